@@ -1,0 +1,82 @@
+//! The commands: rows and handlers, one file a family. Adding a command touches its family's file only.
+
+mod error;
+pub mod numbers;
+pub mod spec;
+mod table;
+
+pub use error::CommandError;
+pub use table::{Command, Table, table};
+
+use crate::keyspace::{Access, Keyspace, KeyspaceError, Value};
+use crate::protocol::{Reply, ReplyBuffer};
+use crate::server::{Server, Session};
+
+/// What running a command gives.
+pub type CommandResult = Result<Outcome, CommandError>;
+
+/// What a handler did.
+#[derive(Debug)]
+pub enum Outcome {
+    /// This is the reply.
+    Reply(Reply),
+    /// The handler wrote one whole reply into [`Context::out`] itself.
+    Written,
+    /// This is the reply, and after it the connection closes.
+    ReplyAndClose(Reply),
+    /// No reply at all, and the connection closes.
+    Close,
+}
+
+impl From<Reply> for Outcome {
+    fn from(reply: Reply) -> Self {
+        Outcome::Reply(reply)
+    }
+}
+
+/// What a handler works with.
+pub struct Context<'a> {
+    /// The data.
+    pub keyspace: &'a Keyspace,
+    /// What all connections share: settings, clients, statistics.
+    pub server: &'a Server,
+    /// This connection's state.
+    pub session: &'a mut Session,
+    /// This connection's output, for replies that are written without a copy.
+    pub out: &'a mut ReplyBuffer,
+    /// Now, and whether accesses count.
+    pub access: Access,
+    /// Keyspace hits and misses of this batch.
+    pub lookups: &'a mut Lookups,
+}
+
+/// Keyspace hits and misses, counted by read commands as Redis counts them.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Lookups {
+    /// Keys found.
+    pub hits: u64,
+    /// Keys not found.
+    pub misses: u64,
+}
+
+impl Context<'_> {
+    /// Runs `f` on the live value of `key` in the selected database, and counts a hit or a miss.
+    pub fn read<R>(
+        &mut self,
+        key: &[u8],
+        f: impl FnOnce(Value<'_>) -> R,
+    ) -> Result<Option<R>, KeyspaceError> {
+        let result = self.keyspace.read(self.session.db, key, self.access, f)?;
+        self.count_lookup(result.is_some());
+        Ok(result)
+    }
+
+    /// Counts a key that a read command looked up.
+    pub fn count_lookup(&mut self, found: bool) {
+        if found {
+            self.lookups.hits += 1;
+        } else {
+            self.lookups.misses += 1;
+        }
+    }
+}

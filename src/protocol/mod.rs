@@ -1,0 +1,7 @@
+//! RESP2, RESP3 and inline commands: bytes in, [`Args`]; [`Reply`] in, bytes.
+
+mod args;
+mod reply;
+
+pub use args::{Args, OwnedArgs, Words};
+pub use reply::{Protocol, Reply, ReplyBuffer};

@@ -1,0 +1,144 @@
+//! The list of connected clients, for CLIENT LIST, CLIENT KILL and INFO.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use std::time::Instant;
+
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+/// What others may see of one client, and how they end it.
+#[derive(Debug)]
+pub struct ClientHandle {
+    /// Unique, rising, never used again.
+    pub id: u64,
+    /// Peer address, `127.0.0.1:50000`, or the socket's path with `:0`.
+    pub addr: String,
+    /// Our address on this connection, in the same form.
+    pub laddr: String,
+    /// File descriptor number, as CLIENT LIST shows it.
+    pub fd: i32,
+    /// Came over the Unix socket.
+    pub unix: bool,
+    /// When it connected.
+    pub connected: Instant,
+    /// CLIENT SETNAME; empty for none.
+    pub name: Mutex<String>,
+    /// CLIENT SETINFO LIB-NAME.
+    pub lib_name: Mutex<String>,
+    /// CLIENT SETINFO LIB-VER.
+    pub lib_ver: Mutex<String>,
+    /// Selected database.
+    pub db: AtomicUsize,
+    /// 2 or 3.
+    pub resp: AtomicU8,
+    /// CLIENT NO-EVICT.
+    pub no_evict: AtomicBool,
+    /// CLIENT NO-TOUCH.
+    pub no_touch: AtomicBool,
+    /// Full name of the last command (`client|list`), or empty.
+    pub last_command: Mutex<&'static str>,
+    /// Wall clock of the last batch, ms since the Unix epoch.
+    pub last_active_ms: AtomicI64,
+    /// Bytes in the input buffer.
+    pub query_buffer_bytes: AtomicUsize,
+    /// Free bytes at the end of the input buffer.
+    pub query_buffer_free_bytes: AtomicUsize,
+    /// Bytes in the output buffer.
+    pub output_buffer_bytes: AtomicUsize,
+    /// Set by CLIENT KILL and by shutdown.
+    killed: AtomicBool,
+    kill: Notify,
+}
+
+impl ClientHandle {
+    /// Ends the client: its connection closes as soon as its task sees this.
+    pub fn kill(&self) {
+        self.killed.store(true, Ordering::Release);
+        self.kill.notify_one();
+    }
+
+    /// Whether [`kill`](Self::kill) was called.
+    pub fn is_killed(&self) -> bool {
+        self.killed.load(Ordering::Acquire)
+    }
+
+    /// Returns once the client is killed.
+    pub async fn killed(&self) {
+        while !self.is_killed() {
+            self.kill.notified().await;
+        }
+    }
+}
+
+/// Where a new connection comes from.
+#[derive(Debug)]
+pub struct Endpoint {
+    /// Peer address.
+    pub addr: String,
+    /// Our address.
+    pub laddr: String,
+    /// File descriptor number.
+    pub fd: i32,
+    /// Over the Unix socket.
+    pub unix: bool,
+}
+
+/// All connected clients, by id.
+#[derive(Debug, Default)]
+pub struct Clients {
+    by_id: Mutex<BTreeMap<u64, Arc<ClientHandle>>>,
+    last_id: AtomicU64,
+}
+
+impl Clients {
+    /// Registers a new client.
+    pub fn register(&self, endpoint: Endpoint, now_ms: i64) -> Arc<ClientHandle> {
+        let id = self.last_id.fetch_add(1, Ordering::Relaxed) + 1;
+        let handle = Arc::new(ClientHandle {
+            id,
+            addr: endpoint.addr,
+            laddr: endpoint.laddr,
+            fd: endpoint.fd,
+            unix: endpoint.unix,
+            connected: Instant::now(),
+            name: Mutex::default(),
+            lib_name: Mutex::default(),
+            lib_ver: Mutex::default(),
+            db: AtomicUsize::new(0),
+            resp: AtomicU8::new(2),
+            no_evict: AtomicBool::new(false),
+            no_touch: AtomicBool::new(false),
+            last_command: Mutex::new(""),
+            last_active_ms: AtomicI64::new(now_ms),
+            query_buffer_bytes: AtomicUsize::new(0),
+            query_buffer_free_bytes: AtomicUsize::new(0),
+            output_buffer_bytes: AtomicUsize::new(0),
+            killed: AtomicBool::new(false),
+            kill: Notify::new(),
+        });
+        self.by_id.lock().insert(id, Arc::clone(&handle));
+        handle
+    }
+
+    /// Forgets a client whose connection has ended.
+    pub fn remove(&self, id: u64) {
+        self.by_id.lock().remove(&id);
+    }
+
+    /// How many clients are connected.
+    pub fn len(&self) -> usize {
+        self.by_id.lock().len()
+    }
+
+    /// Whether no client is connected.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// All clients, in the order of their ids.
+    pub fn all(&self) -> Vec<Arc<ClientHandle>> {
+        self.by_id.lock().values().cloned().collect()
+    }
+}
