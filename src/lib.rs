@@ -4,3 +4,4 @@ pub mod commands;
 pub mod keyspace;
 pub mod protocol;
 pub mod server;
+pub mod store;

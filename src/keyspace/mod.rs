@@ -1,5 +1,30 @@
 //! The keyspace: 16 databases of keys, an index in DRAM over values in the [`store`](crate::store).
 
+mod access;
+mod background;
+mod databases;
+mod index;
+mod ordered;
+mod shard;
+#[cfg(test)]
+mod tests;
+mod walk;
+
+use std::hash::Hasher;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+
+use parking_lot::{Mutex, RwLock};
+use siphasher::sip::SipHasher13;
+
+pub use access::{Slot, Slots};
+pub use background::{Housekeeping, now_ms};
+
+use crate::store::{Generations, RecordKey, Store, StoreError};
+use background::Garbage;
+use ordered::Views;
+use shard::Shard;
+
 /// How many databases there are, as a pool records them.
 pub const DATABASES: usize = 16;
 
@@ -85,6 +110,28 @@ pub enum Range<'a> {
     Between(&'a [u8], &'a [u8]),
 }
 
+impl Range<'_> {
+    /// Whether `key` lies in the range.
+    pub fn contains(&self, key: &[u8]) -> bool {
+        match *self {
+            Range::All => true,
+            Range::Above(low) => key > low,
+            Range::EqualAbove(low) => key >= low,
+            Range::Below(_) | Range::EqualBelow(_) => !self.is_past(key),
+            Range::Between(low, _) => key > low && !self.is_past(key),
+        }
+    }
+
+    /// Whether `key` lies after the range's end, so that an ascending walk is over.
+    pub fn is_past(&self, key: &[u8]) -> bool {
+        match *self {
+            Range::All | Range::Above(_) | Range::EqualAbove(_) => false,
+            Range::Below(high) | Range::Between(_, high) => key >= high,
+            Range::EqualBelow(high) => key > high,
+        }
+    }
+}
+
 /// Sizes of one database.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct DatabaseStats {
@@ -95,5 +142,196 @@ pub struct DatabaseStats {
     /// Mean time to live of keys with a deadline, ms (an estimate).
     pub avg_ttl_ms: u64,
 }
-mod stub;
-pub use stub::*;
+
+/// What the keyspace and its store occupy, and what they have done since the start.
+#[derive(Clone, Debug, Default)]
+#[allow(missing_docs)] // INFO's pmemkv section names each field the same way.
+pub struct StoreStats {
+    pub engine: String,
+    pub layout: &'static str,
+    pub pool_path: Option<PathBuf>,
+    pub pool_bytes: u64,
+    pub allocated_bytes: u64,
+    pub partitions: usize,
+    pub partitions_indexed: usize,
+    pub records: u64,
+    pub index_bytes: u64,
+    pub ordered_view_bytes: u64,
+    pub expired_keys: u64,
+    pub pending_removals: u64,
+}
+
+/// Bits of the hash that select a shard.
+const SHARD_BITS: u32 = 8;
+const SHARDS: usize = 1 << SHARD_BITS;
+
+/// 16 databases of keys over one store. Shared by all connections.
+pub struct Keyspace {
+    store: Box<dyn Store>,
+    shards: Vec<RwLock<Shard>>,
+    /// Shards of one partition: `SHARDS / partitions`.
+    shards_per_partition: usize,
+    hash_seed: u64,
+    /// Each database's generation. Changed only while every shard is locked for writing, so whoever holds a
+    /// shard's lock sees a value that stays true for as long.
+    generations: [AtomicU32; DATABASES],
+    next_generation: Mutex<u32>,
+    retains: bool,
+    sorted: bool,
+    views: Views,
+    garbage: Mutex<Vec<Garbage>>,
+    pending_removals: AtomicU64,
+    expired_keys: AtomicU64,
+    active_expiry: AtomicBool,
+}
+
+impl std::fmt::Debug for Keyspace {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Keyspace").finish_non_exhaustive()
+    }
+}
+
+/// A key's place: where it is looked for.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    hash: u64,
+    shard: usize,
+}
+
+impl Keyspace {
+    /// The keyspace over `store`. Nothing is read yet: a partition is indexed when it is first needed, and by
+    /// [`Housekeeping`] in the background.
+    pub fn new(store: Box<dyn Store>) -> Self {
+        let partitions = store.partitions();
+        assert!(
+            partitions.is_power_of_two() && partitions <= SHARDS,
+            "a store has 1 to {SHARDS} partitions, a power of two"
+        );
+        let stored = store.generations();
+        let abilities = store.abilities();
+        Self {
+            shards: (0..SHARDS).map(|_| RwLock::new(Shard::default())).collect(),
+            shards_per_partition: SHARDS / partitions,
+            hash_seed: store.hash_seed(),
+            generations: stored.of_database.map(AtomicU32::new),
+            next_generation: Mutex::new(stored.next),
+            retains: abilities.retains,
+            sorted: abilities.sorted,
+            views: Views::default(),
+            garbage: Mutex::default(),
+            pending_removals: AtomicU64::new(0),
+            expired_keys: AtomicU64::new(0),
+            active_expiry: AtomicBool::new(true),
+            store,
+        }
+    }
+
+    /// Makes everything written so far durable. A connection calls it before it sends replies.
+    pub fn commit(&self) -> Result<(), KeyspaceError> {
+        Ok(self.store.commit()?)
+    }
+
+    /// Leaves the data in good order; after it nothing may be written.
+    pub fn close(&self) -> Result<(), KeyspaceError> {
+        self.store.commit()?;
+        Ok(self.store.close()?)
+    }
+
+    /// What is occupied, and what was done since the start.
+    pub fn stats(&self) -> Result<StoreStats, KeyspaceError> {
+        let usage = self.store.usage()?;
+        let mut stats = StoreStats {
+            engine: usage.engine,
+            layout: usage.layout,
+            pool_path: usage.pool_path,
+            pool_bytes: usage.pool_bytes,
+            allocated_bytes: usage.allocated_bytes,
+            partitions: self.store.partitions(),
+            ordered_view_bytes: self.views.memory_bytes(),
+            expired_keys: self.expired_keys.load(Ordering::Relaxed),
+            pending_removals: self.pending_removals.load(Ordering::Relaxed),
+            ..StoreStats::default()
+        };
+        let mut indexed = 0;
+        for shard in &self.shards {
+            let shard = shard.read();
+            indexed += usize::from(shard.indexed);
+            for table in &shard.tables {
+                stats.records += table.index.len() as u64;
+                stats.index_bytes += table.index.memory_bytes() as u64;
+            }
+        }
+        stats.partitions_indexed = indexed / self.shards_per_partition;
+        Ok(stats)
+    }
+
+    /// Asks the engine to defragment its pool.
+    pub fn defrag(&self, start_percent: f64, amount_percent: f64) -> Result<(), KeyspaceError> {
+        Ok(self.store.defrag(start_percent, amount_percent)?)
+    }
+
+    /// CONFIG RESETSTAT's share.
+    pub fn reset_stats(&self) {
+        self.expired_keys.store(0, Ordering::Relaxed);
+    }
+
+    /// Switches the background removal of expired keys on or off (DEBUG SET-ACTIVE-EXPIRE).
+    pub fn set_active_expiry(&self, on: bool) {
+        self.active_expiry.store(on, Ordering::Relaxed);
+    }
+
+    fn hash(&self, key: &[u8]) -> u64 {
+        // Stable over versions, since it spreads keys over a pool's partitions, and keyed by the pool's own seed,
+        // since clients choose the keys.
+        let mut hasher = SipHasher13::new_with_keys(self.hash_seed, !self.hash_seed);
+        hasher.write(key);
+        hasher.finish()
+    }
+
+    fn place(&self, key: &[u8]) -> Place {
+        let hash = self.hash(key);
+        Place {
+            hash,
+            shard: shard_of(hash),
+        }
+    }
+
+    fn partition(&self, shard: usize) -> usize {
+        shard / self.shards_per_partition
+    }
+
+    /// The generation of a database. Only meaningful while a shard's lock is held.
+    fn generation(&self, db: usize) -> u32 {
+        self.generations[db].load(Ordering::Relaxed)
+    }
+
+    fn record<'k>(&self, place: Place, generation: u32, key: &'k [u8]) -> RecordKey<'k> {
+        RecordKey {
+            partition: self.partition(place.shard),
+            generation,
+            key,
+        }
+    }
+
+    fn stored_generations(&self, next: u32) -> Generations {
+        Generations {
+            of_database: std::array::from_fn(|db| self.generation(db)),
+            next,
+        }
+    }
+}
+
+#[allow(clippy::cast_possible_truncation)] // SHARD_BITS bits remain.
+fn shard_of(hash: u64) -> usize {
+    (hash >> (64 - SHARD_BITS)) as usize
+}
+
+impl From<StoreError> for KeyspaceError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::OutOfMemory => KeyspaceError::OutOfMemory,
+            StoreError::TooLarge => KeyspaceError::TooLarge,
+            other => KeyspaceError::Store(other.to_string()),
+        }
+    }
+}

@@ -1,0 +1,260 @@
+//! What goes on beside the commands: reading partitions that nobody has asked for yet, removing keys past their
+//! deadline, removing the records of flushed databases.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use super::shard::Table;
+use super::{Keyspace, KeyspaceError, Millis};
+use crate::store::{Location, RecordKey, Write};
+
+/// Time between two rounds.
+const ROUND: Duration = Duration::from_millis(100);
+
+/// Expired keys removed under one hold of a shard's lock: at 5 us each, others wait no longer than 100 us.
+const EXPIRED_PER_LOCK: usize = 20;
+
+/// Records of flushed databases removed before the thread rests.
+const GARBAGE_PER_TURN: usize = 64;
+
+/// Share of a core that removal in the background may take: it rests as long as it worked.
+const REST_SHARE: u32 = 1;
+
+/// Records that no database has any more, waiting to be removed.
+#[derive(Debug)]
+pub struct Garbage {
+    partition: usize,
+    records: Vec<(u32, Box<[u8]>, Location)>,
+    table: Option<Table>,
+}
+
+impl Garbage {
+    /// The records of a flushed table.
+    pub fn table(partition: usize, table: Table) -> Self {
+        Self {
+            partition,
+            records: Vec::new(),
+            table: Some(table),
+        }
+    }
+
+    /// Single records.
+    pub fn records(partition: usize, records: Vec<(u32, Box<[u8]>, Location)>) -> Self {
+        Self {
+            partition,
+            records,
+            table: None,
+        }
+    }
+
+    fn len(&self) -> usize {
+        self.records.len() + self.table.as_ref().map_or(0, |table| table.index.len())
+    }
+
+    /// Turns a table into single records, once it is its turn.
+    fn unpack(&mut self) {
+        if let Some(table) = self.table.take() {
+            let generation = table.generation;
+            self.records.extend(
+                table
+                    .index
+                    .iter()
+                    .map(|entry| (generation, entry.key.clone(), entry.location)),
+            );
+        }
+    }
+}
+
+impl Keyspace {
+    /// Hands records over to be removed in the background.
+    pub(super) fn discard(&self, garbage: Garbage) {
+        if garbage.len() > 0 {
+            self.pending_removals
+                .fetch_add(garbage.len() as u64, Ordering::Relaxed);
+            self.garbage.lock().push(garbage);
+        }
+    }
+
+    /// Removes up to `limit` records of flushed databases; returns how many it took.
+    pub(super) fn remove_garbage(&self, limit: usize) -> usize {
+        // Nobody else knows these records: no shard's lock is needed.
+        let Some(mut garbage) = self.garbage.lock().pop() else {
+            return 0;
+        };
+        garbage.unpack();
+        let rest = garbage.records.len().saturating_sub(limit);
+        let removed = garbage.records.split_off(rest);
+        for (generation, key, location) in &removed {
+            let record = RecordKey {
+                partition: garbage.partition,
+                generation: *generation,
+                key,
+            };
+            let remove = Write::Remove {
+                record,
+                location: *location,
+            };
+            if let Err(error) = self.store.write(&[remove], &mut [Location::default()]) {
+                // It is met again, and tried again, at the next start.
+                tracing::warn!(%error, "a record of a flushed database could not be removed");
+            }
+        }
+        self.pending_removals
+            .fetch_sub(removed.len() as u64, Ordering::Relaxed);
+        if !garbage.records.is_empty() {
+            self.garbage.lock().push(garbage);
+        }
+        removed.len()
+    }
+
+    /// Removes keys past their deadline, in every shard that has been read.
+    pub(super) fn remove_expired(&self, now: Millis) -> Result<usize, KeyspaceError> {
+        let mut removed = 0;
+        for number in 0..self.shards.len() {
+            loop {
+                let due = {
+                    let shard = self.shards[number].read();
+                    let mut tables = shard.tables.iter();
+                    shard.indexed && tables.any(|table| table.index.may_have_expired(now))
+                };
+                if !due {
+                    break;
+                }
+                let here = self.remove_expired_in(number, now)?;
+                removed += here;
+                if here < EXPIRED_PER_LOCK {
+                    break;
+                }
+                std::thread::yield_now();
+            }
+        }
+        Ok(removed)
+    }
+
+    fn remove_expired_in(&self, number: usize, now: Millis) -> Result<usize, KeyspaceError> {
+        let mut shard = self.shards[number].write();
+        let partition = self.partition(number);
+        let mut removed = 0;
+        for table in &mut shard.tables {
+            let generation = table.generation;
+            for key in table.index.expired(now, EXPIRED_PER_LOCK - removed) {
+                let hash = self.hash(&key);
+                let Some(entry) = table.index.get(hash, &key) else {
+                    continue;
+                };
+                let record = RecordKey {
+                    partition,
+                    generation,
+                    key: &key,
+                };
+                let remove = Write::Remove {
+                    record,
+                    location: entry.location,
+                };
+                self.store.write(&[remove], &mut [Location::default()])?;
+                table.forget(hash, &key);
+                removed += 1;
+            }
+        }
+        self.count_expired(removed as u64);
+        Ok(removed)
+    }
+
+    pub(super) fn count_expired(&self, keys: u64) {
+        if keys > 0 {
+            self.expired_keys.fetch_add(keys, Ordering::Relaxed);
+        }
+    }
+}
+
+/// The threads that work beside the commands. They end when this is dropped.
+#[derive(Debug)]
+pub struct Housekeeping {
+    stop: Arc<AtomicBool>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Housekeeping {
+    /// Starts them: one reads all partitions and ends, one removes what is due.
+    pub fn start(keyspace: &Arc<Keyspace>) -> std::io::Result<Self> {
+        let stop = Arc::new(AtomicBool::new(false));
+        let mut threads = Vec::new();
+        let jobs: [(&str, fn(&Keyspace, &AtomicBool)); 2] =
+            [("index", index_all), ("housekeeping", housekeep)];
+        for (name, job) in jobs {
+            let keyspace = Arc::clone(keyspace);
+            let stop = Arc::clone(&stop);
+            let run = move || job(&keyspace, &stop);
+            threads.push(std::thread::Builder::new().name(name.into()).spawn(run)?);
+        }
+        Ok(Self { stop, threads })
+    }
+}
+
+impl Drop for Housekeeping {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Release);
+        for thread in self.threads.drain(..) {
+            thread.thread().unpark();
+            if thread.join().is_err() {
+                tracing::error!("a background thread had panicked");
+            }
+        }
+    }
+}
+
+fn index_all(keyspace: &Keyspace, stop: &AtomicBool) {
+    let started = Instant::now();
+    for partition in 0..keyspace.store.partitions() {
+        if stop.load(Ordering::Acquire) {
+            return;
+        }
+        if let Err(error) = keyspace.index_partition(partition) {
+            tracing::error!(partition, %error, "a partition could not be read");
+            return;
+        }
+    }
+    tracing::info!(
+        seconds = started.elapsed().as_secs_f64(),
+        "all keys are indexed"
+    );
+}
+
+fn housekeep(keyspace: &Keyspace, stop: &AtomicBool) {
+    let mut next = Instant::now();
+    while !stop.load(Ordering::Acquire) {
+        if keyspace.active_expiry.load(Ordering::Relaxed)
+            && let Err(error) = keyspace.remove_expired(now_ms())
+        {
+            tracing::warn!(%error, "expired keys could not be removed");
+        }
+        next += ROUND;
+        loop {
+            let started = Instant::now();
+            if stop.load(Ordering::Acquire) || keyspace.remove_garbage(GARBAGE_PER_TURN) == 0 {
+                break;
+            }
+            std::thread::park_timeout(started.elapsed() * REST_SHARE);
+            if Instant::now() >= next {
+                break;
+            }
+        }
+        let now = Instant::now();
+        match next.checked_duration_since(now) {
+            Some(rest) => std::thread::park_timeout(rest),
+            // Late rounds are not made up for.
+            None => next = now,
+        }
+    }
+}
+
+/// Now, in milliseconds since the Unix epoch.
+pub fn now_ms() -> Millis {
+    std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .map_or(0, |since| {
+            i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+        })
+}

@@ -1,0 +1,94 @@
+//! The ordered view of a generation's keys, for range commands on engines without order.
+//!
+//! Built at the first range command, kept from then on: every key that comes or goes is told to it under its shard's
+//! lock, from the moment that the view is registered, so that building it needs no more than one shard at a time.
+
+use std::collections::{BTreeSet, HashMap};
+use std::ops::Bound;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use parking_lot::{Mutex, RwLock};
+
+use super::Range;
+
+/// DRAM of a key in the view besides its bytes: a fat pointer, the tree's slack, the allocator's rounding.
+const KEY_OVERHEAD_BYTES: usize = 40;
+
+/// The keys of one generation in byte order.
+#[derive(Debug, Default)]
+pub struct OrderedView {
+    keys: RwLock<BTreeSet<Box<[u8]>>>,
+    bytes: AtomicUsize,
+    /// Whether all shards have been read into it. Its lock is held while that goes on.
+    pub complete: Mutex<bool>,
+}
+
+impl OrderedView {
+    /// A key that came.
+    pub fn insert(&self, key: &[u8]) {
+        if self.keys.write().insert(key.into()) {
+            self.bytes
+                .fetch_add(key.len() + KEY_OVERHEAD_BYTES, Ordering::Relaxed);
+        }
+    }
+
+    /// A key that went.
+    pub fn remove(&self, key: &[u8]) {
+        if self.keys.write().remove(key) {
+            self.bytes
+                .fetch_sub(key.len() + KEY_OVERHEAD_BYTES, Ordering::Relaxed);
+        }
+    }
+
+    /// Up to `limit` keys of `range`, in order; after `after`, where given.
+    pub fn keys(&self, range: Range<'_>, after: Option<&[u8]>, limit: usize) -> Vec<Box<[u8]>> {
+        let lower: Bound<&[u8]> = match (after, range) {
+            (Some(key), _) | (None, Range::Above(key) | Range::Between(key, _)) => {
+                Bound::Excluded(key)
+            }
+            (None, Range::EqualAbove(key)) => Bound::Included(key),
+            (None, Range::All | Range::Below(_) | Range::EqualBelow(_)) => Bound::Unbounded,
+        };
+        self.keys
+            .read()
+            .range::<[u8], _>((lower, Bound::Unbounded))
+            .take_while(|key| !range.is_past(key))
+            .take(limit)
+            .cloned()
+            .collect()
+    }
+}
+
+/// All ordered views, by generation.
+#[derive(Debug, Default)]
+pub struct Views {
+    by_generation: RwLock<HashMap<u32, Arc<OrderedView>>>,
+}
+
+impl Views {
+    /// The view of a generation, where one was asked for.
+    pub fn get(&self, generation: u32) -> Option<Arc<OrderedView>> {
+        self.by_generation.read().get(&generation).cloned()
+    }
+
+    /// The view of a generation, made empty where there is none.
+    pub fn get_or_create(&self, generation: u32) -> Arc<OrderedView> {
+        Arc::clone(self.by_generation.write().entry(generation).or_default())
+    }
+
+    /// Forgets a generation's view.
+    pub fn remove(&self, generation: u32) {
+        self.by_generation.write().remove(&generation);
+    }
+
+    /// DRAM of all views, bytes (an estimate).
+    pub fn memory_bytes(&self) -> u64 {
+        let views = self.by_generation.read();
+        let bytes: usize = views
+            .values()
+            .map(|view| view.bytes.load(Ordering::Relaxed))
+            .sum();
+        bytes as u64
+    }
+}

@@ -1,0 +1,1 @@
+//! The keyspace over a store in memory.

@@ -1,0 +1,196 @@
+//! A store in plain memory, for the keyspace's own tests: it can be told to fail.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use parking_lot::Mutex;
+
+use super::{
+    Abilities, Generations, Location, OnRecord, OnValue, RecordKey, Store, StoreError, Usage,
+    Visited, Write,
+};
+use crate::keyspace::{Kind, Millis, Range, Value};
+
+#[derive(Clone, Debug)]
+struct Record {
+    kind: Kind,
+    expires_at: Option<Millis>,
+    value: Vec<u8>,
+}
+
+type Records = BTreeMap<(u32, Vec<u8>), (usize, Record)>;
+
+/// Records in a map. `fail_after` writes the store says that it is full.
+#[derive(Debug)]
+pub struct MemoryStore {
+    partitions: usize,
+    sorted: bool,
+    records: Mutex<Records>,
+    generations: Mutex<Generations>,
+    /// How many more writes go well.
+    pub writes_left: AtomicU64,
+}
+
+impl MemoryStore {
+    /// An empty store.
+    pub fn new(partitions: usize, sorted: bool) -> Self {
+        Self {
+            partitions,
+            sorted,
+            records: Mutex::default(),
+            generations: Mutex::default(),
+            writes_left: AtomicU64::new(u64::MAX),
+        }
+    }
+
+    /// How many records there are, of whatever generation.
+    pub fn len(&self) -> usize {
+        self.records.lock().len()
+    }
+}
+
+impl Store for std::sync::Arc<MemoryStore> {
+    fn abilities(&self) -> Abilities {
+        Abilities {
+            sorted: self.sorted,
+            retains: true,
+            persistent: false,
+        }
+    }
+
+    fn partitions(&self) -> usize {
+        self.partitions
+    }
+
+    fn hash_seed(&self) -> u64 {
+        7
+    }
+
+    fn generations(&self) -> Generations {
+        *self.generations.lock()
+    }
+
+    fn set_generations(&self, generations: &Generations) -> Result<(), StoreError> {
+        *self.generations.lock() = *generations;
+        Ok(())
+    }
+
+    fn visit(
+        &self,
+        partition: usize,
+        visit: &mut dyn FnMut(Visited<'_>),
+    ) -> Result<(), StoreError> {
+        for ((generation, key), (at, record)) in self.records.lock().iter() {
+            if *at == partition {
+                visit(Visited {
+                    generation: *generation,
+                    key,
+                    kind: record.kind,
+                    expires_at: record.expires_at,
+                    location: Location::default(),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    fn read(
+        &self,
+        record: RecordKey<'_>,
+        _location: Location,
+        f: OnValue<'_>,
+    ) -> Result<bool, StoreError> {
+        let records = self.records.lock();
+        let Some((_, found)) = records.get(&(record.generation, record.key.to_vec())) else {
+            return Ok(false);
+        };
+        f(Value {
+            kind: found.kind,
+            expires_at: found.expires_at,
+            bytes: &found.value,
+        });
+        Ok(true)
+    }
+
+    fn write(&self, writes: &[Write<'_>], _locations: &mut [Location]) -> Result<(), StoreError> {
+        let takes_one = |left: u64| left.checked_sub(1);
+        self.writes_left
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, takes_one)
+            .map_err(|_| StoreError::OutOfMemory)?;
+        let mut records = self.records.lock();
+        for write in writes {
+            let name = write.record();
+            let id = (name.generation, name.key.to_vec());
+            match *write {
+                Write::Put {
+                    kind,
+                    expires_at,
+                    value,
+                    ..
+                } => {
+                    let record = Record {
+                        kind,
+                        expires_at,
+                        value: value.to_vec(),
+                    };
+                    records.insert(id, (name.partition, record));
+                }
+                Write::SetExpiry { expires_at, .. } => {
+                    if let Some((_, record)) = records.get_mut(&id) {
+                        record.expires_at = expires_at;
+                    }
+                }
+                Write::Remove { .. } => {
+                    records.remove(&id);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn commit(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    fn range(
+        &self,
+        generation: u32,
+        range: Range<'_>,
+        visit: OnRecord<'_>,
+    ) -> Result<(), StoreError> {
+        for ((of, key), (_, record)) in self.records.lock().iter() {
+            if *of == generation && range.contains(key) {
+                let value = Value {
+                    kind: record.kind,
+                    expires_at: record.expires_at,
+                    bytes: &record.value,
+                };
+                if visit(key, value).is_break() {
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn range_count(&self, generation: u32, range: Range<'_>) -> Result<u64, StoreError> {
+        let mut count = 0;
+        self.range(generation, range, &mut |_, _| {
+            count += 1;
+            std::ops::ControlFlow::Continue(())
+        })?;
+        Ok(count)
+    }
+
+    fn usage(&self) -> Result<Usage, StoreError> {
+        Ok(Usage::default())
+    }
+
+    fn defrag(&self, _start: f64, _amount: f64) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    fn close(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+}
