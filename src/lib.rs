@@ -1,7 +1,10 @@
 //! A Redis-compatible server whose data lives in persistent memory.
 
 pub mod commands;
+pub mod config;
+pub mod glob;
 pub mod keyspace;
+pub mod logging;
 pub mod protocol;
 pub mod server;
 pub mod store;

@@ -1,0 +1,312 @@
+//! The directives' values as the server's other parts use them: parsed, with types and units.
+
+use std::ops::Deref;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::Values;
+
+/// Bytes that never show in debug output.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(Bytes);
+
+impl Deref for Secret {
+    type Target = Bytes;
+
+    fn deref(&self) -> &Bytes {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("(secret)")
+    }
+}
+
+/// One address of `bind`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BindAddress {
+    /// A host name or IP address; `*` is every IPv4 address, `::*` every IPv6 address.
+    pub address: String,
+    /// Written with a leading `-`: that it is not available doesn't stop the start.
+    pub optional: bool,
+}
+
+/// The limits on what may wait to be sent to one client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OutputBufferLimit {
+    /// Reaching this many bytes closes the connection; 0 is no limit.
+    pub hard_bytes: u64,
+    /// Staying above this many bytes for `soft_time` closes the connection; 0 is no limit.
+    pub soft_bytes: u64,
+    /// How long the soft limit may be exceeded.
+    pub soft_time: Duration,
+}
+
+/// The output limits of each client class.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OutputBufferLimits {
+    /// Ordinary clients.
+    pub normal: OutputBufferLimit,
+    /// Replicas.
+    pub replica: OutputBufferLimit,
+    /// Clients that subscribe.
+    pub pubsub: OutputBufferLimit,
+}
+
+macro_rules! words {
+    ($(#[$meta:meta])* $name:ident { $($(#[$variant_meta:meta])* $variant:ident = $word:literal,)* }) => {
+        $(#[$meta])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum $name {
+            $($(#[$variant_meta])* $variant,)*
+        }
+
+        impl $name {
+            /// The word of a checked value.
+            fn from_word(word: &str) -> Self {
+                match word {
+                    $($word => Self::$variant,)*
+                    other => unreachable!("{other} passed the check of {}", stringify!($name)),
+                }
+            }
+
+            /// The word as a configuration file has it.
+            pub fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $word,)*
+                }
+            }
+        }
+    };
+}
+
+words! {
+    /// How much is logged.
+    LogLevel {
+        /// Everything.
+        Debug = "debug",
+        /// Much, but not every command.
+        Verbose = "verbose",
+        /// What an operator wants to know.
+        Notice = "notice",
+        /// Only what matters.
+        Warning = "warning",
+        /// Nothing at all.
+        Nothing = "nothing",
+    }
+}
+
+words! {
+    /// The form of log lines.
+    LogFormat {
+        /// For people.
+        Text = "text",
+        /// One JSON object a line.
+        Json = "json",
+    }
+}
+
+words! {
+    /// Who may use a risky command.
+    Access {
+        /// Nobody.
+        No = "no",
+        /// Everybody.
+        Yes = "yes",
+        /// Clients on this machine.
+        Local = "local",
+    }
+}
+
+words! {
+    /// How records lie in the engine.
+    Layout {
+        /// One pair of the engine for each key.
+        Pairs = "pairs",
+    }
+}
+
+words! {
+    /// What an acknowledged write has to survive.
+    Durability {
+        /// What the place of the pool offers without msync.
+        Auto = "auto",
+        /// Power loss, at the price of msync where the memory is not persistent.
+        Power = "power",
+        /// The death of the process.
+        Process = "process",
+    }
+}
+
+/// All values that mean something to this server.
+#[derive(Clone, Debug, PartialEq)]
+#[allow(clippy::struct_excessive_bools)] // They mirror the yes/no directives.
+pub struct Settings {
+    /// Where to listen.
+    pub bind: Vec<BindAddress>,
+    /// The TCP port; 0 is none.
+    pub port: u16,
+    /// The path of the Unix socket.
+    pub unixsocket: Option<PathBuf>,
+    /// The mode of the Unix socket, if it is to be set.
+    pub unixsocketperm: Option<u32>,
+    /// How many connections may wait to be accepted.
+    pub tcp_backlog: u32,
+    /// How long a client may be idle.
+    pub timeout: Option<Duration>,
+    /// When TCP asks a silent client whether it is alive.
+    pub tcp_keepalive: Option<Duration>,
+    /// How many clients may be connected.
+    pub maxclients: usize,
+    /// How many databases there are, 1 to 16.
+    pub databases: usize,
+    /// The password of the default user.
+    pub requirepass: Option<Secret>,
+    /// Refuse clients from elsewhere while there is no password.
+    pub protected_mode: bool,
+    /// How much is logged.
+    pub loglevel: LogLevel,
+    /// The log file; standard output if there is none.
+    pub logfile: Option<PathBuf>,
+    /// The form of log lines.
+    pub log_format: LogFormat,
+    /// The file that gets the process id.
+    pub pidfile: Option<PathBuf>,
+    /// How often a second background work runs.
+    pub hz: u32,
+    /// The effort of active expiry, 1 to 10.
+    pub active_expire_effort: u32,
+    /// The most bytes of unread input of a client.
+    pub client_query_buffer_limit: usize,
+    /// The most bytes of one argument.
+    pub proto_max_bulk_len: usize,
+    /// The limits on unsent output.
+    pub client_output_buffer_limits: OutputBufferLimits,
+    /// The most bytes of data; 0 is no limit but the pool's.
+    pub maxmemory: u64,
+    /// What to evict then, in Redis's words.
+    pub maxmemory_policy: String,
+    /// Who may use DEBUG.
+    pub enable_debug_command: Access,
+    /// Who may change protected directives.
+    pub enable_protected_configs: Access,
+    /// How fast LFU counters grow.
+    pub lfu_log_factor: u32,
+    /// In how many minutes LFU counters shrink by one.
+    pub lfu_decay_time_minutes: u32,
+    /// Commands that take at least this many microseconds enter the slow log; -1 is none.
+    pub slowlog_log_slower_than_micros: i64,
+    /// How many entries the slow log keeps.
+    pub slowlog_max_len: usize,
+    /// Keep latency figures for each command.
+    pub latency_tracking: bool,
+    /// The percentiles that INFO shows of them.
+    pub latency_tracking_info_percentiles: Vec<f64>,
+    /// Commands renamed at start: the name, and the new name (empty: the command is taken away).
+    pub rename_commands: Vec<(String, String)>,
+    /// The storage engine.
+    pub engine: String,
+    /// The engine's own configuration as a JSON object, if there is one.
+    pub engine_config: Option<String>,
+    /// How records lie in the engine.
+    pub layout: Layout,
+    /// The pool's file.
+    pub pool_path: PathBuf,
+    /// The pool's size when it is made.
+    pub pool_size_bytes: u64,
+    /// What an acknowledged write has to survive.
+    pub durability: Durability,
+    /// How many threads serve clients; 0 is one for each core.
+    pub worker_threads: usize,
+}
+
+impl Settings {
+    /// Reads checked values; anything else is a broken invariant.
+    pub(super) fn from_values(values: &Values) -> Self {
+        Self {
+            bind: bind_addresses(&values.text("bind")),
+            port: values.number("port"),
+            unixsocket: values.path("unixsocket"),
+            unixsocketperm: match values.text("unixsocketperm").as_str() {
+                "0" => None,
+                octal => Some(u32::from_str_radix(octal, 8).expect("an octal number was checked")),
+            },
+            tcp_backlog: values.number("tcp-backlog"),
+            timeout: values.seconds("timeout"),
+            tcp_keepalive: values.seconds("tcp-keepalive"),
+            maxclients: values.number("maxclients"),
+            databases: values.number("databases"),
+            requirepass: values
+                .non_empty("requirepass")
+                .map(|password| Secret(Bytes::copy_from_slice(password))),
+            protected_mode: values.yes("protected-mode"),
+            loglevel: LogLevel::from_word(&values.text("loglevel")),
+            logfile: values.path("logfile"),
+            log_format: LogFormat::from_word(&values.text("log-format")),
+            pidfile: values.path("pidfile"),
+            hz: values.number("hz"),
+            active_expire_effort: values.number("active-expire-effort"),
+            client_query_buffer_limit: values.number("client-query-buffer-limit"),
+            proto_max_bulk_len: values.number("proto-max-bulk-len"),
+            client_output_buffer_limits: output_limits(&values.text("client-output-buffer-limit")),
+            maxmemory: values.number("maxmemory"),
+            maxmemory_policy: values.text("maxmemory-policy"),
+            enable_debug_command: Access::from_word(&values.text("enable-debug-command")),
+            enable_protected_configs: Access::from_word(&values.text("enable-protected-configs")),
+            lfu_log_factor: values.number("lfu-log-factor"),
+            lfu_decay_time_minutes: values.number("lfu-decay-time"),
+            slowlog_log_slower_than_micros: values.number("slowlog-log-slower-than"),
+            slowlog_max_len: values.number("slowlog-max-len"),
+            latency_tracking: values.yes("latency-tracking"),
+            latency_tracking_info_percentiles: values
+                .text("latency-tracking-info-percentiles")
+                .split_ascii_whitespace()
+                .map(|number| number.parse().expect("a percentile was checked"))
+                .collect(),
+            rename_commands: values.rename_commands.clone(),
+            engine: values.text("engine"),
+            engine_config: values
+                .non_empty("engine-config")
+                .map(|json| String::from_utf8_lossy(json).into_owned()),
+            layout: Layout::from_word(&values.text("layout")),
+            pool_path: values.path("pool-path").unwrap_or_default(),
+            pool_size_bytes: values.number("pool-size"),
+            durability: Durability::from_word(&values.text("durability")),
+            worker_threads: values.number("worker-threads"),
+        }
+    }
+}
+
+fn bind_addresses(text: &str) -> Vec<BindAddress> {
+    text.split_ascii_whitespace()
+        .map(|word| {
+            let (address, optional) = match word.strip_prefix('-') {
+                Some(rest) => (rest, true),
+                None => (word, false),
+            };
+            BindAddress {
+                address: address.to_owned(),
+                optional,
+            }
+        })
+        .collect()
+}
+
+fn output_limits(text: &str) -> OutputBufferLimits {
+    let words: Vec<&str> = text.split(' ').collect();
+    let number = |place: usize| words[place].parse().expect("a limit was checked");
+    let limit = |class: usize| OutputBufferLimit {
+        hard_bytes: number(class * 4 + 1),
+        soft_bytes: number(class * 4 + 2),
+        soft_time: Duration::from_secs(number(class * 4 + 3)),
+    };
+    OutputBufferLimits {
+        normal: limit(0),
+        replica: limit(1),
+        pubsub: limit(2),
+    }
+}

@@ -1,0 +1,126 @@
+//! Splitting a line into arguments, as configuration files and inline commands write them.
+
+/// Splits a line at white space, with `"..."` (escapes `\n \r \t \b \a \xHH`, a backslash takes any other byte as
+/// it is) and `'...'` (only `\'` is an escape). `None` if a quote is not closed or is followed by anything but
+/// white space. A NUL byte ends the line.
+pub fn split_args(line: &[u8]) -> Option<Vec<Vec<u8>>> {
+    let line = line.split(|&byte| byte == 0).next().unwrap_or_default();
+    let mut args = Vec::new();
+    let mut at = 0;
+    loop {
+        while line.get(at).is_some_and(|&byte| is_space(byte)) {
+            at += 1;
+        }
+        if at == line.len() {
+            return Some(args);
+        }
+        let mut arg = Vec::new();
+        at = read_arg(line, at, &mut arg)?;
+        args.push(arg);
+    }
+}
+
+/// Reads one argument from `at` and says where it ended.
+fn read_arg(line: &[u8], mut at: usize, arg: &mut Vec<u8>) -> Option<usize> {
+    loop {
+        match line.get(at) {
+            None => return Some(at),
+            Some(&byte) if matches!(byte, b' ' | b'\n' | b'\r' | b'\t') => return Some(at),
+            Some(b'"') => return read_double_quoted(line, at + 1, arg),
+            Some(b'\'') => return read_single_quoted(line, at + 1, arg),
+            Some(&byte) => arg.push(byte),
+        }
+        at += 1;
+    }
+}
+
+fn read_double_quoted(line: &[u8], mut at: usize, arg: &mut Vec<u8>) -> Option<usize> {
+    loop {
+        match line[at..] {
+            [] => return None,
+            [b'"', ref rest @ ..] => return ends_well(rest).then_some(at + 1),
+            [b'\\', b'x', high, low, ..] if hex(high).is_some() && hex(low).is_some() => {
+                arg.push(hex(high)? * 16 + hex(low)?);
+                at += 4;
+            }
+            [b'\\', escaped, ..] => {
+                arg.push(match escaped {
+                    b'n' => b'\n',
+                    b'r' => b'\r',
+                    b't' => b'\t',
+                    b'b' => 0x08,
+                    b'a' => 0x07,
+                    other => other,
+                });
+                at += 2;
+            }
+            [byte, ..] => {
+                arg.push(byte);
+                at += 1;
+            }
+        }
+    }
+}
+
+fn read_single_quoted(line: &[u8], mut at: usize, arg: &mut Vec<u8>) -> Option<usize> {
+    loop {
+        match line[at..] {
+            [] => return None,
+            [b'\'', ref rest @ ..] => return ends_well(rest).then_some(at + 1),
+            [b'\\', b'\'', ..] => {
+                arg.push(b'\'');
+                at += 2;
+            }
+            [byte, ..] => {
+                arg.push(byte);
+                at += 1;
+            }
+        }
+    }
+}
+
+/// A closing quote must end the argument.
+fn ends_well(rest: &[u8]) -> bool {
+    rest.first().is_none_or(|&byte| is_space(byte))
+}
+
+/// White space as C's `isspace` has it.
+fn is_space(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t' | b'\n' | b'\r' | 0x0b | 0x0c)
+}
+
+fn hex(byte: u8) -> Option<u8> {
+    char::from(byte)
+        .to_digit(16)
+        .and_then(|digit| u8::try_from(digit).ok())
+}
+
+/// Writes bytes in double quotes, so that [`split_args`] reads them back.
+pub fn quote(bytes: &[u8]) -> Vec<u8> {
+    let mut quoted = Vec::with_capacity(bytes.len() + 2);
+    quoted.push(b'"');
+    for &byte in bytes {
+        match byte {
+            b'"' | b'\\' => quoted.extend([b'\\', byte]),
+            b'\n' => quoted.extend(b"\\n"),
+            b'\r' => quoted.extend(b"\\r"),
+            b'\t' => quoted.extend(b"\\t"),
+            0x08 => quoted.extend(b"\\b"),
+            0x07 => quoted.extend(b"\\a"),
+            b' '..=b'~' => quoted.push(byte),
+            other => quoted.extend(format!("\\x{other:02x}").into_bytes()),
+        }
+    }
+    quoted.push(b'"');
+    quoted
+}
+
+/// Writes bytes as they are where that reads back the same, in quotes otherwise.
+pub fn quote_if_needed(bytes: &[u8]) -> Vec<u8> {
+    let plain = |&byte: &u8| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\'' | b'\\');
+    if !bytes.is_empty() && bytes.iter().all(plain) {
+        bytes.to_vec()
+    } else {
+        quote(bytes)
+    }
+}

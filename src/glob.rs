@@ -1,0 +1,109 @@
+//! Glob-style patterns as KEYS, SCAN and CONFIG GET understand them.
+//!
+//! `*` matches any bytes, `?` one byte, `[abc]`, `[a-z]` and `[^a]` one byte of a set, and `\` takes the next byte
+//! as it is. Odd patterns match as Redis lets them match: an unclosed set ends with the pattern, a reversed range
+//! is turned round, a backslash at the end stands for itself, and `[]` matches nothing.
+
+/// Whether `string` matches `pattern` as a whole; `nocase` ignores the case of ASCII letters.
+///
+/// Takes time in proportion to the product of the two lengths at the very worst, since only the last `*` met is
+/// ever tried again.
+pub fn matches(pattern: &[u8], string: &[u8], nocase: bool) -> bool {
+    let mut at = 0;
+    let mut index = 0;
+    // Where to go on if what follows the last `*` doesn't fit: the pattern after it, and the string's next start.
+    let mut retry: Option<(usize, usize)> = None;
+    loop {
+        if pattern.get(at) == Some(&b'*') {
+            while pattern.get(at) == Some(&b'*') {
+                at += 1;
+            }
+            if at == pattern.len() {
+                return true;
+            }
+            retry = Some((at, index));
+            continue;
+        }
+        if at == pattern.len() && index == string.len() {
+            return true;
+        }
+        if at < pattern.len()
+            && let Some(&byte) = string.get(index)
+        {
+            let (fits, next) = match_one(pattern, at, byte, nocase);
+            if fits {
+                at = next;
+                index += 1;
+                continue;
+            }
+        }
+        let Some((after_star, start)) = retry else {
+            return false;
+        };
+        if start >= string.len() {
+            return false;
+        }
+        at = after_star;
+        index = start + 1;
+        retry = Some((after_star, index));
+    }
+}
+
+/// Whether the pattern's element at `at` (not a `*`) fits the byte, and where the next element begins.
+fn match_one(pattern: &[u8], at: usize, byte: u8, nocase: bool) -> (bool, usize) {
+    match pattern[at] {
+        b'?' => (true, at + 1),
+        b'[' => match_set(pattern, at + 1, byte, nocase),
+        b'\\' if at + 1 < pattern.len() => (same(pattern[at + 1], byte, nocase), at + 2),
+        literal => (same(literal, byte, nocase), at + 1),
+    }
+}
+
+/// Whether the set whose inside begins at `at` holds the byte, and where the pattern goes on after it.
+fn match_set(pattern: &[u8], mut at: usize, byte: u8, nocase: bool) -> (bool, usize) {
+    let negated = pattern.get(at) == Some(&b'^');
+    if negated {
+        at += 1;
+    }
+    let mut held = false;
+    loop {
+        let rest = &pattern[at.min(pattern.len())..];
+        match *rest {
+            [] => break,
+            [b'\\', escaped, ..] => {
+                held |= escaped == byte;
+                at += 2;
+            }
+            [b']', ..] => {
+                at += 1;
+                break;
+            }
+            [first, b'-', last, ..] => {
+                held |= in_range(first, last, byte, nocase);
+                at += 3;
+            }
+            [one, ..] => {
+                held |= same(one, byte, nocase);
+                at += 1;
+            }
+        }
+    }
+    (held != negated, at)
+}
+
+fn in_range(first: u8, last: u8, byte: u8, nocase: bool) -> bool {
+    let fold = |byte: u8| {
+        if nocase {
+            byte.to_ascii_lowercase()
+        } else {
+            byte
+        }
+    };
+    // The ends are put in order before the case is folded.
+    let (low, high) = (first.min(last), first.max(last));
+    (fold(low)..=fold(high)).contains(&fold(byte))
+}
+
+fn same(one: u8, other: u8, nocase: bool) -> bool {
+    one == other || (nocase && one.eq_ignore_ascii_case(&other))
+}

@@ -1,0 +1,103 @@
+//! Log lines: to standard output or a file, as text or JSON, with a level that can change while the server runs.
+
+use std::fs::OpenOptions;
+use std::io::IsTerminal;
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
+
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::filter::EnvFilter;
+use tracing_subscriber::fmt;
+use tracing_subscriber::fmt::writer::BoxMakeWriter;
+use tracing_subscriber::prelude::*;
+use tracing_subscriber::reload;
+
+use crate::config::{LogFormat, LogLevel, Settings};
+
+/// Changes the level that `init` set; there is none while `RUST_LOG` decides.
+type SetFilter = Box<dyn Fn(LevelFilter) + Send + Sync>;
+
+static SET_FILTER: OnceLock<SetFilter> = OnceLock::new();
+
+/// Why there is no log.
+#[derive(Debug, thiserror::Error)]
+pub enum LoggingError {
+    /// The log file can't be opened.
+    #[error("Can't open the log file {}: {source}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Logging was set up before.
+    #[error("logging is already set up")]
+    Twice,
+}
+
+/// Sets logging up for the process, once. `RUST_LOG`, where it is set, goes before `loglevel`.
+pub fn init(settings: &Settings) -> Result<(), LoggingError> {
+    let (writer, colour) = match &settings.logfile {
+        Some(path) => {
+            let file = OpenOptions::new()
+                .append(true)
+                .create(true)
+                .open(path)
+                .map_err(|source| LoggingError::File {
+                    path: path.clone(),
+                    source,
+                })?;
+            (BoxMakeWriter::new(Arc::new(file)), false)
+        }
+        None => (
+            BoxMakeWriter::new(std::io::stdout),
+            std::io::stdout().is_terminal(),
+        ),
+    };
+    let from_environment = std::env::var("RUST_LOG")
+        .ok()
+        .filter(|text| !text.is_empty())
+        .and_then(|text| EnvFilter::try_new(text).ok());
+    let by_level = from_environment.is_none();
+    let filter = from_environment.unwrap_or_else(|| filter_of(level_filter(settings.loglevel)));
+    let (filter, handle) = reload::Layer::new(filter);
+    let lines = fmt::layer().with_writer(writer).with_ansi(colour);
+    let lines = match settings.log_format {
+        LogFormat::Text => lines.with_target(false).boxed(),
+        LogFormat::Json => lines.json().flatten_event(true).boxed(),
+    };
+    tracing_subscriber::registry()
+        .with(filter)
+        .with(lines)
+        .try_init()
+        .map_err(|_| LoggingError::Twice)?;
+    if by_level {
+        // It fails only if it was set, and then `try_init` failed before.
+        let _ = SET_FILTER.set(Box::new(move |level| {
+            // An error means that the subscriber is gone, and then nothing is logged at all.
+            let _ = handle.reload(filter_of(level));
+        }));
+    }
+    Ok(())
+}
+
+/// Applies a changed `loglevel`; does nothing before [`init`] and where `RUST_LOG` decides.
+pub fn set_level(level: LogLevel) {
+    if let Some(set_filter) = SET_FILTER.get() {
+        set_filter(level_filter(level));
+    }
+}
+
+fn filter_of(level: LevelFilter) -> EnvFilter {
+    EnvFilter::default().add_directive(level.into())
+}
+
+fn level_filter(level: LogLevel) -> LevelFilter {
+    match level {
+        LogLevel::Debug => LevelFilter::TRACE,
+        LogLevel::Verbose => LevelFilter::DEBUG,
+        LogLevel::Notice => LevelFilter::INFO,
+        LogLevel::Warning => LevelFilter::WARN,
+        LogLevel::Nothing => LevelFilter::OFF,
+    }
+}
