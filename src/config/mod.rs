@@ -7,7 +7,7 @@ mod directives;
 mod load;
 mod rewrite;
 mod settings;
-mod split;
+pub mod split;
 mod value;
 
 use std::path::{Path, PathBuf};

@@ -2,6 +2,8 @@
 
 mod args;
 mod reply;
+mod request;
 
 pub use args::{Args, OwnedArgs, Words};
 pub use reply::{Protocol, Reply, ReplyBuffer};
+pub use request::{Parsed, ProtocolError, RequestLimits, RequestParser};
