@@ -3,6 +3,7 @@
 mod error;
 pub mod numbers;
 pub mod spec;
+mod strings;
 mod table;
 
 pub use error::CommandError;

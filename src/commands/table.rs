@@ -4,9 +4,16 @@ use std::collections::HashMap;
 use std::sync::LazyLock;
 
 use super::spec::CommandSpec;
+use super::strings;
 
 /// Every family of commands. A new family adds its line here; a new command only its row there.
-static FAMILIES: &[&[CommandSpec]] = &[];
+static FAMILIES: &[&[CommandSpec]] = &[
+    strings::values::COMMANDS,
+    strings::set::COMMANDS,
+    strings::counters::COMMANDS,
+    strings::ranges::COMMANDS,
+    strings::lcs::COMMANDS,
+];
 
 /// A command or subcommand with its number, under which its statistics are kept.
 #[derive(Clone, Copy, Debug)]

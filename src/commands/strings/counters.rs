@@ -1,0 +1,158 @@
+//! Numbers held in strings: INCR and its relatives.
+
+use super::string;
+use crate::commands::numbers::{Extended, parse_i64};
+use crate::commands::spec::{
+    Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, KeySpec,
+};
+use crate::commands::{CommandError, CommandResult, Context, Outcome};
+use crate::keyspace::Kind;
+use crate::protocol::{Args, Reply};
+
+const FLAGS: Flags = Flags::WRITE.union(Flags::DENYOOM).union(Flags::FAST);
+const KEYS: &[KeySpec] = &[KeySpec::first(&["RW", "access", "update"])];
+
+pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
+    CommandSpec {
+        name: "incr",
+        arity: Arity::Exactly(2),
+        flags: FLAGS,
+        categories: Categories::STRING,
+        keys: KEYS,
+        group: Group::String,
+        since: "1.0.0",
+        summary: "Adds one to the integer of a key; a missing key counts as 0",
+        complexity: "O(1)",
+        arguments: &[Argument::key()],
+        subcommands: &[],
+        handler: incr,
+    },
+    CommandSpec {
+        name: "decr",
+        arity: Arity::Exactly(2),
+        flags: FLAGS,
+        categories: Categories::STRING,
+        keys: KEYS,
+        group: Group::String,
+        since: "1.0.0",
+        summary: "Takes one from the integer of a key; a missing key counts as 0",
+        complexity: "O(1)",
+        arguments: &[Argument::key()],
+        subcommands: &[],
+        handler: decr,
+    },
+    CommandSpec {
+        name: "incrby",
+        arity: Arity::Exactly(3),
+        flags: FLAGS,
+        categories: Categories::STRING,
+        keys: KEYS,
+        group: Group::String,
+        since: "1.0.0",
+        summary: "Adds to the integer of a key; a missing key counts as 0",
+        complexity: "O(1)",
+        arguments: &[
+            Argument::key(),
+            Argument::new("increment", ArgumentKind::Integer),
+        ],
+        subcommands: &[],
+        handler: incrby,
+    },
+    CommandSpec {
+        name: "decrby",
+        arity: Arity::Exactly(3),
+        flags: FLAGS,
+        categories: Categories::STRING,
+        keys: KEYS,
+        group: Group::String,
+        since: "1.0.0",
+        summary: "Takes from the integer of a key; a missing key counts as 0",
+        complexity: "O(1)",
+        arguments: &[
+            Argument::key(),
+            Argument::new("decrement", ArgumentKind::Integer),
+        ],
+        subcommands: &[],
+        handler: decrby,
+    },
+    CommandSpec {
+        name: "incrbyfloat",
+        arity: Arity::Exactly(3),
+        flags: FLAGS,
+        categories: Categories::STRING,
+        keys: KEYS,
+        group: Group::String,
+        since: "2.6.0",
+        summary: "Adds to the decimal number of a key; a missing key counts as 0",
+        complexity: "O(1)",
+        arguments: &[
+            Argument::key(),
+            Argument::new("increment", ArgumentKind::Double),
+        ],
+        subcommands: &[],
+        handler: incrbyfloat,
+    },
+];
+
+fn incr(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+    add(ctx, &args[1], 1)
+}
+
+fn decr(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+    add(ctx, &args[1], -1)
+}
+
+fn incrby(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+    let increment = parse_i64(&args[2]).ok_or(CommandError::NotAnInteger)?;
+    add(ctx, &args[1], increment)
+}
+
+fn decrby(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+    let decrement = parse_i64(&args[2]).ok_or(CommandError::NotAnInteger)?;
+    let increment = decrement
+        .checked_neg()
+        .ok_or(CommandError::DecrementOverflow)?;
+    add(ctx, &args[1], increment)
+}
+
+fn add(ctx: &mut Context<'_>, key: &[u8], increment: i64) -> CommandResult {
+    let sum = ctx
+        .keyspace
+        .update(ctx.session.db, key, ctx.access, |slot| {
+            let current = slot.read(|value| {
+                let number = parse_i64(string(value)?).ok_or(CommandError::NotAnInteger)?;
+                Ok::<_, CommandError>((number, value.expires_at))
+            })?;
+            let (number, expires_at) = current.transpose()?.unwrap_or((0, None));
+            let sum = number
+                .checked_add(increment)
+                .ok_or(CommandError::Overflow)?;
+            let mut digits = itoa::Buffer::new();
+            slot.put(Kind::String, digits.format(sum).as_bytes(), expires_at)?;
+            Ok::<_, CommandError>(sum)
+        })?;
+    ctx.out.integer(sum);
+    Ok(Outcome::Written)
+}
+
+fn incrbyfloat(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+    let increment = Extended::parse(&args[2]);
+    let sum = ctx
+        .keyspace
+        .update(ctx.session.db, &args[1], ctx.access, |slot| {
+            let current = slot.read(|value| {
+                let number = Extended::parse(string(value)?).ok_or(CommandError::NotAFloat)?;
+                Ok::<_, CommandError>((number, value.expires_at))
+            })?;
+            let (number, expires_at) = current.transpose()?.unwrap_or((Extended::ZERO, None));
+            // The value's type comes first, then the increment.
+            let increment = increment.ok_or(CommandError::NotAFloat)?;
+            let sum = number
+                .checked_add(increment)
+                .ok_or(CommandError::NanOrInfinity)?
+                .to_string();
+            slot.put(Kind::String, sum.as_bytes(), expires_at)?;
+            Ok::<_, CommandError>(sum)
+        })?;
+    Ok(Reply::Bulk(sum.into()).into())
+}

@@ -1,0 +1,34 @@
+//! Commands on strings.
+
+pub(super) mod counters;
+pub(super) mod lcs;
+pub(super) mod ranges;
+pub(super) mod set;
+pub(super) mod values;
+
+use super::{CommandError, Context};
+use crate::keyspace::{Kind, Value};
+use crate::protocol::ReplyBuffer;
+
+/// proto-max-bulk-len.
+const STRING_BYTES_MAX: usize = 512 << 20;
+
+/// The longest string that a command may make, bytes.
+fn string_bytes_max(_ctx: &Context<'_>) -> usize {
+    STRING_BYTES_MAX
+}
+
+/// The bytes of a string; another type is an error.
+fn string(value: Value<'_>) -> Result<&[u8], CommandError> {
+    if value.kind == Kind::String {
+        Ok(value.bytes)
+    } else {
+        Err(CommandError::WrongType)
+    }
+}
+
+/// Writes a string as one reply; nothing is written where it is of another type.
+fn write_string(out: &mut ReplyBuffer, value: Value<'_>) -> Result<(), CommandError> {
+    out.bulk(string(value)?);
+    Ok(())
+}

@@ -1,0 +1,263 @@
+//! Parts of strings: APPEND, STRLEN, GETRANGE, SETRANGE.
+
+use super::{string, string_bytes_max};
+use crate::commands::numbers::parse_i64;
+use crate::commands::spec::{
+    Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, KeySpec,
+};
+use crate::commands::{CommandError, CommandResult, Context, Outcome};
+use crate::keyspace::{Kind, Millis, Slot};
+use crate::protocol::{Args, Reply};
+
+const GETRANGE_COMPLEXITY: &str = "O(N) for N bytes returned";
+const GETRANGE_ARGUMENTS: &[Argument] = &[
+    Argument::key(),
+    Argument::new("start", ArgumentKind::Integer),
+    Argument::new("end", ArgumentKind::Integer),
+];
+
+pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
+    CommandSpec {
+        name: "append",
+        arity: Arity::Exactly(3),
+        flags: Flags::WRITE.union(Flags::DENYOOM).union(Flags::FAST),
+        categories: Categories::STRING,
+        keys: &[KeySpec::first(&["RW", "insert"])],
+        group: Group::String,
+        since: "2.0.0",
+        summary: "Adds bytes at the end of a key's string; makes the key where it is missing",
+        complexity: "O(N) for a string of N bytes: it is written anew",
+        arguments: &[
+            Argument::key(),
+            Argument::new("value", ArgumentKind::String),
+        ],
+        subcommands: &[],
+        handler: append,
+    },
+    CommandSpec {
+        name: "strlen",
+        arity: Arity::Exactly(2),
+        flags: Flags::READONLY.union(Flags::FAST),
+        categories: Categories::STRING,
+        keys: &[KeySpec::first(&["RO"])],
+        group: Group::String,
+        since: "2.2.0",
+        summary: "Returns the length of a key's string, in bytes",
+        complexity: "O(1)",
+        arguments: &[Argument::key()],
+        subcommands: &[],
+        handler: strlen,
+    },
+    CommandSpec {
+        name: "getrange",
+        arity: Arity::Exactly(4),
+        flags: Flags::READONLY,
+        categories: Categories::STRING,
+        keys: &[KeySpec::first(&["RO", "access"])],
+        group: Group::String,
+        since: "2.4.0",
+        summary: "Returns a part of a key's string",
+        complexity: GETRANGE_COMPLEXITY,
+        arguments: GETRANGE_ARGUMENTS,
+        subcommands: &[],
+        handler: getrange,
+    },
+    CommandSpec {
+        name: "substr",
+        arity: Arity::Exactly(4),
+        flags: Flags::READONLY,
+        categories: Categories::STRING,
+        keys: &[KeySpec::first(&["RO", "access"])],
+        group: Group::String,
+        since: "1.0.0",
+        summary: "Returns a part of a key's string; the older name of GETRANGE",
+        complexity: GETRANGE_COMPLEXITY,
+        arguments: GETRANGE_ARGUMENTS,
+        subcommands: &[],
+        handler: getrange,
+    },
+    CommandSpec {
+        name: "setrange",
+        arity: Arity::Exactly(4),
+        flags: Flags::WRITE.union(Flags::DENYOOM),
+        categories: Categories::STRING,
+        keys: &[KeySpec::first(&["RW", "update"])],
+        group: Group::String,
+        since: "2.2.0",
+        summary: "Overwrites a part of a key's string; zero bytes fill a gap before it",
+        complexity: "O(N) for a string of N bytes: it is written anew",
+        arguments: &[
+            Argument::key(),
+            Argument::new("offset", ArgumentKind::Integer),
+            Argument::new("value", ArgumentKind::String),
+        ],
+        subcommands: &[],
+        handler: setrange,
+    },
+];
+
+fn append(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+    let (key, tail) = (&args[1], &args[2]);
+    let bytes_max = string_bytes_max(ctx);
+    let len = ctx
+        .keyspace
+        .update(ctx.session.db, key, ctx.access, |slot| {
+            let current = slot.read(|value| {
+                let head = string(value)?;
+                let len = grown(head.len(), tail.len(), bytes_max)?;
+                let mut joined = Vec::with_capacity(len);
+                joined.extend_from_slice(head);
+                joined.extend_from_slice(tail);
+                Ok::<_, CommandError>((joined, value.expires_at))
+            })?;
+            match current.transpose()? {
+                Some((joined, expires_at)) => write(slot, &joined, expires_at),
+                None => write(slot, tail, None),
+            }
+        })?;
+    Ok(Reply::count(len).into())
+}
+
+fn strlen(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+    let len = ctx.read(&args[1], |value| string(value).map(<[u8]>::len))?;
+    Ok(Reply::count(len.transpose()?.unwrap_or(0)).into())
+}
+
+fn getrange(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+    let start = parse_i64(&args[2]).ok_or(CommandError::NotAnInteger)?;
+    let end = parse_i64(&args[3]).ok_or(CommandError::NotAnInteger)?;
+    let out = &mut *ctx.out;
+    let written = ctx
+        .keyspace
+        .read(ctx.session.db, &args[1], ctx.access, |value| {
+            let bytes = string(value)?;
+            out.bulk(&bytes[range_within(start, end, bytes.len())]);
+            Ok::<_, CommandError>(())
+        })?;
+    ctx.count_lookup(written.is_some());
+    match written {
+        Some(written) => written?,
+        None => ctx.out.bulk(b""),
+    }
+    Ok(Outcome::Written)
+}
+
+fn setrange(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+    let (key, patch) = (&args[1], &args[3]);
+    let offset = parse_i64(&args[2]).ok_or(CommandError::NotAnInteger)?;
+    let offset = usize::try_from(offset).map_err(|_| CommandError::OffsetOutOfRange)?;
+    let bytes_max = string_bytes_max(ctx);
+    let len = ctx
+        .keyspace
+        .update(ctx.session.db, key, ctx.access, |slot| {
+            if patch.is_empty() {
+                let len = slot.read(|value| string(value).map(<[u8]>::len))?;
+                return Ok(len.transpose()?.unwrap_or(0));
+            }
+            let current = slot.read(|value| {
+                let patched = patched(string(value)?, offset, patch, bytes_max)?;
+                Ok::<_, CommandError>((patched, value.expires_at))
+            })?;
+            match current.transpose()? {
+                Some((patched, expires_at)) => write(slot, &patched, expires_at),
+                None => write(slot, &patched(b"", offset, patch, bytes_max)?, None),
+            }
+        })?;
+    Ok(Reply::count(len).into())
+}
+
+/// Puts a string and returns its length.
+fn write(
+    slot: &mut Slot<'_>,
+    value: &[u8],
+    expires_at: Option<Millis>,
+) -> Result<usize, CommandError> {
+    slot.put(Kind::String, value, expires_at)?;
+    Ok(value.len())
+}
+
+/// `len` + `more`, where that is no more than `bytes_max`.
+fn grown(len: usize, more: usize, bytes_max: usize) -> Result<usize, CommandError> {
+    len.checked_add(more)
+        .filter(|&len| len <= bytes_max)
+        .ok_or(CommandError::StringTooLong)
+}
+
+/// `old` with `patch` from `offset` on; zero bytes fill the gap where `old` is shorter.
+fn patched(
+    old: &[u8],
+    offset: usize,
+    patch: &[u8],
+    bytes_max: usize,
+) -> Result<Vec<u8>, CommandError> {
+    let end = grown(offset, patch.len(), bytes_max)?;
+    let mut new = Vec::with_capacity(old.len().max(end));
+    new.extend_from_slice(old);
+    new.resize(old.len().max(end), 0);
+    new[offset..end].copy_from_slice(patch);
+    Ok(new)
+}
+
+/// The bytes from `start` to `end`, both included, of a string of `len` bytes. Negative positions count from its
+/// end; what lies outside is cut off.
+fn range_within(start: i64, end: i64, len: usize) -> std::ops::Range<usize> {
+    let from_end = |position: i64| {
+        if position < 0 {
+            len.saturating_sub(usize::try_from(position.unsigned_abs()).unwrap_or(usize::MAX))
+        } else {
+            usize::try_from(position).unwrap_or(usize::MAX)
+        }
+    };
+    // Before cutting: both ends may lie before the string, where cutting would give its first byte.
+    if start < 0 && end < 0 && start > end {
+        return 0..0;
+    }
+    let (start, end) = (from_end(start), from_end(end));
+    let end = end.saturating_add(1).min(len);
+    if start >= end { 0..0 } else { start..end }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges() {
+        for (start, end, expected) in [
+            (0, 4, "hello"),
+            (0, -1, "hello"),
+            (1, 2, "el"),
+            (-3, -2, "ll"),
+            (-100, 1, "he"),
+            (3, 100, "lo"),
+            (0, -100, "h"),
+            (-100, -100, "h"),
+            (-100, -99, "h"),
+            (-99, -100, ""),
+            (-1, -2, ""),
+            (4, 2, ""),
+            (5, 5, ""),
+            (5, i64::MAX, ""),
+            (i64::MIN, i64::MAX, "hello"),
+            (i64::MAX, i64::MIN, ""),
+        ] {
+            assert_eq!(
+                &"hello"[range_within(start, end, 5)],
+                expected,
+                "{start} {end}"
+            );
+        }
+        assert_eq!(range_within(0, -1, 0), 0..0);
+        assert_eq!(range_within(-1, 0, 0), 0..0);
+    }
+
+    #[test]
+    fn patches() -> Result<(), CommandError> {
+        assert_eq!(patched(b"hello", 1, b"a", 9)?, b"hallo");
+        assert_eq!(patched(b"hello", 4, b"ab", 9)?, b"hellab");
+        assert_eq!(patched(b"", 2, b"ab", 9)?, b"\0\0ab");
+        assert!(patched(b"", 8, b"ab", 9).is_err());
+        assert!(patched(b"", usize::MAX, b"ab", 9).is_err());
+        Ok(())
+    }
+}

@@ -1,0 +1,244 @@
+//! Whole values: GET and its relatives, and several keys at once.
+
+use super::write_string;
+use crate::commands::spec::{
+    Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, KeySpec,
+};
+use crate::commands::{CommandError, CommandResult, Context, Outcome};
+use crate::keyspace::Kind;
+use crate::protocol::{Args, Reply};
+
+const KEYS_AND_VALUES: &[Argument] = &[Argument::new(
+    "data",
+    ArgumentKind::Block(&[
+        Argument::key(),
+        Argument::new("value", ArgumentKind::String),
+    ]),
+)
+.multiple()];
+
+pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
+    CommandSpec {
+        name: "get",
+        arity: Arity::Exactly(2),
+        flags: Flags::READONLY.union(Flags::FAST),
+        categories: Categories::STRING,
+        keys: &[KeySpec::first(&["RO", "access"])],
+        group: Group::String,
+        since: "1.0.0",
+        summary: "Returns the string of a key",
+        complexity: "O(1)",
+        arguments: &[Argument::key()],
+        subcommands: &[],
+        handler: get,
+    },
+    CommandSpec {
+        name: "getset",
+        arity: Arity::Exactly(3),
+        flags: Flags::WRITE.union(Flags::DENYOOM).union(Flags::FAST),
+        categories: Categories::STRING,
+        keys: &[KeySpec::first(&["RW", "access", "update"])],
+        group: Group::String,
+        since: "1.0.0",
+        summary: "Sets a key's string and returns the one before",
+        complexity: "O(1)",
+        arguments: &[
+            Argument::key(),
+            Argument::new("value", ArgumentKind::String),
+        ],
+        subcommands: &[],
+        handler: getset,
+    },
+    CommandSpec {
+        name: "getdel",
+        arity: Arity::Exactly(2),
+        flags: Flags::WRITE.union(Flags::FAST),
+        categories: Categories::STRING,
+        keys: &[KeySpec::first(&["RW", "access", "delete"])],
+        group: Group::String,
+        since: "6.2.0",
+        summary: "Returns the string of a key and removes the key",
+        complexity: "O(1)",
+        arguments: &[Argument::key()],
+        subcommands: &[],
+        handler: getdel,
+    },
+    CommandSpec {
+        name: "mget",
+        arity: Arity::AtLeast(2),
+        flags: Flags::READONLY.union(Flags::FAST),
+        categories: Categories::STRING,
+        keys: &[KeySpec::range(&["RO", "access"], 1, -1, 1)],
+        group: Group::String,
+        since: "1.0.0",
+        summary: "Returns the strings of several keys",
+        complexity: "O(N) for N keys",
+        arguments: &[Argument::key().multiple()],
+        subcommands: &[],
+        handler: mget,
+    },
+    CommandSpec {
+        name: "mset",
+        arity: Arity::AtLeast(3),
+        flags: Flags::WRITE.union(Flags::DENYOOM),
+        categories: Categories::STRING,
+        keys: &[KeySpec::range(&["OW", "update"], 1, -1, 2)],
+        group: Group::String,
+        since: "1.0.1",
+        summary: "Sets several keys in one step",
+        complexity: "O(N) for N keys",
+        arguments: KEYS_AND_VALUES,
+        subcommands: &[],
+        handler: mset,
+    },
+    CommandSpec {
+        name: "msetnx",
+        arity: Arity::AtLeast(3),
+        flags: Flags::WRITE.union(Flags::DENYOOM),
+        categories: Categories::STRING,
+        keys: &[KeySpec::range(&["OW", "insert"], 1, -1, 2)],
+        group: Group::String,
+        since: "1.0.1",
+        summary: "Sets several keys in one step, unless one of them exists",
+        complexity: "O(N) for N keys",
+        arguments: KEYS_AND_VALUES,
+        subcommands: &[],
+        handler: msetnx,
+    },
+];
+
+/// GET. Also GETEX without options.
+pub(super) fn get(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+    let out = &mut *ctx.out;
+    let written = ctx
+        .keyspace
+        .read(ctx.session.db, &args[1], ctx.access, |value| {
+            write_string(out, value)
+        })?;
+    ctx.count_lookup(written.is_some());
+    match written {
+        Some(written) => written?,
+        None => ctx.out.null(),
+    }
+    Ok(Outcome::Written)
+}
+
+fn getset(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+    replace(ctx, &args[1], Some(&args[2]))
+}
+
+fn getdel(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+    replace(ctx, &args[1], None)
+}
+
+/// Answers a key's string and puts `value` in its place, or removes the key.
+fn replace(ctx: &mut Context<'_>, key: &[u8], value: Option<&[u8]>) -> CommandResult {
+    let out = &mut *ctx.out;
+    let mark = out.bytes.len();
+    let mut found = false;
+    let done = ctx
+        .keyspace
+        .update(ctx.session.db, key, ctx.access, |slot| {
+            if let Some(written) = slot.read(|old| write_string(out, old))? {
+                found = true;
+                written?;
+            } else {
+                out.null();
+            }
+            match value {
+                Some(value) => slot.put(Kind::String, value, None)?,
+                None if found => {
+                    slot.remove()?;
+                }
+                None => {}
+            }
+            Ok::<_, CommandError>(())
+        });
+    ctx.count_lookup(found);
+    // An error is the only reply: the value written before it goes.
+    done.inspect_err(|_| ctx.out.bytes.truncate(mark))?;
+    Ok(Outcome::Written)
+}
+
+fn mget(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+    let mark = ctx.out.bytes.len();
+    ctx.out.array_header(args.len() - 1);
+    let done = if args.len() == 2 {
+        mget_one(ctx, &args[1])
+    } else {
+        mget_many(ctx, args)
+    };
+    done.inspect_err(|_| ctx.out.bytes.truncate(mark))?;
+    Ok(Outcome::Written)
+}
+
+fn mget_one(ctx: &mut Context<'_>, key: &[u8]) -> Result<(), CommandError> {
+    let out = &mut *ctx.out;
+    let written = ctx
+        .keyspace
+        .read(ctx.session.db, key, ctx.access, |value| {
+            write_string(out, value).is_ok()
+        })?;
+    ctx.count_lookup(written.is_some());
+    if written != Some(true) {
+        ctx.out.null();
+    }
+    Ok(())
+}
+
+/// All keys are read under their locks together, so that no MSET is seen by half.
+fn mget_many(ctx: &mut Context<'_>, args: Args<'_>) -> Result<(), CommandError> {
+    let db = ctx.session.db;
+    let keys: Vec<_> = args.from(1).map(|key| (db, key)).collect();
+    let out = &mut *ctx.out;
+    let lookups = &mut *ctx.lookups;
+    ctx.keyspace.update_many(&keys, ctx.access, |slots| {
+        for index in 0..keys.len() {
+            let written = slots.read(index, |value| write_string(out, value).is_ok())?;
+            if written.is_some() {
+                lookups.hits += 1;
+            } else {
+                lookups.misses += 1;
+            }
+            if written != Some(true) {
+                out.null();
+            }
+        }
+        Ok(())
+    })
+}
+
+fn mset(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+    set_many(ctx, args, "mset", false)?;
+    ctx.out.ok();
+    Ok(Outcome::Written)
+}
+
+fn msetnx(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+    let set = set_many(ctx, args, "msetnx", true)?;
+    Ok(Reply::Integer(i64::from(set)).into())
+}
+
+/// Sets all keys in one step; where `absent_only`, nothing if one of them exists. Returns whether they were set.
+fn set_many(
+    ctx: &mut Context<'_>,
+    args: Args<'_>,
+    name: &str,
+    absent_only: bool,
+) -> Result<bool, CommandError> {
+    if args.len().is_multiple_of(2) {
+        return Err(CommandError::WrongArity(name.into()));
+    }
+    let db = ctx.session.db;
+    let keys: Vec<_> = args.from(1).step_by(2).map(|key| (db, key)).collect();
+    ctx.keyspace.update_many(&keys, ctx.access, |slots| {
+        if absent_only && (0..keys.len()).any(|index| slots.info(index).is_some()) {
+            return Ok(false);
+        }
+        // Of a key that stands twice, the later value stays.
+        for (index, value) in args.from(2).step_by(2).enumerate() {
+            slots.put(index, Kind::String, value, None);
+        }
+        Ok(true)
+    })
+}
