@@ -6,7 +6,14 @@ use std::sync::LazyLock;
 use super::spec::CommandSpec;
 
 /// Every family of commands. A new family adds its line here; a new command only its row there.
-static FAMILIES: &[&[CommandSpec]] = &[];
+static FAMILIES: &[&[CommandSpec]] = &[
+    super::database::COMMANDS,
+    super::expiry::COMMANDS,
+    super::keys::COMMANDS,
+    super::object::COMMANDS,
+    super::scan::COMMANDS,
+    super::transfer::COMMANDS,
+];
 
 /// A command or subcommand with its number, under which its statistics are kept.
 #[derive(Clone, Copy, Debug)]
