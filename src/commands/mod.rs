@@ -1,10 +1,16 @@
 //! The commands: rows and handlers, one file a family. Adding a command touches its family's file only.
 
+mod database;
 mod error;
+mod expiry;
+mod keys;
 pub mod numbers;
+mod object;
+mod scan;
 pub mod spec;
 mod strings;
 mod table;
+mod transfer;
 
 pub use error::CommandError;
 pub use table::{Command, Table, table};

@@ -4,15 +4,20 @@ use std::collections::HashMap;
 use std::sync::LazyLock;
 
 use super::spec::CommandSpec;
-use super::strings;
 
 /// Every family of commands. A new family adds its line here; a new command only its row there.
 static FAMILIES: &[&[CommandSpec]] = &[
-    strings::values::COMMANDS,
-    strings::set::COMMANDS,
-    strings::counters::COMMANDS,
-    strings::ranges::COMMANDS,
-    strings::lcs::COMMANDS,
+    super::database::COMMANDS,
+    super::expiry::COMMANDS,
+    super::keys::COMMANDS,
+    super::object::COMMANDS,
+    super::scan::COMMANDS,
+    super::transfer::COMMANDS,
+    super::strings::values::COMMANDS,
+    super::strings::set::COMMANDS,
+    super::strings::counters::COMMANDS,
+    super::strings::ranges::COMMANDS,
+    super::strings::lcs::COMMANDS,
 ];
 
 /// A command or subcommand with its number, under which its statistics are kept.

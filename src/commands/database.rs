@@ -1,0 +1,177 @@
+//! Commands on whole databases: SELECT, SWAPDB, FLUSHDB and FLUSHALL.
+
+use std::sync::atomic::Ordering;
+
+use super::numbers::parse_i64;
+use super::spec::{Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group};
+use super::{CommandError, CommandResult, Context};
+use crate::keyspace::DATABASES;
+use crate::protocol::{Args, Reply};
+
+const FLUSH_MODE: &[Argument] = &[Argument::new(
+    "flush-type",
+    ArgumentKind::OneOf(&[
+        Argument::token("async", "ASYNC").since("4.0.0"),
+        Argument::token("sync", "SYNC").since("6.2.0"),
+    ]),
+)
+.optional()];
+
+pub(super) static COMMANDS: &[CommandSpec] = &[
+    CommandSpec {
+        name: "select",
+        arity: Arity::Exactly(2),
+        flags: Flags::LOADING.union(Flags::STALE).union(Flags::FAST),
+        categories: Categories::CONNECTION,
+        keys: &[],
+        group: Group::Connection,
+        since: "1.0.0",
+        summary: "Chooses the database of this connection.",
+        complexity: "O(1)",
+        arguments: &[Argument::new("index", ArgumentKind::Integer)],
+        subcommands: &[],
+        handler: select,
+    },
+    CommandSpec {
+        name: "swapdb",
+        arity: Arity::Exactly(3),
+        flags: Flags::WRITE.union(Flags::FAST),
+        categories: Categories::KEYSPACE.union(Categories::DANGEROUS),
+        keys: &[],
+        group: Group::Server,
+        since: "4.0.0",
+        summary: "Swaps two databases, for all connections at once.",
+        complexity: "O(1)",
+        arguments: &[
+            Argument::new("index1", ArgumentKind::Integer),
+            Argument::new("index2", ArgumentKind::Integer),
+        ],
+        subcommands: &[],
+        handler: swapdb,
+    },
+    CommandSpec {
+        name: "flushdb",
+        arity: Arity::AtLeast(1),
+        flags: Flags::WRITE.union(Flags::SLOW),
+        categories: Categories::KEYSPACE.union(Categories::DANGEROUS),
+        keys: &[],
+        group: Group::Server,
+        since: "1.0.0",
+        summary: "Removes all keys of the database.",
+        complexity: "O(N) where N is the number of keys in the database.",
+        arguments: FLUSH_MODE,
+        subcommands: &[],
+        handler: flushdb,
+    },
+    CommandSpec {
+        name: "flushall",
+        arity: Arity::AtLeast(1),
+        flags: Flags::WRITE.union(Flags::SLOW),
+        categories: Categories::KEYSPACE.union(Categories::DANGEROUS),
+        keys: &[],
+        group: Group::Server,
+        since: "1.0.0",
+        summary: "Removes all keys of all databases.",
+        complexity: "O(N) where N is the number of keys in all databases.",
+        arguments: FLUSH_MODE,
+        subcommands: &[],
+        handler: flushall,
+    },
+];
+
+/// A database number, as SELECT, MOVE and COPY read it: a 32-bit integer first, then one within the range.
+pub(super) fn parse_database(word: &[u8]) -> Result<usize, CommandError> {
+    let number = parse_i64(word).ok_or(CommandError::NotAnInteger)?;
+    let number = i32::try_from(number).map_err(|_| {
+        CommandError::text(
+            "ERR value is out of range, value must between -2147483648 and 2147483647",
+        )
+    })?;
+    within_range(number)
+}
+
+fn within_range(number: i32) -> Result<usize, CommandError> {
+    usize::try_from(number)
+        .ok()
+        .filter(|&db| db < DATABASES)
+        .ok_or(CommandError::DatabaseOutOfRange)
+}
+
+fn parse_i32(word: &[u8]) -> Option<i32> {
+    parse_i64(word).and_then(|number| i32::try_from(number).ok())
+}
+
+fn select(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+    let db = parse_database(&args[1])?;
+    ctx.session.db = db;
+    ctx.session.handle.db.store(db, Ordering::Relaxed);
+    Ok(Reply::Ok.into())
+}
+
+fn swapdb(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+    let a = parse_i32(&args[1]).ok_or(CommandError::text("ERR invalid first DB index"))?;
+    let b = parse_i32(&args[2]).ok_or(CommandError::text("ERR invalid second DB index"))?;
+    let (a, b) = (within_range(a)?, within_range(b)?);
+    if a != b {
+        ctx.keyspace.swap(a, b)?;
+    }
+    Ok(Reply::Ok.into())
+}
+
+/// ASYNC and SYNC differ in Redis in who frees the memory. Here both forget the keys in one durable step and sweep
+/// the space in the background, so that the mode only has to be a valid one.
+fn check_flush_mode(args: Args<'_>) -> Result<(), CommandError> {
+    let known =
+        |word: &[u8]| word.eq_ignore_ascii_case(b"async") || word.eq_ignore_ascii_case(b"sync");
+    if args.len() <= 2 && args.from(1).all(known) {
+        Ok(())
+    } else {
+        Err(CommandError::Syntax)
+    }
+}
+
+fn flushdb(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+    check_flush_mode(args)?;
+    ctx.keyspace.flush(ctx.session.db)?;
+    Ok(Reply::Ok.into())
+}
+
+fn flushall(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+    check_flush_mode(args)?;
+    ctx.keyspace.flush_all()?;
+    Ok(Reply::Ok.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::OwnedArgs;
+
+    #[test]
+    fn database_numbers() {
+        let error = |word: &str| {
+            parse_database(word.as_bytes())
+                .expect_err("must be refused")
+                .to_string()
+        };
+        assert_eq!(parse_database(b"0").ok(), Some(0));
+        assert_eq!(parse_database(b"15").ok(), Some(15));
+        assert_eq!(error("16"), "ERR DB index is out of range");
+        assert_eq!(error("-1"), "ERR DB index is out of range");
+        assert_eq!(error("x"), "ERR value is not an integer or out of range");
+        assert_eq!(
+            error("2147483648"),
+            "ERR value is out of range, value must between -2147483648 and 2147483647"
+        );
+    }
+
+    #[test]
+    fn flush_modes() {
+        let check = |words: &[&str]| check_flush_mode(OwnedArgs::new(words).args()).is_ok();
+        assert!(check(&["flushall"]));
+        assert!(check(&["flushall", "Async"]));
+        assert!(check(&["flushall", "SYNC"]));
+        assert!(!check(&["flushall", "later"]));
+        assert!(!check(&["flushall", "sync", "sync"]));
+    }
+}

@@ -1,0 +1,190 @@
+//! Commands on keys of any type: DEL, UNLINK, EXISTS, TOUCH, TYPE, RANDOMKEY and DBSIZE.
+
+use super::spec::{Argument, Arity, Categories, CommandSpec, Flags, Group, KeySpec};
+use super::{CommandResult, Context};
+use crate::keyspace::{Access, KeyInfo, KeyspaceError};
+use crate::protocol::{Args, Reply};
+
+/// One or more keys, to the end of the call.
+const KEYS: &[Argument] = &[Argument::key().multiple()];
+/// One key alone.
+pub(super) const ONE_KEY: &[Argument] = &[Argument::key()];
+
+pub(super) static COMMANDS: &[CommandSpec] = &[
+    CommandSpec {
+        name: "del",
+        arity: Arity::AtLeast(2),
+        flags: Flags::WRITE,
+        categories: Categories::KEYSPACE,
+        keys: &[KeySpec::range(&["RM", "delete"], 1, -1, 1)],
+        group: Group::Generic,
+        since: "1.0.0",
+        summary: "Removes keys.",
+        complexity: "O(N) where N is the number of keys.",
+        arguments: KEYS,
+        subcommands: &[],
+        handler: del,
+    },
+    CommandSpec {
+        name: "unlink",
+        arity: Arity::AtLeast(2),
+        flags: Flags::WRITE.union(Flags::FAST),
+        categories: Categories::KEYSPACE,
+        keys: &[KeySpec::range(&["RM", "delete"], 1, -1, 1)],
+        group: Group::Generic,
+        since: "4.0.0",
+        summary: "Removes keys; their space may be given back later.",
+        complexity: "O(1) for each key.",
+        arguments: KEYS,
+        subcommands: &[],
+        handler: del,
+    },
+    CommandSpec {
+        name: "exists",
+        arity: Arity::AtLeast(2),
+        flags: Flags::READONLY.union(Flags::FAST),
+        categories: Categories::KEYSPACE,
+        keys: &[KeySpec::range(&["RO"], 1, -1, 1)],
+        group: Group::Generic,
+        since: "1.0.0",
+        summary: "Counts how many of the keys exist.",
+        complexity: "O(N) where N is the number of keys.",
+        arguments: KEYS,
+        subcommands: &[],
+        handler: exists,
+    },
+    CommandSpec {
+        name: "touch",
+        arity: Arity::AtLeast(2),
+        flags: Flags::READONLY.union(Flags::FAST),
+        categories: Categories::KEYSPACE,
+        keys: &[KeySpec::range(&["RO"], 1, -1, 1)],
+        group: Group::Generic,
+        since: "3.2.1",
+        summary: "Marks keys as used now, and counts those that exist.",
+        complexity: "O(N) where N is the number of keys.",
+        arguments: KEYS,
+        subcommands: &[],
+        handler: touch,
+    },
+    CommandSpec {
+        name: "type",
+        arity: Arity::Exactly(2),
+        flags: Flags::READONLY.union(Flags::FAST),
+        categories: Categories::KEYSPACE,
+        keys: &[KeySpec::first(&["RO"])],
+        group: Group::Generic,
+        since: "1.0.0",
+        summary: "Names the type of a key's value.",
+        complexity: "O(1)",
+        arguments: ONE_KEY,
+        subcommands: &[],
+        handler: key_type,
+    },
+    CommandSpec {
+        name: "randomkey",
+        arity: Arity::Exactly(1),
+        flags: Flags::READONLY,
+        categories: Categories::KEYSPACE,
+        keys: &[],
+        group: Group::Generic,
+        since: "1.0.0",
+        summary: "Returns some key of the database.",
+        complexity: "O(1)",
+        arguments: &[],
+        subcommands: &[],
+        handler: random_key,
+    },
+    CommandSpec {
+        name: "dbsize",
+        arity: Arity::Exactly(1),
+        flags: Flags::READONLY.union(Flags::FAST),
+        categories: Categories::KEYSPACE,
+        keys: &[],
+        group: Group::Server,
+        since: "1.0.0",
+        summary: "Counts the keys of the database.",
+        complexity: "O(1)",
+        arguments: &[],
+        subcommands: &[],
+        handler: dbsize,
+    },
+];
+
+/// What the index knows of a key, counted as a hit or a miss but not as an access.
+pub(super) fn look_up(ctx: &mut Context<'_>, key: &[u8]) -> Result<Option<KeyInfo>, KeyspaceError> {
+    look_up_with(ctx, key, false)
+}
+
+fn look_up_with(
+    ctx: &mut Context<'_>,
+    key: &[u8],
+    touch: bool,
+) -> Result<Option<KeyInfo>, KeyspaceError> {
+    let access = Access {
+        touch,
+        ..ctx.access
+    };
+    let info = ctx.keyspace.info(ctx.session.db, key, access)?;
+    ctx.count_lookup(info.is_some());
+    Ok(info)
+}
+
+/// DEL and UNLINK: several keys go in one atomic step.
+fn del(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+    let db = ctx.session.db;
+    let removed = if args.len() == 2 {
+        let removed = ctx
+            .keyspace
+            .update(db, &args[1], ctx.access, |slot| slot.remove())?;
+        usize::from(removed)
+    } else {
+        let mut keys: Vec<_> = args.from(1).map(|key| (db, key)).collect();
+        // A key that is named twice counts once.
+        keys.sort_unstable();
+        keys.dedup();
+        ctx.keyspace.update_many(&keys, ctx.access, |slots| {
+            let mut removed = 0;
+            for position in 0..keys.len() {
+                if slots.info(position).is_some() {
+                    slots.remove(position);
+                    removed += 1;
+                }
+            }
+            Ok::<_, KeyspaceError>(removed)
+        })?
+    };
+    Ok(Reply::count(removed).into())
+}
+
+fn exists(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+    count_keys(ctx, args, false)
+}
+
+/// Counts as an access also for a client that switched that off with CLIENT NO-TOUCH.
+fn touch(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+    count_keys(ctx, args, true)
+}
+
+fn count_keys(ctx: &mut Context<'_>, args: Args<'_>, touch: bool) -> CommandResult {
+    let mut found = 0;
+    for key in args.from(1) {
+        found += usize::from(look_up_with(ctx, key, touch)?.is_some());
+    }
+    Ok(Reply::count(found).into())
+}
+
+fn key_type(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+    let info = look_up(ctx, &args[1])?;
+    Ok(Reply::Simple(info.map_or("none", |info| info.kind.name())).into())
+}
+
+fn random_key(ctx: &mut Context<'_>, _: Args<'_>) -> CommandResult {
+    let key = ctx.keyspace.random_key(ctx.session.db, ctx.access.now)?;
+    Ok(Reply::bulk_or_null(key).into())
+}
+
+fn dbsize(ctx: &mut Context<'_>, _: Args<'_>) -> CommandResult {
+    let keys = ctx.keyspace.len(ctx.session.db)?;
+    Ok(Reply::Integer(i64::try_from(keys).unwrap_or(i64::MAX)).into())
+}

@@ -1,0 +1,198 @@
+//! OBJECT: what the server knows of one value.
+
+use super::keys::{ONE_KEY, look_up};
+use super::numbers::parse_i64;
+use super::spec::{Arity, Categories, CommandSpec, Flags, Group, Handler, KeySpec};
+use super::{CommandError, CommandResult, Context, Outcome};
+use crate::keyspace::Access;
+use crate::protocol::{Args, Reply};
+
+pub(super) static COMMANDS: &[CommandSpec] = &[CommandSpec {
+    name: "object",
+    arity: Arity::AtLeast(2),
+    flags: Flags::NONE,
+    categories: Categories::NONE,
+    keys: &[],
+    group: Group::Generic,
+    since: "2.2.3",
+    summary: "A container for commands that describe values.",
+    complexity: "Depends on subcommand.",
+    arguments: &[],
+    subcommands: SUBCOMMANDS,
+    handler: object,
+}];
+
+static SUBCOMMANDS: &[CommandSpec] = &[
+    of_key(
+        "encoding",
+        "2.2.3",
+        "Names the form in which Redis would keep the value.",
+        encoding,
+    ),
+    of_key(
+        "freq",
+        "4.0.0",
+        "Returns how often the key is used, on a logarithmic scale.",
+        freq,
+    ),
+    of_key(
+        "idletime",
+        "2.2.3",
+        "Returns the seconds since the key was last used.",
+        idletime,
+    ),
+    of_key(
+        "refcount",
+        "2.2.3",
+        "Returns how many references the value has.",
+        refcount,
+    ),
+    CommandSpec {
+        name: "help",
+        arity: Arity::Exactly(2),
+        flags: Flags::LOADING.union(Flags::STALE),
+        categories: Categories::KEYSPACE,
+        keys: &[],
+        group: Group::Generic,
+        since: "6.2.0",
+        summary: "Lists the subcommands.",
+        complexity: "O(1)",
+        arguments: &[],
+        subcommands: &[],
+        handler: help,
+    },
+];
+
+const SECOND_WORD: &[KeySpec] = &[KeySpec::range(&["RO"], 2, 0, 1)];
+
+/// A subcommand whose one argument is a key.
+const fn of_key(
+    name: &'static str,
+    since: &'static str,
+    summary: &'static str,
+    handler: Handler,
+) -> CommandSpec {
+    CommandSpec {
+        name,
+        arity: Arity::Exactly(3),
+        flags: Flags::READONLY,
+        categories: Categories::KEYSPACE,
+        keys: SECOND_WORD,
+        group: Group::Generic,
+        since,
+        summary,
+        complexity: "O(1)",
+        arguments: ONE_KEY,
+        subcommands: &[],
+        handler,
+    }
+}
+
+/// Longest string that Redis keeps in one piece with its header.
+const EMBEDDED_BYTES_MAX: usize = 44;
+/// Redis shares the objects of small non-negative integers, and answers this as their count of references.
+const SHARED_REFERENCES: i64 = i32::MAX as i64;
+/// The first integer that is not shared.
+const SHARED_INTEGERS_END: i64 = 10_000;
+
+/// Only reached without a subcommand, which the arity excludes.
+fn object(_: &mut Context<'_>, _: Args<'_>) -> CommandResult {
+    Err(CommandError::WrongArity("object".to_owned()))
+}
+
+/// Redis's name for the form of a string. Derived from the value alone, so that a short string that APPEND or
+/// SETRANGE made is `embstr` here and `raw` there.
+fn encoding_name(value: &[u8]) -> &'static str {
+    if parse_i64(value).is_some() {
+        "int"
+    } else if value.len() <= EMBEDDED_BYTES_MAX {
+        "embstr"
+    } else {
+        "raw"
+    }
+}
+
+/// Runs `f` on the value of the key that word 2 names; null where there is none. Does not count as an access.
+fn on_value(
+    ctx: &mut Context<'_>,
+    args: Args<'_>,
+    f: impl FnOnce(&[u8]) -> Reply,
+) -> CommandResult {
+    let access = Access {
+        touch: false,
+        ..ctx.access
+    };
+    let db = ctx.session.db;
+    let reply = ctx
+        .keyspace
+        .read(db, &args[2], access, |value| f(value.bytes))?;
+    ctx.count_lookup(reply.is_some());
+    Ok(reply.unwrap_or(Reply::Null).into())
+}
+
+fn encoding(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+    on_value(ctx, args, |value| Reply::text(encoding_name(value)))
+}
+
+fn refcount(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+    on_value(ctx, args, |value| {
+        let shared = parse_i64(value).is_some_and(|n| (0..SHARED_INTEGERS_END).contains(&n));
+        Reply::Integer(if shared { SHARED_REFERENCES } else { 1 })
+    })
+}
+
+fn freq(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+    if look_up(ctx, &args[2])?.is_none() {
+        return Ok(Reply::Null.into());
+    }
+    Err(CommandError::text(
+        "ERR An LFU maxmemory policy is not selected, access frequency not tracked. \
+         Please note that when switching between policies at runtime LRU and LFU data \
+         will take some time to adjust.",
+    ))
+}
+
+fn idletime(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+    let reply = look_up(ctx, &args[2])?.map_or(Reply::Null, |info| {
+        Reply::Integer(i64::try_from(info.idle_s).unwrap_or(i64::MAX))
+    });
+    Ok(reply.into())
+}
+
+fn help(_: &mut Context<'_>, _: Args<'_>) -> CommandResult {
+    const LINES: &[&str] = &[
+        "OBJECT <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
+        "ENCODING <key>",
+        "    Name the form in which Redis would keep the value of <key>.",
+        "FREQ <key>",
+        "    Return how often <key> is used, on a logarithmic scale.",
+        "IDLETIME <key>",
+        "    Return the seconds since <key> was last used.",
+        "REFCOUNT <key>",
+        "    Return how many references the value of <key> has.",
+        "HELP",
+        "    Print this text.",
+    ];
+    let lines = LINES.iter().map(|&line| Reply::Simple(line)).collect();
+    Ok(Outcome::Reply(Reply::Array(lines)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn encodings() {
+        for (value, name) in [
+            ("0", "int"),
+            ("-9223372036854775808", "int"),
+            ("9223372036854775808", "embstr"),
+            ("007", "embstr"),
+            ("", "embstr"),
+            ("12345678901234567890123456789012345678901234", "embstr"),
+            ("123456789012345678901234567890123456789012345", "raw"),
+        ] {
+            assert_eq!(encoding_name(value.as_bytes()), name, "{value:?}");
+        }
+    }
+}

@@ -1,0 +1,240 @@
+//! Walks over a database: KEYS and SCAN.
+
+use super::numbers::parse_i64;
+use super::spec::{Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group};
+use super::{CommandError, CommandResult, Context, Outcome};
+use crate::glob;
+use crate::protocol::{Args, Protocol, ReplyBuffer};
+
+/// How many keys SCAN looks at where the call does not say.
+const COUNT_DEFAULT: usize = 10;
+/// How many keys KEYS looks at before the keyspace may let others in between.
+const KEYS_STEP: usize = 1024;
+
+pub(super) static COMMANDS: &[CommandSpec] = &[
+    CommandSpec {
+        name: "keys",
+        arity: Arity::Exactly(2),
+        flags: Flags::READONLY.union(Flags::SLOW),
+        categories: Categories::KEYSPACE.union(Categories::DANGEROUS),
+        keys: &[],
+        group: Group::Generic,
+        since: "1.0.0",
+        summary: "Lists all keys that match a pattern.",
+        complexity: "O(N) where N is the number of keys in the database.",
+        arguments: &[Argument::new("pattern", ArgumentKind::Pattern)],
+        subcommands: &[],
+        handler: keys,
+    },
+    CommandSpec {
+        name: "scan",
+        arity: Arity::AtLeast(2),
+        flags: Flags::READONLY,
+        categories: Categories::KEYSPACE,
+        keys: &[],
+        group: Group::Generic,
+        since: "2.8.0",
+        summary: "Lists the keys of the database step by step.",
+        complexity: "O(1) for every call, O(N) for all keys.",
+        arguments: &[
+            Argument::new("cursor", ArgumentKind::Integer),
+            Argument::new("pattern", ArgumentKind::Pattern)
+                .with_token("MATCH")
+                .optional(),
+            Argument::new("count", ArgumentKind::Integer)
+                .with_token("COUNT")
+                .optional(),
+            Argument::new("type", ArgumentKind::String)
+                .with_token("TYPE")
+                .optional()
+                .since("6.0.0"),
+        ],
+        subcommands: &[],
+        handler: scan,
+    },
+];
+
+/// Keys that were found, already encoded: their number must stand before them, and is known last.
+struct Page {
+    keys: usize,
+    encoded: ReplyBuffer,
+}
+
+impl Page {
+    fn new() -> Self {
+        Self {
+            keys: 0,
+            // Bulk strings are the same in both versions of the protocol.
+            encoded: ReplyBuffer::new(Protocol::Resp2),
+        }
+    }
+
+    fn push(&mut self, key: &[u8]) {
+        self.keys += 1;
+        self.encoded.bulk(key);
+    }
+
+    fn write(self, out: &mut ReplyBuffer) {
+        out.array_header(self.keys);
+        out.bytes.extend_from_slice(&self.encoded.bytes);
+    }
+}
+
+fn keys(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+    let pattern = &args[1];
+    let mut page = Page::new();
+    let mut cursor = 0;
+    loop {
+        cursor = ctx.keyspace.scan(
+            ctx.session.db,
+            cursor,
+            KEYS_STEP,
+            ctx.access.now,
+            &mut |key, _| {
+                if pattern == b"*" || glob::matches(pattern, key, false) {
+                    page.push(key);
+                }
+            },
+        )?;
+        if cursor == 0 {
+            break;
+        }
+    }
+    page.write(ctx.out);
+    Ok(Outcome::Written)
+}
+
+struct ScanOptions<'a> {
+    cursor: u64,
+    pattern: Option<&'a [u8]>,
+    count: usize,
+    kind: Option<&'a [u8]>,
+}
+
+impl<'a> ScanOptions<'a> {
+    fn parse(args: Args<'a>) -> Result<Self, CommandError> {
+        let cursor = args.get(1).and_then(parse_cursor);
+        let mut options = Self {
+            cursor: cursor.ok_or(CommandError::text("ERR invalid cursor"))?,
+            pattern: None,
+            count: COUNT_DEFAULT,
+            kind: None,
+        };
+        let mut words = args.from(2);
+        while let (Some(option), Some(value)) = (words.next(), words.next()) {
+            if option.eq_ignore_ascii_case(b"match") {
+                options.pattern = Some(value);
+            } else if option.eq_ignore_ascii_case(b"count") {
+                let count = parse_i64(value).ok_or(CommandError::NotAnInteger)?;
+                options.count = usize::try_from(count)
+                    .ok()
+                    .filter(|&count| count > 0)
+                    .ok_or(CommandError::Syntax)?;
+            } else if option.eq_ignore_ascii_case(b"type") {
+                options.kind = Some(value);
+            } else {
+                return Err(CommandError::Syntax);
+            }
+        }
+        if args.len() % 2 == 0 {
+            Ok(options)
+        } else {
+            Err(CommandError::Syntax)
+        }
+    }
+
+    fn wants(&self, key: &[u8], kind: &str) -> bool {
+        self.kind
+            .is_none_or(|wanted| wanted.eq_ignore_ascii_case(kind.as_bytes()))
+            && self
+                .pattern
+                .is_none_or(|pattern| pattern == b"*" || glob::matches(pattern, key, false))
+    }
+}
+
+/// A cursor as C's `strtoul` reads one, which Redis uses: a sign may stand before it, and nothing at all is 0.
+fn parse_cursor(word: &[u8]) -> Option<u64> {
+    let word = word.split(|&byte| byte == 0).next().unwrap_or_default();
+    let (negative, digits) = match word {
+        [] => return Some(0),
+        [b'-', digits @ ..] => (true, digits),
+        [b'+', digits @ ..] => (false, digits),
+        digits => (false, digits),
+    };
+    if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    let cursor: u64 = std::str::from_utf8(digits).ok()?.parse().ok()?;
+    Some(if negative {
+        cursor.wrapping_neg()
+    } else {
+        cursor
+    })
+}
+
+fn scan(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+    let options = ScanOptions::parse(args)?;
+    let mut page = Page::new();
+    let cursor = ctx.keyspace.scan(
+        ctx.session.db,
+        options.cursor,
+        options.count,
+        ctx.access.now,
+        &mut |key, info| {
+            if options.wants(key, info.kind.name()) {
+                page.push(key);
+            }
+        },
+    )?;
+    ctx.out.array_header(2);
+    ctx.out.bulk(itoa::Buffer::new().format(cursor).as_bytes());
+    page.write(ctx.out);
+    Ok(Outcome::Written)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::OwnedArgs;
+
+    #[test]
+    fn cursors() {
+        for (text, cursor) in [
+            ("0", Some(0)),
+            ("", Some(0)),
+            ("007", Some(7)),
+            ("+7", Some(7)),
+            ("-1", Some(u64::MAX)),
+            ("18446744073709551615", Some(u64::MAX)),
+            ("18446744073709551616", None),
+            ("7\0x", Some(7)),
+            (" 7", None),
+            ("7 ", None),
+            ("+", None),
+            ("0x1", None),
+        ] {
+            assert_eq!(parse_cursor(text.as_bytes()), cursor, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn options() {
+        let check = |words: &str| {
+            let args = OwnedArgs::new(words.split(' '));
+            ScanOptions::parse(args.args())
+                .map(|options| (options.cursor, options.count, options.pattern.is_some()))
+                .map_err(|error| error.to_string())
+        };
+        let syntax = Err("ERR syntax error".to_owned());
+        assert_eq!(check("scan 3"), Ok((3, 10, false)));
+        assert_eq!(check("scan 3 match a* Count 7"), Ok((3, 7, true)));
+        assert_eq!(check("scan 3 count 0"), syntax);
+        assert_eq!(check("scan 3 count"), syntax);
+        assert_eq!(check("scan 3 colour red"), syntax);
+        assert_eq!(check("scan x"), Err("ERR invalid cursor".to_owned()));
+        assert_eq!(
+            check("scan 3 count x"),
+            Err("ERR value is not an integer or out of range".to_owned())
+        );
+    }
+}

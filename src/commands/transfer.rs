@@ -1,0 +1,198 @@
+//! Commands that carry a value from one key to another: RENAME, RENAMENX, COPY and MOVE.
+//!
+//! Each is one atomic step for both keys, and the deadline goes along.
+
+use super::database::parse_database;
+use super::spec::{Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, KeySpec};
+use super::{CommandError, CommandResult, Context};
+use crate::keyspace::{KeyspaceError, Slots};
+use crate::protocol::{Args, Reply};
+
+/// Source and destination of RENAME and RENAMENX.
+const KEY_NEWKEY: &[Argument] = &[
+    Argument::key(),
+    Argument::new("newkey", ArgumentKind::Key(1)),
+];
+
+const SAME_OBJECT: CommandError =
+    CommandError::text("ERR source and destination objects are the same");
+
+pub(super) static COMMANDS: &[CommandSpec] = &[
+    CommandSpec {
+        name: "rename",
+        arity: Arity::Exactly(3),
+        flags: Flags::WRITE,
+        categories: Categories::KEYSPACE,
+        keys: &[
+            KeySpec::first(&["RW", "access", "delete"]),
+            KeySpec::range(&["OW", "update"], 2, 0, 1),
+        ],
+        group: Group::Generic,
+        since: "1.0.0",
+        summary: "Gives a key another name, over whatever has that name.",
+        complexity: "O(1)",
+        arguments: KEY_NEWKEY,
+        subcommands: &[],
+        handler: rename,
+    },
+    CommandSpec {
+        name: "renamenx",
+        arity: Arity::Exactly(3),
+        flags: Flags::WRITE.union(Flags::FAST),
+        categories: Categories::KEYSPACE,
+        keys: &[
+            KeySpec::first(&["RW", "access", "delete"]),
+            KeySpec::range(&["OW", "insert"], 2, 0, 1),
+        ],
+        group: Group::Generic,
+        since: "1.0.0",
+        summary: "Gives a key another name, unless that name is taken.",
+        complexity: "O(1)",
+        arguments: KEY_NEWKEY,
+        subcommands: &[],
+        handler: renamenx,
+    },
+    CommandSpec {
+        name: "copy",
+        arity: Arity::AtLeast(3),
+        flags: Flags::WRITE.union(Flags::DENYOOM),
+        categories: Categories::KEYSPACE,
+        keys: &[
+            KeySpec::first(&["RO", "access"]),
+            KeySpec::range(&["OW", "update"], 2, 0, 1),
+        ],
+        group: Group::Generic,
+        since: "6.2.0",
+        summary: "Copies a value and its deadline to another key.",
+        complexity: "O(N) in the value's size.",
+        arguments: &[
+            Argument::new("source", ArgumentKind::Key(0)),
+            Argument::new("destination", ArgumentKind::Key(1)),
+            Argument::new("destination-db", ArgumentKind::Integer)
+                .with_token("DB")
+                .optional(),
+            Argument::token("replace", "REPLACE").optional(),
+        ],
+        subcommands: &[],
+        handler: copy,
+    },
+    CommandSpec {
+        name: "move",
+        arity: Arity::Exactly(3),
+        flags: Flags::WRITE.union(Flags::FAST),
+        categories: Categories::KEYSPACE,
+        keys: &[KeySpec::first(&["RW", "access", "update"])],
+        group: Group::Generic,
+        since: "1.0.0",
+        summary: "Moves a key to another database.",
+        complexity: "O(1)",
+        arguments: &[Argument::key(), Argument::new("db", ArgumentKind::Integer)],
+        subcommands: &[],
+        handler: move_key,
+    },
+];
+
+/// Positions of the two keys in a [`Slots`].
+const SOURCE: usize = 0;
+const DESTINATION: usize = 1;
+
+/// Stages a put of the source's value and deadline under the destination. False where there is no source.
+fn stage_copy(slots: &mut Slots<'_>) -> Result<bool, KeyspaceError> {
+    let source = slots.read(SOURCE, |value| {
+        (value.kind, value.bytes.to_vec(), value.expires_at)
+    })?;
+    let Some((kind, bytes, expires_at)) = source else {
+        return Ok(false);
+    };
+    slots.put(DESTINATION, kind, &bytes, expires_at);
+    Ok(true)
+}
+
+fn rename(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+    rename_to(ctx, args, true)?;
+    Ok(Reply::Ok.into())
+}
+
+fn renamenx(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+    let renamed = rename_to(ctx, args, false)?;
+    Ok(Reply::Integer(i64::from(renamed)).into())
+}
+
+/// Renames, and says whether it did; false where the name is taken and `replace` is not set.
+fn rename_to(ctx: &mut Context<'_>, args: Args<'_>, replace: bool) -> Result<bool, CommandError> {
+    let db = ctx.session.db;
+    let same = args[1] == args[2];
+    let keys = [(db, &args[1]), (db, &args[2])];
+    ctx.keyspace.update_many(&keys, ctx.access, |slots| {
+        if slots.info(SOURCE).is_none() {
+            return Err(CommandError::NoSuchKey);
+        }
+        if !replace && slots.info(DESTINATION).is_some() {
+            return Ok(false);
+        }
+        if !same {
+            stage_copy(slots)?;
+            slots.remove(SOURCE);
+        }
+        Ok(true)
+    })
+}
+
+struct CopyOptions {
+    db: usize,
+    replace: bool,
+}
+
+impl CopyOptions {
+    fn parse(args: Args<'_>, current_db: usize) -> Result<Self, CommandError> {
+        let mut options = Self {
+            db: current_db,
+            replace: false,
+        };
+        let mut words = args.from(3);
+        while let Some(word) = words.next() {
+            if word.eq_ignore_ascii_case(b"replace") {
+                options.replace = true;
+            } else if word.eq_ignore_ascii_case(b"db") {
+                options.db = parse_database(words.next().ok_or(CommandError::Syntax)?)?;
+            } else {
+                return Err(CommandError::Syntax);
+            }
+        }
+        Ok(options)
+    }
+}
+
+fn copy(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+    let db = ctx.session.db;
+    let options = CopyOptions::parse(args, db)?;
+    if options.db == db && args[1] == args[2] {
+        return Err(SAME_OBJECT);
+    }
+    let keys = [(db, &args[1]), (options.db, &args[2])];
+    let (found, copied) = ctx.keyspace.update_many(&keys, ctx.access, |slots| {
+        let found = slots.info(SOURCE).is_some();
+        let free = options.replace || slots.info(DESTINATION).is_none();
+        let copied = found && free && stage_copy(slots)?;
+        Ok::<_, KeyspaceError>((found, copied))
+    })?;
+    ctx.count_lookup(found);
+    Ok(Reply::Integer(i64::from(copied)).into())
+}
+
+fn move_key(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+    let db = ctx.session.db;
+    let to = parse_database(&args[2])?;
+    if to == db {
+        return Err(SAME_OBJECT);
+    }
+    let keys = [(db, &args[1]), (to, &args[1])];
+    let moved = ctx.keyspace.update_many(&keys, ctx.access, |slots| {
+        let moved = slots.info(DESTINATION).is_none() && stage_copy(slots)?;
+        if moved {
+            slots.remove(SOURCE);
+        }
+        Ok::<_, KeyspaceError>(moved)
+    })?;
+    Ok(Reply::Integer(i64::from(moved)).into())
+}
