@@ -1,6 +1,7 @@
 //! The commands: rows and handlers, one file a family. Adding a command touches its family's file only.
 
 mod database;
+mod dispatch;
 mod error;
 mod expiry;
 mod keys;
@@ -12,6 +13,7 @@ mod strings;
 mod table;
 mod transfer;
 
+pub use dispatch::{Dispatcher, Next};
 pub use error::CommandError;
 pub use table::{Command, Table, table};
 

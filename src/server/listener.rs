@@ -1,0 +1,286 @@
+//! Listening sockets: TCP and Unix.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
+use tokio::io::AsyncWriteExt;
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+
+use super::Server;
+use super::clients::Endpoint;
+use super::connection::serve;
+use crate::config::Settings;
+use crate::keyspace::Keyspace;
+
+/// Why the server does not listen.
+#[derive(Debug, thiserror::Error)]
+pub enum ListenError {
+    /// An address of `bind` that is none.
+    #[error("bind: '{0}' is not an IP address")]
+    Address(String),
+    /// A TCP socket.
+    #[error("can't listen on {address}: {source}")]
+    Tcp {
+        /// Where.
+        address: SocketAddr,
+        /// Why not.
+        source: io::Error,
+    },
+    /// The Unix socket.
+    #[error("can't listen on {}: {source}", path.display())]
+    Unix {
+        /// Where.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// Neither a port nor a Unix socket is configured.
+    #[error("nothing to listen on: port is 0 and there is no unixsocket")]
+    Nowhere,
+}
+
+/// The sockets of a server.
+#[derive(Debug)]
+pub struct Listeners {
+    tcp: Vec<TcpListener>,
+    unix: Option<UnixSocket>,
+}
+
+#[derive(Debug)]
+struct UnixSocket {
+    listener: UnixListener,
+    path: PathBuf,
+}
+
+impl Listeners {
+    /// Opens every socket that the settings name.
+    pub fn open(settings: &Settings) -> Result<Self, ListenError> {
+        let mut tcp = Vec::new();
+        if settings.port != 0 {
+            for bind in &settings.bind {
+                let address = SocketAddr::new(ip_address(&bind.address)?, settings.port);
+                match listen_tcp(address, settings.tcp_backlog) {
+                    Ok(listener) => tcp.push(listener),
+                    Err(error) if bind.optional && is_unavailable(&error) => {
+                        tracing::info!(%address, %error, "an optional address is not available");
+                    }
+                    Err(source) => return Err(ListenError::Tcp { address, source }),
+                }
+            }
+        }
+        let unix = match &settings.unixsocket {
+            None => None,
+            Some(path) => Some(listen_unix(path, settings.unixsocketperm).map_err(|source| {
+                ListenError::Unix {
+                    path: path.clone(),
+                    source,
+                }
+            })?),
+        };
+        if tcp.is_empty() && unix.is_none() {
+            return Err(ListenError::Nowhere);
+        }
+        Ok(Self { tcp, unix })
+    }
+
+    /// Where the server can be reached, for the log.
+    pub fn addresses(&self) -> Vec<String> {
+        let tcp = self.tcp.iter().filter_map(|listener| listener.local_addr().ok());
+        tcp.map(|address| address.to_string())
+            .chain(self.unix.iter().map(|unix| unix.path.display().to_string()))
+            .collect()
+    }
+
+    /// Accepts clients, each in a task of its own, until the server is told to stop.
+    pub async fn accept(self, keyspace: &Arc<Keyspace>, server: &Arc<Server>) {
+        let mut tasks = tokio::task::JoinSet::new();
+        for listener in self.tcp {
+            let (keyspace, server) = (Arc::clone(keyspace), Arc::clone(server));
+            tasks.spawn(async move { accept_tcp(&listener, &keyspace, &server).await });
+        }
+        if let Some(unix) = self.unix {
+            let (keyspace, server) = (Arc::clone(keyspace), Arc::clone(server));
+            tasks.spawn(async move { accept_unix(&unix, &keyspace, &server).await });
+        }
+        let mut stopping = server.shutdown.subscribe();
+        // An error means that the sender is gone, which is the end too.
+        let _ = stopping.wait_for(|&stop| stop).await;
+        tasks.shutdown().await;
+    }
+}
+
+impl Drop for UnixSocket {
+    fn drop(&mut self) {
+        // The name alone is left of a closed socket; failing to remove it harms nobody.
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+fn ip_address(text: &str) -> Result<IpAddr, ListenError> {
+    match text {
+        "*" => Ok(IpAddr::from([0, 0, 0, 0])),
+        "::*" => Ok(IpAddr::from([0u16; 8])),
+        "localhost" => Ok(IpAddr::from([127, 0, 0, 1])),
+        other => other
+            .parse()
+            .map_err(|_| ListenError::Address(other.to_owned())),
+    }
+}
+
+/// The address family or the address is not there on this machine.
+fn is_unavailable(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::AddrNotAvailable
+        || [nix::libc::EAFNOSUPPORT, nix::libc::EPROTONOSUPPORT, nix::libc::ENODEV]
+            .contains(&error.raw_os_error().unwrap_or(0))
+}
+
+fn listen_tcp(address: SocketAddr, backlog: u32) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))?;
+    TcpListener::from_std(socket.into())
+}
+
+fn listen_unix(path: &Path, mode: Option<u32>) -> io::Result<UnixSocket> {
+    // A socket that an earlier process left behind; anything else at that path is not ours to remove.
+    if let Ok(metadata) = std::fs::symlink_metadata(path) {
+        use std::os::unix::fs::FileTypeExt;
+        if metadata.file_type().is_socket() {
+            std::fs::remove_file(path)?;
+        }
+    }
+    let listener = UnixListener::bind(path)?;
+    let socket = UnixSocket {
+        listener,
+        path: path.to_owned(),
+    };
+    if let Some(mode) = mode {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))?;
+    }
+    Ok(socket)
+}
+
+async fn accept_tcp(listener: &TcpListener, keyspace: &Arc<Keyspace>, server: &Arc<Server>) {
+    loop {
+        match listener.accept().await {
+            Ok((stream, peer)) => welcome_tcp(stream, peer, keyspace, server).await,
+            Err(error) => pause_after(&error).await,
+        }
+    }
+}
+
+async fn accept_unix(unix: &UnixSocket, keyspace: &Arc<Keyspace>, server: &Arc<Server>) {
+    loop {
+        match unix.listener.accept().await {
+            Ok((stream, _)) => welcome_unix(stream, &unix.path, keyspace, server).await,
+            Err(error) => pause_after(&error).await,
+        }
+    }
+}
+
+/// Out of file descriptors, most likely: trying again at once would only burn the core.
+async fn pause_after(error: &io::Error) {
+    tracing::warn!(%error, "a connection could not be accepted");
+    tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+}
+
+async fn welcome_tcp(
+    mut stream: TcpStream,
+    peer: SocketAddr,
+    keyspace: &Arc<Keyspace>,
+    server: &Arc<Server>,
+) {
+    server.stats.connections_received.fetch_add(1, Ordering::Relaxed);
+    let settings = server.config.settings();
+    if let Some(refusal) = refusal(server, &settings, is_loopback(peer.ip())) {
+        // A client that does not read its refusal is closed all the same.
+        let _ = stream.try_write(refusal.as_bytes());
+        let _ = stream.shutdown().await;
+        return;
+    }
+    if let Err(error) = set_options(&stream, &settings) {
+        tracing::debug!(%peer, %error, "socket options");
+    }
+    let laddr = stream
+        .local_addr()
+        .map_or_else(|_| String::new(), |address| address.to_string());
+    let endpoint = Endpoint {
+        addr: peer.to_string(),
+        laddr,
+        fd: stream.as_raw_fd(),
+        unix: false,
+    };
+    tokio::spawn(serve(stream, endpoint, Arc::clone(keyspace), Arc::clone(server)));
+}
+
+async fn welcome_unix(
+    mut stream: UnixStream,
+    path: &Path,
+    keyspace: &Arc<Keyspace>,
+    server: &Arc<Server>,
+) {
+    server.stats.connections_received.fetch_add(1, Ordering::Relaxed);
+    if let Some(refusal) = refusal(server, &server.config.settings(), true) {
+        let _ = stream.try_write(refusal.as_bytes());
+        let _ = stream.shutdown().await;
+        return;
+    }
+    let addr = format!("{}:0", path.display());
+    let endpoint = Endpoint {
+        laddr: addr.clone(),
+        addr,
+        fd: stream.as_raw_fd(),
+        unix: true,
+    };
+    tokio::spawn(serve(stream, endpoint, Arc::clone(keyspace), Arc::clone(server)));
+}
+
+fn is_loopback(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(address) => address.is_loopback(),
+        IpAddr::V6(address) => {
+            address.is_loopback()
+                || address
+                    .to_ipv4_mapped()
+                    .is_some_and(|address| address.is_loopback())
+        }
+    }
+}
+
+/// What a client that may not come in is told.
+fn refusal(server: &Server, settings: &Settings, local: bool) -> Option<&'static str> {
+    if server.clients.len() >= server.maxclients(settings) {
+        server.stats.connections_rejected.fetch_add(1, Ordering::Relaxed);
+        return Some("-ERR max number of clients reached\r\n");
+    }
+    (settings.protected_mode && settings.requirepass.is_none() && !local)
+        .then_some(PROTECTED_MODE_REFUSAL)
+}
+
+const PROTECTED_MODE_REFUSAL: &str = "-DENIED This server runs in protected mode and has no password: it answers \
+    clients on its own machine only. To let others in, set a password with 'requirepass' (or CONFIG SET requirepass), \
+    or, on a network that you trust, switch 'protected-mode' off.\r\n";
+
+fn set_options(stream: &TcpStream, settings: &Settings) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    if let Some(after) = settings.tcp_keepalive {
+        // Redis asks three times, a third of the time apart.
+        let keepalive = TcpKeepalive::new()
+            .with_time(after)
+            .with_interval((after / 3).max(std::time::Duration::from_secs(1)))
+            .with_retries(3);
+        SockRef::from(stream).set_tcp_keepalive(&keepalive)?;
+    }
+    Ok(())
+}
