@@ -107,3 +107,95 @@ fn in_range(first: u8, last: u8, byte: u8, nocase: bool) -> bool {
 fn same(one: u8, other: u8, nocase: bool) -> bool {
     one == other || (nocase && one.eq_ignore_ascii_case(&other))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::matches;
+
+    /// What KEYS of Redis 7.0 answers: a pattern, keys that it matches, keys that it doesn't.
+    const SEEN: &[(&str, &[&str], &[&str])] = &[
+        ("[", &[], &["b", "*^", "Z-", "[^"]),
+        ("[^", &["*", "-", "?", "Z", "["], &["*^", "*a", "-*", "]a"]),
+        ("[a", &["a"], &["?", "^", "c", "-b"]),
+        ("[^a", &["*", "-", "?", "Z", "["], &["", "-c", "\\b", "]["]),
+        ("[a-", &["-", "a"], &["*-", "*Z", "?[", "\\b"]),
+        ("[a-]", &["]", "^", "a"], &["?", "?[", "Z^", "[^"]),
+        ("[]", &[], &["-", "b", "c", "-b"]),
+        ("[^]", &["*", "-", "?", "Z", "["], &["Z?", "a*", "a?", "aa"]),
+        ("[]a]", &[], &["", "Z", "?[", "\\]"]),
+        ("\\", &["\\"], &["-", "a", "b", "?["]),
+        ("a\\", &["a\\"], &["*-", "Z?", "]*", "?^\\"]),
+        ("[\\", &["\\"], &["\\-", "^]", "^^", "ab"]),
+        ("[a\\", &["\\", "a"], &["b", "\\]", "]a", "a?"]),
+        ("[\\]]", &["]"], &["[", "*a", "-*", "[a"]),
+        ("[c-a]", &["a", "b", "c"], &["", "[", "*-", "-^"]),
+        ("[-a]", &["-", "a"], &["*", "^", "*Z", "-^"]),
+        ("[a-\\]]", &["\\]", "^]", "a]"], &["b", "*Z", "?a", "[-"]),
+        ("*[", &[], &["Z", "^^", "a*", "a\\"]),
+        ("**", &["*", "-", "?", "Z", "["], &[]),
+        ("?*", &["*", "-", "?", "Z", "["], &[]),
+        ("[*]", &["*"], &["a", "c", "*^", "?a"]),
+        ("\\*", &["*"], &["\\", "]", "b", "*a"]),
+        (
+            "[^^]",
+            &["*", "-", "?", "Z", "["],
+            &["Z?", "\\]", "][", "]b"],
+        ),
+        (
+            "[--b]",
+            &["-", "?", "Z", "[", "\\"],
+            &["*^", "?Z", "Z^", "]*"],
+        ),
+        (
+            "a?",
+            &["a*", "a?", "a\\", "a]", "aa"],
+            &["Z", "]", "^", "c"],
+        ),
+    ];
+
+    #[test]
+    fn matches_what_redis_matches() {
+        for (pattern, hits, misses) in SEEN {
+            for key in *hits {
+                assert!(
+                    matches(pattern.as_bytes(), key.as_bytes(), false),
+                    "{pattern} {key}"
+                );
+            }
+            for key in *misses {
+                assert!(
+                    !matches(pattern.as_bytes(), key.as_bytes(), false),
+                    "{pattern} {key}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn ignores_case_outside_escapes() {
+        let cases = [
+            ("MAX*", "maxmemory", true),
+            ("[M]ax*", "maxmemory", true),
+            ("[L-N]ax*", "maxmemory", true),
+            ("\\Max*", "maxmemory", true),
+            ("[\\M]ax*", "maxmemory", false),
+        ];
+        for (pattern, string, expected) in cases {
+            assert_eq!(
+                matches(pattern.as_bytes(), string.as_bytes(), true),
+                expected,
+                "{pattern}"
+            );
+        }
+        assert!(!matches(b"MAX*", b"maxmemory", false));
+    }
+
+    #[test]
+    fn many_stars_end_soon() {
+        let pattern = b"a*".repeat(5000);
+        let mut string = vec![b'a'; 20_000];
+        assert!(matches(&pattern, &string, false));
+        string.push(b'c');
+        assert!(!matches(&[pattern, b"b".to_vec()].concat(), &string, false));
+    }
+}

@@ -101,3 +101,36 @@ fn level_filter(level: LogLevel) -> LevelFilter {
         LogLevel::Nothing => LevelFilter::OFF,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{LoggingError, init, set_level};
+    use crate::config::{Config, LogLevel};
+
+    #[test]
+    fn writes_json_lines_and_changes_its_level() -> Result<(), Box<dyn std::error::Error>> {
+        let dir = tempfile::tempdir()?;
+        let path = dir.path().join("log");
+        std::fs::write(&path, "before\n")?;
+        let text = format!("logfile {}\nlog-format json", path.display());
+        let settings = Config::from_text(text.as_bytes())?.config.settings();
+        init(&settings)?;
+        tracing::info!(answer = 42, "first");
+        tracing::debug!("hidden");
+        set_level(LogLevel::Verbose);
+        tracing::debug!("second");
+        set_level(LogLevel::Nothing);
+        tracing::error!("hidden");
+
+        let log = std::fs::read_to_string(&path)?;
+        let mut lines = log.lines();
+        assert_eq!(lines.next(), Some("before"));
+        let seen: Vec<serde_json::Value> =
+            lines.map(serde_json::from_str).collect::<Result<_, _>>()?;
+        let messages: Vec<_> = seen.iter().map(|line| line["message"].as_str()).collect();
+        assert_eq!(messages, [Some("first"), Some("second")]);
+        assert_eq!(seen[0]["answer"], 42);
+        assert!(matches!(init(&settings), Err(LoggingError::Twice)));
+        Ok(())
+    }
+}

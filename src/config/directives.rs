@@ -8,6 +8,7 @@ use super::value::Kind;
 
 /// One directive.
 #[derive(Clone, Copy, Debug)]
+#[allow(clippy::struct_excessive_bools)] // Independent properties of a row, not states.
 pub struct Directive {
     /// Redis's present name.
     pub name: &'static str,

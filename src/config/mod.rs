@@ -288,3 +288,6 @@ fn refused(name: &str, reason: impl Into<String>) -> SetError {
         reason: reason.into(),
     }
 }
+
+#[cfg(test)]
+mod tests;

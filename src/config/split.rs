@@ -24,8 +24,7 @@ pub fn split_args(line: &[u8]) -> Option<Vec<Vec<u8>>> {
 fn read_arg(line: &[u8], mut at: usize, arg: &mut Vec<u8>) -> Option<usize> {
     loop {
         match line.get(at) {
-            None => return Some(at),
-            Some(&byte) if matches!(byte, b' ' | b'\n' | b'\r' | b'\t') => return Some(at),
+            None | Some(b' ' | b'\n' | b'\r' | b'\t') => return Some(at),
             Some(b'"') => return read_double_quoted(line, at + 1, arg),
             Some(b'\'') => return read_single_quoted(line, at + 1, arg),
             Some(&byte) => arg.push(byte),
@@ -122,5 +121,63 @@ pub fn quote_if_needed(bytes: &[u8]) -> Vec<u8> {
         bytes.to_vec()
     } else {
         quote(bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::{quote, quote_if_needed, split_args};
+
+    /// A line, and its arguments if its quotes are closed.
+    type Case = (&'static [u8], Option<&'static [&'static [u8]]>);
+
+    #[test]
+    fn splits_as_redis_does() {
+        let cases: [Case; 20] = [
+            (b"", Some(&[])),
+            (b" \t\x0b\x0c ", Some(&[])),
+            (b"set a b", Some(&[b"set", b"a", b"b"])),
+            (b"  set\ta\x0bb \r\n", Some(&[b"set", b"a\x0bb"])),
+            (b"\"\" ''", Some(&[b"", b""])),
+            (b"\"a b\" 'c d'", Some(&[b"a b", b"c d"])),
+            (b"\"\\n\\r\\t\\b\\a\\q\\\"\"", Some(&[b"\n\r\t\x08\x07q\""])),
+            (b"\"\\x00\\xfF\\xg1\\x4\"", Some(&[b"\0\xffxg1x4"])),
+            (b"'\\n\\'\\ '", Some(&[b"\\n'\\ "])),
+            (b"a\"b c\"", Some(&[b"ab c"])),
+            (b"a'b c' d", Some(&[b"ab c", b"d"])),
+            (b"a\0b c", Some(&[b"a"])),
+            (b"\"a", None),
+            (b"'a", None),
+            (b"\"a\"b", None),
+            (b"'a'b", None),
+            (b"'a\\\\'", None),
+            (b"\"a\"'b'", None),
+            (b"\"a\\", None),
+            (b"\"a\\\"", None),
+        ];
+        for (line, expected) in cases {
+            let found = split_args(line);
+            let found: Option<Vec<&[u8]>> = found
+                .as_ref()
+                .map(|args| args.iter().map(Vec::as_slice).collect());
+            assert_eq!(found.as_deref(), expected, "{}", line.escape_ascii());
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn reads_back_what_it_quotes(args: Vec<Vec<u8>>) {
+            for write in [quote, quote_if_needed] {
+                let line: Vec<Vec<u8>> = args.iter().map(|arg| write(arg)).collect();
+                prop_assert_eq!(split_args(&line.join(&b' ')), Some(args.clone()));
+            }
+        }
+
+        #[test]
+        fn takes_any_bytes(line: Vec<u8>) {
+            split_args(&line);
+        }
     }
 }

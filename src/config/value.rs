@@ -297,7 +297,7 @@ fn save(args: &[&[u8]], old: &[u8], mode: Mode) -> Result<Vec<u8>, ValueError> {
     if args.is_empty() || args == [b""] {
         return Ok(Vec::new());
     }
-    if args.len() % 2 != 0 {
+    if !args.len().is_multiple_of(2) {
         return Err(wrong());
     }
     let mut numbers = Vec::new();
@@ -323,7 +323,7 @@ fn save(args: &[&[u8]], old: &[u8], mode: Mode) -> Result<Vec<u8>, ValueError> {
 const CLASSES: [&str; 3] = ["normal", "slave", "pubsub"];
 
 fn buffer_limits(args: &[&[u8]], old: &[u8]) -> Result<Vec<u8>, ValueError> {
-    if args.len() % 4 != 0 {
+    if !args.len().is_multiple_of(4) {
         return Err(ValueError::new(
             "Wrong number of arguments in buffer limit configuration.",
         ));
