@@ -1,0 +1,379 @@
+//! The `pairs` layout: one Redis key is one pmemkv pair, every call maps to a pmemkv call, and every write is durable
+//! when it returns.
+
+mod journal;
+mod open;
+mod rebuild;
+mod record;
+
+use std::path::PathBuf;
+
+use parking_lot::Mutex;
+
+pub use open::{OpenError, Options, open};
+
+use super::{
+    Abilities, Generations, Location, OnRecord, OnValue, RecordKey, Store, StoreError, Usage,
+    Visited, Write,
+};
+use crate::keyspace::{DATABASES, Range};
+use crate::pmemkv::{Database, Engine, Error, Pool};
+use journal::{Before, Journal};
+use record::{
+    DEADLINE_AT, KEY_PREFIX_BYTES, decode_key, decode_value, encode_deadline, encode_key,
+    encode_value, key_of,
+};
+
+/// The layout's name, as pools record it.
+pub const LAYOUT: &str = "pairs";
+
+/// The pool's word that is 1 while a process has the pool open, and 0 after an orderly end.
+const WORD_OPEN: usize = 0;
+
+/// The pool's first word of generations: two databases a word, then the next unused number.
+const WORD_GENERATIONS: usize = 1;
+
+/// One pair for each key, in one or more engines of one pool.
+#[derive(Debug)]
+pub struct Pairs {
+    /// One engine for each partition. Databases keep their pool open.
+    databases: Vec<Database>,
+    engine: Engine,
+    hash_seed: u64,
+    journal: Journal,
+    home: Home,
+}
+
+/// Where what is not a record is kept.
+#[derive(Debug)]
+enum Home {
+    /// In the pool.
+    Pool(Pool),
+    /// In this process, for engines that do not outlive it.
+    Process {
+        generations: Mutex<Generations>,
+        path: PathBuf,
+        size_bytes: u64,
+    },
+}
+
+impl Pairs {
+    fn database(&self, partition: usize) -> &Database {
+        &self.databases[partition]
+    }
+
+    /// One change, durable when this returns.
+    fn apply(&self, write: &Write<'_>) -> Result<(), StoreError> {
+        let record = write.record();
+        let database = self.database(record.partition);
+        let key = key_of(&record);
+        match *write {
+            Write::Put {
+                kind,
+                expires_at,
+                value,
+                ..
+            } => database.put(&key, &encode_value(kind, expires_at, value))?,
+            Write::Remove { .. } => {
+                database.remove(&key)?;
+            }
+            Write::SetExpiry { expires_at, .. } => {
+                let deadline = encode_deadline(expires_at);
+                match database.write_range(&key, DEADLINE_AT, &deadline) {
+                    Ok(_) => {}
+                    Err(Error::NotSupported(_)) => {
+                        if let Some(mut value) = database.get(&key)? {
+                            let place = DEADLINE_AT..DEADLINE_AT + deadline.len();
+                            value
+                                .get_mut(place)
+                                .ok_or_else(|| StoreError::Damaged("a short value".into()))?
+                                .copy_from_slice(&deadline);
+                            database.put(&key, &value)?;
+                        }
+                    }
+                    Err(error) => return Err(error.into()),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What the records of `writes` are now.
+    fn before(&self, writes: &[Write<'_>]) -> Result<Vec<Before>, StoreError> {
+        writes
+            .iter()
+            .map(|write| {
+                let record = write.record();
+                let key = key_of(&record);
+                Ok(Before {
+                    partition: record.partition,
+                    value: self.database(record.partition).get(&key)?,
+                    key: key.into_vec(),
+                })
+            })
+            .collect()
+    }
+}
+
+impl Store for Pairs {
+    fn abilities(&self) -> Abilities {
+        Abilities {
+            sorted: self.engine.sorted,
+            retains: self.engine.retains,
+            persistent: self.engine.persistent,
+        }
+    }
+
+    fn partitions(&self) -> usize {
+        self.databases.len()
+    }
+
+    fn hash_seed(&self) -> u64 {
+        self.hash_seed
+    }
+
+    fn generations(&self) -> Generations {
+        match &self.home {
+            Home::Process { generations, .. } => *generations.lock(),
+            Home::Pool(pool) => {
+                decode_generations(&pool.words(WORD_GENERATIONS, DATABASES / 2 + 1))
+            }
+        }
+    }
+
+    fn set_generations(&self, new: &Generations) -> Result<(), StoreError> {
+        match &self.home {
+            Home::Process { generations, .. } => *generations.lock() = *new,
+            Home::Pool(pool) => pool.set_words(WORD_GENERATIONS, &encode_generations(new)),
+        }
+        Ok(())
+    }
+
+    fn visit(
+        &self,
+        partition: usize,
+        visit: &mut dyn FnMut(Visited<'_>),
+    ) -> Result<(), StoreError> {
+        let mut damaged = None;
+        let walked = self.database(partition).get_all(|key, value| {
+            let Some((generation, key)) = decode_key(key) else {
+                return std::ops::ControlFlow::Continue(());
+            };
+            match decode_value(value) {
+                Ok(value) => visit(Visited {
+                    generation,
+                    key,
+                    kind: value.kind,
+                    expires_at: value.expires_at,
+                    location: Location::default(),
+                }),
+                Err(error) => damaged = Some(error),
+            }
+            std::ops::ControlFlow::Continue(())
+        });
+        if let Err(error) = walked {
+            return Err(error.into());
+        }
+        damaged.map_or(Ok(()), Err)
+    }
+
+    fn read(
+        &self,
+        record: RecordKey<'_>,
+        _location: Location,
+        f: OnValue<'_>,
+    ) -> Result<bool, StoreError> {
+        let key = key_of(&record);
+        let read = self
+            .database(record.partition)
+            .get_with(&key, |encoded| decode_value(encoded).map(f))?;
+        match read {
+            None => Ok(false),
+            Some(Ok(())) => Ok(true),
+            Some(Err(error)) => Err(error),
+        }
+    }
+
+    fn write(&self, writes: &[Write<'_>], _locations: &mut [Location]) -> Result<(), StoreError> {
+        let [write] = writes else {
+            let before = self.before(writes)?;
+            let change = || writes.iter().try_for_each(|write| self.apply(write));
+            if self.engine.persistent {
+                return self.journal.guard(&self.databases, &before, change);
+            }
+            return change().inspect_err(|_| journal::undo(&self.databases, &before));
+        };
+        self.apply(write)
+    }
+
+    fn commit(&self) -> Result<(), StoreError> {
+        // Every write was durable when it returned.
+        Ok(())
+    }
+
+    fn range(
+        &self,
+        generation: u32,
+        range: Range<'_>,
+        visit: OnRecord<'_>,
+    ) -> Result<(), StoreError> {
+        let mut damaged = None;
+        let bounds = Bounds::new(generation, range);
+        let flow = self
+            .database(0)
+            .get_range(bounds.range(), |encoded, value| {
+                let Some((of, key)) = decode_key(encoded) else {
+                    return std::ops::ControlFlow::Continue(());
+                };
+                debug_assert_eq!(of, generation);
+                match decode_value(value) {
+                    Ok(value) => visit(key, value),
+                    Err(error) => {
+                        damaged = Some(error);
+                        std::ops::ControlFlow::Break(())
+                    }
+                }
+            });
+        flow?;
+        damaged.map_or(Ok(()), Err)
+    }
+
+    fn range_count(&self, generation: u32, range: Range<'_>) -> Result<u64, StoreError> {
+        let bounds = Bounds::new(generation, range);
+        let mut count = self.database(0).count_range(bounds.range())?;
+        // `between` leaves both bounds out; the user's own bound may have to be counted.
+        if let Some(key) = bounds.inclusive()
+            && self.database(0).exists(key)?
+        {
+            count += 1;
+        }
+        Ok(count as u64)
+    }
+
+    fn usage(&self) -> Result<Usage, StoreError> {
+        let mut usage = Usage {
+            engine: self.engine.name.to_owned(),
+            layout: LAYOUT,
+            ..Usage::default()
+        };
+        match &self.home {
+            Home::Pool(pool) => {
+                let stats = pool
+                    .stats()
+                    .map_err(|error| StoreError::Engine(error.to_string()))?;
+                usage.pool_path = Some(pool.path().to_owned());
+                usage.pool_bytes = stats.size_bytes;
+                usage.allocated_bytes = stats.allocated_bytes;
+            }
+            Home::Process {
+                path, size_bytes, ..
+            } => {
+                usage.pool_path = Some(path.clone());
+                usage.pool_bytes = *size_bytes;
+            }
+        }
+        Ok(usage)
+    }
+
+    fn defrag(&self, start: f64, amount: f64) -> Result<(), StoreError> {
+        for database in &self.databases {
+            database.defrag(start, amount)?;
+        }
+        Ok(())
+    }
+
+    fn close(&self) -> Result<(), StoreError> {
+        if let Home::Pool(pool) = &self.home {
+            pool.set_word(WORD_OPEN, 0);
+        }
+        Ok(())
+    }
+}
+
+/// A range of user keys as a range of engine keys: both ends are bounded, by the generation's own if by nothing else.
+struct Bounds {
+    low: record::EngineKey,
+    high: record::EngineKey,
+    low_included: bool,
+    high_included: bool,
+}
+
+impl Bounds {
+    fn new(generation: u32, range: Range<'_>) -> Self {
+        let bound = |key: &[u8]| encode_key(generation, key);
+        let mut bounds = Self {
+            low: bound(b""),
+            high: bound(b""),
+            low_included: true,
+            high_included: false,
+        };
+        // One past the tag: after every key of the generation, before any of the next.
+        bounds.high[KEY_PREFIX_BYTES - 1] += 1;
+        match range {
+            Range::All => {}
+            Range::Above(low) => (bounds.low, bounds.low_included) = (bound(low), false),
+            Range::EqualAbove(low) => bounds.low = bound(low),
+            Range::Below(high) => bounds.high = bound(high),
+            Range::EqualBelow(high) => (bounds.high, bounds.high_included) = (bound(high), true),
+            Range::Between(low, high) => {
+                (bounds.low, bounds.low_included) = (bound(low), false);
+                bounds.high = bound(high);
+            }
+        }
+        // An included bound becomes an excluded one beside it: no key lies between k and k followed by a NUL,
+        // nor between the tag's predecessor and an empty key.
+        if bounds.high_included {
+            bounds.high.push(0);
+            bounds.high_included = false;
+        }
+        if bounds.low_included && bounds.low.len() == KEY_PREFIX_BYTES {
+            bounds.low.pop();
+            bounds.low_included = false;
+        }
+        bounds
+    }
+
+    fn range(&self) -> Range<'_> {
+        Range::Between(&self.low, &self.high)
+    }
+
+    fn inclusive(&self) -> Option<&[u8]> {
+        self.low_included.then_some(&self.low)
+    }
+}
+
+fn encode_generations(generations: &Generations) -> Vec<u64> {
+    let (pairs, _) = generations.of_database.as_chunks::<2>();
+    let mut words: Vec<u64> = pairs
+        .iter()
+        .map(|&[low, high]| u64::from(low) | u64::from(high) << 32)
+        .collect();
+    words.push(u64::from(generations.next));
+    words
+}
+
+#[allow(clippy::cast_possible_truncation)] // Each half of a word is one number.
+fn decode_generations(words: &[u64]) -> Generations {
+    let mut generations = Generations::default();
+    let Some((&next, pairs)) = words.split_last() else {
+        return generations;
+    };
+    // A new pool's words are 0, which no set of generations has at its end.
+    if next != 0 {
+        for (db, generation) in generations.of_database.iter_mut().enumerate() {
+            *generation = (pairs[db / 2] >> (32 * (db % 2))) as u32;
+        }
+        generations.next = next as u32;
+    }
+    generations
+}
+
+impl From<Error> for StoreError {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::OutOfMemory(_) => StoreError::OutOfMemory,
+            Error::NotSupported(_) => StoreError::NotSupported(error.to_string()),
+            other => StoreError::Engine(other.to_string()),
+        }
+    }
+}
