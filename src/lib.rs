@@ -1,1 +1,3 @@
-//! x
+//! A Redis-compatible server whose data lives in persistent memory.
+
+pub mod pmemkv;
