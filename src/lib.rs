@@ -8,3 +8,4 @@ pub mod logging;
 pub mod protocol;
 pub mod server;
 pub mod store;
+pub mod pmemkv;

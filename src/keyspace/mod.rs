@@ -21,6 +21,7 @@ pub use access::{Slot, Slots};
 pub use background::{Housekeeping, now_ms};
 
 use crate::store::{Generations, RecordKey, Store, StoreError};
+pub use crate::pmemkv::Range;
 use background::Garbage;
 use ordered::Views;
 use shard::Shard;
@@ -49,6 +50,14 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// The type of that number.
+    pub fn from_number(number: u8) -> Option<Self> {
+        match number {
+            0 => Some(Kind::String),
+            _ => None,
+        }
+    }
+
     /// TYPE's name for it.
     pub fn name(self) -> &'static str {
         match self {
@@ -91,23 +100,6 @@ pub enum KeyspaceError {
     /// pmemkv failed; its message.
     #[error("{0}")]
     Store(String),
-}
-
-/// One range of keys in ascending byte order; bounds as pmemkv's calls of the same name have them.
-#[derive(Clone, Copy, Debug)]
-pub enum Range<'a> {
-    /// Every key.
-    All,
-    /// Keys greater than the bound.
-    Above(&'a [u8]),
-    /// The bound and keys greater than it.
-    EqualAbove(&'a [u8]),
-    /// Keys less than the bound.
-    Below(&'a [u8]),
-    /// The bound and keys less than it.
-    EqualBelow(&'a [u8]),
-    /// Keys between the bounds, both excluded.
-    Between(&'a [u8], &'a [u8]),
 }
 
 impl Range<'_> {

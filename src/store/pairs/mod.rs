@@ -221,11 +221,13 @@ impl Store for Pairs {
         let bounds = Bounds::new(generation, range);
         let flow = self
             .database(0)
-            .get_range(bounds.range(), |encoded, value| {
-                let Some((of, key)) = decode_key(encoded) else {
+            .get_range(bounds.walk(), |encoded, value| {
+                if *encoded >= *bounds.high {
+                    return std::ops::ControlFlow::Break(());
+                }
+                let Some((_, key)) = decode_key(encoded) else {
                     return std::ops::ControlFlow::Continue(());
                 };
-                debug_assert_eq!(of, generation);
                 match decode_value(value) {
                     Ok(value) => visit(key, value),
                     Err(error) => {
@@ -240,7 +242,7 @@ impl Store for Pairs {
 
     fn range_count(&self, generation: u32, range: Range<'_>) -> Result<u64, StoreError> {
         let bounds = Bounds::new(generation, range);
-        let mut count = self.database(0).count_range(bounds.range())?;
+        let mut count = self.database(0).count_range(bounds.inside())?;
         // `between` leaves both bounds out; the user's own bound may have to be counted.
         if let Some(key) = bounds.inclusive()
             && self.database(0).exists(key)?
@@ -293,9 +295,9 @@ impl Store for Pairs {
 /// A range of user keys as a range of engine keys: both ends are bounded, by the generation's own if by nothing else.
 struct Bounds {
     low: record::EngineKey,
+    /// Never part of the range.
     high: record::EngineKey,
     low_included: bool,
-    high_included: bool,
 }
 
 impl Bounds {
@@ -305,7 +307,6 @@ impl Bounds {
             low: bound(b""),
             high: bound(b""),
             low_included: true,
-            high_included: false,
         };
         // One past the tag: after every key of the generation, before any of the next.
         bounds.high[KEY_PREFIX_BYTES - 1] += 1;
@@ -314,26 +315,30 @@ impl Bounds {
             Range::Above(low) => (bounds.low, bounds.low_included) = (bound(low), false),
             Range::EqualAbove(low) => bounds.low = bound(low),
             Range::Below(high) => bounds.high = bound(high),
-            Range::EqualBelow(high) => (bounds.high, bounds.high_included) = (bound(high), true),
+            Range::EqualBelow(high) => {
+                bounds.high = bound(high);
+                // No key lies between k and k followed by a NUL.
+                bounds.high.push(0);
+            }
             Range::Between(low, high) => {
                 (bounds.low, bounds.low_included) = (bound(low), false);
                 bounds.high = bound(high);
             }
         }
-        // An included bound becomes an excluded one beside it: no key lies between k and k followed by a NUL,
-        // nor between the tag's predecessor and an empty key.
-        if bounds.high_included {
-            bounds.high.push(0);
-            bounds.high_included = false;
-        }
-        if bounds.low_included && bounds.low.len() == KEY_PREFIX_BYTES {
-            bounds.low.pop();
-            bounds.low_included = false;
-        }
         bounds
     }
 
-    fn range(&self) -> Range<'_> {
+    /// Where a walk starts; it ends at `high`.
+    fn walk(&self) -> Range<'_> {
+        if self.low_included {
+            Range::EqualAbove(&self.low)
+        } else {
+            Range::Between(&self.low, &self.high)
+        }
+    }
+
+    /// The keys between both bounds, these left out.
+    fn inside(&self) -> Range<'_> {
         Range::Between(&self.low, &self.high)
     }
 

@@ -1,0 +1,307 @@
+//! An open engine: point calls, and how calls may run beside one another.
+
+use std::ffi::{CString, c_int};
+use std::fs;
+use std::io;
+use std::os::unix::fs::FileTypeExt;
+use std::ptr::{self, NonNull};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
+use pmemkv_sys as sys;
+
+use super::callback::ReadOnce;
+use super::comparator;
+use super::config::{Config, Kept};
+use super::engines::{Discipline, Engine};
+use super::error::{Error, Status};
+use super::pool::POOL_BYTES_MIN;
+use super::reentry::Call;
+
+/// An open engine with its data; closed when dropped.
+///
+/// It may be shared between threads, whatever the engine: calls that the engine cannot run beside one another wait for
+/// one another inside. Closures run while the call holds its locks, so they should be short, and they cannot call back
+/// into the same database: such a call returns [`Error::Reentrant`]. (A closure that waits for another thread which
+/// calls into the same database may wait for ever, and so may two databases whose closures call each other crosswise.)
+#[derive(Debug)]
+pub struct Database {
+    raw: NonNull<sys::pmemkv_db>,
+    engine: String,
+    id: u64,
+    discipline: Discipline,
+    lock: RwLock<()>,
+    /// Dropped after the close: the comparator is called and the pool is mapped until then.
+    kept: Kept,
+}
+
+// SAFETY: no engine ties a database to the thread that opened it; the only thread-bound state of pmemkv, an iterator's
+// lock, never outlives the call that took it.
+unsafe impl Send for Database {}
+// SAFETY: every call takes `lock` as the engine's documented contract asks: point calls of cmap, csmap and vcmap run
+// together and their walks alone; the single-writer engines have readers together and a writer alone; engines that
+// nothing is known of run one call at a time. pmemkv's error message is per thread. The comparator is Sync.
+unsafe impl Sync for Database {}
+
+/// What a call does to the data, which decides what it may run beside.
+#[derive(Clone, Copy)]
+pub(super) enum Access {
+    /// Reads one item.
+    Read,
+    /// Changes one item.
+    Write,
+    /// Walks over many items.
+    Walk,
+    /// Moves everything.
+    Reshape,
+}
+
+/// A running call: its mark on the thread and its hold on the database.
+pub(super) struct Running<'a> {
+    // Fields drop in this order: the lock goes before the mark.
+    _hold: Hold<'a>,
+    _call: Call,
+}
+
+/// Held for its drop alone.
+enum Hold<'a> {
+    Together { _guard: RwLockReadGuard<'a, ()> },
+    Alone { _guard: RwLockWriteGuard<'a, ()> },
+}
+
+impl Database {
+    /// Opens an engine.
+    ///
+    /// Semantics are pmemkv's, with two exceptions: a file that is too short to be a pool is refused here, because
+    /// libpmemobj would die of it, and a partition's config opens only the engine that its pool was made for.
+    pub fn open(engine: &str, config: Config) -> Result<Self, Error> {
+        static NEXT_ID: AtomicU64 = AtomicU64::new(1);
+
+        let name = CString::new(engine).map_err(|_| Error::Nul("an engine's name"))?;
+        if let Some(slot) = &config.kept().slot {
+            slot.check_engine(engine)?;
+        }
+        refuse_stub(&config)?;
+
+        let (raw, kept) = config.into_parts();
+        let mut database = ptr::null_mut();
+        // pmemkv_open frees the config, also when it fails.
+        // SAFETY: the name is NUL-terminated, the config is given away, the out-pointer is a local; `kept` outlives the database.
+        let status = unsafe { sys::pmemkv_open(name.as_ptr(), raw, &raw mut database) };
+        if let Err(error) = Status::from_raw(status).into_result() {
+            comparator::resume_panic();
+            return Err(error);
+        }
+        let raw = NonNull::new(database)
+            .ok_or_else(|| Error::Unknown("pmemkv opened nothing".to_owned()))?;
+        let database = Self {
+            raw,
+            engine: engine.to_owned(),
+            id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
+            discipline: Engine::discipline(engine),
+            lock: RwLock::new(()),
+            kept,
+        };
+        comparator::resume_panic();
+        Ok(database)
+    }
+
+    /// The engine's name, as it was opened.
+    pub fn engine(&self) -> &str {
+        &self.engine
+    }
+
+    /// Stores a pair; an existing key gets the new value. Durable when it returns, where the engine keeps a pool.
+    ///
+    /// cmap may say that memory ran out although the pair went in (growing its table is what failed). Such an answer
+    /// is settled here by reading back: `Ok` means stored, [`Error::OutOfMemory`] means not.
+    pub fn put(&self, key: &[u8], value: &[u8]) -> Result<(), Error> {
+        let _running = self.enter(Access::Write)?;
+        // SAFETY: the database is open and `_running` holds it as a write asks; pointers and lengths are of one slice each.
+        let status = unsafe {
+            sys::pmemkv_put(
+                self.raw.as_ptr(),
+                key.as_ptr().cast(),
+                key.len(),
+                value.as_ptr().cast(),
+                value.len(),
+            )
+        };
+        let result = self.settle(status).into_result();
+        match result {
+            Err(Error::OutOfMemory(_))
+                if self.read_held(key, |stored| stored == value) == Ok(Some(true)) =>
+            {
+                Ok(())
+            }
+            result => result,
+        }
+    }
+
+    /// A copy of the value, `None` if there is no such key.
+    pub fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Error> {
+        self.get_with(key, <[u8]>::to_vec)
+    }
+
+    /// Lends the value to a closure, without a copy; `None` if there is no such key.
+    pub fn get_with<R>(
+        &self,
+        key: &[u8],
+        read: impl FnOnce(&[u8]) -> R,
+    ) -> Result<Option<R>, Error> {
+        let _running = self.enter(Access::Read)?;
+        self.read_held(key, read)
+    }
+
+    /// [`get_with`](Self::get_with) for a caller that is inside a call already.
+    fn read_held<R>(&self, key: &[u8], read: impl FnOnce(&[u8]) -> R) -> Result<Option<R>, Error> {
+        fn trampoline_of<F: FnOnce(&[u8]) -> R, R>(
+            _: &ReadOnce<F, R>,
+        ) -> unsafe extern "C" fn(*const std::ffi::c_char, usize, *mut std::ffi::c_void) {
+            ReadOnce::<F, R>::trampoline
+        }
+        let mut once = ReadOnce::new(read);
+        let trampoline = trampoline_of(&once);
+        // SAFETY: the database is open and held; the trampoline is the one of `once`, which outlives the call.
+        let status = unsafe {
+            sys::pmemkv_get(
+                self.raw.as_ptr(),
+                key.as_ptr().cast(),
+                key.len(),
+                Some(trampoline),
+                once.arg(),
+            )
+        };
+        let status = self.settle(status);
+        let result = once.finish();
+        match status {
+            Status::NotFound => Ok(None),
+            status => status.into_result().map(|()| result),
+        }
+    }
+
+    /// Up to `length` bytes of the value from `offset` on (fewer where it ends earlier); `None` if there is no such key.
+    pub fn read_range(
+        &self,
+        key: &[u8],
+        offset: usize,
+        length: usize,
+    ) -> Result<Option<Vec<u8>>, Error> {
+        self.get_with(key, |value| {
+            let rest = value.get(offset..).unwrap_or_default();
+            rest[..length.min(rest.len())].to_vec()
+        })
+    }
+
+    /// Whether there is such a key.
+    pub fn exists(&self, key: &[u8]) -> Result<bool, Error> {
+        let _running = self.enter(Access::Read)?;
+        // SAFETY: the database is open and held; pointer and length are of one slice.
+        let status =
+            unsafe { sys::pmemkv_exists(self.raw.as_ptr(), key.as_ptr().cast(), key.len()) };
+        self.found(status)
+    }
+
+    /// Removes a pair; says whether there was one. blackhole always says yes.
+    pub fn remove(&self, key: &[u8]) -> Result<bool, Error> {
+        let _running = self.enter(Access::Write)?;
+        // SAFETY: the database is open and held; pointer and length are of one slice.
+        let status =
+            unsafe { sys::pmemkv_remove(self.raw.as_ptr(), key.as_ptr().cast(), key.len()) };
+        self.found(status)
+    }
+
+    /// Defragments `amount_percent` of the data, beginning at `start_percent`; both between 0 and 100.
+    pub fn defrag(&self, start_percent: f64, amount_percent: f64) -> Result<(), Error> {
+        let _running = self.enter(Access::Reshape)?;
+        // SAFETY: the database is open and nothing runs beside this call.
+        let status =
+            unsafe { sys::pmemkv_defrag(self.raw.as_ptr(), start_percent, amount_percent) };
+        self.settle(status).into_result()
+    }
+
+    /// Waits until a call of this kind may run, and marks it as running.
+    #[inline]
+    pub(super) fn enter(&self, access: Access) -> Result<Running<'_>, Error> {
+        // Before the lock: a thread must not wait for itself.
+        let call = Call::enter(self.id)?;
+        let together = match (self.discipline, access) {
+            (Discipline::Concurrent, Access::Read | Access::Write)
+            | (Discipline::SingleWriter, Access::Read | Access::Walk) => true,
+            (Discipline::Concurrent, Access::Walk | Access::Reshape)
+            | (Discipline::SingleWriter, Access::Write | Access::Reshape)
+            | (Discipline::Alone, _) => false,
+        };
+        let hold = if together {
+            Hold::Together {
+                _guard: self.lock.read(),
+            }
+        } else {
+            Hold::Alone {
+                _guard: self.lock.write(),
+            }
+        };
+        Ok(Running {
+            _hold: hold,
+            _call: call,
+        })
+    }
+
+    /// The status of a C call that has returned; goes on with a comparator's panic.
+    pub(super) fn settle(&self, status: c_int) -> Status {
+        if self.kept.comparator.is_some() {
+            comparator::resume_panic();
+        }
+        Status::from_raw(status)
+    }
+
+    pub(super) fn raw(&self) -> *mut sys::pmemkv_db {
+        self.raw.as_ptr()
+    }
+
+    fn found(&self, status: c_int) -> Result<bool, Error> {
+        match self.settle(status) {
+            Status::NotFound => Ok(false),
+            status => status.into_result().map(|()| true),
+        }
+    }
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        // SAFETY: the database is open, and `&mut self` says that no call is running.
+        unsafe { sys::pmemkv_close(self.raw.as_ptr()) };
+    }
+}
+
+/// Refuses an existing file that is shorter than any pool: libpmemobj maps it and dies of SIGBUS.
+fn refuse_stub(config: &Config) -> Result<(), Error> {
+    let Some(path) = &config.kept().path else {
+        return Ok(());
+    };
+    let metadata = match fs::metadata(path) {
+        Ok(metadata) => metadata,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        // pmemkv meets the same obstacle and names it.
+        Err(_) => return Ok(()),
+    };
+    if metadata.is_dir() || metadata.file_type().is_char_device() {
+        return Ok(());
+    }
+    let bytes = metadata.len();
+    if bytes < POOL_BYTES_MIN && !is_poolset(path) {
+        return Err(Error::NotAPool {
+            path: path.display().to_string(),
+            bytes,
+        });
+    }
+    Ok(())
+}
+
+/// Whether the file is a text that lists a pool's parts.
+fn is_poolset(path: &std::path::Path) -> bool {
+    use std::io::Read;
+    let mut start = [0; 11];
+    fs::File::open(path)
+        .is_ok_and(|mut file| file.read_exact(&mut start).is_ok() && start == *b"PMEMPOOLSET")
+}

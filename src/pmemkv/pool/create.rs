@@ -1,0 +1,197 @@
+//! Making a pool: under a temporary name, complete to its last partition, and only then linked to its path.
+
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process;
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use nix::fcntl::{Flock, FlockArg};
+use nix::sys::statvfs::statvfs;
+use pmemkv_sys as sys;
+
+use super::root::{PoolHeader, RawHeader};
+use super::{LAYOUT, Opened, Pool, PoolError, file, message, raw_path};
+
+/// Only the owner may read the data.
+const MODE: sys::mode_t = 0o600;
+const TEMPORARY_END: &str = ".new";
+
+impl Pool {
+    /// Makes a pool of `size_bytes` with all its partitions, and opens it. Nothing that exists is ever overwritten.
+    ///
+    /// The work is done under a temporary name in the same directory, so a crash leaves no half-made pool at `path`;
+    /// what a creator that died left behind is removed by the next one. On a DAX device (`/dev/dax...`; this has not
+    /// been tried on hardware) the size is the device's, `size_bytes` is ignored, and there is no temporary name.
+    pub fn create(
+        path: impl AsRef<Path>,
+        size_bytes: u64,
+        header: &PoolHeader,
+    ) -> Result<Self, PoolError> {
+        let path = path.as_ref();
+        // Checks the names and the partitions before anything is made.
+        RawHeader::new(header, 0)?;
+        if file::is_device(path) {
+            return initialise(path, path, 0, header);
+        }
+        let directory = file::directory_of(path)?;
+        if fs::symlink_metadata(path).is_ok() {
+            return Err(PoolError::AlreadyExists(path.to_owned()));
+        }
+        let bytes_min = Self::size_bytes_min(header.partitions);
+        if size_bytes < bytes_min {
+            return Err(PoolError::TooSmall {
+                bytes: size_bytes,
+                bytes_min,
+                partitions: header.partitions,
+            });
+        }
+        remove_leftovers(directory, path);
+        let bytes_free = free_bytes(directory);
+        if size_bytes > bytes_free {
+            return Err(PoolError::FileSystemFull {
+                path: path.to_owned(),
+                bytes: size_bytes,
+                bytes_free,
+            });
+        }
+        let temporary = Temporary::new(directory, path);
+        let pool = initialise(path, &temporary.0, size_bytes, header)?;
+        // Fails where something has appeared meanwhile: a rename would replace it.
+        fs::hard_link(&temporary.0, path).map_err(|error| PoolError::from_io(path, &error))?;
+        drop(temporary);
+        // Not every file system can sync a directory, and those that cannot have nothing to lose by it.
+        let _ = File::open(directory).and_then(|directory| directory.sync_all());
+        Ok(pool)
+    }
+}
+
+/// Makes the pool in file `at` for `path`: the header last, so that it vouches for everything else.
+fn initialise(
+    path: &Path,
+    at: &Path,
+    size_bytes: u64,
+    header: &PoolHeader,
+) -> Result<Pool, PoolError> {
+    let raw_at = raw_path(at)?;
+    let size = usize::try_from(size_bytes).map_err(|_| PoolError::Other {
+        path: path.to_owned(),
+        what: "the size is beyond this machine's address space".to_owned(),
+    })?;
+    // SAFETY: path and layout are NUL-terminated; the call makes a new file or refuses.
+    let pop = unsafe { sys::pmemobj_create(raw_at.as_ptr(), LAYOUT.as_ptr(), size, MODE) };
+    let Some(pop) = NonNull::new(pop) else {
+        return Err(create_error(path, size_bytes));
+    };
+    let opened = Opened(pop);
+    let root = opened.root(path)?;
+    let size_bytes = file::size_bytes(at).map_err(|error| PoolError::from_io(path, &error))?;
+    let raw_header = RawHeader::new(header, size_bytes)?;
+    let pool = opened.into_pool(path, root, header.clone(), size_bytes)?;
+    for index in 0..header.partitions {
+        pool.open_partition(index)
+            .map_err(|source| PoolError::Partition {
+                path: path.to_owned(),
+                index,
+                source,
+            })?;
+    }
+    // SAFETY: the root object is mapped and as large as `Root`, and nobody else has the pool yet.
+    let place = unsafe { &raw mut (*root.as_ptr()).header };
+    // SAFETY: `place` is the header's, mapped and aligned.
+    unsafe { place.write(raw_header) };
+    pool.inner.persist(place);
+    Ok(pool)
+}
+
+/// Maps what `pmemobj_create` left in errno.
+fn create_error(path: &Path, size_bytes: u64) -> PoolError {
+    let error = io::Error::last_os_error();
+    let what = message();
+    match error.raw_os_error() {
+        Some(nix::libc::ENOSPC | nix::libc::EDQUOT | nix::libc::EFBIG) => {
+            PoolError::FileSystemFull {
+                path: path.to_owned(),
+                bytes: size_bytes,
+                bytes_free: file::directory_of(path).map_or(0, free_bytes),
+            }
+        }
+        Some(nix::libc::EACCES | nix::libc::EPERM | nix::libc::EROFS | nix::libc::EAGAIN) => {
+            PoolError::from_io(path, &error)
+        }
+        _ => PoolError::Other {
+            path: path.to_owned(),
+            what,
+        },
+    }
+}
+
+/// What an unprivileged user may still write; a file system that doesn't say is taken as large enough.
+fn free_bytes(directory: &Path) -> u64 {
+    statvfs(directory).map_or(u64::MAX, |status| {
+        status
+            .blocks_available()
+            .saturating_mul(status.fragment_size())
+    })
+}
+
+/// A file that goes away unless the pool is finished; removing it leaves the linked pool alone.
+struct Temporary(PathBuf);
+
+impl Temporary {
+    fn new(directory: &Path, path: &Path) -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let mut name = temporary_start(path);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        name.push(format!("{}.{number}{TEMPORARY_END}", process::id()));
+        Self(directory.join(name))
+    }
+}
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        // It may never have been made.
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
+fn temporary_start(path: &Path) -> OsString {
+    let mut name = OsString::from(".");
+    name.push(path.file_name().unwrap_or_default());
+    name.push(".");
+    name
+}
+
+/// Removes the temporary files of creators of this pool that died. A living one holds libpmemobj's lock on its file.
+fn remove_leftovers(directory: &Path, path: &Path) {
+    let start = temporary_start(path);
+    let Ok(entries) = fs::read_dir(directory) else {
+        return;
+    };
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        let bytes = name.as_encoded_bytes();
+        let middle = bytes
+            .strip_prefix(start.as_encoded_bytes())
+            .and_then(|rest| rest.strip_suffix(TEMPORARY_END.as_bytes()));
+        let ours = middle.is_some_and(|middle| {
+            !middle.is_empty()
+                && middle
+                    .iter()
+                    .all(|byte| byte.is_ascii_digit() || *byte == b'.')
+        });
+        let regular = entry.file_type().is_ok_and(|kind| kind.is_file());
+        if !ours || !regular {
+            continue;
+        }
+        let Ok(file) = File::open(entry.path()) else {
+            continue;
+        };
+        if let Ok(_locked) = Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+            // A file that cannot be removed only costs room, which the size check will name.
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+}

@@ -1,0 +1,344 @@
+//! Pools: one libpmemobj file that several engines share, with a header, statistics and a few durable words.
+
+mod create;
+mod error;
+mod file;
+mod root;
+mod words;
+
+use std::collections::HashSet;
+use std::ffi::{CStr, CString, c_int};
+use std::fmt;
+use std::io;
+use std::mem;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::ptr::NonNull;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use pmemkv_sys as sys;
+
+use super::config::Config;
+use super::database::Database;
+use super::error::Error;
+pub use error::PoolError;
+use root::Root;
+pub use root::{FORMAT_VERSION, PARTITIONS_MAX, PoolHeader, WORDS};
+
+/// The name by which libpmemobj tells this server's pools from others.
+const LAYOUT: &CStr = c"pmemkv-server";
+/// libpmemobj's own minimum.
+pub(super) const POOL_BYTES_MIN: u64 = 8 << 20;
+/// What a partition takes before the first record, with room for its first growth.
+const PARTITION_BYTES_MIN: u64 = 64 << 10;
+
+/// An open pool; closed when the last clone, and the last database opened from it, is dropped.
+#[derive(Clone)]
+pub struct Pool {
+    inner: Arc<Inner>,
+}
+
+/// How full a pool is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PoolStats {
+    /// The pool's size, its own bookkeeping included.
+    pub size_bytes: u64,
+    /// What its objects take. Free room may be in pieces too small for a large value.
+    pub allocated_bytes: u64,
+}
+
+struct Inner {
+    pop: NonNull<sys::PMEMobjpool>,
+    root: NonNull<Root>,
+    path: PathBuf,
+    header: PoolHeader,
+    size_bytes: u64,
+    open_slots: Mutex<HashSet<u32>>,
+    /// Held while several words change together.
+    words: Mutex<()>,
+}
+
+// SAFETY: libpmemobj ties no pool to a thread.
+unsafe impl Send for Inner {}
+// SAFETY: libpmemobj's calls on a pool may run beside one another; of the root object the header never changes after
+// the open, the words are atomics, and a slot belongs to the one engine that `open_slots` lets in.
+unsafe impl Sync for Inner {}
+
+impl Pool {
+    /// The smallest pool that takes this many partitions, in bytes.
+    pub fn size_bytes_min(partitions: u32) -> u64 {
+        POOL_BYTES_MIN + u64::from(partitions) * PARTITION_BYTES_MIN
+    }
+
+    /// Opens a pool and checks its header. A damaged pool can crash libpmemobj: see [`probe`](super::probe()).
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, PoolError> {
+        let path = path.as_ref();
+        if !file::is_device(path) {
+            file::inspect(path)?;
+        }
+        let raw_path = raw_path(path)?;
+        // SAFETY: path and layout are NUL-terminated.
+        let pop = unsafe { sys::pmemobj_open(raw_path.as_ptr(), LAYOUT.as_ptr()) };
+        let Some(pop) = NonNull::new(pop) else {
+            return Err(open_error(path));
+        };
+        let opened = Opened(pop);
+        // SAFETY: the pool is open.
+        let root_bytes = unsafe { sys::pmemobj_root_size(pop.as_ptr()) };
+        if root_bytes < size_of::<Root>() {
+            return Err(PoolError::Damaged {
+                path: path.to_owned(),
+                why: "its root object is too small".to_owned(),
+            });
+        }
+        let root = opened.root(path)?;
+        // SAFETY: the root object is at least as large as `Root`, mapped and aligned by libpmemobj; nobody changes it now.
+        let header = unsafe { (*root.as_ptr()).header };
+        let (header, size_bytes) = header
+            .decode()
+            .map_err(|fault| file::refused(path, &fault))?;
+        let pool = opened.into_pool(path, root, header, size_bytes)?;
+        pool.replay_words();
+        Ok(pool)
+    }
+
+    /// The header of the pool at `path`, read without opening it: cheap, and harmless on any file.
+    ///
+    /// A DAX device cannot be read so: its answer is [`PoolError::NotAPool`].
+    pub fn read_header(path: impl AsRef<Path>) -> Result<PoolHeader, PoolError> {
+        file::inspect(path.as_ref())
+    }
+
+    /// What the pool was made for.
+    pub fn header(&self) -> &PoolHeader {
+        &self.inner.header
+    }
+
+    /// Where the pool is.
+    pub fn path(&self) -> &Path {
+        &self.inner.path
+    }
+
+    /// A config that opens the engine of partition `index`. The partition is taken until the config, or the database
+    /// opened with it, is dropped.
+    pub fn partition_config(&self, index: u32) -> Result<Config, Error> {
+        let mut config = Config::new()?;
+        config.put_oid(Slot::take(&self.inner, index)?)?;
+        Ok(config)
+    }
+
+    /// Opens the engine of partition `index`; the database keeps the pool open.
+    pub fn open_partition(&self, index: u32) -> Result<Database, Error> {
+        Database::open(&self.inner.header.engine, self.partition_config(index)?)
+    }
+
+    /// How full the pool is; well under a microsecond.
+    pub fn stats(&self) -> Result<PoolStats, PoolError> {
+        let mut allocated_bytes: u64 = 0;
+        // SAFETY: the pool is open; this entry point writes one u64.
+        let failed = unsafe {
+            sys::pmemobj_ctl_get(
+                self.inner.pop.as_ptr(),
+                c"stats.heap.curr_allocated".as_ptr(),
+                (&raw mut allocated_bytes).cast(),
+            )
+        };
+        if failed != 0 {
+            return Err(self.inner.other());
+        }
+        Ok(PoolStats {
+            size_bytes: self.inner.size_bytes,
+            allocated_bytes,
+        })
+    }
+}
+
+impl fmt::Debug for Pool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pool")
+            .field("path", &self.inner.path)
+            .field("header", &self.inner.header)
+            .finish_non_exhaustive()
+    }
+}
+
+/// An open pool that is closed again unless it becomes a [`Pool`].
+struct Opened(NonNull<sys::PMEMobjpool>);
+
+impl Opened {
+    /// The root object, made and zeroed where there is none.
+    fn root(&self, path: &Path) -> Result<NonNull<Root>, PoolError> {
+        // SAFETY: the pool is open.
+        let oid = unsafe { sys::pmemobj_root(self.0.as_ptr(), size_of::<Root>()) };
+        // SAFETY: the call takes any oid and answers null to one of no open pool.
+        let root = unsafe { sys::pmemobj_direct(oid) };
+        NonNull::new(root.cast()).ok_or_else(|| PoolError::Other {
+            path: path.to_owned(),
+            what: message(),
+        })
+    }
+
+    fn into_pool(
+        self,
+        path: &Path,
+        root: NonNull<Root>,
+        header: PoolHeader,
+        size_bytes: u64,
+    ) -> Result<Pool, PoolError> {
+        // `pobj_stats_enabled`: both the persistent and the transient figures.
+        let mut both: c_int = 1;
+        // SAFETY: the pool is open; this entry point reads one int-sized enum.
+        let failed = unsafe {
+            sys::pmemobj_ctl_set(
+                self.0.as_ptr(),
+                c"stats.enabled".as_ptr(),
+                (&raw mut both).cast(),
+            )
+        };
+        if failed != 0 {
+            return Err(PoolError::Other {
+                path: path.to_owned(),
+                what: message(),
+            });
+        }
+        let pop = self.0;
+        mem::forget(self);
+        Ok(Pool {
+            inner: Arc::new(Inner {
+                pop,
+                root,
+                path: path.to_owned(),
+                header,
+                size_bytes,
+                open_slots: Mutex::default(),
+                words: Mutex::default(),
+            }),
+        })
+    }
+}
+
+impl Drop for Opened {
+    fn drop(&mut self) {
+        // SAFETY: the pool is open and nobody else has it.
+        unsafe { sys::pmemobj_close(self.0.as_ptr()) };
+    }
+}
+
+impl Inner {
+    fn other(&self) -> PoolError {
+        PoolError::Other {
+            path: self.path.clone(),
+            what: message(),
+        }
+    }
+
+    /// Makes what was stored at `start` durable.
+    fn persist<T>(&self, start: *const T) {
+        // SAFETY: the pool is open, and every caller gives an object inside the root object.
+        unsafe { sys::pmemobj_persist(self.pop.as_ptr(), start.cast(), size_of::<T>()) };
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        // SAFETY: the pool is open, and the last user is gone: databases hold a `Slot`, which holds an `Arc` of this.
+        unsafe { sys::pmemobj_close(self.pop.as_ptr()) };
+    }
+}
+
+/// The place of one partition's engine in an open pool; at most one is handed out at a time.
+pub(super) struct Slot {
+    inner: Arc<Inner>,
+    index: u32,
+}
+
+impl Slot {
+    fn take(inner: &Arc<Inner>, index: u32) -> Result<Self, Error> {
+        if index >= inner.header.partitions {
+            return Err(Error::NoSuchPartition {
+                index,
+                partitions: inner.header.partitions,
+            });
+        }
+        if !inner.open_slots.lock().insert(index) {
+            return Err(Error::PartitionInUse(index));
+        }
+        Ok(Self {
+            inner: Arc::clone(inner),
+            index,
+        })
+    }
+
+    /// Where the engine keeps its root. It lies in the pool, as pmemkv demands.
+    pub(super) fn oid(&self) -> *mut sys::PMEMoid {
+        // SAFETY: the root object is mapped as long as `inner` lives; no reference to the slots exists.
+        let slots = unsafe { &raw mut (*self.inner.root.as_ptr()).slots };
+        slots
+            .cast::<sys::PMEMoid>()
+            .wrapping_add(self.index as usize)
+    }
+
+    /// Another engine would read this one's bytes as its own.
+    pub(super) fn check_engine(&self, engine: &str) -> Result<(), Error> {
+        let expected = &self.inner.header.engine;
+        if engine == expected {
+            return Ok(());
+        }
+        Err(Error::PartitionEngine {
+            engine: engine.to_owned(),
+            expected: expected.clone(),
+        })
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.inner.open_slots.lock().remove(&self.index);
+    }
+}
+
+impl fmt::Debug for Slot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Slot").field(&self.index).finish()
+    }
+}
+
+/// Maps what `pmemobj_open` left in errno.
+fn open_error(path: &Path) -> PoolError {
+    let error = io::Error::last_os_error();
+    let why = message();
+    match error.raw_os_error() {
+        Some(nix::libc::EINVAL | nix::libc::EIO | nix::libc::ERANGE) | None => PoolError::Damaged {
+            path: path.to_owned(),
+            why,
+        },
+        Some(nix::libc::EAGAIN | nix::libc::EACCES | nix::libc::EPERM | nix::libc::EROFS) => {
+            PoolError::from_io(path, &error)
+        }
+        Some(nix::libc::ENOENT) => PoolError::NoSuchPool(path.to_owned()),
+        Some(_) => PoolError::Other {
+            path: path.to_owned(),
+            what: why,
+        },
+    }
+}
+
+fn raw_path(path: &Path) -> Result<CString, PoolError> {
+    CString::new(path.as_os_str().as_bytes()).map_err(|_| PoolError::Other {
+        path: path.to_owned(),
+        what: "the path holds a NUL byte".to_owned(),
+    })
+}
+
+/// libpmemobj's message of the calling thread's last failure.
+fn message() -> String {
+    // SAFETY: the call takes nothing and returns a string that belongs to the calling thread.
+    let text = unsafe { sys::pmemobj_errormsg() };
+    if text.is_null() {
+        return String::new();
+    }
+    // SAFETY: a NUL-terminated string that lives until this thread's next libpmemobj call, and it is copied before that.
+    let text = unsafe { CStr::from_ptr(text) };
+    text.to_string_lossy().into_owned()
+}

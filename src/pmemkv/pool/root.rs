@@ -1,0 +1,236 @@
+//! The root object: the pool's header, the partitions' places, and the durable words. All numbers are little endian
+//! (libpmemobj opens a pool only on the architecture that made it).
+
+use std::sync::atomic::AtomicU64;
+
+use pmemkv_sys as sys;
+
+use super::PoolError;
+
+/// The newest pool format that this version reads and writes.
+pub const FORMAT_VERSION: u32 = 1;
+/// The most partitions that a pool can have.
+pub const PARTITIONS_MAX: u32 = 1024;
+/// How many durable words a pool has.
+pub const WORDS: usize = 64;
+
+const MAGIC: u64 = u64::from_le_bytes(*b"PMKVSRV\x01");
+const NAME_BYTES: usize = 32;
+
+/// What a pool was made for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PoolHeader {
+    /// The version of the format; [`FORMAT_VERSION`] for a new pool.
+    pub format_version: u32,
+    /// The pmemkv engine of every partition.
+    pub engine: String,
+    /// How the records lie in the engine: a name that the caller gives meaning to.
+    pub layout: String,
+    /// How many engines share the pool, 1 to [`PARTITIONS_MAX`].
+    pub partitions: u32,
+    /// The seed that spreads keys over the partitions.
+    pub hash_seed: u64,
+}
+
+impl PoolHeader {
+    /// Refuses a pool of another engine or layout.
+    pub fn expect(&self, engine: &str, layout: &str) -> Result<(), PoolError> {
+        if self.engine != engine {
+            return Err(PoolError::OtherEngine {
+                found: self.engine.clone(),
+                expected: engine.to_owned(),
+            });
+        }
+        if self.layout != layout {
+            return Err(PoolError::OtherLayout {
+                found: self.layout.clone(),
+                expected: layout.to_owned(),
+            });
+        }
+        Ok(())
+    }
+}
+
+/// The header as it lies in the pool. `checksum` is over everything before it.
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub(super) struct RawHeader {
+    magic: u64,
+    format_version: u32,
+    partitions: u32,
+    hash_seed: u64,
+    pool_bytes: u64,
+    engine: [u8; NAME_BYTES],
+    layout: [u8; NAME_BYTES],
+    checksum: u64,
+}
+
+/// How many bytes of the root object hold the header.
+pub(super) const HEADER_BYTES: usize = size_of::<RawHeader>();
+const CHECKED_BYTES: usize = HEADER_BYTES - size_of::<u64>();
+
+/// A set of words on its way: valid while `checksum` fits, applied again at open.
+#[repr(C)]
+pub(super) struct Redo {
+    pub(super) start: AtomicU64,
+    pub(super) count: AtomicU64,
+    pub(super) words: [AtomicU64; WORDS],
+    pub(super) checksum: AtomicU64,
+}
+
+/// The root object of a pool.
+#[repr(C)]
+pub(super) struct Root {
+    pub(super) header: RawHeader,
+    pub(super) words: [AtomicU64; WORDS],
+    pub(super) redo: Redo,
+    pub(super) slots: [sys::PMEMoid; PARTITIONS_MAX as usize],
+}
+
+/// Why the bytes of a header are refused.
+pub(super) enum HeaderFault {
+    /// No magic number: another program's root object, or none.
+    Foreign,
+    /// A newer format, whose other fields mean nothing here.
+    Newer(u32),
+    /// The checksum or a field is wrong.
+    Damaged(&'static str),
+}
+
+impl RawHeader {
+    pub(super) fn new(header: &PoolHeader, pool_bytes: u64) -> Result<Self, PoolError> {
+        if header.partitions == 0 || header.partitions > PARTITIONS_MAX {
+            return Err(PoolError::Partitions {
+                asked: header.partitions,
+                max: PARTITIONS_MAX,
+            });
+        }
+        let mut raw = Self {
+            magic: MAGIC,
+            format_version: header.format_version,
+            partitions: header.partitions,
+            hash_seed: header.hash_seed,
+            pool_bytes,
+            engine: name("engine", &header.engine)?,
+            layout: name("layout", &header.layout)?,
+            checksum: 0,
+        };
+        raw.checksum = checksum(&raw.to_bytes()[..CHECKED_BYTES]);
+        Ok(raw)
+    }
+
+    fn to_bytes(self) -> [u8; HEADER_BYTES] {
+        let mut bytes = [0; HEADER_BYTES];
+        let parts: [&[u8]; 8] = [
+            &self.magic.to_le_bytes(),
+            &self.format_version.to_le_bytes(),
+            &self.partitions.to_le_bytes(),
+            &self.hash_seed.to_le_bytes(),
+            &self.pool_bytes.to_le_bytes(),
+            &self.engine,
+            &self.layout,
+            &self.checksum.to_le_bytes(),
+        ];
+        let mut at = 0;
+        for part in parts {
+            bytes[at..at + part.len()].copy_from_slice(part);
+            at += part.len();
+        }
+        bytes
+    }
+
+    fn from_bytes(bytes: &[u8; HEADER_BYTES]) -> Self {
+        let mut rest = &bytes[..];
+        Self {
+            magic: u64::from_le_bytes(take(&mut rest)),
+            format_version: u32::from_le_bytes(take(&mut rest)),
+            partitions: u32::from_le_bytes(take(&mut rest)),
+            hash_seed: u64::from_le_bytes(take(&mut rest)),
+            pool_bytes: u64::from_le_bytes(take(&mut rest)),
+            engine: take(&mut rest),
+            layout: take(&mut rest),
+            checksum: u64::from_le_bytes(take(&mut rest)),
+        }
+    }
+
+    /// The header and the pool's size, if the bytes are sound.
+    pub(super) fn decode(self) -> Result<(PoolHeader, u64), HeaderFault> {
+        if self.magic != MAGIC {
+            return Err(HeaderFault::Foreign);
+        }
+        if self.checksum != checksum(&self.to_bytes()[..CHECKED_BYTES]) {
+            return Err(HeaderFault::Damaged("the header's checksum is wrong"));
+        }
+        if self.format_version > FORMAT_VERSION {
+            return Err(HeaderFault::Newer(self.format_version));
+        }
+        if self.partitions == 0 || self.partitions > PARTITIONS_MAX {
+            return Err(HeaderFault::Damaged("the number of partitions is wrong"));
+        }
+        let (Some(engine), Some(layout)) = (text(&self.engine), text(&self.layout)) else {
+            return Err(HeaderFault::Damaged("a name is not text"));
+        };
+        let header = PoolHeader {
+            format_version: self.format_version,
+            engine,
+            layout,
+            partitions: self.partitions,
+            hash_seed: self.hash_seed,
+        };
+        Ok((header, self.pool_bytes))
+    }
+
+    /// [`decode`](Self::decode) for bytes that were read from the file.
+    pub(super) fn decode_bytes(
+        bytes: &[u8; HEADER_BYTES],
+    ) -> Result<(PoolHeader, u64), HeaderFault> {
+        Self::from_bytes(bytes).decode()
+    }
+}
+
+fn take<const N: usize>(rest: &mut &[u8]) -> [u8; N] {
+    let (head, tail) = rest
+        .split_first_chunk::<N>()
+        .expect("the parts add up to HEADER_BYTES");
+    *rest = tail;
+    *head
+}
+
+fn name(what: &'static str, name: &str) -> Result<[u8; NAME_BYTES], PoolError> {
+    if name.is_empty() || name.len() > NAME_BYTES || name.contains('\0') {
+        return Err(PoolError::Name {
+            what,
+            name: name.to_owned(),
+            bytes_max: NAME_BYTES,
+        });
+    }
+    let mut bytes = [0; NAME_BYTES];
+    bytes[..name.len()].copy_from_slice(name.as_bytes());
+    Ok(bytes)
+}
+
+fn text(bytes: &[u8; NAME_BYTES]) -> Option<String> {
+    let end = bytes
+        .iter()
+        .position(|byte| *byte == 0)
+        .unwrap_or(NAME_BYTES);
+    String::from_utf8(bytes[..end].to_vec()).ok()
+}
+
+/// FNV-1a, 64 bits: every single changed byte changes it.
+/// Source of the constants: the FNV specification, draft-eastlake-fnv.
+pub(super) fn checksum(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    })
+}
+
+/// The checksum of a set of words on its way. Never 0, which stands for "none".
+pub(super) fn redo_checksum(start: u64, words: &[u64]) -> u64 {
+    let mut bytes = Vec::with_capacity((words.len() + 1) * 8);
+    bytes.extend_from_slice(&start.to_le_bytes());
+    for word in words {
+        bytes.extend_from_slice(&word.to_le_bytes());
+    }
+    checksum(&bytes) | 1
+}

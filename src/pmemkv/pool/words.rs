@@ -1,0 +1,133 @@
+//! The durable words: small numbers that outlive the process, one by one or several at once.
+
+use std::sync::atomic::Ordering;
+
+use super::Pool;
+use super::root::{Redo, Root, WORDS, redo_checksum};
+
+impl Pool {
+    /// Word `index`; 0 in a new pool.
+    ///
+    /// # Panics
+    /// If `index` is not below [`WORDS`].
+    pub fn word(&self, index: usize) -> u64 {
+        self.root().words[index].load(Ordering::Acquire)
+    }
+
+    /// Stores one word: after a crash it is the old or the new value, and the new one once this has returned.
+    ///
+    /// # Panics
+    /// If `index` is not below [`WORDS`].
+    pub fn set_word(&self, index: usize, value: u64) {
+        // A set of words that is being stored must not be mixed with this one.
+        let _alone = self.inner.words.lock();
+        self.store_word(index, value);
+    }
+
+    /// `count` words from `start` on, as one [`set_words`](Self::set_words) left them.
+    ///
+    /// # Panics
+    /// If the words reach beyond [`WORDS`].
+    pub fn words(&self, start: usize, count: usize) -> Vec<u64> {
+        let _alone = self.inner.words.lock();
+        self.root().words[start..start + count]
+            .iter()
+            .map(|word| word.load(Ordering::Relaxed))
+            .collect()
+    }
+
+    /// Stores the words from `start` on together: after a crash all are old or all are new, and new once this has
+    /// returned. [`word`](Self::word) may see some of them earlier than others; [`words`](Self::words) may not.
+    ///
+    /// # Panics
+    /// If the words reach beyond [`WORDS`].
+    pub fn set_words(&self, start: usize, values: &[u64]) {
+        assert!(
+            start <= WORDS && values.len() <= WORDS - start,
+            "a pool has {WORDS} words"
+        );
+        if values.is_empty() {
+            return;
+        }
+        let _alone = self.inner.words.lock();
+        let redo = self.root().redo;
+        redo.start.store(start as u64, Ordering::Relaxed);
+        redo.count.store(values.len() as u64, Ordering::Relaxed);
+        for (place, value) in redo.words.iter().zip(values) {
+            place.store(*value, Ordering::Relaxed);
+        }
+        // Until the checksum fits, a crash forgets the whole set; from then on the open finishes it.
+        redo.checksum
+            .store(redo_checksum(start as u64, values), Ordering::Release);
+        self.inner.persist::<Redo>(redo);
+        self.apply(start, values);
+    }
+
+    /// Finishes a set of words that a crash interrupted.
+    pub(super) fn replay_words(&self) {
+        let _alone = self.inner.words.lock();
+        let redo = self.root().redo;
+        let checksum = redo.checksum.load(Ordering::Relaxed);
+        if checksum == 0 {
+            return;
+        }
+        let start = redo.start.load(Ordering::Relaxed);
+        let count = redo.count.load(Ordering::Relaxed);
+        let sane = start
+            .checked_add(count)
+            .is_some_and(|end| end <= WORDS as u64);
+        // A checksum that doesn't fit is a set that never became valid.
+        if sane {
+            let values: Vec<u64> = redo
+                .words
+                .iter()
+                .zip(0..count)
+                .map(|(word, _)| word.load(Ordering::Relaxed))
+                .collect();
+            if checksum == redo_checksum(start, &values) {
+                let start = usize::try_from(start).expect("checked to be small");
+                return self.apply(start, &values);
+            }
+        }
+        self.clear_redo();
+    }
+
+    /// Stores each word, then retires the redo entry.
+    fn apply(&self, start: usize, values: &[u64]) {
+        for (index, value) in (start..).zip(values) {
+            self.store_word(index, *value);
+        }
+        self.clear_redo();
+    }
+
+    fn clear_redo(&self) {
+        let checksum = &self.root().redo.checksum;
+        checksum.store(0, Ordering::Release);
+        self.inner.persist(checksum);
+    }
+
+    fn store_word(&self, index: usize, value: u64) {
+        let word = &self.root().words[index];
+        word.store(value, Ordering::Release);
+        self.inner.persist(word);
+    }
+
+    /// The root object's words. Its slots are engines' own and are only reached by pointer.
+    fn root(&self) -> Words<'_> {
+        let root = self.inner.root.as_ptr();
+        Words {
+            // SAFETY: the root object is mapped as long as `self` lives, and the words are atomics.
+            words: unsafe { &(*root).words },
+            // SAFETY: as for the words.
+            redo: unsafe { &(*root).redo },
+        }
+    }
+}
+
+/// The parts of [`Root`] that may be borrowed.
+struct Words<'a> {
+    words: &'a [std::sync::atomic::AtomicU64; WORDS],
+    redo: &'a Redo,
+}
+
+const _: () = assert!(align_of::<Root>() == 8, "words are stored by 8-byte stores");

@@ -1,0 +1,196 @@
+//! Trying an open where a crash hurts nobody: libpmemobj and the engines trust a pool's bytes, and damaged ones can
+//! kill the process.
+
+use std::ffi::c_int;
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::panic::{self, AssertUnwindSafe};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use nix::libc;
+use nix::sys::resource::{Resource, setrlimit};
+use nix::sys::signal::{Signal, kill};
+use nix::sys::wait::{WaitStatus, waitpid};
+use nix::unistd::{ForkResult, Pid, fork};
+use pmemkv_sys as sys;
+
+use super::pool::{Pool, PoolError};
+
+/// How long an open may take. The largest pools open in milliseconds; a slow disk is given time.
+const TIME_MAX: Duration = Duration::from_secs(60);
+
+// The child's first answer byte; the text follows.
+const OPENED: u8 = 0;
+const BUSY: u8 = 1;
+const NO_PERMISSION: u8 = 2;
+const DAMAGED: u8 = 3;
+const OTHER: u8 = 4;
+
+/// Opens and closes the pool with every partition in a short-lived child process, so that damage is an error here.
+///
+/// The child maps the pool copy-on-write: the file is not changed. Call it before any thread is started, since it forks.
+///
+/// # Errors
+/// What [`Pool::open`] says, [`PoolError::OtherEngine`] if the pool is not `engine`'s, and [`PoolError::Damaged`] if the
+/// child crashed or did not finish within a minute.
+pub fn probe(path: impl AsRef<Path>, engine: &str) -> Result<(), PoolError> {
+    let path = path.as_ref();
+    let device = std::fs::metadata(path).is_ok_and(|metadata| {
+        std::os::unix::fs::FileTypeExt::is_char_device(&metadata.file_type())
+    });
+    if !device {
+        let header = Pool::read_header(path)?;
+        header.expect(engine, &header.layout)?;
+    }
+    let failed = |error: io::Error| PoolError::Other {
+        path: path.to_owned(),
+        what: format!("cannot try the open in a child process: {error}"),
+    };
+    let (reader, writer) = io::pipe().map_err(failed)?;
+    // SAFETY: the caller promises one thread (and libc's allocator is usable in the child even otherwise); the child
+    // only opens the pool, writes to the pipe and leaves by _exit.
+    match unsafe { fork() }.map_err(|error| failed(error.into()))? {
+        ForkResult::Child => {
+            drop(reader);
+            child(path, engine, device, OwnedFd::from(writer).into())
+        }
+        ForkResult::Parent { child } => {
+            drop(writer);
+            let answer = read_answer(OwnedFd::from(reader));
+            if answer.is_none() {
+                // It may have ended by itself meanwhile.
+                let _ = kill(child, Signal::SIGKILL);
+            }
+            let status = reap(child).map_err(failed)?;
+            judge(path, answer.as_deref(), status)
+        }
+    }
+}
+
+/// The child's whole life.
+fn child(path: &Path, engine: &str, device: bool, mut pipe: File) -> ! {
+    // The crash that this child may be about to make is expected: no core file, no message on the server's terminal.
+    let _ = setrlimit(Resource::RLIMIT_CORE, 0, 0);
+    if let Ok(null) = File::options().write(true).open("/dev/null") {
+        // SAFETY: both descriptors are open, and this process has no other user of its standard error.
+        unsafe { libc::dup2(null.as_raw_fd(), libc::STDERR_FILENO) };
+    }
+    if !device {
+        let mut on: c_int = 1;
+        // SAFETY: a process-wide switch of libpmemobj that reads one int; this process opens just the one pool.
+        unsafe {
+            sys::pmemobj_ctl_set(
+                std::ptr::null_mut(),
+                c"copy_on_write.at_open".as_ptr(),
+                (&raw mut on).cast(),
+            )
+        };
+    }
+    let result = panic::catch_unwind(AssertUnwindSafe(|| open_all(path, engine)));
+    let (code, text) = match result {
+        Ok(Ok(())) => (OPENED, String::new()),
+        Ok(Err(PoolError::Busy(_))) => (BUSY, String::new()),
+        Ok(Err(PoolError::NoPermission(_))) => (NO_PERMISSION, String::new()),
+        Ok(Err(PoolError::Damaged { why, .. })) => (DAMAGED, why),
+        Ok(Err(PoolError::Partition { index, source, .. })) => (
+            DAMAGED,
+            format!("partition {index} does not open: {source}"),
+        ),
+        Ok(Err(PoolError::Other { what, .. })) => (OTHER, what),
+        Ok(Err(other)) => (OTHER, other.to_string()),
+        Err(_) => (DAMAGED, "opening it failed badly".to_owned()),
+    };
+    let mut answer = vec![code];
+    answer.extend_from_slice(text.as_bytes());
+    // A parent that is gone needs no answer.
+    let _ = pipe.write_all(&answer);
+    // SAFETY: ends this process without running the exit handlers that belong to the parent's state.
+    unsafe { libc::_exit(0) }
+}
+
+fn open_all(path: &Path, engine: &str) -> Result<(), PoolError> {
+    let pool = Pool::open(path)?;
+    let header = pool.header();
+    header.expect(engine, &header.layout)?;
+    for index in 0..header.partitions {
+        pool.open_partition(index)
+            .map_err(|source| PoolError::Partition {
+                path: path.to_owned(),
+                index,
+                source,
+            })?;
+    }
+    Ok(())
+}
+
+/// Everything the child wrote until it ended; `None` if it did not end in time.
+fn read_answer(pipe: OwnedFd) -> Option<Vec<u8>> {
+    let deadline = Instant::now() + TIME_MAX;
+    let mut pipe = File::from(pipe);
+    let mut answer = Vec::new();
+    let mut chunk = [0; 1024];
+    loop {
+        let left = deadline.checked_duration_since(Instant::now())?;
+        let mut wait = libc::pollfd {
+            fd: pipe.as_raw_fd(),
+            events: libc::POLLIN,
+            revents: 0,
+        };
+        let left_ms = c_int::try_from(left.as_millis()).unwrap_or(c_int::MAX);
+        // SAFETY: one pollfd of an open descriptor.
+        let ready = unsafe { libc::poll(&raw mut wait, 1, left_ms.saturating_add(1)) };
+        if ready <= 0 {
+            continue;
+        }
+        match pipe.read(&mut chunk) {
+            Ok(0) => return Some(answer),
+            Ok(length) => answer.extend_from_slice(&chunk[..length]),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(_) => return Some(answer),
+        }
+    }
+}
+
+fn reap(child: Pid) -> io::Result<WaitStatus> {
+    loop {
+        match waitpid(child, None) {
+            Err(nix::errno::Errno::EINTR) => {}
+            other => return other.map_err(io::Error::from),
+        }
+    }
+}
+
+fn judge(path: &Path, answer: Option<&[u8]>, status: WaitStatus) -> Result<(), PoolError> {
+    let path = path.to_owned();
+    let damaged = |why: String| PoolError::Damaged {
+        path: path.clone(),
+        why,
+    };
+    let Some(answer) = answer else {
+        let seconds = TIME_MAX.as_secs();
+        return Err(damaged(format!(
+            "opening it did not finish within {seconds} s"
+        )));
+    };
+    match status {
+        WaitStatus::Signaled(_, signal, _) => {
+            return Err(damaged(format!("opening it crashed with {signal}")));
+        }
+        WaitStatus::Exited(_, 0) => {}
+        other => return Err(damaged(format!("opening it ended with {other:?}"))),
+    }
+    let (code, text) = answer.split_first().map_or(
+        (DAMAGED, "opening it ended without an answer".into()),
+        |(code, text)| (*code, String::from_utf8_lossy(text)),
+    );
+    let text = text.into_owned();
+    match code {
+        OPENED => Ok(()),
+        BUSY => Err(PoolError::Busy(path)),
+        NO_PERMISSION => Err(PoolError::NoPermission(path)),
+        DAMAGED => Err(damaged(text)),
+        _ => Err(PoolError::Other { path, what: text }),
+    }
+}
