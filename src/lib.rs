@@ -5,7 +5,7 @@ pub mod config;
 pub mod glob;
 pub mod keyspace;
 pub mod logging;
+pub mod pmemkv;
 pub mod protocol;
 pub mod server;
 pub mod store;
-pub mod pmemkv;

@@ -1,2 +1,96 @@
-//! x
-fn main() {}
+//! The `pmemkv-server` program.
+
+use std::ffi::OsString;
+use std::io::Write;
+use std::os::unix::process::CommandExt;
+use std::process::{Command, ExitCode};
+
+use pmemkv_server::config::{Config, ConfigError, Durability, Settings};
+use pmemkv_server::store::pairs::Options;
+use pmemkv_server::{logging, pmemkv, server};
+
+/// Many small allocations come and go: keys, buffers.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Set in the second life of the process, so that there is no third.
+const ENVIRONMENT_IS_SET: &str = "PMEMKV_SERVER_ENVIRONMENT_IS_SET";
+
+fn main() -> ExitCode {
+    match start() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!("{error}");
+            // The log may go to a file, or nowhere yet.
+            let _ = writeln!(std::io::stderr(), "pmemkv-server: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn start() -> Result<(), Box<dyn std::error::Error>> {
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    let loaded = match Config::parse(&arguments) {
+        Err(ConfigError::CommandLine(error)) => error.exit(),
+        loaded => loaded?,
+    };
+    let settings = loaded.config.settings();
+    let options = Options {
+        engine: settings.engine.clone(),
+        engine_config: settings.engine_config.clone(),
+        pool_path: settings.pool_path.clone(),
+        pool_size_bytes: settings.pool_size_bytes,
+    };
+    let (engine, options) = options.resolve()?;
+    if engine.persistent && !arguments.iter().any(|argument| argument == "-") {
+        set_environment(&arguments, &settings, &options)?;
+    }
+    logging::init(&settings)?;
+    for warning in &loaded.warnings {
+        tracing::warn!("{warning}");
+    }
+    if engine.experimental {
+        tracing::warn!(
+            engine = engine.name,
+            "this engine is experimental: keep nothing in it that you cannot lose"
+        );
+    }
+    if engine.persistent && options.pool_path.exists() {
+        // A damaged pool can crash libpmemobj: better a child than this process. No thread runs yet.
+        pmemkv::probe(&options.pool_path, engine.name)?;
+    }
+    server::run(loaded.config, engine, &options)?;
+    Ok(())
+}
+
+/// libpmem reads its environment as it is loaded, before `main`: where the pool's durability asks for other values,
+/// the process sets them and executes itself again, once.
+fn set_environment(
+    arguments: &[OsString],
+    settings: &Settings,
+    options: &Options,
+) -> std::io::Result<()> {
+    let durability = match settings.durability {
+        Durability::Auto => pmemkv::Durability::Auto,
+        Durability::Power => pmemkv::Durability::Power,
+        Durability::Process => pmemkv::Durability::Process,
+    };
+    let backing = pmemkv::backing(&options.pool_path);
+    let wanted = pmemkv::durability_environment(backing, durability);
+    let is_set =
+        |(name, value): &(&str, &str)| std::env::var_os(name).is_some_and(|set| set == *value);
+    if wanted.iter().all(is_set) || std::env::var_os(ENVIRONMENT_IS_SET).is_some() {
+        return Ok(());
+    }
+    let Some((program, rest)) = arguments.split_first() else {
+        return Ok(());
+    };
+    let mut again = Command::new("/proc/self/exe");
+    again
+        .arg0(program)
+        .args(rest)
+        .envs(wanted)
+        .env(ENVIRONMENT_IS_SET, "1");
+    // It returns only where it fails.
+    Err(again.exec())
+}

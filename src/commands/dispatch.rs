@@ -90,7 +90,7 @@ impl Dispatcher {
         out: &mut ReplyBuffer,
     ) -> Next {
         let mark = out.bytes.len();
-        let reply_mode = session.reply_mode;
+        let skipped = session.take_skip();
         let found = find(args, session);
         if let Ok(command) | Err((Some(command), _)) = found {
             self.count_call(command, server, session);
@@ -120,16 +120,9 @@ impl Dispatcher {
             }
         };
         let next = self.write(outcome, rejected, mark, out);
-        match (reply_mode, session.reply_mode) {
-            // This command's own reply is the one to leave out.
-            (ReplyMode::SkipNext, after) => {
-                out.bytes.truncate(mark);
-                if after == ReplyMode::SkipNext {
-                    session.reply_mode = ReplyMode::On;
-                }
-            }
-            (_, ReplyMode::Off | ReplyMode::SkipNext) => out.bytes.truncate(mark),
-            (_, ReplyMode::On) => {}
+        // CLIENT REPLY OFF and SKIP have no reply either.
+        if skipped || session.reply_mode != ReplyMode::On {
+            out.bytes.truncate(mark);
         }
         next
     }
@@ -186,7 +179,11 @@ impl Dispatcher {
         let spent = now.duration_since(self.run.started);
         self.run.started = now;
         let mut stats = std::mem::take(&mut self.run.stats);
-        if let Some(command) = self.run.command.take_if(|_| stats != CommandStats::default()) {
+        if let Some(command) = self
+            .run
+            .command
+            .take_if(|_| stats != CommandStats::default())
+        {
             stats.nanos = u64::try_from(spent.as_nanos()).unwrap_or(u64::MAX);
             let stripe = server.stats.stripe(self.stripe);
             stripe.add_command(command.number, stats);
@@ -253,4 +250,3 @@ fn unknown_subcommand(container: &Command, word: &[u8]) -> CommandError {
         .into(),
     )
 }
-

@@ -20,8 +20,8 @@ use siphasher::sip::SipHasher13;
 pub use access::{Slot, Slots};
 pub use background::{Housekeeping, now_ms};
 
-use crate::store::{Generations, RecordKey, Store, StoreError};
 pub use crate::pmemkv::Range;
+use crate::store::{Generations, RecordKey, Store, StoreError};
 use background::Garbage;
 use ordered::Views;
 use shard::Shard;

@@ -278,7 +278,9 @@ mod tests {
             Parsed::Request { consumed } => {
                 assert_eq!(consumed, input.len());
                 let words = parser.words().iter();
-                Ok(words.map(|&(start, end)| input[start..end].to_vec()).collect())
+                Ok(words
+                    .map(|&(start, end)| input[start..end].to_vec())
+                    .collect())
             }
             Parsed::Inline { .. } => Ok(parser.inline().to_vec()),
             Parsed::Nothing { .. } => Ok(vec![]),
@@ -313,7 +315,10 @@ mod tests {
             assert!(matches!(parsed, Parsed::Incomplete { missing } if missing >= 1));
         }
         let consumed = input.len();
-        assert_eq!(parser.parse(input, LIMITS), Ok(Parsed::Request { consumed }));
+        assert_eq!(
+            parser.parse(input, LIMITS),
+            Ok(Parsed::Request { consumed })
+        );
         assert_eq!(parser.words(), [(8, 11), (18, 30), (36, 36)]);
     }
 

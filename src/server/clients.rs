@@ -49,6 +49,8 @@ pub struct ClientHandle {
     pub output_buffer_bytes: AtomicUsize,
     /// Set by CLIENT KILL and by shutdown.
     killed: AtomicBool,
+    /// Whether what has arrived is still answered after `killed`.
+    drains: AtomicBool,
     kill: Notify,
 }
 
@@ -59,9 +61,60 @@ impl ClientHandle {
         self.kill.notify_one();
     }
 
+    /// Ends the client once everything that has arrived from it is answered: the server stops.
+    pub fn finish(&self) {
+        self.drains.store(true, Ordering::Release);
+        self.kill();
+    }
+
+    /// Whether the client was ended by [`finish`](Self::finish).
+    pub fn drains(&self) -> bool {
+        self.drains.load(Ordering::Acquire)
+    }
+
     /// Whether [`kill`](Self::kill) was called.
     pub fn is_killed(&self) -> bool {
         self.killed.load(Ordering::Acquire)
+    }
+
+    /// The client's line in CLIENT LIST, without the line break.
+    pub fn describe(&self, now_ms: i64) -> String {
+        let flags: String = [
+            (self.is_killed(), 'A'),
+            (self.unix, 'U'),
+            (self.no_evict.load(Ordering::Relaxed), 'e'),
+            (self.no_touch.load(Ordering::Relaxed), 'T'),
+        ]
+        .into_iter()
+        .filter_map(|(on, flag)| on.then_some(flag))
+        .collect();
+        let command = *self.last_command.lock();
+        let idle_ms = now_ms.saturating_sub(self.last_active_ms.load(Ordering::Relaxed));
+        let input = self.query_buffer_bytes.load(Ordering::Relaxed);
+        let input_free = self.query_buffer_free_bytes.load(Ordering::Relaxed);
+        let output = self.output_buffer_bytes.load(Ordering::Relaxed);
+        // Subscriptions, transactions and tracking do not exist here: their fields have the values of a client that
+        // uses none. There is one output buffer a client, and no list behind it.
+        format!(
+            "id={id} addr={addr} laddr={laddr} fd={fd} name={name} age={age} idle={idle} flags={flags} db={db} \
+             sub=0 psub=0 ssub=0 multi=-1 qbuf={input} qbuf-free={input_free} argv-mem=0 multi-mem=0 \
+             rbs={output} rbp={output} obl={output} oll=0 omem=0 tot-mem={total} events=r cmd={command} \
+             user=default redir=-1 resp={resp} lib-name={lib_name} lib-ver={lib_ver}",
+            id = self.id,
+            addr = self.addr,
+            laddr = self.laddr,
+            fd = self.fd,
+            name = self.name.lock(),
+            age = self.connected.elapsed().as_secs(),
+            idle = idle_ms.max(0) / 1000,
+            flags = if flags.is_empty() { "N" } else { &flags },
+            db = self.db.load(Ordering::Relaxed),
+            total = input + input_free + output + size_of::<Self>(),
+            command = if command.is_empty() { "NULL" } else { command },
+            resp = self.resp.load(Ordering::Relaxed),
+            lib_name = self.lib_name.lock(),
+            lib_ver = self.lib_ver.lock(),
+        )
     }
 
     /// Returns once the client is killed.
@@ -116,6 +169,7 @@ impl Clients {
             query_buffer_free_bytes: AtomicUsize::new(0),
             output_buffer_bytes: AtomicUsize::new(0),
             killed: AtomicBool::new(false),
+            drains: AtomicBool::new(false),
             kill: Notify::new(),
         });
         self.by_id.lock().insert(id, Arc::clone(&handle));
@@ -125,6 +179,11 @@ impl Clients {
     /// Forgets a client whose connection has ended.
     pub fn remove(&self, id: u64) {
         self.by_id.lock().remove(&id);
+    }
+
+    /// The client of that id.
+    pub fn get(&self, id: u64) -> Option<Arc<ClientHandle>> {
+        self.by_id.lock().get(&id).cloned()
     }
 
     /// How many clients are connected.

@@ -63,12 +63,8 @@ struct Connection<S> {
 }
 
 /// Serves one client until it goes.
-pub async fn serve<S>(
-    stream: S,
-    endpoint: Endpoint,
-    keyspace: Arc<Keyspace>,
-    server: Arc<Server>,
-) where
+pub async fn serve<S>(stream: S, endpoint: Endpoint, keyspace: Arc<Keyspace>, server: Arc<Server>)
+where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let settings = server.config.settings();
@@ -96,11 +92,15 @@ pub async fn serve<S>(
     let stats = &server.stats;
     match end {
         Ok(End::QueryLimit) => {
-            stats.query_limit_disconnections.fetch_add(1, Ordering::Relaxed);
+            stats
+                .query_limit_disconnections
+                .fetch_add(1, Ordering::Relaxed);
             tracing::warn!(client = %handle.addr, "closed: unread input over client-query-buffer-limit");
         }
         Ok(End::OutputLimit) => {
-            stats.output_limit_disconnections.fetch_add(1, Ordering::Relaxed);
+            stats
+                .output_limit_disconnections
+                .fetch_add(1, Ordering::Relaxed);
             tracing::warn!(client = %handle.addr, "closed: unsent output over client-output-buffer-limit");
         }
         Ok(end) => tracing::debug!(client = %handle.addr, ?end, "connection ended"),
@@ -234,7 +234,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             .query_buffer_bytes
             .store(self.input.len(), Ordering::Relaxed);
         let free = self.input.capacity() - self.input.len();
-        handle.query_buffer_free_bytes.store(free, Ordering::Relaxed);
+        handle
+            .query_buffer_free_bytes
+            .store(free, Ordering::Relaxed);
         handle
             .output_buffer_bytes
             .store(self.out.bytes.len(), Ordering::Relaxed);

@@ -76,12 +76,12 @@ impl Listeners {
         }
         let unix = match &settings.unixsocket {
             None => None,
-            Some(path) => Some(listen_unix(path, settings.unixsocketperm).map_err(|source| {
-                ListenError::Unix {
+            Some(path) => Some(
+                listen_unix(path, settings.unixsocketperm).map_err(|source| ListenError::Unix {
                     path: path.clone(),
                     source,
-                }
-            })?),
+                })?,
+            ),
         };
         if tcp.is_empty() && unix.is_none() {
             return Err(ListenError::Nowhere);
@@ -91,7 +91,10 @@ impl Listeners {
 
     /// Where the server can be reached, for the log.
     pub fn addresses(&self) -> Vec<String> {
-        let tcp = self.tcp.iter().filter_map(|listener| listener.local_addr().ok());
+        let tcp = self
+            .tcp
+            .iter()
+            .filter_map(|listener| listener.local_addr().ok());
         tcp.map(|address| address.to_string())
             .chain(self.unix.iter().map(|unix| unix.path.display().to_string()))
             .collect()
@@ -136,12 +139,20 @@ fn ip_address(text: &str) -> Result<IpAddr, ListenError> {
 /// The address family or the address is not there on this machine.
 fn is_unavailable(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::AddrNotAvailable
-        || [nix::libc::EAFNOSUPPORT, nix::libc::EPROTONOSUPPORT, nix::libc::ENODEV]
-            .contains(&error.raw_os_error().unwrap_or(0))
+        || [
+            nix::libc::EAFNOSUPPORT,
+            nix::libc::EPROTONOSUPPORT,
+            nix::libc::ENODEV,
+        ]
+        .contains(&error.raw_os_error().unwrap_or(0))
 }
 
 fn listen_tcp(address: SocketAddr, backlog: u32) -> io::Result<TcpListener> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::STREAM,
+        Some(Protocol::TCP),
+    )?;
     socket.set_reuse_address(true)?;
     if address.is_ipv6() {
         socket.set_only_v6(true)?;
@@ -201,7 +212,10 @@ async fn welcome_tcp(
     keyspace: &Arc<Keyspace>,
     server: &Arc<Server>,
 ) {
-    server.stats.connections_received.fetch_add(1, Ordering::Relaxed);
+    server
+        .stats
+        .connections_received
+        .fetch_add(1, Ordering::Relaxed);
     let settings = server.config.settings();
     if let Some(refusal) = refusal(server, &settings, is_loopback(peer.ip())) {
         // A client that does not read its refusal is closed all the same.
@@ -221,7 +235,12 @@ async fn welcome_tcp(
         fd: stream.as_raw_fd(),
         unix: false,
     };
-    tokio::spawn(serve(stream, endpoint, Arc::clone(keyspace), Arc::clone(server)));
+    tokio::spawn(serve(
+        stream,
+        endpoint,
+        Arc::clone(keyspace),
+        Arc::clone(server),
+    ));
 }
 
 async fn welcome_unix(
@@ -230,7 +249,10 @@ async fn welcome_unix(
     keyspace: &Arc<Keyspace>,
     server: &Arc<Server>,
 ) {
-    server.stats.connections_received.fetch_add(1, Ordering::Relaxed);
+    server
+        .stats
+        .connections_received
+        .fetch_add(1, Ordering::Relaxed);
     if let Some(refusal) = refusal(server, &server.config.settings(), true) {
         let _ = stream.try_write(refusal.as_bytes());
         let _ = stream.shutdown().await;
@@ -243,7 +265,12 @@ async fn welcome_unix(
         fd: stream.as_raw_fd(),
         unix: true,
     };
-    tokio::spawn(serve(stream, endpoint, Arc::clone(keyspace), Arc::clone(server)));
+    tokio::spawn(serve(
+        stream,
+        endpoint,
+        Arc::clone(keyspace),
+        Arc::clone(server),
+    ));
 }
 
 fn is_loopback(address: IpAddr) -> bool {
@@ -261,7 +288,10 @@ fn is_loopback(address: IpAddr) -> bool {
 /// What a client that may not come in is told.
 fn refusal(server: &Server, settings: &Settings, local: bool) -> Option<&'static str> {
     if server.clients.len() >= server.maxclients(settings) {
-        server.stats.connections_rejected.fetch_add(1, Ordering::Relaxed);
+        server
+            .stats
+            .connections_rejected
+            .fetch_add(1, Ordering::Relaxed);
         return Some("-ERR max number of clients reached\r\n");
     }
     (settings.protected_mode && settings.requirepass.is_none() && !local)

@@ -1,8 +1,10 @@
 //! One connection's state, as commands see it.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use super::ClientHandle;
+use crate::protocol::Protocol;
 
 /// CLIENT REPLY's state.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -29,4 +31,46 @@ pub struct Session {
     pub reply_mode: ReplyMode,
     /// What other clients may see of this one.
     pub handle: Arc<ClientHandle>,
+}
+
+impl Session {
+    /// Selects a database that exists.
+    pub fn select(&mut self, db: usize) {
+        self.db = db;
+        self.handle.db.store(db, Ordering::Relaxed);
+    }
+
+    /// Notes the protocol that the connection's [`ReplyBuffer`](crate::protocol::ReplyBuffer) was set to.
+    pub fn note_protocol(&self, protocol: Protocol) {
+        let number = if protocol == Protocol::Resp3 { 3 } else { 2 };
+        self.handle.resp.store(number, Ordering::Relaxed);
+    }
+
+    /// CLIENT NO-TOUCH.
+    pub fn set_no_touch(&mut self, on: bool) {
+        self.no_touch = on;
+        self.handle.no_touch.store(on, Ordering::Relaxed);
+    }
+
+    /// Called before each command: whether its reply is left out because CLIENT REPLY SKIP came right before.
+    ///
+    /// Besides, no reply is sent when the mode is [`ReplyMode::Off`] after the command has run.
+    pub fn take_skip(&mut self) -> bool {
+        let skip = self.reply_mode == ReplyMode::SkipNext;
+        if skip {
+            self.reply_mode = ReplyMode::On;
+        }
+        skip
+    }
+
+    /// RESET: the connection is as if it were new, but for the library's name and version.
+    pub fn reset(&mut self, authenticated: bool) {
+        self.select(0);
+        self.authenticated = authenticated;
+        self.set_no_touch(false);
+        self.reply_mode = ReplyMode::On;
+        self.note_protocol(Protocol::Resp2);
+        self.handle.no_evict.store(false, Ordering::Relaxed);
+        self.handle.name.lock().clear();
+    }
 }

@@ -133,7 +133,10 @@ fn encode(before: &[Before]) -> Vec<u8> {
         encoded.extend_from_slice(&(pair.partition as u64).to_le_bytes());
         encoded.extend_from_slice(&(pair.key.len() as u64).to_le_bytes());
         encoded.extend_from_slice(&pair.key);
-        let length = pair.value.as_ref().map_or(ABSENT, |value| value.len() as u64);
+        let length = pair
+            .value
+            .as_ref()
+            .map_or(ABSENT, |value| value.len() as u64);
         encoded.extend_from_slice(&length.to_le_bytes());
         encoded.extend_from_slice(pair.value.as_deref().unwrap_or_default());
     }

@@ -219,24 +219,22 @@ impl Store for Pairs {
     ) -> Result<(), StoreError> {
         let mut damaged = None;
         let bounds = Bounds::new(generation, range);
-        let flow = self
-            .database(0)
-            .get_range(bounds.walk(), |encoded, value| {
-                if *encoded >= *bounds.high {
-                    return std::ops::ControlFlow::Break(());
+        let flow = self.database(0).get_range(bounds.walk(), |encoded, value| {
+            if *encoded >= *bounds.high {
+                return std::ops::ControlFlow::Break(());
+            }
+            let Some((_, key)) = decode_key(encoded) else {
+                return std::ops::ControlFlow::Continue(());
+            };
+            match decode_value(value) {
+                Ok(value) => visit(key, value),
+                Err(error) => {
+                    damaged = Some(error);
+                    std::ops::ControlFlow::Break(())
                 }
-                let Some((_, key)) = decode_key(encoded) else {
-                    return std::ops::ControlFlow::Continue(());
-                };
-                match decode_value(value) {
-                    Ok(value) => visit(key, value),
-                    Err(error) => {
-                        damaged = Some(error);
-                        std::ops::ControlFlow::Break(())
-                    }
-                }
-            });
-        flow?;
+            }
+        });
+        let _ = flow?;
         damaged.map_or(Ok(()), Err)
     }
 

@@ -153,7 +153,10 @@ fn open_pool(engine: Engine, path: &Path, size_bytes: u64) -> Result<Pairs, Open
     };
     let undone = Journal::recover(&databases).map_err(store_error)?;
     if undone > 0 {
-        tracing::info!(undone, "changes of several keys that were not finished were undone");
+        tracing::info!(
+            undone,
+            "changes of several keys that were not finished were undone"
+        );
     }
     Ok(Pairs {
         databases,

@@ -20,12 +20,7 @@ pub fn rebuild(old: Pool) -> Result<Pool, OpenError> {
         path = %path.display(),
         "rebuilding the pool into a fresh one after an unclean stop, before the first write"
     );
-    let io = |source| {
-        OpenError::Pool(PoolError::Io {
-            path: beside.clone(),
-            source,
-        })
-    };
+    let io = |error: std::io::Error| OpenError::Pool(PoolError::from_io(&beside, &error));
     // What an earlier rebuild that was cut short left behind. The name is this server's own.
     match std::fs::remove_file(&beside) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(io(error)),

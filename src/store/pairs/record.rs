@@ -101,7 +101,13 @@ mod tests {
     #[test]
     fn keys_keep_their_order_and_come_back() {
         let mut last = EngineKey::new();
-        for (generation, key) in [(0, &b""[..]), (0, b"a"), (0, b"a\0"), (1, b""), (256, b"\xff")] {
+        for (generation, key) in [
+            (0, &b""[..]),
+            (0, b"a"),
+            (0, b"a\0"),
+            (1, b""),
+            (256, b"\xff"),
+        ] {
             let encoded = encode_key(generation, key);
             assert!(encoded > last);
             assert_eq!(decode_key(&encoded), Some((generation, key)));

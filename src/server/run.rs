@@ -1,0 +1,230 @@
+//! The server's life: open the store, listen, serve, stop in order.
+
+use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+
+use super::{Clients, ListenError, Listeners, Rates, Server, Stats};
+use crate::commands::table;
+use crate::config::{Config, Settings};
+use crate::keyspace::{Housekeeping, Keyspace, KeyspaceError};
+use crate::pmemkv::{self, Backing, Engine};
+use crate::store::pairs::{self, OpenError, Options};
+
+/// File descriptors that are not clients' (pool, log, sockets, ...). Redis's number.
+const RESERVED_FILES: u64 = 32;
+
+/// How long clients get to take their last replies when the server stops.
+const DRAIN_TIME: Duration = Duration::from_secs(10);
+
+/// How often traffic rates are sampled.
+const SAMPLE_TIME: Duration = Duration::from_millis(100);
+
+/// Why the server ended other than in order.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The store can't be opened.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// A socket can't be opened.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// The store can't be closed in order.
+    #[error("closing the store: {0}")]
+    Close(#[from] KeyspaceError),
+    /// The operating system refused a thread, a signal or a file.
+    #[error("{0}")]
+    System(#[from] std::io::Error),
+}
+
+/// Serves until a signal or SHUTDOWN ends it.
+pub fn run(config: Config, engine: Engine, options: &Options) -> Result<(), RunError> {
+    let settings = config.settings();
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    if settings.worker_threads > 0 {
+        builder.worker_threads(settings.worker_threads);
+    }
+    let runtime = builder.thread_name("worker").enable_all().build()?;
+    let opened = Instant::now();
+    let store = pairs::open(engine, options)?;
+    tracing::info!(ms = opened.elapsed().as_millis(), "store open");
+    let keyspace = Arc::new(Keyspace::new(Box::new(store)));
+    let server = Arc::new(new_server(config, &settings));
+    let result = runtime.block_on(serve(&settings, engine, options, &keyspace, &server));
+    // Whatever task is left over is ended before the pool is closed under it.
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    keyspace.close()?;
+    if let Some(path) = &settings.pidfile {
+        // A file that somebody else removed meanwhile is no failure.
+        let _ = std::fs::remove_file(path);
+    }
+    tracing::info!("the store is closed, bye");
+    result
+}
+
+fn new_server(config: Config, settings: &Settings) -> Server {
+    Server {
+        clients: Clients::default(),
+        stats: Stats::new(table().all().len()),
+        rates: Rates::default(),
+        started: Instant::now(),
+        started_at: SystemTime::now(),
+        run_id: run_id(),
+        maxclients_possible: raise_file_limit(settings.maxclients),
+        shutdown: watch::Sender::new(false),
+        config,
+    }
+}
+
+async fn serve(
+    settings: &Settings,
+    engine: Engine,
+    options: &Options,
+    keyspace: &Arc<Keyspace>,
+    server: &Arc<Server>,
+) -> Result<(), RunError> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let listeners = Listeners::open(settings)?;
+    if let Some(path) = &settings.pidfile {
+        std::fs::write(path, format!("{}\n", std::process::id()))?;
+    }
+    announce(&listeners, settings, engine, options, keyspace)?;
+    let housekeeping = Housekeeping::start(keyspace)?;
+    let sampler = tokio::spawn(sample_rates(Arc::clone(server)));
+    let accepting = tokio::spawn({
+        let (keyspace, server) = (Arc::clone(keyspace), Arc::clone(server));
+        async move { listeners.accept(&keyspace, &server).await }
+    });
+    let mut stopping = server.shutdown.subscribe();
+    tokio::select! {
+        _ = terminate.recv() => tracing::info!("SIGTERM: stopping"),
+        _ = interrupt.recv() => tracing::info!("SIGINT: stopping"),
+        _ = stopping.wait_for(|&stop| stop) => tracing::info!("SHUTDOWN: stopping"),
+    }
+    server.shutdown.send_replace(true);
+    // First no new clients, then those there are: each gets an answer to what it has sent.
+    let _ = accepting.await;
+    drain(server).await;
+    sampler.abort();
+    tokio::task::block_in_place(|| drop(housekeeping));
+    Ok(())
+}
+
+async fn drain(server: &Server) {
+    let deadline = Instant::now() + DRAIN_TIME;
+    while !server.clients.is_empty() && Instant::now() < deadline {
+        for client in server.clients.all() {
+            client.finish();
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let left = server.clients.len();
+    if left > 0 {
+        tracing::warn!(left, "clients that did not take their replies were cut off");
+    }
+}
+
+async fn sample_rates(server: Arc<Server>) {
+    let mut ticks = tokio::time::interval(SAMPLE_TIME);
+    loop {
+        ticks.tick().await;
+        server.rates.sample(&server.stats);
+    }
+}
+
+/// The first log lines: where the server is, what it keeps data in, and what that survives.
+fn announce(
+    listeners: &Listeners,
+    settings: &Settings,
+    engine: Engine,
+    options: &Options,
+    keyspace: &Keyspace,
+) -> Result<(), KeyspaceError> {
+    let stats = keyspace.stats()?;
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        address = listeners.addresses().join(" "),
+        pid = std::process::id(),
+        "pmemkv-server is ready"
+    );
+    let experimental = if engine.experimental {
+        " (experimental)"
+    } else {
+        ""
+    };
+    tracing::info!(
+        engine = format!("{}{experimental}", engine.name),
+        layout = stats.layout,
+        pool = %options.pool_path.display(),
+        size_bytes = stats.pool_bytes,
+        allocated_bytes = stats.allocated_bytes,
+        partitions = stats.partitions,
+        "store"
+    );
+    let durability = survives(engine, options, settings);
+    tracing::info!("durability: {durability}");
+    Ok(())
+}
+
+/// What acknowledged writes survive, in words; also shown in INFO.
+pub fn survives(engine: Engine, options: &Options, settings: &Settings) -> &'static str {
+    use crate::config::Durability;
+    if !engine.persistent {
+        return "none: the engine keeps data in this process's memory only";
+    }
+    match (pmemkv::backing(&options.pool_path), settings.durability) {
+        (Backing::Dax, Durability::Auto | Durability::Power) => {
+            "power loss, kernel crash and process death (CPU flushes to persistent memory)"
+        }
+        (Backing::Dax, Durability::Process)
+        | (Backing::Ordinary, Durability::Auto | Durability::Process) => {
+            "process death and a clean reboot; NOT power loss (no msync: set 'durability power' for that)"
+        }
+        (Backing::Ordinary, Durability::Power) => {
+            "power loss, kernel crash and process death (msync at each commit)"
+        }
+        (Backing::Tmpfs | Backing::Hugetlbfs, _) => {
+            "process death and upgrades; NOT a reboot (the pool is in memory of this boot)"
+        }
+    }
+}
+
+/// Makes room for `maxclients` clients among the process's file descriptors; returns how many there is room for.
+fn raise_file_limit(maxclients: usize) -> usize {
+    let wanted = maxclients as u64 + RESERVED_FILES;
+    let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else {
+        return maxclients;
+    };
+    if soft >= wanted {
+        // CONFIG SET maxclients may go up to what there is.
+        return usize::try_from(soft - RESERVED_FILES).unwrap_or(usize::MAX);
+    }
+    let soft = wanted.min(hard).max(soft);
+    if let Err(error) = setrlimit(Resource::RLIMIT_NOFILE, soft, hard) {
+        tracing::warn!(%error, "the limit of open files could not be raised");
+    }
+    let (soft, _) = getrlimit(Resource::RLIMIT_NOFILE).unwrap_or((soft, hard));
+    let possible = soft.saturating_sub(RESERVED_FILES).max(1);
+    if possible < maxclients as u64 {
+        tracing::warn!(
+            maxclients,
+            possible,
+            "the limit of open files (ulimit -n) allows fewer clients than maxclients"
+        );
+    }
+    usize::try_from(possible).unwrap_or(usize::MAX)
+}
+
+/// 40 hexadecimal digits that no other start has.
+fn run_id() -> String {
+    let random = RandomState::new();
+    let digits: String = (0..3)
+        .map(|part: u32| format!("{:016x}", random.hash_one((part, SystemTime::now()))))
+        .collect();
+    digits[..40].to_owned()
+}
