@@ -30,6 +30,7 @@ pub struct Database {
     engine: String,
     id: u64,
     discipline: Discipline,
+    persistent: bool,
     lock: RwLock<()>,
     /// Dropped after the close: the comparator is called and the pool is mapped until then.
     kept: Kept,
@@ -99,6 +100,8 @@ impl Database {
             engine: engine.to_owned(),
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
             discipline: Engine::discipline(engine),
+            // An engine that nothing is known of is left alone.
+            persistent: Engine::by_name(engine).is_none_or(|engine| engine.persistent),
             lock: RwLock::new(()),
             kept,
         };
@@ -114,7 +117,9 @@ impl Database {
     /// Stores a pair; an existing key gets the new value. Durable when it returns, where the engine keeps a pool.
     ///
     /// cmap may say that memory ran out although the pair went in (growing its table is what failed). Such an answer
-    /// is settled here by reading back: `Ok` means stored, [`Error::OutOfMemory`] means not.
+    /// is settled here by reading back: `Ok` means stored, [`Error::OutOfMemory`] means not. vcmap and vsmap leave the
+    /// new key with an empty value when memory runs out, which is removed again; so is an older value of that key if it
+    /// was empty.
     pub fn put(&self, key: &[u8], value: &[u8]) -> Result<(), Error> {
         let _running = self.enter(Access::Write)?;
         // SAFETY: the database is open and `_running` holds it as a write asks; pointers and lengths are of one slice each.
@@ -127,14 +132,35 @@ impl Database {
                 value.len(),
             )
         };
-        let result = self.settle(status).into_result();
-        match result {
-            Err(Error::OutOfMemory(_))
-                if self.read_held(key, |stored| stored == value) == Ok(Some(true)) =>
-            {
-                Ok(())
-            }
+        match self.settle(status).into_result() {
+            Err(error @ Error::OutOfMemory(_)) => self.settle_full(key, value, error),
             result => result,
+        }
+    }
+
+    /// What a put that ran out of memory has left behind, and what to say of it.
+    #[cold]
+    fn settle_full(&self, key: &[u8], value: &[u8], error: Error) -> Result<(), Error> {
+        let stored = self.read_held(key, |stored| {
+            if stored == value {
+                Some(true)
+            } else if stored.is_empty() {
+                Some(false)
+            } else {
+                None
+            }
+        });
+        match stored {
+            Ok(Some(Some(true))) => Ok(()),
+            Ok(Some(Some(false))) if !self.persistent => {
+                // SAFETY: the database is open and held by the put; pointer and length are of one slice.
+                let status = unsafe {
+                    sys::pmemkv_remove(self.raw.as_ptr(), key.as_ptr().cast(), key.len())
+                };
+                self.settle(status);
+                Err(error)
+            }
+            _ => Err(error),
         }
     }
 

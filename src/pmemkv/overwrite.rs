@@ -38,6 +38,32 @@ impl Database {
             status => status.into_result()?,
         }
 
+        // pmemkv cuts a range that begins beyond the value at a place of its own choice, so it is checked here; the
+        // item is locked by the seek, and its length stays.
+        let mut value = ptr::null();
+        let mut value_bytes = 0;
+        // SAFETY: `position` stands on an item; the out-pointers are locals; the bytes themselves are not looked at.
+        let status = unsafe {
+            sys::pmemkv_iterator_read_range(
+                position,
+                0,
+                usize::MAX,
+                &raw mut value,
+                &raw mut value_bytes,
+            )
+        };
+        self.settle(status).into_result()?;
+        let fits = offset <= value_bytes && bytes.len() <= value_bytes - offset;
+        if !fits {
+            return Err(Error::InvalidArgument(format!(
+                "{} bytes at {offset} reach beyond the value's {value_bytes}",
+                bytes.len()
+            )));
+        }
+        if bytes.is_empty() {
+            return Ok(true);
+        }
+
         let mut start = ptr::null_mut();
         let mut length = 0;
         // SAFETY: the iterator is alive and stands on an item; the out-pointers are locals.
@@ -52,16 +78,14 @@ impl Database {
         };
         self.settle(status).into_result()?;
         if length != bytes.len() {
-            // Nothing is changed: what is not committed is dropped with the iterator.
-            return Err(Error::InvalidArgument(format!(
-                "{} bytes at {offset} reach beyond the value",
+            // What is not committed is dropped with the iterator.
+            return Err(Error::Unknown(format!(
+                "pmemkv lent {length} bytes of {}",
                 bytes.len()
             )));
         }
-        if !bytes.is_empty() {
-            // SAFETY: pmemkv lends `length` writable bytes at `start` until the commit, and they are not `bytes`.
-            unsafe { ptr::copy_nonoverlapping(bytes.as_ptr().cast(), start, length) };
-        }
+        // SAFETY: pmemkv lends `length` writable bytes at `start` until the commit, and they are not `bytes`.
+        unsafe { ptr::copy_nonoverlapping(bytes.as_ptr().cast(), start, length) };
         // SAFETY: the iterator is alive and stands on an item.
         let status = unsafe { sys::pmemkv_write_iterator_commit(iterator.0.as_ptr()) };
         self.settle(status).into_result().map(|()| true)
