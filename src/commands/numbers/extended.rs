@@ -337,14 +337,11 @@ impl std::fmt::Display for Finite {
         const PLACES: u128 = 10u128.pow(17);
 
         let sign = if self.negative { "-" } else { "" };
+        if self.mantissa == 0 {
+            return f.write_str("0");
+        }
         if self.exponent >= 0 {
-            return match u128::from(self.mantissa)
-                .checked_shl(u32::try_from(self.exponent).unwrap_or(u32::MAX))
-            {
-                Some(0) => f.write_str("0"),
-                Some(whole) if self.exponent <= 64 => write!(f, "{sign}{whole}"),
-                _ => write!(f, "{sign}{}", BigUint::from(self.mantissa) << self.exponent),
-            };
+            return write!(f, "{sign}{}", BigUint::from(self.mantissa) << self.exponent);
         }
         let scaled = u128::from(self.mantissa) * PLACES;
         let cut = u32::try_from(-self.exponent).unwrap_or(u32::MAX);
@@ -396,6 +393,11 @@ mod tests {
             ("3", "1.000000000000000005", "4.00000000000000001"),
             ("0", "0.00000000000000001", "0.00000000000000001"),
             ("1e20", "0.5", "100000000000000000000"),
+            (
+                "-11707791799569104268.03E38",
+                "742357.87",
+                "-1170779179956910426776233496231187400479004878180886511616",
+            ),
             ("9223372036854775807", "1", "9223372036854775808"),
             ("18446744073709551615", "1", "18446744073709551616"),
             ("18446744073709551616", "1", "18446744073709551616"),

@@ -2,6 +2,7 @@
 
 pub(super) mod counters;
 pub(super) mod lcs;
+mod options;
 pub(super) mod ranges;
 pub(super) mod set;
 pub(super) mod values;

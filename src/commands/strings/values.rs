@@ -134,7 +134,6 @@ fn getdel(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
 /// Answers a key's string and puts `value` in its place, or removes the key.
 fn replace(ctx: &mut Context<'_>, key: &[u8], value: Option<&[u8]>) -> CommandResult {
     let out = &mut *ctx.out;
-    let mark = out.bytes.len();
     let mut found = false;
     let done = ctx
         .keyspace
@@ -155,20 +154,17 @@ fn replace(ctx: &mut Context<'_>, key: &[u8], value: Option<&[u8]>) -> CommandRe
             Ok::<_, CommandError>(())
         });
     ctx.count_lookup(found);
-    // An error is the only reply: the value written before it goes.
-    done.inspect_err(|_| ctx.out.bytes.truncate(mark))?;
+    done?;
     Ok(Outcome::Written)
 }
 
 fn mget(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
-    let mark = ctx.out.bytes.len();
     ctx.out.array_header(args.len() - 1);
-    let done = if args.len() == 2 {
-        mget_one(ctx, &args[1])
+    if args.len() == 2 {
+        mget_one(ctx, &args[1])?;
     } else {
-        mget_many(ctx, args)
-    };
-    done.inspect_err(|_| ctx.out.bytes.truncate(mark))?;
+        mget_many(ctx, args)?;
+    }
     Ok(Outcome::Written)
 }
 

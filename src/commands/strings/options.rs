@@ -1,0 +1,241 @@
+//! The options of SET and GETEX.
+
+use crate::commands::CommandError;
+use crate::commands::numbers::parse_i64;
+use crate::keyspace::Millis;
+use crate::protocol::Words;
+
+/// Which command's options are read.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Dialect {
+    Set,
+    GetEx,
+}
+
+/// What must hold before SET sets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Condition {
+    #[default]
+    Always,
+    Absent,
+    Present,
+}
+
+/// How a time is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Unit {
+    /// EX
+    Seconds,
+    /// PX
+    Millis,
+    /// EXAT
+    AtSeconds,
+    /// PXAT
+    AtMillis,
+}
+
+/// What becomes of the key's deadline.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Expiry<'a> {
+    /// Nothing is said.
+    #[default]
+    Unsaid,
+    /// KEEPTTL
+    Keep,
+    /// PERSIST
+    Persist,
+    /// A deadline, not yet read as a number: an error in it comes after errors in the options.
+    At(Unit, &'a [u8]),
+}
+
+/// The options of SET or GETEX.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Options<'a> {
+    pub(super) condition: Condition,
+    pub(super) get: bool,
+    pub(super) expiry: Expiry<'a>,
+}
+
+impl<'a> Options<'a> {
+    pub(super) fn parse(dialect: Dialect, mut words: Words<'a>) -> Result<Self, CommandError> {
+        let mut options = Options::default();
+        while let Some(word) = words.next() {
+            options
+                .add(dialect, word, &mut words)
+                .ok_or(CommandError::Syntax)?;
+        }
+        Ok(options)
+    }
+
+    /// Takes one option; `None` where it is unknown or contradicts an earlier one. The same one twice is allowed.
+    fn add(&mut self, dialect: Dialect, word: &[u8], rest: &mut Words<'a>) -> Option<()> {
+        let is = |name: &str| word.eq_ignore_ascii_case(name.as_bytes());
+        let set = dialect == Dialect::Set;
+        let unit = if is("EX") {
+            Some(Unit::Seconds)
+        } else if is("PX") {
+            Some(Unit::Millis)
+        } else if is("EXAT") {
+            Some(Unit::AtSeconds)
+        } else if is("PXAT") {
+            Some(Unit::AtMillis)
+        } else {
+            None
+        };
+        if let Some(unit) = unit {
+            let allowed = match self.expiry {
+                Expiry::Unsaid => true,
+                Expiry::At(before, _) => before == unit,
+                Expiry::Keep | Expiry::Persist => false,
+            };
+            self.expiry = Expiry::At(unit, rest.next()?);
+            allowed.then_some(())
+        } else if set && is("NX") {
+            self.require(Condition::Absent)
+        } else if set && is("XX") {
+            self.require(Condition::Present)
+        } else if set && is("GET") {
+            self.get = true;
+            Some(())
+        } else if set && is("KEEPTTL") {
+            self.expire(Expiry::Keep)
+        } else if !set && is("PERSIST") {
+            self.expire(Expiry::Persist)
+        } else {
+            None
+        }
+    }
+
+    fn require(&mut self, condition: Condition) -> Option<()> {
+        let allowed = self.condition == Condition::Always || self.condition == condition;
+        self.condition = condition;
+        allowed.then_some(())
+    }
+
+    fn expire(&mut self, expiry: Expiry<'a>) -> Option<()> {
+        let allowed = self.expiry == Expiry::Unsaid || self.expiry == expiry;
+        self.expiry = expiry;
+        allowed.then_some(())
+    }
+}
+
+/// The deadline that `text` says; `command` is named in errors.
+pub(super) fn deadline(
+    unit: Unit,
+    text: &[u8],
+    now: Millis,
+    command: &'static str,
+) -> Result<Millis, CommandError> {
+    let number = parse_i64(text).ok_or(CommandError::NotAnInteger)?;
+    let millis = match unit {
+        Unit::Seconds | Unit::AtSeconds => number.checked_mul(1000),
+        Unit::Millis | Unit::AtMillis => Some(number),
+    };
+    let base = match unit {
+        Unit::Seconds | Unit::Millis => now,
+        Unit::AtSeconds | Unit::AtMillis => 0,
+    };
+    millis
+        .filter(|&millis| millis > 0)
+        .and_then(|millis| millis.checked_add(base))
+        .ok_or(CommandError::InvalidExpireTime(command))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::OwnedArgs;
+
+    fn parse(dialect: Dialect, line: &str) -> String {
+        let owned = OwnedArgs::new(line.split_whitespace());
+        match Options::parse(dialect, owned.args().from(0)) {
+            Ok(Options {
+                condition,
+                get,
+                expiry,
+            }) => {
+                let expiry = match expiry {
+                    Expiry::At(unit, text) => {
+                        format!("{unit:?} {}", String::from_utf8_lossy(text))
+                    }
+                    other => format!("{other:?}"),
+                };
+                format!("{condition:?} {get} {expiry}")
+            }
+            Err(error) => error.to_string(),
+        }
+    }
+
+    #[test]
+    fn set_options() {
+        for (line, expected) in [
+            ("", "Always false Unsaid"),
+            ("nx", "Absent false Unsaid"),
+            ("NX GET", "Absent true Unsaid"),
+            ("get XX eX 5", "Present true Seconds 5"),
+            ("NX NX", "Absent false Unsaid"),
+            ("EX 5 EX 6", "Always false Seconds 6"),
+            ("px EX", "Always false Millis EX"),
+            ("EXAT 5", "Always false AtSeconds 5"),
+            ("PXAT 5 NX", "Absent false AtMillis 5"),
+            ("KEEPTTL KEEPTTL", "Always false Keep"),
+        ] {
+            assert_eq!(parse(Dialect::Set, line), expected, "{line}");
+        }
+        for line in [
+            "NX XX",
+            "XX NX",
+            "EX 5 PX 6",
+            "KEEPTTL EX 5",
+            "EX 5 KEEPTTL",
+            "EX",
+            "PERSIST",
+            "EX 5 6",
+            "what",
+            "GETX",
+        ] {
+            assert_eq!(parse(Dialect::Set, line), "ERR syntax error", "{line}");
+        }
+    }
+
+    #[test]
+    fn getex_options() {
+        for (line, expected) in [
+            ("", "Always false Unsaid"),
+            ("persist", "Always false Persist"),
+            ("PERSIST PERSIST", "Always false Persist"),
+            ("PX 7", "Always false Millis 7"),
+        ] {
+            assert_eq!(parse(Dialect::GetEx, line), expected, "{line}");
+        }
+        for line in [
+            "NX",
+            "XX",
+            "GET",
+            "KEEPTTL",
+            "PERSIST EX 5",
+            "EX 5 PERSIST",
+            "PXAT",
+        ] {
+            assert_eq!(parse(Dialect::GetEx, line), "ERR syntax error", "{line}");
+        }
+    }
+
+    #[test]
+    fn deadlines() {
+        let now = 1_700_000_000_000;
+        let at = |unit, text: &str| deadline(unit, text.as_bytes(), now, "set").ok();
+        assert_eq!(at(Unit::Seconds, "5"), Some(now + 5_000));
+        assert_eq!(at(Unit::Millis, "5"), Some(now + 5));
+        assert_eq!(at(Unit::AtSeconds, "5"), Some(5_000));
+        assert_eq!(at(Unit::AtMillis, "5"), Some(5));
+        assert_eq!(at(Unit::AtMillis, "9223372036854775807"), Some(i64::MAX));
+        assert_eq!(at(Unit::Millis, "9223372036854775807"), None);
+        assert_eq!(at(Unit::Seconds, "9223372036854775"), None);
+        assert_eq!(at(Unit::AtSeconds, "9223372036854776"), None);
+        assert_eq!(at(Unit::Seconds, "0"), None);
+        assert_eq!(at(Unit::Seconds, "-1"), None);
+        assert_eq!(at(Unit::AtMillis, "-1"), None);
+        assert_eq!(at(Unit::AtMillis, "x"), None);
+    }
+}
