@@ -165,6 +165,7 @@ const fn getter(
 
 /// When EXPIRE and its kin may set the deadline.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[allow(clippy::struct_excessive_bools)] // Four words that may stand together in some ways.
 struct Condition {
     /// Only where there is none.
     nx: bool,

@@ -134,10 +134,9 @@ fn look_up_with(
 fn del(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     let db = ctx.session.db;
     let removed = if args.len() == 2 {
-        let removed = ctx
-            .keyspace
-            .update(db, &args[1], ctx.access, |slot| slot.remove())?;
-        usize::from(removed)
+        ctx.keyspace.update(db, &args[1], ctx.access, |slot| {
+            Ok::<_, KeyspaceError>(usize::from(slot.remove()?))
+        })?
     } else {
         let mut keys: Vec<_> = args.from(1).map(|key| (db, key)).collect();
         // A key that is named twice counts once.

@@ -159,6 +159,7 @@ fn idletime(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     Ok(reply.into())
 }
 
+#[allow(clippy::unnecessary_wraps)] // Every handler has this shape.
 fn help(_: &mut Context<'_>, _: Args<'_>) -> CommandResult {
     const LINES: &[&str] = &[
         "OBJECT <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",

@@ -136,7 +136,7 @@ impl<'a> ScanOptions<'a> {
                 return Err(CommandError::Syntax);
             }
         }
-        if args.len() % 2 == 0 {
+        if args.len().is_multiple_of(2) {
             Ok(options)
         } else {
             Err(CommandError::Syntax)
@@ -158,8 +158,7 @@ fn parse_cursor(word: &[u8]) -> Option<u64> {
     let (negative, digits) = match word {
         [] => return Some(0),
         [b'-', digits @ ..] => (true, digits),
-        [b'+', digits @ ..] => (false, digits),
-        digits => (false, digits),
+        [b'+', digits @ ..] | digits => (false, digits),
     };
     if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
         return None;

@@ -1,0 +1,189 @@
+//! What the integration tests share: servers in folders of their own, and a client that shows replies as they are.
+
+#![allow(dead_code, unused_imports)] // Each test binary uses its own part of this module.
+
+mod process;
+mod raw;
+mod redis_server;
+
+use std::error::Error;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use process::Process;
+pub use raw::{RawClient, Value, encode};
+pub use redis_server::RedisServer;
+
+/// What tests return.
+pub type TestResult<T = ()> = Result<T, Box<dyn Error>>;
+
+/// How long a server may take to answer its first PING, or to stop.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How a server is started.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// `--engine`.
+    pub engine: String,
+    /// `--pool-size`, in the form that the directive takes.
+    pub pool_size: String,
+    /// More words for the command line: `--name`, `value`, ...
+    pub directives: Vec<String>,
+}
+
+impl Options {
+    /// A small pool on `engine`.
+    pub fn new(engine: &str) -> Self {
+        Self {
+            engine: engine.to_owned(),
+            pool_size: "256mb".to_owned(),
+            directives: Vec::new(),
+        }
+    }
+
+    /// Another size of the pool.
+    #[must_use]
+    pub fn pool_size(mut self, size: &str) -> Self {
+        size.clone_into(&mut self.pool_size);
+        self
+    }
+
+    /// One more directive.
+    #[must_use]
+    pub fn directive(mut self, name: &str, value: &str) -> Self {
+        self.directives.push(format!("--{name}"));
+        self.directives.push(value.to_owned());
+        self
+    }
+}
+
+/// Our server, with a pool in a folder of its own. Dropping it kills the process and removes the folder.
+pub struct Server {
+    options: Options,
+    dir: TempDir,
+    process: Option<Process>,
+}
+
+impl Server {
+    /// Starts on `engine` with an empty pool.
+    pub fn start(engine: &str) -> TestResult<Self> {
+        Self::start_with(Options::new(engine))
+    }
+
+    /// Starts with an empty pool.
+    pub fn start_with(options: Options) -> TestResult<Self> {
+        let mut server = Self {
+            options,
+            dir: temporary_folder()?,
+            process: None,
+        };
+        server.resume()?;
+        Ok(server)
+    }
+
+    /// Starts again after [`kill_9`](Self::kill_9) or [`terminate`](Self::terminate), on the same pool.
+    pub fn resume(&mut self) -> TestResult {
+        assert!(self.process.is_none(), "the server still runs");
+        let pool_path = self.pool_path();
+        let options = &self.options;
+        let process = Process::start(
+            self.dir.path(),
+            |command, port| {
+                command
+                    .args(["--port", port, "--bind", "127.0.0.1"])
+                    .args([
+                        "--engine",
+                        &options.engine,
+                        "--pool-size",
+                        &options.pool_size,
+                    ])
+                    .arg("--pool-path")
+                    .arg(&pool_path)
+                    .args(&options.directives);
+            },
+            env!("CARGO_BIN_EXE_pmemkv-server"),
+        )?;
+        self.process = Some(process);
+        Ok(())
+    }
+
+    /// Stops and starts again, on the same pool.
+    pub fn restart(&mut self) -> TestResult {
+        self.terminate()?;
+        self.resume()
+    }
+
+    /// Ends the process with SIGKILL.
+    pub fn kill_9(&mut self) -> TestResult {
+        self.process.take().ok_or("the server does not run")?.kill()
+    }
+
+    /// Asks the process to stop with SIGTERM; it must exit with code 0 in time.
+    pub fn terminate(&mut self) -> TestResult {
+        self.process
+            .take()
+            .ok_or("the server does not run")?
+            .terminate()
+    }
+
+    /// The process's number.
+    pub fn pid(&self) -> u32 {
+        self.running().pid()
+    }
+
+    /// The TCP port on 127.0.0.1. Another one after each start.
+    pub fn port(&self) -> u16 {
+        self.running().port
+    }
+
+    /// The folder that holds the pool and the log; it lives as long as this.
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// Where the pool is.
+    pub fn pool_path(&self) -> PathBuf {
+        self.dir.path().join("test.pool")
+    }
+
+    /// All that the server has written to standard output and standard error so far.
+    pub fn log(&self) -> String {
+        process::read_log(self.dir.path())
+    }
+
+    /// A connection of the `redis` crate.
+    pub fn connection(&self) -> TestResult<redis::Connection> {
+        connection(self.port())
+    }
+
+    /// A connection that shows replies as they are.
+    pub fn raw(&self) -> TestResult<RawClient> {
+        Ok(RawClient::connect(self.port())?)
+    }
+
+    fn running(&self) -> &Process {
+        self.process.as_ref().expect("the server runs")
+    }
+}
+
+fn connection(port: u16) -> TestResult<redis::Connection> {
+    let client = redis::Client::open(format!("redis://127.0.0.1:{port}/"))?;
+    let connection = client.get_connection_with_timeout(PATIENCE)?;
+    connection.set_read_timeout(Some(PATIENCE))?;
+    Ok(connection)
+}
+
+/// A folder in memory where there is one: pools on a disk are slow, and nothing here must survive a reboot.
+fn temporary_folder() -> TestResult<TempDir> {
+    let memory = Path::new("/dev/shm");
+    let parent = if memory.is_dir() {
+        memory.to_owned()
+    } else {
+        std::env::temp_dir()
+    };
+    Ok(tempfile::Builder::new()
+        .prefix("pmemkv-server-test-")
+        .tempdir_in(parent)?)
+}

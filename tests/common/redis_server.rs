@@ -1,0 +1,48 @@
+//! A real redis-server, to compare with.
+
+use tempfile::TempDir;
+
+use super::process::Process;
+use super::{RawClient, TestResult, connection, temporary_folder};
+
+/// A redis-server without persistence, in a folder of its own. Dropping it kills the process.
+pub struct RedisServer {
+    process: Process,
+    /// Declared after the process, which must end before its folder goes.
+    _dir: TempDir,
+}
+
+impl RedisServer {
+    /// Starts the `redis-server` of the search path.
+    pub fn start() -> TestResult<Self> {
+        let dir = temporary_folder()?;
+        let process = Process::start(
+            dir.path(),
+            |command, port| {
+                command.args(["--port", port, "--bind", "127.0.0.1"]).args([
+                    "--save",
+                    "",
+                    "--appendonly",
+                    "no",
+                ]);
+            },
+            "redis-server",
+        )?;
+        Ok(Self { process, _dir: dir })
+    }
+
+    /// The TCP port on 127.0.0.1.
+    pub fn port(&self) -> u16 {
+        self.process.port
+    }
+
+    /// A connection that shows replies as they are.
+    pub fn raw(&self) -> TestResult<RawClient> {
+        Ok(RawClient::connect(self.port())?)
+    }
+
+    /// A connection of the `redis` crate.
+    pub fn connection(&self) -> TestResult<redis::Connection> {
+        connection(self.port())
+    }
+}

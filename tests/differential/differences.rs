@@ -1,0 +1,64 @@
+//! What may differ between this server, which follows Redis 7.2, and the redis-server that is installed.
+//!
+//! Every tolerated difference stands here, with its reason, and nowhere else.
+
+use super::Call;
+use crate::common::Value;
+
+/// Whether a difference explains these two replies, ours first.
+type Explains = fn(&Call, &Value, &Value) -> bool;
+
+/// All tolerated differences of replies, each with its reason.
+pub const REPLIES: &[(&str, Explains)] = &[(
+    "HELLO names the server's version and the connection's number",
+    |call, ours, real| {
+        call.words[0].eq_ignore_ascii_case(b"hello")
+            && hello_fields(ours).is_some()
+            && hello_fields(ours) == hello_fields(real)
+    },
+)];
+
+/// The fields of HELLO's map that must be equal: all but the version and the connection's number.
+fn hello_fields(reply: &Value) -> Option<Vec<(Value, Value)>> {
+    let pairs: Vec<(Value, Value)> = match reply {
+        Value::Map(pairs) => pairs.clone(),
+        Value::Array(flat) => flat
+            .chunks_exact(2)
+            .map(|pair| (pair[0].clone(), pair[1].clone()))
+            .collect(),
+        _ => return None,
+    };
+    let own = |name: &Value| matches!(name.bytes(), Some(b"version" | b"id"));
+    Some(pairs.into_iter().filter(|(name, _)| !own(name)).collect())
+}
+
+/// Commands that the installed server may lack: ours, and those that came with Redis 7.2.
+pub fn may_be_unknown(name: &str) -> bool {
+    name.starts_with("pmemkv.") || ["client|setinfo", "client|no-touch"].contains(&name)
+}
+
+/// Fields of COMMAND INFO and COMMAND DOCS that differ from the installed server's: command, field, reason.
+pub const METADATA: &[(&str, &str, &str)] = &[
+    (
+        "flushall",
+        "arguments",
+        "Redis 7.2 calls the argument flush-type, 7.0 called it async",
+    ),
+    (
+        "flushdb",
+        "arguments",
+        "Redis 7.2 calls the argument flush-type, 7.0 called it async",
+    ),
+    (
+        "swapdb",
+        "complexity",
+        "nobody watches or blocks on keys here, so that a swap takes constant time",
+    ),
+];
+
+/// Whether a difference in `field` of `command` is a known one.
+pub fn metadata_may_differ(command: &str, field: &str) -> bool {
+    METADATA
+        .iter()
+        .any(|&(name, known, _)| name == command && known == field)
+}

@@ -1,0 +1,339 @@
+//! Sends random calls to both servers and compares the replies.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::io;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use super::{Call, Compare, Generator, Random, differences};
+use crate::common::{RawClient, RedisServer, Server, TestResult, Value, encode};
+
+/// What runs where `PMEMKV_SEED` does not say.
+const SEED: u64 = 20_260;
+/// Calls of one test where `PMEMKV_STEPS` does not say.
+const STEPS: usize = 5_000;
+/// Calls between two clean starts, so that a failure has a short history.
+const SEQUENCE: usize = 500;
+/// Calls that are sent together at most.
+const PIPELINE_MAX: usize = 30;
+/// How many calls before the failing one are shown.
+const HISTORY: usize = 40;
+/// How far relative deadlines may lie apart even where both servers answer at once, ms.
+const CLOCKS_MS: i64 = 50;
+/// A walk over a handful of keys that takes more calls than this will never end.
+const SCAN_CALLS_MAX: usize = 10_000;
+
+/// The databases that are compared at the end of a sequence.
+const DATABASES: &[&str] = &["0", "1", "2", "3", "10", "15"];
+
+/// Runs random calls of `generators` on both servers.
+pub fn compare(name: &str, generators: &[Generator]) -> TestResult {
+    let seed = seed()?;
+    let steps = match std::env::var("PMEMKV_STEPS") {
+        Ok(steps) => steps.parse()?,
+        Err(_) => STEPS,
+    };
+    let ours = Server::start("cmap")?;
+    let real = RedisServer::start()?;
+    let base_ms = i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis())?;
+
+    for sequence in 0..steps.div_ceil(SEQUENCE) {
+        let sequence_seed = seed.wrapping_mul(1_000_003).wrapping_add(sequence as u64);
+        let mut random = Random::new(sequence_seed, base_ms, generators.len() > 1);
+        let calls: Vec<Call> = (0..SEQUENCE)
+            .map(|_| random.pick(generators)(&mut random))
+            .collect();
+        let mut pair = Pair::connect(&ours, &real)?;
+        let run = pair.run(&calls, &mut random).and_then(|()| {
+            // A fresh connection speaks RESP2 and looks at database 0, whatever the calls have done.
+            pair.reconnect(&ours, &real)?;
+            pair.compare_contents()
+        });
+        if let Err(failure) = run {
+            panic!(
+                "{name}: PMEMKV_SEED={seed} PMEMKV_STEPS={steps}, sequence {sequence}\n{}",
+                failure.report(&calls)
+            );
+        }
+    }
+    Ok(())
+}
+
+fn seed() -> TestResult<u64> {
+    Ok(match std::env::var("PMEMKV_SEED") {
+        Ok(word) if word == "random" => rand::random(),
+        Ok(number) => number.parse()?,
+        Err(_) => SEED,
+    })
+}
+
+/// Why a sequence failed.
+struct Failure {
+    /// The call at which it failed; its length where the contents differ at the end.
+    step: Option<usize>,
+    what: String,
+}
+
+impl Failure {
+    fn report(&self, calls: &[Call]) -> String {
+        let end = self.step.map_or(calls.len(), |step| step + 1);
+        let mut report = String::new();
+        for (step, call) in calls[..end]
+            .iter()
+            .enumerate()
+            .skip(end.saturating_sub(HISTORY))
+        {
+            let _ = writeln!(report, "{step:5} {}", show(call));
+        }
+        report + &self.what
+    }
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        Self {
+            step: None,
+            what: format!("connection: {error}"),
+        }
+    }
+}
+
+fn show(call: &Call) -> String {
+    let words = call.words.iter().map(|word| {
+        let text = word[..word.len().min(80)].escape_ascii();
+        format!("\"{text}\"")
+    });
+    words.collect::<Vec<_>>().join(" ")
+}
+
+/// A connection to each server.
+struct Pair {
+    ours: RawClient,
+    real: RawClient,
+    /// The longest time in which both ran the same calls: so far their clocks may lie apart.
+    skew: Duration,
+}
+
+impl Pair {
+    fn connect(ours: &Server, real: &RedisServer) -> TestResult<Self> {
+        let mut pair = Self {
+            ours: ours.raw()?,
+            real: real.raw()?,
+            skew: Duration::ZERO,
+        };
+        pair.ours.line("FLUSHALL")?;
+        pair.real.line("FLUSHALL")?;
+        Ok(pair)
+    }
+
+    fn reconnect(&mut self, ours: &Server, real: &RedisServer) -> io::Result<()> {
+        self.ours = RawClient::connect(ours.port())?;
+        self.real = RawClient::connect(real.port())?;
+        Ok(())
+    }
+
+    fn run(&mut self, calls: &[Call], random: &mut Random) -> Result<(), Failure> {
+        let mut step = 0;
+        while step < calls.len() {
+            let failed = |what: String| Failure {
+                step: Some(step),
+                what,
+            };
+            match calls[step].compare {
+                Compare::Scan => {
+                    self.compare_scan(&calls[step]).map_err(failed)?;
+                    step += 1;
+                }
+                Compare::ExistingKey => {
+                    self.compare_existing_key(&calls[step]).map_err(failed)?;
+                    step += 1;
+                }
+                _ => {
+                    let len = 1 + random.below(PIPELINE_MAX);
+                    let alone = |call: &&Call| {
+                        !matches!(call.compare, Compare::Scan | Compare::ExistingKey)
+                    };
+                    let len = calls[step..].iter().take_while(alone).take(len).count();
+                    self.run_pipeline(calls, step, len)?;
+                    step += len;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn run_pipeline(&mut self, calls: &[Call], first: usize, len: usize) -> Result<(), Failure> {
+        let mut bytes = Vec::new();
+        for call in &calls[first..first + len] {
+            encode(&mut bytes, &call.words);
+        }
+        let start = Instant::now();
+        self.ours.send_bytes(&bytes)?;
+        self.real.send_bytes(&bytes)?;
+        for (step, call) in calls.iter().enumerate().skip(first).take(len) {
+            let failed = |what: String| Failure {
+                step: Some(step),
+                what,
+            };
+            let real = self
+                .real
+                .read()
+                .map_err(|error| failed(format!("redis-server: {error}")))?;
+            let ours = self
+                .ours
+                .read()
+                .map_err(|error| failed(format!("ours: {error}")))?;
+            self.skew = self.skew.max(start.elapsed());
+            if !self.agree(call, &ours, &real) {
+                return Err(failed(format!(
+                    "ours         {ours:?}\nredis-server {real:?}"
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    /// How far apart the two servers' relative deadlines may lie.
+    fn tolerance_ms(&self) -> i64 {
+        // Once when the deadline was set, once when it was asked for.
+        CLOCKS_MS + 2 * i64::try_from(self.skew.as_millis()).unwrap_or(i64::MAX / 4)
+    }
+
+    fn agree(&self, call: &Call, ours: &Value, real: &Value) -> bool {
+        let near = |max: i64| match (ours.integer(), real.integer()) {
+            // Negative numbers say that there is no key or no deadline.
+            (Some(ours), Some(real)) if ours >= 0 && real >= 0 => (ours - real).abs() <= max,
+            _ => ours == real,
+        };
+        let agree = match call.compare {
+            Compare::Within(max) => near(max),
+            Compare::Milliseconds => near(self.tolerance_ms()),
+            Compare::Unordered => sorted(ours) == sorted(real),
+            Compare::Exact | Compare::ExistingKey | Compare::Scan => ours == real,
+        };
+        agree
+            || differences::REPLIES
+                .iter()
+                .any(|(_, explains)| explains(call, ours, real))
+    }
+
+    fn compare_existing_key(&mut self, call: &Call) -> Result<(), String> {
+        let key_of = |client: &mut RawClient| -> io::Result<(Value, bool)> {
+            let key = client.call(&call.words)?;
+            let exists = match key.bytes() {
+                Some(bytes) => client.call(&[b"EXISTS".as_slice(), bytes])? == Value::Integer(1),
+                None => key.is_null(),
+            };
+            Ok((key, exists))
+        };
+        let (ours, ours_exists) = key_of(&mut self.ours).map_err(|error| error.to_string())?;
+        let (real, _) = key_of(&mut self.real).map_err(|error| error.to_string())?;
+        if ours_exists && ours.is_null() == real.is_null() {
+            Ok(())
+        } else {
+            Err(format!(
+                "ours {ours:?} exists: {ours_exists}; redis-server {real:?}"
+            ))
+        }
+    }
+
+    fn compare_scan(&mut self, call: &Call) -> Result<(), String> {
+        let ours = scan(&mut self.ours, call).map_err(|error| format!("ours: {error}"))?;
+        let real = scan(&mut self.real, call).map_err(|error| format!("redis-server: {error}"))?;
+        if ours == real {
+            Ok(())
+        } else {
+            Err(format!(
+                "SCAN\nours         {ours:?}\nredis-server {real:?}"
+            ))
+        }
+    }
+
+    /// Everything that both servers hold.
+    fn compare_contents(&mut self) -> Result<(), Failure> {
+        let start = Instant::now();
+        let ours = contents(&mut self.ours)?;
+        let real = contents(&mut self.real)?;
+        self.skew = self.skew.max(start.elapsed());
+        let tolerance = self.tolerance_ms();
+        let same = |(ours, real): (&Held, &Held)| {
+            let ttls = ours.pttl == real.pttl
+                || (ours.pttl >= 0 && real.pttl >= 0 && (ours.pttl - real.pttl).abs() <= tolerance);
+            ours.db == real.db && ours.key == real.key && ours.value == real.value && ttls
+        };
+        if ours.len() == real.len() && ours.iter().zip(&real).all(same) {
+            return Ok(());
+        }
+        Err(Failure {
+            step: None,
+            what: format!("contents at the end\nours         {ours:?}\nredis-server {real:?}"),
+        })
+    }
+}
+
+fn sorted(value: &Value) -> Value {
+    match value {
+        Value::Array(items) => {
+            let mut items = items.clone();
+            items.sort();
+            Value::Array(items)
+        }
+        other => other.clone(),
+    }
+}
+
+fn scan(client: &mut RawClient, call: &Call) -> io::Result<BTreeSet<Value>> {
+    let mut keys = BTreeSet::new();
+    let mut cursor = b"0".to_vec();
+    for _ in 0..SCAN_CALLS_MAX {
+        let words = [b"SCAN".to_vec(), cursor];
+        let words: Vec<_> = words.iter().chain(&call.words).collect();
+        let reply = client.call(&words)?;
+        let unexpected = || io::Error::other(format!("{reply:?}"));
+        let [next, page] = reply.items().ok_or_else(unexpected)? else {
+            return Err(unexpected());
+        };
+        keys.extend(page.items().ok_or_else(unexpected)?.iter().cloned());
+        cursor = next.bytes().ok_or_else(unexpected)?.to_vec();
+        if cursor == b"0" {
+            return Ok(keys);
+        }
+    }
+    Err(io::Error::other("the walk does not end"))
+}
+
+/// One key with all that belongs to it.
+#[derive(Debug)]
+struct Held {
+    db: &'static str,
+    key: Value,
+    value: Value,
+    pttl: i64,
+}
+
+fn contents(client: &mut RawClient) -> io::Result<Vec<Held>> {
+    let mut held = Vec::new();
+    for &db in DATABASES {
+        client.call(&["SELECT", db])?;
+        let keys = sorted(&client.line("KEYS *")?);
+        for key in keys.items().unwrap_or_default() {
+            let name = key.bytes().unwrap_or_default();
+            let value = client.call(&[b"GET".as_slice(), name])?;
+            let pttl = client.call(&[b"PTTL".as_slice(), name])?;
+            held.push(Held {
+                db,
+                key: key.clone(),
+                value,
+                pttl: pttl.integer().unwrap_or(i64::MIN),
+            });
+        }
+        let size = client.line("DBSIZE")?;
+        held.push(Held {
+            db,
+            key: Value::Simple(b"DBSIZE".to_vec()),
+            value: size,
+            pttl: -1,
+        });
+    }
+    Ok(held)
+}
