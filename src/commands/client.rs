@@ -370,7 +370,7 @@ fn reply(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     if args[2].eq_ignore_ascii_case(b"off") {
         *mode = ReplyMode::Off;
     } else if args[2].eq_ignore_ascii_case(b"skip") {
-        if *mode == ReplyMode::On {
+        if *mode != ReplyMode::Off {
             *mode = ReplyMode::SkipNext;
         }
     } else {
