@@ -90,7 +90,7 @@ impl Dispatcher {
         out: &mut ReplyBuffer,
     ) -> Next {
         let mark = out.bytes.len();
-        let skipped = session.take_skip();
+        session.begin_command();
         let found = find(args, session);
         if let Ok(command) | Err((Some(command), _)) = found {
             self.count_call(command, server, session);
@@ -121,7 +121,7 @@ impl Dispatcher {
         };
         let next = self.write(outcome, rejected, mark, out);
         // CLIENT REPLY OFF and SKIP have no reply either.
-        if skipped || session.reply_mode != ReplyMode::On {
+        if session.reply_mode != ReplyMode::On {
             out.bytes.truncate(mark);
         }
         next

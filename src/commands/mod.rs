@@ -1,13 +1,22 @@
 //! The commands: rows and handlers, one file a family. Adding a command touches its family's file only.
 
+mod client;
+mod command;
+mod config;
+mod connection;
 mod database;
 mod dispatch;
 mod error;
 mod expiry;
+mod help;
+mod info;
 mod keys;
+mod memory;
 pub mod numbers;
 mod object;
+mod pmemkv;
 mod scan;
+mod server;
 pub mod spec;
 mod strings;
 mod table;

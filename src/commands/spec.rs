@@ -91,10 +91,12 @@ flags! {
     DENYOOM = 2, "denyoom";
     /// Administrative.
     ADMIN = 3, "admin";
-    /// Constant or logarithmic time.
-    FAST = 4, "fast";
+    /// Pub/sub.
+    PUBSUB = 12, "pubsub";
     /// Not allowed in scripts.
     NOSCRIPT = 5, "noscript";
+    /// May block the client.
+    BLOCKING = 11, "blocking";
     /// Allowed while the server loads.
     LOADING = 6, "loading";
     /// Allowed on a stale replica.
@@ -103,18 +105,16 @@ flags! {
     SKIP_MONITOR = 8, "skip_monitor";
     /// Not logged in the slow log.
     SKIP_SLOWLOG = 9, "skip_slowlog";
+    /// Constant or logarithmic time.
+    FAST = 4, "fast";
     /// May run before authentication.
     NO_AUTH = 10, "no_auth";
-    /// May block the client.
-    BLOCKING = 11, "blocking";
-    /// Pub/sub.
-    PUBSUB = 12, "pubsub";
-    /// Allowed while a script is timed out.
-    ALLOW_BUSY = 13, "allow_busy";
-    /// Keys are not where first, last and step say.
-    MOVABLEKEYS = 14, "movablekeys";
     /// Not allowed inside MULTI.
     NO_MULTI = 15, "no_multi";
+    /// Keys are not where first, last and step say.
+    MOVABLEKEYS = 14, "movablekeys";
+    /// Allowed while a script is timed out.
+    ALLOW_BUSY = 13, "allow_busy";
     /// May run long (walks the keyspace, sleeps): dispatch moves other work off the thread first.
     SLOW = 16, "";
 }
@@ -289,14 +289,20 @@ pub struct Argument {
     pub name: &'static str,
     /// What it is.
     pub kind: ArgumentKind,
+    /// What stands for it in a synopsis, where that is not its name; or empty.
+    pub display: &'static str,
     /// The literal word that comes first, or empty.
     pub token: &'static str,
     /// May be left out.
     pub optional: bool,
     /// May stand several times.
     pub multiple: bool,
+    /// Where it may stand several times: the token is repeated each time.
+    pub multiple_token: bool,
     /// The version that added it, where later than the command; or empty.
     pub since: &'static str,
+    /// The version that deprecated it; or empty.
+    pub deprecated_since: &'static str,
 }
 
 /// What an argument is.
@@ -321,10 +327,13 @@ impl Argument {
         Self {
             name,
             kind,
+            display: "",
             token: "",
             optional: false,
             multiple: false,
+            multiple_token: false,
             since: "",
+            deprecated_since: "",
         }
     }
 
@@ -356,6 +365,20 @@ impl Argument {
     #[must_use]
     pub const fn multiple(mut self) -> Self {
         self.multiple = true;
+        self
+    }
+
+    /// Shown as `display` in a synopsis.
+    #[must_use]
+    pub const fn shown_as(mut self, display: &'static str) -> Self {
+        self.display = display;
+        self
+    }
+
+    /// Deprecated in `version`.
+    #[must_use]
+    pub const fn deprecated_since(mut self, version: &'static str) -> Self {
+        self.deprecated_since = version;
         self
     }
 

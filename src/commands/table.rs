@@ -18,6 +18,14 @@ static FAMILIES: &[&[CommandSpec]] = &[
     super::strings::counters::COMMANDS,
     super::strings::ranges::COMMANDS,
     super::strings::lcs::COMMANDS,
+    super::connection::COMMANDS,
+    super::client::COMMANDS,
+    super::command::COMMANDS,
+    super::config::COMMANDS,
+    super::server::COMMANDS,
+    super::memory::COMMANDS,
+    super::info::COMMANDS,
+    super::pmemkv::COMMANDS,
 ];
 
 /// A command or subcommand with its number, under which its statistics are kept.

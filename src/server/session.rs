@@ -16,6 +16,8 @@ pub enum ReplyMode {
     Off,
     /// The reply of the next command is not sent.
     SkipNext,
+    /// The reply of the command that runs is not sent.
+    SkipThis,
 }
 
 /// One connection's state. It belongs to the connection's task; what others may see stands in `handle`.
@@ -52,15 +54,15 @@ impl Session {
         self.handle.no_touch.store(on, Ordering::Relaxed);
     }
 
-    /// Called before each command: whether its reply is left out because CLIENT REPLY SKIP came right before.
+    /// Called before each command: CLIENT REPLY SKIP of the command before reaches this one, and ends after it.
     ///
-    /// Besides, no reply is sent when the mode is [`ReplyMode::Off`] after the command has run.
-    pub fn take_skip(&mut self) -> bool {
-        let skip = self.reply_mode == ReplyMode::SkipNext;
-        if skip {
-            self.reply_mode = ReplyMode::On;
-        }
-        skip
+    /// The command's reply is sent if the mode is [`ReplyMode::On`] once it has run.
+    pub fn begin_command(&mut self) {
+        self.reply_mode = match self.reply_mode {
+            ReplyMode::SkipNext => ReplyMode::SkipThis,
+            ReplyMode::SkipThis => ReplyMode::On,
+            other => other,
+        };
     }
 
     /// RESET: the connection is as if it were new, but for the library's name and version.

@@ -53,6 +53,8 @@ pub struct Stats {
     pub output_limit_disconnections: AtomicU64,
     /// Clients closed for an input buffer over its limit.
     pub query_limit_disconnections: AtomicU64,
+    /// The highest `used_memory` that INFO has shown, bytes. CONFIG RESETSTAT leaves it.
+    pub used_memory_peak_bytes: AtomicU64,
 }
 
 /// A sum over all stripes.
@@ -83,6 +85,7 @@ impl Stats {
             connections_rejected: AtomicU64::new(0),
             output_limit_disconnections: AtomicU64::new(0),
             query_limit_disconnections: AtomicU64::new(0),
+            used_memory_peak_bytes: AtomicU64::new(0),
         }
     }
 

@@ -1,0 +1,381 @@
+//! CLIENT: what connections say of themselves, and what they may do to each other.
+
+#![allow(clippy::unnecessary_wraps)] // Handlers have one shape, also those that cannot fail.
+
+mod filter;
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use bytes::Bytes;
+
+use self::filter::{Filter, parse_type};
+use super::connection::{parse_client_name, printable};
+use super::numbers::parse_i64;
+use super::spec::{Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group};
+use super::{CommandError, CommandResult, Context, Outcome, help};
+use crate::protocol::{Args, Reply};
+use crate::server::{ClientHandle, ReplyMode};
+
+/// What every subcommand but HELP may do.
+const PLAIN: Flags = Flags::NOSCRIPT.union(Flags::LOADING).union(Flags::STALE);
+const ADMIN: Flags = PLAIN.union(Flags::ADMIN);
+
+const ON_OFF: &[Argument] = &[Argument::new(
+    "enabled",
+    ArgumentKind::OneOf(&[Argument::token("on", "ON"), Argument::token("off", "OFF")]),
+)];
+
+pub(super) static COMMANDS: &[CommandSpec] = &[CommandSpec {
+    name: "client",
+    arity: Arity::AtLeast(2),
+    flags: Flags::NONE,
+    categories: Categories::NONE,
+    keys: &[],
+    group: Group::Connection,
+    since: "2.4.0",
+    summary: "Commands on client connections.",
+    complexity: "Depends on subcommand.",
+    arguments: &[],
+    subcommands: SUBCOMMANDS,
+    handler: help,
+}];
+
+/// A subcommand; what differs between them is in the arguments.
+const fn sub(
+    name: &'static str,
+    arity: Arity,
+    flags: Flags,
+    since: &'static str,
+    summary: &'static str,
+    arguments: &'static [Argument],
+    handler: super::spec::Handler,
+) -> CommandSpec {
+    CommandSpec {
+        name,
+        arity,
+        flags,
+        categories: Categories::CONNECTION,
+        keys: &[],
+        group: Group::Connection,
+        since,
+        summary,
+        complexity: "O(1)",
+        arguments,
+        subcommands: &[],
+        handler,
+    }
+}
+
+static SUBCOMMANDS: &[CommandSpec] = &[
+    sub(
+        "id",
+        Arity::Exactly(2),
+        PLAIN,
+        "5.0.0",
+        "Answers the connection's id.",
+        &[],
+        id,
+    ),
+    sub(
+        "getname",
+        Arity::Exactly(2),
+        PLAIN,
+        "2.6.9",
+        "Answers the connection's name.",
+        &[],
+        getname,
+    ),
+    sub(
+        "setname",
+        Arity::Exactly(3),
+        PLAIN,
+        "2.6.9",
+        "Names the connection.",
+        &[Argument::new("connection-name", ArgumentKind::String)],
+        setname,
+    ),
+    sub(
+        "setinfo",
+        Arity::Exactly(4),
+        PLAIN,
+        "7.2.0",
+        "Notes the name or version of the client library.",
+        &[Argument::new(
+            "attr",
+            ArgumentKind::OneOf(&[
+                Argument::new("libname", ArgumentKind::String).with_token("LIB-NAME"),
+                Argument::new("libver", ArgumentKind::String).with_token("LIB-VER"),
+            ]),
+        )],
+        setinfo,
+    ),
+    sub(
+        "info",
+        Arity::Exactly(2),
+        PLAIN,
+        "6.2.0",
+        "Describes the connection.",
+        &[],
+        info,
+    ),
+    CommandSpec {
+        complexity: "O(N) where N is the number of client connections",
+        ..sub(
+            "list",
+            Arity::AtLeast(2),
+            ADMIN,
+            "2.4.0",
+            "Describes the connections.",
+            filter::LIST_ARGUMENTS,
+            list,
+        )
+    },
+    CommandSpec {
+        complexity: "O(N) where N is the number of client connections",
+        ..sub(
+            "kill",
+            Arity::AtLeast(3),
+            ADMIN,
+            "2.4.0",
+            "Closes connections.",
+            filter::KILL_ARGUMENTS,
+            kill,
+        )
+    },
+    sub(
+        "no-evict",
+        Arity::Exactly(3),
+        ADMIN,
+        "7.0.0",
+        "Protects the connection from being closed for want of memory.",
+        ON_OFF,
+        no_evict,
+    ),
+    sub(
+        "no-touch",
+        Arity::Exactly(3),
+        PLAIN,
+        "7.2.0",
+        "Sets whether the connection's commands count as accesses of keys.",
+        ON_OFF,
+        no_touch,
+    ),
+    sub(
+        "reply",
+        Arity::Exactly(3),
+        PLAIN,
+        "3.2.0",
+        "Sets whether commands are answered.",
+        &[Argument::new(
+            "action",
+            ArgumentKind::OneOf(&[
+                Argument::token("on", "ON"),
+                Argument::token("off", "OFF"),
+                Argument::token("skip", "SKIP"),
+            ]),
+        )],
+        reply,
+    ),
+    sub(
+        "help",
+        Arity::Exactly(2),
+        Flags::LOADING.union(Flags::STALE),
+        "5.0.0",
+        "Lists the subcommands.",
+        &[],
+        help,
+    ),
+];
+
+const HELP: &[&str] = &[
+    "GETNAME",
+    "    The connection's name.",
+    "ID",
+    "    The connection's id.",
+    "INFO",
+    "    The connection's line of CLIENT LIST.",
+    "KILL <ip:port>",
+    "    Close the connection that comes from there.",
+    "KILL <option> <value> [<option> <value> [...]]",
+    "    Close every connection that fits all options:",
+    "    * ADDR (<ip:port>|<unixsocket>:0)",
+    "      It comes from there.",
+    "    * LADDR (<ip:port>|<unixsocket>:0)",
+    "      It was made to that address of the server.",
+    "    * TYPE (NORMAL|MASTER|REPLICA|PUBSUB)",
+    "      It is of that type.",
+    "    * USER <username>",
+    "      It is authenticated as that user.",
+    "    * SKIPME (YES|NO)",
+    "      Leave out the connection that asks (default: yes).",
+    "LIST [options ...]",
+    "    One line for each connection. Options:",
+    "    * TYPE (NORMAL|MASTER|REPLICA|PUBSUB)",
+    "      Only those of that type.",
+    "    * ID <client-id> [<client-id> ...]",
+    "      Only these.",
+    "NO-EVICT (ON|OFF)",
+    "    Protect the connection from being closed for want of memory.",
+    "NO-TOUCH (ON|OFF)",
+    "    With ON, the connection's commands don't count as accesses of keys.",
+    "REPLY (ON|OFF|SKIP)",
+    "    Whether commands are answered; SKIP leaves out the next answer.",
+    "SETINFO <option> <value>",
+    "    Note the client library's LIB-NAME or LIB-VER.",
+    "SETNAME <name>",
+    "    Name the connection.",
+];
+
+fn help(ctx: &mut Context<'_>, _: Args<'_>) -> CommandResult {
+    help::reply(ctx, "CLIENT", HELP)
+}
+
+fn id(ctx: &mut Context<'_>, _: Args<'_>) -> CommandResult {
+    let id = i64::try_from(ctx.session.handle.id).unwrap_or(i64::MAX);
+    Ok(Reply::Integer(id).into())
+}
+
+fn getname(ctx: &mut Context<'_>, _: Args<'_>) -> CommandResult {
+    let name = ctx.session.handle.name.lock();
+    Ok(if name.is_empty() {
+        Reply::Null.into()
+    } else {
+        Reply::bulk(&*name).into()
+    })
+}
+
+fn setname(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+    let name = parse_client_name(&args[2])?;
+    *ctx.session.handle.name.lock() = name;
+    Ok(Reply::Ok.into())
+}
+
+fn setinfo(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+    let option = String::from_utf8_lossy(&args[2]);
+    let handle = &ctx.session.handle;
+    let target = if option.eq_ignore_ascii_case("lib-name") {
+        &handle.lib_name
+    } else if option.eq_ignore_ascii_case("lib-ver") {
+        &handle.lib_ver
+    } else {
+        return Err(CommandError::Text(
+            format!("ERR Unrecognized option '{option}'").into(),
+        ));
+    };
+    let Some(value) = printable(&args[3]) else {
+        let text = format!("ERR {option} cannot contain spaces, newlines or special characters.");
+        return Err(CommandError::Text(text.into()));
+    };
+    *target.lock() = value;
+    Ok(Reply::Ok.into())
+}
+
+/// One client's line; the client that asks runs `command` right now.
+fn line(ctx: &Context<'_>, client: &ClientHandle, command: &'static str) -> String {
+    if client.id == ctx.session.handle.id {
+        *client.last_command.lock() = command;
+    }
+    client.describe(ctx.access.now) + "\n"
+}
+
+fn info(ctx: &mut Context<'_>, _: Args<'_>) -> CommandResult {
+    let line = line(ctx, &ctx.session.handle, "client|info");
+    Ok(Reply::Verbatim(Bytes::from(line)).into())
+}
+
+fn list(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+    let option = args.get(2).unwrap_or_default();
+    let clients: Vec<Arc<ClientHandle>> = match args.len() {
+        2 => ctx.server.clients.all(),
+        4 if option.eq_ignore_ascii_case(b"type") => {
+            let kind = parse_type(&args[3])?;
+            let mut clients = ctx.server.clients.all();
+            clients.retain(|_| kind == filter::Type::Normal);
+            clients
+        }
+        4.. if option.eq_ignore_ascii_case(b"id") => {
+            let ids: Option<Vec<i64>> = args.from(3).map(parse_i64).collect();
+            let ids = ids.ok_or(CommandError::text("ERR Invalid client ID"))?;
+            ids.into_iter()
+                .filter_map(|id| ctx.server.clients.get(u64::try_from(id).ok()?))
+                .collect()
+        }
+        _ => return Err(CommandError::Syntax),
+    };
+    let lines: String = clients
+        .iter()
+        .map(|client| line(ctx, client, "client|list"))
+        .collect();
+    Ok(Reply::Verbatim(Bytes::from(lines)).into())
+}
+
+fn kill(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+    let filter = Filter::parse(args)?;
+    let own = ctx.session.handle.id;
+    let mut killed = 0;
+    let mut suicide = false;
+    for client in ctx.server.clients.all() {
+        if client.is_killed() || !filter.fits(&client, own) {
+            continue;
+        }
+        killed += 1;
+        if client.id == own {
+            // The reply still goes out; then the connection closes.
+            suicide = true;
+        } else {
+            client.kill();
+        }
+    }
+    let reply = match (filter.old_form, killed) {
+        (true, 0) => return Err(CommandError::text("ERR No such client")),
+        (true, _) => Reply::Ok,
+        (false, killed) => Reply::count(killed),
+    };
+    Ok(if suicide {
+        Outcome::ReplyAndClose(reply)
+    } else {
+        Outcome::Reply(reply)
+    })
+}
+
+fn parse_on_off(word: &[u8]) -> Result<bool, CommandError> {
+    if word.eq_ignore_ascii_case(b"on") {
+        Ok(true)
+    } else if word.eq_ignore_ascii_case(b"off") {
+        Ok(false)
+    } else {
+        Err(CommandError::Syntax)
+    }
+}
+
+fn no_evict(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+    let on = parse_on_off(&args[2])?;
+    ctx.session.handle.no_evict.store(on, Ordering::Relaxed);
+    Ok(Reply::Ok.into())
+}
+
+fn no_touch(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+    let on = parse_on_off(&args[2])?;
+    ctx.session.set_no_touch(on);
+    Ok(Reply::Ok.into())
+}
+
+fn reply(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+    let mode = &mut ctx.session.reply_mode;
+    if args[2].eq_ignore_ascii_case(b"on") {
+        *mode = ReplyMode::On;
+        return Ok(Reply::Ok.into());
+    }
+    if args[2].eq_ignore_ascii_case(b"off") {
+        *mode = ReplyMode::Off;
+    } else if args[2].eq_ignore_ascii_case(b"skip") {
+        if *mode != ReplyMode::Off {
+            *mode = ReplyMode::SkipNext;
+        }
+    } else {
+        return Err(CommandError::Syntax);
+    }
+    // OFF and SKIP themselves are not answered.
+    Ok(Outcome::Written)
+}

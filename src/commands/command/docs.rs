@@ -1,0 +1,121 @@
+//! COMMAND DOCS's documentation of one command, which redis-cli's hints and completion are made from.
+
+use crate::commands::spec::{Argument, ArgumentKind, CommandSpec};
+use crate::protocol::ReplyBuffer;
+
+/// Writes the map of a command's documentation.
+pub(super) fn write_docs(out: &mut ReplyBuffer, spec: &CommandSpec, full_name: &str) {
+    let has_arguments = !spec.arguments.is_empty();
+    let has_subcommands = !spec.subcommands.is_empty();
+    out.map_header(4 + usize::from(has_arguments) + usize::from(has_subcommands));
+    for (name, value) in [
+        ("summary", spec.summary),
+        ("since", spec.since),
+        ("group", spec.group.name()),
+        ("complexity", spec.complexity),
+    ] {
+        out.bulk(name.as_bytes());
+        out.bulk(value.as_bytes());
+    }
+    if has_arguments {
+        out.bulk(b"arguments");
+        write_arguments(out, spec.arguments);
+    }
+    if has_subcommands {
+        out.bulk(b"subcommands");
+        out.map_header(spec.subcommands.len());
+        for sub in spec.subcommands {
+            let name = format!("{full_name}|{}", sub.name);
+            out.bulk(name.as_bytes());
+            write_docs(out, sub, &name);
+        }
+    }
+}
+
+fn write_arguments(out: &mut ReplyBuffer, arguments: &[Argument]) {
+    out.array_header(arguments.len());
+    for argument in arguments {
+        write_argument(out, argument);
+    }
+}
+
+fn type_name(kind: ArgumentKind) -> &'static str {
+    match kind {
+        ArgumentKind::String => "string",
+        ArgumentKind::Integer => "integer",
+        ArgumentKind::Double => "double",
+        ArgumentKind::Key(_) => "key",
+        ArgumentKind::Pattern => "pattern",
+        ArgumentKind::UnixTime => "unix-time",
+        ArgumentKind::PureToken => "pure-token",
+        ArgumentKind::OneOf(_) => "oneof",
+        ArgumentKind::Block(_) => "block",
+    }
+}
+
+fn write_argument(out: &mut ReplyBuffer, argument: &Argument) {
+    let nested = match argument.kind {
+        ArgumentKind::OneOf(nested) | ArgumentKind::Block(nested) => Some(nested),
+        _ => None,
+    };
+    let key_spec = match argument.kind {
+        ArgumentKind::Key(index) => Some(index),
+        _ => None,
+    };
+    // What has no parts shows itself: by its name where nothing better was given.
+    let display = match (argument.display, nested) {
+        ("", None) => argument.name,
+        (display, _) => display,
+    };
+    let flags: Vec<&str> = [
+        (argument.optional, "optional"),
+        (argument.multiple, "multiple"),
+        (argument.multiple_token, "multiple_token"),
+    ]
+    .into_iter()
+    .filter_map(|(on, name)| on.then_some(name))
+    .collect();
+    let texts_before = [
+        ("name", argument.name),
+        ("type", type_name(argument.kind)),
+        ("display_text", display),
+    ];
+    let texts_after = [
+        ("token", argument.token),
+        ("since", argument.since),
+        ("deprecated_since", argument.deprecated_since),
+    ];
+    let texts = texts_before.iter().chain(&texts_after);
+    let fields = texts.filter(|(_, text)| !text.is_empty()).count()
+        + usize::from(key_spec.is_some())
+        + usize::from(!flags.is_empty())
+        + usize::from(nested.is_some());
+    out.map_header(fields);
+    write_texts(out, &texts_before);
+    if let Some(index) = key_spec {
+        out.bulk(b"key_spec_index");
+        out.integer(i64::try_from(index).unwrap_or(i64::MAX));
+    }
+    write_texts(out, &texts_after);
+    if !flags.is_empty() {
+        out.bulk(b"flags");
+        out.set_header(flags.len());
+        for flag in flags {
+            out.simple(flag);
+        }
+    }
+    if let Some(nested) = nested {
+        out.bulk(b"arguments");
+        write_arguments(out, nested);
+    }
+}
+
+/// The texts that there are.
+fn write_texts(out: &mut ReplyBuffer, texts: &[(&str, &str)]) {
+    for (name, text) in texts {
+        if !text.is_empty() {
+            out.bulk(name.as_bytes());
+            out.bulk(text.as_bytes());
+        }
+    }
+}

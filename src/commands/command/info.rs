@@ -1,0 +1,122 @@
+//! COMMAND INFO's description of one command.
+
+use crate::commands::spec::{Categories, CommandSpec, Flags, KeySpec};
+use crate::protocol::ReplyBuffer;
+
+/// Writes the ten fields of a command: name, arity, flags, the old key range, ACL categories, tips, key specifications
+/// and subcommands.
+pub(super) fn write_info(out: &mut ReplyBuffer, spec: &CommandSpec, full_name: &str) {
+    out.array_header(10);
+    out.bulk(full_name.as_bytes());
+    out.integer(spec.arity.number());
+    let flags: Vec<&str> = Flags::NAMED
+        .iter()
+        .filter(|(flag, name)| !name.is_empty() && spec.flags.contains(*flag))
+        .map(|&(_, name)| name)
+        .collect();
+    write_names(out, &flags);
+    let (first, last, step) = old_range(spec.keys);
+    out.integer(first);
+    out.integer(last);
+    out.integer(step);
+    let all = spec.acl_categories();
+    let categories: Vec<String> = Categories::NAMED
+        .iter()
+        .filter(|(category, _)| all.contains(*category))
+        .map(|(_, name)| format!("@{name}"))
+        .collect();
+    write_names(out, &categories);
+    // Tips tell cluster proxies where to send a command, and there is no cluster.
+    out.set_header(0);
+    out.set_header(spec.keys.len());
+    for key in spec.keys {
+        write_key_spec(out, key);
+    }
+    write_subcommands(out, spec);
+}
+
+/// A set of simple strings.
+fn write_names<S: AsRef<str>>(out: &mut ReplyBuffer, names: &[S]) {
+    out.set_header(names.len());
+    for name in names {
+        out.simple(name.as_ref());
+    }
+}
+
+fn write_subcommands(out: &mut ReplyBuffer, spec: &CommandSpec) {
+    if spec.subcommands.is_empty() {
+        // An empty set, but a list where there are some: as Redis has it.
+        out.set_header(0);
+        return;
+    }
+    out.array_header(spec.subcommands.len());
+    for sub in spec.subcommands {
+        write_info(out, sub, &format!("{}|{}", spec.name, sub.name));
+    }
+}
+
+fn write_key_spec(out: &mut ReplyBuffer, key: &KeySpec) {
+    let number = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
+    out.map_header(3);
+    out.bulk(b"flags");
+    write_names(out, key.flags);
+    out.bulk(b"begin_search");
+    out.map_header(2);
+    out.bulk(b"type");
+    out.bulk(b"index");
+    out.bulk(b"spec");
+    out.map_header(1);
+    out.bulk(b"index");
+    out.integer(number(key.first));
+    out.bulk(b"find_keys");
+    out.map_header(2);
+    out.bulk(b"type");
+    out.bulk(b"range");
+    out.bulk(b"spec");
+    out.map_header(3);
+    out.bulk(b"lastkey");
+    out.integer(i64::try_from(key.last).unwrap_or(-1));
+    out.bulk(b"keystep");
+    out.integer(number(key.step));
+    out.bulk(b"limit");
+    out.integer(0);
+}
+
+/// First key, last key and step, as clients knew them before there were key specifications.
+///
+/// Several specifications become one range where they follow one another without a gap.
+fn old_range(keys: &[KeySpec]) -> (i64, i64, i64) {
+    let number = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
+    let last_of = |key: &KeySpec| {
+        usize::try_from(key.last).map_or(i64::try_from(key.last).unwrap_or(-1), |offset| {
+            number(key.first + offset)
+        })
+    };
+    let Some((head, tail)) = keys.split_first() else {
+        return (0, 0, 0);
+    };
+    let mut last = last_of(head);
+    for key in tail {
+        if key.step == 1 && last + 1 == number(key.first) {
+            last = last_of(key);
+        }
+    }
+    (number(head.first), last, number(head.step))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_range_for_all_keys() {
+        let first = KeySpec::first(&["RO"]);
+        assert_eq!(old_range(&[]), (0, 0, 0));
+        assert_eq!(old_range(&[first]), (1, 1, 1));
+        assert_eq!(old_range(&[KeySpec::range(&[], 1, -1, 2)]), (1, -1, 2));
+        assert_eq!(old_range(&[KeySpec::range(&[], 1, 1, 1)]), (1, 2, 1));
+        let second = KeySpec::range(&["RW"], 2, 0, 1);
+        assert_eq!(old_range(&[first, second]), (1, 2, 1));
+        assert_eq!(old_range(&[second]), (2, 2, 1));
+    }
+}

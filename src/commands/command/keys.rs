@@ -1,0 +1,122 @@
+//! COMMAND GETKEYS: the keys among a command's words.
+
+use crate::commands::CommandError;
+use crate::commands::spec::KeySpec;
+use crate::commands::table::table;
+use crate::protocol::Args;
+
+/// One key of a command.
+#[derive(Debug)]
+pub(super) struct Key<'a> {
+    pub(super) word: &'a [u8],
+    pub(super) flags: &'static [&'static str],
+}
+
+/// The keys of the command that stands from word 2 on.
+pub(super) fn find(args: Args<'_>) -> Result<Vec<Key<'_>>, CommandError> {
+    const SHIFT: usize = 2;
+    let len = args.len() - SHIFT;
+    let container = args
+        .get(SHIFT)
+        .and_then(|name| table().find(name))
+        .ok_or(CommandError::text("ERR Invalid command specified"))?;
+    let command = if container.spec.subcommands.is_empty() {
+        container
+    } else {
+        match args.get(SHIFT + 1) {
+            Some(sub) => table()
+                .find_subcommand(container, sub)
+                .ok_or(CommandError::text("ERR Invalid command specified"))?,
+            None => container,
+        }
+    };
+    let specs = || {
+        let specs = command.spec.keys.iter();
+        specs.filter(|spec| !spec.flags.contains(&"not_key"))
+    };
+    if specs().next().is_none() {
+        return Err(CommandError::text("ERR The command has no key arguments"));
+    }
+    if !command.spec.arity.accepts(len) {
+        return Err(CommandError::text(
+            "ERR Invalid number of arguments specified for command",
+        ));
+    }
+    let mut keys = Vec::new();
+    for spec in specs() {
+        let flags = flags_of_call(spec, args);
+        for position in spec.positions(len) {
+            if let Some(word) = args.get(SHIFT + position) {
+                keys.push(Key { word, flags });
+            }
+        }
+    }
+    Ok(keys)
+}
+
+/// What a call does to its keys. Where that depends on its words (SET), GET among them makes a read of it.
+fn flags_of_call(spec: &KeySpec, args: Args<'_>) -> &'static [&'static str] {
+    if !spec.flags.contains(&"variable_flags") {
+        return spec.flags;
+    }
+    let reads = args.from(5).any(|word| word.eq_ignore_ascii_case(b"get"));
+    if reads {
+        &["RW", "access", "update"]
+    } else {
+        &["OW", "update"]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::OwnedArgs;
+
+    fn keys(words: &str) -> Result<Vec<(String, String)>, String> {
+        let words = ["command", "getkeysandflags"]
+            .into_iter()
+            .chain(words.split(' '));
+        let words = OwnedArgs::new(words);
+        let keys = find(words.args()).map_err(|error| error.to_string())?;
+        Ok(keys
+            .into_iter()
+            .map(|key| {
+                let word = String::from_utf8_lossy(key.word).into_owned();
+                (word, key.flags.join(" "))
+            })
+            .collect())
+    }
+
+    fn key(word: &str, flags: &str) -> (String, String) {
+        (word.to_owned(), flags.to_owned())
+    }
+
+    #[test]
+    fn finds_keys_as_redis_does() {
+        assert_eq!(keys("get a"), Ok(vec![key("a", "RO access")]));
+        assert_eq!(keys("set a b"), Ok(vec![key("a", "OW update")]));
+        assert_eq!(keys("SET a b get"), Ok(vec![key("a", "RW access update")]));
+        assert_eq!(
+            keys("mset a 1 c 2"),
+            Ok(vec![key("a", "OW update"), key("c", "OW update")])
+        );
+        assert_eq!(keys("memory usage k"), Ok(vec![key("k", "RO")]));
+    }
+
+    #[test]
+    fn refuses_as_redis_does() {
+        for (words, text) in [
+            ("nosuch a", "ERR Invalid command specified"),
+            ("client nosuch", "ERR Invalid command specified"),
+            ("client id", "ERR The command has no key arguments"),
+            ("client", "ERR The command has no key arguments"),
+            ("ping", "ERR The command has no key arguments"),
+            (
+                "get a b",
+                "ERR Invalid number of arguments specified for command",
+            ),
+        ] {
+            assert_eq!(keys(words), Err(text.to_owned()), "{words}");
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! CONFIG: the directives of a running server.
+
+#![allow(clippy::unnecessary_wraps)] // Handlers have one shape, also those that cannot fail.
+
+use bytes::Bytes;
+
+use super::spec::{Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, Handler};
+use super::{CommandError, CommandResult, Context, help};
+use crate::protocol::{Args, Reply};
+
+const ADMIN: Flags = Flags::ADMIN
+    .union(Flags::NOSCRIPT)
+    .union(Flags::LOADING)
+    .union(Flags::STALE);
+
+pub(super) static COMMANDS: &[CommandSpec] = &[CommandSpec {
+    name: "config",
+    arity: Arity::AtLeast(2),
+    flags: Flags::NONE,
+    categories: Categories::NONE,
+    keys: &[],
+    group: Group::Server,
+    since: "2.0.0",
+    summary: "Commands on the server's configuration.",
+    complexity: "Depends on subcommand.",
+    arguments: &[],
+    subcommands: SUBCOMMANDS,
+    handler: help,
+}];
+
+const fn sub(
+    name: &'static str,
+    arity: Arity,
+    since: &'static str,
+    summary: &'static str,
+    handler: Handler,
+) -> CommandSpec {
+    CommandSpec {
+        name,
+        arity,
+        flags: ADMIN,
+        categories: Categories::NONE,
+        keys: &[],
+        group: Group::Server,
+        since,
+        summary,
+        complexity: "O(1)",
+        arguments: &[],
+        subcommands: &[],
+        handler,
+    }
+}
+
+static SUBCOMMANDS: &[CommandSpec] = &[
+    CommandSpec {
+        complexity: "O(N) when N is the number of configuration parameters provided",
+        arguments: &[Argument::new("parameter", ArgumentKind::String).multiple()],
+        ..sub(
+            "get",
+            Arity::AtLeast(3),
+            "2.0.0",
+            "Answers the directives that match the patterns.",
+            get,
+        )
+    },
+    CommandSpec {
+        complexity: "O(N) when N is the number of configuration parameters provided",
+        arguments: &[Argument::new(
+            "data",
+            ArgumentKind::Block(&[
+                Argument::new("parameter", ArgumentKind::String),
+                Argument::new("value", ArgumentKind::String),
+            ]),
+        )
+        .multiple()],
+        ..sub(
+            "set",
+            Arity::AtLeast(4),
+            "2.0.0",
+            "Changes directives, all of them or none.",
+            set,
+        )
+    },
+    sub(
+        "resetstat",
+        Arity::Exactly(2),
+        "2.0.0",
+        "Sets the counters that INFO shows to zero.",
+        resetstat,
+    ),
+    sub(
+        "rewrite",
+        Arity::Exactly(2),
+        "2.8.0",
+        "Writes the directives as they are into the configuration file.",
+        rewrite,
+    ),
+    CommandSpec {
+        flags: Flags::LOADING.union(Flags::STALE),
+        ..sub(
+            "help",
+            Arity::Exactly(2),
+            "5.0.0",
+            "Lists the subcommands.",
+            help,
+        )
+    },
+];
+
+fn help(ctx: &mut Context<'_>, _: Args<'_>) -> CommandResult {
+    const LINES: &[&str] = &[
+        "GET <pattern> [<pattern> ...]",
+        "    The directives that match, and their values.",
+        "SET <directive> <value> [<directive> <value> ...]",
+        "    Change directives, all of them or none.",
+        "RESETSTAT",
+        "    Set the counters that INFO shows to zero.",
+        "REWRITE",
+        "    Write the directives as they are into the configuration file.",
+    ];
+    help::reply(ctx, "CONFIG", LINES)
+}
+
+fn get(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+    let patterns: Vec<&[u8]> = args.from(2).collect();
+    let pairs = ctx.server.config.get(&patterns);
+    Ok(Reply::Map(
+        pairs
+            .into_iter()
+            .map(|(name, value)| (Reply::bulk(name), Reply::Bulk(Bytes::from(value))))
+            .collect(),
+    )
+    .into())
+}
+
+fn set(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+    // The pairs begin after two words: an odd number of words has a name without its value.
+    if !args.len().is_multiple_of(2) {
+        return Err(CommandError::WrongArity("config|set".into()));
+    }
+    let words: Vec<&[u8]> = args.from(2).collect();
+    let pairs: Vec<(&[u8], &[u8])> = words.chunks(2).map(|pair| (pair[0], pair[1])).collect();
+    match ctx.server.config.set(&pairs) {
+        Ok(_changed) => Ok(Reply::Ok.into()),
+        Err(error) => Err(CommandError::Text(error.to_string().into())),
+    }
+}
+
+fn resetstat(ctx: &mut Context<'_>, _: Args<'_>) -> CommandResult {
+    ctx.server.stats.reset();
+    ctx.keyspace.reset_stats();
+    Ok(Reply::Ok.into())
+}
+
+fn rewrite(ctx: &mut Context<'_>, _: Args<'_>) -> CommandResult {
+    match ctx.server.config.rewrite() {
+        Ok(()) => {
+            tracing::info!("configuration file rewritten");
+            Ok(Reply::Ok.into())
+        }
+        Err(error) => Err(CommandError::Text(error.to_string().into())),
+    }
+}

@@ -1,0 +1,345 @@
+//! Commands on the connection itself: PING, ECHO, QUIT, RESET, HELLO, AUTH.
+
+#![allow(clippy::unnecessary_wraps)] // Handlers have one shape, also those that cannot fail.
+
+use super::numbers::parse_i64;
+use super::spec::{Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group};
+use super::{CommandError, CommandResult, Context, Outcome};
+use crate::protocol::{Args, Protocol, Reply};
+use crate::server::REDIS_VERSION;
+
+/// What a command that begins or ends a connection may always do.
+const ALWAYS: Flags = Flags::NOSCRIPT
+    .union(Flags::LOADING)
+    .union(Flags::STALE)
+    .union(Flags::FAST)
+    .union(Flags::NO_AUTH)
+    .union(Flags::ALLOW_BUSY);
+
+/// The only user there is.
+pub(super) const DEFAULT_USER: &[u8] = b"default";
+
+pub(super) static COMMANDS: &[CommandSpec] = &[
+    CommandSpec {
+        name: "ping",
+        arity: Arity::AtLeast(1),
+        flags: Flags::FAST,
+        categories: Categories::CONNECTION,
+        keys: &[],
+        group: Group::Connection,
+        since: "1.0.0",
+        summary: "Answers PONG, or the message given.",
+        complexity: "O(1)",
+        arguments: &[Argument::new("message", ArgumentKind::String).optional()],
+        subcommands: &[],
+        handler: ping,
+    },
+    CommandSpec {
+        name: "echo",
+        arity: Arity::Exactly(2),
+        flags: Flags::LOADING.union(Flags::STALE).union(Flags::FAST),
+        categories: Categories::CONNECTION,
+        keys: &[],
+        group: Group::Connection,
+        since: "1.0.0",
+        summary: "Answers the message given.",
+        complexity: "O(1)",
+        arguments: &[Argument::new("message", ArgumentKind::String)],
+        subcommands: &[],
+        handler: echo,
+    },
+    CommandSpec {
+        name: "quit",
+        arity: Arity::AtLeast(1),
+        flags: ALWAYS,
+        categories: Categories::CONNECTION,
+        keys: &[],
+        group: Group::Connection,
+        since: "1.0.0",
+        summary: "Closes the connection after what came before is answered.",
+        complexity: "O(1)",
+        arguments: &[],
+        subcommands: &[],
+        handler: quit,
+    },
+    CommandSpec {
+        name: "reset",
+        arity: Arity::Exactly(1),
+        flags: ALWAYS,
+        categories: Categories::CONNECTION,
+        keys: &[],
+        group: Group::Connection,
+        since: "6.2.0",
+        summary: "Puts the connection back into the state of a new one.",
+        complexity: "O(1)",
+        arguments: &[],
+        subcommands: &[],
+        handler: reset,
+    },
+    CommandSpec {
+        name: "hello",
+        arity: Arity::AtLeast(1),
+        flags: ALWAYS,
+        categories: Categories::CONNECTION,
+        keys: &[],
+        group: Group::Connection,
+        since: "6.0.0",
+        summary: "Chooses the protocol, and can authenticate and name the connection.",
+        complexity: "O(1)",
+        arguments: HELLO_ARGUMENTS,
+        subcommands: &[],
+        handler: hello,
+    },
+    CommandSpec {
+        name: "auth",
+        arity: Arity::AtLeast(2),
+        flags: ALWAYS,
+        categories: Categories::CONNECTION,
+        keys: &[],
+        group: Group::Connection,
+        since: "1.0.0",
+        summary: "Authenticates the connection.",
+        complexity: "O(N) where N is the number of passwords defined for the user",
+        arguments: &[
+            Argument::new("username", ArgumentKind::String)
+                .optional()
+                .since("6.0.0"),
+            Argument::new("password", ArgumentKind::String),
+        ],
+        subcommands: &[],
+        handler: auth,
+    },
+];
+
+const HELLO_ARGUMENTS: &[Argument] = &[Argument::new(
+    "arguments",
+    ArgumentKind::Block(&[
+        Argument::new("protover", ArgumentKind::Integer),
+        Argument::new(
+            "auth",
+            ArgumentKind::Block(&[
+                Argument::new("username", ArgumentKind::String),
+                Argument::new("password", ArgumentKind::String),
+            ]),
+        )
+        .with_token("AUTH")
+        .optional(),
+        Argument::new("clientname", ArgumentKind::String)
+            .with_token("SETNAME")
+            .optional(),
+    ]),
+)
+.optional()];
+
+fn ping(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+    match args.len() {
+        1 => ctx.out.simple("PONG"),
+        2 => ctx.out.bulk(&args[1]),
+        _ => return Err(CommandError::WrongArity("ping".into())),
+    }
+    Ok(Outcome::Written)
+}
+
+fn echo(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+    ctx.out.bulk(&args[1]);
+    Ok(Outcome::Written)
+}
+
+fn quit(_: &mut Context<'_>, _: Args<'_>) -> CommandResult {
+    Ok(Outcome::ReplyAndClose(Reply::Ok))
+}
+
+fn reset(ctx: &mut Context<'_>, _: Args<'_>) -> CommandResult {
+    let open = ctx.server.config.settings().requirepass.is_none();
+    ctx.session.reset(open);
+    ctx.out.protocol = Protocol::Resp2;
+    Ok(Reply::Simple("RESET").into())
+}
+
+/// HELLO's words.
+#[derive(Debug, Default)]
+struct Hello<'a> {
+    protocol: Option<Protocol>,
+    credentials: Option<(&'a [u8], &'a [u8])>,
+    name: Option<String>,
+}
+
+impl<'a> Hello<'a> {
+    fn parse(args: Args<'a>) -> Result<Self, CommandError> {
+        let mut hello = Hello::default();
+        let mut words = args.from(1);
+        if let Some(version) = words.next() {
+            hello.protocol = Some(match parse_i64(version) {
+                Some(2) => Protocol::Resp2,
+                Some(3) => Protocol::Resp3,
+                Some(_) => {
+                    return Err(CommandError::text("NOPROTO unsupported protocol version"));
+                }
+                None => {
+                    return Err(CommandError::text(
+                        "ERR Protocol version is not an integer or out of range",
+                    ));
+                }
+            });
+        }
+        while let Some(option) = words.next() {
+            if option.eq_ignore_ascii_case(b"auth") && words.len() >= 2 {
+                hello.credentials = words.next().zip(words.next());
+            } else if option.eq_ignore_ascii_case(b"setname") && words.len() >= 1 {
+                hello.name = words.next().map(parse_client_name).transpose()?;
+            } else {
+                let option = String::from_utf8_lossy(option);
+                return Err(CommandError::Text(
+                    format!("ERR Syntax error in HELLO option '{option}'").into(),
+                ));
+            }
+        }
+        Ok(hello)
+    }
+}
+
+fn hello(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+    let hello = Hello::parse(args)?;
+    if let Some((user, password)) = hello.credentials {
+        authenticate(ctx, user, password)?;
+    }
+    if !ctx.session.authenticated {
+        return Err(CommandError::text(
+            "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH \
+             <user> <pass> option can be used to authenticate the client and select the RESP protocol version at \
+             the same time",
+        ));
+    }
+    if let Some(name) = hello.name {
+        *ctx.session.handle.name.lock() = name;
+    }
+    if let Some(protocol) = hello.protocol {
+        ctx.out.protocol = protocol;
+        ctx.session.note_protocol(protocol);
+    }
+    let id = i64::try_from(ctx.session.handle.id).unwrap_or(i64::MAX);
+    Ok(Reply::Map(vec![
+        // Clients take this word for the sign that they talk to what they know.
+        (Reply::text("server"), Reply::text("redis")),
+        (Reply::text("version"), Reply::text(REDIS_VERSION)),
+        (
+            Reply::text("proto"),
+            Reply::Integer(ctx.out.protocol.number()),
+        ),
+        (Reply::text("id"), Reply::Integer(id)),
+        (Reply::text("mode"), Reply::text("standalone")),
+        (Reply::text("role"), Reply::text("master")),
+        (Reply::text("modules"), Reply::Array(Vec::new())),
+    ])
+    .into())
+}
+
+fn auth(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+    let (user, password) = match args.len() {
+        2 if ctx.server.config.settings().requirepass.is_none() => {
+            return Err(CommandError::text(
+                "ERR AUTH <password> called without any password configured for the default user. Are you sure \
+                 your configuration is correct?",
+            ));
+        }
+        2 => (DEFAULT_USER, &args[1]),
+        3 => (&args[1], &args[2]),
+        _ => return Err(CommandError::Syntax),
+    };
+    authenticate(ctx, user, password)?;
+    Ok(Reply::Ok.into())
+}
+
+/// Lets the connection in, or answers why not. Without a password set, the default user takes any.
+fn authenticate(ctx: &mut Context<'_>, user: &[u8], password: &[u8]) -> Result<(), CommandError> {
+    let settings = ctx.server.config.settings();
+    let right = match &settings.requirepass {
+        Some(expected) => equal_in_constant_time(expected, password),
+        None => true,
+    };
+    if !(right && user == DEFAULT_USER) {
+        return Err(CommandError::text(
+            "WRONGPASS invalid username-password pair or user is disabled.",
+        ));
+    }
+    ctx.session.authenticated = true;
+    Ok(())
+}
+
+/// Compares in a time that depends on the length of `given` alone, so that it tells nothing of `expected`.
+fn equal_in_constant_time(expected: &[u8], given: &[u8]) -> bool {
+    let mut difference = u8::from(expected.len() != given.len());
+    for (index, byte) in given.iter().enumerate() {
+        let other = if expected.is_empty() {
+            0
+        } else {
+            expected[index % expected.len()]
+        };
+        difference |= std::hint::black_box(byte ^ other);
+    }
+    difference == 0
+}
+
+/// A connection's name: printable ASCII without spaces, since CLIENT LIST separates its fields with them.
+pub(super) fn parse_client_name(name: &[u8]) -> Result<String, CommandError> {
+    printable(name).ok_or(CommandError::text(
+        "ERR Client names cannot contain spaces, newlines or special characters.",
+    ))
+}
+
+/// `word` as text when all of it is printable ASCII without spaces.
+pub(super) fn printable(word: &[u8]) -> Option<String> {
+    if word.iter().all(u8::is_ascii_graphic) {
+        String::from_utf8(word.to_vec()).ok()
+    } else {
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::OwnedArgs;
+
+    #[test]
+    fn compares_passwords() {
+        assert!(equal_in_constant_time(b"secret", b"secret"));
+        for wrong in ["", "secre", "secret2", "Secret", "secretsecret"] {
+            assert!(!equal_in_constant_time(b"secret", wrong.as_bytes()));
+        }
+        assert!(!equal_in_constant_time(b"", b"x"));
+    }
+
+    #[test]
+    fn parses_hello() -> Result<(), CommandError> {
+        let words = OwnedArgs::new(["hello", "3", "setname", "a", "AUTH", "u", "p"]);
+        let hello = Hello::parse(words.args())?;
+        assert_eq!(hello.protocol, Some(Protocol::Resp3));
+        assert_eq!(hello.name.as_deref(), Some("a"));
+        assert_eq!(hello.credentials, Some((&b"u"[..], &b"p"[..])));
+        Ok(())
+    }
+
+    #[test]
+    fn refuses_bad_hellos() {
+        for (words, text) in [
+            (vec!["hello", "4"], "NOPROTO unsupported protocol version"),
+            (
+                vec!["hello", "x"],
+                "ERR Protocol version is not an integer or out of range",
+            ),
+            (
+                vec!["hello", "3", "AUTH", "x"],
+                "ERR Syntax error in HELLO option 'AUTH'",
+            ),
+            (
+                vec!["hello", "3", "setname", "a b"],
+                "ERR Client names cannot contain spaces, newlines or special characters.",
+            ),
+        ] {
+            let words = OwnedArgs::new(words);
+            let error = Hello::parse(words.args()).expect_err("must be refused");
+            assert_eq!(error.to_string(), text);
+        }
+    }
+}

@@ -1,0 +1,21 @@
+//! The replies of HELP subcommands.
+
+#![allow(clippy::unnecessary_wraps)] // Handlers have one shape, also those that cannot fail.
+
+use super::{CommandResult, Context, Outcome};
+
+/// Answers the help of `container`: a head, `lines`, and the line on HELP itself.
+///
+/// Lines are simple strings, as clients that print them expect.
+pub(super) fn reply(ctx: &mut Context<'_>, container: &str, lines: &[&str]) -> CommandResult {
+    ctx.out.array_header(lines.len() + 3);
+    ctx.out.simple(&format!(
+        "{container} <subcommand> [<arg> [value] [opt] ...]. Subcommands are:"
+    ));
+    for line in lines {
+        ctx.out.simple(line);
+    }
+    ctx.out.simple("HELP");
+    ctx.out.simple("    Prints this help.");
+    Ok(Outcome::Written)
+}

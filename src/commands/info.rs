@@ -1,0 +1,117 @@
+//! INFO: what the server is and does, in Redis's text form.
+//!
+//! Fields have Redis's names and order, since exporters parse them. A field that has no meaning here stands only where
+//! its fixed value is true (`loading:0`: commands are served only once the pool is open).
+
+mod report;
+mod sections;
+
+use bytes::Bytes;
+
+use self::report::Report;
+use super::spec::{Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group};
+use super::{CommandError, CommandResult, Context};
+use crate::protocol::{Args, Reply};
+
+pub(super) static COMMANDS: &[CommandSpec] = &[CommandSpec {
+    name: "info",
+    arity: Arity::AtLeast(1),
+    flags: Flags::LOADING.union(Flags::STALE),
+    categories: Categories::DANGEROUS,
+    keys: &[],
+    group: Group::Server,
+    since: "1.0.0",
+    summary: "Describes the server and what it has done.",
+    complexity: "O(1)",
+    arguments: &[Argument::new("section", ArgumentKind::String)
+        .optional()
+        .multiple()],
+    subcommands: &[],
+    handler: info,
+}];
+
+type Writer = fn(&Context<'_>, &mut Report) -> Result<(), CommandError>;
+
+/// One section: its name, whether it is shown when none is named, and what writes it.
+struct Section {
+    name: &'static str,
+    default: bool,
+    write: Writer,
+}
+
+const fn section(name: &'static str, default: bool, write: Writer) -> Section {
+    Section {
+        name,
+        default,
+        write,
+    }
+}
+
+/// In the order in which they are shown, however they are asked for.
+const SECTIONS: &[Section] = &[
+    section("Server", true, sections::server),
+    section("Clients", true, sections::clients),
+    section("Memory", true, sections::memory),
+    section("Persistence", true, sections::persistence),
+    section("Stats", true, sections::stats),
+    section("Replication", true, sections::replication),
+    section("CPU", true, sections::cpu),
+    section("Commandstats", false, sections::commandstats),
+    section("Cluster", true, sections::cluster),
+    section("Keyspace", true, sections::keyspace),
+    section("pmemkv", true, sections::pmemkv),
+];
+
+/// The sections that the words ask for.
+fn select<'a>(
+    words: impl Iterator<Item = &'a [u8]> + Clone,
+) -> impl Iterator<Item = &'static Section> {
+    let asks = move |name: &str| {
+        let mut words = words.clone();
+        words.any(|word| word.eq_ignore_ascii_case(name.as_bytes()))
+    };
+    let everything = asks("all") || asks("everything");
+    let default = asks("default");
+    SECTIONS
+        .iter()
+        .filter(move |section| everything || (default && section.default) || asks(section.name))
+}
+
+fn info(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+    let mut report = Report::default();
+    let mut write = |section: &Section| {
+        report.section(section.name);
+        (section.write)(ctx, &mut report)
+    };
+    if args.len() == 1 {
+        let mut sections = SECTIONS.iter().filter(|section| section.default);
+        sections.try_for_each(&mut write)?;
+    } else {
+        select(args.from(1)).try_for_each(&mut write)?;
+    }
+    Ok(Reply::Verbatim(Bytes::from(report.finish())).into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(words: &[&str]) -> Vec<&'static str> {
+        select(words.iter().map(|word| word.as_bytes()))
+            .map(|section| section.name)
+            .collect()
+    }
+
+    #[test]
+    fn sections_are_chosen_in_any_case_and_shown_once() {
+        assert_eq!(
+            names(&["keyspace", "SERVER", "server"]),
+            ["Server", "Keyspace"]
+        );
+        assert_eq!(names(&["nosuch"]), [""; 0]);
+        assert_eq!(names(&["All"]).len(), SECTIONS.len());
+        assert_eq!(names(&["everything", "cpu"]).len(), SECTIONS.len());
+        assert_eq!(names(&["default"]).len(), SECTIONS.len() - 1);
+        assert_eq!(names(&["default", "commandstats"]).len(), SECTIONS.len());
+    }
+}

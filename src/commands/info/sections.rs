@@ -1,0 +1,329 @@
+//! What each section of INFO says.
+
+#![allow(clippy::unnecessary_wraps)] // Sections have one shape, also those that cannot fail.
+
+use std::sync::atomic::Ordering;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use nix::sys::resource::{UsageWho, getrusage};
+
+use super::report::{Report, human};
+use crate::commands::table::table;
+use crate::commands::{CommandError, Context};
+use crate::keyspace::{DATABASES, StoreStats};
+use crate::server::REDIS_VERSION;
+
+type Written = Result<(), CommandError>;
+
+const SECONDS_PER_DAY: u64 = 24 * 60 * 60;
+
+pub(super) fn server(ctx: &Context<'_>, report: &mut Report) -> Written {
+    let server = ctx.server;
+    let settings = server.config.settings();
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    let uptime_s = server.started.elapsed().as_secs();
+    report.field("redis_version", REDIS_VERSION);
+    report.field("pmemkv_server_version", env!("CARGO_PKG_VERSION"));
+    report.field("redis_mode", "standalone");
+    report.field("os", operating_system());
+    report.field("arch_bits", usize::BITS);
+    report.field("monotonic_clock", "POSIX clock_gettime");
+    report.field("multiplexing_api", "epoll");
+    report.field("process_id", std::process::id());
+    report.field("process_supervised", "no");
+    report.field("run_id", &server.run_id);
+    report.field("tcp_port", settings.port);
+    report.field("server_time_usec", now.as_micros());
+    report.field("uptime_in_seconds", uptime_s);
+    report.field("uptime_in_days", uptime_s / SECONDS_PER_DAY);
+    report.field("hz", settings.hz);
+    report.field("configured_hz", settings.hz);
+    // Redis's clock of accesses: seconds, in 24 bits.
+    report.field("lru_clock", now.as_secs() & 0x00ff_ffff);
+    let executable = std::env::current_exe().unwrap_or_default();
+    report.field("executable", executable.display());
+    let file = server.config.file().unwrap_or("".as_ref());
+    report.field("config_file", file.display());
+    Ok(())
+}
+
+fn operating_system() -> String {
+    let read = |name: &str| std::fs::read_to_string(format!("/proc/sys/kernel/{name}"));
+    let system = read("ostype").unwrap_or_else(|_| std::env::consts::OS.into());
+    let release = read("osrelease").unwrap_or_default();
+    format!(
+        "{} {} {}",
+        system.trim(),
+        release.trim(),
+        std::env::consts::ARCH
+    )
+}
+
+pub(super) fn clients(ctx: &Context<'_>, report: &mut Report) -> Written {
+    let all = ctx.server.clients.all();
+    let input = all
+        .iter()
+        .map(|client| client.query_buffer_bytes.load(Ordering::Relaxed));
+    let output = all
+        .iter()
+        .map(|client| client.output_buffer_bytes.load(Ordering::Relaxed));
+    report.field("connected_clients", all.len());
+    report.field("cluster_connections", 0);
+    report.field(
+        "maxclients",
+        ctx.server.maxclients(&ctx.server.config.settings()),
+    );
+    report.field("client_recent_max_input_buffer", input.max().unwrap_or(0));
+    report.field("client_recent_max_output_buffer", output.max().unwrap_or(0));
+    report.field("blocked_clients", 0);
+    report.field("tracking_clients", 0);
+    report.field("clients_in_timeout_table", 0);
+    Ok(())
+}
+
+/// What the data takes: the pool's share and what DRAM holds of it.
+fn used_memory(stats: &StoreStats) -> u64 {
+    stats.allocated_bytes + stats.index_bytes + stats.ordered_view_bytes
+}
+
+pub(super) fn memory(ctx: &Context<'_>, report: &mut Report) -> Written {
+    let stats = ctx.keyspace.stats()?;
+    let settings = ctx.server.config.settings();
+    let used = used_memory(&stats);
+    // The highest that INFO has seen.
+    let peak = &ctx.server.stats.used_memory_peak_bytes;
+    let peak = peak.fetch_max(used, Ordering::Relaxed).max(used);
+    let resident = resident_bytes();
+    report.bytes("used_memory", used);
+    report.bytes("used_memory_rss", resident);
+    report.bytes("used_memory_peak", peak);
+    report.field(
+        "used_memory_peak_perc",
+        format_args!("{:.2}%", percent(used, peak)),
+    );
+    let in_dram = stats.index_bytes + stats.ordered_view_bytes;
+    report.field("used_memory_overhead", in_dram);
+    report.field("used_memory_startup", 0);
+    report.field("used_memory_dataset", stats.allocated_bytes);
+    let dataset = percent(stats.allocated_bytes, used);
+    report.field("used_memory_dataset_perc", format_args!("{dataset:.2}%"));
+    report.bytes("total_system_memory", total_system_bytes());
+    report.field("maxmemory", settings.maxmemory);
+    report.field("maxmemory_human", human(settings.maxmemory));
+    report.field("maxmemory_policy", &settings.maxmemory_policy);
+    report.field(
+        "mem_fragmentation_ratio",
+        format_args!("{:.2}", percent(resident, used) / 100.0),
+    );
+    report.field("mem_clients_slaves", 0);
+    let of_clients: usize = ctx
+        .server
+        .clients
+        .all()
+        .iter()
+        .map(|client| {
+            client.query_buffer_bytes.load(Ordering::Relaxed)
+                + client.query_buffer_free_bytes.load(Ordering::Relaxed)
+                + client.output_buffer_bytes.load(Ordering::Relaxed)
+        })
+        .sum();
+    report.field("mem_clients_normal", of_clients);
+    report.field("mem_aof_buffer", 0);
+    report.field("mem_allocator", "mimalloc");
+    report.field("active_defrag_running", 0);
+    report.field("lazyfree_pending_objects", stats.pending_removals);
+    Ok(())
+}
+
+#[allow(clippy::cast_precision_loss)] // Two decimals are shown.
+fn percent(part: u64, whole: u64) -> f64 {
+    if whole == 0 {
+        0.0
+    } else {
+        part as f64 * 100.0 / whole as f64
+    }
+}
+
+/// The process's resident set, which counts the pages of the pool that it has touched.
+fn resident_bytes() -> u64 {
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    let pages = statm.split(' ').nth(1).and_then(|pages| pages.parse().ok());
+    pages.unwrap_or(0) * page_bytes()
+}
+
+fn page_bytes() -> u64 {
+    let size = nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE);
+    let size = size.ok().flatten().unwrap_or(4096);
+    u64::try_from(size).unwrap_or(4096)
+}
+
+fn total_system_bytes() -> u64 {
+    let meminfo = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    meminfo
+        .lines()
+        .find_map(|line| line.strip_prefix("MemTotal:"))
+        .and_then(|rest| rest.trim().strip_suffix(" kB")?.parse::<u64>().ok())
+        .map_or(0, |kib| kib * 1024)
+}
+
+/// There are no snapshots and no log: every acknowledged write is already in the pool.
+pub(super) fn persistence(ctx: &Context<'_>, report: &mut Report) -> Written {
+    let started = ctx.server.started_at.duration_since(UNIX_EPOCH);
+    report.field("loading", 0);
+    report.field("async_loading", 0);
+    report.field("rdb_changes_since_last_save", 0);
+    report.field("rdb_bgsave_in_progress", 0);
+    report.field("rdb_last_save_time", started.unwrap_or_default().as_secs());
+    report.field("rdb_last_bgsave_status", "ok");
+    report.field("rdb_last_bgsave_time_sec", -1);
+    report.field("rdb_current_bgsave_time_sec", -1);
+    report.field("aof_enabled", 0);
+    report.field("aof_rewrite_in_progress", 0);
+    report.field("aof_rewrite_scheduled", 0);
+    report.field("aof_last_rewrite_time_sec", -1);
+    report.field("aof_current_rewrite_time_sec", -1);
+    report.field("aof_last_bgrewrite_status", "ok");
+    report.field("aof_last_write_status", "ok");
+    Ok(())
+}
+
+#[allow(clippy::cast_precision_loss)] // Two decimals are shown.
+pub(super) fn stats(ctx: &Context<'_>, report: &mut Report) -> Written {
+    let stats = &ctx.server.stats;
+    let sums = stats.snapshot();
+    let rates = ctx.server.rates.per_second();
+    let expired = ctx.keyspace.stats()?.expired_keys;
+    let calls: u64 = sums.commands.iter().map(|command| command.calls).sum();
+    let kib = |bytes: u64| format!("{:.2}", bytes as f64 / 1024.0);
+    let load = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
+    report.field(
+        "total_connections_received",
+        load(&stats.connections_received),
+    );
+    report.field("total_commands_processed", calls);
+    report.field("instantaneous_ops_per_sec", rates.commands);
+    report.field("total_net_input_bytes", sums.input_bytes);
+    report.field("total_net_output_bytes", sums.output_bytes);
+    report.field("instantaneous_input_kbps", kib(rates.input_bytes));
+    report.field("instantaneous_output_kbps", kib(rates.output_bytes));
+    report.field("rejected_connections", load(&stats.connections_rejected));
+    report.field("sync_full", 0);
+    report.field("sync_partial_ok", 0);
+    report.field("sync_partial_err", 0);
+    report.field("expired_keys", expired);
+    report.field("evicted_keys", 0);
+    report.field("evicted_clients", 0);
+    // Of this batch too, which are added to the sums only at its end.
+    report.field("keyspace_hits", sums.hits + ctx.lookups.hits);
+    report.field("keyspace_misses", sums.misses + ctx.lookups.misses);
+    report.field("pubsub_channels", 0);
+    report.field("pubsub_patterns", 0);
+    report.field("latest_fork_usec", 0);
+    report.field("total_forks", 0);
+    report.field("total_error_replies", sums.error_replies);
+    report.field(
+        "client_query_buffer_limit_disconnections",
+        load(&stats.query_limit_disconnections),
+    );
+    report.field(
+        "client_output_buffer_limit_disconnections",
+        load(&stats.output_limit_disconnections),
+    );
+    Ok(())
+}
+
+pub(super) fn replication(_: &Context<'_>, report: &mut Report) -> Written {
+    report.field("role", "master");
+    report.field("connected_slaves", 0);
+    report.field("master_repl_offset", 0);
+    Ok(())
+}
+
+pub(super) fn cpu(_: &Context<'_>, report: &mut Report) -> Written {
+    let mut usage = |who, end: &str| {
+        let seconds =
+            |time: nix::sys::time::TimeVal| format!("{}.{:06}", time.tv_sec(), time.tv_usec());
+        if let Ok(usage) = getrusage(who) {
+            for (name, time) in [("sys", usage.system_time()), ("user", usage.user_time())] {
+                report.field(format_args!("used_cpu_{name}{end}"), seconds(time));
+            }
+        }
+    };
+    usage(UsageWho::RUSAGE_SELF, "");
+    usage(UsageWho::RUSAGE_CHILDREN, "_children");
+    Ok(())
+}
+
+#[allow(clippy::cast_precision_loss)] // Two decimals are shown.
+pub(super) fn commandstats(ctx: &Context<'_>, report: &mut Report) -> Written {
+    let sums = ctx.server.stats.snapshot();
+    for (command, stats) in table().all().iter().zip(&sums.commands) {
+        if stats.calls + stats.rejected == 0 {
+            continue;
+        }
+        let micros = stats.nanos / 1000;
+        let mean = if stats.calls == 0 {
+            0.0
+        } else {
+            stats.nanos as f64 / 1000.0 / stats.calls as f64
+        };
+        report.field(
+            format_args!("cmdstat_{}", command.full_name),
+            format_args!(
+                "calls={},usec={micros},usec_per_call={mean:.2},rejected_calls={},failed_calls={}",
+                stats.calls, stats.rejected, stats.failed
+            ),
+        );
+    }
+    Ok(())
+}
+
+pub(super) fn cluster(_: &Context<'_>, report: &mut Report) -> Written {
+    report.field("cluster_enabled", 0);
+    Ok(())
+}
+
+pub(super) fn keyspace(ctx: &Context<'_>, report: &mut Report) -> Written {
+    for db in 0..DATABASES {
+        let stats = ctx.keyspace.database_stats(db, ctx.access.now);
+        if stats.keys > 0 {
+            report.field(
+                format_args!("db{db}"),
+                format_args!(
+                    "keys={},expires={},avg_ttl={}",
+                    stats.keys, stats.expires, stats.avg_ttl_ms
+                ),
+            );
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn pmemkv(ctx: &Context<'_>, report: &mut Report) -> Written {
+    let stats = ctx.keyspace.stats()?;
+    let settings = ctx.server.config.settings();
+    let path = stats.pool_path.unwrap_or_default();
+    report.field("engine", stats.engine);
+    report.field("layout", stats.layout);
+    report.field("durability", settings.durability.as_str());
+    report.field("pool_path", path.display());
+    report.bytes("pool_bytes", stats.pool_bytes);
+    report.bytes("allocated_bytes", stats.allocated_bytes);
+    report.field(
+        "free_bytes",
+        stats.pool_bytes.saturating_sub(stats.allocated_bytes),
+    );
+    report.field("partitions", stats.partitions);
+    report.field("partitions_indexed", stats.partitions_indexed);
+    report.field(
+        "index_ready",
+        u8::from(stats.partitions_indexed == stats.partitions),
+    );
+    report.field("records", stats.records);
+    report.bytes("index_bytes", stats.index_bytes);
+    report.bytes("ordered_view_bytes", stats.ordered_view_bytes);
+    report.field("pending_removals", stats.pending_removals);
+    Ok(())
+}
