@@ -365,7 +365,7 @@ mod tests {
     fn agrees_with_a_full_decoder() {
         use redis_protocol::resp2::decode::decode;
         use redis_protocol::resp2::types::OwnedFrame;
-        let input = b"*3\r\n$3\r\nSET\r\n$5\r\nhello\r\n$11\r\nbinary\r\n\0ok\xff\r\n";
+        let input = b"*3\r\n$3\r\nSET\r\n$5\r\nhello\r\n$12\r\nbinary\r\n\0ok\xff\r\n";
         let Ok(Some((OwnedFrame::Array(frames), _))) = decode(input) else {
             panic!("redis-protocol reads the request");
         };
