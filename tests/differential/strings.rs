@@ -1,6 +1,6 @@
 //! Random calls of the string commands, good and bad.
 //!
-//! Deadlines are far away or past, so that no reply depends on how fast the servers are.
+//! Deadlines are far away or long past, so that no reply depends on how fast the servers are.
 
 use super::{Call, Compare, Random};
 
@@ -99,16 +99,17 @@ const TTLS: &[&str] = &[
     "9223372036854775",
 ];
 
-/// Seconds or milliseconds since the epoch.
+/// Points in time, good as seconds and as milliseconds: far away, or refused.
 const DEADLINES: &[&str] = &[
-    "1",
-    "1000",
-    "99999999999",
+    "9999999999999",
     "99999999999999",
     "0",
     "-1",
     "9223372036854776",
 ];
+
+/// Long past. Not for SET: when the key that it makes leaves DBSIZE is each server's own matter.
+const PAST: &[&str] = &["1", "1000", "999999999"];
 
 /// One call, sometimes a bad one.
 pub fn call(random: &mut Random) -> Call {
@@ -275,6 +276,11 @@ impl Builder<'_> {
         }
     }
 
+    fn past(&mut self) -> &mut Self {
+        let name = self.random.pick(&["EXAT", "PXAT"]);
+        self.name(name).one_of(PAST)
+    }
+
     fn set_options(&mut self) -> &mut Self {
         for _ in 0..self.random.below(4) {
             match self.random.below(12) {
@@ -294,6 +300,7 @@ impl Builder<'_> {
             match self.random.below(8) {
                 0..=1 => self.name("PERSIST"),
                 2 => self.one_of(&["KEEPTTL", "NX", "GET", "EXAT", ""]),
+                3 => self.past(),
                 _ => self.expiry(),
             };
         }
