@@ -50,6 +50,31 @@ pub const METADATA: &[(&str, &str, &str)] = &[
         "Redis 7.2 calls the argument flush-type, 7.0 called it async",
     ),
     (
+        "mset",
+        "arguments",
+        "Redis 7.2 calls the block data, 7.0 called it key_value",
+    ),
+    (
+        "msetnx",
+        "arguments",
+        "Redis 7.2 calls the block data, 7.0 called it key_value",
+    ),
+    (
+        "lcs",
+        "arguments",
+        "Redis 7.2 calls the number min-match-len, 7.0 called it len",
+    ),
+    (
+        "append",
+        "complexity",
+        "the whole value is written anew, so that the store replaces it in one step",
+    ),
+    (
+        "setrange",
+        "complexity",
+        "the whole value is written anew, so that the store replaces it in one step",
+    ),
+    (
         "swapdb",
         "complexity",
         "nobody watches or blocks on keys here, so that a swap takes constant time",

@@ -11,12 +11,9 @@ use super::{CommandError, Context};
 use crate::keyspace::{Kind, Value};
 use crate::protocol::ReplyBuffer;
 
-/// proto-max-bulk-len.
-const STRING_BYTES_MAX: usize = 512 << 20;
-
 /// The longest string that a command may make, bytes.
-fn string_bytes_max(_ctx: &Context<'_>) -> usize {
-    STRING_BYTES_MAX
+fn string_bytes_max(ctx: &Context<'_>) -> usize {
+    ctx.server.config.settings().proto_max_bulk_len
 }
 
 /// The bytes of a string; another type is an error.
