@@ -28,6 +28,14 @@ pub const REPLIES: &[(&str, Explains)] = &[
         },
     ),
     (
+        "Redis shares the objects of small integers, but COPY makes one of its own; here nothing is shared",
+        |call, ours, real| {
+            call.words[0].eq_ignore_ascii_case(b"object")
+                && *ours == Value::Integer(i64::from(i32::MAX))
+                && *real == Value::Integer(1)
+        },
+    ),
+    (
         "Redis 7.2 takes COMMAND GETKEYS and GETKEYSANDFLAGS of a single word, 7.0 wants two",
         |call, _, real| {
             call.words.len() == 3
