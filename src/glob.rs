@@ -9,6 +9,11 @@
 /// Takes time in proportion to the product of the two lengths at the very worst, since only the last `*` met is
 /// ever tried again.
 pub fn matches(pattern: &[u8], string: &[u8], nocase: bool) -> bool {
+    // Redis compares while both have bytes left, so that not even stars match an empty string. (KEYS and SCAN leave
+    // out the comparison where the pattern is a single `*`.)
+    if string.is_empty() {
+        return pattern.is_empty();
+    }
     let mut at = 0;
     let mut index = 0;
     // Where to go on if what follows the last `*` doesn't fit: the pattern after it, and the string's next start.
@@ -132,7 +137,8 @@ mod tests {
         ("[-a]", &["-", "a"], &["*", "^", "*Z", "-^"]),
         ("[a-\\]]", &["\\]", "^]", "a]"], &["b", "*Z", "?a", "[-"]),
         ("*[", &[], &["Z", "^^", "a*", "a\\"]),
-        ("**", &["*", "-", "?", "Z", "["], &[]),
+        ("**", &["*", "-", "?", "Z", "["], &[""]),
+        ("", &[""], &["a"]),
         ("?*", &["*", "-", "?", "Z", "["], &[]),
         ("[*]", &["*"], &["a", "c", "*^", "?a"]),
         ("\\*", &["*"], &["\\", "]", "b", "*a"]),

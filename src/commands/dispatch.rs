@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use super::error::shown;
 use super::spec::Flags;
 use super::{Command, CommandError, CommandResult, Context, Lookups, Outcome, table};
 use crate::keyspace::{Access, Keyspace, now_ms};
@@ -218,9 +219,6 @@ fn find(args: Args<'_>, session: &Session) -> Found {
 }
 
 fn unknown_command(args: Args<'_>) -> CommandError {
-    let shown = |word: &[u8], bytes: usize| {
-        String::from_utf8_lossy(&word[..word.len().min(bytes)]).into_owned()
-    };
     let mut text = format!(
         "ERR unknown command '{}', with args beginning with: ",
         shown(&args[0], UNKNOWN_SHOWN_BYTES)
@@ -240,11 +238,10 @@ fn unknown_command(args: Args<'_>) -> CommandError {
 }
 
 fn unknown_subcommand(container: &Command, word: &[u8]) -> CommandError {
-    let word = &word[..word.len().min(UNKNOWN_SHOWN_BYTES)];
     CommandError::Text(
         format!(
             "ERR unknown subcommand '{}'. Try {} HELP.",
-            String::from_utf8_lossy(word),
+            shown(word, UNKNOWN_SHOWN_BYTES),
             container.full_name.to_ascii_uppercase()
         )
         .into(),

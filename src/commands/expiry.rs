@@ -1,5 +1,6 @@
 //! Deadlines: EXPIRE and its kin, TTL and its kin, PERSIST.
 
+use super::error::shown;
 use super::keys::{ONE_KEY, look_up};
 use super::numbers::parse_i64;
 use super::spec::{
@@ -212,10 +213,7 @@ impl Condition {
 }
 
 fn unsupported_option(word: &[u8]) -> CommandError {
-    // Redis formats the word as a C string, which ends at a zero byte.
-    let word = word.split(|&byte| byte == 0).next().unwrap_or_default();
-    let word = String::from_utf8_lossy(word);
-    CommandError::Text(format!("ERR Unsupported option {word}").into())
+    CommandError::Text(format!("ERR Unsupported option {}", shown(word, usize::MAX)).into())
 }
 
 /// How one command of the EXPIRE kind counts its time.

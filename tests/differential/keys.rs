@@ -31,8 +31,8 @@ pub fn call(random: &mut Random) -> Call {
                 .compare(Compare::Unordered);
         }
         19 => return scan(random),
-        20 => bad_scan(random),
-        21 => Call::line(random.pick(&["DBSIZE", "dbsize", "DBSIZE x", "RANDOMKEY x"])),
+        20 => return bad_scan(random),
+        21 => return Call::line(random.pick(&["DBSIZE", "dbsize", "DBSIZE x", "RANDOMKEY x"])),
         22 => object(random),
         23..27 => expire(random),
         27..30 => return ttl(random),

@@ -179,12 +179,15 @@ fn order(complexity: &Value) -> String {
 fn arguments(list: &Value) -> String {
     let items = list.items().unwrap_or_default().iter().map(|argument| {
         let mut fields = BTreeMap::new();
+        // Redis 7.2 gave groups of arguments other names than 7.0.
+        let is_group = pairs(argument).any(|(field, _)| field == "arguments");
         for (field, value) in pairs(argument) {
             let text = match field.as_str() {
                 "arguments" => arguments(value),
                 "flags" => format!("{:?}", as_set(value)),
                 // Redis 7.2 adds it to every argument.
                 "display_text" => continue,
+                "name" if is_group => continue,
                 _ => format!("{value:?}"),
             };
             fields.insert(field, text);
