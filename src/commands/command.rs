@@ -277,3 +277,33 @@ fn getkeysandflags(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     }
     Ok(Outcome::Written)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::table;
+
+    /// The words in backticks that begin like a command.
+    fn documented() -> Vec<&'static str> {
+        include_str!("../../docs/commands.md")
+            .split('`')
+            .skip(1)
+            .step_by(2)
+            .collect()
+    }
+
+    #[test]
+    fn every_command_is_documented() {
+        let documented = documented();
+        for command in table().all() {
+            let name = command.full_name.to_ascii_uppercase().replace('|', " ");
+            let names_it = |text: &&str| {
+                text.strip_prefix(name.as_str())
+                    .is_some_and(|rest| rest.is_empty() || rest.starts_with(' '))
+            };
+            assert!(
+                documented.iter().any(names_it),
+                "{name} is not named in docs/commands.md"
+            );
+        }
+    }
+}

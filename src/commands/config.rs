@@ -136,7 +136,7 @@ fn get(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
 fn set(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     // The pairs begin after two words: an odd number of words has a name without its value.
     if !args.len().is_multiple_of(2) {
-        return Err(CommandError::WrongArity("config|set".into()));
+        return Err(CommandError::Syntax);
     }
     let words: Vec<&[u8]> = args.from(2).collect();
     let pairs: Vec<(&[u8], &[u8])> = words.chunks(2).map(|pair| (pair[0], pair[1])).collect();

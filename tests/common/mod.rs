@@ -128,6 +128,14 @@ impl Server {
             .terminate()
     }
 
+    /// Waits until the process ends by itself, after SHUTDOWN; it must exit with code 0 in time.
+    pub fn wait_for_exit(&mut self) -> TestResult {
+        self.process
+            .take()
+            .ok_or("the server does not run")?
+            .wait_for_exit()
+    }
+
     /// The process's number.
     pub fn pid(&self) -> u32 {
         self.running().pid()

@@ -92,6 +92,16 @@ impl Process {
         }
     }
 
+    /// Waits until the process ends by itself; it must exit with code 0.
+    pub fn wait_for_exit(mut self) -> TestResult {
+        let status = self.wait()?;
+        if status.success() {
+            Ok(())
+        } else {
+            Err(format!("{status}:\n{}", tail(&self.dir)).into())
+        }
+    }
+
     fn wait(&mut self) -> TestResult<ExitStatus> {
         let deadline = Instant::now() + PATIENCE;
         while Instant::now() < deadline {
