@@ -367,7 +367,7 @@ def say(text):
 
 def measure(arguments, disk, shm):
     keyspace, seconds, rounds, keys, restarts = (
-        (200_000, 0.25, 1, 300_000, 1) if arguments.quick else (1_000_000, 1.5, 3, 3_000_000, 3)
+        (200_000, 0.15, 1, 300_000, 1) if arguments.quick else (1_000_000, 1.5, 3, 3_000_000, 3)
     )
     servers, programs, remarks = make_servers(arguments, disk, shm)
     machine = describe_machine(programs, disk)
