@@ -39,6 +39,20 @@ def value_of(i):
     return (b"%016x" % i) * (VALUE_BYTES // 16)
 
 
+def counter_key_of(i):
+    """The key of redis-benchmark's INCR."""
+    return b"counter:%012d" % i
+
+
+def zero(_):
+    """The value that each counter starts with."""
+    return b"0"
+
+
+def set_request(key, value):
+    return b"*3\r\n$3\r\nSET\r\n$%d\r\n%b\r\n$%d\r\n%b\r\n" % (len(key), key, len(value), value)
+
+
 class Client:
     """Just enough of the protocol for single commands."""
 
@@ -74,7 +88,7 @@ class Client:
             raise BenchError(rest.decode())
         return int(rest) if kind == b":" else rest
 
-    def load(self, count):
+    def load(self, count, key=key_of, value=value_of):
         """SETs the first `count` keys in one long pipeline and checks that each was answered with OK."""
         wanted = len(b"+OK\r\n") * count
         received = bytearray()
@@ -94,11 +108,8 @@ class Client:
         reader = threading.Thread(target=drain, daemon=True)
         reader.start()
         for first in range(0, count, CHUNK_KEYS):
-            chunk = b"".join(
-                b"*3\r\n$3\r\nSET\r\n$16\r\n%b\r\n$%d\r\n%b\r\n" % (key_of(i), VALUE_BYTES, value_of(i))
-                for i in range(first, min(count, first + CHUNK_KEYS))
-            )
-            self.socket.sendall(chunk)
+            numbers = range(first, min(count, first + CHUNK_KEYS))
+            self.socket.sendall(b"".join(set_request(key(i), value(i)) for i in numbers))
             if received:
                 break
         reader.join(timeout=300)
@@ -217,7 +228,9 @@ def measure_rates(servers, keyspace, seconds, rounds):
         server.start()
         server.wait_ready()
         with Client(server.port) as client:
+            # All keys are there before the first cell: the later rounds must not find more than the first did.
             client.load(keyspace)
+            client.load(keyspace, counter_key_of, zero)
     results = {}
     for pipeline in PIPELINES:
         for test in TESTS:
@@ -240,14 +253,20 @@ def measure_rates(servers, keyspace, seconds, rounds):
 
 
 def measure_restarts(servers, keys, rounds):
-    """{title: seconds from kill -9 to the first correct GET}, the median over the rounds."""
-    results = {}
+    """What loading costs and how long a restart takes, for each server.
+
+    ({title: (new keys/s, us per key)}, {title: median of the seconds from kill -9 to the first correct GET})
+    """
+    loads, results = {}, {}
     for server in servers:
         say(f"restart with {keys} keys: {server.title}")
         server.start()
         server.wait_ready()
         with Client(server.port) as client:
+            cpu, began = server.cpu_seconds(), time.monotonic()
             client.load(keys)
+            rate = keys / (time.monotonic() - began)
+            loads[server.title] = rate, (server.cpu_seconds() - cpu) * 1e6 / keys
             if server.saves:
                 client.call("SAVE")
         times = []
@@ -267,7 +286,7 @@ def measure_restarts(servers, keys, rounds):
                     raise BenchError(f"{server.title} has {found} keys after the restart, not {keys}")
         results[server.title] = statistics.median(times)
         server.empty()
-    return results
+    return loads, results
 
 
 def version_of(program):
@@ -338,20 +357,24 @@ def make_servers(arguments, disk, shm):
     return servers, programs, remarks
 
 
-def table(servers, rates, restarts, keys):
+def table(servers, rates, loads, restarts, keys):
     base = servers[0].title
     lines = [
         "| | " + " | ".join(server.title for server in servers) + " |",
         "|---|" + "---:|" * len(servers),
     ]
-    for (test, pipeline), cells in rates.items():
-        name = "MSET (10 keys)" if test == "MSET" else test
+    rows = [
+        (f"{'MSET (10 keys)' if test == 'MSET' else test}, pipeline {pipeline}", cells)
+        for (test, pipeline), cells in rates.items()
+    ]
+    rows.append((f"loading {keys:,} new keys", loads))
+    for name, cells in rows:
         columns = []
         for server in servers:
             rate, cpu = cells[server.title]
             ratio = "" if server.title == base else f" ({rate / cells[base][0]:.2f}x)"
             columns.append(f"{rate:,.0f}/s{ratio}, {cpu:.2f} us")
-        lines.append(f"| {name}, pipeline {pipeline} | " + " | ".join(columns) + " |")
+        lines.append(f"| {name} | " + " | ".join(columns) + " |")
     columns = []
     for server in servers:
         seconds = restarts[server.title]
@@ -367,7 +390,7 @@ def say(text):
 
 def measure(arguments, disk, shm):
     keyspace, seconds, rounds, keys, restarts = (
-        (200_000, 0.25, 1, 300_000, 1) if arguments.quick else (1_000_000, 1.5, 3, 3_000_000, 3)
+        (200_000, 0.15, 1, 300_000, 1) if arguments.quick else (1_000_000, 1.5, 3, 3_000_000, 3)
     )
     servers, programs, remarks = make_servers(arguments, disk, shm)
     machine = describe_machine(programs, disk)
@@ -376,15 +399,16 @@ def measure(arguments, disk, shm):
         rates = measure_rates(servers, keyspace, seconds, rounds)
         for server in servers:
             server.empty()
-        restart_seconds = measure_restarts(servers, keys, restarts)
+        loads, restart_seconds = measure_restarts(servers, keys, restarts)
     finally:
         for server in servers:
             server.kill()
 
-    print(table(servers, rates, restart_seconds, keys))
-    print(f"\n{CLIENTS} clients, {VALUE_BYTES}-byte values, {keyspace:,} random keys; requests per second "
-          f"(ratio to Redis without persistence), CPU time of the server per command; median of {rounds}"
-          f"{', a quick run: expect noise' if arguments.quick else ''}.")
+    print(table(servers, rates, loads, restart_seconds, keys))
+    print(f"\n{CLIENTS} clients, {VALUE_BYTES}-byte values, {keyspace:,} random keys, all there beforehand; requests "
+          f"per second (ratio to Redis without persistence), CPU time of the server per command; median of {rounds}"
+          f"{', a quick run: expect noise' if arguments.quick else ''}. "
+          f"The load is one connection's long pipeline, and its sender limits the fastest servers.")
     print(f"Machine: {machine['cpu']}, {machine['cores']} cores, {machine['memory_gib']} GiB, "
           f"Linux {machine['kernel']}; Redis's files on {machine['redis_files_on']}; "
           f"load {machine['load_before']:.2f} at the start. {'; '.join(machine['versions'])}.")
@@ -399,6 +423,10 @@ def measure(arguments, disk, shm):
                 {"test": test, "pipeline": pipeline, "server": title, "requests_per_second": rate,
                  "cpu_us_per_command": cpu, "ratio": rate / cells[servers[0].title][0]}
                 for (test, pipeline), cells in rates.items() for title, (rate, cpu) in cells.items()
+            ],
+            "load": [
+                {"server": title, "keys": keys, "keys_per_second": rate, "cpu_us_per_key": cpu}
+                for title, (rate, cpu) in loads.items()
             ],
             "restart": [
                 {"server": title, "keys": keys, "seconds": value, "ratio": value / restart_seconds[servers[0].title]}
