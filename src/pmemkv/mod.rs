@@ -69,5 +69,5 @@ pub use database::Database;
 pub use engines::Engine;
 pub use error::{Error, Status};
 pub use pool::{FORMAT_VERSION, PARTITIONS_MAX, Pool, PoolError, PoolHeader, PoolStats, WORDS};
-pub use probe::probe;
+pub use probe::{probe, probe_within};
 pub use ranges::Range;

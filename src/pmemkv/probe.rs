@@ -19,7 +19,7 @@ use pmemkv_sys as sys;
 use super::pool::{Pool, PoolError};
 
 /// How long an open may take. The largest pools open in milliseconds; a slow disk is given time.
-const TIME_MAX: Duration = Duration::from_secs(60);
+const TIME_MAX: Duration = Duration::from_secs(30);
 
 // The child's first answer byte; the text follows.
 const OPENED: u8 = 0;
@@ -34,8 +34,17 @@ const OTHER: u8 = 4;
 ///
 /// # Errors
 /// What [`Pool::open`] says, [`PoolError::OtherEngine`] if the pool is not `engine`'s, and [`PoolError::Damaged`] if the
-/// child crashed or did not finish within a minute.
+/// child crashed or did not finish within half a minute.
 pub fn probe(path: impl AsRef<Path>, engine: &str) -> Result<(), PoolError> {
+    probe_within(path, engine, TIME_MAX)
+}
+
+/// [`probe`] with a time limit of one's own.
+pub fn probe_within(
+    path: impl AsRef<Path>,
+    engine: &str,
+    time_max: Duration,
+) -> Result<(), PoolError> {
     let path = path.as_ref();
     let device = std::fs::metadata(path).is_ok_and(|metadata| {
         std::os::unix::fs::FileTypeExt::is_char_device(&metadata.file_type())
@@ -58,7 +67,7 @@ pub fn probe(path: impl AsRef<Path>, engine: &str) -> Result<(), PoolError> {
         }
         ForkResult::Parent { child } => {
             drop(writer);
-            let answer = read_answer(OwnedFd::from(reader));
+            let answer = read_answer(OwnedFd::from(reader), time_max);
             if answer.is_none() {
                 // It may have ended by itself meanwhile.
                 let _ = kill(child, Signal::SIGKILL);
@@ -126,8 +135,8 @@ fn open_all(path: &Path, engine: &str) -> Result<(), PoolError> {
 }
 
 /// Everything the child wrote until it ended; `None` if it did not end in time.
-fn read_answer(pipe: OwnedFd) -> Option<Vec<u8>> {
-    let deadline = Instant::now() + TIME_MAX;
+fn read_answer(pipe: OwnedFd, time_max: Duration) -> Option<Vec<u8>> {
+    let deadline = Instant::now() + time_max;
     let mut pipe = File::from(pipe);
     let mut answer = Vec::new();
     let mut chunk = [0; 1024];
@@ -169,10 +178,7 @@ fn judge(path: &Path, answer: Option<&[u8]>, status: WaitStatus) -> Result<(), P
         why,
     };
     let Some(answer) = answer else {
-        let seconds = TIME_MAX.as_secs();
-        return Err(damaged(format!(
-            "opening it did not finish within {seconds} s"
-        )));
+        return Err(damaged("opening it did not come to an end".to_owned()));
     };
     match status {
         WaitStatus::Signaled(_, signal, _) => {

@@ -131,3 +131,48 @@ struct Words<'a> {
 }
 
 const _: () = assert!(align_of::<Root>() == 8, "words are stored by 8-byte stores");
+
+#[cfg(test)]
+mod tests {
+    use super::super::{FORMAT_VERSION, PoolError, PoolHeader};
+    use super::*;
+
+    /// What the open makes of a redo entry that a stopped machine left, written with this checksum.
+    fn words_after(checksum: u64, start: u64, count: u64) -> Result<Vec<u64>, PoolError> {
+        let directory = tempfile::tempdir().expect("a directory for the pool");
+        let path = directory.path().join("data.pool");
+        let header = PoolHeader {
+            format_version: FORMAT_VERSION,
+            engine: "cmap".to_owned(),
+            layout: "pairs".to_owned(),
+            partitions: 1,
+            hash_seed: 0,
+        };
+        let pool = Pool::create(&path, 16 << 20, &header)?;
+        pool.set_words(0, &[1, 2, 3, 4]);
+        let redo = pool.root().redo;
+        redo.start.store(start, Ordering::Relaxed);
+        redo.count.store(count, Ordering::Relaxed);
+        redo.words[0].store(20, Ordering::Relaxed);
+        redo.words[1].store(30, Ordering::Relaxed);
+        redo.checksum.store(checksum, Ordering::Relaxed);
+        drop(pool);
+        let pool = Pool::open(&path)?;
+        assert_eq!(pool.root().redo.checksum.load(Ordering::Relaxed), 0);
+        Ok(pool.words(0, 4))
+    }
+
+    #[test]
+    fn the_open_finishes_a_valid_set_and_forgets_any_other() -> Result<(), PoolError> {
+        let valid = redo_checksum(1, &[20, 30]);
+        let old = vec![1, 2, 3, 4];
+        assert_eq!(words_after(valid, 1, 2)?, [1, 20, 30, 4]);
+        assert_eq!(words_after(valid, 2, 2)?, old);
+        assert_eq!(words_after(valid, 1, 1)?, old);
+        assert_eq!(words_after(valid ^ 2, 1, 2)?, old);
+        assert_eq!(words_after(7, u64::MAX, 2)?, old);
+        assert_eq!(words_after(7, 0, 65)?, old);
+        assert_eq!(words_after(0, 1, 2)?, old);
+        Ok(())
+    }
+}
