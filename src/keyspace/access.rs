@@ -56,6 +56,46 @@ impl Keyspace {
         self.read_entry(place, generation, live(entry, access.now), access, f)
     }
 
+    /// Reads several keys, which may repeat and lie in different databases, as they are at one moment: `each` gets the
+    /// live value of one key after the other, in the call's order, or `None`. It must not call the keyspace.
+    pub fn read_many(
+        &self,
+        keys: &[(usize, &[u8])],
+        access: Access,
+        mut each: impl FnMut(Option<Value<'_>>),
+    ) -> Result<(), KeyspaceError> {
+        let (places, numbers) = self.places(keys)?;
+        let shards: Vec<_> = numbers
+            .iter()
+            .map(|&number| self.shards[number].read())
+            .collect();
+        for (&(db, key), &place) in keys.iter().zip(&places) {
+            let shard = &shards[numbers.partition_point(|&number| number < place.shard)];
+            let generation = self.generation(db);
+            let entry = live(shard.get(generation, place.hash, key), access.now);
+            let read = self.read_entry(place, generation, entry, access, |value| {
+                each(Some(value));
+            })?;
+            if read.is_none() {
+                each(None);
+            }
+        }
+        Ok(())
+    }
+
+    /// The places of several keys, and the numbers of their shards, which are all indexed: rising, so that two calls
+    /// that lock them in this order never wait for each other.
+    fn places(&self, keys: &[(usize, &[u8])]) -> Result<(Vec<Place>, Vec<usize>), KeyspaceError> {
+        let places: Vec<Place> = keys.iter().map(|(_, key)| self.place(key)).collect();
+        let mut numbers: Vec<usize> = places.iter().map(|place| place.shard).collect();
+        numbers.sort_unstable();
+        numbers.dedup();
+        for &number in &numbers {
+            drop(self.read_shard(number)?);
+        }
+        Ok((places, numbers))
+    }
+
     fn read_entry<R>(
         &self,
         place: Place,
@@ -109,18 +149,11 @@ impl Keyspace {
         access: Access,
         f: impl FnOnce(&mut Slots<'_>) -> Result<R, E>,
     ) -> Result<R, E> {
-        let places: Vec<Place> = keys.iter().map(|(_, key)| self.place(key)).collect();
-        let mut numbers: Vec<usize> = places.iter().map(|place| place.shard).collect();
-        numbers.sort_unstable();
-        numbers.dedup();
-        // Always in rising order, so that two such calls never wait for each other.
-        let mut shards = Vec::with_capacity(numbers.len());
-        for &number in &numbers {
-            self.ensure_indexed(number)?;
-        }
-        for &number in &numbers {
-            shards.push((number, self.shards[number].write()));
-        }
+        let (places, numbers) = self.places(keys)?;
+        let shards = numbers
+            .iter()
+            .map(|&number| (number, self.shards[number].write()))
+            .collect();
         let keys = keys
             .iter()
             .zip(places)
@@ -143,10 +176,6 @@ impl Keyspace {
         Ok(result)
     }
 
-    fn ensure_indexed(&self, shard: usize) -> Result<(), KeyspaceError> {
-        self.read_shard(shard).map(drop)
-    }
-
     /// Writes to the store; where it is full, what waits for removal is removed first.
     fn store_write(
         &self,
@@ -164,6 +193,11 @@ impl Keyspace {
 
 /// Records of flushed databases that a write removes for itself when the pool is full, before it tries again.
 const GARBAGE_PER_RETRY: usize = 256;
+
+/// The largest number stands for "no deadline"; one millisecond before it is as far away.
+fn storable(expires_at: Option<Millis>) -> Option<Millis> {
+    expires_at.map(|deadline| deadline.min(Millis::MAX - 1))
+}
 
 fn live(entry: Option<&Entry>, now: Millis) -> Option<&Entry> {
     entry.filter(|entry| !entry.is_expired(now))
@@ -203,6 +237,7 @@ impl Slot<'_> {
         value: &[u8],
         expires_at: Option<Millis>,
     ) -> Result<(), KeyspaceError> {
+        let expires_at = storable(expires_at);
         let record = self.keyspace.record(self.place, self.generation, self.key);
         let mut location = [Location::default()];
         let put = Write::Put {
@@ -232,6 +267,7 @@ impl Slot<'_> {
 
     /// Changes the deadline of a live key. Does nothing where there is none.
     pub fn set_expiry(&mut self, expires_at: Option<Millis>) -> Result<(), KeyspaceError> {
+        let expires_at = storable(expires_at);
         let Some((kind, location)) =
             live(self.entry(), self.access.now).map(|entry| (entry.kind, entry.location))
         else {
@@ -345,6 +381,7 @@ impl<'a> Slots<'a> {
 
     /// Stages a value for key `i`.
     pub fn put(&mut self, i: usize, kind: Kind, value: &[u8], expires_at: Option<Millis>) {
+        let expires_at = storable(expires_at);
         let start = self.values.len();
         self.values.extend_from_slice(value);
         let put = Staged::Put {

@@ -188,20 +188,18 @@ fn mget_many(ctx: &mut Context<'_>, args: Args<'_>) -> Result<(), CommandError> 
     let keys: Vec<_> = args.from(1).map(|key| (db, key)).collect();
     let out = &mut *ctx.out;
     let lookups = &mut *ctx.lookups;
-    ctx.keyspace.update_many(&keys, ctx.access, |slots| {
-        for index in 0..keys.len() {
-            let written = slots.read(index, |value| write_string(out, value).is_ok())?;
-            if written.is_some() {
-                lookups.hits += 1;
-            } else {
-                lookups.misses += 1;
-            }
-            if written != Some(true) {
-                out.null();
-            }
+    ctx.keyspace.read_many(&keys, ctx.access, |value| {
+        if value.is_some() {
+            lookups.hits += 1;
+        } else {
+            lookups.misses += 1;
         }
-        Ok(())
-    })
+        let written = value.map(|value| write_string(out, value).is_ok());
+        if written != Some(true) {
+            out.null();
+        }
+    })?;
+    Ok(())
 }
 
 fn mset(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
