@@ -6,7 +6,7 @@ use std::ptr::NonNull;
 
 use pmemkv_sys as sys;
 
-use super::comparator::{self, Comparator};
+use super::comparator::Comparator;
 use super::error::{Error, Status};
 use super::pool::Slot;
 
@@ -182,7 +182,6 @@ impl Config {
     }
 
     fn done(&mut self, status: c_int) -> Result<&mut Self, Error> {
-        comparator::resume_panic();
         Status::from_raw(status).into_result()?;
         Ok(self)
     }

@@ -50,7 +50,7 @@ pub enum Error {
     #[error("pmemkv: not found: {0}")]
     NotFound(String),
     /// The engine has no such call.
-    #[error("pmemkv: not supported by this engine: {0}")]
+    #[error("pmemkv: not supported: {0}")]
     NotSupported(String),
     /// An argument or a config item is wrong or missing.
     #[error("pmemkv: invalid argument: {0}")]
@@ -168,7 +168,13 @@ impl Status {
 
     /// The error of this status with the message that pmemkv keeps for the calling thread.
     pub(super) fn into_error(self) -> Error {
-        let message = message();
+        let message = match self {
+            // Engines return these without a message: what the library would tell is about an earlier failure.
+            Self::NotFound => "no such key".to_owned(),
+            Self::NotSupported => "the engine does not have this call".to_owned(),
+            Self::StoppedByCallback => "the walk was ended".to_owned(),
+            _ => message(),
+        };
         match self {
             Self::Ok | Self::UnknownError => Error::Unknown(message),
             Self::NotFound => Error::NotFound(message),

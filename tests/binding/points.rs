@@ -52,9 +52,9 @@ fn awkward_keys_and_values_come_back() -> TestResult {
 
 #[test]
 fn sixteen_mebibytes_fit_as_key_and_as_value() -> TestResult {
-    on_each(256 * MIB, |fixture| {
+    on_each(128 * MIB, |fixture| {
         let db = &fixture.db;
-        let large: Vec<u8> = (0..16 * MIB).map(|n| (n % 251) as u8).collect();
+        let large = b"sixteen\0mebibyte".repeat(1 << 20);
         db.put(b"small", &large)?;
         assert_eq!(db.get_with(b"small", |value| value == large)?, Some(true));
         db.put(&large, b"small")?;
@@ -196,6 +196,11 @@ fn an_unknown_engine_is_named_as_such() -> TestResult {
     let error = Database::open("no such engine", pmemkv_server::pmemkv::Config::new()?)
         .expect_err("it opened");
     assert_eq!(error.status(), Some(Status::WrongEngineName));
+    assert!(error.to_string().contains("no such engine"), "{error}");
+    // A status that comes without a message does not repeat that one.
+    let Fixture { db, .. } = Fixture::open(Engine::by_name("cmap").ok_or("no cmap")?, 16 * MIB)?;
+    let error = db.count_above(b"key").expect_err("cmap has no order");
+    assert!(!error.to_string().contains("no such engine"), "{error}");
     assert!(!engines::is_available("no such engine"));
     assert!(engines::is_available("cmap"));
     Ok(())
