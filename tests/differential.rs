@@ -1,7 +1,7 @@
 //! Ours against a real redis-server: seeded random calls go to both, and every reply must be equal.
 //!
-//! `PMEMKV_SEED` (a number, or `random`) and `PMEMKV_STEPS` (calls of each test) change what runs; a failure prints
-//! both and the calls that led to it.
+//! `PMEMKV_SEED` (a number, or `random`), `PMEMKV_STEPS` (calls of each test) and `PMEMKV_ENGINE` change what runs; a
+//! failure prints the first two and the calls that led to it.
 
 mod common;
 #[path = "differential/mod.rs"]

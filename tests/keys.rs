@@ -4,7 +4,7 @@ mod common;
 
 use std::collections::BTreeSet;
 
-use common::{Server, TestResult};
+use common::{Options, Server, TestResult};
 use redis::{Commands, Connection, cmd};
 
 /// The text of the error that a call must answer.
@@ -260,4 +260,21 @@ fn keys_on_vcmap() -> TestResult {
 #[test]
 fn keys_on_vsmap() -> TestResult {
     on("vsmap")
+}
+
+#[test]
+fn fewer_databases() -> TestResult {
+    let options = Options::new("vcmap").directive("databases", "4");
+    let server = Server::start_with(options)?;
+    let con = &mut server.connection()?;
+    let () = con.set("k", "v")?;
+    for call in ["SELECT 4", "MOVE k 4", "COPY k k DB 4", "SWAPDB 0 4"] {
+        assert_eq!(
+            error_of(con, call),
+            "ERR DB index is out of range",
+            "{call}"
+        );
+    }
+    assert_eq!(int(con, "MOVE k 3")?, 1);
+    Ok(())
 }

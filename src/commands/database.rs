@@ -5,7 +5,6 @@ use std::sync::atomic::Ordering;
 use super::numbers::parse_i64;
 use super::spec::{Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group};
 use super::{CommandError, CommandResult, Context};
-use crate::keyspace::DATABASES;
 use crate::protocol::{Args, Reply};
 
 const FLUSH_MODE: &[Argument] = &[Argument::new(
@@ -79,21 +78,26 @@ pub(super) static COMMANDS: &[CommandSpec] = &[
     },
 ];
 
-/// A database number, as SELECT, MOVE and COPY read it: a 32-bit integer first, then one within the range.
-pub(super) fn parse_database(word: &[u8]) -> Result<usize, CommandError> {
+/// How many databases this server has: the directive `databases`.
+pub(super) fn databases(ctx: &Context<'_>) -> usize {
+    ctx.server.config.settings().databases
+}
+
+/// A database number, as SELECT, MOVE and COPY read it: a 32-bit integer first, then one of `databases`.
+pub(super) fn parse_database(word: &[u8], databases: usize) -> Result<usize, CommandError> {
     let number = parse_i64(word).ok_or(CommandError::NotAnInteger)?;
     let number = i32::try_from(number).map_err(|_| {
         CommandError::text(
             "ERR value is out of range, value must between -2147483648 and 2147483647",
         )
     })?;
-    within_range(number)
+    within_range(number, databases)
 }
 
-fn within_range(number: i32) -> Result<usize, CommandError> {
+fn within_range(number: i32, databases: usize) -> Result<usize, CommandError> {
     usize::try_from(number)
         .ok()
-        .filter(|&db| db < DATABASES)
+        .filter(|&db| db < databases)
         .ok_or(CommandError::DatabaseOutOfRange)
 }
 
@@ -102,7 +106,7 @@ fn parse_i32(word: &[u8]) -> Option<i32> {
 }
 
 fn select(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
-    let db = parse_database(&args[1])?;
+    let db = parse_database(&args[1], databases(ctx))?;
     ctx.session.db = db;
     ctx.session.handle.db.store(db, Ordering::Relaxed);
     Ok(Reply::Ok.into())
@@ -111,7 +115,8 @@ fn select(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
 fn swapdb(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     let a = parse_i32(&args[1]).ok_or(CommandError::text("ERR invalid first DB index"))?;
     let b = parse_i32(&args[2]).ok_or(CommandError::text("ERR invalid second DB index"))?;
-    let (a, b) = (within_range(a)?, within_range(b)?);
+    let databases = databases(ctx);
+    let (a, b) = (within_range(a, databases)?, within_range(b, databases)?);
     if a != b {
         ctx.keyspace.swap(a, b)?;
     }
@@ -150,12 +155,13 @@ mod tests {
     #[test]
     fn database_numbers() {
         let error = |word: &str| {
-            parse_database(word.as_bytes())
+            parse_database(word.as_bytes(), 16)
                 .expect_err("must be refused")
                 .to_string()
         };
-        assert_eq!(parse_database(b"0").ok(), Some(0));
-        assert_eq!(parse_database(b"15").ok(), Some(15));
+        assert_eq!(parse_database(b"0", 16).ok(), Some(0));
+        assert_eq!(parse_database(b"15", 16).ok(), Some(15));
+        assert_eq!(parse_database(b"4", 4).ok(), None);
         assert_eq!(error("16"), "ERR DB index is out of range");
         assert_eq!(error("-1"), "ERR DB index is out of range");
         assert_eq!(error("x"), "ERR value is not an integer or out of range");

@@ -2,7 +2,7 @@
 //!
 //! Each is one atomic step for both keys, and the deadline goes along.
 
-use super::database::parse_database;
+use super::database::{databases, parse_database};
 use super::spec::{Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, KeySpec};
 use super::{CommandError, CommandResult, Context};
 use crate::keyspace::{KeyspaceError, Slots};
@@ -144,7 +144,7 @@ struct CopyOptions {
 }
 
 impl CopyOptions {
-    fn parse(args: Args<'_>, current_db: usize) -> Result<Self, CommandError> {
+    fn parse(args: Args<'_>, current_db: usize, databases: usize) -> Result<Self, CommandError> {
         let mut options = Self {
             db: current_db,
             replace: false,
@@ -154,7 +154,8 @@ impl CopyOptions {
             if word.eq_ignore_ascii_case(b"replace") {
                 options.replace = true;
             } else if word.eq_ignore_ascii_case(b"db") {
-                options.db = parse_database(words.next().ok_or(CommandError::Syntax)?)?;
+                let number = words.next().ok_or(CommandError::Syntax)?;
+                options.db = parse_database(number, databases)?;
             } else {
                 return Err(CommandError::Syntax);
             }
@@ -165,7 +166,7 @@ impl CopyOptions {
 
 fn copy(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     let db = ctx.session.db;
-    let options = CopyOptions::parse(args, db)?;
+    let options = CopyOptions::parse(args, db, databases(ctx))?;
     if options.db == db && args[1] == args[2] {
         return Err(SAME_OBJECT);
     }
@@ -182,7 +183,7 @@ fn copy(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
 
 fn move_key(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     let db = ctx.session.db;
-    let to = parse_database(&args[2])?;
+    let to = parse_database(&args[2], databases(ctx))?;
     if to == db {
         return Err(SAME_OBJECT);
     }

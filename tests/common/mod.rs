@@ -62,8 +62,9 @@ impl Options {
 /// Our server, with a pool in a folder of its own. Dropping it kills the process and removes the folder.
 pub struct Server {
     options: Options,
-    dir: TempDir,
     process: Option<Process>,
+    /// Declared after the process, which ends and shows its log before its folder goes.
+    dir: TempDir,
 }
 
 impl Server {

@@ -133,9 +133,11 @@ impl Op {
             *fresh += 1;
             format!("fresh:{round}:{fresh}").into_bytes()
         };
+        if rng.random_ratio(1, 5000) {
+            return Op::FlushDb;
+        }
         match rng.random_range(0..1000) {
-            0 => Op::FlushDb,
-            1..180 => Op::Set(key(rng), value(rng)),
+            0..180 => Op::Set(key(rng), value(rng)),
             180..380 => Op::Set(new_key(), value(rng)),
             380..430 => Op::SetEx(key(rng), value(rng), rng.random_range(1000..1_000_000)),
             430..480 => Op::SetPxAt(key(rng), value(rng), far_ms(rng)),
