@@ -11,6 +11,7 @@ use bytes::Bytes;
 
 use self::filter::{Filter, parse_type};
 use super::connection::{parse_client_name, printable};
+use super::error::shown;
 use super::numbers::parse_i64;
 use super::spec::{Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group};
 use super::{CommandError, CommandResult, Context, Outcome, help};
@@ -252,7 +253,7 @@ fn setname(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
 }
 
 fn setinfo(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
-    let option = String::from_utf8_lossy(&args[2]);
+    let option = shown(&args[2], usize::MAX);
     let handle = &ctx.session.handle;
     let target = if option.eq_ignore_ascii_case("lib-name") {
         &handle.lib_name

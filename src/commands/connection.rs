@@ -2,6 +2,7 @@
 
 #![allow(clippy::unnecessary_wraps)] // Handlers have one shape, also those that cannot fail.
 
+use super::error::shown;
 use super::numbers::parse_i64;
 use super::spec::{Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group};
 use super::{CommandError, CommandResult, Context, Outcome};
@@ -188,7 +189,7 @@ impl<'a> Hello<'a> {
             } else if option.eq_ignore_ascii_case(b"setname") && words.len() >= 1 {
                 hello.name = words.next().map(parse_client_name).transpose()?;
             } else {
-                let option = String::from_utf8_lossy(option);
+                let option = shown(option, usize::MAX);
                 return Err(CommandError::Text(
                     format!("ERR Syntax error in HELLO option '{option}'").into(),
                 ));

@@ -4,6 +4,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use super::error::shown;
 use super::spec::{Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group};
 use super::{CommandError, CommandResult, Context, Outcome, help};
 use crate::config::Access;
@@ -126,6 +127,9 @@ fn time(_: &mut Context<'_>, _: Args<'_>) -> CommandResult {
     .into())
 }
 
+/// How much of an unknown subcommand an error shows, bytes. Redis's number.
+const SUBCOMMAND_SHOWN_BYTES: usize = 128;
+
 const DEBUG_HELP: &[&str] = &[
     "ERROR <string>",
     "    Answer <string> as an error.",
@@ -159,9 +163,7 @@ fn debug(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
             "ERR DEBUG RELOAD is not supported: there is no snapshot to reload from, the pool is the data",
         )),
         _ => {
-            let word = String::from_utf8_lossy(&args[1]);
-            // Redis cuts the word at this length.
-            let word: String = word.chars().take(128).collect();
+            let word = shown(&args[1], SUBCOMMAND_SHOWN_BYTES);
             Err(CommandError::Text(
                 format!(
                     "ERR unknown subcommand or wrong number of arguments for '{word}'. Try DEBUG HELP."

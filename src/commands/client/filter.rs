@@ -1,6 +1,7 @@
 //! The options of CLIENT KILL and CLIENT LIST.
 
 use super::super::connection::DEFAULT_USER;
+use super::super::error::shown;
 use super::{Argument, ArgumentKind, ClientHandle, CommandError, parse_i64};
 use crate::protocol::Args;
 
@@ -92,7 +93,7 @@ pub(super) fn parse_type(word: &[u8]) -> Result<Type, CommandError> {
         .into_iter()
         .find_map(|(name, kind)| word.eq_ignore_ascii_case(name).then_some(kind))
         .ok_or_else(|| {
-            let word = String::from_utf8_lossy(word);
+            let word = shown(word, usize::MAX);
             CommandError::Text(format!("ERR Unknown client type '{word}'").into())
         })
 }
@@ -134,7 +135,7 @@ impl<'a> Filter<'a> {
                 // Every client is the default user: naming it leaves nobody out.
                 b"user" if value == DEFAULT_USER => {}
                 b"user" => {
-                    let user = String::from_utf8_lossy(value);
+                    let user = shown(value, usize::MAX);
                     let text = format!("ERR No such user '{user}'");
                     return Err(CommandError::Text(text.into()));
                 }
