@@ -7,7 +7,7 @@ use std::process::{Command, ExitCode};
 
 use pmemkv_server::config::{Config, ConfigError, Durability, Settings};
 use pmemkv_server::store::pairs::Options;
-use pmemkv_server::{logging, pmemkv, server};
+use pmemkv_server::{commands, logging, pmemkv, server};
 
 /// Many small allocations come and go: keys, buffers.
 #[global_allocator]
@@ -45,6 +45,7 @@ fn start() -> Result<(), Box<dyn std::error::Error>> {
     if engine.persistent && !arguments.iter().any(|argument| argument == "-") {
         set_environment(&arguments, &settings, &options)?;
     }
+    commands::rename_commands(&settings.rename_commands)?;
     logging::init(&settings)?;
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");

@@ -24,7 +24,7 @@ mod transfer;
 
 pub use dispatch::{Dispatcher, Next};
 pub use error::CommandError;
-pub use table::{Command, Table, table};
+pub use table::{Command, RenameError, Table, rename_commands, table};
 
 use crate::keyspace::{Access, Keyspace, KeyspaceError, Value};
 use crate::protocol::{Reply, ReplyBuffer};

@@ -342,7 +342,7 @@ pub struct Slots<'a> {
     staged: Vec<(usize, Staged)>,
 }
 
-impl<'a> Slots<'a> {
+impl Slots<'_> {
     fn entry(&self, i: usize) -> Option<&Entry> {
         let LockedKey {
             key,

@@ -169,6 +169,9 @@ impl Keyspace {
     }
 }
 
+/// What a thread does until the flag is set.
+type Job = fn(&Keyspace, &AtomicBool);
+
 /// The threads that work beside the commands. They end when this is dropped.
 #[derive(Debug)]
 pub struct Housekeeping {
@@ -181,8 +184,7 @@ impl Housekeeping {
     pub fn start(keyspace: &Arc<Keyspace>) -> std::io::Result<Self> {
         let stop = Arc::new(AtomicBool::new(false));
         let mut threads = Vec::new();
-        let jobs: [(&str, fn(&Keyspace, &AtomicBool)); 2] =
-            [("index", index_all), ("housekeeping", housekeep)];
+        let jobs: [(&str, Job); 2] = [("index", index_all), ("housekeeping", housekeep)];
         for (name, job) in jobs {
             let keyspace = Arc::clone(keyspace);
             let stop = Arc::clone(&stop);

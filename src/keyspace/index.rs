@@ -306,6 +306,7 @@ impl Index {
     }
 
     /// The directory's place for a hash.
+    #[allow(clippy::cast_possible_truncation)] // `depth` bits remain, fewer than 40.
     fn place(&self, hash: u64) -> usize {
         if self.depth == 0 {
             return 0;

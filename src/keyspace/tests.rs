@@ -39,12 +39,17 @@ fn get(keyspace: &Keyspace, db: usize, key: &[u8], now: Millis) -> Result<Option
     keyspace.read(db, key, at(now), |value| value.bytes.to_vec())
 }
 
+#[allow(clippy::redundant_closure_for_method_calls)] // The method's lifetimes do not fit the call.
+fn remove(keyspace: &Keyspace, db: usize, key: &[u8], access: Access) -> Result<bool> {
+    keyspace.update(db, key, access, |slot| slot.remove())
+}
+
 fn scan_all(keyspace: &Keyspace, db: usize, count: usize, now: Millis) -> Result<Vec<Vec<u8>>> {
     let mut keys = Vec::new();
     let mut cursor = 0;
     for _ in 0..100_000 {
         cursor = keyspace.scan(db, cursor, count, now, &mut |key, _| {
-            keys.push(key.to_vec())
+            keys.push(key.to_vec());
         })?;
         if cursor == 0 {
             return Ok(keys);
@@ -75,11 +80,11 @@ fn a_key_past_its_deadline_is_absent_everywhere() -> Result<()> {
         assert_eq!(range_all(&keyspace, Range::All, 100)?, [b"kept"]);
         assert_eq!(keyspace.range_count(0, Range::All, 100)?, 1);
         assert_eq!(keyspace.random_key(0, 100)?, Some(b"kept".to_vec()));
-        let removed: bool = keyspace.update(0, b"gone", at(100), |slot| slot.remove())?;
+        let removed = remove(&keyspace, 0, b"gone", at(100))?;
         assert!(!removed, "an expired key was not there to be removed");
-        assert_eq!(store.len(), 1);
+        assert_eq!(store.records(), 1);
         assert_eq!(keyspace.remove_expired(300)?, 1);
-        assert_eq!((store.len(), keyspace.len(0)?), (0, 0));
+        assert_eq!((store.records(), keyspace.len(0)?), (0, 0));
         assert_eq!(keyspace.stats()?.expired_keys, 2);
     }
     Ok(())
@@ -163,11 +168,11 @@ fn a_flush_is_at_once_and_survives_a_restart() -> Result<()> {
     assert_eq!((keyspace.len(0)?, keyspace.len(3)?), (1, 1_000));
     assert_eq!(keyspace.stats()?.pending_removals, 1_000);
     while keyspace.remove_garbage(64) > 0 {}
-    assert_eq!(store.len(), 1_001);
+    assert_eq!(store.records(), 1_001);
     assert_eq!(keyspace.stats()?.pending_removals, 0);
     keyspace.flush_all()?;
     while keyspace.remove_garbage(64) > 0 {}
-    assert_eq!(store.len(), 0);
+    assert_eq!(store.records(), 0);
     Ok(())
 }
 
@@ -205,7 +210,7 @@ fn a_scan_meets_what_stays_although_others_come_and_go_and_the_server_restarts()
             put(&keyspace, 0, other.as_bytes(), b"v")?;
         }
         let gone = format!("other {} 7", step / 2);
-        keyspace.update(0, gone.as_bytes(), at(0), |slot| slot.remove())?;
+        remove(&keyspace, 0, gone.as_bytes(), at(0))?;
         if step % 20 == 10 {
             keyspace = over(&store);
         }
@@ -238,7 +243,7 @@ fn ranges_are_ordered_and_follow_changes() -> Result<()> {
             assert_eq!(keyspace.range_count(0, range, 0)?, expected.len() as u64);
         }
         put(&keyspace, 0, b"\x00\x64\x00", b"v")?;
-        keyspace.update(0, &key(101), at(0), |slot| slot.remove())?;
+        remove(&keyspace, 0, &key(101), at(0))?;
         let first = range_all(&keyspace, Range::Above(&low), 0)?;
         assert_eq!(first[..2], [b"\x00\x64\x00".to_vec(), key(102)]);
         keyspace.flush(0)?;
@@ -321,7 +326,7 @@ fn run_step(keyspace: &Keyspace, model: &mut Model, step: &Step, now: Millis) ->
             model[db].insert(key, (value, deadline));
         }
         Step::Remove(db, key) => {
-            let removed: bool = keyspace.update(db, &[key], access, |slot| slot.remove())?;
+            let removed = remove(keyspace, db, &[key], access)?;
             assert_eq!(removed, model[db].remove(&key).is_some());
         }
         Step::Expire(db, key, deadline) => {
@@ -368,14 +373,13 @@ proptest! {
         let store = Arc::new(MemoryStore::new(if sorted { 1 } else { 4 }, sorted));
         let mut keyspace = over(&store);
         let mut model = Model::default();
-        for (now, step) in steps.iter().enumerate() {
-            let now = now as Millis;
+        for (now, step) in (0..).zip(&steps) {
             if matches!(step, Step::Reopen) {
                 keyspace = over(&store);
             }
             run_step(&keyspace, &mut model, step, now).expect("the store does not fail");
         }
-        let now = steps.len() as Millis;
+        let now = Millis::try_from(steps.len()).expect("few steps");
         for (db, expected) in model.iter().enumerate() {
             let live: BTreeMap<_, _> = expected
                 .iter()

@@ -12,6 +12,9 @@ use super::{SHARDS, shard_of};
 /// Keys taken from an ordered view, or walked inside the engine, before others get their turn.
 const RANGE_CHUNK: usize = 256;
 
+/// Called with each key of an ordered view; may look the key up.
+type VisitKey<'f> = &'f mut dyn FnMut(&[u8]) -> Result<ControlFlow<()>, KeyspaceError>;
+
 /// RANDOMKEY draws from this many neighbours in hash order, so that the width of the gap before a key matters little.
 const RANDOM_NEIGHBOURS: usize = 32;
 
@@ -197,7 +200,7 @@ impl Keyspace {
         &self,
         db: usize,
         range: Range<'_>,
-        visit: &mut dyn FnMut(&[u8]) -> Result<ControlFlow<()>, KeyspaceError>,
+        visit: VisitKey<'_>,
     ) -> Result<(), KeyspaceError> {
         let view = self.ordered_view(db)?;
         let mut last: Option<Box<[u8]>> = None;

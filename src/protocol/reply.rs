@@ -175,11 +175,15 @@ impl ReplyBuffer {
             Reply::NullArray => self.null_array(),
             Reply::Array(items) => {
                 self.array_header(items.len());
-                items.iter().for_each(|item| self.reply(item));
+                for item in items {
+                    self.reply(item);
+                }
             }
             Reply::Set(items) => {
                 self.set_header(items.len());
-                items.iter().for_each(|item| self.reply(item));
+                for item in items {
+                    self.reply(item);
+                }
             }
             Reply::Map(pairs) => {
                 self.map_header(pairs.len());

@@ -155,14 +155,12 @@ impl RequestParser {
         };
         while remaining > 0 {
             let length = match self.bulk {
-                Some(length) => length,
-                None => match self.bulk_head(input, limits)? {
-                    Some(length) => length,
-                    None => {
-                        self.remaining = Some(remaining);
-                        return Ok(Parsed::Incomplete { missing: 1 });
-                    }
-                },
+                None => self.bulk_head(input, limits)?,
+                known => known,
+            };
+            let Some(length) = length else {
+                self.remaining = Some(remaining);
+                return Ok(Parsed::Incomplete { missing: 1 });
             };
             let end = self.position + length;
             if input.len() < end + 2 {
@@ -338,7 +336,7 @@ mod tests {
             let error = words(input).expect_err("refused");
             assert_eq!(error.to_string(), format!("ERR Protocol error: {text}"));
         }
-        let endless = [b"*".as_slice(), &[b'1'; LINE_BYTES_MAX + 1]].concat();
+        let endless = format!("*{}", "1".repeat(LINE_BYTES_MAX + 1)).into_bytes();
         assert_eq!(words(&endless), Err(ProtocolError::MultibulkLine));
         assert_eq!(words(&endless[1..]), Err(ProtocolError::InlineTooLong));
     }

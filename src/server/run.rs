@@ -223,8 +223,6 @@ fn raise_file_limit(maxclients: usize) -> usize {
 /// 40 hexadecimal digits that no other start has.
 fn run_id() -> String {
     let random = RandomState::new();
-    let digits: String = (0..3)
-        .map(|part: u32| format!("{:016x}", random.hash_one((part, SystemTime::now()))))
-        .collect();
-    digits[..40].to_owned()
+    let part = |n: u32| random.hash_one((n, SystemTime::now()));
+    format!("{:016x}{:016x}{:08x}", part(0), part(1), part(2) >> 32)
 }

@@ -44,7 +44,7 @@ impl MemoryStore {
     }
 
     /// How many records there are, of whatever generation.
-    pub fn len(&self) -> usize {
+    pub fn records(&self) -> usize {
         self.records.lock().len()
     }
 }

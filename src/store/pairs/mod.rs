@@ -7,6 +7,7 @@ mod rebuild;
 mod record;
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
 
@@ -33,6 +34,13 @@ const WORD_OPEN: usize = 0;
 /// The pool's first word of generations: two databases a word, then the next unused number.
 const WORD_GENERATIONS: usize = 1;
 
+/// After a put that ran out of memory, later inserts of this engine can overwrite live entries. So it is kept from
+/// running full, and if it does all the same, nothing more is written until a restart has rebuilt it.
+const UNSAFE_WHEN_FULL: &str = "stree";
+
+/// The share of such a pool that stays free: fragmentation must not make a put fail inside the engine.
+const RESERVE_SHARE: u64 = 8;
+
 /// One pair for each key, in one or more engines of one pool.
 #[derive(Debug)]
 pub struct Pairs {
@@ -42,6 +50,8 @@ pub struct Pairs {
     hash_seed: u64,
     journal: Journal,
     home: Home,
+    /// Set once a put ran out of memory on an engine that is not to be written after that.
+    spoilt: AtomicBool,
 }
 
 /// Where what is not a record is kept.
@@ -73,7 +83,7 @@ impl Pairs {
                 expires_at,
                 value,
                 ..
-            } => database.put(&key, &encode_value(kind, expires_at, value))?,
+            } => self.put(database, &key, &encode_value(kind, expires_at, value))?,
             Write::Remove { .. } => {
                 database.remove(&key)?;
             }
@@ -98,6 +108,35 @@ impl Pairs {
         Ok(())
     }
 
+    fn put(&self, database: &Database, key: &[u8], value: &[u8]) -> Result<(), StoreError> {
+        if self.engine.name != UNSAFE_WHEN_FULL {
+            return Ok(database.put(key, value)?);
+        }
+        if self.spoilt.load(Ordering::Acquire) {
+            return Err(StoreError::Engine(
+                "the pool ran full inside the engine: restart the server, which rebuilds it".into(),
+            ));
+        }
+        if let Home::Pool(pool) = &self.home {
+            let stats = pool
+                .stats()
+                .map_err(|error| StoreError::Engine(error.to_string()))?;
+            let free = stats.size_bytes.saturating_sub(stats.allocated_bytes);
+            let needed = 2 * (key.len() + value.len()) as u64 + stats.size_bytes / RESERVE_SHARE;
+            if free < needed {
+                return Err(StoreError::OutOfMemory);
+            }
+        }
+        let put = database.put(key, value);
+        if matches!(put, Err(Error::OutOfMemory(_))) {
+            tracing::error!(
+                "the pool ran full inside the engine: writes are refused until a restart rebuilds it"
+            );
+            self.spoilt.store(true, Ordering::Release);
+        }
+        Ok(put?)
+    }
+
     /// What the records of `writes` are now.
     fn before(&self, writes: &[Write<'_>]) -> Result<Vec<Before>, StoreError> {
         writes
@@ -113,6 +152,19 @@ impl Pairs {
             })
             .collect()
     }
+}
+
+/// A journal that says that the records of `writes` are absent.
+fn absent(writes: &[Write<'_>]) -> Vec<Before> {
+    let absent = |write: &Write<'_>| {
+        let record = write.record();
+        Before {
+            partition: record.partition,
+            key: key_of(&record).into_vec(),
+            value: None,
+        }
+    };
+    writes.iter().map(absent).collect()
 }
 
 impl Store for Pairs {
@@ -195,15 +247,27 @@ impl Store for Pairs {
     }
 
     fn write(&self, writes: &[Write<'_>], _locations: &mut [Location]) -> Result<(), StoreError> {
-        let [write] = writes else {
+        if let [write] = writes {
+            return self.apply(write);
+        }
+        let change = || writes.iter().try_for_each(|write| self.apply(write));
+        let removals = writes
+            .iter()
+            .all(|write| matches!(write, Write::Remove { .. }));
+        if !self.engine.persistent {
             let before = self.before(writes)?;
-            let change = || writes.iter().try_for_each(|write| self.apply(write));
-            if self.engine.persistent {
-                return self.journal.guard(&self.databases, &before, change);
-            }
             return change().inspect_err(|_| journal::undo(&self.databases, &before));
-        };
-        self.apply(write)
+        }
+        if !removals {
+            let before = self.before(writes)?;
+            return self.journal.guard(&self.databases, &before, change);
+        }
+        // Nothing but names is journalled: recovery then finishes the removals instead of undoing them.
+        match self.journal.guard(&self.databases, &absent(writes), change) {
+            // Removing must work in a full pool too, at the price that a crash in the middle shows.
+            Err(StoreError::OutOfMemory) => change(),
+            other => other,
+        }
     }
 
     fn commit(&self) -> Result<(), StoreError> {
@@ -283,7 +347,9 @@ impl Store for Pairs {
     }
 
     fn close(&self) -> Result<(), StoreError> {
-        if let Home::Pool(pool) = &self.home {
+        if let Home::Pool(pool) = &self.home
+            && !self.spoilt.load(Ordering::Acquire)
+        {
             pool.set_word(WORD_OPEN, 0);
         }
         Ok(())

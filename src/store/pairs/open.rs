@@ -2,6 +2,7 @@
 
 use std::hash::{BuildHasher, RandomState};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 
 use parking_lot::Mutex;
 
@@ -164,6 +165,7 @@ fn open_pool(engine: Engine, path: &Path, size_bytes: u64) -> Result<Pairs, Open
         hash_seed: pool.header().hash_seed,
         journal: Journal::new(),
         home: Home::Pool(pool),
+        spoilt: AtomicBool::new(false),
     })
 }
 
@@ -205,18 +207,15 @@ fn open_volatile(engine: Engine, options: &Options) -> Result<Pairs, OpenError> 
         source,
     };
     let directory = options.pool_path.parent().unwrap_or(Path::new("/"));
-    let config = match &options.engine_config {
-        Some(json) => {
-            Config::from_json(json).map_err(|error| OpenError::EngineConfig(error.to_string()))?
-        }
-        None => {
-            let mut config = Config::new().map_err(engine_error)?;
-            config.put_path(directory).map_err(engine_error)?;
-            config
-                .put_size(options.pool_size_bytes)
-                .map_err(engine_error)?;
-            config
-        }
+    let config = if let Some(json) = &options.engine_config {
+        Config::from_json(json).map_err(|error| OpenError::EngineConfig(error.to_string()))?
+    } else {
+        let mut config = Config::new().map_err(engine_error)?;
+        config.put_path(directory).map_err(engine_error)?;
+        config
+            .put_size(options.pool_size_bytes)
+            .map_err(engine_error)?;
+        config
     };
     let database = Database::open(engine.name, config).map_err(engine_error)?;
     Ok(Pairs {
@@ -229,5 +228,6 @@ fn open_volatile(engine: Engine, options: &Options) -> Result<Pairs, OpenError> 
             path: directory.to_owned(),
             size_bytes: options.pool_size_bytes,
         },
+        spoilt: AtomicBool::new(false),
     })
 }
