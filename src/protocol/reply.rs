@@ -1,6 +1,8 @@
 //! Replies as data, and the buffer that they are encoded into.
 
 use bytes::{BufMut, Bytes, BytesMut};
+use redis_protocol::resp3::encode::complete::extend_encode_borrowed;
+use redis_protocol::resp3::types::{BorrowedFrame, VerbatimStringFormat};
 
 /// The protocol version that a connection speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -213,21 +215,30 @@ impl ReplyBuffer {
     fn boolean(&mut self, value: bool) {
         match self.protocol {
             Protocol::Resp2 => self.integer(i64::from(value)),
-            Protocol::Resp3 => self
-                .bytes
-                .put_slice(if value { b"#t\r\n" } else { b"#f\r\n" }),
+            Protocol::Resp3 => self.frame(&BorrowedFrame::Boolean {
+                data: value,
+                attributes: None,
+            }),
         }
     }
 
     fn verbatim(&mut self, text: &Bytes) {
         match self.protocol {
             Protocol::Resp2 => self.bulk(text),
-            Protocol::Resp3 => {
-                self.line(b'=', itoa::Buffer::new().format(text.len() + 4).as_bytes());
-                self.bytes.put_slice(b"txt:");
-                self.bytes.put_slice(text);
-                self.bytes.put_slice(b"\r\n");
-            }
+            Protocol::Resp3 => self.frame(&BorrowedFrame::VerbatimString {
+                data: text,
+                format: VerbatimStringFormat::Text,
+                attributes: None,
+            }),
+        }
+    }
+
+    /// A RESP3 frame, for the types that no hot path answers.
+    fn frame(&mut self, frame: &BorrowedFrame<'_>) {
+        let mark = self.bytes.len();
+        if let Err(error) = extend_encode_borrowed(&mut self.bytes, frame, false) {
+            self.bytes.truncate(mark);
+            self.error(&format!("ERR the reply could not be encoded: {error}"));
         }
     }
 
@@ -236,5 +247,44 @@ impl ReplyBuffer {
         self.bytes.put_u8(kind);
         self.bytes.put_slice(text);
         self.bytes.put_slice(b"\r\n");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_type_degrades_as_redis_degrades_it() {
+        let map = Reply::Map(vec![(Reply::text("k"), Reply::Integer(1))]);
+        let error = Reply::Error("ERR a\r\nb".into());
+        let list = Reply::Array(vec![Reply::Null]);
+        let text = Reply::Verbatim(Bytes::from_static(b"hi"));
+        let cases: [(Reply, &str, &str); 13] = [
+            (Reply::Ok, "+OK\r\n", "+OK\r\n"),
+            (Reply::Simple("PONG"), "+PONG\r\n", "+PONG\r\n"),
+            (error, "-ERR a  b\r\n", "-ERR a  b\r\n"),
+            (Reply::Integer(-5), ":-5\r\n", ":-5\r\n"),
+            (Reply::text(""), "$0\r\n\r\n", "$0\r\n\r\n"),
+            (Reply::Null, "$-1\r\n", "_\r\n"),
+            (Reply::NullArray, "*-1\r\n", "_\r\n"),
+            (list, "*1\r\n$-1\r\n", "*1\r\n_\r\n"),
+            (map, "*2\r\n$1\r\nk\r\n:1\r\n", "%1\r\n$1\r\nk\r\n:1\r\n"),
+            (
+                Reply::Set(vec![Reply::Integer(1)]),
+                "*1\r\n:1\r\n",
+                "~1\r\n:1\r\n",
+            ),
+            (Reply::Double(1.5), "$3\r\n1.5\r\n", ",1.5\r\n"),
+            (Reply::Boolean(true), ":1\r\n", "#t\r\n"),
+            (text, "$2\r\nhi\r\n", "=6\r\ntxt:hi\r\n"),
+        ];
+        for (reply, resp2, resp3) in cases {
+            for (protocol, expected) in [(Protocol::Resp2, resp2), (Protocol::Resp3, resp3)] {
+                let mut out = ReplyBuffer::new(protocol);
+                out.reply(&reply);
+                assert_eq!(out.bytes, expected.as_bytes(), "{reply:?} in {protocol:?}");
+            }
+        }
     }
 }
