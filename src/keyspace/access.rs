@@ -242,6 +242,7 @@ impl Slot<'_> {
         let mut location = [Location::default()];
         let put = Write::Put {
             record,
+            previous: self.entry().map(|entry| entry.location),
             kind,
             expires_at,
             value,
@@ -258,9 +259,6 @@ impl Slot<'_> {
                 now: self.access.now,
             };
             self.keyspace.index_put(self.shard, self.generation, put);
-            if let Some(entry) = self.entry() {
-                entry.touch(self.access.now);
-            }
         }
         Ok(())
     }
@@ -473,6 +471,7 @@ impl Slots<'_> {
                 expires_at,
             } => Write::Put {
                 record,
+                previous: self.entry(i).map(|entry| entry.location),
                 kind,
                 expires_at,
                 value: &self.values[start..end],

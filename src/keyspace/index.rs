@@ -160,7 +160,7 @@ impl Index {
         }
     }
 
-    /// Notes that a present key has a new value. `false` where the key is not there.
+    /// Notes that a present key has a new value; `None` where the key is not there.
     pub fn replace(
         &mut self,
         hash: u64,
@@ -168,15 +168,12 @@ impl Index {
         kind: Kind,
         location: Location,
         expires_at: Option<Millis>,
-    ) -> bool {
+    ) -> Option<&Entry> {
         let number = self.leaf_number(hash);
         let leaf = &mut self.leaves[number];
-        let Some(entry) = leaf
+        let entry = leaf
             .entries
-            .find_mut(spread(hash), |entry| *entry.key == *key)
-        else {
-            return false;
-        };
+            .find_mut(spread(hash), |entry| *entry.key == *key)?;
         let expires_at = expires_at.unwrap_or(NEVER);
         let had = usize::from(entry.expires_at != NEVER);
         let has = usize::from(expires_at != NEVER);
@@ -186,7 +183,7 @@ impl Index {
         leaf.expiring = leaf.expiring - had + has;
         leaf.first_expiry = leaf.first_expiry.min(expires_at);
         self.expiring = self.expiring - had + has;
-        true
+        Some(entry)
     }
 
     /// Takes an entry out.
@@ -484,11 +481,16 @@ mod tests {
     #[test]
     fn replace_keeps_the_count_of_deadlines() {
         let (mut index, state) = filled(10);
+        let replace = |index: &mut Index, key: &[u8], expires_at| {
+            let hash = hash(&state, key);
+            let replaced = index.replace(hash, key, Kind::String, Location(9), expires_at);
+            replaced.is_some()
+        };
         let key = 0u32.to_be_bytes();
-        assert!(index.replace(hash(&state, &key), &key, Kind::String, Location(9), None));
+        assert!(replace(&mut index, &key, None));
         assert_eq!(index.expiring(), 3);
-        assert!(index.replace(hash(&state, &key), &key, Kind::String, Location(9), Some(5)));
+        assert!(replace(&mut index, &key, Some(5)));
         assert_eq!(index.expiring(), 4);
-        assert!(!index.replace(hash(&state, b"no"), b"no", Kind::String, Location(9), None));
+        assert!(!replace(&mut index, b"no", None));
     }
 }

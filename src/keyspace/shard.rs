@@ -175,7 +175,8 @@ impl Keyspace {
             expires_at,
             now,
         } = put;
-        if table.index.replace(hash, key, kind, location, expires_at) {
+        if let Some(entry) = table.index.replace(hash, key, kind, location, expires_at) {
+            entry.touch(now);
             return;
         }
         let entry = Entry::new(key, kind, location, expires_at, now);

@@ -36,6 +36,8 @@ pub enum Write<'a> {
     Put {
         /// Whose value.
         record: RecordKey<'a>,
+        /// Where the value that it replaces lies, if there is one.
+        previous: Option<Location>,
         /// Its type.
         kind: Kind,
         /// Deadline, if it has one.

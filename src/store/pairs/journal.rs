@@ -1,17 +1,23 @@
 //! Changes of several records as one step, on engines that put one pair at a time.
 //!
-//! Before the first of them is changed, one journal pair records what all of them were; it is removed after the last.
-//! A process that died in between leaves the journal behind, and the next open puts everything back. So removing the
+//! Before the first of them is changed, one journal pair records what all of them were; it is emptied after the last.
+//! A process that died in between leaves the journal behind, and the next open puts everything back. So emptying the
 //! journal is the moment at which the change counts.
 
 use parking_lot::{Condvar, Mutex};
 
 use super::record::journal_key;
-use crate::pmemkv::Database;
+use crate::pmemkv::{Database, Error};
 use crate::store::StoreError;
 
 /// Journals that may be in use at once: more than threads that write.
 const SLOTS: u32 = 64;
+
+/// Length of a new slot: most journals fit.
+const SLOT_BYTES_MIN: usize = 2 * 1024;
+
+/// A slot longer than this is given back after its use.
+const SLOT_BYTES_KEPT_MAX: usize = 16 * 1024;
 
 /// Stands for "was absent" where a value's length is expected.
 const ABSENT: u64 = u64::MAX;
@@ -43,30 +49,61 @@ impl Before {
     }
 }
 
-/// The free journal slots.
+/// The journal's slots: pairs of the first partition. A slot that was used once stays, empty, to be written in place
+/// the next time.
 #[derive(Debug)]
 pub struct Journal {
-    free: Mutex<Vec<u32>>,
+    free: Mutex<Vec<Slot>>,
     freed: Condvar,
 }
 
+#[derive(Clone, Copy, Debug)]
+struct Slot {
+    number: u32,
+    /// Length of the slot's stored value; 0 where there is none.
+    stored_bytes: usize,
+}
+
 impl Journal {
-    /// All slots free.
+    /// A journal that has never been used.
     pub fn new() -> Self {
+        let slot = |number| Slot {
+            number,
+            stored_bytes: 0,
+        };
         Self {
-            free: Mutex::new((0..SLOTS).collect()),
+            free: Mutex::new((0..SLOTS).map(slot).collect()),
             freed: Condvar::new(),
         }
     }
 
-    /// Runs `change` between writing and removing a journal of `before`. Where `change` fails, what it did is undone.
+    /// Undoes what a process that died left half done. Returns how many changes were undone, too.
+    pub fn recover(databases: &[Database]) -> Result<(Self, usize), StoreError> {
+        let mut undone = 0;
+        let journal = Self::new();
+        for slot in journal.free.lock().iter_mut() {
+            let key = journal_key(slot.number);
+            let Some(stored) = databases[0].get(&key)? else {
+                continue;
+            };
+            let entries = decode(&stored)?;
+            for before in &entries {
+                before.restore(databases)?;
+            }
+            undone += usize::from(!entries.is_empty());
+            databases[0].remove(&key)?;
+        }
+        Ok((journal, undone))
+    }
+
+    /// Runs `change` between writing and retiring a journal of `before`. Where `change` fails, what it did is undone.
     pub fn guard(
         &self,
         databases: &[Database],
         before: &[Before],
-        change: impl FnOnce() -> Result<(), StoreError>,
+        change: &mut dyn FnMut() -> Result<(), StoreError>,
     ) -> Result<(), StoreError> {
-        let slot = {
+        let mut slot = {
             let mut free = self.free.lock();
             loop {
                 if let Some(slot) = free.pop() {
@@ -75,45 +112,61 @@ impl Journal {
                 self.freed.wait(&mut free);
             }
         };
-        let result = guard_with(&databases[0], slot, databases, before, change);
+        let result = slot.guard(&databases[0], databases, before, change);
         self.free.lock().push(slot);
         self.freed.notify_one();
         result
     }
-
-    /// Undoes what a process that died left half done. Returns how many changes were undone.
-    pub fn recover(databases: &[Database]) -> Result<usize, StoreError> {
-        let mut undone = 0;
-        for slot in 0..SLOTS {
-            let key = journal_key(slot);
-            let Some(encoded) = databases[0].get(&key)? else {
-                continue;
-            };
-            for before in decode(&encoded)? {
-                before.restore(databases)?;
-            }
-            databases[0].remove(&key)?;
-            undone += 1;
-        }
-        Ok(undone)
-    }
 }
 
-fn guard_with(
-    home: &Database,
-    slot: u32,
-    databases: &[Database],
-    before: &[Before],
-    change: impl FnOnce() -> Result<(), StoreError>,
-) -> Result<(), StoreError> {
-    let key = journal_key(slot);
-    home.put(&key, &encode(before))?;
-    let result = change();
-    if result.is_err() {
-        undo(databases, before);
+impl Slot {
+    fn guard(
+        &mut self,
+        home: &Database,
+        databases: &[Database],
+        before: &[Before],
+        change: &mut dyn FnMut() -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        self.store(home, encode(before))?;
+        let result = change();
+        if result.is_err() {
+            undo(databases, before);
+        }
+        if let Err(error) = self.retire(home) {
+            // The change is done, but the next open would undo it: nothing of it may be acknowledged.
+            tracing::error!(%error, "a journal could not be retired: the process ends, a restart repairs it");
+            std::process::abort();
+        }
+        result
     }
-    home.remove(&key)?;
-    result
+
+    /// Writes the journal: in place where it fits.
+    fn store(&mut self, home: &Database, mut journal: Vec<u8>) -> Result<(), StoreError> {
+        let key = journal_key(self.number);
+        if journal.len() <= self.stored_bytes && home.write_range(&key, 0, &journal)? {
+            return Ok(());
+        }
+        journal.resize(journal.len().max(SLOT_BYTES_MIN), 0);
+        home.put(&key, &journal)?;
+        self.stored_bytes = journal.len();
+        Ok(())
+    }
+
+    /// Empties the slot: from here on the change counts.
+    fn retire(&mut self, home: &Database) -> Result<(), StoreError> {
+        let key = journal_key(self.number);
+        if self.stored_bytes <= SLOT_BYTES_KEPT_MAX {
+            match home.write_range(&key, 0, &0u64.to_le_bytes()) {
+                Ok(true) => return Ok(()),
+                // An engine that does not write in place.
+                Ok(false) | Err(Error::NotSupported(_)) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        self.stored_bytes = 0;
+        home.remove(&key)?;
+        Ok(())
+    }
 }
 
 /// Puts everything back after a change that failed half-way.
@@ -127,8 +180,9 @@ pub fn undo(databases: &[Database], before: &[Before]) {
     }
 }
 
+/// The number of pairs comes first: 0 is an empty slot, whatever follows.
 fn encode(before: &[Before]) -> Vec<u8> {
-    let mut encoded = Vec::new();
+    let mut encoded = (before.len() as u64).to_le_bytes().to_vec();
     for pair in before {
         encoded.extend_from_slice(&(pair.partition as u64).to_le_bytes());
         encoded.extend_from_slice(&(pair.key.len() as u64).to_le_bytes());
@@ -144,13 +198,11 @@ fn encode(before: &[Before]) -> Vec<u8> {
 }
 
 fn decode(mut encoded: &[u8]) -> Result<Vec<Before>, StoreError> {
-    let mut pairs = Vec::new();
-    while !encoded.is_empty() {
-        let pair = decode_pair(&mut encoded)
-            .ok_or_else(|| StoreError::Damaged("a journal ends too early".into()))?;
-        pairs.push(pair);
-    }
-    Ok(pairs)
+    let damaged = || StoreError::Damaged("a journal ends too early".into());
+    let pairs = number(&mut encoded).ok_or_else(damaged)?;
+    (0..pairs)
+        .map(|_| decode_pair(&mut encoded).ok_or_else(damaged))
+        .collect()
 }
 
 fn decode_pair(encoded: &mut &[u8]) -> Option<Before> {
@@ -198,13 +250,14 @@ mod tests {
                 value: None,
             },
         ];
-        let encoded = encode(&before);
+        let mut encoded = encode(&before);
         assert_eq!(decode(&encoded).expect("valid"), before);
-        for end in 1..encoded.len() {
-            // Cut between two pairs, the first one is left.
-            if let Ok(pairs) = decode(&encoded[..end]) {
-                assert_eq!(pairs, before[..1]);
-            }
+        for end in 0..encoded.len() {
+            assert!(decode(&encoded[..end]).is_err());
         }
+        encoded.extend_from_slice(b"what an earlier, longer journal left");
+        assert_eq!(decode(&encoded).expect("valid"), before);
+        encoded[..8].fill(0);
+        assert_eq!(decode(&encoded).expect("an empty slot"), []);
     }
 }

@@ -34,6 +34,9 @@ const WORD_OPEN: usize = 0;
 /// The pool's first word of generations: two databases a word, then the next unused number.
 const WORD_GENERATIONS: usize = 1;
 
+/// Longer values are put anew: writing in place copies the old bytes to an undo log first.
+const IN_PLACE_BYTES_MAX: usize = 64 * 1024;
+
 /// After a put that ran out of memory, later inserts of this engine can overwrite live entries. So it is kept from
 /// running full, and if it does all the same, nothing more is written until a restart has rebuilt it.
 const UNSAFE_WHEN_FULL: &str = "stree";
@@ -50,6 +53,8 @@ pub struct Pairs {
     hash_seed: u64,
     journal: Journal,
     home: Home,
+    /// Whether the engine writes in place.
+    has_iterators: bool,
     /// Set once a put ran out of memory on an engine that is not to be written after that.
     spoilt: AtomicBool,
 }
@@ -72,36 +77,47 @@ impl Pairs {
         &self.databases[partition]
     }
 
-    /// One change, durable when this returns.
-    fn apply(&self, write: &Write<'_>) -> Result<(), StoreError> {
+    /// One change, durable when this returns. Stores where the record lies now in `location`.
+    fn apply(&self, write: &Write<'_>, location: &mut Location) -> Result<(), StoreError> {
         let record = write.record();
         let database = self.database(record.partition);
         let key = key_of(&record);
         match *write {
             Write::Put {
+                previous,
                 kind,
                 expires_at,
                 value,
                 ..
-            } => self.put(database, &key, &encode_value(kind, expires_at, value))?,
+            } => {
+                let value = encode_value(kind, expires_at, value);
+                *location = location_of(&value);
+                // Overwriting in place costs half of a put and leaves the allocator alone.
+                let in_place = self.has_iterators
+                    && previous == Some(*location)
+                    && value.len() <= IN_PLACE_BYTES_MAX;
+                if !(in_place && database.write_range(&key, 0, &value)?) {
+                    self.put(database, &key, &value)?;
+                }
+            }
             Write::Remove { .. } => {
                 database.remove(&key)?;
             }
-            Write::SetExpiry { expires_at, .. } => {
+            Write::SetExpiry {
+                location: present,
+                expires_at,
+                ..
+            } => {
+                *location = present;
                 let deadline = encode_deadline(expires_at);
-                match database.write_range(&key, DEADLINE_AT, &deadline) {
-                    Ok(_) => {}
-                    Err(Error::NotSupported(_)) => {
-                        if let Some(mut value) = database.get(&key)? {
-                            let place = DEADLINE_AT..DEADLINE_AT + deadline.len();
-                            value
-                                .get_mut(place)
-                                .ok_or_else(|| StoreError::Damaged("a short value".into()))?
-                                .copy_from_slice(&deadline);
-                            database.put(&key, &value)?;
-                        }
-                    }
-                    Err(error) => return Err(error.into()),
+                if self.has_iterators {
+                    database.write_range(&key, DEADLINE_AT, &deadline)?;
+                } else if let Some(mut value) = database.get(&key)? {
+                    value
+                        .get_mut(DEADLINE_AT..DEADLINE_AT + deadline.len())
+                        .ok_or_else(|| StoreError::Damaged("a short value".into()))?
+                        .copy_from_slice(&deadline);
+                    self.put(database, &key, &value)?;
                 }
             }
         }
@@ -152,6 +168,11 @@ impl Pairs {
             })
             .collect()
     }
+}
+
+/// Where a record lies follows from its key; what the layout wants to know again is how long its value is.
+fn location_of(engine_value: &[u8]) -> Location {
+    Location(engine_value.len() as u64)
 }
 
 /// A journal that says that the records of `writes` are absent.
@@ -211,13 +232,14 @@ impl Store for Pairs {
             let Some((generation, key)) = decode_key(key) else {
                 return std::ops::ControlFlow::Continue(());
             };
+            let stored = location_of(value);
             match decode_value(value) {
                 Ok(value) => visit(Visited {
                     generation,
                     key,
                     kind: value.kind,
                     expires_at: value.expires_at,
-                    location: Location::default(),
+                    location: stored,
                 }),
                 Err(error) => damaged = Some(error),
             }
@@ -246,11 +268,16 @@ impl Store for Pairs {
         }
     }
 
-    fn write(&self, writes: &[Write<'_>], _locations: &mut [Location]) -> Result<(), StoreError> {
-        if let [write] = writes {
-            return self.apply(write);
+    fn write(&self, writes: &[Write<'_>], locations: &mut [Location]) -> Result<(), StoreError> {
+        if let ([write], [location]) = (writes, &mut *locations) {
+            return self.apply(write, location);
         }
-        let change = || writes.iter().try_for_each(|write| self.apply(write));
+        let mut change = || {
+            writes
+                .iter()
+                .zip(locations.iter_mut())
+                .try_for_each(|(write, location)| self.apply(write, location))
+        };
         let removals = writes
             .iter()
             .all(|write| matches!(write, Write::Remove { .. }));
@@ -260,10 +287,13 @@ impl Store for Pairs {
         }
         if !removals {
             let before = self.before(writes)?;
-            return self.journal.guard(&self.databases, &before, change);
+            return self.journal.guard(&self.databases, &before, &mut change);
         }
         // Nothing but names is journalled: recovery then finishes the removals instead of undoing them.
-        match self.journal.guard(&self.databases, &absent(writes), change) {
+        match self
+            .journal
+            .guard(&self.databases, &absent(writes), &mut change)
+        {
             // Removing must work in a full pool too, at the price that a crash in the middle shows.
             Err(StoreError::OutOfMemory) => change(),
             other => other,

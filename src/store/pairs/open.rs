@@ -152,7 +152,7 @@ fn open_pool(engine: Engine, path: &Path, size_bytes: u64) -> Result<Pairs, Open
         path: path.to_owned(),
         source,
     };
-    let undone = Journal::recover(&databases).map_err(store_error)?;
+    let (journal, undone) = Journal::recover(&databases).map_err(store_error)?;
     if undone > 0 {
         tracing::info!(
             undone,
@@ -160,13 +160,19 @@ fn open_pool(engine: Engine, path: &Path, size_bytes: u64) -> Result<Pairs, Open
         );
     }
     Ok(Pairs {
-        databases,
         engine,
         hash_seed: pool.header().hash_seed,
-        journal: Journal::new(),
+        has_iterators: has_iterators(&databases[0]),
+        databases,
+        journal,
         home: Home::Pool(pool),
         spoilt: AtomicBool::new(false),
     })
+}
+
+/// Whether the engine writes in place: found out on a key that no record has.
+fn has_iterators(database: &Database) -> bool {
+    matches!(database.write_range(b"", 0, b""), Ok(false))
 }
 
 /// A DAX device is always there; whether it holds a pool is found out by opening it.
@@ -219,6 +225,7 @@ fn open_volatile(engine: Engine, options: &Options) -> Result<Pairs, OpenError> 
     };
     let database = Database::open(engine.name, config).map_err(engine_error)?;
     Ok(Pairs {
+        has_iterators: has_iterators(&database),
         databases: vec![database],
         engine,
         hash_seed: RandomState::new().hash_one(std::process::id()),
