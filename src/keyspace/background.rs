@@ -2,7 +2,7 @@
 //! deadline, removing the records of flushed databases.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -169,9 +169,6 @@ impl Keyspace {
     }
 }
 
-/// What a thread does until the flag is set.
-type Job = fn(&Keyspace, &AtomicBool);
-
 /// The threads that work beside the commands. They end when this is dropped.
 #[derive(Debug)]
 pub struct Housekeeping {
@@ -180,18 +177,35 @@ pub struct Housekeeping {
 }
 
 impl Housekeeping {
-    /// Starts them: one reads all partitions and ends, one removes what is due.
+    /// Starts them: one for each core reads partitions until all are read, one removes what is due.
     pub fn start(keyspace: &Arc<Keyspace>) -> std::io::Result<Self> {
-        let stop = Arc::new(AtomicBool::new(false));
-        let mut threads = Vec::new();
-        let jobs: [(&str, Job); 2] = [("index", index_all), ("housekeeping", housekeep)];
-        for (name, job) in jobs {
-            let keyspace = Arc::clone(keyspace);
-            let stop = Arc::clone(&stop);
-            let run = move || job(&keyspace, &stop);
-            threads.push(std::thread::Builder::new().name(name.into()).spawn(run)?);
+        let mut housekeeping = Self {
+            stop: Arc::new(AtomicBool::new(false)),
+            threads: Vec::new(),
+        };
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let readers = cores.min(keyspace.store.partitions());
+        let indexing = Arc::new(Indexing::new());
+        for _ in 0..readers {
+            let (keyspace, indexing) = (Arc::clone(keyspace), Arc::clone(&indexing));
+            housekeeping.spawn("index", move |stop| indexing.run(&keyspace, stop))?;
         }
-        Ok(Self { stop, threads })
+        let keyspace = Arc::clone(keyspace);
+        housekeeping.spawn("housekeeping", move |stop| housekeep(&keyspace, stop))?;
+        Ok(housekeeping)
+    }
+
+    fn spawn(
+        &mut self,
+        name: &str,
+        run: impl FnOnce(&AtomicBool) + Send + 'static,
+    ) -> std::io::Result<()> {
+        let stop = Arc::clone(&self.stop);
+        let thread = std::thread::Builder::new()
+            .name(name.into())
+            .spawn(move || run(&stop))?;
+        self.threads.push(thread);
+        Ok(())
     }
 }
 
@@ -207,21 +221,39 @@ impl Drop for Housekeeping {
     }
 }
 
-fn index_all(keyspace: &Keyspace, stop: &AtomicBool) {
-    let started = Instant::now();
-    for partition in 0..keyspace.store.partitions() {
-        if stop.load(Ordering::Acquire) {
-            return;
-        }
-        if let Err(error) = keyspace.index_partition(partition) {
-            tracing::error!(partition, %error, "a partition could not be read");
-            return;
+/// Reading all partitions, by several threads together.
+struct Indexing {
+    started: Instant,
+    next: AtomicUsize,
+    done: AtomicUsize,
+}
+
+impl Indexing {
+    fn new() -> Self {
+        Self {
+            started: Instant::now(),
+            next: AtomicUsize::new(0),
+            done: AtomicUsize::new(0),
         }
     }
-    tracing::info!(
-        seconds = started.elapsed().as_secs_f64(),
-        "all keys are indexed"
-    );
+
+    fn run(&self, keyspace: &Keyspace, stop: &AtomicBool) {
+        let partitions = keyspace.store.partitions();
+        while !stop.load(Ordering::Acquire) {
+            let partition = self.next.fetch_add(1, Ordering::Relaxed);
+            if partition >= partitions {
+                return;
+            }
+            if let Err(error) = keyspace.index_partition(partition) {
+                tracing::error!(partition, %error, "a partition could not be read");
+                return;
+            }
+            if self.done.fetch_add(1, Ordering::AcqRel) + 1 == partitions {
+                let seconds = self.started.elapsed().as_secs_f64();
+                tracing::info!(seconds, "all keys are indexed");
+            }
+        }
+    }
 }
 
 fn housekeep(keyspace: &Keyspace, stop: &AtomicBool) {
