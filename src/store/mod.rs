@@ -99,8 +99,8 @@ pub enum StoreError {
     #[error("key or value larger than the engine takes")]
     TooLarge,
     /// The engine cannot do this.
-    #[error("the engine cannot do this: {0}")]
-    NotSupported(String),
+    #[error("the engine does not support this")]
+    NotSupported,
     /// A stored record does not read as one.
     #[error("damaged record: {0}")]
     Damaged(String),
