@@ -34,6 +34,8 @@ pub struct Server {
     pub started_at: SystemTime,
     /// 40 hexadecimal digits, new at each start.
     pub run_id: String,
+    /// What acknowledged writes survive, in words.
+    pub durability: &'static str,
     /// How many clients the process has file descriptors for; maxclients may ask for more.
     pub maxclients_possible: usize,
     /// Tells the process to stop.

@@ -53,7 +53,8 @@ pub fn run(config: Config, engine: Engine, options: &Options) -> Result<(), RunE
     let store = pairs::open(engine, options)?;
     tracing::info!(ms = opened.elapsed().as_millis(), "store open");
     let keyspace = Arc::new(Keyspace::new(Box::new(store)));
-    let server = Arc::new(new_server(config, &settings));
+    let durability = survives(engine, options, &settings);
+    let server = Arc::new(new_server(config, &settings, durability));
     let result = runtime.block_on(serve(&settings, engine, options, &keyspace, &server));
     // Whatever task is left over is ended before the pool is closed under it.
     runtime.shutdown_timeout(Duration::from_secs(1));
@@ -66,7 +67,7 @@ pub fn run(config: Config, engine: Engine, options: &Options) -> Result<(), RunE
     result
 }
 
-fn new_server(config: Config, settings: &Settings) -> Server {
+fn new_server(config: Config, settings: &Settings, durability: &'static str) -> Server {
     Server {
         clients: Clients::default(),
         stats: Stats::new(table().all().len()),
@@ -74,6 +75,7 @@ fn new_server(config: Config, settings: &Settings) -> Server {
         started: Instant::now(),
         started_at: SystemTime::now(),
         run_id: run_id(),
+        durability,
         maxclients_possible: raise_file_limit(settings.maxclients),
         shutdown: watch::Sender::new(false),
         config,
@@ -93,7 +95,7 @@ async fn serve(
     if let Some(path) = &settings.pidfile {
         std::fs::write(path, format!("{}\n", std::process::id()))?;
     }
-    announce(&listeners, settings, engine, options, keyspace)?;
+    announce(&listeners, server, engine, options, keyspace)?;
     let housekeeping = Housekeeping::start(keyspace)?;
     let sampler = tokio::spawn(sample_rates(Arc::clone(server)));
     let accepting = tokio::spawn({
@@ -140,7 +142,7 @@ async fn sample_rates(server: Arc<Server>) {
 /// The first log lines: where the server is, what it keeps data in, and what that survives.
 fn announce(
     listeners: &Listeners,
-    settings: &Settings,
+    server: &Server,
     engine: Engine,
     options: &Options,
     keyspace: &Keyspace,
@@ -166,8 +168,7 @@ fn announce(
         partitions = stats.partitions,
         "store"
     );
-    let durability = survives(engine, options, settings);
-    tracing::info!("durability: {durability}");
+    tracing::info!("durability: writes survive {}", server.durability);
     Ok(())
 }
 
@@ -175,7 +176,7 @@ fn announce(
 pub fn survives(engine: Engine, options: &Options, settings: &Settings) -> &'static str {
     use crate::config::Durability;
     if !engine.persistent {
-        return "none: the engine keeps data in this process's memory only";
+        return "nothing: the engine keeps data in this process's memory";
     }
     match (pmemkv::backing(&options.pool_path), settings.durability) {
         (Backing::Dax, Durability::Auto | Durability::Power) => {

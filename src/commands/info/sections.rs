@@ -308,6 +308,7 @@ pub(super) fn pmemkv(ctx: &Context<'_>, report: &mut Report) -> Written {
     report.field("engine", stats.engine);
     report.field("layout", stats.layout);
     report.field("durability", settings.durability.as_str());
+    report.field("writes_survive", ctx.server.durability);
     report.field("pool_path", path.display());
     report.bytes("pool_bytes", stats.pool_bytes);
     report.bytes("allocated_bytes", stats.allocated_bytes);
