@@ -58,6 +58,9 @@ impl ClientHandle {
     /// Ends the client: its connection closes as soon as its task sees this.
     pub fn kill(&self) {
         self.killed.store(true, Ordering::Release);
+        // A connection may wait in two places, reading and writing: all of them wake. The one more is for a waiter
+        // that looked at the flag before it was set and is not waiting yet.
+        self.kill.notify_waiters();
         self.kill.notify_one();
     }
 
