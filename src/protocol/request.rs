@@ -257,7 +257,9 @@ fn length_line(
     if rest.len() < end + 2 {
         return Ok(None);
     }
-    let number = crate::commands::numbers::parse_i64(&rest[1..end]);
+    // Empty where the line has no first byte.
+    let digits = rest.get(1..end).unwrap_or_default();
+    let number = crate::commands::numbers::parse_i64(digits);
     Ok(Some((number, at + end + 2)))
 }
 
@@ -322,10 +324,11 @@ mod tests {
 
     #[test]
     fn refuses_with_redis_texts() {
-        let cases: [(&[u8], &str); 8] = [
+        let cases: [(&[u8], &str); 9] = [
             (b"*abc\r\n", "invalid multibulk length"),
             (b"*3000000000\r\n", "invalid multibulk length"),
             (b"*1\r\n+OK\r\n", "expected '$', got '+'"),
+            (b"*1\r\n\r\n", "expected '$', got '\r'"),
             (b"*1\r\n$-1\r\n", "invalid bulk length"),
             (b"*1\r\n$2000000\r\n", "invalid bulk length"),
             (b"*1\r\n$01\r\n", "invalid bulk length"),

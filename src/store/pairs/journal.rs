@@ -181,7 +181,7 @@ pub fn undo(databases: &[Database], before: &[Before]) {
 }
 
 /// The number of pairs comes first: 0 is an empty slot, whatever follows.
-fn encode(before: &[Before]) -> Vec<u8> {
+pub fn encode(before: &[Before]) -> Vec<u8> {
     let mut encoded = (before.len() as u64).to_le_bytes().to_vec();
     for pair in before {
         encoded.extend_from_slice(&(pair.partition as u64).to_le_bytes());
@@ -197,7 +197,8 @@ fn encode(before: &[Before]) -> Vec<u8> {
     encoded
 }
 
-fn decode(mut encoded: &[u8]) -> Result<Vec<Before>, StoreError> {
+/// What [`encode`] was given; what an earlier, longer journal left behind it is not looked at.
+pub fn decode(mut encoded: &[u8]) -> Result<Vec<Before>, StoreError> {
     let damaged = || StoreError::Damaged("a journal ends too early".into());
     let pairs = number(&mut encoded).ok_or_else(damaged)?;
     (0..pairs)

@@ -1,6 +1,8 @@
 //! The `pairs` layout: one Redis key is one pmemkv pair, every call maps to a pmemkv call, and every write is durable
 //! when it returns.
 
+#[doc(hidden)]
+pub mod fuzzing;
 mod journal;
 mod open;
 mod rebuild;
