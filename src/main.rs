@@ -29,6 +29,8 @@ fn main() -> ExitCode {
 }
 
 fn start() -> Result<(), Box<dyn std::error::Error>> {
+    // After the second start, by /proc/self/exe, the kernel calls the process `exe`: pgrep and top would not find it.
+    nix::sys::prctl::set_name(c"pmemkv-server")?;
     let arguments: Vec<OsString> = std::env::args_os().collect();
     let loaded = match Config::parse(&arguments) {
         Err(ConfigError::CommandLine(error)) => error.exit(),

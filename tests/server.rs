@@ -212,6 +212,14 @@ fn sigterm_answers_what_was_sent_and_closes_in_order() -> TestResult {
 }
 
 #[test]
+fn the_process_has_its_name() -> TestResult {
+    let server = Server::start_with(small())?;
+    let name = std::fs::read_to_string(format!("/proc/{}/comm", server.pid()))?;
+    assert_eq!(name, "pmemkv-server\n");
+    Ok(())
+}
+
+#[test]
 fn the_unix_socket_serves_and_goes() -> TestResult {
     let mut server = Server::start_with(
         small()

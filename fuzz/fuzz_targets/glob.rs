@@ -9,8 +9,8 @@ fuzz_target!(|input: (&[u8], &[u8])| {
     let found = matches(pattern, string, false);
     if found {
         let mut longer = pattern.to_vec();
-        // An unclosed set or a backslash at the end would swallow the star.
-        if !pattern.iter().any(|byte| b"[\\".contains(byte)) {
+        // An unclosed set or a backslash at the end would swallow the star, and not even stars match an empty string.
+        if !string.is_empty() && !pattern.iter().any(|byte| b"[\\".contains(byte)) {
             longer.push(b'*');
             assert!(matches(&longer, string, false));
             assert!(matches(pattern, string, true));
