@@ -8,11 +8,11 @@ use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::timeout;
 
-use super::clients::Endpoint;
+use super::clients::ClientHandle;
 use super::{ReplyMode, Server, Session};
 use crate::commands::{Dispatcher, Next};
 use crate::config::{OutputBufferLimit, Settings};
-use crate::keyspace::{Keyspace, now_ms};
+use crate::keyspace::Keyspace;
 use crate::protocol::{
     Args, OwnedArgs, Parsed, Protocol, ReplyBuffer, RequestLimits, RequestParser,
 };
@@ -62,13 +62,32 @@ struct Connection<S> {
     settings_version: u64,
 }
 
-/// Serves one client until it goes.
-pub async fn serve<S>(stream: S, endpoint: Endpoint, keyspace: Arc<Keyspace>, server: Arc<Server>)
-where
+/// Takes a client off the list when its task ends, also by a panic.
+struct Listed {
+    server: Arc<Server>,
+    id: u64,
+}
+
+impl Drop for Listed {
+    fn drop(&mut self) {
+        self.server.clients.remove(self.id);
+    }
+}
+
+/// Serves one client, which is on the list already, until it goes.
+pub async fn serve<S>(
+    stream: S,
+    handle: Arc<ClientHandle>,
+    keyspace: Arc<Keyspace>,
+    server: Arc<Server>,
+) where
     S: AsyncRead + AsyncWrite + Unpin,
 {
+    let _listed = Listed {
+        server: Arc::clone(&server),
+        id: handle.id,
+    };
     let settings = server.config.settings();
-    let handle = server.clients.register(endpoint, now_ms());
     let mut connection = Connection {
         stream,
         input: BytesMut::with_capacity(READ_BYTES),
@@ -106,7 +125,6 @@ where
         Ok(end) => tracing::debug!(client = %handle.addr, ?end, "connection ended"),
         Err(error) => tracing::debug!(client = %handle.addr, %error, "connection lost"),
     }
-    server.clients.remove(handle.id);
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
@@ -256,7 +274,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         if limit.hard_bytes > 0 && bytes as u64 > limit.hard_bytes {
             return Ok(Some(End::OutputLimit));
         }
-        let sent = write_within(&mut self.stream, &mut self.out.bytes, limit).await?;
+        let handle = &self.session.handle;
+        let cut_off = async {
+            handle.killed().await;
+            if handle.drains() {
+                // The server stops: the replies may still be taken.
+                std::future::pending::<()>().await;
+            }
+        };
+        let sent = tokio::select! {
+            biased;
+            sent = write_within(&mut self.stream, &mut self.out.bytes, limit) => sent?,
+            () = cut_off => return Ok(Some(End::Killed)),
+        };
         if !sent {
             return Ok(Some(End::OutputLimit));
         }

@@ -16,7 +16,7 @@ use super::Server;
 use super::clients::Endpoint;
 use super::connection::serve;
 use crate::config::Settings;
-use crate::keyspace::Keyspace;
+use crate::keyspace::{Keyspace, now_ms};
 
 /// Why the server does not listen.
 #[derive(Debug, thiserror::Error)]
@@ -235,9 +235,11 @@ async fn welcome_tcp(
         fd: stream.as_raw_fd(),
         unix: false,
     };
+    // Here and not in the task: the next client must find this one counted.
+    let handle = server.clients.register(endpoint, now_ms());
     tokio::spawn(serve(
         stream,
-        endpoint,
+        handle,
         Arc::clone(keyspace),
         Arc::clone(server),
     ));
@@ -265,9 +267,11 @@ async fn welcome_unix(
         fd: stream.as_raw_fd(),
         unix: true,
     };
+    // Here and not in the task: the next client must find this one counted.
+    let handle = server.clients.register(endpoint, now_ms());
     tokio::spawn(serve(
         stream,
-        endpoint,
+        handle,
         Arc::clone(keyspace),
         Arc::clone(server),
     ));
