@@ -242,6 +242,29 @@ fn the_unix_socket_serves_and_goes() -> TestResult {
 }
 
 #[test]
+fn a_client_that_does_not_read_can_be_killed() -> TestResult {
+    let server = Server::start_with(small())?;
+    let mut client = server.raw()?;
+    client.call(&[&b"SET"[..], b"k", &vec![b'v'; 1_000_000]])?;
+    let mut deaf = server.raw()?;
+    let id = deaf.line("CLIENT ID")?.integer().ok_or("no id")?;
+    // More than the sockets' buffers take.
+    deaf.send_bytes(&b"GET k\r\n".repeat(100))?;
+    std::thread::sleep(Duration::from_millis(300));
+    let kill = format!("CLIENT KILL ID {id}");
+    assert_eq!(client.line(&kill)?, Value::Integer(1));
+    let deadline = Instant::now() + Duration::from_secs(10);
+    loop {
+        let list = client.line("CLIENT LIST")?.text().unwrap_or_default();
+        if !list.contains(&format!("id={id} ")) {
+            return Ok(());
+        }
+        assert!(Instant::now() < deadline, "it is still there");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+#[test]
 fn a_slow_command_does_not_hold_up_others() -> TestResult {
     let server = Server::start_with(small().directive("enable-debug-command", "yes"))?;
     let mut sleepers = Vec::new();

@@ -97,6 +97,13 @@ impl Dispatcher {
             self.count_call(command, server, session);
         }
         let (outcome, rejected) = match found {
+            Err((None, _)) if is_http(&args[0]) => {
+                tracing::warn!(
+                    client = %session.handle.addr,
+                    "closed: an HTTP request, perhaps one that a browser was made to send here"
+                );
+                (Ok(Outcome::Close), true)
+            }
             Err((_, error)) => (Err(error), true),
             Ok(command) => {
                 self.access.touch = !session.no_touch;
@@ -216,6 +223,12 @@ fn find(args: Args<'_>, session: &Session) -> Found {
         return Err((Some(command), error));
     }
     Ok(command)
+}
+
+/// Words that begin lines of an HTTP request and no command: lines after them must not be run, since whoever can make
+/// somebody else's browser send a request would choose them.
+fn is_http(name: &[u8]) -> bool {
+    name.eq_ignore_ascii_case(b"post") || name.eq_ignore_ascii_case(b"host:")
 }
 
 fn unknown_command(args: Args<'_>) -> CommandError {

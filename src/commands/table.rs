@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::sync::OnceLock;
 
+use foldhash::fast::FixedState;
+
 use super::spec::CommandSpec;
 
 /// Every family of commands. A new family adds its line here; a new command only its row there.
@@ -43,7 +45,8 @@ pub struct Command {
 #[derive(Debug)]
 pub struct Table {
     all: Vec<Command>,
-    by_name: HashMap<Box<[u8]>, usize>,
+    /// Looked up for every command. The names are ours: nobody can choose them to collide.
+    by_name: HashMap<Box<[u8]>, usize, FixedState>,
 }
 
 /// No command's name is longer; a longer word names none.
@@ -87,7 +90,7 @@ impl Table {
     fn build() -> Self {
         let mut table = Table {
             all: Vec::new(),
-            by_name: HashMap::new(),
+            by_name: HashMap::default(),
         };
         for spec in FAMILIES.iter().copied().flatten() {
             table.add(spec, spec.name);

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use super::index::IndexKey;
 use super::shard::Table;
 use super::{Keyspace, KeyspaceError, Millis};
 use crate::store::{Location, RecordKey, Write};
@@ -26,7 +27,7 @@ const REST_SHARE: u32 = 1;
 #[derive(Debug)]
 pub struct Garbage {
     partition: usize,
-    records: Vec<(u32, Box<[u8]>, Location)>,
+    records: Vec<(u32, IndexKey, Location)>,
     table: Option<Table>,
 }
 
@@ -41,7 +42,7 @@ impl Garbage {
     }
 
     /// Single records.
-    pub fn records(partition: usize, records: Vec<(u32, Box<[u8]>, Location)>) -> Self {
+    pub fn records(partition: usize, records: Vec<(u32, IndexKey, Location)>) -> Self {
         Self {
             partition,
             records,

@@ -119,7 +119,7 @@ impl Keyspace {
     }
 
     /// Every shard, locked for writing in rising order: no command is under way.
-    fn lock_all(&self) -> Vec<RwLockWriteGuard<'_, Shard>> {
+    pub(super) fn lock_all(&self) -> Vec<RwLockWriteGuard<'_, Shard>> {
         self.shards.iter().map(parking_lot::RwLock::write).collect()
     }
 }

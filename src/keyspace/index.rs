@@ -8,6 +8,7 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use hashbrown::HashTable;
+use smallvec::SmallVec;
 
 use super::{Kind, Millis};
 use crate::store::Location;
@@ -21,11 +22,14 @@ const NEVER: Millis = Millis::MAX;
 /// Hashes a key; the same for the life of a pool.
 pub type HashKey<'h> = &'h dyn Fn(&[u8]) -> u64;
 
+/// A key in the index. Up to 16 bytes lie in the entry itself: no allocation, and no cache miss to compare them.
+pub type IndexKey = SmallVec<[u8; 16]>;
+
 /// What the index keeps of a key.
 #[derive(Debug)]
 pub struct Entry {
     /// The user's key.
-    pub key: Box<[u8]>,
+    pub key: IndexKey,
     /// Where the value lies.
     pub location: Location,
     /// Its type.
@@ -45,7 +49,7 @@ impl Entry {
         now: Millis,
     ) -> Self {
         Self {
-            key: key.into(),
+            key: IndexKey::from_slice(key),
             location,
             kind,
             expires_at: expires_at.unwrap_or(NEVER),
@@ -105,6 +109,8 @@ pub struct Index {
     leaves: Vec<Leaf>,
     len: usize,
     expiring: usize,
+    /// Bytes of keys that do not fit their entries.
+    long_keys_bytes: usize,
 }
 
 impl Index {
@@ -120,6 +126,7 @@ impl Index {
             }],
             len: 0,
             expiring: 0,
+            long_keys_bytes: 0,
         }
     }
 
@@ -144,6 +151,7 @@ impl Index {
     pub fn insert(&mut self, hash: u64, entry: Entry, hasher: HashKey<'_>) {
         debug_assert!(self.get(hash, &entry.key).is_none());
         let expires_at = entry.expires_at;
+        self.long_keys_bytes += long_bytes(&entry.key);
         let mut at = self.leaf_number(hash);
         while self.leaves[at].entries.len() >= LEAF_ENTRIES_MAX && self.can_split(at) {
             self.split(at, hash, hasher);
@@ -196,6 +204,7 @@ impl Index {
             .ok()?;
         let (entry, _) = found.remove();
         self.len -= 1;
+        self.long_keys_bytes -= long_bytes(&entry.key);
         if entry.expires_at != NEVER {
             leaf.expiring -= 1;
             self.expiring -= 1;
@@ -209,7 +218,7 @@ impl Index {
     }
 
     /// Up to `limit` keys whose deadline has come.
-    pub fn expired(&mut self, now: Millis, limit: usize) -> Vec<Box<[u8]>> {
+    pub fn expired(&mut self, now: Millis, limit: usize) -> Vec<IndexKey> {
         let mut keys = Vec::new();
         for leaf in &mut self.leaves {
             if leaf.first_expiry > now {
@@ -280,16 +289,15 @@ impl Index {
         None
     }
 
-    /// DRAM that the index occupies, bytes, keys included (estimated from capacities).
+    /// DRAM that the index occupies, bytes, keys included (from capacities; the allocator's own rounding is left out).
     pub fn memory_bytes(&self) -> usize {
         let buckets: usize = self
             .leaves
             .iter()
             .map(|leaf| leaf.entries.capacity() * 8 / 7)
             .sum();
-        let keys: usize = self.len * ALLOCATED_KEY_BYTES_MEAN;
         buckets * (size_of::<Entry>() + 1)
-            + keys
+            + self.long_keys_bytes
             + self.leaves.len() * size_of::<Leaf>()
             + self.directory.len() * size_of::<u32>()
     }
@@ -372,8 +380,10 @@ impl Index {
     }
 }
 
-/// A key's own allocation: most are under 32 bytes, rounded up by the allocator.
-const ALLOCATED_KEY_BYTES_MEAN: usize = 24;
+/// What a key takes outside its entry.
+fn long_bytes(key: &IndexKey) -> usize {
+    if key.spilled() { key.capacity() } else { 0 }
+}
 
 /// Hash for a leaf's own table. The top bits, which hashbrown compares first, are the same in a whole shard: bits
 /// from the middle take their place.

@@ -223,10 +223,14 @@ impl Keyspace {
         Ok(self.store.commit()?)
     }
 
-    /// Leaves the data in good order; after it nothing may be written.
+    /// Leaves the data in good order; after it nothing can be read or written: who tries waits for ever.
     pub fn close(&self) -> Result<(), KeyspaceError> {
+        // A handler that outlived the server's patience must not write into a pool that says that it is closed.
+        let shards = self.lock_all();
         self.store.commit()?;
-        Ok(self.store.close()?)
+        let closed = self.store.close();
+        std::mem::forget(shards);
+        Ok(closed?)
     }
 
     /// What is occupied, and what was done since the start.

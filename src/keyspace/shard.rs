@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use parking_lot::{RwLockReadGuard, RwLockWriteGuard};
 
-use super::index::{Entry, Index};
+use super::index::{Entry, Index, IndexKey};
 use super::ordered::OrderedView;
 use super::{Keyspace, KeyspaceError, SHARD_BITS, shard_of};
 use crate::keyspace::background::Garbage;
@@ -106,7 +106,8 @@ impl Keyspace {
         let mut misplaced = 0u64;
         let visited = self.store.visit(partition, &mut |record| {
             if !current.contains(&record.generation) {
-                dead.push((record.generation, Box::from(record.key), record.location));
+                let key = IndexKey::from_slice(record.key);
+                dead.push((record.generation, key, record.location));
                 return;
             }
             let hash = self.hash(record.key);

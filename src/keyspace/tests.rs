@@ -177,6 +177,23 @@ fn a_flush_is_at_once_and_survives_a_restart() -> Result<()> {
 }
 
 #[test]
+fn nothing_is_written_after_the_close() -> Result<()> {
+    let (keyspace, _store) = fresh(false);
+    put(&keyspace, 0, b"k", b"v")?;
+    keyspace.close()?;
+    let keyspace = Arc::new(keyspace);
+    let (sender, written) = std::sync::mpsc::channel();
+    // It waits for ever, and ends with the process.
+    std::thread::spawn(move || sender.send(put(&keyspace, 0, b"k", b"late")));
+    let waited = written.recv_timeout(std::time::Duration::from_millis(200));
+    assert!(
+        matches!(waited, Err(std::sync::mpsc::RecvTimeoutError::Timeout)),
+        "{waited:?}"
+    );
+    Ok(())
+}
+
+#[test]
 fn swapped_databases_stay_swapped() -> Result<()> {
     let (keyspace, store) = fresh(false);
     put(&keyspace, 0, b"k", b"zero")?;

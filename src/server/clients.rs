@@ -58,7 +58,7 @@ impl ClientHandle {
     /// Ends the client: its connection closes as soon as its task sees this.
     pub fn kill(&self) {
         self.killed.store(true, Ordering::Release);
-        self.kill.notify_one();
+        self.kill.notify_waiters();
     }
 
     /// Ends the client once everything that has arrived from it is answered: the server stops.
@@ -119,8 +119,13 @@ impl ClientHandle {
 
     /// Returns once the client is killed.
     pub async fn killed(&self) {
-        while !self.is_killed() {
-            self.kill.notified().await;
+        loop {
+            // Made before the look at the flag: it then hears of a kill that comes right after.
+            let kill = self.kill.notified();
+            if self.is_killed() {
+                return;
+            }
+            kill.await;
         }
     }
 }

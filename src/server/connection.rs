@@ -9,7 +9,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::timeout;
 
 use super::clients::Endpoint;
-use super::{ReplyMode, Server, Session};
+use super::{ClientHandle, ReplyMode, Server, Session};
 use crate::commands::{Dispatcher, Next};
 use crate::config::{OutputBufferLimit, Settings};
 use crate::keyspace::{Keyspace, now_ms};
@@ -19,6 +19,9 @@ use crate::protocol::{
 
 /// The least room that a read gets. Redis reads as much at a time.
 const READ_BYTES: usize = 16 * 1024;
+
+/// The most room made ahead of what has arrived: an announced length alone must not take memory.
+const RESERVED_BYTES_MAX: usize = 1 << 20;
 
 /// Replies gathered before they are sent although more requests wait: memory stays bounded, and so does the time
 /// until the first of them is answered.
@@ -63,12 +66,12 @@ struct Connection<S> {
 }
 
 /// Serves one client until it goes.
-pub async fn serve<S>(stream: S, endpoint: Endpoint, keyspace: Arc<Keyspace>, server: Arc<Server>)
+pub async fn serve<S>(stream: S, registration: Registration, keyspace: Arc<Keyspace>)
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
+    let Registration { server, handle } = &registration;
     let settings = server.config.settings();
-    let handle = server.clients.register(endpoint, now_ms());
     let mut connection = Connection {
         stream,
         input: BytesMut::with_capacity(READ_BYTES),
@@ -80,13 +83,13 @@ where
             authenticated: settings.requirepass.is_none(),
             no_touch: false,
             reply_mode: ReplyMode::On,
-            handle: Arc::clone(&handle),
+            handle: Arc::clone(handle),
         },
-        dispatcher: Dispatcher::new(&server),
+        dispatcher: Dispatcher::new(server),
         keyspace,
         settings_version: server.config.version(),
         settings,
-        server: Arc::clone(&server),
+        server: Arc::clone(server),
     };
     let end = connection.run().await;
     let stats = &server.stats;
@@ -106,7 +109,29 @@ where
         Ok(end) => tracing::debug!(client = %handle.addr, ?end, "connection ended"),
         Err(error) => tracing::debug!(client = %handle.addr, %error, "connection lost"),
     }
-    server.clients.remove(handle.id);
+}
+
+/// A client's place in the list of clients, which it leaves when this is dropped, however its task ends.
+#[derive(Debug)]
+pub struct Registration {
+    server: Arc<Server>,
+    handle: Arc<ClientHandle>,
+}
+
+impl Registration {
+    /// Enters a new client.
+    pub fn new(server: &Arc<Server>, endpoint: Endpoint) -> Self {
+        Self {
+            handle: server.clients.register(endpoint, now_ms()),
+            server: Arc::clone(server),
+        }
+    }
+}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        self.server.clients.remove(self.handle.id);
+    }
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
@@ -115,7 +140,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let mut killed = pin!(handle.killed());
         let mut last_reads = LAST_READS;
         loop {
-            self.input.reserve(self.missing.max(READ_BYTES));
+            self.input
+                .reserve(self.missing.clamp(READ_BYTES, RESERVED_BYTES_MAX));
             let idle_limit = self.settings.timeout;
             let read = tokio::select! {
                 // Reading first: what has arrived is answered even when the connection is to end.
@@ -256,7 +282,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         if limit.hard_bytes > 0 && bytes as u64 > limit.hard_bytes {
             return Ok(Some(End::OutputLimit));
         }
-        let sent = write_within(&mut self.stream, &mut self.out.bytes, limit).await?;
+        let handle = &self.session.handle;
+        let killed = async {
+            handle.killed().await;
+            if handle.drains() {
+                // The last replies may still go; the server waits for them only so long.
+                std::future::pending::<()>().await;
+            }
+        };
+        let sent = tokio::select! {
+            biased;
+            sent = write_within(&mut self.stream, &mut self.out.bytes, limit) => sent?,
+            () = killed => return Ok(Some(End::Killed)),
+        };
         if !sent {
             return Ok(Some(End::OutputLimit));
         }

@@ -14,7 +14,7 @@ use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 
 use super::Server;
 use super::clients::Endpoint;
-use super::connection::serve;
+use super::connection::{Registration, serve};
 use crate::config::Settings;
 use crate::keyspace::Keyspace;
 
@@ -235,12 +235,9 @@ async fn welcome_tcp(
         fd: stream.as_raw_fd(),
         unix: false,
     };
-    tokio::spawn(serve(
-        stream,
-        endpoint,
-        Arc::clone(keyspace),
-        Arc::clone(server),
-    ));
+    // Entered here, not in the task: the next client must be counted against it.
+    let registration = Registration::new(server, endpoint);
+    tokio::spawn(serve(stream, registration, Arc::clone(keyspace)));
 }
 
 async fn welcome_unix(
@@ -265,12 +262,9 @@ async fn welcome_unix(
         fd: stream.as_raw_fd(),
         unix: true,
     };
-    tokio::spawn(serve(
-        stream,
-        endpoint,
-        Arc::clone(keyspace),
-        Arc::clone(server),
-    ));
+    // Entered here, not in the task: the next client must be counted against it.
+    let registration = Registration::new(server, endpoint);
+    tokio::spawn(serve(stream, registration, Arc::clone(keyspace)));
 }
 
 fn is_loopback(address: IpAddr) -> bool {

@@ -10,6 +10,9 @@ use super::record::journal_key;
 use crate::pmemkv::{Database, Error};
 use crate::store::StoreError;
 
+/// Puts a journal's pair: the layout's own way, which keeps some engines from running full.
+pub type PutJournal<'a> = &'a dyn Fn(&Database, &[u8], &[u8]) -> Result<(), StoreError>;
+
 /// Journals that may be in use at once: more than threads that write.
 const SLOTS: u32 = 64;
 
@@ -101,6 +104,7 @@ impl Journal {
         &self,
         databases: &[Database],
         before: &[Before],
+        put: PutJournal<'_>,
         change: &mut dyn FnMut() -> Result<(), StoreError>,
     ) -> Result<(), StoreError> {
         let mut slot = {
@@ -112,7 +116,7 @@ impl Journal {
                 self.freed.wait(&mut free);
             }
         };
-        let result = slot.guard(&databases[0], databases, before, change);
+        let result = slot.guard(databases, before, put, change);
         self.free.lock().push(slot);
         self.freed.notify_one();
         result
@@ -122,12 +126,13 @@ impl Journal {
 impl Slot {
     fn guard(
         &mut self,
-        home: &Database,
         databases: &[Database],
         before: &[Before],
+        put: PutJournal<'_>,
         change: &mut dyn FnMut() -> Result<(), StoreError>,
     ) -> Result<(), StoreError> {
-        self.store(home, encode(before))?;
+        let home = &databases[0];
+        self.store(home, encode(before), put)?;
         let result = change();
         if result.is_err() {
             undo(databases, before);
@@ -141,13 +146,18 @@ impl Slot {
     }
 
     /// Writes the journal: in place where it fits.
-    fn store(&mut self, home: &Database, mut journal: Vec<u8>) -> Result<(), StoreError> {
+    fn store(
+        &mut self,
+        home: &Database,
+        mut journal: Vec<u8>,
+        put: PutJournal<'_>,
+    ) -> Result<(), StoreError> {
         let key = journal_key(self.number);
         if journal.len() <= self.stored_bytes && home.write_range(&key, 0, &journal)? {
             return Ok(());
         }
         journal.resize(journal.len().max(SLOT_BYTES_MIN), 0);
-        home.put(&key, &journal)?;
+        put(home, &key, &journal)?;
         self.stored_bytes = journal.len();
         Ok(())
     }

@@ -285,6 +285,7 @@ impl Store for Pairs {
                 .zip(locations.iter_mut())
                 .try_for_each(|(write, location)| self.apply(write, location))
         };
+        let put_journal = |home: &Database, key: &[u8], value: &[u8]| self.put(home, key, value);
         let removals = writes
             .iter()
             .all(|write| matches!(write, Write::Remove { .. }));
@@ -294,15 +295,19 @@ impl Store for Pairs {
         }
         if !removals {
             let before = self.before(writes)?;
-            return self.journal.guard(&self.databases, &before, &mut change);
+            return self
+                .journal
+                .guard(&self.databases, &before, &put_journal, &mut change);
         }
         // Nothing but names is journalled: recovery then finishes the removals instead of undoing them.
         match self
             .journal
-            .guard(&self.databases, &absent(writes), &mut change)
+            .guard(&self.databases, &absent(writes), &put_journal, &mut change)
         {
             // Removing must work in a full pool too, at the price that a crash in the middle shows.
             Err(StoreError::OutOfMemory) => change(),
+            // Nor does it need an insert, where these are refused until a restart.
+            Err(_) if self.spoilt.load(Ordering::Acquire) => change(),
             other => other,
         }
     }

@@ -212,7 +212,10 @@ fn open_volatile(engine: Engine, options: &Options) -> Result<Pairs, OpenError> 
         engine: engine.name.to_owned(),
         source,
     };
-    let directory = options.pool_path.parent().unwrap_or(Path::new("/"));
+    let directory = match options.pool_path.parent() {
+        Some(directory) if !directory.as_os_str().is_empty() => directory,
+        _ => Path::new("."),
+    };
     let config = if let Some(json) = &options.engine_config {
         Config::from_json(json).map_err(|error| OpenError::EngineConfig(error.to_string()))?
     } else {

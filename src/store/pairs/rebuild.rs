@@ -14,7 +14,10 @@ use crate::pmemkv::{Pool, PoolError};
 
 /// Copies `old` into a fresh pool that takes its place.
 pub fn rebuild(old: Pool) -> Result<Pool, OpenError> {
-    let path = old.path().to_owned();
+    let named = old.path().to_owned();
+    // The file itself, where the name is relative or a link: the fresh pool takes its place.
+    let path = std::fs::canonicalize(&named)
+        .map_err(|error| OpenError::Pool(PoolError::from_io(&named, &error)))?;
     let beside = beside(&path);
     tracing::info!(
         path = %path.display(),
@@ -42,7 +45,7 @@ pub fn rebuild(old: Pool) -> Result<Pool, OpenError> {
     std::fs::File::open(directory)
         .and_then(|directory| directory.sync_all())
         .map_err(io)?;
-    Ok(Pool::open(&path)?)
+    Ok(Pool::open(&named)?)
 }
 
 fn copy(old: &Pool, new: &Pool) -> Result<(), OpenError> {

@@ -170,10 +170,14 @@ fn a_change_that_was_cut_short_is_undone_at_the_next_open() -> Result {
         let before = store.before(&[put(a, None, b"new"), put(b, None, b"new")])?;
         // The process dies after the first of two puts.
         let died = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            store.journal.guard(&store.databases, &before, &mut || {
-                write(&store, put(a, None, b"new"))?;
-                panic!("here");
-            })
+            let put_journal =
+                |home: &Database, key: &[u8], value: &[u8]| store.put(home, key, value);
+            store
+                .journal
+                .guard(&store.databases, &before, &put_journal, &mut || {
+                    write(&store, put(a, None, b"new"))?;
+                    panic!("here");
+                })
         }));
         assert!(died.is_err());
         assert_eq!(read(&store, a)?, Some((b"new".to_vec(), None)));
@@ -267,6 +271,42 @@ fn a_full_pool_keeps_what_it_has_and_lets_go() -> Result {
         }
         write(&store, put(record(stored), None, &value))?;
     }
+    Ok(())
+}
+
+#[test]
+fn journals_do_not_fill_an_engine_that_must_not_run_full() -> Result {
+    let folder = folder()?;
+    let store = open_at(folder.path(), "stree", 16 << 20)?;
+    let large = vec![7; 4_000];
+    let record = |key: &'static [u8]| key_in(&store, key);
+    for key in [&b"a"[..], b"b"] {
+        write(&store, put(record(key), None, &large))?;
+    }
+    let names: Vec<Vec<u8>> = (0..40_000u32).map(|n| n.to_be_bytes().to_vec()).collect();
+    let filled = names.iter().any(|name| {
+        let record = RecordKey {
+            partition: 0,
+            generation: 0,
+            key: name,
+        };
+        write(&store, put(record, None, &[5; 1000])).is_err()
+    });
+    assert!(filled);
+    // What both are now would be journalled, and the journal would stay.
+    let allocated = store.usage()?.allocated_bytes;
+    let expire = |key| Write::SetExpiry {
+        record: record(key),
+        location: Location::default(),
+        expires_at: Some(1),
+    };
+    let refused = store.write(&[expire(b"a"), expire(b"b")], &mut [Location::default(); 2]);
+    assert!(
+        matches!(refused, Err(StoreError::OutOfMemory)),
+        "{refused:?}"
+    );
+    assert_eq!(store.usage()?.allocated_bytes, allocated);
+    assert_eq!(read(&store, record(b"a"))?, Some((large, None)));
     Ok(())
 }
 
