@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
 use super::{Clients, ListenError, Listeners, Rates, Server, Stats};
@@ -49,13 +49,23 @@ pub fn run(config: Config, engine: Engine, options: &Options) -> Result<(), RunE
         builder.worker_threads(settings.worker_threads);
     }
     let runtime = builder.thread_name("worker").enable_all().build()?;
+    // Before the store is opened, which can take a while: a signal that comes meanwhile ends the server in order too.
+    let signals = {
+        let _inside = runtime.enter();
+        Signals {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        }
+    };
     let opened = Instant::now();
     let store = pairs::open(engine, options)?;
     tracing::info!(ms = opened.elapsed().as_millis(), "store open");
     let keyspace = Arc::new(Keyspace::new(Box::new(store)));
     let durability = survives(engine, options, &settings);
     let server = Arc::new(new_server(config, &settings, durability));
-    let result = runtime.block_on(serve(&settings, engine, options, &keyspace, &server));
+    let result = runtime.block_on(serve(
+        &settings, engine, options, &keyspace, &server, signals,
+    ));
     // Whatever task is left over is ended before the pool is closed under it.
     runtime.shutdown_timeout(Duration::from_secs(1));
     keyspace.close()?;
@@ -65,6 +75,12 @@ pub fn run(config: Config, engine: Engine, options: &Options) -> Result<(), RunE
     }
     tracing::info!("the store is closed, bye");
     result
+}
+
+/// The signals that end the server.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
 }
 
 fn new_server(config: Config, settings: &Settings, durability: &'static str) -> Server {
@@ -88,9 +104,8 @@ async fn serve(
     options: &Options,
     keyspace: &Arc<Keyspace>,
     server: &Arc<Server>,
+    mut signals: Signals,
 ) -> Result<(), RunError> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
     let listeners = Listeners::open(settings)?;
     if let Some(path) = &settings.pidfile {
         std::fs::write(path, format!("{}\n", std::process::id()))?;
@@ -104,8 +119,8 @@ async fn serve(
     });
     let mut stopping = server.shutdown.subscribe();
     tokio::select! {
-        _ = terminate.recv() => tracing::info!("SIGTERM: stopping"),
-        _ = interrupt.recv() => tracing::info!("SIGINT: stopping"),
+        _ = signals.terminate.recv() => tracing::info!("SIGTERM: stopping"),
+        _ = signals.interrupt.recv() => tracing::info!("SIGINT: stopping"),
         _ = stopping.wait_for(|&stop| stop) => tracing::info!("SHUTDOWN: stopping"),
     }
     server.shutdown.send_replace(true);

@@ -19,7 +19,7 @@ pub enum PoolError {
     NoSuchPool(PathBuf),
     /// The size asked for cannot hold an empty pool.
     #[error(
-        "a pool of {bytes} bytes is too small: it takes at least {bytes_min} bytes for {partitions} partitions"
+        "a pool of {bytes} bytes is too small: it takes at least {bytes_min} bytes for {partitions} partition(s)"
     )]
     TooSmall {
         /// The size asked for.
