@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 
 use super::Server;
@@ -207,23 +207,12 @@ async fn pause_after(error: &io::Error) {
 }
 
 async fn welcome_tcp(
-    mut stream: TcpStream,
+    stream: TcpStream,
     peer: SocketAddr,
     keyspace: &Arc<Keyspace>,
     server: &Arc<Server>,
 ) {
-    server
-        .stats
-        .connections_received
-        .fetch_add(1, Ordering::Relaxed);
-    let settings = server.config.settings();
-    if let Some(refusal) = refusal(server, &settings, is_loopback(peer.ip())) {
-        // A client that does not read its refusal is closed all the same.
-        let _ = stream.try_write(refusal.as_bytes());
-        let _ = stream.shutdown().await;
-        return;
-    }
-    if let Err(error) = set_options(&stream, &settings) {
+    if let Err(error) = set_options(&stream, &server.config.settings()) {
         tracing::debug!(%peer, %error, "socket options");
     }
     let laddr = stream
@@ -235,26 +224,15 @@ async fn welcome_tcp(
         fd: stream.as_raw_fd(),
         unix: false,
     };
-    // Entered here, not in the task: the next client must be counted against it.
-    let registration = Registration::new(server, endpoint);
-    tokio::spawn(serve(stream, registration, Arc::clone(keyspace)));
+    welcome(stream, endpoint, is_loopback(peer.ip()), keyspace, server).await;
 }
 
 async fn welcome_unix(
-    mut stream: UnixStream,
+    stream: UnixStream,
     path: &Path,
     keyspace: &Arc<Keyspace>,
     server: &Arc<Server>,
 ) {
-    server
-        .stats
-        .connections_received
-        .fetch_add(1, Ordering::Relaxed);
-    if let Some(refusal) = refusal(server, &server.config.settings(), true) {
-        let _ = stream.try_write(refusal.as_bytes());
-        let _ = stream.shutdown().await;
-        return;
-    }
     let addr = format!("{}:0", path.display());
     let endpoint = Endpoint {
         laddr: addr.clone(),
@@ -262,6 +240,29 @@ async fn welcome_unix(
         fd: stream.as_raw_fd(),
         unix: true,
     };
+    welcome(stream, endpoint, true, keyspace, server).await;
+}
+
+/// Starts a client's task, or tells the client why not.
+async fn welcome<S>(
+    mut stream: S,
+    endpoint: Endpoint,
+    local: bool,
+    keyspace: &Arc<Keyspace>,
+    server: &Arc<Server>,
+) where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    server
+        .stats
+        .connections_received
+        .fetch_add(1, Ordering::Relaxed);
+    if let Some(refusal) = refusal(server, &server.config.settings(), local) {
+        // It fits the empty buffer of a new socket; a client that does not read it is closed all the same.
+        let _ = stream.write_all(refusal.as_bytes()).await;
+        let _ = stream.shutdown().await;
+        return;
+    }
     // Entered here, not in the task: the next client must be counted against it.
     let registration = Registration::new(server, endpoint);
     tokio::spawn(serve(stream, registration, Arc::clone(keyspace)));
