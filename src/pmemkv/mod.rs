@@ -60,7 +60,9 @@ mod overwrite;
 mod pool;
 mod probe;
 mod ranges;
+mod readers;
 mod reentry;
+mod segments;
 
 pub use backing::{Backing, Durability, backing, durability_environment};
 pub use comparator::Comparator;
@@ -71,3 +73,4 @@ pub use error::{Error, Status};
 pub use pool::{FORMAT_VERSION, PARTITIONS_MAX, Pool, PoolError, PoolHeader, PoolStats, WORDS};
 pub use probe::{probe, probe_within};
 pub use ranges::Range;
+pub use segments::{SEGMENT_HEADER_BYTES, Segments};

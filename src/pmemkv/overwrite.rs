@@ -19,6 +19,14 @@ impl Database {
     /// [`Error::InvalidArgument`] if the range reaches beyond the value, which is then unchanged, and
     /// [`Error::NotSupported`] where the engine has no write iterators (vcmap, vsmap, blackhole).
     pub fn write_range(&self, key: &[u8], offset: usize, bytes: &[u8]) -> Result<bool, Error> {
+        self.write_ranges(key, &[(offset, bytes)])
+    }
+
+    /// Overwrites several ranges of one value, each given by its offset, as one step.
+    ///
+    /// # Errors
+    /// Those of [`write_range`](Self::write_range); on any of them nothing is changed.
+    pub fn write_ranges(&self, key: &[u8], ranges: &[(usize, &[u8])]) -> Result<bool, Error> {
         let _running = self.enter(Access::Write)?;
         let mut iterator = ptr::null_mut();
         // SAFETY: the database is open and held as a write asks; the out-pointer is a local.
@@ -53,39 +61,39 @@ impl Database {
             )
         };
         self.settle(status).into_result()?;
-        let fits = offset <= value_bytes && bytes.len() <= value_bytes - offset;
-        if !fits {
-            return Err(Error::InvalidArgument(format!(
-                "{} bytes at {offset} reach beyond the value's {value_bytes}",
-                bytes.len()
-            )));
+        for &(offset, bytes) in ranges {
+            let fits = offset <= value_bytes && bytes.len() <= value_bytes - offset;
+            if !fits {
+                return Err(Error::InvalidArgument(format!(
+                    "{} bytes at {offset} reach beyond the value's {value_bytes}",
+                    bytes.len()
+                )));
+            }
         }
-        if bytes.is_empty() {
-            return Ok(true);
+        for &(offset, bytes) in ranges.iter().filter(|(_, bytes)| !bytes.is_empty()) {
+            let mut start = ptr::null_mut();
+            let mut length = 0;
+            // SAFETY: the iterator is alive and stands on an item; the out-pointers are locals.
+            let status = unsafe {
+                sys::pmemkv_write_iterator_write_range(
+                    iterator.0.as_ptr(),
+                    offset,
+                    bytes.len(),
+                    &raw mut start,
+                    &raw mut length,
+                )
+            };
+            self.settle(status).into_result()?;
+            if length != bytes.len() {
+                // What is not committed is dropped with the iterator.
+                return Err(Error::Unknown(format!(
+                    "pmemkv lent {length} bytes of {}",
+                    bytes.len()
+                )));
+            }
+            // SAFETY: pmemkv lends `length` writable bytes at `start` until the commit, and they are not `bytes`.
+            unsafe { ptr::copy_nonoverlapping(bytes.as_ptr().cast(), start, length) };
         }
-
-        let mut start = ptr::null_mut();
-        let mut length = 0;
-        // SAFETY: the iterator is alive and stands on an item; the out-pointers are locals.
-        let status = unsafe {
-            sys::pmemkv_write_iterator_write_range(
-                iterator.0.as_ptr(),
-                offset,
-                bytes.len(),
-                &raw mut start,
-                &raw mut length,
-            )
-        };
-        self.settle(status).into_result()?;
-        if length != bytes.len() {
-            // What is not committed is dropped with the iterator.
-            return Err(Error::Unknown(format!(
-                "pmemkv lent {length} bytes of {}",
-                bytes.len()
-            )));
-        }
-        // SAFETY: pmemkv lends `length` writable bytes at `start` until the commit, and they are not `bytes`.
-        unsafe { ptr::copy_nonoverlapping(bytes.as_ptr().cast(), start, length) };
         // SAFETY: the iterator is alive and stands on an item.
         let status = unsafe { sys::pmemkv_write_iterator_commit(iterator.0.as_ptr()) };
         self.settle(status).into_result().map(|()| true)
