@@ -5,8 +5,8 @@ use std::io::Write;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitCode};
 
-use pmemkv_server::config::{Config, ConfigError, Durability, Settings};
-use pmemkv_server::store::pairs::Options;
+use pmemkv_server::config::{Config, ConfigError, Durability, Layout, Settings};
+use pmemkv_server::store::{LayoutChoice, Options};
 use pmemkv_server::{commands, logging, pmemkv, server};
 
 /// Many small allocations come and go: keys, buffers.
@@ -42,6 +42,12 @@ fn start() -> Result<(), Box<dyn std::error::Error>> {
         engine_config: settings.engine_config.clone(),
         pool_path: settings.pool_path.clone(),
         pool_size_bytes: settings.pool_size_bytes,
+        layout: match settings.layout {
+            Layout::Auto => LayoutChoice::Auto,
+            Layout::Pairs => LayoutChoice::Pairs,
+            Layout::Packed => LayoutChoice::Packed,
+        },
+        repair: settings.repair,
     };
     let (engine, options) = options.resolve()?;
     if engine.persistent && !arguments.iter().any(|argument| argument == "-") {

@@ -92,7 +92,7 @@ impl Dispatcher {
     ) -> Next {
         let mark = out.bytes.len();
         session.begin_command();
-        let found = find(args, session);
+        let found = find(args, session, keyspace);
         if let Ok(command) | Err((Some(command), _)) = found {
             self.count_call(command, server, session);
         }
@@ -202,7 +202,7 @@ impl Dispatcher {
 type Found = Result<&'static Command, (Option<&'static Command>, CommandError)>;
 
 /// The command of a call, if the client may run it as it stands.
-fn find(args: Args<'_>, session: &Session) -> Found {
+fn find(args: Args<'_>, session: &Session, keyspace: &Keyspace) -> Found {
     let name = &args[0];
     let Some(mut command) = table().find(name).filter(|_| !name.contains(&b'|')) else {
         return Err((None, unknown_command(args)));
@@ -220,6 +220,10 @@ fn find(args: Args<'_>, session: &Session) -> Found {
     }
     if !session.authenticated && !command.spec.flags.contains(Flags::NO_AUTH) {
         let error = CommandError::text("NOAUTH Authentication required.");
+        return Err((Some(command), error));
+    }
+    if !keyspace.is_loaded() && !command.spec.flags.contains(Flags::LOADING) {
+        let error = CommandError::text("LOADING Redis is loading the dataset in memory");
         return Err((Some(command), error));
     }
     Ok(command)

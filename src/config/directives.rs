@@ -439,7 +439,8 @@ pub static DIRECTIVES: &[Directive] = &[
     // Our own.
     Directive::new("engine", Kind::Engine, "cmap").fixed(),
     Directive::new("engine-config", Kind::Json, "").fixed(),
-    Directive::new("layout", Kind::Layout, "pairs").fixed(),
+    choice("layout", &["auto", "pairs", "packed"], "auto").fixed(),
+    choice("repair", &["no", "yes"], "no").fixed(),
     text("pool-path", "/dev/shm/pmemkv-server.pool").fixed(),
     memory("pool-size", 1, LONG_BYTES, "1073741824").fixed(),
     choice("durability", &["auto", "power", "process"], "auto").fixed(),

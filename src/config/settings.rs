@@ -125,8 +125,12 @@ words! {
 words! {
     /// How records lie in the engine.
     Layout {
+        /// As the pool has them; packed in a new one, where the engine can.
+        Auto = "auto",
         /// One pair of the engine for each key.
         Pairs = "pairs",
+        /// A log of segments, each one pair of the engine.
+        Packed = "packed",
     }
 }
 
@@ -214,6 +218,8 @@ pub struct Settings {
     pub engine_config: Option<String>,
     /// How records lie in the engine.
     pub layout: Layout,
+    /// Keep what can be read of a damaged pool, instead of refusing it.
+    pub repair: bool,
     /// The pool's file.
     pub pool_path: PathBuf,
     /// The pool's size when it is made.
@@ -273,6 +279,7 @@ impl Settings {
                 .non_empty("engine-config")
                 .map(|json| String::from_utf8_lossy(json).into_owned()),
             layout: Layout::from_word(&values.text("layout")),
+            repair: values.text("repair") == "yes",
             pool_path: values.path("pool-path").unwrap_or_default(),
             pool_size_bytes: values.number("pool-size"),
             durability: Durability::from_word(&values.text("durability")),

@@ -56,8 +56,6 @@ pub enum Kind {
     Json,
     /// The name of a storage engine.
     Engine,
-    /// The layout of the records in the engine.
-    Layout,
 }
 
 /// Why a value was refused, in the words that Redis's clients know.
@@ -137,7 +135,6 @@ impl Kind {
             Self::Engine if value.is_empty() => {
                 Err(ValueError::new("argument must name an engine"))
             }
-            Self::Layout => layout(value),
             _ => Ok(value.to_vec()),
         }
     }
@@ -474,14 +471,4 @@ fn json(value: &[u8]) -> Result<Vec<u8>, ValueError> {
             "argument must be a JSON object: {error}"
         ))),
     }
-}
-
-fn layout(value: &[u8]) -> Result<Vec<u8>, ValueError> {
-    let layout = word(&["pairs", "packed"], value)?;
-    if layout == b"packed" {
-        return Err(ValueError::new(
-            "the layout 'packed' is not available in this version, use 'pairs'",
-        ));
-    }
-    Ok(layout)
 }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use super::index::IndexKey;
 use super::shard::Table;
 use super::{Keyspace, KeyspaceError, Millis};
-use crate::store::{Location, RecordKey, Write};
+use crate::store::{Gone, Location, OnCurrent, RecordKey, Relocate, StoreError, Upkeep};
 
 /// Time between two rounds.
 const ROUND: Duration = Duration::from_millis(100);
@@ -22,6 +22,16 @@ const GARBAGE_PER_TURN: usize = 64;
 
 /// Share of a core that removal in the background may take: it rests as long as it worked.
 const REST_SHARE: u32 = 1;
+
+/// How long a writer helps a store that is short of room, before its replies go.
+const HELP_TIME: Duration = Duration::from_micros(500);
+
+/// How long a large write waits for room to be made.
+const ROOM_TIME_MAX: Duration = Duration::from_secs(5);
+
+/// How long the store works before the thread rests, and the longest rest between two looks.
+const WORK_TIME: Duration = Duration::from_millis(1);
+const LOOK_TIME: Duration = Duration::from_millis(100);
 
 /// Records that no database has any more, waiting to be removed.
 #[derive(Debug)]
@@ -93,11 +103,7 @@ impl Keyspace {
                 generation: *generation,
                 key,
             };
-            let remove = Write::Remove {
-                record,
-                location: *location,
-            };
-            if let Err(error) = self.store.write(&[remove], &mut [Location::default()]) {
+            if let Err(error) = self.store.forget(record, *location, Gone::Flushed) {
                 // It is met again, and tried again, at the next start.
                 tracing::warn!(%error, "a record of a flushed database could not be removed");
             }
@@ -150,17 +156,42 @@ impl Keyspace {
                     generation,
                     key: &key,
                 };
-                let remove = Write::Remove {
-                    record,
-                    location: entry.location,
-                };
-                self.store.write(&[remove], &mut [Location::default()])?;
+                self.store.forget(record, entry.location, Gone::Expired)?;
                 table.forget(hash, &key);
                 removed += 1;
             }
         }
         self.count_expired(removed as u64);
         Ok(removed)
+    }
+
+    /// Lends the store a hand that is short of room, for a bounded time.
+    #[cold]
+    pub(super) fn help(&self) -> Result<(), KeyspaceError> {
+        if !self.store.work(self, HELP_TIME)? {
+            // Somebody else is at it.
+            std::thread::sleep(HELP_TIME / 2);
+        }
+        Ok(())
+    }
+
+    /// Waits until the store has room for `bytes` of new values, or nothing more can be done for it. The caller holds
+    /// no key.
+    pub fn make_room(&self, bytes: u64) -> Result<(), KeyspaceError> {
+        if !self.is_loaded() {
+            return Ok(());
+        }
+        let until = Instant::now() + ROOM_TIME_MAX;
+        while !self.store.has_room_for(bytes) && Instant::now() < until {
+            self.store.commit()?;
+            if !self.store.work(self, HELP_TIME)? {
+                std::thread::sleep(HELP_TIME);
+                if self.store.upkeep() == Upkeep::Nothing {
+                    break;
+                }
+            }
+        }
+        Ok(())
     }
 
     pub(super) fn count_expired(&self, keys: u64) {
@@ -178,18 +209,29 @@ pub struct Housekeeping {
 }
 
 impl Housekeeping {
-    /// Starts them: one for each core reads partitions until all are read, one removes what is due.
-    pub fn start(keyspace: &Arc<Keyspace>) -> std::io::Result<Self> {
+    /// Starts them: one for each core reads the store until all is read, one removes what is due, one does what the
+    /// store asks for. `failed` is told where the store can't be read.
+    pub fn start(
+        keyspace: &Arc<Keyspace>,
+        failed: impl FnOnce(KeyspaceError) + Send + 'static,
+    ) -> std::io::Result<Self> {
         let mut housekeeping = Self {
             stop: Arc::new(AtomicBool::new(false)),
             threads: Vec::new(),
         };
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let readers = cores.min(keyspace.store.partitions());
-        let indexing = Arc::new(Indexing::new());
-        for _ in 0..readers {
-            let (keyspace, indexing) = (Arc::clone(keyspace), Arc::clone(&indexing));
-            housekeeping.spawn("index", move |stop| indexing.run(&keyspace, stop))?;
+        if keyspace.partitioned {
+            let indexing = Arc::new(Indexing::new());
+            for _ in 0..cores.min(keyspace.store.partitions()) {
+                let (keyspace, indexing) = (Arc::clone(keyspace), Arc::clone(&indexing));
+                housekeeping.spawn("index", move |stop| indexing.run(&keyspace, stop))?;
+            }
+        } else {
+            let keyspace = Arc::clone(keyspace);
+            housekeeping.spawn("store", move |stop| match keyspace.load(cores) {
+                Ok(()) => keep_up(&keyspace, stop),
+                Err(error) => failed(error),
+            })?;
         }
         let keyspace = Arc::clone(keyspace);
         housekeeping.spawn("housekeeping", move |stop| housekeep(&keyspace, stop))?;
@@ -253,6 +295,46 @@ impl Indexing {
                 let seconds = self.started.elapsed().as_secs_f64();
                 tracing::info!(seconds, "all keys are indexed");
             }
+        }
+    }
+}
+
+impl Relocate for Keyspace {
+    fn relocate(&self, generation: u32, key: &[u8], f: OnCurrent<'_>) -> Result<(), StoreError> {
+        let place = self.place(key);
+        let mut shard = self.shards[place.shard].write();
+        let Some(table) = shard.table_mut(generation) else {
+            return f(None).map(drop);
+        };
+        let entry = table.index.get(place.hash, key);
+        let present = entry.map(|entry| (entry.location, entry.kind, entry.expires_at()));
+        let moved = f(present.map(|(location, ..)| location))?;
+        if let (Some(location), Some((_, kind, expires_at))) = (moved, present) {
+            table
+                .index
+                .replace(place.hash, key, kind, location, expires_at);
+        }
+        Ok(())
+    }
+}
+
+/// Does what the store asks for: at most half of a core's time, unless it is urgent.
+fn keep_up(keyspace: &Keyspace, stop: &AtomicBool) {
+    while !stop.load(Ordering::Acquire) {
+        let started = Instant::now();
+        let worked = match keyspace.store.work(keyspace, WORK_TIME) {
+            Ok(worked) => worked,
+            Err(error) => {
+                tracing::error!(%error, "the compaction failed");
+                false
+            }
+        };
+        match keyspace.store.upkeep() {
+            Upkeep::Urgent if worked => {}
+            Upkeep::Background if worked => {
+                std::thread::park_timeout(started.elapsed() * REST_SHARE);
+            }
+            _ => keyspace.store.wait_for_work(LOOK_TIME),
         }
     }
 }

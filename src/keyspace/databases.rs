@@ -87,20 +87,15 @@ impl Keyspace {
         for &db in databases {
             self.generations[db].store(generations.of_database[db], Ordering::Relaxed);
         }
-        let mut detached = Vec::new();
         for (number, shard) in shards.iter_mut().enumerate() {
             for &generation in &flushed {
                 if let Some(table) = shard.detach(generation) {
-                    detached.push(Garbage::table(self.partition(number), table));
+                    self.discard(Garbage::table(self.partition(number), table));
                 }
             }
         }
         for generation in flushed {
             self.views.remove(generation);
-        }
-        drop(shards);
-        for garbage in detached {
-            self.discard(garbage);
         }
         Ok(())
     }

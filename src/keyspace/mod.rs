@@ -4,6 +4,7 @@ mod access;
 mod background;
 mod databases;
 mod index;
+mod loading;
 mod ordered;
 mod shard;
 #[cfg(test)]
@@ -19,10 +20,12 @@ use siphasher::sip::SipHasher13;
 
 pub use access::{Slot, Slots};
 pub use background::{Housekeeping, now_ms};
+pub use loading::LoadProgress;
 
 pub use crate::pmemkv::Range;
-use crate::store::{Generations, RecordKey, Store, StoreError};
+use crate::store::{Generations, RecordKey, Store, StoreError, Upkeep};
 use background::Garbage;
+use loading::Loading;
 use ordered::Views;
 use shard::Shard;
 
@@ -151,6 +154,7 @@ pub struct StoreStats {
     pub ordered_view_bytes: u64,
     pub expired_keys: u64,
     pub pending_removals: u64,
+    pub details: Vec<(&'static str, u64)>,
 }
 
 /// Bits of the hash that select a shard.
@@ -175,6 +179,8 @@ pub struct Keyspace {
     pending_removals: AtomicU64,
     expired_keys: AtomicU64,
     active_expiry: AtomicBool,
+    loading: Loading,
+    partitioned: bool,
 }
 
 impl std::fmt::Debug for Keyspace {
@@ -191,8 +197,8 @@ struct Place {
 }
 
 impl Keyspace {
-    /// The keyspace over `store`. Nothing is read yet: a partition is indexed when it is first needed, and by
-    /// [`Housekeeping`] in the background.
+    /// The keyspace over `store`. Nothing is read yet: [`Housekeeping`] does it in the background. A partition that is
+    /// needed earlier is read at once; of a store without partitions everything is read then.
     pub fn new(store: Box<dyn Store>) -> Self {
         let partitions = store.partitions();
         assert!(
@@ -214,13 +220,20 @@ impl Keyspace {
             pending_removals: AtomicU64::new(0),
             expired_keys: AtomicU64::new(0),
             active_expiry: AtomicBool::new(true),
+            // What is partitioned is read as it is needed.
+            loading: Loading::new(abilities.partitioned),
+            partitioned: abilities.partitioned,
             store,
         }
     }
 
-    /// Makes everything written so far durable. A connection calls it before it sends replies.
+    /// Makes everything written so far durable. A connection calls it before it sends replies, and holds no key.
+    #[inline]
     pub fn commit(&self) -> Result<(), KeyspaceError> {
-        Ok(self.store.commit()?)
+        if self.store.commit()? && self.store.upkeep() == Upkeep::Urgent {
+            self.help()?;
+        }
+        Ok(())
     }
 
     /// Leaves the data in good order; after it nothing can be read or written: who tries waits for ever.
@@ -246,6 +259,7 @@ impl Keyspace {
             ordered_view_bytes: self.views.memory_bytes(),
             expired_keys: self.expired_keys.load(Ordering::Relaxed),
             pending_removals: self.pending_removals.load(Ordering::Relaxed),
+            details: usage.details,
             ..StoreStats::default()
         };
         let mut indexed = 0;

@@ -93,6 +93,9 @@ impl Keyspace {
 
     /// Reads a partition's records into its shards, unless that was done before.
     pub(super) fn index_partition(&self, partition: usize) -> Result<(), KeyspaceError> {
+        if !self.partitioned {
+            return self.load(1);
+        }
         let first = partition * self.shards_per_partition;
         let mut shards: Vec<_> = self.shards[first..first + self.shards_per_partition]
             .iter()

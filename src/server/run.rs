@@ -1,6 +1,7 @@
 //! The server's life: open the store, listen, serve, stop in order.
 
 use std::hash::{BuildHasher, RandomState};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -13,7 +14,7 @@ use crate::commands::table;
 use crate::config::{Config, Settings};
 use crate::keyspace::{Housekeeping, Keyspace, KeyspaceError};
 use crate::pmemkv::{self, Backing, Engine};
-use crate::store::pairs::{self, OpenError, Options};
+use crate::store::{self, OpenError, Options};
 
 /// File descriptors that are not clients' (pool, log, sockets, ...). Redis's number.
 const RESERVED_FILES: u64 = 32;
@@ -33,6 +34,14 @@ pub enum RunError {
     /// A socket can't be opened.
     #[error(transparent)]
     Listen(#[from] ListenError),
+    /// The store can't be read.
+    #[error("pool {}: {source}", path.display())]
+    Load {
+        /// Where it is.
+        path: PathBuf,
+        /// Why.
+        source: KeyspaceError,
+    },
     /// The store can't be closed in order.
     #[error("closing the store: {0}")]
     Close(#[from] KeyspaceError),
@@ -58,9 +67,9 @@ pub fn run(config: Config, engine: Engine, options: &Options) -> Result<(), RunE
         }
     };
     let opened = Instant::now();
-    let store = pairs::open(engine, options)?;
+    let store = store::open(engine, options)?;
     tracing::info!(ms = opened.elapsed().as_millis(), "store open");
-    let keyspace = Arc::new(Keyspace::new(Box::new(store)));
+    let keyspace = Arc::new(Keyspace::new(store));
     let durability = survives(engine, options, &settings);
     let server = Arc::new(new_server(config, &settings, durability));
     let result = runtime.block_on(serve(
@@ -111,14 +120,20 @@ async fn serve(
         std::fs::write(path, format!("{}\n", std::process::id()))?;
     }
     announce(&listeners, server, engine, options, keyspace)?;
-    let housekeeping = Housekeeping::start(keyspace)?;
+    let (failed, mut load_failed) = tokio::sync::mpsc::channel(1);
+    let housekeeping = Housekeeping::start(keyspace, move |error| {
+        // Nobody waits any more where the server is ending already.
+        let _ = failed.blocking_send(error);
+    })?;
     let sampler = tokio::spawn(sample_rates(Arc::clone(server)));
     let accepting = tokio::spawn({
         let (keyspace, server) = (Arc::clone(keyspace), Arc::clone(server));
         async move { listeners.accept(&keyspace, &server).await }
     });
     let mut stopping = server.shutdown.subscribe();
+    let mut failure = None;
     tokio::select! {
+        Some(error) = load_failed.recv() => failure = Some(error),
         _ = signals.terminate.recv() => tracing::info!("SIGTERM: stopping"),
         _ = signals.interrupt.recv() => tracing::info!("SIGINT: stopping"),
         _ = stopping.wait_for(|&stop| stop) => tracing::info!("SHUTDOWN: stopping"),
@@ -129,7 +144,12 @@ async fn serve(
     drain(server).await;
     sampler.abort();
     tokio::task::block_in_place(|| drop(housekeeping));
-    Ok(())
+    failure.map_or(Ok(()), |source| {
+        Err(RunError::Load {
+            path: options.pool_path.clone(),
+            source,
+        })
+    })
 }
 
 async fn drain(server: &Server) {

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use parking_lot::Mutex;
 
 use super::{
-    Abilities, Generations, Location, OnRecord, OnValue, RecordKey, Store, StoreError, Usage,
+    Abilities, Generations, Gone, Location, OnRecord, OnValue, RecordKey, Store, StoreError, Usage,
     Visited, Write,
 };
 use crate::keyspace::{Kind, Millis, Range, Value};
@@ -55,6 +55,7 @@ impl Store for std::sync::Arc<MemoryStore> {
             sorted: self.sorted,
             retains: true,
             persistent: false,
+            partitioned: true,
         }
     }
 
@@ -88,6 +89,8 @@ impl Store for std::sync::Arc<MemoryStore> {
                     kind: record.kind,
                     expires_at: record.expires_at,
                     location: Location::default(),
+                    sequence: 0,
+                    removed: false,
                 });
             }
         }
@@ -148,8 +151,12 @@ impl Store for std::sync::Arc<MemoryStore> {
         Ok(())
     }
 
-    fn commit(&self) -> Result<(), StoreError> {
-        Ok(())
+    fn forget(&self, record: RecordKey<'_>, location: Location, _: Gone) -> Result<(), StoreError> {
+        self.write(&[Write::Remove { record, location }], &mut [location])
+    }
+
+    fn commit(&self) -> Result<bool, StoreError> {
+        Ok(false)
     }
 
     fn range(

@@ -5,12 +5,18 @@
 //! many connections into one step. Where a record lies is the layout's own business: the keyspace keeps the opaque
 //! [`Location`] that a write or a visit gave and hands it back with every read.
 
+mod home;
 #[cfg(test)]
 pub mod memory;
+mod open;
+pub mod packed;
 pub mod pairs;
 
 use std::ops::ControlFlow;
 use std::path::PathBuf;
+use std::time::Duration;
+
+pub use open::{LayoutChoice, OpenError, Options, open};
 
 use crate::keyspace::{DATABASES, Kind, Millis, Range, Value};
 
@@ -87,6 +93,41 @@ pub struct Visited<'a> {
     pub expires_at: Option<Millis>,
     /// Where it lies.
     pub location: Location,
+    /// Where a key may be met more than once (see [`Abilities::partitioned`]), the highest number counts.
+    pub sequence: u64,
+    /// Whether it says that the key is gone, and with it all that is older.
+    pub removed: bool,
+}
+
+/// Why a record is to be let go of: both are plain to see in the data, so that no write is needed for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Gone {
+    /// Its deadline has passed.
+    Expired,
+    /// Its generation is no database's any more.
+    Flushed,
+}
+
+/// What a store asks for beside the commands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Upkeep {
+    /// Nothing.
+    Nothing,
+    /// Work in the background.
+    Background,
+    /// As soon as possible; whoever writes should lend a hand.
+    Urgent,
+}
+
+/// Called with where a key's record lies now, `None` where the index has none; returns where it lies from now on,
+/// `None` where it stays.
+pub type OnCurrent<'f> =
+    &'f mut dyn FnMut(Option<Location>) -> Result<Option<Location>, StoreError>;
+
+/// The index, for a store that moves records.
+pub trait Relocate {
+    /// Locks a key and runs `f`; notes the location that it returns. Nobody reads or writes the key meanwhile.
+    fn relocate(&self, generation: u32, key: &[u8], f: OnCurrent<'_>) -> Result<(), StoreError>;
 }
 
 /// Why a store refused. Nothing was changed.
@@ -140,6 +181,10 @@ pub struct Abilities {
     pub retains: bool,
     /// Outlives the process.
     pub persistent: bool,
+    /// Each partition holds the records that [`RecordKey::partition`] names, each key once, and can be visited when it
+    /// is first needed. Otherwise all parts must be visited before anything is read or written: a key may be met in
+    /// any of them, and more than once.
+    pub partitioned: bool,
 }
 
 /// What a store occupies.
@@ -155,6 +200,8 @@ pub struct Usage {
     pub pool_bytes: u64,
     /// What is allocated of it; 0 where the engine cannot tell.
     pub allocated_bytes: u64,
+    /// The layout's own figures, by the names that INFO shows them under.
+    pub details: Vec<(&'static str, u64)>,
 }
 
 /// Called with a record's value.
@@ -182,9 +229,13 @@ pub trait Store: Send + Sync {
     /// Replaces the generations in one durable step.
     fn set_generations(&self, generations: &Generations) -> Result<(), StoreError>;
 
-    /// Meets every record of a partition, in any order.
-    fn visit(&self, partition: usize, visit: &mut dyn FnMut(Visited<'_>))
-    -> Result<(), StoreError>;
+    /// How many parts [`visit`](Self::visit) reads the records in: as many as partitions, where the store has these.
+    fn parts(&self) -> usize {
+        self.partitions()
+    }
+
+    /// Meets every record of a part, in any order. Those that are no longer valid may be among them.
+    fn visit(&self, part: usize, visit: &mut dyn FnMut(Visited<'_>)) -> Result<(), StoreError>;
 
     /// Calls `f` once with the record's value, without a copy; `false` where there is none.
     fn read(
@@ -198,8 +249,57 @@ pub trait Store: Send + Sync {
     /// (as many as `writes`). Either all of them happen or, on an error, none.
     fn write(&self, writes: &[Write<'_>], locations: &mut [Location]) -> Result<(), StoreError>;
 
-    /// Makes all that was staged before durable. No reply may leave before.
-    fn commit(&self) -> Result<(), StoreError>;
+    /// Lets go of a record that reads as absent by itself.
+    fn forget(
+        &self,
+        record: RecordKey<'_>,
+        location: Location,
+        gone: Gone,
+    ) -> Result<(), StoreError>;
+
+    /// Makes all that was staged before durable; `false` where nothing was. No reply may leave before.
+    fn commit(&self) -> Result<bool, StoreError>;
+
+    /// The sequence number of a record that [`visit`](Self::visit) has met.
+    fn sequence(&self, _location: Location) -> Result<u64, StoreError> {
+        Ok(0)
+    }
+
+    /// Notes that the index has taken up a record that [`visit`](Self::visit) has met.
+    fn claim(&self, _location: Location) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    /// Notes that the index has dropped a record again, since a later one of its key was met.
+    fn release(&self, _location: Location) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    /// Notes that everything was visited: from now on there are writes.
+    fn loaded(&self, _index: &dyn Relocate) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    /// What the store asks for beside the commands.
+    fn upkeep(&self) -> Upkeep {
+        Upkeep::Nothing
+    }
+
+    /// Does what it asks for, for about `time`. `false` where there was nothing to do, or another thread does it.
+    /// The caller holds no lock of the index.
+    fn work(&self, _index: &dyn Relocate, _time: Duration) -> Result<bool, StoreError> {
+        Ok(false)
+    }
+
+    /// Waits until there may be something to do, for at most `time`.
+    fn wait_for_work(&self, time: Duration) {
+        std::thread::park_timeout(time);
+    }
+
+    /// Whether about `bytes` of new values could be stored now.
+    fn has_room_for(&self, _bytes: u64) -> bool {
+        true
+    }
 
     /// Walks a generation's records in a range of keys, in ascending byte order.
     fn range(
@@ -220,4 +320,15 @@ pub trait Store: Send + Sync {
 
     /// Marks the data as left in good order. Called once, after the last write.
     fn close(&self) -> Result<(), StoreError>;
+}
+
+impl From<crate::pmemkv::Error> for StoreError {
+    fn from(error: crate::pmemkv::Error) -> Self {
+        use crate::pmemkv::Error;
+        match error {
+            Error::OutOfMemory(_) => StoreError::OutOfMemory,
+            Error::NotSupported(_) => StoreError::NotSupported,
+            other => StoreError::Engine(other.to_string()),
+        }
+    }
 }

@@ -3,14 +3,14 @@
 #![allow(clippy::unnecessary_wraps)] // Sections have one shape, also those that cannot fail.
 
 use std::sync::atomic::Ordering;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use nix::sys::resource::{UsageWho, getrusage};
 
 use super::report::{Report, human};
 use crate::commands::table::table;
 use crate::commands::{CommandError, Context};
-use crate::keyspace::{DATABASES, StoreStats};
+use crate::keyspace::{DATABASES, LoadProgress, StoreStats};
 use crate::server::REDIS_VERSION;
 
 type Written = Result<(), CommandError>;
@@ -170,12 +170,17 @@ fn total_system_bytes() -> u64 {
 
 /// There are no snapshots and no log: every acknowledged write is already in the pool.
 pub(super) fn persistence(ctx: &Context<'_>, report: &mut Report) -> Written {
-    let started = ctx.server.started_at.duration_since(UNIX_EPOCH);
-    report.field("loading", 0);
+    let started = ctx
+        .server
+        .started_at
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    let loading = ctx.keyspace.load_progress();
+    report.field("loading", u8::from(loading.is_some()));
     report.field("async_loading", 0);
     report.field("rdb_changes_since_last_save", 0);
     report.field("rdb_bgsave_in_progress", 0);
-    report.field("rdb_last_save_time", started.unwrap_or_default().as_secs());
+    report.field("rdb_last_save_time", started.as_secs());
     report.field("rdb_last_bgsave_status", "ok");
     report.field("rdb_last_bgsave_time_sec", -1);
     report.field("rdb_current_bgsave_time_sec", -1);
@@ -186,7 +191,31 @@ pub(super) fn persistence(ctx: &Context<'_>, report: &mut Report) -> Written {
     report.field("aof_current_rewrite_time_sec", -1);
     report.field("aof_last_bgrewrite_status", "ok");
     report.field("aof_last_write_status", "ok");
+    if let Some(progress) = loading {
+        let stats = ctx.keyspace.stats()?;
+        report_loading(report, progress, stats.allocated_bytes, started);
+    }
     Ok(())
+}
+
+/// Redis counts bytes of its file; here they follow from the segments that were read.
+#[allow(clippy::cast_precision_loss)] // Two decimals are shown.
+fn report_loading(report: &mut Report, progress: LoadProgress, bytes: u64, since: Duration) {
+    let share = progress.parts_read as f64 / progress.parts.max(1) as f64;
+    let seconds = progress.elapsed_ms as f64 / 1000.0;
+    let eta = if share > 0.0 {
+        seconds / share - seconds
+    } else {
+        1.0
+    };
+    report.field("loading_start_time", since.as_secs());
+    report.field("loading_total_bytes", bytes);
+    report.field(
+        "loading_loaded_bytes",
+        format_args!("{:.0}", share * bytes as f64),
+    );
+    report.field("loading_loaded_perc", format_args!("{:.2}", share * 100.0));
+    report.field("loading_eta_seconds", format_args!("{eta:.0}"));
 }
 
 #[allow(clippy::cast_precision_loss)] // Two decimals are shown.
@@ -326,5 +355,8 @@ pub(super) fn pmemkv(ctx: &Context<'_>, report: &mut Report) -> Written {
     report.bytes("index_bytes", stats.index_bytes);
     report.bytes("ordered_view_bytes", stats.ordered_view_bytes);
     report.field("pending_removals", stats.pending_removals);
+    for (name, value) in stats.details {
+        report.field(name, value);
+    }
     Ok(())
 }

@@ -185,10 +185,10 @@ fn mistakes_stop_the_start() {
             "argument must be between 1 and 16 inclusive",
         ),
         (
-            &["--layout", "packed"],
+            &["--layout", "loose"],
             1,
-            "layout \"packed\"",
-            "the layout 'packed' is not available in this version, use 'pairs'",
+            "layout \"loose\"",
+            "argument(s) must be one of the following: auto, pairs, packed",
         ),
         (
             &["--engine-config", "[]"],

@@ -10,19 +10,17 @@ mod record;
 #[cfg(test)]
 mod tests;
 
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use parking_lot::Mutex;
-
-pub use open::{OpenError, Options, open};
+pub use open::{open_pool, open_volatile, partitions};
 
 use super::{
-    Abilities, Generations, Location, OnRecord, OnValue, RecordKey, Store, StoreError, Usage,
+    Abilities, Generations, Gone, Location, OnRecord, OnValue, RecordKey, Store, StoreError, Usage,
     Visited, Write,
 };
-use crate::keyspace::{DATABASES, Range};
-use crate::pmemkv::{Database, Engine, Error, Pool};
+use crate::keyspace::Range;
+use crate::pmemkv::{Database, Engine, Error};
+use crate::store::home::Home;
 use journal::{Before, Journal};
 use record::{
     DEADLINE_AT, KEY_PREFIX_BYTES, decode_key, decode_value, encode_deadline, encode_key,
@@ -31,12 +29,6 @@ use record::{
 
 /// The layout's name, as pools record it.
 pub const LAYOUT: &str = "pairs";
-
-/// The pool's word that is 1 while a process has the pool open, and 0 after an orderly end.
-const WORD_OPEN: usize = 0;
-
-/// The pool's first word of generations: two databases a word, then the next unused number.
-const WORD_GENERATIONS: usize = 1;
 
 /// Longer values are put anew: writing in place copies the old bytes to an undo log first.
 const IN_PLACE_BYTES_MAX: usize = 64 * 1024;
@@ -63,19 +55,6 @@ pub struct Pairs {
     has_iterators: bool,
     /// Set once a put ran out of memory on an engine that is not to be written after that.
     spoilt: AtomicBool,
-}
-
-/// Where what is not a record is kept.
-#[derive(Debug)]
-enum Home {
-    /// In the pool.
-    Pool(Pool),
-    /// In this process, for engines that do not outlive it.
-    Process {
-        generations: Mutex<Generations>,
-        path: PathBuf,
-        size_bytes: u64,
-    },
 }
 
 impl Pairs {
@@ -201,6 +180,7 @@ impl Store for Pairs {
             sorted: self.engine.sorted,
             retains: self.engine.retains,
             persistent: self.engine.persistent,
+            partitioned: true,
         }
     }
 
@@ -213,19 +193,11 @@ impl Store for Pairs {
     }
 
     fn generations(&self) -> Generations {
-        match &self.home {
-            Home::Process { generations, .. } => *generations.lock(),
-            Home::Pool(pool) => {
-                decode_generations(&pool.words(WORD_GENERATIONS, DATABASES / 2 + 1))
-            }
-        }
+        self.home.generations()
     }
 
     fn set_generations(&self, new: &Generations) -> Result<(), StoreError> {
-        match &self.home {
-            Home::Process { generations, .. } => *generations.lock() = *new,
-            Home::Pool(pool) => pool.set_words(WORD_GENERATIONS, &encode_generations(new)),
-        }
+        self.home.set_generations(new);
         Ok(())
     }
 
@@ -247,6 +219,8 @@ impl Store for Pairs {
                     kind: value.kind,
                     expires_at: value.expires_at,
                     location: stored,
+                    sequence: 0,
+                    removed: false,
                 }),
                 Err(error) => damaged = Some(error),
             }
@@ -312,9 +286,13 @@ impl Store for Pairs {
         }
     }
 
-    fn commit(&self) -> Result<(), StoreError> {
+    fn forget(&self, record: RecordKey<'_>, location: Location, _: Gone) -> Result<(), StoreError> {
+        self.write(&[Write::Remove { record, location }], &mut [location])
+    }
+
+    fn commit(&self) -> Result<bool, StoreError> {
         // Every write was durable when it returned.
-        Ok(())
+        Ok(false)
     }
 
     fn range(
@@ -357,28 +335,11 @@ impl Store for Pairs {
     }
 
     fn usage(&self) -> Result<Usage, StoreError> {
-        let mut usage = Usage {
+        Ok(Usage {
             engine: self.engine.name.to_owned(),
             layout: LAYOUT,
-            ..Usage::default()
-        };
-        match &self.home {
-            Home::Pool(pool) => {
-                let stats = pool
-                    .stats()
-                    .map_err(|error| StoreError::Engine(error.to_string()))?;
-                usage.pool_path = Some(pool.path().to_owned());
-                usage.pool_bytes = stats.size_bytes;
-                usage.allocated_bytes = stats.allocated_bytes;
-            }
-            Home::Process {
-                path, size_bytes, ..
-            } => {
-                usage.pool_path = Some(path.clone());
-                usage.pool_bytes = *size_bytes;
-            }
-        }
-        Ok(usage)
+            ..self.home.usage()?
+        })
     }
 
     fn defrag(&self, start: f64, amount: f64) -> Result<(), StoreError> {
@@ -389,10 +350,8 @@ impl Store for Pairs {
     }
 
     fn close(&self) -> Result<(), StoreError> {
-        if let Home::Pool(pool) = &self.home
-            && !self.spoilt.load(Ordering::Acquire)
-        {
-            pool.set_word(WORD_OPEN, 0);
+        if !self.spoilt.load(Ordering::Acquire) {
+            self.home.mark_closed();
         }
         Ok(())
     }
@@ -450,41 +409,5 @@ impl Bounds {
 
     fn inclusive(&self) -> Option<&[u8]> {
         self.low_included.then_some(&self.low)
-    }
-}
-
-fn encode_generations(generations: &Generations) -> Vec<u64> {
-    let (pairs, _) = generations.of_database.as_chunks::<2>();
-    let mut words: Vec<u64> = pairs
-        .iter()
-        .map(|&[low, high]| u64::from(low) | u64::from(high) << 32)
-        .collect();
-    words.push(u64::from(generations.next));
-    words
-}
-
-#[allow(clippy::cast_possible_truncation)] // Each half of a word is one number.
-fn decode_generations(words: &[u64]) -> Generations {
-    let mut generations = Generations::default();
-    let Some((&next, pairs)) = words.split_last() else {
-        return generations;
-    };
-    // A new pool's words are 0, which no set of generations has at its end.
-    if next != 0 {
-        for (db, generation) in generations.of_database.iter_mut().enumerate() {
-            *generation = (pairs[db / 2] >> (32 * (db % 2))) as u32;
-        }
-        generations.next = next as u32;
-    }
-    generations
-}
-
-impl From<Error> for StoreError {
-    fn from(error: Error) -> Self {
-        match error {
-            Error::OutOfMemory(_) => StoreError::OutOfMemory,
-            Error::NotSupported(_) => StoreError::NotSupported,
-            other => StoreError::Engine(other.to_string()),
-        }
     }
 }

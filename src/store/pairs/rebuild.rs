@@ -7,10 +7,10 @@
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use super::open::{OpenError, open_partitions};
-use super::{WORD_GENERATIONS, WORD_OPEN};
-use crate::keyspace::DATABASES;
+use super::open::open_partitions;
 use crate::pmemkv::{Pool, PoolError};
+use crate::store::OpenError;
+use crate::store::home;
 
 /// Copies `old` into a fresh pool that takes its place.
 pub fn rebuild(old: Pool) -> Result<Pool, OpenError> {
@@ -71,11 +71,8 @@ fn copy(old: &Pool, new: &Pool) -> Result<(), OpenError> {
             });
         }
     }
-    new.set_words(
-        WORD_GENERATIONS,
-        &old.words(WORD_GENERATIONS, DATABASES / 2 + 1),
-    );
-    new.set_word(WORD_OPEN, 1);
+    home::copy_generations(&old, &new);
+    home::mark_open(new);
     tracing::info!(pairs, "the pool is rebuilt");
     Ok(())
 }

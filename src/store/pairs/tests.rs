@@ -7,6 +7,8 @@ use super::journal::{Before, Journal};
 use super::*;
 use crate::keyspace::{Kind, Millis};
 use crate::pmemkv::engines;
+use crate::store::open::{Opened, open_layout};
+use crate::store::{LayoutChoice, Options};
 
 type Result<T = (), E = Box<dyn std::error::Error>> = std::result::Result<T, E>;
 
@@ -28,12 +30,21 @@ fn options(folder: &Path, engine: &str, pool_size_bytes: u64) -> Options {
         engine_config: None,
         pool_path: folder.join("pool"),
         pool_size_bytes,
+        layout: LayoutChoice::Pairs,
+        repair: false,
     }
 }
 
 fn open_at(folder: &Path, engine: &str, pool_size_bytes: u64) -> Result<Pairs> {
     let (engine, options) = options(folder, engine, pool_size_bytes).resolve()?;
-    Ok(open(engine, &options)?)
+    open_pairs(engine, &options)
+}
+
+fn open_pairs(engine: Engine, options: &Options) -> Result<Pairs> {
+    match open_layout(engine, options)? {
+        Opened::Pairs(store) => Ok(store),
+        Opened::Packed(_) => Err("the other layout".into()),
+    }
 }
 
 fn key_in(store: &Pairs, key: &'static [u8]) -> RecordKey<'static> {
@@ -332,7 +343,7 @@ fn the_engines_own_configuration_names_the_pool() -> Result {
         path.display().to_string()
     ));
     let (engine, resolved) = options.resolve()?;
-    let store = open(engine, &resolved)?;
+    let store = open_pairs(engine, &resolved)?;
     assert_eq!(store.usage()?.pool_path, Some(path));
     assert_eq!(store.usage()?.pool_bytes, 16 << 20);
     for wrong in [

@@ -1,0 +1,243 @@
+//! Reading everything before the first command, for stores whose keys can lie anywhere.
+//!
+//! Each thread reads parts of the store and sorts what it meets by shard, so that a shard's lock is taken, and its
+//! index is in the cache, for many keys at a time. Of several records of a key the one with the highest sequence
+//! number counts; removals are remembered until all is read.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Instant;
+
+use parking_lot::Mutex;
+
+use super::index::{Entry, IndexKey};
+use super::{DATABASES, Keyspace, KeyspaceError, Kind, Millis, SHARDS, shard_of};
+use crate::store::Location;
+
+/// Records that a thread gathers for a shard before it takes the shard's lock.
+const GATHERED: usize = 128;
+
+/// How far the reading has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LoadProgress {
+    /// Parts of the store that have been read.
+    pub parts_read: usize,
+    /// Parts that there are.
+    pub parts: usize,
+    /// Milliseconds since the reading began.
+    pub elapsed_ms: u64,
+}
+
+/// The state of the reading.
+#[derive(Debug)]
+pub(super) struct Loading {
+    /// Held by who reads.
+    turn: Mutex<()>,
+    done: AtomicBool,
+    parts_read: AtomicUsize,
+    started: Instant,
+}
+
+impl Loading {
+    /// Nothing has been read. `done` where nothing need be.
+    pub fn new(done: bool) -> Self {
+        Self {
+            turn: Mutex::new(()),
+            done: AtomicBool::new(done),
+            parts_read: AtomicUsize::new(0),
+            started: Instant::now(),
+        }
+    }
+}
+
+/// A record that was met.
+struct Found {
+    hash: u64,
+    generation: u32,
+    key: IndexKey,
+    kind: Kind,
+    expires_at: Option<Millis>,
+    location: Location,
+    sequence: u64,
+    removed: bool,
+}
+
+/// The removals met in one shard.
+type Removed = HashMap<(u32, IndexKey), u64>;
+
+/// What the threads of one reading share.
+struct Shared {
+    next: AtomicUsize,
+    generations: [u32; DATABASES],
+    removed: Vec<Mutex<Removed>>,
+    stop: AtomicBool,
+}
+
+impl Keyspace {
+    /// Whether commands can be served: before, they would wait for the whole store to be read.
+    #[inline]
+    pub fn is_loaded(&self) -> bool {
+        self.loading.done.load(Ordering::Acquire)
+    }
+
+    /// How far the reading has come; `None` when it is done.
+    pub fn load_progress(&self) -> Option<LoadProgress> {
+        if self.is_loaded() {
+            return None;
+        }
+        Some(LoadProgress {
+            parts_read: self.loading.parts_read.load(Ordering::Relaxed),
+            parts: self.store.parts(),
+            elapsed_ms: u64::try_from(self.loading.started.elapsed().as_millis())
+                .unwrap_or(u64::MAX),
+        })
+    }
+
+    /// Reads everything, with `threads` threads, unless that is done.
+    pub(super) fn load(&self, threads: usize) -> Result<(), KeyspaceError> {
+        let _turn = self.loading.turn.lock();
+        if self.is_loaded() {
+            return Ok(());
+        }
+        let shared = Shared {
+            next: AtomicUsize::new(0),
+            generations: std::array::from_fn(|db| self.generation(db)),
+            removed: (0..SHARDS).map(|_| Mutex::default()).collect(),
+            stop: AtomicBool::new(false),
+        };
+        let read = std::thread::scope(|scope| {
+            let others: Vec<_> = (1..threads)
+                .map(|_| scope.spawn(|| self.load_parts(&shared)))
+                .collect();
+            let mut result = self.load_parts(&shared);
+            for other in others {
+                let other = other.join().unwrap_or_else(|_| {
+                    Err(KeyspaceError::Store("a reading thread panicked".into()))
+                });
+                result = result.and(other);
+            }
+            result
+        });
+        if let Err(error) = read {
+            for shard in &self.shards {
+                shard.write().tables.clear();
+            }
+            return Err(error);
+        }
+        let mut keys = 0;
+        for shard in &self.shards {
+            let mut shard = shard.write();
+            shard.tables.retain(|table| table.index.len() > 0);
+            keys += shard
+                .tables
+                .iter()
+                .map(|table| table.index.len())
+                .sum::<usize>();
+            shard.indexed = true;
+        }
+        self.store.loaded(self)?;
+        self.loading.done.store(true, Ordering::Release);
+        let seconds = self.loading.started.elapsed().as_secs_f64();
+        tracing::info!(seconds, keys, "all keys are indexed");
+        Ok(())
+    }
+
+    fn load_parts(&self, shared: &Shared) -> Result<(), KeyspaceError> {
+        let mut gathered: Vec<Vec<Found>> = (0..SHARDS).map(|_| Vec::new()).collect();
+        let parts = self.store.parts();
+        let mut reported = 0;
+        let mut run = || -> Result<(), KeyspaceError> {
+            loop {
+                let part = shared.next.fetch_add(1, Ordering::Relaxed);
+                if part >= parts || shared.stop.load(Ordering::Relaxed) {
+                    break;
+                }
+                self.load_part(part, shared, &mut gathered)?;
+                let read = self.loading.parts_read.fetch_add(1, Ordering::Relaxed) + 1;
+                let percent = read * 100 / parts;
+                if percent >= reported + 10 && read < parts {
+                    reported = percent / 10 * 10;
+                    tracing::info!(percent = reported, "reading the pool");
+                }
+            }
+            for (number, found) in gathered.iter_mut().enumerate() {
+                self.absorb(number, shared, found)?;
+            }
+            Ok(())
+        };
+        run().inspect_err(|_| shared.stop.store(true, Ordering::Relaxed))
+    }
+
+    fn load_part(
+        &self,
+        part: usize,
+        shared: &Shared,
+        gathered: &mut [Vec<Found>],
+    ) -> Result<(), KeyspaceError> {
+        let mut failed = None;
+        self.store.visit(part, &mut |record| {
+            if failed.is_some() || !shared.generations.contains(&record.generation) {
+                return;
+            }
+            let hash = self.hash(record.key);
+            let number = shard_of(hash);
+            let found = &mut gathered[number];
+            found.push(Found {
+                hash,
+                generation: record.generation,
+                key: IndexKey::from_slice(record.key),
+                kind: record.kind,
+                expires_at: record.expires_at,
+                location: record.location,
+                sequence: record.sequence,
+                removed: record.removed,
+            });
+            if found.len() >= GATHERED {
+                failed = self.absorb(number, shared, found).err();
+            }
+        })?;
+        failed.map_or(Ok(()), Err)
+    }
+
+    /// Takes gathered records of one shard into its index.
+    fn absorb(
+        &self,
+        number: usize,
+        shared: &Shared,
+        gathered: &mut Vec<Found>,
+    ) -> Result<(), KeyspaceError> {
+        if gathered.is_empty() {
+            return Ok(());
+        }
+        let mut shard = self.shards[number].write();
+        let mut removed = shared.removed[number].lock();
+        for found in gathered.drain(..) {
+            let table = self.table_for(&mut shard, found.generation);
+            let present = table.index.get(found.hash, &found.key);
+            if let Some(present) = present.map(|entry| entry.location) {
+                if self.store.sequence(present)? > found.sequence {
+                    // A removal, too: what it would mask, the present one masks as well.
+                    continue;
+                }
+                self.store.release(present)?;
+                table.index.remove(found.hash, &found.key);
+            }
+            if found.removed {
+                let last = removed.entry((found.generation, found.key)).or_default();
+                *last = found.sequence.max(*last);
+                continue;
+            }
+            if !removed.is_empty()
+                && removed
+                    .get(&(found.generation, found.key.clone()))
+                    .is_some_and(|&last| last > found.sequence)
+            {
+                continue;
+            }
+            self.store.claim(found.location)?;
+            let entry = Entry::new(&found.key, found.kind, found.location, found.expires_at, 0);
+            table.index.insert(found.hash, entry, &|key| self.hash(key));
+        }
+        Ok(())
+    }
+}

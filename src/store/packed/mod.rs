@@ -1,0 +1,530 @@
+//! The `packed` layout: a log of fixed-size segments, each of them one pmemkv value.
+//!
+//! Writes are staged in DRAM and appended by one commit for all connections. Records are read where they lie. What is
+//! overwritten or removed stays behind in its segment until the [compaction](compact) moves the rest out.
+
+mod compact;
+mod header;
+mod large;
+mod load;
+mod log;
+mod open;
+mod record;
+mod space;
+#[cfg(test)]
+mod tests;
+
+use std::cell::Cell;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use parking_lot::{Condvar, Mutex};
+
+pub use open::{open_pool, open_volatile};
+
+use super::home::{Home, WORD_LAYOUT};
+use super::{
+    Abilities, Generations, Gone, Location, OnRecord, OnValue, RecordKey, Relocate, Store,
+    StoreError, Upkeep, Usage, Visited, Write,
+};
+use crate::keyspace::{Range, Value};
+use crate::pmemkv::Engine;
+use compact::Compaction;
+use header::Which;
+use log::{Guard, Log};
+use record::{Form, Parts, Record, Spot};
+use space::Space;
+
+/// The layout's name, as pools record it.
+pub const LAYOUT: &str = "packed";
+
+/// The engines that keep values in place.
+pub const ENGINES: [&str; 2] = ["cmap", "vcmap"];
+
+/// Staged parts of large values are committed when they are as many bytes: they need not wait for the value's end.
+const PARTS_PENDING_MAX: u64 = 4 << 20;
+
+/// The pool's words that guard the front's long commits: serial number and offset; then the compaction's two.
+const WORD_GUARDS: usize = WORD_LAYOUT;
+
+/// The pool's word with the size of a segment.
+const WORD_SEGMENT_BYTES: usize = WORD_LAYOUT + 4;
+
+/// Records in segments.
+#[derive(Debug)]
+pub struct Packed {
+    engine: Engine,
+    hash_seed: u64,
+    home: Home,
+    space: Space,
+    front: Log,
+    compaction: Compaction,
+    /// The last sequence number given out.
+    sequence: AtomicU64,
+    /// Longer records go in parts.
+    record_bytes_max: usize,
+    /// Rung when the background has something to do.
+    bell: (Mutex<bool>, Condvar),
+    damage: load::Damage,
+}
+
+/// Records on their way into the log; its buffers are used again and again.
+#[derive(Debug, Default)]
+struct Batch {
+    encoded: Vec<u8>,
+    lengths: Vec<usize>,
+    /// For each record, the parts that were stored for it.
+    parts: Vec<Option<Parts>>,
+}
+
+impl Batch {
+    /// The calling thread's batch, empty.
+    fn take() -> Self {
+        let mut batch = BATCH.take();
+        batch.encoded.clear();
+        batch.lengths.clear();
+        batch.parts.clear();
+        batch
+    }
+
+    fn give_back(self) {
+        if self.encoded.capacity() <= 1 << 20 {
+            BATCH.set(self);
+        }
+    }
+
+    fn push(&mut self, record: &Record<'_>, parts: Option<Parts>) {
+        let start = self.encoded.len();
+        record.encode(&mut self.encoded);
+        self.lengths.push(self.encoded.len() - start);
+        self.parts.push(parts);
+    }
+}
+
+thread_local! {
+    static BATCH: Cell<Batch> = const {
+        Cell::new(Batch { encoded: Vec::new(), lengths: Vec::new(), parts: Vec::new() })
+    };
+}
+
+impl Packed {
+    fn next_sequence(&self) -> u64 {
+        self.sequence.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// Lends a record, wherever it is: in its segment, or still staged.
+    #[inline]
+    fn with_record<R>(
+        &self,
+        spot: Spot,
+        read: impl FnOnce(Record<'_>) -> R,
+    ) -> Result<R, StoreError> {
+        self.try_record(spot, read)
+            .ok_or_else(|| StoreError::Damaged(format!("no record at {spot:?}")))
+    }
+
+    /// [`with_record`](Self::with_record); `None` where there is none.
+    #[inline]
+    fn try_record<R>(&self, spot: Spot, read: impl FnOnce(Record<'_>) -> R) -> Option<R> {
+        let mut read = Some(read);
+        let mut result = None;
+        let mut each = |bytes: &[u8]| {
+            if let (Some(record), Some(read)) = (Record::decode(bytes), read.take()) {
+                result = Some(read(record));
+            }
+        };
+        let segments = self.space.segments();
+        // A record that is in neither place was on its way from the one to the other: then it is in its segment.
+        for _ in 0..3 {
+            let Spot {
+                segment,
+                offset,
+                length,
+                ..
+            } = spot;
+            if segments.read(segment, offset, length, &mut each).is_some()
+                || self.front.read_staged(spot, &mut each)
+                || self.compaction.log().read_staged(spot, &mut each)
+            {
+                return result;
+            }
+        }
+        None
+    }
+
+    fn encode(&self, writes: &[Write<'_>], batch: &mut Batch) -> Result<(), StoreError> {
+        for write in writes {
+            let RecordKey {
+                generation, key, ..
+            } = write.record();
+            if key.len() > self.key_bytes_max() {
+                return Err(StoreError::TooLarge);
+            }
+            let sequence = self.next_sequence();
+            let empty = Record {
+                sequence,
+                form: Form::Removed,
+                generation,
+                expires_at: None,
+                key,
+                body: &[],
+            };
+            match *write {
+                Write::Put {
+                    kind,
+                    expires_at,
+                    value,
+                    ..
+                } => {
+                    let whole = Record {
+                        form: Form::Value(kind),
+                        expires_at,
+                        body: value,
+                        ..empty
+                    };
+                    if whole.padded_bytes() <= self.record_bytes_max {
+                        batch.push(&whole, None);
+                    } else {
+                        let parts = self.put_parts(generation, key, value)?;
+                        let body = parts.encode();
+                        let head = Record {
+                            form: Form::Large(kind),
+                            body: &body,
+                            ..whole
+                        };
+                        batch.push(&head, Some(parts));
+                    }
+                }
+                Write::SetExpiry {
+                    location,
+                    expires_at,
+                    ..
+                } => self.with_record(location.into(), |stored| {
+                    let changed = Record {
+                        sequence,
+                        expires_at,
+                        ..stored
+                    };
+                    batch.push(&changed, None);
+                })?,
+                Write::Remove { .. } => {
+                    let bound = self.space.serial_bound().to_le_bytes();
+                    let removed = Record {
+                        body: &bound,
+                        ..empty
+                    };
+                    batch.push(&removed, None);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Stages an encoded batch and keeps the accounts.
+    fn stage(
+        &self,
+        writes: &[Write<'_>],
+        batch: &mut Batch,
+        locations: &mut [Location],
+    ) -> Result<(), StoreError> {
+        let Batch {
+            encoded,
+            lengths,
+            parts,
+        } = batch;
+        let segment_before = self.space.serial_bound();
+        self.front
+            .stage(&self.space, encoded, lengths, |i, spot| match writes[i] {
+                Write::Put { .. } => {
+                    let large = parts[i].is_some();
+                    locations[i] = Spot { large, ..spot }.location();
+                    self.space.claim(spot);
+                }
+                Write::SetExpiry { location, .. } => {
+                    let large = Spot::from(location).large;
+                    locations[i] = Spot { large, ..spot }.location();
+                    self.space.claim(spot);
+                }
+                Write::Remove { .. } => self.space.mask(spot),
+            })?;
+        for write in writes {
+            match *write {
+                Write::Put {
+                    previous: Some(replaced),
+                    ..
+                }
+                | Write::Remove {
+                    location: replaced, ..
+                } => self.release_with_parts(replaced)?,
+                // The parts stay: the new record names them too.
+                Write::SetExpiry { location, .. } => self.space.release(location.into()),
+                Write::Put { previous: None, .. } => {}
+            }
+        }
+        if self.space.serial_bound() != segment_before {
+            self.ring();
+        }
+        Ok(())
+    }
+
+    /// Counts a record, and the parts of its value, as live no more.
+    fn release_with_parts(&self, location: Location) -> Result<(), StoreError> {
+        let spot = Spot::from(location);
+        self.space.release(spot);
+        if spot.large {
+            for part in self.parts_of(spot)?.spots {
+                self.space.release(part);
+            }
+        }
+        Ok(())
+    }
+
+    /// Counts a record of a flushed database as live no more. The index has let go of it some time ago, and its segment
+    /// may have been compacted and filled anew since: then there is nothing to count.
+    fn release_flushed(&self, name: RecordKey<'_>, spot: Spot) -> Result<(), StoreError> {
+        // A segment that is being read is not given back: the account is still that of this life.
+        let release = |part: bool, spot: Spot| {
+            self.try_record(spot, |record| {
+                let same = record.generation == name.generation
+                    && record.key == name.key
+                    && part == (record.form == Form::Part);
+                if same {
+                    self.space.release(spot);
+                }
+                (same && spot.large).then(|| Parts::decode(record.body))
+            })
+        };
+        let Some(Some(parts)) = release(false, spot) else {
+            return Ok(());
+        };
+        for part in parts?.spots {
+            release(true, part);
+        }
+        Ok(())
+    }
+
+    fn ring(&self) {
+        let (rung, bell) = &self.bell;
+        *rung.lock() = true;
+        bell.notify_one();
+    }
+
+    fn commit_all(&self) -> Result<(), StoreError> {
+        self.front.commit(&self.space, &self.home)?;
+        self.compaction.log().commit(&self.space, &self.home)?;
+        Ok(())
+    }
+}
+
+impl Store for Packed {
+    fn abilities(&self) -> Abilities {
+        Abilities {
+            sorted: false,
+            retains: true,
+            persistent: self.engine.persistent,
+            partitioned: false,
+        }
+    }
+
+    fn partitions(&self) -> usize {
+        1
+    }
+
+    fn hash_seed(&self) -> u64 {
+        self.hash_seed
+    }
+
+    fn generations(&self) -> Generations {
+        self.home.generations()
+    }
+
+    fn set_generations(&self, new: &Generations) -> Result<(), StoreError> {
+        self.home.set_generations(new);
+        Ok(())
+    }
+
+    fn parts(&self) -> usize {
+        self.space.segments().count() as usize
+    }
+
+    fn visit(&self, part: usize, visit: &mut dyn FnMut(Visited<'_>)) -> Result<(), StoreError> {
+        self.visit_segment(part, visit)
+    }
+
+    #[inline]
+    fn read(
+        &self,
+        _record: RecordKey<'_>,
+        location: Location,
+        f: OnValue<'_>,
+    ) -> Result<bool, StoreError> {
+        let spot = Spot::from(location);
+        if spot.large {
+            return self.read_parts(spot, f).map(|()| true);
+        }
+        self.with_record(spot, |record| match record.form {
+            Form::Value(kind) => {
+                f(Value {
+                    kind,
+                    expires_at: record.expires_at,
+                    bytes: record.body,
+                });
+                Ok(true)
+            }
+            _ => Err(StoreError::Damaged(format!("no value at {spot:?}"))),
+        })?
+    }
+
+    fn write(&self, writes: &[Write<'_>], locations: &mut [Location]) -> Result<(), StoreError> {
+        let added: usize = writes
+            .iter()
+            .map(|write| match write {
+                Write::Put {
+                    record,
+                    value,
+                    expires_at,
+                    ..
+                } => record::padded_bytes(record.key.len(), value.len(), expires_at.is_some()),
+                _ => 0,
+            })
+            .sum();
+        if added > 0 && self.space.is_full_for(added) {
+            return Err(StoreError::OutOfMemory);
+        }
+        let mut batch = Batch::take();
+        let written = self
+            .encode(writes, &mut batch)
+            .and_then(|()| self.stage(writes, &mut batch, locations));
+        if written.is_err() {
+            for part in batch.parts.iter().flatten().flat_map(|parts| &parts.spots) {
+                self.space.release(*part);
+            }
+        }
+        batch.give_back();
+        written
+    }
+
+    fn forget(
+        &self,
+        record: RecordKey<'_>,
+        location: Location,
+        gone: Gone,
+    ) -> Result<(), StoreError> {
+        match gone {
+            Gone::Expired => {
+                self.release_with_parts(location)?;
+                // As long as it lies there it keeps older records of its key from counting again.
+                self.space.mask(location.into());
+            }
+            Gone::Flushed => self.release_flushed(record, location.into())?,
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn commit(&self) -> Result<bool, StoreError> {
+        self.front.commit(&self.space, &self.home)
+    }
+
+    fn sequence(&self, location: Location) -> Result<u64, StoreError> {
+        self.with_record(location.into(), |record| record.sequence)
+    }
+
+    fn claim(&self, location: Location) -> Result<(), StoreError> {
+        let spot = Spot::from(location);
+        self.space.claim(spot);
+        if spot.large {
+            for part in self.parts_of(spot)?.spots {
+                self.space.claim(part);
+            }
+        }
+        Ok(())
+    }
+
+    fn release(&self, location: Location) -> Result<(), StoreError> {
+        self.release_with_parts(location)
+    }
+
+    fn loaded(&self, index: &dyn Relocate) -> Result<(), StoreError> {
+        self.repair(index)
+    }
+
+    fn upkeep(&self) -> Upkeep {
+        self.needs()
+    }
+
+    fn work(&self, index: &dyn Relocate, time: Duration) -> Result<bool, StoreError> {
+        self.compact(index, time)
+    }
+
+    fn wait_for_work(&self, time: Duration) {
+        let (rung, bell) = &self.bell;
+        let mut rung = rung.lock();
+        if !*rung {
+            bell.wait_for(&mut rung, time);
+        }
+        *rung = false;
+    }
+
+    fn has_room_for(&self, bytes: u64) -> bool {
+        // A segment's end may be left empty, and half of what is available is the compaction's.
+        let segments = bytes / (self.space.capacity() as u64 * 7 / 8) + 1;
+        u64::from(self.space.available()) > segments + u64::from(self.space.low_mark() / 2)
+    }
+
+    fn range(&self, _: u32, _: Range<'_>, _: OnRecord<'_>) -> Result<(), StoreError> {
+        Err(StoreError::NotSupported)
+    }
+
+    fn range_count(&self, _: u32, _: Range<'_>) -> Result<u64, StoreError> {
+        Err(StoreError::NotSupported)
+    }
+
+    fn usage(&self) -> Result<Usage, StoreError> {
+        let figures = self.space.figures();
+        let compacted = self.compaction.figures();
+        Ok(Usage {
+            engine: self.engine.name.to_owned(),
+            layout: LAYOUT,
+            details: vec![
+                ("segment_bytes", figures.segment_bytes),
+                ("segments_max", figures.segments_max.into()),
+                ("segments", figures.segments.into()),
+                ("segments_free", figures.segments_free.into()),
+                ("live_bytes", figures.live_bytes),
+                ("masking_bytes", figures.masking_bytes),
+                ("compacted_segments", compacted.segments),
+                ("compaction_moved_bytes", compacted.moved_bytes),
+                ("damaged_segments", self.damage.segments()),
+                ("damaged_bytes", self.damage.bytes()),
+            ],
+            ..self.home.usage()?
+        })
+    }
+
+    fn defrag(&self, _: f64, _: f64) -> Result<(), StoreError> {
+        // All segments are of one size: there is nothing to move together.
+        Ok(())
+    }
+
+    fn close(&self) -> Result<(), StoreError> {
+        self.commit_all()?;
+        self.home.mark_closed();
+        Ok(())
+    }
+}
+
+impl Guard for Home {
+    fn set(&self, which: Which, serial: u64, offset: usize) {
+        if let Home::Pool(pool) = self {
+            let word = WORD_GUARDS + 2 * which as usize;
+            pool.set_words(word, &[serial, offset as u64]);
+        }
+    }
+
+    fn clear(&self, which: Which) {
+        if let Home::Pool(pool) = self {
+            pool.set_word(WORD_GUARDS + 2 * which as usize, 0);
+        }
+    }
+}
