@@ -323,7 +323,7 @@ fn info_counts_what_happens() -> TestResult {
         ("loading", "0"),
         ("role", "master"),
         ("engine", "cmap"),
-        ("layout", "pairs"),
+        ("layout", "packed"),
         ("records", "2"),
         ("maxmemory_policy", "noeviction"),
     ] {

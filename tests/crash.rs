@@ -30,6 +30,11 @@ fn crash_cmap() -> TestResult {
 }
 
 #[test]
+fn crash_cmap_in_pairs() -> TestResult {
+    kill_and_check("cmap/pairs", 20)
+}
+
+#[test]
 fn crash_stree() -> TestResult {
     kill_and_check("stree", 10)
 }

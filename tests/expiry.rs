@@ -165,6 +165,11 @@ fn expiry_on_cmap() -> TestResult {
 }
 
 #[test]
+fn expiry_on_cmap_in_pairs() -> TestResult {
+    deadlines_survive(&mut on("cmap/pairs")?)
+}
+
+#[test]
 fn expiry_on_stree() -> TestResult {
     deadlines_survive(&mut on("stree")?)
 }
@@ -172,6 +177,11 @@ fn expiry_on_stree() -> TestResult {
 #[test]
 fn expiry_on_vcmap() -> TestResult {
     on("vcmap").map(drop)
+}
+
+#[test]
+fn expiry_on_vcmap_in_pairs() -> TestResult {
+    on("vcmap/pairs").map(drop)
 }
 
 #[test]

@@ -248,6 +248,11 @@ fn keys_on_cmap() -> TestResult {
 }
 
 #[test]
+fn keys_on_cmap_in_pairs() -> TestResult {
+    on("cmap/pairs")
+}
+
+#[test]
 fn keys_on_stree() -> TestResult {
     on("stree")
 }
@@ -255,6 +260,11 @@ fn keys_on_stree() -> TestResult {
 #[test]
 fn keys_on_vcmap() -> TestResult {
     on("vcmap")
+}
+
+#[test]
+fn keys_on_vcmap_in_pairs() -> TestResult {
+    on("vcmap/pairs")
 }
 
 #[test]

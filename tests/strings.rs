@@ -363,6 +363,11 @@ fn cmap() -> TestResult {
 }
 
 #[test]
+fn cmap_in_pairs() -> TestResult {
+    on("cmap/pairs")
+}
+
+#[test]
 fn stree() -> TestResult {
     on("stree")
 }
@@ -370,6 +375,11 @@ fn stree() -> TestResult {
 #[test]
 fn vcmap() -> TestResult {
     on("vcmap")
+}
+
+#[test]
+fn vcmap_in_pairs() -> TestResult {
+    on("vcmap/pairs")
 }
 
 #[test]

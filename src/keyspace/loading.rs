@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
@@ -16,6 +16,9 @@ use crate::store::Location;
 
 /// Records that a thread gathers for a shard before it takes the shard's lock.
 const GATHERED: usize = 128;
+
+/// How often a thread says in the log how far the reading has come.
+const REPORT_TIME: Duration = Duration::from_secs(1);
 
 /// How far the reading has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -145,7 +148,7 @@ impl Keyspace {
     fn load_parts(&self, shared: &Shared) -> Result<(), KeyspaceError> {
         let mut gathered: Vec<Vec<Found>> = (0..SHARDS).map(|_| Vec::new()).collect();
         let parts = self.store.parts();
-        let mut reported = 0;
+        let mut reported = Instant::now();
         let mut run = || -> Result<(), KeyspaceError> {
             loop {
                 let part = shared.next.fetch_add(1, Ordering::Relaxed);
@@ -154,10 +157,9 @@ impl Keyspace {
                 }
                 self.load_part(part, shared, &mut gathered)?;
                 let read = self.loading.parts_read.fetch_add(1, Ordering::Relaxed) + 1;
-                let percent = read * 100 / parts;
-                if percent >= reported + 10 && read < parts {
-                    reported = percent / 10 * 10;
-                    tracing::info!(percent = reported, "reading the pool");
+                if reported.elapsed() >= REPORT_TIME {
+                    reported = Instant::now();
+                    tracing::info!(percent = read * 100 / parts, "reading the pool");
                 }
             }
             for (number, found) in gathered.iter_mut().enumerate() {

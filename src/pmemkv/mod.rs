@@ -70,7 +70,9 @@ pub use config::Config;
 pub use database::Database;
 pub use engines::Engine;
 pub use error::{Error, Status};
-pub use pool::{FORMAT_VERSION, PARTITIONS_MAX, Pool, PoolError, PoolHeader, PoolStats, WORDS};
+pub use pool::{
+    Arenas, FORMAT_VERSION, PARTITIONS_MAX, Pool, PoolError, PoolHeader, PoolStats, WORDS,
+};
 pub use probe::{probe, probe_within};
 pub use ranges::Range;
 pub use segments::{SEGMENT_HEADER_BYTES, Segments};

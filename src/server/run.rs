@@ -22,6 +22,9 @@ const RESERVED_FILES: u64 = 32;
 /// How long clients get to take their last replies when the server stops.
 const DRAIN_TIME: Duration = Duration::from_secs(10);
 
+/// How long clients wait for the store to be read before they are told so.
+const LOADING_PATIENCE: Duration = Duration::from_secs(1);
+
 /// How often traffic rates are sampled.
 const SAMPLE_TIME: Duration = Duration::from_millis(100);
 
@@ -128,7 +131,14 @@ async fn serve(
     let sampler = tokio::spawn(sample_rates(Arc::clone(server)));
     let accepting = tokio::spawn({
         let (keyspace, server) = (Arc::clone(keyspace), Arc::clone(server));
-        async move { listeners.accept(&keyspace, &server).await }
+        async move {
+            // Who comes meanwhile waits in the queue: for a short time that is better than an error.
+            let until = Instant::now() + LOADING_PATIENCE;
+            while !keyspace.is_loaded() && Instant::now() < until {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+            listeners.accept(&keyspace, &server).await;
+        }
     });
     let mut stopping = server.shutdown.subscribe();
     let mut failure = None;

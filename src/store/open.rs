@@ -4,7 +4,9 @@ use std::hash::{BuildHasher, RandomState};
 use std::path::{Path, PathBuf};
 
 use super::{Store, StoreError, home, packed, pairs};
-use crate::pmemkv::{Config, Database, Engine, Error, Pool, PoolError, PoolHeader, engines};
+use crate::pmemkv::{
+    Arenas, Config, Database, Engine, Error, Pool, PoolError, PoolHeader, engines,
+};
 
 /// What the store is to be opened with.
 #[derive(Clone, Debug)]
@@ -26,7 +28,8 @@ pub struct Options {
 /// Which layout of records is wanted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum LayoutChoice {
-    /// The one that the pool has; for a new one, [`packed`] where the engine can, [`pairs`] elsewhere.
+    /// The one that the pool has; for a new one, [`packed`] where the engine can and the pool is large enough for it to
+    /// pay, [`pairs`] elsewhere.
     #[default]
     Auto,
     /// [`pairs`].
@@ -63,6 +66,14 @@ pub enum OpenError {
     /// The layout needs what the engine does not have.
     #[error("layout packed: engine '{0}' does not keep values in place, cmap and vcmap do")]
     NoPackedLayout(String),
+    /// The pool has no room for this layout.
+    #[error("pool {}: {bytes} bytes are too few for layout packed, 32 MiB are enough", path.display())]
+    TooSmall {
+        /// Where.
+        path: PathBuf,
+        /// Its size.
+        bytes: u64,
+    },
     /// The records are damaged.
     #[error("pool {}: {source}", path.display())]
     Store {
@@ -139,9 +150,10 @@ pub fn open(engine: Engine, options: &Options) -> Result<Box<dyn Store>, OpenErr
 /// [`open`], with the layout in plain view.
 pub(super) fn open_layout(engine: Engine, options: &Options) -> Result<Opened, OpenError> {
     let can_pack = packed::ENGINES.contains(&engine.name);
+    let small = options.pool_size_bytes < packed::POOL_BYTES_MIN;
     let new_layout = match options.layout {
         LayoutChoice::Pairs => pairs::LAYOUT,
-        LayoutChoice::Auto if !can_pack => pairs::LAYOUT,
+        LayoutChoice::Auto if !can_pack || small => pairs::LAYOUT,
         LayoutChoice::Packed if !can_pack => {
             return Err(OpenError::NoPackedLayout(engine.name.to_owned()));
         }
@@ -160,6 +172,16 @@ pub(super) fn open_layout(engine: Engine, options: &Options) -> Result<Opened, O
         };
     }
     let path = &options.pool_path;
+    // An unreadable header is named by the open below.
+    let present = Pool::read_header(path).map(|header| header.layout);
+    let arenas = match present.as_deref().unwrap_or(new_layout) {
+        packed::LAYOUT => Arenas::One,
+        _ => Arenas::PerThread,
+    };
+    arenas.choose().map_err(|source| OpenError::Engine {
+        engine: engine.name.to_owned(),
+        source,
+    })?;
     let pool = if std::fs::symlink_metadata(path).is_ok() && !is_new_device(path) {
         let pool = Pool::open(path)?;
         let layout = match options.layout {

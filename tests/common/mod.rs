@@ -34,13 +34,15 @@ pub struct Options {
 }
 
 impl Options {
-    /// A small pool on `engine`.
-    pub fn new(engine: &str) -> Self {
+    /// A small pool on an engine: `cmap`, or with a layout of records that is not the default: `cmap/pairs`.
+    pub fn new(store: &str) -> Self {
+        let (engine, layout) = store.split_once('/').unwrap_or((store, "auto"));
         Self {
             engine: engine.to_owned(),
             pool_size: "256mb".to_owned(),
             directives: Vec::new(),
         }
+        .directive("layout", layout)
     }
 
     /// Another size of the pool.
@@ -68,9 +70,9 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts on `engine` with an empty pool.
-    pub fn start(engine: &str) -> TestResult<Self> {
-        Self::start_with(Options::new(engine))
+    /// Starts on an engine, named as for [`Options::new`], with an empty pool.
+    pub fn start(store: &str) -> TestResult<Self> {
+        Self::start_with(Options::new(store))
     }
 
     /// Starts with an empty pool.

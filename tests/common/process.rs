@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use super::{PATIENCE, RawClient, TestResult};
+use super::{PATIENCE, RawClient, TestResult, Value};
 
 /// A free port may be taken by another process before the server binds it; then the next one is tried.
 const STARTS_MAX: usize = 5;
@@ -61,10 +61,12 @@ impl Process {
             if self.child.try_wait()?.is_some() {
                 return Ok(false);
             }
-            // Any reply will do: a server with a password answers an error.
+            // Any reply but one will do: a server with a password answers an error.
             let answer =
                 RawClient::connect(self.port).and_then(|mut client| client.call(&["PING"]));
-            if answer.is_ok() {
+            let loading =
+                |reply: &Value| matches!(reply, Value::Error(text) if text.starts_with(b"LOADING"));
+            if answer.is_ok_and(|reply| !loading(&reply)) {
                 return Ok(true);
             }
             thread::sleep(Duration::from_millis(5));

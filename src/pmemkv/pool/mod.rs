@@ -26,6 +26,35 @@ pub use error::PoolError;
 use root::Root;
 pub use root::{FORMAT_VERSION, PARTITIONS_MAX, PoolHeader, WORDS};
 
+/// How the threads of a process share the arenas of the pools that it opens from now on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Arenas {
+    /// One for each thread or so: allocations do not wait for each other, but each keeps room that others lack.
+    PerThread = 0,
+    /// One for all: the last free memory is anybody's.
+    One = 1,
+}
+
+impl Arenas {
+    /// Chooses for all pools that are opened from now on.
+    pub fn choose(self) -> Result<(), Error> {
+        let mut kind = self as c_int;
+        // SAFETY: without a pool the call sets a global; this entry point reads one int-sized enum.
+        let failed = unsafe {
+            sys::pmemobj_ctl_set(
+                std::ptr::null_mut(),
+                c"heap.arenas_assignment_type".as_ptr(),
+                (&raw mut kind).cast(),
+            )
+        };
+        if failed == 0 {
+            Ok(())
+        } else {
+            Err(Error::Unknown(message()))
+        }
+    }
+}
+
 /// The name by which libpmemobj tells this server's pools from others.
 const LAYOUT: &CStr = c"pmemkv-server";
 /// libpmemobj's own minimum.

@@ -38,6 +38,9 @@ use space::Space;
 /// The layout's name, as pools record it.
 pub const LAYOUT: &str = "packed";
 
+/// Smaller pools leave little room beside what libpmemobj takes for itself.
+pub const POOL_BYTES_MIN: u64 = 32 << 20;
+
 /// The engines that keep values in place.
 pub const ENGINES: [&str; 2] = ["cmap", "vcmap"];
 
