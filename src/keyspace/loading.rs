@@ -102,7 +102,7 @@ impl Keyspace {
         if self.is_loaded() {
             return Ok(());
         }
-        let shared = Shared {
+        let reading = Shared {
             next: AtomicUsize::new(0),
             generations: std::array::from_fn(|db| self.generation(db)),
             removed: (0..SHARDS).map(|_| Mutex::default()).collect(),
@@ -110,9 +110,9 @@ impl Keyspace {
         };
         let read = std::thread::scope(|scope| {
             let others: Vec<_> = (1..threads)
-                .map(|_| scope.spawn(|| self.load_parts(&shared)))
+                .map(|_| scope.spawn(|| self.load_parts(&reading)))
                 .collect();
-            let mut result = self.load_parts(&shared);
+            let mut result = self.load_parts(&reading);
             for other in others {
                 let other = other.join().unwrap_or_else(|_| {
                     Err(KeyspaceError::Store("a reading thread panicked".into()))
@@ -205,14 +205,14 @@ impl Keyspace {
     fn absorb(
         &self,
         number: usize,
-        shared: &Shared,
+        reading: &Shared,
         gathered: &mut Vec<Found>,
     ) -> Result<(), KeyspaceError> {
         if gathered.is_empty() {
             return Ok(());
         }
         let mut shard = self.shards[number].write();
-        let mut removed = shared.removed[number].lock();
+        let mut removed = reading.removed[number].lock();
         for found in gathered.drain(..) {
             let table = self.table_for(&mut shard, found.generation);
             let present = table.index.get(found.hash, &found.key);

@@ -174,6 +174,7 @@ impl Default for Generations {
 
 /// What a store can do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(clippy::struct_excessive_bools)] // Each stands for itself.
 pub struct Abilities {
     /// Has ranges of its own: [`Store::range`] works.
     pub sorted: bool,

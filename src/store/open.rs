@@ -134,6 +134,7 @@ impl Options {
 }
 
 /// A store of one layout or the other.
+#[allow(clippy::large_enum_variant)] // There is one, and it is unpacked at once.
 pub(super) enum Opened {
     Pairs(pairs::Pairs),
     Packed(packed::Packed),

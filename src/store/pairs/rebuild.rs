@@ -71,7 +71,7 @@ fn copy(old: &Pool, new: &Pool) -> Result<(), OpenError> {
             });
         }
     }
-    home::copy_generations(&old, &new);
+    home::copy_generations(old, new);
     home::mark_open(new);
     tracing::info!(pairs, "the pool is rebuilt");
     Ok(())
