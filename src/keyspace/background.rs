@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use super::index::IndexKey;
 use super::shard::Table;
 use super::{Keyspace, KeyspaceError, Millis};
-use crate::store::{Gone, Location, OnCurrent, RecordKey, Relocate, StoreError, Upkeep};
+use crate::store::{Gone, Location, OnCurrent, RecordKey, Relocate, StoreError, Upkeep, Worked};
 
 /// Time between two rounds.
 const ROUND: Duration = Duration::from_millis(100);
@@ -24,7 +24,7 @@ const GARBAGE_PER_TURN: usize = 64;
 const REST_SHARE: u32 = 1;
 
 /// How long a writer helps a store that is short of room, before its replies go.
-const HELP_TIME: Duration = Duration::from_micros(500);
+const HELP_TIME: Duration = Duration::from_micros(100);
 
 /// How long a large write waits for room to be made.
 const ROOM_TIME_MAX: Duration = Duration::from_secs(5);
@@ -165,12 +165,12 @@ impl Keyspace {
         Ok(removed)
     }
 
-    /// Lends the store a hand that is short of room, for a bounded time.
+    /// Lends the store a hand that is short of room: for a moment, or until there is some again.
     #[cold]
     pub(super) fn help(&self) -> Result<(), KeyspaceError> {
-        if !self.store.work(self, HELP_TIME)? {
-            // Somebody else is at it.
-            std::thread::sleep(HELP_TIME / 2);
+        self.store.work(self, HELP_TIME)?;
+        if self.store.upkeep() == Upkeep::Critical {
+            self.make_room(0)?;
         }
         Ok(())
     }
@@ -184,11 +184,10 @@ impl Keyspace {
         let until = Instant::now() + ROOM_TIME_MAX;
         while !self.store.has_room_for(bytes) && Instant::now() < until {
             self.store.commit()?;
-            if !self.store.work(self, HELP_TIME)? {
-                std::thread::sleep(HELP_TIME);
-                if self.store.upkeep() == Upkeep::Nothing {
-                    break;
-                }
+            match self.store.work(self, HELP_TIME)? {
+                Worked::Some => {}
+                Worked::Elsewhere => std::thread::sleep(HELP_TIME),
+                Worked::Nothing => break,
             }
         }
         Ok(())
@@ -322,18 +321,16 @@ impl Relocate for Keyspace {
 fn keep_up(keyspace: &Keyspace, stop: &AtomicBool) {
     while !stop.load(Ordering::Acquire) {
         let started = Instant::now();
-        let worked = match keyspace.store.work(keyspace, WORK_TIME) {
-            Ok(worked) => worked,
-            Err(error) => {
-                tracing::error!(%error, "the compaction failed");
-                false
-            }
-        };
-        match keyspace.store.upkeep() {
-            Upkeep::Urgent if worked => {}
-            Upkeep::Background if worked => {
+        let worked = keyspace
+            .store
+            .work(keyspace, WORK_TIME)
+            .inspect_err(|error| tracing::error!(%error, "the compaction failed"));
+        match (worked, keyspace.store.upkeep()) {
+            (Ok(Worked::Some), Upkeep::Urgent | Upkeep::Critical) => {}
+            (Ok(Worked::Some), Upkeep::Background) => {
                 std::thread::park_timeout(started.elapsed() * REST_SHARE);
             }
+            (Ok(Worked::Elsewhere), _) => std::thread::park_timeout(WORK_TIME),
             _ => keyspace.store.wait_for_work(LOOK_TIME),
         }
     }

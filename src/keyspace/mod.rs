@@ -230,7 +230,7 @@ impl Keyspace {
     /// Makes everything written so far durable. A connection calls it before it sends replies, and holds no key.
     #[inline]
     pub fn commit(&self) -> Result<(), KeyspaceError> {
-        if self.store.commit()? && self.store.upkeep() == Upkeep::Urgent {
+        if self.store.commit()? && self.store.upkeep() >= Upkeep::Urgent {
             self.help()?;
         }
         Ok(())

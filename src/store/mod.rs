@@ -117,6 +117,19 @@ pub enum Upkeep {
     Background,
     /// As soon as possible; whoever writes should lend a hand.
     Urgent,
+    /// Before anything else is written.
+    Critical,
+}
+
+/// What [`Store::work`] came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Worked {
+    /// Something was done, and there may be more.
+    Some,
+    /// There was nothing to do, or nothing that would have won anything.
+    Nothing,
+    /// Another thread is at it.
+    Elsewhere,
 }
 
 /// Called with where a key's record lies now, `None` where the index has none; returns where it lies from now on,
@@ -286,10 +299,9 @@ pub trait Store: Send + Sync {
         Upkeep::Nothing
     }
 
-    /// Does what it asks for, for about `time`. `false` where there was nothing to do, or another thread does it.
-    /// The caller holds no lock of the index.
-    fn work(&self, _index: &dyn Relocate, _time: Duration) -> Result<bool, StoreError> {
-        Ok(false)
+    /// Does what it asks for, for about `time`. The caller holds no lock of the index.
+    fn work(&self, _index: &dyn Relocate, _time: Duration) -> Result<Worked, StoreError> {
+        Ok(Worked::Nothing)
     }
 
     /// Waits until there may be something to do, for at most `time`.

@@ -12,9 +12,10 @@ use parking_lot::Mutex;
 use super::header::{Header, Which};
 use super::log::Log;
 use super::record::{Form, Record, Spot};
+use super::space::CRITICAL_MARK;
 use super::{Batch, Packed};
 use crate::keyspace::now_ms;
-use crate::store::{Location, Relocate, StoreError, Upkeep};
+use crate::store::{Location, Relocate, StoreError, Upkeep, Worked};
 
 /// Copies are committed when they are as many bytes: less than makes a commit long.
 const PENDING_BYTES_MAX: u64 = 64 * 1024;
@@ -80,7 +81,9 @@ impl Packed {
     /// What there is to do.
     pub(super) fn needs(&self) -> Upkeep {
         let available = self.space.available();
-        if available < self.space.low_mark() {
+        if available < CRITICAL_MARK {
+            Upkeep::Critical
+        } else if available < self.space.low_mark() {
             Upkeep::Urgent
         } else if available < self.space.high_mark() || self.space.wants_spares() {
             Upkeep::Background
@@ -89,17 +92,23 @@ impl Packed {
         }
     }
 
-    /// Works for about `time`; `false` where nothing could be done.
-    pub(super) fn compact(&self, index: &dyn Relocate, time: Duration) -> Result<bool, StoreError> {
+    /// Works for about `time`.
+    pub(super) fn compact(
+        &self,
+        index: &dyn Relocate,
+        time: Duration,
+    ) -> Result<Worked, StoreError> {
         let until = Instant::now() + time;
         self.space.make_spares();
         let Some(mut victim) = self.compaction.victim.try_lock() else {
-            return Ok(false);
+            return Ok(Worked::Elsewhere);
         };
-        let mut worked = false;
+        let mut worked = Worked::Nothing;
         loop {
             if victim.is_none() {
-                worked |= self.give_back_empty()?;
+                if self.give_back_empty()? {
+                    worked = Worked::Some;
+                }
                 if self.space.available() >= self.space.high_mark() {
                     return Ok(worked);
                 }
@@ -108,7 +117,7 @@ impl Packed {
             let Some(at) = victim.as_mut() else {
                 return Ok(worked);
             };
-            worked = true;
+            worked = Worked::Some;
             if self.move_one(index, at)? {
                 let segment = at.segment;
                 *victim = None;
@@ -116,7 +125,7 @@ impl Packed {
                 self.compaction.segments.fetch_add(1, Ordering::Relaxed);
             }
             if Instant::now() >= until {
-                return Ok(true);
+                return Ok(worked);
             }
         }
     }

@@ -25,7 +25,7 @@ pub use open::{open_pool, open_volatile};
 use super::home::{Home, WORD_LAYOUT};
 use super::{
     Abilities, Generations, Gone, Location, OnRecord, OnValue, RecordKey, Relocate, Store,
-    StoreError, Upkeep, Usage, Visited, Write,
+    StoreError, Upkeep, Usage, Visited, Worked, Write,
 };
 use crate::keyspace::{Range, Value};
 use crate::pmemkv::Engine;
@@ -33,7 +33,7 @@ use compact::Compaction;
 use header::Which;
 use log::{Guard, Log};
 use record::{Form, Parts, Record, Spot};
-use space::Space;
+use space::{CRITICAL_MARK, Space};
 
 /// The layout's name, as pools record it.
 pub const LAYOUT: &str = "packed";
@@ -456,7 +456,7 @@ impl Store for Packed {
         self.needs()
     }
 
-    fn work(&self, index: &dyn Relocate, time: Duration) -> Result<bool, StoreError> {
+    fn work(&self, index: &dyn Relocate, time: Duration) -> Result<Worked, StoreError> {
         self.compact(index, time)
     }
 
@@ -470,9 +470,9 @@ impl Store for Packed {
     }
 
     fn has_room_for(&self, bytes: u64) -> bool {
-        // A segment's end may be left empty, and half of what is available is the compaction's.
+        // A segment's end may be left empty.
         let segments = bytes / (self.space.capacity() as u64 * 7 / 8) + 1;
-        u64::from(self.space.available()) > segments + u64::from(self.space.low_mark() / 2)
+        u64::from(self.space.available()) > segments + u64::from(CRITICAL_MARK)
     }
 
     fn range(&self, _: u32, _: Range<'_>, _: OnRecord<'_>) -> Result<(), StoreError> {

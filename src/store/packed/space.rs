@@ -18,6 +18,10 @@ const FULL_PERCENT: u64 = 97;
 /// What the compaction alone may take: its own segment, and one more for a batch that ends it.
 const COMPACTION_RESERVE: u32 = 2;
 
+/// With fewer available segments nobody writes before the compaction has won some: as much as is under way on other
+/// threads meanwhile must still find room.
+pub const CRITICAL_MARK: u32 = COMPACTION_RESERVE + 3;
+
 /// One segment's account.
 #[derive(Debug, Default)]
 struct Account {
@@ -259,12 +263,16 @@ impl Space {
 
     /// With fewer available ones, the compaction works in the background.
     pub fn high_mark(&self) -> u32 {
-        2 * self.low_mark()
+        CRITICAL_MARK + 2 * self.margin()
     }
 
     /// With fewer available ones, whoever writes helps it.
     pub fn low_mark(&self) -> u32 {
-        (self.made_max.load(Ordering::Relaxed) / 64).clamp(3, 256) + COMPACTION_RESERVE
+        CRITICAL_MARK + self.margin()
+    }
+
+    fn margin(&self) -> u32 {
+        (self.made_max.load(Ordering::Relaxed) / 64).clamp(2, 256)
     }
 
     /// The lowest serial number of any segment in use except `but`; `u64::MAX` where there is none.
