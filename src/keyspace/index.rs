@@ -287,16 +287,16 @@ impl Index {
         }
         let old = std::mem::replace(&mut self.leaves[number], Leaf::new(depth)).into_entries();
         let bit = 1u64 << (64 - self.skip_bits - depth);
-        let hashes: SmallVec<[u64; LEAF_ENTRIES_MAX]> =
+        let their_hashes: SmallVec<[u64; LEAF_ENTRIES_MAX]> =
             old.iter().map(|entry| hasher(entry.key())).collect();
-        let of_high = hashes.iter().filter(|&&hash| hash & bit != 0).count();
+        let of_high = their_hashes.iter().filter(|&&hash| hash & bit != 0).count();
         let mut halves = [old.len() - of_high, of_high].map(|entries| {
             let mut half = Leaf::new(depth);
             half.reserve(entries);
             half
         });
         let mut first_expiries = [NEVER; 2];
-        for (entry, hash) in old.into_iter().zip(hashes) {
+        for (entry, hash) in old.into_iter().zip(their_hashes) {
             let half = usize::from(hash & bit != 0);
             first_expiries[half] = first_expiries[half].min(entry.expires_at);
             halves[half].push(hash, entry);

@@ -215,7 +215,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
-    fn it_behaves_as_a_map(steps in prop::collection::vec(step(), 1..3_000)) {
+    fn it_behaves_as_a_map(steps in prop::collection::vec(step(), 1..1_500)) {
         let state = RandomState::new();
         behaves_as_a_map(&steps, &|key| hash(&state, key))?;
     }
