@@ -12,7 +12,7 @@ use crate::store::{Location, StoreError, Write};
 impl Entry {
     fn info(&self, now: Millis) -> KeyInfo {
         KeyInfo {
-            kind: self.kind,
+            kind: self.kind(),
             expires_at: self.expires_at(),
             idle_s: self.idle_s(now),
         }
@@ -112,7 +112,7 @@ impl Keyspace {
         }
         let mut f = Some(f);
         let mut result = None;
-        let record = self.record(place, generation, &entry.key);
+        let record = self.record(place, generation, entry.key());
         self.store.read(record, entry.location, &mut |value| {
             result = f.take().map(|f| f(value));
         })?;
@@ -267,7 +267,7 @@ impl Slot<'_> {
     pub fn set_expiry(&mut self, expires_at: Option<Millis>) -> Result<(), KeyspaceError> {
         let expires_at = storable(expires_at);
         let Some((kind, location)) =
-            live(self.entry(), self.access.now).map(|entry| (entry.kind, entry.location))
+            live(self.entry(), self.access.now).map(|entry| (entry.kind(), entry.location))
         else {
             return Ok(());
         };

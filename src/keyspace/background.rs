@@ -68,12 +68,13 @@ impl Garbage {
     fn unpack(&mut self) {
         if let Some(table) = self.table.take() {
             let generation = table.generation;
-            self.records.extend(
-                table
-                    .index
-                    .iter()
-                    .map(|entry| (generation, entry.key.clone(), entry.location)),
-            );
+            self.records.extend(table.index.iter().map(|entry| {
+                (
+                    generation,
+                    IndexKey::from_slice(entry.key()),
+                    entry.location,
+                )
+            }));
         }
     }
 }

@@ -44,9 +44,9 @@ impl Keyspace {
                             met += 1;
                             if !entry.is_expired(now) {
                                 visit(
-                                    &entry.key,
+                                    entry.key(),
                                     KeyInfo {
-                                        kind: entry.kind,
+                                        kind: entry.kind(),
                                         expires_at: entry.expires_at(),
                                         idle_s: entry.idle_s(now),
                                     },
@@ -229,7 +229,7 @@ impl Keyspace {
                 if let Some(table) = shard.table_mut(generation) {
                     table.view = Some(Arc::clone(&view));
                     for entry in table.index.iter() {
-                        view.insert(&entry.key);
+                        view.insert(entry.key());
                     }
                 }
             }
