@@ -117,9 +117,10 @@ fn expect_oks(mut stream: TcpStream, count: u64) -> Outcome<()> {
         if length == 0 {
             return Err("the server closed the connection".into());
         }
-        for byte in &buffer[..length] {
+        for (at, byte) in buffer[..length].iter().enumerate() {
             if *byte != OK[place] {
-                return Err(String::from_utf8_lossy(&buffer[..length.min(300)]).into());
+                let end = length.min(at + 200);
+                return Err(String::from_utf8_lossy(&buffer[at..end]).into());
             }
             place = (place + 1) % OK.len();
         }

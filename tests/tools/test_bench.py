@@ -11,7 +11,8 @@ sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "..", "scripts"
 from bench import curves, figures, load, plan, plots, rates, report  # noqa: E402
 from bench.client import BenchError, key_of, parse_info, value_of  # noqa: E402
 
-HEADER = '"test","rps","avg_latency_ms","min_latency_ms","p50_latency_ms","p95_latency_ms","p99_latency_ms","max_latency_ms"'
+HEADER = ('"test","rps","avg_latency_ms","min_latency_ms","p50_latency_ms","p95_latency_ms","p99_latency_ms",'
+          '"max_latency_ms"')
 
 
 def cell(per_second, cpu_us=1.0):
@@ -62,6 +63,13 @@ class Slices(unittest.TestCase):
                   for rate, seconds in ((10, 0.0), (30, 0.01), (20, 0.02))]
         self.assertEqual(figures.merge_slices(slices),
                          {"per_second": 20, "p50_ms": 1, "p99_ms": 20, "commands": 300, "cpu_us": 100.0})
+
+    def test_turns_at_a_fixed_rate(self):
+        turns = [{"p50_us": value, "p99_us": value, "p999_us": value, "late_p999_us": 1, "max_us": value, "commands": 5,
+                  "overwrites": 2, "overwrites_left_out": 0} for value in (30, 90, 20)]
+        self.assertEqual(figures.merge_turns(turns), {
+            "p50_us": 30, "p99_us": 30, "p999_us": 30, "late_p999_us": 1, "max_us": 90, "commands": 15,
+            "overwrites": 6, "overwrites_left_out": 0})
 
     def test_requests_are_whole_pipelines_of_all_clients(self):
         self.assertEqual(figures.requests_for(10_000, 1, 16, 50), 9_600)

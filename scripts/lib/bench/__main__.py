@@ -44,7 +44,8 @@ def parse_arguments():
     parser.add_argument("--only", metavar="PART", action="append", default=[], choices=PARTS,
                         help=f"only this part of the run, may be repeated: {', '.join(PARTS)}")
     parser.add_argument("--curves", metavar="NAME", nargs="*", choices=[*curves.CURVES, []],
-                        help=f"cost as the work grows, instead of the run: {', '.join(curves.CURVES)}; all without a name")
+                        help=f"cost as the work grows, instead of the run: {', '.join(curves.CURVES)}; "
+                             f"all without a name")
     parser.add_argument("--out", metavar="FOLDER", help="where curves go (docs/benchmarks)")
     parser.add_argument("--json", metavar="FILE", help="where the figures go (bench.json in the target folder)")
     parser.add_argument("--layout", help="pmemkv-server's layout (its default)")
@@ -69,7 +70,7 @@ def run(fleet, arguments, plan, described):
     """The comparison: measures, prints, and returns what the JSON holds."""
     generator = Generator(arguments.generator)
     result = {"machine": described, "quick": arguments.quick, "clients": CLIENTS, "ours": fleet.ours.title,
-              "layout": arguments.layout, "engine": arguments.engine, "keyspace": plan.keyspace}
+              "threads": arguments.threads, "keyspace": plan.keyspace}
     seconds = result["part_seconds"] = {}
     fleet.ours.pool_bytes = plan.pool_bytes
 
@@ -85,9 +86,6 @@ def run(fleet, arguments, plan, described):
         else:
             fleet.remarks.append("A quick run leaves the peers' io-threads at 1.")
         result["rates"] = timed("rates", lambda: rates.measure(fleet, generator, plan))
-        settings = {} if fleet.ours.saves else fleet.ours.info("pmemkv")
-        for name in ("layout", "engine", "writes_survive"):
-            result[name] = settings.get(name, result.get(name))
     if "latency" in plan.parts:
         result["latency"] = timed(
             "latency", lambda: latency.at_rest(fleet, generator, plan, result["rates"])
@@ -96,6 +94,7 @@ def run(fleet, arguments, plan, described):
         server.empty()
     if "lifecycle" in plan.parts:
         result["lifecycle"] = timed("lifecycle", lambda: lifecycle.measure(fleet, generator, plan))
+    result["settings"] = fleet.ours.settings
     result["remarks"] = fleet.remarks
     return result
 
@@ -103,8 +102,8 @@ def run(fleet, arguments, plan, described):
 def print_run(result, plan):
     """The tables and what is needed to read them."""
     ours = result["ours"]
-    layout = f" ({result['layout'] or 'default layout'} on {result['engine'] or 'the default engine'})"
-    parts = [f"## {ours}{layout} beside its peers"]
+    settings = result["settings"]
+    parts = [f"## {ours}, {settings['layout']} on {settings['engine']}, beside its peers"]
     if "rates" in result:
         parts += [report.summary_table(result["rates"], ours), report.rate_tables(result["rates"], ours)]
         parts.append(
@@ -119,14 +118,17 @@ def print_run(result, plan):
         busy = result["latency"][-1]
         parts += ["### Latency at a fixed rate", report.latency_table(result["latency"], ours)]
         parts.append(
-            f"Half of the better peer's rate at pipeline 1, {CLIENTS} clients, each command timed from when it was due. "
-            f"\"Sent late\" is the load program's own share in it. Busy: {busy['keys']:,} keys, halves of GET and SET, "
-            f"beside {busy['overwrites_per_second']:,} overwrites per second; ours in a pool filled to "
-            f"{latency.FILLED_SHARE:.0%}.")
+            f"Half of the better peer's rate at pipeline 1, {CLIENTS} clients, each command timed from when it was due; "
+            f"\"sent late\" is the load program's own share. Busy: {busy['keys']:,} keys, halves of GET and SET, beside "
+            f"{busy['overwrites_per_second']:,} overwrites per second" +
+            (f"; ours in a pool filled to {busy['filled_share']:.0%}." if busy["filled_share"] else "."))
     if "lifecycle" in result:
         parts.append(report.lifecycle_tables(result["lifecycle"], ours))
-        parts.append("The ratio of space is the pool's bytes and all DRAM (the growth of the process's anonymous memory) "
-                     "to the used_memory of the better peer without AOF.")
+        parts.append("The ratio of space is the pool's bytes and all DRAM (the growth of the process's anonymous "
+                     "memory) to the used_memory of the better peer without AOF.")
+    if settings.get("writes_survive"):
+        parts.append(f"{ours}'s pool is in /dev/shm; its writes survive {settings['writes_survive']}. The peers' AOF is "
+                     f"on disk and survives a power cut too.")
     if result["quick"]:
         parts.append("A quick run: expect noise.")
     parts += [machine.sentence(result["machine"]), *result["remarks"]]

@@ -48,6 +48,16 @@ def merge_slices(slices):
     return merged
 
 
+def merge_turns(turns):
+    """One cell of several turns at a fixed rate: medians of the percentiles, the maximum of all, sums of counts."""
+    merged = {name: statistics.median(one[name] for one in turns)
+              for name in ("p50_us", "p99_us", "p999_us", "late_p999_us")}
+    merged["max_us"] = max(one["max_us"] for one in turns)
+    for name in ("commands", "overwrites", "overwrites_left_out"):
+        merged[name] = sum(one[name] for one in turns)
+    return merged
+
+
 def better(cells, peers, figure, most=True):
     """The peer whose figure is the better one, None when no peer has it."""
     have = [peer for peer in peers if (cells.get(peer) or {}).get(figure) is not None]

@@ -1,11 +1,12 @@
 """Latency at a fixed rate, measured from the due times: at rest, and while peers save and ours compacts."""
 
+import contextlib
 import threading
 import time
 
-from .client import BenchError
-from .figures import half_rate
-from .load import benchmark
+from .client import BenchError, key_of
+from .figures import half_rate, merge_turns
+from .load import CLIENTS, benchmark
 from .rates import fill
 from .report import say
 from .servers import StandIn
@@ -23,13 +24,24 @@ def at_rest(fleet, generator, plan, rates):
     peers = [peer.title for peer in fleet.peers]
     for test in ("GET", "SET"):
         per_second = half_rate(rates, peers, test)
-        cells = {}
-        for server in [*fleet.peers, fleet.ours]:
-            say(f"{test} at {per_second:,}/s: {server.title}")
-            cells[server.title] = generator.fixed_rate(
-                server, test.lower(), per_second, plan.latency_seconds, plan.keyspace, plan.sizes[0])
+        say(f"{test} at {per_second:,}/s")
+
+        def run(server, command=test.lower(), rate=per_second):
+            return generator.fixed_rate(server, command, rate, plan.latency_seconds / plan.slices, plan.keyspace,
+                                        plan.sizes[0])
+
+        cells = in_turns([*fleet.peers, fleet.ours], plan.slices, run)
         rows.append({"test": test, "per_second": per_second, "cells": cells})
     return rows
+
+
+def in_turns(servers, turns, run):
+    """{title: figures}: each server once in every turn."""
+    runs = {server.title: [] for server in servers}
+    for _ in range(turns):
+        for server in servers:
+            runs[server.title].append(run(server))
+    return {title: merge_turns(cells) for title, cells in runs.items()}
 
 
 class Saving:
@@ -76,11 +88,24 @@ def fill_pool(server, generator, plan):
     step = max(plan.small_pool_bytes // 500 // CHUNKS, 1)
     keys = 0
     while True:
-        own = server.info("pmemkv")
-        if int(own["allocated_bytes"]) >= FILLED_SHARE * int(own["pool_bytes"]):
+        if fill_share(server) >= FILLED_SHARE:
             return keys
-        generator.fill(server, keys, keys + step, plan.sizes[0])
+        try:
+            generator.fill(server, keys, keys + step, plan.sizes[0])
+        except BenchError as error:
+            if "OOM" not in str(error):
+                raise
+            # Full sooner than its figures say: what did not go in whole goes out again.
+            with server.client() as client:
+                client.call("DEL", *(key_of(number) for number in range(keys, keys + step)))
+            return keys
         keys += step
+
+
+def fill_share(server):
+    """The allocated part of the pool."""
+    own = server.info("pmemkv")
+    return int(own["allocated_bytes"]) / int(own["pool_bytes"])
 
 
 def compaction_fields(server):
@@ -94,35 +119,39 @@ def while_busy(fleet, generator, plan, rates):
     peers = [peer.title for peer in fleet.peers]
     per_second = min(half_rate(rates, peers, test) for test in ("GET", "SET"))
     ours = fleet.ours
-    say("filling a small pool")
     stand_in = isinstance(ours, StandIn)
-    keys = plan.keyspace if stand_in else fill_pool(ours, generator, plan)
+    keys, filled = plan.keyspace, None
+    if not stand_in:
+        say("filling a small pool")
+        keys = fill_pool(ours, generator, plan)
+        filled = fill_share(ours)
 
-    def run(server):
-        say(f"GET and SET at {per_second:,}/s while busy: {server.title}")
-        return generator.fixed_rate(server, "mixed", per_second, plan.latency_seconds, keys, plan.sizes[0],
-                                    OVERWRITES_PER_SECOND)
-
-    cells, did = {}, {}
-    if stand_in:
-        cells[ours.title] = run(ours)
-        did[ours.title] = "nothing else"
-    else:
-        # Once over the free part of the pool, so that it compacts from the first measured moment.
-        requests = max(int(keys * plan.overwrite_share), 64 * 50)
-        before = compaction_fields(ours)
-        benchmark(ours, "SET", 64, keys, requests, plan.sizes[0])
-        cells[ours.title] = run(ours)
-        after = compaction_fields(ours)
-        changes = [f"{name} +{after[name] - before.get(name, 0):,}" for name in after
-                   if after[name] != before.get(name, 0)]
-        did[ours.title] = ", ".join(changes) or "overwritten; its INFO shows no compaction"
     for peer in fleet.peers:
         with peer.client() as client:
             client.call("FLUSHALL")
         fill(generator, peer, keys, plan.sizes[0])
-        with Saving(peer) as saving:
-            cells[peer.title] = run(peer)
-        did[peer.title] = f"BGSAVE {saving.saves} times"
-    return {"test": "GET and SET, busy", "per_second": per_second, "keys": keys,
+    before = {}
+    if not stand_in:
+        # Once over the free part of the pool, so that it compacts from the first measured moment.
+        before = compaction_fields(ours)
+        benchmark(ours, "SET", 64, keys, max(int(keys * plan.overwrite_share), 64 * CLIENTS), plan.sizes[0])
+    saves = {peer.title: 0 for peer in fleet.peers}
+
+    def run(server):
+        say(f"GET and SET at {per_second:,}/s while busy: {server.title}")
+        with Saving(server) if server in fleet.peers else contextlib.nullcontext() as saving:
+            figures = generator.fixed_rate(server, "mixed", per_second, plan.latency_seconds / plan.slices, keys,
+                                           plan.sizes[0], OVERWRITES_PER_SECOND)
+        if saving:
+            saves[server.title] += saving.saves
+        return figures
+
+    cells = in_turns([*fleet.peers, ours], plan.slices, run)
+    did = {title: f"BGSAVE {count} times" for title, count in saves.items()}
+    if not stand_in:
+        after = compaction_fields(ours)
+        changes = [f"{name} +{after[name] - before.get(name, 0):,}" for name in after
+                   if after[name] != before.get(name, 0)]
+        did[ours.title] = ", ".join(changes) or "overwritten; its INFO shows no compaction"
+    return {"test": "GET and SET, busy", "per_second": per_second, "keys": keys, "filled_share": filled,
             "overwrites_per_second": OVERWRITES_PER_SECOND, "cells": cells, "did": did}

@@ -134,9 +134,10 @@ def lifecycle_tables(rows, ours):
                 number(cell["flushall_ms"], 1), number(cell["dbsize_ms"], 3),
                 f"{cell['fill_per_second']:,.0f}/s, {cell['fill_cpu_us']:.2f} us",
             ])
-        parts.append(f"### Space and whole-database commands, {row['keys']:,} keys of {size_name(row['value_bytes'])}\n\n"
-                     + table(["bytes per key", "pool", "index", "DRAM (RSS)", "used_memory", "ratio", "FLUSHALL ms",
-                              "DBSIZE ms", "filling"], lines))
+        size = size_name(row["value_bytes"])
+        parts.append(f"### Space and whole-database commands, {row['keys']:,} keys of {size}\n\n" + table(
+            ["bytes per key", "pool", "index", "DRAM (RSS)", "used_memory", "ratio", "FLUSHALL ms", "DBSIZE ms",
+             "filling"], lines))
     return "\n\n".join(parts)
 
 

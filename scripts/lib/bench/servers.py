@@ -171,6 +171,8 @@ class Ours(Server):
         super().__init__(title, program, folder)
         self.layout, self.engine, self.threads = layout, engine, threads
         self.pool_bytes = 1 << 30
+        # What it says of itself, once it was started.
+        self.settings = {"layout": layout, "engine": engine}
 
     def argv(self):
         options = ["--pool-path", os.path.join(self.folder, "pool"), "--pool-size", str(self.pool_bytes)]
@@ -186,6 +188,11 @@ class Ours(Server):
             raise BenchError(f"/dev/shm has {free >> 20} MiB free, the pool needs {self.pool_bytes >> 20} MiB")
         super().start()
 
+    def start_ready(self):
+        super().start_ready()
+        own = self.info("pmemkv")
+        self.settings = {name: own.get(name) for name in ("layout", "engine", "writes_survive")}
+
     def all_indexed(self, client):
         if client.info("persistence").get("loading") != "0":
             return False
@@ -197,6 +204,7 @@ class StandIn(Peer):
     """A redis-server in pmemkv-server's place: a test of the scripts."""
 
     pool_bytes = 0
+    settings = {"layout": "none", "engine": "none"}
 
 
 class Fleet:
