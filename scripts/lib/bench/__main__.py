@@ -71,29 +71,33 @@ def run(fleet, arguments, plan, described):
     generator = Generator(arguments.generator)
     result = {"machine": described, "quick": arguments.quick, "clients": CLIENTS, "ours": fleet.ours.title,
               "threads": arguments.threads, "keyspace": plan.keyspace}
-    seconds = result["part_seconds"] = {}
+    seconds, failures = {}, []
+    result["part_seconds"], result["failures"] = seconds, failures
     fleet.ours.pool_bytes = plan.pool_bytes
 
     def timed(part, measure):
+        """Measures it into the result; what fails costs the others nothing."""
         began = time.monotonic()
-        value = measure()
+        try:
+            result[part] = measure()
+        except BenchError as error:
+            say(f"{part}: {error}")
+            failures.append(f"{part}: {error}")
         seconds[part] = round(time.monotonic() - began, 1)
-        return value
 
     if "rates" in plan.parts:
         if plan.probe_keys:
-            result["io_threads"] = timed("io_threads", lambda: rates.choose_io_threads(fleet, generator, plan))
+            timed("io_threads", lambda: rates.choose_io_threads(fleet, generator, plan))
         else:
             fleet.remarks.append("A quick run leaves the peers' io-threads at 1.")
-        result["rates"] = timed("rates", lambda: rates.measure(fleet, generator, plan))
-    if "latency" in plan.parts:
-        result["latency"] = timed(
-            "latency", lambda: latency.at_rest(fleet, generator, plan, result["rates"])
-            + [latency.while_busy(fleet, generator, plan, result["rates"])])
+        timed("rates", lambda: rates.measure(fleet, generator, plan))
+    if "latency" in plan.parts and "rates" in result:
+        timed("latency", lambda: latency.at_rest(fleet, generator, plan, result["rates"]))
+        timed("busy", lambda: latency.while_busy(fleet, generator, plan, result["rates"]))
     for server in fleet.all():
         server.empty()
     if "lifecycle" in plan.parts:
-        result["lifecycle"] = timed("lifecycle", lambda: lifecycle.measure(fleet, generator, plan))
+        timed("lifecycle", lambda: lifecycle.measure(fleet, generator, plan))
     result["settings"] = fleet.ours.settings
     result["remarks"] = fleet.remarks
     return result
@@ -114,24 +118,28 @@ def print_run(result, plan):
         for chosen in result.get("io_threads", []):
             tried = ", ".join(f"{threads}: {rate:,}/s" for threads, rate in chosen["per_second"].items())
             parts.append(f"{chosen['server']} runs with io-threads {chosen['io_threads']} ({tried}).")
-    if "latency" in result:
-        busy = result["latency"][-1]
-        parts += ["### Latency at a fixed rate", report.latency_table(result["latency"], ours)]
+    busy = result.get("busy")
+    rows = [*result.get("latency", []), *([busy] if busy else [])]
+    if rows:
+        parts += ["### Latency at a fixed rate", report.latency_table(rows, ours)]
         parts.append(
-            f"Half of the better peer's rate at pipeline 1, {CLIENTS} clients, each command timed from when it was due; "
-            f"\"sent late\" is the load program's own share. Busy: {busy['keys']:,} keys, halves of GET and SET, beside "
-            f"{busy['overwrites_per_second']:,} overwrites per second" +
-            (f"; ours in a pool filled to {busy['filled_share']:.0%}." if busy["filled_share"] else "."))
+            f"Half of the better peer's rate at pipeline 1, {CLIENTS} clients, each command timed from when it was "
+            f"due; \"sent late\" is the load program's own share.")
+    if busy:
+        pool = f"; ours in a pool filled to {busy['filled_share']:.0%}" if busy["filled_share"] else ""
+        parts.append(f"Busy: {busy['keys']:,} keys, halves of GET and SET, beside "
+                     f"{busy['overwrites_per_second']:,} overwrites per second{pool}.")
     if "lifecycle" in result:
         parts.append(report.lifecycle_tables(result["lifecycle"], ours))
         parts.append("The ratio of space is the pool's bytes and all DRAM (the growth of the process's anonymous "
                      "memory) to the used_memory of the better peer without AOF.")
     if settings.get("writes_survive"):
-        parts.append(f"{ours}'s pool is in /dev/shm; its writes survive {settings['writes_survive']}. The peers' AOF is "
-                     f"on disk and survives a power cut too.")
+        parts.append(f"{ours}'s pool is in /dev/shm; its writes survive {settings['writes_survive']}. "
+                     f"The peers' AOF is on disk and survives a power cut too.")
     if result["quick"]:
         parts.append("A quick run: expect noise.")
     parts += [machine.sentence(result["machine"]), *result["remarks"]]
+    parts += [f"FAILED: {failure}" for failure in result["failures"]]
     print("\n\n".join(parts))
 
 
@@ -142,7 +150,7 @@ def main():
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     signal.signal(signal.SIGHUP, lambda *_: sys.exit(129))
     allow_many_files()
-    began = time.monotonic()
+    began, failed = time.monotonic(), False
     try:
         check_tools(arguments.generator)
         with Fleet(arguments) as fleet:
@@ -160,11 +168,13 @@ def main():
                     json.dump(result, file, indent=2)
                     file.write("\n")
                 say(f"figures written to {path}")
+                failed = bool(result["failures"])
     except BenchError as error:
         sys.exit(f"bench: {error}")
     except KeyboardInterrupt:
         sys.exit(130)
     say(f"took {time.monotonic() - began:.0f} s")
+    sys.exit(failed)
 
 
 if __name__ == "__main__":

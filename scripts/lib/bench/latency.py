@@ -1,6 +1,7 @@
 """Latency at a fixed rate, measured from the due times: at rest, and while peers save and ours compacts."""
 
 import contextlib
+import functools
 import threading
 import time
 
@@ -26,10 +27,9 @@ def at_rest(fleet, generator, plan, rates):
         per_second = half_rate(rates, peers, test)
         say(f"{test} at {per_second:,}/s")
 
-        def run(server, command=test.lower(), rate=per_second):
-            return generator.fixed_rate(server, command, rate, plan.latency_seconds / plan.slices, plan.keyspace,
-                                        plan.sizes[0])
-
+        run = functools.partial(generator.fixed_rate, command=test.lower(), per_second=per_second,
+                                seconds=plan.latency_seconds / plan.slices, keys=plan.keyspace,
+                                value_bytes=plan.sizes[0])
         cells = in_turns([*fleet.peers, fleet.ours], plan.slices, run)
         rows.append({"test": test, "per_second": per_second, "cells": cells})
     return rows

@@ -58,7 +58,9 @@ def benchmark(server, test, pipeline, keyspace, requests, value_bytes, clients=C
 def first_guess(pipeline, clients, test, value_bytes):
     """Requests of a first, short run, from which the following ones take their number."""
     per_request = (10 if test.endswith("of 10") else 1) * (1 + value_bytes / 2048)
-    return requests_for(40_000 * min(pipeline, 16) / per_request ** 0.5, 0.06, pipeline, clients)
+    guess = requests_for(40_000 * min(pipeline, 16) / per_request ** 0.5, 0.06, pipeline, clients)
+    # With many clients, connecting would be most of it otherwise.
+    return max(guess, 10 * clients if clients > CLIENTS else 0)
 
 
 class Generator:
