@@ -113,7 +113,7 @@ def print_run(result, plan):
         parts.append(
             f"{CLIENTS} clients, {plan.keyspace:,} random keys, all there beforehand: requests per second, CPU time of "
             f"the server per request (user and system), p50 / p99 under that load. Each server {plan.cell_seconds} s "
-            f"a cell in {plan.slices} turns, medians. Ratios are to the better peer: more is better for the rate, less "
+            f"a cell, turns: {plan.slices}, medians. Ratios are to the better peer: more is better for the rate, less "
             f"for CPU.")
         for chosen in result.get("io_threads", []):
             tried = ", ".join(f"{threads}: {rate:,}/s" for threads, rate in chosen["per_second"].items())
