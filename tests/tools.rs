@@ -1,4 +1,4 @@
-//! Redis's own tools work: redis-cli in its modes, and redis-benchmark.
+//! Redis's own tools work: redis-cli in its modes, and redis-benchmark. So does what our benchmark computes.
 
 mod common;
 
@@ -207,4 +207,21 @@ fn redis_benchmark_sees_no_error() -> TestResult {
     let stats = format!("{:?}", client.call(&["INFO", "stats"])?);
     assert!(stats.contains("total_error_replies:0"), "{stats}");
     Ok(())
+}
+
+/// The arithmetic and the tables of `scripts/bench`.
+#[test]
+fn the_benchmark_computes() {
+    let output = Command::new("python3")
+        .args(["-m", "unittest", "discover", "tests/tools"])
+        .env("PYTHONDONTWRITEBYTECODE", "1")
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output();
+    let Ok(output) = output else {
+        eprintln!("skipped: python3 is not installed");
+        return;
+    };
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{text}");
+    assert!(text.contains("\nOK"), "{text}");
 }

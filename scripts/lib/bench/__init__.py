@@ -1,0 +1,1 @@
+"""Measures pmemkv-server beside redis-server and valkey-server; started by scripts/bench."""
