@@ -19,6 +19,9 @@ use crate::store::Location;
 use entry::NEVER;
 use leaf::{LEAF_ENTRIES_MAX, Leaf};
 
+/// Entries that leaves hold on average when their number follows from that of the keys: few of them split then.
+const LEAF_ENTRIES_USUAL: usize = 12;
+
 /// Places of the directory for each leaf, beyond which it does not double. A good hash needs fewer than 16.
 const DIRECTORY_PER_LEAF: usize = 64;
 
@@ -61,6 +64,25 @@ impl Index {
             expiring: 0,
             first_expiry: NEVER,
             long_keys_bytes: 0,
+        }
+    }
+
+    /// An empty index with leaves for about so many keys, so that they come without splitting any.
+    pub fn with_leaves_for(skip_bits: u32, keys: usize) -> Self {
+        let depth = (keys / LEAF_ENTRIES_USUAL).max(1).ilog2().min(24);
+        let leaves = 1u32 << depth;
+        Self {
+            depth,
+            directory: (0..leaves).collect(),
+            leaves: (0..leaves)
+                .map(|_| {
+                    let mut leaf = Leaf::new(depth);
+                    leaf.reserve(keys >> depth);
+                    leaf
+                })
+                .collect(),
+            first_expiries: vec![NEVER; leaves as usize],
+            ..Self::new(skip_bits)
         }
     }
 

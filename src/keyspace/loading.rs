@@ -10,12 +10,13 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-use super::index::{Entry, IndexKey};
-use super::{DATABASES, Keyspace, KeyspaceError, Kind, Millis, SHARDS, shard_of};
+use super::index::{Entry, Index, IndexKey};
+use super::shard::Table;
+use super::{DATABASES, Keyspace, KeyspaceError, Kind, Millis, SHARD_BITS, SHARDS, shard_of};
 use crate::store::Location;
 
 /// Records that a thread gathers for a shard before it takes the shard's lock.
-const GATHERED: usize = 128;
+const GATHERED: usize = 256;
 
 /// How often a thread says in the log how far the reading has come.
 const REPORT_TIME: Duration = Duration::from_secs(1);
@@ -74,6 +75,22 @@ struct Shared {
     generations: [u32; DATABASES],
     removed: Vec<Mutex<Removed>>,
     stop: AtomicBool,
+    parts: usize,
+    parts_read: AtomicUsize,
+    /// Records met so far of each of `generations`.
+    met: [AtomicUsize; DATABASES],
+}
+
+impl Shared {
+    /// About how many keys a database will have, after what was met so far.
+    fn keys_expected(&self, generation: u32) -> usize {
+        let read = self.parts_read.load(Ordering::Relaxed);
+        let database = self.generations.iter().position(|&one| one == generation);
+        match (read, database) {
+            (1.., Some(database)) => self.met[database].load(Ordering::Relaxed) / read * self.parts,
+            _ => 0,
+        }
+    }
 }
 
 impl Keyspace {
@@ -107,6 +124,9 @@ impl Keyspace {
             generations: std::array::from_fn(|db| self.generation(db)),
             removed: (0..SHARDS).map(|_| Mutex::default()).collect(),
             stop: AtomicBool::new(false),
+            parts: self.store.parts(),
+            parts_read: AtomicUsize::new(0),
+            met: std::array::from_fn(|_| AtomicUsize::new(0)),
         };
         let read = std::thread::scope(|scope| {
             let others: Vec<_> = (1..threads)
@@ -177,10 +197,19 @@ impl Keyspace {
         gathered: &mut [Vec<Found>],
     ) -> Result<(), KeyspaceError> {
         let mut failed = None;
+        let mut met = [0; DATABASES];
         self.store.visit(part, &mut |record| {
-            if failed.is_some() || !shared.generations.contains(&record.generation) {
+            if failed.is_some() {
                 return;
             }
+            let mut databases = shared.generations.iter();
+            let Some(database) = databases.position(|&one| one == record.generation) else {
+                if !record.removed {
+                    failed = self.store.release(record.location).err().map(Into::into);
+                }
+                return;
+            };
+            met[database] += 1;
             let hash = self.hash(record.key);
             let number = shard_of(hash);
             let found = &mut gathered[number];
@@ -198,6 +227,10 @@ impl Keyspace {
                 failed = self.absorb(number, shared, found).err();
             }
         })?;
+        for (all, here) in shared.met.iter().zip(met) {
+            all.fetch_add(here, Ordering::Relaxed);
+        }
+        shared.parts_read.fetch_add(1, Ordering::Relaxed);
         failed.map_or(Ok(()), Err)
     }
 
@@ -214,11 +247,22 @@ impl Keyspace {
         let mut shard = self.shards[number].write();
         let mut removed = reading.removed[number].lock();
         for found in gathered.drain(..) {
+            if shard.table(found.generation).is_none() {
+                let keys = reading.keys_expected(found.generation) / SHARDS;
+                shard.tables.push(Table {
+                    generation: found.generation,
+                    index: Index::with_leaves_for(SHARD_BITS, keys),
+                    view: None,
+                });
+            }
             let table = self.table_for(&mut shard, found.generation);
             let present = table.index.get(found.hash, &found.key);
             if let Some(present) = present.map(|entry| entry.location) {
                 if self.store.sequence(present)? > found.sequence {
                     // A removal, too: what it would mask, the present one masks as well.
+                    if !found.removed {
+                        self.store.release(found.location)?;
+                    }
                     continue;
                 }
                 self.store.release(present)?;
@@ -234,9 +278,9 @@ impl Keyspace {
                     .get(&(found.generation, found.key.clone()))
                     .is_some_and(|&last| last > found.sequence)
             {
+                self.store.release(found.location)?;
                 continue;
             }
-            self.store.claim(found.location)?;
             let entry = Entry::new(&found.key, found.kind, found.location, found.expires_at, 0);
             table.index.insert(found.hash, entry, &|key| self.hash(key));
         }

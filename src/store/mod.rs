@@ -279,12 +279,8 @@ pub trait Store: Send + Sync {
         Ok(0)
     }
 
-    /// Notes that the index has taken up a record that [`visit`](Self::visit) has met.
-    fn claim(&self, _location: Location) -> Result<(), StoreError> {
-        Ok(())
-    }
-
-    /// Notes that the index has dropped a record again, since a later one of its key was met.
+    /// Notes that the index has no use for a record that [`visit`](Self::visit) has met: its database is gone, or a
+    /// later record of its key was met.
     fn release(&self, _location: Location) -> Result<(), StoreError> {
         Ok(())
     }

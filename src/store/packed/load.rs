@@ -86,6 +86,7 @@ impl Packed {
         let mut offset = 0;
         let mut skipped = 0;
         let mut offsets = Vec::new();
+        let mut live = 0;
         while offset < bytes.len() {
             let record = match Record::verify(serial, &bytes[offset..]) {
                 Ok(record) => record,
@@ -111,8 +112,9 @@ impl Packed {
             if self.damage.repair {
                 offsets.push(spot.offset);
             }
-            self.meet(spot, &record, visit);
+            live += self.meet(spot, &record, visit);
         }
+        self.space.claim_all(segment, live);
         if skipped > 0 {
             tracing::warn!(segment, bytes = skipped, "unreadable: dropped");
             self.damage.note(skipped);
@@ -121,7 +123,8 @@ impl Packed {
         Ok(())
     }
 
-    fn meet(&self, spot: Spot, record: &Record<'_>, visit: &mut dyn FnMut(Visited<'_>)) {
+    /// Shows one record; returns the bytes to count as live. The parts of a value count with the record that names them.
+    fn meet(&self, spot: Spot, record: &Record<'_>, visit: &mut dyn FnMut(Visited<'_>)) -> usize {
         self.sequence.fetch_max(record.sequence, Ordering::Relaxed);
         let kind = match record.form {
             Form::Value(kind) | Form::Large(kind) => kind,
@@ -129,8 +132,7 @@ impl Packed {
                 self.space.mask(spot);
                 crate::keyspace::Kind::String
             }
-            // Whoever names it claims it.
-            Form::Part => return,
+            Form::Part => return 0,
         };
         if spot.large && self.damage.repair && !self.is_whole(record) {
             tracing::warn!(
@@ -138,7 +140,14 @@ impl Packed {
                 "a large value whose parts are not all readable: dropped"
             );
             self.damage.note(spot.length as u64);
-            return;
+            return 0;
+        }
+        if spot.large
+            && let Ok(parts) = super::Parts::decode(record.body)
+        {
+            for part in parts.spots {
+                self.space.claim(part);
+            }
         }
         visit(Visited {
             generation: record.generation,
@@ -149,6 +158,11 @@ impl Packed {
             sequence: record.sequence,
             removed: record.form == Form::Removed,
         });
+        if record.form == Form::Removed {
+            0
+        } else {
+            spot.length
+        }
     }
 
     /// Whether all parts of a large value are there.

@@ -433,17 +433,6 @@ impl Store for Packed {
         self.with_record(location.into(), |record| record.sequence)
     }
 
-    fn claim(&self, location: Location) -> Result<(), StoreError> {
-        let spot = Spot::from(location);
-        self.space.claim(spot);
-        if spot.large {
-            for part in self.parts_of(spot)?.spots {
-                self.space.claim(part);
-            }
-        }
-        Ok(())
-    }
-
     fn release(&self, location: Location) -> Result<(), StoreError> {
         self.release_with_parts(location)
     }

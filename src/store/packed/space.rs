@@ -223,6 +223,16 @@ impl Space {
         self.live.fetch_add(bytes, Ordering::Relaxed);
     }
 
+    /// Counts records of a segment as live, all at once.
+    pub fn claim_all(&self, segment: u32, bytes: usize) {
+        self.claim(Spot {
+            segment,
+            offset: 0,
+            length: bytes,
+            large: false,
+        });
+    }
+
     /// Counts a record as live no more.
     pub fn release(&self, spot: Spot) {
         let bytes = signed(spot.length);
