@@ -16,6 +16,8 @@ const UNKNOWN_SHOWN_BYTES: usize = 128;
 #[derive(Debug)]
 pub struct Dispatcher {
     stripe: usize,
+    /// Whether slow commands run too.
+    takes_slow: bool,
     access: Access,
     lookups: Lookups,
     errors: u64,
@@ -37,13 +39,16 @@ pub enum Next {
     Continue,
     /// It closes once its output is sent.
     Close,
+    /// The command is a slow one and has not run: it is for a thread that serves no other clients.
+    Elsewhere,
 }
 
 impl Dispatcher {
-    /// For a new connection.
-    pub fn new(server: &Server) -> Self {
+    /// For a new connection that `worker` serves.
+    pub fn new(worker: usize) -> Self {
         Self {
-            stripe: server.stats.assign_stripe(),
+            stripe: worker,
+            takes_slow: false,
             access: Access {
                 now: 0,
                 touch: true,
@@ -58,13 +63,20 @@ impl Dispatcher {
         }
     }
 
-    /// Starts a batch: reads the clock.
+    /// Starts a batch: reads the clock. Slow commands are for [`Next::Elsewhere`].
     pub fn begin(&mut self, session: &Session) {
+        self.takes_slow = false;
         self.access = Access {
             now: now_ms(),
             touch: !session.no_touch,
         };
         self.run.started = Instant::now();
+    }
+
+    /// Starts a batch on a thread that serves no other clients meanwhile: slow commands run.
+    pub fn begin_slow(&mut self, session: &Session) {
+        self.begin(session);
+        self.takes_slow = true;
     }
 
     /// When the present batch began, ms since the Unix epoch.
@@ -90,9 +102,15 @@ impl Dispatcher {
         args: Args<'_>,
         out: &mut ReplyBuffer,
     ) -> Next {
+        let found = find(args, session, keyspace);
+        if let Ok(command) = found
+            && !self.takes_slow
+            && command.spec.flags.contains(Flags::SLOW)
+        {
+            return Next::Elsewhere;
+        }
         let mark = out.bytes.len();
         session.begin_command();
-        let found = find(args, session, keyspace);
         if let Ok(command) | Err((Some(command), _)) = found {
             self.count_call(command, server, session);
         }
@@ -115,16 +133,7 @@ impl Dispatcher {
                     access: self.access,
                     lookups: &mut self.lookups,
                 };
-                let handler = command.spec.handler;
-                let result = if command.spec.flags.contains(Flags::SLOW) {
-                    // What the thread has queued besides goes to other threads meanwhile.
-                    let result = tokio::task::block_in_place(|| handler(&mut context, args));
-                    self.access.now = now_ms();
-                    result
-                } else {
-                    handler(&mut context, args)
-                };
-                (result, false)
+                ((command.spec.handler)(&mut context, args), false)
             }
         };
         let next = self.write(outcome, rejected, mark, out);

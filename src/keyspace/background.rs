@@ -228,7 +228,7 @@ impl Housekeeping {
             }
         } else {
             let keyspace = Arc::clone(keyspace);
-            housekeeping.spawn("store", move |stop| match keyspace.load(cores) {
+            housekeeping.spawn("store", move |stop| match keyspace.load(cores, stop) {
                 Ok(()) => keep_up(&keyspace, stop),
                 Err(error) => failed(error),
             })?;

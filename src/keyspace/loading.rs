@@ -113,8 +113,9 @@ impl Keyspace {
         })
     }
 
-    /// Reads everything, with `threads` threads, unless that is done.
-    pub(super) fn load(&self, threads: usize) -> Result<(), KeyspaceError> {
+    /// Reads everything, with `threads` threads, unless that is done. An error, and nothing read, where `stop` is set
+    /// meanwhile.
+    pub(super) fn load(&self, threads: usize, stop: &AtomicBool) -> Result<(), KeyspaceError> {
         let _turn = self.loading.turn.lock();
         if self.is_loaded() {
             return Ok(());
@@ -130,9 +131,9 @@ impl Keyspace {
         };
         let read = std::thread::scope(|scope| {
             let others: Vec<_> = (1..threads)
-                .map(|_| scope.spawn(|| self.load_parts(&reading)))
+                .map(|_| scope.spawn(|| self.load_parts(&reading, stop)))
                 .collect();
-            let mut result = self.load_parts(&reading);
+            let mut result = self.load_parts(&reading, stop);
             for other in others {
                 let other = other.join().unwrap_or_else(|_| {
                     Err(KeyspaceError::Store("a reading thread panicked".into()))
@@ -165,7 +166,7 @@ impl Keyspace {
         Ok(())
     }
 
-    fn load_parts(&self, shared: &Shared) -> Result<(), KeyspaceError> {
+    fn load_parts(&self, shared: &Shared, stop: &AtomicBool) -> Result<(), KeyspaceError> {
         let mut gathered: Vec<Vec<Found>> = (0..SHARDS).map(|_| Vec::new()).collect();
         let parts = self.store.parts();
         let mut reported = Instant::now();
@@ -174,6 +175,9 @@ impl Keyspace {
                 let part = shared.next.fetch_add(1, Ordering::Relaxed);
                 if part >= parts || shared.stop.load(Ordering::Relaxed) {
                     break;
+                }
+                if stop.load(Ordering::Relaxed) {
+                    return Err(KeyspaceError::Store("the server ends".into()));
                 }
                 self.load_part(part, shared, &mut gathered)?;
                 let read = self.loading.parts_read.fetch_add(1, Ordering::Relaxed) + 1;

@@ -1,6 +1,7 @@
 //! One shard: the index of all generations for the keys whose hash starts with the shard's number.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use parking_lot::{RwLockReadGuard, RwLockWriteGuard};
 
@@ -94,7 +95,7 @@ impl Keyspace {
     /// Reads a partition's records into its shards, unless that was done before.
     pub(super) fn index_partition(&self, partition: usize) -> Result<(), KeyspaceError> {
         if !self.partitioned {
-            return self.load(1);
+            return self.load(1, &AtomicBool::new(false));
         }
         let first = partition * self.shards_per_partition;
         let mut shards: Vec<_> = self.shards[first..first + self.shards_per_partition]

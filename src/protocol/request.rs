@@ -183,6 +183,7 @@ impl RequestParser {
     }
 
     /// Reads a `$<length>` line; `None` where it is incomplete.
+    #[inline]
     fn bulk_head(
         &mut self,
         input: &[u8],
@@ -232,13 +233,14 @@ impl RequestParser {
 type LengthLine = (Option<i64>, usize);
 
 /// Reads the number of the line at `at`, after its first byte. `None` where the line is incomplete.
+#[inline]
 fn length_line(
     input: &[u8],
     at: usize,
     too_long: ProtocolError,
 ) -> Result<Option<LengthLine>, ProtocolError> {
+    // The common case first: one or two digits.
     let rest = &input[at..];
-    // The common case first: one to three digits.
     if let [_, tens @ b'0'..=b'9', ones @ b'0'..=b'9', b'\r', _, ..] = *rest
         && tens != b'0'
     {
@@ -248,6 +250,16 @@ fn length_line(
     if let [_, ones @ b'0'..=b'9', b'\r', _, ..] = *rest {
         return Ok(Some((Some(i64::from(ones - b'0')), at + 4)));
     }
+    any_length_line(rest, at, too_long)
+}
+
+/// The same for a line of any length. `rest` is the input from `at` on.
+#[inline(never)]
+fn any_length_line(
+    rest: &[u8],
+    at: usize,
+    too_long: ProtocolError,
+) -> Result<Option<LengthLine>, ProtocolError> {
     let Some(end) = memchr::memchr(b'\r', rest) else {
         if rest.len() > LINE_BYTES_MAX {
             return Err(too_long);

@@ -1,5 +1,6 @@
 //! One connection: read what arrived, run it in order, make it durable, answer it in one write.
 
+use std::io;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -9,6 +10,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::timeout;
 
 use super::clients::Endpoint;
+use super::workers::Place;
 use super::{ClientHandle, ReplyMode, Server, Session};
 use crate::commands::{Dispatcher, Next};
 use crate::config::{OutputBufferLimit, Settings};
@@ -50,8 +52,8 @@ enum End {
     StoreFailed,
 }
 
-struct Connection<S> {
-    stream: S,
+/// All of a connection but its socket, so that a slow command can take it to another thread for a while.
+struct Connection {
     input: BytesMut,
     parser: RequestParser,
     /// Bytes that the present request is known to need beyond the input.
@@ -65,15 +67,30 @@ struct Connection<S> {
     settings_version: u64,
 }
 
+/// What the requests of one batch led to.
+enum Batch {
+    /// All that arrived in whole ran.
+    Done,
+    /// The output is large enough to be sent before the requests that are left.
+    More,
+    /// The connection ends after the gathered replies.
+    Close,
+    /// The next request is of a slow command and has not run.
+    Slow(OwnedArgs),
+}
+
 /// Serves one client until it goes.
-pub async fn serve<S>(stream: S, registration: Registration, keyspace: Arc<Keyspace>)
+async fn serve<S>(stream: S, registration: &Registration, keyspace: Arc<Keyspace>)
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let Registration { server, handle } = &registration;
+    let Registration {
+        server,
+        handle,
+        place,
+    } = registration;
     let settings = server.config.settings();
-    let mut connection = Connection {
-        stream,
+    let connection = Box::new(Connection {
         input: BytesMut::with_capacity(READ_BYTES),
         parser: RequestParser::default(),
         missing: 0,
@@ -85,13 +102,13 @@ where
             reply_mode: ReplyMode::On,
             handle: Arc::clone(handle),
         },
-        dispatcher: Dispatcher::new(server),
+        dispatcher: Dispatcher::new(place.worker),
         keyspace,
         settings_version: server.config.version(),
         settings,
         server: Arc::clone(server),
-    };
-    let end = connection.run().await;
+    });
+    let end = run(stream, connection).await;
     let stats = &server.stats;
     match end {
         Ok(End::QueryLimit) => {
@@ -111,20 +128,45 @@ where
     }
 }
 
-/// A client's place in the list of clients, which it leaves when this is dropped, however its task ends.
+/// A client's place in the list of clients and with a worker. It leaves both when this is dropped, however its task
+/// ends.
 #[derive(Debug)]
 pub struct Registration {
     server: Arc<Server>,
     handle: Arc<ClientHandle>,
+    place: Place,
 }
 
 impl Registration {
     /// Enters a new client.
-    pub fn new(server: &Arc<Server>, endpoint: Endpoint) -> Self {
+    pub fn new(server: &Arc<Server>, endpoint: Endpoint, place: Place) -> Self {
         Self {
             handle: server.clients.register(endpoint, now_ms()),
             server: Arc::clone(server),
+            place,
         }
+    }
+
+    /// Serves the client on its worker's thread, where `join` makes its stream out of `plain`.
+    pub fn start<S, Plain>(
+        self,
+        plain: Plain,
+        join: impl FnOnce(Plain) -> io::Result<S> + Send + 'static,
+        keyspace: &Arc<Keyspace>,
+    ) where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        Plain: Send + 'static,
+    {
+        let keyspace = Arc::clone(keyspace);
+        let worker = self.place.runtime.clone();
+        worker.spawn(async move {
+            match join(plain) {
+                Ok(stream) => serve(stream, &self, keyspace).await,
+                Err(error) => {
+                    tracing::warn!(client = %self.handle.addr, %error, "a client could not be served");
+                }
+            }
+        });
     }
 }
 
@@ -134,53 +176,78 @@ impl Drop for Registration {
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
-    async fn run(&mut self) -> std::io::Result<End> {
-        let handle = Arc::clone(&self.session.handle);
-        let mut killed = pin!(handle.killed());
-        let mut last_reads = LAST_READS;
+async fn run<S>(mut stream: S, mut connection: Box<Connection>) -> io::Result<End>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let handle = Arc::clone(&connection.session.handle);
+    let mut killed = pin!(handle.killed());
+    let mut last_reads = LAST_READS;
+    loop {
+        connection
+            .input
+            .reserve(connection.missing.clamp(READ_BYTES, RESERVED_BYTES_MAX));
+        let idle_limit = connection.settings.timeout;
+        let read = tokio::select! {
+            // Reading first: what has arrived is answered even when the connection is to end.
+            biased;
+            read = read_some(&mut stream, &mut connection.input, idle_limit) => read?,
+            () = &mut killed => return Ok(End::Killed),
+        };
+        match read {
+            None => return Ok(End::Idle),
+            Some(0) => return Ok(End::Closed),
+            Some(_) => {}
+        }
+        connection.refresh_settings();
         loop {
-            self.input
-                .reserve(self.missing.clamp(READ_BYTES, RESERVED_BYTES_MAX));
-            let idle_limit = self.settings.timeout;
-            let read = tokio::select! {
-                // Reading first: what has arrived is answered even when the connection is to end.
-                biased;
-                read = read_some(&mut self.stream, &mut self.input, idle_limit) => read?,
-                () = &mut killed => return Ok(End::Killed),
-            };
-            match read {
-                None => return Ok(End::Idle),
-                Some(0) => return Ok(End::Closed),
-                Some(_) => {}
-            }
-            self.refresh_settings();
-            let more = loop {
-                let (next, more) = self.run_batch();
-                if let Some(end) = self.send().await? {
-                    return Ok(end);
+            let mut batch = connection.run_batch();
+            if let Batch::Slow(args) = batch {
+                let next;
+                (connection, next) = run_elsewhere(connection, args).await?;
+                if next != Next::Close {
+                    continue;
                 }
-                if next == Next::Close {
+                batch = Batch::Close;
+            }
+            if let Some(end) = connection.send(&mut stream).await? {
+                return Ok(end);
+            }
+            match batch {
+                Batch::Done => break,
+                Batch::Close => {
                     // The peer sees an orderly end after the last reply.
-                    self.stream.shutdown().await?;
+                    stream.shutdown().await?;
                     return Ok(End::Closed);
                 }
-                if !more {
-                    break self.input.len();
-                }
-            };
-            if more > self.settings.client_query_buffer_limit {
-                return Ok(End::QueryLimit);
+                Batch::More | Batch::Slow(_) => {}
             }
-            if handle.is_killed() {
-                last_reads -= 1;
-                if last_reads == 0 || !handle.drains() {
-                    return Ok(End::Killed);
-                }
+        }
+        if connection.input.len() > connection.settings.client_query_buffer_limit {
+            return Ok(End::QueryLimit);
+        }
+        if handle.is_killed() {
+            last_reads -= 1;
+            if last_reads == 0 || !handle.drains() {
+                return Ok(End::Killed);
             }
         }
     }
+}
 
+/// Runs a slow command on a thread of its own: the worker goes on with its other clients.
+async fn run_elsewhere(
+    mut connection: Box<Connection>,
+    args: OwnedArgs,
+) -> io::Result<(Box<Connection>, Next)> {
+    let done = tokio::task::spawn_blocking(move || {
+        let next = connection.run_slow(&args);
+        (connection, next)
+    });
+    done.await.map_err(io::Error::other)
+}
+
+impl Connection {
     fn refresh_settings(&mut self) {
         let version = self.server.config.version();
         if version != self.settings_version {
@@ -189,65 +256,76 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
     }
 
-    /// Runs the requests that have arrived in whole. The second value tells that some are left, since the output is
-    /// large enough to be sent first.
-    fn run_batch(&mut self) -> (Next, bool) {
+    /// Runs the requests that have arrived in whole, up to a slow one.
+    fn run_batch(&mut self) -> Batch {
         self.dispatcher.begin(&self.session);
         let output_before = self.out.bytes.len();
         let mut consumed_all = 0;
-        let mut next = Next::Continue;
-        let mut more = false;
         self.missing = 0;
-        while next == Next::Continue {
+        let batch = loop {
             if self.out.bytes.len() > OUTPUT_BYTES_PER_FLUSH {
-                more = true;
-                break;
+                break Batch::More;
             }
             let input = &self.input[consumed_all..];
             let limits = RequestLimits {
                 bulk_bytes_max: self.settings.proto_max_bulk_len,
                 authenticated: self.session.authenticated,
             };
-            match self.parser.parse(input, limits) {
-                Ok(Parsed::Request { consumed }) => {
-                    consumed_all += consumed;
-                    let args = Args::new(input, self.parser.words());
-                    next = self.dispatcher.execute(
-                        &self.keyspace,
-                        &self.server,
-                        &mut self.session,
-                        args,
-                        &mut self.out,
-                    );
-                }
-                Ok(Parsed::Inline { consumed }) => {
-                    consumed_all += consumed;
-                    let args = OwnedArgs::new(self.parser.inline());
-                    next = self.dispatcher.execute(
-                        &self.keyspace,
-                        &self.server,
-                        &mut self.session,
-                        args.args(),
-                        &mut self.out,
-                    );
-                }
-                Ok(Parsed::Nothing { consumed }) => consumed_all += consumed,
-                Ok(Parsed::Incomplete { missing }) => {
-                    self.missing = missing;
-                    break;
-                }
+            let parsed = match self.parser.parse(input, limits) {
+                Ok(parsed) => parsed,
                 Err(error) => {
                     tracing::debug!(client = %self.session.handle.addr, %error, "protocol error");
                     self.out.error(&error.to_string());
-                    next = Next::Close;
+                    break Batch::Close;
                 }
+            };
+            let inline;
+            let (args, consumed) = match parsed {
+                Parsed::Request { consumed } => (Args::new(input, self.parser.words()), consumed),
+                Parsed::Inline { consumed } => {
+                    inline = OwnedArgs::new(self.parser.inline());
+                    (inline.args(), consumed)
+                }
+                Parsed::Nothing { consumed } => {
+                    consumed_all += consumed;
+                    continue;
+                }
+                Parsed::Incomplete { missing } => {
+                    self.missing = missing;
+                    break Batch::Done;
+                }
+            };
+            consumed_all += consumed;
+            let (keyspace, server) = (&self.keyspace, &self.server);
+            let (session, out) = (&mut self.session, &mut self.out);
+            match self
+                .dispatcher
+                .execute(keyspace, server, session, args, out)
+            {
+                Next::Continue => {}
+                Next::Close => break Batch::Close,
+                Next::Elsewhere => break Batch::Slow(OwnedArgs::new(args.from(0))),
             }
-        }
+        };
         self.input.advance(consumed_all);
         let written = self.out.bytes.len() - output_before;
         self.dispatcher.end(&self.server, consumed_all, written);
         self.note_state();
-        (next, more)
+        batch
+    }
+
+    /// Runs one slow command, as a batch of its own.
+    fn run_slow(&mut self, args: &OwnedArgs) -> Next {
+        self.dispatcher.begin_slow(&self.session);
+        let output_before = self.out.bytes.len();
+        let (keyspace, server) = (&self.keyspace, &self.server);
+        let (session, out) = (&mut self.session, &mut self.out);
+        let next = self
+            .dispatcher
+            .execute(keyspace, server, session, args.args(), out);
+        let written = self.out.bytes.len() - output_before;
+        self.dispatcher.end(&self.server, 0, written);
+        next
     }
 
     /// Shows this client's state to the others.
@@ -269,7 +347,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     /// Sends the gathered replies, after everything that they tell of is durable.
-    async fn send(&mut self) -> std::io::Result<Option<End>> {
+    async fn send<S: AsyncWrite + Unpin>(&mut self, stream: &mut S) -> io::Result<Option<End>> {
         if let Err(error) = self.keyspace.commit() {
             tracing::error!(%error, "the pool did not take a commit: a client is closed unanswered");
             return Ok(Some(End::StoreFailed));
@@ -292,7 +370,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         };
         let sent = tokio::select! {
             biased;
-            sent = write_within(&mut self.stream, &mut self.out.bytes, limit) => sent?,
+            sent = write_within(stream, &mut self.out.bytes, limit) => sent?,
             () = killed => return Ok(Some(End::Killed)),
         };
         if !sent {
@@ -317,7 +395,7 @@ async fn read_some<S: AsyncRead + Unpin>(
     stream: &mut S,
     input: &mut BytesMut,
     limit: Option<std::time::Duration>,
-) -> std::io::Result<Option<usize>> {
+) -> io::Result<Option<usize>> {
     match limit {
         None => stream.read_buf(input).await.map(Some),
         Some(limit) => match timeout(limit, stream.read_buf(input)).await {
@@ -332,7 +410,7 @@ async fn write_within<S: AsyncWrite + Unpin>(
     stream: &mut S,
     bytes: &mut BytesMut,
     limit: OutputBufferLimit,
-) -> std::io::Result<bool> {
+) -> io::Result<bool> {
     let soft = limit.soft_bytes > 0 && bytes.len() as u64 > limit.soft_bytes;
     if soft && !limit.soft_time.is_zero() {
         let Ok(written) = timeout(limit.soft_time, stream.write_all(bytes)).await else {

@@ -14,7 +14,8 @@ use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 
 use super::Server;
 use super::clients::Endpoint;
-use super::connection::{Registration, serve};
+use super::connection::Registration;
+use super::workers::Workers;
 use crate::config::Settings;
 use crate::keyspace::Keyspace;
 
@@ -100,22 +101,32 @@ impl Listeners {
             .collect()
     }
 
-    /// Accepts clients, each in a task of its own, until the server is told to stop.
-    pub async fn accept(self, keyspace: &Arc<Keyspace>, server: &Arc<Server>) {
+    /// Accepts clients and gives them to the workers, until the server is told to stop.
+    pub async fn accept(self, reception: Reception) {
+        let mut stopping = reception.server.shutdown.subscribe();
         let mut tasks = tokio::task::JoinSet::new();
         for listener in self.tcp {
-            let (keyspace, server) = (Arc::clone(keyspace), Arc::clone(server));
-            tasks.spawn(async move { accept_tcp(&listener, &keyspace, &server).await });
+            let reception = reception.clone();
+            tasks.spawn(async move { accept_tcp(&listener, &reception).await });
         }
         if let Some(unix) = self.unix {
-            let (keyspace, server) = (Arc::clone(keyspace), Arc::clone(server));
-            tasks.spawn(async move { accept_unix(&unix, &keyspace, &server).await });
+            tasks.spawn(async move { accept_unix(&unix, &reception).await });
         }
-        let mut stopping = server.shutdown.subscribe();
         // An error means that the sender is gone, which is the end too.
         let _ = stopping.wait_for(|&stop| stop).await;
         tasks.shutdown().await;
     }
+}
+
+/// What new clients meet.
+#[derive(Clone)]
+pub struct Reception {
+    /// The data.
+    pub keyspace: Arc<Keyspace>,
+    /// What all connections share.
+    pub server: Arc<Server>,
+    /// Who serves them.
+    pub workers: Arc<Workers>,
 }
 
 impl Drop for UnixSocket {
@@ -182,19 +193,19 @@ fn listen_unix(path: &Path, mode: Option<u32>) -> io::Result<UnixSocket> {
     Ok(socket)
 }
 
-async fn accept_tcp(listener: &TcpListener, keyspace: &Arc<Keyspace>, server: &Arc<Server>) {
+async fn accept_tcp(listener: &TcpListener, reception: &Reception) {
     loop {
         match listener.accept().await {
-            Ok((stream, peer)) => welcome_tcp(stream, peer, keyspace, server).await,
+            Ok((stream, peer)) => reception.welcome_tcp(stream, peer).await,
             Err(error) => pause_after(&error).await,
         }
     }
 }
 
-async fn accept_unix(unix: &UnixSocket, keyspace: &Arc<Keyspace>, server: &Arc<Server>) {
+async fn accept_unix(unix: &UnixSocket, reception: &Reception) {
     loop {
         match unix.listener.accept().await {
-            Ok((stream, _)) => welcome_unix(stream, &unix.path, keyspace, server).await,
+            Ok((stream, _)) => reception.welcome_unix(stream, &unix.path).await,
             Err(error) => pause_after(&error).await,
         }
     }
@@ -206,66 +217,71 @@ async fn pause_after(error: &io::Error) {
     tokio::time::sleep(std::time::Duration::from_millis(10)).await;
 }
 
-async fn welcome_tcp(
-    stream: TcpStream,
-    peer: SocketAddr,
-    keyspace: &Arc<Keyspace>,
-    server: &Arc<Server>,
-) {
-    if let Err(error) = set_options(&stream, &server.config.settings()) {
-        tracing::debug!(%peer, %error, "socket options");
+impl Reception {
+    async fn welcome_tcp(&self, stream: TcpStream, peer: SocketAddr) {
+        if let Err(error) = set_options(&stream, &self.server.config.settings()) {
+            tracing::debug!(%peer, %error, "socket options");
+        }
+        let laddr = stream
+            .local_addr()
+            .map_or_else(|_| String::new(), |address| address.to_string());
+        let endpoint = Endpoint {
+            addr: peer.to_string(),
+            laddr,
+            fd: stream.as_raw_fd(),
+            unix: false,
+        };
+        let leave = TcpStream::into_std;
+        let join = TcpStream::from_std;
+        self.welcome(stream, endpoint, is_loopback(peer.ip()), leave, join)
+            .await;
     }
-    let laddr = stream
-        .local_addr()
-        .map_or_else(|_| String::new(), |address| address.to_string());
-    let endpoint = Endpoint {
-        addr: peer.to_string(),
-        laddr,
-        fd: stream.as_raw_fd(),
-        unix: false,
-    };
-    welcome(stream, endpoint, is_loopback(peer.ip()), keyspace, server).await;
-}
 
-async fn welcome_unix(
-    stream: UnixStream,
-    path: &Path,
-    keyspace: &Arc<Keyspace>,
-    server: &Arc<Server>,
-) {
-    let addr = format!("{}:0", path.display());
-    let endpoint = Endpoint {
-        laddr: addr.clone(),
-        addr,
-        fd: stream.as_raw_fd(),
-        unix: true,
-    };
-    welcome(stream, endpoint, true, keyspace, server).await;
-}
-
-/// Starts a client's task, or tells the client why not.
-async fn welcome<S>(
-    mut stream: S,
-    endpoint: Endpoint,
-    local: bool,
-    keyspace: &Arc<Keyspace>,
-    server: &Arc<Server>,
-) where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    server
-        .stats
-        .connections_received
-        .fetch_add(1, Ordering::Relaxed);
-    if let Some(refusal) = refusal(server, &server.config.settings(), local) {
-        // It fits the empty buffer of a new socket; a client that does not read it is closed all the same.
-        let _ = stream.write_all(refusal.as_bytes()).await;
-        let _ = stream.shutdown().await;
-        return;
+    async fn welcome_unix(&self, stream: UnixStream, path: &Path) {
+        let addr = format!("{}:0", path.display());
+        let endpoint = Endpoint {
+            laddr: addr.clone(),
+            addr,
+            fd: stream.as_raw_fd(),
+            unix: true,
+        };
+        let leave = UnixStream::into_std;
+        let join = UnixStream::from_std;
+        self.welcome(stream, endpoint, true, leave, join).await;
     }
-    // Entered here, not in the task: the next client must be counted against it.
-    let registration = Registration::new(server, endpoint);
-    tokio::spawn(serve(stream, registration, Arc::clone(keyspace)));
+
+    /// Gives a client to a worker, or tells it why not. `leave` takes its socket out of this thread's event loop,
+    /// `join` puts it into that of the worker.
+    async fn welcome<S, Plain>(
+        &self,
+        mut stream: S,
+        endpoint: Endpoint,
+        local: bool,
+        leave: impl FnOnce(S) -> io::Result<Plain>,
+        join: impl FnOnce(Plain) -> io::Result<S> + Send + 'static,
+    ) where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        Plain: Send + 'static,
+    {
+        let server = &self.server;
+        server
+            .stats
+            .connections_received
+            .fetch_add(1, Ordering::Relaxed);
+        if let Some(refusal) = refusal(server, &server.config.settings(), local) {
+            // It fits the empty buffer of a new socket; a client that does not read it is closed all the same.
+            let _ = stream.write_all(refusal.as_bytes()).await;
+            let _ = stream.shutdown().await;
+            return;
+        }
+        let (Ok(plain), Some(place)) = (leave(stream), self.workers.place()) else {
+            tracing::warn!(client = %endpoint.addr, "a client could not be given to a worker");
+            return;
+        };
+        // Entered here, not in the task: the next client must be counted against it.
+        let registration = Registration::new(server, endpoint, place);
+        registration.start(plain, join, &self.keyspace);
+    }
 }
 
 fn is_loopback(address: IpAddr) -> bool {

@@ -7,6 +7,7 @@ mod rates;
 mod run;
 mod session;
 mod stats;
+mod workers;
 
 pub use clients::{ClientHandle, Clients, Endpoint};
 pub use listener::{ListenError, Listeners};

@@ -9,6 +9,8 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
+use super::listener::Reception;
+use super::workers::Workers;
 use super::{Clients, ListenError, Listeners, Rates, Server, Stats};
 use crate::commands::table;
 use crate::config::{Config, Settings};
@@ -56,11 +58,10 @@ pub enum RunError {
 /// Serves until a signal or SHUTDOWN ends it.
 pub fn run(config: Config, engine: Engine, options: &Options) -> Result<(), RunError> {
     let settings = config.settings();
-    let mut builder = tokio::runtime::Builder::new_multi_thread();
-    if settings.worker_threads > 0 {
-        builder.worker_threads(settings.worker_threads);
-    }
-    let runtime = builder.thread_name("worker").enable_all().build()?;
+    // This thread accepts clients, hears signals and samples rates; the workers serve.
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
     // Before the store is opened, which can take a while: a signal that comes meanwhile ends the server in order too.
     let signals = {
         let _inside = runtime.enter();
@@ -75,11 +76,16 @@ pub fn run(config: Config, engine: Engine, options: &Options) -> Result<(), RunE
     let keyspace = Arc::new(Keyspace::new(store));
     let durability = survives(engine, options, &settings);
     let server = Arc::new(new_server(config, &settings, durability));
-    let result = runtime.block_on(serve(
-        &settings, engine, options, &keyspace, &server, signals,
-    ));
+    let workers = Arc::new(Workers::start(Workers::count(settings.worker_threads))?);
+    let reception = Reception {
+        keyspace: Arc::clone(&keyspace),
+        server,
+        workers: Arc::clone(&workers),
+    };
+    let result = runtime.block_on(serve(&settings, engine, options, reception, signals));
     // Whatever task is left over is ended before the pool is closed under it.
-    runtime.shutdown_timeout(Duration::from_secs(1));
+    drop(runtime);
+    drop(workers);
     keyspace.close()?;
     if let Some(path) = &settings.pidfile {
         // A file that somebody else removed meanwhile is no failure.
@@ -98,7 +104,7 @@ struct Signals {
 fn new_server(config: Config, settings: &Settings, durability: &'static str) -> Server {
     Server {
         clients: Clients::default(),
-        stats: Stats::new(table().all().len()),
+        stats: Stats::new(table().all().len(), Workers::count(settings.worker_threads)),
         rates: Rates::default(),
         started: Instant::now(),
         started_at: SystemTime::now(),
@@ -114,10 +120,11 @@ async fn serve(
     settings: &Settings,
     engine: Engine,
     options: &Options,
-    keyspace: &Arc<Keyspace>,
-    server: &Arc<Server>,
+    reception: Reception,
     mut signals: Signals,
 ) -> Result<(), RunError> {
+    let server = &Arc::clone(&reception.server);
+    let keyspace = &Arc::clone(&reception.keyspace);
     let listeners = Listeners::open(settings)?;
     if let Some(path) = &settings.pidfile {
         std::fs::write(path, format!("{}\n", std::process::id()))?;
@@ -129,16 +136,13 @@ async fn serve(
         let _ = failed.blocking_send(error);
     })?;
     let sampler = tokio::spawn(sample_rates(Arc::clone(server)));
-    let accepting = tokio::spawn({
-        let (keyspace, server) = (Arc::clone(keyspace), Arc::clone(server));
-        async move {
-            // Who comes meanwhile waits in the queue: for a short time that is better than an error.
-            let until = Instant::now() + LOADING_PATIENCE;
-            while !keyspace.is_loaded() && Instant::now() < until {
-                tokio::time::sleep(Duration::from_millis(2)).await;
-            }
-            listeners.accept(&keyspace, &server).await;
+    let accepting = tokio::spawn(async move {
+        // Who comes meanwhile waits in the queue: for a short time that is better than an error.
+        let until = Instant::now() + LOADING_PATIENCE;
+        while !reception.keyspace.is_loaded() && Instant::now() < until {
+            tokio::time::sleep(Duration::from_millis(2)).await;
         }
+        listeners.accept(reception).await;
     });
     let mut stopping = server.shutdown.subscribe();
     let mut failure = None;
@@ -153,7 +157,7 @@ async fn serve(
     let _ = accepting.await;
     drain(server).await;
     sampler.abort();
-    tokio::task::block_in_place(|| drop(housekeeping));
+    drop(housekeeping);
     failure.map_or(Ok(()), |source| {
         Err(RunError::Load {
             path: options.pool_path.clone(),

@@ -1,11 +1,8 @@
 //! Counters for INFO: striped, so that threads do not contend for a cache line.
 
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::commands::Lookups;
-
-/// More stripes than threads are likely to be; each connection takes one.
-const STRIPES: usize = 32;
 
 /// One command's counters.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -28,7 +25,7 @@ struct AtomicCommandStats {
     failed: AtomicU64,
 }
 
-/// The counters of a group of connections.
+/// The counters of one worker's connections.
 #[derive(Debug, Default)]
 #[repr(align(128))]
 pub struct Stripe {
@@ -44,7 +41,6 @@ pub struct Stripe {
 #[derive(Debug)]
 pub struct Stats {
     stripes: Vec<Stripe>,
-    next: AtomicUsize,
     /// Connections accepted.
     pub connections_received: AtomicU64,
     /// Connections refused at maxclients.
@@ -70,8 +66,8 @@ pub struct StatsSnapshot {
 }
 
 impl Stats {
-    /// Zeroes, for `commands` commands.
-    pub fn new(commands: usize) -> Self {
+    /// Zeroes, for `commands` commands and a stripe for each of `workers`.
+    pub fn new(commands: usize, workers: usize) -> Self {
         let stripe = || Stripe {
             commands: (0..commands)
                 .map(|_| AtomicCommandStats::default())
@@ -79,8 +75,7 @@ impl Stats {
             ..Stripe::default()
         };
         Self {
-            stripes: (0..STRIPES).map(|_| stripe()).collect(),
-            next: AtomicUsize::new(0),
+            stripes: (0..workers.max(1)).map(|_| stripe()).collect(),
             connections_received: AtomicU64::new(0),
             connections_rejected: AtomicU64::new(0),
             output_limit_disconnections: AtomicU64::new(0),
@@ -89,14 +84,9 @@ impl Stats {
         }
     }
 
-    /// A stripe for a new connection, in turn.
-    pub fn assign_stripe(&self) -> usize {
-        self.next.fetch_add(1, Ordering::Relaxed) % STRIPES
-    }
-
     /// The stripe of that number.
     pub fn stripe(&self, number: usize) -> &Stripe {
-        &self.stripes[number % STRIPES]
+        &self.stripes[number % self.stripes.len()]
     }
 
     /// Sums everything up.
