@@ -2,12 +2,18 @@
 
 use std::collections::HashMap;
 
-use parking_lot::RwLockWriteGuard;
+use parking_lot::{RwLock, RwLockWriteGuard};
+use smallvec::SmallVec;
 
 use super::index::Entry;
 use super::shard::{IndexPut, Shard};
-use super::{Access, KeyInfo, Keyspace, KeyspaceError, Kind, Millis, Place, Value};
+use super::{
+    Access, Ahead, KeyInfo, Keyspace, KeyspaceError, Kind, Millis, PREFETCHED, Place, Value,
+};
 use crate::store::{Location, StoreError, Write};
+
+/// As many as there are keys in a usual call of several: no allocation for them.
+type Several<T> = SmallVec<[T; PREFETCHED]>;
 
 impl Entry {
     fn info(&self, now: Millis) -> KeyInfo {
@@ -64,11 +70,9 @@ impl Keyspace {
         access: Access,
         mut each: impl FnMut(Option<Value<'_>>),
     ) -> Result<(), KeyspaceError> {
-        let (places, numbers) = self.places(keys)?;
-        let shards: Vec<_> = numbers
-            .iter()
-            .map(|&number| self.shards[number].read())
-            .collect();
+        self.prefetch_all(keys, true);
+        let places = self.places(keys);
+        let (numbers, shards) = self.lock_shards(&places, RwLock::read, |shard| shard.indexed)?;
         for (&(db, key), &place) in keys.iter().zip(&places) {
             let shard = &shards[numbers.partition_point(|&number| number < place.shard)];
             let generation = self.generation(db);
@@ -83,17 +87,45 @@ impl Keyspace {
         Ok(())
     }
 
-    /// The places of several keys, and the numbers of their shards, which are all indexed: rising, so that two calls
-    /// that lock them in this order never wait for each other.
-    fn places(&self, keys: &[(usize, &[u8])]) -> Result<(Vec<Place>, Vec<usize>), KeyspaceError> {
-        let places: Vec<Place> = keys.iter().map(|(_, key)| self.place(key)).collect();
-        let mut numbers: Vec<usize> = places.iter().map(|place| place.shard).collect();
+    fn prefetch_all(&self, keys: &[(usize, &[u8])], value: bool) {
+        // Of very many the first would be gone from the cache before their turn.
+        let few = &keys[..keys.len().min(16 * PREFETCHED)];
+        for keys in few.chunks(PREFETCHED) {
+            let keys: Several<Ahead<'_>> = keys
+                .iter()
+                .map(|&(db, key)| Ahead { db, key, value })
+                .collect();
+            self.prefetch(&keys);
+        }
+    }
+
+    fn places(&self, keys: &[(usize, &[u8])]) -> Several<Place> {
+        keys.iter().map(|(_, key)| self.place(key)).collect()
+    }
+
+    /// Locks the shards of several keys: their numbers, rising, so that two calls never wait for each other, and the
+    /// locks. All of them are indexed.
+    fn lock_shards<'s, G>(
+        &'s self,
+        places: &[Place],
+        lock: impl Fn(&'s RwLock<Shard>) -> G,
+        is_indexed: impl Fn(&G) -> bool,
+    ) -> Result<(Several<usize>, Several<G>), KeyspaceError> {
+        let mut numbers: Several<usize> = places.iter().map(|place| place.shard).collect();
         numbers.sort_unstable();
         numbers.dedup();
-        for &number in &numbers {
-            drop(self.read_shard(number)?);
+        loop {
+            let mut shards = Several::with_capacity(numbers.len());
+            let missing = numbers.iter().find(|&&number| {
+                shards.push(lock(&self.shards[number]));
+                !shards.last().is_some_and(&is_indexed)
+            });
+            let Some(&missing) = missing else {
+                return Ok((numbers, shards));
+            };
+            drop(shards);
+            self.index_partition(self.partition(missing))?;
         }
-        Ok((places, numbers))
     }
 
     fn read_entry<R>(
@@ -149,11 +181,9 @@ impl Keyspace {
         access: Access,
         f: impl FnOnce(&mut Slots<'_>) -> Result<R, E>,
     ) -> Result<R, E> {
-        let (places, numbers) = self.places(keys)?;
-        let shards = numbers
-            .iter()
-            .map(|&number| (number, self.shards[number].write()))
-            .collect();
+        self.prefetch_all(keys, false);
+        let places = self.places(keys);
+        let (numbers, shards) = self.lock_shards(&places, RwLock::write, |shard| shard.indexed)?;
         let keys = keys
             .iter()
             .zip(places)
@@ -165,6 +195,7 @@ impl Keyspace {
             .collect();
         let mut slots = Slots {
             keyspace: self,
+            numbers,
             shards,
             keys,
             access,
@@ -331,9 +362,10 @@ enum Staged {
 /// Several locked keys, each by its position in the call.
 pub struct Slots<'a> {
     keyspace: &'a Keyspace,
-    /// By rising number.
-    shards: Vec<(usize, RwLockWriteGuard<'a, Shard>)>,
-    keys: Vec<LockedKey<'a>>,
+    /// The numbers of `shards`, rising.
+    numbers: Several<usize>,
+    shards: Several<RwLockWriteGuard<'a, Shard>>,
+    keys: Several<LockedKey<'a>>,
     access: Access,
     /// Staged values, end to end.
     values: Vec<u8>,
@@ -351,11 +383,11 @@ impl Slots<'_> {
     }
 
     fn shard(&self, number: usize) -> &Shard {
-        &self.shards[self.position(number)].1
+        &self.shards[self.position(number)]
     }
 
     fn position(&self, number: usize) -> usize {
-        self.shards.partition_point(|&(n, _)| n < number)
+        self.numbers.partition_point(|&other| other < number)
     }
 
     /// What the index knows of key `i`; `None` where it is absent or past its deadline.
@@ -396,8 +428,21 @@ impl Slots<'_> {
         self.staged.push((i, Staged::Remove));
     }
 
-    /// Writes what was staged, as one step, and tells the index. Of several writes of one key the last counts.
-    fn apply(mut self) -> Result<(), KeyspaceError> {
+    /// What was staged, of several writes of one key the last.
+    fn last_staged(&self) -> Vec<(usize, Staged)> {
+        // A few are compared faster than hashed.
+        if self.staged.len() <= PREFETCHED {
+            let same = |a: usize, b: usize| {
+                let (a, b) = (&self.keys[a], &self.keys[b]);
+                a.place.hash == b.place.hash && a.generation == b.generation && a.key == b.key
+            };
+            let later = |n: usize, i: usize| self.staged[n + 1..].iter().any(|&(j, _)| same(i, j));
+            return (0..)
+                .zip(&self.staged)
+                .filter(|&(n, &(i, _))| !later(n, i))
+                .map(|(_, &change)| change)
+                .collect();
+        }
         let mut last: HashMap<(u32, &[u8]), (usize, Staged)> =
             HashMap::with_capacity(self.staged.len());
         for &(i, staged) in &self.staged {
@@ -406,8 +451,14 @@ impl Slots<'_> {
             } = self.keys[i];
             last.insert((generation, key), (i, staged));
         }
-        let changes: Vec<(usize, Staged)> = last
-            .into_values()
+        last.into_values().collect()
+    }
+
+    /// Writes what was staged, as one step, and tells the index.
+    fn apply(mut self) -> Result<(), KeyspaceError> {
+        let changes: Vec<(usize, Staged)> = self
+            .last_staged()
+            .into_iter()
             // What is not there need not be removed.
             .filter(|&(i, staged)| !matches!(staged, Staged::Remove) || self.entry(i).is_some())
             .collect();
@@ -431,7 +482,7 @@ impl Slots<'_> {
                 generation,
             } = self.keys[i];
             let position = self.position(place.shard);
-            let shard = &mut *self.shards[position].1;
+            let shard = &mut *self.shards[position];
             match staged {
                 Staged::Put {
                     kind, expires_at, ..

@@ -6,6 +6,7 @@ mod databases;
 mod index;
 mod loading;
 mod ordered;
+mod prefetch;
 mod shard;
 #[cfg(test)]
 mod tests;
@@ -21,6 +22,7 @@ use siphasher::sip::SipHasher13;
 pub use access::{Slot, Slots};
 pub use background::{Housekeeping, now_ms};
 pub use loading::LoadProgress;
+pub use prefetch::{Ahead, PREFETCHED};
 
 pub use crate::pmemkv::Range;
 use crate::store::{Generations, RecordKey, Store, StoreError, Upkeep};

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use bytes::{Buf, BytesMut};
+use smallvec::SmallVec;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::timeout;
 
@@ -14,9 +15,9 @@ use super::workers::Place;
 use super::{ClientHandle, ReplyMode, Server, Session};
 use crate::commands::{Dispatcher, Next};
 use crate::config::{OutputBufferLimit, Settings};
-use crate::keyspace::{Keyspace, now_ms};
+use crate::keyspace::{Ahead, Keyspace, PREFETCHED, now_ms};
 use crate::protocol::{
-    Args, OwnedArgs, Parsed, Protocol, ReplyBuffer, RequestLimits, RequestParser,
+    Args, Glance, OwnedArgs, Parsed, Protocol, ReplyBuffer, RequestLimits, RequestParser, glance,
 };
 
 /// The least room that a read gets. Redis reads as much at a time.
@@ -28,6 +29,9 @@ const RESERVED_BYTES_MAX: usize = 1 << 20;
 /// Replies gathered before they are sent although more requests wait: memory stays bounded, and so does the time
 /// until the first of them is answered.
 const OUTPUT_BYTES_PER_FLUSH: usize = 1 << 20;
+
+/// Requests run before what they have written is committed although more wait: the store keeps room for as much.
+const INPUT_BYTES_PER_COMMIT: usize = 1 << 20;
 
 /// Buffers larger than this are given back when they are empty.
 const KEPT_BUFFER_BYTES: usize = 64 * 1024;
@@ -261,10 +265,16 @@ impl Connection {
         self.dispatcher.begin(&self.session);
         let output_before = self.out.bytes.len();
         let mut consumed_all = 0;
+        let mut fetched = 0;
         self.missing = 0;
         let batch = loop {
-            if self.out.bytes.len() > OUTPUT_BYTES_PER_FLUSH {
+            if self.out.bytes.len() > OUTPUT_BYTES_PER_FLUSH
+                || consumed_all > INPUT_BYTES_PER_COMMIT
+            {
                 break Batch::More;
+            }
+            if consumed_all >= fetched {
+                fetched = self.fetch_ahead(consumed_all);
             }
             let input = &self.input[consumed_all..];
             let limits = RequestLimits {
@@ -312,6 +322,30 @@ impl Connection {
         self.dispatcher.end(&self.server, consumed_all, written);
         self.note_state();
         batch
+    }
+
+    /// Has the keys fetched that the next requests of the input will use; returns how far into the input these go.
+    fn fetch_ahead(&self, start: usize) -> usize {
+        let mut glances = SmallVec::<[Glance<'_>; PREFETCHED]>::new();
+        let seen = glance(&self.input[start..], &mut glances);
+        // A single one gains nothing.
+        if glances.len() > 1 {
+            let keys: SmallVec<[Ahead<'_>; PREFETCHED]> = glances
+                .into_iter()
+                .map(|(name, key)| Ahead {
+                    db: self.session.db,
+                    key,
+                    value: !name.eq_ignore_ascii_case(b"set"),
+                })
+                .collect();
+            self.keyspace.prefetch(&keys);
+        }
+        // Where nothing could be seen, the next look is for other input.
+        if seen == 0 {
+            self.input.len()
+        } else {
+            start + seen
+        }
     }
 
     /// Runs one slow command, as a batch of its own.

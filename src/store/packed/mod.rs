@@ -378,6 +378,14 @@ impl Store for Packed {
         })?
     }
 
+    #[inline]
+    fn prefetch(&self, location: Location) {
+        let spot = Spot::from(location);
+        self.space
+            .segments()
+            .prefetch(spot.segment, spot.offset, spot.length);
+    }
+
     fn write(&self, writes: &[Write<'_>], locations: &mut [Location]) -> Result<(), StoreError> {
         let added: usize = writes
             .iter()
