@@ -1,6 +1,7 @@
 //! All commands by name.
 
 use std::collections::HashMap;
+use std::hash::{Hash, Hasher};
 use std::sync::OnceLock;
 
 use foldhash::fast::FixedState;
@@ -46,11 +47,35 @@ pub struct Command {
 pub struct Table {
     all: Vec<Command>,
     /// Looked up for every command. The names are ours: nobody can choose them to collide.
-    by_name: HashMap<Box<[u8]>, usize, FixedState>,
+    by_name: HashMap<Name, usize, FixedState>,
 }
 
 /// No command's name is longer; a longer word names none.
 const NAME_BYTES_MAX: usize = 32;
+
+/// A name in lower case, filled up with NUL. Of one size for all, so that it is hashed and compared without a loop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Name([u8; NAME_BYTES_MAX]);
+
+impl Hash for Name {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let (parts, _) = self.0.as_chunks();
+        let folded = |sum: u64, &part| sum.rotate_left(23) ^ u64::from_le_bytes(part);
+        state.write_u64(parts.iter().fold(0, folded));
+    }
+}
+
+/// The form in which a word is looked up; `None` where it can't be a name.
+fn name(word: &[u8]) -> Option<Name> {
+    // NULs at its end would be taken for the filling.
+    if word.last() == Some(&0) {
+        return None;
+    }
+    let mut name = [0; NAME_BYTES_MAX];
+    name.get_mut(..word.len())?.copy_from_slice(word);
+    name.make_ascii_lowercase();
+    Some(Name(name))
+}
 
 static TABLE: OnceLock<Table> = OnceLock::new();
 
@@ -105,7 +130,8 @@ impl Table {
 
     fn add(&mut self, spec: &'static CommandSpec, full_name: &'static str) {
         let number = self.all.len();
-        let before = self.by_name.insert(full_name.as_bytes().into(), number);
+        let name = name(full_name.as_bytes()).expect("names of commands are short");
+        let before = self.by_name.insert(name, number);
         assert!(before.is_none(), "two commands named {full_name}");
         self.all.push(Command {
             spec,
@@ -116,19 +142,19 @@ impl Table {
 
     fn rename(&mut self, old: &str, new: &str) -> Result<(), RenameError> {
         let (old, new) = (old.to_ascii_lowercase(), new.to_ascii_lowercase());
-        if new.len() > NAME_BYTES_MAX || new.contains('|') {
+        let new_name = name(new.as_bytes()).filter(|_| !new.contains('|'));
+        let Some(new_name) = new_name else {
             return Err(RenameError::BadName(new));
-        }
-        if !new.is_empty() && new != old && self.by_name.contains_key(new.as_bytes()) {
+        };
+        if !new.is_empty() && new != old && self.by_name.contains_key(&new_name) {
             return Err(RenameError::Taken(new));
         }
-        let number = self
-            .by_name
-            .remove(old.as_bytes())
+        let number = name(old.as_bytes())
             .filter(|_| !old.contains('|'))
+            .and_then(|name| self.by_name.remove(&name))
             .ok_or(RenameError::NoSuchCommand(old))?;
         if !new.is_empty() {
-            self.by_name.insert(new.into_bytes().into(), number);
+            self.by_name.insert(new_name, number);
         }
         Ok(())
     }
@@ -146,12 +172,10 @@ impl Table {
     }
 
     /// The command of that name, in any case; a subcommand by its full name (`client|list`).
-    pub fn find(&self, name: &[u8]) -> Option<&Command> {
-        let mut lower = [0; NAME_BYTES_MAX];
-        let lower = lower.get_mut(..name.len())?;
-        lower.copy_from_slice(name);
-        lower.make_ascii_lowercase();
-        self.by_name.get(&*lower).map(|&number| &self.all[number])
+    pub fn find(&self, word: &[u8]) -> Option<&Command> {
+        self.by_name
+            .get(&name(word)?)
+            .map(|&number| &self.all[number])
     }
 
     /// The subcommand `sub` of `container`, in any case.
@@ -192,5 +216,7 @@ mod tests {
             refused(&mut table, "get", &"x".repeat(33)),
             RenameError::BadName("x".repeat(33))
         );
+        assert_eq!(table.find(b"get\0").map(|found| found.full_name), None);
+        assert_eq!(table.find(b"").map(|found| found.full_name), None);
     }
 }
