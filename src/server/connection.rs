@@ -87,7 +87,7 @@ enum Batch {
 }
 
 /// Serves one client until it goes.
-async fn serve<S>(stream: S, registration: &Registration, keyspace: Arc<Keyspace>)
+async fn serve<S>(mut stream: S, registration: &Registration, keyspace: Arc<Keyspace>)
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
@@ -115,7 +115,8 @@ where
         settings,
         server: Arc::clone(server),
     });
-    let end = run(stream, connection).await;
+    // The socket is closed last: who sees the end finds it counted.
+    let end = run(&mut stream, connection, place).await;
     let stats = &server.stats;
     match end {
         Ok(End::QueryLimit) => {
@@ -183,7 +184,7 @@ impl Drop for Registration {
     }
 }
 
-async fn run<S>(mut stream: S, mut connection: Box<Connection>) -> io::Result<End>
+async fn run<S>(stream: &mut S, mut connection: Box<Connection>, place: &Place) -> io::Result<End>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
@@ -198,7 +199,7 @@ where
         let read = tokio::select! {
             // Reading first: what has arrived is answered even when the connection is to end.
             biased;
-            read = read_some(&mut stream, &mut connection.input, idle_limit) => read?,
+            read = read_some(stream, &mut connection.input, idle_limit) => read?,
             () = &mut killed => return Ok(End::Killed),
         };
         match read {
@@ -217,7 +218,11 @@ where
                 }
                 batch = Batch::Close;
             }
-            if let Some(end) = connection.send(&mut stream).await? {
+            if place.is_shared() {
+                // The worker's other connections that have requests run first: one commit then serves them all.
+                tokio::task::yield_now().await;
+            }
+            if let Some(end) = connection.send(stream).await? {
                 return Ok(end);
             }
             match batch {

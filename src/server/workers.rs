@@ -105,6 +105,13 @@ impl Drop for Workers {
     }
 }
 
+impl Place {
+    /// Whether the worker has other clients too.
+    pub fn is_shared(&self) -> bool {
+        self.clients.load(Ordering::Relaxed) > 1
+    }
+}
+
 impl Drop for Place {
     fn drop(&mut self) {
         self.clients.fetch_sub(1, Ordering::Relaxed);
