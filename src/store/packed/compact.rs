@@ -187,6 +187,19 @@ impl Packed {
         self.give_back(segment)
     }
 
+    /// Moves all that is of use out of a segment, and no more: what a crash finds before the commit.
+    #[cfg(test)]
+    pub(super) fn move_all(&self, index: &dyn Relocate, segment: u32) -> Result<(), StoreError> {
+        let mut victim = self.victim(segment);
+        while !self.move_one(index, &mut victim)? {}
+        Ok(())
+    }
+
+    #[cfg(test)]
+    pub(super) fn give_back_for_test(&self, segment: u32) -> Result<(), StoreError> {
+        self.give_back(segment)
+    }
+
     /// Moves the next record, if it is of use; `true` at the segment's end.
     fn move_one(&self, index: &dyn Relocate, victim: &mut Victim) -> Result<bool, StoreError> {
         if victim.offset >= victim.committed {

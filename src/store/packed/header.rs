@@ -98,8 +98,15 @@ impl Header {
 }
 
 #[cfg(test)]
-mod tests {
+pub mod tests {
     use super::*;
+
+    /// Makes a header one of another version.
+    pub fn of_version(header: &mut [u8], version: u8) {
+        header[7] = version;
+        let checksum = xxh3_64(&header[..COVERED_BYTES]);
+        header[COVERED_BYTES..COVERED_BYTES + 8].copy_from_slice(&checksum.to_le_bytes());
+    }
 
     #[test]
     fn reads_back_and_refuses_what_it_did_not_write() {
