@@ -271,11 +271,13 @@ impl World {
         Err("the compaction does not come to an end".into())
     }
 
-    /// The live bytes of each segment.
+    /// The live bytes of each segment, up to the last one that holds any.
     fn accounts(&self) -> Vec<i64> {
-        (0..self.store.space.segments().count())
+        let mut accounts: Vec<i64> = (0..self.store.space.segments().count())
             .map(|segment| self.store.space.live_bytes(segment))
-            .collect()
+            .collect();
+        while accounts.pop_if(|live| *live == 0).is_some() {}
+        accounts
     }
 
     fn figures(&self) -> space::Figures {

@@ -146,7 +146,6 @@ fn a_batch_with_no_room_changes_nothing() -> Result {
     world.put(&key(0), b"old")?;
     world.commit()?;
     let before = world.accounts();
-    let free = world.figures().segments_free;
     let changes: Vec<_> = (0..30).map(|n| (key(n), Some(bytes(n, MIB)))).collect();
     let refused = world.batch(&changes);
     assert!(
@@ -154,13 +153,12 @@ fn a_batch_with_no_room_changes_nothing() -> Result {
         "{refused:?}"
     );
     assert_eq!(world.accounts(), before);
-    assert_eq!(world.figures().segments_free, free);
     assert_eq!(world.value(&key(0))?, Some(b"old".to_vec()));
     // Many small ones, which fail only where the segments are taken.
     while world.store.space.available() > 4 {
         world.store.space.take(true)?;
     }
-    let free = world.figures().segments_free;
+    let available = world.store.space.available();
     let changes: Vec<_> = (0..1_000)
         .map(|n| (key(n), Some(bytes(n, 1_000))))
         .collect();
@@ -170,7 +168,7 @@ fn a_batch_with_no_room_changes_nothing() -> Result {
         "{refused:?}"
     );
     assert_eq!(world.accounts(), before);
-    assert_eq!(world.figures().segments_free, free);
+    assert_eq!(world.store.space.available(), available);
     world.put(&key(1), b"fits")?;
     assert_eq!(world.value(&key(0))?, Some(b"old".to_vec()));
     Ok(())

@@ -1,5 +1,8 @@
 //! An engine that fails: what was staged stays staged, and is written once.
 
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+
 use super::*;
 
 #[test]
@@ -29,7 +32,6 @@ fn a_failed_commit_is_made_up_for() -> Result {
         hook.set(None);
         world.commit()?;
         assert!(!world.commit()?);
-        let accounts = world.accounts();
         let mut written = 0;
         for segment in 0..world.store.space.segments().count() {
             written += world.store.space.segments().readable(segment);
@@ -46,20 +48,23 @@ fn a_failed_commit_is_made_up_for() -> Result {
         }
         assert_eq!(world.value(&key(0))?, None);
         assert_eq!(world.value(&key(1))?, Some(b"new".to_vec()));
-        drop(accounts);
     }
     Ok(())
 }
 
 #[test]
 fn a_failed_compaction_is_made_up_for() -> Result {
-    const KEYS: usize = 8_000;
+    const KEYS: usize = 13_000;
     let folder = folder()?;
     let world = World::open(folder.path())?;
     let hook = &world.store.space.segments().appends_left;
     let mut failures = 0;
-    for n in 0..50_000 {
-        world.put(&key(n % KEYS), &bytes(n, 1_000))?;
+    let mut last = vec![0; KEYS];
+    let mut rng = StdRng::seed_from_u64(1);
+    for n in 1..50_000 {
+        let at = rng.random_range(0..KEYS);
+        world.put(&key(at), &bytes(n, 1_000))?;
+        last[at] = n;
         world.commit()?;
         if world.store.upkeep() >= Upkeep::Urgent {
             for steps in 0..3 {
@@ -75,8 +80,9 @@ fn a_failed_compaction_is_made_up_for() -> Result {
     world.store.commit_all()?;
     let accounts = world.accounts();
     let world = world.reopen(folder.path())?;
-    for n in 50_000 - KEYS..50_000 {
-        assert!(world.value(&key(n % KEYS))? == Some(bytes(n, 1_000)), "{n}");
+    for (at, &n) in last.iter().enumerate() {
+        let expected = (n > 0).then(|| bytes(n, 1_000));
+        assert!(world.value(&key(at))? == expected, "{at}");
     }
     assert_eq!(world.accounts(), accounts);
     Ok(())
@@ -92,11 +98,7 @@ fn a_large_value_that_cannot_be_committed_on_its_way_leaves_nothing() -> Result 
     let hook = &world.store.space.segments().appends_left;
     hook.set(Some(3));
     assert!(world.put(b"k", &bytes(1, 9 << 20)).is_err());
-    assert_eq!(world.accounts()[..2], accounts[..2]);
-    assert_eq!(
-        world.figures().live_bytes,
-        accounts.iter().sum::<i64>() as u64
-    );
+    assert_eq!(world.accounts(), accounts);
     assert_eq!(world.value(b"k")?, Some(b"old".to_vec()));
     hook.set(None);
     world.put(b"k", &bytes(1, 9 << 20))?;
