@@ -291,6 +291,9 @@ impl Packed {
         let Some(place) = parts.spots.iter_mut().find(|spot| **spot == from) else {
             return Ok(None);
         };
+        // The record that names the parts, or one that was staged together with it, may not be durable: a copy of it
+        // must not come before.
+        self.front.commit(&self.space, &self.home)?;
         *place = self.copy(part, false)?;
         let to = *place;
         let body = parts.encode();

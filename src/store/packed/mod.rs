@@ -4,6 +4,8 @@
 //! overwritten or removed stays behind in its segment until the [compaction](compact) moves the rest out.
 
 mod compact;
+#[doc(hidden)]
+pub mod fuzzing;
 mod header;
 mod large;
 mod load;
@@ -202,14 +204,21 @@ impl Packed {
                     location,
                     expires_at,
                     ..
-                } => self.with_record(location.into(), |stored| {
-                    let changed = Record {
-                        sequence,
-                        expires_at,
-                        ..stored
-                    };
-                    batch.push(&changed, None);
-                })?,
+                } => {
+                    let spot = Spot::from(location);
+                    if spot.large {
+                        // The new record may name parts that the compaction has staged: they must not come after it.
+                        self.compaction.log().commit(&self.space, &self.home)?;
+                    }
+                    self.with_record(spot, |stored| {
+                        let changed = Record {
+                            sequence,
+                            expires_at,
+                            ..stored
+                        };
+                        batch.push(&changed, None);
+                    })?;
+                }
                 Write::Remove { .. } => {
                     let bound = self.space.serial_bound().to_le_bytes();
                     let removed = Record {
@@ -288,9 +297,13 @@ impl Packed {
         // A segment that is being read is not given back: the account is still that of this life.
         let release = |part: bool, spot: Spot| {
             self.try_record(spot, |record| {
-                let same = record.generation == name.generation
-                    && record.key == name.key
-                    && part == (record.form == Form::Part);
+                let form_fits = match record.form {
+                    Form::Value(_) | Form::Large(_) => !part,
+                    Form::Part => part,
+                    Form::Removed => false,
+                };
+                let same =
+                    form_fits && record.generation == name.generation && record.key == name.key;
                 if same {
                     self.space.release(spot);
                 }
