@@ -89,7 +89,7 @@ fn kill_and_check(engine: &str, mix: Mix, rounds: usize) -> TestResult {
     let mut rng = StdRng::seed_from_u64(seed);
     let mut server = Server::start_with(Options::new(engine).pool_size(mix.pool_size()))?;
     let mut states = (0..CONNECTIONS)
-        .map(|db| fill(server.port(), db, mix.fill(&mut rng)))
+        .map(|db| fill(server.port(), db, &mix.fill(&mut rng)))
         .collect::<TestResult<Vec<_>>>()?;
     for round in 0..rounds {
         let port = server.port();
@@ -163,7 +163,7 @@ impl End {
 }
 
 /// Writes what a database holds at the beginning.
-fn fill(port: u16, db: usize, ops: Vec<Op>) -> TestResult<State> {
+fn fill(port: u16, db: usize, ops: &[Op]) -> TestResult<State> {
     let mut state = State::default();
     let mut client = RawClient::connect(port)?;
     client.call(&["SELECT", &db.to_string()])?;

@@ -287,6 +287,27 @@ fn a_slow_command_does_not_hold_up_others() -> TestResult {
     Ok(())
 }
 
+#[test]
+fn slow_commands_keep_their_place_in_a_pipeline() -> TestResult {
+    let server = Server::start_with(small())?;
+    let mut client = server.raw()?;
+    client.send_bytes(
+        b"SET k 1\r\nKEYS k\r\nINCR k\r\nFLUSHDB\r\nGET k\r\nCLIENT REPLY SKIP\r\nKEYS *\r\nKEYS\r\nPING\r\n",
+    )?;
+    assert!(!client.read()?.is_error());
+    assert_eq!(client.read()?.items().map(<[_]>::len), Some(1));
+    assert_eq!(client.read()?, Value::Integer(2));
+    assert!(!client.read()?.is_error());
+    assert!(client.read()?.is_null());
+    // The reply of `KEYS *` was to be skipped; that of `KEYS` alone is an error.
+    assert!(client.read()?.is_error());
+    assert_eq!(client.read()?.text().as_deref(), Some("PONG"));
+    let info = client.line("INFO commandstats")?.text().unwrap_or_default();
+    assert!(info.contains("cmdstat_keys:calls=2,"), "{info}");
+    assert!(info.contains("rejected_calls=1,"), "{info}");
+    Ok(())
+}
+
 /// Starts the server with `arguments`, which it must refuse; returns what it said.
 fn refused(arguments: &[&str]) -> TestResult<String> {
     let output = Command::new(env!("CARGO_BIN_EXE_pmemkv-server"))

@@ -2,6 +2,8 @@
 
 use std::time::Instant;
 
+use smallvec::SmallVec;
+
 use super::error::shown;
 use super::spec::Flags;
 use super::{Command, CommandError, CommandResult, Context, Lookups, Outcome, table};
@@ -22,6 +24,15 @@ pub struct Dispatcher {
     lookups: Lookups,
     errors: u64,
     run: Run,
+    last: Known,
+}
+
+/// A word and the command that it names: the next request often begins with the same one.
+#[derive(Debug, Default)]
+struct Known {
+    word: SmallVec<[u8; 16]>,
+    /// One without subcommands.
+    command: Option<&'static Command>,
 }
 
 /// Calls of one command one after the other, timed together: the clock is read once for all of them.
@@ -49,6 +60,7 @@ impl Dispatcher {
         Self {
             stripe: worker,
             takes_slow: false,
+            last: Known::default(),
             access: Access {
                 now: 0,
                 touch: true,
@@ -102,7 +114,7 @@ impl Dispatcher {
         args: Args<'_>,
         out: &mut ReplyBuffer,
     ) -> Next {
-        let found = find(args, session, keyspace);
+        let found = self.last.find(args, session, keyspace);
         if let Ok(command) = found
             && !self.takes_slow
             && command.spec.flags.contains(Flags::SLOW)
@@ -210,19 +222,46 @@ impl Dispatcher {
 
 type Found = Result<&'static Command, (Option<&'static Command>, CommandError)>;
 
-/// The command of a call, if the client may run it as it stands.
-fn find(args: Args<'_>, session: &Session, keyspace: &Keyspace) -> Found {
+impl Known {
+    /// The command of a call, if the client may run it as it stands.
+    fn find(&mut self, args: Args<'_>, session: &Session, keyspace: &Keyspace) -> Found {
+        let command = match self.command {
+            Some(command) if self.word.as_slice() == &args[0] => command,
+            _ => {
+                let command = named(args)?;
+                if command.spec.subcommands.is_empty() && !command.full_name.contains('|') {
+                    self.word.clear();
+                    self.word.extend_from_slice(&args[0]);
+                    self.command = Some(command);
+                }
+                command
+            }
+        };
+        permit(command, args, session, keyspace)
+    }
+}
+
+/// The command or subcommand that the first words name.
+fn named(args: Args<'_>) -> Found {
     let name = &args[0];
-    let Some(mut command) = table().find(name).filter(|_| !name.contains(&b'|')) else {
+    let Some(command) = table().find(name).filter(|_| !name.contains(&b'|')) else {
         return Err((None, unknown_command(args)));
     };
-    if !command.spec.subcommands.is_empty()
-        && let Some(word) = args.get(1)
-    {
-        command = table()
+    match args.get(1) {
+        Some(word) if !command.spec.subcommands.is_empty() => table()
             .find_subcommand(command, word)
-            .ok_or_else(|| (None, unknown_subcommand(command, word)))?;
+            .ok_or_else(|| (None, unknown_subcommand(command, word))),
+        _ => Ok(command),
     }
+}
+
+/// Whether the client may run the command with these arguments.
+fn permit(
+    command: &'static Command,
+    args: Args<'_>,
+    session: &Session,
+    keyspace: &Keyspace,
+) -> Found {
     if !command.spec.arity.accepts(args.len()) {
         let error = CommandError::WrongArity(command.full_name.to_owned());
         return Err((Some(command), error));

@@ -1,6 +1,7 @@
 //! All commands by name.
 
 use std::collections::HashMap;
+use std::hash::{Hash, Hasher};
 use std::sync::OnceLock;
 
 use foldhash::fast::FixedState;
@@ -53,7 +54,16 @@ pub struct Table {
 const NAME_BYTES_MAX: usize = 32;
 
 /// A name in lower case, filled up with NUL. Of one size for all, so that it is hashed and compared without a loop.
-type Name = [u8; NAME_BYTES_MAX];
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Name([u8; NAME_BYTES_MAX]);
+
+impl Hash for Name {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let (parts, _) = self.0.as_chunks();
+        let folded = |sum: u64, &part| sum.rotate_left(23) ^ u64::from_le_bytes(part);
+        state.write_u64(parts.iter().fold(0, folded));
+    }
+}
 
 /// The form in which a word is looked up; `None` where it can't be a name.
 fn name(word: &[u8]) -> Option<Name> {
@@ -64,7 +74,7 @@ fn name(word: &[u8]) -> Option<Name> {
     let mut name = [0; NAME_BYTES_MAX];
     name.get_mut(..word.len())?.copy_from_slice(word);
     name.make_ascii_lowercase();
-    Some(name)
+    Some(Name(name))
 }
 
 static TABLE: OnceLock<Table> = OnceLock::new();

@@ -1,16 +1,21 @@
 //! Looking at keys and changing them, one or several at a time.
 
-use std::collections::HashMap;
-
-use parking_lot::RwLockWriteGuard;
+use parking_lot::RwLock;
+use smallvec::SmallVec;
 
 use super::index::Entry;
 use super::shard::{IndexPut, Shard};
-use super::{Access, KeyInfo, Keyspace, KeyspaceError, Kind, Millis, Place, Value};
+use super::slots::{LockedKey, Slots};
+use super::{
+    Access, Ahead, KeyInfo, Keyspace, KeyspaceError, Kind, Millis, PREFETCHED, Place, Value,
+};
 use crate::store::{Location, StoreError, Write};
 
+/// As many as there are keys in a usual call of several: no allocation for them.
+pub(super) type Several<T> = SmallVec<[T; PREFETCHED]>;
+
 impl Entry {
-    fn info(&self, now: Millis) -> KeyInfo {
+    pub(super) fn info(&self, now: Millis) -> KeyInfo {
         KeyInfo {
             kind: self.kind(),
             expires_at: self.expires_at(),
@@ -64,11 +69,9 @@ impl Keyspace {
         access: Access,
         mut each: impl FnMut(Option<Value<'_>>),
     ) -> Result<(), KeyspaceError> {
-        let (places, numbers) = self.places(keys)?;
-        let shards: Vec<_> = numbers
-            .iter()
-            .map(|&number| self.shards[number].read())
-            .collect();
+        self.prefetch_all(keys, true);
+        let places = self.places(keys);
+        let (numbers, shards) = self.lock_shards(&places, RwLock::read, |shard| shard.indexed)?;
         for (&(db, key), &place) in keys.iter().zip(&places) {
             let shard = &shards[numbers.partition_point(|&number| number < place.shard)];
             let generation = self.generation(db);
@@ -83,20 +86,48 @@ impl Keyspace {
         Ok(())
     }
 
-    /// The places of several keys, and the numbers of their shards, which are all indexed: rising, so that two calls
-    /// that lock them in this order never wait for each other.
-    fn places(&self, keys: &[(usize, &[u8])]) -> Result<(Vec<Place>, Vec<usize>), KeyspaceError> {
-        let places: Vec<Place> = keys.iter().map(|(_, key)| self.place(key)).collect();
-        let mut numbers: Vec<usize> = places.iter().map(|place| place.shard).collect();
-        numbers.sort_unstable();
-        numbers.dedup();
-        for &number in &numbers {
-            drop(self.read_shard(number)?);
+    fn prefetch_all(&self, keys: &[(usize, &[u8])], value: bool) {
+        // Of very many the first would be gone from the cache before their turn.
+        let few = &keys[..keys.len().min(16 * PREFETCHED)];
+        for keys in few.chunks(PREFETCHED) {
+            let keys: Several<Ahead<'_>> = keys
+                .iter()
+                .map(|&(db, key)| Ahead { db, key, value })
+                .collect();
+            self.prefetch(&keys);
         }
-        Ok((places, numbers))
     }
 
-    fn read_entry<R>(
+    fn places(&self, keys: &[(usize, &[u8])]) -> Several<Place> {
+        keys.iter().map(|(_, key)| self.place(key)).collect()
+    }
+
+    /// Locks the shards of several keys: their numbers, rising, so that two calls never wait for each other, and the
+    /// locks. All of them are indexed.
+    fn lock_shards<'s, G>(
+        &'s self,
+        places: &[Place],
+        lock: impl Fn(&'s RwLock<Shard>) -> G,
+        is_indexed: impl Fn(&G) -> bool,
+    ) -> Result<(Several<usize>, Several<G>), KeyspaceError> {
+        let mut numbers: Several<usize> = places.iter().map(|place| place.shard).collect();
+        numbers.sort_unstable();
+        numbers.dedup();
+        loop {
+            let mut shards = Several::with_capacity(numbers.len());
+            let missing = numbers.iter().find(|&&number| {
+                shards.push(lock(&self.shards[number]));
+                !shards.last().is_some_and(&is_indexed)
+            });
+            let Some(&missing) = missing else {
+                return Ok((numbers, shards));
+            };
+            drop(shards);
+            self.index_partition(self.partition(missing))?;
+        }
+    }
+
+    pub(super) fn read_entry<R>(
         &self,
         place: Place,
         generation: u32,
@@ -149,11 +180,9 @@ impl Keyspace {
         access: Access,
         f: impl FnOnce(&mut Slots<'_>) -> Result<R, E>,
     ) -> Result<R, E> {
-        let (places, numbers) = self.places(keys)?;
-        let shards = numbers
-            .iter()
-            .map(|&number| (number, self.shards[number].write()))
-            .collect();
+        self.prefetch_all(keys, false);
+        let places = self.places(keys);
+        let (numbers, shards) = self.lock_shards(&places, RwLock::write, |shard| shard.indexed)?;
         let keys = keys
             .iter()
             .zip(places)
@@ -163,21 +192,14 @@ impl Keyspace {
                 generation: self.generation(db),
             })
             .collect();
-        let mut slots = Slots {
-            keyspace: self,
-            shards,
-            keys,
-            access,
-            values: Vec::new(),
-            staged: Vec::new(),
-        };
+        let mut slots = Slots::new(self, numbers, shards, keys, access);
         let result = f(&mut slots)?;
         slots.apply()?;
         Ok(result)
     }
 
     /// Writes to the store; where it is full, what waits for removal is removed first.
-    fn store_write(
+    pub(super) fn store_write(
         &self,
         writes: &[Write<'_>],
         locations: &mut [Location],
@@ -195,11 +217,11 @@ impl Keyspace {
 const GARBAGE_PER_RETRY: usize = 256;
 
 /// The largest number stands for "no deadline"; one millisecond before it is as far away.
-fn storable(expires_at: Option<Millis>) -> Option<Millis> {
+pub(super) fn storable(expires_at: Option<Millis>) -> Option<Millis> {
     expires_at.map(|deadline| deadline.min(Millis::MAX - 1))
 }
 
-fn live(entry: Option<&Entry>, now: Millis) -> Option<&Entry> {
+pub(super) fn live(entry: Option<&Entry>, now: Millis) -> Option<&Entry> {
     entry.filter(|entry| !entry.is_expired(now))
 }
 
@@ -306,182 +328,5 @@ impl Slot<'_> {
             self.keyspace.count_expired(1);
         }
         Ok(!expired)
-    }
-}
-
-#[derive(Clone, Copy)]
-struct LockedKey<'a> {
-    key: &'a [u8],
-    place: Place,
-    generation: u32,
-}
-
-#[derive(Clone, Copy)]
-enum Staged {
-    Put {
-        kind: Kind,
-        /// Where the value lies in `Slots::values`.
-        start: usize,
-        end: usize,
-        expires_at: Option<Millis>,
-    },
-    Remove,
-}
-
-/// Several locked keys, each by its position in the call.
-pub struct Slots<'a> {
-    keyspace: &'a Keyspace,
-    /// By rising number.
-    shards: Vec<(usize, RwLockWriteGuard<'a, Shard>)>,
-    keys: Vec<LockedKey<'a>>,
-    access: Access,
-    /// Staged values, end to end.
-    values: Vec<u8>,
-    staged: Vec<(usize, Staged)>,
-}
-
-impl Slots<'_> {
-    fn entry(&self, i: usize) -> Option<&Entry> {
-        let LockedKey {
-            key,
-            place,
-            generation,
-        } = self.keys[i];
-        self.shard(place.shard).get(generation, place.hash, key)
-    }
-
-    fn shard(&self, number: usize) -> &Shard {
-        &self.shards[self.position(number)].1
-    }
-
-    fn position(&self, number: usize) -> usize {
-        self.shards.partition_point(|&(n, _)| n < number)
-    }
-
-    /// What the index knows of key `i`; `None` where it is absent or past its deadline.
-    pub fn info(&self, i: usize) -> Option<KeyInfo> {
-        live(self.entry(i), self.access.now).map(|entry| entry.info(self.access.now))
-    }
-
-    /// Runs `f` on the live value of key `i`, as it was before this call's writes.
-    pub fn read<R>(
-        &self,
-        i: usize,
-        f: impl FnOnce(Value<'_>) -> R,
-    ) -> Result<Option<R>, KeyspaceError> {
-        let LockedKey {
-            place, generation, ..
-        } = self.keys[i];
-        let entry = live(self.entry(i), self.access.now);
-        self.keyspace
-            .read_entry(place, generation, entry, self.access, f)
-    }
-
-    /// Stages a value for key `i`.
-    pub fn put(&mut self, i: usize, kind: Kind, value: &[u8], expires_at: Option<Millis>) {
-        let expires_at = storable(expires_at);
-        let start = self.values.len();
-        self.values.extend_from_slice(value);
-        let put = Staged::Put {
-            kind,
-            start,
-            end: self.values.len(),
-            expires_at,
-        };
-        self.staged.push((i, put));
-    }
-
-    /// Stages the removal of key `i`.
-    pub fn remove(&mut self, i: usize) {
-        self.staged.push((i, Staged::Remove));
-    }
-
-    /// Writes what was staged, as one step, and tells the index. Of several writes of one key the last counts.
-    fn apply(mut self) -> Result<(), KeyspaceError> {
-        let mut last: HashMap<(u32, &[u8]), (usize, Staged)> =
-            HashMap::with_capacity(self.staged.len());
-        for &(i, staged) in &self.staged {
-            let LockedKey {
-                key, generation, ..
-            } = self.keys[i];
-            last.insert((generation, key), (i, staged));
-        }
-        let changes: Vec<(usize, Staged)> = last
-            .into_values()
-            // What is not there need not be removed.
-            .filter(|&(i, staged)| !matches!(staged, Staged::Remove) || self.entry(i).is_some())
-            .collect();
-        if changes.is_empty() {
-            return Ok(());
-        }
-        let writes: Vec<Write<'_>> = changes
-            .iter()
-            .map(|&(i, staged)| self.write(i, staged))
-            .collect();
-        let mut locations = vec![Location::default(); writes.len()];
-        self.keyspace.store_write(&writes, &mut locations)?;
-        drop(writes);
-        if !self.keyspace.retains {
-            return Ok(());
-        }
-        for (&(i, staged), &location) in changes.iter().zip(&locations) {
-            let LockedKey {
-                key,
-                place,
-                generation,
-            } = self.keys[i];
-            let position = self.position(place.shard);
-            let shard = &mut *self.shards[position].1;
-            match staged {
-                Staged::Put {
-                    kind, expires_at, ..
-                } => {
-                    let put = IndexPut {
-                        hash: place.hash,
-                        key,
-                        kind,
-                        location,
-                        expires_at,
-                        now: self.access.now,
-                    };
-                    self.keyspace.index_put(shard, generation, put);
-                }
-                Staged::Remove => {
-                    if let Some(table) = shard.table_mut(generation) {
-                        table.forget(place.hash, key);
-                    }
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn write(&self, i: usize, staged: Staged) -> Write<'_> {
-        let LockedKey {
-            key,
-            place,
-            generation,
-        } = self.keys[i];
-        let record = self.keyspace.record(place, generation, key);
-        match staged {
-            Staged::Put {
-                kind,
-                start,
-                end,
-                expires_at,
-            } => Write::Put {
-                record,
-                previous: self.entry(i).map(|entry| entry.location),
-                kind,
-                expires_at,
-                value: &self.values[start..end],
-            },
-            Staged::Remove => Write::Remove {
-                record,
-                location: self
-                    .entry(i)
-                    .map_or_else(Location::default, |entry| entry.location),
-            },
-        }
     }
 }

@@ -15,6 +15,7 @@ pub use entry::{Entry, IndexKey};
 use smallvec::SmallVec;
 
 use super::{Kind, Millis};
+use crate::pmemkv::prefetch;
 use crate::store::Location;
 use entry::NEVER;
 use leaf::{LEAF_ENTRIES_MAX, Leaf};
@@ -99,6 +100,26 @@ impl Index {
     /// The entry of `key`.
     pub fn get(&self, hash: u64, key: &[u8]) -> Option<&Entry> {
         self.leaf(hash).get(hash, key)
+    }
+
+    /// Has the leaf of a hash fetched into the processor's cache.
+    #[inline]
+    pub fn prefetch_leaf(&self, hash: u64) {
+        prefetch(self.leaf(hash));
+    }
+
+    /// Has the entry that a hash most likely belongs to fetched into the processor's cache.
+    #[inline]
+    pub fn prefetch_entry(&self, hash: u64) {
+        if let Some(entry) = self.likely(hash) {
+            prefetch(entry);
+        }
+    }
+
+    /// The entry that a hash most likely belongs to, without a look at it.
+    #[inline]
+    pub fn likely(&self, hash: u64) -> Option<&Entry> {
+        self.leaf(hash).likely(hash)
     }
 
     /// Adds the entry of a key that is not there yet.

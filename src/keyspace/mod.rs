@@ -6,7 +6,9 @@ mod databases;
 mod index;
 mod loading;
 mod ordered;
+mod prefetch;
 mod shard;
+mod slots;
 #[cfg(test)]
 mod tests;
 mod walk;
@@ -18,9 +20,11 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use parking_lot::{Mutex, RwLock};
 use siphasher::sip::SipHasher13;
 
-pub use access::{Slot, Slots};
+pub use access::Slot;
 pub use background::{Housekeeping, now_ms};
 pub use loading::LoadProgress;
+pub use prefetch::{Ahead, PREFETCHED};
+pub use slots::Slots;
 
 pub use crate::pmemkv::Range;
 use crate::store::{Generations, RecordKey, Store, StoreError, Upkeep};

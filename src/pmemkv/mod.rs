@@ -58,6 +58,7 @@ mod error;
 mod json;
 mod overwrite;
 mod pool;
+mod prefetch;
 mod probe;
 mod ranges;
 mod readers;
@@ -73,6 +74,7 @@ pub use error::{Error, Status};
 pub use pool::{
     Arenas, FORMAT_VERSION, PARTITIONS_MAX, Pool, PoolError, PoolHeader, PoolStats, WORDS,
 };
+pub use prefetch::prefetch;
 pub use probe::{probe, probe_within};
 pub use ranges::Range;
 pub use segments::{SEGMENT_HEADER_BYTES, Segments};

@@ -19,10 +19,17 @@ use pmemkv_sys as sys;
 use super::callback::slice;
 use super::database::{Access, Database};
 use super::error::{Error, Status};
+use super::prefetch::prefetch;
 use super::readers::Readers;
 
 /// Bytes at a segment's start that belong to its header.
 pub const SEGMENT_HEADER_BYTES: usize = 64;
+
+/// What a processor fetches at a time.
+const CACHE_LINE_BYTES: usize = 64;
+
+/// The processor itself goes on where reading goes on.
+const PREFETCHED_LINES: usize = 4;
 
 /// A header.
 pub type Header = [u8; SEGMENT_HEADER_BYTES];
@@ -246,6 +253,18 @@ impl Segments {
         // be overwritten, waits until `_reading` is dropped.
         let bytes = unsafe { slice(start.cast(), length) };
         Some(read(bytes))
+    }
+
+    /// Has the first bytes of a range fetched into the cache, if it lies in a segment.
+    #[inline]
+    pub fn prefetch(&self, number: u32, offset: usize, length: usize) {
+        let Some(segment) = self.slots.get(number as usize).and_then(OnceLock::get) else {
+            return;
+        };
+        let start = segment.start.0.wrapping_add(SEGMENT_HEADER_BYTES + offset);
+        for line in 0..length.div_ceil(CACHE_LINE_BYTES).min(PREFETCHED_LINES) {
+            prefetch(start.wrapping_add(line * CACHE_LINE_BYTES));
+        }
     }
 
     fn segment(&self, number: u32) -> Result<&Segment, Error> {

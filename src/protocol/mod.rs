@@ -1,9 +1,11 @@
 //! RESP2, RESP3 and inline commands: bytes in, [`Args`]; [`Reply`] in, bytes.
 
+mod ahead;
 mod args;
 mod reply;
 mod request;
 
+pub use ahead::{Glance, glance};
 pub use args::{Args, OwnedArgs, Words};
 pub use reply::{Protocol, Reply, ReplyBuffer};
 pub use request::{Parsed, ProtocolError, RequestLimits, RequestParser};

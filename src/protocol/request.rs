@@ -14,7 +14,7 @@ const LINE_BYTES_MAX: usize = 64 * 1024;
 const WORDS_MAX: i64 = i32::MAX as i64;
 
 /// Before authentication a request may have this many words of this many bytes.
-const UNAUTHENTICATED_WORDS_MAX: i64 = 10;
+const UNAUTHENTICATED_WORDS_MAX: usize = 10;
 const UNAUTHENTICATED_BULK_BYTES_MAX: i64 = 16 * 1024;
 
 /// Room made for words ahead of their arrival; an announced number alone must not take memory.
@@ -134,16 +134,21 @@ impl RequestParser {
                 Some(b'*') => {}
                 Some(_) => return self.parse_inline(input),
             }
-            let Some((count, next)) = length_line(input, 0, ProtocolError::MultibulkLine)? else {
-                return Ok(Parsed::Incomplete { missing: 1 });
+            let (count, next) = if let Some((_, count, next)) = short_line(input, 0) {
+                (count, next)
+            } else {
+                let line = length_line(input, 0, ProtocolError::MultibulkLine)?;
+                let Some((count, next)) = line else {
+                    return Ok(Parsed::Incomplete { missing: 1 });
+                };
+                let count = count
+                    .filter(|&count| count <= WORDS_MAX)
+                    .ok_or(ProtocolError::MultibulkLength)?;
+                (usize::try_from(count).unwrap_or(0), next)
             };
-            let count = count
-                .filter(|&count| count <= WORDS_MAX)
-                .ok_or(ProtocolError::MultibulkLength)?;
             if !limits.authenticated && count > UNAUTHENTICATED_WORDS_MAX {
                 return Err(ProtocolError::UnauthenticatedMultibulk);
             }
-            let count = usize::try_from(count).unwrap_or(0);
             if count == 0 {
                 return Ok(Parsed::Nothing { consumed: next });
             }
@@ -153,37 +158,41 @@ impl RequestParser {
             self.position = next;
             count
         };
+        let mut position = self.position;
         while remaining > 0 {
-            let length = match self.bulk {
-                None => self.bulk_head(input, limits)?,
-                known => known,
+            let (start, length) = match (self.bulk.take(), short_line(input, position)) {
+                (Some(length), _) => (position, length),
+                (None, Some((b'$', length, next))) if length <= limits.bulk_bytes_max => {
+                    (next, length)
+                }
+                _ => {
+                    self.position = position;
+                    let Some(length) = self.bulk_head(input, limits)? else {
+                        self.remaining = Some(remaining);
+                        return Ok(Parsed::Incomplete { missing: 1 });
+                    };
+                    (self.position, length)
+                }
             };
-            let Some(length) = length else {
-                self.remaining = Some(remaining);
-                return Ok(Parsed::Incomplete { missing: 1 });
-            };
-            let end = self.position + length;
+            let end = start + length;
             if input.len() < end + 2 {
+                self.position = start;
                 self.bulk = Some(length);
                 self.remaining = Some(remaining);
                 return Ok(Parsed::Incomplete {
                     missing: end + 2 - input.len(),
                 });
             }
-            self.words.push((self.position, end));
+            self.words.push((start, end));
             // Redis does not look at the two bytes after a word either.
-            self.position = end + 2;
-            self.bulk = None;
+            position = end + 2;
             remaining -= 1;
         }
         self.remaining = None;
-        Ok(Parsed::Request {
-            consumed: self.position,
-        })
+        Ok(Parsed::Request { consumed: position })
     }
 
     /// Reads a `$<length>` line; `None` where it is incomplete.
-    #[inline]
     fn bulk_head(
         &mut self,
         input: &[u8],
@@ -232,34 +241,28 @@ impl RequestParser {
 /// A line's number, where it reads as one, and the position after the line.
 type LengthLine = (Option<i64>, usize);
 
-/// Reads the number of the line at `at`, after its first byte. `None` where the line is incomplete.
+/// The first byte, the number and the end of the line at `at`, where the number has one or two digits, as most have,
+/// and the line does not end the input.
 #[inline]
+fn short_line(input: &[u8], at: usize) -> Option<(u8, usize, usize)> {
+    let &head: &[u8; 5] = input.get(at..)?.first_chunk()?;
+    match head {
+        [kind, ones @ b'0'..=b'9', b'\r', _, _] => Some((kind, usize::from(ones - b'0'), at + 4)),
+        [kind, tens @ b'1'..=b'9', ones @ b'0'..=b'9', b'\r', _] => {
+            let number = usize::from(tens - b'0') * 10 + usize::from(ones - b'0');
+            Some((kind, number, at + 5))
+        }
+        _ => None,
+    }
+}
+
+/// Reads the number of the line at `at`, after its first byte. `None` where the line is incomplete.
 fn length_line(
     input: &[u8],
     at: usize,
     too_long: ProtocolError,
 ) -> Result<Option<LengthLine>, ProtocolError> {
-    // The common case first: one or two digits.
     let rest = &input[at..];
-    if let [_, tens @ b'0'..=b'9', ones @ b'0'..=b'9', b'\r', _, ..] = *rest
-        && tens != b'0'
-    {
-        let number = i64::from(tens - b'0') * 10 + i64::from(ones - b'0');
-        return Ok(Some((Some(number), at + 5)));
-    }
-    if let [_, ones @ b'0'..=b'9', b'\r', _, ..] = *rest {
-        return Ok(Some((Some(i64::from(ones - b'0')), at + 4)));
-    }
-    any_length_line(rest, at, too_long)
-}
-
-/// The same for a line of any length. `rest` is the input from `at` on.
-#[inline(never)]
-fn any_length_line(
-    rest: &[u8],
-    at: usize,
-    too_long: ProtocolError,
-) -> Result<Option<LengthLine>, ProtocolError> {
     let Some(end) = memchr::memchr(b'\r', rest) else {
         if rest.len() > LINE_BYTES_MAX {
             return Err(too_long);

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use bytes::{Buf, BytesMut};
+use smallvec::SmallVec;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::timeout;
 
@@ -14,9 +15,9 @@ use super::workers::Place;
 use super::{ClientHandle, ReplyMode, Server, Session};
 use crate::commands::{Dispatcher, Next};
 use crate::config::{OutputBufferLimit, Settings};
-use crate::keyspace::{Keyspace, now_ms};
+use crate::keyspace::{Ahead, Keyspace, PREFETCHED, now_ms};
 use crate::protocol::{
-    Args, OwnedArgs, Parsed, Protocol, ReplyBuffer, RequestLimits, RequestParser,
+    Args, Glance, OwnedArgs, Parsed, Protocol, ReplyBuffer, RequestLimits, RequestParser, glance,
 };
 
 /// The least room that a read gets. Redis reads as much at a time.
@@ -28,6 +29,12 @@ const RESERVED_BYTES_MAX: usize = 1 << 20;
 /// Replies gathered before they are sent although more requests wait: memory stays bounded, and so does the time
 /// until the first of them is answered.
 const OUTPUT_BYTES_PER_FLUSH: usize = 1 << 20;
+
+/// Requests run before what they have written is committed although more wait: the store keeps room for as much.
+const INPUT_BYTES_PER_COMMIT: usize = 1 << 20;
+
+/// Before a larger request room is made for it in the store, if need be: it may take more than the store keeps ready.
+const LARGE_REQUEST_BYTES: usize = 256 * 1024;
 
 /// Buffers larger than this are given back when they are empty.
 const KEPT_BUFFER_BYTES: usize = 64 * 1024;
@@ -80,7 +87,7 @@ enum Batch {
 }
 
 /// Serves one client until it goes.
-async fn serve<S>(stream: S, registration: &Registration, keyspace: Arc<Keyspace>)
+async fn serve<S>(mut stream: S, registration: &Registration, keyspace: Arc<Keyspace>)
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
@@ -108,7 +115,8 @@ where
         settings,
         server: Arc::clone(server),
     });
-    let end = run(stream, connection).await;
+    // The socket is closed last: who sees the end finds it counted.
+    let end = run(&mut stream, connection, place).await;
     let stats = &server.stats;
     match end {
         Ok(End::QueryLimit) => {
@@ -176,7 +184,7 @@ impl Drop for Registration {
     }
 }
 
-async fn run<S>(mut stream: S, mut connection: Box<Connection>) -> io::Result<End>
+async fn run<S>(stream: &mut S, mut connection: Box<Connection>, place: &Place) -> io::Result<End>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
@@ -191,7 +199,7 @@ where
         let read = tokio::select! {
             // Reading first: what has arrived is answered even when the connection is to end.
             biased;
-            read = read_some(&mut stream, &mut connection.input, idle_limit) => read?,
+            read = read_some(stream, &mut connection.input, idle_limit) => read?,
             () = &mut killed => return Ok(End::Killed),
         };
         match read {
@@ -210,7 +218,11 @@ where
                 }
                 batch = Batch::Close;
             }
-            if let Some(end) = connection.send(&mut stream).await? {
+            if place.is_shared() {
+                // The worker's other connections that have requests run first: one commit then serves them all.
+                tokio::task::yield_now().await;
+            }
+            if let Some(end) = connection.send(stream).await? {
                 return Ok(end);
             }
             match batch {
@@ -261,10 +273,16 @@ impl Connection {
         self.dispatcher.begin(&self.session);
         let output_before = self.out.bytes.len();
         let mut consumed_all = 0;
+        let mut fetched = 0;
         self.missing = 0;
         let batch = loop {
-            if self.out.bytes.len() > OUTPUT_BYTES_PER_FLUSH {
+            if self.out.bytes.len() > OUTPUT_BYTES_PER_FLUSH
+                || consumed_all > INPUT_BYTES_PER_COMMIT
+            {
                 break Batch::More;
+            }
+            if consumed_all >= fetched {
+                fetched = self.fetch_ahead(consumed_all);
             }
             let input = &self.input[consumed_all..];
             let limits = RequestLimits {
@@ -296,6 +314,12 @@ impl Connection {
                 }
             };
             consumed_all += consumed;
+            if consumed > LARGE_REQUEST_BYTES
+                && let Err(error) = self.keyspace.make_room(consumed as u64)
+            {
+                // The command itself will say so, if it writes.
+                tracing::warn!(%error, "no room was made for a large request");
+            }
             let (keyspace, server) = (&self.keyspace, &self.server);
             let (session, out) = (&mut self.session, &mut self.out);
             match self
@@ -312,6 +336,30 @@ impl Connection {
         self.dispatcher.end(&self.server, consumed_all, written);
         self.note_state();
         batch
+    }
+
+    /// Has the keys fetched that the next requests of the input will use; returns how far into the input these go.
+    fn fetch_ahead(&self, start: usize) -> usize {
+        let mut glances = SmallVec::<[Glance<'_>; PREFETCHED]>::new();
+        let seen = glance(&self.input[start..], &mut glances);
+        // A single one gains nothing.
+        if glances.len() > 1 {
+            let keys: SmallVec<[Ahead<'_>; PREFETCHED]> = glances
+                .into_iter()
+                .map(|(name, key)| Ahead {
+                    db: self.session.db,
+                    key,
+                    value: !name.eq_ignore_ascii_case(b"set"),
+                })
+                .collect();
+            self.keyspace.prefetch(&keys);
+        }
+        // Where nothing could be seen, the next look is for other input.
+        if seen == 0 {
+            self.input.len()
+        } else {
+            start + seen
+        }
     }
 
     /// Runs one slow command, as a batch of its own.

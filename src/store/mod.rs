@@ -261,6 +261,9 @@ pub trait Store: Send + Sync {
         f: OnValue<'_>,
     ) -> Result<bool, StoreError>;
 
+    /// Has a record fetched into the processor's cache, since it is going to be read.
+    fn prefetch(&self, _location: Location) {}
+
     /// Stages `writes` as one atomic change and stores where each record lies now in `locations`
     /// (as many as `writes`). Either all of them happen or, on an error, none.
     fn write(&self, writes: &[Write<'_>], locations: &mut [Location]) -> Result<(), StoreError>;

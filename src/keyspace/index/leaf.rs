@@ -52,6 +52,13 @@ impl Leaf {
         self.entries.get(self.find(hash, key)?)
     }
 
+    /// The first entry that may have that hash.
+    #[inline]
+    pub fn likely(&self, hash: u64) -> Option<&Entry> {
+        self.entries
+            .get(self.candidates(hash).trailing_zeros() as usize)
+    }
+
     /// Where the entry of a key lies.
     #[inline]
     pub fn find(&self, hash: u64, key: &[u8]) -> Option<usize> {

@@ -9,11 +9,12 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
+use super::Packed;
 use super::header::{Header, Which};
 use super::log::Log;
 use super::record::{Form, Record, Spot};
 use super::space::CRITICAL_MARK;
-use super::{Batch, Packed};
+use super::write::Batch;
 use crate::keyspace::now_ms;
 use crate::store::{Location, Relocate, StoreError, Upkeep, Worked};
 

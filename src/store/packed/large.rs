@@ -1,7 +1,8 @@
 //! Values larger than a record may be: in parts, and a record that names these.
 
 use super::record::{ALIGNMENT, Form, HEADER_BYTES, Parts, Record, Spot};
-use super::{Batch, PARTS_PENDING_MAX, Packed};
+use super::write::Batch;
+use super::{PARTS_PENDING_MAX, Packed};
 use crate::keyspace::Value;
 use crate::store::{OnValue, StoreError};
 

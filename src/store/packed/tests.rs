@@ -13,6 +13,8 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
+use super::record::{Form, Record};
+use super::write::Batch;
 use super::*;
 use crate::keyspace::{Kind, Millis};
 use crate::store::open::{Opened, open_layout};

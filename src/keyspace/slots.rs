@@ -1,0 +1,229 @@
+//! Changing several locked keys as one step.
+
+use std::collections::HashMap;
+
+use parking_lot::RwLockWriteGuard;
+
+use super::access::{Several, live, storable};
+use super::index::Entry;
+use super::shard::{IndexPut, Shard};
+use super::{Access, KeyInfo, Keyspace, KeyspaceError, Kind, Millis, PREFETCHED, Place, Value};
+use crate::store::{Location, Write};
+
+#[derive(Clone, Copy)]
+pub(super) struct LockedKey<'a> {
+    pub(super) key: &'a [u8],
+    pub(super) place: Place,
+    pub(super) generation: u32,
+}
+
+#[derive(Clone, Copy)]
+enum Staged {
+    Put {
+        kind: Kind,
+        /// Where the value lies in `Slots::values`.
+        start: usize,
+        end: usize,
+        expires_at: Option<Millis>,
+    },
+    Remove,
+}
+
+/// Several locked keys, each by its position in the call.
+pub struct Slots<'a> {
+    keyspace: &'a Keyspace,
+    /// The numbers of `shards`, rising.
+    numbers: Several<usize>,
+    shards: Several<RwLockWriteGuard<'a, Shard>>,
+    keys: Several<LockedKey<'a>>,
+    access: Access,
+    /// Staged values, end to end.
+    values: Vec<u8>,
+    staged: Vec<(usize, Staged)>,
+}
+
+impl<'a> Slots<'a> {
+    /// Keys whose `shards` are locked, with their `numbers`, rising.
+    pub(super) fn new(
+        keyspace: &'a Keyspace,
+        numbers: Several<usize>,
+        shards: Several<RwLockWriteGuard<'a, Shard>>,
+        keys: Several<LockedKey<'a>>,
+        access: Access,
+    ) -> Self {
+        Self {
+            keyspace,
+            numbers,
+            shards,
+            keys,
+            access,
+            values: Vec::new(),
+            staged: Vec::new(),
+        }
+    }
+}
+
+impl Slots<'_> {
+    fn entry(&self, i: usize) -> Option<&Entry> {
+        let LockedKey {
+            key,
+            place,
+            generation,
+        } = self.keys[i];
+        self.shard(place.shard).get(generation, place.hash, key)
+    }
+
+    fn shard(&self, number: usize) -> &Shard {
+        &self.shards[self.position(number)]
+    }
+
+    fn position(&self, number: usize) -> usize {
+        self.numbers.partition_point(|&other| other < number)
+    }
+
+    /// What the index knows of key `i`; `None` where it is absent or past its deadline.
+    pub fn info(&self, i: usize) -> Option<KeyInfo> {
+        live(self.entry(i), self.access.now).map(|entry| entry.info(self.access.now))
+    }
+
+    /// Runs `f` on the live value of key `i`, as it was before this call's writes.
+    pub fn read<R>(
+        &self,
+        i: usize,
+        f: impl FnOnce(Value<'_>) -> R,
+    ) -> Result<Option<R>, KeyspaceError> {
+        let LockedKey {
+            place, generation, ..
+        } = self.keys[i];
+        let entry = live(self.entry(i), self.access.now);
+        self.keyspace
+            .read_entry(place, generation, entry, self.access, f)
+    }
+
+    /// Stages a value for key `i`.
+    pub fn put(&mut self, i: usize, kind: Kind, value: &[u8], expires_at: Option<Millis>) {
+        let expires_at = storable(expires_at);
+        let start = self.values.len();
+        self.values.extend_from_slice(value);
+        let put = Staged::Put {
+            kind,
+            start,
+            end: self.values.len(),
+            expires_at,
+        };
+        self.staged.push((i, put));
+    }
+
+    /// Stages the removal of key `i`.
+    pub fn remove(&mut self, i: usize) {
+        self.staged.push((i, Staged::Remove));
+    }
+
+    /// What was staged, of several writes of one key the last.
+    fn last_staged(&self) -> Vec<(usize, Staged)> {
+        // A few are compared faster than hashed.
+        if self.staged.len() <= PREFETCHED {
+            let same = |a: usize, b: usize| {
+                let (a, b) = (&self.keys[a], &self.keys[b]);
+                a.place.hash == b.place.hash && a.generation == b.generation && a.key == b.key
+            };
+            let later = |n: usize, i: usize| self.staged[n + 1..].iter().any(|&(j, _)| same(i, j));
+            return (0..)
+                .zip(&self.staged)
+                .filter(|&(n, &(i, _))| !later(n, i))
+                .map(|(_, &change)| change)
+                .collect();
+        }
+        let mut last: HashMap<(u32, &[u8]), (usize, Staged)> =
+            HashMap::with_capacity(self.staged.len());
+        for &(i, staged) in &self.staged {
+            let LockedKey {
+                key, generation, ..
+            } = self.keys[i];
+            last.insert((generation, key), (i, staged));
+        }
+        last.into_values().collect()
+    }
+
+    /// Writes what was staged, as one step, and tells the index.
+    pub(super) fn apply(mut self) -> Result<(), KeyspaceError> {
+        let changes: Vec<(usize, Staged)> = self
+            .last_staged()
+            .into_iter()
+            // What is not there need not be removed.
+            .filter(|&(i, staged)| !matches!(staged, Staged::Remove) || self.entry(i).is_some())
+            .collect();
+        if changes.is_empty() {
+            return Ok(());
+        }
+        let writes: Vec<Write<'_>> = changes
+            .iter()
+            .map(|&(i, staged)| self.write(i, staged))
+            .collect();
+        let mut locations = vec![Location::default(); writes.len()];
+        self.keyspace.store_write(&writes, &mut locations)?;
+        drop(writes);
+        if !self.keyspace.retains {
+            return Ok(());
+        }
+        for (&(i, staged), &location) in changes.iter().zip(&locations) {
+            let LockedKey {
+                key,
+                place,
+                generation,
+            } = self.keys[i];
+            let position = self.position(place.shard);
+            let shard = &mut *self.shards[position];
+            match staged {
+                Staged::Put {
+                    kind, expires_at, ..
+                } => {
+                    let put = IndexPut {
+                        hash: place.hash,
+                        key,
+                        kind,
+                        location,
+                        expires_at,
+                        now: self.access.now,
+                    };
+                    self.keyspace.index_put(shard, generation, put);
+                }
+                Staged::Remove => {
+                    if let Some(table) = shard.table_mut(generation) {
+                        table.forget(place.hash, key);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn write(&self, i: usize, staged: Staged) -> Write<'_> {
+        let LockedKey {
+            key,
+            place,
+            generation,
+        } = self.keys[i];
+        let record = self.keyspace.record(place, generation, key);
+        match staged {
+            Staged::Put {
+                kind,
+                start,
+                end,
+                expires_at,
+            } => Write::Put {
+                record,
+                previous: self.entry(i).map(|entry| entry.location),
+                kind,
+                expires_at,
+                value: &self.values[start..end],
+            },
+            Staged::Remove => Write::Remove {
+                record,
+                location: self
+                    .entry(i)
+                    .map_or_else(Location::default, |entry| entry.location),
+            },
+        }
+    }
+}
