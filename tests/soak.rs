@@ -204,9 +204,6 @@ fn overwriting_and_removing() -> TestResult {
     run_well(&mut client, (0..count).map(del))?;
     wait_for_empty(&mut client)?;
     fill_again(&mut client, first)?;
-    client.line("FLUSHALL")?;
-    wait_for_empty(&mut client)?;
-    fill_again(&mut client, first)?;
     server.terminate()
 }
 
