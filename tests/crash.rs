@@ -3,8 +3,12 @@
 //! `PMEMKV_SEED` (a number, or `random`) and `PMEMKV_CRASH_ROUNDS` change what runs.
 
 mod common;
+#[path = "crash/mixes.rs"]
+mod mixes;
 #[path = "crash/model.rs"]
 mod model;
+#[path = "crash/repair.rs"]
+mod repair;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -12,6 +16,7 @@ use std::thread;
 use std::time::Duration;
 
 use common::{Options, RawClient, Server, TestResult, Value, encode};
+use mixes::Mix;
 use model::{Deadline, Entry, Op, State, now_ms};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -19,27 +24,54 @@ use rand::{Rng, SeedableRng};
 const SEED: u64 = 20_260;
 /// Each writes to a database of its own, so that its model is exact.
 const CONNECTIONS: usize = 4;
-/// Calls that one connection sends before it reads their replies, at most.
-const PIPELINE_MAX: usize = 24;
 /// How long the connections write before the server is killed, ms.
 const ROUND_MS: std::ops::Range<u64> = 20..160;
+/// How long a start lasts that is killed before it serves, ms.
+const START_MS: std::ops::Range<u64> = 1..50;
 
 #[test]
 fn crash_cmap() -> TestResult {
-    kill_and_check("cmap", 30)
+    kill_and_check("cmap", Mix::Any, 10)
+}
+
+#[test]
+fn crash_while_compacting() -> TestResult {
+    kill_and_check("cmap", Mix::Full, 10)
+}
+
+#[test]
+fn crash_with_large_values() -> TestResult {
+    kill_and_check("cmap", Mix::Large, 8)
+}
+
+#[test]
+fn crash_while_growing() -> TestResult {
+    kill_and_check("cmap", Mix::Growing, 6)
+}
+
+#[test]
+fn crash_while_repairing() -> TestResult {
+    let (seed, rounds) = seed_and_rounds(3)?;
+    let mut rng = StdRng::seed_from_u64(seed);
+    let mut server = Server::start_with(Options::new("cmap").pool_size("64mb"))?;
+    for round in 0..rounds {
+        repair::round(&mut server, &mut rng)
+            .map_err(|error| format!("PMEMKV_SEED={seed}, round {round}: {error}"))?;
+    }
+    server.terminate()
 }
 
 #[test]
 fn crash_cmap_in_pairs() -> TestResult {
-    kill_and_check("cmap/pairs", 20)
+    kill_and_check("cmap/pairs", Mix::Any, 8)
 }
 
 #[test]
 fn crash_stree() -> TestResult {
-    kill_and_check("stree", 10)
+    kill_and_check("stree", Mix::Any, 5)
 }
 
-fn kill_and_check(engine: &str, rounds: usize) -> TestResult {
+fn seed_and_rounds(rounds: usize) -> TestResult<(u64, usize)> {
     let seed = match std::env::var("PMEMKV_SEED") {
         Ok(word) if word == "random" => rand::random(),
         Ok(number) => number.parse()?,
@@ -49,9 +81,16 @@ fn kill_and_check(engine: &str, rounds: usize) -> TestResult {
         Ok(rounds) => rounds.parse()?,
         Err(_) => rounds,
     };
+    Ok((seed, rounds))
+}
+
+fn kill_and_check(engine: &str, mix: Mix, rounds: usize) -> TestResult {
+    let (seed, rounds) = seed_and_rounds(rounds)?;
     let mut rng = StdRng::seed_from_u64(seed);
-    let mut server = Server::start_with(Options::new(engine).pool_size("1gb"))?;
-    let mut states = vec![State::default(); CONNECTIONS];
+    let mut server = Server::start_with(Options::new(engine).pool_size(mix.pool_size()))?;
+    let mut states = (0..CONNECTIONS)
+        .map(|db| fill(server.port(), db, &mix.fill(&mut rng)))
+        .collect::<TestResult<Vec<_>>>()?;
     for round in 0..rounds {
         let port = server.port();
         let writers: Vec<_> = states
@@ -59,7 +98,7 @@ fn kill_and_check(engine: &str, rounds: usize) -> TestResult {
             .enumerate()
             .map(|(db, state)| {
                 let rng = StdRng::seed_from_u64(rng.random());
-                thread::spawn(move || write(port, db, state, round, rng))
+                thread::spawn(move || write(port, db, state, mix, round, rng))
             })
             .collect();
         thread::sleep(Duration::from_millis(rng.random_range(ROUND_MS)));
@@ -69,6 +108,10 @@ fn kill_and_check(engine: &str, rounds: usize) -> TestResult {
             .map(|writer| writer.join().expect("the writer does not panic"))
             .collect::<Result<_, _>>()
             .map_err(|error| format!("PMEMKV_SEED={seed}, round {round}: {error}"))?;
+        while rng.random_bool(0.4) {
+            let after = Duration::from_millis(rng.random_range(START_MS));
+            server.resume_and_kill(after)?;
+        }
         server.resume()?;
         for (db, end) in ends.into_iter().enumerate() {
             let found = read(server.port(), db)?;
@@ -119,11 +162,33 @@ impl End {
     }
 }
 
+/// Writes what a database holds at the beginning.
+fn fill(port: u16, db: usize, ops: &[Op]) -> TestResult<State> {
+    let mut state = State::default();
+    let mut client = RawClient::connect(port)?;
+    client.call(&["SELECT", &db.to_string()])?;
+    for ops in ops.chunks(200) {
+        let mut bytes = Vec::new();
+        for op in ops {
+            encode(&mut bytes, &op.words());
+        }
+        client.send_bytes(&bytes)?;
+        for op in ops {
+            let reply = client.read()?;
+            if reply != op.apply(&mut state, 0, 0) {
+                return Err(format!("{op:?} answers {reply:?}").into());
+            }
+        }
+    }
+    Ok(state)
+}
+
 /// Writes until the server is gone. An error where a reply is another than the model's.
 fn write(
     port: u16,
     db: usize,
     mut state: State,
+    mix: Mix,
     round: usize,
     mut rng: StdRng,
 ) -> Result<End, String> {
@@ -145,8 +210,8 @@ fn write(
         return ended(state, Vec::new(), sent_ms);
     };
     loop {
-        let ops: Vec<Op> = (0..rng.random_range(1..=PIPELINE_MAX))
-            .map(|_| Op::random(&mut rng, round, &mut fresh))
+        let ops: Vec<Op> = (0..rng.random_range(1..=mix.pipeline_max()))
+            .map(|_| mix.next(&mut rng, round, &mut fresh))
             .collect();
         let mut bytes = Vec::new();
         for op in &ops {
@@ -162,7 +227,8 @@ fn write(
             };
             let expected = op.apply(&mut state, sent_ms, now_ms());
             if reply != expected {
-                return Err(format!("{op:?} answers {reply:?}, not {expected:?}"));
+                let call = &format!("{op:?}")[..100.min(format!("{op:?}").len())];
+                return Err(format!("{call} answers {reply:?}, not {expected:?}"));
             }
         }
     }

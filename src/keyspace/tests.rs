@@ -1,5 +1,7 @@
 //! The keyspace over a store in memory.
 
+mod faults;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 use std::sync::Arc;

@@ -45,6 +45,33 @@ pub struct Segments {
     /// Whether the engine outlives the process and writes in place by itself.
     durable: bool,
     database: Database,
+    /// For tests of what happens when the engine fails.
+    #[cfg(test)]
+    pub appends_left: AppendsLeft,
+}
+
+/// How many appends still go well; `None` where all do.
+#[cfg(test)]
+#[derive(Debug, Default)]
+pub struct AppendsLeft(Mutex<Option<usize>>);
+
+#[cfg(test)]
+impl AppendsLeft {
+    /// Sets the number.
+    pub fn set(&self, left: Option<usize>) {
+        *self.0.lock() = left;
+    }
+
+    fn take(&self) -> Result<(), Error> {
+        match &mut *self.0.lock() {
+            None => Ok(()),
+            Some(0) => Err(Error::Unknown("the test lets it fail".to_owned())),
+            Some(left) => {
+                *left -= 1;
+                Ok(())
+            }
+        }
+    }
 }
 
 /// One value.
@@ -91,6 +118,8 @@ impl Segments {
             segment_bytes,
             durable,
             database,
+            #[cfg(test)]
+            appends_left: AppendsLeft::default(),
         };
         {
             let mut count = segments.count.lock();
@@ -171,6 +200,8 @@ impl Segments {
     /// # Errors
     /// [`Error::InvalidArgument`] where the segment ends before; whatever the engine says. Nothing has changed then.
     pub fn append(&self, number: u32, bytes: &[u8], header: &Header) -> Result<(), Error> {
+        #[cfg(test)]
+        self.appends_left.take()?;
         let segment = self.segment(number)?;
         let _writer = segment.writer.lock();
         let readable = segment.readable.load(Ordering::Relaxed);

@@ -5,6 +5,8 @@
 //! many connections into one step. Where a record lies is the layout's own business: the keyspace keeps the opaque
 //! [`Location`] that a write or a visit gave and hands it back with every read.
 
+#[cfg(test)]
+pub mod faults;
 mod home;
 #[cfg(test)]
 pub mod memory;

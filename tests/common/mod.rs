@@ -8,6 +8,7 @@ mod redis_server;
 
 use std::error::Error;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 use tempfile::TempDir;
@@ -18,6 +19,9 @@ pub use redis_server::RedisServer;
 
 /// What tests return.
 pub type TestResult<T = ()> = Result<T, Box<dyn Error>>;
+
+/// The server.
+const PROGRAM: &str = env!("CARGO_BIN_EXE_pmemkv-server");
 
 /// How long a server may take to answer its first PING, or to stop.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -89,27 +93,37 @@ impl Server {
     /// Starts again after [`kill_9`](Self::kill_9) or [`terminate`](Self::terminate), on the same pool.
     pub fn resume(&mut self) -> TestResult {
         assert!(self.process.is_none(), "the server still runs");
-        let pool_path = self.pool_path();
-        let options = &self.options;
-        let process = Process::start(
-            self.dir.path(),
-            |command, port| {
-                command
-                    .args(["--port", port, "--bind", "127.0.0.1"])
-                    .args([
-                        "--engine",
-                        &options.engine,
-                        "--pool-size",
-                        &options.pool_size,
-                    ])
-                    .arg("--pool-path")
-                    .arg(&pool_path)
-                    .args(&options.directives);
-            },
-            env!("CARGO_BIN_EXE_pmemkv-server"),
-        )?;
+        let configure = |command: &mut Command, port: &str| self.configure(command, port);
+        let process = Process::start(self.dir.path(), configure, PROGRAM)?;
         self.process = Some(process);
         Ok(())
+    }
+
+    /// Starts again and kills the process when `after` has passed, whether or not it serves by then.
+    pub fn resume_and_kill(&self, after: Duration) -> TestResult {
+        assert!(self.process.is_none(), "the server still runs");
+        let configure = |command: &mut Command, port: &str| self.configure(command, port);
+        Process::start_and_kill(self.dir.path(), configure, PROGRAM, after)
+    }
+
+    fn configure(&self, command: &mut Command, port: &str) {
+        let options = &self.options;
+        command
+            .args(["--port", port, "--bind", "127.0.0.1"])
+            .args([
+                "--engine",
+                &options.engine,
+                "--pool-size",
+                &options.pool_size,
+            ])
+            .arg("--pool-path")
+            .arg(self.pool_path())
+            .args(&options.directives);
+    }
+
+    /// How it is started from now on.
+    pub fn set_options(&mut self, options: Options) {
+        self.options = options;
     }
 
     /// Stops and starts again, on the same pool.

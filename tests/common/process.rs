@@ -54,6 +54,29 @@ impl Process {
         Err(format!("{program} does not start:\n{}", tail(dir)).into())
     }
 
+    /// Starts `program` and kills it when `after` has passed, whether or not it serves by then.
+    pub fn start_and_kill(
+        dir: &Path,
+        configure: impl Fn(&mut Command, &str),
+        program: &str,
+        after: Duration,
+    ) -> TestResult {
+        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+        let log = open_log(dir)?;
+        let mut command = Command::new(program);
+        configure(&mut command, &port.to_string());
+        let mut child = command
+            .current_dir(dir)
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log)
+            .spawn()?;
+        thread::sleep(after);
+        child.kill()?;
+        child.wait()?;
+        Ok(())
+    }
+
     /// False where the process ended instead.
     fn wait_for_ping(&mut self) -> TestResult<bool> {
         let deadline = Instant::now() + PATIENCE;

@@ -306,6 +306,6 @@ fn value(rng: &mut StdRng) -> Vec<u8> {
 }
 
 /// A deadline that does not pass while the test runs.
-fn far_ms(rng: &mut StdRng) -> i64 {
+pub fn far_ms(rng: &mut StdRng) -> i64 {
     now_ms() + rng.random_range(1_000_000..1_000_000_000)
 }

@@ -188,6 +188,19 @@ impl Packed {
         self.give_back(segment)
     }
 
+    /// Moves all that is of use out of a segment, and no more: what a crash finds before the commit.
+    #[cfg(test)]
+    pub(super) fn move_all(&self, index: &dyn Relocate, segment: u32) -> Result<(), StoreError> {
+        let mut victim = self.victim(segment);
+        while !self.move_one(index, &mut victim)? {}
+        Ok(())
+    }
+
+    #[cfg(test)]
+    pub(super) fn give_back_for_test(&self, segment: u32) -> Result<(), StoreError> {
+        self.give_back(segment)
+    }
+
     /// Moves the next record, if it is of use; `true` at the segment's end.
     fn move_one(&self, index: &dyn Relocate, victim: &mut Victim) -> Result<bool, StoreError> {
         if victim.offset >= victim.committed {
@@ -279,6 +292,9 @@ impl Packed {
         let Some(place) = parts.spots.iter_mut().find(|spot| **spot == from) else {
             return Ok(None);
         };
+        // The record that names the parts, or one that was staged together with it, may not be durable: a copy of it
+        // must not come before.
+        self.front.commit(&self.space, &self.home)?;
         *place = self.copy(part, false)?;
         let to = *place;
         let body = parts.encode();

@@ -41,6 +41,17 @@ pub struct Header {
     pub committed: u64,
 }
 
+/// Why a header cannot be read.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum HeaderError {
+    /// It is whole, and of a version that this program does not know.
+    #[error("its format has version {0}, this program knows 1: use the program that wrote it")]
+    OtherVersion(u8),
+    /// It is damaged.
+    #[error("{0}")]
+    Damaged(String),
+}
+
 impl Header {
     /// The header of a free segment.
     pub const FREE: Header = Header {
@@ -62,7 +73,8 @@ impl Header {
     }
 
     /// Reads a header.
-    pub fn decode(bytes: &[u8; SEGMENT_HEADER_BYTES]) -> Result<Self, String> {
+    pub fn decode(bytes: &[u8; SEGMENT_HEADER_BYTES]) -> Result<Self, HeaderError> {
+        let damaged = |why: &str| Err(HeaderError::Damaged(why.to_owned()));
         if bytes.iter().all(|&byte| byte == 0) {
             return Ok(Self::FREE);
         }
@@ -71,23 +83,20 @@ impl Header {
             word.copy_from_slice(&bytes[8 * n..8 * n + 8]);
             u64::from_le_bytes(word)
         };
-        let magic = word(0);
-        if magic.to_le_bytes()[..7] == MAGIC.to_le_bytes()[..7] && magic != MAGIC {
-            return Err(format!(
-                "its format has version {}, this program knows 1: use the program that wrote it",
-                magic.to_le_bytes()[7]
-            ));
-        }
-        if magic != MAGIC {
-            return Err("its header is not one".into());
+        let magic = word(0).to_le_bytes();
+        if magic[..7] != MAGIC.to_le_bytes()[..7] {
+            return damaged("its header is not one");
         }
         if xxh3_64(&bytes[..COVERED_BYTES]) != word(4) {
-            return Err("its header's checksum does not fit".into());
+            return damaged("its header's checksum does not fit");
+        }
+        if magic != MAGIC.to_le_bytes() {
+            return Err(HeaderError::OtherVersion(magic[7]));
         }
         let which = match word(3) {
             0 => Which::Front,
             1 => Which::Compaction,
-            other => return Err(format!("its header names log {other}")),
+            other => return damaged(&format!("its header names log {other}")),
         };
         Ok(Self {
             which,
@@ -98,8 +107,15 @@ impl Header {
 }
 
 #[cfg(test)]
-mod tests {
+pub mod tests {
     use super::*;
+
+    /// Makes a header one of another version.
+    pub fn of_version(header: &mut [u8], version: u8) {
+        header[7] = version;
+        let checksum = xxh3_64(&header[..COVERED_BYTES]);
+        header[COVERED_BYTES..COVERED_BYTES + 8].copy_from_slice(&checksum.to_le_bytes());
+    }
 
     #[test]
     fn reads_back_and_refuses_what_it_did_not_write() {
@@ -118,8 +134,7 @@ mod tests {
             assert!(Header::decode(&changed).is_err(), "byte {at}");
         }
         let mut later = bytes;
-        later[7] = 2;
-        let error = Header::decode(&later).expect_err("another version");
-        assert!(error.contains("version 2"), "{error}");
+        of_version(&mut later, 2);
+        assert_eq!(Header::decode(&later), Err(HeaderError::OtherVersion(2)));
     }
 }

@@ -1,6 +1,6 @@
 //! Values larger than a record may be: in parts, and a record that names these.
 
-use super::record::{Form, HEADER_BYTES, Parts, Record, Spot};
+use super::record::{ALIGNMENT, Form, HEADER_BYTES, Parts, Record, Spot};
 use super::write::Batch;
 use super::{PARTS_PENDING_MAX, Packed};
 use crate::keyspace::Value;
@@ -22,15 +22,16 @@ impl Packed {
     ) -> Result<Parts, StoreError> {
         // The list itself has to fit a segment.
         let parts_max = (self.space.capacity() / 2 - HEADER_BYTES) / 8;
-        if value.len().div_ceil(self.record_bytes_max) > parts_max {
+        let part_bytes = self.part_bytes(key);
+        if value.len().div_ceil(part_bytes) > parts_max {
             return Err(StoreError::TooLarge);
         }
         let mut parts = Parts {
             value_bytes: value.len() as u64,
-            spots: Vec::with_capacity(value.len() / self.record_bytes_max + 1),
+            spots: Vec::with_capacity(value.len() / part_bytes + 1),
         };
         let stored = value
-            .chunks(self.record_bytes_max)
+            .chunks(part_bytes)
             .try_for_each(|body| self.put_part(generation, key, body, &mut parts));
         if let Err(error) = stored {
             for part in &parts.spots {
@@ -39,6 +40,16 @@ impl Packed {
             return Err(error);
         }
         Ok(parts)
+    }
+
+    /// Bytes of a value in one part: so many that the parts fill a segment to its end, unless the key is long.
+    fn part_bytes(&self, key: &[u8]) -> usize {
+        let room = self.record_bytes_max / ALIGNMENT * ALIGNMENT - HEADER_BYTES;
+        if key.len() <= room / 2 {
+            room - key.len()
+        } else {
+            room
+        }
     }
 
     fn put_part(

@@ -87,6 +87,7 @@ impl Packed {
         let mut skipped = 0;
         let mut offsets = Vec::new();
         let mut live = 0;
+        let mut dropped = 0;
         while offset < bytes.len() {
             let record = match Record::verify(serial, &bytes[offset..]) {
                 Ok(record) => record,
@@ -109,22 +110,35 @@ impl Packed {
                 large: matches!(record.form, Form::Large(_)),
             };
             offset += spot.length;
-            if self.damage.repair {
-                offsets.push(spot.offset);
+            match self.meet(spot, &record, visit) {
+                Some(bytes) => {
+                    live += bytes;
+                    if self.damage.repair {
+                        offsets.push(spot.offset);
+                    }
+                }
+                None => dropped += spot.length as u64,
             }
-            live += self.meet(spot, &record, visit);
         }
         self.space.claim_all(segment, live);
         if skipped > 0 {
             tracing::warn!(segment, bytes = skipped, "unreadable: dropped");
-            self.damage.note(skipped);
+        }
+        if skipped + dropped > 0 {
+            self.damage.note(skipped + dropped);
             self.damage.partly.lock().push(Partly { segment, offsets });
         }
         Ok(())
     }
 
     /// Shows one record; returns the bytes to count as live. The parts of a value count with the record that names them.
-    fn meet(&self, spot: Spot, record: &Record<'_>, visit: &mut dyn FnMut(Visited<'_>)) -> usize {
+    /// `None` where it is dropped: it must not be there any more at the next open.
+    fn meet(
+        &self,
+        spot: Spot,
+        record: &Record<'_>,
+        visit: &mut dyn FnMut(Visited<'_>),
+    ) -> Option<usize> {
         self.sequence.fetch_max(record.sequence, Ordering::Relaxed);
         let kind = match record.form {
             Form::Value(kind) | Form::Large(kind) => kind,
@@ -132,15 +146,14 @@ impl Packed {
                 self.space.mask(spot);
                 crate::keyspace::Kind::String
             }
-            Form::Part => return 0,
+            Form::Part => return Some(0),
         };
         if spot.large && self.damage.repair && !self.is_whole(record) {
             tracing::warn!(
                 key = %record.key.escape_ascii(),
                 "a large value whose parts are not all readable: dropped"
             );
-            self.damage.note(spot.length as u64);
-            return 0;
+            return None;
         }
         if spot.large
             && let Ok(parts) = super::Parts::decode(record.body)
@@ -158,11 +171,10 @@ impl Packed {
             sequence: record.sequence,
             removed: record.form == Form::Removed,
         });
-        if record.form == Form::Removed {
-            0
-        } else {
-            spot.length
-        }
+        Some(match record.form {
+            Form::Removed => 0,
+            _ => spot.length,
+        })
     }
 
     /// Whether all parts of a large value are there.

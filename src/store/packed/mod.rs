@@ -4,6 +4,8 @@
 //! overwritten or removed stays behind in its segment until the [compaction](compact) moves the rest out.
 
 mod compact;
+#[doc(hidden)]
+pub mod fuzzing;
 mod header;
 mod large;
 mod load;
@@ -134,9 +136,13 @@ impl Packed {
         // A segment that is being read is not given back: the account is still that of this life.
         let release = |part: bool, spot: Spot| {
             self.try_record(spot, |record| {
-                let same = record.generation == name.generation
-                    && record.key == name.key
-                    && part == (record.form == Form::Part);
+                let form_fits = match record.form {
+                    Form::Value(_) | Form::Large(_) => !part,
+                    Form::Part => part,
+                    Form::Removed => false,
+                };
+                let same =
+                    form_fits && record.generation == name.generation && record.key == name.key;
                 if same {
                     self.space.release(spot);
                 }

@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicU64;
 use parking_lot::{Condvar, Mutex};
 
 use super::compact::Compaction;
-use super::header::{Header, Which};
+use super::header::{Header, HeaderError, Which};
 use super::load::Damage;
 use super::log::{Guard, Log};
 use super::record::{SEGMENT_BYTES_MAX, SEGMENTS_MAX};
@@ -157,13 +157,18 @@ fn new(
     })
 }
 
+/// Bytes of records in a segment.
+fn committed_bytes(header: &Header) -> usize {
+    usize::try_from(header.committed).unwrap_or(usize::MAX)
+}
+
 impl Packed {
     /// Reads the headers: what is free, what is used, what a crash left of a commit that was not finished.
     fn find_segments(&self) -> Result<(), StoreError> {
         let segments = self.space.segments();
         let mut used = Vec::new();
         for segment in 0..segments.count() {
-            let header = match Header::decode(&segments.header(segment)?) {
+            let header = match self.read_header(segment)? {
                 Ok(header) => header,
                 Err(why) if !self.damage.repair => {
                     return Err(StoreError::Damaged(format!(
@@ -194,12 +199,23 @@ impl Packed {
             let next = next.filter(|next| next.which == header.which);
             let next = next.map_or(bound, |next| next.serial);
             self.space.found(segment, header.serial, next);
-            let committed = usize::try_from(header.committed).unwrap_or(usize::MAX);
-            segments.set_readable(segment, committed).map_err(|_| {
-                StoreError::Damaged(format!("segment {segment} claims {committed} bytes"))
-            })?;
+            segments.set_readable(segment, committed_bytes(&header))?;
         }
         Ok(())
+    }
+
+    /// A segment's header, or why it makes no sense.
+    fn read_header(&self, segment: u32) -> Result<Result<Header, String>, StoreError> {
+        let refused = |error: HeaderError| format!("segment {segment}: {error}");
+        match Header::decode(&self.space.segments().header(segment)?) {
+            // Nothing is wrong with it: the repair must not take it for damage.
+            Err(error @ HeaderError::OtherVersion(_)) => Err(StoreError::Engine(refused(error))),
+            Err(HeaderError::Damaged(why)) => Ok(Err(why)),
+            Ok(header) if committed_bytes(&header) > self.space.capacity() => {
+                Ok(Err(format!("it claims {} bytes", header.committed)))
+            }
+            Ok(header) => Ok(Ok(header)),
+        }
     }
 
     /// Takes back the records of a commit that was cut short.

@@ -22,6 +22,9 @@ const COMPACTION_RESERVE: u32 = 2;
 /// threads meanwhile must still find room.
 pub const CRITICAL_MARK: u32 = COMPACTION_RESERVE + 3;
 
+/// A segment's end up to this share of it may stay empty, since a record does not fit there.
+const END_SHARE: i64 = 16;
+
 /// One segment's account.
 #[derive(Debug, Default)]
 struct Account {
@@ -344,7 +347,9 @@ impl Space {
             if Some(segment) != unmasking {
                 used += account.masking.load(Ordering::Acquire);
             }
-            let gain = capacity - used;
+            // An end that was too short for the next record would be so again: only more than that is won.
+            let end = capacity - signed(self.segments.readable(segment));
+            let gain = capacity - end.min(capacity / END_SHARE) - used;
             if gain > gain_max {
                 gain_max = gain;
                 best = Some(segment);

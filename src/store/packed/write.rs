@@ -130,14 +130,21 @@ impl Packed {
                     location,
                     expires_at,
                     ..
-                } => self.with_record(location.into(), |stored| {
-                    let changed = Record {
-                        sequence,
-                        expires_at,
-                        ..stored
-                    };
-                    batch.push(&changed, None);
-                })?,
+                } => {
+                    let spot = Spot::from(location);
+                    if spot.large {
+                        // The new record may name parts that the compaction has staged: they must not come after it.
+                        self.compaction.log().commit(&self.space, &self.home)?;
+                    }
+                    self.with_record(spot, |stored| {
+                        let changed = Record {
+                            sequence,
+                            expires_at,
+                            ..stored
+                        };
+                        batch.push(&changed, None);
+                    })?;
+                }
                 Write::Remove { .. } => {
                     let bound = self.space.serial_bound().to_le_bytes();
                     let removed = Record {

@@ -1,0 +1,124 @@
+//! What a crash leaves at its worst moments.
+
+use super::*;
+
+/// Several segments, so that its commit goes in steps.
+fn changes(salt: usize) -> Vec<(Vec<u8>, Option<Vec<u8>>)> {
+    (0..800)
+        .map(|n| (key(n), (n % 5 > 0).then(|| bytes(n + salt, 1_000))))
+        .collect()
+}
+
+#[test]
+fn a_commit_that_was_cut_short_is_undone() -> Result {
+    let mut whole = 0;
+    for steps in 0.. {
+        let folder = folder()?;
+        let world = World::open(folder.path())?;
+        for n in 0..800 {
+            world.put(&key(n), b"old")?;
+        }
+        world.commit()?;
+        let accounts = world.accounts();
+        world.batch(&changes(1))?;
+        world.store.space.segments().appends_left.set(Some(steps));
+        let committed = world.commit();
+        world.store.space.segments().appends_left.set(None);
+        if committed.is_ok() {
+            whole = steps;
+            break;
+        }
+        // The guard is set, and some of the steps are done.
+        let world = world.reopen(folder.path())?;
+        for n in 0..800 {
+            let value = world.value(&key(n))?;
+            assert_eq!(value, Some(b"old".to_vec()), "{steps}: {n}");
+        }
+        assert_eq!(world.accounts(), accounts);
+        // And the place is used again.
+        world.batch(&changes(2))?;
+        world.commit()?;
+        let world = world.reopen(folder.path())?;
+        for (key, value) in changes(2) {
+            assert!(world.value(&key)? == value, "{steps}");
+        }
+    }
+    assert!(whole > 4, "{whole} steps");
+    Ok(())
+}
+
+#[test]
+fn a_commit_that_is_guarded_still_is_undone_whole() -> Result {
+    let folder = folder()?;
+    let world = World::open(folder.path())?;
+    world.put(b"kept", b"v")?;
+    world.commit()?;
+    let end = world.location(b"kept").map(Spot::from).ok_or("not there")?;
+    let serial = world.store.space.serial(end.segment);
+    let Home::Pool(_) = &world.store.home else {
+        return Err("no pool".into());
+    };
+    world
+        .store
+        .home
+        .set(Which::Front, serial, end.offset + end.length);
+    world.put(b"later", b"v")?;
+    world.commit()?;
+    let world = world.reopen(folder.path())?;
+    assert_eq!(world.value(b"kept")?, Some(b"v".to_vec()));
+    assert_eq!(world.value(b"later")?, None);
+    // Undone once: what is stored from now on counts.
+    world.put(b"later", b"again")?;
+    world.commit()?;
+    let world = world.reopen(folder.path())?;
+    assert_eq!(world.value(b"later")?, Some(b"again".to_vec()));
+    Ok(())
+}
+
+#[test]
+fn the_compaction_may_end_anywhere() -> Result {
+    let mut ended = false;
+    for steps in 0..400 {
+        let folder = folder()?;
+        let world = World::open(folder.path())?;
+        // Four segments, most of what is in them of no use; removals among it.
+        for n in 0..900 {
+            world.put(&key(n), &bytes(n, 1_000))?;
+        }
+        world.put(b"large", &bytes(5, 300_000))?;
+        for n in 0..900 {
+            if n % 3 == 0 {
+                world.remove(&key(n))?;
+            } else if n % 3 == 1 {
+                world.put(&key(n), &bytes(n + 1, 10))?;
+            }
+        }
+        world.commit()?;
+        world.store.space.segments().appends_left.set(Some(steps));
+        let count = world.store.space.segments().count();
+        let moved = (0..count).try_for_each(|segment| {
+            if world.store.space.sealed_bound(segment) == 0 {
+                return Ok(());
+            }
+            world.store.move_all(&world.index, segment)?;
+            world.store.commit_all()?;
+            world.store.give_back_for_test(segment)
+        });
+        let world = world.reopen(folder.path())?;
+        for n in 0..900 {
+            let expected = match n % 3 {
+                0 => None,
+                1 => Some(bytes(n + 1, 10)),
+                _ => Some(bytes(n, 1_000)),
+            };
+            assert!(world.value(&key(n))? == expected, "{steps}: {n}");
+        }
+        assert!(world.value(b"large")? == Some(bytes(5, 300_000)), "{steps}");
+        if moved.is_ok() {
+            ended = true;
+            break;
+        }
+    }
+    assert!(ended);
+    Ok(())
+}

@@ -1,0 +1,123 @@
+//! What the connections write, and into how large a pool: each mix keeps another part of the store busy.
+
+use rand::Rng;
+use rand::rngs::StdRng;
+
+use crate::model::{Op, far_ms};
+
+/// Keys of one connection in [`Mix::Full`]: with four of them some 85 % of what a pool of 64 MiB takes.
+const FULL_KEYS: usize = 8_500;
+/// Keys of one connection in [`Mix::Large`].
+const LARGE_KEYS: usize = 10;
+/// Keys of one MSET there: more than a segment holds.
+const MANY_KEYS: usize = 2_000;
+
+/// A kind of load.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mix {
+    /// Every kind of call, small values, much room.
+    Any,
+    /// A pool that is nearly full of values that are written again and again: the compaction never rests.
+    Full,
+    /// Values in parts, and batches longer than segments.
+    Large,
+    /// New keys only: segments are made all the time.
+    Growing,
+}
+
+impl Mix {
+    /// `--pool-size`.
+    pub fn pool_size(self) -> &'static str {
+        match self {
+            Mix::Any => "1gb",
+            Mix::Full => "64mb",
+            Mix::Large => "384mb",
+            Mix::Growing => "2gb",
+        }
+    }
+
+    /// Calls that one connection sends before it reads their replies, at most.
+    pub fn pipeline_max(self) -> usize {
+        match self {
+            Mix::Any | Mix::Full => 24,
+            Mix::Large => 3,
+            Mix::Growing => 64,
+        }
+    }
+
+    /// What a connection writes before the first round.
+    pub fn fill(self, rng: &mut StdRng) -> Vec<Op> {
+        match self {
+            Mix::Full => (0..FULL_KEYS)
+                .map(|n| Op::Set(full_key(n), bytes(rng, 900..1_300)))
+                .collect(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// The next call.
+    pub fn next(self, rng: &mut StdRng, round: usize, fresh: &mut usize) -> Op {
+        match self {
+            Mix::Any => Op::random(rng, round, fresh),
+            Mix::Full => full(rng),
+            Mix::Large => large(rng),
+            Mix::Growing => {
+                *fresh += 1;
+                let key = format!("grown:{round}:{fresh}").into_bytes();
+                match rng.random_range(0..20) {
+                    0 => Op::Set(key, bytes(rng, 60_000..200_000)),
+                    _ => Op::Set(key, bytes(rng, 1_000..12_000)),
+                }
+            }
+        }
+    }
+}
+
+fn full_key(number: usize) -> Vec<u8> {
+    format!("full:{number}").into_bytes()
+}
+
+fn full(rng: &mut StdRng) -> Op {
+    let key = full_key(rng.random_range(0..FULL_KEYS));
+    match rng.random_range(0..100) {
+        0..70 => Op::Set(key, bytes(rng, 900..1_300)),
+        70..80 => Op::SetPxAt(key, bytes(rng, 900..1_300), far_ms(rng)),
+        80..90 => Op::Del(vec![key]),
+        90..94 => Op::PExpireAt(key, far_ms(rng)),
+        94..96 => Op::Persist(key),
+        96..98 => Op::Rename(key, full_key(rng.random_range(0..FULL_KEYS))),
+        _ => {
+            let first = rng.random_range(0..FULL_KEYS - 30);
+            let pairs = (first..first + 30).map(|n| (full_key(n), bytes(rng, 900..1_300)));
+            Op::MSet(pairs.collect())
+        }
+    }
+}
+
+fn large(rng: &mut StdRng) -> Op {
+    let key = |rng: &mut StdRng| format!("large:{}", rng.random_range(0..LARGE_KEYS)).into_bytes();
+    match rng.random_range(0..100) {
+        0..40 => Op::Set(key(rng), bytes(rng, 100_000..1_000_000)),
+        40..45 => Op::Set(key(rng), bytes(rng, 1_000_000..5_000_000)),
+        45..50 => Op::SetPxAt(key(rng), bytes(rng, 100_000..400_000), far_ms(rng)),
+        50..60 => Op::Del(vec![key(rng)]),
+        60..70 => Op::PExpireAt(key(rng), far_ms(rng)),
+        70..75 => Op::Persist(key(rng)),
+        75..80 => Op::Append(key(rng), b"+more".to_vec()),
+        80..85 => Op::Rename(key(rng), key(rng)),
+        85..95 => Op::Set(b"small".to_vec(), bytes(rng, 0..100)),
+        _ => {
+            // All of one stamp: a batch that is there by half shows at the first key that differs.
+            let value = bytes(rng, 50..400);
+            let pairs = (0..MANY_KEYS).map(|n| (format!("many:{n}").into_bytes(), value.clone()));
+            Op::MSet(pairs.collect())
+        }
+    }
+}
+
+/// A value of some length with a stamp that repeats.
+pub fn bytes(rng: &mut StdRng, length: std::ops::Range<usize>) -> Vec<u8> {
+    let stamp = format!("{} ", rng.random::<u64>());
+    let length = rng.random_range(length);
+    stamp.bytes().cycle().take(length).collect()
+}
