@@ -178,7 +178,7 @@ fn what_was_replaced_long_ago_is_no_damage() -> Result {
     // No database has the last one's generation.
     for (name, generation) in [(&b"replaced"[..], 0), (b"removed", 0), (b"flushed", 99)] {
         world.generation = generation;
-        world.put(name, &bytes(1, 300_000))?;
+        world.put(name, &bytes(1, 700_000))?;
         spots.extend(world.location(name).map(Spot::from));
     }
     world.generation = 0;
