@@ -4,6 +4,7 @@
 //! pipeline tells its keys ahead. Here they take each step together, so that their waits overlap.
 
 use super::{Keyspace, Place};
+use crate::pmemkv::prefetch;
 
 /// Keys fetched together: about as many as a core can wait for at a time.
 pub const PREFETCHED: usize = 16;
@@ -40,12 +41,16 @@ impl Keyspace {
                 table.index.prefetch_entry(place.hash);
             }
         }
-        for (place, ahead) in places.iter().zip(keys).filter(|(_, ahead)| ahead.value) {
+        for (place, ahead) in places.iter().zip(keys) {
             if let Some(shard) = self.shards[place.shard].try_read()
                 && let Some(table) = shard.table(self.generation(ahead.db))
                 && let Some(entry) = table.index.likely(place.hash)
             {
-                self.store.prefetch(entry.location);
+                // A long key lies outside its entry.
+                prefetch(entry.key().as_ptr());
+                if ahead.value {
+                    self.store.prefetch(entry.location);
+                }
             }
         }
     }
