@@ -180,6 +180,11 @@ fn options_text(options: &[OsString]) -> Vec<u8> {
             text.extend(b" \"\"");
             awaits_value = false;
         }
+        // For one start, by hand: the word says it all.
+        if name.eq_ignore_ascii_case(b"repair") && next_is_option {
+            text.extend(b" yes");
+            awaits_value = false;
+        }
     }
     text.strip_prefix(b"\n").map(<[u8]>::to_vec).unwrap_or(text)
 }

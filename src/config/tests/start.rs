@@ -57,6 +57,10 @@ fn the_command_line_reads_as_in_redis() -> TestResult {
         (&["--save"], "save", ""),
         (&["--save", "--port", "7000"], "save", ""),
         (&["--save", "--port", "7000"], "port", "7000"),
+        // Ours.
+        (&["--repair"], "repair", "yes"),
+        (&["--repair", "--port", "7000"], "repair", "yes"),
+        (&["--repair", "no"], "repair", "no"),
         (&["--save", "900", "1", "300", "10"], "save", "900 1 300 10"),
         (
             &["--save", "900 1", "--save", "300 10"],

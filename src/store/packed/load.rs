@@ -1,12 +1,13 @@
 //! Reading everything at the open.
 
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
 use super::Packed;
 use super::record::{ALIGNMENT, Form, Record, Spot};
-use crate::store::{Relocate, StoreError, Visited};
+use crate::store::{Relocate, Store, StoreError, Visited};
 
 /// What could not be read, where the data are to be repaired.
 #[derive(Debug, Default)]
@@ -17,6 +18,21 @@ pub struct Damage {
     bytes: AtomicU64,
     /// The segments that can be read in part.
     partly: Mutex<Vec<Partly>>,
+    /// Large values whose parts are not all there.
+    torn: Mutex<Vec<Torn>>,
+    /// The last removal of each key.
+    removed: Mutex<HashMap<Name, u64>>,
+}
+
+/// A generation and a key.
+type Name = (u32, Vec<u8>);
+
+/// A large value whose parts are not all there: damage, unless it was replaced or removed since.
+#[derive(Debug)]
+struct Torn {
+    name: Name,
+    sequence: u64,
+    bytes: usize,
 }
 
 /// A segment that can be read in part.
@@ -87,7 +103,7 @@ impl Packed {
         let mut skipped = 0;
         let mut offsets = Vec::new();
         let mut live = 0;
-        let mut dropped = 0;
+        let mut dropped = false;
         while offset < bytes.len() {
             let record = match Record::verify(serial, &bytes[offset..]) {
                 Ok(record) => record,
@@ -117,15 +133,15 @@ impl Packed {
                         offsets.push(spot.offset);
                     }
                 }
-                None => dropped += spot.length as u64,
+                None => dropped = true,
             }
         }
         self.space.claim_all(segment, live);
         if skipped > 0 {
             tracing::warn!(segment, bytes = skipped, "unreadable: dropped");
+            self.damage.note(skipped);
         }
-        if skipped + dropped > 0 {
-            self.damage.note(skipped + dropped);
+        if skipped > 0 || dropped {
             self.damage.partly.lock().push(Partly { segment, offsets });
         }
         Ok(())
@@ -144,15 +160,21 @@ impl Packed {
             Form::Value(kind) | Form::Large(kind) => kind,
             Form::Removed => {
                 self.space.mask(spot);
+                if self.damage.repair {
+                    let mut removed = self.damage.removed.lock();
+                    let last = removed.entry(name(record)).or_default();
+                    *last = record.sequence.max(*last);
+                }
                 crate::keyspace::Kind::String
             }
             Form::Part => return Some(0),
         };
         if spot.large && self.damage.repair && !self.is_whole(record) {
-            tracing::warn!(
-                key = %record.key.escape_ascii(),
-                "a large value whose parts are not all readable: dropped"
-            );
+            self.damage.torn.lock().push(Torn {
+                name: name(record),
+                sequence: record.sequence,
+                bytes: spot.length,
+            });
             return None;
         }
         if spot.large
@@ -204,6 +226,7 @@ impl Packed {
         for Partly { segment, offsets } in std::mem::take(&mut *self.damage.partly.lock()) {
             self.evacuate(index, segment, &offsets)?;
         }
+        self.tell_of_torn(index)?;
         tracing::warn!(
             segments = self.damage.segments(),
             bytes = self.damage.bytes(),
@@ -211,4 +234,36 @@ impl Packed {
         );
         Ok(())
     }
+
+    /// Names the large values that were lost.
+    fn tell_of_torn(&self, index: &dyn Relocate) -> Result<(), StoreError> {
+        let databases = self.home.generations().of_database;
+        let removed = std::mem::take(&mut *self.damage.removed.lock());
+        for torn in std::mem::take(&mut *self.damage.torn.lock()) {
+            let (generation, key) = &torn.name;
+            let removed_later = removed
+                .get(&torn.name)
+                .is_some_and(|&at| at > torn.sequence);
+            if removed_later || !databases.contains(generation) {
+                continue;
+            }
+            let mut replaced = false;
+            index.relocate(*generation, key, &mut |current| {
+                if let Some(current) = current {
+                    replaced = self.sequence(current)? > torn.sequence;
+                }
+                Ok(None)
+            })?;
+            if !replaced {
+                let key = key.escape_ascii();
+                tracing::warn!(%key, "a large value whose parts are not all readable: dropped");
+                self.damage.note(torn.bytes as u64);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn name(record: &Record<'_>) -> Name {
+    (record.generation, record.key.to_vec())
 }

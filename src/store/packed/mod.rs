@@ -1,7 +1,7 @@
 //! The `packed` layout: a log of fixed-size segments, each of them one pmemkv value.
 //!
 //! Writes are staged in DRAM and appended by one commit for all connections. Records are read where they lie. What is
-//! overwritten or removed stays behind in its segment until the [compaction](compact) moves the rest out.
+//! overwritten or removed stays behind in its segment until the compaction moves the rest out.
 
 mod compact;
 #[doc(hidden)]

@@ -169,3 +169,51 @@ fn a_header_that_claims_too_much_is_refused() -> Result {
     repaired(folder.path())?;
     Ok(())
 }
+
+#[test]
+fn what_was_replaced_long_ago_is_no_damage() -> Result {
+    let folder = folder()?;
+    let mut world = World::open(folder.path())?;
+    let mut spots = Vec::new();
+    // No database has the last one's generation.
+    for (name, generation) in [(&b"replaced"[..], 0), (b"removed", 0), (b"flushed", 99)] {
+        world.generation = generation;
+        world.put(name, &bytes(1, 700_000))?;
+        spots.extend(world.location(name).map(Spot::from));
+    }
+    world.generation = 0;
+    let mut segments: Vec<u32> = Vec::new();
+    for spot in &spots {
+        segments.extend(
+            world
+                .store
+                .parts_of(*spot)?
+                .spots
+                .iter()
+                .map(|part| part.segment),
+        );
+    }
+    segments.retain(|segment| spots.iter().all(|spot| spot.segment != *segment));
+    segments.sort_unstable();
+    segments.dedup();
+    assert!(segments.len() > 1);
+    world.put(b"replaced", b"new")?;
+    world.remove(b"removed")?;
+    world.put(b"stays", b"here")?;
+    world.index.0.lock().remove(&(99, b"flushed".to_vec()));
+    // The records that name the parts stay; the parts do not.
+    world.commit()?;
+    for segment in segments {
+        world.store.move_all(&world.index, segment)?;
+        world.store.give_back_for_test(segment)?;
+    }
+    world.store.close()?;
+    drop(world);
+    let world = World::open_generation(folder.path(), 0, true)?;
+    let told = (world.store.damage.segments(), world.store.damage.bytes());
+    assert_eq!(told, (0, 0));
+    assert_eq!(world.value(b"replaced")?, Some(b"new".to_vec()));
+    assert_eq!(world.value(b"stays")?, Some(b"here".to_vec()));
+    assert!(world.location(b"removed").is_none());
+    Ok(())
+}
