@@ -1,7 +1,7 @@
 //! INFO: what the server is and does, in Redis's text form.
 //!
 //! Fields have Redis's names and order, since exporters parse them. A field that has no meaning here stands only where
-//! its fixed value is true (`loading:0`: commands are served only once the pool is open).
+//! its fixed value is true (`aof_enabled:0`: there is no log beside the pool).
 
 mod report;
 mod sections;

@@ -310,10 +310,16 @@ fn stats(ctx: &mut Context<'_>, _: Args<'_>) -> CommandResult {
         ("expired-keys", integer(stats.expired_keys)),
         ("pending-removals", integer(stats.pending_removals)),
     ];
+    // The layout's own figures have INFO's names, with dashes as all names here.
+    let details = stats.details.iter().map(|&(name, value)| {
+        let name = name.replace('_', "-");
+        (Reply::bulk(&name), integer(value))
+    });
     Ok(Reply::Map(
         pairs
             .into_iter()
             .map(|(name, value)| (Reply::text(name), value))
+            .chain(details)
             .collect(),
     )
     .into())

@@ -279,6 +279,11 @@ impl Keyspace {
         Ok(stats)
     }
 
+    /// The layout of the store's records.
+    pub fn layout(&self) -> Result<&'static str, KeyspaceError> {
+        Ok(self.store.usage()?.layout)
+    }
+
     /// Asks the engine to defragment its pool.
     pub fn defrag(&self, start_percent: f64, amount_percent: f64) -> Result<(), KeyspaceError> {
         Ok(self.store.defrag(start_percent, amount_percent)?)
