@@ -13,6 +13,8 @@ pub mod memory;
 mod open;
 pub mod packed;
 pub mod pairs;
+#[cfg(test)]
+pub mod testing;
 
 use std::ops::ControlFlow;
 use std::path::PathBuf;

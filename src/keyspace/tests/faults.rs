@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::*;
 use crate::store::faults::Faults;
+use crate::store::testing::folder;
 use crate::store::{LayoutChoice, Options};
 
 type Contents = BTreeMap<(usize, Vec<u8>), (Vec<u8>, Option<Millis>)>;
@@ -18,18 +19,6 @@ enum Over {
     Memory,
     Packed,
     Pairs,
-}
-
-fn folder() -> Tested<tempfile::TempDir> {
-    let shm = Path::new("/dev/shm");
-    let base = if shm.is_dir() {
-        shm.to_owned()
-    } else {
-        std::env::temp_dir()
-    };
-    Ok(tempfile::Builder::new()
-        .prefix("pmemkv-faults-")
-        .tempdir_in(base)?)
 }
 
 fn open(over: Over, folder: &Path) -> Tested<Arc<Faults>> {

@@ -18,6 +18,7 @@ use super::write::Batch;
 use super::*;
 use crate::keyspace::{Kind, Millis};
 use crate::store::open::{Opened, open_layout};
+use crate::store::testing::folder;
 use crate::store::{LayoutChoice, OnCurrent, Options};
 
 type Result<T = (), E = Box<dyn std::error::Error>> = std::result::Result<T, E>;
@@ -27,18 +28,6 @@ const POOL_BYTES: u64 = POOL_BYTES_MIN;
 
 /// No deadline of a test comes to pass that lies here.
 const FAR: Millis = 1 << 50;
-
-fn folder() -> Result<tempfile::TempDir> {
-    let shm = Path::new("/dev/shm");
-    let base = if shm.is_dir() {
-        shm.to_owned()
-    } else {
-        std::env::temp_dir()
-    };
-    Ok(tempfile::Builder::new()
-        .prefix("pmemkv-packed-")
-        .tempdir_in(base)?)
-}
 
 fn open_packed(folder: &Path, repair: bool) -> Result<Packed> {
     let options = Options {

@@ -8,21 +8,10 @@ use super::*;
 use crate::keyspace::{Kind, Millis};
 use crate::pmemkv::engines;
 use crate::store::open::{Opened, open_layout};
+use crate::store::testing::folder;
 use crate::store::{LayoutChoice, Options};
 
 type Result<T = (), E = Box<dyn std::error::Error>> = std::result::Result<T, E>;
-
-fn folder() -> Result<tempfile::TempDir> {
-    let shm = Path::new("/dev/shm");
-    let base = if shm.is_dir() {
-        shm.to_owned()
-    } else {
-        std::env::temp_dir()
-    };
-    Ok(tempfile::Builder::new()
-        .prefix("pmemkv-pairs-")
-        .tempdir_in(base)?)
-}
 
 fn options(folder: &Path, engine: &str, pool_size_bytes: u64) -> Options {
     Options {

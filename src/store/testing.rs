@@ -1,0 +1,16 @@
+//! What the tests of stores share.
+
+use std::path::Path;
+
+/// A folder in memory where there is one: pools on a disk are slow, and nothing of a test must survive a reboot.
+pub fn folder() -> std::io::Result<tempfile::TempDir> {
+    let shm = Path::new("/dev/shm");
+    let base = if shm.is_dir() {
+        shm.to_owned()
+    } else {
+        std::env::temp_dir()
+    };
+    tempfile::Builder::new()
+        .prefix("pmemkv-store-")
+        .tempdir_in(base)
+}
