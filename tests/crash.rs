@@ -102,7 +102,12 @@ fn seed_and_rounds(rounds: usize) -> TestResult<(u64, usize)> {
 fn kill_and_check(engine: &str, mix: Mix, rounds: usize) -> TestResult {
     let (seed, rounds) = seed_and_rounds(rounds)?;
     let mut rng = StdRng::seed_from_u64(seed);
-    let mut server = Server::start_with(Options::new(engine).pool_size(mix.pool_size()))?;
+    let mut server = Server::start_with(
+        Options::new(engine)
+            .pool_size(mix.pool_size())
+            // Connections side by side, also on a machine of few cores.
+            .directive("worker-threads", "3"),
+    )?;
     let mut states = (0..CONNECTIONS)
         .map(|db| fill(server.port(), db, &mix.fill(&mut rng)))
         .collect::<TestResult<Vec<_>>>()?;

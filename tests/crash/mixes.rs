@@ -65,6 +65,13 @@ impl Mix {
             Mix::Transactions => match rng.random_range(0..10) {
                 0 => Op::random(rng, round, fresh),
                 1 => Op::Exec((0..3).map(|_| large(rng)).collect()),
+                // Everything is replaced at once.
+                2 if rng.random_ratio(1, 10) => Op::Exec(vec![
+                    Op::random(rng, round, fresh),
+                    Op::FlushDb,
+                    Op::Set(b"replaced".to_vec(), bytes(rng, 1..2_000)),
+                    Op::random(rng, round, fresh),
+                ]),
                 _ => Op::random_exec(rng, round, fresh),
             },
             Mix::Full => full(rng),
