@@ -104,7 +104,8 @@ impl Server {
         assert!(self.process.is_none(), "the server still runs");
         let configure = |command: &mut Command, port: &str| self.configure(command, port);
         let process = Process::start_on(port, self.dir.path(), configure, PROGRAM)?;
-        self.process = Some(process.ok_or_else(|| format!("port {port} is taken:\n{}", self.log()))?);
+        self.process =
+            Some(process.ok_or_else(|| format!("port {port} is taken:\n{}", self.log()))?);
         Ok(())
     }
 
