@@ -6,7 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use rand::Rng;
 use rand::rngs::StdRng;
 
-use crate::common::Value;
+use crate::common::{Value, encode};
 
 /// Keys that are written again and again.
 const KEYS: usize = 40;
@@ -124,6 +124,8 @@ pub enum Op {
     Append(Vec<u8>, Vec<u8>),
     Incr(Vec<u8>),
     FlushDb,
+    /// A transaction of other calls.
+    Exec(Vec<Op>),
 }
 
 impl Op {
@@ -165,8 +167,36 @@ impl Op {
         }
     }
 
+    /// Some calls as one transaction.
+    pub fn random_exec(rng: &mut StdRng, round: usize, fresh: &mut usize) -> Self {
+        let ops = (0..rng.random_range(1..12)).map(|_| Op::random(rng, round, fresh));
+        Op::Exec(ops.collect())
+    }
+
+    /// What is sent.
+    pub fn encode(&self, bytes: &mut Vec<u8>) {
+        match self {
+            Op::Exec(ops) => {
+                encode(bytes, &["MULTI"]);
+                for op in ops {
+                    op.encode(bytes);
+                }
+                encode(bytes, &["EXEC"]);
+            }
+            _ => encode(bytes, &self.words()),
+        }
+    }
+
+    /// How many replies come before the one that matters.
+    pub fn replies_before(&self) -> usize {
+        match self {
+            Op::Exec(ops) => ops.len() + 1,
+            _ => 0,
+        }
+    }
+
     /// The words to send.
-    pub fn words(&self) -> Vec<Vec<u8>> {
+    fn words(&self) -> Vec<Vec<u8>> {
         let words = |name: &str, rest: &[&[u8]]| -> Vec<Vec<u8>> {
             let name = name.as_bytes().to_vec();
             let rest = rest.iter().map(|word| word.to_vec());
@@ -193,6 +223,7 @@ impl Op {
             Op::Append(key, more) => words("APPEND", &[key, more]),
             Op::Incr(key) => words("INCR", &[key]),
             Op::FlushDb => words("FLUSHDB", &[]),
+            Op::Exec(_) => unreachable!("it is several calls"),
         }
     }
 
@@ -205,6 +236,10 @@ impl Op {
         };
         let int = |yes: bool| Value::Integer(i64::from(yes));
         match self {
+            Op::Exec(ops) => {
+                let replies = ops.iter().map(|op| op.apply(state, sent_ms, ended_ms));
+                Value::Array(replies.collect())
+            }
             Op::Set(key, value) => {
                 state.put(key, value.clone(), None);
                 ok
