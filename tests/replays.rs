@@ -36,18 +36,18 @@ const REPLAYS: &[(&str, &str)] = &[
 ];
 
 fn replay_all(port: u16) -> TestResult {
-    let mut wrong = String::new();
+    let mut wrong = Vec::new();
     for (name, text) in REPLAYS {
         let mut first = RawClient::connect(port)?;
         first.line("FLUSHALL")?;
         if let Err(error) = replay(port, text) {
-            wrong += &format!("{name}.txt:{error}\n");
+            wrong.push(format!("{name}.txt:{error}"));
         }
     }
     if wrong.is_empty() {
         Ok(())
     } else {
-        Err(wrong.into())
+        Err(wrong.join("\n").into())
     }
 }
 
