@@ -15,10 +15,10 @@ mod user;
 mod users;
 
 pub use self::check::{Channels, Denial};
-pub use self::file::{AclFileError, LoadError, StartError};
+pub use self::file::{LoadError, NoFile, SaveError, StartError};
 pub use self::log::{Context, Entry, Event, Log, Reason};
 pub use self::names::category;
-pub use self::rules::{RuleError, Rules, RulesError, merge_selectors};
+pub use self::rules::{RuleError, Rules, RulesError, hex};
 pub use self::selector::Selector;
 pub use self::user::{Identity, User};
 pub use self::users::{Acl, AuthError, Denied};

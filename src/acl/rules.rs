@@ -158,6 +158,15 @@ impl Rules {
         self.passwords.extend(password.map(hash));
     }
 
+    /// What `reset` and new selectors begin with from now on: all channels, or none.
+    pub(super) fn set_channels_by_default(&mut self, all: bool) {
+        self.channels_by_default = all;
+    }
+
+    pub(super) fn channels_by_default(&self) -> bool {
+        self.channels_by_default
+    }
+
     /// Whether connections may authenticate as this user.
     pub fn is_enabled(&self) -> bool {
         self.enabled
@@ -243,7 +252,7 @@ fn hash(password: &[u8]) -> Hash {
 }
 
 /// Lower-case hexadecimal digits.
-pub(super) fn hex(bytes: &[u8]) -> String {
+pub fn hex(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
     digits

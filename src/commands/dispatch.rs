@@ -125,7 +125,7 @@ impl Dispatcher {
         args: Args<'_>,
         out: &mut ReplyBuffer,
     ) -> Next {
-        let found = self.last.find(args, session, around.keyspace);
+        let found = self.last.find(args, session, around);
         let queues = session.transaction.is_some();
         if let Ok(command) = found
             && !self.takes_slow
