@@ -7,7 +7,7 @@ use smallvec::SmallVec;
 use super::pattern::Access;
 use super::rules::Rules;
 use super::selector::Selector;
-use crate::commands::spec::{CommandSpec, KeySpec};
+use crate::commands::spec::{CommandSpec, Flags, KeySpec};
 use crate::commands::{Command, table};
 use crate::protocol::Args;
 
@@ -158,10 +158,8 @@ fn check_selector(
     args: Args<'_>,
     keys: &mut FoundKeys,
 ) -> Result<(), Denial> {
-    use crate::commands::spec::Flags;
     let first_arg = args.get(1);
-    if !command.spec.flags.contains(Flags::NO_AUTH)
-        && !selector.allows_command(command, first_arg)
+    if !command.spec.flags.contains(Flags::NO_AUTH) && !selector.allows_command(command, first_arg)
     {
         return Err(Denial::Command);
     }

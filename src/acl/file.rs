@@ -165,9 +165,10 @@ fn declared<W: AsRef<[u8]>>(
 fn read(path: &Path, channels_by_default: bool) -> Result<BTreeMap<Box<[u8]>, Rules>, String> {
     let shown = path.display();
     let text = std::fs::read(path).map_err(|error| {
-        let reason = error
-            .raw_os_error()
-            .map_or_else(|| error.to_string(), |code| nix::Error::from_raw(code).desc().to_owned());
+        let reason = error.raw_os_error().map_or_else(
+            || error.to_string(),
+            |code| nix::Error::from_raw(code).desc().to_owned(),
+        );
         format!("Error loading ACLs, opening file '{shown}': {reason}")
     })?;
     parse(&text, &shown.to_string(), channels_by_default)

@@ -169,7 +169,11 @@ mod tests {
         let text = |object: &str| object.to_owned();
         assert_eq!(
             shown(&log),
-            [(2, text("set"), 1), (0, text("get"), 2), (1, text("set"), 1)]
+            [
+                (2, text("set"), 1),
+                (0, text("get"), 2),
+                (1, text("set"), 1)
+            ]
         );
     }
 

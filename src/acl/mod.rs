@@ -14,6 +14,9 @@ mod selector;
 mod user;
 mod users;
 
+#[cfg(test)]
+mod tests;
+
 pub use self::check::{Channels, Denial};
 pub use self::file::{LoadError, NoFile, SaveError, StartError};
 pub use self::log::{Context, Entry, Event, Log, Reason};

@@ -231,7 +231,10 @@ impl Rules {
 
     /// The rules that make these, as words; a selector is one.
     pub fn words(&self) -> Vec<Vec<u8>> {
-        let flags = self.flags().into_iter().map(|flag| flag.as_bytes().to_vec());
+        let flags = self
+            .flags()
+            .into_iter()
+            .map(|flag| flag.as_bytes().to_vec());
         let passwords = self.password_hashes().map(|hash| format!("#{hash}").into());
         let selectors = self.selectors.iter().map(Selector::describe_in_parentheses);
         flags

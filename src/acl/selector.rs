@@ -70,7 +70,9 @@ impl Selector {
             _ => match rule {
                 [b'~' | b'%', ..] => self.add_keys(rule)?,
                 [b'&', pattern @ ..] => self.add_channels(pattern)?,
-                [sign @ (b'+' | b'-'), b'@', name @ ..] => self.set_category(name, *sign == b'+')?,
+                [sign @ (b'+' | b'-'), b'@', name @ ..] => {
+                    self.set_category(name, *sign == b'+')?
+                }
                 [b'+', name @ ..] => self.allow(name)?,
                 [b'-', name @ ..] => self.forbid(name)?,
                 _ => return Err(RuleError::Syntax),
@@ -203,9 +205,7 @@ impl Selector {
     /// Whether the command may run; `first_arg` is the word after its name.
     pub(super) fn allows_command(&self, command: &Command, first_arg: Option<&[u8]>) -> bool {
         let number = command.number;
-        if self.all_commands
-            || self.allowed[number / 64] >> (number % 64) & 1 == 1
-        {
+        if self.all_commands || self.allowed[number / 64] >> (number % 64) & 1 == 1 {
             return true;
         }
         let Some((args, word)) = self.first_args.get(&number).zip(first_arg) else {

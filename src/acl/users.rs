@@ -7,10 +7,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::{Mutex, RwLock};
 
+use super::DEFAULT_USER;
 use super::log::{Context, Event, Log, Reason};
 use super::rules::{Rules, RulesError};
 use super::user::User;
-use super::DEFAULT_USER;
 
 /// Users by name, in byte order.
 pub(super) type ByName = BTreeMap<Box<[u8]>, Arc<User>>;

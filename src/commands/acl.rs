@@ -87,7 +87,10 @@ fn deluser(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
 /// Closes the connections of users that are gone: this one after its reply.
 fn disconnect(ctx: &Context<'_>, gone: &[Arc<User>], reply: Reply) -> Outcome {
     let mut own = false;
-    for client in gone.iter().flat_map(|user| ctx.server.clients.of_user(user)) {
+    for client in gone
+        .iter()
+        .flat_map(|user| ctx.server.clients.of_user(user))
+    {
         if client.id == ctx.session.handle.id {
             own = true;
         } else {

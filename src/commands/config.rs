@@ -160,7 +160,11 @@ fn resetstat(ctx: &mut Context<'_>, _: Args<'_>) -> CommandResult {
 }
 
 fn rewrite(ctx: &mut Context<'_>, _: Args<'_>) -> CommandResult {
-    match ctx.server.config.rewrite(&super::acl::for_config(&ctx.server.acl)) {
+    match ctx
+        .server
+        .config
+        .rewrite(&super::acl::for_config(&ctx.server.acl))
+    {
         Ok(()) => {
             tracing::info!("configuration file rewritten");
             Ok(Reply::Ok.into())

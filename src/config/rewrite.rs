@@ -71,11 +71,7 @@ fn refuse_double_users(text: &[u8]) -> Result<(), RewriteError> {
 }
 
 /// The text of a file that says what `values` and `users` hold.
-fn rewritten(
-    old: &[u8],
-    values: &Values,
-    users: &[Vec<Vec<u8>>],
-) -> Result<Vec<u8>, ConfigError> {
+fn rewritten(old: &[u8], values: &Values, users: &[Vec<Vec<u8>>]) -> Result<Vec<u8>, ConfigError> {
     let mut lines: Vec<Option<Vec<u8>>> = old
         .split(|&byte| byte == b'\n')
         .map(|line| Some(line.to_vec()))

@@ -291,7 +291,12 @@ impl Settings {
             users: values
                 .users
                 .iter()
-                .map(|words| words.iter().map(|word| Secret(word.clone().into())).collect())
+                .map(|words| {
+                    words
+                        .iter()
+                        .map(|word| Secret(word.clone().into()))
+                        .collect()
+                })
                 .collect(),
             aclfile: values.path("aclfile"),
             acllog_max_len: values.number("acllog-max-len"),

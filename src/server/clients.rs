@@ -167,12 +167,7 @@ pub struct Clients {
 
 impl Clients {
     /// Registers a new client, which begins as `user`.
-    pub fn register(
-        &self,
-        endpoint: Endpoint,
-        user: &Arc<User>,
-        now_ms: i64,
-    ) -> Arc<ClientHandle> {
+    pub fn register(&self, endpoint: Endpoint, user: &Arc<User>, now_ms: i64) -> Arc<ClientHandle> {
         let id = self.last_id.fetch_add(1, Ordering::Relaxed) + 1;
         let handle = Arc::new(ClientHandle {
             id,

@@ -306,8 +306,7 @@ fn refusal(server: &Server, settings: &Settings, local: bool) -> Option<&'static
         return Some("-ERR max number of clients reached\r\n");
     }
     let any_password = server.acl.default_user().rules().takes_any_password();
-    (settings.protected_mode && any_password && !local)
-        .then_some(PROTECTED_MODE_REFUSAL)
+    (settings.protected_mode && any_password && !local).then_some(PROTECTED_MODE_REFUSAL)
 }
 
 const PROTECTED_MODE_REFUSAL: &str = "-DENIED This server runs in protected mode and has no password: it answers \
