@@ -8,7 +8,7 @@ mod common;
 mod families;
 
 use common::TestResult;
-use families::{acl, connection, keys, metadata, run, strings};
+use families::{acl, connection, keys, metadata, run, strings, transactions};
 
 #[test]
 fn differential_keys() -> TestResult {
@@ -28,6 +28,11 @@ fn differential_connection() -> TestResult {
 #[test]
 fn differential_acl() -> TestResult {
     run::compare("acl", &[acl::call])
+}
+
+#[test]
+fn differential_transactions() -> TestResult {
+    run::compare("transactions", &[transactions::call])
 }
 
 #[test]

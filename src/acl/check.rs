@@ -22,53 +22,14 @@ pub enum Denial {
     Channel(usize),
 }
 
-/// Which words of a call are channels that need permission.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Channels {
-    /// The first word.
-    pub first: usize,
-    /// How many words; `None` is all that follow.
-    pub count: Option<usize>,
-    /// They are patterns, which must be allowed as they stand.
-    pub patterns: bool,
-}
-
-/// Commands on channels, by name. Leaving a channel needs no permission.
-const CHANNELS: &[(&str, Channels)] = &[
-    ("publish", channels(Some(1), false)),
-    ("spublish", channels(Some(1), false)),
-    ("subscribe", channels(None, false)),
-    ("ssubscribe", channels(None, false)),
-    ("psubscribe", channels(None, true)),
-];
-
-const fn channels(count: Option<usize>, patterns: bool) -> Channels {
-    Channels {
-        first: 1,
-        count,
-        patterns,
-    }
-}
-
-impl Channels {
-    fn of(command: &Command) -> Option<Self> {
-        CHANNELS
-            .iter()
-            .find(|(name, _)| *name == command.full_name)
-            .map(|&(_, channels)| channels)
-    }
-
-    fn positions(self, words: usize) -> std::ops::Range<usize> {
-        let end = self.count.map_or(words, |count| self.first + count);
-        self.first..end.min(words)
-    }
-}
+/// Commands that name channels only to leave them: that needs no permission.
+const LEAVING: [&str; 3] = ["unsubscribe", "sunsubscribe", "punsubscribe"];
 
 /// What a command's calls need.
 #[derive(Debug)]
 struct Needs {
     keys: SmallVec<[(&'static KeySpec, KeyAccess); 1]>,
-    channels: Option<Channels>,
+    channels: bool,
 }
 
 /// What is done to the keys of one specification.
@@ -83,7 +44,7 @@ impl Needs {
     fn new(command: &Command) -> Self {
         Self {
             keys: key_access(command.spec).collect(),
-            channels: Channels::of(command),
+            channels: command.spec.channels(1).is_some() && !LEAVING.contains(&command.full_name),
         }
     }
 
@@ -133,6 +94,12 @@ fn key_access(
 }
 
 impl Rules {
+    /// Whether a client may go on listening to a channel, or as it stands a pattern of channels.
+    pub fn allows_channel(&self, channel: &[u8], is_pattern: bool) -> bool {
+        self.all_selectors()
+            .any(|selector| selector.allows_channel(channel, is_pattern))
+    }
+
     /// Whether the user may make this call: one selector must allow all of it.
     pub fn check(&self, command: &Command, args: Args<'_>) -> Result<(), Denial> {
         let needs = Needs::of(command);
@@ -171,10 +138,13 @@ fn check_selector(
             }
         }
     }
-    if let Some(channels) = needs.channels.filter(|_| !selector.allows_all_channels()) {
-        for word in channels.positions(args.len()) {
+    if needs.channels
+        && !selector.allows_all_channels()
+        && let Some((words, are_patterns)) = command.spec.channels(args.len())
+    {
+        for word in words {
             let channel = args.get(word).unwrap_or_default();
-            if !selector.allows_channel(channel, channels.patterns) {
+            if !selector.allows_channel(channel, are_patterns) {
                 return Err(Denial::Channel(word));
             }
         }

@@ -17,7 +17,7 @@ mod users;
 #[cfg(test)]
 mod tests;
 
-pub use self::check::{Channels, Denial};
+pub use self::check::Denial;
 pub use self::file::{LoadError, NoFile, SaveError, StartError};
 pub use self::log::{Context, Entry, Event, Log, Reason};
 pub use self::names::category;

@@ -256,6 +256,25 @@ fn calls_are_checked_as_in_redis() {
 }
 
 #[test]
+fn channels_are_matched_and_patterns_compared() {
+    for (rules, channel, plain, pattern) in [
+        ("", "news:a", false, false),
+        ("&news:*", "news:a", true, false),
+        ("&news:*", "news:*", true, true),
+        ("&news:* (&sport)", "sport", true, true),
+        ("&*", "anything", true, true),
+    ] {
+        let user = user(rules);
+        let allows = |is_pattern| user.allows_channel(channel.as_bytes(), is_pattern);
+        assert_eq!(
+            (allows(false), allows(true)),
+            (plain, pattern),
+            "{rules}: {channel}"
+        );
+    }
+}
+
+#[test]
 fn unrestricted_is_one_selector_with_everything() {
     for (rules, expected) in [
         ("+@all ~* &*", true),
