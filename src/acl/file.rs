@@ -216,7 +216,6 @@ fn parse(
                 for rule in merged {
                     let rule = trim(&rule, b"\t\r");
                     match rules.apply(rule) {
-                        Ok(()) => {}
                         // A name that is not known tells no secret.
                         Err(error @ RuleError::UnknownCommand) => {
                             let rule = String::from_utf8_lossy(rule);
@@ -228,7 +227,7 @@ fn parse(
                             is_first = false;
                             wrong!("{file}:{number}: {error}. ");
                         }
-                        Err(_) => {}
+                        _ => {}
                     }
                 }
             }

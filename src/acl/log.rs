@@ -102,23 +102,22 @@ impl Log {
         let place = self.entries.iter().take(COMPARED).position(|entry| {
             entry.event == event && (now_ms - entry.updated_ms).abs() <= GROUPING_MS
         });
-        let entry = match place.and_then(|place| self.entries.remove(place)) {
-            Some(entry) => Entry {
+        let entry = if let Some(entry) = place.and_then(|place| self.entries.remove(place)) {
+            Entry {
                 count: entry.count + 1,
                 client: client(),
                 updated_ms: now_ms,
                 ..entry
-            },
-            None => {
-                self.next_id += 1;
-                Entry {
-                    count: 1,
-                    event,
-                    client: client(),
-                    id: self.next_id - 1,
-                    created_ms: now_ms,
-                    updated_ms: now_ms,
-                }
+            }
+        } else {
+            self.next_id += 1;
+            Entry {
+                count: 1,
+                event,
+                client: client(),
+                id: self.next_id - 1,
+                created_ms: now_ms,
+                updated_ms: now_ms,
             }
         };
         self.entries.push_front(entry);

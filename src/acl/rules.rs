@@ -54,6 +54,7 @@ pub enum RulesError {
 }
 
 /// What one user may do.
+#[allow(clippy::struct_excessive_bools)] // Each is a rule's own flag.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rules {
     enabled: bool,

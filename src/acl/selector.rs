@@ -71,7 +71,7 @@ impl Selector {
                 [b'~' | b'%', ..] => self.add_keys(rule)?,
                 [b'&', pattern @ ..] => self.add_channels(pattern)?,
                 [sign @ (b'+' | b'-'), b'@', name @ ..] => {
-                    self.set_category(name, *sign == b'+')?
+                    self.set_category(name, *sign == b'+')?;
                 }
                 [b'+', name @ ..] => self.allow(name)?,
                 [b'-', name @ ..] => self.forbid(name)?,

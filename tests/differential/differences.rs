@@ -81,8 +81,12 @@ fn told_alike(ours: &Value, real: &Value) -> bool {
 
 /// What a reply says that was denied: a command's full name, `key`, `channel`.
 fn denial(reply: &Value) -> Option<String> {
+    const ABORTED: &[u8] = b"EXECABORT Transaction discarded because of: ";
     let text = match reply {
-        Value::Error(text) => String::from_utf8_lossy(text.strip_prefix(b"NOPERM ")?),
+        Value::Error(text) => {
+            let text = text.strip_prefix(ABORTED).unwrap_or(text);
+            String::from_utf8_lossy(text.strip_prefix(b"NOPERM ")?)
+        }
         other => String::from_utf8_lossy(other.bytes()?),
     };
     let (_, what) = text
