@@ -1,5 +1,6 @@
 //! A Redis-compatible server whose data lives in persistent memory.
 
+pub mod acl;
 pub mod commands;
 pub mod config;
 pub mod glob;

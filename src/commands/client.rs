@@ -312,7 +312,7 @@ fn list(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
 }
 
 fn kill(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
-    let filter = Filter::parse(args)?;
+    let filter = Filter::parse(args, &ctx.server.acl)?;
     let own = ctx.session.handle.id;
     let mut killed = 0;
     let mut suicide = false;

@@ -141,7 +141,14 @@ fn set(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     let words: Vec<&[u8]> = args.from(2).collect();
     let pairs: Vec<(&[u8], &[u8])> = words.chunks(2).map(|pair| (pair[0], pair[1])).collect();
     match ctx.server.config.set(&pairs) {
-        Ok(_changed) => Ok(Reply::Ok.into()),
+        Ok(changed) => {
+            if changed.contains(&"requirepass") {
+                let settings = ctx.server.config.settings();
+                let password = settings.requirepass.as_ref().map(|password| &***password);
+                ctx.server.acl.set_default_password(password);
+            }
+            Ok(Reply::Ok.into())
+        }
         Err(error) => Err(CommandError::Text(error.to_string().into())),
     }
 }
@@ -153,7 +160,11 @@ fn resetstat(ctx: &mut Context<'_>, _: Args<'_>) -> CommandResult {
 }
 
 fn rewrite(ctx: &mut Context<'_>, _: Args<'_>) -> CommandResult {
-    match ctx.server.config.rewrite() {
+    match ctx
+        .server
+        .config
+        .rewrite(&super::acl::for_config(&ctx.server.acl))
+    {
         Ok(()) => {
             tracing::info!("configuration file rewritten");
             Ok(Reply::Ok.into())

@@ -5,7 +5,8 @@
 use super::error::shown;
 use super::numbers::parse_i64;
 use super::spec::{Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group};
-use super::{CommandError, CommandResult, Context, Outcome};
+use super::{CommandError, CommandResult, Context, Outcome, permission};
+use crate::acl::DEFAULT_USER;
 use crate::protocol::{Args, Protocol, Reply};
 use crate::server::REDIS_VERSION;
 
@@ -16,9 +17,6 @@ const ALWAYS: Flags = Flags::NOSCRIPT
     .union(Flags::FAST)
     .union(Flags::NO_AUTH)
     .union(Flags::ALLOW_BUSY);
-
-/// The only user there is.
-pub(super) const DEFAULT_USER: &[u8] = b"default";
 
 pub(super) static COMMANDS: &[CommandSpec] = &[
     CommandSpec {
@@ -151,8 +149,7 @@ fn quit(_: &mut Context<'_>, _: Args<'_>) -> CommandResult {
 }
 
 fn reset(ctx: &mut Context<'_>, _: Args<'_>) -> CommandResult {
-    let open = ctx.server.config.settings().requirepass.is_none();
-    ctx.session.reset(open, ctx.keyspace);
+    ctx.session.reset(&ctx.server.acl, ctx.keyspace);
     ctx.out.protocol = Protocol::Resp2;
     Ok(Reply::Simple("RESET").into())
 }
@@ -202,7 +199,7 @@ impl<'a> Hello<'a> {
 fn hello(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     let hello = Hello::parse(args)?;
     if let Some((user, password)) = hello.credentials {
-        authenticate(ctx, user, password)?;
+        permission::authenticate(ctx, args, user, password)?;
     }
     if !ctx.session.authenticated {
         return Err(CommandError::text(
@@ -237,7 +234,7 @@ fn hello(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
 
 fn auth(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     let (user, password) = match args.len() {
-        2 if ctx.server.config.settings().requirepass.is_none() => {
+        2 if ctx.server.acl.default_user().rules().takes_any_password() => {
             return Err(CommandError::text(
                 "ERR AUTH <password> called without any password configured for the default user. Are you sure \
                  your configuration is correct?",
@@ -247,38 +244,8 @@ fn auth(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
         3 => (&args[1], &args[2]),
         _ => return Err(CommandError::Syntax),
     };
-    authenticate(ctx, user, password)?;
+    permission::authenticate(ctx, args, user, password)?;
     Ok(Reply::Ok.into())
-}
-
-/// Lets the connection in, or answers why not. Without a password set, the default user takes any.
-fn authenticate(ctx: &mut Context<'_>, user: &[u8], password: &[u8]) -> Result<(), CommandError> {
-    let settings = ctx.server.config.settings();
-    let right = match &settings.requirepass {
-        Some(expected) => equal_in_constant_time(expected, password),
-        None => true,
-    };
-    if !(right && user == DEFAULT_USER) {
-        return Err(CommandError::text(
-            "WRONGPASS invalid username-password pair or user is disabled.",
-        ));
-    }
-    ctx.session.authenticated = true;
-    Ok(())
-}
-
-/// Compares in a time that depends on the length of `given` alone, so that it tells nothing of `expected`.
-fn equal_in_constant_time(expected: &[u8], given: &[u8]) -> bool {
-    let mut difference = u8::from(expected.len() != given.len());
-    for (index, byte) in given.iter().enumerate() {
-        let other = if expected.is_empty() {
-            0
-        } else {
-            expected[index % expected.len()]
-        };
-        difference |= std::hint::black_box(byte ^ other);
-    }
-    difference == 0
 }
 
 /// A connection's name: printable ASCII without spaces, since CLIENT LIST separates its fields with them.
@@ -301,15 +268,6 @@ pub(super) fn printable(word: &[u8]) -> Option<String> {
 mod tests {
     use super::*;
     use crate::protocol::OwnedArgs;
-
-    #[test]
-    fn compares_passwords() {
-        assert!(equal_in_constant_time(b"secret", b"secret"));
-        for wrong in ["", "secre", "secret2", "Secret", "secretsecret"] {
-            assert!(!equal_in_constant_time(b"secret", wrong.as_bytes()));
-        }
-        assert!(!equal_in_constant_time(b"", b"x"));
-    }
 
     #[test]
     fn parses_hello() -> Result<(), CommandError> {

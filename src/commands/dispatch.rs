@@ -125,7 +125,7 @@ impl Dispatcher {
         args: Args<'_>,
         out: &mut ReplyBuffer,
     ) -> Next {
-        let found = self.last.find(args, session, around.keyspace);
+        let found = self.last.find(args, session, around);
         let queues = session.transaction.is_some();
         if let Ok(command) = found
             && !self.takes_slow
@@ -244,9 +244,8 @@ impl Dispatcher {
         if command.is_some_and(|command| command.spec.flags.contains(Flags::EXECUTES)) {
             session.discard(around.keyspace);
             let text = error.to_string();
-            let reason = text
-                .split_once(' ')
-                .map_or(text.as_str(), |(_, reason)| reason);
+            // Of other codes (NOAUTH, NOPERM) Redis leaves the word.
+            let reason = text.strip_prefix("ERR ").unwrap_or(&text);
             let error = format!("EXECABORT Transaction discarded because of: {reason}");
             self.error(&CommandError::Text(error.into()), out);
             return Next::Continue;

@@ -1,5 +1,6 @@
 //! The commands: rows and handlers, one file a family. Adding a command touches its family's file only.
 
+mod acl;
 mod client;
 mod command;
 mod config;
@@ -14,6 +15,7 @@ mod keys;
 mod memory;
 pub mod numbers;
 mod object;
+mod permission;
 mod pmemkv;
 mod scan;
 mod server;

@@ -193,6 +193,16 @@ impl Categories {
 }
 
 impl CommandSpec {
+    /// The words of a call of `len` words that name channels, and whether they are patterns.
+    pub fn channels(&self, len: usize) -> Option<(std::ops::Range<usize>, bool)> {
+        match self.name {
+            "publish" | "spublish" => Some((1..2, false)),
+            "subscribe" | "ssubscribe" | "unsubscribe" | "sunsubscribe" => Some((1..len, false)),
+            "psubscribe" | "punsubscribe" => Some((1..len, true)),
+            _ => None,
+        }
+    }
+
     /// All ACL categories: those of the row and those that follow from its flags, by Redis's rules.
     pub fn acl_categories(&self) -> Categories {
         let mut all = self.categories;

@@ -23,6 +23,7 @@ static FAMILIES: &[&[CommandSpec]] = &[
     super::strings::ranges::COMMANDS,
     super::strings::lcs::COMMANDS,
     super::connection::COMMANDS,
+    super::acl::COMMANDS,
     super::client::COMMANDS,
     super::command::COMMANDS,
     super::config::COMMANDS,

@@ -220,14 +220,13 @@ pub static DIRECTIVES: &[Directive] = &[
     choice("enable-debug-command", ACCESS, "no").fixed(),
     choice("enable-module-command", ACCESS, "no").fixed().idle(),
     boolean("enable-debug-assert", "no").fixed().hidden().idle(),
-    text("aclfile", "").fixed().idle(),
-    int("acllog-max-len", 0, LONG, "128").idle(),
+    text("aclfile", "").fixed(),
+    int("acllog-max-len", 0, LONG, "128"),
     choice(
         "acl-pubsub-default",
         &["allchannels", "resetchannels"],
         "resetchannels",
-    )
-    .idle(),
+    ),
     choice("sanitize-dump-payload", &["no", "yes", "clients"], "no").idle(),
     // Memory and expiry.
     int("hz", 0, INT, "10"),

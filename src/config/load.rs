@@ -24,7 +24,7 @@ const RETIRED: [&str; 3] = [
 ];
 
 /// Directives of Redis that are no values but steps of its start; this server skips them with the warning.
-const SKIPPED: [&str; 2] = ["loadmodule", "user"];
+const SKIPPED: [&str; 1] = ["loadmodule"];
 
 #[derive(Debug, Parser)]
 #[command(
@@ -254,6 +254,11 @@ impl Loader {
         if name.eq_ignore_ascii_case(b"rename-command") && args.len() == 2 {
             let [old, new] = [args[0], args[1]].map(|word| String::from_utf8_lossy(word).into());
             self.values.rename_commands.push((old, new));
+            return Ok(());
+        }
+        if name.eq_ignore_ascii_case(b"user") && !args.is_empty() {
+            let words = args.iter().map(|word| word.to_vec());
+            self.values.users.push(words.collect());
             return Ok(());
         }
         if is_one_of(&RETIRED) && args.len() == 1 {

@@ -37,6 +37,8 @@ use crate::glob;
 struct Values {
     shown: Vec<Vec<u8>>,
     rename_commands: Vec<(String, String)>,
+    /// `user` lines: a name, and its rules.
+    users: Vec<Vec<Vec<u8>>>,
 }
 
 impl Default for Values {
@@ -48,6 +50,7 @@ impl Default for Values {
         Self {
             shown,
             rename_commands: Vec::new(),
+            users: Vec::new(),
         }
     }
 }

@@ -30,24 +30,48 @@ impl Config {
     /// Writes the values that now hold into the file of the start.
     ///
     /// Comments and order stay; lines change only where their value differs; what no line says is added at the
-    /// end. The file is replaced as a whole and durably, or not at all.
-    pub fn rewrite(&self) -> Result<(), RewriteError> {
+    /// end. The file is replaced as a whole and durably, or not at all. `users` are what `user` lines are to say, each
+    /// a name and rules.
+    pub fn rewrite(&self, users: &[Vec<Vec<u8>>]) -> Result<(), RewriteError> {
         let file = self.file().ok_or(RewriteError::NoFile)?;
         // A link stays a link: its target is replaced.
         let path = std::fs::canonicalize(file)?;
         let values = self.values.lock();
         let old = std::fs::read(&path)?;
-        let new = rewritten(&old, &values).map_err(|error| match error {
+        let new = rewritten(&old, &values, users).map_err(|error| match error {
             ConfigError::File { source, .. } => RewriteError::Io(source),
             other => RewriteError::Invalid(other.to_string().replace('\n', " ")),
         })?;
+        refuse_double_users(&new)?;
         replace(&path, &new)?;
         Ok(())
     }
 }
 
-/// The text of a file that says what `values` hold.
-fn rewritten(old: &[u8], values: &Values) -> Result<Vec<u8>, ConfigError> {
+/// A file with which the server would not start: it and one that it includes define the same user.
+fn refuse_double_users(text: &[u8]) -> Result<(), RewriteError> {
+    let mut loader = Loader::default();
+    loader
+        .text(text, "the rewritten file", 0)
+        .map_err(|error| RewriteError::Invalid(error.to_string().replace('\n', " ")))?;
+    let mut names: Vec<&[u8]> = loader
+        .values
+        .users
+        .iter()
+        .filter_map(|words| words.first().map(Vec::as_slice))
+        .collect();
+    names.sort_unstable();
+    match names.windows(2).find(|pair| pair[0] == pair[1]) {
+        None => Ok(()),
+        Some(pair) => Err(RewriteError::Invalid(format!(
+            "an included file defines the user '{}' too",
+            String::from_utf8_lossy(pair[0])
+        ))),
+    }
+}
+
+/// The text of a file that says what `values` and `users` hold.
+fn rewritten(old: &[u8], values: &Values, users: &[Vec<Vec<u8>>]) -> Result<Vec<u8>, ConfigError> {
     let mut lines: Vec<Option<Vec<u8>>> = old
         .split(|&byte| byte == b'\n')
         .map(|line| Some(line.to_vec()))
@@ -61,6 +85,7 @@ fn rewritten(old: &[u8], values: &Values) -> Result<Vec<u8>, ConfigError> {
     for (place, directive) in DIRECTIVES.iter().enumerate() {
         update_lines(&mut lines, place, directive, &values.shown[place]);
     }
+    let users = update_users(&mut lines, users);
     let mut lines: Vec<Vec<u8>> = lines.into_iter().flatten().collect();
     // What this text alone would give: includes may say more than its own lines, before or after them.
     let mut loader = Loader::default();
@@ -71,6 +96,7 @@ fn rewritten(old: &[u8], values: &Values) -> Result<Vec<u8>, ConfigError> {
         .filter(|(place, _)| loader.values.shown[*place] != values.shown[*place]);
     let added: Vec<Vec<u8>> = missing
         .map(|(place, directive)| line_of(directive, &values.shown[place]))
+        .chain(users)
         .collect();
     if !added.is_empty() && !lines.iter().any(|line| line.trim_ascii() == MARKER) {
         lines.push(MARKER.to_vec());
@@ -120,13 +146,37 @@ fn update_lines(lines: &mut [Option<Vec<u8>>], place: usize, directive: &Directi
     }
 }
 
-/// The arguments of a line, if it sets this directive.
-fn args_of(line: &[u8], place: usize) -> Option<Vec<Vec<u8>>> {
+/// Has the `user` lines say what `users` hold, and returns the lines for which there were none to replace.
+fn update_users(lines: &mut [Option<Vec<u8>>], users: &[Vec<Vec<u8>>]) -> Vec<Vec<u8>> {
+    let mut new = users.iter().map(|words| {
+        let words = words.iter().map(|word| quote_if_needed(word));
+        let words: Vec<Vec<u8>> = std::iter::once(b"user".to_vec()).chain(words).collect();
+        words.join(&b' ')
+    });
+    for line in lines {
+        let words = line.as_deref().and_then(words_of).unwrap_or_default();
+        if words
+            .first()
+            .is_some_and(|name| name.eq_ignore_ascii_case(b"user"))
+        {
+            *line = new.next();
+        }
+    }
+    new.collect()
+}
+
+/// The words of a line that sets something.
+fn words_of(line: &[u8]) -> Option<Vec<Vec<u8>>> {
     let line = line.trim_ascii();
     if line.is_empty() || line.starts_with(b"#") {
         return None;
     }
-    let mut words = split_args(line)?;
+    split_args(line)
+}
+
+/// The arguments of a line, if it sets this directive.
+fn args_of(line: &[u8], place: usize) -> Option<Vec<Vec<u8>>> {
+    let mut words = words_of(line)?;
     if words.is_empty() || find(&words[0]) != Some(place) {
         return None;
     }

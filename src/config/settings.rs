@@ -20,6 +20,12 @@ impl Deref for Secret {
     }
 }
 
+impl AsRef<[u8]> for Secret {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
 impl std::fmt::Debug for Secret {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.write_str("(secret)")
@@ -212,6 +218,14 @@ pub struct Settings {
     pub latency_tracking_info_percentiles: Vec<f64>,
     /// Commands renamed at start: the name, and the new name (empty: the command is taken away).
     pub rename_commands: Vec<(String, String)>,
+    /// `user` lines: a name, and its rules, which may hold passwords.
+    pub users: Vec<Vec<Secret>>,
+    /// The file that holds the users.
+    pub aclfile: Option<PathBuf>,
+    /// How many entries ACL LOG keeps.
+    pub acllog_max_len: usize,
+    /// Whether new users may use all channels.
+    pub acl_pubsub_default_all: bool,
     /// The storage engine.
     pub engine: String,
     /// The engine's own configuration as a JSON object, if there is one.
@@ -274,6 +288,19 @@ impl Settings {
                 .map(|number| number.parse().expect("a percentile was checked"))
                 .collect(),
             rename_commands: values.rename_commands.clone(),
+            users: values
+                .users
+                .iter()
+                .map(|words| {
+                    words
+                        .iter()
+                        .map(|word| Secret(word.clone().into()))
+                        .collect()
+                })
+                .collect(),
+            aclfile: values.path("aclfile"),
+            acllog_max_len: values.number("acllog-max-len"),
+            acl_pubsub_default_all: values.text("acl-pubsub-default") == "allchannels",
             engine: values.text("engine"),
             engine_config: values
                 .non_empty("engine-config")

@@ -28,6 +28,12 @@ impl<'a> Args<'a> {
         self.buffer.get(start..end)
     }
 
+    /// The call that begins at word `first`, which must be there.
+    #[must_use]
+    pub fn tail(&self, first: usize) -> Self {
+        Self::new(self.buffer, &self.words[first..])
+    }
+
     /// All words from `first` on; none where `first` is past the end.
     pub fn from(&self, first: usize) -> Words<'a> {
         let words = self.words.get(first..).unwrap_or_default();

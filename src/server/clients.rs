@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use super::Mailbox;
+use crate::acl::User;
 
 /// What others may see of one client, and how they end it.
 #[derive(Debug)]
@@ -31,6 +32,8 @@ pub struct ClientHandle {
     pub lib_name: Mutex<String>,
     /// CLIENT SETINFO LIB-VER.
     pub lib_ver: Mutex<String>,
+    /// The user that it acts as.
+    pub user: Mutex<Arc<User>>,
     /// Selected database.
     pub db: AtomicUsize,
     /// 2 or 3.
@@ -109,7 +112,7 @@ impl ClientHandle {
             "id={id} addr={addr} laddr={laddr} fd={fd} name={name} age={age} idle={idle} flags={flags} db={db} \
              sub=0 psub=0 ssub=0 multi={multi} qbuf={input} qbuf-free={input_free} argv-mem=0 multi-mem={multi_bytes} \
              rbs={output} rbp={output} obl={output} oll=0 omem=0 tot-mem={total} events=r cmd={command} \
-             user=default redir=-1 resp={resp} lib-name={lib_name} lib-ver={lib_ver}",
+             user={user} redir=-1 resp={resp} lib-name={lib_name} lib-ver={lib_ver}",
             id = self.id,
             addr = self.addr,
             laddr = self.laddr,
@@ -118,6 +121,7 @@ impl ClientHandle {
             age = self.connected.elapsed().as_secs(),
             idle = idle_ms.max(0) / 1000,
             flags = if flags.is_empty() { "N" } else { &flags },
+            user = String::from_utf8_lossy(self.user.lock().name()),
             db = self.db.load(Ordering::Relaxed),
             multi = self.multi.load(Ordering::Relaxed),
             total = input + input_free + output + multi_bytes + size_of::<Self>(),
@@ -162,8 +166,8 @@ pub struct Clients {
 }
 
 impl Clients {
-    /// Registers a new client.
-    pub fn register(&self, endpoint: Endpoint, now_ms: i64) -> Arc<ClientHandle> {
+    /// Registers a new client, which begins as `user`.
+    pub fn register(&self, endpoint: Endpoint, user: &Arc<User>, now_ms: i64) -> Arc<ClientHandle> {
         let id = self.last_id.fetch_add(1, Ordering::Relaxed) + 1;
         let handle = Arc::new(ClientHandle {
             id,
@@ -175,6 +179,7 @@ impl Clients {
             name: Mutex::default(),
             lib_name: Mutex::default(),
             lib_ver: Mutex::default(),
+            user: Mutex::new(Arc::clone(user)),
             db: AtomicUsize::new(0),
             resp: AtomicU8::new(2),
             no_evict: AtomicBool::new(false),
@@ -213,6 +218,13 @@ impl Clients {
     /// Whether no client is connected.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// Those that act as `user`.
+    pub fn of_user(&self, user: &Arc<User>) -> Vec<Arc<ClientHandle>> {
+        let mut clients = self.all();
+        clients.retain(|client| Arc::ptr_eq(&client.user.lock(), user));
+        clients
     }
 
     /// All clients, in the order of their ids.

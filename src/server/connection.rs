@@ -102,7 +102,7 @@ where
         parser: RequestParser::default(),
         missing: 0,
         out: ReplyBuffer::new(Protocol::Resp2),
-        session: Session::new(settings.requirepass.is_none(), Arc::clone(handle)),
+        session: Session::new(&server.acl, Arc::clone(handle)),
         dispatcher: Dispatcher::new(place.worker),
         keyspace,
         settings_version: server.config.version(),
@@ -143,7 +143,9 @@ impl Registration {
     /// Enters a new client.
     pub fn new(server: &Arc<Server>, endpoint: Endpoint, place: Place) -> Self {
         Self {
-            handle: server.clients.register(endpoint, now_ms()),
+            handle: server
+                .clients
+                .register(endpoint, server.acl.default_user(), now_ms()),
             server: Arc::clone(server),
             place,
         }
@@ -304,7 +306,7 @@ impl Connection {
             let rest = &input[consumed_all..];
             let limits = RequestLimits {
                 bulk_bytes_max: settings.proto_max_bulk_len,
-                authenticated: session.authenticated,
+                authenticated: session.authenticated || server.acl.is_open(),
             };
             let parsed = match parser.parse(rest, limits) {
                 Ok(parsed) => parsed,

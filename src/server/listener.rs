@@ -305,8 +305,8 @@ fn refusal(server: &Server, settings: &Settings, local: bool) -> Option<&'static
             .fetch_add(1, Ordering::Relaxed);
         return Some("-ERR max number of clients reached\r\n");
     }
-    (settings.protected_mode && settings.requirepass.is_none() && !local)
-        .then_some(PROTECTED_MODE_REFUSAL)
+    let any_password = server.acl.default_user().rules().takes_any_password();
+    (settings.protected_mode && any_password && !local).then_some(PROTECTED_MODE_REFUSAL)
 }
 
 const PROTECTED_MODE_REFUSAL: &str = "-DENIED This server runs in protected mode and has no password: it answers \

@@ -27,6 +27,8 @@ use std::time::{Instant, SystemTime};
 pub struct Server {
     /// The configuration.
     pub config: crate::config::Config,
+    /// The users and what they may do.
+    pub acl: crate::acl::Acl,
     /// Every connected client.
     pub clients: Clients,
     /// Counters for INFO.

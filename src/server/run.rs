@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use super::listener::Reception;
 use super::workers::Workers;
 use super::{Clients, ListenError, Listeners, Rates, Server, Stats};
+use crate::acl::{self, Acl};
 use crate::commands::table;
 use crate::config::{Config, Settings};
 use crate::keyspace::{Housekeeping, Keyspace, KeyspaceError};
@@ -36,6 +37,9 @@ pub enum RunError {
     /// The store can't be opened.
     #[error(transparent)]
     Open(#[from] OpenError),
+    /// The users can't be read.
+    #[error(transparent)]
+    Users(#[from] acl::StartError),
     /// A socket can't be opened.
     #[error(transparent)]
     Listen(#[from] ListenError),
@@ -58,6 +62,7 @@ pub enum RunError {
 /// Serves until a signal or SHUTDOWN ends it.
 pub fn run(config: Config, engine: Engine, options: &Options) -> Result<(), RunError> {
     let settings = config.settings();
+    let acl = Acl::start(&settings)?;
     // This thread accepts clients, hears signals and samples rates; the workers serve.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -76,7 +81,7 @@ pub fn run(config: Config, engine: Engine, options: &Options) -> Result<(), RunE
     let worker_count = Workers::count(settings.worker_threads);
     let keyspace = Arc::new(Keyspace::new(store).for_workers(worker_count));
     let durability = survives(engine, options, &settings);
-    let server = Arc::new(new_server(config, &settings, durability));
+    let server = Arc::new(new_server(config, acl, &settings, durability));
     let workers = Arc::new(Workers::start(worker_count)?);
     let reception = Reception {
         keyspace: Arc::clone(&keyspace),
@@ -102,8 +107,9 @@ struct Signals {
     interrupt: Signal,
 }
 
-fn new_server(config: Config, settings: &Settings, durability: &'static str) -> Server {
+fn new_server(config: Config, acl: Acl, settings: &Settings, durability: &'static str) -> Server {
     Server {
+        acl,
         clients: Clients::default(),
         stats: Stats::new(table().all().len(), Workers::count(settings.worker_threads)),
         rates: Rates::default(),

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::{ClientHandle, Transaction};
+use crate::acl::{Acl, Identity, User};
 use crate::commands::Command;
 use crate::commands::spec::Flags;
 use crate::keyspace::{Keyspace, Watches};
@@ -28,8 +29,11 @@ pub enum ReplyMode {
 pub struct Session {
     /// The selected database.
     pub db: usize,
-    /// Whether the client may run commands: no password is set, or it gave the right one.
+    /// Whether the client has authenticated, or did not need to when it came. Others may run commands only while
+    /// [`Acl::is_open`].
     pub authenticated: bool,
+    /// The user that it acts as.
+    pub identity: Identity,
     /// CLIENT NO-TOUCH: accesses do not count for LRU and LFU.
     pub no_touch: bool,
     /// CLIENT REPLY.
@@ -46,10 +50,11 @@ pub struct Session {
 
 impl Session {
     /// That of a new connection.
-    pub fn new(authenticated: bool, handle: Arc<ClientHandle>) -> Self {
+    pub fn new(acl: &Acl, handle: Arc<ClientHandle>) -> Self {
         Self {
             db: 0,
-            authenticated,
+            authenticated: acl.is_open(),
+            identity: Identity::new(Arc::clone(acl.default_user())),
             no_touch: false,
             reply_mode: ReplyMode::On,
             transaction: None,
@@ -99,6 +104,12 @@ impl Session {
             .map_or(0, |transaction| transaction.bytes())
     }
 
+    /// The client acts as `user` from now on.
+    pub fn become_user(&mut self, user: &Arc<User>) {
+        *self.handle.user.lock() = Arc::clone(user);
+        self.identity = Identity::new(Arc::clone(user));
+    }
+
     /// Selects a database that exists.
     pub fn select(&mut self, db: usize) {
         self.db = db;
@@ -129,10 +140,11 @@ impl Session {
     }
 
     /// RESET: the connection is as if it were new, but for the library's name and version.
-    pub fn reset(&mut self, authenticated: bool, keyspace: &Keyspace) {
+    pub fn reset(&mut self, acl: &Acl, keyspace: &Keyspace) {
         self.discard(keyspace);
         self.select(0);
-        self.authenticated = authenticated;
+        self.become_user(acl.default_user());
+        self.authenticated = acl.is_open();
         self.set_no_touch(false);
         self.reply_mode = ReplyMode::On;
         self.note_protocol(Protocol::Resp2);

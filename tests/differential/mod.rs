@@ -1,6 +1,7 @@
 //! Random calls, and how their replies are compared. One file for each family of commands; each has a function
 //! `call` that makes one random call.
 
+pub mod acl;
 pub mod connection;
 pub mod differences;
 pub mod keys;

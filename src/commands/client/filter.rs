@@ -1,8 +1,10 @@
 //! The options of CLIENT KILL and CLIENT LIST.
 
-use super::super::connection::DEFAULT_USER;
+use std::sync::Arc;
+
 use super::super::error::shown;
 use super::{Argument, ArgumentKind, ClientHandle, CommandError, parse_i64};
+use crate::acl::{Acl, User};
 use crate::protocol::Args;
 
 /// What kinds of clients Redis tells apart. All clients of this server are normal ones.
@@ -105,18 +107,20 @@ pub(super) struct Filter<'a> {
     pub(super) old_form: bool,
     id: Option<u64>,
     kind: Option<Type>,
+    user: Option<Arc<User>>,
     addr: Option<&'a [u8]>,
     laddr: Option<&'a [u8]>,
     skip_me: bool,
 }
 
 impl<'a> Filter<'a> {
-    pub(super) fn parse(args: Args<'a>) -> Result<Self, CommandError> {
+    pub(super) fn parse(args: Args<'a>, acl: &Acl) -> Result<Self, CommandError> {
         let mut words = args.from(2);
         let mut filter = Filter {
             old_form: args.len() == 3,
             id: None,
             kind: None,
+            user: None,
             addr: None,
             laddr: None,
             skip_me: args.len() != 3,
@@ -132,12 +136,12 @@ impl<'a> Filter<'a> {
                 b"type" => filter.kind = Some(parse_type(value)?),
                 b"addr" => filter.addr = Some(value),
                 b"laddr" => filter.laddr = Some(value),
-                // Every client is the default user: naming it leaves nobody out.
-                b"user" if value == DEFAULT_USER => {}
                 b"user" => {
-                    let user = shown(value, usize::MAX);
-                    let text = format!("ERR No such user '{user}'");
-                    return Err(CommandError::Text(text.into()));
+                    let unknown = || {
+                        let user = shown(value, usize::MAX);
+                        CommandError::Text(format!("ERR No such user '{user}'").into())
+                    };
+                    filter.user = Some(acl.get(value).ok_or_else(unknown)?);
                 }
                 b"skipme" if value.eq_ignore_ascii_case(b"yes") => filter.skip_me = true,
                 b"skipme" if value.eq_ignore_ascii_case(b"no") => filter.skip_me = false,
@@ -151,6 +155,10 @@ impl<'a> Filter<'a> {
     pub(super) fn fits(&self, client: &ClientHandle, own: u64) -> bool {
         self.id.is_none_or(|id| client.id == id)
             && self.kind.is_none_or(|kind| kind == Type::Normal)
+            && self
+                .user
+                .as_ref()
+                .is_none_or(|user| Arc::ptr_eq(&client.user.lock(), user))
             && self.addr.is_none_or(|addr| client.addr.as_bytes() == addr)
             && self
                 .laddr
@@ -171,9 +179,13 @@ mod tests {
     use super::*;
     use crate::protocol::OwnedArgs;
 
+    fn nobody() -> Acl {
+        Acl::new(None, false, None)
+    }
+
     fn error(words: &[&str]) -> String {
         let words = OwnedArgs::new(["client", "kill"].iter().chain(words));
-        let error = Filter::parse(words.args()).expect_err("must be refused");
+        let error = Filter::parse(words.args(), &nobody()).expect_err("must be refused");
         error.to_string()
     }
 
@@ -197,11 +209,11 @@ mod tests {
     #[test]
     fn one_word_is_an_address_and_may_be_ones_own() -> Result<(), CommandError> {
         let words = OwnedArgs::new(["client", "kill", "127.0.0.1:1"]);
-        let filter = Filter::parse(words.args())?;
+        let filter = Filter::parse(words.args(), &nobody())?;
         assert!(filter.old_form && !filter.skip_me);
         assert_eq!(filter.addr, Some(&b"127.0.0.1:1"[..]));
         let words = OwnedArgs::new(["client", "kill", "id", "7", "skipme", "No"]);
-        let filter = Filter::parse(words.args())?;
+        let filter = Filter::parse(words.args(), &nobody())?;
         assert_eq!((filter.old_form, filter.id), (false, Some(7)));
         assert!(!filter.skip_me);
         Ok(())

@@ -5,7 +5,7 @@
 use super::{Dispatcher, Next, Surroundings};
 use crate::commands::numbers::parse_i64;
 use crate::commands::spec::Flags;
-use crate::commands::{Command, CommandError};
+use crate::commands::{Command, CommandError, permission};
 use crate::keyspace::DATABASES;
 use crate::protocol::ReplyBuffer;
 use crate::server::{Queued, Session};
@@ -84,7 +84,13 @@ impl Dispatcher {
         let done = keyspace.atomically(keys().as_slice(), &mut || {
             out.array_header(queue.len());
             for Queued { command, args } in queue {
-                if self.call(around, session, command, args.args(), out) == Next::Close {
+                // The rules may have changed since the command was queued.
+                let (args, server) = (args.args(), around.server);
+                if let Err(error) = permission::check_queued(command, args, session, server) {
+                    self.run
+                        .rejected(command, server.stats.stripe(self.stripe), session);
+                    self.error(&error, out);
+                } else if self.call(around, session, command, args, out) == Next::Close {
                     next = Next::Close;
                 }
             }

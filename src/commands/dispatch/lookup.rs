@@ -4,8 +4,8 @@ use smallvec::SmallVec;
 
 use super::super::error::shown;
 use super::super::spec::Flags;
-use super::super::{Command, CommandError, table};
-use crate::keyspace::Keyspace;
+use super::super::{Command, CommandError, permission, table};
+use super::Surroundings;
 use crate::protocol::Args;
 use crate::server::Session;
 
@@ -25,7 +25,12 @@ pub(super) struct Known {
 
 impl Known {
     /// The command of a call, if the client may run it as it stands.
-    pub(super) fn find(&mut self, args: Args<'_>, session: &Session, keyspace: &Keyspace) -> Found {
+    pub(super) fn find(
+        &mut self,
+        args: Args<'_>,
+        session: &mut Session,
+        around: &Surroundings<'_>,
+    ) -> Found {
         let command = match self.command {
             Some(command) if self.word.as_slice() == &args[0] => command,
             _ => {
@@ -38,7 +43,7 @@ impl Known {
                 command
             }
         };
-        permit(command, args, session, keyspace)
+        permit(command, args, session, around)
     }
 }
 
@@ -60,8 +65,8 @@ fn named(args: Args<'_>) -> Found {
 fn permit(
     command: &'static Command,
     args: Args<'_>,
-    session: &Session,
-    keyspace: &Keyspace,
+    session: &mut Session,
+    around: &Surroundings<'_>,
 ) -> Found {
     if !command.spec.arity.accepts(args.len()) {
         let error = CommandError::WrongArity(command.full_name.to_owned());
@@ -71,11 +76,10 @@ fn permit(
         let error = CommandError::text("ERR Command not allowed inside a transaction");
         return Err((Some(command), error));
     }
-    if !session.authenticated && !command.spec.flags.contains(Flags::NO_AUTH) {
-        let error = CommandError::text("NOAUTH Authentication required.");
+    if let Err(error) = permission::check(command, args, session, around.server) {
         return Err((Some(command), error));
     }
-    if !keyspace.is_loaded() && !command.spec.flags.contains(Flags::LOADING) {
+    if !around.keyspace.is_loaded() && !command.spec.flags.contains(Flags::LOADING) {
         let error = CommandError::text("LOADING Redis is loading the dataset in memory");
         return Err((Some(command), error));
     }

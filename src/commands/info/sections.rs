@@ -260,6 +260,11 @@ pub(super) fn stats(ctx: &Context<'_>, report: &mut Report) -> Written {
         "client_output_buffer_limit_disconnections",
         load(&stats.output_limit_disconnections),
     );
+    let denied = ctx.server.acl.denied();
+    report.field("acl_access_denied_auth", load(&denied.auth));
+    report.field("acl_access_denied_cmd", load(&denied.command));
+    report.field("acl_access_denied_key", load(&denied.key));
+    report.field("acl_access_denied_channel", load(&denied.channel));
     Ok(())
 }
 

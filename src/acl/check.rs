@@ -1,0 +1,153 @@
+//! The check of a call against a user's rules.
+
+use std::sync::OnceLock;
+
+use smallvec::SmallVec;
+
+use super::pattern::Access;
+use super::rules::Rules;
+use super::selector::Selector;
+use crate::commands::spec::{CommandSpec, Flags, KeySpec};
+use crate::commands::{Command, table};
+use crate::protocol::Args;
+
+/// Why a call is denied. Of several selectors' reasons the greatest is shown: the one that came closest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Denial {
+    /// The command itself.
+    Command,
+    /// The key at this word.
+    Key(usize),
+    /// The channel at this word.
+    Channel(usize),
+}
+
+/// Commands that name channels only to leave them: that needs no permission.
+const LEAVING: [&str; 3] = ["unsubscribe", "sunsubscribe", "punsubscribe"];
+
+/// What a command's calls need.
+#[derive(Debug)]
+struct Needs {
+    keys: SmallVec<[(&'static KeySpec, KeyAccess); 1]>,
+    channels: bool,
+}
+
+/// What is done to the keys of one specification.
+#[derive(Clone, Copy, Debug)]
+enum KeyAccess {
+    Always(Access),
+    /// A write, and with the word GET behind the value a read too.
+    OfSet,
+}
+
+impl Needs {
+    fn new(command: &Command) -> Self {
+        Self {
+            keys: key_access(command.spec).collect(),
+            channels: command.spec.channels(1).is_some() && !LEAVING.contains(&command.full_name),
+        }
+    }
+
+    /// Those of every command, made once.
+    fn of(command: &Command) -> &'static Needs {
+        static ALL: OnceLock<Vec<Needs>> = OnceLock::new();
+        let all = ALL.get_or_init(|| table().all().iter().map(Needs::new).collect());
+        &all[command.number]
+    }
+
+    /// The words that are keys, and what is done to each.
+    fn keys(&self, args: Args<'_>) -> SmallVec<[(usize, Access); 4]> {
+        let mut found = SmallVec::new();
+        for (spec, access) in &self.keys {
+            let access = match access {
+                KeyAccess::Always(access) => *access,
+                KeyAccess::OfSet => Access {
+                    read: args.from(3).any(|word| word.eq_ignore_ascii_case(b"get")),
+                    write: true,
+                },
+            };
+            found.extend(spec.positions(args.len()).map(|word| (word, access)));
+        }
+        found
+    }
+}
+
+/// The specifications of a command's keys, with what each asks of a pattern: reading where values are seen, writing
+/// where something is put in, changed or removed; neither where only a key's existence, type or length is told.
+fn key_access(
+    command: &'static CommandSpec,
+) -> impl Iterator<Item = (&'static KeySpec, KeyAccess)> {
+    let keys = command.keys.iter();
+    let keys = keys.filter(|spec| !spec.flags.contains(&"not_key"));
+    keys.map(|spec| {
+        let has = |flag| spec.flags.contains(&flag);
+        let access = if has("variable_flags") {
+            KeyAccess::OfSet
+        } else {
+            KeyAccess::Always(Access {
+                read: has("access"),
+                write: has("insert") || has("delete") || has("update"),
+            })
+        };
+        (spec, access)
+    })
+}
+
+impl Rules {
+    /// Whether a client may go on listening to a channel, or as it stands a pattern of channels.
+    pub fn allows_channel(&self, channel: &[u8], is_pattern: bool) -> bool {
+        self.all_selectors()
+            .any(|selector| selector.allows_channel(channel, is_pattern))
+    }
+
+    /// Whether the user may make this call: one selector must allow all of it.
+    pub fn check(&self, command: &Command, args: Args<'_>) -> Result<(), Denial> {
+        let needs = Needs::of(command);
+        let mut keys = None;
+        let mut reason = Denial::Command;
+        for selector in self.all_selectors() {
+            match check_selector(selector, command, needs, args, &mut keys) {
+                Ok(()) => return Ok(()),
+                Err(denial) => reason = reason.max(denial),
+            }
+        }
+        Err(reason)
+    }
+}
+
+/// The keys of the call are looked for once, when the first selector asks for them.
+type FoundKeys = Option<SmallVec<[(usize, Access); 4]>>;
+
+fn check_selector(
+    selector: &Selector,
+    command: &Command,
+    needs: &Needs,
+    args: Args<'_>,
+    keys: &mut FoundKeys,
+) -> Result<(), Denial> {
+    let first_arg = args.get(1);
+    if !command.spec.flags.contains(Flags::NO_AUTH) && !selector.allows_command(command, first_arg)
+    {
+        return Err(Denial::Command);
+    }
+    if !selector.allows_all_keys() && !needs.keys.is_empty() {
+        for &(word, access) in keys.get_or_insert_with(|| needs.keys(args)).iter() {
+            let key = args.get(word).unwrap_or_default();
+            if !selector.allows_key(key, access) {
+                return Err(Denial::Key(word));
+            }
+        }
+    }
+    if needs.channels
+        && !selector.allows_all_channels()
+        && let Some((words, are_patterns)) = command.spec.channels(args.len())
+    {
+        for word in words {
+            let channel = args.get(word).unwrap_or_default();
+            if !selector.allows_channel(channel, are_patterns) {
+                return Err(Denial::Channel(word));
+            }
+        }
+    }
+    Ok(())
+}

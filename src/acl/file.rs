@@ -1,0 +1,292 @@
+//! Users in files: `aclfile`, and `user` lines of the configuration.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::fs::File;
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::rules::{RuleError, Rules, merge_selectors};
+use super::user::User;
+use super::{Acl, DEFAULT_USER, has_spaces};
+use crate::config::Settings;
+
+/// There is no `aclfile`; the text is the error reply.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "ERR This Redis instance is not configured to use an ACL file. You may want to specify users via the ACL SETUSER \
+     command and then issue a CONFIG REWRITE (assuming you have a Redis configuration file set) in order to store \
+     users in the Redis configuration."
+)]
+pub struct NoFile;
+
+/// Why the file was not loaded: nothing was changed.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// There is none.
+    #[error(transparent)]
+    NoFile(#[from] NoFile),
+    /// It can't be read, or some of its lines are wrong.
+    #[error("ERR {0}")]
+    Wrong(String),
+}
+
+/// Why the file was not saved.
+#[derive(Debug, thiserror::Error)]
+pub enum SaveError {
+    /// There is none.
+    #[error(transparent)]
+    NoFile(#[from] NoFile),
+    /// It can't be written.
+    #[error(
+        "ERR There was an error trying to save the ACLs. Please check the server logs for more information"
+    )]
+    Io(#[from] std::io::Error),
+}
+
+/// Why the server does not start with these users.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Both forms at once.
+    #[error(
+        "the configuration defines users and names an aclfile: that leads to errors and security holes. Define users \
+         in one of them only"
+    )]
+    Both,
+    /// A `user` line of the configuration.
+    #[error("Error in user declaration '{name}': {reason}")]
+    User {
+        /// The user.
+        name: String,
+        /// Why.
+        reason: String,
+    },
+    /// The `aclfile`.
+    #[error("Aborting startup because of ACL errors: {0}")]
+    File(String),
+}
+
+impl Acl {
+    /// The users that the configuration gives: `requirepass`, then `user` lines or the `aclfile`.
+    pub fn start(settings: &Settings) -> Result<Self, StartError> {
+        let channels = settings.acl_pubsub_default_all;
+        let password = settings.requirepass.as_ref().map(|password| &***password);
+        let acl = Acl::new(password, channels, settings.aclfile.clone());
+        let lines = &settings.users;
+        let users = match acl.file() {
+            Some(_) if !lines.is_empty() => return Err(StartError::Both),
+            Some(path) => {
+                if password.is_some() {
+                    tracing::warn!(
+                        "an aclfile is set: it alone says how the default user authenticates, not requirepass"
+                    );
+                }
+                read(path, channels).map_err(StartError::File)?
+            }
+            None if lines.is_empty() => return Ok(acl),
+            None => {
+                let mut users = BTreeMap::new();
+                users.insert(
+                    Box::from(DEFAULT_USER),
+                    (*acl.default_user().rules()).clone(),
+                );
+                for (name, rules) in declared(lines, channels)? {
+                    users.insert(name, rules);
+                }
+                users
+            }
+        };
+        acl.replace(users);
+        for user in acl.all() {
+            if !user.rules().is_enabled() {
+                tracing::warn!(
+                    user = %String::from_utf8_lossy(user.name()),
+                    "this user is off: there is no 'on' among its rules"
+                );
+            }
+        }
+        Ok(acl)
+    }
+
+    /// ACL LOAD: puts the users of the file in the place of all; returns those that are gone.
+    pub fn load(&self, channels_by_default: bool) -> Result<Vec<Arc<User>>, LoadError> {
+        let path = self.file().ok_or(NoFile)?;
+        let users = read(path, channels_by_default).map_err(LoadError::Wrong)?;
+        Ok(self.replace(users))
+    }
+
+    /// ACL SAVE: writes all users into the file. It is replaced as a whole and durably, or not at all.
+    pub fn save(&self) -> Result<(), SaveError> {
+        let path = self.file().ok_or(NoFile)?;
+        let mut text = Vec::new();
+        for user in self.all() {
+            text.extend(user.describe());
+            text.push(b'\n');
+        }
+        replace(path, &text)?;
+        Ok(())
+    }
+}
+
+/// The users of the configuration's lines, whose first word is the name.
+fn declared<W: AsRef<[u8]>>(
+    lines: &[Vec<W>],
+    channels_by_default: bool,
+) -> Result<BTreeMap<Box<[u8]>, Rules>, StartError> {
+    let mut users = BTreeMap::new();
+    for line in lines {
+        let Some((name, words)) = line.split_first() else {
+            continue;
+        };
+        let name = name.as_ref();
+        let wrong = |reason: String| StartError::User {
+            name: String::from_utf8_lossy(name).into_owned(),
+            reason,
+        };
+        if has_spaces(name) {
+            return Err(wrong("Spaces not allowed in ACL usernames".to_owned()));
+        }
+        let mut rules = Rules::new(channels_by_default);
+        for rule in merge_selectors(words).map_err(|_| wrong("Wrong format".to_owned()))? {
+            rules
+                .apply(&rule)
+                .map_err(|error| wrong(error.to_string()))?;
+        }
+        if users.insert(name.into(), rules).is_some() {
+            return Err(wrong(RuleError::Duplicate.to_string()));
+        }
+    }
+    Ok(users)
+}
+
+/// The users of a file; or all that is wrong with it, in one line.
+fn read(path: &Path, channels_by_default: bool) -> Result<BTreeMap<Box<[u8]>, Rules>, String> {
+    let shown = path.display();
+    let text = std::fs::read(path).map_err(|error| {
+        let reason = error.raw_os_error().map_or_else(
+            || error.to_string(),
+            |code| nix::Error::from_raw(code).desc().to_owned(),
+        );
+        format!("Error loading ACLs, opening file '{shown}': {reason}")
+    })?;
+    parse(&text, &shown.to_string(), channels_by_default)
+}
+
+/// As [`read`]; `file` names the file in errors.
+fn parse(
+    text: &[u8],
+    file: &str,
+    channels_by_default: bool,
+) -> Result<BTreeMap<Box<[u8]>, Rules>, String> {
+    let mut users = BTreeMap::new();
+    let mut errors = String::new();
+    // Writing to a string does not fail.
+    macro_rules! wrong {
+        ($($words:tt)*) => { let _ = write!(errors, $($words)*); };
+    }
+    for (index, line) in text.split(|&byte| byte == b'\n').enumerate() {
+        let number = index + 1;
+        let line = trim(line, b" \t\r");
+        if line.is_empty() {
+            continue;
+        }
+        let words: Vec<&[u8]> = line.split(|&byte| byte == b' ').collect();
+        let [b"user", name, words @ ..] = words.as_slice() else {
+            wrong!("{file}:{number} should start with user keyword followed by the username. ");
+            continue;
+        };
+        let lossy = String::from_utf8_lossy(name);
+        if has_spaces(name) {
+            wrong!("'{file}:{number}: username '{lossy}' contains invalid characters. ");
+            continue;
+        }
+        if users.contains_key(*name) {
+            wrong!("WARNING: Duplicate user '{lossy}' found on line {number}. ");
+            continue;
+        }
+        let mut rules = Rules::new(channels_by_default);
+        match merge_selectors(words) {
+            Err(_) => {
+                wrong!("{file}:{number}: Unmatched parenthesis in selector definition.");
+            }
+            Ok(merged) => {
+                let mut is_first = true;
+                for rule in merged {
+                    let rule = trim(&rule, b"\t\r");
+                    match rules.apply(rule) {
+                        // A name that is not known tells no secret.
+                        Err(error @ RuleError::UnknownCommand) => {
+                            let rule = String::from_utf8_lossy(rule);
+                            wrong!(
+                                "{file}:{number}: Error in applying operation '{rule}': {error}. "
+                            );
+                        }
+                        Err(error) if is_first => {
+                            is_first = false;
+                            wrong!("{file}:{number}: {error}. ");
+                        }
+                        _ => {}
+                    }
+                }
+            }
+        }
+        users.insert(Box::from(*name), rules);
+    }
+    if errors.is_empty() {
+        return Ok(users);
+    }
+    errors.push_str(
+        "WARNING: ACL errors detected, no change to the previously active ACL rules was performed",
+    );
+    Err(errors)
+}
+
+/// Without the bytes of `set` at both ends.
+fn trim<'a>(mut text: &'a [u8], set: &[u8]) -> &'a [u8] {
+    while let [first, rest @ ..] = text
+        && set.contains(first)
+    {
+        text = rest;
+    }
+    while let [rest @ .., last] = text
+        && set.contains(last)
+    {
+        text = rest;
+    }
+    text
+}
+
+/// Replaces a file's content durably. It is nobody else's to read: hashes of passwords are in it.
+fn replace(path: &Path, content: &[u8]) -> std::io::Result<()> {
+    // A link stays a link: its target is replaced.
+    let path = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let parent = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(format!(".{}.tmp", std::process::id()));
+    let temporary = parent.join(name);
+    let written = (|| {
+        let mut file = File::options()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&temporary)?;
+        if let Ok(old) = std::fs::metadata(&path) {
+            file.set_permissions(old.permissions())?;
+        }
+        file.write_all(content)?;
+        file.sync_all()?;
+        std::fs::rename(&temporary, &path)?;
+        File::open(parent)?.sync_all()
+    })();
+    if let Err(error) = &written {
+        tracing::error!(file = %path.display(), %error, "the users could not be saved");
+        // Gone already if the rename was what succeeded.
+        let _ = std::fs::remove_file(&temporary);
+    }
+    written
+}

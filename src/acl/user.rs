@@ -1,0 +1,91 @@
+//! A user as connections hold it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use parking_lot::RwLock;
+
+use super::Rules;
+
+/// A user. Its rules may be exchanged while connections hold it.
+#[derive(Debug)]
+pub struct User {
+    name: Box<[u8]>,
+    /// Grows with every change of `rules`.
+    version: AtomicU64,
+    rules: RwLock<Arc<Rules>>,
+}
+
+impl User {
+    pub(super) fn new(name: &[u8], rules: Rules) -> Self {
+        Self {
+            name: name.into(),
+            version: AtomicU64::new(0),
+            rules: RwLock::new(Arc::new(rules)),
+        }
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &[u8] {
+        &self.name
+    }
+
+    /// What it may do at present.
+    pub fn rules(&self) -> Arc<Rules> {
+        Arc::clone(&self.rules.read())
+    }
+
+    /// Exchanges the rules: connections see the new ones at their next command.
+    pub(super) fn set(&self, rules: Rules) {
+        *self.rules.write() = Arc::new(rules);
+        // After the rules: who sees the new number finds them.
+        self.version.fetch_add(1, Ordering::Release);
+    }
+
+    /// The line that makes it: `user name on ...`.
+    pub fn describe(&self) -> Vec<u8> {
+        [b"user ", &*self.name, b" ", &self.rules().describe()].concat()
+    }
+}
+
+/// One connection's user, with a copy of its rules at hand.
+#[derive(Clone, Debug)]
+pub struct Identity {
+    user: Arc<User>,
+    version: u64,
+    unrestricted: bool,
+    rules: Arc<Rules>,
+}
+
+impl Identity {
+    /// For a connection that acts as `user`.
+    pub fn new(user: Arc<User>) -> Self {
+        let version = user.version.load(Ordering::Acquire);
+        let rules = user.rules();
+        Self {
+            unrestricted: rules.is_unrestricted(),
+            user,
+            version,
+            rules,
+        }
+    }
+
+    /// The user.
+    pub fn user(&self) -> &Arc<User> {
+        &self.user
+    }
+
+    /// Whether everything is allowed. To be asked before each command: it is the look for new rules too.
+    #[inline]
+    pub fn is_unrestricted(&mut self) -> bool {
+        if self.user.version.load(Ordering::Acquire) != self.version {
+            *self = Self::new(Arc::clone(&self.user));
+        }
+        self.unrestricted
+    }
+
+    /// The rules that [`is_unrestricted`](Self::is_unrestricted) has seen last.
+    pub fn rules(&self) -> &Rules {
+        &self.rules
+    }
+}

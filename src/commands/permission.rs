@@ -1,0 +1,152 @@
+//! Whether a client may make a call, and who it is.
+
+use super::error::shown;
+use super::spec::Flags;
+use super::{Command, CommandError};
+use crate::acl::{self, Denial, Event, Reason};
+use crate::keyspace::now_ms;
+use crate::protocol::Args;
+use crate::server::{Server, Session};
+
+/// Whether the client may make this call now. What is denied is counted and logged.
+#[inline]
+pub(super) fn check(
+    command: &'static Command,
+    args: Args<'_>,
+    session: &mut Session,
+    server: &Server,
+) -> Result<(), CommandError> {
+    if session.identity.is_unrestricted() && session.authenticated {
+        return Ok(());
+    }
+    check_rules(command, args, session, server)
+}
+
+#[inline(never)]
+fn check_rules(
+    command: &'static Command,
+    args: Args<'_>,
+    session: &mut Session,
+    server: &Server,
+) -> Result<(), CommandError> {
+    if !session.authenticated
+        && !command.spec.flags.contains(Flags::NO_AUTH)
+        && !server.acl.is_open()
+    {
+        return Err(CommandError::text("NOAUTH Authentication required."));
+    }
+    let Err(denial) = session.identity.rules().check(command, args) else {
+        return Ok(());
+    };
+    note(denial, command, args, session, server);
+    Err(match denial {
+        Denial::Command => {
+            let user = session.identity.user().name();
+            let text = format!("NOPERM {}", denied_command(user, command));
+            CommandError::Text(text.into())
+        }
+        Denial::Key(_) => CommandError::text("NOPERM No permissions to access a key"),
+        Denial::Channel(_) => CommandError::text("NOPERM No permissions to access a channel"),
+    })
+}
+
+/// Why a user may not run a command.
+pub(super) fn denied_command(user: &[u8], command: &Command) -> String {
+    format!(
+        "User {} has no permissions to run the '{}' command",
+        shown(user, usize::MAX),
+        command.full_name
+    )
+}
+
+/// As [`check`], for a command that was queued when it was permitted.
+pub(super) fn check_queued(
+    command: &'static Command,
+    args: Args<'_>,
+    session: &mut Session,
+    server: &Server,
+) -> Result<(), CommandError> {
+    if session.identity.is_unrestricted() {
+        return Ok(());
+    }
+    let Err(denial) = session.identity.rules().check(command, args) else {
+        return Ok(());
+    };
+    note(denial, command, args, session, server);
+    let reason = match denial {
+        Denial::Command => "no permission to execute the command or subcommand",
+        Denial::Key(_) => "no permission to touch the specified keys",
+        Denial::Channel(_) => {
+            "no permission to access one of the channels used as arguments to the command"
+        }
+    };
+    Err(CommandError::Text(
+        format!(
+            "NOPERM ACLs rules changed between the moment the transaction was accumulated and the EXEC call. This \
+             command is no longer allowed for the following reason: {reason}"
+        )
+        .into(),
+    ))
+}
+
+/// Counts and logs what was denied.
+fn note(
+    denial: Denial,
+    command: &'static Command,
+    args: Args<'_>,
+    session: &Session,
+    server: &Server,
+) {
+    let word = |index| args.get(index).unwrap_or_default().to_vec();
+    let (reason, object) = match denial {
+        Denial::Command => (Reason::Command, command.full_name.into()),
+        Denial::Key(index) => (Reason::Key, word(index)),
+        Denial::Channel(index) => (Reason::Channel, word(index)),
+    };
+    let event = Event {
+        reason,
+        context: context(session),
+        object,
+        username: session.identity.user().name().to_vec(),
+    };
+    // The line shows the command that was denied, not the one before.
+    *session.handle.last_command.lock() = command.full_name;
+    log(event, session, server);
+}
+
+fn context(session: &Session) -> acl::Context {
+    if session.in_exec || session.transaction.is_some() {
+        acl::Context::Multi
+    } else {
+        acl::Context::Toplevel
+    }
+}
+
+fn log(event: Event, session: &Session, server: &Server) {
+    let (now, len_max) = (now_ms(), server.config.settings().acllog_max_len);
+    let client = || session.handle.describe(now);
+    server.acl.deny(event, now, len_max, client);
+}
+
+/// Lets the client be `user`, or answers why not. `args` are those of the command that asks.
+pub(super) fn authenticate(
+    ctx: &mut super::Context<'_>,
+    args: Args<'_>,
+    user: &[u8],
+    password: &[u8],
+) -> Result<(), CommandError> {
+    let session = &mut *ctx.session;
+    let entered = ctx
+        .server
+        .acl
+        .authenticate(user, password, |user| session.become_user(user));
+    if entered.is_ok() {
+        ctx.session.authenticated = true;
+        return Ok(());
+    }
+    let event = Event::auth(context(ctx.session), &args[0], user);
+    log(event, ctx.session, ctx.server);
+    Err(CommandError::text(
+        "WRONGPASS invalid username-password pair or user is disabled.",
+    ))
+}
