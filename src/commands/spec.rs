@@ -123,6 +123,10 @@ flags! {
     CROSS_DB = 18, "";
     /// Ends a transaction by running it.
     EXECUTES = 19, "";
+    /// Allowed to a RESP2 client that listens to channels.
+    WHILE_SUBSCRIBED = 24, "";
+    /// What it answers are messages: they are sent also where replies are switched off.
+    PUSHES = 25, "";
 }
 
 impl Flags {
@@ -193,6 +197,16 @@ impl Categories {
 }
 
 impl CommandSpec {
+    /// The words of a call of `len` words that name channels, and whether they are patterns.
+    pub fn channels(&self, len: usize) -> Option<(std::ops::Range<usize>, bool)> {
+        match self.name {
+            "publish" | "spublish" => Some((1..2, false)),
+            "subscribe" | "ssubscribe" | "unsubscribe" | "sunsubscribe" => Some((1..len, false)),
+            "psubscribe" | "punsubscribe" => Some((1..len, true)),
+            _ => None,
+        }
+    }
+
     /// All ACL categories: those of the row and those that follow from its flags, by Redis's rules.
     pub fn acl_categories(&self) -> Categories {
         let mut all = self.categories;
@@ -228,6 +242,7 @@ pub enum Group {
     Connection,
     Server,
     Transactions,
+    Pubsub,
     /// Our own commands; shown as `module`, which clients know.
     Pmemkv,
 }
@@ -241,6 +256,7 @@ impl Group {
             Group::Connection => "connection",
             Group::Server => "server",
             Group::Transactions => "transactions",
+            Group::Pubsub => "pubsub",
             Group::Pmemkv => "module",
         }
     }

@@ -36,13 +36,21 @@ impl Mailbox {
     /// Leaves an encoded message. `false` where more waits than `limit` allows: then the message is not kept, and the
     /// client is to be closed.
     pub fn put(&self, message: &[u8], limit: OutputBufferLimit) -> bool {
+        self.put_behind(0, message, limit)
+    }
+
+    /// As [`put`](Self::put), where `unsent` bytes that were taken out before count too.
+    pub fn put_behind(&self, unsent: usize, message: &[u8], limit: OutputBufferLimit) -> bool {
         if self.overflown.load(Ordering::Relaxed) {
             return false;
         }
         let first;
         {
             let mut waiting = self.waiting.lock();
-            let total = (waiting.bytes.len() + message.len()) as u64;
+            let total = (unsent + waiting.bytes.len() + message.len()) as u64;
+            if unsent == 0 && waiting.bytes.is_empty() {
+                waiting.over_soft_since = None;
+            }
             let is_over_soft = limit.soft_bytes > 0 && total > limit.soft_bytes;
             if is_over_soft {
                 waiting.over_soft_since.get_or_insert_with(Instant::now);
@@ -87,7 +95,6 @@ impl Mailbox {
         } else {
             waiting.bytes.clear();
         }
-        waiting.over_soft_since = None;
         self.bytes.store(0, Ordering::Release);
     }
 

@@ -11,7 +11,9 @@ use tokio::sync::watch;
 
 use super::listener::Reception;
 use super::workers::Workers;
-use super::{Clients, ListenError, Listeners, Rates, Server, Stats};
+use super::{
+    Clients, Herald, ListenError, Listeners, Notifications, PubSub, Rates, Server, Stats, Tracking,
+};
 use crate::commands::table;
 use crate::config::{Config, Settings};
 use crate::keyspace::{Housekeeping, Keyspace, KeyspaceError};
@@ -77,6 +79,7 @@ pub fn run(config: Config, engine: Engine, options: &Options) -> Result<(), RunE
     let keyspace = Arc::new(Keyspace::new(store).for_workers(worker_count));
     let durability = survives(engine, options, &settings);
     let server = Arc::new(new_server(config, &settings, durability));
+    Herald::appoint(&server, &keyspace);
     let workers = Arc::new(Workers::start(worker_count)?);
     let reception = Reception {
         keyspace: Arc::clone(&keyspace),
@@ -105,6 +108,9 @@ struct Signals {
 fn new_server(config: Config, settings: &Settings, durability: &'static str) -> Server {
     Server {
         clients: Clients::default(),
+        pubsub: PubSub::default(),
+        tracking: Tracking::default(),
+        notifications: Notifications::default(),
         stats: Stats::new(table().all().len(), Workers::count(settings.worker_threads)),
         rates: Rates::default(),
         started: Instant::now(),
