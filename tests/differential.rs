@@ -8,7 +8,7 @@ mod common;
 mod families;
 
 use common::TestResult;
-use families::{connection, keys, metadata, run, strings};
+use families::{connection, events, keys, metadata, run, scripts, strings};
 
 #[test]
 fn differential_keys() -> TestResult {
@@ -28,6 +28,41 @@ fn differential_connection() -> TestResult {
 #[test]
 fn differential_all() -> TestResult {
     run::compare("all", &[keys::call, strings::call, connection::call])
+}
+
+#[test]
+fn differential_events() -> TestResult {
+    events::compare(&[keys::call, strings::call])
+}
+
+#[test]
+fn differential_subscribing() -> TestResult {
+    scripts::compare(scripts::SUBSCRIBING)
+}
+
+#[test]
+fn differential_pushing() -> TestResult {
+    scripts::compare(scripts::PUSHING)
+}
+
+#[test]
+fn differential_queued_subscriptions() -> TestResult {
+    scripts::compare(scripts::QUEUEING)
+}
+
+#[test]
+fn differential_tracking() -> TestResult {
+    scripts::compare(scripts::TRACKING)
+}
+
+#[test]
+fn differential_broadcasting() -> TestResult {
+    scripts::compare(scripts::BROADCASTING)
+}
+
+#[test]
+fn differential_redirecting() -> TestResult {
+    scripts::compare(scripts::REDIRECTING)
 }
 
 #[test]

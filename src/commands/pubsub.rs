@@ -6,7 +6,7 @@ use super::spec::{
     Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, Handler, KeySpec,
 };
 use super::{CommandError, CommandResult, Context, Outcome, help};
-use crate::protocol::{Args, Reply};
+use crate::protocol::{Args, Reply, ReplyBuffer};
 use crate::server::Topic;
 
 /// What they all may do.
@@ -27,6 +27,7 @@ const MESSAGE: Argument = Argument::new("message", ArgumentKind::String);
 const SHARD_CHANNELS: &[KeySpec] = &[KeySpec::range(&["not_key"], 1, -1, 1)];
 
 /// A row; what differs between them is in the arguments.
+#[allow(clippy::too_many_arguments)] // One for each field of a row that differs.
 const fn row(
     name: &'static str,
     arity: Arity,
@@ -90,7 +91,7 @@ pub(super) static COMMANDS: &[CommandSpec] = &[
         LISTENING,
         "2.0.0",
         "Has the client get the messages of patterns, or of any, no longer.",
-        "O(N) for N listeners of a pattern",
+        "O(N+M) for N patterns of the client and M of all clients",
         &[PATTERN.optional().multiple()],
         punsubscribe,
     ),
@@ -273,9 +274,9 @@ fn unlisten(ctx: &mut Context<'_>, args: Args<'_>, topic: Topic, word: &[u8]) ->
         Vec::new()
     };
     let names = all.iter().map(|name| &name[..]).chain(args.from(1));
-    let mut named = false;
+    let mut is_answered = false;
     for name in names {
-        named = true;
+        is_answered = true;
         let pubsub = &ctx.server.pubsub;
         let listened = pubsub.unsubscribe(topic, name, own, &session.handle);
         if listened && !session.in_exec {
@@ -284,13 +285,13 @@ fn unlisten(ctx: &mut Context<'_>, args: Args<'_>, topic: Topic, word: &[u8]) ->
         }
         answer(ctx.out, word, Some(name), own.count(topic));
     }
-    if !named {
+    if !is_answered {
         answer(ctx.out, word, None, own.count(topic));
     }
     Ok(Outcome::Written)
 }
 
-fn answer(out: &mut crate::protocol::ReplyBuffer, word: &[u8], name: Option<&[u8]>, count: usize) {
+fn answer(out: &mut ReplyBuffer, word: &[u8], name: Option<&[u8]>, count: usize) {
     out.push_header(3);
     out.bulk(word);
     match name {

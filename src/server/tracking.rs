@@ -177,12 +177,11 @@ impl Tracking {
     pub fn remember(&self, server: &Server, client: &ClientHandle, key: &[u8], keys_max: usize) {
         {
             let mut table = self.table(key).lock();
-            let ids = match table.get_mut(key) {
-                Some(ids) => ids,
-                None => {
-                    self.keys.fetch_add(1, Ordering::Relaxed);
-                    table.entry(key.into()).or_default()
-                }
+            let ids = if let Some(ids) = table.get_mut(key) {
+                ids
+            } else {
+                self.keys.fetch_add(1, Ordering::Relaxed);
+                table.entry(key.into()).or_default()
             };
             if let Err(place) = ids.binary_search(&client.id) {
                 ids.insert(place, client.id);

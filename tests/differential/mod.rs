@@ -3,9 +3,11 @@
 
 pub mod connection;
 pub mod differences;
+pub mod events;
 pub mod keys;
 pub mod metadata;
 pub mod run;
+pub mod scripts;
 pub mod strings;
 
 use rand::rngs::StdRng;

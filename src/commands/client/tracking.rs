@@ -1,5 +1,7 @@
 //! CLIENT TRACKING and its kin: clients that cache keys and are told when these change.
 
+use std::collections::BTreeSet;
+
 use bytes::Bytes;
 
 use super::super::error::shown;
@@ -150,13 +152,10 @@ impl<'a> Options<'a> {
     }
 
     /// Whether no prefix begins with another, or with one that the client has.
-    fn check_prefixes<'p>(
-        &'p self,
-        present: impl Iterator<Item = &'p [u8]> + Clone,
-    ) -> Result<(), CommandError> {
+    fn check_prefixes(&self, present: &BTreeSet<Bytes>) -> Result<(), CommandError> {
         for (place, prefix) in self.prefixes.iter().enumerate() {
             let overlaps = |other: &&[u8]| other.starts_with(prefix) || prefix.starts_with(other);
-            if let Some(other) = present.clone().find(overlaps) {
+            if let Some(other) = present.iter().map(|other| &other[..]).find(overlaps) {
                 return Err(overlap(prefix, "an existing prefix", other));
             }
             let mut later = self.prefixes[place + 1..].iter().copied();
@@ -183,7 +182,7 @@ fn tracking(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     let session = &mut *ctx.session;
     if args[2].eq_ignore_ascii_case(b"on") {
         options.check(session.handle.tracking.mode())?;
-        options.check_prefixes(session.tracking.prefixes.iter().map(|prefix| &prefix[..]))?;
+        options.check_prefixes(&session.tracking.prefixes)?;
         // Broadcast mode without a prefix means all keys.
         let all: &[&[u8]] = &[b""];
         let prefixes = match (options.mode.contains(Mode::BCAST), &*options.prefixes) {
@@ -282,13 +281,13 @@ mod tests {
     use super::*;
     use crate::protocol::OwnedArgs;
 
-    fn check(line: &str, before: Mode, present: &[&[u8]]) -> Result<(), String> {
+    fn check(line: &str, before: Mode, present: &[&'static str]) -> Result<(), String> {
         let words = format!("client tracking on {line}");
         let words = OwnedArgs::new(words.split_whitespace());
         Options::parse(words.args(), &Clients::default())
             .and_then(|options| {
                 options.check(before)?;
-                options.check_prefixes(present.iter().copied())
+                options.check_prefixes(&present.iter().map(|&prefix| prefix.into()).collect())
             })
             .map_err(|error| error.to_string())
     }
@@ -316,9 +315,9 @@ mod tests {
     fn prefixes_must_not_overlap() {
         let bcast = Mode::ON.union(Mode::BCAST);
         let check = |line, present| check(line, bcast, present);
-        assert_eq!(check("bcast prefix a prefix b", &[b"c"]), Ok(()));
+        assert_eq!(check("bcast prefix a prefix b", &["c"]), Ok(()));
         assert_eq!(
-            check("bcast prefix ab", &[b"a"]),
+            check("bcast prefix ab", &["a"]),
             Err("ERR Prefix 'ab' overlaps with an existing prefix 'a'. Prefixes for a single client must not overlap.".into())
         );
         assert_eq!(

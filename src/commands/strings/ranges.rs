@@ -158,13 +158,11 @@ fn setrange(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
                 let patched = patched(string(value)?, offset, patch, bytes_max)?;
                 Ok::<_, CommandError>((patched, value.expires_at))
             })?;
-            match current.transpose()? {
-                Some((patched, expires_at)) => write(slot, &patched, expires_at, "setrange"),
-                None => {
-                    let patched = patched(b"", offset, patch, bytes_max)?;
-                    write(slot, &patched, None, "setrange")
-                }
-            }
+            let (patched, expires_at) = match current.transpose()? {
+                Some(patched) => patched,
+                None => (patched(b"", offset, patch, bytes_max)?, None),
+            };
+            write(slot, &patched, expires_at, "setrange")
         })?;
     Ok(Reply::count(len).into())
 }

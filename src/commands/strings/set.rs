@@ -235,12 +235,11 @@ fn store(
             let before = slot.info();
             found = before.is_some();
             if get {
-                match slot.read(|old| write_string(out, old))? {
-                    Some(written) => written?,
-                    None => {
-                        out.null();
-                        slot.event(EventClass::KEY_MISS, "keymiss");
-                    }
+                if let Some(written) = slot.read(|old| write_string(out, old))? {
+                    written?;
+                } else {
+                    out.null();
+                    slot.event(EventClass::KEY_MISS, "keymiss");
                 }
             }
             match condition {
