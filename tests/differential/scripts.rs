@@ -269,7 +269,7 @@ pub const TRACKING: &str = "
     c: EXISTS k | 1
     w: EXPIRE k 1000 | 1
     c: | 1
-    c: PTTL nosuch2 | 1
+    c: TYPE k | 1
     w: PERSIST k | 1
     c: | 1
     c: STRLEN k | 1
