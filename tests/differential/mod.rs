@@ -9,6 +9,7 @@ pub mod metadata;
 pub mod run;
 pub mod scripts;
 pub mod strings;
+pub mod transactions;
 
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
