@@ -147,6 +147,37 @@ mod tests {
     }
 
     #[test]
+    fn what_was_taken_and_not_sent_counts_too() {
+        let limit = OutputBufferLimit {
+            hard_bytes: 5,
+            ..UNLIMITED
+        };
+        let mailbox = Mailbox::default();
+        assert!(mailbox.put_behind(4, b"1", limit));
+        mailbox.take_into(&mut BytesMut::new());
+        assert!(mailbox.put_behind(0, b"12345", limit));
+        mailbox.take_into(&mut BytesMut::new());
+        assert!(!mailbox.put_behind(5, b"1", limit));
+    }
+
+    #[test]
+    fn the_time_of_the_soft_limit_ends_with_the_wait() {
+        let limit = OutputBufferLimit {
+            soft_bytes: 2,
+            soft_time: Duration::from_millis(5),
+            ..UNLIMITED
+        };
+        let mailbox = Mailbox::default();
+        assert!(mailbox.put(b"123", limit));
+        mailbox.take_into(&mut BytesMut::new());
+        std::thread::sleep(Duration::from_millis(10));
+        assert!(mailbox.put(b"456", limit), "all was sent meanwhile");
+        mailbox.take_into(&mut BytesMut::new());
+        std::thread::sleep(Duration::from_millis(10));
+        assert!(!mailbox.put_behind(3, b"7", limit), "nothing was");
+    }
+
+    #[test]
     fn a_soft_limit_has_a_time() {
         let limit = OutputBufferLimit {
             soft_bytes: 2,

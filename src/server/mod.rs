@@ -9,6 +9,7 @@ mod pubsub;
 mod rates;
 mod run;
 mod session;
+mod socket;
 mod stats;
 mod tracking;
 mod transaction;
