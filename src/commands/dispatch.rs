@@ -135,10 +135,7 @@ impl Dispatcher {
             return Next::Elsewhere;
         }
         let mark = out.bytes.len();
-        let of = |flags| matches!(&found, Ok(command) if command.spec.flags.contains(flags));
-        let silent_too = !queues && of(Flags::PUSHES);
-        let keeps_caching =
-            matches!(&found, Ok(command) if command.full_name.starts_with("client"));
+        let known = found.as_ref().ok().copied();
         let next = match found {
             Ok(command) if queues && command.spec.flags.contains(Flags::EXECUTES) => {
                 let patient = self.takes_slow;
@@ -166,12 +163,16 @@ impl Dispatcher {
             }
         };
         // CLIENT REPLY OFF and SKIP have no reply either.
-        if session.reply_mode != ReplyMode::On && !silent_too {
-            out.bytes.truncate(mark);
+        if session.reply_mode != ReplyMode::On {
+            let pushes = known.is_some_and(|command| command.spec.flags.contains(Flags::PUSHES));
+            if queues || !pushes {
+                out.bytes.truncate(mark);
+            }
         }
         // CLIENT CACHING is for the next command alone, or for all of a transaction.
-        if session.tracking.caching && session.transaction.is_none() && !keeps_caching {
-            session.tracking.caching = false;
+        if session.tracking.caching && session.transaction.is_none() {
+            session.tracking.caching =
+                known.is_some_and(|command| command.full_name.starts_with("client"));
         }
         if session.handle.mailbox.has_mail() {
             session.handle.mailbox.take_into(&mut out.bytes);
