@@ -4,10 +4,13 @@ mod common;
 
 use std::fs::File;
 use std::io::{Read, Write};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
 use common::{Server, TestResult, encode};
 
@@ -99,74 +102,121 @@ fn redis_cli_in_its_modes() -> TestResult {
     Ok(())
 }
 
+/// A redis-cli on a terminal of its own, where it edits lines, and where its endless modes show each line at once.
+struct Terminal {
+    child: Child,
+    keyboard: File,
+    pieces: mpsc::Receiver<Vec<u8>>,
+}
+
+impl Terminal {
+    fn start(server: &Server, args: &[&str]) -> TestResult<Self> {
+        let size = nix::pty::Winsize {
+            ws_row: 50,
+            ws_col: 200,
+            ws_xpixel: 0,
+            ws_ypixel: 0,
+        };
+        let terminal = nix::pty::openpty(Some(&size), None)?;
+        let child = Command::new("timeout")
+            .args(["--foreground", SECONDS_MAX, "redis-cli"])
+            .args(["-p", &server.port().to_string()])
+            .args(args)
+            .env("TERM", "xterm")
+            // Its history and settings are not the test's.
+            .env("HOME", server.dir())
+            .stdin(terminal.slave.try_clone()?)
+            .stdout(terminal.slave.try_clone()?)
+            .stderr(terminal.slave)
+            .spawn()?;
+        let keyboard = File::from(terminal.master.try_clone()?);
+        let mut screen = File::from(terminal.master);
+        let (sender, pieces) = mpsc::channel();
+        thread::spawn(move || {
+            let mut piece = [0; 4096];
+            // An error is how the end of the other side shows.
+            while let Ok(length @ 1..) = screen.read(&mut piece) {
+                if sender.send(piece[..length].to_vec()).is_err() {
+                    return;
+                }
+            }
+        });
+        Ok(Self {
+            child,
+            keyboard,
+            pieces,
+        })
+    }
+
+    fn wait_for(&self, text: &str) -> TestResult {
+        let deadline = Instant::now() + PATIENCE;
+        let mut seen = String::new();
+        while !seen.contains(text) {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let Ok(piece) = self.pieces.recv_timeout(left) else {
+                return Err(format!("no {text:?} in {seen:?}").into());
+            };
+            seen.push_str(&String::from_utf8_lossy(&piece));
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        // SIGTERM, which timeout hands on to redis-cli; it fails only where both are gone.
+        if let Ok(id) = i32::try_from(self.child.id()) {
+            let _ = kill(Pid::from_raw(id), Signal::SIGTERM);
+        }
+        let _ = self.child.wait();
+    }
+}
+
 /// The hints come from COMMAND DOCS, over a terminal only.
 #[test]
 fn redis_cli_shows_hints() -> TestResult {
     let Some(server) = server()? else {
         return Ok(());
     };
-    let size = nix::pty::Winsize {
-        ws_row: 50,
-        ws_col: 200,
-        ws_xpixel: 0,
-        ws_ypixel: 0,
-    };
-    let terminal = nix::pty::openpty(Some(&size), None)?;
-    let mut child = Command::new("timeout")
-        .args([SECONDS_MAX, "redis-cli", "-p", &server.port().to_string()])
-        .env("TERM", "xterm")
-        // Its history and settings are not the test's.
-        .env("HOME", server.dir())
-        .stdin(terminal.slave.try_clone()?)
-        .stdout(terminal.slave.try_clone()?)
-        .stderr(terminal.slave)
-        .spawn()?;
+    let mut terminal = Terminal::start(&server, &[])?;
+    for (typed, hint) in [
+        (
+            "set ",
+            "key value [NX|XX] [GET] [EX seconds|PX milliseconds|",
+        ),
+        ("expire k ", "seconds [NX|XX|GT|LT]"),
+        ("config set ", "parameter value [parameter value ...]"),
+        ("pmemkv.getbetween ", "key1 key2 [LIMIT "),
+    ] {
+        terminal.wait_for("> ")?;
+        terminal.keyboard.write_all(typed.as_bytes())?;
+        terminal.wait_for(hint)?;
+        // Ctrl-U empties the line and shows the prompt again.
+        terminal.keyboard.write_all(b"\x15")?;
+    }
+    Ok(())
+}
 
-    let mut keyboard = File::from(terminal.master.try_clone()?);
-    let mut screen = File::from(terminal.master);
-    let (sender, pieces) = mpsc::channel();
-    thread::spawn(move || {
-        let mut piece = [0; 4096];
-        // An error is how the end of the other side shows.
-        while let Ok(length @ 1..) = screen.read(&mut piece) {
-            if sender.send(piece[..length].to_vec()).is_err() {
-                return;
-            }
-        }
-    });
-    let wait_for = |text: &str| -> TestResult {
-        let deadline = Instant::now() + PATIENCE;
-        let mut seen = String::new();
-        while !seen.contains(text) {
-            let left = deadline.saturating_duration_since(Instant::now());
-            let Ok(piece) = pieces.recv_timeout(left) else {
-                return Err(format!("no {text:?} in {seen:?}").into());
-            };
-            seen.push_str(&String::from_utf8_lossy(&piece));
-        }
-        Ok(())
+/// The modes that run until they are ended. They read INFO, or measure.
+#[test]
+fn redis_cli_watches() -> TestResult {
+    const KEYS: i64 = 4321;
+    let Some(server) = server()? else {
+        return Ok(());
     };
-    let result = (|| -> TestResult {
-        for (typed, hint) in [
-            (
-                "set ",
-                "key value [NX|XX] [GET] [EX seconds|PX milliseconds|",
-            ),
-            ("expire k ", "seconds [NX|XX|GT|LT]"),
-            ("config set ", "parameter value [parameter value ...]"),
-            ("pmemkv.getbetween ", "key1 key2 [LIMIT "),
-        ] {
-            wait_for("> ")?;
-            keyboard.write_all(typed.as_bytes())?;
-            wait_for(hint)?;
-            // Ctrl-U empties the line and shows the prompt again.
-            keyboard.write_all(b"\x15")?;
-        }
-        Ok(())
-    })();
-    child.kill()?;
-    child.wait()?;
-    result
+    let mut client = server.raw()?;
+    for number in 0..KEYS {
+        client.call(&["SET", &number.to_string(), "v"])?;
+    }
+    let stat = Terminal::start(&server, &["--stat", "-i", "0.05"])?;
+    stat.wait_for("keys       mem      clients blocked requests")?;
+    stat.wait_for("\n4321 ")?;
+    let history = Terminal::start(&server, &["--latency-history", "-i", "1"])?;
+    history.wait_for(" samples) -- 1.0")?;
+    let distribution = Terminal::start(&server, &["--latency-dist", "-i", "0.2"])?;
+    distribution.wait_for("from 1 to 9     milliseconds")?;
+    let trial = Terminal::start(&server, &["--lru-test", "1000"])?;
+    trial.wait_for("Gets/sec | Hits: ")
 }
 
 #[test]

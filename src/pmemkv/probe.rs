@@ -10,6 +10,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use nix::libc;
+use nix::sys::prctl::set_pdeathsig;
 use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitStatus, waitpid};
@@ -80,6 +81,8 @@ pub fn probe_within(
 
 /// The child's whole life.
 fn child(path: &Path, engine: &str, device: bool, mut pipe: File) -> ! {
+    // A damaged pool can keep it busy for ever: where the server is killed, nobody would end it.
+    let _ = set_pdeathsig(Signal::SIGKILL);
     // The crash that this child may be about to make is expected: no core file, no message on the server's terminal.
     let _ = setrlimit(Resource::RLIMIT_CORE, 0, 0);
     if let Ok(null) = File::options().write(true).open("/dev/null") {

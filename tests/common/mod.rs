@@ -99,6 +99,16 @@ impl Server {
         Ok(())
     }
 
+    /// The same on a port that clients know already.
+    pub fn resume_on(&mut self, port: u16) -> TestResult {
+        assert!(self.process.is_none(), "the server still runs");
+        let configure = |command: &mut Command, port: &str| self.configure(command, port);
+        let process = Process::start_on(port, self.dir.path(), configure, PROGRAM)?;
+        self.process =
+            Some(process.ok_or_else(|| format!("port {port} is taken:\n{}", self.log()))?);
+        Ok(())
+    }
+
     /// Starts again and kills the process when `after` has passed, whether or not it serves by then.
     pub fn resume_and_kill(&self, after: Duration) -> TestResult {
         assert!(self.process.is_none(), "the server still runs");

@@ -33,25 +33,35 @@ impl Process {
     ) -> TestResult<Self> {
         for _ in 0..STARTS_MAX {
             let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
-            let log = open_log(dir)?;
-            let mut command = Command::new(program);
-            configure(&mut command, &port.to_string());
-            let child = command
-                .current_dir(dir)
-                .stdin(Stdio::null())
-                .stdout(log.try_clone()?)
-                .stderr(log)
-                .spawn()?;
-            let mut process = Self {
-                child,
-                port,
-                dir: dir.to_owned(),
-            };
-            if process.wait_for_ping()? {
+            if let Some(process) = Self::start_on(port, dir, &configure, program)? {
                 return Ok(process);
             }
         }
         Err(format!("{program} does not start:\n{}", tail(dir)).into())
+    }
+
+    /// The same on a port that the caller chose; `None` where the process ended, as it does where the port is taken.
+    pub fn start_on(
+        port: u16,
+        dir: &Path,
+        configure: impl Fn(&mut Command, &str),
+        program: &str,
+    ) -> TestResult<Option<Self>> {
+        let log = open_log(dir)?;
+        let mut command = Command::new(program);
+        configure(&mut command, &port.to_string());
+        let child = command
+            .current_dir(dir)
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log)
+            .spawn()?;
+        let mut process = Self {
+            child,
+            port,
+            dir: dir.to_owned(),
+        };
+        Ok(process.wait_for_ping()?.then_some(process))
     }
 
     /// Starts `program` and kills it when `after` has passed, whether or not it serves by then.
