@@ -8,7 +8,7 @@ mod common;
 mod families;
 
 use common::TestResult;
-use families::{acl, connection, keys, metadata, run, strings, transactions};
+use families::{acl, connection, events, keys, metadata, run, scripts, strings, transactions};
 
 #[test]
 fn differential_keys() -> TestResult {
@@ -38,6 +38,41 @@ fn differential_transactions() -> TestResult {
 #[test]
 fn differential_all() -> TestResult {
     run::compare("all", &[keys::call, strings::call, connection::call])
+}
+
+#[test]
+fn differential_events() -> TestResult {
+    events::compare(&[keys::call, strings::call])
+}
+
+#[test]
+fn differential_subscribing() -> TestResult {
+    scripts::compare(scripts::SUBSCRIBING)
+}
+
+#[test]
+fn differential_pushing() -> TestResult {
+    scripts::compare(scripts::PUSHING)
+}
+
+#[test]
+fn differential_queued_subscriptions() -> TestResult {
+    scripts::compare(scripts::QUEUEING)
+}
+
+#[test]
+fn differential_tracking() -> TestResult {
+    scripts::compare(scripts::TRACKING)
+}
+
+#[test]
+fn differential_broadcasting() -> TestResult {
+    scripts::compare(scripts::BROADCASTING)
+}
+
+#[test]
+fn differential_redirecting() -> TestResult {
+    scripts::compare(scripts::REDIRECTING)
 }
 
 #[test]

@@ -3,6 +3,7 @@
 #![allow(clippy::unnecessary_wraps)] // Handlers have one shape, also those that cannot fail.
 
 mod filter;
+mod tracking;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -162,6 +163,10 @@ static SUBCOMMANDS: &[CommandSpec] = &[
         ON_OFF,
         no_touch,
     ),
+    tracking::TRACKING,
+    tracking::CACHING,
+    tracking::TRACKINGINFO,
+    tracking::GETREDIR,
     sub(
         "reply",
         Arity::Exactly(3),
@@ -190,6 +195,10 @@ static SUBCOMMANDS: &[CommandSpec] = &[
 ];
 
 const HELP: &[&str] = &[
+    "CACHING (YES|NO)",
+    "    Whether the keys of the next command are tracked, in the modes OPTIN and OPTOUT.",
+    "GETREDIR",
+    "    The client that gets this connection's invalidations.",
     "GETNAME",
     "    The connection's name.",
     "ID",
@@ -226,6 +235,10 @@ const HELP: &[&str] = &[
     "    Note the client library's LIB-NAME or LIB-VER.",
     "SETNAME <name>",
     "    Name the connection.",
+    "TRACKING (ON|OFF) [REDIRECT <id>] [BCAST] [PREFIX <prefix> [...]] [OPTIN] [OPTOUT] [NOLOOP]",
+    "    Whether the connection is told of changes of the keys that it has read.",
+    "TRACKINGINFO",
+    "    How the connection tracks keys.",
 ];
 
 fn help(ctx: &mut Context<'_>, _: Args<'_>) -> CommandResult {
@@ -292,7 +305,7 @@ fn list(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
         4 if option.eq_ignore_ascii_case(b"type") => {
             let kind = parse_type(&args[3])?;
             let mut clients = ctx.server.clients.all();
-            clients.retain(|_| kind == filter::Type::Normal);
+            clients.retain(|client| kind == filter::Type::of(client));
             clients
         }
         4.. if option.eq_ignore_ascii_case(b"id") => {

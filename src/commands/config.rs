@@ -140,15 +140,20 @@ fn set(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     }
     let words: Vec<&[u8]> = args.from(2).collect();
     let pairs: Vec<(&[u8], &[u8])> = words.chunks(2).map(|pair| (pair[0], pair[1])).collect();
-    match ctx.server.config.set(&pairs) {
-        Ok(changed) => {
-            if changed.contains(&"requirepass") {
-                let settings = ctx.server.config.settings();
-                let password = settings.requirepass.as_ref().map(|password| &***password);
-                ctx.server.acl.set_default_password(password);
-            }
-            Ok(Reply::Ok.into())
+    let (server, keyspace) = (ctx.server, ctx.keyspace);
+    let set = server.config.set_with(&pairs, |settings, changed| {
+        if changed.contains(&"notify-keyspace-events") {
+            let letters = &settings.notify_keyspace_events;
+            server.notifications.set(letters, keyspace);
         }
+        if changed.contains(&"requirepass") {
+            let password = settings.requirepass.as_ref().map(|password| &***password);
+            server.acl.set_default_password(password);
+        }
+        Ok(())
+    });
+    match set {
+        Ok(_changed) => Ok(Reply::Ok.into()),
         Err(error) => Err(CommandError::Text(error.to_string().into())),
     }
 }

@@ -22,7 +22,7 @@ pub(super) static COMMANDS: &[CommandSpec] = &[
     CommandSpec {
         name: "ping",
         arity: Arity::AtLeast(1),
-        flags: Flags::FAST,
+        flags: Flags::FAST.union(Flags::WHILE_SUBSCRIBED),
         categories: Categories::CONNECTION,
         keys: &[],
         group: Group::Connection,
@@ -50,7 +50,7 @@ pub(super) static COMMANDS: &[CommandSpec] = &[
     CommandSpec {
         name: "quit",
         arity: Arity::AtLeast(1),
-        flags: ALWAYS.union(Flags::UNQUEUED),
+        flags: ALWAYS.union(Flags::UNQUEUED).union(Flags::WHILE_SUBSCRIBED),
         categories: Categories::CONNECTION,
         keys: &[],
         group: Group::Connection,
@@ -64,7 +64,7 @@ pub(super) static COMMANDS: &[CommandSpec] = &[
     CommandSpec {
         name: "reset",
         arity: Arity::Exactly(1),
-        flags: ALWAYS.union(Flags::UNQUEUED),
+        flags: ALWAYS.union(Flags::UNQUEUED).union(Flags::WHILE_SUBSCRIBED),
         categories: Categories::CONNECTION,
         keys: &[],
         group: Group::Connection,
@@ -131,10 +131,20 @@ const HELLO_ARGUMENTS: &[Argument] = &[Argument::new(
 .optional()];
 
 fn ping(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
-    match args.len() {
-        1 => ctx.out.simple("PONG"),
-        2 => ctx.out.bulk(&args[1]),
-        _ => return Err(CommandError::WrongArity("ping".into())),
+    if args.len() > 2 {
+        return Err(CommandError::WrongArity("ping".into()));
+    }
+    let message = args.get(1);
+    let is_message = ctx.out.protocol == Protocol::Resp2 && ctx.session.handle.is_subscriber();
+    match message {
+        // To a client that listens this is a message like others.
+        _ if is_message => {
+            ctx.out.array_header(2);
+            ctx.out.bulk(b"pong");
+            ctx.out.bulk(message.unwrap_or_default());
+        }
+        Some(message) => ctx.out.bulk(message),
+        None => ctx.out.simple("PONG"),
     }
     Ok(Outcome::Written)
 }
@@ -149,6 +159,9 @@ fn quit(_: &mut Context<'_>, _: Args<'_>) -> CommandResult {
 }
 
 fn reset(ctx: &mut Context<'_>, _: Args<'_>) -> CommandResult {
+    ctx.session.withdraw(ctx.server, ctx.keyspace);
+    // What came before is still in the old protocol.
+    ctx.session.handle.mailbox.take_into(&mut ctx.out.bytes);
     ctx.session.reset(&ctx.server.acl, ctx.keyspace);
     ctx.out.protocol = Protocol::Resp2;
     Ok(Reply::Simple("RESET").into())
@@ -212,8 +225,15 @@ fn hello(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
         *ctx.session.handle.name.lock() = name;
     }
     if let Some(protocol) = hello.protocol {
+        let changes = protocol != ctx.out.protocol;
         ctx.out.protocol = protocol;
         ctx.session.note_protocol(protocol);
+        if changes {
+            // Messages in the old protocol come before the reply in the new one.
+            ctx.server.pubsub.settle();
+            ctx.server.tracking.settle();
+            ctx.session.handle.mailbox.take_into(&mut ctx.out.bytes);
+        }
     }
     let id = i64::try_from(ctx.session.handle.id).unwrap_or(i64::MAX);
     Ok(Reply::Map(vec![

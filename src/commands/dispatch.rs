@@ -12,7 +12,7 @@ use super::spec::Flags;
 use super::{Command, CommandError, CommandResult, Context, Lookups, Outcome};
 use crate::keyspace::{Access, Keyspace, Presence, now_ms};
 use crate::protocol::{Args, ReplyBuffer};
-use crate::server::{ReplyMode, Server, Session};
+use crate::server::{Mode, ReplyMode, Server, Session};
 
 /// Runs commands for one connection and keeps what it counts for INFO.
 #[derive(Debug)]
@@ -135,6 +135,7 @@ impl Dispatcher {
             return Next::Elsewhere;
         }
         let mark = out.bytes.len();
+        let known = found.as_ref().ok().copied();
         let next = match found {
             Ok(command) if queues && command.spec.flags.contains(Flags::EXECUTES) => {
                 let patient = self.takes_slow;
@@ -163,7 +164,15 @@ impl Dispatcher {
         };
         // CLIENT REPLY OFF and SKIP have no reply either.
         if session.reply_mode != ReplyMode::On {
-            out.bytes.truncate(mark);
+            let pushes = known.is_some_and(|command| command.spec.flags.contains(Flags::PUSHES));
+            if queues || !pushes {
+                out.bytes.truncate(mark);
+            }
+        }
+        // CLIENT CACHING is for the next command alone, or for all of a transaction.
+        if session.tracking.caching && session.transaction.is_none() {
+            session.tracking.caching =
+                known.is_some_and(|command| command.full_name.starts_with("client"));
         }
         if session.handle.mailbox.has_mail() {
             session.handle.mailbox.take_into(&mut out.bytes);
@@ -184,6 +193,9 @@ impl Dispatcher {
         self.run
             .count(command, around.server.stats.stripe(self.stripe), session);
         self.access.touch = !session.no_touch;
+        if session.tracking.remembers && command.spec.flags.contains(Flags::READONLY) {
+            remember(around.server, session, command, args);
+        }
         let mut context = Context {
             keyspace: around.keyspace,
             server: around.server,
@@ -258,5 +270,23 @@ impl Dispatcher {
     fn error(&mut self, error: &CommandError, out: &mut ReplyBuffer) {
         out.error(&error.to_string());
         self.errors += 1;
+    }
+}
+
+/// Remembers the keys that a client reads which caches them. Before they are read: a change that comes in between must
+/// find the client.
+#[cold]
+fn remember(server: &Server, session: &Session, command: &Command, args: Args<'_>) {
+    let client = &session.handle;
+    let mode = client.tracking.mode();
+    let caching = session.tracking.caching;
+    if (mode.contains(Mode::OPTIN) && !caching) || (mode.contains(Mode::OPTOUT) && caching) {
+        return;
+    }
+    let keys_max = server.config.settings().tracking_table_max_keys;
+    let keys = command.spec.keys.iter();
+    let positions = keys.flat_map(|keys| keys.positions(args.len()));
+    for key in positions.filter_map(|position| args.get(position)) {
+        server.tracking.remember(server, client, key, keys_max);
     }
 }

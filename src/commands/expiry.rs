@@ -7,7 +7,7 @@ use super::spec::{
     Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, Handler, KeySpec,
 };
 use super::{CommandError, CommandResult, Context};
-use crate::keyspace::{KeyspaceError, Millis};
+use crate::keyspace::{EventClass, KeyspaceError, Millis};
 use crate::protocol::{Args, Reply};
 
 const MS_PER_S: i64 = 1000;
@@ -273,8 +273,10 @@ fn set_deadline(ctx: &mut Context<'_>, args: Args<'_>, clock: &Clock) -> Command
             }
             if deadline <= now {
                 slot.remove()?;
+                slot.event(EventClass::GENERIC, "del");
             } else {
                 slot.set_expiry(Some(deadline))?;
+                slot.event(EventClass::GENERIC, "expire");
             }
             Ok::<_, KeyspaceError>(true)
         })?;
@@ -288,6 +290,7 @@ fn persist(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
             let expires = slot.info().is_some_and(|info| info.expires_at.is_some());
             if expires {
                 slot.set_expiry(None)?;
+                slot.event(EventClass::GENERIC, "persist");
             }
             Ok::<_, KeyspaceError>(expires)
         })?;

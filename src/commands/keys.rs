@@ -2,7 +2,7 @@
 
 use super::spec::{Argument, Arity, Categories, CommandSpec, Flags, Group, KeySpec};
 use super::{CommandResult, Context};
-use crate::keyspace::{Access, KeyInfo, KeyspaceError};
+use crate::keyspace::{Access, EventClass, KeyInfo, KeyspaceError};
 use crate::protocol::{Args, Reply};
 
 /// One or more keys, to the end of the call.
@@ -126,7 +126,7 @@ fn look_up_with(
         ..ctx.access
     };
     let info = ctx.keyspace.info(ctx.session.db, key, access)?;
-    ctx.count_lookup(info.is_some());
+    ctx.looked_up(key, info.is_some());
     Ok(info)
 }
 
@@ -139,13 +139,19 @@ fn del(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     let db = ctx.session.db;
     let removed = if args.len() == 2 {
         ctx.keyspace.update(db, &args[1], ctx.access, |slot| {
-            Ok::<_, KeyspaceError>(usize::from(slot.remove()?))
+            let removed = slot.remove()?;
+            if removed {
+                slot.event(EventClass::GENERIC, "del");
+            }
+            Ok::<_, KeyspaceError>(usize::from(removed))
         })?
     } else {
-        let mut keys: Vec<_> = args.from(1).map(|key| (db, key)).collect();
-        // A key that is named twice counts once.
+        let mut keys: Vec<_> = args.from(1).enumerate().collect();
+        // A key that is named twice counts once, where it stands first.
+        keys.sort_unstable_by_key(|&(place, key)| (key, place));
+        keys.dedup_by_key(|&mut (_, key)| key);
         keys.sort_unstable();
-        keys.dedup();
+        let keys: Vec<_> = keys.into_iter().map(|(_, key)| (db, key)).collect();
         let mut removed = 0;
         for step in keys.chunks(KEYS_PER_STEP) {
             removed += ctx.keyspace.update_many(step, ctx.access, |slots| {
@@ -153,6 +159,7 @@ fn del(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
                 for position in 0..step.len() {
                     if slots.info(position).is_some() {
                         slots.remove(position);
+                        slots.event(position, EventClass::GENERIC, "del");
                         removed += 1;
                     }
                 }

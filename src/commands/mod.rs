@@ -17,6 +17,7 @@ pub mod numbers;
 mod object;
 mod permission;
 mod pmemkv;
+mod pubsub;
 mod scan;
 mod server;
 pub mod spec;
@@ -29,7 +30,7 @@ pub use dispatch::{Dispatcher, Next};
 pub use error::CommandError;
 pub use table::{Command, RenameError, Table, rename_commands, table};
 
-use crate::keyspace::{Access, Keyspace, KeyspaceError, Value};
+use crate::keyspace::{Access, EventClass, Keyspace, KeyspaceError, Value};
 use crate::protocol::{Reply, ReplyBuffer};
 use crate::server::{Server, Session};
 
@@ -88,8 +89,17 @@ impl Context<'_> {
         f: impl FnOnce(Value<'_>) -> R,
     ) -> Result<Option<R>, KeyspaceError> {
         let result = self.keyspace.read(self.session.db, key, self.access, f)?;
-        self.count_lookup(result.is_some());
+        self.looked_up(key, result.is_some());
         Ok(result)
+    }
+
+    /// Counts a key that a read command looked up, and tells of it where it is missing.
+    pub fn looked_up(&mut self, key: &[u8], found: bool) {
+        self.count_lookup(found);
+        if !found {
+            self.keyspace
+                .event(EventClass::KEY_MISS, "keymiss", self.session.db, key);
+        }
     }
 
     /// Counts a key that a read command looked up.

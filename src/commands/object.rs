@@ -1,10 +1,10 @@
 //! OBJECT: what the server knows of one value.
 
-use super::keys::{ONE_KEY, look_up};
+use super::keys::ONE_KEY;
 use super::numbers::parse_i64;
 use super::spec::{Arity, Categories, CommandSpec, Flags, Group, Handler, KeySpec};
 use super::{CommandError, CommandResult, Context, Outcome};
-use crate::keyspace::Access;
+use crate::keyspace::{Access, KeyInfo, KeyspaceError};
 use crate::protocol::{Args, Reply};
 
 pub(super) static COMMANDS: &[CommandSpec] = &[CommandSpec {
@@ -112,6 +112,17 @@ fn encoding_name(value: &[u8]) -> &'static str {
     }
 }
 
+/// What the index knows of the key that word 2 names. Neither an access nor, where it is missing, an event.
+fn info(ctx: &mut Context<'_>, args: Args<'_>) -> Result<Option<KeyInfo>, KeyspaceError> {
+    let access = Access {
+        touch: false,
+        ..ctx.access
+    };
+    let info = ctx.keyspace.info(ctx.session.db, &args[2], access)?;
+    ctx.count_lookup(info.is_some());
+    Ok(info)
+}
+
 /// Runs `f` on the value of the key that word 2 names; null where there is none. Does not count as an access.
 fn on_value(
     ctx: &mut Context<'_>,
@@ -142,7 +153,7 @@ fn refcount(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
 }
 
 fn freq(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
-    if look_up(ctx, &args[2])?.is_none() {
+    if info(ctx, args)?.is_none() {
         return Ok(Reply::Null.into());
     }
     Err(CommandError::text(
@@ -153,7 +164,7 @@ fn freq(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
 }
 
 fn idletime(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
-    let reply = look_up(ctx, &args[2])?.map_or(Reply::Null, |info| {
+    let reply = info(ctx, args)?.map_or(Reply::Null, |info| {
         Reply::Integer(i64::try_from(info.idle_s).unwrap_or(i64::MAX))
     });
     Ok(reply.into())

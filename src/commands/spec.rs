@@ -123,6 +123,10 @@ flags! {
     CROSS_DB = 18, "";
     /// Ends a transaction by running it.
     EXECUTES = 19, "";
+    /// Allowed to a RESP2 client that listens to channels.
+    WHILE_SUBSCRIBED = 24, "";
+    /// What it answers are messages: they are sent also where replies are switched off.
+    PUSHES = 25, "";
 }
 
 impl Flags {
@@ -238,6 +242,7 @@ pub enum Group {
     Connection,
     Server,
     Transactions,
+    Pubsub,
     /// Our own commands; shown as `module`, which clients know.
     Pmemkv,
 }
@@ -251,6 +256,7 @@ impl Group {
             Group::Connection => "connection",
             Group::Server => "server",
             Group::Transactions => "transactions",
+            Group::Pubsub => "pubsub",
             Group::Pmemkv => "module",
         }
     }

@@ -17,6 +17,7 @@ static FAMILIES: &[&[CommandSpec]] = &[
     super::scan::COMMANDS,
     super::transfer::COMMANDS,
     super::transaction::COMMANDS,
+    super::pubsub::COMMANDS,
     super::strings::values::COMMANDS,
     super::strings::set::COMMANDS,
     super::strings::counters::COMMANDS,

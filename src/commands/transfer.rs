@@ -5,7 +5,7 @@
 use super::database::{databases, parse_database};
 use super::spec::{Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, KeySpec};
 use super::{CommandError, CommandResult, Context};
-use crate::keyspace::{KeyspaceError, Slots};
+use crate::keyspace::{EventClass, KeyspaceError, Slots};
 use crate::protocol::{Args, Reply};
 
 /// Source and destination of RENAME and RENAMENX.
@@ -104,7 +104,12 @@ fn stage_copy(slots: &mut Slots<'_>) -> Result<bool, KeyspaceError> {
     let Some((kind, bytes, expires_at)) = source else {
         return Ok(false);
     };
+    let replaces = slots.info(DESTINATION).is_some();
     slots.put(DESTINATION, kind, &bytes, expires_at);
+    if replaces {
+        // Redis removes what it replaces, and says nothing of that.
+        slots.event(DESTINATION, EventClass::NEW, "new");
+    }
     Ok(true)
 }
 
@@ -133,6 +138,8 @@ fn rename_to(ctx: &mut Context<'_>, args: Args<'_>, replace: bool) -> Result<boo
         if !same {
             stage_copy(slots)?;
             slots.remove(SOURCE);
+            slots.event(SOURCE, EventClass::GENERIC, "rename_from");
+            slots.event(DESTINATION, EventClass::GENERIC, "rename_to");
         }
         Ok(true)
     })
@@ -175,6 +182,12 @@ fn copy(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
         let found = slots.info(SOURCE).is_some();
         let free = options.replace || slots.info(DESTINATION).is_none();
         let copied = found && free && stage_copy(slots)?;
+        if copied {
+            slots.event(DESTINATION, EventClass::GENERIC, "copy_to");
+        }
+        if !found {
+            slots.event(SOURCE, EventClass::KEY_MISS, "keymiss");
+        }
         Ok::<_, KeyspaceError>((found, copied))
     })?;
     ctx.count_lookup(found);
@@ -192,6 +205,8 @@ fn move_key(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
         let moved = slots.info(DESTINATION).is_none() && stage_copy(slots)?;
         if moved {
             slots.remove(SOURCE);
+            slots.event(SOURCE, EventClass::GENERIC, "move_from");
+            slots.event(DESTINATION, EventClass::GENERIC, "move_to");
         }
         Ok::<_, KeyspaceError>(moved)
     })?;

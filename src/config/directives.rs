@@ -264,8 +264,8 @@ pub static DIRECTIVES: &[Directive] = &[
         Kind::Percentiles,
         "50 99 99.9",
     ),
-    Directive::new("notify-keyspace-events", Kind::Events, "").idle(),
-    int("tracking-table-max-keys", 0, LONG, "1000000").idle(),
+    Directive::new("notify-keyspace-events", Kind::Events, ""),
+    int("tracking-table-max-keys", 0, LONG, "1000000"),
     // Encodings of collections.
     int("hash-max-listpack-entries", 0, LONG, "512")
         .alias("hash-max-ziplist-entries")

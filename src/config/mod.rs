@@ -95,6 +95,9 @@ impl Values {
 
     /// What CONFIG GET shows.
     fn shown(&self, place: usize) -> Vec<u8> {
+        if matches!(DIRECTIVES[place].kind, Kind::Events) {
+            return value::shown_events(&self.shown[place]);
+        }
         if DIRECTIVES[place].name == "dir" && self.shown[place].is_empty() {
             use std::os::unix::ffi::OsStringExt;
             return std::env::current_dir()

@@ -216,6 +216,10 @@ pub struct Settings {
     pub latency_tracking: bool,
     /// The percentiles that INFO shows of them.
     pub latency_tracking_info_percentiles: Vec<f64>,
+    /// The classes of keyspace events that are published, by their letters.
+    pub notify_keyspace_events: String,
+    /// How many keys are remembered for clients that cache; 0 is no limit.
+    pub tracking_table_max_keys: usize,
     /// Commands renamed at start: the name, and the new name (empty: the command is taken away).
     pub rename_commands: Vec<(String, String)>,
     /// `user` lines: a name, and its rules, which may hold passwords.
@@ -287,6 +291,8 @@ impl Settings {
                 .split_ascii_whitespace()
                 .map(|number| number.parse().expect("a percentile was checked"))
                 .collect(),
+            notify_keyspace_events: values.text("notify-keyspace-events"),
+            tracking_table_max_keys: values.number("tracking-table-max-keys"),
             rename_commands: values.rename_commands.clone(),
             users: values
                 .users

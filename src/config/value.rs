@@ -386,11 +386,20 @@ fn events(value: &[u8]) -> Result<Vec<u8>, ValueError> {
     let mut shown = Vec::new();
     if has(&b'A') || ALL_EVENTS.iter().all(has) {
         shown.push(b'A');
+        shown.extend(has(&b'n').then_some(b'n'));
     } else {
         shown.extend(b"g$lshzxetdn".iter().filter(|class| has(class)));
     }
     shown.extend(b"KEm".iter().filter(|class| has(class)));
     Ok(shown)
+}
+
+/// CONFIG GET leaves out `n` beside `A`, as Redis does.
+pub fn shown_events(value: &[u8]) -> Vec<u8> {
+    match value.strip_prefix(b"An") {
+        Some(rest) => [b"A", rest].concat(),
+        None => value.to_vec(),
+    }
 }
 
 fn addresses(args: &[&[u8]]) -> Result<Vec<u8>, ValueError> {

@@ -395,12 +395,32 @@ impl Keyspace {
         before: Before,
         exists: bool,
     ) {
+        self.wrote_silently(shard, db, key, access, before, exists);
+        self.tell_written(db, key, before, exists);
+    }
+
+    /// As [`wrote`](Self::wrote), without the events.
+    pub(super) fn wrote_silently(
+        &self,
+        shard: &mut Shard,
+        db: usize,
+        key: &[u8],
+        access: Access,
+        before: Before,
+        exists: bool,
+    ) {
         if let Some(watchers) = &mut shard.watchers {
             watchers.changed(db, key, exists);
         }
         self.tell_changed(db, key, access);
         if before == Before::Expired {
             self.count_expired(1);
+        }
+    }
+
+    /// The events that follow from a write itself.
+    pub(super) fn tell_written(&self, db: usize, key: &[u8], before: Before, exists: bool) {
+        if before == Before::Expired {
             self.event(EventClass::EXPIRED, "expired", db, key);
         }
         if before != Before::Live && exists {

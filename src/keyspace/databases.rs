@@ -123,6 +123,8 @@ impl Keyspace {
         for db in [a, b] {
             self.generations[db].store(generations.of_database[db], Ordering::Relaxed);
         }
+        // Whoever caches keys of either has those of the other now.
+        self.tell_flushed(None);
         Ok(())
     }
 

@@ -30,6 +30,8 @@ impl EventClass {
     pub const MODULE: EventClass = EventClass(1 << 12);
     pub const NEW: EventClass = EventClass(1 << 14);
     pub const NONE: EventClass = EventClass(0);
+    /// A: all but K, E, m and n.
+    pub const ALL: EventClass = EventClass(0b1_0111_1111_1100);
 
     /// Both sets together.
     #[must_use]
@@ -40,6 +42,36 @@ impl EventClass {
     /// Whether the two have a class in common.
     pub const fn meets(self, other: EventClass) -> bool {
         self.0 & other.0 != 0
+    }
+
+    /// Those of the set that are not in `other`.
+    #[must_use]
+    pub const fn without(self, other: EventClass) -> EventClass {
+        EventClass(self.0 & !other.0)
+    }
+
+    /// The classes that letters of `notify-keyspace-events` stand for; other letters stand for none.
+    pub fn from_letters(letters: &str) -> Self {
+        letters.chars().fold(Self::NONE, |set, letter| {
+            set.union(match letter {
+                'A' => Self::ALL,
+                'K' => Self::KEYSPACE,
+                'E' => Self::KEYEVENT,
+                'g' => Self::GENERIC,
+                '$' => Self::STRING,
+                'l' => Self::LIST,
+                's' => Self::SET,
+                'h' => Self::HASH,
+                'z' => Self::ZSET,
+                'x' => Self::EXPIRED,
+                'e' => Self::EVICTED,
+                't' => Self::STREAM,
+                'm' => Self::KEY_MISS,
+                'd' => Self::MODULE,
+                'n' => Self::NEW,
+                _ => Self::NONE,
+            })
+        })
     }
 
     /// The set as a number.
@@ -58,7 +90,7 @@ pub trait Observer: Send + Sync {
     /// A key's value or deadline was changed, or the key is gone. `client` is who did it, 0 for the server itself.
     fn changed(&self, db: usize, key: &[u8], client: u64);
 
-    /// Databases were emptied: one, or all of them.
+    /// Databases were emptied: one, or (`None`) several, or they were exchanged.
     fn flushed(&self, db: Option<usize>);
 
     /// Something happened to a key; told only for classes that were asked for.
@@ -105,6 +137,11 @@ impl Keyspace {
         self.observed.wanted.load(Ordering::Relaxed) & classes.bits() != 0
     }
 
+    /// Whether events of any class are wanted.
+    pub(super) fn wants_events(&self) -> bool {
+        self.observed.wanted.load(Ordering::Relaxed) & !CHANGES != 0
+    }
+
     /// Tells of an event, where it is wanted.
     #[inline]
     pub fn event(&self, class: EventClass, name: &'static str, db: usize, key: &[u8]) {
@@ -133,5 +170,24 @@ impl Keyspace {
         if let Some(observer) = &*self.observed.observer.read() {
             tell(&**observer);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn letters_stand_for_classes() {
+        let all = EventClass::from_letters("g$lshzxetd");
+        assert_eq!(EventClass::ALL, all);
+        assert_eq!(EventClass::from_letters("A"), all);
+        let some = EventClass::from_letters("KEmn");
+        assert!(!some.meets(all));
+        for class in ["K", "E", "m", "n"] {
+            assert!(some.meets(EventClass::from_letters(class)));
+        }
+        let without = some.without(EventClass::KEYSPACE);
+        assert!(!without.meets(EventClass::KEYSPACE) && without.meets(EventClass::NEW));
     }
 }

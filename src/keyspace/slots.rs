@@ -43,9 +43,20 @@ pub struct Slots<'a> {
     /// Staged values, end to end.
     values: Vec<u8>,
     staged: Vec<(usize, Staged)>,
-    /// Told once the writes have happened.
-    events: Vec<(usize, EventClass, &'static str)>,
+    /// What is told once the writes have happened; empty where nobody wants to know.
+    steps: Vec<(usize, Step)>,
 }
+
+/// What is told of a key.
+#[derive(Clone, Copy)]
+enum Step {
+    /// What follows from its write itself.
+    Written,
+    Event(EventClass, &'static str),
+}
+
+/// What keys were before they were written, and whether they are there now.
+type Written<'a> = HashMap<(u32, &'a [u8]), (Before, bool)>;
 
 impl<'a> Slots<'a> {
     /// Keys whose `shards` are locked, with their `numbers`, rising.
@@ -64,7 +75,7 @@ impl<'a> Slots<'a> {
             access,
             values: Vec::new(),
             staged: Vec::new(),
-            events: Vec::new(),
+            steps: Vec::new(),
         }
     }
 }
@@ -118,18 +129,25 @@ impl Slots<'_> {
             end: self.values.len(),
             expires_at,
         };
-        self.staged.push((i, put));
+        self.stage(i, put);
     }
 
     /// Stages the removal of key `i`.
     pub fn remove(&mut self, i: usize) {
-        self.staged.push((i, Staged::Remove));
+        self.stage(i, Staged::Remove);
+    }
+
+    fn stage(&mut self, i: usize, staged: Staged) {
+        self.staged.push((i, staged));
+        if self.keyspace.wants_events() {
+            self.steps.push((i, Step::Written));
+        }
     }
 
     /// Tells of an event of key `i`, where anybody wants to know, once the writes have happened.
     pub fn event(&mut self, i: usize, class: EventClass, name: &'static str) {
         if self.keyspace.wants(class) {
-            self.events.push((i, class, name));
+            self.steps.push((i, Step::Event(class, name)));
         }
     }
 
@@ -168,7 +186,7 @@ impl Slots<'_> {
             .filter(|&(i, staged)| !matches!(staged, Staged::Remove) || self.entry(i).is_some())
             .collect();
         if changes.is_empty() {
-            self.tell_events();
+            self.tell(Written::default());
             return Ok(());
         }
         let writes: Vec<Write<'_>> = changes
@@ -178,6 +196,7 @@ impl Slots<'_> {
         let mut locations = vec![Location::default(); writes.len()];
         self.keyspace.store_write(&writes, &mut locations)?;
         drop(writes);
+        let mut written = Written::default();
         for (&(i, staged), &location) in changes.iter().zip(&locations) {
             let LockedKey {
                 key,
@@ -211,16 +230,32 @@ impl Slots<'_> {
             }
             let exists = matches!(staged, Staged::Put { .. });
             self.keyspace
-                .wrote(shard, db, key, self.access, before, exists);
+                .wrote_silently(shard, db, key, self.access, before, exists);
+            if !self.steps.is_empty() {
+                written.insert((generation, key), (before, exists));
+            }
         }
-        self.tell_events();
+        self.tell(written);
         Ok(())
     }
 
-    fn tell_events(&self) {
-        for &(i, class, name) in &self.events {
-            let LockedKey { key, db, .. } = self.keys[i];
-            self.keyspace.event(class, name, db, key);
+    /// Tells of events in the order in which they were staged.
+    fn tell<'k>(&'k self, mut written: Written<'k>) {
+        for &(i, step) in &self.steps {
+            let LockedKey {
+                key,
+                db,
+                generation,
+                ..
+            } = self.keys[i];
+            match step {
+                Step::Written => {
+                    if let Some((before, exists)) = written.remove(&(generation, key)) {
+                        self.keyspace.tell_written(db, key, before, exists);
+                    }
+                }
+                Step::Event(class, name) => self.keyspace.event(class, name, db, key),
+            }
         }
     }
 

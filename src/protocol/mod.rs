@@ -2,10 +2,12 @@
 
 mod ahead;
 mod args;
+mod push;
 mod reply;
 mod request;
 
 pub use ahead::{Glance, glance};
 pub use args::{Args, OwnedArgs, Words};
+pub use push::Push;
 pub use reply::{Protocol, Reply, ReplyBuffer};
 pub use request::{Parsed, ProtocolError, RequestLimits, RequestParser};

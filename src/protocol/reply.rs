@@ -149,6 +149,14 @@ impl ReplyBuffer {
         self.line(b'*', itoa::Buffer::new().format(len).as_bytes());
     }
 
+    /// The head of a message of `len` replies, which must follow: a push in RESP3, an array in RESP2.
+    pub fn push_header(&mut self, len: usize) {
+        match self.protocol {
+            Protocol::Resp2 => self.array_header(len),
+            Protocol::Resp3 => self.line(b'>', itoa::Buffer::new().format(len).as_bytes()),
+        }
+    }
+
     /// The head of a map of `pairs` pairs, which must follow, key and value in turn.
     pub fn map_header(&mut self, pairs: usize) {
         match self.protocol {

@@ -8,8 +8,10 @@ use std::time::Instant;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-use super::Mailbox;
+use super::{Mailbox, Mode, Server, Topic, TrackingState};
 use crate::acl::User;
+use crate::config::OutputBufferLimits;
+use crate::protocol::Push;
 
 /// What others may see of one client, and how they end it.
 #[derive(Debug)]
@@ -54,6 +56,10 @@ pub struct ClientHandle {
     pub multi: AtomicI64,
     /// Memory that they take, bytes.
     pub multi_bytes: AtomicUsize,
+    /// How many names it listens to, by [`Topic`].
+    pub subscriptions: [AtomicUsize; 3],
+    /// CLIENT TRACKING.
+    pub tracking: TrackingState,
     /// Messages that it did not ask for just now.
     pub mailbox: Mailbox,
     /// Bytes in the output buffer.
@@ -68,8 +74,44 @@ pub struct ClientHandle {
 impl ClientHandle {
     /// Ends the client: its connection closes as soon as its task sees this.
     pub fn kill(&self) {
-        self.killed.store(true, Ordering::Release);
+        self.kill_first();
+    }
+
+    /// As [`kill`](Self::kill); `false` where it was called before.
+    fn kill_first(&self) -> bool {
+        let before = self.killed.swap(true, Ordering::AcqRel);
         self.kill.notify_waiters();
+        !before
+    }
+
+    /// Whether it listens to anything.
+    pub fn is_subscriber(&self) -> bool {
+        self.subscriptions
+            .iter()
+            .any(|names| names.load(Ordering::Relaxed) > 0)
+    }
+
+    /// Whether it speaks RESP3.
+    pub fn speaks_resp3(&self) -> bool {
+        self.resp.load(Ordering::Relaxed) == 3
+    }
+
+    /// Leaves a message for the client, in its protocol. Who does not take its messages is ended: nobody waits for it.
+    pub fn deliver(&self, message: &mut Push, server: &Server, limits: OutputBufferLimits) {
+        let limit = if self.is_subscriber() {
+            limits.pubsub
+        } else {
+            limits.normal
+        };
+        let message = message.bytes(self.resp.load(Ordering::Relaxed));
+        let unsent = self.output_buffer_bytes.load(Ordering::Relaxed);
+        if !self.mailbox.put_behind(unsent, message, limit) && self.kill_first() {
+            server
+                .stats
+                .output_limit_disconnections
+                .fetch_add(1, Ordering::Relaxed);
+            tracing::warn!(client = %self.addr, "closed: messages over client-output-buffer-limit");
+        }
     }
 
     /// Ends the client once everything that has arrived from it is answered: the server stops.
@@ -90,9 +132,14 @@ impl ClientHandle {
 
     /// The client's line in CLIENT LIST, without the line break.
     pub fn describe(&self, now_ms: i64) -> String {
+        let tracks = self.tracking.mode();
         let flags: String = [
-            (self.is_killed(), 'A'),
+            (self.is_subscriber(), 'P'),
             (self.multi.load(Ordering::Relaxed) >= 0, 'x'),
+            (tracks.contains(Mode::ON), 't'),
+            (tracks.contains(Mode::BROKEN), 'R'),
+            (tracks.contains(Mode::BCAST), 'B'),
+            (self.is_killed(), 'A'),
             (self.unix, 'U'),
             (self.no_evict.load(Ordering::Relaxed), 'e'),
             (self.no_touch.load(Ordering::Relaxed), 'T'),
@@ -106,13 +153,19 @@ impl ClientHandle {
         let input_free = self.query_buffer_free_bytes.load(Ordering::Relaxed);
         let output = self.output_buffer_bytes.load(Ordering::Relaxed);
         let multi_bytes = self.multi_bytes.load(Ordering::Relaxed);
-        // Subscriptions and tracking do not exist here: their fields have the values of a client that
-        // uses none. There is one output buffer a client, and no list behind it.
+        let names = |topic: Topic| self.subscriptions[topic as usize].load(Ordering::Relaxed);
+        let redirect = if tracks.contains(Mode::ON) {
+            i64::try_from(self.tracking.redirect()).unwrap_or(i64::MAX)
+        } else {
+            -1
+        };
+        // There is one output buffer a client; of messages that wait, the list behind it in Redis.
+        let waiting = self.mailbox.waiting_bytes();
         format!(
             "id={id} addr={addr} laddr={laddr} fd={fd} name={name} age={age} idle={idle} flags={flags} db={db} \
-             sub=0 psub=0 ssub=0 multi={multi} qbuf={input} qbuf-free={input_free} argv-mem=0 multi-mem={multi_bytes} \
-             rbs={output} rbp={output} obl={output} oll=0 omem=0 tot-mem={total} events=r cmd={command} \
-             user={user} redir=-1 resp={resp} lib-name={lib_name} lib-ver={lib_ver}",
+             sub={sub} psub={psub} ssub={ssub} multi={multi} qbuf={input} qbuf-free={input_free} argv-mem=0 multi-mem={multi_bytes} \
+             rbs={output} rbp={output} obl={output} oll={lists} omem={waiting} tot-mem={total} events=r cmd={command} \
+             user={user} redir={redirect} resp={resp} lib-name={lib_name} lib-ver={lib_ver}",
             id = self.id,
             addr = self.addr,
             laddr = self.laddr,
@@ -123,8 +176,12 @@ impl ClientHandle {
             flags = if flags.is_empty() { "N" } else { &flags },
             user = String::from_utf8_lossy(self.user.lock().name()),
             db = self.db.load(Ordering::Relaxed),
+            sub = names(Topic::Channel),
+            psub = names(Topic::Pattern),
+            ssub = names(Topic::Shard),
+            lists = u8::from(waiting > 0),
             multi = self.multi.load(Ordering::Relaxed),
-            total = input + input_free + output + multi_bytes + size_of::<Self>(),
+            total = input + input_free + output + waiting + multi_bytes + size_of::<Self>(),
             command = if command.is_empty() { "NULL" } else { command },
             resp = self.resp.load(Ordering::Relaxed),
             lib_name = self.lib_name.lock(),
@@ -190,6 +247,8 @@ impl Clients {
             query_buffer_free_bytes: AtomicUsize::new(0),
             multi: AtomicI64::new(-1),
             multi_bytes: AtomicUsize::new(0),
+            subscriptions: Default::default(),
+            tracking: TrackingState::default(),
             mailbox: Mailbox::default(),
             output_buffer_bytes: AtomicUsize::new(0),
             killed: AtomicBool::new(false),

@@ -7,15 +7,15 @@ use std::sync::atomic::Ordering;
 
 use bytes::{Buf, BytesMut};
 use smallvec::SmallVec;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::time::timeout;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 
 use super::clients::Endpoint;
+use super::socket::{read_some, write_within};
 use super::workers::Place;
 use super::{ClientHandle, Server, Session};
 use crate::commands::{Dispatcher, Next};
-use crate::config::{OutputBufferLimit, Settings};
-use crate::keyspace::{Ahead, Keyspace, PREFETCHED, now_ms};
+use crate::config::Settings;
+use crate::keyspace::{Ahead, Keyspace, PREFETCHED, Presence, now_ms};
 use crate::protocol::{
     Args, Glance, OwnedArgs, Parsed, Protocol, ReplyBuffer, RequestLimits, RequestParser, glance,
 };
@@ -72,6 +72,8 @@ struct Connection {
     server: Arc<Server>,
     settings: Arc<Settings>,
     settings_version: u64,
+    /// The number of the worker that serves it.
+    worker: usize,
 }
 
 /// What the requests of one batch led to.
@@ -108,6 +110,7 @@ where
         settings_version: server.config.version(),
         settings,
         server: Arc::clone(server),
+        worker: place.worker,
     });
     // The socket is closed last: who sees the end finds it counted.
     let end = run(&mut stream, connection, place).await;
@@ -191,13 +194,15 @@ where
         connection
             .input
             .reserve(connection.missing.clamp(READ_BYTES, RESERVED_BYTES_MAX));
-        let idle_limit = connection.settings.timeout;
+        // Who listens need not speak.
+        let idle_limit = (connection.settings.timeout).filter(|_| !handle.is_subscriber());
         let read = tokio::select! {
             // Reading first: what has arrived is answered even when the connection is to end.
             biased;
             read = read_some(stream, &mut connection.input, idle_limit) => read?,
             () = &mut killed => return Ok(End::Killed),
             () = handle.mailbox.arrived() => {
+                connection.refresh_settings();
                 connection.take_mail();
                 match connection.send(stream).await? {
                     None => continue,
@@ -265,7 +270,7 @@ async fn run_elsewhere(
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        self.keyspace.unwatch(&mut self.session.watches);
+        self.session.withdraw(&self.server, &self.keyspace);
     }
 }
 
@@ -371,6 +376,9 @@ impl Connection {
 
     /// Puts messages that came meanwhile behind the replies.
     fn take_mail(&mut self) {
+        // A transaction that is under way may have left them: they go when all that it does is there.
+        let presence = Presence::of_worker(self.keyspace.gate(), self.worker);
+        drop(presence);
         self.session.handle.mailbox.take_into(&mut self.out.bytes);
         self.note_state();
     }
@@ -402,12 +410,19 @@ impl Connection {
         if self.out.bytes.is_empty() {
             return Ok(None);
         }
-        let limit = self.settings.client_output_buffer_limits.normal;
+        let handle = &self.session.handle;
+        let limits = &self.settings.client_output_buffer_limits;
+        let limit = if handle.is_subscriber() {
+            limits.pubsub
+        } else {
+            limits.normal
+        };
         let bytes = self.out.bytes.len();
         if limit.hard_bytes > 0 && bytes as u64 > limit.hard_bytes {
             return Ok(Some(End::OutputLimit));
         }
-        let handle = &self.session.handle;
+        let unsent = &handle.output_buffer_bytes;
+        unsent.store(bytes, Ordering::Relaxed);
         let killed = async {
             handle.killed().await;
             if handle.drains() {
@@ -417,16 +432,12 @@ impl Connection {
         };
         let sent = tokio::select! {
             biased;
-            sent = write_within(stream, &mut self.out.bytes, limit) => sent?,
+            sent = write_within(stream, &mut self.out.bytes, limit, unsent) => sent?,
             () = killed => return Ok(Some(End::Killed)),
         };
         if !sent {
             return Ok(Some(End::OutputLimit));
         }
-        self.session
-            .handle
-            .output_buffer_bytes
-            .store(0, Ordering::Relaxed);
         if self.out.bytes.capacity() > KEPT_BUFFER_BYTES {
             self.out.bytes = BytesMut::new();
         }
@@ -455,38 +466,4 @@ fn fetch_ahead(keyspace: &Keyspace, db: usize, input: &[u8], start: usize) -> us
     }
     // Where nothing could be seen, the next look is for other input.
     if seen == 0 { input.len() } else { start + seen }
-}
-
-/// Reads what there is; `None` where nothing came within the limit.
-async fn read_some<S: AsyncRead + Unpin>(
-    stream: &mut S,
-    input: &mut BytesMut,
-    limit: Option<std::time::Duration>,
-) -> io::Result<Option<usize>> {
-    match limit {
-        None => stream.read_buf(input).await.map(Some),
-        Some(limit) => match timeout(limit, stream.read_buf(input)).await {
-            Ok(read) => read.map(Some),
-            Err(_) => Ok(None),
-        },
-    }
-}
-
-/// Writes everything and empties `bytes`; `false` where more than the soft limit stayed unsent for its time.
-async fn write_within<S: AsyncWrite + Unpin>(
-    stream: &mut S,
-    bytes: &mut BytesMut,
-    limit: OutputBufferLimit,
-) -> io::Result<bool> {
-    let soft = limit.soft_bytes > 0 && bytes.len() as u64 > limit.soft_bytes;
-    if soft && !limit.soft_time.is_zero() {
-        let Ok(written) = timeout(limit.soft_time, stream.write_all(bytes)).await else {
-            return Ok(false);
-        };
-        written?;
-    } else {
-        stream.write_all(bytes).await?;
-    }
-    bytes.clear();
-    Ok(true)
 }

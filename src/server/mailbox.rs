@@ -36,13 +36,21 @@ impl Mailbox {
     /// Leaves an encoded message. `false` where more waits than `limit` allows: then the message is not kept, and the
     /// client is to be closed.
     pub fn put(&self, message: &[u8], limit: OutputBufferLimit) -> bool {
+        self.put_behind(0, message, limit)
+    }
+
+    /// As [`put`](Self::put), where `unsent` bytes that were taken out before count too.
+    pub fn put_behind(&self, unsent: usize, message: &[u8], limit: OutputBufferLimit) -> bool {
         if self.overflown.load(Ordering::Relaxed) {
             return false;
         }
         let first;
         {
             let mut waiting = self.waiting.lock();
-            let total = (waiting.bytes.len() + message.len()) as u64;
+            let total = (unsent + waiting.bytes.len() + message.len()) as u64;
+            if unsent == 0 && waiting.bytes.is_empty() {
+                waiting.over_soft_since = None;
+            }
             let is_over_soft = limit.soft_bytes > 0 && total > limit.soft_bytes;
             if is_over_soft {
                 waiting.over_soft_since.get_or_insert_with(Instant::now);
@@ -87,7 +95,6 @@ impl Mailbox {
         } else {
             waiting.bytes.clear();
         }
-        waiting.over_soft_since = None;
         self.bytes.store(0, Ordering::Release);
     }
 
@@ -137,6 +144,37 @@ mod tests {
         mailbox.take_into(&mut out);
         assert_eq!(&out[..], b"12345");
         assert!(!mailbox.put(b"7", limit));
+    }
+
+    #[test]
+    fn what_was_taken_and_not_sent_counts_too() {
+        let limit = OutputBufferLimit {
+            hard_bytes: 5,
+            ..UNLIMITED
+        };
+        let mailbox = Mailbox::default();
+        assert!(mailbox.put_behind(4, b"1", limit));
+        mailbox.take_into(&mut BytesMut::new());
+        assert!(mailbox.put_behind(0, b"12345", limit));
+        mailbox.take_into(&mut BytesMut::new());
+        assert!(!mailbox.put_behind(5, b"1", limit));
+    }
+
+    #[test]
+    fn the_time_of_the_soft_limit_ends_with_the_wait() {
+        let limit = OutputBufferLimit {
+            soft_bytes: 2,
+            soft_time: Duration::from_millis(5),
+            ..UNLIMITED
+        };
+        let mailbox = Mailbox::default();
+        assert!(mailbox.put(b"123", limit));
+        mailbox.take_into(&mut BytesMut::new());
+        std::thread::sleep(Duration::from_millis(10));
+        assert!(mailbox.put(b"456", limit), "all was sent meanwhile");
+        mailbox.take_into(&mut BytesMut::new());
+        std::thread::sleep(Duration::from_millis(10));
+        assert!(!mailbox.put_behind(3, b"7", limit), "nothing was");
     }
 
     #[test]

@@ -4,20 +4,27 @@ mod clients;
 mod connection;
 mod listener;
 mod mailbox;
+mod notifications;
+mod pubsub;
 mod rates;
 mod run;
 mod session;
+mod socket;
 mod stats;
+mod tracking;
 mod transaction;
 mod workers;
 
 pub use clients::{ClientHandle, Clients, Endpoint};
 pub use listener::{ListenError, Listeners};
 pub use mailbox::Mailbox;
+pub use notifications::{Herald, Notifications};
+pub use pubsub::{PubSub, Subscriptions, Topic};
 pub use rates::{PerSecond, RATE_SAMPLES, Rates};
 pub use run::{RunError, run, survives};
 pub use session::{ReplyMode, Session};
 pub use stats::{CommandStats, Stats, StatsSnapshot, Stripe};
+pub use tracking::{Mode, OwnTracking, Tracking, TrackingState};
 pub use transaction::{Queued, Transaction};
 
 use std::time::{Instant, SystemTime};
@@ -31,6 +38,12 @@ pub struct Server {
     pub acl: crate::acl::Acl,
     /// Every connected client.
     pub clients: Clients,
+    /// Who listens to what.
+    pub pubsub: PubSub,
+    /// Who caches which keys.
+    pub tracking: Tracking,
+    /// What events of keys are published.
+    pub notifications: Notifications,
     /// Counters for INFO.
     pub stats: Stats,
     /// What the counters moved by per second lately.

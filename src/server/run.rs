@@ -11,7 +11,9 @@ use tokio::sync::watch;
 
 use super::listener::Reception;
 use super::workers::Workers;
-use super::{Clients, ListenError, Listeners, Rates, Server, Stats};
+use super::{
+    Clients, Herald, ListenError, Listeners, Notifications, PubSub, Rates, Server, Stats, Tracking,
+};
 use crate::acl::{self, Acl};
 use crate::commands::table;
 use crate::config::{Config, Settings};
@@ -82,6 +84,7 @@ pub fn run(config: Config, engine: Engine, options: &Options) -> Result<(), RunE
     let keyspace = Arc::new(Keyspace::new(store).for_workers(worker_count));
     let durability = survives(engine, options, &settings);
     let server = Arc::new(new_server(config, acl, &settings, durability));
+    Herald::appoint(&server, &keyspace);
     let workers = Arc::new(Workers::start(worker_count)?);
     let reception = Reception {
         keyspace: Arc::clone(&keyspace),
@@ -111,6 +114,9 @@ fn new_server(config: Config, acl: Acl, settings: &Settings, durability: &'stati
     Server {
         acl,
         clients: Clients::default(),
+        pubsub: PubSub::default(),
+        tracking: Tracking::default(),
+        notifications: Notifications::default(),
         stats: Stats::new(table().all().len(), Workers::count(settings.worker_threads)),
         rates: Rates::default(),
         started: Instant::now(),

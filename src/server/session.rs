@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::{ClientHandle, Transaction};
+use super::{ClientHandle, OwnTracking, Server, Subscriptions, Transaction};
 use crate::acl::{Acl, Identity, User};
 use crate::commands::Command;
 use crate::commands::spec::Flags;
@@ -44,6 +44,10 @@ pub struct Session {
     pub watches: Watches,
     /// Whether what runs was queued.
     pub in_exec: bool,
+    /// What it listens to.
+    pub subscriptions: Subscriptions,
+    /// CLIENT TRACKING.
+    pub tracking: OwnTracking,
     /// What other clients may see of this one.
     pub handle: Arc<ClientHandle>,
 }
@@ -60,8 +64,18 @@ impl Session {
             transaction: None,
             watches: Watches::default(),
             in_exec: false,
+            subscriptions: Subscriptions::default(),
+            tracking: OwnTracking::default(),
             handle,
         }
+    }
+
+    /// Ends what others do for the client: watched keys, subscriptions, tracking.
+    pub fn withdraw(&mut self, server: &Server, keyspace: &Keyspace) {
+        keyspace.unwatch(&mut self.watches);
+        server.pubsub.leave(&mut self.subscriptions, &self.handle);
+        let tracking = &mut self.tracking;
+        server.tracking.disable(keyspace, &self.handle, tracking);
     }
 
     /// Shows how many commands wait for EXEC.

@@ -4,9 +4,11 @@
 pub mod acl;
 pub mod connection;
 pub mod differences;
+pub mod events;
 pub mod keys;
 pub mod metadata;
 pub mod run;
+pub mod scripts;
 pub mod strings;
 pub mod transactions;
 

@@ -7,13 +7,24 @@ use super::{Argument, ArgumentKind, ClientHandle, CommandError, parse_i64};
 use crate::acl::{Acl, User};
 use crate::protocol::Args;
 
-/// What kinds of clients Redis tells apart. All clients of this server are normal ones.
+/// What kinds of clients Redis tells apart. There are no replicas here, and no masters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Type {
     Normal,
     Master,
     Replica,
     Pubsub,
+}
+
+impl Type {
+    /// That of a client.
+    pub(super) fn of(client: &ClientHandle) -> Self {
+        if client.is_subscriber() {
+            Type::Pubsub
+        } else {
+            Type::Normal
+        }
+    }
 }
 
 const TYPES_OF_LIST: &[Argument] = &[
@@ -154,7 +165,7 @@ impl<'a> Filter<'a> {
     /// Whether the client is meant, when `own` asks.
     pub(super) fn fits(&self, client: &ClientHandle, own: u64) -> bool {
         self.id.is_none_or(|id| client.id == id)
-            && self.kind.is_none_or(|kind| kind == Type::Normal)
+            && self.kind.is_none_or(|kind| kind == Type::of(client))
             && self
                 .user
                 .as_ref()

@@ -79,6 +79,16 @@ fn permit(
     if let Err(error) = permission::check(command, args, session, around.server) {
         return Err((Some(command), error));
     }
+    if session.handle.is_subscriber()
+        && !command.spec.flags.contains(Flags::WHILE_SUBSCRIBED)
+        && !session.handle.speaks_resp3()
+    {
+        let name = command.full_name;
+        let text = format!(
+            "ERR Can't execute '{name}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context"
+        );
+        return Err((Some(command), CommandError::Text(text.into())));
+    }
     if !around.keyspace.is_loaded() && !command.spec.flags.contains(Flags::LOADING) {
         let error = CommandError::text("LOADING Redis is loading the dataset in memory");
         return Err((Some(command), error));

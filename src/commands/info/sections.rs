@@ -11,7 +11,7 @@ use super::report::{Report, human};
 use crate::commands::table::table;
 use crate::commands::{CommandError, Context};
 use crate::keyspace::{DATABASES, LoadProgress, StoreStats};
-use crate::server::REDIS_VERSION;
+use crate::server::{REDIS_VERSION, Topic};
 
 type Written = Result<(), CommandError>;
 
@@ -78,7 +78,8 @@ pub(super) fn clients(ctx: &Context<'_>, report: &mut Report) -> Written {
     report.field("client_recent_max_input_buffer", input.max().unwrap_or(0));
     report.field("client_recent_max_output_buffer", output.max().unwrap_or(0));
     report.field("blocked_clients", 0);
-    report.field("tracking_clients", 0);
+    report.field("tracking_clients", ctx.server.tracking.clients());
+    report.field("pubsub_clients", ctx.server.pubsub.clients());
     report.field("clients_in_timeout_table", 0);
     Ok(())
 }
@@ -247,10 +248,16 @@ pub(super) fn stats(ctx: &Context<'_>, report: &mut Report) -> Written {
     // Of this batch too, which are added to the sums only at its end.
     report.field("keyspace_hits", sums.hits + ctx.lookups.hits);
     report.field("keyspace_misses", sums.misses + ctx.lookups.misses);
-    report.field("pubsub_channels", 0);
-    report.field("pubsub_patterns", 0);
+    let pubsub = &ctx.server.pubsub;
+    report.field("pubsub_channels", pubsub.count(Topic::Channel));
+    report.field("pubsub_patterns", pubsub.count(Topic::Pattern));
+    report.field("pubsubshard_channels", pubsub.count(Topic::Shard));
     report.field("latest_fork_usec", 0);
     report.field("total_forks", 0);
+    let tracking = &ctx.server.tracking;
+    report.field("tracking_total_keys", tracking.keys());
+    report.field("tracking_total_items", tracking.items());
+    report.field("tracking_total_prefixes", tracking.prefixes());
     report.field("total_error_replies", sums.error_replies);
     report.field(
         "client_query_buffer_limit_disconnections",

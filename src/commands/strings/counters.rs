@@ -6,7 +6,7 @@ use crate::commands::spec::{
     Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, KeySpec,
 };
 use crate::commands::{CommandError, CommandResult, Context, Outcome};
-use crate::keyspace::Kind;
+use crate::keyspace::{EventClass, Kind};
 use crate::protocol::{Args, Reply};
 
 const FLAGS: Flags = Flags::WRITE.union(Flags::DENYOOM).union(Flags::FAST);
@@ -129,6 +129,7 @@ fn add(ctx: &mut Context<'_>, key: &[u8], increment: i64) -> CommandResult {
                 .ok_or(CommandError::Overflow)?;
             let mut digits = itoa::Buffer::new();
             slot.put(Kind::String, digits.format(sum).as_bytes(), expires_at)?;
+            slot.event(EventClass::STRING, "incrby");
             Ok::<_, CommandError>(sum)
         })?;
     ctx.out.integer(sum);
@@ -152,6 +153,7 @@ fn incrbyfloat(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
                 .ok_or(CommandError::NanOrInfinity)?
                 .to_string();
             slot.put(Kind::String, sum.as_bytes(), expires_at)?;
+            slot.event(EventClass::STRING, "incrbyfloat");
             Ok::<_, CommandError>(sum)
         })?;
     Ok(Reply::Bulk(sum.into()).into())

@@ -115,7 +115,7 @@ fn read_both(
     b: &[u8],
 ) -> Result<(Vec<u8>, Vec<u8>), CommandError> {
     let db = ctx.session.db;
-    let [a, b] = ctx
+    let [read_a, read_b] = ctx
         .keyspace
         .update_many(&[(db, a), (db, b)], ctx.access, |slots| {
             let read = |index| {
@@ -125,8 +125,8 @@ fn read_both(
             };
             Ok::<_, CommandError>([read(0)?, read(1)?])
         })?;
-    ctx.count_lookup(a.is_some());
-    ctx.count_lookup(b.is_some());
+    ctx.looked_up(a, read_a.is_some());
+    ctx.looked_up(b, read_b.is_some());
     // The outer option is the key, the inner one whether it holds a string.
     let string = |read: Option<Option<Vec<u8>>>| {
         read.unwrap_or_else(|| Some(Vec::new()))
@@ -134,7 +134,7 @@ fn read_both(
                 "ERR The specified keys must contain string values",
             ))
     };
-    Ok((string(a)?, string(b)?))
+    Ok((string(read_a)?, string(read_b)?))
 }
 
 /// Bytes that are common without a gap, by their positions in both strings.

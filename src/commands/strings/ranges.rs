@@ -6,7 +6,7 @@ use crate::commands::spec::{
     Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, KeySpec,
 };
 use crate::commands::{CommandError, CommandResult, Context, Outcome};
-use crate::keyspace::{Kind, Millis, Slot};
+use crate::keyspace::{EventClass, Kind, Millis, Slot};
 use crate::protocol::{Args, Reply};
 
 const GETRANGE_COMPLEXITY: &str = "O(N) for N bytes returned";
@@ -111,8 +111,8 @@ fn append(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
                 Ok::<_, CommandError>((joined, value.expires_at))
             })?;
             match current.transpose()? {
-                Some((joined, expires_at)) => write(slot, &joined, expires_at),
-                None => write(slot, tail, None),
+                Some((joined, expires_at)) => write(slot, &joined, expires_at, "append"),
+                None => write(slot, tail, None, "append"),
             }
         })?;
     Ok(Reply::count(len).into())
@@ -134,7 +134,7 @@ fn getrange(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
             out.bulk(&bytes[range_within(start, end, bytes.len())]);
             Ok::<_, CommandError>(())
         })?;
-    ctx.count_lookup(written.is_some());
+    ctx.looked_up(&args[1], written.is_some());
     match written {
         Some(written) => written?,
         None => ctx.out.bulk(b""),
@@ -158,21 +158,24 @@ fn setrange(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
                 let patched = patched(string(value)?, offset, patch, bytes_max)?;
                 Ok::<_, CommandError>((patched, value.expires_at))
             })?;
-            match current.transpose()? {
-                Some((patched, expires_at)) => write(slot, &patched, expires_at),
-                None => write(slot, &patched(b"", offset, patch, bytes_max)?, None),
-            }
+            let (patched, expires_at) = match current.transpose()? {
+                Some(patched) => patched,
+                None => (patched(b"", offset, patch, bytes_max)?, None),
+            };
+            write(slot, &patched, expires_at, "setrange")
         })?;
     Ok(Reply::count(len).into())
 }
 
-/// Puts a string and returns its length.
+/// Puts a string, tells of it, and returns its length.
 fn write(
     slot: &mut Slot<'_>,
     value: &[u8],
     expires_at: Option<Millis>,
+    event: &'static str,
 ) -> Result<usize, CommandError> {
     slot.put(Kind::String, value, expires_at)?;
+    slot.event(EventClass::STRING, event);
     Ok(value.len())
 }
 

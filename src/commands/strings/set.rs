@@ -6,7 +6,7 @@ use crate::commands::spec::{
     Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, KeySpec,
 };
 use crate::commands::{CommandError, CommandResult, Context, Outcome};
-use crate::keyspace::{Kind, Millis};
+use crate::keyspace::{EventClass, Kind, Millis};
 use crate::protocol::Args;
 
 pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
@@ -206,6 +206,10 @@ fn put(
     ctx.keyspace
         .update(ctx.session.db, key, ctx.access, |slot| {
             slot.put(Kind::String, value, expires_at)?;
+            slot.event(EventClass::STRING, "set");
+            if expires_at.is_some() {
+                slot.event(EventClass::GENERIC, "expire");
+            }
             Ok::<_, CommandError>(())
         })?;
     ctx.out.ok();
@@ -231,9 +235,11 @@ fn store(
             let before = slot.info();
             found = before.is_some();
             if get {
-                match slot.read(|old| write_string(out, old))? {
-                    Some(written) => written?,
-                    None => out.null(),
+                if let Some(written) = slot.read(|old| write_string(out, old))? {
+                    written?;
+                } else {
+                    out.null();
+                    slot.event(EventClass::KEY_MISS, "keymiss");
                 }
             }
             match condition {
@@ -249,8 +255,18 @@ fn store(
             if expires_at.is_some_and(|at| at <= now) {
                 // It would be gone already.
                 slot.remove()?;
+                if !found {
+                    slot.event(EventClass::NEW, "new");
+                }
+                slot.event(EventClass::STRING, "set");
+                slot.event(EventClass::GENERIC, "expire");
+                slot.event(EventClass::EXPIRED, "expired");
             } else {
                 slot.put(Kind::String, value, expires_at)?;
+                slot.event(EventClass::STRING, "set");
+                if matches!(deadline, Deadline::At(_)) {
+                    slot.event(EventClass::GENERIC, "expire");
+                }
             }
             Ok::<_, CommandError>(true)
         });
@@ -273,6 +289,7 @@ fn getex(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
         .update(ctx.session.db, &args[1], ctx.access, |slot| {
             let Some(info) = slot.info() else {
                 out.null();
+                slot.event(EventClass::KEY_MISS, "keymiss");
                 return Ok(());
             };
             found = true;
@@ -282,11 +299,16 @@ fn getex(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
                     let at = deadline(unit, text, now, "getex")?;
                     if at <= now {
                         slot.remove()?;
+                        slot.event(EventClass::GENERIC, "del");
                     } else {
                         slot.set_expiry(Some(at))?;
+                        slot.event(EventClass::GENERIC, "expire");
                     }
                 }
-                Expiry::Persist if info.expires_at.is_some() => slot.set_expiry(None)?,
+                Expiry::Persist if info.expires_at.is_some() => {
+                    slot.set_expiry(None)?;
+                    slot.event(EventClass::GENERIC, "persist");
+                }
                 Expiry::Persist | Expiry::Keep | Expiry::Unsaid => {}
             }
             Ok::<_, CommandError>(())

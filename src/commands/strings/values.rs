@@ -5,7 +5,7 @@ use crate::commands::spec::{
     Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, KeySpec,
 };
 use crate::commands::{CommandError, CommandResult, Context, Outcome};
-use crate::keyspace::Kind;
+use crate::keyspace::{EventClass, Kind};
 use crate::protocol::{Args, Reply};
 
 const KEYS_AND_VALUES: &[Argument] = &[Argument::new(
@@ -115,7 +115,7 @@ pub(super) fn get(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
         .read(ctx.session.db, &args[1], ctx.access, |value| {
             write_string(out, value)
         })?;
-    ctx.count_lookup(written.is_some());
+    ctx.looked_up(&args[1], written.is_some());
     match written {
         Some(written) => written?,
         None => ctx.out.null(),
@@ -143,11 +143,16 @@ fn replace(ctx: &mut Context<'_>, key: &[u8], value: Option<&[u8]>) -> CommandRe
                 written?;
             } else {
                 out.null();
+                slot.event(EventClass::KEY_MISS, "keymiss");
             }
             match value {
-                Some(value) => slot.put(Kind::String, value, None)?,
+                Some(value) => {
+                    slot.put(Kind::String, value, None)?;
+                    slot.event(EventClass::STRING, "set");
+                }
                 None if found => {
                     slot.remove()?;
+                    slot.event(EventClass::GENERIC, "del");
                 }
                 None => {}
             }
@@ -175,7 +180,7 @@ fn mget_one(ctx: &mut Context<'_>, key: &[u8]) -> Result<(), CommandError> {
         .read(ctx.session.db, key, ctx.access, |value| {
             write_string(out, value).is_ok()
         })?;
-    ctx.count_lookup(written.is_some());
+    ctx.looked_up(key, written.is_some());
     if written != Some(true) {
         ctx.out.null();
     }
@@ -188,17 +193,25 @@ fn mget_many(ctx: &mut Context<'_>, args: Args<'_>) -> Result<(), CommandError> 
     let keys: Vec<_> = args.from(1).map(|key| (db, key)).collect();
     let out = &mut *ctx.out;
     let lookups = &mut *ctx.lookups;
+    let tells = ctx.keyspace.wants(EventClass::KEY_MISS);
+    let mut missing = Vec::new();
+    let mut names = args.from(1);
     ctx.keyspace.read_many(&keys, ctx.access, |value| {
+        let name = names.next();
         if value.is_some() {
             lookups.hits += 1;
         } else {
             lookups.misses += 1;
+            missing.extend(name.filter(|_| tells));
         }
         let written = value.map(|value| write_string(out, value).is_ok());
         if written != Some(true) {
             out.null();
         }
     })?;
+    for key in missing {
+        ctx.keyspace.event(EventClass::KEY_MISS, "keymiss", db, key);
+    }
     Ok(())
 }
 
@@ -232,6 +245,7 @@ fn set_many(
         // Of a key that stands twice, the later value stays.
         for (index, value) in args.from(2).step_by(2).enumerate() {
             slots.put(index, Kind::String, value, None);
+            slots.event(index, EventClass::STRING, "set");
         }
         Ok(true)
     })

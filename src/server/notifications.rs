@@ -1,0 +1,74 @@
+//! What the keyspace tells of changes goes to whom it concerns: events to subscribers, changes to clients that cache.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use super::Server;
+use crate::keyspace::{EventClass, Keyspace, Observer};
+
+/// `notify-keyspace-events` as it is in force.
+#[derive(Debug, Default)]
+pub struct Notifications {
+    classes: AtomicU32,
+}
+
+impl Notifications {
+    /// Sets the classes by their letters.
+    pub fn set(&self, letters: &str, keyspace: &Keyspace) {
+        let classes = EventClass::from_letters(letters);
+        self.classes.store(classes.bits(), Ordering::Release);
+        // Without K and E nobody would hear of them.
+        let published = EventClass::KEYSPACE.union(EventClass::KEYEVENT);
+        keyspace.observe_events(if classes.meets(published) {
+            classes.without(published)
+        } else {
+            EventClass::NONE
+        });
+    }
+
+    fn classes(&self) -> EventClass {
+        EventClass::from_bits(self.classes.load(Ordering::Acquire))
+    }
+}
+
+/// The keyspace's observer.
+pub struct Herald(Arc<Server>);
+
+impl Herald {
+    /// Has the keyspace tell of changes, of those at first that the configuration asks for.
+    pub fn appoint(server: &Arc<Server>, keyspace: &Keyspace) {
+        keyspace.set_observer(Arc::new(Self(Arc::clone(server))));
+        let settings = server.config.settings();
+        let letters = &settings.notify_keyspace_events;
+        server.notifications.set(letters, keyspace);
+    }
+}
+
+impl Observer for Herald {
+    fn changed(&self, _: usize, key: &[u8], client: u64) {
+        self.0.tracking.changed(&self.0, key, client);
+    }
+
+    fn flushed(&self, _: Option<usize>) {
+        self.0.tracking.flushed(&self.0);
+    }
+
+    fn event(&self, _: EventClass, name: &'static str, db: usize, key: &[u8]) {
+        let server = &*self.0;
+        if !server.pubsub.is_heard() {
+            return;
+        }
+        let classes = server.notifications.classes();
+        let publish = |kind: &str, of: &[u8], message: &[u8]| {
+            let mut channel = format!("__{kind}@{db}__:").into_bytes();
+            channel.extend_from_slice(of);
+            server.pubsub.publish(server, &channel, message);
+        };
+        if classes.meets(EventClass::KEYSPACE) {
+            publish("keyspace", key, name.as_bytes());
+        }
+        if classes.meets(EventClass::KEYEVENT) {
+            publish("keyevent", name.as_bytes(), key);
+        }
+    }
+}

@@ -1,0 +1,224 @@
+//! Pub/sub: who listens to what, and how a message reaches them.
+//!
+//! One lock holds all subscriptions, also while a message is handed out: all clients see messages in the same order.
+//! To hand out is to copy into a mailbox; no client can make a publisher wait.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use bytes::Bytes;
+use foldhash::quality::RandomState;
+use parking_lot::Mutex;
+
+use super::{ClientHandle, Server};
+use crate::glob;
+use crate::protocol::Push;
+
+/// What a subscription names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Topic {
+    /// A channel.
+    Channel,
+    /// A pattern of channels' names.
+    Pattern,
+    /// A shard channel: these are apart from the others.
+    Shard,
+}
+
+impl Topic {
+    /// All of them.
+    pub const ALL: [Topic; 3] = [Topic::Channel, Topic::Pattern, Topic::Shard];
+}
+
+/// What one client listens to; by [`Topic`]. It belongs to the client's session.
+#[derive(Debug, Default)]
+pub struct Subscriptions([BTreeSet<Bytes>; 3]);
+
+impl Subscriptions {
+    /// The names.
+    pub fn of(&self, topic: Topic) -> &BTreeSet<Bytes> {
+        &self.0[topic as usize]
+    }
+
+    /// What (un)subscribing answers: channels and patterns count together.
+    pub fn count(&self, topic: Topic) -> usize {
+        match topic {
+            Topic::Shard => self.of(topic).len(),
+            _ => self.of(Topic::Channel).len() + self.of(Topic::Pattern).len(),
+        }
+    }
+}
+
+type Listeners = HashMap<Bytes, Vec<Arc<ClientHandle>>, RandomState>;
+
+/// All subscriptions.
+#[derive(Debug, Default)]
+pub struct PubSub {
+    hub: Mutex<Hub>,
+    /// How many names of each kind are listened to. Read without the lock: what nobody hears costs next to nothing.
+    names: [AtomicUsize; 3],
+    clients: AtomicUsize,
+}
+
+#[derive(Debug, Default)]
+struct Hub {
+    listeners: [Listeners; 3],
+    message: Push,
+}
+
+impl PubSub {
+    /// Has a client listen. It does so already where this is `false`.
+    pub fn subscribe(
+        &self,
+        topic: Topic,
+        name: &[u8],
+        own: &mut Subscriptions,
+        client: &Arc<ClientHandle>,
+    ) -> bool {
+        if own.of(topic).contains(name) {
+            return false;
+        }
+        let name = Bytes::copy_from_slice(name);
+        if !client.is_subscriber() {
+            self.clients.fetch_add(1, Ordering::Relaxed);
+        }
+        client.subscriptions[topic as usize].fetch_add(1, Ordering::Relaxed);
+        own.0[topic as usize].insert(name.clone());
+        let mut hub = self.hub.lock();
+        let listeners = &mut hub.listeners[topic as usize];
+        listeners.entry(name).or_default().push(Arc::clone(client));
+        self.names[topic as usize].store(listeners.len(), Ordering::Release);
+        true
+    }
+
+    /// Has a client listen no longer. It did not where this is `false`. Once it returns no message comes any more.
+    pub fn unsubscribe(
+        &self,
+        topic: Topic,
+        name: &[u8],
+        own: &mut Subscriptions,
+        client: &ClientHandle,
+    ) -> bool {
+        if !own.0[topic as usize].remove(name) {
+            return false;
+        }
+        {
+            let mut hub = self.hub.lock();
+            let listeners = &mut hub.listeners[topic as usize];
+            if let Some(clients) = listeners.get_mut(name) {
+                if let Some(place) = clients.iter().position(|other| other.id == client.id) {
+                    clients.swap_remove(place);
+                }
+                if clients.is_empty() {
+                    listeners.remove(name);
+                }
+            }
+            self.names[topic as usize].store(listeners.len(), Ordering::Release);
+        }
+        client.subscriptions[topic as usize].fetch_sub(1, Ordering::Relaxed);
+        if !client.is_subscriber() {
+            self.clients.fetch_sub(1, Ordering::Relaxed);
+        }
+        true
+    }
+
+    /// Ends all of a client's subscriptions.
+    pub fn leave(&self, own: &mut Subscriptions, client: &ClientHandle) {
+        for topic in Topic::ALL {
+            let names: Vec<Bytes> = own.of(topic).iter().cloned().collect();
+            for name in names {
+                self.unsubscribe(topic, &name, own, client);
+            }
+        }
+    }
+
+    /// Hands a message to all who listen to the channel or to a pattern that fits it; returns to how many.
+    #[inline]
+    pub fn publish(&self, server: &Server, channel: &[u8], message: &[u8]) -> usize {
+        if !self.is_heard() {
+            return 0;
+        }
+        self.hand_out(server, channel, message)
+    }
+
+    /// Whether anybody listens to anything but shard channels.
+    #[inline]
+    pub fn is_heard(&self) -> bool {
+        self.count(Topic::Channel) + self.count(Topic::Pattern) > 0
+    }
+
+    fn hand_out(&self, server: &Server, channel: &[u8], text: &[u8]) -> usize {
+        let limits = server.config.settings().client_output_buffer_limits;
+        let mut count = 0;
+        let Hub { listeners, message } = &mut *self.hub.lock();
+        let [channels, patterns, _] = listeners;
+        if let Some(clients) = channels.get(channel) {
+            message.set(&[b"message", channel, text]);
+            count += clients.len();
+            for client in clients {
+                client.deliver(message, server, limits);
+            }
+        }
+        for (pattern, clients) in patterns {
+            if glob::matches(pattern, channel, false) {
+                message.set(&[b"pmessage", pattern, channel, text]);
+                count += clients.len();
+                for client in clients {
+                    client.deliver(message, server, limits);
+                }
+            }
+        }
+        count
+    }
+
+    /// Hands a message to all who listen to the shard channel; returns to how many.
+    pub fn publish_to_shard(&self, server: &Server, channel: &[u8], text: &[u8]) -> usize {
+        if self.count(Topic::Shard) == 0 {
+            return 0;
+        }
+        let limits = server.config.settings().client_output_buffer_limits;
+        let Hub { listeners, message } = &mut *self.hub.lock();
+        let [_, _, shards] = listeners;
+        let Some(clients) = shards.get(channel) else {
+            return 0;
+        };
+        message.set(&[b"smessage", channel, text]);
+        for client in clients {
+            client.deliver(message, server, limits);
+        }
+        clients.len()
+    }
+
+    /// The names that are listened to and that fit the pattern.
+    pub fn names(&self, topic: Topic, pattern: Option<&[u8]>) -> Vec<Bytes> {
+        let hub = self.hub.lock();
+        let names = hub.listeners[topic as usize].keys();
+        names
+            .filter(|name| pattern.is_none_or(|pattern| glob::matches(pattern, name, false)))
+            .cloned()
+            .collect()
+    }
+
+    /// How many clients listen to a name.
+    pub fn listeners(&self, topic: Topic, name: &[u8]) -> usize {
+        let hub = self.hub.lock();
+        hub.listeners[topic as usize].get(name).map_or(0, Vec::len)
+    }
+
+    /// How many names are listened to.
+    #[inline]
+    pub fn count(&self, topic: Topic) -> usize {
+        self.names[topic as usize].load(Ordering::Acquire)
+    }
+
+    /// How many clients listen to something.
+    pub fn clients(&self) -> usize {
+        self.clients.load(Ordering::Relaxed)
+    }
+
+    /// Waits until messages that are being handed out are in their mailboxes.
+    pub fn settle(&self) {
+        drop(self.hub.lock());
+    }
+}
