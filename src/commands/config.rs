@@ -141,7 +141,13 @@ fn set(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     let words: Vec<&[u8]> = args.from(2).collect();
     let pairs: Vec<(&[u8], &[u8])> = words.chunks(2).map(|pair| (pair[0], pair[1])).collect();
     match ctx.server.config.set(&pairs) {
-        Ok(_changed) => Ok(Reply::Ok.into()),
+        Ok(_changed) => {
+            let settings = ctx.server.config.settings();
+            ctx.keyspace
+                .latency()
+                .set_threshold(settings.latency_monitor_threshold_ms);
+            Ok(Reply::Ok.into())
+        }
         Err(error) => Err(CommandError::Text(error.to_string().into())),
     }
 }

@@ -153,6 +153,7 @@ fn quit(_: &mut Context<'_>, _: Args<'_>) -> CommandResult {
 fn reset(ctx: &mut Context<'_>, _: Args<'_>) -> CommandResult {
     let open = ctx.server.config.settings().requirepass.is_none();
     ctx.session.reset(open, ctx.keyspace);
+    ctx.server.monitors.remove(&ctx.session.handle);
     ctx.out.protocol = Protocol::Resp2;
     Ok(Reply::Simple("RESET").into())
 }

@@ -228,6 +228,7 @@ pub enum Group {
     Connection,
     Server,
     Transactions,
+    Cluster,
     /// Our own commands; shown as `module`, which clients know.
     Pmemkv,
 }
@@ -241,6 +242,7 @@ impl Group {
             Group::Connection => "connection",
             Group::Server => "server",
             Group::Transactions => "transactions",
+            Group::Cluster => "cluster",
             Group::Pmemkv => "module",
         }
     }

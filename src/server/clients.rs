@@ -39,6 +39,10 @@ pub struct ClientHandle {
     pub no_evict: AtomicBool,
     /// CLIENT NO-TOUCH.
     pub no_touch: AtomicBool,
+    /// MONITOR: it is shown every command.
+    pub monitors: AtomicBool,
+    /// Its next command waits, for CLIENT PAUSE.
+    pub waits: AtomicBool,
     /// Full name of the last command (`client|list`), or empty.
     pub last_command: Mutex<&'static str>,
     /// Wall clock of the last batch, ms since the Unix epoch.
@@ -88,8 +92,10 @@ impl ClientHandle {
     /// The client's line in CLIENT LIST, without the line break.
     pub fn describe(&self, now_ms: i64) -> String {
         let flags: String = [
-            (self.is_killed(), 'A'),
+            (self.monitors.load(Ordering::Relaxed), 'O'),
             (self.multi.load(Ordering::Relaxed) >= 0, 'x'),
+            (self.waits.load(Ordering::Relaxed), 'b'),
+            (self.is_killed(), 'A'),
             (self.unix, 'U'),
             (self.no_evict.load(Ordering::Relaxed), 'e'),
             (self.no_touch.load(Ordering::Relaxed), 'T'),
@@ -179,6 +185,8 @@ impl Clients {
             resp: AtomicU8::new(2),
             no_evict: AtomicBool::new(false),
             no_touch: AtomicBool::new(false),
+            monitors: AtomicBool::new(false),
+            waits: AtomicBool::new(false),
             last_command: Mutex::new(""),
             last_active_ms: AtomicI64::new(now_ms),
             query_buffer_bytes: AtomicUsize::new(0),

@@ -12,7 +12,7 @@ use tokio::time::timeout;
 
 use super::clients::Endpoint;
 use super::workers::Place;
-use super::{ClientHandle, Server, Session};
+use super::{ClientHandle, Server, Session, Stripe, monitors};
 use crate::commands::{Dispatcher, Next};
 use crate::config::{OutputBufferLimit, Settings};
 use crate::keyspace::{Ahead, Keyspace, PREFETCHED, now_ms};
@@ -68,6 +68,7 @@ struct Connection {
     out: ReplyBuffer,
     session: Session,
     dispatcher: Dispatcher,
+    worker: usize,
     keyspace: Arc<Keyspace>,
     server: Arc<Server>,
     settings: Arc<Settings>,
@@ -84,6 +85,8 @@ enum Batch {
     Close,
     /// The next request is of a slow command and has not run.
     Slow(OwnedArgs),
+    /// The next request has not run: it waits until CLIENT PAUSE is over.
+    Paused,
 }
 
 /// Serves one client until it goes.
@@ -104,6 +107,7 @@ where
         out: ReplyBuffer::new(Protocol::Resp2),
         session: Session::new(settings.requirepass.is_none(), Arc::clone(handle)),
         dispatcher: Dispatcher::new(place.worker),
+        worker: place.worker,
         keyspace,
         settings_version: server.config.version(),
         settings,
@@ -174,6 +178,7 @@ impl Registration {
 
 impl Drop for Registration {
     fn drop(&mut self) {
+        self.server.monitors.remove(&self.handle);
         self.server.clients.remove(self.handle.id);
     }
 }
@@ -189,12 +194,15 @@ where
         connection
             .input
             .reserve(connection.missing.clamp(READ_BYTES, RESERVED_BYTES_MAX));
-        let idle_limit = connection.settings.timeout;
+        let waits = handle.waits.load(Ordering::Relaxed);
+        // Who has to wait is not idle.
+        let idle_limit = connection.settings.timeout.filter(|_| !waits);
         let read = tokio::select! {
             // Reading first: what has arrived is answered even when the connection is to end.
             biased;
-            read = read_some(stream, &mut connection.input, idle_limit) => read?,
+            read = read_some(stream, &mut connection.input, idle_limit) => Some(read?),
             () = &mut killed => return Ok(End::Killed),
+            () = connection.server.pause.over(), if waits => None,
             () = handle.mailbox.arrived() => {
                 connection.take_mail();
                 match connection.send(stream).await? {
@@ -204,10 +212,13 @@ where
             }
         };
         match read {
-            None => return Ok(End::Idle),
-            Some(0) => return Ok(End::Closed),
-            Some(_) => {}
+            Some(None) => return Ok(End::Idle),
+            Some(Some(0)) => return Ok(End::Closed),
+            Some(Some(_)) => connection.stripe().add_read(),
+            // What waited may go on.
+            None => {}
         }
+        handle.waits.store(false, Ordering::Relaxed);
         connection.refresh_settings();
         loop {
             let mut batch = connection.run_batch();
@@ -228,6 +239,10 @@ where
             }
             match batch {
                 Batch::Done => break,
+                Batch::Paused => {
+                    handle.waits.store(true, Ordering::Relaxed);
+                    break;
+                }
                 Batch::Close => {
                     // The peer sees an orderly end after the last reply.
                     stream.shutdown().await?;
@@ -268,6 +283,10 @@ impl Drop for Connection {
 }
 
 impl Connection {
+    fn stripe(&self) -> &Stripe {
+        self.server.stats.stripe(self.worker)
+    }
+
     fn refresh_settings(&mut self) {
         let version = self.server.config.version();
         if version != self.settings_version {
@@ -300,6 +319,8 @@ impl Connection {
             }
             if consumed_all >= fetched {
                 fetched = fetch_ahead(keyspace, session.db, input, consumed_all);
+                // For all of them, not for the first one.
+                dispatcher.skip_time();
             }
             let rest = &input[consumed_all..];
             let limits = RequestLimits {
@@ -341,6 +362,10 @@ impl Connection {
                 Next::Continue => {}
                 Next::Close => break Batch::Close,
                 Next::Elsewhere => break Batch::Slow(OwnedArgs::new(args.from(0))),
+                Next::Postpone => {
+                    consumed_all -= consumed;
+                    break Batch::Paused;
+                }
             }
         };
         drop(around);
@@ -400,7 +425,12 @@ impl Connection {
         if self.out.bytes.is_empty() {
             return Ok(None);
         }
-        let limit = self.settings.client_output_buffer_limits.normal;
+        let limits = &self.settings.client_output_buffer_limits;
+        let limit = if self.session.monitors {
+            monitors::limit(limits)
+        } else {
+            limits.normal
+        };
         let bytes = self.out.bytes.len();
         if limit.hard_bytes > 0 && bytes as u64 > limit.hard_bytes {
             return Ok(Some(End::OutputLimit));
@@ -421,6 +451,7 @@ impl Connection {
         if !sent {
             return Ok(Some(End::OutputLimit));
         }
+        self.stripe().add_write();
         self.session
             .handle
             .output_buffer_bytes

@@ -11,7 +11,7 @@ use tokio::sync::watch;
 
 use super::listener::Reception;
 use super::workers::Workers;
-use super::{Clients, ListenError, Listeners, Rates, Server, Stats};
+use super::{Clients, ListenError, Listeners, Monitors, Pause, Rates, Server, Slowlog, Stats};
 use crate::commands::table;
 use crate::config::{Config, Settings};
 use crate::keyspace::{Housekeeping, Keyspace, KeyspaceError};
@@ -75,6 +75,9 @@ pub fn run(config: Config, engine: Engine, options: &Options) -> Result<(), RunE
     tracing::info!(ms = opened.elapsed().as_millis(), "store open");
     let worker_count = Workers::count(settings.worker_threads);
     let keyspace = Arc::new(Keyspace::new(store).for_workers(worker_count));
+    keyspace
+        .latency()
+        .set_threshold(settings.latency_monitor_threshold_ms);
     let durability = survives(engine, options, &settings);
     let server = Arc::new(new_server(config, &settings, durability));
     let workers = Arc::new(Workers::start(worker_count)?);
@@ -107,6 +110,9 @@ fn new_server(config: Config, settings: &Settings, durability: &'static str) -> 
         clients: Clients::default(),
         stats: Stats::new(table().all().len(), Workers::count(settings.worker_threads)),
         rates: Rates::default(),
+        slowlog: Slowlog::default(),
+        monitors: Monitors::default(),
+        pause: Pause::default(),
         started: Instant::now(),
         started_at: SystemTime::now(),
         run_id: run_id(),

@@ -38,6 +38,8 @@ pub struct Session {
     pub transaction: Option<Box<Transaction>>,
     /// Keys whose change makes the next EXEC fail.
     pub watches: Watches,
+    /// MONITOR: the client is shown every command, and runs none on keys.
+    pub monitors: bool,
     /// Whether what runs was queued.
     pub in_exec: bool,
     /// What other clients may see of this one.
@@ -54,6 +56,7 @@ impl Session {
             reply_mode: ReplyMode::On,
             transaction: None,
             watches: Watches::default(),
+            monitors: false,
             in_exec: false,
             handle,
         }
@@ -136,6 +139,7 @@ impl Session {
         self.set_no_touch(false);
         self.reply_mode = ReplyMode::On;
         self.note_protocol(Protocol::Resp2);
+        self.monitors = false;
         self.handle.no_evict.store(false, Ordering::Relaxed);
         self.handle.name.lock().clear();
     }

@@ -71,6 +71,13 @@ fn permit(
         let error = CommandError::text("ERR Command not allowed inside a transaction");
         return Err((Some(command), error));
     }
+    let touches_keys = || {
+        command.spec.flags.contains(Flags::READONLY) || command.spec.flags.contains(Flags::WRITE)
+    };
+    if session.monitors && touches_keys() {
+        let error = CommandError::text("ERR Replica can't interact with the keyspace");
+        return Err((Some(command), error));
+    }
     if !session.authenticated && !command.spec.flags.contains(Flags::NO_AUTH) {
         let error = CommandError::text("NOAUTH Authentication required.");
         return Err((Some(command), error));
