@@ -108,7 +108,7 @@ pub(super) static COMMANDS: &[CommandSpec] = &[
     row(
         "replicaof",
         Arity::Exactly(3),
-        ADMIN,
+        ADMIN.union(Flags::NO_ASYNC_LOADING),
         "5.0.0",
         "Accepts NO ONE; there is no replication.",
         MASTER,
@@ -117,7 +117,7 @@ pub(super) static COMMANDS: &[CommandSpec] = &[
     row(
         "slaveof",
         Arity::Exactly(3),
-        ADMIN,
+        ADMIN.union(Flags::NO_ASYNC_LOADING),
         "1.0.0",
         "Accepts NO ONE; there is no replication.",
         MASTER,

@@ -7,7 +7,9 @@ use super::spec::{Argument, Arity, Categories, CommandSpec, Flags, Group, Handle
 use super::{CommandError, CommandResult, Context};
 use crate::protocol::{Args, Reply};
 
-const ADMIN: Flags = Flags::ADMIN.union(Flags::NOSCRIPT);
+const ADMIN: Flags = Flags::ADMIN
+    .union(Flags::NOSCRIPT)
+    .union(Flags::NO_ASYNC_LOADING);
 
 const fn row(
     name: &'static str,

@@ -28,7 +28,7 @@ pub struct CommandSpec {
     pub since: &'static str,
     /// One line for people, in our own words.
     pub summary: &'static str,
-    /// Time complexity.
+    /// Time complexity; empty where Redis states none.
     pub complexity: &'static str,
     /// Arguments after the name.
     pub arguments: &'static [Argument],
@@ -123,6 +123,8 @@ flags! {
     CROSS_DB = 18, "";
     /// Ends a transaction by running it.
     EXECUTES = 19, "";
+    /// Not allowed while a replica loads what its master sent, beside its own data.
+    NO_ASYNC_LOADING = 20, "no_async_loading";
 }
 
 impl Flags {

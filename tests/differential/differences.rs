@@ -127,6 +127,11 @@ pub const METADATA: &[(&str, &str, &str)] = &[
         "arity",
         "Redis 7.2 takes a single word, 7.0 wanted two",
     ),
+    (
+        "save",
+        "complexity",
+        "everything acknowledged is durable already: there is nothing to write",
+    ),
     ("command|getkeys", "arguments", "Redis 7.0 described none"),
     (
         "command|getkeysandflags",

@@ -28,13 +28,11 @@ pub(super) fn server(ctx: &Context<'_>, report: &mut Report) -> Written {
     report.field("pmemkv_server_version", env!("CARGO_PKG_VERSION"));
     report.field("redis_git_sha1", "00000000");
     report.field("redis_git_dirty", 0);
-    report.field("redis_build_id", "0");
     report.field("redis_mode", "standalone");
     report.field("os", operating_system());
     report.field("arch_bits", usize::BITS);
     report.field("monotonic_clock", "POSIX clock_gettime");
     report.field("multiplexing_api", "epoll");
-    report.field("atomicvar_api", "rust");
     report.field("process_id", std::process::id());
     report.field("process_supervised", "no");
     report.field("run_id", &server.run_id);
