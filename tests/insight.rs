@@ -406,6 +406,12 @@ fn a_pause_of_writes_holds_them_and_nothing_else() -> TestResult {
 fn a_pause_of_all_ends_by_itself() -> TestResult {
     let server = start()?;
     let (mut client, mut other) = (server.raw()?, server.raw()?);
+    // Nobody could end it.
+    let forever = other.line(&format!("CLIENT PAUSE {}", i64::MAX))?;
+    assert_eq!(
+        forever,
+        Value::Error(b"ERR timeout is out of range".to_vec())
+    );
     assert_eq!(other.line("CLIENT PAUSE 400")?, ok());
     let (time, reply) = held(&mut client, "PING", || Ok(()))?;
     assert!(time > Duration::from_millis(300), "{time:?}");

@@ -25,6 +25,7 @@ pub enum ReplyMode {
 
 /// One connection's state. It belongs to the connection's task; what others may see stands in `handle`.
 #[derive(Debug)]
+#[allow(clippy::struct_excessive_bools)] // Independent properties of a client.
 pub struct Session {
     /// The selected database.
     pub db: usize,

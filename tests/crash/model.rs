@@ -115,6 +115,7 @@ pub enum Op {
     SetEx(Vec<u8>, Vec<u8>, i64),
     SetPxAt(Vec<u8>, Vec<u8>, i64),
     MSet(Vec<(Vec<u8>, Vec<u8>)>),
+    MSetNx(Vec<(Vec<u8>, Vec<u8>)>),
     Del(Vec<Vec<u8>>),
     Expire(Vec<u8>, i64),
     PExpireAt(Vec<u8>, i64),
@@ -149,7 +150,9 @@ impl Op {
                 let pairs: BTreeMap<_, _> = pairs.collect();
                 Op::MSet(pairs.into_iter().collect())
             }
-            560..600 => Op::MSet((0..3).map(|_| (new_key(), value(rng))).collect()),
+            560..580 => Op::MSet((0..3).map(|_| (new_key(), value(rng))).collect()),
+            580..590 => Op::MSetNx((0..3).map(|_| (new_key(), value(rng))).collect()),
+            590..600 => Op::MSetNx(vec![(key(rng), value(rng)), (new_key(), value(rng))]),
             600..680 => Op::Del((0..rng.random_range(1..4)).map(|_| key(rng)).collect()),
             680..720 => {
                 // Gaps in what earlier rounds left.
@@ -207,12 +210,17 @@ impl Op {
             Op::Set(key, value) => words("SET", &[key, value]),
             Op::SetEx(key, value, s) => words("SET", &[key, value, b"EX", &number(s)]),
             Op::SetPxAt(key, value, ms) => words("SET", &[key, value, b"PXAT", &number(ms)]),
-            Op::MSet(pairs) => {
+            Op::MSet(pairs) | Op::MSetNx(pairs) => {
                 let flat: Vec<&[u8]> = pairs
                     .iter()
                     .flat_map(|(key, value)| [key.as_slice(), value.as_slice()])
                     .collect();
-                words("MSET", &flat)
+                let name = if matches!(self, Op::MSet(_)) {
+                    "MSET"
+                } else {
+                    "MSETNX"
+                };
+                words(name, &flat)
             }
             Op::Del(keys) => words("DEL", &keys.iter().map(Vec::as_slice).collect::<Vec<_>>()),
             Op::Expire(key, s) => words("EXPIRE", &[key, &number(s)]),
@@ -251,6 +259,15 @@ impl Op {
             Op::SetPxAt(key, value, ms) => {
                 state.put(key, value.clone(), Some(Deadline::exactly(*ms)));
                 ok
+            }
+            Op::MSetNx(pairs) => {
+                let free = !pairs.iter().any(|(key, _)| state.entries.contains_key(key));
+                if free {
+                    for (key, value) in pairs {
+                        state.put(key, value.clone(), None);
+                    }
+                }
+                int(free)
             }
             Op::MSet(pairs) => {
                 for (key, value) in pairs {

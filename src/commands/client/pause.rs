@@ -51,6 +51,10 @@ pub(super) fn pause(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
         "ERR timeout is not an integer or out of range",
     ))?;
     let ms = u64::try_from(ms).map_err(|_| CommandError::text("ERR timeout is negative"))?;
+    let until = i64::try_from(ms)
+        .ok()
+        .and_then(|ms| now_ms().checked_add(ms));
+    until.ok_or(CommandError::text("ERR timeout is out of range"))?;
     let pause = &ctx.server.pause;
     pause.begin(paused, Duration::from_millis(ms));
     // Nothing is to change meanwhile, by time either.

@@ -57,12 +57,12 @@ pub(super) fn server(ctx: &Context<'_>, report: &mut Report) -> Written {
 fn listeners(settings: &Settings, report: &mut Report) {
     let mut number = 0;
     if settings.port > 0 {
-        let bind = settings.bind.iter();
-        let addresses: String = bind.map(|bind| format!(",bind={}", bind.address)).collect();
-        report.field(
-            "listener0",
-            format_args!("name=tcp{addresses},port={}", settings.port),
-        );
+        let mut text = String::from("name=tcp");
+        for bind in &settings.bind {
+            text.push_str(",bind=");
+            text.push_str(&bind.address);
+        }
+        report.field("listener0", format_args!("{text},port={}", settings.port));
         number += 1;
     }
     if let Some(path) = &settings.unixsocket {
