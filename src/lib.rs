@@ -5,6 +5,7 @@ pub mod commands;
 pub mod config;
 pub mod glob;
 pub mod keyspace;
+pub mod latency;
 pub mod logging;
 pub mod pmemkv;
 pub mod protocol;

@@ -3,6 +3,7 @@
 #![allow(clippy::unnecessary_wraps)] // Handlers have one shape, also those that cannot fail.
 
 mod filter;
+mod pause;
 mod tracking;
 
 use std::sync::Arc;
@@ -168,6 +169,39 @@ static SUBCOMMANDS: &[CommandSpec] = &[
     tracking::TRACKINGINFO,
     tracking::GETREDIR,
     sub(
+        "pause",
+        Arity::AtLeast(3),
+        ADMIN,
+        "3.0.0",
+        "Has commands wait for a time: all, or those that write.",
+        pause::PAUSE_ARGUMENTS,
+        pause::pause,
+    ),
+    CommandSpec {
+        complexity: "O(N) Where N is the number of paused clients",
+        ..sub(
+            "unpause",
+            Arity::Exactly(2),
+            ADMIN,
+            "6.2.0",
+            "Ends the wait of PAUSE.",
+            &[],
+            pause::unpause,
+        )
+    },
+    CommandSpec {
+        complexity: "O(log N) where N is the number of client connections",
+        ..sub(
+            "unblock",
+            Arity::AtLeast(3),
+            ADMIN,
+            "5.0.0",
+            "Ends the wait of another connection's blocking command.",
+            pause::UNBLOCK_ARGUMENTS,
+            pause::unblock,
+        )
+    },
+    sub(
         "reply",
         Arity::Exactly(3),
         PLAIN,
@@ -229,6 +263,8 @@ const HELP: &[&str] = &[
     "    Protect the connection from being closed for want of memory.",
     "NO-TOUCH (ON|OFF)",
     "    With ON, the connection's commands don't count as accesses of keys.",
+    "PAUSE <timeout> [WRITE|ALL]",
+    "    Have all commands, or those that write, wait for <timeout> milliseconds.",
     "REPLY (ON|OFF|SKIP)",
     "    Whether commands are answered; SKIP leaves out the next answer.",
     "SETINFO <option> <value>",
@@ -239,6 +275,10 @@ const HELP: &[&str] = &[
     "    Whether the connection is told of changes of the keys that it has read.",
     "TRACKINGINFO",
     "    How the connection tracks keys.",
+    "UNBLOCK <clientid> [TIMEOUT|ERROR]",
+    "    End the wait of a blocking command.",
+    "UNPAUSE",
+    "    End the wait of PAUSE.",
 ];
 
 fn help(ctx: &mut Context<'_>, _: Args<'_>) -> CommandResult {

@@ -150,6 +150,9 @@ fn set(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
             let password = settings.requirepass.as_ref().map(|password| &***password);
             server.acl.set_default_password(password);
         }
+        keyspace
+            .latency()
+            .set_threshold(settings.latency_monitor_threshold_ms);
         Ok(())
     });
     match set {

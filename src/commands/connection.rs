@@ -163,6 +163,7 @@ fn reset(ctx: &mut Context<'_>, _: Args<'_>) -> CommandResult {
     // What came before is still in the old protocol.
     ctx.session.handle.mailbox.take_into(&mut ctx.out.bytes);
     ctx.session.reset(&ctx.server.acl, ctx.keyspace);
+    ctx.server.monitors.remove(&ctx.session.handle);
     ctx.out.protocol = Protocol::Resp2;
     Ok(Reply::Simple("RESET").into())
 }

@@ -5,13 +5,15 @@
 mod count;
 mod exec;
 mod lookup;
+mod watch;
 
 use self::count::Run;
 use self::lookup::{Known, is_http};
+use self::watch::Watch;
 use super::spec::Flags;
 use super::{Command, CommandError, CommandResult, Context, Lookups, Outcome};
 use crate::keyspace::{Access, Keyspace, Presence, now_ms};
-use crate::protocol::{Args, ReplyBuffer};
+use crate::protocol::{Args, Reply, ReplyBuffer};
 use crate::server::{Mode, ReplyMode, Server, Session};
 
 /// Runs commands for one connection and keeps what it counts for INFO.
@@ -22,8 +24,8 @@ pub struct Dispatcher {
     takes_slow: bool,
     access: Access,
     lookups: Lookups,
-    errors: u64,
     run: Run,
+    watch: Watch,
     last: Known,
 }
 
@@ -36,6 +38,8 @@ pub enum Next {
     Close,
     /// The command is a slow one and has not run: it is for a thread that serves no other clients.
     Elsewhere,
+    /// The command has not run: it waits until CLIENT PAUSE is over.
+    Postpone,
 }
 
 /// What a connection's commands work with, besides the connection's own state.
@@ -58,8 +62,8 @@ impl Dispatcher {
             last: Known::default(),
             access: Access::by_server(0),
             lookups: Lookups::default(),
-            errors: 0,
             run: Run::new(),
+            watch: Watch::default(),
         }
     }
 
@@ -113,8 +117,13 @@ impl Dispatcher {
         let stripe = server.stats.stripe(self.stripe);
         self.run.finish(stripe);
         let lookups = std::mem::take(&mut self.lookups);
-        let errors = std::mem::take(&mut self.errors);
-        stripe.add_batch(lookups, input_bytes as u64, output_bytes as u64, errors);
+        stripe.add_batch(lookups, input_bytes as u64, output_bytes as u64);
+    }
+
+    /// What has passed since the last command is no command's time.
+    #[inline]
+    pub fn skip_time(&mut self) {
+        self.run.restart();
     }
 
     /// Runs one command, or queues it, and writes its reply to `out`.
@@ -127,6 +136,13 @@ impl Dispatcher {
     ) -> Next {
         let found = self.last.find(args, session, around);
         let queues = session.transaction.is_some();
+        if let Ok(command) = found
+            && around.server.pause.is_on()
+            && !self.takes_slow
+            && watch::is_paused(around.server, session, command)
+        {
+            return Next::Postpone;
+        }
         if let Ok(command) = found
             && !self.takes_slow
             && !queues
@@ -142,7 +158,7 @@ impl Dispatcher {
                 if !patient && session.has_slow_queued() {
                     return Next::Elsewhere;
                 }
-                match self.exec(around, session, command, out) {
+                match self.exec(around, session, command, args, out) {
                     Some(next) => next,
                     None => return Next::Elsewhere,
                 }
@@ -151,6 +167,7 @@ impl Dispatcher {
                 session.begin_command();
                 session.queue(command, args);
                 out.simple("QUEUED");
+                self.run.restart();
                 Next::Continue
             }
             Ok(command) => {
@@ -159,7 +176,9 @@ impl Dispatcher {
             }
             Err(refusal) => {
                 session.begin_command();
-                self.refuse(around, session, refusal, args, out)
+                let next = self.refuse(around, session, refusal, args, out);
+                self.run.restart();
+                next
             }
         };
         // CLIENT REPLY OFF and SKIP have no reply either.
@@ -205,14 +224,48 @@ impl Dispatcher {
             lookups: &mut self.lookups,
         };
         let outcome = (command.spec.handler)(&mut context, args);
-        self.write(outcome, mark, out)
+        let next = self.write(around.server, outcome, mark, out);
+        self.done(self.run.mark(), around, session, command, args);
+        next
     }
 
-    fn write(&mut self, outcome: CommandResult, mark: usize, out: &mut ReplyBuffer) -> Next {
+    /// Counts the time of a call that began at `mark`, and shows the call to whom it concerns.
+    #[inline]
+    fn done(
+        &mut self,
+        mark: u64,
+        around: &Surroundings<'_>,
+        session: &Session,
+        command: &'static Command,
+        args: Args<'_>,
+    ) {
+        let server = around.server;
+        self.watch.refresh(&server.config);
+        let stripe = server.stats.stripe(self.stripe);
+        let nanos = self.run.done_since(mark, self.watch.tracks, stripe);
+        if nanos >= self.watch.slow_nanos {
+            watch::note_slow(around, session, command, args, nanos);
+        }
+        if server.monitors.any() {
+            watch::show(server, session, command, args);
+        }
+    }
+
+    fn write(
+        &mut self,
+        server: &Server,
+        outcome: CommandResult,
+        mark: usize,
+        out: &mut ReplyBuffer,
+    ) -> Next {
         match outcome {
             Ok(Outcome::Written) => Next::Continue,
             Ok(Outcome::Reply(reply)) => {
                 out.reply(&reply);
+                if let Reply::Error(text) = &reply {
+                    server.stats.stripe(self.stripe).add_error(text);
+                    self.run.failed();
+                }
                 Next::Continue
             }
             Ok(Outcome::ReplyAndClose(reply)) => {
@@ -223,7 +276,7 @@ impl Dispatcher {
             Err(error) => {
                 // A handler may have begun a reply before it failed.
                 out.bytes.truncate(mark);
-                self.error(&error, out);
+                self.error(server, &error, out);
                 self.run.failed();
                 Next::Continue
             }
@@ -259,17 +312,18 @@ impl Dispatcher {
             // Of other codes (NOAUTH, NOPERM) Redis leaves the word.
             let reason = text.strip_prefix("ERR ").unwrap_or(&text);
             let error = format!("EXECABORT Transaction discarded because of: {reason}");
-            self.error(&CommandError::Text(error.into()), out);
+            self.error(around.server, &CommandError::Text(error.into()), out);
             return Next::Continue;
         }
-        self.error(&error, out);
+        self.error(around.server, &error, out);
         Next::Continue
     }
 
     /// Answers an error and counts it.
-    fn error(&mut self, error: &CommandError, out: &mut ReplyBuffer) {
-        out.error(&error.to_string());
-        self.errors += 1;
+    fn error(&self, server: &Server, error: &CommandError, out: &mut ReplyBuffer) {
+        let text = error.to_string();
+        out.error(&text);
+        server.stats.stripe(self.stripe).add_error(&text);
     }
 }
 

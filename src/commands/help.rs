@@ -2,7 +2,9 @@
 
 #![allow(clippy::unnecessary_wraps)] // Handlers have one shape, also those that cannot fail.
 
-use super::{CommandResult, Context, Outcome};
+use super::error::shown;
+use super::{CommandError, CommandResult, Context, Outcome};
+use crate::protocol::Args;
 
 /// Answers the help of `container`: a head, `lines`, and the line on HELP itself.
 ///
@@ -18,4 +20,15 @@ pub(super) fn reply(ctx: &mut Context<'_>, container: &str, lines: &[&str]) -> C
     ctx.out.simple("HELP");
     ctx.out.simple("    Prints this help.");
     Ok(Outcome::Written)
+}
+
+/// The error of a subcommand of `container` that takes a number of words between limits, and got another one.
+pub(super) fn wrong_words(args: Args<'_>, container: &str) -> CommandError {
+    let word = shown(&args[1], 128);
+    CommandError::Text(
+        format!(
+            "ERR unknown subcommand or wrong number of arguments for '{word}'. Try {container} HELP."
+        )
+        .into(),
+    )
 }

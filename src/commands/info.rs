@@ -3,6 +3,7 @@
 //! Fields have Redis's names and order, since exporters parse them. A field that has no meaning here stands only where
 //! its fixed value is true (`aof_enabled:0`: there is no log beside the pool).
 
+mod activity;
 mod report;
 mod sections;
 
@@ -56,7 +57,10 @@ const SECTIONS: &[Section] = &[
     section("Stats", true, sections::stats),
     section("Replication", true, sections::replication),
     section("CPU", true, sections::cpu),
-    section("Commandstats", false, sections::commandstats),
+    section("Modules", true, |_, _| Ok(())),
+    section("Commandstats", false, activity::commandstats),
+    section("Errorstats", true, activity::errorstats),
+    section("Latencystats", false, activity::latencystats),
     section("Cluster", true, sections::cluster),
     section("Keyspace", true, sections::keyspace),
     section("pmemkv", true, sections::pmemkv),
@@ -111,7 +115,8 @@ mod tests {
         assert_eq!(names(&["nosuch"]), [""; 0]);
         assert_eq!(names(&["All"]).len(), SECTIONS.len());
         assert_eq!(names(&["everything", "cpu"]).len(), SECTIONS.len());
-        assert_eq!(names(&["default"]).len(), SECTIONS.len() - 1);
-        assert_eq!(names(&["default", "commandstats"]).len(), SECTIONS.len());
+        assert_eq!(names(&["default"]).len(), SECTIONS.len() - 2);
+        let more = names(&["default", "commandstats", "latencystats"]);
+        assert_eq!(more.len(), SECTIONS.len());
     }
 }

@@ -1,7 +1,11 @@
-//! MEMORY USAGE: what a key takes.
+//! MEMORY: what a key takes, and what there is to say of the process.
+
+#![allow(clippy::unnecessary_wraps)] // Handlers have one shape, also those that cannot fail.
 
 use super::numbers::parse_i64;
-use super::spec::{Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, KeySpec};
+use super::spec::{
+    Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, Handler, KeySpec,
+};
 use super::{CommandError, CommandResult, Context, help};
 use crate::keyspace::Access;
 use crate::protocol::{Args, Reply};
@@ -21,6 +25,28 @@ pub(super) static COMMANDS: &[CommandSpec] = &[CommandSpec {
     subcommands: SUBCOMMANDS,
     handler: help,
 }];
+
+const fn plain(
+    name: &'static str,
+    complexity: &'static str,
+    summary: &'static str,
+    handler: Handler,
+) -> CommandSpec {
+    CommandSpec {
+        name,
+        arity: Arity::Exactly(2),
+        flags: Flags::NONE,
+        categories: Categories::NONE,
+        keys: &[],
+        group: Group::Server,
+        since: "4.0.0",
+        summary,
+        complexity,
+        arguments: &[],
+        subcommands: &[],
+        handler,
+    }
+}
 
 static SUBCOMMANDS: &[CommandSpec] = &[
     CommandSpec {
@@ -42,6 +68,24 @@ static SUBCOMMANDS: &[CommandSpec] = &[
         subcommands: &[],
         handler: usage,
     },
+    plain(
+        "doctor",
+        "O(1)",
+        "Says in words what is wrong with memory, if anything is.",
+        doctor,
+    ),
+    plain(
+        "purge",
+        "Depends on how much memory is allocated, could be slow",
+        "Accepted; the allocator gives memory back by itself.",
+        purge,
+    ),
+    plain(
+        "malloc-stats",
+        "Depends on how much memory is allocated, could be slow",
+        "Answers what the process takes, as the kernel counts it.",
+        malloc_stats,
+    ),
     CommandSpec {
         name: "help",
         arity: Arity::Exactly(2),
@@ -74,10 +118,66 @@ const INLINE_KEY_BYTES: usize = 16;
 
 fn help(ctx: &mut Context<'_>, _: Args<'_>) -> CommandResult {
     const LINES: &[&str] = &[
+        "DOCTOR",
+        "    What is wrong with memory, in words.",
+        "MALLOC-STATS",
+        "    What the process takes, as the kernel counts it.",
+        "PURGE",
+        "    Accepted; the allocator gives memory back by itself.",
         "USAGE <key> [SAMPLES <count>]",
         "    An estimate of the bytes that <key> and its value take, in the pool and in DRAM.",
     ];
     help::reply(ctx, "MEMORY", LINES)
+}
+
+/// A pool this full (percent) deserves a word.
+const FULL_PERCENT: u64 = 90;
+
+fn doctor(ctx: &mut Context<'_>, _: Args<'_>) -> CommandResult {
+    let stats = ctx.keyspace.stats()?;
+    let mut text = String::new();
+    let detail = |name: &str| {
+        let mut details = stats.details.iter();
+        details.find_map(|&(field, value)| (field == name).then_some(value))
+    };
+    // Packed pools keep the segments that they have made: what is in them counts.
+    let used = detail("live_bytes").unwrap_or(stats.allocated_bytes);
+    if used > stats.pool_bytes / 100 * FULL_PERCENT {
+        text.push_str(
+            "The pool is nearly full: a full one refuses commands that add. A larger pool-size at its creation, \
+             shorter deadlines, or fewer keys help.\n",
+        );
+    }
+    if detail("damaged_segments").is_some_and(|segments| segments > 0) {
+        text.push_str(
+            "Parts of the pool could not be read at the start: 'repair yes' has dropped them.\n",
+        );
+    }
+    if stats.pending_removals > 0 {
+        text.push_str(
+            "Records of flushed databases still wait for their removal; it goes on by itself.\n",
+        );
+    }
+    if text.is_empty() {
+        text.push_str("Nothing is wrong with memory.\n");
+    }
+    Ok(Reply::Verbatim(text.into()).into())
+}
+
+fn purge(_: &mut Context<'_>, _: Args<'_>) -> CommandResult {
+    Ok(Reply::Ok.into())
+}
+
+fn malloc_stats(_: &mut Context<'_>, _: Args<'_>) -> CommandResult {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mut text = String::from("Allocator: mimalloc. The process, by the kernel's count:\n");
+    for line in status.lines() {
+        if line.starts_with("Vm") || line.starts_with("Rss") {
+            text.push_str(line);
+            text.push('\n');
+        }
+    }
+    Ok(Reply::Verbatim(text.into()).into())
 }
 
 fn usage(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {

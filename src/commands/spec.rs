@@ -28,7 +28,7 @@ pub struct CommandSpec {
     pub since: &'static str,
     /// One line for people, in our own words.
     pub summary: &'static str,
-    /// Time complexity.
+    /// Time complexity; empty where Redis states none.
     pub complexity: &'static str,
     /// Arguments after the name.
     pub arguments: &'static [Argument],
@@ -127,6 +127,8 @@ flags! {
     WHILE_SUBSCRIBED = 24, "";
     /// What it answers are messages: they are sent also where replies are switched off.
     PUSHES = 25, "";
+    /// Not allowed while a replica loads what its master sent, beside its own data.
+    NO_ASYNC_LOADING = 20, "no_async_loading";
 }
 
 impl Flags {
@@ -243,6 +245,7 @@ pub enum Group {
     Server,
     Transactions,
     Pubsub,
+    Cluster,
     /// Our own commands; shown as `module`, which clients know.
     Pmemkv,
 }
@@ -257,6 +260,7 @@ impl Group {
             Group::Server => "server",
             Group::Transactions => "transactions",
             Group::Pubsub => "pubsub",
+            Group::Cluster => "cluster",
             Group::Pmemkv => "module",
         }
     }

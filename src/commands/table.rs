@@ -31,6 +31,12 @@ static FAMILIES: &[&[CommandSpec]] = &[
     super::server::COMMANDS,
     super::memory::COMMANDS,
     super::info::COMMANDS,
+    super::slowlog::COMMANDS,
+    super::latency::COMMANDS,
+    super::monitor::COMMANDS,
+    super::replication::COMMANDS,
+    super::saving::COMMANDS,
+    super::lolwut::COMMANDS,
     super::pmemkv::COMMANDS,
 ];
 

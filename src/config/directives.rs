@@ -257,7 +257,7 @@ pub static DIRECTIVES: &[Directive] = &[
     // Observation.
     int("slowlog-log-slower-than", -1, LONG, "10000"),
     int("slowlog-max-len", 0, LONG, "128"),
-    int("latency-monitor-threshold", 0, LONG, "0").idle(),
+    int("latency-monitor-threshold", 0, LONG, "0"),
     boolean("latency-tracking", "yes"),
     Directive::new(
         "latency-tracking-info-percentiles",

@@ -295,5 +295,10 @@ fn refused(name: &str, reason: impl Into<String>) -> SetError {
     }
 }
 
+/// Whether the directive of that name or alias has a value that must not show.
+pub fn is_secret(name: &[u8]) -> bool {
+    find(name).is_some_and(|place| DIRECTIVES[place].sensitive)
+}
+
 #[cfg(test)]
 mod tests;

@@ -212,6 +212,8 @@ pub struct Settings {
     pub slowlog_log_slower_than_micros: i64,
     /// How many entries the slow log keeps.
     pub slowlog_max_len: usize,
+    /// Events that take at least this many milliseconds are noted; 0 is none.
+    pub latency_monitor_threshold_ms: u64,
     /// Keep latency figures for each command.
     pub latency_tracking: bool,
     /// The percentiles that INFO shows of them.
@@ -285,6 +287,7 @@ impl Settings {
             lfu_decay_time_minutes: values.number("lfu-decay-time"),
             slowlog_log_slower_than_micros: values.number("slowlog-log-slower-than"),
             slowlog_max_len: values.number("slowlog-max-len"),
+            latency_monitor_threshold_ms: values.number("latency-monitor-threshold"),
             latency_tracking: values.yes("latency-tracking"),
             latency_tracking_info_percentiles: values
                 .text("latency-tracking-info-percentiles")

@@ -190,11 +190,13 @@ impl Keyspace {
     /// Lends the store a hand that is short of room: for a moment, or until there is some again.
     #[cold]
     pub(super) fn help(&self) -> Result<(), KeyspaceError> {
-        self.store.work(self, HELP_TIME)?;
-        if self.store.upkeep() == Upkeep::Critical {
-            self.make_room(0)?;
-        }
-        Ok(())
+        self.latency.timed("compaction", || {
+            self.store.work(self, HELP_TIME)?;
+            if self.store.upkeep() == Upkeep::Critical {
+                self.make_room(0)?;
+            }
+            Ok(())
+        })
     }
 
     /// Waits until the store has room for `bytes` of new values, or nothing more can be done for it. The caller holds
@@ -361,8 +363,12 @@ fn keep_up(keyspace: &Keyspace, stop: &AtomicBool) {
 fn housekeep(keyspace: &Keyspace, stop: &AtomicBool) {
     let mut next = Instant::now();
     while !stop.load(Ordering::Acquire) {
+        let now = now_ms();
         if keyspace.active_expiry.load(Ordering::Relaxed)
-            && let Err(error) = keyspace.remove_expired(now_ms())
+            && !keyspace.is_expiry_held(now)
+            && let Err(error) = keyspace
+                .latency
+                .timed("expire-cycle", || keyspace.remove_expired(now))
         {
             tracing::warn!(%error, "expired keys could not be removed");
         }

@@ -18,7 +18,7 @@ mod watch;
 
 use std::hash::Hasher;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
 
 use parking_lot::{Mutex, RwLock};
 use siphasher::sip::SipHasher13;
@@ -32,6 +32,7 @@ pub use prefetch::{Ahead, PREFETCHED};
 pub use slots::Slots;
 pub use watch::Watches;
 
+use crate::latency::Latency;
 pub use crate::pmemkv::Range;
 use crate::store::{Generations, RecordKey, Store, StoreError, Upkeep};
 use background::Garbage;
@@ -210,6 +211,9 @@ pub struct Keyspace {
     partitioned: bool,
     gate: Gate,
     observed: Observed,
+    latency: Latency,
+    /// Keys past their deadline are left until then, ms since the Unix epoch.
+    expiry_held_until: AtomicI64,
 }
 
 impl std::fmt::Debug for Keyspace {
@@ -256,6 +260,8 @@ impl Keyspace {
             partitioned: abilities.partitioned,
             gate: Gate::new(1),
             observed: Observed::default(),
+            latency: Latency::default(),
+            expiry_held_until: AtomicI64::new(0),
             store,
         }
     }
@@ -275,7 +281,8 @@ impl Keyspace {
     /// Makes everything written so far durable. A connection calls it before it sends replies, and holds no key.
     #[inline]
     pub fn commit(&self) -> Result<(), KeyspaceError> {
-        if self.store.commit()? && self.store.upkeep() >= Upkeep::Urgent {
+        let wrote = self.latency.timed("commit", || self.store.commit())?;
+        if wrote && self.store.upkeep() >= Upkeep::Urgent {
             self.help()?;
         }
         Ok(())
@@ -333,6 +340,21 @@ impl Keyspace {
     /// CONFIG RESETSTAT's share.
     pub fn reset_stats(&self) {
         self.expired_keys.store(0, Ordering::Relaxed);
+    }
+
+    /// What has taken long.
+    pub fn latency(&self) -> &Latency {
+        &self.latency
+    }
+
+    /// Leaves keys past their deadline where they are until then, ms since the Unix epoch (CLIENT PAUSE).
+    pub fn hold_expiry(&self, until: Millis) {
+        self.expiry_held_until.store(until, Ordering::Relaxed);
+    }
+
+    /// Whether nothing is to be removed that no client asks to remove.
+    pub fn is_expiry_held(&self, now: Millis) -> bool {
+        self.expiry_held_until.load(Ordering::Relaxed) > now
     }
 
     /// Switches the background removal of expired keys on or off (DEBUG SET-ACTIVE-EXPIRE).

@@ -44,6 +44,10 @@ pub struct ClientHandle {
     pub no_evict: AtomicBool,
     /// CLIENT NO-TOUCH.
     pub no_touch: AtomicBool,
+    /// MONITOR: it is shown every command.
+    pub monitors: AtomicBool,
+    /// Its next command waits, for CLIENT PAUSE.
+    pub waits: AtomicBool,
     /// Full name of the last command (`client|list`), or empty.
     pub last_command: Mutex<&'static str>,
     /// Wall clock of the last batch, ms since the Unix epoch.
@@ -135,7 +139,9 @@ impl ClientHandle {
         let tracks = self.tracking.mode();
         let flags: String = [
             (self.is_subscriber(), 'P'),
+            (self.monitors.load(Ordering::Relaxed), 'O'),
             (self.multi.load(Ordering::Relaxed) >= 0, 'x'),
+            (self.waits.load(Ordering::Relaxed), 'b'),
             (tracks.contains(Mode::ON), 't'),
             (tracks.contains(Mode::BROKEN), 'R'),
             (tracks.contains(Mode::BCAST), 'B'),
@@ -241,6 +247,8 @@ impl Clients {
             resp: AtomicU8::new(2),
             no_evict: AtomicBool::new(false),
             no_touch: AtomicBool::new(false),
+            monitors: AtomicBool::new(false),
+            waits: AtomicBool::new(false),
             last_command: Mutex::new(""),
             last_active_ms: AtomicI64::new(now_ms),
             query_buffer_bytes: AtomicUsize::new(0),

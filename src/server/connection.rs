@@ -12,7 +12,7 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use super::clients::Endpoint;
 use super::socket::{read_some, write_within};
 use super::workers::Place;
-use super::{ClientHandle, Server, Session};
+use super::{ClientHandle, Server, Session, Stripe, monitors};
 use crate::commands::{Dispatcher, Next};
 use crate::config::Settings;
 use crate::keyspace::{Ahead, Keyspace, PREFETCHED, Presence, now_ms};
@@ -86,6 +86,8 @@ enum Batch {
     Close,
     /// The next request is of a slow command and has not run.
     Slow(OwnedArgs),
+    /// The next request has not run: it waits until CLIENT PAUSE is over.
+    Paused,
 }
 
 /// Serves one client until it goes.
@@ -179,6 +181,7 @@ impl Registration {
 
 impl Drop for Registration {
     fn drop(&mut self) {
+        self.server.monitors.remove(&self.handle);
         self.server.clients.remove(self.handle.id);
     }
 }
@@ -194,13 +197,16 @@ where
         connection
             .input
             .reserve(connection.missing.clamp(READ_BYTES, RESERVED_BYTES_MAX));
-        // Who listens need not speak.
-        let idle_limit = (connection.settings.timeout).filter(|_| !handle.is_subscriber());
+        let waits = handle.waits.load(Ordering::Relaxed);
+        // Who listens need not speak, and who has to wait is not idle.
+        let idle_limit =
+            (connection.settings.timeout).filter(|_| !waits && !handle.is_subscriber());
         let read = tokio::select! {
             // Reading first: what has arrived is answered even when the connection is to end.
             biased;
-            read = read_some(stream, &mut connection.input, idle_limit) => read?,
+            read = read_some(stream, &mut connection.input, idle_limit) => Some(read?),
             () = &mut killed => return Ok(End::Killed),
+            () = connection.server.pause.over(), if waits => None,
             () = handle.mailbox.arrived() => {
                 connection.refresh_settings();
                 connection.take_mail();
@@ -211,10 +217,13 @@ where
             }
         };
         match read {
-            None => return Ok(End::Idle),
-            Some(0) => return Ok(End::Closed),
-            Some(_) => {}
+            Some(None) => return Ok(End::Idle),
+            Some(Some(0)) => return Ok(End::Closed),
+            Some(Some(_)) => connection.stripe().add_read(),
+            // What waited may go on.
+            None => {}
         }
+        handle.waits.store(false, Ordering::Relaxed);
         connection.refresh_settings();
         loop {
             let mut batch = connection.run_batch();
@@ -235,6 +244,10 @@ where
             }
             match batch {
                 Batch::Done => break,
+                Batch::Paused => {
+                    handle.waits.store(true, Ordering::Relaxed);
+                    break;
+                }
                 Batch::Close => {
                     // The peer sees an orderly end after the last reply.
                     stream.shutdown().await?;
@@ -275,6 +288,10 @@ impl Drop for Connection {
 }
 
 impl Connection {
+    fn stripe(&self) -> &Stripe {
+        self.server.stats.stripe(self.worker)
+    }
+
     fn refresh_settings(&mut self) {
         let version = self.server.config.version();
         if version != self.settings_version {
@@ -307,6 +324,8 @@ impl Connection {
             }
             if consumed_all >= fetched {
                 fetched = fetch_ahead(keyspace, session.db, input, consumed_all);
+                // For all of them, not for the first one.
+                dispatcher.skip_time();
             }
             let rest = &input[consumed_all..];
             let limits = RequestLimits {
@@ -348,6 +367,10 @@ impl Connection {
                 Next::Continue => {}
                 Next::Close => break Batch::Close,
                 Next::Elsewhere => break Batch::Slow(OwnedArgs::new(args.from(0))),
+                Next::Postpone => {
+                    consumed_all -= consumed;
+                    break Batch::Paused;
+                }
             }
         };
         drop(around);
@@ -412,7 +435,9 @@ impl Connection {
         }
         let handle = &self.session.handle;
         let limits = &self.settings.client_output_buffer_limits;
-        let limit = if handle.is_subscriber() {
+        let limit = if self.session.monitors {
+            monitors::limit(limits)
+        } else if handle.is_subscriber() {
             limits.pubsub
         } else {
             limits.normal
@@ -438,6 +463,7 @@ impl Connection {
         if !sent {
             return Ok(Some(End::OutputLimit));
         }
+        self.stripe().add_write();
         if self.out.bytes.capacity() > KEPT_BUFFER_BYTES {
             self.out.bytes = BytesMut::new();
         }

@@ -2,13 +2,17 @@
 
 mod clients;
 mod connection;
+mod histogram;
 mod listener;
 mod mailbox;
+pub mod monitors;
 mod notifications;
+mod pause;
 mod pubsub;
 mod rates;
 mod run;
 mod session;
+pub mod slowlog;
 mod socket;
 mod stats;
 mod tracking;
@@ -16,13 +20,17 @@ mod transaction;
 mod workers;
 
 pub use clients::{ClientHandle, Clients, Endpoint};
+pub use histogram::{Durations, bucket_of};
 pub use listener::{ListenError, Listeners};
 pub use mailbox::Mailbox;
+pub use monitors::Monitors;
 pub use notifications::{Herald, Notifications};
+pub use pause::{Pause, Paused};
 pub use pubsub::{PubSub, Subscriptions, Topic};
 pub use rates::{PerSecond, RATE_SAMPLES, Rates};
 pub use run::{RunError, run, survives};
 pub use session::{ReplyMode, Session};
+pub use slowlog::Slowlog;
 pub use stats::{CommandStats, Stats, StatsSnapshot, Stripe};
 pub use tracking::{Mode, OwnTracking, Tracking, TrackingState};
 pub use transaction::{Queued, Transaction};
@@ -48,6 +56,12 @@ pub struct Server {
     pub stats: Stats,
     /// What the counters moved by per second lately.
     pub rates: Rates,
+    /// Commands that took long.
+    pub slowlog: Slowlog,
+    /// Clients that are shown every command.
+    pub monitors: Monitors,
+    /// CLIENT PAUSE.
+    pub pause: Pause,
     /// When the process started, for uptimes.
     pub started: Instant,
     /// The same by the wall clock.

@@ -12,7 +12,8 @@ use tokio::sync::watch;
 use super::listener::Reception;
 use super::workers::Workers;
 use super::{
-    Clients, Herald, ListenError, Listeners, Notifications, PubSub, Rates, Server, Stats, Tracking,
+    Clients, Herald, ListenError, Listeners, Monitors, Notifications, Pause, PubSub, Rates, Server,
+    Slowlog, Stats, Tracking,
 };
 use crate::acl::{self, Acl};
 use crate::commands::table;
@@ -82,6 +83,9 @@ pub fn run(config: Config, engine: Engine, options: &Options) -> Result<(), RunE
     tracing::info!(ms = opened.elapsed().as_millis(), "store open");
     let worker_count = Workers::count(settings.worker_threads);
     let keyspace = Arc::new(Keyspace::new(store).for_workers(worker_count));
+    keyspace
+        .latency()
+        .set_threshold(settings.latency_monitor_threshold_ms);
     let durability = survives(engine, options, &settings);
     let server = Arc::new(new_server(config, acl, &settings, durability));
     Herald::appoint(&server, &keyspace);
@@ -119,6 +123,9 @@ fn new_server(config: Config, acl: Acl, settings: &Settings, durability: &'stati
         notifications: Notifications::default(),
         stats: Stats::new(table().all().len(), Workers::count(settings.worker_threads)),
         rates: Rates::default(),
+        slowlog: Slowlog::default(),
+        monitors: Monitors::default(),
+        pause: Pause::default(),
         started: Instant::now(),
         started_at: SystemTime::now(),
         run_id: run_id(),

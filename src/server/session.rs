@@ -26,6 +26,7 @@ pub enum ReplyMode {
 
 /// One connection's state. It belongs to the connection's task; what others may see stands in `handle`.
 #[derive(Debug)]
+#[allow(clippy::struct_excessive_bools)] // Independent properties of a client.
 pub struct Session {
     /// The selected database.
     pub db: usize,
@@ -42,6 +43,8 @@ pub struct Session {
     pub transaction: Option<Box<Transaction>>,
     /// Keys whose change makes the next EXEC fail.
     pub watches: Watches,
+    /// MONITOR: the client is shown every command, and runs none on keys.
+    pub monitors: bool,
     /// Whether what runs was queued.
     pub in_exec: bool,
     /// What it listens to.
@@ -63,6 +66,7 @@ impl Session {
             reply_mode: ReplyMode::On,
             transaction: None,
             watches: Watches::default(),
+            monitors: false,
             in_exec: false,
             subscriptions: Subscriptions::default(),
             tracking: OwnTracking::default(),
@@ -162,6 +166,7 @@ impl Session {
         self.set_no_touch(false);
         self.reply_mode = ReplyMode::On;
         self.note_protocol(Protocol::Resp2);
+        self.monitors = false;
         self.handle.no_evict.store(false, Ordering::Relaxed);
         self.handle.name.lock().clear();
     }

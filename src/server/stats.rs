@@ -1,8 +1,16 @@
 //! Counters for INFO: striped, so that threads do not contend for a cache line.
 
+use std::collections::BTreeMap;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use parking_lot::Mutex;
+
+use super::histogram::{Durations, Histogram};
 use crate::commands::Lookups;
+
+/// Kinds of errors that are told apart: clients can make some of them up.
+const ERROR_CODES_MAX: usize = 128;
 
 /// One command's counters.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -23,6 +31,8 @@ struct AtomicCommandStats {
     nanos: AtomicU64,
     rejected: AtomicU64,
     failed: AtomicU64,
+    /// Made at the first call.
+    durations: OnceLock<Histogram>,
 }
 
 /// The counters of one worker's connections.
@@ -35,6 +45,10 @@ pub struct Stripe {
     input_bytes: AtomicU64,
     output_bytes: AtomicU64,
     error_replies: AtomicU64,
+    /// Error replies by their first word.
+    errors: Mutex<BTreeMap<String, u64>>,
+    reads: AtomicU64,
+    writes: AtomicU64,
 }
 
 /// All counters since the start, or since CONFIG RESETSTAT.
@@ -63,6 +77,8 @@ pub struct StatsSnapshot {
     pub input_bytes: u64,
     pub output_bytes: u64,
     pub error_replies: u64,
+    pub reads: u64,
+    pub writes: u64,
 }
 
 impl Stats {
@@ -106,6 +122,30 @@ impl Stats {
             sum.input_bytes += stripe.input_bytes.load(Ordering::Relaxed);
             sum.output_bytes += stripe.output_bytes.load(Ordering::Relaxed);
             sum.error_replies += stripe.error_replies.load(Ordering::Relaxed);
+            sum.reads += stripe.reads.load(Ordering::Relaxed);
+            sum.writes += stripe.writes.load(Ordering::Relaxed);
+        }
+        sum
+    }
+
+    /// How long the calls of one command took; `None` where none was timed.
+    pub fn durations(&self, command: usize) -> Option<Durations> {
+        let commands = self
+            .stripes
+            .iter()
+            .filter_map(|stripe| stripe.commands.get(command));
+        Durations::sum(commands.filter_map(|stats| stats.durations.get()))
+    }
+
+    /// Error replies by their first word.
+    pub fn errors(&self) -> BTreeMap<String, u64> {
+        let mut sum = BTreeMap::new();
+        for stripe in &self.stripes {
+            for (code, count) in stripe.errors.lock().iter() {
+                if sum.len() < ERROR_CODES_MAX || sum.contains_key(code) {
+                    *sum.entry(code.clone()).or_default() += count;
+                }
+            }
         }
         sum
     }
@@ -117,13 +157,19 @@ impl Stats {
                 for counter in [&stats.calls, &stats.nanos, &stats.rejected, &stats.failed] {
                     counter.store(0, Ordering::Relaxed);
                 }
+                if let Some(durations) = stats.durations.get() {
+                    durations.reset();
+                }
             }
+            stripe.errors.lock().clear();
             for counter in [
                 &stripe.hits,
                 &stripe.misses,
                 &stripe.input_bytes,
                 &stripe.output_bytes,
                 &stripe.error_replies,
+                &stripe.reads,
+                &stripe.writes,
             ] {
                 counter.store(0, Ordering::Relaxed);
             }
@@ -157,14 +203,46 @@ impl Stripe {
         }
     }
 
+    /// Adds calls of one command that took equally long: the same [`bucket_of`](super::bucket_of).
+    #[inline]
+    pub fn add_durations(&self, command: usize, bucket: usize, calls: u64) {
+        if let Some(stats) = self.commands.get(command) {
+            let durations = stats.durations.get_or_init(Histogram::default);
+            durations.add(bucket, calls);
+        }
+    }
+
+    /// Counts an error reply, also by its first word.
+    pub fn add_error(&self, text: &str) {
+        self.error_replies.fetch_add(1, Ordering::Relaxed);
+        let code = text.split(' ').next().unwrap_or_default();
+        let mut errors = self.errors.lock();
+        if let Some(count) = errors.get_mut(code) {
+            *count += 1;
+        } else if errors.len() < ERROR_CODES_MAX {
+            errors.insert(code.to_owned(), 1);
+        }
+    }
+
+    /// Something was read from a client.
+    #[inline]
+    pub fn add_read(&self) {
+        self.reads.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Something was sent to a client.
+    #[inline]
+    pub fn add_write(&self) {
+        self.writes.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// Adds what one batch did besides its commands.
-    pub fn add_batch(&self, lookups: Lookups, input_bytes: u64, output_bytes: u64, errors: u64) {
+    pub fn add_batch(&self, lookups: Lookups, input_bytes: u64, output_bytes: u64) {
         for (counter, value) in [
             (&self.hits, lookups.hits),
             (&self.misses, lookups.misses),
             (&self.input_bytes, input_bytes),
             (&self.output_bytes, output_bytes),
-            (&self.error_replies, errors),
         ] {
             if value > 0 {
                 counter.fetch_add(value, Ordering::Relaxed);

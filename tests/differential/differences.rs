@@ -236,6 +236,26 @@ pub const METADATA: &[(&str, &str, &str)] = &[
         "arity",
         "Redis 7.2 takes a single word, 7.0 wanted two",
     ),
+    (
+        "wait",
+        "flags",
+        "Redis 7.2 has it block where scripts may not, 7.0 kept it from scripts",
+    ),
+    (
+        "wait",
+        "ACL categories",
+        "Redis 7.2 counts it among the blocking commands, 7.0 did not",
+    ),
+    (
+        "client|pause",
+        "since",
+        "Redis 7.2 names the stable version, 7.0 named an unstable one",
+    ),
+    (
+        "save",
+        "complexity",
+        "everything acknowledged is durable already: there is nothing to write",
+    ),
     ("command|getkeys", "arguments", "Redis 7.0 described none"),
     (
         "command|getkeysandflags",

@@ -7,13 +7,18 @@ use crate::protocol::ReplyBuffer;
 pub(super) fn write_docs(out: &mut ReplyBuffer, spec: &CommandSpec, full_name: &str) {
     let has_arguments = !spec.arguments.is_empty();
     let has_subcommands = !spec.subcommands.is_empty();
-    out.map_header(4 + usize::from(has_arguments) + usize::from(has_subcommands));
-    for (name, value) in [
+    let fields = [
         ("summary", spec.summary),
         ("since", spec.since),
         ("group", spec.group.name()),
         ("complexity", spec.complexity),
-    ] {
+    ];
+    // Redis leaves out a complexity that nobody has stated.
+    let fields = fields.into_iter().filter(|(_, value)| !value.is_empty());
+    out.map_header(
+        fields.clone().count() + usize::from(has_arguments) + usize::from(has_subcommands),
+    );
+    for (name, value) in fields {
         out.bulk(name.as_bytes());
         out.bulk(value.as_bytes());
     }

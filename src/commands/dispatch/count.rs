@@ -1,16 +1,24 @@
 //! Calls and their time, counted for INFO.
 
-use std::time::Instant;
+use quanta::Clock;
 
 use super::super::Command;
-use crate::server::{CommandStats, Session, Stripe};
+use crate::server::{CommandStats, Session, Stripe, bucket_of};
 
-/// Calls of one command one after the other, timed together: the clock is read once for all of them.
+/// Calls of one command one after the other: what they add up to goes to the server's statistics at once.
+///
+/// The clock is read once for each call: a call's time begins where the one before it ended, and holds the reading of
+/// its words too.
 #[derive(Debug)]
 pub(super) struct Run {
     command: Option<&'static Command>,
     stats: CommandStats,
-    started: Instant,
+    /// Calls that took equally long, and the bucket of their duration.
+    bucket: usize,
+    calls_in_bucket: u64,
+    clock: Clock,
+    /// Where the next call's time begins, by the clock.
+    mark: u64,
 }
 
 impl Run {
@@ -19,13 +27,22 @@ impl Run {
         Self {
             command: None,
             stats: CommandStats::default(),
-            started: Instant::now(),
+            bucket: 0,
+            calls_in_bucket: 0,
+            clock: Clock::new(),
+            mark: 0,
         }
     }
 
-    /// From now on time counts.
+    /// What has passed so far is no call's time.
+    #[inline]
     pub(super) fn restart(&mut self) {
-        self.started = Instant::now();
+        self.mark = self.clock.raw();
+    }
+
+    /// Where the next call's time begins, for [`done_since`](Self::done_since).
+    pub(super) fn mark(&self) -> u64 {
+        self.mark
     }
 
     /// A call begins.
@@ -50,6 +67,35 @@ impl Run {
         self.stats.rejected += 1;
     }
 
+    /// The call that was counted last and began at `mark` is over; returns how long it took, ns. `tracks`: its duration
+    /// counts among those that are kept.
+    #[inline]
+    pub(super) fn done_since(&mut self, mark: u64, tracks: bool, stripe: &Stripe) -> u64 {
+        let now = self.clock.raw();
+        let nanos = self.clock.delta_as_nanos(mark, now);
+        self.mark = now;
+        self.stats.nanos += nanos;
+        if tracks {
+            let bucket = bucket_of(nanos);
+            if bucket != self.bucket {
+                self.finish_bucket(stripe);
+                self.bucket = bucket;
+            }
+            self.calls_in_bucket += 1;
+        }
+        nanos
+    }
+
+    #[inline]
+    fn finish_bucket(&mut self, stripe: &Stripe) {
+        let calls = std::mem::take(&mut self.calls_in_bucket);
+        if let Some(command) = self.command
+            && calls > 0
+        {
+            stripe.add_durations(command.number, self.bucket, calls);
+        }
+    }
+
     fn switch(&mut self, command: &'static Command, stripe: &Stripe, session: &Session) {
         let same = self
             .command
@@ -63,12 +109,9 @@ impl Run {
 
     /// What was counted goes to the server's statistics.
     pub(super) fn finish(&mut self, stripe: &Stripe) {
-        let now = Instant::now();
-        let spent = now.duration_since(self.started);
-        self.started = now;
-        let mut stats = std::mem::take(&mut self.stats);
+        self.finish_bucket(stripe);
+        let stats = std::mem::take(&mut self.stats);
         if let Some(command) = self.command.take_if(|_| stats != CommandStats::default()) {
-            stats.nanos = u64::try_from(spent.as_nanos()).unwrap_or(u64::MAX);
             stripe.add_command(command.number, stats);
         }
     }

@@ -7,7 +7,7 @@ use crate::commands::numbers::parse_i64;
 use crate::commands::spec::Flags;
 use crate::commands::{Command, CommandError, permission};
 use crate::keyspace::DATABASES;
-use crate::protocol::ReplyBuffer;
+use crate::protocol::{Args, ReplyBuffer};
 use crate::server::{Queued, Session};
 
 /// Room is made for a transaction that is larger than this before it begins, bytes.
@@ -22,8 +22,10 @@ impl Dispatcher {
         around: &mut Surroundings<'_>,
         session: &mut Session,
         command: &'static Command,
+        args: Args<'_>,
         out: &mut ReplyBuffer,
     ) -> Option<Next> {
+        let mark = self.run.mark();
         let keyspace = around.keyspace;
         if session.queued_bytes() > LARGE_BYTES {
             // Not inside: it may wait for the compaction.
@@ -38,11 +40,18 @@ impl Dispatcher {
             return None;
         };
         session.begin_command();
-        let stripe = around.server.stats.stripe(self.stripe);
-        self.run.count(command, stripe, session);
-        let next = self.exec_alone(around, session, out);
+        let done = self.exec_alone(around, session, out);
         drop(alone);
         around.presence.come_back();
+        let stripe = around.server.stats.stripe(self.stripe);
+        self.run.count(command, stripe, session);
+        let next = done.unwrap_or_else(|error| {
+            self.run.failed();
+            self.error(around.server, &error, out);
+            Next::Continue
+        });
+        // Its time holds that of all commands in it.
+        self.done(mark, around, session, command, args);
         Some(next)
     }
 
@@ -51,35 +60,28 @@ impl Dispatcher {
         around: &mut Surroundings<'_>,
         session: &mut Session,
         out: &mut ReplyBuffer,
-    ) -> Next {
+    ) -> Result<Next, CommandError> {
         let keyspace = around.keyspace;
         let changed = keyspace.have_changed(&session.watches, self.access.now);
         let Some(transaction) = session.transaction.take() else {
-            return Next::Continue;
+            return Ok(Next::Continue);
         };
         session.discard(keyspace);
         if transaction.is_spoilt {
-            let error =
-                CommandError::text("EXECABORT Transaction discarded because of previous errors.");
-            self.run.failed();
-            self.error(&error, out);
-            return Next::Continue;
+            return Err(CommandError::text(
+                "EXECABORT Transaction discarded because of previous errors.",
+            ));
         }
-        match changed {
-            Ok(false) => {}
-            Ok(true) => {
-                out.null_array();
-                return Next::Continue;
-            }
-            Err(error) => {
-                self.error(&error.into(), out);
-                return Next::Continue;
-            }
+        if changed? {
+            out.null_array();
+            return Ok(Next::Continue);
         }
         let queue = &transaction.queue;
         let mut next = Next::Continue;
         let mark = out.bytes.len();
         session.in_exec = true;
+        // Waiting to be alone is no queued command's time.
+        self.run.restart();
         let keys = || written_keys(queue, session.db);
         let done = keyspace.atomically(keys().as_slice(), &mut || {
             out.array_header(queue.len());
@@ -89,7 +91,7 @@ impl Dispatcher {
                 if let Err(error) = permission::check_queued(command, args, session, server) {
                     self.run
                         .rejected(command, server.stats.stripe(self.stripe), session);
-                    self.error(&error, out);
+                    self.error(server, &error, out);
                 } else if self.call(around, session, command, args, out) == Next::Close {
                     next = Next::Close;
                 }
@@ -98,9 +100,9 @@ impl Dispatcher {
         session.in_exec = false;
         if let Err(error) = done {
             out.bytes.truncate(mark);
-            self.error(&error.into(), out);
+            return Err(error.into());
         }
-        next
+        Ok(next)
     }
 }
 

@@ -76,6 +76,13 @@ fn permit(
         let error = CommandError::text("ERR Command not allowed inside a transaction");
         return Err((Some(command), error));
     }
+    let touches_keys = || {
+        command.spec.flags.contains(Flags::READONLY) || command.spec.flags.contains(Flags::WRITE)
+    };
+    if session.monitors && touches_keys() {
+        let error = CommandError::text("ERR Replica can't interact with the keyspace");
+        return Err((Some(command), error));
+    }
     if let Err(error) = permission::check(command, args, session, around.server) {
         return Err((Some(command), error));
     }

@@ -8,8 +8,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use nix::sys::resource::{UsageWho, getrusage};
 
 use super::report::{Report, human};
-use crate::commands::table::table;
 use crate::commands::{CommandError, Context};
+use crate::config::Settings;
 use crate::keyspace::{DATABASES, LoadProgress, StoreStats};
 use crate::server::{REDIS_VERSION, Topic};
 
@@ -26,6 +26,8 @@ pub(super) fn server(ctx: &Context<'_>, report: &mut Report) -> Written {
     let uptime_s = server.started.elapsed().as_secs();
     report.field("redis_version", REDIS_VERSION);
     report.field("pmemkv_server_version", env!("CARGO_PKG_VERSION"));
+    report.field("redis_git_sha1", "00000000");
+    report.field("redis_git_dirty", 0);
     report.field("redis_mode", "standalone");
     report.field("os", operating_system());
     report.field("arch_bits", usize::BITS);
@@ -46,7 +48,29 @@ pub(super) fn server(ctx: &Context<'_>, report: &mut Report) -> Written {
     report.field("executable", executable.display());
     let file = server.config.file().unwrap_or("".as_ref());
     report.field("config_file", file.display());
+    report.field("io_threads_active", 0);
+    listeners(&settings, report);
     Ok(())
+}
+
+/// Where the server listens, a line for each kind of socket.
+fn listeners(settings: &Settings, report: &mut Report) {
+    let mut number = 0;
+    if settings.port > 0 {
+        let mut text = String::from("name=tcp");
+        for bind in &settings.bind {
+            text.push_str(",bind=");
+            text.push_str(&bind.address);
+        }
+        report.field("listener0", format_args!("{text},port={}", settings.port));
+        number += 1;
+    }
+    if let Some(path) = &settings.unixsocket {
+        report.field(
+            format_args!("listener{number}"),
+            format_args!("name=unix,bind={}", path.display()),
+        );
+    }
 }
 
 fn operating_system() -> String {
@@ -77,10 +101,15 @@ pub(super) fn clients(ctx: &Context<'_>, report: &mut Report) -> Written {
     );
     report.field("client_recent_max_input_buffer", input.max().unwrap_or(0));
     report.field("client_recent_max_output_buffer", output.max().unwrap_or(0));
-    report.field("blocked_clients", 0);
+    let waiting = all
+        .iter()
+        .filter(|client| client.waits.load(Ordering::Relaxed));
+    report.field("blocked_clients", waiting.count());
     report.field("tracking_clients", ctx.server.tracking.clients());
     report.field("pubsub_clients", ctx.server.pubsub.clients());
     report.field("clients_in_timeout_table", 0);
+    report.field("total_blocking_keys", 0);
+    report.field("total_blocking_keys_on_nokey", 0);
     Ok(())
 }
 
@@ -176,15 +205,27 @@ pub(super) fn persistence(ctx: &Context<'_>, report: &mut Report) -> Written {
         .started_at
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
     let loading = ctx.keyspace.load_progress();
     report.field("loading", u8::from(loading.is_some()));
     report.field("async_loading", 0);
+    report.field("current_cow_peak", 0);
+    report.field("current_cow_size", 0);
+    report.field("current_cow_size_age", 0);
+    report.field("current_fork_perc", "0.00");
+    report.field("current_save_keys_processed", 0);
+    report.field("current_save_keys_total", 0);
     report.field("rdb_changes_since_last_save", 0);
     report.field("rdb_bgsave_in_progress", 0);
-    report.field("rdb_last_save_time", started.as_secs());
+    // All that is written is kept: as LASTSAVE says.
+    report.field("rdb_last_save_time", now.as_secs());
     report.field("rdb_last_bgsave_status", "ok");
     report.field("rdb_last_bgsave_time_sec", -1);
     report.field("rdb_current_bgsave_time_sec", -1);
+    report.field("rdb_saves", 0);
+    report.field("rdb_last_cow_size", 0);
     report.field("aof_enabled", 0);
     report.field("aof_rewrite_in_progress", 0);
     report.field("aof_rewrite_scheduled", 0);
@@ -192,6 +233,9 @@ pub(super) fn persistence(ctx: &Context<'_>, report: &mut Report) -> Written {
     report.field("aof_current_rewrite_time_sec", -1);
     report.field("aof_last_bgrewrite_status", "ok");
     report.field("aof_last_write_status", "ok");
+    report.field("aof_last_cow_size", 0);
+    report.field("module_fork_in_progress", 0);
+    report.field("module_fork_last_cow_size", 0);
     if let Some(progress) = loading {
         let stats = ctx.keyspace.stats()?;
         report_loading(report, progress, stats.allocated_bytes, started);
@@ -236,8 +280,12 @@ pub(super) fn stats(ctx: &Context<'_>, report: &mut Report) -> Written {
     report.field("instantaneous_ops_per_sec", rates.commands);
     report.field("total_net_input_bytes", sums.input_bytes);
     report.field("total_net_output_bytes", sums.output_bytes);
+    report.field("total_net_repl_input_bytes", 0);
+    report.field("total_net_repl_output_bytes", 0);
     report.field("instantaneous_input_kbps", kib(rates.input_bytes));
     report.field("instantaneous_output_kbps", kib(rates.output_bytes));
+    report.field("instantaneous_input_repl_kbps", "0.00");
+    report.field("instantaneous_output_repl_kbps", "0.00");
     report.field("rejected_connections", load(&stats.connections_rejected));
     report.field("sync_full", 0);
     report.field("sync_partial_ok", 0);
@@ -254,11 +302,23 @@ pub(super) fn stats(ctx: &Context<'_>, report: &mut Report) -> Written {
     report.field("pubsubshard_channels", pubsub.count(Topic::Shard));
     report.field("latest_fork_usec", 0);
     report.field("total_forks", 0);
+    report.field("migrate_cached_sockets", 0);
+    report.field("slave_expires_tracked_keys", 0);
+    report.field("active_defrag_hits", 0);
+    report.field("active_defrag_misses", 0);
+    report.field("active_defrag_key_hits", 0);
+    report.field("active_defrag_key_misses", 0);
     let tracking = &ctx.server.tracking;
     report.field("tracking_total_keys", tracking.keys());
     report.field("tracking_total_items", tracking.items());
     report.field("tracking_total_prefixes", tracking.prefixes());
+    report.field("unexpected_error_replies", 0);
     report.field("total_error_replies", sums.error_replies);
+    report.field("dump_payload_sanitizations", 0);
+    report.field("total_reads_processed", sums.reads);
+    report.field("total_writes_processed", sums.writes);
+    report.field("io_threaded_reads_processed", 0);
+    report.field("io_threaded_writes_processed", 0);
     report.field(
         "client_query_buffer_limit_disconnections",
         load(&stats.query_limit_disconnections),
@@ -275,10 +335,18 @@ pub(super) fn stats(ctx: &Context<'_>, report: &mut Report) -> Written {
     Ok(())
 }
 
-pub(super) fn replication(_: &Context<'_>, report: &mut Report) -> Written {
+pub(super) fn replication(ctx: &Context<'_>, report: &mut Report) -> Written {
     report.field("role", "master");
     report.field("connected_slaves", 0);
+    report.field("master_failover_state", "no-failover");
+    report.field("master_replid", &ctx.server.run_id);
+    report.field("master_replid2", "0".repeat(40));
     report.field("master_repl_offset", 0);
+    report.field("second_repl_offset", -1);
+    report.field("repl_backlog_active", 0);
+    report.field("repl_backlog_size", 0);
+    report.field("repl_backlog_first_byte_offset", 0);
+    report.field("repl_backlog_histlen", 0);
     Ok(())
 }
 
@@ -294,30 +362,6 @@ pub(super) fn cpu(_: &Context<'_>, report: &mut Report) -> Written {
     };
     usage(UsageWho::RUSAGE_SELF, "");
     usage(UsageWho::RUSAGE_CHILDREN, "_children");
-    Ok(())
-}
-
-#[allow(clippy::cast_precision_loss)] // Two decimals are shown.
-pub(super) fn commandstats(ctx: &Context<'_>, report: &mut Report) -> Written {
-    let sums = ctx.server.stats.snapshot();
-    for (command, stats) in table().all().iter().zip(&sums.commands) {
-        if stats.calls + stats.rejected == 0 {
-            continue;
-        }
-        let micros = stats.nanos / 1000;
-        let mean = if stats.calls == 0 {
-            0.0
-        } else {
-            stats.nanos as f64 / 1000.0 / stats.calls as f64
-        };
-        report.field(
-            format_args!("cmdstat_{}", command.full_name),
-            format_args!(
-                "calls={},usec={micros},usec_per_call={mean:.2},rejected_calls={},failed_calls={}",
-                stats.calls, stats.rejected, stats.failed
-            ),
-        );
-    }
     Ok(())
 }
 

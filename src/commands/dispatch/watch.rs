@@ -1,0 +1,133 @@
+//! Who watches commands: the slow log, the latency monitor, MONITOR; and CLIENT PAUSE, which holds them.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use super::super::redact::shown_words;
+use super::super::spec::Flags;
+use super::{Command, Surroundings};
+use crate::config::Config;
+use crate::protocol::Args;
+use crate::server::{Paused, Server, Session, monitors, slowlog};
+
+/// What of the configuration each call asks for.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Watch {
+    version: Option<u64>,
+    /// Calls that take as long are of interest, ns.
+    pub(super) slow_nanos: u64,
+    /// Durations are kept for each command.
+    pub(super) tracks: bool,
+}
+
+impl Watch {
+    /// Follows changes of the configuration.
+    #[inline]
+    pub(super) fn refresh(&mut self, config: &Config) {
+        if self.version != Some(config.version()) {
+            *self = Self::of(config);
+        }
+    }
+
+    #[cold]
+    fn of(config: &Config) -> Self {
+        let version = config.version();
+        let settings = config.settings();
+        let slowlog = u64::try_from(settings.slowlog_log_slower_than_micros)
+            .map_or(u64::MAX, |micros| micros.saturating_mul(1000));
+        let latency = match settings.latency_monitor_threshold_ms {
+            0 => u64::MAX,
+            ms => ms.saturating_mul(1_000_000),
+        };
+        Self {
+            version: Some(version),
+            slow_nanos: slowlog.min(latency),
+            tracks: settings.latency_tracking,
+        }
+    }
+}
+
+/// Notes a call that took long.
+#[cold]
+pub(super) fn note_slow(
+    around: &Surroundings<'_>,
+    session: &Session,
+    command: &'static Command,
+    args: Args<'_>,
+    nanos: u64,
+) {
+    let flags = command.spec.flags;
+    let event = if flags.contains(Flags::FAST) {
+        "fast-command"
+    } else {
+        "command"
+    };
+    let latency = around.keyspace.latency();
+    latency.note(event, Duration::from_nanos(nanos));
+    let settings = around.server.config.settings();
+    let micros = nanos / 1000;
+    let is_slow =
+        u64::try_from(settings.slowlog_log_slower_than_micros).is_ok_and(|least| micros >= least);
+    if !is_slow || settings.slowlog_max_len == 0 || flags.contains(Flags::SKIP_SLOWLOG) {
+        return;
+    }
+    let at = SystemTime::now().duration_since(UNIX_EPOCH);
+    let words = shown_words(command, args);
+    let call = slowlog::SlowCall {
+        id: 0,
+        at_s: at.map_or(0, |at| i64::try_from(at.as_secs()).unwrap_or(i64::MAX)),
+        micros,
+        words: slowlog::shortened(words.into_iter()),
+        addr: session.handle.addr.clone(),
+        name: session.handle.name.lock().clone(),
+    };
+    around.server.slowlog.push(call, settings.slowlog_max_len);
+}
+
+/// Shows a call to those who watch.
+#[cold]
+pub(super) fn show(server: &Server, session: &Session, command: &'static Command, args: Args<'_>) {
+    let flags = command.spec.flags;
+    if flags.contains(Flags::ADMIN) || flags.contains(Flags::SKIP_MONITOR) {
+        return;
+    }
+    let words = shown_words(command, args);
+    let line = monitors::line(
+        SystemTime::now(),
+        session.db,
+        &session.handle,
+        words.into_iter(),
+    );
+    let limits = server.config.settings().client_output_buffer_limits;
+    let ended = server.monitors.show(&line, &limits);
+    if ended > 0 {
+        let counter = &server.stats.output_limit_disconnections;
+        counter.fetch_add(ended, std::sync::atomic::Ordering::Relaxed);
+        tracing::warn!(ended, "clients in MONITOR did not read: closed");
+    }
+}
+
+/// Whether CLIENT PAUSE has the command wait.
+#[cold]
+pub(super) fn is_paused(server: &Server, session: &Session, command: &Command) -> bool {
+    if session.monitors {
+        return false;
+    }
+    match server.pause.present() {
+        None => false,
+        Some(Paused::All) => true,
+        Some(Paused::Writes) => {
+            let writes = |command: &Command| {
+                // Publishing is no write of data, but others would hear of it.
+                command.spec.flags.contains(Flags::WRITE)
+                    || matches!(command.full_name, "publish" | "spublish")
+            };
+            let queued = session.transaction.as_ref();
+            writes(command)
+                || (command.spec.flags.contains(Flags::EXECUTES)
+                    && queued.is_some_and(|transaction| {
+                        let mut queue = transaction.queue.iter();
+                        queue.any(|queued| writes(queued.command))
+                    }))
+        }
+    }
+}

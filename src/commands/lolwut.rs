@@ -1,0 +1,34 @@
+//! LOLWUT: who answers, in one line.
+
+use super::numbers::parse_i64;
+use super::spec::{Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group};
+use super::{CommandError, CommandResult, Context};
+use crate::protocol::{Args, Reply};
+use crate::server::REDIS_VERSION;
+
+pub(super) static COMMANDS: &[CommandSpec] = &[CommandSpec {
+    name: "lolwut",
+    arity: Arity::AtLeast(1),
+    flags: Flags::READONLY.union(Flags::FAST),
+    categories: Categories::NONE,
+    keys: &[],
+    group: Group::Server,
+    since: "5.0.0",
+    summary: "Answers the server's version.",
+    complexity: "",
+    arguments: &[Argument::new("version", ArgumentKind::Integer)
+        .with_token("VERSION")
+        .optional()],
+    subcommands: &[],
+    handler: lolwut,
+}];
+
+fn lolwut(_: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+    let is_version = |word: &[u8]| word.eq_ignore_ascii_case(b"version");
+    if args.len() >= 3 && args.get(1).is_some_and(is_version) {
+        parse_i64(&args[2]).ok_or(CommandError::NotAnInteger)?;
+    }
+    let own = env!("CARGO_PKG_VERSION");
+    let text = format!("Redis ver. {REDIS_VERSION}, pmemkv-server {own}\n");
+    Ok(Reply::Verbatim(text.into()).into())
+}

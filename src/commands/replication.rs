@@ -1,0 +1,286 @@
+//! What Redis answers of replication and cluster, from a server that has neither: ROLE, WAIT, REPLICAOF, FAILOVER,
+//! CLUSTER and what belongs to it.
+
+#![allow(clippy::unnecessary_wraps)] // Handlers have one shape, also those that cannot fail.
+
+use super::error::shown;
+use super::numbers::parse_i64;
+use super::spec::{Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, Handler};
+use super::{CommandError, CommandResult, Context};
+use crate::protocol::{Args, Reply};
+
+const STALE: Flags = Flags::NOSCRIPT.union(Flags::STALE);
+const ADMIN: Flags = STALE.union(Flags::ADMIN);
+const QUICK: Flags = Flags::LOADING.union(Flags::STALE).union(Flags::FAST);
+
+const HOST_PORT: &[Argument] = &[
+    Argument::new("host", ArgumentKind::String),
+    Argument::new("port", ArgumentKind::Integer),
+];
+
+const MASTER: &[Argument] = &[Argument::new(
+    "args",
+    ArgumentKind::OneOf(&[
+        Argument::new("host-port", ArgumentKind::Block(HOST_PORT)),
+        Argument::new(
+            "no-one",
+            ArgumentKind::Block(&[Argument::token("no", "NO"), Argument::token("one", "ONE")]),
+        ),
+    ]),
+)];
+
+const TARGET: &[Argument] = &[
+    HOST_PORT[0],
+    HOST_PORT[1],
+    Argument::token("force", "FORCE").optional(),
+];
+
+const fn row(
+    name: &'static str,
+    arity: Arity,
+    flags: Flags,
+    since: &'static str,
+    summary: &'static str,
+    arguments: &'static [Argument],
+    handler: Handler,
+) -> CommandSpec {
+    CommandSpec {
+        name,
+        arity,
+        flags,
+        categories: Categories::NONE,
+        keys: &[],
+        group: Group::Server,
+        since,
+        summary,
+        complexity: "O(1)",
+        arguments,
+        subcommands: &[],
+        handler,
+    }
+}
+
+const fn of_cluster(name: &'static str, flags: Flags, summary: &'static str) -> CommandSpec {
+    CommandSpec {
+        categories: Categories::CONNECTION,
+        group: Group::Cluster,
+        ..row(
+            name,
+            Arity::Exactly(1),
+            flags,
+            "3.0.0",
+            summary,
+            &[],
+            no_cluster,
+        )
+    }
+}
+
+pub(super) static COMMANDS: &[CommandSpec] = &[
+    CommandSpec {
+        categories: Categories::ADMIN.union(Categories::DANGEROUS),
+        ..row(
+            "role",
+            Arity::Exactly(1),
+            QUICK.union(Flags::NOSCRIPT),
+            "2.8.12",
+            "Answers the server's role in replication: always a master without replicas.",
+            &[],
+            role,
+        )
+    },
+    CommandSpec {
+        categories: Categories::CONNECTION,
+        group: Group::Generic,
+        ..row(
+            "wait",
+            Arity::Exactly(3),
+            Flags::BLOCKING,
+            "3.0.0",
+            "Answers how many replicas have the connection's writes: none.",
+            &[
+                Argument::new("numreplicas", ArgumentKind::Integer),
+                Argument::new("timeout", ArgumentKind::Integer),
+            ],
+            wait,
+        )
+    },
+    row(
+        "replicaof",
+        Arity::Exactly(3),
+        ADMIN.union(Flags::NO_ASYNC_LOADING),
+        "5.0.0",
+        "Accepts NO ONE; there is no replication.",
+        MASTER,
+        replicaof,
+    ),
+    row(
+        "slaveof",
+        Arity::Exactly(3),
+        ADMIN.union(Flags::NO_ASYNC_LOADING),
+        "1.0.0",
+        "Accepts NO ONE; there is no replication.",
+        MASTER,
+        replicaof,
+    ),
+    row(
+        "failover",
+        Arity::AtLeast(1),
+        ADMIN,
+        "6.2.0",
+        "Is refused: there are no replicas.",
+        &[
+            Argument::new("target", ArgumentKind::Block(TARGET))
+                .with_token("TO")
+                .optional(),
+            Argument::token("abort", "ABORT").optional(),
+            Argument::new("milliseconds", ArgumentKind::Integer)
+                .with_token("TIMEOUT")
+                .optional(),
+        ],
+        failover,
+    ),
+    CommandSpec {
+        group: Group::Cluster,
+        complexity: "Depends on subcommand.",
+        ..row(
+            "cluster",
+            Arity::AtLeast(2),
+            Flags::NONE,
+            "3.0.0",
+            "Is refused: there is no cluster.",
+            &[],
+            cluster,
+        )
+    },
+    of_cluster("readonly", QUICK, "Is refused: there is no cluster."),
+    of_cluster("readwrite", QUICK, "Is refused: there is no cluster."),
+    of_cluster("asking", Flags::FAST, "Is refused: there is no cluster."),
+];
+
+fn role(_: &mut Context<'_>, _: Args<'_>) -> CommandResult {
+    Ok(Reply::Array(vec![
+        Reply::text("master"),
+        Reply::Integer(0),
+        Reply::Array(Vec::new()),
+    ])
+    .into())
+}
+
+/// Redis waits until the time is over where too few replicas have the writes. None can come here: there is nothing to
+/// wait for.
+fn wait(_: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+    parse_i64(&args[1]).ok_or(CommandError::NotAnInteger)?;
+    let timeout = parse_i64(&args[2]).ok_or(CommandError::text(
+        "ERR timeout is not an integer or out of range",
+    ))?;
+    if timeout < 0 {
+        return Err(CommandError::text("ERR timeout is negative"));
+    }
+    Ok(Reply::Integer(0).into())
+}
+
+fn replicaof(_: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+    if args[1].eq_ignore_ascii_case(b"no") && args[2].eq_ignore_ascii_case(b"one") {
+        return Ok(Reply::Ok.into());
+    }
+    if !parse_i64(&args[2]).is_some_and(|port| (0..=65_535).contains(&port)) {
+        return Err(CommandError::text("ERR Invalid master port"));
+    }
+    Err(CommandError::text(
+        "ERR this server has no replication: it cannot follow another one",
+    ))
+}
+
+fn failover(_: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+    let (mut aborts, mut other, mut forces, mut has_target, mut has_time) =
+        (false, false, false, false, false);
+    let mut words = args.from(1);
+    while let Some(word) = words.next() {
+        match word.to_ascii_lowercase().as_slice() {
+            b"abort" => aborts = true,
+            b"force" => forces = true,
+            b"timeout" if !has_time => {
+                let ms = words.next().ok_or(CommandError::Syntax)?;
+                if parse_i64(ms).ok_or(CommandError::NotAnInteger)? <= 0 {
+                    return Err(CommandError::text(
+                        "ERR FAILOVER timeout must be greater than 0",
+                    ));
+                }
+                has_time = true;
+            }
+            b"to" if !has_target => {
+                let (_, port) = (words.next(), words.next().ok_or(CommandError::Syntax)?);
+                parse_i64(port).ok_or(CommandError::NotAnInteger)?;
+                has_target = true;
+            }
+            _ => return Err(CommandError::Syntax),
+        }
+        other |= !aborts;
+    }
+    if aborts {
+        return Err(if other || forces {
+            CommandError::Syntax
+        } else {
+            CommandError::text("ERR No failover in progress.")
+        });
+    }
+    Err(if forces && !(has_time && has_target) {
+        CommandError::text(
+            "ERR FAILOVER with force option requires both a timeout and target HOST and IP.",
+        )
+    } else {
+        CommandError::text("ERR FAILOVER requires connected replicas.")
+    })
+}
+
+fn no_cluster(_: &mut Context<'_>, _: Args<'_>) -> CommandResult {
+    Err(CommandError::text(
+        "ERR This instance has cluster support disabled",
+    ))
+}
+
+/// The subcommands of Redis 7.2.
+const OF_CLUSTER: &[&str] = &[
+    "addslots",
+    "addslotsrange",
+    "bumpepoch",
+    "count-failure-reports",
+    "countkeysinslot",
+    "delslots",
+    "delslotsrange",
+    "failover",
+    "flushslots",
+    "forget",
+    "getkeysinslot",
+    "help",
+    "info",
+    "keyslot",
+    "links",
+    "meet",
+    "myid",
+    "myshardid",
+    "nodes",
+    "replicas",
+    "replicate",
+    "reset",
+    "saveconfig",
+    "set-config-epoch",
+    "setslot",
+    "shards",
+    "slaves",
+    "slots",
+];
+
+fn cluster(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+    let word = &args[1];
+    if OF_CLUSTER
+        .iter()
+        .any(|name| word.eq_ignore_ascii_case(name.as_bytes()))
+    {
+        return no_cluster(ctx, args);
+    }
+    let word = shown(word, 128);
+    let text = format!("ERR unknown subcommand '{word}'. Try CLUSTER HELP.");
+    Err(CommandError::Text(text.into()))
+}

@@ -1,0 +1,142 @@
+//! SLOWLOG: the commands that took longest lately.
+
+#![allow(clippy::unnecessary_wraps)] // Handlers have one shape, also those that cannot fail.
+
+use super::numbers::parse_i64;
+use super::spec::{Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, Handler};
+use super::{CommandError, CommandResult, Context, help};
+use crate::protocol::{Args, Reply};
+
+const ANYTIME: Flags = Flags::LOADING.union(Flags::STALE);
+
+/// Entries that SLOWLOG GET answers without a number. Redis's number.
+const COUNT: usize = 10;
+
+pub(super) static COMMANDS: &[CommandSpec] = &[CommandSpec {
+    since: "2.2.12",
+    subcommands: SUBCOMMANDS,
+    complexity: "Depends on subcommand.",
+    ..row(
+        "slowlog",
+        Arity::AtLeast(2),
+        Flags::NONE,
+        "Commands on the slow log.",
+        help,
+    )
+}];
+
+const fn row(
+    name: &'static str,
+    arity: Arity,
+    flags: Flags,
+    summary: &'static str,
+    handler: Handler,
+) -> CommandSpec {
+    CommandSpec {
+        name,
+        arity,
+        flags,
+        categories: Categories::NONE,
+        keys: &[],
+        group: Group::Server,
+        since: "2.2.12",
+        summary,
+        complexity: "O(1)",
+        arguments: &[],
+        subcommands: &[],
+        handler,
+    }
+}
+
+static SUBCOMMANDS: &[CommandSpec] = &[
+    CommandSpec {
+        complexity: "O(N) where N is the number of entries returned",
+        arguments: &[Argument::new("count", ArgumentKind::Integer).optional()],
+        ..row(
+            "get",
+            Arity::AtLeast(2),
+            Flags::ADMIN.union(ANYTIME),
+            "Answers the newest entries.",
+            get,
+        )
+    },
+    row(
+        "len",
+        Arity::Exactly(2),
+        Flags::ADMIN.union(ANYTIME),
+        "Answers how many entries there are.",
+        len,
+    ),
+    CommandSpec {
+        complexity: "O(N) where N is the number of entries in the slowlog",
+        ..row(
+            "reset",
+            Arity::Exactly(2),
+            Flags::ADMIN.union(ANYTIME),
+            "Forgets all entries.",
+            reset,
+        )
+    },
+    CommandSpec {
+        since: "6.2.0",
+        ..row(
+            "help",
+            Arity::Exactly(2),
+            ANYTIME,
+            "Lists the subcommands.",
+            help,
+        )
+    },
+];
+
+fn help(ctx: &mut Context<'_>, _: Args<'_>) -> CommandResult {
+    const LINES: &[&str] = &[
+        "GET [<count>]",
+        "    The newest <count> entries (default 10, -1 for all): id, time in seconds,",
+        "    duration in microseconds, words, client's address, client's name.",
+        "LEN",
+        "    How many entries there are.",
+        "RESET",
+        "    Forget all entries.",
+    ];
+    help::reply(ctx, "SLOWLOG", LINES)
+}
+
+fn get(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+    if args.len() > 3 {
+        return Err(help::wrong_words(args, "SLOWLOG"));
+    }
+    let count = match args.get(2).map(parse_i64) {
+        None => COUNT,
+        Some(Some(-1)) => usize::MAX,
+        Some(count) => {
+            count
+                .and_then(|count| usize::try_from(count).ok())
+                .ok_or(CommandError::text(
+                    "ERR count should be greater than or equal to -1",
+                ))?
+        }
+    };
+    let number = |n: u64| Reply::Integer(i64::try_from(n).unwrap_or(i64::MAX));
+    let calls = ctx.server.slowlog.newest(count).into_iter();
+    let entries = calls.map(|call| {
+        Reply::Array(vec![
+            number(call.id),
+            Reply::Integer(call.at_s),
+            number(call.micros),
+            Reply::Array(call.words.into_iter().map(Reply::Bulk).collect()),
+            Reply::bulk(call.addr),
+            Reply::bulk(call.name),
+        ])
+    });
+    Ok(Reply::Array(entries.collect()).into())
+}
+
+fn len(ctx: &mut Context<'_>, _: Args<'_>) -> CommandResult {
+    Ok(Reply::count(ctx.server.slowlog.len()).into())
+}
+
+fn reset(ctx: &mut Context<'_>, _: Args<'_>) -> CommandResult {
+    ctx.server.slowlog.reset();
+    Ok(Reply::Ok.into())
+}

@@ -1,0 +1,146 @@
+//! The slow log: the last commands that took longer than slowlog-log-slower-than.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+
+/// Words of a call that are kept, and bytes of a word. Redis's numbers.
+const WORDS_MAX: usize = 32;
+const WORD_BYTES_MAX: usize = 128;
+
+/// A command that took long.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SlowCall {
+    /// Rising, and never used again in this process.
+    pub id: u64,
+    /// When it was done, seconds since the Unix epoch.
+    pub at_s: i64,
+    /// How long it took, µs.
+    pub micros: u64,
+    /// Its words, shortened.
+    pub words: Vec<Bytes>,
+    /// The client's address.
+    pub addr: String,
+    /// The client's name.
+    pub name: String,
+}
+
+/// The last slow commands.
+#[derive(Debug, Default)]
+pub struct Slowlog {
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// Newest first.
+    calls: VecDeque<SlowCall>,
+    next_id: u64,
+}
+
+impl Slowlog {
+    /// Adds a call, gives it its id and keeps the newest `len_max` ones.
+    pub fn push(&self, mut call: SlowCall, len_max: usize) {
+        let mut state = self.state.lock();
+        call.id = state.next_id;
+        state.next_id += 1;
+        state.calls.push_front(call);
+        state.calls.truncate(len_max);
+    }
+
+    /// The newest calls, up to `count` of them.
+    pub fn newest(&self, count: usize) -> Vec<SlowCall> {
+        self.state
+            .lock()
+            .calls
+            .iter()
+            .take(count)
+            .cloned()
+            .collect()
+    }
+
+    /// How many calls are kept.
+    pub fn len(&self) -> usize {
+        self.state.lock().calls.len()
+    }
+
+    /// Whether none is kept.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Forgets all calls. Ids go on.
+    pub fn reset(&self) {
+        self.state.lock().calls.clear();
+    }
+}
+
+/// The words of a call as the slow log keeps them: what is left out is said in its place, in Redis's words.
+pub fn shortened<'a>(words: impl ExactSizeIterator<Item = &'a [u8]>) -> Vec<Bytes> {
+    let all = words.len();
+    let kept = if all > WORDS_MAX { WORDS_MAX - 1 } else { all };
+    let mut short: Vec<Bytes> = words
+        .take(kept)
+        .map(|word| match word.get(WORD_BYTES_MAX..) {
+            None | Some([]) => Bytes::copy_from_slice(word),
+            Some(rest) => {
+                let note = format!("... ({} more bytes)", rest.len());
+                Bytes::from([&word[..WORD_BYTES_MAX], note.as_bytes()].concat())
+            }
+        })
+        .collect();
+    if all > kept {
+        short.push(Bytes::from(format!("... ({} more arguments)", all - kept)));
+    }
+    short
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn call(words: &[&[u8]]) -> SlowCall {
+        SlowCall {
+            id: 0,
+            at_s: 1,
+            micros: 2,
+            words: shortened(words.iter().copied()),
+            addr: String::new(),
+            name: String::new(),
+        }
+    }
+
+    #[test]
+    fn keeps_the_newest_and_goes_on_counting() {
+        let log = Slowlog::default();
+        for _ in 0..5 {
+            log.push(call(&[b"get", b"k"]), 3);
+        }
+        let ids =
+            |log: &Slowlog| -> Vec<u64> { log.newest(10).iter().map(|call| call.id).collect() };
+        assert_eq!(ids(&log), [4, 3, 2]);
+        log.reset();
+        assert!(log.is_empty());
+        log.push(call(&[b"get", b"k"]), 3);
+        assert_eq!(ids(&log), [5]);
+        log.push(call(&[b"get", b"k"]), 0);
+        assert!(log.is_empty());
+    }
+
+    #[test]
+    fn shortens_as_redis_does() {
+        let long = [b'x'; 130];
+        let words = call(&[b"set", &long[..129], &long[..128], &long]).words;
+        assert_eq!(words[1].len(), 128 + "... (1 more bytes)".len());
+        assert!(words[1].ends_with(b"x... (1 more bytes)"));
+        assert_eq!(words[2].len(), 128);
+        assert!(words[3].ends_with(b"... (2 more bytes)"));
+        let many: Vec<&[u8]> = vec![b"w"; 32];
+        assert_eq!(call(&many).words.len(), 32);
+        assert_eq!(call(&many).words[31], "w");
+        let many: Vec<&[u8]> = vec![b"w"; 33];
+        assert_eq!(call(&many).words.len(), 32);
+        assert_eq!(call(&many).words[31], "... (2 more arguments)");
+    }
+}
