@@ -12,6 +12,7 @@ mod help;
 mod info;
 mod keys;
 mod memory;
+mod module;
 pub mod numbers;
 mod object;
 mod pmemkv;

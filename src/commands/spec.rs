@@ -115,6 +115,8 @@ flags! {
     MOVABLEKEYS = 14, "movablekeys";
     /// Allowed while a script is timed out.
     ALLOW_BUSY = 13, "allow_busy";
+    /// Not allowed while a replica loads what it gets beside serving.
+    NO_ASYNC_LOADING = 20, "no_async_loading";
     /// May run long (walks the keyspace, sleeps): dispatch moves other work off the thread first.
     SLOW = 16, "";
 }

@@ -27,6 +27,7 @@ static FAMILIES: &[&[CommandSpec]] = &[
     super::config::COMMANDS,
     super::server::COMMANDS,
     super::memory::COMMANDS,
+    super::module::COMMANDS,
     super::info::COMMANDS,
     super::pmemkv::COMMANDS,
 ];

@@ -460,13 +460,18 @@ async fn write_within<S: AsyncWrite + Unpin>(
     limit: OutputBufferLimit,
 ) -> io::Result<bool> {
     let soft = limit.soft_bytes > 0 && bytes.len() as u64 > limit.soft_bytes;
+    // A stream that encrypts may hold records back until it is flushed.
+    let write = async {
+        stream.write_all(bytes).await?;
+        stream.flush().await
+    };
     if soft && !limit.soft_time.is_zero() {
-        let Ok(written) = timeout(limit.soft_time, stream.write_all(bytes)).await else {
+        let Ok(written) = timeout(limit.soft_time, write).await else {
             return Ok(false);
         };
         written?;
     } else {
-        stream.write_all(bytes).await?;
+        write.await?;
     }
     bytes.clear();
     Ok(true)

@@ -7,6 +7,7 @@ mod rates;
 mod run;
 mod session;
 mod stats;
+mod tls;
 mod workers;
 
 pub use clients::{ClientHandle, Clients, Endpoint};
@@ -15,6 +16,7 @@ pub use rates::{PerSecond, RATE_SAMPLES, Rates};
 pub use run::{RunError, run, survives};
 pub use session::{ReplyMode, Session};
 pub use stats::{CommandStats, Stats, StatsSnapshot};
+pub use tls::{Tls, TlsError};
 
 use std::time::{Instant, SystemTime};
 
@@ -23,6 +25,8 @@ use std::time::{Instant, SystemTime};
 pub struct Server {
     /// The configuration.
     pub config: crate::config::Config,
+    /// What TLS connections begin with.
+    pub tls: Tls,
     /// Every connected client.
     pub clients: Clients,
     /// Counters for INFO.

@@ -11,7 +11,7 @@ use tokio::sync::watch;
 
 use super::listener::Reception;
 use super::workers::Workers;
-use super::{Clients, ListenError, Listeners, Rates, Server, Stats};
+use super::{Clients, ListenError, Listeners, Rates, Server, Stats, Tls, TlsError};
 use crate::commands::table;
 use crate::config::{Config, Settings};
 use crate::keyspace::{Housekeeping, Keyspace, KeyspaceError};
@@ -39,6 +39,9 @@ pub enum RunError {
     /// A socket can't be opened.
     #[error(transparent)]
     Listen(#[from] ListenError),
+    /// TLS can't be set up.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// The store can't be read.
     #[error("pool {}: {source}", path.display())]
     Load {
@@ -58,6 +61,8 @@ pub enum RunError {
 /// Serves until a signal or SHUTDOWN ends it.
 pub fn run(config: Config, engine: Engine, options: &Options) -> Result<(), RunError> {
     let settings = config.settings();
+    // A wrong certificate is told before the pool is touched.
+    let tls = Tls::new(&settings.tls)?;
     // This thread accepts clients, hears signals and samples rates; the workers serve.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -75,13 +80,9 @@ pub fn run(config: Config, engine: Engine, options: &Options) -> Result<(), RunE
     tracing::info!(ms = opened.elapsed().as_millis(), "store open");
     let keyspace = Arc::new(Keyspace::new(store));
     let durability = survives(engine, options, &settings);
-    let server = Arc::new(new_server(config, &settings, durability));
+    let server = Arc::new(new_server(config, tls, &settings, durability));
     let workers = Arc::new(Workers::start(Workers::count(settings.worker_threads))?);
-    let reception = Reception {
-        keyspace: Arc::clone(&keyspace),
-        server,
-        workers: Arc::clone(&workers),
-    };
+    let reception = Reception::new(Arc::clone(&keyspace), server, Arc::clone(&workers));
     let result = runtime.block_on(serve(&settings, engine, options, reception, signals));
     // Whatever task is left over is ended before the pool is closed under it.
     drop(runtime);
@@ -101,8 +102,9 @@ struct Signals {
     interrupt: Signal,
 }
 
-fn new_server(config: Config, settings: &Settings, durability: &'static str) -> Server {
+fn new_server(config: Config, tls: Tls, settings: &Settings, durability: &'static str) -> Server {
     Server {
+        tls,
         clients: Clients::default(),
         stats: Stats::new(table().all().len(), Workers::count(settings.worker_threads)),
         rates: Rates::default(),
