@@ -114,11 +114,12 @@ fn server_config(settings: &TlsSettings) -> Result<ServerConfig, TlsError> {
             directive: "tls-protocols",
             reason: error.to_string(),
         })?;
+    // Read also where nobody is asked for a certificate: a wrong file is told when it is named, not later.
+    let roots = credentials::authorities(settings)?;
     let builder = match settings.auth_clients {
         AuthClients::No => builder.with_no_client_auth(),
         demand @ (AuthClients::Yes | AuthClients::Optional) => {
-            let roots = credentials::authorities(settings)?
-                .ok_or(TlsError::NoAuthority(demand.as_str()))?;
+            let roots = roots.ok_or(TlsError::NoAuthority(demand.as_str()))?;
             let verifier =
                 WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider));
             let verifier = if demand == AuthClients::Optional {
