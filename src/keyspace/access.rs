@@ -7,7 +7,8 @@ use super::index::Entry;
 use super::shard::{IndexPut, Shard};
 use super::slots::{LockedKey, Slots};
 use super::{
-    Access, Ahead, KeyInfo, Keyspace, KeyspaceError, Kind, Millis, PREFETCHED, Place, Value,
+    Access, Ahead, EventClass, KeyInfo, Keyspace, KeyspaceError, Kind, Millis, PREFETCHED, Place,
+    Value,
 };
 use crate::store::{Location, StoreError, Write};
 
@@ -166,6 +167,7 @@ impl Keyspace {
             keyspace: self,
             shard: &mut shard,
             place,
+            db,
             generation,
             key,
             access,
@@ -189,6 +191,7 @@ impl Keyspace {
             .map(|(&(db, key), place)| LockedKey {
                 key,
                 place,
+                db,
                 generation: self.generation(db),
             })
             .collect();
@@ -196,6 +199,18 @@ impl Keyspace {
         let result = f(&mut slots)?;
         slots.apply()?;
         Ok(result)
+    }
+
+    /// Runs `change`; what it writes to `keys` of their databases is one atomic step: after a crash either all of it is
+    /// there or none. The caller is alone in the [`gate`](Self::gate). An error says that `change` did not run.
+    pub fn atomically(
+        &self,
+        keys: &[(usize, &[u8])],
+        change: &mut dyn FnMut(),
+    ) -> Result<(), KeyspaceError> {
+        let record = |&(db, key)| self.record(self.place(key), self.generation(db), key);
+        let records: Vec<_> = keys.iter().map(record).collect();
+        Ok(self.store.atomically(&records, change)?)
     }
 
     /// Writes to the store; where it is full, what waits for removal is removed first.
@@ -230,6 +245,7 @@ pub struct Slot<'a> {
     keyspace: &'a Keyspace,
     shard: &'a mut Shard,
     place: Place,
+    db: usize,
     generation: u32,
     key: &'a [u8],
     access: Access,
@@ -262,6 +278,7 @@ impl Slot<'_> {
         let expires_at = storable(expires_at);
         let record = self.keyspace.record(self.place, self.generation, self.key);
         let mut location = [Location::default()];
+        let before = Before::of(self.entry(), self.access);
         let put = Write::Put {
             record,
             previous: self.entry().map(|entry| entry.location),
@@ -282,6 +299,7 @@ impl Slot<'_> {
             };
             self.keyspace.index_put(self.shard, self.generation, put);
         }
+        self.wrote(before, true);
         Ok(())
     }
 
@@ -306,6 +324,7 @@ impl Slot<'_> {
                 .index
                 .replace(self.place.hash, self.key, kind, location, expires_at);
         }
+        self.wrote(Before::Live, true);
         Ok(())
     }
 
@@ -314,7 +333,7 @@ impl Slot<'_> {
         let Some(entry) = self.entry() else {
             return Ok(false);
         };
-        let expired = entry.is_expired(self.access.now);
+        let before = Before::of(Some(entry), self.access);
         let remove = Write::Remove {
             record: self.keyspace.record(self.place, self.generation, self.key),
             location: entry.location,
@@ -324,9 +343,61 @@ impl Slot<'_> {
         if let Some(table) = self.shard.table_mut(self.generation) {
             table.forget(self.place.hash, self.key);
         }
-        if expired {
-            self.keyspace.count_expired(1);
+        self.wrote(before, false);
+        Ok(before == Before::Live)
+    }
+
+    fn wrote(&mut self, before: Before, exists: bool) {
+        let (db, key, access) = (self.db, self.key, self.access);
+        self.keyspace
+            .wrote(self.shard, db, key, access, before, exists);
+    }
+
+    /// Tells of an event of this key, where anybody wants to know. Called after the write that it is about.
+    pub fn event(&self, class: EventClass, name: &'static str) {
+        self.keyspace.event(class, name, self.db, self.key);
+    }
+}
+
+/// What a key was before it was written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Before {
+    Absent,
+    Expired,
+    Live,
+}
+
+impl Before {
+    pub(super) fn of(entry: Option<&Entry>, access: Access) -> Self {
+        match entry {
+            None => Before::Absent,
+            Some(entry) if entry.is_expired(access.now) => Before::Expired,
+            Some(_) => Before::Live,
         }
-        Ok(!expired)
+    }
+}
+
+impl Keyspace {
+    /// Tells whoever is concerned that a key was written or, where it does not exist any more, removed.
+    pub(super) fn wrote(
+        &self,
+        shard: &mut Shard,
+        db: usize,
+        key: &[u8],
+        access: Access,
+        before: Before,
+        exists: bool,
+    ) {
+        if let Some(watchers) = &mut shard.watchers {
+            watchers.changed(db, key, exists);
+        }
+        self.tell_changed(db, key, access);
+        if before == Before::Expired {
+            self.count_expired(1);
+            self.event(EventClass::EXPIRED, "expired", db, key);
+        }
+        if before != Before::Live && exists {
+            self.event(EventClass::NEW, "new", db, key);
+        }
     }
 }

@@ -6,9 +6,10 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use super::access::Before;
 use super::index::IndexKey;
 use super::shard::Table;
-use super::{Keyspace, KeyspaceError, Millis};
+use super::{Access, Keyspace, KeyspaceError, Millis};
 use crate::store::{Gone, Location, OnCurrent, RecordKey, Relocate, StoreError, Upkeep, Worked};
 
 /// Time between two rounds.
@@ -142,9 +143,11 @@ impl Keyspace {
     }
 
     fn remove_expired_in(&self, number: usize, now: Millis) -> Result<usize, KeyspaceError> {
+        let _inside = self.gate.enter_background();
         let mut shard = self.shards[number].write();
         let partition = self.partition(number);
         let mut removed = 0;
+        let mut keys = Vec::new();
         for table in &mut shard.tables {
             let generation = table.generation;
             for key in table.index.expired(now, EXPIRED_PER_LOCK - removed) {
@@ -160,9 +163,22 @@ impl Keyspace {
                 self.store.forget(record, entry.location, Gone::Expired)?;
                 table.forget(hash, &key);
                 removed += 1;
+                keys.push((generation, key));
             }
         }
-        self.count_expired(removed as u64);
+        for (generation, key) in keys {
+            match self.database_of(generation) {
+                Some(db) => self.wrote(
+                    &mut shard,
+                    db,
+                    &key,
+                    Access::by_server(now),
+                    Before::Expired,
+                    false,
+                ),
+                None => self.count_expired(1),
+            }
+        }
         Ok(removed)
     }
 
@@ -348,7 +364,12 @@ fn housekeep(keyspace: &Keyspace, stop: &AtomicBool) {
         next += ROUND;
         loop {
             let started = Instant::now();
-            if stop.load(Ordering::Acquire) || keyspace.remove_garbage(GARBAGE_PER_TURN) == 0 {
+            let removed = {
+                // A flush that is part of a transaction may yet be undone by a crash.
+                let _inside = keyspace.gate.enter_background();
+                keyspace.remove_garbage(GARBAGE_PER_TURN)
+            };
+            if stop.load(Ordering::Acquire) || removed == 0 {
                 break;
             }
             std::thread::park_timeout(started.elapsed() * REST_SHARE);

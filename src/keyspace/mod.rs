@@ -3,6 +3,8 @@
 mod access;
 mod background;
 mod databases;
+mod events;
+mod gate;
 mod index;
 mod loading;
 mod ordered;
@@ -12,6 +14,7 @@ mod slots;
 #[cfg(test)]
 mod tests;
 mod walk;
+mod watch;
 
 use std::hash::Hasher;
 use std::path::PathBuf;
@@ -22,13 +25,17 @@ use siphasher::sip::SipHasher13;
 
 pub use access::Slot;
 pub use background::{Housekeeping, now_ms};
+pub use events::{EventClass, Observer};
+pub use gate::{Alone, Gate, Presence, Shared};
 pub use loading::LoadProgress;
 pub use prefetch::{Ahead, PREFETCHED};
 pub use slots::Slots;
+pub use watch::Watches;
 
 pub use crate::pmemkv::Range;
 use crate::store::{Generations, RecordKey, Store, StoreError, Upkeep};
 use background::Garbage;
+use events::Observed;
 use loading::Loading;
 use ordered::Views;
 use shard::Shard;
@@ -46,6 +53,19 @@ pub struct Access {
     pub now: Millis,
     /// Whether the access counts for LRU and LFU (false after CLIENT NO-TOUCH ON).
     pub touch: bool,
+    /// The client that does it, 0 for the server itself.
+    pub client: u64,
+}
+
+impl Access {
+    /// One that the server makes for itself.
+    pub fn by_server(now: Millis) -> Self {
+        Self {
+            now,
+            touch: false,
+            client: 0,
+        }
+    }
 }
 
 /// The type of a value. The number is part of the pool's format.
@@ -185,6 +205,8 @@ pub struct Keyspace {
     active_expiry: AtomicBool,
     loading: Loading,
     partitioned: bool,
+    gate: Gate,
+    observed: Observed,
 }
 
 impl std::fmt::Debug for Keyspace {
@@ -227,8 +249,22 @@ impl Keyspace {
             // What is partitioned is read as it is needed.
             loading: Loading::new(abilities.partitioned),
             partitioned: abilities.partitioned,
+            gate: Gate::new(1),
+            observed: Observed::default(),
             store,
         }
+    }
+
+    /// Says how many workers there are.
+    #[must_use]
+    pub fn for_workers(mut self, workers: usize) -> Self {
+        self.gate = Gate::new(workers);
+        self
+    }
+
+    /// Whoever runs commands comes in here first, so that transactions can be alone.
+    pub fn gate(&self) -> &Gate {
+        &self.gate
     }
 
     /// Makes everything written so far durable. A connection calls it before it sends replies, and holds no key.

@@ -4,16 +4,19 @@ use std::collections::HashMap;
 
 use parking_lot::RwLockWriteGuard;
 
-use super::access::{Several, live, storable};
+use super::access::{Before, Several, live, storable};
 use super::index::Entry;
 use super::shard::{IndexPut, Shard};
-use super::{Access, KeyInfo, Keyspace, KeyspaceError, Kind, Millis, PREFETCHED, Place, Value};
+use super::{
+    Access, EventClass, KeyInfo, Keyspace, KeyspaceError, Kind, Millis, PREFETCHED, Place, Value,
+};
 use crate::store::{Location, Write};
 
 #[derive(Clone, Copy)]
 pub(super) struct LockedKey<'a> {
     pub(super) key: &'a [u8],
     pub(super) place: Place,
+    pub(super) db: usize,
     pub(super) generation: u32,
 }
 
@@ -40,6 +43,8 @@ pub struct Slots<'a> {
     /// Staged values, end to end.
     values: Vec<u8>,
     staged: Vec<(usize, Staged)>,
+    /// Told once the writes have happened.
+    events: Vec<(usize, EventClass, &'static str)>,
 }
 
 impl<'a> Slots<'a> {
@@ -59,6 +64,7 @@ impl<'a> Slots<'a> {
             access,
             values: Vec::new(),
             staged: Vec::new(),
+            events: Vec::new(),
         }
     }
 }
@@ -69,6 +75,7 @@ impl Slots<'_> {
             key,
             place,
             generation,
+            ..
         } = self.keys[i];
         self.shard(place.shard).get(generation, place.hash, key)
     }
@@ -119,6 +126,13 @@ impl Slots<'_> {
         self.staged.push((i, Staged::Remove));
     }
 
+    /// Tells of an event of key `i`, where anybody wants to know, once the writes have happened.
+    pub fn event(&mut self, i: usize, class: EventClass, name: &'static str) {
+        if self.keyspace.wants(class) {
+            self.events.push((i, class, name));
+        }
+    }
+
     /// What was staged, of several writes of one key the last.
     fn last_staged(&self) -> Vec<(usize, Staged)> {
         // A few are compared faster than hashed.
@@ -154,6 +168,7 @@ impl Slots<'_> {
             .filter(|&(i, staged)| !matches!(staged, Staged::Remove) || self.entry(i).is_some())
             .collect();
         if changes.is_empty() {
+            self.tell_events();
             return Ok(());
         }
         let writes: Vec<Write<'_>> = changes
@@ -163,18 +178,18 @@ impl Slots<'_> {
         let mut locations = vec![Location::default(); writes.len()];
         self.keyspace.store_write(&writes, &mut locations)?;
         drop(writes);
-        if !self.keyspace.retains {
-            return Ok(());
-        }
         for (&(i, staged), &location) in changes.iter().zip(&locations) {
             let LockedKey {
                 key,
                 place,
+                db,
                 generation,
             } = self.keys[i];
             let position = self.position(place.shard);
+            let before = Before::of(self.entry(i), self.access);
             let shard = &mut *self.shards[position];
             match staged {
+                Staged::Put { .. } if !self.keyspace.retains => {}
                 Staged::Put {
                     kind, expires_at, ..
                 } => {
@@ -194,8 +209,19 @@ impl Slots<'_> {
                     }
                 }
             }
+            let exists = matches!(staged, Staged::Put { .. });
+            self.keyspace
+                .wrote(shard, db, key, self.access, before, exists);
         }
+        self.tell_events();
         Ok(())
+    }
+
+    fn tell_events(&self) {
+        for &(i, class, name) in &self.events {
+            let LockedKey { key, db, .. } = self.keys[i];
+            self.keyspace.event(class, name, db, key);
+        }
     }
 
     fn write(&self, i: usize, staged: Staged) -> Write<'_> {
@@ -203,6 +229,7 @@ impl Slots<'_> {
             key,
             place,
             generation,
+            ..
         } = self.keys[i];
         let record = self.keyspace.record(place, generation, key);
         match staged {

@@ -70,7 +70,8 @@ impl<'a> Iterator for Words<'a> {
 
 impl ExactSizeIterator for Words<'_> {}
 
-/// An owned command line, for tests and for commands that the server itself makes.
+/// An owned command line: one that waits for its turn, or that the server itself makes.
+#[derive(Debug)]
 pub struct OwnedArgs {
     buffer: Vec<u8>,
     words: Vec<(usize, usize)>,
@@ -89,6 +90,11 @@ impl OwnedArgs {
             owned.words.push((start, owned.buffer.len()));
         }
         owned
+    }
+
+    /// How much memory the words take.
+    pub fn bytes(&self) -> usize {
+        self.buffer.len() + self.words.len() * size_of::<(usize, usize)>()
     }
 
     /// The borrowed form that handlers take.

@@ -151,6 +151,11 @@ impl Store for std::sync::Arc<MemoryStore> {
         Ok(())
     }
 
+    fn atomically(&self, _: &[RecordKey<'_>], change: &mut dyn FnMut()) -> Result<(), StoreError> {
+        change();
+        Ok(())
+    }
+
     fn forget(&self, record: RecordKey<'_>, location: Location, _: Gone) -> Result<(), StoreError> {
         self.write(&[Write::Remove { record, location }], &mut [location])
     }
