@@ -276,7 +276,7 @@ async fn accept_unix(unix: &UnixSocket, reception: &Reception) {
 }
 
 /// Out of file descriptors, most likely: trying again at once would only burn the core.
-async fn pause_after(error: &io::Error) {
+pub(super) async fn pause_after(error: &io::Error) {
     tracing::warn!(%error, "a connection could not be accepted");
     tokio::time::sleep(std::time::Duration::from_millis(10)).await;
 }

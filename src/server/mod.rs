@@ -4,6 +4,7 @@ mod clients;
 mod connection;
 mod listener;
 mod mailbox;
+mod metrics;
 mod rates;
 mod run;
 mod session;

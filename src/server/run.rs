@@ -10,6 +10,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
 use super::listener::Reception;
+use super::metrics::Metrics;
 use super::workers::Workers;
 use super::{Clients, ListenError, Listeners, Rates, Server, Stats, Tls, TlsError};
 use crate::commands::table;
@@ -129,6 +130,7 @@ async fn serve(
     let server = &Arc::clone(&reception.server);
     let keyspace = &Arc::clone(&reception.keyspace);
     let listeners = Listeners::open(settings)?;
+    let metrics = Metrics::open(settings)?;
     if let Some(path) = &settings.pidfile {
         std::fs::write(path, format!("{}\n", std::process::id()))?;
     }
@@ -138,6 +140,7 @@ async fn serve(
         // Nobody waits any more where the server is ending already.
         let _ = failed.blocking_send(error);
     })?;
+    let metrics = tokio::spawn(metrics.serve(Arc::clone(server), Arc::clone(keyspace)));
     let sampler = tokio::spawn(sample_rates(Arc::clone(server)));
     let accepting = tokio::spawn(async move {
         // Who comes meanwhile waits in the queue: for a short time that is better than an error.
@@ -160,6 +163,7 @@ async fn serve(
     let _ = accepting.await;
     drain(server).await;
     sampler.abort();
+    metrics.abort();
     drop(housekeeping);
     failure.map_or(Ok(()), |source| {
         Err(RunError::Load {

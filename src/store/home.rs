@@ -14,6 +14,9 @@ const WORD_OPEN: usize = 0;
 /// The pool's first word of generations: two databases a word, then the next unused number.
 const WORD_GENERATIONS: usize = 1;
 
+/// The pool's word that counts how often it was opened.
+const WORD_OPENS: usize = 15;
+
 /// The pool's first word that belongs to the layout.
 pub const WORD_LAYOUT: usize = 16;
 
@@ -72,6 +75,7 @@ impl Home {
                 usage.pool_path = Some(pool.path().to_owned());
                 usage.pool_bytes = stats.size_bytes;
                 usage.allocated_bytes = stats.allocated_bytes;
+                usage.opens = Some(pool.word(WORD_OPENS));
             }
             Home::Process {
                 path, size_bytes, ..
@@ -101,10 +105,16 @@ pub fn mark_open(pool: &Pool) {
     pool.set_word(WORD_OPEN, 1);
 }
 
-/// Gives a new pool the generations of another.
+/// Counts an open of the pool.
+pub fn count_open(pool: &Pool) {
+    pool.set_word(WORD_OPENS, pool.word(WORD_OPENS).saturating_add(1));
+}
+
+/// Gives a new pool the generations of another, and its count of opens.
 pub fn copy_generations(old: &Pool, new: &Pool) {
     let words = old.words(WORD_GENERATIONS, DATABASES / 2 + 1);
     new.set_words(WORD_GENERATIONS, &words);
+    new.set_word(WORD_OPENS, old.word(WORD_OPENS));
 }
 
 fn encode_generations(generations: &Generations) -> Vec<u64> {

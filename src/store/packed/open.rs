@@ -105,6 +105,7 @@ pub fn open_pool(engine: Engine, pool: Pool, repair: bool) -> Result<Packed, Ope
     packed.find_segments().map_err(&store_error)?;
     if let Home::Pool(pool) = &packed.home {
         home::mark_open(pool);
+        home::count_open(pool);
     }
     packed.space.make_spares();
     Ok(packed)
