@@ -68,8 +68,23 @@ impl Home {
     pub fn set_generations(&self, new: &Generations) {
         match self {
             Home::Process { generations, .. } => *generations.lock() = *new,
+            Home::Pool(pool) => set_generations(pool, new),
+        }
+    }
+
+    /// Replaces the generations and clears a word of the layout's, all in one durable step.
+    pub fn set_generations_and_clear(&self, new: &Generations, word: usize) {
+        match self {
+            Home::Process { .. } => self.set_generations(new),
             Home::Pool(pool) => {
-                pool.set_words(WORD_GENERATIONS, &checked(encode_generations(new)));
+                let mut words = pool.words(WORD_GENERATIONS, word + 1 - WORD_GENERATIONS);
+                for (place, value) in words.iter_mut().zip(checked(encode_generations(new))) {
+                    *place = value;
+                }
+                if let Some(last) = words.last_mut() {
+                    *last = 0;
+                }
+                pool.set_words(WORD_GENERATIONS, &words);
             }
         }
     }
@@ -120,6 +135,11 @@ pub fn count_open(pool: &Pool) {
     pool.set_word(WORD_OPENS, pool.word(WORD_OPENS).saturating_add(1));
 }
 
+/// Replaces a pool's generations in one durable step.
+pub fn set_generations(pool: &Pool, new: &Generations) {
+    pool.set_words(WORD_GENERATIONS, &checked(encode_generations(new)));
+}
+
 /// Gives a new pool the generations of another, and its count of opens.
 pub fn copy_generations(old: &Pool, new: &Pool) {
     let words = old.words(WORD_GENERATIONS, GENERATION_WORDS);
@@ -166,7 +186,8 @@ pub fn words_checksum(words: &[u64]) -> u64 {
     xxh3_64(&bytes) | 1
 }
 
-fn encode_generations(generations: &Generations) -> Vec<u64> {
+/// Generations as words of a pool.
+pub fn encode_generations(generations: &Generations) -> Vec<u64> {
     let (pairs, _) = generations.of_database.as_chunks::<2>();
     let mut words: Vec<u64> = pairs
         .iter()
@@ -176,8 +197,9 @@ fn encode_generations(generations: &Generations) -> Vec<u64> {
     words
 }
 
+/// The opposite of [`encode_generations`].
 #[allow(clippy::cast_possible_truncation)] // Each half of a word is one number.
-fn decode_generations(words: &[u64]) -> Generations {
+pub fn decode_generations(words: &[u64]) -> Generations {
     let mut generations = Generations::default();
     let Some((&next, pairs)) = words.split_last() else {
         return generations;

@@ -143,6 +143,9 @@ fn process(families: &mut Families, server: &Server, stats: &StoreStats) {
     }
 }
 
+/// What is told of a command.
+type CommandValue = fn(&CommandStats) -> f64;
+
 fn commands(families: &mut Families, server: &Server) {
     let sums = server.stats.snapshot();
     let used: Vec<(&'static str, &CommandStats)> = table()
@@ -154,8 +157,7 @@ fn commands(families: &mut Families, server: &Server) {
         .collect();
     let labels: Vec<[(&str, &str); 1]> =
         used.iter().map(|(name, _)| [("command", *name)]).collect();
-    type Value = fn(&CommandStats) -> f64;
-    let counters: [(&str, &str, Value); 4] = [
+    let counters: [(&str, &str, CommandValue); 4] = [
         ("commands_total", "Calls that ran.", |stats| {
             number(stats.calls)
         }),
