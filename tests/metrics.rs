@@ -237,10 +237,9 @@ fn nothing_but_get_metrics_is_answered() -> TestResult {
         head.to_ascii_lowercase().contains("\r\nallow: get"),
         "{head}"
     );
-    let many: String = (0..100)
-        .map(|number| format!("x-{number}: y\r\n"))
-        .collect();
-    let (head, _) = request(port, &format!("GET /metrics HTTP/1.1\r\n{many}\r\n"))?;
+    let many: Vec<String> = (0..100).map(|number| format!("x-{number}: y")).collect();
+    let many = many.join("\r\n");
+    let (head, _) = request(port, &format!("GET /metrics HTTP/1.1\r\n{many}\r\n\r\n"))?;
     assert!(head.starts_with("HTTP/1.1 431 "), "{head}");
     // A head without an end: an answer or a closed connection, at once.
     let began = Instant::now();
