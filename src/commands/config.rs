@@ -141,7 +141,10 @@ fn set(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     let words: Vec<&[u8]> = args.from(2).collect();
     let pairs: Vec<(&[u8], &[u8])> = words.chunks(2).map(|pair| (pair[0], pair[1])).collect();
     let (server, keyspace) = (ctx.server, ctx.keyspace);
-    let set = server.config.set_with(&pairs, |settings, changed| {
+    let local = ctx.session.handle.is_local();
+    let set = server.config.set_with(&pairs, local, |settings, changed| {
+        // First what may be refused.
+        server.tls.apply(settings, changed)?;
         if changed.contains(&"notify-keyspace-events") {
             let letters = &settings.notify_keyspace_events;
             server.notifications.set(letters, keyspace);

@@ -15,6 +15,7 @@ mod keys;
 mod latency;
 mod lolwut;
 mod memory;
+mod module;
 mod monitor;
 pub mod numbers;
 mod object;

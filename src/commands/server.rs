@@ -7,7 +7,6 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use super::error::shown;
 use super::spec::{Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group};
 use super::{CommandError, CommandResult, Context, Outcome, help};
-use crate::config::Access;
 use crate::protocol::{Args, Reply};
 
 const ADMIN: Flags = Flags::ADMIN
@@ -175,18 +174,15 @@ fn debug(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
 }
 
 fn check_debug_is_allowed(ctx: &Context<'_>) -> Result<(), CommandError> {
-    let handle = &ctx.session.handle;
-    let local =
-        handle.unix || handle.addr.starts_with("127.0.0.1:") || handle.addr.starts_with("[::1]:");
-    match ctx.server.config.settings().enable_debug_command {
-        Access::Yes => Ok(()),
-        Access::Local if local => Ok(()),
-        Access::Local | Access::No => Err(CommandError::text(
-            "ERR DEBUG command not allowed. If the enable-debug-command option is set to \"local\", you can run it \
-             from a local connection, otherwise you need to set this option in the configuration file, and then \
-             restart the server.",
-        )),
+    let access = ctx.server.config.settings().enable_debug_command;
+    if access.allows(ctx.session.handle.is_local()) {
+        return Ok(());
     }
+    Err(CommandError::text(
+        "ERR DEBUG command not allowed. If the enable-debug-command option is set to \"local\", you can run it \
+         from a local connection, otherwise you need to set this option in the configuration file, and then \
+         restart the server.",
+    ))
 }
 
 /// Longest that DEBUG SLEEP sleeps, so that a slip of the finger does not hold a thread for ever.

@@ -115,6 +115,8 @@ flags! {
     MOVABLEKEYS = 14, "movablekeys";
     /// Allowed while a script is timed out.
     ALLOW_BUSY = 13, "allow_busy";
+    /// Not allowed while a replica loads what it gets beside serving.
+    NO_ASYNC_LOADING = 20, "no_async_loading";
     /// May run long (walks the keyspace, sleeps): dispatch moves other work off the thread first.
     SLOW = 16, "";
     /// Runs at once inside MULTI.
@@ -127,8 +129,6 @@ flags! {
     WHILE_SUBSCRIBED = 24, "";
     /// What it answers are messages: they are sent also where replies are switched off.
     PUSHES = 25, "";
-    /// Not allowed while a replica loads what its master sent, beside its own data.
-    NO_ASYNC_LOADING = 20, "no_async_loading";
 }
 
 impl Flags {

@@ -30,6 +30,7 @@ static FAMILIES: &[&[CommandSpec]] = &[
     super::config::COMMANDS,
     super::server::COMMANDS,
     super::memory::COMMANDS,
+    super::module::COMMANDS,
     super::info::COMMANDS,
     super::slowlog::COMMANDS,
     super::latency::COMMANDS,

@@ -26,6 +26,8 @@ pub struct Directive {
     pub sensitive: bool,
     /// Accepted and shown, but without an effect in this server.
     pub no_meaning: bool,
+    /// Names something outside, such as a file: CONFIG SET reads it anew also where the name stays.
+    pub reloads: bool,
     /// Left out of what CONFIG GET matches by a pattern.
     pub hidden: bool,
 }
@@ -41,6 +43,7 @@ impl Directive {
             protected: false,
             sensitive: false,
             no_meaning: false,
+            reloads: false,
             hidden: false,
         }
     }
@@ -67,6 +70,11 @@ impl Directive {
 
     const fn idle(mut self) -> Self {
         self.no_meaning = true;
+        self
+    }
+
+    const fn reloads(mut self) -> Self {
+        self.reloads = true;
         self
     }
 
@@ -218,7 +226,7 @@ pub static DIRECTIVES: &[Directive] = &[
     // Protection.
     choice("enable-protected-configs", ACCESS, "no").fixed(),
     choice("enable-debug-command", ACCESS, "no").fixed(),
-    choice("enable-module-command", ACCESS, "no").fixed().idle(),
+    choice("enable-module-command", ACCESS, "no").fixed(),
     boolean("enable-debug-assert", "no").fixed().hidden().idle(),
     text("aclfile", "").fixed(),
     int("acllog-max-len", 0, LONG, "128"),
@@ -415,26 +423,26 @@ pub static DIRECTIVES: &[Directive] = &[
     )
     .idle(),
     // TLS.
-    int("tls-port", 0, 65_535, "0").idle(),
-    int("tls-session-cache-size", 0, INT, "20480").idle(),
-    int("tls-session-cache-timeout", 0, INT, "300").idle(),
-    boolean("tls-session-caching", "yes").idle(),
+    int("tls-port", 0, 65_535, "0").fixed(),
+    int("tls-session-cache-size", 0, INT, "20480"),
+    int("tls-session-cache-timeout", 0, INT, "300"),
+    boolean("tls-session-caching", "yes"),
     boolean("tls-cluster", "no").idle(),
     boolean("tls-replication", "no").idle(),
-    boolean("tls-prefer-server-ciphers", "no").idle(),
-    choice("tls-auth-clients", &["no", "yes", "optional"], "yes").idle(),
-    text("tls-cert-file", "").idle(),
-    text("tls-key-file", "").idle(),
-    text("tls-key-file-pass", "").secret().idle(),
+    boolean("tls-prefer-server-ciphers", "no"),
+    choice("tls-auth-clients", &["no", "yes", "optional"], "yes"),
+    text("tls-cert-file", "").reloads(),
+    text("tls-key-file", "").reloads(),
+    text("tls-key-file-pass", "").secret(),
     text("tls-client-cert-file", "").idle(),
     text("tls-client-key-file", "").idle(),
     text("tls-client-key-file-pass", "").secret().idle(),
     text("tls-dh-params-file", "").idle(),
-    text("tls-ca-cert-file", "").idle(),
-    text("tls-ca-cert-dir", "").idle(),
-    text("tls-protocols", "").idle(),
-    text("tls-ciphers", "").idle(),
-    text("tls-ciphersuites", "").idle(),
+    text("tls-ca-cert-file", "").reloads(),
+    text("tls-ca-cert-dir", "").reloads(),
+    text("tls-protocols", ""),
+    text("tls-ciphers", ""),
+    text("tls-ciphersuites", ""),
     // Our own.
     Directive::new("engine", Kind::Engine, "cmap").fixed(),
     Directive::new("engine-config", Kind::Json, "").fixed(),
@@ -445,6 +453,8 @@ pub static DIRECTIVES: &[Directive] = &[
     choice("durability", &["auto", "power", "process"], "auto").fixed(),
     choice("log-format", &["text", "json"], "text").fixed(),
     int("worker-threads", 0, 1_024, "0").fixed(),
+    int("metrics-port", 0, 65_535, "0").fixed(),
+    Directive::new("metrics-bind", Kind::Addresses, "127.0.0.1 -::1").fixed(),
 ];
 
 /// The place in [`DIRECTIVES`] of the directive that has this name or alias, in any case.

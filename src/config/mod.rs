@@ -8,6 +8,7 @@ mod load;
 mod rewrite;
 mod settings;
 pub mod split;
+mod tls;
 mod value;
 
 use std::path::{Path, PathBuf};
@@ -22,10 +23,11 @@ pub use self::directives::{DIRECTIVES, Directive};
 pub use self::load::{ConfigError, Loaded};
 pub use self::rewrite::RewriteError;
 pub use self::settings::{
-    Access, BindAddress, Durability, Layout, LogFormat, LogLevel, OutputBufferLimit,
+    Access, AuthClients, BindAddress, Durability, Layout, LogFormat, LogLevel, OutputBufferLimit,
     OutputBufferLimits, Secret, Settings,
 };
 pub use self::split::{quote, split_args};
+pub use self::tls::TlsSettings;
 pub use self::value::{Kind, ValueError};
 
 use self::directives::find;
@@ -214,18 +216,20 @@ impl Config {
 
     /// Changes several directives at once or, on an error, none; answers the names of those whose value changed.
     pub fn set(&self, pairs: &[(&[u8], &[u8])]) -> Result<Vec<&'static str>, SetError> {
-        self.set_with(pairs, |_, _| Ok(()))
+        self.set_with(pairs, true, |_, _| Ok(()))
     }
 
     /// As [`Config::set`], with a last check: `apply` sees the new settings and the changed names before they
-    /// count, and can refuse them with the name of the culprit and a reason.
+    /// count, and can refuse them with the name of the culprit and a reason. `local` says whether the client that asks
+    /// is on this machine.
     pub fn set_with(
         &self,
         pairs: &[(&[u8], &[u8])],
+        local: bool,
         apply: impl FnOnce(&Settings, &[&'static str]) -> Result<(), (&'static str, String)>,
     ) -> Result<Vec<&'static str>, SetError> {
         let mut values = self.values.lock();
-        let places = self.places_of(pairs)?;
+        let places = self.places_of(pairs, local)?;
         let mut next = values.clone();
         for (place, (name, value)) in places.iter().zip(pairs) {
             let directive = &DIRECTIVES[*place];
@@ -247,7 +251,8 @@ impl Config {
         }
         let mut changed: Vec<&'static str> = Vec::new();
         for (place, directive) in DIRECTIVES.iter().enumerate() {
-            if next.shown[place] != values.shown[place] {
+            let named = || places.contains(&place);
+            if next.shown[place] != values.shown[place] || (directive.reloads && named()) {
                 changed.push(directive.name);
             }
         }
@@ -263,8 +268,8 @@ impl Config {
     }
 
     /// Checks the names of a CONFIG SET before any value is looked at.
-    fn places_of(&self, pairs: &[(&[u8], &[u8])]) -> Result<Vec<usize>, SetError> {
-        let protected = self.settings().enable_protected_configs == Access::No;
+    fn places_of(&self, pairs: &[(&[u8], &[u8])], local: bool) -> Result<Vec<usize>, SetError> {
+        let protected = !self.settings().enable_protected_configs.allows(local);
         let mut places = Vec::with_capacity(pairs.len());
         for (index, (name, _)) in pairs.iter().enumerate() {
             let as_given = || String::from_utf8_lossy(name).into_owned();

@@ -1,6 +1,7 @@
 //! CONFIG REWRITE: the configuration file, brought up to the values that now hold.
 
 use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use super::directives::{DIRECTIVES, Directive, find};
@@ -210,6 +211,8 @@ fn replace(path: &Path, content: &[u8]) -> std::io::Result<()> {
         let mut file = std::fs::OpenOptions::new()
             .write(true)
             .create_new(true)
+            // Nobody may open it while its mode is not yet that of the file.
+            .mode(0o600)
             .open(&temporary)?;
         file.set_permissions(permissions)?;
         file.write_all(content)?;

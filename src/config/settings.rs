@@ -7,6 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::Values;
+use super::tls::TlsSettings;
 
 /// Bytes that never show in debug output.
 #[derive(Clone, PartialEq, Eq)]
@@ -73,7 +74,7 @@ macro_rules! words {
 
         impl $name {
             /// The word of a checked value.
-            fn from_word(word: &str) -> Self {
+            pub(super) fn from_word(word: &str) -> Self {
                 match word {
                     $($word => Self::$variant,)*
                     other => unreachable!("{other} passed the check of {}", stringify!($name)),
@@ -129,6 +130,18 @@ words! {
 }
 
 words! {
+    /// Whether clients that speak TLS need a certificate.
+    AuthClients {
+        /// They need none, and are not asked for one.
+        No = "no",
+        /// They need one.
+        Yes = "yes",
+        /// They need none, but one that they show must be right.
+        Optional = "optional",
+    }
+}
+
+words! {
     /// How records lie in the engine.
     Layout {
         /// As the pool has them; packed in a new one, where the engine can.
@@ -152,6 +165,13 @@ words! {
     }
 }
 
+impl Access {
+    /// Whether a client may: one on this machine (`local`) or another.
+    pub fn allows(self, local: bool) -> bool {
+        self == Access::Yes || (self == Access::Local && local)
+    }
+}
+
 /// All values that mean something to this server.
 #[derive(Clone, Debug, PartialEq)]
 #[allow(clippy::struct_excessive_bools)] // They mirror the yes/no directives.
@@ -160,6 +180,12 @@ pub struct Settings {
     pub bind: Vec<BindAddress>,
     /// The TCP port; 0 is none.
     pub port: u16,
+    /// TLS.
+    pub tls: TlsSettings,
+    /// The TCP port of the metrics; 0 is none.
+    pub metrics_port: u16,
+    /// Where the metrics are served.
+    pub metrics_bind: Vec<BindAddress>,
     /// The path of the Unix socket.
     pub unixsocket: Option<PathBuf>,
     /// The mode of the Unix socket, if it is to be set.
@@ -202,6 +228,8 @@ pub struct Settings {
     pub maxmemory_policy: String,
     /// Who may use DEBUG.
     pub enable_debug_command: Access,
+    /// Who may use MODULE's LOAD, LOADEX and UNLOAD.
+    pub enable_module_command: Access,
     /// Who may change protected directives.
     pub enable_protected_configs: Access,
     /// How fast LFU counters grow.
@@ -256,6 +284,9 @@ impl Settings {
         Self {
             bind: bind_addresses(&values.text("bind")),
             port: values.number("port"),
+            tls: TlsSettings::from_values(values),
+            metrics_port: values.number("metrics-port"),
+            metrics_bind: bind_addresses(&values.text("metrics-bind")),
             unixsocket: values.path("unixsocket"),
             unixsocketperm: match values.text("unixsocketperm").as_str() {
                 "0" => None,
@@ -266,9 +297,7 @@ impl Settings {
             tcp_keepalive: values.seconds("tcp-keepalive"),
             maxclients: values.number("maxclients"),
             databases: values.number("databases"),
-            requirepass: values
-                .non_empty("requirepass")
-                .map(|password| Secret(Bytes::copy_from_slice(password))),
+            requirepass: values.secret("requirepass"),
             protected_mode: values.yes("protected-mode"),
             loglevel: LogLevel::from_word(&values.text("loglevel")),
             logfile: values.path("logfile"),
@@ -282,6 +311,7 @@ impl Settings {
             maxmemory: values.number("maxmemory"),
             maxmemory_policy: values.text("maxmemory-policy"),
             enable_debug_command: Access::from_word(&values.text("enable-debug-command")),
+            enable_module_command: Access::from_word(&values.text("enable-module-command")),
             enable_protected_configs: Access::from_word(&values.text("enable-protected-configs")),
             lfu_log_factor: values.number("lfu-log-factor"),
             lfu_decay_time_minutes: values.number("lfu-decay-time"),
@@ -321,6 +351,14 @@ impl Settings {
             durability: Durability::from_word(&values.text("durability")),
             worker_threads: values.number("worker-threads"),
         }
+    }
+}
+
+impl Values {
+    /// A value that must not show; none where it is empty.
+    pub(super) fn secret(&self, name: &str) -> Option<Secret> {
+        let secret = self.non_empty(name)?;
+        Some(Secret(Bytes::copy_from_slice(secret)))
     }
 }
 

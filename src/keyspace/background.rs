@@ -289,7 +289,6 @@ impl Drop for Housekeeping {
 
 /// Reading all partitions, by several threads together.
 struct Indexing {
-    started: Instant,
     next: AtomicUsize,
     done: AtomicUsize,
 }
@@ -297,7 +296,6 @@ struct Indexing {
 impl Indexing {
     fn new() -> Self {
         Self {
-            started: Instant::now(),
             next: AtomicUsize::new(0),
             done: AtomicUsize::new(0),
         }
@@ -315,7 +313,7 @@ impl Indexing {
                 return;
             }
             if self.done.fetch_add(1, Ordering::AcqRel) + 1 == partitions {
-                let seconds = self.started.elapsed().as_secs_f64();
+                let seconds = keyspace.loading.finish().as_secs_f64();
                 tracing::info!(seconds, "all keys are indexed");
             }
         }

@@ -5,6 +5,7 @@
 //! number counts; removals are remembered until all is read.
 
 use std::collections::HashMap;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
@@ -40,6 +41,8 @@ pub(super) struct Loading {
     done: AtomicBool,
     parts_read: AtomicUsize,
     started: Instant,
+    /// How long it took until all keys were indexed.
+    took: OnceLock<Duration>,
 }
 
 impl Loading {
@@ -50,7 +53,18 @@ impl Loading {
             done: AtomicBool::new(done),
             parts_read: AtomicUsize::new(0),
             started: Instant::now(),
+            took: OnceLock::new(),
         }
+    }
+
+    /// All keys are indexed now; answers how long it took.
+    pub fn finish(&self) -> Duration {
+        *self.took.get_or_init(|| self.started.elapsed())
+    }
+
+    /// How long it took until all keys were indexed, once they are.
+    pub fn index_time(&self) -> Option<Duration> {
+        self.took.get().copied()
     }
 }
 
@@ -161,7 +175,7 @@ impl Keyspace {
         }
         self.store.loaded(self)?;
         self.loading.done.store(true, Ordering::Release);
-        let seconds = self.loading.started.elapsed().as_secs_f64();
+        let seconds = self.loading.finish().as_secs_f64();
         tracing::info!(seconds, keys, "all keys are indexed");
         Ok(())
     }

@@ -19,6 +19,7 @@ mod watch;
 use std::hash::Hasher;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
+use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock};
 use siphasher::sip::SipHasher13;
@@ -179,6 +180,8 @@ pub struct StoreStats {
     pub ordered_view_bytes: u64,
     pub expired_keys: u64,
     pub pending_removals: u64,
+    pub opens: Option<u64>,
+    pub index_time: Option<Duration>,
     pub details: Vec<(&'static str, u64)>,
 }
 
@@ -311,6 +314,8 @@ impl Keyspace {
             ordered_view_bytes: self.views.memory_bytes(),
             expired_keys: self.expired_keys.load(Ordering::Relaxed),
             pending_removals: self.pending_removals.load(Ordering::Relaxed),
+            opens: usage.opens,
+            index_time: self.loading.index_time(),
             details: usage.details,
             ..StoreStats::default()
         };

@@ -1,6 +1,7 @@
 //! The list of connected clients, for CLIENT LIST, CLIENT KILL and INFO.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::time::Instant;
@@ -127,6 +128,12 @@ impl ClientHandle {
     /// Whether the client was ended by [`finish`](Self::finish).
     pub fn drains(&self) -> bool {
         self.drains.load(Ordering::Acquire)
+    }
+
+    /// Whether the client is on this machine: what the value `local` of `enable-debug-command` and its like asks.
+    pub fn is_local(&self) -> bool {
+        let address = self.addr.parse::<SocketAddr>();
+        self.unix || address.is_ok_and(|address| address.ip().is_loopback())
     }
 
     /// Whether [`kill`](Self::kill) was called.

@@ -3,21 +3,26 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
+use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, TcpKeepalive, Type};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tokio::sync::Semaphore;
 
 use super::Server;
 use super::clients::Endpoint;
 use super::connection::Registration;
+use super::tls::TlsClient;
 use super::workers::Workers;
-use crate::config::Settings;
+use crate::config::{BindAddress, Settings};
 use crate::keyspace::Keyspace;
+
+/// How many clients at once are told in TLS that they may not come in: each costs a handshake.
+const REFUSALS_MAX: usize = 64;
 
 /// Why the server does not listen.
 #[derive(Debug, thiserror::Error)]
@@ -42,7 +47,7 @@ pub enum ListenError {
         source: io::Error,
     },
     /// Neither a port nor a Unix socket is configured.
-    #[error("nothing to listen on: port is 0 and there is no unixsocket")]
+    #[error("nothing to listen on: port and tls-port are 0 and there is no unixsocket")]
     Nowhere,
 }
 
@@ -50,6 +55,7 @@ pub enum ListenError {
 #[derive(Debug)]
 pub struct Listeners {
     tcp: Vec<TcpListener>,
+    tls: Vec<TcpListener>,
     unix: Option<UnixSocket>,
 }
 
@@ -57,46 +63,37 @@ pub struct Listeners {
 struct UnixSocket {
     listener: UnixListener,
     path: PathBuf,
+    /// Device and inode.
+    file: (u64, u64),
 }
 
 impl Listeners {
     /// Opens every socket that the settings name.
     pub fn open(settings: &Settings) -> Result<Self, ListenError> {
-        let mut tcp = Vec::new();
-        if settings.port != 0 {
-            for bind in &settings.bind {
-                let address = SocketAddr::new(ip_address(&bind.address)?, settings.port);
-                match listen_tcp(address, settings.tcp_backlog) {
-                    Ok(listener) => tcp.push(listener),
-                    Err(error) if bind.optional && is_unavailable(&error) => {
-                        tracing::info!(%address, %error, "an optional address is not available");
-                    }
-                    Err(source) => return Err(ListenError::Tcp { address, source }),
-                }
-            }
-        }
+        let backlog = settings.tcp_backlog;
+        let tcp = listen_all(&settings.bind, settings.port, backlog)?;
+        let tls = listen_all(&settings.bind, settings.tls.port, backlog)?;
         let unix = match &settings.unixsocket {
             None => None,
-            Some(path) => Some(
-                listen_unix(path, settings.unixsocketperm).map_err(|source| ListenError::Unix {
+            Some(path) => Some(listen_unix(path, settings.unixsocketperm, backlog).map_err(
+                |source| ListenError::Unix {
                     path: path.clone(),
                     source,
-                })?,
-            ),
+                },
+            )?),
         };
-        if tcp.is_empty() && unix.is_none() {
+        if tcp.is_empty() && tls.is_empty() && unix.is_none() {
             return Err(ListenError::Nowhere);
         }
-        Ok(Self { tcp, unix })
+        Ok(Self { tcp, tls, unix })
     }
 
     /// Where the server can be reached, for the log.
     pub fn addresses(&self) -> Vec<String> {
-        let tcp = self
-            .tcp
-            .iter()
-            .filter_map(|listener| listener.local_addr().ok());
-        tcp.map(|address| address.to_string())
+        let address = |listener: &TcpListener| Some(listener.local_addr().ok()?.to_string());
+        let tls = self.tls.iter().filter_map(address);
+        let tcp = self.tcp.iter().filter_map(address);
+        tcp.chain(tls.map(|address| format!("{address} (TLS)")))
             .chain(self.unix.iter().map(|unix| unix.path.display().to_string()))
             .collect()
     }
@@ -107,7 +104,11 @@ impl Listeners {
         let mut tasks = tokio::task::JoinSet::new();
         for listener in self.tcp {
             let reception = reception.clone();
-            tasks.spawn(async move { accept_tcp(&listener, &reception).await });
+            tasks.spawn(async move { accept_tcp(&listener, &reception, false).await });
+        }
+        for listener in self.tls {
+            let reception = reception.clone();
+            tasks.spawn(async move { accept_tcp(&listener, &reception, true).await });
         }
         if let Some(unix) = self.unix {
             tasks.spawn(async move { accept_unix(&unix, &reception).await });
@@ -127,12 +128,33 @@ pub struct Reception {
     pub server: Arc<Server>,
     /// Who serves them.
     pub workers: Arc<Workers>,
+    /// How many more clients may be told in TLS that they may not come in.
+    refusals: Arc<Semaphore>,
+}
+
+impl Reception {
+    /// For clients of `workers`.
+    pub fn new(keyspace: Arc<Keyspace>, server: Arc<Server>, workers: Arc<Workers>) -> Self {
+        Self {
+            keyspace,
+            server,
+            workers,
+            refusals: Arc::new(Semaphore::new(REFUSALS_MAX)),
+        }
+    }
 }
 
 impl Drop for UnixSocket {
     fn drop(&mut self) {
-        // The name alone is left of a closed socket; failing to remove it harms nobody.
-        let _ = std::fs::remove_file(&self.path);
+        // Somebody may have removed it and put a socket of another process there.
+        let ours = |metadata: &std::fs::Metadata| (metadata.dev(), metadata.ino()) == self.file;
+        if std::fs::symlink_metadata(&self.path)
+            .as_ref()
+            .is_ok_and(ours)
+        {
+            // The name alone is left of a closed socket; failing to remove it harms nobody.
+            let _ = std::fs::remove_file(&self.path);
+        }
     }
 }
 
@@ -158,6 +180,26 @@ fn is_unavailable(error: &io::Error) -> bool {
         .contains(&error.raw_os_error().unwrap_or(0))
 }
 
+/// Listens on one port of all addresses; on none where the port is 0.
+pub(super) fn listen_all(
+    bind: &[BindAddress],
+    port: u16,
+    backlog: u32,
+) -> Result<Vec<TcpListener>, ListenError> {
+    let mut listeners = Vec::new();
+    for bind in bind.iter().filter(|_| port != 0) {
+        let address = SocketAddr::new(ip_address(&bind.address)?, port);
+        match listen_tcp(address, backlog) {
+            Ok(listener) => listeners.push(listener),
+            Err(error) if bind.optional && is_unavailable(&error) => {
+                tracing::info!(%address, %error, "an optional address is not available");
+            }
+            Err(source) => return Err(ListenError::Tcp { address, source }),
+        }
+    }
+    Ok(listeners)
+}
+
 fn listen_tcp(address: SocketAddr, backlog: u32) -> io::Result<TcpListener> {
     let socket = Socket::new(
         Domain::for_address(address),
@@ -174,29 +216,51 @@ fn listen_tcp(address: SocketAddr, backlog: u32) -> io::Result<TcpListener> {
     TcpListener::from_std(socket.into())
 }
 
-fn listen_unix(path: &Path, mode: Option<u32>) -> io::Result<UnixSocket> {
-    // A socket that an earlier process left behind; anything else at that path is not ours to remove.
-    if let Ok(metadata) = std::fs::symlink_metadata(path) {
-        use std::os::unix::fs::FileTypeExt;
-        if metadata.file_type().is_socket() {
-            std::fs::remove_file(path)?;
-        }
-    }
-    let listener = UnixListener::bind(path)?;
-    let socket = UnixSocket {
-        listener,
-        path: path.to_owned(),
-    };
+fn listen_unix(path: &Path, mode: Option<u32>, backlog: u32) -> io::Result<UnixSocket> {
+    remove_stale(path)?;
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&SockAddr::unix(path)?)?;
+    let metadata = std::fs::symlink_metadata(path)?;
+    let file = (metadata.dev(), metadata.ino());
     if let Some(mode) = mode {
+        // Before anybody can connect.
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))?;
     }
-    Ok(socket)
+    socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))?;
+    Ok(UnixSocket {
+        listener: UnixListener::from_std(socket.into())?,
+        path: path.to_owned(),
+        file,
+    })
 }
 
-async fn accept_tcp(listener: &TcpListener, reception: &Reception) {
+/// Removes a socket that an earlier process left behind. One that somebody listens on, and whatever is no socket, is not
+/// ours to remove.
+fn remove_stale(path: &Path) -> io::Result<()> {
+    let is_socket =
+        std::fs::symlink_metadata(path).is_ok_and(|metadata| metadata.file_type().is_socket());
+    if !is_socket {
+        return Ok(());
+    }
+    let visitor = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    // A full queue must not hold the start up.
+    visitor.set_nonblocking(true)?;
+    match visitor.connect(&SockAddr::unix(path)?) {
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+            std::fs::remove_file(path)
+        }
+        _ => Err(io::Error::new(
+            io::ErrorKind::AddrInUse,
+            "another process listens there",
+        )),
+    }
+}
+
+async fn accept_tcp(listener: &TcpListener, reception: &Reception, tls: bool) {
     loop {
         match listener.accept().await {
-            Ok((stream, peer)) => reception.welcome_tcp(stream, peer).await,
+            Ok((stream, peer)) => reception.welcome_tcp(stream, peer, tls).await,
             Err(error) => pause_after(&error).await,
         }
     }
@@ -212,13 +276,13 @@ async fn accept_unix(unix: &UnixSocket, reception: &Reception) {
 }
 
 /// Out of file descriptors, most likely: trying again at once would only burn the core.
-async fn pause_after(error: &io::Error) {
+pub(super) async fn pause_after(error: &io::Error) {
     tracing::warn!(%error, "a connection could not be accepted");
     tokio::time::sleep(std::time::Duration::from_millis(10)).await;
 }
 
 impl Reception {
-    async fn welcome_tcp(&self, stream: TcpStream, peer: SocketAddr) {
+    async fn welcome_tcp(&self, stream: TcpStream, peer: SocketAddr, tls: bool) {
         if let Err(error) = set_options(&stream, &self.server.config.settings()) {
             tracing::debug!(%peer, %error, "socket options");
         }
@@ -231,10 +295,50 @@ impl Reception {
             fd: stream.as_raw_fd(),
             unix: false,
         };
+        let local = is_loopback(peer.ip());
+        if tls {
+            self.welcome_tls(stream, endpoint, local);
+            return;
+        }
         let leave = TcpStream::into_std;
         let join = TcpStream::from_std;
-        self.welcome(stream, endpoint, is_loopback(peer.ip()), leave, join)
-            .await;
+        self.welcome(stream, endpoint, local, leave, join).await;
+    }
+
+    /// The handshake runs on the worker: it costs a millisecond, and waits for the client.
+    fn welcome_tls(&self, stream: TcpStream, endpoint: Endpoint, local: bool) {
+        let server = &self.server;
+        server
+            .stats
+            .connections_received
+            .fetch_add(1, Ordering::Relaxed);
+        let (Some(config), Ok(plain), Some(place)) =
+            (server.tls.config(), stream.into_std(), self.workers.place())
+        else {
+            tracing::warn!(client = %endpoint.addr, "a client could not be given to a worker");
+            return;
+        };
+        let addr = endpoint.addr.clone();
+        let join = move |plain| Ok(TlsClient::new(TcpStream::from_std(plain)?, config, addr));
+        match refusal(server, &server.config.settings(), local) {
+            None => Registration::new(server, endpoint, place).start(plain, join, &self.keyspace),
+            // Before a handshake nothing can be said.
+            Some(MAXCLIENTS_REFUSAL) => {}
+            Some(refusal) => {
+                // Where many are told at once the others are closed untold.
+                let Ok(permit) = Arc::clone(&self.refusals).try_acquire_owned() else {
+                    return;
+                };
+                let worker = place.runtime.clone();
+                worker.spawn(async move {
+                    if let Ok(mut stream) = join(plain) {
+                        let _ = stream.write_all(refusal.as_bytes()).await;
+                        let _ = stream.shutdown().await;
+                    }
+                    drop((permit, place));
+                });
+            }
+        }
     }
 
     async fn welcome_unix(&self, stream: UnixStream, path: &Path) {
@@ -303,11 +407,13 @@ fn refusal(server: &Server, settings: &Settings, local: bool) -> Option<&'static
             .stats
             .connections_rejected
             .fetch_add(1, Ordering::Relaxed);
-        return Some("-ERR max number of clients reached\r\n");
+        return Some(MAXCLIENTS_REFUSAL);
     }
     let any_password = server.acl.default_user().rules().takes_any_password();
     (settings.protected_mode && any_password && !local).then_some(PROTECTED_MODE_REFUSAL)
 }
+
+const MAXCLIENTS_REFUSAL: &str = "-ERR max number of clients reached\r\n";
 
 const PROTECTED_MODE_REFUSAL: &str = "-DENIED This server runs in protected mode and has no password: it answers \
     clients on its own machine only. To let others in, set a password with 'requirepass' (or CONFIG SET requirepass), \

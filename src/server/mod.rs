@@ -5,6 +5,7 @@ mod connection;
 mod histogram;
 mod listener;
 mod mailbox;
+mod metrics;
 pub mod monitors;
 mod notifications;
 mod pause;
@@ -15,6 +16,7 @@ mod session;
 pub mod slowlog;
 mod socket;
 mod stats;
+mod tls;
 mod tracking;
 mod transaction;
 mod workers;
@@ -32,6 +34,7 @@ pub use run::{RunError, run, survives};
 pub use session::{ReplyMode, Session};
 pub use slowlog::Slowlog;
 pub use stats::{CommandStats, Stats, StatsSnapshot, Stripe};
+pub use tls::{Tls, TlsError};
 pub use tracking::{Mode, OwnTracking, Tracking, TrackingState};
 pub use transaction::{Queued, Transaction};
 
@@ -44,6 +47,8 @@ pub struct Server {
     pub config: crate::config::Config,
     /// The users and what they may do.
     pub acl: crate::acl::Acl,
+    /// What TLS connections begin with.
+    pub tls: Tls,
     /// Every connected client.
     pub clients: Clients,
     /// Who listens to what.

@@ -10,10 +10,11 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
 use super::listener::Reception;
+use super::metrics::Metrics;
 use super::workers::Workers;
 use super::{
     Clients, Herald, ListenError, Listeners, Monitors, Notifications, Pause, PubSub, Rates, Server,
-    Slowlog, Stats, Tracking,
+    Slowlog, Stats, Tls, TlsError, Tracking,
 };
 use crate::acl::{self, Acl};
 use crate::commands::table;
@@ -46,6 +47,9 @@ pub enum RunError {
     /// A socket can't be opened.
     #[error(transparent)]
     Listen(#[from] ListenError),
+    /// TLS can't be set up.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// The store can't be read.
     #[error("pool {}: {source}", path.display())]
     Load {
@@ -66,6 +70,8 @@ pub enum RunError {
 pub fn run(config: Config, engine: Engine, options: &Options) -> Result<(), RunError> {
     let settings = config.settings();
     let acl = Acl::start(&settings)?;
+    // A wrong certificate is told before the pool is touched.
+    let tls = Tls::new(&settings.tls)?;
     // This thread accepts clients, hears signals and samples rates; the workers serve.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -87,14 +93,10 @@ pub fn run(config: Config, engine: Engine, options: &Options) -> Result<(), RunE
         .latency()
         .set_threshold(settings.latency_monitor_threshold_ms);
     let durability = survives(engine, options, &settings);
-    let server = Arc::new(new_server(config, acl, &settings, durability));
+    let server = Arc::new(new_server(config, acl, tls, &settings, durability));
     Herald::appoint(&server, &keyspace);
     let workers = Arc::new(Workers::start(worker_count)?);
-    let reception = Reception {
-        keyspace: Arc::clone(&keyspace),
-        server,
-        workers: Arc::clone(&workers),
-    };
+    let reception = Reception::new(Arc::clone(&keyspace), server, Arc::clone(&workers));
     let result = runtime.block_on(serve(&settings, engine, options, reception, signals));
     // Whatever task is left over is ended before the pool is closed under it.
     drop(runtime);
@@ -114,9 +116,16 @@ struct Signals {
     interrupt: Signal,
 }
 
-fn new_server(config: Config, acl: Acl, settings: &Settings, durability: &'static str) -> Server {
+fn new_server(
+    config: Config,
+    acl: Acl,
+    tls: Tls,
+    settings: &Settings,
+    durability: &'static str,
+) -> Server {
     Server {
         acl,
+        tls,
         clients: Clients::default(),
         pubsub: PubSub::default(),
         tracking: Tracking::default(),
@@ -146,6 +155,7 @@ async fn serve(
     let server = &Arc::clone(&reception.server);
     let keyspace = &Arc::clone(&reception.keyspace);
     let listeners = Listeners::open(settings)?;
+    let metrics = Metrics::open(settings)?;
     if let Some(path) = &settings.pidfile {
         std::fs::write(path, format!("{}\n", std::process::id()))?;
     }
@@ -155,6 +165,7 @@ async fn serve(
         // Nobody waits any more where the server is ending already.
         let _ = failed.blocking_send(error);
     })?;
+    let metrics = tokio::spawn(metrics.serve(Arc::clone(server), Arc::clone(keyspace)));
     let sampler = tokio::spawn(sample_rates(Arc::clone(server)));
     let accepting = tokio::spawn(async move {
         // Who comes meanwhile waits in the queue: for a short time that is better than an error.
@@ -177,6 +188,7 @@ async fn serve(
     let _ = accepting.await;
     drain(server).await;
     sampler.abort();
+    metrics.abort();
     drop(housekeeping);
     failure.map_or(Ok(()), |source| {
         Err(RunError::Load {

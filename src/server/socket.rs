@@ -54,6 +54,16 @@ pub(super) async fn write_within<S: AsyncWrite + Unpin>(
         sent += written;
         unsent.store(bytes.len() - sent, Ordering::Relaxed);
     }
+    // A stream that encrypts may hold records back until it is flushed.
+    match over_since {
+        Some(since) => {
+            let Ok(flushed) = timeout_at(since + limit.soft_time, stream.flush()).await else {
+                return Ok(false);
+            };
+            flushed?;
+        }
+        None => stream.flush().await?,
+    }
     bytes.clear();
     Ok(true)
 }

@@ -218,6 +218,8 @@ pub struct Usage {
     pub pool_bytes: u64,
     /// What is allocated of it; 0 where the engine cannot tell.
     pub allocated_bytes: u64,
+    /// How often the pool was opened since it was made, where that is known.
+    pub opens: Option<u64>,
     /// The layout's own figures, by the names that INFO shows them under.
     pub details: Vec<(&'static str, u64)>,
 }

@@ -190,6 +190,7 @@ pub(super) fn open_layout(engine: Engine, options: &Options) -> Result<Opened, O
             _ => new_layout.to_owned(),
         };
         pool.header().expect(engine.name, &layout)?;
+        home::check(&pool)?;
         pool
     } else {
         let header = PoolHeader {
@@ -203,7 +204,9 @@ pub(super) fn open_layout(engine: Engine, options: &Options) -> Result<Opened, O
             },
             hash_seed: new_hash_seed(),
         };
-        Pool::create(path, options.pool_size_bytes, &header)?
+        let pool = Pool::create(path, options.pool_size_bytes, &header)?;
+        home::check(&pool)?;
+        pool
     };
     match pool.header().layout.as_str() {
         pairs::LAYOUT => Ok(Opened::Pairs(pairs::open_pool(engine, pool)?)),

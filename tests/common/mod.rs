@@ -203,6 +203,14 @@ impl Server {
     }
 }
 
+/// An address of this machine that is not a loopback one, if it has any. Nothing is sent.
+pub fn address_elsewhere() -> Option<String> {
+    let socket = std::net::UdpSocket::bind("0.0.0.0:0").ok()?;
+    socket.connect("192.0.2.1:9").ok()?;
+    let address = socket.local_addr().ok()?.ip();
+    (!address.is_loopback() && !address.is_unspecified()).then(|| address.to_string())
+}
+
 fn connection(port: u16) -> TestResult<redis::Connection> {
     let client = redis::Client::open(format!("redis://127.0.0.1:{port}/"))?;
     let connection = client.get_connection_with_timeout(PATIENCE)?;

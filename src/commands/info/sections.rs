@@ -36,7 +36,9 @@ pub(super) fn server(ctx: &Context<'_>, report: &mut Report) -> Written {
     report.field("process_id", std::process::id());
     report.field("process_supervised", "no");
     report.field("run_id", &server.run_id);
-    report.field("tcp_port", settings.port);
+    // As in Redis, the port of TLS where there is no other.
+    let port = Some(settings.port).filter(|port| *port != 0);
+    report.field("tcp_port", port.unwrap_or(settings.tls.port));
     report.field("server_time_usec", now.as_micros());
     report.field("uptime_in_seconds", uptime_s);
     report.field("uptime_in_days", uptime_s / SECONDS_PER_DAY);

@@ -266,7 +266,7 @@ fn config_set_is_all_or_nothing() {
     assert_eq!(value(&config, "slave-priority"), "4");
     assert!(config.version() > Config::default().version());
 
-    let error = config.set_with(&[(b"maxclients", b"5")], |settings, changed| {
+    let error = config.set_with(&[(b"maxclients", b"5")], true, |settings, changed| {
         assert_eq!(
             (settings.maxclients, changed),
             (5, ["maxclients"].as_slice())

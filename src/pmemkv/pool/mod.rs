@@ -162,6 +162,24 @@ impl Pool {
         Database::open(&self.inner.header.engine, self.partition_config(index)?)
     }
 
+    /// A checksum of where the partitions lie, which never changes in the life of a pool; never 0.
+    ///
+    /// An engine takes the place of a partition for granted: where it is wrong, it crashes, or makes an empty store.
+    pub fn places_checksum(&self) -> u64 {
+        // SAFETY: the root object is mapped as long as `self` lives; no reference to the slots exists.
+        let slots = unsafe { &raw const (*self.inner.root.as_ptr()).slots };
+        let slots = slots.cast::<sys::PMEMoid>();
+        let mut bytes = Vec::new();
+        for index in 0..self.inner.header.partitions as usize {
+            // SAFETY: there are as many slots as partitions at most; engines change theirs only when they are made,
+            // which was done before the header was written.
+            let slot = unsafe { slots.wrapping_add(index).read() };
+            bytes.extend_from_slice(&slot.pool_uuid_lo.to_le_bytes());
+            bytes.extend_from_slice(&slot.off.to_le_bytes());
+        }
+        root::checksum(&bytes) | 1
+    }
+
     /// How full the pool is; well under a microsecond.
     pub fn stats(&self) -> Result<PoolStats, PoolError> {
         let mut allocated_bytes: u64 = 0;

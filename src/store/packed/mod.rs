@@ -24,7 +24,7 @@ use parking_lot::{Condvar, Mutex};
 
 pub use open::{open_pool, open_volatile};
 
-use super::home::{Home, WORD_LAYOUT};
+use super::home::{self, Home, WORD_LAYOUT};
 use super::{
     Abilities, Generations, Gone, Location, OnRecord, OnValue, RecordKey, Relocate, Store,
     StoreError, Upkeep, Usage, Visited, Worked, Write,
@@ -49,7 +49,8 @@ pub const ENGINES: [&str; 2] = ["cmap", "vcmap"];
 /// Staged parts of large values are committed when they are as many bytes: they need not wait for the value's end.
 const PARTS_PENDING_MAX: u64 = 4 << 20;
 
-/// The pool's words that guard the front's long commits: serial number and offset; then the compaction's two.
+/// The pool's words that guard the front's long commits: serial number, and offset with a checksum; then the compaction's
+/// two.
 const WORD_GUARDS: usize = WORD_LAYOUT;
 
 /// The pool's word with the size of a segment.
@@ -365,11 +366,21 @@ impl Store for Packed {
     }
 }
 
+/// The second word of a guard: the offset, with a checksum of the guard in its upper half. A damaged guard would take
+/// committed records back.
+fn guarded_offset(which: Which, serial: u64, offset: u64) -> u64 {
+    let check = home::words_checksum(&[which as u64, serial, offset]);
+    (check >> 32 << 32) | offset
+}
+
 impl Guard for Home {
     fn set(&self, which: Which, serial: u64, offset: usize) {
         if let Home::Pool(pool) = self {
             let word = WORD_GUARDS + 2 * which as usize;
-            pool.set_words(word, &[serial, offset as u64]);
+            pool.set_words(
+                word,
+                &[serial, guarded_offset(which, serial, offset as u64)],
+            );
         }
     }
 

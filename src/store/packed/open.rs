@@ -10,7 +10,7 @@ use super::load::Damage;
 use super::log::{Guard, Log};
 use super::record::{SEGMENT_BYTES_MAX, SEGMENTS_MAX};
 use super::space::Space;
-use super::{Packed, WORD_GUARDS, WORD_SEGMENT_BYTES};
+use super::{Packed, WORD_GUARDS, WORD_SEGMENT_BYTES, guarded_offset};
 use crate::pmemkv::{Database, Engine, Pool, SEGMENT_HEADER_BYTES, Segments};
 use crate::store::home::{self, Home};
 use crate::store::{OpenError, StoreError};
@@ -105,6 +105,7 @@ pub fn open_pool(engine: Engine, pool: Pool, repair: bool) -> Result<Packed, Ope
     packed.find_segments().map_err(&store_error)?;
     if let Home::Pool(pool) = &packed.home {
         home::mark_open(pool);
+        home::count_open(pool);
     }
     packed.space.make_spares();
     Ok(packed)
@@ -229,8 +230,21 @@ impl Packed {
         };
         for which in [Which::Front, Which::Compaction] {
             let words = pool.words(WORD_GUARDS + 2 * which as usize, 2);
-            let (serial, offset) = (words[0], words[1]);
+            let (serial, offset) = (words[0], words[1] & u64::from(u32::MAX));
             if serial == 0 {
+                continue;
+            }
+            if words[1] != guarded_offset(which, serial, offset) {
+                let why = "the note of a commit that was not finished does not fit its checksum";
+                if !self.damage.repair {
+                    return Err(StoreError::Damaged(format!(
+                        "{why}. Restore the pool from a copy, or start once with --repair yes, which keeps all that is \
+                         readable"
+                    )));
+                }
+                tracing::warn!("{why}: passed over");
+                self.damage.note(0);
+                self.home.clear(which);
                 continue;
             }
             tracing::info!("a commit that was not finished is undone");

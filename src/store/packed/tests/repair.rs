@@ -217,3 +217,24 @@ fn what_was_replaced_long_ago_is_no_damage() -> Result {
     assert!(world.location(b"removed").is_none());
     Ok(())
 }
+
+#[test]
+fn a_damaged_guard_takes_nothing_back() -> Result {
+    let folder = folder()?;
+    filled(folder.path())?;
+    {
+        let world = World::open(folder.path())?;
+        let Home::Pool(pool) = &world.store.home else {
+            return Err("no pool".into());
+        };
+        // Bytes that would be a guard before the second segment, if they had its checksum.
+        pool.set_words(WORD_GUARDS, &[2, 64]);
+    }
+    let refused = refusal(folder.path())?;
+    assert!(refused.contains("--repair yes"), "{refused}");
+    let world = repaired(folder.path())?;
+    for n in 0..2_000 {
+        assert!(world.value(&key(n))? == Some(bytes(n, 500)), "{n}");
+    }
+    Ok(())
+}

@@ -1,0 +1,120 @@
+//! Certificates and keys from files.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use rustls::RootCertStore;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+
+use super::TlsError;
+use crate::config::TlsSettings;
+
+/// No file of certificates is longer, bytes.
+const FILE_BYTES_MAX: u64 = 16 << 20;
+
+/// All certificates of a PEM file; at least one.
+pub(super) fn certificates(
+    directive: &'static str,
+    path: &Path,
+) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let refused = |reason: String| refused(directive, path, reason);
+    let text = read(path).map_err(|error| refused(error.to_string()))?;
+    let certificates = CertificateDer::pem_slice_iter(&text)
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|error| refused(error.to_string()))?;
+    if certificates.is_empty() {
+        return Err(refused("it holds no certificate in PEM form".to_owned()));
+    }
+    Ok(certificates)
+}
+
+/// The first private key of a PEM file.
+pub(super) fn key(path: &Path, has_passphrase: bool) -> Result<PrivateKeyDer<'static>, TlsError> {
+    let refused = |reason: &str| refused("tls-key-file", path, reason.to_owned());
+    let text = read(path).map_err(|error| refused(&error.to_string()))?;
+    let encrypted = |mark: &[u8]| memchr::memmem::find(&text, mark).is_some();
+    if encrypted(b"BEGIN ENCRYPTED PRIVATE KEY") || encrypted(b"Proc-Type: 4,ENCRYPTED") {
+        let also = if has_passphrase {
+            ", also with tls-key-file-pass"
+        } else {
+            ""
+        };
+        return Err(refused(&format!(
+            "an encrypted key cannot be read{also}; 'openssl pkey -in FILE -out PLAIN' writes a plain one, for which \
+             the file's mode is the protection"
+        )));
+    }
+    PrivateKeyDer::from_pem_slice(&text)
+        .map_err(|error| refused(&format!("it holds no private key in PEM form ({error})")))
+}
+
+/// The authorities that clients' certificates may come from; `None` where no directive names any.
+pub(super) fn authorities(settings: &TlsSettings) -> Result<Option<RootCertStore>, TlsError> {
+    let mut files: Vec<(&'static str, PathBuf)> = Vec::new();
+    if let Some(path) = &settings.ca_cert_file {
+        files.push(("tls-ca-cert-file", path.clone()));
+    }
+    if let Some(folder) = &settings.ca_cert_dir {
+        let refused = |reason: String| refused("tls-ca-cert-dir", folder, reason);
+        let hashed = hashed_files(folder).map_err(|error| refused(error.to_string()))?;
+        if hashed.is_empty() && settings.ca_cert_file.is_none() {
+            return Err(refused(
+                "no file in it is named by the hash of its certificate ('openssl rehash FOLDER' makes such links)"
+                    .to_owned(),
+            ));
+        }
+        files.extend(hashed.into_iter().map(|path| ("tls-ca-cert-dir", path)));
+    }
+    if files.is_empty() {
+        return Ok(None);
+    }
+    let mut roots = RootCertStore::empty();
+    for (directive, path) in files {
+        for certificate in certificates(directive, &path)? {
+            roots
+                .add(certificate)
+                .map_err(|error| refused(directive, &path, error.to_string()))?;
+        }
+    }
+    Ok(Some(roots))
+}
+
+/// The files that OpenSSL would find: eight hexadecimal digits, a point and a number. Others in the folder may be
+/// anything, and trusting them would let clients in whom nobody means to.
+fn hashed_files(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let hashed = name.to_str().and_then(|name| name.split_once('.'));
+        if hashed.is_some_and(|(hash, number)| {
+            hash.len() == 8
+                && hash.bytes().all(|byte| byte.is_ascii_hexdigit())
+                && !number.is_empty()
+                && number.bytes().all(|byte| byte.is_ascii_digit())
+        }) {
+            found.push(entry.path());
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    // A device or a pipe could go on for ever.
+    let metadata = fs::metadata(path)?;
+    if !metadata.is_file() || metadata.len() > FILE_BYTES_MAX {
+        return Err(io::Error::other("it is no file of a sensible size"));
+    }
+    fs::read(path)
+}
+
+fn refused(directive: &'static str, path: &Path, reason: String) -> TlsError {
+    TlsError::File {
+        directive,
+        path: path.to_owned(),
+        reason,
+    }
+}
