@@ -22,7 +22,7 @@ pub use self::directives::{DIRECTIVES, Directive};
 pub use self::load::{ConfigError, Loaded};
 pub use self::rewrite::RewriteError;
 pub use self::settings::{
-    Access, BindAddress, Durability, Layout, LogFormat, LogLevel, OutputBufferLimit,
+    Access, BindAddress, Durability, EvictionPolicy, Layout, LogFormat, LogLevel, OutputBufferLimit,
     OutputBufferLimits, Secret, Settings,
 };
 pub use self::split::{quote, split_args};

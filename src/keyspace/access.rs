@@ -1,13 +1,16 @@
 //! Looking at keys and changing them, one or several at a time.
 
+use std::cell::Cell;
+
 use parking_lot::RwLock;
 use smallvec::SmallVec;
 
+use super::clock::Clock;
 use super::index::Entry;
 use super::shard::{IndexPut, Shard};
 use super::slots::{LockedKey, Slots};
 use super::{
-    Access, Ahead, KeyInfo, Keyspace, KeyspaceError, Kind, Millis, PREFETCHED, Place, Value,
+    Access, Ahead, KeyInfo, Keyspace, KeyspaceError, Kind, Millis, PREFETCHED, Place, Reason, Value,
 };
 use crate::store::{Location, StoreError, Write};
 
@@ -15,11 +18,16 @@ use crate::store::{Location, StoreError, Write};
 pub(super) type Several<T> = SmallVec<[T; PREFETCHED]>;
 
 impl Entry {
-    pub(super) fn info(&self, now: Millis) -> KeyInfo {
+    pub(super) fn info(&self, now: Millis, clock: Clock) -> KeyInfo {
+        let (idle_s, frequency) = match clock {
+            Clock::Recency => (Some(self.idle_s(now)), None),
+            Clock::Frequency(lfu) => (None, Some(lfu.count(self.accessed(), now))),
+        };
         KeyInfo {
             kind: self.kind(),
             expires_at: self.expires_at(),
-            idle_s: self.idle_s(now),
+            idle_s,
+            frequency,
         }
     }
 }
@@ -36,9 +44,10 @@ impl Keyspace {
         let shard = self.read_shard(place.shard)?;
         let entry = shard.get(self.generation(db), place.hash, key);
         Ok(live(entry, access.now).map(|entry| {
-            let info = entry.info(access.now);
+            let clock = self.eviction.clock();
+            let info = entry.info(access.now, clock);
             if access.touch {
-                entry.touch(access.now);
+                entry.touch(access.now, clock);
             }
             info
         }))
@@ -139,7 +148,7 @@ impl Keyspace {
             return Ok(None);
         };
         if access.touch {
-            entry.touch(access.now);
+            entry.touch(access.now, self.eviction.clock());
         }
         let mut f = Some(f);
         let mut result = None;
@@ -168,7 +177,7 @@ impl Keyspace {
             place,
             generation,
             key,
-            access,
+            access: OneTouch::new(access),
         })
     }
 
@@ -198,20 +207,31 @@ impl Keyspace {
         Ok(result)
     }
 
-    /// Writes to the store; where it is full, what waits for removal is removed first.
+    /// Writes to the store; where it is full, what waits for removal is removed first, then keys that may be evicted.
     pub(super) fn store_write(
         &self,
         writes: &[Write<'_>],
         locations: &mut [Location],
+        now: Millis,
     ) -> Result<(), KeyspaceError> {
+        let mut evictions = EVICTIONS_PER_WRITE;
         loop {
             match self.store.write(writes, locations) {
                 Err(StoreError::OutOfMemory) if self.remove_garbage(GARBAGE_PER_RETRY) > 0 => {}
+                Err(StoreError::OutOfMemory)
+                    if evictions > 0 && self.evict_for_write(KEYS_PER_EVICTION, now)? =>
+                {
+                    evictions -= 1;
+                }
                 other => return Ok(other?),
             }
         }
     }
 }
+
+/// Keys that a write evicts for itself when it finds no room, before it tries again, and how often it does that.
+const KEYS_PER_EVICTION: usize = 16;
+const EVICTIONS_PER_WRITE: usize = 64;
 
 /// Records of flushed databases that a write removes for itself when the pool is full, before it tries again.
 const GARBAGE_PER_RETRY: usize = 256;
@@ -225,6 +245,34 @@ pub(super) fn live(entry: Option<&Entry>, now: Millis) -> Option<&Entry> {
     entry.filter(|entry| !entry.is_expired(now))
 }
 
+/// An access that touches a key once, however often a command looks at it.
+#[derive(Debug)]
+pub(super) struct OneTouch {
+    access: Access,
+    touched: Cell<bool>,
+}
+
+impl OneTouch {
+    pub fn new(access: Access) -> Self {
+        Self {
+            access,
+            touched: Cell::new(false),
+        }
+    }
+
+    /// The access as it is for the next look.
+    pub fn next(&self) -> Access {
+        Access {
+            touch: self.access.touch && !self.touched.replace(true),
+            ..self.access
+        }
+    }
+
+    pub fn now(&self) -> Millis {
+        self.access.now
+    }
+}
+
 /// One locked key.
 pub struct Slot<'a> {
     keyspace: &'a Keyspace,
@@ -232,7 +280,7 @@ pub struct Slot<'a> {
     place: Place,
     generation: u32,
     key: &'a [u8],
-    access: Access,
+    access: OneTouch,
 }
 
 impl Slot<'_> {
@@ -242,14 +290,18 @@ impl Slot<'_> {
 
     /// What the index knows of the key; `None` where it is absent or past its deadline.
     pub fn info(&self) -> Option<KeyInfo> {
-        live(self.entry(), self.access.now).map(|entry| entry.info(self.access.now))
+        let now = self.access.now();
+        live(self.entry(), now).map(|entry| entry.info(now, self.keyspace.eviction.clock()))
     }
 
     /// Runs `f` on the live value.
     pub fn read<R>(&self, f: impl FnOnce(Value<'_>) -> R) -> Result<Option<R>, KeyspaceError> {
-        let entry = live(self.entry(), self.access.now);
+        let entry = live(self.entry(), self.access.now());
+        // Where there is nothing to read, nothing was touched.
+        let Some(entry) = entry else { return Ok(None) };
+        let access = self.access.next();
         self.keyspace
-            .read_entry(self.place, self.generation, entry, self.access, f)
+            .read_entry(self.place, self.generation, Some(entry), access, f)
     }
 
     /// Stores a value. On an error the old one is still there.
@@ -262,14 +314,21 @@ impl Slot<'_> {
         let expires_at = storable(expires_at);
         let record = self.keyspace.record(self.place, self.generation, self.key);
         let mut location = [Location::default()];
+        let now = self.access.now();
+        let entry = self.entry();
+        let expired = entry.is_some_and(|entry| entry.is_expired(now));
         let put = Write::Put {
             record,
-            previous: self.entry().map(|entry| entry.location),
+            previous: entry.map(|entry| entry.location),
             kind,
             expires_at,
             value,
         };
-        self.keyspace.store_write(&[put], &mut location)?;
+        self.keyspace.store_write(&[put], &mut location, now)?;
+        if expired {
+            self.keyspace
+                .removed_by_server(self.generation, self.key, Reason::Expired);
+        }
         if self.keyspace.retains {
             let [location] = location;
             let put = IndexPut {
@@ -278,7 +337,8 @@ impl Slot<'_> {
                 kind,
                 location,
                 expires_at,
-                now: self.access.now,
+                access: self.access.next(),
+                renewed: expired,
             };
             self.keyspace.index_put(self.shard, self.generation, put);
         }
@@ -289,7 +349,7 @@ impl Slot<'_> {
     pub fn set_expiry(&mut self, expires_at: Option<Millis>) -> Result<(), KeyspaceError> {
         let expires_at = storable(expires_at);
         let Some((kind, location)) =
-            live(self.entry(), self.access.now).map(|entry| (entry.kind(), entry.location))
+            live(self.entry(), self.access.now()).map(|entry| (entry.kind(), entry.location))
         else {
             return Ok(());
         };
@@ -299,7 +359,8 @@ impl Slot<'_> {
             expires_at,
         };
         let mut moved = [location];
-        self.keyspace.store_write(&[change], &mut moved)?;
+        self.keyspace
+            .store_write(&[change], &mut moved, self.access.now())?;
         let [location] = moved;
         if let Some(table) = self.shard.table_mut(self.generation) {
             table
@@ -314,18 +375,19 @@ impl Slot<'_> {
         let Some(entry) = self.entry() else {
             return Ok(false);
         };
-        let expired = entry.is_expired(self.access.now);
+        let expired = entry.is_expired(self.access.now());
         let remove = Write::Remove {
             record: self.keyspace.record(self.place, self.generation, self.key),
             location: entry.location,
         };
         self.keyspace
-            .store_write(&[remove], &mut [Location::default()])?;
+            .store_write(&[remove], &mut [Location::default()], self.access.now())?;
         if let Some(table) = self.shard.table_mut(self.generation) {
             table.forget(self.place.hash, self.key);
         }
         if expired {
-            self.keyspace.count_expired(1);
+            self.keyspace
+                .removed_by_server(self.generation, self.key, Reason::Expired);
         }
         Ok(!expired)
     }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::index::IndexKey;
 use super::shard::Table;
-use super::{Keyspace, KeyspaceError, Millis};
+use super::{Keyspace, KeyspaceError, Millis, Reason};
 use crate::store::{Gone, Location, OnCurrent, RecordKey, Relocate, StoreError, Upkeep, Worked};
 
 /// Time between two rounds.
@@ -159,10 +159,10 @@ impl Keyspace {
                 };
                 self.store.forget(record, entry.location, Gone::Expired)?;
                 table.forget(hash, &key);
+                self.removed_by_server(generation, &key, Reason::Expired);
                 removed += 1;
             }
         }
-        self.count_expired(removed as u64);
         Ok(removed)
     }
 
@@ -192,12 +192,6 @@ impl Keyspace {
             }
         }
         Ok(())
-    }
-
-    pub(super) fn count_expired(&self, keys: u64) {
-        if keys > 0 {
-            self.expired_keys.fetch_add(keys, Ordering::Relaxed);
-        }
     }
 }
 
@@ -348,7 +342,17 @@ fn housekeep(keyspace: &Keyspace, stop: &AtomicBool) {
         next += ROUND;
         loop {
             let started = Instant::now();
-            if stop.load(Ordering::Acquire) || keyspace.remove_garbage(GARBAGE_PER_TURN) == 0 {
+            if stop.load(Ordering::Acquire) {
+                break;
+            }
+            let evicts = keyspace
+                .evict_in_background(WORK_TIME, now_ms())
+                .unwrap_or_else(|error| {
+                    tracing::warn!(%error, "keys could not be evicted");
+                    false
+                });
+            let removed = keyspace.remove_garbage(GARBAGE_PER_TURN);
+            if removed == 0 && !evicts {
                 break;
             }
             std::thread::park_timeout(started.elapsed() * REST_SHARE);

@@ -2,7 +2,9 @@
 
 mod access;
 mod background;
+mod clock;
 mod databases;
+mod eviction;
 mod index;
 mod loading;
 mod ordered;
@@ -22,6 +24,7 @@ use siphasher::sip::SipHasher13;
 
 pub use access::Slot;
 pub use background::{Housekeeping, now_ms};
+pub use eviction::EvictionStats;
 pub use loading::LoadProgress;
 pub use prefetch::{Ahead, PREFETCHED};
 pub use slots::Slots;
@@ -29,6 +32,7 @@ pub use slots::Slots;
 pub use crate::pmemkv::Range;
 use crate::store::{Generations, RecordKey, Store, StoreError, Upkeep};
 use background::Garbage;
+use eviction::Eviction;
 use loading::Loading;
 use ordered::Views;
 use shard::Shard;
@@ -80,8 +84,10 @@ pub struct KeyInfo {
     pub kind: Kind,
     /// Deadline, or `None` where the key stays.
     pub expires_at: Option<Millis>,
-    /// Seconds since the last access.
-    pub idle_s: u64,
+    /// Seconds since the last access; `None` under an LFU policy, which does not count them.
+    pub idle_s: Option<u64>,
+    /// How often it was used, on LFU's logarithmic scale; `None` under other policies.
+    pub frequency: Option<u8>,
 }
 
 /// A live value, borrowed from where it is stored.
@@ -131,6 +137,15 @@ impl Range<'_> {
     }
 }
 
+/// Why the server removed a key by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reason {
+    /// Its deadline has passed.
+    Expired,
+    /// Memory was full.
+    Evicted,
+}
+
 /// Sizes of one database.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct DatabaseStats {
@@ -156,6 +171,8 @@ pub struct StoreStats {
     pub records: u64,
     pub index_bytes: u64,
     pub ordered_view_bytes: u64,
+    pub stored_bytes: u64,
+    pub stored_bytes_max: u64,
     pub expired_keys: u64,
     pub pending_removals: u64,
     pub details: Vec<(&'static str, u64)>,
@@ -185,6 +202,7 @@ pub struct Keyspace {
     active_expiry: AtomicBool,
     loading: Loading,
     partitioned: bool,
+    eviction: Eviction,
 }
 
 impl std::fmt::Debug for Keyspace {
@@ -227,6 +245,7 @@ impl Keyspace {
             // What is partitioned is read as it is needed.
             loading: Loading::new(abilities.partitioned),
             partitioned: abilities.partitioned,
+            eviction: Eviction::default(),
             store,
         }
     }
@@ -259,6 +278,8 @@ impl Keyspace {
             pool_path: usage.pool_path,
             pool_bytes: usage.pool_bytes,
             allocated_bytes: usage.allocated_bytes,
+            stored_bytes: self.store.fill().bytes,
+            stored_bytes_max: usage.stored_bytes_max,
             partitions: self.store.partitions(),
             ordered_view_bytes: self.views.memory_bytes(),
             expired_keys: self.expired_keys.load(Ordering::Relaxed),
@@ -292,11 +313,22 @@ impl Keyspace {
     /// CONFIG RESETSTAT's share.
     pub fn reset_stats(&self) {
         self.expired_keys.store(0, Ordering::Relaxed);
+        self.eviction.reset_stats();
     }
 
     /// Switches the background removal of expired keys on or off (DEBUG SET-ACTIVE-EXPIRE).
     pub fn set_active_expiry(&self, on: bool) {
         self.active_expiry.store(on, Ordering::Relaxed);
+    }
+
+    /// Counts a key that the server has removed by itself. Its shard is locked.
+    fn removed_by_server(&self, _generation: u32, _key: &[u8], reason: Reason) {
+        match reason {
+            Reason::Expired => {
+                self.expired_keys.fetch_add(1, Ordering::Relaxed);
+            }
+            Reason::Evicted => self.eviction.count(),
+        }
     }
 
     fn hash(&self, key: &[u8]) -> u64 {

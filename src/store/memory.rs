@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use parking_lot::Mutex;
 
 use super::{
-    Abilities, Generations, Gone, Location, OnRecord, OnValue, RecordKey, Store, StoreError, Usage,
+    Abilities, Fill, Generations, Gone, Location, OnRecord, OnValue, RecordKey, Store, StoreError, Usage,
     Visited, Write,
 };
 use crate::keyspace::{Kind, Millis, Range, Value};
@@ -29,6 +29,8 @@ pub struct MemoryStore {
     generations: Mutex<Generations>,
     /// How many more writes go well.
     pub writes_left: AtomicU64,
+    /// See [`Store::evict_above`].
+    pub evict_above: AtomicU64,
 }
 
 impl MemoryStore {
@@ -40,6 +42,7 @@ impl MemoryStore {
             records: Mutex::default(),
             generations: Mutex::default(),
             writes_left: AtomicU64::new(u64::MAX),
+            evict_above: AtomicU64::new(u64::MAX),
         }
     }
 
@@ -157,6 +160,20 @@ impl Store for std::sync::Arc<MemoryStore> {
 
     fn commit(&self) -> Result<bool, StoreError> {
         Ok(false)
+    }
+
+    fn fill(&self) -> Fill {
+        let bytes = |(id, (_, record)): (&(u32, Vec<u8>), &(usize, Record))| {
+            (id.1.len() + record.value.len()) as u64
+        };
+        Fill {
+            bytes: self.records.lock().iter().map(bytes).sum(),
+            is_short: false,
+        }
+    }
+
+    fn evict_above(&self) -> u64 {
+        self.evict_above.load(Ordering::Relaxed)
     }
 
     fn range(
