@@ -6,6 +6,7 @@ use bytes::Bytes;
 
 use super::spec::{Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, Handler};
 use super::{CommandError, CommandResult, Context, help};
+use crate::config::Settings;
 use crate::protocol::{Args, Reply};
 
 const ADMIN: Flags = Flags::ADMIN
@@ -140,7 +141,12 @@ fn set(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     }
     let words: Vec<&[u8]> = args.from(2).collect();
     let pairs: Vec<(&[u8], &[u8])> = words.chunks(2).map(|pair| (pair[0], pair[1])).collect();
-    match ctx.server.config.set(&pairs) {
+    let apply = |settings: &Settings, _: &[&'static str]| {
+        // Under the configuration's lock: of two calls the later one is what counts.
+        ctx.keyspace.configure(settings);
+        Ok(())
+    };
+    match ctx.server.config.set_with(&pairs, apply) {
         Ok(_changed) => Ok(Reply::Ok.into()),
         Err(error) => Err(CommandError::Text(error.to_string().into())),
     }

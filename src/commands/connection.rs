@@ -52,7 +52,7 @@ pub(super) static COMMANDS: &[CommandSpec] = &[
     CommandSpec {
         name: "quit",
         arity: Arity::AtLeast(1),
-        flags: ALWAYS,
+        flags: ALWAYS.union(Flags::UNQUEUED),
         categories: Categories::CONNECTION,
         keys: &[],
         group: Group::Connection,
@@ -66,7 +66,7 @@ pub(super) static COMMANDS: &[CommandSpec] = &[
     CommandSpec {
         name: "reset",
         arity: Arity::Exactly(1),
-        flags: ALWAYS,
+        flags: ALWAYS.union(Flags::UNQUEUED),
         categories: Categories::CONNECTION,
         keys: &[],
         group: Group::Connection,
@@ -152,7 +152,7 @@ fn quit(_: &mut Context<'_>, _: Args<'_>) -> CommandResult {
 
 fn reset(ctx: &mut Context<'_>, _: Args<'_>) -> CommandResult {
     let open = ctx.server.config.settings().requirepass.is_none();
-    ctx.session.reset(open);
+    ctx.session.reset(open, ctx.keyspace);
     ctx.out.protocol = Protocol::Resp2;
     Ok(Reply::Simple("RESET").into())
 }

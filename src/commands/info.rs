@@ -3,11 +3,13 @@
 //! Fields have Redis's names and order, since exporters parse them. A field that has no meaning here stands only where
 //! its fixed value is true (`aof_enabled:0`: there is no log beside the pool).
 
+mod memory;
 mod report;
 mod sections;
 
 use bytes::Bytes;
 
+pub(super) use self::memory::{MemoryUse, percent};
 use self::report::Report;
 use super::spec::{Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group};
 use super::{CommandError, CommandResult, Context};
@@ -51,7 +53,7 @@ const fn section(name: &'static str, default: bool, write: Writer) -> Section {
 const SECTIONS: &[Section] = &[
     section("Server", true, sections::server),
     section("Clients", true, sections::clients),
-    section("Memory", true, sections::memory),
+    section("Memory", true, memory::memory),
     section("Persistence", true, sections::persistence),
     section("Stats", true, sections::stats),
     section("Replication", true, sections::replication),

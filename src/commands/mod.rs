@@ -20,6 +20,7 @@ mod server;
 pub mod spec;
 mod strings;
 mod table;
+mod transaction;
 mod transfer;
 
 pub use dispatch::{Dispatcher, Next};

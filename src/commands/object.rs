@@ -1,10 +1,10 @@
 //! OBJECT: what the server knows of one value.
 
-use super::keys::{ONE_KEY, look_up};
+use super::keys::ONE_KEY;
 use super::numbers::parse_i64;
 use super::spec::{Arity, Categories, CommandSpec, Flags, Group, Handler, KeySpec};
 use super::{CommandError, CommandResult, Context, Outcome};
-use crate::keyspace::Access;
+use crate::keyspace::{Access, KeyInfo};
 use crate::protocol::{Args, Reply};
 
 pub(super) static COMMANDS: &[CommandSpec] = &[CommandSpec {
@@ -141,22 +141,39 @@ fn refcount(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     })
 }
 
+/// What the index knows of the key that word 2 names. Does not count as an access.
+fn look(ctx: &mut Context<'_>, args: Args<'_>) -> Result<Option<KeyInfo>, CommandError> {
+    let access = Access {
+        touch: false,
+        ..ctx.access
+    };
+    let info = ctx.keyspace.info(ctx.session.db, &args[2], access)?;
+    ctx.count_lookup(info.is_some());
+    Ok(info)
+}
+
 fn freq(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
-    if look_up(ctx, &args[2])?.is_none() {
+    let Some(info) = look(ctx, args)? else {
         return Ok(Reply::Null.into());
-    }
-    Err(CommandError::text(
+    };
+    let frequency = info.frequency.ok_or(CommandError::text(
         "ERR An LFU maxmemory policy is not selected, access frequency not tracked. \
          Please note that when switching between policies at runtime LRU and LFU data \
          will take some time to adjust.",
-    ))
+    ))?;
+    Ok(Reply::Integer(frequency.into()).into())
 }
 
 fn idletime(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
-    let reply = look_up(ctx, &args[2])?.map_or(Reply::Null, |info| {
-        Reply::Integer(i64::try_from(info.idle_s).unwrap_or(i64::MAX))
-    });
-    Ok(reply.into())
+    let Some(info) = look(ctx, args)? else {
+        return Ok(Reply::Null.into());
+    };
+    let idle_s = info.idle_s.ok_or(CommandError::text(
+        "ERR An LFU maxmemory policy is selected, idle time not tracked. \
+         Please note that when switching between policies at runtime LRU and LFU data \
+         will take some time to adjust.",
+    ))?;
+    Ok(Reply::Integer(i64::try_from(idle_s).unwrap_or(i64::MAX)).into())
 }
 
 #[allow(clippy::unnecessary_wraps)] // Every handler has this shape.

@@ -117,6 +117,12 @@ flags! {
     ALLOW_BUSY = 13, "allow_busy";
     /// May run long (walks the keyspace, sleeps): dispatch moves other work off the thread first.
     SLOW = 16, "";
+    /// Runs at once inside MULTI.
+    UNQUEUED = 17, "";
+    /// May write keys of other databases than the selected one.
+    CROSS_DB = 18, "";
+    /// Ends a transaction by running it.
+    EXECUTES = 19, "";
 }
 
 impl Flags {
@@ -221,6 +227,7 @@ pub enum Group {
     String,
     Connection,
     Server,
+    Transactions,
     /// Our own commands; shown as `module`, which clients know.
     Pmemkv,
 }
@@ -233,6 +240,7 @@ impl Group {
             Group::String => "string",
             Group::Connection => "connection",
             Group::Server => "server",
+            Group::Transactions => "transactions",
             Group::Pmemkv => "module",
         }
     }

@@ -16,6 +16,7 @@ static FAMILIES: &[&[CommandSpec]] = &[
     super::object::COMMANDS,
     super::scan::COMMANDS,
     super::transfer::COMMANDS,
+    super::transaction::COMMANDS,
     super::strings::values::COMMANDS,
     super::strings::set::COMMANDS,
     super::strings::counters::COMMANDS,

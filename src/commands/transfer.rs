@@ -55,7 +55,7 @@ pub(super) static COMMANDS: &[CommandSpec] = &[
     CommandSpec {
         name: "copy",
         arity: Arity::AtLeast(3),
-        flags: Flags::WRITE.union(Flags::DENYOOM),
+        flags: Flags::WRITE.union(Flags::DENYOOM).union(Flags::CROSS_DB),
         categories: Categories::KEYSPACE,
         keys: &[
             KeySpec::first(&["RO", "access"]),
@@ -79,7 +79,7 @@ pub(super) static COMMANDS: &[CommandSpec] = &[
     CommandSpec {
         name: "move",
         arity: Arity::Exactly(3),
-        flags: Flags::WRITE.union(Flags::FAST),
+        flags: Flags::WRITE.union(Flags::FAST).union(Flags::CROSS_DB),
         categories: Categories::KEYSPACE,
         keys: &[KeySpec::first(&["RW", "access", "update"])],
         group: Group::Generic,

@@ -10,7 +10,8 @@ use super::index::Entry;
 use super::shard::{IndexPut, Shard};
 use super::slots::{LockedKey, Slots};
 use super::{
-    Access, Ahead, KeyInfo, Keyspace, KeyspaceError, Kind, Millis, PREFETCHED, Place, Reason, Value,
+    Access, Ahead, EventClass, KeyInfo, Keyspace, KeyspaceError, Kind, Millis, PREFETCHED, Place,
+    Value,
 };
 use crate::store::{Location, StoreError, Write};
 
@@ -175,9 +176,11 @@ impl Keyspace {
             keyspace: self,
             shard: &mut shard,
             place,
+            db,
             generation,
             key,
-            access: OneTouch::new(access),
+            access,
+            touched: Cell::new(false),
         })
     }
 
@@ -198,6 +201,7 @@ impl Keyspace {
             .map(|(&(db, key), place)| LockedKey {
                 key,
                 place,
+                db,
                 generation: self.generation(db),
             })
             .collect();
@@ -205,6 +209,18 @@ impl Keyspace {
         let result = f(&mut slots)?;
         slots.apply()?;
         Ok(result)
+    }
+
+    /// Runs `change`; what it writes to `keys` of their databases is one atomic step: after a crash either all of it is
+    /// there or none. The caller is alone in the [`gate`](Self::gate). An error says that `change` did not run.
+    pub fn atomically(
+        &self,
+        keys: &[(usize, &[u8])],
+        change: &mut dyn FnMut(),
+    ) -> Result<(), KeyspaceError> {
+        let record = |&(db, key)| self.record(self.place(key), self.generation(db), key);
+        let records: Vec<_> = keys.iter().map(record).collect();
+        Ok(self.store.atomically(&records, change)?)
     }
 
     /// Writes to the store; where it is full, what waits for removal is removed first, then keys that may be evicted.
@@ -245,42 +261,17 @@ pub(super) fn live(entry: Option<&Entry>, now: Millis) -> Option<&Entry> {
     entry.filter(|entry| !entry.is_expired(now))
 }
 
-/// An access that touches a key once, however often a command looks at it.
-#[derive(Debug)]
-pub(super) struct OneTouch {
-    access: Access,
-    touched: Cell<bool>,
-}
-
-impl OneTouch {
-    pub fn new(access: Access) -> Self {
-        Self {
-            access,
-            touched: Cell::new(false),
-        }
-    }
-
-    /// The access as it is for the next look.
-    pub fn next(&self) -> Access {
-        Access {
-            touch: self.access.touch && !self.touched.replace(true),
-            ..self.access
-        }
-    }
-
-    pub fn now(&self) -> Millis {
-        self.access.now
-    }
-}
-
 /// One locked key.
 pub struct Slot<'a> {
     keyspace: &'a Keyspace,
     shard: &'a mut Shard,
     place: Place,
+    db: usize,
     generation: u32,
     key: &'a [u8],
-    access: OneTouch,
+    access: Access,
+    /// Whether this call has touched the key already.
+    touched: Cell<bool>,
 }
 
 impl Slot<'_> {
@@ -290,18 +281,27 @@ impl Slot<'_> {
 
     /// What the index knows of the key; `None` where it is absent or past its deadline.
     pub fn info(&self) -> Option<KeyInfo> {
-        let now = self.access.now();
+        let now = self.access.now;
         live(self.entry(), now).map(|entry| entry.info(now, self.keyspace.eviction.clock()))
     }
 
     /// Runs `f` on the live value.
     pub fn read<R>(&self, f: impl FnOnce(Value<'_>) -> R) -> Result<Option<R>, KeyspaceError> {
-        let entry = live(self.entry(), self.access.now());
-        // Where there is nothing to read, nothing was touched.
-        let Some(entry) = entry else { return Ok(None) };
-        let access = self.access.next();
+        let entry = live(self.entry(), self.access.now);
+        let access = match entry {
+            Some(_) => self.next_access(),
+            None => self.access,
+        };
         self.keyspace
-            .read_entry(self.place, self.generation, Some(entry), access, f)
+            .read_entry(self.place, self.generation, entry, access, f)
+    }
+
+    /// The access for the next look: a key is touched once, however often it is looked at.
+    fn next_access(&self) -> Access {
+        Access {
+            touch: self.access.touch && !self.touched.replace(true),
+            ..self.access
+        }
     }
 
     /// Stores a value. On an error the old one is still there.
@@ -314,9 +314,8 @@ impl Slot<'_> {
         let expires_at = storable(expires_at);
         let record = self.keyspace.record(self.place, self.generation, self.key);
         let mut location = [Location::default()];
-        let now = self.access.now();
         let entry = self.entry();
-        let expired = entry.is_some_and(|entry| entry.is_expired(now));
+        let before = Before::of(entry, self.access);
         let put = Write::Put {
             record,
             previous: entry.map(|entry| entry.location),
@@ -324,11 +323,8 @@ impl Slot<'_> {
             expires_at,
             value,
         };
-        self.keyspace.store_write(&[put], &mut location, now)?;
-        if expired {
-            self.keyspace
-                .removed_by_server(self.generation, self.key, Reason::Expired);
-        }
+        self.keyspace
+            .store_write(&[put], &mut location, self.access.now)?;
         if self.keyspace.retains {
             let [location] = location;
             let put = IndexPut {
@@ -337,11 +333,12 @@ impl Slot<'_> {
                 kind,
                 location,
                 expires_at,
-                access: self.access.next(),
-                renewed: expired,
+                access: self.next_access(),
+                renewed: before == Before::Expired,
             };
             self.keyspace.index_put(self.shard, self.generation, put);
         }
+        self.wrote(before, true);
         Ok(())
     }
 
@@ -349,7 +346,7 @@ impl Slot<'_> {
     pub fn set_expiry(&mut self, expires_at: Option<Millis>) -> Result<(), KeyspaceError> {
         let expires_at = storable(expires_at);
         let Some((kind, location)) =
-            live(self.entry(), self.access.now()).map(|entry| (entry.kind(), entry.location))
+            live(self.entry(), self.access.now).map(|entry| (entry.kind(), entry.location))
         else {
             return Ok(());
         };
@@ -360,13 +357,14 @@ impl Slot<'_> {
         };
         let mut moved = [location];
         self.keyspace
-            .store_write(&[change], &mut moved, self.access.now())?;
+            .store_write(&[change], &mut moved, self.access.now)?;
         let [location] = moved;
         if let Some(table) = self.shard.table_mut(self.generation) {
             table
                 .index
                 .replace(self.place.hash, self.key, kind, location, expires_at);
         }
+        self.wrote(Before::Live, true);
         Ok(())
     }
 
@@ -375,20 +373,71 @@ impl Slot<'_> {
         let Some(entry) = self.entry() else {
             return Ok(false);
         };
-        let expired = entry.is_expired(self.access.now());
+        let before = Before::of(Some(entry), self.access);
         let remove = Write::Remove {
             record: self.keyspace.record(self.place, self.generation, self.key),
             location: entry.location,
         };
         self.keyspace
-            .store_write(&[remove], &mut [Location::default()], self.access.now())?;
+            .store_write(&[remove], &mut [Location::default()], self.access.now)?;
         if let Some(table) = self.shard.table_mut(self.generation) {
             table.forget(self.place.hash, self.key);
         }
-        if expired {
-            self.keyspace
-                .removed_by_server(self.generation, self.key, Reason::Expired);
+        self.wrote(before, false);
+        Ok(before == Before::Live)
+    }
+
+    fn wrote(&mut self, before: Before, exists: bool) {
+        let (db, key, access) = (self.db, self.key, self.access);
+        self.keyspace
+            .wrote(self.shard, db, key, access, before, exists);
+    }
+
+    /// Tells of an event of this key, where anybody wants to know. Called after the write that it is about.
+    pub fn event(&self, class: EventClass, name: &'static str) {
+        self.keyspace.event(class, name, self.db, self.key);
+    }
+}
+
+/// What a key was before it was written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Before {
+    Absent,
+    Expired,
+    Live,
+}
+
+impl Before {
+    pub(super) fn of(entry: Option<&Entry>, access: Access) -> Self {
+        match entry {
+            None => Before::Absent,
+            Some(entry) if entry.is_expired(access.now) => Before::Expired,
+            Some(_) => Before::Live,
         }
-        Ok(!expired)
+    }
+}
+
+impl Keyspace {
+    /// Tells whoever is concerned that a key was written or, where it does not exist any more, removed.
+    pub(super) fn wrote(
+        &self,
+        shard: &mut Shard,
+        db: usize,
+        key: &[u8],
+        access: Access,
+        before: Before,
+        exists: bool,
+    ) {
+        if let Some(watchers) = &mut shard.watchers {
+            watchers.changed(db, key, exists);
+        }
+        self.tell_changed(db, key, access);
+        if before == Before::Expired {
+            self.count_expired(1);
+            self.event(EventClass::EXPIRED, "expired", db, key);
+        }
+        if before != Before::Live && exists {
+            self.event(EventClass::NEW, "new", db, key);
+        }
     }
 }

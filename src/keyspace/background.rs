@@ -6,9 +6,10 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use super::access::Before;
 use super::index::IndexKey;
 use super::shard::Table;
-use super::{Keyspace, KeyspaceError, Millis, Reason};
+use super::{Access, Keyspace, KeyspaceError, Millis};
 use crate::store::{Gone, Location, OnCurrent, RecordKey, Relocate, StoreError, Upkeep, Worked};
 
 /// Time between two rounds.
@@ -142,9 +143,11 @@ impl Keyspace {
     }
 
     fn remove_expired_in(&self, number: usize, now: Millis) -> Result<usize, KeyspaceError> {
+        let _inside = self.gate.enter_background();
         let mut shard = self.shards[number].write();
         let partition = self.partition(number);
         let mut removed = 0;
+        let mut keys = Vec::new();
         for table in &mut shard.tables {
             let generation = table.generation;
             for key in table.index.expired(now, EXPIRED_PER_LOCK - removed) {
@@ -159,8 +162,21 @@ impl Keyspace {
                 };
                 self.store.forget(record, entry.location, Gone::Expired)?;
                 table.forget(hash, &key);
-                self.removed_by_server(generation, &key, Reason::Expired);
                 removed += 1;
+                keys.push((generation, key));
+            }
+        }
+        for (generation, key) in keys {
+            match self.database_of(generation) {
+                Some(db) => self.wrote(
+                    &mut shard,
+                    db,
+                    &key,
+                    Access::by_server(now),
+                    Before::Expired,
+                    false,
+                ),
+                None => self.count_expired(1),
             }
         }
         Ok(removed)
@@ -192,6 +208,12 @@ impl Keyspace {
             }
         }
         Ok(())
+    }
+
+    pub(super) fn count_expired(&self, keys: u64) {
+        if keys > 0 {
+            self.expired_keys.fetch_add(keys, Ordering::Relaxed);
+        }
     }
 }
 
@@ -342,17 +364,18 @@ fn housekeep(keyspace: &Keyspace, stop: &AtomicBool) {
         next += ROUND;
         loop {
             let started = Instant::now();
-            if stop.load(Ordering::Acquire) {
-                break;
-            }
-            let evicts = keyspace
-                .evict_in_background(WORK_TIME, now_ms())
-                .unwrap_or_else(|error| {
-                    tracing::warn!(%error, "keys could not be evicted");
-                    false
-                });
-            let removed = keyspace.remove_garbage(GARBAGE_PER_TURN);
-            if removed == 0 && !evicts {
+            let (removed, evicts) = {
+                // A flush that is part of a transaction may yet be undone by a crash.
+                let _inside = keyspace.gate.enter_background();
+                let evicts = keyspace
+                    .evict_in_background(WORK_TIME, now_ms())
+                    .unwrap_or_else(|error| {
+                        tracing::warn!(%error, "keys could not be evicted");
+                        false
+                    });
+                (keyspace.remove_garbage(GARBAGE_PER_TURN), evicts)
+            };
+            if stop.load(Ordering::Acquire) || (removed == 0 && !evicts) {
                 break;
             }
             std::thread::park_timeout(started.elapsed() * REST_SHARE);

@@ -71,6 +71,11 @@ impl Keyspace {
 
     fn flush_databases(&self, databases: &[usize]) -> Result<(), KeyspaceError> {
         let mut shards = self.lock_all();
+        for shard in &shards {
+            for &db in databases {
+                self.database_changes(shard, db, None);
+            }
+        }
         let mut next = self.next_generation.lock();
         let mut generations = self.stored_generations(*next);
         let mut flushed = Vec::with_capacity(databases.len());
@@ -97,12 +102,20 @@ impl Keyspace {
         for generation in flushed {
             self.views.remove(generation);
         }
+        self.tell_flushed(match databases {
+            [db] => Some(*db),
+            _ => None,
+        });
         Ok(())
     }
 
     /// Exchanges the contents of two databases. One durable store.
     pub fn swap(&self, a: usize, b: usize) -> Result<(), KeyspaceError> {
-        let _shards = self.lock_all();
+        let shards = self.lock_all();
+        for shard in &shards {
+            self.database_changes(shard, a, Some(b));
+            self.database_changes(shard, b, Some(a));
+        }
         let next = self.next_generation.lock();
         let mut generations = self.stored_generations(*next);
         generations.of_database.swap(a, b);

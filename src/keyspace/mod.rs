@@ -4,7 +4,9 @@ mod access;
 mod background;
 mod clock;
 mod databases;
+mod events;
 mod eviction;
+mod gate;
 mod index;
 mod loading;
 mod ordered;
@@ -14,6 +16,7 @@ mod slots;
 #[cfg(test)]
 mod tests;
 mod walk;
+mod watch;
 
 use std::hash::Hasher;
 use std::path::PathBuf;
@@ -24,14 +27,18 @@ use siphasher::sip::SipHasher13;
 
 pub use access::Slot;
 pub use background::{Housekeeping, now_ms};
+pub use events::{EventClass, Observer};
 pub use eviction::EvictionStats;
+pub use gate::{Alone, Gate, Presence, Shared};
 pub use loading::LoadProgress;
 pub use prefetch::{Ahead, PREFETCHED};
 pub use slots::Slots;
+pub use watch::Watches;
 
 pub use crate::pmemkv::Range;
 use crate::store::{Generations, RecordKey, Store, StoreError, Upkeep};
 use background::Garbage;
+use events::Observed;
 use eviction::Eviction;
 use loading::Loading;
 use ordered::Views;
@@ -50,6 +57,19 @@ pub struct Access {
     pub now: Millis,
     /// Whether the access counts for LRU and LFU (false after CLIENT NO-TOUCH ON).
     pub touch: bool,
+    /// The client that does it, 0 for the server itself.
+    pub client: u64,
+}
+
+impl Access {
+    /// One that the server makes for itself.
+    pub fn by_server(now: Millis) -> Self {
+        Self {
+            now,
+            touch: false,
+            client: 0,
+        }
+    }
 }
 
 /// The type of a value. The number is part of the pool's format.
@@ -137,15 +157,6 @@ impl Range<'_> {
     }
 }
 
-/// Why the server removed a key by itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Reason {
-    /// Its deadline has passed.
-    Expired,
-    /// Memory was full.
-    Evicted,
-}
-
 /// Sizes of one database.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct DatabaseStats {
@@ -202,6 +213,8 @@ pub struct Keyspace {
     active_expiry: AtomicBool,
     loading: Loading,
     partitioned: bool,
+    gate: Gate,
+    observed: Observed,
     eviction: Eviction,
 }
 
@@ -245,9 +258,23 @@ impl Keyspace {
             // What is partitioned is read as it is needed.
             loading: Loading::new(abilities.partitioned),
             partitioned: abilities.partitioned,
+            gate: Gate::new(1),
+            observed: Observed::default(),
             eviction: Eviction::default(),
             store,
         }
+    }
+
+    /// Says how many workers there are.
+    #[must_use]
+    pub fn for_workers(mut self, workers: usize) -> Self {
+        self.gate = Gate::new(workers);
+        self
+    }
+
+    /// Whoever runs commands comes in here first, so that transactions can be alone.
+    pub fn gate(&self) -> &Gate {
+        &self.gate
     }
 
     /// Makes everything written so far durable. A connection calls it before it sends replies, and holds no key.
@@ -319,16 +346,6 @@ impl Keyspace {
     /// Switches the background removal of expired keys on or off (DEBUG SET-ACTIVE-EXPIRE).
     pub fn set_active_expiry(&self, on: bool) {
         self.active_expiry.store(on, Ordering::Relaxed);
-    }
-
-    /// Counts a key that the server has removed by itself. Its shard is locked.
-    fn removed_by_server(&self, _generation: u32, _key: &[u8], reason: Reason) {
-        match reason {
-            Reason::Expired => {
-                self.expired_keys.fetch_add(1, Ordering::Relaxed);
-            }
-            Reason::Evicted => self.eviction.count(),
-        }
     }
 
     fn hash(&self, key: &[u8]) -> u64 {

@@ -7,6 +7,7 @@ use parking_lot::{RwLockReadGuard, RwLockWriteGuard};
 
 use super::index::{Entry, Index, IndexKey};
 use super::ordered::OrderedView;
+use super::watch::Watchers;
 use super::{Keyspace, KeyspaceError, SHARD_BITS, shard_of};
 use crate::keyspace::background::{Garbage, now_ms};
 use crate::store::Location;
@@ -29,6 +30,8 @@ pub struct Shard {
     pub indexed: bool,
     /// The tables.
     pub tables: Vec<Table>,
+    /// Who watches keys of this shard; seldom anybody.
+    pub(super) watchers: Option<Box<Watchers>>,
 }
 
 impl Shard {

@@ -5,16 +5,19 @@ use std::collections::HashMap;
 
 use parking_lot::RwLockWriteGuard;
 
-use super::access::{Several, live, storable};
+use super::access::{Before, Several, live, storable};
 use super::index::Entry;
 use super::shard::{IndexPut, Shard};
-use super::{Access, KeyInfo, Keyspace, KeyspaceError, Kind, Millis, PREFETCHED, Place, Reason, Value};
+use super::{
+    Access, EventClass, KeyInfo, Keyspace, KeyspaceError, Kind, Millis, PREFETCHED, Place, Value,
+};
 use crate::store::{Location, Write};
 
 #[derive(Clone, Copy)]
 pub(super) struct LockedKey<'a> {
     pub(super) key: &'a [u8],
     pub(super) place: Place,
+    pub(super) db: usize,
     pub(super) generation: u32,
 }
 
@@ -43,6 +46,8 @@ pub struct Slots<'a> {
     /// Staged values, end to end.
     values: Vec<u8>,
     staged: Vec<(usize, Staged)>,
+    /// Told once the writes have happened.
+    events: Vec<(usize, EventClass, &'static str)>,
 }
 
 impl<'a> Slots<'a> {
@@ -63,6 +68,7 @@ impl<'a> Slots<'a> {
             access,
             values: Vec::new(),
             staged: Vec::new(),
+            events: Vec::new(),
         }
     }
 }
@@ -73,6 +79,7 @@ impl Slots<'_> {
             key,
             place,
             generation,
+            ..
         } = self.keys[i];
         self.shard(place.shard).get(generation, place.hash, key)
     }
@@ -136,6 +143,13 @@ impl Slots<'_> {
         self.staged.push((i, Staged::Remove));
     }
 
+    /// Tells of an event of key `i`, where anybody wants to know, once the writes have happened.
+    pub fn event(&mut self, i: usize, class: EventClass, name: &'static str) {
+        if self.keyspace.wants(class) {
+            self.events.push((i, class, name));
+        }
+    }
+
     /// What was staged, of several writes of one key the last.
     fn last_staged(&self) -> Vec<(usize, Staged)> {
         // A few are compared faster than hashed.
@@ -171,6 +185,7 @@ impl Slots<'_> {
             .filter(|&(i, staged)| !matches!(staged, Staged::Remove) || self.entry(i).is_some())
             .collect();
         if changes.is_empty() {
+            self.tell_events();
             return Ok(());
         }
         let writes: Vec<Write<'_>> = changes
@@ -181,26 +196,19 @@ impl Slots<'_> {
         self.keyspace
             .store_write(&writes, &mut locations, self.access.now)?;
         drop(writes);
-        if !self.keyspace.retains {
-            return Ok(());
-        }
         for (&(i, staged), &location) in changes.iter().zip(&locations) {
             let LockedKey {
                 key,
                 place,
+                db,
                 generation,
             } = self.keys[i];
-            let access = self.next_access(i);
-            let expired = self
-                .entry(i)
-                .is_some_and(|entry| entry.is_expired(access.now));
-            if expired {
-                self.keyspace
-                    .removed_by_server(generation, key, Reason::Expired);
-            }
             let position = self.position(place.shard);
+            let before = Before::of(self.entry(i), self.access);
+            let access = self.next_access(i);
             let shard = &mut *self.shards[position];
             match staged {
+                Staged::Put { .. } if !self.keyspace.retains => {}
                 Staged::Put {
                     kind, expires_at, ..
                 } => {
@@ -211,7 +219,7 @@ impl Slots<'_> {
                         location,
                         expires_at,
                         access,
-                        renewed: expired,
+                        renewed: before == Before::Expired,
                     };
                     self.keyspace.index_put(shard, generation, put);
                 }
@@ -221,8 +229,19 @@ impl Slots<'_> {
                     }
                 }
             }
+            let exists = matches!(staged, Staged::Put { .. });
+            self.keyspace
+                .wrote(shard, db, key, self.access, before, exists);
         }
+        self.tell_events();
         Ok(())
+    }
+
+    fn tell_events(&self) {
+        for &(i, class, name) in &self.events {
+            let LockedKey { key, db, .. } = self.keys[i];
+            self.keyspace.event(class, name, db, key);
+        }
     }
 
     fn write(&self, i: usize, staged: Staged) -> Write<'_> {
@@ -230,6 +249,7 @@ impl Slots<'_> {
             key,
             place,
             generation,
+            ..
         } = self.keys[i];
         let record = self.keyspace.record(place, generation, key);
         match staged {

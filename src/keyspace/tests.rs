@@ -15,7 +15,11 @@ use crate::store::memory::MemoryStore;
 type Result<T, E = KeyspaceError> = std::result::Result<T, E>;
 
 fn at(now: Millis) -> Access {
-    Access { now, touch: true }
+    Access {
+        now,
+        touch: true,
+        client: 0,
+    }
 }
 
 fn over(store: &Arc<MemoryStore>) -> Keyspace {
@@ -291,8 +295,8 @@ fn touching_sets_the_idle_time_back() -> Result<()> {
     let (keyspace, _store) = fresh(false);
     put(&keyspace, 0, b"k", b"v")?;
     let idle = |now, touch| {
-        let info = keyspace.info(0, b"k", Access { now, touch })?;
-        Ok::<_, KeyspaceError>(info.map(|info| info.idle_s))
+        let info = keyspace.info(0, b"k", Access { touch, ..at(now) })?;
+        Ok::<_, KeyspaceError>(info.and_then(|info| info.idle_s))
     };
     assert_eq!(idle(9_000, false)?, Some(9));
     assert_eq!(idle(9_000, true)?, Some(9));

@@ -98,7 +98,7 @@ impl Keyspace {
         if self.sorted {
             return self.range_in_engine(db, range, now, visit);
         }
-        let access = Access { now, touch: false };
+        let access = Access::by_server(now);
         self.range_in_view(db, range, &mut |key| {
             let met = self.read(db, key, access, |value| match value.kind {
                 Kind::String => visit(key, value),
@@ -118,7 +118,7 @@ impl Keyspace {
         if self.sorted {
             return self.range_in_engine(db, range, now, &mut |key, _| visit(key));
         }
-        let access = Access { now, touch: false };
+        let access = Access::by_server(now);
         self.range_in_view(db, range, &mut |key| {
             let live = self.info(db, key, access)?;
             Ok(match live.map(|info| info.kind) {

@@ -28,6 +28,15 @@ impl<'a> Args<'a> {
         self.buffer.get(start..end)
     }
 
+    /// About how many bytes the words take together.
+    #[inline]
+    pub fn bytes(&self) -> usize {
+        match (self.words.first(), self.words.last()) {
+            (Some(&(start, _)), Some(&(_, end))) => end.saturating_sub(start),
+            _ => 0,
+        }
+    }
+
     /// All words from `first` on; none where `first` is past the end.
     pub fn from(&self, first: usize) -> Words<'a> {
         let words = self.words.get(first..).unwrap_or_default();
@@ -70,7 +79,8 @@ impl<'a> Iterator for Words<'a> {
 
 impl ExactSizeIterator for Words<'_> {}
 
-/// An owned command line, for tests and for commands that the server itself makes.
+/// An owned command line: one that waits for its turn, or that the server itself makes.
+#[derive(Debug)]
 pub struct OwnedArgs {
     buffer: Vec<u8>,
     words: Vec<(usize, usize)>,
@@ -89,6 +99,11 @@ impl OwnedArgs {
             owned.words.push((start, owned.buffer.len()));
         }
         owned
+    }
+
+    /// How much memory the words take.
+    pub fn bytes(&self) -> usize {
+        self.buffer.len() + self.words.len() * size_of::<(usize, usize)>()
     }
 
     /// The borrowed form that handlers take.

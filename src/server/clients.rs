@@ -8,6 +8,8 @@ use std::time::Instant;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
+use super::Mailbox;
+
 /// What others may see of one client, and how they end it.
 #[derive(Debug)]
 pub struct ClientHandle {
@@ -45,6 +47,12 @@ pub struct ClientHandle {
     pub query_buffer_bytes: AtomicUsize,
     /// Free bytes at the end of the input buffer.
     pub query_buffer_free_bytes: AtomicUsize,
+    /// Commands that wait for EXEC; -1 outside a transaction.
+    pub multi: AtomicI64,
+    /// Memory that they take, bytes.
+    pub multi_bytes: AtomicUsize,
+    /// Messages that it did not ask for just now.
+    pub mailbox: Mailbox,
     /// Bytes in the output buffer.
     pub output_buffer_bytes: AtomicUsize,
     /// Set by CLIENT KILL and by shutdown.
@@ -81,6 +89,7 @@ impl ClientHandle {
     pub fn describe(&self, now_ms: i64) -> String {
         let flags: String = [
             (self.is_killed(), 'A'),
+            (self.multi.load(Ordering::Relaxed) >= 0, 'x'),
             (self.unix, 'U'),
             (self.no_evict.load(Ordering::Relaxed), 'e'),
             (self.no_touch.load(Ordering::Relaxed), 'T'),
@@ -93,11 +102,12 @@ impl ClientHandle {
         let input = self.query_buffer_bytes.load(Ordering::Relaxed);
         let input_free = self.query_buffer_free_bytes.load(Ordering::Relaxed);
         let output = self.output_buffer_bytes.load(Ordering::Relaxed);
-        // Subscriptions, transactions and tracking do not exist here: their fields have the values of a client that
+        let multi_bytes = self.multi_bytes.load(Ordering::Relaxed);
+        // Subscriptions and tracking do not exist here: their fields have the values of a client that
         // uses none. There is one output buffer a client, and no list behind it.
         format!(
             "id={id} addr={addr} laddr={laddr} fd={fd} name={name} age={age} idle={idle} flags={flags} db={db} \
-             sub=0 psub=0 ssub=0 multi=-1 qbuf={input} qbuf-free={input_free} argv-mem=0 multi-mem=0 \
+             sub=0 psub=0 ssub=0 multi={multi} qbuf={input} qbuf-free={input_free} argv-mem=0 multi-mem={multi_bytes} \
              rbs={output} rbp={output} obl={output} oll=0 omem=0 tot-mem={total} events=r cmd={command} \
              user=default redir=-1 resp={resp} lib-name={lib_name} lib-ver={lib_ver}",
             id = self.id,
@@ -109,7 +119,8 @@ impl ClientHandle {
             idle = idle_ms.max(0) / 1000,
             flags = if flags.is_empty() { "N" } else { &flags },
             db = self.db.load(Ordering::Relaxed),
-            total = input + input_free + output + size_of::<Self>(),
+            multi = self.multi.load(Ordering::Relaxed),
+            total = input + input_free + output + multi_bytes + size_of::<Self>(),
             command = if command.is_empty() { "NULL" } else { command },
             resp = self.resp.load(Ordering::Relaxed),
             lib_name = self.lib_name.lock(),
@@ -172,6 +183,9 @@ impl Clients {
             last_active_ms: AtomicI64::new(now_ms),
             query_buffer_bytes: AtomicUsize::new(0),
             query_buffer_free_bytes: AtomicUsize::new(0),
+            multi: AtomicI64::new(-1),
+            multi_bytes: AtomicUsize::new(0),
+            mailbox: Mailbox::default(),
             output_buffer_bytes: AtomicUsize::new(0),
             killed: AtomicBool::new(false),
             drains: AtomicBool::new(false),

@@ -12,7 +12,7 @@ use tokio::time::timeout;
 
 use super::clients::Endpoint;
 use super::workers::Place;
-use super::{ClientHandle, ReplyMode, Server, Session};
+use super::{ClientHandle, Server, Session};
 use crate::commands::{Dispatcher, Next};
 use crate::config::{OutputBufferLimit, Settings};
 use crate::keyspace::{Ahead, Keyspace, PREFETCHED, now_ms};
@@ -102,13 +102,7 @@ where
         parser: RequestParser::default(),
         missing: 0,
         out: ReplyBuffer::new(Protocol::Resp2),
-        session: Session {
-            db: 0,
-            authenticated: settings.requirepass.is_none(),
-            no_touch: false,
-            reply_mode: ReplyMode::On,
-            handle: Arc::clone(handle),
-        },
+        session: Session::new(settings.requirepass.is_none(), Arc::clone(handle)),
         dispatcher: Dispatcher::new(place.worker),
         keyspace,
         settings_version: server.config.version(),
@@ -201,6 +195,13 @@ where
             biased;
             read = read_some(stream, &mut connection.input, idle_limit) => read?,
             () = &mut killed => return Ok(End::Killed),
+            () = handle.mailbox.arrived() => {
+                connection.take_mail();
+                match connection.send(stream).await? {
+                    None => continue,
+                    Some(end) => return Ok(end),
+                }
+            }
         };
         match read {
             None => return Ok(End::Idle),
@@ -235,7 +236,8 @@ where
                 Batch::More | Batch::Slow(_) => {}
             }
         }
-        if connection.input.len() > connection.settings.client_query_buffer_limit {
+        let held_bytes = connection.input.len() + connection.session.queued_bytes();
+        if held_bytes > connection.settings.client_query_buffer_limit {
             return Ok(End::QueryLimit);
         }
         if handle.is_killed() {
@@ -259,6 +261,12 @@ async fn run_elsewhere(
     done.await.map_err(io::Error::other)
 }
 
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.keyspace.unwatch(&mut self.session.watches);
+    }
+}
+
 impl Connection {
     fn refresh_settings(&mut self) {
         let version = self.server.config.version();
@@ -270,38 +278,47 @@ impl Connection {
 
     /// Runs the requests that have arrived in whole, up to a slow one.
     fn run_batch(&mut self) -> Batch {
-        self.dispatcher.begin(&self.session);
         let output_before = self.out.bytes.len();
         let mut consumed_all = 0;
         let mut fetched = 0;
         self.missing = 0;
+        let Self {
+            input,
+            parser,
+            out,
+            session,
+            dispatcher,
+            keyspace,
+            server,
+            settings,
+            ..
+        } = self;
+        let mut around = dispatcher.begin(keyspace, server, session);
         let batch = loop {
-            if self.out.bytes.len() > OUTPUT_BYTES_PER_FLUSH
-                || consumed_all > INPUT_BYTES_PER_COMMIT
-            {
+            if out.bytes.len() > OUTPUT_BYTES_PER_FLUSH || consumed_all > INPUT_BYTES_PER_COMMIT {
                 break Batch::More;
             }
             if consumed_all >= fetched {
-                fetched = self.fetch_ahead(consumed_all);
+                fetched = fetch_ahead(keyspace, session.db, input, consumed_all);
             }
-            let input = &self.input[consumed_all..];
+            let rest = &input[consumed_all..];
             let limits = RequestLimits {
-                bulk_bytes_max: self.settings.proto_max_bulk_len,
-                authenticated: self.session.authenticated,
+                bulk_bytes_max: settings.proto_max_bulk_len,
+                authenticated: session.authenticated,
             };
-            let parsed = match self.parser.parse(input, limits) {
+            let parsed = match parser.parse(rest, limits) {
                 Ok(parsed) => parsed,
                 Err(error) => {
-                    tracing::debug!(client = %self.session.handle.addr, %error, "protocol error");
-                    self.out.error(&error.to_string());
+                    tracing::debug!(client = %session.handle.addr, %error, "protocol error");
+                    out.error(&error.to_string());
                     break Batch::Close;
                 }
             };
             let inline;
             let (args, consumed) = match parsed {
-                Parsed::Request { consumed } => (Args::new(input, self.parser.words()), consumed),
+                Parsed::Request { consumed } => (Args::new(rest, parser.words()), consumed),
                 Parsed::Inline { consumed } => {
-                    inline = OwnedArgs::new(self.parser.inline());
+                    inline = OwnedArgs::new(parser.inline());
                     (inline.args(), consumed)
                 }
                 Parsed::Nothing { consumed } => {
@@ -315,22 +332,18 @@ impl Connection {
             };
             consumed_all += consumed;
             if consumed > LARGE_REQUEST_BYTES
-                && let Err(error) = self.keyspace.make_room(consumed as u64)
+                && let Err(error) = keyspace.make_room(consumed as u64)
             {
                 // The command itself will say so, if it writes.
                 tracing::warn!(%error, "no room was made for a large request");
             }
-            let (keyspace, server) = (&self.keyspace, &self.server);
-            let (session, out) = (&mut self.session, &mut self.out);
-            match self
-                .dispatcher
-                .execute(keyspace, server, session, args, out)
-            {
+            match dispatcher.execute(&mut around, session, args, out) {
                 Next::Continue => {}
                 Next::Close => break Batch::Close,
                 Next::Elsewhere => break Batch::Slow(OwnedArgs::new(args.from(0))),
             }
         };
+        drop(around);
         self.input.advance(consumed_all);
         let written = self.out.bytes.len() - output_before;
         self.dispatcher.end(&self.server, consumed_all, written);
@@ -338,42 +351,26 @@ impl Connection {
         batch
     }
 
-    /// Has the keys fetched that the next requests of the input will use; returns how far into the input these go.
-    fn fetch_ahead(&self, start: usize) -> usize {
-        let mut glances = SmallVec::<[Glance<'_>; PREFETCHED]>::new();
-        let seen = glance(&self.input[start..], &mut glances);
-        // A single one gains nothing.
-        if glances.len() > 1 {
-            let keys: SmallVec<[Ahead<'_>; PREFETCHED]> = glances
-                .into_iter()
-                .map(|(name, key)| Ahead {
-                    db: self.session.db,
-                    key,
-                    value: !name.eq_ignore_ascii_case(b"set"),
-                })
-                .collect();
-            self.keyspace.prefetch(&keys);
-        }
-        // Where nothing could be seen, the next look is for other input.
-        if seen == 0 {
-            self.input.len()
-        } else {
-            start + seen
-        }
-    }
-
     /// Runs one slow command, as a batch of its own.
     fn run_slow(&mut self, args: &OwnedArgs) -> Next {
-        self.dispatcher.begin_slow(&self.session);
         let output_before = self.out.bytes.len();
-        let (keyspace, server) = (&self.keyspace, &self.server);
         let (session, out) = (&mut self.session, &mut self.out);
+        let mut around = self
+            .dispatcher
+            .begin_slow(&self.keyspace, &self.server, session);
         let next = self
             .dispatcher
-            .execute(keyspace, server, session, args.args(), out);
+            .execute(&mut around, session, args.args(), out);
+        drop(around);
         let written = self.out.bytes.len() - output_before;
         self.dispatcher.end(&self.server, 0, written);
         next
+    }
+
+    /// Puts messages that came meanwhile behind the replies.
+    fn take_mail(&mut self) {
+        self.session.handle.mailbox.take_into(&mut self.out.bytes);
+        self.note_state();
     }
 
     /// Shows this client's state to the others.
@@ -436,6 +433,26 @@ impl Connection {
         }
         Ok(None)
     }
+}
+
+/// Has the keys fetched that the next requests of the input will use; returns how far into the input these go.
+fn fetch_ahead(keyspace: &Keyspace, db: usize, input: &[u8], start: usize) -> usize {
+    let mut glances = SmallVec::<[Glance<'_>; PREFETCHED]>::new();
+    let seen = glance(&input[start..], &mut glances);
+    // A single one gains nothing.
+    if glances.len() > 1 {
+        let keys: SmallVec<[Ahead<'_>; PREFETCHED]> = glances
+            .into_iter()
+            .map(|(name, key)| Ahead {
+                db,
+                key,
+                value: !name.eq_ignore_ascii_case(b"set"),
+            })
+            .collect();
+        keyspace.prefetch(&keys);
+    }
+    // Where nothing could be seen, the next look is for other input.
+    if seen == 0 { input.len() } else { start + seen }
 }
 
 /// Reads what there is; `None` where nothing came within the limit.

@@ -3,18 +3,22 @@
 mod clients;
 mod connection;
 mod listener;
+mod mailbox;
 mod rates;
 mod run;
 mod session;
 mod stats;
+mod transaction;
 mod workers;
 
 pub use clients::{ClientHandle, Clients, Endpoint};
 pub use listener::{ListenError, Listeners};
+pub use mailbox::Mailbox;
 pub use rates::{PerSecond, RATE_SAMPLES, Rates};
 pub use run::{RunError, run, survives};
 pub use session::{ReplyMode, Session};
-pub use stats::{CommandStats, Stats, StatsSnapshot};
+pub use stats::{CommandStats, Stats, StatsSnapshot, Stripe};
+pub use transaction::{Queued, Transaction};
 
 use std::time::{Instant, SystemTime};
 

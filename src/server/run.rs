@@ -73,10 +73,12 @@ pub fn run(config: Config, engine: Engine, options: &Options) -> Result<(), RunE
     let opened = Instant::now();
     let store = store::open(engine, options)?;
     tracing::info!(ms = opened.elapsed().as_millis(), "store open");
-    let keyspace = Arc::new(Keyspace::new(store));
+    let worker_count = Workers::count(settings.worker_threads);
+    let keyspace = Arc::new(Keyspace::new(store).for_workers(worker_count));
+    keyspace.configure(&settings);
     let durability = survives(engine, options, &settings);
     let server = Arc::new(new_server(config, &settings, durability));
-    let workers = Arc::new(Workers::start(Workers::count(settings.worker_threads))?);
+    let workers = Arc::new(Workers::start(worker_count)?);
     let reception = Reception {
         keyspace: Arc::clone(&keyspace),
         server,

@@ -3,8 +3,11 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::ClientHandle;
-use crate::protocol::Protocol;
+use super::{ClientHandle, Transaction};
+use crate::commands::Command;
+use crate::commands::spec::Flags;
+use crate::keyspace::{Keyspace, Watches};
+use crate::protocol::{Args, Protocol};
 
 /// CLIENT REPLY's state.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -31,11 +34,71 @@ pub struct Session {
     pub no_touch: bool,
     /// CLIENT REPLY.
     pub reply_mode: ReplyMode,
+    /// Commands that wait for EXEC, from MULTI on.
+    pub transaction: Option<Box<Transaction>>,
+    /// Keys whose change makes the next EXEC fail.
+    pub watches: Watches,
+    /// Whether what runs was queued.
+    pub in_exec: bool,
     /// What other clients may see of this one.
     pub handle: Arc<ClientHandle>,
 }
 
 impl Session {
+    /// That of a new connection.
+    pub fn new(authenticated: bool, handle: Arc<ClientHandle>) -> Self {
+        Self {
+            db: 0,
+            authenticated,
+            no_touch: false,
+            reply_mode: ReplyMode::On,
+            transaction: None,
+            watches: Watches::default(),
+            in_exec: false,
+            handle,
+        }
+    }
+
+    /// Shows how many commands wait for EXEC.
+    pub fn note_transaction(&self) {
+        let (length, bytes) = self.transaction.as_ref().map_or((-1, 0), |transaction| {
+            let length = i64::try_from(transaction.queue.len()).unwrap_or(i64::MAX);
+            (length, transaction.bytes())
+        });
+        self.handle.multi.store(length, Ordering::Relaxed);
+        self.handle.multi_bytes.store(bytes, Ordering::Relaxed);
+    }
+
+    /// Forgets the transaction and the watched keys.
+    pub fn discard(&mut self, keyspace: &Keyspace) {
+        self.transaction = None;
+        self.note_transaction();
+        keyspace.unwatch(&mut self.watches);
+    }
+
+    /// Has a command wait for EXEC, inside a transaction.
+    pub fn queue(&mut self, command: &'static Command, args: Args<'_>) {
+        if let Some(transaction) = &mut self.transaction {
+            transaction.push(command, args);
+            self.note_transaction();
+        }
+    }
+
+    /// Whether one of the commands that wait for EXEC is a slow one.
+    pub fn has_slow_queued(&self) -> bool {
+        self.transaction.as_ref().is_some_and(|transaction| {
+            let mut queue = transaction.queue.iter();
+            queue.any(|queued| queued.command.spec.flags.contains(Flags::SLOW))
+        })
+    }
+
+    /// Memory that waits for EXEC, bytes.
+    pub fn queued_bytes(&self) -> usize {
+        self.transaction
+            .as_ref()
+            .map_or(0, |transaction| transaction.bytes())
+    }
+
     /// Selects a database that exists.
     pub fn select(&mut self, db: usize) {
         self.db = db;
@@ -66,7 +129,8 @@ impl Session {
     }
 
     /// RESET: the connection is as if it were new, but for the library's name and version.
-    pub fn reset(&mut self, authenticated: bool) {
+    pub fn reset(&mut self, authenticated: bool, keyspace: &Keyspace) {
+        self.discard(keyspace);
         self.select(0);
         self.authenticated = authenticated;
         self.set_no_touch(false);

@@ -81,6 +81,14 @@ impl Store for Arc<Faults> {
         self.inner.write(writes, locations)
     }
 
+    fn atomically(
+        &self,
+        records: &[RecordKey<'_>],
+        change: &mut dyn FnMut(),
+    ) -> Result<(), StoreError> {
+        self.inner.atomically(records, change)
+    }
+
     fn forget(
         &self,
         record: RecordKey<'_>,

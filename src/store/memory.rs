@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use parking_lot::Mutex;
 
 use super::{
-    Abilities, Fill, Generations, Gone, Location, OnRecord, OnValue, RecordKey, Store, StoreError, Usage,
-    Visited, Write,
+    Abilities, Fill, Generations, Gone, Location, OnRecord, OnValue, RecordKey, Store, StoreError,
+    Usage, Visited, Write,
 };
 use crate::keyspace::{Kind, Millis, Range, Value};
 
@@ -151,6 +151,11 @@ impl Store for std::sync::Arc<MemoryStore> {
                 }
             }
         }
+        Ok(())
+    }
+
+    fn atomically(&self, _: &[RecordKey<'_>], change: &mut dyn FnMut()) -> Result<(), StoreError> {
+        change();
         Ok(())
     }
 

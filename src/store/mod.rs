@@ -281,6 +281,15 @@ pub trait Store: Send + Sync {
     /// (as many as `writes`). Either all of them happen or, on an error, none.
     fn write(&self, writes: &[Write<'_>], locations: &mut [Location]) -> Result<(), StoreError>;
 
+    /// Runs `change`; what it stages counts together: after a crash either all of it is there or none. `records` are all
+    /// those that it may write. Meanwhile no other thread stages anything, and what is staged is not yet durable when
+    /// this returns. An error says that `change` did not run.
+    fn atomically(
+        &self,
+        records: &[RecordKey<'_>],
+        change: &mut dyn FnMut(),
+    ) -> Result<(), StoreError>;
+
     /// Lets go of a record that reads as absent by itself.
     fn forget(
         &self,

@@ -3,10 +3,11 @@
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use super::super::access::Before;
 use super::super::clock::{random_below, unlikely_recent};
 use super::super::index::{Entry, IndexKey};
 use super::super::shard::Shard;
-use super::super::{Keyspace, KeyspaceError, Millis, Reason, SHARDS};
+use super::super::{Access, EventClass, Keyspace, KeyspaceError, Millis, SHARDS};
 use super::candidates::{CANDIDATES_MAX, Candidate, Candidates};
 use super::{EvictionStats, Order, Rule};
 use crate::config::Settings;
@@ -164,7 +165,7 @@ impl Keyspace {
             }
         };
         // Nobody waits for it, but what is staged takes memory.
-        self.commit()?;
+        self.store.commit()?;
         Ok(more)
     }
 
@@ -257,13 +258,7 @@ impl Keyspace {
     }
 
     /// Offers up to `samples` keys that are drawn at random; whether any was met.
-    fn sample(
-        &self,
-        rule: Rule,
-        now: Millis,
-        samples: usize,
-        candidates: &mut Candidates,
-    ) -> bool {
+    fn sample(&self, rule: Rule, now: Millis, samples: usize, candidates: &mut Candidates) -> bool {
         let mut met = false;
         for _ in 0..samples {
             let mut tries = (0..SHARDS_TRIED).map(|_| random_below(SHARDS));
@@ -343,19 +338,28 @@ impl Keyspace {
             key,
         };
         let location = entry.location;
-        let reason = if entry.is_expired(now) {
+        let before = if entry.is_expired(now) {
             self.store.forget(record, location, Gone::Expired)?;
-            Reason::Expired
+            Before::Expired
         } else {
             let remove = Write::Remove { record, location };
             self.store.write(&[remove], &mut [Location::default()])?;
-            Reason::Evicted
+            Before::Live
         };
         table.forget(hash, key);
         if expires {
             table.index.tighten(hash);
         }
-        self.removed_by_server(generation, key, reason);
+        if before == Before::Live {
+            self.eviction.count();
+        }
+        if let Some(db) = self.database_of(generation) {
+            let access = Access::by_server(now);
+            self.wrote(&mut shard, db, key, access, before, false);
+            if before == Before::Live {
+                self.event(EventClass::EVICTED, "evicted", db, key);
+            }
+        }
         Ok(Fate::Removed)
     }
 }

@@ -155,12 +155,18 @@ mod tests {
         assert_eq!((drawn.len(), none), (KEYS, 0));
         // Four and a half standard deviations.
         for (key, times) in &drawn {
-            assert!((136..=264).contains(times), "{key:?} was drawn {times} times");
+            assert!(
+                (136..=264).contains(times),
+                "{key:?} was drawn {times} times"
+            );
         }
         let (drawn, none) = tally(KEYS * 100, || index.draw_expiring());
         assert_eq!((drawn.len(), none), (KEYS / 2, 0));
         for (key, times) in &drawn {
-            assert!((136..=264).contains(times), "{key:?} was drawn {times} times");
+            assert!(
+                (136..=264).contains(times),
+                "{key:?} was drawn {times} times"
+            );
             assert!(key[3] % 2 == 0);
         }
     }

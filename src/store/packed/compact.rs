@@ -4,6 +4,7 @@
 //! records useless, are committed. A moved value gets a new sequence number, under its key's lock; a record that masks
 //! older ones keeps its own.
 
+use std::cell::Cell;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -183,7 +184,8 @@ impl Packed {
         let mut victim = self.victim(segment);
         for &offset in offsets {
             victim.offset = offset;
-            self.move_one(index, &mut victim)?;
+            // The next one only once this one has moved.
+            while !self.move_one(index, &mut victim)? && victim.offset == offset {}
         }
         self.give_back(segment)
     }
@@ -221,8 +223,9 @@ impl Packed {
                     length: record.padded_bytes(),
                     large: matches!(record.form, Form::Large(_)),
                 };
-                self.move_record(index, victim, &record, from)?;
-                Ok(from.length)
+                let busy = Cell::new(false);
+                self.move_record(index, victim, &record, from, &busy)?;
+                Ok(if busy.get() { 0 } else { from.length })
             },
         );
         match moved {
@@ -241,6 +244,7 @@ impl Packed {
         victim: &Victim,
         record: &Record<'_>,
         from: Spot,
+        busy: &Cell<bool>,
     ) -> Result<(), StoreError> {
         index.relocate(record.generation, record.key, &mut |current| {
             match (record.form, current) {
@@ -254,7 +258,7 @@ impl Packed {
                     self.space.release(from);
                     Ok(Some(to.location()))
                 }
-                (Form::Part, Some(current)) => self.move_part(record, from, current),
+                (Form::Part, Some(current)) => self.move_part(busy, record, from, current),
                 (Form::Removed, None) => {
                     let bound = record.body.first_chunk::<8>().copied();
                     let bound = bound.map_or(u64::MAX, u64::from_le_bytes);
@@ -280,6 +284,7 @@ impl Packed {
     /// Copies a part and the record that names it, if it does.
     fn move_part(
         &self,
+        busy: &Cell<bool>,
         part: &Record<'_>,
         from: Spot,
         current: Location,
@@ -294,7 +299,11 @@ impl Packed {
         };
         // The record that names the parts, or one that was staged together with it, may not be durable: a copy of it
         // must not come before.
-        self.front.commit(&self.space, &self.home)?;
+        if !self.front.try_commit(&self.space, &self.home)? {
+            // Who holds the log may be waiting for the key.
+            busy.set(true);
+            return Ok(None);
+        }
         *place = self.copy(part, false)?;
         let to = *place;
         let body = parts.encode();

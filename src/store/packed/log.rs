@@ -1,8 +1,9 @@
 //! A log: records staged in DRAM by many, appended to segments by one commit for all of them.
 
+use std::cell::Cell;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use parking_lot::{Mutex, RwLock};
+use parking_lot::{Mutex, MutexGuard, RwLock};
 use smallvec::SmallVec;
 
 use super::header::{Header, Which};
@@ -13,6 +14,26 @@ use crate::store::StoreError;
 /// The most that is appended in one step of the engine's, which copies what it overwrites to an undo log in the pool:
 /// a longer commit goes in steps, with a guard around them.
 const STEP_BYTES: usize = 128 * 1024;
+
+/// The most that is staged while the log is held: it all lies in DRAM.
+const HELD_BYTES_MAX: u64 = 1 << 30;
+
+thread_local! {
+    /// Whether this thread holds the front's log.
+    static HOLDS: Cell<bool> = const { Cell::new(false) };
+}
+
+/// While it lives, nothing of the log is committed: what its thread stages meanwhile goes in one commit.
+#[derive(Debug)]
+pub struct Held<'a> {
+    _turn: MutexGuard<'a, ()>,
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        HOLDS.set(false);
+    }
+}
 
 /// Staging buffers are kept for the next round up to this size.
 const KEPT_BUFFER_BYTES: usize = 1 << 20;
@@ -100,6 +121,10 @@ impl Log {
         lengths: &[usize],
         mut placed: impl FnMut(usize, Spot),
     ) -> Result<(), StoreError> {
+        let added: usize = lengths.iter().sum();
+        if self.is_held_here() && self.pending_bytes() + added as u64 > HELD_BYTES_MAX {
+            return Err(StoreError::OutOfMemory);
+        }
         let capacity = space.capacity();
         let mut staging = self.staging.lock();
         let mut end = staging.active.map_or(capacity, |active| active.end);
@@ -156,8 +181,7 @@ impl Log {
                 },
             );
         }
-        let bytes: usize = lengths.iter().sum();
-        self.staged.fetch_add(bytes as u64, Ordering::Release);
+        self.staged.fetch_add(added as u64, Ordering::Release);
         Ok(())
     }
 
@@ -204,13 +228,52 @@ impl Log {
         Ok(true)
     }
 
+    /// As [`commit`](Self::commit), for who holds a lock that whoever holds the log may wait for: `false` where the log
+    /// is held, or another commits.
+    pub fn try_commit(&self, space: &Space, guard: &dyn Guard) -> Result<bool, StoreError> {
+        let target = self.staged.load(Ordering::Acquire);
+        if self.committed.load(Ordering::Acquire) >= target {
+            return Ok(true);
+        }
+        let Some(turn) = self.turn.try_lock() else {
+            return Ok(false);
+        };
+        self.commit_in_turn(&turn, target, space, guard)?;
+        Ok(true)
+    }
+
+    /// Keeps everything that is staged from being committed, until the result is dropped. The thread's own commits do
+    /// nothing meanwhile.
+    pub fn hold(&self) -> Held<'_> {
+        let turn = self.turn.lock();
+        HOLDS.set(true);
+        Held { _turn: turn }
+    }
+
+    fn is_held_here(&self) -> bool {
+        self.which == Which::Front && HOLDS.get()
+    }
+
     fn commit_until(
         &self,
         target: u64,
         space: &Space,
         guard: &dyn Guard,
     ) -> Result<(), StoreError> {
-        let _turn = self.turn.lock();
+        if self.is_held_here() {
+            return Ok(());
+        }
+        let turn = self.turn.lock();
+        self.commit_in_turn(&turn, target, space, guard)
+    }
+
+    fn commit_in_turn(
+        &self,
+        _turn: &MutexGuard<'_, ()>,
+        target: u64,
+        space: &Space,
+        guard: &dyn Guard,
+    ) -> Result<(), StoreError> {
         // Another's commit may have had it with it. What a failed one left is written first.
         while self.committed.load(Ordering::Acquire) < target {
             if self.committing.read().is_empty() {

@@ -242,6 +242,17 @@ impl Store for Packed {
         self.put_all(writes, locations)
     }
 
+    fn atomically(
+        &self,
+        _records: &[RecordKey<'_>],
+        change: &mut dyn FnMut(),
+    ) -> Result<(), StoreError> {
+        // All that is staged goes in one commit, as long as none takes only its first half.
+        let _held = self.front.hold();
+        change();
+        Ok(())
+    }
+
     fn forget(
         &self,
         record: RecordKey<'_>,

@@ -11,6 +11,7 @@ mod record;
 #[cfg(test)]
 mod tests;
 
+use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 pub use open::{open_pool, open_volatile, partitions};
@@ -161,12 +162,12 @@ impl Pairs {
         let removals = writes
             .iter()
             .all(|write| matches!(write, Write::Remove { .. }));
-        if !self.engine.persistent {
-            let before = self.before(writes)?;
+        if !self.engine.persistent || JOURNALLED.get() {
+            let before = self.before(writes.iter().map(Write::record))?;
             return change().inspect_err(|_| journal::undo(&self.databases, &before));
         }
         if !removals {
-            let before = self.before(writes)?;
+            let before = self.before(writes.iter().map(Write::record))?;
             return self
                 .journal
                 .guard(&self.databases, &before, &put_journal, &mut change);
@@ -184,12 +185,13 @@ impl Pairs {
         }
     }
 
-    /// What the records of `writes` are now.
-    fn before(&self, writes: &[Write<'_>]) -> Result<Vec<Before>, StoreError> {
-        writes
-            .iter()
-            .map(|write| {
-                let record = write.record();
+    /// What `records` are now.
+    fn before<'k>(
+        &self,
+        records: impl Iterator<Item = RecordKey<'k>>,
+    ) -> Result<Vec<Before>, StoreError> {
+        records
+            .map(|record| {
                 let key = key_of(&record);
                 Ok(Before {
                     partition: record.partition,
@@ -198,6 +200,27 @@ impl Pairs {
                 })
             })
             .collect()
+    }
+}
+
+thread_local! {
+    /// Whether what this thread writes is undone as a whole by a journal that it has written.
+    static JOURNALLED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Set while it lives.
+struct Journalled;
+
+impl Journalled {
+    fn begin() -> Self {
+        JOURNALLED.set(true);
+        Self
+    }
+}
+
+impl Drop for Journalled {
+    fn drop(&mut self) {
+        JOURNALLED.set(false);
     }
 }
 
@@ -298,6 +321,26 @@ impl Store for Pairs {
         self.write_together(writes, locations)?;
         self.meter.note(&self.home, writes, locations);
         Ok(())
+    }
+
+    fn atomically(
+        &self,
+        records: &[RecordKey<'_>],
+        change: &mut dyn FnMut(),
+    ) -> Result<(), StoreError> {
+        if !self.engine.persistent {
+            change();
+            return Ok(());
+        }
+        let before = self.before(records.iter().copied())?;
+        let put_journal = |home: &Database, key: &[u8], value: &[u8]| self.put(home, key, value);
+        self.journal
+            .guard(&self.databases, &before, &put_journal, &mut || {
+                // What it writes is undone by this journal: it needs none of its own.
+                let _journalled = Journalled::begin();
+                change();
+                Ok(())
+            })
     }
 
     fn forget(&self, record: RecordKey<'_>, location: Location, _: Gone) -> Result<(), StoreError> {

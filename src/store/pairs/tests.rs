@@ -167,7 +167,11 @@ fn a_change_that_was_cut_short_is_undone_at_the_next_open() -> Result {
         let store = open_at(folder.path(), engine, 64 << 20)?;
         let (a, b) = (key_in(&store, b"a"), key_in(&store, b"b"));
         write(&store, put(a, None, b"old"))?;
-        let before = store.before(&[put(a, None, b"new"), put(b, None, b"new")])?;
+        let before = store.before(
+            [put(a, None, b"new"), put(b, None, b"new")]
+                .iter()
+                .map(Write::record),
+        )?;
         // The process dies after the first of two puts.
         let died = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             let put_journal =

@@ -1,0 +1,128 @@
+//! EXEC: the queued commands, one after the other, with nobody between them.
+//!
+//! The connection is alone in the keyspace meanwhile, and the store takes all that they write as one atomic step.
+
+use super::{Dispatcher, Next, Surroundings};
+use crate::commands::numbers::parse_i64;
+use crate::commands::spec::Flags;
+use crate::commands::{Command, CommandError};
+use crate::keyspace::DATABASES;
+use crate::protocol::ReplyBuffer;
+use crate::server::{Queued, Session};
+
+/// Room is made for a transaction that is larger than this before it begins, bytes.
+const LARGE_BYTES: usize = 256 * 1024;
+
+impl Dispatcher {
+    /// Runs the queued commands and writes their replies. `None` where it has to wait for a slow command and this thread
+    /// has other clients: nothing was done.
+    #[cold]
+    pub(super) fn exec(
+        &mut self,
+        around: &mut Surroundings<'_>,
+        session: &mut Session,
+        command: &'static Command,
+        out: &mut ReplyBuffer,
+    ) -> Option<Next> {
+        let keyspace = around.keyspace;
+        if session.queued_bytes() > LARGE_BYTES {
+            // Not inside: it may wait for the compaction.
+            let bytes = session.queued_bytes() as u64;
+            if let Err(error) = keyspace.make_room(bytes) {
+                tracing::warn!(%error, "no room was made for a large transaction");
+            }
+        }
+        around.presence.leave();
+        let Some(alone) = keyspace.gate().enter_alone(self.takes_slow) else {
+            around.presence.come_back();
+            return None;
+        };
+        session.begin_command();
+        let stripe = around.server.stats.stripe(self.stripe);
+        self.run.count(command, stripe, session);
+        let next = self.exec_alone(around, session, out);
+        drop(alone);
+        around.presence.come_back();
+        Some(next)
+    }
+
+    fn exec_alone(
+        &mut self,
+        around: &mut Surroundings<'_>,
+        session: &mut Session,
+        out: &mut ReplyBuffer,
+    ) -> Next {
+        let keyspace = around.keyspace;
+        let changed = keyspace.have_changed(&session.watches, self.access.now);
+        let Some(transaction) = session.transaction.take() else {
+            return Next::Continue;
+        };
+        session.discard(keyspace);
+        if transaction.is_spoilt {
+            let error =
+                CommandError::text("EXECABORT Transaction discarded because of previous errors.");
+            self.run.failed();
+            self.error(&error, out);
+            return Next::Continue;
+        }
+        match changed {
+            Ok(false) => {}
+            Ok(true) => {
+                out.null_array();
+                return Next::Continue;
+            }
+            Err(error) => {
+                self.error(&error.into(), out);
+                return Next::Continue;
+            }
+        }
+        let queue = &transaction.queue;
+        let mut next = Next::Continue;
+        let mark = out.bytes.len();
+        session.in_exec = true;
+        let keys = || written_keys(queue, session.db);
+        let done = keyspace.atomically(keys().as_slice(), &mut || {
+            out.array_header(queue.len());
+            for Queued { command, args } in queue {
+                if self.call(around, session, command, args.args(), out) == Next::Close {
+                    next = Next::Close;
+                }
+            }
+        });
+        session.in_exec = false;
+        if let Err(error) = done {
+            out.bytes.truncate(mark);
+            self.error(&error.into(), out);
+        }
+        next
+    }
+}
+
+/// The keys that queued commands may write, with their databases; some of them more than once.
+fn written_keys(queue: &[Queued], mut db: usize) -> Vec<(usize, &[u8])> {
+    let mut keys = Vec::new();
+    for Queued { command, args } in queue {
+        let (spec, args) = (command.spec, args.args());
+        if spec.name == "select"
+            && let Some(new) = args.get(1).and_then(parse_i64)
+            && let Ok(new) = usize::try_from(new)
+            && new < DATABASES
+        {
+            db = new;
+        }
+        if !spec.flags.contains(Flags::WRITE) {
+            continue;
+        }
+        let positions = spec.keys.iter().flat_map(|keys| keys.positions(args.len()));
+        for key in positions.filter_map(|position| args.get(position)) {
+            if spec.flags.contains(Flags::CROSS_DB) {
+                keys.extend((0..DATABASES).map(|db| (db, key)));
+            } else {
+                keys.push((db, key));
+            }
+        }
+    }
+    keys.sort_unstable();
+    keys.dedup();
+    keys
+}

@@ -1,0 +1,119 @@
+//! From words to a command that the client may run now.
+
+use smallvec::SmallVec;
+
+use super::super::error::shown;
+use super::super::spec::Flags;
+use super::super::{Command, CommandError, table};
+use crate::keyspace::Keyspace;
+use crate::protocol::Args;
+use crate::server::Session;
+
+/// How much of an unknown command an error shows, bytes. Redis's number.
+const UNKNOWN_SHOWN_BYTES: usize = 128;
+
+/// The command of a call; or why there is none, with the command where it is known.
+pub(super) type Found = Result<&'static Command, (Option<&'static Command>, CommandError)>;
+
+/// A word and the command that it names: the next request often begins with the same one.
+#[derive(Debug, Default)]
+pub(super) struct Known {
+    word: SmallVec<[u8; 16]>,
+    /// One without subcommands.
+    command: Option<&'static Command>,
+}
+
+impl Known {
+    /// The command of a call, if the client may run it as it stands.
+    pub(super) fn find(&mut self, args: Args<'_>, session: &Session, keyspace: &Keyspace) -> Found {
+        let command = match self.command {
+            Some(command) if self.word.as_slice() == &args[0] => command,
+            _ => {
+                let command = named(args)?;
+                if command.spec.subcommands.is_empty() && !command.full_name.contains('|') {
+                    self.word.clear();
+                    self.word.extend_from_slice(&args[0]);
+                    self.command = Some(command);
+                }
+                command
+            }
+        };
+        permit(command, args, session, keyspace)
+    }
+}
+
+/// The command or subcommand that the first words name.
+fn named(args: Args<'_>) -> Found {
+    let name = &args[0];
+    let Some(command) = table().find(name).filter(|_| !name.contains(&b'|')) else {
+        return Err((None, unknown_command(args)));
+    };
+    match args.get(1) {
+        Some(word) if !command.spec.subcommands.is_empty() => table()
+            .find_subcommand(command, word)
+            .ok_or_else(|| (None, unknown_subcommand(command, word))),
+        _ => Ok(command),
+    }
+}
+
+/// Whether the client may run the command with these arguments.
+fn permit(
+    command: &'static Command,
+    args: Args<'_>,
+    session: &Session,
+    keyspace: &Keyspace,
+) -> Found {
+    if !command.spec.arity.accepts(args.len()) {
+        let error = CommandError::WrongArity(command.full_name.to_owned());
+        return Err((Some(command), error));
+    }
+    if session.transaction.is_some() && command.spec.flags.contains(Flags::NO_MULTI) {
+        let error = CommandError::text("ERR Command not allowed inside a transaction");
+        return Err((Some(command), error));
+    }
+    if !session.authenticated && !command.spec.flags.contains(Flags::NO_AUTH) {
+        let error = CommandError::text("NOAUTH Authentication required.");
+        return Err((Some(command), error));
+    }
+    if !keyspace.is_loaded() && !command.spec.flags.contains(Flags::LOADING) {
+        let error = CommandError::text("LOADING Redis is loading the dataset in memory");
+        return Err((Some(command), error));
+    }
+    Ok(command)
+}
+
+/// Words that begin lines of an HTTP request and no command: lines after them must not be run, since whoever can make
+/// somebody else's browser send a request would choose them.
+pub(super) fn is_http(name: &[u8]) -> bool {
+    name.eq_ignore_ascii_case(b"post") || name.eq_ignore_ascii_case(b"host:")
+}
+
+fn unknown_command(args: Args<'_>) -> CommandError {
+    let mut text = format!(
+        "ERR unknown command '{}', with args beginning with: ",
+        shown(&args[0], UNKNOWN_SHOWN_BYTES)
+    );
+    let mut used = 0;
+    for word in args.from(1) {
+        if used >= UNKNOWN_SHOWN_BYTES {
+            break;
+        }
+        let word = shown(word, UNKNOWN_SHOWN_BYTES - used);
+        used += word.len() + 3;
+        text.push('\'');
+        text.push_str(&word);
+        text.push_str("' ");
+    }
+    CommandError::Text(text.into())
+}
+
+fn unknown_subcommand(container: &Command, word: &[u8]) -> CommandError {
+    CommandError::Text(
+        format!(
+            "ERR unknown subcommand '{}'. Try {} HELP.",
+            shown(word, UNKNOWN_SHOWN_BYTES),
+            container.full_name.to_ascii_uppercase()
+        )
+        .into(),
+    )
+}

@@ -1,0 +1,137 @@
+//! What the keyspace tells of changes, for keyspace notifications and for clients that cache keys.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use parking_lot::RwLock;
+
+use super::{Access, Keyspace};
+
+/// A set of classes of keyspace events; the letters of `notify-keyspace-events`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct EventClass(u32);
+
+#[allow(missing_docs)] // Each is the class that `notify-keyspace-events` has the letter for.
+impl EventClass {
+    /// K: events are published by key.
+    pub const KEYSPACE: EventClass = EventClass(1);
+    /// E: events are published by name.
+    pub const KEYEVENT: EventClass = EventClass(1 << 1);
+    pub const GENERIC: EventClass = EventClass(1 << 2);
+    pub const STRING: EventClass = EventClass(1 << 3);
+    pub const LIST: EventClass = EventClass(1 << 4);
+    pub const SET: EventClass = EventClass(1 << 5);
+    pub const HASH: EventClass = EventClass(1 << 6);
+    pub const ZSET: EventClass = EventClass(1 << 7);
+    pub const EXPIRED: EventClass = EventClass(1 << 8);
+    pub const EVICTED: EventClass = EventClass(1 << 9);
+    pub const STREAM: EventClass = EventClass(1 << 10);
+    pub const KEY_MISS: EventClass = EventClass(1 << 11);
+    pub const MODULE: EventClass = EventClass(1 << 12);
+    pub const NEW: EventClass = EventClass(1 << 14);
+    pub const NONE: EventClass = EventClass(0);
+
+    /// Both sets together.
+    #[must_use]
+    pub const fn union(self, other: EventClass) -> EventClass {
+        EventClass(self.0 | other.0)
+    }
+
+    /// Whether the two have a class in common.
+    pub const fn meets(self, other: EventClass) -> bool {
+        self.0 & other.0 != 0
+    }
+
+    /// The set as a number.
+    pub const fn bits(self) -> u32 {
+        self.0
+    }
+
+    /// The set of that number.
+    pub const fn from_bits(bits: u32) -> Self {
+        EventClass(bits)
+    }
+}
+
+/// Who is told of changes. It is called with a shard of the keyspace locked: it must not call the keyspace, nor wait.
+pub trait Observer: Send + Sync {
+    /// A key's value or deadline was changed, or the key is gone. `client` is who did it, 0 for the server itself.
+    fn changed(&self, db: usize, key: &[u8], client: u64);
+
+    /// Databases were emptied: one, or all of them.
+    fn flushed(&self, db: Option<usize>);
+
+    /// Something happened to a key; told only for classes that were asked for.
+    fn event(&self, class: EventClass, name: &'static str, db: usize, key: &[u8]);
+}
+
+/// The observer and what it asked for.
+#[derive(Default)]
+pub(super) struct Observed {
+    observer: RwLock<Option<Arc<dyn Observer>>>,
+    /// [`EventClass`]es, and the bit [`CHANGES`].
+    wanted: AtomicU32,
+}
+
+/// Changes of keys are wanted.
+const CHANGES: u32 = 1 << 31;
+
+impl Keyspace {
+    /// Names the observer. It is told nothing until it asks for something.
+    pub fn set_observer(&self, observer: Arc<dyn Observer>) {
+        *self.observed.observer.write() = Some(observer);
+    }
+
+    /// Asks for [`Observer::changed`] and [`Observer::flushed`], or no longer.
+    pub fn observe_changes(&self, wanted: bool) {
+        if wanted {
+            self.observed.wanted.fetch_or(CHANGES, Ordering::AcqRel);
+        } else {
+            self.observed.wanted.fetch_and(!CHANGES, Ordering::AcqRel);
+        }
+    }
+
+    /// Asks for [`Observer::event`] of these classes, and no others.
+    pub fn observe_events(&self, classes: EventClass) {
+        let wanted = &self.observed.wanted;
+        let _ = wanted.fetch_update(Ordering::AcqRel, Ordering::Acquire, |old| {
+            Some(old & CHANGES | classes.bits())
+        });
+    }
+
+    /// Whether events of one of these classes are wanted.
+    #[inline]
+    pub fn wants(&self, classes: EventClass) -> bool {
+        self.observed.wanted.load(Ordering::Relaxed) & classes.bits() != 0
+    }
+
+    /// Tells of an event, where it is wanted.
+    #[inline]
+    pub fn event(&self, class: EventClass, name: &'static str, db: usize, key: &[u8]) {
+        if self.wants(class) {
+            self.tell(|observer| observer.event(class, name, db, key));
+        }
+    }
+
+    /// Tells of a change, where that is wanted.
+    #[inline]
+    pub(super) fn tell_changed(&self, db: usize, key: &[u8], access: Access) {
+        if self.observed.wanted.load(Ordering::Relaxed) & CHANGES != 0 {
+            self.tell(|observer| observer.changed(db, key, access.client));
+        }
+    }
+
+    /// Tells that databases are empty, where that is wanted.
+    pub(super) fn tell_flushed(&self, db: Option<usize>) {
+        if self.observed.wanted.load(Ordering::Relaxed) & CHANGES != 0 {
+            self.tell(|observer| observer.flushed(db));
+        }
+    }
+
+    #[cold]
+    fn tell(&self, tell: impl FnOnce(&dyn Observer)) {
+        if let Some(observer) = &*self.observed.observer.read() {
+            tell(&**observer);
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! Who may use the keyspace at a time: many batches of commands side by side, or one transaction alone.
+//!
+//! Each worker has a lock of its own, so that batches share no cache line. Who wants to be alone takes all of them.
+
+use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+/// A lock of its own cache line (two of them: processors fetch pairs).
+#[derive(Debug, Default)]
+#[repr(align(128))]
+struct Stripe(RwLock<()>);
+
+/// The locks.
+#[derive(Debug)]
+pub struct Gate {
+    /// One for each worker.
+    workers: Box<[Stripe]>,
+    /// That of slow commands, which run beside the workers.
+    beside: Stripe,
+    /// That of what the server does by itself, a little at a time.
+    background: Stripe,
+}
+
+/// Held while commands run that others may run beside.
+#[derive(Debug)]
+pub struct Shared<'a> {
+    _guard: RwLockReadGuard<'a, ()>,
+}
+
+/// A batch's place inside, which it can leave for a while.
+#[derive(Debug)]
+pub struct Presence<'a> {
+    gate: &'a Gate,
+    /// `None` beside the workers.
+    worker: Option<usize>,
+    inside: Option<Shared<'a>>,
+}
+
+impl<'a> Presence<'a> {
+    /// A worker's batch comes in.
+    pub fn of_worker(gate: &'a Gate, worker: usize) -> Self {
+        Self {
+            gate,
+            worker: Some(worker),
+            inside: Some(gate.enter(worker)),
+        }
+    }
+
+    /// A slow command comes in.
+    pub fn beside(gate: &'a Gate) -> Self {
+        Self {
+            gate,
+            worker: None,
+            inside: Some(gate.enter_beside()),
+        }
+    }
+
+    /// Goes out.
+    pub fn leave(&mut self) {
+        self.inside = None;
+    }
+
+    /// Comes in again.
+    pub fn come_back(&mut self) {
+        self.inside = Some(match self.worker {
+            Some(worker) => self.gate.enter(worker),
+            None => self.gate.enter_beside(),
+        });
+    }
+}
+
+/// Held while nobody else runs commands.
+#[derive(Debug)]
+pub struct Alone<'a> {
+    _guards: Vec<RwLockWriteGuard<'a, ()>>,
+}
+
+impl Gate {
+    /// A gate for so many workers.
+    pub fn new(workers: usize) -> Self {
+        Self {
+            workers: (0..workers.max(1)).map(|_| Stripe::default()).collect(),
+            beside: Stripe::default(),
+            background: Stripe::default(),
+        }
+    }
+
+    /// Comes in with a worker's batch; waits while somebody is alone.
+    #[inline]
+    pub fn enter(&self, worker: usize) -> Shared<'_> {
+        let stripe = &self.workers[worker % self.workers.len()];
+        Shared {
+            _guard: stripe.0.read(),
+        }
+    }
+
+    /// Comes in beside the workers.
+    pub fn enter_beside(&self) -> Shared<'_> {
+        Shared {
+            _guard: self.beside.0.read(),
+        }
+    }
+
+    /// Comes in for a moment's work of the server's own.
+    pub fn enter_background(&self) -> Shared<'_> {
+        Shared {
+            _guard: self.background.0.read(),
+        }
+    }
+
+    /// Comes in alone, once all others have left; the caller is not inside. `None` where that may take long, since a
+    /// slow command is inside, and `patient` is not set.
+    pub fn enter_alone(&self, patient: bool) -> Option<Alone<'_>> {
+        let mut guards = Vec::with_capacity(self.workers.len() + 2);
+        // Slow commands first: the workers go on meanwhile.
+        guards.push(if patient {
+            self.beside.0.write()
+        } else {
+            self.beside.0.try_write()?
+        });
+        guards.push(self.background.0.write());
+        // In one order for all, so that two never wait for each other.
+        guards.extend(self.workers.iter().map(|stripe| stripe.0.write()));
+        Some(Alone { _guards: guards })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+    use std::thread;
+
+    use super::*;
+
+    #[test]
+    fn who_is_alone_meets_nobody() {
+        let gate = Gate::new(3);
+        let (inside, done) = (AtomicU64::new(0), AtomicBool::new(false));
+        thread::scope(|scope| {
+            for worker in 0..4 {
+                let (gate, inside, done) = (&gate, &inside, &done);
+                scope.spawn(move || {
+                    while !done.load(Ordering::Relaxed) {
+                        let _shared = if worker == 3 {
+                            gate.enter_beside()
+                        } else {
+                            gate.enter(worker)
+                        };
+                        inside.fetch_add(1, Ordering::Relaxed);
+                        inside.fetch_sub(1, Ordering::Relaxed);
+                    }
+                });
+            }
+            for _ in 0..200 {
+                let alone = gate.enter_alone(true);
+                assert!(alone.is_some());
+                assert_eq!(inside.load(Ordering::Relaxed), 0);
+                thread::yield_now();
+                assert_eq!(inside.load(Ordering::Relaxed), 0);
+            }
+            done.store(true, Ordering::Relaxed);
+        });
+    }
+
+    #[test]
+    fn the_impatient_do_not_wait_for_slow_commands() {
+        let gate = Gate::new(1);
+        let slow = gate.enter_beside();
+        assert!(gate.enter_alone(false).is_none());
+        // Nor do they keep the workers out.
+        drop(gate.enter(0));
+        drop(slow);
+        assert!(gate.enter_alone(false).is_some());
+    }
+}

@@ -1,0 +1,157 @@
+//! Keys that transactions watch: who changes one tells its watchers.
+//!
+//! The watchers of a shard's keys lie in the shard: whoever changes a key holds the shard's lock anyway.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::index::IndexKey;
+use super::shard::Shard;
+use super::{DATABASES, Keyspace, KeyspaceError, Millis};
+
+/// What a client watches until its transaction: dropped, it watches nothing any more.
+#[derive(Debug, Default)]
+pub struct Watches {
+    keys: Vec<(usize, IndexKey)>,
+    changed: Arc<AtomicBool>,
+}
+
+/// One client's interest in one key.
+#[derive(Debug)]
+struct Watcher {
+    changed: Arc<AtomicBool>,
+    /// It was past its deadline already when the watch began: its removal is no change.
+    was_expired: bool,
+}
+
+/// The watchers of a shard's keys.
+#[derive(Debug, Default)]
+pub(super) struct Watchers(HashMap<(usize, IndexKey), Vec<Watcher>>);
+
+impl Watches {
+    /// Whether nothing is watched.
+    pub fn is_empty(&self) -> bool {
+        self.keys.is_empty()
+    }
+
+    /// How many keys are watched.
+    pub fn len(&self) -> usize {
+        self.keys.len()
+    }
+}
+
+impl Watchers {
+    /// A key was written, or (`exists` unset) removed.
+    #[cold]
+    pub fn changed(&mut self, db: usize, key: &[u8], exists: bool) {
+        let Some(watchers) = self.0.get_mut(&(db, IndexKey::from_slice(key))) else {
+            return;
+        };
+        for watcher in watchers {
+            if watcher.was_expired && !exists {
+                watcher.was_expired = false;
+            } else {
+                watcher.changed.store(true, Ordering::Release);
+            }
+        }
+    }
+}
+
+impl Keyspace {
+    /// Adds a key to what is watched.
+    pub fn watch(
+        &self,
+        watches: &mut Watches,
+        db: usize,
+        key: &[u8],
+        now: Millis,
+    ) -> Result<(), KeyspaceError> {
+        let name = (db, IndexKey::from_slice(key));
+        if watches.keys.contains(&name) {
+            return Ok(());
+        }
+        let place = self.place(key);
+        let mut shard = self.write_shard(place.shard)?;
+        let was_expired = shard
+            .get(self.generation(db), place.hash, key)
+            .is_some_and(|entry| entry.is_expired(now));
+        let all = shard.watchers.get_or_insert_default();
+        all.0.entry(name.clone()).or_default().push(Watcher {
+            changed: Arc::clone(&watches.changed),
+            was_expired,
+        });
+        watches.keys.push(name);
+        Ok(())
+    }
+
+    /// Ends all of `watches`.
+    pub fn unwatch(&self, watches: &mut Watches) {
+        for name in watches.keys.drain(..) {
+            let mut shard = self.shards[self.place(&name.1).shard].write();
+            let Some(all) = &mut shard.watchers else {
+                continue;
+            };
+            if let Some(watchers) = all.0.get_mut(&name) {
+                watchers.retain(|watcher| !Arc::ptr_eq(&watcher.changed, &watches.changed));
+                if watchers.is_empty() {
+                    all.0.remove(&name);
+                }
+            }
+            if all.0.is_empty() {
+                shard.watchers = None;
+            }
+        }
+        watches.changed = Arc::default();
+    }
+
+    /// Whether a watched key was changed, or has passed its deadline since.
+    pub fn have_changed(&self, watches: &Watches, now: Millis) -> Result<bool, KeyspaceError> {
+        if watches.changed.load(Ordering::Acquire) {
+            return Ok(true);
+        }
+        for name in &watches.keys {
+            let (db, key) = name;
+            let place = self.place(key);
+            let shard = self.read_shard(place.shard)?;
+            let entry = shard.get(self.generation(*db), place.hash, key);
+            if entry.is_some_and(|entry| entry.is_expired(now))
+                && let Some(watchers) = shard.watchers.as_ref().and_then(|all| all.0.get(name))
+                && watchers.iter().any(|watcher| {
+                    !watcher.was_expired && Arc::ptr_eq(&watcher.changed, &watches.changed)
+                })
+            {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// All keys of a database are about to be gone, or, where `other` is the database that it takes the keys of, about
+    /// to be others.
+    pub(super) fn database_changes(&self, shard: &Shard, db: usize, other: Option<usize>) {
+        let Some(all) = &shard.watchers else {
+            return;
+        };
+        for ((_, key), watchers) in all.0.iter().filter(|((watched, _), _)| *watched == db) {
+            let hash = self.place(key).hash;
+            let held = |db: usize| shard.get(self.generation(db), hash, key);
+            for watcher in watchers {
+                let is_there = match (held(db), other.and_then(held)) {
+                    (None, None) => false,
+                    // Gone before, gone now.
+                    (Some(_), None) => !watcher.was_expired,
+                    (_, Some(_)) => true,
+                };
+                if is_there {
+                    watcher.changed.store(true, Ordering::Release);
+                }
+            }
+        }
+    }
+
+    /// The database whose contents a generation stands for.
+    pub(super) fn database_of(&self, generation: u32) -> Option<usize> {
+        (0..DATABASES).find(|&db| self.generation(db) == generation)
+    }
+}

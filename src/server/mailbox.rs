@@ -1,0 +1,155 @@
+//! Messages to a client that did not ask for them just now: pub/sub, invalidations, MONITOR.
+//!
+//! Any thread may leave one. The client's own connection takes them out between two of its replies, and like replies
+//! they are sent only after everything that they may tell of is durable.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Instant;
+
+use bytes::BytesMut;
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+use crate::config::OutputBufferLimit;
+
+/// Buffers larger than this are given back when they are empty.
+const KEPT_BUFFER_BYTES: usize = 64 * 1024;
+
+/// Encoded messages that wait for a client's connection.
+#[derive(Debug, Default)]
+pub struct Mailbox {
+    waiting: Mutex<Waiting>,
+    /// How many bytes wait: read without the lock.
+    bytes: AtomicUsize,
+    /// Whether the client has been found to be over its limit.
+    overflown: AtomicBool,
+    arrived: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Waiting {
+    bytes: BytesMut,
+    over_soft_since: Option<Instant>,
+}
+
+impl Mailbox {
+    /// Leaves an encoded message. `false` where more waits than `limit` allows: then the message is not kept, and the
+    /// client is to be closed.
+    pub fn put(&self, message: &[u8], limit: OutputBufferLimit) -> bool {
+        if self.overflown.load(Ordering::Relaxed) {
+            return false;
+        }
+        let first;
+        {
+            let mut waiting = self.waiting.lock();
+            let total = (waiting.bytes.len() + message.len()) as u64;
+            let is_over_soft = limit.soft_bytes > 0 && total > limit.soft_bytes;
+            if is_over_soft {
+                waiting.over_soft_since.get_or_insert_with(Instant::now);
+            } else {
+                waiting.over_soft_since = None;
+            }
+            let has_stayed_over = waiting
+                .over_soft_since
+                .is_some_and(|since| since.elapsed() > limit.soft_time);
+            if has_stayed_over || (limit.hard_bytes > 0 && total > limit.hard_bytes) {
+                self.overflown.store(true, Ordering::Relaxed);
+                return false;
+            }
+            first = waiting.bytes.is_empty();
+            waiting.bytes.extend_from_slice(message);
+            self.bytes.store(waiting.bytes.len(), Ordering::Release);
+        }
+        if first {
+            self.arrived.notify_one();
+        }
+        true
+    }
+
+    /// Whether messages wait.
+    #[inline]
+    pub fn has_mail(&self) -> bool {
+        self.bytes.load(Ordering::Acquire) > 0
+    }
+
+    /// How many bytes of messages wait.
+    pub fn waiting_bytes(&self) -> usize {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// Moves all waiting messages to the end of `out`.
+    #[cold]
+    pub fn take_into(&self, out: &mut BytesMut) {
+        let mut waiting = self.waiting.lock();
+        out.extend_from_slice(&waiting.bytes);
+        if waiting.bytes.capacity() > KEPT_BUFFER_BYTES {
+            waiting.bytes = BytesMut::new();
+        } else {
+            waiting.bytes.clear();
+        }
+        waiting.over_soft_since = None;
+        self.bytes.store(0, Ordering::Release);
+    }
+
+    /// Returns once messages wait.
+    pub async fn arrived(&self) {
+        while !self.has_mail() {
+            self.arrived.notified().await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    const UNLIMITED: OutputBufferLimit = OutputBufferLimit {
+        hard_bytes: 0,
+        soft_bytes: 0,
+        soft_time: Duration::ZERO,
+    };
+
+    #[test]
+    fn keeps_the_order() {
+        let mailbox = Mailbox::default();
+        assert!(!mailbox.has_mail());
+        assert!(mailbox.put(b"one", UNLIMITED));
+        assert!(mailbox.put(b"two", UNLIMITED));
+        assert_eq!(mailbox.waiting_bytes(), 6);
+        let mut out = BytesMut::from(&b"zero"[..]);
+        mailbox.take_into(&mut out);
+        assert_eq!(&out[..], b"zeroonetwo");
+        assert!(!mailbox.has_mail());
+    }
+
+    #[test]
+    fn refuses_what_is_too_much_and_all_that_follows() {
+        let limit = OutputBufferLimit {
+            hard_bytes: 5,
+            ..UNLIMITED
+        };
+        let mailbox = Mailbox::default();
+        assert!(mailbox.put(b"12345", limit));
+        assert!(!mailbox.put(b"6", limit));
+        let mut out = BytesMut::new();
+        mailbox.take_into(&mut out);
+        assert_eq!(&out[..], b"12345");
+        assert!(!mailbox.put(b"7", limit));
+    }
+
+    #[test]
+    fn a_soft_limit_has_a_time() {
+        let limit = OutputBufferLimit {
+            soft_bytes: 2,
+            soft_time: Duration::from_millis(5),
+            ..UNLIMITED
+        };
+        let mailbox = Mailbox::default();
+        assert!(mailbox.put(b"123", limit));
+        assert!(mailbox.put(b"4", limit));
+        std::thread::sleep(Duration::from_millis(10));
+        assert!(!mailbox.put(b"5", limit));
+    }
+}
