@@ -1,5 +1,6 @@
 //! The keyspace over a store in memory.
 
+mod eviction;
 mod faults;
 
 use std::collections::{BTreeMap, BTreeSet};

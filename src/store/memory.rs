@@ -31,6 +31,8 @@ pub struct MemoryStore {
     pub writes_left: AtomicU64,
     /// See [`Store::evict_above`].
     pub evict_above: AtomicU64,
+    /// With more bytes than this a value that is put finds no room.
+    pub most: AtomicU64,
 }
 
 impl MemoryStore {
@@ -43,6 +45,7 @@ impl MemoryStore {
             generations: Mutex::default(),
             writes_left: AtomicU64::new(u64::MAX),
             evict_above: AtomicU64::new(u64::MAX),
+            most: AtomicU64::new(u64::MAX),
         }
     }
 
@@ -123,6 +126,12 @@ impl Store for std::sync::Arc<MemoryStore> {
         self.writes_left
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, takes_one)
             .map_err(|_| StoreError::OutOfMemory)?;
+        let puts = writes
+            .iter()
+            .any(|write| matches!(write, Write::Put { .. }));
+        if puts && self.fill().bytes > self.most.load(Ordering::Relaxed) {
+            return Err(StoreError::OutOfMemory);
+        }
         let mut records = self.records.lock();
         for write in writes {
             let name = write.record();
