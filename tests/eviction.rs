@@ -246,6 +246,7 @@ fn transactions_are_refused_as_a_whole() -> TestResult {
     let server = start("cmap", "noeviction")?;
     let mut client = server.raw()?;
     let mut other = server.raw()?;
+    ok(&mut client, "SET there 1")?;
     ok(&mut client, "MULTI")?;
     ok(&mut client, "SET a 1")?;
     ok(&mut other, "CONFIG SET maxmemory 1")?;

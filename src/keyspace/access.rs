@@ -235,13 +235,26 @@ impl Keyspace {
             match self.store.write(writes, locations) {
                 Err(StoreError::OutOfMemory) if self.remove_garbage(GARBAGE_PER_RETRY) > 0 => {}
                 Err(StoreError::OutOfMemory)
-                    if evictions > 0 && self.evict_for_write(KEYS_PER_EVICTION, now)? =>
+                    if evictions > 0
+                        && self.can_fit(writes)
+                        && self.evict_for_write(KEYS_PER_EVICTION, now)? =>
                 {
                     evictions -= 1;
                 }
                 other => return Ok(other?),
             }
         }
+    }
+}
+
+impl Keyspace {
+    /// Whether an empty store could take the values.
+    fn can_fit(&self, writes: &[Write<'_>]) -> bool {
+        let bytes = writes.iter().map(|write| match write {
+            Write::Put { value, .. } => value.len() as u64,
+            _ => 0,
+        });
+        bytes.sum::<u64>() < self.store.evict_above()
     }
 }
 

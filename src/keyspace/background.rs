@@ -28,7 +28,7 @@ const REST_SHARE: u32 = 1;
 const HELP_TIME: Duration = Duration::from_micros(100);
 
 /// How long a large write waits for room to be made.
-const ROOM_TIME_MAX: Duration = Duration::from_secs(5);
+pub(super) const ROOM_TIME_MAX: Duration = Duration::from_secs(5);
 
 /// How long the store works before the thread rests, and the longest rest between two looks.
 const WORK_TIME: Duration = Duration::from_millis(1);
@@ -194,7 +194,7 @@ impl Keyspace {
 
     /// Waits until the store has room for `bytes` of new values, or nothing more can be done for it. The caller holds
     /// no key.
-    pub fn make_room(&self, bytes: u64) -> Result<(), KeyspaceError> {
+    pub(super) fn make_room(&self, bytes: u64) -> Result<(), KeyspaceError> {
         if !self.is_loaded() {
             return Ok(());
         }

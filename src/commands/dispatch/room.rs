@@ -18,19 +18,19 @@ pub(super) fn ensure_room(
     now: Millis,
 ) -> Found {
     let flags = command.spec.flags;
-    let adds = match &session.transaction {
-        None => flags.contains(Flags::DENYOOM),
-        Some(transaction) if flags.contains(Flags::EXECUTES) => transaction
-            .queue
-            .iter()
-            .any(|queued| queued.command.spec.flags.contains(Flags::DENYOOM)),
-        Some(_) => !flags.contains(Flags::UNQUEUED),
+    let (adds, bytes) = match &session.transaction {
+        None => (flags.contains(Flags::DENYOOM), args.bytes()),
+        Some(transaction) if flags.contains(Flags::EXECUTES) => {
+            let mut queue = transaction.queue.iter();
+            let adds = queue.any(|queued| queued.command.spec.flags.contains(Flags::DENYOOM));
+            (adds, session.queued_bytes())
+        }
+        Some(_) => (!flags.contains(Flags::UNQUEUED), args.bytes()),
     };
-    if !adds {
-        return Ok(command);
+    if adds {
+        keyspace
+            .ensure_room(bytes, now)
+            .map_err(|error| (Some(command), error.into()))?;
     }
-    keyspace
-        .ensure_room(args.bytes(), now)
-        .map_err(|error| (Some(command), error.into()))?;
     Ok(command)
 }

@@ -4,6 +4,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::super::access::Before;
+use super::super::background::ROOM_TIME_MAX;
 use super::super::clock::{random_below, unlikely_recent};
 use super::super::index::{Entry, IndexKey};
 use super::super::shard::Shard;
@@ -24,6 +25,9 @@ const KEYS_PER_LOOK: usize = 16;
 
 /// Keys evicted between two looks at the size of the index, which shrinks with them.
 const KEYS_PER_REFRESH: usize = 256;
+
+/// Before more is written at once, room is made for it in the store, if need be: it may take more than is kept ready.
+const LARGE_BYTES: u64 = 256 * 1024;
 
 /// What became of a candidate.
 enum Fate {
@@ -66,20 +70,38 @@ impl Keyspace {
     /// limited time. An error where memory is full and nothing may go. The caller holds no key.
     #[inline]
     pub fn ensure_room(&self, bytes: usize, now: Millis) -> Result<(), KeyspaceError> {
+        let bytes = bytes as u64;
         let fill = self.store.fill();
         let threshold = self.eviction.threshold.load(Ordering::Relaxed);
-        if fill.bytes.saturating_add(bytes as u64) <= threshold && !fill.is_short {
+        let fits = fill.bytes.saturating_add(bytes) <= threshold;
+        if fits && !fill.is_short && bytes <= LARGE_BYTES {
             return Ok(());
         }
-        self.make_way(fill, bytes as u64, now)
+        self.make_way(fill, bytes, now)
     }
 
     #[cold]
     fn make_way(&self, fill: Fill, bytes: u64, now: Millis) -> Result<(), KeyspaceError> {
-        if fill.is_short {
-            // What was evicted or overwritten is room only once it is compacted.
-            self.make_room(0)?;
+        // What can never fit is no reason to evict everything.
+        let can_fit = bytes < self.store.evict_above();
+        let wanted = match self.eviction.threshold.load(Ordering::Relaxed) {
+            threshold if bytes < threshold && can_fit => bytes,
+            _ => 0,
+        };
+        self.evict_for(wanted, now)?;
+        // What was evicted or overwritten is room only once it is compacted.
+        let large = bytes > LARGE_BYTES && can_fit;
+        if (large || fill.is_short)
+            && let Err(error) = self.make_room(if large { bytes } else { 0 })
+        {
+            // The command itself will say so, if it writes.
+            tracing::warn!(%error, "no room was made");
         }
+        Ok(())
+    }
+
+    /// Evicts until there is room for `bytes`, for a limited time.
+    fn evict_for(&self, bytes: u64, now: Millis) -> Result<(), KeyspaceError> {
         let Some(rule) = self.eviction.rule() else {
             let exceeded = self.is_over(0);
             self.eviction.note_exceeded(exceeded, now);
@@ -89,12 +111,12 @@ impl Keyspace {
                 Ok(())
             };
         };
-        // What can never fit is no reason to evict everything.
-        let bytes = match self.eviction.threshold.load(Ordering::Relaxed) {
-            threshold if bytes < threshold => bytes,
-            _ => 0,
-        };
         let started = Instant::now();
+        // A large value needs all of its room at once.
+        let time_max = match self.eviction.time_max() {
+            time if bytes > LARGE_BYTES => time.max(ROOM_TIME_MAX),
+            time => time,
+        };
         let mut evicted = 0;
         while self.is_over(bytes) {
             if !self.evict_one(rule, now, true)? {
@@ -108,7 +130,7 @@ impl Keyspace {
                 };
             }
             evicted += 1;
-            if evicted % KEYS_PER_LOOK == 0 && started.elapsed() >= self.eviction.time_max() {
+            if evicted % KEYS_PER_LOOK == 0 && started.elapsed() >= time_max {
                 // The background goes on with it.
                 break;
             }
@@ -171,7 +193,8 @@ impl Keyspace {
 
     fn is_over(&self, bytes: u64) -> bool {
         let threshold = self.eviction.threshold.load(Ordering::Relaxed);
-        self.store.fill().bytes.saturating_add(bytes) > threshold
+        // Of a maxmemory that the index alone exceeds the threshold does not tell.
+        self.store.fill().bytes.saturating_add(bytes) > threshold || self.exceeds_max()
     }
 
     /// Whether `maxmemory`, if it is set, is exceeded.

@@ -307,7 +307,8 @@ impl Store for Packed {
     fn has_room_for(&self, bytes: u64) -> bool {
         // A segment's end may be left empty.
         let segments = bytes / (self.space.capacity() as u64 * 7 / 8) + 1;
-        u64::from(self.space.available()) > segments + u64::from(CRITICAL_MARK)
+        let needed = segments + u64::from(CRITICAL_MARK) + 1;
+        u32::try_from(needed).is_ok_and(|needed| self.space.has_available(needed))
     }
 
     #[inline]

@@ -62,6 +62,8 @@ pub struct Space {
     live: AtomicI64,
     masking: AtomicI64,
     next_serial: AtomicU64,
+    /// Available segments that somebody waits for.
+    wanted: AtomicU32,
 }
 
 /// What of the pool is used for what.
@@ -95,6 +97,7 @@ impl Space {
             live: AtomicI64::new(0),
             masking: AtomicI64::new(0),
             next_serial: AtomicU64::new(1),
+            wanted: AtomicU32::new(0),
             segments,
         }
     }
@@ -298,6 +301,26 @@ impl Space {
     /// Segments that a log can still take.
     pub fn available(&self) -> u32 {
         self.free_count.load(Ordering::Acquire) + self.possible()
+    }
+
+    /// Whether so many segments are available. Where they are not, the compaction aims at as many.
+    pub fn has_available(&self, segments: u32) -> bool {
+        let has = self.available() >= segments;
+        if !has {
+            self.wanted.fetch_max(segments, Ordering::Relaxed);
+        }
+        has
+    }
+
+    /// Whether the compaction has won enough.
+    pub fn has_enough(&self) -> bool {
+        let wanted = self.wanted.load(Ordering::Relaxed);
+        self.available() >= wanted.max(self.high_mark())
+    }
+
+    /// Nobody waits any more, or nothing can be won.
+    pub fn want_nothing(&self) {
+        self.wanted.store(0, Ordering::Relaxed);
     }
 
     /// With fewer available ones, the compaction works in the background.
