@@ -58,13 +58,18 @@ fn value(n: usize, random: &mut StdRng) -> Vec<u8> {
     let length = VALUE_BYTES_MIN * (VALUE_BYTES_MAX / VALUE_BYTES_MIN).powf(random.random());
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // 10 to 102,400.
     let length = length as usize;
+    value_of_length(n, length)
+}
+
+fn value_of_length(n: usize, length: usize) -> Vec<u8> {
     let text = format!("<{n}>");
-    text.bytes().cycle().take(length).collect()
+    let mut value = text.repeat(length / text.len() + 1).into_bytes();
+    value.truncate(length);
+    value
 }
 
 fn is_value_of(n: usize, bytes: &[u8]) -> bool {
-    let text = format!("<{n}>");
-    bytes.len() >= 10 && bytes.iter().zip(text.bytes().cycle()).all(|(&a, b)| a == b)
+    bytes.len() >= 10 && bytes == value_of_length(n, bytes.len())
 }
 
 /// Writes `bytes` of values, and reads as often; how many reads found something.
