@@ -62,6 +62,21 @@ fn crash_while_repairing() -> TestResult {
 }
 
 #[test]
+fn crash_in_transactions() -> TestResult {
+    kill_and_check("cmap", Mix::Transactions, 10)
+}
+
+#[test]
+fn crash_in_transactions_in_pairs() -> TestResult {
+    kill_and_check("cmap/pairs", Mix::Transactions, 8)
+}
+
+#[test]
+fn crash_in_transactions_on_stree() -> TestResult {
+    kill_and_check("stree", Mix::Transactions, 5)
+}
+
+#[test]
 fn crash_cmap_in_pairs() -> TestResult {
     kill_and_check("cmap/pairs", Mix::Any, 8)
 }
@@ -87,7 +102,12 @@ fn seed_and_rounds(rounds: usize) -> TestResult<(u64, usize)> {
 fn kill_and_check(engine: &str, mix: Mix, rounds: usize) -> TestResult {
     let (seed, rounds) = seed_and_rounds(rounds)?;
     let mut rng = StdRng::seed_from_u64(seed);
-    let mut server = Server::start_with(Options::new(engine).pool_size(mix.pool_size()))?;
+    let mut server = Server::start_with(
+        Options::new(engine)
+            .pool_size(mix.pool_size())
+            // Connections side by side, also on a machine of few cores.
+            .directive("worker-threads", "3"),
+    )?;
     let mut states = (0..CONNECTIONS)
         .map(|db| fill(server.port(), db, &mix.fill(&mut rng)))
         .collect::<TestResult<Vec<_>>>()?;
@@ -170,7 +190,7 @@ fn fill(port: u16, db: usize, ops: &[Op]) -> TestResult<State> {
     for ops in ops.chunks(200) {
         let mut bytes = Vec::new();
         for op in ops {
-            encode(&mut bytes, &op.words());
+            op.encode(&mut bytes);
         }
         client.send_bytes(&bytes)?;
         for op in ops {
@@ -215,14 +235,20 @@ fn write(
             .collect();
         let mut bytes = Vec::new();
         for op in &ops {
-            encode(&mut bytes, &op.words());
+            op.encode(&mut bytes);
         }
         let sent_ms = now_ms();
         if client.send_bytes(&bytes).is_err() {
             return ended(state, ops, sent_ms);
         }
         for (position, op) in ops.iter().enumerate() {
-            let Ok(reply) = client.read() else {
+            let mut read = || {
+                for _ in 0..op.replies_before() {
+                    client.read()?;
+                }
+                client.read()
+            };
+            let Ok(reply) = read() else {
                 return ended(state, ops[position..].to_vec(), sent_ms);
             };
             let expected = op.apply(&mut state, sent_ms, now_ms());

@@ -8,7 +8,7 @@ mod common;
 mod families;
 
 use common::TestResult;
-use families::{connection, keys, metadata, run, strings};
+use families::{connection, keys, metadata, run, strings, transactions};
 
 #[test]
 fn differential_keys() -> TestResult {
@@ -23,6 +23,11 @@ fn differential_strings() -> TestResult {
 #[test]
 fn differential_connection() -> TestResult {
     run::compare("connection", &[connection::call])
+}
+
+#[test]
+fn differential_transactions() -> TestResult {
+    run::compare("transactions", &[transactions::call])
 }
 
 #[test]

@@ -244,16 +244,16 @@ impl Dispatcher {
         }
         if let Some(transaction) = &mut session.transaction {
             transaction.is_spoilt = true;
-            if command.is_some_and(|command| command.spec.flags.contains(Flags::EXECUTES)) {
-                session.discard(around.keyspace);
-                let text = error.to_string();
-                let reason = text
-                    .split_once(' ')
-                    .map_or(text.as_str(), |(_, reason)| reason);
-                let error = format!("EXECABORT Transaction discarded because of: {reason}");
-                self.error(&CommandError::Text(error.into()), out);
-                return Next::Continue;
-            }
+        }
+        if command.is_some_and(|command| command.spec.flags.contains(Flags::EXECUTES)) {
+            session.discard(around.keyspace);
+            let text = error.to_string();
+            let reason = text
+                .split_once(' ')
+                .map_or(text.as_str(), |(_, reason)| reason);
+            let error = format!("EXECABORT Transaction discarded because of: {reason}");
+            self.error(&CommandError::Text(error.into()), out);
+            return Next::Continue;
         }
         self.error(&error, out);
         Next::Continue

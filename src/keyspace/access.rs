@@ -1,6 +1,7 @@
 //! Looking at keys and changing them, one or several at a time.
 
 use std::cell::Cell;
+use std::sync::atomic::Ordering;
 
 use parking_lot::RwLock;
 use smallvec::SmallVec;
@@ -220,7 +221,12 @@ impl Keyspace {
     ) -> Result<(), KeyspaceError> {
         let record = |&(db, key)| self.record(self.place(key), self.generation(db), key);
         let records: Vec<_> = keys.iter().map(record).collect();
-        Ok(self.store.atomically(&records, change)?)
+        self.in_transaction.store(true, Ordering::Relaxed);
+        let done = self.store.atomically(&records, change);
+        self.in_transaction.store(false, Ordering::Relaxed);
+        let flushed = std::mem::take(&mut *self.garbage_set_aside.lock());
+        self.garbage.lock().extend(flushed);
+        Ok(done?)
     }
 
     /// Writes to the store; where it is full, what waits for removal is removed first, then keys that may be evicted.

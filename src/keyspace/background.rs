@@ -86,7 +86,12 @@ impl Keyspace {
         if garbage.len() > 0 {
             self.pending_removals
                 .fetch_add(garbage.len() as u64, Ordering::Relaxed);
-            self.garbage.lock().push(garbage);
+            if self.in_transaction.load(Ordering::Relaxed) {
+                // It may yet be undone by a crash.
+                self.garbage_set_aside.lock().push(garbage);
+            } else {
+                self.garbage.lock().push(garbage);
+            }
         }
     }
 
@@ -365,7 +370,6 @@ fn housekeep(keyspace: &Keyspace, stop: &AtomicBool) {
         loop {
             let started = Instant::now();
             let (removed, evicts) = {
-                // A flush that is part of a transaction may yet be undone by a crash.
                 let _inside = keyspace.gate.enter_background();
                 let evicts = keyspace
                     .evict_in_background(WORK_TIME, now_ms())

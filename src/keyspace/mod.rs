@@ -208,6 +208,9 @@ pub struct Keyspace {
     sorted: bool,
     views: Views,
     garbage: Mutex<Vec<Garbage>>,
+    /// That of a transaction's flush, until the transaction is done.
+    garbage_set_aside: Mutex<Vec<Garbage>>,
+    in_transaction: AtomicBool,
     pending_removals: AtomicU64,
     expired_keys: AtomicU64,
     active_expiry: AtomicBool,
@@ -252,6 +255,8 @@ impl Keyspace {
             sorted: abilities.sorted,
             views: Views::default(),
             garbage: Mutex::default(),
+            garbage_set_aside: Mutex::default(),
+            in_transaction: AtomicBool::new(false),
             pending_removals: AtomicU64::new(0),
             expired_keys: AtomicU64::new(0),
             active_expiry: AtomicBool::new(true),

@@ -57,7 +57,24 @@ impl Home {
     pub fn set_generations(&self, new: &Generations) {
         match self {
             Home::Process { generations, .. } => *generations.lock() = *new,
-            Home::Pool(pool) => pool.set_words(WORD_GENERATIONS, &encode_generations(new)),
+            Home::Pool(pool) => set_generations(pool, new),
+        }
+    }
+
+    /// Replaces the generations and clears a word of the layout's, all in one durable step.
+    pub fn set_generations_and_clear(&self, new: &Generations, word: usize) {
+        match self {
+            Home::Process { .. } => self.set_generations(new),
+            Home::Pool(pool) => {
+                let mut words = pool.words(WORD_GENERATIONS, word + 1 - WORD_GENERATIONS);
+                for (place, value) in words.iter_mut().zip(encode_generations(new)) {
+                    *place = value;
+                }
+                if let Some(last) = words.last_mut() {
+                    *last = 0;
+                }
+                pool.set_words(WORD_GENERATIONS, &words);
+            }
         }
     }
 
@@ -101,13 +118,19 @@ pub fn mark_open(pool: &Pool) {
     pool.set_word(WORD_OPEN, 1);
 }
 
+/// Replaces a pool's generations in one durable step.
+pub fn set_generations(pool: &Pool, new: &Generations) {
+    pool.set_words(WORD_GENERATIONS, &encode_generations(new));
+}
+
 /// Gives a new pool the generations of another.
 pub fn copy_generations(old: &Pool, new: &Pool) {
     let words = old.words(WORD_GENERATIONS, DATABASES / 2 + 1);
     new.set_words(WORD_GENERATIONS, &words);
 }
 
-fn encode_generations(generations: &Generations) -> Vec<u64> {
+/// Generations as words of a pool.
+pub fn encode_generations(generations: &Generations) -> Vec<u64> {
     let (pairs, _) = generations.of_database.as_chunks::<2>();
     let mut words: Vec<u64> = pairs
         .iter()
@@ -117,8 +140,9 @@ fn encode_generations(generations: &Generations) -> Vec<u64> {
     words
 }
 
+/// The opposite of [`encode_generations`].
 #[allow(clippy::cast_possible_truncation)] // Each half of a word is one number.
-fn decode_generations(words: &[u64]) -> Generations {
+pub fn decode_generations(words: &[u64]) -> Generations {
     let mut generations = Generations::default();
     let Some((&next, pairs)) = words.split_last() else {
         return generations;

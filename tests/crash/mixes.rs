@@ -21,6 +21,8 @@ pub enum Mix {
     Full,
     /// Values in parts, and batches longer than segments.
     Large,
+    /// EXEC and MSET of every kind of call.
+    Transactions,
     /// New keys only: segments are made all the time.
     Growing,
 }
@@ -29,7 +31,7 @@ impl Mix {
     /// `--pool-size`.
     pub fn pool_size(self) -> &'static str {
         match self {
-            Mix::Any => "1gb",
+            Mix::Any | Mix::Transactions => "1gb",
             Mix::Full => "64mb",
             Mix::Large => "384mb",
             Mix::Growing => "2gb",
@@ -40,6 +42,7 @@ impl Mix {
     pub fn pipeline_max(self) -> usize {
         match self {
             Mix::Any | Mix::Full => 24,
+            Mix::Transactions => 8,
             Mix::Large => 3,
             Mix::Growing => 64,
         }
@@ -59,6 +62,18 @@ impl Mix {
     pub fn next(self, rng: &mut StdRng, round: usize, fresh: &mut usize) -> Op {
         match self {
             Mix::Any => Op::random(rng, round, fresh),
+            Mix::Transactions => match rng.random_range(0..10) {
+                0 => Op::random(rng, round, fresh),
+                1 => Op::Exec((0..3).map(|_| large(rng)).collect()),
+                // Everything is replaced at once.
+                2 if rng.random_ratio(1, 10) => Op::Exec(vec![
+                    Op::random(rng, round, fresh),
+                    Op::FlushDb,
+                    Op::Set(b"replaced".to_vec(), bytes(rng, 1..2_000)),
+                    Op::random(rng, round, fresh),
+                ]),
+                _ => Op::random_exec(rng, round, fresh),
+            },
             Mix::Full => full(rng),
             Mix::Large => large(rng),
             Mix::Growing => {

@@ -6,7 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use rand::Rng;
 use rand::rngs::StdRng;
 
-use crate::common::Value;
+use crate::common::{Value, encode};
 
 /// Keys that are written again and again.
 const KEYS: usize = 40;
@@ -115,6 +115,7 @@ pub enum Op {
     SetEx(Vec<u8>, Vec<u8>, i64),
     SetPxAt(Vec<u8>, Vec<u8>, i64),
     MSet(Vec<(Vec<u8>, Vec<u8>)>),
+    MSetNx(Vec<(Vec<u8>, Vec<u8>)>),
     Del(Vec<Vec<u8>>),
     Expire(Vec<u8>, i64),
     PExpireAt(Vec<u8>, i64),
@@ -124,6 +125,8 @@ pub enum Op {
     Append(Vec<u8>, Vec<u8>),
     Incr(Vec<u8>),
     FlushDb,
+    /// A transaction of other calls.
+    Exec(Vec<Op>),
 }
 
 impl Op {
@@ -147,7 +150,9 @@ impl Op {
                 let pairs: BTreeMap<_, _> = pairs.collect();
                 Op::MSet(pairs.into_iter().collect())
             }
-            560..600 => Op::MSet((0..3).map(|_| (new_key(), value(rng))).collect()),
+            560..580 => Op::MSet((0..3).map(|_| (new_key(), value(rng))).collect()),
+            580..590 => Op::MSetNx((0..3).map(|_| (new_key(), value(rng))).collect()),
+            590..600 => Op::MSetNx(vec![(key(rng), value(rng)), (new_key(), value(rng))]),
             600..680 => Op::Del((0..rng.random_range(1..4)).map(|_| key(rng)).collect()),
             680..720 => {
                 // Gaps in what earlier rounds left.
@@ -165,8 +170,36 @@ impl Op {
         }
     }
 
+    /// Some calls as one transaction.
+    pub fn random_exec(rng: &mut StdRng, round: usize, fresh: &mut usize) -> Self {
+        let ops = (0..rng.random_range(1..12)).map(|_| Op::random(rng, round, fresh));
+        Op::Exec(ops.collect())
+    }
+
+    /// What is sent.
+    pub fn encode(&self, bytes: &mut Vec<u8>) {
+        match self {
+            Op::Exec(ops) => {
+                encode(bytes, &["MULTI"]);
+                for op in ops {
+                    op.encode(bytes);
+                }
+                encode(bytes, &["EXEC"]);
+            }
+            _ => encode(bytes, &self.words()),
+        }
+    }
+
+    /// How many replies come before the one that matters.
+    pub fn replies_before(&self) -> usize {
+        match self {
+            Op::Exec(ops) => ops.len() + 1,
+            _ => 0,
+        }
+    }
+
     /// The words to send.
-    pub fn words(&self) -> Vec<Vec<u8>> {
+    fn words(&self) -> Vec<Vec<u8>> {
         let words = |name: &str, rest: &[&[u8]]| -> Vec<Vec<u8>> {
             let name = name.as_bytes().to_vec();
             let rest = rest.iter().map(|word| word.to_vec());
@@ -177,12 +210,17 @@ impl Op {
             Op::Set(key, value) => words("SET", &[key, value]),
             Op::SetEx(key, value, s) => words("SET", &[key, value, b"EX", &number(s)]),
             Op::SetPxAt(key, value, ms) => words("SET", &[key, value, b"PXAT", &number(ms)]),
-            Op::MSet(pairs) => {
+            Op::MSet(pairs) | Op::MSetNx(pairs) => {
                 let flat: Vec<&[u8]> = pairs
                     .iter()
                     .flat_map(|(key, value)| [key.as_slice(), value.as_slice()])
                     .collect();
-                words("MSET", &flat)
+                let name = if matches!(self, Op::MSet(_)) {
+                    "MSET"
+                } else {
+                    "MSETNX"
+                };
+                words(name, &flat)
             }
             Op::Del(keys) => words("DEL", &keys.iter().map(Vec::as_slice).collect::<Vec<_>>()),
             Op::Expire(key, s) => words("EXPIRE", &[key, &number(s)]),
@@ -193,6 +231,7 @@ impl Op {
             Op::Append(key, more) => words("APPEND", &[key, more]),
             Op::Incr(key) => words("INCR", &[key]),
             Op::FlushDb => words("FLUSHDB", &[]),
+            Op::Exec(_) => unreachable!("it is several calls"),
         }
     }
 
@@ -205,6 +244,10 @@ impl Op {
         };
         let int = |yes: bool| Value::Integer(i64::from(yes));
         match self {
+            Op::Exec(ops) => {
+                let replies = ops.iter().map(|op| op.apply(state, sent_ms, ended_ms));
+                Value::Array(replies.collect())
+            }
             Op::Set(key, value) => {
                 state.put(key, value.clone(), None);
                 ok
@@ -216,6 +259,15 @@ impl Op {
             Op::SetPxAt(key, value, ms) => {
                 state.put(key, value.clone(), Some(Deadline::exactly(*ms)));
                 ok
+            }
+            Op::MSetNx(pairs) => {
+                let free = !pairs.iter().any(|(key, _)| state.entries.contains_key(key));
+                if free {
+                    for (key, value) in pairs {
+                        state.put(key, value.clone(), None);
+                    }
+                }
+                int(free)
             }
             Op::MSet(pairs) => {
                 for (key, value) in pairs {

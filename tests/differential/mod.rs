@@ -7,6 +7,7 @@ pub mod keys;
 pub mod metadata;
 pub mod run;
 pub mod strings;
+pub mod transactions;
 
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;

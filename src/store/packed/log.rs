@@ -9,7 +9,7 @@ use smallvec::SmallVec;
 use super::header::{Header, Which};
 use super::record::{Spot, bind};
 use super::space::Space;
-use crate::store::StoreError;
+use crate::store::{Generations, StoreError};
 
 /// The most that is appended in one step of the engine's, which copies what it overwrites to an undo log in the pool:
 /// a longer commit goes in steps, with a guard around them.
@@ -26,7 +26,23 @@ thread_local! {
 /// While it lives, nothing of the log is committed: what its thread stages meanwhile goes in one commit.
 #[derive(Debug)]
 pub struct Held<'a> {
-    _turn: MutexGuard<'a, ()>,
+    log: &'a Log,
+    turn: MutexGuard<'a, ()>,
+}
+
+impl Held<'_> {
+    /// Appends everything that is staged, and sets the generations in the same durable step.
+    pub fn commit_with(
+        self,
+        space: &Space,
+        guard: &dyn Guard,
+        generations: &Generations,
+    ) -> Result<(), StoreError> {
+        // On an error the next commit tries again, with them.
+        *self.log.generations.lock() = Some(*generations);
+        let target = self.log.staged.load(Ordering::Acquire);
+        self.log.commit_in_turn(&self.turn, target, space, guard)
+    }
 }
 
 impl Drop for Held<'_> {
@@ -46,6 +62,9 @@ pub trait Guard {
 
     /// From now on they count. Durable on return.
     fn clear(&self, which: Which);
+
+    /// From now on they count, and so do these generations. One durable step.
+    fn clear_with(&self, which: Which, generations: &Generations);
 }
 
 /// A log, and what of it is not in its segments yet.
@@ -57,6 +76,8 @@ pub struct Log {
     committing: RwLock<Vec<Chunk>>,
     /// Held by who commits.
     turn: Mutex<()>,
+    /// What the next commit sets in the same step.
+    generations: Mutex<Option<Generations>>,
     /// Bytes ever staged.
     staged: AtomicU64,
     /// Bytes ever committed.
@@ -107,6 +128,7 @@ impl Log {
             staging: Mutex::default(),
             committing: RwLock::default(),
             turn: Mutex::new(()),
+            generations: Mutex::default(),
             staged: AtomicU64::new(0),
             committed: AtomicU64::new(0),
         }
@@ -247,10 +269,16 @@ impl Log {
     pub fn hold(&self) -> Held<'_> {
         let turn = self.turn.lock();
         HOLDS.set(true);
-        Held { _turn: turn }
+        Held { log: self, turn }
     }
 
-    fn is_held_here(&self) -> bool {
+    /// Other generations were set: those that a failed commit has left do not count.
+    pub fn forget_generations(&self) {
+        *self.generations.lock() = None;
+    }
+
+    /// Whether the calling thread holds the log.
+    pub fn is_held_here(&self) -> bool {
         self.which == Which::Front && HOLDS.get()
     }
 
@@ -290,16 +318,21 @@ impl Log {
                 staging.recycle(chunk.bytes);
             }
         }
+        // Where nothing was staged.
+        if let Some(generations) = self.generations.lock().take() {
+            guard.clear_with(self.which, &generations);
+        }
         Ok(())
     }
 
     /// Appends what is in `committing`; returns how many bytes that was.
     fn append(&self, space: &Space, guard: &dyn Guard) -> Result<u64, StoreError> {
+        let mut generations = self.generations.lock();
         let chunks = self.committing.read();
         let Some(first) = chunks.first() else {
             return Ok(0);
         };
-        let guarded = chunks.len() > 1 || first.bytes.len() > STEP_BYTES;
+        let guarded = chunks.len() > 1 || first.bytes.len() > STEP_BYTES || generations.is_some();
         if guarded {
             guard.set(self.which, first.serial, first.offset);
         }
@@ -323,8 +356,10 @@ impl Log {
                     .append(chunk.segment, step, &header.encode())?;
             }
         }
-        if guarded {
-            guard.clear(self.which);
+        match generations.take() {
+            Some(generations) => guard.clear_with(self.which, &generations),
+            None if guarded => guard.clear(self.which),
+            None => {}
         }
         Ok(total)
     }

@@ -71,6 +71,8 @@ pub struct Packed {
     /// Rung when the background has something to do.
     bell: (Mutex<bool>, Condvar),
     damage: load::Damage,
+    /// The generations that a transaction has set.
+    held_generations: Mutex<Option<Generations>>,
 }
 
 impl Packed {
@@ -194,7 +196,12 @@ impl Store for Packed {
     }
 
     fn set_generations(&self, new: &Generations) -> Result<(), StoreError> {
-        self.home.set_generations(new);
+        if self.front.is_held_here() {
+            *self.held_generations.lock() = Some(*new);
+        } else {
+            self.front.forget_generations();
+            self.home.set_generations(new);
+        }
         Ok(())
     }
 
@@ -248,8 +255,14 @@ impl Store for Packed {
         change: &mut dyn FnMut(),
     ) -> Result<(), StoreError> {
         // All that is staged goes in one commit, as long as none takes only its first half.
-        let _held = self.front.hold();
+        let held = self.front.hold();
         change();
+        if let Some(generations) = self.held_generations.lock().take() {
+            let done = held.commit_with(&self.space, &self.home, &generations);
+            if let Err(error) = done {
+                tracing::error!(%error, "a transaction with a flush was not committed as one step");
+            }
+        }
         Ok(())
     }
 
@@ -378,5 +391,9 @@ impl Guard for Home {
         if let Home::Pool(pool) = self {
             pool.set_word(WORD_GUARDS + 2 * which as usize, 0);
         }
+    }
+
+    fn clear_with(&self, which: Which, generations: &Generations) {
+        self.set_generations_and_clear(generations, WORD_GUARDS + 2 * which as usize);
     }
 }

@@ -154,6 +154,7 @@ fn new(
         record_bytes_max: (segment_bytes - SEGMENT_HEADER_BYTES) / RECORD_SHARE,
         bell: (Mutex::new(false), Condvar::new()),
         damage: Damage::new(repair),
+        held_generations: Mutex::default(),
     })
 }
 

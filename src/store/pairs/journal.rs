@@ -8,7 +8,8 @@ use parking_lot::{Condvar, Mutex};
 
 use super::record::journal_key;
 use crate::pmemkv::{Database, Error};
-use crate::store::StoreError;
+use crate::store::home::{decode_generations, encode_generations};
+use crate::store::{Generations, StoreError};
 
 /// Puts a journal's pair: the layout's own way, which keeps some engines from running full.
 pub type PutJournal<'a> = &'a dyn Fn(&Database, &[u8], &[u8]) -> Result<(), StoreError>;
@@ -21,6 +22,9 @@ const SLOT_BYTES_MIN: usize = 2 * 1024;
 
 /// A slot longer than this is given back after its use.
 const SLOT_BYTES_KEPT_MAX: usize = 16 * 1024;
+
+/// Stands for the databases' generations where a partition is expected.
+const GENERATIONS: usize = usize::MAX;
 
 /// Stands for "was absent" where a value's length is expected.
 const ABSENT: u64 = u64::MAX;
@@ -37,6 +41,26 @@ pub struct Before {
 }
 
 impl Before {
+    /// What the databases' generations were.
+    pub fn generations(generations: &Generations) -> Self {
+        let words = encode_generations(generations);
+        Self {
+            partition: GENERATIONS,
+            key: Vec::new(),
+            value: Some(words.iter().flat_map(|word| word.to_le_bytes()).collect()),
+        }
+    }
+
+    fn as_generations(&self) -> Option<Generations> {
+        let bytes = self
+            .value
+            .as_ref()
+            .filter(|_| self.partition == GENERATIONS)?;
+        let (words, _) = bytes.as_chunks::<8>();
+        let words: Vec<u64> = words.iter().map(|word| u64::from_le_bytes(*word)).collect();
+        Some(decode_generations(&words))
+    }
+
     /// Puts the pair back.
     pub fn restore(&self, databases: &[Database]) -> Result<(), StoreError> {
         let database = databases
@@ -80,8 +104,12 @@ impl Journal {
         }
     }
 
-    /// Undoes what a process that died left half done. Returns how many changes were undone, too.
-    pub fn recover(databases: &[Database]) -> Result<(Self, usize), StoreError> {
+    /// Undoes what a process that died left half done; generations that were set meanwhile are set back by
+    /// `set_generations`. Returns how many changes were undone, too.
+    pub fn recover(
+        databases: &[Database],
+        set_generations: &dyn Fn(&Generations),
+    ) -> Result<(Self, usize), StoreError> {
         let mut undone = 0;
         let journal = Self::new();
         for slot in journal.free.lock().iter_mut() {
@@ -91,7 +119,10 @@ impl Journal {
             };
             let entries = decode(&stored)?;
             for before in &entries {
-                before.restore(databases)?;
+                match before.as_generations() {
+                    Some(generations) => set_generations(&generations),
+                    None => before.restore(databases)?,
+                }
             }
             undone += usize::from(!entries.is_empty());
             databases[0].remove(&key)?;

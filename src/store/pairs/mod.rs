@@ -332,7 +332,8 @@ impl Store for Pairs {
             change();
             return Ok(());
         }
-        let before = self.before(records.iter().copied())?;
+        let mut before = self.before(records.iter().copied())?;
+        before.push(Before::generations(&self.home.generations()));
         let put_journal = |home: &Database, key: &[u8], value: &[u8]| self.put(home, key, value);
         self.journal
             .guard(&self.databases, &before, &put_journal, &mut || {

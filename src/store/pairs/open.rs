@@ -28,7 +28,8 @@ pub fn open_pool(engine: Engine, mut pool: Pool) -> Result<Pairs, OpenError> {
     let databases = open_partitions(&pool)?;
     home::mark_open(&pool);
     let store_error = |source| OpenError::Store { path, source };
-    let (journal, undone) = Journal::recover(&databases).map_err(store_error)?;
+    let (journal, undone) = Journal::recover(&databases, &|old| home::set_generations(&pool, old))
+        .map_err(store_error)?;
     if undone > 0 {
         tracing::info!(
             undone,

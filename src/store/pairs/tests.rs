@@ -208,7 +208,7 @@ fn a_journal_that_is_done_is_not_undone() -> Result {
     let store = open_at(folder.path(), "cmap", 64 << 20)?;
     assert_eq!(read(&store, a)?, Some((b"three".to_vec(), None)));
     assert_eq!(read(&store, b)?, Some((b"three".to_vec(), None)));
-    let undone = Journal::recover(&store.databases)?.1;
+    let undone = Journal::recover(&store.databases, &|_| {})?.1;
     assert_eq!(undone, 0);
     Ok(())
 }
