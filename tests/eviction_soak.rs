@@ -103,7 +103,7 @@ fn client(server_port: u16, seed: u64, keys: usize, bytes: usize) -> Result<(u64
                 (Some(n), Value::Bulk(bytes)) if is_value_of(n, bytes) => hits += 1,
                 (asked, reply) => {
                     let shown = format!("{reply:?}");
-                    return Err(format!("{asked:?}: {:.200}", shown));
+                    return Err(format!("{asked:?}: {shown:.200}"));
                 }
             }
         }
