@@ -156,6 +156,8 @@ fn set(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
         keyspace
             .latency()
             .set_threshold(settings.latency_monitor_threshold_ms);
+        // Under the configuration's lock: of two calls the later one is what counts.
+        keyspace.configure(settings);
         Ok(())
     });
     match set {

@@ -5,6 +5,7 @@
 mod count;
 mod exec;
 mod lookup;
+mod room;
 mod watch;
 
 use self::count::Run;
@@ -143,6 +144,9 @@ impl Dispatcher {
         {
             return Next::Postpone;
         }
+        let found = found.and_then(|command| {
+            room::ensure_room(command, args, session, around.keyspace, self.access.now)
+        });
         if let Ok(command) = found
             && !self.takes_slow
             && !queues

@@ -4,11 +4,13 @@
 //! its fixed value is true (`aof_enabled:0`: there is no log beside the pool).
 
 mod activity;
+mod memory;
 mod report;
 mod sections;
 
 use bytes::Bytes;
 
+pub(super) use self::memory::{MemoryUse, percent};
 use self::report::Report;
 use super::spec::{Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group};
 use super::{CommandError, CommandResult, Context};
@@ -52,7 +54,7 @@ const fn section(name: &'static str, default: bool, write: Writer) -> Section {
 const SECTIONS: &[Section] = &[
     section("Server", true, sections::server),
     section("Clients", true, sections::clients),
-    section("Memory", true, sections::memory),
+    section("Memory", true, memory::memory),
     section("Persistence", true, sections::persistence),
     section("Stats", true, sections::stats),
     section("Replication", true, sections::replication),

@@ -1,13 +1,12 @@
-//! MEMORY: what a key takes, and what there is to say of the process.
+//! MEMORY: what a key takes, and what all of them do.
 
-#![allow(clippy::unnecessary_wraps)] // Handlers have one shape, also those that cannot fail.
-
+use super::info::{MemoryUse, percent};
 use super::numbers::parse_i64;
 use super::spec::{
     Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, Handler, KeySpec,
 };
 use super::{CommandError, CommandResult, Context, help};
-use crate::keyspace::Access;
+use crate::keyspace::{Access, DATABASES};
 use crate::protocol::{Args, Reply};
 use crate::store::packed;
 
@@ -25,28 +24,6 @@ pub(super) static COMMANDS: &[CommandSpec] = &[CommandSpec {
     subcommands: SUBCOMMANDS,
     handler: help,
 }];
-
-const fn plain(
-    name: &'static str,
-    complexity: &'static str,
-    summary: &'static str,
-    handler: Handler,
-) -> CommandSpec {
-    CommandSpec {
-        name,
-        arity: Arity::Exactly(2),
-        flags: Flags::NONE,
-        categories: Categories::NONE,
-        keys: &[],
-        group: Group::Server,
-        since: "4.0.0",
-        summary,
-        complexity,
-        arguments: &[],
-        subcommands: &[],
-        handler,
-    }
-}
 
 static SUBCOMMANDS: &[CommandSpec] = &[
     CommandSpec {
@@ -68,24 +45,25 @@ static SUBCOMMANDS: &[CommandSpec] = &[
         subcommands: &[],
         handler: usage,
     },
-    plain(
+    of_server(
         "doctor",
+        "Says in words what is remarkable about memory.",
         "O(1)",
-        "Says in words what is wrong with memory, if anything is.",
         doctor,
     ),
-    plain(
-        "purge",
-        "Depends on how much memory is allocated, could be slow",
-        "Accepted; the allocator gives memory back by itself.",
-        purge,
-    ),
-    plain(
+    of_server(
         "malloc-stats",
-        "Depends on how much memory is allocated, could be slow",
-        "Answers what the process takes, as the kernel counts it.",
+        "Shows what the allocators of pool and DRAM hold.",
+        SLOW,
         malloc_stats,
     ),
+    of_server(
+        "purge",
+        "Answers OK: the allocator gives back by itself what it does not need.",
+        SLOW,
+        purge,
+    ),
+    of_server("stats", "Shows what takes memory.", "O(1)", stats),
     CommandSpec {
         name: "help",
         arity: Arity::Exactly(2),
@@ -101,6 +79,32 @@ static SUBCOMMANDS: &[CommandSpec] = &[
         handler: help,
     },
 ];
+
+/// The complexity of what looks at all of an allocator, in Redis.
+const SLOW: &str = "Depends on how much memory is allocated, could be slow";
+
+/// A subcommand on the server's memory as a whole.
+const fn of_server(
+    name: &'static str,
+    summary: &'static str,
+    complexity: &'static str,
+    handler: Handler,
+) -> CommandSpec {
+    CommandSpec {
+        name,
+        arity: Arity::Exactly(2),
+        flags: Flags::NONE,
+        categories: Categories::NONE,
+        keys: &[],
+        group: Group::Server,
+        since: "4.0.0",
+        summary,
+        complexity,
+        arguments: &[],
+        subcommands: &[],
+        handler,
+    }
+}
 
 /// What a record takes besides key and value in the packed layout, bytes: its header.
 const PACKED_RECORD_BYTES: usize = 24;
@@ -119,65 +123,17 @@ const INLINE_KEY_BYTES: usize = 16;
 fn help(ctx: &mut Context<'_>, _: Args<'_>) -> CommandResult {
     const LINES: &[&str] = &[
         "DOCTOR",
-        "    What is wrong with memory, in words.",
+        "    What is remarkable about memory, in words.",
         "MALLOC-STATS",
-        "    What the process takes, as the kernel counts it.",
+        "    What the allocators of pool and DRAM hold.",
         "PURGE",
-        "    Accepted; the allocator gives memory back by itself.",
+        "    Answers OK: the allocator gives back by itself what it does not need.",
+        "STATS",
+        "    What takes memory, in figures.",
         "USAGE <key> [SAMPLES <count>]",
         "    An estimate of the bytes that <key> and its value take, in the pool and in DRAM.",
     ];
     help::reply(ctx, "MEMORY", LINES)
-}
-
-/// A pool this full (percent) deserves a word.
-const FULL_PERCENT: u64 = 90;
-
-fn doctor(ctx: &mut Context<'_>, _: Args<'_>) -> CommandResult {
-    let stats = ctx.keyspace.stats()?;
-    let mut text = String::new();
-    let detail = |name: &str| {
-        let mut details = stats.details.iter();
-        details.find_map(|&(field, value)| (field == name).then_some(value))
-    };
-    // Packed pools keep the segments that they have made: what is in them counts.
-    let used = detail("live_bytes").unwrap_or(stats.allocated_bytes);
-    if used > stats.pool_bytes / 100 * FULL_PERCENT {
-        text.push_str(
-            "The pool is nearly full: a full one refuses commands that add. A larger pool-size at its creation, \
-             shorter deadlines, or fewer keys help.\n",
-        );
-    }
-    if detail("damaged_segments").is_some_and(|segments| segments > 0) {
-        text.push_str(
-            "Parts of the pool could not be read at the start: 'repair yes' has dropped them.\n",
-        );
-    }
-    if stats.pending_removals > 0 {
-        text.push_str(
-            "Records of flushed databases still wait for their removal; it goes on by itself.\n",
-        );
-    }
-    if text.is_empty() {
-        text.push_str("Nothing is wrong with memory.\n");
-    }
-    Ok(Reply::Verbatim(text.into()).into())
-}
-
-fn purge(_: &mut Context<'_>, _: Args<'_>) -> CommandResult {
-    Ok(Reply::Ok.into())
-}
-
-fn malloc_stats(_: &mut Context<'_>, _: Args<'_>) -> CommandResult {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let mut text = String::from("Allocator: mimalloc. The process, by the kernel's count:\n");
-    for line in status.lines() {
-        if line.starts_with("Vm") || line.starts_with("Rss") {
-            text.push_str(line);
-            text.push('\n');
-        }
-    }
-    Ok(Reply::Verbatim(text.into()).into())
 }
 
 fn usage(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
@@ -221,4 +177,138 @@ fn usage(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     };
     let bytes = value_bytes + key.len() + long_key_bytes + record_bytes + INDEX_ENTRY_BYTES;
     Ok(Reply::count(bytes).into())
+}
+
+/// Below so many bytes there is nothing to judge.
+const JUDGED_BYTES_MIN: u64 = 5 << 20;
+
+/// A pool whose segments are less used than this while it is nearly full has work for the compaction.
+const FRAGMENTED_RATIO: f64 = 1.4;
+
+fn stats(ctx: &mut Context<'_>, _: Args<'_>) -> CommandResult {
+    let memory = MemoryUse::now(ctx)?;
+    let whole = |name, bytes: u64| (Reply::text(name), integer(bytes));
+    let ratio = |name, value| (Reply::text(name), Reply::Double(value));
+    let mut pairs = vec![
+        whole("peak.allocated", memory.peak),
+        whole("total.allocated", memory.used),
+        whole("startup.allocated", 0),
+        whole("replication.backlog", 0),
+        whole("clients.slaves", 0),
+        whole("clients.normal", memory.of_clients),
+        whole("cluster.links", 0),
+        whole("aof.buffer", 0),
+        whole("lua.caches", 0),
+        whole("functions.caches", 0),
+    ];
+    for db in 0..DATABASES {
+        let keys = ctx.keyspace.database_stats(db, ctx.access.now).keys;
+        if keys > 0 {
+            // Keys and deadlines lie in the same entries of the index.
+            let main = u128::from(memory.index) * u128::from(keys) / u128::from(memory.keys.max(1));
+            let overhead = vec![
+                whole(
+                    "overhead.hashtable.main",
+                    u64::try_from(main).unwrap_or(u64::MAX),
+                ),
+                whole("overhead.hashtable.expires", 0),
+            ];
+            pairs.push((Reply::bulk(format!("db.{db}")), Reply::Map(overhead)));
+        }
+    }
+    pairs.extend([
+        whole("overhead.total", memory.overhead),
+        whole("keys.count", memory.keys),
+        whole(
+            "keys.bytes-per-key",
+            memory.used.checked_div(memory.keys).unwrap_or(0),
+        ),
+        whole("dataset.bytes", memory.dataset),
+        ratio("dataset.percentage", percent(memory.dataset, memory.used)),
+        ratio("peak.percentage", percent(memory.used, memory.peak)),
+        whole("pool.allocated", memory.allocated - memory.overhead),
+        whole("dram.index", memory.overhead),
+        whole("allocator.allocated", memory.used),
+        whole("allocator.active", memory.allocated),
+        whole("allocator.resident", memory.resident),
+        ratio("allocator-fragmentation.ratio", memory.fragmentation()),
+        whole(
+            "allocator-fragmentation.bytes",
+            memory.allocated - memory.used,
+        ),
+        ratio(
+            "fragmentation",
+            percent(memory.resident, memory.used) / 100.0,
+        ),
+        (
+            Reply::text("fragmentation.bytes"),
+            Reply::Integer(signed(memory.resident) - signed(memory.used)),
+        ),
+    ]);
+    Ok(Reply::Map(pairs).into())
+}
+
+fn doctor(ctx: &mut Context<'_>, _: Args<'_>) -> CommandResult {
+    let memory = MemoryUse::now(ctx)?;
+    let text = if memory.used < JUDGED_BYTES_MIN {
+        "There is too little data to say anything about memory.\n".to_owned()
+    } else {
+        let mut findings = String::new();
+        let full = percent(memory.used - memory.not_counted, memory.max);
+        if full > 95.0 {
+            findings.push_str(
+                " * Memory is nearly full: keys are evicted, or writes refused, as maxmemory-policy says. \
+                 A larger pool or maxmemory helps.\n",
+            );
+        }
+        if full > 80.0 && memory.fragmentation() > FRAGMENTED_RATIO {
+            findings.push_str(
+                " * Much of what the pool has allocated holds nothing of use any more. The compaction makes room \
+                 of it when room is needed.\n",
+            );
+        }
+        if memory.peak > memory.used / 2 * 3 {
+            findings.push_str(
+                " * Memory was once more than half as full again as it is now. The pool keeps what it has allocated, \
+                 and uses it for what comes.\n",
+            );
+        }
+        if findings.is_empty() {
+            "Nothing is remarkable about memory.\n".to_owned()
+        } else {
+            findings
+        }
+    };
+    Ok(Reply::Verbatim(text.into()).into())
+}
+
+fn malloc_stats(ctx: &mut Context<'_>, _: Args<'_>) -> CommandResult {
+    let memory = MemoryUse::now(ctx)?;
+    let MemoryUse {
+        allocated,
+        overhead,
+        dataset,
+        resident,
+        ..
+    } = memory;
+    let pool = allocated - overhead;
+    let text = format!(
+        "pool: {pool} bytes allocated, {dataset} of them in use\n\
+         DRAM: {overhead} bytes for index and views\n\
+         process: {resident} bytes resident, touched pages of the pool among them\n"
+    );
+    Ok(Reply::Verbatim(text.into()).into())
+}
+
+#[allow(clippy::unnecessary_wraps)] // Every handler has this shape.
+fn purge(_: &mut Context<'_>, _: Args<'_>) -> CommandResult {
+    Ok(Reply::Ok.into())
+}
+
+fn signed(bytes: u64) -> i64 {
+    i64::try_from(bytes).unwrap_or(i64::MAX)
+}
+
+fn integer(bytes: u64) -> Reply {
+    Reply::Integer(signed(bytes))
 }

@@ -153,21 +153,27 @@ fn refcount(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
 }
 
 fn freq(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
-    if info(ctx, args)?.is_none() {
+    let Some(info) = info(ctx, args)? else {
         return Ok(Reply::Null.into());
-    }
-    Err(CommandError::text(
+    };
+    let frequency = info.frequency.ok_or(CommandError::text(
         "ERR An LFU maxmemory policy is not selected, access frequency not tracked. \
          Please note that when switching between policies at runtime LRU and LFU data \
          will take some time to adjust.",
-    ))
+    ))?;
+    Ok(Reply::Integer(frequency.into()).into())
 }
 
 fn idletime(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
-    let reply = info(ctx, args)?.map_or(Reply::Null, |info| {
-        Reply::Integer(i64::try_from(info.idle_s).unwrap_or(i64::MAX))
-    });
-    Ok(reply.into())
+    let Some(info) = info(ctx, args)? else {
+        return Ok(Reply::Null.into());
+    };
+    let idle_s = info.idle_s.ok_or(CommandError::text(
+        "ERR An LFU maxmemory policy is selected, idle time not tracked. \
+         Please note that when switching between policies at runtime LRU and LFU data \
+         will take some time to adjust.",
+    ))?;
+    Ok(Reply::Integer(i64::try_from(idle_s).unwrap_or(i64::MAX)).into())
 }
 
 #[allow(clippy::unnecessary_wraps)] // Every handler has this shape.

@@ -23,8 +23,8 @@ pub use self::directives::{DIRECTIVES, Directive};
 pub use self::load::{ConfigError, Loaded};
 pub use self::rewrite::RewriteError;
 pub use self::settings::{
-    Access, AuthClients, BindAddress, Durability, Layout, LogFormat, LogLevel, OutputBufferLimit,
-    OutputBufferLimits, Secret, Settings,
+    Access, AuthClients, BindAddress, Durability, EvictionPolicy, Layout, LogFormat, LogLevel,
+    OutputBufferLimit, OutputBufferLimits, Secret, Settings,
 };
 pub use self::split::{quote, split_args};
 pub use self::tls::TlsSettings;

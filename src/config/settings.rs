@@ -142,6 +142,28 @@ words! {
 }
 
 words! {
+    /// Which keys go when memory is full.
+    EvictionPolicy {
+        /// Of those with a deadline, the one that was not used for longest.
+        VolatileLru = "volatile-lru",
+        /// Of those with a deadline, the one that is used least.
+        VolatileLfu = "volatile-lfu",
+        /// Any that has a deadline.
+        VolatileRandom = "volatile-random",
+        /// The one whose deadline comes first.
+        VolatileTtl = "volatile-ttl",
+        /// The one that was not used for longest.
+        AllkeysLru = "allkeys-lru",
+        /// The one that is used least.
+        AllkeysLfu = "allkeys-lfu",
+        /// Any.
+        AllkeysRandom = "allkeys-random",
+        /// None: writes are refused.
+        Noeviction = "noeviction",
+    }
+}
+
+words! {
     /// How records lie in the engine.
     Layout {
         /// As the pool has them; packed in a new one, where the engine can.
@@ -224,8 +246,12 @@ pub struct Settings {
     pub client_output_buffer_limits: OutputBufferLimits,
     /// The most bytes of data; 0 is no limit but the pool's.
     pub maxmemory: u64,
-    /// What to evict then, in Redis's words.
-    pub maxmemory_policy: String,
+    /// What to evict then.
+    pub maxmemory_policy: EvictionPolicy,
+    /// Among how many keys to choose the one that goes.
+    pub maxmemory_samples: usize,
+    /// How long one command may evict, from 0 to 100, which is without limit.
+    pub maxmemory_eviction_tenacity: u32,
     /// Who may use DEBUG.
     pub enable_debug_command: Access,
     /// Who may use MODULE's LOAD, LOADEX and UNLOAD.
@@ -309,7 +335,9 @@ impl Settings {
             proto_max_bulk_len: values.number("proto-max-bulk-len"),
             client_output_buffer_limits: output_limits(&values.text("client-output-buffer-limit")),
             maxmemory: values.number("maxmemory"),
-            maxmemory_policy: values.text("maxmemory-policy"),
+            maxmemory_policy: EvictionPolicy::from_word(&values.text("maxmemory-policy")),
+            maxmemory_samples: values.number("maxmemory-samples"),
+            maxmemory_eviction_tenacity: values.number("maxmemory-eviction-tenacity"),
             enable_debug_command: Access::from_word(&values.text("enable-debug-command")),
             enable_module_command: Access::from_word(&values.text("enable-module-command")),
             enable_protected_configs: Access::from_word(&values.text("enable-protected-configs")),

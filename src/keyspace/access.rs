@@ -1,10 +1,12 @@
 //! Looking at keys and changing them, one or several at a time.
 
+use std::cell::Cell;
 use std::sync::atomic::Ordering;
 
 use parking_lot::RwLock;
 use smallvec::SmallVec;
 
+use super::clock::Clock;
 use super::index::Entry;
 use super::shard::{IndexPut, Shard};
 use super::slots::{LockedKey, Slots};
@@ -18,11 +20,16 @@ use crate::store::{Location, StoreError, Write};
 pub(super) type Several<T> = SmallVec<[T; PREFETCHED]>;
 
 impl Entry {
-    pub(super) fn info(&self, now: Millis) -> KeyInfo {
+    pub(super) fn info(&self, now: Millis, clock: Clock) -> KeyInfo {
+        let (idle_s, frequency) = match clock {
+            Clock::Recency => (Some(self.idle_s(now)), None),
+            Clock::Frequency(lfu) => (None, Some(lfu.count(self.accessed(), now))),
+        };
         KeyInfo {
             kind: self.kind(),
             expires_at: self.expires_at(),
-            idle_s: self.idle_s(now),
+            idle_s,
+            frequency,
         }
     }
 }
@@ -39,9 +46,10 @@ impl Keyspace {
         let shard = self.read_shard(place.shard)?;
         let entry = shard.get(self.generation(db), place.hash, key);
         Ok(live(entry, access.now).map(|entry| {
-            let info = entry.info(access.now);
+            let clock = self.eviction.clock();
+            let info = entry.info(access.now, clock);
             if access.touch {
-                entry.touch(access.now);
+                entry.touch(access.now, clock);
             }
             info
         }))
@@ -142,7 +150,7 @@ impl Keyspace {
             return Ok(None);
         };
         if access.touch {
-            entry.touch(access.now);
+            entry.touch(access.now, self.eviction.clock());
         }
         let mut f = Some(f);
         let mut result = None;
@@ -173,6 +181,7 @@ impl Keyspace {
             generation,
             key,
             access,
+            touched: Cell::new(false),
         })
     }
 
@@ -220,20 +229,44 @@ impl Keyspace {
         Ok(done?)
     }
 
-    /// Writes to the store; where it is full, what waits for removal is removed first.
+    /// Writes to the store; where it is full, what waits for removal is removed first, then keys that may be evicted.
     pub(super) fn store_write(
         &self,
         writes: &[Write<'_>],
         locations: &mut [Location],
+        now: Millis,
     ) -> Result<(), KeyspaceError> {
+        let mut evictions = EVICTIONS_PER_WRITE;
         loop {
             match self.store.write(writes, locations) {
                 Err(StoreError::OutOfMemory) if self.remove_garbage(GARBAGE_PER_RETRY) > 0 => {}
+                Err(StoreError::OutOfMemory)
+                    if evictions > 0
+                        && self.can_fit(writes)
+                        && self.evict_for_write(KEYS_PER_EVICTION, now)? =>
+                {
+                    evictions -= 1;
+                }
                 other => return Ok(other?),
             }
         }
     }
 }
+
+impl Keyspace {
+    /// Whether an empty store could take the values.
+    fn can_fit(&self, writes: &[Write<'_>]) -> bool {
+        let bytes = writes.iter().map(|write| match write {
+            Write::Put { value, .. } => value.len() as u64,
+            _ => 0,
+        });
+        bytes.sum::<u64>() < self.store.evict_above()
+    }
+}
+
+/// Keys that a write evicts for itself when it finds no room, before it tries again, and how often it does that.
+const KEYS_PER_EVICTION: usize = 16;
+const EVICTIONS_PER_WRITE: usize = 64;
 
 /// Records of flushed databases that a write removes for itself when the pool is full, before it tries again.
 const GARBAGE_PER_RETRY: usize = 256;
@@ -256,6 +289,8 @@ pub struct Slot<'a> {
     generation: u32,
     key: &'a [u8],
     access: Access,
+    /// Whether this call has touched the key already.
+    touched: Cell<bool>,
 }
 
 impl Slot<'_> {
@@ -265,14 +300,27 @@ impl Slot<'_> {
 
     /// What the index knows of the key; `None` where it is absent or past its deadline.
     pub fn info(&self) -> Option<KeyInfo> {
-        live(self.entry(), self.access.now).map(|entry| entry.info(self.access.now))
+        let now = self.access.now;
+        live(self.entry(), now).map(|entry| entry.info(now, self.keyspace.eviction.clock()))
     }
 
     /// Runs `f` on the live value.
     pub fn read<R>(&self, f: impl FnOnce(Value<'_>) -> R) -> Result<Option<R>, KeyspaceError> {
         let entry = live(self.entry(), self.access.now);
+        let access = match entry {
+            Some(_) => self.next_access(),
+            None => self.access,
+        };
         self.keyspace
-            .read_entry(self.place, self.generation, entry, self.access, f)
+            .read_entry(self.place, self.generation, entry, access, f)
+    }
+
+    /// The access for the next look: a key is touched once, however often it is looked at.
+    fn next_access(&self) -> Access {
+        Access {
+            touch: self.access.touch && !self.touched.replace(true),
+            ..self.access
+        }
     }
 
     /// Stores a value. On an error the old one is still there.
@@ -285,15 +333,17 @@ impl Slot<'_> {
         let expires_at = storable(expires_at);
         let record = self.keyspace.record(self.place, self.generation, self.key);
         let mut location = [Location::default()];
-        let before = Before::of(self.entry(), self.access);
+        let entry = self.entry();
+        let before = Before::of(entry, self.access);
         let put = Write::Put {
             record,
-            previous: self.entry().map(|entry| entry.location),
+            previous: entry.map(|entry| entry.location),
             kind,
             expires_at,
             value,
         };
-        self.keyspace.store_write(&[put], &mut location)?;
+        self.keyspace
+            .store_write(&[put], &mut location, self.access.now)?;
         if self.keyspace.retains {
             let [location] = location;
             let put = IndexPut {
@@ -302,7 +352,8 @@ impl Slot<'_> {
                 kind,
                 location,
                 expires_at,
-                now: self.access.now,
+                access: self.next_access(),
+                renewed: before == Before::Expired,
             };
             self.keyspace.index_put(self.shard, self.generation, put);
         }
@@ -324,7 +375,8 @@ impl Slot<'_> {
             expires_at,
         };
         let mut moved = [location];
-        self.keyspace.store_write(&[change], &mut moved)?;
+        self.keyspace
+            .store_write(&[change], &mut moved, self.access.now)?;
         let [location] = moved;
         if let Some(table) = self.shard.table_mut(self.generation) {
             table
@@ -346,7 +398,7 @@ impl Slot<'_> {
             location: entry.location,
         };
         self.keyspace
-            .store_write(&[remove], &mut [Location::default()])?;
+            .store_write(&[remove], &mut [Location::default()], self.access.now)?;
         if let Some(table) = self.shard.table_mut(self.generation) {
             table.forget(self.place.hash, self.key);
         }

@@ -28,7 +28,7 @@ const REST_SHARE: u32 = 1;
 const HELP_TIME: Duration = Duration::from_micros(100);
 
 /// How long a large write waits for room to be made.
-const ROOM_TIME_MAX: Duration = Duration::from_secs(5);
+pub(super) const ROOM_TIME_MAX: Duration = Duration::from_secs(5);
 
 /// How long the store works before the thread rests, and the longest rest between two looks.
 const WORK_TIME: Duration = Duration::from_millis(1);
@@ -201,7 +201,7 @@ impl Keyspace {
 
     /// Waits until the store has room for `bytes` of new values, or nothing more can be done for it. The caller holds
     /// no key.
-    pub fn make_room(&self, bytes: u64) -> Result<(), KeyspaceError> {
+    pub(super) fn make_room(&self, bytes: u64) -> Result<(), KeyspaceError> {
         if !self.is_loaded() {
             return Ok(());
         }
@@ -373,11 +373,17 @@ fn housekeep(keyspace: &Keyspace, stop: &AtomicBool) {
         next += ROUND;
         loop {
             let started = Instant::now();
-            let removed = {
+            let (removed, evicts) = {
                 let _inside = keyspace.gate.enter_background();
-                keyspace.remove_garbage(GARBAGE_PER_TURN)
+                let evicts = keyspace
+                    .evict_in_background(WORK_TIME, now_ms())
+                    .unwrap_or_else(|error| {
+                        tracing::warn!(%error, "keys could not be evicted");
+                        false
+                    });
+                (keyspace.remove_garbage(GARBAGE_PER_TURN), evicts)
             };
-            if stop.load(Ordering::Acquire) || removed == 0 {
+            if stop.load(Ordering::Acquire) || (removed == 0 && !evicts) {
                 break;
             }
             std::thread::park_timeout(started.elapsed() * REST_SHARE);

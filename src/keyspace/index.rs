@@ -7,6 +7,7 @@
 
 mod entry;
 mod leaf;
+mod sample;
 #[cfg(test)]
 mod tests;
 
@@ -50,6 +51,8 @@ pub struct Index {
     first_expiry: Millis,
     /// Bytes of keys that do not fit their entries.
     long_keys_bytes: usize,
+    /// Bytes that the leaves take outside themselves.
+    outside_bytes: usize,
 }
 
 impl Index {
@@ -65,24 +68,28 @@ impl Index {
             expiring: 0,
             first_expiry: NEVER,
             long_keys_bytes: 0,
+            outside_bytes: 0,
         }
     }
 
     /// An empty index with leaves for about so many keys, so that they come without splitting any.
     pub fn with_leaves_for(skip_bits: u32, keys: usize) -> Self {
         let depth = (keys / LEAF_ENTRIES_USUAL).max(1).ilog2().min(24);
-        let leaves = 1u32 << depth;
+        let numbers = 0..1u32 << depth;
+        let leaves: Vec<Leaf> = numbers
+            .clone()
+            .map(|_| {
+                let mut leaf = Leaf::new(depth);
+                leaf.reserve(keys >> depth);
+                leaf
+            })
+            .collect();
         Self {
             depth,
-            directory: (0..leaves).collect(),
-            leaves: (0..leaves)
-                .map(|_| {
-                    let mut leaf = Leaf::new(depth);
-                    leaf.reserve(keys >> depth);
-                    leaf
-                })
-                .collect(),
-            first_expiries: vec![NEVER; leaves as usize],
+            directory: numbers.collect(),
+            outside_bytes: leaves.iter().map(Leaf::memory_bytes).sum(),
+            first_expiries: vec![NEVER; leaves.len()],
+            leaves,
             ..Self::new(skip_bits)
         }
     }
@@ -134,7 +141,10 @@ impl Index {
             at = self.leaf_number(hash);
         }
         self.note_deadline(at, entry.expires_at);
-        self.leaves[at].push(hash, entry);
+        let leaf = &mut self.leaves[at];
+        let before = leaf.memory_bytes();
+        leaf.push(hash, entry);
+        self.outside_bytes += leaf.memory_bytes() - before;
     }
 
     /// Notes that a present key has a new value; `None` where the key is not there.
@@ -163,7 +173,10 @@ impl Index {
     pub fn remove(&mut self, hash: u64, key: &[u8]) -> Option<Entry> {
         let number = self.leaf_number(hash);
         let leaf = &mut self.leaves[number];
-        let entry = leaf.take(leaf.find(hash, key)?);
+        let position = leaf.find(hash, key)?;
+        let before = leaf.memory_bytes();
+        let entry = leaf.take(position);
+        self.outside_bytes -= before - leaf.memory_bytes();
         self.len -= 1;
         self.expiring -= usize::from(entry.expires_at != NEVER);
         self.long_keys_bytes -= entry.long_key_bytes();
@@ -259,7 +272,7 @@ impl Index {
 
     /// DRAM that the index occupies, bytes, keys included (from capacities; the allocator's own rounding is left out).
     pub fn memory_bytes(&self) -> usize {
-        self.leaves.iter().map(Leaf::memory_bytes).sum::<usize>()
+        self.outside_bytes
             + self.long_keys_bytes
             + self.leaves.capacity() * size_of::<Leaf>()
             + self.first_expiries.capacity() * size_of::<Millis>()
@@ -328,7 +341,9 @@ impl Index {
                 .collect();
             self.depth += 1;
         }
-        let old = std::mem::replace(&mut self.leaves[number], Leaf::new(depth)).into_entries();
+        let old = std::mem::replace(&mut self.leaves[number], Leaf::new(depth));
+        self.outside_bytes -= old.memory_bytes();
+        let old = old.into_entries();
         let bit = 1u64 << (64 - self.skip_bits - depth);
         let their_hashes: SmallVec<[u64; LEAF_ENTRIES_MAX]> =
             old.iter().map(|entry| hasher(entry.key())).collect();
@@ -352,6 +367,7 @@ impl Index {
             self.first_expiries.reserve_exact(more);
         }
         let [low, high] = halves;
+        self.outside_bytes += low.memory_bytes() + high.memory_bytes();
         self.leaves[number] = low;
         self.leaves.push(high);
         let [low, high] = first_expiries;

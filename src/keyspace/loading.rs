@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
+use super::background::now_ms;
 use super::index::{Entry, Index, IndexKey};
 use super::shard::Table;
 use super::{DATABASES, Keyspace, KeyspaceError, Kind, Millis, SHARD_BITS, SHARDS, shard_of};
@@ -93,6 +94,8 @@ struct Shared {
     parts_read: AtomicUsize,
     /// Records met so far of each of `generations`.
     met: [AtomicUsize; DATABASES],
+    /// What entries get as their last access: the store does not know of accesses.
+    first_access: u32,
 }
 
 impl Shared {
@@ -142,6 +145,7 @@ impl Keyspace {
             parts: self.store.parts(),
             parts_read: AtomicUsize::new(0),
             met: std::array::from_fn(|_| AtomicUsize::new(0)),
+            first_access: self.eviction.clock().first(now_ms()),
         };
         let read = std::thread::scope(|scope| {
             let others: Vec<_> = (1..threads)
@@ -299,7 +303,13 @@ impl Keyspace {
                 self.store.release(found.location)?;
                 continue;
             }
-            let entry = Entry::new(&found.key, found.kind, found.location, found.expires_at, 0);
+            let entry = Entry::new(
+                &found.key,
+                found.kind,
+                found.location,
+                found.expires_at,
+                reading.first_access,
+            );
             table.index.insert(found.hash, entry, &|key| self.hash(key));
         }
         Ok(())

@@ -2,8 +2,10 @@
 
 mod access;
 mod background;
+mod clock;
 mod databases;
 mod events;
+mod eviction;
 mod gate;
 mod index;
 mod loading;
@@ -27,6 +29,7 @@ use siphasher::sip::SipHasher13;
 pub use access::Slot;
 pub use background::{Housekeeping, now_ms};
 pub use events::{EventClass, Observer};
+pub use eviction::EvictionStats;
 pub use gate::{Alone, Gate, Presence, Shared};
 pub use loading::LoadProgress;
 pub use prefetch::{Ahead, PREFETCHED};
@@ -38,6 +41,7 @@ pub use crate::pmemkv::Range;
 use crate::store::{Generations, RecordKey, Store, StoreError, Upkeep};
 use background::Garbage;
 use events::Observed;
+use eviction::Eviction;
 use loading::Loading;
 use ordered::Views;
 use shard::Shard;
@@ -102,8 +106,10 @@ pub struct KeyInfo {
     pub kind: Kind,
     /// Deadline, or `None` where the key stays.
     pub expires_at: Option<Millis>,
-    /// Seconds since the last access.
-    pub idle_s: u64,
+    /// Seconds since the last access; `None` under an LFU policy, which does not count them.
+    pub idle_s: Option<u64>,
+    /// How often it was used, on LFU's logarithmic scale; `None` under other policies.
+    pub frequency: Option<u8>,
 }
 
 /// A live value, borrowed from where it is stored.
@@ -178,6 +184,8 @@ pub struct StoreStats {
     pub records: u64,
     pub index_bytes: u64,
     pub ordered_view_bytes: u64,
+    pub stored_bytes: u64,
+    pub stored_bytes_max: u64,
     pub expired_keys: u64,
     pub pending_removals: u64,
     pub opens: Option<u64>,
@@ -217,6 +225,7 @@ pub struct Keyspace {
     latency: Latency,
     /// Keys past their deadline are left until then, ms since the Unix epoch.
     expiry_held_until: AtomicI64,
+    eviction: Eviction,
 }
 
 impl std::fmt::Debug for Keyspace {
@@ -265,6 +274,7 @@ impl Keyspace {
             observed: Observed::default(),
             latency: Latency::default(),
             expiry_held_until: AtomicI64::new(0),
+            eviction: Eviction::default(),
             store,
         }
     }
@@ -310,6 +320,8 @@ impl Keyspace {
             pool_path: usage.pool_path,
             pool_bytes: usage.pool_bytes,
             allocated_bytes: usage.allocated_bytes,
+            stored_bytes: self.store.fill().bytes,
+            stored_bytes_max: usage.stored_bytes_max,
             partitions: self.store.partitions(),
             ordered_view_bytes: self.views.memory_bytes(),
             expired_keys: self.expired_keys.load(Ordering::Relaxed),
@@ -345,6 +357,7 @@ impl Keyspace {
     /// CONFIG RESETSTAT's share.
     pub fn reset_stats(&self) {
         self.expired_keys.store(0, Ordering::Relaxed);
+        self.eviction.reset_stats();
     }
 
     /// What has taken long.

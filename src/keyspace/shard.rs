@@ -9,7 +9,7 @@ use super::index::{Entry, Index, IndexKey};
 use super::ordered::OrderedView;
 use super::watch::Watchers;
 use super::{Keyspace, KeyspaceError, SHARD_BITS, shard_of};
-use crate::keyspace::background::Garbage;
+use crate::keyspace::background::{Garbage, now_ms};
 use crate::store::Location;
 
 /// One generation's keys in one shard.
@@ -109,6 +109,8 @@ impl Keyspace {
             return Ok(());
         }
         let current: [u32; super::DATABASES] = std::array::from_fn(|db| self.generation(db));
+        // The pool does not know of accesses.
+        let first_access = self.eviction.clock().first(now_ms());
         let mut dead = Vec::new();
         let mut misplaced = 0u64;
         let visited = self.store.visit(partition, &mut |record| {
@@ -130,7 +132,7 @@ impl Keyspace {
                 record.kind,
                 record.location,
                 record.expires_at,
-                0,
+                first_access,
             );
             let table = self.table_for(shard, record.generation);
             table.index.insert(hash, entry, &|key| self.hash(key));
@@ -181,13 +183,19 @@ impl Keyspace {
             kind,
             location,
             expires_at,
-            now,
+            access,
+            renewed,
         } = put;
+        let clock = self.eviction.clock();
         if let Some(entry) = table.index.replace(hash, key, kind, location, expires_at) {
-            entry.touch(now);
+            if renewed {
+                entry.renew(access.now, clock);
+            } else if access.touch {
+                entry.touch(access.now, clock);
+            }
             return;
         }
-        let entry = Entry::new(key, kind, location, expires_at, now);
+        let entry = Entry::new(key, kind, location, expires_at, clock.first(access.now));
         table.index.insert(hash, entry, &|key| self.hash(key));
         if let Some(view) = &table.view {
             view.insert(key);
@@ -203,7 +211,9 @@ pub struct IndexPut<'a> {
     pub kind: super::Kind,
     pub location: Location,
     pub expires_at: Option<super::Millis>,
-    pub now: super::Millis,
+    pub access: super::Access,
+    /// Whether the key was past its deadline: what it has now is new.
+    pub renewed: bool,
 }
 
 impl Table {

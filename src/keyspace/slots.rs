@@ -1,5 +1,6 @@
 //! Changing several locked keys as one step.
 
+use std::cell::Cell;
 use std::collections::HashMap;
 
 use parking_lot::RwLockWriteGuard;
@@ -40,6 +41,8 @@ pub struct Slots<'a> {
     shards: Several<RwLockWriteGuard<'a, Shard>>,
     keys: Several<LockedKey<'a>>,
     access: Access,
+    /// For each key, whether this call has touched it already.
+    touched: Several<Cell<bool>>,
     /// Staged values, end to end.
     values: Vec<u8>,
     staged: Vec<(usize, Staged)>,
@@ -71,6 +74,7 @@ impl<'a> Slots<'a> {
             keyspace,
             numbers,
             shards,
+            touched: keys.iter().map(|_| Cell::new(false)).collect(),
             keys,
             access,
             values: Vec::new(),
@@ -101,7 +105,8 @@ impl Slots<'_> {
 
     /// What the index knows of key `i`; `None` where it is absent or past its deadline.
     pub fn info(&self, i: usize) -> Option<KeyInfo> {
-        live(self.entry(i), self.access.now).map(|entry| entry.info(self.access.now))
+        let now = self.access.now;
+        live(self.entry(i), now).map(|entry| entry.info(now, self.keyspace.eviction.clock()))
     }
 
     /// Runs `f` on the live value of key `i`, as it was before this call's writes.
@@ -114,8 +119,20 @@ impl Slots<'_> {
             place, generation, ..
         } = self.keys[i];
         let entry = live(self.entry(i), self.access.now);
+        let access = match entry {
+            Some(_) => self.next_access(i),
+            None => self.access,
+        };
         self.keyspace
-            .read_entry(place, generation, entry, self.access, f)
+            .read_entry(place, generation, entry, access, f)
+    }
+
+    /// The access for the next look at key `i`: it is touched once, however often it is looked at.
+    fn next_access(&self, i: usize) -> Access {
+        Access {
+            touch: self.access.touch && !self.touched[i].replace(true),
+            ..self.access
+        }
     }
 
     /// Stages a value for key `i`.
@@ -194,7 +211,8 @@ impl Slots<'_> {
             .map(|&(i, staged)| self.write(i, staged))
             .collect();
         let mut locations = vec![Location::default(); writes.len()];
-        self.keyspace.store_write(&writes, &mut locations)?;
+        self.keyspace
+            .store_write(&writes, &mut locations, self.access.now)?;
         drop(writes);
         let mut written = Written::default();
         for (&(i, staged), &location) in changes.iter().zip(&locations) {
@@ -206,6 +224,7 @@ impl Slots<'_> {
             } = self.keys[i];
             let position = self.position(place.shard);
             let before = Before::of(self.entry(i), self.access);
+            let access = self.next_access(i);
             let shard = &mut *self.shards[position];
             match staged {
                 Staged::Put { .. } if !self.keyspace.retains => {}
@@ -218,7 +237,8 @@ impl Slots<'_> {
                         kind,
                         location,
                         expires_at,
-                        now: self.access.now,
+                        access,
+                        renewed: before == Before::Expired,
                     };
                     self.keyspace.index_put(shard, generation, put);
                 }

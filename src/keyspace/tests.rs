@@ -1,5 +1,6 @@
 //! The keyspace over a store in memory.
 
+mod eviction;
 mod faults;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -296,7 +297,7 @@ fn touching_sets_the_idle_time_back() -> Result<()> {
     put(&keyspace, 0, b"k", b"v")?;
     let idle = |now, touch| {
         let info = keyspace.info(0, b"k", Access { touch, ..at(now) })?;
-        Ok::<_, KeyspaceError>(info.map(|info| info.idle_s))
+        Ok::<_, KeyspaceError>(info.and_then(|info| info.idle_s))
     };
     assert_eq!(idle(9_000, false)?, Some(9));
     assert_eq!(idle(9_000, true)?, Some(9));

@@ -31,6 +31,7 @@ impl Keyspace {
         now: Millis,
         visit: &mut dyn FnMut(&[u8], KeyInfo),
     ) -> Result<u64, KeyspaceError> {
+        let clock = self.eviction.clock();
         let mut met = 0;
         let mut from = cursor;
         for number in shard_of(cursor)..SHARDS {
@@ -43,14 +44,7 @@ impl Keyspace {
                         .scan(from, left, &|key| self.hash(key), &mut |entry: &Entry| {
                             met += 1;
                             if !entry.is_expired(now) {
-                                visit(
-                                    entry.key(),
-                                    KeyInfo {
-                                        kind: entry.kind(),
-                                        expires_at: entry.expires_at(),
-                                        idle_s: entry.idle_s(now),
-                                    },
-                                );
+                                visit(entry.key(), entry.info(now, clock));
                             }
                         });
                 if let Some(next) = next {

@@ -34,6 +34,15 @@ impl<'a> Args<'a> {
         Self::new(self.buffer, &self.words[first..])
     }
 
+    /// About how many bytes the words take together.
+    #[inline]
+    pub fn bytes(&self) -> usize {
+        match (self.words.first(), self.words.last()) {
+            (Some(&(start, _)), Some(&(_, end))) => end.saturating_sub(start),
+            _ => 0,
+        }
+    }
+
     /// All words from `first` on; none where `first` is past the end.
     pub fn from(&self, first: usize) -> Words<'a> {
         let words = self.words.get(first..).unwrap_or_default();

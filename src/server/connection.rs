@@ -33,9 +33,6 @@ const OUTPUT_BYTES_PER_FLUSH: usize = 1 << 20;
 /// Requests run before what they have written is committed although more wait: the store keeps room for as much.
 const INPUT_BYTES_PER_COMMIT: usize = 1 << 20;
 
-/// Before a larger request room is made for it in the store, if need be: it may take more than the store keeps ready.
-const LARGE_REQUEST_BYTES: usize = 256 * 1024;
-
 /// Buffers larger than this are given back when they are empty.
 const KEPT_BUFFER_BYTES: usize = 64 * 1024;
 
@@ -357,12 +354,6 @@ impl Connection {
                 }
             };
             consumed_all += consumed;
-            if consumed > LARGE_REQUEST_BYTES
-                && let Err(error) = keyspace.make_room(consumed as u64)
-            {
-                // The command itself will say so, if it writes.
-                tracing::warn!(%error, "no room was made for a large request");
-            }
             match dispatcher.execute(&mut around, session, args, out) {
                 Next::Continue => {}
                 Next::Close => break Batch::Close,

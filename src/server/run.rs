@@ -92,6 +92,7 @@ pub fn run(config: Config, engine: Engine, options: &Options) -> Result<(), RunE
     keyspace
         .latency()
         .set_threshold(settings.latency_monitor_threshold_ms);
+    keyspace.configure(&settings);
     let durability = survives(engine, options, &settings);
     let server = Arc::new(new_server(config, acl, tls, &settings, durability));
     Herald::appoint(&server, &keyspace);

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::{
-    Abilities, Generations, Gone, Location, OnRecord, OnValue, RecordKey, Relocate, Store,
+    Abilities, Fill, Generations, Gone, Location, OnRecord, OnValue, RecordKey, Relocate, Store,
     StoreError, Upkeep, Usage, Visited, Worked, Write,
 };
 use crate::keyspace::Range;
@@ -131,6 +131,14 @@ impl Store for Arc<Faults> {
 
     fn has_room_for(&self, bytes: u64) -> bool {
         self.inner.has_room_for(bytes)
+    }
+
+    fn fill(&self) -> Fill {
+        self.inner.fill()
+    }
+
+    fn evict_above(&self) -> u64 {
+        self.inner.evict_above()
     }
 
     fn range(

@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use parking_lot::Mutex;
 
 use super::{
-    Abilities, Generations, Gone, Location, OnRecord, OnValue, RecordKey, Store, StoreError, Usage,
-    Visited, Write,
+    Abilities, Fill, Generations, Gone, Location, OnRecord, OnValue, RecordKey, Store, StoreError,
+    Usage, Visited, Write,
 };
 use crate::keyspace::{Kind, Millis, Range, Value};
 
@@ -29,6 +29,10 @@ pub struct MemoryStore {
     generations: Mutex<Generations>,
     /// How many more writes go well.
     pub writes_left: AtomicU64,
+    /// See [`Store::evict_above`].
+    pub evict_above: AtomicU64,
+    /// With more bytes than this a value that is put finds no room.
+    pub most: AtomicU64,
 }
 
 impl MemoryStore {
@@ -40,6 +44,8 @@ impl MemoryStore {
             records: Mutex::default(),
             generations: Mutex::default(),
             writes_left: AtomicU64::new(u64::MAX),
+            evict_above: AtomicU64::new(u64::MAX),
+            most: AtomicU64::new(u64::MAX),
         }
     }
 
@@ -120,6 +126,12 @@ impl Store for std::sync::Arc<MemoryStore> {
         self.writes_left
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, takes_one)
             .map_err(|_| StoreError::OutOfMemory)?;
+        let puts = writes
+            .iter()
+            .any(|write| matches!(write, Write::Put { .. }));
+        if puts && self.fill().bytes > self.most.load(Ordering::Relaxed) {
+            return Err(StoreError::OutOfMemory);
+        }
         let mut records = self.records.lock();
         for write in writes {
             let name = write.record();
@@ -162,6 +174,20 @@ impl Store for std::sync::Arc<MemoryStore> {
 
     fn commit(&self) -> Result<bool, StoreError> {
         Ok(false)
+    }
+
+    fn fill(&self) -> Fill {
+        let bytes = |(id, (_, record)): (&(u32, Vec<u8>), &(usize, Record))| {
+            (id.1.len() + record.value.len()) as u64
+        };
+        Fill {
+            bytes: self.records.lock().iter().map(bytes).sum(),
+            is_short: false,
+        }
+    }
+
+    fn evict_above(&self) -> u64 {
+        self.evict_above.load(Ordering::Relaxed)
     }
 
     fn range(

@@ -167,6 +167,15 @@ pub enum StoreError {
     Engine(String),
 }
 
+/// How full a store is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Fill {
+    /// Bytes that the records in use take; what removing them all would set free.
+    pub bytes: u64,
+    /// Whether the next writes may find no room although there are few enough records: upkeep is behind.
+    pub is_short: bool,
+}
+
 /// The generations of the databases, kept with the data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Generations {
@@ -220,6 +229,8 @@ pub struct Usage {
     pub allocated_bytes: u64,
     /// How often the pool was opened since it was made, where that is known.
     pub opens: Option<u64>,
+    /// The most bytes of records that it can hold, as [`Fill`] counts them.
+    pub stored_bytes_max: u64,
     /// The layout's own figures, by the names that INFO shows them under.
     pub details: Vec<(&'static str, u64)>,
 }
@@ -326,6 +337,14 @@ pub trait Store: Send + Sync {
     /// Whether about `bytes` of new values could be stored now.
     fn has_room_for(&self, _bytes: u64) -> bool {
         true
+    }
+
+    /// How full the store is. Asked before every write that may add something.
+    fn fill(&self) -> Fill;
+
+    /// With more stored bytes than this the store's upkeep costs too much: keys that may be evicted should be.
+    fn evict_above(&self) -> u64 {
+        u64::MAX
     }
 
     /// Walks a generation's records in a range of keys, in ascending byte order.

@@ -10,9 +10,6 @@ use crate::keyspace::DATABASES;
 use crate::protocol::{Args, ReplyBuffer};
 use crate::server::{Queued, Session};
 
-/// Room is made for a transaction that is larger than this before it begins, bytes.
-const LARGE_BYTES: usize = 256 * 1024;
-
 impl Dispatcher {
     /// Runs the queued commands and writes their replies. `None` where it has to wait for a slow command and this thread
     /// has other clients: nothing was done.
@@ -27,13 +24,6 @@ impl Dispatcher {
     ) -> Option<Next> {
         let mark = self.run.mark();
         let keyspace = around.keyspace;
-        if session.queued_bytes() > LARGE_BYTES {
-            // Not inside: it may wait for the compaction.
-            let bytes = session.queued_bytes() as u64;
-            if let Err(error) = keyspace.make_room(bytes) {
-                tracing::warn!(%error, "no room was made for a large transaction");
-            }
-        }
         around.presence.leave();
         let Some(alone) = keyspace.gate().enter_alone(self.takes_slow) else {
             around.presence.come_back();

@@ -7,10 +7,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use nix::sys::resource::{UsageWho, getrusage};
 
-use super::report::{Report, human};
+use super::report::Report;
 use crate::commands::{CommandError, Context};
 use crate::config::Settings;
-use crate::keyspace::{DATABASES, LoadProgress, StoreStats};
+use crate::keyspace::{DATABASES, LoadProgress};
 use crate::server::{REDIS_VERSION, Topic};
 
 type Written = Result<(), CommandError>;
@@ -115,91 +115,6 @@ pub(super) fn clients(ctx: &Context<'_>, report: &mut Report) -> Written {
     Ok(())
 }
 
-/// What the data takes: the pool's share and what DRAM holds of it.
-fn used_memory(stats: &StoreStats) -> u64 {
-    stats.allocated_bytes + stats.index_bytes + stats.ordered_view_bytes
-}
-
-pub(super) fn memory(ctx: &Context<'_>, report: &mut Report) -> Written {
-    let stats = ctx.keyspace.stats()?;
-    let settings = ctx.server.config.settings();
-    let used = used_memory(&stats);
-    // The highest that INFO has seen.
-    let peak = &ctx.server.stats.used_memory_peak_bytes;
-    let peak = peak.fetch_max(used, Ordering::Relaxed).max(used);
-    let resident = resident_bytes();
-    report.bytes("used_memory", used);
-    report.bytes("used_memory_rss", resident);
-    report.bytes("used_memory_peak", peak);
-    report.field(
-        "used_memory_peak_perc",
-        format_args!("{:.2}%", percent(used, peak)),
-    );
-    let in_dram = stats.index_bytes + stats.ordered_view_bytes;
-    report.field("used_memory_overhead", in_dram);
-    report.field("used_memory_startup", 0);
-    report.field("used_memory_dataset", stats.allocated_bytes);
-    let dataset = percent(stats.allocated_bytes, used);
-    report.field("used_memory_dataset_perc", format_args!("{dataset:.2}%"));
-    report.bytes("total_system_memory", total_system_bytes());
-    report.field("maxmemory", settings.maxmemory);
-    report.field("maxmemory_human", human(settings.maxmemory));
-    report.field("maxmemory_policy", &settings.maxmemory_policy);
-    report.field(
-        "mem_fragmentation_ratio",
-        format_args!("{:.2}", percent(resident, used) / 100.0),
-    );
-    report.field("mem_clients_slaves", 0);
-    let of_clients: usize = ctx
-        .server
-        .clients
-        .all()
-        .iter()
-        .map(|client| {
-            client.query_buffer_bytes.load(Ordering::Relaxed)
-                + client.query_buffer_free_bytes.load(Ordering::Relaxed)
-                + client.output_buffer_bytes.load(Ordering::Relaxed)
-        })
-        .sum();
-    report.field("mem_clients_normal", of_clients);
-    report.field("mem_aof_buffer", 0);
-    report.field("mem_allocator", "mimalloc");
-    report.field("active_defrag_running", 0);
-    report.field("lazyfree_pending_objects", stats.pending_removals);
-    Ok(())
-}
-
-#[allow(clippy::cast_precision_loss)] // Two decimals are shown.
-fn percent(part: u64, whole: u64) -> f64 {
-    if whole == 0 {
-        0.0
-    } else {
-        part as f64 * 100.0 / whole as f64
-    }
-}
-
-/// The process's resident set, which counts the pages of the pool that it has touched.
-fn resident_bytes() -> u64 {
-    let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
-    let pages = statm.split(' ').nth(1).and_then(|pages| pages.parse().ok());
-    pages.unwrap_or(0) * page_bytes()
-}
-
-fn page_bytes() -> u64 {
-    let size = nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE);
-    let size = size.ok().flatten().unwrap_or(4096);
-    u64::try_from(size).unwrap_or(4096)
-}
-
-fn total_system_bytes() -> u64 {
-    let meminfo = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    meminfo
-        .lines()
-        .find_map(|line| line.strip_prefix("MemTotal:"))
-        .and_then(|rest| rest.trim().strip_suffix(" kB")?.parse::<u64>().ok())
-        .map_or(0, |kib| kib * 1024)
-}
-
 /// There are no snapshots and no log: every acknowledged write is already in the pool.
 pub(super) fn persistence(ctx: &Context<'_>, report: &mut Report) -> Written {
     let started = ctx
@@ -271,6 +186,7 @@ pub(super) fn stats(ctx: &Context<'_>, report: &mut Report) -> Written {
     let sums = stats.snapshot();
     let rates = ctx.server.rates.per_second();
     let expired = ctx.keyspace.stats()?.expired_keys;
+    let eviction = ctx.keyspace.eviction_stats(ctx.access.now);
     let calls: u64 = sums.commands.iter().map(|command| command.calls).sum();
     let kib = |bytes: u64| format!("{:.2}", bytes as f64 / 1024.0);
     let load = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
@@ -293,8 +209,10 @@ pub(super) fn stats(ctx: &Context<'_>, report: &mut Report) -> Written {
     report.field("sync_partial_ok", 0);
     report.field("sync_partial_err", 0);
     report.field("expired_keys", expired);
-    report.field("evicted_keys", 0);
+    report.field("evicted_keys", eviction.evicted_keys);
     report.field("evicted_clients", 0);
+    report.field("total_eviction_exceeded_time", eviction.exceeded_ms);
+    report.field("current_eviction_exceeded_time", eviction.exceeded_now_ms);
     // Of this batch too, which are added to the sums only at its end.
     report.field("keyspace_hits", sums.hits + ctx.lookups.hits);
     report.field("keyspace_misses", sums.misses + ctx.lookups.misses);

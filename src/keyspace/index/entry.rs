@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use smallvec::SmallVec;
 
+use super::super::clock::{self, Clock};
 use super::super::{Kind, Millis};
 use crate::store::Location;
 
@@ -33,13 +34,13 @@ enum Rest {
     Short {
         kind: Kind,
         len: u8,
-        /// Last access, s since the Unix epoch. Atomic, so that readers together can set it.
-        accessed_s: AtomicU32,
+        /// The last access, in bits that a [`Clock`] reads. Atomic, so that readers together can set it.
+        access: AtomicU32,
         key: [u8; SHORT_KEY_BYTES_MAX],
     },
     Long {
         kind: Kind,
-        accessed_s: AtomicU32,
+        access: AtomicU32,
         key: Box<[u8]>,
     },
 }
@@ -47,15 +48,15 @@ enum Rest {
 const _: () = assert!(size_of::<Entry>() == 40, "entries are the index's memory");
 
 impl Entry {
-    /// A new entry, accessed now.
+    /// A new entry; `access` is from [`Clock::first`].
     pub fn new(
         key: &[u8],
         kind: Kind,
         location: Location,
         expires_at: Option<Millis>,
-        now: Millis,
+        access: u32,
     ) -> Self {
-        let accessed_s = AtomicU32::new(seconds(now));
+        let access = AtomicU32::new(access);
         let mut short = [0; SHORT_KEY_BYTES_MAX];
         let rest = match (short.get_mut(..key.len()), u8::try_from(key.len())) {
             (Some(bytes), Ok(len)) => {
@@ -63,13 +64,13 @@ impl Entry {
                 Rest::Short {
                     kind,
                     len,
-                    accessed_s,
+                    access,
                     key: short,
                 }
             }
             _ => Rest::Long {
                 kind,
-                accessed_s,
+                access,
                 key: key.into(),
             },
         };
@@ -113,23 +114,35 @@ impl Entry {
     }
 
     /// Notes an access.
-    pub fn touch(&self, now: Millis) {
-        let now = seconds(now);
-        let accessed_s = self.accessed_s();
+    #[inline]
+    pub fn touch(&self, now: Millis, clock: Clock) {
+        let access = self.access();
+        let before = access.load(Ordering::Relaxed);
+        let after = clock.used(before, now);
         // A load is cheaper than a store that takes the cache line from other readers.
-        if accessed_s.load(Ordering::Relaxed) != now {
-            accessed_s.store(now, Ordering::Relaxed);
+        if before != after {
+            access.store(after, Ordering::Relaxed);
         }
     }
 
-    /// Seconds since the last access.
-    pub fn idle_s(&self, now: Millis) -> u64 {
-        u64::from(seconds(now).saturating_sub(self.accessed_s().load(Ordering::Relaxed)))
+    /// Notes that the key is new again.
+    pub fn renew(&self, now: Millis, clock: Clock) {
+        self.access().store(clock.first(now), Ordering::Relaxed);
     }
 
-    fn accessed_s(&self) -> &AtomicU32 {
+    /// The bits of the last access.
+    pub fn accessed(&self) -> u32 {
+        self.access().load(Ordering::Relaxed)
+    }
+
+    /// Seconds since the last access, where the clock counts them.
+    pub fn idle_s(&self, now: Millis) -> u64 {
+        clock::idle_s(self.accessed(), now)
+    }
+
+    fn access(&self) -> &AtomicU32 {
         match &self.rest {
-            Rest::Short { accessed_s, .. } | Rest::Long { accessed_s, .. } => accessed_s,
+            Rest::Short { access, .. } | Rest::Long { access, .. } => access,
         }
     }
 
@@ -140,8 +153,4 @@ impl Entry {
             Rest::Long { key, .. } => key.len(),
         }
     }
-}
-
-fn seconds(now: Millis) -> u32 {
-    u32::try_from(now / 1000).unwrap_or_default()
 }

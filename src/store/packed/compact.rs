@@ -111,12 +111,14 @@ impl Packed {
                 if self.give_back_empty()? {
                     worked = Worked::Some;
                 }
-                if self.space.available() >= self.space.high_mark() {
+                if self.space.has_enough() {
+                    self.space.want_nothing();
                     return Ok(worked);
                 }
                 *victim = self.next_victim()?;
             }
             let Some(at) = victim.as_mut() else {
+                self.space.want_nothing();
                 return Ok(worked);
             };
             worked = Worked::Some;

@@ -26,7 +26,7 @@ pub use open::{open_pool, open_volatile};
 
 use super::home::{self, Home, WORD_LAYOUT};
 use super::{
-    Abilities, Generations, Gone, Location, OnRecord, OnValue, RecordKey, Relocate, Store,
+    Abilities, Fill, Generations, Gone, Location, OnRecord, OnValue, RecordKey, Relocate, Store,
     StoreError, Upkeep, Usage, Visited, Worked, Write,
 };
 use crate::keyspace::{Range, Value};
@@ -35,7 +35,7 @@ use compact::Compaction;
 use header::Which;
 use log::{Guard, Log};
 use record::{Form, Parts, Record, Spot};
-use space::{CRITICAL_MARK, Space};
+use space::{CRITICAL_MARK, SHORT_MARK, Space};
 
 /// The layout's name, as pools record it.
 pub const LAYOUT: &str = "packed";
@@ -321,7 +321,20 @@ impl Store for Packed {
     fn has_room_for(&self, bytes: u64) -> bool {
         // A segment's end may be left empty.
         let segments = bytes / (self.space.capacity() as u64 * 7 / 8) + 1;
-        u64::from(self.space.available()) > segments + u64::from(CRITICAL_MARK)
+        let needed = segments + u64::from(CRITICAL_MARK) + 1;
+        u32::try_from(needed).is_ok_and(|needed| self.space.has_available(needed))
+    }
+
+    #[inline]
+    fn fill(&self) -> Fill {
+        Fill {
+            bytes: self.space.live_bytes(),
+            is_short: self.space.available() < SHORT_MARK,
+        }
+    }
+
+    fn evict_above(&self) -> u64 {
+        self.space.evict_above()
     }
 
     fn range(&self, _: u32, _: Range<'_>, _: OnRecord<'_>) -> Result<(), StoreError> {
@@ -338,6 +351,7 @@ impl Store for Packed {
         Ok(Usage {
             engine: self.engine.name.to_owned(),
             layout: LAYOUT,
+            stored_bytes_max: self.space.live_bytes_max(),
             details: vec![
                 ("segment_bytes", figures.segment_bytes),
                 ("segments_max", figures.segments_max.into()),

@@ -22,6 +22,14 @@ const COMPACTION_RESERVE: u32 = 2;
 /// threads meanwhile must still find room.
 pub const CRITICAL_MARK: u32 = COMPACTION_RESERVE + 3;
 
+/// With fewer available segments a command that adds something waits before it takes a lock: those that are under way
+/// at the same time, on this thread's other connections and on other threads, need the rest.
+pub const SHORT_MARK: u32 = CRITICAL_MARK - 1;
+
+/// Where keys may be evicted, they are when live records take more than this share. The higher it is, the more the
+/// compaction copies for what it wins; removal records need room beside it too.
+const EVICT_PERCENT: u64 = 90;
+
 /// A segment's end up to this share of it may stay empty, since a record does not fit there.
 const END_SHARE: i64 = 16;
 
@@ -54,6 +62,8 @@ pub struct Space {
     live: AtomicI64,
     masking: AtomicI64,
     next_serial: AtomicU64,
+    /// Available segments that somebody waits for.
+    wanted: AtomicU32,
 }
 
 /// What of the pool is used for what.
@@ -87,6 +97,7 @@ impl Space {
             live: AtomicI64::new(0),
             masking: AtomicI64::new(0),
             next_serial: AtomicU64::new(1),
+            wanted: AtomicU32::new(0),
             segments,
         }
     }
@@ -257,10 +268,28 @@ impl Space {
     /// Whether `bytes` more of live records are too much.
     #[inline]
     pub fn is_full_for(&self, bytes: usize) -> bool {
+        self.live_bytes() + bytes as u64 > self.live_bytes_max()
+    }
+
+    /// Bytes of live records.
+    #[inline]
+    pub fn live_bytes(&self) -> u64 {
+        unsigned(self.live.load(Ordering::Relaxed))
+    }
+
+    /// The most bytes of live records that there may be.
+    pub fn live_bytes_max(&self) -> u64 {
+        self.usable_bytes() / 100 * FULL_PERCENT
+    }
+
+    /// The most bytes of live records while some can be evicted.
+    pub fn evict_above(&self) -> u64 {
+        self.usable_bytes() / 100 * EVICT_PERCENT
+    }
+
+    fn usable_bytes(&self) -> u64 {
         let max = self.made_max.load(Ordering::Relaxed);
-        let usable = u64::from(max.saturating_sub(self.low_mark())) * self.capacity() as u64;
-        let live = unsigned(self.live.load(Ordering::Relaxed));
-        live + bytes as u64 > usable / 100 * FULL_PERCENT
+        u64::from(max.saturating_sub(self.low_mark())) * self.capacity() as u64
     }
 
     /// Segments that can still be made.
@@ -272,6 +301,26 @@ impl Space {
     /// Segments that a log can still take.
     pub fn available(&self) -> u32 {
         self.free_count.load(Ordering::Acquire) + self.possible()
+    }
+
+    /// Whether so many segments are available. Where they are not, the compaction aims at as many.
+    pub fn has_available(&self, segments: u32) -> bool {
+        let has = self.available() >= segments;
+        if !has {
+            self.wanted.fetch_max(segments, Ordering::Relaxed);
+        }
+        has
+    }
+
+    /// Whether the compaction has won enough.
+    pub fn has_enough(&self) -> bool {
+        let wanted = self.wanted.load(Ordering::Relaxed);
+        self.available() >= wanted.max(self.high_mark())
+    }
+
+    /// Nobody waits any more, or nothing can be won.
+    pub fn want_nothing(&self) {
+        self.wanted.store(0, Ordering::Relaxed);
     }
 
     /// With fewer available ones, the compaction works in the background.
@@ -372,7 +421,7 @@ impl Space {
 
     /// Bytes of live records in one segment.
     #[cfg(test)]
-    pub fn live_bytes(&self, segment: u32) -> i64 {
+    pub fn live_bytes_of(&self, segment: u32) -> i64 {
         self.account(segment).live.load(Ordering::Relaxed)
     }
 

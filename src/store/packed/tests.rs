@@ -265,7 +265,7 @@ impl World {
     /// The live bytes of each segment, up to the last one that holds any.
     fn accounts(&self) -> Vec<i64> {
         let mut accounts: Vec<i64> = (0..self.store.space.segments().count())
-            .map(|segment| self.store.space.live_bytes(segment))
+            .map(|segment| self.store.space.live_bytes_of(segment))
             .collect();
         while accounts.pop_if(|live| *live == 0).is_some() {}
         accounts

@@ -4,6 +4,7 @@
 #[doc(hidden)]
 pub mod fuzzing;
 mod journal;
+mod meter;
 mod open;
 mod rebuild;
 mod record;
@@ -16,13 +17,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 pub use open::{open_pool, open_volatile, partitions};
 
 use super::{
-    Abilities, Generations, Gone, Location, OnRecord, OnValue, RecordKey, Store, StoreError, Usage,
-    Visited, Write,
+    Abilities, Fill, Generations, Gone, Location, OnRecord, OnValue, RecordKey, Store, StoreError,
+    Usage, Visited, Write,
 };
 use crate::keyspace::Range;
 use crate::pmemkv::{Database, Engine, Error};
 use crate::store::home::Home;
 use journal::{Before, Journal};
+use meter::Meter;
 use record::{
     DEADLINE_AT, KEY_PREFIX_BYTES, decode_key, decode_value, encode_deadline, encode_key,
     encode_value, key_of,
@@ -52,6 +54,7 @@ pub struct Pairs {
     hash_seed: u64,
     journal: Journal,
     home: Home,
+    meter: Meter,
     /// Whether the engine writes in place.
     has_iterators: bool,
     /// Set once a put ran out of memory on an engine that is not to be written after that.
@@ -138,6 +141,48 @@ impl Pairs {
             self.spoilt.store(true, Ordering::Release);
         }
         Ok(put?)
+    }
+
+    /// All of the changes, or on an error none.
+    fn write_together(
+        &self,
+        writes: &[Write<'_>],
+        locations: &mut [Location],
+    ) -> Result<(), StoreError> {
+        if let ([write], [location]) = (writes, &mut *locations) {
+            return self.apply(write, location);
+        }
+        let mut change = || {
+            writes
+                .iter()
+                .zip(locations.iter_mut())
+                .try_for_each(|(write, location)| self.apply(write, location))
+        };
+        let put_journal = |home: &Database, key: &[u8], value: &[u8]| self.put(home, key, value);
+        let removals = writes
+            .iter()
+            .all(|write| matches!(write, Write::Remove { .. }));
+        if !self.engine.persistent || JOURNALLED.get() {
+            let before = self.before(writes.iter().map(Write::record))?;
+            return change().inspect_err(|_| journal::undo(&self.databases, &before));
+        }
+        if !removals {
+            let before = self.before(writes.iter().map(Write::record))?;
+            return self
+                .journal
+                .guard(&self.databases, &before, &put_journal, &mut change);
+        }
+        // Nothing but names is journalled: recovery then finishes the removals instead of undoing them.
+        match self
+            .journal
+            .guard(&self.databases, &absent(writes), &put_journal, &mut change)
+        {
+            // Removing must work in a full pool too, at the price that a crash in the middle shows.
+            Err(StoreError::OutOfMemory) => change(),
+            // Nor does it need an insert, where these are refused until a restart.
+            Err(_) if self.spoilt.load(Ordering::Acquire) => change(),
+            other => other,
+        }
     }
 
     /// What `records` are now.
@@ -273,40 +318,9 @@ impl Store for Pairs {
     }
 
     fn write(&self, writes: &[Write<'_>], locations: &mut [Location]) -> Result<(), StoreError> {
-        if let ([write], [location]) = (writes, &mut *locations) {
-            return self.apply(write, location);
-        }
-        let mut change = || {
-            writes
-                .iter()
-                .zip(locations.iter_mut())
-                .try_for_each(|(write, location)| self.apply(write, location))
-        };
-        let put_journal = |home: &Database, key: &[u8], value: &[u8]| self.put(home, key, value);
-        let removals = writes
-            .iter()
-            .all(|write| matches!(write, Write::Remove { .. }));
-        if !self.engine.persistent || JOURNALLED.get() {
-            let before = self.before(writes.iter().map(Write::record))?;
-            return change().inspect_err(|_| journal::undo(&self.databases, &before));
-        }
-        if !removals {
-            let before = self.before(writes.iter().map(Write::record))?;
-            return self
-                .journal
-                .guard(&self.databases, &before, &put_journal, &mut change);
-        }
-        // Nothing but names is journalled: recovery then finishes the removals instead of undoing them.
-        match self
-            .journal
-            .guard(&self.databases, &absent(writes), &put_journal, &mut change)
-        {
-            // Removing must work in a full pool too, at the price that a crash in the middle shows.
-            Err(StoreError::OutOfMemory) => change(),
-            // Nor does it need an insert, where these are refused until a restart.
-            Err(_) if self.spoilt.load(Ordering::Acquire) => change(),
-            other => other,
-        }
+        self.write_together(writes, locations)?;
+        self.meter.note(&self.home, writes, locations);
+        Ok(())
     }
 
     fn atomically(
@@ -337,6 +351,14 @@ impl Store for Pairs {
     fn commit(&self) -> Result<bool, StoreError> {
         // Every write was durable when it returned.
         Ok(false)
+    }
+
+    fn fill(&self) -> Fill {
+        self.meter.fill()
+    }
+
+    fn evict_above(&self) -> u64 {
+        self.meter.evict_above()
     }
 
     fn range(
@@ -379,10 +401,12 @@ impl Store for Pairs {
     }
 
     fn usage(&self) -> Result<Usage, StoreError> {
+        let usage = self.home.usage()?;
         Ok(Usage {
             engine: self.engine.name.to_owned(),
             layout: LAYOUT,
-            ..self.home.usage()?
+            stored_bytes_max: usage.pool_bytes,
+            ..usage
         })
     }
 

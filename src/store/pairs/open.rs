@@ -4,6 +4,7 @@ use std::sync::atomic::AtomicBool;
 
 use super::Pairs;
 use super::journal::Journal;
+use super::meter::Meter;
 use super::rebuild::rebuild;
 use crate::pmemkv::{Database, Engine, Pool};
 use crate::store::OpenError;
@@ -36,13 +37,16 @@ pub fn open_pool(engine: Engine, mut pool: Pool) -> Result<Pairs, OpenError> {
             "changes of several keys that were not finished were undone"
         );
     }
+    let hash_seed = pool.header().hash_seed;
+    let home = Home::Pool(pool);
     Ok(Pairs {
         engine,
-        hash_seed: pool.header().hash_seed,
+        hash_seed,
         has_iterators: has_iterators(&databases[0]),
         databases,
         journal,
-        home: Home::Pool(pool),
+        meter: Meter::new(&home, engine.name),
+        home,
         spoilt: AtomicBool::new(false),
     })
 }
@@ -55,6 +59,7 @@ pub fn open_volatile(engine: Engine, database: Database, home: Home, hash_seed: 
         engine,
         hash_seed,
         journal: Journal::new(),
+        meter: Meter::new(&home, engine.name),
         home,
         spoilt: AtomicBool::new(false),
     }

@@ -1,0 +1,239 @@
+//! What the 32 bits of an entry's last access mean: a time, or under an LFU policy a time and a counter.
+//!
+//! The counter is logarithmic: the more often a key was used, the less likely another use makes it grow, and it
+//! shrinks while the key is left alone. The algorithm and its numbers are those that Redis documents for LFU.
+
+use std::cell::Cell;
+use std::hash::{BuildHasher, RandomState};
+
+use super::Millis;
+
+/// What a new key's counter starts at, so that it is not the next to go.
+const FIRST_COUNT: u8 = 5;
+
+/// Bits of the counter, below those of the minutes.
+const COUNT_BITS: u32 = 8;
+
+/// How the bits are read and written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Clock {
+    /// Seconds since the Unix epoch.
+    Recency,
+    /// Minutes since the Unix epoch in the upper 24 bits, which wrap around after 31 years, and a counter of uses.
+    Frequency(Lfu),
+}
+
+/// How counters of uses grow and shrink.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Lfu {
+    /// The larger, the slower a counter grows; 0 counts each use.
+    pub log_factor: u32,
+    /// Minutes without use after which a counter shrinks by one; 0 is never.
+    pub decay_minutes: u32,
+}
+
+impl Clock {
+    /// Bit that says that uses are counted, in the form for an atomic.
+    const COUNTS: u64 = 1 << 63;
+
+    /// The form for an atomic.
+    pub fn to_word(self) -> u64 {
+        match self {
+            Clock::Recency => 0,
+            // Both are the configuration's, below 2^31.
+            Clock::Frequency(lfu) => {
+                Self::COUNTS | u64::from(lfu.log_factor) << 31 | u64::from(lfu.decay_minutes)
+            }
+        }
+    }
+
+    /// Reads the form for an atomic.
+    #[allow(clippy::cast_possible_truncation)] // 31 bits each.
+    pub fn from_word(word: u64) -> Self {
+        const MASK: u64 = (1 << 31) - 1;
+        if word & Self::COUNTS == 0 {
+            return Clock::Recency;
+        }
+        Clock::Frequency(Lfu {
+            log_factor: (word >> 31 & MASK) as u32,
+            decay_minutes: (word & MASK) as u32,
+        })
+    }
+
+    /// The bits of a key that has just come.
+    pub fn first(self, now: Millis) -> u32 {
+        match self {
+            Clock::Recency => seconds(now),
+            Clock::Frequency(_) => with_count(now, FIRST_COUNT),
+        }
+    }
+
+    /// The bits of a key after one more use.
+    #[inline]
+    pub fn used(self, bits: u32, now: Millis) -> u32 {
+        match self {
+            Clock::Recency => seconds(now),
+            Clock::Frequency(lfu) => {
+                with_count(now, lfu.grown(lfu.count(bits, now), random_unit()))
+            }
+        }
+    }
+}
+
+impl Lfu {
+    /// The counter as it is by now.
+    pub fn count(self, bits: u32, now: Millis) -> u8 {
+        let [_, _, _, count] = bits.to_be_bytes();
+        let idle = minutes(now).wrapping_sub(bits >> COUNT_BITS) & (u32::MAX >> COUNT_BITS);
+        let lost = idle.checked_div(self.decay_minutes).unwrap_or(0);
+        u8::try_from(lost).map_or(0, |lost| count.saturating_sub(lost))
+    }
+
+    /// The counter after one more use; `draw` is a random number from 0 to 1.
+    fn grown(self, count: u8, draw: f64) -> u8 {
+        let above = count.saturating_sub(FIRST_COUNT);
+        let chance = 1.0 / (f64::from(above) * f64::from(self.log_factor) + 1.0);
+        count.saturating_add(u8::from(draw < chance))
+    }
+}
+
+/// Seconds since the last use, by bits of [`Clock::Recency`].
+pub fn idle_s(bits: u32, now: Millis) -> u64 {
+    u64::from(seconds(now).saturating_sub(bits))
+}
+
+/// Whether bits cannot be a time of [`Clock::Recency`]: they are from before the policy changed.
+pub fn unlikely_recent(bits: u32, now: Millis) -> bool {
+    const CLOCKS_DIFFER_S: u32 = 3600;
+    bits > seconds(now).saturating_add(CLOCKS_DIFFER_S)
+}
+
+fn with_count(now: Millis, count: u8) -> u32 {
+    minutes(now) << COUNT_BITS | u32::from(count)
+}
+
+fn seconds(now: Millis) -> u32 {
+    u32::try_from(now / 1000).unwrap_or_default()
+}
+
+fn minutes(now: Millis) -> u32 {
+    u32::try_from(now / 60_000).unwrap_or_default()
+}
+
+thread_local! {
+    static STATE: Cell<u64> = Cell::new(RandomState::new().hash_one(()) | 1);
+}
+
+/// A random number: cheap, of no use for secrets.
+#[inline]
+pub fn random() -> u64 {
+    // xorshift64*, by Marsaglia and Vigna.
+    let mut state = STATE.get();
+    state ^= state >> 12;
+    state ^= state << 25;
+    state ^= state >> 27;
+    STATE.set(state);
+    state.wrapping_mul(0x2545_f491_4f6c_dd1d)
+}
+
+/// A random number below `end`, which is not 0.
+#[inline]
+pub fn random_below(end: usize) -> usize {
+    // The upper half of a product spreads evenly enough: `end` is far below 2^64.
+    let product = u128::from(random()) * end as u128;
+    usize::try_from(product >> 64).unwrap_or_default()
+}
+
+/// A random number from 0 to 1.
+#[allow(clippy::cast_precision_loss)] // 53 bits fit.
+fn random_unit() -> f64 {
+    (random() >> 11) as f64 / (1u64 << 53) as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LFU: Lfu = Lfu {
+        log_factor: 10,
+        decay_minutes: 1,
+    };
+    const MINUTE: Millis = 60_000;
+
+    #[test]
+    fn the_form_for_an_atomic_keeps_everything() {
+        let largest = Lfu {
+            log_factor: i32::MAX.unsigned_abs(),
+            decay_minutes: i32::MAX.unsigned_abs(),
+        };
+        for clock in [
+            Clock::Recency,
+            Clock::Frequency(LFU),
+            Clock::Frequency(Lfu::default()),
+            Clock::Frequency(largest),
+        ] {
+            assert_eq!(Clock::from_word(clock.to_word()), clock);
+        }
+    }
+
+    #[test]
+    fn a_count_shrinks_by_the_minute() {
+        let now = 29_000_000 * MINUTE;
+        let bits = Clock::Frequency(LFU).first(now);
+        for (later, count) in [(0, 5), (1, 4), (4, 1), (5, 0), (1_000, 0)] {
+            assert_eq!(
+                LFU.count(bits, now + later * MINUTE),
+                count,
+                "{later} minutes"
+            );
+        }
+        let slow = Lfu {
+            decay_minutes: 3,
+            ..LFU
+        };
+        assert_eq!(slow.count(bits, now + 8 * MINUTE), 3);
+        let never = Lfu {
+            decay_minutes: 0,
+            ..LFU
+        };
+        assert_eq!(never.count(bits, now + 1_000_000 * MINUTE), 5);
+    }
+
+    #[test]
+    fn a_count_grows_ever_more_slowly() {
+        assert_eq!(LFU.grown(5, 0.999), 6);
+        assert_eq!(LFU.grown(0, 0.999), 1);
+        // One above the first value: a chance of 1 in 11.
+        assert_eq!(LFU.grown(6, 0.09), 7);
+        assert_eq!(LFU.grown(6, 0.10), 6);
+        assert_eq!(LFU.grown(255, 0.0), 255);
+        let eager = Lfu {
+            log_factor: 0,
+            ..LFU
+        };
+        assert_eq!(eager.grown(254, 0.999), 255);
+    }
+
+    #[test]
+    fn uses_count_as_documented() {
+        // Redis's table of counters after so many uses: 10 at 100, 18 at 1,000, 142 at 100,000, with a factor of 10.
+        for (uses, low, high) in [(100, 8, 13), (1_000, 14, 23), (100_000, 130, 155)] {
+            let mut bits = Clock::Frequency(LFU).first(0);
+            for _ in 0..uses {
+                bits = Clock::Frequency(LFU).used(bits, 0);
+            }
+            let count = LFU.count(bits, 0);
+            assert!((low..=high).contains(&count), "{count} after {uses} uses");
+        }
+    }
+
+    #[test]
+    fn random_numbers_lie_below_their_end() {
+        let mut seen = [false; 7];
+        for _ in 0..1_000 {
+            seen[random_below(7)] = true;
+        }
+        assert_eq!(seen, [true; 7]);
+        assert_eq!(random_below(1), 0);
+    }
+}
