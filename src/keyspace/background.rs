@@ -337,6 +337,10 @@ impl Relocate for Keyspace {
         }
         Ok(())
     }
+
+    fn awaits_removal(&self, generation: u32) -> bool {
+        self.pending_removals.load(Ordering::Relaxed) > 0 && self.database_of(generation).is_none()
+    }
 }
 
 /// Does what the store asks for: at most half of a core's time, unless it is urgent.

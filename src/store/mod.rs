@@ -145,6 +145,9 @@ pub type OnCurrent<'f> =
 pub trait Relocate {
     /// Locks a key and runs `f`; notes the location that it returns. Nobody reads or writes the key meanwhile.
     fn relocate(&self, generation: u32, key: &[u8], f: OnCurrent<'_>) -> Result<(), StoreError>;
+
+    /// Whether the generation was flushed, and [`Store::forget`] has yet to be called for some of its records.
+    fn awaits_removal(&self, generation: u32) -> bool;
 }
 
 /// Why a store refused. Nothing was changed.

@@ -40,6 +40,17 @@ pub struct Figures {
     pub moved_bytes: u64,
 }
 
+/// What became of a segment's next record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    /// It was dealt with.
+    Done,
+    /// There was none: the segment holds nothing of use any more.
+    End,
+    /// It has to stay until others have done their part.
+    NotYet,
+}
+
 /// The segment that is being emptied.
 #[derive(Debug)]
 struct Victim {
@@ -122,11 +133,15 @@ impl Packed {
                 return Ok(worked);
             };
             worked = Worked::Some;
-            if self.move_one(index, at)? {
-                let segment = at.segment;
-                *victim = None;
-                self.give_back(segment)?;
-                self.compaction.segments.fetch_add(1, Ordering::Relaxed);
+            match self.move_one(index, at)? {
+                Step::Done => {}
+                Step::End => {
+                    let segment = at.segment;
+                    *victim = None;
+                    self.give_back(segment)?;
+                    self.compaction.segments.fetch_add(1, Ordering::Relaxed);
+                }
+                Step::NotYet => return Ok(Worked::Elsewhere),
             }
             if Instant::now() >= until {
                 return Ok(worked);
@@ -187,17 +202,23 @@ impl Packed {
         for &offset in offsets {
             victim.offset = offset;
             // The next one only once this one has moved.
-            while !self.move_one(index, &mut victim)? && victim.offset == offset {}
+            while self.move_one(index, &mut victim)? == Step::NotYet {
+                std::thread::yield_now();
+            }
         }
         self.give_back(segment)
     }
 
     /// Moves all that is of use out of a segment, and no more: what a crash finds before the commit.
     #[cfg(test)]
-    pub(super) fn move_all(&self, index: &dyn Relocate, segment: u32) -> Result<(), StoreError> {
+    pub(super) fn move_all(&self, index: &dyn Relocate, segment: u32) -> Result<Step, StoreError> {
         let mut victim = self.victim(segment);
-        while !self.move_one(index, &mut victim)? {}
-        Ok(())
+        loop {
+            let step = self.move_one(index, &mut victim)?;
+            if step != Step::Done {
+                return Ok(step);
+            }
+        }
     }
 
     #[cfg(test)]
@@ -205,17 +226,17 @@ impl Packed {
         self.give_back(segment)
     }
 
-    /// Moves the next record, if it is of use; `true` at the segment's end.
-    fn move_one(&self, index: &dyn Relocate, victim: &mut Victim) -> Result<bool, StoreError> {
+    /// Moves the next record, if it is of use.
+    fn move_one(&self, index: &dyn Relocate, victim: &mut Victim) -> Result<Step, StoreError> {
         if victim.offset >= victim.committed {
-            return Ok(true);
+            return Ok(Step::End);
         }
         let rest = victim.committed - victim.offset;
         let moved = self.space.segments().read(
             victim.segment,
             victim.offset,
             rest,
-            |bytes| -> Result<usize, StoreError> {
+            |bytes| -> Result<Option<usize>, StoreError> {
                 let record = Record::decode(bytes).ok_or_else(|| {
                     StoreError::Damaged(format!("{victim:?} while it was compacted"))
                 })?;
@@ -225,19 +246,22 @@ impl Packed {
                     length: record.padded_bytes(),
                     large: matches!(record.form, Form::Large(_)),
                 };
-                let busy = Cell::new(false);
-                self.move_record(index, victim, &record, from, &busy)?;
-                Ok(if busy.get() { 0 } else { from.length })
+                let stays = Cell::new(false);
+                self.move_record(index, victim, &record, from, &stays)?;
+                Ok((!stays.get()).then_some(from.length))
             },
         );
         match moved {
-            Some(length) => victim.offset += length?,
+            Some(length) => match length? {
+                Some(length) => victim.offset += length,
+                None => return Ok(Step::NotYet),
+            },
             None => return Err(StoreError::Damaged(format!("{victim:?} is not readable"))),
         }
         if self.compaction.log.pending_bytes() >= PENDING_BYTES_MAX {
             self.compaction.log.commit(&self.space, &self.home)?;
         }
-        Ok(false)
+        Ok(Step::Done)
     }
 
     fn move_record(
@@ -246,7 +270,7 @@ impl Packed {
         victim: &Victim,
         record: &Record<'_>,
         from: Spot,
-        busy: &Cell<bool>,
+        stays: &Cell<bool>,
     ) -> Result<(), StoreError> {
         index.relocate(record.generation, record.key, &mut |current| {
             match (record.form, current) {
@@ -260,13 +284,18 @@ impl Packed {
                     self.space.release(from);
                     Ok(Some(to.location()))
                 }
-                (Form::Part, Some(current)) => self.move_part(busy, record, from, current),
+                (Form::Part, Some(current)) => self.move_part(stays, record, from, current),
                 (Form::Removed, None) => {
                     let bound = record.body.first_chunk::<8>().copied();
                     let bound = bound.map_or(u64::MAX, u64::from_le_bytes);
                     if bound > victim.oldest_other {
                         self.keep_removed(record, bound)?;
                     }
+                    Ok(None)
+                }
+                // The parts of its value are counted as live until the flushed key's turn comes, which needs this.
+                (Form::Large(_), None) if index.awaits_removal(record.generation) => {
+                    stays.set(true);
                     Ok(None)
                 }
                 (Form::Value(_) | Form::Large(_), None) => {
@@ -286,7 +315,7 @@ impl Packed {
     /// Copies a part and the record that names it, if it does.
     fn move_part(
         &self,
-        busy: &Cell<bool>,
+        stays: &Cell<bool>,
         part: &Record<'_>,
         from: Spot,
         current: Location,
@@ -303,7 +332,7 @@ impl Packed {
         // must not come before.
         if !self.front.try_commit(&self.space, &self.home)? {
             // Who holds the log may be waiting for the key.
-            busy.set(true);
+            stays.set(true);
             return Ok(None);
         }
         *place = self.copy(part, false)?;

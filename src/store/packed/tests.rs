@@ -9,6 +9,7 @@ mod repair;
 
 use std::collections::HashMap;
 use std::path::Path;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -49,7 +50,7 @@ type Name = (u32, Vec<u8>);
 
 /// An index of one lock.
 #[derive(Default)]
-struct Tiny(Mutex<HashMap<Name, Location>>);
+struct Tiny(Mutex<HashMap<Name, Location>>, AtomicBool);
 
 impl Tiny {
     fn get(&self, name: &Name) -> Option<Location> {
@@ -67,6 +68,11 @@ impl Relocate for Tiny {
             *place = to;
         }
         Ok(())
+    }
+
+    /// The second field: what was flushed last is not removed yet.
+    fn awaits_removal(&self, _: u32) -> bool {
+        self.1.load(Ordering::Relaxed)
     }
 }
 

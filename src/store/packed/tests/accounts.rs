@@ -170,3 +170,32 @@ fn a_removal_in_a_flushed_records_place_is_no_record() -> Result {
     assert_eq!(world.figures().live_bytes, live);
     Ok(())
 }
+
+#[test]
+fn a_flushed_value_in_parts_is_counted_out_whole() -> Result {
+    let folder = folder()?;
+    let mut world = World::open(folder.path())?;
+    let empty = world.figures().live_bytes;
+    world.put(b"k", &bytes(1, 600_000))?;
+    world.store.commit_all()?;
+    let head = world.location(b"k").map(Spot::from).ok_or("not there")?;
+    // The segment of the record that names the parts is compacted after the flush and before the removal.
+    world.index.1.store(true, Ordering::Relaxed);
+    world.generation += 1;
+    let flushed = std::mem::take(&mut *world.index.0.lock());
+    let step = world.store.move_all(&world.index, head.segment)?;
+    assert_eq!(step, compact::Step::NotYet);
+    for ((generation, key), location) in flushed {
+        let record = RecordKey {
+            partition: 0,
+            generation,
+            key: &key,
+        };
+        world.store.forget(record, location, Gone::Flushed)?;
+    }
+    world.index.1.store(false, Ordering::Relaxed);
+    assert_eq!(world.figures().live_bytes, empty);
+    let step = world.store.move_all(&world.index, head.segment)?;
+    assert_eq!(step, compact::Step::End);
+    Ok(())
+}
