@@ -51,6 +51,8 @@ pub const REPLIES: &[(&str, Explains)] = &[
                     .iter()
                     .zip(real)
                     .all(|(ours, real)| ours == real || told_alike(ours, real)),
+                // EXEC itself was denied.
+                (None, None) => told_alike(ours, real),
                 _ => false,
             },
             _ => told_alike(ours, real),
