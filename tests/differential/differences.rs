@@ -47,10 +47,14 @@ pub const REPLIES: &[(&str, Explains)] = &[
         "of users Redis 7.2 tells more than 7.0, and it words denials otherwise; of the log, clients and times differ",
         |call, ours, real| match call.words[0].to_ascii_lowercase().as_slice() {
             b"exec" => match (ours.items(), real.items()) {
-                (Some(ours), Some(real)) if ours.len() == real.len() => ours
-                    .iter()
-                    .zip(real)
-                    .all(|(ours, real)| ours == real || told_alike(ours, real)),
+                (Some(ours), Some(real)) if ours.len() == real.len() => {
+                    ours.iter().zip(real).all(|(ours, real)| {
+                        let hello = hello_fields(ours);
+                        ours == real
+                            || told_alike(ours, real)
+                            || (hello.is_some() && hello == hello_fields(real))
+                    })
+                }
                 // EXEC itself was denied.
                 (None, None) => told_alike(ours, real),
                 _ => false,
