@@ -136,6 +136,41 @@ fn users_that_are_gone_are_disconnected() -> TestResult {
 }
 
 #[test]
+fn channels_are_guarded() -> TestResult {
+    const NO_CHANNEL: &str = "-NOPERM No permissions to access a channel";
+    let server = Server::start("vcmap")?;
+    let rules = "+@pubsub +ping resetchannels &news.* &exactly?";
+    let (mut admin, mut alice) = with_alice(&server, rules)?;
+    check(
+        &mut alice,
+        &[
+            ("PUBLISH news.1 x", ":0"),
+            ("SPUBLISH news.1 x", ":0"),
+            ("PUBLISH other x", NO_CHANNEL),
+            ("SPUBLISH other x", NO_CHANNEL),
+            ("SUBSCRIBE news.1 other", NO_CHANNEL),
+            ("SSUBSCRIBE other", NO_CHANNEL),
+            // A pattern is allowed only if it is one of the user's own.
+            ("PSUBSCRIBE news.1", NO_CHANNEL),
+            ("PSUBSCRIBE *", NO_CHANNEL),
+            ("PSUBSCRIBE exactly?", "[\"psubscribe\", \"exactly?\", :1]"),
+            ("SUBSCRIBE news.1", "[\"subscribe\", \"news.1\", :2]"),
+        ],
+    )?;
+    let log = admin.line("ACL LOG")?;
+    assert!(format!("{log:?}").contains("\"channel\""), "{log:?}");
+    // Still allowed: nobody is disconnected.
+    check(&mut admin, &[("ACL SETUSER alice &more", "+OK")])?;
+    check(&mut alice, &[("PING", "[\"pong\", \"\"]")])?;
+    check(
+        &mut admin,
+        &[("ACL SETUSER alice resetchannels &news.*", "+OK")],
+    )?;
+    assert!(alice.is_closed()?, "the pattern is not allowed any more");
+    Ok(())
+}
+
+#[test]
 fn exec_asks_again() -> TestResult {
     let server = Server::start("vcmap")?;
     let (mut admin, mut alice) = with_alice(&server, "+@all ~*")?;

@@ -18,6 +18,7 @@ use super::spec::Categories;
 use super::{CommandError, CommandResult, Context, Outcome, help, table};
 use crate::acl::{self, Acl, DEFAULT_USER, Denial, Rules, RulesError, Selector, User};
 use crate::protocol::{Args, Reply};
+use crate::server::Topic;
 
 /// The longest password that GENPASS makes.
 const GENPASS_BITS_MAX: i64 = 4096;
@@ -68,7 +69,7 @@ fn setuser(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
                 shown(&rule, usize::MAX)
             )),
         })?;
-    Ok(Reply::Ok.into())
+    Ok(disconnect(ctx, &[], Reply::Ok))
 }
 
 fn deluser(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
@@ -84,13 +85,18 @@ fn deluser(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     Ok(disconnect(ctx, &gone, Reply::count(gone.len())))
 }
 
-/// Closes the connections of users that are gone: this one after its reply.
+/// Closes the connections of users that are gone, and of those who listen to channels that they may listen to no
+/// longer: this one after its reply.
 fn disconnect(ctx: &Context<'_>, gone: &[Arc<User>], reply: Reply) -> Outcome {
-    let mut own = false;
-    for client in gone
+    let of_users = gone
         .iter()
-        .flat_map(|user| ctx.server.clients.of_user(user))
-    {
+        .flat_map(|user| ctx.server.clients.of_user(user));
+    let listening = ctx.server.pubsub.trespassers(|client, topic, name| {
+        let rules = client.user.lock().rules();
+        rules.allows_channel(name, topic == Topic::Pattern)
+    });
+    let mut own = false;
+    for client in of_users.chain(listening) {
         if client.id == ctx.session.handle.id {
             own = true;
         } else {

@@ -133,6 +133,26 @@ impl PubSub {
         }
     }
 
+    /// The clients that listen to something that they may not, once each.
+    pub fn trespassers(
+        &self,
+        may_listen: impl Fn(&ClientHandle, Topic, &[u8]) -> bool,
+    ) -> Vec<Arc<ClientHandle>> {
+        let hub = self.hub.lock();
+        let mut found: Vec<Arc<ClientHandle>> = Vec::new();
+        for topic in Topic::ALL {
+            for (name, clients) in &hub.listeners[topic as usize] {
+                let bad = clients
+                    .iter()
+                    .filter(|client| !may_listen(client, topic, name));
+                found.extend(bad.cloned());
+            }
+        }
+        found.sort_unstable_by_key(|client| client.id);
+        found.dedup_by_key(|client| client.id);
+        found
+    }
+
     /// Hands a message to all who listen to the channel or to a pattern that fits it; returns to how many.
     #[inline]
     pub fn publish(&self, server: &Server, channel: &[u8], message: &[u8]) -> usize {
