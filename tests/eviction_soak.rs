@@ -196,7 +196,7 @@ fn soak(policy: &str) -> TestResult {
     let index_after = info(&mut client, "memory", "used_memory_overhead")?;
     assert_eq!(index_after, index_before);
     // It takes as much again.
-    run(&server, 100, keys, pool_mib << 20)?;
+    run(&server, 100, keys, 2 * (pool_mib << 20))?;
     let again = info(&mut client, "pmemkv", "live_bytes")?;
     assert!(again * 10 > live * 9, "{again} bytes, before {live}");
     client.line("FLUSHALL")?;
