@@ -125,6 +125,17 @@ fn metrics_tell_what_happened() -> TestResult {
             ("pmemkv_keys_expiring{db=\"0\"}", 1.0),
             ("pmemkv_pool_opens_total", 1.0),
             ("pmemkv_loading", 0.0),
+            ("pmemkv_evicted_keys_total", 0.0),
+            ("pmemkv_pubsub_clients", 0.0),
+            ("pmemkv_command_latency_seconds_count{command=\"get\"}", 2.0),
+            (
+                "pmemkv_command_latency_seconds_bucket{command=\"get\",le=\"1\"}",
+                2.0,
+            ),
+            (
+                "pmemkv_command_latency_seconds_bucket{command=\"get\",le=\"+Inf\"}",
+                2.0,
+            ),
         ] {
             assert!(
                 (value(&samples, series)? - expected).abs() < 1e-9,

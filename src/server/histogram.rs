@@ -106,6 +106,11 @@ impl Durations {
         NANOS_MAX
     }
 
+    /// How many calls took no longer than `nanos`, as far as buckets tell: those of its own bucket are counted.
+    pub fn up_to(&self, nanos: u64) -> u64 {
+        self.counts[..=bucket_of(nanos)].iter().sum()
+    }
+
     /// How many calls took no longer than 1, 2, 4, ... µs, where the number grows: pairs of µs and calls. The µs are
     /// those that Redis shows: the ends of its own buckets, from 1024 ns on.
     pub fn doubling(&self) -> Vec<(u64, u64)> {
@@ -169,6 +174,9 @@ mod tests {
         assert_eq!(sum.percentile(50.0), 503);
         assert_eq!(sum.percentile(99.0), 3007);
         assert_eq!(sum.percentile(100.0), end_of(bucket_of(50_000_000)));
+        assert_eq!(sum.up_to(480), 0);
+        assert_eq!(sum.up_to(1_000), 97);
+        assert_eq!(sum.up_to(1_000_000_000), 100);
         assert_eq!(sum.doubling(), [(1, 97), (4, 99), (67_633, 100)]);
         histogram.reset();
         assert!(Durations::sum([&histogram].into_iter()).is_none());

@@ -4,7 +4,9 @@
 use std::sync::atomic::Ordering;
 use std::time::{Duration, UNIX_EPOCH};
 
-use prometheus::proto::{Counter, Gauge, LabelPair, Metric, MetricFamily, MetricType};
+use prometheus::proto::{
+    Bucket, Counter, Gauge, Histogram, LabelPair, Metric, MetricFamily, MetricType,
+};
 use prometheus::{Encoder, TextEncoder};
 
 use crate::commands::table;
@@ -76,6 +78,10 @@ impl Families {
                 metric
             })
             .collect();
+        self.push(name, help, kind, metrics);
+    }
+
+    fn push(&mut self, name: &str, help: &str, kind: MetricType, metrics: Vec<Metric>) {
         // The encoder takes a family without samples for a mistake.
         if metrics.is_empty() {
             return;
@@ -143,6 +149,57 @@ fn process(families: &mut Families, server: &Server, stats: &StoreStats) {
     }
 }
 
+/// The upper ends of the latency histograms' buckets, ns: 1 us to 1 s.
+const LATENCY_NANOS: [u64; 19] = [
+    1_000,
+    2_000,
+    5_000,
+    10_000,
+    20_000,
+    50_000,
+    100_000,
+    200_000,
+    500_000,
+    1_000_000,
+    2_000_000,
+    5_000_000,
+    10_000_000,
+    20_000_000,
+    50_000_000,
+    100_000_000,
+    200_000_000,
+    500_000_000,
+    1_000_000_000,
+];
+
+/// How long the calls of each command took. Nothing where `latency-tracking` is off.
+fn latencies(families: &mut Families, server: &Server, sums: &[CommandStats]) {
+    let commands = table().all().iter().zip(sums);
+    let metrics = commands.filter_map(|(command, stats)| {
+        let durations = server.stats.durations(command.number)?;
+        let mut histogram = Histogram::default();
+        histogram.set_sample_count(durations.calls());
+        histogram.set_sample_sum(seconds_of_nanos(stats.nanos));
+        let buckets = LATENCY_NANOS.iter().map(|&nanos| {
+            let mut bucket = Bucket::default();
+            bucket.set_upper_bound(seconds_of_nanos(nanos));
+            bucket.set_cumulative_count(durations.up_to(nanos));
+            bucket
+        });
+        histogram.set_bucket(buckets.collect());
+        let mut metric = Metric::from_label(vec![label(&("command", command.full_name))]);
+        metric.set_histogram(histogram);
+        Some(metric)
+    });
+    let metrics = metrics.collect();
+    families.push(
+        "command_latency_seconds",
+        "How long calls took.",
+        MetricType::HISTOGRAM,
+        metrics,
+    );
+}
+
 /// What is told of a command.
 type CommandValue = fn(&CommandStats) -> f64;
 
@@ -182,6 +239,7 @@ fn commands(families: &mut Families, server: &Server) {
         let samples = samples.map(|(labels, (_, stats))| (&labels[..], value(stats)));
         families.add(name, help, MetricType::COUNTER, samples);
     }
+    latencies(families, server, &sums.commands);
     families.counter(
         "error_replies_total",
         "Replies that were errors.",
@@ -217,6 +275,16 @@ fn clients(families: &mut Families, server: &Server) {
         "connected_clients",
         "Clients that are connected.",
         count(server.clients.len()),
+    );
+    families.gauge(
+        "pubsub_clients",
+        "Clients that listen to channels or patterns.",
+        count(server.pubsub.clients()),
+    );
+    families.gauge(
+        "tracking_clients",
+        "Clients that are told of changes of the keys that they have read.",
+        count(server.tracking.clients()),
     );
     let maxclients = server.maxclients(&server.config.settings());
     families.gauge(
@@ -306,6 +374,11 @@ fn data(families: &mut Families, keyspace: &Keyspace, stats: &StoreStats) {
         number(stats.expired_keys),
     );
     let now = now_ms();
+    families.counter(
+        "evicted_keys_total",
+        "Keys that were removed to make room.",
+        number(keyspace.eviction_stats(now).evicted_keys),
+    );
     let databases: Vec<_> = (0..DATABASES)
         .map(|db| (db.to_string(), keyspace.database_stats(db, now)))
         .filter(|(_, stats)| stats.keys > 0)
