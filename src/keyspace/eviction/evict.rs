@@ -88,7 +88,8 @@ impl Keyspace {
             threshold if bytes < threshold && can_fit => bytes,
             _ => 0,
         };
-        self.evict_for(wanted, now)?;
+        self.latency
+            .timed("eviction-cycle", || self.evict_for(wanted, now))?;
         // What was evicted or overwritten is room only once it is compacted.
         let large = bytes > LARGE_BYTES && can_fit;
         if (large || fill.is_short)
@@ -102,6 +103,10 @@ impl Keyspace {
 
     /// Evicts until there is room for `bytes`, for a limited time.
     fn evict_for(&self, bytes: u64, now: Millis) -> Result<(), KeyspaceError> {
+        // While writes are paused nothing goes that nobody asks to go.
+        if self.is_expiry_held(now) {
+            return Ok(());
+        }
         let Some(rule) = self.eviction.rule() else {
             let exceeded = self.is_over(0);
             self.eviction.note_exceeded(exceeded, now);
@@ -164,7 +169,7 @@ impl Keyspace {
         time: Duration,
         now: Millis,
     ) -> Result<bool, KeyspaceError> {
-        if !self.is_loaded() {
+        if !self.is_loaded() || self.is_expiry_held(now) {
             return Ok(false);
         }
         self.refresh_threshold();
