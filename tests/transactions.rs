@@ -163,8 +163,8 @@ fn watches_databases_after_a_swap_or_flush(server: &Server) -> TestResult {
 fn watches_deadlines(server: &Server) -> TestResult {
     let (client, other) = (&mut server.raw()?, &mut server.raw()?);
     // Passed since: a change, whether or not the key has been removed yet.
-    for wait_ms in [5, 300] {
-        send_all(client, &["SET w 1 PX 3", "WATCH w"])?;
+    for wait_ms in [205, 600] {
+        send_all(client, &["SET w 1 PX 200", "WATCH w"])?;
         thread::sleep(Duration::from_millis(wait_ms));
         send_all(client, &["MULTI", "SET a 1"])?;
         assert!(client.line("EXEC")?.is_null(), "after {wait_ms} ms");
