@@ -148,7 +148,7 @@ fn a_transaction_names_channels_too() -> TestResult {
 #[test]
 fn who_listens_to_what_is_taken_away_is_disconnected() -> TestResult {
     let server = Server::start("vcmap")?;
-    let (mut admin, mut silent) = with_alice(&server, "&a &b* (&s ~x +get)")?;
+    let (mut admin, mut silent) = with_alice(&server, "&a &b* (&s +ssubscribe)")?;
     let mut listening = Vec::new();
     for line in [
         "SUBSCRIBE a",

@@ -51,7 +51,8 @@ pub const REPLIES: &[(&str, Explains)] = &[
                     .iter()
                     .zip(real)
                     .all(|(ours, real)| ours == real || told_alike(ours, real)),
-                _ => false,
+                // EXEC itself was denied.
+                _ => told_alike(ours, real),
             },
             _ => told_alike(ours, real),
         },
