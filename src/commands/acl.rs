@@ -91,7 +91,10 @@ fn deluser(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
 
 fn clients_of(ctx: &Context<'_>, users: &[Arc<User>]) -> Vec<Arc<ClientHandle>> {
     let clients = &ctx.server.clients;
-    users.iter().flat_map(|user| clients.of_user(user)).collect()
+    users
+        .iter()
+        .flat_map(|user| clients.of_user(user))
+        .collect()
 }
 
 /// Closes connections: this one after its reply.

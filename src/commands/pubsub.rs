@@ -253,7 +253,10 @@ fn listen(ctx: &mut Context<'_>, args: Args<'_>, topic: Topic, word: &[u8]) -> C
     let is_pattern = topic == Topic::Pattern;
     if !session.identity.is_unrestricted() {
         let rules = session.identity.rules();
-        if args.from(1).any(|name| !rules.allows_channel(name, is_pattern)) {
+        if args
+            .from(1)
+            .any(|name| !rules.allows_channel(name, is_pattern))
+        {
             session.handle.kill();
         }
     }

@@ -171,7 +171,7 @@ fn hello_fields(reply: &Value) -> Option<Vec<(Value, Value)>> {
 
 /// Commands that the installed server may lack: ours, and those that came with Redis 7.2.
 pub fn may_be_unknown(name: &str) -> bool {
-    name.starts_with("pmemkv.") || ["client|setinfo", "client|no-touch"].contains(&name)
+    name.starts_with("pmemkv.") || ["client|setinfo", "client|no-touch", "waitaof"].contains(&name)
 }
 
 /// Fields of COMMAND INFO and COMMAND DOCS that differ from the installed server's: command, field, reason.
