@@ -266,9 +266,18 @@ fn info_has_what_exporters_read() -> TestResult {
         "master_replid",
         "role",
         "cluster_enabled",
+        "expired_stale_perc",
+        "number_of_cached_scripts",
+        "used_memory_lua",
+        "allocator_rss_ratio",
+        "mem_total_replication_buffers",
+        "used_cpu_user_main_thread",
+        "used_cpu_sys_main_thread",
     ] {
         assert!(field(&info, name).is_some(), "no {name}");
     }
+    let tcp = format!("name=tcp,bind=127.0.0.1,port={}", server.port());
+    assert_eq!(field(&info, "listener0"), Some(tcp));
     for name in ["total_reads_processed", "total_writes_processed"] {
         let count: u64 = field(&info, name).ok_or("no count")?.parse()?;
         assert!(count > 0, "{name}");
@@ -483,6 +492,29 @@ fn what_scripts_ask_of_snapshots_and_replicas() -> TestResult {
         std::thread::sleep(Duration::from_millis(50));
     }
     assert_eq!(client.line("WAIT 1 100000")?, Value::Integer(0));
+    for (line, expected) in [
+        ("WAITAOF 0 1 100000", "[:0, :0]"),
+        (
+            "WAITAOF 2 0 0",
+            "-ERR value is out of range, value must between 0 and 1",
+        ),
+        (
+            "WAITAOF 0 -1 0",
+            "-ERR value is out of range, must be positive",
+        ),
+        ("WAITAOF 0 0 -1", "-ERR timeout is negative"),
+        (
+            "WAITAOF 1 0 0",
+            "-ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled.",
+        ),
+        (
+            "CLUSTER KEYSLOT",
+            "-ERR wrong number of arguments for 'cluster|keyslot' command",
+        ),
+    ] {
+        let reply = format!("{:?}", client.line(line)?);
+        assert_eq!(reply.replace("\\'", "'"), expected, "{line}");
+    }
     assert!(client.line("REPLICAOF localhost 6379")?.is_error());
     assert!(text(&client.line("LOLWUT")?).starts_with("Redis ver. 7.2."));
     assert!(text(&client.line("MEMORY DOCTOR")?).contains("too little data"));

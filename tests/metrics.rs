@@ -125,17 +125,17 @@ fn metrics_tell_what_happened() -> TestResult {
             ("pmemkv_keys_expiring{db=\"0\"}", 1.0),
             ("pmemkv_pool_opens_total", 1.0),
             ("pmemkv_loading", 0.0),
+            ("pmemkv_command_latency_seconds_count{command=\"set\"}", 4.0),
+            (
+                "pmemkv_command_latency_seconds_bucket{command=\"set\",le=\"+Inf\"}",
+                4.0,
+            ),
+            ("pmemkv_errors_total{code=\"ERR\"}", 3.0),
+            ("pmemkv_acl_denied_total{reason=\"auth\"}", 0.0),
+            ("pmemkv_blocked_clients", 0.0),
             ("pmemkv_evicted_keys_total", 0.0),
+            ("pmemkv_maxmemory_bytes", 0.0),
             ("pmemkv_pubsub_clients", 0.0),
-            ("pmemkv_command_latency_seconds_count{command=\"get\"}", 2.0),
-            (
-                "pmemkv_command_latency_seconds_bucket{command=\"get\",le=\"1\"}",
-                2.0,
-            ),
-            (
-                "pmemkv_command_latency_seconds_bucket{command=\"get\",le=\"+Inf\"}",
-                2.0,
-            ),
         ] {
             assert!(
                 (value(&samples, series)? - expected).abs() < 1e-9,
@@ -182,6 +182,66 @@ fn metrics_tell_what_happened() -> TestResult {
         assert!((value(&samples, "pmemkv_pool_opens_total")? - 2.0).abs() < 1e-9);
         assert!((value(&samples, "pmemkv_keys{db=\"0\"}")? - 2.0).abs() < 1e-9);
         assert!(!samples.contains_key("pmemkv_commands_total{command=\"get\"}"));
+    }
+    Ok(())
+}
+
+#[test]
+fn listeners_trackers_slow_calls_and_evictions_are_told_of() -> TestResult {
+    let (server, port) = start("vcmap")?;
+    let mut client = server.raw()?;
+    let mut listener = server.raw()?;
+    listener.line("SUBSCRIBE a b")?;
+    listener.line("PSUBSCRIBE c*")?;
+    listener.line("SSUBSCRIBE d")?;
+    for line in [
+        "CONFIG SET slowlog-log-slower-than 0 slowlog-max-len 3",
+        "HELLO 3",
+        "CLIENT TRACKING on",
+        "GET a",
+        "GET b",
+        "AUTH nobody x",
+        "PING",
+    ] {
+        client.line(line)?;
+    }
+    let samples = parse(&get(port)?)?;
+    for (series, expected) in [
+        ("pmemkv_pubsub_clients", 1.0),
+        ("pmemkv_pubsub_channels", 2.0),
+        ("pmemkv_pubsub_patterns", 1.0),
+        ("pmemkv_pubsub_shard_channels", 1.0),
+        ("pmemkv_tracking_clients", 1.0),
+        ("pmemkv_tracking_keys", 2.0),
+        ("pmemkv_slowlog_length", 3.0),
+        ("pmemkv_errors_total{code=\"WRONGPASS\"}", 1.0),
+        ("pmemkv_acl_denied_total{reason=\"auth\"}", 1.0),
+    ] {
+        let found = value(&samples, series)?;
+        assert!((found - expected).abs() < 1e-9, "{series} is {found}");
+    }
+    let sum = value(
+        &samples,
+        "pmemkv_command_latency_seconds_sum{command=\"get\"}",
+    )?;
+    let time = value(
+        &samples,
+        "pmemkv_commands_duration_seconds_total{command=\"get\"}",
+    )?;
+    assert!((sum - time).abs() <= time / 16.0, "{sum} of {time}");
+    for line in [
+        "CLIENT TRACKING off",
+        "CONFIG SET maxmemory-policy allkeys-random",
+        "SET a 1",
+        "SET b 2",
+        "CONFIG SET maxmemory 1",
+    ] {
+        client.line(line)?;
+    }
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while value(&parse(&get(port)?)?, "pmemkv_evicted_keys_total")? < 2.0 {
+        assert!(Instant::now() < deadline, "nothing was evicted");
+        std::thread::sleep(Duration::from_millis(20));
     }
     Ok(())
 }

@@ -13,7 +13,12 @@ fuzz_target!(|text: &[u8]| {
     let description = rules.describe();
     let words: Vec<&[u8]> = description.split(|&byte| byte == b' ').collect();
     let mut again = Rules::new(false);
-    assert_eq!(again.apply_all(&words), Ok(()), "{}", description.escape_ascii());
+    assert_eq!(
+        again.apply_all(&words),
+        Ok(()),
+        "{}",
+        description.escape_ascii()
+    );
     assert_eq!(again.describe(), description);
     // The text of `%RW~*` is that of a pattern, and what is allowed is the same: descriptions say all.
     assert_eq!(again, rules, "{}", description.escape_ascii());

@@ -18,7 +18,7 @@ use super::spec::Categories;
 use super::{CommandError, CommandResult, Context, Outcome, help, table};
 use crate::acl::{self, Acl, DEFAULT_USER, Denial, Rules, RulesError, Selector, User};
 use crate::protocol::{Args, Reply};
-use crate::server::Topic;
+use crate::server::ClientHandle;
 
 /// The longest password that GENPASS makes.
 const GENPASS_BITS_MAX: i64 = 4096;
@@ -69,7 +69,10 @@ fn setuser(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
                 shown(&rule, usize::MAX)
             )),
         })?;
-    Ok(disconnect(ctx, &[], Reply::Ok))
+    let user = ctx.server.acl.get(name);
+    let is_meant = |other: &Arc<User>| user.as_ref().is_some_and(|user| Arc::ptr_eq(user, other));
+    let clients = ctx.server.pubsub.denied(is_meant);
+    Ok(disconnect(ctx, clients, Reply::Ok))
 }
 
 fn deluser(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
@@ -82,21 +85,22 @@ fn deluser(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
         .from(2)
         .filter_map(|name| ctx.server.acl.delete(name))
         .collect();
-    Ok(disconnect(ctx, &gone, Reply::count(gone.len())))
+    let clients = clients_of(ctx, &gone);
+    Ok(disconnect(ctx, clients, Reply::count(gone.len())))
 }
 
-/// Closes the connections of users that are gone, and of those who listen to channels that they may listen to no
-/// longer: this one after its reply.
-fn disconnect(ctx: &Context<'_>, gone: &[Arc<User>], reply: Reply) -> Outcome {
-    let of_users = gone
+fn clients_of(ctx: &Context<'_>, users: &[Arc<User>]) -> Vec<Arc<ClientHandle>> {
+    let clients = &ctx.server.clients;
+    users
         .iter()
-        .flat_map(|user| ctx.server.clients.of_user(user));
-    let listening = ctx.server.pubsub.trespassers(|client, topic, name| {
-        let rules = client.user.lock().rules();
-        rules.allows_channel(name, topic == Topic::Pattern)
-    });
+        .flat_map(|user| clients.of_user(user))
+        .collect()
+}
+
+/// Closes connections: this one after its reply.
+fn disconnect(ctx: &Context<'_>, clients: Vec<Arc<ClientHandle>>, reply: Reply) -> Outcome {
     let mut own = false;
-    for client in of_users.chain(listening) {
+    for client in clients {
         if client.id == ctx.session.handle.id {
             own = true;
         } else {
@@ -265,7 +269,11 @@ fn save(ctx: &mut Context<'_>, _: Args<'_>) -> CommandResult {
 fn load(ctx: &mut Context<'_>, _: Args<'_>) -> CommandResult {
     let channels_by_default = ctx.server.config.settings().acl_pubsub_default_all;
     match ctx.server.acl.load(channels_by_default) {
-        Ok(gone) => Ok(disconnect(ctx, &gone, Reply::Ok)),
+        Ok(gone) => {
+            let mut clients = clients_of(ctx, &gone);
+            clients.extend(ctx.server.pubsub.denied(|_| true));
+            Ok(disconnect(ctx, clients, Reply::Ok))
+        }
         Err(problem) => Err(error(problem.to_string())),
     }
 }

@@ -249,6 +249,17 @@ fn listen(ctx: &mut Context<'_>, args: Args<'_>, topic: Topic, word: &[u8]) -> C
         let count = own.count(topic);
         answer(ctx.out, word, Some(name), count);
     }
+    // Who takes channels away from a user meanwhile looks either before this or not at all for what is new here.
+    let is_pattern = topic == Topic::Pattern;
+    if !session.identity.is_unrestricted() {
+        let rules = session.identity.rules();
+        if args
+            .from(1)
+            .any(|name| !rules.allows_channel(name, is_pattern))
+        {
+            session.handle.kill();
+        }
+    }
     Ok(Outcome::Written)
 }
 

@@ -105,6 +105,23 @@ pub(super) static COMMANDS: &[CommandSpec] = &[
             wait,
         )
     },
+    CommandSpec {
+        categories: Categories::CONNECTION,
+        group: Group::Generic,
+        ..row(
+            "waitaof",
+            Arity::Exactly(4),
+            Flags::BLOCKING,
+            "7.2.0",
+            "Answers how many servers have the connection's writes in an append-only file: none has one.",
+            &[
+                Argument::new("numlocal", ArgumentKind::Integer),
+                Argument::new("numreplicas", ArgumentKind::Integer),
+                Argument::new("timeout", ArgumentKind::Integer),
+            ],
+            waitaof,
+        )
+    },
     row(
         "replicaof",
         Arity::Exactly(3),
@@ -171,13 +188,40 @@ fn role(_: &mut Context<'_>, _: Args<'_>) -> CommandResult {
 /// wait for.
 fn wait(_: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     parse_i64(&args[1]).ok_or(CommandError::NotAnInteger)?;
-    let timeout = parse_i64(&args[2]).ok_or(CommandError::text(
-        "ERR timeout is not an integer or out of range",
-    ))?;
-    if timeout < 0 {
-        return Err(CommandError::text("ERR timeout is negative"));
-    }
+    check_timeout(&args[2])?;
     Ok(Reply::Integer(0).into())
+}
+
+fn check_timeout(word: &[u8]) -> Result<(), CommandError> {
+    match parse_i64(word) {
+        None => Err(CommandError::text(
+            "ERR timeout is not an integer or out of range",
+        )),
+        Some(i64::MIN..0) => Err(CommandError::text("ERR timeout is negative")),
+        Some(_) => Ok(()),
+    }
+}
+
+/// What is acknowledged is durable in the pool; there is no append-only file, here or elsewhere.
+fn waitaof(_: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+    let local = parse_i64(&args[1]).ok_or(CommandError::NotAnInteger)?;
+    if !(0..=1).contains(&local) {
+        return Err(CommandError::text(
+            "ERR value is out of range, value must between 0 and 1",
+        ));
+    }
+    if parse_i64(&args[2]).is_none_or(|replicas| replicas < 0) {
+        return Err(CommandError::text(
+            "ERR value is out of range, must be positive",
+        ));
+    }
+    check_timeout(&args[3])?;
+    if local > 0 {
+        return Err(CommandError::text(
+            "ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled.",
+        ));
+    }
+    Ok(Reply::Array(vec![Reply::Integer(0), Reply::Integer(0)]).into())
 }
 
 fn replicaof(_: &mut Context<'_>, args: Args<'_>) -> CommandResult {
@@ -240,47 +284,50 @@ fn no_cluster(_: &mut Context<'_>, _: Args<'_>) -> CommandResult {
     ))
 }
 
-/// The subcommands of Redis 7.2.
-const OF_CLUSTER: &[&str] = &[
-    "addslots",
-    "addslotsrange",
-    "bumpepoch",
-    "count-failure-reports",
-    "countkeysinslot",
-    "delslots",
-    "delslotsrange",
-    "failover",
-    "flushslots",
-    "forget",
-    "getkeysinslot",
-    "help",
-    "info",
-    "keyslot",
-    "links",
-    "meet",
-    "myid",
-    "myshardid",
-    "nodes",
-    "replicas",
-    "replicate",
-    "reset",
-    "saveconfig",
-    "set-config-epoch",
-    "setslot",
-    "shards",
-    "slaves",
-    "slots",
+/// The subcommands of Redis 7.2, and how many words each takes.
+const OF_CLUSTER: &[(&str, Arity)] = &[
+    ("addslots", Arity::AtLeast(3)),
+    ("addslotsrange", Arity::AtLeast(4)),
+    ("bumpepoch", Arity::Exactly(2)),
+    ("count-failure-reports", Arity::Exactly(3)),
+    ("countkeysinslot", Arity::Exactly(3)),
+    ("delslots", Arity::AtLeast(3)),
+    ("delslotsrange", Arity::AtLeast(4)),
+    ("failover", Arity::AtLeast(2)),
+    ("flushslots", Arity::Exactly(2)),
+    ("forget", Arity::Exactly(3)),
+    ("getkeysinslot", Arity::Exactly(4)),
+    ("help", Arity::Exactly(2)),
+    ("info", Arity::Exactly(2)),
+    ("keyslot", Arity::Exactly(3)),
+    ("links", Arity::Exactly(2)),
+    ("meet", Arity::AtLeast(4)),
+    ("myid", Arity::Exactly(2)),
+    ("myshardid", Arity::Exactly(2)),
+    ("nodes", Arity::Exactly(2)),
+    ("replicas", Arity::Exactly(3)),
+    ("replicate", Arity::Exactly(3)),
+    ("reset", Arity::AtLeast(2)),
+    ("saveconfig", Arity::Exactly(2)),
+    ("set-config-epoch", Arity::Exactly(3)),
+    ("setslot", Arity::AtLeast(4)),
+    ("shards", Arity::Exactly(2)),
+    ("slaves", Arity::Exactly(3)),
+    ("slots", Arity::Exactly(2)),
 ];
 
 fn cluster(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     let word = &args[1];
-    if OF_CLUSTER
+    let known = OF_CLUSTER
         .iter()
-        .any(|name| word.eq_ignore_ascii_case(name.as_bytes()))
-    {
-        return no_cluster(ctx, args);
+        .find(|(name, _)| word.eq_ignore_ascii_case(name.as_bytes()));
+    match known {
+        Some((_, arity)) if arity.accepts(args.len()) => no_cluster(ctx, args),
+        Some((name, _)) => Err(CommandError::WrongArity(format!("cluster|{name}"))),
+        None => {
+            let word = shown(word, 128);
+            let text = format!("ERR unknown subcommand '{word}'. Try CLUSTER HELP.");
+            Err(CommandError::Text(text.into()))
+        }
     }
-    let word = shown(word, 128);
-    let text = format!("ERR unknown subcommand '{word}'. Try CLUSTER HELP.");
-    Err(CommandError::Text(text.into()))
 }

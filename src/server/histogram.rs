@@ -106,9 +106,24 @@ impl Durations {
         NANOS_MAX
     }
 
-    /// How many calls took no longer than `nanos`, as far as buckets tell: those of its own bucket are counted.
+    /// How many calls certainly took no longer than that: those of the buckets that end there or before.
     pub fn up_to(&self, nanos: u64) -> u64 {
-        self.counts[..=bucket_of(nanos)].iter().sum()
+        let counts = self.counts.iter().enumerate();
+        counts
+            .take_while(|(bucket, _)| end_of(*bucket) <= nanos)
+            .map(|(_, count)| count)
+            .sum()
+    }
+
+    /// How long all calls took, ns, each as if in the middle of its bucket.
+    pub fn total(&self) -> u64 {
+        let counts = self.counts.iter().enumerate();
+        counts
+            .map(|(bucket, count)| {
+                let first = bucket.checked_sub(1).map_or(0, |before| end_of(before) + 1);
+                count.saturating_mul(first.midpoint(end_of(bucket)))
+            })
+            .fold(0, u64::saturating_add)
     }
 
     /// How many calls took no longer than 1, 2, 4, ... µs, where the number grows: pairs of µs and calls. The µs are
@@ -174,9 +189,12 @@ mod tests {
         assert_eq!(sum.percentile(50.0), 503);
         assert_eq!(sum.percentile(99.0), 3007);
         assert_eq!(sum.percentile(100.0), end_of(bucket_of(50_000_000)));
-        assert_eq!(sum.up_to(480), 0);
-        assert_eq!(sum.up_to(1_000), 97);
-        assert_eq!(sum.up_to(1_000_000_000), 100);
+        assert_eq!(sum.up_to(499), 0);
+        assert_eq!(sum.up_to(503), 97);
+        assert_eq!(sum.up_to(10_000), 99);
+        assert_eq!(sum.up_to(u64::MAX), 100);
+        let total = 97 * 500 + 2 * 3_000 + 50_000_000;
+        assert!(sum.total().abs_diff(total) < total / 32, "{}", sum.total());
         assert_eq!(sum.doubling(), [(1, 97), (4, 99), (67_633, 100)]);
         histogram.reset();
         assert!(Durations::sum([&histogram].into_iter()).is_none());

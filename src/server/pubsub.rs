@@ -3,7 +3,7 @@
 //! One lock holds all subscriptions, also while a message is handed out: all clients see messages in the same order.
 //! To hand out is to copy into a mailbox; no client can make a publisher wait.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -12,6 +12,7 @@ use foldhash::quality::RandomState;
 use parking_lot::Mutex;
 
 use super::{ClientHandle, Server};
+use crate::acl::User;
 use crate::glob;
 use crate::protocol::Push;
 
@@ -133,26 +134,6 @@ impl PubSub {
         }
     }
 
-    /// The clients that listen to something that they may not, once each.
-    pub fn trespassers(
-        &self,
-        may_listen: impl Fn(&ClientHandle, Topic, &[u8]) -> bool,
-    ) -> Vec<Arc<ClientHandle>> {
-        let hub = self.hub.lock();
-        let mut found: Vec<Arc<ClientHandle>> = Vec::new();
-        for topic in Topic::ALL {
-            for (name, clients) in &hub.listeners[topic as usize] {
-                let bad = clients
-                    .iter()
-                    .filter(|client| !may_listen(client, topic, name));
-                found.extend(bad.cloned());
-            }
-        }
-        found.sort_unstable_by_key(|client| client.id);
-        found.dedup_by_key(|client| client.id);
-        found
-    }
-
     /// Hands a message to all who listen to the channel or to a pattern that fits it; returns to how many.
     #[inline]
     pub fn publish(&self, server: &Server, channel: &[u8], message: &[u8]) -> usize {
@@ -224,6 +205,27 @@ impl PubSub {
     pub fn listeners(&self, topic: Topic, name: &[u8]) -> usize {
         let hub = self.hub.lock();
         hub.listeners[topic as usize].get(name).map_or(0, Vec::len)
+    }
+
+    /// The clients of such users that listen to what their user may not listen to any more.
+    pub fn denied(&self, is_meant: impl Fn(&Arc<User>) -> bool) -> Vec<Arc<ClientHandle>> {
+        let mut denied = BTreeMap::new();
+        let hub = self.hub.lock();
+        for topic in Topic::ALL {
+            for (name, clients) in &hub.listeners[topic as usize] {
+                for client in clients {
+                    let user = client.user.lock();
+                    let allows = |user: &User| {
+                        let rules = user.rules();
+                        rules.allows_channel(name, topic == Topic::Pattern)
+                    };
+                    if is_meant(&user) && !allows(&user) {
+                        denied.insert(client.id, Arc::clone(client));
+                    }
+                }
+            }
+        }
+        denied.into_values().collect()
     }
 
     /// How many names are listened to.

@@ -56,8 +56,7 @@ pub const REPLIES: &[(&str, Explains)] = &[
                     })
                 }
                 // EXEC itself was denied.
-                (None, None) => told_alike(ours, real),
-                _ => false,
+                _ => told_alike(ours, real),
             },
             _ => told_alike(ours, real),
         },
@@ -176,7 +175,7 @@ fn hello_fields(reply: &Value) -> Option<Vec<(Value, Value)>> {
 
 /// Commands that the installed server may lack: ours, and those that came with Redis 7.2.
 pub fn may_be_unknown(name: &str) -> bool {
-    name.starts_with("pmemkv.") || ["client|setinfo", "client|no-touch"].contains(&name)
+    name.starts_with("pmemkv.") || ["client|setinfo", "client|no-touch", "waitaof"].contains(&name)
 }
 
 /// Fields of COMMAND INFO and COMMAND DOCS that differ from the installed server's: command, field, reason.

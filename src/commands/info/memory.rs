@@ -99,6 +99,17 @@ pub(super) fn memory(ctx: &Context<'_>, report: &mut Report) -> Result<(), Comma
     report.field("allocator_active", memory.allocated);
     report.field("allocator_resident", memory.resident);
     report.bytes("total_system_memory", total_system_bytes());
+    // There are no scripts and no functions.
+    report.field("used_memory_vm_eval", 0);
+    report.bytes("used_memory_lua", 0);
+    report.field("used_memory_scripts_eval", 0);
+    report.field("number_of_cached_scripts", 0);
+    report.field("number_of_functions", 0);
+    report.field("number_of_libraries", 0);
+    report.field("used_memory_vm_functions", 0);
+    report.bytes("used_memory_vm_total", 0);
+    report.field("used_memory_functions", 0);
+    report.bytes("used_memory_scripts", 0);
     report.field("maxmemory", memory.max);
     report.field("maxmemory_human", human(memory.max));
     report.field("maxmemory_policy", settings.maxmemory_policy.as_str());
@@ -107,6 +118,15 @@ pub(super) fn memory(ctx: &Context<'_>, report: &mut Report) -> Result<(), Comma
         format_args!("{:.2}", memory.fragmentation()),
     );
     report.field("allocator_frag_bytes", memory.allocated - memory.used);
+    let over_active = percent(memory.resident, memory.allocated) / 100.0;
+    report.field("allocator_rss_ratio", format_args!("{over_active:.2}"));
+    report.field(
+        "allocator_rss_bytes",
+        i128::from(memory.resident) - i128::from(memory.allocated),
+    );
+    // The allocator's resident set is taken to be the process's.
+    report.field("rss_overhead_ratio", "1.00");
+    report.field("rss_overhead_bytes", 0);
     report.field(
         "mem_fragmentation_ratio",
         format_args!("{:.2}", percent(memory.resident, memory.used) / 100.0),
@@ -116,8 +136,11 @@ pub(super) fn memory(ctx: &Context<'_>, report: &mut Report) -> Result<(), Comma
         i128::from(memory.resident) - i128::from(memory.used),
     );
     report.field("mem_not_counted_for_evict", memory.not_counted);
+    report.field("mem_replication_backlog", 0);
+    report.field("mem_total_replication_buffers", 0);
     report.field("mem_clients_slaves", 0);
     report.field("mem_clients_normal", memory.of_clients);
+    report.field("mem_cluster_links", 0);
     report.field("mem_aof_buffer", 0);
     report.field("mem_allocator", "mimalloc");
     report.field("active_defrag_running", 0);

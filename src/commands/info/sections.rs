@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use nix::sys::resource::{UsageWho, getrusage};
+use nix::unistd::{SysconfVar, sysconf};
 
 use super::report::Report;
 use crate::commands::{CommandError, Context};
@@ -58,19 +59,28 @@ pub(super) fn server(ctx: &Context<'_>, report: &mut Report) -> Written {
 /// Where the server listens, a line for each kind of socket.
 fn listeners(settings: &Settings, report: &mut Report) {
     let mut number = 0;
+    let binds: String = settings
+        .bind
+        .iter()
+        .map(|bind| format!(",bind={}", bind.address))
+        .collect();
     if settings.port > 0 {
-        let mut text = String::from("name=tcp");
-        for bind in &settings.bind {
-            text.push_str(",bind=");
-            text.push_str(&bind.address);
-        }
-        report.field("listener0", format_args!("{text},port={}", settings.port));
+        let port = settings.port;
+        report.field("listener0", format_args!("name=tcp{binds},port={port}"));
         number += 1;
     }
     if let Some(path) = &settings.unixsocket {
         report.field(
             format_args!("listener{number}"),
             format_args!("name=unix,bind={}", path.display()),
+        );
+        number += 1;
+    }
+    if settings.tls.port > 0 {
+        let name = format!("listener{number}");
+        report.field(
+            name,
+            format_args!("name=tls{binds},port={}", settings.tls.port),
         );
     }
 }
@@ -151,6 +161,10 @@ pub(super) fn persistence(ctx: &Context<'_>, report: &mut Report) -> Written {
     report.field("aof_last_bgrewrite_status", "ok");
     report.field("aof_last_write_status", "ok");
     report.field("aof_last_cow_size", 0);
+    report.field("aof_rewrites", 0);
+    report.field("aof_rewrites_consecutive_failures", 0);
+    report.field("rdb_last_load_keys_expired", 0);
+    report.field("rdb_last_load_keys_loaded", 0);
     report.field("module_fork_in_progress", 0);
     report.field("module_fork_last_cow_size", 0);
     if let Some(progress) = loading {
@@ -209,6 +223,9 @@ pub(super) fn stats(ctx: &Context<'_>, report: &mut Report) -> Written {
     report.field("sync_partial_ok", 0);
     report.field("sync_partial_err", 0);
     report.field("expired_keys", expired);
+    // Each round removes all that are due, however long it takes.
+    report.field("expired_stale_perc", "0.00");
+    report.field("expired_time_cap_reached_count", 0);
     report.field("evicted_keys", eviction.evicted_keys);
     report.field("evicted_clients", 0);
     report.field("total_eviction_exceeded_time", eviction.exceeded_ms);
@@ -228,6 +245,8 @@ pub(super) fn stats(ctx: &Context<'_>, report: &mut Report) -> Written {
     report.field("active_defrag_misses", 0);
     report.field("active_defrag_key_hits", 0);
     report.field("active_defrag_key_misses", 0);
+    report.field("total_active_defrag_time", 0);
+    report.field("current_active_defrag_time", 0);
     let tracking = &ctx.server.tracking;
     report.field("tracking_total_keys", tracking.keys());
     report.field("tracking_total_items", tracking.items());
@@ -282,7 +301,26 @@ pub(super) fn cpu(_: &Context<'_>, report: &mut Report) -> Written {
     };
     usage(UsageWho::RUSAGE_SELF, "");
     usage(UsageWho::RUSAGE_CHILDREN, "_children");
+    // Of the thread that accepts; commands run on others.
+    if let Some((system, user)) = main_thread_seconds() {
+        report.field("used_cpu_sys_main_thread", format_args!("{system:.6}"));
+        report.field("used_cpu_user_main_thread", format_args!("{user:.6}"));
+    }
     Ok(())
+}
+
+/// CPU time of the main thread in the kernel and outside.
+#[allow(clippy::cast_precision_loss)] // Ticks of 10 ms.
+fn main_thread_seconds() -> Option<(f64, f64)> {
+    let path = format!("/proc/self/task/{}/stat", std::process::id());
+    let stat = std::fs::read_to_string(path).ok()?;
+    // The name, in parentheses, may hold anything; behind it, `utime` is field 12.
+    let (_, fields) = stat.rsplit_once(") ")?;
+    let mut fields = fields.split(' ').skip(11);
+    let ticks = sysconf(SysconfVar::CLK_TCK).ok()?? as f64;
+    let mut seconds = || Some(fields.next()?.parse::<u64>().ok()? as f64 / ticks);
+    let user = seconds()?;
+    Some((seconds()?, user))
 }
 
 pub(super) fn cluster(_: &Context<'_>, report: &mut Report) -> Written {

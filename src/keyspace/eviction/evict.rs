@@ -14,6 +14,9 @@ use super::{EvictionStats, Order, Rule};
 use crate::config::Settings;
 use crate::store::{Fill, Gone, Location, RecordKey, Write};
 
+/// The event of LATENCY.
+const CYCLE: &str = "eviction-cycle";
+
 /// Shards that are tried for one candidate, before all are.
 const SHARDS_TRIED: usize = 8;
 
@@ -88,8 +91,7 @@ impl Keyspace {
             threshold if bytes < threshold && can_fit => bytes,
             _ => 0,
         };
-        self.latency
-            .timed("eviction-cycle", || self.evict_for(wanted, now))?;
+        self.evict_for(wanted, now)?;
         // What was evicted or overwritten is room only once it is compacted.
         let large = bytes > LARGE_BYTES && can_fit;
         if (large || fill.is_short)
@@ -103,8 +105,8 @@ impl Keyspace {
 
     /// Evicts until there is room for `bytes`, for a limited time.
     fn evict_for(&self, bytes: u64, now: Millis) -> Result<(), KeyspaceError> {
-        // While writes are paused nothing goes that nobody asks to go.
         if self.is_expiry_held(now) {
+            // Nothing may change: not even for want of room.
             return Ok(());
         }
         let Some(rule) = self.eviction.rule() else {
@@ -116,6 +118,11 @@ impl Keyspace {
                 Ok(())
             };
         };
+        self.latency()
+            .timed(CYCLE, || self.evict_by(rule, bytes, now))
+    }
+
+    fn evict_by(&self, rule: Rule, bytes: u64, now: Millis) -> Result<(), KeyspaceError> {
         let started = Instant::now();
         // A large value needs all of its room at once.
         let time_max = match self.eviction.time_max() {
@@ -152,7 +159,7 @@ impl Keyspace {
         keys: usize,
         now: Millis,
     ) -> Result<bool, KeyspaceError> {
-        let Some(rule) = self.eviction.rule() else {
+        let Some(rule) = self.eviction.rule().filter(|_| !self.is_expiry_held(now)) else {
             return Ok(false);
         };
         for evicted in 0..keys {
@@ -177,23 +184,34 @@ impl Keyspace {
         let Some(rule) = self.eviction.rule().filter(|_| self.is_over(0)) else {
             return Ok(false);
         };
+        let more = self
+            .latency()
+            .timed(CYCLE, || self.evict_for_time(rule, time, now))?;
+        // Nobody waits for it, but what is staged takes memory.
+        self.store.commit()?;
+        Ok(more)
+    }
+
+    fn evict_for_time(
+        &self,
+        rule: Rule,
+        time: Duration,
+        now: Millis,
+    ) -> Result<bool, KeyspaceError> {
         let started = Instant::now();
         let mut evicted = 0;
-        let more = loop {
+        loop {
             if !self.evict_one(rule, now, true)? {
-                break false;
+                return Ok(false);
             }
             evicted += 1;
             if evicted % KEYS_PER_REFRESH == 0 {
                 self.refresh_threshold();
             }
             if !self.is_over(0) || started.elapsed() >= time {
-                break self.is_over(0);
+                return Ok(self.is_over(0));
             }
-        };
-        // Nobody waits for it, but what is staged takes memory.
-        self.store.commit()?;
-        Ok(more)
+        }
     }
 
     fn is_over(&self, bytes: u64) -> bool {

@@ -11,10 +11,16 @@ use prometheus::{Encoder, TextEncoder};
 
 use crate::commands::table;
 use crate::keyspace::{DATABASES, Keyspace, KeyspaceError, StoreStats, now_ms};
-use crate::server::{CommandStats, REDIS_VERSION, Server};
+use crate::server::{CommandStats, Durations, REDIS_VERSION, Server, Topic};
 
 /// Before each name.
 const PREFIX: &str = "pmemkv_";
+
+/// Where the buckets of latencies end, µs.
+const LATENCY_MICROS: [u64; 19] = [
+    1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 20_000, 50_000, 100_000,
+    200_000, 500_000, 1_000_000,
+];
 
 /// Why there are no metrics.
 #[derive(Debug, thiserror::Error)]
@@ -31,7 +37,11 @@ pub(super) fn text(server: &Server, keyspace: &Keyspace) -> Result<Vec<u8>, Metr
     let stats = keyspace.stats()?;
     process(&mut families, server, &stats);
     commands(&mut families, server);
+    latencies(&mut families, server);
+    errors(&mut families, server);
     clients(&mut families, server);
+    listeners(&mut families, server);
+    eviction(&mut families, server, keyspace);
     data(&mut families, keyspace, &stats);
     let mut text = Vec::new();
     TextEncoder::new().encode(&families.0, &mut text)?;
@@ -149,57 +159,6 @@ fn process(families: &mut Families, server: &Server, stats: &StoreStats) {
     }
 }
 
-/// The upper ends of the latency histograms' buckets, ns: 1 us to 1 s.
-const LATENCY_NANOS: [u64; 19] = [
-    1_000,
-    2_000,
-    5_000,
-    10_000,
-    20_000,
-    50_000,
-    100_000,
-    200_000,
-    500_000,
-    1_000_000,
-    2_000_000,
-    5_000_000,
-    10_000_000,
-    20_000_000,
-    50_000_000,
-    100_000_000,
-    200_000_000,
-    500_000_000,
-    1_000_000_000,
-];
-
-/// How long the calls of each command took. Nothing where `latency-tracking` is off.
-fn latencies(families: &mut Families, server: &Server, sums: &[CommandStats]) {
-    let commands = table().all().iter().zip(sums);
-    let metrics = commands.filter_map(|(command, stats)| {
-        let durations = server.stats.durations(command.number)?;
-        let mut histogram = Histogram::default();
-        histogram.set_sample_count(durations.calls());
-        histogram.set_sample_sum(seconds_of_nanos(stats.nanos));
-        let buckets = LATENCY_NANOS.iter().map(|&nanos| {
-            let mut bucket = Bucket::default();
-            bucket.set_upper_bound(seconds_of_nanos(nanos));
-            bucket.set_cumulative_count(durations.up_to(nanos));
-            bucket
-        });
-        histogram.set_bucket(buckets.collect());
-        let mut metric = Metric::from_label(vec![label(&("command", command.full_name))]);
-        metric.set_histogram(histogram);
-        Some(metric)
-    });
-    let metrics = metrics.collect();
-    families.push(
-        "command_latency_seconds",
-        "How long calls took.",
-        MetricType::HISTOGRAM,
-        metrics,
-    );
-}
-
 /// What is told of a command.
 type CommandValue = fn(&CommandStats) -> f64;
 
@@ -239,7 +198,6 @@ fn commands(families: &mut Families, server: &Server) {
         let samples = samples.map(|(labels, (_, stats))| (&labels[..], value(stats)));
         families.add(name, help, MetricType::COUNTER, samples);
     }
-    latencies(families, server, &sums.commands);
     families.counter(
         "error_replies_total",
         "Replies that were errors.",
@@ -267,6 +225,130 @@ fn commands(families: &mut Families, server: &Server) {
     );
 }
 
+/// How long the calls of each command took.
+fn latencies(families: &mut Families, server: &Server) {
+    let metrics = table().all().iter().filter_map(|command| {
+        let durations = server.stats.durations(command.number)?;
+        let labels = vec![label(&("command", command.full_name))];
+        let mut metric = Metric::from_label(labels);
+        metric.set_histogram(histogram(&durations));
+        Some(metric)
+    });
+    families.push(
+        "command_latency_seconds",
+        "How long each call took; there are none while latency-tracking is off.",
+        MetricType::HISTOGRAM,
+        metrics.collect(),
+    );
+}
+
+fn histogram(durations: &Durations) -> Histogram {
+    let buckets = LATENCY_MICROS.iter().map(|micros| {
+        let mut bucket = Bucket::default();
+        bucket.set_cumulative_count(durations.up_to(micros * 1_000));
+        bucket.set_upper_bound(seconds_of_nanos(micros * 1_000));
+        bucket
+    });
+    let mut histogram = Histogram::default();
+    histogram.set_bucket(buckets.collect());
+    histogram.set_sample_count(durations.calls());
+    histogram.set_sample_sum(seconds_of_nanos(durations.total()));
+    histogram
+}
+
+fn errors(families: &mut Families, server: &Server) {
+    let errors = server.stats.errors();
+    let labels: Vec<[(&str, &str); 1]> = errors
+        .keys()
+        .map(|code| [("code", code.as_str())])
+        .collect();
+    let samples = labels.iter().zip(errors.values());
+    families.add(
+        "errors_total",
+        "Replies that were errors, by their first word.",
+        MetricType::COUNTER,
+        samples.map(|(labels, count)| (&labels[..], number(*count))),
+    );
+    let denied = server.acl.denied();
+    let reasons = [
+        ([("reason", "auth")], &denied.auth),
+        ([("reason", "command")], &denied.command),
+        ([("reason", "key")], &denied.key),
+        ([("reason", "channel")], &denied.channel),
+    ];
+    families.add(
+        "acl_denied_total",
+        "What users were denied, by what it was.",
+        MetricType::COUNTER,
+        reasons
+            .iter()
+            .map(|(labels, count)| (&labels[..], number(count.load(Ordering::Relaxed)))),
+    );
+    families.gauge(
+        "slowlog_length",
+        "Calls in the slow log.",
+        number(server.slowlog.len() as u64),
+    );
+}
+
+/// Clients that get messages: of channels, and of keys that they cache.
+fn listeners(families: &mut Families, server: &Server) {
+    let (pubsub, tracking) = (&server.pubsub, &server.tracking);
+    for (name, help, count) in [
+        (
+            "pubsub_clients",
+            "Clients that listen to something.",
+            pubsub.clients(),
+        ),
+        (
+            "pubsub_channels",
+            "Channels that are listened to.",
+            pubsub.count(Topic::Channel),
+        ),
+        (
+            "pubsub_patterns",
+            "Patterns of channels that are listened to.",
+            pubsub.count(Topic::Pattern),
+        ),
+        (
+            "pubsub_shard_channels",
+            "Shard channels that are listened to.",
+            pubsub.count(Topic::Shard),
+        ),
+        (
+            "tracking_clients",
+            "Clients that are told when keys change which they cache.",
+            tracking.clients(),
+        ),
+        (
+            "tracking_keys",
+            "Keys that clients are remembered to cache.",
+            tracking.keys(),
+        ),
+    ] {
+        families.gauge(name, help, number(count as u64));
+    }
+}
+
+fn eviction(families: &mut Families, server: &Server, keyspace: &Keyspace) {
+    let stats = keyspace.eviction_stats(now_ms());
+    families.counter(
+        "evicted_keys_total",
+        "Keys that were removed to make room.",
+        number(stats.evicted_keys),
+    );
+    families.counter(
+        "maxmemory_exceeded_seconds_total",
+        "How long maxmemory was exceeded.",
+        Duration::from_millis(stats.exceeded_ms).as_secs_f64(),
+    );
+    families.gauge(
+        "maxmemory_bytes",
+        "The directive maxmemory; 0 where the pool's size is the limit.",
+        number(server.config.settings().maxmemory),
+    );
+}
+
 fn clients(families: &mut Families, server: &Server) {
     let stats = &server.stats;
     let load = |counter: &std::sync::atomic::AtomicU64| number(counter.load(Ordering::Relaxed));
@@ -276,15 +358,14 @@ fn clients(families: &mut Families, server: &Server) {
         "Clients that are connected.",
         count(server.clients.len()),
     );
+    let all = server.clients.all();
+    let waiting = all
+        .iter()
+        .filter(|client| client.waits.load(Ordering::Relaxed));
     families.gauge(
-        "pubsub_clients",
-        "Clients that listen to channels or patterns.",
-        count(server.pubsub.clients()),
-    );
-    families.gauge(
-        "tracking_clients",
-        "Clients that are told of changes of the keys that they have read.",
-        count(server.tracking.clients()),
+        "blocked_clients",
+        "Clients that wait until CLIENT PAUSE is over.",
+        count(waiting.count()),
     );
     let maxclients = server.maxclients(&server.config.settings());
     families.gauge(
@@ -374,11 +455,6 @@ fn data(families: &mut Families, keyspace: &Keyspace, stats: &StoreStats) {
         number(stats.expired_keys),
     );
     let now = now_ms();
-    families.counter(
-        "evicted_keys_total",
-        "Keys that were removed to make room.",
-        number(keyspace.eviction_stats(now).evicted_keys),
-    );
     let databases: Vec<_> = (0..DATABASES)
         .map(|db| (db.to_string(), keyspace.database_stats(db, now)))
         .filter(|(_, stats)| stats.keys > 0)
