@@ -41,7 +41,9 @@ fn users_outlive_a_restart_by_config_rewrite() -> TestResult {
     assert_eq!(list.items().map(<[Value]>::len), Some(4));
     let text = fs::read(&file)?;
     assert!(text.starts_with(b"# ours\n"), "{}", text.escape_ascii());
-    server.restart()?;
+    let port = server.port();
+    server.terminate()?;
+    server.resume_on(port)?;
     let mut admin = server.raw()?;
     assert_eq!(admin.line("ACL LIST")?, list);
     // It says the same: nothing is left to change.

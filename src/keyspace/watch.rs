@@ -2,7 +2,7 @@
 //!
 //! The watchers of a shard's keys lie in the shard: whoever changes a key holds the shard's lock anyway.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -13,7 +13,7 @@ use super::{DATABASES, Keyspace, KeyspaceError, Millis};
 /// What a client watches until its transaction: dropped, it watches nothing any more.
 #[derive(Debug, Default)]
 pub struct Watches {
-    keys: Vec<(usize, IndexKey)>,
+    keys: HashSet<(usize, IndexKey)>,
     changed: Arc<AtomicBool>,
 }
 
@@ -81,13 +81,13 @@ impl Keyspace {
             changed: Arc::clone(&watches.changed),
             was_expired,
         });
-        watches.keys.push(name);
+        watches.keys.insert(name);
         Ok(())
     }
 
     /// Ends all of `watches`.
     pub fn unwatch(&self, watches: &mut Watches) {
-        for name in watches.keys.drain(..) {
+        for name in watches.keys.drain() {
             let mut shard = self.shards[self.place(&name.1).shard].write();
             let Some(all) = &mut shard.watchers else {
                 continue;
