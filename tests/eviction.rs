@@ -440,3 +440,24 @@ fn a_restart_with_less_memory_evicts_down() -> TestResult {
     assert!(idle.is_some_and(|idle| idle < 60), "{idle:?}");
     Ok(())
 }
+
+#[test]
+fn nothing_is_evicted_while_writes_are_paused() -> TestResult {
+    let server = start("vcmap", "allkeys-random")?;
+    let mut client = server.raw()?;
+    ok(&mut client, "CONFIG SET latency-monitor-threshold 1")?;
+    fill(&mut client, "key", 2_000, &[])?;
+    ok(&mut client, "CLIENT PAUSE 60000 WRITE")?;
+    ok(&mut client, "CONFIG SET maxmemory 1")?;
+    thread::sleep(Duration::from_millis(300));
+    assert_eq!(number(&mut client, "stats", "evicted_keys")?, 0);
+    ok(&mut client, "CLIENT UNPAUSE")?;
+    let until = Instant::now() + PATIENCE;
+    while number(&mut client, "stats", "evicted_keys")? < 2_000 {
+        assert!(Instant::now() < until, "nothing is evicted afterwards");
+        thread::sleep(Duration::from_millis(5));
+    }
+    let latest = format!("{:?}", client.line("LATENCY LATEST")?);
+    assert!(latest.contains("eviction-cycle"), "{latest}");
+    Ok(())
+}

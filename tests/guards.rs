@@ -69,6 +69,35 @@ fn risky_commands_obey_their_directives() -> TestResult {
 }
 
 #[test]
+fn protected_mode_refuses_who_comes_from_elsewhere() -> TestResult {
+    let Some(host) = address_elsewhere() else {
+        eprintln!("this machine has no address but its own: skipped");
+        return Ok(());
+    };
+    let server = Server::start_with(Options::new("vcmap").directive("bind", "*"))?;
+    let mut local = server.raw()?;
+    let mut refused = RawClient::connect_to(&host, server.port())?;
+    let text = format!("{:?}", refused.read()?);
+    assert!(
+        text.starts_with("-DENIED This server runs in protected mode"),
+        "{text}"
+    );
+    assert!(refused.is_closed()?);
+    assert_eq!(answer(&mut local, "PING")?, "+PONG");
+    // Who has a password is protected otherwise.
+    for line in [
+        "CONFIG SET requirepass secret",
+        "CONFIG SET protected-mode no",
+    ] {
+        answer(&mut local, line)?;
+        let mut remote = RawClient::connect_to(&host, server.port())?;
+        let reply = answer(&mut remote, "AUTH secret")?;
+        assert_eq!(reply, "+OK", "{line}");
+    }
+    Ok(())
+}
+
+#[test]
 fn a_client_of_the_unix_socket_is_local() -> TestResult {
     use std::io::{Read, Write};
     let server = Server::start_with(

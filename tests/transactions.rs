@@ -391,3 +391,23 @@ fn transactions_on_vcmap_in_pairs() -> TestResult {
 fn transactions_on_vsmap() -> TestResult {
     check("vsmap")
 }
+
+/// The time that a watched key takes does not grow with their number.
+#[test]
+fn a_hundred_thousand_keys_are_watched() -> TestResult {
+    let server = Server::start("vcmap")?;
+    let mut client = server.raw()?;
+    let mut other = server.raw()?;
+    let mut words = vec!["WATCH".to_owned()];
+    words.extend((0..100_000).map(|n| format!("key:{n}")));
+    assert_eq!(client.call(&words)?, ok());
+    // A second time they are known already.
+    assert_eq!(client.call(&words)?, ok());
+    assert_eq!(other.line("SET key:99999 x")?, ok());
+    assert_eq!(client.line("MULTI")?, ok());
+    assert!(client.line("EXEC")?.is_null());
+    assert_eq!(client.call(&words)?, ok());
+    drop(client);
+    assert_eq!(other.line("SET key:1 x")?, ok());
+    Ok(())
+}

@@ -35,6 +35,8 @@ pub struct Options {
     pub pool_size: String,
     /// More words for the command line: `--name`, `value`, ...
     pub directives: Vec<String>,
+    /// A configuration file.
+    pub file: Option<PathBuf>,
 }
 
 impl Options {
@@ -45,8 +47,16 @@ impl Options {
             engine: engine.to_owned(),
             pool_size: "256mb".to_owned(),
             directives: Vec::new(),
+            file: None,
         }
         .directive("layout", layout)
+    }
+
+    /// A configuration file; what is said otherwise here has precedence.
+    #[must_use]
+    pub fn file(mut self, path: &Path) -> Self {
+        self.file = Some(path.to_owned());
+        self
     }
 
     /// Another size of the pool.
@@ -119,6 +129,7 @@ impl Server {
     fn configure(&self, command: &mut Command, port: &str) {
         let options = &self.options;
         command
+            .args(&options.file)
             .args(["--port", port, "--bind", "127.0.0.1"])
             .args([
                 "--engine",
