@@ -59,11 +59,11 @@ pub(super) fn server(ctx: &Context<'_>, report: &mut Report) -> Written {
 /// Where the server listens, a line for each kind of socket.
 fn listeners(settings: &Settings, report: &mut Report) {
     let mut number = 0;
-    let binds: String = settings
-        .bind
-        .iter()
-        .map(|bind| format!(",bind={}", bind.address))
-        .collect();
+    let mut binds = String::new();
+    for bind in &settings.bind {
+        binds.push_str(",bind=");
+        binds.push_str(&bind.address);
+    }
     if settings.port > 0 {
         let port = settings.port;
         report.field("listener0", format_args!("name=tcp{binds},port={port}"));
