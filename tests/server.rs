@@ -379,3 +379,31 @@ fn commands_can_be_renamed_and_taken_away() -> TestResult {
     assert!(!server.log().contains("secret"));
     Ok(())
 }
+
+#[test]
+fn sigterm_ends_listeners_monitors_and_who_waits() -> TestResult {
+    let mut server = Server::start_with(small())?;
+    let mut clients = Vec::new();
+    for line in [
+        "SUBSCRIBE a",
+        "PSUBSCRIBE *",
+        "MONITOR",
+        "HELLO 3",
+        "MULTI",
+        "CLIENT PAUSE 600000",
+    ] {
+        let mut client = server.raw()?;
+        assert!(!client.line(line)?.is_error(), "{line}");
+        clients.push(client);
+    }
+    let mut waiting = server.raw()?;
+    waiting.send(&["SET", "a", "b"])?;
+    // It must exit with 0, and in time.
+    server.terminate()?;
+    for mut client in clients.into_iter().chain([waiting]) {
+        while !client.is_closed()? {
+            client.read()?;
+        }
+    }
+    Ok(())
+}
