@@ -9,5 +9,6 @@ pub mod latency;
 pub mod logging;
 pub mod pmemkv;
 pub mod protocol;
+pub mod serialised;
 pub mod server;
 pub mod store;

@@ -15,16 +15,19 @@ pub struct RedisServer {
 impl RedisServer {
     /// Starts the `redis-server` of the search path.
     pub fn start() -> TestResult<Self> {
+        Self::start_with(&[])
+    }
+
+    /// The same with more words for the command line.
+    pub fn start_with(words: &[&str]) -> TestResult<Self> {
         let dir = temporary_folder()?;
         let process = Process::start(
             dir.path(),
             |command, port| {
-                command.args(["--port", port, "--bind", "127.0.0.1"]).args([
-                    "--save",
-                    "",
-                    "--appendonly",
-                    "no",
-                ]);
+                command
+                    .args(["--port", port, "--bind", "127.0.0.1"])
+                    .args(["--save", "", "--appendonly", "no"])
+                    .args(words);
             },
             "redis-server",
         )?;
