@@ -7,6 +7,7 @@ mod config;
 mod connection;
 mod database;
 mod dispatch;
+mod dump;
 mod error;
 mod expiry;
 mod help;

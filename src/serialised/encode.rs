@@ -1,4 +1,4 @@
-//! Writing values, each type in its plainest form.
+//! Writing values, each type in its plainest form, and strings of integers as integers.
 
 use super::{FOOTER_BYTES, Object, close, form};
 
@@ -64,8 +64,31 @@ fn strings(payload: &mut Vec<u8>, form: u8, strings: &[Vec<u8>]) {
 }
 
 fn string(payload: &mut Vec<u8>, bytes: &[u8]) {
+    if let Some(number) = integer(bytes) {
+        let [first, second, ..] = number.to_le_bytes();
+        if i8::try_from(number).is_ok() {
+            payload.extend_from_slice(&[0xc0, first]);
+        } else if i16::try_from(number).is_ok() {
+            payload.extend_from_slice(&[0xc1, first, second]);
+        } else {
+            payload.push(0xc2);
+            payload.extend_from_slice(&number.to_le_bytes());
+        }
+        return;
+    }
     length(payload, bytes.len());
     payload.extend_from_slice(bytes);
+}
+
+/// The integer that reads back as exactly these bytes.
+fn integer(bytes: &[u8]) -> Option<i32> {
+    const DIGITS_MAX: usize = "-2147483648".len();
+    if bytes.len() > DIGITS_MAX {
+        return None;
+    }
+    let number: i32 = str::from_utf8(bytes).ok()?.parse().ok()?;
+    let canonical = itoa::Buffer::new().format(number).as_bytes() == bytes;
+    canonical.then_some(number)
 }
 
 /// A length in 1, 2, 5 or 9 bytes; the first two bits, or the first byte, say which.

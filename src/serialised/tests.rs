@@ -66,6 +66,24 @@ fn short_bodies_are_written_as_documented() {
 }
 
 #[test]
+fn what_only_looks_like_an_integer_stays_a_string() {
+    for string in [
+        "",
+        "-",
+        "+1",
+        "01",
+        "-0",
+        "1.",
+        " 1",
+        "2147483648",
+        "-2147483649",
+    ] {
+        let payload = encode(&Object::String(string.into()));
+        assert_eq!(usize::from(payload[1]), string.len(), "{string}");
+    }
+}
+
+#[test]
 fn lengths_around_their_forms() {
     for (length, head) in [
         (63, &b"\x00\x3f"[..]),
@@ -87,11 +105,16 @@ fn lengths_around_their_forms() {
 fn strings_in_other_forms() {
     for (body, string) in [
         (&b"\x00\xc0\x80"[..], &b"-128"[..]),
+        (b"\x00\xc1\x80\x00", b"128"),
+        (b"\x00\xc2\x00\x80\x00\x00", b"32768"),
         (b"\x00\xc1\x00\x80", b"-32768"),
         (b"\x00\xc2\xff\xff\xff\x7f", b"2147483647"),
         (b"\x00\xc3\x04\x05\x00a\x40\x00", b"aaaaa"),
     ] {
         let expected = Object::String(string.to_vec());
+        if body[1] != 0xc3 {
+            assert_eq!(encode(&expected), closed(body));
+        }
         assert_eq!(decode(&closed(body)), Ok(expected));
         for cut in 1..body.len() {
             assert!(refused(&body[..cut]), "{body:?} {cut}");
