@@ -3,6 +3,7 @@
 pub mod acl;
 pub mod commands;
 pub mod config;
+pub mod geohash;
 pub mod glob;
 pub mod keyspace;
 pub mod latency;
