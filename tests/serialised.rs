@@ -1,10 +1,10 @@
-//! The form of DUMP and RESTORE against a real redis-server: what it dumps is read, and what is written it restores.
+//! DUMP and RESTORE against a real redis-server: what it dumps is read, and what is written it restores.
 
 mod common;
 
 use std::collections::BTreeMap;
 
-use common::{RawClient, RedisServer, TestResult, Value};
+use common::{Options, RawClient, RedisServer, Server, TestResult, Value};
 use pmemkv_server::serialised::{Object, decode, encode, fuzzing::closed};
 
 type Elements = Vec<Vec<u8>>;
@@ -38,7 +38,7 @@ fn numbered(prefix: &str, count: usize) -> Elements {
 /// Lists of elements at sizes on both sides of Redis's thresholds.
 fn collections() -> Vec<Elements> {
     let mut collections = vec![varied()];
-    for count in [1, 2, 127, 128, 129, 511, 512, 513, 1000, 5000] {
+    for count in [1, 2, 127, 128, 129, 511, 512, 513, 1000, 3000] {
         collections.push(numbered("", count));
         collections.push(numbered("member:", count));
         collections.push(numbered("1000000000", count));
@@ -326,5 +326,111 @@ fn redis_refuses_what_is_refused_here() -> TestResult {
         let reply = client.call(&[b"RESTORE".as_slice(), b"k", b"0", &payload])?;
         assert_eq!(format!("{reply:?}"), "-ERR Bad data format", "{object:?}");
     }
+    Ok(())
+}
+
+#[test]
+fn strings_move_between_the_servers() -> TestResult {
+    let redis = RedisServer::start()?;
+    let mut theirs = redis.raw()?;
+    for store in ["cmap", "cmap/pairs"] {
+        let mut server = Server::start(store)?;
+        let mut ours = server.raw()?;
+        let strings = objects().into_iter().filter_map(|object| match object {
+            Object::String(string) => Some(string),
+            _ => None,
+        });
+        let strings: Elements = strings.collect();
+        for (number, string) in strings.iter().enumerate() {
+            let key = format!("k{number}");
+            call(&mut theirs, &[b"SET", b"k", string])?;
+            let payload = dump(&mut theirs, b"k")?;
+            call(&mut ours, &[b"RESTORE", key.as_bytes(), b"0", &payload])?;
+            let payload = dump(&mut ours, key.as_bytes())?;
+            call(
+                &mut theirs,
+                &[b"RESTORE", b"back", b"0", &payload, b"REPLACE"],
+            )?;
+            let back = call(&mut theirs, &[b"GET", b"back"])?;
+            assert_eq!(back.bytes(), Some(string.as_slice()));
+        }
+        // What was restored is durable, its deadline too.
+        let payload = encode(&Object::String(b"v".to_vec()));
+        let words = [
+            b"RESTORE".as_slice(),
+            b"dead",
+            b"99999999999999",
+            &payload,
+            b"ABSTTL",
+        ];
+        call(&mut ours, &words)?;
+        server.kill_9()?;
+        server.resume()?;
+        let mut ours = server.raw()?;
+        for (number, string) in strings.iter().enumerate() {
+            let value = call(&mut ours, &[b"GET", format!("k{number}").as_bytes()])?;
+            assert_eq!(value.bytes(), Some(string.as_slice()));
+        }
+        assert_eq!(
+            ours.line("PEXPIRETIME dead")?,
+            Value::Integer(99_999_999_999_999)
+        );
+    }
+    Ok(())
+}
+
+#[test]
+fn idle_times_are_set_where_they_are_kept() -> TestResult {
+    let server = Server::start_with(Options::new("cmap").directive("maxmemory", "100mb"))?;
+    let mut client = server.raw()?;
+    let payload = encode(&Object::String(b"v".to_vec()));
+    let idle = |client: &mut RawClient, option: &str, value: &str| -> TestResult<Value> {
+        let (option, value) = (option.as_bytes(), value.as_bytes());
+        let words = [
+            b"RESTORE".as_slice(),
+            b"k",
+            b"0",
+            &payload,
+            b"REPLACE",
+            option,
+            value,
+        ];
+        call(client, &words)?;
+        Ok(client.line("OBJECT IDLETIME k")?)
+    };
+    for (seconds, expected) in [("5000", 5000), ("0", 0), ("100", 100)] {
+        let told = idle(&mut client, "IDLETIME", seconds)?.integer();
+        assert!(
+            (expected..expected + 3).contains(&told.ok_or("no number")?),
+            "{told:?}"
+        );
+    }
+    // From before the epoch: as long ago as there are times.
+    let told = idle(&mut client, "IDLETIME", "9223372036854775807")?.integer();
+    assert!(told > Some(1_700_000_000), "{told:?}");
+    assert!(idle(&mut client, "FREQ", "7")?.integer() < Some(3));
+
+    call(
+        &mut client,
+        &[b"CONFIG", b"SET", b"maxmemory-policy", b"allkeys-lfu"],
+    )?;
+    client.line("DEL k")?;
+    assert!(idle(&mut client, "IDLETIME", "5000")?.is_error());
+    assert_eq!(client.line("OBJECT FREQ k")?, Value::Integer(5));
+    Ok(())
+}
+
+#[test]
+fn collections_are_refused_in_plain_words() -> TestResult {
+    let server = Server::start("vcmap")?;
+    let mut client = server.raw()?;
+    client.line("SET k v")?;
+    let list = encode(&Object::List(vec![b"a".to_vec()]));
+    let reply = client.call(&[b"RESTORE".as_slice(), b"k", b"0", &list, b"REPLACE"])?;
+    assert_eq!(
+        format!("{reply:?}"),
+        "-ERR Bad data format: only strings can be restored"
+    );
+    assert_eq!(client.line("GET k")?.text().as_deref(), Some("v"));
     Ok(())
 }

@@ -99,7 +99,7 @@ struct Options {
     /// The time to live is a deadline.
     absolute: bool,
     idle_s: Option<i64>,
-    /// FREQ was said. Counters of uses begin anew, whatever it says.
+    /// FREQ was said. It excludes IDLETIME, and sets nothing.
     frequency: bool,
 }
 
