@@ -75,6 +75,7 @@ impl From<KeyspaceError> for CommandError {
         match error {
             KeyspaceError::OutOfMemory => CommandError::OutOfMemory,
             KeyspaceError::TooLarge => CommandError::StringTooLong,
+            KeyspaceError::WrongKind => CommandError::WrongType,
             KeyspaceError::Store(message) => CommandError::Store(message),
         }
     }

@@ -5,7 +5,7 @@
 use super::database::{databases, parse_database};
 use super::spec::{Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, KeySpec};
 use super::{CommandError, CommandResult, Context};
-use crate::keyspace::{EventClass, KeyspaceError, Slots};
+use crate::keyspace::{EventClass, KeyspaceError};
 use crate::protocol::{Args, Reply};
 
 /// Source and destination of RENAME and RENAMENX.
@@ -96,23 +96,6 @@ pub(super) static COMMANDS: &[CommandSpec] = &[
 const SOURCE: usize = 0;
 const DESTINATION: usize = 1;
 
-/// Stages a put of the source's value and deadline under the destination. False where there is no source.
-fn stage_copy(slots: &mut Slots<'_>) -> Result<bool, KeyspaceError> {
-    let source = slots.read(SOURCE, |value| {
-        (value.kind, value.bytes.to_vec(), value.expires_at)
-    })?;
-    let Some((kind, bytes, expires_at)) = source else {
-        return Ok(false);
-    };
-    let replaces = slots.info(DESTINATION).is_some();
-    slots.put(DESTINATION, kind, &bytes, expires_at);
-    if replaces {
-        // Redis removes what it replaces, and says nothing of that.
-        slots.event(DESTINATION, EventClass::NEW, "new");
-    }
-    Ok(true)
-}
-
 fn rename(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     rename_to(ctx, args, true)?;
     Ok(Reply::Ok.into())
@@ -136,8 +119,7 @@ fn rename_to(ctx: &mut Context<'_>, args: Args<'_>, replace: bool) -> Result<boo
             return Ok(false);
         }
         if !same {
-            stage_copy(slots)?;
-            slots.remove(SOURCE);
+            slots.move_value(SOURCE, DESTINATION)?;
             slots.event(SOURCE, EventClass::GENERIC, "rename_from");
             slots.event(DESTINATION, EventClass::GENERIC, "rename_to");
         }
@@ -181,7 +163,7 @@ fn copy(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     let (found, copied) = ctx.keyspace.update_many(&keys, ctx.access, |slots| {
         let found = slots.info(SOURCE).is_some();
         let free = options.replace || slots.info(DESTINATION).is_none();
-        let copied = found && free && stage_copy(slots)?;
+        let copied = found && free && slots.copy_value(SOURCE, DESTINATION)?;
         if copied {
             slots.event(DESTINATION, EventClass::GENERIC, "copy_to");
         }
@@ -202,9 +184,9 @@ fn move_key(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     }
     let keys = [(db, &args[1]), (to, &args[1])];
     let moved = ctx.keyspace.update_many(&keys, ctx.access, |slots| {
-        let moved = slots.info(DESTINATION).is_none() && stage_copy(slots)?;
+        let free = slots.info(DESTINATION).is_none();
+        let moved = free && slots.move_value(SOURCE, DESTINATION)?;
         if moved {
-            slots.remove(SOURCE);
             slots.event(SOURCE, EventClass::GENERIC, "move_from");
             slots.event(DESTINATION, EventClass::GENERIC, "move_to");
         }

@@ -82,7 +82,7 @@ impl Keyspace {
     ) -> Result<(), KeyspaceError> {
         self.prefetch_all(keys, true);
         let places = self.places(keys);
-        let (numbers, shards) = self.lock_shards(&places, RwLock::read, |shard| shard.indexed)?;
+        let (numbers, shards) = self.lock_shards(keys, &places, RwLock::read, |shard| &**shard)?;
         for (&(db, key), &place) in keys.iter().zip(&places) {
             let shard = &shards[numbers.partition_point(|&number| number < place.shard)];
             let generation = self.generation(db);
@@ -109,17 +109,18 @@ impl Keyspace {
         }
     }
 
-    fn places(&self, keys: &[(usize, &[u8])]) -> Several<Place> {
+    pub(super) fn places(&self, keys: &[(usize, &[u8])]) -> Several<Place> {
         keys.iter().map(|(_, key)| self.place(key)).collect()
     }
 
     /// Locks the shards of several keys: their numbers, rising, so that two calls never wait for each other, and the
-    /// locks. All of them are indexed.
-    fn lock_shards<'s, G>(
+    /// locks. All of them are indexed, and so are the elements of collections.
+    pub(super) fn lock_shards<'s, G>(
         &'s self,
+        keys: &[(usize, &[u8])],
         places: &[Place],
         lock: impl Fn(&'s RwLock<Shard>) -> G,
-        is_indexed: impl Fn(&G) -> bool,
+        shard: impl for<'g> Fn(&'g G) -> &'g Shard,
     ) -> Result<(Several<usize>, Several<G>), KeyspaceError> {
         let mut numbers: Several<usize> = places.iter().map(|place| place.shard).collect();
         numbers.sort_unstable();
@@ -128,13 +129,22 @@ impl Keyspace {
             let mut shards = Several::with_capacity(numbers.len());
             let missing = numbers.iter().find(|&&number| {
                 shards.push(lock(&self.shards[number]));
-                !shards.last().is_some_and(&is_indexed)
+                !shards.last().is_some_and(|one| shard(one).indexed)
             });
-            let Some(&missing) = missing else {
+            let mut missing = missing.map(|&number| self.partition(number));
+            if missing.is_none() && self.partitioned {
+                for (&(db, key), &place) in keys.iter().zip(places) {
+                    let shard = shard(&shards[numbers.partition_point(|&n| n < place.shard)]);
+                    let generation = self.generation(db);
+                    let entry = shard.get(generation, place.hash, key);
+                    missing = missing.or(self.missing_partition(place, generation, entry)?);
+                }
+            }
+            let Some(missing) = missing else {
                 return Ok((numbers, shards));
             };
             drop(shards);
-            self.index_partition(self.partition(missing))?;
+            self.index_partition(missing)?;
         }
     }
 
@@ -171,8 +181,18 @@ impl Keyspace {
         f: impl FnOnce(&mut Slot<'_>) -> Result<R, E>,
     ) -> Result<R, E> {
         let place = self.place(key);
-        let mut shard = self.write_shard(place.shard)?;
-        let generation = self.generation(db);
+        let (mut shard, generation) = loop {
+            let shard = self.write_shard(place.shard)?;
+            let generation = self.generation(db);
+            let entry = shard.get(generation, place.hash, key);
+            match self.missing_partition(place, generation, entry)? {
+                None => break (shard, generation),
+                Some(missing) => {
+                    drop(shard);
+                    self.index_partition(missing)?;
+                }
+            }
+        };
         f(&mut Slot {
             keyspace: self,
             shard: &mut shard,
@@ -195,7 +215,7 @@ impl Keyspace {
     ) -> Result<R, E> {
         self.prefetch_all(keys, false);
         let places = self.places(keys);
-        let (numbers, shards) = self.lock_shards(&places, RwLock::write, |shard| shard.indexed)?;
+        let (numbers, shards) = self.lock_shards(keys, &places, RwLock::write, |shard| &**shard)?;
         let keys = keys
             .iter()
             .zip(places)
@@ -206,7 +226,7 @@ impl Keyspace {
                 generation: self.generation(db),
             })
             .collect();
-        let mut slots = Slots::new(self, numbers, shards, keys, access);
+        let mut slots = Slots::new(self, numbers, shards, keys, access)?;
         let result = f(&mut slots)?;
         slots.apply()?;
         Ok(result)
@@ -346,6 +366,7 @@ impl Slot<'_> {
         let mut location = [Location::default()];
         let entry = self.entry();
         let before = Before::of(entry, self.access);
+        let replaced = self.collection_id(entry)?;
         let put = Write::Put {
             record,
             previous: entry.map(|entry| entry.location),
@@ -368,8 +389,23 @@ impl Slot<'_> {
             };
             self.keyspace.index_put(self.shard, self.generation, put);
         }
+        self.drop_collection(replaced);
         self.wrote(before, true);
         Ok(())
+    }
+
+    fn collection_id(&self, entry: Option<&Entry>) -> Result<Option<u64>, KeyspaceError> {
+        let id = |entry| {
+            self.keyspace
+                .collection_id(self.place, self.generation, entry)
+        };
+        entry.map_or(Ok(None), id)
+    }
+
+    fn drop_collection(&self, id: Option<u64>) {
+        if let Some(id) = id {
+            self.keyspace.drop_collection(id);
+        }
     }
 
     /// Changes the deadline of a live key. Does nothing where there is none.
@@ -404,6 +440,7 @@ impl Slot<'_> {
             return Ok(false);
         };
         let before = Before::of(Some(entry), self.access);
+        let removed = self.collection_id(Some(entry))?;
         let remove = Write::Remove {
             record: self.keyspace.record(self.place, self.generation, self.key),
             location: entry.location,
@@ -413,6 +450,7 @@ impl Slot<'_> {
         if let Some(table) = self.shard.table_mut(self.generation) {
             table.forget(self.place.hash, self.key);
         }
+        self.drop_collection(removed);
         self.wrote(before, false);
         Ok(before == Before::Live)
     }

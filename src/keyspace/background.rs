@@ -7,9 +7,10 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use super::access::Before;
+use super::collection::{ELEMENTS, Shared};
 use super::index::IndexKey;
 use super::shard::Table;
-use super::{Access, Keyspace, KeyspaceError, Millis};
+use super::{Access, Keyspace, KeyspaceError, Millis, Place};
 use crate::store::{Gone, Location, OnCurrent, RecordKey, Relocate, StoreError, Upkeep, Worked};
 
 /// Time between two rounds.
@@ -34,50 +35,40 @@ pub(super) const ROOM_TIME_MAX: Duration = Duration::from_secs(5);
 const WORK_TIME: Duration = Duration::from_millis(1);
 const LOOK_TIME: Duration = Duration::from_millis(100);
 
-/// Records that no database has any more, waiting to be removed.
+/// What no database has any more, waiting to be removed.
 #[derive(Debug)]
-pub struct Garbage {
-    partition: usize,
-    records: Vec<(u32, IndexKey, Location)>,
-    table: Option<Table>,
+pub enum Garbage {
+    /// Single records of one partition: generation, key, place.
+    Records(usize, Vec<(u32, IndexKey, Location)>),
+    /// A flushed table of one partition.
+    Table(usize, Table),
+    /// A collection, its id, and how many of its elements are still to be counted as removed.
+    Collection(u64, Shared, usize),
+    /// The collections of a flushed database, by its generation.
+    Collections(u32),
 }
 
 impl Garbage {
-    /// The records of a flushed table.
-    pub fn table(partition: usize, table: Table) -> Self {
-        Self {
-            partition,
-            records: Vec::new(),
-            table: Some(table),
-        }
-    }
-
-    /// Single records.
-    pub fn records(partition: usize, records: Vec<(u32, IndexKey, Location)>) -> Self {
-        Self {
-            partition,
-            records,
-            table: None,
-        }
-    }
-
     fn len(&self) -> usize {
-        self.records.len() + self.table.as_ref().map_or(0, |table| table.index.len())
-    }
-
-    /// Turns a table into single records, once it is its turn.
-    fn unpack(&mut self) {
-        if let Some(table) = self.table.take() {
-            let generation = table.generation;
-            self.records.extend(table.index.iter().map(|entry| {
-                (
-                    generation,
-                    IndexKey::from_slice(entry.key()),
-                    entry.location,
-                )
-            }));
+        match self {
+            Garbage::Records(_, records) => records.len(),
+            Garbage::Table(_, table) => table.index.len(),
+            Garbage::Collection(_, _, elements) => *elements,
+            Garbage::Collections(_) => 1,
         }
     }
+}
+
+/// Records as [`Garbage`] of their own, once it is their turn.
+fn unpack(table: &Table) -> Vec<(u32, IndexKey, Location)> {
+    let entries = table.index.iter();
+    let generation = table.generation;
+    entries
+        .map(|entry| {
+            let key = IndexKey::from_slice(entry.key());
+            (generation, key, entry.location)
+        })
+        .collect()
 }
 
 impl Keyspace {
@@ -95,18 +86,46 @@ impl Keyspace {
         }
     }
 
-    /// Removes up to `limit` records of flushed databases; returns how many it took.
+    /// Whether what is of no use may go at once: a transaction may yet be undone by a crash.
+    pub(super) fn may_forget_at_once(&self) -> bool {
+        !self.in_transaction.load(Ordering::Relaxed)
+    }
+
+    /// Removes up to `limit` records of flushed databases and removed collections; returns how many it took.
     pub(super) fn remove_garbage(&self, limit: usize) -> usize {
         // Nobody else knows these records: no shard's lock is needed.
-        let Some(mut garbage) = self.garbage.lock().pop() else {
+        let Some(garbage) = self.garbage.lock().pop() else {
             return 0;
         };
-        garbage.unpack();
-        let rest = garbage.records.len().saturating_sub(limit);
-        let removed = garbage.records.split_off(rest);
+        match garbage {
+            Garbage::Records(partition, records) => self.remove_records(partition, records, limit),
+            Garbage::Table(partition, table) => {
+                self.remove_records(partition, unpack(&table), limit)
+            }
+            Garbage::Collection(id, collection, left) => {
+                self.remove_elements(id, collection, left, limit)
+            }
+            Garbage::Collections(generation) => {
+                for (id, collection) in self.collections.take_generation(generation) {
+                    self.discard_collection(id, collection, false);
+                }
+                self.pending_removals.fetch_sub(1, Ordering::Relaxed);
+                1
+            }
+        }
+    }
+
+    fn remove_records(
+        &self,
+        partition: usize,
+        mut records: Vec<(u32, IndexKey, Location)>,
+        limit: usize,
+    ) -> usize {
+        let rest = records.len().saturating_sub(limit);
+        let removed = records.split_off(rest);
         for (generation, key, location) in &removed {
             let record = RecordKey {
-                partition: garbage.partition,
+                partition,
                 generation: *generation,
                 key,
             };
@@ -117,10 +136,30 @@ impl Keyspace {
         }
         self.pending_removals
             .fetch_sub(removed.len() as u64, Ordering::Relaxed);
-        if !garbage.records.is_empty() {
-            self.garbage.lock().push(garbage);
+        if !records.is_empty() {
+            self.garbage
+                .lock()
+                .push(Garbage::Records(partition, records));
         }
         removed.len()
+    }
+
+    fn remove_elements(&self, id: u64, collection: Shared, left: usize, limit: usize) -> usize {
+        let elements = collection.write().take_elements(id, limit);
+        self.forget_elements(id, &elements);
+        let rest = left.saturating_sub(elements.len());
+        let done = if elements.is_empty() {
+            left
+        } else {
+            left - rest
+        };
+        self.pending_removals
+            .fetch_sub(done as u64, Ordering::Relaxed);
+        if done > 0 && rest > 0 && !elements.is_empty() {
+            let garbage = Garbage::Collection(id, collection, rest);
+            self.garbage.lock().push(garbage);
+        }
+        elements.len()
     }
 
     /// Removes keys past their deadline, in every shard that has been read.
@@ -153,6 +192,7 @@ impl Keyspace {
         let partition = self.partition(number);
         let mut removed = 0;
         let mut keys = Vec::new();
+        let mut collections = Vec::new();
         for table in &mut shard.tables {
             let generation = table.generation;
             for key in table.index.expired(now, EXPIRED_PER_LOCK - removed) {
@@ -165,11 +205,19 @@ impl Keyspace {
                     generation,
                     key: &key,
                 };
+                let place = Place {
+                    hash,
+                    shard: number,
+                };
+                collections.extend(self.collection_id(place, generation, entry)?);
                 self.store.forget(record, entry.location, Gone::Expired)?;
                 table.forget(hash, &key);
                 removed += 1;
                 keys.push((generation, key));
             }
+        }
+        for id in collections {
+            self.drop_collection(id);
         }
         for (generation, key) in keys {
             match self.database_of(generation) {
@@ -313,6 +361,7 @@ impl Indexing {
                 return;
             }
             if self.done.fetch_add(1, Ordering::AcqRel) + 1 == partitions {
+                keyspace.all_partitions_read();
                 let seconds = keyspace.loading.finish().as_secs_f64();
                 tracing::info!(seconds, "all keys are indexed");
             }
@@ -322,6 +371,9 @@ impl Indexing {
 
 impl Relocate for Keyspace {
     fn relocate(&self, generation: u32, key: &[u8], f: OnCurrent<'_>) -> Result<(), StoreError> {
+        if generation == ELEMENTS {
+            return self.relocate_element(key, f);
+        }
         let place = self.place(key);
         let mut shard = self.shards[place.shard].write();
         let Some(table) = shard.table_mut(generation) else {

@@ -95,12 +95,15 @@ impl Keyspace {
         for (number, shard) in shards.iter_mut().enumerate() {
             for &generation in &flushed {
                 if let Some(table) = shard.detach(generation) {
-                    self.discard(Garbage::table(self.partition(number), table));
+                    self.discard(Garbage::Table(self.partition(number), table));
                 }
             }
         }
         for generation in flushed {
             self.views.remove(generation);
+            if self.collections.any() {
+                self.discard(Garbage::Collections(generation));
+            }
         }
         self.tell_flushed(match databases {
             [db] => Some(*db),

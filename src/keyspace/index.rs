@@ -187,6 +187,33 @@ impl Index {
         Some(entry)
     }
 
+    /// Takes up to `count` entries out, from the last leaf on.
+    pub fn take(&mut self, count: usize) -> Vec<Entry> {
+        let mut taken = Vec::with_capacity(count.min(self.len));
+        while taken.len() < count {
+            let Some(leaf) = self.leaves.last_mut() else {
+                break;
+            };
+            let Some(last) = leaf.entries().len().checked_sub(1) else {
+                // The directory still names it; but an index that is being emptied is not searched again.
+                self.leaves.pop();
+                self.first_expiries.pop();
+                continue;
+            };
+            let before = leaf.memory_bytes();
+            let entry = leaf.take(last);
+            self.outside_bytes -= before - leaf.memory_bytes();
+            self.len -= 1;
+            self.expiring -= usize::from(entry.expires_at != NEVER);
+            self.long_keys_bytes -= entry.long_key_bytes();
+            taken.push(entry);
+        }
+        if self.len == 0 {
+            *self = Self::new(self.skip_bits);
+        }
+        taken
+    }
+
     /// All entries, in no order.
     pub fn iter(&self) -> impl Iterator<Item = &Entry> {
         self.leaves.iter().flat_map(Leaf::entries)
@@ -278,6 +305,11 @@ impl Index {
             + self.first_expiries.capacity() * size_of::<Millis>()
             + self.directory.capacity() * size_of::<u32>()
             + size_of::<Self>()
+    }
+
+    /// Bytes of keys that do not fit their entries.
+    pub fn long_keys_bytes(&self) -> usize {
+        self.long_keys_bytes
     }
 
     fn note_deadline(&mut self, number: usize, expires_at: Millis) {

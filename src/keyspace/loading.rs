@@ -12,10 +12,11 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 
 use super::background::now_ms;
+use super::collection::{ELEMENT_REGISTERS, ELEMENTS, FoundElement};
 use super::index::{Entry, Index, IndexKey};
 use super::shard::Table;
 use super::{DATABASES, Keyspace, KeyspaceError, Kind, Millis, SHARD_BITS, SHARDS, shard_of};
-use crate::store::Location;
+use crate::store::{Location, Visited};
 
 /// Records that a thread gathers for a shard before it takes the shard's lock.
 const GATHERED: usize = 256;
@@ -79,6 +80,14 @@ struct Found {
     location: Location,
     sequence: u64,
     removed: bool,
+}
+
+/// What a thread has met and not yet taken in.
+struct Gathered {
+    /// By shard.
+    keys: Vec<Vec<Found>>,
+    /// Elements of collections, by register.
+    elements: Vec<Vec<FoundElement>>,
 }
 
 /// The removals met in one shard.
@@ -166,6 +175,7 @@ impl Keyspace {
             }
             return Err(error);
         }
+        self.claim_collections(threads)?;
         let mut keys = 0;
         for shard in &self.shards {
             let mut shard = shard.write();
@@ -185,7 +195,10 @@ impl Keyspace {
     }
 
     fn load_parts(&self, shared: &Shared, stop: &AtomicBool) -> Result<(), KeyspaceError> {
-        let mut gathered: Vec<Vec<Found>> = (0..SHARDS).map(|_| Vec::new()).collect();
+        let mut gathered = Gathered {
+            keys: (0..SHARDS).map(|_| Vec::new()).collect(),
+            elements: (0..ELEMENT_REGISTERS).map(|_| Vec::new()).collect(),
+        };
         let parts = self.store.parts();
         let mut reported = Instant::now();
         let mut run = || -> Result<(), KeyspaceError> {
@@ -204,8 +217,11 @@ impl Keyspace {
                     tracing::info!(percent = read * 100 / parts, "reading the pool");
                 }
             }
-            for (number, found) in gathered.iter_mut().enumerate() {
+            for (number, found) in gathered.keys.iter_mut().enumerate() {
                 self.absorb(number, shared, found)?;
+            }
+            for (register, found) in gathered.elements.iter_mut().enumerate() {
+                self.absorb_elements(register, found)?;
             }
             Ok(())
         };
@@ -216,12 +232,16 @@ impl Keyspace {
         &self,
         part: usize,
         shared: &Shared,
-        gathered: &mut [Vec<Found>],
+        gathered: &mut Gathered,
     ) -> Result<(), KeyspaceError> {
         let mut failed = None;
         let mut met = [0; DATABASES];
         self.store.visit(part, &mut |record| {
             if failed.is_some() {
+                return;
+            }
+            if record.generation == ELEMENTS {
+                failed = self.load_element(&record, gathered).err();
                 return;
             }
             let mut databases = shared.generations.iter();
@@ -234,7 +254,7 @@ impl Keyspace {
             met[database] += 1;
             let hash = self.hash(record.key);
             let number = shard_of(hash);
-            let found = &mut gathered[number];
+            let found = &mut gathered.keys[number];
             found.push(Found {
                 hash,
                 generation: record.generation,
@@ -254,6 +274,25 @@ impl Keyspace {
         }
         shared.parts_read.fetch_add(1, Ordering::Relaxed);
         failed.map_or(Ok(()), Err)
+    }
+
+    fn load_element(
+        &self,
+        record: &Visited<'_>,
+        gathered: &mut Gathered,
+    ) -> Result<(), KeyspaceError> {
+        let Some(element) = FoundElement::new(record) else {
+            return Err(KeyspaceError::Store(
+                "an element's record without an id".into(),
+            ));
+        };
+        let register = element.register();
+        let found = &mut gathered.elements[register];
+        found.push(element);
+        if found.len() >= GATHERED {
+            self.absorb_elements(register, found)?;
+        }
+        Ok(())
     }
 
     /// Takes gathered records of one shard into its index.

@@ -3,6 +3,7 @@
 mod access;
 mod background;
 mod clock;
+mod collection;
 mod databases;
 mod events;
 mod eviction;
@@ -28,18 +29,20 @@ use siphasher::sip::SipHasher13;
 
 pub use access::Slot;
 pub use background::{Housekeeping, now_ms};
+pub use collection::{Encoding, End, Fields, FieldsEdit, List, ListEdit, Scores, ScoresEdit, View};
 pub use events::{EventClass, Observer};
 pub use eviction::EvictionStats;
 pub use gate::{Alone, Gate, Presence, Shared};
 pub use loading::LoadProgress;
 pub use prefetch::{Ahead, PREFETCHED};
-pub use slots::Slots;
+pub use slots::{NewCollection, Slots};
 pub use watch::Watches;
 
 use crate::latency::Latency;
 pub use crate::pmemkv::Range;
 use crate::store::{Generations, RecordKey, Store, StoreError, Upkeep};
 use background::Garbage;
+use collection::Collections;
 use events::Observed;
 use eviction::Eviction;
 use loading::Loading;
@@ -80,6 +83,14 @@ impl Access {
 pub enum Kind {
     /// A binary-safe string.
     String = 0,
+    /// Elements by position.
+    List = 1,
+    /// Members without order.
+    Set = 2,
+    /// Members in the order of their scores.
+    SortedSet = 3,
+    /// Values by field.
+    Hash = 4,
 }
 
 impl Kind {
@@ -87,6 +98,10 @@ impl Kind {
     pub fn from_number(number: u8) -> Option<Self> {
         match number {
             0 => Some(Kind::String),
+            1 => Some(Kind::List),
+            2 => Some(Kind::Set),
+            3 => Some(Kind::SortedSet),
+            4 => Some(Kind::Hash),
             _ => None,
         }
     }
@@ -95,6 +110,10 @@ impl Kind {
     pub fn name(self) -> &'static str {
         match self {
             Kind::String => "string",
+            Kind::List => "list",
+            Kind::Set => "set",
+            Kind::SortedSet => "zset",
+            Kind::Hash => "hash",
         }
     }
 }
@@ -132,6 +151,9 @@ pub enum KeyspaceError {
     /// Larger than any value may be.
     #[error("the value is too large")]
     TooLarge,
+    /// The key holds a value of another type.
+    #[error("the key holds a value of another type")]
+    WrongKind,
     /// pmemkv failed; its message.
     #[error("{0}")]
     Store(String),
@@ -226,6 +248,7 @@ pub struct Keyspace {
     /// Keys past their deadline are left until then, ms since the Unix epoch.
     expiry_held_until: AtomicI64,
     eviction: Eviction,
+    collections: Collections,
 }
 
 impl std::fmt::Debug for Keyspace {
@@ -252,6 +275,7 @@ impl Keyspace {
         );
         let stored = store.generations();
         let abilities = store.abilities();
+        let opens = store.usage().ok().and_then(|usage| usage.opens);
         Self {
             shards: (0..SHARDS).map(|_| RwLock::new(Shard::default())).collect(),
             shards_per_partition: SHARDS / partitions,
@@ -275,6 +299,7 @@ impl Keyspace {
             latency: Latency::default(),
             expiry_held_until: AtomicI64::new(0),
             eviction: Eviction::default(),
+            collections: Collections::new(opens.unwrap_or_default(), partitions),
             store,
         }
     }
@@ -340,6 +365,7 @@ impl Keyspace {
                 stats.index_bytes += table.index.memory_bytes() as u64;
             }
         }
+        stats.index_bytes += self.collections.memory_bytes();
         stats.partitions_indexed = indexed / self.shards_per_partition;
         Ok(stats)
     }

@@ -5,6 +5,7 @@ use std::sync::atomic::AtomicBool;
 
 use parking_lot::{RwLockReadGuard, RwLockWriteGuard};
 
+use super::collection::{ELEMENTS, FoundElement};
 use super::index::{Entry, Index, IndexKey};
 use super::ordered::OrderedView;
 use super::watch::Watchers;
@@ -113,7 +114,12 @@ impl Keyspace {
         let first_access = self.eviction.clock().first(now_ms());
         let mut dead = Vec::new();
         let mut misplaced = 0u64;
+        let mut elements = Vec::new();
         let visited = self.store.visit(partition, &mut |record| {
+            if record.generation == ELEMENTS {
+                elements.extend(FoundElement::new(&record));
+                return;
+            }
             if !current.contains(&record.generation) {
                 let key = IndexKey::from_slice(record.key);
                 dead.push((record.generation, key, record.location));
@@ -127,6 +133,7 @@ impl Keyspace {
                 misplaced += 1;
                 return;
             };
+            self.meet_head(&record);
             let entry = Entry::new(
                 record.key,
                 record.kind,
@@ -150,10 +157,11 @@ impl Keyspace {
                 "records that belong to other partitions were left out"
             );
         }
+        self.elements_read(partition, elements)?;
         for shard in &mut shards {
             shard.indexed = true;
         }
-        self.discard(Garbage::records(partition, dead));
+        self.discard(Garbage::Records(partition, dead));
         Ok(())
     }
 

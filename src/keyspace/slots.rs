@@ -1,11 +1,19 @@
 //! Changing several locked keys as one step.
 
+mod edits;
+
 use std::cell::Cell;
 use std::collections::HashMap;
 
 use parking_lot::RwLockWriteGuard;
+use smallvec::{SmallVec, smallvec};
+
+pub use edits::NewCollection;
+
+use edits::Opened;
 
 use super::access::{Before, Several, live, storable};
+use super::collection::Edit;
 use super::index::Entry;
 use super::shard::{IndexPut, Shard};
 use super::{
@@ -31,6 +39,8 @@ enum Staged {
         expires_at: Option<Millis>,
     },
     Remove,
+    /// Only elements of its collection change.
+    Elements,
 }
 
 /// Several locked keys, each by its position in the call.
@@ -48,6 +58,12 @@ pub struct Slots<'a> {
     staged: Vec<(usize, Staged)>,
     /// What is told once the writes have happened; empty where nobody wants to know.
     steps: Vec<(usize, Step)>,
+    /// The collections of the keys, and those that they are to get.
+    opened: Vec<Opened<'a>>,
+    edits: Vec<(usize, Edit)>,
+    built: Vec<NewCollection<'a>>,
+    /// Collections that come under another key, by its position.
+    moved: Vec<(u64, usize)>,
 }
 
 /// What is told of a key.
@@ -69,8 +85,8 @@ impl<'a> Slots<'a> {
         shards: Several<RwLockWriteGuard<'a, Shard>>,
         keys: Several<LockedKey<'a>>,
         access: Access,
-    ) -> Self {
-        Self {
+    ) -> Result<Self, KeyspaceError> {
+        let mut slots = Self {
             keyspace,
             numbers,
             shards,
@@ -80,7 +96,13 @@ impl<'a> Slots<'a> {
             values: Vec::new(),
             staged: Vec::new(),
             steps: Vec::new(),
-        }
+            opened: Vec::new(),
+            edits: Vec::new(),
+            built: Vec::new(),
+            moved: Vec::new(),
+        };
+        slots.open_collections()?;
+        Ok(slots)
     }
 }
 
@@ -196,6 +218,7 @@ impl Slots<'_> {
 
     /// Writes what was staged, as one step, and tells the index.
     pub(super) fn apply(mut self) -> Result<(), KeyspaceError> {
+        self.stage_heads();
         let changes: Vec<(usize, Staged)> = self
             .last_staged()
             .into_iter()
@@ -206,16 +229,27 @@ impl Slots<'_> {
             self.tell(Written::default());
             return Ok(());
         }
-        let writes: Vec<Write<'_>> = changes
+        let plans = self.plan()?;
+        let labels = self.labels(&plans);
+        let mut writes: Vec<Write<'_>> = changes
             .iter()
-            .map(|&(i, staged)| self.write(i, staged))
+            .filter_map(|&(i, staged)| self.write(i, staged))
             .collect();
-        let mut locations = vec![Location::default(); writes.len()];
+        let heads = writes.len();
+        self.write_elements(&plans, &labels, &mut writes);
+        let mut locations: SmallVec<[Location; PREFETCHED]> =
+            smallvec![Location::default(); writes.len()];
         self.keyspace
             .store_write(&writes, &mut locations, self.access.now)?;
         drop(writes);
         let mut written = Written::default();
-        for (&(i, staged), &location) in changes.iter().zip(&locations) {
+        let (head_locations, element_locations) = locations.split_at(heads);
+        let mut head_locations = head_locations.iter();
+        for &(i, staged) in &changes {
+            let location = match staged {
+                Staged::Elements => Location::default(),
+                _ => head_locations.next().copied().unwrap_or_default(),
+            };
             let LockedKey {
                 key,
                 place,
@@ -242,13 +276,20 @@ impl Slots<'_> {
                     };
                     self.keyspace.index_put(shard, generation, put);
                 }
+                Staged::Elements => {
+                    if let Some(entry) = shard.get(generation, place.hash, key)
+                        && access.touch
+                    {
+                        entry.touch(access.now, self.keyspace.eviction.clock());
+                    }
+                }
                 Staged::Remove => {
                     if let Some(table) = shard.table_mut(generation) {
                         table.forget(place.hash, key);
                     }
                 }
             }
-            let exists = matches!(staged, Staged::Put { .. });
+            let exists = !matches!(staged, Staged::Remove);
             self.keyspace
                 .wrote_silently(shard, db, key, self.access, before, exists);
             if !self.steps.is_empty() {
@@ -256,6 +297,8 @@ impl Slots<'_> {
             }
         }
         self.tell(written);
+        drop(changes);
+        self.apply_elements(&plans, element_locations);
         Ok(())
     }
 
@@ -279,7 +322,7 @@ impl Slots<'_> {
         }
     }
 
-    fn write(&self, i: usize, staged: Staged) -> Write<'_> {
+    fn write(&self, i: usize, staged: Staged) -> Option<Write<'_>> {
         let LockedKey {
             key,
             place,
@@ -287,7 +330,8 @@ impl Slots<'_> {
             ..
         } = self.keys[i];
         let record = self.keyspace.record(place, generation, key);
-        match staged {
+        Some(match staged {
+            Staged::Elements => return None,
             Staged::Put {
                 kind,
                 start,
@@ -306,6 +350,6 @@ impl Slots<'_> {
                     .entry(i)
                     .map_or_else(Location::default, |entry| entry.location),
             },
-        }
+        })
     }
 }

@@ -102,6 +102,7 @@ impl Keyspace {
         self.range_in_view(db, range, &mut |key| {
             let met = self.read(db, key, access, |value| match value.kind {
                 Kind::String => visit(key, value),
+                _ => ControlFlow::Continue(()),
             })?;
             Ok(met.unwrap_or(ControlFlow::Continue(())))
         })
@@ -123,7 +124,7 @@ impl Keyspace {
             let live = self.info(db, key, access)?;
             Ok(match live.map(|info| info.kind) {
                 Some(Kind::String) => visit(key),
-                None => ControlFlow::Continue(()),
+                _ => ControlFlow::Continue(()),
             })
         })
     }
@@ -136,7 +137,7 @@ impl Keyspace {
         now: Millis,
     ) -> Result<u64, KeyspaceError> {
         let stats = self.database_stats(db, now);
-        if stats.expires == 0 {
+        if stats.expires == 0 && !self.collections.any() {
             if self.sorted {
                 return Ok(self.store.range_count(self.generation(db), range)?);
             }

@@ -95,6 +95,7 @@ impl Store for std::sync::Arc<MemoryStore> {
                     kind: record.kind,
                     expires_at: record.expires_at,
                     location: Location::default(),
+                    value: &record.value,
                     sequence: 0,
                     removed: false,
                 });

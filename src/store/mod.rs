@@ -97,6 +97,8 @@ pub struct Visited<'a> {
     pub expires_at: Option<Millis>,
     /// Where it lies.
     pub location: Location,
+    /// Its bytes; none where they lie in several parts.
+    pub value: &'a [u8],
     /// Where a key may be met more than once (see [`Abilities::partitioned`]), the highest number counts.
     pub sequence: u64,
     /// Whether it says that the key is gone, and with it all that is older.

@@ -8,7 +8,7 @@ use super::super::background::ROOM_TIME_MAX;
 use super::super::clock::{random_below, unlikely_recent};
 use super::super::index::{Entry, IndexKey};
 use super::super::shard::Shard;
-use super::super::{Access, EventClass, Keyspace, KeyspaceError, Millis, SHARDS};
+use super::super::{Access, EventClass, Keyspace, KeyspaceError, Millis, Place, SHARDS};
 use super::candidates::{CANDIDATES_MAX, Candidate, Candidates};
 use super::{EvictionStats, Order, Rule};
 use crate::config::Settings;
@@ -28,6 +28,9 @@ const KEYS_PER_LOOK: usize = 16;
 
 /// Keys evicted between two looks at the size of the index, which shrinks with them.
 const KEYS_PER_REFRESH: usize = 256;
+
+/// Elements of removed collections that go before a key is evicted.
+const GARBAGE_PER_EVICTION: usize = 64;
 
 /// Before more is written at once, room is made for it in the store, if need be: it may take more than is kept ready.
 const LARGE_BYTES: u64 = 256 * 1024;
@@ -201,10 +204,13 @@ impl Keyspace {
         let started = Instant::now();
         let mut evicted = 0;
         loop {
-            if !self.evict_one(rule, now, true)? {
-                return Ok(false);
+            // A collection's bytes are free only once its elements have gone.
+            if self.remove_garbage(GARBAGE_PER_EVICTION) == 0 {
+                if !self.evict_one(rule, now, true)? {
+                    return Ok(false);
+                }
+                evicted += 1;
             }
-            evicted += 1;
             if evicted % KEYS_PER_REFRESH == 0 {
                 self.refresh_threshold();
             }
@@ -245,7 +251,9 @@ impl Keyspace {
             return;
         }
         let eviction = &self.eviction;
-        let dram = bytes * SHARDS as u64 / seen + self.views.memory_bytes();
+        let dram = bytes * SHARDS as u64 / seen
+            + self.views.memory_bytes()
+            + self.collections.memory_bytes();
         eviction.dram_bytes.store(dram, Ordering::Relaxed);
         let by_max = match eviction.max_bytes.load(Ordering::Relaxed) {
             0 => u64::MAX,
@@ -384,6 +392,11 @@ impl Keyspace {
             key,
         };
         let location = entry.location;
+        let place = Place {
+            hash,
+            shard: number,
+        };
+        let collection = self.collection_id(place, generation, entry)?;
         let before = if entry.is_expired(now) {
             self.store.forget(record, location, Gone::Expired)?;
             Before::Expired
@@ -395,6 +408,9 @@ impl Keyspace {
         table.forget(hash, key);
         if expires {
             table.index.tighten(hash);
+        }
+        if let Some(id) = collection {
+            self.drop_collection(id);
         }
         if before == Before::Live {
             self.eviction.count();

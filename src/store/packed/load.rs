@@ -190,6 +190,7 @@ impl Packed {
             kind,
             expires_at: record.expires_at,
             location: spot.location(),
+            value: if spot.large { &[] } else { record.body },
             sequence: record.sequence,
             removed: record.form == Form::Removed,
         });

@@ -287,6 +287,7 @@ impl Store for Pairs {
                     kind: value.kind,
                     expires_at: value.expires_at,
                     location: stored,
+                    value: value.bytes,
                     sequence: 0,
                     removed: false,
                 }),

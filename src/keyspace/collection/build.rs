@@ -1,0 +1,211 @@
+//! New collections that are written before they have a key.
+//!
+//! Their elements are no more than garbage until a head names them. So they may be written in many steps, however
+//! many there are, and the one step that stores the head makes the whole appear.
+
+use std::sync::Arc;
+
+use parking_lot::RwLock;
+
+use super::elements::{ElementKey, element_key, encode_label, encode_score};
+use super::list::ListItem;
+use super::scores::{ScoreIndex, Scored};
+use super::view::View;
+use super::{Collection, Locked, Shape, element_record};
+use crate::keyspace::index::{Entry, IndexKey};
+use crate::keyspace::{Keyspace, KeyspaceError, Kind, Millis};
+use crate::store::{Location, Write};
+
+/// Elements that are written in one step, where a step of several costs less than several.
+const ELEMENTS_PER_STEP: usize = 256;
+
+/// A new collection. What was written of it goes again when this is dropped, unless it was taken into use.
+pub(in super::super) struct Built<'k> {
+    keyspace: &'k Keyspace,
+    pub id: u64,
+    pub kind: Kind,
+    /// Locked until it is in use: the compaction waits.
+    locked: Option<Locked>,
+    waiting: Vec<(ElementKey, Vec<u8>)>,
+    next_label: i64,
+    now: Millis,
+}
+
+impl std::fmt::Debug for Built<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Built")
+            .field("id", &self.id)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<'k> Built<'k> {
+    /// One without elements, of a database's generation.
+    pub fn new(keyspace: &'k Keyspace, kind: Kind, generation: u32, now: Millis) -> Self {
+        let id = keyspace.collections.new_id();
+        let collection = Arc::new(RwLock::new(Collection::new(kind)));
+        let locked = RwLock::write_arc(&collection);
+        keyspace.collections.insert(id, generation, collection);
+        Self {
+            keyspace,
+            id,
+            kind,
+            locked: Some(locked),
+            waiting: Vec::new(),
+            next_label: 0,
+            now,
+        }
+    }
+
+    /// How many elements it has.
+    pub fn len(&self) -> usize {
+        self.locked.as_ref().map_or(0, |locked| locked.len()) + self.waiting.len()
+    }
+
+    /// Adds an element: a field with its value, a member (its value empty, or its score's bytes), a list's element
+    /// (its name empty). Names must not repeat.
+    pub fn push(&mut self, name: &[u8], value: &[u8]) -> Result<(), KeyspaceError> {
+        let key = if self.kind == Kind::List {
+            self.next_label += 1 << 20;
+            element_key(self.id, &encode_label(self.next_label))
+        } else {
+            element_key(self.id, name)
+        };
+        self.waiting.push((key, value.to_vec()));
+        // One at a time costs less where several need a journal, which these do not.
+        let step = if self.keyspace.partitioned {
+            1
+        } else {
+            ELEMENTS_PER_STEP
+        };
+        if self.waiting.len() >= step {
+            self.write()?;
+        }
+        Ok(())
+    }
+
+    /// Adds a copy of all elements of a value.
+    pub fn copy(&mut self, from: View<'_>) -> Result<(), KeyspaceError> {
+        let mut result = Ok(());
+        match from {
+            View::Hash(fields) | View::Set(fields) => fields.for_each(|name, value| {
+                if result.is_ok() {
+                    result = self.push(name, value);
+                }
+            })?,
+            View::List(list) => list.for_range(0..list.len(), false, |value| {
+                result = self.push(b"", value);
+                if result.is_ok() {
+                    std::ops::ControlFlow::Continue(())
+                } else {
+                    std::ops::ControlFlow::Break(())
+                }
+            })?,
+            View::SortedSet(scores) => {
+                for (member, score) in scores.range(0..scores.len()) {
+                    self.push(member, &encode_score(score))?;
+                }
+            }
+            View::String(_) => return Err(KeyspaceError::WrongKind),
+        }
+        result
+    }
+
+    /// Writes what waits.
+    pub fn write(&mut self) -> Result<(), KeyspaceError> {
+        let Some(locked) = &mut self.locked else {
+            return Ok(());
+        };
+        if self.waiting.is_empty() {
+            return Ok(());
+        }
+        let partition = self.keyspace.elements_partition(self.id);
+        let writes: Vec<Write<'_>> = self
+            .waiting
+            .iter()
+            .map(|(key, value)| Write::Put {
+                record: element_record(partition, key),
+                previous: None,
+                kind: self.kind,
+                expires_at: None,
+                value,
+            })
+            .collect();
+        let mut locations = vec![Location::default(); writes.len()];
+        self.keyspace
+            .store_write(&writes, &mut locations, self.now)?;
+        drop(writes);
+        for ((key, value), location) in self.waiting.drain(..).zip(locations) {
+            let name = &key[super::elements::ID_BYTES..];
+            add(self.keyspace, locked, name, &value, location);
+        }
+        Ok(())
+    }
+
+    /// Takes it into use: its head is written.
+    pub fn adopt(mut self) {
+        if let Some(locked) = self.locked.take() {
+            let memory = locked.memory_bytes();
+            self.keyspace.collections.note_memory(0, memory);
+        }
+    }
+}
+
+impl Drop for Built<'_> {
+    fn drop(&mut self) {
+        if let Some(locked) = self.locked.take() {
+            let memory = locked.memory_bytes();
+            drop(locked);
+            self.keyspace.collections.note_memory(0, memory);
+            self.keyspace.drop_collection(self.id);
+        }
+    }
+}
+
+/// Takes an element that is not there into a collection. Of a list: behind all others.
+pub(super) fn add(
+    keyspace: &Keyspace,
+    collection: &mut Collection,
+    name: &[u8],
+    value: &[u8],
+    location: Location,
+) {
+    let hasher = |key: &[u8]| keyspace.hash(key);
+    let kind = collection.kind;
+    let hash = keyspace.hash(name);
+    let entry = || Entry::new(name, kind, location, None, 0);
+    match &mut collection.shape {
+        Shape::Fields(index) => index.insert(hash, entry(), &hasher),
+        Shape::Scores(scores) => {
+            if let Some(score) = super::elements::decode_score(value) {
+                scores.insert(hash, entry(), score, &hasher);
+            }
+        }
+        Shape::List(items) => {
+            if let Some(label) = super::elements::decode_label(name) {
+                items.push_back(ListItem { label, location });
+            }
+        }
+    }
+    let value_bytes = if kind == Kind::Hash { value.len() } else { 0 };
+    if kind != Kind::List {
+        collection.outgrow(name, value_bytes);
+    }
+}
+
+/// A sorted set's shape from members whose scores are read one by one.
+pub(super) fn order_by_score(
+    members: super::Index,
+    score: impl Fn(&Entry) -> Result<f64, KeyspaceError>,
+) -> Result<ScoreIndex, KeyspaceError> {
+    let scored = members
+        .iter()
+        .map(|entry| {
+            Ok(Scored {
+                score: score(entry)?,
+                member: IndexKey::from_slice(entry.key()),
+            })
+        })
+        .collect::<Result<Vec<_>, KeyspaceError>>()?;
+    Ok(ScoreIndex::new(members, scored))
+}

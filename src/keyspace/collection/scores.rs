@@ -1,0 +1,131 @@
+//! A sorted set's shape: members by name, and in the order of their scores.
+
+use std::cmp::Ordering;
+use std::ops::Range;
+
+use super::sequence::Sequence;
+use crate::keyspace::index::{Entry, Index, IndexKey};
+
+/// A member with its score.
+#[derive(Clone, Debug)]
+pub struct Scored {
+    pub score: f64,
+    pub member: IndexKey,
+}
+
+impl Scored {
+    fn compare(&self, score: f64, member: &[u8]) -> Ordering {
+        // Never NaN; -0 and 0 are one score.
+        let by_score = self.score.partial_cmp(&score).unwrap_or(Ordering::Equal);
+        by_score.then_with(|| self.member.as_slice().cmp(member))
+    }
+}
+
+/// Members by name and by rank.
+#[derive(Debug)]
+pub struct ScoreIndex {
+    members: Index,
+    order: Sequence<Scored>,
+}
+
+impl Default for ScoreIndex {
+    fn default() -> Self {
+        Self {
+            members: Index::new(0),
+            order: Sequence::default(),
+        }
+    }
+}
+
+impl ScoreIndex {
+    /// The members that `members` knows, with their scores.
+    pub fn new(members: Index, mut scored: Vec<Scored>) -> Self {
+        scored.sort_unstable_by(|a, b| a.compare(b.score, &b.member));
+        Self {
+            members,
+            order: scored.into_iter().collect(),
+        }
+    }
+
+    pub fn len(&self) -> usize {
+        self.order.len()
+    }
+
+    /// The members by name.
+    pub fn members(&self) -> &Index {
+        &self.members
+    }
+
+    /// The members by name: their places may change, their names not.
+    pub fn members_mut(&mut self) -> &mut Index {
+        &mut self.members
+    }
+
+    /// Adds a member that is not there.
+    pub fn insert(&mut self, hash: u64, entry: Entry, score: f64, hasher: &dyn Fn(&[u8]) -> u64) {
+        let member = IndexKey::from_slice(entry.key());
+        self.members.insert(hash, entry, hasher);
+        self.add(score, member);
+    }
+
+    /// Gives a member that is there another score.
+    pub fn rescore(&mut self, old: f64, new: f64, member: &[u8]) {
+        let position = self.rank(old, member);
+        // In place where it keeps its rank: a leader's score that grows does.
+        let before = position.checked_sub(1).and_then(|at| self.order.get(at));
+        let stays = before.is_none_or(|before| before.compare(new, member).is_lt())
+            && self
+                .order
+                .get(position + 1)
+                .is_none_or(|after| after.compare(new, member).is_gt());
+        if stays {
+            if let Some(scored) = self.order.get_mut(position) {
+                scored.score = new;
+            }
+            return;
+        }
+        if let Some(scored) = self.order.remove(position) {
+            self.add(new, scored.member);
+        }
+    }
+
+    /// Takes a member out.
+    pub fn remove(&mut self, hash: u64, score: f64, member: &[u8]) {
+        let position = self.rank(score, member);
+        let found = self.order.get(position);
+        if found.is_some_and(|found| found.member.as_slice() == member) {
+            self.order.remove(position);
+        }
+        self.members.remove(hash, member);
+    }
+
+    fn add(&mut self, score: f64, member: IndexKey) {
+        let position = self.rank(score, &member);
+        self.order.insert(position, Scored { score, member });
+    }
+
+    /// How many members come before one.
+    pub fn rank(&self, score: f64, member: &[u8]) -> usize {
+        self.order
+            .partition_point(|other| other.compare(score, member).is_lt())
+    }
+
+    /// How many members, which must come first, are `before`.
+    pub fn partition_point(&self, before: impl Fn(f64, &[u8]) -> bool) -> usize {
+        self.order
+            .partition_point(|scored| before(scored.score, &scored.member))
+    }
+
+    /// The members of a range of ranks.
+    pub fn range(&self, ranks: Range<usize>) -> impl DoubleEndedIterator<Item = (&[u8], f64)> {
+        self.order
+            .range(ranks)
+            .map(|scored| (scored.member.as_slice(), scored.score))
+    }
+
+    /// DRAM that it occupies, bytes.
+    pub fn memory_bytes(&self) -> usize {
+        // Members too long for their entries lie beside both.
+        self.members.memory_bytes() + self.order.memory_bytes() + self.members.long_keys_bytes()
+    }
+}

@@ -1,0 +1,337 @@
+//! Items in an order of their own, by position: chunks one behind the other.
+//!
+//! Both ends cost O(1). A position in the middle is found by summing the chunks' lengths, which lie close together:
+//! of a million items some 2,000 numbers, added several at a time.
+
+use std::collections::VecDeque;
+use std::ops::Range;
+
+/// Items that a chunk holds at most.
+const CHUNK_MAX: usize = 512;
+
+/// Lengths that are summed before the sum is looked at.
+const LENGTHS_PER_SUM: usize = 64;
+
+/// Items by position.
+#[derive(Debug)]
+pub struct Sequence<T> {
+    /// None of them is empty.
+    chunks: VecDeque<VecDeque<T>>,
+    /// How long each chunk is.
+    lengths: VecDeque<u32>,
+    len: usize,
+    /// Items that the chunks have room for.
+    capacity: usize,
+}
+
+impl<T> Default for Sequence<T> {
+    fn default() -> Self {
+        Self {
+            chunks: VecDeque::new(),
+            lengths: VecDeque::new(),
+            len: 0,
+            capacity: 0,
+        }
+    }
+}
+
+impl<T> FromIterator<T> for Sequence<T> {
+    fn from_iter<I: IntoIterator<Item = T>>(items: I) -> Self {
+        let mut sequence = Self::default();
+        for item in items {
+            sequence.push_back(item);
+        }
+        sequence
+    }
+}
+
+impl<T> Sequence<T> {
+    /// How many items there are.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// The item at a position.
+    pub fn get(&self, position: usize) -> Option<&T> {
+        let (chunk, within) = self.locate(position)?;
+        self.chunks[chunk].get(within)
+    }
+
+    /// The item at a position, to be changed.
+    pub fn get_mut(&mut self, position: usize) -> Option<&mut T> {
+        let (chunk, within) = self.locate(position)?;
+        self.chunks[chunk].get_mut(within)
+    }
+
+    /// Adds an item before all others.
+    pub fn push_front(&mut self, item: T) {
+        if self.lengths.front().is_none_or(|&len| is_full(len)) {
+            self.chunks.push_front(VecDeque::new());
+            self.lengths.push_front(0);
+        }
+        self.add(0, |chunk| chunk.push_front(item));
+    }
+
+    /// Adds an item after all others.
+    pub fn push_back(&mut self, item: T) {
+        if self.lengths.back().is_none_or(|&len| is_full(len)) {
+            self.chunks.push_back(VecDeque::new());
+            self.lengths.push_back(0);
+        }
+        self.add(self.chunks.len() - 1, |chunk| chunk.push_back(item));
+    }
+
+    /// Puts an item at a position up to the length; those from there on move behind it.
+    pub fn insert(&mut self, position: usize, item: T) {
+        if position == 0 {
+            return self.push_front(item);
+        }
+        // Behind the item before it: so the last chunk takes what comes at the end.
+        let Some((mut chunk, within)) = self.locate(position - 1) else {
+            return self.push_back(item);
+        };
+        let mut within = within + 1;
+        if is_full(self.lengths[chunk]) {
+            let half = CHUNK_MAX / 2;
+            self.split(chunk, half);
+            if within > half {
+                chunk += 1;
+                within -= half;
+            }
+        }
+        self.add(chunk, |chunk| chunk.insert(within, item));
+    }
+
+    /// Takes the first item out.
+    pub fn pop_front(&mut self) -> Option<T> {
+        self.remove(0)
+    }
+
+    /// Takes the last item out.
+    pub fn pop_back(&mut self) -> Option<T> {
+        self.remove(self.len.checked_sub(1)?)
+    }
+
+    /// Takes the item at a position out.
+    pub fn remove(&mut self, position: usize) -> Option<T> {
+        let (number, within) = self.locate(position)?;
+        let chunk = &mut self.chunks[number];
+        let item = chunk.remove(within)?;
+        self.len -= 1;
+        self.lengths[number] -= 1;
+        let (before, len) = (chunk.capacity(), chunk.len());
+        if len == 0 {
+            self.chunks.remove(number);
+            self.lengths.remove(number);
+            self.capacity -= before;
+            if self.len == 0 {
+                *self = Self::default();
+            }
+        } else if before >= 16 && before >= 4 * len {
+            chunk.shrink_to(2 * len);
+            self.capacity -= before - chunk.capacity();
+        }
+        Some(item)
+    }
+
+    /// The items at positions of a range, which is cut at the end.
+    pub fn range(&self, range: Range<usize>) -> impl DoubleEndedIterator<Item = &T> {
+        let end = range.end.min(self.len);
+        let start = range.start.min(end);
+        let (first, skipped) = self.locate(start).unwrap_or((self.chunks.len(), 0));
+        let last = match end.checked_sub(1).and_then(|last| self.locate(last)) {
+            Some((last, within)) if start < end => Some((last, within + 1)),
+            _ => None,
+        };
+        let past = last.map_or(first, |(last, _)| last + 1);
+        (first..past).flat_map(move |number| {
+            let from = if number == first { skipped } else { 0 };
+            let to = match last {
+                Some((last, to)) if last == number => to,
+                _ => self.chunks[number].len(),
+            };
+            self.chunks[number].range(from..to)
+        })
+    }
+
+    /// How many items come before the first one that is not `before`: all that are must come first.
+    pub fn partition_point(&self, before: impl Fn(&T) -> bool) -> usize {
+        let (mut low, mut high) = (0, self.chunks.len());
+        // The last chunk whose first item is still before.
+        while low < high {
+            let middle = usize::midpoint(low, high);
+            if self.chunks[middle].front().is_some_and(&before) {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        let Some(number) = low.checked_sub(1) else {
+            return 0;
+        };
+        self.start_of(number) + self.chunks[number].partition_point(before)
+    }
+
+    /// DRAM that the sequence occupies, bytes, what its items own elsewhere left out.
+    pub fn memory_bytes(&self) -> usize {
+        self.capacity * size_of::<T>()
+            + self.chunks.capacity() * size_of::<VecDeque<T>>()
+            + self.lengths.capacity() * size_of::<u32>()
+            + size_of::<Self>()
+    }
+
+    fn add(&mut self, number: usize, add: impl FnOnce(&mut VecDeque<T>)) {
+        let chunk = &mut self.chunks[number];
+        let before = chunk.capacity();
+        if chunk.len() == before {
+            // Doubling, but never past what a chunk can hold.
+            chunk.reserve_exact(before.clamp(4, CHUNK_MAX - before.min(CHUNK_MAX - 4)));
+        }
+        add(chunk);
+        self.capacity += chunk.capacity() - before;
+        self.lengths[number] += 1;
+        self.len += 1;
+    }
+
+    fn split(&mut self, number: usize, at: usize) {
+        let chunk = &mut self.chunks[number];
+        let before = chunk.capacity();
+        let rest = chunk.split_off(at);
+        self.capacity += chunk.capacity() + rest.capacity() - before;
+        let moved = u32::try_from(rest.len()).unwrap_or(0);
+        self.lengths[number] -= moved;
+        self.chunks.insert(number + 1, rest);
+        self.lengths.insert(number + 1, moved);
+    }
+
+    /// The position of a chunk's first item.
+    fn start_of(&self, number: usize) -> usize {
+        let (front, back) = self.lengths.as_slices();
+        let in_front = number.min(front.len());
+        sum(&front[..in_front]) + sum(&back[..number - in_front])
+    }
+
+    /// The chunk of a position, and the position within it; from whichever end is nearer.
+    fn locate(&self, position: usize) -> Option<(usize, usize)> {
+        if position >= self.len {
+            return None;
+        }
+        let from_end = self.len - 1 - position;
+        if let Some(&last) = self.lengths.back()
+            && from_end < last as usize
+        {
+            return Some((self.chunks.len() - 1, last as usize - 1 - from_end));
+        }
+        let (front, back) = self.lengths.as_slices();
+        let mut left = position;
+        let mut number = 0;
+        for lengths in [front, back] {
+            for lengths in lengths.chunks(LENGTHS_PER_SUM) {
+                let together = sum(lengths);
+                if left >= together {
+                    left -= together;
+                    number += lengths.len();
+                    continue;
+                }
+                for &len in lengths {
+                    if left < len as usize {
+                        return Some((number, left));
+                    }
+                    left -= len as usize;
+                    number += 1;
+                }
+            }
+        }
+        None
+    }
+}
+
+fn is_full(len: u32) -> bool {
+    len as usize >= CHUNK_MAX
+}
+
+fn sum(lengths: &[u32]) -> usize {
+    // A chunk holds 512 items: 64 of them fit a u32, all of them need not.
+    lengths
+        .chunks(LENGTHS_PER_SUM)
+        .map(|some| some.iter().sum::<u32>() as usize)
+        .sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[derive(Clone, Debug)]
+    enum Step {
+        PushFront,
+        PushBack,
+        PopFront,
+        PopBack,
+        Insert(prop::sample::Index),
+        Remove(prop::sample::Index),
+    }
+
+    fn steps() -> impl Strategy<Value = Vec<(Step, usize)>> {
+        let step = prop_oneof![
+            3 => Just(Step::PushFront),
+            3 => Just(Step::PushBack),
+            1 => Just(Step::PopFront),
+            1 => Just(Step::PopBack),
+            3 => any::<prop::sample::Index>().prop_map(Step::Insert),
+            2 => any::<prop::sample::Index>().prop_map(Step::Remove),
+        ];
+        prop::collection::vec((step, 1..700usize), 1..40)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(40))]
+
+        #[test]
+        fn it_does_what_a_vector_does(steps in steps(), range in any::<(prop::sample::Index, prop::sample::Index)>()) {
+            let mut sequence = Sequence::default();
+            let mut model: VecDeque<usize> = VecDeque::new();
+            let mut next = 0;
+            for (step, times) in steps {
+                for _ in 0..times {
+                    next += 1;
+                    match &step {
+                        Step::PushFront => { sequence.push_front(next); model.push_front(next); }
+                        Step::PushBack => { sequence.push_back(next); model.push_back(next); }
+                        Step::PopFront => prop_assert_eq!(sequence.pop_front(), model.pop_front()),
+                        Step::PopBack => prop_assert_eq!(sequence.pop_back(), model.pop_back()),
+                        Step::Insert(at) => {
+                            let at = at.index(model.len() + 1);
+                            sequence.insert(at, next);
+                            model.insert(at, next);
+                        }
+                        Step::Remove(at) if !model.is_empty() => {
+                            let at = at.index(model.len());
+                            prop_assert_eq!(sequence.remove(at), model.remove(at));
+                        }
+                        Step::Remove(_) => prop_assert_eq!(sequence.remove(0), None),
+                    }
+                }
+                prop_assert_eq!(sequence.len(), model.len());
+                prop_assert_eq!(sequence.capacity, sequence.chunks.iter().map(VecDeque::capacity).sum::<usize>());
+            }
+            prop_assert!(sequence.range(0..model.len()).eq(&model));
+            prop_assert!(sequence.range(0..model.len()).rev().eq(model.iter().rev()));
+            let (a, b) = (range.0.index(model.len() + 1), range.1.index(model.len() + 1));
+            let (start, end) = (a.min(b), a.max(b));
+            prop_assert!(sequence.range(start..end).eq(model.range(start..end)));
+            prop_assert!(sequence.range(start..end).rev().eq(model.range(start..end).rev()));
+            for position in [0, start, end, model.len()] {
+                prop_assert_eq!(sequence.get(position), model.get(position));
+            }
+        }
+
+        #[test]
+        fn a_sorted_one_is_searched(len in 0..3000usize, wanted in 0..3200usize) {
+            let sequence: Sequence<usize> = (0..len).collect();
+            prop_assert_eq!(sequence.partition_point(|&item| item < wanted), wanted.min(len));
+        }
+    }
+}
