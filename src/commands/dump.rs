@@ -1,6 +1,7 @@
 //! DUMP and RESTORE: a value as bytes that Redis reads too, and back.
 
 use std::borrow::Cow;
+use std::ops::ControlFlow;
 
 use bytes::Bytes;
 
@@ -8,7 +9,7 @@ use super::keys::ONE_KEY;
 use super::numbers::parse_i64;
 use super::spec::{Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, KeySpec};
 use super::{CommandError, CommandResult, Context};
-use crate::keyspace::{Access, EventClass, KeyspaceError, Kind, Millis, Slot, Value};
+use crate::keyspace::{Access, EventClass, KeyspaceError, Kind, Millis, Slots, View};
 use crate::protocol::{Args, Reply};
 use crate::serialised::{Object, SerialisedError, decode, encode};
 
@@ -61,35 +62,79 @@ pub(super) static COMMANDS: &[CommandSpec] = &[
     },
 ];
 
+/// Position of the one key in a [`Slots`].
+const KEY: usize = 0;
+
 const BAD_FORMAT: CommandError = CommandError::text("ERR Bad data format");
 const BUSY_KEY: CommandError = CommandError::text("BUSYKEY Target key name already exists.");
 
 fn dump(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
-    let object = ctx.read(&args[1], load)?;
+    let key = &args[1];
+    let (db, access) = (ctx.session.db, ctx.access);
+    let object = ctx
+        .keyspace
+        .view(db, key, access, |view| view.map(load).transpose())??;
+    ctx.looked_up(key, object.is_some());
     // Out of the key's lock, which a large value would hold for long.
     let payload = object.map(|object| Reply::Bulk(Bytes::from(encode(&object))));
     Ok(payload.unwrap_or(Reply::Null).into())
 }
 
-/// A value with all of its elements.
-fn load(value: Value<'_>) -> Object {
-    match value.kind {
-        Kind::String => Object::String(value.bytes.to_vec()),
-    }
+/// A copy of a value with all of its elements.
+fn load(view: View<'_>) -> Result<Object, KeyspaceError> {
+    let len = view.len();
+    Ok(match view {
+        View::String(value) => Object::String(value.bytes.to_vec()),
+        View::List(list) => {
+            let mut elements = Vec::with_capacity(len);
+            list.for_range(0..len, false, |element| {
+                elements.push(element.to_vec());
+                ControlFlow::Continue(())
+            })?;
+            Object::List(elements)
+        }
+        View::Set(members) => Object::Set(members.names().map(<[u8]>::to_vec).collect()),
+        View::Hash(fields) => {
+            let mut pairs = Vec::with_capacity(len);
+            fields.for_each(|field, value| pairs.push((field.to_vec(), value.to_vec())))?;
+            Object::Hash(pairs)
+        }
+        // From the highest score down, as Redis dumps them: there each one is inserted at the front.
+        View::SortedSet(members) => Object::SortedSet(
+            members
+                .range(0..len)
+                .rev()
+                .map(|(member, score)| (member.to_vec(), score))
+                .collect(),
+        ),
+    })
 }
 
-/// Makes the key hold what was restored, whatever it held before.
+/// Stages what was restored as the value of the one key, whatever it held before.
 fn store(
-    slot: &mut Slot<'_>,
+    slots: &mut Slots<'_>,
     object: &Object,
     expires_at: Option<Millis>,
-) -> Result<(), CommandError> {
+) -> Result<(), KeyspaceError> {
+    let kind = match object {
+        Object::String(value) => {
+            slots.put(KEY, Kind::String, value, expires_at);
+            return Ok(());
+        }
+        Object::List(_) => Kind::List,
+        Object::Set(_) => Kind::Set,
+        Object::Hash(_) => Kind::Hash,
+        Object::SortedSet(_) => Kind::SortedSet,
+    };
+    let mut new = slots.build(KEY, kind);
     match object {
-        Object::String(value) => Ok(slot.put(Kind::String, value, expires_at)?),
-        Object::List(_) | Object::Set(_) | Object::Hash(_) | Object::SortedSet(_) => Err(
-            CommandError::text("ERR Bad data format: only strings can be restored"),
-        ),
+        Object::String(_) => {}
+        Object::List(elements) => elements.iter().try_for_each(|e| new.element(e))?,
+        Object::Set(members) => members.iter().try_for_each(|m| new.member(m))?,
+        Object::Hash(fields) => fields.iter().try_for_each(|(f, v)| new.field(f, v))?,
+        Object::SortedSet(members) => members.iter().try_for_each(|(m, s)| new.scored(m, *s))?,
     }
+    slots.replace(new, expires_at)
 }
 
 /// The options of RESTORE, in the order in which they are looked at.
@@ -155,44 +200,50 @@ fn restore(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     let deadline = options.deadline(&args[2], access.now);
     // Before the key is locked, although a key that exists is complained of first.
     let object = decode(&args[3]);
-    let idle = ctx.keyspace.update(db, key, access, |slot| {
-        let replaces = slot.info().is_some();
+    let stored = ctx.keyspace.update_many(&[(db, key)], access, |slots| {
+        let replaces = slots.info(KEY).is_some();
         if replaces && !options.replace {
             return Err(BUSY_KEY);
         }
         let expires_at = deadline?;
         let object = object?;
         if expires_at.is_some_and(|at| at <= access.now) {
-            if slot.remove()? {
-                slot.event(EventClass::GENERIC, "del");
+            if replaces {
+                slots.remove(KEY);
+                slots.event(KEY, EventClass::GENERIC, "del");
             }
-            return Ok(None);
+            return Ok(false);
         }
-        store(slot, &object, expires_at)?;
+        store(slots, &object, expires_at)?;
         if replaces {
             // Redis removes what it replaces, and says nothing of that.
-            slot.event(EventClass::NEW, "new");
+            slots.event(KEY, EventClass::NEW, "new");
         }
-        slot.event(EventClass::GENERIC, "restore");
-        // Where uses are counted instead, there is no time to be set.
-        let recency = slot.info().is_some_and(|info| info.idle_s.is_some());
-        Ok(options.idle_s.filter(|_| recency))
+        slots.event(KEY, EventClass::GENERIC, "restore");
+        Ok(true)
     })?;
-    if let Some(idle_s) = idle {
-        let used = access.now.saturating_sub(idle_s.saturating_mul(1000));
-        look_at(ctx, key, used.max(0))?;
+    if let Some(idle_s) = options.idle_s.filter(|_| stored) {
+        set_idle(ctx, key, idle_s)?;
     }
     Ok(Reply::Ok.into())
 }
 
-/// Has a key count as used at some time in the past.
-fn look_at(ctx: &Context<'_>, key: &[u8], used: Millis) -> Result<(), KeyspaceError> {
-    let access = Access {
-        now: used,
-        touch: true,
-        ..ctx.access
+/// Has a key count as last used so long ago, where times are what is kept of uses.
+fn set_idle(ctx: &Context<'_>, key: &[u8], idle_s: i64) -> Result<(), KeyspaceError> {
+    let look = |now: Millis, touch: bool| {
+        let access = Access {
+            now,
+            touch,
+            ..ctx.access
+        };
+        ctx.keyspace.info(ctx.session.db, key, access)
     };
-    ctx.keyspace.info(ctx.session.db, key, access).map(|_| ())
+    let now = ctx.access.now;
+    if look(now, false)?.is_some_and(|info| info.idle_s.is_some()) {
+        let used = now.saturating_sub(idle_s.saturating_mul(1000));
+        look(used.max(0), true)?;
+    }
+    Ok(())
 }
 
 impl From<SerialisedError> for CommandError {
