@@ -2,22 +2,22 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use super::{Compare, Generator, Random};
-use crate::common::{RawClient, RedisServer, Server, TestResult, Value};
+use super::{Generator, Random};
+use crate::common::{RawClient, RedisServer, Subject, TestResult, Value};
 
 const SEQUENCES: u64 = 6;
 const CALLS: usize = 400;
 
 /// Runs random calls of `generators` on both servers, one after the other, and compares what a subscriber hears.
 pub fn compare(generators: &[Generator]) -> TestResult {
-    let (ours, real) = (Server::start("cmap")?, RedisServer::start()?);
+    let (ours, real) = (Subject::start("cmap")?, RedisServer::start()?);
     let base_ms = i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis())?;
     for seed in 0..SEQUENCES {
         let mut random = Random::new(seed, base_ms, true);
         let calls: Vec<Vec<Vec<u8>>> = (0..CALLS)
-            .map(|_| random.pick(generators)(&mut random))
+            .map(|_| random.next(generators))
             // The others walk, and tell nothing.
-            .filter(|call| !matches!(call.compare, Compare::Scan | Compare::ExistingKey))
+            .filter(|call| !call.compare.is_alone())
             .map(|call| call.words)
             .collect();
         let of_ours = listen(ours.port(), &calls)?;
