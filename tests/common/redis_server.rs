@@ -30,6 +30,9 @@ impl RedisServer {
                     "--appendonly",
                     "no",
                 ]);
+                if program.contains("valkey") {
+                    command.args(["--extended-redis-compatibility", "yes"]);
+                }
                 // SORT ALPHA compares by the locale's rules there, and by bytes here.
                 command.env("LC_ALL", "C");
             },

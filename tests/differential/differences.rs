@@ -52,6 +52,15 @@ pub const REPLIES: &[(&str, Explains)] = &[
         },
     ),
     (
+        "Redis 7.2 takes a fourth word for ZRANK and ZREVRANK, 7.0 refuses it",
+        |call, _, real| {
+            let name = call.words[0].to_ascii_lowercase();
+            call.words.len() == 4
+                && [b"zrank".as_slice(), b"zrevrank"].contains(&name.as_slice())
+                && matches!(real, Value::Error(text) if text.starts_with(b"ERR wrong number"))
+        },
+    ),
+    (
         "of users Redis 7.2 tells more than 7.0, and it words denials otherwise; of the log, clients and times differ",
         |call, ours, real| match call.words[0].to_ascii_lowercase().as_slice() {
             b"exec" => match (ours.items(), real.items()) {

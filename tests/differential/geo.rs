@@ -39,7 +39,7 @@ pub fn call(random: &mut Random) -> Call {
             .arg(key)
             .args(["0", "-1", "WITHSCORES"]),
         45 => return Call::line(random.pick(&["HELLO 3", "HELLO 2", "HELLO 2"])),
-        46 | 47 => Call::line(random.pick(BAD)),
+        46 | 47 => return Call::line(random.pick(BAD)),
         48 => Call::new(["ZSCORE"]).arg(key).arg(member(random)),
         _ => Call::new(["DEL"]).arg(key),
     };

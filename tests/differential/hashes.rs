@@ -46,7 +46,7 @@ pub fn call(random: &mut Random) -> Call {
         55 => return Call::line(random.pick(&["HELLO 3", "HELLO 2", "HELLO 2"])),
         56 => return transaction(random),
         57 => return encoding(random),
-        58 => Call::line(random.pick(BAD)),
+        58 => return Call::line(random.pick(BAD)),
         _ => Call::new(["TYPE"]).arg(key),
     };
     random.spoil(call)
@@ -162,8 +162,8 @@ fn transaction(random: &mut Random) -> Call {
 /// A hash made by one command, so that its encoding depends on nothing but its contents.
 fn encoding(random: &mut Random) -> Call {
     let key = random.own_key("hash");
-    let (fields, bytes) = (random.pick(&[1, 127, 128, 129]), random.pick(&[5, 64, 65]));
-    let name = if fields > 128 || bytes > 64 {
+    let (fields, bytes) = (random.pick(&[1, 511, 512, 513]), random.pick(&[5, 64, 65]));
+    let name = if fields > 512 || bytes > 64 {
         "hashtable"
     } else {
         "listpack"

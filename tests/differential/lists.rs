@@ -30,9 +30,10 @@ pub fn call(random: &mut Random) -> Call {
             .arg(random.index())
             .arg(random.index()),
         25..30 => Call::new(["LINDEX"]).arg(key).arg(random.index()),
+        // No huge indexes: 7.0 refuses them, 7.2 cuts them to 32 bits.
         30..34 => Call::new(["LSET"])
             .arg(key)
-            .arg(random.index())
+            .arg(random.within(-9..15).to_string())
             .arg(random.element()),
         34..38 => {
             let place = random.pick(&["before", "AFTER", "After", "BEFORE", "beside"]);
@@ -42,9 +43,10 @@ pub fn call(random: &mut Random) -> Call {
                 .arg(random.element())
                 .arg(random.element())
         }
+        // Not the smallest of all, which 7.0 takes and later ones refuse.
         38..42 => Call::new(["LREM"])
             .arg(key)
-            .arg(random.index())
+            .arg(random.within(-4..4).to_string())
             .arg(random.element()),
         42..45 => Call::new(["LTRIM"])
             .arg(key)
@@ -64,7 +66,7 @@ pub fn call(random: &mut Random) -> Call {
         74 => Call::new(["SET"]).arg(random.own_key("string")).arg("7"),
         75 => return Call::line(random.pick(&["HELLO 3", "HELLO 2", "HELLO 2"])),
         76 => return encoding(random),
-        77 => Call::line(random.pick(BAD)),
+        77 => return Call::line(random.pick(BAD)),
         _ => Call::new(["TYPE"]).arg(key),
     };
     random.spoil(call)

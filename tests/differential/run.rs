@@ -131,6 +131,8 @@ pub(super) struct Pair {
     pub(super) real: RawClient,
     /// Whether each understands what the other dumps.
     pub(super) exchanges_dumps: bool,
+    /// Whether it is our server that is compared, and not another one.
+    is_ours: bool,
     /// Replies that were errors.
     errors: usize,
     /// The longest time in which both ran the same calls: so far their clocks may lie apart.
@@ -145,6 +147,7 @@ impl Pair {
             ours: ours.raw()?,
             real: real.raw()?,
             exchanges_dumps: ours.exchanges_dumps(),
+            is_ours: ours.is_ours(),
             errors: 0,
             skew: Duration::ZERO,
             scan_hits: 0,
@@ -248,7 +251,9 @@ impl Pair {
                 _ => ours == real,
             },
             Compare::Encoding(name) => {
-                ours.bytes() == Some(name.as_bytes()) && differences::is_encoding(name, real)
+                let exactly = ours.bytes() == Some(name.as_bytes());
+                (exactly || !self.is_ours && differences::is_encoding(name, ours))
+                    && differences::is_encoding(name, real)
             }
             Compare::Exact
             | Compare::ExistingKey

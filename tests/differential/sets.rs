@@ -41,7 +41,7 @@ pub fn call(random: &mut Random) -> Call {
         62 => return Call::line(random.pick(&["HELLO 3", "HELLO 2", "HELLO 2"])),
         63 => return transaction(random),
         64 | 65 => return encoding(random),
-        66 => Call::line(random.pick(BAD)),
+        66 => return Call::line(random.pick(BAD)),
         _ => Call::new(["TYPE"]).arg(key),
     };
     random.spoil(call)

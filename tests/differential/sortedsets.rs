@@ -59,7 +59,7 @@ pub fn call(random: &mut Random) -> Call {
         89 => return Call::line(random.pick(&["HELLO 3", "HELLO 2", "HELLO 2"])),
         90 => return transaction(random),
         91 => return encoding(random),
-        92..94 => Call::line(random.pick(BAD)),
+        92..94 => return Call::line(random.pick(BAD)),
         94 => Call::new(["SET"]).arg(random.own_key("string")).arg("7"),
         95 => Call::new(["SADD"])
             .arg(random.own_key("set"))

@@ -31,7 +31,7 @@ pub fn call(random: &mut Random) -> Call {
         13 => Call::new(["LRANGE"])
             .arg(random.key_of("list"))
             .args(["0", "-1"]),
-        14 => Call::line(random.pick(BAD)),
+        14 => return Call::line(random.pick(BAD)),
         15 => return Call::line(random.pick(&["HELLO 3", "HELLO 2", "HELLO 2"])),
         16 => Call::new(["DEL", "list:1"]),
         _ => return sort(random),
@@ -133,7 +133,7 @@ fn sort(random: &mut Random) -> Call {
         call = call.arg(random.any_case("by")).arg(by);
     }
     // As text by other keys, those that are missing are equal; so are the names of one key.
-    let undefined = alpha && ["w_*", "h_*->f", "w_*->", "h_*->g", "w_**"].contains(&by);
+    let undefined = alpha && ["*", "w_*", "h_*->f", "w_*->", "h_*->g", "w_**"].contains(&by);
     // A set that is not sorted has no order, unless it is stored.
     let unsorted = ["nosort", "nokey"].contains(&by)
         && !stores

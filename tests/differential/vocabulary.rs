@@ -254,7 +254,7 @@ impl Random {
     /// A timeout after which a command that waits gives up at once, as far as a test can tell.
     pub fn short_timeout(&mut self) -> &'static str {
         if self.one_in(6) {
-            return self.pick(&["-1", "x", "", "-0.5", "nan", "inf", "1e400", "0x"]);
+            return self.pick(&["-1", "x", "", "-0.5", "nan", "0x"]);
         }
         self.pick(&["0.001", "0.003", "1e-3"])
     }
