@@ -13,10 +13,10 @@ use crate::model::{far_ms, now_ms};
 
 /// How long a brief key lives, ms.
 pub const BRIEF_MS: u64 = 60;
-/// Elements that HyperLogLogs count, one after the other, so that a count tells which they are.
+/// Elements that are counted, one after the other, so that a count tells which they are.
 const COUNTED_MAX: i64 = 16;
 
-/// The first few elements that a HyperLogLog was given.
+/// The first few elements that are counted.
 pub fn counted(count: i64) -> BTreeSet<Word> {
     (0..count).map(|n| format!("c{n}").into_bytes()).collect()
 }
@@ -121,7 +121,7 @@ impl Source {
     pub fn next(&mut self, payloads: &Payloads) -> Call {
         match self.below(20) {
             0..3 => {
-                let calls = (0..1 + self.below(8)).map(|_| self.words(payloads));
+                let calls = (0..=self.below(8)).map(|_| self.words(payloads));
                 // What is chosen is told by a reply of its own.
                 Call::Exec(calls.filter(|words| words[0] != b"SPOP").collect())
             }

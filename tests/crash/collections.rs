@@ -164,7 +164,7 @@ fn write(
     };
     loop {
         let mut calls = Vec::new();
-        for _ in 0..source.below(PIPELINE_MAX) + 1 {
+        for _ in 0..=source.below(PIPELINE_MAX) {
             let call = source.next(payloads);
             let chooses = call.chooses();
             calls.push(call);

@@ -15,7 +15,7 @@ pub enum Item {
     List(VecDeque<Word>),
     Set(BTreeSet<Word>),
     Sorted(BTreeMap<Word, f64>),
-    /// Elements that a HyperLogLog counted.
+    /// Elements that were counted.
     Counted(BTreeSet<Word>),
 }
 

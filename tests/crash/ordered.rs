@@ -122,7 +122,7 @@ impl Items {
                 {
                     return Value::Error(b"ERR index out of range".to_vec());
                 }
-                elements[place.start] = words[3].clone();
+                elements[place.start].clone_from(&words[3]);
                 ok()
             }
             b"LINSERT" => {

@@ -190,7 +190,7 @@ fn blocking(random: &mut Random) -> Call {
 
 fn transaction(random: &mut Random) -> Call {
     let mut calls = Vec::new();
-    for _ in 0..1 + random.below(4) {
+    for _ in 0..=random.below(4) {
         let keys: Vec<_> = (0..=random.below(2))
             .map(|_| random.own_key("list"))
             .collect();

@@ -1,4 +1,4 @@
-//! Random calls of SORT and SORT_RO over lists, sets and sorted sets, by what the elements weigh elsewhere.
+//! Random calls of `SORT` and `SORT_RO` over lists, sets and sorted sets, by what the elements weigh elsewhere.
 //!
 //! Elements have no NUL and, where they are sorted as text by other keys, weights that all differ: equal ones may come
 //! in any order.
