@@ -83,8 +83,8 @@ fn woken_by_each(waiting: &str, sources: &[(&[&str], &str, &str)]) -> TestResult
         for line in *before {
             filler.line(line)?;
         }
-        let filled = filler.line(fill)?;
-        assert!(!filled.is_error(), "{fill}: {filled:?}");
+        let reply_to_it = filler.line(fill)?;
+        assert!(!reply_to_it.is_error(), "{fill}: {reply_to_it:?}");
         assert_eq!(next(&mut waiter)?, *reply, "{fill}");
     }
     Ok(())
