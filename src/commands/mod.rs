@@ -34,6 +34,7 @@ mod scan;
 mod server;
 mod sets;
 mod slowlog;
+mod sortedsets;
 pub mod spec;
 mod strings;
 mod table;

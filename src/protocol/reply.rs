@@ -208,7 +208,8 @@ impl ReplyBuffer {
         }
     }
 
-    fn double(&mut self, value: f64) {
+    /// A double.
+    pub fn double(&mut self, value: f64) {
         match self.protocol {
             Protocol::Resp2 => self.bulk(crate::commands::numbers::format_double(value).as_bytes()),
             Protocol::Resp3 => {

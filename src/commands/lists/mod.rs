@@ -87,7 +87,7 @@ fn position(index: i64, len: usize) -> Option<usize> {
 }
 
 /// The positions from index `start` to index `end`, that one included, as far as there are any.
-fn positions(start: i64, end: i64, len: usize) -> Range<usize> {
+pub(super) fn positions(start: i64, end: i64, len: usize) -> Range<usize> {
     let from_head = |index: i64| match index {
         0.. => index,
         _ => index.saturating_add(i64::try_from(len).unwrap_or(i64::MAX)),
