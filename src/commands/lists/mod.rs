@@ -11,7 +11,7 @@ use std::ops::Range;
 use super::numbers::parse_i64;
 use super::spec::Argument;
 use super::{CommandError, Context};
-use crate::keyspace::{End, List, Slots};
+use crate::keyspace::{End, List, Slots, View};
 use crate::protocol::ReplyBuffer;
 
 /// The words that name an end of a list.
@@ -83,7 +83,7 @@ fn read_list<R>(
 
 /// The list of key `i` before the call's changes; `None` where the key is missing.
 fn list_of<'s>(slots: &'s Slots<'_>, i: usize) -> Result<Option<List<'s>>, CommandError> {
-    Ok(slots.view(i).map(|view| view.list()).transpose()?)
+    Ok(slots.view(i).map(View::list).transpose()?)
 }
 
 /// The position that an index means, which counts from the end where it is negative; `None` outside of the list.
