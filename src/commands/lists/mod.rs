@@ -11,7 +11,7 @@ use std::ops::Range;
 use super::numbers::parse_i64;
 use super::spec::Argument;
 use super::{CommandError, Context};
-use crate::keyspace::{End, List, Slots};
+use crate::keyspace::{End, List, Slots, View};
 use crate::protocol::ReplyBuffer;
 
 /// The words that name an end of a list.
@@ -41,6 +41,16 @@ pub(super) fn parse_at_least(
         .filter(|&number| number >= least)
         .and_then(|number| usize::try_from(number).ok())
         .ok_or(CommandError::text(text))
+}
+
+/// An integer whose sign says from which end something is counted, so that it must have a counterpart.
+fn parse_magnitude(word: &[u8]) -> Result<i64, CommandError> {
+    match parse_i64(word).ok_or(CommandError::NotAnInteger)? {
+        i64::MIN => Err(CommandError::text(
+            "ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807",
+        )),
+        number => Ok(number),
+    }
 }
 
 fn push_event(end: End) -> &'static str {
@@ -73,7 +83,7 @@ fn read_list<R>(
 
 /// The list of key `i` before the call's changes; `None` where the key is missing.
 fn list_of<'s>(slots: &'s Slots<'_>, i: usize) -> Result<Option<List<'s>>, CommandError> {
-    Ok(slots.view(i).map(|view| view.list()).transpose()?)
+    Ok(slots.view(i).map(View::list).transpose()?)
 }
 
 /// The position that an index means, which counts from the end where it is negative; `None` outside of the list.
