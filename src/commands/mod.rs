@@ -11,6 +11,7 @@ mod draw;
 mod dump;
 mod error;
 mod expiry;
+mod geo;
 mod hashes;
 mod help;
 mod info;

@@ -31,6 +31,8 @@ static FAMILIES: &[&[CommandSpec]] = &[
     super::lists::moving::COMMANDS,
     super::hashes::rows::COMMANDS,
     super::sets::rows::COMMANDS,
+    super::geo::rows::COMMANDS,
+    super::geo::radius_rows::COMMANDS,
     super::sortedsets::rows::COMMANDS,
     super::sortedsets::range_rows::COMMANDS,
     super::sortedsets::algebra_rows::COMMANDS,

@@ -208,6 +208,14 @@ impl ReplyBuffer {
         }
     }
 
+    /// A double whose text is given.
+    pub fn double_text(&mut self, text: &str) {
+        match self.protocol {
+            Protocol::Resp2 => self.bulk(text.as_bytes()),
+            Protocol::Resp3 => self.line(b',', text.as_bytes()),
+        }
+    }
+
     /// A double.
     pub fn double(&mut self, value: f64) {
         match self.protocol {

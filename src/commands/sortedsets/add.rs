@@ -10,7 +10,7 @@ use crate::protocol::{Args, Reply};
 /// ZADD's options.
 #[derive(Clone, Copy, Debug, Default)]
 #[allow(clippy::struct_excessive_bools)] // Each is a word of the call.
-pub(in crate::commands) struct Options {
+pub(in crate::commands) struct AddOptions {
     pub(in crate::commands) only_new: bool,
     pub(in crate::commands) only_present: bool,
     only_greater: bool,
@@ -19,7 +19,7 @@ pub(in crate::commands) struct Options {
     increment: bool,
 }
 
-impl Options {
+impl AddOptions {
     /// Reads the words from 2 on; returns where the first score stands.
     fn parse(args: Args<'_>) -> (Self, usize) {
         let mut options = Self::default();
@@ -74,7 +74,7 @@ fn change(
     edit: &mut ScoresEdit<'_>,
     member: &[u8],
     score: f64,
-    options: Options,
+    options: AddOptions,
 ) -> Result<Change, CommandError> {
     let Some(current) = edit.score(member)? else {
         if options.only_present {
@@ -108,19 +108,19 @@ fn change(
 }
 
 pub(super) fn zadd(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
-    let (options, at) = Options::parse(args);
+    let (options, at) = AddOptions::parse(args);
     add(ctx, args, at, options)
 }
 
 pub(super) fn zincrby(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
-    let options = Options {
+    let options = AddOptions {
         increment: true,
-        ..Options::default()
+        ..AddOptions::default()
     };
     add(ctx, args, 2, options)
 }
 
-fn add(ctx: &mut Context<'_>, args: Args<'_>, at: usize, options: Options) -> CommandResult {
+fn add(ctx: &mut Context<'_>, args: Args<'_>, at: usize, options: AddOptions) -> CommandResult {
     let words = args.len() - at;
     if words == 0 || !words.is_multiple_of(2) {
         return Err(CommandError::Syntax);
@@ -140,7 +140,7 @@ pub(in crate::commands) fn add_members(
     ctx: &mut Context<'_>,
     key: &[u8],
     pairs: &[(&[u8], f64)],
-    options: Options,
+    options: AddOptions,
 ) -> CommandResult {
     let key = [(ctx.session.db, key)];
     let (added, updated, last) = ctx.keyspace.update_many(&key, ctx.access, |slots| {

@@ -11,6 +11,8 @@ mod ranges;
 mod removals;
 pub(super) mod rows;
 
+pub(super) use add::{AddOptions, add_members};
+
 use super::{CommandError, Context};
 use crate::keyspace::{Scores, View};
 use crate::protocol::{Args, Protocol, ReplyBuffer};
