@@ -20,6 +20,7 @@ fn at(now: Millis) -> Access {
         now,
         touch: true,
         client: 0,
+        serves: false,
     }
 }
 
