@@ -2,6 +2,8 @@
 //!
 //! `PMEMKV_SEED` (a number, or `random`) and `PMEMKV_CRASH_ROUNDS` change what runs.
 
+#[path = "crash/collections.rs"]
+mod collections;
 mod common;
 #[path = "crash/mixes.rs"]
 mod mixes;

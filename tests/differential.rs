@@ -1,5 +1,6 @@
 //! Ours against a real redis-server: seeded random calls go to both, and every reply must be equal.
 //!
+//! `PMEMKV_SUBJECT=redis-server` (or another program) examines the calls themselves: it stands in our server's place.
 //! `PMEMKV_SEED` (a number, or `random`), `PMEMKV_STEPS` (calls of each test) and `PMEMKV_ENGINE` change what runs; a
 //! failure prints the first two and the calls that led to it.
 
@@ -8,7 +9,10 @@ mod common;
 mod families;
 
 use common::TestResult;
-use families::{acl, connection, events, keys, metadata, run, scripts, strings, transactions};
+use families::{
+    acl, collections, connection, events, geo, hashes, keys, lists, metadata, run, scripts, sets,
+    sortedsets, sorting, strings, transactions,
+};
 
 #[test]
 fn differential_keys() -> TestResult {
@@ -38,6 +42,46 @@ fn differential_transactions() -> TestResult {
 #[test]
 fn differential_all() -> TestResult {
     run::compare("all", &[keys::call, strings::call, connection::call])
+}
+
+#[test]
+fn differential_hashes() -> TestResult {
+    run::compare_replies("hashes", &[hashes::call])
+}
+
+#[test]
+fn differential_lists() -> TestResult {
+    run::compare_replies("lists", &[lists::call])
+}
+
+#[test]
+fn differential_sets() -> TestResult {
+    run::compare_replies("sets", &[sets::call])
+}
+
+#[test]
+fn differential_sortedsets() -> TestResult {
+    run::compare_replies("sortedsets", &[sortedsets::call])
+}
+
+#[test]
+fn differential_geo() -> TestResult {
+    run::compare_replies("geo", &[geo::call])
+}
+
+#[test]
+fn differential_sorting() -> TestResult {
+    run::compare_replies("sorting", &[sorting::call])
+}
+
+#[test]
+fn differential_collections() -> TestResult {
+    run::compare_replies("collections", &[collections::call])
+}
+
+#[test]
+fn differential_events_of_collections() -> TestResult {
+    events::compare(&[hashes::call, lists::call, sets::call, sortedsets::call])
 }
 
 #[test]

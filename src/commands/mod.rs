@@ -14,6 +14,7 @@ mod help;
 mod info;
 mod keys;
 mod latency;
+mod lists;
 mod lolwut;
 mod memory;
 mod module;

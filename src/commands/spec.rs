@@ -241,6 +241,7 @@ impl CommandSpec {
 pub enum Group {
     Generic,
     String,
+    List,
     Connection,
     Server,
     Transactions,
@@ -256,6 +257,7 @@ impl Group {
         match self {
             Group::Generic => "generic",
             Group::String => "string",
+            Group::List => "list",
             Group::Connection => "connection",
             Group::Server => "server",
             Group::Transactions => "transactions",

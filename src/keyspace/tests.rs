@@ -1,5 +1,6 @@
 //! The keyspace over a store in memory.
 
+mod collections;
 mod eviction;
 mod faults;
 
@@ -25,6 +26,7 @@ fn at(now: Millis) -> Access {
 }
 
 fn over(store: &Arc<MemoryStore>) -> Keyspace {
+    store.opens.fetch_add(1, Ordering::Relaxed);
     Keyspace::new(Box::new(Arc::clone(store)))
 }
 

@@ -33,6 +33,8 @@ pub struct MemoryStore {
     pub evict_above: AtomicU64,
     /// With more bytes than this a value that is put finds no room.
     pub most: AtomicU64,
+    /// How often a keyspace was made over it.
+    pub opens: AtomicU64,
 }
 
 impl MemoryStore {
@@ -46,6 +48,7 @@ impl MemoryStore {
             writes_left: AtomicU64::new(u64::MAX),
             evict_above: AtomicU64::new(u64::MAX),
             most: AtomicU64::new(u64::MAX),
+            opens: AtomicU64::new(0),
         }
     }
 
@@ -222,7 +225,10 @@ impl Store for std::sync::Arc<MemoryStore> {
     }
 
     fn usage(&self) -> Result<Usage, StoreError> {
-        Ok(Usage::default())
+        Ok(Usage {
+            opens: Some(self.opens.load(Ordering::Relaxed)),
+            ..Usage::default()
+        })
     }
 
     fn defrag(&self, _start: f64, _amount: f64) -> Result<(), StoreError> {

@@ -5,6 +5,7 @@
 mod process;
 mod raw;
 mod redis_server;
+mod subject;
 
 use std::error::Error;
 use std::path::{Path, PathBuf};
@@ -16,6 +17,7 @@ use tempfile::TempDir;
 use process::Process;
 pub use raw::{RawClient, Value, encode};
 pub use redis_server::RedisServer;
+pub use subject::Subject;
 
 /// What tests return.
 pub type TestResult<T = ()> = Result<T, Box<dyn Error>>;

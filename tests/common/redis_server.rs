@@ -15,6 +15,11 @@ pub struct RedisServer {
 impl RedisServer {
     /// Starts the `redis-server` of the search path.
     pub fn start() -> TestResult<Self> {
+        Self::start_program("redis-server")
+    }
+
+    /// Starts another program that takes the same options.
+    pub fn start_program(program: &str) -> TestResult<Self> {
         let dir = temporary_folder()?;
         let process = Process::start(
             dir.path(),
@@ -25,8 +30,13 @@ impl RedisServer {
                     "--appendonly",
                     "no",
                 ]);
+                if program.contains("valkey") {
+                    command.args(["--extended-redis-compatibility", "yes"]);
+                }
+                // SORT ALPHA compares by the locale's rules there, and by bytes here.
+                command.env("LC_ALL", "C");
             },
-            "redis-server",
+            program,
         )?;
         Ok(Self { process, _dir: dir })
     }

@@ -2,15 +2,26 @@
 //! `call` that makes one random call.
 
 pub mod acl;
+pub mod collections;
 pub mod connection;
 pub mod differences;
 pub mod events;
+pub mod geo;
+pub mod hashes;
 pub mod keys;
+pub mod lists;
 pub mod metadata;
+mod properties;
 pub mod run;
 pub mod scripts;
+pub mod sets;
+pub mod sortedsets;
+pub mod sorting;
 pub mod strings;
 pub mod transactions;
+mod vocabulary;
+
+use std::collections::VecDeque;
 
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
@@ -35,6 +46,28 @@ pub enum Compare {
     ExistingKey,
     /// A call of SCAN without a cursor, which is run to its end on both: the same keys.
     Scan,
+    /// Pairs one behind the other, or a map: the same pairs in any order.
+    Pairs,
+    /// Arrays of the same length.
+    Length,
+    /// A call of HSCAN, SSCAN or ZSCAN without its cursor, run to its end on both: the same elements.
+    Walk,
+    /// A call that chooses at random among the elements of its key: as many on both, and ours are there.
+    Chosen,
+    /// A call of RESTORE with the name of a key in the payload's place: each server gets what the other dumps.
+    Restore,
+    /// The name of an encoding: ours is this one, whatever an older server calls it.
+    Encoding(&'static str),
+}
+
+impl Compare {
+    /// Whether it takes more than one call, so that it cannot stand in a pipeline.
+    pub fn is_alone(self) -> bool {
+        matches!(
+            self,
+            Self::Scan | Self::ExistingKey | Self::Walk | Self::Chosen | Self::Restore
+        )
+    }
 }
 
 /// One call.
@@ -91,6 +124,10 @@ pub struct Random {
     pub base_ms: i64,
     /// Calls of several families are mixed, so that what Redis keeps of a value's history may show in OBJECT.
     pub mixed: bool,
+    /// Commands meet values of other types more often.
+    pub crossed: bool,
+    /// Calls that come before any other.
+    pending: VecDeque<Call>,
 }
 
 /// Few keys, so that calls meet: plain ones, an empty one and binary ones.
@@ -162,7 +199,22 @@ impl Random {
             rng: StdRng::seed_from_u64(seed),
             base_ms,
             mixed,
+            crossed: false,
+            pending: VecDeque::new(),
         }
+    }
+
+    /// The next call: one that another announced, or one of `generators`.
+    pub fn next(&mut self, generators: &[Generator]) -> Call {
+        match self.pending.pop_front() {
+            Some(call) => call,
+            None => self.pick(generators)(self),
+        }
+    }
+
+    /// Has these calls follow the one that is being made.
+    pub fn then(&mut self, calls: impl IntoIterator<Item = Call>) {
+        self.pending.extend(calls);
     }
 
     /// A number from `range`.

@@ -4,7 +4,7 @@
 
 use super::{Call, Compare, Random};
 
-const INTEGERS: &[&str] = &[
+pub(super) const INTEGERS: &[&str] = &[
     "0",
     "1",
     "-1",
@@ -18,7 +18,7 @@ const INTEGERS: &[&str] = &[
     "4611686018427387904",
 ];
 
-const BAD_INTEGERS: &[&str] = &[
+pub(super) const BAD_INTEGERS: &[&str] = &[
     "",
     " 1",
     "1 ",
@@ -35,7 +35,7 @@ const BAD_INTEGERS: &[&str] = &[
     "99999999999999999999999",
 ];
 
-const FLOATS: &[&str] = &[
+pub(super) const FLOATS: &[&str] = &[
     "0.1",
     "0.2",
     "-0.3",
@@ -55,7 +55,7 @@ const FLOATS: &[&str] = &[
     "123456789.123456789",
 ];
 
-const BAD_FLOATS: &[&str] = &[
+pub(super) const BAD_FLOATS: &[&str] = &[
     "", "nan", "inf", "-inf", "1e5000", "1e-5000", "1.2.3", " 1.5", "1.5 ", "1e", "abc", "0x",
 ];
 

@@ -84,23 +84,22 @@ impl<'k> Built<'k> {
         Ok(())
     }
 
-    /// Adds a copy of all elements of a value.
+    /// Adds a copy of all elements of a value. Each is copied before it is stored: nothing may be written while a value
+    /// is borrowed.
     pub fn copy(&mut self, from: View<'_>) -> Result<(), KeyspaceError> {
-        let mut result = Ok(());
         match from {
-            View::Hash(fields) | View::Set(fields) => fields.for_each(|name, value| {
-                if result.is_ok() {
-                    result = self.push(name, value);
+            View::Hash(fields) | View::Set(fields) => {
+                for name in fields.names() {
+                    let value = fields.get(name, <[u8]>::to_vec)?;
+                    self.push(name, &value.unwrap_or_default())?;
                 }
-            })?,
-            View::List(list) => list.for_range(0..list.len(), false, |value| {
-                result = self.push(b"", value);
-                if result.is_ok() {
-                    std::ops::ControlFlow::Continue(())
-                } else {
-                    std::ops::ControlFlow::Break(())
+            }
+            View::List(list) => {
+                for position in 0..list.len() {
+                    let value = list.get(position, <[u8]>::to_vec)?;
+                    self.push(b"", &value.unwrap_or_default())?;
                 }
-            })?,
+            }
             View::SortedSet(scores) => {
                 for (member, score) in scores.range(0..scores.len()) {
                     self.push(member, &encode_score(score))?;
@@ -108,7 +107,7 @@ impl<'k> Built<'k> {
             }
             View::String(_) => return Err(KeyspaceError::WrongKind),
         }
-        result
+        Ok(())
     }
 
     /// Writes what waits.

@@ -12,7 +12,6 @@ use super::elements::{decode_label, decode_score, split_key};
 use super::list::ListItem;
 use super::view::Source;
 use super::{Collection, REGISTERS, Shape};
-use crate::keyspace::background::Garbage;
 use crate::keyspace::index::{Entry, Index, IndexKey};
 use crate::keyspace::{Keyspace, KeyspaceError, Kind, SHARDS};
 use crate::store::{Location, Visited};
@@ -347,8 +346,7 @@ impl Keyspace {
                 continue;
             }
             if let Some(shared) = self.collections.remove(id) {
-                let len = shared.read().len();
-                self.discard(Garbage::Collection(id, shared, len));
+                self.discard_collection(id, shared, false);
             }
         }
     }

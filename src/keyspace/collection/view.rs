@@ -379,7 +379,8 @@ impl<'a> Scores<'a> {
 impl Keyspace {
     /// Runs `f` on the live value of a key, of whatever type; `None` where the key is absent or past its deadline.
     ///
-    /// The key is locked meanwhile: `f` must not call the keyspace.
+    /// The key is locked meanwhile: `f` must not call the keyspace. What the view itself calls with a value borrowed
+    /// must not read another one.
     pub fn view<R>(
         &self,
         db: usize,

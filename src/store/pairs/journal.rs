@@ -4,6 +4,9 @@
 //! A process that died in between leaves the journal behind, and the next open puts everything back. So emptying the
 //! journal is the moment at which the change counts.
 
+use std::cell::RefCell;
+use std::collections::HashSet;
+
 use parking_lot::{Condvar, Mutex};
 
 use super::record::journal_key;
@@ -49,6 +52,10 @@ impl Before {
             key: Vec::new(),
             value: Some(words.iter().flat_map(|word| word.to_le_bytes()).collect()),
         }
+    }
+
+    fn name(&self) -> (usize, Vec<u8>) {
+        (self.partition, self.key.clone())
     }
 
     fn as_generations(&self) -> Option<Generations> {
@@ -130,6 +137,20 @@ impl Journal {
         Ok((journal, undone))
     }
 
+    /// As [`guard`](Self::guard), for a change that finds out on its way what it writes: [`cover`] adds to the journal.
+    pub fn guard_open(
+        &self,
+        databases: &[Database],
+        before: &[Before],
+        put: PutJournal<'_>,
+        change: &mut dyn FnMut(),
+    ) -> Result<(), StoreError> {
+        let mut slot = self.take_slot();
+        let result = slot.guard_open(databases, before, put, change);
+        self.give_back(slot);
+        result
+    }
+
     /// Runs `change` between writing and retiring a journal of `before`. Where `change` fails, what it did is undone.
     pub fn guard(
         &self,
@@ -138,19 +159,25 @@ impl Journal {
         put: PutJournal<'_>,
         change: &mut dyn FnMut() -> Result<(), StoreError>,
     ) -> Result<(), StoreError> {
-        let mut slot = {
-            let mut free = self.free.lock();
-            loop {
-                if let Some(slot) = free.pop() {
-                    break slot;
-                }
-                self.freed.wait(&mut free);
-            }
-        };
+        let mut slot = self.take_slot();
         let result = slot.guard(databases, before, put, change);
+        self.give_back(slot);
+        result
+    }
+
+    fn take_slot(&self) -> Slot {
+        let mut free = self.free.lock();
+        loop {
+            if let Some(slot) = free.pop() {
+                return slot;
+            }
+            self.freed.wait(&mut free);
+        }
+    }
+
+    fn give_back(&self, slot: Slot) {
         self.free.lock().push(slot);
         self.freed.notify_one();
-        result
     }
 }
 
@@ -168,12 +195,42 @@ impl Slot {
         if result.is_err() {
             undo(databases, before);
         }
+        self.retire_or_abort(home);
+        result
+    }
+
+    fn guard_open(
+        &mut self,
+        databases: &[Database],
+        before: &[Before],
+        put: PutJournal<'_>,
+        change: &mut dyn FnMut(),
+    ) -> Result<(), StoreError> {
+        let home = &databases[0];
+        let journal = encode(before);
+        self.store(home, journal.clone(), put)?;
+        let covered = before.iter().map(Before::name).collect();
+        let open = OpenJournal {
+            slot: *self,
+            pairs: before.len() as u64,
+            journal,
+            covered,
+        };
+        OPEN.set(Some(open));
+        change();
+        if let Some(open) = OPEN.take() {
+            *self = open.slot;
+        }
+        self.retire_or_abort(home);
+        Ok(())
+    }
+
+    fn retire_or_abort(&mut self, home: &Database) {
         if let Err(error) = self.retire(home) {
             // The change is done, but the next open would undo it: nothing of it may be acknowledged.
             tracing::error!(%error, "a journal could not be retired: the process ends, a restart repairs it");
             std::process::abort();
         }
-        result
     }
 
     /// Writes the journal: in place where it fits.
@@ -210,6 +267,93 @@ impl Slot {
     }
 }
 
+/// The journal of a change that is under way on this thread.
+struct OpenJournal {
+    slot: Slot,
+    /// How many pairs it names.
+    pairs: u64,
+    /// All of it, encoded.
+    journal: Vec<u8>,
+    covered: HashSet<(usize, Vec<u8>)>,
+}
+
+thread_local! {
+    static OPEN: RefCell<Option<OpenJournal>> = const { RefCell::new(None) };
+}
+
+/// Whether what this thread writes is undone as a whole by a journal that it has written.
+pub fn is_open() -> bool {
+    OPEN.with_borrow(Option::is_some)
+}
+
+/// Adds to this thread's journal what pairs are that it does not name yet. Before they are changed.
+pub fn cover(home: &Database, before: &[Before], put: PutJournal<'_>) -> Result<(), StoreError> {
+    OPEN.with_borrow_mut(|open| {
+        open.as_mut()
+            .map_or(Ok(()), |open| open.cover(home, before, put))
+    })
+}
+
+impl OpenJournal {
+    fn cover(
+        &mut self,
+        home: &Database,
+        before: &[Before],
+        put: PutJournal<'_>,
+    ) -> Result<(), StoreError> {
+        let start = self.journal.len();
+        let mut names = Vec::new();
+        for pair in before {
+            let name = pair.name();
+            if !self.covered.contains(&name) && !names.contains(&name) {
+                encode_pair(pair, &mut self.journal);
+                names.push(name);
+            }
+        }
+        if names.is_empty() {
+            return Ok(());
+        }
+        let pairs = self.pairs + names.len() as u64;
+        let written = self.append(home, start, pairs, put);
+        if written.is_err() {
+            self.journal.truncate(start);
+            return written;
+        }
+        self.pairs = pairs;
+        self.journal[..8].copy_from_slice(&pairs.to_le_bytes());
+        self.covered.extend(names);
+        Ok(())
+    }
+
+    /// Stores the journal from `start` on: behind what is there, where that is long enough, else anew.
+    fn append(
+        &mut self,
+        home: &Database,
+        start: usize,
+        pairs: u64,
+        put: PutJournal<'_>,
+    ) -> Result<(), StoreError> {
+        let key = journal_key(self.slot.number);
+        if self.journal.len() <= self.slot.stored_bytes {
+            match home.write_range(&key, start, &self.journal[start..]) {
+                // The number comes last: until then the new pairs are not part of it.
+                Ok(true) => {
+                    home.write_range(&key, 0, &pairs.to_le_bytes())?;
+                    return Ok(());
+                }
+                Ok(false) | Err(Error::NotSupported(_)) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        let mut whole = self.journal.clone();
+        whole[..8].copy_from_slice(&pairs.to_le_bytes());
+        whole.resize((2 * whole.len()).max(SLOT_BYTES_MIN), 0);
+        put(home, &key, &whole)?;
+        self.slot.stored_bytes = whole.len();
+        Ok(())
+    }
+}
+
 /// Puts everything back after a change that failed half-way.
 pub fn undo(databases: &[Database], before: &[Before]) {
     for before in before {
@@ -225,17 +369,21 @@ pub fn undo(databases: &[Database], before: &[Before]) {
 pub fn encode(before: &[Before]) -> Vec<u8> {
     let mut encoded = (before.len() as u64).to_le_bytes().to_vec();
     for pair in before {
-        encoded.extend_from_slice(&(pair.partition as u64).to_le_bytes());
-        encoded.extend_from_slice(&(pair.key.len() as u64).to_le_bytes());
-        encoded.extend_from_slice(&pair.key);
-        let length = pair
-            .value
-            .as_ref()
-            .map_or(ABSENT, |value| value.len() as u64);
-        encoded.extend_from_slice(&length.to_le_bytes());
-        encoded.extend_from_slice(pair.value.as_deref().unwrap_or_default());
+        encode_pair(pair, &mut encoded);
     }
     encoded
+}
+
+fn encode_pair(pair: &Before, encoded: &mut Vec<u8>) {
+    encoded.extend_from_slice(&(pair.partition as u64).to_le_bytes());
+    encoded.extend_from_slice(&(pair.key.len() as u64).to_le_bytes());
+    encoded.extend_from_slice(&pair.key);
+    let length = pair
+        .value
+        .as_ref()
+        .map_or(ABSENT, |value| value.len() as u64);
+    encoded.extend_from_slice(&length.to_le_bytes());
+    encoded.extend_from_slice(pair.value.as_deref().unwrap_or_default());
 }
 
 /// What [`encode`] was given; what an earlier, longer journal left behind it is not looked at.

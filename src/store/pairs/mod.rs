@@ -11,7 +11,6 @@ mod record;
 #[cfg(test)]
 mod tests;
 
-use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 pub use open::{open_pool, open_volatile, partitions};
@@ -149,6 +148,12 @@ impl Pairs {
         writes: &[Write<'_>],
         locations: &mut [Location],
     ) -> Result<(), StoreError> {
+        let put_journal = |home: &Database, key: &[u8], value: &[u8]| self.put(home, key, value);
+        let is_journalled = journal::is_open();
+        if is_journalled {
+            let before = self.before(writes.iter().map(Write::record))?;
+            journal::cover(self.database(0), &before, &put_journal)?;
+        }
         if let ([write], [location]) = (writes, &mut *locations) {
             return self.apply(write, location);
         }
@@ -158,11 +163,10 @@ impl Pairs {
                 .zip(locations.iter_mut())
                 .try_for_each(|(write, location)| self.apply(write, location))
         };
-        let put_journal = |home: &Database, key: &[u8], value: &[u8]| self.put(home, key, value);
         let removals = writes
             .iter()
             .all(|write| matches!(write, Write::Remove { .. }));
-        if !self.engine.persistent || JOURNALLED.get() {
+        if !self.engine.persistent || is_journalled {
             let before = self.before(writes.iter().map(Write::record))?;
             return change().inspect_err(|_| journal::undo(&self.databases, &before));
         }
@@ -200,27 +204,6 @@ impl Pairs {
                 })
             })
             .collect()
-    }
-}
-
-thread_local! {
-    /// Whether what this thread writes is undone as a whole by a journal that it has written.
-    static JOURNALLED: Cell<bool> = const { Cell::new(false) };
-}
-
-/// Set while it lives.
-struct Journalled;
-
-impl Journalled {
-    fn begin() -> Self {
-        JOURNALLED.set(true);
-        Self
-    }
-}
-
-impl Drop for Journalled {
-    fn drop(&mut self) {
-        JOURNALLED.set(false);
     }
 }
 
@@ -337,12 +320,7 @@ impl Store for Pairs {
         before.push(Before::generations(&self.home.generations()));
         let put_journal = |home: &Database, key: &[u8], value: &[u8]| self.put(home, key, value);
         self.journal
-            .guard(&self.databases, &before, &put_journal, &mut || {
-                // What it writes is undone by this journal: it needs none of its own.
-                let _journalled = Journalled::begin();
-                change();
-                Ok(())
-            })
+            .guard_open(&self.databases, &before, &put_journal, change)
     }
 
     fn forget(&self, record: RecordKey<'_>, location: Location, _: Gone) -> Result<(), StoreError> {

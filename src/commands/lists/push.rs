@@ -1,0 +1,109 @@
+//! Elements added at an end: LPUSH, RPUSH, LPUSHX, RPUSHX.
+
+use super::{list_of, push_event};
+use crate::commands::spec::{
+    Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, KeySpec,
+};
+use crate::commands::{CommandError, CommandResult, Context};
+use crate::keyspace::{End, EventClass};
+use crate::protocol::{Args, Reply};
+
+const FLAGS: Flags = Flags::WRITE.union(Flags::DENYOOM).union(Flags::FAST);
+const KEYS: &[KeySpec] = &[KeySpec::first(&["RW", "insert"])];
+const COMPLEXITY: &str = "O(1) for each element; N elements are O(N)";
+const ARGUMENTS: &[Argument] = &[
+    Argument::key(),
+    Argument::new("element", ArgumentKind::String).multiple(),
+];
+
+pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
+    CommandSpec {
+        name: "lpush",
+        arity: Arity::AtLeast(3),
+        flags: FLAGS,
+        categories: Categories::LIST,
+        keys: KEYS,
+        group: Group::List,
+        since: "1.0.0",
+        summary: "Puts elements before a list's first one, each before the last; makes the list where it is missing",
+        complexity: COMPLEXITY,
+        arguments: ARGUMENTS,
+        subcommands: &[],
+        handler: lpush,
+    },
+    CommandSpec {
+        name: "rpush",
+        arity: Arity::AtLeast(3),
+        flags: FLAGS,
+        categories: Categories::LIST,
+        keys: KEYS,
+        group: Group::List,
+        since: "1.0.0",
+        summary: "Puts elements behind a list's last one; makes the list where it is missing",
+        complexity: COMPLEXITY,
+        arguments: ARGUMENTS,
+        subcommands: &[],
+        handler: rpush,
+    },
+    CommandSpec {
+        name: "lpushx",
+        arity: Arity::AtLeast(3),
+        flags: FLAGS,
+        categories: Categories::LIST,
+        keys: KEYS,
+        group: Group::List,
+        since: "2.2.0",
+        summary: "Puts elements before a list's first one, where there is a list",
+        complexity: COMPLEXITY,
+        arguments: ARGUMENTS,
+        subcommands: &[],
+        handler: lpushx,
+    },
+    CommandSpec {
+        name: "rpushx",
+        arity: Arity::AtLeast(3),
+        flags: FLAGS,
+        categories: Categories::LIST,
+        keys: KEYS,
+        group: Group::List,
+        since: "2.2.0",
+        summary: "Puts elements behind a list's last one, where there is a list",
+        complexity: COMPLEXITY,
+        arguments: ARGUMENTS,
+        subcommands: &[],
+        handler: rpushx,
+    },
+];
+
+fn lpush(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+    push(ctx, args, End::Head, false)
+}
+
+fn rpush(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+    push(ctx, args, End::Tail, false)
+}
+
+fn lpushx(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+    push(ctx, args, End::Head, true)
+}
+
+fn rpushx(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+    push(ctx, args, End::Tail, true)
+}
+
+fn push(ctx: &mut Context<'_>, args: Args<'_>, end: End, must_exist: bool) -> CommandResult {
+    let keys = [(ctx.session.db, &args[1])];
+    let len = ctx.keyspace.update_many(&keys, ctx.access, |slots| {
+        if must_exist && list_of(slots, 0)?.is_none() {
+            return Ok(0);
+        }
+        let mut list = slots.list(0)?;
+        for element in args.from(2) {
+            list.push(end, element);
+        }
+        let len = list.len();
+        slots.event(0, EventClass::LIST, push_event(end));
+        Ok::<_, CommandError>(len)
+    })?;
+    Ok(Reply::count(len).into())
+}

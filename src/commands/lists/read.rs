@@ -1,0 +1,281 @@
+//! Looking at lists: LLEN, LRANGE, LINDEX, LPOS.
+
+use std::ops::ControlFlow;
+
+use super::{parse_at_least, position, positions, read_list};
+use crate::commands::numbers::parse_i64;
+use crate::commands::spec::{
+    Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, KeySpec,
+};
+use crate::commands::{CommandError, CommandResult, Context, Outcome};
+use crate::keyspace::{KeyspaceError, List};
+use crate::protocol::{Args, Reply};
+
+pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
+    CommandSpec {
+        name: "llen",
+        arity: Arity::Exactly(2),
+        flags: Flags::READONLY.union(Flags::FAST),
+        categories: Categories::LIST,
+        keys: &[KeySpec::first(&["RO"])],
+        group: Group::List,
+        since: "1.0.0",
+        summary: "Returns how many elements a list has",
+        complexity: "O(1)",
+        arguments: &[Argument::key()],
+        subcommands: &[],
+        handler: llen,
+    },
+    CommandSpec {
+        name: "lrange",
+        arity: Arity::Exactly(4),
+        flags: Flags::READONLY,
+        categories: Categories::LIST,
+        keys: &[KeySpec::first(&["RO", "access"])],
+        group: Group::List,
+        since: "1.0.0",
+        summary: "Returns a range of a list's elements",
+        complexity: "O(S+N) for N elements returned and S before them: S is cut to parts of the list",
+        arguments: &[
+            Argument::key(),
+            Argument::new("start", ArgumentKind::Integer),
+            Argument::new("stop", ArgumentKind::Integer),
+        ],
+        subcommands: &[],
+        handler: lrange,
+    },
+    CommandSpec {
+        name: "lindex",
+        arity: Arity::Exactly(3),
+        flags: Flags::READONLY,
+        categories: Categories::LIST,
+        keys: &[KeySpec::first(&["RO", "access"])],
+        group: Group::List,
+        since: "1.0.0",
+        summary: "Returns a list's element at an index",
+        complexity: "O(N) for N elements up to the index, counted in parts of the list",
+        arguments: &[
+            Argument::key(),
+            Argument::new("index", ArgumentKind::Integer),
+        ],
+        subcommands: &[],
+        handler: lindex,
+    },
+    CommandSpec {
+        name: "lpos",
+        arity: Arity::AtLeast(3),
+        flags: Flags::READONLY,
+        categories: Categories::LIST,
+        keys: &[KeySpec::first(&["RO", "access"])],
+        group: Group::List,
+        since: "6.0.6",
+        summary: "Returns at which indexes of a list an element stands",
+        complexity: "O(N) for N elements that are compared",
+        arguments: &[
+            Argument::key(),
+            Argument::new("element", ArgumentKind::String),
+            Argument::new("rank", ArgumentKind::Integer)
+                .with_token("RANK")
+                .optional(),
+            Argument::new("num-matches", ArgumentKind::Integer)
+                .with_token("COUNT")
+                .optional(),
+            Argument::new("len", ArgumentKind::Integer)
+                .with_token("MAXLEN")
+                .optional(),
+        ],
+        subcommands: &[],
+        handler: lpos,
+    },
+];
+
+fn llen(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+    let len = read_list(ctx, &args[1], |list, _| Ok(list.len()))?;
+    Ok(Reply::count(len.unwrap_or(0)).into())
+}
+
+fn lrange(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+    let start = parse_i64(&args[2]).ok_or(CommandError::NotAnInteger)?;
+    let end = parse_i64(&args[3]).ok_or(CommandError::NotAnInteger)?;
+    let written = read_list(ctx, &args[1], |list, out| {
+        let range = positions(start, end, list.len());
+        out.array_header(range.len());
+        list.for_range(range, false, |element| {
+            out.bulk(element);
+            ControlFlow::Continue(())
+        })?;
+        Ok(())
+    })?;
+    if written.is_none() {
+        ctx.out.array_header(0);
+    }
+    Ok(Outcome::Written)
+}
+
+fn lindex(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+    let written = read_list(ctx, &args[1], |list, out| {
+        let index = parse_i64(&args[2]).ok_or(CommandError::NotAnInteger)?;
+        match position(index, list.len()) {
+            Some(position) => Ok(list.get(position, |element| out.bulk(element))?),
+            None => Ok(None),
+        }
+    })?;
+    Ok(match written.flatten() {
+        Some(()) => Outcome::Written,
+        None => Reply::Null.into(),
+    })
+}
+
+/// What LPOS is told besides key and element.
+#[derive(Debug, PartialEq, Eq)]
+struct Search {
+    /// How many matches come before the first that counts.
+    skipped: u64,
+    /// From the list's end.
+    reversed: bool,
+    /// How many matches are wanted, 0 for all; `None` for one that is answered alone.
+    count: Option<usize>,
+    /// How many elements are compared, 0 for all.
+    compared_max: usize,
+}
+
+impl Search {
+    fn parse(args: Args<'_>) -> Result<Self, CommandError> {
+        let mut search = Self {
+            skipped: 0,
+            reversed: false,
+            count: None,
+            compared_max: 0,
+        };
+        let mut words = args.from(3);
+        while let Some(option) = words.next() {
+            let number = words.next().ok_or(CommandError::Syntax)?;
+            if option.eq_ignore_ascii_case(b"rank") {
+                let rank = rank(number)?;
+                search.reversed = rank < 0;
+                search.skipped = rank.unsigned_abs() - 1;
+            } else if option.eq_ignore_ascii_case(b"count") {
+                let count = parse_at_least(0, number, "ERR COUNT can't be negative")?;
+                search.count = Some(count);
+            } else if option.eq_ignore_ascii_case(b"maxlen") {
+                search.compared_max = parse_at_least(0, number, "ERR MAXLEN can't be negative")?;
+            } else {
+                return Err(CommandError::Syntax);
+            }
+        }
+        Ok(search)
+    }
+
+    /// The positions of the matches that count.
+    fn run(&self, list: List<'_>, wanted: &[u8]) -> Result<Vec<usize>, KeyspaceError> {
+        let len = list.len();
+        let compared = match self.compared_max {
+            0 => len,
+            max => max.min(len),
+        };
+        let range = if self.reversed {
+            len - compared..len
+        } else {
+            0..compared
+        };
+        let found_max = match self.count {
+            None => 1,
+            Some(0) => usize::MAX,
+            Some(count) => count,
+        };
+        let mut skipped = 0;
+        let mut met = 0;
+        let mut found = Vec::new();
+        list.for_range(range, self.reversed, |element| {
+            if element == wanted {
+                if skipped < self.skipped {
+                    skipped += 1;
+                } else {
+                    found.push(if self.reversed { len - 1 - met } else { met });
+                }
+            }
+            met += 1;
+            if found.len() < found_max {
+                ControlFlow::Continue(())
+            } else {
+                ControlFlow::Break(())
+            }
+        })?;
+        Ok(found)
+    }
+}
+
+fn rank(word: &[u8]) -> Result<i64, CommandError> {
+    match parse_i64(word).ok_or(CommandError::NotAnInteger)? {
+        0 => Err(CommandError::text(
+            "ERR RANK can't be zero: use 1 to start from the first match, 2 from the second ... or use negative to \
+             start from the end of the list",
+        )),
+        i64::MIN => Err(CommandError::text(
+            "ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807",
+        )),
+        rank => Ok(rank),
+    }
+}
+
+fn lpos(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+    let search = Search::parse(args)?;
+    let found = read_list(ctx, &args[1], |list, _| Ok(search.run(list, &args[2])?))?;
+    let found = found.unwrap_or_default();
+    Ok(match search.count {
+        Some(_) => Reply::Array(found.into_iter().map(Reply::count).collect()).into(),
+        None => found
+            .first()
+            .map_or(Reply::Null, |&position| Reply::count(position))
+            .into(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::OwnedArgs;
+
+    fn parse(words: &str) -> Result<Search, String> {
+        let words = OwnedArgs::new(words.split(' '));
+        Search::parse(words.args()).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn reads_the_options_of_lpos() {
+        assert_eq!(
+            parse("lpos k e RANK -2 count 0 MaxLen 10"),
+            Ok(Search {
+                skipped: 1,
+                reversed: true,
+                count: Some(0),
+                compared_max: 10,
+            })
+        );
+        // The last of several counts.
+        assert_eq!(
+            parse("lpos k e rank 5 rank 1").map(|search| search.skipped),
+            Ok(0)
+        );
+    }
+
+    #[test]
+    fn refuses_what_redis_refuses_of_lpos() {
+        for (words, text) in [
+            ("lpos k e rank", "ERR syntax error"),
+            ("lpos k e nonsense 1", "ERR syntax error"),
+            (
+                "lpos k e rank x",
+                "ERR value is not an integer or out of range",
+            ),
+            ("lpos k e count -1", "ERR COUNT can't be negative"),
+            ("lpos k e count x", "ERR COUNT can't be negative"),
+            ("lpos k e maxlen -1", "ERR MAXLEN can't be negative"),
+        ] {
+            assert_eq!(parse(words), Err(text.to_owned()), "{words}");
+        }
+        for words in ["lpos k e rank 0", "lpos k e rank -9223372036854775808"] {
+            assert!(parse(words).is_err(), "{words}");
+        }
+    }
+}

@@ -1,0 +1,96 @@
+"""Celery with the server as its broker, by kombu's Redis transport, and as its result backend.
+
+Two parts of the transport want Lua: its list of unacknowledged messages, by redis-py's lock, and queues that expire. So
+`ack_emulation` is off, and queues of events and of control stay. Gossip, mingle and heartbeats are on, as by default:
+they talk by fanout exchanges.
+"""
+
+import os
+import pathlib
+import subprocess
+import sys
+
+import celery
+import kombu
+import redis
+from celery import group
+
+from common import FOLDER, HOST, PORT, URL, WARM, check, restart, version, wait_until
+
+app = celery.Celery("celery_broker", broker=URL, backend=URL.removesuffix("0") + "1")
+app.conf.update(
+    broker_transport_options={"ack_emulation": False, "priority_steps": [0, 3, 6, 9]},
+    broker_connection_retry_on_startup=True,
+    control_queue_expires=None,
+    event_queue_expires=None,
+    worker_prefetch_multiplier=1,
+)
+
+
+@app.task(name="add")
+def add(x, y):
+    return x + y
+
+
+@app.task(name="again", bind=True, max_retries=3)
+def again(self):
+    if self.request.retries < 2:
+        raise self.retry(countdown=0.1)
+    return self.request.retries
+
+
+def start_worker():
+    command = [sys.executable, "-m", "celery", "-A", "celery_broker", "worker", "--pool=solo", "--loglevel=WARNING"]
+    with open(pathlib.Path(FOLDER) / "worker.log", "ab") as log:
+        return subprocess.Popen(
+            command,
+            cwd=pathlib.Path(__file__).parent,
+            env={**os.environ, "C_FORCE_ROOT": "1"},
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+        )
+
+
+def stop(worker):
+    worker.terminate()
+    try:
+        worker.wait(timeout=10)
+    except subprocess.TimeoutExpired:
+        worker.kill()
+
+
+def work():
+    check("result", add.delay(2, 3).get(timeout=30), 5)
+    results = group(add.s(i, i) for i in range(30)).apply_async()
+    check("group", results.get(timeout=30), [2 * i for i in range(30)])
+    check("delayed", add.apply_async((1, 5), countdown=0.3).get(timeout=20), 6)
+    check("of another priority", add.apply_async((1, 6), priority=9).get(timeout=20), 7)
+    check("tried again", again.delay().get(timeout=20), 2)
+    wait_until("the worker answers by fanout", lambda: len(app.control.ping(timeout=1)) == 1)
+
+
+def main():
+    version(f"{celery.__version__} with kombu {kombu.__version__}")
+    raw = redis.Redis(host=HOST, port=PORT)
+    worker = start_worker()
+    try:
+        work()
+        stop(worker)
+        waiting = [add.delay(i, 1) for i in range(20)]
+        check("messages that wait", raw.llen("celery"), 20)
+        if WARM:
+            restart()
+            check("messages after the restart", raw.llen("celery"), 20)
+        worker = start_worker()
+        check("their results", [result.get(timeout=30) for result in waiting], [i + 1 for i in range(20)])
+        check("nothing waits", raw.llen("celery"), 0)
+    except BaseException:
+        print((pathlib.Path(FOLDER) / "worker.log").read_text(), file=sys.stderr)
+        raise
+    finally:
+        stop(worker)
+
+
+if __name__ == "__main__":
+    main()
