@@ -1,29 +1,64 @@
 //! What a command that waits is to do, as data: it can be tried again and again.
 
 use super::super::CommandError;
-use crate::keyspace::{Access, Keyspace, Kind};
+use super::super::lists::moving::move_element;
+use super::super::lists::pop::{mpop, pop};
+use crate::keyspace::{Access, End, Keyspace, Kind};
 use crate::protocol::Reply;
 
 /// A call that waits for elements.
 #[derive(Debug)]
 pub enum Call {
-    /// BLPOP, BRPOP.
+    /// BLPOP and BRPOP: one element, from the first key that has any.
     ListPop {
-        /// The first of them that has elements gives one.
+        /// Where elements may be.
         keys: Vec<Vec<u8>>,
+        /// The end that gives it.
+        end: End,
+    },
+    /// BLMPOP: up to `count` elements, from the first key that has any.
+    ListMpop {
+        /// Where elements may be.
+        keys: Vec<Vec<u8>>,
+        /// The end that gives them.
+        end: End,
+        /// The most that are taken.
+        count: usize,
+    },
+    /// BLMOVE and BRPOPLPUSH: one element, from one list to another.
+    ListMove {
+        /// Where it comes from.
+        source: Vec<u8>,
+        /// Where it goes.
+        destination: Vec<u8>,
+        /// The end of the source.
+        from: End,
+        /// The end of the destination.
+        to: End,
     },
 }
 
 impl Call {
     /// The type of value that it waits for.
     pub fn kind(&self) -> Kind {
-        Kind::List
+        match self {
+            Call::ListPop { .. } | Call::ListMpop { .. } | Call::ListMove { .. } => Kind::List,
+        }
     }
 
     /// The keys that it waits for.
     pub fn keys(&self) -> Vec<&[u8]> {
         match self {
-            Call::ListPop { keys } => keys.iter().map(Vec::as_slice).collect(),
+            Call::ListPop { keys, .. } | Call::ListMpop { keys, .. } => names(keys),
+            Call::ListMove { source, .. } => vec![source],
+        }
+    }
+
+    /// What it answers inside a transaction where there is nothing to be had.
+    pub fn nothing(&self) -> Reply {
+        match self {
+            Call::ListMove { .. } => Reply::Null,
+            _ => Reply::NullArray,
         }
     }
 
@@ -34,7 +69,28 @@ impl Call {
         db: usize,
         access: Access,
     ) -> Result<Option<Reply>, CommandError> {
-        let _ = (keyspace, db, access);
-        Ok(None)
+        match self {
+            Call::ListPop { keys, end } => {
+                for key in keys {
+                    if let Some(element) = pop(keyspace, db, access, key, *end)? {
+                        return Ok(Some(Reply::Array(vec![Reply::bulk(key), element])));
+                    }
+                }
+                Ok(None)
+            }
+            Call::ListMpop { keys, end, count } => {
+                mpop(keyspace, db, access, &names(keys), *end, *count)
+            }
+            Call::ListMove {
+                source,
+                destination,
+                from,
+                to,
+            } => move_element(keyspace, db, access, source, destination, *from, *to),
+        }
     }
+}
+
+fn names(keys: &[Vec<u8>]) -> Vec<&[u8]> {
+    keys.iter().map(Vec::as_slice).collect()
 }
