@@ -84,7 +84,9 @@ pub(super) fn unblock(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
         ));
     }
     let id = parse_i64(&args[2]).ok_or(CommandError::NotAnInteger)?;
-    let client = u64::try_from(id).ok().and_then(|id| ctx.server.clients.get(id));
+    let client = u64::try_from(id)
+        .ok()
+        .and_then(|id| ctx.server.clients.get(id));
     let blocked = client.and_then(|client| client.blocked.lock().clone());
     let with_error = args
         .get(3)
