@@ -3,6 +3,7 @@
 use super::super::CommandError;
 use super::super::lists::moving::move_element;
 use super::super::lists::pop::{mpop, pop};
+use super::scores::take;
 use crate::keyspace::{Access, End, Keyspace, Kind};
 use crate::protocol::Reply;
 
@@ -36,6 +37,22 @@ pub enum Call {
         /// The end of the destination.
         to: End,
     },
+    /// BZPOPMIN and BZPOPMAX: one member, from the first key that has any.
+    ScorePop {
+        /// Where members may be.
+        keys: Vec<Vec<u8>>,
+        /// Which end of the scores; `Head` is the lowest.
+        end: End,
+    },
+    /// BZMPOP: up to `count` members, from the first key that has any.
+    ScoreMpop {
+        /// Where members may be.
+        keys: Vec<Vec<u8>>,
+        /// Which end of the scores; `Head` is the lowest.
+        end: End,
+        /// The most that are taken.
+        count: usize,
+    },
 }
 
 impl Call {
@@ -43,13 +60,17 @@ impl Call {
     pub fn kind(&self) -> Kind {
         match self {
             Call::ListPop { .. } | Call::ListMpop { .. } | Call::ListMove { .. } => Kind::List,
+            Call::ScorePop { .. } | Call::ScoreMpop { .. } => Kind::SortedSet,
         }
     }
 
     /// The keys that it waits for.
     pub fn keys(&self) -> Vec<&[u8]> {
         match self {
-            Call::ListPop { keys, .. } | Call::ListMpop { keys, .. } => names(keys),
+            Call::ListPop { keys, .. }
+            | Call::ListMpop { keys, .. }
+            | Call::ScorePop { keys, .. }
+            | Call::ScoreMpop { keys, .. } => names(keys),
             Call::ListMove { source, .. } => vec![source],
         }
     }
@@ -87,6 +108,26 @@ impl Call {
                 from,
                 to,
             } => move_element(keyspace, db, access, source, destination, *from, *to),
+            Call::ScorePop { keys, end } => {
+                let taken = take(keyspace, db, access, &names(keys), *end, 1)?;
+                Ok(taken.map(|(i, members)| {
+                    let mut reply = vec![Reply::bulk(&keys[i])];
+                    for (member, score) in members {
+                        reply.extend([Reply::Bulk(member.into()), Reply::Double(score)]);
+                    }
+                    Reply::Array(reply)
+                }))
+            }
+            Call::ScoreMpop { keys, end, count } => {
+                let taken = take(keyspace, db, access, &names(keys), *end, *count)?;
+                Ok(taken.map(|(i, members)| {
+                    let pair = |(member, score): (Vec<u8>, f64)| {
+                        Reply::Array(vec![Reply::Bulk(member.into()), Reply::Double(score)])
+                    };
+                    let members = members.into_iter().map(pair).collect();
+                    Reply::Array(vec![Reply::bulk(&keys[i]), Reply::Array(members)])
+                }))
+            }
         }
     }
 }

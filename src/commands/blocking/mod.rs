@@ -5,6 +5,7 @@
 
 mod call;
 pub(super) mod lists;
+pub(super) mod scores;
 
 use std::time::{Duration, Instant};
 
