@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use super::{list_of, position, positions};
+use super::{list_of, parse_magnitude, position, positions};
 use crate::commands::numbers::parse_i64;
 use crate::commands::spec::{
     Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, KeySpec,
@@ -134,7 +134,7 @@ fn linsert(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
 }
 
 fn lrem(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
-    let count = parse_i64(&args[2]).ok_or(CommandError::NotAnInteger)?;
+    let count = parse_magnitude(&args[2])?;
     let most = match count {
         0 => usize::MAX,
         _ => usize::try_from(count.unsigned_abs()).unwrap_or(usize::MAX),

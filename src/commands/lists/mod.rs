@@ -43,6 +43,16 @@ pub(super) fn parse_at_least(
         .ok_or(CommandError::text(text))
 }
 
+/// An integer whose sign says from which end something is counted, so that it must have a counterpart.
+fn parse_magnitude(word: &[u8]) -> Result<i64, CommandError> {
+    match parse_i64(word).ok_or(CommandError::NotAnInteger)? {
+        i64::MIN => Err(CommandError::text(
+            "ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807",
+        )),
+        number => Ok(number),
+    }
+}
+
 fn push_event(end: End) -> &'static str {
     match end {
         End::Head => "lpush",

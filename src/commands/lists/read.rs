@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use super::{parse_at_least, position, positions, read_list};
+use super::{parse_at_least, parse_magnitude, position, positions, read_list};
 use crate::commands::numbers::parse_i64;
 use crate::commands::spec::{
     Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, KeySpec,
@@ -206,13 +206,10 @@ impl Search {
 }
 
 fn rank(word: &[u8]) -> Result<i64, CommandError> {
-    match parse_i64(word).ok_or(CommandError::NotAnInteger)? {
+    match parse_magnitude(word)? {
         0 => Err(CommandError::text(
             "ERR RANK can't be zero: use 1 to start from the first match, 2 from the second ... or use negative to \
              start from the end of the list",
-        )),
-        i64::MIN => Err(CommandError::text(
-            "ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807",
         )),
         rank => Ok(rank),
     }
