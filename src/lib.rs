@@ -3,11 +3,13 @@
 pub mod acl;
 pub mod commands;
 pub mod config;
+pub mod geohash;
 pub mod glob;
 pub mod keyspace;
 pub mod latency;
 pub mod logging;
 pub mod pmemkv;
 pub mod protocol;
+pub mod serialised;
 pub mod server;
 pub mod store;

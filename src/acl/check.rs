@@ -66,7 +66,7 @@ impl Needs {
                     write: true,
                 },
             };
-            found.extend(spec.positions(args.len()).map(|word| (word, access)));
+            found.extend(spec.positions(args).map(|word| (word, access)));
         }
         found
     }

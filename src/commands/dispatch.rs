@@ -361,7 +361,7 @@ fn remember(server: &Server, session: &Session, command: &Command, args: Args<'_
     }
     let keys_max = server.config.settings().tracking_table_max_keys;
     let keys = command.spec.keys.iter();
-    let positions = keys.flat_map(|keys| keys.positions(args.len()));
+    let positions = keys.flat_map(|keys| keys.positions(args));
     for key in positions.filter_map(|position| args.get(position)) {
         server.tracking.remember(server, client, key, keys_max);
     }

@@ -8,8 +8,11 @@ mod config;
 mod connection;
 mod database;
 mod dispatch;
+mod draw;
+mod dump;
 mod error;
 mod expiry;
+mod hashes;
 mod help;
 mod info;
 mod keys;
@@ -20,6 +23,7 @@ mod memory;
 mod module;
 mod monitor;
 pub mod numbers;
+mod numkeys;
 mod object;
 mod permission;
 mod pmemkv;
@@ -29,6 +33,7 @@ mod replication;
 mod saving;
 mod scan;
 mod server;
+mod sets;
 mod slowlog;
 pub mod spec;
 mod strings;
@@ -42,7 +47,7 @@ pub use error::CommandError;
 pub use permission::check_blocked;
 pub use table::{Command, RenameError, Table, rename_commands, table};
 
-use crate::keyspace::{Access, EventClass, Keyspace, KeyspaceError, Value};
+use crate::keyspace::{Access, EventClass, Keyspace, KeyspaceError, Value, View};
 use crate::protocol::{Reply, ReplyBuffer};
 use crate::server::{Server, Session};
 
@@ -105,6 +110,29 @@ impl Context<'_> {
         let result = self.keyspace.read(self.session.db, key, self.access, f)?;
         self.looked_up(key, result.is_some());
         Ok(result)
+    }
+
+    /// Runs `f` on the live value of `key`, of whatever type, in the selected database, and counts a hit or a miss.
+    /// What `f` writes into the output is the reply, unless it fails.
+    pub fn view<R>(
+        &mut self,
+        key: &[u8],
+        f: impl FnOnce(Option<View<'_>>, &mut ReplyBuffer) -> Result<R, CommandError>,
+    ) -> Result<R, CommandError> {
+        let mark = self.out.bytes.len();
+        let out = &mut *self.out;
+        let mut found = false;
+        let result = self
+            .keyspace
+            .view(self.session.db, key, self.access, |view| {
+                found = view.is_some();
+                f(view, out)
+            })?;
+        if result.is_err() {
+            self.out.bytes.truncate(mark);
+        }
+        self.looked_up(key, found);
+        result
     }
 
     /// Counts a key that a read command looked up, and tells of it where it is missing.

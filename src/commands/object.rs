@@ -1,10 +1,12 @@
 //! OBJECT: what the server knows of one value.
 
+use std::ops::ControlFlow;
+
 use super::keys::ONE_KEY;
 use super::numbers::parse_i64;
 use super::spec::{Arity, Categories, CommandSpec, Flags, Group, Handler, KeySpec};
 use super::{CommandError, CommandResult, Context, Outcome};
-use crate::keyspace::{Access, KeyInfo, KeyspaceError};
+use crate::keyspace::{Access, Encoding, KeyInfo, KeyspaceError, List, View};
 use crate::protocol::{Args, Reply};
 
 pub(super) static COMMANDS: &[CommandSpec] = &[CommandSpec {
@@ -88,6 +90,8 @@ const fn of_key(
     }
 }
 
+/// Bytes of a list's elements that Redis keeps in one piece (`list-max-listpack-size -2`).
+const LISTPACK_BYTES_MAX: usize = 8 * 1024;
 /// Longest string that Redis keeps in one piece with its header.
 const EMBEDDED_BYTES_MAX: usize = 44;
 /// Redis shares the objects of small non-negative integers, and answers this as their count of references.
@@ -127,7 +131,7 @@ fn info(ctx: &mut Context<'_>, args: Args<'_>) -> Result<Option<KeyInfo>, Keyspa
 fn on_value(
     ctx: &mut Context<'_>,
     args: Args<'_>,
-    f: impl FnOnce(&[u8]) -> Reply,
+    f: impl FnOnce(View<'_>) -> Result<Reply, KeyspaceError>,
 ) -> CommandResult {
     let access = Access {
         touch: false,
@@ -136,19 +140,56 @@ fn on_value(
     let db = ctx.session.db;
     let reply = ctx
         .keyspace
-        .read(db, &args[2], access, |value| f(value.bytes))?;
+        .view(db, &args[2], access, |view| view.map(f).transpose())??;
     ctx.count_lookup(reply.is_some());
     Ok(reply.unwrap_or(Reply::Null).into())
 }
 
 fn encoding(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
-    on_value(ctx, args, |value| Reply::text(encoding_name(value)))
+    on_value(ctx, args, |view| {
+        let name = match view {
+            View::String(value) => encoding_name(value.bytes),
+            View::Hash(fields) => name_of(fields.encoding(), "hashtable"),
+            View::Set(members) => name_of(members.encoding(), "hashtable"),
+            View::SortedSet(scores) => name_of(scores.encoding(), "skiplist"),
+            View::List(list) if is_long(list)? => "quicklist",
+            View::List(_) => "listpack",
+        };
+        Ok(Reply::text(name))
+    })
+}
+
+fn name_of(encoding: Encoding, full: &'static str) -> &'static str {
+    match encoding {
+        Encoding::Integers => "intset",
+        Encoding::Compact => "listpack",
+        Encoding::Full => full,
+    }
+}
+
+/// Whether Redis would keep a list in several pieces.
+fn is_long(list: List<'_>) -> Result<bool, KeyspaceError> {
+    let mut bytes = 0;
+    list.for_range(0..list.len(), false, |element| {
+        // Two numbers of one or more bytes stand beside each element.
+        bytes += element.len() + 2;
+        if bytes > LISTPACK_BYTES_MAX {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
+    })?;
+    Ok(bytes > LISTPACK_BYTES_MAX)
 }
 
 fn refcount(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
-    on_value(ctx, args, |value| {
-        let shared = parse_i64(value).is_some_and(|n| (0..SHARED_INTEGERS_END).contains(&n));
-        Reply::Integer(if shared { SHARED_REFERENCES } else { 1 })
+    on_value(ctx, args, |view| {
+        let number = match view {
+            View::String(value) => parse_i64(value.bytes),
+            _ => None,
+        };
+        let shared = number.is_some_and(|n| (0..SHARED_INTEGERS_END).contains(&n));
+        Ok(Reply::Integer(if shared { SHARED_REFERENCES } else { 1 }))
     })
 }
 

@@ -4,6 +4,7 @@ use super::numbers::parse_i64;
 use super::spec::{Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group};
 use super::{CommandError, CommandResult, Context, Outcome};
 use crate::glob;
+use crate::keyspace::{Encoding, View};
 use crate::protocol::{Args, Protocol, ReplyBuffer};
 
 /// How many keys SCAN looks at where the call does not say.
@@ -113,14 +114,20 @@ struct ScanOptions<'a> {
 
 impl<'a> ScanOptions<'a> {
     fn parse(args: Args<'a>) -> Result<Self, CommandError> {
-        let cursor = args.get(1).and_then(parse_cursor);
         let mut options = Self {
-            cursor: cursor.ok_or(CommandError::text("ERR invalid cursor"))?,
+            cursor: cursor(args, 1)?,
             pattern: None,
             count: COUNT_DEFAULT,
             kind: None,
         };
-        let mut words = args.from(2);
+        options.parse_words(args, 2, true)?;
+        Ok(options)
+    }
+
+    /// Reads the options from word `at` on; TYPE where `keys` are scanned.
+    fn parse_words(&mut self, args: Args<'a>, at: usize, keys: bool) -> Result<(), CommandError> {
+        let options = self;
+        let mut words = args.from(at);
         while let (Some(option), Some(value)) = (words.next(), words.next()) {
             if option.eq_ignore_ascii_case(b"match") {
                 options.pattern = Some(value);
@@ -130,14 +137,14 @@ impl<'a> ScanOptions<'a> {
                     .ok()
                     .filter(|&count| count > 0)
                     .ok_or(CommandError::Syntax)?;
-            } else if option.eq_ignore_ascii_case(b"type") {
+            } else if keys && option.eq_ignore_ascii_case(b"type") {
                 options.kind = Some(value);
             } else {
                 return Err(CommandError::Syntax);
             }
         }
-        if args.len().is_multiple_of(2) {
-            Ok(options)
+        if (args.len() - at).is_multiple_of(2) {
+            Ok(())
         } else {
             Err(CommandError::Syntax)
         }
@@ -150,6 +157,68 @@ impl<'a> ScanOptions<'a> {
                 .pattern
                 .is_none_or(|pattern| pattern == b"*" || glob::matches(pattern, key, false))
     }
+}
+
+/// The cursor that word `at` is.
+fn cursor(args: Args<'_>, at: usize) -> Result<u64, CommandError> {
+    let cursor = args.get(at).and_then(parse_cursor);
+    cursor.ok_or(CommandError::text("ERR invalid cursor"))
+}
+
+/// One step of HSCAN, SSCAN or ZSCAN.
+pub(super) struct ScanStep<'a> {
+    args: Args<'a>,
+    options: ScanOptions<'a>,
+    page: Page,
+}
+
+impl ScanStep<'_> {
+    /// Reads the options, once it is known that the key holds what is scanned. Returns where to begin, and about how many
+    /// elements to meet: all of what Redis keeps in one piece.
+    pub(super) fn begin(&mut self, encoding: Encoding) -> Result<(u64, usize), CommandError> {
+        self.options.parse_words(self.args, 3, false)?;
+        Ok(match encoding {
+            Encoding::Full => (self.options.cursor, self.options.count),
+            _ => (0, usize::MAX),
+        })
+    }
+
+    /// Whether an element of that name is wanted.
+    pub(super) fn wants(&self, name: &[u8]) -> bool {
+        self.options.wants(name, "")
+    }
+
+    /// Adds to the reply.
+    pub(super) fn push(&mut self, word: &[u8]) {
+        self.page.push(word);
+    }
+}
+
+/// Runs one step of HSCAN, SSCAN or ZSCAN; `walk` looks at the elements and returns the next cursor.
+pub(super) fn scan_elements(
+    ctx: &mut Context<'_>,
+    args: Args<'_>,
+    walk: impl FnOnce(View<'_>, &mut ScanStep<'_>) -> Result<u64, CommandError>,
+) -> CommandResult {
+    let mut step = ScanStep {
+        args,
+        options: ScanOptions {
+            cursor: cursor(args, 2)?,
+            pattern: None,
+            count: COUNT_DEFAULT,
+            kind: None,
+        },
+        page: Page::new(),
+    };
+    let next = ctx.view(&args[1], |view, _| match view {
+        Some(view) => walk(view, &mut step),
+        // Of a missing key not even the options are looked at.
+        None => Ok(0),
+    })?;
+    ctx.out.array_header(2);
+    ctx.out.bulk(itoa::Buffer::new().format(next).as_bytes());
+    step.page.write(ctx.out);
+    Ok(Outcome::Written)
 }
 
 /// A cursor as C's `strtoul` reads one, which Redis uses: a sign may stand before it, and nothing at all is 0.

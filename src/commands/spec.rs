@@ -3,6 +3,7 @@
 //! COMMAND and its subcommands, arity checks, ACL categories, statistics and the coverage tests all derive from
 //! these rows. The meaning of every field is that of Redis 7.2's COMMAND DOCS and COMMAND INFO.
 
+use super::numbers::parse_i64;
 use super::{CommandResult, Context};
 use crate::protocol::Args;
 
@@ -248,6 +249,12 @@ pub enum Group {
     Transactions,
     Pubsub,
     Cluster,
+    Hash,
+    Set,
+    SortedSet,
+    Bitmap,
+    Hyperloglog,
+    Geo,
     /// Our own commands; shown as `module`, which clients know.
     Pmemkv,
 }
@@ -265,6 +272,12 @@ impl Group {
             Group::Transactions => "transactions",
             Group::Pubsub => "pubsub",
             Group::Cluster => "cluster",
+            Group::Hash => "hash",
+            Group::Set => "set",
+            Group::SortedSet => "sorted-set",
+            Group::Bitmap => "bitmap",
+            Group::Hyperloglog => "hyperloglog",
+            Group::Geo => "geo",
             Group::Pmemkv => "module",
         }
     }
@@ -281,6 +294,21 @@ pub struct KeySpec {
     pub last: isize,
     /// Distance between keys.
     pub step: usize,
+    /// How they are found.
+    pub find: Find,
+}
+
+/// How a [`KeySpec`]'s keys are found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Find {
+    /// From word `first` on, up to `last`.
+    Range,
+    /// Word `first` says how many follow it.
+    Counted,
+    /// The word after this one, which stands at `first` or later.
+    After(&'static str),
+    /// Names that are made up of what the call reads: nobody can tell before.
+    Unknown,
 }
 
 impl KeySpec {
@@ -296,6 +324,35 @@ impl KeySpec {
             first,
             last,
             step,
+            find: Find::Range,
+        }
+    }
+
+    /// As many keys as word `first` says, after it.
+    pub const fn counted(flags: &'static [&'static str], first: usize) -> Self {
+        Self {
+            find: Find::Counted,
+            ..Self::range(flags, first, 0, 1)
+        }
+    }
+
+    /// One key after the word `keyword`, which stands at `first` or later.
+    pub const fn after(
+        flags: &'static [&'static str],
+        keyword: &'static str,
+        first: usize,
+    ) -> Self {
+        Self {
+            find: Find::After(keyword),
+            ..Self::range(flags, first, 0, 1)
+        }
+    }
+
+    /// Keys that only the call itself finds.
+    pub const fn unknown(flags: &'static [&'static str]) -> Self {
+        Self {
+            find: Find::Unknown,
+            ..Self::range(flags, 0, 0, 1)
         }
     }
 
@@ -304,13 +361,31 @@ impl KeySpec {
         Self::range(flags, 1, 0, 1)
     }
 
-    /// The words of a call of `len` words that are keys.
-    pub fn positions(&self, len: usize) -> impl Iterator<Item = usize> {
-        let end = match usize::try_from(self.last) {
-            Ok(offset) => self.first + offset,
-            Err(_) => len.saturating_sub(self.last.unsigned_abs()),
+    /// The words of a call that are keys.
+    pub fn positions(&self, args: Args<'_>) -> impl Iterator<Item = usize> + use<> {
+        let len = args.len();
+        let (first, past) = match self.find {
+            Find::Range => match usize::try_from(self.last) {
+                Ok(offset) => (self.first, self.first + offset + 1),
+                Err(_) => (
+                    self.first,
+                    (len + 1).saturating_sub(self.last.unsigned_abs()),
+                ),
+            },
+            Find::Counted => {
+                let count = args.get(self.first).and_then(parse_i64).unwrap_or(0);
+                let count = usize::try_from(count).unwrap_or(0).min(len);
+                (self.first + 1, self.first + 1 + count)
+            }
+            Find::After(keyword) => {
+                let mut words = args.from(self.first);
+                let found = words.rposition(|word| word.eq_ignore_ascii_case(keyword.as_bytes()));
+                let at = found.map_or(len, |at| self.first + at + 1);
+                (at, at + 1)
+            }
+            Find::Unknown => (0, 0),
         };
-        (self.first..=end.min(len.saturating_sub(1))).step_by(self.step.max(1))
+        (first..past.min(len)).step_by(self.step.max(1))
     }
 }
 
@@ -397,6 +472,13 @@ impl Argument {
     #[must_use]
     pub const fn multiple(mut self) -> Self {
         self.multiple = true;
+        self
+    }
+
+    /// Its token comes before each of several.
+    #[must_use]
+    pub const fn repeated_token(mut self) -> Self {
+        self.multiple_token = true;
         self
     }
 

@@ -11,6 +11,7 @@ use super::spec::CommandSpec;
 /// Every family of commands. A new family adds its line here; a new command only its row there.
 static FAMILIES: &[&[CommandSpec]] = &[
     super::database::COMMANDS,
+    super::dump::COMMANDS,
     super::expiry::COMMANDS,
     super::keys::COMMANDS,
     super::object::COMMANDS,
@@ -30,6 +31,8 @@ static FAMILIES: &[&[CommandSpec]] = &[
     super::lists::read::COMMANDS,
     super::lists::change::COMMANDS,
     super::lists::moving::COMMANDS,
+    super::hashes::rows::COMMANDS,
+    super::sets::rows::COMMANDS,
     super::connection::COMMANDS,
     super::acl::COMMANDS,
     super::client::COMMANDS,

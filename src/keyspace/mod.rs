@@ -30,6 +30,7 @@ use siphasher::sip::SipHasher13;
 
 pub use access::Slot;
 pub use background::{Housekeeping, now_ms};
+pub use clock::random_below;
 pub use collection::{Encoding, End, Fields, FieldsEdit, List, ListEdit, Scores, ScoresEdit, View};
 pub use events::{EventClass, Observer};
 pub use eviction::EvictionStats;

@@ -85,6 +85,13 @@ impl<'a> Iterator for Words<'a> {
 
 impl ExactSizeIterator for Words<'_> {}
 
+impl DoubleEndedIterator for Words<'_> {
+    fn next_back(&mut self) -> Option<Self::Item> {
+        let &(start, end) = self.words.next_back()?;
+        Some(&self.buffer[start..end])
+    }
+}
+
 /// An owned command line: one that waits for its turn, or that the server itself makes.
 #[derive(Debug)]
 pub struct OwnedArgs {

@@ -15,21 +15,24 @@ pub struct RedisServer {
 impl RedisServer {
     /// Starts the `redis-server` of the search path.
     pub fn start() -> TestResult<Self> {
-        Self::start_program("redis-server")
+        Self::start_program("redis-server", &[])
+    }
+
+    /// The same with more words for the command line.
+    pub fn start_with(words: &[&str]) -> TestResult<Self> {
+        Self::start_program("redis-server", words)
     }
 
     /// Starts another program that takes the same options.
-    pub fn start_program(program: &str) -> TestResult<Self> {
+    pub fn start_program(program: &str, words: &[&str]) -> TestResult<Self> {
         let dir = temporary_folder()?;
         let process = Process::start(
             dir.path(),
             |command, port| {
-                command.args(["--port", port, "--bind", "127.0.0.1"]).args([
-                    "--save",
-                    "",
-                    "--appendonly",
-                    "no",
-                ]);
+                command
+                    .args(["--port", port, "--bind", "127.0.0.1"])
+                    .args(["--save", "", "--appendonly", "no"])
+                    .args(words);
                 if program.contains("valkey") {
                     command.args(["--extended-redis-compatibility", "yes"]);
                 }

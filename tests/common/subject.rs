@@ -17,7 +17,7 @@ impl Subject {
     /// Starts ours on an engine, named as for [`super::Options::new`], or what `PMEMKV_SUBJECT` names.
     pub fn start(store: &str) -> TestResult<Self> {
         Ok(match std::env::var(VARIABLE) {
-            Ok(program) => Self::Other(RedisServer::start_program(&program)?),
+            Ok(program) => Self::Other(RedisServer::start_program(&program, &[])?),
             Err(_) => Self::Ours(Server::start(store)?),
         })
     }

@@ -1,5 +1,7 @@
 //! Calls on keys, deadlines and databases.
 
+use pmemkv_server::serialised::{Object, encode};
+
 use super::{Call, Compare, Random};
 
 /// Databases that calls select.
@@ -7,7 +9,7 @@ const DATABASES: &[&str] = &["0", "1", "2"];
 
 /// One call, sometimes a bad one.
 pub fn call(random: &mut Random) -> Call {
-    let call = match random.below(34) {
+    let call = match random.below(38) {
         0..5 => set(random),
         5..8 => {
             let name = random.pick(&["del", "UNLINK"]);
@@ -39,6 +41,8 @@ pub fn call(random: &mut Random) -> Call {
         30 => Call::new(["PERSIST"]).arg(random.key()),
         31 => Call::new(["SELECT"]).arg(database(random)),
         32 => Call::new(["GET"]).arg(random.key()),
+        33 => Call::new([random.pick(&["DUMP", "dump"])]).arg(random.key()),
+        34..37 => restore(random),
         _ => rare(random),
     };
     random.spoil(call)
@@ -181,6 +185,51 @@ fn ttl(random: &mut Random) -> Call {
     Call::new([command]).arg(random.key()).compare(compare)
 }
 
+fn restore(random: &mut Random) -> Call {
+    let payload = if random.one_in(8) {
+        random
+            .pick(&[
+                b"".as_slice(),
+                b"x",
+                b"\x00\x01x\x0a\x00\x00\x00\x00\x00\x00\x00\x00\x00",
+            ])
+            .to_vec()
+    } else if random.one_in(12) {
+        // No value of any type, in a right envelope.
+        encode(&Object::Set(Vec::new()))
+    } else {
+        encode(&Object::String(random.value()))
+    };
+    let absolute = random.one_in(4);
+    let ttl = match random.below(8) {
+        0 => random
+            .pick(&["x", "", "-1", "1.5", "9223372036854775808"])
+            .into(),
+        1 if absolute => random.unix_ms().abs().to_string(),
+        1..4 if absolute => random.future_ms().to_string(),
+        1..4 => (random.ttl_s() * 1000).to_string(),
+        4 if !absolute => "9223372036854775807".to_owned(),
+        _ => "0".to_owned(),
+    };
+    let name = random.pick(&["restore", "RESTORE"]);
+    let mut call = Call::new([name]).arg(random.key()).arg(ttl).arg(payload);
+    if absolute {
+        call = call.arg(random.any_case("absttl"));
+    }
+    if !random.one_in(3) {
+        call = call.arg(random.any_case("replace"));
+    }
+    while random.one_in(4) {
+        let number = random.pick(&["0", "1", "-1", "255", "256", "5000", "x", ""]);
+        call = match random.below(5) {
+            0 | 1 => call.arg(random.any_case("idletime")).arg(number),
+            2 | 3 => call.arg(random.any_case("freq")).arg(number),
+            _ => call.arg(random.pick(&["REPLACED", "", "IDLETIME", "FREQ", "TTL"])),
+        };
+    }
+    call
+}
+
 fn rare(random: &mut Random) -> Call {
     Call::line(random.pick(&[
         "FLUSHDB",
@@ -203,5 +252,8 @@ fn rare(random: &mut Random) -> Call {
         "KEYS",
         "TTL",
         "EXPIRE a",
+        "DUMP",
+        "DUMP a b",
+        "RESTORE a 0",
     ]))
 }

@@ -1,6 +1,6 @@
 //! COMMAND INFO's description of one command.
 
-use crate::commands::spec::{Categories, CommandSpec, Flags, KeySpec};
+use crate::commands::spec::{Categories, CommandSpec, Find, Flags, KeySpec};
 use crate::protocol::ReplyBuffer;
 
 /// Writes the ten fields of a command: name, arity, flags, the old key range, ACL categories, tips, key specifications
@@ -61,25 +61,51 @@ fn write_key_spec(out: &mut ReplyBuffer, key: &KeySpec) {
     out.bulk(b"flags");
     write_names(out, key.flags);
     out.bulk(b"begin_search");
-    out.map_header(2);
-    out.bulk(b"type");
-    out.bulk(b"index");
-    out.bulk(b"spec");
-    out.map_header(1);
-    out.bulk(b"index");
-    out.integer(number(key.first));
+    let (start, words) = match key.find {
+        Find::Range | Find::Counted => ("index", 1),
+        Find::After(_) => ("keyword", 2),
+        Find::Unknown => ("unknown", 0),
+    };
+    write_search(out, start, words);
+    match key.find {
+        Find::Range | Find::Counted => write_numbers(out, &[("index", number(key.first))]),
+        Find::After(keyword) => {
+            out.bulk(b"keyword");
+            out.bulk(keyword.as_bytes());
+            write_numbers(out, &[("startfrom", number(key.first))]);
+        }
+        Find::Unknown => {}
+    }
     out.bulk(b"find_keys");
+    let step = number(key.step);
+    match key.find {
+        Find::Range | Find::After(_) => {
+            write_search(out, "range", 3);
+            let last = i64::try_from(key.last).unwrap_or(-1);
+            write_numbers(out, &[("lastkey", last), ("keystep", step), ("limit", 0)]);
+        }
+        Find::Counted => {
+            write_search(out, "keynum", 3);
+            write_numbers(out, &[("keynumidx", 0), ("firstkey", 1), ("keystep", step)]);
+        }
+        Find::Unknown => write_search(out, "unknown", 0),
+    }
+}
+
+/// The head of a map that names how something is found; `words` pairs say the rest.
+fn write_search(out: &mut ReplyBuffer, name: &str, words: usize) {
     out.map_header(2);
     out.bulk(b"type");
-    out.bulk(b"range");
+    out.bulk(name.as_bytes());
     out.bulk(b"spec");
-    out.map_header(3);
-    out.bulk(b"lastkey");
-    out.integer(i64::try_from(key.last).unwrap_or(-1));
-    out.bulk(b"keystep");
-    out.integer(number(key.step));
-    out.bulk(b"limit");
-    out.integer(0);
+    out.map_header(words);
+}
+
+fn write_numbers(out: &mut ReplyBuffer, numbers: &[(&str, i64)]) {
+    for (name, number) in numbers {
+        out.bulk(name.as_bytes());
+        out.integer(*number);
+    }
 }
 
 /// First key, last key and step, as clients knew them before there were key specifications.
@@ -92,12 +118,13 @@ fn old_range(keys: &[KeySpec]) -> (i64, i64, i64) {
             number(key.first + offset)
         })
     };
-    let Some((head, tail)) = keys.split_first() else {
-        return (0, 0, 0);
+    let (head, tail) = match keys.split_first() {
+        Some((head, tail)) if head.find == Find::Range => (head, tail),
+        _ => return (0, 0, 0),
     };
     let mut last = last_of(head);
     for key in tail {
-        if key.step == 1 && last + 1 == number(key.first) {
+        if key.find == Find::Range && key.step == 1 && last + 1 == number(key.first) {
             last = last_of(key);
         }
     }

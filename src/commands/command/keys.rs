@@ -45,8 +45,9 @@ pub(super) fn find(args: Args<'_>) -> Result<Vec<Key<'_>>, CommandError> {
     let mut keys = Vec::new();
     for spec in specs() {
         let flags = flags_of_call(spec, args);
-        for position in spec.positions(len) {
-            if let Some(word) = args.get(SHIFT + position) {
+        let call = args.tail(SHIFT);
+        for position in spec.positions(call) {
+            if let Some(word) = call.get(position) {
                 keys.push(Key { word, flags });
             }
         }

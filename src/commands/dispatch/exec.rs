@@ -111,7 +111,7 @@ fn written_keys(queue: &[Queued], mut db: usize) -> Vec<(usize, &[u8])> {
         if !spec.flags.contains(Flags::WRITE) {
             continue;
         }
-        let positions = spec.keys.iter().flat_map(|keys| keys.positions(args.len()));
+        let positions = spec.keys.iter().flat_map(|keys| keys.positions(args));
         for key in positions.filter_map(|position| args.get(position)) {
             if spec.flags.contains(Flags::CROSS_DB) {
                 keys.extend((0..DATABASES).map(|db| (db, key)));

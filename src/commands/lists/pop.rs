@@ -54,7 +54,7 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
         arity: Arity::AtLeast(4),
         flags: Flags::WRITE.union(Flags::MOVABLEKEYS),
         categories: Categories::LIST,
-        keys: &[KeySpec::range(&["RW", "access", "delete"], 2, 0, 1)],
+        keys: &[KeySpec::counted(&["RW", "access", "delete"], 1)],
         group: Group::List,
         since: "7.0.0",
         summary: "Takes elements from the first of several keys that has a list",

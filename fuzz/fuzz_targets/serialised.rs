@@ -1,0 +1,26 @@
+//! Any payload of RESTORE decodes or is refused, and what was decoded is the same after DUMP.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use pmemkv_server::serialised::{Object, SerialisedError, decode, encode, fuzzing};
+
+fuzz_target!(|bytes: &[u8]| {
+    // A right checksum is not found by chance.
+    if let Ok(object) = decode(bytes) {
+        assert_eq!(decode(&encode(&object)), Ok(object));
+    }
+    match decode(&fuzzing::closed(bytes)) {
+        Ok(object) => {
+            assert!(match &object {
+                Object::String(_) => true,
+                Object::List(elements) | Object::Set(elements) => !elements.is_empty(),
+                Object::Hash(fields) => !fields.is_empty(),
+                Object::SortedSet(members) => {
+                    !members.is_empty() && members.iter().all(|(_, score)| !score.is_nan())
+                }
+            });
+            assert_eq!(decode(&encode(&object)), Ok(object));
+        }
+        Err(error) => assert_eq!(error, SerialisedError::Format),
+    }
+});

@@ -1,0 +1,258 @@
+//! DUMP and RESTORE: a value as bytes that Redis reads too, and back.
+
+use std::borrow::Cow;
+use std::ops::ControlFlow;
+
+use bytes::Bytes;
+
+use super::keys::ONE_KEY;
+use super::numbers::parse_i64;
+use super::spec::{Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, KeySpec};
+use super::{CommandError, CommandResult, Context};
+use crate::keyspace::{Access, EventClass, KeyspaceError, Kind, Millis, Slots, View};
+use crate::protocol::{Args, Reply};
+use crate::serialised::{Object, SerialisedError, decode, encode};
+
+pub(super) static COMMANDS: &[CommandSpec] = &[
+    CommandSpec {
+        name: "dump",
+        arity: Arity::Exactly(2),
+        flags: Flags::READONLY,
+        categories: Categories::KEYSPACE,
+        keys: &[KeySpec::first(&["RO", "access"])],
+        group: Group::Generic,
+        since: "2.6.0",
+        summary: "Returns a value in Redis's serialised form.",
+        complexity: "O(1) to find the key, and O(N*M) for N elements of M bytes.",
+        arguments: ONE_KEY,
+        subcommands: &[],
+        handler: dump,
+    },
+    CommandSpec {
+        name: "restore",
+        arity: Arity::AtLeast(4),
+        flags: Flags::WRITE.union(Flags::DENYOOM),
+        categories: Categories::KEYSPACE.union(Categories::DANGEROUS),
+        keys: &[KeySpec::first(&["OW", "update"])],
+        group: Group::Generic,
+        since: "2.6.0",
+        summary: "Makes a key of a value in Redis's serialised form.",
+        complexity: "O(1) for the key, and O(N*M) for N elements of M bytes; of sorted sets O(N*M*log(N)).",
+        arguments: &[
+            Argument::key(),
+            Argument::new("ttl", ArgumentKind::Integer),
+            Argument::new("serialized-value", ArgumentKind::String),
+            Argument::token("replace", "REPLACE")
+                .optional()
+                .since("3.0.0"),
+            Argument::token("absttl", "ABSTTL")
+                .optional()
+                .since("5.0.0"),
+            Argument::new("seconds", ArgumentKind::Integer)
+                .with_token("IDLETIME")
+                .optional()
+                .since("5.0.0"),
+            Argument::new("frequency", ArgumentKind::Integer)
+                .with_token("FREQ")
+                .optional()
+                .since("5.0.0"),
+        ],
+        subcommands: &[],
+        handler: restore,
+    },
+];
+
+/// Position of the one key in a [`Slots`].
+const KEY: usize = 0;
+
+const BAD_FORMAT: CommandError = CommandError::text("ERR Bad data format");
+const BUSY_KEY: CommandError = CommandError::text("BUSYKEY Target key name already exists.");
+
+fn dump(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+    let key = &args[1];
+    let (db, access) = (ctx.session.db, ctx.access);
+    let object = ctx
+        .keyspace
+        .view(db, key, access, |view| view.map(load).transpose())??;
+    ctx.looked_up(key, object.is_some());
+    // Out of the key's lock, which a large value would hold for long.
+    let payload = object.map(|object| Reply::Bulk(Bytes::from(encode(&object))));
+    Ok(payload.unwrap_or(Reply::Null).into())
+}
+
+/// A copy of a value with all of its elements.
+fn load(view: View<'_>) -> Result<Object, KeyspaceError> {
+    let len = view.len();
+    Ok(match view {
+        View::String(value) => Object::String(value.bytes.to_vec()),
+        View::List(list) => {
+            let mut elements = Vec::with_capacity(len);
+            list.for_range(0..len, false, |element| {
+                elements.push(element.to_vec());
+                ControlFlow::Continue(())
+            })?;
+            Object::List(elements)
+        }
+        View::Set(members) => Object::Set(members.names().map(<[u8]>::to_vec).collect()),
+        View::Hash(fields) => {
+            let mut pairs = Vec::with_capacity(len);
+            fields.for_each(|field, value| pairs.push((field.to_vec(), value.to_vec())))?;
+            Object::Hash(pairs)
+        }
+        // From the highest score down, as Redis dumps them: there each one is inserted at the front.
+        View::SortedSet(members) => Object::SortedSet(
+            members
+                .range(0..len)
+                .rev()
+                .map(|(member, score)| (member.to_vec(), score))
+                .collect(),
+        ),
+    })
+}
+
+/// Stages what was restored as the value of the one key, whatever it held before.
+fn store(
+    slots: &mut Slots<'_>,
+    object: &Object,
+    expires_at: Option<Millis>,
+) -> Result<(), KeyspaceError> {
+    let kind = match object {
+        Object::String(value) => {
+            slots.put(KEY, Kind::String, value, expires_at);
+            return Ok(());
+        }
+        Object::List(_) => Kind::List,
+        Object::Set(_) => Kind::Set,
+        Object::Hash(_) => Kind::Hash,
+        Object::SortedSet(_) => Kind::SortedSet,
+    };
+    let mut new = slots.build(KEY, kind);
+    match object {
+        Object::String(_) => {}
+        Object::List(elements) => elements.iter().try_for_each(|e| new.element(e))?,
+        Object::Set(members) => members.iter().try_for_each(|m| new.member(m))?,
+        Object::Hash(fields) => fields.iter().try_for_each(|(f, v)| new.field(f, v))?,
+        Object::SortedSet(members) => members.iter().try_for_each(|(m, s)| new.scored(m, *s))?,
+    }
+    slots.replace(new, expires_at)
+}
+
+/// The options of RESTORE, in the order in which they are looked at.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Options {
+    replace: bool,
+    /// The time to live is a deadline.
+    absolute: bool,
+    idle_s: Option<i64>,
+    /// FREQ was said. It excludes IDLETIME, and sets nothing.
+    frequency: bool,
+}
+
+impl Options {
+    fn parse(args: Args<'_>) -> Result<Self, CommandError> {
+        let mut options = Self::default();
+        let mut words = args.from(4);
+        while let Some(word) = words.next() {
+            let is = |name: &str| word.eq_ignore_ascii_case(name.as_bytes());
+            if is("REPLACE") {
+                options.replace = true;
+            } else if is("ABSTTL") {
+                options.absolute = true;
+            } else if is("IDLETIME") && !options.frequency {
+                let number = words.next().ok_or(CommandError::Syntax)?;
+                let idle_s = parse_i64(number).ok_or(CommandError::NotAnInteger)?;
+                if idle_s < 0 {
+                    const TEXT: &str = "ERR Invalid IDLETIME value, must be >= 0";
+                    return Err(CommandError::text(TEXT));
+                }
+                options.idle_s = Some(idle_s);
+            } else if is("FREQ") && options.idle_s.is_none() {
+                let number = words.next().ok_or(CommandError::Syntax)?;
+                let frequency = parse_i64(number).ok_or(CommandError::NotAnInteger)?;
+                if !(0..=255).contains(&frequency) {
+                    const TEXT: &str = "ERR Invalid FREQ value, must be >= 0 and <= 255";
+                    return Err(CommandError::text(TEXT));
+                }
+                options.frequency = true;
+            } else {
+                return Err(CommandError::Syntax);
+            }
+        }
+        Ok(options)
+    }
+
+    /// The deadline that `ttl` says; `None` for none.
+    fn deadline(&self, ttl: &[u8], now: Millis) -> Result<Option<Millis>, CommandError> {
+        let ttl = parse_i64(ttl).ok_or(CommandError::NotAnInteger)?;
+        match ttl {
+            0 => Ok(None),
+            ..0 => Err(CommandError::text("ERR Invalid TTL value, must be >= 0")),
+            _ if self.absolute => Ok(Some(ttl)),
+            // Too long a time is over at once, as in Redis.
+            _ => Ok(Some(ttl.checked_add(now).unwrap_or(Millis::MIN))),
+        }
+    }
+}
+
+fn restore(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+    let options = Options::parse(args)?;
+    let (db, key, access) = (ctx.session.db, &args[1], ctx.access);
+    let deadline = options.deadline(&args[2], access.now);
+    // Before the key is locked, although a key that exists is complained of first.
+    let object = decode(&args[3]);
+    let stored = ctx.keyspace.update_many(&[(db, key)], access, |slots| {
+        let replaces = slots.info(KEY).is_some();
+        if replaces && !options.replace {
+            return Err(BUSY_KEY);
+        }
+        let expires_at = deadline?;
+        let object = object?;
+        if expires_at.is_some_and(|at| at <= access.now) {
+            if replaces {
+                slots.remove(KEY);
+                slots.event(KEY, EventClass::GENERIC, "del");
+            }
+            return Ok(false);
+        }
+        store(slots, &object, expires_at)?;
+        if replaces {
+            // Redis removes what it replaces, and says nothing of that.
+            slots.event(KEY, EventClass::NEW, "new");
+        }
+        slots.event(KEY, EventClass::GENERIC, "restore");
+        Ok(true)
+    })?;
+    if let Some(idle_s) = options.idle_s.filter(|_| stored) {
+        set_idle(ctx, key, idle_s)?;
+    }
+    Ok(Reply::Ok.into())
+}
+
+/// Has a key count as last used so long ago, where times are what is kept of uses.
+fn set_idle(ctx: &Context<'_>, key: &[u8], idle_s: i64) -> Result<(), KeyspaceError> {
+    let look = |now: Millis, touch: bool| {
+        let access = Access {
+            now,
+            touch,
+            ..ctx.access
+        };
+        ctx.keyspace.info(ctx.session.db, key, access)
+    };
+    let now = ctx.access.now;
+    if look(now, false)?.is_some_and(|info| info.idle_s.is_some()) {
+        let used = now.saturating_sub(idle_s.saturating_mul(1000));
+        look(used.max(0), true)?;
+    }
+    Ok(())
+}
+
+impl From<SerialisedError> for CommandError {
+    fn from(error: SerialisedError) -> Self {
+        match error {
+            SerialisedError::Envelope => CommandError::Text(Cow::Borrowed(
+                "ERR DUMP payload version or checksum are wrong",
+            )),
+            SerialisedError::Format => BAD_FORMAT,
+        }
+    }
+}

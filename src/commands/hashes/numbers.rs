@@ -1,0 +1,49 @@
+//! Numbers in hashes: HINCRBY, HINCRBYFLOAT.
+
+use crate::commands::numbers::{Extended, parse_i64};
+use crate::commands::{CommandError, CommandResult, Context, Outcome};
+use crate::keyspace::{EventClass, Kind};
+use crate::protocol::{Args, Reply};
+
+pub(super) fn hincrby(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+    let increment = parse_i64(&args[3]).ok_or(CommandError::NotAnInteger)?;
+    let key = [(ctx.session.db, &args[1])];
+    let sum = ctx.keyspace.update_many(&key, ctx.access, |slots| {
+        let mut hash = slots.fields(0, Kind::Hash)?;
+        let number = match hash.get(&args[2], parse_i64)? {
+            None => 0,
+            Some(number) => number.ok_or(CommandError::text("ERR hash value is not an integer"))?,
+        };
+        let sum = number
+            .checked_add(increment)
+            .ok_or(CommandError::Overflow)?;
+        hash.put(&args[2], itoa::Buffer::new().format(sum).as_bytes())?;
+        slots.event(0, EventClass::HASH, "hincrby");
+        Ok::<_, CommandError>(sum)
+    })?;
+    Ok(Reply::Integer(sum).into())
+}
+
+pub(super) fn hincrbyfloat(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+    let increment = Extended::parse(&args[3]).ok_or(CommandError::NotAFloat)?;
+    if increment == Extended::Infinite {
+        return Err(CommandError::text("ERR value is NaN or Infinity"));
+    }
+    let key = [(ctx.session.db, &args[1])];
+    let sum = ctx.keyspace.update_many(&key, ctx.access, |slots| {
+        let mut hash = slots.fields(0, Kind::Hash)?;
+        let number = match hash.get(&args[2], Extended::parse)? {
+            None => Extended::ZERO,
+            Some(number) => number.ok_or(CommandError::text("ERR hash value is not a float"))?,
+        };
+        let sum = number
+            .checked_add(increment)
+            .ok_or(CommandError::NanOrInfinity)?
+            .to_string();
+        hash.put(&args[2], sum.as_bytes())?;
+        slots.event(0, EventClass::HASH, "hincrbyfloat");
+        Ok::<_, CommandError>(sum)
+    })?;
+    ctx.out.bulk(sum.as_bytes());
+    Ok(Outcome::Written)
+}

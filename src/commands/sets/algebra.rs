@@ -1,0 +1,184 @@
+//! Several sets together: SINTER, SUNION, SDIFF, their STORE forms, SINTERCARD.
+
+use std::collections::HashSet;
+
+use foldhash::fast::FixedState;
+
+use crate::commands::numbers::parse_i64;
+use crate::commands::numkeys::Counted;
+use crate::commands::{CommandError, CommandResult, Context, Outcome};
+use crate::keyspace::{EventClass, Fields, KeyspaceError, Kind, View};
+use crate::protocol::{Args, Reply};
+
+/// What becomes of several sets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Operation {
+    Intersection,
+    Union,
+    Difference,
+}
+
+/// The names are as the pool's seed has them: nobody can choose them to collide here and not there.
+type Members<'a> = HashSet<&'a [u8], FixedState>;
+
+impl Operation {
+    /// The members of the result, each once, until `each` says that it has enough.
+    fn run<'a>(self, sets: &[Option<Fields<'a>>], mut each: impl FnMut(&'a [u8]) -> bool) {
+        match self {
+            Operation::Union => {
+                let mut seen = Members::default();
+                for set in sets.iter().flatten() {
+                    for member in set.names() {
+                        if seen.insert(member) && !each(member) {
+                            return;
+                        }
+                    }
+                }
+            }
+            Operation::Intersection => {
+                // A set that is missing is empty.
+                let Some(mut sets) = sets.iter().copied().collect::<Option<Vec<_>>>() else {
+                    return;
+                };
+                sets.sort_by_key(Fields::len);
+                let Some((smallest, others)) = sets.split_first() else {
+                    return;
+                };
+                for member in smallest.names() {
+                    if others.iter().all(|set| set.contains(member)) && !each(member) {
+                        return;
+                    }
+                }
+            }
+            Operation::Difference => {
+                let Some((Some(first), others)) = sets.split_first() else {
+                    return;
+                };
+                for member in first.names() {
+                    let in_others = others.iter().flatten().any(|set| set.contains(member));
+                    if !in_others && !each(member) {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn sets<'a>(views: &[Option<View<'a>>]) -> Result<Vec<Option<Fields<'a>>>, KeyspaceError> {
+    views
+        .iter()
+        .map(|view| view.map(View::set).transpose())
+        .collect()
+}
+
+pub(super) fn sinter(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+    reply(ctx, args, Operation::Intersection)
+}
+
+pub(super) fn sunion(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+    reply(ctx, args, Operation::Union)
+}
+
+pub(super) fn sdiff(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+    reply(ctx, args, Operation::Difference)
+}
+
+fn reply(ctx: &mut Context<'_>, args: Args<'_>, operation: Operation) -> CommandResult {
+    let db = ctx.session.db;
+    let keys: Vec<(usize, &[u8])> = args.from(1).map(|key| (db, key)).collect();
+    let out = &mut *ctx.out;
+    let found = ctx.keyspace.view_many(&keys, ctx.access, |views| {
+        let mut members = Vec::new();
+        operation.run(&sets(views)?, |member| {
+            members.push(member);
+            true
+        });
+        out.set_header(members.len());
+        for member in members {
+            out.bulk(member);
+        }
+        Ok::<_, CommandError>(views.iter().map(Option::is_some).collect::<Vec<_>>())
+    })??;
+    for (found, (_, key)) in found.into_iter().zip(keys) {
+        ctx.looked_up(key, found);
+    }
+    Ok(Outcome::Written)
+}
+
+pub(super) fn sintercard(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+    let counted = Counted::parse(args, 1, "ERR numkeys should be greater than 0")?;
+    let limit = parse_limit(args, counted.end())?;
+    let db = ctx.session.db;
+    let keys: Vec<(usize, &[u8])> = counted.words(args).map(|key| (db, key)).collect();
+    let count = ctx.keyspace.view_many(&keys, ctx.access, |views| {
+        let mut count = 0;
+        Operation::Intersection.run(&sets(views)?, |_| {
+            count += 1;
+            count < limit
+        });
+        Ok::<_, CommandError>(count)
+    })??;
+    Ok(Reply::count(count).into())
+}
+
+/// `[LIMIT limit]` from word `at` to the end, as SINTERCARD and ZINTERCARD have it.
+pub(in crate::commands) fn parse_limit(args: Args<'_>, at: usize) -> Result<usize, CommandError> {
+    let mut limit = usize::MAX;
+    let mut words = args.from(at);
+    while let Some(word) = words.next() {
+        if !word.eq_ignore_ascii_case(b"limit") {
+            return Err(CommandError::Syntax);
+        }
+        let number = words.next().ok_or(CommandError::Syntax)?;
+        let number = parse_i64(number).and_then(|number| usize::try_from(number).ok());
+        limit = match number.ok_or(CommandError::text("ERR LIMIT can't be negative"))? {
+            0 => usize::MAX,
+            limit => limit,
+        };
+    }
+    Ok(limit)
+}
+
+pub(super) fn sinterstore(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+    store(ctx, args, Operation::Intersection, "sinterstore")
+}
+
+pub(super) fn sunionstore(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+    store(ctx, args, Operation::Union, "sunionstore")
+}
+
+pub(super) fn sdiffstore(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+    store(ctx, args, Operation::Difference, "sdiffstore")
+}
+
+fn store(
+    ctx: &mut Context<'_>,
+    args: Args<'_>,
+    operation: Operation,
+    event: &'static str,
+) -> CommandResult {
+    const DESTINATION: usize = 0;
+    let db = ctx.session.db;
+    let keys: Vec<(usize, &[u8])> = args.from(1).map(|key| (db, key)).collect();
+    let len = ctx.keyspace.update_many(&keys, ctx.access, |slots| {
+        let mut new = slots.build(DESTINATION, Kind::Set);
+        let views: Vec<_> = (1..keys.len()).map(|i| slots.view(i)).collect();
+        let mut failed = Ok(());
+        operation.run(&sets(&views)?, |member| {
+            failed = new.member(member);
+            failed.is_ok()
+        });
+        failed?;
+        let len = new.len();
+        let was = slots.info(DESTINATION).is_some();
+        slots.replace(new, None)?;
+        if len > 0 {
+            slots.event(DESTINATION, EventClass::SET, event);
+        } else if was {
+            slots.event(DESTINATION, EventClass::GENERIC, "del");
+        }
+        Ok::<_, CommandError>(len)
+    })?;
+    Ok(Reply::count(len).into())
+}

@@ -1,0 +1,109 @@
+//! Values in the form of DUMP and RESTORE: Redis's RDB encoding of one value, the RDB version and a checksum.
+//!
+//! | bytes | what |
+//! |---|---|
+//! | 1 | the encoding's number: which type, in which of its forms |
+//! | any | the value in that form |
+//! | 2 | the RDB version, little-endian |
+//! | 8 | CRC-64 (Jones) of all before it, little-endian |
+//!
+//! What is written is each type's plainest form, in a version that Redis 7.0 restores. What is read is every form that
+//! Redis 5 to 7.2 dumps of these types. The bytes come from clients: nothing in them is believed before it is checked,
+//! and counts in them reserve no memory.
+
+mod decode;
+mod encode;
+#[doc(hidden)]
+pub mod fuzzing;
+mod integers;
+mod listpack;
+mod lzf;
+mod reader;
+#[cfg(test)]
+mod tests;
+mod ziplist;
+
+use crc::{CRC_64_REDIS, Crc, Table};
+
+pub use encode::encode;
+
+/// One value with all of its elements.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Object {
+    /// A string.
+    String(Vec<u8>),
+    /// Elements from head to tail.
+    List(Vec<Vec<u8>>),
+    /// Members, each once, in any order.
+    Set(Vec<Vec<u8>>),
+    /// Fields, each once, with their values, in any order.
+    Hash(Vec<(Vec<u8>, Vec<u8>)>),
+    /// Members, each once, with their scores, in any order. No score is NaN.
+    SortedSet(Vec<(Vec<u8>, f64)>),
+}
+
+/// Why a payload is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SerialisedError {
+    /// It is too short, of a later version, or its checksum is another.
+    #[error("payload version or checksum are wrong")]
+    Envelope,
+    /// What it holds is no value, or of a type or form that is not read here.
+    #[error("bad data format")]
+    Format,
+}
+
+/// Numbers of encodings, from the RDB format.
+mod form {
+    pub(super) const STRING: u8 = 0;
+    pub(super) const LIST: u8 = 1;
+    pub(super) const SET: u8 = 2;
+    pub(super) const SORTED_SET_TEXT: u8 = 3;
+    pub(super) const HASH: u8 = 4;
+    pub(super) const SORTED_SET: u8 = 5;
+    pub(super) const LIST_ZIPLIST: u8 = 10;
+    pub(super) const SET_INTEGERS: u8 = 11;
+    pub(super) const SORTED_SET_ZIPLIST: u8 = 12;
+    pub(super) const HASH_ZIPLIST: u8 = 13;
+    pub(super) const LIST_OF_ZIPLISTS: u8 = 14;
+    pub(super) const HASH_LISTPACK: u8 = 16;
+    pub(super) const SORTED_SET_LISTPACK: u8 = 17;
+    pub(super) const LIST_OF_LISTPACKS: u8 = 18;
+    pub(super) const SET_LISTPACK: u8 = 20;
+}
+
+/// The version that is written: that of Redis 7.0.
+const VERSION_WRITTEN: u16 = 10;
+/// The last version that is read: that of Redis 7.2.
+const VERSION_MAX: u16 = 11;
+
+/// How much memory a payload's compressed strings may ask for together. No value that one command stores is larger.
+const INFLATED_BYTES_MAX: usize = 1 << 30;
+
+/// Version and checksum.
+const FOOTER_BYTES: usize = 2 + CHECKSUM_BYTES;
+const CHECKSUM_BYTES: usize = 8;
+
+static CHECKSUM: Crc<u64, Table<16>> = Crc::<u64, Table<16>>::new(&CRC_64_REDIS);
+
+/// Reads a payload.
+pub fn decode(payload: &[u8]) -> Result<Object, SerialisedError> {
+    let body = open(payload).ok_or(SerialisedError::Envelope)?;
+    decode::body(body, INFLATED_BYTES_MAX).ok_or(SerialisedError::Format)
+}
+
+/// What lies before version and checksum, where both are right.
+fn open(payload: &[u8]) -> Option<&[u8]> {
+    let (summed, checksum) = payload.split_last_chunk::<CHECKSUM_BYTES>()?;
+    let (body, version) = summed.split_last_chunk::<2>()?;
+    let right = u16::from_le_bytes(*version) <= VERSION_MAX
+        && CHECKSUM.checksum(summed) == u64::from_le_bytes(*checksum);
+    right.then_some(body)
+}
+
+/// Puts version and checksum behind what was encoded.
+fn close(payload: &mut Vec<u8>) {
+    payload.extend_from_slice(&VERSION_WRITTEN.to_le_bytes());
+    let checksum = CHECKSUM.checksum(payload);
+    payload.extend_from_slice(&checksum.to_le_bytes());
+}

@@ -1,0 +1,125 @@
+//! Reading what all forms have in common: bytes, lengths, strings.
+
+use std::borrow::Cow;
+
+use super::lzf;
+
+/// What an element takes beside its bytes: two bytes can hold a whole element, and three may inflate to 264.
+const ELEMENT_BYTES: usize = 32;
+
+/// The rest of a body. Every function returns `None` where it ends too early or holds something else.
+pub(super) struct Reader<'a> {
+    rest: &'a [u8],
+    /// How much more memory compressed strings may ask for.
+    inflatable_bytes: usize,
+}
+
+/// A collection's elements, as they stand.
+pub(super) type Elements = Vec<Vec<u8>>;
+
+/// What stands where a length is expected.
+enum Length {
+    Plain(usize),
+    /// A string in another form, by its number.
+    Special(u8),
+}
+
+impl<'a> Reader<'a> {
+    /// Without compressed strings.
+    pub(super) fn new(rest: &'a [u8]) -> Self {
+        Self::inflating(rest, 0)
+    }
+
+    /// With compressed strings that ask for up to `inflatable_bytes` together.
+    pub(super) fn inflating(rest: &'a [u8], inflatable_bytes: usize) -> Self {
+        Self {
+            rest,
+            inflatable_bytes,
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.rest.is_empty()
+    }
+
+    pub(super) fn take(&mut self, bytes: usize) -> Option<&'a [u8]> {
+        let (taken, rest) = self.rest.split_at_checked(bytes)?;
+        self.rest = rest;
+        Some(taken)
+    }
+
+    pub(super) fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
+        let (taken, rest) = self.rest.split_first_chunk()?;
+        self.rest = rest;
+        Some(*taken)
+    }
+
+    pub(super) fn byte(&mut self) -> Option<u8> {
+        self.array().map(|[byte]| byte)
+    }
+
+    /// How many of something follow. Each takes a byte at least, so that no count is larger than what is left.
+    pub(super) fn count(&mut self) -> Option<usize> {
+        let count = self.length()?;
+        (count <= self.rest.len()).then_some(count)
+    }
+
+    /// A number in the form of a length.
+    pub(super) fn length(&mut self) -> Option<usize> {
+        match self.any_length()? {
+            Length::Plain(length) => Some(length),
+            Length::Special(_) => None,
+        }
+    }
+
+    fn any_length(&mut self) -> Option<Length> {
+        let first = self.byte()?;
+        let low = first & 0x3f;
+        Some(Length::Plain(match first >> 6 {
+            0 => low.into(),
+            1 => u16::from_be_bytes([low, self.byte()?]).into(),
+            2 => match first {
+                0x80 => u32::from_be_bytes(self.array()?).try_into().ok()?,
+                0x81 => u64::from_be_bytes(self.array()?).try_into().ok()?,
+                _ => return None,
+            },
+            _ => return Some(Length::Special(low)),
+        }))
+    }
+
+    /// A string in any of its forms.
+    pub(super) fn string(&mut self) -> Option<Cow<'a, [u8]>> {
+        let number = match self.any_length()? {
+            Length::Plain(length) => return self.take(length).map(Cow::Borrowed),
+            Length::Special(0) => i8::from_le_bytes(self.array()?).into(),
+            Length::Special(1) => i16::from_le_bytes(self.array()?).into(),
+            Length::Special(2) => i32::from_le_bytes(self.array()?),
+            Length::Special(3) => return self.compressed().map(Cow::Owned),
+            Length::Special(_) => return None,
+        };
+        Some(Cow::Owned(number.to_string().into_bytes()))
+    }
+
+    /// The elements of a small collection in one string. `decode` is told how many it may find at most.
+    pub(super) fn packed(
+        &mut self,
+        decode: fn(&[u8], usize) -> Option<Elements>,
+    ) -> Option<Elements> {
+        match self.string()? {
+            Cow::Borrowed(bytes) => decode(bytes, usize::MAX),
+            Cow::Owned(bytes) => {
+                let elements = decode(&bytes, self.inflatable_bytes / ELEMENT_BYTES)?;
+                self.inflatable_bytes -= elements.len() * ELEMENT_BYTES;
+                Some(elements)
+            }
+        }
+    }
+
+    fn compressed(&mut self) -> Option<Vec<u8>> {
+        let compressed_bytes = self.length()?;
+        let bytes = self.length()?;
+        let compressed = self.take(compressed_bytes)?;
+        self.inflatable_bytes = self.inflatable_bytes.checked_sub(bytes)?;
+        lzf::decompress(compressed, bytes)
+    }
+}
