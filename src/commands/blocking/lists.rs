@@ -83,7 +83,7 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
             "blmpop",
             Arity::AtLeast(5),
             Flags::MOVABLEKEYS,
-            &[KeySpec::range(&["RW", "access", "delete"], 3, 0, 1)],
+            &[KeySpec::counted(&["RW", "access", "delete"], 2)],
             "7.0.0",
             "Takes elements of the first list that has any, and waits for some where all are empty",
             blmpop,

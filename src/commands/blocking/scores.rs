@@ -1,6 +1,6 @@
 //! BZPOPMIN, BZPOPMAX, BZMPOP.
 
-use super::super::lists::parse_at_least;
+use super::super::numkeys::{Counted, parse_count};
 use super::super::spec::{
     Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, Handler, KeySpec,
 };
@@ -55,7 +55,7 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
         bzpopmax,
     ),
     CommandSpec {
-        keys: &[KeySpec::range(&["RW", "access", "delete"], 3, 0, 1)],
+        keys: &[KeySpec::counted(&["RW", "access", "delete"], 2)],
         arguments: &[
             TIMEOUT,
             Argument::new("numkeys", ArgumentKind::Integer),
@@ -99,25 +99,14 @@ fn pop(ctx: &mut Context<'_>, args: Args<'_>, end: End) -> CommandResult {
 
 fn bzmpop(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     let deadline = parse_timeout(&args[1])?;
-    let numkeys = parse_at_least(1, &args[2], "ERR numkeys should be greater than 0")?;
-    let where_at = numkeys.saturating_add(3);
-    let end = match args.get(where_at) {
+    let keys = Counted::parse(args, 2, "ERR numkeys should be greater than 0")?;
+    let end = match args.get(keys.end()) {
         Some(word) if word.eq_ignore_ascii_case(b"min") => End::Head,
         Some(word) if word.eq_ignore_ascii_case(b"max") => End::Tail,
         _ => return Err(CommandError::Syntax),
     };
-    let count = match (args.get(where_at + 1), args.get(where_at + 2)) {
-        (None, _) => 1,
-        (Some(option), Some(count)) if option.eq_ignore_ascii_case(b"count") => {
-            let count = parse_at_least(1, count, "ERR count should be greater than 0")?;
-            if args.len() > where_at + 3 {
-                return Err(CommandError::Syntax);
-            }
-            count
-        }
-        _ => return Err(CommandError::Syntax),
-    };
-    let keys = args.from(3).take(numkeys).map(<[u8]>::to_vec).collect();
+    let count = parse_count(args, keys.end() + 1)?;
+    let keys = keys.words(args).map(<[u8]>::to_vec).collect();
     attempt(ctx, Call::ScoreMpop { keys, end, count }, deadline)
 }
 
@@ -163,4 +152,55 @@ pub(super) fn take(
         }
         Ok(None)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::keyspace::Kind;
+    use crate::protocol::Reply;
+    use crate::store::memory::MemoryStore;
+
+    #[test]
+    fn takes_from_either_end_of_the_first_key_that_has_any() -> Result<(), CommandError> {
+        let keyspace = Keyspace::new(Box::new(Arc::new(MemoryStore::new(1, false))));
+        let access = Access::by_server(0);
+        keyspace.update_many(&[(0, b"k".as_slice())], access, |slots| {
+            let mut scores = slots.scores(0)?;
+            for (member, score) in [("one", 1.0), ("two", 2.0), ("also", 2.0), ("four", 4.5)] {
+                scores.set(member.as_bytes(), score)?;
+            }
+            Ok::<_, CommandError>(())
+        })?;
+        let keys = || vec![b"absent".to_vec(), b"k".to_vec()];
+        let pop = |end| Call::ScorePop { keys: keys(), end }.attempt(&keyspace, 0, access);
+        let mpop = |end, count| {
+            let keys = keys();
+            Call::ScoreMpop { keys, end, count }.attempt(&keyspace, 0, access)
+        };
+        let popped = |member: &'static str, score| {
+            let member = [Reply::text(member), Reply::Double(score)];
+            Reply::Array([vec![Reply::text("k")], member.to_vec()].concat())
+        };
+        let mpopped = |members: &[(&'static str, f64)]| {
+            let pair = |&(member, score): &(&'static str, f64)| {
+                Reply::Array(vec![Reply::text(member), Reply::Double(score)])
+            };
+            let members = members.iter().map(pair).collect();
+            Reply::Array(vec![Reply::text("k"), Reply::Array(members)])
+        };
+        assert_eq!(pop(End::Head)?, Some(popped("one", 1.0)));
+        let highest = mpopped(&[("four", 4.5), ("two", 2.0)]);
+        assert_eq!(mpop(End::Tail, 2)?, Some(highest));
+        assert_eq!(mpop(End::Head, 9)?, Some(mpopped(&[("also", 2.0)])));
+        assert_eq!(pop(End::Tail)?, None);
+        assert!(keyspace.info(0, b"k", access)?.is_none());
+        keyspace.update(0, b"absent", access, |slot| {
+            slot.put(Kind::String, b"v", None)
+        })?;
+        assert!(matches!(pop(End::Head), Err(CommandError::WrongType)));
+        Ok(())
+    }
 }

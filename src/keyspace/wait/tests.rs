@@ -7,6 +7,9 @@ use super::*;
 use crate::keyspace::End;
 use crate::store::memory::MemoryStore;
 
+/// Who got what, in order.
+type Got = Vec<(u64, Vec<u8>)>;
+
 type Result<T = (), E = KeyspaceError> = std::result::Result<T, E>;
 
 /// Takes the first element of a list, and notes who got what.
@@ -15,7 +18,7 @@ struct Taker {
     name: u64,
     key: Vec<u8>,
     kind: Kind,
-    got: Arc<Mutex<Vec<(u64, Vec<u8>)>>>,
+    got: Arc<Mutex<Got>>,
     done: AtomicBool,
 }
 
@@ -72,7 +75,7 @@ fn pop(keyspace: &Keyspace, db: usize, key: &[u8], access: Access) -> Result<Opt
 
 struct Scene {
     keyspace: Keyspace,
-    got: Arc<Mutex<Vec<(u64, Vec<u8>)>>>,
+    got: Arc<Mutex<Got>>,
 }
 
 impl Scene {
@@ -96,7 +99,7 @@ impl Scene {
         Ok((ticket, taker))
     }
 
-    fn served(&self) -> Vec<(u64, Vec<u8>)> {
+    fn served(&self) -> Got {
         self.keyspace.serve_ready();
         std::mem::take(&mut *self.got.lock())
     }
@@ -124,6 +127,7 @@ fn in_the_order_of_arrival() -> Result {
 }
 
 #[test]
+#[allow(clippy::redundant_closure_for_method_calls)] // The method's lifetimes do not fit the call.
 fn only_for_values_of_their_type() -> Result {
     let scene = Scene::new();
     scene.wait(1, Kind::SortedSet, &[b"k"])?;

@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -26,15 +27,15 @@ impl Connection {
             .session
             .wait
             .as_ref()
-            .map(|wait| (std::sync::Arc::clone(&wait.blocked), wait.deadline))
+            .map(|wait| (Arc::clone(&wait.blocked), wait.deadline))
         else {
             return Ok(None);
         };
-        let handle = std::sync::Arc::clone(&self.session.handle);
+        let handle = Arc::clone(&self.session.handle);
         loop {
             // Before the mailbox: a message that came after the answer goes behind it.
             if let Some(answer) = blocked.take_answer() {
-                self.answer(answer);
+                self.answer(&answer);
                 return Ok(None);
             }
             if handle.is_killed() {
@@ -81,28 +82,27 @@ impl Connection {
         }
     }
 
-    fn answer(&mut self, answer: Answer) {
+    /// Ends the wait with an answer.
+    fn answer(&mut self, answer: &Answer) {
         let before = self.out.bytes.len();
-        let (text, is_error) = match &answer {
-            Ok(reply) => {
-                self.out.reply(reply);
-                (String::new(), false)
+        let wait = self.session.wait.take();
+        match answer {
+            Ok(reply) => self.out.reply(reply),
+            Err(error) => {
+                let text = error.to_string();
+                self.out.error(&text);
+                let stripe = self.server.stats.stripe(self.worker);
+                stripe.add_error(&text);
+                if let Some(wait) = &wait {
+                    let failed = CommandStats {
+                        failed: 1,
+                        ..CommandStats::default()
+                    };
+                    stripe.add_command(wait.blocked.command().number, failed);
+                }
             }
-            Err(error) => (error.to_string(), true),
-        };
-        let stripe = self.server.stats.stripe(self.worker);
-        if is_error {
-            self.out.error(&text);
-            stripe.add_error(&text);
         }
-        if let Some(wait) = self.session.wait.take() {
-            if is_error {
-                let failed = CommandStats {
-                    failed: 1,
-                    ..CommandStats::default()
-                };
-                stripe.add_command(wait.blocked.command().number, failed);
-            }
+        if let Some(wait) = wait {
             wait.end(&self.session.handle, &self.keyspace);
         }
         if self.session.reply_mode != ReplyMode::On {
