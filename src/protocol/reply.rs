@@ -208,7 +208,16 @@ impl ReplyBuffer {
         }
     }
 
-    fn double(&mut self, value: f64) {
+    /// A double whose text is given.
+    pub fn double_text(&mut self, text: &str) {
+        match self.protocol {
+            Protocol::Resp2 => self.bulk(text.as_bytes()),
+            Protocol::Resp3 => self.line(b',', text.as_bytes()),
+        }
+    }
+
+    /// A double.
+    pub fn double(&mut self, value: f64) {
         match self.protocol {
             Protocol::Resp2 => self.bulk(crate::commands::numbers::format_double(value).as_bytes()),
             Protocol::Resp3 => {

@@ -11,7 +11,7 @@ use std::ops::Range;
 use super::numbers::parse_i64;
 use super::spec::Argument;
 use super::{CommandError, Context};
-use crate::keyspace::{End, List, Slots};
+use crate::keyspace::{End, List, Slots, View};
 use crate::protocol::ReplyBuffer;
 
 /// The words that name an end of a list.
@@ -83,7 +83,7 @@ fn read_list<R>(
 
 /// The list of key `i` before the call's changes; `None` where the key is missing.
 fn list_of<'s>(slots: &'s Slots<'_>, i: usize) -> Result<Option<List<'s>>, CommandError> {
-    Ok(slots.view(i).map(|view| view.list()).transpose()?)
+    Ok(slots.view(i).map(View::list).transpose()?)
 }
 
 /// The position that an index means, which counts from the end where it is negative; `None` outside of the list.
@@ -97,7 +97,7 @@ fn position(index: i64, len: usize) -> Option<usize> {
 }
 
 /// The positions from index `start` to index `end`, that one included, as far as there are any.
-fn positions(start: i64, end: i64, len: usize) -> Range<usize> {
+pub(super) fn positions(start: i64, end: i64, len: usize) -> Range<usize> {
     let from_head = |index: i64| match index {
         0.. => index,
         _ => index.saturating_add(i64::try_from(len).unwrap_or(i64::MAX)),

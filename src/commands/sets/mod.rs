@@ -5,6 +5,8 @@ mod draw;
 mod members;
 pub(super) mod rows;
 
+pub(super) use algebra::parse_limit;
+
 use super::numbers::parse_i64;
 use crate::keyspace::{Encoding, Fields};
 use crate::protocol::ReplyBuffer;

@@ -1,0 +1,215 @@
+//! The rows of the older search commands.
+
+use super::search::{georadius, georadius_ro, georadiusbymember, georadiusbymember_ro};
+use crate::commands::spec::{
+    Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, KeySpec,
+};
+
+pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
+    CommandSpec {
+        name: "georadius",
+        arity: Arity::AtLeast(6),
+        flags: Flags::WRITE.union(Flags::DENYOOM).union(Flags::MOVABLEKEYS),
+        categories: Categories::GEO,
+        keys: &[
+            KeySpec::first(&["RO", "access"]),
+            KeySpec::after(&["OW", "update"], "STORE", 6),
+            KeySpec::after(&["OW", "update"], "STOREDIST", 6),
+        ],
+        group: Group::Geo,
+        since: "3.2.0",
+        summary: "Returns the places around coordinates, or stores them",
+        complexity: "O(N+log(M))",
+        arguments: &[
+            Argument::key(),
+            Argument::new("longitude", ArgumentKind::Double),
+            Argument::new("latitude", ArgumentKind::Double),
+            Argument::new("radius", ArgumentKind::Double),
+            Argument::new(
+                "unit",
+                ArgumentKind::OneOf(&[
+                    Argument::token("m", "M"),
+                    Argument::token("km", "KM"),
+                    Argument::token("ft", "FT"),
+                    Argument::token("mi", "MI"),
+                ]),
+            ),
+            Argument::token("withcoord", "WITHCOORD").optional(),
+            Argument::token("withdist", "WITHDIST").optional(),
+            Argument::token("withhash", "WITHHASH").optional(),
+            Argument::new(
+                "count",
+                ArgumentKind::Block(&[
+                    Argument::new("count", ArgumentKind::Integer).with_token("COUNT"),
+                    Argument::token("any", "ANY").optional().since("6.2.0"),
+                ]),
+            )
+            .optional(),
+            Argument::new(
+                "order",
+                ArgumentKind::OneOf(&[
+                    Argument::token("asc", "ASC"),
+                    Argument::token("desc", "DESC"),
+                ]),
+            )
+            .optional(),
+            Argument::new("key", ArgumentKind::Key(1))
+                .with_token("STORE")
+                .optional(),
+            Argument::new("key", ArgumentKind::Key(2))
+                .with_token("STOREDIST")
+                .optional(),
+        ],
+        subcommands: &[],
+        handler: georadius,
+    },
+    CommandSpec {
+        name: "georadius_ro",
+        arity: Arity::AtLeast(6),
+        flags: Flags::READONLY,
+        categories: Categories::GEO,
+        keys: &[KeySpec::first(&["RO", "access"])],
+        group: Group::Geo,
+        since: "3.2.10",
+        summary: "Returns the places around coordinates",
+        complexity: "O(N+log(M))",
+        arguments: &[
+            Argument::key(),
+            Argument::new("longitude", ArgumentKind::Double),
+            Argument::new("latitude", ArgumentKind::Double),
+            Argument::new("radius", ArgumentKind::Double),
+            Argument::new(
+                "unit",
+                ArgumentKind::OneOf(&[
+                    Argument::token("m", "M"),
+                    Argument::token("km", "KM"),
+                    Argument::token("ft", "FT"),
+                    Argument::token("mi", "MI"),
+                ]),
+            ),
+            Argument::token("withcoord", "WITHCOORD").optional(),
+            Argument::token("withdist", "WITHDIST").optional(),
+            Argument::token("withhash", "WITHHASH").optional(),
+            Argument::new(
+                "count",
+                ArgumentKind::Block(&[
+                    Argument::new("count", ArgumentKind::Integer).with_token("COUNT"),
+                    Argument::token("any", "ANY").optional().since("6.2.0"),
+                ]),
+            )
+            .optional(),
+            Argument::new(
+                "order",
+                ArgumentKind::OneOf(&[
+                    Argument::token("asc", "ASC"),
+                    Argument::token("desc", "DESC"),
+                ]),
+            )
+            .optional(),
+        ],
+        subcommands: &[],
+        handler: georadius_ro,
+    },
+    CommandSpec {
+        name: "georadiusbymember",
+        arity: Arity::AtLeast(5),
+        flags: Flags::WRITE.union(Flags::DENYOOM).union(Flags::MOVABLEKEYS),
+        categories: Categories::GEO,
+        keys: &[
+            KeySpec::first(&["RO", "access"]),
+            KeySpec::after(&["OW", "update"], "STORE", 5),
+            KeySpec::after(&["OW", "update"], "STOREDIST", 5),
+        ],
+        group: Group::Geo,
+        since: "3.2.0",
+        summary: "Returns the places around another one, or stores them",
+        complexity: "O(N+log(M))",
+        arguments: &[
+            Argument::key(),
+            Argument::new("member", ArgumentKind::String),
+            Argument::new("radius", ArgumentKind::Double),
+            Argument::new(
+                "unit",
+                ArgumentKind::OneOf(&[
+                    Argument::token("m", "M"),
+                    Argument::token("km", "KM"),
+                    Argument::token("ft", "FT"),
+                    Argument::token("mi", "MI"),
+                ]),
+            ),
+            Argument::token("withcoord", "WITHCOORD").optional(),
+            Argument::token("withdist", "WITHDIST").optional(),
+            Argument::token("withhash", "WITHHASH").optional(),
+            Argument::new(
+                "count",
+                ArgumentKind::Block(&[
+                    Argument::new("count", ArgumentKind::Integer).with_token("COUNT"),
+                    Argument::token("any", "ANY").optional(),
+                ]),
+            )
+            .optional(),
+            Argument::new(
+                "order",
+                ArgumentKind::OneOf(&[
+                    Argument::token("asc", "ASC"),
+                    Argument::token("desc", "DESC"),
+                ]),
+            )
+            .optional(),
+            Argument::new("key", ArgumentKind::Key(1))
+                .with_token("STORE")
+                .optional(),
+            Argument::new("key", ArgumentKind::Key(2))
+                .with_token("STOREDIST")
+                .optional(),
+        ],
+        subcommands: &[],
+        handler: georadiusbymember,
+    },
+    CommandSpec {
+        name: "georadiusbymember_ro",
+        arity: Arity::AtLeast(5),
+        flags: Flags::READONLY,
+        categories: Categories::GEO,
+        keys: &[KeySpec::first(&["RO", "access"])],
+        group: Group::Geo,
+        since: "3.2.10",
+        summary: "Returns the places around another one",
+        complexity: "O(N+log(M))",
+        arguments: &[
+            Argument::key(),
+            Argument::new("member", ArgumentKind::String),
+            Argument::new("radius", ArgumentKind::Double),
+            Argument::new(
+                "unit",
+                ArgumentKind::OneOf(&[
+                    Argument::token("m", "M"),
+                    Argument::token("km", "KM"),
+                    Argument::token("ft", "FT"),
+                    Argument::token("mi", "MI"),
+                ]),
+            ),
+            Argument::token("withcoord", "WITHCOORD").optional(),
+            Argument::token("withdist", "WITHDIST").optional(),
+            Argument::token("withhash", "WITHHASH").optional(),
+            Argument::new(
+                "count",
+                ArgumentKind::Block(&[
+                    Argument::new("count", ArgumentKind::Integer).with_token("COUNT"),
+                    Argument::token("any", "ANY").optional(),
+                ]),
+            )
+            .optional(),
+            Argument::new(
+                "order",
+                ArgumentKind::OneOf(&[
+                    Argument::token("asc", "ASC"),
+                    Argument::token("desc", "DESC"),
+                ]),
+            )
+            .optional(),
+        ],
+        subcommands: &[],
+        handler: georadiusbymember_ro,
+    },
+];

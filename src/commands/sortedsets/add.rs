@@ -1,0 +1,178 @@
+//! ZADD, ZINCRBY.
+
+use smallvec::SmallVec;
+
+use crate::commands::numbers::parse_float;
+use crate::commands::{CommandError, CommandResult, Context, Outcome};
+use crate::keyspace::{EventClass, ScoresEdit};
+use crate::protocol::{Args, Reply};
+
+/// ZADD's options.
+#[derive(Clone, Copy, Debug, Default)]
+#[allow(clippy::struct_excessive_bools)] // Each is a word of the call.
+pub(in crate::commands) struct AddOptions {
+    pub(in crate::commands) only_new: bool,
+    pub(in crate::commands) only_present: bool,
+    only_greater: bool,
+    only_less: bool,
+    pub(in crate::commands) count_changed: bool,
+    increment: bool,
+}
+
+impl AddOptions {
+    /// Reads the words from 2 on; returns where the first score stands.
+    fn parse(args: Args<'_>) -> (Self, usize) {
+        let mut options = Self::default();
+        let mut at = 2;
+        for word in args.from(2) {
+            match word.to_ascii_lowercase().as_slice() {
+                b"nx" => options.only_new = true,
+                b"xx" => options.only_present = true,
+                b"gt" => options.only_greater = true,
+                b"lt" => options.only_less = true,
+                b"ch" => options.count_changed = true,
+                b"incr" => options.increment = true,
+                _ => break,
+            }
+            at += 1;
+        }
+        (options, at)
+    }
+
+    fn check(self, pairs: usize) -> Result<(), CommandError> {
+        if self.only_new && self.only_present {
+            return Err(CommandError::text(
+                "ERR XX and NX options at the same time are not compatible",
+            ));
+        }
+        if (self.only_greater || self.only_less) && self.only_new
+            || self.only_greater && self.only_less
+        {
+            return Err(CommandError::text(
+                "ERR GT, LT, and/or NX options at the same time are not compatible",
+            ));
+        }
+        if self.increment && pairs > 1 {
+            return Err(CommandError::text(
+                "ERR INCR option supports a single increment-element pair",
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// What came of a member.
+enum Change {
+    Added(f64),
+    Updated(f64),
+    Same(f64),
+    /// The options forbid it.
+    Not,
+}
+
+fn change(
+    edit: &mut ScoresEdit<'_>,
+    member: &[u8],
+    score: f64,
+    options: AddOptions,
+) -> Result<Change, CommandError> {
+    let Some(current) = edit.score(member)? else {
+        if options.only_present {
+            return Ok(Change::Not);
+        }
+        edit.set(member, score)?;
+        return Ok(Change::Added(score));
+    };
+    if options.only_new {
+        return Ok(Change::Not);
+    }
+    let new = if options.increment {
+        current + score
+    } else {
+        score
+    };
+    if new.is_nan() {
+        return Err(CommandError::text(
+            "ERR resulting score is not a number (NaN)",
+        ));
+    }
+    if options.only_less && new >= current || options.only_greater && new <= current {
+        return Ok(Change::Not);
+    }
+    #[allow(clippy::float_cmp)] // Whether it is the very same number.
+    if new == current {
+        return Ok(Change::Same(new));
+    }
+    edit.set(member, new)?;
+    Ok(Change::Updated(new))
+}
+
+pub(super) fn zadd(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+    let (options, at) = AddOptions::parse(args);
+    add(ctx, args, at, options)
+}
+
+pub(super) fn zincrby(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+    let options = AddOptions {
+        increment: true,
+        ..AddOptions::default()
+    };
+    add(ctx, args, 2, options)
+}
+
+fn add(ctx: &mut Context<'_>, args: Args<'_>, at: usize, options: AddOptions) -> CommandResult {
+    let words = args.len() - at;
+    if words == 0 || !words.is_multiple_of(2) {
+        return Err(CommandError::Syntax);
+    }
+    options.check(words / 2)?;
+    let mut pairs: SmallVec<[(&[u8], f64); 4]> = SmallVec::with_capacity(words / 2);
+    let mut words = args.from(at);
+    while let (Some(score), Some(member)) = (words.next(), words.next()) {
+        let score = parse_float(score).ok_or(CommandError::NotAFloat)?;
+        pairs.push((member, score));
+    }
+    add_members(ctx, &args[1], &pairs, options)
+}
+
+/// Gives members scores and answers as ZADD does.
+pub(in crate::commands) fn add_members(
+    ctx: &mut Context<'_>,
+    key: &[u8],
+    pairs: &[(&[u8], f64)],
+    options: AddOptions,
+) -> CommandResult {
+    let key = [(ctx.session.db, key)];
+    let (added, updated, last) = ctx.keyspace.update_many(&key, ctx.access, |slots| {
+        let mut edit = slots.scores(0)?;
+        let (mut added, mut updated, mut last) = (0, 0, None);
+        for &(member, score) in pairs {
+            last = match change(&mut edit, member, score, options)? {
+                Change::Added(score) => {
+                    added += 1;
+                    Some(score)
+                }
+                Change::Updated(score) => {
+                    updated += 1;
+                    Some(score)
+                }
+                Change::Same(score) => Some(score),
+                Change::Not => None,
+            };
+        }
+        if added + updated > 0 {
+            let event = if options.increment { "zincr" } else { "zadd" };
+            slots.event(0, EventClass::ZSET, event);
+        }
+        Ok::<_, CommandError>((added, updated, last))
+    })?;
+    if options.increment {
+        match last {
+            Some(score) => ctx.out.double(score),
+            None => ctx.out.null(),
+        }
+        return Ok(Outcome::Written);
+    }
+    let changed = if options.count_changed { updated } else { 0 };
+    Ok(Reply::count(added + changed).into())
+}

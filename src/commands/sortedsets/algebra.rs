@@ -1,0 +1,351 @@
+//! Several sorted sets together: ZUNION, ZINTER, ZDIFF, their STORE forms, ZINTERCARD. Sets count as sorted sets whose
+//! scores are 1.
+
+use std::collections::HashMap;
+
+use foldhash::fast::FixedState;
+
+use super::write_members;
+use crate::commands::numbers::{parse_float, parse_i64};
+use crate::commands::sets::parse_limit;
+use crate::commands::{CommandError, CommandResult, Context, Outcome};
+use crate::keyspace::{EventClass, Fields, KeyspaceError, Kind, Scores, View};
+use crate::protocol::{Args, Reply};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Operation {
+    Union,
+    Intersection,
+    Difference,
+}
+
+/// What becomes of several scores of one member.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Aggregate {
+    Sum,
+    Min,
+    Max,
+}
+
+impl Aggregate {
+    fn of(self, a: f64, b: f64) -> f64 {
+        match self {
+            Aggregate::Sum => number(a + b),
+            Aggregate::Min => a.min(b),
+            Aggregate::Max => a.max(b),
+        }
+    }
+}
+
+/// Opposite infinities make 0.
+fn number(score: f64) -> f64 {
+    if score.is_nan() { 0.0 } else { score }
+}
+
+/// One of the sources; `None` where its key is missing.
+#[derive(Clone, Copy)]
+struct Source<'a> {
+    members: Option<Members<'a>>,
+    weight: f64,
+}
+
+#[derive(Clone, Copy)]
+enum Members<'a> {
+    Set(Fields<'a>),
+    Scored(Scores<'a>),
+}
+
+impl<'a> Source<'a> {
+    fn len(&self) -> usize {
+        match self.members {
+            None => 0,
+            Some(Members::Set(set)) => set.len(),
+            Some(Members::Scored(scores)) => scores.len(),
+        }
+    }
+
+    /// A member's score, weighted.
+    fn score(&self, member: &[u8]) -> Result<Option<f64>, KeyspaceError> {
+        let score = match self.members {
+            None => None,
+            Some(Members::Set(set)) => set.contains(member).then_some(1.0),
+            Some(Members::Scored(scores)) => scores.score(member)?,
+        };
+        Ok(score.map(|score| number(score * self.weight)))
+    }
+
+    fn for_each(&self, mut f: impl FnMut(&'a [u8], f64)) {
+        match self.members {
+            None => {}
+            Some(Members::Set(set)) => {
+                for member in set.names() {
+                    f(member, number(self.weight));
+                }
+            }
+            Some(Members::Scored(scores)) => {
+                for (member, score) in scores.range(0..scores.len()) {
+                    f(member, number(score * self.weight));
+                }
+            }
+        }
+    }
+}
+
+/// A call, parsed.
+struct Wanted {
+    first_key: usize,
+    keys: usize,
+    weights: Vec<f64>,
+    aggregate: Aggregate,
+    with_scores: bool,
+}
+
+impl Wanted {
+    /// The number of keys is word `at`. `stores` where there is no WITHSCORES.
+    fn parse(
+        args: Args<'_>,
+        at: usize,
+        operation: Operation,
+        stores: bool,
+    ) -> Result<Self, CommandError> {
+        let (first_key, keys) = parse_keys(args, at)?;
+        let mut wanted = Self {
+            first_key,
+            keys,
+            weights: vec![1.0; keys],
+            aggregate: Aggregate::Sum,
+            with_scores: false,
+        };
+        let mut words = args.from(first_key + keys);
+        while let Some(word) = words.next() {
+            let weighs = operation != Operation::Difference;
+            if weighs && word.eq_ignore_ascii_case(b"weights") && words.len() >= keys {
+                for weight in &mut wanted.weights {
+                    let word = words.next().unwrap_or_default();
+                    *weight = parse_float(word)
+                        .ok_or(CommandError::text("ERR weight value is not a float"))?;
+                }
+            } else if weighs && word.eq_ignore_ascii_case(b"aggregate") {
+                let word = words.next().unwrap_or_default().to_ascii_lowercase();
+                wanted.aggregate = match word.as_slice() {
+                    b"sum" => Aggregate::Sum,
+                    b"min" => Aggregate::Min,
+                    b"max" => Aggregate::Max,
+                    _ => return Err(CommandError::Syntax),
+                };
+            } else if !stores && word.eq_ignore_ascii_case(b"withscores") {
+                wanted.with_scores = true;
+            } else {
+                return Err(CommandError::Syntax);
+            }
+        }
+        Ok(wanted)
+    }
+
+    fn sources<'a>(&self, views: &[Option<View<'a>>]) -> Result<Vec<Source<'a>>, CommandError> {
+        let weights = self.weights.iter();
+        let sources = views.iter().zip(weights).map(|(view, &weight)| {
+            let members = match view {
+                None => None,
+                Some(View::Set(set)) => Some(Members::Set(*set)),
+                Some(View::SortedSet(scores)) => Some(Members::Scored(*scores)),
+                Some(_) => return Err(CommandError::WrongType),
+            };
+            Ok(Source { members, weight })
+        });
+        sources.collect()
+    }
+
+    /// The result's members in the order of their scores.
+    fn run<'a>(
+        &self,
+        operation: Operation,
+        views: &[Option<View<'a>>],
+    ) -> Result<Vec<(&'a [u8], f64)>, CommandError> {
+        let mut sources = self.sources(views)?;
+        if operation != Operation::Difference {
+            sources.sort_by_key(Source::len);
+        }
+        let mut result: Vec<(&[u8], f64)> = Vec::new();
+        match operation {
+            Operation::Union => {
+                let mut all: HashMap<&[u8], f64, FixedState> = HashMap::default();
+                for source in &sources {
+                    source.for_each(|member, score| {
+                        all.entry(member)
+                            .and_modify(|sum| *sum = self.aggregate.of(*sum, score))
+                            .or_insert(score);
+                    });
+                }
+                result.extend(all);
+            }
+            Operation::Intersection => {
+                each_common(&sources, self.aggregate, |member, score| {
+                    result.push((member, score));
+                    true
+                })?;
+            }
+            Operation::Difference => {
+                let Some((first, others)) = sources.split_first() else {
+                    return Ok(result);
+                };
+                first.for_each(|member, score| result.push((member, score)));
+                let mut failed = Ok(());
+                result.retain(|(member, _)| {
+                    others.iter().all(|other| match other.score(member) {
+                        Ok(score) => score.is_none(),
+                        Err(error) => {
+                            failed = Err(error);
+                            true
+                        }
+                    })
+                });
+                failed?;
+            }
+        }
+        result.sort_unstable_by(|a, b| {
+            let by_score = a.1.partial_cmp(&b.1).unwrap_or(std::cmp::Ordering::Equal);
+            by_score.then_with(|| a.0.cmp(b.0))
+        });
+        Ok(result)
+    }
+}
+
+/// The members that all sources have, the smallest of which comes first, until `each` has enough.
+fn each_common<'a>(
+    sources: &[Source<'a>],
+    aggregate: Aggregate,
+    mut each: impl FnMut(&'a [u8], f64) -> bool,
+) -> Result<(), CommandError> {
+    let Some((smallest, others)) = sources.split_first() else {
+        return Ok(());
+    };
+    let mut candidates = Vec::with_capacity(smallest.len());
+    smallest.for_each(|member, score| candidates.push((member, score)));
+    'members: for (member, mut score) in candidates {
+        for other in others {
+            let Some(theirs) = other.score(member)? else {
+                continue 'members;
+            };
+            score = aggregate.of(score, theirs);
+        }
+        if !each(member, score) {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Where the first key stands, and how many there are.
+fn parse_keys(args: Args<'_>, at: usize) -> Result<(usize, usize), CommandError> {
+    let keys = parse_i64(&args[at]).ok_or(CommandError::NotAnInteger)?;
+    if keys < 1 {
+        let name = String::from_utf8_lossy(&args[0]).to_lowercase();
+        let text = format!("ERR at least 1 input key is needed for '{name}' command");
+        return Err(CommandError::Text(text.into()));
+    }
+    match usize::try_from(keys) {
+        Ok(keys) if keys <= args.len() - at - 1 => Ok((at + 1, keys)),
+        _ => Err(CommandError::Syntax),
+    }
+}
+
+fn reply(ctx: &mut Context<'_>, args: Args<'_>, operation: Operation) -> CommandResult {
+    let wanted = Wanted::parse(args, 1, operation, false)?;
+    let db = ctx.session.db;
+    let keys = args.from(wanted.first_key).take(wanted.keys);
+    let keys: Vec<(usize, &[u8])> = keys.map(|key| (db, key)).collect();
+    let out = &mut *ctx.out;
+    let found = ctx.keyspace.view_many(&keys, ctx.access, |views| {
+        let members = wanted.run(operation, views)?;
+        write_members(out, members.into_iter(), wanted.with_scores);
+        Ok::<_, CommandError>(views.iter().map(Option::is_some).collect::<Vec<_>>())
+    })??;
+    for (found, (_, key)) in found.into_iter().zip(keys) {
+        ctx.looked_up(key, found);
+    }
+    Ok(Outcome::Written)
+}
+
+pub(super) fn zunion(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+    reply(ctx, args, Operation::Union)
+}
+
+pub(super) fn zinter(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+    reply(ctx, args, Operation::Intersection)
+}
+
+pub(super) fn zdiff(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+    reply(ctx, args, Operation::Difference)
+}
+
+pub(super) fn zintercard(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+    let (first_key, keys) = parse_keys(args, 1)?;
+    let limit = parse_limit(args, first_key + keys)?;
+    let db = ctx.session.db;
+    let words = args.from(first_key).take(keys);
+    let names: Vec<(usize, &[u8])> = words.map(|key| (db, key)).collect();
+    let wanted = Wanted {
+        first_key,
+        keys,
+        weights: vec![1.0; keys],
+        aggregate: Aggregate::Sum,
+        with_scores: false,
+    };
+    let count = ctx.keyspace.view_many(&names, ctx.access, |views| {
+        let mut sources = wanted.sources(views)?;
+        sources.sort_by_key(Source::len);
+        let mut count = 0;
+        each_common(&sources, Aggregate::Sum, |_, _| {
+            count += 1;
+            count < limit
+        })?;
+        Ok::<_, CommandError>(count)
+    })??;
+    Ok(Reply::count(count).into())
+}
+
+fn store(
+    ctx: &mut Context<'_>,
+    args: Args<'_>,
+    operation: Operation,
+    event: &'static str,
+) -> CommandResult {
+    const DESTINATION: usize = 0;
+    let wanted = Wanted::parse(args, 2, operation, true)?;
+    let db = ctx.session.db;
+    let sources = args.from(wanted.first_key).take(wanted.keys);
+    let keys: Vec<(usize, &[u8])> = std::iter::once(&args[1])
+        .chain(sources)
+        .map(|key| (db, key))
+        .collect();
+    let len = ctx.keyspace.update_many(&keys, ctx.access, |slots| {
+        let mut new = slots.build(DESTINATION, Kind::SortedSet);
+        let views: Vec<_> = (1..keys.len()).map(|i| slots.view(i)).collect();
+        for (member, score) in wanted.run(operation, &views)? {
+            new.scored(member, score)?;
+        }
+        let len = new.len();
+        let was = slots.info(DESTINATION).is_some();
+        slots.replace(new, None)?;
+        if len > 0 {
+            slots.event(DESTINATION, EventClass::ZSET, event);
+        } else if was {
+            slots.event(DESTINATION, EventClass::GENERIC, "del");
+        }
+        Ok::<_, CommandError>(len)
+    })?;
+    Ok(Reply::count(len).into())
+}
+
+pub(super) fn zunionstore(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+    store(ctx, args, Operation::Union, "zunionstore")
+}
+
+pub(super) fn zinterstore(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+    store(ctx, args, Operation::Intersection, "zinterstore")
+}
+
+pub(super) fn zdiffstore(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+    store(ctx, args, Operation::Difference, "zdiffstore")
+}

@@ -1,0 +1,202 @@
+//! The rows of commands on several sorted sets.
+
+use super::algebra::{zdiff, zdiffstore, zinter, zintercard, zinterstore, zunion, zunionstore};
+use crate::commands::spec::{
+    Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, KeySpec,
+};
+
+pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
+    CommandSpec {
+        name: "zunion",
+        arity: Arity::AtLeast(3),
+        flags: Flags::READONLY.union(Flags::MOVABLEKEYS),
+        categories: Categories::SORTEDSET,
+        keys: &[KeySpec::counted(&["RO", "access"], 1)],
+        group: Group::SortedSet,
+        since: "6.2.0",
+        summary: "Returns the members that any of several sorted sets has",
+        complexity: "O(N)+O(M*log(M))",
+        arguments: &[
+            Argument::new("numkeys", ArgumentKind::Integer),
+            Argument::key().multiple(),
+            Argument::new("weight", ArgumentKind::Integer)
+                .with_token("WEIGHTS")
+                .optional()
+                .multiple(),
+            Argument::new(
+                "aggregate",
+                ArgumentKind::OneOf(&[
+                    Argument::token("sum", "SUM"),
+                    Argument::token("min", "MIN"),
+                    Argument::token("max", "MAX"),
+                ]),
+            )
+            .with_token("AGGREGATE")
+            .optional(),
+            Argument::token("withscores", "WITHSCORES").optional(),
+        ],
+        subcommands: &[],
+        handler: zunion,
+    },
+    CommandSpec {
+        name: "zinter",
+        arity: Arity::AtLeast(3),
+        flags: Flags::READONLY.union(Flags::MOVABLEKEYS),
+        categories: Categories::SORTEDSET,
+        keys: &[KeySpec::counted(&["RO", "access"], 1)],
+        group: Group::SortedSet,
+        since: "6.2.0",
+        summary: "Returns the members that all of several sorted sets have",
+        complexity: "O(N*K)+O(M*log(M)) worst case",
+        arguments: &[
+            Argument::new("numkeys", ArgumentKind::Integer),
+            Argument::key().multiple(),
+            Argument::new("weight", ArgumentKind::Integer)
+                .with_token("WEIGHTS")
+                .optional()
+                .multiple(),
+            Argument::new(
+                "aggregate",
+                ArgumentKind::OneOf(&[
+                    Argument::token("sum", "SUM"),
+                    Argument::token("min", "MIN"),
+                    Argument::token("max", "MAX"),
+                ]),
+            )
+            .with_token("AGGREGATE")
+            .optional(),
+            Argument::token("withscores", "WITHSCORES").optional(),
+        ],
+        subcommands: &[],
+        handler: zinter,
+    },
+    CommandSpec {
+        name: "zdiff",
+        arity: Arity::AtLeast(3),
+        flags: Flags::READONLY.union(Flags::MOVABLEKEYS),
+        categories: Categories::SORTEDSET,
+        keys: &[KeySpec::counted(&["RO", "access"], 1)],
+        group: Group::SortedSet,
+        since: "6.2.0",
+        summary: "Returns the members of the first sorted set that none of the others has",
+        complexity: "O(L + (N-K)log(N)) worst case",
+        arguments: &[
+            Argument::new("numkeys", ArgumentKind::Integer),
+            Argument::key().multiple(),
+            Argument::token("withscores", "WITHSCORES").optional(),
+        ],
+        subcommands: &[],
+        handler: zdiff,
+    },
+    CommandSpec {
+        name: "zintercard",
+        arity: Arity::AtLeast(3),
+        flags: Flags::READONLY.union(Flags::MOVABLEKEYS),
+        categories: Categories::SORTEDSET,
+        keys: &[KeySpec::counted(&["RO", "access"], 1)],
+        group: Group::SortedSet,
+        since: "7.0.0",
+        summary: "Counts the members that all of several sorted sets have",
+        complexity: "O(N*K) worst case",
+        arguments: &[
+            Argument::new("numkeys", ArgumentKind::Integer),
+            Argument::key().multiple(),
+            Argument::new("limit", ArgumentKind::Integer)
+                .with_token("LIMIT")
+                .optional(),
+        ],
+        subcommands: &[],
+        handler: zintercard,
+    },
+    CommandSpec {
+        name: "zunionstore",
+        arity: Arity::AtLeast(4),
+        flags: Flags::WRITE.union(Flags::DENYOOM).union(Flags::MOVABLEKEYS),
+        categories: Categories::SORTEDSET,
+        keys: &[
+            KeySpec::first(&["OW", "update"]),
+            KeySpec::counted(&["RO", "access"], 2),
+        ],
+        group: Group::SortedSet,
+        since: "2.0.0",
+        summary: "Stores the members that any of several sorted sets has",
+        complexity: "O(N)+O(M log(M))",
+        arguments: &[
+            Argument::new("destination", ArgumentKind::Key(0)),
+            Argument::new("numkeys", ArgumentKind::Integer),
+            Argument::new("key", ArgumentKind::Key(1)).multiple(),
+            Argument::new("weight", ArgumentKind::Integer)
+                .with_token("WEIGHTS")
+                .optional()
+                .multiple(),
+            Argument::new(
+                "aggregate",
+                ArgumentKind::OneOf(&[
+                    Argument::token("sum", "SUM"),
+                    Argument::token("min", "MIN"),
+                    Argument::token("max", "MAX"),
+                ]),
+            )
+            .with_token("AGGREGATE")
+            .optional(),
+        ],
+        subcommands: &[],
+        handler: zunionstore,
+    },
+    CommandSpec {
+        name: "zinterstore",
+        arity: Arity::AtLeast(4),
+        flags: Flags::WRITE.union(Flags::DENYOOM).union(Flags::MOVABLEKEYS),
+        categories: Categories::SORTEDSET,
+        keys: &[
+            KeySpec::first(&["OW", "update"]),
+            KeySpec::counted(&["RO", "access"], 2),
+        ],
+        group: Group::SortedSet,
+        since: "2.0.0",
+        summary: "Stores the members that all of several sorted sets have",
+        complexity: "O(N*K)+O(M*log(M)) worst case",
+        arguments: &[
+            Argument::new("destination", ArgumentKind::Key(0)),
+            Argument::new("numkeys", ArgumentKind::Integer),
+            Argument::new("key", ArgumentKind::Key(1)).multiple(),
+            Argument::new("weight", ArgumentKind::Integer)
+                .with_token("WEIGHTS")
+                .optional()
+                .multiple(),
+            Argument::new(
+                "aggregate",
+                ArgumentKind::OneOf(&[
+                    Argument::token("sum", "SUM"),
+                    Argument::token("min", "MIN"),
+                    Argument::token("max", "MAX"),
+                ]),
+            )
+            .with_token("AGGREGATE")
+            .optional(),
+        ],
+        subcommands: &[],
+        handler: zinterstore,
+    },
+    CommandSpec {
+        name: "zdiffstore",
+        arity: Arity::AtLeast(4),
+        flags: Flags::WRITE.union(Flags::DENYOOM).union(Flags::MOVABLEKEYS),
+        categories: Categories::SORTEDSET,
+        keys: &[
+            KeySpec::first(&["OW", "update"]),
+            KeySpec::counted(&["RO", "access"], 2),
+        ],
+        group: Group::SortedSet,
+        since: "6.2.0",
+        summary: "Stores the members of the first sorted set that none of the others has",
+        complexity: "O(L + (N-K)log(N)) worst case",
+        arguments: &[
+            Argument::new("destination", ArgumentKind::Key(0)),
+            Argument::new("numkeys", ArgumentKind::Integer),
+            Argument::new("key", ArgumentKind::Key(1)).multiple(),
+        ],
+        subcommands: &[],
+        handler: zdiffstore,
+    },
+];

@@ -1,0 +1,49 @@
+//! Sorted sets: members in the order of their scores.
+
+mod add;
+mod algebra;
+pub(super) mod algebra_rows;
+mod bounds;
+mod members;
+pub(super) mod pop;
+pub(super) mod range_rows;
+mod ranges;
+mod removals;
+pub(super) mod rows;
+
+pub(super) use add::{AddOptions, add_members};
+
+use super::{CommandError, Context};
+use crate::keyspace::{Scores, View};
+use crate::protocol::{Args, Protocol, ReplyBuffer};
+
+/// Runs `f` on the sorted set that word 1 names, if there is one.
+fn read<R>(
+    ctx: &mut Context<'_>,
+    args: Args<'_>,
+    f: impl FnOnce(Option<Scores<'_>>, &mut ReplyBuffer) -> Result<R, CommandError>,
+) -> Result<R, CommandError> {
+    ctx.view(&args[1], |view, out| {
+        f(view.map(View::sorted_set).transpose()?, out)
+    })
+}
+
+/// Writes members, with their scores where that is wanted: behind each member in RESP2, in pairs in RESP3.
+fn write_members<'m>(
+    out: &mut ReplyBuffer,
+    members: impl ExactSizeIterator<Item = (&'m [u8], f64)>,
+    with_scores: bool,
+) {
+    let paired = with_scores && out.protocol == Protocol::Resp3;
+    let flat = with_scores && !paired;
+    out.array_header(members.len() * (1 + usize::from(flat)));
+    for (member, score) in members {
+        if paired {
+            out.array_header(2);
+        }
+        out.bulk(member);
+        if with_scores {
+            out.double(score);
+        }
+    }
+}

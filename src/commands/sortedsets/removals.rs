@@ -1,0 +1,88 @@
+//! Counting and removing ranges: ZCOUNT, ZLEXCOUNT, ZREMRANGEBYRANK, ZREMRANGEBYSCORE, ZREMRANGEBYLEX.
+
+use std::ops::Range;
+
+use super::bounds::{NameRange, ScoreRange};
+use super::read;
+use crate::commands::lists::positions;
+use crate::commands::numbers::parse_i64;
+use crate::commands::{CommandError, CommandResult, Context};
+use crate::keyspace::{EventClass, Scores, View};
+use crate::protocol::{Args, Reply};
+
+pub(super) fn zcount(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+    let range = ScoreRange::parse(&args[2], &args[3])?;
+    count(ctx, args, |scores| range.ranks(scores))
+}
+
+pub(super) fn zlexcount(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+    let range = NameRange::parse(&args[2], &args[3])?;
+    count(ctx, args, |scores| range.ranks(scores))
+}
+
+fn count(
+    ctx: &mut Context<'_>,
+    args: Args<'_>,
+    ranks: impl FnOnce(Scores<'_>) -> Range<usize>,
+) -> CommandResult {
+    let count = read(ctx, args, |scores, _| {
+        Ok(scores.map_or(0, |scores| ranks(scores).len()))
+    })?;
+    Ok(Reply::count(count).into())
+}
+
+pub(super) fn zremrangebyrank(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+    let start = parse_i64(&args[2]).ok_or(CommandError::NotAnInteger)?;
+    let end = parse_i64(&args[3]).ok_or(CommandError::NotAnInteger)?;
+    remove(ctx, args, "zremrangebyrank", |scores| {
+        positions(start, end, scores.len())
+    })
+}
+
+pub(super) fn zremrangebyscore(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+    let range = ScoreRange::parse(&args[2], &args[3])?;
+    remove(ctx, args, "zremrangebyscore", |scores| range.ranks(scores))
+}
+
+pub(super) fn zremrangebylex(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+    let range = NameRange::parse(&args[2], &args[3])?;
+    remove(ctx, args, "zremrangebylex", |scores| range.ranks(scores))
+}
+
+fn remove(
+    ctx: &mut Context<'_>,
+    args: Args<'_>,
+    event: &'static str,
+    ranks: impl FnOnce(Scores<'_>) -> Range<usize>,
+) -> CommandResult {
+    let key = [(ctx.session.db, &args[1])];
+    let removed = ctx.keyspace.update_many(&key, ctx.access, |slots| {
+        let Some(scores) = slots.view(0).map(View::sorted_set).transpose()? else {
+            return Ok::<_, CommandError>(0);
+        };
+        let ranks = ranks(scores);
+        let whole = ranks.len() == scores.len();
+        let removed = ranks.len();
+        if removed == 0 {
+            return Ok(0);
+        }
+        if whole {
+            slots.remove(0);
+        } else {
+            let members: Vec<Vec<u8>> = scores
+                .range(ranks)
+                .map(|(member, _)| member.to_vec())
+                .collect();
+            let mut edit = slots.scores(0)?;
+            for member in members {
+                edit.remove(&member)?;
+            }
+        }
+        slots.event(0, EventClass::ZSET, event);
+        if whole {
+            slots.event(0, EventClass::GENERIC, "del");
+        }
+        Ok(removed)
+    })?;
+    Ok(Reply::count(removed).into())
+}
