@@ -3,11 +3,15 @@
 //! `PMEMKV_SUBJECT=redis-server` (or another program) stands in our server's place, to see whether the expectations
 //! are right; what only ours promises is left out then.
 
+#[path = "blocking/around.rs"]
+mod around;
 mod common;
 #[path = "blocking/ends.rs"]
 mod ends;
 #[path = "blocking/sources.rs"]
 mod sources;
+#[path = "blocking/workers.rs"]
+mod workers;
 
 use std::thread;
 use std::time::{Duration, Instant};

@@ -15,7 +15,7 @@ use super::spec::Flags;
 use super::{Command, CommandError, CommandResult, Context, Lookups, Outcome};
 use crate::keyspace::{Access, Keyspace, Presence, now_ms};
 use crate::protocol::{Args, Reply, ReplyBuffer};
-use crate::server::{Mode, ReplyMode, Server, Session};
+use crate::server::{Mode, OwnWait, ReplyMode, Server, Session};
 
 /// Runs commands for one connection and keeps what it counts for INFO.
 #[derive(Debug)]
@@ -37,6 +37,8 @@ pub enum Next {
     Continue,
     /// It closes once its output is sent.
     Close,
+    /// Once the command that waits is answered.
+    Block,
     /// The command is a slow one and has not run: it is for a thread that serves no other clients.
     Elsewhere,
     /// The command has not run: it waits until CLIENT PAUSE is over.
@@ -104,6 +106,7 @@ impl Dispatcher {
             now: now_ms(),
             touch: !session.no_touch,
             client: session.handle.id,
+            serves: false,
         };
         self.run.restart();
     }
@@ -197,6 +200,11 @@ impl Dispatcher {
             session.tracking.caching =
                 known.is_some_and(|command| command.full_name.starts_with("client"));
         }
+        if around.keyspace.has_ready() {
+            around.keyspace.serve_ready();
+            // It was no time of the next command's.
+            self.run.restart();
+        }
         if session.handle.mailbox.has_mail() {
             session.handle.mailbox.take_into(&mut out.bytes);
         }
@@ -228,7 +236,16 @@ impl Dispatcher {
             lookups: &mut self.lookups,
         };
         let outcome = (command.spec.handler)(&mut context, args);
-        let next = self.write(around.server, outcome, mark, out);
+        let next = match outcome {
+            Ok(Outcome::Block(wait)) => {
+                let call = (command, args);
+                match OwnWait::begin(*wait, call, session, around.keyspace, self.access) {
+                    Ok(()) => Next::Block,
+                    Err(error) => self.write(around.server, Err(error.into()), mark, out),
+                }
+            }
+            outcome => self.write(around.server, outcome, mark, out),
+        };
         self.done(self.run.mark(), around, session, command, args);
         next
     }
@@ -277,6 +294,7 @@ impl Dispatcher {
                 Next::Close
             }
             Ok(Outcome::Close) => Next::Close,
+            Ok(Outcome::Block(_)) => Next::Block,
             Err(error) => {
                 // A handler may have begun a reply before it failed.
                 out.bytes.truncate(mark);

@@ -1,6 +1,7 @@
 //! The commands: rows and handlers, one file a family. Adding a command touches its family's file only.
 
 mod acl;
+mod blocking;
 mod client;
 mod command;
 mod config;
@@ -42,8 +43,10 @@ mod table;
 mod transaction;
 mod transfer;
 
+pub use blocking::{Call, Wait};
 pub use dispatch::{Dispatcher, Next};
 pub use error::CommandError;
+pub use permission::check_blocked;
 pub use table::{Command, RenameError, Table, rename_commands, table};
 
 use crate::keyspace::{Access, EventClass, Keyspace, KeyspaceError, Value, View};
@@ -64,6 +67,8 @@ pub enum Outcome {
     ReplyAndClose(Reply),
     /// No reply at all, and the connection closes.
     Close,
+    /// The reply comes when it can be given: the client waits.
+    Block(Box<Wait>),
 }
 
 impl From<Reply> for Outcome {

@@ -3,7 +3,7 @@
 use super::error::shown;
 use super::spec::Flags;
 use super::{Command, CommandError};
-use crate::acl::{self, Denial, Event, Reason};
+use crate::acl::{self, Denial, Event, Reason, User};
 use crate::keyspace::now_ms;
 use crate::protocol::Args;
 use crate::server::{Server, Session};
@@ -39,15 +39,32 @@ fn check_rules(
         return Ok(());
     };
     note(denial, command, args, session, server);
-    Err(match denial {
+    Err(denied(denial, session.identity.user(), command))
+}
+
+fn denied(denial: Denial, user: &User, command: &Command) -> CommandError {
+    match denial {
         Denial::Command => {
-            let user = session.identity.user().name();
-            let text = format!("NOPERM {}", denied_command(user, command));
+            let text = format!("NOPERM {}", denied_command(user.name(), command));
             CommandError::Text(text.into())
         }
         Denial::Key(_) => CommandError::text("NOPERM No permissions to access a key"),
         Denial::Channel(_) => CommandError::text("NOPERM No permissions to access a channel"),
-    })
+    }
+}
+
+/// As [`check`], for a command that has waited since it was permitted.
+pub fn check_blocked(
+    command: &'static Command,
+    args: Args<'_>,
+    user: &User,
+) -> Result<(), CommandError> {
+    let rules = user.rules();
+    if rules.is_unrestricted() {
+        return Ok(());
+    }
+    let checked = rules.check(command, args);
+    checked.map_err(|denial| denied(denial, user, command))
 }
 
 /// Why a user may not run a command.

@@ -24,6 +24,8 @@ static FAMILIES: &[&[CommandSpec]] = &[
     super::strings::counters::COMMANDS,
     super::strings::ranges::COMMANDS,
     super::strings::lcs::COMMANDS,
+    super::blocking::lists::COMMANDS,
+    super::blocking::scores::COMMANDS,
     super::lists::push::COMMANDS,
     super::lists::pop::COMMANDS,
     super::lists::read::COMMANDS,

@@ -10,6 +10,7 @@ use super::clock::Clock;
 use super::index::Entry;
 use super::shard::{IndexPut, Shard};
 use super::slots::{LockedKey, Slots};
+use super::wait::YIELDS_MAX;
 use super::{
     Access, Ahead, EventClass, KeyInfo, Keyspace, KeyspaceError, Kind, Millis, PREFETCHED, Place,
     Value,
@@ -181,8 +182,15 @@ impl Keyspace {
         f: impl FnOnce(&mut Slot<'_>) -> Result<R, E>,
     ) -> Result<R, E> {
         let place = self.place(key);
+        let mut yields = 0;
         let (mut shard, generation) = loop {
             let shard = self.write_shard(place.shard)?;
+            if yields < YIELDS_MAX && self.has_to_yield(&shard, db, key, access) {
+                drop(shard);
+                yields += 1;
+                self.serve_ready();
+                continue;
+            }
             let generation = self.generation(db);
             let entry = shard.get(generation, place.hash, key);
             match self.missing_partition(place, generation, entry)? {
@@ -215,7 +223,22 @@ impl Keyspace {
     ) -> Result<R, E> {
         self.prefetch_all(keys, false);
         let places = self.places(keys);
-        let (numbers, shards) = self.lock_shards(keys, &places, RwLock::write, |shard| &**shard)?;
+        let mut yields = 0;
+        let (numbers, shards) = loop {
+            let (numbers, shards) =
+                self.lock_shards(keys, &places, RwLock::write, |shard| &**shard)?;
+            let mut each = keys.iter().zip(&places);
+            let has_to_yield = each.any(|(&(db, key), place)| {
+                let shard = &shards[numbers.partition_point(|&number| number < place.shard)];
+                self.has_to_yield(shard, db, key, access)
+            });
+            if !has_to_yield || yields == YIELDS_MAX {
+                break (numbers, shards);
+            }
+            drop(shards);
+            yields += 1;
+            self.serve_ready();
+        };
         let keys = keys
             .iter()
             .zip(places)
@@ -512,6 +535,11 @@ impl Keyspace {
     ) {
         if let Some(watchers) = &mut shard.watchers {
             watchers.changed(db, key, exists);
+        }
+        if let Some(queues) = &mut shard.queues
+            && exists
+        {
+            self.filled(queues, db, key);
         }
         self.tell_changed(db, key, access);
         if before == Before::Expired {

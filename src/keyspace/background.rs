@@ -431,6 +431,10 @@ fn housekeep(keyspace: &Keyspace, stop: &AtomicBool) {
             let started = Instant::now();
             let (removed, evicts) = {
                 let _inside = keyspace.gate.enter_background();
+                if keyspace.has_ready() {
+                    // Those who were to wait for the end of CLIENT PAUSE.
+                    keyspace.serve_ready();
+                }
                 let evicts = keyspace
                     .evict_in_background(WORK_TIME, now_ms())
                     .unwrap_or_else(|error| {

@@ -114,7 +114,7 @@ impl Keyspace {
 
     /// Exchanges the contents of two databases. One durable store.
     pub fn swap(&self, a: usize, b: usize) -> Result<(), KeyspaceError> {
-        let shards = self.lock_all();
+        let mut shards = self.lock_all();
         for shard in &shards {
             self.database_changes(shard, a, Some(b));
             self.database_changes(shard, b, Some(a));
@@ -125,6 +125,10 @@ impl Keyspace {
         self.store.set_generations(&generations)?;
         for db in [a, b] {
             self.generations[db].store(generations.of_database[db], Ordering::Relaxed);
+        }
+        for shard in &mut shards {
+            self.database_filled(shard, a);
+            self.database_filled(shard, b);
         }
         // Whoever caches keys of either has those of the other now.
         self.tell_flushed(None);

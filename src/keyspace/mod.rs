@@ -16,6 +16,7 @@ mod shard;
 mod slots;
 #[cfg(test)]
 mod tests;
+mod wait;
 mod walk;
 mod watch;
 
@@ -37,6 +38,7 @@ pub use gate::{Alone, Gate, Presence, Shared};
 pub use loading::LoadProgress;
 pub use prefetch::{Ahead, PREFETCHED};
 pub use slots::{NewCollection, Slots};
+pub use wait::{Ticket, Waiter};
 pub use watch::Watches;
 
 use crate::latency::Latency;
@@ -49,6 +51,7 @@ use eviction::Eviction;
 use loading::Loading;
 use ordered::Views;
 use shard::Shard;
+use wait::Ready;
 
 /// How many databases there are, as a pool records them.
 pub const DATABASES: usize = 16;
@@ -65,6 +68,8 @@ pub struct Access {
     pub touch: bool,
     /// The client that does it, 0 for the server itself.
     pub client: u64,
+    /// Whether it is for a client that had to wait: nobody else's turn comes before it.
+    pub serves: bool,
 }
 
 impl Access {
@@ -74,6 +79,7 @@ impl Access {
             now,
             touch: false,
             client: 0,
+            serves: false,
         }
     }
 }
@@ -250,6 +256,7 @@ pub struct Keyspace {
     expiry_held_until: AtomicI64,
     eviction: Eviction,
     collections: Collections,
+    ready: Ready,
 }
 
 impl std::fmt::Debug for Keyspace {
@@ -301,6 +308,7 @@ impl Keyspace {
             expiry_held_until: AtomicI64::new(0),
             eviction: Eviction::default(),
             collections: Collections::new(opens.unwrap_or_default(), partitions),
+            ready: Ready::default(),
             store,
         }
     }

@@ -8,6 +8,7 @@ use parking_lot::{RwLockReadGuard, RwLockWriteGuard};
 use super::collection::{ELEMENTS, FoundElement};
 use super::index::{Entry, Index, IndexKey};
 use super::ordered::OrderedView;
+use super::wait::Queues;
 use super::watch::Watchers;
 use super::{Keyspace, KeyspaceError, SHARD_BITS, shard_of};
 use crate::keyspace::background::{Garbage, now_ms};
@@ -33,6 +34,8 @@ pub struct Shard {
     pub tables: Vec<Table>,
     /// Who watches keys of this shard; seldom anybody.
     pub(super) watchers: Option<Box<Watchers>>,
+    /// Who waits for keys of this shard; seldom anybody.
+    pub(super) queues: Option<Box<Queues>>,
 }
 
 impl Shard {

@@ -21,6 +21,7 @@ fn at(now: Millis) -> Access {
         now,
         touch: true,
         client: 0,
+        serves: false,
     }
 }
 

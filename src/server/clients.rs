@@ -9,7 +9,7 @@ use std::time::Instant;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-use super::{Mailbox, Mode, Server, Topic, TrackingState};
+use super::{Blocked, Mailbox, Mode, Server, Topic, TrackingState};
 use crate::acl::User;
 use crate::config::OutputBufferLimits;
 use crate::protocol::Push;
@@ -49,6 +49,8 @@ pub struct ClientHandle {
     pub monitors: AtomicBool,
     /// Its next command waits, for CLIENT PAUSE.
     pub waits: AtomicBool,
+    /// The command that it waits in.
+    pub blocked: Mutex<Option<Arc<Blocked>>>,
     /// Full name of the last command (`client|list`), or empty.
     pub last_command: Mutex<&'static str>,
     /// Wall clock of the last batch, ms since the Unix epoch.
@@ -94,6 +96,11 @@ impl ClientHandle {
         self.subscriptions
             .iter()
             .any(|names| names.load(Ordering::Relaxed) > 0)
+    }
+
+    /// Whether it waits, in a command or for the end of CLIENT PAUSE.
+    pub fn is_blocked(&self) -> bool {
+        self.waits.load(Ordering::Relaxed) || self.blocked.lock().is_some()
     }
 
     /// Whether it speaks RESP3.
@@ -148,7 +155,7 @@ impl ClientHandle {
             (self.is_subscriber(), 'P'),
             (self.monitors.load(Ordering::Relaxed), 'O'),
             (self.multi.load(Ordering::Relaxed) >= 0, 'x'),
-            (self.waits.load(Ordering::Relaxed), 'b'),
+            (self.is_blocked(), 'b'),
             (tracks.contains(Mode::ON), 't'),
             (tracks.contains(Mode::BROKEN), 'R'),
             (tracks.contains(Mode::BCAST), 'B'),
@@ -256,6 +263,7 @@ impl Clients {
             no_touch: AtomicBool::new(false),
             monitors: AtomicBool::new(false),
             waits: AtomicBool::new(false),
+            blocked: Mutex::default(),
             last_command: Mutex::new(""),
             last_active_ms: AtomicI64::new(now_ms),
             query_buffer_bytes: AtomicUsize::new(0),

@@ -1,5 +1,7 @@
 //! One connection: read what arrived, run it in order, make it durable, answer it in one write.
 
+mod waiting;
+
 use std::io;
 use std::pin::pin;
 use std::sync::Arc;
@@ -85,6 +87,8 @@ enum Batch {
     Slow(OwnedArgs),
     /// The next request has not run: it waits until CLIENT PAUSE is over.
     Paused,
+    /// The command that ran last waits; more requests may stand behind it.
+    Blocked,
 }
 
 /// Serves one client until it goes.
@@ -245,6 +249,11 @@ where
                     handle.waits.store(true, Ordering::Relaxed);
                     break;
                 }
+                Batch::Blocked => {
+                    if let Some(end) = connection.wait(stream, killed.as_mut()).await? {
+                        return Ok(end);
+                    }
+                }
                 Batch::Close => {
                     // The peer sees an orderly end after the last reply.
                     stream.shutdown().await?;
@@ -357,6 +366,7 @@ impl Connection {
             match dispatcher.execute(&mut around, session, args, out) {
                 Next::Continue => {}
                 Next::Close => break Batch::Close,
+                Next::Block => break Batch::Blocked,
                 Next::Elsewhere => break Batch::Slow(OwnedArgs::new(args.from(0))),
                 Next::Postpone => {
                     consumed_all -= consumed;

@@ -1,5 +1,6 @@
 //! Connections and what they share: settings, the list of clients, statistics.
 
+mod blocked;
 mod clients;
 mod connection;
 mod histogram;
@@ -21,6 +22,7 @@ mod tracking;
 mod transaction;
 mod workers;
 
+pub use blocked::{Blocked, OwnWait};
 pub use clients::{ClientHandle, Clients, Endpoint};
 pub use histogram::{Durations, bucket_of};
 pub use listener::{ListenError, Listeners};

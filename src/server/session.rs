@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::{ClientHandle, OwnTracking, Server, Subscriptions, Transaction};
+use super::{ClientHandle, OwnTracking, OwnWait, Server, Subscriptions, Transaction};
 use crate::acl::{Acl, Identity, User};
 use crate::commands::Command;
 use crate::commands::spec::Flags;
@@ -47,6 +47,8 @@ pub struct Session {
     pub monitors: bool,
     /// Whether what runs was queued.
     pub in_exec: bool,
+    /// The command that it waits in.
+    pub wait: Option<OwnWait>,
     /// What it listens to.
     pub subscriptions: Subscriptions,
     /// CLIENT TRACKING.
@@ -68,14 +70,18 @@ impl Session {
             watches: Watches::default(),
             monitors: false,
             in_exec: false,
+            wait: None,
             subscriptions: Subscriptions::default(),
             tracking: OwnTracking::default(),
             handle,
         }
     }
 
-    /// Ends what others do for the client: watched keys, subscriptions, tracking.
+    /// Ends what others do for the client: a command that waits, watched keys, subscriptions, tracking.
     pub fn withdraw(&mut self, server: &Server, keyspace: &Keyspace) {
+        if let Some(wait) = self.wait.take() {
+            wait.end(&self.handle, keyspace);
+        }
         keyspace.unwatch(&mut self.watches);
         server.pubsub.leave(&mut self.subscriptions, &self.handle);
         let tracking = &mut self.tracking;

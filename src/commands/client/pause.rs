@@ -70,8 +70,8 @@ pub(super) fn unpause(ctx: &mut Context<'_>, _: Args<'_>) -> CommandResult {
     Ok(Reply::Ok.into())
 }
 
-/// No command blocks, and who waits for the end of a pause is not set free.
-pub(super) fn unblock(_: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+/// Who waits for the end of a pause is not set free.
+pub(super) fn unblock(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     if args.len() > 4 {
         return Err(help::wrong_words(args, "CLIENT"));
     }
@@ -83,6 +83,14 @@ pub(super) fn unblock(_: &mut Context<'_>, args: Args<'_>) -> CommandResult {
             "ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR",
         ));
     }
-    parse_i64(&args[2]).ok_or(CommandError::NotAnInteger)?;
-    Ok(Reply::Integer(0).into())
+    let id = parse_i64(&args[2]).ok_or(CommandError::NotAnInteger)?;
+    let client = u64::try_from(id)
+        .ok()
+        .and_then(|id| ctx.server.clients.get(id));
+    let blocked = client.and_then(|client| client.blocked.lock().clone());
+    let with_error = args
+        .get(3)
+        .is_some_and(|reason| reason.eq_ignore_ascii_case(b"error"));
+    let set_free = blocked.is_some_and(|blocked| blocked.set_free(with_error));
+    Ok(Reply::Integer(set_free.into()).into())
 }

@@ -111,14 +111,12 @@ pub(super) fn clients(ctx: &Context<'_>, report: &mut Report) -> Written {
     );
     report.field("client_recent_max_input_buffer", input.max().unwrap_or(0));
     report.field("client_recent_max_output_buffer", output.max().unwrap_or(0));
-    let waiting = all
-        .iter()
-        .filter(|client| client.waits.load(Ordering::Relaxed));
+    let waiting = all.iter().filter(|client| client.is_blocked());
     report.field("blocked_clients", waiting.count());
     report.field("tracking_clients", ctx.server.tracking.clients());
     report.field("pubsub_clients", ctx.server.pubsub.clients());
     report.field("clients_in_timeout_table", 0);
-    report.field("total_blocking_keys", 0);
+    report.field("total_blocking_keys", ctx.keyspace.waited_for());
     report.field("total_blocking_keys_on_nokey", 0);
     Ok(())
 }

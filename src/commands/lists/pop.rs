@@ -148,7 +148,6 @@ impl<'a> MpopArgs<'a> {
 }
 
 /// Takes the element at an end of a key's list, for the reply; `None` where the key is missing.
-#[allow(dead_code)] // For the blocking forms: LPOP itself writes what it takes without a copy.
 pub(in crate::commands) fn pop(
     keyspace: &Keyspace,
     db: usize,

@@ -359,12 +359,10 @@ fn clients(families: &mut Families, server: &Server) {
         count(server.clients.len()),
     );
     let all = server.clients.all();
-    let waiting = all
-        .iter()
-        .filter(|client| client.waits.load(Ordering::Relaxed));
+    let waiting = all.iter().filter(|client| client.is_blocked());
     families.gauge(
         "blocked_clients",
-        "Clients that wait until CLIENT PAUSE is over.",
+        "Clients that wait: in a command, or until CLIENT PAUSE is over.",
         count(waiting.count()),
     );
     let maxclients = server.maxclients(&server.config.settings());

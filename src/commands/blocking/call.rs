@@ -1,0 +1,137 @@
+//! What a command that waits is to do, as data: it can be tried again and again.
+
+use super::super::CommandError;
+use super::super::lists::moving::move_element;
+use super::super::lists::pop::{mpop, pop};
+use super::scores::take;
+use crate::keyspace::{Access, End, Keyspace, Kind};
+use crate::protocol::Reply;
+
+/// A call that waits for elements.
+#[derive(Debug)]
+pub enum Call {
+    /// BLPOP and BRPOP: one element, from the first key that has any.
+    ListPop {
+        /// Where elements may be.
+        keys: Vec<Vec<u8>>,
+        /// The end that gives it.
+        end: End,
+    },
+    /// BLMPOP: up to `count` elements, from the first key that has any.
+    ListMpop {
+        /// Where elements may be.
+        keys: Vec<Vec<u8>>,
+        /// The end that gives them.
+        end: End,
+        /// The most that are taken.
+        count: usize,
+    },
+    /// BLMOVE and BRPOPLPUSH: one element, from one list to another.
+    ListMove {
+        /// Where it comes from.
+        source: Vec<u8>,
+        /// Where it goes.
+        destination: Vec<u8>,
+        /// The end of the source.
+        from: End,
+        /// The end of the destination.
+        to: End,
+    },
+    /// BZPOPMIN and BZPOPMAX: one member, from the first key that has any.
+    ScorePop {
+        /// Where members may be.
+        keys: Vec<Vec<u8>>,
+        /// Which end of the scores; `Head` is the lowest.
+        end: End,
+    },
+    /// BZMPOP: up to `count` members, from the first key that has any.
+    ScoreMpop {
+        /// Where members may be.
+        keys: Vec<Vec<u8>>,
+        /// Which end of the scores; `Head` is the lowest.
+        end: End,
+        /// The most that are taken.
+        count: usize,
+    },
+}
+
+impl Call {
+    /// The type of value that it waits for.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Call::ListPop { .. } | Call::ListMpop { .. } | Call::ListMove { .. } => Kind::List,
+            Call::ScorePop { .. } | Call::ScoreMpop { .. } => Kind::SortedSet,
+        }
+    }
+
+    /// The keys that it waits for.
+    pub fn keys(&self) -> Vec<&[u8]> {
+        match self {
+            Call::ListPop { keys, .. }
+            | Call::ListMpop { keys, .. }
+            | Call::ScorePop { keys, .. }
+            | Call::ScoreMpop { keys, .. } => names(keys),
+            Call::ListMove { source, .. } => vec![source],
+        }
+    }
+
+    /// What it answers inside a transaction where there is nothing to be had.
+    pub fn nothing(&self) -> Reply {
+        match self {
+            Call::ListMove { .. } => Reply::Null,
+            _ => Reply::NullArray,
+        }
+    }
+
+    /// Does what it is to do; `None` where there is nothing to be had.
+    pub fn attempt(
+        &self,
+        keyspace: &Keyspace,
+        db: usize,
+        access: Access,
+    ) -> Result<Option<Reply>, CommandError> {
+        match self {
+            Call::ListPop { keys, end } => {
+                for key in keys {
+                    if let Some(element) = pop(keyspace, db, access, key, *end)? {
+                        return Ok(Some(Reply::Array(vec![Reply::bulk(key), element])));
+                    }
+                }
+                Ok(None)
+            }
+            Call::ListMpop { keys, end, count } => {
+                mpop(keyspace, db, access, &names(keys), *end, *count)
+            }
+            Call::ListMove {
+                source,
+                destination,
+                from,
+                to,
+            } => move_element(keyspace, db, access, source, destination, *from, *to),
+            Call::ScorePop { keys, end } => {
+                let taken = take(keyspace, db, access, &names(keys), *end, 1)?;
+                Ok(taken.map(|(i, members)| {
+                    let mut reply = vec![Reply::bulk(&keys[i])];
+                    for (member, score) in members {
+                        reply.extend([Reply::Bulk(member.into()), Reply::Double(score)]);
+                    }
+                    Reply::Array(reply)
+                }))
+            }
+            Call::ScoreMpop { keys, end, count } => {
+                let taken = take(keyspace, db, access, &names(keys), *end, *count)?;
+                Ok(taken.map(|(i, members)| {
+                    let pair = |(member, score): (Vec<u8>, f64)| {
+                        Reply::Array(vec![Reply::Bulk(member.into()), Reply::Double(score)])
+                    };
+                    let members = members.into_iter().map(pair).collect();
+                    Reply::Array(vec![Reply::bulk(&keys[i]), Reply::Array(members)])
+                }))
+            }
+        }
+    }
+}
+
+fn names(keys: &[Vec<u8>]) -> Vec<&[u8]> {
+    keys.iter().map(Vec::as_slice).collect()
+}
