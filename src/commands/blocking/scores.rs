@@ -98,7 +98,6 @@ fn pop(ctx: &mut Context<'_>, args: Args<'_>, end: End) -> CommandResult {
 }
 
 fn bzmpop(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
-    let deadline = parse_timeout(&args[1])?;
     let keys = Counted::parse(args, 2, "ERR numkeys should be greater than 0")?;
     let end = match args.get(keys.end()) {
         Some(word) if word.eq_ignore_ascii_case(b"min") => End::Head,
@@ -106,6 +105,7 @@ fn bzmpop(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
         _ => return Err(CommandError::Syntax),
     };
     let count = parse_count(args, keys.end() + 1)?;
+    let deadline = parse_timeout(&args[1])?;
     let keys = keys.words(args).map(<[u8]>::to_vec).collect();
     attempt(ctx, Call::ScoreMpop { keys, end, count }, deadline)
 }
