@@ -121,7 +121,12 @@ impl<'a> Options<'a> {
                     4
                 };
                 area.centred = true;
-                area.shape = Some(parse_radius(word(at), word(at + 1))?);
+                area.shape = if by_member && places.is_none() {
+                    // Redis does not look at the radius then.
+                    Some((Shape::Circle { radius: 0.0 }, Unit::Meters))
+                } else {
+                    Some(parse_radius(word(at), word(at + 1))?)
+                };
                 at + 2
             }
         };
