@@ -205,7 +205,9 @@ pub(super) fn zrangestore(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResul
     let wanted = Wanted::parse(args, form)?;
     let db = ctx.session.db;
     let keys = [(db, &args[1]), (db, &args[2])];
-    let len = ctx.keyspace.update_many(&keys, ctx.access, |slots| {
+    let mut found = false;
+    let stored = ctx.keyspace.update_many(&keys, ctx.access, |slots| {
+        found = slots.info(SOURCE).is_some();
         let mut new = slots.build(DESTINATION, Kind::SortedSet);
         let source = slots.view(SOURCE).map(View::sorted_set).transpose()?;
         let members = source.map(|source| wanted.members(source));
@@ -221,6 +223,7 @@ pub(super) fn zrangestore(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResul
             slots.event(DESTINATION, EventClass::GENERIC, "del");
         }
         Ok::<_, CommandError>(len)
-    })?;
-    Ok(Reply::count(len).into())
+    });
+    ctx.looked_up(&args[2], found);
+    Ok(Reply::count(stored?).into())
 }
