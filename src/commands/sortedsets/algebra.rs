@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use foldhash::fast::FixedState;
 
-use super::write_members;
+use super::{store_members, write_members};
 use crate::commands::numbers::{parse_float, parse_i64};
 use crate::commands::sets::parse_limit;
 use crate::commands::{CommandError, CommandResult, Context, Outcome};
@@ -379,9 +379,7 @@ fn store(
         found = lookups(&views);
         let sources = sources(&views)?;
         let wanted = Wanted::parse(args, source_keys, operation, true)?;
-        for (member, score) in wanted.run(operation, sources)? {
-            new.scored(member, score)?;
-        }
+        store_members(&mut new, &wanted.run(operation, sources)?)?;
         let len = new.len();
         let was = slots.info(DESTINATION).is_some();
         slots.replace(new, None)?;

@@ -14,7 +14,7 @@ pub(super) mod rows;
 pub(super) use add::{AddOptions, add_members};
 
 use super::{CommandError, Context};
-use crate::keyspace::{Scores, View};
+use crate::keyspace::{KeyspaceError, NewCollection, Scores, View, kept_score};
 use crate::protocol::{Args, Protocol, ReplyBuffer};
 
 /// Runs `f` on the sorted set that word 1 names, if there is one.
@@ -46,4 +46,17 @@ fn write_members<'m>(
             out.double(score);
         }
     }
+}
+
+/// Fills a new sorted set.
+fn store_members(
+    new: &mut NewCollection<'_>,
+    members: &[(&[u8], f64)],
+) -> Result<(), KeyspaceError> {
+    let longest = members.iter().map(|(member, _)| member.len()).max();
+    for &(member, score) in members {
+        let score = kept_score(score, members.len(), longest.unwrap_or(0));
+        new.scored(member, score)?;
+    }
+    Ok(())
 }

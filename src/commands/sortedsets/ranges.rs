@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::bounds::{NameRange, ScoreRange};
-use super::write_members;
+use super::{store_members, write_members};
 use crate::commands::lists::positions;
 use crate::commands::numbers::parse_i64;
 use crate::commands::{CommandError, CommandResult, Context, Outcome};
@@ -211,9 +211,7 @@ pub(super) fn zrangestore(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResul
         let mut new = slots.build(DESTINATION, Kind::SortedSet);
         let source = slots.view(SOURCE).map(View::sorted_set).transpose()?;
         let members = source.map(|source| wanted.members(source));
-        for (member, score) in members.unwrap_or_default() {
-            new.scored(member, score)?;
-        }
+        store_members(&mut new, &members.unwrap_or_default())?;
         let len = new.len();
         let was = slots.info(DESTINATION).is_some();
         slots.replace(new, None)?;
