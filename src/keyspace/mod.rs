@@ -31,7 +31,9 @@ use siphasher::sip::SipHasher13;
 pub use access::Slot;
 pub use background::{Housekeeping, now_ms};
 pub use clock::random_below;
-pub use collection::{Encoding, End, Fields, FieldsEdit, List, ListEdit, Scores, ScoresEdit, View};
+pub use collection::{
+    Encoding, End, Fields, FieldsEdit, List, ListEdit, Scores, ScoresEdit, View, kept_score,
+};
 pub use events::{EventClass, Observer};
 pub use eviction::EvictionStats;
 pub use gate::{Alone, Gate, Presence, Shared};

@@ -158,7 +158,9 @@ fn store(
     let keys = [(db, destination), (db, source)];
     let out = &mut *ctx.out;
     let mark = out.bytes.len();
+    let mut source_found = false;
     let stored = ctx.keyspace.update_many(&keys, ctx.access, |slots| {
+        source_found = slots.info(SOURCE).is_some();
         let places = slots.view(SOURCE).map(View::sorted_set).transpose()?;
         let options = Options::parse(args, form, places)?;
         let found = find(places, &options);
@@ -189,6 +191,7 @@ fn store(
         }
         Ok(Some(len))
     });
+    ctx.looked_up(source, source_found);
     match stored {
         Ok(Some(len)) => Ok(Reply::count(len).into()),
         Ok(None) => Ok(Outcome::Written),

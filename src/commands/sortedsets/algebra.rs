@@ -5,12 +5,12 @@ use std::collections::HashMap;
 
 use foldhash::fast::FixedState;
 
-use super::write_members;
+use super::{store_members, write_members};
 use crate::commands::numbers::{parse_float, parse_i64};
 use crate::commands::sets::parse_limit;
 use crate::commands::{CommandError, CommandResult, Context, Outcome};
 use crate::keyspace::{EventClass, Fields, KeyspaceError, Kind, Scores, View};
-use crate::protocol::{Args, Reply};
+use crate::protocol::{Args, Reply, ReplyBuffer};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Operation {
@@ -31,10 +31,21 @@ impl Aggregate {
     fn of(self, a: f64, b: f64) -> f64 {
         match self {
             Aggregate::Sum => number(a + b),
-            // Of 0 and -0 the first one stays.
-            Aggregate::Min if b < a => b,
-            Aggregate::Max if b > a => b,
-            Aggregate::Min | Aggregate::Max => a,
+            // Of 0 and -0, which compare as equal, the first stays.
+            Aggregate::Min => {
+                if b < a {
+                    b
+                } else {
+                    a
+                }
+            }
+            Aggregate::Max => {
+                if b > a {
+                    b
+                } else {
+                    a
+                }
+            }
         }
     }
 }
@@ -93,35 +104,65 @@ impl<'a> Source<'a> {
     }
 }
 
-/// A call, parsed.
+/// The keys of a call.
+#[derive(Clone, Copy)]
+struct Keys {
+    first: usize,
+    count: usize,
+}
+
+impl Keys {
+    /// The number of keys is word `at`.
+    fn parse(args: Args<'_>, at: usize) -> Result<Self, CommandError> {
+        let count = parse_i64(&args[at]).ok_or(CommandError::NotAnInteger)?;
+        if count < 1 {
+            let name = String::from_utf8_lossy(&args[0]).to_lowercase();
+            let text = format!("ERR at least 1 input key is needed for '{name}' command");
+            return Err(CommandError::Text(text.into()));
+        }
+        match usize::try_from(count) {
+            Ok(count) if count < args.len() - at => Ok(Self {
+                first: at + 1,
+                count,
+            }),
+            _ => Err(CommandError::Syntax),
+        }
+    }
+
+    /// The word after the last key.
+    fn end(self) -> usize {
+        self.first + self.count
+    }
+
+    fn words(self, args: Args<'_>) -> impl Iterator<Item = &[u8]> {
+        args.from(self.first).take(self.count)
+    }
+}
+
+/// What is to be done with the sources.
 struct Wanted {
-    first_key: usize,
-    keys: usize,
     weights: Vec<f64>,
     aggregate: Aggregate,
     with_scores: bool,
 }
 
 impl Wanted {
-    /// The number of keys is word `at`. `stores` where there is no WITHSCORES.
+    /// Reads the words behind the keys. `stores` where there is no WITHSCORES.
     fn parse(
         args: Args<'_>,
-        at: usize,
+        keys: Keys,
         operation: Operation,
         stores: bool,
     ) -> Result<Self, CommandError> {
-        let (first_key, keys) = parse_keys(args, at)?;
         let mut wanted = Self {
-            first_key,
-            keys,
-            weights: vec![1.0; keys],
+            weights: vec![1.0; keys.count],
             aggregate: Aggregate::Sum,
             with_scores: false,
         };
-        let mut words = args.from(first_key + keys);
+        let weighs = operation != Operation::Difference;
+        let mut words = args.from(keys.end());
         while let Some(word) = words.next() {
-            let weighs = operation != Operation::Difference;
-            if weighs && word.eq_ignore_ascii_case(b"weights") && words.len() >= keys {
+            if weighs && word.eq_ignore_ascii_case(b"weights") && words.len() >= keys.count {
                 for weight in &mut wanted.weights {
                     let word = words.next().unwrap_or_default();
                     *weight = parse_float(word)
@@ -144,27 +185,15 @@ impl Wanted {
         Ok(wanted)
     }
 
-    fn sources<'a>(&self, views: &[Option<View<'a>>]) -> Result<Vec<Source<'a>>, CommandError> {
-        let weights = self.weights.iter();
-        let sources = views.iter().zip(weights).map(|(view, &weight)| {
-            let members = match view {
-                None => None,
-                Some(View::Set(set)) => Some(Members::Set(*set)),
-                Some(View::SortedSet(scores)) => Some(Members::Scored(*scores)),
-                Some(_) => return Err(CommandError::WrongType),
-            };
-            Ok(Source { members, weight })
-        });
-        sources.collect()
-    }
-
     /// The result's members in the order of their scores.
-    fn run<'a>(
-        &self,
+    fn run(
+        self,
         operation: Operation,
-        views: &[Option<View<'a>>],
-    ) -> Result<Vec<(&'a [u8], f64)>, CommandError> {
-        let mut sources = self.sources(views)?;
+        mut sources: Vec<Source<'_>>,
+    ) -> Result<Vec<(&[u8], f64)>, CommandError> {
+        for (source, weight) in sources.iter_mut().zip(self.weights) {
+            source.weight = weight;
+        }
         if operation != Operation::Difference {
             sources.sort_by_key(Source::len);
         }
@@ -213,6 +242,32 @@ impl Wanted {
     }
 }
 
+/// The sources, of weight 1. Their kinds are looked at before the words behind the keys.
+fn sources<'a>(views: &[Option<View<'a>>]) -> Result<Vec<Source<'a>>, CommandError> {
+    let sources = views.iter().map(|view| {
+        let members = match view {
+            None => None,
+            Some(View::Set(set)) => Some(Members::Set(*set)),
+            Some(View::SortedSet(scores)) => Some(Members::Scored(*scores)),
+            Some(_) => return Err(CommandError::WrongType),
+        };
+        Ok(Source {
+            members,
+            weight: 1.0,
+        })
+    });
+    sources.collect()
+}
+
+/// Which keys are there, up to the first one of another kind: those behind it are not looked up.
+fn lookups(views: &[Option<View<'_>>]) -> Vec<bool> {
+    let is_source =
+        |view: &Option<View<'_>>| matches!(view, None | Some(View::Set(_) | View::SortedSet(_)));
+    let wrong = views.iter().position(|view| !is_source(view));
+    let looked_up = wrong.map_or(views.len(), |at| at + 1);
+    views[..looked_up].iter().map(Option::is_some).collect()
+}
+
 /// The members that all sources have, the smallest of which comes first, until `each` has enough.
 fn each_common<'a>(
     sources: &[Source<'a>],
@@ -238,34 +293,41 @@ fn each_common<'a>(
     Ok(())
 }
 
-/// Where the first key stands, and how many there are.
-fn parse_keys(args: Args<'_>, at: usize) -> Result<(usize, usize), CommandError> {
-    let keys = parse_i64(&args[at]).ok_or(CommandError::NotAnInteger)?;
-    if keys < 1 {
-        let name = String::from_utf8_lossy(&args[0]).to_lowercase();
-        let text = format!("ERR at least 1 input key is needed for '{name}' command");
-        return Err(CommandError::Text(text.into()));
-    }
-    match usize::try_from(keys) {
-        Ok(keys) if keys <= args.len() - at - 1 => Ok((at + 1, keys)),
-        _ => Err(CommandError::Syntax),
+/// Runs `f` on what the keys hold.
+fn read<R>(
+    ctx: &mut Context<'_>,
+    args: Args<'_>,
+    keys: Keys,
+    f: impl FnOnce(&[Option<View<'_>>], &mut ReplyBuffer) -> Result<R, CommandError>,
+) -> Result<R, CommandError> {
+    let db = ctx.session.db;
+    let names: Vec<(usize, &[u8])> = keys.words(args).map(|key| (db, key)).collect();
+    let out = &mut *ctx.out;
+    let mut found = Vec::new();
+    let result = ctx.keyspace.view_many(&names, ctx.access, |views| {
+        found = lookups(views);
+        f(views, out)
+    })?;
+    looked_up(ctx, args, keys, found);
+    result
+}
+
+fn looked_up(ctx: &mut Context<'_>, args: Args<'_>, keys: Keys, found: Vec<bool>) {
+    for (key, found) in keys.words(args).zip(found) {
+        ctx.looked_up(key, found);
     }
 }
 
 fn reply(ctx: &mut Context<'_>, args: Args<'_>, operation: Operation) -> CommandResult {
-    let wanted = Wanted::parse(args, 1, operation, false)?;
-    let db = ctx.session.db;
-    let keys = args.from(wanted.first_key).take(wanted.keys);
-    let keys: Vec<(usize, &[u8])> = keys.map(|key| (db, key)).collect();
-    let out = &mut *ctx.out;
-    let found = ctx.keyspace.view_many(&keys, ctx.access, |views| {
-        let members = wanted.run(operation, views)?;
-        write_members(out, members.into_iter(), wanted.with_scores);
-        Ok::<_, CommandError>(views.iter().map(Option::is_some).collect::<Vec<_>>())
-    })??;
-    for (found, (_, key)) in found.into_iter().zip(keys) {
-        ctx.looked_up(key, found);
-    }
+    let keys = Keys::parse(args, 1)?;
+    read(ctx, args, keys, |views, out| {
+        let sources = sources(views)?;
+        let wanted = Wanted::parse(args, keys, operation, false)?;
+        let with_scores = wanted.with_scores;
+        let members = wanted.run(operation, sources)?;
+        write_members(out, members.into_iter(), with_scores);
+        Ok(())
+    })?;
     Ok(Outcome::Written)
 }
 
@@ -282,28 +344,18 @@ pub(super) fn zdiff(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
 }
 
 pub(super) fn zintercard(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
-    let (first_key, keys) = parse_keys(args, 1)?;
-    let limit = parse_limit(args, first_key + keys)?;
-    let db = ctx.session.db;
-    let words = args.from(first_key).take(keys);
-    let names: Vec<(usize, &[u8])> = words.map(|key| (db, key)).collect();
-    let wanted = Wanted {
-        first_key,
-        keys,
-        weights: vec![1.0; keys],
-        aggregate: Aggregate::Sum,
-        with_scores: false,
-    };
-    let count = ctx.keyspace.view_many(&names, ctx.access, |views| {
-        let mut sources = wanted.sources(views)?;
+    let keys = Keys::parse(args, 1)?;
+    let count = read(ctx, args, keys, |views, _| {
+        let mut sources = sources(views)?;
+        let limit = parse_limit(args, keys.end())?;
         sources.sort_by_key(Source::len);
         let mut count = 0;
         each_common(&sources, Aggregate::Sum, |_, _| {
             count += 1;
             count < limit
         })?;
-        Ok::<_, CommandError>(count)
-    })??;
+        Ok(count)
+    })?;
     Ok(Reply::count(count).into())
 }
 
@@ -314,17 +366,20 @@ fn store(
     event: &'static str,
 ) -> CommandResult {
     const DESTINATION: usize = 0;
-    let wanted = Wanted::parse(args, 2, operation, true)?;
+    let source_keys = Keys::parse(args, 2)?;
     let db = ctx.session.db;
-    let sources = args.from(wanted.first_key).take(wanted.keys);
     let keys: Vec<(usize, &[u8])> = std::iter::once(&args[1])
-        .chain(sources)
+        .chain(source_keys.words(args))
         .map(|key| (db, key))
         .collect();
-    let len = ctx.keyspace.update_many(&keys, ctx.access, |slots| {
+    let mut found = Vec::new();
+    let stored = ctx.keyspace.update_many(&keys, ctx.access, |slots| {
         let mut new = slots.build(DESTINATION, Kind::SortedSet);
         let views: Vec<_> = (1..keys.len()).map(|i| slots.view(i)).collect();
-        super::add_all(&mut new, &wanted.run(operation, &views)?)?;
+        found = lookups(&views);
+        let sources = sources(&views)?;
+        let wanted = Wanted::parse(args, source_keys, operation, true)?;
+        store_members(&mut new, &wanted.run(operation, sources)?)?;
         let len = new.len();
         let was = slots.info(DESTINATION).is_some();
         slots.replace(new, None)?;
@@ -334,8 +389,9 @@ fn store(
             slots.event(DESTINATION, EventClass::GENERIC, "del");
         }
         Ok::<_, CommandError>(len)
-    })?;
-    Ok(Reply::count(len).into())
+    });
+    looked_up(ctx, args, source_keys, found);
+    Ok(Reply::count(stored?).into())
 }
 
 pub(super) fn zunionstore(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {

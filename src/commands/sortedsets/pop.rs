@@ -40,7 +40,6 @@ fn pop(ctx: &mut Context<'_>, args: Args<'_>, which: Extreme) -> CommandResult {
     };
     let db = ctx.session.db;
     let popped = pop_members(ctx.keyspace, db, ctx.access, &args[1], which, count)?;
-    ctx.count_lookup(popped.is_some());
     let popped = popped.unwrap_or_default().into_iter();
     // Pairs only where a count was given, and RESP3 can tell them apart.
     let paired = args.len() > 2 && ctx.out.protocol == Protocol::Resp3;

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::bounds::{NameRange, ScoreRange};
-use super::write_members;
+use super::{store_members, write_members};
 use crate::commands::lists::positions;
 use crate::commands::numbers::parse_i64;
 use crate::commands::{CommandError, CommandResult, Context, Outcome};
@@ -205,11 +205,13 @@ pub(super) fn zrangestore(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResul
     let wanted = Wanted::parse(args, form)?;
     let db = ctx.session.db;
     let keys = [(db, &args[1]), (db, &args[2])];
-    let len = ctx.keyspace.update_many(&keys, ctx.access, |slots| {
+    let mut found = false;
+    let stored = ctx.keyspace.update_many(&keys, ctx.access, |slots| {
+        found = slots.info(SOURCE).is_some();
         let mut new = slots.build(DESTINATION, Kind::SortedSet);
         let source = slots.view(SOURCE).map(View::sorted_set).transpose()?;
         let members = source.map(|source| wanted.members(source));
-        super::add_all(&mut new, &members.unwrap_or_default())?;
+        store_members(&mut new, &members.unwrap_or_default())?;
         let len = new.len();
         let was = slots.info(DESTINATION).is_some();
         slots.replace(new, None)?;
@@ -219,6 +221,7 @@ pub(super) fn zrangestore(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResul
             slots.event(DESTINATION, EventClass::GENERIC, "del");
         }
         Ok::<_, CommandError>(len)
-    })?;
-    Ok(Reply::count(len).into())
+    });
+    ctx.looked_up(&args[2], found);
+    Ok(Reply::count(stored?).into())
 }

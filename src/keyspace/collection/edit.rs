@@ -8,7 +8,7 @@ use foldhash::fast::FixedState;
 use super::elements::{ID_BYTES, decode_score, encode_label, encode_score};
 use super::list::{ListChanges, ListEdit, ListPlan, ListWrite};
 use super::view::Source;
-use super::{Collection, Locked, Shape, element_record};
+use super::{Collection, Encoding, Locked, Shape, element_record, kept_score};
 use crate::keyspace::index::{Entry, Index};
 use crate::keyspace::{Keyspace, KeyspaceError, Kind};
 use crate::store::{Location, Write};
@@ -449,7 +449,14 @@ impl ScoresEdit<'_> {
     }
 
     /// Gives a member a score, which is not NaN. Whether it is new.
-    pub fn set(&mut self, member: &[u8], score: f64) -> Result<bool, KeyspaceError> {
+    pub fn set(&mut self, member: &[u8], mut score: f64) -> Result<bool, KeyspaceError> {
+        if score == 0.0 && score.is_sign_negative() && self.locked.encoding != Encoding::Full {
+            let members = self.len() + usize::from(self.score(member)?.is_none());
+            let changed = self.changes.list.iter();
+            let longest = changed.map(|change| self.changes.name(change).len()).max();
+            let longest = longest.unwrap_or(0).max(member.len());
+            score = kept_score(score, members, longest);
+        }
         Ok(!self.change(member, Some(score))?)
     }
 
@@ -460,9 +467,6 @@ impl ScoresEdit<'_> {
 
     fn change(&mut self, member: &[u8], score: Option<f64>) -> Result<bool, KeyspaceError> {
         let hash = self.keyspace.hash(member);
-        // Redis keeps no sign of a zero in small sorted sets.
-        let signless = self.locked.encoding != super::Encoding::Full;
-        let score = score.map(|score| if signless { score + 0.0 } else { score });
         let value = score.map(encode_score);
         let value = value.as_ref().map(<[u8; 8]>::as_slice);
         let (keyspace, locked, id) = (self.keyspace, self.locked, self.id);

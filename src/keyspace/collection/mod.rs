@@ -64,6 +64,13 @@ pub enum Encoding {
     Full,
 }
 
+/// The score that Redis keeps in a sorted set of so many members, none of them longer than that: its compact form does
+/// not know -0.
+pub fn kept_score(score: f64, members: usize, longest_bytes: usize) -> f64 {
+    let compact = members <= COMPACT_MEMBERS_MAX && longest_bytes <= COMPACT_BYTES_MAX;
+    if score == 0.0 && compact { 0.0 } else { score }
+}
+
 /// A collection's shape.
 #[derive(Debug)]
 pub(super) struct Collection {
