@@ -99,6 +99,9 @@ impl Keyspace {
     }
 
     fn prefetch_all(&self, keys: &[(usize, &[u8])], value: bool) {
+        if keys.len() <= 1 {
+            return;
+        }
         // Of very many the first would be gone from the cache before their turn.
         let few = &keys[..keys.len().min(16 * PREFETCHED)];
         for keys in few.chunks(PREFETCHED) {
@@ -249,7 +252,8 @@ impl Keyspace {
                 generation: self.generation(db),
             })
             .collect();
-        let mut slots = Slots::new(self, numbers, shards, keys, access)?;
+        let mut slots = Slots::new(self, numbers, shards, keys, access);
+        slots.open_collections()?;
         let result = f(&mut slots)?;
         slots.apply()?;
         Ok(result)

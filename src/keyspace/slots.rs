@@ -29,6 +29,9 @@ pub(super) struct LockedKey<'a> {
     pub(super) generation: u32,
 }
 
+/// Few of them are in a usual call, and none needs an allocation.
+type Few<T> = SmallVec<[T; 2]>;
+
 #[derive(Clone, Copy)]
 enum Staged {
     Put {
@@ -55,16 +58,19 @@ pub struct Slots<'a> {
     touched: Several<Cell<bool>>,
     /// Staged values, end to end.
     values: Vec<u8>,
-    staged: Vec<(usize, Staged)>,
+    staged: Few<(usize, Staged)>,
     /// What is told once the writes have happened; empty where nobody wants to know.
     steps: Vec<(usize, Step)>,
     /// The collections of the keys, and those that they are to get.
-    opened: Vec<Opened<'a>>,
-    edits: Vec<(usize, Edit)>,
+    opened: SmallVec<[Opened<'a>; 1]>,
+    edits: SmallVec<[(usize, Edit); 1]>,
     built: Vec<NewCollection<'a>>,
     /// Collections that come under another key, by its position.
     moved: Vec<(u64, usize)>,
 }
+
+/// Records to be written in one step.
+type Writes<'w> = SmallVec<[Write<'w>; 4]>;
 
 /// What is told of a key.
 #[derive(Clone, Copy)]
@@ -85,8 +91,8 @@ impl<'a> Slots<'a> {
         shards: Several<RwLockWriteGuard<'a, Shard>>,
         keys: Several<LockedKey<'a>>,
         access: Access,
-    ) -> Result<Self, KeyspaceError> {
-        let mut slots = Self {
+    ) -> Self {
+        Self {
             keyspace,
             numbers,
             shards,
@@ -94,15 +100,13 @@ impl<'a> Slots<'a> {
             keys,
             access,
             values: Vec::new(),
-            staged: Vec::new(),
+            staged: Few::new(),
             steps: Vec::new(),
-            opened: Vec::new(),
-            edits: Vec::new(),
+            opened: SmallVec::new(),
+            edits: SmallVec::new(),
             built: Vec::new(),
             moved: Vec::new(),
-        };
-        slots.open_collections()?;
-        Ok(slots)
+        }
     }
 }
 
@@ -121,7 +125,11 @@ impl Slots<'_> {
         &self.shards[self.position(number)]
     }
 
+    #[inline]
     fn position(&self, number: usize) -> usize {
+        if self.numbers.len() == 1 {
+            return 0;
+        }
         self.numbers.partition_point(|&other| other < number)
     }
 
@@ -191,7 +199,10 @@ impl Slots<'_> {
     }
 
     /// What was staged, of several writes of one key the last.
-    fn last_staged(&self) -> Vec<(usize, Staged)> {
+    fn last_staged(&self) -> Few<(usize, Staged)> {
+        if self.staged.len() <= 1 {
+            return self.staged.clone();
+        }
         // A few are compared faster than hashed.
         if self.staged.len() <= PREFETCHED {
             let same = |a: usize, b: usize| {
@@ -217,9 +228,9 @@ impl Slots<'_> {
     }
 
     /// Writes what was staged, as one step, and tells the index.
-    pub(super) fn apply(mut self) -> Result<(), KeyspaceError> {
+    pub(super) fn apply(&mut self) -> Result<(), KeyspaceError> {
         self.stage_heads();
-        let changes: Vec<(usize, Staged)> = self
+        let changes: Few<(usize, Staged)> = self
             .last_staged()
             .into_iter()
             // What is not there need not be removed.
@@ -231,14 +242,13 @@ impl Slots<'_> {
         }
         let plans = self.plan()?;
         let labels = self.labels(&plans);
-        let mut writes: Vec<Write<'_>> = changes
+        let mut writes: Writes<'_> = changes
             .iter()
             .filter_map(|&(i, staged)| self.write(i, staged))
             .collect();
         let heads = writes.len();
         self.write_elements(&plans, &labels, &mut writes);
-        let mut locations: SmallVec<[Location; PREFETCHED]> =
-            smallvec![Location::default(); writes.len()];
+        let mut locations: SmallVec<[Location; 4]> = smallvec![Location::default(); writes.len()];
         self.keyspace
             .store_write(&writes, &mut locations, self.access.now)?;
         drop(writes);
@@ -257,7 +267,11 @@ impl Slots<'_> {
                 generation,
             } = self.keys[i];
             let position = self.position(place.shard);
-            let before = Before::of(self.entry(i), self.access);
+            let before = match staged {
+                // What has elements that change, and no new head, is there.
+                Staged::Elements => Before::Live,
+                _ => Before::of(self.entry(i), self.access),
+            };
             let access = self.next_access(i);
             let shard = &mut *self.shards[position];
             match staged {

@@ -21,8 +21,7 @@ pub(in crate::commands) struct AddOptions {
 
 impl AddOptions {
     /// Reads the words from 2 on; returns where the first score stands.
-    fn parse(args: Args<'_>) -> (Self, usize) {
-        let mut options = Self::default();
+    fn parse(args: Args<'_>, mut options: Self) -> (Self, usize) {
         let mut at = 2;
         for word in args.from(2) {
             match word.to_ascii_lowercase().as_slice() {
@@ -108,7 +107,7 @@ fn change(
 }
 
 pub(super) fn zadd(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
-    let (options, at) = AddOptions::parse(args);
+    let (options, at) = AddOptions::parse(args, AddOptions::default());
     add(ctx, args, at, options)
 }
 
@@ -117,7 +116,9 @@ pub(super) fn zincrby(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
         increment: true,
         ..AddOptions::default()
     };
-    add(ctx, args, 2, options)
+    // Redis reads the words of options here, too.
+    let (options, at) = AddOptions::parse(args, options);
+    add(ctx, args, at, options)
 }
 
 fn add(ctx: &mut Context<'_>, args: Args<'_>, at: usize, options: AddOptions) -> CommandResult {

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::ops::Range;
 
 use foldhash::fast::FixedState;
+use smallvec::SmallVec;
 
 use super::elements::{ID_BYTES, decode_score, encode_label, encode_score};
 use super::list::{ListChanges, ListEdit, ListPlan, ListWrite};
@@ -39,7 +40,7 @@ struct Stored {
 #[derive(Debug, Default)]
 pub(in super::super) struct Changes {
     bytes: Vec<u8>,
-    list: Vec<Change>,
+    list: SmallVec<[Change; 1]>,
     /// Positions in `list` by hash, once there are many.
     by_hash: HashMap<u64, Vec<u32>, FixedState>,
     /// How many more elements there are after than before.
@@ -191,7 +192,7 @@ impl Edit {
     }
 
     /// Appends the records' names to `keys`, where the plan makes any up.
-    pub fn name_labels(&self, plan: &Plan, keys: &mut Vec<[u8; 2 * ID_BYTES]>) {
+    pub fn name_labels(&self, plan: &Plan, keys: &mut impl Extend<[u8; 2 * ID_BYTES]>) {
         if let Plan::List(plan) = plan {
             keys.extend(plan.writes.iter().map(|write| {
                 let mut key = [0; 2 * ID_BYTES];
@@ -208,7 +209,7 @@ impl Edit {
         plan: &'w Plan,
         partition: usize,
         labels: &mut impl Iterator<Item = &'w [u8; 2 * ID_BYTES]>,
-        writes: &mut Vec<Write<'w>>,
+        writes: &mut impl Extend<Write<'w>>,
     ) {
         let kind = self.kind;
         match (&self.what, plan) {

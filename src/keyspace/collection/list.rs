@@ -156,7 +156,7 @@ struct Spread {
 /// What a change of a list comes to.
 #[derive(Debug, Default)]
 pub(in super::super) struct ListPlan {
-    pub writes: Vec<ListWrite>,
+    pub writes: SmallVec<[ListWrite; 2]>,
     spread: Option<Spread>,
 }
 
@@ -192,15 +192,17 @@ impl ListChanges {
         items: &Sequence<ListItem>,
         source: &Source<'_>,
     ) -> Result<ListPlan, KeyspaceError> {
-        let mut writes = Vec::new();
+        let mut writes = SmallVec::new();
         let len = items.len();
         let [head, tail] = self.popped;
-        let gone = items.range(0..head).chain(items.range(len - tail..len));
-        let removed = self.removed.iter().filter_map(|&at| items.get(at));
-        writes.extend(gone.chain(removed).map(|item| ListWrite::Remove {
-            label: item.label,
-            location: item.location,
-        }));
+        if head + tail + self.removed.len() > 0 {
+            let gone = items.range(0..head).chain(items.range(len - tail..len));
+            let removed = self.removed.iter().filter_map(|&at| items.get(at));
+            writes.extend(gone.chain(removed).map(|item| ListWrite::Remove {
+                label: item.label,
+                location: item.location,
+            }));
+        }
         for (position, value) in &self.set {
             if let Some(item) = items.get(*position) {
                 writes.push(ListWrite::Put {
@@ -212,19 +214,19 @@ impl ListChanges {
         }
         // Labels of elements that go are not used again: one step must not write a record twice.
         let bound = |item: Option<&ListItem>| item.map(|item| item.label);
-        let mut label = bound(items.get(0)).unwrap_or(0);
+        let mut label = bound(items.first()).unwrap_or(0);
         for value in &self.pushed[End::Head as usize] {
             label -= GAP;
             writes.push(new(label, value));
         }
         // In an empty list the first at the tail has label 0.
-        let last = len.checked_sub(1).and_then(|last| items.get(last));
+        let last = items.last();
         let mut label = bound(last).unwrap_or(-GAP);
         for value in &self.pushed[End::Tail as usize] {
             label += GAP;
             writes.push(new(label, value));
         }
-        let outermost = [bound(items.get(0)), bound(last)];
+        let outermost = [bound(items.first()), bound(last)];
         if outermost
             .into_iter()
             .flatten()
@@ -253,7 +255,7 @@ impl ListChanges {
         items: &Sequence<ListItem>,
         spread: &Spread,
         source: &Source<'_>,
-        writes: &mut Vec<ListWrite>,
+        writes: &mut SmallVec<[ListWrite; 2]>,
     ) -> Result<(), KeyspaceError> {
         let neighbours = spread.labels.len() - 1;
         let moving = || items.range(spread.first..spread.first + neighbours);

@@ -262,6 +262,9 @@ impl Collections {
 impl Keyspace {
     /// The partition that a collection's elements lie in.
     pub(super) fn elements_partition(&self, id: u64) -> usize {
+        if !self.partitioned {
+            return 0;
+        }
         self.partition(self.place(&id.to_le_bytes()).shard)
     }
 

@@ -51,6 +51,16 @@ impl<T> Sequence<T> {
         self.len
     }
 
+    /// The first item.
+    pub fn first(&self) -> Option<&T> {
+        self.chunks.front()?.front()
+    }
+
+    /// The last item.
+    pub fn last(&self) -> Option<&T> {
+        self.chunks.back()?.back()
+    }
+
     /// The item at a position.
     pub fn get(&self, position: usize) -> Option<&T> {
         let (chunk, within) = self.locate(position)?;

@@ -3,18 +3,23 @@
 use std::sync::Arc;
 
 use parking_lot::RwLock;
+use smallvec::SmallVec;
 
-use super::{Slots, Staged, Step};
+use super::{Slots, Staged, Step, Writes};
 use crate::keyspace::access::live;
 use crate::keyspace::collection::{
     Built, Collection, Edit, FieldsEdit, ListEdit, Locked, Plan, ScoresEdit, View, What,
     encode_score,
 };
 use crate::keyspace::{EventClass, Keyspace, KeyspaceError, Kind, Millis, Value};
-use crate::store::{Location, Write};
+use crate::store::Location;
 
 /// The record's name of a list's element: id and label.
 pub(super) type Label = [u8; 16];
+
+/// How the changes of each edit go into DRAM, and the names of the lists' elements among them.
+pub(super) type Plans = SmallVec<[Option<Plan>; 1]>;
+pub(super) type Labels = SmallVec<[Label; 2]>;
 
 /// A collection of one of the keys, locked.
 pub(super) struct Opened<'a> {
@@ -39,7 +44,7 @@ impl Drop for Opened<'_> {
 
 impl<'a> Slots<'a> {
     /// Locks the collections of the keys.
-    pub(super) fn open_collections(&mut self) -> Result<(), KeyspaceError> {
+    pub(in super::super) fn open_collections(&mut self) -> Result<(), KeyspaceError> {
         for i in 0..self.keys.len() {
             let Some(entry) = self.entry(i).filter(|entry| entry.kind() != Kind::String) else {
                 continue;
@@ -142,20 +147,23 @@ impl<'a> Slots<'a> {
     /// Where the collection of key `i` and its changes stand.
     fn edit(&mut self, i: usize, kind: Kind) -> Result<(usize, usize), KeyspaceError> {
         let i = self.first_position(i);
-        let live_kind = self.info(i).map(|info| info.kind);
-        if live_kind.is_some_and(|other| other != kind) {
-            return Err(KeyspaceError::WrongKind);
-        }
         let opened = self
             .opened
             .iter()
             .position(|one| one.position == i && !one.expired);
-        let opened = match opened {
-            Some(opened) => opened,
-            None => {
-                self.opened.push(self.open_new(i, kind));
-                self.opened.len() - 1
+        let opened = if let Some(opened) = opened {
+            let locked = &self.opened[opened].locked;
+            if locked.as_ref().is_none_or(|locked| locked.kind != kind) {
+                return Err(KeyspaceError::WrongKind);
             }
+            opened
+        } else {
+            // What is there, but was not opened, is a string.
+            if live(self.entry(i), self.access.now).is_some() {
+                return Err(KeyspaceError::WrongKind);
+            }
+            self.opened.push(self.open_new(i, kind));
+            self.opened.len() - 1
         };
         let edit = self.edits.iter().position(|&(position, _)| position == i);
         let edit = match edit {
@@ -296,31 +304,26 @@ impl<'a> Slots<'a> {
         }
     }
 
-    fn changes_elements(&self, edit: &Edit) -> Option<&Locked> {
-        let opened = self.opened.iter().find(|one| one.id == edit.id)?;
-        let locked = opened.locked.as_ref()?;
-        // The elements of what is removed as a whole go by themselves.
-        (!edit.is_empty() && edit.len_after(locked.len()) > 0).then_some(locked)
-    }
-
     /// How the changes of each edit go into DRAM; `None` where none are written.
-    pub(super) fn plan(&mut self) -> Result<Vec<Option<Plan>>, KeyspaceError> {
-        let mut edits = std::mem::take(&mut self.edits);
-        let plans = edits
-            .iter_mut()
-            .map(|(_, edit)| {
-                let Some(locked) = self.changes_elements(edit) else {
-                    return Ok(None);
-                };
-                edit.plan(self.keyspace, locked).map(Some)
-            })
-            .collect();
-        self.edits = edits;
-        plans
+    pub(super) fn plan(&mut self) -> Result<Plans, KeyspaceError> {
+        let mut plans = Plans::new();
+        let Self {
+            edits,
+            opened,
+            keyspace,
+            ..
+        } = self;
+        for (_, edit) in edits {
+            plans.push(match changes_elements(opened, edit) {
+                Some(locked) => Some(edit.plan(keyspace, locked)?),
+                None => None,
+            });
+        }
+        Ok(plans)
     }
 
-    pub(super) fn labels(&self, plans: &[Option<Plan>]) -> Vec<Label> {
-        let mut labels = Vec::new();
+    pub(super) fn labels(&self, plans: &[Option<Plan>]) -> Labels {
+        let mut labels = Labels::new();
         for ((_, edit), plan) in self.edits.iter().zip(plans) {
             if let Some(plan) = plan {
                 edit.name_labels(plan, &mut labels);
@@ -334,7 +337,7 @@ impl<'a> Slots<'a> {
         &'w self,
         plans: &'w [Option<Plan>],
         labels: &'w [Label],
-        writes: &mut Vec<Write<'w>>,
+        writes: &mut Writes<'w>,
     ) {
         let mut labels = labels.iter();
         for ((_, edit), plan) in self.edits.iter().zip(plans) {
@@ -346,7 +349,7 @@ impl<'a> Slots<'a> {
     }
 
     /// Does in DRAM what was written, and lets go of the collections that have no head any more.
-    pub(super) fn apply_elements(mut self, plans: &[Option<Plan>], mut locations: &[Location]) {
+    pub(super) fn apply_elements(&mut self, plans: &[Option<Plan>], mut locations: &[Location]) {
         let keyspace = self.keyspace;
         for ((_, edit), plan) in self.edits.iter().zip(plans) {
             let opened = self.opened.iter_mut().find(|one| one.id == edit.id);
@@ -401,6 +404,14 @@ impl<'a> Slots<'a> {
                 }
         })
     }
+}
+
+/// The collection whose elements an edit writes; `None` where it writes none.
+fn changes_elements<'o>(opened: &'o [Opened<'_>], edit: &Edit) -> Option<&'o Locked> {
+    let opened = opened.iter().find(|one| one.id == edit.id)?;
+    let locked = opened.locked.as_ref()?;
+    // The elements of what is removed as a whole go by themselves.
+    (!edit.is_empty() && edit.len_after(locked.len()) > 0).then_some(locked)
 }
 
 /// A collection that has no key yet. What was stored of it goes again when this is dropped.
