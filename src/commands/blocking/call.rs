@@ -3,7 +3,7 @@
 use super::super::CommandError;
 use super::super::lists::moving::move_element;
 use super::super::lists::pop::{mpop, pop};
-use super::scores::take;
+use super::super::sortedsets::pop::{Extreme, pop_first, pop_members};
 use crate::keyspace::{Access, End, Keyspace, Kind};
 use crate::protocol::Reply;
 
@@ -41,15 +41,15 @@ pub enum Call {
     ScorePop {
         /// Where members may be.
         keys: Vec<Vec<u8>>,
-        /// Which end of the scores; `Head` is the lowest.
-        end: End,
+        /// The end of the scores that gives it.
+        end: Extreme,
     },
     /// BZMPOP: up to `count` members, from the first key that has any.
     ScoreMpop {
         /// Where members may be.
         keys: Vec<Vec<u8>>,
-        /// Which end of the scores; `Head` is the lowest.
-        end: End,
+        /// The end of the scores that gives it.
+        end: Extreme,
         /// The most that are taken.
         count: usize,
     },
@@ -109,24 +109,19 @@ impl Call {
                 to,
             } => move_element(keyspace, db, access, source, destination, *from, *to),
             Call::ScorePop { keys, end } => {
-                let taken = take(keyspace, db, access, &names(keys), *end, 1)?;
-                Ok(taken.map(|(i, members)| {
-                    let mut reply = vec![Reply::bulk(&keys[i])];
-                    for (member, score) in members {
-                        reply.extend([Reply::Bulk(member.into()), Reply::Double(score)]);
+                for key in keys {
+                    if let Some(members) = pop_members(keyspace, db, access, key, *end, 1)? {
+                        let mut reply = vec![Reply::bulk(key)];
+                        for (member, score) in members {
+                            reply.extend([Reply::Bulk(member.into()), Reply::Double(score)]);
+                        }
+                        return Ok(Some(Reply::Array(reply)));
                     }
-                    Reply::Array(reply)
-                }))
+                }
+                Ok(None)
             }
             Call::ScoreMpop { keys, end, count } => {
-                let taken = take(keyspace, db, access, &names(keys), *end, *count)?;
-                Ok(taken.map(|(i, members)| {
-                    let pair = |(member, score): (Vec<u8>, f64)| {
-                        Reply::Array(vec![Reply::Bulk(member.into()), Reply::Double(score)])
-                    };
-                    let members = members.into_iter().map(pair).collect();
-                    Reply::Array(vec![Reply::bulk(&keys[i]), Reply::Array(members)])
-                }))
+                pop_first(keyspace, db, access, &names(keys), *end, *count)
             }
         }
     }

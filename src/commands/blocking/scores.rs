@@ -1,12 +1,11 @@
 //! BZPOPMIN, BZPOPMAX, BZMPOP.
 
-use super::super::numkeys::{Counted, parse_count};
+use super::super::sortedsets::pop::{Extreme, parse_mpop};
 use super::super::spec::{
     Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, Handler, KeySpec,
 };
-use super::super::{CommandError, CommandResult, Context};
+use super::super::{CommandResult, Context};
 use super::{Call, KEYS_AND_TIMEOUT, POPPED, TIMEOUT, attempt, keys_before_timeout, parse_timeout};
-use crate::keyspace::{Access, End, EventClass, Keyspace};
 use crate::protocol::Args;
 
 /// A row; what differs between them is in the arguments.
@@ -84,74 +83,24 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
 ];
 
 fn bzpopmin(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
-    pop(ctx, args, End::Head)
+    pop(ctx, args, Extreme::Min)
 }
 
 fn bzpopmax(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
-    pop(ctx, args, End::Tail)
+    pop(ctx, args, Extreme::Max)
 }
 
-fn pop(ctx: &mut Context<'_>, args: Args<'_>, end: End) -> CommandResult {
+fn pop(ctx: &mut Context<'_>, args: Args<'_>, end: Extreme) -> CommandResult {
     let deadline = parse_timeout(&args[args.len() - 1])?;
     let keys = keys_before_timeout(args);
     attempt(ctx, Call::ScorePop { keys, end }, deadline)
 }
 
 fn bzmpop(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+    let (keys, end, count) = parse_mpop(args, 2)?;
     let deadline = parse_timeout(&args[1])?;
-    let keys = Counted::parse(args, 2, "ERR numkeys should be greater than 0")?;
-    let end = match args.get(keys.end()) {
-        Some(word) if word.eq_ignore_ascii_case(b"min") => End::Head,
-        Some(word) if word.eq_ignore_ascii_case(b"max") => End::Tail,
-        _ => return Err(CommandError::Syntax),
-    };
-    let count = parse_count(args, keys.end() + 1)?;
     let keys = keys.words(args).map(<[u8]>::to_vec).collect();
     attempt(ctx, Call::ScoreMpop { keys, end, count }, deadline)
-}
-
-/// Members with their scores.
-pub(super) type Scored = Vec<(Vec<u8>, f64)>;
-
-/// Takes up to `count` members from an end of the first sorted set among the keys, by score: with the position of its
-/// key; `None` where all keys are missing.
-pub(super) fn take(
-    keyspace: &Keyspace,
-    db: usize,
-    access: Access,
-    keys: &[&[u8]],
-    end: End,
-    count: usize,
-) -> Result<Option<(usize, Scored)>, CommandError> {
-    let named: Vec<_> = keys.iter().map(|&key| (db, key)).collect();
-    keyspace.update_many(&named, access, |slots| {
-        for i in 0..keys.len() {
-            let Some(view) = slots.view(i) else {
-                continue;
-            };
-            let scores = view.sorted_set()?;
-            let len = scores.len();
-            let taken = count.min(len);
-            let copied = |(member, score): (&[u8], f64)| (member.to_vec(), score);
-            let (members, name): (Scored, _) = match end {
-                End::Head => (scores.range(0..taken).map(copied).collect(), "zpopmin"),
-                End::Tail => {
-                    let last = scores.range(len - taken..len).rev();
-                    (last.map(copied).collect(), "zpopmax")
-                }
-            };
-            let mut edit = slots.scores(i)?;
-            for (member, _) in &members {
-                edit.remove(member)?;
-            }
-            slots.event(i, EventClass::ZSET, name);
-            if taken == len {
-                slots.event(i, EventClass::GENERIC, "del");
-            }
-            return Ok(Some((i, members)));
-        }
-        Ok(None)
-    })
 }
 
 #[cfg(test)]
@@ -159,7 +108,8 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::keyspace::Kind;
+    use crate::commands::CommandError;
+    use crate::keyspace::{Access, Keyspace, Kind};
     use crate::protocol::Reply;
     use crate::store::memory::MemoryStore;
 
@@ -191,16 +141,16 @@ mod tests {
             let members = members.iter().map(pair).collect();
             Reply::Array(vec![Reply::text("k"), Reply::Array(members)])
         };
-        assert_eq!(pop(End::Head)?, Some(popped("one", 1.0)));
+        assert_eq!(pop(Extreme::Min)?, Some(popped("one", 1.0)));
         let highest = mpopped(&[("four", 4.5), ("two", 2.0)]);
-        assert_eq!(mpop(End::Tail, 2)?, Some(highest));
-        assert_eq!(mpop(End::Head, 9)?, Some(mpopped(&[("also", 2.0)])));
-        assert_eq!(pop(End::Tail)?, None);
+        assert_eq!(mpop(Extreme::Max, 2)?, Some(highest));
+        assert_eq!(mpop(Extreme::Min, 9)?, Some(mpopped(&[("also", 2.0)])));
+        assert_eq!(pop(Extreme::Max)?, None);
         assert!(keyspace.info(0, b"k", access)?.is_none());
         keyspace.update(0, b"absent", access, |slot| {
             slot.put(Kind::String, b"v", None)
         })?;
-        assert!(matches!(pop(End::Head), Err(CommandError::WrongType)));
+        assert!(matches!(pop(Extreme::Min), Err(CommandError::WrongType)));
         Ok(())
     }
 }

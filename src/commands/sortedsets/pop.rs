@@ -11,7 +11,7 @@ pub(in crate::commands) type Popped = Vec<(Vec<u8>, f64)>;
 
 /// An end of a sorted set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::commands) enum Extreme {
+pub enum Extreme {
     /// The lowest scores.
     Min,
     /// The highest scores.
