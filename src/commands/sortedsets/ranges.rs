@@ -66,9 +66,9 @@ impl<'a> Wanted<'a> {
                 limits = Some((number(offset)?, number(limit)?));
             } else if form.reversed.is_none() && word.eq_ignore_ascii_case(b"rev") {
                 reversed = Some(true);
-            } else if form.by.is_none() && word.eq_ignore_ascii_case(b"byscore") {
+            } else if by.is_none() && word.eq_ignore_ascii_case(b"byscore") {
                 by = Some(By::Score);
-            } else if form.by.is_none() && word.eq_ignore_ascii_case(b"bylex") {
+            } else if by.is_none() && word.eq_ignore_ascii_case(b"bylex") {
                 by = Some(By::Name);
             } else {
                 return Err(CommandError::Syntax);
