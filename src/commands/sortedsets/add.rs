@@ -113,11 +113,10 @@ pub(super) fn zadd(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
 }
 
 pub(super) fn zincrby(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
-    let options = AddOptions {
-        increment: true,
-        ..AddOptions::default()
-    };
-    add(ctx, args, 2, options)
+    // Redis takes ZADD's options here too; the words that are left are too few then.
+    let (mut options, at) = AddOptions::parse(args);
+    options.increment = true;
+    add(ctx, args, at, options)
 }
 
 fn add(ctx: &mut Context<'_>, args: Args<'_>, at: usize, options: AddOptions) -> CommandResult {
