@@ -317,6 +317,52 @@ pub const METADATA: &[(&str, &str, &str)] = &[
         "arity",
         "Redis 7.2 takes a single word, 7.0 wanted two",
     ),
+    ("zrank", "arity", "Redis 7.2 takes WITHSCORE, 7.0 did not"),
+    (
+        "zrank",
+        "arguments",
+        "Redis 7.2 takes WITHSCORE, 7.0 did not",
+    ),
+    (
+        "zrevrank",
+        "arity",
+        "Redis 7.2 takes WITHSCORE, 7.0 did not",
+    ),
+    (
+        "zrevrank",
+        "arguments",
+        "Redis 7.2 takes WITHSCORE, 7.0 did not",
+    ),
+    (
+        "blpop",
+        "flags",
+        "Redis 7.2 has it answer at once in scripts, 7.0 kept it from them",
+    ),
+    (
+        "brpop",
+        "flags",
+        "Redis 7.2 has it answer at once in scripts, 7.0 kept it from them",
+    ),
+    (
+        "blmove",
+        "flags",
+        "Redis 7.2 has it answer at once in scripts, 7.0 kept it from them",
+    ),
+    (
+        "brpoplpush",
+        "flags",
+        "Redis 7.2 has it answer at once in scripts, 7.0 kept it from them",
+    ),
+    (
+        "bzpopmin",
+        "flags",
+        "Redis 7.2 has it answer at once in scripts, 7.0 kept it from them",
+    ),
+    (
+        "bzpopmax",
+        "flags",
+        "Redis 7.2 has it answer at once in scripts, 7.0 kept it from them",
+    ),
     (
         "wait",
         "flags",

@@ -118,14 +118,18 @@ pub(super) fn sintercard(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult
     let limit = parse_limit(args, counted.end())?;
     let db = ctx.session.db;
     let keys: Vec<(usize, &[u8])> = counted.words(args).map(|key| (db, key)).collect();
-    let count = ctx.keyspace.view_many(&keys, ctx.access, |views| {
+    let (count, found) = ctx.keyspace.view_many(&keys, ctx.access, |views| {
         let mut count = 0;
         Operation::Intersection.run(&sets(views)?, |_| {
             count += 1;
             count < limit
         });
-        Ok::<_, CommandError>(count)
+        let found: Vec<bool> = views.iter().map(Option::is_some).collect();
+        Ok::<_, CommandError>((count, found))
     })??;
+    for (found, (_, key)) in found.into_iter().zip(keys) {
+        ctx.looked_up(key, found);
+    }
     Ok(Reply::count(count).into())
 }
 
@@ -168,7 +172,7 @@ fn store(
     const DESTINATION: usize = 0;
     let db = ctx.session.db;
     let keys: Vec<(usize, &[u8])> = args.from(1).map(|key| (db, key)).collect();
-    let len = ctx.keyspace.update_many(&keys, ctx.access, |slots| {
+    let (len, found) = ctx.keyspace.update_many(&keys, ctx.access, |slots| {
         let mut new = slots.build(DESTINATION, Kind::Set);
         let views: Vec<_> = (1..keys.len()).map(|i| slots.view(i)).collect();
         let mut failed = Ok(());
@@ -177,6 +181,7 @@ fn store(
             failed.is_ok()
         });
         failed?;
+        let found: Vec<bool> = views.iter().map(Option::is_some).collect();
         let len = new.len();
         let was = slots.info(DESTINATION).is_some();
         slots.replace(new, None)?;
@@ -185,7 +190,10 @@ fn store(
         } else if was {
             slots.event(DESTINATION, EventClass::GENERIC, "del");
         }
-        Ok::<_, CommandError>(len)
+        Ok::<_, CommandError>((len, found))
     })?;
+    for (found, (_, key)) in found.into_iter().zip(&keys[1..]) {
+        ctx.looked_up(key, found);
+    }
     Ok(Reply::count(len).into())
 }

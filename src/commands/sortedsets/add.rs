@@ -21,7 +21,8 @@ pub(in crate::commands) struct AddOptions {
 
 impl AddOptions {
     /// Reads the words from 2 on; returns where the first score stands.
-    fn parse(args: Args<'_>, mut options: Self) -> (Self, usize) {
+    fn parse(args: Args<'_>) -> (Self, usize) {
+        let mut options = Self::default();
         let mut at = 2;
         for word in args.from(2) {
             match word.to_ascii_lowercase().as_slice() {
@@ -107,17 +108,14 @@ fn change(
 }
 
 pub(super) fn zadd(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
-    let (options, at) = AddOptions::parse(args, AddOptions::default());
+    let (options, at) = AddOptions::parse(args);
     add(ctx, args, at, options)
 }
 
 pub(super) fn zincrby(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
-    let options = AddOptions {
-        increment: true,
-        ..AddOptions::default()
-    };
-    // Redis reads the words of options here, too.
-    let (options, at) = AddOptions::parse(args, options);
+    // Redis takes ZADD's options here too; the words that are left are too few then.
+    let (mut options, at) = AddOptions::parse(args);
+    options.increment = true;
     add(ctx, args, at, options)
 }
 

@@ -132,9 +132,8 @@ pub(super) fn zrandmember(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResul
         Some(word) if args.len() == 4 && word.eq_ignore_ascii_case(b"withscores") => true,
         Some(_) => return Err(CommandError::Syntax),
     };
-    if with_scores && matches!(draw, Draw::Different(count) if count > usize::MAX / 4) {
-        // Twice as many replies would be too large a number.
-        return Err(CommandError::text("ERR value is out of range"));
+    if with_scores {
+        draw.check_pairs()?;
     }
     read(ctx, args, |scores, out| {
         let Some(scores) = scores else {

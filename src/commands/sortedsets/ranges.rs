@@ -64,7 +64,7 @@ impl<'a> Wanted<'a> {
                 };
                 let number = |word| parse_i64(word).ok_or(CommandError::NotAnInteger);
                 limits = Some((number(offset)?, number(limit)?));
-            } else if form.reversed.is_none() && word.eq_ignore_ascii_case(b"rev") {
+            } else if reversed.is_none() && word.eq_ignore_ascii_case(b"rev") {
                 reversed = Some(true);
             } else if by.is_none() && word.eq_ignore_ascii_case(b"byscore") {
                 by = Some(By::Score);
