@@ -24,6 +24,7 @@ static FAMILIES: &[&[CommandSpec]] = &[
     super::strings::counters::COMMANDS,
     super::strings::ranges::COMMANDS,
     super::strings::lcs::COMMANDS,
+    super::bitmaps::rows::COMMANDS,
     super::lists::push::COMMANDS,
     super::lists::pop::COMMANDS,
     super::lists::read::COMMANDS,

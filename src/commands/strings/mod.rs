@@ -17,7 +17,7 @@ fn string_bytes_max(ctx: &Context<'_>) -> usize {
 }
 
 /// The bytes of a string; another type is an error.
-fn string(value: Value<'_>) -> Result<&[u8], CommandError> {
+pub(super) fn string(value: Value<'_>) -> Result<&[u8], CommandError> {
     if value.kind == Kind::String {
         Ok(value.bytes)
     } else {
