@@ -114,7 +114,9 @@ mod tests {
                 operation,
                 result: None,
             };
-            strings.iter().for_each(|next| combination.take(next));
+            for next in strings {
+                combination.take(next);
+            }
             combination.result
         };
         let result =

@@ -1,9 +1,9 @@
 //! Several integers of a string at once: BITFIELD, BITFIELD_RO.
 
 use super::integer::{Integer, Overflow};
-use super::{bytes_max, lengthened, parse_place};
+use super::{lengthened, parse_place};
 use crate::commands::numbers::parse_i64;
-use crate::commands::strings::string;
+use crate::commands::strings::{string, string_bytes_max};
 use crate::commands::{CommandError, CommandResult, Context, Outcome};
 use crate::keyspace::{EventClass, Kind};
 use crate::protocol::{Args, ReplyBuffer};
@@ -118,7 +118,7 @@ pub(crate) fn only_reads(args: Args<'_>) -> bool {
 }
 
 pub(super) fn bitfield_ro(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
-    let operations = parse(args, bytes_max(ctx))?;
+    let operations = parse(args, string_bytes_max(ctx))?;
     if operations
         .iter()
         .any(|operation| operation.needs().is_some())
@@ -131,7 +131,7 @@ pub(super) fn bitfield_ro(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResul
 }
 
 pub(super) fn bitfield(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
-    let operations = parse(args, bytes_max(ctx))?;
+    let operations = parse(args, string_bytes_max(ctx))?;
     match operations.iter().filter_map(Operation::needs).max() {
         None => read(ctx, &args[1], &operations),
         Some(len) => write(ctx, &args[1], &operations, len),

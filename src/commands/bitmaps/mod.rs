@@ -9,8 +9,8 @@ mod single;
 
 pub(crate) use fields::only_reads;
 
+use super::CommandError;
 use super::numbers::parse_i64;
-use super::{CommandError, Context};
 
 const BAD_OFFSET: CommandError =
     CommandError::text("ERR bit offset is not an integer or out of range");
@@ -43,11 +43,6 @@ fn lengthened(old: &[u8], len: usize) -> Vec<u8> {
     let mut new = vec![0; old.len().max(len)];
     new[..old.len()].copy_from_slice(old);
     new
-}
-
-/// The longest string that a command may make, bytes.
-fn bytes_max(ctx: &Context<'_>) -> usize {
-    ctx.server.config.settings().proto_max_bulk_len
 }
 
 #[cfg(test)]

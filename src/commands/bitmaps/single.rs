@@ -1,8 +1,8 @@
 //! One bit: SETBIT, GETBIT.
 
-use super::{bytes_max, lengthened, parse_offset};
+use super::{lengthened, parse_offset};
 use crate::commands::numbers::parse_i64;
-use crate::commands::strings::string;
+use crate::commands::strings::{string, string_bytes_max};
 use crate::commands::{CommandError, CommandResult, Context};
 use crate::keyspace::{EventClass, Kind};
 use crate::protocol::{Args, Reply};
@@ -10,7 +10,7 @@ use crate::protocol::{Args, Reply};
 const BAD_BIT: CommandError = CommandError::text("ERR bit is not an integer or out of range");
 
 pub(super) fn getbit(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
-    let offset = parse_offset(&args[2], bytes_max(ctx))?;
+    let offset = parse_offset(&args[2], string_bytes_max(ctx))?;
     let is_set = ctx.read(&args[1], |value| {
         string(value).map(|bytes| bit(bytes, offset))
     })?;
@@ -18,7 +18,7 @@ pub(super) fn getbit(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
 }
 
 pub(super) fn setbit(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
-    let offset = parse_offset(&args[2], bytes_max(ctx))?;
+    let offset = parse_offset(&args[2], string_bytes_max(ctx))?;
     let on = match parse_i64(&args[3]) {
         Some(0) => false,
         Some(1) => true,

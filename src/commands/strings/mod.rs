@@ -12,7 +12,7 @@ use crate::keyspace::{Kind, Value};
 use crate::protocol::ReplyBuffer;
 
 /// The longest string that a command may make, bytes.
-fn string_bytes_max(ctx: &Context<'_>) -> usize {
+pub(super) fn string_bytes_max(ctx: &Context<'_>) -> usize {
     ctx.server.config.settings().proto_max_bulk_len
 }
 
