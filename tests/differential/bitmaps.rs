@@ -17,19 +17,19 @@ pub fn call(random: &mut Random) -> Call {
         10..14 => Call::new(["GETBIT"]).arg(key).arg(offset(random)),
         14..20 => range(
             random,
-            Call::new([random.any_case("bitcount")]).arg(key),
+            Call::new(["bitcount"]).arg(key),
             &[0, 2, 2, 2, 3, 3],
         ),
         20..28 => {
             let bit = bit(random);
             range(
                 random,
-                Call::new([random.any_case("bitpos")]).arg(key).arg(bit),
+                Call::new(["bitpos"]).arg(key).arg(bit),
                 &[0, 1, 2, 2, 3, 3],
             )
         }
         28..36 => combine(random, key),
-        36..50 => fields(random, Call::new([random.any_case("bitfield")]).arg(key), 4),
+        36..50 => fields(random, Call::new(["bitfield"]).arg(key), 4),
         50..53 => fields(random, Call::new(["BITFIELD_RO"]).arg(key), 40),
         53..58 => Call::new(["SET"]).arg(key).arg(value(random)),
         58 => Call::new(["DEL"]).arg(key),
