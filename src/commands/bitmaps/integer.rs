@@ -92,13 +92,16 @@ impl Integer {
         }
     }
 
-    /// A word's number as one of this type, before it is looked whether it fits: for unsigned ones, negative numbers
-    /// are the largest.
+    /// A word's number as one of this type, before it is looked whether it fits. Redis compares in 64 bits: there,
+    /// negative numbers are the largest unsigned ones, and of signed ones those are large that lie too far below.
     pub(super) fn taken(self, number: i64) -> i128 {
-        if self.is_signed {
-            number.into()
+        let unsigned = i128::from(number.cast_unsigned());
+        let number = i128::from(number);
+        let is_too_far = self.bits < 64 && self.max() - number > i64::MAX.into();
+        if is_too_far || !self.is_signed {
+            unsigned
         } else {
-            number.cast_unsigned().into()
+            number
         }
     }
 
@@ -188,6 +191,18 @@ mod tests {
             integer("u8").fit(integer("u8").taken(-1), Overflow::Saturate),
             Some(255)
         );
+    }
+
+    #[test]
+    fn far_below() {
+        let nearest = |name, number| {
+            let taken = integer(name).taken(number);
+            integer(name).fit(taken, Overflow::Saturate)
+        };
+        assert_eq!(nearest("i8", -1000), Some(-128));
+        assert_eq!(nearest("i8", i64::MIN + 128), Some(-128));
+        assert_eq!(nearest("i8", i64::MIN + 127), Some(127));
+        assert_eq!(nearest("i64", i64::MIN), Some(i64::MIN.into()));
     }
 
     #[test]
