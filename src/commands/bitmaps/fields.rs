@@ -1,4 +1,4 @@
-//! Several integers of a string at once: BITFIELD, BITFIELD_RO.
+//! Several integers of a string at once: BITFIELD, `BITFIELD_RO`.
 
 use super::integer::{Integer, Overflow};
 use super::{lengthened, parse_place};

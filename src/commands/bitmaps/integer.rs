@@ -115,10 +115,11 @@ impl Integer {
         let below = self.below(offset);
         let kept = window(bytes, offset / 8) & !(self.mask() << below);
         let new = kept | (number & self.mask()) << below;
-        let [.., a, b, c, d, e, f, g, h, i] = new.to_be_bytes();
+        let new = new.to_be_bytes();
+        let new = &new[new.len() - WINDOW_BYTES..];
         let bytes = bytes.iter_mut().skip(offset / 8);
-        for (byte, new) in bytes.zip([a, b, c, d, e, f, g, h, i]) {
-            *byte = new;
+        for (byte, new) in bytes.zip(new) {
+            *byte = *new;
         }
     }
 
