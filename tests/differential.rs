@@ -10,8 +10,8 @@ mod families;
 
 use common::TestResult;
 use families::{
-    acl, collections, connection, events, geo, hashes, keys, lists, metadata, run, scripts, sets,
-    sortedsets, sorting, strings, transactions,
+    acl, bitmaps, collections, connection, events, geo, hashes, keys, lists, metadata, run,
+    scripts, sets, sortedsets, sorting, strings, transactions,
 };
 
 #[test]
@@ -42,6 +42,16 @@ fn differential_transactions() -> TestResult {
 #[test]
 fn differential_all() -> TestResult {
     run::compare("all", &[keys::call, strings::call, connection::call])
+}
+
+#[test]
+fn differential_bitmaps() -> TestResult {
+    run::compare("bitmaps", &[bitmaps::call])
+}
+
+#[test]
+fn differential_events_of_bitmaps() -> TestResult {
+    events::compare(&[bitmaps::call])
 }
 
 #[test]

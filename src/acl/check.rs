@@ -7,6 +7,7 @@ use smallvec::SmallVec;
 use super::pattern::Access;
 use super::rules::Rules;
 use super::selector::Selector;
+use crate::commands::bitmaps::only_reads;
 use crate::commands::spec::{CommandSpec, Flags, KeySpec};
 use crate::commands::{Command, table};
 use crate::protocol::Args;
@@ -38,6 +39,8 @@ enum KeyAccess {
     Always(Access),
     /// A write, and with the word GET behind the value a read too.
     OfSet,
+    /// A read, and where something of it is set a write too.
+    OfBitfield,
 }
 
 impl Needs {
@@ -65,6 +68,10 @@ impl Needs {
                     read: args.from(3).any(|word| word.eq_ignore_ascii_case(b"get")),
                     write: true,
                 },
+                KeyAccess::OfBitfield => Access {
+                    read: true,
+                    write: !only_reads(args),
+                },
             };
             found.extend(spec.positions(args).map(|word| (word, access)));
         }
@@ -82,7 +89,10 @@ fn key_access(
     keys.map(|spec| {
         let has = |flag| spec.flags.contains(&flag);
         let access = if has("variable_flags") {
-            KeyAccess::OfSet
+            match command.name {
+                "bitfield" => KeyAccess::OfBitfield,
+                _ => KeyAccess::OfSet,
+            }
         } else {
             KeyAccess::Always(Access {
                 read: has("access"),

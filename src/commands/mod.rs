@@ -1,6 +1,7 @@
 //! The commands: rows and handlers, one file a family. Adding a command touches its family's file only.
 
 mod acl;
+pub(crate) mod bitmaps;
 mod blocking;
 mod client;
 mod command;

@@ -26,6 +26,7 @@ static FAMILIES: &[&[CommandSpec]] = &[
     super::strings::lcs::COMMANDS,
     super::blocking::lists::COMMANDS,
     super::blocking::scores::COMMANDS,
+    super::bitmaps::rows::COMMANDS,
     super::lists::push::COMMANDS,
     super::lists::pop::COMMANDS,
     super::lists::read::COMMANDS,

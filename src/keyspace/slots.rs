@@ -229,6 +229,9 @@ impl Slots<'_> {
 
     /// Writes what was staged, as one step, and tells the index.
     pub(super) fn apply(&mut self) -> Result<(), KeyspaceError> {
+        if self.only_changes_elements() {
+            return self.apply_to_elements();
+        }
         self.stage_heads();
         let changes: Few<(usize, Staged)> = self
             .last_staged()
@@ -313,6 +316,30 @@ impl Slots<'_> {
         self.tell(written);
         drop(changes);
         self.apply_elements(&plans, element_locations);
+        Ok(())
+    }
+
+    /// [`apply`](Self::apply) where nothing changes but elements of one collection that stays.
+    fn apply_to_elements(&mut self) -> Result<(), KeyspaceError> {
+        let LockedKey {
+            key,
+            place,
+            db,
+            generation,
+        } = self.keys[self.edits[0].0];
+        self.write_one_edit()?;
+        let touched = self.next_access(self.edits[0].0).touch;
+        let position = self.position(place.shard);
+        let shard = &mut *self.shards[position];
+        if touched && let Some(entry) = shard.get(generation, place.hash, key) {
+            entry.touch(self.access.now, self.keyspace.eviction.clock());
+        }
+        self.keyspace
+            .wrote_silently(shard, db, key, self.access, Before::Live, true);
+        if !self.steps.is_empty() {
+            let written = ((generation, key), (Before::Live, true));
+            self.tell(Written::from([written]));
+        }
         Ok(())
     }
 

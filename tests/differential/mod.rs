@@ -2,6 +2,7 @@
 //! `call` that makes one random call.
 
 pub mod acl;
+pub mod bitmaps;
 pub mod collections;
 pub mod connection;
 pub mod differences;

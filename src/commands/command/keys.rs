@@ -1,6 +1,7 @@
 //! COMMAND GETKEYS: the keys among a command's words.
 
 use crate::commands::CommandError;
+use crate::commands::bitmaps::only_reads;
 use crate::commands::spec::KeySpec;
 use crate::commands::table::table;
 use crate::protocol::Args;
@@ -44,8 +45,8 @@ pub(super) fn find(args: Args<'_>) -> Result<Vec<Key<'_>>, CommandError> {
     }
     let mut keys = Vec::new();
     for spec in specs() {
-        let flags = flags_of_call(spec, args);
         let call = args.tail(SHIFT);
+        let flags = flags_of_call(command.spec.name, spec, call);
         for position in spec.positions(call) {
             if let Some(word) = call.get(position) {
                 keys.push(Key { word, flags });
@@ -55,12 +56,20 @@ pub(super) fn find(args: Args<'_>) -> Result<Vec<Key<'_>>, CommandError> {
     Ok(keys)
 }
 
-/// What a call does to its keys. Where that depends on its words (SET), GET among them makes a read of it.
-fn flags_of_call(spec: &KeySpec, args: Args<'_>) -> &'static [&'static str] {
+/// What a call does to its keys. Where that depends on its words, it is said here: GET makes a read of SET too, and
+/// BITFIELD may read alone.
+fn flags_of_call(name: &str, spec: &KeySpec, call: Args<'_>) -> &'static [&'static str] {
     if !spec.flags.contains(&"variable_flags") {
         return spec.flags;
     }
-    let reads = args.from(5).any(|word| word.eq_ignore_ascii_case(b"get"));
+    if name == "bitfield" {
+        return if only_reads(call) {
+            &["RO", "access"]
+        } else {
+            &["RW", "access", "update"]
+        };
+    }
+    let reads = call.from(3).any(|word| word.eq_ignore_ascii_case(b"get"));
     if reads {
         &["RW", "access", "update"]
     } else {
@@ -100,6 +109,11 @@ mod tests {
         assert_eq!(
             keys("mset a 1 c 2"),
             Ok(vec![key("a", "OW update"), key("c", "OW update")])
+        );
+        assert_eq!(keys("bitfield a get u8 0"), Ok(vec![key("a", "RO access")]));
+        assert_eq!(
+            keys("bitfield a get u8 0 set u8 0 1"),
+            Ok(vec![key("a", "RW access update")])
         );
         assert_eq!(keys("memory usage k"), Ok(vec![key("k", "RO")]));
     }

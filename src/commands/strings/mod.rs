@@ -12,12 +12,12 @@ use crate::keyspace::{Kind, Value};
 use crate::protocol::ReplyBuffer;
 
 /// The longest string that a command may make, bytes.
-fn string_bytes_max(ctx: &Context<'_>) -> usize {
+pub(super) fn string_bytes_max(ctx: &Context<'_>) -> usize {
     ctx.server.config.settings().proto_max_bulk_len
 }
 
 /// The bytes of a string; another type is an error.
-fn string(value: Value<'_>) -> Result<&[u8], CommandError> {
+pub(super) fn string(value: Value<'_>) -> Result<&[u8], CommandError> {
     if value.kind == Kind::String {
         Ok(value.bytes)
     } else {

@@ -4,7 +4,7 @@ use std::ops::{ControlFlow, Range};
 
 use parking_lot::RwLock;
 
-use super::elements::{decode_score, element_key, encode_label};
+use super::elements::{ElementKey, decode_score, element_key, encode_label};
 use super::list::ListItem;
 use super::scores::ScoreIndex;
 use super::sequence::Sequence;
@@ -157,7 +157,12 @@ impl<'a> Source<'a> {
         location: Location,
         f: impl FnOnce(&[u8]) -> R,
     ) -> Result<R, KeyspaceError> {
-        let key = element_key(self.id, name);
+        // Stores without partitions read by the place alone.
+        let key = if self.keyspace.partitioned {
+            element_key(self.id, name)
+        } else {
+            ElementKey::new()
+        };
         let mut f = Some(f);
         let mut result = None;
         self.keyspace.store.read(

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use parking_lot::RwLock;
-use smallvec::SmallVec;
+use smallvec::{SmallVec, smallvec};
 
 use super::{Slots, Staged, Step, Writes};
 use crate::keyspace::access::live;
@@ -302,6 +302,44 @@ impl<'a> Slots<'a> {
             };
             self.staged.push((i, staged));
         }
+    }
+
+    /// Whether the call changes elements of one collection, which was there and has some left, and nothing else.
+    #[inline]
+    pub(super) fn only_changes_elements(&self) -> bool {
+        let ([(_, edit)], [opened], true) =
+            (&self.edits[..], &self.opened[..], self.staged.is_empty())
+        else {
+            return false;
+        };
+        !opened.new && changes_elements(std::slice::from_ref(opened), edit).is_some()
+    }
+
+    /// Writes the changes of the one collection, and does them in DRAM.
+    pub(super) fn write_one_edit(&mut self) -> Result<(), KeyspaceError> {
+        let keyspace = self.keyspace;
+        let (Some((_, edit)), Some(opened)) = (self.edits.first_mut(), self.opened.first_mut())
+        else {
+            return Ok(());
+        };
+        let Some(collection) = &mut opened.locked else {
+            return Ok(());
+        };
+        let plan = edit.plan(keyspace, collection)?;
+        let mut labels = Labels::new();
+        edit.name_labels(&plan, &mut labels);
+        let mut writes = Writes::new();
+        let partition = keyspace.elements_partition(edit.id);
+        edit.writes(&plan, partition, &mut labels.iter(), &mut writes);
+        let mut locations: SmallVec<[Location; 4]> = smallvec![Location::default(); writes.len()];
+        keyspace.store_write(&writes, &mut locations, self.access.now)?;
+        drop(writes);
+        let before = collection.memory_bytes();
+        edit.apply(keyspace, collection, &plan, &locations);
+        keyspace
+            .collections
+            .note_memory(before, collection.memory_bytes());
+        Ok(())
     }
 
     /// How the changes of each edit go into DRAM; `None` where none are written.

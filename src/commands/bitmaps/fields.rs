@@ -1,0 +1,255 @@
+//! Several integers of a string at once: BITFIELD, `BITFIELD_RO`.
+
+use super::integer::{Integer, Overflow};
+use super::{lengthened, parse_place};
+use crate::commands::numbers::parse_i64;
+use crate::commands::strings::{string, string_bytes_max};
+use crate::commands::{CommandError, CommandResult, Context, Outcome};
+use crate::keyspace::{EventClass, Kind};
+use crate::protocol::{Args, ReplyBuffer};
+
+/// What is done to one integer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Action {
+    Get,
+    Set(i64, Overflow),
+    Add(i64, Overflow),
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Operation {
+    integer: Integer,
+    offset: usize,
+    action: Action,
+}
+
+impl Operation {
+    /// How long the string must be for it; reading goes behind the end.
+    fn needs(&self) -> Option<usize> {
+        (self.action != Action::Get).then(|| self.integer.end(self.offset))
+    }
+
+    fn read(&self, bytes: &[u8]) -> i128 {
+        self.integer.get(bytes, self.offset)
+    }
+
+    /// What is answered; `None` where nothing was written because the number does not fit.
+    fn run(&self, bytes: &mut [u8], written: &mut Written) -> Option<i128> {
+        let old = self.read(bytes);
+        let (new, answers_old) = match self.action {
+            Action::Get => return Some(old),
+            Action::Set(number, overflow) => {
+                (self.integer.fit(self.integer.taken(number), overflow), true)
+            }
+            Action::Add(number, overflow) => {
+                (self.integer.fit(old + i128::from(number), overflow), false)
+            }
+        };
+        let new = new?;
+        self.integer.put(bytes, self.offset, new);
+        written.any = true;
+        written.changed |= new != old;
+        Some(if answers_old { old } else { new })
+    }
+}
+
+#[derive(Debug, Default)]
+struct Written {
+    any: bool,
+    changed: bool,
+}
+
+fn parse(args: Args<'_>, bytes_max: usize) -> Result<Vec<Operation>, CommandError> {
+    let mut operations = Vec::new();
+    let mut overflow = Overflow::Wrap;
+    let mut at = 2;
+    while let Some(word) = args.get(at) {
+        let left = args.len() - at - 1;
+        let is = |name: &[u8], words| word.eq_ignore_ascii_case(name) && left >= words;
+        if is(b"overflow", 1) {
+            overflow = Overflow::parse(&args[at + 1])?;
+            at += 2;
+            continue;
+        }
+        let action: Option<fn(i64, Overflow) -> Action> = if is(b"get", 2) {
+            None
+        } else if is(b"set", 3) {
+            Some(Action::Set)
+        } else if is(b"incrby", 3) {
+            Some(Action::Add)
+        } else {
+            return Err(CommandError::Syntax);
+        };
+        let integer = Integer::parse(&args[at + 1])?;
+        let offset = parse_place(&args[at + 2], integer.bits, bytes_max)?;
+        at += 3;
+        let action = match action {
+            None => Action::Get,
+            Some(action) => {
+                let number = parse_i64(&args[at]).ok_or(CommandError::NotAnInteger)?;
+                at += 1;
+                action(number, overflow)
+            }
+        };
+        operations.push(Operation {
+            integer,
+            offset,
+            action,
+        });
+    }
+    Ok(operations)
+}
+
+/// Whether a call of BITFIELD is one that only reads: what it may do to its key depends on it. A call that is wrong
+/// counts as one that writes.
+pub(crate) fn only_reads(args: Args<'_>) -> bool {
+    let mut at = 2;
+    while let Some(word) = args.get(at) {
+        let left = args.len() - at - 1;
+        at += if word.eq_ignore_ascii_case(b"get") && left >= 2 {
+            3
+        } else if word.eq_ignore_ascii_case(b"overflow") && left >= 1 {
+            2
+        } else {
+            return false;
+        };
+    }
+    true
+}
+
+pub(super) fn bitfield_ro(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+    let operations = parse(args, string_bytes_max(ctx))?;
+    if operations
+        .iter()
+        .any(|operation| operation.needs().is_some())
+    {
+        return Err(CommandError::text(
+            "ERR BITFIELD_RO only supports the GET subcommand",
+        ));
+    }
+    read(ctx, &args[1], &operations)
+}
+
+pub(super) fn bitfield(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+    let operations = parse(args, string_bytes_max(ctx))?;
+    match operations.iter().filter_map(Operation::needs).max() {
+        None => read(ctx, &args[1], &operations),
+        Some(len) => write(ctx, &args[1], &operations, len),
+    }
+}
+
+fn read(ctx: &mut Context<'_>, key: &[u8], operations: &[Operation]) -> CommandResult {
+    let answers = |bytes: &[u8]| {
+        let answers = operations
+            .iter()
+            .map(|operation| Some(operation.read(bytes)));
+        answers.collect::<Vec<_>>()
+    };
+    let found = ctx.read(key, |value| string(value).map(answers))?;
+    let found = found.transpose()?.unwrap_or_else(|| answers(b""));
+    Ok(answer(ctx.out, &found))
+}
+
+/// Runs operations of which some write; the last of them ends at byte `len`.
+fn write(ctx: &mut Context<'_>, key: &[u8], operations: &[Operation], len: usize) -> CommandResult {
+    let answers = ctx
+        .keyspace
+        .update(ctx.session.db, key, ctx.access, |slot| {
+            let current = slot.read(|value| {
+                let old = string(value)?;
+                let grows = old.len() < len;
+                Ok::<_, CommandError>((lengthened(old, len), grows, value.expires_at))
+            })?;
+            let (mut bytes, grows, expires_at) = match current.transpose()? {
+                Some(current) => current,
+                None => (vec![0; len], true, None),
+            };
+            let mut written = Written::default();
+            let answers: Vec<_> = operations
+                .iter()
+                .map(|operation| operation.run(&mut bytes, &mut written))
+                .collect();
+            // The string grows even where none of the numbers fits; but nobody is told of that.
+            if grows || written.changed {
+                slot.put(Kind::String, &bytes, expires_at)?;
+            }
+            if written.changed || grows && written.any {
+                slot.event(EventClass::STRING, "setbit");
+            }
+            Ok::<_, CommandError>(answers)
+        })?;
+    Ok(answer(ctx.out, &answers))
+}
+
+fn answer(out: &mut ReplyBuffer, answers: &[Option<i128>]) -> Outcome {
+    out.array_header(answers.len());
+    for answer in answers {
+        // All types are within i64.
+        match answer.and_then(|number| i64::try_from(number).ok()) {
+            Some(number) => out.integer(number),
+            None => out.null(),
+        }
+    }
+    Outcome::Written
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::OwnedArgs;
+
+    fn words(call: &str) -> OwnedArgs {
+        OwnedArgs::new(call.split(' '))
+    }
+
+    #[test]
+    fn runs() -> Result<(), CommandError> {
+        let call =
+            words("bitfield k set u8 #1 255 incrby u8 8 2 overflow fail incrby u2 0 9 get i4 12");
+        let mut bytes = vec![0; 2];
+        let mut written = Written::default();
+        let answers: Vec<_> = parse(call.args(), 100)?
+            .iter()
+            .map(|operation| operation.run(&mut bytes, &mut written))
+            .collect();
+        assert_eq!(answers, [Some(0), Some(1), None, Some(1)]);
+        assert_eq!(bytes, [0, 1]);
+        assert!(written.any && written.changed);
+        Ok(())
+    }
+
+    #[test]
+    fn refuses() {
+        for (call, text) in [
+            ("b k get u8", "ERR syntax error"),
+            ("b k set u8 0", "ERR syntax error"),
+            ("b k overflow", "ERR syntax error"),
+            ("b k nosuch u8 0", "ERR syntax error"),
+            ("b k overflow never", "ERR Invalid OVERFLOW type specified"),
+            (
+                "b k set u8 0 x",
+                "ERR value is not an integer or out of range",
+            ),
+            (
+                "b k get u8 x",
+                "ERR bit offset is not an integer or out of range",
+            ),
+        ] {
+            let refused = parse(words(call).args(), 100).map(|_| ());
+            assert_eq!(
+                refused.map_err(|error| error.to_string()),
+                Err(text.to_owned())
+            );
+        }
+    }
+
+    #[test]
+    fn tells_reading_from_writing() {
+        let reads = |call| only_reads(words(call).args());
+        assert!(reads("bitfield k"));
+        assert!(reads("bitfield k GET u8 0 overflow sat get u8 1"));
+        assert!(!reads("bitfield k get u8 0 set u8 0 1"));
+        assert!(!reads("bitfield k get u8"));
+        assert!(!reads("bitfield k incrby u8 0 1"));
+    }
+}

@@ -1,0 +1,80 @@
+//! Strings as arrays of bits and of small integers. The first bit is the highest of the first byte.
+
+mod combine;
+mod fields;
+mod integer;
+mod range;
+pub(super) mod rows;
+mod single;
+
+pub(crate) use fields::only_reads;
+
+use super::CommandError;
+use super::numbers::parse_i64;
+
+const BAD_OFFSET: CommandError =
+    CommandError::text("ERR bit offset is not an integer or out of range");
+
+/// The number of a bit that a string may have, with the largest length that a string may have.
+fn parse_offset(word: &[u8], bytes_max: usize) -> Result<usize, CommandError> {
+    within(parse_i64(word), bytes_max)
+}
+
+/// As [`parse_offset`], but `#2` is the third of integers that are `bits` wide.
+fn parse_place(word: &[u8], bits: u32, bytes_max: usize) -> Result<usize, CommandError> {
+    match word {
+        [b'#', number @ ..] => {
+            let number = parse_i64(number).and_then(|number| number.checked_mul(bits.into()));
+            within(number, bytes_max)
+        }
+        _ => parse_offset(word, bytes_max),
+    }
+}
+
+fn within(offset: Option<i64>, bytes_max: usize) -> Result<usize, CommandError> {
+    offset
+        .and_then(|offset| usize::try_from(offset).ok())
+        .filter(|offset| offset / 8 < bytes_max)
+        .ok_or(BAD_OFFSET)
+}
+
+/// `old`, filled with zero bytes up to a length.
+fn lengthened(old: &[u8], len: usize) -> Vec<u8> {
+    let mut new = vec![0; old.len().max(len)];
+    new[..old.len()].copy_from_slice(old);
+    new
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places() {
+        let place = |word: &str, bits| parse_place(word.as_bytes(), bits, 4).ok();
+        assert_eq!(place("0", 8), Some(0));
+        assert_eq!(place("31", 8), Some(31));
+        assert_eq!(place("32", 8), None);
+        assert_eq!(place("#3", 8), Some(24));
+        assert_eq!(place("#4", 8), None);
+        for bad in [
+            "",
+            "#",
+            "-1",
+            "#-1",
+            "##1",
+            "1.0",
+            "x",
+            "#9223372036854775807",
+        ] {
+            assert_eq!(place(bad, 8), None, "{bad}");
+        }
+        assert!(parse_offset(b"#1", 4).is_err());
+    }
+
+    #[test]
+    fn lengthens() {
+        assert_eq!(lengthened(b"ab", 3), b"ab\0");
+        assert_eq!(lengthened(b"ab", 1), b"ab");
+    }
+}

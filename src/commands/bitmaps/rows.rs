@@ -1,0 +1,242 @@
+//! The rows of the bitmap commands.
+
+use super::combine::bitop;
+use super::fields::{bitfield, bitfield_ro};
+use super::range::{bitcount, bitpos};
+use super::single::{getbit, setbit};
+use crate::commands::spec::{
+    Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, KeySpec,
+};
+
+pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
+    CommandSpec {
+        name: "setbit",
+        arity: Arity::Exactly(4),
+        flags: Flags::WRITE.union(Flags::DENYOOM),
+        categories: Categories::BITMAP,
+        keys: &[KeySpec::first(&["RW", "access", "update"])],
+        group: Group::Bitmap,
+        since: "2.2.0",
+        summary: "Sets a bit of a string and returns what it was",
+        complexity: "O(1)",
+        arguments: &[
+            Argument::key(),
+            Argument::new("offset", ArgumentKind::Integer),
+            Argument::new("value", ArgumentKind::Integer),
+        ],
+        subcommands: &[],
+        handler: setbit,
+    },
+    CommandSpec {
+        name: "getbit",
+        arity: Arity::Exactly(3),
+        flags: Flags::READONLY.union(Flags::FAST),
+        categories: Categories::BITMAP,
+        keys: &[KeySpec::first(&["RO", "access"])],
+        group: Group::Bitmap,
+        since: "2.2.0",
+        summary: "Returns a bit of a string",
+        complexity: "O(1)",
+        arguments: &[
+            Argument::key(),
+            Argument::new("offset", ArgumentKind::Integer),
+        ],
+        subcommands: &[],
+        handler: getbit,
+    },
+    CommandSpec {
+        name: "bitcount",
+        arity: Arity::AtLeast(2),
+        flags: Flags::READONLY,
+        categories: Categories::BITMAP,
+        keys: &[KeySpec::first(&["RO", "access"])],
+        group: Group::Bitmap,
+        since: "2.6.0",
+        summary: "Counts the bits of a string that are set",
+        complexity: "O(N)",
+        arguments: &[
+            Argument::key(),
+            Argument::new(
+                "index",
+                ArgumentKind::Block(&[
+                    Argument::new("start", ArgumentKind::Integer),
+                    Argument::new("end", ArgumentKind::Integer),
+                    Argument::new(
+                        "index_unit",
+                        ArgumentKind::OneOf(&[
+                            Argument::token("byte", "BYTE"),
+                            Argument::token("bit", "BIT"),
+                        ]),
+                    )
+                    .optional()
+                    .since("7.0.0"),
+                ]),
+            )
+            .optional(),
+        ],
+        subcommands: &[],
+        handler: bitcount,
+    },
+    CommandSpec {
+        name: "bitpos",
+        arity: Arity::AtLeast(3),
+        flags: Flags::READONLY,
+        categories: Categories::BITMAP,
+        keys: &[KeySpec::first(&["RO", "access"])],
+        group: Group::Bitmap,
+        since: "2.8.7",
+        summary: "Finds the first bit that is set, or clear",
+        complexity: "O(N)",
+        arguments: &[
+            Argument::key(),
+            Argument::new("bit", ArgumentKind::Integer),
+            Argument::new(
+                "index",
+                ArgumentKind::Block(&[
+                    Argument::new("start", ArgumentKind::Integer),
+                    Argument::new(
+                        "end_index",
+                        ArgumentKind::Block(&[
+                            Argument::new("end", ArgumentKind::Integer),
+                            Argument::new(
+                                "index_unit",
+                                ArgumentKind::OneOf(&[
+                                    Argument::token("byte", "BYTE"),
+                                    Argument::token("bit", "BIT"),
+                                ]),
+                            )
+                            .optional()
+                            .since("7.0.0"),
+                        ]),
+                    )
+                    .optional(),
+                ]),
+            )
+            .optional(),
+        ],
+        subcommands: &[],
+        handler: bitpos,
+    },
+    CommandSpec {
+        name: "bitop",
+        arity: Arity::AtLeast(4),
+        flags: Flags::WRITE.union(Flags::DENYOOM),
+        categories: Categories::BITMAP,
+        keys: &[
+            KeySpec::range(&["OW", "update"], 2, 0, 1),
+            KeySpec::range(&["RO", "access"], 3, -1, 1),
+        ],
+        group: Group::Bitmap,
+        since: "2.6.0",
+        summary: "Stores the bitwise combination of strings",
+        complexity: "O(N)",
+        arguments: &[
+            Argument::new("operation", ArgumentKind::String),
+            Argument::new("destkey", ArgumentKind::Key(0)),
+            Argument::new("key", ArgumentKind::Key(1)).multiple(),
+        ],
+        subcommands: &[],
+        handler: bitop,
+    },
+    CommandSpec {
+        name: "bitfield",
+        arity: Arity::AtLeast(2),
+        flags: Flags::WRITE.union(Flags::DENYOOM),
+        categories: Categories::BITMAP,
+        keys: &[KeySpec::first(&[
+            "RW",
+            "access",
+            "update",
+            "variable_flags",
+        ])],
+        group: Group::Bitmap,
+        since: "3.2.0",
+        summary: "Reads and changes integers of any width within a string",
+        complexity: "O(1)",
+        arguments: &[
+            Argument::key(),
+            Argument::new(
+                "operation",
+                ArgumentKind::OneOf(&[
+                    Argument::new(
+                        "encoding_offset",
+                        ArgumentKind::Block(&[
+                            Argument::new("encoding", ArgumentKind::String),
+                            Argument::new("offset", ArgumentKind::Integer),
+                        ]),
+                    )
+                    .with_token("GET"),
+                    Argument::new(
+                        "write",
+                        ArgumentKind::Block(&[
+                            Argument::new(
+                                "wrap_sat_fail",
+                                ArgumentKind::OneOf(&[
+                                    Argument::token("wrap", "WRAP"),
+                                    Argument::token("sat", "SAT"),
+                                    Argument::token("fail", "FAIL"),
+                                ]),
+                            )
+                            .with_token("OVERFLOW")
+                            .optional(),
+                            Argument::new(
+                                "write_operation",
+                                ArgumentKind::OneOf(&[
+                                    Argument::new(
+                                        "encoding_offset_value",
+                                        ArgumentKind::Block(&[
+                                            Argument::new("encoding", ArgumentKind::String),
+                                            Argument::new("offset", ArgumentKind::Integer),
+                                            Argument::new("value", ArgumentKind::Integer),
+                                        ]),
+                                    )
+                                    .with_token("SET"),
+                                    Argument::new(
+                                        "encoding_offset_increment",
+                                        ArgumentKind::Block(&[
+                                            Argument::new("encoding", ArgumentKind::String),
+                                            Argument::new("offset", ArgumentKind::Integer),
+                                            Argument::new("increment", ArgumentKind::Integer),
+                                        ]),
+                                    )
+                                    .with_token("INCRBY"),
+                                ]),
+                            ),
+                        ]),
+                    ),
+                ]),
+            )
+            .optional()
+            .multiple(),
+        ],
+        subcommands: &[],
+        handler: bitfield,
+    },
+    CommandSpec {
+        name: "bitfield_ro",
+        arity: Arity::AtLeast(2),
+        flags: Flags::READONLY.union(Flags::FAST),
+        categories: Categories::BITMAP,
+        keys: &[KeySpec::first(&["RO", "access"])],
+        group: Group::Bitmap,
+        since: "6.0.0",
+        summary: "Reads integers of any width within a string",
+        complexity: "O(1)",
+        arguments: &[
+            Argument::key(),
+            Argument::new(
+                "encoding_offset",
+                ArgumentKind::Block(&[
+                    Argument::new("encoding", ArgumentKind::String),
+                    Argument::new("offset", ArgumentKind::Integer),
+                ]),
+            )
+            .with_token("GET")
+            .optional()
+            .multiple()
+            .repeated_token(),
+        ],
+        subcommands: &[],
+        handler: bitfield_ro,
+    },
+];
