@@ -214,6 +214,12 @@ impl Selector {
         args.contains(word.to_ascii_lowercase().as_slice())
     }
 
+    /// Whether any key may be read.
+    pub(super) fn reads_all_keys(&self) -> bool {
+        let reads_all = |pattern: &KeyPattern| pattern.access.read && pattern.pattern == b"*";
+        self.allows_all_keys() || self.keys.iter().any(reads_all)
+    }
+
     /// Whether every key is allowed.
     pub(super) fn allows_all_keys(&self) -> bool {
         self.all_keys

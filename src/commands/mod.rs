@@ -37,6 +37,7 @@ mod scan;
 mod server;
 mod sets;
 mod slowlog;
+mod sort;
 mod sortedsets;
 pub mod spec;
 mod strings;

@@ -34,6 +34,7 @@ static FAMILIES: &[&[CommandSpec]] = &[
     super::lists::moving::COMMANDS,
     super::hashes::rows::COMMANDS,
     super::sets::rows::COMMANDS,
+    super::sort::rows::COMMANDS,
     super::geo::rows::COMMANDS,
     super::geo::radius_rows::COMMANDS,
     super::sortedsets::rows::COMMANDS,

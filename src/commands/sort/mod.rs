@@ -1,0 +1,298 @@
+//! SORT and SORT_RO.
+
+mod pattern;
+pub(super) mod rows;
+
+use std::cmp::Ordering;
+use std::ops::{ControlFlow, Range};
+
+use super::numbers::{parse_float, parse_i64};
+use super::{CommandError, CommandResult, Context};
+use crate::keyspace::{EventClass, Kind, View};
+use crate::protocol::{Args, Reply};
+use pattern::Pattern;
+
+/// A call, parsed.
+#[derive(Debug)]
+#[allow(clippy::struct_excessive_bools)] // Each is a word of the call.
+struct Wanted<'a> {
+    by: Option<Pattern<'a>>,
+    get: Vec<Pattern<'a>>,
+    offset: i64,
+    count: i64,
+    reversed: bool,
+    alphabetic: bool,
+    destination: Option<&'a [u8]>,
+}
+
+impl<'a> Wanted<'a> {
+    fn parse(ctx: &Context<'_>, args: Args<'a>, may_store: bool) -> Result<Self, CommandError> {
+        let mut wanted = Self {
+            by: None,
+            get: Vec::new(),
+            offset: 0,
+            count: -1,
+            reversed: false,
+            alphabetic: false,
+            destination: None,
+        };
+        let mut words = args.from(2);
+        while let Some(word) = words.next() {
+            let is = |name: &[u8]| word.eq_ignore_ascii_case(name);
+            let left = words.len();
+            let mut next = || words.next().unwrap_or_default();
+            if is(b"asc") {
+                wanted.reversed = false;
+            } else if is(b"desc") {
+                wanted.reversed = true;
+            } else if is(b"alpha") {
+                wanted.alphabetic = true;
+            } else if is(b"limit") && left >= 2 {
+                let number = |word| parse_i64(word).ok_or(CommandError::NotAnInteger);
+                wanted.offset = number(next())?;
+                wanted.count = number(next())?;
+            } else if may_store && is(b"store") && left >= 1 {
+                wanted.destination = Some(next());
+            } else if is(b"by") && left >= 1 {
+                let by = Pattern::parse(next());
+                if by != Pattern::Nothing {
+                    may_read_any_key(ctx, "BY")?;
+                }
+                wanted.by = Some(by);
+            } else if is(b"get") && left >= 1 {
+                may_read_any_key(ctx, "GET")?;
+                wanted.get.push(Pattern::parse(next()));
+            } else {
+                return Err(CommandError::Syntax);
+            }
+        }
+        Ok(wanted)
+    }
+
+    fn keeps_order(&self) -> bool {
+        self.by == Some(Pattern::Nothing)
+    }
+
+    /// The part of `len` elements that LIMIT leaves.
+    fn limits(&self, len: usize) -> Range<usize> {
+        let start = usize::try_from(self.offset.max(0)).unwrap_or(usize::MAX);
+        let start = start.min(len);
+        match usize::try_from(self.count) {
+            Ok(count) => start..start.saturating_add(count).min(len),
+            Err(_) => start..len,
+        }
+    }
+}
+
+/// Which keys BY and GET read nobody can tell before: who may not read all of them may not use these.
+fn may_read_any_key(ctx: &Context<'_>, option: &str) -> Result<(), CommandError> {
+    if ctx.session.identity.rules().reads_all_keys() {
+        return Ok(());
+    }
+    let text = format!("ERR {option} option of SORT denied due to insufficient ACL permissions.");
+    Err(CommandError::Text(text.into()))
+}
+
+pub(super) fn sort(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+    run(ctx, args, true)
+}
+
+pub(super) fn sort_ro(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+    run(ctx, args, false)
+}
+
+fn run(ctx: &mut Context<'_>, args: Args<'_>, may_store: bool) -> CommandResult {
+    let mut wanted = Wanted::parse(ctx, args, may_store)?;
+    let (kind, elements) = read_elements(ctx, &args[1])?;
+    if wanted.keeps_order() && kind == Kind::Set && wanted.destination.is_some() {
+        // What is stored must not hang on the order that a set happens to have.
+        wanted.by = None;
+        wanted.alphabetic = true;
+    }
+    let elements = arrange(ctx, &wanted, kind, elements)?;
+    match wanted.destination {
+        None => reply(ctx, &wanted, elements),
+        Some(destination) => store(ctx, &wanted, destination, elements),
+    }
+}
+
+/// The elements in their own order, and what they are elements of.
+fn read_elements(ctx: &mut Context<'_>, key: &[u8]) -> Result<(Kind, Vec<Vec<u8>>), CommandError> {
+    ctx.view(key, |view, _| {
+        let Some(view) = view else {
+            return Ok((Kind::List, Vec::new()));
+        };
+        let mut elements = Vec::with_capacity(view.len());
+        match view {
+            View::List(list) => list.for_range(0..list.len(), false, |element| {
+                elements.push(element.to_vec());
+                ControlFlow::Continue(())
+            })?,
+            View::Set(set) => elements.extend(set.names().map(<[u8]>::to_vec)),
+            View::SortedSet(scores) => {
+                let members = scores.range(0..scores.len());
+                elements.extend(members.map(|(member, _)| member.to_vec()));
+            }
+            View::String(_) | View::Hash(_) => return Err(CommandError::WrongType),
+        }
+        Ok((view.kind(), elements))
+    })
+}
+
+/// What an element is sorted by.
+enum SortKey {
+    Number(f64),
+    /// `None` comes first.
+    Text(Option<Vec<u8>>),
+}
+
+impl SortKey {
+    fn compare(&self, other: &Self) -> Ordering {
+        match (self, other) {
+            (SortKey::Number(a), SortKey::Number(b)) => a.partial_cmp(b).unwrap_or(Ordering::Equal),
+            (SortKey::Text(a), SortKey::Text(b)) => a.cmp(b),
+            _ => Ordering::Equal,
+        }
+    }
+}
+
+/// A number as SORT reads it: nothing is 0, and spaces may come first.
+fn parse_number(text: &[u8]) -> Result<f64, CommandError> {
+    if text.is_empty() {
+        return Ok(0.0);
+    }
+    parse_float(text.trim_ascii_start()).ok_or(CommandError::text(
+        "ERR One or more scores can't be converted into double",
+    ))
+}
+
+fn sort_key(
+    ctx: &Context<'_>,
+    wanted: &Wanted<'_>,
+    element: &[u8],
+) -> Result<SortKey, CommandError> {
+    let text = match wanted.by {
+        None => Some(element.to_vec()),
+        Some(by) => by.value(ctx, element)?,
+    };
+    Ok(if wanted.alphabetic {
+        SortKey::Text(text)
+    } else {
+        SortKey::Number(text.map_or(Ok(0.0), |text| parse_number(&text))?)
+    })
+}
+
+/// The elements as they are wanted: sorted, and cut to the limits.
+fn arrange(
+    ctx: &Context<'_>,
+    wanted: &Wanted<'_>,
+    kind: Kind,
+    mut elements: Vec<Vec<u8>>,
+) -> Result<Vec<Vec<u8>>, CommandError> {
+    let limits = wanted.limits(elements.len());
+    if wanted.keeps_order() {
+        if wanted.reversed && kind != Kind::Set {
+            elements.reverse();
+        }
+    } else {
+        let mut keyed = elements
+            .into_iter()
+            .map(|element| Ok((sort_key(ctx, wanted, &element)?, element)))
+            .collect::<Result<Vec<_>, CommandError>>()?;
+        keyed.sort_by(|a, b| {
+            let mut order = a.0.compare(&b.0);
+            if !wanted.alphabetic {
+                order = order.then_with(|| a.1.cmp(&b.1));
+            }
+            if wanted.reversed {
+                order.reverse()
+            } else {
+                order
+            }
+        });
+        elements = keyed.into_iter().map(|(_, element)| element).collect();
+    }
+    elements.truncate(limits.end);
+    elements.drain(..limits.start);
+    Ok(elements)
+}
+
+/// What the call gives for the elements: they themselves, or what GET names of each.
+fn results(
+    ctx: &Context<'_>,
+    wanted: &Wanted<'_>,
+    elements: Vec<Vec<u8>>,
+) -> Result<Vec<Option<Vec<u8>>>, CommandError> {
+    if wanted.get.is_empty() {
+        return Ok(elements.into_iter().map(Some).collect());
+    }
+    let mut results = Vec::with_capacity(elements.len() * wanted.get.len());
+    for element in &elements {
+        for pattern in &wanted.get {
+            results.push(pattern.value(ctx, element)?);
+        }
+    }
+    Ok(results)
+}
+
+fn reply(ctx: &Context<'_>, wanted: &Wanted<'_>, elements: Vec<Vec<u8>>) -> CommandResult {
+    let results = results(ctx, wanted, elements)?;
+    Ok(Reply::Array(results.into_iter().map(Reply::bulk_or_null).collect()).into())
+}
+
+fn store(
+    ctx: &Context<'_>,
+    wanted: &Wanted<'_>,
+    destination: &[u8],
+    elements: Vec<Vec<u8>>,
+) -> CommandResult {
+    let results = results(ctx, wanted, elements)?;
+    let key = [(ctx.session.db, destination)];
+    ctx.keyspace.update_many(&key, ctx.access, |slots| {
+        let mut list = slots.build(0, Kind::List);
+        for element in &results {
+            list.element(element.as_deref().unwrap_or_default())?;
+        }
+        let was = slots.info(0).is_some();
+        slots.replace(list, None)?;
+        if !results.is_empty() {
+            slots.event(0, EventClass::LIST, "sortstore");
+        } else if was {
+            slots.event(0, EventClass::GENERIC, "del");
+        }
+        Ok::<_, CommandError>(())
+    })?;
+    Ok(Reply::count(results.len()).into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limits() {
+        let of = |offset, count| {
+            let wanted = Wanted {
+                by: None,
+                get: Vec::new(),
+                offset,
+                count,
+                reversed: false,
+                alphabetic: false,
+                destination: None,
+            };
+            wanted.limits(5)
+        };
+        for (offset, count, expected) in [
+            (0, -1, 0..5),
+            (1, 2, 1..3),
+            (-3, 2, 0..2),
+            (4, 9, 4..5),
+            (9, 1, 5..5),
+            (2, 0, 2..2),
+            (i64::MAX, i64::MAX, 5..5),
+        ] {
+            assert_eq!(of(offset, count), expected, "{offset} {count}");
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! The rows of SORT and SORT_RO.
+
+use super::{sort, sort_ro};
+use crate::commands::spec::{
+    Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, KeySpec,
+};
+
+pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
+    CommandSpec {
+        name: "sort",
+        arity: Arity::AtLeast(2),
+        flags: Flags::WRITE.union(Flags::DENYOOM).union(Flags::MOVABLEKEYS),
+        categories: Categories::SET
+            .union(Categories::SORTEDSET)
+            .union(Categories::LIST)
+            .union(Categories::DANGEROUS),
+        keys: &[
+            KeySpec::first(&["RO", "access"]),
+            KeySpec::unknown(&["RO", "access"]),
+            KeySpec::after(&["OW", "update"], "STORE", 2),
+        ],
+        group: Group::Generic,
+        since: "1.0.0",
+        summary: "Sorts the elements of a list, a set or a sorted set; may store the result",
+        complexity: "O(N+M*log(M))",
+        arguments: &[
+            Argument::key(),
+            Argument::new("pattern", ArgumentKind::Pattern)
+                .with_token("BY")
+                .optional(),
+            Argument::new(
+                "offset_count",
+                ArgumentKind::Block(&[
+                    Argument::new("offset", ArgumentKind::Integer),
+                    Argument::new("count", ArgumentKind::Integer),
+                ]),
+            )
+            .with_token("LIMIT")
+            .optional(),
+            Argument::new("pattern", ArgumentKind::Pattern)
+                .with_token("GET")
+                .optional()
+                .multiple()
+                .repeated_token(),
+            Argument::new(
+                "order",
+                ArgumentKind::OneOf(&[
+                    Argument::token("asc", "ASC"),
+                    Argument::token("desc", "DESC"),
+                ]),
+            )
+            .optional(),
+            Argument::token("sorting", "ALPHA").optional(),
+            Argument::new("destination", ArgumentKind::Key(2))
+                .with_token("STORE")
+                .optional(),
+        ],
+        subcommands: &[],
+        handler: sort,
+    },
+    CommandSpec {
+        name: "sort_ro",
+        arity: Arity::AtLeast(2),
+        flags: Flags::READONLY.union(Flags::MOVABLEKEYS),
+        categories: Categories::SET
+            .union(Categories::SORTEDSET)
+            .union(Categories::LIST)
+            .union(Categories::DANGEROUS),
+        keys: &[
+            KeySpec::first(&["RO", "access"]),
+            KeySpec::unknown(&["RO", "access"]),
+        ],
+        group: Group::Generic,
+        since: "7.0.0",
+        summary: "Sorts the elements of a list, a set or a sorted set",
+        complexity: "O(N+M*log(M))",
+        arguments: &[
+            Argument::key(),
+            Argument::new("pattern", ArgumentKind::Pattern)
+                .with_token("BY")
+                .optional(),
+            Argument::new(
+                "offset_count",
+                ArgumentKind::Block(&[
+                    Argument::new("offset", ArgumentKind::Integer),
+                    Argument::new("count", ArgumentKind::Integer),
+                ]),
+            )
+            .with_token("LIMIT")
+            .optional(),
+            Argument::new("pattern", ArgumentKind::Pattern)
+                .with_token("GET")
+                .optional()
+                .multiple()
+                .repeated_token(),
+            Argument::new(
+                "order",
+                ArgumentKind::OneOf(&[
+                    Argument::token("asc", "ASC"),
+                    Argument::token("desc", "DESC"),
+                ]),
+            )
+            .optional(),
+            Argument::token("sorting", "ALPHA").optional(),
+        ],
+        subcommands: &[],
+        handler: sort_ro,
+    },
+];
