@@ -305,6 +305,8 @@ pub enum Find {
     Counted,
     /// The word after this one, which stands at `first` or later.
     After(&'static str),
+    /// As [`After`](Self::After), but not shown: Redis says that it does not know.
+    HiddenAfter(&'static str),
     /// Names that are made up of what the call reads: nobody can tell before.
     Unknown,
 }
@@ -346,6 +348,18 @@ impl KeySpec {
         }
     }
 
+    /// As [`after`](Self::after), but COMMAND INFO does not show it.
+    pub const fn hidden_after(
+        flags: &'static [&'static str],
+        keyword: &'static str,
+        first: usize,
+    ) -> Self {
+        Self {
+            find: Find::HiddenAfter(keyword),
+            ..Self::range(flags, first, 0, 1)
+        }
+    }
+
     /// Keys that only the call itself finds.
     pub const fn unknown(flags: &'static [&'static str]) -> Self {
         Self {
@@ -375,7 +389,7 @@ impl KeySpec {
                 let count = usize::try_from(count).unwrap_or(0).min(len);
                 (self.first + 1, self.first + 1 + count)
             }
-            Find::After(keyword) => {
+            Find::After(keyword) | Find::HiddenAfter(keyword) => {
                 let mut words = args.from(self.first);
                 let found = words.rposition(|word| word.eq_ignore_ascii_case(keyword.as_bytes()));
                 let at = found.map_or(len, |at| self.first + at + 1);

@@ -317,6 +317,16 @@ pub const METADATA: &[(&str, &str, &str)] = &[
         "arity",
         "Redis 7.2 takes a single word, 7.0 wanted two",
     ),
+    (
+        "sort",
+        "arguments",
+        "Redis names the key specification of patterns",
+    ),
+    (
+        "sort_ro",
+        "arguments",
+        "Redis names the key specification of patterns",
+    ),
     ("zrank", "arity", "Redis 7.2 takes WITHSCORE, 7.0 did not"),
     (
         "zrank",

@@ -64,7 +64,7 @@ fn write_key_spec(out: &mut ReplyBuffer, key: &KeySpec) {
     let (start, words) = match key.find {
         Find::Range | Find::Counted => ("index", 1),
         Find::After(_) => ("keyword", 2),
-        Find::Unknown => ("unknown", 0),
+        Find::HiddenAfter(_) | Find::Unknown => ("unknown", 0),
     };
     write_search(out, start, words);
     match key.find {
@@ -74,7 +74,7 @@ fn write_key_spec(out: &mut ReplyBuffer, key: &KeySpec) {
             out.bulk(keyword.as_bytes());
             write_numbers(out, &[("startfrom", number(key.first))]);
         }
-        Find::Unknown => {}
+        Find::HiddenAfter(_) | Find::Unknown => {}
     }
     out.bulk(b"find_keys");
     let step = number(key.step);
@@ -88,7 +88,7 @@ fn write_key_spec(out: &mut ReplyBuffer, key: &KeySpec) {
             write_search(out, "keynum", 3);
             write_numbers(out, &[("keynumidx", 0), ("firstkey", 1), ("keystep", step)]);
         }
-        Find::Unknown => write_search(out, "unknown", 0),
+        Find::HiddenAfter(_) | Find::Unknown => write_search(out, "unknown", 0),
     }
 }
 

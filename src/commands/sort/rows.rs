@@ -17,7 +17,7 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
         keys: &[
             KeySpec::first(&["RO", "access"]),
             KeySpec::unknown(&["RO", "access"]),
-            KeySpec::after(&["OW", "update"], "STORE", 2),
+            KeySpec::hidden_after(&["OW", "update"], "STORE", 2),
         ],
         group: Group::Generic,
         since: "1.0.0",
