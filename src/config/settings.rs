@@ -284,6 +284,8 @@ pub struct Settings {
     pub aclfile: Option<PathBuf>,
     /// How many entries ACL LOG keeps.
     pub acllog_max_len: usize,
+    /// Bytes of a HyperLogLog's runs beyond which it is kept dense.
+    pub hll_sparse_max_bytes: usize,
     /// Whether new users may use all channels.
     pub acl_pubsub_default_all: bool,
     /// The storage engine.
@@ -367,6 +369,7 @@ impl Settings {
                 .collect(),
             aclfile: values.path("aclfile"),
             acllog_max_len: values.number("acllog-max-len"),
+            hll_sparse_max_bytes: values.number("hll-sparse-max-bytes"),
             acl_pubsub_default_all: values.text("acl-pubsub-default") == "allchannels",
             engine: values.text("engine"),
             engine_config: values
