@@ -194,6 +194,9 @@ fn store(
         });
         failed?;
         let found: Vec<bool> = views.iter().map(Option::is_some).collect();
+        for i in (0..found.len()).filter(|&i| !found[i]) {
+            slots.event(i + 1, EventClass::KEY_MISS, "keymiss");
+        }
         let len = new.len();
         let was = slots.info(DESTINATION).is_some();
         slots.replace(new, None)?;
@@ -204,8 +207,8 @@ fn store(
         }
         Ok::<_, CommandError>((len, found))
     })?;
-    for (found, (_, key)) in found.into_iter().zip(&keys[1..]) {
-        ctx.looked_up(key, found);
+    for found in found {
+        ctx.count_lookup(found);
     }
     Ok(Reply::count(len).into())
 }

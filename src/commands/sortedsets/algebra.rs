@@ -380,6 +380,9 @@ fn store(
         let sources = sources(&views)?;
         let wanted = Wanted::parse(args, source_keys, operation, true)?;
         store_members(&mut new, &wanted.run(operation, sources)?)?;
+        for i in (0..found.len()).filter(|&i| !found[i]) {
+            slots.event(i + 1, EventClass::KEY_MISS, "keymiss");
+        }
         let len = new.len();
         let was = slots.info(DESTINATION).is_some();
         slots.replace(new, None)?;
@@ -390,7 +393,9 @@ fn store(
         }
         Ok::<_, CommandError>(len)
     });
-    looked_up(ctx, args, source_keys, found);
+    for found in found {
+        ctx.count_lookup(found);
+    }
     Ok(Reply::count(stored?).into())
 }
 
