@@ -96,9 +96,11 @@ pub(super) fn pfmerge(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     const DESTINATION: usize = 0;
     let sparse_bytes_max = ctx.server.config.settings().hll_sparse_max_bytes;
     let keys: Vec<(usize, &[u8])> = args.from(1).map(|key| (ctx.session.db, key)).collect();
-    ctx.keyspace.update_many(&keys, ctx.access, |slots| {
+    let mut found = Vec::with_capacity(keys.len());
+    let merged = ctx.keyspace.update_many(&keys, ctx.access, |slots| {
         let mut all = Registers::default();
         for i in 0..keys.len() {
+            found.push(slots.info(i).is_some());
             let one = slots.read(i, |value| Registers::decode(string(value)?))?;
             if let Some(one) = one.transpose()? {
                 all.merge(&one);
@@ -109,6 +111,10 @@ pub(super) fn pfmerge(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
         slots.put(DESTINATION, Kind::String, &value, expires_at);
         slots.event(DESTINATION, EventClass::STRING, "pfadd");
         Ok::<_, CommandError>(())
-    })?;
+    });
+    for (found, (_, key)) in found.into_iter().zip(keys) {
+        ctx.looked_up(key, found);
+    }
+    merged?;
     Ok(Reply::Ok.into())
 }
