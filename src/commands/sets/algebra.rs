@@ -184,7 +184,13 @@ fn store(
     const DESTINATION: usize = 0;
     let db = ctx.session.db;
     let keys: Vec<(usize, &[u8])> = args.from(1).map(|key| (db, key)).collect();
-    let (len, found) = ctx.keyspace.update_many(&keys, ctx.access, |slots| {
+    let mut found = Vec::new();
+    let stored = ctx.keyspace.update_many(&keys, ctx.access, |slots| {
+        let views: Vec<_> = (1..keys.len()).map(|i| slots.view(i)).collect();
+        found = lookups(&views);
+        for i in (0..found.len()).filter(|&i| !found[i]) {
+            slots.event(i + 1, EventClass::KEY_MISS, "keymiss");
+        }
         let mut new = slots.build(DESTINATION, Kind::Set);
         let views: Vec<_> = (1..keys.len()).map(|i| slots.view(i)).collect();
         let mut failed = Ok(());
@@ -193,10 +199,6 @@ fn store(
             failed.is_ok()
         });
         failed?;
-        let found: Vec<bool> = views.iter().map(Option::is_some).collect();
-        for i in (0..found.len()).filter(|&i| !found[i]) {
-            slots.event(i + 1, EventClass::KEY_MISS, "keymiss");
-        }
         let len = new.len();
         let was = slots.info(DESTINATION).is_some();
         slots.replace(new, None)?;
@@ -205,10 +207,10 @@ fn store(
         } else if was {
             slots.event(DESTINATION, EventClass::GENERIC, "del");
         }
-        Ok::<_, CommandError>((len, found))
-    })?;
+        Ok::<_, CommandError>(len)
+    });
     for found in found {
         ctx.count_lookup(found);
     }
-    Ok(Reply::count(len).into())
+    Ok(Reply::count(stored?).into())
 }

@@ -374,15 +374,16 @@ fn store(
         .collect();
     let mut found = Vec::new();
     let stored = ctx.keyspace.update_many(&keys, ctx.access, |slots| {
-        let mut new = slots.build(DESTINATION, Kind::SortedSet);
         let views: Vec<_> = (1..keys.len()).map(|i| slots.view(i)).collect();
         found = lookups(&views);
-        let sources = sources(&views)?;
-        let wanted = Wanted::parse(args, source_keys, operation, true)?;
-        store_members(&mut new, &wanted.run(operation, sources)?)?;
         for i in (0..found.len()).filter(|&i| !found[i]) {
             slots.event(i + 1, EventClass::KEY_MISS, "keymiss");
         }
+        let mut new = slots.build(DESTINATION, Kind::SortedSet);
+        let views: Vec<_> = (1..keys.len()).map(|i| slots.view(i)).collect();
+        let sources = sources(&views)?;
+        let wanted = Wanted::parse(args, source_keys, operation, true)?;
+        store_members(&mut new, &wanted.run(operation, sources)?)?;
         let len = new.len();
         let was = slots.info(DESTINATION).is_some();
         slots.replace(new, None)?;
