@@ -1,4 +1,4 @@
-//! HyperLogLogs: PFADD, PFCOUNT, PFMERGE.
+//! `HyperLogLogs`: PFADD, PFCOUNT, PFMERGE.
 
 mod registers;
 pub(super) mod rows;

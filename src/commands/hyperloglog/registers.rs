@@ -1,4 +1,4 @@
-//! A HyperLogLog's registers, and how Redis keeps them in a string.
+//! A `HyperLogLog`'s registers, and how Redis keeps them in a string.
 //!
 //! | bytes | what |
 //! |---|---|
@@ -27,7 +27,7 @@ const NOT_ONE: CommandError =
     CommandError::text("WRONGTYPE Key is not a valid HyperLogLog string value.");
 const CORRUPTED: CommandError = CommandError::text("INVALIDOBJ Corrupted HLL object detected");
 
-/// A HyperLogLog.
+/// A `HyperLogLog`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Registers {
     values: Vec<u8>,

@@ -1,4 +1,4 @@
-//! The rows of the HyperLogLog commands.
+//! The rows of the `HyperLogLog` commands.
 
 use super::{pfadd, pfcount, pfmerge};
 use crate::commands::spec::{
@@ -14,7 +14,7 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
         keys: &[KeySpec::first(&["RW", "insert"])],
         group: Group::Hyperloglog,
         since: "2.8.9",
-        summary: "Adds elements to a HyperLogLog",
+        summary: "Adds elements to a `HyperLogLog`",
         complexity: "O(1) to add every element.",
         arguments: &[
             Argument::key(),
@@ -33,7 +33,7 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
         keys: &[KeySpec::range(&["RW", "access"], 1, -1, 1)],
         group: Group::Hyperloglog,
         since: "2.8.9",
-        summary: "Estimates how many different elements HyperLogLogs have seen",
+        summary: "Estimates how many different elements `HyperLogLog`s have seen",
         complexity: "O(1) with a very small average constant time when called with a single key",
         arguments: &[Argument::key().multiple()],
         subcommands: &[],
@@ -50,8 +50,8 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
         ],
         group: Group::Hyperloglog,
         since: "2.8.9",
-        summary: "Stores the union of HyperLogLogs",
-        complexity: "O(N) to merge N HyperLogLogs, but with high constant times.",
+        summary: "Stores the union of `HyperLogLog`s",
+        complexity: "O(N) to merge N `HyperLogLog`s, but with high constant times.",
         arguments: &[
             Argument::new("destkey", ArgumentKind::Key(0)),
             Argument::new("sourcekey", ArgumentKind::Key(1)).multiple(),
