@@ -1,5 +1,5 @@
-//! Random calls of the HyperLogLog commands, good and bad. Their strings are not compared, since one set of registers
-//! can be written in several ways; what each server makes of the other's is tested in `tests/hyperloglog.rs`.
+//! Random calls of the `HyperLogLog` commands, good and bad. Their strings are not compared, since one set of registers
+//! can be written in several ways; `tests/hyperloglog.rs` tries what each server makes of the other's.
 
 use super::{Call, Random};
 
