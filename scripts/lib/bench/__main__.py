@@ -8,7 +8,7 @@ import signal
 import sys
 import time
 
-from . import curves, latency, lifecycle, machine, rates, report
+from . import collections, curves, latency, lifecycle, machine, rates, report
 from .client import BenchError
 from .load import CLIENTS, Generator, check_tools
 from .plan import PARTS, make_plan
@@ -94,6 +94,8 @@ def run(fleet, arguments, plan, described):
     if "latency" in plan.parts and "rates" in result:
         timed("latency", lambda: latency.at_rest(fleet, generator, plan, result["rates"]))
         timed("busy", lambda: latency.while_busy(fleet, generator, plan, result["rates"]))
+    if "collections" in plan.parts:
+        timed("collections", lambda: collections.measure(fleet, arguments.quick))
     for server in fleet.all():
         server.empty()
     if "lifecycle" in plan.parts:
@@ -129,6 +131,8 @@ def print_run(result, plan):
         pool = f"; ours in a pool filled to {busy['filled_share']:.0%}" if busy["filled_share"] else ""
         parts.append(f"Busy: {busy['keys']:,} keys, halves of GET and SET, beside "
                      f"{busy['overwrites_per_second']:,} overwrites per second{pool}.")
+    if "collections" in result:
+        parts.append(collections.tables(result["collections"], ours))
     if "lifecycle" in result:
         parts.append(report.lifecycle_tables(result["lifecycle"], ours))
         parts.append("The ratio of space is the pool's bytes and all DRAM (the growth of the process's anonymous "

@@ -1,0 +1,86 @@
+"""redis-benchmark's own tests of lists, sets, hashes and sorted sets, at one pipeline."""
+
+import subprocess
+
+from .client import BenchError, Client
+from .figures import merge_slices, parse_benchmark, ratio
+from .load import CLIENTS, SECONDS_MAX
+from .report import number, rate_cell, say, table
+
+PIPELINE = 16
+# Different elements that are drawn from.
+ELEMENTS = 100_000
+# What must be there before a test, by the test that puts it there.
+FILLED_BY = {"lpop": "lpush", "rpop": "rpush", "spop": "sadd", "zpopmin": "zadd"}
+RANGES = ("lrange_100", "lrange_300", "lrange_500", "lrange_600")
+TESTS = ("lpush", "rpush", "lpop", "rpop", "sadd", "spop", "hset", "zadd", "zpopmin", *RANGES)
+# What the project wants of the ratio of requests per second: to a peer without persistence, and with an AOF synced at
+# every write.
+GOALS = (0.9, 1.3)
+
+
+def run(server, test, requests):
+    """One run of redis-benchmark's own test: rate, latencies, commands and the server's CPU seconds."""
+    cpu = server.cpu_seconds()
+    argv = ["redis-benchmark", "-p", str(server.port), "-P", str(PIPELINE), "-c", str(CLIENTS),
+            "-r", str(ELEMENTS), "-n", str(requests), "--csv", "-t", test]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=SECONDS_MAX, check=False)
+    cpu = server.cpu_seconds() - cpu
+    if done.returncode or "rror" in done.stdout + done.stderr:
+        raise BenchError(f"{server.title}: redis-benchmark -t {test}: {(done.stderr or done.stdout).strip()[:300]}")
+    lines = done.stdout.splitlines()
+    # LRANGE's test pushes its list first, which is a row of its own.
+    rows = [line for line in lines if line.startswith('"') and "needed to benchmark" not in line]
+    figures = parse_benchmark("\n".join(rows))
+    return {**figures, "commands": requests, "cpu_seconds": cpu}
+
+
+def prepare(server, test, requests):
+    """Empties the server, and puts in what the test takes out."""
+    with Client(server.port) as client:
+        client.call("FLUSHALL")
+    if test in FILLED_BY:
+        run(server, FILLED_BY[test], requests)
+
+
+def measure_test(servers, test, requests, turns):
+    """{title: figures}; the servers take turns."""
+    runs = {server.title: [] for server in servers}
+    for turn in range(turns):
+        for server in servers[turn % len(servers):] + servers[:turn % len(servers)]:
+            prepare(server, test, requests)
+            runs[server.title].append(run(server, test, requests))
+    return {title: merge_slices(cells) for title, cells in runs.items()}
+
+
+def measure(fleet, quick):
+    """A row for each test: {"test", "cells", "aof_cells"}."""
+    for server in fleet.all():
+        server.empty()
+        server.start_ready()
+    rows = []
+    for test in TESTS:
+        say(f"{test.upper()}, pipeline {PIPELINE}")
+        requests = (20_000 if test in RANGES else 100_000) if quick else (100_000 if test in RANGES else 500_000)
+        turns = 1 if quick else 3
+        row = {"test": test.upper(), "cells": measure_test([*fleet.peers, fleet.ours], test, requests, turns)}
+        if test not in RANGES:
+            row["aof_cells"] = measure_test([*fleet.aofs, fleet.ours], test, requests // 4, turns)
+        rows.append(row)
+    return rows
+
+
+def tables(rows, ours):
+    """Both tables, in markdown."""
+    parts = []
+    for figure, goal, about in (("cells", GOALS[0], "without persistence"), ("aof_cells", GOALS[1], "AOF always")):
+        having = [row for row in rows if figure in row]
+        if not having:
+            continue
+        titles = [title for title in having[0][figure] if title != ours]
+        lines = [[row["test"], *(rate_cell(row[figure].get(title)) for title in [*titles, ours]),
+                  number(ratio(row[figure], ours, titles, "per_second")), number(goal),
+                  number(ratio(row[figure], ours, titles, "cpu_us", most=False))] for row in having]
+        parts.append(f"### Collections, pipeline {PIPELINE}, peers {about}\n\n"
+                     + table(["", *titles, ours, "ratio", "goal", "CPU ratio"], lines))
+    return "\n\n".join(parts)
