@@ -10,8 +10,8 @@ mod families;
 
 use common::TestResult;
 use families::{
-    acl, bitmaps, collections, connection, events, geo, hashes, keys, lists, metadata, run,
-    scripts, sets, sortedsets, sorting, strings, transactions,
+    acl, bitmaps, collections, connection, events, geo, hashes, hyperloglog, keys, lists, metadata,
+    run, scripts, sets, sortedsets, sorting, strings, transactions,
 };
 
 #[test]
@@ -52,6 +52,16 @@ fn differential_bitmaps() -> TestResult {
 #[test]
 fn differential_events_of_bitmaps() -> TestResult {
     events::compare(&[bitmaps::call])
+}
+
+#[test]
+fn differential_hyperloglog() -> TestResult {
+    run::compare("hyperloglog", &[hyperloglog::call])
+}
+
+#[test]
+fn differential_events_of_hyperloglog() -> TestResult {
+    events::compare(&[hyperloglog::call])
 }
 
 #[test]

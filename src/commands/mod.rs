@@ -16,6 +16,7 @@ mod expiry;
 mod geo;
 mod hashes;
 mod help;
+mod hyperloglog;
 mod info;
 mod keys;
 mod latency;

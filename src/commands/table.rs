@@ -27,6 +27,7 @@ static FAMILIES: &[&[CommandSpec]] = &[
     super::blocking::lists::COMMANDS,
     super::blocking::scores::COMMANDS,
     super::bitmaps::rows::COMMANDS,
+    super::hyperloglog::rows::COMMANDS,
     super::lists::push::COMMANDS,
     super::lists::pop::COMMANDS,
     super::lists::read::COMMANDS,

@@ -296,7 +296,7 @@ pub static DIRECTIVES: &[Directive] = &[
         .idle(),
     memory("stream-node-max-bytes", 0, LONG_BYTES, "4096").idle(),
     int("stream-node-max-entries", 0, LONG, "100").idle(),
-    memory("hll-sparse-max-bytes", 0, LONG_BYTES, "3000").idle(),
+    memory("hll-sparse-max-bytes", 0, LONG_BYTES, "3000"),
     // Snapshots and the append-only file.
     text("dir", "").protected().idle(),
     Directive::new("dbfilename", Kind::FileName, "dump.rdb")

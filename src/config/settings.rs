@@ -242,6 +242,8 @@ pub struct Settings {
     pub client_query_buffer_limit: usize,
     /// The most bytes of one argument.
     pub proto_max_bulk_len: usize,
+    /// How long a HyperLogLog may be before it takes its dense form, bytes.
+    pub hll_sparse_max_bytes: usize,
     /// The limits on unsent output.
     pub client_output_buffer_limits: OutputBufferLimits,
     /// The most bytes of data; 0 is no limit but the pool's.
@@ -333,6 +335,7 @@ impl Settings {
             active_expire_effort: values.number("active-expire-effort"),
             client_query_buffer_limit: values.number("client-query-buffer-limit"),
             proto_max_bulk_len: values.number("proto-max-bulk-len"),
+            hll_sparse_max_bytes: values.number("hll-sparse-max-bytes"),
             client_output_buffer_limits: output_limits(&values.text("client-output-buffer-limit")),
             maxmemory: values.number("maxmemory"),
             maxmemory_policy: EvictionPolicy::from_word(&values.text("maxmemory-policy")),

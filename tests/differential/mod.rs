@@ -9,6 +9,7 @@ pub mod differences;
 pub mod events;
 pub mod geo;
 pub mod hashes;
+pub mod hyperloglog;
 pub mod keys;
 pub mod lists;
 pub mod metadata;
