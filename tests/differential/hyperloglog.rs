@@ -8,7 +8,11 @@ pub fn call(random: &mut Random) -> Call {
     let key = key(random);
     let call = match random.below(64) {
         0..20 => {
-            let elements = elements(random);
+            let mut elements = elements(random);
+            if key == DAMAGED {
+                // Redis keeps what the elements before the damage changed.
+                elements.truncate(1);
+            }
             Call::new([random.any_case("pfadd")])
                 .arg(key)
                 .args(elements)
@@ -31,15 +35,18 @@ pub fn call(random: &mut Random) -> Call {
             return Call::new(["PTTL"]).arg(key).compare(Compare::Milliseconds);
         }
         56 => Call::new(["COPY"])
+            .arg(random.own_key("hll"))
             .arg(key)
-            .arg(self::key(random))
             .arg("REPLACE"),
-        57 | 58 => return Call::new(["SET"]).arg(key).arg(value(random)),
+        57 | 58 => {
+            let value = value(random, key == DAMAGED);
+            return Call::new(["SET"]).arg(key).arg(value);
+        }
         59 => {
             let max = random.pick(&["0", "17", "100", "300", "3000", "3000", "12304", "16000"]);
             return Call::new(["CONFIG", "SET", "hll-sparse-max-bytes", max]);
         }
-        60 => return damage(random, key),
+        60 => return damage(random),
         61 => return Call::line(random.pick(&["HELLO 3", "HELLO 2"])),
         _ => return Call::line(random.pick(BAD)),
     };
@@ -71,7 +78,13 @@ const BAD: &[&str] = &[
     "COMMAND GETKEYSANDFLAGS PFADD a b",
 ];
 
+/// The only key whose registers may be corrupt.
+const DAMAGED: &[u8] = b"hll:damaged";
+
 fn key(random: &mut Random) -> Vec<u8> {
+    if random.one_in(10) {
+        return DAMAGED.to_vec();
+    }
     random.own_key("hll")
 }
 
@@ -112,13 +125,13 @@ fn elements(random: &mut Random) -> Vec<Vec<u8>> {
     }
 }
 
-/// A string that is a sketch, whole or damaged, or is none.
-fn value(random: &mut Random) -> Vec<u8> {
+/// A string that is a sketch or none; its registers are whole where it is not `damaged`.
+fn value(random: &mut Random, damaged: bool) -> Vec<u8> {
     let form = random.pick(&[0, 1, 1, 1, 1, 1, 2]);
     let cached = random.pick(&[0, 0, 7, 0x80, 0xff]);
     let mut value = b"HYLL".to_vec();
     value.extend([form, 0, 0, 0, 5, 0, 0, 0, 0, 0, 0, cached]);
-    let codes: &[&[u8]] = &[
+    let whole: &[&[u8]] = &[
         b"\x7f\xff",
         b"\x7f\xfe\x84",
         b"\x00\x7f\xfe",
@@ -126,25 +139,27 @@ fn value(random: &mut Random) -> Vec<u8> {
         b"\x3f\x7f\xbf",
         b"\x80\x84\x80\x80\x7f\xfb",
         b"\x40\x00\x40\x00\x7f\xfd",
-        // Too few registers, and too many.
-        b"",
-        b"\x7f\xfe",
-        b"\x7f\xff\x00",
-        b"\x7f\xff\x80",
     ];
+    // Too few registers, and too many.
+    let corrupt: &[&[u8]] = &[b"", b"\x7f\xfe", b"\x7f\xff\x00", b"\x7f\xff\x80"];
+    let codes = if damaged && random.one_in(2) {
+        corrupt
+    } else {
+        whole
+    };
     value.extend(random.pick(codes));
     if form == 0 {
         value.resize(random.pick(&[12_304, 12_304, 12_305]), 0x41);
     }
-    if random.one_in(10) {
+    if damaged && random.one_in(10) {
         value.truncate(random.below(20));
     }
     value
 }
 
 /// Changes a byte of the header, or one of the dense form's registers.
-fn damage(random: &mut Random, key: Vec<u8>) -> Call {
+fn damage(random: &mut Random) -> Call {
     let at = random.pick(&["0", "4", "5", "7", "8", "15"]);
     let byte = random.pick(&["\0", "\x01", "\x02", "H", "Z"]);
-    Call::new(["SETRANGE"]).arg(key).arg(at).arg(byte)
+    Call::new(["SETRANGE"]).arg(DAMAGED).arg(at).arg(byte)
 }
