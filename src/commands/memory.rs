@@ -1,12 +1,14 @@
 //! MEMORY: what a key takes, and what all of them do.
 
+use std::ops::ControlFlow;
+
 use super::info::{MemoryUse, percent};
 use super::numbers::parse_i64;
 use super::spec::{
     Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, Handler, KeySpec,
 };
 use super::{CommandError, CommandResult, Context, help};
-use crate::keyspace::{Access, DATABASES};
+use crate::keyspace::{Access, DATABASES, KeyspaceError, View};
 use crate::protocol::{Args, Reply};
 use crate::store::packed;
 
@@ -120,6 +122,13 @@ const OTHER_RECORD_BYTES: usize = 128;
 const INDEX_ENTRY_BYTES: usize = 50;
 const INLINE_KEY_BYTES: usize = 16;
 
+/// How many elements of a collection are looked at where the call does not say.
+const SAMPLES_DEFAULT: usize = 5;
+/// A list's element in DRAM: its label and its place.
+const LIST_ITEM_BYTES: usize = 16;
+/// The number of a collection, in its head and in its elements' keys.
+const COLLECTION_ID_BYTES: usize = 8;
+
 fn help(ctx: &mut Context<'_>, _: Args<'_>) -> CommandResult {
     const LINES: &[&str] = &[
         "DOCTOR",
@@ -138,28 +147,20 @@ fn help(ctx: &mut Context<'_>, _: Args<'_>) -> CommandResult {
 
 fn usage(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     let mut words = args.from(3);
+    let mut samples_max = SAMPLES_DEFAULT;
     while let Some(word) = words.next() {
         let samples = words.next().ok_or(CommandError::Syntax)?;
         if !word.eq_ignore_ascii_case(b"samples") {
             return Err(CommandError::Syntax);
         }
-        // How many elements of a collection to look at: a string is measured as a whole.
-        if parse_i64(samples).ok_or(CommandError::NotAnInteger)? < 0 {
-            return Err(CommandError::Syntax);
-        }
+        let samples = parse_i64(samples).ok_or(CommandError::NotAnInteger)?;
+        samples_max = match usize::try_from(samples) {
+            Ok(0) => usize::MAX,
+            Ok(samples) => samples,
+            Err(_) => return Err(CommandError::Syntax),
+        };
     }
     let key = &args[2];
-    // Looking at a key's size is no use of it.
-    let access = Access {
-        touch: false,
-        ..ctx.access
-    };
-    let value_bytes = ctx
-        .keyspace
-        .read(ctx.session.db, key, access, |value| value.bytes.len())?;
-    let Some(value_bytes) = value_bytes else {
-        return Ok(Reply::Null.into());
-    };
     let engine = &ctx.server.config.settings().engine;
     let record_bytes = if ctx.keyspace.layout()? == packed::LAYOUT {
         PACKED_RECORD_BYTES
@@ -169,6 +170,18 @@ fn usage(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
             .find_map(|&(name, bytes)| (name == engine.as_str()).then_some(bytes))
             .unwrap_or(OTHER_RECORD_BYTES)
     };
+    // Looking at a key's size is no use of it.
+    let access = Access {
+        touch: false,
+        ..ctx.access
+    };
+    let value_bytes = ctx.keyspace.view(ctx.session.db, key, access, |view| {
+        view.map(|view| value_bytes(view, samples_max, record_bytes))
+            .transpose()
+    })??;
+    let Some(value_bytes) = value_bytes else {
+        return Ok(Reply::Null.into());
+    };
     // The key is in both: in the record and in the index.
     let long_key_bytes = if key.len() > INLINE_KEY_BYTES {
         key.len()
@@ -177,6 +190,58 @@ fn usage(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     };
     let bytes = value_bytes + key.len() + long_key_bytes + record_bytes + INDEX_ENTRY_BYTES;
     Ok(Reply::count(bytes).into())
+}
+
+/// The bytes of a value: of a string those of its text, of a collection its elements as far as `samples_max` of them
+/// tell, with their records of `record_bytes` besides name and value.
+fn value_bytes(
+    view: View<'_>,
+    samples_max: usize,
+    record_bytes: usize,
+) -> Result<usize, KeyspaceError> {
+    let len = view.len();
+    let samples = len.min(samples_max);
+    let mut sampled = 0;
+    let each = match view {
+        View::String(value) => return Ok(value.bytes.len()),
+        View::Hash(fields) | View::Set(fields) => {
+            for name in fields.names().take(samples) {
+                sampled += name_bytes(name) + fields.get(name, <[u8]>::len)?.unwrap_or(0);
+            }
+            INDEX_ENTRY_BYTES
+        }
+        View::List(list) => {
+            list.for_range(0..samples, false, |element| {
+                sampled += element.len();
+                ControlFlow::Continue(())
+            })?;
+            // The label stands in the record's key too.
+            LIST_ITEM_BYTES + size_of::<i64>()
+        }
+        View::SortedSet(scores) => {
+            for (member, _) in scores.range(0..samples) {
+                // Once more in the order by score.
+                sampled += name_bytes(member) + member.len() + size_of::<f64>();
+            }
+            INDEX_ENTRY_BYTES + size_of::<f64>()
+        }
+    };
+    let each = each + record_bytes + COLLECTION_ID_BYTES;
+    // A mean over those that were looked at stands for all, as in Redis.
+    let of_elements = (sampled as u128 * len as u128) / (samples.max(1) as u128);
+    let of_elements = usize::try_from(of_elements).unwrap_or(usize::MAX);
+    Ok(of_elements
+        .saturating_add(each.saturating_mul(len))
+        .saturating_add(COLLECTION_ID_BYTES))
+}
+
+/// A field's or member's name in the record, and in the index where it is too long to lie in the entry.
+fn name_bytes(name: &[u8]) -> usize {
+    if name.len() > INLINE_KEY_BYTES {
+        name.len() * 2
+    } else {
+        name.len()
+    }
 }
 
 /// Below so many bytes there is nothing to judge.

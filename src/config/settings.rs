@@ -242,8 +242,6 @@ pub struct Settings {
     pub client_query_buffer_limit: usize,
     /// The most bytes of one argument.
     pub proto_max_bulk_len: usize,
-    /// How long a HyperLogLog may be before it takes its dense form, bytes.
-    pub hll_sparse_max_bytes: usize,
     /// The limits on unsent output.
     pub client_output_buffer_limits: OutputBufferLimits,
     /// The most bytes of data; 0 is no limit but the pool's.
@@ -286,6 +284,8 @@ pub struct Settings {
     pub aclfile: Option<PathBuf>,
     /// How many entries ACL LOG keeps.
     pub acllog_max_len: usize,
+    /// Bytes of a `HyperLogLog`, header included, beyond which it is kept dense.
+    pub hll_sparse_max_bytes: usize,
     /// Whether new users may use all channels.
     pub acl_pubsub_default_all: bool,
     /// The storage engine.
@@ -335,7 +335,6 @@ impl Settings {
             active_expire_effort: values.number("active-expire-effort"),
             client_query_buffer_limit: values.number("client-query-buffer-limit"),
             proto_max_bulk_len: values.number("proto-max-bulk-len"),
-            hll_sparse_max_bytes: values.number("hll-sparse-max-bytes"),
             client_output_buffer_limits: output_limits(&values.text("client-output-buffer-limit")),
             maxmemory: values.number("maxmemory"),
             maxmemory_policy: EvictionPolicy::from_word(&values.text("maxmemory-policy")),
@@ -370,6 +369,7 @@ impl Settings {
                 .collect(),
             aclfile: values.path("aclfile"),
             acllog_max_len: values.number("acllog-max-len"),
+            hll_sparse_max_bytes: values.number("hll-sparse-max-bytes"),
             acl_pubsub_default_all: values.text("acl-pubsub-default") == "allchannels",
             engine: values.text("engine"),
             engine_config: values

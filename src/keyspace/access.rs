@@ -254,7 +254,7 @@ impl Keyspace {
             .collect();
         let mut slots = Slots::new(self, numbers, shards, keys, access);
         slots.open_collections()?;
-        let result = f(&mut slots)?;
+        let result = f(&mut slots).inspect_err(|_| slots.tell_misses())?;
         slots.apply()?;
         Ok(result)
     }

@@ -343,6 +343,16 @@ impl Slots<'_> {
         Ok(())
     }
 
+    /// Tells of keys that were missed, where nothing else happens: the call has failed.
+    pub(super) fn tell_misses(&self) {
+        for &(i, step) in &self.steps {
+            if let Step::Event(EventClass::KEY_MISS, name) = step {
+                let LockedKey { key, db, .. } = self.keys[i];
+                self.keyspace.event(EventClass::KEY_MISS, name, db, key);
+            }
+        }
+    }
+
     /// Tells of events in the order in which they were staged.
     fn tell<'k>(&'k self, mut written: Written<'k>) {
         for &(i, step) in &self.steps {

@@ -428,7 +428,14 @@ fn contents(client: &mut RawClient) -> io::Result<Vec<Held>> {
         let keys = sorted(&client.line("KEYS *")?);
         for key in keys.items().unwrap_or_default() {
             let name = key.bytes().unwrap_or_default();
-            let value = properties::value(client, name)?;
+            let mut value = properties::value(client, name)?;
+            if value
+                .bytes()
+                .is_some_and(|bytes| bytes.starts_with(b"HYLL"))
+            {
+                // The same registers can be written in several ways: what they count is compared.
+                value = client.call(&[b"PFCOUNT".as_slice(), name])?;
+            }
             let pttl = client.call(&[b"PTTL".as_slice(), name])?;
             held.push(Held {
                 db,

@@ -161,6 +161,9 @@ fn store(
     let mut source_found = false;
     let stored = ctx.keyspace.update_many(&keys, ctx.access, |slots| {
         source_found = slots.info(SOURCE).is_some();
+        if !source_found {
+            slots.event(SOURCE, EventClass::KEY_MISS, "keymiss");
+        }
         let places = slots.view(SOURCE).map(View::sorted_set).transpose()?;
         let options = Options::parse(args, form, places)?;
         let found = find(places, &options);
@@ -191,7 +194,7 @@ fn store(
         }
         Ok(Some(len))
     });
-    ctx.looked_up(source, source_found);
+    ctx.count_lookup(source_found);
     match stored {
         Ok(Some(len)) => Ok(Reply::count(len).into()),
         Ok(None) => Ok(Outcome::Written),

@@ -72,6 +72,14 @@ fn sets<'a>(views: &[Option<View<'a>>]) -> Result<Vec<Option<Fields<'a>>>, Keysp
         .collect()
 }
 
+/// Which keys are there, up to the first one of another kind: those behind it are not looked up.
+fn lookups(views: &[Option<View<'_>>]) -> Vec<bool> {
+    let is_source = |view: &Option<View<'_>>| matches!(view, None | Some(View::Set(_)));
+    let wrong = views.iter().position(|view| !is_source(view));
+    let looked_up = wrong.map_or(views.len(), |at| at + 1);
+    views[..looked_up].iter().map(Option::is_some).collect()
+}
+
 pub(super) fn sinter(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     reply(ctx, args, Operation::Intersection)
 }
@@ -88,7 +96,9 @@ fn reply(ctx: &mut Context<'_>, args: Args<'_>, operation: Operation) -> Command
     let db = ctx.session.db;
     let keys: Vec<(usize, &[u8])> = args.from(1).map(|key| (db, key)).collect();
     let out = &mut *ctx.out;
-    let found = ctx.keyspace.view_many(&keys, ctx.access, |views| {
+    let mut found = Vec::new();
+    let written = ctx.keyspace.view_many(&keys, ctx.access, |views| {
+        found = lookups(views);
         let mut members = Vec::new();
         operation.run(&sets(views)?, |member| {
             members.push(member);
@@ -98,11 +108,12 @@ fn reply(ctx: &mut Context<'_>, args: Args<'_>, operation: Operation) -> Command
         for member in members {
             out.bulk(member);
         }
-        Ok::<_, CommandError>(views.iter().map(Option::is_some).collect::<Vec<_>>())
-    })??;
+        Ok::<_, CommandError>(())
+    })?;
     for (found, (_, key)) in found.into_iter().zip(keys) {
         ctx.looked_up(key, found);
     }
+    written?;
     Ok(Outcome::Written)
 }
 
@@ -118,19 +129,20 @@ pub(super) fn sintercard(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult
     let limit = parse_limit(args, counted.end())?;
     let db = ctx.session.db;
     let keys: Vec<(usize, &[u8])> = counted.words(args).map(|key| (db, key)).collect();
-    let (count, found) = ctx.keyspace.view_many(&keys, ctx.access, |views| {
+    let mut found = Vec::new();
+    let count = ctx.keyspace.view_many(&keys, ctx.access, |views| {
+        found = lookups(views);
         let mut count = 0;
         Operation::Intersection.run(&sets(views)?, |_| {
             count += 1;
             count < limit
         });
-        let found: Vec<bool> = views.iter().map(Option::is_some).collect();
-        Ok::<_, CommandError>((count, found))
-    })??;
+        Ok::<_, CommandError>(count)
+    })?;
     for (found, (_, key)) in found.into_iter().zip(keys) {
         ctx.looked_up(key, found);
     }
-    Ok(Reply::count(count).into())
+    Ok(Reply::count(count?).into())
 }
 
 /// `[LIMIT limit]` from word `at` to the end, as SINTERCARD and ZINTERCARD have it.
@@ -172,7 +184,13 @@ fn store(
     const DESTINATION: usize = 0;
     let db = ctx.session.db;
     let keys: Vec<(usize, &[u8])> = args.from(1).map(|key| (db, key)).collect();
-    let (len, found) = ctx.keyspace.update_many(&keys, ctx.access, |slots| {
+    let mut found = Vec::new();
+    let stored = ctx.keyspace.update_many(&keys, ctx.access, |slots| {
+        let views: Vec<_> = (1..keys.len()).map(|i| slots.view(i)).collect();
+        found = lookups(&views);
+        for i in (0..found.len()).filter(|&i| !found[i]) {
+            slots.event(i + 1, EventClass::KEY_MISS, "keymiss");
+        }
         let mut new = slots.build(DESTINATION, Kind::Set);
         let views: Vec<_> = (1..keys.len()).map(|i| slots.view(i)).collect();
         let mut failed = Ok(());
@@ -181,7 +199,6 @@ fn store(
             failed.is_ok()
         });
         failed?;
-        let found: Vec<bool> = views.iter().map(Option::is_some).collect();
         let len = new.len();
         let was = slots.info(DESTINATION).is_some();
         slots.replace(new, None)?;
@@ -190,10 +207,10 @@ fn store(
         } else if was {
             slots.event(DESTINATION, EventClass::GENERIC, "del");
         }
-        Ok::<_, CommandError>((len, found))
-    })?;
-    for (found, (_, key)) in found.into_iter().zip(&keys[1..]) {
-        ctx.looked_up(key, found);
+        Ok::<_, CommandError>(len)
+    });
+    for found in found {
+        ctx.count_lookup(found);
     }
-    Ok(Reply::count(len).into())
+    Ok(Reply::count(stored?).into())
 }

@@ -374,9 +374,13 @@ fn store(
         .collect();
     let mut found = Vec::new();
     let stored = ctx.keyspace.update_many(&keys, ctx.access, |slots| {
-        let mut new = slots.build(DESTINATION, Kind::SortedSet);
         let views: Vec<_> = (1..keys.len()).map(|i| slots.view(i)).collect();
         found = lookups(&views);
+        for i in (0..found.len()).filter(|&i| !found[i]) {
+            slots.event(i + 1, EventClass::KEY_MISS, "keymiss");
+        }
+        let mut new = slots.build(DESTINATION, Kind::SortedSet);
+        let views: Vec<_> = (1..keys.len()).map(|i| slots.view(i)).collect();
         let sources = sources(&views)?;
         let wanted = Wanted::parse(args, source_keys, operation, true)?;
         store_members(&mut new, &wanted.run(operation, sources)?)?;
@@ -390,7 +394,9 @@ fn store(
         }
         Ok::<_, CommandError>(len)
     });
-    looked_up(ctx, args, source_keys, found);
+    for found in found {
+        ctx.count_lookup(found);
+    }
     Ok(Reply::count(stored?).into())
 }
 

@@ -208,6 +208,9 @@ pub(super) fn zrangestore(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResul
     let mut found = false;
     let stored = ctx.keyspace.update_many(&keys, ctx.access, |slots| {
         found = slots.info(SOURCE).is_some();
+        if !found {
+            slots.event(SOURCE, EventClass::KEY_MISS, "keymiss");
+        }
         let mut new = slots.build(DESTINATION, Kind::SortedSet);
         let source = slots.view(SOURCE).map(View::sorted_set).transpose()?;
         let members = source.map(|source| wanted.members(source));
@@ -222,6 +225,6 @@ pub(super) fn zrangestore(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResul
         }
         Ok::<_, CommandError>(len)
     });
-    ctx.looked_up(&args[2], found);
+    ctx.count_lookup(found);
     Ok(Reply::count(stored?).into())
 }
