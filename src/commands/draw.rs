@@ -48,7 +48,7 @@ impl Draw {
 }
 
 /// Names drawn from a hash or set. Different ones come in no order.
-pub(super) fn draw_names<'a>(fields: Fields<'a>, draw: Draw) -> Vec<&'a [u8]> {
+pub(super) fn draw_names(fields: Fields<'_>, draw: Draw) -> Vec<&[u8]> {
     match draw {
         Draw::Repeated(count) => (0..count).filter_map(|_| fields.draw()).collect(),
         Draw::Different(count) if count >= fields.len() => fields.names().collect(),

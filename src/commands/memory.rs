@@ -201,18 +201,18 @@ fn value_bytes(
 ) -> Result<usize, KeyspaceError> {
     let len = view.len();
     let samples = len.min(samples_max);
-    let mut sampled = 0;
+    let mut bytes = 0;
     let each = match view {
         View::String(value) => return Ok(value.bytes.len()),
         View::Hash(fields) | View::Set(fields) => {
             for name in fields.names().take(samples) {
-                sampled += name_bytes(name) + fields.get(name, <[u8]>::len)?.unwrap_or(0);
+                bytes += name_bytes(name) + fields.get(name, <[u8]>::len)?.unwrap_or(0);
             }
             INDEX_ENTRY_BYTES
         }
         View::List(list) => {
             list.for_range(0..samples, false, |element| {
-                sampled += element.len();
+                bytes += element.len();
                 ControlFlow::Continue(())
             })?;
             // The label stands in the record's key too.
@@ -221,14 +221,14 @@ fn value_bytes(
         View::SortedSet(scores) => {
             for (member, _) in scores.range(0..samples) {
                 // Once more in the order by score.
-                sampled += name_bytes(member) + member.len() + size_of::<f64>();
+                bytes += name_bytes(member) + member.len() + size_of::<f64>();
             }
             INDEX_ENTRY_BYTES + size_of::<f64>()
         }
     };
     let each = each + record_bytes + COLLECTION_ID_BYTES;
     // A mean over those that were looked at stands for all, as in Redis.
-    let of_elements = (sampled as u128 * len as u128) / (samples.max(1) as u128);
+    let of_elements = (bytes as u128 * len as u128) / (samples.max(1) as u128);
     let of_elements = usize::try_from(of_elements).unwrap_or(usize::MAX);
     Ok(of_elements
         .saturating_add(each.saturating_mul(len))

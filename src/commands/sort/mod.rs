@@ -1,4 +1,4 @@
-//! SORT and SORT_RO.
+//! SORT and `SORT_RO`.
 
 mod pattern;
 pub(super) mod rows;

@@ -1,4 +1,4 @@
-//! The rows of SORT and SORT_RO.
+//! The rows of SORT and `SORT_RO`.
 
 use super::{sort, sort_ro};
 use crate::commands::spec::{

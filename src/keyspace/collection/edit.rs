@@ -437,15 +437,12 @@ impl ScoresEdit<'_> {
     /// A member's score after the changes so far; `None` where it is not there.
     pub fn score(&self, member: &[u8]) -> Result<Option<f64>, KeyspaceError> {
         let hash = self.keyspace.hash(member);
-        match self.changes.find(hash, member) {
-            Some(position) => {
-                let value = self.changes.list[position].value.clone();
-                Ok(value.and_then(|value| decode_score(&self.changes.bytes[value])))
-            }
-            None => {
-                let stored = stored(self.keyspace, self.locked, self.id, hash, member)?;
-                Ok(stored.map(|stored| stored.score))
-            }
+        if let Some(position) = self.changes.find(hash, member) {
+            let value = self.changes.list[position].value.clone();
+            Ok(value.and_then(|value| decode_score(&self.changes.bytes[value])))
+        } else {
+            let stored = stored(self.keyspace, self.locked, self.id, hash, member)?;
+            Ok(stored.map(|stored| stored.score))
         }
     }
 

@@ -258,7 +258,7 @@ impl Keyspace {
             }
             Kind::Hash | Kind::Set | Kind::String => Shape::Fields(index),
         };
-        self.note_encoding(&mut collection, &source)?;
+        Self::note_encoding(&mut collection, &source)?;
         self.collections.note_memory(0, collection.memory_bytes());
         let shared = Arc::new(RwLock::new(collection));
         self.collections.insert(id, generation, shared);
@@ -267,7 +267,6 @@ impl Keyspace {
 
     /// Finds out which form Redis would keep a collection in, now that it is there as a whole.
     fn note_encoding(
-        &self,
         collection: &mut Collection,
         source: &Source<'_>,
     ) -> Result<(), KeyspaceError> {

@@ -51,9 +51,9 @@ impl<'a> View<'a> {
                 }
             }
             Shape::List(items) => View::List(List { source, items }),
-            Shape::Scores(scores) => View::SortedSet(Scores {
+            Shape::Scores(ranked) => View::SortedSet(Scores {
                 source,
-                scores,
+                ranked,
                 encoding,
             }),
         }
@@ -323,14 +323,14 @@ impl List<'_> {
 #[derive(Clone, Copy, Debug)]
 pub struct Scores<'a> {
     source: Source<'a>,
-    scores: &'a ScoreIndex,
+    ranked: &'a ScoreIndex,
     encoding: Encoding,
 }
 
 impl<'a> Scores<'a> {
     /// How many members there are.
     pub fn len(&self) -> usize {
-        self.scores.len()
+        self.ranked.len()
     }
 
     /// Whether there is none, which does not occur.
@@ -345,7 +345,7 @@ impl<'a> Scores<'a> {
 
     /// A member's score; `None` where it is not there.
     pub fn score(&self, member: &[u8]) -> Result<Option<f64>, KeyspaceError> {
-        let members = self.scores.members();
+        let members = self.ranked.members();
         let Some(entry) = members.get(self.source.keyspace.hash(member), member) else {
             return Ok(None);
         };
@@ -357,13 +357,13 @@ impl<'a> Scores<'a> {
 
     /// How many members come before one that is there, by its score.
     pub fn rank(&self, score: f64, member: &[u8]) -> usize {
-        self.scores.rank(score, member)
+        self.ranked.rank(score, member)
     }
 
     /// How many members are `before` (given score and name): all that are must come first in the order by score and
     /// name.
     pub fn partition_point(&self, before: impl Fn(f64, &[u8]) -> bool) -> usize {
-        self.scores.partition_point(before)
+        self.ranked.partition_point(before)
     }
 
     /// The members of a range of ranks, with their scores; what lies beyond the end is left out.
@@ -371,12 +371,12 @@ impl<'a> Scores<'a> {
         &self,
         ranks: Range<usize>,
     ) -> impl DoubleEndedIterator<Item = (&'a [u8], f64)> + use<'a> {
-        self.scores.range(ranks)
+        self.ranked.range(ranks)
     }
 
     /// One step of a scan: meets about `count` members from `cursor` on, and returns the next cursor, 0 at the end.
     pub fn scan(&self, cursor: u64, count: usize, visit: impl FnMut(&[u8])) -> u64 {
-        let members = self.scores.members();
+        let members = self.ranked.members();
         scan(self.source.keyspace, members, cursor, count, visit)
     }
 }
@@ -446,9 +446,10 @@ impl Keyspace {
             if access.touch {
                 entry.touch(access.now, self.eviction.clock());
             }
-            held.push(match self.collection(place, generation, entry)? {
-                Some((id, shared)) => Held::Collection(id, shared),
-                None => {
+            held.push(
+                if let Some((id, shared)) = self.collection(place, generation, entry)? {
+                    Held::Collection(id, shared)
+                } else {
                     let untouched = Access {
                         touch: false,
                         ..access
@@ -458,8 +459,8 @@ impl Keyspace {
                         Some((expires_at, bytes)) => Held::String(expires_at, bytes),
                         None => Held::Absent,
                     }
-                }
-            });
+                },
+            );
         }
         // Recursive: a key may be named twice, and a compaction may wait for its lock in between.
         let locked: Vec<_> = held

@@ -166,16 +166,15 @@ impl<'a> Slots<'a> {
             self.opened.len() - 1
         };
         let edit = self.edits.iter().position(|&(position, _)| position == i);
-        let edit = match edit {
-            Some(edit) => edit,
-            None => {
-                let id = self.opened[opened].id;
-                self.edits.push((i, Edit::new(id, kind)));
-                if self.keyspace.wants_events() {
-                    self.steps.push((i, Step::Written));
-                }
-                self.edits.len() - 1
+        let edit = if let Some(edit) = edit {
+            edit
+        } else {
+            let id = self.opened[opened].id;
+            self.edits.push((i, Edit::new(id, kind)));
+            if self.keyspace.wants_events() {
+                self.steps.push((i, Step::Written));
             }
+            self.edits.len() - 1
         };
         if self.edits[edit].1.kind != kind {
             return Err(KeyspaceError::WrongKind);
