@@ -19,15 +19,14 @@ pub(super) fn pfadd(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
                 let changed = Sketch::of(value)?.with_marks(marks(), sparse_bytes_max)?;
                 Ok::<_, CommandError>((changed, expires_at))
             })?;
-            let (changed, expires_at) = match current.transpose()? {
-                Some(current) => current,
-                None => {
-                    let mut new = Draft::empty();
-                    for mark in marks() {
-                        new.raise(mark, sparse_bytes_max)?;
-                    }
-                    (Some(new.finish()), None)
+            let (changed, expires_at) = if let Some(current) = current.transpose()? {
+                current
+            } else {
+                let mut new = Draft::empty();
+                for mark in marks() {
+                    new.raise(mark, sparse_bytes_max)?;
                 }
+                (Some(new.finish()), None)
             };
             if let Some(changed) = &changed {
                 slot.put(Kind::String, changed, expires_at)?;

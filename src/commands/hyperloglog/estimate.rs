@@ -1,5 +1,5 @@
 //! How many elements a sketch has seen: the estimator of Otmar Ertl ("New cardinality estimation algorithms for
-//! HyperLogLog sketches", 2017), which needs no correction for few or many elements.
+//! `HyperLogLog` sketches", 2017), which needs no correction for few or many elements.
 
 use super::{RANK_MAX, REGISTERS};
 

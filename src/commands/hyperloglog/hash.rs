@@ -24,7 +24,7 @@ impl Mark {
     }
 }
 
-/// Austin Appleby's MurmurHash64A, which reads its input in little-endian order.
+/// Austin Appleby's `MurmurHash64A`, which reads its input in little-endian order.
 fn murmur64a(bytes: &[u8], seed: u64) -> u64 {
     const FACTOR: u64 = 0xc6a4_a793_5bd1_e995;
     const SHIFT: u32 = 47;

@@ -1,4 +1,4 @@
-//! HyperLogLogs: strings in Redis's own form that estimate how many different elements they were given.
+//! `HyperLogLog`s: strings in Redis's own form that estimate how many different elements they were given.
 //!
 //! A sketch has 2^14 registers. An element's hash names one of them and a rank from 1 to 51; the register keeps the
 //! highest rank that it saw. Redis's form, after a header of 16 bytes, is dense (6 bits a register) or sparse (runs).

@@ -1,4 +1,4 @@
-//! The rows of the HyperLogLog commands.
+//! The rows of the `HyperLogLog` commands.
 
 use super::count::{pfadd, pfcount};
 use super::merge::pfmerge;
