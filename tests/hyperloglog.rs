@@ -1,4 +1,4 @@
-//! HyperLogLogs between here and a real redis-server: what each writes the other counts alike.
+//! `HyperLogLog`s between here and a real redis-server: what each writes the other counts alike.
 
 mod common;
 

@@ -23,9 +23,7 @@ pub(super) fn sadd(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
         let mut set = slots.fields(0, Kind::Set)?;
         let mut added = 0;
         for member in args.from(2) {
-            if !set.contains(member) {
-                added += usize::from(set.put(member, b"")?);
-            }
+            added += usize::from(set.add(member)?);
         }
         if added > 0 {
             slots.event(0, EventClass::SET, "sadd");

@@ -392,6 +392,22 @@ impl FieldsEdit<'_> {
         Ok(!self.change(name, Some(value))?)
     }
 
+    /// Adds a member, unless it is there. Whether it is new.
+    pub fn add(&mut self, name: &[u8]) -> Result<bool, KeyspaceError> {
+        let hash = self.keyspace.hash(name);
+        let present = match self.changes.find(hash, name) {
+            Some(position) => self.changes.list[position].value.is_some(),
+            None => self
+                .index()
+                .is_some_and(|index| index.get(hash, name).is_some()),
+        };
+        if !present {
+            self.changes
+                .set(self.id, (hash, name), Some(b""), || Ok(None))?;
+        }
+        Ok(!present)
+    }
+
     /// Removes an element; whether it was there.
     pub fn remove(&mut self, name: &[u8]) -> Result<bool, KeyspaceError> {
         self.change(name, None)
