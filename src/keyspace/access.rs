@@ -284,13 +284,16 @@ impl Keyspace {
         now: Millis,
     ) -> Result<(), KeyspaceError> {
         let mut evictions = EVICTIONS_PER_WRITE;
-        let before = self.store.fill().bytes;
+        let mut before = None;
         loop {
             match self.store.write(writes, locations) {
                 Err(StoreError::OutOfMemory) if self.remove_garbage(GARBAGE_PER_RETRY) > 0 => {}
                 Err(StoreError::OutOfMemory)
                     if evictions > 0
-                        && self.may_evict_for(writes, before)
+                        && self.may_evict_for(
+                            writes,
+                            *before.get_or_insert_with(|| self.store.fill().bytes),
+                        )
                         && self.evict_for_write(KEYS_PER_EVICTION, now)? =>
                 {
                     evictions -= 1;
