@@ -50,13 +50,18 @@ fn differential_bitmaps() -> TestResult {
 }
 
 #[test]
+fn differential_events_of_bitmaps() -> TestResult {
+    events::compare(&[bitmaps::call])
+}
+
+#[test]
 fn differential_hyperloglog() -> TestResult {
     run::compare("hyperloglog", &[hyperloglog::call])
 }
 
 #[test]
-fn differential_events_of_bitmaps() -> TestResult {
-    events::compare(&[bitmaps::call])
+fn differential_events_of_hyperloglog() -> TestResult {
+    events::compare(&[hyperloglog::call])
 }
 
 #[test]

@@ -284,7 +284,7 @@ pub struct Settings {
     pub aclfile: Option<PathBuf>,
     /// How many entries ACL LOG keeps.
     pub acllog_max_len: usize,
-    /// Bytes of a `HyperLogLog`'s runs beyond which it is kept dense.
+    /// Bytes of a `HyperLogLog`, header included, beyond which it is kept dense.
     pub hll_sparse_max_bytes: usize,
     /// Whether new users may use all channels.
     pub acl_pubsub_default_all: bool,

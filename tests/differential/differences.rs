@@ -327,6 +327,11 @@ pub const METADATA: &[(&str, &str, &str)] = &[
         "arguments",
         "Redis names the key specification of patterns",
     ),
+    (
+        "pfmerge",
+        "arguments",
+        "Redis 7.2 says that there may be no source, 7.0 did not",
+    ),
     ("zrank", "arity", "Redis 7.2 takes WITHSCORE, 7.0 did not"),
     (
         "zrank",

@@ -117,9 +117,9 @@ pub(super) fn is_paused(server: &Server, session: &Session, command: &Command) -
         Some(Paused::All) => true,
         Some(Paused::Writes) => {
             let writes = |command: &Command| {
-                // Publishing is no write of data, but others would hear of it.
+                // Publishing is no write of data, but others would hear of it. PFCOUNT keeps its estimate in the value.
                 command.spec.flags.contains(Flags::WRITE)
-                    || matches!(command.full_name, "publish" | "spublish")
+                    || matches!(command.full_name, "publish" | "spublish" | "pfcount")
             };
             let queued = session.transaction.as_ref();
             writes(command)

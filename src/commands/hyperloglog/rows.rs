@@ -1,6 +1,7 @@
 //! The rows of the `HyperLogLog` commands.
 
-use super::{pfadd, pfcount, pfmerge};
+use super::count::{pfadd, pfcount};
+use super::merge::pfmerge;
 use crate::commands::spec::{
     Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, KeySpec,
 };
@@ -14,8 +15,8 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
         keys: &[KeySpec::first(&["RW", "insert"])],
         group: Group::Hyperloglog,
         since: "2.8.9",
-        summary: "Adds elements to a `HyperLogLog`",
-        complexity: "O(1) to add every element.",
+        summary: "Shows elements to a HyperLogLog; makes the key where it is missing",
+        complexity: "O(1) for each element",
         arguments: &[
             Argument::key(),
             Argument::new("element", ArgumentKind::String)
@@ -30,11 +31,12 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
         arity: Arity::AtLeast(2),
         flags: Flags::READONLY,
         categories: Categories::HYPERLOGLOG,
+        // The estimate is kept in the value.
         keys: &[KeySpec::range(&["RW", "access"], 1, -1, 1)],
         group: Group::Hyperloglog,
         since: "2.8.9",
-        summary: "Estimates how many different elements `HyperLogLog`s have seen",
-        complexity: "O(1) with a very small average constant time when called with a single key",
+        summary: "Estimates how many different elements HyperLogLogs have seen together",
+        complexity: "O(1) for one key whose estimate is kept; O(N) for N keys",
         arguments: &[Argument::key().multiple()],
         subcommands: &[],
         handler: pfcount,
@@ -50,11 +52,13 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
         ],
         group: Group::Hyperloglog,
         since: "2.8.9",
-        summary: "Stores the union of `HyperLogLog`s",
-        complexity: "O(N) to merge N `HyperLogLog`s, but with high constant times.",
+        summary: "Makes a HyperLogLog of what it and others have seen",
+        complexity: "O(N) for N keys",
         arguments: &[
             Argument::new("destkey", ArgumentKind::Key(0)),
-            Argument::new("sourcekey", ArgumentKind::Key(1)).multiple(),
+            Argument::new("sourcekey", ArgumentKind::Key(1))
+                .optional()
+                .multiple(),
         ],
         subcommands: &[],
         handler: pfmerge,

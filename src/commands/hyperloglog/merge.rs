@@ -1,0 +1,79 @@
+//! PFMERGE, and the union of several sketches.
+
+use super::REGISTERS;
+use super::hash::Mark;
+use super::sketch::{Draft, Ranks, Sketch};
+use crate::commands::{CommandError, CommandResult, Context};
+use crate::keyspace::{EventClass, Kind, Value};
+use crate::protocol::{Args, Reply};
+
+/// The highest rank of each register in several sketches.
+#[derive(Debug)]
+pub(super) struct Union {
+    ranks: Box<Ranks>,
+    /// One of the sketches is dense.
+    is_dense: bool,
+}
+
+impl Default for Union {
+    fn default() -> Self {
+        Self {
+            ranks: Box::new([0; REGISTERS]),
+            is_dense: false,
+        }
+    }
+}
+
+impl Union {
+    pub(super) fn take(&mut self, value: Value<'_>) -> Result<(), CommandError> {
+        let sketch = Sketch::of(value)?;
+        self.is_dense |= sketch.is_dense();
+        Ok(sketch.merge_into(&mut self.ranks)?)
+    }
+
+    pub(super) fn ranks(&self) -> impl Iterator<Item = u8> {
+        self.ranks.iter().copied()
+    }
+
+    fn marks(&self) -> impl Iterator<Item = Mark> {
+        let marks = self.ranks().enumerate();
+        marks
+            .map(|(register, rank)| Mark { register, rank })
+            .filter(|mark| mark.rank > 0)
+    }
+}
+
+pub(super) fn pfmerge(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+    const DESTINATION: usize = 0;
+    let sparse_bytes_max = ctx.server.config.settings().hll_sparse_max_bytes;
+    let db = ctx.session.db;
+    let keys: Vec<(usize, &[u8])> = args.from(1).map(|key| (db, key)).collect();
+    let (keyspace, access) = (ctx.keyspace, ctx.access);
+    keyspace.update_many(&keys, access, |slots| {
+        let mut union = Union::default();
+        for (i, (_, key)) in keys.iter().enumerate() {
+            let taken = slots.read(i, |value| union.take(value))?;
+            ctx.looked_up(key, taken.is_some());
+            taken.transpose()?;
+        }
+        let current = slots.read(DESTINATION, |value| {
+            let expires_at = value.expires_at;
+            Sketch::of(value).map(|sketch| (Draft::copy(sketch), expires_at))
+        })?;
+        let (mut merged, expires_at) = match current.transpose()? {
+            Some(current) => current,
+            None => (Draft::empty(), None),
+        };
+        if union.is_dense {
+            merged.make_dense()?;
+        }
+        for mark in union.marks() {
+            merged.raise(mark, sparse_bytes_max)?;
+        }
+        slots.put(DESTINATION, Kind::String, &merged.finish(), expires_at);
+        // Redis counts a union as an addition of many elements.
+        slots.event(DESTINATION, EventClass::STRING, "pfadd");
+        Ok::<_, CommandError>(())
+    })?;
+    Ok(Reply::Ok.into())
+}
