@@ -54,11 +54,14 @@ impl<'a> Wanted<'a> {
             } else if may_store && is(b"store") && left >= 1 {
                 wanted.destination = Some(next());
             } else if is(b"by") && left >= 1 {
-                let by = Pattern::parse(next());
+                let by = Pattern::by(next());
                 if by != Pattern::Nothing {
                     may_read_any_key(ctx, "BY")?;
                 }
-                wanted.by = Some(by);
+                // Once the order is to stay, another BY does not change that.
+                if !wanted.keeps_order() {
+                    wanted.by = Some(by);
+                }
             } else if is(b"get") && left >= 1 {
                 may_read_any_key(ctx, "GET")?;
                 wanted.get.push(Pattern::parse(next()));
@@ -167,7 +170,7 @@ fn parse_number(text: &[u8]) -> Result<f64, CommandError> {
 }
 
 fn sort_key(
-    ctx: &Context<'_>,
+    ctx: &mut Context<'_>,
     wanted: &Wanted<'_>,
     element: &[u8],
 ) -> Result<SortKey, CommandError> {
@@ -184,7 +187,7 @@ fn sort_key(
 
 /// The elements as they are wanted: sorted, and cut to the limits.
 fn arrange(
-    ctx: &Context<'_>,
+    ctx: &mut Context<'_>,
     wanted: &Wanted<'_>,
     kind: Kind,
     mut elements: Vec<Vec<u8>>,
@@ -219,7 +222,7 @@ fn arrange(
 
 /// What the call gives for the elements: they themselves, or what GET names of each.
 fn results(
-    ctx: &Context<'_>,
+    ctx: &mut Context<'_>,
     wanted: &Wanted<'_>,
     elements: Vec<Vec<u8>>,
 ) -> Result<Vec<Option<Vec<u8>>>, CommandError> {
@@ -235,13 +238,13 @@ fn results(
     Ok(results)
 }
 
-fn reply(ctx: &Context<'_>, wanted: &Wanted<'_>, elements: Vec<Vec<u8>>) -> CommandResult {
+fn reply(ctx: &mut Context<'_>, wanted: &Wanted<'_>, elements: Vec<Vec<u8>>) -> CommandResult {
     let results = results(ctx, wanted, elements)?;
     Ok(Reply::Array(results.into_iter().map(Reply::bulk_or_null).collect()).into())
 }
 
 fn store(
-    ctx: &Context<'_>,
+    ctx: &mut Context<'_>,
     wanted: &Wanted<'_>,
     destination: &[u8],
     elements: Vec<Vec<u8>>,

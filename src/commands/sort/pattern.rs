@@ -19,6 +19,16 @@ pub(super) enum Pattern<'a> {
 }
 
 impl<'a> Pattern<'a> {
+    /// BY's word.
+    pub(super) fn by(word: &'a [u8]) -> Self {
+        match Self::parse(word) {
+            // Means something to GET alone.
+            Pattern::Element => Pattern::Nothing,
+            other => other,
+        }
+    }
+
+    /// GET's word.
     pub(super) fn parse(word: &'a [u8]) -> Self {
         if word == b"#" {
             return Pattern::Element;
@@ -44,7 +54,7 @@ impl<'a> Pattern<'a> {
     /// The value for an element; `None` where there is none, or none of the type that is asked for.
     pub(super) fn value(
         self,
-        ctx: &Context<'_>,
+        ctx: &mut Context<'_>,
         element: &[u8],
     ) -> Result<Option<Vec<u8>>, CommandError> {
         let (before, after, field) = match self {
@@ -57,16 +67,11 @@ impl<'a> Pattern<'a> {
             } => (before, after, field),
         };
         let key = [before, element, after].concat();
-        let value = ctx
-            .keyspace
-            .view(ctx.session.db, &key, ctx.access, |view| {
-                match (view, field) {
-                    (Some(View::String(value)), None) => Ok(Some(value.bytes.to_vec())),
-                    (Some(View::Hash(fields)), Some(field)) => fields.get(field, <[u8]>::to_vec),
-                    _ => Ok(None),
-                }
-            })??;
-        Ok(value)
+        ctx.view(&key, |view, _| match (view, field) {
+            (Some(View::String(value)), None) => Ok(Some(value.bytes.to_vec())),
+            (Some(View::Hash(fields)), Some(field)) => Ok(fields.get(field, <[u8]>::to_vec)?),
+            _ => Ok(None),
+        })
     }
 }
 
