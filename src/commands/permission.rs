@@ -53,7 +53,7 @@ fn denied(denial: Denial, user: &User, command: &Command) -> CommandError {
     }
 }
 
-/// As [`check`], for a command that has waited since it was permitted.
+/// As `check`, for a command that has waited since it was permitted.
 pub fn check_blocked(
     command: &'static Command,
     args: Args<'_>,
