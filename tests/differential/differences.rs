@@ -285,11 +285,6 @@ pub const METADATA: &[(&str, &str, &str)] = &[
         "the whole value is written anew, so that the store replaces it in one step",
     ),
     (
-        "swapdb",
-        "complexity",
-        "nobody watches or blocks on keys, so that a swap takes constant time",
-    ),
-    (
         "lcs",
         "arguments",
         "Redis 7.2 names min-match-len so, 7.0 named it len",
@@ -313,6 +308,36 @@ pub const METADATA: &[(&str, &str, &str)] = &[
         "command|getkeysandflags",
         "arity",
         "Redis 7.2 takes a single word, 7.0 wanted two",
+    ),
+    (
+        "blpop",
+        "flags",
+        "Redis 7.2 lets scripts call it, 7.0 did not",
+    ),
+    (
+        "brpop",
+        "flags",
+        "Redis 7.2 lets scripts call it, 7.0 did not",
+    ),
+    (
+        "blmove",
+        "flags",
+        "Redis 7.2 lets scripts call it, 7.0 did not",
+    ),
+    (
+        "brpoplpush",
+        "flags",
+        "Redis 7.2 lets scripts call it, 7.0 did not",
+    ),
+    (
+        "bzpopmin",
+        "flags",
+        "Redis 7.2 lets scripts call it, 7.0 did not",
+    ),
+    (
+        "bzpopmax",
+        "flags",
+        "Redis 7.2 lets scripts call it, 7.0 did not",
     ),
     (
         "wait",
