@@ -36,6 +36,15 @@ impl Draw {
         }
         Ok(Draw::Repeated(number))
     }
+
+    /// Refuses a count whose double is no number of Redis's.
+    pub(super) fn check_pairs(self) -> Result<(), CommandError> {
+        let (Draw::Different(count) | Draw::Repeated(count)) = self;
+        if count as u64 > (i64::MAX / 2).unsigned_abs() {
+            return Err(CommandError::text("ERR value is out of range"));
+        }
+        Ok(())
+    }
 }
 
 /// Names drawn from a hash or set. Different ones come in no order.

@@ -140,8 +140,8 @@ fn pop(ctx: &mut Context<'_>, args: Args<'_>, end: End) -> CommandResult {
 }
 
 fn blmpop(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
-    let deadline = parse_timeout(&args[1])?;
     let MpopArgs { keys, end, count } = MpopArgs::parse(args, 2)?;
+    let deadline = parse_timeout(&args[1])?;
     let keys = keys.into_iter().map(<[u8]>::to_vec).collect();
     attempt(ctx, Call::ListMpop { keys, end, count }, deadline)
 }

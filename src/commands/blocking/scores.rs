@@ -97,8 +97,8 @@ fn pop(ctx: &mut Context<'_>, args: Args<'_>, end: Extreme) -> CommandResult {
 }
 
 fn bzmpop(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
-    let deadline = parse_timeout(&args[1])?;
     let (keys, end, count) = parse_mpop(args, 2)?;
+    let deadline = parse_timeout(&args[1])?;
     let keys = keys.words(args).map(<[u8]>::to_vec).collect();
     attempt(ctx, Call::ScoreMpop { keys, end, count }, deadline)
 }

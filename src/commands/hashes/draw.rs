@@ -26,6 +26,9 @@ pub(super) fn hrandfield(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult
         Some(word) if args.len() == 4 && word.eq_ignore_ascii_case(b"withvalues") => true,
         Some(_) => return Err(CommandError::Syntax),
     };
+    if with_values {
+        draw.check_pairs()?;
+    }
     ctx.view(&args[1], |view, out| {
         let Some(fields) = view.map(View::hash).transpose()? else {
             out.array_header(0);

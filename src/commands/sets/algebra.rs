@@ -107,7 +107,14 @@ fn reply(ctx: &mut Context<'_>, args: Args<'_>, operation: Operation) -> Command
 }
 
 pub(super) fn sintercard(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
-    let counted = Counted::parse(args, 1, "ERR numkeys should be greater than 0")?;
+    let counted = Counted::parse(args, 1, "ERR numkeys should be greater than 0").map_err(
+        |error| match error {
+            CommandError::Syntax => {
+                CommandError::text("ERR Number of keys can't be greater than number of args")
+            }
+            other => other,
+        },
+    )?;
     let limit = parse_limit(args, counted.end())?;
     let db = ctx.session.db;
     let keys: Vec<(usize, &[u8])> = counted.words(args).map(|key| (db, key)).collect();

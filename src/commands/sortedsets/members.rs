@@ -132,6 +132,9 @@ pub(super) fn zrandmember(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResul
         Some(word) if args.len() == 4 && word.eq_ignore_ascii_case(b"withscores") => true,
         Some(_) => return Err(CommandError::Syntax),
     };
+    if with_scores {
+        draw.check_pairs()?;
+    }
     read(ctx, args, |scores, out| {
         let Some(scores) = scores else {
             out.array_header(0);
