@@ -324,9 +324,7 @@ fn store(
     let len = ctx.keyspace.update_many(&keys, ctx.access, |slots| {
         let mut new = slots.build(DESTINATION, Kind::SortedSet);
         let views: Vec<_> = (1..keys.len()).map(|i| slots.view(i)).collect();
-        for (member, score) in wanted.run(operation, &views)? {
-            new.scored(member, score)?;
-        }
+        super::add_all(&mut new, &wanted.run(operation, &views)?)?;
         let len = new.len();
         let was = slots.info(DESTINATION).is_some();
         slots.replace(new, None)?;

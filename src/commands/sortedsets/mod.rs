@@ -14,8 +14,12 @@ pub(super) mod rows;
 pub(super) use add::{AddOptions, add_members};
 
 use super::{CommandError, Context};
-use crate::keyspace::{Scores, View};
+use crate::keyspace::{KeyspaceError, NewCollection, Scores, View};
 use crate::protocol::{Args, Protocol, ReplyBuffer};
+
+/// Redis keeps a sorted set of so many members at most, none of them longer, in a form of its own.
+const SMALL_LEN_MAX: usize = 128;
+const SMALL_BYTES_MAX: usize = 64;
 
 /// Runs `f` on the sorted set that word 1 names, if there is one.
 fn read<R>(
@@ -25,6 +29,18 @@ fn read<R>(
 ) -> Result<R, CommandError> {
     ctx.view(&args[1], |view, out| {
         f(view.map(View::sorted_set).transpose()?, out)
+    })
+}
+
+/// Adds the members of a result to what is to be stored.
+fn add_all(new: &mut NewCollection<'_>, members: &[(&[u8], f64)]) -> Result<(), KeyspaceError> {
+    // Redis keeps no sign of a zero in small sorted sets.
+    let small = members.len() <= SMALL_LEN_MAX
+        && members
+            .iter()
+            .all(|(name, _)| name.len() <= SMALL_BYTES_MAX);
+    members.iter().try_for_each(|&(member, score)| {
+        new.scored(member, if small { score + 0.0 } else { score })
     })
 }
 

@@ -209,9 +209,7 @@ pub(super) fn zrangestore(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResul
         let mut new = slots.build(DESTINATION, Kind::SortedSet);
         let source = slots.view(SOURCE).map(View::sorted_set).transpose()?;
         let members = source.map(|source| wanted.members(source));
-        for (member, score) in members.unwrap_or_default() {
-            new.scored(member, score)?;
-        }
+        super::add_all(&mut new, &members.unwrap_or_default())?;
         let len = new.len();
         let was = slots.info(DESTINATION).is_some();
         slots.replace(new, None)?;

@@ -460,6 +460,9 @@ impl ScoresEdit<'_> {
 
     fn change(&mut self, member: &[u8], score: Option<f64>) -> Result<bool, KeyspaceError> {
         let hash = self.keyspace.hash(member);
+        // Redis keeps no sign of a zero in small sorted sets.
+        let signless = self.locked.encoding != super::Encoding::Full;
+        let score = score.map(|score| if signless { score + 0.0 } else { score });
         let value = score.map(encode_score);
         let value = value.as_ref().map(<[u8; 8]>::as_slice);
         let (keyspace, locked, id) = (self.keyspace, self.locked, self.id);
