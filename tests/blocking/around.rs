@@ -26,8 +26,8 @@ fn nobody_is_served_during_a_pause() -> TestResult {
             scene.run(line)?;
         }
         assert_eq!(next(&mut waiter)?, r#"["k", "v"]"#);
-        let waited = started.elapsed();
-        assert!(waited >= Duration::from_millis(290), "{waited:?}");
+        let took = started.elapsed();
+        assert!(took >= Duration::from_millis(290), "{took:?}");
     }
     // The time of who waits goes on meanwhile.
     let mut waiter = scene.waiter("BRPOP k 0.1")?;
