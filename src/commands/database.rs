@@ -40,7 +40,7 @@ pub(super) static COMMANDS: &[CommandSpec] = &[
         group: Group::Server,
         since: "4.0.0",
         summary: "Swaps two databases, for all connections at once.",
-        complexity: "O(1)",
+        complexity: "O(N) for N clients that watch or wait for keys of both databases",
         arguments: &[
             Argument::new("index1", ArgumentKind::Integer),
             Argument::new("index2", ArgumentKind::Integer),

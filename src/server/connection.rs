@@ -250,7 +250,7 @@ where
                     break;
                 }
                 Batch::Blocked => {
-                    if let Some(end) = connection.wait(stream, killed.as_mut()).await? {
+                    if let Some(end) = connection.wait(stream).await? {
                         return Ok(end);
                     }
                 }

@@ -288,11 +288,6 @@ pub const METADATA: &[(&str, &str, &str)] = &[
         "the whole value is written anew, so that the store replaces it in one step",
     ),
     (
-        "swapdb",
-        "complexity",
-        "nobody watches or blocks on keys, so that a swap takes constant time",
-    ),
-    (
         "lcs",
         "arguments",
         "Redis 7.2 names min-match-len so, 7.0 named it len",

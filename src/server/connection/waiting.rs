@@ -1,8 +1,6 @@
 //! A connection whose client waits in a command.
 
-use std::future::Future;
 use std::io;
-use std::pin::Pin;
 use std::sync::Arc;
 
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -15,11 +13,7 @@ use crate::server::{CommandStats, ReplyMode};
 impl Connection {
     /// Waits until the command that blocks has its answer, and puts that behind the replies. What arrives meanwhile
     /// stays in the input. `Some` where the connection ends instead: then nobody waits any more.
-    pub(super) async fn wait<S>(
-        &mut self,
-        stream: &mut S,
-        mut killed: Pin<&mut impl Future<Output = ()>>,
-    ) -> io::Result<Option<End>>
+    pub(super) async fn wait<S>(&mut self, stream: &mut S) -> io::Result<Option<End>>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
@@ -65,7 +59,7 @@ impl Connection {
             tokio::select! {
                 biased;
                 () = blocked.answered() => {}
-                () = killed.as_mut() => {}
+                () = handle.killed() => {}
                 // Who goes away is to take nothing.
                 read = read_some(stream, &mut self.input, None) => {
                     if read? == Some(0) {
