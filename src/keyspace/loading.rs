@@ -221,7 +221,7 @@ impl Keyspace {
                 self.absorb(number, shared, found)?;
             }
             for (register, found) in gathered.elements.iter_mut().enumerate() {
-                self.absorb_elements(register, found)?;
+                self.absorb_elements(register, found);
             }
             Ok(())
         };
@@ -281,7 +281,7 @@ impl Keyspace {
         record: &Visited<'_>,
         gathered: &mut Gathered,
     ) -> Result<(), KeyspaceError> {
-        let Some(element) = FoundElement::new(record) else {
+        let Some(element) = FoundElement::new(self, record) else {
             return Err(KeyspaceError::Store(
                 "an element's record without an id".into(),
             ));
@@ -290,7 +290,7 @@ impl Keyspace {
         let found = &mut gathered.elements[register];
         found.push(element);
         if found.len() >= GATHERED {
-            self.absorb_elements(register, found)?;
+            self.absorb_elements(register, found);
         }
         Ok(())
     }

@@ -120,7 +120,7 @@ impl Keyspace {
         let mut elements = Vec::new();
         let visited = self.store.visit(partition, &mut |record| {
             if record.generation == ELEMENTS {
-                elements.extend(FoundElement::new(&record));
+                elements.extend(FoundElement::new(self, &record));
                 return;
             }
             if !current.contains(&record.generation) {

@@ -19,25 +19,22 @@ use crate::store::{Location, Visited};
 /// An element's record that was met.
 pub(in super::super) struct FoundElement {
     id: u64,
-    name: IndexKey,
-    kind: Kind,
-    location: Location,
-    sequence: u64,
-    removed: bool,
+    found: Found,
 }
 
 impl FoundElement {
     /// `None` where the record's name is none of an element.
-    pub fn new(record: &Visited<'_>) -> Option<Self> {
+    pub fn new(keyspace: &Keyspace, record: &Visited<'_>) -> Option<Self> {
         let (id, name) = split_key(record.key)?;
-        Some(Self {
-            id,
+        let found = Found {
+            hash: keyspace.hash(name),
             name: IndexKey::from_slice(name),
             kind: record.kind,
             location: record.location,
             sequence: record.sequence,
             removed: record.removed,
-        })
+        };
+        Some(Self { id, found })
     }
 
     /// The number of the lock that it is gathered under.
@@ -49,19 +46,25 @@ impl FoundElement {
 /// How many locks elements are gathered under.
 pub(in super::super) const ELEMENT_REGISTERS: usize = REGISTERS;
 
-/// What was met of a collection so far.
-#[derive(Debug)]
+/// What was met of a collection so far: of an element maybe several records.
+#[derive(Debug, Default)]
 struct Gathered {
-    kind: Kind,
-    index: Index,
+    found: Vec<Found>,
 }
 
-#[derive(Debug, Default)]
-struct GatheredRegister {
-    by_id: HashMap<u64, Gathered, FixedState>,
-    /// The last removal of each element that was met.
-    removed: HashMap<(u64, IndexKey), u64, FixedState>,
+/// One record of an element.
+#[derive(Debug)]
+struct Found {
+    hash: u64,
+    name: IndexKey,
+    kind: Kind,
+    location: Location,
+    sequence: u64,
+    removed: bool,
 }
+
+/// Some of the collections by id.
+type GatheredRegister = HashMap<u64, Gathered, FixedState>;
 
 /// Elements whose heads are not known yet.
 #[derive(Debug)]
@@ -99,51 +102,48 @@ impl LoadingElements {
 }
 
 impl Keyspace {
-    /// Takes gathered elements of one register in; of several records of an element the last one counts.
-    pub(in super::super) fn absorb_elements(
-        &self,
-        register: usize,
-        found: &mut Vec<FoundElement>,
-    ) -> Result<(), KeyspaceError> {
-        let mut gathered = self.collections.loading.registers[register].lock();
-        let GatheredRegister { by_id, removed } = &mut *gathered;
-        let hasher = |key: &[u8]| self.hash(key);
-        for found in found.drain(..) {
-            let hash = self.hash(&found.name);
-            self.collections.seen(found.id);
-            let collection = by_id.entry(found.id).or_insert_with(|| Gathered {
-                kind: found.kind,
-                index: Index::new(0),
-            });
-            let index = &mut collection.index;
-            if let Some(present) = index.get(hash, &found.name).map(|entry| entry.location) {
-                if self.store.sequence(present)? > found.sequence {
-                    if !found.removed {
-                        self.store.release(found.location)?;
-                    }
-                    continue;
-                }
-                self.store.release(present)?;
-                index.remove(hash, &found.name);
+    /// Takes gathered elements of one register in.
+    pub(in super::super) fn absorb_elements(&self, register: usize, found: &mut Vec<FoundElement>) {
+        let mut by_id = self.collections.loading.registers[register].lock();
+        let mut elements = found.drain(..).peekable();
+        while let Some(first) = elements.next() {
+            let id = first.id;
+            self.collections.seen(id);
+            let gathered = &mut by_id.entry(id).or_default().found;
+            gathered.push(first.found);
+            // Most often the neighbours belong to the same collection.
+            while let Some(next) = elements.next_if(|next| next.id == id) {
+                gathered.push(next.found);
             }
-            if found.removed {
-                let last = removed.entry((found.id, found.name)).or_default();
-                *last = found.sequence.max(*last);
-                continue;
-            }
-            if !removed.is_empty()
-                && removed
-                    .get(&(found.id, found.name.clone()))
-                    .is_some_and(|&last| last > found.sequence)
-            {
-                self.store.release(found.location)?;
-                continue;
-            }
-            collection.kind = found.kind;
-            let entry = Entry::new(&found.name, found.kind, found.location, None, 0);
-            index.insert(hash, entry, &hasher);
         }
-        Ok(())
+    }
+
+    /// The elements that count: of several records of one the last, unless it is a removal. They come in the order of
+    /// their hashes, in which an index takes them one leaf after the other.
+    fn last_records(&self, gathered: Gathered) -> Result<Vec<Found>, KeyspaceError> {
+        let mut found = gathered.found;
+        found.sort_unstable_by(|a, b| {
+            let by_hash = a.hash.cmp(&b.hash);
+            by_hash
+                .then_with(|| a.name.cmp(&b.name))
+                .then(a.sequence.cmp(&b.sequence))
+        });
+        let mut last: Vec<Found> = Vec::with_capacity(found.len());
+        for next in found {
+            if let Some(before) = last.last()
+                && before.hash == next.hash
+                && before.name == next.name
+            {
+                // A removal was never counted as stored.
+                if !before.removed {
+                    self.store.release(before.location)?;
+                }
+                last.pop();
+            }
+            last.push(next);
+        }
+        last.retain(|one| !one.removed);
+        Ok(last)
     }
 
     /// Everything was read (a store without partitions): each head gets its collection, and what no head names is
@@ -172,10 +172,11 @@ impl Keyspace {
         })?;
         let mut orphans = 0usize;
         for register in &self.collections.loading.registers {
-            for (_, gathered) in std::mem::take(&mut *register.lock()).by_id {
-                orphans += gathered.index.len();
-                for entry in gathered.index.iter() {
-                    self.store.release(entry.location)?;
+            for (_, gathered) in std::mem::take(&mut *register.lock()) {
+                let stored = gathered.found.iter().filter(|found| !found.removed);
+                for found in stored {
+                    orphans += 1;
+                    self.store.release(found.location)?;
                 }
             }
         }
@@ -205,12 +206,13 @@ impl Keyspace {
                 let register = usize::try_from(id % REGISTERS as u64).unwrap_or(0);
                 let gathered = self.collections.loading.registers[register]
                     .lock()
-                    .by_id
-                    .remove(&id)
-                    .filter(|gathered| gathered.index.len() > 0 && gathered.kind == entry.kind());
-                match gathered {
-                    Some(gathered) => self.put_into_use(id, generation, gathered)?,
-                    None => headless.push((generation, place, IndexKey::from_slice(entry.key()))),
+                    .remove(&id);
+                let mut elements = self.last_records(gathered.unwrap_or_default())?;
+                elements.retain(|one| one.kind == entry.kind());
+                if elements.is_empty() {
+                    headless.push((generation, place, IndexKey::from_slice(entry.key())));
+                } else {
+                    self.put_into_use(id, generation, entry.kind(), &elements)?;
                 }
             }
         }
@@ -225,27 +227,34 @@ impl Keyspace {
         Ok(())
     }
 
-    /// Makes a collection of what was gathered.
+    /// Makes a collection of its elements, which come in the order of their hashes.
     fn put_into_use(
         &self,
         id: u64,
         generation: u32,
-        gathered: Gathered,
+        kind: Kind,
+        elements: &[Found],
     ) -> Result<(), KeyspaceError> {
-        let Gathered { kind, index } = gathered;
         let source = Source::new(self, id);
         let mut collection = Collection::new(kind);
+        let index = || {
+            let mut index = Index::with_leaves_for(0, elements.len());
+            let hasher = |key: &[u8]| self.hash(key);
+            for one in elements {
+                let entry = Entry::new(&one.name, kind, one.location, None, 0);
+                index.insert(one.hash, entry, &hasher);
+            }
+            index
+        };
         collection.shape = match kind {
             Kind::List => {
-                let mut items: Vec<ListItem> = index
-                    .iter()
-                    .filter_map(|entry| {
-                        Some(ListItem {
-                            label: decode_label(entry.key())?,
-                            location: entry.location,
-                        })
+                let labelled = elements.iter().filter_map(|one| {
+                    Some(ListItem {
+                        label: decode_label(&one.name)?,
+                        location: one.location,
                     })
-                    .collect();
+                });
+                let mut items: Vec<ListItem> = labelled.collect();
                 items.sort_unstable_by_key(|item| item.label);
                 Shape::List(items.into_iter().collect())
             }
@@ -254,9 +263,9 @@ impl Keyspace {
                     let score = source.read(entry.key(), entry.location, decode_score)?;
                     score.ok_or_else(|| KeyspaceError::Store("a member's score is damaged".into()))
                 };
-                Shape::Scores(order_by_score(index, score)?)
+                Shape::Scores(order_by_score(index(), score)?)
             }
-            Kind::Hash | Kind::Set | Kind::String => Shape::Fields(index),
+            Kind::Hash | Kind::Set | Kind::String => Shape::Fields(index()),
         };
         Self::note_encoding(&mut collection, &source)?;
         self.collections.note_memory(0, collection.memory_bytes());
@@ -312,21 +321,21 @@ impl Keyspace {
         partition: usize,
         found: Vec<FoundElement>,
     ) -> Result<(), KeyspaceError> {
-        let mut by_id: HashMap<u64, Gathered, FixedState> = HashMap::default();
-        let hasher = |key: &[u8]| self.hash(key);
-        for found in found {
-            self.collections.seen(found.id);
-            let gathered = by_id.entry(found.id).or_insert_with(|| Gathered {
-                kind: found.kind,
-                index: Index::new(0),
-            });
-            let entry = Entry::new(&found.name, found.kind, found.location, None, 0);
-            gathered
-                .index
-                .insert(self.hash(&found.name), entry, &hasher);
+        let mut by_id = GatheredRegister::default();
+        for element in found {
+            self.collections.seen(element.id);
+            by_id
+                .entry(element.id)
+                .or_default()
+                .found
+                .push(element.found);
         }
         for (id, gathered) in by_id {
-            self.put_into_use(id, NO_GENERATION, gathered)?;
+            let elements = self.last_records(gathered)?;
+            let Some(kind) = elements.first().map(|one| one.kind) else {
+                continue;
+            };
+            self.put_into_use(id, NO_GENERATION, kind, &elements)?;
             let mut heads = self.collections.loading.heads.lock();
             heads.collections.push(id);
             if let Some(&generation) = heads.generations.get(&id) {
