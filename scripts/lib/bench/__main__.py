@@ -8,7 +8,7 @@ import signal
 import sys
 import time
 
-from . import collections, curves, latency, lifecycle, machine, rates, report
+from . import big, collections, curves, latency, lifecycle, machine, rates, report
 from .client import BenchError
 from .load import CLIENTS, Generator, check_tools
 from .plan import PARTS, make_plan
@@ -48,6 +48,7 @@ def parse_arguments():
                              f"all without a name")
     parser.add_argument("--out", metavar="FOLDER", help="where curves go (docs/benchmarks)")
     parser.add_argument("--json", metavar="FILE", help="where the figures go (bench.json in the target folder)")
+    parser.add_argument("--page", metavar="FILE", help="where the tables go, beside the output")
     parser.add_argument("--layout", help="pmemkv-server's layout (its default)")
     parser.add_argument("--engine", help="pmemkv-server's engine (its default)")
     parser.add_argument("--threads", type=int, help="pmemkv-server's worker-threads (its default)")
@@ -98,6 +99,8 @@ def run(fleet, arguments, plan, described):
         timed("collections", lambda: collections.measure(fleet, arguments.quick))
     for server in fleet.all():
         server.empty()
+    if "restart" in plan.parts:
+        timed("restart", lambda: big.measure(fleet, plan, arguments.quick))
     if "lifecycle" in plan.parts:
         timed("lifecycle", lambda: lifecycle.measure(fleet, generator, plan))
     result["settings"] = fleet.ours.settings
@@ -105,7 +108,7 @@ def run(fleet, arguments, plan, described):
     return result
 
 
-def print_run(result, plan):
+def page(result, plan):
     """The tables and what is needed to read them."""
     ours = result["ours"]
     settings = result["settings"]
@@ -133,6 +136,8 @@ def print_run(result, plan):
                      f"{busy['overwrites_per_second']:,} overwrites per second{pool}.")
     if "collections" in result:
         parts.append(collections.tables(result["collections"], ours))
+    if "restart" in result:
+        parts.append(big.tables(result["restart"], ours))
     if "lifecycle" in result:
         parts.append(report.lifecycle_tables(result["lifecycle"], ours))
         parts.append("The ratio of space is the pool's bytes and all DRAM (the growth of the process's anonymous "
@@ -144,7 +149,7 @@ def print_run(result, plan):
         parts.append("A quick run: expect noise.")
     parts += [machine.sentence(result["machine"]), *result["remarks"]]
     parts += [f"FAILED: {failure}" for failure in result["failures"]]
-    print("\n\n".join(parts))
+    return "\n\n".join(parts)
 
 
 def main():
@@ -166,7 +171,11 @@ def main():
             else:
                 plan = make_plan(arguments.quick, arguments.full, arguments.only)
                 result = run(fleet, arguments, plan, described)
-                print_run(result, plan)
+                text = page(result, plan)
+                print(text)
+                if arguments.page:
+                    # On its own, the run's heading is that of the page.
+                    curves.write(arguments.page, text.removeprefix("#") + "\n")
                 path = arguments.json or os.path.join(arguments.work_dir, "bench.json")
                 with open(path, "w") as file:
                     json.dump(result, file, indent=2)

@@ -19,6 +19,15 @@ def value_of(number, size):
     return (b"%016x" % number * (size // 16 + 1))[:size]
 
 
+def encode(*args):
+    """A command as it is sent."""
+    parts = [b"*%d\r\n" % len(args)]
+    for arg in args:
+        arg = arg if isinstance(arg, bytes) else str(arg).encode()
+        parts.append(b"$%d\r\n%b\r\n" % (len(arg), arg))
+    return b"".join(parts)
+
+
 class Client:
     """One connection."""
 
@@ -38,11 +47,16 @@ class Client:
 
     def call(self, *args):
         """The reply: bytes, an int or None; an error reply is a BenchError."""
-        parts = [b"*%d\r\n" % len(args)]
-        for arg in args:
-            arg = arg if isinstance(arg, bytes) else str(arg).encode()
-            parts.append(b"$%d\r\n%b\r\n" % (len(arg), arg))
-        self.socket.sendall(b"".join(parts))
+        self.socket.sendall(encode(*args))
+        return self.reply()
+
+    def pipeline(self, commands):
+        """The replies of commands that are encoded already and sent at once; the first error is a BenchError."""
+        self.socket.sendall(b"".join(commands))
+        return [self.reply() for _ in commands]
+
+    def reply(self):
+        """The next one."""
         line = self.file.readline()
         if not line:
             raise ConnectionError("the server closed the connection")

@@ -20,6 +20,7 @@ VALUES_TOTAL_BYTES = 256 << 20
 ENGINES = (("packed", "cmap"), ("packed", "vcmap"), ("pairs", "cmap"), ("pairs", "stree"), ("pairs", "vcmap"),
            ("pairs", "vsmap"))
 INDEX = "README.md"
+COLLECTIONS = "collections.md"
 
 
 class Curve:
@@ -186,6 +187,9 @@ def index(folder):
     for name, (title, _, fixed, _) in CURVES.items():
         if os.path.exists(os.path.join(folder, f"{name}.md")):
             lines.append(f"- [{title}]({name}.md): {fixed}")
+    if os.path.exists(os.path.join(folder, COLLECTIONS)):
+        lines += ["", f"Not a curve, but as long a run: [Collections]({COLLECTIONS}), by",
+                  f"`scripts/bench --only collections --only restart --page docs/benchmarks/{COLLECTIONS}`."]
     return "\n".join([*lines, ""])
 
 

@@ -113,6 +113,19 @@ class Server:
             fields = file.read().rsplit(")", 1)[1].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
+    def threads_cpu_seconds(self):
+        """What its threads have used so far, to the nanosecond; the time of threads that ended is not in it."""
+        folder = f"/proc/{self.process.pid}/task"
+        total = 0
+        for thread in os.listdir(folder):
+            try:
+                with open(f"{folder}/{thread}/schedstat") as file:
+                    total += int(file.read().split()[0])
+            except FileNotFoundError as error:
+                if os.path.exists(f"{folder}/{thread}"):
+                    raise BenchError("this kernel keeps no schedstat of threads") from error
+        return total / 1e9
+
     def dram_bytes(self):
         """The process's own memory, without files and shared memory: a mapped pool does not count."""
         with open(f"/proc/{self.process.pid}/status") as file:
