@@ -12,11 +12,11 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 
 use super::background::now_ms;
-use super::collection::{ELEMENT_REGISTERS, ELEMENTS, FoundElement};
+use super::collection::{Batch, ELEMENTS, batches};
 use super::index::{Entry, Index, IndexKey};
 use super::shard::Table;
 use super::{DATABASES, Keyspace, KeyspaceError, Kind, Millis, SHARD_BITS, SHARDS, shard_of};
-use crate::store::{Location, Visited};
+use crate::store::Location;
 
 /// Records that a thread gathers for a shard before it takes the shard's lock.
 const GATHERED: usize = 256;
@@ -87,7 +87,7 @@ struct Gathered {
     /// By shard.
     keys: Vec<Vec<Found>>,
     /// Elements of collections, by register.
-    elements: Vec<Vec<FoundElement>>,
+    elements: Vec<Batch>,
 }
 
 /// The removals met in one shard.
@@ -197,7 +197,7 @@ impl Keyspace {
     fn load_parts(&self, shared: &Shared, stop: &AtomicBool) -> Result<(), KeyspaceError> {
         let mut gathered = Gathered {
             keys: (0..SHARDS).map(|_| Vec::new()).collect(),
-            elements: (0..ELEMENT_REGISTERS).map(|_| Vec::new()).collect(),
+            elements: batches(),
         };
         let parts = self.store.parts();
         let mut reported = Instant::now();
@@ -220,8 +220,8 @@ impl Keyspace {
             for (number, found) in gathered.keys.iter_mut().enumerate() {
                 self.absorb(number, shared, found)?;
             }
-            for (register, found) in gathered.elements.iter_mut().enumerate() {
-                self.absorb_elements(register, found);
+            for batch in &mut gathered.elements {
+                self.absorb_elements(batch);
             }
             Ok(())
         };
@@ -241,7 +241,10 @@ impl Keyspace {
                 return;
             }
             if record.generation == ELEMENTS {
-                failed = self.load_element(&record, gathered).err();
+                if !self.gather_element(&record, &mut gathered.elements) {
+                    let why = "an element's record without an id";
+                    failed = Some(KeyspaceError::Store(why.into()));
+                }
                 return;
             }
             let mut databases = shared.generations.iter();
@@ -274,25 +277,6 @@ impl Keyspace {
         }
         shared.parts_read.fetch_add(1, Ordering::Relaxed);
         failed.map_or(Ok(()), Err)
-    }
-
-    fn load_element(
-        &self,
-        record: &Visited<'_>,
-        gathered: &mut Gathered,
-    ) -> Result<(), KeyspaceError> {
-        let Some(element) = FoundElement::new(self, record) else {
-            return Err(KeyspaceError::Store(
-                "an element's record without an id".into(),
-            ));
-        };
-        let register = element.register();
-        let found = &mut gathered.elements[register];
-        found.push(element);
-        if found.len() >= GATHERED {
-            self.absorb_elements(register, found);
-        }
-        Ok(())
     }
 
     /// Takes gathered records of one shard into its index.

@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicBool;
 
 use parking_lot::{RwLockReadGuard, RwLockWriteGuard};
 
-use super::collection::{ELEMENTS, FoundElement};
+use super::collection::ELEMENTS;
 use super::index::{Entry, Index, IndexKey};
 use super::ordered::OrderedView;
 use super::wait::Queues;
@@ -120,7 +120,7 @@ impl Keyspace {
         let mut elements = Vec::new();
         let visited = self.store.visit(partition, &mut |record| {
             if record.generation == ELEMENTS {
-                elements.extend(FoundElement::new(self, &record));
+                elements.extend(self.found_element(&record));
                 return;
             }
             if !current.contains(&record.generation) {

@@ -9,10 +9,9 @@ use parking_lot::RwLock;
 
 use super::elements::{ElementKey, element_key, encode_label, encode_score};
 use super::list::ListItem;
-use super::scores::{ScoreIndex, Scored};
 use super::view::View;
 use super::{Collection, Locked, Shape, element_record};
-use crate::keyspace::index::{Entry, IndexKey};
+use crate::keyspace::index::Entry;
 use crate::keyspace::{Keyspace, KeyspaceError, Kind, Millis};
 use crate::store::{Location, Write};
 
@@ -190,21 +189,4 @@ pub(super) fn add(
     if kind != Kind::List {
         collection.outgrow(name, value_bytes);
     }
-}
-
-/// A sorted set's shape from members whose scores are read one by one.
-pub(super) fn order_by_score(
-    members: super::Index,
-    score: impl Fn(&Entry) -> Result<f64, KeyspaceError>,
-) -> Result<ScoreIndex, KeyspaceError> {
-    let scored = members
-        .iter()
-        .map(|entry| {
-            Ok(Scored {
-                score: score(entry)?,
-                member: IndexKey::from_slice(entry.key()),
-            })
-        })
-        .collect::<Result<Vec<_>, KeyspaceError>>()?;
-    Ok(ScoreIndex::new(members, scored))
 }

@@ -4,67 +4,19 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use foldhash::fast::FixedState;
-use parking_lot::{Mutex, RwLock};
+use parking_lot::{Mutex, MutexGuard, RwLock};
 
-use super::build::order_by_score;
-use super::elements::{decode_label, decode_score, split_key};
-use super::list::ListItem;
+use super::gather::{Found, FoundElement, Gathered, GatheredRegister, register};
+use super::scores::{ScoreIndex, Scored};
 use super::view::Source;
-use super::{Collection, REGISTERS, Shape};
-use crate::keyspace::index::{Entry, Index, IndexKey};
+use super::{Collection, Encoding, REGISTERS, Shape};
+use crate::keyspace::index::{Index, IndexKey};
 use crate::keyspace::{Keyspace, KeyspaceError, Kind, SHARDS};
-use crate::store::{Location, Visited};
+use crate::pmemkv::prefetch;
+use crate::store::Visited;
 
-/// An element's record that was met.
-pub(in super::super) struct FoundElement {
-    id: u64,
-    found: Found,
-}
-
-impl FoundElement {
-    /// `None` where the record's name is none of an element.
-    pub fn new(keyspace: &Keyspace, record: &Visited<'_>) -> Option<Self> {
-        let (id, name) = split_key(record.key)?;
-        let found = Found {
-            hash: keyspace.hash(name),
-            name: IndexKey::from_slice(name),
-            kind: record.kind,
-            location: record.location,
-            sequence: record.sequence,
-            removed: record.removed,
-        };
-        Some(Self { id, found })
-    }
-
-    /// The number of the lock that it is gathered under.
-    pub fn register(&self) -> usize {
-        usize::try_from(self.id % REGISTERS as u64).unwrap_or(0)
-    }
-}
-
-/// How many locks elements are gathered under.
-pub(in super::super) const ELEMENT_REGISTERS: usize = REGISTERS;
-
-/// What was met of a collection so far: of an element maybe several records.
-#[derive(Debug, Default)]
-struct Gathered {
-    found: Vec<Found>,
-}
-
-/// One record of an element.
-#[derive(Debug)]
-struct Found {
-    hash: u64,
-    name: IndexKey,
-    kind: Kind,
-    location: Location,
-    sequence: u64,
-    removed: bool,
-}
-
-/// Some of the collections by id.
-type GatheredRegister = HashMap<u64, Gathered, FixedState>;
+/// How many elements ahead a name is fetched into the processor's cache.
+const PREFETCHED: usize = 8;
 
 /// Elements whose heads are not known yet.
 #[derive(Debug)]
@@ -95,6 +47,11 @@ impl LoadingElements {
         }
     }
 
+    /// What was gathered of some collections, with the one of that id among them.
+    pub(super) fn register(&self, id: u64) -> MutexGuard<'_, GatheredRegister> {
+        self.registers[register(id)].lock()
+    }
+
     /// Whether a partition has been read.
     pub fn is_read(&self, partition: usize) -> bool {
         self.read[partition].load(Ordering::Acquire)
@@ -102,50 +59,6 @@ impl LoadingElements {
 }
 
 impl Keyspace {
-    /// Takes gathered elements of one register in.
-    pub(in super::super) fn absorb_elements(&self, register: usize, found: &mut Vec<FoundElement>) {
-        let mut by_id = self.collections.loading.registers[register].lock();
-        let mut elements = found.drain(..).peekable();
-        while let Some(first) = elements.next() {
-            let id = first.id;
-            self.collections.seen(id);
-            let gathered = &mut by_id.entry(id).or_default().found;
-            gathered.push(first.found);
-            // Most often the neighbours belong to the same collection.
-            while let Some(next) = elements.next_if(|next| next.id == id) {
-                gathered.push(next.found);
-            }
-        }
-    }
-
-    /// The elements that count: of several records of one the last, unless it is a removal. They come in the order of
-    /// their hashes, in which an index takes them one leaf after the other.
-    fn last_records(&self, gathered: Gathered) -> Result<Vec<Found>, KeyspaceError> {
-        let mut found = gathered.found;
-        found.sort_unstable_by(|a, b| {
-            let by_hash = a.hash.cmp(&b.hash);
-            by_hash
-                .then_with(|| a.name.cmp(&b.name))
-                .then(a.sequence.cmp(&b.sequence))
-        });
-        let mut last: Vec<Found> = Vec::with_capacity(found.len());
-        for next in found {
-            if let Some(before) = last.last()
-                && before.hash == next.hash
-                && before.name == next.name
-            {
-                // A removal was never counted as stored.
-                if !before.removed {
-                    self.store.release(before.location)?;
-                }
-                last.pop();
-            }
-            last.push(next);
-        }
-        last.retain(|one| !one.removed);
-        Ok(last)
-    }
-
     /// Everything was read (a store without partitions): each head gets its collection, and what no head names is
     /// let go of. Runs on `threads` threads.
     pub(in super::super) fn claim_collections(&self, threads: usize) -> Result<(), KeyspaceError> {
@@ -173,10 +86,9 @@ impl Keyspace {
         let mut orphans = 0usize;
         for register in &self.collections.loading.registers {
             for (_, gathered) in std::mem::take(&mut *register.lock()) {
-                let stored = gathered.found.iter().filter(|found| !found.removed);
-                for found in stored {
+                for location in gathered.live() {
                     orphans += 1;
-                    self.store.release(found.location)?;
+                    self.store.release(location)?;
                 }
             }
         }
@@ -203,16 +115,13 @@ impl Keyspace {
                     .collection_id(place, generation, entry)?
                     .unwrap_or_default();
                 self.collections.seen(id);
-                let register = usize::try_from(id % REGISTERS as u64).unwrap_or(0);
-                let gathered = self.collections.loading.registers[register]
-                    .lock()
-                    .remove(&id);
-                let mut elements = self.last_records(gathered.unwrap_or_default())?;
-                elements.retain(|one| one.kind == entry.kind());
-                if elements.is_empty() {
+                let gathered = self.collections.loading.register(id).remove(&id);
+                let there = match gathered {
+                    Some(gathered) => self.put_into_use(id, generation, entry.kind(), gathered)?,
+                    None => false,
+                };
+                if !there {
                     headless.push((generation, place, IndexKey::from_slice(entry.key())));
-                } else {
-                    self.put_into_use(id, generation, entry.kind(), &elements)?;
                 }
             }
         }
@@ -227,77 +136,96 @@ impl Keyspace {
         Ok(())
     }
 
-    /// Makes a collection of its elements, which come in the order of their hashes.
+    /// Makes a collection of its elements; whether there are any.
     fn put_into_use(
         &self,
         id: u64,
         generation: u32,
         kind: Kind,
-        elements: &[Found],
-    ) -> Result<(), KeyspaceError> {
+        gathered: Gathered,
+    ) -> Result<bool, KeyspaceError> {
         let source = Source::new(self, id);
         let mut collection = Collection::new(kind);
-        let index = || {
-            let mut index = Index::with_leaves_for(0, elements.len());
-            let hasher = |key: &[u8]| self.hash(key);
-            for one in elements {
-                let entry = Entry::new(&one.name, kind, one.location, None, 0);
-                index.insert(one.hash, entry, &hasher);
-            }
-            index
+        let (elements, older) = if kind == Kind::List {
+            let (items, older) = gathered.list();
+            collection.encoding = Encoding::Full;
+            collection.shape = Shape::List(items);
+            (Vec::new(), older)
+        } else {
+            gathered.elements()
         };
-        collection.shape = match kind {
-            Kind::List => {
-                let labelled = elements.iter().filter_map(|one| {
-                    Some(ListItem {
-                        label: decode_label(&one.name)?,
-                        location: one.location,
-                    })
-                });
-                let mut items: Vec<ListItem> = labelled.collect();
-                items.sort_unstable_by_key(|item| item.label);
-                Shape::List(items.into_iter().collect())
+        for location in older {
+            self.store.release(location)?;
+        }
+        if kind != Kind::List {
+            let sizes = Self::value_sizes(&source, kind, &elements)?;
+            collection.shape = self.shape_of(kind, elements)?;
+            for (name, bytes) in sizes.into_iter().flatten() {
+                collection.outgrow(&name, bytes);
             }
-            Kind::SortedSet => {
-                let score = |entry: &Entry| {
-                    let score = source.read(entry.key(), entry.location, decode_score)?;
-                    score.ok_or_else(|| KeyspaceError::Store("a member's score is damaged".into()))
-                };
-                Shape::Scores(order_by_score(index(), score)?)
-            }
-            Kind::Hash | Kind::Set | Kind::String => Shape::Fields(index()),
-        };
-        Self::note_encoding(&mut collection, &source)?;
+        }
+        if collection.len() == 0 {
+            return Ok(false);
+        }
         self.collections.note_memory(0, collection.memory_bytes());
         let shared = Arc::new(RwLock::new(collection));
         self.collections.insert(id, generation, shared);
-        Ok(())
+        Ok(true)
     }
 
-    /// Finds out which form Redis would keep a collection in, now that it is there as a whole.
-    fn note_encoding(
-        collection: &mut Collection,
-        source: &Source<'_>,
-    ) -> Result<(), KeyspaceError> {
-        if collection.len() > super::INTEGERS_MAX || collection.kind == Kind::List {
-            collection.encoding = super::Encoding::Full;
-            return Ok(());
+    /// The shape of a hash, a set or a sorted set.
+    fn shape_of(&self, kind: Kind, elements: Vec<Vec<Found>>) -> Result<Shape, KeyspaceError> {
+        let count = elements.iter().map(Vec::len).sum();
+        let mut index = Index::with_leaves_for(0, count);
+        let sorted = kind == Kind::SortedSet;
+        let mut scored = Vec::with_capacity(if sorted { count } else { 0 });
+        let hasher = |key: &[u8]| self.hash(key);
+        for bucket in elements {
+            if sorted {
+                for (at, found) in bucket.iter().enumerate() {
+                    if let Some(ahead) = bucket.get(at + PREFETCHED) {
+                        prefetch(ahead.entry.key().as_ptr());
+                    }
+                    let score = f64::from_bits(found.brief);
+                    if score.is_nan() {
+                        return Err(KeyspaceError::Store("a member's score is damaged".into()));
+                    }
+                    let member = IndexKey::from_slice(found.entry.key());
+                    scored.push(Scored { score, member });
+                }
+            }
+            for found in bucket {
+                index.insert(found.hash, found.entry, &hasher);
+            }
         }
-        let Some(names) = collection.names() else {
-            return Ok(());
-        };
-        let mut sizes: Vec<(IndexKey, usize)> = Vec::with_capacity(names.len());
-        for entry in names.iter() {
-            let bytes = match collection.kind {
-                Kind::Hash => source.read(entry.key(), entry.location, <[u8]>::len)?,
+        Ok(if sorted {
+            Shape::Scores(ScoreIndex::new(index, scored))
+        } else {
+            Shape::Fields(index)
+        })
+    }
+
+    /// Names and bytes of the values, which tell the form that Redis would keep a collection in; `None` where the
+    /// number of elements tells it.
+    fn value_sizes(
+        source: &Source<'_>,
+        kind: Kind,
+        elements: &[Vec<Found>],
+    ) -> Result<Option<Vec<(IndexKey, usize)>>, KeyspaceError> {
+        if elements.iter().map(Vec::len).sum::<usize>() > super::INTEGERS_MAX {
+            return Ok(None);
+        }
+        let sizes = elements.iter().flatten().map(|found| {
+            let bytes = match (kind, found.brief) {
+                (Kind::Hash, 0) => {
+                    source.read(found.entry.key(), found.entry.location, <[u8]>::len)?
+                }
+                (Kind::Hash, bytes) => usize::try_from(bytes).unwrap_or(usize::MAX),
                 _ => 0,
             };
-            sizes.push((IndexKey::from_slice(entry.key()), bytes));
-        }
-        for (name, bytes) in sizes {
-            collection.outgrow(&name, bytes);
-        }
-        Ok(())
+            Ok((IndexKey::from_slice(found.entry.key()), bytes))
+        });
+        sizes.collect::<Result<_, _>>().map(Some)
     }
 
     /// Notes the head of a collection in a store with partitions.
@@ -322,20 +250,15 @@ impl Keyspace {
         found: Vec<FoundElement>,
     ) -> Result<(), KeyspaceError> {
         let mut by_id = GatheredRegister::default();
-        for element in found {
-            self.collections.seen(element.id);
-            by_id
-                .entry(element.id)
-                .or_default()
-                .found
-                .push(element.found);
+        for (id, found) in found {
+            self.collections.seen(id);
+            by_id.entry(id).or_default().push(found);
         }
         for (id, gathered) in by_id {
-            let elements = self.last_records(gathered)?;
-            let Some(kind) = elements.first().map(|one| one.kind) else {
+            let Some(kind) = gathered.kind() else {
                 continue;
             };
-            self.put_into_use(id, NO_GENERATION, kind, &elements)?;
+            self.put_into_use(id, NO_GENERATION, kind, gathered)?;
             let mut heads = self.collections.loading.heads.lock();
             heads.collections.push(id);
             if let Some(&generation) = heads.generations.get(&id) {

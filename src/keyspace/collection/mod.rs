@@ -7,6 +7,7 @@
 mod build;
 mod edit;
 mod elements;
+mod gather;
 mod list;
 mod load;
 mod scores;
@@ -27,7 +28,8 @@ pub use view::{Fields, List, Scores, View};
 
 pub(super) use build::Built;
 pub(super) use edit::{Edit, Plan, What};
-pub(super) use load::{ELEMENT_REGISTERS, FoundElement, LoadingElements};
+pub(super) use gather::{Batch, batches};
+pub(super) use load::LoadingElements;
 
 use super::index::{Entry, Index};
 use super::{Keyspace, KeyspaceError, Kind, Place};

@@ -40,10 +40,23 @@ impl Default for ScoreIndex {
 impl ScoreIndex {
     /// The members that `members` knows, with their scores.
     pub fn new(members: Index, mut scored: Vec<Scored>) -> Self {
-        scored.sort_unstable_by(|a, b| a.compare(b.score, &b.member));
+        // What is moved while sorting is small, and most often tells the order by itself.
+        let mut order: Vec<(u64, usize)> = scored
+            .iter()
+            .enumerate()
+            .map(|(at, one)| (ordered_bits(one.score), at))
+            .collect();
+        order.sort_unstable_by(|a, b| {
+            let names = || scored[a.1].member.cmp(&scored[b.1].member);
+            a.0.cmp(&b.0).then_with(names)
+        });
+        let mut take = |at: usize| Scored {
+            score: scored[at].score,
+            member: std::mem::take(&mut scored[at].member),
+        };
         Self {
             members,
-            order: scored.into_iter().collect(),
+            order: order.into_iter().map(|(_, at)| take(at)).collect(),
         }
     }
 
@@ -127,5 +140,32 @@ impl ScoreIndex {
     pub fn memory_bytes(&self) -> usize {
         // Members too long for their entries lie beside both.
         self.members.memory_bytes() + self.order.memory_bytes() + self.members.long_keys_bytes()
+    }
+}
+
+/// Bits whose order as a number is the score's; -0 and 0 are one.
+fn ordered_bits(score: f64) -> u64 {
+    const SIGN: u64 = 1 << 63;
+    let bits = (score + 0.0).to_bits();
+    if bits & SIGN == 0 { bits | SIGN } else { !bits }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn bits_are_in_the_order_of_scores(a: f64, b: f64) {
+            prop_assume!(!a.is_nan() && !b.is_nan());
+            prop_assert_eq!(Some(ordered_bits(a).cmp(&ordered_bits(b))), a.partial_cmp(&b));
+        }
+    }
+
+    #[test]
+    fn zeros_are_one_score() {
+        assert_eq!(ordered_bits(-0.0), ordered_bits(0.0));
     }
 }

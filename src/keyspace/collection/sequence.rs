@@ -37,11 +37,20 @@ impl<T> Default for Sequence<T> {
 
 impl<T> FromIterator<T> for Sequence<T> {
     fn from_iter<I: IntoIterator<Item = T>>(items: I) -> Self {
+        let mut items = items.into_iter();
         let mut sequence = Self::default();
-        for item in items {
-            sequence.push_back(item);
+        loop {
+            let chunk: VecDeque<T> = items.by_ref().take(CHUNK_MAX).collect();
+            if chunk.is_empty() {
+                return sequence;
+            }
+            sequence.len += chunk.len();
+            sequence.capacity += chunk.capacity();
+            sequence
+                .lengths
+                .push_back(u32::try_from(chunk.len()).unwrap_or(u32::MAX));
+            sequence.chunks.push_back(chunk);
         }
-        sequence
     }
 }
 
