@@ -3,13 +3,13 @@
 use std::cell::Cell;
 use std::sync::atomic::Ordering;
 
-use parking_lot::RwLock;
+use parking_lot::{RwLock, RwLockWriteGuard};
 use smallvec::SmallVec;
 
 use super::clock::Clock;
 use super::index::Entry;
 use super::shard::{IndexPut, Shard};
-use super::slots::{LockedKey, Slots};
+use super::slots::{Each, LockedKey, LockedShards, Slots};
 use super::wait::YIELDS_MAX;
 use super::{
     Access, Ahead, EventClass, KeyInfo, Keyspace, KeyspaceError, Kind, Millis, PREFETCHED, Place,
@@ -175,6 +175,44 @@ impl Keyspace {
         Ok(result)
     }
 
+    /// Locks the shard of one key, which is indexed, and so are the elements of its collection.
+    fn lock_key<'s, 'k>(
+        &'s self,
+        db: usize,
+        key: &'k [u8],
+        access: Access,
+    ) -> Result<(RwLockWriteGuard<'s, Shard>, LockedKey<'k>), KeyspaceError> {
+        let place = self.place(key);
+        let mut yields = 0;
+        loop {
+            let shard = self.write_shard(place.shard)?;
+            if yields < YIELDS_MAX && self.has_to_yield(&shard, db, key, access) {
+                drop(shard);
+                yields += 1;
+                self.serve_ready();
+                continue;
+            }
+            let generation = self.generation(db);
+            let missing = if self.partitioned {
+                let entry = shard.get(generation, place.hash, key);
+                self.missing_partition(place, generation, entry)?
+            } else {
+                None
+            };
+            let Some(missing) = missing else {
+                let locked = LockedKey {
+                    key,
+                    place,
+                    db,
+                    generation,
+                };
+                return Ok((shard, locked));
+            };
+            drop(shard);
+            self.index_partition(missing)?;
+        }
+    }
+
     /// Locks one key and runs `f` on it. What `f` wrote is stored when this returns, and durable after the next
     /// [`commit`](Self::commit).
     pub fn update<R, E: From<KeyspaceError>>(
@@ -184,26 +222,10 @@ impl Keyspace {
         access: Access,
         f: impl FnOnce(&mut Slot<'_>) -> Result<R, E>,
     ) -> Result<R, E> {
-        let place = self.place(key);
-        let mut yields = 0;
-        let (mut shard, generation) = loop {
-            let shard = self.write_shard(place.shard)?;
-            if yields < YIELDS_MAX && self.has_to_yield(&shard, db, key, access) {
-                drop(shard);
-                yields += 1;
-                self.serve_ready();
-                continue;
-            }
-            let generation = self.generation(db);
-            let entry = shard.get(generation, place.hash, key);
-            match self.missing_partition(place, generation, entry)? {
-                None => break (shard, generation),
-                Some(missing) => {
-                    drop(shard);
-                    self.index_partition(missing)?;
-                }
-            }
-        };
+        let (mut shard, locked) = self.lock_key(db, key, access)?;
+        let LockedKey {
+            place, generation, ..
+        } = locked;
         f(&mut Slot {
             keyspace: self,
             shard: &mut shard,
@@ -216,14 +238,12 @@ impl Keyspace {
         })
     }
 
-    /// Locks several keys, which may repeat and lie in different databases, and runs `f` on them. Its writes happen
-    /// together, as one atomic step, when `f` returns `Ok`; none of them happens when it returns an error.
-    pub fn update_many<R, E: From<KeyspaceError>>(
-        &self,
-        keys: &[(usize, &[u8])],
+    /// Locks the shards of several keys; see [`lock_shards`](Self::lock_shards).
+    fn lock_keys<'s, 'k>(
+        &'s self,
+        keys: &[(usize, &'k [u8])],
         access: Access,
-        f: impl FnOnce(&mut Slots<'_>) -> Result<R, E>,
-    ) -> Result<R, E> {
+    ) -> Result<(LockedShards<'s>, Each<LockedKey<'k>>), KeyspaceError> {
         self.prefetch_all(keys, false);
         let places = self.places(keys);
         let mut yields = 0;
@@ -236,7 +256,7 @@ impl Keyspace {
                 self.has_to_yield(shard, db, key, access)
             });
             if !has_to_yield || yields == YIELDS_MAX {
-                break (numbers, shards);
+                break (numbers.into_iter().collect(), shards.into_iter().collect());
             }
             drop(shards);
             yields += 1;
@@ -252,7 +272,28 @@ impl Keyspace {
                 generation: self.generation(db),
             })
             .collect();
-        let mut slots = Slots::new(self, numbers, shards, keys, access);
+        Ok(((numbers, shards), keys))
+    }
+
+    /// Locks several keys, which may repeat and lie in different databases, and runs `f` on them. Its writes happen
+    /// together, as one atomic step, when `f` returns `Ok`; none of them happens when it returns an error.
+    pub fn update_many<R, E: From<KeyspaceError>>(
+        &self,
+        keys: &[(usize, &[u8])],
+        access: Access,
+        f: impl FnOnce(&mut Slots<'_>) -> Result<R, E>,
+    ) -> Result<R, E> {
+        let mut slots = if let &[(db, key)] = keys {
+            let (shard, locked) = self.lock_key(db, key, access)?;
+            let one = (
+                Each::from_buf([locked.place.shard]),
+                Each::from_buf([shard]),
+            );
+            Slots::new(self, one, Each::from_buf([locked]), access)
+        } else {
+            let (shards, keys) = self.lock_keys(keys, access)?;
+            Slots::new(self, shards, keys, access)
+        };
         slots.open_collections()?;
         let result = f(&mut slots).inspect_err(|_| slots.tell_misses())?;
         slots.apply()?;

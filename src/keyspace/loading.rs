@@ -294,11 +294,8 @@ impl Keyspace {
         for found in gathered.drain(..) {
             if shard.table(found.generation).is_none() {
                 let keys = reading.keys_expected(found.generation) / SHARDS;
-                shard.tables.push(Table {
-                    generation: found.generation,
-                    index: Index::with_leaves_for(SHARD_BITS, keys),
-                    view: None,
-                });
+                let index = Index::with_leaves_for(SHARD_BITS, keys);
+                shard.tables.push(Table::new(found.generation, index, None));
             }
             let table = self.table_for(&mut shard, found.generation);
             let present = table.index.get(found.hash, &found.key);

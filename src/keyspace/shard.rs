@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicBool;
 
 use parking_lot::{RwLockReadGuard, RwLockWriteGuard};
 
-use super::collection::ELEMENTS;
+use super::collection::{ELEMENTS, Shared};
 use super::index::{Entry, Index, IndexKey};
 use super::ordered::OrderedView;
 use super::wait::Queues;
@@ -23,6 +23,17 @@ pub struct Table {
     pub index: Index,
     /// The generation's ordered view, once a range command has asked for it.
     pub view: Option<Arc<OrderedView>>,
+    /// The collection that was changed last, found without its head.
+    recent: Option<Recent>,
+}
+
+/// A collection whose head lies at a place. Any change of a head makes the table forget it.
+#[derive(Debug)]
+struct Recent {
+    hash: u64,
+    head: Location,
+    id: u64,
+    collection: Shared,
 }
 
 /// A shard's tables, one for each generation that has keys here (seldom more than a few).
@@ -175,11 +186,9 @@ impl Keyspace {
             .iter()
             .position(|table| table.generation == generation)
             .unwrap_or_else(|| {
-                shard.tables.push(Table {
-                    generation,
-                    index: Index::new(SHARD_BITS),
-                    view: self.views.get(generation),
-                });
+                let index = Index::new(SHARD_BITS);
+                let view = self.views.get(generation);
+                shard.tables.push(Table::new(generation, index, view));
                 shard.tables.len() - 1
             });
         &mut shard.tables[position]
@@ -197,6 +206,7 @@ impl Keyspace {
             access,
             renewed,
         } = put;
+        table.recent = None;
         let clock = self.eviction.clock();
         if let Some(entry) = table.index.replace(hash, key, kind, location, expires_at) {
             if renewed {
@@ -228,8 +238,36 @@ pub struct IndexPut<'a> {
 }
 
 impl Table {
+    /// A table of a generation, whose ordered view is `view`.
+    pub fn new(generation: u32, index: Index, view: Option<Arc<OrderedView>>) -> Self {
+        Self {
+            generation,
+            index,
+            view,
+            recent: None,
+        }
+    }
+
+    /// The collection of a key that is there, where it is the one that was changed last.
+    pub(super) fn recent(&self, hash: u64, entry: &Entry) -> Option<(u64, &Shared)> {
+        let recent = self.recent.as_ref()?;
+        let same = recent.hash == hash && recent.head == entry.location;
+        same.then_some((recent.id, &recent.collection))
+    }
+
+    /// Notes the collection that is changed now.
+    pub(super) fn remember(&mut self, hash: u64, head: Location, id: u64, collection: Shared) {
+        self.recent = Some(Recent {
+            hash,
+            head,
+            id,
+            collection,
+        });
+    }
+
     /// Forgets a key.
     pub fn forget(&mut self, hash: u64, key: &[u8]) {
+        self.recent = None;
         self.index.remove(hash, key);
         if let Some(view) = &self.view {
             view.remove(key);

@@ -12,7 +12,7 @@ pub use edits::NewCollection;
 
 use edits::Opened;
 
-use super::access::{Before, Several, live, storable};
+use super::access::{Before, live, storable};
 use super::collection::Edit;
 use super::index::Entry;
 use super::shard::{IndexPut, Shard};
@@ -28,6 +28,12 @@ pub(super) struct LockedKey<'a> {
     pub(super) db: usize,
     pub(super) generation: u32,
 }
+
+/// What there is one of for each key: most often there is one key, and what is small is quickly moved.
+pub(super) type Each<T> = SmallVec<[T; 1]>;
+
+/// Locked shards, with their numbers, rising.
+pub(super) type LockedShards<'a> = (Each<usize>, Each<RwLockWriteGuard<'a, Shard>>);
 
 /// Few of them are in a usual call, and none needs an allocation.
 type Few<T> = SmallVec<[T; 2]>;
@@ -50,12 +56,12 @@ enum Staged {
 pub struct Slots<'a> {
     keyspace: &'a Keyspace,
     /// The numbers of `shards`, rising.
-    numbers: Several<usize>,
-    shards: Several<RwLockWriteGuard<'a, Shard>>,
-    keys: Several<LockedKey<'a>>,
+    numbers: Each<usize>,
+    shards: Each<RwLockWriteGuard<'a, Shard>>,
+    keys: Each<LockedKey<'a>>,
     access: Access,
     /// For each key, whether this call has touched it already.
-    touched: Several<Cell<bool>>,
+    touched: Each<Cell<bool>>,
     /// Staged values, end to end.
     values: Vec<u8>,
     staged: Few<(usize, Staged)>,
@@ -85,11 +91,11 @@ type Written<'a> = HashMap<(u32, &'a [u8]), (Before, bool)>;
 
 impl<'a> Slots<'a> {
     /// Keys whose `shards` are locked, with their `numbers`, rising.
+    #[inline]
     pub(super) fn new(
         keyspace: &'a Keyspace,
-        numbers: Several<usize>,
-        shards: Several<RwLockWriteGuard<'a, Shard>>,
-        keys: Several<LockedKey<'a>>,
+        (numbers, shards): LockedShards<'a>,
+        keys: Each<LockedKey<'a>>,
         access: Access,
     ) -> Self {
         Self {
@@ -243,14 +249,13 @@ impl Slots<'_> {
             self.tell(Written::default());
             return Ok(());
         }
-        let plans = self.plan()?;
-        let labels = self.labels(&plans);
+        self.plan()?;
         let mut writes: Writes<'_> = changes
             .iter()
             .filter_map(|&(i, staged)| self.write(i, staged))
             .collect();
         let heads = writes.len();
-        self.write_elements(&plans, &labels, &mut writes);
+        self.write_elements(&mut writes);
         let mut locations: SmallVec<[Location; 4]> = smallvec![Location::default(); writes.len()];
         self.keyspace
             .store_write(&writes, &mut locations, self.access.now)?;
@@ -315,7 +320,7 @@ impl Slots<'_> {
         }
         self.tell(written);
         drop(changes);
-        self.apply_elements(&plans, element_locations);
+        self.apply_elements(element_locations);
         Ok(())
     }
 
@@ -328,12 +333,8 @@ impl Slots<'_> {
             generation,
         } = self.keys[self.edits[0].0];
         self.write_one_edit()?;
-        let touched = self.next_access(self.edits[0].0).touch;
         let position = self.position(place.shard);
         let shard = &mut *self.shards[position];
-        if touched && let Some(entry) = shard.get(generation, place.hash, key) {
-            entry.touch(self.access.now, self.keyspace.eviction.clock());
-        }
         self.keyspace
             .wrote_silently(shard, db, key, self.access, Before::Live, true);
         if !self.steps.is_empty() {

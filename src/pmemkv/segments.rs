@@ -20,7 +20,7 @@ use super::callback::slice;
 use super::database::{Access, Database};
 use super::error::{Error, Status};
 use super::prefetch::prefetch;
-use super::readers::Readers;
+use super::readers::{Readers, Reading};
 
 /// Bytes at a segment's start that belong to its header.
 pub const SEGMENT_HEADER_BYTES: usize = 64;
@@ -83,6 +83,30 @@ struct Segment {
     readable: AtomicUsize,
     /// Held by who appends.
     writer: Mutex<()>,
+}
+
+/// Reads segments, none of which is emptied meanwhile.
+pub struct Reader<'a> {
+    slots: &'a [OnceLock<Segment>],
+    _reading: Reading<'a>,
+}
+
+impl Reader<'_> {
+    /// Lends `length` bytes of a segment from `offset` after its header on; `None` where not all of them can be read.
+    #[inline]
+    pub fn read(&self, number: u32, offset: usize, length: usize) -> Option<&[u8]> {
+        let segment = self.slots.get(number as usize)?.get()?;
+        // After the entry, so that a reset either sees this reader or is seen by it.
+        let readable = segment.readable.load(Ordering::SeqCst);
+        if length > readable || offset > readable - length {
+            return None;
+        }
+        let start = segment.start.0.wrapping_add(SEGMENT_HEADER_BYTES + offset);
+        // SAFETY: the value stays in place as long as the database, which lives as long as what `self` borrows from, is
+        // open and does none of the calls that move it. The bytes are below `readable`: appends write behind them, and a
+        // reset, which lets them be overwritten, waits until `_reading` is dropped.
+        Some(unsafe { slice(start.cast(), length) })
+    }
 }
 
 #[derive(Debug)]
@@ -240,19 +264,16 @@ impl Segments {
         length: usize,
         read: impl FnOnce(&[u8]) -> R,
     ) -> Option<R> {
-        let segment = self.slots.get(number as usize)?.get()?;
-        let _reading = self.readers.enter();
-        // After the entry, so that a reset either sees this reader or is seen by it.
-        let readable = segment.readable.load(Ordering::SeqCst);
-        if length > readable || offset > readable - length {
-            return None;
+        self.reader().read(number, offset, length).map(read)
+    }
+
+    /// Someone who reads several times; as long as there is one, no segment is emptied.
+    #[inline]
+    pub fn reader(&self) -> Reader<'_> {
+        Reader {
+            slots: &self.slots,
+            _reading: self.readers.enter(),
         }
-        let start = segment.start.0.wrapping_add(SEGMENT_HEADER_BYTES + offset);
-        // SAFETY: the value stays in place as long as the database, which `self` owns, is open and does none of the
-        // calls that move it. The bytes are below `readable`: appends write behind them, and a reset, which lets them
-        // be overwritten, waits until `_reading` is dropped.
-        let bytes = unsafe { slice(start.cast(), length) };
-        Some(read(bytes))
     }
 
     /// Has the first bytes of a range fetched into the cache, if it lies in a segment.

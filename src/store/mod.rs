@@ -28,6 +28,13 @@ use crate::keyspace::{DATABASES, Kind, Millis, Range, Value};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Location(pub u64);
 
+/// The name of records that are read by their places alone.
+const NAMELESS: RecordKey<'_> = RecordKey {
+    partition: 0,
+    generation: 0,
+    key: &[],
+};
+
 /// What names a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RecordKey<'a> {
@@ -280,6 +287,25 @@ pub trait Store: Send + Sync {
         location: Location,
         f: OnValue<'_>,
     ) -> Result<bool, StoreError>;
+
+    /// Calls `f` with one value after the other until it breaks, as [`read`](Self::read) does, where the places alone
+    /// name the records. An error where one of them is missing.
+    fn read_run(
+        &self,
+        locations: &[Location],
+        f: &mut dyn FnMut(&[u8]) -> ControlFlow<()>,
+    ) -> Result<ControlFlow<()>, StoreError> {
+        for &location in locations {
+            let mut flow = ControlFlow::Continue(());
+            if !self.read(NAMELESS, location, &mut |value| flow = f(value.bytes))? {
+                return Err(StoreError::Damaged("an element's record is missing".into()));
+            }
+            if flow.is_break() {
+                return Ok(flow);
+            }
+        }
+        Ok(ControlFlow::Continue(()))
+    }
 
     /// Has a record fetched into the processor's cache, since it is going to be read.
     fn prefetch(&self, _location: Location) {}

@@ -81,8 +81,8 @@ pub(in crate::commands) fn pop_members(
         };
         if count > 0 {
             let mut edit = slots.scores(0)?;
-            for (member, _) in &taken {
-                edit.remove(member)?;
+            for (member, score) in &taken {
+                edit.remove_scored(member, *score)?;
             }
             let event = match which {
                 Extreme::Min => "zpopmin",

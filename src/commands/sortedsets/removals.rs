@@ -69,13 +69,13 @@ fn remove(
         if whole {
             slots.remove(0);
         } else {
-            let members: Vec<Vec<u8>> = scores
+            let members: Vec<(Vec<u8>, f64)> = scores
                 .range(ranks)
-                .map(|(member, _)| member.to_vec())
+                .map(|(member, score)| (member.to_vec(), score))
                 .collect();
             let mut edit = slots.scores(0)?;
-            for member in members {
-                edit.remove(&member)?;
+            for (member, score) in members {
+                edit.remove_scored(&member, score)?;
             }
         }
         slots.event(0, EventClass::ZSET, event);

@@ -6,9 +6,10 @@ use std::ops::Range;
 use foldhash::fast::FixedState;
 use smallvec::SmallVec;
 
-use super::elements::{ID_BYTES, decode_score, encode_label, encode_score};
-use super::list::{ListChanges, ListEdit, ListPlan, ListWrite};
-use super::view::Source;
+use super::elements::{ID_BYTES, decode_score, encode_score};
+use super::list::{ListChanges, ListEdit};
+use super::scratch::Scratch;
+use super::source::Source;
 use super::{Collection, Encoding, Locked, Shape, element_record, kept_score};
 use crate::keyspace::index::{Entry, Index};
 use crate::keyspace::{Keyspace, KeyspaceError, Kind};
@@ -39,7 +40,7 @@ struct Stored {
 /// Changes of elements with names, one for each.
 #[derive(Debug, Default)]
 pub(in super::super) struct Changes {
-    bytes: Vec<u8>,
+    bytes: Scratch,
     list: SmallVec<[Change; 1]>,
     /// Positions in `list` by hash, once there are many.
     by_hash: HashMap<u64, Vec<u32>, FixedState>,
@@ -130,6 +131,8 @@ pub(in super::super) struct Edit {
     pub id: u64,
     pub kind: Kind,
     pub what: What,
+    /// Whether there is something to be written, and it is known what.
+    is_planned: bool,
 }
 
 /// What changes.
@@ -139,13 +142,6 @@ pub(in super::super) enum What {
     List(ListChanges),
 }
 
-/// How the records of an edit are put into DRAM.
-#[derive(Debug)]
-pub(in super::super) enum Plan {
-    Elements,
-    List(ListPlan),
-}
-
 impl Edit {
     /// No changes yet.
     pub fn new(id: u64, kind: Kind) -> Self {
@@ -153,7 +149,12 @@ impl Edit {
             Kind::List => What::List(ListChanges::default()),
             _ => What::Elements(Changes::default()),
         };
-        Self { id, kind, what }
+        Self {
+            id,
+            kind,
+            what,
+            is_planned: false,
+        }
     }
 
     /// How many elements a collection of `len` has after the changes.
@@ -176,44 +177,32 @@ impl Edit {
         }
     }
 
-    /// Says how the changes go into DRAM.
+    /// Whether there is something to be written, and it is known what.
+    pub fn is_planned(&self) -> bool {
+        self.is_planned
+    }
+
+    /// Finds out what is to be written.
     pub fn plan(
         &mut self,
         keyspace: &Keyspace,
         collection: &Collection,
-    ) -> Result<Plan, KeyspaceError> {
-        match (&mut self.what, &collection.shape) {
-            (What::List(changes), Shape::List(items)) => {
-                let source = Source::new(keyspace, self.id);
-                Ok(Plan::List(changes.plan(items, &source)?))
-            }
-            _ => Ok(Plan::Elements),
+    ) -> Result<(), KeyspaceError> {
+        if let (What::List(changes), Shape::List(items)) = (&mut self.what, &collection.shape) {
+            changes.plan(items, &Source::new(keyspace, self.id), self.id)?;
         }
+        self.is_planned = true;
+        Ok(())
     }
 
-    /// Appends the records' names to `keys`, where the plan makes any up.
-    pub fn name_labels(&self, plan: &Plan, keys: &mut impl Extend<[u8; 2 * ID_BYTES]>) {
-        if let Plan::List(plan) = plan {
-            keys.extend(plan.writes.iter().map(|write| {
-                let mut key = [0; 2 * ID_BYTES];
-                key[..ID_BYTES].copy_from_slice(&self.id.to_le_bytes());
-                key[ID_BYTES..].copy_from_slice(&encode_label(write.label()));
-                key
-            }));
+    /// Appends the records to write.
+    pub fn writes<'w>(&'w self, partition: usize, writes: &mut impl Extend<Write<'w>>) {
+        if !self.is_planned {
+            return;
         }
-    }
-
-    /// Appends the records to write; `labels` are from [`name_labels`](Self::name_labels).
-    pub fn writes<'w>(
-        &'w self,
-        plan: &'w Plan,
-        partition: usize,
-        labels: &mut impl Iterator<Item = &'w [u8; 2 * ID_BYTES]>,
-        writes: &mut impl Extend<Write<'w>>,
-    ) {
         let kind = self.kind;
-        match (&self.what, plan) {
-            (What::Elements(changes), _) => {
+        match &self.what {
+            What::Elements(changes) => {
                 writes.extend(changes.list.iter().filter_map(|change| {
                     let record = element_record(partition, &changes.bytes[change.key.clone()]);
                     let previous = change.current.map(|stored| stored.location);
@@ -230,27 +219,7 @@ impl Edit {
                     }
                 }));
             }
-            (What::List(changes), Plan::List(plan)) => {
-                writes.extend(plan.writes.iter().zip(labels).map(|(write, key)| {
-                    let record = element_record(partition, key);
-                    match write {
-                        ListWrite::Put {
-                            previous, value, ..
-                        } => Write::Put {
-                            record,
-                            previous: *previous,
-                            kind,
-                            expires_at: None,
-                            value: changes.given(value),
-                        },
-                        ListWrite::Remove { location, .. } => Write::Remove {
-                            record,
-                            location: *location,
-                        },
-                    }
-                }));
-            }
-            (What::List(_), Plan::Elements) => {}
+            What::List(changes) => writes.extend(changes.writes(partition)),
         }
     }
 
@@ -260,17 +229,17 @@ impl Edit {
         &self,
         keyspace: &Keyspace,
         collection: &mut Collection,
-        plan: &Plan,
         locations: &[Location],
     ) -> usize {
-        match (&self.what, plan) {
-            (What::List(changes), Plan::List(plan)) => {
-                if let Shape::List(items) = &mut collection.shape {
-                    changes.apply(items, plan, locations);
-                }
-                plan.writes.len()
-            }
-            (What::Elements(changes), _) => {
+        if !self.is_planned {
+            return 0;
+        }
+        match &self.what {
+            What::List(changes) => match &mut collection.shape {
+                Shape::List(items) => changes.apply(items, locations),
+                _ => 0,
+            },
+            What::Elements(changes) => {
                 let written = changes
                     .list
                     .iter()
@@ -282,7 +251,6 @@ impl Edit {
                 }
                 count
             }
-            (What::List(_), Plan::Elements) => 0,
         }
     }
 }
@@ -477,6 +445,19 @@ impl ScoresEdit<'_> {
     /// Removes a member; whether it was there.
     pub fn remove(&mut self, member: &[u8]) -> Result<bool, KeyspaceError> {
         self.change(member, None)
+    }
+
+    /// Removes a member whose score is known.
+    pub fn remove_scored(&mut self, member: &[u8], score: f64) -> Result<bool, KeyspaceError> {
+        let hash = self.keyspace.hash(member);
+        let index = self.locked.names();
+        self.changes.set(self.id, (hash, member), None, || {
+            let entry = index.and_then(|index| index.get(hash, member));
+            Ok(entry.map(|entry| Stored {
+                location: entry.location,
+                score,
+            }))
+        })
     }
 
     fn change(&mut self, member: &[u8], score: Option<f64>) -> Result<bool, KeyspaceError> {

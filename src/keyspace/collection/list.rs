@@ -9,11 +9,13 @@ use std::ops::Range;
 
 use smallvec::SmallVec;
 
-use super::elements::{decode_label, encode_label};
+use super::element_record;
+use super::elements::{ID_BYTES, decode_label, encode_label};
+use super::scratch::Scratch;
 use super::sequence::Sequence;
-use super::view::Source;
-use crate::keyspace::KeyspaceError;
-use crate::store::Location;
+use super::source::Source;
+use crate::keyspace::{KeyspaceError, Kind};
+use crate::store::{Location, Write};
 
 /// Labels between two elements that were pushed one after the other: halved 20 times before neighbours must move. At a
 /// million pushes a second to one end, the numbers beyond it last for 100 days; then the list is spread out anew.
@@ -54,15 +56,16 @@ type Given = Range<usize>;
 /// What is to become of a list. Positions are those before the change. Of `set`, `insert` and `removed` one call uses one.
 #[derive(Debug, Default)]
 pub(in super::super) struct ListChanges {
-    given: Vec<u8>,
+    given: Scratch,
     /// Elements that go from the head, and from the tail.
     popped: [usize; 2],
     /// New ones, in the order in which they were pushed, by end.
-    pushed: [SmallVec<[Given; 4]>; 2],
+    pushed: [SmallVec<[Given; 1]>; 2],
     set: Vec<(usize, Given)>,
     /// Rising.
     removed: Vec<usize>,
     insert: Option<(usize, Given)>,
+    plan: ListPlan,
 }
 
 /// A locked list, to be changed.
@@ -122,7 +125,7 @@ impl ListEdit<'_> {
 
 /// A record that a change of a list writes.
 #[derive(Debug)]
-pub(in super::super) enum ListWrite {
+enum ListWrite {
     /// The element of a label, and the place of the one that had the label before.
     Put {
         label: i64,
@@ -136,7 +139,7 @@ pub(in super::super) enum ListWrite {
 }
 
 impl ListWrite {
-    pub fn label(&self) -> i64 {
+    fn label(&self) -> i64 {
         match *self {
             ListWrite::Put { label, .. } | ListWrite::Remove { label, .. } => label,
         }
@@ -153,10 +156,15 @@ struct Spread {
     labels: Vec<i64>,
 }
 
+/// Most changes are of one element.
+type ListWrites = SmallVec<[ListWrite; 1]>;
+
 /// What a change of a list comes to.
 #[derive(Debug, Default)]
-pub(in super::super) struct ListPlan {
-    pub writes: SmallVec<[ListWrite; 2]>,
+struct ListPlan {
+    writes: ListWrites,
+    /// What the records are called.
+    names: SmallVec<[[u8; 2 * ID_BYTES]; 1]>,
     spread: Option<Spread>,
 }
 
@@ -165,11 +173,6 @@ impl ListChanges {
         let start = self.given.len();
         self.given.extend_from_slice(value);
         start..self.given.len()
-    }
-
-    /// A value that was given.
-    pub fn given(&self, given: &Given) -> &[u8] {
-        &self.given[given.clone()]
     }
 
     pub fn len_after(&self, len: usize) -> usize {
@@ -186,23 +189,33 @@ impl ListChanges {
             && self.insert.is_none()
     }
 
-    /// What is to be written. Values of elements that only get new labels are read from `source`.
+    /// Finds out what is to be written to the list `id`. Values of elements that only get new labels are read from
+    /// `source`.
     pub(super) fn plan(
         &mut self,
         items: &Sequence<ListItem>,
         source: &Source<'_>,
-    ) -> Result<ListPlan, KeyspaceError> {
-        let mut writes = SmallVec::new();
-        let len = items.len();
-        let [head, tail] = self.popped;
-        if head + tail + self.removed.len() > 0 {
-            let gone = items.range(0..head).chain(items.range(len - tail..len));
-            let removed = self.removed.iter().filter_map(|&at| items.get(at));
-            writes.extend(gone.chain(removed).map(|item| ListWrite::Remove {
+        id: u64,
+    ) -> Result<(), KeyspaceError> {
+        let mut writes = std::mem::take(&mut self.plan.writes);
+        let mut remove = |item: &ListItem| {
+            writes.push(ListWrite::Remove {
                 label: item.label,
                 location: item.location,
-            }));
+            });
+        };
+        let len = items.len();
+        match self.popped {
+            [0, 0] => {}
+            [1, 0] => items.first().into_iter().for_each(&mut remove),
+            [0, 1] => items.last().into_iter().for_each(&mut remove),
+            [head, tail] => {
+                items.range(0..head).for_each(&mut remove);
+                items.range(len - tail..len).for_each(&mut remove);
+            }
         }
+        let removed = self.removed.iter().filter_map(|&at| items.get(at));
+        removed.for_each(&mut remove);
         for (position, value) in &self.set {
             if let Some(item) = items.get(*position) {
                 writes.push(ListWrite::Put {
@@ -236,17 +249,44 @@ impl ListChanges {
                 "the list has run out of positions: copy it to another key".into(),
             ));
         }
-        let mut plan = ListPlan {
-            writes,
-            spread: None,
-        };
         if let Some((position, value)) = self.insert.clone() {
             let spread = Spread::around(items, position);
-            plan.writes.push(new(spread.labels[spread.new], &value));
-            self.relabel(items, &spread, source, &mut plan.writes)?;
-            plan.spread = Some(spread);
+            writes.push(new(spread.labels[spread.new], &value));
+            self.relabel(items, &spread, source, &mut writes)?;
+            self.plan.spread = Some(spread);
         }
-        Ok(plan)
+        let names = writes.iter().map(|write| {
+            let mut name = [0; 2 * ID_BYTES];
+            name[..ID_BYTES].copy_from_slice(&id.to_le_bytes());
+            name[ID_BYTES..].copy_from_slice(&encode_label(write.label()));
+            name
+        });
+        self.plan.names.extend(names);
+        self.plan.writes = writes;
+        Ok(())
+    }
+
+    /// The records to write.
+    pub(super) fn writes(&self, partition: usize) -> impl Iterator<Item = Write<'_>> {
+        let ListPlan { writes, names, .. } = &self.plan;
+        writes.iter().zip(names).map(move |(write, name)| {
+            let record = element_record(partition, name);
+            match write {
+                ListWrite::Put {
+                    previous, value, ..
+                } => Write::Put {
+                    record,
+                    previous: *previous,
+                    kind: Kind::List,
+                    expires_at: None,
+                    value: &self.given[value.clone()],
+                },
+                ListWrite::Remove { location, .. } => Write::Remove {
+                    record,
+                    location: *location,
+                },
+            }
+        })
     }
 
     /// Gives the neighbours in `spread` their new labels. The new element's write is the last one.
@@ -255,7 +295,7 @@ impl ListChanges {
         items: &Sequence<ListItem>,
         spread: &Spread,
         source: &Source<'_>,
-        writes: &mut SmallVec<[ListWrite; 2]>,
+        writes: &mut ListWrites,
     ) -> Result<(), KeyspaceError> {
         let neighbours = spread.labels.len() - 1;
         let moving = || items.range(spread.first..spread.first + neighbours);
@@ -289,8 +329,10 @@ impl ListChanges {
         Ok(())
     }
 
-    /// Does in DRAM what was written; `locations` are those of the plan's writes.
-    pub fn apply(&self, items: &mut Sequence<ListItem>, plan: &ListPlan, locations: &[Location]) {
+    /// Does in DRAM what was written; `locations` are those of the [`writes`](Self::writes). Returns how many of them
+    /// were its.
+    pub(super) fn apply(&self, items: &mut Sequence<ListItem>, locations: &[Location]) -> usize {
+        let plan = &self.plan;
         let mut puts = plan
             .writes
             .iter()
@@ -334,6 +376,7 @@ impl ListChanges {
                 }
             }
         }
+        plan.writes.len()
     }
 }
 

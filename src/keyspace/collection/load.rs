@@ -8,7 +8,7 @@ use parking_lot::{Mutex, MutexGuard, RwLock};
 
 use super::gather::{Found, FoundElement, Gathered, GatheredRegister, register};
 use super::scores::{ScoreIndex, Scored};
-use super::view::Source;
+use super::source::Source;
 use super::{Collection, Encoding, REGISTERS, Shape};
 use crate::keyspace::index::{Index, IndexKey};
 use crate::keyspace::{Keyspace, KeyspaceError, Kind, SHARDS};

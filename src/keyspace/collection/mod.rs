@@ -11,7 +11,9 @@ mod gather;
 mod list;
 mod load;
 mod scores;
+mod scratch;
 mod sequence;
+mod source;
 mod sweep;
 mod view;
 
@@ -27,7 +29,7 @@ pub use list::{End, ListEdit};
 pub use view::{Fields, List, Scores, View};
 
 pub(super) use build::Built;
-pub(super) use edit::{Edit, Plan, What};
+pub(super) use edit::{Edit, What};
 pub(super) use gather::{Batch, batches};
 pub(super) use load::LoadingElements;
 
@@ -251,8 +253,10 @@ impl Collections {
 
     /// Corrects the sum of all collections' DRAM after a change of one.
     pub fn note_memory(&self, before: usize, after: usize) {
-        let more = (after as u64).wrapping_sub(before as u64);
-        self.memory_bytes.fetch_add(more, Ordering::Relaxed);
+        if before != after {
+            let more = (after as u64).wrapping_sub(before as u64);
+            self.memory_bytes.fetch_add(more, Ordering::Relaxed);
+        }
     }
 
     /// DRAM of all collections, bytes.

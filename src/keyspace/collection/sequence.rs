@@ -241,6 +241,13 @@ impl<T> Sequence<T> {
         {
             return Some((self.chunks.len() - 1, last as usize - 1 - from_end));
         }
+        if self
+            .lengths
+            .front()
+            .is_some_and(|&first| position < first as usize)
+        {
+            return Some((0, position));
+        }
         let (front, back) = self.lengths.as_slices();
         let mut left = position;
         let mut number = 0;

@@ -4,15 +4,15 @@ use std::ops::{ControlFlow, Range};
 
 use parking_lot::RwLock;
 
-use super::elements::{ElementKey, decode_score, element_key, encode_label};
+use super::elements::{decode_score, encode_label};
 use super::list::ListItem;
 use super::scores::ScoreIndex;
 use super::sequence::Sequence;
-use super::{Collection, Encoding, Shape, element_record};
+use super::source::Source;
+use super::{Collection, Encoding, Shape};
 use crate::keyspace::access::live;
 use crate::keyspace::index::{Entry, Index};
 use crate::keyspace::{Access, Keyspace, KeyspaceError, Kind, Value};
-use crate::store::Location;
 
 /// A live value of any type.
 #[derive(Clone, Copy, Debug)]
@@ -126,56 +126,6 @@ impl<'a> View<'a> {
     }
 }
 
-/// Where the elements' values come from.
-#[derive(Clone, Copy)]
-pub(super) struct Source<'a> {
-    pub keyspace: &'a Keyspace,
-    pub id: u64,
-    pub partition: usize,
-}
-
-impl std::fmt::Debug for Source<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Source")
-            .field("id", &self.id)
-            .finish_non_exhaustive()
-    }
-}
-
-impl<'a> Source<'a> {
-    pub fn new(keyspace: &'a Keyspace, id: u64) -> Self {
-        Self {
-            keyspace,
-            id,
-            partition: keyspace.elements_partition(id),
-        }
-    }
-
-    pub fn read<R>(
-        &self,
-        name: &[u8],
-        location: Location,
-        f: impl FnOnce(&[u8]) -> R,
-    ) -> Result<R, KeyspaceError> {
-        // Stores without partitions read by the place alone.
-        let key = if self.keyspace.partitioned {
-            element_key(self.id, name)
-        } else {
-            ElementKey::new()
-        };
-        let mut f = Some(f);
-        let mut result = None;
-        self.keyspace.store.read(
-            element_record(self.partition, &key),
-            location,
-            &mut |value| {
-                result = f.take().map(|f| f(value.bytes));
-            },
-        )?;
-        result.ok_or_else(|| KeyspaceError::Store("an element's record is missing".into()))
-    }
-}
-
 /// A hash or a set.
 #[derive(Clone, Copy, Debug)]
 pub struct Fields<'a> {
@@ -227,11 +177,15 @@ impl<'a> Fields<'a> {
 
     /// Meets all fields with their values, in no order.
     pub fn for_each(&self, mut f: impl FnMut(&[u8], &[u8])) -> Result<(), KeyspaceError> {
-        self.index.iter().try_for_each(|entry| {
-            let name = entry.key();
-            self.source
-                .read(name, entry.location, |value| f(name, value))
-        })
+        self.source.read_run(
+            self.index.iter(),
+            |entry| entry.location,
+            |entry| entry.key(),
+            |entry, value| {
+                f(entry.key(), value);
+                ControlFlow::Continue(())
+            },
+        )
     }
 
     /// One step of a scan: meets about `count` names from `cursor` on, and returns the next cursor, 0 at the end.
@@ -295,22 +249,15 @@ impl List<'_> {
         reversed: bool,
         mut f: impl FnMut(&[u8]) -> ControlFlow<()>,
     ) -> Result<(), KeyspaceError> {
-        let mut meet = |item: &ListItem| self.read(item, &mut f);
         let items = self.items.range(range);
+        let place = |item: &&ListItem| item.location;
+        let name = |item: &&ListItem| encode_label(item.label);
+        let each = |_: &&ListItem, value: &[u8]| f(value);
         if reversed {
-            for item in items.rev() {
-                if meet(item)?.is_break() {
-                    break;
-                }
-            }
+            self.source.read_run(items.rev(), place, name, each)
         } else {
-            for item in items {
-                if meet(item)?.is_break() {
-                    break;
-                }
-            }
+            self.source.read_run(items, place, name, each)
         }
-        Ok(())
     }
 
     fn read<R>(&self, item: &ListItem, f: impl FnOnce(&[u8]) -> R) -> Result<R, KeyspaceError> {

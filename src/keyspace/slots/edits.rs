@@ -8,18 +8,10 @@ use smallvec::{SmallVec, smallvec};
 use super::{Slots, Staged, Step, Writes};
 use crate::keyspace::access::live;
 use crate::keyspace::collection::{
-    Built, Collection, Edit, FieldsEdit, ListEdit, Locked, Plan, ScoresEdit, View, What,
-    encode_score,
+    Built, Collection, Edit, FieldsEdit, ListEdit, Locked, ScoresEdit, View, What, encode_score,
 };
 use crate::keyspace::{EventClass, Keyspace, KeyspaceError, Kind, Millis, Value};
 use crate::store::Location;
-
-/// The record's name of a list's element: id and label.
-pub(super) type Label = [u8; 16];
-
-/// How the changes of each edit go into DRAM, and the names of the lists' elements among them.
-pub(super) type Plans = SmallVec<[Option<Plan>; 1]>;
-pub(super) type Labels = SmallVec<[Label; 2]>;
 
 /// A collection of one of the keys, locked.
 pub(super) struct Opened<'a> {
@@ -54,17 +46,34 @@ impl<'a> Slots<'a> {
             }
             let key = self.keys[i];
             let expired = entry.is_expired(self.access.now);
-            let found = self.keyspace.collection(key.place, key.generation, entry)?;
-            if let Some((id, shared)) = found {
-                self.opened.push(Opened {
-                    keyspace: self.keyspace,
-                    position: i,
-                    id,
-                    locked: Some(RwLock::write_arc(&shared)),
-                    expired,
-                    new: false,
-                });
+            if !expired && self.next_access(i).touch {
+                entry.touch(self.access.now, self.keyspace.eviction.clock());
             }
+            let head = entry.location;
+            let table = self.shard(key.place.shard).table(key.generation);
+            let recent = table.and_then(|table| table.recent(key.place.hash, entry));
+            let (id, locked) = if let Some((id, collection)) = recent {
+                (id, RwLock::write_arc(collection))
+            } else {
+                let found = self.keyspace.collection(key.place, key.generation, entry)?;
+                let Some((id, collection)) = found else {
+                    continue;
+                };
+                let locked = RwLock::write_arc(&collection);
+                let position = self.position(key.place.shard);
+                if let Some(table) = self.shards[position].table_mut(key.generation) {
+                    table.remember(key.place.hash, head, id, collection);
+                }
+                (id, locked)
+            };
+            self.opened.push(Opened {
+                keyspace: self.keyspace,
+                position: i,
+                id,
+                locked: Some(locked),
+                expired,
+                new: false,
+            });
         }
         Ok(())
     }
@@ -324,73 +333,44 @@ impl<'a> Slots<'a> {
         let Some(collection) = &mut opened.locked else {
             return Ok(());
         };
-        let plan = edit.plan(keyspace, collection)?;
-        let mut labels = Labels::new();
-        edit.name_labels(&plan, &mut labels);
+        edit.plan(keyspace, collection)?;
         let mut writes = Writes::new();
         let partition = keyspace.elements_partition(edit.id);
-        edit.writes(&plan, partition, &mut labels.iter(), &mut writes);
+        edit.writes(partition, &mut writes);
         let mut locations: SmallVec<[Location; 4]> = smallvec![Location::default(); writes.len()];
         keyspace.store_write(&writes, &mut locations, self.access.now)?;
         drop(writes);
         let before = collection.memory_bytes();
-        edit.apply(keyspace, collection, &plan, &locations);
+        edit.apply(keyspace, collection, &locations);
         keyspace
             .collections
             .note_memory(before, collection.memory_bytes());
         Ok(())
     }
 
-    /// How the changes of each edit go into DRAM; `None` where none are written.
-    pub(super) fn plan(&mut self) -> Result<Plans, KeyspaceError> {
-        let mut plans = Plans::new();
-        let Self {
-            edits,
-            opened,
-            keyspace,
-            ..
-        } = self;
-        for (_, edit) in edits {
-            plans.push(match changes_elements(opened, edit) {
-                Some(locked) => Some(edit.plan(keyspace, locked)?),
-                None => None,
-            });
-        }
-        Ok(plans)
-    }
-
-    pub(super) fn labels(&self, plans: &[Option<Plan>]) -> Labels {
-        let mut labels = Labels::new();
-        for ((_, edit), plan) in self.edits.iter().zip(plans) {
-            if let Some(plan) = plan {
-                edit.name_labels(plan, &mut labels);
+    /// Finds out what each edit writes.
+    pub(super) fn plan(&mut self) -> Result<(), KeyspaceError> {
+        for (_, edit) in &mut self.edits {
+            if let Some(locked) = changes_elements(&self.opened, edit) {
+                edit.plan(self.keyspace, locked)?;
             }
         }
-        labels
+        Ok(())
     }
 
     /// Appends the elements' records.
-    pub(super) fn write_elements<'w>(
-        &'w self,
-        plans: &'w [Option<Plan>],
-        labels: &'w [Label],
-        writes: &mut Writes<'w>,
-    ) {
-        let mut labels = labels.iter();
-        for ((_, edit), plan) in self.edits.iter().zip(plans) {
-            if let Some(plan) = plan {
-                let partition = self.keyspace.elements_partition(edit.id);
-                edit.writes(plan, partition, &mut labels, writes);
-            }
+    pub(super) fn write_elements<'w>(&'w self, writes: &mut Writes<'w>) {
+        for (_, edit) in &self.edits {
+            edit.writes(self.keyspace.elements_partition(edit.id), writes);
         }
     }
 
     /// Does in DRAM what was written, and lets go of the collections that have no head any more.
-    pub(super) fn apply_elements(&mut self, plans: &[Option<Plan>], mut locations: &[Location]) {
+    pub(super) fn apply_elements(&mut self, mut locations: &[Location]) {
         let keyspace = self.keyspace;
-        for ((_, edit), plan) in self.edits.iter().zip(plans) {
+        for (_, edit) in self.edits.iter().filter(|(_, edit)| edit.is_planned()) {
             let opened = self.opened.iter_mut().find(|one| one.id == edit.id);
-            let (Some(opened), Some(plan)) = (opened, plan) else {
+            let Some(opened) = opened else {
                 continue;
             };
             if let Some(collection) = &mut opened.locked {
@@ -399,7 +379,7 @@ impl<'a> Slots<'a> {
                 } else {
                     collection.memory_bytes()
                 };
-                let used = edit.apply(keyspace, collection, plan, locations);
+                let used = edit.apply(keyspace, collection, locations);
                 locations = &locations[used..];
                 keyspace
                     .collections

@@ -17,6 +17,7 @@ mod space;
 mod tests;
 mod write;
 
+use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -26,8 +27,8 @@ pub use open::{open_pool, open_volatile};
 
 use super::home::{self, Home, WORD_LAYOUT};
 use super::{
-    Abilities, Fill, Generations, Gone, Location, OnRecord, OnValue, RecordKey, Relocate, Store,
-    StoreError, Upkeep, Usage, Visited, Worked, Write,
+    Abilities, Fill, Generations, Gone, Location, NAMELESS, OnRecord, OnValue, RecordKey, Relocate,
+    Store, StoreError, Upkeep, Usage, Visited, Worked, Write,
 };
 use crate::keyspace::{Range, Value};
 use crate::pmemkv::Engine;
@@ -236,6 +237,34 @@ impl Store for Packed {
             }
             _ => Err(StoreError::Damaged(format!("no value at {spot:?}"))),
         })?
+    }
+
+    fn read_run(
+        &self,
+        locations: &[Location],
+        f: &mut dyn FnMut(&[u8]) -> ControlFlow<()>,
+    ) -> Result<ControlFlow<()>, StoreError> {
+        let segments = self.space.segments();
+        let reader = segments.reader();
+        for &location in locations {
+            let spot = Spot::from(location);
+            let here = (!spot.large)
+                .then(|| reader.read(spot.segment, spot.offset, spot.length))
+                .flatten();
+            let flow = match here.and_then(Record::decode) {
+                Some(record) if matches!(record.form, Form::Value(_)) => f(record.body),
+                // Of several parts, or not in its segment yet.
+                _ => {
+                    let mut flow = ControlFlow::Continue(());
+                    self.read(NAMELESS, location, &mut |value| flow = f(value.bytes))?;
+                    flow
+                }
+            };
+            if flow.is_break() {
+                return Ok(flow);
+            }
+        }
+        Ok(ControlFlow::Continue(()))
     }
 
     #[inline]

@@ -1,0 +1,70 @@
+//! A buffer for the bytes of one change, used again by the thread's next one.
+
+use std::cell::Cell;
+use std::ops::{Deref, DerefMut};
+
+/// Capacity beyond which a buffer is not kept.
+const KEPT_BYTES_MAX: usize = 1 << 16;
+
+thread_local! {
+    static KEPT: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
+
+/// Bytes, none at first.
+#[derive(Debug)]
+pub(super) struct Scratch(Vec<u8>);
+
+impl Default for Scratch {
+    fn default() -> Self {
+        let mut bytes = KEPT.take();
+        bytes.clear();
+        Self(bytes)
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        if (1..=KEPT_BYTES_MAX).contains(&self.0.capacity()) {
+            KEPT.set(std::mem::take(&mut self.0));
+        }
+    }
+}
+
+impl Deref for Scratch {
+    type Target = Vec<u8>;
+
+    fn deref(&self) -> &Vec<u8> {
+        &self.0
+    }
+}
+
+impl DerefMut for Scratch {
+    fn deref_mut(&mut self) -> &mut Vec<u8> {
+        &mut self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_buffer_comes_back_empty_and_two_at_once_are_apart() {
+        let mut first = Scratch::default();
+        first.extend_from_slice(b"first");
+        let mut second = Scratch::default();
+        second.extend_from_slice(b"second");
+        assert_eq!((&first[..], &second[..]), (&b"first"[..], &b"second"[..]));
+        drop((first, second));
+        let again = Scratch::default();
+        assert!(again.is_empty() && again.capacity() > 0);
+    }
+
+    #[test]
+    fn a_large_buffer_is_not_kept() {
+        let mut large = Scratch::default();
+        large.resize(KEPT_BYTES_MAX + 1, 0);
+        drop(large);
+        assert!(Scratch::default().capacity() <= KEPT_BYTES_MAX);
+    }
+}
