@@ -20,7 +20,7 @@ const ROUND: Duration = Duration::from_millis(100);
 const EXPIRED_PER_LOCK: usize = 20;
 
 /// Records of flushed databases removed before the thread rests.
-const GARBAGE_PER_TURN: usize = 64;
+const GARBAGE_PER_TURN: usize = 512;
 
 /// Share of a core that removal in the background may take: it rests as long as it worked.
 const REST_SHARE: u32 = 1;

@@ -165,7 +165,7 @@ struct ListPlan {
     writes: ListWrites,
     /// What the records are called.
     names: SmallVec<[[u8; 2 * ID_BYTES]; 1]>,
-    spread: Option<Spread>,
+    spread: Option<Box<Spread>>,
 }
 
 impl ListChanges {
@@ -197,7 +197,14 @@ impl ListChanges {
         source: &Source<'_>,
         id: u64,
     ) -> Result<(), KeyspaceError> {
-        let mut writes = std::mem::take(&mut self.plan.writes);
+        let Self {
+            popped,
+            pushed,
+            set,
+            removed,
+            plan: ListPlan { writes, .. },
+            ..
+        } = self;
         let mut remove = |item: &ListItem| {
             writes.push(ListWrite::Remove {
                 label: item.label,
@@ -205,7 +212,7 @@ impl ListChanges {
             });
         };
         let len = items.len();
-        match self.popped {
+        match *popped {
             [0, 0] => {}
             [1, 0] => items.first().into_iter().for_each(&mut remove),
             [0, 1] => items.last().into_iter().for_each(&mut remove),
@@ -214,9 +221,9 @@ impl ListChanges {
                 items.range(len - tail..len).for_each(&mut remove);
             }
         }
-        let removed = self.removed.iter().filter_map(|&at| items.get(at));
+        let removed = removed.iter().filter_map(|&at| items.get(at));
         removed.for_each(&mut remove);
-        for (position, value) in &self.set {
+        for (position, value) in set {
             if let Some(item) = items.get(*position) {
                 writes.push(ListWrite::Put {
                     label: item.label,
@@ -226,43 +233,52 @@ impl ListChanges {
             }
         }
         // Labels of elements that go are not used again: one step must not write a record twice.
-        let bound = |item: Option<&ListItem>| item.map(|item| item.label);
-        let mut label = bound(items.first()).unwrap_or(0);
-        for value in &self.pushed[End::Head as usize] {
+        let label_of = |item: Option<&ListItem>| item.map(|item| item.label);
+        let (first, last) = (label_of(items.first()), label_of(items.last()));
+        let mut label = first.unwrap_or(0);
+        for value in &pushed[End::Head as usize] {
             label -= GAP;
             writes.push(new(label, value));
         }
         // In an empty list the first at the tail has label 0.
-        let last = items.last();
-        let mut label = bound(last).unwrap_or(-GAP);
-        for value in &self.pushed[End::Tail as usize] {
+        let mut label = last.unwrap_or(-GAP);
+        for value in &pushed[End::Tail as usize] {
             label += GAP;
             writes.push(new(label, value));
         }
-        let outermost = [bound(items.first()), bound(last)];
-        if outermost
-            .into_iter()
-            .flatten()
-            .any(|label| label.abs() > LABEL_MAX - GAP * 1024)
-        {
+        let is_far =
+            |label: Option<i64>| label.is_some_and(|label| label.abs() > LABEL_MAX - GAP * 1024);
+        if is_far(first) || is_far(last) {
             return Err(KeyspaceError::Store(
                 "the list has run out of positions: copy it to another key".into(),
             ));
         }
         if let Some((position, value)) = self.insert.clone() {
-            let spread = Spread::around(items, position);
-            writes.push(new(spread.labels[spread.new], &value));
-            self.relabel(items, &spread, source, &mut writes)?;
-            self.plan.spread = Some(spread);
+            self.plan_insert(items, position, &value, source)?;
         }
-        let names = writes.iter().map(|write| {
+        let ListPlan { writes, names, .. } = &mut self.plan;
+        for write in writes {
             let mut name = [0; 2 * ID_BYTES];
             name[..ID_BYTES].copy_from_slice(&id.to_le_bytes());
             name[ID_BYTES..].copy_from_slice(&encode_label(write.label()));
-            name
-        });
-        self.plan.names.extend(names);
+            names.push(name);
+        }
+        Ok(())
+    }
+
+    fn plan_insert(
+        &mut self,
+        items: &Sequence<ListItem>,
+        position: usize,
+        value: &Given,
+        source: &Source<'_>,
+    ) -> Result<(), KeyspaceError> {
+        let spread = Spread::around(items, position);
+        let mut writes = std::mem::take(&mut self.plan.writes);
+        writes.push(new(spread.labels[spread.new], value));
+        self.relabel(items, &spread, source, &mut writes)?;
         self.plan.writes = writes;
+        self.plan.spread = Some(Box::new(spread));
         Ok(())
     }
 

@@ -9,6 +9,9 @@ use std::ops::Range;
 /// Items that a chunk holds at most.
 const CHUNK_MAX: usize = 512;
 
+/// Chunks beyond which a new one takes all its room at once.
+const CHUNKS_FEW: usize = 16;
+
 /// Lengths that are summed before the sum is looked at.
 const LENGTHS_PER_SUM: usize = 64;
 
@@ -200,11 +203,13 @@ impl<T> Sequence<T> {
     }
 
     fn add(&mut self, number: usize, add: impl FnOnce(&mut VecDeque<T>)) {
+        let many = self.chunks.len() > CHUNKS_FEW;
         let chunk = &mut self.chunks[number];
         let before = chunk.capacity();
         if chunk.len() == before {
-            // Doubling, but never past what a chunk can hold.
-            chunk.reserve_exact(before.clamp(4, CHUNK_MAX - before.min(CHUNK_MAX - 4)));
+            // Doubling, but never past what a chunk can hold; among many chunks one more is of no weight.
+            let more = if many { CHUNK_MAX } else { before.max(4) };
+            chunk.reserve_exact(more.min(CHUNK_MAX - before.min(CHUNK_MAX - 4)));
         }
         add(chunk);
         self.capacity += chunk.capacity() - before;
