@@ -11,7 +11,7 @@ mod families;
 use common::TestResult;
 use families::{
     acl, bitmaps, collections, connection, events, geo, hashes, hyperloglog, keys, lists, metadata,
-    run, scripts, sets, sortedsets, sorting, strings, transactions,
+    order, run, scripts, sets, sortedsets, sorting, strings, transactions,
 };
 
 #[test]
@@ -87,6 +87,11 @@ fn differential_sortedsets() -> TestResult {
 #[test]
 fn differential_geo() -> TestResult {
     run::compare_replies("geo", &[geo::call])
+}
+
+#[test]
+fn differential_order() -> TestResult {
+    run::compare_replies("order", &[order::call])
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Options, RawClient, Server, TestResult, Value};
+use common::{Options, RawClient, Server, TestResult, Value, show};
 
 /// Calls and their replies, in order, on an empty database.
 const SCRIPT: &[(&str, &str)] = &[
@@ -255,19 +255,6 @@ const NOT_A_FLOAT: &str = "-ERR value is not a valid float";
 const SYNTAX: &str = "-ERR syntax error";
 const BAD_UNIT: &str = "-ERR unsupported unit provided. please use M, KM, FT, MI";
 const NOT_WITH: &str = "-ERR STORE option in GEORADIUS is not compatible with WITHDIST, WITHHASH and WITHCOORD options";
-
-/// A reply in a short form: strings go without marks.
-fn show(value: &Value) -> String {
-    let all = |items: &[Value]| items.iter().map(show).collect::<Vec<_>>().join(" ");
-    match value {
-        Value::Bulk(bytes) => bytes.escape_ascii().to_string(),
-        Value::NullBulk => "nil".into(),
-        Value::Null => "null".into(),
-        Value::NullArray => "nil-array".into(),
-        Value::Array(items) => format!("[{}]", all(items)),
-        other => format!("{other:?}").replace("\\'", "'"),
-    }
-}
 
 fn run(client: &mut RawClient, script: &[(&str, &str)]) -> TestResult {
     for (line, expected) in script {

@@ -4,7 +4,7 @@ mod common;
 
 use std::thread;
 
-use common::{Options, RawClient, Server, TestResult, Value};
+use common::{Options, RawClient, Server, TestResult, Value, show};
 
 /// Calls and their replies, in order, on an empty database.
 const SCRIPT: &[(&str, &str)] = &[
@@ -156,20 +156,6 @@ const NEGATIVE: &str = "-ERR value is out of range, must be positive";
 const OUT_OF_RANGE: &str =
     "-ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807";
 const WRONG_TYPE: &str = "-WRONGTYPE Operation against a key holding the wrong kind of value";
-
-/// A reply in a short form: what stands in an array goes without marks where it is a string.
-fn show(value: &Value) -> String {
-    match value {
-        Value::Bulk(bytes) => bytes.escape_ascii().to_string(),
-        Value::NullBulk | Value::Null => "nil".into(),
-        Value::NullArray => "nil-array".into(),
-        Value::Array(items) => {
-            let items: Vec<_> = items.iter().map(show).collect();
-            format!("[{}]", items.join(" "))
-        }
-        other => format!("{other:?}").replace("\\'", "'"),
-    }
-}
 
 fn call(client: &mut RawClient, line: &str) -> TestResult<String> {
     Ok(show(&client.line(line)?))

@@ -5,20 +5,7 @@ mod calls;
 mod common;
 
 use calls::{RESP3, SCRIPT};
-use common::{Options, RawClient, Server, TestResult, Value};
-
-/// A reply in a short form: strings go without marks.
-fn show(value: &Value) -> String {
-    let all = |items: &[Value]| items.iter().map(show).collect::<Vec<_>>().join(" ");
-    match value {
-        Value::Bulk(bytes) => bytes.escape_ascii().to_string(),
-        Value::NullBulk => "nil".into(),
-        Value::Null => "null".into(),
-        Value::NullArray => "nil-array".into(),
-        Value::Array(items) => format!("[{}]", all(items)),
-        other => format!("{other:?}").replace("\\'", "'"),
-    }
-}
+use common::{Options, RawClient, Server, TestResult, Value, show};
 
 fn run(client: &mut RawClient, script: &[(&str, &str)]) -> TestResult {
     for (line, expected) in script {

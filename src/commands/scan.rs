@@ -4,7 +4,7 @@ use super::numbers::parse_i64;
 use super::spec::{Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group};
 use super::{CommandError, CommandResult, Context, Outcome};
 use crate::glob;
-use crate::keyspace::{Encoding, View};
+use crate::keyspace::View;
 use crate::protocol::{Args, Protocol, ReplyBuffer};
 
 /// How many keys SCAN looks at where the call does not say.
@@ -174,13 +174,10 @@ pub(super) struct ScanStep<'a> {
 
 impl ScanStep<'_> {
     /// Reads the options, once it is known that the key holds what is scanned. Returns where to begin, and about how many
-    /// elements to meet: all of what Redis keeps in one piece.
-    pub(super) fn begin(&mut self, encoding: Encoding) -> Result<(u64, usize), CommandError> {
+    /// elements to meet.
+    pub(super) fn begin(&mut self) -> Result<(u64, usize), CommandError> {
         self.options.parse_words(self.args, 3, false)?;
-        Ok(match encoding {
-            Encoding::Full => (self.options.cursor, self.options.count),
-            _ => (0, usize::MAX),
-        })
+        Ok((self.options.cursor, self.options.count))
     }
 
     /// Whether an element of that name is wanted.

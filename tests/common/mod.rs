@@ -15,7 +15,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use process::Process;
-pub use raw::{RawClient, Value, encode};
+pub use raw::{RawClient, Value, encode, show};
 pub use redis_server::RedisServer;
 pub use subject::Subject;
 

@@ -87,6 +87,19 @@ impl Value {
     }
 }
 
+/// A reply in a short form: strings go without marks.
+pub fn show(value: &Value) -> String {
+    let all = |items: &[Value]| items.iter().map(show).collect::<Vec<_>>().join(" ");
+    match value {
+        Value::Bulk(bytes) => bytes.escape_ascii().to_string(),
+        Value::NullBulk => "nil".into(),
+        Value::Null => "null".into(),
+        Value::NullArray => "nil-array".into(),
+        Value::Array(items) => format!("[{}]", all(items)),
+        other => format!("{other:?}").replace("\\'", "'"),
+    }
+}
+
 impl fmt::Debug for Value {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

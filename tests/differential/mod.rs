@@ -13,6 +13,7 @@ pub mod hyperloglog;
 pub mod keys;
 pub mod lists;
 pub mod metadata;
+pub mod order;
 mod properties;
 pub mod run;
 pub mod scripts;

@@ -106,7 +106,7 @@ pub(super) fn hstrlen(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
 pub(super) fn hscan(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     scan_elements(ctx, args, |view, step| {
         let fields = view.hash()?;
-        let (cursor, count) = step.begin(fields.encoding())?;
+        let (cursor, count) = step.begin()?;
         let mut names = Vec::new();
         let next = fields.scan(cursor, count, |name| {
             if step.wants(name) {

@@ -7,7 +7,7 @@ use foldhash::fast::FixedState;
 use crate::commands::numbers::parse_i64;
 use crate::commands::numkeys::Counted;
 use crate::commands::{CommandError, CommandResult, Context, Outcome};
-use crate::keyspace::{EventClass, Fields, KeyspaceError, Kind, View};
+use crate::keyspace::{Encoding, EventClass, Fields, KeyspaceError, Kind, View};
 use crate::protocol::{Args, Reply};
 
 /// What becomes of several sets.
@@ -100,10 +100,16 @@ fn reply(ctx: &mut Context<'_>, args: Args<'_>, operation: Operation) -> Command
     let written = ctx.keyspace.view_many(&keys, ctx.access, |views| {
         found = lookups(views);
         let mut members = Vec::new();
-        operation.run(&sets(views)?, |member| {
+        let sets = sets(views)?;
+        operation.run(&sets, |member| {
             members.push(member);
             true
         });
+        let is_sorted = |set: &Fields<'_>| set.encoding() == Encoding::Integers;
+        if sets.iter().flatten().all(is_sorted) {
+            // Redis gathers them in a set of integers, which it keeps sorted.
+            members.sort_by_cached_key(|member| parse_i64(member));
+        }
         out.set_header(members.len());
         for member in members {
             out.bulk(member);

@@ -121,7 +121,7 @@ pub(super) fn smove(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
 pub(super) fn sscan(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     scan_elements(ctx, args, |view, step| {
         let set = view.set()?;
-        let (cursor, count) = step.begin(set.encoding())?;
+        let (cursor, count) = step.begin()?;
         Ok(set.scan(cursor, count, |member| {
             if step.wants(member) {
                 step.push(member);

@@ -159,7 +159,7 @@ pub(super) fn zrandmember(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResul
 pub(super) fn zscan(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     scan_elements(ctx, args, |view, step| {
         let scores = view.sorted_set()?;
-        let (cursor, count) = step.begin(scores.encoding())?;
+        let (cursor, count) = step.begin()?;
         let mut members = Vec::new();
         let next = scores.scan(cursor, count, |member| {
             if step.wants(member) {

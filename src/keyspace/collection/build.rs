@@ -11,7 +11,6 @@ use super::elements::{ElementKey, element_key, encode_label, encode_score};
 use super::list::ListItem;
 use super::view::View;
 use super::{Collection, Locked, Shape, element_record};
-use crate::keyspace::index::Entry;
 use crate::keyspace::{Keyspace, KeyspaceError, Kind, Millis};
 use crate::store::{Location, Write};
 
@@ -171,12 +170,12 @@ pub(super) fn add(
     let hasher = |key: &[u8]| keyspace.hash(key);
     let kind = collection.kind;
     let hash = keyspace.hash(name);
-    let entry = || Entry::new(name, kind, location, None, 0);
+    let entry = collection.new_entry(name, location);
     match &mut collection.shape {
-        Shape::Fields(index) => index.insert(hash, entry(), &hasher),
+        Shape::Fields(index) => index.insert(hash, entry, &hasher),
         Shape::Scores(scores) => {
             if let Some(score) = super::elements::decode_score(value) {
-                scores.insert(hash, entry(), score, &hasher);
+                scores.insert(hash, entry, score, &hasher);
             }
         }
         Shape::List(items) => {

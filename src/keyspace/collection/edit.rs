@@ -270,7 +270,9 @@ fn apply_change(
     match (&mut collection.shape, value) {
         (Shape::Fields(index), Some(_)) => {
             if index.replace(hash, name, kind, location, None).is_none() {
-                index.insert(hash, Entry::new(name, kind, location, None, 0), &hasher);
+                let entry = Entry::new(name, kind, location, None, collection.next_ordinal);
+                collection.next_ordinal = collection.next_ordinal.wrapping_add(1);
+                index.insert(hash, entry, &hasher);
             }
         }
         (Shape::Fields(index), None) => {

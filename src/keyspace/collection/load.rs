@@ -158,9 +158,13 @@ impl Keyspace {
             self.store.release(location)?;
         }
         if kind != Kind::List {
-            let sizes = Self::value_sizes(&source, kind, &elements)?;
+            let few = Self::number_few(&source, kind, &elements)?;
             collection.shape = self.shape_of(kind, elements)?;
-            for (name, bytes) in sizes.into_iter().flatten() {
+            if few.is_none() {
+                collection.encoding = Encoding::Full;
+            }
+            for (name, bytes) in few.into_iter().flatten() {
+                collection.next_ordinal += 1;
                 collection.outgrow(&name, bytes);
             }
         }
@@ -205,9 +209,10 @@ impl Keyspace {
         })
     }
 
-    /// Names and bytes of the values, which tell the form that Redis would keep a collection in; `None` where the
-    /// number of elements tells it.
-    fn value_sizes(
+    /// Numbers the elements of a small collection in the order of their records, in which one that was overwritten
+    /// counts as new; their names and the bytes of their values in that order, which tell the form that Redis would
+    /// keep it in. `None` where it is too large for all forms but one.
+    fn number_few(
         source: &Source<'_>,
         kind: Kind,
         elements: &[Vec<Found>],
@@ -215,7 +220,10 @@ impl Keyspace {
         if elements.iter().map(Vec::len).sum::<usize>() > super::INTEGERS_MAX {
             return Ok(None);
         }
-        let sizes = elements.iter().flatten().map(|found| {
+        let mut few: Vec<&Found> = elements.iter().flatten().collect();
+        few.sort_unstable_by_key(|found| found.sequence);
+        let sizes = (0..).zip(few).map(|(ordinal, found)| {
+            found.entry.set_ordinal(ordinal);
             let bytes = match (kind, found.brief) {
                 (Kind::Hash, 0) => {
                     source.read(found.entry.key(), found.entry.location, <[u8]>::len)?

@@ -35,7 +35,7 @@ pub(super) use load::LoadingElements;
 
 use super::index::{Entry, Index};
 use super::{Keyspace, KeyspaceError, Kind, Place};
-use crate::store::{OnCurrent, RecordKey, StoreError};
+use crate::store::{Location, OnCurrent, RecordKey, StoreError};
 pub(super) use elements::encode_score;
 use elements::split_key;
 use list::ListItem;
@@ -81,6 +81,8 @@ pub(super) struct Collection {
     pub kind: Kind,
     pub encoding: Encoding,
     pub shape: Shape,
+    /// The ordinal of the next new element of a hash or set.
+    pub next_ordinal: u32,
 }
 
 /// Where elements lie, and their order.
@@ -97,6 +99,7 @@ impl Collection {
         Self {
             kind,
             encoding: Encoding::Integers,
+            next_ordinal: 0,
             shape: match kind {
                 Kind::List => Shape::List(Sequence::default()),
                 Kind::SortedSet => Shape::Scores(ScoreIndex::default()),
@@ -132,6 +135,21 @@ impl Collection {
         }
     }
 
+    /// An entry for a new element of a hash, a set or a sorted set.
+    pub fn new_entry(&mut self, name: &[u8], location: Location) -> Entry {
+        let ordinal = self.next_ordinal;
+        self.next_ordinal = ordinal.wrapping_add(1);
+        Entry::new(name, self.kind, location, None, ordinal)
+    }
+
+    /// The elements of a hash or set that Redis keeps in an order, in that order; `None` of others.
+    pub fn in_order(&self) -> Option<Vec<&Entry>> {
+        match &self.shape {
+            Shape::Fields(index) => in_order(index, self.encoding),
+            Shape::List(_) | Shape::Scores(_) => None,
+        }
+    }
+
     /// Notes an element that is there now.
     pub fn outgrow(&mut self, name: &[u8], value_bytes: usize) {
         if self.encoding == Encoding::Full {
@@ -147,14 +165,41 @@ impl Collection {
             Kind::Hash => COMPACT_FIELDS_MAX,
             _ => COMPACT_MEMBERS_MAX,
         };
-        self.encoding = if integers {
+        let encoding = if integers {
             Encoding::Integers
         } else if len <= entries_max && !long {
             Encoding::Compact
         } else {
             Encoding::Full
         };
+        let was_sorted = self.kind == Kind::Set && self.encoding == Encoding::Integers;
+        if was_sorted && encoding == Encoding::Compact {
+            // Redis copies the sorted integers, and puts what is none behind them.
+            for (ordinal, entry) in (0..).zip(self.in_order().unwrap_or_default()) {
+                entry.set_ordinal(ordinal);
+            }
+        }
+        self.encoding = encoding;
     }
+}
+
+/// See [`Collection::in_order`].
+pub(super) fn in_order(index: &Index, encoding: Encoding) -> Option<Vec<&Entry>> {
+    let mut entries: Vec<&Entry> = match encoding {
+        Encoding::Full => return None,
+        Encoding::Integers | Encoding::Compact => index.iter().collect(),
+    };
+    if encoding == Encoding::Integers {
+        let number = |entry: &Entry| crate::commands::numbers::parse_i64(entry.key());
+        // What is no integer is only on its way to another form.
+        entries.sort_unstable_by_key(|entry| match number(entry) {
+            Some(number) => (false, number),
+            None => (true, entry.ordinal().into()),
+        });
+    } else {
+        entries.sort_unstable_by_key(|entry| entry.ordinal());
+    }
+    Some(entries)
 }
 
 /// A collection that can be locked for as long as its lock's owner lives.

@@ -170,15 +170,23 @@ impl<'a> Fields<'a> {
             .transpose()
     }
 
-    /// All names, in no order.
-    pub fn names(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
-        self.index.iter().map(Entry::key)
+    /// The elements: of one that Redis keeps in an order in that order, of others in none.
+    fn entries(&self) -> impl Iterator<Item = &'a Entry> + use<'a> {
+        let few = super::in_order(self.index, self.encoding);
+        let many = few.is_none().then(|| self.index.iter());
+        few.into_iter().flatten().chain(many.into_iter().flatten())
     }
 
-    /// Meets all fields with their values, in no order.
+    /// All names: of few short ones in the order in which they came, integers of a small set rising, others in no
+    /// order.
+    pub fn names(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
+        self.entries().map(Entry::key)
+    }
+
+    /// Meets all fields with their values, in the order of the [`names`](Self::names).
     pub fn for_each(&self, mut f: impl FnMut(&[u8], &[u8])) -> Result<(), KeyspaceError> {
         self.source.read_run(
-            self.index.iter(),
+            self.entries(),
             |entry| entry.location,
             |entry| entry.key(),
             |entry, value| {
@@ -190,6 +198,11 @@ impl<'a> Fields<'a> {
 
     /// One step of a scan: meets about `count` names from `cursor` on, and returns the next cursor, 0 at the end.
     pub fn scan(&self, cursor: u64, count: usize, visit: impl FnMut(&[u8])) -> u64 {
+        if self.encoding != Encoding::Full {
+            // All at once, wherever the cursor stands.
+            self.names().for_each(visit);
+            return 0;
+        }
         scan(self.source.keyspace, self.index, cursor, count, visit)
     }
 
@@ -323,6 +336,12 @@ impl<'a> Scores<'a> {
 
     /// One step of a scan: meets about `count` members from `cursor` on, and returns the next cursor, 0 at the end.
     pub fn scan(&self, cursor: u64, count: usize, visit: impl FnMut(&[u8])) -> u64 {
+        if self.encoding != Encoding::Full {
+            // All at once, wherever the cursor stands.
+            let members = self.range(0..self.len());
+            members.map(|(member, _)| member).for_each(visit);
+            return 0;
+        }
         let members = self.ranked.members();
         scan(self.source.keyspace, members, cursor, count, visit)
     }

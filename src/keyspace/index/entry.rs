@@ -130,6 +130,16 @@ impl Entry {
         self.access().store(clock.first(now), Ordering::Relaxed);
     }
 
+    /// Of a collection's element, which knows of no accesses: its number in the order in which elements came.
+    pub fn ordinal(&self) -> u32 {
+        self.accessed()
+    }
+
+    /// Gives a collection's element another [`ordinal`](Self::ordinal).
+    pub fn set_ordinal(&self, ordinal: u32) {
+        self.access().store(ordinal, Ordering::Relaxed);
+    }
+
     /// The bits of the last access.
     pub fn accessed(&self) -> u32 {
         self.access().load(Ordering::Relaxed)
