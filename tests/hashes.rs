@@ -109,7 +109,7 @@ fn binary_and_large(server: &Server) -> TestResult {
         let value = client.call(&[b"HGET".as_slice(), b"binary", &bytes(len)])?;
         assert!(value.bytes() == Some(&bytes(len * 20)[..]), "{len}");
     }
-    let too_long = client.call(&[b"HSET".as_slice(), b"binary", &bytes(70_000), b"x"])?;
+    let too_long = client.call(&[b"HSET".as_slice(), b"binary", &bytes(2 << 20), b"x"])?;
     assert!(show(&too_long).starts_with("-ERR"), "{too_long:?}");
     assert_eq!(
         call(&mut client, "HLEN binary")?,

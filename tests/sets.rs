@@ -133,6 +133,7 @@ fn survives_kill_9(store: &str) -> TestResult {
     }
     for n in 0..600 {
         client.line(&format!("SADD many {n}"))?;
+        client.line(&format!("SADD names name{n}"))?;
     }
     server.kill_9()?;
     server.resume()?;
@@ -148,8 +149,13 @@ fn survives_kill_9(store: &str) -> TestResult {
         ("OBJECT ENCODING words", "listpack"),
         ("OBJECT ENCODING numbers", "intset"),
         ("OBJECT ENCODING many", "hashtable"),
+        ("OBJECT ENCODING names", "hashtable"),
     ] {
         assert_eq!(call(&mut client, line)?, expected, "{line}");
+    }
+    for key in ["many", "names"] {
+        let members = client.line(&format!("SMEMBERS {key}"))?;
+        assert_eq!(members.items().map(<[_]>::len), Some(600), "{key}");
     }
     Ok(())
 }
