@@ -100,7 +100,7 @@ fn replies(server: &Server) -> TestResult {
 fn binary_and_large(server: &Server) -> TestResult {
     let mut client = server.raw()?;
     let bytes = |len: usize| -> Vec<u8> { (0..=255).cycle().take(len).collect() };
-    let lengths = [0, 1, 16, 17, 255, 4_096, 60_000];
+    let lengths = [0, 1, 16, 17, 255, 4_096, 70_000];
     for len in lengths {
         let value = bytes(len * 20);
         client.call(&[b"HSET".as_slice(), b"binary", &bytes(len), &value])?;
@@ -109,8 +109,6 @@ fn binary_and_large(server: &Server) -> TestResult {
         let value = client.call(&[b"HGET".as_slice(), b"binary", &bytes(len)])?;
         assert!(value.bytes() == Some(&bytes(len * 20)[..]), "{len}");
     }
-    let too_long = client.call(&[b"HSET".as_slice(), b"binary", &bytes(2 << 20), b"x"])?;
-    assert!(show(&too_long).starts_with("-ERR"), "{too_long:?}");
     assert_eq!(
         call(&mut client, "HLEN binary")?,
         format!(":{}", lengths.len())

@@ -106,6 +106,7 @@ impl Keyspace {
                 self.remove_elements(id, collection, left, limit)
             }
             Garbage::Collections(generation) => {
+                self.collections.loading.heads_are_gone(generation);
                 for (id, collection) in self.collections.take_generation(generation) {
                     self.discard_collection(id, collection, false);
                 }

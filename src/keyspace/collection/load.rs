@@ -52,6 +52,17 @@ impl LoadingElements {
         self.registers[register(id)].lock()
     }
 
+    /// Notes that the head of a collection is gone, whose elements may not have been met yet.
+    pub fn head_is_gone(&self, id: u64) {
+        self.heads.lock().generations.remove(&id);
+    }
+
+    /// Notes the same of all collections of a flushed database.
+    pub fn heads_are_gone(&self, generation: u32) {
+        let generations = &mut self.heads.lock().generations;
+        generations.retain(|_, of| *of != generation);
+    }
+
     /// Whether a partition has been read.
     pub fn is_read(&self, partition: usize) -> bool {
         self.read[partition].load(Ordering::Acquire)

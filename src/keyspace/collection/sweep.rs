@@ -34,6 +34,9 @@ impl Collection {
 impl Keyspace {
     /// Lets go of a collection whose head was removed. Its elements go at once if they are few.
     pub(in super::super) fn drop_collection(&self, id: u64) {
+        if self.partitioned {
+            self.collections.loading.head_is_gone(id);
+        }
         if let Some(shared) = self.collections.remove(id) {
             self.discard_collection(id, shared, self.may_forget_at_once());
         }

@@ -381,6 +381,42 @@ fn collections_do_what_a_model_does_and_nothing_stays_behind() -> Result<()> {
     Ok(())
 }
 
+/// A collection that goes before its elements have been met is forgotten when they are.
+#[test]
+fn what_goes_while_the_pool_is_read_leaves_nothing_behind() -> Result<()> {
+    let keys: Vec<String> = (0..40).map(|n| format!("key {n}")).collect();
+    for flushed in [false, true] {
+        let (keyspace, store) = fresh(false);
+        for key in &keys {
+            keyspace.update_many(&[(0, key.as_bytes())], at(0), |slots| {
+                slots.fields(0, Kind::Hash)?.put(b"field", b"value")
+            })?;
+            let expires_at = Some(10);
+            keyspace.update(0, key.as_bytes(), at(0), |slot| slot.set_expiry(expires_at))?;
+        }
+        drop(keyspace);
+        let keyspace = over(&store);
+        // The heads are met, and of a part of them the elements.
+        let half = keyspace.store.partitions() / 2;
+        for partition in 0..half {
+            keyspace.index_partition(partition)?;
+        }
+        if flushed {
+            keyspace.flush(0)?;
+        } else {
+            keyspace.remove_expired(20)?;
+        }
+        sweep(&keyspace);
+        load(&keyspace)?;
+        keyspace.remove_expired(20)?;
+        sweep(&keyspace);
+        assert_eq!(store.records(), 0, "flushed: {flushed}");
+        assert!(!keyspace.collections.any());
+        assert_eq!(keyspace.collections.memory_bytes(), 0);
+    }
+    Ok(())
+}
+
 fn open_pool(folder: &Path, layout: LayoutChoice) -> Result<Keyspace> {
     let options = Options {
         engine: "cmap".to_owned(),
