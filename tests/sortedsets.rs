@@ -261,9 +261,13 @@ fn survives_kill_9(store: &str) -> TestResult {
     ] {
         client.line(line)?;
     }
+    // Beside a name this long the score has a record of its own.
+    let long = "x".repeat(60_000);
+    client.call(&["ZADD", "long", "1.5", &long, "2", "short"])?;
     server.kill_9()?;
     server.resume()?;
     let mut client = server.raw()?;
+    assert_eq!(show(&client.call(&["ZSCORE", "long", &long])?), "1.5");
     run(
         &mut client,
         &[
@@ -271,6 +275,7 @@ fn survives_kill_9(store: &str) -> TestResult {
             ("ZRANGE u 0 -1 WITHSCORES", "[low -inf c -2.5 d 8 high inf]"),
             ("ZRANGE r 0 -1 WITHSCORES", "[low -inf c -2.5]"),
             ("EXISTS gone", ":0"),
+            ("ZRANK long short", ":1"),
             ("ZADD k 3 g", ":1"),
             ("ZRANK k g", ":2"),
             ("ZRANGE k 3 9 BYSCORE", "[g d]"),

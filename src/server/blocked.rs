@@ -71,11 +71,9 @@ impl OwnWait {
         });
         let keys = blocked.call.keys();
         let waiter = Arc::<Blocked>::clone(&blocked);
-        // Before it can be served: CLIENT UNBLOCK may come at once.
+        let ticket = keyspace.wait_for(session.db, &keys, waiter, access.now)?;
+        // Who is seen to wait has a place in the queue.
         *client.blocked.lock() = Some(Arc::clone(&blocked));
-        let ticket = keyspace
-            .wait_for(session.db, &keys, waiter, access.now)
-            .inspect_err(|_| *client.blocked.lock() = None)?;
         session.wait = Some(Self {
             blocked,
             deadline: wait.deadline.map(Instant::from_std),

@@ -31,7 +31,7 @@ pub(in super::super) struct Found {
     pub hash: u64,
     /// Of several records of an element the one with the highest counts.
     pub sequence: u64,
-    /// Of a sorted set's member the bits of its score, else the value's bytes; 0 where only reading it can tell.
+    /// Of a sorted set's member the bits of its score, else the value's bytes; NaN or 0 where only reading it can tell.
     pub brief: u64,
     pub entry: Entry,
 }

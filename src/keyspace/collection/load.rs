@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use parking_lot::{Mutex, MutexGuard, RwLock};
 
+use super::elements::decode_score;
 use super::gather::{Found, FoundElement, Gathered, GatheredRegister, register};
 use super::scores::{ScoreIndex, Scored};
 use super::source::Source;
@@ -170,7 +171,7 @@ impl Keyspace {
         }
         if kind != Kind::List {
             let few = Self::number_few(&source, kind, &elements)?;
-            collection.shape = self.shape_of(kind, elements)?;
+            collection.shape = self.shape_of(&source, kind, elements)?;
             if few.is_none() {
                 collection.encoding = Encoding::Full;
             }
@@ -189,7 +190,12 @@ impl Keyspace {
     }
 
     /// The shape of a hash, a set or a sorted set.
-    fn shape_of(&self, kind: Kind, elements: Vec<Vec<Found>>) -> Result<Shape, KeyspaceError> {
+    fn shape_of(
+        &self,
+        source: &Source<'_>,
+        kind: Kind,
+        elements: Vec<Vec<Found>>,
+    ) -> Result<Shape, KeyspaceError> {
         let count = elements.iter().map(Vec::len).sum();
         let mut index = Index::with_leaves_for(0, count);
         let sorted = kind == Kind::SortedSet;
@@ -201,11 +207,16 @@ impl Keyspace {
                     if let Some(ahead) = bucket.get(at + PREFETCHED) {
                         prefetch(ahead.entry.key().as_ptr());
                     }
-                    let score = f64::from_bits(found.brief);
-                    if score.is_nan() {
-                        return Err(KeyspaceError::Store("a member's score is damaged".into()));
+                    let name = found.entry.key();
+                    let mut score = Some(f64::from_bits(found.brief));
+                    if score.is_some_and(f64::is_nan) {
+                        // Beside a long name it is stored apart.
+                        score = source.read(name, found.entry.location, decode_score)?;
                     }
-                    let member = IndexKey::from_slice(found.entry.key());
+                    let score = score.ok_or_else(|| {
+                        KeyspaceError::Store("a member's score is damaged".into())
+                    })?;
+                    let member = IndexKey::from_slice(name);
                     scored.push(Scored { score, member });
                 }
             }
@@ -214,7 +225,7 @@ impl Keyspace {
             }
         }
         Ok(if sorted {
-            Shape::Scores(ScoreIndex::new(index, scored))
+            Shape::Scores(Box::new(ScoreIndex::new(index, scored)))
         } else {
             Shape::Fields(index)
         })

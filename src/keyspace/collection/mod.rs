@@ -91,7 +91,8 @@ pub(super) enum Shape {
     /// A hash's fields, or a set's members.
     Fields(Index),
     List(Sequence<ListItem>),
-    Scores(ScoreIndex),
+    /// Boxed, since it is twice as large as the others.
+    Scores(Box<ScoreIndex>),
 }
 
 impl Collection {
@@ -102,7 +103,7 @@ impl Collection {
             next_ordinal: 0,
             shape: match kind {
                 Kind::List => Shape::List(Sequence::default()),
-                Kind::SortedSet => Shape::Scores(ScoreIndex::default()),
+                Kind::SortedSet => Shape::Scores(Box::default()),
                 Kind::Hash | Kind::Set | Kind::String => Shape::Fields(Index::new(0)),
             },
         }

@@ -88,6 +88,7 @@ impl<T> Sequence<T> {
     /// Adds an item before all others.
     pub fn push_front(&mut self, item: T) {
         if self.lengths.front().is_none_or(|&len| is_full(len)) {
+            self.expect_chunk();
             self.chunks.push_front(VecDeque::new());
             self.lengths.push_front(0);
         }
@@ -97,6 +98,7 @@ impl<T> Sequence<T> {
     /// Adds an item after all others.
     pub fn push_back(&mut self, item: T) {
         if self.lengths.back().is_none_or(|&len| is_full(len)) {
+            self.expect_chunk();
             self.chunks.push_back(VecDeque::new());
             self.lengths.push_back(0);
         }
@@ -200,6 +202,14 @@ impl<T> Sequence<T> {
             + self.chunks.capacity() * size_of::<VecDeque<T>>()
             + self.lengths.capacity() * size_of::<u32>()
             + size_of::<Self>()
+    }
+
+    /// Takes no more room than one chunk needs for the first: most lists are short.
+    fn expect_chunk(&mut self) {
+        if self.chunks.is_empty() {
+            self.chunks.reserve_exact(1);
+            self.lengths.reserve_exact(1);
+        }
     }
 
     fn add(&mut self, number: usize, add: impl FnOnce(&mut VecDeque<T>)) {

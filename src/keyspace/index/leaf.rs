@@ -6,8 +6,8 @@ use super::entry::Entry;
 pub const LEAF_ENTRIES_MAX: usize = 32;
 
 /// Room that a leaf's entries take, one step after the other: what fills a size class of the usual allocators (four
-/// to a doubling), so that little of what they hand out lies idle.
-const CAPACITIES: [usize; 9] = [0, 4, 8, 12, 16, 19, 22, 25, LEAF_ENTRIES_MAX];
+/// to a doubling), so that little of what they hand out lies idle. The least is for collections of an element or two.
+const CAPACITIES: [usize; 10] = [0, 2, 4, 8, 12, 16, 19, 22, 25, LEAF_ENTRIES_MAX];
 
 /// The entries of one prefix. Just one cache line, which tells where among the entries a key can lie.
 #[derive(Debug)]
