@@ -10,6 +10,7 @@ mod eviction;
 mod gate;
 mod index;
 mod loading;
+mod locking;
 mod ordered;
 mod prefetch;
 mod shard;
