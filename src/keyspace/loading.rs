@@ -119,6 +119,24 @@ impl Shared {
     }
 }
 
+/// Runs the same on `threads` threads, of which the calling one is one.
+pub(super) fn on_threads(
+    threads: usize,
+    run: impl Fn() -> Result<(), KeyspaceError> + Sync,
+) -> Result<(), KeyspaceError> {
+    std::thread::scope(|scope| {
+        let others: Vec<_> = (1..threads).map(|_| scope.spawn(&run)).collect();
+        let mut result = run();
+        for other in others {
+            let other = other
+                .join()
+                .unwrap_or_else(|_| Err(KeyspaceError::Store("a reading thread panicked".into())));
+            result = result.and(other);
+        }
+        result
+    })
+}
+
 impl Keyspace {
     /// Whether commands can be served: before, they would wait for the whole store to be read.
     #[inline]
@@ -156,19 +174,7 @@ impl Keyspace {
             met: std::array::from_fn(|_| AtomicUsize::new(0)),
             first_access: self.eviction.clock().first(now_ms()),
         };
-        let read = std::thread::scope(|scope| {
-            let others: Vec<_> = (1..threads)
-                .map(|_| scope.spawn(|| self.load_parts(&reading, stop)))
-                .collect();
-            let mut result = self.load_parts(&reading, stop);
-            for other in others {
-                let other = other.join().unwrap_or_else(|_| {
-                    Err(KeyspaceError::Store("a reading thread panicked".into()))
-                });
-                result = result.and(other);
-            }
-            result
-        });
+        let read = on_threads(threads, || self.load_parts(&reading, stop));
         if let Err(error) = read {
             for shard in &self.shards {
                 shard.write().tables.clear();

@@ -117,8 +117,11 @@ impl Gathered {
         let room = (self.len() >> bits) + (self.len() >> bits >> 3);
         let mut buckets: Vec<Vec<Found>> =
             (0..1 << bits).map(|_| Vec::with_capacity(room)).collect();
-        for found in self.batches.into_iter().flatten() {
-            buckets[bucket_of(found.hash)].push(found);
+        // Not flattened: an iterator of all would pass each element through memory once more.
+        for batch in self.batches {
+            for found in batch {
+                buckets[bucket_of(found.hash)].push(found);
+            }
         }
         let mut older = Vec::new();
         for bucket in &mut buckets {
@@ -135,21 +138,33 @@ impl Gathered {
     }
 
     /// A list's elements in order, and where older records of them lie.
-    pub fn list(self) -> (Sequence<ListItem>, Vec<Location>) {
+    pub fn list(mut self) -> (Sequence<ListItem>, Vec<Location>) {
         struct Labelled {
             label: i64,
             sequence: u64,
             location: Option<Location>,
         }
-        let mut items = Vec::with_capacity(self.len());
-        for found in self.batches.into_iter().flatten() {
-            items.extend(decode_label(found.entry.key()).map(|label| Labelled {
-                label,
-                sequence: found.sequence,
-                location: found.live(),
-            }));
+        // Each batch was met by one thread, and rises or falls as the elements were pushed: most of the order is there
+        // before it is looked for.
+        let label_of = |found: Option<&Found>| decode_label(found?.entry.key());
+        for batch in &mut self.batches {
+            if label_of(batch.first()) > label_of(batch.last()) {
+                batch.reverse();
+            }
         }
-        // Not the unstable one: this is fast where much is in order, as it is in what was pushed.
+        self.batches
+            .sort_unstable_by_key(|batch| label_of(batch.first()));
+        let mut items = Vec::with_capacity(self.len());
+        for batch in self.batches {
+            for found in batch {
+                items.extend(decode_label(found.entry.key()).map(|label| Labelled {
+                    label,
+                    sequence: found.sequence,
+                    location: found.live(),
+                }));
+            }
+        }
+        // Not the unstable one: this is fast where much is in order.
         items.sort_by_key(|item| (item.label, item.sequence));
         let mut older = Vec::new();
         let same = |a: &Labelled, b: &Labelled| a.label == b.label;

@@ -12,7 +12,9 @@ use super::scores::{ScoreIndex, Scored};
 use super::source::Source;
 use super::{Collection, Encoding, REGISTERS, Shape};
 use crate::keyspace::index::{Index, IndexKey};
-use crate::keyspace::{Keyspace, KeyspaceError, Kind, SHARDS};
+use crate::keyspace::loading::on_threads;
+use crate::keyspace::shard::Shard;
+use crate::keyspace::{Keyspace, KeyspaceError, Kind, Place, SHARDS};
 use crate::pmemkv::prefetch;
 use crate::store::Visited;
 
@@ -37,6 +39,38 @@ struct Heads {
 
 /// Of a collection whose head was not met yet.
 const NO_GENERATION: u32 = u32::MAX - 2;
+
+/// From so many elements on, a collection waits until the small ones are done.
+const LARGE: usize = 1 << 14;
+
+/// A key whose value is a collection.
+struct Head {
+    generation: u32,
+    place: Place,
+    key: IndexKey,
+}
+
+/// A large collection whose head was met.
+struct Claim {
+    shard: usize,
+    head: Head,
+    id: u64,
+    kind: Kind,
+    gathered: Gathered,
+}
+
+impl Claim {
+    /// About how long it takes, beside others.
+    fn work(&self) -> usize {
+        let len = self.gathered.len();
+        match self.kind {
+            Kind::List => len / 4,
+            // They have two orders.
+            Kind::SortedSet => len * 2,
+            _ => len,
+        }
+    }
+}
 
 impl LoadingElements {
     /// Nothing was met yet.
@@ -75,25 +109,29 @@ impl Keyspace {
     /// let go of. Runs on `threads` threads.
     pub(in super::super) fn claim_collections(&self, threads: usize) -> Result<(), KeyspaceError> {
         let next = AtomicUsize::new(0);
-        let claim = || -> Result<(), KeyspaceError> {
+        let large = Mutex::new(Vec::new());
+        on_threads(threads, || {
             loop {
                 let number = next.fetch_add(1, Ordering::Relaxed);
                 if number >= SHARDS {
                     return Ok(());
                 }
-                self.claim_of_shard(number)?;
+                self.claim_of_shard(number, &large)?;
             }
-        };
-        std::thread::scope(|scope| {
-            let others: Vec<_> = (1..threads).map(|_| scope.spawn(claim)).collect();
-            let mut result = claim();
-            for other in others {
-                let other = other.join().unwrap_or_else(|_| {
-                    Err(KeyspaceError::Store("a reading thread panicked".into()))
-                });
-                result = result.and(other);
+        })?;
+        // The largest first: who is done early takes another one.
+        large.lock().sort_unstable_by_key(Claim::work);
+        on_threads(threads, || {
+            loop {
+                let claim = large.lock().pop();
+                let Some(claim) = claim else {
+                    return Ok(());
+                };
+                let Claim { shard, head, .. } = claim;
+                if !self.put_into_use(claim.id, head.generation, claim.kind, claim.gathered)? {
+                    self.drop_head(&mut self.shards[shard].write(), &head)?;
+                }
             }
-            result
         })?;
         let mut orphans = 0usize;
         for register in &self.collections.loading.registers {
@@ -113,7 +151,11 @@ impl Keyspace {
         Ok(())
     }
 
-    fn claim_of_shard(&self, number: usize) -> Result<(), KeyspaceError> {
+    fn claim_of_shard(
+        &self,
+        number: usize,
+        large: &Mutex<Vec<Claim>>,
+    ) -> Result<(), KeyspaceError> {
         let mut shard = self.shards[number].write();
         let mut headless = Vec::new();
         for table in &shard.tables {
@@ -127,23 +169,45 @@ impl Keyspace {
                     .collection_id(place, generation, entry)?
                     .unwrap_or_default();
                 self.collections.seen(id);
+                let head = || Head {
+                    generation,
+                    place,
+                    key: IndexKey::from_slice(entry.key()),
+                };
                 let gathered = self.collections.loading.register(id).remove(&id);
                 let there = match gathered {
+                    Some(gathered) if gathered.len() >= LARGE => {
+                        large.lock().push(Claim {
+                            shard: number,
+                            head: head(),
+                            id,
+                            kind: entry.kind(),
+                            gathered,
+                        });
+                        true
+                    }
                     Some(gathered) => self.put_into_use(id, generation, entry.kind(), gathered)?,
                     None => false,
                 };
                 if !there {
-                    headless.push((generation, place, IndexKey::from_slice(entry.key())));
+                    headless.push(head());
                 }
             }
         }
-        for (generation, place, key) in headless {
-            tracing::warn!(key = %key.escape_ascii(), "none of a collection's elements are readable: dropped");
-            if let Some(table) = shard.table_mut(generation)
-                && let Some(entry) = table.index.remove(place.hash, &key)
-            {
-                self.store.release(entry.location)?;
-            }
+        for head in headless {
+            self.drop_head(&mut shard, &head)?;
+        }
+        Ok(())
+    }
+
+    /// Removes a key whose collection has no elements.
+    fn drop_head(&self, shard: &mut Shard, head: &Head) -> Result<(), KeyspaceError> {
+        let key = &head.key;
+        tracing::warn!(key = %key.escape_ascii(), "none of a collection's elements are readable: dropped");
+        if let Some(table) = shard.table_mut(head.generation)
+            && let Some(entry) = table.index.remove(head.place.hash, key)
+        {
+            self.store.release(entry.location)?;
         }
         Ok(())
     }

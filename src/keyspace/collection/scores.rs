@@ -5,6 +5,10 @@ use std::ops::Range;
 
 use super::sequence::Sequence;
 use crate::keyspace::index::{Entry, Index, IndexKey};
+use crate::pmemkv::prefetch;
+
+/// How many members ahead one is fetched into the processor's cache while all are brought into order.
+const PREFETCHED: usize = 16;
 
 /// A member with its score.
 #[derive(Clone, Debug)]
@@ -50,13 +54,19 @@ impl ScoreIndex {
             let names = || scored[a.1].member.cmp(&scored[b.1].member);
             a.0.cmp(&b.0).then_with(names)
         });
-        let mut take = |at: usize| Scored {
-            score: scored[at].score,
-            member: std::mem::take(&mut scored[at].member),
-        };
+        let ranked = (0..order.len()).map(|n| {
+            if let Some(&(_, ahead)) = order.get(n + PREFETCHED) {
+                prefetch(&raw const scored[ahead]);
+            }
+            let one = &mut scored[order[n].1];
+            Scored {
+                score: one.score,
+                member: std::mem::take(&mut one.member),
+            }
+        });
         Self {
             members,
-            order: order.into_iter().map(|(_, at)| take(at)).collect(),
+            order: ranked.collect(),
         }
     }
 

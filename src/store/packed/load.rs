@@ -103,6 +103,8 @@ impl Packed {
         let mut skipped = 0;
         let mut offsets = Vec::new();
         let mut live = 0;
+        // Of all segments together it is one number, which threads must not fight over at each record.
+        let mut last_sequence = 0;
         let mut dropped = false;
         while offset < bytes.len() {
             let record = match Record::verify(serial, &bytes[offset..]) {
@@ -126,6 +128,7 @@ impl Packed {
                 large: matches!(record.form, Form::Large(_)),
             };
             offset += spot.length;
+            last_sequence = last_sequence.max(record.sequence);
             match self.meet(spot, &record, visit) {
                 Some(bytes) => {
                     live += bytes;
@@ -136,6 +139,7 @@ impl Packed {
                 None => dropped = true,
             }
         }
+        self.sequence.fetch_max(last_sequence, Ordering::Relaxed);
         self.space.claim_all(segment, live);
         if skipped > 0 {
             tracing::warn!(segment, bytes = skipped, "unreadable: dropped");
@@ -155,7 +159,6 @@ impl Packed {
         record: &Record<'_>,
         visit: &mut dyn FnMut(Visited<'_>),
     ) -> Option<usize> {
-        self.sequence.fetch_max(record.sequence, Ordering::Relaxed);
         let kind = match record.form {
             Form::Value(kind) | Form::Large(kind) => kind,
             Form::Removed => {
