@@ -119,19 +119,20 @@ impl Shared {
     }
 }
 
-/// Runs the same on `threads` threads, of which the calling one is one.
+/// Runs the same on `threads` threads, all of them new: what they leave behind, the allocator can use again once it is
+/// freed, whoever frees it; of a thread that lives on it would wait for that one.
 pub(super) fn on_threads(
     threads: usize,
     run: impl Fn() -> Result<(), KeyspaceError> + Sync,
 ) -> Result<(), KeyspaceError> {
     std::thread::scope(|scope| {
-        let others: Vec<_> = (1..threads).map(|_| scope.spawn(&run)).collect();
-        let mut result = run();
-        for other in others {
-            let other = other
+        let running: Vec<_> = (0..threads).map(|_| scope.spawn(&run)).collect();
+        let mut result = Ok(());
+        for one in running {
+            let one = one
                 .join()
                 .unwrap_or_else(|_| Err(KeyspaceError::Store("a reading thread panicked".into())));
-            result = result.and(other);
+            result = result.and(one);
         }
         result
     })
