@@ -292,7 +292,7 @@ fn apply_change(
                         .replace(hash, name, kind, location, None);
                     scores.rescore(old, new, name);
                 }
-                (Some(old), None) => scores.remove(hash, old, name),
+                (Some(old), None) => scores.remove(hash, old, name, &hasher),
                 (None, None) => {}
             }
         }

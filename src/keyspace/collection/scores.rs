@@ -10,6 +10,9 @@ use crate::pmemkv::prefetch;
 /// How many members ahead one is fetched into the processor's cache while all are brought into order.
 const PREFETCHED: usize = 16;
 
+/// How many pops lie between two steps of the way to what a later one will look at.
+const POPPED_AHEAD: usize = 3;
+
 /// A member with its score.
 #[derive(Clone, Debug)]
 pub struct Scored {
@@ -113,13 +116,37 @@ impl ScoreIndex {
     }
 
     /// Takes a member out.
-    pub fn remove(&mut self, hash: u64, score: f64, member: &[u8]) {
+    pub fn remove(&mut self, hash: u64, score: f64, member: &[u8], hasher: &dyn Fn(&[u8]) -> u64) {
         let position = self.rank(score, member);
         let found = self.order.get(position);
         if found.is_some_and(|found| found.member.as_slice() == member) {
             self.order.remove(position);
         }
         self.members.remove(hash, member);
+        if position == 0 {
+            self.prefetch_next(|ahead| Some(ahead), hasher);
+        } else if position == self.len() {
+            self.prefetch_next(|ahead| position.checked_sub(ahead + 1), hasher);
+        }
+    }
+
+    /// Has what it takes to remove members fetched into the processor's cache, where they are likely to be removed
+    /// soon: whoever pops goes on at that end. `rank` is that of a member which comes after so many others.
+    fn prefetch_next(&self, rank: impl Fn(usize) -> Option<usize>, hasher: &dyn Fn(&[u8]) -> u64) {
+        let name = |ahead| self.order.get(rank(ahead)?).map(|next| &next.member);
+        // One step leads to the next: the name to its leaf, that to the entry, and that to its copy of the name.
+        if let Some(name) = name(4 * POPPED_AHEAD) {
+            prefetch(name.as_ptr());
+        }
+        if let Some(name) = name(3 * POPPED_AHEAD) {
+            self.members.prefetch_leaf(hasher(name));
+        }
+        if let Some(name) = name(2 * POPPED_AHEAD) {
+            self.members.prefetch_entry(hasher(name));
+        }
+        if let Some(entry) = name(POPPED_AHEAD).and_then(|name| self.members.likely(hasher(name))) {
+            prefetch(entry.key().as_ptr());
+        }
     }
 
     fn add(&mut self, score: f64, member: IndexKey) {
