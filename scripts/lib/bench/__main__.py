@@ -39,7 +39,7 @@ def parse_arguments():
     parser = argparse.ArgumentParser(
         prog="scripts/bench", description="Compares pmemkv-server with redis-server and valkey-server on this machine.",
         epilog=HELP, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="under a minute, noisy, one value size")
+    parser.add_argument("--quick", action="store_true", help="two minutes, noisy, one value size")
     parser.add_argument("--full", action="store_true", help="restart and space with 10 million keys too")
     parser.add_argument("--only", metavar="PART", action="append", default=[], choices=PARTS,
                         help=f"only this part of the run, may be repeated: {', '.join(PARTS)}")
