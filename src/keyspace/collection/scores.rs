@@ -124,7 +124,7 @@ impl ScoreIndex {
         }
         self.members.remove(hash, member);
         if position == 0 {
-            self.prefetch_next(|ahead| Some(ahead), hasher);
+            self.prefetch_next(Some, hasher);
         } else if position == self.len() {
             self.prefetch_next(|ahead| position.checked_sub(ahead + 1), hasher);
         }
