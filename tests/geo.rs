@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Options, RawClient, Server, TestResult, Value, show};
+use common::{Options, RawClient, Server, TestResult, Value, on_every_engine, show};
 
 /// Calls and their replies, in order, on an empty database.
 const SCRIPT: &[(&str, &str)] = &[
@@ -381,35 +381,4 @@ fn on(store: &str) -> TestResult {
     events(&server)
 }
 
-#[test]
-fn cmap() -> TestResult {
-    on("cmap")?;
-    survives_kill_9("cmap")
-}
-
-#[test]
-fn cmap_in_pairs() -> TestResult {
-    on("cmap/pairs")?;
-    survives_kill_9("cmap/pairs")
-}
-
-#[test]
-fn stree() -> TestResult {
-    on("stree")?;
-    survives_kill_9("stree")
-}
-
-#[test]
-fn vcmap() -> TestResult {
-    on("vcmap")
-}
-
-#[test]
-fn vcmap_in_pairs() -> TestResult {
-    on("vcmap/pairs")
-}
-
-#[test]
-fn vsmap() -> TestResult {
-    on("vsmap")
-}
+on_every_engine!(on, persistent: survives_kill_9);

@@ -4,7 +4,7 @@ mod common;
 
 use std::thread;
 
-use common::{Options, RawClient, Server, TestResult, Value, show};
+use common::{Options, RawClient, Server, TestResult, Value, on_every_engine, show};
 
 /// Calls and their replies, in order, on an empty database.
 const SCRIPT: &[(&str, &str)] = &[
@@ -408,35 +408,4 @@ fn on(store: &str) -> TestResult {
     transactions(&server)
 }
 
-#[test]
-fn cmap() -> TestResult {
-    on("cmap")?;
-    survives_kill_9("cmap")
-}
-
-#[test]
-fn cmap_in_pairs() -> TestResult {
-    on("cmap/pairs")?;
-    survives_kill_9("cmap/pairs")
-}
-
-#[test]
-fn stree() -> TestResult {
-    on("stree")?;
-    survives_kill_9("stree")
-}
-
-#[test]
-fn vcmap() -> TestResult {
-    on("vcmap")
-}
-
-#[test]
-fn vcmap_in_pairs() -> TestResult {
-    on("vcmap/pairs")
-}
-
-#[test]
-fn vsmap() -> TestResult {
-    on("vsmap")
-}
+on_every_engine!(on, persistent: survives_kill_9);

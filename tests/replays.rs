@@ -21,7 +21,7 @@ use std::collections::HashMap;
 use std::thread;
 use std::time::Duration;
 
-use common::{RawClient, RedisServer, Server, TestResult, Value};
+use common::{RawClient, RedisServer, Server, TestResult, Value, on_every_engine};
 
 const REPLAYS: &[(&str, &str)] = &[
     ("celery", include_str!("replays/celery.txt")),
@@ -171,35 +171,7 @@ fn on(store: &str) -> TestResult {
     replay_all(Server::start(store)?.port())
 }
 
-#[test]
-fn cmap() -> TestResult {
-    on("cmap")
-}
-
-#[test]
-fn cmap_in_pairs() -> TestResult {
-    on("cmap/pairs")
-}
-
-#[test]
-fn stree() -> TestResult {
-    on("stree")
-}
-
-#[test]
-fn vcmap() -> TestResult {
-    on("vcmap")
-}
-
-#[test]
-fn vcmap_in_pairs() -> TestResult {
-    on("vcmap/pairs")
-}
-
-#[test]
-fn vsmap() -> TestResult {
-    on("vsmap")
-}
+on_every_engine!(on);
 
 /// What the files say holds for Redis itself.
 #[test]

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{RawClient, Server, TestResult, show};
+use common::{RawClient, Server, TestResult, on_every_engine, show};
 
 const WRONG_TYPE: &str = "-WRONGTYPE Operation against a key holding the wrong kind of value";
 
@@ -166,30 +166,4 @@ fn on(store: &str) -> TestResult {
     everything_is_popped_once(&server)
 }
 
-#[test]
-fn cmap() -> TestResult {
-    on("cmap")?;
-    survives_kill_9("cmap")
-}
-
-#[test]
-fn cmap_in_pairs() -> TestResult {
-    on("cmap/pairs")?;
-    survives_kill_9("cmap/pairs")
-}
-
-#[test]
-fn stree() -> TestResult {
-    on("stree")?;
-    survives_kill_9("stree")
-}
-
-#[test]
-fn vcmap() -> TestResult {
-    on("vcmap")
-}
-
-#[test]
-fn vsmap() -> TestResult {
-    on("vsmap")
-}
+on_every_engine!(on, persistent: survives_kill_9);

@@ -5,7 +5,7 @@ mod calls;
 mod common;
 
 use calls::{RESP3, SCRIPT};
-use common::{Options, RawClient, Server, TestResult, Value, show};
+use common::{Options, RawClient, Server, TestResult, Value, on_every_engine, show};
 
 fn run(client: &mut RawClient, script: &[(&str, &str)]) -> TestResult {
     for (line, expected) in script {
@@ -293,35 +293,4 @@ fn on(store: &str) -> TestResult {
     lookups(&server)
 }
 
-#[test]
-fn cmap() -> TestResult {
-    on("cmap")?;
-    survives_kill_9("cmap")
-}
-
-#[test]
-fn cmap_in_pairs() -> TestResult {
-    on("cmap/pairs")?;
-    survives_kill_9("cmap/pairs")
-}
-
-#[test]
-fn stree() -> TestResult {
-    on("stree")?;
-    survives_kill_9("stree")
-}
-
-#[test]
-fn vcmap() -> TestResult {
-    on("vcmap")
-}
-
-#[test]
-fn vcmap_in_pairs() -> TestResult {
-    on("vcmap/pairs")
-}
-
-#[test]
-fn vsmap() -> TestResult {
-    on("vsmap")
-}
+on_every_engine!(on, persistent: survives_kill_9);

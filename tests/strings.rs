@@ -4,7 +4,7 @@ mod common;
 
 use std::thread;
 
-use common::{Server, TestResult};
+use common::{Server, TestResult, on_every_engine};
 use redis::{Commands, Connection, Value, cmd};
 
 /// Calls and their replies, in order, on an empty database. `""` is an empty word.
@@ -357,32 +357,4 @@ fn on(engine: &str) -> TestResult {
     several_keys_change_together(&server)
 }
 
-#[test]
-fn cmap() -> TestResult {
-    on("cmap")
-}
-
-#[test]
-fn cmap_in_pairs() -> TestResult {
-    on("cmap/pairs")
-}
-
-#[test]
-fn stree() -> TestResult {
-    on("stree")
-}
-
-#[test]
-fn vcmap() -> TestResult {
-    on("vcmap")
-}
-
-#[test]
-fn vcmap_in_pairs() -> TestResult {
-    on("vcmap/pairs")
-}
-
-#[test]
-fn vsmap() -> TestResult {
-    on("vsmap")
-}
+on_every_engine!(on);

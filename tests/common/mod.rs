@@ -1,7 +1,8 @@
 //! What the integration tests share: servers in folders of their own, and a client that shows replies as they are.
 
-#![allow(dead_code, unused_imports)] // Each test binary uses its own part of this module.
+#![allow(dead_code, unused_imports, unused_macros)] // Each test binary uses its own part of this module.
 
+mod engines;
 mod process;
 mod raw;
 mod redis_server;
@@ -14,6 +15,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
+pub(crate) use engines::on_every_engine;
 use process::Process;
 pub use raw::{RawClient, Value, encode, show};
 pub use redis_server::RedisServer;
