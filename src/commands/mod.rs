@@ -25,7 +25,7 @@ mod lolwut;
 mod memory;
 mod module;
 mod monitor;
-pub mod numbers;
+use crate::numbers;
 mod numkeys;
 mod object;
 mod permission;

@@ -2,10 +2,10 @@
 
 use super::integer::{Integer, Overflow};
 use super::{lengthened, parse_place};
-use crate::commands::numbers::parse_i64;
 use crate::commands::strings::{string, string_bytes_max};
 use crate::commands::{CommandError, CommandResult, Context, Outcome};
 use crate::keyspace::{EventClass, Kind};
+use crate::numbers::parse_i64;
 use crate::protocol::{Args, ReplyBuffer};
 
 /// What is done to one integer.

@@ -3,10 +3,10 @@
 //! The connection is alone in the keyspace meanwhile, and the store takes all that they write as one atomic step.
 
 use super::{Dispatcher, Next, Surroundings};
-use crate::commands::numbers::parse_i64;
 use crate::commands::spec::Flags;
 use crate::commands::{Command, CommandError, permission};
 use crate::keyspace::DATABASES;
+use crate::numbers::parse_i64;
 use crate::protocol::{Args, ReplyBuffer};
 use crate::server::{Queued, Session};
 

@@ -3,12 +3,12 @@
 use std::ops::ControlFlow;
 
 use super::{parse_at_least, parse_magnitude, position, positions, read_list};
-use crate::commands::numbers::parse_i64;
 use crate::commands::spec::{
     Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, KeySpec,
 };
 use crate::commands::{CommandError, CommandResult, Context, Outcome};
 use crate::keyspace::{KeyspaceError, List};
+use crate::numbers::parse_i64;
 use crate::protocol::{Args, Reply};
 
 pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[

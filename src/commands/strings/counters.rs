@@ -1,12 +1,12 @@
 //! Numbers held in strings: INCR and its relatives.
 
 use super::string;
-use crate::commands::numbers::{Extended, parse_i64};
 use crate::commands::spec::{
     Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, KeySpec,
 };
 use crate::commands::{CommandError, CommandResult, Context, Outcome};
 use crate::keyspace::{EventClass, Kind};
+use crate::numbers::{Extended, parse_i64};
 use crate::protocol::{Args, Reply};
 
 const FLAGS: Flags = Flags::WRITE.union(Flags::DENYOOM).union(Flags::FAST);

@@ -1,12 +1,12 @@
 //! Parts of strings: APPEND, STRLEN, GETRANGE, SETRANGE.
 
 use super::{string, string_bytes_max};
-use crate::commands::numbers::parse_i64;
 use crate::commands::spec::{
     Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, KeySpec,
 };
 use crate::commands::{CommandError, CommandResult, Context, Outcome};
 use crate::keyspace::{EventClass, Kind, Millis, Slot};
+use crate::numbers::parse_i64;
 use crate::protocol::{Args, Reply};
 
 const GETRANGE_COMPLEXITY: &str = "O(N) for N bytes returned";
