@@ -3,9 +3,13 @@
 #![forbid(unsafe_code)]
 
 pub mod acl;
+pub mod catalog;
 pub mod commands;
+mod error;
 pub mod logging;
-pub mod server;
+pub mod net;
+pub mod state;
+mod tls;
 
 // The crates below, under the names that the server's own modules use.
 pub use config;

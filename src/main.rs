@@ -7,7 +7,7 @@ use std::process::{Command, ExitCode};
 
 use pmemkv_server::config::{Config, ConfigError, Durability, Layout, Settings};
 use pmemkv_server::store::{LayoutChoice, Options};
-use pmemkv_server::{commands, logging, pmemkv, server};
+use pmemkv_server::{commands, logging, net, pmemkv};
 
 /// Many small allocations come and go: keys, buffers.
 #[global_allocator]
@@ -53,7 +53,7 @@ fn start() -> Result<(), Box<dyn std::error::Error>> {
     if engine.persistent && !arguments.iter().any(|argument| argument == "-") {
         set_environment(&arguments, &settings, &options)?;
     }
-    commands::rename_commands(&settings.rename_commands)?;
+    commands::install_renamed(&settings.rename_commands)?;
     logging::init(&settings)?;
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
@@ -68,7 +68,7 @@ fn start() -> Result<(), Box<dyn std::error::Error>> {
         // A damaged pool can crash libpmemobj: better a child than this process. No thread runs yet.
         pmemkv::probe(&options.pool_path, engine.name)?;
     }
-    server::run(loaded.config, engine, &options)?;
+    net::run(loaded.config, engine, &options)?;
     Ok(())
 }
 

@@ -7,9 +7,8 @@ use smallvec::SmallVec;
 use super::pattern::Access;
 use super::rules::Rules;
 use super::selector::Selector;
-use crate::commands::bitmaps::only_reads;
-use crate::commands::spec::{CommandSpec, Flags, KeySpec};
-use crate::commands::{Command, table};
+use crate::catalog::spec::{CommandSpec, Flags, KeySpec};
+use crate::catalog::{Command, bitfield_only_reads, table};
 use crate::protocol::Args;
 
 /// Why a call is denied. Of several selectors' reasons the greatest is shown: the one that came closest.
@@ -70,7 +69,7 @@ impl Needs {
                 },
                 KeyAccess::OfBitfield => Access {
                     read: true,
-                    write: !only_reads(args),
+                    write: !bitfield_only_reads(args),
                 },
             };
             found.extend(spec.positions(args).map(|word| (word, access)));

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::names;
 use super::pattern::{Access, KeyPattern};
 use super::rules::RuleError;
-use crate::commands::{Command, table};
+use crate::catalog::{Command, table};
 use crate::glob;
 use crate::quoting::{quote, split_args};
 

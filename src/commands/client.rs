@@ -13,12 +13,12 @@ use bytes::Bytes;
 
 use self::filter::{Filter, parse_type};
 use super::connection::{parse_client_name, printable};
-use super::error::shown;
 use super::numbers::parse_i64;
-use super::spec::{Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group};
 use super::{CommandError, CommandResult, Context, Outcome, help};
+use crate::catalog::spec::{Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group};
+use crate::error::shown;
 use crate::protocol::{Args, Reply};
-use crate::server::{ClientHandle, ReplyMode};
+use crate::state::{ClientHandle, ReplyMode};
 
 /// What every subcommand but HELP may do.
 const PLAIN: Flags = Flags::NOSCRIPT.union(Flags::LOADING).union(Flags::STALE);
@@ -52,7 +52,7 @@ const fn sub(
     since: &'static str,
     summary: &'static str,
     arguments: &'static [Argument],
-    handler: super::spec::Handler,
+    handler: crate::catalog::spec::Handler,
 ) -> CommandSpec {
     CommandSpec {
         name,

@@ -8,9 +8,11 @@ mod keys;
 
 use self::docs::write_docs;
 use self::info::write_info;
-use super::spec::{Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, Handler};
-use super::table::{Command, table};
 use super::{CommandError, CommandResult, Context, Outcome, help};
+use crate::catalog::spec::{
+    Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, Handler,
+};
+use crate::catalog::{Command, table};
 use crate::glob;
 use crate::protocol::{Args, Reply};
 

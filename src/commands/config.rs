@@ -4,8 +4,10 @@
 
 use bytes::Bytes;
 
-use super::spec::{Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, Handler};
 use super::{CommandError, CommandResult, Context, help};
+use crate::catalog::spec::{
+    Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, Handler,
+};
 use crate::protocol::{Args, Reply};
 
 const ADMIN: Flags = Flags::ADMIN

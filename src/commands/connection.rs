@@ -2,13 +2,13 @@
 
 #![allow(clippy::unnecessary_wraps)] // Handlers have one shape, also those that cannot fail.
 
-use super::error::shown;
 use super::numbers::parse_i64;
-use super::spec::{Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group};
 use super::{CommandError, CommandResult, Context, Outcome, permission};
 use crate::acl::DEFAULT_USER;
+use crate::catalog::spec::{Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group};
+use crate::error::shown;
 use crate::protocol::{Args, Protocol, Reply};
-use crate::server::REDIS_VERSION;
+use crate::state::REDIS_VERSION;
 
 /// What a command that begins or ends a connection may always do.
 const ALWAYS: Flags = Flags::NOSCRIPT

@@ -3,8 +3,8 @@
 use std::sync::atomic::Ordering;
 
 use super::numbers::parse_i64;
-use super::spec::{Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group};
 use super::{CommandError, CommandResult, Context};
+use crate::catalog::spec::{Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group};
 use crate::protocol::{Args, Reply};
 
 const FLUSH_MODE: &[Argument] = &[Argument::new(

@@ -11,11 +11,11 @@ mod watch;
 use self::count::Run;
 use self::lookup::{Known, is_http};
 use self::watch::Watch;
-use super::spec::Flags;
 use super::{Command, CommandError, CommandResult, Context, Lookups, Outcome};
+use crate::catalog::spec::Flags;
 use crate::keyspace::{Access, Keyspace, Presence, now_ms};
 use crate::protocol::{Args, Reply, ReplyBuffer};
-use crate::server::{Mode, OwnWait, ReplyMode, Server, Session};
+use crate::state::{Mode, OwnWait, ReplyMode, Server, Session};
 
 /// Runs commands for one connection and keeps what it counts for INFO.
 #[derive(Debug)]

@@ -7,8 +7,10 @@ use bytes::Bytes;
 
 use super::keys::ONE_KEY;
 use super::numbers::parse_i64;
-use super::spec::{Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, KeySpec};
 use super::{CommandError, CommandResult, Context};
+use crate::catalog::spec::{
+    Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, KeySpec,
+};
 use crate::keyspace::{Access, EventClass, KeyspaceError, Kind, Millis, Slots, View};
 use crate::protocol::{Args, Reply};
 use crate::serialised::{Object, SerialisedError, decode, encode};

@@ -1,12 +1,12 @@
 //! Deadlines: EXPIRE and its kin, TTL and its kin, PERSIST.
 
-use super::error::shown;
 use super::keys::{ONE_KEY, look_up};
 use super::numbers::parse_i64;
-use super::spec::{
+use super::{CommandError, CommandResult, Context};
+use crate::catalog::spec::{
     Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, Handler, KeySpec,
 };
-use super::{CommandError, CommandResult, Context};
+use crate::error::shown;
 use crate::keyspace::{EventClass, KeyspaceError, Millis};
 use crate::protocol::{Args, Reply};
 

@@ -12,8 +12,8 @@ use bytes::Bytes;
 
 pub(super) use self::memory::{MemoryUse, percent};
 use self::report::Report;
-use super::spec::{Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group};
 use super::{CommandError, CommandResult, Context};
+use crate::catalog::spec::{Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group};
 use crate::protocol::{Args, Reply};
 
 pub(super) static COMMANDS: &[CommandSpec] = &[CommandSpec {

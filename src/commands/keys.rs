@@ -1,7 +1,7 @@
 //! Commands on keys of any type: DEL, UNLINK, EXISTS, TOUCH, TYPE, RANDOMKEY and DBSIZE.
 
-use super::spec::{Argument, Arity, Categories, CommandSpec, Flags, Group, KeySpec};
 use super::{CommandResult, Context};
+use crate::catalog::spec::{Argument, Arity, Categories, CommandSpec, Flags, Group, KeySpec};
 use crate::keyspace::{Access, EventClass, KeyInfo, KeyspaceError};
 use crate::protocol::{Args, Reply};
 

@@ -4,10 +4,10 @@ use std::ops::ControlFlow;
 
 use super::info::{MemoryUse, percent};
 use super::numbers::parse_i64;
-use super::spec::{
+use super::{CommandError, CommandResult, Context, help};
+use crate::catalog::spec::{
     Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, Handler, KeySpec,
 };
-use super::{CommandError, CommandResult, Context, help};
 use crate::keyspace::{Access, DATABASES, KeyspaceError, View};
 use crate::protocol::{Args, Reply};
 use crate::store::packed;

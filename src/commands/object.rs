@@ -4,8 +4,8 @@ use std::ops::ControlFlow;
 
 use super::keys::ONE_KEY;
 use super::numbers::parse_i64;
-use super::spec::{Arity, Categories, CommandSpec, Flags, Group, Handler, KeySpec};
 use super::{CommandError, CommandResult, Context, Outcome};
+use crate::catalog::spec::{Arity, Categories, CommandSpec, Flags, Group, Handler, KeySpec};
 use crate::keyspace::{Access, Encoding, KeyInfo, KeyspaceError, List, View};
 use crate::protocol::{Args, Reply};
 

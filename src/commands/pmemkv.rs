@@ -8,8 +8,10 @@ use std::ops::ControlFlow;
 use bytes::Bytes;
 
 use super::numbers::{parse_float, parse_i64};
-use super::spec::{Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, Handler};
 use super::{CommandError, CommandResult, Context, Outcome};
+use crate::catalog::spec::{
+    Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, Handler,
+};
 use crate::keyspace::Range;
 use crate::protocol::{Args, Protocol, Reply};
 

@@ -3,10 +3,12 @@
 
 #![allow(clippy::unnecessary_wraps)] // Handlers have one shape, also those that cannot fail.
 
-use super::error::shown;
 use super::numbers::parse_i64;
-use super::spec::{Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, Handler};
 use super::{CommandError, CommandResult, Context};
+use crate::catalog::spec::{
+    Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, Handler,
+};
+use crate::error::shown;
 use crate::protocol::{Args, Reply};
 
 const STALE: Flags = Flags::NOSCRIPT.union(Flags::STALE);

@@ -3,8 +3,8 @@
 
 #![allow(clippy::unnecessary_wraps)] // Handlers have one shape, also those that cannot fail.
 
-use super::spec::{Argument, Arity, Categories, CommandSpec, Flags, Group, Handler};
 use super::{CommandError, CommandResult, Context};
+use crate::catalog::spec::{Argument, Arity, Categories, CommandSpec, Flags, Group, Handler};
 use crate::protocol::{Args, Reply};
 
 const ADMIN: Flags = Flags::ADMIN

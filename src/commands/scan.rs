@@ -1,8 +1,8 @@
 //! Walks over a database: KEYS and SCAN.
 
 use super::numbers::parse_i64;
-use super::spec::{Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group};
 use super::{CommandError, CommandResult, Context, Outcome};
+use crate::catalog::spec::{Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group};
 use crate::glob;
 use crate::keyspace::View;
 use crate::protocol::{Args, Protocol, ReplyBuffer};

@@ -3,8 +3,10 @@
 //! Each is one atomic step for both keys, and the deadline goes along.
 
 use super::database::{databases, parse_database};
-use super::spec::{Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, KeySpec};
 use super::{CommandError, CommandResult, Context};
+use crate::catalog::spec::{
+    Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, KeySpec,
+};
 use crate::keyspace::{EventClass, KeyspaceError};
 use crate::protocol::{Args, Reply};
 

@@ -1,6 +1,6 @@
 //! The rows of ACL and its subcommands.
 
-use crate::commands::spec::{
+use crate::catalog::spec::{
     Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, Handler,
 };
 

@@ -4,7 +4,7 @@ use super::combine::bitop;
 use super::fields::{bitfield, bitfield_ro};
 use super::range::{bitcount, bitpos};
 use super::single::{getbit, setbit};
-use crate::commands::spec::{
+use crate::catalog::spec::{
     Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, KeySpec,
 };
 

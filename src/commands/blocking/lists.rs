@@ -2,11 +2,11 @@
 
 use super::super::lists::pop::MpopArgs;
 use super::super::lists::{ENDS, parse_end};
-use super::super::spec::{
-    Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, Handler, KeySpec,
-};
 use super::super::{CommandResult, Context};
 use super::{Call, KEYS_AND_TIMEOUT, POPPED, TIMEOUT, attempt, keys_before_timeout, parse_timeout};
+use crate::catalog::spec::{
+    Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, Handler, KeySpec,
+};
 use crate::keyspace::End;
 use crate::protocol::Args;
 

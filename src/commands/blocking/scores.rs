@@ -1,11 +1,11 @@
 //! BZPOPMIN, BZPOPMAX, BZMPOP.
 
 use super::super::sortedsets::pop::{Extreme, parse_mpop};
-use super::super::spec::{
-    Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, Handler, KeySpec,
-};
 use super::super::{CommandResult, Context};
 use super::{Call, KEYS_AND_TIMEOUT, POPPED, TIMEOUT, attempt, keys_before_timeout, parse_timeout};
+use crate::catalog::spec::{
+    Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, Handler, KeySpec,
+};
 use crate::protocol::Args;
 
 /// A row; what differs between them is in the arguments.
@@ -111,6 +111,7 @@ mod tests {
     use crate::commands::CommandError;
     use crate::keyspace::{Access, Keyspace, Kind};
     use crate::protocol::Reply;
+    use crate::state::BlockedCall;
     use crate::store::memory::MemoryStore;
 
     #[test]

@@ -1,6 +1,6 @@
 //! COMMAND DOCS's documentation of one command, which redis-cli's hints and completion are made from.
 
-use crate::commands::spec::{Argument, ArgumentKind, CommandSpec};
+use crate::catalog::spec::{Argument, ArgumentKind, CommandSpec};
 use crate::protocol::ReplyBuffer;
 
 /// Writes the map of a command's documentation.

@@ -1,6 +1,6 @@
 //! COMMAND INFO's description of one command.
 
-use crate::commands::spec::{Categories, CommandSpec, Find, Flags, KeySpec};
+use crate::catalog::spec::{Categories, CommandSpec, Find, Flags, KeySpec};
 use crate::protocol::ReplyBuffer;
 
 /// Writes the ten fields of a command: name, arity, flags, the old key range, ACL categories, tips, key specifications

@@ -1,9 +1,9 @@
 //! COMMAND GETKEYS: the keys among a command's words.
 
+use crate::catalog::bitfield_only_reads;
+use crate::catalog::spec::KeySpec;
+use crate::catalog::table;
 use crate::commands::CommandError;
-use crate::commands::bitmaps::only_reads;
-use crate::commands::spec::KeySpec;
-use crate::commands::table::table;
 use crate::protocol::Args;
 
 /// One key of a command.
@@ -63,7 +63,7 @@ fn flags_of_call(name: &str, spec: &KeySpec, call: Args<'_>) -> &'static [&'stat
         return spec.flags;
     }
     if name == "bitfield" {
-        return if only_reads(call) {
+        return if bitfield_only_reads(call) {
             &["RO", "access"]
         } else {
             &["RW", "access", "update"]

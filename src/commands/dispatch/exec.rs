@@ -3,12 +3,12 @@
 //! The connection is alone in the keyspace meanwhile, and the store takes all that they write as one atomic step.
 
 use super::{Dispatcher, Next, Surroundings};
-use crate::commands::spec::Flags;
+use crate::catalog::spec::Flags;
 use crate::commands::{Command, CommandError, permission};
 use crate::keyspace::DATABASES;
 use crate::numbers::parse_i64;
 use crate::protocol::{Args, ReplyBuffer};
-use crate::server::{Queued, Session};
+use crate::state::{Queued, Session};
 
 impl Dispatcher {
     /// Runs the queued commands and writes their replies. `None` where it has to wait for a slow command and this thread

@@ -1,7 +1,7 @@
 //! The rows of the older search commands.
 
 use super::search::{georadius, georadius_ro, georadiusbymember, georadiusbymember_ro};
-use crate::commands::spec::{
+use crate::catalog::spec::{
     Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, KeySpec,
 };
 

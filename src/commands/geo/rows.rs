@@ -2,7 +2,7 @@
 
 use super::places::{geoadd, geodist, geohash, geopos};
 use super::search::{geosearch, geosearchstore};
-use crate::commands::spec::{
+use crate::catalog::spec::{
     Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, KeySpec,
 };
 

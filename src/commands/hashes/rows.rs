@@ -4,7 +4,7 @@ use super::draw::hrandfield;
 use super::numbers::{hincrby, hincrbyfloat};
 use super::reads::{hexists, hget, hgetall, hkeys, hlen, hmget, hscan, hstrlen, hvals};
 use super::writes::{hdel, hmset, hset, hsetnx};
-use crate::commands::spec::{
+use crate::catalog::spec::{
     Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, KeySpec,
 };
 

@@ -2,7 +2,7 @@
 
 use super::count::{pfadd, pfcount};
 use super::merge::pfmerge;
-use crate::commands::spec::{
+use crate::catalog::spec::{
     Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, KeySpec,
 };
 

@@ -12,7 +12,7 @@ use super::report::Report;
 use crate::commands::{CommandError, Context};
 use crate::config::Settings;
 use crate::keyspace::{DATABASES, LoadProgress};
-use crate::server::{REDIS_VERSION, Topic};
+use crate::state::{REDIS_VERSION, Topic};
 
 type Written = Result<(), CommandError>;
 

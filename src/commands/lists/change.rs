@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 
 use super::{list_of, parse_magnitude, position, positions};
-use crate::commands::spec::{
+use crate::catalog::spec::{
     Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, KeySpec,
 };
 use crate::commands::{CommandError, CommandResult, Context};

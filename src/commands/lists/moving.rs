@@ -3,7 +3,7 @@
 use smallvec::SmallVec;
 
 use super::{ENDS, list_of, parse_end, pop_event, push_event};
-use crate::commands::spec::{
+use crate::catalog::spec::{
     Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, KeySpec,
 };
 use crate::commands::{CommandError, CommandResult, Context};

@@ -5,7 +5,7 @@ use std::ops::{ControlFlow, Range};
 use bytes::Bytes;
 
 use super::{ENDS, list_of, parse_at_least, parse_end, pop_event};
-use crate::commands::spec::{
+use crate::catalog::spec::{
     Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, KeySpec,
 };
 use crate::commands::{CommandError, CommandResult, Context, Outcome};

@@ -1,7 +1,7 @@
 //! Elements added at an end: LPUSH, RPUSH, LPUSHX, RPUSHX.
 
 use super::{list_of, push_event};
-use crate::commands::spec::{
+use crate::catalog::spec::{
     Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, KeySpec,
 };
 use crate::commands::{CommandError, CommandResult, Context};

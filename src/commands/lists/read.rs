@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 
 use super::{parse_at_least, parse_magnitude, position, positions, read_list};
-use crate::commands::spec::{
+use crate::catalog::spec::{
     Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, KeySpec,
 };
 use crate::commands::{CommandError, CommandResult, Context, Outcome};

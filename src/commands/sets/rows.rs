@@ -3,7 +3,7 @@
 use super::algebra::{sdiff, sdiffstore, sinter, sintercard, sinterstore, sunion, sunionstore};
 use super::draw::{spop, srandmember};
 use super::members::{sadd, scard, sismember, smembers, smismember, smove, srem, sscan};
-use crate::commands::spec::{
+use crate::catalog::spec::{
     Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, KeySpec,
 };
 

@@ -1,7 +1,7 @@
 //! The rows of SORT and `SORT_RO`.
 
 use super::{sort, sort_ro};
-use crate::commands::spec::{
+use crate::catalog::spec::{
     Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, KeySpec,
 };
 

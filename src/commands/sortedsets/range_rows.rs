@@ -4,7 +4,7 @@ use super::ranges::{
     zrange, zrangebylex, zrangebyscore, zrangestore, zrevrange, zrevrangebylex, zrevrangebyscore,
 };
 use super::removals::{zcount, zlexcount, zremrangebylex, zremrangebyrank, zremrangebyscore};
-use crate::commands::spec::{
+use crate::catalog::spec::{
     Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, KeySpec,
 };
 

@@ -3,7 +3,7 @@
 use super::add::{zadd, zincrby};
 use super::members::{zcard, zmscore, zrandmember, zrank, zrem, zrevrank, zscan, zscore};
 use super::pop::{zmpop, zpopmax, zpopmin};
-use crate::commands::spec::{
+use crate::catalog::spec::{
     Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, KeySpec,
 };
 

@@ -1,7 +1,7 @@
 //! Numbers held in strings: INCR and its relatives.
 
 use super::string;
-use crate::commands::spec::{
+use crate::catalog::spec::{
     Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, KeySpec,
 };
 use crate::commands::{CommandError, CommandResult, Context, Outcome};

@@ -1,7 +1,7 @@
 //! LCS: the longest common subsequence of two strings.
 
 use super::string_bytes_max;
-use crate::commands::spec::{
+use crate::catalog::spec::{
     Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, KeySpec,
 };
 use crate::commands::{CommandError, CommandResult, Context};

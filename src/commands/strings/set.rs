@@ -2,7 +2,7 @@
 
 use super::options::{Condition, Dialect, Expiry, Options, Unit, deadline};
 use super::write_string;
-use crate::commands::spec::{
+use crate::catalog::spec::{
     Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, KeySpec,
 };
 use crate::commands::{CommandError, CommandResult, Context, Outcome};

@@ -1,7 +1,7 @@
 //! Whole values: GET and its relatives, and several keys at once.
 
 use super::write_string;
-use crate::commands::spec::{
+use crate::catalog::spec::{
     Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, KeySpec,
 };
 use crate::commands::{CommandError, CommandResult, Context, Outcome};

@@ -35,7 +35,10 @@ fn names_are_unique() {
 
 #[test]
 fn the_default_file_is_the_default() -> TestResult {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../config/pmemkv-server.conf");
+    let path = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../../config/pmemkv-server.conf"
+    );
     let loaded = parse(&[path])?;
     assert_eq!(loaded.warnings, Vec::<String>::new());
     assert_eq!(loaded.config_file.as_deref(), Some(Path::new(path)));

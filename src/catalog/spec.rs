@@ -3,8 +3,8 @@
 //! COMMAND and its subcommands, arity checks, ACL categories, statistics and the coverage tests all derive from
 //! these rows. The meaning of every field is that of Redis 7.2's COMMAND DOCS and COMMAND INFO.
 
-use super::numbers::parse_i64;
-use super::{CommandResult, Context};
+use crate::commands::{CommandResult, Context};
+use crate::numbers::parse_i64;
 use crate::protocol::Args;
 
 /// The function that runs a command. Arity is already checked.

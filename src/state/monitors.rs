@@ -113,7 +113,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::server::{Clients, Endpoint};
+    use crate::state::{Clients, Endpoint};
 
     fn client(addr: &str, unix: bool) -> Arc<ClientHandle> {
         let endpoint = Endpoint {

@@ -7,8 +7,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::{Connection, End, READ_BYTES, read_some};
 use crate::keyspace::Presence;
-use crate::server::blocked::Answer;
-use crate::server::{CommandStats, ReplyMode};
+use crate::state::Answer;
+use crate::state::{CommandStats, ReplyMode};
 
 impl Connection {
     /// Waits until the command that blocks has its answer, and puts that behind the replies. What arrives meanwhile

@@ -19,10 +19,11 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
+use super::ListenError;
 use super::listener::listen_all;
-use super::{ListenError, Server};
 use crate::config::Settings;
 use crate::keyspace::Keyspace;
+use crate::state::Server;
 
 const PATH: &str = "/metrics";
 

@@ -8,18 +8,45 @@ use tokio::time::Instant;
 
 use super::{ClientHandle, Session};
 use crate::acl::User;
-use crate::commands::spec::Flags;
-use crate::commands::{Call, Command, CommandError, Wait, check_blocked};
+use crate::catalog::Command;
+use crate::catalog::spec::Flags;
+use crate::error::CommandError;
 use crate::keyspace::{Access, Keyspace, KeyspaceError, Kind, Ticket, Waiter, now_ms};
 use crate::protocol::{Args, OwnedArgs, Reply};
 
 /// What a client that waits is answered.
 pub type Answer = Result<Reply, CommandError>;
 
+/// What a command that waits is to do. It can be tried again and again.
+pub trait BlockedCall: std::fmt::Debug + Send + Sync {
+    /// The type of value that it waits for.
+    fn kind(&self) -> Kind;
+
+    /// The keys that it waits for.
+    fn keys(&self) -> Vec<&[u8]>;
+
+    /// Does it; `None` where there is nothing to be had.
+    fn attempt(
+        &self,
+        keyspace: &Keyspace,
+        db: usize,
+        access: Access,
+    ) -> Result<Option<Reply>, CommandError>;
+}
+
+/// A call that is to wait.
+#[derive(Debug)]
+pub struct Wait {
+    /// What it is to do.
+    pub call: Box<dyn BlockedCall>,
+    /// Until when; `None` is for ever.
+    pub deadline: Option<std::time::Instant>,
+}
+
 /// A command that waits, as those see it who may serve it or set it free.
 #[derive(Debug)]
 pub struct Blocked {
-    call: Call,
+    call: Box<dyn BlockedCall>,
     db: usize,
     command: &'static Command,
     args: OwnedArgs,
@@ -154,7 +181,7 @@ impl Blocked {
         };
         let args = self.args.args();
         // The user's rules may have changed since.
-        check_blocked(self.command, args, &self.user)?;
+        self.user.check(self.command, args)?;
         if self.command.spec.flags.contains(Flags::DENYOOM) {
             keyspace.ensure_room(args.bytes(), access.now)?;
         }

@@ -12,16 +12,18 @@ use tokio::sync::watch;
 use super::listener::Reception;
 use super::metrics::Metrics;
 use super::workers::Workers;
-use super::{
-    Clients, Herald, ListenError, Listeners, Monitors, Notifications, Pause, PubSub, Rates, Server,
-    Slowlog, Stats, Tls, TlsError, Tracking,
-};
+use super::{ListenError, Listeners};
 use crate::acl::{self, Acl};
-use crate::commands::table;
+use crate::catalog::table;
 use crate::config::{Config, Settings};
 use crate::keyspace::{Housekeeping, Keyspace, KeyspaceError};
 use crate::pmemkv::{self, Backing, Engine};
+use crate::state::{
+    Clients, Herald, Monitors, Notifications, Pause, PubSub, Rates, Server, Slowlog, Stats,
+    Tracking,
+};
 use crate::store::{self, OpenError, Options};
+use crate::tls::{Tls, TlsError};
 
 /// File descriptors that are not clients' (pool, log, sockets, ...). Redis's number.
 const RESERVED_FILES: u64 = 32;

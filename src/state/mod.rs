@@ -1,42 +1,34 @@
-//! Connections and what they share: settings, the list of clients, statistics.
+//! What all connections share: settings, clients, messages between them, statistics; and each connection's own state.
+//!
+//! May use: the catalog, users, the keyspace and what is below. Never: runs a command or touches a socket.
 
 mod blocked;
 mod clients;
-mod connection;
 mod histogram;
-mod listener;
 mod mailbox;
-mod metrics;
 pub mod monitors;
 mod notifications;
 mod pause;
 mod pubsub;
 mod rates;
-mod run;
 mod session;
 pub mod slowlog;
-mod socket;
 mod stats;
-mod tls;
 mod tracking;
 mod transaction;
-mod workers;
 
-pub use blocked::{Blocked, OwnWait};
+pub use blocked::{Answer, Blocked, BlockedCall, OwnWait, Wait};
 pub use clients::{ClientHandle, Clients, Endpoint};
 pub use histogram::{Durations, bucket_of};
-pub use listener::{ListenError, Listeners};
 pub use mailbox::Mailbox;
 pub use monitors::Monitors;
 pub use notifications::{Herald, Notifications};
 pub use pause::{Pause, Paused};
 pub use pubsub::{PubSub, Subscriptions, Topic};
 pub use rates::{PerSecond, RATE_SAMPLES, Rates};
-pub use run::{RunError, run, survives};
 pub use session::{ReplyMode, Session};
 pub use slowlog::Slowlog;
-pub use stats::{CommandStats, Stats, StatsSnapshot, Stripe};
-pub use tls::{Tls, TlsError};
+pub use stats::{CommandStats, Lookups, Stats, StatsSnapshot, Stripe};
 pub use tracking::{Mode, OwnTracking, Tracking, TrackingState};
 pub use transaction::{Queued, Transaction};
 
@@ -50,7 +42,7 @@ pub struct Server {
     /// The users and what they may do.
     pub acl: crate::acl::Acl,
     /// What TLS connections begin with.
-    pub tls: Tls,
+    pub tls: crate::tls::Tls,
     /// Every connected client.
     pub clients: Clients,
     /// Who listens to what.

@@ -3,7 +3,6 @@
 mod ciphers;
 mod credentials;
 mod sessions;
-mod stream;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -12,8 +11,6 @@ use parking_lot::RwLock;
 use rustls::crypto::CryptoProvider;
 use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::{ServerConfig, SupportedProtocolVersion, version};
-
-pub use self::stream::TlsClient;
 
 use self::sessions::Sessions;
 use crate::config::{AuthClients, Settings, TlsSettings};

@@ -7,10 +7,18 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use parking_lot::Mutex;
 
 use super::histogram::{Durations, Histogram};
-use crate::commands::Lookups;
 
 /// Kinds of errors that are told apart: clients can make some of them up.
 const ERROR_CODES_MAX: usize = 128;
+
+/// Keyspace hits and misses, counted by read commands as Redis counts them.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Lookups {
+    /// Keys found.
+    pub hits: u64,
+    /// Keys not found.
+    pub misses: u64,
+}
 
 /// One command's counters.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -9,9 +9,9 @@ use prometheus::proto::{
 };
 use prometheus::{Encoder, TextEncoder};
 
-use crate::commands::table;
+use crate::catalog::table;
 use crate::keyspace::{DATABASES, Keyspace, KeyspaceError, StoreStats, now_ms};
-use crate::server::{CommandStats, Durations, REDIS_VERSION, Server, Topic};
+use crate::state::{CommandStats, Durations, REDIS_VERSION, Server, Topic};
 
 /// Before each name.
 const PREFIX: &str = "pmemkv_";

@@ -5,8 +5,8 @@ use std::sync::atomic::Ordering;
 
 use super::{ClientHandle, OwnTracking, OwnWait, Server, Subscriptions, Transaction};
 use crate::acl::{Acl, Identity, User};
-use crate::commands::Command;
-use crate::commands::spec::Flags;
+use crate::catalog::Command;
+use crate::catalog::spec::Flags;
 use crate::keyspace::{Keyspace, Watches};
 use crate::protocol::{Args, Protocol};
 

@@ -6,58 +6,7 @@ use std::sync::OnceLock;
 
 use foldhash::fast::FixedState;
 
-use super::spec::CommandSpec;
-
-/// Every family of commands. A new family adds its line here; a new command only its row there.
-static FAMILIES: &[&[CommandSpec]] = &[
-    super::database::COMMANDS,
-    super::dump::COMMANDS,
-    super::expiry::COMMANDS,
-    super::keys::COMMANDS,
-    super::object::COMMANDS,
-    super::scan::COMMANDS,
-    super::transfer::COMMANDS,
-    super::transaction::COMMANDS,
-    super::pubsub::COMMANDS,
-    super::strings::values::COMMANDS,
-    super::strings::set::COMMANDS,
-    super::strings::counters::COMMANDS,
-    super::strings::ranges::COMMANDS,
-    super::strings::lcs::COMMANDS,
-    super::blocking::lists::COMMANDS,
-    super::blocking::scores::COMMANDS,
-    super::bitmaps::rows::COMMANDS,
-    super::hyperloglog::rows::COMMANDS,
-    super::lists::push::COMMANDS,
-    super::lists::pop::COMMANDS,
-    super::lists::read::COMMANDS,
-    super::lists::change::COMMANDS,
-    super::lists::moving::COMMANDS,
-    super::hashes::rows::COMMANDS,
-    super::sets::rows::COMMANDS,
-    super::sort::rows::COMMANDS,
-    super::geo::rows::COMMANDS,
-    super::geo::radius_rows::COMMANDS,
-    super::sortedsets::rows::COMMANDS,
-    super::sortedsets::range_rows::COMMANDS,
-    super::sortedsets::algebra_rows::COMMANDS,
-    super::connection::COMMANDS,
-    super::acl::COMMANDS,
-    super::client::COMMANDS,
-    super::command::COMMANDS,
-    super::config::COMMANDS,
-    super::server::COMMANDS,
-    super::memory::COMMANDS,
-    super::module::COMMANDS,
-    super::info::COMMANDS,
-    super::slowlog::COMMANDS,
-    super::latency::COMMANDS,
-    super::monitor::COMMANDS,
-    super::replication::COMMANDS,
-    super::saving::COMMANDS,
-    super::lolwut::COMMANDS,
-    super::pmemkv::COMMANDS,
-];
+use crate::catalog::spec::CommandSpec;
 
 /// A command or subcommand with its number, under which its statistics are kept.
 #[derive(Clone, Copy, Debug)]
@@ -108,8 +57,21 @@ fn name(word: &[u8]) -> Option<Name> {
 static TABLE: OnceLock<Table> = OnceLock::new();
 
 /// The table of all commands.
+///
+/// # Panics
+///
+/// Before [`install`].
 pub fn table() -> &'static Table {
-    TABLE.get_or_init(Table::build)
+    #[cfg(test)]
+    crate::commands::install();
+    TABLE
+        .get()
+        .expect("the commands are installed before anybody asks for one")
+}
+
+/// Makes the table of the families' rows, unless it is there already.
+pub fn install(families: &[&'static [CommandSpec]]) {
+    TABLE.get_or_init(|| Table::new(families));
 }
 
 /// Why a `rename-command` directive is refused.
@@ -124,15 +86,17 @@ pub enum RenameError {
     /// The new name is too long, or holds a `|`.
     #[error("rename-command: not a command's name: {0}")]
     BadName(String),
-    /// Commands have been looked up already.
+    /// The table is installed already.
     #[error("rename-command: too late")]
     TooLate,
 }
 
-/// Gives commands other names, or takes them away where the new name is empty, for the life of the process. To be
-/// called before the first look-up.
-pub fn rename_commands(renames: &[(String, String)]) -> Result<(), RenameError> {
-    let mut table = Table::build();
+/// As [`install`], where commands get other names, or are taken away where the new name is empty.
+pub fn install_renamed(
+    families: &[&'static [CommandSpec]],
+    renames: &[(String, String)],
+) -> Result<(), RenameError> {
+    let mut table = Table::new(families);
     for (old, new) in renames {
         table.rename(old, new)?;
     }
@@ -140,12 +104,12 @@ pub fn rename_commands(renames: &[(String, String)]) -> Result<(), RenameError> 
 }
 
 impl Table {
-    fn build() -> Self {
+    fn new(families: &[&'static [CommandSpec]]) -> Self {
         let mut table = Table {
             all: Vec::new(),
             by_name: HashMap::default(),
         };
-        for spec in FAMILIES.iter().copied().flatten() {
+        for spec in families.iter().copied().flatten() {
             table.add(spec, spec.name);
             for sub in spec.subcommands {
                 // Made once per process and kept for its life, like the rows themselves.
@@ -224,7 +188,7 @@ mod tests {
 
     #[test]
     fn renames_and_takes_away() {
-        let mut table = Table::build();
+        let mut table = Table::new(crate::commands::FAMILIES);
         table.rename("FLUSHALL", "wipe").expect("renamed");
         table.rename("debug", "").expect("taken away");
         let name = |table: &Table, name: &[u8]| table.find(name).map(|found| found.full_name);

@@ -1,6 +1,6 @@
 //! Commands that wait for EXEC.
 
-use crate::commands::Command;
+use crate::catalog::Command;
 use crate::protocol::{Args, OwnedArgs};
 
 /// A queued command.

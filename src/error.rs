@@ -64,7 +64,7 @@ impl CommandError {
 
 /// A word as error texts show it: its first `bytes_max` bytes, and like the C string that Redis formats it as, only
 /// up to a zero byte. What is not UTF-8 is replaced.
-pub(super) fn shown(word: &[u8], bytes_max: usize) -> std::borrow::Cow<'_, str> {
+pub fn shown(word: &[u8], bytes_max: usize) -> std::borrow::Cow<'_, str> {
     let word = &word[..word.len().min(bytes_max)];
     let end = memchr::memchr(0, word).unwrap_or(word.len());
     String::from_utf8_lossy(&word[..end])

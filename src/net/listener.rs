@@ -13,13 +13,12 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::sync::Semaphore;
 
-use super::Server;
-use super::clients::Endpoint;
 use super::connection::Registration;
-use super::tls::TlsClient;
+use super::tls_stream::TlsClient;
 use super::workers::Workers;
 use crate::config::{BindAddress, Settings};
 use crate::keyspace::Keyspace;
+use crate::state::{Endpoint, Server};
 
 /// How many clients at once are told in TLS that they may not come in: each costs a handshake.
 const REFUSALS_MAX: usize = 64;

@@ -11,16 +11,15 @@ use bytes::{Buf, BytesMut};
 use smallvec::SmallVec;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 
-use super::clients::Endpoint;
 use super::socket::{read_some, write_within};
 use super::workers::Place;
-use super::{ClientHandle, Server, Session, Stripe, monitors};
 use crate::commands::{Dispatcher, Next};
 use crate::config::Settings;
 use crate::keyspace::{Ahead, Keyspace, PREFETCHED, Presence, now_ms};
 use crate::protocol::{
     Args, Glance, OwnedArgs, Parsed, Protocol, ReplyBuffer, RequestLimits, RequestParser, glance,
 };
+use crate::state::{ClientHandle, Endpoint, Server, Session, Stripe, monitors};
 
 /// The least room that a read gets. Redis reads as much at a time.
 const READ_BYTES: usize = 16 * 1024;
