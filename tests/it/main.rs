@@ -4,6 +4,7 @@ mod acl;
 mod acl_channels;
 mod blocking;
 mod connection;
+mod cursors;
 mod eviction;
 mod expiry;
 mod exporter;

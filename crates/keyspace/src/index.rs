@@ -15,7 +15,7 @@ pub use entry::{Entry, IndexKey};
 
 use smallvec::SmallVec;
 
-use super::{Kind, Millis};
+use super::{Cursor, Kind, Millis};
 use entry::NEVER;
 use leaf::{LEAF_ENTRIES_MAX, Leaf};
 use store::Location;
@@ -252,18 +252,18 @@ impl Index {
         self.expiring > 0 && self.first_expiry <= now
     }
 
-    /// Walks entries in hash order from hash `from` on, whole leaves at a time, until `visit` has met at least
-    /// `count` of them. Returns the hash to go on from, or `None` at the end of the shard.
+    /// Walks entries in hash order from `from` on until `visit` has met at least `count` of them. Returns the cursor to
+    /// go on from, or `None` at the end of the shard.
     pub fn scan(
         &self,
-        from: u64,
+        from: Cursor,
         count: usize,
         hasher: HashKey<'_>,
         visit: &mut dyn FnMut(&Entry),
-    ) -> Option<u64> {
+    ) -> Option<Cursor> {
         let mut met = 0;
-        let mut place = self.place(from);
-        let mut lower = from;
+        let mut lower = from.first_hash();
+        let mut place = self.place(lower);
         while place < self.directory.len() {
             let leaf = &self.leaves[self.directory[place] as usize];
             let mut sorted: Vec<(u64, &Entry)> = leaf
@@ -278,19 +278,19 @@ impl Index {
                 visit(entry);
                 met += 1;
                 rest = after;
-                // Keys of equal hash are never parted: the cursor could not tell them apart.
-                if met >= count && after.first().is_none_or(|(next, _)| next != hash) {
-                    if let Some((next, _)) = after.first() {
-                        return Some(*next);
-                    }
-                    break;
+                // A page never ends between keys that share a cursor: the next page would miss or repeat some.
+                if let [(next, _), ..] = after
+                    && met >= count
+                    && Cursor::at(*next) != Cursor::at(*hash)
+                {
+                    return Some(Cursor::at(*next));
                 }
             }
             place = (place | (self.span(leaf) - 1)) + 1;
             if place < self.directory.len() {
-                lower = self.first_hash(place, from);
+                lower = self.first_hash(place, lower);
                 if met >= count {
-                    return Some(lower);
+                    return Some(Cursor::at(lower));
                 }
             }
         }
@@ -358,7 +358,8 @@ impl Index {
         let directory_may_double = self.directory.len() < DIRECTORY_SPARE
             || self.directory.len() / DIRECTORY_PER_LEAF < self.leaves.len();
         (depth < self.depth || directory_may_double)
-            && depth + self.skip_bits < 56
+            // A cursor must be able to name the place where a leaf begins.
+            && depth + self.skip_bits < Cursor::BITS
             && self.leaves.len() < u32::MAX as usize
     }
 

@@ -9,6 +9,7 @@ mod access;
 mod background;
 mod clock;
 mod collection;
+mod cursor;
 mod databases;
 mod events;
 mod eviction;
@@ -41,6 +42,7 @@ pub use clock::random_below;
 pub use collection::{
     Encoding, End, Fields, FieldsEdit, List, ListEdit, Scores, ScoresEdit, View, kept_score,
 };
+pub use cursor::Cursor;
 pub use events::{EventClass, Observer};
 pub use eviction::EvictionStats;
 pub use gate::{Alone, Gate, Presence, Shared};

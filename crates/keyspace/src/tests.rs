@@ -56,13 +56,14 @@ fn remove(keyspace: &Keyspace, db: usize, key: &[u8], access: Access) -> Result<
 
 fn scan_all(keyspace: &Keyspace, db: usize, count: usize, now: Millis) -> Result<Vec<Vec<u8>>> {
     let mut keys = Vec::new();
-    let mut cursor = 0;
+    let mut cursor = Cursor::START;
     for _ in 0..100_000 {
-        cursor = keyspace.scan(db, cursor, count, now, &mut |key, _| {
+        let next = keyspace.scan(db, cursor, count, now, &mut |key, _| {
             keys.push(key.to_vec());
         })?;
-        if cursor == 0 {
-            return Ok(keys);
+        match next {
+            Some(next) => cursor = next.carried(),
+            None => return Ok(keys),
         }
     }
     panic!("a scan did not end");
@@ -224,13 +225,14 @@ fn a_scan_meets_what_stays_although_others_come_and_go_and_the_server_restarts()
         put(&keyspace, 0, key, b"v")?;
     }
     let mut met: BTreeMap<Vec<u8>, u32> = BTreeMap::new();
-    let mut cursor = 0;
-    for step in 0u32.. {
-        cursor = keyspace.scan(0, cursor, 50, 0, &mut |key, _| {
+    let mut cursor = Cursor::START;
+    for step in 0..3_000u32 {
+        let next = keyspace.scan(0, cursor, 50, 0, &mut |key, _| {
             *met.entry(key.to_vec()).or_default() += 1;
         })?;
-        if cursor == 0 {
-            break;
+        match next {
+            Some(next) => cursor = next.carried(),
+            None => break,
         }
         for n in 0..30 {
             let other = format!("other {step} {n}");

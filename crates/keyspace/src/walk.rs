@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use super::index::Entry;
 use super::ordered::OrderedView;
-use super::{Access, KeyInfo, Keyspace, KeyspaceError, Kind, Millis, Range, SHARD_BITS, Value};
+use super::{
+    Access, Cursor, KeyInfo, Keyspace, KeyspaceError, Kind, Millis, Range, SHARD_BITS, Value,
+};
 use super::{SHARDS, shard_of};
 
 /// Keys taken from an ordered view, or walked inside the engine, before others get their turn.
@@ -19,22 +21,22 @@ type VisitKey<'f> = &'f mut dyn FnMut(&[u8]) -> Result<ControlFlow<()>, Keyspace
 const RANDOM_NEIGHBOURS: usize = 32;
 
 impl Keyspace {
-    /// One step of SCAN: meets about `count` live keys from `cursor` on and returns the next cursor, 0 at the end.
+    /// One step of SCAN: meets about `count` live keys from `cursor` on and returns the next cursor, `None` at the end.
     ///
-    /// The cursor is a hash: keys that are there from start to end of a scan are met exactly once, whatever else
-    /// comes and goes, and also when the server restarts in between.
+    /// Keys that are there from start to end of a scan are met exactly once, whatever else comes and goes, and also
+    /// when the server restarts in between.
     pub fn scan(
         &self,
         db: usize,
-        cursor: u64,
+        cursor: Cursor,
         count: usize,
         now: Millis,
         visit: &mut dyn FnMut(&[u8], KeyInfo),
-    ) -> Result<u64, KeyspaceError> {
+    ) -> Result<Option<Cursor>, KeyspaceError> {
         let clock = self.eviction.clock();
         let mut met = 0;
         let mut from = cursor;
-        for number in shard_of(cursor)..SHARDS {
+        for number in shard_of(cursor.first_hash())..SHARDS {
             let shard = self.read_shard(number)?;
             if let Some(table) = shard.table(self.generation(db)) {
                 let left = count - met;
@@ -47,18 +49,18 @@ impl Keyspace {
                                 visit(entry.key(), entry.info(now, clock));
                             }
                         });
-                if let Some(next) = next {
+                if next.is_some() {
                     return Ok(next);
                 }
             }
             if number + 1 < SHARDS {
-                from = ((number + 1) as u64) << (64 - SHARD_BITS);
+                from = Cursor::at(((number + 1) as u64) << (64 - SHARD_BITS));
                 if met >= count {
-                    return Ok(from);
+                    return Ok(Some(from));
                 }
             }
         }
-        Ok(0)
+        Ok(None)
     }
 
     /// A key of a database, drawn at random; `None` where it is empty.
@@ -66,17 +68,18 @@ impl Keyspace {
         // Each RandomState has fresh keys: its hash of nothing is a random number.
         let random = || RandomState::new().hash_one(());
         let mut keys: Vec<Vec<u8>> = Vec::new();
-        let mut cursor = random();
+        let start = Cursor::at(random());
+        let mut cursor = start;
         let mut wrapped = false;
-        let start = cursor;
         while keys.len() < RANDOM_NEIGHBOURS {
-            cursor = self.scan(db, cursor, RANDOM_NEIGHBOURS, now, &mut |key, _| {
+            let next = self.scan(db, cursor, RANDOM_NEIGHBOURS, now, &mut |key, _| {
                 keys.push(key.to_vec());
             })?;
-            if wrapped && (cursor == 0 || cursor > start) {
+            if wrapped && next.is_none_or(|next| next > start) {
                 break;
             }
-            wrapped |= cursor == 0;
+            wrapped |= next.is_none();
+            cursor = next.unwrap_or(Cursor::START);
         }
         if keys.is_empty() {
             return Ok(None);

@@ -12,7 +12,7 @@ use super::source::Source;
 use super::{Collection, Encoding, Shape};
 use crate::access::live;
 use crate::index::{Entry, Index};
-use crate::{Access, Keyspace, KeyspaceError, Kind, Value};
+use crate::{Access, Cursor, Keyspace, KeyspaceError, Kind, Value};
 
 /// A live value of any type.
 #[derive(Clone, Copy, Debug)]
@@ -196,12 +196,12 @@ impl<'a> Fields<'a> {
         )
     }
 
-    /// One step of a scan: meets about `count` names from `cursor` on, and returns the next cursor, 0 at the end.
-    pub fn scan(&self, cursor: u64, count: usize, visit: impl FnMut(&[u8])) -> u64 {
+    /// One step of a scan: meets about `count` names from `cursor` on, and returns the next cursor, `None` at the end.
+    pub fn scan(&self, cursor: Cursor, count: usize, visit: impl FnMut(&[u8])) -> Option<Cursor> {
         if self.encoding != Encoding::Full {
             // All at once, wherever the cursor stands.
             self.names().for_each(visit);
-            return 0;
+            return None;
         }
         scan(self.source.keyspace, self.index, cursor, count, visit)
     }
@@ -215,14 +215,12 @@ impl<'a> Fields<'a> {
 fn scan(
     keyspace: &Keyspace,
     index: &Index,
-    cursor: u64,
+    cursor: Cursor,
     count: usize,
     mut visit: impl FnMut(&[u8]),
-) -> u64 {
+) -> Option<Cursor> {
     let hasher = |key: &[u8]| keyspace.hash(key);
-    index
-        .scan(cursor, count, &hasher, &mut |entry| visit(entry.key()))
-        .unwrap_or(0)
+    index.scan(cursor, count, &hasher, &mut |entry| visit(entry.key()))
 }
 
 /// A list.
@@ -334,13 +332,13 @@ impl<'a> Scores<'a> {
         self.ranked.range(ranks)
     }
 
-    /// One step of a scan: meets about `count` members from `cursor` on, and returns the next cursor, 0 at the end.
-    pub fn scan(&self, cursor: u64, count: usize, visit: impl FnMut(&[u8])) -> u64 {
+    /// One step of a scan: meets about `count` members from `cursor` on, and returns the next cursor, `None` at the end.
+    pub fn scan(&self, cursor: Cursor, count: usize, visit: impl FnMut(&[u8])) -> Option<Cursor> {
         if self.encoding != Encoding::Full {
             // All at once, wherever the cursor stands.
             let members = self.range(0..self.len());
             members.map(|(member, _)| member).for_each(visit);
-            return 0;
+            return None;
         }
         let members = self.ranked.members();
         scan(self.source.keyspace, members, cursor, count, visit)

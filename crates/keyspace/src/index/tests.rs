@@ -1,5 +1,7 @@
 //! Tests of the index.
 
+mod cursors;
+
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher, RandomState};
 
@@ -57,13 +59,13 @@ fn scan_meets_each_key_once_in_hash_order() {
         let hasher = |key: &[u8]| hash(&state, key);
         let mut met = BTreeMap::new();
         let mut last = 0;
-        let mut from = Some(5 << (64 - SKIP_BITS));
+        let mut from = Some(Cursor::at(5 << (64 - SKIP_BITS)));
         let mut steps = 0;
         while let Some(cursor) = from {
             let mut here = 0;
             from = index.scan(cursor, count, &hasher, &mut |entry| {
                 let hash = hasher(entry.key());
-                assert!(hash >= last && hash >= cursor);
+                assert!(hash >= last && hash >= cursor.first_hash());
                 last = hash;
                 *met.entry(entry.key().to_vec()).or_insert(0) += 1;
                 here += 1;
@@ -189,7 +191,7 @@ fn behaves_as_a_map(steps: &[Step], hasher: HashKey<'_>) -> Result<(), TestCaseE
             }
             Step::Scan(count) => {
                 let mut met = Vec::new();
-                let mut from = Some(5 << (64 - SKIP_BITS));
+                let mut from = Some(Cursor::at(5 << (64 - SKIP_BITS)));
                 while let Some(cursor) = from {
                     from = index.scan(cursor, count, hasher, &mut |entry| {
                         met.push(entry.key().to_vec());
