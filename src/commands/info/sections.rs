@@ -2,7 +2,7 @@
 
 #![allow(clippy::unnecessary_wraps)] // Sections have one shape, also those that cannot fail.
 
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use nix::sys::resource::{UsageWho, getrusage};
@@ -128,9 +128,14 @@ pub(super) fn persistence(ctx: &Context<'_>, report: &mut Report) -> Written {
         .started_at
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();
-    let now = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
+    let stats = &ctx.server.stats;
+    let outcome = |refused: &AtomicBool| {
+        if refused.load(Ordering::Relaxed) {
+            "err"
+        } else {
+            "ok"
+        }
+    };
     let loading = ctx.keyspace.load_progress();
     report.field("loading", u8::from(loading.is_some()));
     report.field("async_loading", 0);
@@ -142,9 +147,9 @@ pub(super) fn persistence(ctx: &Context<'_>, report: &mut Report) -> Written {
     report.field("current_save_keys_total", 0);
     report.field("rdb_changes_since_last_save", 0);
     report.field("rdb_bgsave_in_progress", 0);
-    // All that is written is kept: as LASTSAVE says.
-    report.field("rdb_last_save_time", now.as_secs());
-    report.field("rdb_last_bgsave_status", "ok");
+    // No RDB file has been written since: as LASTSAVE says.
+    report.field("rdb_last_save_time", started.as_secs());
+    report.field("rdb_last_bgsave_status", outcome(&stats.bgsave_refused));
     report.field("rdb_last_bgsave_time_sec", -1);
     report.field("rdb_current_bgsave_time_sec", -1);
     report.field("rdb_saves", 0);
@@ -154,7 +159,10 @@ pub(super) fn persistence(ctx: &Context<'_>, report: &mut Report) -> Written {
     report.field("aof_rewrite_scheduled", 0);
     report.field("aof_last_rewrite_time_sec", -1);
     report.field("aof_current_rewrite_time_sec", -1);
-    report.field("aof_last_bgrewrite_status", "ok");
+    report.field(
+        "aof_last_bgrewrite_status",
+        outcome(&stats.bgrewriteaof_refused),
+    );
     report.field("aof_last_write_status", "ok");
     report.field("aof_last_cow_size", 0);
     report.field("aof_rewrites", 0);
