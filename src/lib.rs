@@ -7,6 +7,7 @@ pub mod geohash;
 pub mod glob;
 pub mod keyspace;
 pub mod latency;
+pub mod launch;
 pub mod logging;
 pub mod pmemkv;
 pub mod protocol;

@@ -3,6 +3,7 @@
 mod blocked;
 mod clients;
 mod connection;
+pub mod files;
 mod histogram;
 mod listener;
 mod mailbox;
@@ -10,8 +11,10 @@ mod metrics;
 pub mod monitors;
 mod notifications;
 mod pause;
+pub mod pidfile;
 mod pubsub;
 mod rates;
+mod reconfigure;
 mod run;
 mod session;
 pub mod slowlog;
@@ -25,14 +28,14 @@ mod workers;
 pub use blocked::{Blocked, OwnWait};
 pub use clients::{ClientHandle, Clients, Endpoint};
 pub use histogram::{Durations, bucket_of};
-pub use listener::{ListenError, Listeners};
+pub use listener::{ListenError, Plan, Ports};
 pub use mailbox::Mailbox;
 pub use monitors::Monitors;
 pub use notifications::{Herald, Notifications};
 pub use pause::{Pause, Paused};
 pub use pubsub::{PubSub, Subscriptions, Topic};
 pub use rates::{PerSecond, RATE_SAMPLES, Rates};
-pub use run::{RunError, run, survives};
+pub use run::{RunError, Survival, run};
 pub use session::{ReplyMode, Session};
 pub use slowlog::Slowlog;
 pub use stats::{CommandStats, Stats, StatsSnapshot, Stripe};
@@ -75,19 +78,16 @@ pub struct Server {
     pub started_at: SystemTime,
     /// 40 hexadecimal digits, new at each start.
     pub run_id: String,
-    /// What acknowledged writes survive, in words.
-    pub durability: &'static str,
-    /// How many clients the process has file descriptors for; maxclients may ask for more.
-    pub maxclients_possible: usize,
+    /// What acknowledged writes survive.
+    pub durability: Survival,
+    /// The TCP sockets that it listens on.
+    pub ports: Ports,
+    /// How many of the process's files are not clients'.
+    pub reserved_files: u64,
+    /// What supervises the process, as INFO calls it.
+    pub supervised: &'static str,
     /// Tells the process to stop.
     pub shutdown: tokio::sync::watch::Sender<bool>,
-}
-
-impl Server {
-    /// How many clients may be connected.
-    pub fn maxclients(&self, settings: &crate::config::Settings) -> usize {
-        settings.maxclients.min(self.maxclients_possible)
-    }
 }
 
 /// The Redis version whose behaviour this server follows; INFO's `redis_version`.

@@ -35,7 +35,7 @@ pub(super) fn server(ctx: &Context<'_>, report: &mut Report) -> Written {
     report.field("monotonic_clock", "POSIX clock_gettime");
     report.field("multiplexing_api", "epoll");
     report.field("process_id", std::process::id());
-    report.field("process_supervised", "no");
+    report.field("process_supervised", server.supervised);
     report.field("run_id", &server.run_id);
     // As in Redis, the port of TLS where there is no other.
     let port = Some(settings.port).filter(|port| *port != 0);
@@ -105,10 +105,7 @@ pub(super) fn clients(ctx: &Context<'_>, report: &mut Report) -> Written {
         .map(|client| client.output_buffer_bytes.load(Ordering::Relaxed));
     report.field("connected_clients", all.len());
     report.field("cluster_connections", 0);
-    report.field(
-        "maxclients",
-        ctx.server.maxclients(&ctx.server.config.settings()),
-    );
+    report.field("maxclients", ctx.server.config.settings().maxclients);
     report.field("client_recent_max_input_buffer", input.max().unwrap_or(0));
     report.field("client_recent_max_output_buffer", output.max().unwrap_or(0));
     let waiting = all.iter().filter(|client| client.is_blocked());
@@ -355,7 +352,7 @@ pub(super) fn pmemkv(ctx: &Context<'_>, report: &mut Report) -> Written {
     report.field("engine", stats.engine);
     report.field("layout", stats.layout);
     report.field("durability", settings.durability.as_str());
-    report.field("writes_survive", ctx.server.durability);
+    report.field("writes_survive", ctx.server.durability.words);
     report.field("pool_path", path.display());
     report.bytes("pool_bytes", stats.pool_bytes);
     report.bytes("allocated_bytes", stats.allocated_bytes);
