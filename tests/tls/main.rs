@@ -4,6 +4,7 @@
 mod common;
 
 mod authority;
+mod ports;
 mod starts;
 
 use std::fs;
