@@ -44,9 +44,15 @@ pub enum CommandError {
     /// A database number outside the range.
     #[error("ERR DB index is out of range")]
     DatabaseOutOfRange,
-    /// The pool has no room, and nothing was changed.
-    #[error("OOM command not allowed when used memory > 'maxmemory'.")]
+    /// The pool has no room, and nothing was changed. Clients know the error by its first word.
+    #[error(
+        "OOM command not allowed: the pool is full. Remove keys, set 'maxmemory-policy' so that keys may go, or use \
+         a larger pool ('pool-size' counts for a new one); MEMORY DOCTOR says more."
+    )]
     OutOfMemory,
+    /// The data takes more than `maxmemory`, and nothing was changed.
+    #[error("OOM command not allowed when used memory > 'maxmemory'.")]
+    OverMaxmemory,
     /// Any other text, its code included. For texts that one command alone answers.
     #[error("{0}")]
     Text(std::borrow::Cow<'static, str>),
@@ -74,6 +80,7 @@ impl From<KeyspaceError> for CommandError {
     fn from(error: KeyspaceError) -> Self {
         match error {
             KeyspaceError::OutOfMemory => CommandError::OutOfMemory,
+            KeyspaceError::OverMaxmemory => CommandError::OverMaxmemory,
             KeyspaceError::TooLarge => CommandError::StringTooLong,
             KeyspaceError::WrongKind => CommandError::WrongType,
             KeyspaceError::Store(message) => CommandError::Store(message),

@@ -6,9 +6,11 @@ pub mod acl;
 pub mod catalog;
 pub mod commands;
 mod error;
+pub mod launch;
 pub mod logging;
 pub mod net;
 pub mod state;
+pub mod system;
 mod tls;
 
 // The crates below, under the names that the server's own modules use.

@@ -6,8 +6,9 @@ use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitCode};
 
 use pmemkv_server::config::{Config, ConfigError, Durability, Layout, Settings};
+use pmemkv_server::launch::{self, Background, Launcher, Supervisor};
 use pmemkv_server::store::{LayoutChoice, Options};
-use pmemkv_server::{commands, logging, net, pmemkv};
+use pmemkv_server::{commands, logging, net, pmemkv, system};
 
 /// Many small allocations come and go: keys, buffers.
 #[global_allocator]
@@ -18,7 +19,7 @@ const ENVIRONMENT_IS_SET: &str = "PMEMKV_SERVER_ENVIRONMENT_IS_SET";
 
 fn main() -> ExitCode {
     match start() {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             tracing::error!("{error}");
             // The log may go to a file, or nowhere yet.
@@ -28,7 +29,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn start() -> Result<(), Box<dyn std::error::Error>> {
+fn start() -> Result<ExitCode, Box<dyn std::error::Error>> {
     // After the second start, by /proc/self/exe, the kernel calls the process `exe`: pgrep and top would not find it.
     nix::sys::prctl::set_name(c"pmemkv-server")?;
     let arguments: Vec<OsString> = std::env::args_os().collect();
@@ -50,13 +51,42 @@ fn start() -> Result<(), Box<dyn std::error::Error>> {
         repair: settings.repair,
     };
     let (engine, options) = options.resolve()?;
-    if engine.persistent && !arguments.iter().any(|argument| argument == "-") {
-        set_environment(&arguments, &settings, &options)?;
+    if !system::Survival::of(engine, &options, &settings).power
+        && let Some(refusal) = loaded.power_refusal()
+    {
+        return Err(refusal.into());
+    }
+    let environment = if engine.persistent {
+        environment(&settings, &options)
+    } else {
+        Vec::new()
+    };
+    let launcher = Launcher {
+        background: Background::enter()?,
+        supervisor: Supervisor::find(settings.supervised),
+    };
+    // As in Redis: what is supervised stays where its supervisor put it.
+    let daemonize = settings.daemonize && launcher.supervisor.is_none();
+    if daemonize && launcher.background.is_none() {
+        return Ok(launch::start(&arguments, &environment, &loaded.stdin)?);
+    }
+    if !arguments.iter().any(|argument| argument == "-") {
+        set_environment(&arguments, &environment)?;
+    }
+    if daemonize && settings.pidfile.is_none() {
+        loaded
+            .config
+            .found("pidfile", system::pidfile::DEFAULT_PATH);
     }
     commands::install_renamed(&settings.rename_commands)?;
     logging::init(&settings)?;
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
+    }
+    if launcher.supervisor.is_none()
+        && let Some(absence) = Supervisor::absence(settings.supervised)
+    {
+        tracing::warn!("{absence}");
     }
     if engine.experimental {
         tracing::warn!(
@@ -68,24 +98,24 @@ fn start() -> Result<(), Box<dyn std::error::Error>> {
         // A damaged pool can crash libpmemobj: better a child than this process. No thread runs yet.
         pmemkv::probe(&options.pool_path, engine.name)?;
     }
-    net::run(loaded.config, engine, &options)?;
-    Ok(())
+    net::run(loaded.config, engine, &options, launcher)?;
+    Ok(ExitCode::SUCCESS)
 }
 
-/// libpmem reads its environment as it is loaded, before `main`: where the pool's durability asks for other values,
-/// the process sets them and executes itself again, once.
-fn set_environment(
-    arguments: &[OsString],
-    settings: &Settings,
-    options: &Options,
-) -> std::io::Result<()> {
+/// What libpmem is to find in its environment for the pool's durability.
+fn environment(settings: &Settings, options: &Options) -> Vec<(&'static str, &'static str)> {
     let durability = match settings.durability {
         Durability::Auto => pmemkv::Durability::Auto,
         Durability::Power => pmemkv::Durability::Power,
         Durability::Process => pmemkv::Durability::Process,
     };
     let backing = pmemkv::backing(&options.pool_path);
-    let wanted = pmemkv::durability_environment(backing, durability);
+    pmemkv::durability_environment(backing, durability)
+}
+
+/// libpmem reads its environment as it is loaded, before `main`: where `wanted` is not what is set, the process sets it
+/// and executes itself again, once.
+fn set_environment(arguments: &[OsString], wanted: &[(&str, &str)]) -> std::io::Result<()> {
     let is_set =
         |(name, value): &(&str, &str)| std::env::var_os(name).is_some_and(|set| set == *value);
     if wanted.iter().all(is_set) || std::env::var_os(ENVIRONMENT_IS_SET).is_some() {
@@ -98,7 +128,7 @@ fn set_environment(
     again
         .arg0(program)
         .args(rest)
-        .envs(wanted)
+        .envs(wanted.iter().copied())
         .env(ENVIRONMENT_IS_SET, "1");
     // It returns only where it fails.
     Err(again.exec())

@@ -146,7 +146,8 @@ fn set(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     let local = ctx.session.handle.is_local();
     let set = server.config.set_with(&pairs, local, |settings, changed| {
         // First what may be refused.
-        server.tls.apply(settings, changed)?;
+        let prepared = server.prepare(settings, changed)?;
+        server.take_over(prepared);
         if changed.contains(&"notify-keyspace-events") {
             let letters = &settings.notify_keyspace_events;
             server.notifications.set(letters, keyspace);

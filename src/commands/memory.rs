@@ -8,6 +8,7 @@ use super::{CommandError, CommandResult, Context, help};
 use crate::catalog::spec::{
     Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, Handler, KeySpec,
 };
+use crate::config::EvictionPolicy;
 use crate::keyspace::{Access, DATABASES, KeyspaceError, View};
 use crate::protocol::{Args, Reply};
 use crate::store::packed;
@@ -247,6 +248,9 @@ fn name_bytes(name: &[u8]) -> usize {
 /// Below so many bytes there is nothing to judge.
 const JUDGED_BYTES_MIN: u64 = 5 << 20;
 
+/// Above so many per cent memory or pool are called nearly full.
+const NEARLY_FULL_PERCENT: f64 = 95.0;
+
 /// A pool whose segments are less used than this while it is nearly full has work for the compaction.
 const FRAGMENTED_RATIO: f64 = 1.4;
 
@@ -319,12 +323,17 @@ fn doctor(ctx: &mut Context<'_>, _: Args<'_>) -> CommandResult {
         "There is too little data to say anything about memory.\n".to_owned()
     } else {
         let mut findings = String::new();
+        let settings = ctx.server.config.settings();
         let full = percent(memory.used - memory.not_counted, memory.max);
-        if full > 95.0 {
+        if settings.maxmemory > 0 && full > NEARLY_FULL_PERCENT {
             findings.push_str(
                 " * Memory is nearly full: keys are evicted, or writes refused, as maxmemory-policy says. \
-                 A larger pool or maxmemory helps.\n",
+                 A larger maxmemory helps, as far as the pool has room.\n",
             );
+        }
+        let of_pool = percent(memory.dataset, memory.pool_max);
+        if of_pool > NEARLY_FULL_PERCENT {
+            findings.push_str(&full_pool(of_pool, settings.maxmemory_policy));
         }
         if full > 80.0 && memory.fragmentation() > FRAGMENTED_RATIO {
             findings.push_str(
@@ -345,6 +354,21 @@ fn doctor(ctx: &mut Context<'_>, _: Args<'_>) -> CommandResult {
         }
     };
     Ok(Reply::Verbatim(text.into()).into())
+}
+
+/// What to do about a pool whose records take so many per cent of what it can hold.
+fn full_pool(percent: f64, policy: EvictionPolicy) -> String {
+    let what_happens = if policy == EvictionPolicy::Noeviction {
+        "Writes that find no room are refused with -OOM. Remove keys, give them deadlines, or let keys go by \
+         themselves (CONFIG SET maxmemory-policy allkeys-lru). Otherwise use a larger pool"
+    } else {
+        "Keys go, as maxmemory-policy says, and writes are refused with -OOM where none may go. To keep more, use a \
+         larger pool"
+    };
+    format!(
+        " * The pool is full to {percent:.0} %. {what_happens}: a pool keeps its size, so start a second server with \
+         another pool-path and a larger pool-size, and copy the keys to it (DUMP, RESTORE).\n"
+    )
 }
 
 fn malloc_stats(ctx: &mut Context<'_>, _: Args<'_>) -> CommandResult {

@@ -1,7 +1,10 @@
-//! SAVE and its like. Every acknowledged write is in the pool already: there is nothing to save, and what asks for it
-//! is told that it is done.
+//! SAVE and its like. This server writes no RDB and no append-only file: every acknowledged write is in the pool already.
+//! They answer errors, so that a script that backs up such a file fails instead of copying none, or an old one.
 
 #![allow(clippy::unnecessary_wraps)] // Handlers have one shape, also those that cannot fail.
+
+use std::sync::atomic::Ordering;
+use std::time::UNIX_EPOCH;
 
 use super::{CommandError, CommandResult, Context};
 use crate::catalog::spec::{Argument, Arity, Categories, CommandSpec, Flags, Group, Handler};
@@ -39,7 +42,7 @@ pub(super) static COMMANDS: &[CommandSpec] = &[
         "save",
         Arity::Exactly(1),
         ADMIN.union(Flags::NO_MULTI),
-        "Makes everything written so far durable, which it is when it is acknowledged.",
+        "Answers an error: no RDB file is written, every acknowledged write is in the pool already.",
         save,
     ),
     CommandSpec {
@@ -50,7 +53,7 @@ pub(super) static COMMANDS: &[CommandSpec] = &[
             "bgsave",
             Arity::AtLeast(1),
             ADMIN,
-            "Does what SAVE does.",
+            "Answers the same error as SAVE.",
             bgsave,
         )
     },
@@ -58,7 +61,7 @@ pub(super) static COMMANDS: &[CommandSpec] = &[
         "bgrewriteaof",
         Arity::Exactly(1),
         ADMIN,
-        "Does what SAVE does: there is no log to rewrite.",
+        "Answers an error: there is no append-only file, every acknowledged write is in the pool already.",
         bgrewriteaof,
     ),
     CommandSpec {
@@ -67,29 +70,45 @@ pub(super) static COMMANDS: &[CommandSpec] = &[
             "lastsave",
             Arity::Exactly(1),
             Flags::LOADING.union(Flags::STALE).union(Flags::FAST),
-            "Answers up to when everything is durable: now.",
+            "Answers when the server started: it has saved no RDB file since.",
             lastsave,
         )
     },
 ];
 
-/// Its reply, like every other one, leaves after all that was written before it is durable.
+const NO_RDB: CommandError = CommandError::text(
+    "ERR this server writes no RDB file: every acknowledged write is in the pool already, and there is nothing to back up \
+     but the pool",
+);
+
+const NO_AOF: CommandError = CommandError::text(
+    "ERR this server has no append-only file to rewrite: every acknowledged write is in the pool already",
+);
+
 fn save(_: &mut Context<'_>, _: Args<'_>) -> CommandResult {
-    Ok(Reply::Ok.into())
+    Err(NO_RDB)
 }
 
-fn bgsave(_: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+fn bgsave(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     let mut words = args.from(1);
     if args.len() > 2 || !words.all(|word| word.eq_ignore_ascii_case(b"schedule")) {
         return Err(CommandError::Syntax);
     }
-    Ok(Reply::Simple("Background saving started").into())
+    // A script may look at INFO alone for how it went.
+    let stats = &ctx.server.stats;
+    stats.bgsave_refused.store(true, Ordering::Relaxed);
+    Err(NO_RDB)
 }
 
-fn bgrewriteaof(_: &mut Context<'_>, _: Args<'_>) -> CommandResult {
-    Ok(Reply::Simple("Background append only file rewriting started").into())
+fn bgrewriteaof(ctx: &mut Context<'_>, _: Args<'_>) -> CommandResult {
+    let stats = &ctx.server.stats;
+    stats.bgrewriteaof_refused.store(true, Ordering::Relaxed);
+    Err(NO_AOF)
 }
 
+/// The server's start and never later, as in a Redis that has saved nothing: scripts wait until it rises.
 fn lastsave(ctx: &mut Context<'_>, _: Args<'_>) -> CommandResult {
-    Ok(Reply::Integer(ctx.access.now / 1000).into())
+    let started = ctx.server.started_at.duration_since(UNIX_EPOCH);
+    let seconds = started.unwrap_or_default().as_secs();
+    Ok(Reply::Integer(i64::try_from(seconds).unwrap_or(i64::MAX)).into())
 }

@@ -108,6 +108,12 @@ fn shutdown(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
         Shutdown::Abort => Err(CommandError::text("ERR No shutdown in progress.")),
         Shutdown::Begin => {
             tracing::info!(client = %ctx.session.handle.addr, "shutdown asked for");
+            if args.from(1).any(|word| word.eq_ignore_ascii_case(b"save")) {
+                // Nothing that SAVE is to keep is lost without a file.
+                tracing::warn!(
+                    "SHUTDOWN SAVE writes no RDB file: every acknowledged write is in the pool"
+                );
+            }
             ctx.server.shutdown.send_replace(true);
             Ok(Outcome::Close)
         }

@@ -1,121 +1,83 @@
-//! Listening sockets: TCP and Unix.
+//! Accepting clients, over TCP and a Unix socket.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, TcpKeepalive, Type};
+use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tokio::net::{TcpListener, TcpStream, UnixStream};
 use tokio::sync::Semaphore;
+use tokio::task::JoinHandle;
 
 use super::connection::Registration;
 use super::tls_stream::TlsClient;
 use super::workers::Workers;
-use crate::config::{BindAddress, Settings};
+use crate::config::Settings;
 use crate::keyspace::Keyspace;
 use crate::state::{Endpoint, Server};
+use crate::system::{Change, Changes, Door, UnixSocket};
 
 /// How many clients at once are told in TLS that they may not come in: each costs a handshake.
 const REFUSALS_MAX: usize = 64;
 
-/// Why the server does not listen.
-#[derive(Debug, thiserror::Error)]
-pub enum ListenError {
-    /// An address of `bind` that is none.
-    #[error("bind: '{0}' is not an IP address")]
-    Address(String),
-    /// A TCP socket.
-    #[error("can't listen on {address}: {source}")]
-    Tcp {
-        /// Where.
-        address: SocketAddr,
-        /// Why not.
-        source: io::Error,
-    },
-    /// The Unix socket.
-    #[error("can't listen on {}: {source}", path.display())]
-    Unix {
-        /// Where.
-        path: PathBuf,
-        /// Why not.
-        source: io::Error,
-    },
-    /// Neither a port nor a Unix socket is configured.
-    #[error("nothing to listen on: port and tls-port are 0 and there is no unixsocket")]
-    Nowhere,
-}
-
-/// The sockets of a server.
-#[derive(Debug)]
-pub struct Listeners {
-    tcp: Vec<TcpListener>,
-    tls: Vec<TcpListener>,
-    unix: Option<UnixSocket>,
-}
-
-#[derive(Debug)]
-struct UnixSocket {
-    listener: UnixListener,
-    path: PathBuf,
-    /// Device and inode.
-    file: (u64, u64),
-}
-
-impl Listeners {
-    /// Opens every socket that the settings name.
-    pub fn open(settings: &Settings) -> Result<Self, ListenError> {
-        let backlog = settings.tcp_backlog;
-        let tcp = listen_all(&settings.bind, settings.port, backlog)?;
-        let tls = listen_all(&settings.bind, settings.tls.port, backlog)?;
-        let unix = match &settings.unixsocket {
-            None => None,
-            Some(path) => Some(listen_unix(path, settings.unixsocketperm, backlog).map_err(
-                |source| ListenError::Unix {
-                    path: path.clone(),
-                    source,
-                },
-            )?),
-        };
-        if tcp.is_empty() && tls.is_empty() && unix.is_none() {
-            return Err(ListenError::Nowhere);
-        }
-        Ok(Self { tcp, tls, unix })
-    }
-
-    /// Where the server can be reached, for the log.
-    pub fn addresses(&self) -> Vec<String> {
-        let address = |listener: &TcpListener| Some(listener.local_addr().ok()?.to_string());
-        let tls = self.tls.iter().filter_map(address);
-        let tcp = self.tcp.iter().filter_map(address);
-        tcp.chain(tls.map(|address| format!("{address} (TLS)")))
-            .chain(self.unix.iter().map(|unix| unix.path.display().to_string()))
-            .collect()
-    }
-
-    /// Accepts clients and gives them to the workers, until the server is told to stop.
-    pub async fn accept(self, reception: Reception) {
-        let mut stopping = reception.server.shutdown.subscribe();
-        let mut tasks = tokio::task::JoinSet::new();
-        for listener in self.tcp {
-            let reception = reception.clone();
-            tasks.spawn(async move { accept_tcp(&listener, &reception, false).await });
-        }
-        for listener in self.tls {
-            let reception = reception.clone();
-            tasks.spawn(async move { accept_tcp(&listener, &reception, true).await });
-        }
-        if let Some(unix) = self.unix {
-            tasks.spawn(async move { accept_unix(&unix, &reception).await });
-        }
+/// Accepts clients and gives them to the workers, until the server is told to stop. `changes` says on which TCP sockets.
+pub async fn accept(reception: Reception, unix: Option<UnixSocket>, mut changes: Changes) {
+    let mut stopping = reception.server.shutdown.subscribe();
+    let mut tcp = Vec::new();
+    let unix = unix.map(|unix| {
+        let reception = reception.clone();
+        tokio::spawn(async move { accept_unix(&unix, &reception).await })
+    });
+    let stop = async move {
         // An error means that the sender is gone, which is the end too.
         let _ = stopping.wait_for(|&stop| stop).await;
-        tasks.shutdown().await;
+    };
+    tokio::pin!(stop);
+    loop {
+        tokio::select! {
+            () = &mut stop => break,
+            Some(change) = changes.recv() => follow(change, &mut tcp, &reception).await,
+        }
     }
+    for task in tcp.into_iter().map(|(_, task)| task).chain(unix) {
+        end(task).await;
+    }
+    reception.server.ports.close();
+}
+
+/// Begins to accept on new sockets, and closes others.
+async fn follow(change: Change, tcp: &mut Vec<(Door, JoinHandle<()>)>, reception: &Reception) {
+    for (door, listener) in change.opened {
+        match TcpListener::from_std(listener) {
+            Ok(listener) => {
+                let reception = reception.clone();
+                let accept = async move { accept_tcp(&listener, &reception, door.tls).await };
+                tcp.push((door, tokio::spawn(accept)));
+            }
+            Err(error) => {
+                tracing::error!(address = %door.address, %error, "nobody accepts there");
+            }
+        }
+    }
+    for door in change.closed {
+        if let Some(place) = tcp.iter().position(|(open, _)| *open == door) {
+            let (_, task) = tcp.swap_remove(place);
+            end(task).await;
+        }
+    }
+    // Dropping the sender tells the caller that it is done.
+    drop(change.done);
+}
+
+/// Ends a task and waits until what it holds is dropped.
+async fn end(task: JoinHandle<()>) {
+    task.abort();
+    // An error says that it was aborted.
+    let _ = task.await;
 }
 
 /// What new clients meet.
@@ -140,119 +102,6 @@ impl Reception {
             workers,
             refusals: Arc::new(Semaphore::new(REFUSALS_MAX)),
         }
-    }
-}
-
-impl Drop for UnixSocket {
-    fn drop(&mut self) {
-        // Somebody may have removed it and put a socket of another process there.
-        let ours = |metadata: &std::fs::Metadata| (metadata.dev(), metadata.ino()) == self.file;
-        if std::fs::symlink_metadata(&self.path)
-            .as_ref()
-            .is_ok_and(ours)
-        {
-            // The name alone is left of a closed socket; failing to remove it harms nobody.
-            let _ = std::fs::remove_file(&self.path);
-        }
-    }
-}
-
-fn ip_address(text: &str) -> Result<IpAddr, ListenError> {
-    match text {
-        "*" => Ok(IpAddr::from([0, 0, 0, 0])),
-        "::*" => Ok(IpAddr::from([0u16; 8])),
-        "localhost" => Ok(IpAddr::from([127, 0, 0, 1])),
-        other => other
-            .parse()
-            .map_err(|_| ListenError::Address(other.to_owned())),
-    }
-}
-
-/// The address family or the address is not there on this machine.
-fn is_unavailable(error: &io::Error) -> bool {
-    error.kind() == io::ErrorKind::AddrNotAvailable
-        || [
-            nix::libc::EAFNOSUPPORT,
-            nix::libc::EPROTONOSUPPORT,
-            nix::libc::ENODEV,
-        ]
-        .contains(&error.raw_os_error().unwrap_or(0))
-}
-
-/// Listens on one port of all addresses; on none where the port is 0.
-pub(super) fn listen_all(
-    bind: &[BindAddress],
-    port: u16,
-    backlog: u32,
-) -> Result<Vec<TcpListener>, ListenError> {
-    let mut listeners = Vec::new();
-    for bind in bind.iter().filter(|_| port != 0) {
-        let address = SocketAddr::new(ip_address(&bind.address)?, port);
-        match listen_tcp(address, backlog) {
-            Ok(listener) => listeners.push(listener),
-            Err(error) if bind.optional && is_unavailable(&error) => {
-                tracing::info!(%address, %error, "an optional address is not available");
-            }
-            Err(source) => return Err(ListenError::Tcp { address, source }),
-        }
-    }
-    Ok(listeners)
-}
-
-fn listen_tcp(address: SocketAddr, backlog: u32) -> io::Result<TcpListener> {
-    let socket = Socket::new(
-        Domain::for_address(address),
-        Type::STREAM,
-        Some(Protocol::TCP),
-    )?;
-    socket.set_reuse_address(true)?;
-    if address.is_ipv6() {
-        socket.set_only_v6(true)?;
-    }
-    socket.set_nonblocking(true)?;
-    socket.bind(&address.into())?;
-    socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))?;
-    TcpListener::from_std(socket.into())
-}
-
-fn listen_unix(path: &Path, mode: Option<u32>, backlog: u32) -> io::Result<UnixSocket> {
-    remove_stale(path)?;
-    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
-    socket.set_nonblocking(true)?;
-    socket.bind(&SockAddr::unix(path)?)?;
-    let metadata = std::fs::symlink_metadata(path)?;
-    let file = (metadata.dev(), metadata.ino());
-    if let Some(mode) = mode {
-        // Before anybody can connect.
-        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))?;
-    }
-    socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))?;
-    Ok(UnixSocket {
-        listener: UnixListener::from_std(socket.into())?,
-        path: path.to_owned(),
-        file,
-    })
-}
-
-/// Removes a socket that an earlier process left behind. One that somebody listens on, and whatever is no socket, is not
-/// ours to remove.
-fn remove_stale(path: &Path) -> io::Result<()> {
-    let is_socket =
-        std::fs::symlink_metadata(path).is_ok_and(|metadata| metadata.file_type().is_socket());
-    if !is_socket {
-        return Ok(());
-    }
-    let visitor = Socket::new(Domain::UNIX, Type::STREAM, None)?;
-    // A full queue must not hold the start up.
-    visitor.set_nonblocking(true)?;
-    match visitor.connect(&SockAddr::unix(path)?) {
-        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
-            std::fs::remove_file(path)
-        }
-        _ => Err(io::Error::new(
-            io::ErrorKind::AddrInUse,
-            "another process listens there",
-        )),
     }
 }
 
@@ -401,7 +250,7 @@ fn is_loopback(address: IpAddr) -> bool {
 
 /// What a client that may not come in is told.
 fn refusal(server: &Server, settings: &Settings, local: bool) -> Option<&'static str> {
-    if server.clients.len() >= server.maxclients(settings) {
+    if server.clients.len() >= settings.maxclients {
         server
             .stats
             .connections_rejected

@@ -10,5 +10,4 @@ mod socket;
 mod tls_stream;
 mod workers;
 
-pub use listener::{ListenError, Listeners};
-pub use run::{RunError, run, survives};
+pub use run::{RunError, run};

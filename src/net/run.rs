@@ -5,34 +5,37 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
+use tokio::time::timeout;
 
-use super::listener::Reception;
+use super::listener::{Reception, accept};
 use super::metrics::Metrics;
 use super::workers::Workers;
-use super::{ListenError, Listeners};
 use crate::acl::{self, Acl};
 use crate::catalog::table;
 use crate::config::{Config, Settings};
 use crate::keyspace::{Housekeeping, Keyspace, KeyspaceError};
-use crate::pmemkv::{self, Backing, Engine};
+use crate::launch::Launcher;
+use crate::pmemkv::Engine;
 use crate::state::{
     Clients, Herald, Monitors, Notifications, Pause, PubSub, Rates, Server, Slowlog, Stats,
     Tracking,
 };
 use crate::store::{self, OpenError, Options};
+use crate::system::files::{self, TooMany};
+use crate::system::pidfile::Pidfile;
+use crate::system::{Changes, ListenError, Ports, Survival, UnixSocket};
 use crate::tls::{Tls, TlsError};
-
-/// File descriptors that are not clients' (pool, log, sockets, ...). Redis's number.
-const RESERVED_FILES: u64 = 32;
 
 /// How long clients get to take their last replies when the server stops.
 const DRAIN_TIME: Duration = Duration::from_secs(10);
 
 /// How long clients wait for the store to be read before they are told so.
 const LOADING_PATIENCE: Duration = Duration::from_secs(1);
+
+/// How often it is looked whether the store is read.
+const LOADING_LOOK: Duration = Duration::from_millis(2);
 
 /// How often traffic rates are sampled.
 const SAMPLE_TIME: Duration = Duration::from_millis(100);
@@ -46,6 +49,17 @@ pub enum RunError {
     /// The users can't be read.
     #[error(transparent)]
     Users(#[from] acl::StartError),
+    /// The limit of open files leaves none for clients.
+    #[error(
+        "Your current 'ulimit -n' of {files} is not enough for the server to start. Please increase your open file limit \
+         to at least {least}."
+    )]
+    Files {
+        /// The limit.
+        files: u64,
+        /// The lowest one that the server can live with.
+        least: u64,
+    },
     /// A socket can't be opened.
     #[error(transparent)]
     Listen(#[from] ListenError),
@@ -68,8 +82,17 @@ pub enum RunError {
     System(#[from] std::io::Error),
 }
 
-/// Serves until a signal or SHUTDOWN ends it.
-pub fn run(config: Config, engine: Engine, options: &Options) -> Result<(), RunError> {
+/// Serves until a signal or SHUTDOWN ends it. `launcher` is told of every step.
+pub fn run(
+    config: Config,
+    engine: Engine,
+    options: &Options,
+    launcher: Launcher,
+) -> Result<(), RunError> {
+    launcher.loading();
+    let worker_count = Workers::count(config.settings().worker_threads);
+    let reserved_files = files::reserved(worker_count);
+    fit_maxclients(&config, reserved_files)?;
     let settings = config.settings();
     let acl = Acl::start(&settings)?;
     // A wrong certificate is told before the pool is touched.
@@ -89,26 +112,52 @@ pub fn run(config: Config, engine: Engine, options: &Options) -> Result<(), RunE
     let opened = Instant::now();
     let store = store::open(engine, options)?;
     tracing::info!(ms = opened.elapsed().as_millis(), "store open");
-    let worker_count = Workers::count(settings.worker_threads);
     let keyspace = Arc::new(Keyspace::new(store).for_workers(worker_count));
     keyspace
         .latency()
         .set_threshold(settings.latency_monitor_threshold_ms);
     keyspace.configure(&settings);
-    let durability = survives(engine, options, &settings);
-    let server = Arc::new(new_server(config, acl, tls, &settings, durability));
+    let (ports, changes) = Ports::new();
+    let server = Arc::new(Server {
+        durability: Survival::of(engine, options, &settings),
+        ports,
+        reserved_files,
+        supervised: launcher.supervised(),
+        acl,
+        tls,
+        clients: Clients::default(),
+        pubsub: PubSub::default(),
+        tracking: Tracking::default(),
+        notifications: Notifications::default(),
+        stats: Stats::new(table().all().len(), worker_count),
+        rates: Rates::default(),
+        slowlog: Slowlog::default(),
+        monitors: Monitors::default(),
+        pause: Pause::default(),
+        started: Instant::now(),
+        started_at: SystemTime::now(),
+        run_id: run_id(),
+        shutdown: watch::Sender::new(false),
+        config,
+    });
     Herald::appoint(&server, &keyspace);
     let workers = Arc::new(Workers::start(worker_count)?);
     let reception = Reception::new(Arc::clone(&keyspace), server, Arc::clone(&workers));
-    let result = runtime.block_on(serve(&settings, engine, options, reception, signals));
+    let mut life = Life {
+        signals,
+        changes,
+        launcher,
+        pidfile: None,
+    };
+    let result = runtime.block_on(life.serve(&settings, engine, options, reception));
+    // Whoever waits for the file to go finds the pool closed.
+    let pidfile = life.pidfile.take();
+    drop(life);
     // Whatever task is left over is ended before the pool is closed under it.
     drop(runtime);
     drop(workers);
     keyspace.close()?;
-    if let Some(path) = &settings.pidfile {
-        // A file that somebody else removed meanwhile is no failure.
-        let _ = std::fs::remove_file(path);
-    }
+    drop(pidfile);
     tracing::info!("the store is closed, bye");
     result
 }
@@ -119,86 +168,93 @@ struct Signals {
     interrupt: Signal,
 }
 
-fn new_server(
-    config: Config,
-    acl: Acl,
-    tls: Tls,
-    settings: &Settings,
-    durability: &'static str,
-) -> Server {
-    Server {
-        acl,
-        tls,
-        clients: Clients::default(),
-        pubsub: PubSub::default(),
-        tracking: Tracking::default(),
-        notifications: Notifications::default(),
-        stats: Stats::new(table().all().len(), Workers::count(settings.worker_threads)),
-        rates: Rates::default(),
-        slowlog: Slowlog::default(),
-        monitors: Monitors::default(),
-        pause: Pause::default(),
-        started: Instant::now(),
-        started_at: SystemTime::now(),
-        run_id: run_id(),
-        durability,
-        maxclients_possible: raise_file_limit(settings.maxclients),
-        shutdown: watch::Sender::new(false),
-        config,
+/// What a server's life depends on and nobody else uses.
+struct Life {
+    signals: Signals,
+    changes: Changes,
+    launcher: Launcher,
+    pidfile: Option<Pidfile>,
+}
+
+impl Life {
+    async fn serve(
+        &mut self,
+        settings: &Settings,
+        engine: Engine,
+        options: &Options,
+        reception: Reception,
+    ) -> Result<(), RunError> {
+        let server = &Arc::clone(&reception.server);
+        let keyspace = &Arc::clone(&reception.keyspace);
+        let unix = listen(settings, server)?;
+        let metrics = Metrics::open(settings)?;
+        // Only now: where another server has the port, the file is that one's.
+        self.pidfile = settings.pidfile.as_deref().and_then(Pidfile::write);
+        announce(unix.as_ref(), server, engine, options, keyspace)?;
+        let (failed, mut load_failed) = tokio::sync::mpsc::channel(1);
+        let housekeeping = Housekeeping::start(keyspace, move |error| {
+            // Nobody waits any more where the server is ending already.
+            let _ = failed.blocking_send(error);
+        })?;
+        let metrics = tokio::spawn(metrics.serve(Arc::clone(server), Arc::clone(keyspace)));
+        let sampler = tokio::spawn(sample_rates(Arc::clone(server)));
+        let changes = std::mem::replace(&mut self.changes, Ports::new().1);
+        let accepting = tokio::spawn(async move {
+            // Who comes meanwhile waits in the queue: for a short time that is better than an error.
+            let _ = timeout(LOADING_PATIENCE, loaded(&reception.keyspace)).await;
+            accept(reception, unix, changes).await;
+        });
+        let mut stopping = server.shutdown.subscribe();
+        let mut failure = None;
+        let mut is_ready = false;
+        loop {
+            tokio::select! {
+                Some(error) = load_failed.recv() => failure = Some(error),
+                () = loaded(keyspace), if !is_ready => {
+                    is_ready = true;
+                    self.launcher.ready();
+                    continue;
+                }
+                _ = self.signals.terminate.recv() => tracing::info!("SIGTERM: stopping"),
+                _ = self.signals.interrupt.recv() => tracing::info!("SIGINT: stopping"),
+                _ = stopping.wait_for(|&stop| stop) => tracing::info!("SHUTDOWN: stopping"),
+            }
+            break;
+        }
+        server.shutdown.send_replace(true);
+        self.launcher.stopping();
+        // First no new clients, then those there are: each gets an answer to what it has sent.
+        let _ = accepting.await;
+        drain(server).await;
+        sampler.abort();
+        metrics.abort();
+        drop(housekeeping);
+        failure.map_or(Ok(()), |source| {
+            Err(RunError::Load {
+                path: options.pool_path.clone(),
+                source,
+            })
+        })
     }
 }
 
-async fn serve(
-    settings: &Settings,
-    engine: Engine,
-    options: &Options,
-    reception: Reception,
-    mut signals: Signals,
-) -> Result<(), RunError> {
-    let server = &Arc::clone(&reception.server);
-    let keyspace = &Arc::clone(&reception.keyspace);
-    let listeners = Listeners::open(settings)?;
-    let metrics = Metrics::open(settings)?;
-    if let Some(path) = &settings.pidfile {
-        std::fs::write(path, format!("{}\n", std::process::id()))?;
+/// Opens every socket that the settings name.
+fn listen(settings: &Settings, server: &Server) -> Result<Option<UnixSocket>, RunError> {
+    let plan = server.ports.prepare(settings).map_err(|(error, _)| error)?;
+    let unix = UnixSocket::open(settings)?;
+    if plan.is_empty() && unix.is_none() {
+        return Err(ListenError::Nowhere.into());
     }
-    announce(&listeners, server, engine, options, keyspace)?;
-    let (failed, mut load_failed) = tokio::sync::mpsc::channel(1);
-    let housekeeping = Housekeeping::start(keyspace, move |error| {
-        // Nobody waits any more where the server is ending already.
-        let _ = failed.blocking_send(error);
-    })?;
-    let metrics = tokio::spawn(metrics.serve(Arc::clone(server), Arc::clone(keyspace)));
-    let sampler = tokio::spawn(sample_rates(Arc::clone(server)));
-    let accepting = tokio::spawn(async move {
-        // Who comes meanwhile waits in the queue: for a short time that is better than an error.
-        let until = Instant::now() + LOADING_PATIENCE;
-        while !reception.keyspace.is_loaded() && Instant::now() < until {
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
-        listeners.accept(reception).await;
-    });
-    let mut stopping = server.shutdown.subscribe();
-    let mut failure = None;
-    tokio::select! {
-        Some(error) = load_failed.recv() => failure = Some(error),
-        _ = signals.terminate.recv() => tracing::info!("SIGTERM: stopping"),
-        _ = signals.interrupt.recv() => tracing::info!("SIGINT: stopping"),
-        _ = stopping.wait_for(|&stop| stop) => tracing::info!("SHUTDOWN: stopping"),
+    // Nothing is to be closed, so there is nothing to wait for.
+    drop(server.ports.apply(plan));
+    Ok(unix)
+}
+
+/// Waits until all keys are known.
+async fn loaded(keyspace: &Keyspace) {
+    while !keyspace.is_loaded() {
+        tokio::time::sleep(LOADING_LOOK).await;
     }
-    server.shutdown.send_replace(true);
-    // First no new clients, then those there are: each gets an answer to what it has sent.
-    let _ = accepting.await;
-    drain(server).await;
-    sampler.abort();
-    metrics.abort();
-    drop(housekeeping);
-    failure.map_or(Ok(()), |source| {
-        Err(RunError::Load {
-            path: options.pool_path.clone(),
-            source,
-        })
-    })
 }
 
 async fn drain(server: &Server) {
@@ -225,16 +281,18 @@ async fn sample_rates(server: Arc<Server>) {
 
 /// The first log lines: where the server is, what it keeps data in, and what that survives.
 fn announce(
-    listeners: &Listeners,
+    unix: Option<&UnixSocket>,
     server: &Server,
     engine: Engine,
     options: &Options,
     keyspace: &Keyspace,
 ) -> Result<(), KeyspaceError> {
     let stats = keyspace.stats()?;
+    let mut addresses = server.ports.addresses();
+    addresses.extend(unix.map(|unix| unix.path.display().to_string()));
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
-        address = listeners.addresses().join(" "),
+        address = addresses.join(" "),
         pid = std::process::id(),
         "pmemkv-server is ready"
     );
@@ -252,57 +310,28 @@ fn announce(
         partitions = stats.partitions,
         "store"
     );
-    tracing::info!("durability: writes survive {}", server.durability);
+    tracing::info!("durability: writes survive {}", server.durability.words);
     Ok(())
 }
 
-/// What acknowledged writes survive, in words; also shown in INFO.
-pub fn survives(engine: Engine, options: &Options, settings: &Settings) -> &'static str {
-    use crate::config::Durability;
-    if !engine.persistent {
-        return "nothing: the engine keeps data in this process's memory";
-    }
-    match (pmemkv::backing(&options.pool_path), settings.durability) {
-        (Backing::Dax, Durability::Auto | Durability::Power) => {
-            "power loss, kernel crash and process death (CPU flushes to persistent memory)"
-        }
-        (Backing::Dax, Durability::Process)
-        | (Backing::Ordinary, Durability::Auto | Durability::Process) => {
-            "process death and a clean reboot; NOT power loss (no msync: set 'durability power' for that)"
-        }
-        (Backing::Ordinary, Durability::Power) => {
-            "power loss, kernel crash and process death (msync at each commit)"
-        }
-        (Backing::Tmpfs | Backing::Hugetlbfs, _) => {
-            "process death and upgrades; NOT a reboot (the pool is in memory of this boot)"
-        }
-    }
-}
-
-/// Makes room for `maxclients` clients among the process's file descriptors; returns how many there is room for.
-fn raise_file_limit(maxclients: usize) -> usize {
-    let wanted = maxclients as u64 + RESERVED_FILES;
-    let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else {
-        return maxclients;
+/// Makes room for `maxclients` clients among the process's files; where there is less, `maxclients` becomes what there is.
+fn fit_maxclients(config: &Config, reserved: u64) -> Result<(), RunError> {
+    let Err(TooMany { possible, files }) = files::make_room(config.settings().maxclients, reserved)
+    else {
+        return Ok(());
     };
-    if soft >= wanted {
-        // CONFIG SET maxclients may go up to what there is.
-        return usize::try_from(soft - RESERVED_FILES).unwrap_or(usize::MAX);
+    if possible == 0 {
+        return Err(RunError::Files {
+            files,
+            least: reserved + 1,
+        });
     }
-    let soft = wanted.min(hard).max(soft);
-    if let Err(error) = setrlimit(Resource::RLIMIT_NOFILE, soft, hard) {
-        tracing::warn!(%error, "the limit of open files could not be raised");
-    }
-    let (soft, _) = getrlimit(Resource::RLIMIT_NOFILE).unwrap_or((soft, hard));
-    let possible = soft.saturating_sub(RESERVED_FILES).max(1);
-    if possible < maxclients as u64 {
-        tracing::warn!(
-            maxclients,
-            possible,
-            "the limit of open files (ulimit -n) allows fewer clients than maxclients"
-        );
-    }
-    usize::try_from(possible).unwrap_or(usize::MAX)
+    tracing::warn!(
+        "Current maximum open files is {files}. maxclients has been reduced to {possible} to compensate for low ulimit. \
+         If you need higher maxclients increase 'ulimit -n'."
+    );
+    config.found("maxclients", &possible.to_string());
+    Ok(())
 }
 
 /// 40 hexadecimal digits that no other start has.

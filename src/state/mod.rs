@@ -11,6 +11,7 @@ mod notifications;
 mod pause;
 mod pubsub;
 mod rates;
+mod reconfigure;
 mod session;
 pub mod slowlog;
 mod stats;
@@ -67,19 +68,16 @@ pub struct Server {
     pub started_at: SystemTime,
     /// 40 hexadecimal digits, new at each start.
     pub run_id: String,
-    /// What acknowledged writes survive, in words.
-    pub durability: &'static str,
-    /// How many clients the process has file descriptors for; maxclients may ask for more.
-    pub maxclients_possible: usize,
+    /// What acknowledged writes survive.
+    pub durability: crate::system::Survival,
+    /// The TCP sockets that it listens on.
+    pub ports: crate::system::Ports,
+    /// How many of the process's files are not clients'.
+    pub reserved_files: u64,
+    /// What supervises the process, as INFO calls it.
+    pub supervised: &'static str,
     /// Tells the process to stop.
     pub shutdown: tokio::sync::watch::Sender<bool>,
-}
-
-impl Server {
-    /// How many clients may be connected.
-    pub fn maxclients(&self, settings: &crate::config::Settings) -> usize {
-        settings.maxclients.min(self.maxclients_possible)
-    }
 }
 
 /// The Redis version whose behaviour this server follows; INFO's `redis_version`.

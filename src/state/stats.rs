@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
@@ -71,6 +71,10 @@ pub struct Stats {
     pub output_limit_disconnections: AtomicU64,
     /// Clients closed for an input buffer over its limit.
     pub query_limit_disconnections: AtomicU64,
+    /// Whether BGSAVE was asked for, and refused.
+    pub bgsave_refused: AtomicBool,
+    /// The same of BGREWRITEAOF.
+    pub bgrewriteaof_refused: AtomicBool,
     /// The highest `used_memory` that INFO has shown, bytes. CONFIG RESETSTAT leaves it.
     pub used_memory_peak_bytes: AtomicU64,
 }
@@ -104,6 +108,8 @@ impl Stats {
             connections_rejected: AtomicU64::new(0),
             output_limit_disconnections: AtomicU64::new(0),
             query_limit_disconnections: AtomicU64::new(0),
+            bgsave_refused: AtomicBool::new(false),
+            bgrewriteaof_refused: AtomicBool::new(false),
             used_memory_peak_bytes: AtomicU64::new(0),
         }
     }

@@ -56,9 +56,9 @@ pub struct Tls {
 impl Tls {
     /// Reads what the settings name; without a `tls-port` nothing.
     pub fn new(settings: &TlsSettings) -> Result<Self, TlsError> {
-        let tls = Self::default();
-        tls.load(settings)?;
-        Ok(tls)
+        Ok(Self {
+            config: RwLock::new(load(settings)?),
+        })
     }
 
     /// What a new connection begins with; `None` where there is no TLS.
@@ -66,30 +66,35 @@ impl Tls {
         self.config.read().clone()
     }
 
-    /// The last step of a CONFIG SET: where it changes a directive of TLS, everything is read anew, for connections
-    /// from now on. On an error what was there stays.
-    pub fn apply(
-        &self,
+    /// Where a CONFIG SET changes a directive of TLS, everything is read anew. What comes back is for
+    /// [`take_over`](Self::take_over).
+    pub fn prepare(
         settings: &Settings,
         changed: &[&'static str],
-    ) -> Result<(), (&'static str, String)> {
+    ) -> Result<Option<Arc<ServerConfig>>, (&'static str, String)> {
         let Some(name) = changed.iter().find(|name| name.starts_with("tls-")) else {
-            return Ok(());
+            return Ok(None);
         };
-        self.load(&settings.tls).map_err(|error| {
+        load(&settings.tls).map_err(|error| {
             tracing::warn!(%error, "the TLS configuration was not changed");
             let reason = "Unable to update TLS configuration. Check server logs.";
             (*name, reason.to_owned())
         })
     }
 
-    fn load(&self, settings: &TlsSettings) -> Result<(), TlsError> {
-        if settings.port != 0 {
-            let config = server_config(settings)?;
-            *self.config.write() = Some(Arc::new(config));
+    /// Has connections from now on begin with it, if there is something new.
+    pub fn take_over(&self, prepared: Option<Arc<ServerConfig>>) {
+        if prepared.is_some() {
+            *self.config.write() = prepared;
         }
-        Ok(())
     }
+}
+
+fn load(settings: &TlsSettings) -> Result<Option<Arc<ServerConfig>>, TlsError> {
+    if settings.port == 0 {
+        return Ok(None);
+    }
+    Ok(Some(Arc::new(server_config(settings)?)))
 }
 
 fn server_config(settings: &TlsSettings) -> Result<ServerConfig, TlsError> {

@@ -479,16 +479,36 @@ fn what_scripts_ask_of_snapshots_and_replicas() -> TestResult {
     let mut client = server.raw()?;
     let before = client.line("LASTSAVE")?.integer().ok_or("no time")?;
     assert!(before > 1_600_000_000);
-    assert_eq!(client.line("SAVE")?, ok());
-    assert_eq!(text(&client.line("BGSAVE")?), "Background saving started");
-    let rewriting = "Background append only file rewriting started";
-    assert_eq!(text(&client.line("BGREWRITEAOF")?), rewriting);
-    // Scripts wait until it rises.
-    let deadline = Instant::now() + Duration::from_secs(10);
-    while client.line("LASTSAVE")?.integer() <= Some(before) {
-        assert!(Instant::now() < deadline, "LASTSAVE stands still");
-        std::thread::sleep(Duration::from_millis(50));
+    let persistence = |client: &mut RawClient| -> TestResult<String> {
+        let info = text(&client.line("INFO persistence")?);
+        let names = [
+            "rdb_last_save_time",
+            "rdb_last_bgsave_status",
+            "aof_last_bgrewrite_status",
+        ];
+        let values = names.map(|name| field(&info, name).unwrap_or_default());
+        Ok(values.join(" "))
+    };
+    assert_eq!(persistence(&mut client)?, format!("{before} ok ok"));
+    // A script that backs up a file must fail: there is none.
+    for (line, part) in [
+        ("SAVE", "writes no RDB file"),
+        ("BGSAVE", "writes no RDB file"),
+        ("BGSAVE SCHEDULE", "writes no RDB file"),
+        ("BGREWRITEAOF", "no append-only file to rewrite"),
+    ] {
+        let Value::Error(reply) = client.line(line)? else {
+            panic!("{line} is no error");
+        };
+        let reply = String::from_utf8_lossy(&reply);
+        assert!(reply.starts_with("ERR this server "), "{line}: {reply}");
+        assert!(reply.contains(part), "{line}: {reply}");
+        assert!(reply.contains("in the pool already"), "{line}: {reply}");
     }
+    // Scripts wait until it rises, which tells them of a save.
+    std::thread::sleep(Duration::from_millis(1_100));
+    assert_eq!(client.line("LASTSAVE")?, Value::Integer(before));
+    assert_eq!(persistence(&mut client)?, format!("{before} err err"));
     assert_eq!(client.line("WAIT 1 100000")?, Value::Integer(0));
     for (line, expected) in [
         ("WAITAOF 0 1 100000", "[:0, :0]"),

@@ -156,8 +156,19 @@ fn a_full_pool_refuses_and_loses_nothing() -> TestResult {
         stored += 1;
         assert!(stored < 20_000);
     };
+    let text = error(&refused);
+    assert!(
+        text.starts_with("OOM command not allowed: the pool is full."),
+        "{text}"
+    );
+    let doctor = client.line("MEMORY DOCTOR")?.text().unwrap_or_default();
+    assert!(doctor.contains("The pool is full to"), "{doctor}");
+    assert!(doctor.contains("maxmemory-policy allkeys-lru"), "{doctor}");
+    assert!(doctor.contains("pool-size"), "{doctor}");
+    // Of maxmemory Redis's text speaks.
+    client.line("CONFIG SET maxmemory 1mb")?;
     assert_eq!(
-        error(&refused),
+        error(&set(&mut client, stored)?),
         "OOM command not allowed when used memory > 'maxmemory'."
     );
     server.restart()?;

@@ -1,6 +1,7 @@
 //! TLS: who is let in, what is offered, and that certificates change while the server runs.
 
 mod authority;
+mod ports;
 mod starts;
 
 use std::fs;

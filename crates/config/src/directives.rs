@@ -4,6 +4,7 @@
 //! loads and CONFIG GET answers clients that ask for them. Names, defaults and ranges are Redis's; the last
 //! section holds our own. Everything else in this module is derived from these rows.
 
+use super::unsupported::{ACCEPT, Unsupported};
 use super::value::Kind;
 
 /// One directive.
@@ -26,6 +27,8 @@ pub struct Directive {
     pub sensitive: bool,
     /// Accepted and shown, but without an effect in this server.
     pub no_meaning: bool,
+    /// What it would promise and this server cannot keep.
+    pub unsupported: Option<Unsupported>,
     /// Names something outside, such as a file: CONFIG SET reads it anew also where the name stays.
     pub reloads: bool,
     /// Left out of what CONFIG GET matches by a pattern.
@@ -43,6 +46,7 @@ impl Directive {
             protected: false,
             sensitive: false,
             no_meaning: false,
+            unsupported: None,
             reloads: false,
             hidden: false,
         }
@@ -73,6 +77,26 @@ impl Directive {
         self
     }
 
+    /// A value other than the default stops the start.
+    const fn refused(mut self, reason: &'static str) -> Self {
+        self.no_meaning = true;
+        self.unsupported = Some(Unsupported {
+            reason,
+            stops: true,
+        });
+        self
+    }
+
+    /// CONFIG SET refuses a value other than the default. A file of Redis's has one, so the start only warns.
+    const fn refused_later(mut self, reason: &'static str) -> Self {
+        self.no_meaning = true;
+        self.unsupported = Some(Unsupported {
+            reason,
+            stops: false,
+        });
+        self
+    }
+
     const fn reloads(mut self) -> Self {
         self.reloads = true;
         self
@@ -94,6 +118,7 @@ impl Directive {
                 | Kind::Addresses
                 | Kind::ReplicaOf
                 | Kind::Percentiles
+                | Kind::Unsupported
         )
     }
 }
@@ -150,8 +175,8 @@ const FACILITIES: &[&str] = &[
 /// Every directive.
 pub static DIRECTIVES: &[Directive] = &[
     // Network and connections.
-    Directive::new("bind", Kind::Addresses, "* -::*").fixed(),
-    int("port", 0, 65_535, "6379").fixed(),
+    Directive::new("bind", Kind::Addresses, "* -::*"),
+    int("port", 0, 65_535, "6379"),
     text("unixsocket", "").fixed(),
     Directive::new("unixsocketperm", Kind::Octal { max: 0o777 }, "0").fixed(),
     int("tcp-backlog", 0, INT, "511").fixed(),
@@ -182,10 +207,8 @@ pub static DIRECTIVES: &[Directive] = &[
     ),
     text("logfile", "").fixed(),
     text("pidfile", "").fixed(),
-    boolean("daemonize", "no").fixed().idle(),
-    choice("supervised", &["upstart", "systemd", "auto", "no"], "no")
-        .fixed()
-        .idle(),
+    boolean("daemonize", "no").fixed(),
+    choice("supervised", &["upstart", "systemd", "auto", "no"], "no").fixed(),
     boolean("syslog-enabled", "no").fixed().idle(),
     text("syslog-ident", "redis").fixed().idle(),
     choice("syslog-facility", FACILITIES, "local0")
@@ -302,7 +325,10 @@ pub static DIRECTIVES: &[Directive] = &[
     Directive::new("dbfilename", Kind::FileName, "dump.rdb")
         .protected()
         .idle(),
-    Directive::new("save", Kind::Save, "3600 1 300 100 60 10000").idle(),
+    // Redis's default is a number of snapshots. This server makes none, and CONFIG GET says so.
+    Directive::new("save", Kind::Save, "").refused_later(
+        "this server writes no RDB file: every acknowledged write is in the pool already",
+    ),
     boolean("stop-writes-on-bgsave-error", "yes").idle(),
     boolean("rdbcompression", "yes").idle(),
     boolean("rdbchecksum", "yes").fixed().idle(),
@@ -318,7 +344,9 @@ pub static DIRECTIVES: &[Directive] = &[
     )
     .hidden()
     .idle(),
-    boolean("appendonly", "no").idle(),
+    boolean("appendonly", "no").refused_later(
+        "this server has no append-only file: every acknowledged write is in the pool already",
+    ),
     Directive::new("appendfilename", Kind::FileName, "appendonly.aof")
         .fixed()
         .idle(),
@@ -338,7 +366,7 @@ pub static DIRECTIVES: &[Directive] = &[
     Directive::new("replicaof", Kind::ReplicaOf, "")
         .alias("slaveof")
         .fixed()
-        .idle(),
+        .refused("there is no replication, so this server would be a master with data of its own"),
     text("masteruser", "").secret().idle(),
     text("masterauth", "").secret().idle(),
     int("replica-priority", 0, INT, "100")
@@ -388,12 +416,14 @@ pub static DIRECTIVES: &[Directive] = &[
     .idle(),
     int("min-replicas-to-write", 0, INT, "0")
         .alias("min-slaves-to-write")
-        .idle(),
+        .refused("there is no replication, so no replica would have what this server acknowledges"),
     int("min-replicas-max-lag", 0, INT, "10")
         .alias("min-slaves-max-lag")
         .idle(),
     // Cluster.
-    boolean("cluster-enabled", "no").fixed().idle(),
+    boolean("cluster-enabled", "no")
+        .fixed()
+        .refused("there is no cluster, so this server would take every key for its own"),
     text("cluster-config-file", "nodes.conf").fixed().idle(),
     int("cluster-port", 0, 65_535, "0").fixed().idle(),
     int("cluster-node-timeout", 0, LONG, "15000").idle(),
@@ -423,7 +453,7 @@ pub static DIRECTIVES: &[Directive] = &[
     )
     .idle(),
     // TLS.
-    int("tls-port", 0, 65_535, "0").fixed(),
+    int("tls-port", 0, 65_535, "0"),
     int("tls-session-cache-size", 0, INT, "20480"),
     int("tls-session-cache-timeout", 0, INT, "300"),
     boolean("tls-session-caching", "yes"),
@@ -444,6 +474,7 @@ pub static DIRECTIVES: &[Directive] = &[
     text("tls-ciphers", ""),
     text("tls-ciphersuites", ""),
     // Our own.
+    Directive::new(ACCEPT, Kind::Unsupported, ""),
     Directive::new("engine", Kind::Engine, "cmap").fixed(),
     Directive::new("engine-config", Kind::Json, "").fixed(),
     choice("layout", &["auto", "pairs", "packed"], "auto").fixed(),

@@ -12,6 +12,7 @@ mod load;
 mod rewrite;
 mod settings;
 mod tls;
+mod unsupported;
 mod value;
 
 use std::path::{Path, PathBuf};
@@ -27,9 +28,10 @@ pub use self::load::{ConfigError, Loaded};
 pub use self::rewrite::RewriteError;
 pub use self::settings::{
     Access, AuthClients, BindAddress, Durability, EvictionPolicy, Layout, LogFormat, LogLevel,
-    OutputBufferLimit, OutputBufferLimits, Secret, Settings,
+    OutputBufferLimit, OutputBufferLimits, Secret, Settings, Supervised,
 };
 pub use self::tls::TlsSettings;
+pub use self::unsupported::{Unsupported, no_power_refusal};
 pub use self::value::{Kind, ValueError};
 
 use self::directives::find;
@@ -216,6 +218,23 @@ impl Config {
         found
     }
 
+    /// Sets what the start has found out by itself, also of a directive that only a start can set. A value that does not
+    /// pass its check is left out.
+    pub fn found(&self, name: &str, value: &str) {
+        let mut values = self.values.lock();
+        let place = find(name.as_bytes()).expect("the start names directives of the table");
+        let directive = &DIRECTIVES[place];
+        let old = &values.shown[place];
+        if let Ok(new) = directive
+            .kind
+            .check(directive.name, &[value.as_bytes()], old, Mode::Set)
+        {
+            values.shown[place] = new;
+            *self.settings.write() = Arc::new(Settings::from_values(&values));
+            self.version.fetch_add(1, Ordering::Release);
+        }
+    }
+
     /// Changes several directives at once or, on an error, none; answers the names of those whose value changed.
     pub fn set(&self, pairs: &[(&[u8], &[u8])]) -> Result<Vec<&'static str>, SetError> {
         self.set_with(pairs, true, |_, _| Ok(()))
@@ -251,10 +270,13 @@ impl Config {
                 })?;
             next.shown[*place] = new;
         }
+        values.check_change(&next)?;
+        // In the order of the call: of several that fail, Redis names the first one.
         let mut changed: Vec<&'static str> = Vec::new();
-        for (place, directive) in DIRECTIVES.iter().enumerate() {
-            let named = || places.contains(&place);
-            if next.shown[place] != values.shown[place] || (directive.reloads && named()) {
+        for &place in &places {
+            let directive = &DIRECTIVES[place];
+            let differs = next.shown[place] != values.shown[place];
+            if (differs || directive.reloads) && !changed.contains(&directive.name) {
                 changed.push(directive.name);
             }
         }

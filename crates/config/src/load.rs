@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use clap::Parser;
 
 use super::directives::{DIRECTIVES, find};
+use super::unsupported::{self, LOADMODULE, Line};
 use super::value::{Kind, Mode};
 use super::{Config, Values};
 use redis_core::glob;
@@ -22,9 +23,6 @@ const RETIRED: [&str; 3] = [
     "list-max-ziplist-value",
     "lua-replicate-commands",
 ];
-
-/// Directives of Redis that are no values but steps of its start; this server skips them with the warning.
-const SKIPPED: [&str; 1] = ["loadmodule"];
 
 #[derive(Debug, Parser)]
 #[command(
@@ -63,6 +61,21 @@ pub struct Loaded {
     pub warnings: Vec<String>,
     /// The configuration file, as an absolute path.
     pub config_file: Option<PathBuf>,
+    /// What was read from standard input.
+    pub stdin: Vec<u8>,
+    /// The last line that set each directive that matters to a start that may be refused.
+    lines: Vec<Line>,
+}
+
+impl Loaded {
+    /// The error of a start whose configuration promises that every write survives a loss of power, which the pool does
+    /// not; `None` where there is no such promise.
+    pub fn power_refusal(&self) -> Option<ConfigError> {
+        if !self.config.settings().promises_power {
+            return None;
+        }
+        unsupported::no_power(&self.lines)
+    }
 }
 
 /// Why the configuration can't be loaded.
@@ -96,6 +109,17 @@ pub enum ConfigError {
         /// What is wrong.
         reason: String,
     },
+    /// Lines that promise what this server cannot keep.
+    #[error(
+        "the configuration asks for what this server does not do: {lines}. Remove that, or accept that it has no effect \
+         by the directive: accept-unsupported {names}"
+    )]
+    Unsupported {
+        /// The lines, where they stand, and why not.
+        lines: String,
+        /// The directives.
+        names: String,
+    },
 }
 
 impl Config {
@@ -122,34 +146,25 @@ impl Config {
             all => (false, all),
         };
         if from_stdin {
-            let mut text = Vec::new();
+            let mut stdin = Vec::new();
             std::io::stdin()
-                .read_to_end(&mut text)
+                .read_to_end(&mut stdin)
                 .map_err(|source| ConfigError::File {
                     path: PathBuf::from("-"),
                     source,
                 })?;
-            loader.text(&text, "standard input", 0)?;
+            loader.text(&stdin, "standard input", 0)?;
+            loader.stdin = stdin;
         }
         loader.text(&options_text(options), "the command line", 0)?;
-        let warnings = loader.warnings();
-        Ok(Loaded {
-            config: Config::new(loader.values, file.clone()),
-            warnings,
-            config_file: file,
-        })
+        loader.finish(file)
     }
 
     /// Loads the configuration from a text, as a file would hold it.
     pub fn from_text(text: &[u8]) -> Result<Loaded, ConfigError> {
         let mut loader = Loader::default();
         loader.text(text, "the text", 0)?;
-        let warnings = loader.warnings();
-        Ok(Loaded {
-            config: Config::new(loader.values, None),
-            warnings,
-            config_file: None,
-        })
+        loader.finish(None)
     }
 }
 
@@ -197,9 +212,27 @@ pub(super) struct Loader {
     named: Vec<usize>,
     /// The names of directives that have no effect here, as they were first given.
     without_meaning: Vec<String>,
+    /// See [`Loaded`].
+    lines: Vec<Line>,
+    stdin: Vec<u8>,
 }
 
 impl Loader {
+    /// The configuration, unless it promises what cannot be kept.
+    fn finish(self, file: Option<PathBuf>) -> Result<Loaded, ConfigError> {
+        if let Some(refusal) = unsupported::refusal(&self.values, &self.lines) {
+            return Err(refusal);
+        }
+        let warnings = self.warnings();
+        Ok(Loaded {
+            config: Config::new(self.values, file.clone()),
+            warnings,
+            config_file: file,
+            stdin: self.stdin,
+            lines: self.lines,
+        })
+    }
+
     pub(super) fn file(&mut self, path: &Path, depth: usize) -> Result<(), ConfigError> {
         let text = std::fs::read(path).map_err(|source| ConfigError::File {
             path: path.to_owned(),
@@ -240,12 +273,23 @@ impl Loader {
                 }
                 continue;
             }
-            self.directive(name, args).map_err(wrong)?;
+            let name = self.directive(name, args).map_err(wrong)?;
+            if let Some(name) = name {
+                self.lines
+                    .retain(|line| line.name != name || name == LOADMODULE);
+                self.lines.push(Line {
+                    name,
+                    origin: origin.to_owned(),
+                    number: index + 1,
+                    text: presentable(line),
+                });
+            }
         }
         Ok(())
     }
 
-    fn directive(&mut self, name: &[u8], args: &[&[u8]]) -> Result<(), String> {
+    /// Takes one line over, and answers the name of the directive that it set.
+    fn directive(&mut self, name: &[u8], args: &[&[u8]]) -> Result<Option<&'static str>, String> {
         let is_one_of = |names: &[&str]| {
             names
                 .iter()
@@ -254,19 +298,19 @@ impl Loader {
         if name.eq_ignore_ascii_case(b"rename-command") && args.len() == 2 {
             let [old, new] = [args[0], args[1]].map(|word| String::from_utf8_lossy(word).into());
             self.values.rename_commands.push((old, new));
-            return Ok(());
+            return Ok(None);
         }
         if name.eq_ignore_ascii_case(b"user") && !args.is_empty() {
             let words = args.iter().map(|word| word.to_vec());
             self.values.users.push(words.collect());
-            return Ok(());
+            return Ok(None);
         }
         if is_one_of(&RETIRED) && args.len() == 1 {
-            return Ok(());
+            return Ok(None);
         }
-        if is_one_of(&SKIPPED) && !args.is_empty() {
+        if is_one_of(&[LOADMODULE]) && !args.is_empty() {
             self.note_without_meaning(name);
-            return Ok(());
+            return Ok(Some(LOADMODULE));
         }
         let Some(place) = find(name) else {
             return Err("Bad directive or wrong number of arguments".to_owned());
@@ -291,12 +335,16 @@ impl Loader {
         let asks_nothing = value.is_empty()
             || (matches!(directive.kind, Kind::Bool) && value == b"no")
             || value == directive.default.as_bytes();
-        if directive.no_meaning && !asks_nothing {
+        // What the start only warns of has a warning of its own.
+        let warned = directive
+            .unsupported
+            .is_some_and(|unsupported| !unsupported.stops);
+        if directive.no_meaning && !asks_nothing && !warned {
             self.note_without_meaning(name);
         }
         self.values.shown[place] = value;
         self.named.push(place);
-        Ok(())
+        Ok(Some(directive.name))
     }
 
     fn note_without_meaning(&mut self, name: &[u8]) {
@@ -307,13 +355,14 @@ impl Loader {
     }
 
     fn warnings(&self) -> Vec<String> {
-        if self.without_meaning.is_empty() {
-            return Vec::new();
-        }
-        vec![format!(
-            "these directives are accepted but have no effect in this server: {}",
-            self.without_meaning.join(", ")
-        )]
+        let saving = unsupported::saving_warning(&self.values, &self.lines);
+        let idle = (!self.without_meaning.is_empty()).then(|| {
+            format!(
+                "these directives are accepted but have no effect in this server: {}",
+                self.without_meaning.join(", ")
+            )
+        });
+        saving.into_iter().chain(idle).collect()
     }
 }
 

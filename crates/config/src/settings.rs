@@ -118,6 +118,20 @@ words! {
 }
 
 words! {
+    /// What started the process and is to be told of its state.
+    Supervised {
+        /// upstart.
+        Upstart = "upstart",
+        /// systemd.
+        Systemd = "systemd",
+        /// Whichever the environment names.
+        Auto = "auto",
+        /// Nothing.
+        No = "no",
+    }
+}
+
+words! {
     /// Who may use a risky command.
     Access {
         /// Nobody.
@@ -234,6 +248,12 @@ pub struct Settings {
     pub log_format: LogFormat,
     /// The file that gets the process id.
     pub pidfile: Option<PathBuf>,
+    /// Go to the background.
+    pub daemonize: bool,
+    /// What started the process and is to be told of its state.
+    pub supervised: Supervised,
+    /// Says that each write survives a loss of power, as `appendonly yes` with `appendfsync always` does in Redis.
+    pub promises_power: bool,
     /// How often a second background work runs.
     pub hz: u32,
     /// The effort of active expiry, 1 to 10.
@@ -331,6 +351,9 @@ impl Settings {
             logfile: values.path("logfile"),
             log_format: LogFormat::from_word(&values.text("log-format")),
             pidfile: values.path("pidfile"),
+            daemonize: values.yes("daemonize"),
+            supervised: Supervised::from_word(&values.text("supervised")),
+            promises_power: values.promises_power(),
             hz: values.number("hz"),
             active_expire_effort: values.number("active-expire-effort"),
             client_query_buffer_limit: values.number("client-query-buffer-limit"),

@@ -1,5 +1,7 @@
 //! Values of directives: checking what a user gives and bringing it into the one form that CONFIG GET shows.
 
+use super::unsupported;
+
 /// What a directive's value may be, and so how it is checked and shown.
 #[derive(Clone, Copy, Debug)]
 pub enum Kind {
@@ -56,6 +58,8 @@ pub enum Kind {
     Json,
     /// The name of a storage engine.
     Engine,
+    /// Names of directives that may be set without their effect.
+    Unsupported,
 }
 
 /// Why a value was refused, in the words that Redis's clients know.
@@ -64,7 +68,7 @@ pub enum Kind {
 pub struct ValueError(String);
 
 impl ValueError {
-    fn new(text: impl Into<String>) -> Self {
+    pub(super) fn new(text: impl Into<String>) -> Self {
         Self(text.into())
     }
 }
@@ -99,6 +103,7 @@ impl Kind {
             Self::Addresses => return addresses(args),
             Self::ReplicaOf => return replica_of(args),
             Self::Percentiles => return percentiles(args),
+            Self::Unsupported => return unsupported::check_names(args, old, mode),
             Self::EnumSet(words) => return enum_set(words, args),
             _ => {}
         }

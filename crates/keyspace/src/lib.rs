@@ -108,6 +108,9 @@ pub enum KeyspaceError {
     /// The pool has no room.
     #[error("the pool has no room")]
     OutOfMemory,
+    /// The data takes more than `maxmemory`, and nothing may go.
+    #[error("the data takes more than 'maxmemory'")]
+    OverMaxmemory,
     /// Larger than any value may be.
     #[error("the value is too large")]
     TooLarge,

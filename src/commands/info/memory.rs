@@ -26,6 +26,8 @@ pub(in crate::commands) struct MemoryUse {
     pub allocated: u64,
     /// The process's resident set, which counts the pages of the pool that it has touched.
     pub resident: u64,
+    /// The most that records in the pool may come to; 0 where the engine does not say.
+    pub pool_max: u64,
     /// What `maxmemory` is, or without it what the pool can hold.
     pub max: u64,
     /// Used, but no part of what is compared with `max`.
@@ -66,6 +68,7 @@ impl MemoryUse {
             index: stats.index_bytes,
             allocated: stats.allocated_bytes.max(stats.stored_bytes) + overhead,
             resident: resident_bytes(),
+            pool_max: stats.stored_bytes_max,
             max,
             not_counted,
             of_clients: of_clients.sum::<usize>() as u64,

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unnecessary_wraps)] // Sections have one shape, also those that cannot fail.
 
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use nix::sys::resource::{UsageWho, getrusage};
@@ -35,7 +35,7 @@ pub(super) fn server(ctx: &Context<'_>, report: &mut Report) -> Written {
     report.field("monotonic_clock", "POSIX clock_gettime");
     report.field("multiplexing_api", "epoll");
     report.field("process_id", std::process::id());
-    report.field("process_supervised", "no");
+    report.field("process_supervised", server.supervised);
     report.field("run_id", &server.run_id);
     // As in Redis, the port of TLS where there is no other.
     let port = Some(settings.port).filter(|port| *port != 0);
@@ -105,10 +105,7 @@ pub(super) fn clients(ctx: &Context<'_>, report: &mut Report) -> Written {
         .map(|client| client.output_buffer_bytes.load(Ordering::Relaxed));
     report.field("connected_clients", all.len());
     report.field("cluster_connections", 0);
-    report.field(
-        "maxclients",
-        ctx.server.maxclients(&ctx.server.config.settings()),
-    );
+    report.field("maxclients", ctx.server.config.settings().maxclients);
     report.field("client_recent_max_input_buffer", input.max().unwrap_or(0));
     report.field("client_recent_max_output_buffer", output.max().unwrap_or(0));
     let waiting = all.iter().filter(|client| client.is_blocked());
@@ -128,9 +125,14 @@ pub(super) fn persistence(ctx: &Context<'_>, report: &mut Report) -> Written {
         .started_at
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();
-    let now = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
+    let stats = &ctx.server.stats;
+    let outcome = |refused: &AtomicBool| {
+        if refused.load(Ordering::Relaxed) {
+            "err"
+        } else {
+            "ok"
+        }
+    };
     let loading = ctx.keyspace.load_progress();
     report.field("loading", u8::from(loading.is_some()));
     report.field("async_loading", 0);
@@ -142,9 +144,9 @@ pub(super) fn persistence(ctx: &Context<'_>, report: &mut Report) -> Written {
     report.field("current_save_keys_total", 0);
     report.field("rdb_changes_since_last_save", 0);
     report.field("rdb_bgsave_in_progress", 0);
-    // All that is written is kept: as LASTSAVE says.
-    report.field("rdb_last_save_time", now.as_secs());
-    report.field("rdb_last_bgsave_status", "ok");
+    // No RDB file has been written since: as LASTSAVE says.
+    report.field("rdb_last_save_time", started.as_secs());
+    report.field("rdb_last_bgsave_status", outcome(&stats.bgsave_refused));
     report.field("rdb_last_bgsave_time_sec", -1);
     report.field("rdb_current_bgsave_time_sec", -1);
     report.field("rdb_saves", 0);
@@ -154,7 +156,10 @@ pub(super) fn persistence(ctx: &Context<'_>, report: &mut Report) -> Written {
     report.field("aof_rewrite_scheduled", 0);
     report.field("aof_last_rewrite_time_sec", -1);
     report.field("aof_current_rewrite_time_sec", -1);
-    report.field("aof_last_bgrewrite_status", "ok");
+    report.field(
+        "aof_last_bgrewrite_status",
+        outcome(&stats.bgrewriteaof_refused),
+    );
     report.field("aof_last_write_status", "ok");
     report.field("aof_last_cow_size", 0);
     report.field("aof_rewrites", 0);
@@ -347,7 +352,7 @@ pub(super) fn pmemkv(ctx: &Context<'_>, report: &mut Report) -> Written {
     report.field("engine", stats.engine);
     report.field("layout", stats.layout);
     report.field("durability", settings.durability.as_str());
-    report.field("writes_survive", ctx.server.durability);
+    report.field("writes_survive", ctx.server.durability.words);
     report.field("pool_path", path.display());
     report.bytes("pool_bytes", stats.pool_bytes);
     report.bytes("allocated_bytes", stats.allocated_bytes);

@@ -365,7 +365,7 @@ fn clients(families: &mut Families, server: &Server) {
         "Clients that wait: in a command, or until CLIENT PAUSE is over.",
         count(waiting.count()),
     );
-    let maxclients = server.maxclients(&server.config.settings());
+    let maxclients = server.config.settings().maxclients;
     families.gauge(
         "maxclients",
         "Clients that may be connected.",

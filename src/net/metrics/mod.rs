@@ -19,11 +19,10 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use super::ListenError;
-use super::listener::listen_all;
 use crate::config::Settings;
 use crate::keyspace::Keyspace;
 use crate::state::Server;
+use crate::system::{ListenError, listen_all};
 
 const PATH: &str = "/metrics";
 

@@ -7,7 +7,7 @@ use std::ffi::OsString;
 
 use super::{Config, ConfigError, Loaded, SetError};
 
-type TestResult = Result<(), Box<dyn std::error::Error>>;
+type TestResult<T = ()> = Result<T, Box<dyn std::error::Error>>;
 
 fn parse(arguments: &[&str]) -> Result<Loaded, ConfigError> {
     let arguments: Vec<OsString> = ["pmemkv-server"]

@@ -174,8 +174,12 @@ fn config_set_shows_values_as_redis() {
         ("maxmemory", "gb", "0"),
         ("maxmemory-policy", "ALLKEYS-LRU", "allkeys-lru"),
         ("lazyfree-lazy-expire", "YES", "yes"),
-        ("save", "900 1 300 0", "900 1 300 0"),
         ("save", "", ""),
+        (
+            "accept-unsupported",
+            "SLAVEOF loadmodule",
+            "replicaof loadmodule",
+        ),
         (
             "client-output-buffer-limit",
             "Normal 1Kb 2 3 SLAVE 1 2 3",
@@ -278,6 +282,58 @@ fn config_set_is_all_or_nothing() {
         Err(failed("maxclients", "no"))
     );
     assert_eq!(config.settings().maxclients, 10_000);
+}
+
+#[test]
+fn config_set_refuses_what_cannot_be_kept() -> TestResult {
+    let config = Config::default();
+    let how = ". To set it without effect, add its name to accept-unsupported";
+    for (name, given, reason) in [
+        (
+            "appendonly",
+            "yes",
+            "this server has no append-only file: every acknowledged write is in the pool already",
+        ),
+        (
+            "save",
+            "900 1",
+            "this server writes no RDB file: every acknowledged write is in the pool already",
+        ),
+        (
+            "min-replicas-to-write",
+            "1",
+            "there is no replication, so no replica would have what this server acknowledges",
+        ),
+    ] {
+        let both: &[(&[u8], &[u8])] = &[(b"hz", b"20"), (name.as_bytes(), given.as_bytes())];
+        let error = config.set(both).expect_err("refused").to_string();
+        assert_eq!(
+            error,
+            format!(
+                "ERR CONFIG SET failed (possibly related to argument '{name}') - {reason}{how}"
+            )
+        );
+        assert_eq!(value(&config, "hz"), "10");
+        let shown = value(&config, name);
+        assert_eq!(set(&config, name, &shown), "OK", "{name}");
+    }
+    config.set(&[
+        (b"min-slaves-to-write", b"1"),
+        (b"accept-unsupported", b"min-slaves-to-write"),
+    ])?;
+    // The next start would stop.
+    assert_eq!(
+        set(&config, "accept-unsupported", ""),
+        "min-replicas-to-write is set"
+    );
+    config.set(&[(b"min-slaves-to-write", b"0"), (b"accept-unsupported", b"")])?;
+
+    // A start with a file of Redis's can still be changed.
+    let config = Config::from_text(b"save 900 1\nappendonly yes")?.config;
+    assert_eq!(set(&config, "timeout", "1"), "OK");
+    assert_eq!(set(&config, "save", "900 1"), "OK");
+    assert_eq!(set(&config, "appendonly", "no"), "OK");
+    Ok(())
 }
 
 #[test]
@@ -387,13 +443,14 @@ fn rewrite_keeps_what_need_not_change() -> TestResult {
     config.set(&[
         (b"hz", b"10"),
         (b"save", b"5 6"),
+        (b"accept-unsupported", b"save"),
         (b"replica-priority", b"6"),
         (b"timeout", b"0"),
         (b"requirepass", b"a \"b\""),
     ])?;
     config.rewrite(&[])?;
     let expected = format!(
-        "# first\nhz 10\n\nmaxmemory 1gb\nsave 5 6\n# between\nreplica-priority 6\ninclude {}\nrename-command get g\n{marker}\nport 7000\ntimeout 0\nrequirepass \"a \\\"b\\\"\"\n",
+        "# first\nhz 10\n\nmaxmemory 1gb\nsave 5 6\n# between\nreplica-priority 6\ninclude {}\nrename-command get g\n{marker}\nport 7000\ntimeout 0\nrequirepass \"a \\\"b\\\"\"\naccept-unsupported save\n",
         included.display()
     );
     assert_eq!(std::fs::read_to_string(&path)?, expected);

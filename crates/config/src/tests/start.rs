@@ -77,7 +77,11 @@ fn the_command_line_reads_as_in_redis() -> TestResult {
         (&["--bind", "127.0.0.1 ::1"], "bind", "127.0.0.1 ::1"),
         (&["--maxmemory", "1GB"], "maxmemory", "1073741824"),
         (&["--unixsocketperm", "700"], "unixsocketperm", "700"),
-        (&["--slaveof", "h", "1"], "replicaof", "h 1"),
+        (
+            &["--slaveof", "h", "1", "--accept-unsupported", "replicaof"],
+            "replicaof",
+            "h 1",
+        ),
         (
             &[
                 "--client-output-buffer-limit",
@@ -276,14 +280,137 @@ fn files_include_files() -> TestResult {
 
 #[test]
 fn one_warning_names_all_that_has_no_effect() -> TestResult {
-    let text = b"appendonly yes\ndaemonize no\nsave \"\"\nmasterauth hidden\nslave-priority 3\nappendonly yes\nloadmodule x\nrdbcompression yes\nlist-max-ziplist-value 3";
+    let text = b"io-threads 4\ndaemonize yes\nsave \"\"\nappendonly no\nmasterauth hidden\nslave-priority 3\nio-threads 3\nrdbcompression yes\nlist-max-ziplist-value 3";
     let loaded = Config::from_text(text)?;
     assert_eq!(
         loaded.warnings,
         [
-            "these directives are accepted but have no effect in this server: appendonly, masterauth, slave-priority, loadmodule"
+            "these directives are accepted but have no effect in this server: io-threads, masterauth, slave-priority"
         ]
     );
     assert_eq!(value(&loaded.config, "replica-priority"), "3");
+    Ok(())
+}
+
+#[test]
+fn one_warning_says_what_holds_instead_of_saving() -> TestResult {
+    let text = b"save 900 1\nsave 300 10\nappendonly yes\nappendfsync everysec";
+    let loaded = Config::from_text(text)?;
+    assert_eq!(
+        loaded.warnings,
+        [
+            "this server writes no RDB file and no append-only file, whatever the configuration says: save (line 2 of \
+             the text), appendonly (line 3 of the text). Instead every acknowledged write is in the pool already; the \
+             line 'durability' below tells what it survives"
+        ]
+    );
+    assert_eq!(value(&loaded.config, "save"), "900 1 300 10");
+    let known = Config::from_text(b"save 900 1\naccept-unsupported save")?;
+    assert_eq!(known.warnings, Vec::<String>::new());
+    Ok(())
+}
+
+#[test]
+fn promises_that_cannot_be_kept_stop_the_start() -> TestResult {
+    let dir = tempfile::tempdir()?;
+    let path = dir.path().join("redis.conf").display().to_string();
+    for (line, name) in [
+        ("replicaof 127.0.0.1 6379", "replicaof"),
+        ("SLAVEOF 127.0.0.1 6379", "replicaof"),
+        ("cluster-enabled yes", "cluster-enabled"),
+        ("loadmodule /x.so a", "loadmodule"),
+        ("min-replicas-to-write 1", "min-replicas-to-write"),
+        ("min-slaves-to-write 2", "min-replicas-to-write"),
+    ] {
+        std::fs::write(&path, format!("# first\n{line}\n"))?;
+        let error = parse(&[&path]).expect_err(line).to_string();
+        assert!(
+            error.contains(&format!("'{line}' (line 2 of {path}): there ")),
+            "{error}"
+        );
+        assert!(
+            error.ends_with(&format!("accept-unsupported {name}")),
+            "{error}"
+        );
+        assert_eq!(error.lines().count(), 1, "{error}");
+        // Whoever says so gets a server without it, whichever line comes first.
+        std::fs::write(
+            &path,
+            format!("# first\n{line}\naccept-unsupported {name}\n"),
+        )?;
+        let loaded = parse(&[&path])?;
+        let word = line.split(' ').next().unwrap_or_default().to_lowercase();
+        assert!(
+            loaded.warnings[0].ends_with(&format!(": {word}")),
+            "{:?}",
+            loaded.warnings
+        );
+        assert_eq!(value(&loaded.config, "accept-unsupported"), name);
+    }
+    // One line tells of all of them, with what it takes.
+    let both = parse(&[
+        "--cluster-enabled",
+        "yes",
+        "--loadmodule",
+        "a",
+        "--loadmodule",
+        "b",
+    ]);
+    let error = both.expect_err("three").to_string();
+    for part in [
+        "'cluster-enabled \"yes\"' (line 1",
+        "'loadmodule \"a\"'",
+        "'loadmodule \"b\"' (line 3",
+    ] {
+        assert!(error.contains(part), "{error}");
+    }
+    assert!(
+        error.ends_with("accept-unsupported cluster-enabled loadmodule"),
+        "{error}"
+    );
+    // What is taken back is no promise.
+    for text in [
+        "replicaof a 1\nreplicaof no one",
+        "cluster-enabled no",
+        "min-slaves-to-write 1\nmin-replicas-to-write 0",
+    ] {
+        assert!(Config::from_text(text.as_bytes()).is_ok(), "{text}");
+    }
+    let several = Config::from_text(
+        b"accept-unsupported slaveof\naccept-unsupported replicaof LOADMODULE appendfsync",
+    )?;
+    assert_eq!(
+        value(&several.config, "accept-unsupported"),
+        "replicaof loadmodule appendfsync"
+    );
+    let error = Config::from_text(b"accept-unsupported hz")
+        .expect_err("no such")
+        .to_string();
+    assert!(
+        error.ends_with("argument(s) must be one of the following: save, appendonly, replicaof, min-replicas-to-write, cluster-enabled, appendfsync, loadmodule"),
+        "{error}"
+    );
+    Ok(())
+}
+
+#[test]
+fn a_log_that_is_synced_always_is_a_promise() -> TestResult {
+    let refusal = |text: &str| -> TestResult<Option<String>> {
+        let loaded = Config::from_text(text.as_bytes())?;
+        Ok(loaded.power_refusal().map(|error| error.to_string()))
+    };
+    let always = "appendonly yes\nappendfsync always";
+    let error = refusal(always)?.ok_or("accepted")?;
+    assert!(
+        error.contains("'appendfsync always' (line 2 of the text): "),
+        "{error}"
+    );
+    assert!(error.ends_with("accept-unsupported appendfsync"), "{error}");
+    assert_eq!(refusal("appendfsync always")?, None);
+    assert_eq!(refusal("appendonly yes\nappendfsync everysec")?, None);
+    assert_eq!(
+        refusal(&format!("{always}\naccept-unsupported appendfsync"))?,
+        None
+    );
     Ok(())
 }

@@ -73,7 +73,7 @@ impl Keyspace {
     }
 
     /// Makes room before a command that may add about `bytes`: looks whether there is some, and else evicts keys for a
-    /// limited time. An error where memory is full and nothing may go. The caller holds no key.
+    /// limited time. An error where `maxmemory` is exceeded and nothing may go. The caller holds no key.
     #[inline]
     pub fn ensure_room(&self, bytes: usize, now: Millis) -> Result<(), KeyspaceError> {
         let bytes = bytes as u64;
@@ -116,7 +116,7 @@ impl Keyspace {
             let exceeded = self.is_over(0);
             self.eviction.note_exceeded(exceeded, now);
             return if exceeded {
-                Err(KeyspaceError::OutOfMemory)
+                Err(KeyspaceError::OverMaxmemory)
             } else {
                 Ok(())
             };
@@ -139,7 +139,7 @@ impl Keyspace {
                 let exceeded = self.exceeds_max();
                 self.eviction.note_exceeded(exceeded, now);
                 return if exceeded {
-                    Err(KeyspaceError::OutOfMemory)
+                    Err(KeyspaceError::OverMaxmemory)
                 } else {
                     Ok(())
                 };

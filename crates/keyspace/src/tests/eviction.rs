@@ -128,7 +128,7 @@ fn maxmemory_without_a_policy_refuses() -> Result<()> {
     keyspace.configure(&settings(&[("maxmemory", "1")]));
     assert!(matches!(
         keyspace.ensure_room(0, 1_000),
-        Err(KeyspaceError::OutOfMemory)
+        Err(KeyspaceError::OverMaxmemory)
     ));
     let stats = keyspace.eviction_stats(3_500);
     assert_eq!((stats.exceeded_ms, stats.exceeded_now_ms), (2_500, 2_500));
@@ -165,7 +165,7 @@ fn what_is_evicted_is_told() -> Result<()> {
     ]));
     assert!(matches!(
         keyspace.ensure_room(0, 0),
-        Err(KeyspaceError::OutOfMemory)
+        Err(KeyspaceError::OverMaxmemory)
     ));
     assert_eq!(*heard.0.lock(), ["changed 3 k 0", "evicted 3 k"]);
     assert!(keyspace.have_changed(&watches, 0)?);

@@ -1,0 +1,133 @@
+//! `supervised`: systemd is told by datagrams (the protocol of `sd_notify(3)`), upstart by SIGSTOP.
+
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
+
+use nix::sys::signal::{Signal, raise};
+
+use crate::config::Supervised;
+
+const NOTIFY_SOCKET: &str = "NOTIFY_SOCKET";
+const UPSTART_JOB: &str = "UPSTART_JOB";
+
+/// What supervises the process.
+#[derive(Debug)]
+pub enum Supervisor {
+    /// systemd, which listens at this address.
+    Systemd(OsString),
+    /// upstart.
+    Upstart,
+}
+
+impl Supervisor {
+    /// The supervisor that the directive asks for, if the environment has it.
+    pub fn find(asked: Supervised) -> Option<Self> {
+        Self::find_in(asked, |name| std::env::var_os(name))
+    }
+
+    fn find_in(asked: Supervised, variable: impl Fn(&str) -> Option<OsString>) -> Option<Self> {
+        let upstart = || variable(UPSTART_JOB).map(|_| Supervisor::Upstart);
+        let systemd = || variable(NOTIFY_SOCKET).map(Supervisor::Systemd);
+        match asked {
+            Supervised::No => None,
+            Supervised::Upstart => upstart(),
+            Supervised::Systemd => systemd(),
+            Supervised::Auto => upstart().or_else(systemd),
+        }
+    }
+
+    /// What the log should say where a supervisor was asked for that is not there.
+    pub fn absence(asked: Supervised) -> Option<&'static str> {
+        match asked {
+            Supervised::Upstart => {
+                Some("upstart supervision requested, but UPSTART_JOB not found!")
+            }
+            Supervised::Systemd => Some("systemd supervision error: NOTIFY_SOCKET not found!"),
+            Supervised::Auto | Supervised::No => None,
+        }
+    }
+
+    pub(super) fn name(&self) -> &'static str {
+        match self {
+            Supervisor::Systemd(_) => "systemd",
+            Supervisor::Upstart => "upstart",
+        }
+    }
+
+    /// Says that the server serves.
+    pub(super) fn ready(&self) {
+        self.notify("STATUS=Ready to accept connections\nREADY=1\n");
+        if matches!(self, Supervisor::Upstart) {
+            // upstart waits for it and then sends SIGCONT.
+            if let Err(error) = raise(Signal::SIGSTOP) {
+                tracing::warn!(%error, "upstart could not be told");
+            }
+        }
+    }
+
+    /// Sends systemd a state.
+    pub(super) fn notify(&self, state: &str) {
+        if let Supervisor::Systemd(address) = self
+            && let Err(error) = send(address, state)
+        {
+            tracing::warn!(%error, address = %address.display(), "systemd could not be told");
+        }
+    }
+}
+
+fn send(address: &OsStr, state: &str) -> io::Result<()> {
+    let address = match address.as_bytes() {
+        [b'@', name @ ..] => SocketAddr::from_abstract_name(name)?,
+        _ => SocketAddr::from_pathname(address)?,
+    };
+    let socket = UnixDatagram::unbound()?;
+    // A supervisor that does not read must not hold the server up.
+    socket.set_nonblocking(true)?;
+    socket.send_to_addr(state.as_bytes(), &address)?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_environment_names_the_supervisor() {
+        let names = |asked, there: &[&str]| {
+            let variable = |name: &str| there.contains(&name).then(|| OsString::from("x"));
+            Supervisor::find_in(asked, variable).map_or("no", |one| one.name())
+        };
+        let both = &[UPSTART_JOB, NOTIFY_SOCKET];
+        assert_eq!(names(Supervised::No, both), "no");
+        assert_eq!(names(Supervised::Auto, both), "upstart");
+        assert_eq!(names(Supervised::Auto, &[NOTIFY_SOCKET]), "systemd");
+        assert_eq!(names(Supervised::Auto, &[]), "no");
+        assert_eq!(names(Supervised::Systemd, &[UPSTART_JOB]), "no");
+        assert_eq!(names(Supervised::Systemd, both), "systemd");
+        assert_eq!(names(Supervised::Upstart, &[NOTIFY_SOCKET]), "no");
+    }
+
+    #[test]
+    fn states_reach_sockets_of_both_kinds() -> io::Result<()> {
+        let dir = tempfile::tempdir()?;
+        let path = dir.path().join("notify");
+        let name = format!("pmemkv-server-test-{}", std::process::id());
+        let of_file = UnixDatagram::bind(&path)?;
+        let of_name = UnixDatagram::bind_addr(&SocketAddr::from_abstract_name(name.as_bytes())?)?;
+        for (socket, address) in [
+            (of_file, path.into_os_string()),
+            (of_name, OsString::from(format!("@{name}"))),
+        ] {
+            Supervisor::Systemd(address).ready();
+            let mut buffer = [0; 100];
+            let len = socket.recv(&mut buffer)?;
+            let text = String::from_utf8_lossy(&buffer[..len]).into_owned();
+            assert_eq!(text, "STATUS=Ready to accept connections\nREADY=1\n");
+        }
+        assert!(send(OsStr::new("/no/such/socket"), "READY=1").is_err());
+        Ok(())
+    }
+}

@@ -1,0 +1,56 @@
+//! The limit of open files, which bounds how many clients there can be.
+
+use nix::sys::resource::{Resource, getrlimit, rlim_t, setrlimit};
+
+/// File descriptors that are not clients': pool, log, listening sockets, one event loop. Redis's number.
+const RESERVED: u64 = 32;
+
+/// What each further worker's event loop takes: its epoll, its waker, and the pair that signals come by.
+const PER_WORKER: u64 = 4;
+
+/// The process cannot have files for as many clients as were asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "The operating system is not able to handle the specified number of clients, try with {possible}"
+)]
+pub struct TooMany {
+    /// For how many it can; 0 where not even for itself.
+    pub possible: u64,
+    /// The limit of open files.
+    pub files: u64,
+}
+
+/// How many files are kept from clients.
+pub fn reserved(workers: usize) -> u64 {
+    RESERVED + PER_WORKER * (workers as u64).saturating_sub(1)
+}
+
+/// Raises the limit of open files so that there is room for `clients` beside the `reserved` ones, as far as the
+/// operating system lets it.
+pub fn make_room(clients: usize, reserved: u64) -> Result<(), TooMany> {
+    let wanted = clients as u64 + reserved;
+    let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else {
+        // Nothing says that there are too few.
+        return Ok(());
+    };
+    if soft >= wanted {
+        return Ok(());
+    }
+    // Only a privileged process may go beyond the hard limit.
+    let tries: [(rlim_t, rlim_t); 2] = [(wanted, hard.max(wanted)), (hard.min(wanted), hard)];
+    let mut raised = Ok(());
+    for (soft, hard) in tries {
+        raised = setrlimit(Resource::RLIMIT_NOFILE, soft, hard);
+        if raised.is_ok() && soft == wanted {
+            return Ok(());
+        }
+    }
+    let files = getrlimit(Resource::RLIMIT_NOFILE).map_or(soft, |(soft, _)| soft);
+    let possible = files.saturating_sub(reserved);
+    tracing::warn!(
+        "You requested maxclients of {clients} requiring at least {wanted} max file descriptors."
+    );
+    let error = raised.err().unwrap_or(nix::errno::Errno::EPERM).desc();
+    tracing::warn!("Server can't set maximum open files to {wanted} because of OS error: {error}.");
+    Err(TooMany { possible, files })
+}

@@ -1,0 +1,188 @@
+//! Opening the sockets that the server listens on.
+
+use std::io;
+use std::net::{self, IpAddr, SocketAddr};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+use tokio::net::{TcpListener, UnixListener};
+
+use crate::config::{BindAddress, Settings};
+
+/// Why the server does not listen.
+#[derive(Debug, thiserror::Error)]
+pub enum ListenError {
+    /// An address of `bind` that is none.
+    #[error("bind: '{0}' is not an IP address")]
+    Address(String),
+    /// A TCP socket.
+    #[error("can't listen on {address}: {source}")]
+    Tcp {
+        /// Where.
+        address: SocketAddr,
+        /// Why not.
+        source: io::Error,
+    },
+    /// The Unix socket.
+    #[error("can't listen on {}: {source}", path.display())]
+    Unix {
+        /// Where.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// Neither a port nor a Unix socket is configured.
+    #[error("nothing to listen on: port and tls-port are 0 and there is no unixsocket")]
+    Nowhere,
+}
+
+/// A Unix socket that the server listens on. Dropping it removes its file.
+#[derive(Debug)]
+pub struct UnixSocket {
+    /// The socket.
+    pub listener: UnixListener,
+    /// Its file.
+    pub path: PathBuf,
+    /// Device and inode.
+    file: (u64, u64),
+}
+
+impl UnixSocket {
+    /// Opens the socket that the settings name; `None` where they name none.
+    pub fn open(settings: &Settings) -> Result<Option<Self>, ListenError> {
+        let Some(path) = &settings.unixsocket else {
+            return Ok(None);
+        };
+        listen_unix(path, settings.unixsocketperm, settings.tcp_backlog)
+            .map(Some)
+            .map_err(|source| ListenError::Unix {
+                path: path.clone(),
+                source,
+            })
+    }
+}
+
+impl Drop for UnixSocket {
+    fn drop(&mut self) {
+        // Somebody may have removed it and put a socket of another process there.
+        let ours = |metadata: &std::fs::Metadata| (metadata.dev(), metadata.ino()) == self.file;
+        if std::fs::symlink_metadata(&self.path)
+            .as_ref()
+            .is_ok_and(ours)
+        {
+            // The name alone is left of a closed socket; failing to remove it harms nobody.
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
+}
+
+pub(super) fn ip_address(text: &str) -> Result<IpAddr, ListenError> {
+    match text {
+        "*" => Ok(IpAddr::from([0, 0, 0, 0])),
+        "::*" => Ok(IpAddr::from([0u16; 8])),
+        "localhost" => Ok(IpAddr::from([127, 0, 0, 1])),
+        other => other
+            .parse()
+            .map_err(|_| ListenError::Address(other.to_owned())),
+    }
+}
+
+/// The address family or the address is not there on this machine.
+pub(super) fn is_unavailable(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::AddrNotAvailable
+        || [
+            nix::libc::EAFNOSUPPORT,
+            nix::libc::EPROTONOSUPPORT,
+            nix::libc::ENODEV,
+        ]
+        .contains(&error.raw_os_error().unwrap_or(0))
+}
+
+/// Listens on one port of all addresses; on none where the port is 0.
+pub fn listen_all(
+    bind: &[BindAddress],
+    port: u16,
+    backlog: u32,
+) -> Result<Vec<TcpListener>, ListenError> {
+    let mut listeners = Vec::new();
+    for bind in bind.iter().filter(|_| port != 0) {
+        let address = SocketAddr::new(ip_address(&bind.address)?, port);
+        match listen_tcp(address, backlog, false) {
+            Ok(listener) => listeners.push(
+                TcpListener::from_std(listener)
+                    .map_err(|source| ListenError::Tcp { address, source })?,
+            ),
+            Err(error) if bind.optional && is_unavailable(&error) => {
+                tracing::info!(%address, %error, "an optional address is not available");
+            }
+            Err(source) => return Err(ListenError::Tcp { address, source }),
+        }
+    }
+    Ok(listeners)
+}
+
+/// Listens on a TCP address. `shared`: sockets of this process that are about to close may have it too.
+pub(super) fn listen_tcp(
+    address: SocketAddr,
+    backlog: u32,
+    shared: bool,
+) -> io::Result<net::TcpListener> {
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::STREAM,
+        Some(Protocol::TCP),
+    )?;
+    socket.set_reuse_address(true)?;
+    socket.set_reuse_port(shared)?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))?;
+    // From here on the address is ours alone again.
+    socket.set_reuse_port(false)?;
+    Ok(socket.into())
+}
+
+fn listen_unix(path: &Path, mode: Option<u32>, backlog: u32) -> io::Result<UnixSocket> {
+    remove_stale(path)?;
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&SockAddr::unix(path)?)?;
+    let metadata = std::fs::symlink_metadata(path)?;
+    let file = (metadata.dev(), metadata.ino());
+    if let Some(mode) = mode {
+        // Before anybody can connect.
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))?;
+    }
+    socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))?;
+    Ok(UnixSocket {
+        listener: UnixListener::from_std(socket.into())?,
+        path: path.to_owned(),
+        file,
+    })
+}
+
+/// Removes a socket that an earlier process left behind. One that somebody listens on, and whatever is no socket, is not
+/// ours to remove.
+fn remove_stale(path: &Path) -> io::Result<()> {
+    let is_socket =
+        std::fs::symlink_metadata(path).is_ok_and(|metadata| metadata.file_type().is_socket());
+    if !is_socket {
+        return Ok(());
+    }
+    let visitor = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    // A full queue must not hold the start up.
+    visitor.set_nonblocking(true)?;
+    match visitor.connect(&SockAddr::unix(path)?) {
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+            std::fs::remove_file(path)
+        }
+        _ => Err(io::Error::new(
+            io::ErrorKind::AddrInUse,
+            "another process listens there",
+        )),
+    }
+}
