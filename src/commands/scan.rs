@@ -223,7 +223,8 @@ pub(super) fn scan_elements(
     Ok(Outcome::Written)
 }
 
-/// The number of a cursor, as C's `strtoul` reads one, which Redis uses: a sign may stand before it, and nothing at all is 0.
+/// The number of a cursor as C's `strtoul` reads one, which Redis uses: a sign may stand before it, and nothing at all
+/// is 0.
 fn parse_cursor(word: &[u8]) -> Option<u64> {
     let word = word.split(|&byte| byte == 0).next().unwrap_or_default();
     let (negative, digits) = match word {

@@ -15,10 +15,11 @@ const PAGES_MAX: usize = 2 * ELEMENTS;
 struct Walk {
     /// The words before the cursor.
     call: &'static str,
-    /// Adds an element that is named next, and removes one.
+    /// The words before the name of an element to add.
     add: &'static str,
+    /// The words before the name of an element to remove.
     remove: &'static str,
-    /// What stands behind the name of an element that is added.
+    /// What stands after the name of an element to add.
     value: &'static str,
     /// Words of the reply for each element.
     words: usize,
@@ -83,7 +84,7 @@ struct Page {
     names: Vec<String>,
 }
 
-/// A cursor that a client kept as a signed integer and as a number of JavaScript, in its text.
+/// Carries a cursor as clients do: as a signed 64-bit integer, then as a JavaScript number.
 #[allow(clippy::cast_precision_loss)] // The loss is what is looked for.
 fn carried(cursor: &str) -> TestResult<String> {
     let number: i64 = cursor.parse()?;

@@ -41,8 +41,7 @@ impl Cursor {
         self.0 << (u64::BITS - Self::BITS)
     }
 
-    /// What is left of a cursor that a page returned, once a client has kept it as a number of JavaScript, and another
-    /// as a signed 64-bit integer.
+    /// Carries a cursor that a page returned as clients do: as a JavaScript number, then as a signed 64-bit integer.
     #[cfg(test)]
     #[allow(clippy::cast_precision_loss)] // The loss is what the tests look for.
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
