@@ -150,6 +150,11 @@ fn differential_command_info() -> TestResult {
 }
 
 #[test]
+fn differential_command_keys() -> TestResult {
+    metadata::compare_keys()
+}
+
+#[test]
 fn differential_command_docs() -> TestResult {
     metadata::compare_docs()
 }

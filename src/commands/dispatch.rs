@@ -360,9 +360,8 @@ fn remember(server: &Server, session: &Session, command: &Command, args: Args<'_
         return;
     }
     let keys_max = server.config.settings().tracking_table_max_keys;
-    let keys = command.spec.keys.iter();
-    let positions = keys.flat_map(|keys| keys.positions(args));
-    for key in positions.filter_map(|position| args.get(position)) {
+    let keys = command.spec.find_keys(args).into_iter();
+    for key in keys.filter_map(|key| args.get(key.word)) {
         server.tracking.remember(server, client, key, keys_max);
     }
 }

@@ -63,23 +63,23 @@ fn write_key_spec(out: &mut ReplyBuffer, key: &KeySpec) {
     out.bulk(b"begin_search");
     let (start, words) = match key.find {
         Find::Range | Find::Counted => ("index", 1),
-        Find::After(_) => ("keyword", 2),
-        Find::HiddenAfter(_) | Find::Unknown => ("unknown", 0),
+        Find::After(..) => ("keyword", 2),
+        Find::HiddenAfter(..) | Find::Unknown => ("unknown", 0),
     };
     write_search(out, start, words);
     match key.find {
         Find::Range | Find::Counted => write_numbers(out, &[("index", number(key.first))]),
-        Find::After(keyword) => {
+        Find::After(keyword, _) => {
             out.bulk(b"keyword");
             out.bulk(keyword.as_bytes());
             write_numbers(out, &[("startfrom", number(key.first))]);
         }
-        Find::HiddenAfter(_) | Find::Unknown => {}
+        Find::HiddenAfter(..) | Find::Unknown => {}
     }
     out.bulk(b"find_keys");
     let step = number(key.step);
     match key.find {
-        Find::Range | Find::After(_) => {
+        Find::Range | Find::After(..) => {
             write_search(out, "range", 3);
             let last = i64::try_from(key.last).unwrap_or(-1);
             write_numbers(out, &[("lastkey", last), ("keystep", step), ("limit", 0)]);
@@ -88,7 +88,7 @@ fn write_key_spec(out: &mut ReplyBuffer, key: &KeySpec) {
             write_search(out, "keynum", 3);
             write_numbers(out, &[("keynumidx", 0), ("firstkey", 1), ("keystep", step)]);
         }
-        Find::HiddenAfter(_) | Find::Unknown => write_search(out, "unknown", 0),
+        Find::HiddenAfter(..) | Find::Unknown => write_search(out, "unknown", 0),
     }
 }
 

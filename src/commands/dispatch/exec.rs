@@ -111,8 +111,8 @@ fn written_keys(queue: &[Queued], mut db: usize) -> Vec<(usize, &[u8])> {
         if !spec.flags.contains(Flags::WRITE) {
             continue;
         }
-        let positions = spec.keys.iter().flat_map(|keys| keys.positions(args));
-        for key in positions.filter_map(|position| args.get(position)) {
+        let found = spec.find_keys(args).into_iter();
+        for key in found.filter_map(|key| args.get(key.word)) {
             if spec.flags.contains(Flags::CROSS_DB) {
                 keys.extend((0..DATABASES).map(|db| (db, key)));
             } else {

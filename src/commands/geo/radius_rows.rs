@@ -5,6 +5,9 @@ use crate::commands::spec::{
     Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, KeySpec,
 };
 
+/// The options that have operands.
+const OPTIONS: &[(&str, usize)] = &[("COUNT", 1), ("STORE", 1), ("STOREDIST", 1)];
+
 pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
     CommandSpec {
         name: "georadius",
@@ -13,8 +16,8 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
         categories: Categories::GEO,
         keys: &[
             KeySpec::first(&["RO", "access"]),
-            KeySpec::after(&["OW", "update"], "STORE", 6),
-            KeySpec::after(&["OW", "update"], "STOREDIST", 6),
+            KeySpec::after(&["OW", "update"], "STORE", 6, OPTIONS),
+            KeySpec::after(&["OW", "update"], "STOREDIST", 6, OPTIONS),
         ],
         group: Group::Geo,
         since: "3.2.0",
@@ -117,8 +120,8 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
         categories: Categories::GEO,
         keys: &[
             KeySpec::first(&["RO", "access"]),
-            KeySpec::after(&["OW", "update"], "STORE", 5),
-            KeySpec::after(&["OW", "update"], "STOREDIST", 5),
+            KeySpec::after(&["OW", "update"], "STORE", 5, OPTIONS),
+            KeySpec::after(&["OW", "update"], "STOREDIST", 5, OPTIONS),
         ],
         group: Group::Geo,
         since: "3.2.0",

@@ -5,6 +5,9 @@ use crate::commands::spec::{
     Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, KeySpec,
 };
 
+/// The options that have operands.
+const OPTIONS: &[(&str, usize)] = &[("LIMIT", 2), ("GET", 1), ("BY", 1), ("STORE", 1)];
+
 pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
     CommandSpec {
         name: "sort",
@@ -17,7 +20,7 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
         keys: &[
             KeySpec::first(&["RO", "access"]),
             KeySpec::unknown(&["RO", "access"]),
-            KeySpec::hidden_after(&["OW", "update"], "STORE", 2),
+            KeySpec::hidden_after(&["OW", "update"], "STORE", 2, OPTIONS),
         ],
         group: Group::Generic,
         since: "1.0.0",
