@@ -12,7 +12,7 @@ use bytes::Bytes;
 
 pub(super) use self::memory::{MemoryUse, percent};
 use self::report::Report;
-use super::spec::{Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group};
+use super::spec::{Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, Notes};
 use super::{CommandError, CommandResult, Context};
 use crate::protocol::{Args, Reply};
 
@@ -29,9 +29,19 @@ pub(super) static COMMANDS: &[CommandSpec] = &[CommandSpec {
     arguments: &[Argument::new("section", ArgumentKind::String)
         .optional()
         .multiple()],
+    notes: Notes::NONE,
     subcommands: &[],
     handler: info,
-}];
+}
+.tips(&[
+    "nondeterministic_output",
+    "request_policy:all_shards",
+    "response_policy:special",
+])
+.history(&[(
+    "7.0.0",
+    "Added support for taking multiple section arguments.",
+)])];
 
 type Writer = fn(&Context<'_>, &mut Report) -> Result<(), CommandError>;
 

@@ -1,7 +1,7 @@
 //! LOLWUT: who answers, in one line.
 
 use super::numbers::parse_i64;
-use super::spec::{Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group};
+use super::spec::{Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, Notes};
 use super::{CommandError, CommandResult, Context};
 use crate::protocol::{Args, Reply};
 use crate::server::REDIS_VERSION;
@@ -19,6 +19,7 @@ pub(super) static COMMANDS: &[CommandSpec] = &[CommandSpec {
     arguments: &[Argument::new("version", ArgumentKind::Integer)
         .with_token("VERSION")
         .optional()],
+    notes: Notes::NONE,
     subcommands: &[],
     handler: lolwut,
 }];

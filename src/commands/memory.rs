@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use super::info::{MemoryUse, percent};
 use super::numbers::parse_i64;
 use super::spec::{
-    Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, Handler, KeySpec,
+    Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, Handler, KeySpec, Notes,
 };
 use super::{CommandError, CommandResult, Context, help};
 use crate::keyspace::{Access, DATABASES, KeyspaceError, View};
@@ -23,6 +23,7 @@ pub(super) static COMMANDS: &[CommandSpec] = &[CommandSpec {
     summary: "Commands on the memory that data takes.",
     complexity: "Depends on subcommand.",
     arguments: &[],
+    notes: Notes::NONE,
     subcommands: SUBCOMMANDS,
     handler: help,
 }];
@@ -44,6 +45,7 @@ static SUBCOMMANDS: &[CommandSpec] = &[
                 .with_token("SAMPLES")
                 .optional(),
         ],
+        notes: Notes::NONE,
         subcommands: &[],
         handler: usage,
     },
@@ -52,20 +54,35 @@ static SUBCOMMANDS: &[CommandSpec] = &[
         "Says in words what is remarkable about memory.",
         "O(1)",
         doctor,
-    ),
+    )
+    .tips(&[
+        "nondeterministic_output",
+        "request_policy:all_shards",
+        "response_policy:special",
+    ]),
     of_server(
         "malloc-stats",
         "Shows what the allocators of pool and DRAM hold.",
         SLOW,
         malloc_stats,
-    ),
+    )
+    .tips(&[
+        "nondeterministic_output",
+        "request_policy:all_shards",
+        "response_policy:special",
+    ]),
     of_server(
         "purge",
         "Answers OK: the allocator gives back by itself what it does not need.",
         SLOW,
         purge,
-    ),
-    of_server("stats", "Shows what takes memory.", "O(1)", stats),
+    )
+    .tips(&["request_policy:all_shards", "response_policy:all_succeeded"]),
+    of_server("stats", "Shows what takes memory.", "O(1)", stats).tips(&[
+        "nondeterministic_output",
+        "request_policy:all_shards",
+        "response_policy:special",
+    ]),
     CommandSpec {
         name: "help",
         arity: Arity::Exactly(2),
@@ -77,6 +94,7 @@ static SUBCOMMANDS: &[CommandSpec] = &[
         summary: "Lists the subcommands.",
         complexity: "O(1)",
         arguments: &[],
+        notes: Notes::NONE,
         subcommands: &[],
         handler: help,
     },
@@ -103,6 +121,7 @@ const fn of_server(
         summary,
         complexity,
         arguments: &[],
+        notes: Notes::NONE,
         subcommands: &[],
         handler,
     }

@@ -1,6 +1,6 @@
 //! MONITOR: every command is shown to the client from now on. Dispatch shows them.
 
-use super::spec::{Arity, Categories, CommandSpec, Flags, Group};
+use super::spec::{Arity, Categories, CommandSpec, Flags, Group, Notes};
 use super::{CommandError, CommandResult, Context, Outcome};
 use crate::protocol::{Args, Reply};
 
@@ -18,6 +18,7 @@ pub(super) static COMMANDS: &[CommandSpec] = &[CommandSpec {
     summary: "Shows every command that the server runs.",
     complexity: "",
     arguments: &[],
+    notes: Notes::NONE,
     subcommands: &[],
     handler: monitor,
 }];

@@ -3,7 +3,7 @@
 #![allow(clippy::unnecessary_wraps)] // Handlers have one shape, also those that cannot fail.
 
 use super::spec::{
-    Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, Handler, KeySpec,
+    Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, Handler, KeySpec, Notes,
 };
 use super::{CommandError, CommandResult, Context, Outcome, help};
 use crate::protocol::{Args, Reply, ReplyBuffer};
@@ -49,6 +49,7 @@ const fn row(
         summary,
         complexity,
         arguments,
+        notes: Notes::NONE,
         subcommands: &[],
         handler,
     }

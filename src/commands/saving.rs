@@ -3,7 +3,7 @@
 
 #![allow(clippy::unnecessary_wraps)] // Handlers have one shape, also those that cannot fail.
 
-use super::spec::{Argument, Arity, Categories, CommandSpec, Flags, Group, Handler};
+use super::spec::{Argument, Arity, Categories, CommandSpec, Flags, Group, Handler, Notes};
 use super::{CommandError, CommandResult, Context};
 use crate::protocol::{Args, Reply};
 
@@ -29,6 +29,7 @@ const fn row(
         summary,
         complexity: "O(1)",
         arguments: &[],
+        notes: Notes::NONE,
         subcommands: &[],
         handler,
     }
@@ -53,7 +54,8 @@ pub(super) static COMMANDS: &[CommandSpec] = &[
             "Does what SAVE does.",
             bgsave,
         )
-    },
+    }
+    .history(&[("3.2.2", "Added the `SCHEDULE` option.")]),
     row(
         "bgrewriteaof",
         Arity::Exactly(1),
@@ -70,7 +72,8 @@ pub(super) static COMMANDS: &[CommandSpec] = &[
             "Answers up to when everything is durable: now.",
             lastsave,
         )
-    },
+    }
+    .tips(&["nondeterministic_output"]),
 ];
 
 /// Its reply, like every other one, leaves after all that was written before it is durable.

@@ -5,7 +5,7 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::error::shown;
-use super::spec::{Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group};
+use super::spec::{Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, Notes};
 use super::{CommandError, CommandResult, Context, Outcome, help};
 use crate::protocol::{Args, Reply};
 
@@ -39,9 +39,10 @@ pub(super) static COMMANDS: &[CommandSpec] = &[
             Argument::token("force", "FORCE").optional().since("7.0.0"),
             Argument::token("abort", "ABORT").optional().since("7.0.0"),
         ],
+        notes: Notes::NONE,
         subcommands: &[],
         handler: shutdown,
-    },
+    }.history(&[("7.0.0", "Added the `NOW`, `FORCE` and `ABORT` modifiers.")]),
     CommandSpec {
         name: "time",
         arity: Arity::Exactly(1),
@@ -53,9 +54,10 @@ pub(super) static COMMANDS: &[CommandSpec] = &[
         summary: "Answers the server's time: seconds and microseconds.",
         complexity: "O(1)",
         arguments: &[],
+        notes: Notes::NONE,
         subcommands: &[],
         handler: time,
-    },
+    }.tips(&["nondeterministic_output"]),
     CommandSpec {
         name: "debug",
         arity: Arity::AtLeast(2),
@@ -67,9 +69,10 @@ pub(super) static COMMANDS: &[CommandSpec] = &[
         summary: "Helps with tests.",
         complexity: "Depends on subcommand.",
         arguments: &[],
+        notes: Notes::NONE,
         subcommands: &[],
         handler: debug,
-    },
+    }.internal(),
 ];
 
 /// What SHUTDOWN's words ask for.

@@ -5,9 +5,11 @@
 
 mod arguments;
 mod keys;
+mod notes;
 
 pub use arguments::{Argument, ArgumentKind};
 pub use keys::{Find, FoundKey, FoundKeys, KeySpec};
+pub use notes::Notes;
 
 use super::{CommandResult, Context};
 use crate::protocol::Args;
@@ -36,6 +38,8 @@ pub struct CommandSpec {
     pub summary: &'static str,
     /// Time complexity; empty where Redis states none.
     pub complexity: &'static str,
+    /// What COMMAND INFO and COMMAND DOCS say besides.
+    pub notes: Notes,
     /// Arguments after the name.
     pub arguments: &'static [Argument],
     /// Subcommands, where the command is a container; then `handler` answers a call without one.

@@ -3,7 +3,9 @@
 
 #![allow(clippy::unnecessary_wraps)] // Handlers have one shape, also those that cannot fail.
 
-use super::spec::{Argument, Arity, Categories, CommandSpec, Flags, Group, Handler, KeySpec};
+use super::spec::{
+    Argument, Arity, Categories, CommandSpec, Flags, Group, Handler, KeySpec, Notes,
+};
 use super::{CommandError, CommandResult, Context};
 use crate::protocol::{Args, Reply};
 use crate::server::Transaction;
@@ -33,6 +35,7 @@ const fn row(
         summary,
         complexity,
         arguments: &[],
+        notes: Notes::NONE,
         subcommands: &[],
         handler,
     }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::differences::{may_be_unknown, metadata_may_differ};
+use super::descriptions::{may_be_unknown, metadata_may_differ};
 use crate::common::{RawClient, RedisServer, Server, TestResult, Value};
 
 /// Fields of one command or subcommand, made comparable.
@@ -10,7 +10,7 @@ type Fields = BTreeMap<String, String>;
 /// Commands and subcommands by full name.
 type Commands = BTreeMap<String, Fields>;
 
-/// Arity, flags, key positions, key specifications and ACL categories.
+/// Arity, flags, key positions, key specifications, ACL categories and tips.
 pub fn compare_info() -> TestResult {
     let mut both = Both::start()?;
     let mut differences = Vec::new();
@@ -29,7 +29,7 @@ pub fn compare_info() -> TestResult {
     Ok(())
 }
 
-/// Group, version, complexity and the tree of arguments.
+/// Group, version, complexity, history, deprecation and the tree of arguments.
 pub fn compare_docs() -> TestResult {
     let mut both = Both::start()?;
     let mut differences = Vec::new();
@@ -234,6 +234,7 @@ fn add_info(entry: &Value, commands: &mut Commands) {
         (4, "last key"),
         (5, "step"),
         (6, "ACL categories"),
+        (7, "tips"),
         (8, "key specifications"),
     ];
     let Some(entry) = entry.items() else {
@@ -262,8 +263,6 @@ fn key_specs(specs: &Value) -> String {
         let mut fields = Vec::new();
         for (name, value) in pairs(spec) {
             match name.as_str() {
-                // Remarks for people.
-                "notes" => {}
                 "flags" => fields.push(format!("flags {:?}", as_set(value))),
                 _ => fields.push(format!("{name} {value:?}")),
             }
@@ -279,7 +278,8 @@ fn add_docs(reply: &Value, commands: &mut Commands) {
         let mut fields = Fields::new();
         for (field, value) in pairs(docs) {
             match field.as_str() {
-                "since" | "group" => {
+                "since" | "group" | "history" | "doc_flags" | "deprecated_since"
+                | "replaced_by" => {
                     fields.insert(field, format!("{value:?}"));
                 }
                 "complexity" => {
@@ -289,8 +289,11 @@ fn add_docs(reply: &Value, commands: &mut Commands) {
                     fields.insert(field, arguments(value));
                 }
                 "subcommands" => add_docs(value, commands),
-                // The summary is in our own words; history and deprecation are Redis's.
-                _ => {}
+                // The summary is in our own words.
+                "summary" => {}
+                _ => {
+                    fields.insert(field, format!("{value:?}"));
+                }
             }
         }
         commands.insert(name, fields);

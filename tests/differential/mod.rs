@@ -5,6 +5,7 @@ pub mod acl;
 pub mod bitmaps;
 pub mod collections;
 pub mod connection;
+pub mod descriptions;
 pub mod differences;
 pub mod events;
 pub mod geo;

@@ -26,8 +26,10 @@ pub(super) fn write_info(out: &mut ReplyBuffer, spec: &CommandSpec, full_name: &
         .map(|(_, name)| format!("@{name}"))
         .collect();
     write_names(out, &categories);
-    // Tips tell cluster proxies where to send a command, and there is no cluster.
-    out.set_header(0);
+    out.set_header(spec.notes.tips.len());
+    for tip in spec.notes.tips {
+        out.bulk(tip.as_bytes());
+    }
     out.set_header(spec.keys.len());
     for key in spec.keys {
         write_key_spec(out, key);
@@ -57,7 +59,11 @@ fn write_subcommands(out: &mut ReplyBuffer, spec: &CommandSpec) {
 
 fn write_key_spec(out: &mut ReplyBuffer, key: &KeySpec) {
     let number = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
-    out.map_header(3);
+    out.map_header(3 + usize::from(!key.notes.is_empty()));
+    if !key.notes.is_empty() {
+        out.bulk(b"notes");
+        out.bulk(key.notes.as_bytes());
+    }
     out.bulk(b"flags");
     write_names(out, key.flags);
     out.bulk(b"begin_search");

@@ -2,7 +2,7 @@
 
 use super::search::{georadius, georadius_ro, georadiusbymember, georadiusbymember_ro};
 use crate::commands::spec::{
-    Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, KeySpec,
+    Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, KeySpec, Notes,
 };
 
 /// The options that have operands.
@@ -63,9 +63,18 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
                 .with_token("STOREDIST")
                 .optional(),
         ],
+        notes: Notes::NONE,
         subcommands: &[],
         handler: georadius,
-    },
+    }
+    .history(&[
+        ("6.2.0", "Added the `ANY` option for `COUNT`."),
+        ("7.0.0", "Added support for uppercase unit names."),
+    ])
+    .deprecated(
+        "6.2.0",
+        "`GEOSEARCH` and `GEOSEARCHSTORE` with the `BYRADIUS` argument",
+    ),
     CommandSpec {
         name: "georadius_ro",
         arity: Arity::AtLeast(6),
@@ -110,9 +119,15 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
             )
             .optional(),
         ],
+        notes: Notes::NONE,
         subcommands: &[],
         handler: georadius_ro,
-    },
+    }
+    .history(&[
+        ("6.2.0", "Added the `ANY` option for `COUNT`."),
+        ("7.0.0", "Added support for uppercase unit names."),
+    ])
+    .deprecated("6.2.0", "`GEOSEARCH` with the `BYRADIUS` argument"),
     CommandSpec {
         name: "georadiusbymember",
         arity: Arity::AtLeast(5),
@@ -166,9 +181,18 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
                 .with_token("STOREDIST")
                 .optional(),
         ],
+        notes: Notes::NONE,
         subcommands: &[],
         handler: georadiusbymember,
-    },
+    }
+    .history(&[
+        ("6.2.0", "Added the `ANY` option for `COUNT`."),
+        ("7.0.0", "Added support for uppercase unit names."),
+    ])
+    .deprecated(
+        "6.2.0",
+        "`GEOSEARCH` and `GEOSEARCHSTORE` with the `BYRADIUS` and `FROMMEMBER` arguments",
+    ),
     CommandSpec {
         name: "georadiusbymember_ro",
         arity: Arity::AtLeast(5),
@@ -212,7 +236,16 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
             )
             .optional(),
         ],
+        notes: Notes::NONE,
         subcommands: &[],
         handler: georadiusbymember_ro,
-    },
+    }
+    .history(&[
+        ("6.2.0", "Added the `ANY` option for `COUNT`."),
+        ("7.0.0", "Added support for uppercase unit names."),
+    ])
+    .deprecated(
+        "6.2.0",
+        "`GEOSEARCH` with the `BYRADIUS` and `FROMMEMBER` arguments",
+    ),
 ];

@@ -18,6 +18,8 @@ pub struct KeySpec {
     pub step: usize,
     /// How they are found.
     pub find: Find,
+    /// A remark for people, or empty.
+    pub notes: &'static str,
 }
 
 /// How a [`KeySpec`]'s keys are found.
@@ -123,6 +125,7 @@ impl KeySpec {
             last,
             step,
             find: Find::Range,
+            notes: "",
         }
     }
 
@@ -166,6 +169,13 @@ impl KeySpec {
             find: Find::Unknown,
             ..Self::range(flags, 0, 0, 1)
         }
+    }
+
+    /// With a remark for people.
+    #[must_use]
+    pub const fn with_notes(mut self, notes: &'static str) -> Self {
+        self.notes = notes;
+        self
     }
 
     /// One key at word 1.
