@@ -10,8 +10,8 @@ mod families;
 
 use common::TestResult;
 use families::{
-    acl, bitmaps, collections, connection, events, geo, hashes, hyperloglog, keys, lists, metadata,
-    order, run, scripts, sets, sortedsets, sorting, strings, transactions,
+    acl, bitmaps, collections, connection, events, figures, geo, hashes, hyperloglog, keys, lists,
+    metadata, order, run, scripts, sets, sortedsets, sorting, strings, transactions,
 };
 
 #[test]
@@ -147,6 +147,16 @@ fn differential_redirecting() -> TestResult {
 #[test]
 fn differential_command_info() -> TestResult {
     metadata::compare_info()
+}
+
+#[test]
+fn differential_info_fields() -> TestResult {
+    figures::compare_info_fields()
+}
+
+#[test]
+fn differential_memory_stats() -> TestResult {
+    figures::compare_memory_stats()
 }
 
 #[test]

@@ -179,7 +179,11 @@ impl Dispatcher {
             }
             Ok(command) => {
                 session.begin_command();
-                self.call(around, session, command, args, out)
+                if command.spec.flags.contains(Flags::ALONE) {
+                    self.call_alone(around, session, command, args, out)
+                } else {
+                    self.call(around, session, command, args, out)
+                }
             }
             Err(refusal) => {
                 session.begin_command();

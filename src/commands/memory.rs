@@ -286,16 +286,13 @@ fn stats(ctx: &mut Context<'_>, _: Args<'_>) -> CommandResult {
         whole("functions.caches", 0),
     ];
     for db in 0..DATABASES {
-        let keys = ctx.keyspace.database_stats(db, ctx.access.now).keys;
-        if keys > 0 {
-            // Keys and deadlines lie in the same entries of the index.
-            let main = u128::from(memory.index) * u128::from(keys) / u128::from(memory.keys.max(1));
+        let database = ctx.keyspace.database_stats(db, ctx.access.now);
+        if database.keys > 0 {
+            // Deadlines lie in the entries of the keys, and there are no slots of a cluster.
             let overhead = vec![
-                whole(
-                    "overhead.hashtable.main",
-                    u64::try_from(main).unwrap_or(u64::MAX),
-                ),
+                whole("overhead.hashtable.main", database.index_bytes),
                 whole("overhead.hashtable.expires", 0),
+                whole("overhead.hashtable.slot-to-keys", 0),
             ];
             pairs.push((Reply::bulk(format!("db.{db}")), Reply::Map(overhead)));
         }
@@ -320,6 +317,14 @@ fn stats(ctx: &mut Context<'_>, _: Args<'_>) -> CommandResult {
             "allocator-fragmentation.bytes",
             memory.allocated - memory.used,
         ),
+        ratio("allocator-rss.ratio", memory.resident_ratio()),
+        (
+            Reply::text("allocator-rss.bytes"),
+            Reply::Integer(signed(memory.resident) - signed(memory.allocated)),
+        ),
+        // The allocator's resident set is taken to be the process's.
+        ratio("rss-overhead.ratio", 1.0),
+        whole("rss-overhead.bytes", 0),
         ratio(
             "fragmentation",
             percent(memory.resident, memory.used) / 100.0,

@@ -61,7 +61,8 @@ pub(super) static COMMANDS: &[CommandSpec] = &[
     CommandSpec {
         name: "debug",
         arity: Arity::AtLeast(2),
-        flags: ADMIN.union(Flags::SLOW),
+        // Redis blocks every client while DEBUG runs, which is what tests use SLEEP for.
+        flags: ADMIN.union(Flags::SLOW).union(Flags::ALONE),
         categories: Categories::NONE,
         keys: &[],
         group: Group::Server,
@@ -140,7 +141,7 @@ const DEBUG_HELP: &[&str] = &[
     "SET-ACTIVE-EXPIRE (0|1)",
     "    Stop (0) or go on (1) removing expired keys in the background.",
     "SLEEP <seconds>",
-    "    Sleep; fractions are allowed.",
+    "    Sleep; fractions are allowed. All clients wait meanwhile.",
 ];
 
 fn debug(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {

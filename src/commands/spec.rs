@@ -137,6 +137,8 @@ flags! {
     EXECUTES = 19, "";
     /// Allowed to a RESP2 client that listens to channels.
     WHILE_SUBSCRIBED = 24, "";
+    /// Runs with no other command beside it, as in Redis, where all wait for it.
+    ALONE = 26, "";
     /// What it answers are messages: they are sent also where replies are switched off.
     PUSHES = 25, "";
 }

@@ -63,6 +63,10 @@ pub struct Stats {
     pub output_limit_disconnections: AtomicU64,
     /// Clients closed for an input buffer over its limit.
     pub query_limit_disconnections: AtomicU64,
+    /// Output buffers given back because they had grown large.
+    pub reply_buffer_shrinks: AtomicU64,
+    /// Output buffers that grew beyond what a client keeps.
+    pub reply_buffer_expands: AtomicU64,
     /// The highest `used_memory` that INFO has shown, bytes. CONFIG RESETSTAT leaves it.
     pub used_memory_peak_bytes: AtomicU64,
 }
@@ -96,6 +100,8 @@ impl Stats {
             connections_rejected: AtomicU64::new(0),
             output_limit_disconnections: AtomicU64::new(0),
             query_limit_disconnections: AtomicU64::new(0),
+            reply_buffer_shrinks: AtomicU64::new(0),
+            reply_buffer_expands: AtomicU64::new(0),
             used_memory_peak_bytes: AtomicU64::new(0),
         }
     }
@@ -179,6 +185,8 @@ impl Stats {
             &self.connections_rejected,
             &self.output_limit_disconnections,
             &self.query_limit_disconnections,
+            &self.reply_buffer_shrinks,
+            &self.reply_buffer_expands,
         ] {
             counter.store(0, Ordering::Relaxed);
         }

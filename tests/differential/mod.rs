@@ -8,6 +8,7 @@ pub mod connection;
 pub mod descriptions;
 pub mod differences;
 pub mod events;
+pub mod figures;
 pub mod geo;
 pub mod hashes;
 pub mod hyperloglog;

@@ -45,6 +45,26 @@ impl Dispatcher {
         Some(next)
     }
 
+    /// Runs one command while all others wait. The thread serves no other clients, so it may wait for slow commands.
+    #[cold]
+    pub(super) fn call_alone(
+        &mut self,
+        around: &mut Surroundings<'_>,
+        session: &mut Session,
+        command: &'static Command,
+        args: Args<'_>,
+        out: &mut ReplyBuffer,
+    ) -> Next {
+        around.presence.leave();
+        let alone = around.keyspace.gate().enter_alone(true);
+        // Waiting to be alone is no time of the command's.
+        self.run.restart();
+        let next = self.call(around, session, command, args, out);
+        drop(alone);
+        around.presence.come_back();
+        next
+    }
+
     fn exec_alone(
         &mut self,
         around: &mut Surroundings<'_>,
