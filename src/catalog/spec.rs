@@ -3,8 +3,15 @@
 //! COMMAND and its subcommands, arity checks, ACL categories, statistics and the coverage tests all derive from
 //! these rows. The meaning of every field is that of Redis 7.2's COMMAND DOCS and COMMAND INFO.
 
+mod arguments;
+mod keys;
+mod notes;
+
+pub use arguments::{Argument, ArgumentKind};
+pub use keys::{Find, FoundKey, FoundKeys, KeySpec};
+pub use notes::Notes;
+
 use crate::commands::{CommandResult, Context};
-use crate::numbers::parse_i64;
 use crate::protocol::Args;
 
 /// The function that runs a command. Arity is already checked.
@@ -31,6 +38,8 @@ pub struct CommandSpec {
     pub summary: &'static str,
     /// Time complexity; empty where Redis states none.
     pub complexity: &'static str,
+    /// What COMMAND INFO and COMMAND DOCS say besides.
+    pub notes: Notes,
     /// Arguments after the name.
     pub arguments: &'static [Argument],
     /// Subcommands, where the command is a container; then `handler` answers a call without one.
@@ -128,6 +137,8 @@ flags! {
     EXECUTES = 19, "";
     /// Allowed to a RESP2 client that listens to channels.
     WHILE_SUBSCRIBED = 24, "";
+    /// Runs with no other command beside it, as in Redis, where all wait for it.
+    ALONE = 26, "";
     /// What it answers are messages: they are sent also where replies are switched off.
     PUSHES = 25, "";
 }
@@ -200,6 +211,11 @@ impl Categories {
 }
 
 impl CommandSpec {
+    /// The words of a call that are keys.
+    pub fn find_keys(&self, args: Args<'_>) -> FoundKeys {
+        keys::find(self.keys, args)
+    }
+
     /// The words of a call of `len` words that name channels, and whether they are patterns.
     pub fn channels(&self, len: usize) -> Option<(std::ops::Range<usize>, bool)> {
         match self.name {
@@ -278,240 +294,5 @@ impl Group {
             Group::Geo => "geo",
             Group::Pmemkv => "module",
         }
-    }
-}
-
-/// Where keys stand in a call and what is done to them; Redis's key specifications.
-#[derive(Clone, Copy, Debug)]
-pub struct KeySpec {
-    /// Flags in Redis's spelling: `RO`, `RW`, `OW`, `RM`, `access`, `update`, `insert`, `delete`, `not_key`, ...
-    pub flags: &'static [&'static str],
-    /// Word of the first key.
-    pub first: usize,
-    /// Word of the last key relative to `first`; -1 is the last word, -2 the one before it.
-    pub last: isize,
-    /// Distance between keys.
-    pub step: usize,
-    /// How they are found.
-    pub find: Find,
-}
-
-/// How a [`KeySpec`]'s keys are found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Find {
-    /// From word `first` on, up to `last`.
-    Range,
-    /// Word `first` says how many follow it.
-    Counted,
-    /// The word after this one, which stands at `first` or later.
-    After(&'static str),
-    /// As [`After`](Self::After), but not shown: Redis says that it does not know.
-    HiddenAfter(&'static str),
-    /// Names that are made up of what the call reads: nobody can tell before.
-    Unknown,
-}
-
-impl KeySpec {
-    /// Keys at words `first`, `first + step`, ... up to `first + last` (or counted from the end where negative).
-    pub const fn range(
-        flags: &'static [&'static str],
-        first: usize,
-        last: isize,
-        step: usize,
-    ) -> Self {
-        Self {
-            flags,
-            first,
-            last,
-            step,
-            find: Find::Range,
-        }
-    }
-
-    /// As many keys as word `first` says, after it.
-    pub const fn counted(flags: &'static [&'static str], first: usize) -> Self {
-        Self {
-            find: Find::Counted,
-            ..Self::range(flags, first, 0, 1)
-        }
-    }
-
-    /// One key after the word `keyword`, which stands at `first` or later.
-    pub const fn after(
-        flags: &'static [&'static str],
-        keyword: &'static str,
-        first: usize,
-    ) -> Self {
-        Self {
-            find: Find::After(keyword),
-            ..Self::range(flags, first, 0, 1)
-        }
-    }
-
-    /// As [`after`](Self::after), but COMMAND INFO does not show it.
-    pub const fn hidden_after(
-        flags: &'static [&'static str],
-        keyword: &'static str,
-        first: usize,
-    ) -> Self {
-        Self {
-            find: Find::HiddenAfter(keyword),
-            ..Self::range(flags, first, 0, 1)
-        }
-    }
-
-    /// Keys that only the call itself finds.
-    pub const fn unknown(flags: &'static [&'static str]) -> Self {
-        Self {
-            find: Find::Unknown,
-            ..Self::range(flags, 0, 0, 1)
-        }
-    }
-
-    /// One key at word 1.
-    pub const fn first(flags: &'static [&'static str]) -> Self {
-        Self::range(flags, 1, 0, 1)
-    }
-
-    /// The words of a call that are keys.
-    pub fn positions(&self, args: Args<'_>) -> impl Iterator<Item = usize> + use<> {
-        let len = args.len();
-        let (first, past) = match self.find {
-            Find::Range => match usize::try_from(self.last) {
-                Ok(offset) => (self.first, self.first + offset + 1),
-                Err(_) => (
-                    self.first,
-                    (len + 1).saturating_sub(self.last.unsigned_abs()),
-                ),
-            },
-            Find::Counted => {
-                let count = args.get(self.first).and_then(parse_i64).unwrap_or(0);
-                let count = usize::try_from(count).unwrap_or(0).min(len);
-                (self.first + 1, self.first + 1 + count)
-            }
-            Find::After(keyword) | Find::HiddenAfter(keyword) => {
-                let mut words = args.from(self.first);
-                let found = words.rposition(|word| word.eq_ignore_ascii_case(keyword.as_bytes()));
-                let at = found.map_or(len, |at| self.first + at + 1);
-                (at, at + 1)
-            }
-            Find::Unknown => (0, 0),
-        };
-        (first..past.min(len)).step_by(self.step.max(1))
-    }
-}
-
-/// One argument, as COMMAND DOCS describes it.
-#[derive(Clone, Copy, Debug)]
-pub struct Argument {
-    /// Name for people and completion.
-    pub name: &'static str,
-    /// What it is.
-    pub kind: ArgumentKind,
-    /// What stands for it in a synopsis, where that is not its name; or empty.
-    pub display: &'static str,
-    /// The literal word that comes first, or empty.
-    pub token: &'static str,
-    /// May be left out.
-    pub optional: bool,
-    /// May stand several times.
-    pub multiple: bool,
-    /// Where it may stand several times: the token is repeated each time.
-    pub multiple_token: bool,
-    /// The version that added it, where later than the command; or empty.
-    pub since: &'static str,
-    /// The version that deprecated it; or empty.
-    pub deprecated_since: &'static str,
-}
-
-/// What an argument is.
-#[derive(Clone, Copy, Debug)]
-#[allow(missing_docs)] // Each is the type of that name in COMMAND DOCS.
-pub enum ArgumentKind {
-    String,
-    Integer,
-    Double,
-    /// A key; the number is the index of its key specification.
-    Key(usize),
-    Pattern,
-    UnixTime,
-    PureToken,
-    OneOf(&'static [Argument]),
-    Block(&'static [Argument]),
-}
-
-impl Argument {
-    /// A required argument.
-    pub const fn new(name: &'static str, kind: ArgumentKind) -> Self {
-        Self {
-            name,
-            kind,
-            display: "",
-            token: "",
-            optional: false,
-            multiple: false,
-            multiple_token: false,
-            since: "",
-            deprecated_since: "",
-        }
-    }
-
-    /// The word `token` alone.
-    pub const fn token(name: &'static str, token: &'static str) -> Self {
-        Self::new(name, ArgumentKind::PureToken).with_token(token)
-    }
-
-    /// The first key.
-    pub const fn key() -> Self {
-        Self::new("key", ArgumentKind::Key(0))
-    }
-
-    /// Preceded by the word `token`.
-    #[must_use]
-    pub const fn with_token(mut self, token: &'static str) -> Self {
-        self.token = token;
-        self
-    }
-
-    /// May be left out.
-    #[must_use]
-    pub const fn optional(mut self) -> Self {
-        self.optional = true;
-        self
-    }
-
-    /// May stand several times.
-    #[must_use]
-    pub const fn multiple(mut self) -> Self {
-        self.multiple = true;
-        self
-    }
-
-    /// Its token comes before each of several.
-    #[must_use]
-    pub const fn repeated_token(mut self) -> Self {
-        self.multiple_token = true;
-        self
-    }
-
-    /// Shown as `display` in a synopsis.
-    #[must_use]
-    pub const fn shown_as(mut self, display: &'static str) -> Self {
-        self.display = display;
-        self
-    }
-
-    /// Deprecated in `version`.
-    #[must_use]
-    pub const fn deprecated_since(mut self, version: &'static str) -> Self {
-        self.deprecated_since = version;
-        self
-    }
-
-    /// Added in `version`.
-    #[must_use]
-    pub const fn since(mut self, version: &'static str) -> Self {
-        self.since = version;
-        self
     }
 }

@@ -2,7 +2,9 @@
 
 use super::numbers::parse_i64;
 use super::{CommandError, CommandResult, Context};
-use crate::catalog::spec::{Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group};
+use crate::catalog::spec::{
+    Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, Notes,
+};
 use crate::protocol::{Args, Reply};
 use crate::state::REDIS_VERSION;
 
@@ -19,6 +21,7 @@ pub(super) static COMMANDS: &[CommandSpec] = &[CommandSpec {
     arguments: &[Argument::new("version", ArgumentKind::Integer)
         .with_token("VERSION")
         .optional()],
+    notes: Notes::NONE,
     subcommands: &[],
     handler: lolwut,
 }];

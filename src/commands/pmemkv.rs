@@ -10,7 +10,7 @@ use bytes::Bytes;
 use super::numbers::{parse_float, parse_i64};
 use super::{CommandError, CommandResult, Context, Outcome};
 use crate::catalog::spec::{
-    Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, Handler,
+    Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, Handler, Notes,
 };
 use crate::keyspace::Range;
 use crate::protocol::{Args, Protocol, Reply};
@@ -104,6 +104,7 @@ const fn row(name: &'static str, summary: &'static str, handler: Handler) -> Com
         summary,
         complexity: "O(1)",
         arguments: &[],
+        notes: Notes::NONE,
         subcommands: &[],
         handler,
     }

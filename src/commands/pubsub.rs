@@ -4,7 +4,7 @@
 
 use super::{CommandError, CommandResult, Context, Outcome, help};
 use crate::catalog::spec::{
-    Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, Handler, KeySpec,
+    Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, Handler, KeySpec, Notes,
 };
 use crate::protocol::{Args, Reply, ReplyBuffer};
 use crate::state::Topic;
@@ -49,6 +49,7 @@ const fn row(
         summary,
         complexity,
         arguments,
+        notes: Notes::NONE,
         subcommands: &[],
         handler,
     }

@@ -2,7 +2,9 @@
 
 use super::numbers::parse_i64;
 use super::{CommandError, CommandResult, Context, Outcome};
-use crate::catalog::spec::{Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group};
+use crate::catalog::spec::{
+    Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, Notes,
+};
 use crate::glob;
 use crate::keyspace::{Cursor, View};
 use crate::protocol::{Args, Protocol, ReplyBuffer};
@@ -24,9 +26,11 @@ pub(super) static COMMANDS: &[CommandSpec] = &[
         summary: "Lists all keys that match a pattern.",
         complexity: "O(N) where N is the number of keys in the database.",
         arguments: &[Argument::new("pattern", ArgumentKind::Pattern)],
+        notes: Notes::NONE,
         subcommands: &[],
         handler: keys,
-    },
+    }
+    .tips(&["request_policy:all_shards", "nondeterministic_output_order"]),
     CommandSpec {
         name: "scan",
         arity: Arity::AtLeast(2),
@@ -50,9 +54,16 @@ pub(super) static COMMANDS: &[CommandSpec] = &[
                 .optional()
                 .since("6.0.0"),
         ],
+        notes: Notes::NONE,
         subcommands: &[],
         handler: scan,
-    },
+    }
+    .tips(&[
+        "nondeterministic_output",
+        "request_policy:special",
+        "response_policy:special",
+    ])
+    .history(&[("6.0.0", "Added the `TYPE` subcommand.")]),
 ];
 
 /// Keys that were found, already encoded: their number must stand before them, and is known last.

@@ -5,7 +5,7 @@
 use super::numbers::parse_i64;
 use super::{CommandError, CommandResult, Context, help};
 use crate::catalog::spec::{
-    Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, Handler,
+    Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, Handler, Notes,
 };
 use crate::protocol::{Args, Reply};
 
@@ -45,6 +45,7 @@ const fn row(
         summary,
         complexity: "O(1)",
         arguments: &[],
+        notes: Notes::NONE,
         subcommands: &[],
         handler,
     }
@@ -61,14 +62,24 @@ static SUBCOMMANDS: &[CommandSpec] = &[
             "Answers the newest entries.",
             get,
         )
-    },
+    }
+    .tips(&["request_policy:all_nodes", "nondeterministic_output"])
+    .history(&[(
+        "4.0.0",
+        "Added client IP address, port and name to the reply.",
+    )]),
     row(
         "len",
         Arity::Exactly(2),
         Flags::ADMIN.union(ANYTIME),
         "Answers how many entries there are.",
         len,
-    ),
+    )
+    .tips(&[
+        "request_policy:all_nodes",
+        "response_policy:agg_sum",
+        "nondeterministic_output",
+    ]),
     CommandSpec {
         complexity: "O(N) where N is the number of entries in the slowlog",
         ..row(
@@ -78,7 +89,8 @@ static SUBCOMMANDS: &[CommandSpec] = &[
             "Forgets all entries.",
             reset,
         )
-    },
+    }
+    .tips(&["request_policy:all_nodes", "response_policy:all_succeeded"]),
     CommandSpec {
         since: "6.2.0",
         ..row(

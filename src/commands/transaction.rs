@@ -5,7 +5,7 @@
 
 use super::{CommandError, CommandResult, Context};
 use crate::catalog::spec::{
-    Argument, Arity, Categories, CommandSpec, Flags, Group, Handler, KeySpec,
+    Argument, Arity, Categories, CommandSpec, Flags, Group, Handler, KeySpec, Notes,
 };
 use crate::protocol::{Args, Reply};
 use crate::state::Transaction;
@@ -35,6 +35,7 @@ const fn row(
         summary,
         complexity,
         arguments: &[],
+        notes: Notes::NONE,
         subcommands: &[],
         handler,
     }

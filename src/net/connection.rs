@@ -446,6 +446,12 @@ impl Connection {
         if limit.hard_bytes > 0 && bytes as u64 > limit.hard_bytes {
             return Ok(Some(End::OutputLimit));
         }
+        let stats = &self.server.stats;
+        // Looked at before the bytes are taken out, which makes the buffer look smaller.
+        let has_grown = self.out.bytes.capacity() > KEPT_BUFFER_BYTES;
+        if has_grown {
+            stats.reply_buffer_expands.fetch_add(1, Ordering::Relaxed);
+        }
         let unsent = &handle.output_buffer_bytes;
         unsent.store(bytes, Ordering::Relaxed);
         let killed = async {
@@ -464,8 +470,9 @@ impl Connection {
             return Ok(Some(End::OutputLimit));
         }
         self.stripe().add_write();
-        if self.out.bytes.capacity() > KEPT_BUFFER_BYTES {
+        if has_grown {
             self.out.bytes = BytesMut::new();
+            stats.reply_buffer_shrinks.fetch_add(1, Ordering::Relaxed);
         }
         if self.input.is_empty() && self.input.capacity() > KEPT_BUFFER_BYTES {
             self.input = BytesMut::with_capacity(READ_BYTES);

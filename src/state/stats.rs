@@ -75,6 +75,10 @@ pub struct Stats {
     pub bgsave_refused: AtomicBool,
     /// The same of BGREWRITEAOF.
     pub bgrewriteaof_refused: AtomicBool,
+    /// Output buffers given back because they had grown large.
+    pub reply_buffer_shrinks: AtomicU64,
+    /// Output buffers that grew beyond what a client keeps.
+    pub reply_buffer_expands: AtomicU64,
     /// The highest `used_memory` that INFO has shown, bytes. CONFIG RESETSTAT leaves it.
     pub used_memory_peak_bytes: AtomicU64,
 }
@@ -110,6 +114,8 @@ impl Stats {
             query_limit_disconnections: AtomicU64::new(0),
             bgsave_refused: AtomicBool::new(false),
             bgrewriteaof_refused: AtomicBool::new(false),
+            reply_buffer_shrinks: AtomicU64::new(0),
+            reply_buffer_expands: AtomicU64::new(0),
             used_memory_peak_bytes: AtomicU64::new(0),
         }
     }
@@ -193,6 +199,8 @@ impl Stats {
             &self.connections_rejected,
             &self.output_limit_disconnections,
             &self.query_limit_disconnections,
+            &self.reply_buffer_shrinks,
+            &self.reply_buffer_expands,
         ] {
             counter.store(0, Ordering::Relaxed);
         }

@@ -8,8 +8,8 @@ mod families;
 
 use common::TestResult;
 use families::{
-    acl, bitmaps, collections, connection, events, geo, hashes, hyperloglog, keys, lists, metadata,
-    order, run, scripts, sets, sortedsets, sorting, strings, transactions,
+    acl, bitmaps, collections, connection, events, figures, geo, hashes, hyperloglog, keys, lists,
+    metadata, order, run, scripts, sets, sortedsets, sorting, strings, transactions,
 };
 
 #[test]
@@ -145,6 +145,21 @@ fn differential_redirecting() -> TestResult {
 #[test]
 fn differential_command_info() -> TestResult {
     metadata::compare_info()
+}
+
+#[test]
+fn differential_info_fields() -> TestResult {
+    figures::compare_info_fields()
+}
+
+#[test]
+fn differential_memory_stats() -> TestResult {
+    figures::compare_memory_stats()
+}
+
+#[test]
+fn differential_command_keys() -> TestResult {
+    metadata::compare_keys()
 }
 
 #[test]

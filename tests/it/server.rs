@@ -275,24 +275,72 @@ fn a_client_that_does_not_read_can_be_killed() -> TestResult {
 
 #[test]
 fn a_slow_command_does_not_hold_up_others() -> TestResult {
-    let server = Server::start_with(small().directive("enable-debug-command", "yes"))?;
-    let mut sleepers = Vec::new();
-    // More of them than worker threads.
-    for _ in 0..8 {
-        let mut sleeper = server.raw()?;
-        sleeper.send(&["DEBUG", "SLEEP", "2"])?;
-        sleepers.push(sleeper);
-    }
-    std::thread::sleep(Duration::from_millis(200));
-    let started = Instant::now();
+    const KEYS: usize = 100_000;
+    let server = Server::start_with(small())?;
     let mut client = server.raw()?;
-    for n in 0..50 {
+    let mut words = vec!["MSET".to_owned()];
+    words.extend((0..KEYS).flat_map(|n| [format!("key:{n}"), String::new()]));
+    client.call(&words)?;
+    // More of them than worker threads. Each looks at all keys and finds none.
+    let mut slow = Vec::new();
+    let started = Instant::now();
+    for _ in 0..16 {
+        let mut keys = server.raw()?;
+        keys.send(&["KEYS", "*x*"])?;
+        slow.push(keys);
+    }
+    for n in 0..20 {
         client.line(&format!("SET k {n}"))?;
     }
-    assert!(started.elapsed() < Duration::from_secs(1));
-    for mut sleeper in sleepers {
-        assert!(!sleeper.read()?.is_error());
+    let others = started.elapsed();
+    for mut keys in slow {
+        assert_eq!(keys.read()?, Value::Array(Vec::new()));
     }
+    let all = started.elapsed();
+    assert!(others < all / 2, "{others:?} of {all:?}");
+    Ok(())
+}
+
+#[test]
+fn debug_sleep_holds_up_everybody() -> TestResult {
+    const SLEEP: Duration = Duration::from_millis(400);
+    let options = small()
+        .directive("enable-debug-command", "yes")
+        .directive("worker-threads", "3");
+    let server = Server::start_with(options)?;
+    // One client for each worker, and more.
+    let mut others = Vec::new();
+    for _ in 0..6 {
+        let mut other = server.raw()?;
+        other.line("SET k v")?;
+        others.push(other);
+    }
+    let mut sleeper = server.raw()?;
+    let started = Instant::now();
+    sleeper.send(&["DEBUG", "SLEEP", "0.4"])?;
+    std::thread::sleep(SLEEP / 8);
+    for (number, other) in others.iter_mut().enumerate() {
+        let words: &[&str] = match number % 3 {
+            0 => &["PING"],
+            1 => &["GET", "k"],
+            _ => &["KEYS", "*"],
+        };
+        other.send(words)?;
+    }
+    for other in &mut others {
+        assert!(!other.read()?.is_error());
+        assert!(started.elapsed() >= SLEEP, "{:?}", started.elapsed());
+    }
+    assert!(!sleeper.read()?.is_error());
+    // In a transaction too.
+    sleeper.line("MULTI")?;
+    sleeper.line("DEBUG SLEEP 0.4")?;
+    let started = Instant::now();
+    sleeper.send(&["EXEC"])?;
+    std::thread::sleep(SLEEP / 8);
+    others[0].line("PING")?;
+    assert!(started.elapsed() >= SLEEP, "{:?}", started.elapsed());
+    assert!(!sleeper.read()?.is_error());
     Ok(())
 }
 

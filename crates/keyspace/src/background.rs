@@ -110,10 +110,17 @@ impl Keyspace {
                 for (id, collection) in self.collections.take_generation(generation) {
                     self.discard_collection(id, collection, false);
                 }
-                self.pending_removals.fetch_sub(1, Ordering::Relaxed);
+                self.count_removed(1);
                 1
             }
         }
+    }
+
+    fn count_removed(&self, records: usize) {
+        let records = records as u64;
+        self.pending_removals.fetch_sub(records, Ordering::Relaxed);
+        self.background_removals
+            .fetch_add(records, Ordering::Relaxed);
     }
 
     fn remove_records(
@@ -135,8 +142,7 @@ impl Keyspace {
                 tracing::warn!(%error, "a record of a flushed database could not be removed");
             }
         }
-        self.pending_removals
-            .fetch_sub(removed.len() as u64, Ordering::Relaxed);
+        self.count_removed(removed.len());
         if !records.is_empty() {
             self.garbage
                 .lock()
@@ -154,8 +160,7 @@ impl Keyspace {
         } else {
             left - rest
         };
-        self.pending_removals
-            .fetch_sub(done as u64, Ordering::Relaxed);
+        self.count_removed(done);
         if done > 0 && rest > 0 && !elements.is_empty() {
             let garbage = Garbage::Collection(id, collection, rest);
             self.garbage.lock().push(garbage);
@@ -419,13 +424,18 @@ fn housekeep(keyspace: &Keyspace, stop: &AtomicBool) {
     let mut next = Instant::now();
     while !stop.load(Ordering::Acquire) {
         let now = now_ms();
-        if keyspace.active_expiry.load(Ordering::Relaxed)
-            && !keyspace.is_expiry_held(now)
-            && let Err(error) = keyspace
+        if keyspace.active_expiry.load(Ordering::Relaxed) && !keyspace.is_expiry_held(now) {
+            let started = Instant::now();
+            let removed = keyspace
                 .latency
-                .timed("expire-cycle", || keyspace.remove_expired(now))
-        {
-            tracing::warn!(%error, "expired keys could not be removed");
+                .timed("expire-cycle", || keyspace.remove_expired(now));
+            if let Err(error) = removed {
+                tracing::warn!(%error, "expired keys could not be removed");
+            }
+            let micros = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
+            keyspace
+                .expire_cycle_micros
+                .fetch_add(micros, Ordering::Relaxed);
         }
         next += ROUND;
         loop {

@@ -41,6 +41,7 @@ impl Keyspace {
             };
             stats.keys += table.index.len() as u64;
             stats.expires += table.index.expiring() as u64;
+            stats.index_bytes += table.index.memory_bytes() as u64;
             if table.index.expiring() == 0 || samples >= TTL_SAMPLES {
                 continue;
             }

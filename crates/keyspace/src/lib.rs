@@ -131,6 +131,8 @@ pub struct DatabaseStats {
     pub expires: u64,
     /// Mean time to live of keys with a deadline, ms (an estimate).
     pub avg_ttl_ms: u64,
+    /// DRAM of the index of its keys, bytes.
+    pub index_bytes: u64,
 }
 
 /// What the keyspace and its store occupy, and what they have done since the start.
@@ -151,6 +153,8 @@ pub struct StoreStats {
     pub stored_bytes_max: u64,
     pub expired_keys: u64,
     pub pending_removals: u64,
+    pub background_removals: u64,
+    pub expire_cycle_micros: u64,
     pub opens: Option<u64>,
     pub index_time: Option<Duration>,
     pub details: Vec<(&'static str, u64)>,
@@ -179,7 +183,11 @@ pub struct Keyspace {
     garbage_set_aside: Mutex<Vec<Garbage>>,
     in_transaction: AtomicBool,
     pending_removals: AtomicU64,
+    /// Records that were removed in the background.
+    background_removals: AtomicU64,
     expired_keys: AtomicU64,
+    /// Time that the rounds of removing expired keys took, microseconds.
+    expire_cycle_micros: AtomicU64,
     active_expiry: AtomicBool,
     loading: Loading,
     partitioned: bool,
@@ -231,6 +239,8 @@ impl Keyspace {
             garbage_set_aside: Mutex::default(),
             in_transaction: AtomicBool::new(false),
             pending_removals: AtomicU64::new(0),
+            background_removals: AtomicU64::new(0),
+            expire_cycle_micros: AtomicU64::new(0),
             expired_keys: AtomicU64::new(0),
             active_expiry: AtomicBool::new(true),
             // What is partitioned is read as it is needed.
@@ -294,6 +304,8 @@ impl Keyspace {
             ordered_view_bytes: self.views.memory_bytes(),
             expired_keys: self.expired_keys.load(Ordering::Relaxed),
             pending_removals: self.pending_removals.load(Ordering::Relaxed),
+            background_removals: self.background_removals.load(Ordering::Relaxed),
+            expire_cycle_micros: self.expire_cycle_micros.load(Ordering::Relaxed),
             opens: usage.opens,
             index_time: self.loading.index_time(),
             details: usage.details,
@@ -326,6 +338,8 @@ impl Keyspace {
     /// CONFIG RESETSTAT's share.
     pub fn reset_stats(&self) {
         self.expired_keys.store(0, Ordering::Relaxed);
+        self.background_removals.store(0, Ordering::Relaxed);
+        self.expire_cycle_micros.store(0, Ordering::Relaxed);
         self.eviction.reset_stats();
     }
 

@@ -2,7 +2,7 @@
 
 use super::string_bytes_max;
 use crate::catalog::spec::{
-    Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, KeySpec,
+    Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, KeySpec, Notes,
 };
 use crate::commands::{CommandError, CommandResult, Context};
 use crate::keyspace::Kind;
@@ -29,6 +29,7 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[CommandSpec {
             .optional(),
         Argument::token("withmatchlen", "WITHMATCHLEN").optional(),
     ],
+    notes: Notes::NONE,
     subcommands: &[],
     handler: lcs,
 }];
