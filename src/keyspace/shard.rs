@@ -45,6 +45,8 @@ pub struct Shard {
     pub tables: Vec<Table>,
     /// Who watches keys of this shard; seldom anybody.
     pub(super) watchers: Option<Box<Watchers>>,
+    /// Changes by commands, as Redis counts them.
+    pub(super) changes: u64,
     /// Who waits for keys of this shard; seldom anybody.
     pub(super) queues: Option<Box<Queues>>,
 }
