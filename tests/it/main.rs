@@ -8,7 +8,6 @@ mod connection;
 mod cursors;
 mod eviction;
 mod expiry;
-
 mod exporter;
 mod figures;
 mod geo;
