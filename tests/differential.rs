@@ -11,7 +11,7 @@ mod families;
 use common::TestResult;
 use families::{
     acl, bitmaps, collections, connection, events, geo, hashes, hyperloglog, keys, lists, metadata,
-    order, run, scripts, sets, sortedsets, sorting, strings, transactions,
+    order, run, scripts, sets, sortedsets, sorting, strings, sweep, transactions,
 };
 
 #[test]
@@ -152,4 +152,14 @@ fn differential_command_info() -> TestResult {
 #[test]
 fn differential_command_docs() -> TestResult {
     metadata::compare_docs()
+}
+
+#[test]
+fn differential_sweep() -> TestResult {
+    sweep::compare()
+}
+
+#[test]
+fn differential_encodings() -> TestResult {
+    sweep::compare_encodings()
 }

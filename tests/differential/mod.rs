@@ -21,6 +21,7 @@ pub mod sets;
 pub mod sortedsets;
 pub mod sorting;
 pub mod strings;
+pub mod sweep;
 pub mod transactions;
 mod vocabulary;
 

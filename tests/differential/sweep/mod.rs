@@ -1,0 +1,292 @@
+//! Every command that writes, in every case in which it changes something, nothing, or only one of its keys: both servers
+//! must tell all who look on the same.
+//!
+//! [`rows`] names states and calls; a case is a call on keys in certain states. Those who look on are a client that
+//! watches each key, a client that caches them, one in broadcast mode, and a subscriber to keyspace events.
+
+mod encodings;
+mod observers;
+mod rows;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+pub use encodings::compare as compare_encodings;
+
+use observers::Observers;
+use rows::{OURS, ROWS, Row};
+
+use super::{Random, differences};
+use crate::common::{RawClient, RedisServer, Subject, TestResult, Value};
+
+/// What runs where `PMEMKV_SEED` does not say.
+const SEED: u64 = 20_260;
+
+/// Differences that are shown at most.
+const SHOWN_MAX: usize = 300;
+
+/// How often a case is tried again that depends on a deadline which may have passed too early.
+const ATTEMPTS: u64 = 3;
+
+/// How many cases are tried again: where more differ, it is not by chance.
+const RETRIED_MAX: usize = 40;
+
+/// What is different with the keys of a case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Twist {
+    /// Nothing.
+    Plain,
+    /// They have a deadline far ahead: all, or one of them.
+    Ttl(Which),
+    /// Their deadline has passed, but nobody has looked at them since.
+    Expired(Which),
+    /// The call runs in a transaction.
+    Queued,
+}
+
+/// Which keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Which {
+    All,
+    K,
+    D,
+}
+
+impl Which {
+    /// Whether the key of that name is one of them.
+    pub fn has(self, key: &str) -> bool {
+        match self {
+            Which::All => true,
+            Which::K => key == "k",
+            Which::D => key == "d",
+        }
+    }
+}
+
+/// One call on keys in certain states.
+#[derive(Clone)]
+pub struct Case {
+    command: &'static str,
+    arguments: &'static str,
+    /// States of `k`, `d` and of `k` in database 1.
+    states: [&'static str; 3],
+    twist: Twist,
+    draws: bool,
+}
+
+impl fmt::Display for Case {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [k, d, k1] = self.states;
+        write!(f, "{} {}   k: {k}", self.command, self.arguments)?;
+        for (name, state) in [("d", d), ("k in 1", k1)] {
+            if !state.is_empty() {
+                write!(f, "  {name}: {state}")?;
+            }
+        }
+        match self.twist {
+            Twist::Plain => Ok(()),
+            twist => write!(f, "  {twist:?}"),
+        }
+    }
+}
+
+/// What those who look on were told of one call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seen {
+    pub reply: Value,
+    /// The watched keys whose watcher's EXEC did nothing.
+    pub watched: Vec<&'static str>,
+    /// Invalidations of a client that has read the keys, in order.
+    pub tracked: Vec<String>,
+    /// Invalidations in broadcast mode. Redis gathers them and sends them in no order.
+    pub broadcast: BTreeSet<String>,
+    /// Keyspace events, in order.
+    pub events: Vec<String>,
+    /// Type, encoding and kind of deadline of each key afterwards.
+    pub after: Vec<String>,
+}
+
+/// Runs the sweep, and compares.
+pub fn compare() -> TestResult {
+    let (ours, real) = (
+        Subject::start_with("cmap", &["--enable-debug-command", "yes"])?,
+        RedisServer::start_with(&["--enable-debug-command", "yes"])?,
+    );
+    covers_all_writes(&mut ours.raw()?)?;
+    let seed = match std::env::var("PMEMKV_SEED") {
+        Ok(word) if word == "random" => rand::random(),
+        Ok(number) => number.parse()?,
+        Err(_) => SEED,
+    };
+    let cases = cases(&mut Random::new(seed, 0, false), steps()?);
+    let payloads = payloads(&mut real.raw()?)?;
+    let run = |port: u16| -> Result<Vec<Seen>, String> {
+        let mut observers = Observers::connect(port, &payloads).map_err(|e| e.to_string())?;
+        let seen = cases.iter().map(|case| { let t=std::time::Instant::now(); let r=observers.observe(case, 1); if t.elapsed().as_millis()>30 {eprintln!("{port} {:?} {case}", t.elapsed());} r});
+        seen.collect::<Result<_, _>>().map_err(|e| e.to_string())
+    };
+    let (of_ours, of_real) = std::thread::scope(|scope| {
+        let of_ours = scope.spawn(|| run(ours.port()));
+        let of_real = run(real.port());
+        (of_ours.join(), of_real)
+    });
+    let of_ours = of_ours.map_err(|_| "the thread of our server panicked")??;
+    let mut again = (
+        Observers::connect(ours.port(), &payloads)?,
+        Observers::connect(real.port(), &payloads)?,
+    );
+    let mut retried = 0;
+    let mut differing = BTreeMap::<_, Vec<String>>::new();
+    for ((case, mut ours), mut real) in cases.iter().zip(of_ours).zip(of_real?) {
+        // A deadline that passes before the keys were read makes another case of it.
+        for attempt in 2..=ATTEMPTS {
+            if !matches!(case.twist, Twist::Expired(_)) || agree(case, &ours, &real) {
+                break;
+            }
+            retried += 1;
+            if retried > RETRIED_MAX {
+                break;
+            }
+            ours = again.0.observe(case, attempt)?;
+            real = again.1.observe(case, attempt)?;
+        }
+        if !agree(case, &ours, &real) {
+            let report = format!("{case}\n{}", show(&ours, &real));
+            differing.entry(case.command).or_default().push(report);
+        }
+    }
+    let count: usize = differing.values().map(Vec::len).sum();
+    if count == 0 {
+        return Ok(());
+    }
+    let mut report = format!(
+        "PMEMKV_SEED={seed}: {count} of {} cases differ\n",
+        cases.len()
+    );
+    for (command, reports) in &differing {
+        report += &format!("{command}: {}\n", reports.len());
+    }
+    // Some of each command.
+    let each = SHOWN_MAX.div_ceil(differing.len());
+    for report_of_one in differing.values().flat_map(|all| all.iter().take(each)) {
+        report += "\n";
+        report += report_of_one;
+    }
+    Err(report.into())
+}
+
+/// How many cases run at least. All of them without a twist always do.
+fn steps() -> TestResult<usize> {
+    Ok(match std::env::var("PMEMKV_STEPS") {
+        Ok(steps) => steps.parse()?,
+        Err(_) => 0,
+    })
+}
+
+/// A command that writes must have a row, so that none is forgotten.
+fn covers_all_writes(client: &mut RawClient) -> TestResult {
+    let all = client.line("COMMAND")?;
+    let mut missing = Vec::new();
+    for command in all.items().unwrap_or_default() {
+        let Some([name, _, flags, ..]) = command.items() else {
+            continue;
+        };
+        let name = name.text().unwrap_or_default();
+        let flags = flags.items().unwrap_or_default();
+        let writes = flags.iter().any(|flag| flag.bytes() == Some(b"write"));
+        let has_row = ROWS.iter().any(|row| row.command == name);
+        if writes && !has_row && !OURS.contains(&name.as_str()) {
+            missing.push(name);
+        }
+    }
+    if missing.is_empty() {
+        return Ok(());
+    }
+    Err(format!("commands that write, without a row in the sweep: {missing:?}").into())
+}
+
+/// All cases without a twist, and then as many with one, or more where `steps` asks for them.
+fn cases(random: &mut Random, steps: usize) -> Vec<Case> {
+    let plain: Vec<Case> = ROWS.iter().flat_map(of_row).collect();
+    let mut all = plain.clone();
+    let rounds = steps.div_ceil(plain.len()).max(2);
+    for _ in 1..rounds {
+        all.extend(plain.iter().map(|case| {
+            let which = random.pick(&[Which::All, Which::K, Which::D]);
+            let twists = [Twist::Ttl(which), Twist::Expired(which), Twist::Queued];
+            Case {
+                twist: random.pick(&twists),
+                ..case.clone()
+            }
+        }));
+    }
+    all
+}
+
+fn of_row(row: &'static Row) -> Vec<Case> {
+    let mut cases = Vec::new();
+    for &arguments in row.calls {
+        let names = |key: &str| arguments.split(' ').any(|word| word == key);
+        let states = |of: rows::States, matters: bool| if matters { of } else { &of[..1] };
+        for k in states(row.k, names("k") || row.k1.len() > 1) {
+            for d in states(row.d, names("d")) {
+                for k1 in row.k1 {
+                    cases.push(Case {
+                        command: row.command,
+                        arguments,
+                        states: [k, d, k1],
+                        twist: Twist::Plain,
+                        draws: row.draws,
+                    });
+                }
+            }
+        }
+    }
+    cases
+}
+
+/// What RESTORE is given, by the words that stand for it.
+fn payloads(client: &mut RawClient) -> TestResult<Vec<(&'static str, Vec<u8>)>> {
+    let mut all = Vec::new();
+    for (name, value) in [("10-DUMP", "10"), ("ab-DUMP", "ab")] {
+        client.call(&["SET", "dumped", value])?;
+        let payload = client.line("DUMP dumped")?;
+        all.push((name, payload.bytes().ok_or("no payload")?.to_vec()));
+    }
+    client.line("DEL dumped")?;
+    Ok(all)
+}
+
+fn agree(case: &Case, ours: &Seen, real: &Seen) -> bool {
+    let (mut ours, mut real) = (ours.clone(), real.clone());
+    let call = super::Call::line(case.command);
+    let explained = differences::REPLIES
+        .iter()
+        .any(|(_, explains)| explains(&call, &ours.reply, &real.reply));
+    if explained || case.draws {
+        // What is drawn is compared elsewhere.
+        ours.reply = Value::Null;
+        real.reply = Value::Null;
+    }
+    ours == real
+}
+
+/// What differs, side by side.
+fn show(ours: &Seen, real: &Seen) -> String {
+    let fields = |seen: &Seen| {
+        [
+            ("reply", format!("{:?}", seen.reply)),
+            ("watched", format!("{:?}", seen.watched)),
+            ("tracked", format!("{:?}", seen.tracked)),
+            ("broadcast", format!("{:?}", seen.broadcast)),
+            ("events", format!("{:?}", seen.events)),
+            ("after", format!("{:?}", seen.after)),
+        ]
+    };
+    let both = fields(ours).into_iter().zip(fields(real));
+    both.filter(|(ours, real)| ours != real)
+        .map(|((name, ours), (_, real))| {
+            format!("  {name}\n    ours         {ours}\n    redis-server {real}\n")
+        })
+        .collect()
+}

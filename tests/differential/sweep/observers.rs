@@ -1,0 +1,264 @@
+//! Those who look on while a call runs on one server.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::time::Duration;
+
+use super::{Case, Seen, Twist};
+use crate::common::{RawClient, TestResult, Value, encode, show};
+
+/// Watched keys: the names that are shown, database and key.
+const WATCHED: &[(&str, &str, &str)] = &[
+    ("k", "0", "k"),
+    ("d", "0", "d"),
+    ("e", "0", "e"),
+    ("k in 1", "1", "k"),
+    ("d in 1", "1", "d"),
+];
+
+/// How long keys live that are to be past their deadline, of the first attempt.
+const LIFE_MS: u64 = 8;
+
+/// Connections to one server.
+pub struct Observers {
+    caller: RawClient,
+    watchers: Vec<RawClient>,
+    tracker: RawClient,
+    broadcast: RawClient,
+    listener: RawClient,
+    payloads: Vec<(&'static str, Vec<u8>)>,
+}
+
+impl Observers {
+    pub fn connect(port: u16, payloads: &[(&'static str, Vec<u8>)]) -> TestResult<Self> {
+        let mut observers = Self {
+            caller: RawClient::connect(port)?,
+            watchers: Vec::new(),
+            tracker: RawClient::connect(port)?,
+            broadcast: RawClient::connect(port)?,
+            listener: RawClient::connect(port)?,
+            payloads: payloads.to_vec(),
+        };
+        for (_, db, _) in WATCHED {
+            let mut watcher = RawClient::connect(port)?;
+            watcher.line(&format!("SELECT {db}"))?;
+            observers.watchers.push(watcher);
+        }
+        let caller = &mut observers.caller;
+        for line in [
+            "FLUSHALL",
+            "CONFIG SET notify-keyspace-events EAmn",
+            "DEBUG SET-ACTIVE-EXPIRE 0",
+        ] {
+            if let Value::Error(text) = caller.line(line)? {
+                return Err(format!("{line}: {}", text.escape_ascii()).into());
+            }
+        }
+        observers.listener.line("PSUBSCRIBE __key*")?;
+        observers.tracker.line("HELLO 3")?;
+        observers.tracker.line("CLIENT TRACKING ON")?;
+        observers.broadcast.line("HELLO 3")?;
+        observers.broadcast.line("CLIENT TRACKING ON BCAST")?;
+        Ok(observers)
+    }
+
+    /// Brings the keys into their states, runs the call, and asks all what they were told.
+    pub fn observe(&mut self, case: &Case, attempt: u64) -> io::Result<Seen> {
+        let life_ms = LIFE_MS << (2 * (attempt - 1));
+        pipe(&mut self.caller, &preparation(case, life_ms))?;
+        self.begin()?;
+        if matches!(case.twist, Twist::Expired(_)) {
+            std::thread::sleep(Duration::from_millis(life_ms + 2));
+        }
+        for (watcher, (_, _, key)) in self.watchers.iter_mut().zip(WATCHED) {
+            watcher.send(&["WATCH", key])?;
+        }
+        for watcher in &mut self.watchers {
+            watcher.read()?;
+        }
+        let mut calls = vec![self.call(case)];
+        if case.twist == Twist::Queued {
+            calls.insert(0, line("MULTI"));
+            calls.push(line("EXEC"));
+        }
+        calls.push(line("PUBLISH __key:end x"));
+        let mut replies = pipe(&mut self.caller, &calls)?;
+        replies.pop();
+        let reply = replies.pop().unwrap_or(Value::Null);
+        self.end(reply)
+    }
+
+    fn call(&self, case: &Case) -> Vec<Vec<u8>> {
+        let words = [case.command]
+            .into_iter()
+            .chain(case.arguments.split(' ').filter(|word| !word.is_empty()));
+        let word = |word: &str| {
+            let payload = self.payloads.iter().find(|(name, _)| *name == word);
+            match (payload, word) {
+                (Some((_, payload)), _) => payload.clone(),
+                (None, "''") => Vec::new(),
+                (None, word) => word.as_bytes().to_vec(),
+            }
+        };
+        words.map(word).collect()
+    }
+
+    /// The tracker reads the keys, and everybody has heard what was before.
+    fn begin(&mut self) -> io::Result<()> {
+        send(
+            &mut self.tracker,
+            &[line("EXISTS k d e"), line("PING"), line("PING")],
+        )?;
+        send(&mut self.broadcast, &[line("PING"), line("PING")])?;
+        self.tracker_reads(3)?;
+        pushes(&mut self.broadcast, 2)?;
+        messages(&mut self.listener).map(drop)
+    }
+
+    fn tracker_reads(&mut self, replies: usize) -> io::Result<Vec<String>> {
+        pushes(&mut self.tracker, replies)
+    }
+
+    fn end(&mut self, reply: Value) -> io::Result<Seen> {
+        for watcher in &mut self.watchers {
+            send(watcher, &[line("MULTI"), line("PING"), line("EXEC")])?;
+        }
+        for client in [&mut self.tracker, &mut self.broadcast] {
+            // What is for a client may come behind the reply, but not behind the next one.
+            send(client, &[line("PING"), line("PING")])?;
+        }
+        let mut watched = Vec::new();
+        for (watcher, (name, _, _)) in self.watchers.iter_mut().zip(WATCHED) {
+            watcher.read()?;
+            watcher.read()?;
+            if watcher.read()?.is_null() {
+                watched.push(*name);
+            }
+        }
+        let tracked = self.tracker_reads(2)?;
+        let broadcast = BTreeSet::from_iter(pushes(&mut self.broadcast, 2)?);
+        let events = messages(&mut self.listener)?;
+        Ok(Seen {
+            reply,
+            watched,
+            tracked,
+            broadcast,
+            events,
+            after: self.after()?,
+        })
+    }
+
+    fn after(&mut self) -> io::Result<Vec<String>> {
+        let mut calls = Vec::new();
+        for (_, db, key) in WATCHED {
+            calls.push(line(&format!("SELECT {db}")));
+            calls.push(line(&format!("TYPE {key}")));
+            calls.push(line(&format!("OBJECT ENCODING {key}")));
+            calls.push(line(&format!("PTTL {key}")));
+        }
+        let replies = pipe(&mut self.caller, &calls)?;
+        let of_key = |(&(name, _, _), replies): (&(&str, &str, &str), &[Value])| {
+            let [_, kind, encoding, pttl] = replies else {
+                return None;
+            };
+            let kind = kind.text()?;
+            // The names of other encodings are compared where their types are.
+            let encoding = if kind == "string" {
+                show(encoding)
+            } else {
+                String::new()
+            };
+            let deadline = match pttl.integer() {
+                Some(-1) => "stays",
+                Some(-2) => return None,
+                _ => "expires",
+            };
+            Some(format!("{name} {kind} {encoding} {deadline}"))
+        };
+        Ok(WATCHED
+            .iter()
+            .zip(replies.chunks(4))
+            .filter_map(of_key)
+            .collect())
+    }
+}
+
+fn line(line: &str) -> Vec<Vec<u8>> {
+    let word = |word: &str| match word {
+        "''" => Vec::new(),
+        word => word.as_bytes().to_vec(),
+    };
+    line.split(' ').map(word).collect()
+}
+
+/// The calls that bring the keys of a case into their states.
+fn preparation(case: &Case, life_ms: u64) -> Vec<Vec<Vec<u8>>> {
+    let mut calls = Vec::new();
+    let [k, d, k1] = case.states;
+    for (db, states) in [("1", &[("k", k1)][..]), ("0", &[("k", k), ("d", d)])] {
+        calls.push(line(&format!("SELECT {db}")));
+        calls.push(line("DEL k d e"));
+        for (key, state) in states {
+            for call in state.split(';').filter(|call| !call.is_empty()) {
+                calls.push(line(&call.replace('@', key)));
+            }
+        }
+    }
+    for (key, state) in [("k", k), ("d", d)] {
+        match case.twist {
+            Twist::Ttl(which) if which.has(key) => calls.push(line(&format!("EXPIRE {key} 2000"))),
+            Twist::Expired(which) if which.has(key) && !state.is_empty() => {
+                calls.push(line(&format!("PEXPIRE {key} {life_ms}")));
+            }
+            _ => {}
+        }
+    }
+    calls.push(line("PUBLISH __key:end x"));
+    calls
+}
+
+fn send(client: &mut RawClient, calls: &[Vec<Vec<u8>>]) -> io::Result<()> {
+    let mut bytes = Vec::new();
+    for call in calls {
+        encode(&mut bytes, call);
+    }
+    client.send_bytes(&bytes)
+}
+
+fn pipe(client: &mut RawClient, calls: &[Vec<Vec<u8>>]) -> io::Result<Vec<Value>> {
+    send(client, calls)?;
+    calls.iter().map(|_| client.read()).collect()
+}
+
+/// Reads so many replies, and gives the names of keys that invalidations among them tell of.
+fn pushes(client: &mut RawClient, replies: usize) -> io::Result<Vec<String>> {
+    let mut keys = Vec::new();
+    let mut left = replies;
+    while left > 0 {
+        match client.read()? {
+            Value::Push(items) => match items.get(1).and_then(Value::items) {
+                Some(names) => keys.extend(names.iter().map(show)),
+                None => keys.push("all".to_owned()),
+            },
+            _ => left -= 1,
+        }
+    }
+    Ok(keys)
+}
+
+/// Reads what a subscriber hears until the end's message.
+fn messages(client: &mut RawClient) -> io::Result<Vec<String>> {
+    let mut events = Vec::new();
+    loop {
+        let message = client.read()?;
+        let words = message.items().unwrap_or_default();
+        let text = |place: usize| words.get(place).and_then(Value::text).unwrap_or_default();
+        if text(2) == "__key:end" {
+            return Ok(events);
+        }
+        let channel = text(2);
+        let channel = channel.trim_start_matches("__keyevent@");
+        let (db, event) = channel.split_once("__:").unwrap_or(("?", channel));
+        events.push(format!("{event} {db}:{}", text(3)));
+    }
+}
