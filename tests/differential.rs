@@ -161,5 +161,10 @@ fn differential_sweep() -> TestResult {
 
 #[test]
 fn differential_encodings() -> TestResult {
-    sweep::compare_encodings()
+    sweep::compare_encodings("cmap")
+}
+
+#[test]
+fn differential_encodings_of_pairs() -> TestResult {
+    sweep::compare_encodings("cmap/pairs")
 }

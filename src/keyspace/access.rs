@@ -11,8 +11,8 @@ use super::locking::Several;
 use super::shard::{IndexPut, Shard};
 use super::slots::{Each, LockedKey, Slots};
 use super::{
-    Access, Ahead, EventClass, KeyInfo, Keyspace, KeyspaceError, Kind, Millis, PREFETCHED, Place,
-    Value,
+    Access, Ahead, EventClass, KeyInfo, Keyspace, KeyspaceError, Millis, PREFETCHED, Place,
+    RecordKind, Value,
 };
 use crate::store::{Location, StoreError, Write};
 
@@ -310,10 +310,34 @@ impl Slot<'_> {
     /// Stores a value. On an error the old one is still there.
     pub fn put(
         &mut self,
-        kind: Kind,
+        kind: impl Into<RecordKind>,
         value: &[u8],
         expires_at: Option<Millis>,
     ) -> Result<(), KeyspaceError> {
+        let before = self.store(kind.into(), value, expires_at)?;
+        self.wrote(before, true);
+        Ok(())
+    }
+
+    /// Stores a value in another form, which does not count as a modification of the key: Redis changes how it holds a
+    /// string before it knows whether a command changes it.
+    pub fn put_unmodified(
+        &mut self,
+        kind: impl Into<RecordKind>,
+        value: &[u8],
+        expires_at: Option<Millis>,
+    ) -> Result<(), KeyspaceError> {
+        let before = self.store(kind.into(), value, expires_at)?;
+        self.keyspace.tell_written(self.db, self.key, before, true);
+        Ok(())
+    }
+
+    fn store(
+        &mut self,
+        kind: RecordKind,
+        value: &[u8],
+        expires_at: Option<Millis>,
+    ) -> Result<Before, KeyspaceError> {
         let expires_at = storable(expires_at);
         let record = self.keyspace.record(self.place, self.generation, self.key);
         let mut location = [Location::default()];
@@ -334,7 +358,7 @@ impl Slot<'_> {
             let put = IndexPut {
                 hash: self.place.hash,
                 key: self.key,
-                kind,
+                kind: kind.kind,
                 location,
                 expires_at,
                 access: self.next_access(),
@@ -343,8 +367,7 @@ impl Slot<'_> {
             self.keyspace.index_put(self.shard, self.generation, put);
         }
         self.drop_collection(replaced);
-        self.wrote(before, true);
-        Ok(())
+        Ok(before)
     }
 
     fn collection_id(&self, entry: Option<&Entry>) -> Result<Option<u64>, KeyspaceError> {
@@ -414,6 +437,13 @@ impl Slot<'_> {
             .wrote(self.shard, db, key, access, before, exists);
     }
 
+    /// Says that the key counts as modified although nothing is written.
+    pub fn modified(&mut self) {
+        let exists = self.info().is_some();
+        self.keyspace
+            .modified(self.shard, self.db, self.key, self.access, exists);
+    }
+
     /// Tells of an event of this key, where anybody wants to know. Called after the write that it is about.
     pub fn event(&self, class: EventClass, name: &'static str) {
         self.keyspace.event(class, name, self.db, self.key);
@@ -463,18 +493,31 @@ impl Keyspace {
         before: Before,
         exists: bool,
     ) {
-        if let Some(watchers) = &mut shard.watchers {
-            watchers.changed(db, key, exists);
-        }
+        self.modified(shard, db, key, access, exists);
         if let Some(queues) = &mut shard.queues
             && exists
         {
             self.filled(queues, db, key);
         }
-        self.tell_changed(db, key, access);
         if before == Before::Expired {
             self.count_expired(1);
         }
+    }
+
+    /// Marks a key as modified: transactions that watch it fail, clients that cache it are told. Every write does this
+    /// (but [`Slot::put_unmodified`]), and commands that Redis counts as a modification although they change nothing.
+    pub(super) fn modified(
+        &self,
+        shard: &mut Shard,
+        db: usize,
+        key: &[u8],
+        access: Access,
+        exists: bool,
+    ) {
+        if let Some(watchers) = &mut shard.watchers {
+            watchers.changed(db, key, exists);
+        }
+        self.tell_changed(db, key, access);
     }
 
     /// The events that follow from a write itself.

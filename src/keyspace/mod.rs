@@ -9,6 +9,7 @@ mod events;
 mod eviction;
 mod gate;
 mod index;
+mod kind;
 mod loading;
 mod locking;
 mod ordered;
@@ -38,6 +39,7 @@ pub use collection::{
 pub use events::{EventClass, Observer};
 pub use eviction::EvictionStats;
 pub use gate::{Alone, Gate, Presence, Shared};
+pub use kind::{Kind, RecordKind, StringForm};
 pub use loading::LoadProgress;
 pub use prefetch::{Ahead, PREFETCHED};
 pub use slots::{NewCollection, Slots};
@@ -87,47 +89,6 @@ impl Access {
     }
 }
 
-/// The type of a value. The number is part of the pool's format.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub enum Kind {
-    /// A binary-safe string.
-    String = 0,
-    /// Elements by position.
-    List = 1,
-    /// Members without order.
-    Set = 2,
-    /// Members in the order of their scores.
-    SortedSet = 3,
-    /// Values by field.
-    Hash = 4,
-}
-
-impl Kind {
-    /// The type of that number.
-    pub fn from_number(number: u8) -> Option<Self> {
-        match number {
-            0 => Some(Kind::String),
-            1 => Some(Kind::List),
-            2 => Some(Kind::Set),
-            3 => Some(Kind::SortedSet),
-            4 => Some(Kind::Hash),
-            _ => None,
-        }
-    }
-
-    /// TYPE's name for it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Kind::String => "string",
-            Kind::List => "list",
-            Kind::Set => "set",
-            Kind::SortedSet => "zset",
-            Kind::Hash => "hash",
-        }
-    }
-}
-
 /// What the index knows of a key, without reading its value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KeyInfo {
@@ -146,6 +107,8 @@ pub struct KeyInfo {
 pub struct Value<'a> {
     /// Its type.
     pub kind: Kind,
+    /// Of a string, how Redis would hold it.
+    pub form: StringForm,
     /// Deadline, or `None` where the key stays.
     pub expires_at: Option<Millis>,
     /// The bytes.

@@ -22,7 +22,7 @@ use std::time::Duration;
 
 pub use open::{LayoutChoice, OpenError, Options, open};
 
-use crate::keyspace::{DATABASES, Kind, Millis, Range, Value};
+use crate::keyspace::{DATABASES, Kind, Millis, Range, RecordKind, Value};
 
 /// Where a layout keeps a record. Only the layout that made it can read it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -55,8 +55,8 @@ pub enum Write<'a> {
         record: RecordKey<'a>,
         /// Where the value that it replaces lies, if there is one.
         previous: Option<Location>,
-        /// Its type.
-        kind: Kind,
+        /// Its type, and a string's form.
+        kind: RecordKind,
         /// Deadline, if it has one.
         expires_at: Option<Millis>,
         /// The bytes.

@@ -6,7 +6,7 @@ use crate::commands::spec::{
     Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, KeySpec,
 };
 use crate::commands::{CommandError, CommandResult, Context, Outcome};
-use crate::keyspace::{EventClass, Kind};
+use crate::keyspace::{EventClass, Kind, StringForm};
 use crate::protocol::{Args, Reply};
 
 const FLAGS: Flags = Flags::WRITE.union(Flags::DENYOOM).union(Flags::FAST);
@@ -152,7 +152,7 @@ fn incrbyfloat(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
                 .checked_add(increment)
                 .ok_or(CommandError::NanOrInfinity)?
                 .to_string();
-            slot.put(Kind::String, sum.as_bytes(), expires_at)?;
+            slot.put(StringForm::Text, sum.as_bytes(), expires_at)?;
             slot.event(EventClass::STRING, "incrbyfloat");
             Ok::<_, CommandError>(sum)
         })?;

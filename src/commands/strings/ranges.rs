@@ -6,7 +6,8 @@ use crate::commands::spec::{
     Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, KeySpec,
 };
 use crate::commands::{CommandError, CommandResult, Context, Outcome};
-use crate::keyspace::{EventClass, Kind, Millis, Slot};
+use crate::keyspace::StringForm::{Plain, Raw};
+use crate::keyspace::{EventClass, Millis, Slot, StringForm};
 use crate::protocol::{Args, Reply};
 
 const GETRANGE_COMPLEXITY: &str = "O(N) for N bytes returned";
@@ -111,8 +112,8 @@ fn append(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
                 Ok::<_, CommandError>((joined, value.expires_at))
             })?;
             match current.transpose()? {
-                Some((joined, expires_at)) => write(slot, &joined, expires_at, "append"),
-                None => write(slot, tail, None, "append"),
+                Some((joined, expires_at)) => write(slot, Raw, &joined, expires_at, "append"),
+                None => write(slot, Plain, tail, None, "append"),
             }
         })?;
     Ok(Reply::count(len).into())
@@ -162,7 +163,7 @@ fn setrange(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
                 Some(patched) => patched,
                 None => (patched(b"", offset, patch, bytes_max)?, None),
             };
-            write(slot, &patched, expires_at, "setrange")
+            write(slot, Raw, &patched, expires_at, "setrange")
         })?;
     Ok(Reply::count(len).into())
 }
@@ -170,11 +171,12 @@ fn setrange(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
 /// Puts a string, tells of it, and returns its length.
 fn write(
     slot: &mut Slot<'_>,
+    form: StringForm,
     value: &[u8],
     expires_at: Option<Millis>,
     event: &'static str,
 ) -> Result<usize, CommandError> {
-    slot.put(Kind::String, value, expires_at)?;
+    slot.put(form, value, expires_at)?;
     slot.event(EventClass::STRING, event);
     Ok(value.len())
 }

@@ -12,7 +12,7 @@ use super::source::Source;
 use super::{Collection, Encoding, Shape};
 use crate::keyspace::access::live;
 use crate::keyspace::index::{Entry, Index};
-use crate::keyspace::{Access, Keyspace, KeyspaceError, Kind, Value};
+use crate::keyspace::{Access, Keyspace, KeyspaceError, Kind, StringForm, Value};
 
 /// A live value of any type.
 #[derive(Clone, Copy, Debug)]
@@ -445,6 +445,7 @@ impl Keyspace {
                 }
                 (Held::String(expires_at, bytes), _) => Some(View::String(Value {
                     kind: Kind::String,
+                    form: StringForm::Plain,
                     expires_at: *expires_at,
                     bytes,
                 })),
