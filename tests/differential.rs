@@ -145,6 +145,11 @@ fn differential_redirecting() -> TestResult {
 }
 
 #[test]
+fn differential_serving() -> TestResult {
+    scripts::compare(scripts::SERVING)
+}
+
+#[test]
 fn differential_command_info() -> TestResult {
     metadata::compare_info()
 }

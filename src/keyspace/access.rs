@@ -39,6 +39,7 @@ impl Keyspace {
         key: &[u8],
         access: Access,
     ) -> Result<Option<KeyInfo>, KeyspaceError> {
+        self.meet(db, key, access.now)?;
         let place = self.place(key);
         let shard = self.read_shard(place.shard)?;
         let entry = shard.get(self.generation(db), place.hash, key);
@@ -62,6 +63,7 @@ impl Keyspace {
         access: Access,
         f: impl FnOnce(Value<'_>) -> R,
     ) -> Result<Option<R>, KeyspaceError> {
+        self.meet(db, key, access.now)?;
         let place = self.place(key);
         let shard = self.read_shard(place.shard)?;
         let generation = self.generation(db);
@@ -78,6 +80,7 @@ impl Keyspace {
         mut each: impl FnMut(Option<Value<'_>>),
     ) -> Result<(), KeyspaceError> {
         self.prefetch_all(keys, true);
+        self.meet_all(keys, access.now)?;
         let places = self.places(keys);
         let (numbers, shards) = self.lock_shards(keys, &places, RwLock::read, |shard| &**shard)?;
         for (&(db, key), &place) in keys.iter().zip(&places) {
@@ -92,6 +95,16 @@ impl Keyspace {
             }
         }
         Ok(())
+    }
+
+    /// [`meet`](Self::meet)s every key.
+    pub(super) fn meet_all(
+        &self,
+        keys: &[(usize, &[u8])],
+        now: Millis,
+    ) -> Result<(), KeyspaceError> {
+        keys.iter()
+            .try_for_each(|&(db, key)| self.meet(db, key, now))
     }
 
     pub(super) fn prefetch_all(&self, keys: &[(usize, &[u8])], value: bool) {
@@ -141,6 +154,7 @@ impl Keyspace {
         access: Access,
         f: impl FnOnce(&mut Slot<'_>) -> Result<R, E>,
     ) -> Result<R, E> {
+        self.meet(db, key, access.now)?;
         let (mut shard, locked) = self.lock_key(db, key, access)?;
         let LockedKey {
             place, generation, ..
@@ -165,6 +179,7 @@ impl Keyspace {
         access: Access,
         f: impl FnOnce(&mut Slots<'_>) -> Result<R, E>,
     ) -> Result<R, E> {
+        self.meet_all(keys, access.now)?;
         let mut slots = if let &[(db, key)] = keys {
             let (shard, locked) = self.lock_key(db, key, access)?;
             let one = (

@@ -142,6 +142,12 @@ impl Keyspace {
         self.observed.wanted.load(Ordering::Relaxed) & !CHANGES != 0
     }
 
+    /// Whether changes, or events of any class, are wanted.
+    #[inline]
+    pub(super) fn is_observed(&self) -> bool {
+        self.observed.wanted.load(Ordering::Relaxed) != 0
+    }
+
     /// Tells of an event, where it is wanted.
     #[inline]
     pub fn event(&self, class: EventClass, name: &'static str, db: usize, key: &[u8]) {

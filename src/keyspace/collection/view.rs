@@ -359,6 +359,7 @@ impl Keyspace {
         access: Access,
         f: impl FnOnce(Option<View<'_>>) -> R,
     ) -> Result<R, KeyspaceError> {
+        self.meet(db, key, access.now)?;
         let place = self.place(key);
         loop {
             let shard = self.read_shard(place.shard)?;
@@ -399,6 +400,7 @@ impl Keyspace {
         access: Access,
         f: impl FnOnce(&[Option<View<'_>>]) -> R,
     ) -> Result<R, KeyspaceError> {
+        self.meet_all(keys, access.now)?;
         let places = self.places(keys);
         let (numbers, shards) = self.lock_shards(keys, &places, RwLock::read, |shard| &**shard)?;
         let mut held = Vec::with_capacity(keys.len());

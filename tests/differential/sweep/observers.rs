@@ -197,7 +197,12 @@ pub(super) fn line(line: &str) -> Vec<Vec<u8>> {
 fn preparation(case: &Case, life_ms: u64) -> Vec<Vec<Vec<u8>>> {
     let mut calls = Vec::new();
     let [k, d, k1] = case.states;
-    for (db, states) in [("1", &[("k", k1)][..]), ("0", &[("k", k), ("d", d)])] {
+    let of_databases = [
+        ("2", &[][..]),
+        ("1", &[("k", k1)]),
+        ("0", &[("k", k), ("d", d)]),
+    ];
+    for (db, states) in of_databases {
         calls.push(line(&format!("SELECT {db}")));
         // DEL alone would leave keys that are past their deadline.
         calls.push(line("MSET k 1 d 1 e 1"));
