@@ -97,8 +97,8 @@ pub const EXPIRY: &[&str] = &[
      among the other events, and that of its invalidations, may differ",
     "Redis does not look up the destination of some commands (BITOP, the STORE forms) and calls its end `del`, here it \
      is `expired`",
-    "a key that was past its deadline when WATCH came, and that RESTORE then replaces, counts as modified here; Redis \
-     takes its removal for no change, and overlooks what comes after",
+    "a key past its deadline that RESTORE replaces is told of as `expired` here, Redis says nothing of its end; where it \
+     was past its deadline already when WATCH came, the new value counts as a modification here, Redis overlooks it",
 ];
 
 /// Whether two replies are equal but for how they write doubles.

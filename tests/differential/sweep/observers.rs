@@ -16,8 +16,9 @@ const WATCHED: &[(&str, &str, &str)] = &[
     ("d in 1", "1", "d"),
 ];
 
-/// How long keys live that are to be past their deadline, of the first attempt.
-const LIFE_MS: u64 = 8;
+/// How long keys live that are to be past their deadline; longer where that was too short, up to a limit.
+const LIFE_MS: u64 = 6;
+const LIFE_MS_MAX: u64 = 4_000;
 
 /// Connections to one server.
 pub struct Observers {
@@ -63,10 +64,15 @@ impl Observers {
     }
 
     /// Brings the keys into their states, runs the call, and asks all what they were told.
-    pub fn observe(&mut self, case: &Case, attempt: u64) -> io::Result<Seen> {
-        let life_ms = LIFE_MS << (2 * (attempt - 1));
-        pipe(&mut self.caller, &preparation(case, life_ms))?;
-        self.begin()?;
+    pub fn observe(&mut self, case: &Case) -> io::Result<Seen> {
+        let mut life_ms = LIFE_MS;
+        // A deadline that passes before the keys were read would make another case of it.
+        while self.prepare(case, life_ms)? != case.keys() {
+            life_ms *= 4;
+            if life_ms > LIFE_MS_MAX {
+                return Err(io::Error::other(format!("{case}: the keys are not there")));
+            }
+        }
         if matches!(case.twist, Twist::Expired(_)) {
             std::thread::sleep(Duration::from_millis(life_ms + 2));
         }
@@ -76,7 +82,8 @@ impl Observers {
         for watcher in &mut self.watchers {
             watcher.read()?;
         }
-        let mut calls = vec![self.call(case)];
+        let call = format!("{} {}", case.command, case.arguments);
+        let mut calls = vec![self.words(&call)];
         if case.twist == Twist::Queued {
             calls.insert(0, line("MULTI"));
             calls.push(line("EXEC"));
@@ -90,35 +97,70 @@ impl Observers {
         self.end(reply)
     }
 
-    fn call(&self, case: &Case) -> Vec<Vec<u8>> {
-        let words = [case.command]
-            .into_iter()
-            .chain(case.arguments.split(' ').filter(|word| !word.is_empty()));
-        let word = |word: &str| {
-            let payload = self.payloads.iter().find(|(name, _)| *name == word);
-            match (payload, word) {
-                (Some((_, payload)), _) => payload.clone(),
-                (None, "''") => Vec::new(),
-                (None, word) => word.as_bytes().to_vec(),
-            }
+    /// The words of a call; some stand for payloads.
+    fn words(&self, call: &str) -> Vec<Vec<u8>> {
+        let words = line(call.trim_end()).into_iter();
+        let word = |word: Vec<u8>| {
+            let mut payloads = self.payloads.iter();
+            let payload = payloads.find(|(name, _)| name.as_bytes() == word);
+            payload.map_or(word, |(_, payload)| payload.clone())
         };
         words.map(word).collect()
     }
 
-    /// The tracker reads the keys, and everybody has heard what was before.
-    fn begin(&mut self) -> io::Result<()> {
+    /// The calls that bring the keys of a case into their states.
+    fn preparation(&self, case: &Case, life_ms: u64) -> Vec<Vec<Vec<u8>>> {
+        let mut calls = Vec::new();
+        let [k, d, k1] = case.states;
+        let of_databases = [
+            ("2", &[][..]),
+            ("1", &[("k", k1)]),
+            ("0", &[("k", k), ("d", d)]),
+        ];
+        for (db, states) in of_databases {
+            calls.push(line(&format!("SELECT {db}")));
+            // DEL alone would leave keys that are past their deadline.
+            calls.push(line("MSET k 1 d 1 e 1"));
+            calls.push(line("DEL k d e"));
+            for (key, state) in states {
+                for call in state.split(';').filter(|call| !call.is_empty()) {
+                    calls.push(self.words(&call.replace('@', key)));
+                }
+            }
+        }
+        for (key, state) in [("k", k), ("d", d)] {
+            match case.twist {
+                Twist::Ttl(which) if which.has(key) => {
+                    calls.push(line(&format!("EXPIRE {key} 2000")));
+                }
+                Twist::Expired(which) if which.has(key) && !state.is_empty() => {
+                    calls.push(line(&format!("PEXPIRE {key} {life_ms}")));
+                }
+                _ => {}
+            }
+        }
+        calls.push(line("PUBLISH __key:end x"));
+        calls
+    }
+    /// Brings the keys into their states and lets the tracker read them; gives how many it found. Everybody has heard
+    /// what was before.
+    fn prepare(&mut self, case: &Case, life_ms: u64) -> io::Result<i64> {
+        let calls = self.preparation(case, life_ms);
+        pipe(&mut self.caller, &calls)?;
         send(
             &mut self.tracker,
             &[line("EXISTS k d e"), line("PING"), line("PING")],
         )?;
         send(&mut self.broadcast, &[line("PING"), line("PING")])?;
-        self.tracker_reads(3)?;
+        let found = loop {
+            if let Value::Integer(found) = self.tracker.read()? {
+                break found;
+            }
+        };
+        pushes(&mut self.tracker, 2)?;
         pushes(&mut self.broadcast, 2)?;
-        messages(&mut self.listener).map(drop)
-    }
-
-    fn tracker_reads(&mut self, replies: usize) -> io::Result<Vec<String>> {
-        pushes(&mut self.tracker, replies)
+        messages(&mut self.listener)?;
+        Ok(found)
     }
 
     fn end(&mut self, reply: Value) -> io::Result<Seen> {
@@ -137,7 +179,7 @@ impl Observers {
                 watched.push(*name);
             }
         }
-        let tracked = self.tracker_reads(2)?;
+        let tracked = pushes(&mut self.tracker, 2)?;
         let broadcast = BTreeSet::from_iter(pushes(&mut self.broadcast, 2)?);
         let events = messages(&mut self.listener)?;
         Ok(Seen {
@@ -191,39 +233,6 @@ pub(super) fn line(line: &str) -> Vec<Vec<u8>> {
         word => word.as_bytes().to_vec(),
     };
     line.split(' ').map(word).collect()
-}
-
-/// The calls that bring the keys of a case into their states.
-fn preparation(case: &Case, life_ms: u64) -> Vec<Vec<Vec<u8>>> {
-    let mut calls = Vec::new();
-    let [k, d, k1] = case.states;
-    let of_databases = [
-        ("2", &[][..]),
-        ("1", &[("k", k1)]),
-        ("0", &[("k", k), ("d", d)]),
-    ];
-    for (db, states) in of_databases {
-        calls.push(line(&format!("SELECT {db}")));
-        // DEL alone would leave keys that are past their deadline.
-        calls.push(line("MSET k 1 d 1 e 1"));
-        calls.push(line("DEL k d e"));
-        for (key, state) in states {
-            for call in state.split(';').filter(|call| !call.is_empty()) {
-                calls.push(line(&call.replace('@', key)));
-            }
-        }
-    }
-    for (key, state) in [("k", k), ("d", d)] {
-        match case.twist {
-            Twist::Ttl(which) if which.has(key) => calls.push(line(&format!("EXPIRE {key} 2000"))),
-            Twist::Expired(which) if which.has(key) && !state.is_empty() => {
-                calls.push(line(&format!("PEXPIRE {key} {life_ms}")));
-            }
-            _ => {}
-        }
-    }
-    calls.push(line("PUBLISH __key:end x"));
-    calls
 }
 
 fn send(client: &mut RawClient, calls: &[Vec<Vec<u8>>]) -> io::Result<()> {

@@ -94,6 +94,7 @@ const SKETCHES: States = &[
     "PFADD @",
     "PFADD @ a",
     "PFADD @ a b c",
+    "SET @ SKETCH",
     "SET @ 10",
     "RPUSH @ a",
 ];
