@@ -6,7 +6,7 @@ use super::keys::ONE_KEY;
 use super::numbers::parse_i64;
 use super::{CommandError, CommandResult, Context, Outcome};
 use crate::catalog::spec::{Arity, Categories, CommandSpec, Flags, Group, Handler, KeySpec, Notes};
-use crate::keyspace::{Access, Encoding, KeyInfo, KeyspaceError, List, View};
+use crate::keyspace::{Access, Encoding, KeyInfo, KeyspaceError, List, StringForm, Value, View};
 use crate::protocol::{Args, Reply};
 
 pub(super) static COMMANDS: &[CommandSpec] = &[CommandSpec {
@@ -111,16 +111,20 @@ fn object(_: &mut Context<'_>, _: Args<'_>) -> CommandResult {
     Err(CommandError::WrongArity("object".to_owned()))
 }
 
-/// Redis's name for the form of a string. Derived from the value alone, so that a short string that APPEND or
-/// SETRANGE made is `embstr` here and `raw` there.
-fn encoding_name(value: &[u8]) -> &'static str {
-    if parse_i64(value).is_some() {
-        "int"
-    } else if value.len() <= EMBEDDED_BYTES_MAX {
-        "embstr"
-    } else {
-        "raw"
+/// Redis's name for how it would hold a string.
+fn encoding_name(value: Value<'_>) -> &'static str {
+    match value.form {
+        StringForm::Raw => "raw",
+        _ if value.bytes.len() > EMBEDDED_BYTES_MAX => "raw",
+        StringForm::Plain if parse_i64(value.bytes).is_some() => "int",
+        StringForm::Plain | StringForm::Text => "embstr",
     }
+}
+
+/// Whether Redis holds a string in a buffer of its own. It moves others into one before it changes bits or registers,
+/// also where none of them changes then.
+pub(super) fn is_in_buffer(value: Value<'_>) -> bool {
+    encoding_name(value) == "raw"
 }
 
 /// What the index knows of the key that word 2 names. Neither an access nor, where it is missing, an event.
@@ -155,7 +159,7 @@ fn on_value(
 fn encoding(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     on_value(ctx, args, |view| {
         let name = match view {
-            View::String(value) => encoding_name(value.bytes),
+            View::String(value) => encoding_name(value),
             View::Hash(fields) => name_of(fields.encoding(), "hashtable"),
             View::Set(members) => name_of(members.encoding(), "hashtable"),
             View::SortedSet(scores) => name_of(scores.encoding(), "skiplist"),
@@ -192,7 +196,7 @@ fn is_long(list: List<'_>) -> Result<bool, KeyspaceError> {
 fn refcount(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     on_value(ctx, args, |view| {
         let number = match view {
-            View::String(value) => parse_i64(value.bytes),
+            View::String(value) if encoding_name(value) == "int" => parse_i64(value.bytes),
             _ => None,
         };
         let shared = number.is_some_and(|n| (0..SHARED_INTEGERS_END).contains(&n));
@@ -246,9 +250,18 @@ fn help(_: &mut Context<'_>, _: Args<'_>) -> CommandResult {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::keyspace::Kind;
 
     #[test]
     fn encodings() {
+        let named = |form, bytes: &str| {
+            encoding_name(Value {
+                kind: Kind::String,
+                form,
+                expires_at: None,
+                bytes: bytes.as_bytes(),
+            })
+        };
         for (value, name) in [
             ("0", "int"),
             ("-9223372036854775808", "int"),
@@ -258,7 +271,10 @@ mod tests {
             ("12345678901234567890123456789012345678901234", "embstr"),
             ("123456789012345678901234567890123456789012345", "raw"),
         ] {
-            assert_eq!(encoding_name(value.as_bytes()), name, "{value:?}");
+            assert_eq!(named(StringForm::Plain, value), name, "{value:?}");
+            assert_eq!(named(StringForm::Raw, value), "raw", "{value:?}");
+            let as_text = if name == "int" { "embstr" } else { name };
+            assert_eq!(named(StringForm::Text, value), as_text, "{value:?}");
         }
     }
 }

@@ -9,7 +9,8 @@ mod families;
 use common::TestResult;
 use families::{
     acl, bitmaps, changes, collections, connection, events, figures, geo, hashes, hyperloglog,
-    keys, lists, metadata, order, run, scripts, sets, sortedsets, sorting, strings, transactions,
+    keys, lists, metadata, order, run, scripts, sets, sortedsets, sorting, strings, sweep,
+    transactions,
 };
 
 #[test]
@@ -143,6 +144,11 @@ fn differential_redirecting() -> TestResult {
 }
 
 #[test]
+fn differential_serving() -> TestResult {
+    scripts::compare(scripts::SERVING)
+}
+
+#[test]
 fn differential_command_info() -> TestResult {
     metadata::compare_info()
 }
@@ -175,4 +181,19 @@ fn differential_command_keys() -> TestResult {
 #[test]
 fn differential_command_docs() -> TestResult {
     metadata::compare_docs()
+}
+
+#[test]
+fn differential_sweep() -> TestResult {
+    sweep::compare()
+}
+
+#[test]
+fn differential_encodings() -> TestResult {
+    sweep::compare_encodings("cmap")
+}
+
+#[test]
+fn differential_encodings_of_pairs() -> TestResult {
+    sweep::compare_encodings("cmap/pairs")
 }

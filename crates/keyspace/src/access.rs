@@ -12,8 +12,8 @@ use super::locking::Several;
 use super::shard::{IndexPut, Shard};
 use super::slots::{Each, LockedKey, Slots};
 use super::{
-    Access, Ahead, EventClass, KeyInfo, Keyspace, KeyspaceError, Kind, Millis, PREFETCHED, Place,
-    Value,
+    Access, Ahead, EventClass, KeyInfo, Keyspace, KeyspaceError, Millis, PREFETCHED, Place,
+    RecordKind, Value,
 };
 use store::{Location, StoreError, Write};
 
@@ -40,6 +40,7 @@ impl Keyspace {
         key: &[u8],
         access: Access,
     ) -> Result<Option<KeyInfo>, KeyspaceError> {
+        self.meet(db, key, access.now)?;
         let place = self.place(key);
         let shard = self.read_shard(place.shard)?;
         let entry = shard.get(self.generation(db), place.hash, key);
@@ -63,6 +64,7 @@ impl Keyspace {
         access: Access,
         f: impl FnOnce(Value<'_>) -> R,
     ) -> Result<Option<R>, KeyspaceError> {
+        self.meet(db, key, access.now)?;
         let place = self.place(key);
         let shard = self.read_shard(place.shard)?;
         let generation = self.generation(db);
@@ -79,6 +81,7 @@ impl Keyspace {
         mut each: impl FnMut(Option<Value<'_>>),
     ) -> Result<(), KeyspaceError> {
         self.prefetch_all(keys, true);
+        self.meet_all(keys, access.now)?;
         let places = self.places(keys);
         let (numbers, shards) = self.lock_shards(keys, &places, RwLock::read, |shard| &**shard)?;
         for (&(db, key), &place) in keys.iter().zip(&places) {
@@ -93,6 +96,16 @@ impl Keyspace {
             }
         }
         Ok(())
+    }
+
+    /// [`meet`](Self::meet)s every key.
+    pub(super) fn meet_all(
+        &self,
+        keys: &[(usize, &[u8])],
+        now: Millis,
+    ) -> Result<(), KeyspaceError> {
+        keys.iter()
+            .try_for_each(|&(db, key)| self.meet(db, key, now))
     }
 
     pub(super) fn prefetch_all(&self, keys: &[(usize, &[u8])], value: bool) {
@@ -142,6 +155,7 @@ impl Keyspace {
         access: Access,
         f: impl FnOnce(&mut Slot<'_>) -> Result<R, E>,
     ) -> Result<R, E> {
+        self.meet(db, key, access.now)?;
         let (mut shard, locked) = self.lock_key(db, key, access)?;
         let LockedKey {
             place, generation, ..
@@ -170,6 +184,7 @@ impl Keyspace {
         access: Access,
         f: impl FnOnce(&mut Slots<'_>) -> Result<R, E>,
     ) -> Result<R, E> {
+        self.meet_all(keys, access.now)?;
         let mut slots = if let &[(db, key)] = keys {
             let (shard, locked) = self.lock_key(db, key, access)?;
             let one = (
@@ -317,10 +332,34 @@ impl Slot<'_> {
     /// Stores a value. On an error the old one is still there.
     pub fn put(
         &mut self,
-        kind: Kind,
+        kind: impl Into<RecordKind>,
         value: &[u8],
         expires_at: Option<Millis>,
     ) -> Result<(), KeyspaceError> {
+        let before = self.store(kind.into(), value, expires_at)?;
+        self.wrote(before, true);
+        Ok(())
+    }
+
+    /// Stores a value in another form, which does not count as a modification of the key: Redis changes how it holds a
+    /// string before it knows whether a command changes it.
+    pub fn put_unmodified(
+        &mut self,
+        kind: impl Into<RecordKind>,
+        value: &[u8],
+        expires_at: Option<Millis>,
+    ) -> Result<(), KeyspaceError> {
+        let before = self.store(kind.into(), value, expires_at)?;
+        self.keyspace.tell_written(self.db, self.key, before, true);
+        Ok(())
+    }
+
+    fn store(
+        &mut self,
+        kind: RecordKind,
+        value: &[u8],
+        expires_at: Option<Millis>,
+    ) -> Result<Before, KeyspaceError> {
         let expires_at = storable(expires_at);
         let record = self.keyspace.record(self.place, self.generation, self.key);
         let mut location = [Location::default()];
@@ -341,7 +380,7 @@ impl Slot<'_> {
             let put = IndexPut {
                 hash: self.place.hash,
                 key: self.key,
-                kind,
+                kind: kind.kind,
                 location,
                 expires_at,
                 access: self.next_access(),
@@ -350,8 +389,7 @@ impl Slot<'_> {
             self.keyspace.index_put(self.shard, self.generation, put);
         }
         self.drop_collection(replaced);
-        self.wrote(before, true);
-        Ok(())
+        Ok(before)
     }
 
     fn collection_id(&self, entry: Option<&Entry>) -> Result<Option<u64>, KeyspaceError> {
@@ -421,6 +459,13 @@ impl Slot<'_> {
             .wrote(self.shard, db, key, access, before, exists);
     }
 
+    /// Says that the key counts as modified although nothing is written.
+    pub fn modified(&mut self) {
+        let exists = self.info().is_some();
+        self.keyspace
+            .modified(self.shard, self.db, self.key, self.access, exists);
+    }
+
     /// Tells of an event of this key, where anybody wants to know. Called after the write that it is about.
     pub fn event(&mut self, class: EventClass, name: &'static str) {
         self.changes.told_of(class);
@@ -476,18 +521,31 @@ impl Keyspace {
         before: Before,
         exists: bool,
     ) {
-        if let Some(watchers) = &mut shard.watchers {
-            watchers.changed(db, key, exists);
-        }
+        self.modified(shard, db, key, access, exists);
         if let Some(queues) = &mut shard.queues
             && exists
         {
             self.filled(queues, db, key);
         }
-        self.tell_changed(db, key, access);
         if before == Before::Expired {
             self.count_expired(1);
         }
+    }
+
+    /// Marks a key as modified: transactions that watch it fail, clients that cache it are told. Every write does this
+    /// (but [`Slot::put_unmodified`]), and commands that Redis counts as a modification although they change nothing.
+    pub(super) fn modified(
+        &self,
+        shard: &mut Shard,
+        db: usize,
+        key: &[u8],
+        access: Access,
+        exists: bool,
+    ) {
+        if let Some(watchers) = &mut shard.watchers {
+            watchers.changed(db, key, exists);
+        }
+        self.tell_changed(db, key, access);
     }
 
     /// The events that follow from a write itself.

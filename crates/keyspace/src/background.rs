@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use super::access::Before;
 use super::collection::{ELEMENTS, Shared};
 use super::index::IndexKey;
-use super::shard::Table;
-use super::{Access, Keyspace, KeyspaceError, Millis, Place};
+use super::shard::{Shard, Table};
+use super::{Access, Keyspace, KeyspaceError, Millis};
 use store::{Gone, Location, OnCurrent, RecordKey, Relocate, StoreError, Upkeep, Worked, now_ms};
 
 /// Time between two rounds.
@@ -195,50 +195,76 @@ impl Keyspace {
     fn remove_expired_in(&self, number: usize, now: Millis) -> Result<usize, KeyspaceError> {
         let _inside = self.gate.enter_background();
         let mut shard = self.shards[number].write();
-        let partition = self.partition(number);
-        let mut removed = 0;
-        let mut keys = Vec::new();
-        let mut collections = Vec::new();
+        let mut due = Vec::new();
         for table in &mut shard.tables {
-            let generation = table.generation;
-            for key in table.index.expired(now, EXPIRED_PER_LOCK - removed) {
-                let hash = self.hash(&key);
-                let Some(entry) = table.index.get(hash, &key) else {
-                    continue;
-                };
-                let record = RecordKey {
-                    partition,
-                    generation,
-                    key: &key,
-                };
-                let place = Place {
-                    hash,
-                    shard: number,
-                };
-                collections.extend(self.collection_id(place, generation, entry)?);
-                self.store.forget(record, entry.location, Gone::Expired)?;
-                table.forget(hash, &key);
-                removed += 1;
-                keys.push((generation, key));
-            }
+            let keys = table.index.expired(now, EXPIRED_PER_LOCK - due.len());
+            due.extend(keys.into_iter().map(|key| (table.generation, key)));
         }
-        for id in collections {
+        for (generation, key) in &due {
+            self.remove_due(&mut shard, *generation, key, now)?;
+        }
+        Ok(due.len())
+    }
+
+    /// Removes a key that is past its deadline, and tells of it.
+    fn remove_due(
+        &self,
+        shard: &mut Shard,
+        generation: u32,
+        key: &[u8],
+        now: Millis,
+    ) -> Result<(), KeyspaceError> {
+        let place = self.place(key);
+        let Some(entry) = shard.get(generation, place.hash, key) else {
+            return Ok(());
+        };
+        let collection = self.collection_id(place, generation, entry)?;
+        let record = self.record(place, generation, key);
+        self.store.forget(record, entry.location, Gone::Expired)?;
+        if let Some(table) = shard.table_mut(generation) {
+            table.forget(place.hash, key);
+        }
+        if let Some(id) = collection {
             self.drop_collection(id);
         }
-        for (generation, key) in keys {
-            match self.database_of(generation) {
-                Some(db) => self.wrote(
-                    &mut shard,
-                    db,
-                    &key,
-                    Access::by_server(now),
-                    Before::Expired,
-                    false,
-                ),
-                None => self.count_expired(1),
+        match self.database_of(generation) {
+            Some(db) => {
+                let access = Access::by_server(now);
+                self.wrote(shard, db, key, access, Before::Expired, false);
             }
+            None => self.count_expired(1),
         }
-        Ok(removed)
+        Ok(())
+    }
+
+    /// Removes a key past its deadline as soon as it is met, where somebody is told of that: Redis does so at any access.
+    /// Otherwise, and inside a transaction, it waits for [`remove_expired`](Self::remove_expired).
+    #[inline]
+    pub(super) fn meet(&self, db: usize, key: &[u8], now: Millis) -> Result<(), KeyspaceError> {
+        if self.is_observed() {
+            self.expire_when_met(db, key, now)
+        } else {
+            Ok(())
+        }
+    }
+
+    #[cold]
+    fn expire_when_met(&self, db: usize, key: &[u8], now: Millis) -> Result<(), KeyspaceError> {
+        let place = self.place(key);
+        let is_due = |shard: &Shard| {
+            let entry = shard.get(self.generation(db), place.hash, key);
+            entry.is_some_and(|entry| entry.is_expired(now))
+        };
+        // A transaction may yet be undone by a crash.
+        let stays = self.in_transaction.load(Ordering::Relaxed) || self.is_expiry_held(now);
+        if stays || !is_due(&*self.read_shard(place.shard)?) {
+            return Ok(());
+        }
+        let (mut shard, locked) = self.lock_key(db, key, Access::by_server(now))?;
+        if is_due(&shard) {
+            self.remove_due(&mut shard, locked.generation, key, now)?;
+        }
+        Ok(())
     }
 
     /// Lends the store a hand that is short of room: for a moment, or until there is some again.

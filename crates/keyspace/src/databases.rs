@@ -138,8 +138,7 @@ impl Keyspace {
             self.database_filled(shard, a);
             self.database_filled(shard, b);
         }
-        // Whoever caches keys of either has those of the other now.
-        self.tell_flushed(None);
+        // As in Redis, clients that cache keys of either database are not told.
         Ok(())
     }
 

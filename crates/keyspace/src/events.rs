@@ -90,7 +90,7 @@ pub trait Observer: Send + Sync {
     /// A key's value or deadline was changed, or the key is gone. `client` is who did it, 0 for the server itself.
     fn changed(&self, db: usize, key: &[u8], client: u64);
 
-    /// Databases were emptied: one, or (`None`) several, or they were exchanged.
+    /// Databases were emptied: one, or (`None`) several.
     fn flushed(&self, db: Option<usize>);
 
     /// Something happened to a key; told only for classes that were asked for.
@@ -140,6 +140,12 @@ impl Keyspace {
     /// Whether events of any class are wanted.
     pub(super) fn wants_events(&self) -> bool {
         self.observed.wanted.load(Ordering::Relaxed) & !CHANGES != 0
+    }
+
+    /// Whether changes, or events of any class, are wanted.
+    #[inline]
+    pub(super) fn is_observed(&self) -> bool {
+        self.observed.wanted.load(Ordering::Relaxed) != 0
     }
 
     /// Tells of an event, where it is wanted.

@@ -50,7 +50,7 @@ pub use gate::{Alone, Gate, Presence, Shared};
 pub use loading::LoadProgress;
 pub use prefetch::{Ahead, PREFETCHED};
 pub use slots::{NewCollection, Slots};
-pub use store::{DATABASES, Kind, Millis, Range, Value, now_ms};
+pub use store::{DATABASES, Kind, Millis, Range, RecordKind, StringForm, Value, now_ms};
 pub use wait::{Ticket, Waiter};
 pub use watch::Watches;
 

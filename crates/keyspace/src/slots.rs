@@ -18,7 +18,8 @@ use super::collection::Edit;
 use super::index::Entry;
 use super::shard::{IndexPut, Shard};
 use super::{
-    Access, EventClass, KeyInfo, Keyspace, KeyspaceError, Kind, Millis, PREFETCHED, Place, Value,
+    Access, EventClass, KeyInfo, Keyspace, KeyspaceError, Millis, PREFETCHED, Place, RecordKind,
+    Value,
 };
 use store::{Location, Write};
 
@@ -42,7 +43,7 @@ type Few<T> = SmallVec<[T; 2]>;
 #[derive(Clone, Copy)]
 enum Staged {
     Put {
-        kind: Kind,
+        kind: RecordKind,
         /// Where the value lies in `Slots::values`.
         start: usize,
         end: usize,
@@ -75,6 +76,8 @@ pub struct Slots<'a> {
     /// Collections that come under another key, by its position.
     moved: Vec<(u64, usize)>,
     changes: Changes,
+    /// Keys that count as modified although nothing of them is written.
+    modified: Few<usize>,
 }
 
 /// Records to be written in one step.
@@ -115,6 +118,7 @@ impl<'a> Slots<'a> {
             built: Vec::new(),
             moved: Vec::new(),
             changes: Changes::default(),
+            modified: Few::new(),
         }
     }
 }
@@ -175,12 +179,18 @@ impl Slots<'_> {
     }
 
     /// Stages a value for key `i`.
-    pub fn put(&mut self, i: usize, kind: Kind, value: &[u8], expires_at: Option<Millis>) {
+    pub fn put(
+        &mut self,
+        i: usize,
+        kind: impl Into<RecordKind>,
+        value: &[u8],
+        expires_at: Option<Millis>,
+    ) {
         let expires_at = storable(expires_at);
         let start = self.values.len();
         self.values.extend_from_slice(value);
         let put = Staged::Put {
-            kind,
+            kind: kind.into(),
             start,
             end: self.values.len(),
             expires_at,
@@ -198,6 +208,11 @@ impl Slots<'_> {
         if self.keyspace.wants_events() {
             self.steps.push((i, Step::Written));
         }
+    }
+
+    /// Says that key `i` counts as modified although nothing of it is written.
+    pub fn modified(&mut self, i: usize) {
+        self.modified.push(i);
     }
 
     /// Tells of an event of key `i`, where anybody wants to know, once the writes have happened.
@@ -249,8 +264,18 @@ impl Slots<'_> {
         last.into_values().collect()
     }
 
-    /// Writes what was staged, as one step, and tells the index.
+    /// Writes what was staged, as one step, tells the index, and whoever is concerned.
     pub(super) fn apply(&mut self) -> Result<(), KeyspaceError> {
+        for i in std::mem::take(&mut self.modified) {
+            let LockedKey { key, place, db, .. } = self.keys[i];
+            let (position, exists) = (self.position(place.shard), self.info(i).is_some());
+            self.keyspace
+                .modified(&mut self.shards[position], db, key, self.access, exists);
+        }
+        self.write_staged()
+    }
+
+    fn write_staged(&mut self) -> Result<(), KeyspaceError> {
         if self.only_changes_elements() {
             return self.apply_to_elements();
         }
@@ -306,7 +331,7 @@ impl Slots<'_> {
                     let put = IndexPut {
                         hash: place.hash,
                         key,
-                        kind,
+                        kind: kind.kind,
                         location,
                         expires_at,
                         access,
@@ -340,7 +365,7 @@ impl Slots<'_> {
         Ok(())
     }
 
-    /// [`apply`](Self::apply) where nothing changes but elements of one collection that stays.
+    /// [`write_staged`](Self::write_staged) where nothing changes but elements of one collection that stays.
     fn apply_to_elements(&mut self) -> Result<(), KeyspaceError> {
         let LockedKey {
             key,

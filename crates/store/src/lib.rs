@@ -12,6 +12,7 @@
 #[cfg(any(test, feature = "testing"))]
 pub mod faults;
 mod home;
+mod kind;
 #[cfg(any(test, feature = "testing"))]
 pub mod memory;
 mod model;
@@ -25,7 +26,7 @@ use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::time::Duration;
 
-pub use model::{DATABASES, Kind, Millis, Range, Value, now_ms};
+pub use model::{DATABASES, Kind, Millis, Range, RecordKind, StringForm, Value, now_ms};
 pub use open::{LayoutChoice, OpenError, Options, open};
 /// Has memory fetched into the processor's cache.
 pub use pmemkv::prefetch;
@@ -61,8 +62,8 @@ pub enum Write<'a> {
         record: RecordKey<'a>,
         /// Where the value that it replaces lies, if there is one.
         previous: Option<Location>,
-        /// Its type.
-        kind: Kind,
+        /// Its type, and a string's form.
+        kind: RecordKind,
         /// Deadline, if it has one.
         expires_at: Option<Millis>,
         /// The bytes.

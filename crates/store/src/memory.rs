@@ -9,11 +9,11 @@ use super::{
     Abilities, Fill, Generations, Gone, Location, OnRecord, OnValue, RecordKey, Store, StoreError,
     Usage, Visited, Write,
 };
-use crate::model::{Kind, Millis, Range, Value};
+use crate::model::{Millis, Range, RecordKind, Value};
 
 #[derive(Clone, Debug)]
 struct Record {
-    kind: Kind,
+    kind: RecordKind,
     expires_at: Option<Millis>,
     value: Vec<u8>,
 }
@@ -95,7 +95,7 @@ impl Store for std::sync::Arc<MemoryStore> {
                 visit(Visited {
                     generation: *generation,
                     key,
-                    kind: record.kind,
+                    kind: record.kind.kind,
                     expires_at: record.expires_at,
                     location: Location::default(),
                     value: &record.value,
@@ -118,7 +118,8 @@ impl Store for std::sync::Arc<MemoryStore> {
             return Ok(false);
         };
         f(Value {
-            kind: found.kind,
+            kind: found.kind.kind,
+            form: found.kind.form,
             expires_at: found.expires_at,
             bytes: &found.value,
         });
@@ -203,7 +204,8 @@ impl Store for std::sync::Arc<MemoryStore> {
         for ((of, key), (_, record)) in self.records.lock().iter() {
             if *of == generation && range.contains(key) {
                 let value = Value {
-                    kind: record.kind,
+                    kind: record.kind.kind,
+                    form: record.kind.form,
                     expires_at: record.expires_at,
                     bytes: &record.value,
                 };

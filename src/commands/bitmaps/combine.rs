@@ -2,7 +2,7 @@
 
 use crate::commands::strings::string;
 use crate::commands::{CommandError, CommandResult, Context};
-use crate::keyspace::{EventClass, Kind};
+use crate::keyspace::{EventClass, StringForm};
 use crate::protocol::{Args, Reply};
 
 const NOT_OF_SEVERAL: CommandError =
@@ -92,7 +92,7 @@ pub(super) fn bitop(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
         }
         let result = combination.result.unwrap_or_default();
         if !result.is_empty() {
-            slots.put(DESTINATION, Kind::String, &result, None);
+            slots.put(DESTINATION, StringForm::Raw, &result, None);
             slots.event(DESTINATION, EventClass::STRING, "set");
         } else if slots.info(DESTINATION).is_some() {
             slots.remove(DESTINATION);

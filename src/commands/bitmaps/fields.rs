@@ -2,9 +2,10 @@
 
 use super::integer::{Integer, Overflow};
 use super::{lengthened, parse_place};
+use crate::commands::object::is_in_buffer;
 use crate::commands::strings::{string, string_bytes_max};
 use crate::commands::{CommandError, CommandResult, Context, Outcome};
-use crate::keyspace::{EventClass, Kind};
+use crate::keyspace::{EventClass, StringForm};
 use crate::numbers::parse_i64;
 use crate::protocol::{Args, ReplyBuffer};
 
@@ -141,25 +142,27 @@ fn write(ctx: &mut Context<'_>, key: &[u8], operations: &[Operation], len: usize
             let current = slot.read(|value| {
                 let old = string(value)?;
                 let grows = old.len() < len;
-                Ok::<_, CommandError>((lengthened(old, len), grows, value.expires_at))
+                let is_held_anew = !is_in_buffer(value);
+                let bytes = lengthened(old, len);
+                Ok::<_, CommandError>((bytes, grows, is_held_anew, value.expires_at))
             })?;
-            let (mut bytes, grows, expires_at) = match current.transpose()? {
+            let (mut bytes, grows, is_held_anew, expires_at) = match current.transpose()? {
                 Some(current) => current,
-                None => (vec![0; len], true, None),
+                None => (vec![0; len], true, true, None),
             };
             let mut written = Written::default();
             let answers: Vec<_> = operations
                 .iter()
                 .map(|operation| operation.run(&mut bytes, &mut written))
                 .collect();
-            // The string grows even where none of the numbers fits; but nobody is told of that.
             let changes = if grows { written.all } else { written.changing };
-            if grows || changes > 0 {
-                slot.put(Kind::String, &bytes, expires_at)?;
-            }
             if changes > 0 {
+                slot.put(StringForm::Raw, &bytes, expires_at)?;
                 slot.changed(changes);
                 slot.event(EventClass::STRING, "setbit");
+            } else if grows || is_held_anew {
+                // The string grows even where none of the numbers fits; but nobody is told of that.
+                slot.put_unmodified(StringForm::Raw, &bytes, expires_at)?;
             }
             Ok::<_, CommandError>(answers)
         })?;

@@ -1,9 +1,10 @@
 //! One bit: SETBIT, GETBIT.
 
 use super::{lengthened, parse_offset};
+use crate::commands::object::is_in_buffer;
 use crate::commands::strings::{string, string_bytes_max};
 use crate::commands::{CommandError, CommandResult, Context};
-use crate::keyspace::{EventClass, Kind};
+use crate::keyspace::{EventClass, StringForm};
 use crate::numbers::parse_i64;
 use crate::protocol::{Args, Reply};
 
@@ -29,15 +30,21 @@ pub(super) fn setbit(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
         .update(ctx.session.db, &args[1], ctx.access, |slot| {
             let current = slot.read(|value| {
                 let old = string(value)?;
-                Ok::<_, CommandError>((with_bit(old, offset, on), value.expires_at))
+                let (was, new) = with_bit(old, offset, on);
+                let unchanged = (new.is_none() && !is_in_buffer(value)).then(|| old.to_vec());
+                Ok::<_, CommandError>((was, new, unchanged, value.expires_at))
             })?;
-            let ((was, new), expires_at) = match current.transpose()? {
-                Some(current) => current,
-                None => (with_bit(b"", offset, on), None),
+            let (was, new, unchanged, expires_at) = if let Some(current) = current.transpose()? {
+                current
+            } else {
+                let (was, new) = with_bit(b"", offset, on);
+                (was, new, None, None)
             };
             if let Some(new) = new {
-                slot.put(Kind::String, &new, expires_at)?;
+                slot.put(StringForm::Raw, &new, expires_at)?;
                 slot.event(EventClass::STRING, "setbit");
+            } else if let Some(bytes) = unchanged {
+                slot.put_unmodified(StringForm::Raw, &bytes, expires_at)?;
             }
             Ok::<_, CommandError>(was)
         })?;

@@ -4,8 +4,9 @@ use super::estimate::Histogram;
 use super::hash::Mark;
 use super::merge::Union;
 use super::sketch::{Draft, Sketch};
+use crate::commands::object::is_in_buffer;
 use crate::commands::{CommandError, CommandResult, Context};
-use crate::keyspace::{Access, EventClass, KeyspaceError, Kind};
+use crate::keyspace::{Access, EventClass, KeyspaceError, StringForm};
 use crate::protocol::{Args, Reply};
 
 pub(super) fn pfadd(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
@@ -17,9 +18,10 @@ pub(super) fn pfadd(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
             let current = slot.read(|value| {
                 let expires_at = value.expires_at;
                 let changed = Sketch::of(value)?.with_marks(marks(), sparse_bytes_max)?;
-                Ok::<_, CommandError>((changed, expires_at))
+                let held_anew = (!is_in_buffer(value)).then(|| value.bytes.to_vec());
+                Ok::<_, CommandError>((changed, held_anew, expires_at))
             })?;
-            let (changed, expires_at) = if let Some(current) = current.transpose()? {
+            let (changed, held_anew, expires_at) = if let Some(current) = current.transpose()? {
                 current
             } else {
                 let mut new = Draft::empty();
@@ -28,12 +30,14 @@ pub(super) fn pfadd(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
                 for mark in marks() {
                     changes += usize::from(new.raise(mark, sparse_bytes_max)?);
                 }
-                (Some((new.finish(), changes)), None)
+                (Some((new.finish(), changes)), None, None)
             };
             if let Some((bytes, changes)) = &changed {
-                slot.put(Kind::String, bytes, expires_at)?;
+                slot.put(StringForm::Raw, bytes, expires_at)?;
                 slot.changed(*changes);
                 slot.event(EventClass::STRING, "pfadd");
+            } else if let Some(bytes) = &held_anew {
+                slot.put_unmodified(StringForm::Raw, bytes, expires_at)?;
             }
             Ok::<_, CommandError>(changed.is_some())
         })?;
@@ -73,7 +77,7 @@ fn estimate_of_one(ctx: &mut Context<'_>, key: &[u8]) -> Result<u64, CommandErro
             let Some((estimate, bytes, expires_at)) = estimated.transpose()? else {
                 return Ok(0);
             };
-            match slot.put(Kind::String, &bytes, expires_at) {
+            match slot.put(StringForm::Raw, &bytes, expires_at) {
                 Ok(()) => slot.changed(1),
                 // The number is right, whether there is room to keep it or not.
                 Err(KeyspaceError::OutOfMemory) => {}

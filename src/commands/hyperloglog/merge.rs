@@ -4,7 +4,7 @@ use super::REGISTERS;
 use super::hash::Mark;
 use super::sketch::{Draft, Ranks, Sketch};
 use crate::commands::{CommandError, CommandResult, Context};
-use crate::keyspace::{EventClass, Kind, Value};
+use crate::keyspace::{EventClass, StringForm, Value};
 use crate::protocol::{Args, Reply};
 
 /// The highest rank of each register in several sketches.
@@ -70,7 +70,7 @@ pub(super) fn pfmerge(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
         for mark in union.marks() {
             merged.raise(mark, sparse_bytes_max)?;
         }
-        slots.put(DESTINATION, Kind::String, &merged.finish(), expires_at);
+        slots.put(DESTINATION, StringForm::Raw, &merged.finish(), expires_at);
         // Redis counts a union as an addition of many elements.
         slots.event(DESTINATION, EventClass::STRING, "pfadd");
         Ok::<_, CommandError>(())

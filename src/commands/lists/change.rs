@@ -182,6 +182,10 @@ fn ltrim(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
         list.pop(End::Tail, len - kept.end);
         // Redis tells of it also where nothing was removed.
         slots.changed(len - kept.len());
+        if kept == (0..len) {
+            // Redis takes it for a change, and tells of it, also where nothing was removed.
+            slots.modified(0);
+        }
         slots.event(0, EventClass::LIST, "ltrim");
         if kept.is_empty() {
             slots.event(0, EventClass::GENERIC, "del");

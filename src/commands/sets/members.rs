@@ -100,22 +100,23 @@ pub(super) fn smove(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
             return Ok::<_, CommandError>(false);
         };
         let is_member = source.set()?.contains(member);
-        slots.view(DESTINATION).map(View::set).transpose()?;
+        let destination = slots.view(DESTINATION).map(View::set).transpose()?;
+        let adds = !destination.is_some_and(|set| set.contains(member));
         if !is_member || args[1] == args[2] {
             return Ok(is_member);
         }
         let mut source = slots.fields(SOURCE, Kind::Set)?;
         source.remove(member)?;
         let is_empty = source.is_empty();
-        let added = slots.fields(DESTINATION, Kind::Set)?.put(member, b"")?;
-        slots.changed(1 + usize::from(added));
         slots.event(SOURCE, EventClass::SET, "srem");
         if is_empty {
             slots.event(SOURCE, EventClass::GENERIC, "del");
         }
-        if added {
+        if adds {
+            slots.fields(DESTINATION, Kind::Set)?.put(member, b"")?;
             slots.event(DESTINATION, EventClass::SET, "sadd");
         }
+        slots.changed(1 + usize::from(adds));
         Ok(true)
     })?;
     Ok(Reply::Integer(moved.into()).into())

@@ -5,7 +5,7 @@ use crate::catalog::spec::{
     Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, KeySpec, Notes,
 };
 use crate::commands::{CommandError, CommandResult, Context, Outcome};
-use crate::keyspace::{EventClass, Kind};
+use crate::keyspace::{EventClass, Kind, StringForm};
 use crate::numbers::{Extended, parse_i64};
 use crate::protocol::{Args, Reply};
 
@@ -157,7 +157,7 @@ fn incrbyfloat(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
                 .checked_add(increment)
                 .ok_or(CommandError::NanOrInfinity)?
                 .to_string();
-            slot.put(Kind::String, sum.as_bytes(), expires_at)?;
+            slot.put(StringForm::Text, sum.as_bytes(), expires_at)?;
             slot.event(EventClass::STRING, "incrbyfloat");
             Ok::<_, CommandError>(sum)
         })?;

@@ -5,7 +5,8 @@ use crate::catalog::spec::{
     Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, KeySpec, Notes,
 };
 use crate::commands::{CommandError, CommandResult, Context, Outcome};
-use crate::keyspace::{EventClass, Kind, Millis, Slot};
+use crate::keyspace::StringForm::{Plain, Raw};
+use crate::keyspace::{EventClass, Millis, Slot, StringForm};
 use crate::numbers::parse_i64;
 use crate::protocol::{Args, Reply};
 
@@ -117,8 +118,8 @@ fn append(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
                 Ok::<_, CommandError>((joined, value.expires_at))
             })?;
             match current.transpose()? {
-                Some((joined, expires_at)) => write(slot, &joined, expires_at, "append"),
-                None => write(slot, tail, None, "append"),
+                Some((joined, expires_at)) => write(slot, Raw, &joined, expires_at, "append"),
+                None => write(slot, Plain, tail, None, "append"),
             }
         })?;
     Ok(Reply::count(len).into())
@@ -168,7 +169,7 @@ fn setrange(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
                 Some(patched) => patched,
                 None => (patched(b"", offset, patch, bytes_max)?, None),
             };
-            write(slot, &patched, expires_at, "setrange")
+            write(slot, Raw, &patched, expires_at, "setrange")
         })?;
     Ok(Reply::count(len).into())
 }
@@ -176,11 +177,12 @@ fn setrange(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
 /// Puts a string, tells of it, and returns its length.
 fn write(
     slot: &mut Slot<'_>,
+    form: StringForm,
     value: &[u8],
     expires_at: Option<Millis>,
     event: &'static str,
 ) -> Result<usize, CommandError> {
-    slot.put(Kind::String, value, expires_at)?;
+    slot.put(form, value, expires_at)?;
     slot.event(EventClass::STRING, event);
     Ok(value.len())
 }

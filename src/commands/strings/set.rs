@@ -270,8 +270,8 @@ fn store(
             };
             if expires_at.is_some_and(|at| at <= now) {
                 // It would be gone already.
-                slot.remove()?;
-                if !found {
+                if !slot.remove()? {
+                    slot.modified();
                     slot.event(EventClass::NEW, "new");
                 }
                 slot.event(EventClass::STRING, "set");

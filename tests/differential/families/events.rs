@@ -13,7 +13,7 @@ pub fn compare(generators: &[Generator]) -> TestResult {
     let (ours, real) = (Subject::start("cmap")?, RedisServer::start()?);
     let base_ms = i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis())?;
     for seed in 0..SEQUENCES {
-        let mut random = Random::new(seed, base_ms, true);
+        let mut random = Random::new(seed, base_ms);
         let calls: Vec<Vec<Vec<u8>>> = (0..CALLS)
             .map(|_| random.next(generators))
             // The others walk, and tell nothing.

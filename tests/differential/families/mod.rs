@@ -24,6 +24,7 @@ pub mod sets;
 pub mod sortedsets;
 pub mod sorting;
 pub mod strings;
+pub mod sweep;
 pub mod transactions;
 mod vocabulary;
 
@@ -128,8 +129,6 @@ pub struct Random {
     rng: StdRng,
     /// When the run started: the base of absolute deadlines, ms since the Unix epoch.
     pub base_ms: i64,
-    /// Calls of several families are mixed, so that what Redis keeps of a value's history may show in OBJECT.
-    pub mixed: bool,
     /// Commands meet values of other types more often.
     pub crossed: bool,
     /// Calls that come before any other.
@@ -200,11 +199,10 @@ const NUMBERS: &[&str] = &[
 ];
 
 impl Random {
-    pub fn new(seed: u64, base_ms: i64, mixed: bool) -> Self {
+    pub fn new(seed: u64, base_ms: i64) -> Self {
         Self {
             rng: StdRng::seed_from_u64(seed),
             base_ms,
-            mixed,
             crossed: false,
             pending: VecDeque::new(),
         }

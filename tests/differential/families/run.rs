@@ -50,7 +50,7 @@ fn compare_by(name: &str, generators: &[Generator], with_lookups: bool) -> TestR
 
     for sequence in 0..steps.div_ceil(SEQUENCE) {
         let sequence_seed = seed.wrapping_mul(1_000_003).wrapping_add(sequence as u64);
-        let mut random = Random::new(sequence_seed, base_ms, generators.len() > 1);
+        let mut random = Random::new(sequence_seed, base_ms);
         let calls: Vec<Call> = (0..SEQUENCE).map(|_| random.next(generators)).collect();
         let mut pair = Pair::connect(&ours, &real)?;
         let run = pair.run(&calls, &mut random).and_then(|()| {

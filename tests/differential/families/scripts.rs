@@ -409,3 +409,51 @@ pub const REDIRECTING: &str = "
     w: SET k 2 | 1
     d: | 1
 ";
+
+/// What a client that waited is served with, and the events of both commands. `l` waits a moment, so that `b` does too.
+pub const SERVING: &str = "
+    w: CONFIG SET notify-keyspace-events EA | 1
+    e: PSUBSCRIBE __keyevent* | 1
+    b: BLPOP a c 0 | 0
+    l: BLPOP nosuch 0.05 | 1
+    w: RPUSH c x | 1
+    b: | 1
+    e: | 3
+    b: BRPOP a 0 | 0
+    l: BLPOP nosuch 0.05 | 1
+    w: RPUSH a x y z | 1
+    b: | 1
+    e: | 2
+    w: DEL a | 1
+    e: | 1
+    b: BLMOVE a d LEFT RIGHT 0 | 0
+    l: BLPOP nosuch 0.05 | 1
+    w: LPUSH a x | 1
+    b: | 1
+    e: | 4
+    b: BLMPOP 0 2 a c LEFT COUNT 2 | 0
+    l: BLPOP nosuch 0.05 | 1
+    w: RENAME d c | 1
+    b: | 1
+    e: | 4
+    b: BZPOPMIN z 0 | 0
+    l: BLPOP nosuch 0.05 | 1
+    w: ZADD z 1 p 2 q | 1
+    b: | 1
+    e: | 2
+    w: DEL z | 1
+    e: | 1
+    b: BZMPOP 0 1 z MAX COUNT 5 | 0
+    l: BLPOP nosuch 0.05 | 1
+    w: ZADD z 1 p 2 q | 1
+    b: | 1
+    e: | 3
+    b: BRPOPLPUSH a a 0 | 0
+    l: BLPOP nosuch 0.05 | 1
+    w: MULTI | 1
+    w: RPUSH a 1 | 1
+    w: RPUSH a 2 | 1
+    w: EXEC | 1
+    b: | 1
+    e: | 4
+";

@@ -1,6 +1,6 @@
 //! What a test examines: our server, or another program of the protocol, to see whether the test itself is right.
 
-use super::{RawClient, RedisServer, Server, TestResult};
+use super::{Options, RawClient, RedisServer, Server, TestResult};
 
 /// Names the program to examine in our server's place: `redis-server`, or a path.
 const VARIABLE: &str = "PMEMKV_SUBJECT";
@@ -16,9 +16,19 @@ pub enum Subject {
 impl Subject {
     /// Starts ours on an engine, named as for [`super::Options::new`], or what `PMEMKV_SUBJECT` names.
     pub fn start(store: &str) -> TestResult<Self> {
-        Ok(match std::env::var(VARIABLE) {
-            Ok(program) => Self::Other(RedisServer::start_program(&program, &[])?),
-            Err(_) => Self::Ours(Server::start(store)?),
+        Self::start_with(store, &[])
+    }
+
+    /// The same with directives for the command line: `--name`, `value`, ...
+    pub fn start_with(store: &str, directives: &[&str]) -> TestResult<Self> {
+        Ok(if let Ok(program) = std::env::var(VARIABLE) {
+            Self::Other(RedisServer::start_program(&program, directives)?)
+        } else {
+            let mut options = Options::new(store);
+            options
+                .directives
+                .extend(directives.iter().map(|&word| word.to_owned()));
+            Self::Ours(Server::start_with(options)?)
         })
     }
 

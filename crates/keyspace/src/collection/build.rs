@@ -123,7 +123,7 @@ impl<'k> Built<'k> {
             .map(|(key, value)| Write::Put {
                 record: element_record(partition, key),
                 previous: None,
-                kind: self.kind,
+                kind: self.kind.into(),
                 expires_at: None,
                 value,
             })

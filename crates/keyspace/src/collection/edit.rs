@@ -210,7 +210,7 @@ impl Edit {
                         (Some(value), previous) => Some(Write::Put {
                             record,
                             previous,
-                            kind,
+                            kind: kind.into(),
                             expires_at: None,
                             value: &changes.bytes[value.clone()],
                         }),

@@ -293,7 +293,7 @@ impl ListChanges {
                 } => Write::Put {
                     record,
                     previous: *previous,
-                    kind: Kind::List,
+                    kind: Kind::List.into(),
                     expires_at: None,
                     value: &self.given[value.clone()],
                 },

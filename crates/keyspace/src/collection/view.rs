@@ -12,7 +12,7 @@ use super::source::Source;
 use super::{Collection, Encoding, Shape};
 use crate::access::live;
 use crate::index::{Entry, Index};
-use crate::{Access, Cursor, Keyspace, KeyspaceError, Kind, Value};
+use crate::{Access, Cursor, Keyspace, KeyspaceError, Kind, StringForm, Value};
 
 /// A live value of any type.
 #[derive(Clone, Copy, Debug)]
@@ -357,6 +357,7 @@ impl Keyspace {
         access: Access,
         f: impl FnOnce(Option<View<'_>>) -> R,
     ) -> Result<R, KeyspaceError> {
+        self.meet(db, key, access.now)?;
         let place = self.place(key);
         loop {
             let shard = self.read_shard(place.shard)?;
@@ -397,6 +398,7 @@ impl Keyspace {
         access: Access,
         f: impl FnOnce(&[Option<View<'_>>]) -> R,
     ) -> Result<R, KeyspaceError> {
+        self.meet_all(keys, access.now)?;
         let places = self.places(keys);
         let (numbers, shards) = self.lock_shards(keys, &places, RwLock::read, |shard| &**shard)?;
         let mut held = Vec::with_capacity(keys.len());
@@ -443,6 +445,7 @@ impl Keyspace {
                 }
                 (Held::String(expires_at, bytes), _) => Some(View::String(Value {
                     kind: Kind::String,
+                    form: StringForm::Plain,
                     expires_at: *expires_at,
                     bytes,
                 })),

@@ -10,7 +10,7 @@ use crate::access::live;
 use crate::collection::{
     Built, Collection, Edit, FieldsEdit, ListEdit, Locked, ScoresEdit, View, What, encode_score,
 };
-use crate::{EventClass, Keyspace, KeyspaceError, Kind, Millis, Value};
+use crate::{EventClass, Keyspace, KeyspaceError, Kind, Millis, StringForm, Value};
 use store::Location;
 
 /// A collection of one of the keys, locked.
@@ -95,13 +95,14 @@ impl<'a> Slots<'a> {
         opened.find(|one| one.position == i && !one.expired)
     }
 
-    /// The live value of key `i` as it was before this call's changes. Of a string without its bytes, which
+    /// The live value of key `i` as it was before this call's changes. Of a string without its form and bytes, which
     /// [`read`](Self::read) gives.
     pub fn view(&self, i: usize) -> Option<View<'_>> {
         let entry = live(self.entry(i), self.access.now)?;
         if entry.kind() == Kind::String {
             return Some(View::String(Value {
                 kind: Kind::String,
+                form: StringForm::Plain,
                 expires_at: entry.expires_at(),
                 bytes: &[],
             }));
@@ -241,9 +242,9 @@ impl<'a> Slots<'a> {
         };
         self.tell_replaced(to);
         if info.kind == Kind::String {
-            let bytes = self.read(from, |value| value.bytes.to_vec())?;
-            let bytes = bytes.unwrap_or_default();
-            self.put(to, info.kind, &bytes, info.expires_at);
+            let read = self.read(from, |value| (value.form, value.bytes.to_vec()))?;
+            let (form, bytes) = read.unwrap_or_default();
+            self.put(to, form, &bytes, info.expires_at);
             return Ok(true);
         }
         let mut new = self.build(to, info.kind);
@@ -260,6 +261,8 @@ impl<'a> Slots<'a> {
         let Some(info) = self.info(from) else {
             return Ok(false);
         };
+        // First, since Redis tells of the old name first.
+        self.remove(from);
         match self.opened(from).map(|opened| opened.id) {
             Some(id) if info.kind != Kind::String => {
                 self.tell_replaced(to);
@@ -270,7 +273,6 @@ impl<'a> Slots<'a> {
                 self.copy_value(from, to)?;
             }
         }
-        self.remove(from);
         Ok(true)
     }
 
@@ -301,7 +303,7 @@ impl<'a> Slots<'a> {
                     let start = self.values.len();
                     self.values.extend_from_slice(&id.to_le_bytes());
                     Staged::Put {
-                        kind,
+                        kind: kind.into(),
                         start,
                         end: self.values.len(),
                         expires_at: None,

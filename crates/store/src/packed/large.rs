@@ -113,7 +113,8 @@ impl Packed {
             )));
         }
         f(Value {
-            kind,
+            kind: kind.kind,
+            form: kind.form,
             expires_at,
             bytes: &bytes,
         });

@@ -160,7 +160,7 @@ impl Packed {
         visit: &mut dyn FnMut(Visited<'_>),
     ) -> Option<usize> {
         let kind = match record.form {
-            Form::Value(kind) | Form::Large(kind) => kind,
+            Form::Value(kind) | Form::Large(kind) => kind.kind,
             Form::Removed => {
                 self.space.mask(spot);
                 if self.damage.repair {

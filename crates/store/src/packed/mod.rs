@@ -229,7 +229,8 @@ impl Store for Packed {
         self.with_record(spot, |record| match record.form {
             Form::Value(kind) => {
                 f(Value {
-                    kind,
+                    kind: kind.kind,
+                    form: kind.form,
                     expires_at: record.expires_at,
                     bytes: record.body,
                 });

@@ -14,7 +14,7 @@
 
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::model::{Kind, Millis};
+use crate::model::{Millis, RecordKind};
 use crate::{Location, StoreError};
 
 /// Records begin at multiples of this.
@@ -33,9 +33,9 @@ const WITH_DEADLINE: u8 = 0x80;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {
     /// A value; the body is it.
-    Value(Kind),
+    Value(RecordKind),
     /// A value in parts; the body is a [`Parts`].
-    Large(Kind),
+    Large(RecordKind),
     /// Part of a value; the body is its bytes. Means nothing without the `Large` record that names it.
     Part,
     /// Says that the key is gone. The body is the serial number that every segment with an older record of the key
@@ -46,8 +46,8 @@ pub enum Form {
 impl Form {
     fn number(self) -> u8 {
         match self {
-            Form::Value(kind) => kind as u8,
-            Form::Large(kind) => 0x20 | kind as u8,
+            Form::Value(kind) => kind.number(),
+            Form::Large(kind) => 0x20 | kind.number(),
             Form::Part => 0x40,
             Form::Removed => 0x41,
         }
@@ -57,8 +57,8 @@ impl Form {
         match number {
             0x40 => Some(Form::Part),
             0x41 => Some(Form::Removed),
-            0..0x20 => Kind::from_number(number).map(Form::Value),
-            0x20..0x40 => Kind::from_number(number & 0x1f).map(Form::Large),
+            0..0x20 => RecordKind::from_number(number).map(Form::Value),
+            0x20..0x40 => RecordKind::from_number(number & 0x1f).map(Form::Large),
             _ => None,
         }
     }
@@ -282,11 +282,13 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::model::{Kind, StringForm};
 
     fn forms() -> impl Strategy<Value = Form> {
         prop_oneof![
-            Just(Form::Value(Kind::String)),
-            Just(Form::Large(Kind::String)),
+            Just(Form::Value(Kind::String.into())),
+            Just(Form::Value(StringForm::Raw.into())),
+            Just(Form::Large(StringForm::Text.into())),
             Just(Form::Part),
             Just(Form::Removed),
         ]
@@ -321,7 +323,7 @@ mod tests {
             flip in 1..=255u8,
         ) {
             let record = Record {
-                sequence: 1, form: Form::Value(Kind::String), generation: 0, expires_at: None, key: &key, body: &body,
+                sequence: 1, form: Form::Value(Kind::String.into()), generation: 0, expires_at: None, key: &key, body: &body,
             };
             let mut bytes = Vec::new();
             record.encode(&mut bytes);

@@ -165,7 +165,7 @@ impl World {
         self.write(&[Write::Put {
             record: self.record(key),
             previous: self.location(key),
-            kind: Kind::String,
+            kind: Kind::String.into(),
             expires_at,
             value,
         }])
@@ -202,7 +202,7 @@ impl World {
                     Some(value) => Some(Write::Put {
                         record,
                         previous: self.location(key),
-                        kind: Kind::String,
+                        kind: Kind::String.into(),
                         expires_at: None,
                         value,
                     }),

@@ -7,7 +7,7 @@
 
 use smallvec::SmallVec;
 
-use crate::model::{Kind, Millis, Value};
+use crate::model::{Millis, RecordKind, Value};
 use crate::{RecordKey, StoreError};
 
 /// Bytes of an engine key before the user's.
@@ -67,9 +67,9 @@ pub fn decode_key(encoded: &[u8]) -> Option<(u32, &[u8])> {
 }
 
 /// The engine value of a user's.
-pub fn encode_value(kind: Kind, expires_at: Option<Millis>, value: &[u8]) -> EngineValue {
+pub fn encode_value(kind: RecordKind, expires_at: Option<Millis>, value: &[u8]) -> EngineValue {
     let mut encoded = EngineValue::with_capacity(VALUE_HEADER_BYTES + value.len());
-    encoded.push(kind as u8);
+    encoded.push(kind.number());
     encoded.extend_from_slice(&encode_deadline(expires_at));
     encoded.extend_from_slice(value);
     encoded
@@ -86,9 +86,11 @@ pub fn decode_value(encoded: &[u8]) -> Result<Value<'_>, StoreError> {
     let (&kind, rest) = encoded.split_first().ok_or_else(damaged)?;
     let (deadline, bytes) = rest.split_first_chunk::<8>().ok_or_else(damaged)?;
     let deadline = Millis::from_le_bytes(*deadline);
+    let kind = RecordKind::from_number(kind)
+        .ok_or_else(|| StoreError::Damaged(format!("a value of type {kind}")))?;
     Ok(Value {
-        kind: Kind::from_number(kind)
-            .ok_or_else(|| StoreError::Damaged(format!("a value of type {kind}")))?,
+        kind: kind.kind,
+        form: kind.form,
         expires_at: (deadline != NEVER).then_some(deadline),
         bytes,
     })
@@ -97,6 +99,7 @@ pub fn decode_value(encoded: &[u8]) -> Result<Value<'_>, StoreError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::{Kind, StringForm};
 
     #[test]
     fn keys_keep_their_order_and_come_back() {
@@ -121,11 +124,11 @@ mod tests {
     #[test]
     fn values_come_back_and_damage_is_told() {
         for (expires_at, bytes) in [(None, &b""[..]), (Some(-5), b"\0\xff"), (Some(9), b"v")] {
-            let encoded = encode_value(Kind::String, expires_at, bytes);
+            let encoded = encode_value(StringForm::Raw.into(), expires_at, bytes);
             let value = decode_value(&encoded).expect("valid");
             assert_eq!(
-                (value.kind, value.expires_at, value.bytes),
-                (Kind::String, expires_at, bytes)
+                (value.kind, value.form, value.expires_at, value.bytes),
+                (Kind::String, StringForm::Raw, expires_at, bytes)
             );
         }
         assert!(decode_value(b"").is_err());

@@ -48,7 +48,7 @@ fn put<'a>(record: RecordKey<'a>, previous: Option<Location>, value: &'a [u8]) -
     Write::Put {
         record,
         previous,
-        kind: Kind::String,
+        kind: Kind::String.into(),
         expires_at: None,
         value,
     }

@@ -111,7 +111,7 @@ fn moving_a_part_does_not_tear_a_batch() -> Result {
     let body = parts.encode();
     let head = Record {
         sequence: world.store.next_sequence(),
-        form: Form::Large(Kind::String),
+        form: Form::Large(Kind::String.into()),
         generation: 0,
         expires_at: None,
         key: b"k",
@@ -119,7 +119,7 @@ fn moving_a_part_does_not_tear_a_batch() -> Result {
     };
     let other = Record {
         sequence: world.store.next_sequence(),
-        form: Form::Value(Kind::String),
+        form: Form::Value(Kind::String.into()),
         key: b"l",
         body: b"new",
         ..head

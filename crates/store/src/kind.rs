@@ -1,0 +1,123 @@
+//! Types of values, and what records say of them.
+
+/// The type of a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Kind {
+    /// A binary-safe string.
+    String = 0,
+    /// Elements by position.
+    List = 1,
+    /// Members without order.
+    Set = 2,
+    /// Members in the order of their scores.
+    SortedSet = 3,
+    /// Values by field.
+    Hash = 4,
+}
+
+impl Kind {
+    /// The type of that number.
+    pub fn from_number(number: u8) -> Option<Self> {
+        match number {
+            0 => Some(Kind::String),
+            1 => Some(Kind::List),
+            2 => Some(Kind::Set),
+            3 => Some(Kind::SortedSet),
+            4 => Some(Kind::Hash),
+            _ => None,
+        }
+    }
+
+    /// TYPE's name for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Kind::String => "string",
+            Kind::List => "list",
+            Kind::Set => "set",
+            Kind::SortedSet => "zset",
+            Kind::Hash => "hash",
+        }
+    }
+}
+
+/// How Redis would hold a string, where that does not follow from its bytes. OBJECT ENCODING tells of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(u8)]
+pub enum StringForm {
+    /// As SET holds it: an integer as a number, up to 44 bytes together with their header, others in a buffer.
+    #[default]
+    Plain = 0,
+    /// In a buffer, whatever it is: a command has changed it in place.
+    Raw = 1,
+    /// As Plain, but an integer as text: a command has computed the text.
+    Text = 2,
+}
+
+/// What a record says of its value: the type, and the form of a string.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RecordKind {
+    /// The type.
+    pub kind: Kind,
+    /// The form; of other types always [`StringForm::Plain`].
+    pub form: StringForm,
+}
+
+impl From<Kind> for RecordKind {
+    fn from(kind: Kind) -> Self {
+        Self {
+            kind,
+            form: StringForm::Plain,
+        }
+    }
+}
+
+impl From<StringForm> for RecordKind {
+    fn from(form: StringForm) -> Self {
+        Self {
+            kind: Kind::String,
+            form,
+        }
+    }
+}
+
+/// Numbers that records have for strings in other forms than [`StringForm::Plain`].
+const RAW_STRING: u8 = 5;
+const TEXT_STRING: u8 = 6;
+
+impl RecordKind {
+    /// The number, which is part of the pool's format. A plain value has its type's.
+    pub fn number(self) -> u8 {
+        match self.form {
+            StringForm::Plain => self.kind as u8,
+            StringForm::Raw => RAW_STRING,
+            StringForm::Text => TEXT_STRING,
+        }
+    }
+
+    /// What that number stands for.
+    pub fn from_number(number: u8) -> Option<Self> {
+        match number {
+            RAW_STRING => Some(StringForm::Raw.into()),
+            TEXT_STRING => Some(StringForm::Text.into()),
+            _ => Kind::from_number(number).map(Self::from),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_come_back() {
+        let known: Vec<RecordKind> = (0..=u8::MAX).filter_map(RecordKind::from_number).collect();
+        assert_eq!(known.len(), 7);
+        for (number, kind) in (0..).zip(known) {
+            assert_eq!(kind.number(), number);
+            assert_eq!(RecordKind::from_number(number), Some(kind));
+        }
+        // Pools that were made before strings had forms.
+        assert_eq!(RecordKind::from_number(0), Some(Kind::String.into()));
+    }
+}
