@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use common::{RawClient, TestResult, Value};
+use common::{RawClient, TestResult, Value, quiet_port};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
@@ -27,7 +27,7 @@ struct Place {
 impl Place {
     fn new() -> TestResult<Self> {
         let folder = tempfile::Builder::new().tempdir_in("/dev/shm")?;
-        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+        let port = quiet_port()?;
         Ok(Self { folder, port })
     }
 

@@ -218,6 +218,17 @@ impl Server {
     }
 }
 
+/// A free port that no other process gets by chance: the kernel gives none below 32,768 to whoever asks for any.
+pub fn quiet_port() -> TestResult<u16> {
+    for _ in 0..1_000 {
+        let port = rand::random_range(20_000..32_000);
+        if std::net::TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return Ok(port);
+        }
+    }
+    Err("no port is free".into())
+}
+
 /// An address of this machine that is not a loopback one, if it has any. Nothing is sent.
 pub fn address_elsewhere() -> Option<String> {
     let socket = std::net::UdpSocket::bind("0.0.0.0:0").ok()?;
