@@ -259,7 +259,8 @@ fn daemonize_serves_from_the_background() -> TestResult {
             client.line("INCR starts")?,
             Value::Integer(i64::try_from(start)? + 1)
         );
-        client.send(&["SHUTDOWN"])?;
+        // What SAVE is to keep is kept, as the next start finds.
+        client.send(&["SHUTDOWN", "SAVE"])?;
         background.wait();
         assert!(!pidfile.exists());
     }

@@ -317,6 +317,8 @@ fn announce(
 pub struct Survival {
     /// In words; also shown in INFO.
     pub words: &'static str,
+    /// Whether it is the end of the process, at least.
+    pub process: bool,
     /// Whether it is a loss of power too.
     pub power: bool,
 }
@@ -351,7 +353,11 @@ impl Survival {
                 false,
             )
         };
-        Self { words, power }
+        Self {
+            words,
+            process: engine.persistent,
+            power,
+        }
     }
 }
 
