@@ -1,16 +1,22 @@
 //! A Redis-compatible server whose data lives in persistent memory.
 
+#![forbid(unsafe_code)]
+
 pub mod acl;
+pub mod catalog;
 pub mod commands;
-pub mod config;
-pub mod geohash;
-pub mod glob;
-pub mod keyspace;
-pub mod latency;
+mod error;
 pub mod launch;
 pub mod logging;
-pub mod pmemkv;
-pub mod protocol;
-pub mod serialised;
-pub mod server;
-pub mod store;
+pub mod net;
+pub mod state;
+pub mod system;
+mod tls;
+
+// The crates below, under the names that the server's own modules use.
+pub use config;
+pub use keyspace;
+pub use keyspace::latency;
+pub use pmemkv;
+pub use redis_core::{geohash, glob, numbers, protocol, quoting, serialised};
+pub use store;

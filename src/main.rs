@@ -8,7 +8,7 @@ use std::process::{Command, ExitCode};
 use pmemkv_server::config::{Config, ConfigError, Durability, Layout, Settings};
 use pmemkv_server::launch::{self, Background, Launcher, Supervisor};
 use pmemkv_server::store::{LayoutChoice, Options};
-use pmemkv_server::{commands, logging, pmemkv, server};
+use pmemkv_server::{commands, logging, net, pmemkv, system};
 
 /// Many small allocations come and go: keys, buffers.
 #[global_allocator]
@@ -51,7 +51,7 @@ fn start() -> Result<ExitCode, Box<dyn std::error::Error>> {
         repair: settings.repair,
     };
     let (engine, options) = options.resolve()?;
-    if !server::Survival::of(engine, &options, &settings).power
+    if !system::Survival::of(engine, &options, &settings).power
         && let Some(refusal) = loaded.power_refusal()
     {
         return Err(refusal.into());
@@ -76,9 +76,9 @@ fn start() -> Result<ExitCode, Box<dyn std::error::Error>> {
     if daemonize && settings.pidfile.is_none() {
         loaded
             .config
-            .found("pidfile", server::pidfile::DEFAULT_PATH);
+            .found("pidfile", system::pidfile::DEFAULT_PATH);
     }
-    commands::rename_commands(&settings.rename_commands)?;
+    commands::install_renamed(&settings.rename_commands)?;
     logging::init(&settings)?;
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
@@ -98,7 +98,7 @@ fn start() -> Result<ExitCode, Box<dyn std::error::Error>> {
         // A damaged pool can crash libpmemobj: better a child than this process. No thread runs yet.
         pmemkv::probe(&options.pool_path, engine.name)?;
     }
-    server::run(loaded.config, engine, &options, launcher)?;
+    net::run(loaded.config, engine, &options, launcher)?;
     Ok(ExitCode::SUCCESS)
 }
 

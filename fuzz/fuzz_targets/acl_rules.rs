@@ -3,8 +3,10 @@
 
 use libfuzzer_sys::fuzz_target;
 use pmemkv_server::acl::Rules;
+use pmemkv_server::commands;
 
 fuzz_target!(|text: &[u8]| {
+    commands::install();
     let mut rules = Rules::new(false);
     // What comes before a rule that is refused has been applied.
     let words: Vec<&[u8]> = text.split(|&byte| byte == b'\n').collect();

@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use pmemkv_server::config::{quote, split_args};
+use pmemkv_server::quoting::{quote, split_args};
 
 fuzz_target!(|line: &[u8]| {
     if let Some(args) = split_args(line) {

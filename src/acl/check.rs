@@ -7,9 +7,8 @@ use smallvec::SmallVec;
 use super::pattern::Access;
 use super::rules::Rules;
 use super::selector::Selector;
-use crate::commands::bitmaps::only_reads;
-use crate::commands::spec::{CommandSpec, Flags, KeySpec};
-use crate::commands::{Command, table};
+use crate::catalog::spec::{CommandSpec, Flags, FoundKey};
+use crate::catalog::{Command, bitfield_only_reads, table};
 use crate::protocol::Args;
 
 /// Why a call is denied. Of several selectors' reasons the greatest is shown: the one that came closest.
@@ -29,7 +28,8 @@ const LEAVING: [&str; 3] = ["unsubscribe", "sunsubscribe", "punsubscribe"];
 /// What a command's calls need.
 #[derive(Debug)]
 struct Needs {
-    keys: SmallVec<[(&'static KeySpec, KeyAccess); 1]>,
+    /// One for each specification of its keys.
+    keys: SmallVec<[KeyAccess; 1]>,
     channels: bool,
 }
 
@@ -58,37 +58,41 @@ impl Needs {
         &all[command.number]
     }
 
-    /// The words that are keys, and what is done to each.
-    fn keys(&self, args: Args<'_>) -> SmallVec<[(usize, Access); 4]> {
-        let mut found = SmallVec::new();
-        for (spec, access) in &self.keys {
-            let access = match access {
-                KeyAccess::Always(access) => *access,
-                KeyAccess::OfSet => Access {
-                    read: args.from(3).any(|word| word.eq_ignore_ascii_case(b"get")),
-                    write: true,
-                },
-                KeyAccess::OfBitfield => Access {
-                    read: true,
-                    write: !only_reads(args),
-                },
-            };
-            found.extend(spec.positions(args).map(|word| (word, access)));
-        }
-        found
+    /// The words that are keys, and what is done to each. Of a call that says a wrong number of keys nothing more is
+    /// asked than that the keys which it seems to have may be used at all: it will fail, whatever they are.
+    fn keys(&self, command: &CommandSpec, args: Args<'_>) -> SmallVec<[(usize, Access); 4]> {
+        let found = command.find_keys(args).into_iter();
+        let accesses = found.map(|FoundKey { word, spec }| {
+            let access = spec.and_then(|spec| self.keys.get(spec));
+            let access = access.map_or_else(Access::default, |access| access.of_call(args));
+            (word, access)
+        });
+        accesses.collect()
     }
 }
 
-/// The specifications of a command's keys, with what each asks of a pattern: reading where values are seen, writing
-/// where something is put in, changed or removed; neither where only a key's existence, type or length is told.
-fn key_access(
-    command: &'static CommandSpec,
-) -> impl Iterator<Item = (&'static KeySpec, KeyAccess)> {
-    let keys = command.keys.iter();
-    let keys = keys.filter(|spec| !spec.flags.contains(&"not_key"));
-    keys.map(|spec| {
+impl KeyAccess {
+    fn of_call(self, args: Args<'_>) -> Access {
+        match self {
+            KeyAccess::Always(access) => access,
+            KeyAccess::OfSet => Access {
+                read: args.from(3).any(|word| word.eq_ignore_ascii_case(b"get")),
+                write: true,
+            },
+            KeyAccess::OfBitfield => Access {
+                read: true,
+                write: !bitfield_only_reads(args),
+            },
+        }
+    }
+}
+
+/// What each specification of a command's keys asks of a pattern: reading where values are seen, writing where
+/// something is put in, changed or removed; neither where only a key's existence, type or length is told.
+fn key_access(command: &'static CommandSpec) -> impl Iterator<Item = KeyAccess> {
+    command.keys.iter().map(|spec| {
         let has = |flag| spec.flags.contains(&flag);
-        let access = if has("variable_flags") {
+        if has("variable_flags") {
             match command.name {
                 "bitfield" => KeyAccess::OfBitfield,
                 _ => KeyAccess::OfSet,
@@ -98,8 +102,7 @@ fn key_access(
                 read: has("access"),
                 write: has("insert") || has("delete") || has("update"),
             })
-        };
-        (spec, access)
+        }
     })
 }
 
@@ -141,7 +144,10 @@ fn check_selector(
         return Err(Denial::Command);
     }
     if !selector.allows_all_keys() && !needs.keys.is_empty() {
-        for &(word, access) in keys.get_or_insert_with(|| needs.keys(args)).iter() {
+        for &(word, access) in keys
+            .get_or_insert_with(|| needs.keys(command.spec, args))
+            .iter()
+        {
             let key = args.get(word).unwrap_or_default();
             if !selector.allows_key(key, access) {
                 return Err(Denial::Key(word));

@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 use std::sync::OnceLock;
 
-use crate::commands::spec::Categories;
-use crate::commands::{Command, table};
+use crate::catalog::spec::Categories;
+use crate::catalog::{Command, table};
 
 /// The category of that name, in any case.
 pub fn category(name: &[u8]) -> Option<Categories> {

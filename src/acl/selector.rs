@@ -6,9 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::names;
 use super::pattern::{Access, KeyPattern};
 use super::rules::RuleError;
-use crate::commands::{Command, table};
-use crate::config::{quote, split_args};
+use crate::catalog::{Command, table};
 use crate::glob;
+use crate::quoting::{quote, split_args};
 
 /// Commands, keys and channels that are allowed together.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,7 +1,7 @@
 //! Rules as tables: what they make of a user, how it is described, what it may do.
 
 use super::{Denial, Rules, RulesError};
-use crate::commands::{Command, table};
+use crate::catalog::{Command, table};
 use crate::protocol::OwnedArgs;
 
 /// A new user with these rules, which are separated by spaces.

@@ -5,7 +5,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::RwLock;
 
-use super::Rules;
+use super::{Denial, Rules};
+use crate::catalog::Command;
+use crate::error::{CommandError, shown};
+use crate::protocol::Args;
 
 /// A user. Its rules may be exchanged while connections hold it.
 #[derive(Debug)]
@@ -33,6 +36,37 @@ impl User {
     /// What it may do at present.
     pub fn rules(&self) -> Arc<Rules> {
         Arc::clone(&self.rules.read())
+    }
+
+    /// Whether it may make this call at present; the error is the reply.
+    pub fn check(&self, command: &'static Command, args: Args<'_>) -> Result<(), CommandError> {
+        let rules = self.rules();
+        if rules.is_unrestricted() {
+            return Ok(());
+        }
+        let checked = rules.check(command, args);
+        checked.map_err(|denial| self.denied(denial, command))
+    }
+
+    /// The reply to a call that its rules deny.
+    pub fn denied(&self, denial: Denial, command: &Command) -> CommandError {
+        match denial {
+            Denial::Command => {
+                let text = format!("NOPERM {}", self.denied_command(command));
+                CommandError::Text(text.into())
+            }
+            Denial::Key(_) => CommandError::text("NOPERM No permissions to access a key"),
+            Denial::Channel(_) => CommandError::text("NOPERM No permissions to access a channel"),
+        }
+    }
+
+    /// Why it may not run a command.
+    pub fn denied_command(&self, command: &Command) -> String {
+        format!(
+            "User {} has no permissions to run the '{}' command",
+            shown(&self.name, usize::MAX),
+            command.full_name
+        )
     }
 
     /// Exchanges the rules: connections see the new ones at their next command.

@@ -11,14 +11,13 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::error::shown;
 use super::numbers::parse_i64;
-use super::permission::denied_command;
-use super::spec::Categories;
 use super::{CommandError, CommandResult, Context, Outcome, help, table};
 use crate::acl::{self, Acl, DEFAULT_USER, Denial, Rules, RulesError, Selector, User};
+use crate::catalog::spec::Categories;
+use crate::error::shown;
 use crate::protocol::{Args, Reply};
-use crate::server::ClientHandle;
+use crate::state::ClientHandle;
 
 /// The longest password that GENPASS makes.
 const GENPASS_BITS_MAX: i64 = 4096;
@@ -246,7 +245,7 @@ fn dryrun(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     let object = |index| shown(call.get(index).unwrap_or_default(), usize::MAX);
     let name = shown(name, usize::MAX);
     Ok(Reply::bulk(match denial {
-        Denial::Command => denied_command(user.name(), command),
+        Denial::Command => user.denied_command(command),
         Denial::Key(index) => format!(
             "User {name} has no permissions to access the '{}' key",
             object(index)

@@ -13,12 +13,14 @@ use bytes::Bytes;
 
 use self::filter::{Filter, parse_type};
 use super::connection::{parse_client_name, printable};
-use super::error::shown;
 use super::numbers::parse_i64;
-use super::spec::{Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group};
 use super::{CommandError, CommandResult, Context, Outcome, help};
+use crate::catalog::spec::{
+    Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, Notes,
+};
+use crate::error::shown;
 use crate::protocol::{Args, Reply};
-use crate::server::{ClientHandle, ReplyMode};
+use crate::state::{ClientHandle, ReplyMode};
 
 /// What every subcommand but HELP may do.
 const PLAIN: Flags = Flags::NOSCRIPT.union(Flags::LOADING).union(Flags::STALE);
@@ -40,6 +42,7 @@ pub(super) static COMMANDS: &[CommandSpec] = &[CommandSpec {
     summary: "Commands on client connections.",
     complexity: "Depends on subcommand.",
     arguments: &[],
+    notes: Notes::NONE,
     subcommands: SUBCOMMANDS,
     handler: help,
 }];
@@ -52,7 +55,7 @@ const fn sub(
     since: &'static str,
     summary: &'static str,
     arguments: &'static [Argument],
-    handler: super::spec::Handler,
+    handler: crate::catalog::spec::Handler,
 ) -> CommandSpec {
     CommandSpec {
         name,
@@ -65,6 +68,7 @@ const fn sub(
         summary,
         complexity: "O(1)",
         arguments,
+        notes: Notes::NONE,
         subcommands: &[],
         handler,
     }
@@ -97,7 +101,7 @@ static SUBCOMMANDS: &[CommandSpec] = &[
         "Names the connection.",
         &[Argument::new("connection-name", ArgumentKind::String)],
         setname,
-    ),
+    ).tips(&["request_policy:all_nodes", "response_policy:all_succeeded"]),
     sub(
         "setinfo",
         Arity::Exactly(4),
@@ -112,7 +116,7 @@ static SUBCOMMANDS: &[CommandSpec] = &[
             ]),
         )],
         setinfo,
-    ),
+    ).tips(&["request_policy:all_nodes", "response_policy:all_succeeded"]),
     sub(
         "info",
         Arity::Exactly(2),
@@ -121,7 +125,7 @@ static SUBCOMMANDS: &[CommandSpec] = &[
         "Describes the connection.",
         &[],
         info,
-    ),
+    ).tips(&["nondeterministic_output"]),
     CommandSpec {
         complexity: "O(N) where N is the number of client connections",
         ..sub(
@@ -133,7 +137,7 @@ static SUBCOMMANDS: &[CommandSpec] = &[
             filter::LIST_ARGUMENTS,
             list,
         )
-    },
+    }.tips(&["nondeterministic_output"]).history(&[("2.8.12", "Added unique client `id` field."), ("5.0.0", "Added optional `TYPE` filter."), ("6.0.0", "Added `user` field."), ("6.2.0", "Added `argv-mem`, `tot-mem`, `laddr` and `redir` fields and the optional `ID` filter."), ("7.0.0", "Added `resp`, `multi-mem`, `rbs` and `rbp` fields."), ("7.0.3", "Added `ssub` field.")]),
     CommandSpec {
         complexity: "O(N) where N is the number of client connections",
         ..sub(
@@ -145,7 +149,7 @@ static SUBCOMMANDS: &[CommandSpec] = &[
             filter::KILL_ARGUMENTS,
             kill,
         )
-    },
+    }.history(&[("2.8.12", "Added new filter format."), ("2.8.12", "`ID` option."), ("3.2.0", "Added `master` type in for `TYPE` option."), ("5.0.0", "Replaced `slave` `TYPE` with `replica`. `slave` still supported for backward compatibility."), ("6.2.0", "`LADDR` option.")]),
     sub(
         "no-evict",
         Arity::Exactly(3),
@@ -176,7 +180,7 @@ static SUBCOMMANDS: &[CommandSpec] = &[
         "Has commands wait for a time: all, or those that write.",
         pause::PAUSE_ARGUMENTS,
         pause::pause,
-    ),
+    ).history(&[("6.2.0", "`CLIENT PAUSE WRITE` mode added along with the `mode` option.")]),
     CommandSpec {
         complexity: "O(N) Where N is the number of paused clients",
         ..sub(

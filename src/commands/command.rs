@@ -8,9 +8,11 @@ mod keys;
 
 use self::docs::write_docs;
 use self::info::write_info;
-use super::spec::{Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, Handler};
-use super::table::{Command, table};
 use super::{CommandError, CommandResult, Context, Outcome, help};
+use crate::catalog::spec::{
+    Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, Handler, Notes,
+};
+use crate::catalog::{Command, table};
 use crate::glob;
 use crate::protocol::{Args, Reply};
 
@@ -27,9 +29,11 @@ pub(super) static COMMANDS: &[CommandSpec] = &[CommandSpec {
     summary: "Describes all commands.",
     complexity: "O(N) where N is the total number of Redis commands",
     arguments: &[],
+    notes: Notes::NONE,
     subcommands: SUBCOMMANDS,
     handler: all,
-}];
+}
+.tips(&["nondeterministic_output_order"])];
 
 const NAMES: &[Argument] = &[Argument::new("command-name", ArgumentKind::String)
     .optional()
@@ -62,6 +66,7 @@ const fn sub(
         summary,
         complexity,
         arguments,
+        notes: Notes::NONE,
         subcommands: &[],
         handler,
     }
@@ -94,7 +99,8 @@ static SUBCOMMANDS: &[CommandSpec] = &[
         .with_token("FILTERBY")
         .optional()],
         list,
-    ),
+    )
+    .tips(&["nondeterministic_output_order"]),
     sub(
         "info",
         Arity::AtLeast(2),
@@ -103,7 +109,12 @@ static SUBCOMMANDS: &[CommandSpec] = &[
         "O(N) where N is the number of commands to look up",
         NAMES,
         info,
-    ),
+    )
+    .tips(&["nondeterministic_output_order"])
+    .history(&[(
+        "7.0.0",
+        "Allowed to be called with no argument to get info on all commands.",
+    )]),
     sub(
         "docs",
         Arity::AtLeast(2),
@@ -112,7 +123,8 @@ static SUBCOMMANDS: &[CommandSpec] = &[
         "O(N) where N is the number of commands to look up",
         NAMES,
         docs,
-    ),
+    )
+    .tips(&["nondeterministic_output_order"]),
     sub(
         "getkeys",
         Arity::AtLeast(3),

@@ -4,8 +4,10 @@
 
 use bytes::Bytes;
 
-use super::spec::{Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, Handler};
 use super::{CommandError, CommandResult, Context, help};
+use crate::catalog::spec::{
+    Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, Handler, Notes,
+};
 use crate::protocol::{Args, Reply};
 
 const ADMIN: Flags = Flags::ADMIN
@@ -24,6 +26,7 @@ pub(super) static COMMANDS: &[CommandSpec] = &[CommandSpec {
     summary: "Commands on the server's configuration.",
     complexity: "Depends on subcommand.",
     arguments: &[],
+    notes: Notes::NONE,
     subcommands: SUBCOMMANDS,
     handler: help,
 }];
@@ -46,6 +49,7 @@ const fn sub(
         summary,
         complexity: "O(1)",
         arguments: &[],
+        notes: Notes::NONE,
         subcommands: &[],
         handler,
     }
@@ -62,7 +66,11 @@ static SUBCOMMANDS: &[CommandSpec] = &[
             "Answers the directives that match the patterns.",
             get,
         )
-    },
+    }
+    .history(&[(
+        "7.0.0",
+        "Added the ability to pass multiple pattern parameters in one call",
+    )]),
     CommandSpec {
         complexity: "O(N) when N is the number of configuration parameters provided",
         arguments: &[Argument::new(
@@ -80,21 +88,28 @@ static SUBCOMMANDS: &[CommandSpec] = &[
             "Changes directives, all of them or none.",
             set,
         )
-    },
+    }
+    .tips(&["request_policy:all_nodes", "response_policy:all_succeeded"])
+    .history(&[(
+        "7.0.0",
+        "Added the ability to set multiple parameters in one call.",
+    )]),
     sub(
         "resetstat",
         Arity::Exactly(2),
         "2.0.0",
         "Sets the counters that INFO shows to zero.",
         resetstat,
-    ),
+    )
+    .tips(&["request_policy:all_nodes", "response_policy:all_succeeded"]),
     sub(
         "rewrite",
         Arity::Exactly(2),
         "2.8.0",
         "Writes the directives as they are into the configuration file.",
         rewrite,
-    ),
+    )
+    .tips(&["request_policy:all_nodes", "response_policy:all_succeeded"]),
     CommandSpec {
         flags: Flags::LOADING.union(Flags::STALE),
         ..sub(

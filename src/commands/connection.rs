@@ -2,13 +2,15 @@
 
 #![allow(clippy::unnecessary_wraps)] // Handlers have one shape, also those that cannot fail.
 
-use super::error::shown;
 use super::numbers::parse_i64;
-use super::spec::{Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group};
 use super::{CommandError, CommandResult, Context, Outcome, permission};
 use crate::acl::DEFAULT_USER;
+use crate::catalog::spec::{
+    Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, Notes,
+};
+use crate::error::shown;
 use crate::protocol::{Args, Protocol, Reply};
-use crate::server::REDIS_VERSION;
+use crate::state::REDIS_VERSION;
 
 /// What a command that begins or ends a connection may always do.
 const ALWAYS: Flags = Flags::NOSCRIPT
@@ -30,9 +32,10 @@ pub(super) static COMMANDS: &[CommandSpec] = &[
         summary: "Answers PONG, or the message given.",
         complexity: "O(1)",
         arguments: &[Argument::new("message", ArgumentKind::String).optional()],
+        notes: Notes::NONE,
         subcommands: &[],
         handler: ping,
-    },
+    }.tips(&["request_policy:all_shards", "response_policy:all_succeeded"]),
     CommandSpec {
         name: "echo",
         arity: Arity::Exactly(2),
@@ -44,6 +47,7 @@ pub(super) static COMMANDS: &[CommandSpec] = &[
         summary: "Answers the message given.",
         complexity: "O(1)",
         arguments: &[Argument::new("message", ArgumentKind::String)],
+        notes: Notes::NONE,
         subcommands: &[],
         handler: echo,
     },
@@ -58,9 +62,10 @@ pub(super) static COMMANDS: &[CommandSpec] = &[
         summary: "Closes the connection after what came before is answered.",
         complexity: "O(1)",
         arguments: &[],
+        notes: Notes::NONE,
         subcommands: &[],
         handler: quit,
-    },
+    }.deprecated("7.2.0", "just closing the connection"),
     CommandSpec {
         name: "reset",
         arity: Arity::Exactly(1),
@@ -72,6 +77,7 @@ pub(super) static COMMANDS: &[CommandSpec] = &[
         summary: "Puts the connection back into the state of a new one.",
         complexity: "O(1)",
         arguments: &[],
+        notes: Notes::NONE,
         subcommands: &[],
         handler: reset,
     },
@@ -86,9 +92,10 @@ pub(super) static COMMANDS: &[CommandSpec] = &[
         summary: "Chooses the protocol, and can authenticate and name the connection.",
         complexity: "O(1)",
         arguments: HELLO_ARGUMENTS,
+        notes: Notes::NONE,
         subcommands: &[],
         handler: hello,
-    },
+    }.history(&[("6.2.0", "`protover` made optional; when called without arguments the command reports the current connection's context.")]),
     CommandSpec {
         name: "auth",
         arity: Arity::AtLeast(2),
@@ -105,9 +112,10 @@ pub(super) static COMMANDS: &[CommandSpec] = &[
                 .since("6.0.0"),
             Argument::new("password", ArgumentKind::String),
         ],
+        notes: Notes::NONE,
         subcommands: &[],
         handler: auth,
-    },
+    }.history(&[("6.0.0", "Added ACL style (username and password).")]),
 ];
 
 const HELLO_ARGUMENTS: &[Argument] = &[Argument::new(

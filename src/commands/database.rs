@@ -3,8 +3,10 @@
 use std::sync::atomic::Ordering;
 
 use super::numbers::parse_i64;
-use super::spec::{Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group};
 use super::{CommandError, CommandResult, Context};
+use crate::catalog::spec::{
+    Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, Notes,
+};
 use crate::protocol::{Args, Reply};
 
 const FLUSH_MODE: &[Argument] = &[Argument::new(
@@ -28,6 +30,7 @@ pub(super) static COMMANDS: &[CommandSpec] = &[
         summary: "Chooses the database of this connection.",
         complexity: "O(1)",
         arguments: &[Argument::new("index", ArgumentKind::Integer)],
+        notes: Notes::NONE,
         subcommands: &[],
         handler: select,
     },
@@ -45,6 +48,7 @@ pub(super) static COMMANDS: &[CommandSpec] = &[
             Argument::new("index1", ArgumentKind::Integer),
             Argument::new("index2", ArgumentKind::Integer),
         ],
+        notes: Notes::NONE,
         subcommands: &[],
         handler: swapdb,
     },
@@ -59,9 +63,15 @@ pub(super) static COMMANDS: &[CommandSpec] = &[
         summary: "Removes all keys of the database.",
         complexity: "O(N) where N is the number of keys in the database.",
         arguments: FLUSH_MODE,
+        notes: Notes::NONE,
         subcommands: &[],
         handler: flushdb,
-    },
+    }
+    .tips(&["request_policy:all_shards", "response_policy:all_succeeded"])
+    .history(&[
+        ("4.0.0", "Added the `ASYNC` flushing mode modifier."),
+        ("6.2.0", "Added the `SYNC` flushing mode modifier."),
+    ]),
     CommandSpec {
         name: "flushall",
         arity: Arity::AtLeast(1),
@@ -73,9 +83,15 @@ pub(super) static COMMANDS: &[CommandSpec] = &[
         summary: "Removes all keys of all databases.",
         complexity: "O(N) where N is the number of keys in all databases.",
         arguments: FLUSH_MODE,
+        notes: Notes::NONE,
         subcommands: &[],
         handler: flushall,
-    },
+    }
+    .tips(&["request_policy:all_shards", "response_policy:all_succeeded"])
+    .history(&[
+        ("4.0.0", "Added the `ASYNC` flushing mode modifier."),
+        ("6.2.0", "Added the `SYNC` flushing mode modifier."),
+    ]),
 ];
 
 /// How many databases this server has: the directive `databases`.

@@ -11,11 +11,11 @@ mod watch;
 use self::count::Run;
 use self::lookup::{Known, is_http};
 use self::watch::Watch;
-use super::spec::Flags;
 use super::{Command, CommandError, CommandResult, Context, Lookups, Outcome};
+use crate::catalog::spec::Flags;
 use crate::keyspace::{Access, Keyspace, Presence, now_ms};
 use crate::protocol::{Args, Reply, ReplyBuffer};
-use crate::server::{Mode, OwnWait, ReplyMode, Server, Session};
+use crate::state::{Mode, OwnWait, ReplyMode, Server, Session};
 
 /// Runs commands for one connection and keeps what it counts for INFO.
 #[derive(Debug)]
@@ -179,7 +179,11 @@ impl Dispatcher {
             }
             Ok(command) => {
                 session.begin_command();
-                self.call(around, session, command, args, out)
+                if command.spec.flags.contains(Flags::ALONE) {
+                    self.call_alone(around, session, command, args, out)
+                } else {
+                    self.call(around, session, command, args, out)
+                }
             }
             Err(refusal) => {
                 session.begin_command();
@@ -360,9 +364,8 @@ fn remember(server: &Server, session: &Session, command: &Command, args: Args<'_
         return;
     }
     let keys_max = server.config.settings().tracking_table_max_keys;
-    let keys = command.spec.keys.iter();
-    let positions = keys.flat_map(|keys| keys.positions(args));
-    for key in positions.filter_map(|position| args.get(position)) {
+    let keys = command.spec.find_keys(args).into_iter();
+    for key in keys.filter_map(|key| args.get(key.word)) {
         server.tracking.remember(server, client, key, keys_max);
     }
 }

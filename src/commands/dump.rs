@@ -7,8 +7,10 @@ use bytes::Bytes;
 
 use super::keys::ONE_KEY;
 use super::numbers::parse_i64;
-use super::spec::{Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, KeySpec};
 use super::{CommandError, CommandResult, Context};
+use crate::catalog::spec::{
+    Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, KeySpec, Notes,
+};
 use crate::keyspace::{Access, EventClass, KeyspaceError, Kind, Millis, Slots, View};
 use crate::protocol::{Args, Reply};
 use crate::serialised::{Object, SerialisedError, decode, encode};
@@ -25,9 +27,10 @@ pub(super) static COMMANDS: &[CommandSpec] = &[
         summary: "Returns a value in Redis's serialised form.",
         complexity: "O(1) to find the key, and O(N*M) for N elements of M bytes.",
         arguments: ONE_KEY,
+        notes: Notes::NONE,
         subcommands: &[],
         handler: dump,
-    },
+    }.tips(&["nondeterministic_output"]),
     CommandSpec {
         name: "restore",
         arity: Arity::AtLeast(4),
@@ -57,9 +60,10 @@ pub(super) static COMMANDS: &[CommandSpec] = &[
                 .optional()
                 .since("5.0.0"),
         ],
+        notes: Notes::NONE,
         subcommands: &[],
         handler: restore,
-    },
+    }.history(&[("3.0.0", "Added the `REPLACE` modifier."), ("5.0.0", "Added the `ABSTTL` modifier."), ("5.0.0", "Added the `IDLETIME` and `FREQ` options.")]),
 ];
 
 /// Position of the one key in a [`Slots`].

@@ -1,12 +1,12 @@
 //! Deadlines: EXPIRE and its kin, TTL and its kin, PERSIST.
 
-use super::error::shown;
 use super::keys::{ONE_KEY, look_up};
 use super::numbers::parse_i64;
-use super::spec::{
-    Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, Handler, KeySpec,
-};
 use super::{CommandError, CommandResult, Context};
+use crate::catalog::spec::{
+    Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, Handler, KeySpec, Notes,
+};
+use crate::error::shown;
 use crate::keyspace::{EventClass, KeyspaceError, Millis};
 use crate::protocol::{Args, Reply};
 
@@ -19,40 +19,48 @@ pub(super) static COMMANDS: &[CommandSpec] = &[
         "Lets a key expire in some seconds.",
         SECONDS,
         expire,
-    ),
+    )
+    .history(&[("7.0.0", "Added options: `NX`, `XX`, `GT` and `LT`.")]),
     setter(
         "pexpire",
         "2.6.0",
         "Lets a key expire in some milliseconds.",
         MILLISECONDS,
         pexpire,
-    ),
+    )
+    .history(&[("7.0.0", "Added options: `NX`, `XX`, `GT` and `LT`.")]),
     setter(
         "expireat",
         "1.2.0",
         "Lets a key expire at a time given in seconds since 1970.",
         UNIX_SECONDS,
         expireat,
-    ),
+    )
+    .history(&[("7.0.0", "Added options: `NX`, `XX`, `GT` and `LT`.")]),
     setter(
         "pexpireat",
         "2.6.0",
         "Lets a key expire at a time given in milliseconds since 1970.",
         UNIX_MILLISECONDS,
         pexpireat,
-    ),
+    )
+    .history(&[("7.0.0", "Added options: `NX`, `XX`, `GT` and `LT`.")]),
     getter(
         "ttl",
         "1.0.0",
         "Returns how many seconds a key has left.",
         ttl,
-    ),
+    )
+    .tips(&["nondeterministic_output"])
+    .history(&[("2.8.0", "Added the -2 reply.")]),
     getter(
         "pttl",
         "2.6.0",
         "Returns how many milliseconds a key has left.",
         pttl,
-    ),
+    )
+    .tips(&["nondeterministic_output"])
+    .history(&[("2.8.0", "Added the -2 reply.")]),
     getter(
         "expiretime",
         "7.0.0",
@@ -76,6 +84,7 @@ pub(super) static COMMANDS: &[CommandSpec] = &[
         summary: "Lets a key stay for ever.",
         complexity: "O(1)",
         arguments: ONE_KEY,
+        notes: Notes::NONE,
         subcommands: &[],
         handler: persist,
     },
@@ -136,6 +145,7 @@ const fn setter(
         summary,
         complexity: "O(1)",
         arguments,
+        notes: Notes::NONE,
         subcommands: &[],
         handler,
     }
@@ -159,6 +169,7 @@ const fn getter(
         summary,
         complexity: "O(1)",
         arguments: ONE_KEY,
+        notes: Notes::NONE,
         subcommands: &[],
         handler,
     }

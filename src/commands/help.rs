@@ -2,8 +2,8 @@
 
 #![allow(clippy::unnecessary_wraps)] // Handlers have one shape, also those that cannot fail.
 
-use super::error::shown;
 use super::{CommandError, CommandResult, Context, Outcome};
+use crate::error::shown;
 use crate::protocol::Args;
 
 /// Answers the help of `container`: a head, `lines`, and the line on HELP itself.

@@ -12,8 +12,10 @@ use bytes::Bytes;
 
 pub(super) use self::memory::{MemoryUse, percent};
 use self::report::Report;
-use super::spec::{Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group};
 use super::{CommandError, CommandResult, Context};
+use crate::catalog::spec::{
+    Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, Notes,
+};
 use crate::protocol::{Args, Reply};
 
 pub(super) static COMMANDS: &[CommandSpec] = &[CommandSpec {
@@ -29,9 +31,19 @@ pub(super) static COMMANDS: &[CommandSpec] = &[CommandSpec {
     arguments: &[Argument::new("section", ArgumentKind::String)
         .optional()
         .multiple()],
+    notes: Notes::NONE,
     subcommands: &[],
     handler: info,
-}];
+}
+.tips(&[
+    "nondeterministic_output",
+    "request_policy:all_shards",
+    "response_policy:special",
+])
+.history(&[(
+    "7.0.0",
+    "Added support for taking multiple section arguments.",
+)])];
 
 type Writer = fn(&Context<'_>, &mut Report) -> Result<(), CommandError>;
 

@@ -1,7 +1,9 @@
 //! Commands on keys of any type: DEL, UNLINK, EXISTS, TOUCH, TYPE, RANDOMKEY and DBSIZE.
 
-use super::spec::{Argument, Arity, Categories, CommandSpec, Flags, Group, KeySpec};
 use super::{CommandResult, Context};
+use crate::catalog::spec::{
+    Argument, Arity, Categories, CommandSpec, Flags, Group, KeySpec, Notes,
+};
 use crate::keyspace::{Access, EventClass, KeyInfo, KeyspaceError};
 use crate::protocol::{Args, Reply};
 
@@ -22,9 +24,11 @@ pub(super) static COMMANDS: &[CommandSpec] = &[
         summary: "Removes keys.",
         complexity: "O(N) where N is the number of keys.",
         arguments: KEYS,
+        notes: Notes::NONE,
         subcommands: &[],
         handler: del,
-    },
+    }
+    .tips(&["request_policy:multi_shard", "response_policy:agg_sum"]),
     CommandSpec {
         name: "unlink",
         arity: Arity::AtLeast(2),
@@ -36,9 +40,11 @@ pub(super) static COMMANDS: &[CommandSpec] = &[
         summary: "Removes keys; their space may be given back later.",
         complexity: "O(1) for each key.",
         arguments: KEYS,
+        notes: Notes::NONE,
         subcommands: &[],
         handler: del,
-    },
+    }
+    .tips(&["request_policy:multi_shard", "response_policy:agg_sum"]),
     CommandSpec {
         name: "exists",
         arity: Arity::AtLeast(2),
@@ -50,9 +56,12 @@ pub(super) static COMMANDS: &[CommandSpec] = &[
         summary: "Counts how many of the keys exist.",
         complexity: "O(N) where N is the number of keys.",
         arguments: KEYS,
+        notes: Notes::NONE,
         subcommands: &[],
         handler: exists,
-    },
+    }
+    .tips(&["request_policy:multi_shard", "response_policy:agg_sum"])
+    .history(&[("3.0.3", "Accepts multiple `key` arguments.")]),
     CommandSpec {
         name: "touch",
         arity: Arity::AtLeast(2),
@@ -64,9 +73,11 @@ pub(super) static COMMANDS: &[CommandSpec] = &[
         summary: "Marks keys as used now, and counts those that exist.",
         complexity: "O(N) where N is the number of keys.",
         arguments: KEYS,
+        notes: Notes::NONE,
         subcommands: &[],
         handler: touch,
-    },
+    }
+    .tips(&["request_policy:multi_shard", "response_policy:agg_sum"]),
     CommandSpec {
         name: "type",
         arity: Arity::Exactly(2),
@@ -78,6 +89,7 @@ pub(super) static COMMANDS: &[CommandSpec] = &[
         summary: "Names the type of a key's value.",
         complexity: "O(1)",
         arguments: ONE_KEY,
+        notes: Notes::NONE,
         subcommands: &[],
         handler: key_type,
     },
@@ -92,9 +104,15 @@ pub(super) static COMMANDS: &[CommandSpec] = &[
         summary: "Returns some key of the database.",
         complexity: "O(1)",
         arguments: &[],
+        notes: Notes::NONE,
         subcommands: &[],
         handler: random_key,
-    },
+    }
+    .tips(&[
+        "request_policy:all_shards",
+        "response_policy:special",
+        "nondeterministic_output",
+    ]),
     CommandSpec {
         name: "dbsize",
         arity: Arity::Exactly(1),
@@ -106,9 +124,11 @@ pub(super) static COMMANDS: &[CommandSpec] = &[
         summary: "Counts the keys of the database.",
         complexity: "O(1)",
         arguments: &[],
+        notes: Notes::NONE,
         subcommands: &[],
         handler: dbsize,
-    },
+    }
+    .tips(&["request_policy:all_shards", "response_policy:agg_sum"]),
 ];
 
 /// What the index knows of a key, counted as a hit or a miss but not as an access.

@@ -9,9 +9,11 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 
-use super::error::shown;
-use super::spec::{Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, Handler};
 use super::{Command, CommandError, CommandResult, Context, help, table};
+use crate::catalog::spec::{
+    Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, Handler, Notes,
+};
+use crate::error::shown;
 use crate::protocol::{Args, Reply};
 
 const ANYTIME: Flags = Flags::LOADING.union(Flags::STALE);
@@ -51,6 +53,7 @@ const fn row(
         summary,
         complexity: "O(1)",
         arguments,
+        notes: Notes::NONE,
         subcommands: &[],
         handler,
     }
@@ -64,7 +67,7 @@ static SUBCOMMANDS: &[CommandSpec] = &[
         "Answers the newest sample of each event.",
         &[],
         latest,
-    ),
+    ).tips(&["nondeterministic_output", "request_policy:all_nodes", "response_policy:special"]),
     row(
         "history",
         Arity::Exactly(3),
@@ -72,7 +75,7 @@ static SUBCOMMANDS: &[CommandSpec] = &[
         "Answers the samples of an event.",
         &[EVENT],
         history,
-    ),
+    ).tips(&["nondeterministic_output", "request_policy:all_nodes", "response_policy:special"]),
     row(
         "reset",
         Arity::AtLeast(2),
@@ -80,7 +83,7 @@ static SUBCOMMANDS: &[CommandSpec] = &[
         "Forgets the samples of events, or of all.",
         &[EVENT.optional().multiple()],
         reset,
-    ),
+    ).tips(&["request_policy:all_nodes", "response_policy:agg_sum"]),
     row(
         "graph",
         Arity::Exactly(3),
@@ -88,7 +91,7 @@ static SUBCOMMANDS: &[CommandSpec] = &[
         "Draws the samples of an event.",
         &[EVENT],
         graph,
-    ),
+    ).tips(&["nondeterministic_output", "request_policy:all_nodes", "response_policy:special"]),
     row(
         "doctor",
         Arity::Exactly(2),
@@ -96,7 +99,7 @@ static SUBCOMMANDS: &[CommandSpec] = &[
         "Says in words what took long, and what may help.",
         &[],
         doctor,
-    ),
+    ).tips(&["nondeterministic_output", "request_policy:all_nodes", "response_policy:special"]),
     CommandSpec {
         since: "7.0.0",
         complexity: "O(N) where N is the number of commands with latency information being retrieved.",
@@ -110,7 +113,7 @@ static SUBCOMMANDS: &[CommandSpec] = &[
                 .multiple()],
             histogram,
         )
-    },
+    }.tips(&["nondeterministic_output", "request_policy:all_nodes", "response_policy:special"]),
     row(
         "help",
         Arity::Exactly(2),

@@ -1,10 +1,12 @@
 //! LOLWUT: who answers, in one line.
 
 use super::numbers::parse_i64;
-use super::spec::{Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group};
 use super::{CommandError, CommandResult, Context};
+use crate::catalog::spec::{
+    Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, Notes,
+};
 use crate::protocol::{Args, Reply};
-use crate::server::REDIS_VERSION;
+use crate::state::REDIS_VERSION;
 
 pub(super) static COMMANDS: &[CommandSpec] = &[CommandSpec {
     name: "lolwut",
@@ -19,6 +21,7 @@ pub(super) static COMMANDS: &[CommandSpec] = &[CommandSpec {
     arguments: &[Argument::new("version", ArgumentKind::Integer)
         .with_token("VERSION")
         .optional()],
+    notes: Notes::NONE,
     subcommands: &[],
     handler: lolwut,
 }];

@@ -1,13 +1,13 @@
 //! MEMORY: what a key takes, and what all of them do.
 
-use std::ops::ControlFlow;
-
 use super::info::{MemoryUse, percent};
 use super::numbers::parse_i64;
-use super::spec::{
-    Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, Handler, KeySpec,
-};
 use super::{CommandError, CommandResult, Context, help};
+use std::ops::ControlFlow;
+
+use crate::catalog::spec::{
+    Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, Handler, KeySpec, Notes,
+};
 use crate::config::EvictionPolicy;
 use crate::keyspace::{Access, DATABASES, KeyspaceError, View};
 use crate::protocol::{Args, Reply};
@@ -24,6 +24,7 @@ pub(super) static COMMANDS: &[CommandSpec] = &[CommandSpec {
     summary: "Commands on the memory that data takes.",
     complexity: "Depends on subcommand.",
     arguments: &[],
+    notes: Notes::NONE,
     subcommands: SUBCOMMANDS,
     handler: help,
 }];
@@ -45,6 +46,7 @@ static SUBCOMMANDS: &[CommandSpec] = &[
                 .with_token("SAMPLES")
                 .optional(),
         ],
+        notes: Notes::NONE,
         subcommands: &[],
         handler: usage,
     },
@@ -53,20 +55,35 @@ static SUBCOMMANDS: &[CommandSpec] = &[
         "Says in words what is remarkable about memory.",
         "O(1)",
         doctor,
-    ),
+    )
+    .tips(&[
+        "nondeterministic_output",
+        "request_policy:all_shards",
+        "response_policy:special",
+    ]),
     of_server(
         "malloc-stats",
         "Shows what the allocators of pool and DRAM hold.",
         SLOW,
         malloc_stats,
-    ),
+    )
+    .tips(&[
+        "nondeterministic_output",
+        "request_policy:all_shards",
+        "response_policy:special",
+    ]),
     of_server(
         "purge",
         "Answers OK: the allocator gives back by itself what it does not need.",
         SLOW,
         purge,
-    ),
-    of_server("stats", "Shows what takes memory.", "O(1)", stats),
+    )
+    .tips(&["request_policy:all_shards", "response_policy:all_succeeded"]),
+    of_server("stats", "Shows what takes memory.", "O(1)", stats).tips(&[
+        "nondeterministic_output",
+        "request_policy:all_shards",
+        "response_policy:special",
+    ]),
     CommandSpec {
         name: "help",
         arity: Arity::Exactly(2),
@@ -78,6 +95,7 @@ static SUBCOMMANDS: &[CommandSpec] = &[
         summary: "Lists the subcommands.",
         complexity: "O(1)",
         arguments: &[],
+        notes: Notes::NONE,
         subcommands: &[],
         handler: help,
     },
@@ -104,6 +122,7 @@ const fn of_server(
         summary,
         complexity,
         arguments: &[],
+        notes: Notes::NONE,
         subcommands: &[],
         handler,
     }
@@ -271,16 +290,13 @@ fn stats(ctx: &mut Context<'_>, _: Args<'_>) -> CommandResult {
         whole("functions.caches", 0),
     ];
     for db in 0..DATABASES {
-        let keys = ctx.keyspace.database_stats(db, ctx.access.now).keys;
-        if keys > 0 {
-            // Keys and deadlines lie in the same entries of the index.
-            let main = u128::from(memory.index) * u128::from(keys) / u128::from(memory.keys.max(1));
+        let database = ctx.keyspace.database_stats(db, ctx.access.now);
+        if database.keys > 0 {
+            // Deadlines lie in the entries of the keys, and there are no slots of a cluster.
             let overhead = vec![
-                whole(
-                    "overhead.hashtable.main",
-                    u64::try_from(main).unwrap_or(u64::MAX),
-                ),
+                whole("overhead.hashtable.main", database.index_bytes),
                 whole("overhead.hashtable.expires", 0),
+                whole("overhead.hashtable.slot-to-keys", 0),
             ];
             pairs.push((Reply::bulk(format!("db.{db}")), Reply::Map(overhead)));
         }
@@ -305,6 +321,14 @@ fn stats(ctx: &mut Context<'_>, _: Args<'_>) -> CommandResult {
             "allocator-fragmentation.bytes",
             memory.allocated - memory.used,
         ),
+        ratio("allocator-rss.ratio", memory.resident_ratio()),
+        (
+            Reply::text("allocator-rss.bytes"),
+            Reply::Integer(signed(memory.resident) - signed(memory.allocated)),
+        ),
+        // The allocator's resident set is taken to be the process's.
+        ratio("rss-overhead.ratio", 1.0),
+        whole("rss-overhead.bytes", 0),
         ratio(
             "fragmentation",
             percent(memory.resident, memory.used) / 100.0,

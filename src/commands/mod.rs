@@ -11,7 +11,6 @@ mod database;
 mod dispatch;
 mod draw;
 mod dump;
-mod error;
 mod expiry;
 mod geo;
 mod hashes;
@@ -25,7 +24,7 @@ mod lolwut;
 mod memory;
 mod module;
 mod monitor;
-pub mod numbers;
+use crate::numbers;
 mod numkeys;
 mod object;
 mod permission;
@@ -40,21 +39,80 @@ mod sets;
 mod slowlog;
 mod sort;
 mod sortedsets;
-pub mod spec;
 mod strings;
-mod table;
 mod transaction;
 mod transfer;
 
-pub use blocking::{Call, Wait};
+pub use crate::catalog::{Command, table};
+pub use crate::error::CommandError;
 pub use dispatch::{Dispatcher, Next};
-pub use error::CommandError;
-pub use permission::check_blocked;
-pub use table::{Command, RenameError, Table, rename_commands, table};
 
+use crate::catalog;
+use crate::catalog::spec::CommandSpec;
 use crate::keyspace::{Access, EventClass, Keyspace, KeyspaceError, Value, View};
 use crate::protocol::{Reply, ReplyBuffer};
-use crate::server::{Server, Session};
+use crate::state::{Lookups, Server, Session, Wait};
+
+/// Every family of commands. A new family adds its line here; a new command only its row there.
+pub(crate) static FAMILIES: &[&[CommandSpec]] = &[
+    database::COMMANDS,
+    dump::COMMANDS,
+    expiry::COMMANDS,
+    keys::COMMANDS,
+    object::COMMANDS,
+    scan::COMMANDS,
+    transfer::COMMANDS,
+    transaction::COMMANDS,
+    pubsub::COMMANDS,
+    strings::values::COMMANDS,
+    strings::set::COMMANDS,
+    strings::counters::COMMANDS,
+    strings::ranges::COMMANDS,
+    strings::lcs::COMMANDS,
+    blocking::lists::COMMANDS,
+    blocking::scores::COMMANDS,
+    bitmaps::rows::COMMANDS,
+    hyperloglog::rows::COMMANDS,
+    lists::push::COMMANDS,
+    lists::pop::COMMANDS,
+    lists::read::COMMANDS,
+    lists::change::COMMANDS,
+    lists::moving::COMMANDS,
+    hashes::rows::COMMANDS,
+    sets::rows::COMMANDS,
+    sort::rows::COMMANDS,
+    geo::rows::COMMANDS,
+    geo::radius_rows::COMMANDS,
+    sortedsets::rows::COMMANDS,
+    sortedsets::range_rows::COMMANDS,
+    sortedsets::algebra_rows::COMMANDS,
+    connection::COMMANDS,
+    acl::COMMANDS,
+    client::COMMANDS,
+    command::COMMANDS,
+    config::COMMANDS,
+    server::COMMANDS,
+    memory::COMMANDS,
+    module::COMMANDS,
+    info::COMMANDS,
+    slowlog::COMMANDS,
+    latency::COMMANDS,
+    monitor::COMMANDS,
+    replication::COMMANDS,
+    saving::COMMANDS,
+    lolwut::COMMANDS,
+    pmemkv::COMMANDS,
+];
+
+/// Makes the table of all commands, unless it is there already.
+pub fn install() {
+    catalog::install(FAMILIES);
+}
+
+/// As [`install`], where commands get other names, or are taken away where the new name is empty.
+pub fn install_renamed(renames: &[(String, String)]) -> Result<(), catalog::RenameError> {
+    catalog::install_renamed(FAMILIES, renames)
+}
 
 /// What running a command gives.
 pub type CommandResult = Result<Outcome, CommandError>;
@@ -94,15 +152,6 @@ pub struct Context<'a> {
     pub access: Access,
     /// Keyspace hits and misses of this batch.
     pub lookups: &'a mut Lookups,
-}
-
-/// Keyspace hits and misses, counted by read commands as Redis counts them.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Lookups {
-    /// Keys found.
-    pub hits: u64,
-    /// Keys not found.
-    pub misses: u64,
 }
 
 impl Context<'_> {

@@ -2,8 +2,10 @@
 
 #![allow(clippy::unnecessary_wraps)] // Handlers have one shape, also those that cannot fail.
 
-use super::spec::{Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, Handler};
 use super::{CommandError, CommandResult, Context, help};
+use crate::catalog::spec::{
+    Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, Handler, Notes,
+};
 use crate::protocol::{Args, Reply};
 
 const ADMIN: Flags = Flags::ADMIN.union(Flags::NOSCRIPT);
@@ -20,6 +22,7 @@ pub(super) static COMMANDS: &[CommandSpec] = &[CommandSpec {
     summary: "Commands on modules, of which there are none.",
     complexity: "Depends on subcommand.",
     arguments: &[],
+    notes: Notes::NONE,
     subcommands: SUBCOMMANDS,
     handler: help,
 }];
@@ -44,6 +47,7 @@ const fn sub(
         summary,
         complexity: "O(1)",
         arguments,
+        notes: Notes::NONE,
         subcommands: &[],
         handler,
     }
@@ -61,7 +65,8 @@ static SUBCOMMANDS: &[CommandSpec] = &[
             &[],
             list,
         )
-    },
+    }
+    .tips(&["nondeterministic_output_order"]),
     sub(
         "load",
         Arity::AtLeast(3),

@@ -1,7 +1,7 @@
 //! MONITOR: every command is shown to the client from now on. Dispatch shows them.
 
-use super::spec::{Arity, Categories, CommandSpec, Flags, Group};
 use super::{CommandError, CommandResult, Context, Outcome};
+use crate::catalog::spec::{Arity, Categories, CommandSpec, Flags, Group, Notes};
 use crate::protocol::{Args, Reply};
 
 pub(super) static COMMANDS: &[CommandSpec] = &[CommandSpec {
@@ -18,6 +18,7 @@ pub(super) static COMMANDS: &[CommandSpec] = &[CommandSpec {
     summary: "Shows every command that the server runs.",
     complexity: "",
     arguments: &[],
+    notes: Notes::NONE,
     subcommands: &[],
     handler: monitor,
 }];

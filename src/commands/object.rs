@@ -4,8 +4,8 @@ use std::ops::ControlFlow;
 
 use super::keys::ONE_KEY;
 use super::numbers::parse_i64;
-use super::spec::{Arity, Categories, CommandSpec, Flags, Group, Handler, KeySpec};
 use super::{CommandError, CommandResult, Context, Outcome};
+use crate::catalog::spec::{Arity, Categories, CommandSpec, Flags, Group, Handler, KeySpec, Notes};
 use crate::keyspace::{Access, Encoding, KeyInfo, KeyspaceError, List, View};
 use crate::protocol::{Args, Reply};
 
@@ -20,6 +20,7 @@ pub(super) static COMMANDS: &[CommandSpec] = &[CommandSpec {
     summary: "A container for commands that describe values.",
     complexity: "Depends on subcommand.",
     arguments: &[],
+    notes: Notes::NONE,
     subcommands: SUBCOMMANDS,
     handler: object,
 }];
@@ -30,25 +31,29 @@ static SUBCOMMANDS: &[CommandSpec] = &[
         "2.2.3",
         "Names the form in which Redis would keep the value.",
         encoding,
-    ),
+    )
+    .tips(&["nondeterministic_output"]),
     of_key(
         "freq",
         "4.0.0",
         "Returns how often the key is used, on a logarithmic scale.",
         freq,
-    ),
+    )
+    .tips(&["nondeterministic_output"]),
     of_key(
         "idletime",
         "2.2.3",
         "Returns the seconds since the key was last used.",
         idletime,
-    ),
+    )
+    .tips(&["nondeterministic_output"]),
     of_key(
         "refcount",
         "2.2.3",
         "Returns how many references the value has.",
         refcount,
-    ),
+    )
+    .tips(&["nondeterministic_output"]),
     CommandSpec {
         name: "help",
         arity: Arity::Exactly(2),
@@ -60,6 +65,7 @@ static SUBCOMMANDS: &[CommandSpec] = &[
         summary: "Lists the subcommands.",
         complexity: "O(1)",
         arguments: &[],
+        notes: Notes::NONE,
         subcommands: &[],
         handler: help,
     },
@@ -85,6 +91,7 @@ const fn of_key(
         summary,
         complexity: "O(1)",
         arguments: ONE_KEY,
+        notes: Notes::NONE,
         subcommands: &[],
         handler,
     }

@@ -1,12 +1,11 @@
 //! Whether a client may make a call, and who it is.
 
-use super::error::shown;
-use super::spec::Flags;
 use super::{Command, CommandError};
-use crate::acl::{self, Denial, Event, Reason, User};
+use crate::acl::{self, Denial, Event, Reason};
+use crate::catalog::spec::Flags;
 use crate::keyspace::now_ms;
 use crate::protocol::Args;
-use crate::server::{Server, Session};
+use crate::state::{Server, Session};
 
 /// Whether the client may make this call now. What is denied is counted and logged.
 #[inline]
@@ -39,41 +38,7 @@ fn check_rules(
         return Ok(());
     };
     note(denial, command, args, session, server);
-    Err(denied(denial, session.identity.user(), command))
-}
-
-fn denied(denial: Denial, user: &User, command: &Command) -> CommandError {
-    match denial {
-        Denial::Command => {
-            let text = format!("NOPERM {}", denied_command(user.name(), command));
-            CommandError::Text(text.into())
-        }
-        Denial::Key(_) => CommandError::text("NOPERM No permissions to access a key"),
-        Denial::Channel(_) => CommandError::text("NOPERM No permissions to access a channel"),
-    }
-}
-
-/// As `check`, for a command that has waited since it was permitted.
-pub fn check_blocked(
-    command: &'static Command,
-    args: Args<'_>,
-    user: &User,
-) -> Result<(), CommandError> {
-    let rules = user.rules();
-    if rules.is_unrestricted() {
-        return Ok(());
-    }
-    let checked = rules.check(command, args);
-    checked.map_err(|denial| denied(denial, user, command))
-}
-
-/// Why a user may not run a command.
-pub(super) fn denied_command(user: &[u8], command: &Command) -> String {
-    format!(
-        "User {} has no permissions to run the '{}' command",
-        shown(user, usize::MAX),
-        command.full_name
-    )
+    Err(session.identity.user().denied(denial, command))
 }
 
 /// As [`check`], for a command that was queued when it was permitted.

@@ -8,8 +8,10 @@ use std::ops::ControlFlow;
 use bytes::Bytes;
 
 use super::numbers::{parse_float, parse_i64};
-use super::spec::{Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, Handler};
 use super::{CommandError, CommandResult, Context, Outcome};
+use crate::catalog::spec::{
+    Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, Handler, Notes,
+};
 use crate::keyspace::Range;
 use crate::protocol::{Args, Protocol, Reply};
 
@@ -102,6 +104,7 @@ const fn row(name: &'static str, summary: &'static str, handler: Handler) -> Com
         summary,
         complexity: "O(1)",
         arguments: &[],
+        notes: Notes::NONE,
         subcommands: &[],
         handler,
     }

@@ -2,12 +2,12 @@
 
 #![allow(clippy::unnecessary_wraps)] // Handlers have one shape, also those that cannot fail.
 
-use super::spec::{
-    Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, Handler, KeySpec,
-};
 use super::{CommandError, CommandResult, Context, Outcome, help};
+use crate::catalog::spec::{
+    Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, Handler, KeySpec, Notes,
+};
 use crate::protocol::{Args, Reply, ReplyBuffer};
-use crate::server::Topic;
+use crate::state::Topic;
 
 /// What they all may do.
 const PUBSUB: Flags = Flags::PUBSUB.union(Flags::LOADING).union(Flags::STALE);
@@ -49,6 +49,7 @@ const fn row(
         summary,
         complexity,
         arguments,
+        notes: Notes::NONE,
         subcommands: &[],
         handler,
     }
@@ -341,7 +342,7 @@ fn list(ctx: &mut Context<'_>, args: Args<'_>, topic: Topic) -> CommandResult {
 }
 
 fn wrong_words(word: &[u8]) -> CommandError {
-    let word = super::error::shown(word, 128);
+    let word = crate::error::shown(word, 128);
     CommandError::Text(
         format!(
             "ERR unknown subcommand or wrong number of arguments for '{word}'. Try PUBSUB HELP."

@@ -49,7 +49,7 @@ pub(super) fn shown_words<'a>(command: &Command, args: Args<'a>) -> Vec<&'a [u8]
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::commands::table;
+    use crate::catalog::table;
     use crate::protocol::OwnedArgs;
 
     fn shown(line: &str) -> String {

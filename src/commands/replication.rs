@@ -3,10 +3,12 @@
 
 #![allow(clippy::unnecessary_wraps)] // Handlers have one shape, also those that cannot fail.
 
-use super::error::shown;
 use super::numbers::parse_i64;
-use super::spec::{Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, Handler};
 use super::{CommandError, CommandResult, Context};
+use crate::catalog::spec::{
+    Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, Handler, Notes,
+};
+use crate::error::shown;
 use crate::protocol::{Args, Reply};
 
 const STALE: Flags = Flags::NOSCRIPT.union(Flags::STALE);
@@ -55,6 +57,7 @@ const fn row(
         summary,
         complexity: "O(1)",
         arguments,
+        notes: Notes::NONE,
         subcommands: &[],
         handler,
     }
@@ -104,7 +107,7 @@ pub(super) static COMMANDS: &[CommandSpec] = &[
             ],
             wait,
         )
-    },
+    }.tips(&["request_policy:all_shards", "response_policy:agg_min"]),
     CommandSpec {
         categories: Categories::CONNECTION,
         group: Group::Generic,
@@ -121,7 +124,7 @@ pub(super) static COMMANDS: &[CommandSpec] = &[
             ],
             waitaof,
         )
-    },
+    }.tips(&["request_policy:all_shards", "response_policy:agg_min"]),
     row(
         "replicaof",
         Arity::Exactly(3),
@@ -139,7 +142,7 @@ pub(super) static COMMANDS: &[CommandSpec] = &[
         "Accepts NO ONE; there is no replication.",
         MASTER,
         replicaof,
-    ),
+    ).deprecated("5.0.0", "`REPLICAOF`"),
     row(
         "failover",
         Arity::AtLeast(1),

@@ -6,8 +6,10 @@
 use std::sync::atomic::Ordering;
 use std::time::UNIX_EPOCH;
 
-use super::spec::{Argument, Arity, Categories, CommandSpec, Flags, Group, Handler};
 use super::{CommandError, CommandResult, Context};
+use crate::catalog::spec::{
+    Argument, Arity, Categories, CommandSpec, Flags, Group, Handler, Notes,
+};
 use crate::protocol::{Args, Reply};
 
 const ADMIN: Flags = Flags::ADMIN
@@ -32,6 +34,7 @@ const fn row(
         summary,
         complexity: "O(1)",
         arguments: &[],
+        notes: Notes::NONE,
         subcommands: &[],
         handler,
     }
@@ -56,7 +59,8 @@ pub(super) static COMMANDS: &[CommandSpec] = &[
             "Answers the same error as SAVE.",
             bgsave,
         )
-    },
+    }
+    .history(&[("3.2.2", "Added the `SCHEDULE` option.")]),
     row(
         "bgrewriteaof",
         Arity::Exactly(1),
@@ -73,7 +77,8 @@ pub(super) static COMMANDS: &[CommandSpec] = &[
             "Answers when the server started: it has saved no RDB file since.",
             lastsave,
         )
-    },
+    }
+    .tips(&["nondeterministic_output"]),
 ];
 
 /// Why there is no file, and what holds instead.

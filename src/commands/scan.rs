@@ -1,10 +1,12 @@
 //! Walks over a database: KEYS and SCAN.
 
 use super::numbers::parse_i64;
-use super::spec::{Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group};
 use super::{CommandError, CommandResult, Context, Outcome};
+use crate::catalog::spec::{
+    Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, Notes,
+};
 use crate::glob;
-use crate::keyspace::View;
+use crate::keyspace::{Cursor, View};
 use crate::protocol::{Args, Protocol, ReplyBuffer};
 
 /// How many keys SCAN looks at where the call does not say.
@@ -24,9 +26,11 @@ pub(super) static COMMANDS: &[CommandSpec] = &[
         summary: "Lists all keys that match a pattern.",
         complexity: "O(N) where N is the number of keys in the database.",
         arguments: &[Argument::new("pattern", ArgumentKind::Pattern)],
+        notes: Notes::NONE,
         subcommands: &[],
         handler: keys,
-    },
+    }
+    .tips(&["request_policy:all_shards", "nondeterministic_output_order"]),
     CommandSpec {
         name: "scan",
         arity: Arity::AtLeast(2),
@@ -50,9 +54,16 @@ pub(super) static COMMANDS: &[CommandSpec] = &[
                 .optional()
                 .since("6.0.0"),
         ],
+        notes: Notes::NONE,
         subcommands: &[],
         handler: scan,
-    },
+    }
+    .tips(&[
+        "nondeterministic_output",
+        "request_policy:special",
+        "response_policy:special",
+    ])
+    .history(&[("6.0.0", "Added the `TYPE` subcommand.")]),
 ];
 
 /// Keys that were found, already encoded: their number must stand before them, and is known last.
@@ -75,6 +86,14 @@ impl Page {
         self.encoded.bulk(key);
     }
 
+    /// Writes the reply of a step that goes on at `next`; 0 tells the client that it was the last step.
+    fn write_after(self, next: Option<Cursor>, out: &mut ReplyBuffer) {
+        let next = next.map_or(0, Cursor::number);
+        out.array_header(2);
+        out.bulk(itoa::Buffer::new().format(next).as_bytes());
+        self.write(out);
+    }
+
     fn write(self, out: &mut ReplyBuffer) {
         out.array_header(self.keys);
         out.bytes.extend_from_slice(&self.encoded.bytes);
@@ -84,9 +103,9 @@ impl Page {
 fn keys(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     let pattern = &args[1];
     let mut page = Page::new();
-    let mut cursor = 0;
-    loop {
-        cursor = ctx.keyspace.scan(
+    let mut next = Some(Cursor::START);
+    while let Some(cursor) = next {
+        next = ctx.keyspace.scan(
             ctx.session.db,
             cursor,
             KEYS_STEP,
@@ -97,16 +116,13 @@ fn keys(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
                 }
             },
         )?;
-        if cursor == 0 {
-            break;
-        }
     }
     page.write(ctx.out);
     Ok(Outcome::Written)
 }
 
 struct ScanOptions<'a> {
-    cursor: u64,
+    cursor: Cursor,
     pattern: Option<&'a [u8]>,
     count: usize,
     kind: Option<&'a [u8]>,
@@ -160,9 +176,11 @@ impl<'a> ScanOptions<'a> {
 }
 
 /// The cursor that word `at` is.
-fn cursor(args: Args<'_>, at: usize) -> Result<u64, CommandError> {
-    let cursor = args.get(at).and_then(parse_cursor);
-    cursor.ok_or(CommandError::text("ERR invalid cursor"))
+fn cursor(args: Args<'_>, at: usize) -> Result<Cursor, CommandError> {
+    let number = args.get(at).and_then(parse_cursor);
+    number
+        .map(Cursor::from_number)
+        .ok_or(CommandError::text("ERR invalid cursor"))
 }
 
 /// One step of HSCAN, SSCAN or ZSCAN.
@@ -175,7 +193,7 @@ pub(super) struct ScanStep<'a> {
 impl ScanStep<'_> {
     /// Reads the options, once it is known that the key holds what is scanned. Returns where to begin, and about how many
     /// elements to meet.
-    pub(super) fn begin(&mut self) -> Result<(u64, usize), CommandError> {
+    pub(super) fn begin(&mut self) -> Result<(Cursor, usize), CommandError> {
         self.options.parse_words(self.args, 3, false)?;
         Ok((self.options.cursor, self.options.count))
     }
@@ -195,7 +213,7 @@ impl ScanStep<'_> {
 pub(super) fn scan_elements(
     ctx: &mut Context<'_>,
     args: Args<'_>,
-    walk: impl FnOnce(View<'_>, &mut ScanStep<'_>) -> Result<u64, CommandError>,
+    walk: impl FnOnce(View<'_>, &mut ScanStep<'_>) -> Result<Option<Cursor>, CommandError>,
 ) -> CommandResult {
     let mut step = ScanStep {
         args,
@@ -210,15 +228,14 @@ pub(super) fn scan_elements(
     let next = ctx.view(&args[1], |view, _| match view {
         Some(view) => walk(view, &mut step),
         // Of a missing key not even the options are looked at.
-        None => Ok(0),
+        None => Ok(None),
     })?;
-    ctx.out.array_header(2);
-    ctx.out.bulk(itoa::Buffer::new().format(next).as_bytes());
-    step.page.write(ctx.out);
+    step.page.write_after(next, ctx.out);
     Ok(Outcome::Written)
 }
 
-/// A cursor as C's `strtoul` reads one, which Redis uses: a sign may stand before it, and nothing at all is 0.
+/// The number of a cursor as C's `strtoul` reads one, which Redis uses: a sign may stand before it, and nothing at all
+/// is 0.
 fn parse_cursor(word: &[u8]) -> Option<u64> {
     let word = word.split(|&byte| byte == 0).next().unwrap_or_default();
     let (negative, digits) = match word {
@@ -240,7 +257,7 @@ fn parse_cursor(word: &[u8]) -> Option<u64> {
 fn scan(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     let options = ScanOptions::parse(args)?;
     let mut page = Page::new();
-    let cursor = ctx.keyspace.scan(
+    let next = ctx.keyspace.scan(
         ctx.session.db,
         options.cursor,
         options.count,
@@ -251,9 +268,7 @@ fn scan(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
             }
         },
     )?;
-    ctx.out.array_header(2);
-    ctx.out.bulk(itoa::Buffer::new().format(cursor).as_bytes());
-    page.write(ctx.out);
+    page.write_after(next, ctx.out);
     Ok(Outcome::Written)
 }
 
@@ -287,7 +302,13 @@ mod tests {
         let check = |words: &str| {
             let args = OwnedArgs::new(words.split(' '));
             ScanOptions::parse(args.args())
-                .map(|options| (options.cursor, options.count, options.pattern.is_some()))
+                .map(|options| {
+                    (
+                        options.cursor.number(),
+                        options.count,
+                        options.pattern.is_some(),
+                    )
+                })
                 .map_err(|error| error.to_string())
         };
         let syntax = Err("ERR syntax error".to_owned());

@@ -4,9 +4,11 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use super::error::shown;
-use super::spec::{Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group};
 use super::{CommandError, CommandResult, Context, Outcome, help};
+use crate::catalog::spec::{
+    Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, Notes,
+};
+use crate::error::shown;
 use crate::protocol::{Args, Reply};
 
 const ADMIN: Flags = Flags::ADMIN
@@ -39,9 +41,10 @@ pub(super) static COMMANDS: &[CommandSpec] = &[
             Argument::token("force", "FORCE").optional().since("7.0.0"),
             Argument::token("abort", "ABORT").optional().since("7.0.0"),
         ],
+        notes: Notes::NONE,
         subcommands: &[],
         handler: shutdown,
-    },
+    }.history(&[("7.0.0", "Added the `NOW`, `FORCE` and `ABORT` modifiers.")]),
     CommandSpec {
         name: "time",
         arity: Arity::Exactly(1),
@@ -53,13 +56,15 @@ pub(super) static COMMANDS: &[CommandSpec] = &[
         summary: "Answers the server's time: seconds and microseconds.",
         complexity: "O(1)",
         arguments: &[],
+        notes: Notes::NONE,
         subcommands: &[],
         handler: time,
-    },
+    }.tips(&["nondeterministic_output"]),
     CommandSpec {
         name: "debug",
         arity: Arity::AtLeast(2),
-        flags: ADMIN.union(Flags::SLOW),
+        // Redis blocks every client while DEBUG runs, which is what tests use SLEEP for.
+        flags: ADMIN.union(Flags::SLOW).union(Flags::ALONE),
         categories: Categories::NONE,
         keys: &[],
         group: Group::Server,
@@ -67,9 +72,10 @@ pub(super) static COMMANDS: &[CommandSpec] = &[
         summary: "Helps with tests.",
         complexity: "Depends on subcommand.",
         arguments: &[],
+        notes: Notes::NONE,
         subcommands: &[],
         handler: debug,
-    },
+    }.internal(),
 ];
 
 /// What SHUTDOWN's words ask for.
@@ -149,7 +155,7 @@ const DEBUG_HELP: &[&str] = &[
     "SET-ACTIVE-EXPIRE (0|1)",
     "    Stop (0) or go on (1) removing expired keys in the background.",
     "SLEEP <seconds>",
-    "    Sleep; fractions are allowed.",
+    "    Sleep; fractions are allowed. All clients wait meanwhile.",
 ];
 
 fn debug(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {

@@ -3,8 +3,10 @@
 #![allow(clippy::unnecessary_wraps)] // Handlers have one shape, also those that cannot fail.
 
 use super::numbers::parse_i64;
-use super::spec::{Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, Handler};
 use super::{CommandError, CommandResult, Context, help};
+use crate::catalog::spec::{
+    Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, Handler, Notes,
+};
 use crate::protocol::{Args, Reply};
 
 const ANYTIME: Flags = Flags::LOADING.union(Flags::STALE);
@@ -43,6 +45,7 @@ const fn row(
         summary,
         complexity: "O(1)",
         arguments: &[],
+        notes: Notes::NONE,
         subcommands: &[],
         handler,
     }
@@ -59,14 +62,24 @@ static SUBCOMMANDS: &[CommandSpec] = &[
             "Answers the newest entries.",
             get,
         )
-    },
+    }
+    .tips(&["request_policy:all_nodes", "nondeterministic_output"])
+    .history(&[(
+        "4.0.0",
+        "Added client IP address, port and name to the reply.",
+    )]),
     row(
         "len",
         Arity::Exactly(2),
         Flags::ADMIN.union(ANYTIME),
         "Answers how many entries there are.",
         len,
-    ),
+    )
+    .tips(&[
+        "request_policy:all_nodes",
+        "response_policy:agg_sum",
+        "nondeterministic_output",
+    ]),
     CommandSpec {
         complexity: "O(N) where N is the number of entries in the slowlog",
         ..row(
@@ -76,7 +89,8 @@ static SUBCOMMANDS: &[CommandSpec] = &[
             "Forgets all entries.",
             reset,
         )
-    },
+    }
+    .tips(&["request_policy:all_nodes", "response_policy:all_succeeded"]),
     CommandSpec {
         since: "6.2.0",
         ..row(

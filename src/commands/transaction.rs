@@ -3,10 +3,12 @@
 
 #![allow(clippy::unnecessary_wraps)] // Handlers have one shape, also those that cannot fail.
 
-use super::spec::{Argument, Arity, Categories, CommandSpec, Flags, Group, Handler, KeySpec};
 use super::{CommandError, CommandResult, Context};
+use crate::catalog::spec::{
+    Argument, Arity, Categories, CommandSpec, Flags, Group, Handler, KeySpec, Notes,
+};
 use crate::protocol::{Args, Reply};
-use crate::server::Transaction;
+use crate::state::Transaction;
 
 /// What they all may do.
 const ALWAYS: Flags = Flags::NOSCRIPT.union(Flags::LOADING).union(Flags::STALE);
@@ -33,6 +35,7 @@ const fn row(
         summary,
         complexity,
         arguments: &[],
+        notes: Notes::NONE,
         subcommands: &[],
         handler,
     }

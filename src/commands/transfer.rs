@@ -3,8 +3,10 @@
 //! Each is one atomic step for both keys, and the deadline goes along.
 
 use super::database::{databases, parse_database};
-use super::spec::{Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, KeySpec};
 use super::{CommandError, CommandResult, Context};
+use crate::catalog::spec::{
+    Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, KeySpec, Notes,
+};
 use crate::keyspace::{EventClass, KeyspaceError};
 use crate::protocol::{Args, Reply};
 
@@ -32,6 +34,7 @@ pub(super) static COMMANDS: &[CommandSpec] = &[
         summary: "Gives a key another name, over whatever has that name.",
         complexity: "O(1)",
         arguments: KEY_NEWKEY,
+        notes: Notes::NONE,
         subcommands: &[],
         handler: rename,
     },
@@ -49,9 +52,14 @@ pub(super) static COMMANDS: &[CommandSpec] = &[
         summary: "Gives a key another name, unless that name is taken.",
         complexity: "O(1)",
         arguments: KEY_NEWKEY,
+        notes: Notes::NONE,
         subcommands: &[],
         handler: renamenx,
-    },
+    }
+    .history(&[(
+        "3.2.0",
+        "The command no longer returns an error when source and destination names are the same.",
+    )]),
     CommandSpec {
         name: "copy",
         arity: Arity::AtLeast(3),
@@ -73,6 +81,7 @@ pub(super) static COMMANDS: &[CommandSpec] = &[
                 .optional(),
             Argument::token("replace", "REPLACE").optional(),
         ],
+        notes: Notes::NONE,
         subcommands: &[],
         handler: copy,
     },
@@ -87,6 +96,7 @@ pub(super) static COMMANDS: &[CommandSpec] = &[
         summary: "Moves a key to another database.",
         complexity: "O(1)",
         arguments: &[Argument::key(), Argument::new("db", ArgumentKind::Integer)],
+        notes: Notes::NONE,
         subcommands: &[],
         handler: move_key,
     },

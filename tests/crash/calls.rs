@@ -8,8 +8,8 @@ use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 
 use super::items::{Items, Payloads, Told, Word};
-use crate::common::{Value, encode};
 use crate::model::{far_ms, now_ms};
+use common::{Value, encode};
 
 /// How long a brief key lives, ms.
 pub const BRIEF_MS: u64 = 60;

@@ -15,9 +15,9 @@ use std::time::{Duration, Instant};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
-use crate::common::{Options, RawClient, Server, Subject, TestResult, Value, encode};
 use crate::{CONNECTIONS, ROUND_MS, START_MS, seed_and_rounds};
 use calls::{Call, Source};
+use common::{Options, RawClient, Server, Subject, TestResult, Value, encode};
 use items::{Item, Items, Payloads, Told, Word};
 
 /// Calls that one connection sends before it reads their replies, at most.

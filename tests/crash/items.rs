@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use crate::common::Value;
+use common::Value;
 
 /// A word of a call, an element, a member.
 pub type Word = Vec<u8>;

@@ -6,7 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use rand::Rng;
 use rand::rngs::StdRng;
 
-use crate::common::{Value, encode};
+use common::{Value, encode};
 
 /// Keys that are written again and again.
 const KEYS: usize = 40;

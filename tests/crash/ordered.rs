@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use super::items::{Item, Items, Word, bulk, int, number, ok, parse};
-use crate::common::Value;
+use common::Value;
 
 /// Members by score, then by bytes.
 pub fn in_order(members: &BTreeMap<Word, f64>) -> Vec<(Word, f64)> {

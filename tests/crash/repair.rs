@@ -8,7 +8,7 @@ use std::time::Duration;
 use rand::Rng;
 use rand::rngs::StdRng;
 
-use crate::common::{Options, RawClient, Server, TestResult, Value, encode};
+use common::{Options, RawClient, Server, TestResult, Value, encode};
 
 const KEYS: usize = 12_000;
 /// Values that lose a byte.

@@ -2,9 +2,9 @@
 
 use super::wrong_words;
 use crate::acl::Entry;
-use crate::commands::numbers::parse_i64;
 use crate::commands::{CommandError, CommandResult, Context};
 use crate::keyspace::now_ms;
+use crate::numbers::parse_i64;
 use crate::protocol::{Args, Reply};
 
 /// How many entries are shown where no number is given.

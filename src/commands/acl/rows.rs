@@ -1,7 +1,7 @@
 //! The rows of ACL and its subcommands.
 
-use crate::commands::spec::{
-    Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, Handler,
+use crate::catalog::spec::{
+    Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, Handler, Notes,
 };
 
 const PLAIN: Flags = Flags::NOSCRIPT.union(Flags::LOADING).union(Flags::STALE);
@@ -20,6 +20,7 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[CommandSpec {
     summary: "Commands on users and what they may do.",
     complexity: "Depends on subcommand.",
     arguments: &[],
+    notes: Notes::NONE,
     subcommands: SUBCOMMANDS,
     handler: super::help,
 }];
@@ -44,6 +45,7 @@ const fn sub(
         summary,
         complexity,
         arguments,
+        notes: Notes::NONE,
         subcommands: &[],
         handler,
     }
@@ -69,7 +71,7 @@ static SUBCOMMANDS: &[CommandSpec] = &[
         "O(1) amortized time considering the typical user.",
         &[USERNAME.multiple()],
         super::deluser,
-    ),
+    ).tips(&["request_policy:all_nodes", "response_policy:all_succeeded"]),
     CommandSpec {
         since: "7.0.0",
         ..sub(
@@ -105,7 +107,7 @@ static SUBCOMMANDS: &[CommandSpec] = &[
         "O(N). Where N is the number of password, command and pattern rules that the user has.",
         &[USERNAME],
         super::getuser,
-    ),
+    ).history(&[("6.2.0", "Added Pub/Sub channel patterns."), ("7.0.0", "Added selectors and changed the format of key and channel patterns from a list to their rule representation.")]),
     sub(
         "help",
         Arity::Exactly(2),
@@ -148,7 +150,7 @@ static SUBCOMMANDS: &[CommandSpec] = &[
         )
         .optional()],
         super::log::log,
-    ),
+    ).history(&[("7.2.0", "Added entry ID, timestamp created, and timestamp last updated.")]),
     sub(
         "save",
         Arity::Exactly(2),
@@ -157,7 +159,7 @@ static SUBCOMMANDS: &[CommandSpec] = &[
         USERS,
         &[],
         super::save,
-    ),
+    ).tips(&["request_policy:all_nodes", "response_policy:all_succeeded"]),
     sub(
         "setuser",
         Arity::AtLeast(3),
@@ -171,7 +173,7 @@ static SUBCOMMANDS: &[CommandSpec] = &[
                 .multiple(),
         ],
         super::setuser,
-    ),
+    ).tips(&["request_policy:all_nodes", "response_policy:all_succeeded"]).history(&[("6.2.0", "Added Pub/Sub channel patterns."), ("7.0.0", "Added selectors and key based permissions.")]),
     sub(
         "users",
         Arity::Exactly(2),

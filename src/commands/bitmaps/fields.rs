@@ -2,10 +2,10 @@
 
 use super::integer::{Integer, Overflow};
 use super::{lengthened, parse_place};
-use crate::commands::numbers::parse_i64;
 use crate::commands::strings::{string, string_bytes_max};
 use crate::commands::{CommandError, CommandResult, Context, Outcome};
 use crate::keyspace::{EventClass, Kind};
+use crate::numbers::parse_i64;
 use crate::protocol::{Args, ReplyBuffer};
 
 /// What is done to one integer.
@@ -98,23 +98,6 @@ fn parse(args: Args<'_>, bytes_max: usize) -> Result<Vec<Operation>, CommandErro
         });
     }
     Ok(operations)
-}
-
-/// Whether a call of BITFIELD is one that only reads: what it may do to its key depends on it. A call that is wrong
-/// counts as one that writes.
-pub(crate) fn only_reads(args: Args<'_>) -> bool {
-    let mut at = 2;
-    while let Some(word) = args.get(at) {
-        let left = args.len() - at - 1;
-        at += if word.eq_ignore_ascii_case(b"get") && left >= 2 {
-            3
-        } else if word.eq_ignore_ascii_case(b"overflow") && left >= 1 {
-            2
-        } else {
-            return false;
-        };
-    }
-    true
 }
 
 pub(super) fn bitfield_ro(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
@@ -241,15 +224,5 @@ mod tests {
                 Err(text.to_owned())
             );
         }
-    }
-
-    #[test]
-    fn tells_reading_from_writing() {
-        let reads = |call| only_reads(words(call).args());
-        assert!(reads("bitfield k"));
-        assert!(reads("bitfield k GET u8 0 overflow sat get u8 1"));
-        assert!(!reads("bitfield k get u8 0 set u8 0 1"));
-        assert!(!reads("bitfield k get u8"));
-        assert!(!reads("bitfield k incrby u8 0 1"));
     }
 }

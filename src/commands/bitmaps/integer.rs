@@ -1,7 +1,7 @@
 //! Integers of any width within a string.
 
 use crate::commands::CommandError;
-use crate::commands::numbers::parse_i64;
+use crate::numbers::parse_i64;
 
 const BAD_TYPE: CommandError = CommandError::text(
     "ERR Invalid bitfield type. Use something like i16 u8. Note that u64 is not supported but i64 is.",

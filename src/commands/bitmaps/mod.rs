@@ -7,8 +7,6 @@ mod range;
 pub(super) mod rows;
 mod single;
 
-pub(crate) use fields::only_reads;
-
 use super::CommandError;
 use super::numbers::parse_i64;
 

@@ -2,9 +2,9 @@
 
 use std::ops::Range;
 
-use crate::commands::numbers::parse_i64;
 use crate::commands::strings::string;
 use crate::commands::{CommandError, CommandResult, Context};
+use crate::numbers::parse_i64;
 use crate::protocol::{Args, Reply};
 
 const BAD_BIT: CommandError = CommandError::text("ERR The bit argument must be 1 or 0.");

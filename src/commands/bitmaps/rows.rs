@@ -4,8 +4,8 @@ use super::combine::bitop;
 use super::fields::{bitfield, bitfield_ro};
 use super::range::{bitcount, bitpos};
 use super::single::{getbit, setbit};
-use crate::commands::spec::{
-    Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, KeySpec,
+use crate::catalog::spec::{
+    Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, KeySpec, Notes,
 };
 
 pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
@@ -24,6 +24,7 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
             Argument::new("offset", ArgumentKind::Integer),
             Argument::new("value", ArgumentKind::Integer),
         ],
+        notes: Notes::NONE,
         subcommands: &[],
         handler: setbit,
     },
@@ -41,6 +42,7 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
             Argument::key(),
             Argument::new("offset", ArgumentKind::Integer),
         ],
+        notes: Notes::NONE,
         subcommands: &[],
         handler: getbit,
     },
@@ -74,9 +76,11 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
             )
             .optional(),
         ],
+        notes: Notes::NONE,
         subcommands: &[],
         handler: bitcount,
-    },
+    }
+    .history(&[("7.0.0", "Added the `BYTE|BIT` option.")]),
     CommandSpec {
         name: "bitpos",
         arity: Arity::AtLeast(3),
@@ -114,9 +118,11 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
             )
             .optional(),
         ],
+        notes: Notes::NONE,
         subcommands: &[],
         handler: bitpos,
-    },
+    }
+    .history(&[("7.0.0", "Added the `BYTE|BIT` option.")]),
     CommandSpec {
         name: "bitop",
         arity: Arity::AtLeast(4),
@@ -135,6 +141,7 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
             Argument::new("destkey", ArgumentKind::Key(0)),
             Argument::new("key", ArgumentKind::Key(1)).multiple(),
         ],
+        notes: Notes::NONE,
         subcommands: &[],
         handler: bitop,
     },
@@ -143,12 +150,10 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
         arity: Arity::AtLeast(2),
         flags: Flags::WRITE.union(Flags::DENYOOM),
         categories: Categories::BITMAP,
-        keys: &[KeySpec::first(&[
-            "RW",
-            "access",
-            "update",
-            "variable_flags",
-        ])],
+        keys: &[
+            KeySpec::first(&["RW", "access", "update", "variable_flags"])
+                .with_notes("This command allows both access and modification of the key"),
+        ],
         group: Group::Bitmap,
         since: "3.2.0",
         summary: "Reads and changes integers of any width within a string",
@@ -209,6 +214,7 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
             .optional()
             .multiple(),
         ],
+        notes: Notes::NONE,
         subcommands: &[],
         handler: bitfield,
     },
@@ -236,6 +242,7 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
             .multiple()
             .repeated_token(),
         ],
+        notes: Notes::NONE,
         subcommands: &[],
         handler: bitfield_ro,
     },

@@ -1,10 +1,10 @@
 //! One bit: SETBIT, GETBIT.
 
 use super::{lengthened, parse_offset};
-use crate::commands::numbers::parse_i64;
 use crate::commands::strings::{string, string_bytes_max};
 use crate::commands::{CommandError, CommandResult, Context};
 use crate::keyspace::{EventClass, Kind};
+use crate::numbers::parse_i64;
 use crate::protocol::{Args, Reply};
 
 const BAD_BIT: CommandError = CommandError::text("ERR bit is not an integer or out of range");

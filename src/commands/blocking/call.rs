@@ -6,6 +6,7 @@ use super::super::lists::pop::{mpop, pop};
 use super::super::sortedsets::pop::{Extreme, pop_first, pop_members};
 use crate::keyspace::{Access, End, Keyspace, Kind};
 use crate::protocol::Reply;
+use crate::state::BlockedCall;
 
 /// A call that waits for elements.
 #[derive(Debug)]
@@ -56,16 +57,24 @@ pub enum Call {
 }
 
 impl Call {
-    /// The type of value that it waits for.
-    pub fn kind(&self) -> Kind {
+    /// What it answers inside a transaction where there is nothing to be had.
+    pub fn nothing(&self) -> Reply {
+        match self {
+            Call::ListMove { .. } => Reply::Null,
+            _ => Reply::NullArray,
+        }
+    }
+}
+
+impl BlockedCall for Call {
+    fn kind(&self) -> Kind {
         match self {
             Call::ListPop { .. } | Call::ListMpop { .. } | Call::ListMove { .. } => Kind::List,
             Call::ScorePop { .. } | Call::ScoreMpop { .. } => Kind::SortedSet,
         }
     }
 
-    /// The keys that it waits for.
-    pub fn keys(&self) -> Vec<&[u8]> {
+    fn keys(&self) -> Vec<&[u8]> {
         match self {
             Call::ListPop { keys, .. }
             | Call::ListMpop { keys, .. }
@@ -75,16 +84,7 @@ impl Call {
         }
     }
 
-    /// What it answers inside a transaction where there is nothing to be had.
-    pub fn nothing(&self) -> Reply {
-        match self {
-            Call::ListMove { .. } => Reply::Null,
-            _ => Reply::NullArray,
-        }
-    }
-
-    /// Does what it is to do; `None` where there is nothing to be had.
-    pub fn attempt(
+    fn attempt(
         &self,
         keyspace: &Keyspace,
         db: usize,

@@ -2,11 +2,11 @@
 
 use super::super::lists::pop::MpopArgs;
 use super::super::lists::{ENDS, parse_end};
-use super::super::spec::{
-    Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, Handler, KeySpec,
-};
 use super::super::{CommandResult, Context};
 use super::{Call, KEYS_AND_TIMEOUT, POPPED, TIMEOUT, attempt, keys_before_timeout, parse_timeout};
+use crate::catalog::spec::{
+    Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, Handler, KeySpec, Notes,
+};
 use crate::keyspace::End;
 use crate::protocol::Args;
 
@@ -31,6 +31,7 @@ const fn row(
         summary,
         complexity: "O(1)",
         arguments: &[],
+        notes: Notes::NONE,
         subcommands: &[],
         handler,
     }
@@ -54,7 +55,7 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
             "Takes the first element of the first list that has any, and waits for one where all are empty",
             blpop,
         )
-    },
+    }.history(&[("6.0.0", "`timeout` is interpreted as a double instead of an integer.")]),
     CommandSpec {
         complexity: "O(N) for N keys",
         arguments: KEYS_AND_TIMEOUT,
@@ -67,7 +68,7 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
             "Takes the last element of the first list that has any, and waits for one where all are empty",
             brpop,
         )
-    },
+    }.history(&[("6.0.0", "`timeout` is interpreted as a double instead of an integer.")]),
     CommandSpec {
         complexity: "O(N+M) for N keys and M elements taken",
         arguments: &[
@@ -122,7 +123,7 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
             "Moves a list's last element before the first one of another, and waits for it; BLMOVE does the same",
             brpoplpush,
         )
-    },
+    }.history(&[("6.0.0", "`timeout` is interpreted as a double instead of an integer.")]).deprecated("6.2.0", "`BLMOVE` with the `RIGHT` and `LEFT` arguments"),
 ];
 
 fn blpop(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {

@@ -10,21 +10,13 @@ pub(super) mod scores;
 use std::time::{Duration, Instant};
 
 use super::numbers::{Extended, parse_float};
-use super::spec::{Argument, ArgumentKind, KeySpec};
 use super::{CommandError, CommandResult, Context, Outcome};
+use crate::catalog::spec::{Argument, ArgumentKind, KeySpec};
 use crate::keyspace::now_ms;
 use crate::protocol::Args;
+use crate::state::{BlockedCall, Wait};
 
-pub use call::Call;
-
-/// A command that waits.
-#[derive(Debug)]
-pub struct Wait {
-    /// What it is to do.
-    pub call: Call,
-    /// Until when; `None` is for ever.
-    pub deadline: Option<Instant>,
-}
+use call::Call;
 
 const TIMEOUT: Argument = Argument::new("timeout", ArgumentKind::Double);
 const KEYS_AND_TIMEOUT: &[Argument] = &[Argument::key().multiple(), TIMEOUT];
@@ -42,7 +34,10 @@ fn attempt(ctx: &mut Context<'_>, call: Call, deadline: Option<Instant>) -> Comm
     Ok(match reply {
         Some(reply) => reply.into(),
         None if ctx.session.in_exec => call.nothing().into(),
-        None => Outcome::Block(Box::new(Wait { call, deadline })),
+        None => Outcome::Block(Box::new(Wait {
+            call: Box::new(call),
+            deadline,
+        })),
     })
 }
 

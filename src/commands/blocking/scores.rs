@@ -1,11 +1,11 @@
 //! BZPOPMIN, BZPOPMAX, BZMPOP.
 
 use super::super::sortedsets::pop::{Extreme, parse_mpop};
-use super::super::spec::{
-    Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, Handler, KeySpec,
-};
 use super::super::{CommandResult, Context};
 use super::{Call, KEYS_AND_TIMEOUT, POPPED, TIMEOUT, attempt, keys_before_timeout, parse_timeout};
+use crate::catalog::spec::{
+    Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, Handler, KeySpec, Notes,
+};
 use crate::protocol::Args;
 
 /// A row; what differs between them is in the arguments.
@@ -29,6 +29,7 @@ const fn row(
         summary,
         complexity,
         arguments: KEYS_AND_TIMEOUT,
+        notes: Notes::NONE,
         subcommands: &[],
         handler,
     }
@@ -43,7 +44,7 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
         "Takes the member with the lowest score from the first sorted set that has any, and waits for one where all are empty",
         "O(log(N)) for N members",
         bzpopmin,
-    ),
+    ).history(&[("6.0.0", "`timeout` is interpreted as a double instead of an integer.")]),
     row(
         "bzpopmax",
         Arity::AtLeast(3),
@@ -52,7 +53,7 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
         "Takes the member with the highest score from the first sorted set that has any, and waits for one where all are empty",
         "O(log(N)) for N members",
         bzpopmax,
-    ),
+    ).history(&[("6.0.0", "`timeout` is interpreted as a double instead of an integer.")]),
     CommandSpec {
         keys: &[KeySpec::counted(&["RW", "access", "delete"], 2)],
         arguments: &[
@@ -111,6 +112,7 @@ mod tests {
     use crate::commands::CommandError;
     use crate::keyspace::{Access, Keyspace, Kind};
     use crate::protocol::Reply;
+    use crate::state::BlockedCall;
     use crate::store::memory::MemoryStore;
 
     #[test]

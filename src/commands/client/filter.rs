@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use super::super::error::shown;
 use super::{Argument, ArgumentKind, ClientHandle, CommandError, parse_i64};
 use crate::acl::{Acl, User};
+use crate::error::shown;
 use crate::protocol::Args;
 
 /// What kinds of clients Redis tells apart. There are no replicas here, and no masters.

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use super::super::help;
 use super::super::numbers::parse_i64;
-use super::super::spec::{Argument, ArgumentKind};
 use super::{CommandError, CommandResult, Context};
+use crate::catalog::spec::{Argument, ArgumentKind};
 use crate::keyspace::now_ms;
 use crate::protocol::{Args, Reply};
-use crate::server::Paused;
+use crate::state::Paused;
 
 pub(super) const PAUSE_ARGUMENTS: &[Argument] = &[
     Argument::new("timeout", ArgumentKind::Integer),

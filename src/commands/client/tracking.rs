@@ -4,13 +4,13 @@ use std::collections::BTreeSet;
 
 use bytes::Bytes;
 
-use super::super::error::shown;
 use super::super::numbers::parse_i64;
-use super::super::spec::{Argument, ArgumentKind, Arity, CommandSpec};
 use super::super::{CommandError, CommandResult, Context};
 use super::{PLAIN, sub};
+use crate::catalog::spec::{Argument, ArgumentKind, Arity, CommandSpec};
+use crate::error::shown;
 use crate::protocol::{Args, Reply};
-use crate::server::{Clients, Mode};
+use crate::state::{Clients, Mode};
 
 const ARGUMENTS: &[Argument] = &[
     Argument::new(

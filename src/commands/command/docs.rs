@@ -1,26 +1,60 @@
 //! COMMAND DOCS's documentation of one command, which redis-cli's hints and completion are made from.
 
-use crate::commands::spec::{Argument, ArgumentKind, CommandSpec};
+use crate::catalog::spec::{Argument, ArgumentKind, CommandSpec};
 use crate::protocol::ReplyBuffer;
 
 /// Writes the map of a command's documentation.
 pub(super) fn write_docs(out: &mut ReplyBuffer, spec: &CommandSpec, full_name: &str) {
     let has_arguments = !spec.arguments.is_empty();
     let has_subcommands = !spec.subcommands.is_empty();
+    let notes = spec.notes;
+    let (deprecated_since, replaced_by) = notes.deprecated.unwrap_or_default();
+    let flags: Vec<&str> = [
+        (notes.deprecated.is_some(), "deprecated"),
+        (notes.is_internal, "syscmd"),
+    ]
+    .into_iter()
+    .filter_map(|(on, name)| on.then_some(name))
+    .collect();
+    let texts_after = [
+        ("deprecated_since", deprecated_since),
+        ("replaced_by", replaced_by),
+    ];
     let fields = [
         ("summary", spec.summary),
         ("since", spec.since),
         ("group", spec.group.name()),
         ("complexity", spec.complexity),
     ];
-    // Redis leaves out a complexity that nobody has stated.
-    let fields = fields.into_iter().filter(|(_, value)| !value.is_empty());
+    // Redis leaves out a complexity that nobody has stated, and all that does not apply.
+    let texts = fields.iter().chain(&texts_after);
+    let parts = [
+        !flags.is_empty(),
+        !notes.history.is_empty(),
+        has_arguments,
+        has_subcommands,
+    ];
     out.map_header(
-        fields.clone().count() + usize::from(has_arguments) + usize::from(has_subcommands),
+        texts.filter(|(_, text)| !text.is_empty()).count()
+            + parts.into_iter().filter(|there| *there).count(),
     );
-    for (name, value) in fields {
-        out.bulk(name.as_bytes());
-        out.bulk(value.as_bytes());
+    write_texts(out, &fields);
+    if !flags.is_empty() {
+        out.bulk(b"doc_flags");
+        out.set_header(flags.len());
+        for flag in flags {
+            out.simple(flag);
+        }
+    }
+    write_texts(out, &texts_after);
+    if !notes.history.is_empty() {
+        out.bulk(b"history");
+        out.set_header(notes.history.len());
+        for (version, change) in notes.history {
+            out.array_header(2);
+            out.bulk(version.as_bytes());
+            out.bulk(change.as_bytes());
+        }
     }
     if has_arguments {
         out.bulk(b"arguments");

@@ -1,6 +1,6 @@
 //! COMMAND INFO's description of one command.
 
-use crate::commands::spec::{Categories, CommandSpec, Find, Flags, KeySpec};
+use crate::catalog::spec::{Categories, CommandSpec, Find, Flags, KeySpec};
 use crate::protocol::ReplyBuffer;
 
 /// Writes the ten fields of a command: name, arity, flags, the old key range, ACL categories, tips, key specifications
@@ -26,8 +26,10 @@ pub(super) fn write_info(out: &mut ReplyBuffer, spec: &CommandSpec, full_name: &
         .map(|(_, name)| format!("@{name}"))
         .collect();
     write_names(out, &categories);
-    // Tips tell cluster proxies where to send a command, and there is no cluster.
-    out.set_header(0);
+    out.set_header(spec.notes.tips.len());
+    for tip in spec.notes.tips {
+        out.bulk(tip.as_bytes());
+    }
     out.set_header(spec.keys.len());
     for key in spec.keys {
         write_key_spec(out, key);
@@ -57,29 +59,33 @@ fn write_subcommands(out: &mut ReplyBuffer, spec: &CommandSpec) {
 
 fn write_key_spec(out: &mut ReplyBuffer, key: &KeySpec) {
     let number = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
-    out.map_header(3);
+    out.map_header(3 + usize::from(!key.notes.is_empty()));
+    if !key.notes.is_empty() {
+        out.bulk(b"notes");
+        out.bulk(key.notes.as_bytes());
+    }
     out.bulk(b"flags");
     write_names(out, key.flags);
     out.bulk(b"begin_search");
     let (start, words) = match key.find {
         Find::Range | Find::Counted => ("index", 1),
-        Find::After(_) => ("keyword", 2),
-        Find::HiddenAfter(_) | Find::Unknown => ("unknown", 0),
+        Find::After(..) => ("keyword", 2),
+        Find::HiddenAfter(..) | Find::Unknown => ("unknown", 0),
     };
     write_search(out, start, words);
     match key.find {
         Find::Range | Find::Counted => write_numbers(out, &[("index", number(key.first))]),
-        Find::After(keyword) => {
+        Find::After(keyword, _) => {
             out.bulk(b"keyword");
             out.bulk(keyword.as_bytes());
             write_numbers(out, &[("startfrom", number(key.first))]);
         }
-        Find::HiddenAfter(_) | Find::Unknown => {}
+        Find::HiddenAfter(..) | Find::Unknown => {}
     }
     out.bulk(b"find_keys");
     let step = number(key.step);
     match key.find {
-        Find::Range | Find::After(_) => {
+        Find::Range | Find::After(..) => {
             write_search(out, "range", 3);
             let last = i64::try_from(key.last).unwrap_or(-1);
             write_numbers(out, &[("lastkey", last), ("keystep", step), ("limit", 0)]);
@@ -88,7 +94,7 @@ fn write_key_spec(out: &mut ReplyBuffer, key: &KeySpec) {
             write_search(out, "keynum", 3);
             write_numbers(out, &[("keynumidx", 0), ("firstkey", 1), ("keystep", step)]);
         }
-        Find::HiddenAfter(_) | Find::Unknown => write_search(out, "unknown", 0),
+        Find::HiddenAfter(..) | Find::Unknown => write_search(out, "unknown", 0),
     }
 }
 

@@ -1,9 +1,8 @@
 //! COMMAND GETKEYS: the keys among a command's words.
 
+use crate::catalog::spec::{Find, FoundKey, KeySpec};
+use crate::catalog::{bitfield_only_reads, table};
 use crate::commands::CommandError;
-use crate::commands::bitmaps::only_reads;
-use crate::commands::spec::KeySpec;
-use crate::commands::table::table;
 use crate::protocol::Args;
 
 /// One key of a command.
@@ -31,11 +30,9 @@ pub(super) fn find(args: Args<'_>) -> Result<Vec<Key<'_>>, CommandError> {
             None => container,
         }
     };
-    let specs = || {
-        let specs = command.spec.keys.iter();
-        specs.filter(|spec| !spec.flags.contains(&"not_key"))
-    };
-    if specs().next().is_none() {
+    let specs = command.spec.keys;
+    let are_keys = |spec: &KeySpec| !spec.flags.contains(&"not_key");
+    if !specs.iter().any(are_keys) {
         return Err(CommandError::text("ERR The command has no key arguments"));
     }
     if !command.spec.arity.accepts(len) {
@@ -43,17 +40,26 @@ pub(super) fn find(args: Args<'_>) -> Result<Vec<Key<'_>>, CommandError> {
             "ERR Invalid number of arguments specified for command",
         ));
     }
-    let mut keys = Vec::new();
-    for spec in specs() {
-        let call = args.tail(SHIFT);
-        let flags = flags_of_call(command.spec.name, spec, call);
-        for position in spec.positions(call) {
-            if let Some(word) = call.get(position) {
-                keys.push(Key { word, flags });
-            }
-        }
+    let call = args.tail(SHIFT);
+    let found = command.spec.find_keys(call);
+    // A call that leaves out keys which may be left out (PFMERGE without a source) is refused too, as Redis does.
+    let is_empty = |(number, spec): (usize, &KeySpec)| {
+        let of_spec = |key: &FoundKey| key.spec == Some(number);
+        spec.find == Find::Range && are_keys(spec) && !found.iter().any(of_spec)
+    };
+    let is_known = found.iter().all(|key| key.spec.is_some());
+    if found.is_empty() || (is_known && specs.iter().enumerate().any(is_empty)) {
+        return Err(CommandError::text(
+            "ERR Invalid arguments specified for command",
+        ));
     }
-    Ok(keys)
+    let keys = found.into_iter().map(|key| Key {
+        word: call.get(key.word).unwrap_or_default(),
+        flags: key.spec.map_or(&[], |number| {
+            flags_of_call(command.spec.name, &specs[number], call)
+        }),
+    });
+    Ok(keys.collect())
 }
 
 /// What a call does to its keys. Where that depends on its words, it is said here: GET makes a read of SET too, and
@@ -63,7 +69,7 @@ fn flags_of_call(name: &str, spec: &KeySpec, call: Args<'_>) -> &'static [&'stat
         return spec.flags;
     }
     if name == "bitfield" {
-        return if only_reads(call) {
+        return if bitfield_only_reads(call) {
             &["RO", "access"]
         } else {
             &["RW", "access", "update"]
@@ -130,6 +136,15 @@ mod tests {
                 "get a b",
                 "ERR Invalid number of arguments specified for command",
             ),
+            (
+                "zunion 3 a b",
+                "ERR Invalid arguments specified for command",
+            ),
+            (
+                "lmpop 0 a left",
+                "ERR Invalid arguments specified for command",
+            ),
+            ("pfmerge d", "ERR Invalid arguments specified for command"),
         ] {
             assert_eq!(keys(words), Err(text.to_owned()), "{words}");
         }

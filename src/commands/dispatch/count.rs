@@ -3,7 +3,7 @@
 use quanta::Clock;
 
 use super::super::Command;
-use crate::server::{CommandStats, Session, Stripe, bucket_of};
+use crate::state::{CommandStats, Session, Stripe, bucket_of};
 
 /// Calls of one command one after the other: what they add up to goes to the server's statistics at once.
 ///

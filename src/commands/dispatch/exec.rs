@@ -3,12 +3,12 @@
 //! The connection is alone in the keyspace meanwhile, and the store takes all that they write as one atomic step.
 
 use super::{Dispatcher, Next, Surroundings};
-use crate::commands::numbers::parse_i64;
-use crate::commands::spec::Flags;
+use crate::catalog::spec::Flags;
 use crate::commands::{Command, CommandError, permission};
 use crate::keyspace::DATABASES;
+use crate::numbers::parse_i64;
 use crate::protocol::{Args, ReplyBuffer};
-use crate::server::{Queued, Session};
+use crate::state::{Queued, Session};
 
 impl Dispatcher {
     /// Runs the queued commands and writes their replies. `None` where it has to wait for a slow command and this thread
@@ -43,6 +43,26 @@ impl Dispatcher {
         // Its time holds that of all commands in it.
         self.done(mark, around, session, command, args);
         Some(next)
+    }
+
+    /// Runs one command while all others wait. The thread serves no other clients, so it may wait for slow commands.
+    #[cold]
+    pub(super) fn call_alone(
+        &mut self,
+        around: &mut Surroundings<'_>,
+        session: &mut Session,
+        command: &'static Command,
+        args: Args<'_>,
+        out: &mut ReplyBuffer,
+    ) -> Next {
+        around.presence.leave();
+        let alone = around.keyspace.gate().enter_alone(true);
+        // Waiting to be alone is no time of the command's.
+        self.run.restart();
+        let next = self.call(around, session, command, args, out);
+        drop(alone);
+        around.presence.come_back();
+        next
     }
 
     fn exec_alone(
@@ -111,8 +131,8 @@ fn written_keys(queue: &[Queued], mut db: usize) -> Vec<(usize, &[u8])> {
         if !spec.flags.contains(Flags::WRITE) {
             continue;
         }
-        let positions = spec.keys.iter().flat_map(|keys| keys.positions(args));
-        for key in positions.filter_map(|position| args.get(position)) {
+        let found = spec.find_keys(args).into_iter();
+        for key in found.filter_map(|key| args.get(key.word)) {
             if spec.flags.contains(Flags::CROSS_DB) {
                 keys.extend((0..DATABASES).map(|db| (db, key)));
             } else {

@@ -2,12 +2,12 @@
 
 use smallvec::SmallVec;
 
-use super::super::error::shown;
-use super::super::spec::Flags;
 use super::super::{Command, CommandError, permission, table};
 use super::Surroundings;
+use crate::catalog::spec::Flags;
+use crate::error::shown;
 use crate::protocol::Args;
-use crate::server::Session;
+use crate::state::Session;
 
 /// How much of an unknown command an error shows, bytes. Redis's number.
 const UNKNOWN_SHOWN_BYTES: usize = 128;

@@ -2,10 +2,10 @@
 
 use super::Command;
 use super::lookup::Found;
-use crate::commands::spec::Flags;
+use crate::catalog::spec::Flags;
 use crate::keyspace::{Keyspace, Millis};
 use crate::protocol::Args;
-use crate::server::Session;
+use crate::state::Session;
 
 /// Makes room for a command that may add something, and refuses it where there is none. Where commands are queued,
 /// each of them takes memory, whatever it does later; EXEC adds what its commands add.

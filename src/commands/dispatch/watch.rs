@@ -3,11 +3,11 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::super::redact::shown_words;
-use super::super::spec::Flags;
 use super::{Command, Surroundings};
+use crate::catalog::spec::Flags;
 use crate::config::Config;
 use crate::protocol::Args;
-use crate::server::{Paused, Server, Session, monitors, slowlog};
+use crate::state::{Paused, Server, Session, monitors, slowlog};
 
 /// What of the configuration each call asks for.
 #[derive(Clone, Copy, Debug, Default)]

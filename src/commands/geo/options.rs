@@ -2,9 +2,9 @@
 
 use super::{parse_point, parse_unit};
 use crate::commands::CommandError;
-use crate::commands::numbers::{parse_float, parse_i64};
 use crate::geohash::{Area, Point, Shape, Unit};
 use crate::keyspace::Scores;
+use crate::numbers::{parse_float, parse_i64};
 use crate::protocol::{Args, Words};
 
 /// Which command searches.

@@ -1,9 +1,12 @@
 //! The rows of the older search commands.
 
 use super::search::{georadius, georadius_ro, georadiusbymember, georadiusbymember_ro};
-use crate::commands::spec::{
-    Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, KeySpec,
+use crate::catalog::spec::{
+    Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, KeySpec, Notes,
 };
+
+/// The options that have operands.
+const OPTIONS: &[(&str, usize)] = &[("COUNT", 1), ("STORE", 1), ("STOREDIST", 1)];
 
 pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
     CommandSpec {
@@ -13,8 +16,8 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
         categories: Categories::GEO,
         keys: &[
             KeySpec::first(&["RO", "access"]),
-            KeySpec::after(&["OW", "update"], "STORE", 6),
-            KeySpec::after(&["OW", "update"], "STOREDIST", 6),
+            KeySpec::after(&["OW", "update"], "STORE", 6, OPTIONS),
+            KeySpec::after(&["OW", "update"], "STOREDIST", 6, OPTIONS),
         ],
         group: Group::Geo,
         since: "3.2.0",
@@ -60,9 +63,18 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
                 .with_token("STOREDIST")
                 .optional(),
         ],
+        notes: Notes::NONE,
         subcommands: &[],
         handler: georadius,
-    },
+    }
+    .history(&[
+        ("6.2.0", "Added the `ANY` option for `COUNT`."),
+        ("7.0.0", "Added support for uppercase unit names."),
+    ])
+    .deprecated(
+        "6.2.0",
+        "`GEOSEARCH` and `GEOSEARCHSTORE` with the `BYRADIUS` argument",
+    ),
     CommandSpec {
         name: "georadius_ro",
         arity: Arity::AtLeast(6),
@@ -107,9 +119,15 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
             )
             .optional(),
         ],
+        notes: Notes::NONE,
         subcommands: &[],
         handler: georadius_ro,
-    },
+    }
+    .history(&[
+        ("6.2.0", "Added the `ANY` option for `COUNT`."),
+        ("7.0.0", "Added support for uppercase unit names."),
+    ])
+    .deprecated("6.2.0", "`GEOSEARCH` with the `BYRADIUS` argument"),
     CommandSpec {
         name: "georadiusbymember",
         arity: Arity::AtLeast(5),
@@ -117,8 +135,8 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
         categories: Categories::GEO,
         keys: &[
             KeySpec::first(&["RO", "access"]),
-            KeySpec::after(&["OW", "update"], "STORE", 5),
-            KeySpec::after(&["OW", "update"], "STOREDIST", 5),
+            KeySpec::after(&["OW", "update"], "STORE", 5, OPTIONS),
+            KeySpec::after(&["OW", "update"], "STOREDIST", 5, OPTIONS),
         ],
         group: Group::Geo,
         since: "3.2.0",
@@ -163,9 +181,18 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
                 .with_token("STOREDIST")
                 .optional(),
         ],
+        notes: Notes::NONE,
         subcommands: &[],
         handler: georadiusbymember,
-    },
+    }
+    .history(&[
+        ("6.2.0", "Added the `ANY` option for `COUNT`."),
+        ("7.0.0", "Added support for uppercase unit names."),
+    ])
+    .deprecated(
+        "6.2.0",
+        "`GEOSEARCH` and `GEOSEARCHSTORE` with the `BYRADIUS` and `FROMMEMBER` arguments",
+    ),
     CommandSpec {
         name: "georadiusbymember_ro",
         arity: Arity::AtLeast(5),
@@ -209,7 +236,16 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
             )
             .optional(),
         ],
+        notes: Notes::NONE,
         subcommands: &[],
         handler: georadiusbymember_ro,
-    },
+    }
+    .history(&[
+        ("6.2.0", "Added the `ANY` option for `COUNT`."),
+        ("7.0.0", "Added support for uppercase unit names."),
+    ])
+    .deprecated(
+        "6.2.0",
+        "`GEOSEARCH` with the `BYRADIUS` and `FROMMEMBER` arguments",
+    ),
 ];

@@ -2,8 +2,8 @@
 
 use super::places::{geoadd, geodist, geohash, geopos};
 use super::search::{geosearch, geosearchstore};
-use crate::commands::spec::{
-    Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, KeySpec,
+use crate::catalog::spec::{
+    Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, KeySpec, Notes,
 };
 
 pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
@@ -36,9 +36,11 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
             )
             .multiple(),
         ],
+        notes: Notes::NONE,
         subcommands: &[],
         handler: geoadd,
-    },
+    }
+    .history(&[("6.2.0", "Added the `CH`, `NX` and `XX` options.")]),
     CommandSpec {
         name: "geodist",
         arity: Arity::AtLeast(4),
@@ -64,6 +66,7 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
             )
             .optional(),
         ],
+        notes: Notes::NONE,
         subcommands: &[],
         handler: geodist,
     },
@@ -81,6 +84,7 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
             Argument::key(),
             Argument::new("member", ArgumentKind::String).multiple(),
         ],
+        notes: Notes::NONE,
         subcommands: &[],
         handler: geohash,
     },
@@ -98,6 +102,7 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
             Argument::key(),
             Argument::new("member", ArgumentKind::String).multiple(),
         ],
+        notes: Notes::NONE,
         subcommands: &[],
         handler: geopos,
     },
@@ -183,9 +188,11 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
             Argument::token("withdist", "WITHDIST").optional(),
             Argument::token("withhash", "WITHHASH").optional(),
         ],
+        notes: Notes::NONE,
         subcommands: &[],
         handler: geosearch,
-    },
+    }
+    .history(&[("7.0.0", "Added support for uppercase unit names.")]),
     CommandSpec {
         name: "geosearchstore",
         arity: Arity::AtLeast(8),
@@ -270,7 +277,9 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
             .optional(),
             Argument::token("storedist", "STOREDIST").optional(),
         ],
+        notes: Notes::NONE,
         subcommands: &[],
         handler: geosearchstore,
-    },
+    }
+    .history(&[("7.0.0", "Added support for uppercase unit names.")]),
 ];

@@ -1,8 +1,8 @@
 //! Numbers in hashes: HINCRBY, HINCRBYFLOAT.
 
-use crate::commands::numbers::{Extended, parse_i64};
 use crate::commands::{CommandError, CommandResult, Context, Outcome};
 use crate::keyspace::{EventClass, Kind};
+use crate::numbers::{Extended, parse_i64};
 use crate::protocol::{Args, Reply};
 
 pub(super) fn hincrby(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {

@@ -4,8 +4,8 @@ use super::draw::hrandfield;
 use super::numbers::{hincrby, hincrbyfloat};
 use super::reads::{hexists, hget, hgetall, hkeys, hlen, hmget, hscan, hstrlen, hvals};
 use super::writes::{hdel, hmset, hset, hsetnx};
-use crate::commands::spec::{
-    Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, KeySpec,
+use crate::catalog::spec::{
+    Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, KeySpec, Notes,
 };
 
 pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
@@ -30,9 +30,11 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
             )
             .multiple(),
         ],
+        notes: Notes::NONE,
         subcommands: &[],
         handler: hset,
-    },
+    }
+    .history(&[("4.0.0", "Accepts multiple `field` and `value` arguments.")]),
     CommandSpec {
         name: "hsetnx",
         arity: Arity::Exactly(4),
@@ -48,6 +50,7 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
             Argument::new("field", ArgumentKind::String),
             Argument::new("value", ArgumentKind::String),
         ],
+        notes: Notes::NONE,
         subcommands: &[],
         handler: hsetnx,
     },
@@ -72,9 +75,11 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
             )
             .multiple(),
         ],
+        notes: Notes::NONE,
         subcommands: &[],
         handler: hmset,
-    },
+    }
+    .deprecated("4.0.0", "`HSET` with multiple field-value pairs"),
     CommandSpec {
         name: "hget",
         arity: Arity::Exactly(3),
@@ -89,6 +94,7 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
             Argument::key(),
             Argument::new("field", ArgumentKind::String),
         ],
+        notes: Notes::NONE,
         subcommands: &[],
         handler: hget,
     },
@@ -106,6 +112,7 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
             Argument::key(),
             Argument::new("field", ArgumentKind::String).multiple(),
         ],
+        notes: Notes::NONE,
         subcommands: &[],
         handler: hmget,
     },
@@ -120,9 +127,11 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
         summary: "Returns all fields with their values",
         complexity: "O(N)",
         arguments: &[Argument::key()],
+        notes: Notes::NONE,
         subcommands: &[],
         handler: hgetall,
-    },
+    }
+    .tips(&["nondeterministic_output_order"]),
     CommandSpec {
         name: "hdel",
         arity: Arity::AtLeast(3),
@@ -137,9 +146,11 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
             Argument::key(),
             Argument::new("field", ArgumentKind::String).multiple(),
         ],
+        notes: Notes::NONE,
         subcommands: &[],
         handler: hdel,
-    },
+    }
+    .history(&[("2.4.0", "Accepts multiple `field` arguments.")]),
     CommandSpec {
         name: "hlen",
         arity: Arity::Exactly(2),
@@ -151,6 +162,7 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
         summary: "Counts the fields of a hash",
         complexity: "O(1)",
         arguments: &[Argument::key()],
+        notes: Notes::NONE,
         subcommands: &[],
         handler: hlen,
     },
@@ -168,6 +180,7 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
             Argument::key(),
             Argument::new("field", ArgumentKind::String),
         ],
+        notes: Notes::NONE,
         subcommands: &[],
         handler: hexists,
     },
@@ -182,9 +195,11 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
         summary: "Returns the names of all fields",
         complexity: "O(N)",
         arguments: &[Argument::key()],
+        notes: Notes::NONE,
         subcommands: &[],
         handler: hkeys,
-    },
+    }
+    .tips(&["nondeterministic_output_order"]),
     CommandSpec {
         name: "hvals",
         arity: Arity::Exactly(2),
@@ -196,9 +211,11 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
         summary: "Returns the values of all fields",
         complexity: "O(N)",
         arguments: &[Argument::key()],
+        notes: Notes::NONE,
         subcommands: &[],
         handler: hvals,
-    },
+    }
+    .tips(&["nondeterministic_output_order"]),
     CommandSpec {
         name: "hincrby",
         arity: Arity::Exactly(4),
@@ -214,6 +231,7 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
             Argument::new("field", ArgumentKind::String),
             Argument::new("increment", ArgumentKind::Integer),
         ],
+        notes: Notes::NONE,
         subcommands: &[],
         handler: hincrby,
     },
@@ -232,6 +250,7 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
             Argument::new("field", ArgumentKind::String),
             Argument::new("increment", ArgumentKind::Double),
         ],
+        notes: Notes::NONE,
         subcommands: &[],
         handler: hincrbyfloat,
     },
@@ -249,6 +268,7 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
             Argument::key(),
             Argument::new("field", ArgumentKind::String),
         ],
+        notes: Notes::NONE,
         subcommands: &[],
         handler: hstrlen,
     },
@@ -273,9 +293,11 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
             )
             .optional(),
         ],
+        notes: Notes::NONE,
         subcommands: &[],
         handler: hrandfield,
-    },
+    }
+    .tips(&["nondeterministic_output"]),
     CommandSpec {
         name: "hscan",
         arity: Arity::AtLeast(3),
@@ -296,7 +318,9 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
                 .with_token("COUNT")
                 .optional(),
         ],
+        notes: Notes::NONE,
         subcommands: &[],
         handler: hscan,
-    },
+    }
+    .tips(&["nondeterministic_output"]),
 ];

@@ -2,8 +2,8 @@
 
 use super::count::{pfadd, pfcount};
 use super::merge::pfmerge;
-use crate::commands::spec::{
-    Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, KeySpec,
+use crate::catalog::spec::{
+    Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, KeySpec, Notes,
 };
 
 pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
@@ -23,6 +23,7 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
                 .optional()
                 .multiple(),
         ],
+        notes: Notes::NONE,
         subcommands: &[],
         handler: pfadd,
     },
@@ -32,12 +33,13 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
         flags: Flags::READONLY,
         categories: Categories::HYPERLOGLOG,
         // The estimate is kept in the value.
-        keys: &[KeySpec::range(&["RW", "access"], 1, -1, 1)],
+        keys: &[KeySpec::range(&["RW", "access"], 1, -1, 1).with_notes("RW because it may change the internal representation of the key, and propagate to replicas")],
         group: Group::Hyperloglog,
         since: "2.8.9",
         summary: "Estimates how many different elements HyperLogLogs have seen together",
         complexity: "O(1) for one key whose estimate is kept; O(N) for N keys",
         arguments: &[Argument::key().multiple()],
+        notes: Notes::NONE,
         subcommands: &[],
         handler: pfcount,
     },
@@ -60,6 +62,7 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
                 .optional()
                 .multiple(),
         ],
+        notes: Notes::NONE,
         subcommands: &[],
         handler: pfmerge,
     },

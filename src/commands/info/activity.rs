@@ -3,7 +3,7 @@
 #![allow(clippy::unnecessary_wraps)] // Sections have one shape, also those that cannot fail.
 
 use super::report::Report;
-use crate::commands::table::table;
+use crate::catalog::table;
 use crate::commands::{CommandError, Context};
 
 type Written = Result<(), CommandError>;

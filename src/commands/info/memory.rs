@@ -20,8 +20,6 @@ pub(in crate::commands) struct MemoryUse {
     pub dataset: u64,
     /// Index and ordered views, in DRAM.
     pub overhead: u64,
-    /// Index alone.
-    pub index: u64,
     /// What the pool has allocated, free places within that included, and DRAM.
     pub allocated: u64,
     /// The process's resident set, which counts the pages of the pool that it has touched.
@@ -38,6 +36,8 @@ pub(in crate::commands) struct MemoryUse {
     pub keys: u64,
     /// Records that wait to be removed.
     pub pending_removals: u64,
+    /// Records that were removed in the background.
+    pub background_removals: u64,
 }
 
 impl MemoryUse {
@@ -65,7 +65,6 @@ impl MemoryUse {
             peak,
             dataset: stats.stored_bytes,
             overhead,
-            index: stats.index_bytes,
             allocated: stats.allocated_bytes.max(stats.stored_bytes) + overhead,
             resident: resident_bytes(),
             pool_max: stats.stored_bytes_max,
@@ -74,12 +73,18 @@ impl MemoryUse {
             of_clients: of_clients.sum::<usize>() as u64,
             keys: stats.records,
             pending_removals: stats.pending_removals,
+            background_removals: stats.background_removals,
         })
     }
 
     /// Allocated and not used, as a ratio of what is used.
     pub fn fragmentation(&self) -> f64 {
         percent(self.allocated, self.used) / 100.0
+    }
+
+    /// Resident, as a ratio of what is allocated.
+    pub fn resident_ratio(&self) -> f64 {
+        percent(self.resident, self.allocated) / 100.0
     }
 }
 
@@ -121,8 +126,10 @@ pub(super) fn memory(ctx: &Context<'_>, report: &mut Report) -> Result<(), Comma
         format_args!("{:.2}", memory.fragmentation()),
     );
     report.field("allocator_frag_bytes", memory.allocated - memory.used);
-    let over_active = percent(memory.resident, memory.allocated) / 100.0;
-    report.field("allocator_rss_ratio", format_args!("{over_active:.2}"));
+    report.field(
+        "allocator_rss_ratio",
+        format_args!("{:.2}", memory.resident_ratio()),
+    );
     report.field(
         "allocator_rss_bytes",
         i128::from(memory.resident) - i128::from(memory.allocated),
@@ -148,6 +155,7 @@ pub(super) fn memory(ctx: &Context<'_>, report: &mut Report) -> Result<(), Comma
     report.field("mem_allocator", "mimalloc");
     report.field("active_defrag_running", 0);
     report.field("lazyfree_pending_objects", memory.pending_removals);
+    report.field("lazyfreed_objects", memory.background_removals);
     Ok(())
 }
 

@@ -12,7 +12,7 @@ use super::report::Report;
 use crate::commands::{CommandError, Context};
 use crate::config::Settings;
 use crate::keyspace::{DATABASES, LoadProgress};
-use crate::server::{REDIS_VERSION, Topic};
+use crate::state::{REDIS_VERSION, Topic};
 
 type Written = Result<(), CommandError>;
 
@@ -34,6 +34,8 @@ pub(super) fn server(ctx: &Context<'_>, report: &mut Report) -> Written {
     report.field("arch_bits", usize::BITS);
     report.field("monotonic_clock", "POSIX clock_gettime");
     report.field("multiplexing_api", "epoll");
+    // No C compiler made this program; Redis says so of a build without GCC.
+    report.field("gcc_version", "0.0.0");
     report.field("process_id", std::process::id());
     report.field("process_supervised", server.supervised);
     report.field("run_id", &server.run_id);
@@ -200,7 +202,7 @@ pub(super) fn stats(ctx: &Context<'_>, report: &mut Report) -> Written {
     let stats = &ctx.server.stats;
     let sums = stats.snapshot();
     let rates = ctx.server.rates.per_second();
-    let expired = ctx.keyspace.stats()?.expired_keys;
+    let of_keys = ctx.keyspace.stats()?;
     let eviction = ctx.keyspace.eviction_stats(ctx.access.now);
     let calls: u64 = sums.commands.iter().map(|command| command.calls).sum();
     let kib = |bytes: u64| format!("{:.2}", bytes as f64 / 1024.0);
@@ -223,10 +225,14 @@ pub(super) fn stats(ctx: &Context<'_>, report: &mut Report) -> Written {
     report.field("sync_full", 0);
     report.field("sync_partial_ok", 0);
     report.field("sync_partial_err", 0);
-    report.field("expired_keys", expired);
+    report.field("expired_keys", of_keys.expired_keys);
     // Each round removes all that are due, however long it takes.
     report.field("expired_stale_perc", "0.00");
     report.field("expired_time_cap_reached_count", 0);
+    report.field(
+        "expire_cycle_cpu_milliseconds",
+        of_keys.expire_cycle_micros / 1000,
+    );
     report.field("evicted_keys", eviction.evicted_keys);
     report.field("evicted_clients", 0);
     report.field("total_eviction_exceeded_time", eviction.exceeded_ms);
@@ -267,6 +273,8 @@ pub(super) fn stats(ctx: &Context<'_>, report: &mut Report) -> Written {
         "client_output_buffer_limit_disconnections",
         load(&stats.output_limit_disconnections),
     );
+    report.field("reply_buffer_shrinks", load(&stats.reply_buffer_shrinks));
+    report.field("reply_buffer_expands", load(&stats.reply_buffer_expands));
     let denied = ctx.server.acl.denied();
     report.field("acl_access_denied_auth", load(&denied.auth));
     report.field("acl_access_denied_cmd", load(&denied.command));

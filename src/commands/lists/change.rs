@@ -3,12 +3,12 @@
 use std::ops::ControlFlow;
 
 use super::{list_of, parse_magnitude, position, positions};
-use crate::commands::numbers::parse_i64;
-use crate::commands::spec::{
-    Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, KeySpec,
+use crate::catalog::spec::{
+    Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, KeySpec, Notes,
 };
 use crate::commands::{CommandError, CommandResult, Context};
 use crate::keyspace::{End, EventClass, KeyspaceError, List};
+use crate::numbers::parse_i64;
 use crate::protocol::{Args, Reply};
 
 pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
@@ -27,6 +27,7 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
             Argument::new("index", ArgumentKind::Integer),
             Argument::new("element", ArgumentKind::String),
         ],
+        notes: Notes::NONE,
         subcommands: &[],
         handler: lset,
     },
@@ -52,6 +53,7 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
             Argument::new("pivot", ArgumentKind::String),
             Argument::new("element", ArgumentKind::String),
         ],
+        notes: Notes::NONE,
         subcommands: &[],
         handler: linsert,
     },
@@ -70,6 +72,7 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
             Argument::new("count", ArgumentKind::Integer),
             Argument::new("element", ArgumentKind::String),
         ],
+        notes: Notes::NONE,
         subcommands: &[],
         handler: lrem,
     },
@@ -88,6 +91,7 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
             Argument::new("start", ArgumentKind::Integer),
             Argument::new("stop", ArgumentKind::Integer),
         ],
+        notes: Notes::NONE,
         subcommands: &[],
         handler: ltrim,
     },

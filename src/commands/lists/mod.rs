@@ -9,8 +9,8 @@ pub(super) mod read;
 use std::ops::Range;
 
 use super::numbers::parse_i64;
-use super::spec::Argument;
 use super::{CommandError, Context};
+use crate::catalog::spec::Argument;
 use crate::keyspace::{End, List, Slots, View};
 use crate::protocol::ReplyBuffer;
 

@@ -3,8 +3,8 @@
 use smallvec::SmallVec;
 
 use super::{ENDS, list_of, parse_end, pop_event, push_event};
-use crate::commands::spec::{
-    Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, KeySpec,
+use crate::catalog::spec::{
+    Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, KeySpec, Notes,
 };
 use crate::commands::{CommandError, CommandResult, Context};
 use crate::keyspace::{Access, End, EventClass, Keyspace};
@@ -32,6 +32,7 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
             Argument::new("wherefrom", ArgumentKind::OneOf(ENDS)),
             Argument::new("whereto", ArgumentKind::OneOf(ENDS)),
         ],
+        notes: Notes::NONE,
         subcommands: &[],
         handler: lmove,
     },
@@ -49,9 +50,10 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
             Argument::new("source", ArgumentKind::Key(0)),
             Argument::new("destination", ArgumentKind::Key(1)),
         ],
+        notes: Notes::NONE,
         subcommands: &[],
         handler: rpoplpush,
-    },
+    }.deprecated("6.2.0", "`LMOVE` with the `RIGHT` and `LEFT` arguments"),
 ];
 
 fn lmove(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {

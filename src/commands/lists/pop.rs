@@ -5,8 +5,8 @@ use std::ops::{ControlFlow, Range};
 use bytes::Bytes;
 
 use super::{ENDS, list_of, parse_at_least, parse_end, pop_event};
-use crate::commands::spec::{
-    Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, KeySpec,
+use crate::catalog::spec::{
+    Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, KeySpec, Notes,
 };
 use crate::commands::{CommandError, CommandResult, Context, Outcome};
 use crate::keyspace::{Access, End, EventClass, Keyspace, KeyspaceError, List, Slots};
@@ -32,9 +32,11 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
         summary: "Takes a list's first elements and returns them",
         complexity: "O(N) for N elements taken",
         arguments: ARGUMENTS,
+        notes: Notes::NONE,
         subcommands: &[],
         handler: lpop,
-    },
+    }
+    .history(&[("6.2.0", "Added the `count` argument.")]),
     CommandSpec {
         name: "rpop",
         arity: Arity::AtLeast(2),
@@ -46,9 +48,11 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
         summary: "Takes a list's last elements and returns them, the last one first",
         complexity: "O(N) for N elements taken",
         arguments: ARGUMENTS,
+        notes: Notes::NONE,
         subcommands: &[],
         handler: rpop,
-    },
+    }
+    .history(&[("6.2.0", "Added the `count` argument.")]),
     CommandSpec {
         name: "lmpop",
         arity: Arity::AtLeast(4),
@@ -67,6 +71,7 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
                 .with_token("COUNT")
                 .optional(),
         ],
+        notes: Notes::NONE,
         subcommands: &[],
         handler: lmpop,
     },

@@ -1,8 +1,8 @@
 //! Elements added at an end: LPUSH, RPUSH, LPUSHX, RPUSHX.
 
 use super::{list_of, push_event};
-use crate::commands::spec::{
-    Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, KeySpec,
+use crate::catalog::spec::{
+    Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, KeySpec, Notes,
 };
 use crate::commands::{CommandError, CommandResult, Context};
 use crate::keyspace::{End, EventClass};
@@ -28,9 +28,10 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
         summary: "Puts elements before a list's first one, each before the last; makes the list where it is missing",
         complexity: COMPLEXITY,
         arguments: ARGUMENTS,
+        notes: Notes::NONE,
         subcommands: &[],
         handler: lpush,
-    },
+    }.history(&[("2.4.0", "Accepts multiple `element` arguments.")]),
     CommandSpec {
         name: "rpush",
         arity: Arity::AtLeast(3),
@@ -42,9 +43,10 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
         summary: "Puts elements behind a list's last one; makes the list where it is missing",
         complexity: COMPLEXITY,
         arguments: ARGUMENTS,
+        notes: Notes::NONE,
         subcommands: &[],
         handler: rpush,
-    },
+    }.history(&[("2.4.0", "Accepts multiple `element` arguments.")]),
     CommandSpec {
         name: "lpushx",
         arity: Arity::AtLeast(3),
@@ -56,9 +58,10 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
         summary: "Puts elements before a list's first one, where there is a list",
         complexity: COMPLEXITY,
         arguments: ARGUMENTS,
+        notes: Notes::NONE,
         subcommands: &[],
         handler: lpushx,
-    },
+    }.history(&[("4.0.0", "Accepts multiple `element` arguments.")]),
     CommandSpec {
         name: "rpushx",
         arity: Arity::AtLeast(3),
@@ -70,9 +73,10 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
         summary: "Puts elements behind a list's last one, where there is a list",
         complexity: COMPLEXITY,
         arguments: ARGUMENTS,
+        notes: Notes::NONE,
         subcommands: &[],
         handler: rpushx,
-    },
+    }.history(&[("4.0.0", "Accepts multiple `element` arguments.")]),
 ];
 
 fn lpush(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {

@@ -3,12 +3,12 @@
 use std::ops::ControlFlow;
 
 use super::{parse_at_least, parse_magnitude, position, positions, read_list};
-use crate::commands::numbers::parse_i64;
-use crate::commands::spec::{
-    Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, KeySpec,
+use crate::catalog::spec::{
+    Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, KeySpec, Notes,
 };
 use crate::commands::{CommandError, CommandResult, Context, Outcome};
 use crate::keyspace::{KeyspaceError, List};
+use crate::numbers::parse_i64;
 use crate::protocol::{Args, Reply};
 
 pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
@@ -23,6 +23,7 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
         summary: "Returns how many elements a list has",
         complexity: "O(1)",
         arguments: &[Argument::key()],
+        notes: Notes::NONE,
         subcommands: &[],
         handler: llen,
     },
@@ -41,6 +42,7 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
             Argument::new("start", ArgumentKind::Integer),
             Argument::new("stop", ArgumentKind::Integer),
         ],
+        notes: Notes::NONE,
         subcommands: &[],
         handler: lrange,
     },
@@ -58,6 +60,7 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
             Argument::key(),
             Argument::new("index", ArgumentKind::Integer),
         ],
+        notes: Notes::NONE,
         subcommands: &[],
         handler: lindex,
     },
@@ -84,6 +87,7 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
                 .with_token("MAXLEN")
                 .optional(),
         ],
+        notes: Notes::NONE,
         subcommands: &[],
         handler: lpos,
     },

@@ -4,10 +4,10 @@ use std::collections::HashSet;
 
 use foldhash::fast::FixedState;
 
-use crate::commands::numbers::parse_i64;
 use crate::commands::numkeys::Counted;
 use crate::commands::{CommandError, CommandResult, Context, Outcome};
 use crate::keyspace::{Encoding, EventClass, Fields, KeyspaceError, Kind, View};
+use crate::numbers::parse_i64;
 use crate::protocol::{Args, Reply};
 
 /// What becomes of several sets.

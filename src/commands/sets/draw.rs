@@ -2,9 +2,9 @@
 
 use super::write_members;
 use crate::commands::draw::{Draw, draw_names};
-use crate::commands::numbers::parse_i64;
 use crate::commands::{CommandError, CommandResult, Context, Outcome};
 use crate::keyspace::{EventClass, Kind, View};
+use crate::numbers::parse_i64;
 use crate::protocol::Args;
 
 pub(super) fn srandmember(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {

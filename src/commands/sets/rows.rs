@@ -3,8 +3,8 @@
 use super::algebra::{sdiff, sdiffstore, sinter, sintercard, sinterstore, sunion, sunionstore};
 use super::draw::{spop, srandmember};
 use super::members::{sadd, scard, sismember, smembers, smismember, smove, srem, sscan};
-use crate::commands::spec::{
-    Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, KeySpec,
+use crate::catalog::spec::{
+    Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, KeySpec, Notes,
 };
 
 pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
@@ -22,9 +22,11 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
             Argument::key(),
             Argument::new("member", ArgumentKind::String).multiple(),
         ],
+        notes: Notes::NONE,
         subcommands: &[],
         handler: sadd,
-    },
+    }
+    .history(&[("2.4.0", "Accepts multiple `member` arguments.")]),
     CommandSpec {
         name: "srem",
         arity: Arity::AtLeast(3),
@@ -39,9 +41,11 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
             Argument::key(),
             Argument::new("member", ArgumentKind::String).multiple(),
         ],
+        notes: Notes::NONE,
         subcommands: &[],
         handler: srem,
-    },
+    }
+    .history(&[("2.4.0", "Accepts multiple `member` arguments.")]),
     CommandSpec {
         name: "smembers",
         arity: Arity::Exactly(2),
@@ -53,9 +57,11 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
         summary: "Returns all members of a set",
         complexity: "O(N)",
         arguments: &[Argument::key()],
+        notes: Notes::NONE,
         subcommands: &[],
         handler: smembers,
-    },
+    }
+    .tips(&["nondeterministic_output_order"]),
     CommandSpec {
         name: "sismember",
         arity: Arity::Exactly(3),
@@ -70,6 +76,7 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
             Argument::key(),
             Argument::new("member", ArgumentKind::String),
         ],
+        notes: Notes::NONE,
         subcommands: &[],
         handler: sismember,
     },
@@ -87,6 +94,7 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
             Argument::key(),
             Argument::new("member", ArgumentKind::String).multiple(),
         ],
+        notes: Notes::NONE,
         subcommands: &[],
         handler: smismember,
     },
@@ -101,6 +109,7 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
         summary: "Counts the members of a set",
         complexity: "O(1)",
         arguments: &[Argument::key()],
+        notes: Notes::NONE,
         subcommands: &[],
         handler: scard,
     },
@@ -120,9 +129,12 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
                 .optional()
                 .since("3.2.0"),
         ],
+        notes: Notes::NONE,
         subcommands: &[],
         handler: spop,
-    },
+    }
+    .tips(&["nondeterministic_output"])
+    .history(&[("3.2.0", "Added the `count` argument.")]),
     CommandSpec {
         name: "srandmember",
         arity: Arity::AtLeast(2),
@@ -139,9 +151,12 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
                 .optional()
                 .since("2.6.0"),
         ],
+        notes: Notes::NONE,
         subcommands: &[],
         handler: srandmember,
-    },
+    }
+    .tips(&["nondeterministic_output"])
+    .history(&[("2.6.0", "Added the optional `count` argument.")]),
     CommandSpec {
         name: "smove",
         arity: Arity::Exactly(4),
@@ -160,6 +175,7 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
             Argument::new("destination", ArgumentKind::Key(1)),
             Argument::new("member", ArgumentKind::String),
         ],
+        notes: Notes::NONE,
         subcommands: &[],
         handler: smove,
     },
@@ -174,9 +190,11 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
         summary: "Returns the members that all of several sets have",
         complexity: "O(N*M) worst case",
         arguments: &[Argument::key().multiple()],
+        notes: Notes::NONE,
         subcommands: &[],
         handler: sinter,
-    },
+    }
+    .tips(&["nondeterministic_output_order"]),
     CommandSpec {
         name: "sunion",
         arity: Arity::AtLeast(2),
@@ -188,9 +206,11 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
         summary: "Returns the members that any of several sets has",
         complexity: "O(N)",
         arguments: &[Argument::key().multiple()],
+        notes: Notes::NONE,
         subcommands: &[],
         handler: sunion,
-    },
+    }
+    .tips(&["nondeterministic_output_order"]),
     CommandSpec {
         name: "sdiff",
         arity: Arity::AtLeast(2),
@@ -202,9 +222,11 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
         summary: "Returns the members of the first set that none of the others has",
         complexity: "O(N)",
         arguments: &[Argument::key().multiple()],
+        notes: Notes::NONE,
         subcommands: &[],
         handler: sdiff,
-    },
+    }
+    .tips(&["nondeterministic_output_order"]),
     CommandSpec {
         name: "sinterstore",
         arity: Arity::AtLeast(3),
@@ -222,6 +244,7 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
             Argument::new("destination", ArgumentKind::Key(0)),
             Argument::new("key", ArgumentKind::Key(1)).multiple(),
         ],
+        notes: Notes::NONE,
         subcommands: &[],
         handler: sinterstore,
     },
@@ -242,6 +265,7 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
             Argument::new("destination", ArgumentKind::Key(0)),
             Argument::new("key", ArgumentKind::Key(1)).multiple(),
         ],
+        notes: Notes::NONE,
         subcommands: &[],
         handler: sunionstore,
     },
@@ -262,6 +286,7 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
             Argument::new("destination", ArgumentKind::Key(0)),
             Argument::new("key", ArgumentKind::Key(1)).multiple(),
         ],
+        notes: Notes::NONE,
         subcommands: &[],
         handler: sdiffstore,
     },
@@ -282,6 +307,7 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
                 .with_token("LIMIT")
                 .optional(),
         ],
+        notes: Notes::NONE,
         subcommands: &[],
         handler: sintercard,
     },
@@ -305,7 +331,9 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
                 .with_token("COUNT")
                 .optional(),
         ],
+        notes: Notes::NONE,
         subcommands: &[],
         handler: sscan,
-    },
+    }
+    .tips(&["nondeterministic_output"]),
 ];

@@ -1,9 +1,15 @@
 //! The rows of SORT and `SORT_RO`.
 
 use super::{sort, sort_ro};
-use crate::commands::spec::{
-    Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, KeySpec,
+use crate::catalog::spec::{
+    Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, KeySpec, Notes,
 };
+
+const PATTERNS: &str = "For the optional BY/GET keyword. It is marked 'unknown' because the key names derive from the \
+                        content of the key we sort";
+
+/// The options that have operands.
+const OPTIONS: &[(&str, usize)] = &[("LIMIT", 2), ("GET", 1), ("BY", 1), ("STORE", 1)];
 
 pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
     CommandSpec {
@@ -16,8 +22,8 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
             .union(Categories::DANGEROUS),
         keys: &[
             KeySpec::first(&["RO", "access"]),
-            KeySpec::unknown(&["RO", "access"]),
-            KeySpec::hidden_after(&["OW", "update"], "STORE", 2),
+            KeySpec::unknown(&["RO", "access"]).with_notes(PATTERNS),
+            KeySpec::hidden_after(&["OW", "update"], "STORE", 2, OPTIONS).with_notes("For the optional STORE keyword. It is marked 'unknown' because the keyword can appear anywhere in the argument array"),
         ],
         group: Group::Generic,
         since: "1.0.0",
@@ -55,6 +61,7 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
                 .with_token("STORE")
                 .optional(),
         ],
+        notes: Notes::NONE,
         subcommands: &[],
         handler: sort,
     },
@@ -68,7 +75,7 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
             .union(Categories::DANGEROUS),
         keys: &[
             KeySpec::first(&["RO", "access"]),
-            KeySpec::unknown(&["RO", "access"]),
+            KeySpec::unknown(&["RO", "access"]).with_notes(PATTERNS),
         ],
         group: Group::Generic,
         since: "7.0.0",
@@ -103,6 +110,7 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
             .optional(),
             Argument::token("sorting", "ALPHA").optional(),
         ],
+        notes: Notes::NONE,
         subcommands: &[],
         handler: sort_ro,
     },

@@ -2,9 +2,9 @@
 
 use smallvec::SmallVec;
 
-use crate::commands::numbers::parse_float;
 use crate::commands::{CommandError, CommandResult, Context, Outcome};
 use crate::keyspace::{EventClass, ScoresEdit};
+use crate::numbers::parse_float;
 use crate::protocol::{Args, Reply};
 
 /// ZADD's options.

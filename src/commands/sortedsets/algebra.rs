@@ -6,10 +6,10 @@ use std::collections::HashMap;
 use foldhash::fast::FixedState;
 
 use super::{store_members, write_members};
-use crate::commands::numbers::{parse_float, parse_i64};
 use crate::commands::sets::parse_limit;
 use crate::commands::{CommandError, CommandResult, Context, Outcome};
 use crate::keyspace::{EventClass, Fields, KeyspaceError, Kind, Scores, View};
+use crate::numbers::{parse_float, parse_i64};
 use crate::protocol::{Args, Reply, ReplyBuffer};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,8 +1,8 @@
 //! The rows of commands on several sorted sets.
 
 use super::algebra::{zdiff, zdiffstore, zinter, zintercard, zinterstore, zunion, zunionstore};
-use crate::commands::spec::{
-    Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, KeySpec,
+use crate::catalog::spec::{
+    Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, KeySpec, Notes,
 };
 
 pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
@@ -35,6 +35,7 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
             .optional(),
             Argument::token("withscores", "WITHSCORES").optional(),
         ],
+        notes: Notes::NONE,
         subcommands: &[],
         handler: zunion,
     },
@@ -67,6 +68,7 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
             .optional(),
             Argument::token("withscores", "WITHSCORES").optional(),
         ],
+        notes: Notes::NONE,
         subcommands: &[],
         handler: zinter,
     },
@@ -85,6 +87,7 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
             Argument::key().multiple(),
             Argument::token("withscores", "WITHSCORES").optional(),
         ],
+        notes: Notes::NONE,
         subcommands: &[],
         handler: zdiff,
     },
@@ -105,6 +108,7 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
                 .with_token("LIMIT")
                 .optional(),
         ],
+        notes: Notes::NONE,
         subcommands: &[],
         handler: zintercard,
     },
@@ -140,6 +144,7 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
             .with_token("AGGREGATE")
             .optional(),
         ],
+        notes: Notes::NONE,
         subcommands: &[],
         handler: zunionstore,
     },
@@ -175,6 +180,7 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
             .with_token("AGGREGATE")
             .optional(),
         ],
+        notes: Notes::NONE,
         subcommands: &[],
         handler: zinterstore,
     },
@@ -196,6 +202,7 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
             Argument::new("numkeys", ArgumentKind::Integer),
             Argument::new("key", ArgumentKind::Key(1)).multiple(),
         ],
+        notes: Notes::NONE,
         subcommands: &[],
         handler: zdiffstore,
     },

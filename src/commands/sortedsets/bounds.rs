@@ -3,8 +3,8 @@
 use std::ops::Range;
 
 use crate::commands::CommandError;
-use crate::commands::numbers::parse_float;
 use crate::keyspace::Scores;
+use crate::numbers::parse_float;
 
 /// A bound: a value that belongs to the range, or one that does not.
 #[derive(Clone, Copy, Debug, PartialEq)]

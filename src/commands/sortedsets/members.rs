@@ -2,10 +2,10 @@
 
 use super::{read, write_members};
 use crate::commands::draw::{Draw, different};
-use crate::commands::numbers::format_double;
 use crate::commands::scan::scan_elements;
 use crate::commands::{CommandError, CommandResult, Context, Outcome};
 use crate::keyspace::{EventClass, KeyspaceError, random_below};
+use crate::numbers::format_double;
 use crate::protocol::{Args, Reply};
 
 pub(super) fn zrem(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {

@@ -1,9 +1,9 @@
 //! The lowest and highest members: ZPOPMIN, ZPOPMAX, ZMPOP.
 
-use crate::commands::numbers::parse_i64;
 use crate::commands::numkeys::{Counted, parse_count};
 use crate::commands::{CommandError, CommandResult, Context};
 use crate::keyspace::{Access, EventClass, Keyspace, View};
+use crate::numbers::parse_i64;
 use crate::protocol::{Args, Protocol, Reply};
 
 /// Members with their scores.

@@ -4,8 +4,8 @@ use super::ranges::{
     zrange, zrangebylex, zrangebyscore, zrangestore, zrevrange, zrevrangebylex, zrevrangebyscore,
 };
 use super::removals::{zcount, zlexcount, zremrangebylex, zremrangebyrank, zremrangebyscore};
-use crate::commands::spec::{
-    Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, KeySpec,
+use crate::catalog::spec::{
+    Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, KeySpec, Notes,
 };
 
 pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
@@ -45,9 +45,14 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
             .since("6.2.0"),
             Argument::token("withscores", "WITHSCORES").optional(),
         ],
+        notes: Notes::NONE,
         subcommands: &[],
         handler: zrange,
-    },
+    }
+    .history(&[(
+        "6.2.0",
+        "Added the `REV`, `BYSCORE`, `BYLEX` and `LIMIT` options.",
+    )]),
     CommandSpec {
         name: "zrangestore",
         arity: Arity::AtLeast(5),
@@ -85,6 +90,7 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
             .with_token("LIMIT")
             .optional(),
         ],
+        notes: Notes::NONE,
         subcommands: &[],
         handler: zrangestore,
     },
@@ -104,9 +110,11 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
             Argument::new("stop", ArgumentKind::Integer),
             Argument::token("withscores", "WITHSCORES").optional(),
         ],
+        notes: Notes::NONE,
         subcommands: &[],
         handler: zrevrange,
-    },
+    }
+    .deprecated("6.2.0", "`ZRANGE` with the `REV` argument"),
     CommandSpec {
         name: "zrangebyscore",
         arity: Arity::AtLeast(4),
@@ -134,9 +142,12 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
             .with_token("LIMIT")
             .optional(),
         ],
+        notes: Notes::NONE,
         subcommands: &[],
         handler: zrangebyscore,
-    },
+    }
+    .history(&[("2.0.0", "Added the `WITHSCORES` modifier.")])
+    .deprecated("6.2.0", "`ZRANGE` with the `BYSCORE` argument"),
     CommandSpec {
         name: "zrevrangebyscore",
         arity: Arity::AtLeast(4),
@@ -162,9 +173,12 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
             .with_token("LIMIT")
             .optional(),
         ],
+        notes: Notes::NONE,
         subcommands: &[],
         handler: zrevrangebyscore,
-    },
+    }
+    .history(&[("2.1.6", "`min` and `max` can be exclusive.")])
+    .deprecated("6.2.0", "`ZRANGE` with the `REV` and `BYSCORE` arguments"),
     CommandSpec {
         name: "zrangebylex",
         arity: Arity::AtLeast(4),
@@ -189,9 +203,11 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
             .with_token("LIMIT")
             .optional(),
         ],
+        notes: Notes::NONE,
         subcommands: &[],
         handler: zrangebylex,
-    },
+    }
+    .deprecated("6.2.0", "`ZRANGE` with the `BYLEX` argument"),
     CommandSpec {
         name: "zrevrangebylex",
         arity: Arity::AtLeast(4),
@@ -216,9 +232,11 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
             .with_token("LIMIT")
             .optional(),
         ],
+        notes: Notes::NONE,
         subcommands: &[],
         handler: zrevrangebylex,
-    },
+    }
+    .deprecated("6.2.0", "`ZRANGE` with the `REV` and `BYLEX` arguments"),
     CommandSpec {
         name: "zcount",
         arity: Arity::Exactly(4),
@@ -234,6 +252,7 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
             Argument::new("min", ArgumentKind::Double),
             Argument::new("max", ArgumentKind::Double),
         ],
+        notes: Notes::NONE,
         subcommands: &[],
         handler: zcount,
     },
@@ -252,6 +271,7 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
             Argument::new("min", ArgumentKind::String),
             Argument::new("max", ArgumentKind::String),
         ],
+        notes: Notes::NONE,
         subcommands: &[],
         handler: zlexcount,
     },
@@ -270,6 +290,7 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
             Argument::new("start", ArgumentKind::Integer),
             Argument::new("stop", ArgumentKind::Integer),
         ],
+        notes: Notes::NONE,
         subcommands: &[],
         handler: zremrangebyrank,
     },
@@ -288,6 +309,7 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
             Argument::new("min", ArgumentKind::Double),
             Argument::new("max", ArgumentKind::Double),
         ],
+        notes: Notes::NONE,
         subcommands: &[],
         handler: zremrangebyscore,
     },
@@ -306,6 +328,7 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
             Argument::new("min", ArgumentKind::String),
             Argument::new("max", ArgumentKind::String),
         ],
+        notes: Notes::NONE,
         subcommands: &[],
         handler: zremrangebylex,
     },

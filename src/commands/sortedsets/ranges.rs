@@ -5,9 +5,9 @@ use std::ops::Range;
 use super::bounds::{NameRange, ScoreRange};
 use super::{store_members, write_members};
 use crate::commands::lists::positions;
-use crate::commands::numbers::parse_i64;
 use crate::commands::{CommandError, CommandResult, Context, Outcome};
 use crate::keyspace::{EventClass, Kind, Scores, View};
+use crate::numbers::parse_i64;
 use crate::protocol::{Args, Reply};
 
 /// What a range is told by.

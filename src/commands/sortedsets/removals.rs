@@ -5,9 +5,9 @@ use std::ops::Range;
 use super::bounds::{NameRange, ScoreRange};
 use super::read;
 use crate::commands::lists::positions;
-use crate::commands::numbers::parse_i64;
 use crate::commands::{CommandError, CommandResult, Context};
 use crate::keyspace::{EventClass, Scores, View};
+use crate::numbers::parse_i64;
 use crate::protocol::{Args, Reply};
 
 pub(super) fn zcount(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {

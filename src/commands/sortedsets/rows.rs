@@ -3,8 +3,8 @@
 use super::add::{zadd, zincrby};
 use super::members::{zcard, zmscore, zrandmember, zrank, zrem, zrevrank, zscan, zscore};
 use super::pop::{zmpop, zpopmax, zpopmin};
-use crate::commands::spec::{
-    Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, KeySpec,
+use crate::catalog::spec::{
+    Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, KeySpec, Notes,
 };
 
 pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
@@ -45,9 +45,15 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
             )
             .multiple(),
         ],
+        notes: Notes::NONE,
         subcommands: &[],
         handler: zadd,
-    },
+    }
+    .history(&[
+        ("2.4.0", "Accepts multiple elements."),
+        ("3.0.2", "Added the `XX`, `NX`, `CH` and `INCR` options."),
+        ("6.2.0", "Added the `GT` and `LT` options."),
+    ]),
     CommandSpec {
         name: "zincrby",
         arity: Arity::Exactly(4),
@@ -63,6 +69,7 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
             Argument::new("increment", ArgumentKind::Integer),
             Argument::new("member", ArgumentKind::String),
         ],
+        notes: Notes::NONE,
         subcommands: &[],
         handler: zincrby,
     },
@@ -80,9 +87,11 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
             Argument::key(),
             Argument::new("member", ArgumentKind::String).multiple(),
         ],
+        notes: Notes::NONE,
         subcommands: &[],
         handler: zrem,
-    },
+    }
+    .history(&[("2.4.0", "Accepts multiple elements.")]),
     CommandSpec {
         name: "zcard",
         arity: Arity::Exactly(2),
@@ -94,6 +103,7 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
         summary: "Counts the members of a sorted set",
         complexity: "O(1)",
         arguments: &[Argument::key()],
+        notes: Notes::NONE,
         subcommands: &[],
         handler: zcard,
     },
@@ -111,6 +121,7 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
             Argument::key(),
             Argument::new("member", ArgumentKind::String),
         ],
+        notes: Notes::NONE,
         subcommands: &[],
         handler: zscore,
     },
@@ -128,6 +139,7 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
             Argument::key(),
             Argument::new("member", ArgumentKind::String).multiple(),
         ],
+        notes: Notes::NONE,
         subcommands: &[],
         handler: zmscore,
     },
@@ -148,9 +160,11 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
                 .since("7.2.0")
                 .optional(),
         ],
+        notes: Notes::NONE,
         subcommands: &[],
         handler: zrank,
-    },
+    }
+    .history(&[("7.2.0", "Added the optional `WITHSCORE` argument.")]),
     CommandSpec {
         name: "zrevrank",
         arity: Arity::AtLeast(3),
@@ -168,9 +182,11 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
                 .since("7.2.0")
                 .optional(),
         ],
+        notes: Notes::NONE,
         subcommands: &[],
         handler: zrevrank,
-    },
+    }
+    .history(&[("7.2.0", "Added the optional `WITHSCORE` argument.")]),
     CommandSpec {
         name: "zpopmin",
         arity: Arity::AtLeast(2),
@@ -185,6 +201,7 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
             Argument::key(),
             Argument::new("count", ArgumentKind::Integer).optional(),
         ],
+        notes: Notes::NONE,
         subcommands: &[],
         handler: zpopmin,
     },
@@ -202,6 +219,7 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
             Argument::key(),
             Argument::new("count", ArgumentKind::Integer).optional(),
         ],
+        notes: Notes::NONE,
         subcommands: &[],
         handler: zpopmax,
     },
@@ -229,6 +247,7 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
                 .with_token("COUNT")
                 .optional(),
         ],
+        notes: Notes::NONE,
         subcommands: &[],
         handler: zmpop,
     },
@@ -253,9 +272,11 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
             )
             .optional(),
         ],
+        notes: Notes::NONE,
         subcommands: &[],
         handler: zrandmember,
-    },
+    }
+    .tips(&["nondeterministic_output"]),
     CommandSpec {
         name: "zscan",
         arity: Arity::AtLeast(3),
@@ -276,7 +297,9 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
                 .with_token("COUNT")
                 .optional(),
         ],
+        notes: Notes::NONE,
         subcommands: &[],
         handler: zscan,
-    },
+    }
+    .tips(&["nondeterministic_output"]),
 ];

@@ -1,12 +1,12 @@
 //! Numbers held in strings: INCR and its relatives.
 
 use super::string;
-use crate::commands::numbers::{Extended, parse_i64};
-use crate::commands::spec::{
-    Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, KeySpec,
+use crate::catalog::spec::{
+    Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, KeySpec, Notes,
 };
 use crate::commands::{CommandError, CommandResult, Context, Outcome};
 use crate::keyspace::{EventClass, Kind};
+use crate::numbers::{Extended, parse_i64};
 use crate::protocol::{Args, Reply};
 
 const FLAGS: Flags = Flags::WRITE.union(Flags::DENYOOM).union(Flags::FAST);
@@ -24,6 +24,7 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
         summary: "Adds one to the integer of a key; a missing key counts as 0",
         complexity: "O(1)",
         arguments: &[Argument::key()],
+        notes: Notes::NONE,
         subcommands: &[],
         handler: incr,
     },
@@ -38,6 +39,7 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
         summary: "Takes one from the integer of a key; a missing key counts as 0",
         complexity: "O(1)",
         arguments: &[Argument::key()],
+        notes: Notes::NONE,
         subcommands: &[],
         handler: decr,
     },
@@ -55,6 +57,7 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
             Argument::key(),
             Argument::new("increment", ArgumentKind::Integer),
         ],
+        notes: Notes::NONE,
         subcommands: &[],
         handler: incrby,
     },
@@ -72,6 +75,7 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
             Argument::key(),
             Argument::new("decrement", ArgumentKind::Integer),
         ],
+        notes: Notes::NONE,
         subcommands: &[],
         handler: decrby,
     },
@@ -89,6 +93,7 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
             Argument::key(),
             Argument::new("increment", ArgumentKind::Double),
         ],
+        notes: Notes::NONE,
         subcommands: &[],
         handler: incrbyfloat,
     },

@@ -1,12 +1,12 @@
 //! LCS: the longest common subsequence of two strings.
 
 use super::string_bytes_max;
-use crate::commands::numbers::parse_i64;
-use crate::commands::spec::{
-    Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, KeySpec,
+use crate::catalog::spec::{
+    Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, KeySpec, Notes,
 };
 use crate::commands::{CommandError, CommandResult, Context};
 use crate::keyspace::Kind;
+use crate::numbers::parse_i64;
 use crate::protocol::{Args, Reply};
 
 pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[CommandSpec {
@@ -29,6 +29,7 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[CommandSpec {
             .optional(),
         Argument::token("withmatchlen", "WITHMATCHLEN").optional(),
     ],
+    notes: Notes::NONE,
     subcommands: &[],
     handler: lcs,
 }];

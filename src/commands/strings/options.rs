@@ -1,8 +1,8 @@
 //! The options of SET and GETEX.
 
 use crate::commands::CommandError;
-use crate::commands::numbers::parse_i64;
 use crate::keyspace::Millis;
+use crate::numbers::parse_i64;
 use crate::protocol::Words;
 
 /// Which command's options are read.

@@ -1,12 +1,12 @@
 //! Parts of strings: APPEND, STRLEN, GETRANGE, SETRANGE.
 
 use super::{string, string_bytes_max};
-use crate::commands::numbers::parse_i64;
-use crate::commands::spec::{
-    Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, KeySpec,
+use crate::catalog::spec::{
+    Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, KeySpec, Notes,
 };
 use crate::commands::{CommandError, CommandResult, Context, Outcome};
 use crate::keyspace::{EventClass, Kind, Millis, Slot};
+use crate::numbers::parse_i64;
 use crate::protocol::{Args, Reply};
 
 const GETRANGE_COMPLEXITY: &str = "O(N) for N bytes returned";
@@ -31,6 +31,7 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
             Argument::key(),
             Argument::new("value", ArgumentKind::String),
         ],
+        notes: Notes::NONE,
         subcommands: &[],
         handler: append,
     },
@@ -45,6 +46,7 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
         summary: "Returns the length of a key's string, in bytes",
         complexity: "O(1)",
         arguments: &[Argument::key()],
+        notes: Notes::NONE,
         subcommands: &[],
         handler: strlen,
     },
@@ -59,6 +61,7 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
         summary: "Returns a part of a key's string",
         complexity: GETRANGE_COMPLEXITY,
         arguments: GETRANGE_ARGUMENTS,
+        notes: Notes::NONE,
         subcommands: &[],
         handler: getrange,
     },
@@ -73,9 +76,11 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
         summary: "Returns a part of a key's string; the older name of GETRANGE",
         complexity: GETRANGE_COMPLEXITY,
         arguments: GETRANGE_ARGUMENTS,
+        notes: Notes::NONE,
         subcommands: &[],
         handler: getrange,
-    },
+    }
+    .deprecated("2.0.0", "`GETRANGE`"),
     CommandSpec {
         name: "setrange",
         arity: Arity::Exactly(4),
@@ -91,6 +96,7 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
             Argument::new("offset", ArgumentKind::Integer),
             Argument::new("value", ArgumentKind::String),
         ],
+        notes: Notes::NONE,
         subcommands: &[],
         handler: setrange,
     },

@@ -2,8 +2,8 @@
 
 use super::options::{Condition, Dialect, Expiry, Options, Unit, deadline};
 use super::write_string;
-use crate::commands::spec::{
-    Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, KeySpec,
+use crate::catalog::spec::{
+    Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, KeySpec, Notes,
 };
 use crate::commands::{CommandError, CommandResult, Context, Outcome};
 use crate::keyspace::{EventClass, Kind, Millis};
@@ -15,12 +15,10 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
         arity: Arity::AtLeast(3),
         flags: Flags::WRITE.union(Flags::DENYOOM),
         categories: Categories::STRING,
-        keys: &[KeySpec::first(&[
-            "RW",
-            "access",
-            "update",
-            "variable_flags",
-        ])],
+        keys: &[
+            KeySpec::first(&["RW", "access", "update", "variable_flags"])
+                .with_notes("RW and ACCESS due to the optional `GET` argument"),
+        ],
         group: Group::String,
         since: "1.0.0",
         summary: "Sets a key's string, whatever the key held before",
@@ -55,9 +53,19 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
             )
             .optional(),
         ],
+        notes: Notes::NONE,
         subcommands: &[],
         handler: set,
-    },
+    }
+    .history(&[
+        ("2.6.12", "Added the `EX`, `PX`, `NX` and `XX` options."),
+        ("6.0.0", "Added the `KEEPTTL` option."),
+        ("6.2.0", "Added the `GET`, `EXAT` and `PXAT` option."),
+        (
+            "7.0.0",
+            "Allowed the `NX` and `GET` options to be used together.",
+        ),
+    ]),
     CommandSpec {
         name: "setnx",
         arity: Arity::Exactly(3),
@@ -72,9 +80,11 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
             Argument::key(),
             Argument::new("value", ArgumentKind::String),
         ],
+        notes: Notes::NONE,
         subcommands: &[],
         handler: setnx,
-    },
+    }
+    .deprecated("2.6.12", "`SET` with the `NX` argument"),
     CommandSpec {
         name: "setex",
         arity: Arity::Exactly(4),
@@ -90,9 +100,11 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
             Argument::new("seconds", ArgumentKind::Integer),
             Argument::new("value", ArgumentKind::String),
         ],
+        notes: Notes::NONE,
         subcommands: &[],
         handler: setex,
-    },
+    }
+    .deprecated("2.6.12", "`SET` with the `EX` argument"),
     CommandSpec {
         name: "psetex",
         arity: Arity::Exactly(4),
@@ -108,15 +120,18 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
             Argument::new("milliseconds", ArgumentKind::Integer),
             Argument::new("value", ArgumentKind::String),
         ],
+        notes: Notes::NONE,
         subcommands: &[],
         handler: psetex,
-    },
+    }
+    .deprecated("2.6.12", "`SET` with the `PX` argument"),
     CommandSpec {
         name: "getex",
         arity: Arity::AtLeast(2),
         flags: Flags::WRITE.union(Flags::FAST),
         categories: Categories::STRING,
-        keys: &[KeySpec::first(&["RW", "access", "update"])],
+        keys: &[KeySpec::first(&["RW", "access", "update"])
+            .with_notes("RW and UPDATE because it changes the TTL")],
         group: Group::String,
         since: "6.2.0",
         summary: "Returns a key's string and may change its deadline",
@@ -136,6 +151,7 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
             )
             .optional(),
         ],
+        notes: Notes::NONE,
         subcommands: &[],
         handler: getex,
     },

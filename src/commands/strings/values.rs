@@ -1,8 +1,8 @@
 //! Whole values: GET and its relatives, and several keys at once.
 
 use super::write_string;
-use crate::commands::spec::{
-    Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, KeySpec,
+use crate::catalog::spec::{
+    Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, KeySpec, Notes,
 };
 use crate::commands::{CommandError, CommandResult, Context, Outcome};
 use crate::keyspace::{EventClass, Kind};
@@ -29,6 +29,7 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
         summary: "Returns the string of a key",
         complexity: "O(1)",
         arguments: &[Argument::key()],
+        notes: Notes::NONE,
         subcommands: &[],
         handler: get,
     },
@@ -46,9 +47,11 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
             Argument::key(),
             Argument::new("value", ArgumentKind::String),
         ],
+        notes: Notes::NONE,
         subcommands: &[],
         handler: getset,
-    },
+    }
+    .deprecated("6.2.0", "`SET` with the `!GET` argument"),
     CommandSpec {
         name: "getdel",
         arity: Arity::Exactly(2),
@@ -60,6 +63,7 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
         summary: "Returns the string of a key and removes the key",
         complexity: "O(1)",
         arguments: &[Argument::key()],
+        notes: Notes::NONE,
         subcommands: &[],
         handler: getdel,
     },
@@ -74,9 +78,11 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
         summary: "Returns the strings of several keys",
         complexity: "O(N) for N keys",
         arguments: &[Argument::key().multiple()],
+        notes: Notes::NONE,
         subcommands: &[],
         handler: mget,
-    },
+    }
+    .tips(&["request_policy:multi_shard"]),
     CommandSpec {
         name: "mset",
         arity: Arity::AtLeast(3),
@@ -88,9 +94,14 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
         summary: "Sets several keys in one step",
         complexity: "O(N) for N keys",
         arguments: KEYS_AND_VALUES,
+        notes: Notes::NONE,
         subcommands: &[],
         handler: mset,
-    },
+    }
+    .tips(&[
+        "request_policy:multi_shard",
+        "response_policy:all_succeeded",
+    ]),
     CommandSpec {
         name: "msetnx",
         arity: Arity::AtLeast(3),
@@ -102,6 +113,7 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
         summary: "Sets several keys in one step, unless one of them exists",
         complexity: "O(N) for N keys",
         arguments: KEYS_AND_VALUES,
+        notes: Notes::NONE,
         subcommands: &[],
         handler: msetnx,
     },

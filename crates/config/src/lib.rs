@@ -1,0 +1,333 @@
+//! The server's configuration: files in the syntax of redis.conf, the command line, and CONFIG GET, SET, REWRITE.
+//!
+//! [`DIRECTIVES`] is the table of all names. A [`Config`] holds one value for each, always checked and in the form
+//! that CONFIG GET shows; [`Settings`] is the typed view of them, rebuilt when a value changes.
+//!
+//! May use: Redis's text forms (`redis_core`). Never: knows what a setting does; has unsafe code.
+
+#![forbid(unsafe_code)]
+
+mod directives;
+mod load;
+mod rewrite;
+mod settings;
+mod tls;
+mod unsupported;
+mod value;
+
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use parking_lot::{Mutex, RwLock};
+
+pub use self::directives::{DIRECTIVES, Directive};
+pub use self::load::{ConfigError, Loaded};
+pub use self::rewrite::RewriteError;
+pub use self::settings::{
+    Access, AuthClients, BindAddress, Durability, EvictionPolicy, Layout, LogFormat, LogLevel,
+    OutputBufferLimit, OutputBufferLimits, Secret, Settings, Supervised,
+};
+pub use self::tls::TlsSettings;
+pub use self::unsupported::{Unsupported, no_power_refusal};
+pub use self::value::{Kind, ValueError};
+
+use self::directives::find;
+use self::value::Mode;
+use redis_core::glob;
+
+/// The values of all directives, in the order of [`DIRECTIVES`].
+#[derive(Clone, PartialEq, Eq)]
+struct Values {
+    shown: Vec<Vec<u8>>,
+    rename_commands: Vec<(String, String)>,
+    /// `user` lines: a name, and its rules.
+    users: Vec<Vec<Vec<u8>>>,
+}
+
+impl Default for Values {
+    fn default() -> Self {
+        let shown = DIRECTIVES
+            .iter()
+            .map(|directive| directive.default.as_bytes().to_vec())
+            .collect();
+        Self {
+            shown,
+            rename_commands: Vec::new(),
+            users: Vec::new(),
+        }
+    }
+}
+
+impl Values {
+    fn get(&self, name: &str) -> &[u8] {
+        let place = find(name.as_bytes()).expect("settings name directives of the table");
+        &self.shown[place]
+    }
+
+    fn text(&self, name: &str) -> String {
+        String::from_utf8_lossy(self.get(name)).into_owned()
+    }
+
+    fn non_empty(&self, name: &str) -> Option<&[u8]> {
+        Some(self.get(name)).filter(|value| !value.is_empty())
+    }
+
+    fn path(&self, name: &str) -> Option<PathBuf> {
+        use std::os::unix::ffi::OsStrExt;
+        self.non_empty(name)
+            .map(|path| PathBuf::from(std::ffi::OsStr::from_bytes(path)))
+    }
+
+    fn yes(&self, name: &str) -> bool {
+        self.get(name) == b"yes"
+    }
+
+    fn number<T: FromStr>(&self, name: &str) -> T {
+        self.text(name)
+            .parse()
+            .ok()
+            .expect("the table's range fits the type of the setting")
+    }
+
+    fn seconds(&self, name: &str) -> Option<Duration> {
+        match self.number(name) {
+            0 => None,
+            seconds => Some(Duration::from_secs(seconds)),
+        }
+    }
+
+    /// What CONFIG GET shows.
+    fn shown(&self, place: usize) -> Vec<u8> {
+        if matches!(DIRECTIVES[place].kind, Kind::Events) {
+            return value::shown_events(&self.shown[place]);
+        }
+        if DIRECTIVES[place].name == "dir" && self.shown[place].is_empty() {
+            use std::os::unix::ffi::OsStringExt;
+            return std::env::current_dir()
+                .map(|dir| dir.into_os_string().into_vec())
+                .unwrap_or_default();
+        }
+        self.shown[place].clone()
+    }
+}
+
+/// Why CONFIG SET changed nothing; the text is the error reply.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SetError {
+    /// No such directive.
+    #[error("ERR Unknown option or number of arguments for CONFIG SET - '{0}'")]
+    Unknown(String),
+    /// A directive or value that was refused.
+    #[error("ERR CONFIG SET failed (possibly related to argument '{name}') - {reason}")]
+    Refused {
+        /// The directive.
+        name: String,
+        /// Why.
+        reason: String,
+    },
+}
+
+/// The configuration that a running server shares.
+pub struct Config {
+    values: Mutex<Values>,
+    settings: RwLock<Arc<Settings>>,
+    version: AtomicU64,
+    file: Option<PathBuf>,
+}
+
+impl std::fmt::Debug for Config {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // The settings hide secrets; the plain values would not.
+        formatter
+            .debug_struct("Config")
+            .field("settings", &self.settings())
+            .field("file", &self.file)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self::new(Values::default(), None)
+    }
+}
+
+impl Config {
+    fn new(values: Values, file: Option<PathBuf>) -> Self {
+        Self {
+            settings: RwLock::new(Arc::new(Settings::from_values(&values))),
+            values: Mutex::new(values),
+            version: AtomicU64::new(1),
+            file,
+        }
+    }
+
+    /// The present settings.
+    pub fn settings(&self) -> Arc<Settings> {
+        Arc::clone(&self.settings.read())
+    }
+
+    /// A number that grows with every change: whoever keeps settings asks for new ones when it differs.
+    pub fn version(&self) -> u64 {
+        self.version.load(Ordering::Acquire)
+    }
+
+    /// The configuration file of the start, as an absolute path.
+    pub fn file(&self) -> Option<&Path> {
+        self.file.as_deref()
+    }
+
+    /// The directives that match any of the patterns, each name once, with their values.
+    ///
+    /// A pattern without glob characters is a name and comes back as it was written.
+    pub fn get(&self, patterns: &[&[u8]]) -> Vec<(String, Vec<u8>)> {
+        let values = self.values.lock();
+        let mut found: Vec<(String, Vec<u8>)> = Vec::new();
+        let mut add = |name: &str, place: usize| {
+            if !found
+                .iter()
+                .any(|(other, _)| other.eq_ignore_ascii_case(name))
+            {
+                found.push((name.to_owned(), values.shown(place)));
+            }
+        };
+        for pattern in patterns {
+            if !pattern.iter().any(|byte| b"[*?".contains(byte)) {
+                if let Some(place) = find(pattern) {
+                    add(&String::from_utf8_lossy(pattern), place);
+                }
+                continue;
+            }
+            for (place, directive) in DIRECTIVES.iter().enumerate() {
+                if directive.hidden {
+                    continue;
+                }
+                for name in [Some(directive.name), directive.alias]
+                    .into_iter()
+                    .flatten()
+                {
+                    if glob::matches(pattern, name.as_bytes(), true) {
+                        add(name, place);
+                    }
+                }
+            }
+        }
+        found
+    }
+
+    /// Sets what the start has found out by itself, also of a directive that only a start can set. A value that does not
+    /// pass its check is left out.
+    pub fn found(&self, name: &str, value: &str) {
+        let mut values = self.values.lock();
+        let place = find(name.as_bytes()).expect("the start names directives of the table");
+        let directive = &DIRECTIVES[place];
+        let old = &values.shown[place];
+        if let Ok(new) = directive
+            .kind
+            .check(directive.name, &[value.as_bytes()], old, Mode::Set)
+        {
+            values.shown[place] = new;
+            *self.settings.write() = Arc::new(Settings::from_values(&values));
+            self.version.fetch_add(1, Ordering::Release);
+        }
+    }
+
+    /// Changes several directives at once or, on an error, none; answers the names of those whose value changed.
+    pub fn set(&self, pairs: &[(&[u8], &[u8])]) -> Result<Vec<&'static str>, SetError> {
+        self.set_with(pairs, true, |_, _| Ok(()))
+    }
+
+    /// As [`Config::set`], with a last check: `apply` sees the new settings and the changed names before they
+    /// count, and can refuse them with the name of the culprit and a reason. `local` says whether the client that asks
+    /// is on this machine.
+    pub fn set_with(
+        &self,
+        pairs: &[(&[u8], &[u8])],
+        local: bool,
+        apply: impl FnOnce(&Settings, &[&'static str]) -> Result<(), (&'static str, String)>,
+    ) -> Result<Vec<&'static str>, SetError> {
+        let mut values = self.values.lock();
+        let places = self.places_of(pairs, local)?;
+        let mut next = values.clone();
+        for (place, (name, value)) in places.iter().zip(pairs) {
+            let directive = &DIRECTIVES[*place];
+            let args: Vec<&[u8]> = if !directive.takes_many() {
+                vec![value]
+            } else if value.is_empty() {
+                Vec::new()
+            } else {
+                value.split(|&byte| byte == b' ').collect()
+            };
+            let new = directive
+                .kind
+                .check(directive.name, &args, &next.shown[*place], Mode::Set)
+                .map_err(|error| {
+                    let name = String::from_utf8_lossy(name).to_ascii_lowercase();
+                    refused(&name, error.to_string())
+                })?;
+            next.shown[*place] = new;
+        }
+        values.check_change(&next)?;
+        // In the order of the call: of several that fail, Redis names the first one.
+        let mut changed: Vec<&'static str> = Vec::new();
+        for &place in &places {
+            let directive = &DIRECTIVES[place];
+            let differs = next.shown[place] != values.shown[place];
+            if (differs || directive.reloads) && !changed.contains(&directive.name) {
+                changed.push(directive.name);
+            }
+        }
+        if changed.is_empty() {
+            return Ok(changed);
+        }
+        let settings = Settings::from_values(&next);
+        apply(&settings, &changed).map_err(|(name, reason)| refused(name, reason))?;
+        *values = next;
+        *self.settings.write() = Arc::new(settings);
+        self.version.fetch_add(1, Ordering::Release);
+        Ok(changed)
+    }
+
+    /// Checks the names of a CONFIG SET before any value is looked at.
+    fn places_of(&self, pairs: &[(&[u8], &[u8])], local: bool) -> Result<Vec<usize>, SetError> {
+        let protected = !self.settings().enable_protected_configs.allows(local);
+        let mut places = Vec::with_capacity(pairs.len());
+        for (index, (name, _)) in pairs.iter().enumerate() {
+            let as_given = || String::from_utf8_lossy(name).into_owned();
+            let place = find(name).ok_or_else(|| SetError::Unknown(as_given()))?;
+            let directive = &DIRECTIVES[place];
+            if directive.immutable {
+                return Err(refused(&as_given(), "can't set immutable config"));
+            }
+            if directive.protected && protected {
+                return Err(refused(&as_given(), "can't set protected config"));
+            }
+            // A name and its older alias in one call are not taken for the same, as in Redis.
+            let twice = |(other, _): &(&[u8], &[u8])| other.eq_ignore_ascii_case(name);
+            if pairs[..index].iter().any(twice) {
+                let shown = as_given().to_ascii_lowercase();
+                return Err(refused(&shown, "duplicate parameter"));
+            }
+            places.push(place);
+        }
+        Ok(places)
+    }
+}
+
+fn refused(name: &str, reason: impl Into<String>) -> SetError {
+    SetError::Refused {
+        name: name.to_owned(),
+        reason: reason.into(),
+    }
+}
+
+/// Whether the directive of that name or alias has a value that must not show.
+pub fn is_secret(name: &[u8]) -> bool {
+    find(name).is_some_and(|place| DIRECTIVES[place].sensitive)
+}
+
+#[cfg(test)]
+mod tests;

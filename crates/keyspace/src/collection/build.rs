@@ -1,0 +1,191 @@
+//! New collections that are written before they have a key.
+//!
+//! Their elements are no more than garbage until a head names them. So they may be written in many steps, however
+//! many there are, and the one step that stores the head makes the whole appear.
+
+use std::sync::Arc;
+
+use parking_lot::RwLock;
+
+use super::elements::{ElementKey, element_key, encode_label, encode_score};
+use super::list::ListItem;
+use super::view::View;
+use super::{Collection, Locked, Shape, element_record};
+use crate::{Keyspace, KeyspaceError, Kind, Millis};
+use store::{Location, Write};
+
+/// Elements that are written in one step, where a step of several costs less than several.
+const ELEMENTS_PER_STEP: usize = 256;
+
+/// A new collection. What was written of it goes again when this is dropped, unless it was taken into use.
+pub(in super::super) struct Built<'k> {
+    keyspace: &'k Keyspace,
+    pub id: u64,
+    pub kind: Kind,
+    /// Locked until it is in use: the compaction waits.
+    locked: Option<Locked>,
+    waiting: Vec<(ElementKey, Vec<u8>)>,
+    next_label: i64,
+    now: Millis,
+}
+
+impl std::fmt::Debug for Built<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Built")
+            .field("id", &self.id)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<'k> Built<'k> {
+    /// One without elements, of a database's generation.
+    pub fn new(keyspace: &'k Keyspace, kind: Kind, generation: u32, now: Millis) -> Self {
+        let id = keyspace.collections.new_id();
+        let collection = Arc::new(RwLock::new(Collection::new(kind)));
+        let locked = RwLock::write_arc(&collection);
+        keyspace.collections.insert(id, generation, collection);
+        Self {
+            keyspace,
+            id,
+            kind,
+            locked: Some(locked),
+            waiting: Vec::new(),
+            next_label: 0,
+            now,
+        }
+    }
+
+    /// How many elements it has.
+    pub fn len(&self) -> usize {
+        self.locked.as_ref().map_or(0, |locked| locked.len()) + self.waiting.len()
+    }
+
+    /// Adds an element: a field with its value, a member (its value empty, or its score's bytes), a list's element
+    /// (its name empty). Names must not repeat.
+    pub fn push(&mut self, name: &[u8], value: &[u8]) -> Result<(), KeyspaceError> {
+        let key = if self.kind == Kind::List {
+            self.next_label += 1 << 20;
+            element_key(self.id, &encode_label(self.next_label))
+        } else {
+            element_key(self.id, name)
+        };
+        self.waiting.push((key, value.to_vec()));
+        // One at a time costs less where several need a journal, which these do not.
+        let step = if self.keyspace.partitioned {
+            1
+        } else {
+            ELEMENTS_PER_STEP
+        };
+        if self.waiting.len() >= step {
+            self.write()?;
+        }
+        Ok(())
+    }
+
+    /// Adds a copy of all elements of a value. Each is copied before it is stored: nothing may be written while a value
+    /// is borrowed.
+    pub fn copy(&mut self, from: View<'_>) -> Result<(), KeyspaceError> {
+        match from {
+            View::Hash(fields) | View::Set(fields) => {
+                for name in fields.names() {
+                    let value = fields.get(name, <[u8]>::to_vec)?;
+                    self.push(name, &value.unwrap_or_default())?;
+                }
+            }
+            View::List(list) => {
+                for position in 0..list.len() {
+                    let value = list.get(position, <[u8]>::to_vec)?;
+                    self.push(b"", &value.unwrap_or_default())?;
+                }
+            }
+            View::SortedSet(scores) => {
+                for (member, score) in scores.range(0..scores.len()) {
+                    self.push(member, &encode_score(score))?;
+                }
+            }
+            View::String(_) => return Err(KeyspaceError::WrongKind),
+        }
+        Ok(())
+    }
+
+    /// Writes what waits.
+    pub fn write(&mut self) -> Result<(), KeyspaceError> {
+        let Some(locked) = &mut self.locked else {
+            return Ok(());
+        };
+        if self.waiting.is_empty() {
+            return Ok(());
+        }
+        let partition = self.keyspace.elements_partition(self.id);
+        let writes: Vec<Write<'_>> = self
+            .waiting
+            .iter()
+            .map(|(key, value)| Write::Put {
+                record: element_record(partition, key),
+                previous: None,
+                kind: self.kind,
+                expires_at: None,
+                value,
+            })
+            .collect();
+        let mut locations = vec![Location::default(); writes.len()];
+        self.keyspace
+            .store_write(&writes, &mut locations, self.now)?;
+        drop(writes);
+        for ((key, value), location) in self.waiting.drain(..).zip(locations) {
+            let name = &key[super::elements::ID_BYTES..];
+            add(self.keyspace, locked, name, &value, location);
+        }
+        Ok(())
+    }
+
+    /// Takes it into use: its head is written.
+    pub fn adopt(mut self) {
+        if let Some(locked) = self.locked.take() {
+            let memory = locked.memory_bytes();
+            self.keyspace.collections.note_memory(0, memory);
+        }
+    }
+}
+
+impl Drop for Built<'_> {
+    fn drop(&mut self) {
+        if let Some(locked) = self.locked.take() {
+            let memory = locked.memory_bytes();
+            drop(locked);
+            self.keyspace.collections.note_memory(0, memory);
+            self.keyspace.drop_collection(self.id);
+        }
+    }
+}
+
+/// Takes an element that is not there into a collection. Of a list: behind all others.
+pub(super) fn add(
+    keyspace: &Keyspace,
+    collection: &mut Collection,
+    name: &[u8],
+    value: &[u8],
+    location: Location,
+) {
+    let hasher = |key: &[u8]| keyspace.hash(key);
+    let kind = collection.kind;
+    let hash = keyspace.hash(name);
+    let entry = collection.new_entry(name, location);
+    match &mut collection.shape {
+        Shape::Fields(index) => index.insert(hash, entry, &hasher),
+        Shape::Scores(scores) => {
+            if let Some(score) = super::elements::decode_score(value) {
+                scores.insert(hash, entry, score, &hasher);
+            }
+        }
+        Shape::List(items) => {
+            if let Some(label) = super::elements::decode_label(name) {
+                items.push_back(ListItem { label, location });
+            }
+        }
+    }
+    let value_bytes = if kind == Kind::Hash { value.len() } else { 0 };
+    if kind != Kind::List {
+        collection.outgrow(name, value_bytes);
+    }
+}

@@ -1,0 +1,500 @@
+//! Changes of a collection, gathered until all records are written in one step.
+
+use std::collections::HashMap;
+use std::ops::Range;
+
+use foldhash::fast::FixedState;
+use smallvec::SmallVec;
+
+use super::elements::{ID_BYTES, decode_score, encode_score};
+use super::list::{ListChanges, ListEdit};
+use super::scratch::Scratch;
+use super::source::Source;
+use super::{Collection, Encoding, Locked, Shape, element_record, kept_score};
+use crate::index::{Entry, Index};
+use crate::{Keyspace, KeyspaceError, Kind};
+use store::{Location, Write};
+
+/// Changes that are compared one by one; more are found by hash.
+const COMPARED_MAX: usize = 8;
+
+/// One element's change.
+#[derive(Debug)]
+struct Change {
+    hash: u64,
+    /// Where the record's name lies in `Changes::bytes`: id, then the element's name.
+    key: Range<usize>,
+    /// Where the new value lies; `None` where the element goes.
+    value: Option<Range<usize>>,
+    /// The element as it is stored, if it is there.
+    current: Option<Stored>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Stored {
+    location: Location,
+    /// Of a sorted set's member: its order is by it.
+    score: f64,
+}
+
+/// Changes of elements with names, one for each.
+#[derive(Debug, Default)]
+pub(in super::super) struct Changes {
+    bytes: Scratch,
+    list: SmallVec<[Change; 1]>,
+    /// Positions in `list` by hash, once there are many.
+    by_hash: HashMap<u64, Vec<u32>, FixedState>,
+    /// How many more elements there are after than before.
+    added: isize,
+}
+
+impl Changes {
+    fn name(&self, change: &Change) -> &[u8] {
+        &self.bytes[change.key.start + ID_BYTES..change.key.end]
+    }
+
+    fn find(&self, hash: u64, name: &[u8]) -> Option<usize> {
+        let same = |change: &Change| change.hash == hash && self.name(change) == name;
+        if self.by_hash.is_empty() {
+            return self.list.iter().position(same);
+        }
+        let mut positions = self.by_hash.get(&hash)?.iter().map(|&n| n as usize);
+        positions.find(|&position| same(&self.list[position]))
+    }
+
+    /// Changes an element; whether it was there. `stored` finds what is stored of one that no change is of yet.
+    fn set(
+        &mut self,
+        id: u64,
+        name: (u64, &[u8]),
+        value: Option<&[u8]>,
+        stored: impl FnOnce() -> Result<Option<Stored>, KeyspaceError>,
+    ) -> Result<bool, KeyspaceError> {
+        let (hash, name) = name;
+        let known = self.find(hash, name);
+        let current = match known {
+            Some(_) => None,
+            None => stored()?,
+        };
+        let value = value.map(|value| self.give(value));
+        let will_be = value.is_some();
+        let was = if let Some(position) = known {
+            let change = &mut self.list[position];
+            std::mem::replace(&mut change.value, value).is_some()
+        } else {
+            let was = current.is_some();
+            if !was && !will_be {
+                return Ok(false);
+            }
+            let start = self.bytes.len();
+            self.bytes.extend_from_slice(&id.to_le_bytes());
+            self.bytes.extend_from_slice(name);
+            self.push(Change {
+                hash,
+                key: start..self.bytes.len(),
+                value,
+                current,
+            });
+            was
+        };
+        self.added += isize::from(will_be) - isize::from(was);
+        Ok(was)
+    }
+
+    fn give(&mut self, value: &[u8]) -> Range<usize> {
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(value);
+        start..self.bytes.len()
+    }
+
+    fn push(&mut self, change: Change) {
+        let number = |position: usize| u32::try_from(position).unwrap_or(u32::MAX);
+        if self.by_hash.is_empty() && self.list.len() == COMPARED_MAX {
+            for (position, change) in self.list.iter().enumerate() {
+                self.by_hash
+                    .entry(change.hash)
+                    .or_default()
+                    .push(number(position));
+            }
+        }
+        if !self.by_hash.is_empty() {
+            let position = number(self.list.len());
+            self.by_hash.entry(change.hash).or_default().push(position);
+        }
+        self.list.push(change);
+    }
+}
+
+/// The changes of one collection.
+#[derive(Debug)]
+pub(in super::super) struct Edit {
+    pub id: u64,
+    pub kind: Kind,
+    pub what: What,
+    /// Whether there is something to be written, and it is known what.
+    is_planned: bool,
+}
+
+/// What changes.
+#[derive(Debug)]
+pub(in super::super) enum What {
+    Elements(Changes),
+    List(ListChanges),
+}
+
+impl Edit {
+    /// No changes yet.
+    pub fn new(id: u64, kind: Kind) -> Self {
+        let what = match kind {
+            Kind::List => What::List(ListChanges::default()),
+            _ => What::Elements(Changes::default()),
+        };
+        Self {
+            id,
+            kind,
+            what,
+            is_planned: false,
+        }
+    }
+
+    /// How many elements a collection of `len` has after the changes.
+    pub fn len_after(&self, len: usize) -> usize {
+        match &self.what {
+            What::Elements(changes) => len.saturating_add_signed(changes.added),
+            What::List(changes) => changes.len_after(len),
+        }
+    }
+
+    /// Whether nothing changes.
+    pub fn is_empty(&self) -> bool {
+        match &self.what {
+            // What came and went again was never there.
+            What::Elements(changes) => changes
+                .list
+                .iter()
+                .all(|change| change.value.is_none() && change.current.is_none()),
+            What::List(changes) => changes.is_empty(),
+        }
+    }
+
+    /// Whether there is something to be written, and it is known what.
+    pub fn is_planned(&self) -> bool {
+        self.is_planned
+    }
+
+    /// Finds out what is to be written.
+    pub fn plan(
+        &mut self,
+        keyspace: &Keyspace,
+        collection: &Collection,
+    ) -> Result<(), KeyspaceError> {
+        if let (What::List(changes), Shape::List(items)) = (&mut self.what, &collection.shape) {
+            changes.plan(items, &Source::new(keyspace, self.id), self.id)?;
+        }
+        self.is_planned = true;
+        Ok(())
+    }
+
+    /// Appends the records to write.
+    pub fn writes<'w>(&'w self, partition: usize, writes: &mut impl Extend<Write<'w>>) {
+        if !self.is_planned {
+            return;
+        }
+        let kind = self.kind;
+        match &self.what {
+            What::Elements(changes) => {
+                writes.extend(changes.list.iter().filter_map(|change| {
+                    let record = element_record(partition, &changes.bytes[change.key.clone()]);
+                    let previous = change.current.map(|stored| stored.location);
+                    match (&change.value, previous) {
+                        (Some(value), previous) => Some(Write::Put {
+                            record,
+                            previous,
+                            kind,
+                            expires_at: None,
+                            value: &changes.bytes[value.clone()],
+                        }),
+                        (None, Some(location)) => Some(Write::Remove { record, location }),
+                        (None, None) => None,
+                    }
+                }));
+            }
+            What::List(changes) => writes.extend(changes.writes(partition)),
+        }
+    }
+
+    /// Does in DRAM what was written; `locations` are those of the [`writes`](Self::writes). Returns how many of them
+    /// were its.
+    pub fn apply(
+        &self,
+        keyspace: &Keyspace,
+        collection: &mut Collection,
+        locations: &[Location],
+    ) -> usize {
+        if !self.is_planned {
+            return 0;
+        }
+        match &self.what {
+            What::List(changes) => match &mut collection.shape {
+                Shape::List(items) => changes.apply(items, locations),
+                _ => 0,
+            },
+            What::Elements(changes) => {
+                let written = changes
+                    .list
+                    .iter()
+                    .filter(|change| change.value.is_some() || change.current.is_some());
+                let mut count = 0;
+                for (change, &location) in written.zip(locations) {
+                    count += 1;
+                    apply_change(keyspace, collection, changes, change, location);
+                }
+                count
+            }
+        }
+    }
+}
+
+fn apply_change(
+    keyspace: &Keyspace,
+    collection: &mut Collection,
+    changes: &Changes,
+    change: &Change,
+    location: Location,
+) {
+    let name = changes.name(change);
+    let hash = change.hash;
+    let kind = collection.kind;
+    let hasher = |key: &[u8]| keyspace.hash(key);
+    let value = change.value.clone().map(|value| &changes.bytes[value]);
+    match (&mut collection.shape, value) {
+        (Shape::Fields(index), Some(_)) => {
+            if index.replace(hash, name, kind, location, None).is_none() {
+                let entry = Entry::new(name, kind, location, None, collection.next_ordinal);
+                collection.next_ordinal = collection.next_ordinal.wrapping_add(1);
+                index.insert(hash, entry, &hasher);
+            }
+        }
+        (Shape::Fields(index), None) => {
+            index.remove(hash, name);
+        }
+        (Shape::Scores(scores), value) => {
+            let new = value.and_then(decode_score);
+            let old = change.current.map(|stored| stored.score);
+            match (old, new) {
+                (None, Some(new)) => {
+                    let entry = Entry::new(name, kind, location, None, 0);
+                    scores.insert(hash, entry, new, &hasher);
+                }
+                (Some(old), Some(new)) => {
+                    scores
+                        .members_mut()
+                        .replace(hash, name, kind, location, None);
+                    scores.rescore(old, new, name);
+                }
+                (Some(old), None) => scores.remove(hash, old, name, &hasher),
+                (None, None) => {}
+            }
+        }
+        (Shape::List(_), _) => {}
+    }
+    if let Some(value) = value {
+        let value_bytes = if kind == Kind::SortedSet {
+            0
+        } else {
+            value.len()
+        };
+        collection.outgrow(name, value_bytes);
+    }
+}
+
+/// A locked hash or set, to be changed.
+#[derive(Debug)]
+pub struct FieldsEdit<'e> {
+    pub(in super::super) keyspace: &'e Keyspace,
+    pub(in super::super) locked: &'e Locked,
+    pub(in super::super) id: u64,
+    pub(in super::super) changes: &'e mut Changes,
+}
+
+impl FieldsEdit<'_> {
+    /// How many elements there are after the changes so far.
+    pub fn len(&self) -> usize {
+        self.locked.len().saturating_add_signed(self.changes.added)
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Whether an element is there after the changes so far.
+    pub fn contains(&self, name: &[u8]) -> bool {
+        let hash = self.keyspace.hash(name);
+        match self.changes.find(hash, name) {
+            Some(position) => self.changes.list[position].value.is_some(),
+            None => self
+                .index()
+                .is_some_and(|index| index.get(hash, name).is_some()),
+        }
+    }
+
+    /// Runs `f` on a field's value after the changes so far; `None` where there is no such field.
+    pub fn get<R>(
+        &self,
+        name: &[u8],
+        f: impl FnOnce(&[u8]) -> R,
+    ) -> Result<Option<R>, KeyspaceError> {
+        let hash = self.keyspace.hash(name);
+        if let Some(position) = self.changes.find(hash, name) {
+            let value = self.changes.list[position].value.clone();
+            return Ok(value.map(|value| f(&self.changes.bytes[value])));
+        }
+        let entry = self.index().and_then(|index| index.get(hash, name));
+        let source = Source::new(self.keyspace, self.id);
+        entry
+            .map(|entry| source.read(name, entry.location, f))
+            .transpose()
+    }
+
+    /// Gives a field a value, or adds a member (with an empty one). Whether it is new.
+    pub fn put(&mut self, name: &[u8], value: &[u8]) -> Result<bool, KeyspaceError> {
+        Ok(!self.change(name, Some(value))?)
+    }
+
+    /// Adds a member, unless it is there. Whether it is new.
+    pub fn add(&mut self, name: &[u8]) -> Result<bool, KeyspaceError> {
+        let hash = self.keyspace.hash(name);
+        let present = match self.changes.find(hash, name) {
+            Some(position) => self.changes.list[position].value.is_some(),
+            None => self
+                .index()
+                .is_some_and(|index| index.get(hash, name).is_some()),
+        };
+        if !present {
+            self.changes
+                .set(self.id, (hash, name), Some(b""), || Ok(None))?;
+        }
+        Ok(!present)
+    }
+
+    /// Removes an element; whether it was there.
+    pub fn remove(&mut self, name: &[u8]) -> Result<bool, KeyspaceError> {
+        self.change(name, None)
+    }
+
+    fn change(&mut self, name: &[u8], value: Option<&[u8]>) -> Result<bool, KeyspaceError> {
+        let hash = self.keyspace.hash(name);
+        let index = self.locked.names();
+        self.changes.set(self.id, (hash, name), value, || {
+            let entry = index.and_then(|index| index.get(hash, name));
+            Ok(entry.map(|entry| Stored {
+                location: entry.location,
+                score: 0.0,
+            }))
+        })
+    }
+
+    fn index(&self) -> Option<&Index> {
+        self.locked.names()
+    }
+}
+
+/// A locked sorted set, to be changed.
+#[derive(Debug)]
+pub struct ScoresEdit<'e> {
+    pub(in super::super) keyspace: &'e Keyspace,
+    pub(in super::super) locked: &'e Locked,
+    pub(in super::super) id: u64,
+    pub(in super::super) changes: &'e mut Changes,
+}
+
+impl ScoresEdit<'_> {
+    /// How many members there are after the changes so far.
+    pub fn len(&self) -> usize {
+        self.locked.len().saturating_add_signed(self.changes.added)
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// A member's score after the changes so far; `None` where it is not there.
+    pub fn score(&self, member: &[u8]) -> Result<Option<f64>, KeyspaceError> {
+        let hash = self.keyspace.hash(member);
+        if let Some(position) = self.changes.find(hash, member) {
+            let value = self.changes.list[position].value.clone();
+            Ok(value.and_then(|value| decode_score(&self.changes.bytes[value])))
+        } else {
+            let stored = stored(self.keyspace, self.locked, self.id, hash, member)?;
+            Ok(stored.map(|stored| stored.score))
+        }
+    }
+
+    /// Gives a member a score, which is not NaN. Whether it is new.
+    pub fn set(&mut self, member: &[u8], mut score: f64) -> Result<bool, KeyspaceError> {
+        if score == 0.0 && score.is_sign_negative() && self.locked.encoding != Encoding::Full {
+            let members = self.len() + usize::from(self.score(member)?.is_none());
+            let changed = self.changes.list.iter();
+            let longest = changed.map(|change| self.changes.name(change).len()).max();
+            let longest = longest.unwrap_or(0).max(member.len());
+            score = kept_score(score, members, longest);
+        }
+        Ok(!self.change(member, Some(score))?)
+    }
+
+    /// Removes a member; whether it was there.
+    pub fn remove(&mut self, member: &[u8]) -> Result<bool, KeyspaceError> {
+        self.change(member, None)
+    }
+
+    /// Removes a member whose score is known.
+    pub fn remove_scored(&mut self, member: &[u8], score: f64) -> Result<bool, KeyspaceError> {
+        let hash = self.keyspace.hash(member);
+        let index = self.locked.names();
+        self.changes.set(self.id, (hash, member), None, || {
+            let entry = index.and_then(|index| index.get(hash, member));
+            Ok(entry.map(|entry| Stored {
+                location: entry.location,
+                score,
+            }))
+        })
+    }
+
+    fn change(&mut self, member: &[u8], score: Option<f64>) -> Result<bool, KeyspaceError> {
+        let hash = self.keyspace.hash(member);
+        let value = score.map(encode_score);
+        let value = value.as_ref().map(<[u8; 8]>::as_slice);
+        let (keyspace, locked, id) = (self.keyspace, self.locked, self.id);
+        self.changes.set(id, (hash, member), value, || {
+            stored(keyspace, locked, id, hash, member)
+        })
+    }
+}
+
+/// What is stored of a member.
+fn stored(
+    keyspace: &Keyspace,
+    collection: &Collection,
+    id: u64,
+    hash: u64,
+    member: &[u8],
+) -> Result<Option<Stored>, KeyspaceError> {
+    let Some(entry) = collection.names().and_then(|index| index.get(hash, member)) else {
+        return Ok(None);
+    };
+    let score = Source::new(keyspace, id).read(member, entry.location, decode_score)?;
+    let score = score.ok_or_else(|| KeyspaceError::Store("a member's score is damaged".into()))?;
+    Ok(Some(Stored {
+        location: entry.location,
+        score,
+    }))
+}
+
+impl<'e> ListEdit<'e> {
+    /// Changes of a list that has `len` elements.
+    pub(in super::super) fn new(changes: &'e mut ListChanges, len: usize) -> Self {
+        Self { changes, len }
+    }
+}

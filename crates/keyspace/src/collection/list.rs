@@ -1,0 +1,492 @@
+//! Lists: elements in the order of their labels.
+//!
+//! An element's label is a number that its record is named by, so that a restart finds the order again. New elements
+//! at the ends get labels beyond the outermost; between two neighbours the number halfway. Where no number is left
+//! there, as few neighbours as will do are spread out anew, in the same atomic step.
+
+use std::collections::HashMap;
+use std::ops::Range;
+
+use smallvec::SmallVec;
+
+use super::element_record;
+use super::elements::{ID_BYTES, decode_label, encode_label};
+use super::scratch::Scratch;
+use super::sequence::Sequence;
+use super::source::Source;
+use crate::{KeyspaceError, Kind};
+use store::{Location, Write};
+
+/// Labels between two elements that were pushed one after the other: halved 20 times before neighbours must move. At a
+/// million pushes a second to one end, the numbers beyond it last for 100 days; then the list is spread out anew.
+const GAP: i64 = 1 << 20;
+
+/// Labels stay within this of 0.
+const LABEL_MAX: i64 = 1 << 62;
+
+/// An element's label and place.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ListItem {
+    pub label: i64,
+    pub location: Location,
+}
+
+/// Where the element of a label stands; `None` where there is none.
+pub fn find(items: &Sequence<ListItem>, name: &[u8]) -> Option<usize> {
+    let label = decode_label(name)?;
+    let position = items.partition_point(|item| item.label < label);
+    items
+        .get(position)
+        .filter(|item| item.label == label)
+        .map(|_| position)
+}
+
+/// An end of a list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// The first element's.
+    Head,
+    /// The last element's.
+    Tail,
+}
+
+/// A value that was given.
+type Given = Range<usize>;
+
+/// What is to become of a list. Positions are those before the change. Of `set`, `insert` and `removed` one call uses one.
+#[derive(Debug, Default)]
+pub(in super::super) struct ListChanges {
+    given: Scratch,
+    /// Elements that go from the head, and from the tail.
+    popped: [usize; 2],
+    /// New ones, in the order in which they were pushed, by end.
+    pushed: [SmallVec<[Given; 1]>; 2],
+    set: Vec<(usize, Given)>,
+    /// Rising.
+    removed: Vec<usize>,
+    insert: Option<(usize, Given)>,
+    plan: ListPlan,
+}
+
+/// A locked list, to be changed.
+#[derive(Debug)]
+pub struct ListEdit<'e> {
+    pub(super) changes: &'e mut ListChanges,
+    /// How many elements the list had.
+    pub(super) len: usize,
+}
+
+impl ListEdit<'_> {
+    /// How many elements there are after the changes so far.
+    pub fn len(&self) -> usize {
+        self.changes.len_after(self.len)
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Adds an element at an end.
+    pub fn push(&mut self, end: End, value: &[u8]) {
+        let given = self.changes.give(value);
+        self.changes.pushed[end as usize].push(given);
+    }
+
+    /// Takes `count` of the elements that were there before the call from an end.
+    pub fn pop(&mut self, end: End, count: usize) {
+        let left = self.len - self.changes.popped[0] - self.changes.popped[1];
+        self.changes.popped[end as usize] += count.min(left);
+    }
+
+    /// Replaces the element at a position, counted before the call's changes.
+    pub fn set(&mut self, position: usize, value: &[u8]) {
+        let given = self.changes.give(value);
+        self.changes.set.push((position, given));
+    }
+
+    /// Puts an element before the one at a position, or with the length as position at the end. Once in a call.
+    pub fn insert(&mut self, position: usize, value: &[u8]) {
+        if position == 0 {
+            self.push(End::Head, value);
+        } else if position >= self.len {
+            self.push(End::Tail, value);
+        } else {
+            let given = self.changes.give(value);
+            self.changes.insert = Some((position, given));
+        }
+    }
+
+    /// Takes out the elements at `positions`, which rise and were counted before the call's changes.
+    pub fn remove(&mut self, positions: Vec<usize>) {
+        self.changes.removed = positions;
+    }
+}
+
+/// A record that a change of a list writes.
+#[derive(Debug)]
+enum ListWrite {
+    /// The element of a label, and the place of the one that had the label before.
+    Put {
+        label: i64,
+        previous: Option<Location>,
+        value: Given,
+    },
+    Remove {
+        label: i64,
+        location: Location,
+    },
+}
+
+impl ListWrite {
+    fn label(&self) -> i64 {
+        match *self {
+            ListWrite::Put { label, .. } | ListWrite::Remove { label, .. } => label,
+        }
+    }
+}
+
+/// The labels of a new element and of neighbours that make room for it, in order.
+#[derive(Debug)]
+struct Spread {
+    /// Position of the first of them, before the change.
+    first: usize,
+    /// Position of the new one among them.
+    new: usize,
+    labels: Vec<i64>,
+}
+
+/// Most changes are of one element.
+type ListWrites = SmallVec<[ListWrite; 1]>;
+
+/// What a change of a list comes to.
+#[derive(Debug, Default)]
+struct ListPlan {
+    writes: ListWrites,
+    /// What the records are called.
+    names: SmallVec<[[u8; 2 * ID_BYTES]; 1]>,
+    spread: Option<Box<Spread>>,
+}
+
+impl ListChanges {
+    fn give(&mut self, value: &[u8]) -> Given {
+        let start = self.given.len();
+        self.given.extend_from_slice(value);
+        start..self.given.len()
+    }
+
+    pub fn len_after(&self, len: usize) -> usize {
+        let gone = self.popped[0] + self.popped[1] + self.removed.len();
+        let new = self.pushed[0].len() + self.pushed[1].len() + usize::from(self.insert.is_some());
+        len - gone + new
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.popped == [0; 2]
+            && self.pushed.iter().all(SmallVec::is_empty)
+            && self.set.is_empty()
+            && self.removed.is_empty()
+            && self.insert.is_none()
+    }
+
+    /// Finds out what is to be written to the list `id`. Values of elements that only get new labels are read from
+    /// `source`.
+    pub(super) fn plan(
+        &mut self,
+        items: &Sequence<ListItem>,
+        source: &Source<'_>,
+        id: u64,
+    ) -> Result<(), KeyspaceError> {
+        let Self {
+            popped,
+            pushed,
+            set,
+            removed,
+            plan: ListPlan { writes, .. },
+            ..
+        } = self;
+        let mut remove = |item: &ListItem| {
+            writes.push(ListWrite::Remove {
+                label: item.label,
+                location: item.location,
+            });
+        };
+        let len = items.len();
+        match *popped {
+            [0, 0] => {}
+            [1, 0] => items.first().into_iter().for_each(&mut remove),
+            [0, 1] => items.last().into_iter().for_each(&mut remove),
+            [head, tail] => {
+                items.range(0..head).for_each(&mut remove);
+                items.range(len - tail..len).for_each(&mut remove);
+            }
+        }
+        let removed = removed.iter().filter_map(|&at| items.get(at));
+        removed.for_each(&mut remove);
+        for (position, value) in set {
+            if let Some(item) = items.get(*position) {
+                writes.push(ListWrite::Put {
+                    label: item.label,
+                    previous: Some(item.location),
+                    value: value.clone(),
+                });
+            }
+        }
+        // Labels of elements that go are not used again: one step must not write a record twice.
+        let label_of = |item: Option<&ListItem>| item.map(|item| item.label);
+        let (first, last) = (label_of(items.first()), label_of(items.last()));
+        let mut label = first.unwrap_or(0);
+        for value in &pushed[End::Head as usize] {
+            label -= GAP;
+            writes.push(new(label, value));
+        }
+        // In an empty list the first at the tail has label 0.
+        let mut label = last.unwrap_or(-GAP);
+        for value in &pushed[End::Tail as usize] {
+            label += GAP;
+            writes.push(new(label, value));
+        }
+        let is_far =
+            |label: Option<i64>| label.is_some_and(|label| label.abs() > LABEL_MAX - GAP * 1024);
+        if is_far(first) || is_far(last) {
+            return Err(KeyspaceError::Store(
+                "the list has run out of positions: copy it to another key".into(),
+            ));
+        }
+        if let Some((position, value)) = self.insert.clone() {
+            self.plan_insert(items, position, &value, source)?;
+        }
+        let ListPlan { writes, names, .. } = &mut self.plan;
+        for write in writes {
+            let mut name = [0; 2 * ID_BYTES];
+            name[..ID_BYTES].copy_from_slice(&id.to_le_bytes());
+            name[ID_BYTES..].copy_from_slice(&encode_label(write.label()));
+            names.push(name);
+        }
+        Ok(())
+    }
+
+    fn plan_insert(
+        &mut self,
+        items: &Sequence<ListItem>,
+        position: usize,
+        value: &Given,
+        source: &Source<'_>,
+    ) -> Result<(), KeyspaceError> {
+        let spread = Spread::around(items, position);
+        let mut writes = std::mem::take(&mut self.plan.writes);
+        writes.push(new(spread.labels[spread.new], value));
+        self.relabel(items, &spread, source, &mut writes)?;
+        self.plan.writes = writes;
+        self.plan.spread = Some(Box::new(spread));
+        Ok(())
+    }
+
+    /// The records to write.
+    pub(super) fn writes(&self, partition: usize) -> impl Iterator<Item = Write<'_>> {
+        let ListPlan { writes, names, .. } = &self.plan;
+        writes.iter().zip(names).map(move |(write, name)| {
+            let record = element_record(partition, name);
+            match write {
+                ListWrite::Put {
+                    previous, value, ..
+                } => Write::Put {
+                    record,
+                    previous: *previous,
+                    kind: Kind::List,
+                    expires_at: None,
+                    value: &self.given[value.clone()],
+                },
+                ListWrite::Remove { location, .. } => Write::Remove {
+                    record,
+                    location: *location,
+                },
+            }
+        })
+    }
+
+    /// Gives the neighbours in `spread` their new labels. The new element's write is the last one.
+    fn relabel(
+        &mut self,
+        items: &Sequence<ListItem>,
+        spread: &Spread,
+        source: &Source<'_>,
+        writes: &mut ListWrites,
+    ) -> Result<(), KeyspaceError> {
+        let neighbours = spread.labels.len() - 1;
+        let moving = || items.range(spread.first..spread.first + neighbours);
+        // Of the labels that they had so far, those that none of them has in the end.
+        let mut left: HashMap<i64, Location> =
+            moving().map(|item| (item.label, item.location)).collect();
+        if let Some(ListWrite::Put {
+            label, previous, ..
+        }) = writes.last_mut()
+        {
+            *previous = left.remove(label);
+        }
+        let mut labels = spread.labels.clone();
+        labels.remove(spread.new);
+        for (item, label) in moving().zip(labels) {
+            let previous = left.remove(&label);
+            if item.label != label {
+                let name = encode_label(item.label);
+                let value = source.read(&name, item.location, |value| self.give(value))?;
+                writes.push(ListWrite::Put {
+                    label,
+                    previous,
+                    value,
+                });
+            }
+        }
+        writes.extend(
+            left.into_iter()
+                .map(|(label, location)| ListWrite::Remove { label, location }),
+        );
+        Ok(())
+    }
+
+    /// Does in DRAM what was written; `locations` are those of the [`writes`](Self::writes). Returns how many of them
+    /// were its.
+    pub(super) fn apply(&self, items: &mut Sequence<ListItem>, locations: &[Location]) -> usize {
+        let plan = &self.plan;
+        let mut puts = plan
+            .writes
+            .iter()
+            .zip(locations)
+            .filter(|(write, _)| matches!(write, ListWrite::Put { .. }))
+            .map(|(write, &location)| ListItem {
+                label: write.label(),
+                location,
+            });
+        for (position, _) in &self.set {
+            if let (Some(item), Some(new)) = (items.get_mut(*position), puts.next()) {
+                *item = new;
+            }
+        }
+        for &position in self.removed.iter().rev() {
+            items.remove(position);
+        }
+        let [head, tail] = self.popped;
+        for _ in 0..head {
+            items.pop_front();
+        }
+        for _ in 0..tail {
+            items.pop_back();
+        }
+        let [at_head, at_tail] = &self.pushed;
+        for item in puts.by_ref().take(at_head.len()) {
+            items.push_front(item);
+        }
+        for item in puts.by_ref().take(at_tail.len()) {
+            items.push_back(item);
+        }
+        if let Some(spread) = &plan.spread {
+            let moved: HashMap<i64, Location> =
+                puts.map(|item| (item.label, item.location)).collect();
+            let new = spread.first + spread.new;
+            items.insert(new, ListItem::default());
+            for (position, &label) in (spread.first..).zip(&spread.labels) {
+                if let (Some(item), Some(&location)) = (items.get_mut(position), moved.get(&label))
+                {
+                    *item = ListItem { label, location };
+                }
+            }
+        }
+        plan.writes.len()
+    }
+}
+
+fn new(label: i64, value: &Given) -> ListWrite {
+    ListWrite::Put {
+        label,
+        previous: None,
+        value: value.clone(),
+    }
+}
+
+impl Spread {
+    /// Labels for a new element before the one at `position`, which is neither the first nor beyond the last, and for
+    /// as few of its neighbours as make room for it.
+    fn around(items: &Sequence<ListItem>, position: usize) -> Self {
+        let label = |at: usize| items.get(at).map_or(0, |item| item.label);
+        let mut each_side = 0;
+        loop {
+            let first = position.saturating_sub(each_side);
+            let past = (position + each_side).min(items.len());
+            let count = i64::try_from(past - first + 1).unwrap_or(i64::MAX);
+            // Beyond the ends there is room.
+            let room = GAP.saturating_mul(count);
+            let low = match first {
+                0 => label(0) - room,
+                _ => label(first - 1),
+            };
+            let high = if past < items.len() {
+                label(past)
+            } else {
+                label(items.len() - 1) + room
+            };
+            let step = (high - low) / (count + 1);
+            // Neighbours that move should not have to move again soon.
+            let step_min = if each_side == 0 { 1 } else { 16 };
+            if step >= step_min {
+                return Self {
+                    first,
+                    new: position - first,
+                    labels: (1..=count).map(|n| low + n * step).collect(),
+                };
+            }
+            each_side = (each_side * 2).max(2);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn item(label: i64) -> ListItem {
+        ListItem {
+            label,
+            location: Location(label.cast_unsigned()),
+        }
+    }
+
+    #[test]
+    fn a_new_element_gets_a_label_between_its_neighbours_as_long_as_there_is_one() {
+        let items: Sequence<ListItem> = [0, 10, 12, 13].into_iter().map(item).collect();
+        for (position, expected) in [(1, 5), (2, 11)] {
+            let spread = Spread::around(&items, position);
+            assert_eq!((spread.first, spread.new), (position, 0));
+            assert_eq!(spread.labels, [expected]);
+        }
+    }
+
+    #[test]
+    fn crowded_neighbours_move_apart_and_stay_in_order() {
+        let crowd = [-GAP, 0].into_iter().chain(1..1000).chain([GAP * 2]);
+        let items: Sequence<ListItem> = crowd.map(item).collect();
+        for position in 1..items.len() {
+            let spread = Spread::around(&items, position);
+            let neighbours = spread.labels.len() - 1;
+            let before = items.range(0..spread.first).map(|item| item.label);
+            let after = items
+                .range(spread.first + neighbours..items.len())
+                .map(|item| item.label);
+            let all: Vec<i64> = before
+                .chain(spread.labels.iter().copied())
+                .chain(after)
+                .collect();
+            assert_eq!(all.len(), items.len() + 1);
+            assert!(all.is_sorted_by(|a, b| a < b), "{position}: {all:?}");
+            assert_eq!(spread.first + spread.new, position);
+        }
+    }
+
+    #[test]
+    fn elements_are_found_by_label() {
+        let items: Sequence<ListItem> = (0..2000).map(|n| item(n * 3)).collect();
+        assert_eq!(find(&items, &encode_label(600)), Some(200));
+        assert_eq!(find(&items, &encode_label(601)), None);
+        assert_eq!(find(&items, b"other"), None);
+    }
+}

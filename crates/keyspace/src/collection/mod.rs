@@ -1,0 +1,427 @@
+//! Collections: values of many elements. Their shape is in DRAM, their elements are records of their own.
+//!
+//! A collection has a number (id) that is never used again. The record under its key, its head, holds just that
+//! number; each element is a record that the number is part of the name of. So RENAME writes one record, and removing
+//! the head removes the whole: elements whose collection no head names are garbage, also for the next start.
+
+mod build;
+mod edit;
+mod elements;
+mod gather;
+mod list;
+mod load;
+mod scores;
+mod scratch;
+mod sequence;
+mod source;
+mod sweep;
+mod view;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use foldhash::fast::FixedState;
+use parking_lot::{RawRwLock, RwLock, lock_api::ArcRwLockWriteGuard};
+
+pub use edit::{FieldsEdit, ScoresEdit};
+pub use list::{End, ListEdit};
+pub use view::{Fields, List, Scores, View};
+
+pub(super) use build::Built;
+pub(super) use edit::{Edit, What};
+pub(super) use gather::{Batch, batches};
+pub(super) use load::LoadingElements;
+
+use super::index::{Entry, Index};
+use super::{Keyspace, KeyspaceError, Kind, Place};
+pub(super) use elements::encode_score;
+use elements::split_key;
+use list::ListItem;
+use scores::ScoreIndex;
+use sequence::Sequence;
+use store::{Location, OnCurrent, RecordKey, StoreError};
+
+/// The generation of elements, which no database ever has.
+pub(super) const ELEMENTS: u32 = u32::MAX - 1;
+
+/// How many locks the collections are found by.
+const REGISTERS: usize = 64;
+
+/// Bits of an id that count within one opening of the pool; the rest is the number of the opening.
+const COUNTED_BITS: u32 = 44;
+
+/// Redis's defaults of the sizes beyond which it keeps hashes, sets and sorted sets in another form.
+const COMPACT_FIELDS_MAX: usize = 512;
+const COMPACT_MEMBERS_MAX: usize = 128;
+const COMPACT_BYTES_MAX: usize = 64;
+const INTEGERS_MAX: usize = 512;
+
+/// The largest form that a hash, a set or a sorted set ever had. Redis does not go back to a smaller one either.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Encoding {
+    /// Few integers, in a set.
+    Integers,
+    /// Few short elements.
+    Compact,
+    /// Anything else.
+    Full,
+}
+
+/// The score that Redis keeps in a sorted set of so many members, none of them longer than that: its compact form does
+/// not know -0.
+pub fn kept_score(score: f64, members: usize, longest_bytes: usize) -> f64 {
+    let compact = members <= COMPACT_MEMBERS_MAX && longest_bytes <= COMPACT_BYTES_MAX;
+    if score == 0.0 && compact { 0.0 } else { score }
+}
+
+/// A collection's shape.
+#[derive(Debug)]
+pub(super) struct Collection {
+    pub kind: Kind,
+    pub encoding: Encoding,
+    pub shape: Shape,
+    /// The ordinal of the next new element of a hash or set.
+    pub next_ordinal: u32,
+}
+
+/// Where elements lie, and their order.
+#[derive(Debug)]
+pub(super) enum Shape {
+    /// A hash's fields, or a set's members.
+    Fields(Index),
+    List(Sequence<ListItem>),
+    /// Boxed, since it is twice as large as the others.
+    Scores(Box<ScoreIndex>),
+}
+
+impl Collection {
+    pub fn new(kind: Kind) -> Self {
+        Self {
+            kind,
+            encoding: Encoding::Integers,
+            next_ordinal: 0,
+            shape: match kind {
+                Kind::List => Shape::List(Sequence::default()),
+                Kind::SortedSet => Shape::Scores(Box::default()),
+                Kind::Hash | Kind::Set | Kind::String => Shape::Fields(Index::new(0)),
+            },
+        }
+    }
+
+    pub fn len(&self) -> usize {
+        match &self.shape {
+            Shape::Fields(index) => index.len(),
+            Shape::List(items) => items.len(),
+            Shape::Scores(scores) => scores.len(),
+        }
+    }
+
+    /// DRAM that it occupies, bytes.
+    pub fn memory_bytes(&self) -> usize {
+        size_of::<Self>()
+            + match &self.shape {
+                Shape::Fields(index) => index.memory_bytes(),
+                Shape::List(items) => items.memory_bytes(),
+                Shape::Scores(scores) => scores.memory_bytes(),
+            }
+    }
+
+    /// The elements by name of a hash, a set or a sorted set.
+    pub fn names(&self) -> Option<&Index> {
+        match &self.shape {
+            Shape::Fields(index) => Some(index),
+            Shape::Scores(scores) => Some(scores.members()),
+            Shape::List(_) => None,
+        }
+    }
+
+    /// An entry for a new element of a hash, a set or a sorted set.
+    pub fn new_entry(&mut self, name: &[u8], location: Location) -> Entry {
+        let ordinal = self.next_ordinal;
+        self.next_ordinal = ordinal.wrapping_add(1);
+        Entry::new(name, self.kind, location, None, ordinal)
+    }
+
+    /// The elements of a hash or set that Redis keeps in an order, in that order; `None` of others.
+    pub fn in_order(&self) -> Option<Vec<&Entry>> {
+        match &self.shape {
+            Shape::Fields(index) => in_order(index, self.encoding),
+            Shape::List(_) | Shape::Scores(_) => None,
+        }
+    }
+
+    /// Notes an element that is there now.
+    pub fn outgrow(&mut self, name: &[u8], value_bytes: usize) {
+        if self.encoding == Encoding::Full {
+            return;
+        }
+        let len = self.len();
+        let long = name.len().max(value_bytes) > COMPACT_BYTES_MAX;
+        let integers = self.kind == Kind::Set
+            && self.encoding == Encoding::Integers
+            && len <= INTEGERS_MAX
+            && redis_core::numbers::parse_i64(name).is_some();
+        let entries_max = match self.kind {
+            Kind::Hash => COMPACT_FIELDS_MAX,
+            _ => COMPACT_MEMBERS_MAX,
+        };
+        let encoding = if integers {
+            Encoding::Integers
+        } else if len <= entries_max && !long {
+            Encoding::Compact
+        } else {
+            Encoding::Full
+        };
+        let was_sorted = self.kind == Kind::Set && self.encoding == Encoding::Integers;
+        if was_sorted && encoding == Encoding::Compact {
+            // Redis copies the sorted integers, and puts what is none behind them.
+            for (ordinal, entry) in (0..).zip(self.in_order().unwrap_or_default()) {
+                entry.set_ordinal(ordinal);
+            }
+        }
+        self.encoding = encoding;
+    }
+}
+
+/// See [`Collection::in_order`].
+pub(super) fn in_order(index: &Index, encoding: Encoding) -> Option<Vec<&Entry>> {
+    let mut entries: Vec<&Entry> = match encoding {
+        Encoding::Full => return None,
+        Encoding::Integers | Encoding::Compact => index.iter().collect(),
+    };
+    if encoding == Encoding::Integers {
+        let number = |entry: &Entry| redis_core::numbers::parse_i64(entry.key());
+        // What is no integer is only on its way to another form.
+        entries.sort_unstable_by_key(|entry| match number(entry) {
+            Some(number) => (false, number),
+            None => (true, entry.ordinal().into()),
+        });
+    } else {
+        entries.sort_unstable_by_key(|entry| entry.ordinal());
+    }
+    Some(entries)
+}
+
+/// A collection that can be locked for as long as its lock's owner lives.
+pub(super) type Shared = Arc<RwLock<Collection>>;
+pub(super) type Locked = ArcRwLockWriteGuard<RawRwLock, Collection>;
+
+/// Some of the collections by id. Whoever holds its lock waits for no collection.
+type Register = RwLock<HashMap<u64, Registered, FixedState>>;
+
+#[derive(Debug)]
+struct Registered {
+    /// Of the database that its key belongs to.
+    generation: u32,
+    collection: Shared,
+}
+
+/// All collections by id.
+#[derive(Debug)]
+pub(super) struct Collections {
+    registers: Vec<Register>,
+    next: AtomicU64,
+    memory_bytes: AtomicU64,
+    pub loading: LoadingElements,
+}
+
+impl Collections {
+    /// None yet; `opens` is how often the pool was opened.
+    pub fn new(opens: u64, partitions: usize) -> Self {
+        Self {
+            registers: (0..REGISTERS).map(|_| RwLock::default()).collect(),
+            next: AtomicU64::new(opens << COUNTED_BITS | 1),
+            memory_bytes: AtomicU64::new(0),
+            loading: LoadingElements::new(partitions),
+        }
+    }
+
+    fn register(&self, id: u64) -> &Register {
+        #[allow(clippy::cast_possible_truncation)] // The remainder is small.
+        &self.registers[(id % REGISTERS as u64) as usize]
+    }
+
+    /// Whether there is any.
+    pub fn any(&self) -> bool {
+        self.registers
+            .iter()
+            .any(|register| !register.read().is_empty())
+    }
+
+    /// An id that no collection has had.
+    pub fn new_id(&self) -> u64 {
+        self.next.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Notes an id that is in use.
+    pub fn seen(&self, id: u64) {
+        if self.next.load(Ordering::Relaxed) <= id {
+            self.next.fetch_max(id + 1, Ordering::Relaxed);
+        }
+    }
+
+    pub fn get(&self, id: u64) -> Option<Shared> {
+        let register = self.register(id).read();
+        register.get(&id).map(|one| Arc::clone(&one.collection))
+    }
+
+    pub fn insert(&self, id: u64, generation: u32, collection: Shared) {
+        let registered = Registered {
+            generation,
+            collection,
+        };
+        self.register(id).write().insert(id, registered);
+    }
+
+    /// Notes that a collection belongs to another database.
+    pub fn moved(&self, id: u64, generation: u32) {
+        if let Some(registered) = self.register(id).write().get_mut(&id) {
+            registered.generation = generation;
+        }
+    }
+
+    pub fn remove(&self, id: u64) -> Option<Shared> {
+        let removed = self.register(id).write().remove(&id);
+        removed.map(|one| one.collection)
+    }
+
+    /// Takes out the collections of a flushed database.
+    pub fn take_generation(&self, generation: u32) -> Vec<(u64, Shared)> {
+        let mut taken = Vec::new();
+        for register in &self.registers {
+            let mut register = register.write();
+            let theirs = register.extract_if(|_, one| one.generation == generation);
+            taken.extend(theirs.map(|(id, one)| (id, one.collection)));
+        }
+        taken
+    }
+
+    /// Corrects the sum of all collections' DRAM after a change of one.
+    pub fn note_memory(&self, before: usize, after: usize) {
+        if before != after {
+            let more = (after as u64).wrapping_sub(before as u64);
+            self.memory_bytes.fetch_add(more, Ordering::Relaxed);
+        }
+    }
+
+    /// DRAM of all collections, bytes.
+    pub fn memory_bytes(&self) -> u64 {
+        self.memory_bytes.load(Ordering::Relaxed)
+    }
+}
+
+impl Keyspace {
+    /// The partition that a collection's elements lie in.
+    pub(super) fn elements_partition(&self, id: u64) -> usize {
+        if !self.partitioned {
+            return 0;
+        }
+        self.partition(self.place(&id.to_le_bytes()).shard)
+    }
+
+    /// The id in a head; `None` for a string.
+    pub(super) fn collection_id(
+        &self,
+        place: Place,
+        generation: u32,
+        entry: &Entry,
+    ) -> Result<Option<u64>, KeyspaceError> {
+        if entry.kind() == Kind::String {
+            return Ok(None);
+        }
+        let mut id = None;
+        let record = self.record(place, generation, entry.key());
+        self.store.read(record, entry.location, &mut |value| {
+            id = value.bytes.first_chunk::<8>().copied();
+        })?;
+        id.map(u64::from_le_bytes)
+            .map(Some)
+            .ok_or_else(|| KeyspaceError::Store("a collection's head holds no id".into()))
+    }
+
+    /// The collection of a live or expired key; `None` for a string.
+    pub(super) fn collection(
+        &self,
+        place: Place,
+        generation: u32,
+        entry: &Entry,
+    ) -> Result<Option<(u64, Shared)>, KeyspaceError> {
+        let Some(id) = self.collection_id(place, generation, entry)? else {
+            return Ok(None);
+        };
+        let shared = self.collections.get(id);
+        shared
+            .map(|shared| Some((id, shared)))
+            .ok_or_else(|| KeyspaceError::Store("a collection whose elements are missing".into()))
+    }
+
+    /// The partition that must be read before the collection of an entry can be used.
+    pub(super) fn missing_partition(
+        &self,
+        place: Place,
+        generation: u32,
+        entry: Option<&Entry>,
+    ) -> Result<Option<usize>, KeyspaceError> {
+        let Some(entry) = entry.filter(|entry| self.partitioned && entry.kind() != Kind::String)
+        else {
+            return Ok(None);
+        };
+        let id = self.collection_id(place, generation, entry)?;
+        let partition = id.map(|id| self.elements_partition(id));
+        Ok(partition.filter(|&partition| !self.collections.loading.is_read(partition)))
+    }
+
+    /// Has an element's place looked up, and noted where `f` moves it.
+    pub(super) fn relocate_element(&self, key: &[u8], f: OnCurrent<'_>) -> Result<(), StoreError> {
+        let found = split_key(key)
+            .and_then(|(id, name)| self.collections.get(id).map(|shared| (shared, name)));
+        let Some((shared, name)) = found else {
+            return f(None).map(drop);
+        };
+        let mut collection = shared.write();
+        let kind = collection.kind;
+        match &mut collection.shape {
+            Shape::List(items) => {
+                let place = list::find(items, name);
+                let current = place
+                    .and_then(|place| items.get(place))
+                    .map(|item| item.location);
+                let moved = f(current)?;
+                if let (Some(location), Some(item)) =
+                    (moved, place.and_then(|place| items.get_mut(place)))
+                {
+                    item.location = location;
+                }
+            }
+            Shape::Fields(index) => relocate_name(index, self.hash(name), name, kind, f)?,
+            Shape::Scores(scores) => {
+                relocate_name(scores.members_mut(), self.hash(name), name, kind, f)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn relocate_name(
+    index: &mut Index,
+    hash: u64,
+    name: &[u8],
+    kind: Kind,
+    f: OnCurrent<'_>,
+) -> Result<(), StoreError> {
+    let current = index.get(hash, name).map(|entry| entry.location);
+    if let Some(location) = f(current)? {
+        index.replace(hash, name, kind, location, None);
+    }
+    Ok(())
+}
+
+/// What names an element's record.
+pub(super) fn element_record(partition: usize, key: &[u8]) -> RecordKey<'_> {
+    RecordKey {
+        partition,
+        generation: ELEMENTS,
+        key,
+    }
+}

@@ -1,0 +1,106 @@
+//! Where the values of a collection's elements come from.
+
+use std::ops::ControlFlow;
+
+use smallvec::SmallVec;
+
+use super::element_record;
+use super::elements::{ElementKey, element_key};
+use crate::{Keyspace, KeyspaceError};
+use store::Location;
+
+/// Elements that are fetched into the processor's cache together.
+const RUN: usize = 16;
+
+/// Where the elements' values come from.
+#[derive(Clone, Copy)]
+pub(super) struct Source<'a> {
+    pub keyspace: &'a Keyspace,
+    pub id: u64,
+    pub partition: usize,
+}
+
+impl std::fmt::Debug for Source<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Source")
+            .field("id", &self.id)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<'a> Source<'a> {
+    pub fn new(keyspace: &'a Keyspace, id: u64) -> Self {
+        Self {
+            keyspace,
+            id,
+            partition: keyspace.elements_partition(id),
+        }
+    }
+
+    pub fn read<R>(
+        &self,
+        name: &[u8],
+        location: Location,
+        f: impl FnOnce(&[u8]) -> R,
+    ) -> Result<R, KeyspaceError> {
+        // Stores without partitions read by the place alone.
+        let key = if self.keyspace.partitioned {
+            element_key(self.id, name)
+        } else {
+            ElementKey::new()
+        };
+        let mut f = Some(f);
+        let mut result = None;
+        self.keyspace.store.read(
+            element_record(self.partition, &key),
+            location,
+            &mut |value| {
+                result = f.take().map(|f| f(value.bytes));
+            },
+        )?;
+        result.ok_or_else(|| KeyspaceError::Store("an element's record is missing".into()))
+    }
+    /// Reads elements one after the other until `f` breaks; `place` and `name` tell where they lie and what they are
+    /// called.
+    pub fn read_run<T, N: AsRef<[u8]>>(
+        &self,
+        mut elements: impl Iterator<Item = T>,
+        place: impl Fn(&T) -> Location,
+        name: impl Fn(&T) -> N,
+        mut f: impl FnMut(&T, &[u8]) -> ControlFlow<()>,
+    ) -> Result<(), KeyspaceError> {
+        if self.keyspace.partitioned {
+            for element in elements {
+                let read = |value: &[u8]| f(&element, value);
+                if self
+                    .read(name(&element).as_ref(), place(&element), read)?
+                    .is_break()
+                {
+                    break;
+                }
+            }
+            return Ok(());
+        }
+        let store = &self.keyspace.store;
+        let mut together = SmallVec::<[T; RUN]>::new();
+        loop {
+            together.clear();
+            together.extend(elements.by_ref().take(RUN));
+            if together.is_empty() {
+                return Ok(());
+            }
+            let places: SmallVec<[Location; RUN]> = together.iter().map(&place).collect();
+            for &place in &places {
+                store.prefetch(place);
+            }
+            let mut elements = together.iter();
+            let mut each = |value: &[u8]| match elements.next() {
+                Some(element) => f(element, value),
+                None => ControlFlow::Break(()),
+            };
+            if store.read_run(&places, &mut each)?.is_break() {
+                return Ok(());
+            }
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! Removing collections whose head is gone.
+
+use super::elements::{ElementKey, element_key, encode_label};
+use super::{Collection, Shape, Shared, element_record};
+use crate::Keyspace;
+use crate::background::Garbage;
+use store::{Gone, Location};
+
+/// Elements that are removed at once with their collection; of a larger one in the background.
+const AT_ONCE_MAX: usize = 16;
+
+impl Collection {
+    /// Up to `count` elements of it, which it then no longer has.
+    pub fn take_elements(&mut self, id: u64, count: usize) -> Vec<(ElementKey, Location)> {
+        if let Shape::List(items) = &mut self.shape {
+            return std::iter::from_fn(|| items.pop_back())
+                .take(count)
+                .map(|item| (element_key(id, &encode_label(item.label)), item.location))
+                .collect();
+        }
+        let index = match &mut self.shape {
+            Shape::Fields(index) => index,
+            Shape::Scores(scores) => scores.members_mut(),
+            Shape::List(_) => return Vec::new(),
+        };
+        index
+            .take(count)
+            .into_iter()
+            .map(|entry| (element_key(id, entry.key()), entry.location))
+            .collect()
+    }
+}
+
+impl Keyspace {
+    /// Lets go of a collection whose head was removed. Its elements go at once if they are few.
+    pub(in super::super) fn drop_collection(&self, id: u64) {
+        if self.partitioned {
+            self.collections.loading.head_is_gone(id);
+        }
+        if let Some(shared) = self.collections.remove(id) {
+            self.discard_collection(id, shared, self.may_forget_at_once());
+        }
+    }
+
+    pub(in super::super) fn discard_collection(&self, id: u64, shared: Shared, at_once: bool) {
+        let (len, memory) = {
+            let collection = shared.read();
+            (collection.len(), collection.memory_bytes())
+        };
+        self.collections.note_memory(memory, 0);
+        if at_once && len <= AT_ONCE_MAX {
+            let elements = shared.write().take_elements(id, len);
+            self.forget_elements(id, &elements);
+        } else {
+            self.discard(Garbage::Collection(id, shared, len));
+        }
+    }
+
+    pub(in super::super) fn forget_elements(&self, id: u64, elements: &[(ElementKey, Location)]) {
+        let partition = self.elements_partition(id);
+        for (key, location) in elements {
+            let record = element_record(partition, key);
+            if let Err(error) = self.store.forget(record, *location, Gone::Flushed) {
+                // It is met again, and tried again, at the next start.
+                tracing::warn!(%error, "an element of a removed collection could not be removed");
+            }
+        }
+    }
+}

@@ -1,0 +1,461 @@
+//! Looking at collections. What is looked at is locked meanwhile.
+
+use std::ops::{ControlFlow, Range};
+
+use parking_lot::RwLock;
+
+use super::elements::{decode_score, encode_label};
+use super::list::ListItem;
+use super::scores::ScoreIndex;
+use super::sequence::Sequence;
+use super::source::Source;
+use super::{Collection, Encoding, Shape};
+use crate::access::live;
+use crate::index::{Entry, Index};
+use crate::{Access, Cursor, Keyspace, KeyspaceError, Kind, Value};
+
+/// A live value of any type.
+#[derive(Clone, Copy, Debug)]
+pub enum View<'a> {
+    /// A string.
+    String(Value<'a>),
+    /// A hash's fields with their values.
+    Hash(Fields<'a>),
+    /// A set's members; their values are empty.
+    Set(Fields<'a>),
+    /// A list's elements.
+    List(List<'a>),
+    /// A sorted set's members.
+    SortedSet(Scores<'a>),
+}
+
+impl<'a> View<'a> {
+    pub(in super::super) fn new(
+        keyspace: &'a Keyspace,
+        id: u64,
+        collection: &'a Collection,
+    ) -> Self {
+        let source = Source::new(keyspace, id);
+        let encoding = collection.encoding;
+        match &collection.shape {
+            Shape::Fields(index) => {
+                let fields = Fields {
+                    source,
+                    index,
+                    encoding,
+                };
+                if collection.kind == Kind::Set {
+                    View::Set(fields)
+                } else {
+                    View::Hash(fields)
+                }
+            }
+            Shape::List(items) => View::List(List { source, items }),
+            Shape::Scores(ranked) => View::SortedSet(Scores {
+                source,
+                ranked,
+                encoding,
+            }),
+        }
+    }
+
+    /// The type.
+    pub fn kind(&self) -> Kind {
+        match self {
+            View::String(_) => Kind::String,
+            View::Hash(_) => Kind::Hash,
+            View::Set(_) => Kind::Set,
+            View::List(_) => Kind::List,
+            View::SortedSet(_) => Kind::SortedSet,
+        }
+    }
+
+    /// How many elements there are; 1 for a string.
+    pub fn len(&self) -> usize {
+        match self {
+            View::String(_) => 1,
+            View::Hash(fields) | View::Set(fields) => fields.len(),
+            View::List(list) => list.len(),
+            View::SortedSet(scores) => scores.len(),
+        }
+    }
+
+    /// Whether there is none, which does not occur.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The string, or [`KeyspaceError::WrongKind`].
+    pub fn string(self) -> Result<Value<'a>, KeyspaceError> {
+        match self {
+            View::String(value) => Ok(value),
+            _ => Err(KeyspaceError::WrongKind),
+        }
+    }
+
+    /// The hash, or [`KeyspaceError::WrongKind`].
+    pub fn hash(self) -> Result<Fields<'a>, KeyspaceError> {
+        match self {
+            View::Hash(fields) => Ok(fields),
+            _ => Err(KeyspaceError::WrongKind),
+        }
+    }
+
+    /// The set, or [`KeyspaceError::WrongKind`].
+    pub fn set(self) -> Result<Fields<'a>, KeyspaceError> {
+        match self {
+            View::Set(fields) => Ok(fields),
+            _ => Err(KeyspaceError::WrongKind),
+        }
+    }
+
+    /// The list, or [`KeyspaceError::WrongKind`].
+    pub fn list(self) -> Result<List<'a>, KeyspaceError> {
+        match self {
+            View::List(list) => Ok(list),
+            _ => Err(KeyspaceError::WrongKind),
+        }
+    }
+
+    /// The sorted set, or [`KeyspaceError::WrongKind`].
+    pub fn sorted_set(self) -> Result<Scores<'a>, KeyspaceError> {
+        match self {
+            View::SortedSet(scores) => Ok(scores),
+            _ => Err(KeyspaceError::WrongKind),
+        }
+    }
+}
+
+/// A hash or a set.
+#[derive(Clone, Copy, Debug)]
+pub struct Fields<'a> {
+    source: Source<'a>,
+    index: &'a Index,
+    encoding: Encoding,
+}
+
+impl<'a> Fields<'a> {
+    /// How many fields or members there are.
+    pub fn len(&self) -> usize {
+        self.index.len()
+    }
+
+    /// Whether there is none, which does not occur.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The form in which Redis would keep it.
+    pub fn encoding(&self) -> Encoding {
+        self.encoding
+    }
+
+    fn entry(&self, name: &[u8]) -> Option<&'a Entry> {
+        self.index.get(self.source.keyspace.hash(name), name)
+    }
+
+    /// Whether a field or member is there.
+    pub fn contains(&self, name: &[u8]) -> bool {
+        self.entry(name).is_some()
+    }
+
+    /// Runs `f` on a field's value; `None` where there is no such field.
+    pub fn get<R>(
+        &self,
+        name: &[u8],
+        f: impl FnOnce(&[u8]) -> R,
+    ) -> Result<Option<R>, KeyspaceError> {
+        self.entry(name)
+            .map(|entry| self.source.read(name, entry.location, f))
+            .transpose()
+    }
+
+    /// The elements: of one that Redis keeps in an order in that order, of others in none.
+    fn entries(&self) -> impl Iterator<Item = &'a Entry> + use<'a> {
+        let few = super::in_order(self.index, self.encoding);
+        let many = few.is_none().then(|| self.index.iter());
+        few.into_iter().flatten().chain(many.into_iter().flatten())
+    }
+
+    /// All names: of few short ones in the order in which they came, integers of a small set rising, others in no
+    /// order.
+    pub fn names(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
+        self.entries().map(Entry::key)
+    }
+
+    /// Meets all fields with their values, in the order of the [`names`](Self::names).
+    pub fn for_each(&self, mut f: impl FnMut(&[u8], &[u8])) -> Result<(), KeyspaceError> {
+        self.source.read_run(
+            self.entries(),
+            |entry| entry.location,
+            |entry| entry.key(),
+            |entry, value| {
+                f(entry.key(), value);
+                ControlFlow::Continue(())
+            },
+        )
+    }
+
+    /// One step of a scan: meets about `count` names from `cursor` on, and returns the next cursor, `None` at the end.
+    pub fn scan(&self, cursor: Cursor, count: usize, visit: impl FnMut(&[u8])) -> Option<Cursor> {
+        if self.encoding != Encoding::Full {
+            // All at once, wherever the cursor stands.
+            self.names().for_each(visit);
+            return None;
+        }
+        scan(self.source.keyspace, self.index, cursor, count, visit)
+    }
+
+    /// A name drawn at random.
+    pub fn draw(&self) -> Option<&'a [u8]> {
+        self.index.draw().map(Entry::key)
+    }
+}
+
+fn scan(
+    keyspace: &Keyspace,
+    index: &Index,
+    cursor: Cursor,
+    count: usize,
+    mut visit: impl FnMut(&[u8]),
+) -> Option<Cursor> {
+    let hasher = |key: &[u8]| keyspace.hash(key);
+    index.scan(cursor, count, &hasher, &mut |entry| visit(entry.key()))
+}
+
+/// A list.
+#[derive(Clone, Copy, Debug)]
+pub struct List<'a> {
+    source: Source<'a>,
+    items: &'a Sequence<ListItem>,
+}
+
+impl List<'_> {
+    /// How many elements there are.
+    pub fn len(&self) -> usize {
+        self.items.len()
+    }
+
+    /// Whether there is none, which does not occur.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Runs `f` on the element at a position; `None` beyond the end.
+    pub fn get<R>(
+        &self,
+        position: usize,
+        f: impl FnOnce(&[u8]) -> R,
+    ) -> Result<Option<R>, KeyspaceError> {
+        self.items
+            .get(position)
+            .map(|item| self.read(item, f))
+            .transpose()
+    }
+
+    /// Meets the elements at positions of a range, in order or from its end, until `f` breaks.
+    pub fn for_range(
+        &self,
+        range: Range<usize>,
+        reversed: bool,
+        mut f: impl FnMut(&[u8]) -> ControlFlow<()>,
+    ) -> Result<(), KeyspaceError> {
+        let items = self.items.range(range);
+        let place = |item: &&ListItem| item.location;
+        let name = |item: &&ListItem| encode_label(item.label);
+        let each = |_: &&ListItem, value: &[u8]| f(value);
+        if reversed {
+            self.source.read_run(items.rev(), place, name, each)
+        } else {
+            self.source.read_run(items, place, name, each)
+        }
+    }
+
+    fn read<R>(&self, item: &ListItem, f: impl FnOnce(&[u8]) -> R) -> Result<R, KeyspaceError> {
+        self.source
+            .read(&encode_label(item.label), item.location, f)
+    }
+}
+
+/// A sorted set.
+#[derive(Clone, Copy, Debug)]
+pub struct Scores<'a> {
+    source: Source<'a>,
+    ranked: &'a ScoreIndex,
+    encoding: Encoding,
+}
+
+impl<'a> Scores<'a> {
+    /// How many members there are.
+    pub fn len(&self) -> usize {
+        self.ranked.len()
+    }
+
+    /// Whether there is none, which does not occur.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The form in which Redis would keep it.
+    pub fn encoding(&self) -> Encoding {
+        self.encoding
+    }
+
+    /// A member's score; `None` where it is not there.
+    pub fn score(&self, member: &[u8]) -> Result<Option<f64>, KeyspaceError> {
+        let members = self.ranked.members();
+        let Some(entry) = members.get(self.source.keyspace.hash(member), member) else {
+            return Ok(None);
+        };
+        let score = self.source.read(member, entry.location, decode_score)?;
+        score
+            .map(Some)
+            .ok_or_else(|| KeyspaceError::Store("a member's score is damaged".into()))
+    }
+
+    /// How many members come before one that is there, by its score.
+    pub fn rank(&self, score: f64, member: &[u8]) -> usize {
+        self.ranked.rank(score, member)
+    }
+
+    /// How many members are `before` (given score and name): all that are must come first in the order by score and
+    /// name.
+    pub fn partition_point(&self, before: impl Fn(f64, &[u8]) -> bool) -> usize {
+        self.ranked.partition_point(before)
+    }
+
+    /// The members of a range of ranks, with their scores; what lies beyond the end is left out.
+    pub fn range(
+        &self,
+        ranks: Range<usize>,
+    ) -> impl DoubleEndedIterator<Item = (&'a [u8], f64)> + use<'a> {
+        self.ranked.range(ranks)
+    }
+
+    /// One step of a scan: meets about `count` members from `cursor` on, and returns the next cursor, `None` at the end.
+    pub fn scan(&self, cursor: Cursor, count: usize, visit: impl FnMut(&[u8])) -> Option<Cursor> {
+        if self.encoding != Encoding::Full {
+            // All at once, wherever the cursor stands.
+            let members = self.range(0..self.len());
+            members.map(|(member, _)| member).for_each(visit);
+            return None;
+        }
+        let members = self.ranked.members();
+        scan(self.source.keyspace, members, cursor, count, visit)
+    }
+}
+
+impl Keyspace {
+    /// Runs `f` on the live value of a key, of whatever type; `None` where the key is absent or past its deadline.
+    ///
+    /// The key is locked meanwhile: `f` must not call the keyspace. What the view itself calls with a value borrowed
+    /// must not read another one.
+    pub fn view<R>(
+        &self,
+        db: usize,
+        key: &[u8],
+        access: Access,
+        f: impl FnOnce(Option<View<'_>>) -> R,
+    ) -> Result<R, KeyspaceError> {
+        let place = self.place(key);
+        loop {
+            let shard = self.read_shard(place.shard)?;
+            let generation = self.generation(db);
+            let entry = live(shard.get(generation, place.hash, key), access.now);
+            let Some(entry) = entry else {
+                return Ok(f(None));
+            };
+            if let Some(missing) = self.missing_partition(place, generation, Some(entry))? {
+                drop(shard);
+                self.index_partition(missing)?;
+                continue;
+            }
+            if let Some((id, shared)) = self.collection(place, generation, entry)? {
+                if access.touch {
+                    entry.touch(access.now, self.eviction.clock());
+                }
+                let collection = shared.read();
+                return Ok(f(Some(View::new(self, id, &collection))));
+            }
+            let mut f = Some(f);
+            let read = self.read_entry(place, generation, Some(entry), access, |value| {
+                f.take().map(|f| f(Some(View::String(value))))
+            })?;
+            return match (read.flatten(), f) {
+                (Some(result), _) => Ok(result),
+                (None, Some(f)) => Ok(f(None)),
+                (None, None) => Err(KeyspaceError::Store("a value was read twice".into())),
+            };
+        }
+    }
+
+    /// Runs `f` on the live values of several keys, which may repeat, as they are at one moment. Strings are given as
+    /// copies of theirs. `f` must not call the keyspace.
+    pub fn view_many<R>(
+        &self,
+        keys: &[(usize, &[u8])],
+        access: Access,
+        f: impl FnOnce(&[Option<View<'_>>]) -> R,
+    ) -> Result<R, KeyspaceError> {
+        let places = self.places(keys);
+        let (numbers, shards) = self.lock_shards(keys, &places, RwLock::read, |shard| &**shard)?;
+        let mut held = Vec::with_capacity(keys.len());
+        for (&(db, key), &place) in keys.iter().zip(&places) {
+            let shard = &shards[numbers.partition_point(|&number| number < place.shard)];
+            let generation = self.generation(db);
+            let Some(entry) = live(shard.get(generation, place.hash, key), access.now) else {
+                held.push(Held::Absent);
+                continue;
+            };
+            if access.touch {
+                entry.touch(access.now, self.eviction.clock());
+            }
+            held.push(
+                if let Some((id, shared)) = self.collection(place, generation, entry)? {
+                    Held::Collection(id, shared)
+                } else {
+                    let untouched = Access {
+                        touch: false,
+                        ..access
+                    };
+                    let copy = |value: Value<'_>| (value.expires_at, value.bytes.to_vec());
+                    match self.read_entry(place, generation, Some(entry), untouched, copy)? {
+                        Some((expires_at, bytes)) => Held::String(expires_at, bytes),
+                        None => Held::Absent,
+                    }
+                },
+            );
+        }
+        // Recursive: a key may be named twice, and a compaction may wait for its lock in between.
+        let locked: Vec<_> = held
+            .iter()
+            .map(|held| match held {
+                Held::Collection(_, shared) => Some(shared.read_recursive()),
+                _ => None,
+            })
+            .collect();
+        let views: Vec<Option<View<'_>>> = held
+            .iter()
+            .zip(&locked)
+            .map(|(held, locked)| match (held, locked) {
+                (Held::Collection(id, _), Some(collection)) => {
+                    Some(View::new(self, *id, collection))
+                }
+                (Held::String(expires_at, bytes), _) => Some(View::String(Value {
+                    kind: Kind::String,
+                    expires_at: *expires_at,
+                    bytes,
+                })),
+                _ => None,
+            })
+            .collect();
+        Ok(f(&views))
+    }
+}
+
+/// What a key of [`Keyspace::view_many`] holds.
+enum Held {
+    Absent,
+    String(Option<crate::Millis>, Vec<u8>),
+    Collection(u64, super::Shared),
+}

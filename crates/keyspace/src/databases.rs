@@ -1,0 +1,143 @@
+//! Whole databases: counting, flushing, swapping.
+
+use std::sync::atomic::Ordering;
+
+use parking_lot::RwLockWriteGuard;
+
+use super::background::Garbage;
+use super::shard::Shard;
+use super::{DATABASES, DatabaseStats, Keyspace, KeyspaceError, Millis};
+
+/// Keys that the mean time to live is estimated from, per database.
+const TTL_SAMPLES: u64 = 64;
+
+impl Keyspace {
+    /// How many keys a database holds, those past their deadline and not yet removed included.
+    pub fn len(&self, db: usize) -> Result<u64, KeyspaceError> {
+        let mut keys = 0;
+        for number in 0..self.shards.len() {
+            let shard = self.read_shard(number)?;
+            keys += shard
+                .table(self.generation(db))
+                .map_or(0, |table| table.index.len() as u64);
+        }
+        Ok(keys)
+    }
+
+    /// Whether a database is empty.
+    pub fn is_empty(&self, db: usize) -> Result<bool, KeyspaceError> {
+        Ok(self.len(db)? == 0)
+    }
+
+    /// A database's sizes, for INFO. Partitions that have not been read yet are left out: INFO waits for nothing.
+    pub fn database_stats(&self, db: usize, now: Millis) -> DatabaseStats {
+        let mut stats = DatabaseStats::default();
+        let mut samples = 0u64;
+        let mut ttl_sum = 0u64;
+        for shard in &self.shards {
+            let shard = shard.read();
+            let Some(table) = shard.table(self.generation(db)) else {
+                continue;
+            };
+            stats.keys += table.index.len() as u64;
+            stats.expires += table.index.expiring() as u64;
+            stats.index_bytes += table.index.memory_bytes() as u64;
+            if table.index.expiring() == 0 || samples >= TTL_SAMPLES {
+                continue;
+            }
+            let deadlines = table
+                .index
+                .iter()
+                .take(256)
+                .filter_map(super::index::Entry::expires_at);
+            for deadline in deadlines.take(4) {
+                samples += 1;
+                ttl_sum += u64::try_from(deadline - now).unwrap_or(0);
+            }
+        }
+        stats.avg_ttl_ms = ttl_sum.checked_div(samples).unwrap_or(0);
+        stats
+    }
+
+    /// Empties a database. One durable store; the records go in the background.
+    pub fn flush(&self, db: usize) -> Result<(), KeyspaceError> {
+        self.flush_databases(&[db])
+    }
+
+    /// Empties every database.
+    pub fn flush_all(&self) -> Result<(), KeyspaceError> {
+        let all: [usize; DATABASES] = std::array::from_fn(|db| db);
+        self.flush_databases(&all)
+    }
+
+    fn flush_databases(&self, databases: &[usize]) -> Result<(), KeyspaceError> {
+        let mut shards = self.lock_all();
+        for shard in &shards {
+            for &db in databases {
+                self.database_changes(shard, db, None);
+            }
+        }
+        let mut next = self.next_generation.lock();
+        let mut generations = self.stored_generations(*next);
+        let mut flushed = Vec::with_capacity(databases.len());
+        for &db in databases {
+            flushed.push(generations.of_database[db]);
+            generations.of_database[db] = generations.next;
+            // At one flush a second the numbers last for 136 years.
+            generations.next = generations.next.checked_add(1).ok_or_else(|| {
+                KeyspaceError::Store("no generation number is left: make a new pool".into())
+            })?;
+        }
+        self.store.set_generations(&generations)?;
+        *next = generations.next;
+        for &db in databases {
+            self.generations[db].store(generations.of_database[db], Ordering::Relaxed);
+        }
+        for (number, shard) in shards.iter_mut().enumerate() {
+            for &generation in &flushed {
+                if let Some(table) = shard.detach(generation) {
+                    self.discard(Garbage::Table(self.partition(number), table));
+                }
+            }
+        }
+        for generation in flushed {
+            self.views.remove(generation);
+            if self.collections.any() {
+                self.discard(Garbage::Collections(generation));
+            }
+        }
+        self.tell_flushed(match databases {
+            [db] => Some(*db),
+            _ => None,
+        });
+        Ok(())
+    }
+
+    /// Exchanges the contents of two databases. One durable store.
+    pub fn swap(&self, a: usize, b: usize) -> Result<(), KeyspaceError> {
+        let mut shards = self.lock_all();
+        for shard in &shards {
+            self.database_changes(shard, a, Some(b));
+            self.database_changes(shard, b, Some(a));
+        }
+        let next = self.next_generation.lock();
+        let mut generations = self.stored_generations(*next);
+        generations.of_database.swap(a, b);
+        self.store.set_generations(&generations)?;
+        for db in [a, b] {
+            self.generations[db].store(generations.of_database[db], Ordering::Relaxed);
+        }
+        for shard in &mut shards {
+            self.database_filled(shard, a);
+            self.database_filled(shard, b);
+        }
+        // Whoever caches keys of either has those of the other now.
+        self.tell_flushed(None);
+        Ok(())
+    }
+
+    /// Every shard, locked for writing in rising order: no command is under way.
+    pub(super) fn lock_all(&self) -> Vec<RwLockWriteGuard<'_, Shard>> {
+        self.shards.iter().map(parking_lot::RwLock::write).collect()
+    }
+}

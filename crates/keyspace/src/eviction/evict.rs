@@ -1,0 +1,458 @@
+//! Drawing candidates and removing the best of them.
+
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use super::super::access::Before;
+use super::super::background::ROOM_TIME_MAX;
+use super::super::clock::{random_below, unlikely_recent};
+use super::super::index::{Entry, IndexKey};
+use super::super::shard::Shard;
+use super::super::{Access, EventClass, Keyspace, KeyspaceError, Millis, Place, SHARDS};
+use super::candidates::{CANDIDATES_MAX, Candidate, Candidates};
+use super::{EvictionStats, Order, Rule};
+use config::Settings;
+use store::{Fill, Gone, Location, RecordKey, Write};
+
+/// The event of LATENCY.
+const CYCLE: &str = "eviction-cycle";
+
+/// Shards that are tried for one candidate, before all are.
+const SHARDS_TRIED: usize = 8;
+
+/// Rounds of sampling for one key, where the candidates turn out to be gone or locked.
+const ROUNDS_MAX: usize = 8;
+
+/// Keys evicted between two looks at the clock.
+const KEYS_PER_LOOK: usize = 16;
+
+/// Keys evicted between two looks at the size of the index, which shrinks with them.
+const KEYS_PER_REFRESH: usize = 256;
+
+/// Elements of removed collections that go before a key is evicted.
+const GARBAGE_PER_EVICTION: usize = 64;
+
+/// Before more is written at once, room is made for it in the store, if need be: it may take more than is kept ready.
+const LARGE_BYTES: u64 = 256 * 1024;
+
+/// What became of a candidate.
+enum Fate {
+    /// It is gone now.
+    Removed,
+    /// It was gone before, or has been used since.
+    Stale,
+    /// Somebody else has its shard.
+    Locked,
+}
+
+impl Entry {
+    /// How good it is to evict this one first.
+    fn score(&self, rule: Rule, now: Millis) -> u64 {
+        match rule.order {
+            Order::Recency if unlikely_recent(self.accessed(), now) => u64::MAX,
+            Order::Recency => self.idle_s(now),
+            Order::Frequency(lfu) => u64::from(u8::MAX - lfu.count(self.accessed(), now)),
+            Order::Deadline => self
+                .expires_at()
+                .map_or(0, |at| u64::MAX - u64::try_from(at).unwrap_or(0)),
+            Order::Random => 0,
+        }
+    }
+}
+
+impl Keyspace {
+    /// Takes over what the configuration says of `maxmemory`, its policies and the LFU counters.
+    pub fn configure(&self, settings: &Settings) {
+        self.eviction.configure(settings);
+        self.refresh_threshold();
+    }
+
+    /// What was evicted, and how long `maxmemory` was exceeded.
+    pub fn eviction_stats(&self, now: Millis) -> EvictionStats {
+        self.eviction.stats(now)
+    }
+
+    /// Makes room before a command that may add about `bytes`: looks whether there is some, and else evicts keys for a
+    /// limited time. An error where `maxmemory` is exceeded and nothing may go. The caller holds no key.
+    #[inline]
+    pub fn ensure_room(&self, bytes: usize, now: Millis) -> Result<(), KeyspaceError> {
+        let bytes = bytes as u64;
+        let fill = self.store.fill();
+        let threshold = self.eviction.threshold.load(Ordering::Relaxed);
+        let fits = fill.bytes.saturating_add(bytes) <= threshold;
+        if fits && !fill.is_short && bytes <= LARGE_BYTES {
+            return Ok(());
+        }
+        self.make_way(fill, bytes, now)
+    }
+
+    #[cold]
+    fn make_way(&self, fill: Fill, bytes: u64, now: Millis) -> Result<(), KeyspaceError> {
+        // What can never fit is no reason to evict everything.
+        let can_fit = bytes < self.store.evict_above();
+        let wanted = match self.eviction.threshold.load(Ordering::Relaxed) {
+            threshold if bytes < threshold && can_fit => bytes,
+            _ => 0,
+        };
+        self.evict_for(wanted, now)?;
+        // What was evicted or overwritten is room only once it is compacted.
+        let large = bytes > LARGE_BYTES && can_fit;
+        if (large || fill.is_short)
+            && let Err(error) = self.make_room(if large { bytes } else { 0 })
+        {
+            // The command itself will say so, if it writes.
+            tracing::warn!(%error, "no room was made");
+        }
+        Ok(())
+    }
+
+    /// Evicts until there is room for `bytes`, for a limited time.
+    fn evict_for(&self, bytes: u64, now: Millis) -> Result<(), KeyspaceError> {
+        if self.is_expiry_held(now) {
+            // Nothing may change: not even for want of room.
+            return Ok(());
+        }
+        let Some(rule) = self.eviction.rule() else {
+            let exceeded = self.is_over(0);
+            self.eviction.note_exceeded(exceeded, now);
+            return if exceeded {
+                Err(KeyspaceError::OverMaxmemory)
+            } else {
+                Ok(())
+            };
+        };
+        self.latency()
+            .timed(CYCLE, || self.evict_by(rule, bytes, now))
+    }
+
+    fn evict_by(&self, rule: Rule, bytes: u64, now: Millis) -> Result<(), KeyspaceError> {
+        let started = Instant::now();
+        // A large value needs all of its room at once.
+        let time_max = match self.eviction.time_max() {
+            time if bytes > LARGE_BYTES => time.max(ROOM_TIME_MAX),
+            time => time,
+        };
+        let mut evicted = 0;
+        while self.is_over(bytes) {
+            if !self.evict_one(rule, now, true)? {
+                // The store's own limit is for its comfort: a write fails by itself where there is no room at all.
+                let exceeded = self.exceeds_max();
+                self.eviction.note_exceeded(exceeded, now);
+                return if exceeded {
+                    Err(KeyspaceError::OverMaxmemory)
+                } else {
+                    Ok(())
+                };
+            }
+            evicted += 1;
+            if evicted % KEYS_PER_LOOK == 0 && started.elapsed() >= time_max {
+                // The background goes on with it.
+                break;
+            }
+            if evicted % KEYS_PER_REFRESH == 0 {
+                self.refresh_threshold();
+            }
+        }
+        Ok(())
+    }
+
+    /// Evicts up to `keys` keys for a write that found no room and holds locks: nothing is waited for. Whether any went.
+    pub(in super::super) fn evict_for_write(
+        &self,
+        keys: usize,
+        now: Millis,
+    ) -> Result<bool, KeyspaceError> {
+        let Some(rule) = self.eviction.rule().filter(|_| !self.is_expiry_held(now)) else {
+            return Ok(false);
+        };
+        for evicted in 0..keys {
+            if !self.evict_one(rule, now, false)? {
+                return Ok(evicted > 0);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Evicts for about `time`, if memory is fuller than it may be. Whether there is more to do.
+    pub(in super::super) fn evict_in_background(
+        &self,
+        time: Duration,
+        now: Millis,
+    ) -> Result<bool, KeyspaceError> {
+        if !self.is_loaded() || self.is_expiry_held(now) {
+            return Ok(false);
+        }
+        self.refresh_threshold();
+        self.eviction.note_exceeded(self.exceeds_max(), now);
+        let Some(rule) = self.eviction.rule().filter(|_| self.is_over(0)) else {
+            return Ok(false);
+        };
+        let more = self
+            .latency()
+            .timed(CYCLE, || self.evict_for_time(rule, time, now))?;
+        // Nobody waits for it, but what is staged takes memory.
+        self.store.commit()?;
+        Ok(more)
+    }
+
+    fn evict_for_time(
+        &self,
+        rule: Rule,
+        time: Duration,
+        now: Millis,
+    ) -> Result<bool, KeyspaceError> {
+        let started = Instant::now();
+        let mut evicted = 0;
+        loop {
+            // A collection's bytes are free only once its elements have gone.
+            if self.remove_garbage(GARBAGE_PER_EVICTION) == 0 {
+                if !self.evict_one(rule, now, true)? {
+                    return Ok(false);
+                }
+                evicted += 1;
+            }
+            if evicted % KEYS_PER_REFRESH == 0 {
+                self.refresh_threshold();
+            }
+            if !self.is_over(0) || started.elapsed() >= time {
+                return Ok(self.is_over(0));
+            }
+        }
+    }
+
+    fn is_over(&self, bytes: u64) -> bool {
+        let threshold = self.eviction.threshold.load(Ordering::Relaxed);
+        // Of a maxmemory that the index alone exceeds the threshold does not tell.
+        self.store.fill().bytes.saturating_add(bytes) > threshold || self.exceeds_max()
+    }
+
+    /// Whether `maxmemory`, if it is set, is exceeded.
+    fn exceeds_max(&self) -> bool {
+        let max = self.eviction.max_bytes.load(Ordering::Relaxed);
+        let dram = self.eviction.dram_bytes.load(Ordering::Relaxed);
+        max > 0 && self.store.fill().bytes + dram > max
+    }
+
+    /// Looks at the size of index and views, and computes anew how much may be stored.
+    fn refresh_threshold(&self) {
+        let mut bytes = 0;
+        let mut seen = 0;
+        for shard in &self.shards {
+            // Who calls may hold a shard; others count as much as the mean.
+            if let Some(shard) = shard.try_read() {
+                let tables = shard.tables.iter();
+                bytes += tables
+                    .map(|table| table.index.memory_bytes() as u64)
+                    .sum::<u64>();
+                seen += 1;
+            }
+        }
+        if seen == 0 {
+            return;
+        }
+        let eviction = &self.eviction;
+        let dram = bytes * SHARDS as u64 / seen
+            + self.views.memory_bytes()
+            + self.collections.memory_bytes();
+        eviction.dram_bytes.store(dram, Ordering::Relaxed);
+        let by_max = match eviction.max_bytes.load(Ordering::Relaxed) {
+            0 => u64::MAX,
+            max => max.saturating_sub(dram),
+        };
+        let by_store = match eviction.rule() {
+            Some(_) => self.store.evict_above(),
+            None => u64::MAX,
+        };
+        eviction
+            .threshold
+            .store(by_max.min(by_store), Ordering::Relaxed);
+    }
+
+    /// Evicts one key; `false` where none was found that may go. Waits for shards only where it `may_wait`: the caller
+    /// then holds none.
+    fn evict_one(&self, rule: Rule, now: Millis, may_wait: bool) -> Result<bool, KeyspaceError> {
+        let samples = match rule.order {
+            Order::Random => 1,
+            _ => self.eviction.samples.load(Ordering::Relaxed),
+        };
+        for _ in 0..ROUNDS_MAX {
+            // Nobody who holds this lock waits for a shard.
+            let mut candidates = self.eviction.candidates.lock();
+            let any = self.sample(rule, now, samples, &mut candidates);
+            let mut best = candidates.take_best();
+            drop(candidates);
+            if !any && best.is_none() {
+                return Ok(false);
+            }
+            let mut locked = Vec::new();
+            let mut removed = false;
+            for _ in 0..CANDIDATES_MAX {
+                let Some(candidate) = best.take() else { break };
+                match self.remove_candidate(&candidate, rule, now, may_wait)? {
+                    Fate::Removed => removed = true,
+                    Fate::Stale => {}
+                    Fate::Locked => locked.push(candidate),
+                }
+                if removed {
+                    break;
+                }
+                best = self.eviction.candidates.lock().take_best();
+            }
+            if !locked.is_empty() || best.is_some() {
+                let mut candidates = self.eviction.candidates.lock();
+                for candidate in locked.into_iter().chain(best) {
+                    candidates.offer(candidate);
+                }
+            }
+            if removed {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Offers up to `samples` keys that are drawn at random; whether any was met.
+    fn sample(&self, rule: Rule, now: Millis, samples: usize, candidates: &mut Candidates) -> bool {
+        let mut met = false;
+        for _ in 0..samples {
+            let mut tries = (0..SHARDS_TRIED).map(|_| random_below(SHARDS));
+            met |= tries.any(|number| self.sample_shard(number, rule, now, candidates));
+            if !met {
+                // Few keys, or few that may go: one of the next that there are.
+                let first = random_below(SHARDS);
+                let mut all = (first..SHARDS).chain(0..first);
+                return all.any(|number| self.sample_shard(number, rule, now, candidates));
+            }
+        }
+        met
+    }
+
+    /// Offers a key of a shard; whether one was met.
+    fn sample_shard(
+        &self,
+        number: usize,
+        rule: Rule,
+        now: Millis,
+        candidates: &mut Candidates,
+    ) -> bool {
+        let Some(shard) = self.shards[number].try_read() else {
+            return false;
+        };
+        let Some((generation, entry)) = draw(&shard, rule) else {
+            return false;
+        };
+        let score = entry.score(rule, now);
+        if candidates.takes(score) {
+            candidates.offer(Candidate {
+                score,
+                shard: number,
+                generation,
+                key: IndexKey::from_slice(entry.key()),
+            });
+        }
+        true
+    }
+
+    fn remove_candidate(
+        &self,
+        candidate: &Candidate,
+        rule: Rule,
+        now: Millis,
+        may_wait: bool,
+    ) -> Result<Fate, KeyspaceError> {
+        let Candidate {
+            score,
+            shard: number,
+            generation,
+            ref key,
+        } = *candidate;
+        let lock = &self.shards[number];
+        let guard = if may_wait {
+            Some(lock.write())
+        } else {
+            lock.try_write()
+        };
+        let Some(mut shard) = guard else {
+            return Ok(Fate::Locked);
+        };
+        let hash = self.hash(key);
+        let Some(table) = shard.table_mut(generation) else {
+            return Ok(Fate::Stale);
+        };
+        let Some(entry) = table.index.get(hash, key) else {
+            return Ok(Fate::Stale);
+        };
+        let expires = entry.expires_at().is_some();
+        if (rule.only_expiring && !expires) || entry.score(rule, now) < score {
+            return Ok(Fate::Stale);
+        }
+        let record = RecordKey {
+            partition: self.partition(number),
+            generation,
+            key,
+        };
+        let location = entry.location;
+        let place = Place {
+            hash,
+            shard: number,
+        };
+        let collection = self.collection_id(place, generation, entry)?;
+        let before = if entry.is_expired(now) {
+            self.store.forget(record, location, Gone::Expired)?;
+            Before::Expired
+        } else {
+            let remove = Write::Remove { record, location };
+            self.store.write(&[remove], &mut [Location::default()])?;
+            Before::Live
+        };
+        table.forget(hash, key);
+        if expires {
+            table.index.tighten(hash);
+        }
+        if let Some(id) = collection {
+            self.drop_collection(id);
+        }
+        if before == Before::Live {
+            self.eviction.count();
+        }
+        if let Some(db) = self.database_of(generation) {
+            let access = Access::by_server(now);
+            self.wrote(&mut shard, db, key, access, before, false);
+            if before == Before::Live {
+                self.event(EventClass::EVICTED, "evicted", db, key);
+            }
+        }
+        Ok(Fate::Removed)
+    }
+}
+
+/// A key of a shard that may go, drawn at random, with its generation.
+fn draw(shard: &Shard, rule: Rule) -> Option<(u32, &Entry)> {
+    let weight = |n: usize| {
+        let index = &shard.tables[n].index;
+        if rule.only_expiring {
+            index.expiring()
+        } else {
+            index.len()
+        }
+    };
+    let all: usize = (0..shard.tables.len()).map(weight).sum();
+    if all == 0 {
+        return None;
+    }
+    let mut left = random_below(all);
+    let mut numbers = 0..shard.tables.len();
+    let number = numbers.find(|&n| {
+        let here = weight(n);
+        let found = left < here;
+        left = left.saturating_sub(here);
+        found
+    })?;
+    let table = &shard.tables[number];
+    let entry = if rule.only_expiring {
+        table.index.draw_expiring()
+    } else {
+        table.index.draw()
+    };
+    Some((table.generation, entry?))
+}

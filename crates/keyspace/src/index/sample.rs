@@ -1,0 +1,215 @@
+//! Keys drawn at random, for eviction: without a walk, and each key as likely as any other.
+
+use super::super::clock::random_below;
+use super::entry::NEVER;
+use super::leaf::LEAF_ENTRIES_MAX;
+use super::{Entry, Index};
+
+/// Draws of a place before an index counts as nearly empty. Leaves are at least a third full on average.
+const DRAWS_MAX: usize = 32;
+
+/// Draws of a place in the hope of a key with a deadline, before the leaves that may hold one are looked for.
+const HOPEFUL_DRAWS: usize = 8;
+
+/// Leaves whose bound is looked at in one search for keys with a deadline: 64 KiB of bounds.
+const BOUNDS_MAX: usize = 8192;
+
+/// Leaves that are searched without success before the search ends: their bounds were out of date.
+const STALE_LEAVES_MAX: usize = 32;
+
+/// Keys with a deadline among which one is drawn, so that the gap before a key matters little.
+const NEIGHBOURS: usize = 8;
+
+impl Index {
+    /// An entry drawn at random; `None` where there is none. In an index that was much larger before, those behind a
+    /// large gap are more likely than others.
+    pub fn draw(&self) -> Option<&Entry> {
+        if self.len == 0 {
+            return None;
+        }
+        (0..DRAWS_MAX)
+            .find_map(|_| self.draw_place())
+            .or_else(|| self.search())
+    }
+
+    /// An entry with a deadline, drawn at random. Where these are rare, those behind a large gap are somewhat more
+    /// likely than others, and `None` is possible although there are some.
+    pub fn draw_expiring(&self) -> Option<&Entry> {
+        if self.expiring == 0 {
+            return None;
+        }
+        let hopeful = |_| {
+            self.draw_place()
+                .filter(|entry| entry.expires_at().is_some())
+        };
+        (0..HOPEFUL_DRAWS)
+            .find_map(hopeful)
+            .or_else(|| self.search_expiring())
+    }
+
+    /// One draw of a place that an entry may lie in: places are drawn alike, whether their leaf is full or not.
+    fn draw_place(&self) -> Option<&Entry> {
+        let leaf = &self.leaves[random_below(self.leaves.len())];
+        let entries = leaf.entries();
+        let places = if self.leaves.len() == 1 {
+            entries.len()
+        } else {
+            entries.len().max(LEAF_ENTRIES_MAX)
+        };
+        entries.get(random_below(places))
+    }
+
+    /// One of the next leaf that has entries, from a random leaf on.
+    fn search(&self) -> Option<&Entry> {
+        let (before, after) = self.leaves.split_at(random_below(self.leaves.len()));
+        let mut leaves = after.iter().chain(before);
+        let entries = leaves.find(|leaf| !leaf.entries().is_empty())?.entries();
+        entries.get(random_below(entries.len()))
+    }
+
+    /// One of the next few entries with a deadline, from a random leaf on.
+    fn search_expiring(&self) -> Option<&Entry> {
+        let (before, after) = self
+            .first_expiries
+            .split_at(random_below(self.first_expiries.len()));
+        let start = before.len();
+        let numbers = (start..).zip(after).chain((0..).zip(before));
+        let mut stale = 0;
+        let mut met = 0;
+        let mut drawn = None;
+        for (number, &first) in numbers.take(BOUNDS_MAX) {
+            if first == NEVER {
+                continue;
+            }
+            let met_before = met;
+            for entry in self.leaves[number].entries() {
+                if entry.expires_at != NEVER {
+                    met += 1;
+                    // Each of those met so far with the same chance.
+                    if random_below(met) == 0 {
+                        drawn = Some(entry);
+                    }
+                }
+            }
+            stale += usize::from(met == met_before);
+            if met >= NEIGHBOURS || stale >= STALE_LEAVES_MAX {
+                break;
+            }
+        }
+        drawn
+    }
+
+    /// Makes the bound of a hash's leaf exact again, after an entry with a deadline has gone.
+    pub fn tighten(&mut self, hash: u64) {
+        let number = self.leaf_number(hash);
+        let deadlines = self.leaves[number].entries().iter();
+        let first = deadlines.map(|entry| entry.expires_at).min();
+        self.first_expiries[number] = first.unwrap_or(NEVER);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::super::super::Kind;
+    use super::*;
+    use store::Location;
+
+    fn hash(key: &[u8]) -> u64 {
+        xxhash_rust::xxh3::xxh3_64(key) >> 8
+    }
+
+    fn filled(keys: u32, expires: impl Fn(u32) -> bool) -> Index {
+        let mut index = Index::new(8);
+        for n in 0..keys {
+            let key = n.to_be_bytes();
+            let expires_at = expires(n).then_some(1_000);
+            let entry = Entry::new(&key, Kind::String, Location(0), expires_at, 0);
+            index.insert(hash(&key), entry, &hash);
+        }
+        index
+    }
+
+    /// How often each key is drawn.
+    fn tally<'i>(
+        times: usize,
+        draw: impl Fn() -> Option<&'i Entry>,
+    ) -> (BTreeMap<Vec<u8>, usize>, usize) {
+        let mut drawn = BTreeMap::new();
+        let mut none = 0;
+        for _ in 0..times {
+            match draw() {
+                Some(entry) => *drawn.entry(entry.key().to_vec()).or_default() += 1,
+                None => none += 1,
+            }
+        }
+        (drawn, none)
+    }
+
+    #[test]
+    fn every_key_is_as_likely_as_another() {
+        const KEYS: usize = 500;
+        let index = filled(500, |n| n % 2 == 0);
+        let (drawn, none) = tally(KEYS * 200, || index.draw());
+        assert_eq!((drawn.len(), none), (KEYS, 0));
+        // Four and a half standard deviations.
+        for (key, times) in &drawn {
+            assert!(
+                (136..=264).contains(times),
+                "{key:?} was drawn {times} times"
+            );
+        }
+        let (drawn, none) = tally(KEYS * 100, || index.draw_expiring());
+        assert_eq!((drawn.len(), none), (KEYS / 2, 0));
+        for (key, times) in &drawn {
+            assert!(
+                (136..=264).contains(times),
+                "{key:?} was drawn {times} times"
+            );
+            assert!(key[3] % 2 == 0);
+        }
+    }
+
+    #[test]
+    fn rare_keys_with_a_deadline_are_all_found() {
+        let index = filled(50_000, |n| n % 5_000 == 0);
+        let (drawn, none) = tally(2_000, || index.draw_expiring());
+        assert_eq!((drawn.len(), none), (10, 0));
+        assert!(drawn.values().all(|&times| times > 20), "{drawn:?}");
+    }
+
+    #[test]
+    fn an_index_without_any_gives_none() {
+        assert!(Index::new(8).draw().is_none());
+        assert!(filled(100, |_| false).draw_expiring().is_none());
+    }
+
+    #[test]
+    fn the_last_of_many_is_found() {
+        let mut index = filled(20_000, |_| false);
+        for n in 1..20_000u32 {
+            let key = n.to_be_bytes();
+            index.remove(hash(&key), &key);
+        }
+        let (drawn, none) = tally(100, || index.draw());
+        assert_eq!((drawn.len(), none), (1, 0));
+    }
+
+    #[test]
+    fn bounds_that_are_out_of_date_do_not_hide_a_key() {
+        let mut index = filled(20_000, |_| true);
+        for n in 1..20_000u32 {
+            let key = n.to_be_bytes();
+            if n % 2 == 0 {
+                index.replace(hash(&key), &key, Kind::String, Location(0), None);
+                index.tighten(hash(&key));
+            } else {
+                index.remove(hash(&key), &key);
+                index.tighten(hash(&key));
+            }
+        }
+        let (drawn, none) = tally(100, || index.draw_expiring());
+        assert_eq!((drawn.len(), none), (1, 0));
+    }
+}

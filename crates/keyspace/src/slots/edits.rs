@@ -1,0 +1,471 @@
+//! The collections among several locked keys.
+
+use std::sync::Arc;
+
+use parking_lot::RwLock;
+use smallvec::{SmallVec, smallvec};
+
+use super::{Slots, Staged, Step, Writes};
+use crate::access::live;
+use crate::collection::{
+    Built, Collection, Edit, FieldsEdit, ListEdit, Locked, ScoresEdit, View, What, encode_score,
+};
+use crate::{EventClass, Keyspace, KeyspaceError, Kind, Millis, Value};
+use store::Location;
+
+/// A collection of one of the keys, locked.
+pub(super) struct Opened<'a> {
+    keyspace: &'a Keyspace,
+    position: usize,
+    id: u64,
+    locked: Option<Locked>,
+    /// Whether it is past its key's deadline.
+    expired: bool,
+    /// Whether it has no head yet.
+    new: bool,
+}
+
+impl Drop for Opened<'_> {
+    fn drop(&mut self) {
+        if self.new {
+            self.locked = None;
+            self.keyspace.collections.remove(self.id);
+        }
+    }
+}
+
+impl<'a> Slots<'a> {
+    /// Locks the collections of the keys.
+    pub(in super::super) fn open_collections(&mut self) -> Result<(), KeyspaceError> {
+        for i in 0..self.keys.len() {
+            let Some(entry) = self.entry(i).filter(|entry| entry.kind() != Kind::String) else {
+                continue;
+            };
+            if self.first_position(i) != i {
+                continue;
+            }
+            let key = self.keys[i];
+            let expired = entry.is_expired(self.access.now);
+            if !expired && self.next_access(i).touch {
+                entry.touch(self.access.now, self.keyspace.eviction.clock());
+            }
+            let head = entry.location;
+            let table = self.shard(key.place.shard).table(key.generation);
+            let recent = table.and_then(|table| table.recent(key.place.hash, entry));
+            let (id, locked) = if let Some((id, collection)) = recent {
+                (id, RwLock::write_arc(collection))
+            } else {
+                let found = self.keyspace.collection(key.place, key.generation, entry)?;
+                let Some((id, collection)) = found else {
+                    continue;
+                };
+                let locked = RwLock::write_arc(&collection);
+                let position = self.position(key.place.shard);
+                if let Some(table) = self.shards[position].table_mut(key.generation) {
+                    table.remember(key.place.hash, head, id, collection);
+                }
+                (id, locked)
+            };
+            self.opened.push(Opened {
+                keyspace: self.keyspace,
+                position: i,
+                id,
+                locked: Some(locked),
+                expired,
+                new: false,
+            });
+        }
+        Ok(())
+    }
+
+    /// Where in the call the key of position `i` stands first.
+    fn first_position(&self, i: usize) -> usize {
+        let same = |other: &super::LockedKey<'_>| {
+            let key = &self.keys[i];
+            other.place.hash == key.place.hash
+                && other.generation == key.generation
+                && other.key == key.key
+        };
+        self.keys[..i].iter().position(same).unwrap_or(i)
+    }
+
+    fn opened(&self, i: usize) -> Option<&Opened<'a>> {
+        let i = self.first_position(i);
+        let mut opened = self.opened.iter();
+        opened.find(|one| one.position == i && !one.expired)
+    }
+
+    /// The live value of key `i` as it was before this call's changes. Of a string without its bytes, which
+    /// [`read`](Self::read) gives.
+    pub fn view(&self, i: usize) -> Option<View<'_>> {
+        let entry = live(self.entry(i), self.access.now)?;
+        if entry.kind() == Kind::String {
+            return Some(View::String(Value {
+                kind: Kind::String,
+                expires_at: entry.expires_at(),
+                bytes: &[],
+            }));
+        }
+        let opened = self.opened(i)?;
+        let collection = opened.locked.as_ref()?;
+        Some(View::new(self.keyspace, opened.id, collection))
+    }
+
+    /// The hash or set of key `i`, to be changed; made where the key is absent. One that has no elements after the
+    /// call is no more.
+    pub fn fields(&mut self, i: usize, kind: Kind) -> Result<FieldsEdit<'_>, KeyspaceError> {
+        let (opened, edit) = self.edit(i, kind)?;
+        match (&self.opened[opened].locked, &mut self.edits[edit].1.what) {
+            (Some(locked), What::Elements(changes)) => Ok(FieldsEdit {
+                keyspace: self.keyspace,
+                locked,
+                id: self.opened[opened].id,
+                changes,
+            }),
+            _ => Err(KeyspaceError::WrongKind),
+        }
+    }
+
+    /// The sorted set of key `i`; see [`fields`](Self::fields).
+    pub fn scores(&mut self, i: usize) -> Result<ScoresEdit<'_>, KeyspaceError> {
+        let (opened, edit) = self.edit(i, Kind::SortedSet)?;
+        match (&self.opened[opened].locked, &mut self.edits[edit].1.what) {
+            (Some(locked), What::Elements(changes)) => Ok(ScoresEdit {
+                keyspace: self.keyspace,
+                locked,
+                id: self.opened[opened].id,
+                changes,
+            }),
+            _ => Err(KeyspaceError::WrongKind),
+        }
+    }
+
+    /// The list of key `i`; see [`fields`](Self::fields).
+    pub fn list(&mut self, i: usize) -> Result<ListEdit<'_>, KeyspaceError> {
+        let (opened, edit) = self.edit(i, Kind::List)?;
+        let len = self.opened[opened]
+            .locked
+            .as_ref()
+            .map_or(0, |list| list.len());
+        match &mut self.edits[edit].1.what {
+            What::List(changes) => Ok(ListEdit::new(changes, len)),
+            What::Elements(_) => Err(KeyspaceError::WrongKind),
+        }
+    }
+
+    /// Where the collection of key `i` and its changes stand.
+    fn edit(&mut self, i: usize, kind: Kind) -> Result<(usize, usize), KeyspaceError> {
+        let i = self.first_position(i);
+        let opened = self
+            .opened
+            .iter()
+            .position(|one| one.position == i && !one.expired);
+        let opened = if let Some(opened) = opened {
+            let locked = &self.opened[opened].locked;
+            if locked.as_ref().is_none_or(|locked| locked.kind != kind) {
+                return Err(KeyspaceError::WrongKind);
+            }
+            opened
+        } else {
+            // What is there, but was not opened, is a string.
+            if live(self.entry(i), self.access.now).is_some() {
+                return Err(KeyspaceError::WrongKind);
+            }
+            self.opened.push(self.open_new(i, kind));
+            self.opened.len() - 1
+        };
+        let edit = self.edits.iter().position(|&(position, _)| position == i);
+        let edit = if let Some(edit) = edit {
+            edit
+        } else {
+            let id = self.opened[opened].id;
+            self.edits.push((i, Edit::new(id, kind)));
+            if self.keyspace.wants_events() {
+                self.steps.push((i, Step::Written));
+            }
+            self.edits.len() - 1
+        };
+        if self.edits[edit].1.kind != kind {
+            return Err(KeyspaceError::WrongKind);
+        }
+        Ok((opened, edit))
+    }
+
+    fn open_new(&self, i: usize, kind: Kind) -> Opened<'a> {
+        let id = self.keyspace.collections.new_id();
+        let shared = Arc::new(RwLock::new(Collection::new(kind)));
+        let locked = RwLock::write_arc(&shared);
+        // Before its first element is stored: the compaction is to find it.
+        let generation = self.keys[i].generation;
+        self.keyspace.collections.insert(id, generation, shared);
+        Opened {
+            keyspace: self.keyspace,
+            position: i,
+            id,
+            locked: Some(locked),
+            expired: false,
+            new: true,
+        }
+    }
+
+    /// A new collection, which [`replace`](Self::replace) puts under key `i`.
+    pub fn build(&self, i: usize, kind: Kind) -> NewCollection<'a> {
+        let generation = self.keys[i].generation;
+        NewCollection {
+            position: i,
+            built: Built::new(self.keyspace, kind, generation, self.access.now),
+        }
+    }
+
+    /// Stages a new collection as the value of the key that it was built for; without elements, that key's removal.
+    pub fn replace(
+        &mut self,
+        mut new: NewCollection<'a>,
+        expires_at: Option<Millis>,
+    ) -> Result<(), KeyspaceError> {
+        if new.is_empty() {
+            self.remove(new.position);
+            return Ok(());
+        }
+        new.built.write()?;
+        let id = new.built.id.to_le_bytes();
+        self.put(new.position, new.built.kind, &id, expires_at);
+        self.built.push(new);
+        Ok(())
+    }
+
+    /// Stages that key `to` gets a copy of the value of key `from`, with its deadline. False where there is none.
+    pub fn copy_value(&mut self, from: usize, to: usize) -> Result<bool, KeyspaceError> {
+        let Some(info) = self.info(from) else {
+            return Ok(false);
+        };
+        self.tell_replaced(to);
+        if info.kind == Kind::String {
+            let bytes = self.read(from, |value| value.bytes.to_vec())?;
+            let bytes = bytes.unwrap_or_default();
+            self.put(to, info.kind, &bytes, info.expires_at);
+            return Ok(true);
+        }
+        let mut new = self.build(to, info.kind);
+        if let Some(view) = self.view(from) {
+            new.built.copy(view)?;
+        }
+        self.replace(new, info.expires_at)?;
+        Ok(true)
+    }
+
+    /// Stages that key `to` gets the value of key `from`, with its deadline, and `from` has none any more. False where
+    /// there is none.
+    pub fn move_value(&mut self, from: usize, to: usize) -> Result<bool, KeyspaceError> {
+        let Some(info) = self.info(from) else {
+            return Ok(false);
+        };
+        match self.opened(from).map(|opened| opened.id) {
+            Some(id) if info.kind != Kind::String => {
+                self.tell_replaced(to);
+                self.put(to, info.kind, &id.to_le_bytes(), info.expires_at);
+                self.moved.push((id, to));
+            }
+            _ => {
+                self.copy_value(from, to)?;
+            }
+        }
+        self.remove(from);
+        Ok(true)
+    }
+
+    /// Redis removes what it replaces, and says nothing of that but that the key is new.
+    fn tell_replaced(&mut self, to: usize) {
+        if self.info(to).is_some() {
+            self.event(to, EventClass::NEW, "new");
+        }
+    }
+
+    /// Stages what becomes of the heads of collections that change.
+    pub(super) fn stage_heads(&mut self) {
+        for n in 0..self.edits.len() {
+            let (i, edit) = &self.edits[n];
+            let (i, id, kind) = (*i, edit.id, edit.kind);
+            let Some(opened) = self.opened.iter().find(|one| one.id == id) else {
+                continue;
+            };
+            let len = opened
+                .locked
+                .as_ref()
+                .map_or(0, |collection| collection.len());
+            let staged = match (edit.is_empty(), edit.len_after(len), opened.new) {
+                (true, ..) | (_, 0, true) => continue,
+                (_, 0, false) => Staged::Remove,
+                (_, _, false) => Staged::Elements,
+                (_, _, true) => {
+                    let start = self.values.len();
+                    self.values.extend_from_slice(&id.to_le_bytes());
+                    Staged::Put {
+                        kind,
+                        start,
+                        end: self.values.len(),
+                        expires_at: None,
+                    }
+                }
+            };
+            self.staged.push((i, staged));
+        }
+    }
+
+    /// Whether the call changes elements of one collection, which was there and has some left, and nothing else.
+    #[inline]
+    pub(super) fn only_changes_elements(&self) -> bool {
+        let ([(_, edit)], [opened], true) =
+            (&self.edits[..], &self.opened[..], self.staged.is_empty())
+        else {
+            return false;
+        };
+        !opened.new && changes_elements(std::slice::from_ref(opened), edit).is_some()
+    }
+
+    /// Writes the changes of the one collection, and does them in DRAM.
+    pub(super) fn write_one_edit(&mut self) -> Result<(), KeyspaceError> {
+        let keyspace = self.keyspace;
+        let (Some((_, edit)), Some(opened)) = (self.edits.first_mut(), self.opened.first_mut())
+        else {
+            return Ok(());
+        };
+        let Some(collection) = &mut opened.locked else {
+            return Ok(());
+        };
+        edit.plan(keyspace, collection)?;
+        let mut writes = Writes::new();
+        let partition = keyspace.elements_partition(edit.id);
+        edit.writes(partition, &mut writes);
+        let mut locations: SmallVec<[Location; 4]> = smallvec![Location::default(); writes.len()];
+        keyspace.store_write(&writes, &mut locations, self.access.now)?;
+        drop(writes);
+        let before = collection.memory_bytes();
+        edit.apply(keyspace, collection, &locations);
+        keyspace
+            .collections
+            .note_memory(before, collection.memory_bytes());
+        Ok(())
+    }
+
+    /// Finds out what each edit writes.
+    pub(super) fn plan(&mut self) -> Result<(), KeyspaceError> {
+        for (_, edit) in &mut self.edits {
+            if let Some(locked) = changes_elements(&self.opened, edit) {
+                edit.plan(self.keyspace, locked)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Appends the elements' records.
+    pub(super) fn write_elements<'w>(&'w self, writes: &mut Writes<'w>) {
+        for (_, edit) in &self.edits {
+            edit.writes(self.keyspace.elements_partition(edit.id), writes);
+        }
+    }
+
+    /// Does in DRAM what was written, and lets go of the collections that have no head any more.
+    pub(super) fn apply_elements(&mut self, mut locations: &[Location]) {
+        let keyspace = self.keyspace;
+        for (_, edit) in self.edits.iter().filter(|(_, edit)| edit.is_planned()) {
+            let opened = self.opened.iter_mut().find(|one| one.id == edit.id);
+            let Some(opened) = opened else {
+                continue;
+            };
+            if let Some(collection) = &mut opened.locked {
+                let before = if opened.new {
+                    0
+                } else {
+                    collection.memory_bytes()
+                };
+                let used = edit.apply(keyspace, collection, locations);
+                locations = &locations[used..];
+                keyspace
+                    .collections
+                    .note_memory(before, collection.memory_bytes());
+            }
+            opened.new = !keyspace.retains;
+        }
+        for (id, to) in &self.moved {
+            keyspace.collections.moved(*id, self.keys[*to].generation);
+        }
+        for new in self.built.drain(..) {
+            if keyspace.retains {
+                new.built.adopt();
+            }
+        }
+        let headless: Vec<u64> = self
+            .opened
+            .iter()
+            .filter(|opened| !opened.new && !self.moved.iter().any(|(id, _)| *id == opened.id))
+            .filter(|opened| self.lost_head(opened))
+            .map(|opened| opened.id)
+            .collect();
+        self.opened.clear();
+        for id in headless {
+            keyspace.drop_collection(id);
+        }
+    }
+
+    /// Whether this call has removed or replaced the head of a collection that was there.
+    fn lost_head(&self, opened: &Opened<'_>) -> bool {
+        self.staged.iter().any(|&(i, staged)| {
+            let names_it =
+                |start: usize, end: usize| self.values[start..end] == opened.id.to_le_bytes();
+            self.first_position(i) == opened.position
+                && match staged {
+                    Staged::Remove => true,
+                    Staged::Put { start, end, .. } => !names_it(start, end),
+                    Staged::Elements => false,
+                }
+        })
+    }
+}
+
+/// The collection whose elements an edit writes; `None` where it writes none.
+fn changes_elements<'o>(opened: &'o [Opened<'_>], edit: &Edit) -> Option<&'o Locked> {
+    let opened = opened.iter().find(|one| one.id == edit.id)?;
+    let locked = opened.locked.as_ref()?;
+    // The elements of what is removed as a whole go by themselves.
+    (!edit.is_empty() && edit.len_after(locked.len()) > 0).then_some(locked)
+}
+
+/// A collection that has no key yet. What was stored of it goes again when this is dropped.
+#[derive(Debug)]
+pub struct NewCollection<'a> {
+    position: usize,
+    built: Built<'a>,
+}
+
+impl NewCollection<'_> {
+    /// How many elements it has.
+    pub fn len(&self) -> usize {
+        self.built.len()
+    }
+
+    /// Whether it has none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Adds a hash's field, which it must not have yet.
+    pub fn field(&mut self, name: &[u8], value: &[u8]) -> Result<(), KeyspaceError> {
+        self.built.push(name, value)
+    }
+
+    /// Adds a set's member, which it must not have yet.
+    pub fn member(&mut self, name: &[u8]) -> Result<(), KeyspaceError> {
+        self.built.push(name, b"")
+    }
+
+    /// Adds a sorted set's member, which it must not have yet. The score is not NaN.
+    pub fn scored(&mut self, member: &[u8], score: f64) -> Result<(), KeyspaceError> {
+        self.built.push(member, &encode_score(score))
+    }
+
+    /// Adds a list's element behind all others.
+    pub fn element(&mut self, value: &[u8]) -> Result<(), KeyspaceError> {
+        self.built.push(b"", value)
+    }
+}

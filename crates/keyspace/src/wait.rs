@@ -1,0 +1,280 @@
+//! Keys that clients wait for: whoever fills one has them served.
+//!
+//! Those who wait for a shard's keys lie in the shard, as watchers do: whoever writes a key holds the shard's lock
+//! anyway, and marks the key as ready. It is served when that lock is free again, before anybody else changes the key.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::fmt::Debug;
+use std::ops::Bound;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+use parking_lot::Mutex;
+
+use super::access::live;
+use super::index::IndexKey;
+use super::shard::Shard;
+use super::{Access, Keyspace, KeyspaceError, Kind, Millis};
+use store::now_ms;
+
+/// How often a change lets others be served first. It goes on then, whoever else may fill the key meanwhile.
+pub(super) const YIELDS_MAX: usize = 16;
+
+/// What somebody waits to do.
+pub trait Waiter: Debug + Send + Sync {
+    /// The type of value that it waits for.
+    fn kind(&self) -> Kind;
+
+    /// Does it, if it can be done now. True where nobody waits any more. It has an access for those
+    /// [who are served](Access::serves).
+    fn attempt(&self, keyspace: &Keyspace) -> bool;
+}
+
+/// A place in the queues of some keys.
+#[derive(Debug)]
+pub struct Ticket {
+    /// Rising: who came first is served first.
+    number: u64,
+    db: usize,
+    keys: Vec<IndexKey>,
+    waiter: Arc<dyn Waiter>,
+}
+
+/// Who waits for one key.
+#[derive(Debug, Default)]
+struct Queue {
+    tickets: BTreeMap<u64, Arc<Ticket>>,
+    /// Whether the key stands in the list of ready ones, or is being served.
+    is_ready: bool,
+    /// Whether it was written since it was looked at last.
+    is_written: bool,
+}
+
+/// Who waits for a shard's keys.
+#[derive(Debug, Default)]
+pub(super) struct Queues(HashMap<(usize, IndexKey), Queue>);
+
+/// What is to be served.
+#[derive(Debug, Default)]
+pub(super) struct Ready {
+    /// Keys that were filled and are not served yet: read after every command.
+    count: AtomicUsize,
+    keys: Mutex<VecDeque<(usize, IndexKey)>>,
+    /// Held while somebody is served, so that who came first is first.
+    turn: Mutex<()>,
+    last_number: AtomicU64,
+    /// Keys that somebody waits for.
+    waited_for: AtomicUsize,
+}
+
+impl Queues {
+    fn is_ready(&self, db: usize, key: &[u8]) -> bool {
+        let queue = self.0.get(&(db, IndexKey::from_slice(key)));
+        queue.is_some_and(|queue| queue.is_ready)
+    }
+}
+
+impl Keyspace {
+    /// Whether there are keys to be served.
+    #[inline]
+    pub fn has_ready(&self) -> bool {
+        self.ready.count.load(Ordering::Relaxed) > 0
+    }
+
+    /// How many keys are waited for.
+    pub fn waited_for(&self) -> usize {
+        self.ready.waited_for.load(Ordering::Relaxed)
+    }
+
+    /// Enters `waiter` into the queues of `keys`. Where one of them has a value already it is ready at once, and served
+    /// by the next [`serve_ready`](Self::serve_ready).
+    pub fn wait_for(
+        &self,
+        db: usize,
+        keys: &[&[u8]],
+        waiter: Arc<dyn Waiter>,
+        now: Millis,
+    ) -> Result<Arc<Ticket>, KeyspaceError> {
+        let names = keys.iter().map(|key| IndexKey::from_slice(key));
+        let mut names: Vec<IndexKey> = names.collect();
+        names.sort_unstable();
+        names.dedup();
+        let ticket = Arc::new(Ticket {
+            number: self.ready.last_number.fetch_add(1, Ordering::Relaxed) + 1,
+            db,
+            keys: names,
+            waiter,
+        });
+        for name in &ticket.keys {
+            if let Err(error) = self.enter(&ticket, name, now) {
+                self.leave(&ticket);
+                return Err(error);
+            }
+        }
+        Ok(ticket)
+    }
+
+    fn enter(
+        &self,
+        ticket: &Arc<Ticket>,
+        key: &IndexKey,
+        now: Millis,
+    ) -> Result<(), KeyspaceError> {
+        let place = self.place(key);
+        let mut shard = self.write_shard(place.shard)?;
+        let entry = shard.get(self.generation(ticket.db), place.hash, key);
+        let has_value = live(entry, now).is_some();
+        let name = (ticket.db, key.clone());
+        let queues = &mut shard.queues.get_or_insert_default().0;
+        let queue = queues.entry(name).or_insert_with(|| {
+            self.ready.waited_for.fetch_add(1, Ordering::Relaxed);
+            Queue::default()
+        });
+        queue.tickets.insert(ticket.number, Arc::clone(ticket));
+        if has_value {
+            self.mark(queue, ticket.db, key);
+        }
+        Ok(())
+    }
+
+    /// Takes a ticket out of all queues.
+    pub fn leave(&self, ticket: &Ticket) {
+        for key in &ticket.keys {
+            let mut shard = self.shards[self.place(key).shard].write();
+            let Some(queues) = &mut shard.queues else {
+                continue;
+            };
+            let name = (ticket.db, key.clone());
+            if let Some(queue) = queues.0.get_mut(&name) {
+                queue.tickets.remove(&ticket.number);
+                if queue.tickets.is_empty() {
+                    queues.0.remove(&name);
+                    self.ready.waited_for.fetch_sub(1, Ordering::Relaxed);
+                }
+            }
+            if queues.0.is_empty() {
+                shard.queues = None;
+            }
+        }
+    }
+
+    /// A key was written that somebody of its shard may wait for. The shard is locked.
+    #[cold]
+    pub(super) fn filled(&self, queues: &mut Queues, db: usize, key: &[u8]) {
+        let key = IndexKey::from_slice(key);
+        let name = (db, key);
+        if let Some(queue) = queues.0.get_mut(&name) {
+            self.mark(queue, db, &name.1);
+        }
+    }
+
+    fn mark(&self, queue: &mut Queue, db: usize, key: &IndexKey) {
+        queue.is_written = true;
+        if !queue.is_ready {
+            queue.is_ready = true;
+            self.ready.count.fetch_add(1, Ordering::Relaxed);
+            self.ready.keys.lock().push_back((db, key.clone()));
+        }
+    }
+
+    /// A database has got the keys of another one.
+    pub(super) fn database_filled(&self, shard: &mut Shard, db: usize) {
+        let Some(mut queues) = shard.queues.take() else {
+            return;
+        };
+        for ((waited, key), queue) in &mut queues.0 {
+            let hash = self.place(key).hash;
+            if *waited == db && shard.get(self.generation(db), hash, key).is_some() {
+                self.mark(queue, db, key);
+            }
+        }
+        shard.queues = Some(queues);
+    }
+
+    /// Whether those who wait for a locked key are to be served before `access` changes it.
+    #[inline]
+    pub(super) fn has_to_yield(
+        &self,
+        shard: &Shard,
+        db: usize,
+        key: &[u8],
+        access: Access,
+    ) -> bool {
+        match &shard.queues {
+            None => false,
+            Some(queues) => self.is_before(queues, db, key, access),
+        }
+    }
+
+    #[cold]
+    fn is_before(&self, queues: &Queues, db: usize, key: &[u8], access: Access) -> bool {
+        // Nobody comes between the commands of a transaction, nor before the server itself.
+        !access.serves
+            && access.client != 0
+            && !self.in_transaction.load(Ordering::Relaxed)
+            && !self.is_expiry_held(access.now)
+            && queues.is_ready(db, key)
+    }
+
+    /// Serves who waits for keys that were filled, in the order in which they came. The caller holds no key and is not
+    /// in a transaction. During CLIENT PAUSE it does nothing.
+    ///
+    /// It ends: everybody who is served leaves, and a key without anybody to be served is ready no longer.
+    #[cold]
+    pub fn serve_ready(&self) {
+        if self.is_expiry_held(now_ms()) {
+            return;
+        }
+        // Who finds another thread at it waits: what this thread has filled is served when it goes on.
+        let _turn = self.ready.turn.lock();
+        loop {
+            let next = self.ready.keys.lock().pop_front();
+            let Some(name) = next else {
+                return;
+            };
+            self.serve(&name);
+            self.ready.count.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    fn serve(&self, name: &(usize, IndexKey)) {
+        let mut last = 0;
+        while let Some(ticket) = self.next_to_serve(name, last) {
+            last = ticket.number;
+            if ticket.waiter.attempt(self) {
+                self.leave(&ticket);
+            }
+        }
+    }
+
+    /// The next one behind `last` that waits for a value of the type that the key has. `None` where there is none: the
+    /// key is ready no longer.
+    fn next_to_serve(&self, name: &(usize, IndexKey), mut last: u64) -> Option<Arc<Ticket>> {
+        let (db, key) = name;
+        let place = self.place(key);
+        let shard = &mut *self.shards[place.shard].write();
+        let entry = shard.get(self.generation(*db), place.hash, key);
+        let kind = live(entry, now_ms()).map(super::index::Entry::kind);
+        let queue = shard.queues.as_mut()?.0.get_mut(name)?;
+        loop {
+            if last == 0 {
+                queue.is_written = false;
+            }
+            let behind = (Bound::Excluded(last), Bound::Unbounded);
+            let mut tickets = queue.tickets.range(behind).map(|(_, ticket)| ticket);
+            if let Some(ticket) = tickets.find(|ticket| Some(ticket.waiter.kind()) == kind) {
+                return Some(Arc::clone(ticket));
+            }
+            if !queue.is_written {
+                queue.is_ready = false;
+                return None;
+            }
+            // Those before got nothing, and may get something now.
+            last = 0;
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "wait/tests.rs"]
+mod tests;

@@ -1,0 +1,239 @@
+//! Walking keys: SCAN in hash order, ranges in byte order.
+
+use std::hash::{BuildHasher, RandomState};
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use super::index::Entry;
+use super::ordered::OrderedView;
+use super::{
+    Access, Cursor, KeyInfo, Keyspace, KeyspaceError, Kind, Millis, Range, SHARD_BITS, Value,
+};
+use super::{SHARDS, shard_of};
+
+/// Keys taken from an ordered view, or walked inside the engine, before others get their turn.
+const RANGE_CHUNK: usize = 256;
+
+/// Called with each key of an ordered view; may look the key up.
+type VisitKey<'f> = &'f mut dyn FnMut(&[u8]) -> Result<ControlFlow<()>, KeyspaceError>;
+
+/// RANDOMKEY draws from this many neighbours in hash order, so that the width of the gap before a key matters little.
+const RANDOM_NEIGHBOURS: usize = 32;
+
+impl Keyspace {
+    /// One step of SCAN: meets about `count` live keys from `cursor` on and returns the next cursor, `None` at the end.
+    ///
+    /// Keys that are there from start to end of a scan are met exactly once, whatever else comes and goes, and also
+    /// when the server restarts in between.
+    pub fn scan(
+        &self,
+        db: usize,
+        cursor: Cursor,
+        count: usize,
+        now: Millis,
+        visit: &mut dyn FnMut(&[u8], KeyInfo),
+    ) -> Result<Option<Cursor>, KeyspaceError> {
+        let clock = self.eviction.clock();
+        let mut met = 0;
+        let mut from = cursor;
+        for number in shard_of(cursor.first_hash())..SHARDS {
+            let shard = self.read_shard(number)?;
+            if let Some(table) = shard.table(self.generation(db)) {
+                let left = count - met;
+                let next =
+                    table
+                        .index
+                        .scan(from, left, &|key| self.hash(key), &mut |entry: &Entry| {
+                            met += 1;
+                            if !entry.is_expired(now) {
+                                visit(entry.key(), entry.info(now, clock));
+                            }
+                        });
+                if next.is_some() {
+                    return Ok(next);
+                }
+            }
+            if number + 1 < SHARDS {
+                from = Cursor::at(((number + 1) as u64) << (64 - SHARD_BITS));
+                if met >= count {
+                    return Ok(Some(from));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// A key of a database, drawn at random; `None` where it is empty.
+    pub fn random_key(&self, db: usize, now: Millis) -> Result<Option<Vec<u8>>, KeyspaceError> {
+        // Each RandomState has fresh keys: its hash of nothing is a random number.
+        let random = || RandomState::new().hash_one(());
+        let mut keys: Vec<Vec<u8>> = Vec::new();
+        let start = Cursor::at(random());
+        let mut cursor = start;
+        let mut wrapped = false;
+        while keys.len() < RANDOM_NEIGHBOURS {
+            let next = self.scan(db, cursor, RANDOM_NEIGHBOURS, now, &mut |key, _| {
+                keys.push(key.to_vec());
+            })?;
+            if wrapped && next.is_none_or(|next| next > start) {
+                break;
+            }
+            wrapped |= next.is_none();
+            cursor = next.unwrap_or(Cursor::START);
+        }
+        if keys.is_empty() {
+            return Ok(None);
+        }
+        let draw = usize::try_from(random() % keys.len() as u64).unwrap_or(0);
+        Ok(Some(keys.swap_remove(draw)))
+    }
+
+    /// Meets the live strings of a range in ascending byte order, until `visit` breaks.
+    ///
+    /// Not a snapshot: a key that comes or goes meanwhile may or may not be met. `visit` must not call the keyspace.
+    pub fn range(
+        &self,
+        db: usize,
+        range: Range<'_>,
+        now: Millis,
+        visit: &mut dyn FnMut(&[u8], Value<'_>) -> ControlFlow<()>,
+    ) -> Result<(), KeyspaceError> {
+        if self.sorted {
+            return self.range_in_engine(db, range, now, visit);
+        }
+        let access = Access::by_server(now);
+        self.range_in_view(db, range, &mut |key| {
+            let met = self.read(db, key, access, |value| match value.kind {
+                Kind::String => visit(key, value),
+                _ => ControlFlow::Continue(()),
+            })?;
+            Ok(met.unwrap_or(ControlFlow::Continue(())))
+        })
+    }
+
+    /// Meets the keys of the live strings of a range in ascending byte order, until `visit` breaks.
+    pub fn range_keys(
+        &self,
+        db: usize,
+        range: Range<'_>,
+        now: Millis,
+        visit: &mut dyn FnMut(&[u8]) -> ControlFlow<()>,
+    ) -> Result<(), KeyspaceError> {
+        if self.sorted {
+            return self.range_in_engine(db, range, now, &mut |key, _| visit(key));
+        }
+        let access = Access::by_server(now);
+        self.range_in_view(db, range, &mut |key| {
+            let live = self.info(db, key, access)?;
+            Ok(match live.map(|info| info.kind) {
+                Some(Kind::String) => visit(key),
+                _ => ControlFlow::Continue(()),
+            })
+        })
+    }
+
+    /// How many live strings a range holds: the engine's own count where it has order and nothing can be expired.
+    pub fn range_count(
+        &self,
+        db: usize,
+        range: Range<'_>,
+        now: Millis,
+    ) -> Result<u64, KeyspaceError> {
+        let stats = self.database_stats(db, now);
+        if stats.expires == 0 && !self.collections.any() {
+            if self.sorted {
+                return Ok(self.store.range_count(self.generation(db), range)?);
+            }
+            if matches!(range, Range::All) {
+                return self.len(db);
+            }
+        }
+        let mut count = 0;
+        self.range_keys(db, range, now, &mut |_| {
+            count += 1;
+            ControlFlow::Continue(())
+        })?;
+        Ok(count)
+    }
+
+    /// Walks the engine's own order, a chunk at a time: its lock is free in between.
+    fn range_in_engine(
+        &self,
+        db: usize,
+        range: Range<'_>,
+        now: Millis,
+        visit: &mut dyn FnMut(&[u8], Value<'_>) -> ControlFlow<()>,
+    ) -> Result<(), KeyspaceError> {
+        let generation = self.generation(db);
+        let mut last: Option<Vec<u8>> = None;
+        loop {
+            let from = last.take();
+            let part = from.as_deref().map_or(range, Range::Above);
+            let mut met = 0;
+            let mut over = true;
+            self.store.range(generation, part, &mut |key, value| {
+                if range.is_past(key) {
+                    return ControlFlow::Break(());
+                }
+                let live = value.expires_at.is_none_or(|deadline| deadline > now);
+                if live && value.kind == Kind::String {
+                    visit(key, value)?;
+                }
+                met += 1;
+                if met < RANGE_CHUNK {
+                    return ControlFlow::Continue(());
+                }
+                over = false;
+                last = Some(key.to_vec());
+                ControlFlow::Break(())
+            })?;
+            if over {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Walks the ordered view, a chunk at a time.
+    fn range_in_view(
+        &self,
+        db: usize,
+        range: Range<'_>,
+        visit: VisitKey<'_>,
+    ) -> Result<(), KeyspaceError> {
+        let view = self.ordered_view(db)?;
+        let mut last: Option<Box<[u8]>> = None;
+        loop {
+            let mut keys = view.keys(range, last.as_deref(), RANGE_CHUNK);
+            for key in &keys {
+                if visit(key)?.is_break() {
+                    return Ok(());
+                }
+            }
+            last = match keys.pop() {
+                Some(key) if keys.len() + 1 == RANGE_CHUNK => Some(key),
+                _ => return Ok(()),
+            };
+        }
+    }
+
+    /// The ordered view of a database, built where this is the first range.
+    fn ordered_view(&self, db: usize) -> Result<Arc<OrderedView>, KeyspaceError> {
+        let generation = self.generation(db);
+        let view = self.views.get_or_create(generation);
+        let mut complete = view.complete.lock();
+        if !*complete {
+            for number in 0..self.shards.len() {
+                let mut shard = self.write_shard(number)?;
+                if let Some(table) = shard.table_mut(generation) {
+                    table.view = Some(Arc::clone(&view));
+                    for entry in table.index.iter() {
+                        view.insert(entry.key());
+                    }
+                }
+            }
+            *complete = true;
+        }
+        drop(complete);
+        Ok(view)
+    }
+}

@@ -1,0 +1,13 @@
+//! What Redis's clients and files agree on, as plain functions over bytes: the protocol, numbers, glob patterns,
+//! quoted arguments, geohashes and the serialised forms of DUMP.
+//!
+//! May use: nothing of this project. Never: knows a command, a key space or a socket.
+
+#![forbid(unsafe_code)]
+
+pub mod geohash;
+pub mod glob;
+pub mod numbers;
+pub mod protocol;
+pub mod quoting;
+pub mod serialised;

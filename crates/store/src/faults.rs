@@ -1,0 +1,168 @@
+//! A store that fails when it is told to, for tests of what is above it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use super::{
+    Abilities, Fill, Generations, Gone, Location, OnRecord, OnValue, RecordKey, Relocate, Store,
+    StoreError, Upkeep, Usage, Visited, Worked, Write,
+};
+use crate::model::Range;
+
+/// Another store, and which of its next calls fails.
+pub struct Faults {
+    inner: Box<dyn Store>,
+    /// The write of this number, counted from now on, is refused; 0 for none.
+    pub failing_write: AtomicU64,
+    /// The same for commits.
+    pub failing_commit: AtomicU64,
+}
+
+impl Faults {
+    /// `inner`, which does not fail yet.
+    pub fn over(inner: Box<dyn Store>) -> Arc<Self> {
+        Arc::new(Self {
+            inner,
+            failing_write: AtomicU64::new(0),
+            failing_commit: AtomicU64::new(0),
+        })
+    }
+}
+
+/// Whether this is the call that fails.
+fn fails(countdown: &AtomicU64) -> bool {
+    let one_less = |left: u64| left.checked_sub(1);
+    countdown.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less) == Ok(1)
+}
+
+impl Store for Arc<Faults> {
+    fn abilities(&self) -> Abilities {
+        self.inner.abilities()
+    }
+
+    fn partitions(&self) -> usize {
+        self.inner.partitions()
+    }
+
+    fn hash_seed(&self) -> u64 {
+        self.inner.hash_seed()
+    }
+
+    fn generations(&self) -> Generations {
+        self.inner.generations()
+    }
+
+    fn set_generations(&self, generations: &Generations) -> Result<(), StoreError> {
+        self.inner.set_generations(generations)
+    }
+
+    fn parts(&self) -> usize {
+        self.inner.parts()
+    }
+
+    fn visit(&self, part: usize, visit: &mut dyn FnMut(Visited<'_>)) -> Result<(), StoreError> {
+        self.inner.visit(part, visit)
+    }
+
+    fn read(
+        &self,
+        record: RecordKey<'_>,
+        location: Location,
+        f: OnValue<'_>,
+    ) -> Result<bool, StoreError> {
+        self.inner.read(record, location, f)
+    }
+
+    fn write(&self, writes: &[Write<'_>], locations: &mut [Location]) -> Result<(), StoreError> {
+        if fails(&self.failing_write) {
+            return Err(StoreError::OutOfMemory);
+        }
+        self.inner.write(writes, locations)
+    }
+
+    fn atomically(
+        &self,
+        records: &[RecordKey<'_>],
+        change: &mut dyn FnMut(),
+    ) -> Result<(), StoreError> {
+        self.inner.atomically(records, change)
+    }
+
+    fn forget(
+        &self,
+        record: RecordKey<'_>,
+        location: Location,
+        gone: Gone,
+    ) -> Result<(), StoreError> {
+        self.inner.forget(record, location, gone)
+    }
+
+    fn commit(&self) -> Result<bool, StoreError> {
+        if fails(&self.failing_commit) {
+            return Err(StoreError::Engine("the test lets it fail".to_owned()));
+        }
+        self.inner.commit()
+    }
+
+    fn sequence(&self, location: Location) -> Result<u64, StoreError> {
+        self.inner.sequence(location)
+    }
+
+    fn release(&self, location: Location) -> Result<(), StoreError> {
+        self.inner.release(location)
+    }
+
+    fn loaded(&self, index: &dyn Relocate) -> Result<(), StoreError> {
+        self.inner.loaded(index)
+    }
+
+    fn upkeep(&self) -> Upkeep {
+        self.inner.upkeep()
+    }
+
+    fn work(&self, index: &dyn Relocate, time: Duration) -> Result<Worked, StoreError> {
+        self.inner.work(index, time)
+    }
+
+    fn wait_for_work(&self, time: Duration) {
+        self.inner.wait_for_work(time);
+    }
+
+    fn has_room_for(&self, bytes: u64) -> bool {
+        self.inner.has_room_for(bytes)
+    }
+
+    fn fill(&self) -> Fill {
+        self.inner.fill()
+    }
+
+    fn evict_above(&self) -> u64 {
+        self.inner.evict_above()
+    }
+
+    fn range(
+        &self,
+        generation: u32,
+        range: Range<'_>,
+        visit: OnRecord<'_>,
+    ) -> Result<(), StoreError> {
+        self.inner.range(generation, range, visit)
+    }
+
+    fn range_count(&self, generation: u32, range: Range<'_>) -> Result<u64, StoreError> {
+        self.inner.range_count(generation, range)
+    }
+
+    fn usage(&self) -> Result<Usage, StoreError> {
+        self.inner.usage()
+    }
+
+    fn defrag(&self, start: f64, amount: f64) -> Result<(), StoreError> {
+        self.inner.defrag(start, amount)
+    }
+
+    fn close(&self) -> Result<(), StoreError> {
+        self.inner.close()
+    }
+}

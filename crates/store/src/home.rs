@@ -1,0 +1,275 @@
+//! Where a store keeps what is not a record: in its pool, or in this process where the engine does not outlive it.
+
+use std::path::PathBuf;
+
+use parking_lot::Mutex;
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::{Generations, StoreError, Usage};
+use crate::model::DATABASES;
+use pmemkv::{Pool, PoolError};
+
+/// The pool's word that is 1 while a process has the pool open, and 0 after an orderly end.
+const WORD_OPEN: usize = 0;
+
+/// The pool's first word of generations: two databases a word, then the next unused number.
+const WORD_GENERATIONS: usize = 1;
+
+/// The word behind the generations: a checksum of them.
+const WORD_GENERATIONS_CHECK: usize = WORD_GENERATIONS + GENERATION_WORDS;
+
+/// How many words the generations take.
+const GENERATION_WORDS: usize = DATABASES / 2 + 1;
+
+/// The pool's word with the checksum of the partitions' places.
+const WORD_PLACES_CHECK: usize = 11;
+
+/// The pool's word that counts how often it was opened.
+const WORD_OPENS: usize = 15;
+
+/// The pool's first word that belongs to the layout.
+pub const WORD_LAYOUT: usize = 16;
+
+/// Where what is not a record is kept.
+#[derive(Debug)]
+pub enum Home {
+    /// In the pool.
+    Pool(Pool),
+    /// In this process.
+    Process {
+        /// The generations.
+        generations: Mutex<Generations>,
+        /// Where the engine's memory comes from.
+        path: PathBuf,
+        /// How much there is of it.
+        size_bytes: u64,
+    },
+}
+
+impl Home {
+    /// One in this process, for an engine with memory of that size under `path`.
+    pub fn process(path: PathBuf, size_bytes: u64) -> Self {
+        Home::Process {
+            generations: Mutex::new(Generations::default()),
+            path,
+            size_bytes,
+        }
+    }
+
+    /// The stored generations.
+    pub fn generations(&self) -> Generations {
+        match self {
+            Home::Process { generations, .. } => *generations.lock(),
+            Home::Pool(pool) => decode_generations(&pool.words(WORD_GENERATIONS, GENERATION_WORDS)),
+        }
+    }
+
+    /// Replaces the generations in one durable step.
+    pub fn set_generations(&self, new: &Generations) {
+        match self {
+            Home::Process { generations, .. } => *generations.lock() = *new,
+            Home::Pool(pool) => set_generations(pool, new),
+        }
+    }
+
+    /// Replaces the generations and clears a word of the layout's, all in one durable step.
+    pub fn set_generations_and_clear(&self, new: &Generations, word: usize) {
+        match self {
+            Home::Process { .. } => self.set_generations(new),
+            Home::Pool(pool) => {
+                let mut words = pool.words(WORD_GENERATIONS, word + 1 - WORD_GENERATIONS);
+                for (place, value) in words.iter_mut().zip(checked(encode_generations(new))) {
+                    *place = value;
+                }
+                if let Some(last) = words.last_mut() {
+                    *last = 0;
+                }
+                pool.set_words(WORD_GENERATIONS, &words);
+            }
+        }
+    }
+
+    /// What the pool or the memory is and how much of it is allocated.
+    pub fn usage(&self) -> Result<Usage, StoreError> {
+        let mut usage = Usage::default();
+        match self {
+            Home::Pool(pool) => {
+                let stats = pool
+                    .stats()
+                    .map_err(|error| StoreError::Engine(error.to_string()))?;
+                usage.pool_path = Some(pool.path().to_owned());
+                usage.pool_bytes = stats.size_bytes;
+                usage.allocated_bytes = stats.allocated_bytes;
+                usage.opens = Some(pool.word(WORD_OPENS));
+            }
+            Home::Process {
+                path, size_bytes, ..
+            } => {
+                usage.pool_path = Some(path.clone());
+                usage.pool_bytes = *size_bytes;
+            }
+        }
+        Ok(usage)
+    }
+
+    /// Marks the data as left in good order.
+    pub fn mark_closed(&self) {
+        if let Home::Pool(pool) = self {
+            pool.set_word(WORD_OPEN, 0);
+        }
+    }
+}
+
+/// Whether the pool was left in good order.
+pub fn was_closed(pool: &Pool) -> bool {
+    pool.word(WORD_OPEN) == 0
+}
+
+/// Marks the pool as open.
+pub fn mark_open(pool: &Pool) {
+    pool.set_word(WORD_OPEN, 1);
+}
+
+/// Counts an open of the pool.
+pub fn count_open(pool: &Pool) {
+    pool.set_word(WORD_OPENS, pool.word(WORD_OPENS).saturating_add(1));
+}
+
+/// Replaces a pool's generations in one durable step.
+pub fn set_generations(pool: &Pool, new: &Generations) {
+    pool.set_words(WORD_GENERATIONS, &checked(encode_generations(new)));
+}
+
+/// Gives a new pool the generations of another, and its count of opens.
+pub fn copy_generations(old: &Pool, new: &Pool) {
+    let words = old.words(WORD_GENERATIONS, GENERATION_WORDS);
+    new.set_words(WORD_GENERATIONS, &checked(words));
+    new.set_word(WORD_PLACES_CHECK, new.places_checksum());
+    new.set_word(WORD_OPENS, old.word(WORD_OPENS));
+}
+
+/// Refuses a pool whose words or partitions' places were damaged: with wrong generations whole databases would be taken
+/// for flushed ones and removed, with a wrong place an engine would begin anew.
+pub fn check(pool: &Pool) -> Result<(), PoolError> {
+    let generations = pool.words(WORD_GENERATIONS, GENERATION_WORDS);
+    let places = pool.places_checksum();
+    if pool.word(WORD_OPENS) == 0 {
+        // A new pool, or one of a version that kept no checksums.
+        pool.set_words(WORD_GENERATIONS, &checked(generations));
+        pool.set_word(WORD_PLACES_CHECK, places);
+        return Ok(());
+    }
+    let damaged = |why: &str| {
+        Err(PoolError::Damaged {
+            path: pool.path().to_owned(),
+            why: why.to_owned(),
+        })
+    };
+    if pool.word(WORD_GENERATIONS_CHECK) != words_checksum(&generations) {
+        return damaged("the databases' generations do not fit their checksum");
+    }
+    if pool.word(WORD_PLACES_CHECK) != places {
+        return damaged("the partitions' places do not fit their checksum");
+    }
+    Ok(())
+}
+
+/// Words with their checksum behind them.
+fn checked(mut words: Vec<u64>) -> Vec<u64> {
+    words.push(words_checksum(&words));
+    words
+}
+
+/// Never 0, which no word of a damaged page should stand for.
+pub fn words_checksum(words: &[u64]) -> u64 {
+    let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
+    xxh3_64(&bytes) | 1
+}
+
+/// Generations as words of a pool.
+pub fn encode_generations(generations: &Generations) -> Vec<u64> {
+    let (pairs, _) = generations.of_database.as_chunks::<2>();
+    let mut words: Vec<u64> = pairs
+        .iter()
+        .map(|&[low, high]| u64::from(low) | u64::from(high) << 32)
+        .collect();
+    words.push(u64::from(generations.next));
+    words
+}
+
+/// The opposite of [`encode_generations`].
+#[allow(clippy::cast_possible_truncation)] // Each half of a word is one number.
+pub fn decode_generations(words: &[u64]) -> Generations {
+    let mut generations = Generations::default();
+    let Some((&next, pairs)) = words.split_last() else {
+        return generations;
+    };
+    // A new pool's words are 0, which no set of generations has at its end.
+    if next != 0 {
+        for (db, generation) in generations.of_database.iter_mut().enumerate() {
+            *generation = (pairs[db / 2] >> (32 * (db % 2))) as u32;
+        }
+        generations.next = next as u32;
+    }
+    generations
+}
+
+#[cfg(test)]
+mod tests {
+    use std::error::Error;
+    use std::fs;
+
+    use super::*;
+    use crate::testing::folder;
+    use pmemkv::{FORMAT_VERSION, PoolHeader};
+
+    type Result = std::result::Result<(), Box<dyn Error>>;
+
+    fn is_damaged(pool: &Pool, what: &str) -> bool {
+        matches!(check(pool), Err(PoolError::Damaged { why, .. }) if why.contains(what))
+    }
+
+    #[test]
+    fn damaged_words_and_places_are_refused() -> Result {
+        let folder = folder()?;
+        let path = folder.path().join("pool");
+        let header = PoolHeader {
+            format_version: FORMAT_VERSION,
+            engine: "cmap".to_owned(),
+            layout: "pairs".to_owned(),
+            partitions: 2,
+            hash_seed: 0,
+        };
+        let pool = Pool::create(&path, 16 << 20, &header)?;
+        check(&pool)?;
+        count_open(&pool);
+        check(&pool)?;
+        let home = Home::Pool(pool.clone());
+        let mut generations = home.generations();
+        generations.of_database[3] = 77;
+        generations.next = 78;
+        home.set_generations(&generations);
+        check(&pool)?;
+        assert_eq!(home.generations(), generations);
+
+        for word in WORD_GENERATIONS..=WORD_GENERATIONS_CHECK {
+            let sound = pool.word(word);
+            for damaged in [sound ^ 1, sound ^ (1 << 40), u64::MAX] {
+                pool.set_word(word, damaged);
+                assert!(is_damaged(&pool, "generations"), "{word}: {damaged}");
+            }
+            pool.set_word(word, sound);
+        }
+        check(&pool)?;
+        drop(home);
+        drop(pool);
+
+        // The partitions' places, 1088 bytes behind the layout's name: as they would be in a pool without partitions.
+        let mut bytes = fs::read(&path)?;
+        let name = memchr::memmem::find(&bytes, b"pairs\0").ok_or("no header")?;
+        bytes[name + 1088..name + 1104].fill(0);
+        fs::write(&path, bytes)?;
+        assert!(is_damaged(&Pool::open(&path)?, "places"));
+        Ok(())
+    }
+}

@@ -1,0 +1,252 @@
+//! Opening a store: a pool made or found, and the layout that it has.
+
+use std::hash::{BuildHasher, RandomState};
+use std::path::{Path, PathBuf};
+
+use super::{Store, StoreError, home, packed, pairs};
+use pmemkv::{Arenas, Config, Database, Engine, Error, Pool, PoolError, PoolHeader, engines};
+
+/// What the store is to be opened with.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The engine's name.
+    pub engine: String,
+    /// The engine's own configuration: a JSON object.
+    pub engine_config: Option<String>,
+    /// The pool's file. A volatile engine's memory comes from a file of its own in the same directory.
+    pub pool_path: PathBuf,
+    /// The size of a pool that is to be made, or of a volatile engine's memory.
+    pub pool_size_bytes: u64,
+    /// The layout of the records.
+    pub layout: LayoutChoice,
+    /// Whether to keep what can be read of damaged data, instead of refusing it.
+    pub repair: bool,
+}
+
+/// Which layout of records is wanted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LayoutChoice {
+    /// The one that the pool has; for a new one, [`packed`] where the engine can and the pool is large enough for it to
+    /// pay, [`pairs`] elsewhere.
+    #[default]
+    Auto,
+    /// [`pairs`].
+    Pairs,
+    /// [`packed`].
+    Packed,
+}
+
+/// Why the store can't be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The linked pmemkv has no such engine.
+    #[error("engine '{name}': the linked pmemkv does not have it; it has {available}")]
+    NoSuchEngine {
+        /// What was asked for.
+        name: String,
+        /// What there is.
+        available: String,
+    },
+    /// The engine's configuration is wrong.
+    #[error("engine-config: {0}")]
+    EngineConfig(String),
+    /// The pool refused.
+    #[error(transparent)]
+    Pool(#[from] PoolError),
+    /// The engine refused.
+    #[error("engine '{engine}': {source}")]
+    Engine {
+        /// Which.
+        engine: String,
+        /// Why.
+        source: Error,
+    },
+    /// The layout needs what the engine does not have.
+    #[error("layout packed: engine '{0}' does not keep values in place, cmap and vcmap do")]
+    NoPackedLayout(String),
+    /// The pool has no room for this layout.
+    #[error("pool {}: {bytes} bytes are too few for layout packed, 32 MiB are enough", path.display())]
+    TooSmall {
+        /// Where.
+        path: PathBuf,
+        /// Its size.
+        bytes: u64,
+    },
+    /// The records are damaged.
+    #[error("pool {}: {source}", path.display())]
+    Store {
+        /// Where.
+        path: PathBuf,
+        /// Why.
+        source: StoreError,
+    },
+}
+
+impl Options {
+    /// The engine that is named, and where its data go: the engine's own configuration goes before the rest.
+    pub fn resolve(&self) -> Result<(Engine, Options), OpenError> {
+        let no_such_engine = || OpenError::NoSuchEngine {
+            name: self.engine.clone(),
+            available: engines::available()
+                .iter()
+                .map(|engine| engine.name)
+                .collect::<Vec<_>>()
+                .join(", "),
+        };
+        let engine = Engine::by_name(&self.engine).ok_or_else(no_such_engine)?;
+        if !engines::is_available(engine.name) {
+            return Err(no_such_engine());
+        }
+        let mut options = self.clone();
+        if let (Some(json), true) = (&self.engine_config, engine.persistent) {
+            options.read_pool_config(json)?;
+        }
+        Ok((engine, options))
+    }
+
+    /// A persistent engine's configuration says where its pool is. The pool itself is the server's to open.
+    fn read_pool_config(&mut self, json: &str) -> Result<(), OpenError> {
+        let wrong = |text: String| OpenError::EngineConfig(text);
+        let document: serde_json::Value =
+            serde_json::from_str(json).map_err(|error| wrong(error.to_string()))?;
+        let object = document
+            .as_object()
+            .ok_or_else(|| wrong("a JSON object is expected".into()))?;
+        for (key, value) in object {
+            match (key.as_str(), value.as_str(), value.as_u64()) {
+                ("path", Some(path), _) => self.pool_path = PathBuf::from(path),
+                ("size", _, Some(bytes)) => self.pool_size_bytes = bytes,
+                ("path" | "size", ..) => {
+                    return Err(wrong(format!("'{key}' has the wrong type")));
+                }
+                _ => {
+                    return Err(wrong(format!(
+                        "'{key}' has no meaning for engine {}, whose pool the server opens: 'path' and 'size' do",
+                        self.engine
+                    )));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A store of one layout or the other.
+#[allow(clippy::large_enum_variant)] // There is one, and it is unpacked at once.
+pub(super) enum Opened {
+    Pairs(pairs::Pairs),
+    Packed(packed::Packed),
+}
+
+/// Opens the store, or makes it where there is none. `options` are resolved ones.
+pub fn open(engine: Engine, options: &Options) -> Result<Box<dyn Store>, OpenError> {
+    Ok(match open_layout(engine, options)? {
+        Opened::Pairs(store) => Box::new(store),
+        Opened::Packed(store) => Box::new(store),
+    })
+}
+
+/// [`open`], with the layout in plain view.
+pub(super) fn open_layout(engine: Engine, options: &Options) -> Result<Opened, OpenError> {
+    let can_pack = packed::ENGINES.contains(&engine.name);
+    let small = options.pool_size_bytes < packed::POOL_BYTES_MIN;
+    let new_layout = match options.layout {
+        LayoutChoice::Pairs => pairs::LAYOUT,
+        LayoutChoice::Auto if !can_pack || small => pairs::LAYOUT,
+        LayoutChoice::Packed if !can_pack => {
+            return Err(OpenError::NoPackedLayout(engine.name.to_owned()));
+        }
+        LayoutChoice::Packed | LayoutChoice::Auto => packed::LAYOUT,
+    };
+    if !engine.persistent {
+        let (database, directory) = open_volatile(engine, options)?;
+        let home = home::Home::process(directory, options.pool_size_bytes);
+        let hash_seed = new_hash_seed();
+        return if new_layout == pairs::LAYOUT {
+            let store = pairs::open_volatile(engine, database, home, hash_seed);
+            Ok(Opened::Pairs(store))
+        } else {
+            let store = packed::open_volatile(engine, database, home, hash_seed)?;
+            Ok(Opened::Packed(store))
+        };
+    }
+    let path = &options.pool_path;
+    // An unreadable header is named by the open below.
+    let present = Pool::read_header(path).map(|header| header.layout);
+    let arenas = match present.as_deref().unwrap_or(new_layout) {
+        packed::LAYOUT => Arenas::One,
+        _ => Arenas::PerThread,
+    };
+    arenas.choose().map_err(|source| OpenError::Engine {
+        engine: engine.name.to_owned(),
+        source,
+    })?;
+    let pool = if std::fs::symlink_metadata(path).is_ok() && !is_new_device(path) {
+        let pool = Pool::open(path)?;
+        let layout = match options.layout {
+            LayoutChoice::Auto => pool.header().layout.clone(),
+            _ => new_layout.to_owned(),
+        };
+        pool.header().expect(engine.name, &layout)?;
+        home::check(&pool)?;
+        pool
+    } else {
+        let header = PoolHeader {
+            format_version: pmemkv::FORMAT_VERSION,
+            engine: engine.name.to_owned(),
+            layout: new_layout.to_owned(),
+            partitions: if new_layout == pairs::LAYOUT {
+                pairs::partitions(engine, options.pool_size_bytes)
+            } else {
+                1
+            },
+            hash_seed: new_hash_seed(),
+        };
+        let pool = Pool::create(path, options.pool_size_bytes, &header)?;
+        home::check(&pool)?;
+        pool
+    };
+    match pool.header().layout.as_str() {
+        pairs::LAYOUT => Ok(Opened::Pairs(pairs::open_pool(engine, pool)?)),
+        packed::LAYOUT => packed::open_pool(engine, pool, options.repair).map(Opened::Packed),
+        other => Err(OpenError::Store {
+            path: path.clone(),
+            source: StoreError::Damaged(format!("this version knows no layout '{other}'")),
+        }),
+    }
+}
+
+fn new_hash_seed() -> u64 {
+    RandomState::new().hash_one(std::process::id())
+}
+
+/// A DAX device is always there; whether it holds a pool is found out by opening it.
+fn is_new_device(path: &Path) -> bool {
+    use std::os::unix::fs::FileTypeExt;
+    let device =
+        std::fs::metadata(path).is_ok_and(|metadata| metadata.file_type().is_char_device());
+    device && matches!(Pool::open(path), Err(PoolError::NotAPool { .. }))
+}
+
+fn open_volatile(engine: Engine, options: &Options) -> Result<(Database, PathBuf), OpenError> {
+    let engine_error = |source| OpenError::Engine {
+        engine: engine.name.to_owned(),
+        source,
+    };
+    let directory = match options.pool_path.parent() {
+        Some(directory) if !directory.as_os_str().is_empty() => directory,
+        _ => Path::new("."),
+    };
+    let config = if let Some(json) = &options.engine_config {
+        Config::from_json(json).map_err(|error| OpenError::EngineConfig(error.to_string()))?
+    } else {
+        let mut config = Config::new().map_err(engine_error)?;
+        config.put_path(directory).map_err(engine_error)?;
+        config
+            .put_size(options.pool_size_bytes)
+            .map_err(engine_error)?;
+        config
+    };
+    let database = Database::open(engine.name, config).map_err(engine_error)?;
+    Ok((database, directory.to_owned()))
+}

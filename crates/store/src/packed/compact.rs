@@ -1,0 +1,395 @@
+//! The compaction: what is still of use moves out of the segment that holds least of it, and the segment is free.
+//!
+//! Safe under a crash at any point: the old segment is given up only after the copies, and whatever has made its other
+//! records useless, are committed. A moved value gets a new sequence number, under its key's lock; a record that masks
+//! older ones keeps its own.
+
+use std::cell::Cell;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+
+use super::Packed;
+use super::header::{Header, Which};
+use super::log::Log;
+use super::record::{Form, Record, Spot};
+use super::space::CRITICAL_MARK;
+use super::write::Batch;
+use crate::model::now_ms;
+use crate::{Location, Relocate, StoreError, Upkeep, Worked};
+
+/// Copies are committed when they are as many bytes: less than makes a commit long.
+const PENDING_BYTES_MAX: u64 = 64 * 1024;
+
+/// The compaction's own log and where it is.
+#[derive(Debug)]
+pub struct Compaction {
+    log: Log,
+    victim: Mutex<Option<Victim>>,
+    segments: AtomicU64,
+    moved_bytes: AtomicU64,
+}
+
+/// What it has done since the start.
+#[derive(Clone, Copy, Debug)]
+pub struct Figures {
+    /// Segments that it gave back.
+    pub segments: u64,
+    /// Bytes of records that it copied.
+    pub moved_bytes: u64,
+}
+
+/// What became of a segment's next record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    /// It was dealt with.
+    Done,
+    /// There was none: the segment holds nothing of use any more.
+    End,
+    /// It has to stay until others have done their part.
+    NotYet,
+}
+
+/// The segment that is being emptied.
+#[derive(Debug)]
+struct Victim {
+    segment: u32,
+    /// Bytes of records in it.
+    committed: usize,
+    /// How far it has come.
+    offset: usize,
+    /// The bound of serial numbers that it was sealed with.
+    sealed_bound: u64,
+    /// The oldest serial number of any other segment.
+    oldest_other: u64,
+}
+
+impl Compaction {
+    /// One that has nothing to do yet.
+    pub fn new() -> Self {
+        Self {
+            log: Log::new(Which::Compaction),
+            victim: Mutex::new(None),
+            segments: AtomicU64::new(0),
+            moved_bytes: AtomicU64::new(0),
+        }
+    }
+
+    /// Its log.
+    pub fn log(&self) -> &Log {
+        &self.log
+    }
+
+    /// What it has done.
+    pub fn figures(&self) -> Figures {
+        Figures {
+            segments: self.segments.load(Ordering::Relaxed),
+            moved_bytes: self.moved_bytes.load(Ordering::Relaxed),
+        }
+    }
+}
+
+impl Packed {
+    /// What there is to do.
+    pub(super) fn needs(&self) -> Upkeep {
+        let available = self.space.available();
+        if available < CRITICAL_MARK {
+            Upkeep::Critical
+        } else if available < self.space.low_mark() {
+            Upkeep::Urgent
+        } else if available < self.space.high_mark() || self.space.wants_spares() {
+            Upkeep::Background
+        } else {
+            Upkeep::Nothing
+        }
+    }
+
+    /// Works for about `time`.
+    pub(super) fn compact(
+        &self,
+        index: &dyn Relocate,
+        time: Duration,
+    ) -> Result<Worked, StoreError> {
+        let until = Instant::now() + time;
+        self.space.make_spares();
+        let Some(mut victim) = self.compaction.victim.try_lock() else {
+            return Ok(Worked::Elsewhere);
+        };
+        let mut worked = Worked::Nothing;
+        loop {
+            if victim.is_none() {
+                if self.give_back_empty()? {
+                    worked = Worked::Some;
+                }
+                if self.space.has_enough() {
+                    self.space.want_nothing();
+                    return Ok(worked);
+                }
+                *victim = self.next_victim()?;
+            }
+            let Some(at) = victim.as_mut() else {
+                self.space.want_nothing();
+                return Ok(worked);
+            };
+            worked = Worked::Some;
+            match self.move_one(index, at)? {
+                Step::Done => {}
+                Step::End => {
+                    let segment = at.segment;
+                    *victim = None;
+                    self.give_back(segment)?;
+                    self.compaction.segments.fetch_add(1, Ordering::Relaxed);
+                }
+                Step::NotYet => return Ok(Worked::Elsewhere),
+            }
+            if Instant::now() >= until {
+                return Ok(worked);
+            }
+        }
+    }
+
+    /// Gives back the segments that hold nothing of use.
+    fn give_back_empty(&self) -> Result<bool, StoreError> {
+        let mut some = false;
+        while let Some(segment) = self.space.empty_one() {
+            self.give_back(segment)?;
+            some = true;
+        }
+        Ok(some)
+    }
+
+    /// Frees a segment. What made its records useless must not be lost in a crash that comes later.
+    fn give_back(&self, segment: u32) -> Result<(), StoreError> {
+        self.commit_all()?;
+        self.space
+            .segments()
+            .reset(segment, &Header::FREE.encode())?;
+        self.space.put_back(segment);
+        Ok(())
+    }
+
+    fn next_victim(&self) -> Result<Option<Victim>, StoreError> {
+        // The compaction's own segment must not keep all masking records from going.
+        let oldest = self.space.oldest_serial(None);
+        self.compaction.log.seal(&self.space, oldest);
+        let Some(segment) = self.space.victim() else {
+            return Ok(None);
+        };
+        // Its last records may be staged still.
+        self.commit_all()?;
+        Ok(Some(self.victim(segment)))
+    }
+
+    fn victim(&self, segment: u32) -> Victim {
+        Victim {
+            segment,
+            committed: self.space.segments().readable(segment),
+            offset: 0,
+            sealed_bound: self.space.sealed_bound(segment),
+            oldest_other: self.space.oldest_serial(Some(segment)),
+        }
+    }
+
+    /// Moves the records at `offsets` out of a segment, if they are of use, and frees it.
+    pub(super) fn evacuate(
+        &self,
+        index: &dyn Relocate,
+        segment: u32,
+        offsets: &[usize],
+    ) -> Result<(), StoreError> {
+        let mut victim = self.victim(segment);
+        for &offset in offsets {
+            victim.offset = offset;
+            // The next one only once this one has moved.
+            while self.move_one(index, &mut victim)? == Step::NotYet {
+                std::thread::yield_now();
+            }
+        }
+        self.give_back(segment)
+    }
+
+    /// Moves all that is of use out of a segment, and no more: what a crash finds before the commit.
+    #[cfg(test)]
+    pub(super) fn move_all(&self, index: &dyn Relocate, segment: u32) -> Result<Step, StoreError> {
+        let mut victim = self.victim(segment);
+        loop {
+            let step = self.move_one(index, &mut victim)?;
+            if step != Step::Done {
+                return Ok(step);
+            }
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn give_back_for_test(&self, segment: u32) -> Result<(), StoreError> {
+        self.give_back(segment)
+    }
+
+    /// Moves the next record, if it is of use.
+    fn move_one(&self, index: &dyn Relocate, victim: &mut Victim) -> Result<Step, StoreError> {
+        if victim.offset >= victim.committed {
+            return Ok(Step::End);
+        }
+        let rest = victim.committed - victim.offset;
+        let moved = self.space.segments().read(
+            victim.segment,
+            victim.offset,
+            rest,
+            |bytes| -> Result<Option<usize>, StoreError> {
+                let record = Record::decode(bytes).ok_or_else(|| {
+                    StoreError::Damaged(format!("{victim:?} while it was compacted"))
+                })?;
+                let from = Spot {
+                    segment: victim.segment,
+                    offset: victim.offset,
+                    length: record.padded_bytes(),
+                    large: matches!(record.form, Form::Large(_)),
+                };
+                let stays = Cell::new(false);
+                self.move_record(index, victim, &record, from, &stays)?;
+                Ok((!stays.get()).then_some(from.length))
+            },
+        );
+        match moved {
+            Some(length) => match length? {
+                Some(length) => victim.offset += length,
+                None => return Ok(Step::NotYet),
+            },
+            None => return Err(StoreError::Damaged(format!("{victim:?} is not readable"))),
+        }
+        if self.compaction.log.pending_bytes() >= PENDING_BYTES_MAX {
+            self.compaction.log.commit(&self.space, &self.home)?;
+        }
+        Ok(Step::Done)
+    }
+
+    fn move_record(
+        &self,
+        index: &dyn Relocate,
+        victim: &Victim,
+        record: &Record<'_>,
+        from: Spot,
+        stays: &Cell<bool>,
+    ) -> Result<(), StoreError> {
+        index.relocate(record.generation, record.key, &mut |current| {
+            match (record.form, current) {
+                (Form::Value(_) | Form::Large(_), Some(current)) if current == from.location() => {
+                    let copy = Record {
+                        sequence: self.next_sequence(),
+                        ..*record
+                    };
+                    let to = self.copy(&copy, from.large)?;
+                    self.space.claim(to);
+                    self.space.release(from);
+                    Ok(Some(to.location()))
+                }
+                (Form::Part, Some(current)) => self.move_part(stays, record, from, current),
+                (Form::Removed, None) => {
+                    let bound = record.body.first_chunk::<8>().copied();
+                    let bound = bound.map_or(u64::MAX, u64::from_le_bytes);
+                    if bound > victim.oldest_other {
+                        self.keep_removed(record, bound)?;
+                    }
+                    Ok(None)
+                }
+                // The parts of its value are counted as live until the flushed key's turn comes, which needs this.
+                (Form::Large(_), None) if index.awaits_removal(record.generation) => {
+                    stays.set(true);
+                    Ok(None)
+                }
+                (Form::Value(_) | Form::Large(_), None) => {
+                    // Where it was removed, another record says so. Where its time has come, it says so itself.
+                    let expired = record.expires_at.is_some_and(|at| at <= now_ms());
+                    if expired && victim.sealed_bound > victim.oldest_other {
+                        self.keep_removed(record, victim.sealed_bound)?;
+                    }
+                    Ok(None)
+                }
+                // A later record of the key counts, and masks whatever is older.
+                (_, Some(_)) | (Form::Part, None) => Ok(None),
+            }
+        })
+    }
+
+    /// Copies a part and the record that names it, if it does.
+    fn move_part(
+        &self,
+        stays: &Cell<bool>,
+        part: &Record<'_>,
+        from: Spot,
+        current: Location,
+    ) -> Result<Option<Location>, StoreError> {
+        let current = Spot::from(current);
+        if !current.large {
+            return Ok(None);
+        }
+        let mut parts = self.parts_of(current)?;
+        let Some(place) = parts.spots.iter_mut().find(|spot| **spot == from) else {
+            return Ok(None);
+        };
+        // The record that names the parts, or one that was staged together with it, may not be durable: a copy of it
+        // must not come before.
+        if !self.front.try_commit(&self.space, &self.home)? {
+            // Who holds the log may be waiting for the key.
+            stays.set(true);
+            return Ok(None);
+        }
+        *place = self.copy(part, false)?;
+        let to = *place;
+        let body = parts.encode();
+        let head = self.with_record(current, |head| {
+            let copy = Record {
+                sequence: self.next_sequence(),
+                body: &body,
+                ..head
+            };
+            let mut batch = Batch::default();
+            batch.push(&copy, None);
+            batch
+        })?;
+        let head = self.stage_copy(head, true)?;
+        for (new, old) in [(to, from), (head, current)] {
+            self.space.claim(new);
+            self.space.release(old);
+        }
+        Ok(Some(head.location()))
+    }
+
+    /// Keeps what masks older records of a key: until all segments below `bound` are gone.
+    fn keep_removed(&self, record: &Record<'_>, bound: u64) -> Result<(), StoreError> {
+        // Its own sequence number: a later record of the key may have been written meanwhile.
+        let kept = Record {
+            form: Form::Removed,
+            expires_at: None,
+            body: &bound.to_le_bytes(),
+            ..*record
+        };
+        let to = self.copy(&kept, false)?;
+        self.space.mask(to);
+        Ok(())
+    }
+
+    fn copy(&self, record: &Record<'_>, large: bool) -> Result<Spot, StoreError> {
+        let mut batch = Batch::take();
+        batch.push(record, None);
+        self.stage_copy(batch, large)
+    }
+
+    fn stage_copy(&self, mut batch: Batch, large: bool) -> Result<Spot, StoreError> {
+        let mut to = None;
+        let staged = self.compaction.log.stage(
+            &self.space,
+            &mut batch.encoded,
+            &batch.lengths,
+            |_, spot| to = Some(Spot { large, ..spot }),
+        );
+        let bytes = batch.encoded.len() as u64;
+        batch.give_back();
+        staged?;
+        self.compaction
+            .moved_bytes
+            .fetch_add(bytes, Ordering::Relaxed);
+        to.ok_or_else(|| StoreError::Engine("a record was staged nowhere".into()))
+    }
+}

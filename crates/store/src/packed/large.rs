@@ -1,0 +1,122 @@
+//! Values larger than a record may be: in parts, and a record that names these.
+
+use super::record::{ALIGNMENT, Form, HEADER_BYTES, Parts, Record, Spot};
+use super::write::Batch;
+use super::{PARTS_PENDING_MAX, Packed};
+use crate::model::Value;
+use crate::{OnValue, StoreError};
+
+impl Packed {
+    /// The longest key: it must leave room for a value beside it, also in each of its parts.
+    pub(super) fn key_bytes_max(&self) -> usize {
+        self.space.capacity() / 4
+    }
+
+    /// Stores the parts of a value. They mean nothing until a record that names them is stored; the caller holds the
+    /// key's lock until then, so that the compaction, which asks the index, waits.
+    pub(super) fn put_parts(
+        &self,
+        generation: u32,
+        key: &[u8],
+        value: &[u8],
+    ) -> Result<Parts, StoreError> {
+        // The list itself has to fit a segment.
+        let parts_max = (self.space.capacity() / 2 - HEADER_BYTES) / 8;
+        let part_bytes = self.part_bytes(key);
+        if value.len().div_ceil(part_bytes) > parts_max {
+            return Err(StoreError::TooLarge);
+        }
+        let mut parts = Parts {
+            value_bytes: value.len() as u64,
+            spots: Vec::with_capacity(value.len() / part_bytes + 1),
+        };
+        let stored = value
+            .chunks(part_bytes)
+            .try_for_each(|body| self.put_part(generation, key, body, &mut parts));
+        if let Err(error) = stored {
+            for part in &parts.spots {
+                self.space.release(*part);
+            }
+            return Err(error);
+        }
+        Ok(parts)
+    }
+
+    /// Bytes of a value in one part: so many that the parts fill a segment to its end, unless the key is long.
+    fn part_bytes(&self, key: &[u8]) -> usize {
+        let room = self.record_bytes_max / ALIGNMENT * ALIGNMENT - HEADER_BYTES;
+        if key.len() <= room / 2 {
+            room - key.len()
+        } else {
+            room
+        }
+    }
+
+    fn put_part(
+        &self,
+        generation: u32,
+        key: &[u8],
+        body: &[u8],
+        parts: &mut Parts,
+    ) -> Result<(), StoreError> {
+        let mut batch = Batch::default();
+        let part = Record {
+            sequence: self.next_sequence(),
+            form: Form::Part,
+            generation,
+            expires_at: None,
+            key,
+            body,
+        };
+        batch.push(&part, None);
+        self.front.stage(
+            &self.space,
+            &mut batch.encoded,
+            &batch.lengths,
+            |_, spot| {
+                self.space.claim(spot);
+                parts.spots.push(spot);
+            },
+        )?;
+        if self.front.pending_bytes() >= PARTS_PENDING_MAX {
+            self.front.commit(&self.space, &self.home)?;
+        }
+        if self.space.wants_spares() {
+            self.ring();
+        }
+        Ok(())
+    }
+
+    /// The parts that a large value's record names.
+    pub(super) fn parts_of(&self, spot: Spot) -> Result<Parts, StoreError> {
+        self.with_record(spot, |record| match record.form {
+            Form::Large(_) => Parts::decode(record.body),
+            _ => Err(StoreError::Damaged(format!("no large value at {spot:?}"))),
+        })?
+    }
+
+    /// Puts a value together and lends it.
+    pub(super) fn read_parts(&self, spot: Spot, f: OnValue<'_>) -> Result<(), StoreError> {
+        let (kind, expires_at, parts) = self.with_record(spot, |record| match record.form {
+            Form::Large(kind) => Ok((kind, record.expires_at, Parts::decode(record.body)?)),
+            _ => Err(StoreError::Damaged(format!("no large value at {spot:?}"))),
+        })??;
+        let length = usize::try_from(parts.value_bytes).map_err(|_| StoreError::TooLarge)?;
+        let mut bytes = Vec::with_capacity(length.min(parts.spots.len() * self.space.capacity()));
+        for part in &parts.spots {
+            self.with_record(*part, |record| bytes.extend_from_slice(record.body))?;
+        }
+        if bytes.len() != length {
+            return Err(StoreError::Damaged(format!(
+                "the parts of the value at {spot:?} have {} bytes, not {length}",
+                bytes.len()
+            )));
+        }
+        f(Value {
+            kind,
+            expires_at,
+            bytes: &bytes,
+        });
+        Ok(())
+    }
+}

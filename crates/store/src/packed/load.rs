@@ -1,0 +1,273 @@
+//! Reading everything at the open.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use parking_lot::Mutex;
+
+use super::Packed;
+use super::record::{ALIGNMENT, Form, Record, Spot};
+use crate::{Relocate, Store, StoreError, Visited};
+
+/// What could not be read, where the data are to be repaired.
+#[derive(Debug, Default)]
+pub struct Damage {
+    /// Whether damage is skipped instead of refused.
+    pub repair: bool,
+    segments: AtomicU64,
+    bytes: AtomicU64,
+    /// The segments that can be read in part.
+    partly: Mutex<Vec<Partly>>,
+    /// Large values whose parts are not all there.
+    torn: Mutex<Vec<Torn>>,
+    /// The last removal of each key.
+    removed: Mutex<HashMap<Name, u64>>,
+}
+
+/// A generation and a key.
+type Name = (u32, Vec<u8>);
+
+/// A large value whose parts are not all there: damage, unless it was replaced or removed since.
+#[derive(Debug)]
+struct Torn {
+    name: Name,
+    sequence: u64,
+    bytes: usize,
+}
+
+/// A segment that can be read in part.
+#[derive(Debug)]
+struct Partly {
+    segment: u32,
+    /// Where its readable records begin.
+    offsets: Vec<usize>,
+}
+
+impl Damage {
+    /// Refuses damage, or skips it.
+    pub fn new(repair: bool) -> Self {
+        Self {
+            repair,
+            ..Self::default()
+        }
+    }
+
+    /// Segments with unreadable records.
+    pub fn segments(&self) -> u64 {
+        self.segments.load(Ordering::Relaxed)
+    }
+
+    /// Bytes that are no records.
+    pub fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// Notes damage in one segment.
+    pub fn note(&self, bytes: u64) {
+        self.segments.fetch_add(1, Ordering::Relaxed);
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+}
+
+impl Packed {
+    /// Meets the records of one segment.
+    pub(super) fn visit_segment(
+        &self,
+        part: usize,
+        visit: &mut dyn FnMut(Visited<'_>),
+    ) -> Result<(), StoreError> {
+        let segment = u32::try_from(part).map_err(|_| StoreError::TooLarge)?;
+        let serial = self.space.serial(segment);
+        let committed = self.space.segments().readable(segment);
+        if serial == 0 || committed == 0 {
+            return Ok(());
+        }
+        let walked = self.space.segments().read(segment, 0, committed, |bytes| {
+            self.walk(segment, serial, bytes, visit)
+        });
+        walked.unwrap_or_else(|| {
+            Err(StoreError::Damaged(format!(
+                "segment {segment} cannot be read"
+            )))
+        })
+    }
+
+    fn walk(
+        &self,
+        segment: u32,
+        serial: u64,
+        bytes: &[u8],
+        visit: &mut dyn FnMut(Visited<'_>),
+    ) -> Result<(), StoreError> {
+        let mut offset = 0;
+        let mut skipped = 0;
+        let mut offsets = Vec::new();
+        let mut live = 0;
+        // Of all segments together it is one number, which threads must not fight over at each record.
+        let mut last_sequence = 0;
+        let mut dropped = false;
+        while offset < bytes.len() {
+            let record = match Record::verify(serial, &bytes[offset..]) {
+                Ok(record) => record,
+                Err(why) if !self.damage.repair => {
+                    return Err(StoreError::Damaged(format!(
+                        "the record at byte {offset} of segment {segment}: {why}. Restore the pool from a copy, or \
+                         start once with --repair yes, which keeps all that is readable and says what it dropped"
+                    )));
+                }
+                Err(_) => {
+                    offset += ALIGNMENT;
+                    skipped += ALIGNMENT as u64;
+                    continue;
+                }
+            };
+            let spot = Spot {
+                segment,
+                offset,
+                length: record.padded_bytes(),
+                large: matches!(record.form, Form::Large(_)),
+            };
+            offset += spot.length;
+            last_sequence = last_sequence.max(record.sequence);
+            match self.meet(spot, &record, visit) {
+                Some(bytes) => {
+                    live += bytes;
+                    if self.damage.repair {
+                        offsets.push(spot.offset);
+                    }
+                }
+                None => dropped = true,
+            }
+        }
+        self.sequence.fetch_max(last_sequence, Ordering::Relaxed);
+        self.space.claim_all(segment, live);
+        if skipped > 0 {
+            tracing::warn!(segment, bytes = skipped, "unreadable: dropped");
+            self.damage.note(skipped);
+        }
+        if skipped > 0 || dropped {
+            self.damage.partly.lock().push(Partly { segment, offsets });
+        }
+        Ok(())
+    }
+
+    /// Shows one record; returns the bytes to count as live. The parts of a value count with the record that names them.
+    /// `None` where it is dropped: it must not be there any more at the next open.
+    fn meet(
+        &self,
+        spot: Spot,
+        record: &Record<'_>,
+        visit: &mut dyn FnMut(Visited<'_>),
+    ) -> Option<usize> {
+        let kind = match record.form {
+            Form::Value(kind) | Form::Large(kind) => kind,
+            Form::Removed => {
+                self.space.mask(spot);
+                if self.damage.repair {
+                    let mut removed = self.damage.removed.lock();
+                    let last = removed.entry(name(record)).or_default();
+                    *last = record.sequence.max(*last);
+                }
+                crate::model::Kind::String
+            }
+            Form::Part => return Some(0),
+        };
+        if spot.large && self.damage.repair && !self.is_whole(record) {
+            self.damage.torn.lock().push(Torn {
+                name: name(record),
+                sequence: record.sequence,
+                bytes: spot.length,
+            });
+            return None;
+        }
+        if spot.large
+            && let Ok(parts) = super::Parts::decode(record.body)
+        {
+            for part in parts.spots {
+                self.space.claim(part);
+            }
+        }
+        visit(Visited {
+            generation: record.generation,
+            key: record.key,
+            kind,
+            expires_at: record.expires_at,
+            location: spot.location(),
+            value: if spot.large { &[] } else { record.body },
+            sequence: record.sequence,
+            removed: record.form == Form::Removed,
+        });
+        Some(match record.form {
+            Form::Removed => 0,
+            _ => spot.length,
+        })
+    }
+
+    /// Whether all parts of a large value are there.
+    fn is_whole(&self, head: &Record<'_>) -> bool {
+        let Ok(parts) = super::Parts::decode(head.body) else {
+            return false;
+        };
+        parts.spots.iter().all(|part| {
+            let serial = self.space.serial(part.segment);
+            let whole = |bytes: &[u8]| {
+                Record::verify(serial, bytes)
+                    .is_ok_and(|found| found.form == Form::Part && found.key == head.key)
+            };
+            self.space
+                .segments()
+                .read(part.segment, part.offset, part.length, whole)
+                .unwrap_or(false)
+        })
+    }
+
+    /// Where damage was skipped: moves what is readable out of the damaged segments, which are then free, and says
+    /// what was dropped.
+    pub(super) fn repair(&self, index: &dyn Relocate) -> Result<(), StoreError> {
+        if !self.damage.repair {
+            return Ok(());
+        }
+        for Partly { segment, offsets } in std::mem::take(&mut *self.damage.partly.lock()) {
+            self.evacuate(index, segment, &offsets)?;
+        }
+        self.tell_of_torn(index)?;
+        tracing::warn!(
+            segments = self.damage.segments(),
+            bytes = self.damage.bytes(),
+            "repair: dropped what was unreadable, kept the rest"
+        );
+        Ok(())
+    }
+
+    /// Names the large values that were lost.
+    fn tell_of_torn(&self, index: &dyn Relocate) -> Result<(), StoreError> {
+        let databases = self.home.generations().of_database;
+        let removed = std::mem::take(&mut *self.damage.removed.lock());
+        for torn in std::mem::take(&mut *self.damage.torn.lock()) {
+            let (generation, key) = &torn.name;
+            let removed_later = removed
+                .get(&torn.name)
+                .is_some_and(|&at| at > torn.sequence);
+            if removed_later || !databases.contains(generation) {
+                continue;
+            }
+            let mut replaced = false;
+            index.relocate(*generation, key, &mut |current| {
+                if let Some(current) = current {
+                    replaced = self.sequence(current)? > torn.sequence;
+                }
+                Ok(None)
+            })?;
+            if !replaced {
+                let key = key.escape_ascii();
+                tracing::warn!(%key, "a large value whose parts are not all readable: dropped");
+                self.damage.note(torn.bytes as u64);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn name(record: &Record<'_>) -> Name {
+    (record.generation, record.key.to_vec())
+}

@@ -1,0 +1,409 @@
+//! A log: records staged in DRAM by many, appended to segments by one commit for all of them.
+
+use std::cell::Cell;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use parking_lot::{Mutex, MutexGuard, RwLock};
+use smallvec::SmallVec;
+
+use super::header::{Header, Which};
+use super::record::{Spot, bind};
+use super::space::Space;
+use crate::{Generations, StoreError};
+
+/// The most that is appended in one step of the engine's, which copies what it overwrites to an undo log in the pool:
+/// a longer commit goes in steps, with a guard around them.
+const STEP_BYTES: usize = 128 * 1024;
+
+/// The most that is staged while the log is held: it all lies in DRAM.
+const HELD_BYTES_MAX: u64 = 1 << 30;
+
+thread_local! {
+    /// Whether this thread holds the front's log.
+    static HOLDS: Cell<bool> = const { Cell::new(false) };
+}
+
+/// While it lives, nothing of the log is committed: what its thread stages meanwhile goes in one commit.
+#[derive(Debug)]
+pub struct Held<'a> {
+    log: &'a Log,
+    turn: MutexGuard<'a, ()>,
+}
+
+impl Held<'_> {
+    /// Appends everything that is staged, and sets the generations in the same durable step.
+    pub fn commit_with(
+        self,
+        space: &Space,
+        guard: &dyn Guard,
+        generations: &Generations,
+    ) -> Result<(), StoreError> {
+        // On an error the next commit tries again, with them.
+        *self.log.generations.lock() = Some(*generations);
+        let target = self.log.staged.load(Ordering::Acquire);
+        self.log.commit_in_turn(&self.turn, target, space, guard)
+    }
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        HOLDS.set(false);
+    }
+}
+
+/// Staging buffers are kept for the next round up to this size.
+const KEPT_BUFFER_BYTES: usize = 1 << 20;
+
+/// Remembers a commit of several steps, so that a crash in the middle can be undone.
+pub trait Guard {
+    /// Until [`clear`](Self::clear), the log's records that lie behind `offset` in the segment of serial number
+    /// `serial`, or in a later one, do not count. Durable on return.
+    fn set(&self, which: Which, serial: u64, offset: usize);
+
+    /// From now on they count. Durable on return.
+    fn clear(&self, which: Which);
+
+    /// From now on they count, and so do these generations. One durable step.
+    fn clear_with(&self, which: Which, generations: &Generations);
+}
+
+/// A log, and what of it is not in its segments yet.
+#[derive(Debug)]
+pub struct Log {
+    which: Which,
+    staging: Mutex<Staging>,
+    /// What a commit is writing, or has failed to write.
+    committing: RwLock<Vec<Chunk>>,
+    /// Held by who commits.
+    turn: Mutex<()>,
+    /// What the next commit sets in the same step.
+    generations: Mutex<Option<Generations>>,
+    /// Bytes ever staged.
+    staged: AtomicU64,
+    /// Bytes ever committed.
+    committed: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct Staging {
+    active: Option<Active>,
+    chunks: Vec<Chunk>,
+    /// Empty buffers to use again.
+    buffers: Vec<Vec<u8>>,
+}
+
+/// The segment that is being filled.
+#[derive(Clone, Copy, Debug)]
+struct Active {
+    segment: u32,
+    serial: u64,
+    /// Where the next record goes.
+    end: usize,
+}
+
+/// Bytes that belong into one segment.
+#[derive(Debug)]
+struct Chunk {
+    segment: u32,
+    serial: u64,
+    offset: usize,
+    bytes: Vec<u8>,
+}
+
+impl Chunk {
+    fn lend(&self, spot: Spot) -> Option<&[u8]> {
+        if self.segment != spot.segment {
+            return None;
+        }
+        let start = spot.offset.checked_sub(self.offset)?;
+        self.bytes.get(start..start.checked_add(spot.length)?)
+    }
+}
+
+impl Log {
+    /// An empty log.
+    pub fn new(which: Which) -> Self {
+        Self {
+            which,
+            staging: Mutex::default(),
+            committing: RwLock::default(),
+            turn: Mutex::new(()),
+            generations: Mutex::default(),
+            staged: AtomicU64::new(0),
+            committed: AtomicU64::new(0),
+        }
+    }
+
+    /// Stages records that lie one behind the other in `encoded`, `lengths` bytes each, for one commit, and tells where
+    /// each of them goes. On an error none is staged.
+    pub fn stage(
+        &self,
+        space: &Space,
+        encoded: &mut [u8],
+        lengths: &[usize],
+        mut placed: impl FnMut(usize, Spot),
+    ) -> Result<(), StoreError> {
+        let added: usize = lengths.iter().sum();
+        if self.is_held_here() && self.pending_bytes() + added as u64 > HELD_BYTES_MAX {
+            return Err(StoreError::OutOfMemory);
+        }
+        let capacity = space.capacity();
+        let mut staging = self.staging.lock();
+        let mut end = staging.active.map_or(capacity, |active| active.end);
+        let mut fresh = SmallVec::<[(u32, u64); 4]>::new();
+        for &length in lengths {
+            if length > capacity - end {
+                match space.take(self.which == Which::Compaction) {
+                    Ok(segment) => fresh.push(segment),
+                    Err(error) => {
+                        for (segment, _) in fresh {
+                            space.put_back(segment);
+                        }
+                        return Err(error);
+                    }
+                }
+                end = 0;
+            }
+            end += length;
+        }
+        let mut fresh = fresh.into_iter();
+        let mut rest = encoded;
+        for (i, &length) in lengths.iter().enumerate() {
+            let (record, after) = rest.split_at_mut(length);
+            rest = after;
+            let active = match staging.active {
+                Some(active) if length <= capacity - active.end => active,
+                full => {
+                    let Some((segment, serial)) = fresh.next() else {
+                        unreachable!("the loop above took a segment for each change");
+                    };
+                    if let Some(full) = full {
+                        space.seal(full.segment, serial);
+                    }
+                    Active {
+                        segment,
+                        serial,
+                        end: 0,
+                    }
+                }
+            };
+            bind(record, active.serial);
+            staging.append(active, record);
+            staging.active = Some(Active {
+                end: active.end + length,
+                ..active
+            });
+            placed(
+                i,
+                Spot {
+                    segment: active.segment,
+                    offset: active.end,
+                    length,
+                    large: false,
+                },
+            );
+        }
+        self.staged.fetch_add(added as u64, Ordering::Release);
+        Ok(())
+    }
+
+    /// Bytes that are staged and not committed.
+    pub fn pending_bytes(&self) -> u64 {
+        let committed = self.committed.load(Ordering::Acquire);
+        self.staged
+            .load(Ordering::Acquire)
+            .saturating_sub(committed)
+    }
+
+    /// Lends a record that is staged and not committed; `false` where it is not among these.
+    pub fn read_staged(&self, spot: Spot, read: &mut dyn FnMut(&[u8])) -> bool {
+        {
+            let staging = self.staging.lock();
+            // The latest is the likeliest.
+            if let Some(record) = staging
+                .chunks
+                .iter()
+                .rev()
+                .find_map(|chunk| chunk.lend(spot))
+            {
+                read(record);
+                return true;
+            }
+        }
+        let committing = self.committing.read();
+        let Some(record) = committing.iter().find_map(|chunk| chunk.lend(spot)) else {
+            return false;
+        };
+        read(record);
+        true
+    }
+
+    /// Appends everything to its segments that was staged before the call. On an error it stays staged: the next
+    /// commit tries again. `false` where there was nothing.
+    #[inline]
+    pub fn commit(&self, space: &Space, guard: &dyn Guard) -> Result<bool, StoreError> {
+        let target = self.staged.load(Ordering::Acquire);
+        if self.committed.load(Ordering::Acquire) >= target {
+            return Ok(false);
+        }
+        self.commit_until(target, space, guard)?;
+        Ok(true)
+    }
+
+    /// As [`commit`](Self::commit), for who holds a lock that whoever holds the log may wait for: `false` where the log
+    /// is held, or another commits.
+    pub fn try_commit(&self, space: &Space, guard: &dyn Guard) -> Result<bool, StoreError> {
+        let target = self.staged.load(Ordering::Acquire);
+        if self.committed.load(Ordering::Acquire) >= target {
+            return Ok(true);
+        }
+        let Some(turn) = self.turn.try_lock() else {
+            return Ok(false);
+        };
+        self.commit_in_turn(&turn, target, space, guard)?;
+        Ok(true)
+    }
+
+    /// Keeps everything that is staged from being committed, until the result is dropped. The thread's own commits do
+    /// nothing meanwhile.
+    pub fn hold(&self) -> Held<'_> {
+        let turn = self.turn.lock();
+        HOLDS.set(true);
+        Held { log: self, turn }
+    }
+
+    /// Other generations were set: those that a failed commit has left do not count.
+    pub fn forget_generations(&self) {
+        *self.generations.lock() = None;
+    }
+
+    /// Whether the calling thread holds the log.
+    pub fn is_held_here(&self) -> bool {
+        self.which == Which::Front && HOLDS.get()
+    }
+
+    fn commit_until(
+        &self,
+        target: u64,
+        space: &Space,
+        guard: &dyn Guard,
+    ) -> Result<(), StoreError> {
+        if self.is_held_here() {
+            return Ok(());
+        }
+        let turn = self.turn.lock();
+        self.commit_in_turn(&turn, target, space, guard)
+    }
+
+    fn commit_in_turn(
+        &self,
+        _turn: &MutexGuard<'_, ()>,
+        target: u64,
+        space: &Space,
+        guard: &dyn Guard,
+    ) -> Result<(), StoreError> {
+        // Another's commit may have had it with it. What a failed one left is written first.
+        while self.committed.load(Ordering::Acquire) < target {
+            if self.committing.read().is_empty() {
+                let mut staging = self.staging.lock();
+                let chunks = staging.take();
+                // Under both locks, so that a reader finds a record in one place or the other.
+                *self.committing.write() = chunks;
+            }
+            let bytes = self.append(space, guard)?;
+            let written = std::mem::take(&mut *self.committing.write());
+            self.committed.fetch_add(bytes, Ordering::Release);
+            let mut staging = self.staging.lock();
+            for chunk in written {
+                staging.recycle(chunk.bytes);
+            }
+        }
+        // Where nothing was staged.
+        if let Some(generations) = self.generations.lock().take() {
+            guard.clear_with(self.which, &generations);
+        }
+        Ok(())
+    }
+
+    /// Appends what is in `committing`; returns how many bytes that was.
+    fn append(&self, space: &Space, guard: &dyn Guard) -> Result<u64, StoreError> {
+        let mut generations = self.generations.lock();
+        let chunks = self.committing.read();
+        let Some(first) = chunks.first() else {
+            return Ok(0);
+        };
+        let guarded = chunks.len() > 1 || first.bytes.len() > STEP_BYTES || generations.is_some();
+        if guarded {
+            guard.set(self.which, first.serial, first.offset);
+        }
+        let mut total = 0;
+        for chunk in chunks.iter() {
+            let mut end = chunk.offset;
+            for step in chunk.bytes.chunks(STEP_BYTES) {
+                end += step.len();
+                total += step.len() as u64;
+                // An earlier try may have come this far.
+                if space.segments().readable(chunk.segment) >= end {
+                    continue;
+                }
+                let header = Header {
+                    which: self.which,
+                    serial: chunk.serial,
+                    committed: end as u64,
+                };
+                space
+                    .segments()
+                    .append(chunk.segment, step, &header.encode())?;
+            }
+        }
+        match generations.take() {
+            Some(generations) => guard.clear_with(self.which, &generations),
+            None if guarded => guard.clear(self.which),
+            None => {}
+        }
+        Ok(total)
+    }
+
+    /// Ends the active segment, so that it can be compacted; the next record starts another. Whether there was one.
+    pub fn seal(&self, space: &Space, older_than: u64) -> bool {
+        let mut staging = self.staging.lock();
+        match staging.active {
+            Some(active) if active.serial <= older_than => {
+                space.seal(active.segment, space.serial_bound());
+                staging.active = None;
+                true
+            }
+            _ => false,
+        }
+    }
+}
+
+impl Staging {
+    fn append(&mut self, active: Active, record: &[u8]) {
+        if let Some(chunk) = self.chunks.last_mut()
+            && chunk.serial == active.serial
+        {
+            chunk.bytes.extend_from_slice(record);
+            return;
+        }
+        let mut bytes = self.buffers.pop().unwrap_or_default();
+        bytes.extend_from_slice(record);
+        self.chunks.push(Chunk {
+            segment: active.segment,
+            serial: active.serial,
+            offset: active.end,
+            bytes,
+        });
+    }
+
+    fn take(&mut self) -> Vec<Chunk> {
+        std::mem::take(&mut self.chunks)
+    }
+
+    fn recycle(&mut self, mut buffer: Vec<u8>) {
+        if buffer.capacity() <= KEPT_BUFFER_BYTES && self.buffers.len() < 4 {
+            buffer.clear();
+            self.buffers.push(buffer);
+        }
+    }
+}

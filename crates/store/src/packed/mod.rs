@@ -1,0 +1,439 @@
+//! The `packed` layout: a log of fixed-size segments, each of them one pmemkv value.
+//!
+//! Writes are staged in DRAM and appended by one commit for all connections. Records are read where they lie. What is
+//! overwritten or removed stays behind in its segment until the compaction moves the rest out.
+
+mod compact;
+#[doc(hidden)]
+pub mod fuzzing;
+mod header;
+mod large;
+mod load;
+mod log;
+mod open;
+mod record;
+mod space;
+#[cfg(test)]
+mod tests;
+mod write;
+
+use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use parking_lot::{Condvar, Mutex};
+
+pub use open::{open_pool, open_volatile};
+
+use super::home::{self, Home, WORD_LAYOUT};
+use super::{
+    Abilities, Fill, Generations, Gone, Location, NAMELESS, OnRecord, OnValue, RecordKey, Relocate,
+    Store, StoreError, Upkeep, Usage, Visited, Worked, Write,
+};
+use crate::model::{Range, Value};
+use compact::Compaction;
+use header::Which;
+use log::{Guard, Log};
+use pmemkv::Engine;
+use record::{Form, Parts, Record, Spot};
+use space::{CRITICAL_MARK, SHORT_MARK, Space};
+
+/// The layout's name, as pools record it.
+pub const LAYOUT: &str = "packed";
+
+/// Smaller pools leave little room beside what libpmemobj takes for itself.
+pub const POOL_BYTES_MIN: u64 = 32 << 20;
+
+/// The engines that keep values in place.
+pub const ENGINES: [&str; 2] = ["cmap", "vcmap"];
+
+/// Staged parts of large values are committed when they are as many bytes: they need not wait for the value's end.
+const PARTS_PENDING_MAX: u64 = 4 << 20;
+
+/// The pool's words that guard the front's long commits: serial number, and offset with a checksum; then the compaction's
+/// two.
+const WORD_GUARDS: usize = WORD_LAYOUT;
+
+/// The pool's word with the size of a segment.
+const WORD_SEGMENT_BYTES: usize = WORD_LAYOUT + 4;
+
+/// Records in segments.
+#[derive(Debug)]
+pub struct Packed {
+    engine: Engine,
+    hash_seed: u64,
+    home: Home,
+    space: Space,
+    front: Log,
+    compaction: Compaction,
+    /// The last sequence number given out.
+    sequence: AtomicU64,
+    /// Longer records go in parts.
+    record_bytes_max: usize,
+    /// Rung when the background has something to do.
+    bell: (Mutex<bool>, Condvar),
+    damage: load::Damage,
+    /// The generations that a transaction has set.
+    held_generations: Mutex<Option<Generations>>,
+}
+
+impl Packed {
+    fn next_sequence(&self) -> u64 {
+        self.sequence.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// Lends a record, wherever it is: in its segment, or still staged.
+    #[inline]
+    fn with_record<R>(
+        &self,
+        spot: Spot,
+        read: impl FnOnce(Record<'_>) -> R,
+    ) -> Result<R, StoreError> {
+        self.try_record(spot, read)
+            .ok_or_else(|| StoreError::Damaged(format!("no record at {spot:?}")))
+    }
+
+    /// [`with_record`](Self::with_record); `None` where there is none.
+    #[inline]
+    fn try_record<R>(&self, spot: Spot, read: impl FnOnce(Record<'_>) -> R) -> Option<R> {
+        let mut read = Some(read);
+        let mut result = None;
+        let mut each = |bytes: &[u8]| {
+            if let (Some(record), Some(read)) = (Record::decode(bytes), read.take()) {
+                result = Some(read(record));
+            }
+        };
+        let segments = self.space.segments();
+        // A record that is in neither place was on its way from the one to the other: then it is in its segment.
+        for _ in 0..3 {
+            let Spot {
+                segment,
+                offset,
+                length,
+                ..
+            } = spot;
+            if segments.read(segment, offset, length, &mut each).is_some()
+                || self.front.read_staged(spot, &mut each)
+                || self.compaction.log().read_staged(spot, &mut each)
+            {
+                return result;
+            }
+        }
+        None
+    }
+
+    /// Counts a record, and the parts of its value, as live no more.
+    fn release_with_parts(&self, location: Location) -> Result<(), StoreError> {
+        let spot = Spot::from(location);
+        self.space.release(spot);
+        if spot.large {
+            for part in self.parts_of(spot)?.spots {
+                self.space.release(part);
+            }
+        }
+        Ok(())
+    }
+
+    /// Counts a record of a flushed database as live no more. The index has let go of it some time ago, and its segment
+    /// may have been compacted and filled anew since: then there is nothing to count.
+    fn release_flushed(&self, name: RecordKey<'_>, spot: Spot) -> Result<(), StoreError> {
+        // A segment that is being read is not given back: the account is still that of this life.
+        let release = |part: bool, spot: Spot| {
+            self.try_record(spot, |record| {
+                let form_fits = match record.form {
+                    Form::Value(_) | Form::Large(_) => !part,
+                    Form::Part => part,
+                    Form::Removed => false,
+                };
+                let same =
+                    form_fits && record.generation == name.generation && record.key == name.key;
+                if same {
+                    self.space.release(spot);
+                }
+                (same && spot.large).then(|| Parts::decode(record.body))
+            })
+        };
+        let Some(Some(parts)) = release(false, spot) else {
+            return Ok(());
+        };
+        for part in parts?.spots {
+            release(true, part);
+        }
+        Ok(())
+    }
+
+    fn ring(&self) {
+        let (rung, bell) = &self.bell;
+        *rung.lock() = true;
+        bell.notify_one();
+    }
+
+    fn commit_all(&self) -> Result<(), StoreError> {
+        self.front.commit(&self.space, &self.home)?;
+        self.compaction.log().commit(&self.space, &self.home)?;
+        Ok(())
+    }
+}
+
+impl Store for Packed {
+    fn abilities(&self) -> Abilities {
+        Abilities {
+            sorted: false,
+            retains: true,
+            persistent: self.engine.persistent,
+            partitioned: false,
+        }
+    }
+
+    fn partitions(&self) -> usize {
+        1
+    }
+
+    fn hash_seed(&self) -> u64 {
+        self.hash_seed
+    }
+
+    fn generations(&self) -> Generations {
+        self.home.generations()
+    }
+
+    fn set_generations(&self, new: &Generations) -> Result<(), StoreError> {
+        if self.front.is_held_here() {
+            *self.held_generations.lock() = Some(*new);
+        } else {
+            self.front.forget_generations();
+            self.home.set_generations(new);
+        }
+        Ok(())
+    }
+
+    fn parts(&self) -> usize {
+        self.space.segments().count() as usize
+    }
+
+    fn visit(&self, part: usize, visit: &mut dyn FnMut(Visited<'_>)) -> Result<(), StoreError> {
+        self.visit_segment(part, visit)
+    }
+
+    #[inline]
+    fn read(
+        &self,
+        _record: RecordKey<'_>,
+        location: Location,
+        f: OnValue<'_>,
+    ) -> Result<bool, StoreError> {
+        let spot = Spot::from(location);
+        if spot.large {
+            return self.read_parts(spot, f).map(|()| true);
+        }
+        self.with_record(spot, |record| match record.form {
+            Form::Value(kind) => {
+                f(Value {
+                    kind,
+                    expires_at: record.expires_at,
+                    bytes: record.body,
+                });
+                Ok(true)
+            }
+            _ => Err(StoreError::Damaged(format!("no value at {spot:?}"))),
+        })?
+    }
+
+    fn read_run(
+        &self,
+        locations: &[Location],
+        f: &mut dyn FnMut(&[u8]) -> ControlFlow<()>,
+    ) -> Result<ControlFlow<()>, StoreError> {
+        let segments = self.space.segments();
+        let reader = segments.reader();
+        for &location in locations {
+            let spot = Spot::from(location);
+            let here = (!spot.large)
+                .then(|| reader.read(spot.segment, spot.offset, spot.length))
+                .flatten();
+            let flow = match here.and_then(Record::decode) {
+                Some(record) if matches!(record.form, Form::Value(_)) => f(record.body),
+                // Of several parts, or not in its segment yet.
+                _ => {
+                    let mut flow = ControlFlow::Continue(());
+                    self.read(NAMELESS, location, &mut |value| flow = f(value.bytes))?;
+                    flow
+                }
+            };
+            if flow.is_break() {
+                return Ok(flow);
+            }
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+
+    #[inline]
+    fn prefetch(&self, location: Location) {
+        let spot = Spot::from(location);
+        self.space
+            .segments()
+            .prefetch(spot.segment, spot.offset, spot.length);
+    }
+
+    fn write(&self, writes: &[Write<'_>], locations: &mut [Location]) -> Result<(), StoreError> {
+        self.put_all(writes, locations)
+    }
+
+    fn atomically(
+        &self,
+        _records: &[RecordKey<'_>],
+        change: &mut dyn FnMut(),
+    ) -> Result<(), StoreError> {
+        // All that is staged goes in one commit, as long as none takes only its first half.
+        let held = self.front.hold();
+        change();
+        if let Some(generations) = self.held_generations.lock().take() {
+            let done = held.commit_with(&self.space, &self.home, &generations);
+            if let Err(error) = done {
+                tracing::error!(%error, "a transaction with a flush was not committed as one step");
+            }
+        }
+        Ok(())
+    }
+
+    fn forget(
+        &self,
+        record: RecordKey<'_>,
+        location: Location,
+        gone: Gone,
+    ) -> Result<(), StoreError> {
+        match gone {
+            Gone::Expired => {
+                self.release_with_parts(location)?;
+                // As long as it lies there it keeps older records of its key from counting again.
+                self.space.mask(location.into());
+            }
+            Gone::Flushed => self.release_flushed(record, location.into())?,
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn commit(&self) -> Result<bool, StoreError> {
+        self.front.commit(&self.space, &self.home)
+    }
+
+    fn sequence(&self, location: Location) -> Result<u64, StoreError> {
+        self.with_record(location.into(), |record| record.sequence)
+    }
+
+    fn release(&self, location: Location) -> Result<(), StoreError> {
+        self.release_with_parts(location)
+    }
+
+    fn loaded(&self, index: &dyn Relocate) -> Result<(), StoreError> {
+        self.repair(index)
+    }
+
+    fn upkeep(&self) -> Upkeep {
+        self.needs()
+    }
+
+    fn work(&self, index: &dyn Relocate, time: Duration) -> Result<Worked, StoreError> {
+        self.compact(index, time)
+    }
+
+    fn wait_for_work(&self, time: Duration) {
+        let (rung, bell) = &self.bell;
+        let mut rung = rung.lock();
+        if !*rung {
+            bell.wait_for(&mut rung, time);
+        }
+        *rung = false;
+    }
+
+    fn has_room_for(&self, bytes: u64) -> bool {
+        // A segment's end may be left empty.
+        let segments = bytes / (self.space.capacity() as u64 * 7 / 8) + 1;
+        let needed = segments + u64::from(CRITICAL_MARK) + 1;
+        u32::try_from(needed).is_ok_and(|needed| self.space.has_available(needed))
+    }
+
+    #[inline]
+    fn fill(&self) -> Fill {
+        Fill {
+            bytes: self.space.live_bytes(),
+            is_short: self.space.available() < SHORT_MARK,
+        }
+    }
+
+    fn evict_above(&self) -> u64 {
+        self.space.evict_above()
+    }
+
+    fn range(&self, _: u32, _: Range<'_>, _: OnRecord<'_>) -> Result<(), StoreError> {
+        Err(StoreError::NotSupported)
+    }
+
+    fn range_count(&self, _: u32, _: Range<'_>) -> Result<u64, StoreError> {
+        Err(StoreError::NotSupported)
+    }
+
+    fn usage(&self) -> Result<Usage, StoreError> {
+        let figures = self.space.figures();
+        let compacted = self.compaction.figures();
+        Ok(Usage {
+            engine: self.engine.name.to_owned(),
+            layout: LAYOUT,
+            stored_bytes_max: self.space.live_bytes_max(),
+            details: vec![
+                ("segment_bytes", figures.segment_bytes),
+                ("segments_max", figures.segments_max.into()),
+                ("segments", figures.segments.into()),
+                ("segments_free", figures.segments_free.into()),
+                ("live_bytes", figures.live_bytes),
+                ("masking_bytes", figures.masking_bytes),
+                ("compacted_segments", compacted.segments),
+                ("compaction_moved_bytes", compacted.moved_bytes),
+                ("damaged_segments", self.damage.segments()),
+                ("damaged_bytes", self.damage.bytes()),
+            ],
+            ..self.home.usage()?
+        })
+    }
+
+    fn defrag(&self, _: f64, _: f64) -> Result<(), StoreError> {
+        // All segments are of one size: there is nothing to move together.
+        Ok(())
+    }
+
+    fn close(&self) -> Result<(), StoreError> {
+        self.commit_all()?;
+        self.home.mark_closed();
+        Ok(())
+    }
+}
+
+/// The second word of a guard: the offset, with a checksum of the guard in its upper half. A damaged guard would take
+/// committed records back.
+fn guarded_offset(which: Which, serial: u64, offset: u64) -> u64 {
+    let check = home::words_checksum(&[which as u64, serial, offset]);
+    (check >> 32 << 32) | offset
+}
+
+impl Guard for Home {
+    fn set(&self, which: Which, serial: u64, offset: usize) {
+        if let Home::Pool(pool) = self {
+            let word = WORD_GUARDS + 2 * which as usize;
+            pool.set_words(
+                word,
+                &[serial, guarded_offset(which, serial, offset as u64)],
+            );
+        }
+    }
+
+    fn clear(&self, which: Which) {
+        if let Home::Pool(pool) = self {
+            pool.set_word(WORD_GUARDS + 2 * which as usize, 0);
+        }
+    }
+
+    fn clear_with(&self, which: Which, generations: &Generations) {
+        self.set_generations_and_clear(generations, WORD_GUARDS + 2 * which as usize);
+    }
+}

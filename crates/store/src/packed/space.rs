@@ -1,0 +1,445 @@
+//! Which segments are free, how much of each other one is still of use, and which one to empty next.
+
+use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering};
+
+use parking_lot::Mutex;
+
+use super::record::Spot;
+use crate::StoreError;
+use pmemkv::{Error, SEGMENT_HEADER_BYTES, Segments};
+
+/// Free segments kept ready, so that no command waits for one to be made.
+const SPARES: u32 = 4;
+
+/// A pool is full when this share of what it can hold is in use: the rest is what lets the compaction find something
+/// to gain. At 97 of 100 it copies some 15 bytes for each one it wins.
+const FULL_PERCENT: u64 = 97;
+
+/// What the compaction alone may take: its own segment, and one more for a batch that ends it.
+const COMPACTION_RESERVE: u32 = 2;
+
+/// With fewer available segments nobody writes before the compaction has won some: as much as is under way on other
+/// threads meanwhile must still find room.
+pub const CRITICAL_MARK: u32 = COMPACTION_RESERVE + 3;
+
+/// With fewer available segments a command that adds something waits before it takes a lock: those that are under way
+/// at the same time, on this thread's other connections and on other threads, need the rest.
+pub const SHORT_MARK: u32 = CRITICAL_MARK - 1;
+
+/// Where keys may be evicted, they are when live records take more than this share. The higher it is, the more the
+/// compaction copies for what it wins; removal records need room beside it too.
+const EVICT_PERCENT: u64 = 90;
+
+/// A segment's end up to this share of it may stay empty, since a record does not fit there.
+const END_SHARE: i64 = 16;
+
+/// One segment's account.
+#[derive(Debug, Default)]
+struct Account {
+    /// Which life of the segment this is: later lives have higher numbers. 0 while it is free.
+    serial: AtomicU64,
+    /// Bytes of records that the index knows, and of parts that belong to them.
+    live: AtomicI64,
+    /// Bytes of records that only keep older ones from counting again.
+    masking: AtomicI64,
+    /// 0 while a log appends to it. Then the bound below which the serial numbers of all segments lay when the last
+    /// record was staged here: older records of its keys are nowhere else.
+    sealed: AtomicU64,
+}
+
+/// The account of all segments.
+#[derive(Debug)]
+pub struct Space {
+    segments: Segments,
+    accounts: Box<[Account]>,
+    free: Mutex<Vec<u32>>,
+    /// Length of `free`.
+    free_count: AtomicU32,
+    /// Segments there are, free ones included.
+    made: AtomicU32,
+    /// Segments that there can be. Goes down where the pool turns out to be smaller.
+    made_max: AtomicU32,
+    live: AtomicI64,
+    masking: AtomicI64,
+    next_serial: AtomicU64,
+    /// Available segments that somebody waits for.
+    wanted: AtomicU32,
+}
+
+/// What of the pool is used for what.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Figures {
+    /// Bytes of a segment that records can use.
+    pub segment_bytes: u64,
+    /// Segments that there can be.
+    pub segments_max: u32,
+    /// Segments that there are.
+    pub segments: u32,
+    /// Of these, the free ones.
+    pub segments_free: u32,
+    /// Bytes of records in use.
+    pub live_bytes: u64,
+    /// Bytes of records that keep older ones from counting again.
+    pub masking_bytes: u64,
+}
+
+impl Space {
+    /// The account of `segments`, all of them free, of which there can be `segments_max`.
+    pub fn new(segments: Segments, segments_max: u32) -> Self {
+        let made = segments.count();
+        let segments_max = segments_max.max(made);
+        Self {
+            accounts: (0..segments_max).map(|_| Account::default()).collect(),
+            free: Mutex::default(),
+            free_count: AtomicU32::new(0),
+            made: AtomicU32::new(made),
+            made_max: AtomicU32::new(segments_max),
+            live: AtomicI64::new(0),
+            masking: AtomicI64::new(0),
+            next_serial: AtomicU64::new(1),
+            wanted: AtomicU32::new(0),
+            segments,
+        }
+    }
+
+    /// The segments themselves.
+    pub fn segments(&self) -> &Segments {
+        &self.segments
+    }
+
+    /// Bytes of a segment that records can use.
+    pub fn capacity(&self) -> usize {
+        self.segments.segment_bytes() - SEGMENT_HEADER_BYTES
+    }
+
+    /// Notes a segment that an earlier process has filled, and the serial number of the next one of its log.
+    pub fn found(&self, segment: u32, serial: u64, next: u64) {
+        let account = self.account(segment);
+        account.serial.store(serial, Ordering::Relaxed);
+        account.sealed.store(next, Ordering::Relaxed);
+        self.next_serial.fetch_max(serial + 1, Ordering::Relaxed);
+    }
+
+    /// Notes a segment that is free.
+    pub fn found_free(&self, segment: u32) {
+        let mut free = self.free.lock();
+        free.push(segment);
+        self.free_count.store(len(&free), Ordering::Release);
+    }
+
+    /// Serial numbers given out so far are below this.
+    pub fn serial_bound(&self) -> u64 {
+        self.next_serial.load(Ordering::Acquire)
+    }
+
+    /// The serial number of a segment's present life; 0 while it is free.
+    pub fn serial(&self, segment: u32) -> u64 {
+        self.account(segment).serial.load(Ordering::Acquire)
+    }
+
+    /// Takes a free segment, made on the spot if need be, and starts its next life: its number and serial number.
+    /// Some are left for the compaction.
+    pub fn take(&self, for_compaction: bool) -> Result<(u32, u64), StoreError> {
+        let reserve = if for_compaction {
+            0
+        } else {
+            COMPACTION_RESERVE as usize
+        };
+        loop {
+            {
+                let mut free = self.free.lock();
+                // Where more can be made, the reserve need not be free ones.
+                let possible = free.len() + self.possible() as usize;
+                if possible <= reserve {
+                    return Err(StoreError::OutOfMemory);
+                }
+                if let Some(segment) = free.pop() {
+                    self.free_count.store(len(&free), Ordering::Release);
+                    return Ok((segment, self.start_life(segment)));
+                }
+            }
+            self.make()?;
+        }
+    }
+
+    fn start_life(&self, segment: u32) -> u64 {
+        let serial = self.next_serial.fetch_add(1, Ordering::AcqRel);
+        let account = self.account(segment);
+        account.live.store(0, Ordering::Relaxed);
+        account.masking.store(0, Ordering::Relaxed);
+        account.sealed.store(0, Ordering::Relaxed);
+        account.serial.store(serial, Ordering::Release);
+        serial
+    }
+
+    /// Makes one more segment.
+    fn make(&self) -> Result<(), StoreError> {
+        if self.possible() == 0 {
+            return Err(StoreError::OutOfMemory);
+        }
+        match self.segments.add() {
+            Ok(segment) => {
+                self.made.fetch_add(1, Ordering::AcqRel);
+                self.found_free(segment);
+                Ok(())
+            }
+            Err(Error::OutOfMemory(_)) => {
+                let made = self.made.load(Ordering::Acquire);
+                tracing::info!(segments = made, "the pool takes no more segments");
+                self.made_max.store(made, Ordering::Release);
+                Err(StoreError::OutOfMemory)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Makes spare segments, if there should be more and can be.
+    pub fn make_spares(&self) {
+        while self.free_count.load(Ordering::Acquire) < SPARES && self.possible() > 0 {
+            if self.make().is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Whether [`make_spares`](Self::make_spares) has something to do.
+    pub fn wants_spares(&self) -> bool {
+        self.free_count.load(Ordering::Acquire) < SPARES && self.possible() > 0
+    }
+
+    /// Gives a segment back that was emptied.
+    pub fn put_back(&self, segment: u32) {
+        let account = self.account(segment);
+        account.serial.store(0, Ordering::Release);
+        let live = account.live.swap(0, Ordering::Relaxed);
+        let masking = account.masking.swap(0, Ordering::Relaxed);
+        self.live.fetch_sub(live, Ordering::Relaxed);
+        self.masking.fetch_sub(masking, Ordering::Relaxed);
+        self.found_free(segment);
+    }
+
+    /// Notes that no log appends to a segment any more; `bound` is that of the serial numbers until now.
+    pub fn seal(&self, segment: u32, bound: u64) {
+        self.account(segment).sealed.store(bound, Ordering::Release);
+    }
+
+    /// The bound that a sealed segment was sealed with.
+    pub fn sealed_bound(&self, segment: u32) -> u64 {
+        self.account(segment).sealed.load(Ordering::Acquire)
+    }
+
+    /// Counts a record as live.
+    pub fn claim(&self, spot: Spot) {
+        let bytes = signed(spot.length);
+        self.account(spot.segment)
+            .live
+            .fetch_add(bytes, Ordering::Relaxed);
+        self.live.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Counts records of a segment as live, all at once.
+    pub fn claim_all(&self, segment: u32, bytes: usize) {
+        self.claim(Spot {
+            segment,
+            offset: 0,
+            length: bytes,
+            large: false,
+        });
+    }
+
+    /// Counts a record as live no more.
+    pub fn release(&self, spot: Spot) {
+        let bytes = signed(spot.length);
+        self.account(spot.segment)
+            .live
+            .fetch_sub(bytes, Ordering::Relaxed);
+        self.live.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    /// Counts a record that keeps older ones from counting again.
+    pub fn mask(&self, spot: Spot) {
+        let bytes = signed(spot.length);
+        self.account(spot.segment)
+            .masking
+            .fetch_add(bytes, Ordering::Relaxed);
+        self.masking.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Whether `bytes` more of live records are too much.
+    #[inline]
+    pub fn is_full_for(&self, bytes: usize) -> bool {
+        self.live_bytes() + bytes as u64 > self.live_bytes_max()
+    }
+
+    /// Bytes of live records.
+    #[inline]
+    pub fn live_bytes(&self) -> u64 {
+        unsigned(self.live.load(Ordering::Relaxed))
+    }
+
+    /// The most bytes of live records that there may be.
+    pub fn live_bytes_max(&self) -> u64 {
+        self.usable_bytes() / 100 * FULL_PERCENT
+    }
+
+    /// The most bytes of live records while some can be evicted.
+    pub fn evict_above(&self) -> u64 {
+        self.usable_bytes() / 100 * EVICT_PERCENT
+    }
+
+    fn usable_bytes(&self) -> u64 {
+        let max = self.made_max.load(Ordering::Relaxed);
+        u64::from(max.saturating_sub(self.low_mark())) * self.capacity() as u64
+    }
+
+    /// Segments that can still be made.
+    fn possible(&self) -> u32 {
+        let max = self.made_max.load(Ordering::Acquire);
+        max.saturating_sub(self.made.load(Ordering::Acquire))
+    }
+
+    /// Segments that a log can still take.
+    pub fn available(&self) -> u32 {
+        self.free_count.load(Ordering::Acquire) + self.possible()
+    }
+
+    /// Whether so many segments are available. Where they are not, the compaction aims at as many.
+    pub fn has_available(&self, segments: u32) -> bool {
+        let has = self.available() >= segments;
+        if !has {
+            self.wanted.fetch_max(segments, Ordering::Relaxed);
+        }
+        has
+    }
+
+    /// Whether the compaction has won enough.
+    pub fn has_enough(&self) -> bool {
+        let wanted = self.wanted.load(Ordering::Relaxed);
+        self.available() >= wanted.max(self.high_mark())
+    }
+
+    /// Nobody waits any more, or nothing can be won.
+    pub fn want_nothing(&self) {
+        self.wanted.store(0, Ordering::Relaxed);
+    }
+
+    /// With fewer available ones, the compaction works in the background.
+    pub fn high_mark(&self) -> u32 {
+        CRITICAL_MARK + 2 * self.margin()
+    }
+
+    /// With fewer available ones, whoever writes helps it.
+    pub fn low_mark(&self) -> u32 {
+        CRITICAL_MARK + self.margin()
+    }
+
+    fn margin(&self) -> u32 {
+        (self.made_max.load(Ordering::Relaxed) / 64).clamp(2, 256)
+    }
+
+    /// The lowest serial number of any segment in use except `but`; `u64::MAX` where there is none.
+    pub fn oldest_serial(&self, but: Option<u32>) -> u64 {
+        self.in_use()
+            .filter(|&(segment, _)| Some(segment) != but)
+            .map(|(_, serial)| serial)
+            .min()
+            .unwrap_or(u64::MAX)
+    }
+
+    fn in_use(&self) -> impl Iterator<Item = (u32, u64)> {
+        (0u32..)
+            .zip(self.accounts.iter())
+            .map(|(segment, account)| (segment, account.serial.load(Ordering::Acquire)))
+            .filter(|&(_, serial)| serial != 0)
+    }
+
+    /// The oldest segment, where nothing is left that its masking records could mask.
+    fn unmasking(&self) -> Option<u32> {
+        let (oldest, serial) = self.in_use().min_by_key(|&(_, serial)| serial)?;
+        let bound = self.sealed_bound(oldest);
+        let done = bound != 0 && self.oldest_serial(Some(oldest)) >= bound;
+        debug_assert!(bound == 0 || bound > serial);
+        done.then_some(oldest)
+    }
+
+    /// A sealed segment that holds nothing of use.
+    pub fn empty_one(&self) -> Option<u32> {
+        let unmasking = self.unmasking();
+        self.in_use().map(|(segment, _)| segment).find(|&segment| {
+            let account = self.account(segment);
+            account.sealed.load(Ordering::Acquire) != 0
+                && account.live.load(Ordering::Acquire) <= 0
+                && (Some(segment) == unmasking || account.masking.load(Ordering::Acquire) <= 0)
+        })
+    }
+
+    /// The sealed segment whose emptying gains most, where it gains enough to be worth it.
+    pub fn victim(&self) -> Option<u32> {
+        let capacity = signed(self.capacity());
+        let unmasking = self.unmasking();
+        let oldest = self.oldest_serial(None);
+        let made = self.made.load(Ordering::Relaxed) as usize;
+        let masking = unsigned(self.masking.load(Ordering::Relaxed));
+        let mut best = None;
+        let mut gain_max = capacity / 64;
+        for (segment, serial) in self.in_use() {
+            let account = self.account(segment);
+            if account.sealed.load(Ordering::Acquire) == 0 {
+                continue;
+            }
+            // Masking records pile up as long as any segment is older than they are. When they take much, the oldest
+            // segment goes next, whatever it holds: its live records lose their place in the order of age.
+            if serial == oldest && masking > (made * self.capacity() / 16) as u64 {
+                return Some(segment);
+            }
+            let mut used = account.live.load(Ordering::Acquire);
+            if Some(segment) != unmasking {
+                used += account.masking.load(Ordering::Acquire);
+            }
+            // An end that was too short for the next record would be so again: only more than that is won.
+            let end = capacity - signed(self.segments.readable(segment));
+            let gain = capacity - end.min(capacity / END_SHARE) - used;
+            if gain > gain_max {
+                gain_max = gain;
+                best = Some(segment);
+            }
+        }
+        best
+    }
+
+    /// What is used for what.
+    pub fn figures(&self) -> Figures {
+        Figures {
+            segment_bytes: self.capacity() as u64,
+            segments_max: self.made_max.load(Ordering::Relaxed),
+            segments: self.made.load(Ordering::Relaxed),
+            segments_free: self.free_count.load(Ordering::Relaxed),
+            live_bytes: unsigned(self.live.load(Ordering::Relaxed)),
+            masking_bytes: unsigned(self.masking.load(Ordering::Relaxed)),
+        }
+    }
+
+    /// Bytes of live records in one segment.
+    #[cfg(test)]
+    pub fn live_bytes_of(&self, segment: u32) -> i64 {
+        self.account(segment).live.load(Ordering::Relaxed)
+    }
+
+    fn account(&self, segment: u32) -> &Account {
+        &self.accounts[segment as usize]
+    }
+}
+
+/// Lengths of records and segments are far below the limit.
+fn signed(bytes: usize) -> i64 {
+    i64::try_from(bytes).unwrap_or(i64::MAX)
+}
+
+/// A sum may be below zero for a moment, when two threads tell of one record in the other order.
+fn unsigned(bytes: i64) -> u64 {
+    u64::try_from(bytes).unwrap_or(0)
+}
+
+fn len(free: &[u32]) -> u32 {
+    u32::try_from(free.len()).unwrap_or(u32::MAX)
+}

@@ -1,0 +1,207 @@
+//! From changes to records in the log.
+
+use std::cell::Cell;
+
+use super::Packed;
+use super::record::{self, Form, Parts, Record, Spot};
+use crate::{Location, RecordKey, StoreError, Write};
+
+/// Records on their way into the log; its buffers are used again and again.
+#[derive(Debug, Default)]
+pub(super) struct Batch {
+    /// The records, one behind the other.
+    pub(super) encoded: Vec<u8>,
+    /// How long each of them is, bytes.
+    pub(super) lengths: Vec<usize>,
+    /// For each record, the parts that were stored for it.
+    parts: Vec<Option<Parts>>,
+}
+
+impl Batch {
+    /// The calling thread's batch, empty.
+    pub(super) fn take() -> Self {
+        let mut batch = BATCH.take();
+        batch.encoded.clear();
+        batch.lengths.clear();
+        batch.parts.clear();
+        batch
+    }
+
+    pub(super) fn give_back(self) {
+        if self.encoded.capacity() <= 1 << 20 {
+            BATCH.set(self);
+        }
+    }
+
+    /// Encodes a record; `parts` are those that were stored for its value.
+    pub(super) fn push(&mut self, record: &Record<'_>, parts: Option<Parts>) {
+        let start = self.encoded.len();
+        record.encode(&mut self.encoded);
+        self.lengths.push(self.encoded.len() - start);
+        self.parts.push(parts);
+    }
+}
+
+thread_local! {
+    static BATCH: Cell<Batch> = const {
+        Cell::new(Batch { encoded: Vec::new(), lengths: Vec::new(), parts: Vec::new() })
+    };
+}
+
+impl Packed {
+    /// Writes all, or on an error none.
+    pub(super) fn put_all(
+        &self,
+        writes: &[Write<'_>],
+        locations: &mut [Location],
+    ) -> Result<(), StoreError> {
+        let added: usize = writes
+            .iter()
+            .map(|write| match write {
+                Write::Put {
+                    record,
+                    value,
+                    expires_at,
+                    ..
+                } => record::padded_bytes(record.key.len(), value.len(), expires_at.is_some()),
+                _ => 0,
+            })
+            .sum();
+        if added > 0 && self.space.is_full_for(added) {
+            return Err(StoreError::OutOfMemory);
+        }
+        let mut batch = Batch::take();
+        let written = self
+            .encode(writes, &mut batch)
+            .and_then(|()| self.stage(writes, &mut batch, locations));
+        if written.is_err() {
+            for part in batch.parts.iter().flatten().flat_map(|parts| &parts.spots) {
+                self.space.release(*part);
+            }
+        }
+        batch.give_back();
+        written
+    }
+
+    fn encode(&self, writes: &[Write<'_>], batch: &mut Batch) -> Result<(), StoreError> {
+        for write in writes {
+            let RecordKey {
+                generation, key, ..
+            } = write.record();
+            if key.len() > self.key_bytes_max() {
+                return Err(StoreError::TooLarge);
+            }
+            let sequence = self.next_sequence();
+            let empty = Record {
+                sequence,
+                form: Form::Removed,
+                generation,
+                expires_at: None,
+                key,
+                body: &[],
+            };
+            match *write {
+                Write::Put {
+                    kind,
+                    expires_at,
+                    value,
+                    ..
+                } => {
+                    let whole = Record {
+                        form: Form::Value(kind),
+                        expires_at,
+                        body: value,
+                        ..empty
+                    };
+                    if whole.padded_bytes() <= self.record_bytes_max {
+                        batch.push(&whole, None);
+                    } else {
+                        let parts = self.put_parts(generation, key, value)?;
+                        let body = parts.encode();
+                        let head = Record {
+                            form: Form::Large(kind),
+                            body: &body,
+                            ..whole
+                        };
+                        batch.push(&head, Some(parts));
+                    }
+                }
+                Write::SetExpiry {
+                    location,
+                    expires_at,
+                    ..
+                } => {
+                    let spot = Spot::from(location);
+                    if spot.large {
+                        // The new record may name parts that the compaction has staged: they must not come after it.
+                        self.compaction.log().commit(&self.space, &self.home)?;
+                    }
+                    self.with_record(spot, |stored| {
+                        let changed = Record {
+                            sequence,
+                            expires_at,
+                            ..stored
+                        };
+                        batch.push(&changed, None);
+                    })?;
+                }
+                Write::Remove { .. } => {
+                    let bound = self.space.serial_bound().to_le_bytes();
+                    let removed = Record {
+                        body: &bound,
+                        ..empty
+                    };
+                    batch.push(&removed, None);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Stages an encoded batch and keeps the accounts.
+    fn stage(
+        &self,
+        writes: &[Write<'_>],
+        batch: &mut Batch,
+        locations: &mut [Location],
+    ) -> Result<(), StoreError> {
+        let Batch {
+            encoded,
+            lengths,
+            parts,
+        } = batch;
+        let segment_before = self.space.serial_bound();
+        self.front
+            .stage(&self.space, encoded, lengths, |i, spot| match writes[i] {
+                Write::Put { .. } => {
+                    let large = parts[i].is_some();
+                    locations[i] = Spot { large, ..spot }.location();
+                    self.space.claim(spot);
+                }
+                Write::SetExpiry { location, .. } => {
+                    let large = Spot::from(location).large;
+                    locations[i] = Spot { large, ..spot }.location();
+                    self.space.claim(spot);
+                }
+                Write::Remove { .. } => self.space.mask(spot),
+            })?;
+        for write in writes {
+            match *write {
+                Write::Put {
+                    previous: Some(replaced),
+                    ..
+                }
+                | Write::Remove {
+                    location: replaced, ..
+                } => self.release_with_parts(replaced)?,
+                // The parts stay: the new record names them too.
+                Write::SetExpiry { location, .. } => self.space.release(location.into()),
+                Write::Put { previous: None, .. } => {}
+            }
+        }
+        if self.space.serial_bound() != segment_before {
+            self.ring();
+        }
+        Ok(())
+    }
+}

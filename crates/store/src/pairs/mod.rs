@@ -1,0 +1,460 @@
+//! The `pairs` layout: one Redis key is one pmemkv pair, every call maps to a pmemkv call, and every write is durable
+//! when it returns.
+
+#[doc(hidden)]
+pub mod fuzzing;
+mod journal;
+mod meter;
+mod open;
+mod rebuild;
+mod record;
+#[cfg(test)]
+mod tests;
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+pub use open::{open_pool, open_volatile, partitions};
+
+use super::{
+    Abilities, Fill, Generations, Gone, Location, OnRecord, OnValue, RecordKey, Store, StoreError,
+    Usage, Visited, Write,
+};
+use crate::home::Home;
+use crate::model::Range;
+use journal::{Before, Journal};
+use meter::Meter;
+use pmemkv::{Database, Engine, Error};
+use record::{
+    DEADLINE_AT, KEY_PREFIX_BYTES, decode_key, decode_value, encode_deadline, encode_key,
+    encode_value, key_of,
+};
+
+/// The layout's name, as pools record it.
+pub const LAYOUT: &str = "pairs";
+
+/// Longer values are put anew: writing in place copies the old bytes to an undo log first.
+const IN_PLACE_BYTES_MAX: usize = 64 * 1024;
+
+/// After a put that ran out of memory, later inserts of this engine can overwrite live entries. So it is kept from
+/// running full, and if it does all the same, nothing more is written until a restart has rebuilt it.
+const UNSAFE_WHEN_FULL: &str = "stree";
+
+/// What of such a pool stays free: a share for fragmentation, and what libpmemobj keeps for itself and does not count
+/// as allocated. Measured: puts failed inside the engine at 60 % of 16 MiB, 90 % of 64 MiB, 97 % of 256 MiB.
+const RESERVE_SHARE: u64 = 16;
+const RESERVE_BYTES: u64 = 8 << 20;
+
+/// One pair for each key, in one or more engines of one pool.
+#[derive(Debug)]
+pub struct Pairs {
+    /// One engine for each partition. Databases keep their pool open.
+    databases: Vec<Database>,
+    engine: Engine,
+    hash_seed: u64,
+    journal: Journal,
+    home: Home,
+    meter: Meter,
+    /// Whether the engine writes in place.
+    has_iterators: bool,
+    /// Set once a put ran out of memory on an engine that is not to be written after that.
+    spoilt: AtomicBool,
+}
+
+impl Pairs {
+    fn database(&self, partition: usize) -> &Database {
+        &self.databases[partition]
+    }
+
+    /// One change, durable when this returns. Stores where the record lies now in `location`.
+    fn apply(&self, write: &Write<'_>, location: &mut Location) -> Result<(), StoreError> {
+        let record = write.record();
+        let database = self.database(record.partition);
+        let key = key_of(&record);
+        match *write {
+            Write::Put {
+                previous,
+                kind,
+                expires_at,
+                value,
+                ..
+            } => {
+                let value = encode_value(kind, expires_at, value);
+                *location = location_of(&value);
+                // Overwriting in place costs half of a put and leaves the allocator alone.
+                let in_place = self.has_iterators
+                    && previous == Some(*location)
+                    && value.len() <= IN_PLACE_BYTES_MAX;
+                if !(in_place && database.write_range(&key, 0, &value)?) {
+                    self.put(database, &key, &value)?;
+                }
+            }
+            Write::Remove { .. } => {
+                database.remove(&key)?;
+            }
+            Write::SetExpiry {
+                location: present,
+                expires_at,
+                ..
+            } => {
+                *location = present;
+                let deadline = encode_deadline(expires_at);
+                if self.has_iterators {
+                    database.write_range(&key, DEADLINE_AT, &deadline)?;
+                } else if let Some(mut value) = database.get(&key)? {
+                    value
+                        .get_mut(DEADLINE_AT..DEADLINE_AT + deadline.len())
+                        .ok_or_else(|| StoreError::Damaged("a short value".into()))?
+                        .copy_from_slice(&deadline);
+                    self.put(database, &key, &value)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn put(&self, database: &Database, key: &[u8], value: &[u8]) -> Result<(), StoreError> {
+        if self.engine.name != UNSAFE_WHEN_FULL {
+            return Ok(database.put(key, value)?);
+        }
+        if self.spoilt.load(Ordering::Acquire) {
+            return Err(StoreError::Engine(
+                "the pool ran full inside the engine: restart the server, which rebuilds it".into(),
+            ));
+        }
+        if let Home::Pool(pool) = &self.home {
+            let stats = pool
+                .stats()
+                .map_err(|error| StoreError::Engine(error.to_string()))?;
+            let free = stats.size_bytes.saturating_sub(stats.allocated_bytes);
+            let reserve = stats.size_bytes / RESERVE_SHARE + RESERVE_BYTES;
+            let needed = reserve + 2 * (key.len() + value.len()) as u64;
+            if free < needed {
+                return Err(StoreError::OutOfMemory);
+            }
+        }
+        let put = database.put(key, value);
+        if matches!(put, Err(Error::OutOfMemory(_))) {
+            tracing::error!(
+                "the pool ran full inside the engine: writes are refused until a restart rebuilds it"
+            );
+            self.spoilt.store(true, Ordering::Release);
+        }
+        Ok(put?)
+    }
+
+    /// All of the changes, or on an error none.
+    fn write_together(
+        &self,
+        writes: &[Write<'_>],
+        locations: &mut [Location],
+    ) -> Result<(), StoreError> {
+        let put_journal = |home: &Database, key: &[u8], value: &[u8]| self.put(home, key, value);
+        let is_journalled = journal::is_open();
+        if is_journalled {
+            let before = self.before(writes.iter().map(Write::record))?;
+            journal::cover(self.database(0), &before, &put_journal)?;
+        }
+        if let ([write], [location]) = (writes, &mut *locations) {
+            return self.apply(write, location);
+        }
+        let mut change = || {
+            writes
+                .iter()
+                .zip(locations.iter_mut())
+                .try_for_each(|(write, location)| self.apply(write, location))
+        };
+        let removals = writes
+            .iter()
+            .all(|write| matches!(write, Write::Remove { .. }));
+        if !self.engine.persistent || is_journalled {
+            let before = self.before(writes.iter().map(Write::record))?;
+            return change().inspect_err(|_| journal::undo(&self.databases, &before));
+        }
+        if !removals {
+            let before = self.before(writes.iter().map(Write::record))?;
+            return self
+                .journal
+                .guard(&self.databases, &before, &put_journal, &mut change);
+        }
+        // Nothing but names is journalled: recovery then finishes the removals instead of undoing them.
+        match self
+            .journal
+            .guard(&self.databases, &absent(writes), &put_journal, &mut change)
+        {
+            // Removing must work in a full pool too, at the price that a crash in the middle shows.
+            Err(StoreError::OutOfMemory) => change(),
+            // Nor does it need an insert, where these are refused until a restart.
+            Err(_) if self.spoilt.load(Ordering::Acquire) => change(),
+            other => other,
+        }
+    }
+
+    /// What `records` are now.
+    fn before<'k>(
+        &self,
+        records: impl Iterator<Item = RecordKey<'k>>,
+    ) -> Result<Vec<Before>, StoreError> {
+        records
+            .map(|record| {
+                let key = key_of(&record);
+                Ok(Before {
+                    partition: record.partition,
+                    value: self.database(record.partition).get(&key)?,
+                    key: key.into_vec(),
+                })
+            })
+            .collect()
+    }
+}
+
+/// Where a record lies follows from its key; what the layout wants to know again is how long its value is.
+fn location_of(engine_value: &[u8]) -> Location {
+    Location(engine_value.len() as u64)
+}
+
+/// A journal that says that the records of `writes` are absent.
+fn absent(writes: &[Write<'_>]) -> Vec<Before> {
+    let absent = |write: &Write<'_>| {
+        let record = write.record();
+        Before {
+            partition: record.partition,
+            key: key_of(&record).into_vec(),
+            value: None,
+        }
+    };
+    writes.iter().map(absent).collect()
+}
+
+impl Store for Pairs {
+    fn abilities(&self) -> Abilities {
+        Abilities {
+            sorted: self.engine.sorted,
+            retains: self.engine.retains,
+            persistent: self.engine.persistent,
+            partitioned: true,
+        }
+    }
+
+    fn partitions(&self) -> usize {
+        self.databases.len()
+    }
+
+    fn hash_seed(&self) -> u64 {
+        self.hash_seed
+    }
+
+    fn generations(&self) -> Generations {
+        self.home.generations()
+    }
+
+    fn set_generations(&self, new: &Generations) -> Result<(), StoreError> {
+        self.home.set_generations(new);
+        Ok(())
+    }
+
+    fn visit(
+        &self,
+        partition: usize,
+        visit: &mut dyn FnMut(Visited<'_>),
+    ) -> Result<(), StoreError> {
+        let mut damaged = None;
+        let walked = self.database(partition).get_all(|key, value| {
+            let Some((generation, key)) = decode_key(key) else {
+                return std::ops::ControlFlow::Continue(());
+            };
+            let stored = location_of(value);
+            match decode_value(value) {
+                Ok(value) => visit(Visited {
+                    generation,
+                    key,
+                    kind: value.kind,
+                    expires_at: value.expires_at,
+                    location: stored,
+                    value: value.bytes,
+                    sequence: 0,
+                    removed: false,
+                }),
+                Err(error) => damaged = Some(error),
+            }
+            std::ops::ControlFlow::Continue(())
+        });
+        if let Err(error) = walked {
+            return Err(error.into());
+        }
+        damaged.map_or(Ok(()), Err)
+    }
+
+    fn read(
+        &self,
+        record: RecordKey<'_>,
+        _location: Location,
+        f: OnValue<'_>,
+    ) -> Result<bool, StoreError> {
+        let key = key_of(&record);
+        let read = self
+            .database(record.partition)
+            .get_with(&key, |encoded| decode_value(encoded).map(f))?;
+        match read {
+            None => Ok(false),
+            Some(Ok(())) => Ok(true),
+            Some(Err(error)) => Err(error),
+        }
+    }
+
+    fn write(&self, writes: &[Write<'_>], locations: &mut [Location]) -> Result<(), StoreError> {
+        self.write_together(writes, locations)?;
+        self.meter.note(&self.home, writes, locations);
+        Ok(())
+    }
+
+    fn atomically(
+        &self,
+        records: &[RecordKey<'_>],
+        change: &mut dyn FnMut(),
+    ) -> Result<(), StoreError> {
+        if !self.engine.persistent {
+            change();
+            return Ok(());
+        }
+        let mut before = self.before(records.iter().copied())?;
+        before.push(Before::generations(&self.home.generations()));
+        let put_journal = |home: &Database, key: &[u8], value: &[u8]| self.put(home, key, value);
+        self.journal
+            .guard_open(&self.databases, &before, &put_journal, change)
+    }
+
+    fn forget(&self, record: RecordKey<'_>, location: Location, _: Gone) -> Result<(), StoreError> {
+        self.write(&[Write::Remove { record, location }], &mut [location])
+    }
+
+    fn commit(&self) -> Result<bool, StoreError> {
+        // Every write was durable when it returned.
+        Ok(false)
+    }
+
+    fn fill(&self) -> Fill {
+        self.meter.fill()
+    }
+
+    fn evict_above(&self) -> u64 {
+        self.meter.evict_above()
+    }
+
+    fn range(
+        &self,
+        generation: u32,
+        range: Range<'_>,
+        visit: OnRecord<'_>,
+    ) -> Result<(), StoreError> {
+        let mut damaged = None;
+        let bounds = Bounds::new(generation, range);
+        let flow = self.database(0).get_range(bounds.walk(), |encoded, value| {
+            if *encoded >= *bounds.high {
+                return std::ops::ControlFlow::Break(());
+            }
+            let Some((_, key)) = decode_key(encoded) else {
+                return std::ops::ControlFlow::Continue(());
+            };
+            match decode_value(value) {
+                Ok(value) => visit(key, value),
+                Err(error) => {
+                    damaged = Some(error);
+                    std::ops::ControlFlow::Break(())
+                }
+            }
+        });
+        let _ = flow?;
+        damaged.map_or(Ok(()), Err)
+    }
+
+    fn range_count(&self, generation: u32, range: Range<'_>) -> Result<u64, StoreError> {
+        let bounds = Bounds::new(generation, range);
+        let mut count = self.database(0).count_range(bounds.inside())?;
+        // `between` leaves both bounds out; the user's own bound may have to be counted.
+        if let Some(key) = bounds.inclusive()
+            && self.database(0).exists(key)?
+        {
+            count += 1;
+        }
+        Ok(count as u64)
+    }
+
+    fn usage(&self) -> Result<Usage, StoreError> {
+        let usage = self.home.usage()?;
+        Ok(Usage {
+            engine: self.engine.name.to_owned(),
+            layout: LAYOUT,
+            stored_bytes_max: usage.pool_bytes,
+            ..usage
+        })
+    }
+
+    fn defrag(&self, start: f64, amount: f64) -> Result<(), StoreError> {
+        for database in &self.databases {
+            database.defrag(start, amount)?;
+        }
+        Ok(())
+    }
+
+    fn close(&self) -> Result<(), StoreError> {
+        if !self.spoilt.load(Ordering::Acquire) {
+            self.home.mark_closed();
+        }
+        Ok(())
+    }
+}
+
+/// A range of user keys as a range of engine keys: both ends are bounded, by the generation's own if by nothing else.
+struct Bounds {
+    low: record::EngineKey,
+    /// Never part of the range.
+    high: record::EngineKey,
+    low_included: bool,
+}
+
+impl Bounds {
+    fn new(generation: u32, range: Range<'_>) -> Self {
+        let bound = |key: &[u8]| encode_key(generation, key);
+        let mut bounds = Self {
+            low: bound(b""),
+            high: bound(b""),
+            low_included: true,
+        };
+        // One past the tag: after every key of the generation, before any of the next.
+        bounds.high[KEY_PREFIX_BYTES - 1] += 1;
+        match range {
+            Range::All => {}
+            Range::Above(low) => (bounds.low, bounds.low_included) = (bound(low), false),
+            Range::EqualAbove(low) => bounds.low = bound(low),
+            Range::Below(high) => bounds.high = bound(high),
+            Range::EqualBelow(high) => {
+                bounds.high = bound(high);
+                // No key lies between k and k followed by a NUL.
+                bounds.high.push(0);
+            }
+            Range::Between(low, high) => {
+                (bounds.low, bounds.low_included) = (bound(low), false);
+                bounds.high = bound(high);
+            }
+        }
+        bounds
+    }
+
+    /// Where a walk starts; it ends at `high`.
+    fn walk(&self) -> Range<'_> {
+        if self.low_included {
+            Range::EqualAbove(&self.low)
+        } else {
+            Range::Between(&self.low, &self.high)
+        }
+    }
+
+    /// The keys between both bounds, these left out.
+    fn inside(&self) -> Range<'_> {
+        Range::Between(&self.low, &self.high)
+    }
+
+    fn inclusive(&self) -> Option<&[u8]> {
+        self.low_included.then_some(&self.low)
+    }
+}

@@ -1,0 +1,96 @@
+//! Opening the layout: its engines, what a crash left behind.
+
+use std::sync::atomic::AtomicBool;
+
+use super::Pairs;
+use super::journal::Journal;
+use super::meter::Meter;
+use super::rebuild::rebuild;
+use crate::OpenError;
+use crate::home::{self, Home};
+use pmemkv::{Database, Engine, Pool};
+
+/// The most partitions of a pool: more would only cost memory.
+const PARTITIONS_MAX: u32 = 256;
+
+/// A partition for each so many bytes of the pool, so that the empty engines of a small pool leave room for data.
+const POOL_BYTES_PER_PARTITION: u64 = 4 << 20;
+
+/// Opens the layout in its pool.
+pub fn open_pool(engine: Engine, mut pool: Pool) -> Result<Pairs, OpenError> {
+    let path = pool.path().to_owned();
+    if !home::was_closed(&pool) {
+        tracing::info!(path = %path.display(), "the pool was not closed in order");
+        if engine.name == "stree" {
+            pool = rebuild(pool)?;
+        }
+    }
+    let databases = open_partitions(&pool)?;
+    home::mark_open(&pool);
+    home::count_open(&pool);
+    let store_error = |source| OpenError::Store { path, source };
+    let (journal, undone) = Journal::recover(&databases, &|old| home::set_generations(&pool, old))
+        .map_err(store_error)?;
+    if undone > 0 {
+        tracing::info!(
+            undone,
+            "changes of several keys that were not finished were undone"
+        );
+    }
+    let hash_seed = pool.header().hash_seed;
+    let home = Home::Pool(pool);
+    Ok(Pairs {
+        engine,
+        hash_seed,
+        has_iterators: has_iterators(&databases[0]),
+        databases,
+        journal,
+        meter: Meter::new(&home, engine.name),
+        home,
+        spoilt: AtomicBool::new(false),
+    })
+}
+
+/// The layout in an engine that does not outlive the process.
+pub fn open_volatile(engine: Engine, database: Database, home: Home, hash_seed: u64) -> Pairs {
+    Pairs {
+        has_iterators: has_iterators(&database),
+        databases: vec![database],
+        engine,
+        hash_seed,
+        journal: Journal::new(),
+        meter: Meter::new(&home, engine.name),
+        home,
+        spoilt: AtomicBool::new(false),
+    }
+}
+
+/// Whether the engine writes in place: found out on a key that no record has.
+fn has_iterators(database: &Database) -> bool {
+    matches!(database.write_range(b"", 0, b""), Ok(false))
+}
+
+/// The engines of all partitions of a pool.
+pub(super) fn open_partitions(pool: &Pool) -> Result<Vec<Database>, OpenError> {
+    (0..pool.header().partitions)
+        .map(|partition| {
+            pool.open_partition(partition)
+                .map_err(|source| OpenError::Engine {
+                    engine: pool.header().engine.clone(),
+                    source,
+                })
+        })
+        .collect()
+}
+
+/// How many partitions a new pool of that size gets. Engines with an order keep it over one; others are split, so that
+/// growing and index building stay short.
+pub fn partitions(engine: Engine, size_bytes: u64) -> u32 {
+    if engine.sorted || !engine.concurrent {
+        return 1;
+    }
+    let fitting = u32::try_from(size_bytes / POOL_BYTES_PER_PARTITION).unwrap_or(u32::MAX);
+    let fitting = fitting.clamp(1, PARTITIONS_MAX);
+    // The largest power of two that fits.
+    1 << fitting.ilog2()
+}

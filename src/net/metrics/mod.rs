@@ -1,0 +1,160 @@
+//! The metrics for Prometheus: a small HTTP server of its own port that answers `GET /metrics` and nothing else.
+
+mod families;
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http_body_util::Full;
+use hyper::body::{Bytes, Incoming};
+use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::TokioIo;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use crate::config::Settings;
+use crate::keyspace::Keyspace;
+use crate::state::Server;
+use crate::system::{ListenError, listen_all};
+
+const PATH: &str = "/metrics";
+
+/// Connections at once; others wait in the queue.
+const CONNECTIONS_MAX: usize = 16;
+
+/// Connections that may wait in the queue.
+const BACKLOG: u32 = 64;
+
+/// How long one connection may take, from its first byte to the answer's last one.
+const CONNECTION_TIME: Duration = Duration::from_secs(10);
+
+/// The longest head of a request, bytes.
+const REQUEST_BYTES_MAX: usize = 16 * 1024;
+
+/// The most header lines of a request.
+const HEADERS_MAX: usize = 64;
+
+/// The sockets on which metrics are served; none where the directive says so.
+#[derive(Debug)]
+pub struct Metrics {
+    listeners: Vec<TcpListener>,
+}
+
+impl Metrics {
+    /// Opens what `metrics-port` and `metrics-bind` name.
+    pub fn open(settings: &Settings) -> Result<Self, ListenError> {
+        let listeners = listen_all(&settings.metrics_bind, settings.metrics_port, BACKLOG)?;
+        for address in listeners.iter().filter_map(|one| one.local_addr().ok()) {
+            tracing::info!("metrics are at http://{address}{PATH}");
+        }
+        Ok(Self { listeners })
+    }
+
+    /// Answers until the task is ended.
+    pub async fn serve(self, server: Arc<Server>, keyspace: Arc<Keyspace>) {
+        let source = Arc::new(Source { server, keyspace });
+        let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+        let mut tasks = JoinSet::new();
+        for listener in self.listeners {
+            tasks.spawn(accept(listener, Arc::clone(&source), Arc::clone(&places)));
+        }
+        while tasks.join_next().await.is_some() {}
+    }
+}
+
+/// Where the numbers come from.
+struct Source {
+    server: Arc<Server>,
+    keyspace: Arc<Keyspace>,
+}
+
+async fn accept(listener: TcpListener, source: Arc<Source>, places: Arc<Semaphore>) {
+    let mut connections = JoinSet::new();
+    // The semaphore is never closed.
+    while let Ok(place) = Arc::clone(&places).acquire_owned().await {
+        while connections.try_join_next().is_some() {}
+        match listener.accept().await {
+            Ok((stream, peer)) => {
+                let source = Arc::clone(&source);
+                connections.spawn(async move {
+                    answer(stream, peer, source).await;
+                    drop(place);
+                });
+            }
+            Err(error) => super::listener::pause_after(&error).await,
+        }
+    }
+}
+
+/// Answers the one request that a connection may make.
+async fn answer(stream: TcpStream, peer: SocketAddr, source: Arc<Source>) {
+    let service = service_fn(move |request| respond(request, Arc::clone(&source)));
+    let connection = http1::Builder::new()
+        // The time limit below is for all of it.
+        .header_read_timeout(None)
+        .keep_alive(false)
+        .max_buf_size(REQUEST_BYTES_MAX)
+        .max_headers(HEADERS_MAX)
+        .serve_connection(TokioIo::new(stream), service);
+    match timeout(CONNECTION_TIME, connection).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::debug!(%peer, %error, "metrics: a request failed"),
+        Err(_) => tracing::debug!(%peer, "metrics: a request took too long"),
+    }
+}
+
+async fn respond(
+    request: Request<Incoming>,
+    source: Arc<Source>,
+) -> Result<Response<Full<Bytes>>, Infallible> {
+    if request.uri().path() != PATH {
+        let text = "Not found. The metrics are at /metrics.\n";
+        return Ok(plain(StatusCode::NOT_FOUND, text));
+    }
+    if request.method() != Method::GET {
+        let mut response = plain(StatusCode::METHOD_NOT_ALLOWED, "Only GET is answered.\n");
+        let headers = response.headers_mut();
+        headers.insert(ALLOW, HeaderValue::from_static("GET"));
+        return Ok(response);
+    }
+    // Counting looks at every shard: this thread also accepts clients.
+    let text =
+        tokio::task::spawn_blocking(move || families::text(&source.server, &source.keyspace));
+    Ok(match text.await {
+        Ok(Ok(text)) => {
+            let mut response = Response::new(Full::new(Bytes::from(text)));
+            let form = HeaderValue::from_static(prometheus::TEXT_FORMAT);
+            response.headers_mut().insert(CONTENT_TYPE, form);
+            response
+        }
+        Ok(Err(error)) => {
+            tracing::warn!(%error, "metrics: they could not be gathered");
+            plain(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "The metrics could not be gathered.\n",
+            )
+        }
+        Err(error) => {
+            tracing::error!(%error, "metrics: gathering them failed badly");
+            plain(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "The metrics could not be gathered.\n",
+            )
+        }
+    })
+}
+
+fn plain(status: StatusCode, text: &'static str) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(Bytes::from_static(text.as_bytes())));
+    *response.status_mut() = status;
+    let form = HeaderValue::from_static("text/plain; charset=utf-8");
+    response.headers_mut().insert(CONTENT_TYPE, form);
+    response
+}

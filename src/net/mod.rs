@@ -1,0 +1,13 @@
+//! Sockets: listeners, workers, connections, TLS, the metrics' HTTP; and the start and end of the whole server.
+//!
+//! May use: everything below. Never: looks at keys.
+
+mod connection;
+mod listener;
+mod metrics;
+mod run;
+mod socket;
+mod tls_stream;
+mod workers;
+
+pub use run::{RunError, run};

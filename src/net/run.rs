@@ -1,0 +1,342 @@
+//! The server's life: open the store, listen, serve, stop in order.
+
+use std::hash::{BuildHasher, RandomState};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
+use tokio::time::timeout;
+
+use super::listener::{Reception, accept};
+use super::metrics::Metrics;
+use super::workers::Workers;
+use crate::acl::{self, Acl};
+use crate::catalog::table;
+use crate::config::{Config, Settings};
+use crate::keyspace::{Housekeeping, Keyspace, KeyspaceError};
+use crate::launch::Launcher;
+use crate::pmemkv::Engine;
+use crate::state::{
+    Clients, Herald, Monitors, Notifications, Pause, PubSub, Rates, Server, Slowlog, Stats,
+    Tracking,
+};
+use crate::store::{self, OpenError, Options};
+use crate::system::files::{self, TooMany};
+use crate::system::pidfile::Pidfile;
+use crate::system::{Changes, ListenError, Ports, Survival, UnixSocket};
+use crate::tls::{Tls, TlsError};
+
+/// How long clients get to take their last replies when the server stops.
+const DRAIN_TIME: Duration = Duration::from_secs(10);
+
+/// How long clients wait for the store to be read before they are told so.
+const LOADING_PATIENCE: Duration = Duration::from_secs(1);
+
+/// How often it is looked whether the store is read.
+const LOADING_LOOK: Duration = Duration::from_millis(2);
+
+/// How often traffic rates are sampled.
+const SAMPLE_TIME: Duration = Duration::from_millis(100);
+
+/// Why the server ended other than in order.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The store can't be opened.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The users can't be read.
+    #[error(transparent)]
+    Users(#[from] acl::StartError),
+    /// The limit of open files leaves none for clients.
+    #[error(
+        "Your current 'ulimit -n' of {files} is not enough for the server to start. Please increase your open file limit \
+         to at least {least}."
+    )]
+    Files {
+        /// The limit.
+        files: u64,
+        /// The lowest one that the server can live with.
+        least: u64,
+    },
+    /// A socket can't be opened.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// TLS can't be set up.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// The store can't be read.
+    #[error("pool {}: {source}", path.display())]
+    Load {
+        /// Where it is.
+        path: PathBuf,
+        /// Why.
+        source: KeyspaceError,
+    },
+    /// The store can't be closed in order.
+    #[error("closing the store: {0}")]
+    Close(#[from] KeyspaceError),
+    /// The operating system refused a thread, a signal or a file.
+    #[error("{0}")]
+    System(#[from] std::io::Error),
+}
+
+/// Serves until a signal or SHUTDOWN ends it. `launcher` is told of every step.
+pub fn run(
+    config: Config,
+    engine: Engine,
+    options: &Options,
+    launcher: Launcher,
+) -> Result<(), RunError> {
+    launcher.loading();
+    let worker_count = Workers::count(config.settings().worker_threads);
+    let reserved_files = files::reserved(worker_count);
+    fit_maxclients(&config, reserved_files)?;
+    let settings = config.settings();
+    let acl = Acl::start(&settings)?;
+    // A wrong certificate is told before the pool is touched.
+    let tls = Tls::new(&settings.tls)?;
+    // This thread accepts clients, hears signals and samples rates; the workers serve.
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    // Before the store is opened, which can take a while: a signal that comes meanwhile ends the server in order too.
+    let signals = {
+        let _inside = runtime.enter();
+        Signals {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        }
+    };
+    let opened = Instant::now();
+    let store = store::open(engine, options)?;
+    tracing::info!(ms = opened.elapsed().as_millis(), "store open");
+    let keyspace = Arc::new(Keyspace::new(store).for_workers(worker_count));
+    keyspace
+        .latency()
+        .set_threshold(settings.latency_monitor_threshold_ms);
+    keyspace.configure(&settings);
+    let (ports, changes) = Ports::new();
+    let server = Arc::new(Server {
+        durability: Survival::of(engine, options, &settings),
+        ports,
+        reserved_files,
+        supervised: launcher.supervised(),
+        acl,
+        tls,
+        clients: Clients::default(),
+        pubsub: PubSub::default(),
+        tracking: Tracking::default(),
+        notifications: Notifications::default(),
+        stats: Stats::new(table().all().len(), worker_count),
+        rates: Rates::default(),
+        slowlog: Slowlog::default(),
+        monitors: Monitors::default(),
+        pause: Pause::default(),
+        started: Instant::now(),
+        started_at: SystemTime::now(),
+        run_id: run_id(),
+        shutdown: watch::Sender::new(false),
+        config,
+    });
+    Herald::appoint(&server, &keyspace);
+    let workers = Arc::new(Workers::start(worker_count)?);
+    let reception = Reception::new(Arc::clone(&keyspace), server, Arc::clone(&workers));
+    let mut life = Life {
+        signals,
+        changes,
+        launcher,
+        pidfile: None,
+    };
+    let result = runtime.block_on(life.serve(&settings, engine, options, reception));
+    // Whoever waits for the file to go finds the pool closed.
+    let pidfile = life.pidfile.take();
+    drop(life);
+    // Whatever task is left over is ended before the pool is closed under it.
+    drop(runtime);
+    drop(workers);
+    keyspace.close()?;
+    drop(pidfile);
+    tracing::info!("the store is closed, bye");
+    result
+}
+
+/// The signals that end the server.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+/// What a server's life depends on and nobody else uses.
+struct Life {
+    signals: Signals,
+    changes: Changes,
+    launcher: Launcher,
+    pidfile: Option<Pidfile>,
+}
+
+impl Life {
+    async fn serve(
+        &mut self,
+        settings: &Settings,
+        engine: Engine,
+        options: &Options,
+        reception: Reception,
+    ) -> Result<(), RunError> {
+        let server = &Arc::clone(&reception.server);
+        let keyspace = &Arc::clone(&reception.keyspace);
+        let unix = listen(settings, server)?;
+        let metrics = Metrics::open(settings)?;
+        // Only now: where another server has the port, the file is that one's.
+        self.pidfile = settings.pidfile.as_deref().and_then(Pidfile::write);
+        announce(unix.as_ref(), server, engine, options, keyspace)?;
+        let (failed, mut load_failed) = tokio::sync::mpsc::channel(1);
+        let housekeeping = Housekeeping::start(keyspace, move |error| {
+            // Nobody waits any more where the server is ending already.
+            let _ = failed.blocking_send(error);
+        })?;
+        let metrics = tokio::spawn(metrics.serve(Arc::clone(server), Arc::clone(keyspace)));
+        let sampler = tokio::spawn(sample_rates(Arc::clone(server)));
+        let changes = std::mem::replace(&mut self.changes, Ports::new().1);
+        let accepting = tokio::spawn(async move {
+            // Who comes meanwhile waits in the queue: for a short time that is better than an error.
+            let _ = timeout(LOADING_PATIENCE, loaded(&reception.keyspace)).await;
+            accept(reception, unix, changes).await;
+        });
+        let mut stopping = server.shutdown.subscribe();
+        let mut failure = None;
+        let mut is_ready = false;
+        loop {
+            tokio::select! {
+                Some(error) = load_failed.recv() => failure = Some(error),
+                () = loaded(keyspace), if !is_ready => {
+                    is_ready = true;
+                    self.launcher.ready();
+                    continue;
+                }
+                _ = self.signals.terminate.recv() => tracing::info!("SIGTERM: stopping"),
+                _ = self.signals.interrupt.recv() => tracing::info!("SIGINT: stopping"),
+                _ = stopping.wait_for(|&stop| stop) => tracing::info!("SHUTDOWN: stopping"),
+            }
+            break;
+        }
+        server.shutdown.send_replace(true);
+        self.launcher.stopping();
+        // First no new clients, then those there are: each gets an answer to what it has sent.
+        let _ = accepting.await;
+        drain(server).await;
+        sampler.abort();
+        metrics.abort();
+        drop(housekeeping);
+        failure.map_or(Ok(()), |source| {
+            Err(RunError::Load {
+                path: options.pool_path.clone(),
+                source,
+            })
+        })
+    }
+}
+
+/// Opens every socket that the settings name.
+fn listen(settings: &Settings, server: &Server) -> Result<Option<UnixSocket>, RunError> {
+    let plan = server.ports.prepare(settings).map_err(|(error, _)| error)?;
+    let unix = UnixSocket::open(settings)?;
+    if plan.is_empty() && unix.is_none() {
+        return Err(ListenError::Nowhere.into());
+    }
+    // Nothing is to be closed, so there is nothing to wait for.
+    drop(server.ports.apply(plan));
+    Ok(unix)
+}
+
+/// Waits until all keys are known.
+async fn loaded(keyspace: &Keyspace) {
+    while !keyspace.is_loaded() {
+        tokio::time::sleep(LOADING_LOOK).await;
+    }
+}
+
+async fn drain(server: &Server) {
+    let deadline = Instant::now() + DRAIN_TIME;
+    while !server.clients.is_empty() && Instant::now() < deadline {
+        for client in server.clients.all() {
+            client.finish();
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let left = server.clients.len();
+    if left > 0 {
+        tracing::warn!(left, "clients that did not take their replies were cut off");
+    }
+}
+
+async fn sample_rates(server: Arc<Server>) {
+    let mut ticks = tokio::time::interval(SAMPLE_TIME);
+    loop {
+        ticks.tick().await;
+        server.rates.sample(&server.stats);
+    }
+}
+
+/// The first log lines: where the server is, what it keeps data in, and what that survives.
+fn announce(
+    unix: Option<&UnixSocket>,
+    server: &Server,
+    engine: Engine,
+    options: &Options,
+    keyspace: &Keyspace,
+) -> Result<(), KeyspaceError> {
+    let stats = keyspace.stats()?;
+    let mut addresses = server.ports.addresses();
+    addresses.extend(unix.map(|unix| unix.path.display().to_string()));
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        address = addresses.join(" "),
+        pid = std::process::id(),
+        "pmemkv-server is ready"
+    );
+    let experimental = if engine.experimental {
+        " (experimental)"
+    } else {
+        ""
+    };
+    tracing::info!(
+        engine = format!("{}{experimental}", engine.name),
+        layout = stats.layout,
+        pool = %options.pool_path.display(),
+        size_bytes = stats.pool_bytes,
+        allocated_bytes = stats.allocated_bytes,
+        partitions = stats.partitions,
+        "store"
+    );
+    tracing::info!("durability: writes survive {}", server.durability.words);
+    Ok(())
+}
+
+/// Makes room for `maxclients` clients among the process's files; where there is less, `maxclients` becomes what there is.
+fn fit_maxclients(config: &Config, reserved: u64) -> Result<(), RunError> {
+    let Err(TooMany { possible, files }) = files::make_room(config.settings().maxclients, reserved)
+    else {
+        return Ok(());
+    };
+    if possible == 0 {
+        return Err(RunError::Files {
+            files,
+            least: reserved + 1,
+        });
+    }
+    tracing::warn!(
+        "Current maximum open files is {files}. maxclients has been reduced to {possible} to compensate for low ulimit. \
+         If you need higher maxclients increase 'ulimit -n'."
+    );
+    config.found("maxclients", &possible.to_string());
+    Ok(())
+}
+
+/// 40 hexadecimal digits that no other start has.
+fn run_id() -> String {
+    let random = RandomState::new();
+    let part = |n: u32| random.hash_one((n, SystemTime::now()));
+    format!("{:016x}{:016x}{:08x}", part(0), part(1), part(2) >> 32)
+}

@@ -1,0 +1,179 @@
+//! One connection's state, as commands see it.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::{ClientHandle, OwnTracking, OwnWait, Server, Subscriptions, Transaction};
+use crate::acl::{Acl, Identity, User};
+use crate::catalog::Command;
+use crate::catalog::spec::Flags;
+use crate::keyspace::{Keyspace, Watches};
+use crate::protocol::{Args, Protocol};
+
+/// CLIENT REPLY's state.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ReplyMode {
+    /// Replies are sent.
+    #[default]
+    On,
+    /// No reply is sent.
+    Off,
+    /// The reply of the next command is not sent.
+    SkipNext,
+    /// The reply of the command that runs is not sent.
+    SkipThis,
+}
+
+/// One connection's state. It belongs to the connection's task; what others may see stands in `handle`.
+#[derive(Debug)]
+#[allow(clippy::struct_excessive_bools)] // Independent properties of a client.
+pub struct Session {
+    /// The selected database.
+    pub db: usize,
+    /// Whether the client has authenticated, or did not need to when it came. Others may run commands only while
+    /// [`Acl::is_open`].
+    pub authenticated: bool,
+    /// The user that it acts as.
+    pub identity: Identity,
+    /// CLIENT NO-TOUCH: accesses do not count for LRU and LFU.
+    pub no_touch: bool,
+    /// CLIENT REPLY.
+    pub reply_mode: ReplyMode,
+    /// Commands that wait for EXEC, from MULTI on.
+    pub transaction: Option<Box<Transaction>>,
+    /// Keys whose change makes the next EXEC fail.
+    pub watches: Watches,
+    /// MONITOR: the client is shown every command, and runs none on keys.
+    pub monitors: bool,
+    /// Whether what runs was queued.
+    pub in_exec: bool,
+    /// The command that it waits in.
+    pub wait: Option<OwnWait>,
+    /// What it listens to.
+    pub subscriptions: Subscriptions,
+    /// CLIENT TRACKING.
+    pub tracking: OwnTracking,
+    /// What other clients may see of this one.
+    pub handle: Arc<ClientHandle>,
+}
+
+impl Session {
+    /// That of a new connection.
+    pub fn new(acl: &Acl, handle: Arc<ClientHandle>) -> Self {
+        Self {
+            db: 0,
+            authenticated: acl.is_open(),
+            identity: Identity::new(Arc::clone(acl.default_user())),
+            no_touch: false,
+            reply_mode: ReplyMode::On,
+            transaction: None,
+            watches: Watches::default(),
+            monitors: false,
+            in_exec: false,
+            wait: None,
+            subscriptions: Subscriptions::default(),
+            tracking: OwnTracking::default(),
+            handle,
+        }
+    }
+
+    /// Ends what others do for the client: a command that waits, watched keys, subscriptions, tracking.
+    pub fn withdraw(&mut self, server: &Server, keyspace: &Keyspace) {
+        if let Some(wait) = self.wait.take() {
+            wait.end(&self.handle, keyspace);
+        }
+        keyspace.unwatch(&mut self.watches);
+        server.pubsub.leave(&mut self.subscriptions, &self.handle);
+        let tracking = &mut self.tracking;
+        server.tracking.disable(keyspace, &self.handle, tracking);
+    }
+
+    /// Shows how many commands wait for EXEC.
+    pub fn note_transaction(&self) {
+        let (length, bytes) = self.transaction.as_ref().map_or((-1, 0), |transaction| {
+            let length = i64::try_from(transaction.queue.len()).unwrap_or(i64::MAX);
+            (length, transaction.bytes())
+        });
+        self.handle.multi.store(length, Ordering::Relaxed);
+        self.handle.multi_bytes.store(bytes, Ordering::Relaxed);
+    }
+
+    /// Forgets the transaction and the watched keys.
+    pub fn discard(&mut self, keyspace: &Keyspace) {
+        self.transaction = None;
+        self.note_transaction();
+        keyspace.unwatch(&mut self.watches);
+    }
+
+    /// Has a command wait for EXEC, inside a transaction.
+    pub fn queue(&mut self, command: &'static Command, args: Args<'_>) {
+        if let Some(transaction) = &mut self.transaction {
+            transaction.push(command, args);
+            self.note_transaction();
+        }
+    }
+
+    /// Whether one of the commands that wait for EXEC is a slow one.
+    pub fn has_slow_queued(&self) -> bool {
+        self.transaction.as_ref().is_some_and(|transaction| {
+            let mut queue = transaction.queue.iter();
+            queue.any(|queued| queued.command.spec.flags.contains(Flags::SLOW))
+        })
+    }
+
+    /// Memory that waits for EXEC, bytes.
+    pub fn queued_bytes(&self) -> usize {
+        self.transaction
+            .as_ref()
+            .map_or(0, |transaction| transaction.bytes())
+    }
+
+    /// The client acts as `user` from now on.
+    pub fn become_user(&mut self, user: &Arc<User>) {
+        *self.handle.user.lock() = Arc::clone(user);
+        self.identity = Identity::new(Arc::clone(user));
+    }
+
+    /// Selects a database that exists.
+    pub fn select(&mut self, db: usize) {
+        self.db = db;
+        self.handle.db.store(db, Ordering::Relaxed);
+    }
+
+    /// Notes the protocol that the connection's [`ReplyBuffer`](crate::protocol::ReplyBuffer) was set to.
+    pub fn note_protocol(&self, protocol: Protocol) {
+        let number = if protocol == Protocol::Resp3 { 3 } else { 2 };
+        self.handle.resp.store(number, Ordering::Relaxed);
+    }
+
+    /// CLIENT NO-TOUCH.
+    pub fn set_no_touch(&mut self, on: bool) {
+        self.no_touch = on;
+        self.handle.no_touch.store(on, Ordering::Relaxed);
+    }
+
+    /// Called before each command: CLIENT REPLY SKIP of the command before reaches this one, and ends after it.
+    ///
+    /// The command's reply is sent if the mode is [`ReplyMode::On`] once it has run.
+    pub fn begin_command(&mut self) {
+        self.reply_mode = match self.reply_mode {
+            ReplyMode::SkipNext => ReplyMode::SkipThis,
+            ReplyMode::SkipThis => ReplyMode::On,
+            other => other,
+        };
+    }
+
+    /// RESET: the connection is as if it were new, but for the library's name and version.
+    pub fn reset(&mut self, acl: &Acl, keyspace: &Keyspace) {
+        self.discard(keyspace);
+        self.select(0);
+        self.become_user(acl.default_user());
+        self.authenticated = acl.is_open();
+        self.set_no_touch(false);
+        self.reply_mode = ReplyMode::On;
+        self.note_protocol(Protocol::Resp2);
+        self.monitors = false;
+        self.handle.no_evict.store(false, Ordering::Relaxed);
+        self.handle.name.lock().clear();
+    }
+}

@@ -1,0 +1,199 @@
+//! TLS for connections from clients: what the directives ask for, checked and kept ready, and streams that speak it.
+
+mod ciphers;
+mod credentials;
+mod sessions;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use parking_lot::RwLock;
+use rustls::crypto::CryptoProvider;
+use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
+use rustls::{ServerConfig, SupportedProtocolVersion, version};
+
+use self::sessions::Sessions;
+use crate::config::{AuthClients, Settings, TlsSettings};
+
+/// Why TLS can't be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    /// A directive without a value that TLS needs.
+    #[error("tls-port needs {0}")]
+    Missing(&'static str),
+    /// Clients are to show certificates, and there is nothing to check them with.
+    #[error("tls-auth-clients {0} needs tls-ca-cert-file or tls-ca-cert-dir")]
+    NoAuthority(&'static str),
+    /// A file that can't be read, or holds no such thing.
+    #[error("{directive}: {}: {reason}", path.display())]
+    File {
+        /// The directive that names it.
+        directive: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A value that rustls cannot do.
+    #[error("{directive}: {reason}")]
+    Value {
+        /// The directive.
+        directive: &'static str,
+        /// What is wrong.
+        reason: String,
+    },
+    /// Certificate and key do not go together, or are unusable.
+    #[error("tls-cert-file and tls-key-file: {0}")]
+    Pair(rustls::Error),
+}
+
+/// What new TLS connections begin with.
+#[derive(Debug, Default)]
+pub struct Tls {
+    config: RwLock<Option<Arc<ServerConfig>>>,
+}
+
+impl Tls {
+    /// Reads what the settings name; without a `tls-port` nothing.
+    pub fn new(settings: &TlsSettings) -> Result<Self, TlsError> {
+        Ok(Self {
+            config: RwLock::new(load(settings)?),
+        })
+    }
+
+    /// What a new connection begins with; `None` where there is no TLS.
+    pub fn config(&self) -> Option<Arc<ServerConfig>> {
+        self.config.read().clone()
+    }
+
+    /// Where a CONFIG SET changes a directive of TLS, everything is read anew. What comes back is for
+    /// [`take_over`](Self::take_over).
+    pub fn prepare(
+        settings: &Settings,
+        changed: &[&'static str],
+    ) -> Result<Option<Arc<ServerConfig>>, (&'static str, String)> {
+        let Some(name) = changed.iter().find(|name| name.starts_with("tls-")) else {
+            return Ok(None);
+        };
+        load(&settings.tls).map_err(|error| {
+            tracing::warn!(%error, "the TLS configuration was not changed");
+            let reason = "Unable to update TLS configuration. Check server logs.";
+            (*name, reason.to_owned())
+        })
+    }
+
+    /// Has connections from now on begin with it, if there is something new.
+    pub fn take_over(&self, prepared: Option<Arc<ServerConfig>>) {
+        if prepared.is_some() {
+            *self.config.write() = prepared;
+        }
+    }
+}
+
+fn load(settings: &TlsSettings) -> Result<Option<Arc<ServerConfig>>, TlsError> {
+    if settings.port == 0 {
+        return Ok(None);
+    }
+    Ok(Some(Arc::new(server_config(settings)?)))
+}
+
+fn server_config(settings: &TlsSettings) -> Result<ServerConfig, TlsError> {
+    let cert_file = settings.cert_file.as_deref();
+    let cert_file = cert_file.ok_or(TlsError::Missing("tls-cert-file"))?;
+    // As in OpenSSL's use by Redis, one file may hold both.
+    let key_file = settings.key_file.as_deref();
+    let key_file = key_file.ok_or(TlsError::Missing("tls-key-file"))?;
+    let versions = versions(&settings.protocols)?;
+    let provider = Arc::new(CryptoProvider {
+        cipher_suites: ciphers::suites(&settings.ciphers, &settings.ciphersuites)?,
+        ..rustls::crypto::ring::default_provider()
+    });
+    let certificates = credentials::certificates("tls-cert-file", cert_file)?;
+    let key = credentials::key(key_file, settings.key_file_pass.is_some())?;
+    let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
+        .with_protocol_versions(&versions)
+        .map_err(|error| TlsError::Value {
+            directive: "tls-protocols",
+            reason: error.to_string(),
+        })?;
+    // Read also where nobody is asked for a certificate: a wrong file is told when it is named, not later.
+    let roots = credentials::authorities(settings)?;
+    let builder = match settings.auth_clients {
+        AuthClients::No => builder.with_no_client_auth(),
+        demand @ (AuthClients::Yes | AuthClients::Optional) => {
+            let roots = roots.ok_or(TlsError::NoAuthority(demand.as_str()))?;
+            let verifier =
+                WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider));
+            let verifier = if demand == AuthClients::Optional {
+                verifier.allow_unauthenticated()
+            } else {
+                verifier
+            };
+            let verifier = verifier.build().map_err(|error| TlsError::Value {
+                directive: "tls-ca-cert-file",
+                reason: error.to_string(),
+            })?;
+            builder.with_client_cert_verifier(verifier)
+        }
+    };
+    let mut config = builder
+        .with_single_cert(certificates, key)
+        .map_err(TlsError::Pair)?;
+    config.ignore_client_order = settings.prefer_server_ciphers;
+    if settings.session_caching {
+        let lifetime = settings.session_cache_timeout;
+        config.session_storage = Arc::new(Sessions::new(settings.session_cache_size, lifetime));
+    } else {
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        config.send_tls13_tickets = 0;
+    }
+    Ok(config)
+}
+
+/// The versions that `words` name; empty: those that are safe, as in Redis.
+fn versions(words: &str) -> Result<Vec<&'static SupportedProtocolVersion>, TlsError> {
+    let refused = |reason: String| TlsError::Value {
+        directive: "tls-protocols",
+        reason,
+    };
+    let mut versions = Vec::new();
+    for word in words.split_ascii_whitespace() {
+        match word.to_ascii_lowercase().as_str() {
+            "tlsv1.2" => versions.push(&version::TLS12),
+            "tlsv1.3" => versions.push(&version::TLS13),
+            "tlsv1" | "tlsv1.1" => {
+                return Err(refused(format!(
+                    "{word} is not offered, since it is not safe any more: TLSv1.2 and TLSv1.3 are"
+                )));
+            }
+            _ => {
+                return Err(refused(format!(
+                    "no version is called '{word}': TLSv1.2 and TLSv1.3 are there"
+                )));
+            }
+        }
+    }
+    if versions.is_empty() {
+        versions = vec![&version::TLS12, &version::TLS13];
+    }
+    Ok(versions)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_by_their_names() {
+        let names = |words| {
+            let versions = versions(words).map_err(|error| error.to_string())?;
+            let names = versions.iter().map(|one| format!("{:?}", one.version));
+            Ok::<_, String>(names.collect::<Vec<_>>().join(" "))
+        };
+        assert_eq!(names("").as_deref(), Ok("TLSv1_2 TLSv1_3"));
+        assert_eq!(names("tlsv1.3").as_deref(), Ok("TLSv1_3"));
+        assert_eq!(names("TLSv1.2 TLSv1.3").as_deref(), Ok("TLSv1_2 TLSv1_3"));
+        assert!(names("TLSv1.1 TLSv1.2").is_err_and(|text| text.contains("not safe")));
+        assert!(names("SSLv3").is_err_and(|text| text.contains("no version is called 'SSLv3'")));
+    }
+}

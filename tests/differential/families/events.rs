@@ -1,0 +1,74 @@
+//! Keyspace events of random calls: both servers must publish the same ones in the same order.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use super::{Generator, Random};
+use common::{RawClient, RedisServer, Subject, TestResult, Value};
+
+const SEQUENCES: u64 = 6;
+const CALLS: usize = 400;
+
+/// Runs random calls of `generators` on both servers, one after the other, and compares what a subscriber hears.
+pub fn compare(generators: &[Generator]) -> TestResult {
+    let (ours, real) = (Subject::start("cmap")?, RedisServer::start()?);
+    let base_ms = i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis())?;
+    for seed in 0..SEQUENCES {
+        let mut random = Random::new(seed, base_ms, true);
+        let calls: Vec<Vec<Vec<u8>>> = (0..CALLS)
+            .map(|_| random.next(generators))
+            // The others walk, and tell nothing.
+            .filter(|call| !call.compare.is_alone())
+            .map(|call| call.words)
+            .collect();
+        let of_ours = listen(ours.port(), &calls)?;
+        let of_real = listen(real.port(), &calls)?;
+        for (call, (ours, real)) in calls.iter().zip(of_ours.iter().zip(&of_real)) {
+            let words: Vec<_> = call
+                .iter()
+                .map(|word| word.escape_ascii().to_string())
+                .collect();
+            assert_eq!(
+                ours, real,
+                "ours, redis-server, seed {seed}, after {words:?}"
+            );
+        }
+        let heard: usize = of_ours.iter().map(Vec::len).sum();
+        assert!(heard > CALLS / 2, "only {heard} messages");
+    }
+    Ok(())
+}
+
+/// What is heard after each call.
+fn listen(port: u16, calls: &[Vec<Vec<u8>>]) -> TestResult<Vec<Vec<Value>>> {
+    let (mut caller, mut listener) = (RawClient::connect(port)?, RawClient::connect(port)?);
+    caller.line("FLUSHALL")?;
+    caller.line("CONFIG SET notify-keyspace-events KEAmn")?;
+    listener.line("PSUBSCRIBE __key*")?;
+    let mut all = Vec::new();
+    for call in calls {
+        let reply = caller.call(call)?;
+        let begins = call[0] == b"MULTI" && !reply.is_error();
+        if begins || reply == Value::Simple(b"QUEUED".to_vec()) {
+            // Nothing happens before EXEC, not even the end's message.
+            all.push(Vec::new());
+            continue;
+        }
+        // Its own connection does not matter: what is published next comes after the call's events.
+        caller.line("PUBLISH __key:end x")?;
+        let mut heard = Vec::new();
+        loop {
+            let message = listener.read()?;
+            let words = message.items().unwrap_or_default();
+            let text = |place: usize| words.get(place).and_then(Value::text).unwrap_or_default();
+            if text(2) == "__key:end" {
+                break;
+            }
+            // Keys that were set with a deadline in the past go at once here, in Redis when it meets them.
+            if text(3) != "expired" && !text(2).ends_with("__:expired") {
+                heard.push(message);
+            }
+        }
+        all.push(heard);
+    }
+    Ok(all)
+}

@@ -1,0 +1,326 @@
+//! Random calls, and how their replies are compared. One file for each family of commands; each has a function
+//! `call` that makes one random call.
+
+pub mod acl;
+pub mod bitmaps;
+pub mod collections;
+pub mod connection;
+pub mod descriptions;
+pub mod differences;
+pub mod events;
+pub mod figures;
+pub mod geo;
+pub mod hashes;
+pub mod hyperloglog;
+pub mod keys;
+pub mod lists;
+pub mod metadata;
+pub mod order;
+mod properties;
+pub mod run;
+pub mod scripts;
+pub mod sets;
+pub mod sortedsets;
+pub mod sorting;
+pub mod strings;
+pub mod transactions;
+mod vocabulary;
+
+use std::collections::VecDeque;
+
+use rand::rngs::StdRng;
+use rand::seq::IndexedRandom;
+use rand::{Rng, SeedableRng};
+
+/// Makes one random call.
+pub type Generator = fn(&mut Random) -> Call;
+
+/// How two replies must agree.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Compare {
+    /// Byte for byte.
+    Exact,
+    /// The same items in any order.
+    Unordered,
+    /// Integers that differ by no more than this; anything else byte for byte.
+    Within(i64),
+    /// Integers that differ by no more than the two servers' clocks may have, since relative deadlines count from
+    /// when each server ran the call.
+    Milliseconds,
+    /// Two bulk strings, each the name of a key that its server has; or null twice.
+    ExistingKey,
+    /// A call of SCAN without a cursor, which is run to its end on both: the same keys.
+    Scan,
+    /// Pairs one behind the other, or a map: the same pairs in any order.
+    Pairs,
+    /// Arrays of the same length.
+    Length,
+    /// A call of HSCAN, SSCAN or ZSCAN without its cursor, run to its end on both: the same elements.
+    Walk,
+    /// A call that chooses at random among the elements of its key: as many on both, and ours are there.
+    Chosen,
+    /// A call of RESTORE with the name of a key in the payload's place: each server gets what the other dumps.
+    Restore,
+    /// The name of an encoding: ours is this one, whatever an older server calls it.
+    Encoding(&'static str),
+}
+
+impl Compare {
+    /// Whether it takes more than one call, so that it cannot stand in a pipeline.
+    pub fn is_alone(self) -> bool {
+        matches!(
+            self,
+            Self::Scan | Self::ExistingKey | Self::Walk | Self::Chosen | Self::Restore
+        )
+    }
+}
+
+/// One call.
+#[derive(Clone, Debug)]
+pub struct Call {
+    pub words: Vec<Vec<u8>>,
+    pub compare: Compare,
+}
+
+impl Call {
+    /// A call whose replies must be equal byte for byte.
+    pub fn new<W: AsRef<[u8]>>(words: impl IntoIterator<Item = W>) -> Self {
+        Self {
+            words: words
+                .into_iter()
+                .map(|word| word.as_ref().to_vec())
+                .collect(),
+            compare: Compare::Exact,
+        }
+    }
+
+    /// From a line, words separated by spaces.
+    pub fn line(line: &str) -> Self {
+        Self::new(line.split(' '))
+    }
+
+    /// Compared in another way.
+    #[must_use]
+    pub fn compare(mut self, compare: Compare) -> Self {
+        self.compare = compare;
+        self
+    }
+
+    /// One more word.
+    #[must_use]
+    pub fn arg(mut self, word: impl AsRef<[u8]>) -> Self {
+        self.words.push(word.as_ref().to_vec());
+        self
+    }
+
+    /// More words.
+    #[must_use]
+    pub fn args<W: AsRef<[u8]>>(mut self, words: impl IntoIterator<Item = W>) -> Self {
+        self.words
+            .extend(words.into_iter().map(|word| word.as_ref().to_vec()));
+        self
+    }
+}
+
+/// The source of everything random: equal seeds give equal calls.
+pub struct Random {
+    rng: StdRng,
+    /// When the run started: the base of absolute deadlines, ms since the Unix epoch.
+    pub base_ms: i64,
+    /// Calls of several families are mixed, so that what Redis keeps of a value's history may show in OBJECT.
+    pub mixed: bool,
+    /// Commands meet values of other types more often.
+    pub crossed: bool,
+    /// Calls that come before any other.
+    pending: VecDeque<Call>,
+}
+
+/// Few keys, so that calls meet: plain ones, an empty one and binary ones.
+const KEYS: &[&[u8]] = &[
+    b"a",
+    b"b",
+    b"c",
+    b"d",
+    b"key:1",
+    b"key:2",
+    b"",
+    b"\0\xff",
+    b"two words",
+    b"[x]*?",
+];
+
+/// Values of every kind that commands distinguish.
+const VALUES: &[&[u8]] = &[
+    b"",
+    b"0",
+    b"1",
+    b"-1",
+    b"10",
+    b"9999",
+    b"10000",
+    b"9223372036854775807",
+    b"-9223372036854775808",
+    b"9223372036854775808",
+    b"007",
+    b"+5",
+    b"-0",
+    b" 1",
+    b"1 ",
+    b"1.5",
+    b"-2.25e2",
+    b"nan",
+    b"inf",
+    b"hello",
+    b"Hello, World",
+    b"\0\x01\xfe\xff",
+    b"line\r\nbreak",
+];
+
+/// Words where a number belongs, good ones and bad ones.
+const NUMBERS: &[&str] = &[
+    "0",
+    "1",
+    "2",
+    "-1",
+    "-2",
+    "3",
+    "10",
+    "100",
+    "4294967296",
+    "9223372036854775807",
+    "-9223372036854775808",
+    "9223372036854775808",
+    "x",
+    "",
+    "1.5",
+    "01",
+    "+1",
+    " 1",
+];
+
+impl Random {
+    pub fn new(seed: u64, base_ms: i64, mixed: bool) -> Self {
+        Self {
+            rng: StdRng::seed_from_u64(seed),
+            base_ms,
+            mixed,
+            crossed: false,
+            pending: VecDeque::new(),
+        }
+    }
+
+    /// The next call: one that another announced, or one of `generators`.
+    pub fn next(&mut self, generators: &[Generator]) -> Call {
+        match self.pending.pop_front() {
+            Some(call) => call,
+            None => self.pick(generators)(self),
+        }
+    }
+
+    /// Has these calls follow the one that is being made.
+    pub fn then(&mut self, calls: impl IntoIterator<Item = Call>) {
+        self.pending.extend(calls);
+    }
+
+    /// A number from `range`.
+    pub fn within<R: rand::distr::uniform::SampleRange<i64>>(&mut self, range: R) -> i64 {
+        self.rng.random_range(range)
+    }
+
+    /// A count from 0 up to, but without, `end`.
+    pub fn below(&mut self, end: usize) -> usize {
+        self.rng.random_range(0..end)
+    }
+
+    /// True once in `n` times.
+    pub fn one_in(&mut self, n: u32) -> bool {
+        self.rng.random_ratio(1, n)
+    }
+
+    /// One of `choices`.
+    pub fn pick<T: Copy>(&mut self, choices: &[T]) -> T {
+        *choices.choose(&mut self.rng).expect("there are choices")
+    }
+
+    /// A key.
+    pub fn key(&mut self) -> Vec<u8> {
+        self.pick(KEYS).to_vec()
+    }
+
+    /// One to `max` keys, which may repeat.
+    pub fn keys(&mut self, max: usize) -> Vec<Vec<u8>> {
+        (0..=self.below(max)).map(|_| self.key()).collect()
+    }
+
+    /// A value, mostly a short one.
+    pub fn value(&mut self) -> Vec<u8> {
+        if self.one_in(10) {
+            let len = self.pick(&[43, 44, 45, 100, 3000]);
+            let byte = self.pick(b"axyz");
+            return vec![byte; len];
+        }
+        self.pick(VALUES).to_vec()
+    }
+
+    /// A word where a number belongs.
+    pub fn number(&mut self) -> String {
+        if self.one_in(3) {
+            return self.within(-20..200).to_string();
+        }
+        self.pick(NUMBERS).to_owned()
+    }
+
+    /// `word` in lower, upper or mixed case.
+    pub fn any_case(&mut self, word: &str) -> String {
+        match self.below(3) {
+            0 => word.to_ascii_lowercase(),
+            1 => word.to_ascii_uppercase(),
+            _ => word
+                .chars()
+                .map(|letter| {
+                    if self.rng.random() {
+                        letter.to_ascii_uppercase()
+                    } else {
+                        letter.to_ascii_lowercase()
+                    }
+                })
+                .collect(),
+        }
+    }
+
+    /// A relative time that stays in the future while a test runs. Two of them are never equal by chance, so that
+    /// GT and LT do not depend on which server was faster by a millisecond.
+    pub fn ttl_s(&mut self) -> i64 {
+        self.within(1_000..1_000_000_000)
+    }
+
+    /// A point in time to come, in ms since the Unix epoch.
+    pub fn future_ms(&mut self) -> i64 {
+        self.base_ms + self.within(1_000_000..1_000_000_000)
+    }
+
+    /// A point in time, in ms since the Unix epoch: to come, or long past.
+    pub fn unix_ms(&mut self) -> i64 {
+        if self.one_in(8) {
+            return self.within(-5..5_000);
+        }
+        self.future_ms()
+    }
+
+    /// Spoils some calls: a word too many, one too few, or another word in one's place.
+    pub fn spoil(&mut self, mut call: Call) -> Call {
+        if self.one_in(25) {
+            let word = self.pick(&["x", "0", "NX", "GET", "", "-1"]);
+            match self.below(3) {
+                0 => call.words.push(word.as_bytes().to_vec()),
+                1 if call.words.len() > 1 => drop(call.words.pop()),
+                _ if call.words.len() > 1 => {
+                    let place = 1 + self.below(call.words.len() - 1);
+                    call.words[place] = word.as_bytes().to_vec();
+                }
+                _ => {}
+            }
+        }
+        call
+    }
+}

@@ -1,0 +1,168 @@
+//! Ours against a real redis-server: seeded random calls go to both, and every reply must be equal.
+//!
+//! `PMEMKV_SUBJECT=redis-server` (or another program) examines the calls themselves: it stands in our server's place.
+//! `PMEMKV_SEED` (a number, or `random`), `PMEMKV_STEPS` (calls of each test) and `PMEMKV_ENGINE` change what runs; a
+//! failure prints the first two and the calls that led to it.
+
+mod families;
+
+use common::TestResult;
+use families::{
+    acl, bitmaps, collections, connection, events, figures, geo, hashes, hyperloglog, keys, lists,
+    metadata, order, run, scripts, sets, sortedsets, sorting, strings, transactions,
+};
+
+#[test]
+fn differential_keys() -> TestResult {
+    run::compare("keys", &[keys::call])
+}
+
+#[test]
+fn differential_strings() -> TestResult {
+    run::compare("strings", &[strings::call])
+}
+
+#[test]
+fn differential_connection() -> TestResult {
+    run::compare("connection", &[connection::call])
+}
+
+#[test]
+fn differential_acl() -> TestResult {
+    run::compare("acl", &[acl::call])
+}
+
+#[test]
+fn differential_transactions() -> TestResult {
+    run::compare("transactions", &[transactions::call])
+}
+
+#[test]
+fn differential_all() -> TestResult {
+    run::compare("all", &[keys::call, strings::call, connection::call])
+}
+
+#[test]
+fn differential_bitmaps() -> TestResult {
+    run::compare("bitmaps", &[bitmaps::call])
+}
+
+#[test]
+fn differential_events_of_bitmaps() -> TestResult {
+    events::compare(&[bitmaps::call])
+}
+
+#[test]
+fn differential_hyperloglog() -> TestResult {
+    run::compare("hyperloglog", &[hyperloglog::call])
+}
+
+#[test]
+fn differential_events_of_hyperloglog() -> TestResult {
+    events::compare(&[hyperloglog::call])
+}
+
+#[test]
+fn differential_hashes() -> TestResult {
+    run::compare_replies("hashes", &[hashes::call])
+}
+
+#[test]
+fn differential_lists() -> TestResult {
+    run::compare_replies("lists", &[lists::call])
+}
+
+#[test]
+fn differential_sets() -> TestResult {
+    run::compare_replies("sets", &[sets::call])
+}
+
+#[test]
+fn differential_sortedsets() -> TestResult {
+    run::compare_replies("sortedsets", &[sortedsets::call])
+}
+
+#[test]
+fn differential_geo() -> TestResult {
+    run::compare_replies("geo", &[geo::call])
+}
+
+#[test]
+fn differential_order() -> TestResult {
+    run::compare_replies("order", &[order::call])
+}
+
+#[test]
+fn differential_sorting() -> TestResult {
+    run::compare_replies("sorting", &[sorting::call])
+}
+
+#[test]
+fn differential_collections() -> TestResult {
+    run::compare_replies("collections", &[collections::call])
+}
+
+#[test]
+fn differential_events_of_collections() -> TestResult {
+    events::compare(&[hashes::call, lists::call, sets::call, sortedsets::call])
+}
+
+#[test]
+fn differential_events() -> TestResult {
+    events::compare(&[keys::call, strings::call])
+}
+
+#[test]
+fn differential_subscribing() -> TestResult {
+    scripts::compare(scripts::SUBSCRIBING)
+}
+
+#[test]
+fn differential_pushing() -> TestResult {
+    scripts::compare(scripts::PUSHING)
+}
+
+#[test]
+fn differential_queued_subscriptions() -> TestResult {
+    scripts::compare(scripts::QUEUEING)
+}
+
+#[test]
+fn differential_tracking() -> TestResult {
+    scripts::compare(scripts::TRACKING)
+}
+
+#[test]
+fn differential_broadcasting() -> TestResult {
+    scripts::compare(scripts::BROADCASTING)
+}
+
+#[test]
+fn differential_redirecting() -> TestResult {
+    scripts::compare(scripts::REDIRECTING)
+}
+
+#[test]
+fn differential_command_info() -> TestResult {
+    metadata::compare_info()
+}
+
+#[test]
+fn differential_info_fields() -> TestResult {
+    figures::compare_info_fields()
+}
+
+#[test]
+fn differential_memory_stats() -> TestResult {
+    figures::compare_memory_stats()
+}
+
+#[test]
+fn differential_command_keys() -> TestResult {
+    metadata::compare_keys()
+}
+
+#[test]
+fn differential_command_docs() -> TestResult {
+    metadata::compare_docs()
+}

@@ -1,0 +1,37 @@
+//! The server over real sockets: what each group of commands answers, and what holds beside the commands.
+
+mod acl;
+mod acl_channels;
+mod blocking;
+mod connection;
+mod cursors;
+mod eviction;
+mod expiry;
+mod exporter;
+mod geo;
+mod geohash;
+mod guards;
+mod hashes;
+mod hyperloglog;
+mod insight;
+mod keys;
+mod limits;
+mod lists;
+mod metrics;
+mod notifications;
+mod ports;
+mod pubsub;
+mod ranges;
+mod replays;
+mod rewrite;
+mod rust_clients;
+mod serialised;
+mod server;
+mod sets;
+mod sortedsets;
+mod startup;
+mod strings;
+mod tls;
+mod tools;
+mod tracking;
+mod transactions;

@@ -1,0 +1,543 @@
+//! How the server starts and what it leaves behind: pid files, the background, supervisors, limits of the operating
+//! system, configurations of Redis's.
+
+use std::fs;
+use std::io::Write;
+use std::net::TcpListener;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use common::{RawClient, TestResult, Value, quiet_port};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A folder for a server, and what its command line says.
+struct Place {
+    folder: tempfile::TempDir,
+    port: u16,
+}
+
+impl Place {
+    fn new() -> TestResult<Self> {
+        let folder = tempfile::Builder::new().tempdir_in("/dev/shm")?;
+        let port = quiet_port()?;
+        Ok(Self { folder, port })
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn text(&self, name: &str) -> String {
+        self.path(name).display().to_string()
+    }
+
+    fn log(&self) -> String {
+        fs::read_to_string(self.path("log")).unwrap_or_default()
+    }
+
+    fn words(&self) -> Vec<String> {
+        [
+            "--bind",
+            "127.0.0.1",
+            "--port",
+            &self.port.to_string(),
+            "--pool-size",
+            "64mb",
+            "--pool-path",
+            &self.text("pool"),
+            "--logfile",
+            &self.text("log"),
+        ]
+        .map(str::to_owned)
+        .to_vec()
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(common::program());
+        // A file comes first, directives after it.
+        let (file, rest) = match arguments {
+            [file, rest @ ..] if !file.starts_with('-') => (Some(file), rest),
+            all => (None, all),
+        };
+        command
+            .args(file)
+            .args(self.words())
+            .args(rest)
+            .current_dir(self.folder.path())
+            .stdin(Stdio::null());
+        command
+    }
+
+    /// Starts the server and waits until it answers.
+    fn start(&self, arguments: &[&str]) -> TestResult<Running> {
+        self.run(self.command(arguments))
+    }
+
+    fn run(&self, mut command: Command) -> TestResult<Running> {
+        let child = command
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()?;
+        let mut running = Running(child);
+        let deadline = Instant::now() + PATIENCE;
+        while self.client().is_err() {
+            if let Some(status) = running.0.try_wait()? {
+                return Err(format!("{status}: {}", self.log()).into());
+            }
+            assert!(Instant::now() < deadline, "no answer: {}", self.log());
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        Ok(running)
+    }
+
+    /// A client of a server that has read its pool.
+    fn client(&self) -> TestResult<RawClient> {
+        let mut client = RawClient::connect(self.port)?;
+        match client.line("PING")? {
+            Value::Simple(_) => Ok(client),
+            other => Err(format!("{other:?}").into()),
+        }
+    }
+}
+
+/// A process that is ended with the test.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+impl Running {
+    /// Asks it to end.
+    fn stop(mut self) -> TestResult<ExitStatus> {
+        kill(Pid::from_raw(i32::try_from(self.0.id())?), Signal::SIGTERM)?;
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if let Some(status) = self.0.try_wait()? {
+                return Ok(status);
+            }
+            assert!(Instant::now() < deadline, "it still runs");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
+
+/// A process that is not our child, ended with the test.
+struct InBackground(Pid);
+
+impl Drop for InBackground {
+    fn drop(&mut self) {
+        // It is gone already where the test came to its end.
+        let _ = kill(self.0, Signal::SIGKILL);
+    }
+}
+
+impl InBackground {
+    fn of(pidfile: &Path) -> TestResult<Self> {
+        let pid = fs::read_to_string(pidfile)?.trim().parse()?;
+        Ok(Self(Pid::from_raw(pid)))
+    }
+
+    fn wait(&self) {
+        let deadline = Instant::now() + PATIENCE;
+        // Nobody may be there to reap it: then it stays as a zombie.
+        let stat = format!("/proc/{}/stat", self.0);
+        while fs::read_to_string(&stat).is_ok_and(|stat| !stat.contains(") Z ")) {
+            assert!(Instant::now() < deadline, "it still runs");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
+
+fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+fn field(client: &mut RawClient, section: &str, name: &str) -> TestResult<String> {
+    let info = client.line(&format!("INFO {section}"))?;
+    let info = info.text().ok_or("no text")?;
+    let value = info
+        .lines()
+        .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+    Ok(value.ok_or("no such field")?.to_owned())
+}
+
+#[test]
+fn a_pid_file_that_cannot_be_written_is_a_warning() -> TestResult {
+    let place = Place::new()?;
+    let running = place.start(&["--pidfile", "/nonexist/redis.pid"])?;
+    let log = place.log();
+    let warning = "Failed to write PID file /nonexist/redis.pid: No such file or directory";
+    assert_eq!(log.matches(warning).count(), 1, "{log}");
+    assert!(running.stop()?.success());
+    Ok(())
+}
+
+#[test]
+fn only_the_server_that_wrote_a_pid_file_removes_it() -> TestResult {
+    let place = Place::new()?;
+    let pidfile = place.path("pid");
+    let name = place.text("pid");
+    let running = place.start(&["--pidfile", &name])?;
+    let text = fs::read_to_string(&pidfile)?;
+    assert_eq!(text, format!("{}\n", running.0.id()));
+    // Another one fails to listen, with a pool of its own, or to open the pool.
+    for pool in ["other.pool", "pool"] {
+        let output = place
+            .command(&["--pidfile", &name, "--pool-path", &place.text(pool)])
+            .output()?;
+        assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+        assert_eq!(fs::read_to_string(&pidfile)?, text);
+    }
+    assert!(running.stop()?.success());
+    assert!(!pidfile.exists());
+    let running = place.start(&["--pidfile", &name])?;
+    fs::write(&pidfile, "1\n")?;
+    assert!(running.stop()?.success());
+    assert_eq!(fs::read_to_string(&pidfile)?, "1\n");
+    Ok(())
+}
+
+#[test]
+fn daemonize_serves_from_the_background() -> TestResult {
+    let place = Place::new()?;
+    let pidfile = place.path("pid");
+    for (start, from_stdin) in [false, true].into_iter().enumerate() {
+        let mut command = place.command(&[]);
+        command.args(["--pidfile", &place.text("pid")]);
+        if from_stdin {
+            command.arg("-");
+        } else {
+            command.args(["--daemonize", "yes"]);
+        }
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()?;
+        if let Some(mut stdin) = child.stdin.take()
+            && from_stdin
+        {
+            stdin.write_all(b"daemonize yes\n")?;
+        }
+        let id = child.id();
+        // It ends, and so do the pipes: nothing in the background holds them.
+        let output = child.wait_with_output()?;
+        assert!(output.status.success(), "{}", said(&output));
+        assert_eq!((said(&output).as_str(), output.stdout.len()), ("", 0));
+
+        let background = InBackground::of(&pidfile)?;
+        assert_ne!(background.0.as_raw(), i32::try_from(id)?);
+        // It serves at once.
+        let mut client = place.client()?;
+        let pid = field(&mut client, "server", "process_id")?;
+        assert_eq!(pid, background.0.to_string());
+        for stream in 0..3 {
+            let target = fs::read_link(format!("/proc/{pid}/fd/{stream}"))?;
+            assert_eq!(target, Path::new("/dev/null"), "{stream}");
+        }
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
+        let session = stat
+            .rsplit(')')
+            .next()
+            .and_then(|rest| rest.split(' ').nth(4));
+        assert_eq!(session, Some(pid.as_str()), "a session of its own");
+        let name = fs::read_to_string(format!("/proc/{pid}/comm"))?;
+        assert_eq!(name, "pmemkv-server\n");
+        assert_eq!(
+            client.line("INCR starts")?,
+            Value::Integer(i64::try_from(start)? + 1)
+        );
+        // What SAVE is to keep is kept, as the next start finds.
+        client.send(&["SHUTDOWN", "SAVE"])?;
+        background.wait();
+        assert!(!pidfile.exists());
+    }
+    Ok(())
+}
+
+#[test]
+fn daemonize_says_why_it_failed() -> TestResult {
+    let place = Place::new()?;
+    let taken = TcpListener::bind(("127.0.0.1", place.port))?;
+    let pidfile = place.text("pid");
+    let arguments = ["--daemonize", "yes", "--pidfile", &pidfile];
+    let output = place.command(&arguments).output()?;
+    assert_eq!(output.status.code(), Some(1));
+    let text = said(&output);
+    assert!(text.contains("can't listen on 127.0.0.1"), "{text}");
+    assert!(!place.path("pid").exists());
+    drop(taken);
+    fs::write(place.path("pool"), vec![7; 1 << 20])?;
+    let output = place.command(&arguments).output()?;
+    assert_eq!(output.status.code(), Some(1));
+    assert!(said(&output).contains("not a pool"), "{}", said(&output));
+    Ok(())
+}
+
+#[test]
+fn systemd_is_told_by_its_socket() -> TestResult {
+    for abstract_name in [false, true] {
+        let place = Place::new()?;
+        let (socket, address) = if abstract_name {
+            let name = format!("pmemkv-server-{}", place.port);
+            let address = SocketAddr::from_abstract_name(name.as_bytes())?;
+            (UnixDatagram::bind_addr(&address)?, format!("@{name}"))
+        } else {
+            let path = place.path("notify");
+            (UnixDatagram::bind(&path)?, path.display().to_string())
+        };
+        socket.set_read_timeout(Some(PATIENCE))?;
+        let hear = || -> TestResult<String> {
+            let mut buffer = [0; 200];
+            let len = socket.recv(&mut buffer)?;
+            Ok(String::from_utf8_lossy(&buffer[..len]).into_owned())
+        };
+        let supervised = if abstract_name { "auto" } else { "systemd" };
+        // Whoever is supervised stays in the foreground, as in Redis.
+        let mut command = place.command(&["--supervised", supervised, "--daemonize", "yes"]);
+        command
+            .env("NOTIFY_SOCKET", &address)
+            .env_remove("UPSTART_JOB");
+        let running = place.run(command)?;
+        assert_eq!(hear()?, "STATUS=Reading the pool\n");
+        assert_eq!(hear()?, "STATUS=Ready to accept connections\nREADY=1\n");
+        let mut client = place.client()?;
+        assert_eq!(
+            field(&mut client, "server", "process_supervised")?,
+            "systemd"
+        );
+        let pid = running.0.id().to_string();
+        assert_eq!(field(&mut client, "server", "process_id")?, pid);
+        assert!(running.stop()?.success());
+        assert_eq!(hear()?, "STOPPING=1\nSTATUS=Closing the pool\n");
+    }
+    Ok(())
+}
+
+#[test]
+fn supervision_that_is_not_there_is_a_warning() -> TestResult {
+    let place = Place::new()?;
+    let mut command = place.command(&["--supervised", "systemd"]);
+    command.env_remove("NOTIFY_SOCKET");
+    let running = place.run(command)?;
+    assert!(place.log().contains("NOTIFY_SOCKET not found!"));
+    let mut client = place.client()?;
+    assert_eq!(field(&mut client, "server", "process_supervised")?, "no");
+    assert!(running.stop()?.success());
+    Ok(())
+}
+
+#[test]
+fn upstart_is_told_by_a_stop() -> TestResult {
+    let place = Place::new()?;
+    let child = place
+        .command(&["--supervised", "upstart"])
+        .env("UPSTART_JOB", "x")
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()?;
+    let running = Running(child);
+    let stat = format!("/proc/{}/stat", running.0.id());
+    let deadline = Instant::now() + PATIENCE;
+    while !fs::read_to_string(&stat)?.contains(") T ") {
+        assert!(
+            Instant::now() < deadline,
+            "it did not stop: {}",
+            place.log()
+        );
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    kill(
+        Pid::from_raw(i32::try_from(running.0.id())?),
+        Signal::SIGCONT,
+    )?;
+    let mut client = place.client()?;
+    assert_eq!(
+        field(&mut client, "server", "process_supervised")?,
+        "upstart"
+    );
+    assert!(running.stop()?.success());
+    Ok(())
+}
+
+/// A command with a limit of open files, hard and soft.
+fn limited(command: &Command, files: u64) -> Command {
+    let mut limited = Command::new("sh");
+    limited
+        .args(["-c", &format!("ulimit -n {files} && exec \"$0\" \"$@\"")])
+        .arg(command.get_program())
+        .args(command.get_args())
+        .stdin(Stdio::null());
+    limited
+}
+
+#[test]
+fn maxclients_is_what_is_possible() -> TestResult {
+    const FILES: u64 = 80;
+    const POSSIBLE: usize = 48;
+    let place = Place::new()?;
+    let command = place.command(&["--worker-threads", "1"]);
+    let running = place.run(limited(&command, FILES))?;
+    let log = place.log();
+    for line in [
+        "You requested maxclients of 10000 requiring at least 10032 max file descriptors.",
+        "Server can't set maximum open files to 10032 because of OS error: Operation not permitted.",
+        "Current maximum open files is 80. maxclients has been reduced to 48 to compensate for low ulimit.",
+    ] {
+        assert!(log.contains(line), "{line}: {log}");
+    }
+    let mut client = place.client()?;
+    let maxclients = |client: &mut RawClient| -> TestResult<String> {
+        let reply = client.line("CONFIG GET maxclients")?;
+        Ok(reply.items().ok_or("no array")?[1]
+            .text()
+            .ok_or("no text")?)
+    };
+    assert_eq!(maxclients(&mut client)?, "48");
+    assert_eq!(field(&mut client, "clients", "maxclients")?, "48");
+    let refused = "ERR CONFIG SET failed (possibly related to argument 'maxclients') - The operating system is not able \
+                   to handle the specified number of clients, try with 48";
+    for (line, reply) in [
+        ("CONFIG SET maxclients 5000", Some(refused)),
+        ("CONFIG SET hz 20 maxclients 49", Some(refused)),
+        ("CONFIG SET maxclients 40", None),
+        ("CONFIG SET maxclients 48", None),
+    ] {
+        let expected = reply.map_or(Value::Simple(b"OK".to_vec()), |text| {
+            Value::Error(text.into())
+        });
+        assert_eq!(client.line(line)?, expected, "{line}");
+    }
+    assert_eq!(maxclients(&mut client)?, "48");
+    // So many are really served.
+    let mut clients = vec![client];
+    let deadline = Instant::now() + PATIENCE;
+    while clients.len() < POSSIBLE {
+        match place.client() {
+            Ok(client) => clients.push(client),
+            // One that has left may still be counted.
+            Err(error) => assert!(
+                Instant::now() < deadline,
+                "{} served: {error}",
+                clients.len()
+            ),
+        }
+    }
+    let refused = Value::Error(b"ERR max number of clients reached".to_vec());
+    assert_eq!(RawClient::connect(place.port)?.read()?, refused);
+    drop(clients);
+    assert!(running.stop()?.success());
+
+    let output = limited(&command, 30).output()?;
+    assert_eq!(output.status.code(), Some(1));
+    let text = said(&output);
+    assert!(text.contains("'ulimit -n' of 30 is not enough"), "{text}");
+    Ok(())
+}
+
+#[test]
+fn the_soft_limit_of_files_is_raised() -> TestResult {
+    let place = Place::new()?;
+    let command = place.command(&["--maxclients", "100", "--worker-threads", "1"]);
+    let mut soft = Command::new("sh");
+    soft.args(["-c", "ulimit -Sn 80 && exec \"$0\" \"$@\""])
+        .arg(command.get_program())
+        .args(command.get_args())
+        .stdin(Stdio::null());
+    let running = place.run(soft)?;
+    let mut client = place.client()?;
+    let ok = Value::Simple(b"OK".to_vec());
+    assert_eq!(field(&mut client, "clients", "maxclients")?, "100");
+    assert_eq!(client.line("CONFIG SET maxclients 200")?, ok);
+    let limits = fs::read_to_string(format!("/proc/{}/limits", running.0.id()))?;
+    let files = limits
+        .lines()
+        .find(|line| line.starts_with("Max open files"));
+    let files = files.and_then(|line| line.split_whitespace().nth(3));
+    assert_eq!(files, Some("232"));
+    let reply = client.line("CONFIG SET maxclients 99999999")?;
+    let Value::Error(text) = reply else {
+        panic!("{reply:?}");
+    };
+    assert!(String::from_utf8_lossy(&text).contains("try with "));
+    assert_eq!(field(&mut client, "clients", "maxclients")?, "200");
+    assert!(running.stop()?.success());
+    Ok(())
+}
+
+#[test]
+fn a_configuration_that_asks_for_more_than_there_is_stops_the_start() -> TestResult {
+    let place = Place::new()?;
+    let file = place.text("redis.conf");
+    fs::write(&file, "timeout 0\nreplicaof 127.0.0.1 6379\n")?;
+    let output = place.command(&[&file]).output()?;
+    assert_eq!(output.status.code(), Some(1));
+    let text = said(&output);
+    assert!(
+        text.contains(&format!("'replicaof 127.0.0.1 6379' (line 2 of {file})")),
+        "{text}"
+    );
+    assert!(text.contains("accept-unsupported replicaof"), "{text}");
+    assert!(!place.path("pool").exists());
+
+    // The pool lies in memory of this boot.
+    let output = place
+        .command(&["--appendonly", "yes", "--appendfsync", "always"])
+        .output()?;
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        said(&output).contains("does not survive a loss of power"),
+        "{}",
+        said(&output)
+    );
+    let running = place.start(&["--appendonly", "yes", "--save", "900", "1"])?;
+    let log = place.log();
+    assert_eq!(
+        log.matches("writes no RDB file and no append-only file")
+            .count(),
+        1,
+        "{log}"
+    );
+    let reply = place.client()?.line("CONFIG SET appendfsync always")?;
+    let Value::Error(text) = reply else {
+        panic!("{reply:?}");
+    };
+    let text = String::from_utf8_lossy(&text);
+    assert!(
+        text.contains("argument 'appendfsync') - there is no append-only file"),
+        "{text}"
+    );
+    assert!(running.stop()?.success());
+
+    fs::write(
+        &file,
+        "replicaof 127.0.0.1 6379\naccept-unsupported slaveof\n",
+    )?;
+    let running = place.start(&[&file])?;
+    let mut client = place.client()?;
+    let role = client.line("ROLE")?;
+    assert_eq!(
+        role.items().ok_or("no array")?[0].text().as_deref(),
+        Some("master")
+    );
+    let reply = client.call(&["CONFIG", "SET", "accept-unsupported", ""])?;
+    assert!(
+        format!("{reply:?}").contains("replicaof is set"),
+        "{reply:?}"
+    );
+    assert!(!client.line("CONFIG REWRITE")?.is_error());
+    assert!(running.stop()?.success());
+    let running = place.start(&[&file])?;
+    assert!(running.stop()?.success());
+    Ok(())
+}

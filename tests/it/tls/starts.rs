@@ -1,0 +1,131 @@
+//! How a server with TLS starts, and what stops it.
+
+use std::fs;
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use super::authority::{Authority, Result};
+use super::text;
+
+/// A server of which nothing but the command line is known.
+struct Bare(Child);
+
+impl Drop for Bare {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn bare(folder: &Path, arguments: &[&str]) -> Result<Bare> {
+    let log = fs::File::create(folder.join("log"))?;
+    let child = Command::new(common::program())
+        .args([
+            "--engine",
+            "vcmap",
+            "--pool-size",
+            "64mb",
+            "--bind",
+            "127.0.0.1",
+        ])
+        .arg("--pool-path")
+        .arg(folder.join("pool"))
+        .args(arguments)
+        .stdout(log.try_clone()?)
+        .stderr(log)
+        .stdin(Stdio::null())
+        .spawn()?;
+    Ok(Bare(child))
+}
+
+#[test]
+fn tls_alone_is_enough_to_serve() -> Result {
+    let folder = tempfile::tempdir()?;
+    let authority = Authority::new(folder.path(), "authority")?;
+    let (certificate, key) = authority.sign("server")?;
+    let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+    let arguments = [
+        "--port",
+        "0",
+        "--tls-port",
+        &port.to_string(),
+        "--tls-cert-file",
+        text(&certificate)?,
+        "--tls-key-file",
+        text(&key)?,
+        "--tls-auth-clients",
+        "no",
+    ];
+    let _server = bare(folder.path(), &arguments)?;
+    let deadline = Instant::now() + Duration::from_secs(30);
+    let mut client = loop {
+        match authority.client().connect(port) {
+            Ok(client) => break client,
+            Err(error) if Instant::now() > deadline => return Err(error),
+            Err(_) => std::thread::sleep(Duration::from_millis(20)),
+        }
+    };
+    assert_eq!(client.call("PING")?, "+PONG");
+    let info = client.call("INFO server")?;
+    assert!(info.contains(&format!("\r\ntcp_port:{port}\r\n")), "{info}");
+    Ok(())
+}
+
+#[test]
+fn what_is_wrong_with_tls_stops_the_start() -> Result {
+    let folder = tempfile::tempdir()?;
+    let authority = Authority::new(folder.path(), "authority")?;
+    let (certificate, key) = authority.sign("server")?;
+    let encrypted = folder.path().join("encrypted.key");
+    fs::write(
+        &encrypted,
+        "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n",
+    )?;
+    let (certificate, key) = (text(&certificate)?, text(&key)?);
+    let cases: [(&[&str], &str); 6] = [
+        (&[], "tls-port needs tls-cert-file"),
+        (
+            &["--tls-cert-file", certificate],
+            "tls-port needs tls-key-file",
+        ),
+        (
+            &["--tls-cert-file", certificate, "--tls-key-file", key],
+            "tls-auth-clients yes needs tls-ca-cert-file or tls-ca-cert-dir",
+        ),
+        (
+            &["--tls-cert-file", "/nowhere", "--tls-key-file", key],
+            "tls-cert-file: /nowhere: No such file",
+        ),
+        (
+            &[
+                "--tls-cert-file",
+                certificate,
+                "--tls-key-file",
+                text(&encrypted)?,
+                "--tls-key-file-pass",
+                "secret",
+            ],
+            "an encrypted key cannot be read, also with tls-key-file-pass",
+        ),
+        (
+            &["--tls-cert-file", key, "--tls-key-file", key],
+            "it holds no certificate",
+        ),
+    ];
+    for (arguments, message) in cases {
+        let all: Vec<&str> = ["--port", "0", "--tls-port", "1"]
+            .into_iter()
+            .chain(arguments.iter().copied())
+            .collect();
+        let mut server = bare(folder.path(), &all)?;
+        let status = server.0.wait()?;
+        let log = fs::read_to_string(folder.path().join("log"))?;
+        assert_eq!(status.code(), Some(1), "{message}: {log}");
+        assert!(log.contains(message), "{message}: {log}");
+        assert!(!log.contains("secret"), "{log}");
+        assert!(!folder.path().join("pool").exists());
+    }
+    Ok(())
+}

@@ -1,0 +1,265 @@
+//! What the integration tests share: servers in folders of their own, and a client that shows replies as they are.
+
+mod engines;
+mod process;
+mod raw;
+mod redis_server;
+mod subject;
+
+use std::error::Error;
+use std::hash::{BuildHasher, RandomState};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use process::Process;
+pub use raw::{RawClient, Value, encode, show};
+pub use redis_server::RedisServer;
+pub use subject::Subject;
+
+/// What tests return.
+pub type TestResult<T = ()> = Result<T, Box<dyn Error>>;
+
+/// The server's program: cargo builds it beside the tests of its package.
+pub fn program() -> PathBuf {
+    let test = std::env::current_exe().expect("the test knows where it lies");
+    // From target/PROFILE/deps/NAME to target/PROFILE.
+    let folder = test
+        .ancestors()
+        .nth(2)
+        .expect("tests lie in the folder deps of a profile");
+    folder.join("pmemkv-server")
+}
+
+/// How long a server may take to answer its first PING, or to stop.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How a server is started.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// `--engine`.
+    pub engine: String,
+    /// `--pool-size`, in the form that the directive takes.
+    pub pool_size: String,
+    /// More words for the command line: `--name`, `value`, ...
+    pub directives: Vec<String>,
+    /// A configuration file.
+    pub file: Option<PathBuf>,
+}
+
+impl Options {
+    /// A small pool on an engine: `cmap`, or with a layout of records that is not the default: `cmap/pairs`.
+    pub fn new(store: &str) -> Self {
+        let (engine, layout) = store.split_once('/').unwrap_or((store, "auto"));
+        Self {
+            engine: engine.to_owned(),
+            pool_size: "256mb".to_owned(),
+            directives: Vec::new(),
+            file: None,
+        }
+        .directive("layout", layout)
+    }
+
+    /// A configuration file; what is said otherwise here has precedence.
+    #[must_use]
+    pub fn file(mut self, path: &Path) -> Self {
+        self.file = Some(path.to_owned());
+        self
+    }
+
+    /// Another size of the pool.
+    #[must_use]
+    pub fn pool_size(mut self, size: &str) -> Self {
+        size.clone_into(&mut self.pool_size);
+        self
+    }
+
+    /// One more directive.
+    #[must_use]
+    pub fn directive(mut self, name: &str, value: &str) -> Self {
+        self.directives.push(format!("--{name}"));
+        self.directives.push(value.to_owned());
+        self
+    }
+}
+
+/// Our server, with a pool in a folder of its own. Dropping it kills the process and removes the folder.
+pub struct Server {
+    options: Options,
+    process: Option<Process>,
+    /// Declared after the process, which ends and shows its log before its folder goes.
+    dir: TempDir,
+}
+
+impl Server {
+    /// Starts on an engine, named as for [`Options::new`], with an empty pool.
+    pub fn start(store: &str) -> TestResult<Self> {
+        Self::start_with(Options::new(store))
+    }
+
+    /// Starts with an empty pool.
+    pub fn start_with(options: Options) -> TestResult<Self> {
+        let mut server = Self {
+            options,
+            dir: temporary_folder()?,
+            process: None,
+        };
+        server.resume()?;
+        Ok(server)
+    }
+
+    /// Starts again after [`kill_9`](Self::kill_9) or [`terminate`](Self::terminate), on the same pool.
+    pub fn resume(&mut self) -> TestResult {
+        assert!(self.process.is_none(), "the server still runs");
+        let configure = |command: &mut Command, port: &str| self.configure(command, port);
+        let process = Process::start(self.dir.path(), configure, &program())?;
+        self.process = Some(process);
+        Ok(())
+    }
+
+    /// The same on a port that clients know already.
+    pub fn resume_on(&mut self, port: u16) -> TestResult {
+        assert!(self.process.is_none(), "the server still runs");
+        let configure = |command: &mut Command, port: &str| self.configure(command, port);
+        let process = Process::start_on(port, self.dir.path(), configure, &program())?;
+        self.process =
+            Some(process.ok_or_else(|| format!("port {port} is taken:\n{}", self.log()))?);
+        Ok(())
+    }
+
+    /// Starts again and kills the process when `after` has passed, whether or not it serves by then.
+    pub fn resume_and_kill(&self, after: Duration) -> TestResult {
+        assert!(self.process.is_none(), "the server still runs");
+        let configure = |command: &mut Command, port: &str| self.configure(command, port);
+        Process::start_and_kill(self.dir.path(), configure, &program(), after)
+    }
+
+    fn configure(&self, command: &mut Command, port: &str) {
+        let options = &self.options;
+        command
+            .args(&options.file)
+            .args(["--port", port, "--bind", "127.0.0.1"])
+            .args([
+                "--engine",
+                &options.engine,
+                "--pool-size",
+                &options.pool_size,
+            ])
+            .arg("--pool-path")
+            .arg(self.pool_path())
+            .args(&options.directives);
+    }
+
+    /// How it is started from now on.
+    pub fn set_options(&mut self, options: Options) {
+        self.options = options;
+    }
+
+    /// Stops and starts again, on the same pool.
+    pub fn restart(&mut self) -> TestResult {
+        self.terminate()?;
+        self.resume()
+    }
+
+    /// Ends the process with SIGKILL.
+    pub fn kill_9(&mut self) -> TestResult {
+        self.process.take().ok_or("the server does not run")?.kill()
+    }
+
+    /// Asks the process to stop with SIGTERM; it must exit with code 0 in time.
+    pub fn terminate(&mut self) -> TestResult {
+        self.process
+            .take()
+            .ok_or("the server does not run")?
+            .terminate()
+    }
+
+    /// Waits until the process ends by itself, after SHUTDOWN; it must exit with code 0 in time.
+    pub fn wait_for_exit(&mut self) -> TestResult {
+        self.process
+            .take()
+            .ok_or("the server does not run")?
+            .wait_for_exit()
+    }
+
+    /// The process's number.
+    pub fn pid(&self) -> u32 {
+        self.running().pid()
+    }
+
+    /// The TCP port on 127.0.0.1. Another one after each start.
+    pub fn port(&self) -> u16 {
+        self.running().port
+    }
+
+    /// The folder that holds the pool and the log; it lives as long as this.
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// Where the pool is.
+    pub fn pool_path(&self) -> PathBuf {
+        self.dir.path().join("test.pool")
+    }
+
+    /// All that the server has written to standard output and standard error so far.
+    pub fn log(&self) -> String {
+        process::read_log(self.dir.path())
+    }
+
+    /// A connection of the `redis` crate.
+    pub fn connection(&self) -> TestResult<redis::Connection> {
+        connection(self.port())
+    }
+
+    /// A connection that shows replies as they are.
+    pub fn raw(&self) -> TestResult<RawClient> {
+        Ok(RawClient::connect(self.port())?)
+    }
+
+    fn running(&self) -> &Process {
+        self.process.as_ref().expect("the server runs")
+    }
+}
+
+/// A free port that no other process gets by chance: the kernel gives none below 32,768 to whoever asks for any.
+pub fn quiet_port() -> TestResult<u16> {
+    let first = RandomState::new().hash_one(std::process::id());
+    for step in 0..1_000 {
+        let port = 20_000 + u16::try_from(first.wrapping_add(step) % 12_000)?;
+        if std::net::TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return Ok(port);
+        }
+    }
+    Err("no port is free".into())
+}
+
+/// An address of this machine that is not a loopback one, if it has any. Nothing is sent.
+pub fn address_elsewhere() -> Option<String> {
+    let socket = std::net::UdpSocket::bind("0.0.0.0:0").ok()?;
+    socket.connect("192.0.2.1:9").ok()?;
+    let address = socket.local_addr().ok()?.ip();
+    (!address.is_loopback() && !address.is_unspecified()).then(|| address.to_string())
+}
+
+fn connection(port: u16) -> TestResult<redis::Connection> {
+    let client = redis::Client::open(format!("redis://127.0.0.1:{port}/"))?;
+    let connection = client.get_connection_with_timeout(PATIENCE)?;
+    connection.set_read_timeout(Some(PATIENCE))?;
+    Ok(connection)
+}
+
+/// A folder in memory where there is one: pools on a disk are slow, and nothing here must survive a reboot.
+fn temporary_folder() -> TestResult<TempDir> {
+    let memory = Path::new("/dev/shm");
+    let parent = if memory.is_dir() {
+        memory.to_owned()
+    } else {
+        std::env::temp_dir()
+    };
+    Ok(tempfile::Builder::new()
+        .prefix("pmemkv-server-test-")
+        .tempdir_in(parent)?)
+}

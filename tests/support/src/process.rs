@@ -1,0 +1,177 @@
+//! A server process: started on a free port, watched until it answers, ended by its own handle.
+
+use std::fs::{File, OpenOptions};
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use super::{PATIENCE, RawClient, TestResult, Value};
+
+/// A free port may be taken by another process before the server binds it; then the next one is tried.
+const STARTS_MAX: usize = 5;
+/// How much of the log a failed test shows.
+const LOG_LINES_SHOWN: usize = 60;
+const LOG: &str = "server.log";
+
+pub struct Process {
+    child: Child,
+    pub port: u16,
+    dir: std::path::PathBuf,
+}
+
+impl Process {
+    /// Starts `program` with the arguments that `configure` adds for a port, and waits until it answers PING.
+    pub fn start(
+        dir: &Path,
+        configure: impl Fn(&mut Command, &str),
+        program: &Path,
+    ) -> TestResult<Self> {
+        for _ in 0..STARTS_MAX {
+            let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+            if let Some(process) = Self::start_on(port, dir, &configure, program)? {
+                return Ok(process);
+            }
+        }
+        Err(format!("{} does not start:\n{}", program.display(), tail(dir)).into())
+    }
+
+    /// The same on a port that the caller chose; `None` where the process ended, as it does where the port is taken.
+    pub fn start_on(
+        port: u16,
+        dir: &Path,
+        configure: impl Fn(&mut Command, &str),
+        program: &Path,
+    ) -> TestResult<Option<Self>> {
+        let log = open_log(dir)?;
+        let mut command = Command::new(program);
+        configure(&mut command, &port.to_string());
+        let child = command
+            .current_dir(dir)
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log)
+            .spawn()?;
+        let mut process = Self {
+            child,
+            port,
+            dir: dir.to_owned(),
+        };
+        Ok(process.wait_for_ping()?.then_some(process))
+    }
+
+    /// Starts `program` and kills it when `after` has passed, whether or not it serves by then.
+    pub fn start_and_kill(
+        dir: &Path,
+        configure: impl Fn(&mut Command, &str),
+        program: &Path,
+        after: Duration,
+    ) -> TestResult {
+        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+        let log = open_log(dir)?;
+        let mut command = Command::new(program);
+        configure(&mut command, &port.to_string());
+        let mut child = command
+            .current_dir(dir)
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log)
+            .spawn()?;
+        thread::sleep(after);
+        child.kill()?;
+        child.wait()?;
+        Ok(())
+    }
+
+    /// False where the process ended instead.
+    fn wait_for_ping(&mut self) -> TestResult<bool> {
+        let deadline = Instant::now() + PATIENCE;
+        while Instant::now() < deadline {
+            if self.child.try_wait()?.is_some() {
+                return Ok(false);
+            }
+            // Any reply but one will do: a server with a password answers an error.
+            let answer =
+                RawClient::connect(self.port).and_then(|mut client| client.call(&["PING"]));
+            let loading =
+                |reply: &Value| matches!(reply, Value::Error(text) if text.starts_with(b"LOADING"));
+            if answer.is_ok_and(|reply| !loading(&reply)) {
+                return Ok(true);
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+        Err(format!("no answer to PING in {PATIENCE:?}:\n{}", tail(&self.dir)).into())
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub fn kill(mut self) -> TestResult {
+        self.child.kill()?;
+        self.child.wait()?;
+        Ok(())
+    }
+
+    pub fn terminate(mut self) -> TestResult {
+        kill(Pid::from_raw(i32::try_from(self.pid())?), Signal::SIGTERM)?;
+        let status = self.wait()?;
+        if status.success() {
+            Ok(())
+        } else {
+            Err(format!("{status} after SIGTERM:\n{}", tail(&self.dir)).into())
+        }
+    }
+
+    /// Waits until the process ends by itself; it must exit with code 0.
+    pub fn wait_for_exit(mut self) -> TestResult {
+        let status = self.wait()?;
+        if status.success() {
+            Ok(())
+        } else {
+            Err(format!("{status}:\n{}", tail(&self.dir)).into())
+        }
+    }
+
+    fn wait(&mut self) -> TestResult<ExitStatus> {
+        let deadline = Instant::now() + PATIENCE;
+        while Instant::now() < deadline {
+            if let Some(status) = self.child.try_wait()? {
+                return Ok(status);
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+        Err(format!("still running after {PATIENCE:?}:\n{}", tail(&self.dir)).into())
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            eprintln!("the end of the server's log:\n{}", tail(&self.dir));
+        }
+        // Both fail only where the process is gone already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn open_log(dir: &Path) -> TestResult<File> {
+    let log = dir.join(LOG);
+    Ok(OpenOptions::new().create(true).append(true).open(log)?)
+}
+
+pub fn read_log(dir: &Path) -> String {
+    let bytes = std::fs::read(dir.join(LOG)).unwrap_or_default();
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+fn tail(dir: &Path) -> String {
+    let log = read_log(dir);
+    let lines: Vec<_> = log.lines().collect();
+    lines[lines.len().saturating_sub(LOG_LINES_SHOWN)..].join("\n")
+}
