@@ -133,9 +133,7 @@ fn swapdb(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     let b = parse_i32(&args[2]).ok_or(CommandError::text("ERR invalid second DB index"))?;
     let databases = databases(ctx);
     let (a, b) = (within_range(a, databases)?, within_range(b, databases)?);
-    if a != b {
-        ctx.keyspace.swap(a, b)?;
-    }
+    ctx.keyspace.swap(a, b)?;
     Ok(Reply::Ok.into())
 }
 

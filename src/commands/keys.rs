@@ -183,6 +183,7 @@ fn del(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
                         removed += 1;
                     }
                 }
+                slots.changed(removed);
                 Ok::<_, KeyspaceError>(removed)
             })?;
         }

@@ -8,8 +8,8 @@ mod families;
 
 use common::TestResult;
 use families::{
-    acl, bitmaps, collections, connection, events, figures, geo, hashes, hyperloglog, keys, lists,
-    metadata, order, run, scripts, sets, sortedsets, sorting, strings, transactions,
+    acl, bitmaps, changes, collections, connection, events, figures, geo, hashes, hyperloglog,
+    keys, lists, metadata, order, run, scripts, sets, sortedsets, sorting, strings, transactions,
 };
 
 #[test]
@@ -145,6 +145,16 @@ fn differential_redirecting() -> TestResult {
 #[test]
 fn differential_command_info() -> TestResult {
     metadata::compare_info()
+}
+
+#[test]
+fn differential_counts_of_changes() -> TestResult {
+    changes::compare()
+}
+
+#[test]
+fn differential_counts_around_changes() -> TestResult {
+    changes::compare_around()
 }
 
 #[test]

@@ -2,12 +2,14 @@
 
 mod acl;
 mod acl_channels;
+mod acl_keys;
 mod blocking;
 mod connection;
 mod cursors;
 mod eviction;
 mod expiry;
 mod exporter;
+mod figures;
 mod geo;
 mod geohash;
 mod guards;

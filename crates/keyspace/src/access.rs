@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 
 use parking_lot::RwLock;
 
+use super::changes::Changes;
 use super::clock::Clock;
 use super::index::Entry;
 use super::locking::Several;
@@ -145,7 +146,7 @@ impl Keyspace {
         let LockedKey {
             place, generation, ..
         } = locked;
-        f(&mut Slot {
+        let mut slot = Slot {
             keyspace: self,
             shard: &mut shard,
             place,
@@ -154,7 +155,11 @@ impl Keyspace {
             key,
             access,
             touched: Cell::new(false),
-        })
+            changes: Changes::default(),
+        };
+        let result = f(&mut slot);
+        slot.shard.changes += slot.changes.count();
+        result
     }
 
     /// Locks several keys, which may repeat and lie in different databases, and runs `f` on them. Its writes happen
@@ -179,6 +184,7 @@ impl Keyspace {
         slots.open_collections()?;
         let result = f(&mut slots).inspect_err(|_| slots.tell_misses())?;
         slots.apply()?;
+        slots.count_changes();
         Ok(result)
     }
 
@@ -275,6 +281,7 @@ pub struct Slot<'a> {
     access: Access,
     /// Whether this call has touched the key already.
     touched: Cell<bool>,
+    changes: Changes,
 }
 
 impl Slot<'_> {
@@ -415,8 +422,14 @@ impl Slot<'_> {
     }
 
     /// Tells of an event of this key, where anybody wants to know. Called after the write that it is about.
-    pub fn event(&self, class: EventClass, name: &'static str) {
+    pub fn event(&mut self, class: EventClass, name: &'static str) {
+        self.changes.told_of(class);
         self.keyspace.event(class, name, self.db, self.key);
+    }
+
+    /// The call counts as so many changes of data, where it is not one that tells of an event.
+    pub fn changed(&mut self, changes: usize) {
+        self.changes.set(changes);
     }
 }
 

@@ -96,6 +96,7 @@ impl Keyspace {
         for (number, shard) in shards.iter_mut().enumerate() {
             for &generation in &flushed {
                 if let Some(table) = shard.detach(generation) {
+                    shard.changes += table.index.len() as u64;
                     self.discard(Garbage::Table(self.partition(number), table));
                 }
             }
@@ -113,8 +114,13 @@ impl Keyspace {
         Ok(())
     }
 
-    /// Exchanges the contents of two databases. One durable store.
+    /// Exchanges the contents of two databases. One durable store; of a database with itself it is a change in Redis's
+    /// count alone.
     pub fn swap(&self, a: usize, b: usize) -> Result<(), KeyspaceError> {
+        if a == b {
+            self.shards[0].write().changes += 1;
+            return Ok(());
+        }
         let mut shards = self.lock_all();
         for shard in &shards {
             self.database_changes(shard, a, Some(b));
@@ -127,6 +133,7 @@ impl Keyspace {
         for db in [a, b] {
             self.generations[db].store(generations.of_database[db], Ordering::Relaxed);
         }
+        shards[0].changes += 1;
         for shard in &mut shards {
             self.database_filled(shard, a);
             self.database_filled(shard, b);

@@ -7,6 +7,7 @@
 
 mod access;
 mod background;
+mod changes;
 mod clock;
 mod collection;
 mod cursor;
@@ -155,6 +156,7 @@ pub struct StoreStats {
     pub pending_removals: u64,
     pub background_removals: u64,
     pub expire_cycle_micros: u64,
+    pub changes: u64,
     pub opens: Option<u64>,
     pub index_time: Option<Duration>,
     pub details: Vec<(&'static str, u64)>,
@@ -315,6 +317,7 @@ impl Keyspace {
         for shard in &self.shards {
             let shard = shard.read();
             indexed += usize::from(shard.indexed);
+            stats.changes += shard.changes;
             for table in &shard.tables {
                 stats.records += table.index.len() as u64;
                 stats.index_bytes += table.index.memory_bytes() as u64;

@@ -12,8 +12,7 @@ use super::wait::Queues;
 use super::watch::Watchers;
 use super::{Keyspace, KeyspaceError, SHARD_BITS, shard_of};
 use crate::background::Garbage;
-use store::Location;
-use store::now_ms;
+use store::{Location, now_ms};
 
 /// One generation's keys in one shard.
 #[derive(Debug)]
@@ -46,6 +45,8 @@ pub struct Shard {
     pub tables: Vec<Table>,
     /// Who watches keys of this shard; seldom anybody.
     pub(super) watchers: Option<Box<Watchers>>,
+    /// Changes by commands, as Redis counts them.
+    pub(super) changes: u64,
     /// Who waits for keys of this shard; seldom anybody.
     pub(super) queues: Option<Box<Queues>>,
 }

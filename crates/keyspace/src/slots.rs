@@ -13,6 +13,7 @@ pub use edits::NewCollection;
 use edits::Opened;
 
 use super::access::{Before, live, storable};
+use super::changes::Changes;
 use super::collection::Edit;
 use super::index::Entry;
 use super::shard::{IndexPut, Shard};
@@ -73,6 +74,7 @@ pub struct Slots<'a> {
     built: Vec<NewCollection<'a>>,
     /// Collections that come under another key, by its position.
     moved: Vec<(u64, usize)>,
+    changes: Changes,
 }
 
 /// Records to be written in one step.
@@ -112,6 +114,7 @@ impl<'a> Slots<'a> {
             edits: SmallVec::new(),
             built: Vec::new(),
             moved: Vec::new(),
+            changes: Changes::default(),
         }
     }
 }
@@ -199,8 +202,21 @@ impl Slots<'_> {
 
     /// Tells of an event of key `i`, where anybody wants to know, once the writes have happened.
     pub fn event(&mut self, i: usize, class: EventClass, name: &'static str) {
+        self.changes.told_of(class);
         if self.keyspace.wants(class) {
             self.steps.push((i, Step::Event(class, name)));
+        }
+    }
+
+    /// The call counts as so many changes of data, where it is not one that tells of an event.
+    pub fn changed(&mut self, changes: usize) {
+        self.changes.set(changes);
+    }
+
+    /// Adds this call's changes to those of all, once the writes have happened.
+    pub(super) fn count_changes(&mut self) {
+        if let Some(shard) = self.shards.first_mut() {
+            shard.changes += self.changes.count();
         }
     }
 

@@ -47,16 +47,16 @@ impl Operation {
         };
         let new = new?;
         self.integer.put(bytes, self.offset, new);
-        written.any = true;
-        written.changed |= new != old;
+        written.all += 1;
+        written.changing += usize::from(new != old);
         Some(if answers_old { old } else { new })
     }
 }
 
 #[derive(Debug, Default)]
 struct Written {
-    any: bool,
-    changed: bool,
+    all: usize,
+    changing: usize,
 }
 
 fn parse(args: Args<'_>, bytes_max: usize) -> Result<Vec<Operation>, CommandError> {
@@ -153,10 +153,12 @@ fn write(ctx: &mut Context<'_>, key: &[u8], operations: &[Operation], len: usize
                 .map(|operation| operation.run(&mut bytes, &mut written))
                 .collect();
             // The string grows even where none of the numbers fits; but nobody is told of that.
-            if grows || written.changed {
+            let changes = if grows { written.all } else { written.changing };
+            if grows || changes > 0 {
                 slot.put(Kind::String, &bytes, expires_at)?;
             }
-            if written.changed || grows && written.any {
+            if changes > 0 {
+                slot.changed(changes);
                 slot.event(EventClass::STRING, "setbit");
             }
             Ok::<_, CommandError>(answers)
@@ -197,7 +199,7 @@ mod tests {
             .collect();
         assert_eq!(answers, [Some(0), Some(1), None, Some(1)]);
         assert_eq!(bytes, [0, 1]);
-        assert!(written.any && written.changed);
+        assert_eq!((written.all, written.changing), (2, 2));
         Ok(())
     }
 

@@ -23,13 +23,16 @@ pub(super) fn pfadd(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
                 current
             } else {
                 let mut new = Draft::empty();
+                // That there is one now counts too.
+                let mut changes = 1;
                 for mark in marks() {
-                    new.raise(mark, sparse_bytes_max)?;
+                    changes += usize::from(new.raise(mark, sparse_bytes_max)?);
                 }
-                (Some(new.finish()), None)
+                (Some((new.finish(), changes)), None)
             };
-            if let Some(changed) = &changed {
-                slot.put(Kind::String, changed, expires_at)?;
+            if let Some((bytes, changes)) = &changed {
+                slot.put(Kind::String, bytes, expires_at)?;
+                slot.changed(*changes);
                 slot.event(EventClass::STRING, "pfadd");
             }
             Ok::<_, CommandError>(changed.is_some())
@@ -71,10 +74,12 @@ fn estimate_of_one(ctx: &mut Context<'_>, key: &[u8]) -> Result<u64, CommandErro
                 return Ok(0);
             };
             match slot.put(Kind::String, &bytes, expires_at) {
+                Ok(()) => slot.changed(1),
                 // The number is right, whether there is room to keep it or not.
-                Ok(()) | Err(KeyspaceError::OutOfMemory) => Ok(estimate),
-                Err(error) => Err(error.into()),
+                Err(KeyspaceError::OutOfMemory) => {}
+                Err(error) => return Err(error.into()),
             }
+            Ok(estimate)
         })
 }
 

@@ -37,13 +37,18 @@ pub(super) fn get(bytes: &[u8], register: usize) -> u8 {
         .map_or(0, |&group| unpacked(group)[register % 4])
 }
 
-/// Raises a register to `rank` where it is lower.
-pub(super) fn raise(bytes: &mut [u8], register: usize, rank: u8) {
+/// Raises a register to `rank` where it is lower. Whether it was.
+pub(super) fn raise(bytes: &mut [u8], register: usize, rank: u8) -> bool {
     let (groups, _) = bytes.as_chunks_mut();
-    if let Some(group) = groups.get_mut(register / 4) {
-        let mut four = unpacked(*group);
-        let raised = &mut four[register % 4];
-        *raised = rank.max(*raised);
-        *group = packed(four);
+    let Some(group) = groups.get_mut(register / 4) else {
+        return false;
+    };
+    let mut four = unpacked(*group);
+    let raised = &mut four[register % 4];
+    if *raised >= rank {
+        return false;
     }
+    *raised = rank;
+    *group = packed(four);
+    true
 }

@@ -7,11 +7,10 @@
 //! | 5..8 | nothing |
 //! | 8..16 | the last estimate, little-endian; the highest bit says that it is out of date |
 
-use super::REGISTERS;
-use super::dense;
 use super::estimate::Histogram;
 use super::hash::Mark;
 use super::sparse::{self, Corrupt, Raised};
+use super::{REGISTERS, dense};
 use crate::commands::CommandError;
 use crate::commands::strings::string;
 use crate::keyspace::Value;
@@ -99,21 +98,21 @@ impl<'a> Sketch<'a> {
         Ok(rank < mark.rank)
     }
 
-    /// The sketch after `marks`, where one of them changes it. A sparse one that grows beyond `sparse_bytes_max` comes
-    /// out dense.
+    /// The sketch after `marks`, with the number of those that changed it, where any did. A sparse one that grows beyond
+    /// `sparse_bytes_max` comes out dense.
     pub(super) fn with_marks(
         self,
         mut marks: impl Iterator<Item = Mark>,
         sparse_bytes_max: usize,
-    ) -> Result<Option<Vec<u8>>, Corrupt> {
+    ) -> Result<Option<(Vec<u8>, usize)>, Corrupt> {
         while let Some(mark) = marks.next() {
             if self.would_raise(mark)? {
                 let mut changed = Draft(self.0.to_vec());
-                changed.raise(mark, sparse_bytes_max)?;
+                let mut raised = usize::from(changed.raise(mark, sparse_bytes_max)?);
                 for mark in marks {
-                    changed.raise(mark, sparse_bytes_max)?;
+                    raised += usize::from(changed.raise(mark, sparse_bytes_max)?);
                 }
-                return Ok(Some(changed.finish()));
+                return Ok(Some((changed.finish(), raised)));
             }
         }
         Ok(None)
@@ -183,17 +182,17 @@ impl Draft {
         Ok(())
     }
 
-    /// Raises a register where it is lower.
-    pub(super) fn raise(&mut self, mark: Mark, sparse_bytes_max: usize) -> Result<(), Corrupt> {
+    /// Raises a register where it is lower. Whether it was.
+    pub(super) fn raise(&mut self, mark: Mark, sparse_bytes_max: usize) -> Result<bool, Corrupt> {
         if self.0[FORM] == SPARSE {
             let raised = sparse::raise(&mut self.0, HEADER_BYTES, mark, sparse_bytes_max)?;
             if raised != Raised::NoRoom {
-                return Ok(());
+                return Ok(raised != Raised::No);
             }
             self.make_dense()?;
         }
-        dense::raise(&mut self.0[HEADER_BYTES..], mark.register, mark.rank);
-        Ok(())
+        let registers = &mut self.0[HEADER_BYTES..];
+        Ok(dense::raise(registers, mark.register, mark.rank))
     }
 
     /// The bytes; the estimate in them is out of date.

@@ -144,7 +144,9 @@ pub(super) fn persistence(ctx: &Context<'_>, report: &mut Report) -> Written {
     report.field("current_fork_perc", "0.00");
     report.field("current_save_keys_processed", 0);
     report.field("current_save_keys_total", 0);
-    report.field("rdb_changes_since_last_save", 0);
+    // Nothing resets it: no snapshot is ever saved.
+    let changes = ctx.keyspace.stats()?.changes;
+    report.field("rdb_changes_since_last_save", changes);
     report.field("rdb_bgsave_in_progress", 0);
     // No RDB file has been written since: as LASTSAVE says.
     report.field("rdb_last_save_time", started.as_secs());

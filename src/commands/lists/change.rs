@@ -156,6 +156,7 @@ fn lrem(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
                 found.reverse();
             }
             slots.list(0)?.remove(found);
+            slots.changed(removed);
             slots.event(0, EventClass::LIST, "lrem");
             if removed == len {
                 slots.event(0, EventClass::GENERIC, "del");
@@ -180,6 +181,7 @@ fn ltrim(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
         list.pop(End::Head, kept.start);
         list.pop(End::Tail, len - kept.end);
         // Redis tells of it also where nothing was removed.
+        slots.changed(len - kept.len());
         slots.event(0, EventClass::LIST, "ltrim");
         if kept.is_empty() {
             slots.event(0, EventClass::GENERIC, "del");

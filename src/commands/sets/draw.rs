@@ -58,7 +58,8 @@ pub(super) fn spop(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
             }
             return Ok::<_, CommandError>(false);
         };
-        let whole = count.is_some_and(|count| count >= set.len());
+        let len = set.len();
+        let whole = count.is_some_and(|count| count >= len);
         if whole {
             write_members(set, out);
             slots.remove(0);
@@ -78,6 +79,7 @@ pub(super) fn spop(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
             }
         }
         let is_empty = whole || slots.fields(0, Kind::Set)?.is_empty();
+        slots.changed(count.unwrap_or(1).min(len));
         slots.event(0, EventClass::SET, "spop");
         if is_empty {
             slots.event(0, EventClass::GENERIC, "del");

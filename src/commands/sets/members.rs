@@ -26,6 +26,7 @@ pub(super) fn sadd(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
             added += usize::from(set.add(member)?);
         }
         if added > 0 {
+            slots.changed(added);
             slots.event(0, EventClass::SET, "sadd");
         }
         Ok::<_, KeyspaceError>(added)
@@ -43,6 +44,7 @@ pub(super) fn srem(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
         }
         let is_empty = set.is_empty();
         if removed > 0 {
+            slots.changed(removed);
             slots.event(0, EventClass::SET, "srem");
             if is_empty {
                 slots.event(0, EventClass::GENERIC, "del");
@@ -106,6 +108,7 @@ pub(super) fn smove(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
         source.remove(member)?;
         let is_empty = source.is_empty();
         let added = slots.fields(DESTINATION, Kind::Set)?.put(member, b"")?;
+        slots.changed(1 + usize::from(added));
         slots.event(SOURCE, EventClass::SET, "srem");
         if is_empty {
             slots.event(SOURCE, EventClass::GENERIC, "del");

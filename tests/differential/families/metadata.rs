@@ -278,10 +278,6 @@ fn add_docs(reply: &Value, commands: &mut Commands) {
         let mut fields = Fields::new();
         for (field, value) in pairs(docs) {
             match field.as_str() {
-                "since" | "group" | "history" | "doc_flags" | "deprecated_since"
-                | "replaced_by" => {
-                    fields.insert(field, format!("{value:?}"));
-                }
                 "complexity" => {
                     fields.insert(field, order(value));
                 }

@@ -3,6 +3,7 @@
 
 pub mod acl;
 pub mod bitmaps;
+pub mod changes;
 pub mod collections;
 pub mod connection;
 pub mod descriptions;
