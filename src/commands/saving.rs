@@ -81,17 +81,21 @@ pub(super) static COMMANDS: &[CommandSpec] = &[
     .tips(&["nondeterministic_output"]),
 ];
 
-const NO_RDB: CommandError = CommandError::text(
-    "ERR this server writes no RDB file: every acknowledged write is in the pool already, and there is nothing to back up \
-     but the pool",
-);
+/// Why there is no file, and what holds instead.
+fn refusal(ctx: &Context<'_>, missing: &str) -> CommandError {
+    let instead = if ctx.server.durability.process {
+        "every acknowledged write is in the pool already, and there is nothing to back up but the pool"
+    } else {
+        "its engine keeps data in the process's memory only"
+    };
+    CommandError::Text(format!("ERR this server {missing}: {instead}").into())
+}
 
-const NO_AOF: CommandError = CommandError::text(
-    "ERR this server has no append-only file to rewrite: every acknowledged write is in the pool already",
-);
+const NO_RDB: &str = "writes no RDB file";
+const NO_AOF: &str = "has no append-only file to rewrite";
 
-fn save(_: &mut Context<'_>, _: Args<'_>) -> CommandResult {
-    Err(NO_RDB)
+fn save(ctx: &mut Context<'_>, _: Args<'_>) -> CommandResult {
+    Err(refusal(ctx, NO_RDB))
 }
 
 fn bgsave(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
@@ -102,13 +106,13 @@ fn bgsave(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     // A script may look at INFO alone for how it went.
     let stats = &ctx.server.stats;
     stats.bgsave_refused.store(true, Ordering::Relaxed);
-    Err(NO_RDB)
+    Err(refusal(ctx, NO_RDB))
 }
 
 fn bgrewriteaof(ctx: &mut Context<'_>, _: Args<'_>) -> CommandResult {
     let stats = &ctx.server.stats;
     stats.bgrewriteaof_refused.store(true, Ordering::Relaxed);
-    Err(NO_AOF)
+    Err(refusal(ctx, NO_AOF))
 }
 
 /// The server's start and never later, as in a Redis that has saved nothing: scripts wait until it rises.

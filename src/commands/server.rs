@@ -113,13 +113,19 @@ fn shutdown(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
         // A shutdown has no replicas to wait for: one that has begun is over before another command could stop it.
         Shutdown::Abort => Err(CommandError::text("ERR No shutdown in progress.")),
         Shutdown::Begin => {
-            tracing::info!(client = %ctx.session.handle.addr, "shutdown asked for");
-            if args.from(1).any(|word| word.eq_ignore_ascii_case(b"save")) {
-                // Nothing that SAVE is to keep is lost without a file.
+            let says = |option: &[u8]| args.from(1).any(|word| word.eq_ignore_ascii_case(option));
+            if says(b"save") {
                 tracing::warn!(
-                    "SHUTDOWN SAVE writes no RDB file: every acknowledged write is in the pool"
+                    "SHUTDOWN SAVE writes no RDB file: what stays is what is in the pool"
                 );
+                // Without a pool all that SAVE is to keep would be lost. Redis goes on too where it cannot save.
+                if !ctx.server.durability.process && !says(b"force") {
+                    return Err(CommandError::text(
+                        "ERR Errors trying to SHUTDOWN. Check logs.",
+                    ));
+                }
             }
+            tracing::info!(client = %ctx.session.handle.addr, "shutdown asked for");
             ctx.server.shutdown.send_replace(true);
             Ok(Outcome::Close)
         }

@@ -9,6 +9,8 @@ use crate::store::Options;
 pub struct Survival {
     /// In words; also shown in INFO.
     pub words: &'static str,
+    /// Whether it is the end of the process, at least.
+    pub process: bool,
     /// Whether it is a loss of power too.
     pub power: bool,
 }
@@ -43,6 +45,10 @@ impl Survival {
                 false,
             )
         };
-        Self { words, power }
+        Self {
+            words,
+            process: engine.persistent,
+            power,
+        }
     }
 }

@@ -474,8 +474,31 @@ fn who_waits_can_be_killed_or_go() -> TestResult {
 }
 
 #[test]
+fn an_engine_without_a_pool_claims_none() -> TestResult {
+    let mut server = Server::start_with(Options::new("vcmap"))?;
+    let mut client = server.raw()?;
+    for line in ["SAVE", "BGSAVE", "BGREWRITEAOF"] {
+        let reply = format!("{:?}", client.line(line)?);
+        assert!(reply.starts_with("-ERR this server "), "{line}: {reply}");
+        assert!(
+            reply.ends_with("in the process\\'s memory only"),
+            "{line}: {reply}"
+        );
+    }
+    // Everything that is to be saved would be lost.
+    let reply = client.line("SHUTDOWN SAVE")?;
+    assert_eq!(
+        reply,
+        Value::Error(b"ERR Errors trying to SHUTDOWN. Check logs.".to_vec())
+    );
+    assert_eq!(client.line("SET k v")?, ok());
+    client.send(&["SHUTDOWN", "SAVE", "FORCE"])?;
+    server.wait_for_exit()
+}
+
+#[test]
 fn what_scripts_ask_of_snapshots_and_replicas() -> TestResult {
-    let server = start()?;
+    let server = Server::start_with(Options::new("cmap").pool_size("64mb"))?;
     let mut client = server.raw()?;
     let before = client.line("LASTSAVE")?.integer().ok_or("no time")?;
     assert!(before > 1_600_000_000);

@@ -4,7 +4,7 @@ use std::io::Read;
 use std::net::{TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
-use common::{Options, RawClient, Server, TestResult, Value};
+use common::{Options, RawClient, Server, TestResult, Value, quiet_port};
 
 fn ok() -> Value {
     Value::Simple(b"OK".to_vec())
@@ -14,10 +14,6 @@ fn ok() -> Value {
 fn inline(client: &mut RawClient, line: &str) -> TestResult<Value> {
     client.send_bytes(format!("{line}\r\n").as_bytes())?;
     Ok(client.read()?)
-}
-
-fn free_port() -> TestResult<u16> {
-    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }
 
 fn failed(name: &str, reason: &str) -> Value {
@@ -50,7 +46,7 @@ fn is_closed(address: &str, port: u16) -> bool {
 #[test]
 fn the_port_can_change() -> TestResult {
     let server = Server::start_with(Options::new("vcmap"))?;
-    let (old, new) = (server.port(), free_port()?);
+    let (old, new) = (server.port(), quiet_port()?);
     let mut client = server.raw()?;
     let mut other = server.raw()?;
     assert_eq!(client.line(&format!("CONFIG SET port {new}"))?, ok());
@@ -79,7 +75,7 @@ fn the_port_can_change() -> TestResult {
 #[test]
 fn what_cannot_be_had_changes_nothing() -> TestResult {
     let server = Server::start_with(Options::new("vcmap"))?;
-    let (old, new) = (server.port(), free_port()?);
+    let (old, new) = (server.port(), quiet_port()?);
     let taken = TcpListener::bind("127.0.0.1:0")?;
     let port = taken.local_addr()?.port();
     let mut client = server.raw()?;
@@ -124,7 +120,7 @@ fn what_cannot_be_had_changes_nothing() -> TestResult {
 #[test]
 fn addresses_can_change() -> TestResult {
     let server = Server::start_with(Options::new("vcmap"))?;
-    let (old, new) = (server.port(), free_port()?);
+    let (old, new) = (server.port(), quiet_port()?);
     let mut client = server.raw()?;
     for (bind, served, closed) in [
         (
@@ -201,7 +197,7 @@ fn the_file_follows() -> TestResult {
     let path = folder.path().join("test.conf");
     std::fs::write(&path, "timeout 0\n")?;
     let mut server = Server::start_with(Options::new("vcmap").file(&path))?;
-    let new = free_port()?;
+    let new = quiet_port()?;
     let mut client = server.raw()?;
     let line = format!("CONFIG SET port {new} bind \"127.0.0.1 -::1\"");
     assert_eq!(inline(&mut client, &line)?, ok());

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use common::{RawClient, TestResult, Value};
+use common::{RawClient, TestResult, Value, quiet_port};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
@@ -25,7 +25,7 @@ struct Place {
 impl Place {
     fn new() -> TestResult<Self> {
         let folder = tempfile::Builder::new().tempdir_in("/dev/shm")?;
-        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+        let port = quiet_port()?;
         Ok(Self { folder, port })
     }
 
@@ -257,7 +257,8 @@ fn daemonize_serves_from_the_background() -> TestResult {
             client.line("INCR starts")?,
             Value::Integer(i64::try_from(start)? + 1)
         );
-        client.send(&["SHUTDOWN"])?;
+        // What SAVE is to keep is kept, as the next start finds.
+        client.send(&["SHUTDOWN", "SAVE"])?;
         background.wait();
         assert!(!pidfile.exists());
     }

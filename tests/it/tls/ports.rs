@@ -4,13 +4,13 @@ use std::net::{TcpListener, TcpStream};
 
 use super::authority::{Authority, Result};
 use super::{ok, start, text};
-use common::{RawClient, Value};
+use common::{RawClient, Value, quiet_port};
 
 #[test]
 fn the_tls_port_can_change() -> Result {
     let tls = start(&[("tls-auth-clients", "no")])?;
     let mut client = tls.authority.client().connect(tls.port)?;
-    let new = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+    let new = quiet_port()?;
     let taken = TcpListener::bind("127.0.0.1:0")?;
     let taken_port = taken.local_addr()?.port().to_string();
     let refused = |name: &str, reason: &str| {

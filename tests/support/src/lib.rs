@@ -7,6 +7,7 @@ mod redis_server;
 mod subject;
 
 use std::error::Error;
+use std::hash::{BuildHasher, RandomState};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -221,6 +222,18 @@ impl Server {
     fn running(&self) -> &Process {
         self.process.as_ref().expect("the server runs")
     }
+}
+
+/// A free port that no other process gets by chance: the kernel gives none below 32,768 to whoever asks for any.
+pub fn quiet_port() -> TestResult<u16> {
+    let first = RandomState::new().hash_one(std::process::id());
+    for step in 0..1_000 {
+        let port = 20_000 + u16::try_from(first.wrapping_add(step) % 12_000)?;
+        if std::net::TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return Ok(port);
+        }
+    }
+    Err("no port is free".into())
 }
 
 /// An address of this machine that is not a loopback one, if it has any. Nothing is sent.
