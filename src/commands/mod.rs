@@ -124,7 +124,7 @@ impl Context<'_> {
         key: &[u8],
         f: impl FnOnce(Option<View<'_>>, &mut ReplyBuffer) -> Result<R, CommandError>,
     ) -> Result<R, CommandError> {
-        let mark = self.out.bytes.len();
+        let mark = self.out.len();
         let out = &mut *self.out;
         let mut found = false;
         let result = self
@@ -134,7 +134,7 @@ impl Context<'_> {
                 f(view, out)
             })?;
         if result.is_err() {
-            self.out.bytes.truncate(mark);
+            self.out.truncate(mark);
         }
         self.looked_up(key, found);
         result

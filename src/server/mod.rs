@@ -15,7 +15,6 @@ mod rates;
 mod run;
 mod session;
 pub mod slowlog;
-mod socket;
 mod stats;
 mod tls;
 mod tracking;
