@@ -169,7 +169,7 @@ fn quit(_: &mut Context<'_>, _: Args<'_>) -> CommandResult {
 fn reset(ctx: &mut Context<'_>, _: Args<'_>) -> CommandResult {
     ctx.session.withdraw(ctx.server, ctx.keyspace);
     // What came before is still in the old protocol.
-    ctx.session.handle.mailbox.take_into(&mut ctx.out.bytes);
+    ctx.session.handle.mailbox.take_into(ctx.out);
     ctx.session.reset(&ctx.server.acl, ctx.keyspace);
     ctx.server.monitors.remove(&ctx.session.handle);
     ctx.out.protocol = Protocol::Resp2;
@@ -241,7 +241,7 @@ fn hello(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
             // Messages in the old protocol come before the reply in the new one.
             ctx.server.pubsub.settle();
             ctx.server.tracking.settle();
-            ctx.session.handle.mailbox.take_into(&mut ctx.out.bytes);
+            ctx.session.handle.mailbox.take_into(ctx.out);
         }
     }
     let id = i64::try_from(ctx.session.handle.id).unwrap_or(i64::MAX);

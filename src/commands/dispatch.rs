@@ -157,7 +157,7 @@ impl Dispatcher {
         {
             return Next::Elsewhere;
         }
-        let mark = out.bytes.len();
+        let mark = out.len();
         let known = found.as_ref().ok().copied();
         let next = match found {
             Ok(command) if queues && command.spec.flags.contains(Flags::EXECUTES) => {
@@ -196,7 +196,7 @@ impl Dispatcher {
         if session.reply_mode != ReplyMode::On {
             let pushes = known.is_some_and(|command| command.spec.flags.contains(Flags::PUSHES));
             if queues || !pushes {
-                out.bytes.truncate(mark);
+                out.discard(mark);
             }
         }
         // CLIENT CACHING is for the next command alone, or for all of a transaction.
@@ -210,7 +210,7 @@ impl Dispatcher {
             self.run.restart();
         }
         if session.handle.mailbox.has_mail() {
-            session.handle.mailbox.take_into(&mut out.bytes);
+            session.handle.mailbox.take_into(out);
         }
         next
     }
@@ -224,7 +224,7 @@ impl Dispatcher {
         args: Args<'_>,
         out: &mut ReplyBuffer,
     ) -> Next {
-        let mark = out.bytes.len();
+        let mark = out.len();
         self.run
             .count(command, around.server.stats.stripe(self.stripe), session);
         self.access.touch = !session.no_touch;
@@ -301,7 +301,7 @@ impl Dispatcher {
             Ok(Outcome::Block(_)) => Next::Block,
             Err(error) => {
                 // A handler may have begun a reply before it failed.
-                out.bytes.truncate(mark);
+                out.truncate(mark);
                 self.error(server, &error, out);
                 self.run.failed();
                 Next::Continue

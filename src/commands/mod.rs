@@ -24,7 +24,7 @@ mod lolwut;
 mod memory;
 mod module;
 mod monitor;
-use crate::numbers;
+use crate::{catalog, numbers};
 mod numkeys;
 mod object;
 mod permission;
@@ -47,7 +47,6 @@ pub use crate::catalog::{Command, table};
 pub use crate::error::CommandError;
 pub use dispatch::{Dispatcher, Next};
 
-use crate::catalog;
 use crate::catalog::spec::CommandSpec;
 use crate::keyspace::{Access, EventClass, Keyspace, KeyspaceError, Value, View};
 use crate::protocol::{Reply, ReplyBuffer};
@@ -173,7 +172,7 @@ impl Context<'_> {
         key: &[u8],
         f: impl FnOnce(Option<View<'_>>, &mut ReplyBuffer) -> Result<R, CommandError>,
     ) -> Result<R, CommandError> {
-        let mark = self.out.bytes.len();
+        let mark = self.out.len();
         let out = &mut *self.out;
         let mut found = false;
         let result = self
@@ -183,7 +182,7 @@ impl Context<'_> {
                 f(view, out)
             })?;
         if result.is_err() {
-            self.out.bytes.truncate(mark);
+            self.out.truncate(mark);
         }
         self.looked_up(key, found);
         result

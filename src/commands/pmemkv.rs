@@ -206,19 +206,18 @@ fn write_counted(
     kind: u8,
     walk: impl FnOnce(&mut Context<'_>) -> Result<usize, CommandError>,
 ) -> CommandResult {
-    let start = ctx.out.bytes.len();
+    let start = ctx.out.len();
     let count = match walk(ctx) {
         Ok(count) => count,
         Err(error) => {
-            ctx.out.bytes.truncate(start);
+            ctx.out.truncate(start);
             return Err(error);
         }
     };
     let head = format!("{}{count}\r\n", char::from(kind));
-    let end = ctx.out.bytes.len();
-    ctx.out.bytes.resize(end + head.len(), 0);
-    ctx.out.bytes.copy_within(start..end, start + head.len());
-    ctx.out.bytes[start..start + head.len()].copy_from_slice(head.as_bytes());
+    let items = ctx.out.split_off(start);
+    ctx.out.put(head.as_bytes());
+    ctx.out.append(items);
     Ok(Outcome::Written)
 }
 

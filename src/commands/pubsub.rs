@@ -293,7 +293,7 @@ fn unlisten(ctx: &mut Context<'_>, args: Args<'_>, topic: Topic, word: &[u8]) ->
         let listened = pubsub.unsubscribe(topic, name, own, &session.handle);
         if listened && !session.in_exec {
             // After the answer nothing of this name may come.
-            session.handle.mailbox.take_into(&mut ctx.out.bytes);
+            session.handle.mailbox.take_into(ctx.out);
         }
         answer(ctx.out, word, Some(name), own.count(topic));
     }

@@ -7,7 +7,7 @@ use crate::catalog::spec::{
 };
 use crate::glob;
 use crate::keyspace::{Cursor, View};
-use crate::protocol::{Args, Protocol, ReplyBuffer};
+use crate::protocol::{Args, ReplyBuffer};
 
 /// How many keys SCAN looks at where the call does not say.
 const COUNT_DEFAULT: usize = 10;
@@ -73,11 +73,11 @@ struct Page {
 }
 
 impl Page {
-    fn new() -> Self {
+    /// For the output `out`, whose limit holds for the keys too.
+    fn new(out: &ReplyBuffer) -> Self {
         Self {
             keys: 0,
-            // Bulk strings are the same in both versions of the protocol.
-            encoded: ReplyBuffer::new(Protocol::Resp2),
+            encoded: out.part(),
         }
     }
 
@@ -96,13 +96,13 @@ impl Page {
 
     fn write(self, out: &mut ReplyBuffer) {
         out.array_header(self.keys);
-        out.bytes.extend_from_slice(&self.encoded.bytes);
+        out.append(self.encoded);
     }
 }
 
 fn keys(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     let pattern = &args[1];
-    let mut page = Page::new();
+    let mut page = Page::new(ctx.out);
     let mut next = Some(Cursor::START);
     while let Some(cursor) = next {
         next = ctx.keyspace.scan(
@@ -203,6 +203,15 @@ impl ScanStep<'_> {
         self.options.wants(name, "")
     }
 
+    /// Whether names of so many bytes may be added.
+    pub(super) fn has_room(&mut self, bytes: usize) -> bool {
+        let out = &mut self.page.encoded;
+        if bytes > out.room() {
+            out.overflow();
+        }
+        !out.is_overflown()
+    }
+
     /// Adds to the reply.
     pub(super) fn push(&mut self, word: &[u8]) {
         self.page.push(word);
@@ -223,7 +232,7 @@ pub(super) fn scan_elements(
             count: COUNT_DEFAULT,
             kind: None,
         },
-        page: Page::new(),
+        page: Page::new(ctx.out),
     };
     let next = ctx.view(&args[1], |view, _| match view {
         Some(view) => walk(view, &mut step),
@@ -256,7 +265,7 @@ fn parse_cursor(word: &[u8]) -> Option<u64> {
 
 fn scan(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     let options = ScanOptions::parse(args)?;
-    let mut page = Page::new();
+    let mut page = Page::new(ctx.out);
     let next = ctx.keyspace.scan(
         ctx.session.db,
         options.cursor,

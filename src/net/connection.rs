@@ -1,17 +1,19 @@
-//! One connection: read what arrived, run it in order, make it durable, answer it in one write.
+//! One connection: read what arrived, run it in order, make it durable, answer it in one write. What the client does not
+//! take at once waits in [`output`], and more requests are read meanwhile.
 
+mod output;
 mod waiting;
 
 use std::io;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use bytes::{Buf, BytesMut};
 use smallvec::SmallVec;
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::socket::{read_some, write_within};
+use self::output::{Turn, Unsent, until};
 use super::workers::Place;
 use crate::commands::{Dispatcher, Next};
 use crate::config::Settings;
@@ -19,7 +21,7 @@ use crate::keyspace::{Ahead, Keyspace, PREFETCHED, Presence, now_ms};
 use crate::protocol::{
     Args, Glance, OwnedArgs, Parsed, Protocol, ReplyBuffer, RequestLimits, RequestParser, glance,
 };
-use crate::state::{ClientHandle, Endpoint, Server, Session, Stripe, monitors};
+use crate::state::{ClientHandle, Endpoint, Server, Session, Stripe};
 
 /// The least room that a read gets. Redis reads as much at a time.
 const READ_BYTES: usize = 16 * 1024;
@@ -43,7 +45,9 @@ const LAST_READS: usize = 64;
 /// Why a connection ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum End {
-    /// By the client, or by a command.
+    /// The client closed it, or its sending side.
+    Left,
+    /// By a command.
     Closed,
     /// Idle for too long.
     Idle,
@@ -63,7 +67,9 @@ struct Connection {
     parser: RequestParser,
     /// Bytes that the present request is known to need beyond the input.
     missing: usize,
+    /// Replies and messages that are not committed yet.
     out: ReplyBuffer,
+    unsent: Unsent,
     session: Session,
     dispatcher: Dispatcher,
     keyspace: Arc<Keyspace>,
@@ -106,6 +112,7 @@ where
         parser: RequestParser::default(),
         missing: 0,
         out: ReplyBuffer::new(Protocol::Resp2),
+        unsent: Unsent::default(),
         session: Session::new(&server.acl, Arc::clone(handle)),
         dispatcher: Dispatcher::new(place.worker),
         keyspace,
@@ -186,7 +193,32 @@ impl Drop for Registration {
     }
 }
 
-async fn run<S>(stream: &mut S, mut connection: Box<Connection>, place: &Place) -> io::Result<End>
+async fn run<S>(stream: &mut S, connection: Box<Connection>, place: &Place) -> io::Result<End>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let (mut connection, end) = talk(stream, connection, place).await?;
+    connection.finish(stream, end).await
+}
+
+/// What a connection waits for.
+enum Event {
+    Stream(Turn),
+    /// The client went, and all that it had sent has run.
+    Gone,
+    Killed,
+    /// CLIENT PAUSE is over.
+    Resumed,
+    Mail,
+    Late(End),
+}
+
+/// Runs requests until the connection is to end. Output may wait then that the client has not taken.
+async fn talk<S>(
+    stream: &mut S,
+    mut connection: Box<Connection>,
+    place: &Place,
+) -> io::Result<(Box<Connection>, End)>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
@@ -194,34 +226,26 @@ where
     let mut killed = pin!(handle.killed());
     let mut last_reads = LAST_READS;
     loop {
-        connection
-            .input
-            .reserve(connection.missing.clamp(READ_BYTES, RESERVED_BYTES_MAX));
         let waits = handle.waits.load(Ordering::Relaxed);
-        // Who listens need not speak, and who has to wait is not idle.
-        let idle_limit =
-            (connection.settings.timeout).filter(|_| !waits && !handle.is_subscriber());
-        let read = tokio::select! {
-            // Reading first: what has arrived is answered even when the connection is to end.
-            biased;
-            read = read_some(stream, &mut connection.input, idle_limit) => Some(read?),
-            () = &mut killed => return Ok(End::Killed),
-            () = connection.server.pause.over(), if waits => None,
-            () = handle.mailbox.arrived() => {
+        match connection.next_event(stream, &mut killed, waits).await? {
+            Event::Stream(Turn::Read(0)) | Event::Gone => return Ok((connection, End::Left)),
+            Event::Stream(Turn::Read(_)) => connection.stripe().add_read(),
+            Event::Stream(Turn::Wrote) => {
+                tokio::task::yield_now().await;
+                continue;
+            }
+            // What waited may go on.
+            Event::Resumed => {}
+            Event::Mail => {
                 connection.refresh_settings();
                 connection.take_mail();
-                match connection.send(stream).await? {
+                match connection.send(stream).await {
                     None => continue,
-                    Some(end) => return Ok(end),
+                    Some(end) => return Ok((connection, end)),
                 }
             }
-        };
-        match read {
-            Some(None) => return Ok(End::Idle),
-            Some(Some(0)) => return Ok(End::Closed),
-            Some(Some(_)) => connection.stripe().add_read(),
-            // What waited may go on.
-            None => {}
+            Event::Killed => return Ok((connection, End::Killed)),
+            Event::Late(end) => return Ok((connection, end)),
         }
         handle.waits.store(false, Ordering::Relaxed);
         connection.refresh_settings();
@@ -239,8 +263,8 @@ where
                 // The worker's other connections that have requests run first: one commit then serves them all.
                 tokio::task::yield_now().await;
             }
-            if let Some(end) = connection.send(stream).await? {
-                return Ok(end);
+            if let Some(end) = connection.send(stream).await {
+                return Ok((connection, end));
             }
             match batch {
                 Batch::Done => break,
@@ -250,25 +274,21 @@ where
                 }
                 Batch::Blocked => {
                     if let Some(end) = connection.wait(stream).await? {
-                        return Ok(end);
+                        return Ok((connection, end));
                     }
                 }
-                Batch::Close => {
-                    // The peer sees an orderly end after the last reply.
-                    stream.shutdown().await?;
-                    return Ok(End::Closed);
-                }
+                Batch::Close => return Ok((connection, End::Closed)),
                 Batch::More | Batch::Slow(_) => {}
             }
         }
         let held_bytes = connection.input.len() + connection.session.queued_bytes();
         if held_bytes > connection.settings.client_query_buffer_limit {
-            return Ok(End::QueryLimit);
+            return Ok((connection, End::QueryLimit));
         }
         if handle.is_killed() {
             last_reads -= 1;
             if last_reads == 0 || !handle.drains() {
-                return Ok(End::Killed);
+                return Ok((connection, End::Killed));
             }
         }
     }
@@ -293,6 +313,42 @@ impl Drop for Connection {
 }
 
 impl Connection {
+    /// Waits until something is to be done. Output that waits is written meanwhile.
+    async fn next_event<S>(
+        &mut self,
+        stream: &mut S,
+        killed: &mut Pin<&mut impl Future<Output = ()>>,
+        waits: bool,
+    ) -> io::Result<Event>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        self.input
+            .reserve(self.missing.clamp(READ_BYTES, RESERVED_BYTES_MAX));
+        let handle = &self.session.handle;
+        // Who listens need not speak, and who has to wait is not idle.
+        let idle_limit = (self.settings.timeout).filter(|_| !waits && !handle.is_subscriber());
+        let deadline = self.deadline(idle_limit);
+        let unsent_bytes = self.unsent.bytes();
+        let is_lost = self.unsent.is_lost();
+        let event = tokio::select! {
+            // The stream first: what has arrived is answered even when the connection is to end.
+            biased;
+            turn = self.unsent.turn(stream, Some(&mut self.input)) => Event::Stream(turn?),
+            () = std::future::ready(()), if is_lost => Event::Gone,
+            () = killed => Event::Killed,
+            () = self.server.pause.over(), if waits => Event::Resumed,
+            () = handle.mailbox.arrived() => Event::Mail,
+            () = until(deadline.map(|(at, _)| at)) => {
+                Event::Late(deadline.map_or(End::Idle, |(_, end)| end))
+            }
+        };
+        if self.unsent.bytes() != unsent_bytes {
+            self.has_written();
+        }
+        Ok(event)
+    }
+
     fn stripe(&self) -> &Stripe {
         self.server.stats.stripe(self.worker)
     }
@@ -307,7 +363,8 @@ impl Connection {
 
     /// Runs the requests that have arrived in whole, up to a slow one.
     fn run_batch(&mut self) -> Batch {
-        let output_before = self.out.bytes.len();
+        let gathered_max = self.limit_output(OUTPUT_BYTES_PER_FLUSH);
+        let output_before = self.out.len();
         let mut consumed_all = 0;
         let mut fetched = 0;
         self.missing = 0;
@@ -324,7 +381,10 @@ impl Connection {
         } = self;
         let mut around = dispatcher.begin(keyspace, server, session);
         let batch = loop {
-            if out.bytes.len() > OUTPUT_BYTES_PER_FLUSH || consumed_all > INPUT_BYTES_PER_COMMIT {
+            if out.len() > gathered_max
+                || consumed_all > INPUT_BYTES_PER_COMMIT
+                || out.is_overflown()
+            {
                 break Batch::More;
             }
             if consumed_all >= fetched {
@@ -375,7 +435,7 @@ impl Connection {
         };
         drop(around);
         self.input.advance(consumed_all);
-        let written = self.out.bytes.len() - output_before;
+        let written = self.out.len().saturating_sub(output_before);
         self.dispatcher.end(&self.server, consumed_all, written);
         self.note_state();
         batch
@@ -383,7 +443,8 @@ impl Connection {
 
     /// Runs one slow command, as a batch of its own.
     fn run_slow(&mut self, args: &OwnedArgs) -> Next {
-        let output_before = self.out.bytes.len();
+        self.limit_output(OUTPUT_BYTES_PER_FLUSH);
+        let output_before = self.out.len();
         let (session, out) = (&mut self.session, &mut self.out);
         let mut around = self
             .dispatcher
@@ -392,7 +453,7 @@ impl Connection {
             .dispatcher
             .execute(&mut around, session, args.args(), out);
         drop(around);
-        let written = self.out.bytes.len() - output_before;
+        let written = self.out.len().saturating_sub(output_before);
         self.dispatcher.end(&self.server, 0, written);
         next
     }
@@ -402,7 +463,8 @@ impl Connection {
         // A transaction that is under way may have left them: they go when all that it does is there.
         let presence = Presence::of_worker(self.keyspace.gate(), self.worker);
         drop(presence);
-        self.session.handle.mailbox.take_into(&mut self.out.bytes);
+        self.limit_output(OUTPUT_BYTES_PER_FLUSH);
+        self.session.handle.mailbox.take_into(&mut self.out);
         self.note_state();
     }
 
@@ -421,63 +483,7 @@ impl Connection {
             .store(free, Ordering::Relaxed);
         handle
             .output_buffer_bytes
-            .store(self.out.bytes.len(), Ordering::Relaxed);
-    }
-
-    /// Sends the gathered replies, after everything that they tell of is durable.
-    async fn send<S: AsyncWrite + Unpin>(&mut self, stream: &mut S) -> io::Result<Option<End>> {
-        if let Err(error) = self.keyspace.commit() {
-            tracing::error!(%error, "the pool did not take a commit: a client is closed unanswered");
-            return Ok(Some(End::StoreFailed));
-        }
-        if self.out.bytes.is_empty() {
-            return Ok(None);
-        }
-        let handle = &self.session.handle;
-        let limits = &self.settings.client_output_buffer_limits;
-        let limit = if self.session.monitors {
-            monitors::limit(limits)
-        } else if handle.is_subscriber() {
-            limits.pubsub
-        } else {
-            limits.normal
-        };
-        let bytes = self.out.bytes.len();
-        if limit.hard_bytes > 0 && bytes as u64 > limit.hard_bytes {
-            return Ok(Some(End::OutputLimit));
-        }
-        let stats = &self.server.stats;
-        // Looked at before the bytes are taken out, which makes the buffer look smaller.
-        let has_grown = self.out.bytes.capacity() > KEPT_BUFFER_BYTES;
-        if has_grown {
-            stats.reply_buffer_expands.fetch_add(1, Ordering::Relaxed);
-        }
-        let unsent = &handle.output_buffer_bytes;
-        unsent.store(bytes, Ordering::Relaxed);
-        let killed = async {
-            handle.killed().await;
-            if handle.drains() {
-                // The last replies may still go; the server waits for them only so long.
-                std::future::pending::<()>().await;
-            }
-        };
-        let sent = tokio::select! {
-            biased;
-            sent = write_within(stream, &mut self.out.bytes, limit, unsent) => sent?,
-            () = killed => return Ok(Some(End::Killed)),
-        };
-        if !sent {
-            return Ok(Some(End::OutputLimit));
-        }
-        self.stripe().add_write();
-        if has_grown {
-            self.out.bytes = BytesMut::new();
-            stats.reply_buffer_shrinks.fetch_add(1, Ordering::Relaxed);
-        }
-        if self.input.is_empty() && self.input.capacity() > KEPT_BUFFER_BYTES {
-            self.input = BytesMut::with_capacity(READ_BYTES);
-        }
-        Ok(None)
+            .store(self.out.len(), Ordering::Relaxed);
     }
 }
 

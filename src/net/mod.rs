@@ -6,7 +6,6 @@ mod connection;
 mod listener;
 mod metrics;
 mod run;
-mod socket;
 mod tls_stream;
 mod workers;
 

@@ -71,6 +71,10 @@ pub struct ClientHandle {
     pub mailbox: Mailbox,
     /// Bytes in the output buffer.
     pub output_buffer_bytes: AtomicUsize,
+    /// Bytes that left it and that the client has not taken yet.
+    pub unsent_bytes: AtomicUsize,
+    /// In how many buffers these are.
+    pub unsent_buffers: AtomicUsize,
     /// Set by CLIENT KILL and by shutdown.
     killed: AtomicBool,
     /// Whether what has arrived is still answered after `killed`.
@@ -116,7 +120,7 @@ impl ClientHandle {
             limits.normal
         };
         let message = message.bytes(self.resp.load(Ordering::Relaxed));
-        let unsent = self.output_buffer_bytes.load(Ordering::Relaxed);
+        let unsent = self.taken_bytes();
         if !self.mailbox.put_behind(unsent, message, limit) && self.kill_first() {
             server
                 .stats
@@ -124,6 +128,16 @@ impl ClientHandle {
                 .fetch_add(1, Ordering::Relaxed);
             tracing::warn!(client = %self.addr, "closed: messages over client-output-buffer-limit");
         }
+    }
+
+    /// Bytes of output that its connection has and that it has not taken yet.
+    pub fn taken_bytes(&self) -> usize {
+        self.output_buffer_bytes.load(Ordering::Relaxed) + self.unsent_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Bytes of all output that waits for the client, messages in its mailbox included.
+    pub fn output_bytes(&self) -> usize {
+        self.taken_bytes() + self.mailbox.waiting_bytes()
     }
 
     /// Ends the client once everything that has arrived from it is answered: the server stops.
@@ -179,8 +193,10 @@ impl ClientHandle {
         } else {
             -1
         };
-        // There is one output buffer a client; of messages that wait, the list behind it in Redis.
-        let waiting = self.mailbox.waiting_bytes();
+        // Behind the output buffer Redis has a list of what does not fit in; messages that wait belong there too.
+        let messages = self.mailbox.waiting_bytes();
+        let lists = self.unsent_buffers.load(Ordering::Relaxed) + usize::from(messages > 0);
+        let waiting = self.unsent_bytes.load(Ordering::Relaxed) + messages;
         format!(
             "id={id} addr={addr} laddr={laddr} fd={fd} name={name} age={age} idle={idle} flags={flags} db={db} \
              sub={sub} psub={psub} ssub={ssub} multi={multi} qbuf={input} qbuf-free={input_free} argv-mem=0 multi-mem={multi_bytes} \
@@ -199,7 +215,6 @@ impl ClientHandle {
             sub = names(Topic::Channel),
             psub = names(Topic::Pattern),
             ssub = names(Topic::Shard),
-            lists = u8::from(waiting > 0),
             multi = self.multi.load(Ordering::Relaxed),
             total = input + input_free + output + waiting + multi_bytes + size_of::<Self>(),
             command = if command.is_empty() { "NULL" } else { command },
@@ -274,6 +289,8 @@ impl Clients {
             tracking: TrackingState::default(),
             mailbox: Mailbox::default(),
             output_buffer_bytes: AtomicUsize::new(0),
+            unsent_bytes: AtomicUsize::new(0),
+            unsent_buffers: AtomicUsize::new(0),
             killed: AtomicBool::new(false),
             drains: AtomicBool::new(false),
             kill: Notify::new(),

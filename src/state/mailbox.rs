@@ -11,6 +11,7 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use crate::config::OutputBufferLimit;
+use crate::protocol::ReplyBuffer;
 
 /// Buffers larger than this are given back when they are empty.
 const KEPT_BUFFER_BYTES: usize = 64 * 1024;
@@ -87,9 +88,9 @@ impl Mailbox {
 
     /// Moves all waiting messages to the end of `out`.
     #[cold]
-    pub fn take_into(&self, out: &mut BytesMut) {
+    pub fn take_into(&self, out: &mut ReplyBuffer) {
         let mut waiting = self.waiting.lock();
-        out.extend_from_slice(&waiting.bytes);
+        out.put(&waiting.bytes);
         if waiting.bytes.capacity() > KEPT_BUFFER_BYTES {
             waiting.bytes = BytesMut::new();
         } else {
@@ -111,6 +112,11 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::protocol::Protocol;
+
+    fn output() -> ReplyBuffer {
+        ReplyBuffer::new(Protocol::Resp2)
+    }
 
     const UNLIMITED: OutputBufferLimit = OutputBufferLimit {
         hard_bytes: 0,
@@ -125,9 +131,10 @@ mod tests {
         assert!(mailbox.put(b"one", UNLIMITED));
         assert!(mailbox.put(b"two", UNLIMITED));
         assert_eq!(mailbox.waiting_bytes(), 6);
-        let mut out = BytesMut::from(&b"zero"[..]);
+        let mut out = output();
+        out.put(b"zero");
         mailbox.take_into(&mut out);
-        assert_eq!(&out[..], b"zeroonetwo");
+        assert_eq!(out.in_one(), Some(&b"zeroonetwo"[..]));
         assert!(!mailbox.has_mail());
     }
 
@@ -140,9 +147,9 @@ mod tests {
         let mailbox = Mailbox::default();
         assert!(mailbox.put(b"12345", limit));
         assert!(!mailbox.put(b"6", limit));
-        let mut out = BytesMut::new();
+        let mut out = output();
         mailbox.take_into(&mut out);
-        assert_eq!(&out[..], b"12345");
+        assert_eq!(out.in_one(), Some(&b"12345"[..]));
         assert!(!mailbox.put(b"7", limit));
     }
 
@@ -154,9 +161,9 @@ mod tests {
         };
         let mailbox = Mailbox::default();
         assert!(mailbox.put_behind(4, b"1", limit));
-        mailbox.take_into(&mut BytesMut::new());
+        mailbox.take_into(&mut output());
         assert!(mailbox.put_behind(0, b"12345", limit));
-        mailbox.take_into(&mut BytesMut::new());
+        mailbox.take_into(&mut output());
         assert!(!mailbox.put_behind(5, b"1", limit));
     }
 
@@ -169,10 +176,10 @@ mod tests {
         };
         let mailbox = Mailbox::default();
         assert!(mailbox.put(b"123", limit));
-        mailbox.take_into(&mut BytesMut::new());
+        mailbox.take_into(&mut output());
         std::thread::sleep(Duration::from_millis(10));
         assert!(mailbox.put(b"456", limit), "all was sent meanwhile");
-        mailbox.take_into(&mut BytesMut::new());
+        mailbox.take_into(&mut output());
         std::thread::sleep(Duration::from_millis(10));
         assert!(!mailbox.put_behind(3, b"7", limit), "nothing was");
     }

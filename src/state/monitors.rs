@@ -47,7 +47,8 @@ impl Monitors {
         let limit = limit(limits);
         let mut ended = 0;
         for client in self.clients.read().iter() {
-            if !client.is_killed() && !client.mailbox.put(line, limit) {
+            if !client.is_killed() && !client.mailbox.put_behind(client.taken_bytes(), line, limit)
+            {
                 client.kill();
                 ended += 1;
             }

@@ -62,6 +62,18 @@ def strings(client):
     check("getdel", client.getdel("f"), b"1.5")
 
 
+def long_pipeline(client):
+    """The library writes all of a pipeline before it reads: over a Unix socket that is more than its buffers hold."""
+    value = b"v" * 1024
+    client.set("large", value)
+    with redis.Redis(unix_socket_path=client.config_get("unixsocket")["unixsocket"], socket_timeout=20) as local:
+        for transaction, count in ((False, 4000), (True, 20_000)):
+            with local.pipeline(transaction=transaction) as pipe:
+                for _ in range(count):
+                    pipe.get("large")
+                check("a long pipeline", pipe.execute() == [value] * count, True)
+
+
 def introspection(client):
     check("info", int(client.info()["db0"]["keys"]), client.dbsize())
     check("config get", client.config_get("maxclients"), {"maxclients": "10000"})
@@ -216,6 +228,7 @@ def main():
     for options in ({}, {"protocol": 2}, {"protocol": 3}):
         with redis.Redis(host=HOST, port=PORT, **options) as client:
             strings(client)
+            long_pipeline(client)
             introspection(client)
             with redis.Redis(host=HOST, port=PORT, **options) as other:
                 transactions(client, other)

@@ -21,6 +21,7 @@ mod limits;
 mod lists;
 mod metrics;
 mod notifications;
+mod pipelines;
 mod ports;
 mod pubsub;
 mod ranges;

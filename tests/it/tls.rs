@@ -1,6 +1,6 @@
 //! TLS: who is let in, what is offered, and that certificates change while the server runs.
 
-mod authority;
+pub mod authority;
 mod ports;
 mod starts;
 

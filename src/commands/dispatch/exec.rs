@@ -88,7 +88,7 @@ impl Dispatcher {
         }
         let queue = &transaction.queue;
         let mut next = Next::Continue;
-        let mark = out.bytes.len();
+        let mark = out.len();
         session.in_exec = true;
         // Waiting to be alone is no queued command's time.
         self.run.restart();
@@ -109,7 +109,7 @@ impl Dispatcher {
         });
         session.in_exec = false;
         if let Err(error) = done {
-            out.bytes.truncate(mark);
+            out.truncate(mark);
             return Err(error.into());
         }
         Ok(next)

@@ -157,7 +157,7 @@ fn store(
     let db = ctx.session.db;
     let keys = [(db, destination), (db, source)];
     let out = &mut *ctx.out;
-    let mark = out.bytes.len();
+    let mark = out.len();
     let mut source_found = false;
     let stored = ctx.keyspace.update_many(&keys, ctx.access, |slots| {
         source_found = slots.info(SOURCE).is_some();
@@ -200,7 +200,7 @@ fn store(
         Ok(Some(len)) => Ok(Reply::count(len).into()),
         Ok(None) => Ok(Outcome::Written),
         Err(error) => {
-            ctx.out.bytes.truncate(mark);
+            ctx.out.truncate(mark);
             Err(error)
         }
     }

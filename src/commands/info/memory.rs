@@ -58,7 +58,8 @@ impl MemoryUse {
         let of_clients = clients.iter().map(|client| {
             client.query_buffer_bytes.load(Ordering::Relaxed)
                 + client.query_buffer_free_bytes.load(Ordering::Relaxed)
-                + client.output_buffer_bytes.load(Ordering::Relaxed)
+                + client.output_bytes()
+                + client.multi_bytes.load(Ordering::Relaxed)
         });
         Ok(Self {
             used,

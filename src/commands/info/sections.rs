@@ -102,9 +102,7 @@ pub(super) fn clients(ctx: &Context<'_>, report: &mut Report) -> Written {
     let input = all
         .iter()
         .map(|client| client.query_buffer_bytes.load(Ordering::Relaxed));
-    let output = all
-        .iter()
-        .map(|client| client.output_buffer_bytes.load(Ordering::Relaxed));
+    let output = all.iter().map(|client| client.output_bytes());
     report.field("connected_clients", all.len());
     report.field("cluster_connections", 0);
     report.field("maxclients", ctx.server.config.settings().maxclients);

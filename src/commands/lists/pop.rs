@@ -116,8 +116,30 @@ fn pop_command(ctx: &mut Context<'_>, args: Args<'_>, end: End, name: &str) -> C
 
 fn lmpop(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     let MpopArgs { keys, end, count } = MpopArgs::parse(args, 1)?;
-    let taken = mpop(ctx.keyspace, ctx.session.db, ctx.access, &keys, end, count)?;
-    Ok(taken.unwrap_or(Reply::NullArray).into())
+    let named: Vec<_> = keys.iter().map(|&key| (ctx.session.db, key)).collect();
+    let out = &mut *ctx.out;
+    let found = ctx.keyspace.update_many(&named, ctx.access, |slots| {
+        for (i, key) in keys.iter().enumerate() {
+            let taken = take(slots, i, end, count, |list, range| {
+                out.array_header(2);
+                out.bulk(key);
+                out.array_header(range.len());
+                list.for_range(range, end == End::Tail, |element| {
+                    out.bulk(element);
+                    ControlFlow::Continue(())
+                })
+            })?;
+            if taken.is_some() {
+                return Ok::<_, CommandError>(true);
+            }
+        }
+        Ok(false)
+    })?;
+    Ok(if found {
+        Outcome::Written
+    } else {
+        Reply::NullArray.into()
+    })
 }
 
 /// What LMPOP and BLMPOP are told.

@@ -171,7 +171,9 @@ impl Search {
     }
 
     /// The positions of the matches that count.
-    fn run(&self, list: List<'_>, wanted: &[u8]) -> Result<Vec<usize>, KeyspaceError> {
+    ///
+    /// There are no more of them than can be sent in `room` bytes, and one more.
+    fn run(&self, list: List<'_>, wanted: &[u8], room: usize) -> Result<Vec<usize>, KeyspaceError> {
         let len = list.len();
         let compared = match self.compared_max {
             0 => len,
@@ -187,6 +189,7 @@ impl Search {
             Some(0) => usize::MAX,
             Some(count) => count,
         };
+        let found_max = found_max.min(room / POSITION_BYTES_MIN + 1);
         let mut skipped = 0;
         let mut met = 0;
         let mut found = Vec::new();
@@ -209,6 +212,9 @@ impl Search {
     }
 }
 
+/// What an integer takes at least in a reply.
+const POSITION_BYTES_MIN: usize = b":0\r\n".len();
+
 fn rank(word: &[u8]) -> Result<i64, CommandError> {
     match parse_magnitude(word)? {
         0 => Err(CommandError::text(
@@ -221,10 +227,21 @@ fn rank(word: &[u8]) -> Result<i64, CommandError> {
 
 fn lpos(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     let search = Search::parse(args)?;
-    let found = read_list(ctx, &args[1], |list, _| Ok(search.run(list, &args[2])?))?;
+    let found = read_list(ctx, &args[1], |list, out| {
+        Ok(search.run(list, &args[2], out.room())?)
+    })?;
     let found = found.unwrap_or_default();
     Ok(match search.count {
-        Some(_) => Reply::Array(found.into_iter().map(Reply::count).collect()).into(),
+        Some(_) => {
+            if found.len() > ctx.out.room() / POSITION_BYTES_MIN {
+                ctx.out.overflow();
+            }
+            ctx.out.array_header(found.len());
+            for position in found {
+                ctx.out.integer(i64::try_from(position).unwrap_or(i64::MAX));
+            }
+            Outcome::Written
+        }
         None => found
             .first()
             .map_or(Reply::Null, |&position| Reply::count(position))

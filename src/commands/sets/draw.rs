@@ -49,7 +49,7 @@ pub(super) fn spop(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     };
     let key = [(ctx.session.db, &args[1])];
     let out = &mut *ctx.out;
-    let mark = out.bytes.len();
+    let mark = out.len();
     let popped = ctx.keyspace.update_many(&key, ctx.access, |slots| {
         let Some(set) = slots.view(0).map(View::set).transpose()? else {
             match count {
@@ -93,7 +93,7 @@ pub(super) fn spop(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
         }
         Err(error) => {
             // What is written was not taken out.
-            ctx.out.bytes.truncate(mark);
+            ctx.out.truncate(mark);
             Err(error)
         }
     }

@@ -7,7 +7,7 @@ use std::cmp::Ordering;
 use std::ops::{ControlFlow, Range};
 
 use super::numbers::{parse_float, parse_i64};
-use super::{CommandError, CommandResult, Context};
+use super::{CommandError, CommandResult, Context, Outcome};
 use crate::keyspace::{EventClass, Kind, View};
 use crate::protocol::{Args, Reply};
 use pattern::Pattern;
@@ -239,8 +239,24 @@ fn results(
 }
 
 fn reply(ctx: &mut Context<'_>, wanted: &Wanted<'_>, elements: Vec<Vec<u8>>) -> CommandResult {
-    let results = results(ctx, wanted, elements)?;
-    Ok(Reply::Array(results.into_iter().map(Reply::bulk_or_null).collect()).into())
+    // Written one by one: only the output knows how large the reply may be.
+    if wanted.get.is_empty() {
+        ctx.out.array_header(elements.len());
+        for element in elements {
+            ctx.out.bulk(&element);
+        }
+        return Ok(Outcome::Written);
+    }
+    ctx.out.array_header(elements.len() * wanted.get.len());
+    for element in elements {
+        for pattern in &wanted.get {
+            match pattern.value(ctx, &element)? {
+                Some(value) => ctx.out.bulk(&value),
+                None => ctx.out.null(),
+            }
+        }
+    }
+    Ok(Outcome::Written)
 }
 
 fn store(

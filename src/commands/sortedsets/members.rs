@@ -162,8 +162,10 @@ pub(super) fn zscan(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
         let scores = view.sorted_set()?;
         let (cursor, count) = step.begin()?;
         let mut members = Vec::new();
+        let mut bytes = 0;
         let next = scores.scan(cursor, count, |member| {
-            if step.wants(member) {
+            if step.has_room(bytes) && step.wants(member) {
+                bytes += member.len();
                 members.push(member.to_vec());
             }
         });

@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::{Connection, End, READ_BYTES, read_some};
+use super::output::{Turn, until};
+use super::{Connection, End, READ_BYTES};
 use crate::keyspace::Presence;
-use crate::state::Answer;
-use crate::state::{CommandStats, ReplyMode};
+use crate::state::{Answer, CommandStats, ReplyMode};
 
 impl Connection {
     /// Waits until the command that blocks has its answer, and puts that behind the replies. What arrives meanwhile
@@ -39,9 +39,10 @@ impl Connection {
                 self.refresh_settings();
                 // As in `take_mail`.
                 drop(Presence::of_worker(self.keyspace.gate(), self.worker));
-                let out = &mut self.out.bytes;
+                self.limit_output(0);
+                let out = &mut self.out;
                 blocked.if_waits(|| handle.mailbox.take_into(out));
-                if let Some(end) = self.send(stream).await? {
+                if let Some(end) = self.send(stream).await {
                     return Ok(Some(end));
                 }
                 continue;
@@ -49,36 +50,41 @@ impl Connection {
             if self.input.len() > self.settings.client_query_buffer_limit {
                 return Ok(Some(End::QueryLimit));
             }
+            if self.unsent.is_lost() {
+                return Ok(Some(End::Left));
+            }
             self.input.reserve(READ_BYTES);
-            let time_is_over = async {
-                match deadline {
-                    Some(deadline) => tokio::time::sleep_until(deadline).await,
-                    None => std::future::pending().await,
-                }
-            };
+            let output_limit = self.deadline(None).map(|(at, _)| at);
+            let unsent_bytes = self.unsent.bytes();
             tokio::select! {
                 biased;
                 () = blocked.answered() => {}
                 () = handle.killed() => {}
                 // Who goes away is to take nothing.
-                read = read_some(stream, &mut self.input, None) => {
-                    if read? == Some(0) {
-                        return Ok(Some(End::Closed));
+                turn = self.unsent.turn(stream, Some(&mut self.input)) => match turn? {
+                    Turn::Read(0) => return Ok(Some(End::Left)),
+                    Turn::Read(_) => {
+                        self.stripe().add_read();
+                        self.note_state();
                     }
-                    self.stripe().add_read();
-                    self.note_state();
-                }
-                () = time_is_over => {
+                    Turn::Wrote => {}
+                },
+                () = until(deadline) => {
                     blocked.set_free(false);
                 }
+                () = until(output_limit) => return Ok(Some(End::OutputLimit)),
                 () = handle.mailbox.arrived() => {}
+            }
+            if self.unsent.bytes() != unsent_bytes {
+                self.has_written();
             }
         }
     }
 
     /// Ends the wait with an answer.
     fn answer(&mut self, answer: &Answer) {
-        let before = self.out.bytes.len();
+        self.limit_output(0);
+        let before = self.out.len();
         let wait = self.session.wait.take();
         match answer {
             Ok(reply) => self.out.reply(reply),
@@ -100,9 +106,9 @@ impl Connection {
             wait.end(&self.session.handle, &self.keyspace);
         }
         if self.session.reply_mode != ReplyMode::On {
-            self.out.bytes.truncate(before);
+            self.out.discard(before);
         }
-        let written = self.out.bytes.len() - before;
+        let written = self.out.len().saturating_sub(before);
         self.dispatcher.end(&self.server, 0, written);
         if self.session.handle.mailbox.has_mail() {
             self.take_mail();

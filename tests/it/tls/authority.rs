@@ -122,6 +122,7 @@ pub fn connect_to(config: &Arc<ClientConfig>, host: &str, port: u16) -> Result<T
     let socket = TcpStream::connect((host, port))?;
     socket.set_nodelay(true)?;
     socket.set_read_timeout(Some(Duration::from_secs(30)))?;
+    socket.set_write_timeout(Some(Duration::from_secs(30)))?;
     let name = ServerName::try_from("localhost")?;
     let session = ClientConnection::new(Arc::clone(config), name)?;
     Ok(TlsConnection {

@@ -76,27 +76,212 @@ impl Reply {
     }
 }
 
+/// A buffer that is full and at least as long is set aside, and the output goes on in another: growing it would copy
+/// it, and would for a moment take the memory of both.
+const SET_ASIDE_BYTES: usize = 256 * 1024;
+
+/// The size of the buffer that comes after one that was set aside.
+const NEXT_BUFFER_BYTES: usize = 512 * 1024;
+
 /// A connection's output: encoded replies, ready to be sent.
+///
+/// It has a limit, which it keeps while a reply grows: what goes beyond is not stored, and the output is
+/// [overflown](Self::is_overflown) from then on. Such output has gaps and must not be sent.
 #[derive(Debug)]
 pub struct ReplyBuffer {
-    /// The encoded bytes.
-    pub bytes: BytesMut,
+    /// What came first, in full buffers.
+    full: Vec<BytesMut>,
+    full_bytes: usize,
+    /// The end of the output.
+    tail: BytesMut,
+    limit_bytes: usize,
+    overflown: bool,
     /// How replies are encoded.
     pub protocol: Protocol,
 }
 
 impl ReplyBuffer {
-    /// An empty buffer that speaks `protocol`.
+    /// An empty buffer that speaks `protocol` and has no limit.
     pub fn new(protocol: Protocol) -> Self {
         Self {
-            bytes: BytesMut::new(),
+            full: Vec::new(),
+            full_bytes: 0,
+            tail: BytesMut::new(),
+            limit_bytes: usize::MAX,
+            overflown: false,
             protocol,
+        }
+    }
+
+    /// An empty buffer for a part of a reply: it has the room that is left here, and goes back by
+    /// [`append`](Self::append).
+    #[must_use]
+    pub fn part(&self) -> Self {
+        let mut part = Self::new(self.protocol);
+        part.limit_bytes = self.room();
+        part.overflown = self.overflown;
+        part
+    }
+
+    /// How many bytes more it may hold. A command that collects more than these for its reply can stop, and
+    /// [say so](Self::overflow).
+    pub fn room(&self) -> usize {
+        self.limit_bytes.saturating_sub(self.len())
+    }
+
+    /// How many bytes it may hold from now on.
+    pub fn set_limit(&mut self, bytes: usize) {
+        self.limit_bytes = bytes;
+    }
+
+    /// Whether replies went beyond the limit.
+    #[inline]
+    pub fn is_overflown(&self) -> bool {
+        self.overflown
+    }
+
+    /// A reply is too large for the limit, and not all of it comes.
+    pub fn overflow(&mut self) {
+        self.overflown = true;
+    }
+
+    /// How many bytes it holds.
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.full_bytes + self.tail.len()
+    }
+
+    /// Whether it holds nothing.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The whole output, where it lies in one buffer.
+    pub fn in_one(&self) -> Option<&[u8]> {
+        self.full.is_empty().then_some(&self.tail)
+    }
+
+    /// Takes back everything from byte `len` on. Overflown output stays overflown.
+    pub fn truncate(&mut self, len: usize) {
+        while len < self.full_bytes {
+            let Some(last) = self.full.pop() else { break };
+            self.full_bytes -= last.len();
+            self.tail = last;
+        }
+        self.tail.truncate(len - self.full_bytes);
+    }
+
+    /// Takes back a reply that is not to be sent, from byte `len` on: that it was too large does not count.
+    pub fn discard(&mut self, len: usize) {
+        self.truncate(len);
+        self.overflown = false;
+    }
+
+    /// Whether it has grown beyond one buffer of `kept_bytes`.
+    pub fn has_grown(&self, kept_bytes: usize) -> bool {
+        !self.full.is_empty() || self.tail.capacity() > kept_bytes
+    }
+
+    /// Forgets everything, and keeps a buffer of up to `kept_bytes`.
+    pub fn clear(&mut self, kept_bytes: usize) {
+        self.full.clear();
+        self.full_bytes = 0;
+        self.tail.clear();
+        if self.tail.capacity() > kept_bytes {
+            self.tail = BytesMut::new();
+        }
+    }
+
+    /// Takes out the buffers before the last one.
+    pub fn take_full(&mut self) -> Vec<BytesMut> {
+        self.full_bytes = 0;
+        std::mem::take(&mut self.full)
+    }
+
+    /// The last buffer.
+    pub fn tail_mut(&mut self) -> &mut BytesMut {
+        &mut self.tail
+    }
+
+    /// Puts encoded bytes behind the others.
+    pub fn put(&mut self, bytes: &[u8]) {
+        if self.has_room(bytes.len()) {
+            self.tail.put_slice(bytes);
+        }
+    }
+
+    /// Puts another buffer's output behind this one's.
+    pub fn append(&mut self, other: ReplyBuffer) {
+        let len = other.len();
+        if other.overflown || self.len() + len > self.limit_bytes {
+            self.overflown = true;
+            return;
+        }
+        if other.full.is_empty() {
+            self.put(&other.tail);
+            return;
+        }
+        self.set_aside();
+        self.full.extend(other.full);
+        self.full_bytes += other.full_bytes;
+        self.tail = other.tail;
+    }
+
+    /// Takes out everything from byte `len` on.
+    #[must_use]
+    pub fn split_off(&mut self, len: usize) -> Self {
+        let mut part = self.part();
+        part.limit_bytes = usize::MAX;
+        let mut behind = Vec::new();
+        let mut last = std::mem::take(&mut self.tail);
+        while len < self.full_bytes {
+            let Some(before) = self.full.pop() else { break };
+            self.full_bytes -= before.len();
+            behind.push(std::mem::replace(&mut last, before));
+        }
+        let rest = last.split_off(len - self.full_bytes);
+        self.tail = last;
+        for buffer in std::iter::once(rest).chain(behind.into_iter().rev()) {
+            part.set_aside();
+            part.tail = buffer;
+        }
+        part
+    }
+
+    /// Sees that the tail has room for so many bytes more; `false` where they would go beyond the limit.
+    #[inline]
+    fn has_room(&mut self, bytes: usize) -> bool {
+        self.tail.capacity() - self.tail.len() >= bytes || self.make_room(bytes)
+    }
+
+    /// The limit is looked at here only: a buffer that need not grow takes no more memory.
+    #[cold]
+    fn make_room(&mut self, bytes: usize) -> bool {
+        if self.overflown || self.len() + bytes > self.limit_bytes {
+            self.overflown = true;
+            return false;
+        }
+        if self.tail.len() >= SET_ASIDE_BYTES {
+            self.set_aside();
+            self.tail = BytesMut::with_capacity(bytes.max(NEXT_BUFFER_BYTES));
+        } else {
+            self.tail.reserve(bytes);
+        }
+        true
+    }
+
+    fn set_aside(&mut self) {
+        let tail = std::mem::take(&mut self.tail);
+        if !tail.is_empty() {
+            self.full_bytes += tail.len();
+            self.full.push(tail);
         }
     }
 
     /// `+OK`.
     pub fn ok(&mut self) {
-        self.bytes.put_slice(b"+OK\r\n");
+        self.put(b"+OK\r\n");
     }
 
     /// A simple string.
@@ -106,13 +291,15 @@ impl ReplyBuffer {
 
     /// An error line. Line breaks inside the text become spaces, since they would end the reply.
     pub fn error(&mut self, text: &str) {
-        self.bytes.reserve(text.len() + 3);
-        self.bytes.put_u8(b'-');
+        if !self.has_room(text.len() + 3) {
+            return;
+        }
+        self.tail.put_u8(b'-');
         for &byte in text.as_bytes() {
             let broken = byte == b'\r' || byte == b'\n';
-            self.bytes.put_u8(if broken { b' ' } else { byte });
+            self.tail.put_u8(if broken { b' ' } else { byte });
         }
-        self.bytes.put_slice(b"\r\n");
+        self.tail.put_slice(b"\r\n");
     }
 
     /// A 64-bit integer.
@@ -122,15 +309,17 @@ impl ReplyBuffer {
 
     /// A bulk string.
     pub fn bulk(&mut self, value: &[u8]) {
-        self.bytes.reserve(value.len() + 32);
+        if !self.has_room(value.len() + 32) {
+            return;
+        }
         self.line(b'$', itoa::Buffer::new().format(value.len()).as_bytes());
-        self.bytes.put_slice(value);
-        self.bytes.put_slice(b"\r\n");
+        self.tail.put_slice(value);
+        self.tail.put_slice(b"\r\n");
     }
 
     /// No value.
     pub fn null(&mut self) {
-        self.bytes.put_slice(match self.protocol {
+        self.put(match self.protocol {
             Protocol::Resp2 => b"$-1\r\n",
             Protocol::Resp3 => b"_\r\n",
         });
@@ -138,7 +327,7 @@ impl ReplyBuffer {
 
     /// No array.
     pub fn null_array(&mut self) {
-        self.bytes.put_slice(match self.protocol {
+        self.put(match self.protocol {
             Protocol::Resp2 => b"*-1\r\n",
             Protocol::Resp3 => b"_\r\n",
         });
@@ -249,18 +438,20 @@ impl ReplyBuffer {
 
     /// A RESP3 frame, for the types that no hot path answers.
     fn frame(&mut self, frame: &BorrowedFrame<'_>) {
-        let mark = self.bytes.len();
-        if let Err(error) = extend_encode_borrowed(&mut self.bytes, frame, false) {
-            self.bytes.truncate(mark);
+        let mark = self.tail.len();
+        if let Err(error) = extend_encode_borrowed(&mut self.tail, frame, false) {
+            self.tail.truncate(mark);
             self.error(&format!("ERR the reply could not be encoded: {error}"));
         }
     }
 
     fn line(&mut self, kind: u8, text: &[u8]) {
-        self.bytes.reserve(text.len() + 3);
-        self.bytes.put_u8(kind);
-        self.bytes.put_slice(text);
-        self.bytes.put_slice(b"\r\n");
+        if !self.has_room(text.len() + 3) {
+            return;
+        }
+        self.tail.put_u8(kind);
+        self.tail.put_slice(text);
+        self.tail.put_slice(b"\r\n");
     }
 }
 
@@ -297,8 +488,70 @@ mod tests {
             for (protocol, expected) in [(Protocol::Resp2, resp2), (Protocol::Resp3, resp3)] {
                 let mut out = ReplyBuffer::new(protocol);
                 out.reply(&reply);
-                assert_eq!(out.bytes, expected.as_bytes(), "{reply:?} in {protocol:?}");
+                assert_eq!(
+                    out.in_one(),
+                    Some(expected.as_bytes()),
+                    "{reply:?} in {protocol:?}"
+                );
             }
         }
+    }
+
+    fn whole(out: &mut ReplyBuffer) -> Vec<u8> {
+        let mut buffers = out.take_full();
+        buffers.push(out.tail_mut().clone());
+        buffers.concat()
+    }
+
+    #[test]
+    fn a_large_output_lies_in_several_buffers() {
+        let mut out = ReplyBuffer::new(Protocol::Resp2);
+        let mut expected = Vec::new();
+        for n in 0..40u8 {
+            let value = vec![n; 100_000];
+            out.bulk(&value);
+            expected.extend_from_slice(b"$100000\r\n");
+            expected.extend_from_slice(&value);
+            expected.extend_from_slice(b"\r\n");
+        }
+        assert!(out.in_one().is_none());
+        assert_eq!(out.len(), expected.len());
+        // Wherever it is cut and put together again, nothing moves.
+        for cut in [3_999_000, 2_000_017, 100_000, 3, 0] {
+            let end = out.split_off(cut);
+            assert_eq!((out.len(), end.len()), (cut, expected.len() - cut));
+            out.append(end);
+        }
+        out.truncate(3_000_001);
+        expected.truncate(3_000_001);
+        out.put(b"end");
+        expected.extend_from_slice(b"end");
+        assert_eq!(out.len(), expected.len());
+        assert!(whole(&mut out) == expected);
+    }
+
+    #[test]
+    fn the_limit_holds_while_a_reply_grows() {
+        let mut out = ReplyBuffer::new(Protocol::Resp2);
+        out.set_limit(1_000_000);
+        let value = vec![b'v'; 300_000];
+        let items = vec![Reply::bulk(&value); 100];
+        out.ok();
+        let mark = out.len();
+        out.reply(&Reply::Array(items));
+        assert!(out.is_overflown() && out.len() < 1_000_000);
+        out.truncate(mark);
+        assert!(out.is_overflown(), "what is missing is missing");
+        out.discard(mark);
+        assert!(!out.is_overflown());
+        out.bulk(&value);
+        assert!(!out.is_overflown());
+        let mut part = out.part();
+        part.bulk(&value);
+        part.bulk(&value);
+        assert!(!part.is_overflown());
+        part.bulk(&value);
+        out.append(part);
+        assert!(out.is_overflown());
     }
 }
