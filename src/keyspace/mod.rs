@@ -12,6 +12,7 @@ mod index;
 mod kind;
 mod loading;
 mod locking;
+mod modified;
 mod ordered;
 mod prefetch;
 mod shard;
