@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use super::access::Before;
 use super::collection::{ELEMENTS, Shared};
 use super::index::IndexKey;
+use super::modified::Before;
 use super::shard::{Shard, Table};
 use super::{Access, Keyspace, KeyspaceError, Millis};
 use store::{Gone, Location, OnCurrent, RecordKey, Relocate, StoreError, Upkeep, Worked, now_ms};

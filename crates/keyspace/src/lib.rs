@@ -19,6 +19,7 @@ mod index;
 pub mod latency;
 mod loading;
 mod locking;
+mod modified;
 mod ordered;
 mod prefetch;
 mod shard;

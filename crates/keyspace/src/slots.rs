@@ -12,10 +12,11 @@ pub use edits::NewCollection;
 
 use edits::Opened;
 
-use super::access::{Before, live, storable};
+use super::access::{live, storable};
 use super::changes::Changes;
 use super::collection::Edit;
 use super::index::Entry;
+use super::modified::Before;
 use super::shard::{IndexPut, Shard};
 use super::{
     Access, EventClass, KeyInfo, Keyspace, KeyspaceError, Millis, PREFETCHED, Place, RecordKind,

@@ -3,10 +3,10 @@
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use super::super::access::Before;
 use super::super::background::ROOM_TIME_MAX;
 use super::super::clock::{random_below, unlikely_recent};
 use super::super::index::{Entry, IndexKey};
+use super::super::modified::Before;
 use super::super::shard::Shard;
 use super::super::{Access, EventClass, Keyspace, KeyspaceError, Millis, Place, SHARDS};
 use super::candidates::{CANDIDATES_MAX, Candidate, Candidates};

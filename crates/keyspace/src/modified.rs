@@ -1,0 +1,87 @@
+//! What a write means to others: to transactions that watch the key, clients that cache it, and subscribers to events.
+
+use super::index::Entry;
+use super::shard::Shard;
+use super::{Access, EventClass, Keyspace};
+
+/// What a key was before it was written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Before {
+    Absent,
+    Expired,
+    Live,
+}
+
+impl Before {
+    pub(super) fn of(entry: Option<&Entry>, access: Access) -> Self {
+        match entry {
+            None => Before::Absent,
+            Some(entry) if entry.is_expired(access.now) => Before::Expired,
+            Some(_) => Before::Live,
+        }
+    }
+}
+
+impl Keyspace {
+    /// Tells whoever is concerned that a key was written or, where it does not exist any more, removed.
+    pub(super) fn wrote(
+        &self,
+        shard: &mut Shard,
+        db: usize,
+        key: &[u8],
+        access: Access,
+        before: Before,
+        exists: bool,
+    ) {
+        self.wrote_silently(shard, db, key, access, before, exists);
+        self.tell_written(db, key, before, exists);
+    }
+
+    /// As [`wrote`](Self::wrote), without the events.
+    pub(super) fn wrote_silently(
+        &self,
+        shard: &mut Shard,
+        db: usize,
+        key: &[u8],
+        access: Access,
+        before: Before,
+        exists: bool,
+    ) {
+        self.modified(shard, db, key, access, exists);
+        if let Some(queues) = &mut shard.queues
+            && exists
+        {
+            self.filled(queues, db, key);
+        }
+        if before == Before::Expired {
+            self.count_expired(1);
+        }
+    }
+
+    /// Marks a key as modified: transactions that watch it fail, clients that cache it are told. Every write does this but
+    /// [`Slot::put_unmodified`](super::Slot::put_unmodified), and so do commands that Redis counts as a modification
+    /// although they change nothing.
+    pub(super) fn modified(
+        &self,
+        shard: &mut Shard,
+        db: usize,
+        key: &[u8],
+        access: Access,
+        exists: bool,
+    ) {
+        if let Some(watchers) = &mut shard.watchers {
+            watchers.changed(db, key, exists);
+        }
+        self.tell_changed(db, key, access);
+    }
+
+    /// The events that follow from a write itself.
+    pub(super) fn tell_written(&self, db: usize, key: &[u8], before: Before, exists: bool) {
+        if before == Before::Expired {
+            self.event(EventClass::EXPIRED, "expired", db, key);
+        }
+        if before != Before::Live && exists {
+            self.event(EventClass::NEW, "new", db, key);
+        }
+    }
+}
