@@ -181,8 +181,8 @@ fn a_pause_holds_and_then_lets_go() -> TestResult {
     let server = Server::start_with(small())?;
     let (mut client, mut other) = (stuck(&server)?, server.raw()?);
     std::thread::sleep(Duration::from_millis(200));
-    other.line("CLIENT PAUSE 700 WRITE")?;
     let started = Instant::now();
+    other.line("CLIENT PAUSE 700 WRITE")?;
     client.send_bytes(b"SET here 1\r\n")?;
     // Replies are delivered during the pause.
     read_all(&mut client)?;
