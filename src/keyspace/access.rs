@@ -191,6 +191,8 @@ impl Keyspace {
     ) -> Result<(), KeyspaceError> {
         let record = |&(db, key)| self.record(self.place(key), self.generation(db), key);
         let records: Vec<_> = keys.iter().map(record).collect();
+        self.first_id_in_transaction
+            .store(self.collections.next_id(), Ordering::Relaxed);
         self.in_transaction.store(true, Ordering::Relaxed);
         let done = self.store.atomically(&records, change);
         self.in_transaction.store(false, Ordering::Relaxed);

@@ -86,9 +86,14 @@ impl Keyspace {
         }
     }
 
-    /// Whether what is of no use may go at once: a transaction may yet be undone by a crash.
-    pub(super) fn may_forget_at_once(&self) -> bool {
-        !self.in_transaction.load(Ordering::Relaxed)
+    /// Whether a transaction is under way, which may yet be undone by a crash. Only its own thread asks.
+    pub(super) fn is_in_transaction(&self) -> bool {
+        self.in_transaction.load(Ordering::Relaxed)
+    }
+
+    /// Whether a collection was made by the transaction that is under way.
+    pub(super) fn is_new_in_transaction(&self, id: u64) -> bool {
+        self.is_in_transaction() && id >= self.first_id_in_transaction.load(Ordering::Relaxed)
     }
 
     /// Removes up to `limit` records of flushed databases and removed collections; returns how many it took.

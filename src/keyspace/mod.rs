@@ -247,6 +247,8 @@ pub struct Keyspace {
     /// That of a transaction's flush, until the transaction is done.
     garbage_set_aside: Mutex<Vec<Garbage>>,
     in_transaction: AtomicBool,
+    /// Collections that the transaction makes have this id or higher ones.
+    first_id_in_transaction: AtomicU64,
     pending_removals: AtomicU64,
     expired_keys: AtomicU64,
     active_expiry: AtomicBool,
@@ -299,6 +301,7 @@ impl Keyspace {
             garbage: Mutex::default(),
             garbage_set_aside: Mutex::default(),
             in_transaction: AtomicBool::new(false),
+            first_id_in_transaction: AtomicU64::new(0),
             pending_removals: AtomicU64::new(0),
             expired_keys: AtomicU64::new(0),
             active_expiry: AtomicBool::new(true),

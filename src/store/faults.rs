@@ -98,6 +98,14 @@ impl Store for Arc<Faults> {
         self.inner.forget(record, location, gone)
     }
 
+    fn is_of_this_step(&self, location: Location) -> bool {
+        self.inner.is_of_this_step(location)
+    }
+
+    fn generation_is_gone(&self, generation: u32) {
+        self.inner.generation_is_gone(generation);
+    }
+
     fn commit(&self) -> Result<bool, StoreError> {
         if fails(&self.failing_commit) {
             return Err(StoreError::Engine("the test lets it fail".to_owned()));

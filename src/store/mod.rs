@@ -331,6 +331,15 @@ pub trait Store: Send + Sync {
         gone: Gone,
     ) -> Result<(), StoreError>;
 
+    /// Whether a record was staged by the [step](Self::atomically) that this thread is in, so that nobody misses it after
+    /// a crash.
+    fn is_of_this_step(&self, _location: Location) -> bool {
+        false
+    }
+
+    /// The step that this thread is in has taken a generation from its database: what it has staged for it is useless.
+    fn generation_is_gone(&self, _generation: u32) {}
+
     /// Makes all that was staged before durable; `false` where nothing was. No reply may leave before.
     fn commit(&self) -> Result<bool, StoreError>;
 

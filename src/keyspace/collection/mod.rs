@@ -254,6 +254,26 @@ impl Collections {
         self.next.fetch_add(1, Ordering::Relaxed)
     }
 
+    /// The id that the next one will get.
+    pub fn next_id(&self) -> u64 {
+        self.next.load(Ordering::Relaxed)
+    }
+
+    /// The collections of a generation that have the id `first` or a higher one.
+    pub fn ids_from(&self, generation: u32, first: u64) -> Vec<u64> {
+        let mut ids = Vec::new();
+        for register in &self.registers {
+            let register = register.read();
+            let theirs = register.iter();
+            ids.extend(
+                theirs
+                    .filter(|&(&id, one)| id >= first && one.generation == generation)
+                    .map(|(&id, _)| id),
+            );
+        }
+        ids
+    }
+
     /// Notes an id that is in use.
     pub fn seen(&self, id: u64) {
         if self.next.load(Ordering::Relaxed) <= id {

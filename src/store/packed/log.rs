@@ -7,6 +7,7 @@ use parking_lot::{Mutex, MutexGuard, RwLock};
 use smallvec::SmallVec;
 
 use super::header::{Header, Which};
+use super::hold::Hold;
 use super::record::{Spot, bind};
 use super::space::Space;
 use crate::store::{Generations, StoreError};
@@ -14,9 +15,6 @@ use crate::store::{Generations, StoreError};
 /// The most that is appended in one step of the engine's, which copies what it overwrites to an undo log in the pool:
 /// a longer commit goes in steps, with a guard around them.
 const STEP_BYTES: usize = 128 * 1024;
-
-/// The most that is staged while the log is held: it all lies in DRAM.
-const HELD_BYTES_MAX: u64 = 1 << 30;
 
 thread_local! {
     /// Whether this thread holds the front's log.
@@ -27,6 +25,7 @@ thread_local! {
 #[derive(Debug)]
 pub struct Held<'a> {
     log: &'a Log,
+    space: &'a Space,
     turn: MutexGuard<'a, ()>,
 }
 
@@ -34,19 +33,21 @@ impl Held<'_> {
     /// Appends everything that is staged, and sets the generations in the same durable step.
     pub fn commit_with(
         self,
-        space: &Space,
         guard: &dyn Guard,
         generations: &Generations,
     ) -> Result<(), StoreError> {
+        self.log.staging.lock().end_hold(self.space);
         // On an error the next commit tries again, with them.
         *self.log.generations.lock() = Some(*generations);
         let target = self.log.staged.load(Ordering::Acquire);
-        self.log.commit_in_turn(&self.turn, target, space, guard)
+        self.log
+            .commit_in_turn(&self.turn, target, self.space, guard)
     }
 }
 
 impl Drop for Held<'_> {
     fn drop(&mut self) {
+        self.log.staging.lock().end_hold(self.space);
         HOLDS.set(false);
     }
 }
@@ -71,43 +72,55 @@ pub trait Guard {
 #[derive(Debug)]
 pub struct Log {
     which: Which,
-    staging: Mutex<Staging>,
+    pub(super) staging: Mutex<Staging>,
     /// What a commit is writing, or has failed to write.
-    committing: RwLock<Vec<Chunk>>,
+    committing: RwLock<Taken>,
     /// Held by who commits.
     turn: Mutex<()>,
     /// What the next commit sets in the same step.
     generations: Mutex<Option<Generations>>,
     /// Bytes ever staged.
-    staged: AtomicU64,
+    pub(super) staged: AtomicU64,
     /// Bytes ever committed.
     committed: AtomicU64,
 }
 
 #[derive(Debug, Default)]
-struct Staging {
-    active: Option<Active>,
-    chunks: Vec<Chunk>,
+pub(super) struct Staging {
+    pub(super) active: Option<Active>,
+    /// In the order of their serial numbers.
+    pub(super) chunks: Vec<Chunk>,
+    /// Bytes staged since the last commit took all: what of them is in no chunk any more counts as committed with it.
+    pub(super) staged_bytes: u64,
     /// Empty buffers to use again.
     buffers: Vec<Vec<u8>>,
+    pub(super) hold: Hold,
+}
+
+/// What a commit took from the staging.
+#[derive(Debug, Default)]
+struct Taken {
+    chunks: Vec<Chunk>,
+    /// How many staged bytes these stand for.
+    staged_bytes: u64,
 }
 
 /// The segment that is being filled.
 #[derive(Clone, Copy, Debug)]
-struct Active {
-    segment: u32,
-    serial: u64,
+pub(super) struct Active {
+    pub(super) segment: u32,
+    pub(super) serial: u64,
     /// Where the next record goes.
-    end: usize,
+    pub(super) end: usize,
 }
 
 /// Bytes that belong into one segment.
 #[derive(Debug)]
-struct Chunk {
-    segment: u32,
-    serial: u64,
-    offset: usize,
-    bytes: Vec<u8>,
+pub(super) struct Chunk {
+    pub(super) segment: u32,
+    pub(super) serial: u64,
+    pub(super) offset: usize,
+    pub(super) bytes: Vec<u8>,
 }
 
 impl Chunk {
@@ -143,30 +156,16 @@ impl Log {
         lengths: &[usize],
         mut placed: impl FnMut(usize, Spot),
     ) -> Result<(), StoreError> {
-        let added: usize = lengths.iter().sum();
-        if self.is_held_here() && self.pending_bytes() + added as u64 > HELD_BYTES_MAX {
-            return Err(StoreError::OutOfMemory);
+        if self.is_held_here() {
+            return self.stage_held(space, encoded, lengths, &mut placed);
         }
+        let added: usize = lengths.iter().sum();
         let capacity = space.capacity();
         let mut staging = self.staging.lock();
-        let mut end = staging.active.map_or(capacity, |active| active.end);
-        let mut fresh = SmallVec::<[(u32, u64); 4]>::new();
-        for &length in lengths {
-            if length > capacity - end {
-                match space.take(self.which == Which::Compaction) {
-                    Ok(segment) => fresh.push(segment),
-                    Err(error) => {
-                        for (segment, _) in fresh {
-                            space.put_back(segment);
-                        }
-                        return Err(error);
-                    }
-                }
-                end = 0;
-            }
-            end += length;
-        }
-        let mut fresh = fresh.into_iter();
+        let for_compaction = self.which == Which::Compaction;
+        let mut fresh = staging
+            .take_segments(space, lengths.iter().copied(), for_compaction)?
+            .into_iter();
         let mut rest = encoded;
         for (i, &length) in lengths.iter().enumerate() {
             let (record, after) = rest.split_at_mut(length);
@@ -203,6 +202,7 @@ impl Log {
                 },
             );
         }
+        staging.staged_bytes += added as u64;
         self.staged.fetch_add(added as u64, Ordering::Release);
         Ok(())
     }
@@ -213,6 +213,14 @@ impl Log {
         self.staged
             .load(Ordering::Acquire)
             .saturating_sub(committed)
+    }
+
+    /// Bytes that the next commit writes.
+    #[cfg(test)]
+    pub fn pending_in_chunks(&self) -> u64 {
+        let staging = self.staging.lock();
+        let chunks = staging.chunks.iter();
+        chunks.map(|chunk| chunk.bytes.len() as u64).sum()
     }
 
     /// Lends a record that is staged and not committed; `false` where it is not among these.
@@ -231,7 +239,8 @@ impl Log {
             }
         }
         let committing = self.committing.read();
-        let Some(record) = committing.iter().find_map(|chunk| chunk.lend(spot)) else {
+        let mut chunks = committing.chunks.iter();
+        let Some(record) = chunks.find_map(|chunk| chunk.lend(spot)) else {
             return false;
         };
         read(record);
@@ -265,11 +274,16 @@ impl Log {
     }
 
     /// Keeps everything that is staged from being committed, until the result is dropped. The thread's own commits do
-    /// nothing meanwhile.
-    pub fn hold(&self) -> Held<'_> {
+    /// nothing meanwhile, and of what it stages only the last version of each record is kept. No other thread stages.
+    pub fn hold<'a>(&'a self, space: &'a Space) -> Held<'a> {
         let turn = self.turn.lock();
         HOLDS.set(true);
-        Held { log: self, turn }
+        self.staging.lock().begin_hold(space);
+        Held {
+            log: self,
+            space,
+            turn,
+        }
     }
 
     /// Other generations were set: those that a failed commit has left do not count.
@@ -304,17 +318,18 @@ impl Log {
     ) -> Result<(), StoreError> {
         // Another's commit may have had it with it. What a failed one left is written first.
         while self.committed.load(Ordering::Acquire) < target {
-            if self.committing.read().is_empty() {
+            if self.committing.read().staged_bytes == 0 {
                 let mut staging = self.staging.lock();
-                let chunks = staging.take();
+                let taken = staging.take();
                 // Under both locks, so that a reader finds a record in one place or the other.
-                *self.committing.write() = chunks;
+                *self.committing.write() = taken;
             }
-            let bytes = self.append(space, guard)?;
+            self.append(space, guard)?;
             let written = std::mem::take(&mut *self.committing.write());
-            self.committed.fetch_add(bytes, Ordering::Release);
+            self.committed
+                .fetch_add(written.staged_bytes, Ordering::Release);
             let mut staging = self.staging.lock();
-            for chunk in written {
+            for chunk in written.chunks {
                 staging.recycle(chunk.bytes);
             }
         }
@@ -325,23 +340,22 @@ impl Log {
         Ok(())
     }
 
-    /// Appends what is in `committing`; returns how many bytes that was.
-    fn append(&self, space: &Space, guard: &dyn Guard) -> Result<u64, StoreError> {
+    /// Appends what is in `committing`.
+    fn append(&self, space: &Space, guard: &dyn Guard) -> Result<(), StoreError> {
         let mut generations = self.generations.lock();
-        let chunks = self.committing.read();
+        let committing = self.committing.read();
+        let chunks = &committing.chunks;
         let Some(first) = chunks.first() else {
-            return Ok(0);
+            return Ok(());
         };
         let guarded = chunks.len() > 1 || first.bytes.len() > STEP_BYTES || generations.is_some();
         if guarded {
             guard.set(self.which, first.serial, first.offset);
         }
-        let mut total = 0;
-        for chunk in chunks.iter() {
+        for chunk in chunks {
             let mut end = chunk.offset;
             for step in chunk.bytes.chunks(STEP_BYTES) {
                 end += step.len();
-                total += step.len() as u64;
                 // An earlier try may have come this far.
                 if space.segments().readable(chunk.segment) >= end {
                     continue;
@@ -361,7 +375,7 @@ impl Log {
             None if guarded => guard.clear(self.which),
             None => {}
         }
-        Ok(total)
+        Ok(())
     }
 
     /// Ends the active segment, so that it can be compacted; the next record starts another. Whether there was one.
@@ -379,7 +393,35 @@ impl Log {
 }
 
 impl Staging {
-    fn append(&mut self, active: Active, record: &[u8]) {
+    /// Takes the segments that records of these lengths need when they go to the end; on an error none.
+    pub(super) fn take_segments(
+        &self,
+        space: &Space,
+        lengths: impl Iterator<Item = usize>,
+        for_compaction: bool,
+    ) -> Result<SmallVec<[(u32, u64); 4]>, StoreError> {
+        let capacity = space.capacity();
+        let mut end = self.active.map_or(capacity, |active| active.end);
+        let mut fresh = SmallVec::<[(u32, u64); 4]>::new();
+        for length in lengths {
+            if length > capacity - end {
+                match space.take(for_compaction) {
+                    Ok(segment) => fresh.push(segment),
+                    Err(error) => {
+                        for (segment, _) in fresh {
+                            space.put_back(segment);
+                        }
+                        return Err(error);
+                    }
+                }
+                end = 0;
+            }
+            end += length;
+        }
+        Ok(fresh)
+    }
+
+    pub(super) fn append(&mut self, active: Active, record: &[u8]) {
         if let Some(chunk) = self.chunks.last_mut()
             && chunk.serial == active.serial
         {
@@ -396,8 +438,11 @@ impl Staging {
         });
     }
 
-    fn take(&mut self) -> Vec<Chunk> {
-        std::mem::take(&mut self.chunks)
+    fn take(&mut self) -> Taken {
+        Taken {
+            chunks: std::mem::take(&mut self.chunks),
+            staged_bytes: std::mem::take(&mut self.staged_bytes),
+        }
     }
 
     fn recycle(&mut self, mut buffer: Vec<u8>) {

@@ -265,6 +265,15 @@ impl Space {
         self.masking.fetch_add(bytes, Ordering::Relaxed);
     }
 
+    /// Counts a record no more that kept older ones from counting.
+    pub fn unmask(&self, spot: Spot) {
+        let bytes = signed(spot.length);
+        self.account(spot.segment)
+            .masking
+            .fetch_sub(bytes, Ordering::Relaxed);
+        self.masking.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
     /// Whether `bytes` more of live records are too much.
     #[inline]
     pub fn is_full_for(&self, bytes: usize) -> bool {
