@@ -103,6 +103,8 @@ pub struct Lookups {
     pub hits: u64,
     /// Keys not found.
     pub misses: u64,
+    /// The call is made again: of keys that it did not find others have been told.
+    pub is_again: bool,
 }
 
 impl Context<'_> {
@@ -143,7 +145,7 @@ impl Context<'_> {
     /// Counts a key that a read command looked up, and tells of it where it is missing.
     pub fn looked_up(&mut self, key: &[u8], found: bool) {
         self.count_lookup(found);
-        if !found {
+        if !found && !self.lookups.is_again {
             self.keyspace
                 .event(EventClass::KEY_MISS, "keymiss", self.session.db, key);
         }

@@ -12,7 +12,7 @@ use super::shard::{IndexPut, Shard};
 use super::slots::{Each, LockedKey, Slots};
 use super::{
     Access, Ahead, EventClass, KeyInfo, Keyspace, KeyspaceError, Kind, Millis, PREFETCHED, Place,
-    Value,
+    Value, room,
 };
 use crate::store::{Location, StoreError, Write};
 
@@ -177,7 +177,13 @@ impl Keyspace {
             Slots::new(self, shards, keys, access)
         };
         slots.open_collections()?;
-        let result = f(&mut slots).inspect_err(|_| slots.tell_misses())?;
+        room::take_wanted();
+        let result = f(&mut slots).inspect_err(|_| {
+            // A call without room is made again, or refused before it has looked.
+            if !room::is_wanted() {
+                slots.tell_misses();
+            }
+        })?;
         slots.apply()?;
         Ok(result)
     }
@@ -215,6 +221,8 @@ impl Keyspace {
                 Err(StoreError::OutOfMemory) if self.remove_garbage(GARBAGE_PER_RETRY) > 0 => {}
                 Err(StoreError::OutOfMemory)
                     if evictions > 0
+                        // Where the compaction can make room, nothing has to go.
+                        && !self.store.could_hold(room::bytes_of(writes))
                         && self.may_evict_for(
                             writes,
                             *before.get_or_insert_with(|| self.store.fill().bytes),
@@ -223,7 +231,12 @@ impl Keyspace {
                 {
                     evictions -= 1;
                 }
-                other => return Ok(other?),
+                other => {
+                    if matches!(other, Err(StoreError::OutOfMemory)) {
+                        room::note_wanted(writes);
+                    }
+                    return Ok(other?);
+                }
             }
         }
     }

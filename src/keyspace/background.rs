@@ -25,12 +25,6 @@ const GARBAGE_PER_TURN: usize = 512;
 /// Share of a core that removal in the background may take: it rests as long as it worked.
 const REST_SHARE: u32 = 1;
 
-/// How long a writer helps a store that is short of room, before its replies go.
-const HELP_TIME: Duration = Duration::from_micros(100);
-
-/// How long a large write waits for room to be made.
-pub(super) const ROOM_TIME_MAX: Duration = Duration::from_secs(5);
-
 /// How long the store works before the thread rests, and the longest rest between two looks.
 const WORK_TIME: Duration = Duration::from_millis(1);
 const LOOK_TIME: Duration = Duration::from_millis(100);
@@ -239,36 +233,6 @@ impl Keyspace {
             }
         }
         Ok(removed)
-    }
-
-    /// Lends the store a hand that is short of room: for a moment, or until there is some again.
-    #[cold]
-    pub(super) fn help(&self) -> Result<(), KeyspaceError> {
-        self.latency.timed("compaction", || {
-            self.store.work(self, HELP_TIME)?;
-            if self.store.upkeep() == Upkeep::Critical {
-                self.make_room(0)?;
-            }
-            Ok(())
-        })
-    }
-
-    /// Waits until the store has room for `bytes` of new values, or nothing more can be done for it. The caller holds
-    /// no key.
-    pub(super) fn make_room(&self, bytes: u64) -> Result<(), KeyspaceError> {
-        if !self.is_loaded() {
-            return Ok(());
-        }
-        let until = Instant::now() + ROOM_TIME_MAX;
-        while !self.store.has_room_for(bytes) && Instant::now() < until {
-            self.store.commit()?;
-            match self.store.work(self, HELP_TIME)? {
-                Worked::Some => {}
-                Worked::Elsewhere => std::thread::sleep(HELP_TIME),
-                Worked::Nothing => break,
-            }
-        }
-        Ok(())
     }
 
     pub(super) fn count_expired(&self, keys: u64) {

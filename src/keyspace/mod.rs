@@ -13,6 +13,7 @@ mod loading;
 mod locking;
 mod ordered;
 mod prefetch;
+mod room;
 mod shard;
 mod slots;
 #[cfg(test)]
@@ -40,6 +41,7 @@ pub use eviction::EvictionStats;
 pub use gate::{Alone, Gate, Presence, Shared};
 pub use loading::LoadProgress;
 pub use prefetch::{Ahead, PREFETCHED};
+pub use room::{ROOM_TIME_MAX, take_wanted};
 pub use slots::{NewCollection, Slots};
 pub use wait::{Ticket, Waiter};
 pub use watch::Watches;

@@ -156,7 +156,7 @@ impl Blocked {
         // The user's rules may have changed since.
         check_blocked(self.command, args, &self.user)?;
         if self.command.spec.flags.contains(Flags::DENYOOM) {
-            keyspace.ensure_room(args.bytes(), access.now)?;
+            keyspace.ensure_room(args.bytes() as u64, access.now)?;
         }
         self.call.attempt(keyspace, self.db, access)
     }

@@ -12,7 +12,7 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
     CommandSpec {
         name: "setbit",
         arity: Arity::Exactly(4),
-        flags: Flags::WRITE.union(Flags::DENYOOM),
+        flags: Flags::WRITE.union(Flags::DENYOOM).union(Flags::REWRITES),
         categories: Categories::BITMAP,
         keys: &[KeySpec::first(&["RW", "access", "update"])],
         group: Group::Bitmap,
@@ -120,7 +120,7 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
     CommandSpec {
         name: "bitop",
         arity: Arity::AtLeast(4),
-        flags: Flags::WRITE.union(Flags::DENYOOM),
+        flags: Flags::WRITE.union(Flags::DENYOOM).union(Flags::REWRITES),
         categories: Categories::BITMAP,
         keys: &[
             KeySpec::range(&["OW", "update"], 2, 0, 1),
@@ -141,7 +141,7 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
     CommandSpec {
         name: "bitfield",
         arity: Arity::AtLeast(2),
-        flags: Flags::WRITE.union(Flags::DENYOOM),
+        flags: Flags::WRITE.union(Flags::DENYOOM).union(Flags::REWRITES),
         categories: Categories::BITMAP,
         keys: &[KeySpec::first(&[
             "RW",

@@ -111,7 +111,10 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
     CommandSpec {
         name: "zunionstore",
         arity: Arity::AtLeast(4),
-        flags: Flags::WRITE.union(Flags::DENYOOM).union(Flags::MOVABLEKEYS),
+        flags: Flags::WRITE
+            .union(Flags::DENYOOM)
+            .union(Flags::MOVABLEKEYS)
+            .union(Flags::COPIES),
         categories: Categories::SORTEDSET,
         keys: &[
             KeySpec::first(&["OW", "update"]),
@@ -146,7 +149,10 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
     CommandSpec {
         name: "zinterstore",
         arity: Arity::AtLeast(4),
-        flags: Flags::WRITE.union(Flags::DENYOOM).union(Flags::MOVABLEKEYS),
+        flags: Flags::WRITE
+            .union(Flags::DENYOOM)
+            .union(Flags::MOVABLEKEYS)
+            .union(Flags::COPIES),
         categories: Categories::SORTEDSET,
         keys: &[
             KeySpec::first(&["OW", "update"]),
@@ -181,7 +187,10 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
     CommandSpec {
         name: "zdiffstore",
         arity: Arity::AtLeast(4),
-        flags: Flags::WRITE.union(Flags::DENYOOM).union(Flags::MOVABLEKEYS),
+        flags: Flags::WRITE
+            .union(Flags::DENYOOM)
+            .union(Flags::MOVABLEKEYS)
+            .union(Flags::COPIES),
         categories: Categories::SORTEDSET,
         keys: &[
             KeySpec::first(&["OW", "update"]),

@@ -136,6 +136,22 @@ impl Collection {
         }
     }
 
+    /// Where up to `count` of the elements lie.
+    pub fn some_locations(&self, count: usize) -> Vec<Location> {
+        match &self.shape {
+            Shape::List(items) => items
+                .range(0..count.min(items.len()))
+                .map(|item| item.location)
+                .collect(),
+            Shape::Fields(_) | Shape::Scores(_) => self
+                .names()
+                .into_iter()
+                .flat_map(|names| names.iter().take(count))
+                .map(|entry| entry.location)
+                .collect(),
+        }
+    }
+
     /// An entry for a new element of a hash, a set or a sorted set.
     pub fn new_entry(&mut self, name: &[u8], location: Location) -> Entry {
         let ordinal = self.next_ordinal;

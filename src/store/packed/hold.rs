@@ -15,7 +15,7 @@ use std::sync::atomic::Ordering;
 use foldhash::fast::FixedState;
 use smallvec::SmallVec;
 
-use super::log::{Active, Chunk, Log, Staging};
+use super::log::{Active, Chunk, Log, Staging, Taken};
 use super::record::{self, Form, HEADER_BYTES, Parts, Record, Spot, bind};
 use super::space::Space;
 use crate::store::{Location, StoreError};
@@ -32,6 +32,8 @@ pub(super) struct Hold {
     is_on: bool,
     /// What was staged before lies before this serial number and offset.
     start: (u64, usize),
+    /// How many staged bytes that is.
+    staged_before: u64,
     /// Bytes in the chunks, holes included.
     bytes: usize,
     /// Holes in the segment that is being filled.
@@ -142,6 +144,7 @@ impl Staging {
     /// The hold begins.
     pub(super) fn begin_hold(&mut self, space: &Space) {
         self.hold.is_on = true;
+        self.hold.staged_before = self.staged_bytes;
         self.hold.start = match self.active {
             Some(active) => (active.serial, active.end),
             None => (space.serial_bound(), 0),
@@ -181,6 +184,33 @@ impl Staging {
         }
         hold.clear();
         self.hold = hold;
+    }
+
+    /// What was staged before the hold.
+    pub(super) fn take_before_hold(&mut self) -> Taken {
+        let (serial, end) = self.hold.start;
+        let mut chunks = Vec::new();
+        let whole = self.chunks.partition_point(|chunk| chunk.serial < serial);
+        chunks.extend(self.chunks.drain(..whole));
+        if let Some(first) = self.chunks.first_mut()
+            && first.serial == serial
+            && first.offset < end
+        {
+            let rest = first.bytes.split_off(end - first.offset);
+            chunks.push(Chunk {
+                segment: first.segment,
+                serial,
+                offset: first.offset,
+                bytes: std::mem::replace(&mut first.bytes, rest),
+            });
+            first.offset = end;
+        }
+        let staged_bytes = std::mem::take(&mut self.hold.staged_before);
+        self.staged_bytes -= staged_bytes;
+        Taken {
+            chunks,
+            staged_bytes,
+        }
     }
 
     fn chunk_mut(&mut self, serial: u64) -> Option<&mut Chunk> {
@@ -329,11 +359,20 @@ impl Log {
     }
 
     fn let_go_in_hold(&self, space: &Space, spot: Spot) {
-        let mut staging = self.staging.lock();
-        if staging.held(space, spot).is_some() {
-            staging.dig(spot);
-        } else {
-            staging.hold.pinned.insert(spot.segment);
+        if !self.reuse(space, spot) {
+            self.pin(spot.segment);
+        }
+    }
+
+    /// Makes a hole of a record's bytes, if it was staged in the hold of this thread; false where it was not.
+    pub(super) fn reuse(&self, space: &Space, spot: Spot) -> bool {
+        self.is_held_here() && {
+            let mut staging = self.staging.lock();
+            let is_held = staging.held(space, spot).is_some();
+            if is_held {
+                staging.dig(spot);
+            }
+            is_held
         }
     }
 
@@ -342,6 +381,11 @@ impl Log {
         if self.is_held_here() {
             self.staging.lock().hold.pinned.insert(segment);
         }
+    }
+
+    /// Whether a crash would bring records of this segment back that the hold of this thread has released.
+    pub(super) fn is_pinned(&self, segment: u32) -> bool {
+        self.is_held_here() && self.staging.lock().hold.pinned.contains(&segment)
     }
 
     /// Whether a record was staged in the hold of this thread.

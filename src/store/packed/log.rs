@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use parking_lot::{Mutex, MutexGuard, RwLock};
 use smallvec::SmallVec;
@@ -15,6 +16,9 @@ use crate::store::{Generations, StoreError};
 /// The most that is appended in one step of the engine's, which copies what it overwrites to an undo log in the pool:
 /// a longer commit goes in steps, with a guard around them.
 const STEP_BYTES: usize = 128 * 1024;
+
+/// How long the compaction waits for the turn: commits are shorter, transactions need not be.
+const COMMIT_TIME_MAX: Duration = Duration::from_millis(2);
 
 thread_local! {
     /// Whether this thread holds the front's log.
@@ -99,10 +103,10 @@ pub(super) struct Staging {
 
 /// What a commit took from the staging.
 #[derive(Debug, Default)]
-struct Taken {
-    chunks: Vec<Chunk>,
+pub(super) struct Taken {
+    pub(super) chunks: Vec<Chunk>,
     /// How many staged bytes these stand for.
-    staged_bytes: u64,
+    pub(super) staged_bytes: u64,
 }
 
 /// The segment that is being filled.
@@ -273,6 +277,36 @@ impl Log {
         Ok(true)
     }
 
+    /// As [`commit`](Self::commit), for the compaction, which a transaction that holds the log may need: `false` where the
+    /// log is held for longer than a usual commit takes.
+    pub fn commit_soon(&self, space: &Space, guard: &dyn Guard) -> Result<bool, StoreError> {
+        let target = self.staged.load(Ordering::Acquire);
+        if self.is_held_here() || self.committed.load(Ordering::Acquire) >= target {
+            return Ok(true);
+        }
+        let Some(turn) = self.turn.try_lock_for(COMMIT_TIME_MAX) else {
+            return Ok(false);
+        };
+        self.commit_in_turn(&turn, target, space, guard)?;
+        Ok(true)
+    }
+
+    /// Commits what was staged before the hold of this thread began.
+    pub(super) fn commit_before_hold(
+        &self,
+        space: &Space,
+        guard: &dyn Guard,
+    ) -> Result<(), StoreError> {
+        // What a failed commit has left is older.
+        self.write_taken(space, guard)?;
+        {
+            // Under both locks, as in every commit.
+            let mut staging = self.staging.lock();
+            *self.committing.write() = staging.take_before_hold();
+        }
+        self.write_taken(space, guard)
+    }
+
     /// Keeps everything that is staged from being committed, until the result is dropped. The thread's own commits do
     /// nothing meanwhile, and of what it stages only the last version of each record is kept. No other thread stages.
     pub fn hold<'a>(&'a self, space: &'a Space) -> Held<'a> {
@@ -324,18 +358,24 @@ impl Log {
                 // Under both locks, so that a reader finds a record in one place or the other.
                 *self.committing.write() = taken;
             }
-            self.append(space, guard)?;
-            let written = std::mem::take(&mut *self.committing.write());
-            self.committed
-                .fetch_add(written.staged_bytes, Ordering::Release);
-            let mut staging = self.staging.lock();
-            for chunk in written.chunks {
-                staging.recycle(chunk.bytes);
-            }
+            self.write_taken(space, guard)?;
         }
         // Where nothing was staged.
         if let Some(generations) = self.generations.lock().take() {
             guard.clear_with(self.which, &generations);
+        }
+        Ok(())
+    }
+
+    /// Appends what is in `committing`, which is empty then. The caller has the turn.
+    fn write_taken(&self, space: &Space, guard: &dyn Guard) -> Result<(), StoreError> {
+        self.append(space, guard)?;
+        let written = std::mem::take(&mut *self.committing.write());
+        self.committed
+            .fetch_add(written.staged_bytes, Ordering::Release);
+        let mut staging = self.staging.lock();
+        for chunk in written.chunks {
+            staging.recycle(chunk.bytes);
         }
         Ok(())
     }

@@ -20,7 +20,7 @@ mod write;
 
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 
@@ -176,7 +176,8 @@ impl Packed {
                 same.then(|| spot.large.then(|| Parts::decode(record.body)))
             });
             let parts = found.flatten()?;
-            self.front.let_go(&self.space, spot);
+            // What a crash could bring back is not forgotten within the transaction.
+            self.front.reuse(&self.space, spot);
             parts
         };
         let Some(parts) = release(false, spot) else {
@@ -372,6 +373,30 @@ impl Store for Packed {
 
     fn work(&self, index: &dyn Relocate, time: Duration) -> Result<Worked, StoreError> {
         self.compact(index, time)
+    }
+
+    fn work_in_step(
+        &self,
+        index: &dyn Relocate,
+        bytes: u64,
+        until: Instant,
+    ) -> Result<bool, StoreError> {
+        self.compact_in_step(index, bytes, until)
+    }
+
+    fn could_hold(&self, bytes: u64) -> bool {
+        self.space.could_hold(bytes)
+    }
+
+    fn stored_bytes(&self, location: Location) -> Result<u64, StoreError> {
+        let spot = Spot::from(location);
+        let parts = if spot.large {
+            self.parts_of(spot)?.spots
+        } else {
+            Vec::new()
+        };
+        let bytes: usize = parts.iter().map(|part| part.length).sum();
+        Ok((spot.length + bytes) as u64)
     }
 
     fn wait_for_work(&self, time: Duration) {

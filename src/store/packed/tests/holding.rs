@@ -143,6 +143,13 @@ fn changes(count: usize) -> impl Strategy<Value = Vec<Change>> {
 
 type Model = BTreeMap<Vec<u8>, Vec<u8>>;
 
+/// Has the step make room by itself: as much as it can.
+fn compact(world: &World) -> Result {
+    let until = std::time::Instant::now() + Duration::from_secs(5);
+    world.store.work_in_step(&world.index, POOL_BYTES, until)?;
+    Ok(())
+}
+
 fn apply(world: &World, model: &mut Model, salt: usize, changes: &[Change]) -> Result {
     for (n, change) in changes.iter().enumerate() {
         match *change {
@@ -163,7 +170,7 @@ fn apply(world: &World, model: &mut Model, salt: usize, changes: &[Change]) -> R
 }
 
 /// Changes before a step, and whether they are committed; those of the step, whether it is committed or a crash comes
-/// before, and whether the compaction moves everything after it.
+/// before, and whether the compaction works in it, and after it moves everything.
 type Round = (Vec<Change>, bool, Vec<Change>, bool, bool);
 
 fn play(rounds: &[Round]) -> Result {
@@ -180,7 +187,16 @@ fn play(rounds: &[Round]) -> Result {
         if *is_committed {
             world.commit()?;
         }
-        world.atomically(|| apply(&world, &mut model, n * 1_000 + 500, step))?;
+        world.atomically(|| {
+            // Now and then there is no room in the middle.
+            for (m, changes) in step.chunks(7).enumerate() {
+                apply(&world, &mut model, n * 1_000 + 500 + 7 * m, changes)?;
+                if *compacts && m % 2 == 0 {
+                    compact(&world)?;
+                }
+            }
+            Ok(())
+        })?;
         assert!(world.all()? == model, "after the step");
         if *survives {
             world.commit()?;
@@ -203,8 +219,9 @@ fn play(rounds: &[Round]) -> Result {
         } else {
             world = world.reopen(folder.path())?;
             model = world.all()?;
-            // Of what was only staged before the step, large values may have taken the first ones along.
-            let possible = if *is_committed {
+            // Of what was only staged before the step, large values may have taken the first ones along, and the step's
+            // compaction all.
+            let possible = if *is_committed || (*compacts && !step.is_empty()) {
                 &states[states.len() - 1..]
             } else {
                 &states[..]
@@ -251,6 +268,72 @@ fn a_step_with_holes_that_is_cut_short_is_undone() -> Result {
         world.store.space.segments().appends_left.set(None);
         let world = world.reopen(folder.path())?;
         assert!(world.all()? == before, "{steps}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_step_wins_room_and_loses_nothing_that_a_crash_brings_back() -> Result {
+    for survives in [false, true] {
+        let folder = folder()?;
+        let world = World::open(folder.path())?;
+        let mut model = Model::new();
+        let mut put = |n: usize, salt: usize, size: usize| -> Result {
+            world.put(&key(n), &bytes(salt, size))?;
+            model.insert(key(n), bytes(salt, size));
+            world.commit()?;
+            Ok(())
+        };
+        // Every segment holds some that is of use and some that is not; removals too.
+        put(5_000, 1, 700_000)?;
+        let mut n = 0;
+        while world.store.space.available() > 9 {
+            put(n % 3_000, n, 1_000)?;
+            n += 1;
+        }
+        for n in (0..3_000).step_by(3) {
+            world.remove(&key(n))?;
+            model.remove(&key(n));
+        }
+        world.commit()?;
+        let before = model.clone();
+        let (mut refused, mut won) = (0, 0);
+        world.atomically(|| {
+            for n in 0..3_000 {
+                // Removed keys come back, large values get a deadline, others go.
+                match n % 5 {
+                    0 => {
+                        world.remove(&key(n))?;
+                        model.remove(&key(n));
+                        continue;
+                    }
+                    1 => world.expire(&key(5_000), Some(FAR))?,
+                    _ => {}
+                }
+                let value = bytes(n + 7, 4_000);
+                if world.put(&key(n), &value).is_err() {
+                    refused += 1;
+                    let until = std::time::Instant::now() + Duration::from_secs(5);
+                    if world.store.work_in_step(&world.index, 1 << 20, until)? {
+                        won += 1;
+                    }
+                    if world.put(&key(n), &value).is_err() {
+                        break;
+                    }
+                }
+                model.insert(key(n), value);
+            }
+            Ok(())
+        })?;
+        assert!(refused > 0 && won > 0, "{refused} refused, {won} won");
+        assert!(world.all()? == model);
+        if survives {
+            world.commit()?;
+        } else {
+            model = before;
+        }
+        let world = world.reopen(folder.path())?;
+        assert!(world.all()? == model, "survives: {survives}");
     }
     Ok(())
 }
