@@ -97,9 +97,12 @@ impl Keyspace {
             && !self.store.has_room_for(if large { bytes } else { 0 })
     }
 
-    /// Whether a command that found no room for `bytes` may find some later: by the compaction, or by evicting keys.
+    /// Whether a command that found no room for `bytes` may find some later: by the compaction, or by evicting keys. Where
+    /// nothing is compacted the write itself has evicted all that may help.
     pub fn may_make_room(&self, bytes: u64, now: Millis) -> bool {
-        self.is_loaded() && (self.could_hold(bytes) || self.may_evict(bytes, now))
+        !self.partitioned
+            && self.is_loaded()
+            && (self.could_hold(bytes) || self.may_evict(bytes, now))
     }
 
     /// Whether the store could hold `bytes` more, if no room was lost to what is of no use.
