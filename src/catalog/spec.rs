@@ -141,6 +141,10 @@ flags! {
     ALONE = 26, "";
     /// What it answers are messages: they are sent also where replies are switched off.
     PUSHES = 25, "";
+    /// Writes the string of a key anew, however little of it changes: it needs room for as much.
+    REWRITES = 26, "";
+    /// May write as much as all of its keys hold: it needs room for as much.
+    COPIES = 27, "";
 }
 
 impl Flags {

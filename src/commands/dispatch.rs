@@ -10,6 +10,7 @@ mod watch;
 
 use self::count::Run;
 use self::lookup::{Known, is_http};
+use self::room::Attempt;
 use self::watch::Watch;
 use super::{Command, CommandError, CommandResult, Context, Lookups, Outcome};
 use crate::catalog::spec::Flags;
@@ -28,6 +29,8 @@ pub struct Dispatcher {
     run: Run,
     watch: Watch,
     last: Known,
+    /// Bytes that the call found no room for which is to be made elsewhere; 0 where there is none.
+    wanted: u64,
 }
 
 /// Whether the connection goes on.
@@ -67,6 +70,7 @@ impl Dispatcher {
             lookups: Lookups::default(),
             run: Run::new(),
             watch: Watch::default(),
+            wanted: 0,
         }
     }
 
@@ -147,9 +151,9 @@ impl Dispatcher {
         {
             return Next::Postpone;
         }
-        let found = found.and_then(|command| {
-            room::ensure_room(command, args, session, around.keyspace, self.access.now)
-        });
+        let Some(found) = self.ensure_room(around, session, found, args) else {
+            return Next::Elsewhere;
+        };
         if let Ok(command) = found
             && !self.takes_slow
             && !queues
@@ -178,12 +182,18 @@ impl Dispatcher {
                 Next::Continue
             }
             Ok(command) => {
+                let reply_mode = session.reply_mode;
                 session.begin_command();
-                if command.spec.flags.contains(Flags::ALONE) {
+                let next = if command.spec.flags.contains(Flags::ALONE) {
                     self.call_alone(around, session, command, args, out)
                 } else {
                     self.call(around, session, command, args, out)
+                };
+                if next == Next::Elsewhere {
+                    session.reply_mode = reply_mode;
+                    return next;
                 }
+                next
             }
             Err(refusal) => {
                 session.begin_command();
@@ -231,15 +241,24 @@ impl Dispatcher {
         if session.tracking.remembers && command.spec.flags.contains(Flags::READONLY) {
             remember(around.server, session, command, args);
         }
-        let mut context = Context {
-            keyspace: around.keyspace,
-            server: around.server,
-            session,
-            out,
-            access: self.access,
-            lookups: &mut self.lookups,
-        };
-        let outcome = (command.spec.handler)(&mut context, args);
+        let lookups = self.lookups;
+        let mut outcome = self.run_handler(around, session, command, args, out);
+        if matches!(outcome, Err(CommandError::OutOfMemory)) {
+            let attempt = Attempt {
+                command,
+                args,
+                mark,
+                lookups,
+            };
+            let Some(again) = self.call_again(around, session, &attempt, out) else {
+                out.discard(mark);
+                self.lookups = lookups;
+                self.run.not_called();
+                return Next::Elsewhere;
+            };
+            outcome = again;
+        }
+        self.lookups.is_again = false;
         let next = match outcome {
             Ok(Outcome::Block(wait)) => {
                 let call = (command, args);
@@ -252,6 +271,26 @@ impl Dispatcher {
         };
         self.done(self.run.mark(), around, session, command, args);
         next
+    }
+
+    #[inline]
+    fn run_handler(
+        &mut self,
+        around: &mut Surroundings<'_>,
+        session: &mut Session,
+        command: &'static Command,
+        args: Args<'_>,
+        out: &mut ReplyBuffer,
+    ) -> CommandResult {
+        let mut context = Context {
+            keyspace: around.keyspace,
+            server: around.server,
+            session,
+            out,
+            access: self.access,
+            lookups: &mut self.lookups,
+        };
+        (command.spec.handler)(&mut context, args)
     }
 
     /// Counts the time of a call that began at `mark`, and shows the call to whom it concerns.

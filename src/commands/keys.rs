@@ -4,7 +4,7 @@ use super::{CommandResult, Context};
 use crate::catalog::spec::{
     Argument, Arity, Categories, CommandSpec, Flags, Group, KeySpec, Notes,
 };
-use crate::keyspace::{Access, EventClass, KeyInfo, KeyspaceError};
+use crate::keyspace::{Access, EventClass, KeyInfo, KeyspaceError, take_wanted};
 use crate::protocol::{Args, Reply};
 
 /// One or more keys, to the end of the call.
@@ -174,22 +174,35 @@ fn del(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
         let keys: Vec<_> = keys.into_iter().map(|(_, key)| (db, key)).collect();
         let mut removed = 0;
         for step in keys.chunks(KEYS_PER_STEP) {
-            removed += ctx.keyspace.update_many(step, ctx.access, |slots| {
-                let mut removed = 0;
-                for position in 0..step.len() {
-                    if slots.info(position).is_some() {
-                        slots.remove(position);
-                        slots.event(position, EventClass::GENERIC, "del");
-                        removed += 1;
-                    }
+            let gone = match remove_together(ctx, step) {
+                // What has gone already makes room for the removal of the rest.
+                Err(KeyspaceError::OutOfMemory) if removed > 0 => {
+                    ctx.keyspace.win_room(take_wanted())?;
+                    remove_together(ctx, step)?
                 }
-                slots.changed(removed);
-                Ok::<_, KeyspaceError>(removed)
-            })?;
+                gone => gone?,
+            };
+            removed += gone;
         }
         removed
     };
     Ok(Reply::count(removed).into())
+}
+
+/// Removes some keys as one step; how many there were.
+fn remove_together(ctx: &mut Context<'_>, keys: &[(usize, &[u8])]) -> Result<usize, KeyspaceError> {
+    ctx.keyspace.update_many(keys, ctx.access, |slots| {
+        let mut removed = 0;
+        for position in 0..keys.len() {
+            if slots.info(position).is_some() {
+                slots.remove(position);
+                slots.event(position, EventClass::GENERIC, "del");
+                removed += 1;
+            }
+        }
+        slots.changed(removed);
+        Ok(removed)
+    })
 }
 
 fn exists(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {

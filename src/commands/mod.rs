@@ -191,7 +191,7 @@ impl Context<'_> {
     /// Counts a key that a read command looked up, and tells of it where it is missing.
     pub fn looked_up(&mut self, key: &[u8], found: bool) {
         self.count_lookup(found);
-        if !found {
+        if !found && !self.lookups.is_again {
             self.keyspace
                 .event(EventClass::KEY_MISS, "keymiss", self.session.db, key);
         }

@@ -23,7 +23,7 @@ pub(super) static COMMANDS: &[CommandSpec] = &[
     CommandSpec {
         name: "rename",
         arity: Arity::Exactly(3),
-        flags: Flags::WRITE,
+        flags: Flags::WRITE.union(Flags::REWRITES),
         categories: Categories::KEYSPACE,
         keys: &[
             KeySpec::first(&["RW", "access", "delete"]),
@@ -41,7 +41,7 @@ pub(super) static COMMANDS: &[CommandSpec] = &[
     CommandSpec {
         name: "renamenx",
         arity: Arity::Exactly(3),
-        flags: Flags::WRITE.union(Flags::FAST),
+        flags: Flags::WRITE.union(Flags::FAST).union(Flags::REWRITES),
         categories: Categories::KEYSPACE,
         keys: &[
             KeySpec::first(&["RW", "access", "delete"]),
@@ -63,7 +63,10 @@ pub(super) static COMMANDS: &[CommandSpec] = &[
     CommandSpec {
         name: "copy",
         arity: Arity::AtLeast(3),
-        flags: Flags::WRITE.union(Flags::DENYOOM).union(Flags::CROSS_DB),
+        flags: Flags::WRITE
+            .union(Flags::DENYOOM)
+            .union(Flags::CROSS_DB)
+            .union(Flags::COPIES),
         categories: Categories::KEYSPACE,
         keys: &[
             KeySpec::first(&["RO", "access"]),
@@ -88,7 +91,10 @@ pub(super) static COMMANDS: &[CommandSpec] = &[
     CommandSpec {
         name: "move",
         arity: Arity::Exactly(3),
-        flags: Flags::WRITE.union(Flags::FAST).union(Flags::CROSS_DB),
+        flags: Flags::WRITE
+            .union(Flags::FAST)
+            .union(Flags::CROSS_DB)
+            .union(Flags::REWRITES),
         categories: Categories::KEYSPACE,
         keys: &[KeySpec::first(&["RW", "access", "update"])],
         group: Group::Generic,

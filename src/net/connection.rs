@@ -254,10 +254,11 @@ where
             if let Batch::Slow(args) = batch {
                 let next;
                 (connection, next) = run_elsewhere(connection, args).await?;
-                if next != Next::Close {
-                    continue;
-                }
-                batch = Batch::Close;
+                batch = match next {
+                    Next::Close => Batch::Close,
+                    Next::Block => Batch::Blocked,
+                    _ => continue,
+                };
             }
             if place.is_shared() {
                 // The worker's other connections that have requests run first: one commit then serves them all.

@@ -183,7 +183,7 @@ impl Blocked {
         // The user's rules may have changed since.
         self.user.check(self.command, args)?;
         if self.command.spec.flags.contains(Flags::DENYOOM) {
-            keyspace.ensure_room(args.bytes(), access.now)?;
+            keyspace.ensure_room(args.bytes() as u64, access.now)?;
         }
         self.call.attempt(keyspace, self.db, access)
     }

@@ -18,6 +18,8 @@ pub struct Lookups {
     pub hits: u64,
     /// Keys not found.
     pub misses: u64,
+    /// The call is made again: of keys that it did not find others have been told.
+    pub is_again: bool,
 }
 
 /// One command's counters.

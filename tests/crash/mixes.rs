@@ -65,8 +65,14 @@ impl Mix {
             Mix::Transactions => match rng.random_range(0..10) {
                 0 => Op::random(rng, round, fresh),
                 1 => Op::Exec((0..3).map(|_| large(rng)).collect()),
+                // Many versions of few keys, of which only the last counts.
+                2 | 3 => Op::Exec(
+                    (0..rng.random_range(10..60))
+                        .map(|_| version(rng))
+                        .collect(),
+                ),
                 // Everything is replaced at once.
-                2 if rng.random_ratio(1, 10) => Op::Exec(vec![
+                4 if rng.random_ratio(1, 10) => Op::Exec(vec![
                     Op::random(rng, round, fresh),
                     Op::FlushDb,
                     Op::Set(b"replaced".to_vec(), bytes(rng, 1..2_000)),
@@ -127,6 +133,22 @@ fn large(rng: &mut StdRng) -> Op {
             let pairs = (0..MANY_KEYS).map(|n| (format!("many:{n}").into_bytes(), value.clone()));
             Op::MSet(pairs.collect())
         }
+    }
+}
+
+/// One more change of one of three keys.
+fn version(rng: &mut StdRng) -> Op {
+    let key = |rng: &mut StdRng| format!("version:{}", rng.random_range(0..3)).into_bytes();
+    match rng.random_range(0..100) {
+        0..35 => Op::Set(key(rng), bytes(rng, 0..3_000)),
+        35..55 => Op::Set(key(rng), bytes(rng, 50_000..300_000)),
+        55..60 => Op::SetPxAt(key(rng), bytes(rng, 100..100_000), far_ms(rng)),
+        60..75 => Op::Del(vec![key(rng)]),
+        75..85 => Op::Append(key(rng), b"+more".to_vec()),
+        85..92 => Op::Rename(key(rng), key(rng)),
+        92..96 => Op::PExpireAt(key(rng), far_ms(rng)),
+        96..99 => Op::Persist(key(rng)),
+        _ => Op::FlushDb,
     }
 }
 

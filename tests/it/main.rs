@@ -27,6 +27,7 @@ mod pubsub;
 mod ranges;
 mod replays;
 mod rewrite;
+mod room;
 mod rust_clients;
 mod serialised;
 mod server;

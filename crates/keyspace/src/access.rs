@@ -14,7 +14,7 @@ use super::shard::{IndexPut, Shard};
 use super::slots::{Each, LockedKey, Slots};
 use super::{
     Access, Ahead, EventClass, KeyInfo, Keyspace, KeyspaceError, Millis, PREFETCHED, Place,
-    RecordKind, Value,
+    RecordKind, Value, room,
 };
 use store::{Location, StoreError, Write};
 
@@ -198,7 +198,13 @@ impl Keyspace {
             Slots::new(self, shards, keys, access)
         };
         slots.open_collections()?;
-        let result = f(&mut slots).inspect_err(|_| slots.tell_misses())?;
+        room::take_wanted();
+        let result = f(&mut slots).inspect_err(|_| {
+            // A call without room is made again, or refused before it has looked.
+            if !room::is_wanted() {
+                slots.tell_misses();
+            }
+        })?;
         slots.apply()?;
         slots.count_changes();
         Ok(result)
@@ -213,6 +219,8 @@ impl Keyspace {
     ) -> Result<(), KeyspaceError> {
         let record = |&(db, key)| self.record(self.place(key), self.generation(db), key);
         let records: Vec<_> = keys.iter().map(record).collect();
+        self.first_id_in_transaction
+            .store(self.collections.next_id(), Ordering::Relaxed);
         self.in_transaction.store(true, Ordering::Relaxed);
         let done = self.store.atomically(&records, change);
         self.in_transaction.store(false, Ordering::Relaxed);
@@ -235,6 +243,8 @@ impl Keyspace {
                 Err(StoreError::OutOfMemory) if self.remove_garbage(GARBAGE_PER_RETRY) > 0 => {}
                 Err(StoreError::OutOfMemory)
                     if evictions > 0
+                        // Where the compaction can make room, nothing has to go.
+                        && !self.store.could_hold(room::bytes_of(writes))
                         && self.may_evict_for(
                             writes,
                             *before.get_or_insert_with(|| self.store.fill().bytes),
@@ -243,7 +253,12 @@ impl Keyspace {
                 {
                     evictions -= 1;
                 }
-                other => return Ok(other?),
+                other => {
+                    if matches!(other, Err(StoreError::OutOfMemory)) {
+                        room::note_wanted(writes);
+                    }
+                    return Ok(other?);
+                }
             }
         }
     }

@@ -25,12 +25,6 @@ const GARBAGE_PER_TURN: usize = 512;
 /// Share of a core that removal in the background may take: it rests as long as it worked.
 const REST_SHARE: u32 = 1;
 
-/// How long a writer helps a store that is short of room, before its replies go.
-const HELP_TIME: Duration = Duration::from_micros(100);
-
-/// How long a large write waits for room to be made.
-pub(super) const ROOM_TIME_MAX: Duration = Duration::from_secs(5);
-
 /// How long the store works before the thread rests, and the longest rest between two looks.
 const WORK_TIME: Duration = Duration::from_millis(1);
 const LOOK_TIME: Duration = Duration::from_millis(100);
@@ -86,9 +80,14 @@ impl Keyspace {
         }
     }
 
-    /// Whether what is of no use may go at once: a transaction may yet be undone by a crash.
-    pub(super) fn may_forget_at_once(&self) -> bool {
-        !self.in_transaction.load(Ordering::Relaxed)
+    /// Whether a transaction is under way, which may yet be undone by a crash. Only its own thread asks.
+    pub(super) fn is_in_transaction(&self) -> bool {
+        self.in_transaction.load(Ordering::Relaxed)
+    }
+
+    /// Whether a collection was made by the transaction that is under way.
+    pub(super) fn is_new_in_transaction(&self, id: u64) -> bool {
+        self.is_in_transaction() && id >= self.first_id_in_transaction.load(Ordering::Relaxed)
     }
 
     /// Removes up to `limit` records of flushed databases and removed collections; returns how many it took.
@@ -263,36 +262,6 @@ impl Keyspace {
         let (mut shard, locked) = self.lock_key(db, key, Access::by_server(now))?;
         if is_due(&shard) {
             self.remove_due(&mut shard, locked.generation, key, now)?;
-        }
-        Ok(())
-    }
-
-    /// Lends the store a hand that is short of room: for a moment, or until there is some again.
-    #[cold]
-    pub(super) fn help(&self) -> Result<(), KeyspaceError> {
-        self.latency.timed("compaction", || {
-            self.store.work(self, HELP_TIME)?;
-            if self.store.upkeep() == Upkeep::Critical {
-                self.make_room(0)?;
-            }
-            Ok(())
-        })
-    }
-
-    /// Waits until the store has room for `bytes` of new values, or nothing more can be done for it. The caller holds
-    /// no key.
-    pub(super) fn make_room(&self, bytes: u64) -> Result<(), KeyspaceError> {
-        if !self.is_loaded() {
-            return Ok(());
-        }
-        let until = Instant::now() + ROOM_TIME_MAX;
-        while !self.store.has_room_for(bytes) && Instant::now() < until {
-            self.store.commit()?;
-            match self.store.work(self, HELP_TIME)? {
-                Worked::Some => {}
-                Worked::Elsewhere => std::thread::sleep(HELP_TIME),
-                Worked::Nothing => break,
-            }
         }
         Ok(())
     }

@@ -103,6 +103,9 @@ impl Keyspace {
         }
         for generation in flushed {
             self.views.remove(generation);
+            if self.is_in_transaction() {
+                self.let_go_of_own(generation);
+            }
             if self.collections.any() {
                 self.discard(Garbage::Collections(generation));
             }
@@ -112,6 +115,18 @@ impl Keyspace {
             _ => None,
         });
         Ok(())
+    }
+
+    /// Lets go of what the transaction that is under way has stored in a database that it has flushed.
+    fn let_go_of_own(&self, generation: u32) {
+        self.store.generation_is_gone(generation);
+        let first = self.first_id_in_transaction.load(Ordering::Relaxed);
+        // None was made since: nothing to look for.
+        if first < self.collections.next_id() {
+            for id in self.collections.ids_from(generation, first) {
+                self.drop_collection(id);
+            }
+        }
     }
 
     /// Exchanges the contents of two databases. One durable store; of a database with itself it is a change in Redis's

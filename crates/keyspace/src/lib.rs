@@ -22,6 +22,7 @@ mod locking;
 mod modified;
 mod ordered;
 mod prefetch;
+mod room;
 mod shard;
 mod slots;
 #[cfg(test)]
@@ -50,6 +51,7 @@ pub use eviction::EvictionStats;
 pub use gate::{Alone, Gate, Presence, Shared};
 pub use loading::LoadProgress;
 pub use prefetch::{Ahead, PREFETCHED};
+pub use room::{ROOM_TIME_MAX, take_wanted};
 pub use slots::{NewCollection, Slots};
 pub use store::{DATABASES, Kind, Millis, Range, RecordKind, StringForm, Value, now_ms};
 pub use wait::{Ticket, Waiter};
@@ -185,6 +187,8 @@ pub struct Keyspace {
     /// That of a transaction's flush, until the transaction is done.
     garbage_set_aside: Mutex<Vec<Garbage>>,
     in_transaction: AtomicBool,
+    /// Collections that the transaction makes have this id or higher ones.
+    first_id_in_transaction: AtomicU64,
     pending_removals: AtomicU64,
     /// Records that were removed in the background.
     background_removals: AtomicU64,
@@ -241,6 +245,7 @@ impl Keyspace {
             garbage: Mutex::default(),
             garbage_set_aside: Mutex::default(),
             in_transaction: AtomicBool::new(false),
+            first_id_in_transaction: AtomicU64::new(0),
             pending_removals: AtomicU64::new(0),
             background_removals: AtomicU64::new(0),
             expire_cycle_micros: AtomicU64::new(0),

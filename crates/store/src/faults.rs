@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::{
     Abilities, Fill, Generations, Gone, Location, OnRecord, OnValue, RecordKey, Relocate, Store,
@@ -98,6 +98,14 @@ impl Store for Arc<Faults> {
         self.inner.forget(record, location, gone)
     }
 
+    fn is_of_this_step(&self, location: Location) -> bool {
+        self.inner.is_of_this_step(location)
+    }
+
+    fn generation_is_gone(&self, generation: u32) {
+        self.inner.generation_is_gone(generation);
+    }
+
     fn commit(&self) -> Result<bool, StoreError> {
         if fails(&self.failing_commit) {
             return Err(StoreError::Engine("the test lets it fail".to_owned()));
@@ -123,6 +131,23 @@ impl Store for Arc<Faults> {
 
     fn work(&self, index: &dyn Relocate, time: Duration) -> Result<Worked, StoreError> {
         self.inner.work(index, time)
+    }
+
+    fn work_in_step(
+        &self,
+        index: &dyn Relocate,
+        bytes: u64,
+        until: Instant,
+    ) -> Result<bool, StoreError> {
+        self.inner.work_in_step(index, bytes, until)
+    }
+
+    fn could_hold(&self, bytes: u64) -> bool {
+        self.inner.could_hold(bytes)
+    }
+
+    fn stored_bytes(&self, location: Location) -> Result<u64, StoreError> {
+        self.inner.stored_bytes(location)
     }
 
     fn wait_for_work(&self, time: Duration) {

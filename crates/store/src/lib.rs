@@ -24,7 +24,7 @@ pub mod testing;
 
 use std::ops::ControlFlow;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 pub use model::{DATABASES, Kind, Millis, Range, RecordKind, StringForm, Value, now_ms};
 pub use open::{LayoutChoice, OpenError, Options, open};
@@ -338,6 +338,15 @@ pub trait Store: Send + Sync {
         gone: Gone,
     ) -> Result<(), StoreError>;
 
+    /// Whether a record was staged by the [step](Self::atomically) that this thread is in, so that nobody misses it after
+    /// a crash.
+    fn is_of_this_step(&self, _location: Location) -> bool {
+        false
+    }
+
+    /// The step that this thread is in has taken a generation from its database: what it has staged for it is useless.
+    fn generation_is_gone(&self, _generation: u32) {}
+
     /// Makes all that was staged before durable; `false` where nothing was. No reply may leave before.
     fn commit(&self) -> Result<bool, StoreError>;
 
@@ -365,6 +374,28 @@ pub trait Store: Send + Sync {
     /// Does what it asks for, for about `time`. The caller holds no lock of the index.
     fn work(&self, _index: &dyn Relocate, _time: Duration) -> Result<Worked, StoreError> {
         Ok(Worked::Nothing)
+    }
+
+    /// Makes room for `bytes` of new values within the [step](Self::atomically) that this thread is in, as far as it can
+    /// before `until`; whether there is as much. The caller holds no lock of the index, and the index has let go of nothing
+    /// in the step but by [`write`](Self::write).
+    fn work_in_step(
+        &self,
+        _index: &dyn Relocate,
+        _bytes: u64,
+        _until: Instant,
+    ) -> Result<bool, StoreError> {
+        Ok(false)
+    }
+
+    /// Whether values of `bytes` more could be stored, if upkeep has done all that it can.
+    fn could_hold(&self, _bytes: u64) -> bool {
+        false
+    }
+
+    /// About how many bytes a record takes in the store, its value included.
+    fn stored_bytes(&self, _location: Location) -> Result<u64, StoreError> {
+        Ok(0)
     }
 
     /// Waits until there may be something to do, for at most `time`.

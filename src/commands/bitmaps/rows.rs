@@ -12,7 +12,7 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
     CommandSpec {
         name: "setbit",
         arity: Arity::Exactly(4),
-        flags: Flags::WRITE.union(Flags::DENYOOM),
+        flags: Flags::WRITE.union(Flags::DENYOOM).union(Flags::REWRITES),
         categories: Categories::BITMAP,
         keys: &[KeySpec::first(&["RW", "access", "update"])],
         group: Group::Bitmap,
@@ -126,7 +126,7 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
     CommandSpec {
         name: "bitop",
         arity: Arity::AtLeast(4),
-        flags: Flags::WRITE.union(Flags::DENYOOM),
+        flags: Flags::WRITE.union(Flags::DENYOOM).union(Flags::REWRITES),
         categories: Categories::BITMAP,
         keys: &[
             KeySpec::range(&["OW", "update"], 2, 0, 1),
@@ -148,7 +148,7 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
     CommandSpec {
         name: "bitfield",
         arity: Arity::AtLeast(2),
-        flags: Flags::WRITE.union(Flags::DENYOOM),
+        flags: Flags::WRITE.union(Flags::DENYOOM).union(Flags::REWRITES),
         categories: Categories::BITMAP,
         keys: &[
             KeySpec::first(&["RW", "access", "update", "variable_flags"])

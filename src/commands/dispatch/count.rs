@@ -51,6 +51,11 @@ impl Run {
         self.stats.calls += 1;
     }
 
+    /// The call that was counted last is made elsewhere.
+    pub(super) fn not_called(&mut self) {
+        self.stats.calls -= 1;
+    }
+
     /// The call that was counted last answered an error.
     pub(super) fn failed(&mut self) {
         self.stats.failed += 1;

@@ -12,7 +12,10 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
     CommandSpec {
         name: "georadius",
         arity: Arity::AtLeast(6),
-        flags: Flags::WRITE.union(Flags::DENYOOM).union(Flags::MOVABLEKEYS),
+        flags: Flags::WRITE
+            .union(Flags::DENYOOM)
+            .union(Flags::MOVABLEKEYS)
+            .union(Flags::COPIES),
         categories: Categories::GEO,
         keys: &[
             KeySpec::first(&["RO", "access"]),
@@ -131,7 +134,10 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
     CommandSpec {
         name: "georadiusbymember",
         arity: Arity::AtLeast(5),
-        flags: Flags::WRITE.union(Flags::DENYOOM).union(Flags::MOVABLEKEYS),
+        flags: Flags::WRITE
+            .union(Flags::DENYOOM)
+            .union(Flags::MOVABLEKEYS)
+            .union(Flags::COPIES),
         categories: Categories::GEO,
         keys: &[
             KeySpec::first(&["RO", "access"]),

@@ -196,7 +196,7 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
     CommandSpec {
         name: "geosearchstore",
         arity: Arity::AtLeast(8),
-        flags: Flags::WRITE.union(Flags::DENYOOM),
+        flags: Flags::WRITE.union(Flags::DENYOOM).union(Flags::COPIES),
         categories: Categories::GEO,
         keys: &[
             KeySpec::first(&["OW", "update"]),

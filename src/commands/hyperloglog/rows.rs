@@ -10,7 +10,10 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
     CommandSpec {
         name: "pfadd",
         arity: Arity::AtLeast(2),
-        flags: Flags::WRITE.union(Flags::DENYOOM).union(Flags::FAST),
+        flags: Flags::WRITE
+            .union(Flags::DENYOOM)
+            .union(Flags::FAST)
+            .union(Flags::REWRITES),
         categories: Categories::HYPERLOGLOG,
         keys: &[KeySpec::first(&["RW", "insert"])],
         group: Group::Hyperloglog,
@@ -46,7 +49,7 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
     CommandSpec {
         name: "pfmerge",
         arity: Arity::AtLeast(2),
-        flags: Flags::WRITE.union(Flags::DENYOOM),
+        flags: Flags::WRITE.union(Flags::DENYOOM).union(Flags::REWRITES),
         categories: Categories::HYPERLOGLOG,
         keys: &[
             KeySpec::first(&["RW", "access", "insert"]),

@@ -230,7 +230,7 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
     CommandSpec {
         name: "sinterstore",
         arity: Arity::AtLeast(3),
-        flags: Flags::WRITE.union(Flags::DENYOOM),
+        flags: Flags::WRITE.union(Flags::DENYOOM).union(Flags::COPIES),
         categories: Categories::SET,
         keys: &[
             KeySpec::first(&["RW", "update"]),
@@ -251,7 +251,7 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
     CommandSpec {
         name: "sunionstore",
         arity: Arity::AtLeast(3),
-        flags: Flags::WRITE.union(Flags::DENYOOM),
+        flags: Flags::WRITE.union(Flags::DENYOOM).union(Flags::COPIES),
         categories: Categories::SET,
         keys: &[
             KeySpec::first(&["OW", "update"]),
@@ -272,7 +272,7 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
     CommandSpec {
         name: "sdiffstore",
         arity: Arity::AtLeast(3),
-        flags: Flags::WRITE.union(Flags::DENYOOM),
+        flags: Flags::WRITE.union(Flags::DENYOOM).union(Flags::COPIES),
         categories: Categories::SET,
         keys: &[
             KeySpec::first(&["OW", "update"]),

@@ -15,7 +15,10 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
     CommandSpec {
         name: "sort",
         arity: Arity::AtLeast(2),
-        flags: Flags::WRITE.union(Flags::DENYOOM).union(Flags::MOVABLEKEYS),
+        flags: Flags::WRITE
+            .union(Flags::DENYOOM)
+            .union(Flags::MOVABLEKEYS)
+            .union(Flags::COPIES),
         categories: Categories::SET
             .union(Categories::SORTEDSET)
             .union(Categories::LIST)

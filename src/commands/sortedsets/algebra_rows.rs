@@ -115,7 +115,10 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
     CommandSpec {
         name: "zunionstore",
         arity: Arity::AtLeast(4),
-        flags: Flags::WRITE.union(Flags::DENYOOM).union(Flags::MOVABLEKEYS),
+        flags: Flags::WRITE
+            .union(Flags::DENYOOM)
+            .union(Flags::MOVABLEKEYS)
+            .union(Flags::COPIES),
         categories: Categories::SORTEDSET,
         keys: &[
             KeySpec::first(&["OW", "update"]),
@@ -151,7 +154,10 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
     CommandSpec {
         name: "zinterstore",
         arity: Arity::AtLeast(4),
-        flags: Flags::WRITE.union(Flags::DENYOOM).union(Flags::MOVABLEKEYS),
+        flags: Flags::WRITE
+            .union(Flags::DENYOOM)
+            .union(Flags::MOVABLEKEYS)
+            .union(Flags::COPIES),
         categories: Categories::SORTEDSET,
         keys: &[
             KeySpec::first(&["OW", "update"]),
@@ -187,7 +193,10 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
     CommandSpec {
         name: "zdiffstore",
         arity: Arity::AtLeast(4),
-        flags: Flags::WRITE.union(Flags::DENYOOM).union(Flags::MOVABLEKEYS),
+        flags: Flags::WRITE
+            .union(Flags::DENYOOM)
+            .union(Flags::MOVABLEKEYS)
+            .union(Flags::COPIES),
         categories: Categories::SORTEDSET,
         keys: &[
             KeySpec::first(&["OW", "update"]),

@@ -56,7 +56,7 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
     CommandSpec {
         name: "zrangestore",
         arity: Arity::AtLeast(5),
-        flags: Flags::WRITE.union(Flags::DENYOOM),
+        flags: Flags::WRITE.union(Flags::DENYOOM).union(Flags::COPIES),
         categories: Categories::SORTEDSET,
         keys: &[
             KeySpec::first(&["OW", "update"]),

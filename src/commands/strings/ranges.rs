@@ -21,7 +21,10 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
     CommandSpec {
         name: "append",
         arity: Arity::Exactly(3),
-        flags: Flags::WRITE.union(Flags::DENYOOM).union(Flags::FAST),
+        flags: Flags::WRITE
+            .union(Flags::DENYOOM)
+            .union(Flags::FAST)
+            .union(Flags::REWRITES),
         categories: Categories::STRING,
         keys: &[KeySpec::first(&["RW", "insert"])],
         group: Group::String,
@@ -85,7 +88,7 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
     CommandSpec {
         name: "setrange",
         arity: Arity::Exactly(4),
-        flags: Flags::WRITE.union(Flags::DENYOOM),
+        flags: Flags::WRITE.union(Flags::DENYOOM).union(Flags::REWRITES),
         categories: Categories::STRING,
         keys: &[KeySpec::first(&["RW", "update"])],
         group: Group::String,

@@ -11,7 +11,7 @@ use super::elements::{ElementKey, element_key, encode_label, encode_score};
 use super::list::ListItem;
 use super::view::View;
 use super::{Collection, Locked, Shape, element_record};
-use crate::{Keyspace, KeyspaceError, Kind, Millis};
+use crate::{Keyspace, KeyspaceError, Kind, Millis, room};
 use store::{Location, Write};
 
 /// Elements that are written in one step, where a step of several costs less than several.
@@ -26,6 +26,8 @@ pub(in super::super) struct Built<'k> {
     locked: Option<Locked>,
     waiting: Vec<(ElementKey, Vec<u8>)>,
     next_label: i64,
+    /// What it takes in the store so far.
+    written_bytes: u64,
     now: Millis,
 }
 
@@ -51,6 +53,7 @@ impl<'k> Built<'k> {
             locked: Some(locked),
             waiting: Vec::new(),
             next_label: 0,
+            written_bytes: 0,
             now,
         }
     }
@@ -130,7 +133,9 @@ impl<'k> Built<'k> {
             .collect();
         let mut locations = vec![Location::default(); writes.len()];
         self.keyspace
-            .store_write(&writes, &mut locations, self.now)?;
+            .store_write(&writes, &mut locations, self.now)
+            .inspect_err(|_| room::add_wanted(self.written_bytes))?;
+        self.written_bytes += room::bytes_of(&writes);
         drop(writes);
         for ((key, value), location) in self.waiting.drain(..).zip(locations) {
             let name = &key[super::elements::ID_BYTES..];

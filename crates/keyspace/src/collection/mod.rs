@@ -136,6 +136,22 @@ impl Collection {
         }
     }
 
+    /// Where up to `count` of the elements lie.
+    pub fn some_locations(&self, count: usize) -> Vec<Location> {
+        match &self.shape {
+            Shape::List(items) => items
+                .range(0..count.min(items.len()))
+                .map(|item| item.location)
+                .collect(),
+            Shape::Fields(_) | Shape::Scores(_) => self
+                .names()
+                .into_iter()
+                .flat_map(|names| names.iter().take(count))
+                .map(|entry| entry.location)
+                .collect(),
+        }
+    }
+
     /// An entry for a new element of a hash, a set or a sorted set.
     pub fn new_entry(&mut self, name: &[u8], location: Location) -> Entry {
         let ordinal = self.next_ordinal;
@@ -252,6 +268,26 @@ impl Collections {
     /// An id that no collection has had.
     pub fn new_id(&self) -> u64 {
         self.next.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// The id that the next one will get.
+    pub fn next_id(&self) -> u64 {
+        self.next.load(Ordering::Relaxed)
+    }
+
+    /// The collections of a generation that have the id `first` or a higher one.
+    pub fn ids_from(&self, generation: u32, first: u64) -> Vec<u64> {
+        let mut ids = Vec::new();
+        for register in &self.registers {
+            let register = register.read();
+            let theirs = register.iter();
+            ids.extend(
+                theirs
+                    .filter(|&(&id, one)| id >= first && one.generation == generation)
+                    .map(|(&id, _)| id),
+            );
+        }
+        ids
     }
 
     /// Notes an id that is in use.

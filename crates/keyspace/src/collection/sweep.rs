@@ -1,13 +1,17 @@
 //! Removing collections whose head is gone.
 
 use super::elements::{ElementKey, element_key, encode_label};
-use super::{Collection, Shape, Shared, element_record};
+use super::{Collection, ELEMENTS, Shape, Shared, element_record};
 use crate::Keyspace;
 use crate::background::Garbage;
+use crate::index::IndexKey;
 use store::{Gone, Location};
 
 /// Elements that are removed at once with their collection; of a larger one in the background.
 const AT_ONCE_MAX: usize = 16;
+
+/// Elements that a transaction looks at one by one where it removes a collection that was there before it.
+const LOOKED_AT_MAX: usize = 1024;
 
 impl Collection {
     /// Up to `count` elements of it, which it then no longer has.
@@ -38,7 +42,7 @@ impl Keyspace {
             self.collections.loading.head_is_gone(id);
         }
         if let Some(shared) = self.collections.remove(id) {
-            self.discard_collection(id, shared, self.may_forget_at_once());
+            self.discard_collection(id, shared, !self.is_in_transaction());
         }
     }
 
@@ -48,12 +52,29 @@ impl Keyspace {
             (collection.len(), collection.memory_bytes())
         };
         self.collections.note_memory(memory, 0);
-        if at_once && len <= AT_ONCE_MAX {
+        if self.is_in_transaction() && (len <= LOOKED_AT_MAX || self.is_new_in_transaction(id)) {
+            let elements = shared.write().take_elements(id, len);
+            self.discard_elements(id, elements);
+        } else if at_once && len <= AT_ONCE_MAX {
             let elements = shared.write().take_elements(id, len);
             self.forget_elements(id, &elements);
         } else {
             self.discard(Garbage::Collection(id, shared, len));
         }
+    }
+
+    /// Lets go of elements in a transaction: of what it has stored itself at once, of the rest when it is done.
+    fn discard_elements(&self, id: u64, elements: Vec<(ElementKey, Location)>) {
+        let is_new = self.is_new_in_transaction(id);
+        let (own, rest): (Vec<_>, Vec<_>) = elements
+            .into_iter()
+            .partition(|(_, location)| is_new || self.store.is_of_this_step(*location));
+        self.forget_elements(id, &own);
+        let rest = rest
+            .into_iter()
+            .map(|(key, location)| (ELEMENTS, IndexKey::from_slice(&key), location))
+            .collect();
+        self.discard(Garbage::Records(self.elements_partition(id), rest));
     }
 
     pub(in super::super) fn forget_elements(&self, id: u64, elements: &[(ElementKey, Location)]) {

@@ -3,7 +3,6 @@
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use super::super::background::ROOM_TIME_MAX;
 use super::super::clock::{random_below, unlikely_recent};
 use super::super::index::{Entry, IndexKey};
 use super::super::modified::Before;
@@ -12,7 +11,7 @@ use super::super::{Access, EventClass, Keyspace, KeyspaceError, Millis, Place, S
 use super::candidates::{CANDIDATES_MAX, Candidate, Candidates};
 use super::{EvictionStats, Order, Rule};
 use config::Settings;
-use store::{Fill, Gone, Location, RecordKey, Write};
+use store::{Gone, Location, RecordKey, Write};
 
 /// The event of LATENCY.
 const CYCLE: &str = "eviction-cycle";
@@ -33,7 +32,7 @@ const KEYS_PER_REFRESH: usize = 256;
 const GARBAGE_PER_EVICTION: usize = 64;
 
 /// Before more is written at once, room is made for it in the store, if need be: it may take more than is kept ready.
-const LARGE_BYTES: u64 = 256 * 1024;
+pub const LARGE_BYTES: u64 = 256 * 1024;
 
 /// What became of a candidate.
 enum Fate {
@@ -73,21 +72,21 @@ impl Keyspace {
     }
 
     /// Makes room before a command that may add about `bytes`: looks whether there is some, and else evicts keys for a
-    /// limited time. An error where `maxmemory` is exceeded and nothing may go. The caller holds no key.
+    /// limited time. An error where `maxmemory` is exceeded and nothing may go. Whether more is to be done, by
+    /// [`make_room`](Self::make_room). The caller holds no key.
     #[inline]
-    pub fn ensure_room(&self, bytes: usize, now: Millis) -> Result<(), KeyspaceError> {
-        let bytes = bytes as u64;
+    pub fn ensure_room(&self, bytes: u64, now: Millis) -> Result<bool, KeyspaceError> {
         let fill = self.store.fill();
         let threshold = self.eviction.threshold.load(Ordering::Relaxed);
         let fits = fill.bytes.saturating_add(bytes) <= threshold;
         if fits && !fill.is_short && bytes <= LARGE_BYTES {
-            return Ok(());
+            return Ok(false);
         }
-        self.make_way(fill, bytes, now)
+        self.make_way(bytes, now)
     }
 
     #[cold]
-    fn make_way(&self, fill: Fill, bytes: u64, now: Millis) -> Result<(), KeyspaceError> {
+    fn make_way(&self, bytes: u64, now: Millis) -> Result<bool, KeyspaceError> {
         // What can never fit is no reason to evict everything.
         let can_fit = bytes < self.store.evict_above();
         let wanted = match self.eviction.threshold.load(Ordering::Relaxed) {
@@ -96,14 +95,32 @@ impl Keyspace {
         };
         self.evict_for(wanted, now)?;
         // What was evicted or overwritten is room only once it is compacted.
-        let large = bytes > LARGE_BYTES && can_fit;
-        if (large || fill.is_short)
-            && let Err(error) = self.make_room(if large { bytes } else { 0 })
-        {
-            // The command itself will say so, if it writes.
-            tracing::warn!(%error, "no room was made");
-        }
-        Ok(())
+        Ok(self.wants_room(bytes, now))
+    }
+
+    /// Whether keys may be evicted for `bytes` of new values: what can never fit is no reason to evict everything.
+    pub(in super::super) fn may_evict(&self, bytes: u64, now: Millis) -> bool {
+        bytes > 0
+            && !self.is_expiry_held(now)
+            && self.eviction.rule().is_some()
+            && bytes < self.store.evict_above()
+            && bytes < self.eviction.threshold.load(Ordering::Relaxed)
+    }
+
+    /// Evicts a few keys; whether any went. The caller holds no key.
+    pub(in super::super) fn evict_some(&self, now: Millis) -> Result<bool, KeyspaceError> {
+        let Some(rule) = self.eviction.rule() else {
+            return Ok(false);
+        };
+        self.refresh_threshold();
+        self.latency().timed(CYCLE, || {
+            for evicted in 0..KEYS_PER_LOOK {
+                if !self.evict_one(rule, now, true)? {
+                    return Ok(evicted > 0);
+                }
+            }
+            Ok(true)
+        })
     }
 
     /// Evicts until there is room for `bytes`, for a limited time.
@@ -127,11 +144,7 @@ impl Keyspace {
 
     fn evict_by(&self, rule: Rule, bytes: u64, now: Millis) -> Result<(), KeyspaceError> {
         let started = Instant::now();
-        // A large value needs all of its room at once.
-        let time_max = match self.eviction.time_max() {
-            time if bytes > LARGE_BYTES => time.max(ROOM_TIME_MAX),
-            time => time,
-        };
+        let time_max = self.eviction.time_max();
         let mut evicted = 0;
         while self.is_over(bytes) {
             if !self.evict_one(rule, now, true)? {
@@ -220,7 +233,7 @@ impl Keyspace {
         }
     }
 
-    fn is_over(&self, bytes: u64) -> bool {
+    pub(in super::super) fn is_over(&self, bytes: u64) -> bool {
         let threshold = self.eviction.threshold.load(Ordering::Relaxed);
         // Of a maxmemory that the index alone exceeds the threshold does not tell.
         self.store.fill().bytes.saturating_add(bytes) > threshold || self.exceeds_max()

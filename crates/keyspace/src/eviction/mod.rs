@@ -7,6 +7,8 @@
 mod candidates;
 mod evict;
 
+pub(super) use evict::LARGE_BYTES;
+
 use std::sync::atomic::{AtomicI64, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 

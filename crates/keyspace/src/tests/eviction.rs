@@ -82,8 +82,7 @@ fn a_command_evicts_before_it_adds() -> Result<()> {
         ("maxmemory-policy", "allkeys-random"),
         ("maxmemory-eviction-tenacity", "100"),
     ]));
-    let room = usize::try_from(100 * RECORD_BYTES).unwrap_or(0);
-    keyspace.ensure_room(room, 0)?;
+    keyspace.ensure_room(100 * RECORD_BYTES, 0)?;
     assert_eq!(keyspace.len(0)?, 800);
     // What can't fit at all evicts down to the limit only.
     keyspace.ensure_room(1 << 30, 0)?;

@@ -17,10 +17,17 @@ use super::record::{Form, Record, Spot};
 use super::space::CRITICAL_MARK;
 use super::write::Batch;
 use crate::model::now_ms;
-use crate::{Location, Relocate, StoreError, Upkeep, Worked};
+use crate::{Location, Relocate, Store, StoreError, Upkeep, Worked};
 
 /// Copies are committed when they are as many bytes: less than makes a commit long.
 const PENDING_BYTES_MAX: u64 = 64 * 1024;
+
+/// How long a transaction compacts between two looks at what it has won.
+const SLICE: Duration = Duration::from_millis(1);
+
+/// How often in a row there may be nothing to do before a transaction believes it: the store's own thread may have just
+/// ended the search.
+const IDLE_MAX: usize = 3;
 
 /// The compaction's own log and where it is.
 #[derive(Debug)]
@@ -118,15 +125,30 @@ impl Packed {
         };
         let mut worked = Worked::Nothing;
         loop {
+            // A transaction on this thread: a crash brings back what it has released there.
+            if victim
+                .as_ref()
+                .is_some_and(|at| self.front.is_pinned(at.segment))
+            {
+                *victim = None;
+            }
             if victim.is_none() {
-                if self.give_back_empty()? {
-                    worked = Worked::Some;
+                match self.give_back_empty()? {
+                    Worked::Some => worked = Worked::Some,
+                    Worked::Nothing => {}
+                    Worked::Elsewhere => return Ok(Worked::Elsewhere),
                 }
                 if self.space.has_enough() {
                     self.space.want_nothing();
                     return Ok(worked);
                 }
-                *victim = self.next_victim()?;
+                if let Some(segment) = self.next_victim() {
+                    // Its last records may be staged still.
+                    if !self.commit_all_soon()? {
+                        return Ok(Worked::Elsewhere);
+                    }
+                    *victim = Some(self.victim(segment));
+                }
             }
             let Some(at) = victim.as_mut() else {
                 self.space.want_nothing();
@@ -136,10 +158,17 @@ impl Packed {
             match self.move_one(index, at)? {
                 Step::Done => {}
                 Step::End => {
+                    if !self.commit_all_soon()? {
+                        return Ok(Worked::Elsewhere);
+                    }
                     let segment = at.segment;
                     *victim = None;
                     self.give_back(segment)?;
                     self.compaction.segments.fetch_add(1, Ordering::Relaxed);
+                }
+                Step::NotYet if self.front.is_held_here() => {
+                    // Those others wait for the transaction.
+                    self.front.pin(at.segment);
                 }
                 Step::NotYet => return Ok(Worked::Elsewhere),
             }
@@ -150,18 +179,55 @@ impl Packed {
     }
 
     /// Gives back the segments that hold nothing of use.
-    fn give_back_empty(&self) -> Result<bool, StoreError> {
-        let mut some = false;
-        while let Some(segment) = self.space.empty_one() {
+    fn give_back_empty(&self) -> Result<Worked, StoreError> {
+        let mut worked = Worked::Nothing;
+        while let Some(segment) = self.space.empty_one(&|segment| self.may_go(segment)) {
+            if !self.commit_all_soon()? {
+                return Ok(Worked::Elsewhere);
+            }
             self.give_back(segment)?;
-            some = true;
+            worked = Worked::Some;
         }
-        Ok(some)
+        Ok(worked)
     }
 
-    /// Frees a segment. What made its records useless must not be lost in a crash that comes later.
+    /// Commits all that is staged; `false` where a transaction holds the front's log, which may wait for the compaction. In
+    /// the thread of that transaction what was staged before it is committed, and no more.
+    fn commit_all_soon(&self) -> Result<bool, StoreError> {
+        Ok(self.front.commit_soon(&self.space, &self.home)?
+            && self.compaction.log().commit_soon(&self.space, &self.home)?)
+    }
+
+    fn may_go(&self, segment: u32) -> bool {
+        !self.front.is_pinned(segment)
+    }
+
+    /// Wins room for `bytes` inside the transaction of this thread, until then or until nothing can be won. All that a
+    /// crash before its commit would bring back is kept.
+    pub(super) fn compact_in_step(
+        &self,
+        index: &dyn Relocate,
+        bytes: u64,
+        until: Instant,
+    ) -> Result<bool, StoreError> {
+        self.front.commit_before_hold(&self.space, &self.home)?;
+        let mut idle = 0;
+        while !self.has_room_for(bytes) {
+            if Instant::now() >= until || idle > IDLE_MAX {
+                return Ok(false);
+            }
+            match self.compact(index, SLICE)? {
+                Worked::Some => idle = 0,
+                Worked::Nothing => idle += 1,
+                // The store's own thread, which stops soon: it cannot commit.
+                Worked::Elsewhere => std::thread::sleep(SLICE / 10),
+            }
+        }
+        Ok(true)
+    }
+
+    /// Frees a segment. What made its records useless is committed: it must not be lost in a crash that comes later.
     fn give_back(&self, segment: u32) -> Result<(), StoreError> {
-        self.commit_all()?;
         self.space
             .segments()
             .reset(segment, &Header::FREE.encode())?;
@@ -169,16 +235,11 @@ impl Packed {
         Ok(())
     }
 
-    fn next_victim(&self) -> Result<Option<Victim>, StoreError> {
+    fn next_victim(&self) -> Option<u32> {
         // The compaction's own segment must not keep all masking records from going.
         let oldest = self.space.oldest_serial(None);
         self.compaction.log.seal(&self.space, oldest);
-        let Some(segment) = self.space.victim() else {
-            return Ok(None);
-        };
-        // Its last records may be staged still.
-        self.commit_all()?;
-        Ok(Some(self.victim(segment)))
+        self.space.victim(&|segment| self.may_go(segment))
     }
 
     fn victim(&self, segment: u32) -> Victim {
@@ -206,6 +267,7 @@ impl Packed {
                 std::thread::yield_now();
             }
         }
+        self.commit_all()?;
         self.give_back(segment)
     }
 
@@ -223,6 +285,7 @@ impl Packed {
 
     #[cfg(test)]
     pub(super) fn give_back_for_test(&self, segment: u32) -> Result<(), StoreError> {
+        self.commit_all()?;
         self.give_back(segment)
     }
 
@@ -273,6 +336,8 @@ impl Packed {
         stays: &Cell<bool>,
     ) -> Result<(), StoreError> {
         index.relocate(record.generation, record.key, &mut |current| {
+            // What the transaction of this thread has staged masks nothing yet.
+            let current = current.filter(|&at| !self.front.is_of_hold(&self.space, at));
             match (record.form, current) {
                 (Form::Value(_) | Form::Large(_), Some(current)) if current == from.location() => {
                     let copy = Record {
@@ -330,7 +395,9 @@ impl Packed {
         };
         // The record that names the parts, or one that was staged together with it, may not be durable: a copy of it
         // must not come before.
-        if !self.front.try_commit(&self.space, &self.home)? {
+        let is_durable =
+            self.front.is_held_here() || self.front.try_commit(&self.space, &self.home)?;
+        if !is_durable {
             // Who holds the log may be waiting for the key.
             stays.set(true);
             return Ok(None);

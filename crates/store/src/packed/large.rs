@@ -35,7 +35,7 @@ impl Packed {
             .try_for_each(|body| self.put_part(generation, key, body, &mut parts));
         if let Err(error) = stored {
             for part in &parts.spots {
-                self.space.release(*part);
+                self.let_go(*part);
             }
             return Err(error);
         }

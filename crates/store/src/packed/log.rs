@@ -2,11 +2,13 @@
 
 use std::cell::Cell;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use parking_lot::{Mutex, MutexGuard, RwLock};
 use smallvec::SmallVec;
 
 use super::header::{Header, Which};
+use super::hold::Hold;
 use super::record::{Spot, bind};
 use super::space::Space;
 use crate::{Generations, StoreError};
@@ -15,8 +17,8 @@ use crate::{Generations, StoreError};
 /// a longer commit goes in steps, with a guard around them.
 const STEP_BYTES: usize = 128 * 1024;
 
-/// The most that is staged while the log is held: it all lies in DRAM.
-const HELD_BYTES_MAX: u64 = 1 << 30;
+/// How long the compaction waits for the turn: commits are shorter, transactions need not be.
+const COMMIT_TIME_MAX: Duration = Duration::from_millis(2);
 
 thread_local! {
     /// Whether this thread holds the front's log.
@@ -27,6 +29,7 @@ thread_local! {
 #[derive(Debug)]
 pub struct Held<'a> {
     log: &'a Log,
+    space: &'a Space,
     turn: MutexGuard<'a, ()>,
 }
 
@@ -34,19 +37,21 @@ impl Held<'_> {
     /// Appends everything that is staged, and sets the generations in the same durable step.
     pub fn commit_with(
         self,
-        space: &Space,
         guard: &dyn Guard,
         generations: &Generations,
     ) -> Result<(), StoreError> {
+        self.log.staging.lock().end_hold(self.space);
         // On an error the next commit tries again, with them.
         *self.log.generations.lock() = Some(*generations);
         let target = self.log.staged.load(Ordering::Acquire);
-        self.log.commit_in_turn(&self.turn, target, space, guard)
+        self.log
+            .commit_in_turn(&self.turn, target, self.space, guard)
     }
 }
 
 impl Drop for Held<'_> {
     fn drop(&mut self) {
+        self.log.staging.lock().end_hold(self.space);
         HOLDS.set(false);
     }
 }
@@ -71,43 +76,55 @@ pub trait Guard {
 #[derive(Debug)]
 pub struct Log {
     which: Which,
-    staging: Mutex<Staging>,
+    pub(super) staging: Mutex<Staging>,
     /// What a commit is writing, or has failed to write.
-    committing: RwLock<Vec<Chunk>>,
+    committing: RwLock<Taken>,
     /// Held by who commits.
     turn: Mutex<()>,
     /// What the next commit sets in the same step.
     generations: Mutex<Option<Generations>>,
     /// Bytes ever staged.
-    staged: AtomicU64,
+    pub(super) staged: AtomicU64,
     /// Bytes ever committed.
     committed: AtomicU64,
 }
 
 #[derive(Debug, Default)]
-struct Staging {
-    active: Option<Active>,
-    chunks: Vec<Chunk>,
+pub(super) struct Staging {
+    pub(super) active: Option<Active>,
+    /// In the order of their serial numbers.
+    pub(super) chunks: Vec<Chunk>,
+    /// Bytes staged since the last commit took all: what of them is in no chunk any more counts as committed with it.
+    pub(super) staged_bytes: u64,
     /// Empty buffers to use again.
     buffers: Vec<Vec<u8>>,
+    pub(super) hold: Hold,
+}
+
+/// What a commit took from the staging.
+#[derive(Debug, Default)]
+pub(super) struct Taken {
+    pub(super) chunks: Vec<Chunk>,
+    /// How many staged bytes these stand for.
+    pub(super) staged_bytes: u64,
 }
 
 /// The segment that is being filled.
 #[derive(Clone, Copy, Debug)]
-struct Active {
-    segment: u32,
-    serial: u64,
+pub(super) struct Active {
+    pub(super) segment: u32,
+    pub(super) serial: u64,
     /// Where the next record goes.
-    end: usize,
+    pub(super) end: usize,
 }
 
 /// Bytes that belong into one segment.
 #[derive(Debug)]
-struct Chunk {
-    segment: u32,
-    serial: u64,
-    offset: usize,
-    bytes: Vec<u8>,
+pub(super) struct Chunk {
+    pub(super) segment: u32,
+    pub(super) serial: u64,
+    pub(super) offset: usize,
+    pub(super) bytes: Vec<u8>,
 }
 
 impl Chunk {
@@ -143,30 +160,16 @@ impl Log {
         lengths: &[usize],
         mut placed: impl FnMut(usize, Spot),
     ) -> Result<(), StoreError> {
-        let added: usize = lengths.iter().sum();
-        if self.is_held_here() && self.pending_bytes() + added as u64 > HELD_BYTES_MAX {
-            return Err(StoreError::OutOfMemory);
+        if self.is_held_here() {
+            return self.stage_held(space, encoded, lengths, &mut placed);
         }
+        let added: usize = lengths.iter().sum();
         let capacity = space.capacity();
         let mut staging = self.staging.lock();
-        let mut end = staging.active.map_or(capacity, |active| active.end);
-        let mut fresh = SmallVec::<[(u32, u64); 4]>::new();
-        for &length in lengths {
-            if length > capacity - end {
-                match space.take(self.which == Which::Compaction) {
-                    Ok(segment) => fresh.push(segment),
-                    Err(error) => {
-                        for (segment, _) in fresh {
-                            space.put_back(segment);
-                        }
-                        return Err(error);
-                    }
-                }
-                end = 0;
-            }
-            end += length;
-        }
-        let mut fresh = fresh.into_iter();
+        let for_compaction = self.which == Which::Compaction;
+        let mut fresh = staging
+            .take_segments(space, lengths.iter().copied(), for_compaction)?
+            .into_iter();
         let mut rest = encoded;
         for (i, &length) in lengths.iter().enumerate() {
             let (record, after) = rest.split_at_mut(length);
@@ -203,6 +206,7 @@ impl Log {
                 },
             );
         }
+        staging.staged_bytes += added as u64;
         self.staged.fetch_add(added as u64, Ordering::Release);
         Ok(())
     }
@@ -213,6 +217,14 @@ impl Log {
         self.staged
             .load(Ordering::Acquire)
             .saturating_sub(committed)
+    }
+
+    /// Bytes that the next commit writes.
+    #[cfg(test)]
+    pub fn pending_in_chunks(&self) -> u64 {
+        let staging = self.staging.lock();
+        let chunks = staging.chunks.iter();
+        chunks.map(|chunk| chunk.bytes.len() as u64).sum()
     }
 
     /// Lends a record that is staged and not committed; `false` where it is not among these.
@@ -231,7 +243,8 @@ impl Log {
             }
         }
         let committing = self.committing.read();
-        let Some(record) = committing.iter().find_map(|chunk| chunk.lend(spot)) else {
+        let mut chunks = committing.chunks.iter();
+        let Some(record) = chunks.find_map(|chunk| chunk.lend(spot)) else {
             return false;
         };
         read(record);
@@ -264,12 +277,47 @@ impl Log {
         Ok(true)
     }
 
+    /// As [`commit`](Self::commit), for the compaction, which a transaction that holds the log may need: `false` where the
+    /// log is held for longer than a usual commit takes.
+    pub fn commit_soon(&self, space: &Space, guard: &dyn Guard) -> Result<bool, StoreError> {
+        let target = self.staged.load(Ordering::Acquire);
+        if self.is_held_here() || self.committed.load(Ordering::Acquire) >= target {
+            return Ok(true);
+        }
+        let Some(turn) = self.turn.try_lock_for(COMMIT_TIME_MAX) else {
+            return Ok(false);
+        };
+        self.commit_in_turn(&turn, target, space, guard)?;
+        Ok(true)
+    }
+
+    /// Commits what was staged before the hold of this thread began.
+    pub(super) fn commit_before_hold(
+        &self,
+        space: &Space,
+        guard: &dyn Guard,
+    ) -> Result<(), StoreError> {
+        // What a failed commit has left is older.
+        self.write_taken(space, guard)?;
+        {
+            // Under both locks, as in every commit.
+            let mut staging = self.staging.lock();
+            *self.committing.write() = staging.take_before_hold();
+        }
+        self.write_taken(space, guard)
+    }
+
     /// Keeps everything that is staged from being committed, until the result is dropped. The thread's own commits do
-    /// nothing meanwhile.
-    pub fn hold(&self) -> Held<'_> {
+    /// nothing meanwhile, and of what it stages only the last version of each record is kept. No other thread stages.
+    pub fn hold<'a>(&'a self, space: &'a Space) -> Held<'a> {
         let turn = self.turn.lock();
         HOLDS.set(true);
-        Held { log: self, turn }
+        self.staging.lock().begin_hold(space);
+        Held {
+            log: self,
+            space,
+            turn,
+        }
     }
 
     /// Other generations were set: those that a failed commit has left do not count.
@@ -304,19 +352,13 @@ impl Log {
     ) -> Result<(), StoreError> {
         // Another's commit may have had it with it. What a failed one left is written first.
         while self.committed.load(Ordering::Acquire) < target {
-            if self.committing.read().is_empty() {
+            if self.committing.read().staged_bytes == 0 {
                 let mut staging = self.staging.lock();
-                let chunks = staging.take();
+                let taken = staging.take();
                 // Under both locks, so that a reader finds a record in one place or the other.
-                *self.committing.write() = chunks;
+                *self.committing.write() = taken;
             }
-            let bytes = self.append(space, guard)?;
-            let written = std::mem::take(&mut *self.committing.write());
-            self.committed.fetch_add(bytes, Ordering::Release);
-            let mut staging = self.staging.lock();
-            for chunk in written {
-                staging.recycle(chunk.bytes);
-            }
+            self.write_taken(space, guard)?;
         }
         // Where nothing was staged.
         if let Some(generations) = self.generations.lock().take() {
@@ -325,23 +367,35 @@ impl Log {
         Ok(())
     }
 
-    /// Appends what is in `committing`; returns how many bytes that was.
-    fn append(&self, space: &Space, guard: &dyn Guard) -> Result<u64, StoreError> {
+    /// Appends what is in `committing`, which is empty then. The caller has the turn.
+    fn write_taken(&self, space: &Space, guard: &dyn Guard) -> Result<(), StoreError> {
+        self.append(space, guard)?;
+        let written = std::mem::take(&mut *self.committing.write());
+        self.committed
+            .fetch_add(written.staged_bytes, Ordering::Release);
+        let mut staging = self.staging.lock();
+        for chunk in written.chunks {
+            staging.recycle(chunk.bytes);
+        }
+        Ok(())
+    }
+
+    /// Appends what is in `committing`.
+    fn append(&self, space: &Space, guard: &dyn Guard) -> Result<(), StoreError> {
         let mut generations = self.generations.lock();
-        let chunks = self.committing.read();
+        let committing = self.committing.read();
+        let chunks = &committing.chunks;
         let Some(first) = chunks.first() else {
-            return Ok(0);
+            return Ok(());
         };
         let guarded = chunks.len() > 1 || first.bytes.len() > STEP_BYTES || generations.is_some();
         if guarded {
             guard.set(self.which, first.serial, first.offset);
         }
-        let mut total = 0;
-        for chunk in chunks.iter() {
+        for chunk in chunks {
             let mut end = chunk.offset;
             for step in chunk.bytes.chunks(STEP_BYTES) {
                 end += step.len();
-                total += step.len() as u64;
                 // An earlier try may have come this far.
                 if space.segments().readable(chunk.segment) >= end {
                     continue;
@@ -361,7 +415,7 @@ impl Log {
             None if guarded => guard.clear(self.which),
             None => {}
         }
-        Ok(total)
+        Ok(())
     }
 
     /// Ends the active segment, so that it can be compacted; the next record starts another. Whether there was one.
@@ -379,7 +433,35 @@ impl Log {
 }
 
 impl Staging {
-    fn append(&mut self, active: Active, record: &[u8]) {
+    /// Takes the segments that records of these lengths need when they go to the end; on an error none.
+    pub(super) fn take_segments(
+        &self,
+        space: &Space,
+        lengths: impl Iterator<Item = usize>,
+        for_compaction: bool,
+    ) -> Result<SmallVec<[(u32, u64); 4]>, StoreError> {
+        let capacity = space.capacity();
+        let mut end = self.active.map_or(capacity, |active| active.end);
+        let mut fresh = SmallVec::<[(u32, u64); 4]>::new();
+        for length in lengths {
+            if length > capacity - end {
+                match space.take(for_compaction) {
+                    Ok(segment) => fresh.push(segment),
+                    Err(error) => {
+                        for (segment, _) in fresh {
+                            space.put_back(segment);
+                        }
+                        return Err(error);
+                    }
+                }
+                end = 0;
+            }
+            end += length;
+        }
+        Ok(fresh)
+    }
+
+    pub(super) fn append(&mut self, active: Active, record: &[u8]) {
         if let Some(chunk) = self.chunks.last_mut()
             && chunk.serial == active.serial
         {
@@ -396,8 +478,11 @@ impl Staging {
         });
     }
 
-    fn take(&mut self) -> Vec<Chunk> {
-        std::mem::take(&mut self.chunks)
+    fn take(&mut self) -> Taken {
+        Taken {
+            chunks: std::mem::take(&mut self.chunks),
+            staged_bytes: std::mem::take(&mut self.staged_bytes),
+        }
     }
 
     fn recycle(&mut self, mut buffer: Vec<u8>) {

@@ -7,6 +7,7 @@ mod compact;
 #[doc(hidden)]
 pub mod fuzzing;
 mod header;
+mod hold;
 mod large;
 mod load;
 mod log;
@@ -19,7 +20,7 @@ mod write;
 
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 
@@ -125,12 +126,34 @@ impl Packed {
     /// Counts a record, and the parts of its value, as live no more.
     fn release_with_parts(&self, location: Location) -> Result<(), StoreError> {
         let spot = Spot::from(location);
+        if spot.large {
+            for part in self.parts_of(spot)?.spots {
+                self.let_go(part);
+            }
+        }
+        self.let_go(spot);
+        Ok(())
+    }
+
+    /// Counts a record as live no more. In a transaction its bytes are used again, if it was staged there.
+    fn let_go(&self, spot: Spot) {
         self.space.release(spot);
+        self.front.let_go(&self.space, spot);
+    }
+
+    /// [`release_with_parts`](Self::release_with_parts) of a record that is past its deadline: it masks older ones by
+    /// itself, so it stays where it is.
+    fn release_expired(&self, location: Location) -> Result<(), StoreError> {
+        let spot = Spot::from(location);
+        self.space.release(spot);
+        self.front.pin(spot.segment);
         if spot.large {
             for part in self.parts_of(spot)?.spots {
                 self.space.release(part);
+                self.front.pin(part.segment);
             }
         }
+        self.space.mask(spot);
         Ok(())
     }
 
@@ -139,7 +162,7 @@ impl Packed {
     fn release_flushed(&self, name: RecordKey<'_>, spot: Spot) -> Result<(), StoreError> {
         // A segment that is being read is not given back: the account is still that of this life.
         let release = |part: bool, spot: Spot| {
-            self.try_record(spot, |record| {
+            let found = self.try_record(spot, |record| {
                 let form_fits = match record.form {
                     Form::Value(_) | Form::Large(_) => !part,
                     Form::Part => part,
@@ -150,10 +173,14 @@ impl Packed {
                 if same {
                     self.space.release(spot);
                 }
-                (same && spot.large).then(|| Parts::decode(record.body))
-            })
+                same.then(|| spot.large.then(|| Parts::decode(record.body)))
+            });
+            let parts = found.flatten()?;
+            // What a crash could bring back is not forgotten within the transaction.
+            self.front.reuse(&self.space, spot);
+            parts
         };
-        let Some(Some(parts)) = release(false, spot) else {
+        let Some(parts) = release(false, spot) else {
             return Ok(());
         };
         for part in parts?.spots {
@@ -286,10 +313,10 @@ impl Store for Packed {
         change: &mut dyn FnMut(),
     ) -> Result<(), StoreError> {
         // All that is staged goes in one commit, as long as none takes only its first half.
-        let held = self.front.hold();
+        let held = self.front.hold(&self.space);
         change();
         if let Some(generations) = self.held_generations.lock().take() {
-            let done = held.commit_with(&self.space, &self.home, &generations);
+            let done = held.commit_with(&self.home, &generations);
             if let Err(error) = done {
                 tracing::error!(%error, "a transaction with a flush was not committed as one step");
             }
@@ -304,14 +331,24 @@ impl Store for Packed {
         gone: Gone,
     ) -> Result<(), StoreError> {
         match gone {
-            Gone::Expired => {
-                self.release_with_parts(location)?;
-                // As long as it lies there it keeps older records of its key from counting again.
-                self.space.mask(location.into());
-            }
+            Gone::Expired => self.release_expired(location)?,
             Gone::Flushed => self.release_flushed(record, location.into())?,
         }
         Ok(())
+    }
+
+    fn is_of_this_step(&self, location: Location) -> bool {
+        self.front.is_of_hold(&self.space, location)
+    }
+
+    fn generation_is_gone(&self, generation: u32) {
+        if self.front.is_held_here() {
+            self.front
+                .drop_generation(&self.space, generation, &mut |form, spot| match form {
+                    Form::Removed => self.space.unmask(spot),
+                    Form::Value(_) | Form::Large(_) | Form::Part => self.space.release(spot),
+                });
+        }
     }
 
     #[inline]
@@ -337,6 +374,30 @@ impl Store for Packed {
 
     fn work(&self, index: &dyn Relocate, time: Duration) -> Result<Worked, StoreError> {
         self.compact(index, time)
+    }
+
+    fn work_in_step(
+        &self,
+        index: &dyn Relocate,
+        bytes: u64,
+        until: Instant,
+    ) -> Result<bool, StoreError> {
+        self.compact_in_step(index, bytes, until)
+    }
+
+    fn could_hold(&self, bytes: u64) -> bool {
+        self.space.could_hold(bytes)
+    }
+
+    fn stored_bytes(&self, location: Location) -> Result<u64, StoreError> {
+        let spot = Spot::from(location);
+        let parts = if spot.large {
+            self.parts_of(spot)?.spots
+        } else {
+            Vec::new()
+        };
+        let bytes: usize = parts.iter().map(|part| part.length).sum();
+        Ok((spot.length + bytes) as u64)
     }
 
     fn wait_for_work(&self, time: Duration) {

@@ -29,6 +29,9 @@ const DEADLINE_BYTES: usize = 8;
 /// The form's bit that says that a deadline follows the header.
 const WITH_DEADLINE: u8 = 0x80;
 
+/// The generation of records that belong to nothing. No database ever has it.
+const NO_GENERATION: u32 = u32::MAX;
+
 /// What a record is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {
@@ -163,6 +166,29 @@ impl Record<'_> {
         }
         Record::decode(bytes).ok_or("it is of an unknown form")
     }
+}
+
+/// Whether an encoded record keeps older ones of its key from counting: a removal, or a value that may expire.
+pub fn masks(record: &[u8]) -> bool {
+    record.get(8).is_some_and(|form| {
+        form & WITH_DEADLINE != 0 || Form::from_number(*form) == Some(Form::Removed)
+    })
+}
+
+/// Makes all of `bytes`, at least a header, one record that counts for nothing, bound to the segment of serial number
+/// `serial`: a part of a value that no record names.
+pub fn fill(bytes: &mut [u8], serial: u64) {
+    let length = bytes.len();
+    if let Some(header) = bytes.first_chunk_mut::<HEADER_BYTES>() {
+        let number = |length: usize| u32::try_from(length).unwrap_or(u32::MAX).to_le_bytes();
+        header[4..8].copy_from_slice(&number(length));
+        header[8..16].copy_from_slice(&u64::from(Form::Part.number()).to_le_bytes());
+        header[16..20].copy_from_slice(&NO_GENERATION.to_le_bytes());
+        header[20..24].copy_from_slice(&number(0));
+    }
+    let checksum = checksum(&bytes[4..]);
+    bytes[..4].copy_from_slice(&checksum.to_le_bytes());
+    bind(bytes, serial);
 }
 
 /// Bytes of a record in a segment.

@@ -265,10 +265,24 @@ impl Space {
         self.masking.fetch_add(bytes, Ordering::Relaxed);
     }
 
+    /// Counts a record no more that kept older ones from counting.
+    pub fn unmask(&self, spot: Spot) {
+        let bytes = signed(spot.length);
+        self.account(spot.segment)
+            .masking
+            .fetch_sub(bytes, Ordering::Relaxed);
+        self.masking.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
     /// Whether `bytes` more of live records are too much.
     #[inline]
     pub fn is_full_for(&self, bytes: usize) -> bool {
         self.live_bytes() + bytes as u64 > self.live_bytes_max()
+    }
+
+    /// Whether `bytes` more of live records could be held, once there are segments for them.
+    pub fn could_hold(&self, bytes: u64) -> bool {
+        self.live_bytes().saturating_add(bytes) <= self.live_bytes_max()
     }
 
     /// Bytes of live records.
@@ -362,19 +376,20 @@ impl Space {
         done.then_some(oldest)
     }
 
-    /// A sealed segment that holds nothing of use.
-    pub fn empty_one(&self) -> Option<u32> {
+    /// A sealed segment that holds nothing of use and `may_go`.
+    pub fn empty_one(&self, may_go: &dyn Fn(u32) -> bool) -> Option<u32> {
         let unmasking = self.unmasking();
         self.in_use().map(|(segment, _)| segment).find(|&segment| {
             let account = self.account(segment);
             account.sealed.load(Ordering::Acquire) != 0
                 && account.live.load(Ordering::Acquire) <= 0
                 && (Some(segment) == unmasking || account.masking.load(Ordering::Acquire) <= 0)
+                && may_go(segment)
         })
     }
 
-    /// The sealed segment whose emptying gains most, where it gains enough to be worth it.
-    pub fn victim(&self) -> Option<u32> {
+    /// The sealed segment whose emptying gains most, of those that `may_go`, where it gains enough to be worth it.
+    pub fn victim(&self, may_go: &dyn Fn(u32) -> bool) -> Option<u32> {
         let capacity = signed(self.capacity());
         let unmasking = self.unmasking();
         let oldest = self.oldest_serial(None);
@@ -384,7 +399,7 @@ impl Space {
         let mut gain_max = capacity / 64;
         for (segment, serial) in self.in_use() {
             let account = self.account(segment);
-            if account.sealed.load(Ordering::Acquire) == 0 {
+            if account.sealed.load(Ordering::Acquire) == 0 || !may_go(segment) {
                 continue;
             }
             // Masking records pile up as long as any segment is older than they are. When they take much, the oldest

@@ -5,6 +5,7 @@ mod basics;
 mod compaction;
 mod crashes;
 mod faults;
+mod holding;
 mod repair;
 
 use std::collections::HashMap;

@@ -33,6 +33,12 @@ impl Batch {
         }
     }
 
+    /// Says that a write needs no record.
+    fn push_nothing(&mut self) {
+        self.lengths.push(0);
+        self.parts.push(None);
+    }
+
     /// Encodes a record; `parts` are those that were stored for its value.
     pub(super) fn push(&mut self, record: &Record<'_>, parts: Option<Parts>) {
         let start = self.encoded.len();
@@ -76,7 +82,7 @@ impl Packed {
             .and_then(|()| self.stage(writes, &mut batch, locations));
         if written.is_err() {
             for part in batch.parts.iter().flatten().flat_map(|parts| &parts.spots) {
-                self.space.release(*part);
+                self.let_go(*part);
             }
         }
         batch.give_back();
@@ -145,6 +151,10 @@ impl Packed {
                         batch.push(&changed, None);
                     })?;
                 }
+                // What came within the transaction goes without a trace.
+                Write::Remove { location, .. } if self.front.is_fresh(location) => {
+                    batch.push_nothing();
+                }
                 Write::Remove { .. } => {
                     let bound = self.space.serial_bound().to_le_bytes();
                     let removed = Record {
@@ -171,6 +181,8 @@ impl Packed {
             parts,
         } = batch;
         let segment_before = self.space.serial_bound();
+        let is_held = self.front.is_held_here();
+        let mut removals = Vec::new();
         self.front
             .stage(&self.space, encoded, lengths, |i, spot| match writes[i] {
                 Write::Put { .. } => {
@@ -183,8 +195,16 @@ impl Packed {
                     locations[i] = Spot { large, ..spot }.location();
                     self.space.claim(spot);
                 }
-                Write::Remove { .. } => self.space.mask(spot),
+                Write::Remove { .. } => {
+                    self.space.mask(spot);
+                    if is_held {
+                        removals.push((i, spot));
+                    }
+                }
             })?;
+        if is_held {
+            self.note_held(writes, locations, &removals);
+        }
         for write in writes {
             match *write {
                 Write::Put {
@@ -195,7 +215,7 @@ impl Packed {
                     location: replaced, ..
                 } => self.release_with_parts(replaced)?,
                 // The parts stay: the new record names them too.
-                Write::SetExpiry { location, .. } => self.space.release(location.into()),
+                Write::SetExpiry { location, .. } => self.let_go_of_head(location)?,
                 Write::Put { previous: None, .. } => {}
             }
         }
@@ -203,5 +223,52 @@ impl Packed {
             self.ring();
         }
         Ok(())
+    }
+
+    /// Counts the record of a value as live no more, and the parts of the value still.
+    fn let_go_of_head(&self, location: Location) -> Result<(), StoreError> {
+        let spot = Spot::from(location);
+        if spot.large && self.front.is_held_here() {
+            // A crash brings back the record that names them where they lie.
+            for part in self.parts_of(spot)?.spots {
+                self.front.pin(part.segment);
+            }
+        }
+        self.let_go(spot);
+        Ok(())
+    }
+
+    /// Tells the log of writes in a transaction which of the records are the first of their keys, and which removals
+    /// they make useless. `removals` are those that were staged, by the position of their write.
+    fn note_held(&self, writes: &[Write<'_>], locations: &[Location], removals: &[(usize, Spot)]) {
+        for (write, &to) in writes.iter().zip(locations) {
+            let RecordKey {
+                generation, key, ..
+            } = write.record();
+            match *write {
+                Write::Put { previous: None, .. } => {
+                    if let Some(removal) = self.front.note_new(generation, key, to) {
+                        self.space.unmask(removal);
+                        self.front.let_go(&self.space, removal);
+                    }
+                }
+                Write::Put {
+                    previous: Some(from),
+                    ..
+                }
+                | Write::SetExpiry { location: from, .. } => {
+                    if self.front.is_fresh(from) {
+                        self.front.note_fresh(to);
+                    }
+                }
+                Write::Remove { .. } => {}
+            }
+        }
+        for &(i, spot) in removals {
+            let RecordKey {
+                generation, key, ..
+            } = writes[i].record();
+            self.front.note_removal(generation, key, spot);
+        }
     }
 }

@@ -286,6 +286,15 @@ pub fn is_open() -> bool {
     OPEN.with_borrow(Option::is_some)
 }
 
+/// Whether this thread's journal says already what a pair was.
+pub fn covers(partition: usize, key: &[u8]) -> bool {
+    let name = (partition, key.to_vec());
+    OPEN.with_borrow(|open| {
+        open.as_ref()
+            .is_some_and(|open| open.covered.contains(&name))
+    })
+}
+
 /// Adds to this thread's journal what pairs are that it does not name yet. Before they are changed.
 pub fn cover(home: &Database, before: &[Before], put: PutJournal<'_>) -> Result<(), StoreError> {
     OPEN.with_borrow_mut(|open| {

@@ -151,7 +151,11 @@ impl Pairs {
         let put_journal = |home: &Database, key: &[u8], value: &[u8]| self.put(home, key, value);
         let is_journalled = journal::is_open();
         if is_journalled {
-            let before = self.before(writes.iter().map(Write::record))?;
+            // Of many versions of a record only the first is read and noted.
+            let records = writes.iter().map(Write::record);
+            let unknown = records
+                .filter(|record| !journal::covers(record.partition, key_of(record).as_slice()));
+            let before = self.before(unknown)?;
             journal::cover(self.database(0), &before, &put_journal)?;
         }
         if let ([write], [location]) = (writes, &mut *locations) {

@@ -1,0 +1,554 @@
+//! What is staged while the log is held: of each record only the last version is kept.
+//!
+//! All of it lies in DRAM until the hold ends, and no other thread stages meanwhile. So the bytes of a record that was
+//! staged in the hold and is of no use any more are a hole, and later records of the hold are placed into holes first.
+//! Nothing moves, so the index needs no change. At the end of the hold each hole becomes a record that counts for
+//! nothing.
+//!
+//! Sequence numbers therefore do not rise along a segment. Bounds must still hold: whatever masks older records (a
+//! removal, a value with a deadline) lies in a segment that was sealed after it was staged, so such records go only into
+//! holes of the segment that is being filled.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::atomic::Ordering;
+
+use foldhash::fast::FixedState;
+use smallvec::SmallVec;
+
+use super::log::{Active, Chunk, Log, Staging, Taken};
+use super::record::{self, Form, HEADER_BYTES, Parts, Record, Spot, bind};
+use super::space::Space;
+use crate::{Location, StoreError};
+
+/// The most that is staged while the log is held: it all lies in DRAM.
+const HELD_BYTES_MAX: usize = 1 << 30;
+
+/// Collections of a hold that have grown larger are not kept for the next one.
+const KEPT_ENTRIES: usize = 1024;
+
+/// What is known of the records that were staged in the hold.
+#[derive(Debug, Default)]
+pub(super) struct Hold {
+    is_on: bool,
+    /// What was staged before lies before this serial number and offset.
+    start: (u64, usize),
+    /// How many staged bytes that is.
+    staged_before: u64,
+    /// Bytes in the chunks, holes included.
+    bytes: usize,
+    /// Holes in the segment that is being filled.
+    open: Holes,
+    /// Holes in the segments that were filled before it.
+    full: Holes,
+    /// The segments that were filled, and the bounds to seal them with: nothing may be taken out of them before the hold
+    /// ends.
+    seals: Vec<(u32, u64)>,
+    /// Records whose keys had none before the hold: no removal is needed for them. By their places.
+    fresh: HashSet<u64, FixedState>,
+    /// The removals that were staged in the hold, by generation and key.
+    removals: HashMap<u32, HashMap<Box<[u8]>, Spot>>,
+    /// Segments with records that were released in the hold and staged before it: a crash brings these back.
+    pinned: HashSet<u32, FixedState>,
+}
+
+/// Where there is room between records.
+#[derive(Debug, Default)]
+struct Holes {
+    /// Lengths by segment and offset.
+    by_place: BTreeMap<(u32, usize), usize>,
+    /// The same by length.
+    by_length: BTreeSet<(usize, u32, usize)>,
+}
+
+impl Holes {
+    fn insert(&mut self, place: (u32, usize), length: usize) {
+        self.by_place.insert(place, length);
+        self.by_length.insert((length, place.0, place.1));
+    }
+
+    fn remove(&mut self, place: (u32, usize)) -> Option<usize> {
+        let length = self.by_place.remove(&place)?;
+        self.by_length.remove(&(length, place.0, place.1));
+        Some(length)
+    }
+
+    /// Adds a hole, as one with those that it touches: where it is then, and its length.
+    fn add(&mut self, (segment, mut start): (u32, usize), length: usize) -> (usize, usize) {
+        let mut end = start + length;
+        if let Some(after) = self.remove((segment, end)) {
+            end += after;
+        }
+        let before = self.by_place.range((segment, 0)..(segment, start));
+        if let Some((&place, &length)) = before.last()
+            && place.1 + length == start
+        {
+            self.remove(place);
+            start = place.1;
+        }
+        self.insert((segment, start), end - start);
+        (start, end - start)
+    }
+
+    /// Takes the smallest hole that a record of `length` bytes fits, and leaves the rest of it. The rest has to hold a
+    /// record too, if there is any.
+    fn take(&mut self, length: usize) -> Option<(u32, usize)> {
+        let mut same = self.by_length.range((length, 0, 0)..(length + 1, 0, 0));
+        let mut larger = self.by_length.range((length + HEADER_BYTES, 0, 0)..);
+        let &(found, segment, offset) = same.next().or_else(|| larger.next())?;
+        self.remove((segment, offset));
+        if found > length {
+            self.insert((segment, offset + length), found - length);
+        }
+        Some((segment, offset))
+    }
+
+    /// Takes over all holes of `other`.
+    fn absorb(&mut self, other: &mut Holes) {
+        self.by_place.append(&mut other.by_place);
+        self.by_length.append(&mut other.by_length);
+    }
+
+    fn clear(&mut self) {
+        self.by_place.clear();
+        self.by_length.clear();
+    }
+}
+
+impl Hold {
+    /// A place among the holes for a record.
+    fn take_hole(&mut self, record: &[u8]) -> Option<(u32, usize)> {
+        let full = if record::masks(record) {
+            None
+        } else {
+            self.full.take(record.len())
+        };
+        full.or_else(|| self.open.take(record.len()))
+    }
+
+    /// Forgets everything; what has become large is given back.
+    fn clear(&mut self) {
+        self.is_on = false;
+        self.bytes = 0;
+        self.open.clear();
+        self.full.clear();
+        self.seals.clear();
+        self.removals.clear();
+        self.fresh.clear();
+        self.fresh.shrink_to(KEPT_ENTRIES);
+        self.pinned.clear();
+        self.pinned.shrink_to(KEPT_ENTRIES);
+    }
+}
+
+impl Staging {
+    /// The hold begins.
+    pub(super) fn begin_hold(&mut self, space: &Space) {
+        self.hold.is_on = true;
+        self.hold.staged_before = self.staged_bytes;
+        self.hold.start = match self.active {
+            Some(active) => (active.serial, active.end),
+            None => (space.serial_bound(), 0),
+        };
+    }
+
+    /// The hold ends: what is left of holes becomes records that count for nothing.
+    pub(super) fn end_hold(&mut self, space: &Space) {
+        if !self.hold.is_on {
+            return;
+        }
+        let mut hold = std::mem::take(&mut self.hold);
+        hold.full.absorb(&mut hold.open);
+        for (&(segment, offset), &length) in &hold.full.by_place {
+            let Some(chunk) = self.chunk_mut(space.serial(segment)) else {
+                continue;
+            };
+            let start = offset - chunk.offset;
+            if start + length == chunk.bytes.len() {
+                chunk.bytes.truncate(start);
+            } else {
+                record::fill(&mut chunk.bytes[start..start + length], chunk.serial);
+            }
+        }
+        // A segment that was taken in the hold and holds nothing now was never written to.
+        let active = self.active.map(|active| active.segment);
+        self.chunks.retain(|chunk| {
+            let is_empty = chunk.bytes.is_empty();
+            if is_empty && chunk.offset == 0 && active != Some(chunk.segment) {
+                hold.seals.retain(|&(segment, _)| segment != chunk.segment);
+                space.put_back(chunk.segment);
+            }
+            !is_empty
+        });
+        for &(segment, bound) in &hold.seals {
+            space.seal(segment, bound);
+        }
+        hold.clear();
+        self.hold = hold;
+    }
+
+    /// What was staged before the hold.
+    pub(super) fn take_before_hold(&mut self) -> Taken {
+        let (serial, end) = self.hold.start;
+        let mut chunks = Vec::new();
+        let whole = self.chunks.partition_point(|chunk| chunk.serial < serial);
+        chunks.extend(self.chunks.drain(..whole));
+        if let Some(first) = self.chunks.first_mut()
+            && first.serial == serial
+            && first.offset < end
+        {
+            let rest = first.bytes.split_off(end - first.offset);
+            chunks.push(Chunk {
+                segment: first.segment,
+                serial,
+                offset: first.offset,
+                bytes: std::mem::replace(&mut first.bytes, rest),
+            });
+            first.offset = end;
+        }
+        let staged_bytes = std::mem::take(&mut self.hold.staged_before);
+        self.staged_bytes -= staged_bytes;
+        Taken {
+            chunks,
+            staged_bytes,
+        }
+    }
+
+    fn chunk_mut(&mut self, serial: u64) -> Option<&mut Chunk> {
+        let n = self.chunk_number(serial)?;
+        self.chunks.get_mut(n)
+    }
+
+    fn chunk_number(&self, serial: u64) -> Option<usize> {
+        let last = self.chunks.len().checked_sub(1)?;
+        if self.chunks[last].serial == serial {
+            return Some(last);
+        }
+        let found = self
+            .chunks
+            .binary_search_by_key(&serial, |chunk| chunk.serial);
+        found.ok()
+    }
+
+    /// The chunk with a record, where it was staged in the hold.
+    fn held(&self, space: &Space, spot: Spot) -> Option<usize> {
+        let serial = space.serial(spot.segment);
+        if !self.hold.is_on || (serial, spot.offset) < self.hold.start {
+            return None;
+        }
+        let n = self.chunk_number(serial)?;
+        let chunk = &self.chunks[n];
+        (spot.offset >= chunk.offset).then_some(n)
+    }
+
+    /// Makes a hole of a record's bytes.
+    fn dig(&mut self, spot: Spot) {
+        let Self {
+            active: Some(active),
+            chunks,
+            hold,
+            ..
+        } = self
+        else {
+            return;
+        };
+        hold.fresh.remove(&spot.location().0);
+        let place = (spot.segment, spot.offset);
+        if active.segment != spot.segment {
+            hold.full.add(place, spot.length);
+            return;
+        }
+        let (start, length) = hold.open.add(place, spot.length);
+        if start + length == active.end
+            && let Some(chunk) = chunks.last_mut()
+        {
+            // The log's end is taken back.
+            hold.open.remove((spot.segment, start));
+            hold.bytes -= length;
+            chunk.bytes.truncate(start - chunk.offset);
+            active.end = start;
+        }
+    }
+}
+
+impl Log {
+    /// [`stage`](Self::stage) in a hold: into holes first.
+    pub(super) fn stage_held(
+        &self,
+        space: &Space,
+        encoded: &mut [u8],
+        lengths: &[usize],
+        placed: &mut dyn FnMut(usize, Spot),
+    ) -> Result<(), StoreError> {
+        let mut staging = self.staging.lock();
+        let staging = &mut *staging;
+        let mut planned = SmallVec::<[Option<(u32, usize)>; 8]>::with_capacity(lengths.len());
+        let mut at_end = SmallVec::<[usize; 8]>::new();
+        let mut start = 0;
+        for &length in lengths {
+            let record = &encoded[start..start + length];
+            start += length;
+            let hole = (length > 0)
+                .then(|| staging.hold.take_hole(record))
+                .flatten();
+            if hole.is_none() {
+                at_end.push(length);
+            }
+            planned.push(hole);
+        }
+        let added: usize = at_end.iter().sum();
+        let fresh = if staging.hold.bytes + added > HELD_BYTES_MAX {
+            Err(StoreError::OutOfMemory)
+        } else {
+            staging.take_segments(space, at_end.into_iter(), false)
+        };
+        let mut fresh = match fresh {
+            Ok(fresh) => fresh.into_iter(),
+            Err(error) => {
+                let active = staging.active.map(|active| active.segment);
+                for (place, &length) in planned.iter().zip(lengths) {
+                    if let Some(place) = *place {
+                        let hold = &mut staging.hold;
+                        let is_open = active == Some(place.0);
+                        let holes = if is_open {
+                            &mut hold.open
+                        } else {
+                            &mut hold.full
+                        };
+                        holes.add(place, length);
+                    }
+                }
+                return Err(error);
+            }
+        };
+        let mut rest = encoded;
+        for (i, (&length, place)) in lengths.iter().zip(planned).enumerate() {
+            let (record, after) = rest.split_at_mut(length);
+            rest = after;
+            if length == 0 {
+                continue;
+            }
+            let (segment, offset) = match place {
+                Some((segment, offset)) => {
+                    staging.refill(space.serial(segment), offset, record);
+                    (segment, offset)
+                }
+                None => staging.append_held(space, record, &mut fresh),
+            };
+            placed(
+                i,
+                Spot {
+                    segment,
+                    offset,
+                    length,
+                    large: false,
+                },
+            );
+        }
+        staging.staged_bytes += added as u64;
+        self.staged.fetch_add(added as u64, Ordering::Release);
+        Ok(())
+    }
+
+    /// Notes that a record is of no use any more: its bytes are a hole if it was staged in the hold, and otherwise a crash
+    /// brings it back.
+    #[inline]
+    pub(super) fn let_go(&self, space: &Space, spot: Spot) {
+        if self.is_held_here() {
+            self.let_go_in_hold(space, spot);
+        }
+    }
+
+    fn let_go_in_hold(&self, space: &Space, spot: Spot) {
+        if !self.reuse(space, spot) {
+            self.pin(spot.segment);
+        }
+    }
+
+    /// Makes a hole of a record's bytes, if it was staged in the hold of this thread; false where it was not.
+    pub(super) fn reuse(&self, space: &Space, spot: Spot) -> bool {
+        self.is_held_here() && {
+            let mut staging = self.staging.lock();
+            let is_held = staging.held(space, spot).is_some();
+            if is_held {
+                staging.dig(spot);
+            }
+            is_held
+        }
+    }
+
+    /// Notes that a crash brings records of this segment back.
+    pub(super) fn pin(&self, segment: u32) {
+        if self.is_held_here() {
+            self.staging.lock().hold.pinned.insert(segment);
+        }
+    }
+
+    /// Whether a crash would bring records of this segment back that the hold of this thread has released.
+    pub(super) fn is_pinned(&self, segment: u32) -> bool {
+        self.is_held_here() && self.staging.lock().hold.pinned.contains(&segment)
+    }
+
+    /// Whether a record was staged in the hold of this thread.
+    pub(super) fn is_of_hold(&self, space: &Space, location: Location) -> bool {
+        self.is_held_here() && {
+            let staging = self.staging.lock();
+            staging.held(space, location.into()).is_some()
+        }
+    }
+
+    /// Whether a record was staged in the hold of this thread and its key had none before.
+    #[inline]
+    pub(super) fn is_fresh(&self, location: Location) -> bool {
+        self.is_held_here() && self.staging.lock().hold.fresh.contains(&location.0)
+    }
+
+    /// Notes that a key without a record has one now. Its removal, where one was staged in the hold, is returned: it is
+    /// of no use any more.
+    pub(super) fn note_new(&self, generation: u32, key: &[u8], to: Location) -> Option<Spot> {
+        let hold = &mut self.staging.lock().hold;
+        let removals = hold.removals.get_mut(&generation);
+        let removed = removals.and_then(|removals| removals.remove(key));
+        if removed.is_none() {
+            hold.fresh.insert(to.0);
+        }
+        removed
+    }
+
+    /// Notes that another record of a key has come in the place of one that is fresh.
+    pub(super) fn note_fresh(&self, to: Location) {
+        self.staging.lock().hold.fresh.insert(to.0);
+    }
+
+    /// Notes a removal.
+    pub(super) fn note_removal(&self, generation: u32, key: &[u8], spot: Spot) {
+        let hold = &mut self.staging.lock().hold;
+        let removals = hold.removals.entry(generation).or_default();
+        removals.insert(key.into(), spot);
+    }
+
+    /// All records of a generation that were staged in the hold: the generation is no database's any more. They are holes
+    /// from now on; `each` is told of them before.
+    pub(super) fn drop_generation(
+        &self,
+        space: &Space,
+        generation: u32,
+        each: &mut dyn FnMut(Form, Spot),
+    ) {
+        let mut staging = self.staging.lock();
+        let mut found = Vec::new();
+        let (first, start) = staging.hold.start;
+        for chunk in &staging.chunks {
+            if chunk.serial < first {
+                continue;
+            }
+            let mut offset = if chunk.serial == first {
+                start.max(chunk.offset)
+            } else {
+                chunk.offset
+            };
+            while let Some(bytes) = chunk.bytes.get(offset - chunk.offset..) {
+                let place = (chunk.segment, offset);
+                let holes = [&staging.hold.open, &staging.hold.full];
+                if let Some(length) = holes.iter().find_map(|holes| holes.by_place.get(&place)) {
+                    offset += length;
+                    continue;
+                }
+                let Some(record) = Record::decode(bytes) else {
+                    break;
+                };
+                let length = record.padded_bytes();
+                // Parts from before the hold are still to be counted as removed, which needs the record that names them.
+                let is_needed = matches!(record.form, Form::Large(_))
+                    && Parts::decode(record.body).is_ok_and(|parts| {
+                        let mut parts = parts.spots.iter();
+                        parts.any(|part| staging.held(space, *part).is_none())
+                    });
+                if record.generation == generation && !is_needed {
+                    let spot = Spot {
+                        segment: chunk.segment,
+                        offset,
+                        length,
+                        large: matches!(record.form, Form::Large(_)),
+                    };
+                    found.push((record.form, spot));
+                }
+                offset += length;
+            }
+        }
+        // From the end, so that the log's end is taken back as far as possible.
+        for (form, spot) in found.into_iter().rev() {
+            each(form, spot);
+            if staging.held(space, spot).is_some() {
+                staging.dig(spot);
+            }
+        }
+        staging.hold.removals.remove(&generation);
+    }
+}
+
+impl Staging {
+    /// Writes a record into a hole.
+    fn refill(&mut self, serial: u64, offset: usize, record: &mut [u8]) {
+        bind(record, serial);
+        let Some(chunk) = self.chunk_mut(serial) else {
+            unreachable!("a hole lies in a chunk");
+        };
+        let start = offset - chunk.offset;
+        chunk.bytes[start..start + record.len()].copy_from_slice(record);
+    }
+
+    /// Writes a record to the end: its segment and offset.
+    fn append_held(
+        &mut self,
+        space: &Space,
+        record: &mut [u8],
+        fresh: &mut impl Iterator<Item = (u32, u64)>,
+    ) -> (u32, usize) {
+        let active = match self.active {
+            Some(active) if record.len() <= space.capacity() - active.end => active,
+            full => {
+                let Some((segment, serial)) = fresh.next() else {
+                    unreachable!("a segment was taken for each change of it");
+                };
+                if let Some(full) = full {
+                    self.hold.seals.push((full.segment, serial));
+                }
+                self.hold.full.absorb(&mut self.hold.open);
+                Active {
+                    segment,
+                    serial,
+                    end: 0,
+                }
+            }
+        };
+        bind(record, active.serial);
+        self.append(active, record);
+        self.hold.bytes += record.len();
+        self.active = Some(Active {
+            end: active.end + record.len(),
+            ..active
+        });
+        (active.segment, active.end)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn neighbouring_holes_are_one_and_the_smallest_that_fits_is_taken() {
+        let mut holes = Holes::default();
+        holes.add((1, 0), 48);
+        holes.add((1, 96), 48);
+        holes.add((2, 48), 48);
+        assert_eq!(holes.add((1, 48), 48), (0, 144));
+        assert_eq!(holes.take(48), Some((2, 48)));
+        // A rest of 16 bytes could hold no record.
+        assert_eq!(holes.take(128), None);
+        assert_eq!(holes.take(120), Some((1, 0)));
+        assert_eq!(holes.take(24), Some((1, 120)));
+        assert_eq!(holes.take(24), None);
+        assert!(holes.by_place.is_empty() && holes.by_length.is_empty());
+    }
+}
