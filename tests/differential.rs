@@ -10,8 +10,8 @@ mod families;
 
 use common::TestResult;
 use families::{
-    acl, bitmaps, collections, connection, events, geo, hashes, hyperloglog, keys, lists, metadata,
-    order, run, scripts, sets, sortedsets, sorting, strings, transactions,
+    acl, bitmaps, collections, connection, events, geo, hashes, hyperloglog, keys, lists, long,
+    metadata, order, run, scripts, sets, sortedsets, sorting, strings, transactions,
 };
 
 #[test]
@@ -47,6 +47,11 @@ fn differential_all() -> TestResult {
 #[test]
 fn differential_bitmaps() -> TestResult {
     run::compare("bitmaps", &[bitmaps::call])
+}
+
+#[test]
+fn differential_long() -> TestResult {
+    run::compare("long", &[long::call])
 }
 
 #[test]

@@ -3,10 +3,10 @@
 use std::ops::ControlFlow;
 
 use super::keys::ONE_KEY;
-use super::numbers::parse_i64;
+use super::numbers::{INTEGER_BYTES_MAX, parse_i64};
 use super::spec::{Arity, Categories, CommandSpec, Flags, Group, Handler, KeySpec};
 use super::{CommandError, CommandResult, Context, Outcome};
-use crate::keyspace::{Access, Encoding, KeyInfo, KeyspaceError, List, View};
+use crate::keyspace::{Access, Encoding, KeyInfo, KeyspaceError, List, StringView, View};
 use crate::protocol::{Args, Reply};
 
 pub(super) static COMMANDS: &[CommandSpec] = &[CommandSpec {
@@ -106,14 +106,20 @@ fn object(_: &mut Context<'_>, _: Args<'_>) -> CommandResult {
 
 /// Redis's name for the form of a string. Derived from the value alone, so that a short string that APPEND or
 /// SETRANGE made is `embstr` here and `raw` there.
-fn encoding_name(value: &[u8]) -> &'static str {
-    if parse_i64(value).is_some() {
+fn encoding_name(string: StringView<'_>) -> Result<&'static str, KeyspaceError> {
+    Ok(if integer(string)?.is_some() {
         "int"
-    } else if value.len() <= EMBEDDED_BYTES_MAX {
+    } else if string.len_bytes()? <= EMBEDDED_BYTES_MAX {
         "embstr"
     } else {
         "raw"
-    }
+    })
+}
+
+/// The integer that a string stands for.
+fn integer(string: StringView<'_>) -> Result<Option<i64>, KeyspaceError> {
+    let digits = string.whole_up_to(INTEGER_BYTES_MAX)?;
+    Ok(digits.and_then(|digits| parse_i64(&digits)))
 }
 
 /// What the index knows of the key that word 2 names. Neither an access nor, where it is missing, an event.
@@ -148,7 +154,7 @@ fn on_value(
 fn encoding(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     on_value(ctx, args, |view| {
         let name = match view {
-            View::String(value) => encoding_name(value.bytes),
+            View::String(string) => encoding_name(string)?,
             View::Hash(fields) => name_of(fields.encoding(), "hashtable"),
             View::Set(members) => name_of(members.encoding(), "hashtable"),
             View::SortedSet(scores) => name_of(scores.encoding(), "skiplist"),
@@ -185,7 +191,7 @@ fn is_long(list: List<'_>) -> Result<bool, KeyspaceError> {
 fn refcount(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     on_value(ctx, args, |view| {
         let number = match view {
-            View::String(value) => parse_i64(value.bytes),
+            View::String(string) => integer(string)?,
             _ => None,
         };
         let shared = number.is_some_and(|n| (0..SHARED_INTEGERS_END).contains(&n));
@@ -251,7 +257,8 @@ mod tests {
             ("12345678901234567890123456789012345678901234", "embstr"),
             ("123456789012345678901234567890123456789012345", "raw"),
         ] {
-            assert_eq!(encoding_name(value.as_bytes()), name, "{value:?}");
+            let found = encoding_name(value.as_bytes().into());
+            assert_eq!(found.ok(), Some(name), "{value:?}");
         }
     }
 }

@@ -1,9 +1,13 @@
 //! Looking at keys and changing them, one or several at a time.
 
+mod strings;
+
 use std::cell::Cell;
 use std::sync::atomic::Ordering;
 
 use parking_lot::RwLock;
+
+pub use strings::StringView;
 
 use super::clock::Clock;
 use super::index::Entry;

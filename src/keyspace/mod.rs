@@ -29,7 +29,7 @@ use std::time::Duration;
 use parking_lot::{Mutex, RwLock};
 use siphasher::sip::SipHasher13;
 
-pub use access::Slot;
+pub use access::{Slot, StringView};
 pub use background::{Housekeeping, now_ms};
 pub use clock::random_below;
 pub use collection::{

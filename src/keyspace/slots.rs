@@ -17,7 +17,8 @@ use super::collection::Edit;
 use super::index::Entry;
 use super::shard::{IndexPut, Shard};
 use super::{
-    Access, EventClass, KeyInfo, Keyspace, KeyspaceError, Kind, Millis, PREFETCHED, Place, Value,
+    Access, EventClass, KeyInfo, Keyspace, KeyspaceError, Kind, Millis, PREFETCHED, Place,
+    StringView, Value,
 };
 use crate::store::{Location, Write};
 
@@ -161,6 +162,24 @@ impl Slots<'_> {
         };
         self.keyspace
             .read_entry(place, generation, entry, access, f)
+    }
+
+    /// Runs `f` on the live string of key `i`; see [`read`](Self::read) and [`Keyspace::read_string`].
+    pub fn read_string<R>(
+        &self,
+        i: usize,
+        f: impl FnOnce(StringView<'_>) -> R,
+    ) -> Result<Option<R>, KeyspaceError> {
+        let LockedKey {
+            place, generation, ..
+        } = self.keys[i];
+        let entry = live(self.entry(i), self.access.now);
+        let access = match entry {
+            Some(_) => self.next_access(i),
+            None => self.access,
+        };
+        self.keyspace
+            .read_string_entry(place, generation, entry, access, f)
     }
 
     /// The access for the next look at key `i`: it is touched once, however often it is looked at.

@@ -128,6 +128,21 @@ impl ReplyBuffer {
         self.bytes.put_slice(b"\r\n");
     }
 
+    /// A bulk string of `len` bytes, which `fill` appends; on an error the caller takes back what was written.
+    pub fn bulk_filled_by<E>(
+        &mut self,
+        len: usize,
+        fill: impl FnOnce(&mut BytesMut) -> Result<(), E>,
+    ) -> Result<(), E> {
+        self.bytes.reserve(len + 32);
+        self.line(b'$', itoa::Buffer::new().format(len).as_bytes());
+        let start = self.bytes.len();
+        fill(&mut self.bytes)?;
+        debug_assert_eq!(self.bytes.len() - start, len);
+        self.bytes.put_slice(b"\r\n");
+        Ok(())
+    }
+
     /// No value.
     pub fn null(&mut self) {
         self.bytes.put_slice(match self.protocol {

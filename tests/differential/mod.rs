@@ -12,6 +12,7 @@ pub mod hashes;
 pub mod hyperloglog;
 pub mod keys;
 pub mod lists;
+pub mod long;
 pub mod metadata;
 pub mod order;
 mod properties;

@@ -5,7 +5,7 @@ use super::{lengthened, parse_place};
 use crate::commands::numbers::parse_i64;
 use crate::commands::strings::{string, string_bytes_max};
 use crate::commands::{CommandError, CommandResult, Context, Outcome};
-use crate::keyspace::{EventClass, Kind};
+use crate::keyspace::{EventClass, Kind, StringView};
 use crate::protocol::{Args, ReplyBuffer};
 
 /// What is done to one integer.
@@ -139,14 +139,20 @@ pub(super) fn bitfield(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
 }
 
 fn read(ctx: &mut Context<'_>, key: &[u8], operations: &[Operation]) -> CommandResult {
-    let answers = |bytes: &[u8]| {
-        let answers = operations
+    let answers = |string: StringView<'_>| {
+        operations
             .iter()
-            .map(|operation| Some(operation.read(bytes)));
-        answers.collect::<Vec<_>>()
+            .map(|operation| {
+                let Operation {
+                    integer, offset, ..
+                } = *operation;
+                let window = string.bytes(offset / 8..integer.end(offset))?;
+                Ok(Some(integer.get(&window, offset % 8)))
+            })
+            .collect::<Result<Vec<_>, CommandError>>()
     };
-    let found = ctx.read(key, |value| string(value).map(answers))?;
-    let found = found.transpose()?.unwrap_or_else(|| answers(b""));
+    let found = ctx.read_string(key, |string, _| answers(string))?;
+    let found = found.map_or_else(|| answers(StringView::from(&b""[..])), Ok)?;
     Ok(answer(ctx.out, &found))
 }
 

@@ -11,10 +11,9 @@ const BAD_BIT: CommandError = CommandError::text("ERR bit is not an integer or o
 
 pub(super) fn getbit(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     let offset = parse_offset(&args[2], string_bytes_max(ctx))?;
-    let is_set = ctx.read(&args[1], |value| {
-        string(value).map(|bytes| bit(bytes, offset))
-    })?;
-    Ok(Reply::Integer(is_set.transpose()?.unwrap_or(false).into()).into())
+    let byte = ctx.read_string(&args[1], |string, _| Ok(string.byte(offset / 8)?))?;
+    let is_set = byte.flatten().is_some_and(|byte| byte & mask(offset) != 0);
+    Ok(Reply::Integer(is_set.into()).into())
 }
 
 pub(super) fn setbit(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {

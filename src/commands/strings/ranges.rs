@@ -1,5 +1,7 @@
 //! Parts of strings: APPEND, STRLEN, GETRANGE, SETRANGE.
 
+use std::ops::ControlFlow;
+
 use super::{string, string_bytes_max};
 use crate::commands::numbers::parse_i64;
 use crate::commands::spec::{
@@ -119,25 +121,25 @@ fn append(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
 }
 
 fn strlen(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
-    let len = ctx.read(&args[1], |value| string(value).map(<[u8]>::len))?;
-    Ok(Reply::count(len.transpose()?.unwrap_or(0)).into())
+    let len = ctx.read_string(&args[1], |string, _| Ok(string.len_bytes()?))?;
+    Ok(Reply::count(len.unwrap_or(0)).into())
 }
 
 fn getrange(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     let start = parse_i64(&args[2]).ok_or(CommandError::NotAnInteger)?;
     let end = parse_i64(&args[3]).ok_or(CommandError::NotAnInteger)?;
-    let out = &mut *ctx.out;
-    let written = ctx
-        .keyspace
-        .read(ctx.session.db, &args[1], ctx.access, |value| {
-            let bytes = string(value)?;
-            out.bulk(&bytes[range_within(start, end, bytes.len())]);
-            Ok::<_, CommandError>(())
+    let written = ctx.read_string(&args[1], |string, out| {
+        let range = range_within(start, end, string.len_bytes()?);
+        out.bulk_filled_by(range.len(), |bytes| {
+            string.for_each(range, &mut |piece| {
+                bytes.extend_from_slice(piece);
+                ControlFlow::Continue(())
+            })
         })?;
-    ctx.looked_up(&args[1], written.is_some());
-    match written {
-        Some(written) => written?,
-        None => ctx.out.bulk(b""),
+        Ok(())
+    })?;
+    if written.is_none() {
+        ctx.out.bulk(b"");
     }
     Ok(Outcome::Written)
 }

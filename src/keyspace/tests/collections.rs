@@ -57,7 +57,7 @@ fn stored(keyspace: &Keyspace, key: &[u8]) -> Result<Option<Model>> {
     keyspace.view(0, key, at(0), |view| {
         Ok(match view {
             None => None,
-            Some(View::String(value)) => Some(Model::String(value.bytes.to_vec())),
+            Some(View::String(string)) => Some(Model::String(string.whole()?.into_owned())),
             Some(View::Hash(fields)) => {
                 let mut hash = BTreeMap::new();
                 fields.for_each(|name, value| {

@@ -43,7 +43,7 @@ impl Packed {
     }
 
     /// Bytes of a value in one part: so many that the parts fill a segment to its end, unless the key is long.
-    fn part_bytes(&self, key: &[u8]) -> usize {
+    pub(super) fn part_bytes(&self, key: &[u8]) -> usize {
         let room = self.record_bytes_max / ALIGNMENT * ALIGNMENT - HEADER_BYTES;
         if key.len() <= room / 2 {
             room - key.len()
@@ -52,7 +52,7 @@ impl Packed {
         }
     }
 
-    fn put_part(
+    pub(super) fn put_part(
         &self,
         generation: u32,
         key: &[u8],

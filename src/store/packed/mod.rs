@@ -11,6 +11,7 @@ mod large;
 mod load;
 mod log;
 mod open;
+mod partial;
 mod record;
 mod space;
 #[cfg(test)]
@@ -27,8 +28,8 @@ pub use open::{open_pool, open_volatile};
 
 use super::home::{self, Home, WORD_LAYOUT};
 use super::{
-    Abilities, Fill, Generations, Gone, Location, NAMELESS, OnRecord, OnValue, RecordKey, Relocate,
-    Store, StoreError, Upkeep, Usage, Visited, Worked, Write,
+    Abilities, Fill, Generations, Gone, Location, NAMELESS, OnPiece, OnRecord, OnValue, RecordKey,
+    Relocate, Store, StoreError, Upkeep, Usage, Visited, Worked, Write,
 };
 use crate::keyspace::{Range, Value};
 use crate::pmemkv::Engine;
@@ -237,6 +238,29 @@ impl Store for Packed {
             }
             _ => Err(StoreError::Damaged(format!("no value at {spot:?}"))),
         })?
+    }
+
+    #[inline]
+    fn is_large(&self, location: Location) -> bool {
+        Spot::from(location).large
+    }
+
+    fn value_bytes(
+        &self,
+        _record: RecordKey<'_>,
+        location: Location,
+    ) -> Result<Option<usize>, StoreError> {
+        self.value_bytes_at(location.into()).map(Some)
+    }
+
+    fn read_range(
+        &self,
+        _record: RecordKey<'_>,
+        location: Location,
+        range: std::ops::Range<usize>,
+        f: OnPiece<'_>,
+    ) -> Result<(), StoreError> {
+        self.read_range_at(location.into(), range, f)
     }
 
     fn read_run(

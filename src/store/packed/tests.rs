@@ -5,6 +5,7 @@ mod basics;
 mod compaction;
 mod crashes;
 mod faults;
+mod partial;
 mod repair;
 
 use std::collections::HashMap;

@@ -1,0 +1,209 @@
+//! Strings, read as far as a command asks for: of a long one the rest stays where it is.
+
+use std::borrow::Cow;
+use std::ops::{ControlFlow, Range};
+
+use super::{Slot, live};
+use crate::keyspace::index::Entry;
+use crate::keyspace::{Access, Keyspace, KeyspaceError, Kind, Millis, Place, Value};
+use crate::store::{Location, RecordKey, Store, lend, within};
+
+/// A live string. Its key is locked meanwhile.
+#[derive(Clone, Copy)]
+pub struct StringView<'a> {
+    /// Deadline, or `None` where the key stays.
+    pub expires_at: Option<Millis>,
+    source: Source<'a>,
+}
+
+#[derive(Clone, Copy)]
+enum Source<'a> {
+    /// All of it.
+    Bytes(&'a [u8]),
+    /// Where it lies.
+    Stored {
+        store: &'a dyn Store,
+        record: RecordKey<'a>,
+        location: Location,
+    },
+}
+
+impl std::fmt::Debug for StringView<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("StringView")
+            .field("expires_at", &self.expires_at)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<'a> From<&'a [u8]> for StringView<'a> {
+    /// A string that is not stored.
+    fn from(bytes: &'a [u8]) -> Self {
+        Self {
+            expires_at: None,
+            source: Source::Bytes(bytes),
+        }
+    }
+}
+
+impl<'a> From<Value<'a>> for StringView<'a> {
+    fn from(value: Value<'a>) -> Self {
+        Self {
+            expires_at: value.expires_at,
+            source: Source::Bytes(value.bytes),
+        }
+    }
+}
+
+impl<'a> StringView<'a> {
+    /// The length, bytes.
+    pub fn len_bytes(self) -> Result<usize, KeyspaceError> {
+        match self.source {
+            Source::Bytes(bytes) => Ok(bytes.len()),
+            Source::Stored {
+                store,
+                record,
+                location,
+            } => store
+                .value_bytes(record, location)?
+                .ok_or_else(|| KeyspaceError::Store("a value is missing".into())),
+        }
+    }
+
+    /// Calls `f` with the bytes of `range`, one piece after the other, until it breaks. What of the range lies behind
+    /// the end is left out. `f` must not read any string meanwhile.
+    pub fn for_each(
+        self,
+        range: Range<usize>,
+        f: &mut dyn FnMut(&[u8]) -> ControlFlow<()>,
+    ) -> Result<(), KeyspaceError> {
+        match self.source {
+            Source::Bytes(bytes) => {
+                lend(bytes, &range, f);
+                Ok(())
+            }
+            Source::Stored {
+                store,
+                record,
+                location,
+            } => Ok(store.read_range(record, location, range, f)?),
+        }
+    }
+
+    /// The bytes of `range`; fewer where the string ends before.
+    pub fn bytes(self, range: Range<usize>) -> Result<Cow<'a, [u8]>, KeyspaceError> {
+        if let Source::Bytes(bytes) = self.source {
+            return Ok(Cow::Borrowed(&bytes[within(&range, bytes.len())]));
+        }
+        let mut bytes = Vec::new();
+        self.for_each(range, &mut |piece| {
+            bytes.extend_from_slice(piece);
+            ControlFlow::Continue(())
+        })?;
+        Ok(Cow::Owned(bytes))
+    }
+
+    /// All of it.
+    pub fn whole(self) -> Result<Cow<'a, [u8]>, KeyspaceError> {
+        self.bytes(0..usize::MAX)
+    }
+
+    /// All of it, where that is no more than `bytes_max`: who wants a number need not read what is too long for one.
+    pub fn whole_up_to(self, bytes_max: usize) -> Result<Option<Cow<'a, [u8]>>, KeyspaceError> {
+        if self.len_bytes()? > bytes_max {
+            return Ok(None);
+        }
+        self.whole().map(Some)
+    }
+
+    /// One byte; `None` behind the end.
+    pub fn byte(self, at: usize) -> Result<Option<u8>, KeyspaceError> {
+        let mut found = None;
+        self.for_each(at..at.saturating_add(1), &mut |piece| {
+            found = piece.first().copied();
+            ControlFlow::Break(())
+        })?;
+        Ok(found)
+    }
+}
+
+impl Keyspace {
+    /// Runs `f` on the live string of a key; `None` where the key is absent or past its deadline.
+    ///
+    /// The key is locked meanwhile: `f` must not call the keyspace.
+    ///
+    /// # Errors
+    /// [`KeyspaceError::WrongKind`] where the value is none.
+    pub fn read_string<R>(
+        &self,
+        db: usize,
+        key: &[u8],
+        access: Access,
+        f: impl FnOnce(StringView<'_>) -> R,
+    ) -> Result<Option<R>, KeyspaceError> {
+        let place = self.place(key);
+        let shard = self.read_shard(place.shard)?;
+        let generation = self.generation(db);
+        let entry = live(shard.get(generation, place.hash, key), access.now);
+        self.read_string_entry(place, generation, entry, access, f)
+    }
+
+    pub(in crate::keyspace) fn read_string_entry<R>(
+        &self,
+        place: Place,
+        generation: u32,
+        entry: Option<&Entry>,
+        access: Access,
+        f: impl FnOnce(StringView<'_>) -> R,
+    ) -> Result<Option<R>, KeyspaceError> {
+        let Some(entry) = entry else {
+            return Ok(None);
+        };
+        if entry.kind() == Kind::String && !self.store.is_large(entry.location) {
+            // Read once, wherever `f` looks.
+            return self.read_entry(place, generation, Some(entry), access, |value| {
+                f(value.into())
+            });
+        }
+        if access.touch {
+            entry.touch(access.now, self.eviction.clock());
+        }
+        if entry.kind() != Kind::String {
+            return Err(KeyspaceError::WrongKind);
+        }
+        Ok(Some(f(self.stored_string(place, generation, entry))))
+    }
+
+    /// The string of a live entry, of which nothing is read before somebody asks for it.
+    pub(in crate::keyspace) fn stored_string<'a>(
+        &'a self,
+        place: Place,
+        generation: u32,
+        entry: &'a Entry,
+    ) -> StringView<'a> {
+        StringView {
+            expires_at: entry.expires_at(),
+            source: Source::Stored {
+                store: &*self.store,
+                record: self.record(place, generation, entry.key()),
+                location: entry.location,
+            },
+        }
+    }
+}
+
+impl Slot<'_> {
+    /// Runs `f` on the live string; see [`Keyspace::read_string`].
+    pub fn read_string<R>(
+        &self,
+        f: impl FnOnce(StringView<'_>) -> R,
+    ) -> Result<Option<R>, KeyspaceError> {
+        let entry = live(self.entry(), self.access.now);
+        let access = match entry {
+            Some(_) => self.next_access(),
+            None => self.access,
+        };
+        self.keyspace
+            .read_string_entry(self.place, self.generation, entry, access, f)
+    }
+}
