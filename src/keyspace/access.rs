@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 
 use parking_lot::RwLock;
 
-pub use strings::StringView;
+pub use strings::{Changes, StringView};
 
 use super::clock::Clock;
 use super::index::Entry;
@@ -18,6 +18,7 @@ use super::{
     Access, Ahead, EventClass, KeyInfo, Keyspace, KeyspaceError, Kind, Millis, PREFETCHED, Place,
     Value,
 };
+use crate::store::change::changed_len;
 use crate::store::{Location, StoreError, Write};
 
 impl Entry {
@@ -235,8 +236,18 @@ impl Keyspace {
     /// Whether evicting makes sense for values that find no room: an empty store could take them, and not so much has
     /// gone already, of the bytes that there were `before`, that what is left is only in pieces too small.
     fn may_evict_for(&self, writes: &[Write<'_>], before: u64) -> bool {
-        let bytes = writes.iter().map(|write| match write {
+        let bytes = writes.iter().map(|write| match *write {
             Write::Put { value, .. } => value.len() as u64,
+            Write::Patch {
+                record,
+                location,
+                changes,
+            } => {
+                let len = self.store.value_bytes(record, location).ok().flatten();
+                let len = len.unwrap_or_default();
+                let bytes: usize = changes.iter().map(|change| change.bytes.len()).sum();
+                (bytes + changed_len(len, changes) - len) as u64
+            }
             _ => 0,
         });
         let bytes = bytes.sum::<u64>();

@@ -29,7 +29,7 @@ use std::time::Duration;
 use parking_lot::{Mutex, RwLock};
 use siphasher::sip::SipHasher13;
 
-pub use access::{Slot, StringView};
+pub use access::{Changes, Slot, StringView};
 pub use background::{Housekeeping, now_ms};
 pub use clock::random_below;
 pub use collection::{
@@ -46,6 +46,7 @@ pub use watch::Watches;
 
 use crate::latency::Latency;
 pub use crate::pmemkv::Range;
+pub use crate::store::Change;
 use crate::store::{Generations, RecordKey, Store, StoreError, Upkeep};
 use background::Garbage;
 use collection::Collections;

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
+use super::change::changed;
 use super::{
     Abilities, Fill, Generations, Gone, Location, OnRecord, OnValue, RecordKey, Store, StoreError,
     Usage, Visited, Write,
@@ -137,7 +138,7 @@ impl Store for std::sync::Arc<MemoryStore> {
             .map_err(|_| StoreError::OutOfMemory)?;
         let puts = writes
             .iter()
-            .any(|write| matches!(write, Write::Put { .. }));
+            .any(|write| matches!(write, Write::Put { .. } | Write::Patch { .. }));
         if puts && self.fill().bytes > self.most.load(Ordering::Relaxed) {
             return Err(StoreError::OutOfMemory);
         }
@@ -162,6 +163,11 @@ impl Store for std::sync::Arc<MemoryStore> {
                 Write::SetExpiry { expires_at, .. } => {
                     if let Some((_, record)) = records.get_mut(&id) {
                         record.expires_at = expires_at;
+                    }
+                }
+                Write::Patch { changes, .. } => {
+                    if let Some((_, record)) = records.get_mut(&id) {
+                        record.value = changed(&record.value, changes);
                     }
                 }
                 Write::Remove { .. } => {

@@ -5,6 +5,7 @@
 //! many connections into one step. Where a record lies is the layout's own business: the keyspace keeps the opaque
 //! [`Location`] that a write or a visit gave and hands it back with every read.
 
+pub mod change;
 #[cfg(test)]
 pub mod faults;
 mod home;
@@ -20,6 +21,7 @@ use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use change::Change;
 pub use open::{LayoutChoice, OpenError, Options, open};
 
 use crate::keyspace::{DATABASES, Kind, Millis, Range, Value};
@@ -71,6 +73,15 @@ pub enum Write<'a> {
         /// The new deadline, or `None` for none.
         expires_at: Option<Millis>,
     },
+    /// Changes parts of a stored value; its type and its deadline stay.
+    Patch {
+        /// Whose value.
+        record: RecordKey<'a>,
+        /// Where it lies now.
+        location: Location,
+        /// What changes, one after the other.
+        changes: &'a [Change<'a>],
+    },
     /// Removes a record.
     Remove {
         /// Which.
@@ -86,6 +97,7 @@ impl<'a> Write<'a> {
         match *self {
             Write::Put { record, .. }
             | Write::SetExpiry { record, .. }
+            | Write::Patch { record, .. }
             | Write::Remove { record, .. } => record,
         }
     }
@@ -292,7 +304,7 @@ pub trait Store: Send + Sync {
     ) -> Result<bool, StoreError>;
 
     /// Whether a value is so long that a command that needs a part of it asks for that part alone, by
-    /// [`value_bytes`](Self::value_bytes) and [`read_range`](Self::read_range).
+    /// [`value_bytes`](Self::value_bytes) and [`read_range`](Self::read_range), and changes it by [`Write::Patch`].
     fn is_large(&self, _location: Location) -> bool {
         false
     }

@@ -1,11 +1,12 @@
 //! Several integers of a string at once: BITFIELD, `BITFIELD_RO`.
 
-use super::integer::{Integer, Overflow};
-use super::{lengthened, parse_place};
+use super::integer::{Integer, Overflow, WINDOW_BYTES};
+use super::overlay::Overlay;
+use super::parse_place;
 use crate::commands::numbers::parse_i64;
-use crate::commands::strings::{string, string_bytes_max};
+use crate::commands::strings::string_bytes_max;
 use crate::commands::{CommandError, CommandResult, Context, Outcome};
-use crate::keyspace::{EventClass, Kind, StringView};
+use crate::keyspace::{EventClass, StringView};
 use crate::protocol::{Args, ReplyBuffer};
 
 /// What is done to one integer.
@@ -29,15 +30,20 @@ impl Operation {
         (self.action != Action::Get).then(|| self.integer.end(self.offset))
     }
 
-    fn read(&self, bytes: &[u8]) -> i128 {
-        self.integer.get(bytes, self.offset)
+    fn read(&self, string: &Overlay<'_>) -> Result<i128, CommandError> {
+        let window = string.read::<WINDOW_BYTES>(self.offset / 8)?;
+        Ok(self.integer.get(&window, self.offset % 8))
     }
 
     /// What is answered; `None` where nothing was written because the number does not fit.
-    fn run(&self, bytes: &mut [u8], written: &mut Written) -> Option<i128> {
-        let old = self.read(bytes);
+    fn run(
+        &self,
+        string: &mut Overlay<'_>,
+        written: &mut Written,
+    ) -> Result<Option<i128>, CommandError> {
+        let old = self.read(string)?;
         let (new, answers_old) = match self.action {
-            Action::Get => return Some(old),
+            Action::Get => return Ok(Some(old)),
             Action::Set(number, overflow) => {
                 (self.integer.fit(self.integer.taken(number), overflow), true)
             }
@@ -45,11 +51,18 @@ impl Operation {
                 (self.integer.fit(old + i128::from(number), overflow), false)
             }
         };
-        let new = new?;
-        self.integer.put(bytes, self.offset, new);
+        let Some(new) = new else {
+            return Ok(None);
+        };
+        if new != old {
+            let (at, bit) = (self.offset / 8, self.offset % 8);
+            let mut window = string.read::<WINDOW_BYTES>(at)?;
+            self.integer.put(&mut window, bit, new);
+            string.write(at, &window[..self.integer.end(bit)]);
+        }
         written.any = true;
         written.changed |= new != old;
-        Some(if answers_old { old } else { new })
+        Ok(Some(if answers_old { old } else { new }))
     }
 }
 
@@ -140,15 +153,10 @@ pub(super) fn bitfield(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
 
 fn read(ctx: &mut Context<'_>, key: &[u8], operations: &[Operation]) -> CommandResult {
     let answers = |string: StringView<'_>| {
+        let string = Overlay::new(string);
         operations
             .iter()
-            .map(|operation| {
-                let Operation {
-                    integer, offset, ..
-                } = *operation;
-                let window = string.bytes(offset / 8..integer.end(offset))?;
-                Ok(Some(integer.get(&window, offset % 8)))
-            })
+            .map(|operation| operation.read(&string).map(Some))
             .collect::<Result<Vec<_>, CommandError>>()
     };
     let found = ctx.read_string(key, |string, _| answers(string))?;
@@ -161,24 +169,19 @@ fn write(ctx: &mut Context<'_>, key: &[u8], operations: &[Operation], len: usize
     let answers = ctx
         .keyspace
         .update(ctx.session.db, key, ctx.access, |slot| {
-            let current = slot.read(|value| {
-                let old = string(value)?;
-                let grows = old.len() < len;
-                Ok::<_, CommandError>((lengthened(old, len), grows, value.expires_at))
-            })?;
-            let (mut bytes, grows, expires_at) = match current.transpose()? {
-                Some(current) => current,
-                None => (vec![0; len], true, None),
-            };
             let mut written = Written::default();
-            let answers: Vec<_> = operations
-                .iter()
-                .map(|operation| operation.run(&mut bytes, &mut written))
-                .collect();
-            // The string grows even where none of the numbers fits; but nobody is told of that.
-            if grows || written.changed {
-                slot.put(Kind::String, &bytes, expires_at)?;
-            }
+            let mut grows = false;
+            let answers = slot.edit_string(|string| {
+                grows = string.len_bytes()? < len;
+                let mut string = Overlay::new(string);
+                let answers = operations
+                    .iter()
+                    .map(|operation| operation.run(&mut string, &mut written))
+                    .collect::<Result<Vec<_>, CommandError>>()?;
+                // The string grows even where none of the numbers fits; but nobody is told of that.
+                let changes = (grows || written.changed).then(|| string.changes(len));
+                Ok::<_, CommandError>((answers, changes))
+            })?;
             if written.changed || grows && written.any {
                 slot.event(EventClass::STRING, "setbit");
             }
@@ -212,14 +215,14 @@ mod tests {
     fn runs() -> Result<(), CommandError> {
         let call =
             words("bitfield k set u8 #1 255 incrby u8 8 2 overflow fail incrby u2 0 9 get i4 12");
-        let mut bytes = vec![0; 2];
+        let mut string = Overlay::new(StringView::from(&[0; 2][..]));
         let mut written = Written::default();
-        let answers: Vec<_> = parse(call.args(), 100)?
+        let answers = parse(call.args(), 100)?
             .iter()
-            .map(|operation| operation.run(&mut bytes, &mut written))
-            .collect();
+            .map(|operation| operation.run(&mut string, &mut written))
+            .collect::<Result<Vec<_>, _>>()?;
         assert_eq!(answers, [Some(0), Some(1), None, Some(1)]);
-        assert_eq!(bytes, [0, 1]);
+        assert_eq!(string.read::<2>(0)?, [0, 1]);
         assert!(written.any && written.changed);
         Ok(())
     }

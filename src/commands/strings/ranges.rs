@@ -1,16 +1,22 @@
 //! Parts of strings: APPEND, STRLEN, GETRANGE, SETRANGE.
 
+use std::borrow::Cow;
 use std::ops::ControlFlow;
 
-use super::{string, string_bytes_max};
+use smallvec::smallvec;
+
+use super::string_bytes_max;
 use crate::commands::numbers::parse_i64;
 use crate::commands::spec::{
     Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, KeySpec,
 };
 use crate::commands::{CommandError, CommandResult, Context, Outcome};
-use crate::keyspace::{EventClass, Kind, Millis, Slot};
+use crate::keyspace::{Change, Changes, EventClass};
 use crate::protocol::{Args, Reply};
 
+/// Of what changes a string. A long one lies in parts of up to 64 KiB, of which those that change are written anew.
+const COMPLEXITY: &str =
+    "O(N) for N bytes that are given, and for a string of up to 64 KiB, which is written anew";
 const GETRANGE_COMPLEXITY: &str = "O(N) for N bytes returned";
 const GETRANGE_ARGUMENTS: &[Argument] = &[
     Argument::key(),
@@ -28,7 +34,7 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
         group: Group::String,
         since: "2.0.0",
         summary: "Adds bytes at the end of a key's string; makes the key where it is missing",
-        complexity: "O(N) for a string of N bytes: it is written anew",
+        complexity: COMPLEXITY,
         arguments: &[
             Argument::key(),
             Argument::new("value", ArgumentKind::String),
@@ -87,7 +93,7 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
         group: Group::String,
         since: "2.2.0",
         summary: "Overwrites a part of a key's string; zero bytes fill a gap before it",
-        complexity: "O(N) for a string of N bytes: it is written anew",
+        complexity: COMPLEXITY,
         arguments: &[
             Argument::key(),
             Argument::new("offset", ArgumentKind::Integer),
@@ -104,18 +110,13 @@ fn append(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     let len = ctx
         .keyspace
         .update(ctx.session.db, key, ctx.access, |slot| {
-            let current = slot.read(|value| {
-                let head = string(value)?;
-                let len = grown(head.len(), tail.len(), bytes_max)?;
-                let mut joined = Vec::with_capacity(len);
-                joined.extend_from_slice(head);
-                joined.extend_from_slice(tail);
-                Ok::<_, CommandError>((joined, value.expires_at))
+            let len = slot.edit_string(|string| {
+                let len = string.len_bytes()?;
+                let grown = grown(len, tail.len(), bytes_max)?;
+                Ok::<_, CommandError>((grown, Some(one_change(len, tail))))
             })?;
-            match current.transpose()? {
-                Some((joined, expires_at)) => write(slot, &joined, expires_at, "append"),
-                None => write(slot, tail, None, "append"),
-            }
+            slot.event(EventClass::STRING, "append");
+            Ok::<_, CommandError>(len)
         })?;
     Ok(Reply::count(len).into())
 }
@@ -152,33 +153,28 @@ fn setrange(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     let len = ctx
         .keyspace
         .update(ctx.session.db, key, ctx.access, |slot| {
-            if patch.is_empty() {
-                let len = slot.read(|value| string(value).map(<[u8]>::len))?;
-                return Ok(len.transpose()?.unwrap_or(0));
-            }
-            let current = slot.read(|value| {
-                let patched = patched(string(value)?, offset, patch, bytes_max)?;
-                Ok::<_, CommandError>((patched, value.expires_at))
+            let len = slot.edit_string(|string| {
+                let len = string.len_bytes()?;
+                if patch.is_empty() {
+                    return Ok((len, None));
+                }
+                let end = grown(offset, patch.len(), bytes_max)?;
+                Ok::<_, CommandError>((len.max(end), Some(one_change(offset, patch))))
             })?;
-            let (patched, expires_at) = match current.transpose()? {
-                Some(patched) => patched,
-                None => (patched(b"", offset, patch, bytes_max)?, None),
-            };
-            write(slot, &patched, expires_at, "setrange")
+            if !patch.is_empty() {
+                slot.event(EventClass::STRING, "setrange");
+            }
+            Ok::<_, CommandError>(len)
         })?;
     Ok(Reply::count(len).into())
 }
 
-/// Puts a string, tells of it, and returns its length.
-fn write(
-    slot: &mut Slot<'_>,
-    value: &[u8],
-    expires_at: Option<Millis>,
-    event: &'static str,
-) -> Result<usize, CommandError> {
-    slot.put(Kind::String, value, expires_at)?;
-    slot.event(EventClass::STRING, event);
-    Ok(value.len())
+/// `bytes` go to `offset`.
+fn one_change(offset: usize, bytes: &[u8]) -> Changes<'_> {
+    smallvec![Change {
+        offset,
+        bytes: Cow::Borrowed(bytes),
+    }]
 }
 
 /// `len` + `more`, where that is no more than `bytes_max`.
@@ -186,21 +182,6 @@ fn grown(len: usize, more: usize, bytes_max: usize) -> Result<usize, CommandErro
     len.checked_add(more)
         .filter(|&len| len <= bytes_max)
         .ok_or(CommandError::StringTooLong)
-}
-
-/// `old` with `patch` from `offset` on; zero bytes fill the gap where `old` is shorter.
-fn patched(
-    old: &[u8],
-    offset: usize,
-    patch: &[u8],
-    bytes_max: usize,
-) -> Result<Vec<u8>, CommandError> {
-    let end = grown(offset, patch.len(), bytes_max)?;
-    let mut new = Vec::with_capacity(old.len().max(end));
-    new.extend_from_slice(old);
-    new.resize(old.len().max(end), 0);
-    new[offset..end].copy_from_slice(patch);
-    Ok(new)
 }
 
 /// The bytes from `start` to `end`, both included, of a string of `len` bytes. Negative positions count from its
@@ -254,15 +235,5 @@ mod tests {
         }
         assert_eq!(range_within(0, -1, 0), 0..0);
         assert_eq!(range_within(-1, 0, 0), 0..0);
-    }
-
-    #[test]
-    fn patches() -> Result<(), CommandError> {
-        assert_eq!(patched(b"hello", 1, b"a", 9)?, b"hallo");
-        assert_eq!(patched(b"hello", 4, b"ab", 9)?, b"hellab");
-        assert_eq!(patched(b"", 2, b"ab", 9)?, b"\0\0ab");
-        assert!(patched(b"", 8, b"ab", 9).is_err());
-        assert!(patched(b"", usize::MAX, b"ab", 9).is_err());
-        Ok(())
     }
 }

@@ -1,12 +1,16 @@
-//! Strings, read as far as a command asks for: of a long one the rest stays where it is.
+//! Strings, read and changed as far as a command asks for: of a long one the rest stays where it is.
 
 use std::borrow::Cow;
 use std::ops::{ControlFlow, Range};
 
-use super::{Slot, live};
+use smallvec::SmallVec;
+
+use super::{Before, Slot, live};
 use crate::keyspace::index::Entry;
+use crate::keyspace::shard::IndexPut;
 use crate::keyspace::{Access, Keyspace, KeyspaceError, Kind, Millis, Place, Value};
-use crate::store::{Location, RecordKey, Store, lend, within};
+use crate::store::change::changed;
+use crate::store::{Change, Location, RecordKey, Store, Write, lend, within};
 
 /// A live string. Its key is locked meanwhile.
 #[derive(Clone, Copy)]
@@ -206,4 +210,78 @@ impl Slot<'_> {
         self.keyspace
             .read_string_entry(self.place, self.generation, entry, access, f)
     }
+
+    /// Shows the live string to `f`, an empty one where the key is absent, and makes the changes that `f` returns beside
+    /// its result; `None` for no write at all. Of a long string only what changes is written.
+    pub fn edit_string<'c, R, E: From<KeyspaceError>>(
+        &mut self,
+        f: impl FnOnce(StringView<'_>) -> Result<(R, Option<Changes<'c>>), E>,
+    ) -> Result<R, E> {
+        let entry = live(self.entry(), self.access.now);
+        let is_large = entry.is_some_and(|entry| self.keyspace.store.is_large(entry.location));
+        let edit = |string: StringView<'_>| {
+            let (result, changes) = f(string)?;
+            let edited = match changes {
+                None => Edited::Nothing,
+                Some(changes) if is_large => Edited::Parts(changes),
+                Some(changes) => Edited::Whole(changed(&string.whole()?, &changes)),
+            };
+            Ok::<_, E>((result, edited, string.expires_at))
+        };
+        let (result, edited, expires_at) = match entry {
+            None => edit(StringView::from(&b""[..]))?,
+            Some(_) => match self.read_string(edit)? {
+                Some(edited) => edited?,
+                None => return Err(KeyspaceError::Store("a value is missing".into()).into()),
+            },
+        };
+        match edited {
+            Edited::Nothing => {}
+            Edited::Whole(value) => self.put(Kind::String, &value, expires_at)?,
+            Edited::Parts(changes) => self.patch(&changes, expires_at)?,
+        }
+        Ok(result)
+    }
+
+    /// Changes parts of the live string, whose deadline is `expires_at`.
+    fn patch(
+        &mut self,
+        changes: &[Change<'_>],
+        expires_at: Option<Millis>,
+    ) -> Result<(), KeyspaceError> {
+        let Some(entry) = self.entry() else {
+            return Ok(());
+        };
+        let patch = Write::Patch {
+            record: self.keyspace.record(self.place, self.generation, self.key),
+            location: entry.location,
+            changes,
+        };
+        let mut locations = [entry.location];
+        self.keyspace
+            .store_write(&[patch], &mut locations, self.access.now)?;
+        let [location] = locations;
+        let put = IndexPut {
+            hash: self.place.hash,
+            key: self.key,
+            kind: Kind::String,
+            location,
+            expires_at,
+            access: self.next_access(),
+            renewed: false,
+        };
+        self.keyspace.index_put(self.shard, self.generation, put);
+        self.wrote(Before::Live, true);
+        Ok(())
+    }
+}
+
+/// What changes in a string: most often one thing.
+pub type Changes<'c> = SmallVec<[Change<'c>; 1]>;
+
+/// What becomes of a string.
+enum Edited<'c> {
+    Nothing,
+    Whole(Vec<u8>),
+    Parts(Changes<'c>),
 }

@@ -417,7 +417,7 @@ fn what_goes_while_the_pool_is_read_leaves_nothing_behind() -> Result<()> {
     Ok(())
 }
 
-fn open_pool(folder: &Path, layout: LayoutChoice) -> Result<Keyspace> {
+pub(super) fn open_pool(folder: &Path, layout: LayoutChoice) -> Result<Keyspace> {
     let options = Options {
         engine: "cmap".to_owned(),
         engine_config: None,

@@ -12,6 +12,7 @@ mod load;
 mod log;
 mod open;
 mod partial;
+mod patch;
 mod record;
 mod space;
 #[cfg(test)]
@@ -123,6 +124,24 @@ impl Packed {
         None
     }
 
+    #[inline]
+    fn read_at(&self, spot: Spot, f: OnValue<'_>) -> Result<(), StoreError> {
+        if spot.large {
+            return self.read_parts(spot, f);
+        }
+        self.with_record(spot, |record| match record.form {
+            Form::Value(kind) => {
+                f(Value {
+                    kind,
+                    expires_at: record.expires_at,
+                    bytes: record.body,
+                });
+                Ok(())
+            }
+            _ => Err(StoreError::Damaged(format!("no value at {spot:?}"))),
+        })?
+    }
+
     /// Counts a record, and the parts of its value, as live no more.
     fn release_with_parts(&self, location: Location) -> Result<(), StoreError> {
         let spot = Spot::from(location);
@@ -223,21 +242,7 @@ impl Store for Packed {
         location: Location,
         f: OnValue<'_>,
     ) -> Result<bool, StoreError> {
-        let spot = Spot::from(location);
-        if spot.large {
-            return self.read_parts(spot, f).map(|()| true);
-        }
-        self.with_record(spot, |record| match record.form {
-            Form::Value(kind) => {
-                f(Value {
-                    kind,
-                    expires_at: record.expires_at,
-                    bytes: record.body,
-                });
-                Ok(true)
-            }
-            _ => Err(StoreError::Damaged(format!("no value at {spot:?}"))),
-        })?
+        self.read_at(location.into(), f).map(|()| true)
     }
 
     #[inline]
