@@ -18,7 +18,6 @@ use super::{
     Access, Ahead, EventClass, KeyInfo, Keyspace, KeyspaceError, Kind, Millis, PREFETCHED, Place,
     Value,
 };
-use crate::store::change::changed_len;
 use crate::store::{Location, StoreError, Write};
 
 impl Entry {
@@ -242,12 +241,7 @@ impl Keyspace {
                 record,
                 location,
                 changes,
-            } => {
-                let len = self.store.value_bytes(record, location).ok().flatten();
-                let len = len.unwrap_or_default();
-                let bytes: usize = changes.iter().map(|change| change.bytes.len()).sum();
-                (bytes + changed_len(len, changes) - len) as u64
-            }
+            } => self.patch_bytes(record, location, changes),
             _ => 0,
         });
         let bytes = bytes.sum::<u64>();

@@ -41,7 +41,9 @@ impl Operation {
         string: &mut Overlay<'_>,
         written: &mut Written,
     ) -> Result<Option<i128>, CommandError> {
-        let old = self.read(string)?;
+        let (at, bit) = (self.offset / 8, self.offset % 8);
+        let mut window = string.read::<WINDOW_BYTES>(at)?;
+        let old = self.integer.get(&window, bit);
         let (new, answers_old) = match self.action {
             Action::Get => return Ok(Some(old)),
             Action::Set(number, overflow) => {
@@ -55,8 +57,6 @@ impl Operation {
             return Ok(None);
         };
         if new != old {
-            let (at, bit) = (self.offset / 8, self.offset % 8);
-            let mut window = string.read::<WINDOW_BYTES>(at)?;
             self.integer.put(&mut window, bit, new);
             string.write(at, &window[..self.integer.end(bit)]);
         }

@@ -9,7 +9,7 @@ use super::{Before, Slot, live};
 use crate::keyspace::index::Entry;
 use crate::keyspace::shard::IndexPut;
 use crate::keyspace::{Access, Keyspace, KeyspaceError, Kind, Millis, Place, Value};
-use crate::store::change::changed;
+use crate::store::change::{changed, changed_len};
 use crate::store::{Change, Location, RecordKey, Store, Write, lend, within};
 
 /// A live string. Its key is locked meanwhile.
@@ -193,6 +193,21 @@ impl Keyspace {
                 location: entry.location,
             },
         }
+    }
+}
+
+impl Keyspace {
+    /// The bytes that changes of a value bring with them, and those by which it becomes longer.
+    pub(super) fn patch_bytes(
+        &self,
+        record: RecordKey<'_>,
+        location: Location,
+        changes: &[Change<'_>],
+    ) -> u64 {
+        let len = self.store.value_bytes(record, location).ok().flatten();
+        let len = len.unwrap_or_default();
+        let bytes: usize = changes.iter().map(|change| change.bytes.len()).sum();
+        (bytes + changed_len(len, changes) - len) as u64
     }
 }
 

@@ -6,6 +6,7 @@ pub mod fuzzing;
 mod journal;
 mod meter;
 mod open;
+mod patch;
 mod rebuild;
 mod record;
 #[cfg(test)]
@@ -18,7 +19,6 @@ pub use open::{open_pool, open_volatile, partitions};
 use super::{
     Abilities, Fill, Generations, Gone, Location, OnRecord, OnValue, RecordKey, Store, StoreError,
     Usage, Visited, Write,
-    change::{Change, changed, changed_len},
 };
 use crate::keyspace::Range;
 use crate::pmemkv::{Database, Engine, Error};
@@ -26,8 +26,8 @@ use crate::store::home::Home;
 use journal::{Before, Journal};
 use meter::Meter;
 use record::{
-    DEADLINE_AT, KEY_PREFIX_BYTES, VALUE_HEADER_BYTES, decode_key, decode_value, encode_deadline,
-    encode_key, encode_value, key_of,
+    DEADLINE_AT, KEY_PREFIX_BYTES, decode_key, decode_value, encode_deadline, encode_key,
+    encode_value, key_of,
 };
 
 /// The layout's name, as pools record it.
@@ -116,41 +116,6 @@ impl Pairs {
             }
         }
         Ok(())
-    }
-
-    /// Changes parts of the value that lies at `present`: in place, where it stays as long as it is.
-    fn patch(
-        &self,
-        database: &Database,
-        key: &[u8],
-        present: Location,
-        changes: &[Change<'_>],
-        location: &mut Location,
-    ) -> Result<(), StoreError> {
-        let bytes = changes
-            .iter()
-            .map(|change| change.bytes.len())
-            .sum::<usize>();
-        let end = VALUE_HEADER_BYTES + changed_len(0, changes);
-        let in_place = self.has_iterators && bytes <= IN_PLACE_BYTES_MAX && end as u64 <= present.0;
-        if in_place {
-            let ranges: Vec<(usize, &[u8])> = changes
-                .iter()
-                .map(|change| (VALUE_HEADER_BYTES + change.offset, &*change.bytes))
-                .collect();
-            if database.write_ranges(key, &ranges)? {
-                *location = present;
-                return Ok(());
-            }
-        }
-        let encoded = database.get_with(key, |encoded| {
-            let old = decode_value(encoded)?;
-            let new = changed(old.bytes, changes);
-            Ok::<_, StoreError>(encode_value(old.kind, old.expires_at, &new))
-        })?;
-        let encoded = encoded.ok_or_else(|| StoreError::Damaged("a value is missing".into()))??;
-        *location = location_of(&encoded);
-        self.put(database, key, &encoded)
     }
 
     fn put(&self, database: &Database, key: &[u8], value: &[u8]) -> Result<(), StoreError> {
