@@ -88,7 +88,7 @@ fn dump(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
 fn load(view: View<'_>) -> Result<Object, KeyspaceError> {
     let len = view.len();
     Ok(match view {
-        View::String(value) => Object::String(value.bytes.to_vec()),
+        View::String(string) => Object::String(string.whole()?.into_owned()),
         View::List(list) => {
             let mut elements = Vec::with_capacity(len);
             list.for_range(0..len, false, |element| {

@@ -223,7 +223,7 @@ fn value_bytes(
     let samples = len.min(samples_max);
     let mut bytes = 0;
     let each = match view {
-        View::String(value) => return Ok(value.bytes.len()),
+        View::String(string) => return string.len_bytes(),
         View::Hash(fields) | View::Set(fields) => {
             for name in fields.names().take(samples) {
                 bytes += name_bytes(name) + fields.get(name, <[u8]>::len)?.unwrap_or(0);

@@ -48,7 +48,7 @@ pub use crate::error::CommandError;
 pub use dispatch::{Dispatcher, Next};
 
 use crate::catalog::spec::CommandSpec;
-use crate::keyspace::{Access, EventClass, Keyspace, KeyspaceError, Value, View};
+use crate::keyspace::{Access, EventClass, Keyspace, KeyspaceError, StringView, Value, View};
 use crate::protocol::{Reply, ReplyBuffer};
 use crate::state::{Lookups, Server, Session, Wait};
 
@@ -163,6 +163,30 @@ impl Context<'_> {
         let result = self.keyspace.read(self.session.db, key, self.access, f)?;
         self.looked_up(key, result.is_some());
         Ok(result)
+    }
+
+    /// Runs `f` on the live string of `key` in the selected database, and counts a hit or a miss. What `f` writes into
+    /// the output is the reply, unless it fails.
+    pub fn read_string<R>(
+        &mut self,
+        key: &[u8],
+        f: impl FnOnce(StringView<'_>, &mut ReplyBuffer) -> Result<R, CommandError>,
+    ) -> Result<Option<R>, CommandError> {
+        let mark = self.out.len();
+        let out = &mut *self.out;
+        let read = self
+            .keyspace
+            .read_string(self.session.db, key, self.access, |string| f(string, out));
+        match &read {
+            Ok(read) => self.looked_up(key, read.is_some()),
+            Err(KeyspaceError::WrongKind) => self.looked_up(key, true),
+            Err(_) => {}
+        }
+        let result = read?.transpose();
+        if result.is_err() {
+            self.out.truncate(mark);
+        }
+        result
     }
 
     /// Runs `f` on the live value of `key`, of whatever type, in the selected database, and counts a hit or a miss.

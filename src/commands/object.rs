@@ -3,10 +3,12 @@
 use std::ops::ControlFlow;
 
 use super::keys::ONE_KEY;
-use super::numbers::parse_i64;
+use super::numbers::{INTEGER_BYTES_MAX, parse_i64};
 use super::{CommandError, CommandResult, Context, Outcome};
 use crate::catalog::spec::{Arity, Categories, CommandSpec, Flags, Group, Handler, KeySpec, Notes};
-use crate::keyspace::{Access, Encoding, KeyInfo, KeyspaceError, List, StringForm, Value, View};
+use crate::keyspace::{
+    Access, Encoding, KeyInfo, KeyspaceError, List, StringForm, StringView, View,
+};
 use crate::protocol::{Args, Reply};
 
 pub(super) static COMMANDS: &[CommandSpec] = &[CommandSpec {
@@ -112,19 +114,25 @@ fn object(_: &mut Context<'_>, _: Args<'_>) -> CommandResult {
 }
 
 /// Redis's name for how it would hold a string.
-fn encoding_name(value: Value<'_>) -> &'static str {
-    match value.form {
-        StringForm::Raw => "raw",
-        _ if value.bytes.len() > EMBEDDED_BYTES_MAX => "raw",
-        StringForm::Plain if parse_i64(value.bytes).is_some() => "int",
-        StringForm::Plain | StringForm::Text => "embstr",
+fn encoding_name(string: StringView<'_>) -> Result<&'static str, KeyspaceError> {
+    let form = string.form()?;
+    if form == StringForm::Raw || string.len_bytes()? > EMBEDDED_BYTES_MAX {
+        return Ok("raw");
     }
+    let is_integer = form == StringForm::Plain && integer(string)?.is_some();
+    Ok(if is_integer { "int" } else { "embstr" })
+}
+
+/// The integer that a string stands for.
+fn integer(string: StringView<'_>) -> Result<Option<i64>, KeyspaceError> {
+    let digits = string.whole_up_to(INTEGER_BYTES_MAX)?;
+    Ok(digits.and_then(|digits| parse_i64(&digits)))
 }
 
 /// Whether Redis holds a string in a buffer of its own. It moves others into one before it changes bits or registers,
 /// also where none of them changes then.
-pub(super) fn is_in_buffer(value: Value<'_>) -> bool {
-    encoding_name(value) == "raw"
+pub(super) fn is_in_buffer(string: StringView<'_>) -> Result<bool, KeyspaceError> {
+    Ok(encoding_name(string)? == "raw")
 }
 
 /// What the index knows of the key that word 2 names. Neither an access nor, where it is missing, an event.
@@ -159,7 +167,7 @@ fn on_value(
 fn encoding(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     on_value(ctx, args, |view| {
         let name = match view {
-            View::String(value) => encoding_name(value),
+            View::String(string) => encoding_name(string)?,
             View::Hash(fields) => name_of(fields.encoding(), "hashtable"),
             View::Set(members) => name_of(members.encoding(), "hashtable"),
             View::SortedSet(scores) => name_of(scores.encoding(), "skiplist"),
@@ -196,7 +204,7 @@ fn is_long(list: List<'_>) -> Result<bool, KeyspaceError> {
 fn refcount(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     on_value(ctx, args, |view| {
         let number = match view {
-            View::String(value) if encoding_name(value) == "int" => parse_i64(value.bytes),
+            View::String(string) if encoding_name(string)? == "int" => integer(string)?,
             _ => None,
         };
         let shared = number.is_some_and(|n| (0..SHARED_INTEGERS_END).contains(&n));
@@ -250,17 +258,18 @@ fn help(_: &mut Context<'_>, _: Args<'_>) -> CommandResult {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::keyspace::Kind;
+    use crate::keyspace::{Kind, Value};
 
     #[test]
     fn encodings() {
         let named = |form, bytes: &str| {
-            encoding_name(Value {
+            let value = Value {
                 kind: Kind::String,
                 form,
                 expires_at: None,
                 bytes: bytes.as_bytes(),
-            })
+            };
+            encoding_name(value.into()).ok()
         };
         for (value, name) in [
             ("0", "int"),
@@ -271,10 +280,10 @@ mod tests {
             ("12345678901234567890123456789012345678901234", "embstr"),
             ("123456789012345678901234567890123456789012345", "raw"),
         ] {
-            assert_eq!(named(StringForm::Plain, value), name, "{value:?}");
-            assert_eq!(named(StringForm::Raw, value), "raw", "{value:?}");
+            assert_eq!(named(StringForm::Plain, value), Some(name), "{value:?}");
+            assert_eq!(named(StringForm::Raw, value), Some("raw"), "{value:?}");
             let as_text = if name == "int" { "embstr" } else { name };
-            assert_eq!(named(StringForm::Text, value), as_text, "{value:?}");
+            assert_eq!(named(StringForm::Text, value), Some(as_text), "{value:?}");
         }
     }
 }

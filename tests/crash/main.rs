@@ -42,6 +42,16 @@ fn crash_with_large_values() -> TestResult {
 }
 
 #[test]
+fn crash_while_patching() -> TestResult {
+    kill_and_check("cmap", Mix::Patching, 8)
+}
+
+#[test]
+fn crash_while_patching_in_pairs() -> TestResult {
+    kill_and_check("cmap/pairs", Mix::PatchingWithRoom, 5)
+}
+
+#[test]
 fn crash_while_growing() -> TestResult {
     kill_and_check("cmap", Mix::Growing, 6)
 }

@@ -9,6 +9,10 @@ use crate::model::{Op, far_ms};
 const FULL_KEYS: usize = 8_500;
 /// Keys of one connection in [`Mix::Large`].
 const LARGE_KEYS: usize = 10;
+/// Keys of one connection in [`Mix::Patching`].
+const PATCHED_KEYS: usize = 8;
+/// Bytes of a part there, with its key.
+const PART_BYTES: usize = 16_288;
 /// Keys of one MSET there: more than a segment holds.
 const MANY_KEYS: usize = 2_000;
 
@@ -21,6 +25,10 @@ pub enum Mix {
     Full,
     /// Values in parts, and batches longer than segments.
     Large,
+    /// Values in parts, some of which change; in a pool in which the compaction moves the others.
+    Patching,
+    /// The same with much room, which pairs of many sizes need.
+    PatchingWithRoom,
     /// EXEC and MSET of every kind of call.
     Transactions,
     /// New keys only: segments are made all the time.
@@ -31,8 +39,8 @@ impl Mix {
     /// `--pool-size`.
     pub fn pool_size(self) -> &'static str {
         match self {
-            Mix::Any | Mix::Transactions => "1gb",
-            Mix::Full => "64mb",
+            Mix::Any | Mix::Transactions | Mix::PatchingWithRoom => "1gb",
+            Mix::Full | Mix::Patching => "64mb",
             Mix::Large => "384mb",
             Mix::Growing => "2gb",
         }
@@ -42,7 +50,7 @@ impl Mix {
     pub fn pipeline_max(self) -> usize {
         match self {
             Mix::Any | Mix::Full => 24,
-            Mix::Transactions => 8,
+            Mix::Transactions | Mix::Patching | Mix::PatchingWithRoom => 8,
             Mix::Large => 3,
             Mix::Growing => 64,
         }
@@ -82,6 +90,10 @@ impl Mix {
             },
             Mix::Full => full(rng),
             Mix::Large => large(rng),
+            Mix::Patching | Mix::PatchingWithRoom => match rng.random_range(0..12) {
+                0 => Op::Exec((0..rng.random_range(1..6)).map(|_| patch(rng)).collect()),
+                _ => patch(rng),
+            },
             Mix::Growing => {
                 *fresh += 1;
                 let key = format!("grown:{round}:{fresh}").into_bytes();
@@ -149,6 +161,29 @@ fn version(rng: &mut StdRng) -> Op {
         92..96 => Op::PExpireAt(key(rng), far_ms(rng)),
         96..99 => Op::Persist(key(rng)),
         _ => Op::FlushDb,
+    }
+}
+
+fn patch(rng: &mut StdRng) -> Op {
+    let key = format!("patched:{}", rng.random_range(0..PATCHED_KEYS)).into_bytes();
+    // At the end of a part, or anywhere.
+    let offset = if rng.random_bool(0.5) {
+        let part = PART_BYTES - key.len();
+        (rng.random_range(1..20) * part).saturating_sub(rng.random_range(0..30))
+    } else {
+        rng.random_range(0..300_000)
+    };
+    match rng.random_range(0..100) {
+        0..5 => Op::Set(key, bytes(rng, 20_000..400_000)),
+        5..7 => Op::SetPxAt(key, bytes(rng, 20_000..400_000), far_ms(rng)),
+        7..10 => Op::Del(vec![key]),
+        10..14 => Op::PExpireAt(key, far_ms(rng)),
+        14..16 => Op::Persist(key),
+        16..40 => Op::Append(key, bytes(rng, 1..200)),
+        40..42 => Op::Append(key, bytes(rng, 10_000..40_000)),
+        42..65 => Op::SetRange(key, offset, bytes(rng, 1..100)),
+        65..70 => Op::SetRange(key, offset, bytes(rng, 1..50_000)),
+        _ => Op::SetBit(key, 8 * offset + rng.random_range(0..8), rng.random()),
     }
 }
 

@@ -103,6 +103,16 @@ impl State {
             })
     }
 
+    /// A key's string, made where there is none, with zero bytes up to a length.
+    fn string(&mut self, key: &[u8], length: usize) -> &mut Vec<u8> {
+        let entry = self.entries.entry(key.to_vec()).or_insert_with(|| Entry {
+            value: Vec::new(),
+            deadline: None,
+        });
+        entry.value.resize(entry.value.len().max(length), 0);
+        &mut entry.value
+    }
+
     fn put(&mut self, key: &[u8], value: Vec<u8>, deadline: Option<Deadline>) {
         self.entries.insert(key.to_vec(), Entry { value, deadline });
     }
@@ -123,6 +133,8 @@ pub enum Op {
     Rename(Vec<u8>, Vec<u8>),
     Copy(Vec<u8>, Vec<u8>),
     Append(Vec<u8>, Vec<u8>),
+    SetRange(Vec<u8>, usize, Vec<u8>),
+    SetBit(Vec<u8>, usize, bool),
     Incr(Vec<u8>),
     FlushDb,
     /// A transaction of other calls.
@@ -229,6 +241,13 @@ impl Op {
             Op::Rename(from, to) => words("RENAME", &[from, to]),
             Op::Copy(from, to) => words("COPY", &[from, to, b"REPLACE"]),
             Op::Append(key, more) => words("APPEND", &[key, more]),
+            Op::SetRange(key, offset, patch) => {
+                words("SETRANGE", &[key, offset.to_string().as_bytes(), patch])
+            }
+            Op::SetBit(key, offset, on) => {
+                let bit = if *on { b"1" } else { b"0" };
+                words("SETBIT", &[key, offset.to_string().as_bytes(), bit])
+            }
             Op::Incr(key) => words("INCR", &[key]),
             Op::FlushDb => words("FLUSHDB", &[]),
             Op::Exec(_) => unreachable!("it is several calls"),
@@ -306,13 +325,16 @@ impl Op {
                 None => int(false),
             },
             Op::Append(key, more) => {
-                let entry = state.entries.entry(key.clone()).or_insert_with(|| Entry {
-                    value: Vec::new(),
-                    deadline: None,
-                });
-                entry.value.extend_from_slice(more);
-                Value::Integer(i64::try_from(entry.value.len()).unwrap_or(i64::MAX))
+                let value = state.string(key, 0);
+                value.extend_from_slice(more);
+                Value::Integer(i64::try_from(value.len()).unwrap_or(i64::MAX))
             }
+            Op::SetRange(key, offset, patch) => {
+                let value = state.string(key, offset + patch.len());
+                value[*offset..offset + patch.len()].copy_from_slice(patch);
+                Value::Integer(i64::try_from(value.len()).unwrap_or(i64::MAX))
+            }
+            Op::SetBit(key, offset, on) => int(set_bit(state, key, *offset, *on)),
             Op::Incr(key) => {
                 let entry = state.entries.entry(key.clone()).or_insert_with(|| Entry {
                     value: b"0".to_vec(),
@@ -330,6 +352,14 @@ impl Op {
             }
         }
     }
+}
+
+fn set_bit(state: &mut State, key: &[u8], offset: usize, on: bool) -> bool {
+    let byte = &mut state.string(key, offset / 8 + 1)[offset / 8];
+    let mask = 0x80 >> (offset % 8);
+    let was = *byte & mask != 0;
+    *byte = if on { *byte | mask } else { *byte & !mask };
+    was
 }
 
 fn set_deadline(state: &mut State, key: &[u8], deadline: Option<Deadline>) -> bool {

@@ -9,7 +9,7 @@ mod families;
 use common::TestResult;
 use families::{
     acl, bitmaps, changes, collections, connection, events, figures, geo, hashes, hyperloglog,
-    keys, lists, metadata, order, run, scripts, sets, sortedsets, sorting, strings, sweep,
+    keys, lists, long, metadata, order, run, scripts, sets, sortedsets, sorting, strings, sweep,
     transactions,
 };
 
@@ -46,6 +46,11 @@ fn differential_all() -> TestResult {
 #[test]
 fn differential_bitmaps() -> TestResult {
     run::compare("bitmaps", &[bitmaps::call])
+}
+
+#[test]
+fn differential_long() -> TestResult {
+    run::compare("long", &[long::call])
 }
 
 #[test]

@@ -1,11 +1,15 @@
 //! Looking at keys and changing them, one or several at a time.
 
+mod strings;
+
 use std::cell::Cell;
 use std::sync::atomic::Ordering;
 
 use parking_lot::RwLock;
 
 use super::changes::Changes;
+pub use strings::{StringChanges, StringEdit, StringView};
+
 use super::clock::Clock;
 use super::index::Entry;
 use super::locking::Several;
@@ -244,7 +248,7 @@ impl Keyspace {
                 Err(StoreError::OutOfMemory)
                     if evictions > 0
                         // Where the compaction can make room, nothing has to go.
-                        && !self.store.could_hold(room::bytes_of(writes))
+                        && !self.store.could_hold(self.bytes_of(writes))
                         && self.may_evict_for(
                             writes,
                             *before.get_or_insert_with(|| self.store.fill().bytes),
@@ -255,7 +259,7 @@ impl Keyspace {
                 }
                 other => {
                     if matches!(other, Err(StoreError::OutOfMemory)) {
-                        room::note_wanted(writes);
+                        self.note_wanted(writes);
                     }
                     return Ok(other?);
                 }
@@ -268,8 +272,13 @@ impl Keyspace {
     /// Whether evicting makes sense for values that find no room: an empty store could take them, and not so much has
     /// gone already, of the bytes that there were `before`, that what is left is only in pieces too small.
     fn may_evict_for(&self, writes: &[Write<'_>], before: u64) -> bool {
-        let bytes = writes.iter().map(|write| match write {
+        let bytes = writes.iter().map(|write| match *write {
             Write::Put { value, .. } => value.len() as u64,
+            Write::Patch {
+                record,
+                location,
+                changes,
+            } => self.patch_bytes(record, location, changes),
             _ => 0,
         });
         let bytes = bytes.sum::<u64>();

@@ -39,7 +39,7 @@ use std::time::Duration;
 use parking_lot::{Mutex, RwLock};
 use siphasher::sip::SipHasher13;
 
-pub use access::Slot;
+pub use access::{Slot, StringChanges, StringEdit, StringView};
 pub use background::Housekeeping;
 pub use clock::random_below;
 pub use collection::{
@@ -53,7 +53,7 @@ pub use loading::LoadProgress;
 pub use prefetch::{Ahead, PREFETCHED};
 pub use room::{ROOM_TIME_MAX, take_wanted};
 pub use slots::{NewCollection, Slots};
-pub use store::{DATABASES, Kind, Millis, Range, RecordKind, StringForm, Value, now_ms};
+pub use store::{Change, DATABASES, Kind, Millis, Range, RecordKind, StringForm, Value, now_ms};
 pub use wait::{Ticket, Waiter};
 pub use watch::Watches;
 

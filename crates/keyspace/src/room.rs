@@ -44,11 +44,6 @@ pub fn take_wanted() -> u64 {
     WANTED.take()
 }
 
-/// Notes that a write found no room.
-pub(super) fn note_wanted(writes: &[Write<'_>]) {
-    WANTED.set(bytes_of(writes));
-}
-
 /// Notes what a call that found no room had written before.
 pub(super) fn add_wanted(bytes: u64) {
     WANTED.set(WANTED.get() + bytes);
@@ -59,19 +54,34 @@ pub(super) fn is_wanted() -> bool {
     WANTED.get() > 0
 }
 
-/// About how many bytes these writes take in the store.
-pub(super) fn bytes_of(writes: &[Write<'_>]) -> u64 {
-    let bytes = writes.iter().map(|write| {
-        let value = match write {
-            Write::Put { value, .. } => value.len(),
-            Write::SetExpiry { .. } | Write::Remove { .. } => 0,
-        };
-        RECORD_BYTES + (write.record().key.len() + value) as u64
-    });
-    bytes.sum()
-}
+/// What one change of a long string writes beside its own bytes: the rest of the part that it lies in.
+const PART_BYTES: u64 = 64 * 1024;
 
 impl Keyspace {
+    /// About how many bytes these writes take in the store.
+    pub(super) fn bytes_of(&self, writes: &[Write<'_>]) -> u64 {
+        let bytes = writes.iter().map(|write| {
+            let value = match *write {
+                Write::Put { value, .. } => value.len() as u64,
+                Write::Patch {
+                    record,
+                    location,
+                    changes,
+                } => {
+                    self.patch_bytes(record, location, changes) + changes.len() as u64 * PART_BYTES
+                }
+                Write::SetExpiry { .. } | Write::Remove { .. } => 0,
+            };
+            RECORD_BYTES + write.record().key.len() as u64 + value
+        });
+        bytes.sum()
+    }
+
+    /// Notes that a write found no room.
+    pub(super) fn note_wanted(&self, writes: &[Write<'_>]) {
+        WANTED.set(self.bytes_of(writes));
+    }
+
     /// Lends the store a hand that is short of room: for a moment, or until there is some again. The caller is not in the
     /// gate.
     #[cold]

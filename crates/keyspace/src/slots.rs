@@ -20,7 +20,7 @@ use super::modified::Before;
 use super::shard::{IndexPut, Shard};
 use super::{
     Access, EventClass, KeyInfo, Keyspace, KeyspaceError, Millis, PREFETCHED, Place, RecordKind,
-    Value,
+    StringView, Value,
 };
 use store::{Location, Write};
 
@@ -169,6 +169,24 @@ impl Slots<'_> {
         };
         self.keyspace
             .read_entry(place, generation, entry, access, f)
+    }
+
+    /// Runs `f` on the live string of key `i`; see [`read`](Self::read) and [`Keyspace::read_string`].
+    pub fn read_string<R>(
+        &self,
+        i: usize,
+        f: impl FnOnce(StringView<'_>) -> R,
+    ) -> Result<Option<R>, KeyspaceError> {
+        let LockedKey {
+            place, generation, ..
+        } = self.keys[i];
+        let entry = live(self.entry(i), self.access.now);
+        let access = match entry {
+            Some(_) => self.next_access(i),
+            None => self.access,
+        };
+        self.keyspace
+            .read_string_entry(place, generation, entry, access, f)
     }
 
     /// The access for the next look at key `i`: it is touched once, however often it is looked at.

@@ -3,6 +3,7 @@
 mod collections;
 mod eviction;
 mod faults;
+mod strings;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;

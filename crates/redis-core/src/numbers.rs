@@ -4,6 +4,9 @@ mod extended;
 
 pub use extended::Extended;
 
+/// The longest text of an integer, bytes.
+pub const INTEGER_BYTES_MAX: usize = "-9223372036854775808".len();
+
 /// A signed 64-bit integer in the only form that Redis takes: no plus sign, no leading zeros, no spaces, no `-0`.
 pub fn parse_i64(text: &[u8]) -> Option<i64> {
     let (negative, digits) = match text {

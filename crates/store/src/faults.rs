@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use super::{
-    Abilities, Fill, Generations, Gone, Location, OnRecord, OnValue, RecordKey, Relocate, Store,
-    StoreError, Upkeep, Usage, Visited, Worked, Write,
+    Abilities, Fill, Generations, Gone, Location, OnPiece, OnRecord, OnValue, RecordKey, Relocate,
+    Store, StoreError, Upkeep, Usage, Visited, Worked, Write,
 };
 use crate::model::Range;
 
@@ -72,6 +72,28 @@ impl Store for Arc<Faults> {
         f: OnValue<'_>,
     ) -> Result<bool, StoreError> {
         self.inner.read(record, location, f)
+    }
+
+    fn is_large(&self, location: Location) -> bool {
+        self.inner.is_large(location)
+    }
+
+    fn value_bytes(
+        &self,
+        record: RecordKey<'_>,
+        location: Location,
+    ) -> Result<Option<usize>, StoreError> {
+        self.inner.value_bytes(record, location)
+    }
+
+    fn read_range(
+        &self,
+        record: RecordKey<'_>,
+        location: Location,
+        range: std::ops::Range<usize>,
+        f: OnPiece<'_>,
+    ) -> Result<(), StoreError> {
+        self.inner.read_range(record, location, range, f)
     }
 
     fn write(&self, writes: &[Write<'_>], locations: &mut [Location]) -> Result<(), StoreError> {

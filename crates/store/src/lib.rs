@@ -9,6 +9,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod change;
 #[cfg(any(test, feature = "testing"))]
 pub mod faults;
 mod home;
@@ -26,6 +27,7 @@ use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+pub use change::Change;
 pub use model::{DATABASES, Kind, Millis, Range, RecordKind, StringForm, Value, now_ms};
 pub use open::{LayoutChoice, OpenError, Options, open};
 /// Has memory fetched into the processor's cache.
@@ -78,6 +80,15 @@ pub enum Write<'a> {
         /// The new deadline, or `None` for none.
         expires_at: Option<Millis>,
     },
+    /// Changes parts of a stored value; its type and its deadline stay.
+    Patch {
+        /// Whose value.
+        record: RecordKey<'a>,
+        /// Where it lies now.
+        location: Location,
+        /// What changes, one after the other.
+        changes: &'a [Change<'a>],
+    },
     /// Removes a record.
     Remove {
         /// Which.
@@ -93,6 +104,7 @@ impl<'a> Write<'a> {
         match *self {
             Write::Put { record, .. }
             | Write::SetExpiry { record, .. }
+            | Write::Patch { record, .. }
             | Write::Remove { record, .. } => record,
         }
     }
@@ -257,6 +269,9 @@ pub struct Usage {
 /// Called with a record's value.
 pub type OnValue<'f> = &'f mut dyn FnMut(Value<'_>);
 
+/// Called with a piece of a value; `Break` ends the reading.
+pub type OnPiece<'f> = &'f mut dyn FnMut(&[u8]) -> ControlFlow<()>;
+
 /// Called with a record of a range; `Break` ends the walk.
 pub type OnRecord<'f> = &'f mut dyn FnMut(&[u8], Value<'_>) -> ControlFlow<()>;
 
@@ -294,6 +309,44 @@ pub trait Store: Send + Sync {
         location: Location,
         f: OnValue<'_>,
     ) -> Result<bool, StoreError>;
+
+    /// Whether a value is so long that a command that needs a part of it asks for that part alone, by
+    /// [`value_bytes`](Self::value_bytes) and [`read_range`](Self::read_range), and changes it by [`Write::Patch`].
+    fn is_large(&self, _location: Location) -> bool {
+        false
+    }
+
+    /// The length of a record's value; `None` where there is no record.
+    fn value_bytes(
+        &self,
+        record: RecordKey<'_>,
+        location: Location,
+    ) -> Result<Option<usize>, StoreError> {
+        let mut bytes = None;
+        self.read(record, location, &mut |value| {
+            bytes = Some(value.bytes.len());
+        })?;
+        Ok(bytes)
+    }
+
+    /// Calls `f` with the bytes of a value that lie in `range`, one piece after the other, until it breaks. What of the
+    /// range lies behind the value's end is left out. `f` must not call the store. An error where there is no record.
+    fn read_range(
+        &self,
+        record: RecordKey<'_>,
+        location: Location,
+        range: std::ops::Range<usize>,
+        f: OnPiece<'_>,
+    ) -> Result<(), StoreError> {
+        let found = self.read(record, location, &mut |value| {
+            lend(value.bytes, &range, f);
+        })?;
+        if found {
+            Ok(())
+        } else {
+            Err(StoreError::Damaged("a value is missing".into()))
+        }
+    }
 
     /// Calls `f` with one value after the other until it breaks, as [`read`](Self::read) does, where the places alone
     /// name the records. An error where one of them is missing.
@@ -435,6 +488,21 @@ pub trait Store: Send + Sync {
 
     /// Marks the data as left in good order. Called once, after the last write.
     fn close(&self) -> Result<(), StoreError>;
+}
+
+/// Calls `f` with what of `range` lies within `bytes`, if it is any.
+pub fn lend(bytes: &[u8], range: &std::ops::Range<usize>, f: OnPiece<'_>) {
+    let piece = &bytes[within(range, bytes.len())];
+    if !piece.is_empty() {
+        // There is no piece behind it that a break would leave out.
+        let _ = f(piece);
+    }
+}
+
+/// What of `range` lies within a value of `len` bytes.
+pub fn within(range: &std::ops::Range<usize>, len: usize) -> std::ops::Range<usize> {
+    let end = range.end.min(len);
+    range.start.min(end)..end
 }
 
 impl From<pmemkv::Error> for StoreError {

@@ -5,11 +5,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
+use super::change::changed;
 use super::{
     Abilities, Fill, Generations, Gone, Location, OnRecord, OnValue, RecordKey, Store, StoreError,
     Usage, Visited, Write,
 };
-use crate::model::{Millis, Range, RecordKind, Value};
+use crate::model::{Millis, Range, RecordKind, StringForm, Value};
 
 #[derive(Clone, Debug)]
 struct Record {
@@ -126,6 +127,11 @@ impl Store for std::sync::Arc<MemoryStore> {
         Ok(true)
     }
 
+    /// All are, so that the keyspace's tests go that way too.
+    fn is_large(&self, _location: Location) -> bool {
+        true
+    }
+
     fn write(&self, writes: &[Write<'_>], _locations: &mut [Location]) -> Result<(), StoreError> {
         let takes_one = |left: u64| left.checked_sub(1);
         self.writes_left
@@ -133,7 +139,7 @@ impl Store for std::sync::Arc<MemoryStore> {
             .map_err(|_| StoreError::OutOfMemory)?;
         let puts = writes
             .iter()
-            .any(|write| matches!(write, Write::Put { .. }));
+            .any(|write| matches!(write, Write::Put { .. } | Write::Patch { .. }));
         if puts && self.fill().bytes > self.most.load(Ordering::Relaxed) {
             return Err(StoreError::OutOfMemory);
         }
@@ -158,6 +164,12 @@ impl Store for std::sync::Arc<MemoryStore> {
                 Write::SetExpiry { expires_at, .. } => {
                     if let Some((_, record)) = records.get_mut(&id) {
                         record.expires_at = expires_at;
+                    }
+                }
+                Write::Patch { changes, .. } => {
+                    if let Some((_, record)) = records.get_mut(&id) {
+                        record.value = changed(&record.value, changes);
+                        record.kind = StringForm::Raw.into();
                     }
                 }
                 Write::Remove { .. } => {

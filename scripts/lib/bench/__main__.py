@@ -8,7 +8,7 @@ import signal
 import sys
 import time
 
-from . import big, collections, curves, latency, lifecycle, machine, rates, report
+from . import big, collections, curves, latency, lifecycle, machine, rates, report, strings
 from .client import BenchError
 from .load import CLIENTS, Generator, check_tools
 from .plan import PARTS, make_plan
@@ -97,6 +97,8 @@ def run(fleet, arguments, plan, described):
         timed("busy", lambda: latency.while_busy(fleet, generator, plan, result["rates"]))
     if "collections" in plan.parts:
         timed("collections", lambda: collections.measure(fleet, arguments.quick))
+    if "strings" in plan.parts:
+        timed("strings", lambda: strings.measure(fleet, arguments.quick))
     for server in fleet.all():
         server.empty()
     if "restart" in plan.parts:
@@ -136,6 +138,8 @@ def page(result, plan):
                      f"{busy['overwrites_per_second']:,} overwrites per second{pool}.")
     if "collections" in result:
         parts.append(collections.tables(result["collections"], ours))
+    if "strings" in result:
+        parts.append(strings.tables(result["strings"], ours))
     if "restart" in result:
         parts.append(big.tables(result["restart"], ours))
     if "lifecycle" in result:

@@ -46,7 +46,7 @@ class Client:
         self.close()
 
     def call(self, *args):
-        """The reply: bytes, an int or None; an error reply is a BenchError."""
+        """The reply: bytes, an int, None or a list of these; an error reply is a BenchError."""
         self.socket.sendall(encode(*args))
         return self.reply()
 
@@ -65,6 +65,8 @@ class Client:
             return None if rest == b"-1" else self.file.read(int(rest) + 2)[:-2]
         if kind == b"-":
             raise BenchError(rest.decode())
+        if kind == b"*":
+            return [self.reply() for _ in range(int(rest))]
         return int(rest) if kind == b":" else rest
 
     def info(self, section):

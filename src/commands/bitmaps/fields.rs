@@ -1,11 +1,12 @@
 //! Several integers of a string at once: BITFIELD, `BITFIELD_RO`.
 
-use super::integer::{Integer, Overflow};
-use super::{lengthened, parse_place};
+use super::integer::{Integer, Overflow, WINDOW_BYTES};
+use super::overlay::Overlay;
+use super::parse_place;
 use crate::commands::object::is_in_buffer;
-use crate::commands::strings::{string, string_bytes_max};
+use crate::commands::strings::string_bytes_max;
 use crate::commands::{CommandError, CommandResult, Context, Outcome};
-use crate::keyspace::{EventClass, StringForm};
+use crate::keyspace::{EventClass, StringEdit, StringView};
 use crate::numbers::parse_i64;
 use crate::protocol::{Args, ReplyBuffer};
 
@@ -30,15 +31,22 @@ impl Operation {
         (self.action != Action::Get).then(|| self.integer.end(self.offset))
     }
 
-    fn read(&self, bytes: &[u8]) -> i128 {
-        self.integer.get(bytes, self.offset)
+    fn read(&self, string: &Overlay<'_>) -> Result<i128, CommandError> {
+        let window = string.read::<WINDOW_BYTES>(self.offset / 8)?;
+        Ok(self.integer.get(&window, self.offset % 8))
     }
 
     /// What is answered; `None` where nothing was written because the number does not fit.
-    fn run(&self, bytes: &mut [u8], written: &mut Written) -> Option<i128> {
-        let old = self.read(bytes);
+    fn run(
+        &self,
+        string: &mut Overlay<'_>,
+        written: &mut Written,
+    ) -> Result<Option<i128>, CommandError> {
+        let (at, bit) = (self.offset / 8, self.offset % 8);
+        let mut window = string.read::<WINDOW_BYTES>(at)?;
+        let old = self.integer.get(&window, bit);
         let (new, answers_old) = match self.action {
-            Action::Get => return Some(old),
+            Action::Get => return Ok(Some(old)),
             Action::Set(number, overflow) => {
                 (self.integer.fit(self.integer.taken(number), overflow), true)
             }
@@ -46,11 +54,16 @@ impl Operation {
                 (self.integer.fit(old + i128::from(number), overflow), false)
             }
         };
-        let new = new?;
-        self.integer.put(bytes, self.offset, new);
+        let Some(new) = new else {
+            return Ok(None);
+        };
+        if new != old {
+            self.integer.put(&mut window, bit, new);
+            string.write(at, &window[..self.integer.end(bit)]);
+        }
         written.all += 1;
         written.changing += usize::from(new != old);
-        Some(if answers_old { old } else { new })
+        Ok(Some(if answers_old { old } else { new }))
     }
 }
 
@@ -123,14 +136,15 @@ pub(super) fn bitfield(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
 }
 
 fn read(ctx: &mut Context<'_>, key: &[u8], operations: &[Operation]) -> CommandResult {
-    let answers = |bytes: &[u8]| {
-        let answers = operations
+    let answers = |string: StringView<'_>| {
+        let string = Overlay::new(string);
+        operations
             .iter()
-            .map(|operation| Some(operation.read(bytes)));
-        answers.collect::<Vec<_>>()
+            .map(|operation| operation.read(&string).map(Some))
+            .collect::<Result<Vec<_>, CommandError>>()
     };
-    let found = ctx.read(key, |value| string(value).map(answers))?;
-    let found = found.transpose()?.unwrap_or_else(|| answers(b""));
+    let found = ctx.read_string(key, |string, _| answers(string))?;
+    let found = found.map_or_else(|| answers(StringView::from(&b""[..])), Ok)?;
     Ok(answer(ctx.out, &found))
 }
 
@@ -139,30 +153,29 @@ fn write(ctx: &mut Context<'_>, key: &[u8], operations: &[Operation], len: usize
     let answers = ctx
         .keyspace
         .update(ctx.session.db, key, ctx.access, |slot| {
-            let current = slot.read(|value| {
-                let old = string(value)?;
-                let grows = old.len() < len;
-                let is_held_anew = !is_in_buffer(value);
-                let bytes = lengthened(old, len);
-                Ok::<_, CommandError>((bytes, grows, is_held_anew, value.expires_at))
-            })?;
-            let (mut bytes, grows, is_held_anew, expires_at) = match current.transpose()? {
-                Some(current) => current,
-                None => (vec![0; len], true, true, None),
-            };
             let mut written = Written::default();
-            let answers: Vec<_> = operations
-                .iter()
-                .map(|operation| operation.run(&mut bytes, &mut written))
-                .collect();
-            let changes = if grows { written.all } else { written.changing };
+            let mut changes = 0;
+            let answers = slot.edit_string(|string| {
+                let grows = string.len_bytes()? < len;
+                let mut overlay = Overlay::new(string);
+                let answers = operations
+                    .iter()
+                    .map(|operation| operation.run(&mut overlay, &mut written))
+                    .collect::<Result<Vec<_>, CommandError>>()?;
+                changes = if grows { written.all } else { written.changing };
+                let edit = if changes > 0 {
+                    StringEdit::change(overlay.changes(len))
+                } else if grows || !is_in_buffer(string)? {
+                    // The string grows even where none of the numbers fits; but nobody is told of that.
+                    StringEdit::unmodified(overlay.changes(len))
+                } else {
+                    StringEdit::none()
+                };
+                Ok::<_, CommandError>((answers, edit))
+            })?;
             if changes > 0 {
-                slot.put(StringForm::Raw, &bytes, expires_at)?;
                 slot.changed(changes);
                 slot.event(EventClass::STRING, "setbit");
-            } else if grows || is_held_anew {
-                // The string grows even where none of the numbers fits; but nobody is told of that.
-                slot.put_unmodified(StringForm::Raw, &bytes, expires_at)?;
             }
             Ok::<_, CommandError>(answers)
         })?;
@@ -194,14 +207,14 @@ mod tests {
     fn runs() -> Result<(), CommandError> {
         let call =
             words("bitfield k set u8 #1 255 incrby u8 8 2 overflow fail incrby u2 0 9 get i4 12");
-        let mut bytes = vec![0; 2];
+        let mut string = Overlay::new(StringView::from(&[0; 2][..]));
         let mut written = Written::default();
-        let answers: Vec<_> = parse(call.args(), 100)?
+        let answers = parse(call.args(), 100)?
             .iter()
-            .map(|operation| operation.run(&mut bytes, &mut written))
-            .collect();
+            .map(|operation| operation.run(&mut string, &mut written))
+            .collect::<Result<Vec<_>, _>>()?;
         assert_eq!(answers, [Some(0), Some(1), None, Some(1)]);
-        assert_eq!(bytes, [0, 1]);
+        assert_eq!(string.read::<2>(0)?, [0, 1]);
         assert_eq!((written.all, written.changing), (2, 2));
         Ok(())
     }

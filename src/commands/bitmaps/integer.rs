@@ -37,7 +37,7 @@ pub(super) struct Integer {
 }
 
 /// An integer lies within this many bytes, wherever its first bit is.
-const WINDOW_BYTES: usize = 9;
+pub(super) const WINDOW_BYTES: usize = 9;
 const WINDOW_BITS: u32 = 72;
 
 impl Integer {

@@ -3,6 +3,7 @@
 mod combine;
 mod fields;
 mod integer;
+mod overlay;
 mod range;
 pub(super) mod rows;
 mod single;
@@ -36,13 +37,6 @@ fn within(offset: Option<i64>, bytes_max: usize) -> Result<usize, CommandError> 
         .ok_or(BAD_OFFSET)
 }
 
-/// `old`, filled with zero bytes up to a length.
-fn lengthened(old: &[u8], len: usize) -> Vec<u8> {
-    let mut new = vec![0; old.len().max(len)];
-    new[..old.len()].copy_from_slice(old);
-    new
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -68,11 +62,5 @@ mod tests {
             assert_eq!(place(bad, 8), None, "{bad}");
         }
         assert!(parse_offset(b"#1", 4).is_err());
-    }
-
-    #[test]
-    fn lengthens() {
-        assert_eq!(lengthened(b"ab", 3), b"ab\0");
-        assert_eq!(lengthened(b"ab", 1), b"ab");
     }
 }

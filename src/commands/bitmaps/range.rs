@@ -1,9 +1,9 @@
 //! Bits of a range: BITCOUNT, BITPOS.
 
-use std::ops::Range;
+use std::ops::{ControlFlow, Range};
 
-use crate::commands::strings::string;
 use crate::commands::{CommandError, CommandResult, Context};
+use crate::keyspace::{KeyspaceError, StringView};
 use crate::numbers::parse_i64;
 use crate::protocol::{Args, Reply};
 
@@ -52,11 +52,16 @@ fn integer(word: &[u8]) -> Result<i64, CommandError> {
 
 /// A missing key has no bits, whatever words follow its name: only where there is a string they are read.
 pub(super) fn bitcount(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
-    let count = ctx.read(&args[1], |value| {
-        let bytes = string(value)?;
-        Ok::<_, CommandError>(count(bytes, bits_to_count(args, bytes.len())?))
+    let count = ctx.read_string(&args[1], |string, _| {
+        let range = bits_to_count(args, string.len_bytes()?)?;
+        let mut total = 0;
+        for_each_piece(string, range, |piece, bits, _| {
+            total += count(piece, bits);
+            ControlFlow::Continue(())
+        })?;
+        Ok(total)
     })?;
-    Ok(Reply::count(count.transpose()?.unwrap_or(0)).into())
+    Ok(Reply::count(count.unwrap_or(0)).into())
 }
 
 fn bits_to_count(args: Args<'_>, len: usize) -> Result<Range<usize>, CommandError> {
@@ -72,6 +77,26 @@ fn bits_to_count(args: Args<'_>, len: usize) -> Result<Range<usize>, CommandErro
         }
         _ => Err(CommandError::Syntax),
     }
+}
+
+/// Calls `f` with the bytes that hold the bits of `range`, piece by piece: with the piece, which of its own bits belong
+/// to the range, and the number of its first bit in the string.
+fn for_each_piece(
+    string: StringView<'_>,
+    range: Range<usize>,
+    mut f: impl FnMut(&[u8], Range<usize>, usize) -> ControlFlow<()>,
+) -> Result<(), KeyspaceError> {
+    if range.is_empty() {
+        return Ok(());
+    }
+    let mut start = range.start / 8 * 8;
+    string.for_each(start / 8..range.end.div_ceil(8), &mut |piece| {
+        let first = range.start.saturating_sub(start);
+        let past = (range.end - start).min(8 * piece.len());
+        let flow = f(piece, first..past, start);
+        start += 8 * piece.len();
+        flow
+    })
 }
 
 /// How many bits of `range` are set.
@@ -106,8 +131,8 @@ pub(super) fn bitpos(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
         1 => true,
         _ => return Err(BAD_BIT),
     };
-    let found = ctx.read(&args[1], |value| find(string(value)?, bit, args))?;
-    let position = match found.transpose()? {
+    let found = ctx.read_string(&args[1], |string, _| find(string, bit, args))?;
+    let position = match found {
         Some(position) => position,
         None if bit => None,
         None => Some(0),
@@ -120,14 +145,15 @@ pub(super) fn bitpos(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
 }
 
 /// The first bit that is `bit`. Where the call names no end, clear bits follow the last one.
-fn find(bytes: &[u8], bit: bool, args: Args<'_>) -> Result<Option<usize>, CommandError> {
+fn find(string: StringView<'_>, bit: bool, args: Args<'_>) -> Result<Option<usize>, CommandError> {
+    let len = string.len_bytes()?;
     let range = match args.len() {
-        3 => 0..8 * bytes.len(),
+        3 => 0..8 * len,
         4..=6 => {
             let start = integer(&args[3])?;
             let unit = Unit::parse(args.get(5))?;
             let end = args.get(4).map_or(Ok(-1), integer)?;
-            unit.bits(start, end, bytes.len())
+            unit.bits(start, end, len)
         }
         _ => return Err(CommandError::Syntax),
     };
@@ -136,7 +162,16 @@ fn find(bytes: &[u8], bit: bool, args: Args<'_>) -> Result<Option<usize>, Comman
     }
     let past = range.end;
     let endless = !bit && args.len() < 5;
-    Ok(position(bytes, range, bit).or(endless.then_some(past)))
+    let mut found = None;
+    for_each_piece(string, range, |piece, bits, start| {
+        found = position(piece, bits, bit).map(|position| start + position);
+        if found.is_some() {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
+    })?;
+    Ok(found.or(endless.then_some(past)))
 }
 
 /// The first bit of `range` that is `bit`.
@@ -188,7 +223,7 @@ mod tests {
         let found = |bytes: &[u8], call: &str| {
             let words = OwnedArgs::new(call.split(' '));
             let bit = &words.args()[2] == b"1";
-            find(bytes, bit, words.args()).map_err(|error| error.to_string())
+            find(bytes.into(), bit, words.args()).map_err(|error| error.to_string())
         };
         assert_eq!(found(b"\xff\xf0\0", "bitpos k 0"), Ok(Some(12)));
         assert_eq!(found(b"\0\0", "bitpos k 1"), Ok(None));

@@ -1,21 +1,22 @@
 //! One bit: SETBIT, GETBIT.
 
-use super::{lengthened, parse_offset};
+use super::parse_offset;
 use crate::commands::object::is_in_buffer;
-use crate::commands::strings::{string, string_bytes_max};
+use crate::commands::strings::string_bytes_max;
 use crate::commands::{CommandError, CommandResult, Context};
-use crate::keyspace::{EventClass, StringForm};
+use crate::keyspace::{Change, EventClass, StringEdit};
 use crate::numbers::parse_i64;
+use smallvec::smallvec;
+
 use crate::protocol::{Args, Reply};
 
 const BAD_BIT: CommandError = CommandError::text("ERR bit is not an integer or out of range");
 
 pub(super) fn getbit(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     let offset = parse_offset(&args[2], string_bytes_max(ctx))?;
-    let is_set = ctx.read(&args[1], |value| {
-        string(value).map(|bytes| bit(bytes, offset))
-    })?;
-    Ok(Reply::Integer(is_set.transpose()?.unwrap_or(false).into()).into())
+    let byte = ctx.read_string(&args[1], |string, _| Ok(string.byte(offset / 8)?))?;
+    let is_set = byte.flatten().is_some_and(|byte| byte & mask(offset) != 0);
+    Ok(Reply::Integer(is_set.into()).into())
 }
 
 pub(super) fn setbit(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
@@ -25,55 +26,44 @@ pub(super) fn setbit(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
         Some(1) => true,
         _ => return Err(BAD_BIT),
     };
+    let at = offset / 8;
     let was = ctx
         .keyspace
         .update(ctx.session.db, &args[1], ctx.access, |slot| {
-            let current = slot.read(|value| {
-                let old = string(value)?;
-                let (was, new) = with_bit(old, offset, on);
-                let unchanged = (new.is_none() && !is_in_buffer(value)).then(|| old.to_vec());
-                Ok::<_, CommandError>((was, new, unchanged, value.expires_at))
+            let (was, changed) = slot.edit_string(|string| {
+                let (was, new) = with_bit(string.byte(at)?, offset, on);
+                let edit = match new {
+                    Some(byte) => StringEdit::change(smallvec![Change {
+                        offset: at,
+                        bytes: vec![byte].into(),
+                    }]),
+                    None if is_in_buffer(string)? => StringEdit::none(),
+                    None => StringEdit::unmodified(smallvec![]),
+                };
+                Ok::<_, CommandError>(((was, new.is_some()), edit))
             })?;
-            let (was, new, unchanged, expires_at) = if let Some(current) = current.transpose()? {
-                current
-            } else {
-                let (was, new) = with_bit(b"", offset, on);
-                (was, new, None, None)
-            };
-            if let Some(new) = new {
-                slot.put(StringForm::Raw, &new, expires_at)?;
+            if changed {
                 slot.event(EventClass::STRING, "setbit");
-            } else if let Some(bytes) = unchanged {
-                slot.put_unmodified(StringForm::Raw, &bytes, expires_at)?;
             }
             Ok::<_, CommandError>(was)
         })?;
     Ok(Reply::Integer(was.into()).into())
 }
 
-/// Whether a bit is set; behind the end none is.
-fn bit(bytes: &[u8], offset: usize) -> bool {
-    bytes
-        .get(offset / 8)
-        .is_some_and(|byte| byte & mask(offset) != 0)
-}
-
 fn mask(offset: usize) -> u8 {
     0x80 >> (offset % 8)
 }
 
-/// What a bit was, and the string with it changed; `None` where the string is the same and as long as before.
-fn with_bit(old: &[u8], offset: usize, on: bool) -> (bool, Option<Vec<u8>>) {
-    let was = bit(old, offset);
-    let at = offset / 8;
-    if was == on && at < old.len() {
-        return (was, None);
+/// What a bit was, and what becomes of its byte, which is missing behind the end of the string; `None` where nothing
+/// changes.
+fn with_bit(byte: Option<u8>, offset: usize, on: bool) -> (bool, Option<u8>) {
+    let old = byte.unwrap_or(0);
+    let was = old & mask(offset) != 0;
+    if was == on {
+        // The string becomes longer all the same.
+        return (was, byte.is_none().then_some(0));
     }
-    let mut new = lengthened(old, at + 1);
-    if was != on {
-        new[at] ^= mask(offset);
-    }
-    (was, Some(new))
+    (was, Some(old ^ mask(offset)))
 }
 
 #[cfg(test)]
@@ -82,14 +72,11 @@ mod tests {
 
     #[test]
     fn bits() {
-        let set = |old: &[u8], offset, on| with_bit(old, offset, on);
-        assert_eq!(set(b"", 0, true), (false, Some(vec![0x80])));
-        assert_eq!(set(b"", 9, false), (false, Some(vec![0, 0])));
-        assert_eq!(set(b"\x80", 0, true), (true, None));
-        assert_eq!(set(b"\x80", 0, false), (true, Some(vec![0])));
-        assert_eq!(set(b"\xff", 15, true), (false, Some(vec![0xff, 1])));
-        assert!(bit(b"\x01", 7));
-        assert!(!bit(b"\x01", 6));
-        assert!(!bit(b"\xff", 8));
+        assert_eq!(with_bit(None, 0, true), (false, Some(0x80)));
+        assert_eq!(with_bit(None, 9, false), (false, Some(0)));
+        assert_eq!(with_bit(Some(0x80), 0, true), (true, None));
+        assert_eq!(with_bit(Some(0x80), 0, false), (true, Some(0)));
+        assert_eq!(with_bit(Some(0), 15, true), (false, Some(1)));
+        assert_eq!(with_bit(Some(0xff), 7, true), (true, None));
     }
 }

@@ -15,11 +15,16 @@ pub(super) fn pfadd(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     let changed = ctx
         .keyspace
         .update(ctx.session.db, &args[1], ctx.access, |slot| {
-            let current = slot.read(|value| {
-                let expires_at = value.expires_at;
-                let changed = Sketch::of(value)?.with_marks(marks(), sparse_bytes_max)?;
-                let held_anew = (!is_in_buffer(value)).then(|| value.bytes.to_vec());
-                Ok::<_, CommandError>((changed, held_anew, expires_at))
+            let current = slot.read_string(|string| {
+                let changed = Sketch::read(string, |sketch| {
+                    Ok(sketch.with_marks(marks(), sparse_bytes_max)?)
+                })?;
+                let held_anew = if is_in_buffer(string)? {
+                    None
+                } else {
+                    Some(string.whole()?.into_owned())
+                };
+                Ok::<_, CommandError>((changed, held_anew, string.expires_at))
             })?;
             let (changed, held_anew, expires_at) = if let Some(current) = current.transpose()? {
                 current
@@ -55,8 +60,10 @@ pub(super) fn pfcount(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
 }
 
 fn estimate_of_one(ctx: &mut Context<'_>, key: &[u8]) -> Result<u64, CommandError> {
-    let cached = ctx.read(key, |value| Sketch::of(value).map(Sketch::cached))?;
-    let out_of_date = match cached.transpose()? {
+    let cached = ctx.read_string(key, |string, _| {
+        Sketch::read(string, |sketch| Ok(sketch.cached()))
+    })?;
+    let out_of_date = match cached {
         None => return Ok(0),
         Some(Some(estimate)) => return Ok(estimate),
         Some(None) => Access {
@@ -66,12 +73,12 @@ fn estimate_of_one(ctx: &mut Context<'_>, key: &[u8]) -> Result<u64, CommandErro
     };
     ctx.keyspace
         .update(ctx.session.db, key, out_of_date, |slot| {
-            let estimated = slot.read(|value| {
-                let expires_at = value.expires_at;
-                let sketch = Sketch::of(value)?;
-                let estimate = sketch.estimate()?;
-                let bytes = sketch.with_estimate(estimate);
-                Ok::<_, CommandError>((estimate, bytes, expires_at))
+            let estimated = slot.read_string(|string| {
+                Sketch::read(string, |sketch| {
+                    let estimate = sketch.estimate()?;
+                    let bytes = sketch.with_estimate(estimate);
+                    Ok((estimate, bytes, string.expires_at))
+                })
             })?;
             // It may have gone since.
             let Some((estimate, bytes, expires_at)) = estimated.transpose()? else {
@@ -92,18 +99,15 @@ fn estimate_of_several(ctx: &mut Context<'_>, args: Args<'_>) -> Result<u64, Com
     let keys: Vec<(usize, &[u8])> = args.from(1).map(|key| (db, key)).collect();
     let mut union = Union::default();
     let mut found = Vec::with_capacity(keys.len());
-    let mut failed = None;
-    ctx.keyspace.read_many(&keys, ctx.access, |value| {
-        if failed.is_none() {
-            found.push(value.is_some());
-            failed = value.and_then(|value| union.take(value).err());
-        }
+    let taken = ctx.keyspace.view_many(&keys, ctx.access, |views| {
+        views.iter().try_for_each(|view| {
+            found.push(view.is_some());
+            view.map_or(Ok(()), |view| union.take(view.string()?))
+        })
     })?;
     for (&(_, key), &found) in keys.iter().zip(&found) {
         ctx.looked_up(key, found);
     }
-    match failed {
-        Some(error) => Err(error),
-        None => Ok(union.ranks().collect::<Histogram>().estimate()),
-    }
+    taken?;
+    Ok(union.ranks().collect::<Histogram>().estimate())
 }

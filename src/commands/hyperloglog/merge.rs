@@ -4,7 +4,7 @@ use super::REGISTERS;
 use super::hash::Mark;
 use super::sketch::{Draft, Ranks, Sketch};
 use crate::commands::{CommandError, CommandResult, Context};
-use crate::keyspace::{EventClass, StringForm, Value};
+use crate::keyspace::{EventClass, StringForm, StringView};
 use crate::protocol::{Args, Reply};
 
 /// The highest rank of each register in several sketches.
@@ -25,10 +25,11 @@ impl Default for Union {
 }
 
 impl Union {
-    pub(super) fn take(&mut self, value: Value<'_>) -> Result<(), CommandError> {
-        let sketch = Sketch::of(value)?;
-        self.is_dense |= sketch.is_dense();
-        Ok(sketch.merge_into(&mut self.ranks)?)
+    pub(super) fn take(&mut self, string: StringView<'_>) -> Result<(), CommandError> {
+        Sketch::read(string, |sketch| {
+            self.is_dense |= sketch.is_dense();
+            Ok(sketch.merge_into(&mut self.ranks)?)
+        })
     }
 
     pub(super) fn ranks(&self) -> impl Iterator<Item = u8> {
@@ -52,13 +53,14 @@ pub(super) fn pfmerge(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     keyspace.update_many(&keys, access, |slots| {
         let mut union = Union::default();
         for (i, (_, key)) in keys.iter().enumerate() {
-            let taken = slots.read(i, |value| union.take(value))?;
-            ctx.looked_up(key, taken.is_some());
-            taken.transpose()?;
+            let taken = slots.read_string(i, |string| union.take(string));
+            ctx.looked_up(key, !matches!(taken, Ok(None)));
+            taken?.transpose()?;
         }
-        let current = slots.read(DESTINATION, |value| {
-            let expires_at = value.expires_at;
-            Sketch::of(value).map(|sketch| (Draft::copy(sketch), expires_at))
+        let current = slots.read_string(DESTINATION, |string| {
+            Sketch::read(string, |sketch| {
+                Ok((Draft::copy(sketch), string.expires_at))
+            })
         })?;
         let (mut merged, expires_at) = match current.transpose()? {
             Some(current) => current,

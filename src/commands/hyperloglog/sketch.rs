@@ -12,8 +12,7 @@ use super::hash::Mark;
 use super::sparse::{self, Corrupt, Raised};
 use super::{REGISTERS, dense};
 use crate::commands::CommandError;
-use crate::commands::strings::string;
-use crate::keyspace::Value;
+use crate::keyspace::StringView;
 
 pub(super) const HEADER_BYTES: usize = 16;
 const MAGIC: &[u8] = b"HYLL";
@@ -37,9 +36,17 @@ impl From<Corrupt> for CommandError {
 pub(super) struct Sketch<'a>(&'a [u8]);
 
 impl<'a> Sketch<'a> {
-    /// The sketch that a key holds.
-    pub(super) fn of(value: Value<'a>) -> Result<Self, CommandError> {
-        Self::from_bytes(string(value)?).ok_or(NO_SKETCH)
+    /// Runs `f` on the sketch that a key holds.
+    pub(super) fn read<R>(
+        string: StringView<'_>,
+        f: impl FnOnce(Sketch<'_>) -> Result<R, CommandError>,
+    ) -> Result<R, CommandError> {
+        // A string that is none shows it at its start, however long it is.
+        if *string.bytes(0..MAGIC.len())? != *MAGIC {
+            return Err(NO_SKETCH);
+        }
+        let bytes = string.whole()?;
+        f(Sketch::from_bytes(&bytes).ok_or(NO_SKETCH)?)
     }
 
     /// `None` where the bytes have no sketch's header.

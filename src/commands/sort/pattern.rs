@@ -68,7 +68,7 @@ impl<'a> Pattern<'a> {
         };
         let key = [before, element, after].concat();
         ctx.view(&key, |view, _| match (view, field) {
-            (Some(View::String(value)), None) => Ok(Some(value.bytes.to_vec())),
+            (Some(View::String(string)), None) => Ok(Some(string.whole()?.into_owned())),
             (Some(View::Hash(fields)), Some(field)) => Ok(fields.get(field, <[u8]>::to_vec)?),
             _ => Ok(None),
         })

@@ -1,12 +1,11 @@
 //! Numbers held in strings: INCR and its relatives.
 
-use super::string;
 use crate::catalog::spec::{
     Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, KeySpec, Notes,
 };
 use crate::commands::{CommandError, CommandResult, Context, Outcome};
 use crate::keyspace::{EventClass, Kind, StringForm};
-use crate::numbers::{Extended, parse_i64};
+use crate::numbers::{Extended, INTEGER_BYTES_MAX, parse_i64};
 use crate::protocol::{Args, Reply};
 
 const FLAGS: Flags = Flags::WRITE.union(Flags::DENYOOM).union(Flags::FAST);
@@ -124,9 +123,11 @@ fn add(ctx: &mut Context<'_>, key: &[u8], increment: i64) -> CommandResult {
     let sum = ctx
         .keyspace
         .update(ctx.session.db, key, ctx.access, |slot| {
-            let current = slot.read(|value| {
-                let number = parse_i64(string(value)?).ok_or(CommandError::NotAnInteger)?;
-                Ok::<_, CommandError>((number, value.expires_at))
+            let current = slot.read_string(|string| {
+                let digits = string.whole_up_to(INTEGER_BYTES_MAX)?;
+                let number = digits.and_then(|digits| parse_i64(&digits));
+                let number = number.ok_or(CommandError::NotAnInteger)?;
+                Ok::<_, CommandError>((number, string.expires_at))
             })?;
             let (number, expires_at) = current.transpose()?.unwrap_or((0, None));
             let sum = number
@@ -146,9 +147,11 @@ fn incrbyfloat(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     let sum = ctx
         .keyspace
         .update(ctx.session.db, &args[1], ctx.access, |slot| {
-            let current = slot.read(|value| {
-                let number = Extended::parse(string(value)?).ok_or(CommandError::NotAFloat)?;
-                Ok::<_, CommandError>((number, value.expires_at))
+            let current = slot.read_string(|string| {
+                let digits = string.whole_up_to(Extended::TEXT_BYTES_MAX)?;
+                let number = digits.and_then(|digits| Extended::parse(&digits));
+                let number = number.ok_or(CommandError::NotAFloat)?;
+                Ok::<_, CommandError>((number, string.expires_at))
             })?;
             let (number, expires_at) = current.transpose()?.unwrap_or((Extended::ZERO, None));
             // The value's type comes first, then the increment.

@@ -1,15 +1,22 @@
 //! Parts of strings: APPEND, STRLEN, GETRANGE, SETRANGE.
 
-use super::{string, string_bytes_max};
+use super::string_bytes_max;
 use crate::catalog::spec::{
     Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, KeySpec, Notes,
 };
 use crate::commands::{CommandError, CommandResult, Context, Outcome};
-use crate::keyspace::StringForm::{Plain, Raw};
-use crate::keyspace::{EventClass, Millis, Slot, StringForm};
+use crate::keyspace::{Change, EventClass, StringChanges, StringEdit, StringForm};
 use crate::numbers::parse_i64;
+use std::borrow::Cow;
+use std::ops::ControlFlow;
+
+use smallvec::smallvec;
+
 use crate::protocol::{Args, Reply};
 
+/// Of what changes a string. A long one lies in parts of up to 64 KiB, of which those that change are written anew.
+const COMPLEXITY: &str =
+    "O(N) for N bytes that are given, and for a string of up to 64 KiB, which is written anew";
 const GETRANGE_COMPLEXITY: &str = "O(N) for N bytes returned";
 const GETRANGE_ARGUMENTS: &[Argument] = &[
     Argument::key(),
@@ -30,7 +37,7 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
         group: Group::String,
         since: "2.0.0",
         summary: "Adds bytes at the end of a key's string; makes the key where it is missing",
-        complexity: "O(N) for a string of N bytes: it is written anew",
+        complexity: COMPLEXITY,
         arguments: &[
             Argument::key(),
             Argument::new("value", ArgumentKind::String),
@@ -94,7 +101,7 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
         group: Group::String,
         since: "2.2.0",
         summary: "Overwrites a part of a key's string; zero bytes fill a gap before it",
-        complexity: "O(N) for a string of N bytes: it is written anew",
+        complexity: COMPLEXITY,
         arguments: &[
             Argument::key(),
             Argument::new("offset", ArgumentKind::Integer),
@@ -112,42 +119,44 @@ fn append(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     let len = ctx
         .keyspace
         .update(ctx.session.db, key, ctx.access, |slot| {
-            let current = slot.read(|value| {
-                let head = string(value)?;
-                let len = grown(head.len(), tail.len(), bytes_max)?;
-                let mut joined = Vec::with_capacity(len);
-                joined.extend_from_slice(head);
-                joined.extend_from_slice(tail);
-                Ok::<_, CommandError>((joined, value.expires_at))
+            let len = slot.edit_string(|string| {
+                let len = string.len_bytes()?;
+                let grown = grown(len, tail.len(), bytes_max)?;
+                // Redis looks at a new string as SET does, and leaves one that grows in a buffer.
+                let form = if string.exists() {
+                    StringForm::Raw
+                } else {
+                    StringForm::Plain
+                };
+                let edit = StringEdit::change_to(form, one_change(len, tail));
+                Ok::<_, CommandError>((grown, edit))
             })?;
-            match current.transpose()? {
-                Some((joined, expires_at)) => write(slot, Raw, &joined, expires_at, "append"),
-                None => write(slot, Plain, tail, None, "append"),
-            }
+            slot.event(EventClass::STRING, "append");
+            Ok::<_, CommandError>(len)
         })?;
     Ok(Reply::count(len).into())
 }
 
 fn strlen(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
-    let len = ctx.read(&args[1], |value| string(value).map(<[u8]>::len))?;
-    Ok(Reply::count(len.transpose()?.unwrap_or(0)).into())
+    let len = ctx.read_string(&args[1], |string, _| Ok(string.len_bytes()?))?;
+    Ok(Reply::count(len.unwrap_or(0)).into())
 }
 
 fn getrange(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     let start = parse_i64(&args[2]).ok_or(CommandError::NotAnInteger)?;
     let end = parse_i64(&args[3]).ok_or(CommandError::NotAnInteger)?;
-    let out = &mut *ctx.out;
-    let written = ctx
-        .keyspace
-        .read(ctx.session.db, &args[1], ctx.access, |value| {
-            let bytes = string(value)?;
-            out.bulk(&bytes[range_within(start, end, bytes.len())]);
-            Ok::<_, CommandError>(())
+    let written = ctx.read_string(&args[1], |string, out| {
+        let range = range_within(start, end, string.len_bytes()?);
+        out.bulk_filled_by(range.len(), |bytes| {
+            string.for_each(range, &mut |piece| {
+                bytes.extend_from_slice(piece);
+                ControlFlow::Continue(())
+            })
         })?;
-    ctx.looked_up(&args[1], written.is_some());
-    match written {
-        Some(written) => written?,
-        None => ctx.out.bulk(b""),
+        Ok(())
+    })?;
+    if written.is_none() {
+        ctx.out.bulk(b"");
     }
     Ok(Outcome::Written)
 }
@@ -160,34 +169,29 @@ fn setrange(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     let len = ctx
         .keyspace
         .update(ctx.session.db, key, ctx.access, |slot| {
-            if patch.is_empty() {
-                let len = slot.read(|value| string(value).map(<[u8]>::len))?;
-                return Ok(len.transpose()?.unwrap_or(0));
-            }
-            let current = slot.read(|value| {
-                let patched = patched(string(value)?, offset, patch, bytes_max)?;
-                Ok::<_, CommandError>((patched, value.expires_at))
+            let len = slot.edit_string(|string| {
+                let len = string.len_bytes()?;
+                if patch.is_empty() {
+                    return Ok((len, StringEdit::none()));
+                }
+                let end = grown(offset, patch.len(), bytes_max)?;
+                let edit = StringEdit::change(one_change(offset, patch));
+                Ok::<_, CommandError>((len.max(end), edit))
             })?;
-            let (patched, expires_at) = match current.transpose()? {
-                Some(patched) => patched,
-                None => (patched(b"", offset, patch, bytes_max)?, None),
-            };
-            write(slot, Raw, &patched, expires_at, "setrange")
+            if !patch.is_empty() {
+                slot.event(EventClass::STRING, "setrange");
+            }
+            Ok::<_, CommandError>(len)
         })?;
     Ok(Reply::count(len).into())
 }
 
-/// Puts a string, tells of it, and returns its length.
-fn write(
-    slot: &mut Slot<'_>,
-    form: StringForm,
-    value: &[u8],
-    expires_at: Option<Millis>,
-    event: &'static str,
-) -> Result<usize, CommandError> {
-    slot.put(form, value, expires_at)?;
-    slot.event(EventClass::STRING, event);
-    Ok(value.len())
+/// `bytes` go to `offset`.
+fn one_change(offset: usize, bytes: &[u8]) -> StringChanges<'_> {
+    smallvec![Change {
+        offset,
+        bytes: Cow::Borrowed(bytes),
+    }]
 }
 
 /// `len` + `more`, where that is no more than `bytes_max`.
@@ -195,21 +199,6 @@ fn grown(len: usize, more: usize, bytes_max: usize) -> Result<usize, CommandErro
     len.checked_add(more)
         .filter(|&len| len <= bytes_max)
         .ok_or(CommandError::StringTooLong)
-}
-
-/// `old` with `patch` from `offset` on; zero bytes fill the gap where `old` is shorter.
-fn patched(
-    old: &[u8],
-    offset: usize,
-    patch: &[u8],
-    bytes_max: usize,
-) -> Result<Vec<u8>, CommandError> {
-    let end = grown(offset, patch.len(), bytes_max)?;
-    let mut new = Vec::with_capacity(old.len().max(end));
-    new.extend_from_slice(old);
-    new.resize(old.len().max(end), 0);
-    new[offset..end].copy_from_slice(patch);
-    Ok(new)
 }
 
 /// The bytes from `start` to `end`, both included, of a string of `len` bytes. Negative positions count from its
@@ -263,15 +252,5 @@ mod tests {
         }
         assert_eq!(range_within(0, -1, 0), 0..0);
         assert_eq!(range_within(-1, 0, 0), 0..0);
-    }
-
-    #[test]
-    fn patches() -> Result<(), CommandError> {
-        assert_eq!(patched(b"hello", 1, b"a", 9)?, b"hallo");
-        assert_eq!(patched(b"hello", 4, b"ab", 9)?, b"hellab");
-        assert_eq!(patched(b"", 2, b"ab", 9)?, b"\0\0ab");
-        assert!(patched(b"", 8, b"ab", 9).is_err());
-        assert!(patched(b"", usize::MAX, b"ab", 9).is_err());
-        Ok(())
     }
 }

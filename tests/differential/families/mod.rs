@@ -15,6 +15,7 @@ pub mod hashes;
 pub mod hyperloglog;
 pub mod keys;
 pub mod lists;
+pub mod long;
 pub mod metadata;
 pub mod order;
 mod properties;

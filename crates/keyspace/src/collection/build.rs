@@ -135,7 +135,7 @@ impl<'k> Built<'k> {
         self.keyspace
             .store_write(&writes, &mut locations, self.now)
             .inspect_err(|_| room::add_wanted(self.written_bytes))?;
-        self.written_bytes += room::bytes_of(&writes);
+        self.written_bytes += self.keyspace.bytes_of(&writes);
         drop(writes);
         for ((key, value), location) in self.waiting.drain(..).zip(locations) {
             let name = &key[super::elements::ID_BYTES..];

@@ -12,13 +12,13 @@ use super::source::Source;
 use super::{Collection, Encoding, Shape};
 use crate::access::live;
 use crate::index::{Entry, Index};
-use crate::{Access, Cursor, Keyspace, KeyspaceError, Kind, StringForm, Value};
+use crate::{Access, Cursor, Keyspace, KeyspaceError, Kind, StringView};
 
 /// A live value of any type.
 #[derive(Clone, Copy, Debug)]
 pub enum View<'a> {
     /// A string.
-    String(Value<'a>),
+    String(StringView<'a>),
     /// A hash's fields with their values.
     Hash(Fields<'a>),
     /// A set's members; their values are empty.
@@ -86,9 +86,9 @@ impl<'a> View<'a> {
     }
 
     /// The string, or [`KeyspaceError::WrongKind`].
-    pub fn string(self) -> Result<Value<'a>, KeyspaceError> {
+    pub fn string(self) -> Result<StringView<'a>, KeyspaceError> {
         match self {
-            View::String(value) => Ok(value),
+            View::String(string) => Ok(string),
             _ => Err(KeyspaceError::WrongKind),
         }
     }
@@ -378,20 +378,16 @@ impl Keyspace {
                 let collection = shared.read();
                 return Ok(f(Some(View::new(self, id, &collection))));
             }
-            let mut f = Some(f);
-            let read = self.read_entry(place, generation, Some(entry), access, |value| {
-                f.take().map(|f| f(Some(View::String(value))))
-            })?;
-            return match (read.flatten(), f) {
-                (Some(result), _) => Ok(result),
-                (None, Some(f)) => Ok(f(None)),
-                (None, None) => Err(KeyspaceError::Store("a value was read twice".into())),
-            };
+            if access.touch {
+                entry.touch(access.now, self.eviction.clock());
+            }
+            let string = self.stored_string(place, generation, entry);
+            return Ok(f(Some(View::String(string))));
         }
     }
 
-    /// Runs `f` on the live values of several keys, which may repeat, as they are at one moment. Strings are given as
-    /// copies of theirs. `f` must not call the keyspace.
+    /// Runs `f` on the live values of several keys, which may repeat, as they are at one moment. `f` must
+    /// not call the keyspace.
     pub fn view_many<R>(
         &self,
         keys: &[(usize, &[u8])],
@@ -416,15 +412,7 @@ impl Keyspace {
                 if let Some((id, shared)) = self.collection(place, generation, entry)? {
                     Held::Collection(id, shared)
                 } else {
-                    let untouched = Access {
-                        touch: false,
-                        ..access
-                    };
-                    let copy = |value: Value<'_>| (value.expires_at, value.bytes.to_vec());
-                    match self.read_entry(place, generation, Some(entry), untouched, copy)? {
-                        Some((expires_at, bytes)) => Held::String(expires_at, bytes),
-                        None => Held::Absent,
-                    }
+                    Held::String(self.stored_string(place, generation, entry))
                 },
             );
         }
@@ -443,12 +431,7 @@ impl Keyspace {
                 (Held::Collection(id, _), Some(collection)) => {
                     Some(View::new(self, *id, collection))
                 }
-                (Held::String(expires_at, bytes), _) => Some(View::String(Value {
-                    kind: Kind::String,
-                    form: StringForm::Plain,
-                    expires_at: *expires_at,
-                    bytes,
-                })),
+                (Held::String(string), _) => Some(View::String(*string)),
                 _ => None,
             })
             .collect();
@@ -457,8 +440,8 @@ impl Keyspace {
 }
 
 /// What a key of [`Keyspace::view_many`] holds.
-enum Held {
+enum Held<'a> {
     Absent,
-    String(Option<crate::Millis>, Vec<u8>),
+    String(StringView<'a>),
     Collection(u64, super::Shared),
 }

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use parking_lot::RwLock;
 use smallvec::{SmallVec, smallvec};
 
-use super::{Slots, Staged, Step, Writes};
+use super::{LockedKey, Slots, Staged, Step, Writes};
 use crate::access::live;
 use crate::collection::{
     Built, Collection, Edit, FieldsEdit, ListEdit, Locked, ScoresEdit, View, What, encode_score,
 };
-use crate::{EventClass, Keyspace, KeyspaceError, Kind, Millis, StringForm, Value};
+use crate::{EventClass, Keyspace, KeyspaceError, Kind, Millis};
 use store::Location;
 
 /// A collection of one of the keys, locked.
@@ -95,17 +95,15 @@ impl<'a> Slots<'a> {
         opened.find(|one| one.position == i && !one.expired)
     }
 
-    /// The live value of key `i` as it was before this call's changes. Of a string without its form and bytes, which
-    /// [`read`](Self::read) gives.
+    /// The live value of key `i` as it was before this call's changes.
     pub fn view(&self, i: usize) -> Option<View<'_>> {
         let entry = live(self.entry(i), self.access.now)?;
         if entry.kind() == Kind::String {
-            return Some(View::String(Value {
-                kind: Kind::String,
-                form: StringForm::Plain,
-                expires_at: entry.expires_at(),
-                bytes: &[],
-            }));
+            let LockedKey {
+                place, generation, ..
+            } = self.keys[i];
+            let string = self.keyspace.stored_string(place, generation, entry);
+            return Some(View::String(string));
         }
         let opened = self.opened(i)?;
         let collection = opened.locked.as_ref()?;

@@ -57,7 +57,7 @@ fn stored(keyspace: &Keyspace, key: &[u8]) -> Result<Option<Model>> {
     keyspace.view(0, key, at(0), |view| {
         Ok(match view {
             None => None,
-            Some(View::String(value)) => Some(Model::String(value.bytes.to_vec())),
+            Some(View::String(string)) => Some(Model::String(string.whole()?.into_owned())),
             Some(View::Hash(fields)) => {
                 let mut hash = BTreeMap::new();
                 fields.for_each(|name, value| {
@@ -417,7 +417,7 @@ fn what_goes_while_the_pool_is_read_leaves_nothing_behind() -> Result<()> {
     Ok(())
 }
 
-fn open_pool(folder: &Path, layout: LayoutChoice) -> Result<Keyspace> {
+pub(super) fn open_pool(folder: &Path, layout: LayoutChoice) -> Result<Keyspace> {
     let options = Options {
         engine: "cmap".to_owned(),
         engine_config: None,

@@ -237,6 +237,9 @@ impl Number {
 }
 
 impl Extended {
+    /// The longest text of a number, bytes.
+    pub const TEXT_BYTES_MAX: usize = TEXT_BYTES_MAX;
+
     /// Zero.
     pub const ZERO: Self = Extended::Finite(Finite {
         negative: false,

@@ -317,6 +317,24 @@ impl ReplyBuffer {
         self.tail.put_slice(b"\r\n");
     }
 
+    /// A bulk string of `len` bytes, which `fill` appends; on an error the caller takes back what was written. Beyond the
+    /// limit nothing is filled.
+    pub fn bulk_filled_by<E>(
+        &mut self,
+        len: usize,
+        fill: impl FnOnce(&mut BytesMut) -> Result<(), E>,
+    ) -> Result<(), E> {
+        if !self.has_room(len + 32) {
+            return Ok(());
+        }
+        self.line(b'$', itoa::Buffer::new().format(len).as_bytes());
+        let start = self.tail.len();
+        fill(&mut self.tail)?;
+        debug_assert_eq!(self.tail.len() - start, len);
+        self.tail.put_slice(b"\r\n");
+        Ok(())
+    }
+
     /// No value.
     pub fn null(&mut self) {
         self.put(match self.protocol {

@@ -20,10 +20,8 @@ impl Packed {
         key: &[u8],
         value: &[u8],
     ) -> Result<Parts, StoreError> {
-        // The list itself has to fit a segment.
-        let parts_max = (self.space.capacity() / 2 - HEADER_BYTES) / 8;
         let part_bytes = self.part_bytes(key);
-        if value.len().div_ceil(part_bytes) > parts_max {
+        if value.len().div_ceil(part_bytes) > self.parts_max() {
             return Err(StoreError::TooLarge);
         }
         let mut parts = Parts {
@@ -42,8 +40,13 @@ impl Packed {
         Ok(parts)
     }
 
+    /// The most parts of a value: their list itself has to fit a segment.
+    pub(super) fn parts_max(&self) -> usize {
+        (self.space.capacity() / 2 - HEADER_BYTES) / 8
+    }
+
     /// Bytes of a value in one part: so many that the parts fill a segment to its end, unless the key is long.
-    fn part_bytes(&self, key: &[u8]) -> usize {
+    pub(super) fn part_bytes(&self, key: &[u8]) -> usize {
         let room = self.record_bytes_max / ALIGNMENT * ALIGNMENT - HEADER_BYTES;
         if key.len() <= room / 2 {
             room - key.len()
@@ -52,7 +55,7 @@ impl Packed {
         }
     }
 
-    fn put_part(
+    pub(super) fn put_part(
         &self,
         generation: u32,
         key: &[u8],

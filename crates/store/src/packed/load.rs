@@ -203,22 +203,34 @@ impl Packed {
         })
     }
 
-    /// Whether all parts of a large value are there.
+    /// Whether all parts of a large value are there, and are the ones that the record was written for: a part that was
+    /// replaced since may have left its place to a later one of the same key.
     fn is_whole(&self, head: &Record<'_>) -> bool {
         let Ok(parts) = super::Parts::decode(head.body) else {
             return false;
         };
-        parts.spots.iter().all(|part| {
+        let mut bytes = 0;
+        // An older version has numbered the record before its parts. Nobody has numbered it among them.
+        let mut later = 0;
+        for part in &parts.spots {
             let serial = self.space.serial(part.segment);
-            let whole = |bytes: &[u8]| {
-                Record::verify(serial, bytes)
-                    .is_ok_and(|found| found.form == Form::Part && found.key == head.key)
+            let found =
+                self.space
+                    .segments()
+                    .read(part.segment, part.offset, part.length, |stored| {
+                        let found = Record::verify(serial, stored).ok()?;
+                        let fits = found.form == Form::Part
+                            && found.generation == head.generation
+                            && found.key == head.key;
+                        fits.then_some((found.sequence, found.body.len()))
+                    });
+            let Some((sequence, length)) = found.flatten() else {
+                return false;
             };
-            self.space
-                .segments()
-                .read(part.segment, part.offset, part.length, whole)
-                .unwrap_or(false)
-        })
+            bytes += length as u64;
+            later += usize::from(sequence > head.sequence);
+        }
+        bytes == parts.value_bytes && (later == 0 || later == parts.spots.len())
     }
 
     /// Where damage was skipped: moves what is readable out of the damaged segments, which are then free, and says

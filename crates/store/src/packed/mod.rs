@@ -12,6 +12,8 @@ mod large;
 mod load;
 mod log;
 mod open;
+mod partial;
+mod patch;
 mod record;
 mod space;
 #[cfg(test)]
@@ -28,8 +30,8 @@ pub use open::{open_pool, open_volatile};
 
 use super::home::{self, Home, WORD_LAYOUT};
 use super::{
-    Abilities, Fill, Generations, Gone, Location, NAMELESS, OnRecord, OnValue, RecordKey, Relocate,
-    Store, StoreError, Upkeep, Usage, Visited, Worked, Write,
+    Abilities, Fill, Generations, Gone, Location, NAMELESS, OnPiece, OnRecord, OnValue, RecordKey,
+    Relocate, Store, StoreError, Upkeep, Usage, Visited, Worked, Write,
 };
 use crate::model::{Range, Value};
 use compact::Compaction;
@@ -121,6 +123,25 @@ impl Packed {
             }
         }
         None
+    }
+
+    #[inline]
+    fn read_at(&self, spot: Spot, f: OnValue<'_>) -> Result<(), StoreError> {
+        if spot.large {
+            return self.read_parts(spot, f);
+        }
+        self.with_record(spot, |record| match record.form {
+            Form::Value(kind) => {
+                f(Value {
+                    kind: kind.kind,
+                    form: kind.form,
+                    expires_at: record.expires_at,
+                    bytes: record.body,
+                });
+                Ok(())
+            }
+            _ => Err(StoreError::Damaged(format!("no value at {spot:?}"))),
+        })?
     }
 
     /// Counts a record, and the parts of its value, as live no more.
@@ -249,22 +270,30 @@ impl Store for Packed {
         location: Location,
         f: OnValue<'_>,
     ) -> Result<bool, StoreError> {
-        let spot = Spot::from(location);
-        if spot.large {
-            return self.read_parts(spot, f).map(|()| true);
-        }
-        self.with_record(spot, |record| match record.form {
-            Form::Value(kind) => {
-                f(Value {
-                    kind: kind.kind,
-                    form: kind.form,
-                    expires_at: record.expires_at,
-                    bytes: record.body,
-                });
-                Ok(true)
-            }
-            _ => Err(StoreError::Damaged(format!("no value at {spot:?}"))),
-        })?
+        self.read_at(location.into(), f).map(|()| true)
+    }
+
+    #[inline]
+    fn is_large(&self, location: Location) -> bool {
+        Spot::from(location).large
+    }
+
+    fn value_bytes(
+        &self,
+        _record: RecordKey<'_>,
+        location: Location,
+    ) -> Result<Option<usize>, StoreError> {
+        self.value_bytes_at(location.into()).map(Some)
+    }
+
+    fn read_range(
+        &self,
+        _record: RecordKey<'_>,
+        location: Location,
+        range: std::ops::Range<usize>,
+        f: OnPiece<'_>,
+    ) -> Result<(), StoreError> {
+        self.read_range_at(location.into(), range, f)
     }
 
     fn read_run(

@@ -12,6 +12,8 @@
 //!
 //! The serial number in the checksum keeps what an earlier life of the segment left behind from reading as a record.
 
+use std::ops::Range;
+
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::model::{Millis, RecordKind};
@@ -288,6 +290,25 @@ impl Parts {
 
     /// Reads a body.
     pub fn decode(body: &[u8]) -> Result<Self, StoreError> {
+        let list = PartList::decode(body)?;
+        Ok(Self {
+            value_bytes: list.value_bytes,
+            spots: list.spots(0..list.len()).collect(),
+        })
+    }
+}
+
+/// The body of a [`Form::Large`] record as it lies there: a list of a thousand parts need not be copied for one of them.
+#[derive(Clone, Copy, Debug)]
+pub struct PartList<'a> {
+    /// Bytes of the whole value.
+    pub value_bytes: u64,
+    spots: &'a [[u8; 8]],
+}
+
+impl<'a> PartList<'a> {
+    /// Reads a body.
+    pub fn decode(body: &'a [u8]) -> Result<Self, StoreError> {
         let damaged = || StoreError::Damaged("a list of a value's parts".into());
         let (value_bytes, rest) = body.split_first_chunk::<8>().ok_or_else(damaged)?;
         let (spots, []) = rest.as_chunks::<8>() else {
@@ -295,11 +316,21 @@ impl Parts {
         };
         Ok(Self {
             value_bytes: u64::from_le_bytes(*value_bytes),
-            spots: spots
-                .iter()
-                .map(|spot| Spot::from(Location(u64::from_le_bytes(*spot))))
-                .collect(),
+            spots,
         })
+    }
+
+    /// How many parts there are.
+    pub fn len(&self) -> usize {
+        self.spots.len()
+    }
+
+    /// Where the parts of these numbers lie; those that there are not are left out.
+    pub fn spots(&self, numbers: Range<usize>) -> impl Iterator<Item = Spot> + use<'a> {
+        let spots = self.spots.get(numbers).unwrap_or_default();
+        spots
+            .iter()
+            .map(|spot| Spot::from(Location(u64::from_le_bytes(*spot))))
     }
 }
 

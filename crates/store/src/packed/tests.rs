@@ -6,6 +6,8 @@ mod compaction;
 mod crashes;
 mod faults;
 mod holding;
+mod partial;
+mod patch;
 mod repair;
 
 use std::collections::HashMap;
@@ -21,7 +23,7 @@ use super::*;
 use crate::model::{Kind, Millis};
 use crate::open::{Opened, open_layout};
 use crate::testing::folder;
-use crate::{LayoutChoice, OnCurrent, Options};
+use crate::{Change, LayoutChoice, OnCurrent, Options};
 
 type Result<T = (), E = Box<dyn std::error::Error>> = std::result::Result<T, E>;
 
@@ -193,6 +195,25 @@ impl World {
         }
     }
 
+    /// Overwrites bytes of a value that is there.
+    fn patch(&self, key: &[u8], changes: &[(usize, &[u8])]) -> Result<(), StoreError> {
+        let changes: Vec<Change<'_>> = changes
+            .iter()
+            .map(|&(offset, bytes)| Change {
+                offset,
+                bytes: bytes.into(),
+            })
+            .collect();
+        match self.location(key) {
+            None => Ok(()),
+            Some(location) => self.write(&[Write::Patch {
+                record: self.record(key),
+                location,
+                changes: &changes,
+            }]),
+        }
+    }
+
     /// Several puts and removals at once.
     fn batch(&self, changes: &[(Vec<u8>, Option<Vec<u8>>)]) -> Result<(), StoreError> {
         let writes: Vec<Write<'_>> = changes
@@ -225,7 +246,9 @@ impl World {
             let name = self.name(write.record().key);
             match write {
                 Write::Remove { .. } => index.remove(&name),
-                Write::Put { .. } | Write::SetExpiry { .. } => index.insert(name, location),
+                Write::Put { .. } | Write::SetExpiry { .. } | Write::Patch { .. } => {
+                    index.insert(name, location)
+                }
             };
         }
         Ok(())

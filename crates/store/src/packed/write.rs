@@ -4,6 +4,7 @@ use std::cell::Cell;
 
 use super::Packed;
 use super::record::{self, Form, Parts, Record, Spot};
+use crate::model::RecordKind;
 use crate::{Location, RecordKey, StoreError, Write};
 
 /// Records on their way into the log; its buffers are used again and again.
@@ -15,6 +16,8 @@ pub(super) struct Batch {
     pub(super) lengths: Vec<usize>,
     /// For each record, the parts that were stored for it.
     parts: Vec<Option<Parts>>,
+    /// Records that patches replace, with parts that they replace.
+    pub(super) replaced: Vec<Spot>,
 }
 
 impl Batch {
@@ -24,6 +27,7 @@ impl Batch {
         batch.encoded.clear();
         batch.lengths.clear();
         batch.parts.clear();
+        batch.replaced.clear();
         batch
     }
 
@@ -50,7 +54,7 @@ impl Batch {
 
 thread_local! {
     static BATCH: Cell<Batch> = const {
-        Cell::new(Batch { encoded: Vec::new(), lengths: Vec::new(), parts: Vec::new() })
+        Cell::new(Batch { encoded: Vec::new(), lengths: Vec::new(), parts: Vec::new(), replaced: Vec::new() })
     };
 }
 
@@ -119,19 +123,13 @@ impl Packed {
                         body: value,
                         ..empty
                     };
-                    if whole.padded_bytes() <= self.record_bytes_max {
-                        batch.push(&whole, None);
-                    } else {
-                        let parts = self.put_parts(generation, key, value)?;
-                        let body = parts.encode();
-                        let head = Record {
-                            form: Form::Large(kind),
-                            body: &body,
-                            ..whole
-                        };
-                        batch.push(&head, Some(parts));
-                    }
+                    self.encode_value(kind, &whole, batch)?;
                 }
+                Write::Patch {
+                    record,
+                    location,
+                    changes,
+                } => self.encode_patch(record, location.into(), changes, batch)?,
                 Write::SetExpiry {
                     location,
                     expires_at,
@@ -168,6 +166,30 @@ impl Packed {
         Ok(())
     }
 
+    /// Encodes a value, in parts if it is large.
+    pub(super) fn encode_value(
+        &self,
+        kind: RecordKind,
+        whole: &Record<'_>,
+        batch: &mut Batch,
+    ) -> Result<(), StoreError> {
+        if whole.padded_bytes() <= self.record_bytes_max {
+            batch.push(whole, None);
+            return Ok(());
+        }
+        let parts = self.put_parts(whole.generation, whole.key, whole.body)?;
+        let body = parts.encode();
+        let head = Record {
+            // Later than its parts: the repair tells by it whether they are the ones that it was written for.
+            sequence: self.next_sequence(),
+            form: Form::Large(kind),
+            body: &body,
+            ..*whole
+        };
+        batch.push(&head, Some(parts));
+        Ok(())
+    }
+
     /// Stages an encoded batch and keeps the accounts.
     fn stage(
         &self,
@@ -179,13 +201,14 @@ impl Packed {
             encoded,
             lengths,
             parts,
+            replaced,
         } = batch;
         let segment_before = self.space.serial_bound();
         let is_held = self.front.is_held_here();
         let mut removals = Vec::new();
         self.front
             .stage(&self.space, encoded, lengths, |i, spot| match writes[i] {
-                Write::Put { .. } => {
+                Write::Put { .. } | Write::Patch { .. } => {
                     let large = parts[i].is_some();
                     locations[i] = Spot { large, ..spot }.location();
                     self.space.claim(spot);
@@ -216,8 +239,13 @@ impl Packed {
                 } => self.release_with_parts(replaced)?,
                 // The parts stay: the new record names them too.
                 Write::SetExpiry { location, .. } => self.let_go_of_head(location)?,
+                // What it replaces is in `replaced`.
+                Write::Patch { location, .. } => self.pin_parts(location.into())?,
                 Write::Put { previous: None, .. } => {}
             }
+        }
+        for spot in replaced.drain(..) {
+            self.let_go(spot);
         }
         if self.space.serial_bound() != segment_before {
             self.ring();
@@ -228,13 +256,18 @@ impl Packed {
     /// Counts the record of a value as live no more, and the parts of the value still.
     fn let_go_of_head(&self, location: Location) -> Result<(), StoreError> {
         let spot = Spot::from(location);
+        self.pin_parts(spot)?;
+        self.let_go(spot);
+        Ok(())
+    }
+
+    /// In a transaction, keeps the parts of a value where they lie: a crash brings back the record that names them.
+    fn pin_parts(&self, spot: Spot) -> Result<(), StoreError> {
         if spot.large && self.front.is_held_here() {
-            // A crash brings back the record that names them where they lie.
             for part in self.parts_of(spot)?.spots {
                 self.front.pin(part.segment);
             }
         }
-        self.let_go(spot);
         Ok(())
     }
 
@@ -256,6 +289,7 @@ impl Packed {
                     previous: Some(from),
                     ..
                 }
+                | Write::Patch { location: from, .. }
                 | Write::SetExpiry { location: from, .. } => {
                     if self.front.is_fresh(from) {
                         self.front.note_fresh(to);

@@ -112,6 +112,7 @@ fn change(write: &Write<'_>, now: Location) -> i64 {
             None => signed(now.0) + of_key(record.key),
         },
         Write::Remove { record, location } => -signed(location.0) - of_key(record.key),
+        Write::Patch { location, .. } => signed(now.0) - signed(location.0),
         Write::SetExpiry { .. } => 0,
     }
 }

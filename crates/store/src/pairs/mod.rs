@@ -6,6 +6,7 @@ pub mod fuzzing;
 mod journal;
 mod meter;
 mod open;
+mod patch;
 mod rebuild;
 mod record;
 #[cfg(test)]
@@ -88,6 +89,11 @@ impl Pairs {
                     self.put(database, &key, &value)?;
                 }
             }
+            Write::Patch {
+                location: present,
+                changes,
+                ..
+            } => self.patch(database, &key, present, changes, location)?,
             Write::Remove { .. } => {
                 database.remove(&key)?;
             }
@@ -303,6 +309,10 @@ impl Store for Pairs {
             Some(Ok(())) => Ok(true),
             Some(Err(error)) => Err(error),
         }
+    }
+
+    fn is_large(&self, location: Location) -> bool {
+        location.0 > IN_PLACE_BYTES_MAX as u64
     }
 
     fn write(&self, writes: &[Write<'_>], locations: &mut [Location]) -> Result<(), StoreError> {

@@ -33,7 +33,16 @@ fn step(world: &World, model: &mut Model, rng: &mut StdRng) -> Result {
             world.remove(&name)?;
             model.remove(&name);
         }
-        13..16 => {
+        13 => {
+            let Some((old, _)) = model.get_mut(&name) else {
+                return Ok(());
+            };
+            let offset = rng.random_range(0..old.len() + 2_000);
+            let patch = bytes(rng.random_range(0..1 << 40), rng.random_range(1..30_000));
+            world.patch(&name, &[(offset, &patch)])?;
+            patch_model(old, offset, &patch);
+        }
+        14..16 => {
             let deadline = rng.random_bool(0.5).then_some(FAR + 77);
             world.expire(&name, deadline)?;
             if let Some((_, old)) = model.get_mut(&name) {
@@ -57,6 +66,12 @@ fn step(world: &World, model: &mut Model, rng: &mut StdRng) -> Result {
         }
     }
     Ok(())
+}
+
+fn patch_model(old: &mut Vec<u8>, offset: usize, patch: &[u8]) {
+    let end = offset + patch.len();
+    old.resize(old.len().max(end), 0);
+    old[offset..end].copy_from_slice(patch);
 }
 
 fn check(world: &World, model: &Model) -> Result {

@@ -143,9 +143,9 @@ fn changes(count: usize) -> impl Strategy<Value = Vec<Change>> {
 
 type Model = BTreeMap<Vec<u8>, Vec<u8>>;
 
-/// Has the step make room by itself: as much as it can.
+/// Has the step make room by itself, for a moment: it may ask for more than can be had.
 fn compact(world: &World) -> Result {
-    let until = std::time::Instant::now() + Duration::from_secs(5);
+    let until = std::time::Instant::now() + Duration::from_millis(50);
     world.store.work_in_step(&world.index, POOL_BYTES, until)?;
     Ok(())
 }
@@ -233,7 +233,7 @@ fn play(rounds: &[Round]) -> Result {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 12, ..ProptestConfig::default() })]
 
     #[test]
     fn steps_end_as_a_map_says(

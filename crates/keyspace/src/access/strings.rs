@@ -1,0 +1,383 @@
+//! Strings, read and changed as far as a command asks for: of a long one the rest stays where it is.
+
+use std::borrow::Cow;
+use std::ops::{ControlFlow, Range};
+
+use smallvec::SmallVec;
+
+use super::{Slot, live};
+use crate::index::Entry;
+use crate::modified::Before;
+use crate::shard::IndexPut;
+use crate::{Access, Keyspace, KeyspaceError, Kind, Millis, Place, StringForm, Value};
+use store::change::{changed, changed_len};
+use store::{Change, Location, RecordKey, Store, Write, lend, within};
+
+/// A live string. Its key is locked meanwhile.
+#[derive(Clone, Copy)]
+pub struct StringView<'a> {
+    /// Deadline, or `None` where the key stays.
+    pub expires_at: Option<Millis>,
+    source: Source<'a>,
+}
+
+#[derive(Clone, Copy)]
+enum Source<'a> {
+    /// All of it, and how Redis would hold it.
+    Bytes(&'a [u8], StringForm),
+    /// There is none: it reads as an empty one.
+    Absent,
+    /// Where it lies.
+    Stored {
+        store: &'a dyn Store,
+        record: RecordKey<'a>,
+        location: Location,
+    },
+}
+
+impl std::fmt::Debug for StringView<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("StringView")
+            .field("expires_at", &self.expires_at)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<'a> From<&'a [u8]> for StringView<'a> {
+    /// A string that is not stored.
+    fn from(bytes: &'a [u8]) -> Self {
+        Self {
+            expires_at: None,
+            source: Source::Bytes(bytes, StringForm::Plain),
+        }
+    }
+}
+
+impl<'a> From<Value<'a>> for StringView<'a> {
+    fn from(value: Value<'a>) -> Self {
+        Self {
+            expires_at: value.expires_at,
+            source: Source::Bytes(value.bytes, value.form),
+        }
+    }
+}
+
+impl<'a> StringView<'a> {
+    /// What a command sees where the key is absent: an empty string.
+    pub const ABSENT: StringView<'static> = StringView {
+        expires_at: None,
+        source: Source::Absent,
+    };
+
+    /// Whether there is a string; an absent one reads as empty.
+    pub fn exists(self) -> bool {
+        !matches!(self.source, Source::Absent)
+    }
+
+    /// How Redis would hold it. Of a long string it says nothing, since its length alone decides.
+    pub fn form(self) -> Result<StringForm, KeyspaceError> {
+        let mut form = StringForm::Plain;
+        match self.source {
+            Source::Bytes(_, known) => form = known,
+            Source::Stored {
+                store,
+                record,
+                location,
+            } if !store.is_large(location) => {
+                store.read(record, location, &mut |value| form = value.form)?;
+            }
+            Source::Absent | Source::Stored { .. } => {}
+        }
+        Ok(form)
+    }
+
+    /// The length, bytes.
+    pub fn len_bytes(self) -> Result<usize, KeyspaceError> {
+        match self.source {
+            Source::Bytes(bytes, _) => Ok(bytes.len()),
+            Source::Absent => Ok(0),
+            Source::Stored {
+                store,
+                record,
+                location,
+            } => store
+                .value_bytes(record, location)?
+                .ok_or_else(|| KeyspaceError::Store("a value is missing".into())),
+        }
+    }
+
+    /// Calls `f` with the bytes of `range`, one piece after the other, until it breaks. What of the range lies behind
+    /// the end is left out. `f` must not read any string meanwhile.
+    pub fn for_each(
+        self,
+        range: Range<usize>,
+        f: &mut dyn FnMut(&[u8]) -> ControlFlow<()>,
+    ) -> Result<(), KeyspaceError> {
+        match self.source {
+            Source::Bytes(bytes, _) => {
+                lend(bytes, &range, f);
+                Ok(())
+            }
+            Source::Absent => Ok(()),
+            Source::Stored {
+                store,
+                record,
+                location,
+            } => Ok(store.read_range(record, location, range, f)?),
+        }
+    }
+
+    /// The bytes of `range`; fewer where the string ends before.
+    pub fn bytes(self, range: Range<usize>) -> Result<Cow<'a, [u8]>, KeyspaceError> {
+        if let Source::Bytes(bytes, _) = self.source {
+            return Ok(Cow::Borrowed(&bytes[within(&range, bytes.len())]));
+        }
+        let mut bytes = Vec::new();
+        self.for_each(range, &mut |piece| {
+            bytes.extend_from_slice(piece);
+            ControlFlow::Continue(())
+        })?;
+        Ok(Cow::Owned(bytes))
+    }
+
+    /// All of it.
+    pub fn whole(self) -> Result<Cow<'a, [u8]>, KeyspaceError> {
+        self.bytes(0..usize::MAX)
+    }
+
+    /// All of it, where that is no more than `bytes_max`: who wants a number need not read what is too long for one.
+    pub fn whole_up_to(self, bytes_max: usize) -> Result<Option<Cow<'a, [u8]>>, KeyspaceError> {
+        if self.len_bytes()? > bytes_max {
+            return Ok(None);
+        }
+        self.whole().map(Some)
+    }
+
+    /// One byte; `None` behind the end.
+    pub fn byte(self, at: usize) -> Result<Option<u8>, KeyspaceError> {
+        let mut found = None;
+        self.for_each(at..at.saturating_add(1), &mut |piece| {
+            found = piece.first().copied();
+            ControlFlow::Break(())
+        })?;
+        Ok(found)
+    }
+}
+
+impl Keyspace {
+    /// Runs `f` on the live string of a key; `None` where the key is absent or past its deadline.
+    ///
+    /// The key is locked meanwhile: `f` must not call the keyspace.
+    ///
+    /// # Errors
+    /// [`KeyspaceError::WrongKind`] where the value is none.
+    pub fn read_string<R>(
+        &self,
+        db: usize,
+        key: &[u8],
+        access: Access,
+        f: impl FnOnce(StringView<'_>) -> R,
+    ) -> Result<Option<R>, KeyspaceError> {
+        let place = self.place(key);
+        let shard = self.read_shard(place.shard)?;
+        let generation = self.generation(db);
+        let entry = live(shard.get(generation, place.hash, key), access.now);
+        self.read_string_entry(place, generation, entry, access, f)
+    }
+
+    pub(crate) fn read_string_entry<R>(
+        &self,
+        place: Place,
+        generation: u32,
+        entry: Option<&Entry>,
+        access: Access,
+        f: impl FnOnce(StringView<'_>) -> R,
+    ) -> Result<Option<R>, KeyspaceError> {
+        let Some(entry) = entry else {
+            return Ok(None);
+        };
+        if entry.kind() == Kind::String && !self.store.is_large(entry.location) {
+            // Read once, wherever `f` looks.
+            return self.read_entry(place, generation, Some(entry), access, |value| {
+                f(value.into())
+            });
+        }
+        if access.touch {
+            entry.touch(access.now, self.eviction.clock());
+        }
+        if entry.kind() != Kind::String {
+            return Err(KeyspaceError::WrongKind);
+        }
+        Ok(Some(f(self.stored_string(place, generation, entry))))
+    }
+
+    /// The string of a live entry, of which nothing is read before somebody asks for it.
+    pub(crate) fn stored_string<'a>(
+        &'a self,
+        place: Place,
+        generation: u32,
+        entry: &'a Entry,
+    ) -> StringView<'a> {
+        StringView {
+            expires_at: entry.expires_at(),
+            source: Source::Stored {
+                store: &*self.store,
+                record: self.record(place, generation, entry.key()),
+                location: entry.location,
+            },
+        }
+    }
+}
+
+impl Keyspace {
+    /// The bytes that changes of a value bring with them, and those by which it becomes longer.
+    pub(crate) fn patch_bytes(
+        &self,
+        record: RecordKey<'_>,
+        location: Location,
+        changes: &[Change<'_>],
+    ) -> u64 {
+        let len = self.store.value_bytes(record, location).ok().flatten();
+        let len = len.unwrap_or_default();
+        let bytes: usize = changes.iter().map(|change| change.bytes.len()).sum();
+        (bytes + changed_len(len, changes) - len) as u64
+    }
+}
+
+impl Slot<'_> {
+    /// Runs `f` on the live string; see [`Keyspace::read_string`].
+    pub fn read_string<R>(
+        &self,
+        f: impl FnOnce(StringView<'_>) -> R,
+    ) -> Result<Option<R>, KeyspaceError> {
+        let entry = live(self.entry(), self.access.now);
+        let access = match entry {
+            Some(_) => self.next_access(),
+            None => self.access,
+        };
+        self.keyspace
+            .read_string_entry(self.place, self.generation, entry, access, f)
+    }
+
+    /// Shows the live string to `f`, [`StringView::ABSENT`] where there is none, and makes the edit that `f` returns
+    /// beside its result. Of a long string only what changes is written.
+    pub fn edit_string<'c, R, E: From<KeyspaceError>>(
+        &mut self,
+        f: impl FnOnce(StringView<'_>) -> Result<(R, StringEdit<'c>), E>,
+    ) -> Result<R, E> {
+        let entry = live(self.entry(), self.access.now);
+        let is_large = entry.is_some_and(|entry| self.keyspace.store.is_large(entry.location));
+        let edit = |string: StringView<'_>| {
+            let (result, edit) = f(string)?;
+            let written = match edit.changes {
+                None => Written::Nothing,
+                Some(changes) if is_large => Written::Parts(changes),
+                Some(changes) => Written::Whole(changed(&string.whole()?, &changes)),
+            };
+            Ok::<_, E>((result, written, edit.form, edit.modifies, string.expires_at))
+        };
+        let (result, written, form, modifies, expires_at) = match entry {
+            None => edit(StringView::ABSENT)?,
+            Some(_) => match self.read_string(edit)? {
+                Some(edited) => edited?,
+                None => return Err(KeyspaceError::Store("a value is missing".into()).into()),
+            },
+        };
+        match written {
+            Written::Nothing => {}
+            Written::Whole(value) if modifies => self.put(form, &value, expires_at)?,
+            Written::Whole(value) => self.put_unmodified(form, &value, expires_at)?,
+            Written::Parts(changes) => self.patch(&changes, expires_at, modifies)?,
+        }
+        Ok(result)
+    }
+
+    /// Changes parts of the live string, whose deadline is `expires_at`.
+    fn patch(
+        &mut self,
+        changes: &[Change<'_>],
+        expires_at: Option<Millis>,
+        modifies: bool,
+    ) -> Result<(), KeyspaceError> {
+        let Some(entry) = self.entry() else {
+            return Ok(());
+        };
+        let patch = Write::Patch {
+            record: self.keyspace.record(self.place, self.generation, self.key),
+            location: entry.location,
+            changes,
+        };
+        let mut locations = [entry.location];
+        self.keyspace
+            .store_write(&[patch], &mut locations, self.access.now)?;
+        let [location] = locations;
+        let put = IndexPut {
+            hash: self.place.hash,
+            key: self.key,
+            kind: Kind::String,
+            location,
+            expires_at,
+            access: self.next_access(),
+            renewed: false,
+        };
+        self.keyspace.index_put(self.shard, self.generation, put);
+        if modifies {
+            self.wrote(Before::Live, true);
+        }
+        Ok(())
+    }
+}
+
+/// What changes in a string: most often one thing.
+pub type StringChanges<'c> = SmallVec<[Change<'c>; 1]>;
+
+/// What a command does to a string.
+#[derive(Debug)]
+pub struct StringEdit<'c> {
+    changes: Option<StringChanges<'c>>,
+    form: StringForm,
+    modifies: bool,
+}
+
+impl<'c> StringEdit<'c> {
+    /// Nothing is written.
+    pub fn none() -> Self {
+        Self {
+            changes: None,
+            form: StringForm::Raw,
+            modifies: false,
+        }
+    }
+
+    /// Changes in place, after which Redis holds the string in a buffer.
+    pub fn change(changes: StringChanges<'c>) -> Self {
+        Self {
+            changes: Some(changes),
+            form: StringForm::Raw,
+            modifies: true,
+        }
+    }
+
+    /// As [`change`](Self::change) of a string that `form` tells how to hold.
+    pub fn change_to(form: StringForm, changes: StringChanges<'c>) -> Self {
+        Self {
+            form,
+            ..Self::change(changes)
+        }
+    }
+
+    /// Redis moves the string into a buffer, and may lengthen it, but tells nobody of a change.
+    pub fn unmodified(changes: StringChanges<'c>) -> Self {
+        Self {
+            modifies: false,
+            ..Self::change(changes)
+        }
+    }
+}
+
+/// What becomes of a string's record.
+enum Written<'c> {
+    Nothing,
+    Whole(Vec<u8>),
+    Parts(StringChanges<'c>),
+}
