@@ -1,5 +1,7 @@
 //! The `pmemkv-server` program.
 
+#![forbid(unsafe_code)]
+
 use std::ffi::OsString;
 use std::io::Write;
 use std::os::unix::process::CommandExt;

@@ -39,3 +39,4 @@ mod tls;
 mod tools;
 mod tracking;
 mod transactions;
+mod walls;

@@ -1,0 +1,228 @@
+//! The walls of ARCHITECTURE.md: which crate and which room of the server may name which. A test that fails here names
+//! the line that crosses a wall.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use common::TestResult;
+
+/// The rooms of `src/`, from the bottom up. A room names those below it and itself.
+const ROOMS: &[&str] = &[
+    "error", "catalog", "logging", "system", "tls", "launch", "acl", "state", "commands", "net",
+];
+
+/// The crates, and the crates of this project that each may name.
+const CRATES: &[(&str, &[&str])] = &[
+    ("crates/pmemkv", &["pmemkv-sys"]),
+    ("crates/redis-core", &[]),
+    ("crates/config", &["redis-core"]),
+    ("crates/store", &["pmemkv"]),
+    ("crates/keyspace", &["config", "redis-core", "store"]),
+    (
+        ".",
+        &["config", "keyspace", "pmemkv", "redis-core", "store"],
+    ),
+];
+
+/// The only crates that may have unsafe code.
+const UNSAFE: &[&str] = &["crates/pmemkv", "pmemkv-sys"];
+
+/// Walls that still have a hole, each with its reason.
+const HOLES: &[(&str, &str)] = &[
+    // A command's row holds its handler.
+    ("catalog/spec.rs", "commands"),
+];
+
+/// Longer files are more than a reader holds in mind.
+const LINES_MAX: usize = 600;
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// All Rust files below a folder, with their texts.
+fn sources(folder: &Path, found: &mut Vec<(PathBuf, String)>) -> TestResult {
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            sources(&path, found)?;
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            let text = fs::read_to_string(&path)?;
+            found.push((path, text));
+        }
+    }
+    Ok(())
+}
+
+/// The lines of a file that are not its unit tests, with their numbers.
+fn code(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    let mut lines = (1..).zip(text.lines()).peekable();
+    std::iter::from_fn(move || {
+        loop {
+            let (number, line) = lines.next()?;
+            if line.trim_start().starts_with("#[cfg(test)]") {
+                let (_, next) = lines.peek()?;
+                // What follows is the module of the tests, up to the end of the file; or one line.
+                if next.trim_start().starts_with("mod tests {") {
+                    return None;
+                }
+                lines.next();
+                continue;
+            }
+            return Some((number, line));
+        }
+    })
+}
+
+/// The names that follow `crate::` in a line.
+fn named(line: &str) -> impl Iterator<Item = &str> {
+    let code = line.split("//").next().unwrap_or_default();
+    code.match_indices("crate::").map(|(at, prefix)| {
+        let rest = &code[at + prefix.len()..];
+        let end = rest.find(|c: char| !c.is_alphanumeric() && c != '_');
+        &rest[..end.unwrap_or(rest.len())]
+    })
+}
+
+#[test]
+fn no_room_names_one_above_it() -> TestResult {
+    let mut crossings = Vec::new();
+    let rank = |room: &str| ROOMS.iter().position(|&other| other == room);
+    let mut files = Vec::new();
+    sources(&root().join("src"), &mut files)?;
+    let mut seen = 0;
+    for (path, text) in &files {
+        let relative = path.strip_prefix(root().join("src"))?;
+        let first = relative.iter().next().unwrap_or_default().to_string_lossy();
+        let room = first.trim_end_matches(".rs");
+        let is_test = relative.ends_with("tests.rs");
+        let Some(own) = rank(room).filter(|_| !is_test) else {
+            continue;
+        };
+        seen += 1;
+        for (number, line) in code(text) {
+            for name in named(line) {
+                let place = relative.display();
+                let is_hole = HOLES
+                    .iter()
+                    .any(|&(file, room)| relative.ends_with(file) && name == room);
+                if rank(name).is_some_and(|other| other > own) && !is_hole {
+                    crossings.push(format!(
+                        "src/{place}:{number}: the room `{room}` lies below `{name}` and must not name it"
+                    ));
+                }
+            }
+        }
+    }
+    assert!(seen > 50, "only {seen} files of rooms were found");
+    assert!(crossings.is_empty(), "{}", crossings.join("\n"));
+    Ok(())
+}
+
+#[test]
+fn every_room_is_known() -> TestResult {
+    for entry in fs::read_dir(root().join("src"))? {
+        let name = entry?.file_name().to_string_lossy().into_owned();
+        let room = name.trim_end_matches(".rs");
+        assert!(
+            ROOMS.contains(&room) || ["lib", "main"].contains(&room),
+            "src/{name} is a room without a place in the order of rooms"
+        );
+    }
+    Ok(())
+}
+
+#[test]
+fn crates_depend_downward_only() -> TestResult {
+    let ours: Vec<&str> = CRATES
+        .iter()
+        .map(|(path, _)| path.rsplit('/').next().unwrap_or(path))
+        .chain(["pmemkv-sys"])
+        .collect();
+    for (path, allowed) in CRATES {
+        let manifest = fs::read_to_string(root().join(path).join("Cargo.toml"))?;
+        let section = manifest
+            .split("\n[dependencies]\n")
+            .nth(1)
+            .and_then(|rest| rest.split("\n[").next())
+            .ok_or_else(|| format!("{path} has no dependencies"))?;
+        for line in section.lines() {
+            let name = line
+                .split(['.', ' ', '='])
+                .next()
+                .unwrap_or_default()
+                .trim();
+            assert!(
+                !ours.contains(&name) || allowed.contains(&name),
+                "{path}/Cargo.toml: a dependency on `{name}`, which lies above or beside it"
+            );
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn unsafe_code_is_forbidden_outside_the_binding() -> TestResult {
+    for (path, _) in CRATES.iter().filter(|(path, _)| !UNSAFE.contains(path)) {
+        let lib = fs::read_to_string(root().join(path).join("src/lib.rs"))?;
+        assert!(
+            lib.contains("#![forbid(unsafe_code)]"),
+            "{path}/src/lib.rs does not forbid unsafe code"
+        );
+    }
+    let main = fs::read_to_string(root().join("src/main.rs"))?;
+    assert!(
+        main.contains("#![forbid(unsafe_code)]"),
+        "src/main.rs does not forbid unsafe code"
+    );
+    Ok(())
+}
+
+/// Libraries that one place alone may use, so that the rest does not depend on their forms.
+#[test]
+fn libraries_stay_where_they_belong() -> TestResult {
+    let mut files = Vec::new();
+    for folder in ["src", "crates"] {
+        sources(&root().join(folder), &mut files)?;
+    }
+    for (library, place) in [
+        ("redis_protocol::", "crates/redis-core/src/protocol/"),
+        ("pmemkv_sys", "crates/pmemkv/src/"),
+        ("rustls::", "src/tls/"),
+    ] {
+        for (path, text) in &files {
+            let relative = path.strip_prefix(root())?.to_string_lossy();
+            let is_allowed = relative.starts_with(place)
+                // A TLS stream is a socket, and CONFIG SET prepares certificates before it uses them.
+                || (library == "rustls::"
+                    && (relative.starts_with("src/net/") || relative == "src/state/reconfigure.rs"));
+            if is_allowed {
+                continue;
+            }
+            for (number, line) in code(text) {
+                assert!(
+                    !line.contains(library),
+                    "{relative}:{number}: {library} belongs into {place}"
+                );
+            }
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn no_file_is_longer_than_a_reader_holds_in_mind() -> TestResult {
+    let mut files = Vec::new();
+    for folder in ["src", "crates", "tests", "pmemkv-sys"] {
+        sources(&root().join(folder), &mut files)?;
+    }
+    for (path, text) in files {
+        let lines = text.lines().count();
+        let place = path.strip_prefix(root())?.display();
+        assert!(
+            lines <= LINES_MAX,
+            "{place} has {lines} lines: split it by idea"
+        );
+    }
+    Ok(())
+}
