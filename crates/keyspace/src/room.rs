@@ -138,6 +138,7 @@ impl Keyspace {
                 return Ok(true);
             }
             if Instant::now() >= until {
+                self.store.stop_making_room();
                 return Ok(false);
             }
             let went = {

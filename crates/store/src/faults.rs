@@ -180,6 +180,10 @@ impl Store for Arc<Faults> {
         self.inner.has_room_for(bytes)
     }
 
+    fn stop_making_room(&self) {
+        self.inner.stop_making_room();
+    }
+
     fn fill(&self) -> Fill {
         self.inner.fill()
     }

@@ -461,6 +461,10 @@ pub trait Store: Send + Sync {
         true
     }
 
+    /// Nobody waits for room any more: the background need not go on for it. Others that wait ask
+    /// [`has_room_for`](Self::has_room_for) again.
+    fn stop_making_room(&self) {}
+
     /// How full the store is. Asked before every write that may add something.
     fn fill(&self) -> Fill;
 

@@ -214,6 +214,7 @@ impl Packed {
         let mut idle = 0;
         while !self.has_room_for(bytes) {
             if Instant::now() >= until || idle > IDLE_MAX {
+                self.space.want_nothing();
                 return Ok(false);
             }
             match self.compact(index, SLICE)? {

@@ -445,6 +445,10 @@ impl Store for Packed {
         u32::try_from(needed).is_ok_and(|needed| self.space.has_available(needed))
     }
 
+    fn stop_making_room(&self) {
+        self.space.want_nothing();
+    }
+
     #[inline]
     fn fill(&self) -> Fill {
         Fill {

@@ -204,7 +204,9 @@ fn play(rounds: &[Round]) -> Result {
             if *compacts {
                 world.work()?;
                 for segment in 0..world.store.space.segments().count() {
-                    if world.store.space.sealed_bound(segment) != 0 {
+                    let space = &world.store.space;
+                    // One that is free must not be given back a second time.
+                    if space.serial(segment) != 0 && space.sealed_bound(segment) != 0 {
                         world.store.move_all(&world.index, segment)?;
                         world.store.commit_all()?;
                         world.store.give_back_for_test(segment)?;
