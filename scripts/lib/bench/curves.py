@@ -182,8 +182,8 @@ def page(name, points, notes, described, drawn):
 def index(folder):
     """The list of the pages that are there."""
     lines = ["# Cost as the work grows", "",
-             "Made by `scripts/bench --curves`, each page by `scripts/bench --curves NAME`. The comparison at fixed",
-             "sizes is `scripts/bench` alone.", ""]
+             "Made by `scripts/bench --curves`, each page by `scripts/bench --curves NAME`. `scripts/bench` alone compares",
+             "at fixed sizes: [Comparison with Redis and Valkey](comparison.md).", ""]
     for name, (title, _, fixed, _) in CURVES.items():
         if os.path.exists(os.path.join(folder, f"{name}.md")):
             lines.append(f"- [{title}]({name}.md): {fixed}")
