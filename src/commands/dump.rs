@@ -11,7 +11,7 @@ use super::{CommandError, CommandResult, Context};
 use crate::catalog::spec::{
     Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, KeySpec, Notes,
 };
-use crate::keyspace::{Access, EventClass, KeyspaceError, Kind, Millis, Slots, View};
+use crate::keyspace::{Access, EventClass, KeyspaceError, Kind, Millis, Update, View};
 use crate::protocol::{Args, Reply};
 use crate::serialised::{Object, SerialisedError, decode, encode};
 
@@ -66,7 +66,7 @@ pub(super) static COMMANDS: &[CommandSpec] = &[
     }.history(&[("3.0.0", "Added the `REPLACE` modifier."), ("5.0.0", "Added the `ABSTTL` modifier."), ("5.0.0", "Added the `IDLETIME` and `FREQ` options.")]),
 ];
 
-/// Position of the one key in a [`Slots`].
+/// Position of the one key in an [`Update`].
 const KEY: usize = 0;
 
 const BAD_FORMAT: CommandError = CommandError::text("ERR Bad data format");
@@ -116,7 +116,7 @@ fn load(view: View<'_>) -> Result<Object, KeyspaceError> {
 
 /// Stages what was restored as the value of the one key, whatever it held before.
 fn store(
-    slots: &mut Slots<'_>,
+    slots: &mut Update<'_>,
     object: &Object,
     expires_at: Option<Millis>,
 ) -> Result<(), KeyspaceError> {

@@ -108,7 +108,7 @@ pub(super) static COMMANDS: &[CommandSpec] = &[
     },
 ];
 
-/// Positions of the two keys in a [`Slots`].
+/// Positions of the two keys in an [`Update`].
 const SOURCE: usize = 0;
 const DESTINATION: usize = 1;
 

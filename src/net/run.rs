@@ -19,7 +19,7 @@ use crate::keyspace::{Housekeeping, Keyspace, KeyspaceError};
 use crate::launch::Launcher;
 use crate::pmemkv::Engine;
 use crate::state::{
-    Clients, Herald, Monitors, Notifications, Pause, PubSub, Rates, Server, Slowlog, Stats,
+    Clients, Monitors, Notifications, Notifier, Pause, PubSub, Rates, Server, Slowlog, Stats,
     Tracking,
 };
 use crate::store::{self, OpenError, Options};
@@ -140,7 +140,7 @@ pub fn run(
         shutdown: watch::Sender::new(false),
         config,
     });
-    Herald::appoint(&server, &keyspace);
+    Notifier::appoint(&server, &keyspace);
     let workers = Arc::new(Workers::start(worker_count)?);
     let reception = Reception::new(Arc::clone(&keyspace), server, Arc::clone(&workers));
     let mut life = Life {

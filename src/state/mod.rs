@@ -23,7 +23,7 @@ pub use clients::{ClientHandle, Clients, Endpoint};
 pub use histogram::{Durations, bucket_of};
 pub use mailbox::Mailbox;
 pub use monitors::Monitors;
-pub use notifications::{Herald, Notifications};
+pub use notifications::{Notifications, Notifier};
 pub use pause::{Pause, Paused};
 pub use pubsub::{PubSub, Subscriptions, Topic};
 pub use rates::{PerSecond, RATE_SAMPLES, Rates};

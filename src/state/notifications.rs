@@ -32,9 +32,9 @@ impl Notifications {
 }
 
 /// The keyspace's observer.
-pub struct Herald(Arc<Server>);
+pub struct Notifier(Arc<Server>);
 
-impl Herald {
+impl Notifier {
     /// Has the keyspace tell of changes, of those at first that the configuration asks for.
     pub fn appoint(server: &Arc<Server>, keyspace: &Keyspace) {
         keyspace.set_observer(Arc::new(Self(Arc::clone(server))));
@@ -44,7 +44,7 @@ impl Herald {
     }
 }
 
-impl Observer for Herald {
+impl Observer for Notifier {
     fn changed(&self, _: usize, key: &[u8], client: u64) {
         self.0.tracking.changed(&self.0, key, client);
     }

@@ -24,9 +24,9 @@ mod ordered;
 mod prefetch;
 mod room;
 mod shard;
-mod slots;
 #[cfg(test)]
 mod tests;
+mod update;
 mod wait;
 mod walk;
 mod watch;
@@ -39,7 +39,7 @@ use std::time::Duration;
 use parking_lot::{Mutex, RwLock};
 use siphasher::sip::SipHasher13;
 
-pub use access::{Slot, StringChanges, StringEdit, StringView};
+pub use access::StringView;
 pub use background::Housekeeping;
 pub use clock::random_below;
 pub use collection::{
@@ -52,8 +52,8 @@ pub use gate::{Alone, Gate, Presence, Shared};
 pub use loading::LoadProgress;
 pub use prefetch::{Ahead, PREFETCHED};
 pub use room::{ROOM_TIME_MAX, take_wanted};
-pub use slots::{NewCollection, Slots};
 pub use store::{Change, DATABASES, Kind, Millis, Range, RecordKind, StringForm, Value, now_ms};
+pub use update::{KeyUpdate, NewCollection, StringChanges, StringEdit, Update};
 pub use wait::{Ticket, Waiter};
 pub use watch::Watches;
 

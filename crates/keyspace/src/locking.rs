@@ -4,7 +4,7 @@ use parking_lot::{RwLock, RwLockWriteGuard};
 use smallvec::SmallVec;
 
 use super::shard::Shard;
-use super::slots::{Each, LockedKey, LockedShards};
+use super::update::{Each, LockedKey, LockedShards};
 use super::wait::YIELDS_MAX;
 use super::{Access, Keyspace, KeyspaceError, PREFETCHED, Place};
 

@@ -59,7 +59,7 @@ impl Keyspace {
     }
 
     /// Marks a key as modified: transactions that watch it fail, clients that cache it are told. Every write does this but
-    /// [`Slot::put_unmodified`](super::Slot::put_unmodified), and so do commands that Redis counts as a modification
+    /// [`KeyUpdate::put_unmodified`](super::KeyUpdate::put_unmodified), and so do commands that Redis counts as a modification
     /// although they change nothing.
     pub(super) fn modified(
         &self,

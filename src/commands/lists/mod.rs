@@ -11,7 +11,7 @@ use std::ops::Range;
 use super::numbers::parse_i64;
 use super::{CommandError, Context};
 use crate::catalog::spec::Argument;
-use crate::keyspace::{End, List, Slots, View};
+use crate::keyspace::{End, List, Update, View};
 use crate::protocol::ReplyBuffer;
 
 /// The words that name an end of a list.
@@ -82,7 +82,7 @@ fn read_list<R>(
 }
 
 /// The list of key `i` before the call's changes; `None` where the key is missing.
-fn list_of<'s>(slots: &'s Slots<'_>, i: usize) -> Result<Option<List<'s>>, CommandError> {
+fn list_of<'s>(slots: &'s Update<'_>, i: usize) -> Result<Option<List<'s>>, CommandError> {
     Ok(slots.view(i).map(View::list).transpose()?)
 }
 

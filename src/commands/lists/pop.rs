@@ -9,7 +9,7 @@ use crate::catalog::spec::{
     Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, KeySpec, Notes,
 };
 use crate::commands::{CommandError, CommandResult, Context, Outcome};
-use crate::keyspace::{Access, End, EventClass, Keyspace, KeyspaceError, List, Slots};
+use crate::keyspace::{Access, End, EventClass, Keyspace, KeyspaceError, List, Update};
 use crate::protocol::{Args, Reply};
 
 const KEYS: &[KeySpec] = &[KeySpec::first(&["RW", "access", "delete"])];
@@ -222,7 +222,7 @@ pub(in crate::commands) fn mpop(
 /// Takes up to `count` elements from an end of the list of key `i`, after `f` has met the list and their positions;
 /// `None` where the key is missing.
 fn take<R>(
-    slots: &mut Slots<'_>,
+    slots: &mut Update<'_>,
     i: usize,
     end: End,
     count: usize,

@@ -3,15 +3,11 @@
 use std::borrow::Cow;
 use std::ops::{ControlFlow, Range};
 
-use smallvec::SmallVec;
-
-use super::{Slot, live};
+use super::live;
 use crate::index::Entry;
-use crate::modified::Before;
-use crate::shard::IndexPut;
 use crate::{Access, Keyspace, KeyspaceError, Kind, Millis, Place, StringForm, Value};
-use store::change::{changed, changed_len};
-use store::{Change, Location, RecordKey, Store, Write, lend, within};
+use store::change::changed_len;
+use store::{Change, Location, RecordKey, Store, lend, within};
 
 /// A live string. Its key is locked meanwhile.
 #[derive(Clone, Copy)]
@@ -242,142 +238,4 @@ impl Keyspace {
         let bytes: usize = changes.iter().map(|change| change.bytes.len()).sum();
         (bytes + changed_len(len, changes) - len) as u64
     }
-}
-
-impl Slot<'_> {
-    /// Runs `f` on the live string; see [`Keyspace::read_string`].
-    pub fn read_string<R>(
-        &self,
-        f: impl FnOnce(StringView<'_>) -> R,
-    ) -> Result<Option<R>, KeyspaceError> {
-        let entry = live(self.entry(), self.access.now);
-        let access = match entry {
-            Some(_) => self.next_access(),
-            None => self.access,
-        };
-        self.keyspace
-            .read_string_entry(self.place, self.generation, entry, access, f)
-    }
-
-    /// Shows the live string to `f`, [`StringView::ABSENT`] where there is none, and makes the edit that `f` returns
-    /// beside its result. Of a long string only what changes is written.
-    pub fn edit_string<'c, R, E: From<KeyspaceError>>(
-        &mut self,
-        f: impl FnOnce(StringView<'_>) -> Result<(R, StringEdit<'c>), E>,
-    ) -> Result<R, E> {
-        let entry = live(self.entry(), self.access.now);
-        let is_large = entry.is_some_and(|entry| self.keyspace.store.is_large(entry.location));
-        let edit = |string: StringView<'_>| {
-            let (result, edit) = f(string)?;
-            let written = match edit.changes {
-                None => Written::Nothing,
-                Some(changes) if is_large => Written::Parts(changes),
-                Some(changes) => Written::Whole(changed(&string.whole()?, &changes)),
-            };
-            Ok::<_, E>((result, written, edit.form, edit.modifies, string.expires_at))
-        };
-        let (result, written, form, modifies, expires_at) = match entry {
-            None => edit(StringView::ABSENT)?,
-            Some(_) => match self.read_string(edit)? {
-                Some(edited) => edited?,
-                None => return Err(KeyspaceError::Store("a value is missing".into()).into()),
-            },
-        };
-        match written {
-            Written::Nothing => {}
-            Written::Whole(value) if modifies => self.put(form, &value, expires_at)?,
-            Written::Whole(value) => self.put_unmodified(form, &value, expires_at)?,
-            Written::Parts(changes) => self.patch(&changes, expires_at, modifies)?,
-        }
-        Ok(result)
-    }
-
-    /// Changes parts of the live string, whose deadline is `expires_at`.
-    fn patch(
-        &mut self,
-        changes: &[Change<'_>],
-        expires_at: Option<Millis>,
-        modifies: bool,
-    ) -> Result<(), KeyspaceError> {
-        let Some(entry) = self.entry() else {
-            return Ok(());
-        };
-        let patch = Write::Patch {
-            record: self.keyspace.record(self.place, self.generation, self.key),
-            location: entry.location,
-            changes,
-        };
-        let mut locations = [entry.location];
-        self.keyspace
-            .store_write(&[patch], &mut locations, self.access.now)?;
-        let [location] = locations;
-        let put = IndexPut {
-            hash: self.place.hash,
-            key: self.key,
-            kind: Kind::String,
-            location,
-            expires_at,
-            access: self.next_access(),
-            renewed: false,
-        };
-        self.keyspace.index_put(self.shard, self.generation, put);
-        if modifies {
-            self.wrote(Before::Live, true);
-        }
-        Ok(())
-    }
-}
-
-/// What changes in a string: most often one thing.
-pub type StringChanges<'c> = SmallVec<[Change<'c>; 1]>;
-
-/// What a command does to a string.
-#[derive(Debug)]
-pub struct StringEdit<'c> {
-    changes: Option<StringChanges<'c>>,
-    form: StringForm,
-    modifies: bool,
-}
-
-impl<'c> StringEdit<'c> {
-    /// Nothing is written.
-    pub fn none() -> Self {
-        Self {
-            changes: None,
-            form: StringForm::Raw,
-            modifies: false,
-        }
-    }
-
-    /// Changes in place, after which Redis holds the string in a buffer.
-    pub fn change(changes: StringChanges<'c>) -> Self {
-        Self {
-            changes: Some(changes),
-            form: StringForm::Raw,
-            modifies: true,
-        }
-    }
-
-    /// As [`change`](Self::change) of a string that `form` tells how to hold.
-    pub fn change_to(form: StringForm, changes: StringChanges<'c>) -> Self {
-        Self {
-            form,
-            ..Self::change(changes)
-        }
-    }
-
-    /// Redis moves the string into a buffer, and may lengthen it, but tells nobody of a change.
-    pub fn unmodified(changes: StringChanges<'c>) -> Self {
-        Self {
-            modifies: false,
-            ..Self::change(changes)
-        }
-    }
-}
-
-/// What becomes of a string's record.
-enum Written<'c> {
-    Nothing,
-    Whole(Vec<u8>),
-    Parts(StringChanges<'c>),
 }

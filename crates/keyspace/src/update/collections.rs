@@ -5,8 +5,9 @@ use std::sync::Arc;
 use parking_lot::RwLock;
 use smallvec::{SmallVec, smallvec};
 
-use super::{LockedKey, Slots, Staged, Step, Writes};
-use crate::access::live;
+use super::Writes;
+use super::locked::LockedKey;
+use super::several::{Staged, Step, Update};
 use crate::collection::{
     Built, Collection, Edit, FieldsEdit, ListEdit, Locked, ScoresEdit, View, What, encode_score,
 };
@@ -34,40 +35,46 @@ impl Drop for Opened<'_> {
     }
 }
 
-impl<'a> Slots<'a> {
+impl<'a> Update<'a> {
     /// Locks the collections of the keys.
-    pub(in super::super) fn open_collections(&mut self) -> Result<(), KeyspaceError> {
+    pub(super) fn open_collections(&mut self) -> Result<(), KeyspaceError> {
         for i in 0..self.keys.len() {
-            let Some(entry) = self.entry(i).filter(|entry| entry.kind() != Kind::String) else {
+            let Some(entry) = self
+                .keys
+                .entry(i)
+                .filter(|entry| entry.kind() != Kind::String)
+            else {
                 continue;
             };
             if self.first_position(i) != i {
                 continue;
             }
             let key = self.keys[i];
-            let expired = entry.is_expired(self.access.now);
-            if !expired && self.next_access(i).touch {
-                entry.touch(self.access.now, self.keyspace.eviction.clock());
+            let expired = entry.is_expired(self.keys.access.now);
+            if !expired && self.keys.next_access(i).touch {
+                entry.touch(self.keys.access.now, self.keys.keyspace.eviction.clock());
             }
             let head = entry.location;
-            let table = self.shard(key.place.shard).table(key.generation);
+            let table = self.keys.shard(i).table(key.generation);
             let recent = table.and_then(|table| table.recent(key.place.hash, entry));
             let (id, locked) = if let Some((id, collection)) = recent {
                 (id, RwLock::write_arc(collection))
             } else {
-                let found = self.keyspace.collection(key.place, key.generation, entry)?;
+                let found = self
+                    .keys
+                    .keyspace
+                    .collection(key.place, key.generation, entry)?;
                 let Some((id, collection)) = found else {
                     continue;
                 };
                 let locked = RwLock::write_arc(&collection);
-                let position = self.position(key.place.shard);
-                if let Some(table) = self.shards[position].table_mut(key.generation) {
+                if let Some(table) = self.keys.shard_mut(i).table_mut(key.generation) {
                     table.remember(key.place.hash, head, id, collection);
                 }
                 (id, locked)
             };
             self.opened.push(Opened {
-                keyspace: self.keyspace,
+                keyspace: self.keys.keyspace,
                 position: i,
                 id,
                 locked: Some(locked),
@@ -80,13 +87,13 @@ impl<'a> Slots<'a> {
 
     /// Where in the call the key of position `i` stands first.
     fn first_position(&self, i: usize) -> usize {
-        let same = |other: &super::LockedKey<'_>| {
+        let same = |other: &LockedKey<'_>| {
             let key = &self.keys[i];
             other.place.hash == key.place.hash
                 && other.generation == key.generation
                 && other.key == key.key
         };
-        self.keys[..i].iter().position(same).unwrap_or(i)
+        self.keys.list[..i].iter().position(same).unwrap_or(i)
     }
 
     fn opened(&self, i: usize) -> Option<&Opened<'a>> {
@@ -97,17 +104,17 @@ impl<'a> Slots<'a> {
 
     /// The live value of key `i` as it was before this call's changes.
     pub fn view(&self, i: usize) -> Option<View<'_>> {
-        let entry = live(self.entry(i), self.access.now)?;
+        let entry = self.keys.live_entry(i)?;
         if entry.kind() == Kind::String {
             let LockedKey {
                 place, generation, ..
             } = self.keys[i];
-            let string = self.keyspace.stored_string(place, generation, entry);
+            let string = self.keys.keyspace.stored_string(place, generation, entry);
             return Some(View::String(string));
         }
         let opened = self.opened(i)?;
         let collection = opened.locked.as_ref()?;
-        Some(View::new(self.keyspace, opened.id, collection))
+        Some(View::new(self.keys.keyspace, opened.id, collection))
     }
 
     /// The hash or set of key `i`, to be changed; made where the key is absent. One that has no elements after the
@@ -116,7 +123,7 @@ impl<'a> Slots<'a> {
         let (opened, edit) = self.edit(i, kind)?;
         match (&self.opened[opened].locked, &mut self.edits[edit].1.what) {
             (Some(locked), What::Elements(changes)) => Ok(FieldsEdit {
-                keyspace: self.keyspace,
+                keyspace: self.keys.keyspace,
                 locked,
                 id: self.opened[opened].id,
                 changes,
@@ -130,7 +137,7 @@ impl<'a> Slots<'a> {
         let (opened, edit) = self.edit(i, Kind::SortedSet)?;
         match (&self.opened[opened].locked, &mut self.edits[edit].1.what) {
             (Some(locked), What::Elements(changes)) => Ok(ScoresEdit {
-                keyspace: self.keyspace,
+                keyspace: self.keys.keyspace,
                 locked,
                 id: self.opened[opened].id,
                 changes,
@@ -167,7 +174,7 @@ impl<'a> Slots<'a> {
             opened
         } else {
             // What is there, but was not opened, is a string.
-            if live(self.entry(i), self.access.now).is_some() {
+            if self.keys.live_entry(i).is_some() {
                 return Err(KeyspaceError::WrongKind);
             }
             self.opened.push(self.open_new(i, kind));
@@ -179,7 +186,7 @@ impl<'a> Slots<'a> {
         } else {
             let id = self.opened[opened].id;
             self.edits.push((i, Edit::new(id, kind)));
-            if self.keyspace.wants_events() {
+            if self.keys.keyspace.wants_events() {
                 self.steps.push((i, Step::Written));
             }
             self.edits.len() - 1
@@ -191,14 +198,17 @@ impl<'a> Slots<'a> {
     }
 
     fn open_new(&self, i: usize, kind: Kind) -> Opened<'a> {
-        let id = self.keyspace.collections.new_id();
+        let id = self.keys.keyspace.collections.new_id();
         let shared = Arc::new(RwLock::new(Collection::new(kind)));
         let locked = RwLock::write_arc(&shared);
         // Before its first element is stored: the compaction is to find it.
         let generation = self.keys[i].generation;
-        self.keyspace.collections.insert(id, generation, shared);
+        self.keys
+            .keyspace
+            .collections
+            .insert(id, generation, shared);
         Opened {
-            keyspace: self.keyspace,
+            keyspace: self.keys.keyspace,
             position: i,
             id,
             locked: Some(locked),
@@ -212,7 +222,7 @@ impl<'a> Slots<'a> {
         let generation = self.keys[i].generation;
         NewCollection {
             position: i,
-            built: Built::new(self.keyspace, kind, generation, self.access.now),
+            built: Built::new(self.keys.keyspace, kind, generation, self.keys.access.now),
         }
     }
 
@@ -325,7 +335,7 @@ impl<'a> Slots<'a> {
 
     /// Writes the changes of the one collection, and does them in DRAM.
     pub(super) fn write_one_edit(&mut self) -> Result<(), KeyspaceError> {
-        let keyspace = self.keyspace;
+        let keyspace = self.keys.keyspace;
         let (Some((_, edit)), Some(opened)) = (self.edits.first_mut(), self.opened.first_mut())
         else {
             return Ok(());
@@ -338,7 +348,7 @@ impl<'a> Slots<'a> {
         let partition = keyspace.elements_partition(edit.id);
         edit.writes(partition, &mut writes);
         let mut locations: SmallVec<[Location; 4]> = smallvec![Location::default(); writes.len()];
-        keyspace.store_write(&writes, &mut locations, self.access.now)?;
+        keyspace.store_write(&writes, &mut locations, self.keys.access.now)?;
         drop(writes);
         let before = collection.memory_bytes();
         edit.apply(keyspace, collection, &locations);
@@ -352,7 +362,7 @@ impl<'a> Slots<'a> {
     pub(super) fn plan(&mut self) -> Result<(), KeyspaceError> {
         for (_, edit) in &mut self.edits {
             if let Some(locked) = changes_elements(&self.opened, edit) {
-                edit.plan(self.keyspace, locked)?;
+                edit.plan(self.keys.keyspace, locked)?;
             }
         }
         Ok(())
@@ -361,13 +371,13 @@ impl<'a> Slots<'a> {
     /// Appends the elements' records.
     pub(super) fn write_elements<'w>(&'w self, writes: &mut Writes<'w>) {
         for (_, edit) in &self.edits {
-            edit.writes(self.keyspace.elements_partition(edit.id), writes);
+            edit.writes(self.keys.keyspace.elements_partition(edit.id), writes);
         }
     }
 
     /// Does in DRAM what was written, and lets go of the collections that have no head any more.
     pub(super) fn apply_elements(&mut self, mut locations: &[Location]) {
-        let keyspace = self.keyspace;
+        let keyspace = self.keys.keyspace;
         for (_, edit) in self.edits.iter().filter(|(_, edit)| edit.is_planned()) {
             let opened = self.opened.iter_mut().find(|one| one.id == edit.id);
             let Some(opened) = opened else {

@@ -1,0 +1,436 @@
+//! The one way by which keys change. A call goes down it once:
+//!
+//! 1. *Lock* the shards of its keys, in rising order, and the collections under them.
+//! 2. *Stage*: the caller's closure looks at the keys as they were before the call, and says what becomes of them.
+//! 3. *Write*: the records of all changes go to the store in one atomic step. An error here has changed nothing.
+//! 4. *Index*: DRAM learns where the records lie. It cannot fail.
+//! 5. *Tell*: watchers, waiting clients and caching clients learn of the keys, and subscribers of the events, in the
+//!    order in which the closure named them.
+//!
+//! [`Keyspace::update_many`] stages the changes of several keys, and of collections, in an [`Update`], and writes them
+//! when the closure returns. [`Keyspace::update`] is the case of one key: [`KeyUpdate`] takes steps 3 to 5 for each
+//! change, where the closure makes it. So the store takes the value from the caller's bytes, without a copy, and the
+//! closure learns at once that there is no room for it. Both take the same steps: `HeadWrite::write`, `store_write`,
+//! `index_change`, `tell_modified` and `tell_written`.
+
+mod collections;
+mod locked;
+mod one;
+mod several;
+mod writing;
+
+use std::collections::HashMap;
+
+use smallvec::{SmallVec, smallvec};
+
+pub use collections::NewCollection;
+use locked::next_access;
+pub(crate) use locked::{Each, LockedKey, LockedShards};
+pub use one::{KeyUpdate, StringChanges, StringEdit};
+pub use several::Update;
+
+use several::{Staged, Step};
+
+use super::index::Entry;
+use super::modified::Before;
+use super::shard::{IndexPut, Shard};
+use super::{Access, EventClass, Keyspace, KeyspaceError, Kind, Millis, RecordKind, room};
+use store::{Change, Location, RecordKey, Write};
+
+/// What a call writes to the record of a key.
+#[derive(Clone, Copy)]
+enum HeadWrite<'v> {
+    Put {
+        kind: RecordKind,
+        value: &'v [u8],
+        expires_at: Option<Millis>,
+        /// Whether the key counts as modified.
+        modifies: bool,
+    },
+    /// Parts of a live string, whose deadline is `expires_at`.
+    Patch {
+        changes: &'v [Change<'v>],
+        expires_at: Option<Millis>,
+        /// Whether the key counts as modified.
+        modifies: bool,
+    },
+    /// A new deadline of a live key.
+    SetExpiry {
+        expires_at: Option<Millis>,
+    },
+    Remove,
+    /// Nothing: only elements of its collection change.
+    Nothing,
+}
+
+impl HeadWrite<'_> {
+    /// Whether the key exists afterwards.
+    fn leaves_key(self) -> bool {
+        !matches!(self, HeadWrite::Remove)
+    }
+
+    fn modifies(self) -> bool {
+        match self {
+            HeadWrite::Put { modifies, .. } | HeadWrite::Patch { modifies, .. } => modifies,
+            HeadWrite::SetExpiry { .. } | HeadWrite::Remove | HeadWrite::Nothing => true,
+        }
+    }
+}
+
+/// What a key is before it is written.
+#[derive(Clone, Copy)]
+struct Current {
+    was: Before,
+    /// The kind of its value, and where its record lies; `None` where it is absent.
+    stored: Option<(Kind, Location)>,
+}
+
+/// Records to be written in one step.
+type Writes<'w> = SmallVec<[Write<'w>; 4]>;
+
+/// What keys were before they were written, and whether they are there now.
+type Written<'a> = HashMap<(u32, &'a [u8]), (Before, bool)>;
+
+impl Keyspace {
+    /// Locks one key and runs `f` on it. What `f` wrote is stored when this returns, and durable after the next
+    /// [`commit`](Self::commit).
+    pub fn update<R, E: From<KeyspaceError>>(
+        &self,
+        db: usize,
+        key: &[u8],
+        access: Access,
+        f: impl FnOnce(&mut KeyUpdate<'_>) -> Result<R, E>,
+    ) -> Result<R, E> {
+        self.meet(db, key, access.now)?;
+        let (mut shard, locked) = self.lock_key(db, key, access)?;
+        let mut key = KeyUpdate::new(self, &mut shard, locked, access);
+        let result = f(&mut key);
+        key.count_changes();
+        result
+    }
+
+    /// Locks several keys, which may repeat and lie in different databases, and runs `f` on them. Its writes happen
+    /// together, as one atomic step, when `f` returns `Ok`; none of them happens when it returns an error.
+    pub fn update_many<R, E: From<KeyspaceError>>(
+        &self,
+        keys: &[(usize, &[u8])],
+        access: Access,
+        f: impl FnOnce(&mut Update<'_>) -> Result<R, E>,
+    ) -> Result<R, E> {
+        self.meet_all(keys, access.now)?;
+        let mut update = if let &[(db, key)] = keys {
+            let (shard, locked) = self.lock_key(db, key, access)?;
+            let numbers = Each::from_buf([locked.place.shard]);
+            let shards = (numbers, Each::from_buf([shard]));
+            Update::new(self, shards, Each::from_buf([locked]), access)
+        } else {
+            let (shards, keys) = self.lock_keys(keys, access)?;
+            Update::new(self, shards, keys, access)
+        };
+        update.open_collections()?;
+        room::take_wanted();
+        let result = f(&mut update).inspect_err(|_| {
+            // A call without room is made again, or refused before it has looked.
+            if !room::is_wanted() {
+                update.tell_misses();
+            }
+        })?;
+        update.apply()?;
+        update.keys.count_changes();
+        Ok(result)
+    }
+}
+
+impl Current {
+    /// What a key is now. Each call looks it up once, for all its steps.
+    #[inline]
+    fn of(entry: Option<&Entry>, access: Access) -> Self {
+        Self {
+            was: Before::of(entry, access),
+            stored: entry.map(|entry| (entry.kind(), entry.location)),
+        }
+    }
+}
+
+impl<'v> HeadWrite<'v> {
+    /// Step 3: what the store writes.
+    #[inline]
+    fn write(self, record: RecordKey<'v>, current: Current) -> Option<Write<'v>> {
+        let previous = current.stored.map(|(_, location)| location);
+        let location = previous.unwrap_or_default();
+        Some(match self {
+            HeadWrite::Nothing => return None,
+            HeadWrite::Put {
+                kind,
+                value,
+                expires_at,
+                ..
+            } => Write::Put {
+                record,
+                previous,
+                kind,
+                expires_at,
+                value,
+            },
+            HeadWrite::Patch { changes, .. } => Write::Patch {
+                record,
+                location,
+                changes,
+            },
+            HeadWrite::SetExpiry { expires_at } => Write::SetExpiry {
+                record,
+                location,
+                expires_at,
+            },
+            HeadWrite::Remove => Write::Remove { record, location },
+        })
+    }
+}
+
+/// The steps for each key.
+impl Keyspace {
+    /// Step 4: notes in the index where the record of a key lies now.
+    #[inline]
+    fn index_change(
+        &self,
+        shard: &mut Shard,
+        locked: LockedKey<'_>,
+        change: HeadWrite<'_>,
+        current: Current,
+        location: Location,
+        access: impl FnOnce() -> Access,
+    ) {
+        let LockedKey {
+            key,
+            place,
+            generation,
+            ..
+        } = locked;
+        let (kind, expires_at) = match change {
+            HeadWrite::Put {
+                kind, expires_at, ..
+            } => (kind.kind, expires_at),
+            HeadWrite::Patch { expires_at, .. } => (Kind::String, expires_at),
+            HeadWrite::SetExpiry { expires_at } => {
+                if let Some((kind, _)) = current.stored
+                    && let Some(table) = shard.table_mut(generation)
+                {
+                    let index = &mut table.index;
+                    index.replace(place.hash, key, kind, location, expires_at);
+                }
+                return;
+            }
+            HeadWrite::Remove => {
+                if let Some(table) = shard.table_mut(generation) {
+                    table.forget(place.hash, key);
+                }
+                return;
+            }
+            HeadWrite::Nothing => {
+                let access = access();
+                if let Some(entry) = shard.get(generation, place.hash, key)
+                    && access.touch
+                {
+                    entry.touch(access.now, self.eviction.clock());
+                }
+                return;
+            }
+        };
+        if self.retains {
+            let put = IndexPut {
+                hash: place.hash,
+                key,
+                kind,
+                location,
+                expires_at,
+                access: access(),
+                renewed: current.was == Before::Expired,
+            };
+            self.index_put(shard, generation, put);
+        }
+    }
+
+    /// Step 5, all but the events: a key was written, where `change` modifies it.
+    #[inline]
+    fn tell_modified(
+        &self,
+        shard: &mut Shard,
+        locked: LockedKey<'_>,
+        change: HeadWrite<'_>,
+        was: Before,
+        access: Access,
+    ) {
+        if change.modifies() {
+            let exists = change.leaves_key();
+            self.wrote_silently(shard, locked.db, locked.key, access, was, exists);
+        }
+    }
+}
+
+/// The steps of a call of one key.
+impl KeyUpdate<'_> {
+    /// Writes a change, notes it in the index, and tells of it.
+    fn apply(&mut self, change: HeadWrite<'_>) -> Result<(), KeyspaceError> {
+        let (keyspace, locked) = (self.keyspace, self.locked);
+        let LockedKey {
+            key,
+            place,
+            db,
+            generation,
+        } = locked;
+        let entry = self.entry();
+        let current = Current::of(entry, self.access);
+        // The collection of a head that goes.
+        let headless = match (entry, change) {
+            (Some(entry), HeadWrite::Put { .. } | HeadWrite::Remove) => {
+                keyspace.collection_id(place, generation, entry)?
+            }
+            _ => None,
+        };
+        let record = keyspace.record(place, generation, key);
+        let Some(write) = change.write(record, current) else {
+            return Ok(());
+        };
+        let mut locations = [Location::default()];
+        keyspace.store_write(&[write], &mut locations, self.access.now)?;
+        let [location] = locations;
+        let access = || next_access(self.access, &self.touched);
+        keyspace.index_change(self.shard, locked, change, current, location, access);
+        if let Some(id) = headless {
+            keyspace.drop_collection(id);
+        }
+        keyspace.tell_modified(self.shard, locked, change, current.was, self.access);
+        keyspace.tell_written(db, key, current.was, change.leaves_key());
+        Ok(())
+    }
+}
+
+/// The steps of a call of several keys, for all that it has staged.
+impl<'a> Update<'a> {
+    /// Writes what was staged as one step, notes it in the index, and tells of it.
+    fn apply(&mut self) -> Result<(), KeyspaceError> {
+        for i in std::mem::take(&mut self.modified) {
+            let exists = self.info(i).is_some();
+            let (keyspace, access) = (self.keys.keyspace, self.keys.access);
+            let LockedKey { key, db, .. } = self.keys[i];
+            keyspace.modified(self.keys.shard_mut(i), db, key, access, exists);
+        }
+        if self.only_changes_elements() {
+            return self.apply_to_elements();
+        }
+        self.stage_heads();
+        let mut changes = self.last_staged();
+        // What is not there need not be removed.
+        changes.retain(|&mut (i, staged)| {
+            !matches!(staged, Staged::Remove) || self.keys.entry(i).is_some()
+        });
+        if changes.is_empty() {
+            self.tell(Written::default());
+            return Ok(());
+        }
+        self.plan()?;
+        let locations = self.write(&changes)?;
+        let (written, element_locations) = self.index(&changes, &locations);
+        self.tell(written);
+        self.apply_elements(element_locations);
+        Ok(())
+    }
+
+    /// Step 3: the records of keys, then those of elements, in one step. Returns where they lie.
+    fn write(&self, changes: &[(usize, Staged)]) -> Result<SmallVec<[Location; 4]>, KeyspaceError> {
+        let head = |&(i, staged): &(usize, Staged)| {
+            let current = Current::of(self.keys.entry(i), self.keys.access);
+            let change = staged.head_write(&self.values);
+            change.write(self.keys.record(i), current)
+        };
+        let mut writes: Writes<'_> = changes.iter().filter_map(head).collect();
+        self.write_elements(&mut writes);
+        let mut locations: SmallVec<[Location; 4]> = smallvec![Location::default(); writes.len()];
+        let now = self.keys.access.now;
+        self.keys
+            .keyspace
+            .store_write(&writes, &mut locations, now)?;
+        Ok(locations)
+    }
+
+    /// Step 4, and of step 5 all but the events. Returns what is to be told of the keys, and the locations of elements.
+    fn index<'l>(
+        &mut self,
+        changes: &[(usize, Staged)],
+        locations: &'l [Location],
+    ) -> (Written<'a>, &'l [Location]) {
+        let mut written = Written::default();
+        let mut locations = locations;
+        for &(i, staged) in changes {
+            let change = staged.head_write(&self.values);
+            let mut location = Location::default();
+            if !matches!(staged, Staged::Elements)
+                && let Some((&first, others)) = locations.split_first()
+            {
+                (location, locations) = (first, others);
+            }
+            let (keyspace, locked, access) = (self.keys.keyspace, self.keys[i], self.keys.access);
+            let current = Current::of(self.keys.entry(i), access);
+            let was = match staged {
+                // What has elements that change, and no new head, is there.
+                Staged::Elements => Before::Live,
+                Staged::Put { .. } | Staged::Remove => current.was,
+            };
+            let touching = self.keys.next_access(i);
+            let shard = self.keys.shard_mut(i);
+            keyspace.index_change(shard, locked, change, current, location, || touching);
+            keyspace.tell_modified(shard, locked, change, was, access);
+            if !self.steps.is_empty() {
+                let name = (locked.generation, locked.key);
+                written.insert(name, (was, change.leaves_key()));
+            }
+        }
+        (written, locations)
+    }
+
+    /// [`apply`](Self::apply) where nothing changes but elements of one collection that stays.
+    fn apply_to_elements(&mut self) -> Result<(), KeyspaceError> {
+        let i = self.edits[0].0;
+        self.write_one_edit()?;
+        let (keyspace, locked, access) = (self.keys.keyspace, self.keys[i], self.keys.access);
+        let shard = self.keys.shard_mut(i);
+        keyspace.tell_modified(shard, locked, HeadWrite::Nothing, Before::Live, access);
+        if !self.steps.is_empty() {
+            let name = (locked.generation, locked.key);
+            self.tell(Written::from([(name, (Before::Live, true))]));
+        }
+        Ok(())
+    }
+
+    /// Step 5: events, in the order in which they were staged.
+    fn tell(&self, mut written: Written<'a>) {
+        for &(i, step) in &self.steps {
+            let LockedKey {
+                key,
+                db,
+                generation,
+                ..
+            } = self.keys[i];
+            match step {
+                Step::Written => {
+                    if let Some((before, exists)) = written.remove(&(generation, key)) {
+                        self.keys.keyspace.tell_written(db, key, before, exists);
+                    }
+                }
+                Step::Event(class, name) => self.keys.keyspace.event(class, name, db, key),
+            }
+        }
+    }
+
+    /// Tells of keys that were missed, where nothing else happens: the call has failed.
+    fn tell_misses(&self) {
+        for &(i, step) in &self.steps {
+            if let Step::Event(EventClass::KEY_MISS, name) = step {
+                let LockedKey { key, db, .. } = self.keys[i];
+                self.keys
+                    .keyspace
+                    .event(EventClass::KEY_MISS, name, db, key);
+            }
+        }
+    }
+}

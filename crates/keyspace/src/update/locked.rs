@@ -1,0 +1,188 @@
+//! Locked keys, and what is known of them before a call's writes.
+
+use std::cell::Cell;
+use std::ops::Index;
+
+use parking_lot::RwLockWriteGuard;
+use smallvec::SmallVec;
+
+use crate::access::live;
+use crate::changes::Changes;
+use crate::index::Entry;
+use crate::shard::Shard;
+use crate::{Access, KeyInfo, Keyspace, KeyspaceError, Place, StringView, Value};
+use store::RecordKey;
+
+/// One key whose shard is locked.
+#[derive(Clone, Copy)]
+pub(crate) struct LockedKey<'a> {
+    pub(crate) key: &'a [u8],
+    pub(crate) place: Place,
+    pub(crate) db: usize,
+    pub(crate) generation: u32,
+}
+
+/// What there is one of for each key: most often there is one key, and what is small is quickly moved.
+pub(crate) type Each<T> = SmallVec<[T; 1]>;
+
+/// Locked shards, with their numbers, rising.
+pub(crate) type LockedShards<'a> = (Each<usize>, Each<RwLockWriteGuard<'a, Shard>>);
+
+/// The keys of one call, each by its position in the call, with the locks of their shards.
+pub(super) struct LockedKeys<'a> {
+    pub(super) keyspace: &'a Keyspace,
+    /// The numbers of `shards`, rising.
+    numbers: Each<usize>,
+    pub(super) shards: Each<RwLockWriteGuard<'a, Shard>>,
+    pub(super) list: Each<LockedKey<'a>>,
+    pub(super) access: Access,
+    /// For each key, whether this call has touched it already.
+    touched: Each<Cell<bool>>,
+    /// How many changes of data the call counts as.
+    pub(super) changes: Changes,
+}
+
+impl<'a> Index<usize> for LockedKeys<'a> {
+    type Output = LockedKey<'a>;
+
+    #[inline]
+    fn index(&self, i: usize) -> &LockedKey<'a> {
+        &self.list[i]
+    }
+}
+
+impl<'a> LockedKeys<'a> {
+    /// Keys whose `shards` are locked, with their numbers, rising.
+    #[inline]
+    pub(super) fn new(
+        keyspace: &'a Keyspace,
+        (numbers, shards): LockedShards<'a>,
+        list: Each<LockedKey<'a>>,
+        access: Access,
+    ) -> Self {
+        Self {
+            keyspace,
+            numbers,
+            shards,
+            touched: list.iter().map(|_| Cell::new(false)).collect(),
+            list,
+            access,
+            changes: Changes::default(),
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.list.len()
+    }
+
+    /// The entry of key `i`, past its deadline or not.
+    pub(super) fn entry(&self, i: usize) -> Option<&Entry> {
+        let LockedKey {
+            key,
+            place,
+            generation,
+            ..
+        } = self[i];
+        self.shard(i).get(generation, place.hash, key)
+    }
+
+    pub(super) fn live_entry(&self, i: usize) -> Option<&Entry> {
+        live(self.entry(i), self.access.now)
+    }
+
+    /// The shard of key `i`.
+    #[inline]
+    pub(super) fn shard(&self, i: usize) -> &Shard {
+        &self.shards[self.position(self[i].place.shard)]
+    }
+
+    /// The shard of key `i`.
+    #[inline]
+    pub(super) fn shard_mut(&mut self, i: usize) -> &mut Shard {
+        let position = self.position(self[i].place.shard);
+        &mut self.shards[position]
+    }
+
+    /// Where the shard of this number stands among the locked ones.
+    #[inline]
+    fn position(&self, number: usize) -> usize {
+        if self.numbers.len() == 1 {
+            return 0;
+        }
+        self.numbers.partition_point(|&other| other < number)
+    }
+
+    /// The name of key `i` in the store.
+    pub(super) fn record(&self, i: usize) -> RecordKey<'a> {
+        let LockedKey {
+            key,
+            place,
+            generation,
+            ..
+        } = self[i];
+        self.keyspace.record(place, generation, key)
+    }
+
+    pub(super) fn info(&self, i: usize) -> Option<KeyInfo> {
+        let clock = self.keyspace.eviction.clock();
+        let entry = self.live_entry(i)?;
+        Some(entry.info(self.access.now, clock))
+    }
+
+    pub(super) fn read<R>(
+        &self,
+        i: usize,
+        f: impl FnOnce(Value<'_>) -> R,
+    ) -> Result<Option<R>, KeyspaceError> {
+        let LockedKey {
+            place, generation, ..
+        } = self[i];
+        let entry = self.live_entry(i);
+        let access = self.access_of(i, entry);
+        self.keyspace
+            .read_entry(place, generation, entry, access, f)
+    }
+
+    pub(super) fn read_string<R>(
+        &self,
+        i: usize,
+        f: impl FnOnce(StringView<'_>) -> R,
+    ) -> Result<Option<R>, KeyspaceError> {
+        let LockedKey {
+            place, generation, ..
+        } = self[i];
+        let entry = self.live_entry(i);
+        let access = self.access_of(i, entry);
+        self.keyspace
+            .read_string_entry(place, generation, entry, access, f)
+    }
+
+    fn access_of(&self, i: usize, entry: Option<&Entry>) -> Access {
+        match entry {
+            Some(_) => self.next_access(i),
+            None => self.access,
+        }
+    }
+
+    /// The access for the next look at key `i`: it is touched once, however often it is looked at.
+    #[inline]
+    pub(super) fn next_access(&self, i: usize) -> Access {
+        next_access(self.access, &self.touched[i])
+    }
+
+    /// Adds the call's changes to those of all.
+    pub(super) fn count_changes(&mut self) {
+        if let Some(shard) = self.shards.first_mut() {
+            shard.changes += self.changes.count();
+        }
+    }
+}
+
+/// The access for the next look at a key: it is touched once in a call, however often it is looked at.
+#[inline]
+pub(super) fn next_access(access: Access, touched: &Cell<bool>) -> Access {
+    Access {
+        touch: access.touch && !touched.replace(true),
+        ..access
+    }
+}

@@ -1,0 +1,71 @@
+//! The protocol's second step: records go to the store, which makes room for them where it can.
+
+use crate::{Keyspace, KeyspaceError, Millis};
+use store::{Location, StoreError, Write};
+
+impl Keyspace {
+    /// Writes to the store; where it is full, what waits for removal is removed first, then keys that may be evicted.
+    pub(crate) fn store_write(
+        &self,
+        writes: &[Write<'_>],
+        locations: &mut [Location],
+        now: Millis,
+    ) -> Result<(), KeyspaceError> {
+        let mut evictions = EVICTIONS_PER_WRITE;
+        let mut before = None;
+        loop {
+            match self.store.write(writes, locations) {
+                Err(StoreError::OutOfMemory) if self.remove_garbage(GARBAGE_PER_RETRY) > 0 => {}
+                Err(StoreError::OutOfMemory)
+                    if evictions > 0
+                        // Where the compaction can make room, nothing has to go.
+                        && !self.store.could_hold(self.bytes_of(writes))
+                        && self.may_evict_for(
+                            writes,
+                            *before.get_or_insert_with(|| self.store.fill().bytes),
+                        )
+                        && self.evict_for_write(KEYS_PER_EVICTION, now)? =>
+                {
+                    evictions -= 1;
+                }
+                other => {
+                    if matches!(other, Err(StoreError::OutOfMemory)) {
+                        self.note_wanted(writes);
+                    }
+                    return Ok(other?);
+                }
+            }
+        }
+    }
+
+    /// Whether evicting makes sense for values that find no room: an empty store could take them, and not so much has
+    /// gone already, of the bytes that there were `before`, that what is left is only in pieces too small.
+    fn may_evict_for(&self, writes: &[Write<'_>], before: u64) -> bool {
+        let bytes = writes.iter().map(|write| match *write {
+            Write::Put { value, .. } => value.len() as u64,
+            Write::Patch {
+                record,
+                location,
+                changes,
+            } => self.patch_bytes(record, location, changes),
+            _ => 0,
+        });
+        let bytes = bytes.sum::<u64>();
+        let freed = before.saturating_sub(self.store.fill().bytes);
+        let freed_max = (8 * bytes)
+            .min(2 * bytes + FREED_BYTES_MORE)
+            .max(FREED_BYTES_MIN);
+        bytes < self.store.evict_above() && freed <= freed_max
+    }
+}
+
+/// Keys that a write evicts for itself when it finds no room, before it tries again, and how often it does that.
+const KEYS_PER_EVICTION: usize = 16;
+const EVICTIONS_PER_WRITE: usize = 64;
+
+/// A write evicts no more than 8 times its size, of large ones twice the size and this much more; and this much at least.
+const FREED_BYTES_MORE: u64 = 4 << 20;
+const FREED_BYTES_MIN: u64 = 256 * 1024;
+
+/// Records of flushed databases that a write removes for itself when the pool is full, before it tries again.
+const GARBAGE_PER_RETRY: usize = 256;
