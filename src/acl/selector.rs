@@ -153,7 +153,7 @@ impl Selector {
         if sub.is_empty() || super::has_spaces(sub) {
             return Err(RuleError::Syntax);
         }
-        if container.spec.subcommands.is_empty() {
+        if !container.is_container() {
             self.first_args
                 .entry(container.number)
                 .or_default()

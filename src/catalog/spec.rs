@@ -1,4 +1,4 @@
-//! What a command is: one row of data and one handler.
+//! What a command is, as data.
 //!
 //! COMMAND and its subcommands, arity checks, ACL categories, statistics and the coverage tests all derive from
 //! these rows. The meaning of every field is that of Redis 7.2's COMMAND DOCS and COMMAND INFO.
@@ -11,14 +11,10 @@ pub use arguments::{Argument, ArgumentKind};
 pub use keys::{Find, FoundKey, FoundKeys, KeySpec};
 pub use notes::Notes;
 
-use crate::commands::{CommandResult, Context};
 use crate::protocol::Args;
 
-/// The function that runs a command. Arity is already checked.
-pub type Handler = fn(&mut Context<'_>, Args<'_>) -> CommandResult;
-
 /// One command, or one subcommand of a container.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct CommandSpec {
     /// Lower-case name; of a subcommand without its container: `setname`.
     pub name: &'static str,
@@ -42,10 +38,6 @@ pub struct CommandSpec {
     pub notes: Notes,
     /// Arguments after the name.
     pub arguments: &'static [Argument],
-    /// Subcommands, where the command is a container; then `handler` answers a call without one.
-    pub subcommands: &'static [CommandSpec],
-    /// Runs it.
-    pub handler: Handler,
 }
 
 /// How many words a call must have, the command's name included.
