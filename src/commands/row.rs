@@ -48,30 +48,35 @@ impl Row {
     }
 
     /// Another arity than the row began with.
+    #[must_use]
     pub const fn arity(mut self, arity: Arity) -> Self {
         self.spec.arity = arity;
         self
     }
 
     /// How it behaves.
+    #[must_use]
     pub const fn flags(mut self, flags: Flags) -> Self {
         self.spec.flags = flags;
         self
     }
 
     /// ACL categories besides those that follow from the flags.
+    #[must_use]
     pub const fn categories(mut self, categories: Categories) -> Self {
         self.spec.categories = categories;
         self
     }
 
     /// Where its keys are.
+    #[must_use]
     pub const fn keys(mut self, keys: &'static [KeySpec]) -> Self {
         self.spec.keys = keys;
         self
     }
 
     /// COMMAND DOCS's group, and Redis's version that brought the command.
+    #[must_use]
     pub const fn group(mut self, group: Group, since: &'static str) -> Self {
         self.spec.group = group;
         self.spec.since = since;
@@ -79,54 +84,63 @@ impl Row {
     }
 
     /// Another version than the row began with.
+    #[must_use]
     pub const fn since(mut self, since: &'static str) -> Self {
         self.spec.since = since;
         self
     }
 
     /// One line for people, in our own words.
+    #[must_use]
     pub const fn summary(mut self, summary: &'static str) -> Self {
         self.spec.summary = summary;
         self
     }
 
     /// Time complexity.
+    #[must_use]
     pub const fn complexity(mut self, complexity: &'static str) -> Self {
         self.spec.complexity = complexity;
         self
     }
 
     /// Arguments after the name.
+    #[must_use]
     pub const fn arguments(mut self, arguments: &'static [Argument]) -> Self {
         self.spec.arguments = arguments;
         self
     }
 
     /// The subcommands of a container.
+    #[must_use]
     pub const fn subcommands(mut self, subcommands: &'static [Row]) -> Self {
         self.subcommands = subcommands;
         self
     }
 
     /// What a client or a proxy may do with it: `request_policy:all_shards`, `nondeterministic_output`, ...
+    #[must_use]
     pub const fn tips(mut self, tips: &'static [&'static str]) -> Self {
         self.spec.notes.tips = tips;
         self
     }
 
     /// Versions and what each changed.
+    #[must_use]
     pub const fn history(mut self, history: &'static [(&'static str, &'static str)]) -> Self {
         self.spec.notes.history = history;
         self
     }
 
     /// Deprecated since a version; `instead` says what to use.
+    #[must_use]
     pub const fn deprecated(mut self, since: &'static str, instead: &'static str) -> Self {
         self.spec.notes.deprecated = Some((since, instead));
         self
     }
 
     /// For the server's own use, so that people need no documentation of it.
+    #[must_use]
     pub const fn internal(mut self) -> Self {
         self.spec.notes.is_internal = true;
         self
