@@ -18,7 +18,7 @@ pub type Handler = fn(&mut Context<'_>, Args<'_>) -> CommandResult;
 /// One command, or one subcommand of a container.
 #[derive(Clone, Copy, Debug)]
 pub struct Row {
-    spec: CommandSpec,
+    pub(super) spec: CommandSpec,
     handler: Handler,
     subcommands: &'static [Row],
 }
