@@ -134,7 +134,7 @@ flags! {
     /// What it answers are messages: they are sent also where replies are switched off.
     PUSHES = 25, "";
     /// Writes the string of a key anew, however little of it changes: it needs room for as much.
-    REWRITES = 26, "";
+    REWRITES = 28, "";
     /// May write as much as all of its keys hold: it needs room for as much.
     COPIES = 27, "";
 }
@@ -289,6 +289,20 @@ impl Group {
             Group::Hyperloglog => "hyperloglog",
             Group::Geo => "geo",
             Group::Pmemkv => "module",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_flag_has_a_bit_of_its_own() {
+        let mut seen = Flags::NONE;
+        for &(flag, name) in Flags::NAMED {
+            assert_eq!(seen.0 & flag.0, 0, "{name:?} {flag:?}");
+            seen = seen.union(flag);
         }
     }
 }
