@@ -20,8 +20,10 @@ pub(super) static COMMANDS: &[Row] = &[
         .flags(ADMIN.union(Flags::NO_MULTI).union(Flags::ALLOW_BUSY))
         .group(Group::Server, "1.0.0")
         .summary("Closes the pool in good order and ends the server.")
-        .complexity("O(N) when saving, where N is the total number of keys in all databases when saving data, \
-                     otherwise O(1)")
+        .complexity(
+            "O(N) when saving, where N is the total number of keys in all databases when \
+                     saving data, otherwise O(1)",
+        )
         .arguments(&[
             Argument::new(
                 "save-selector",
@@ -31,12 +33,9 @@ pub(super) static COMMANDS: &[Row] = &[
                 ]),
             )
             .optional(),
-            Argument::token("now", "NOW").optional()
-        .since("7.0.0"),
-            Argument::token("force", "FORCE").optional()
-        .since("7.0.0"),
-            Argument::token("abort", "ABORT").optional()
-        .since("7.0.0"),
+            Argument::token("now", "NOW").optional().since("7.0.0"),
+            Argument::token("force", "FORCE").optional().since("7.0.0"),
+            Argument::token("abort", "ABORT").optional().since("7.0.0"),
         ])
         .history(&[("7.0.0", "Added the `NOW`, `FORCE` and `ABORT` modifiers.")]),
     Row::new("time", Arity::Exactly(1), time)
@@ -50,7 +49,8 @@ pub(super) static COMMANDS: &[Row] = &[
         .flags(ADMIN.union(Flags::SLOW).union(Flags::ALONE))
         .group(Group::Server, "1.0.0")
         .summary("Helps with tests.")
-        .complexity("Depends on subcommand.").internal(),
+        .complexity("Depends on subcommand.")
+        .internal(),
 ];
 
 /// What SHUTDOWN's words ask for.
