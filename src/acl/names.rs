@@ -33,6 +33,5 @@ pub(super) fn is_subcommand(command: &Command) -> bool {
 
 /// The numbers of a command and of its subcommands.
 pub(super) fn numbers(command: &Command) -> std::ops::RangeInclusive<usize> {
-    // Subcommands follow their container.
-    command.number..=command.number + command.spec.subcommands.len()
+    command.numbers()
 }

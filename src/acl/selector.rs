@@ -153,14 +153,14 @@ impl Selector {
         if sub.is_empty() || super::has_spaces(sub) {
             return Err(RuleError::Syntax);
         }
-        if container.spec.subcommands.is_empty() {
+        if container.is_container() {
+            let command = names::command(name).ok_or(RuleError::UnknownCommand)?;
+            self.set_command(command, true);
+        } else {
             self.first_args
                 .entry(container.number)
                 .or_default()
                 .insert(sub.to_ascii_lowercase());
-        } else {
-            let command = names::command(name).ok_or(RuleError::UnknownCommand)?;
-            self.set_command(command, true);
         }
         self.note_rule(name, true);
         Ok(())

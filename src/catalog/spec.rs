@@ -1,4 +1,4 @@
-//! What a command is: one row of data and one handler.
+//! What a command is, as data.
 //!
 //! COMMAND and its subcommands, arity checks, ACL categories, statistics and the coverage tests all derive from
 //! these rows. The meaning of every field is that of Redis 7.2's COMMAND DOCS and COMMAND INFO.
@@ -11,14 +11,10 @@ pub use arguments::{Argument, ArgumentKind};
 pub use keys::{Find, FoundKey, FoundKeys, KeySpec};
 pub use notes::Notes;
 
-use crate::commands::{CommandResult, Context};
 use crate::protocol::Args;
 
-/// The function that runs a command. Arity is already checked.
-pub type Handler = fn(&mut Context<'_>, Args<'_>) -> CommandResult;
-
 /// One command, or one subcommand of a container.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct CommandSpec {
     /// Lower-case name; of a subcommand without its container: `setname`.
     pub name: &'static str,
@@ -42,10 +38,6 @@ pub struct CommandSpec {
     pub notes: Notes,
     /// Arguments after the name.
     pub arguments: &'static [Argument],
-    /// Subcommands, where the command is a container; then `handler` answers a call without one.
-    pub subcommands: &'static [CommandSpec],
-    /// Runs it.
-    pub handler: Handler,
 }
 
 /// How many words a call must have, the command's name included.
@@ -142,7 +134,7 @@ flags! {
     /// What it answers are messages: they are sent also where replies are switched off.
     PUSHES = 25, "";
     /// Writes the string of a key anew, however little of it changes: it needs room for as much.
-    REWRITES = 26, "";
+    REWRITES = 28, "";
     /// May write as much as all of its keys hold: it needs room for as much.
     COPIES = 27, "";
 }
@@ -297,6 +289,20 @@ impl Group {
             Group::Hyperloglog => "hyperloglog",
             Group::Geo => "geo",
             Group::Pmemkv => "module",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_flag_has_a_bit_of_its_own() {
+        let mut seen = Flags::NONE;
+        for &(flag, name) in Flags::NAMED {
+            assert_eq!(seen.0 & flag.0, 0, "{name:?} {flag:?}");
+            seen = seen.union(flag);
         }
     }
 }

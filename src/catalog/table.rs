@@ -17,6 +17,20 @@ pub struct Command {
     pub number: usize,
     /// Name as statistics and errors show it: `get`, `client|list`.
     pub full_name: &'static str,
+    /// How many subcommands it has; they follow it in [`Table::all`].
+    subcommands: usize,
+}
+
+impl Command {
+    /// Whether it has subcommands.
+    pub fn is_container(&self) -> bool {
+        self.subcommands > 0
+    }
+
+    /// Its number and those of its subcommands.
+    pub fn numbers(&self) -> std::ops::RangeInclusive<usize> {
+        self.number..=self.number + self.subcommands
+    }
 }
 
 /// All commands.
@@ -69,9 +83,9 @@ pub fn table() -> &'static Table {
         .expect("the commands are installed before anybody asks for one")
 }
 
-/// Makes the table of the families' rows, unless it is there already.
-pub fn install(families: &[&'static [CommandSpec]]) {
-    TABLE.get_or_init(|| Table::new(families));
+/// Makes the table of all commands, unless it is there already.
+pub fn install(make: impl FnOnce() -> Table) {
+    TABLE.get_or_init(make);
 }
 
 /// Why a `rename-command` directive is refused.
@@ -92,11 +106,7 @@ pub enum RenameError {
 }
 
 /// As [`install`], where commands get other names, or are taken away where the new name is empty.
-pub fn install_renamed(
-    families: &[&'static [CommandSpec]],
-    renames: &[(String, String)],
-) -> Result<(), RenameError> {
-    let mut table = Table::new(families);
+pub fn install_renamed(mut table: Table, renames: &[(String, String)]) -> Result<(), RenameError> {
     for (old, new) in renames {
         table.rename(old, new)?;
     }
@@ -104,23 +114,31 @@ pub fn install_renamed(
 }
 
 impl Table {
-    fn new(families: &[&'static [CommandSpec]]) -> Self {
+    /// The table of these commands, each with its subcommands.
+    ///
+    /// # Panics
+    ///
+    /// Where two have one name, or a name is longer than a name may be.
+    pub fn new<S>(commands: impl Iterator<Item = (&'static CommandSpec, S)>) -> Self
+    where
+        S: ExactSizeIterator<Item = &'static CommandSpec>,
+    {
         let mut table = Table {
             all: Vec::new(),
             by_name: HashMap::default(),
         };
-        for spec in families.iter().copied().flatten() {
-            table.add(spec, spec.name);
-            for sub in spec.subcommands {
+        for (spec, subcommands) in commands {
+            table.add(spec, spec.name, subcommands.len());
+            for sub in subcommands {
                 // Made once per process and kept for its life, like the rows themselves.
                 let full_name = Box::leak(format!("{}|{}", spec.name, sub.name).into_boxed_str());
-                table.add(sub, full_name);
+                table.add(sub, full_name, 0);
             }
         }
         table
     }
 
-    fn add(&mut self, spec: &'static CommandSpec, full_name: &'static str) {
+    fn add(&mut self, spec: &'static CommandSpec, full_name: &'static str, subcommands: usize) {
         let number = self.all.len();
         let name = name(full_name.as_bytes()).expect("names of commands are short");
         let before = self.by_name.insert(name, number);
@@ -129,6 +147,7 @@ impl Table {
             spec,
             number,
             full_name,
+            subcommands,
         });
     }
 
@@ -170,15 +189,17 @@ impl Table {
             .map(|&number| &self.all[number])
     }
 
+    /// The subcommands of a container; none of another command.
+    pub fn subcommands(&self, container: &Command) -> &[Command] {
+        let first = container.number + 1;
+        &self.all[first..first + container.subcommands]
+    }
+
     /// The subcommand `sub` of `container`, in any case.
     pub fn find_subcommand(&self, container: &Command, sub: &[u8]) -> Option<&Command> {
-        let position = container
-            .spec
-            .subcommands
+        self.subcommands(container)
             .iter()
-            .position(|spec| spec.name.as_bytes().eq_ignore_ascii_case(sub))?;
-        // Subcommands follow their container.
-        self.all.get(container.number + 1 + position)
+            .find(|command| command.spec.name.as_bytes().eq_ignore_ascii_case(sub))
     }
 }
 
@@ -188,7 +209,7 @@ mod tests {
 
     #[test]
     fn renames_and_takes_away() {
-        let mut table = Table::new(crate::commands::FAMILIES);
+        let mut table = crate::commands::new_table();
         table.rename("FLUSHALL", "wipe").expect("renamed");
         table.rename("debug", "").expect("taken away");
         let name = |table: &Table, name: &[u8]| table.find(name).map(|found| found.full_name);

@@ -231,7 +231,7 @@ fn dryrun(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
         ))
     };
     let mut command = table().find(word).ok_or_else(not_found)?;
-    if let (Some(sub), false) = (call.get(1), command.spec.subcommands.is_empty()) {
+    if let (Some(sub), true) = (call.get(1), command.is_container()) {
         command = table()
             .find_subcommand(command, sub)
             .ok_or_else(not_found)?;

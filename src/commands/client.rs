@@ -15,9 +15,8 @@ use self::filter::{Filter, parse_type};
 use super::connection::{parse_client_name, printable};
 use super::numbers::parse_i64;
 use super::{CommandError, CommandResult, Context, Outcome, help};
-use crate::catalog::spec::{
-    Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, Notes,
-};
+use crate::catalog::spec::{Argument, ArgumentKind, Arity, Categories, Flags, Group};
+use crate::commands::row::{Handler, Row};
 use crate::error::shown;
 use crate::protocol::{Args, Reply};
 use crate::state::{ClientHandle, ReplyMode};
@@ -31,21 +30,11 @@ const ON_OFF: &[Argument] = &[Argument::new(
     ArgumentKind::OneOf(&[Argument::token("on", "ON"), Argument::token("off", "OFF")]),
 )];
 
-pub(super) static COMMANDS: &[CommandSpec] = &[CommandSpec {
-    name: "client",
-    arity: Arity::AtLeast(2),
-    flags: Flags::NONE,
-    categories: Categories::NONE,
-    keys: &[],
-    group: Group::Connection,
-    since: "2.4.0",
-    summary: "Commands on client connections.",
-    complexity: "Depends on subcommand.",
-    arguments: &[],
-    notes: Notes::NONE,
-    subcommands: SUBCOMMANDS,
-    handler: help,
-}];
+pub(super) static COMMANDS: &[Row] = &[Row::new("client", Arity::AtLeast(2), help)
+    .group(Group::Connection, "2.4.0")
+    .summary("Commands on client connections.")
+    .complexity("Depends on subcommand.")
+    .subcommands(SUBCOMMANDS)];
 
 /// A subcommand; what differs between them is in the arguments.
 const fn sub(
@@ -55,26 +44,18 @@ const fn sub(
     since: &'static str,
     summary: &'static str,
     arguments: &'static [Argument],
-    handler: crate::catalog::spec::Handler,
-) -> CommandSpec {
-    CommandSpec {
-        name,
-        arity,
-        flags,
-        categories: Categories::CONNECTION,
-        keys: &[],
-        group: Group::Connection,
-        since,
-        summary,
-        complexity: "O(1)",
-        arguments,
-        notes: Notes::NONE,
-        subcommands: &[],
-        handler,
-    }
+    handler: Handler,
+) -> Row {
+    Row::new(name, arity, handler)
+        .flags(flags)
+        .categories(Categories::CONNECTION)
+        .group(Group::Connection, since)
+        .summary(summary)
+        .complexity("O(1)")
+        .arguments(arguments)
 }
 
-static SUBCOMMANDS: &[CommandSpec] = &[
+static SUBCOMMANDS: &[Row] = &[
     sub(
         "id",
         Arity::Exactly(2),
@@ -101,7 +82,8 @@ static SUBCOMMANDS: &[CommandSpec] = &[
         "Names the connection.",
         &[Argument::new("connection-name", ArgumentKind::String)],
         setname,
-    ).tips(&["request_policy:all_nodes", "response_policy:all_succeeded"]),
+    )
+    .tips(&["request_policy:all_nodes", "response_policy:all_succeeded"]),
     sub(
         "setinfo",
         Arity::Exactly(4),
@@ -116,7 +98,8 @@ static SUBCOMMANDS: &[CommandSpec] = &[
             ]),
         )],
         setinfo,
-    ).tips(&["request_policy:all_nodes", "response_policy:all_succeeded"]),
+    )
+    .tips(&["request_policy:all_nodes", "response_policy:all_succeeded"]),
     sub(
         "info",
         Arity::Exactly(2),
@@ -125,31 +108,55 @@ static SUBCOMMANDS: &[CommandSpec] = &[
         "Describes the connection.",
         &[],
         info,
-    ).tips(&["nondeterministic_output"]),
-    CommandSpec {
-        complexity: "O(N) where N is the number of client connections",
-        ..sub(
-            "list",
-            Arity::AtLeast(2),
-            ADMIN,
-            "2.4.0",
-            "Describes the connections.",
-            filter::LIST_ARGUMENTS,
-            list,
-        )
-    }.tips(&["nondeterministic_output"]).history(&[("2.8.12", "Added unique client `id` field."), ("5.0.0", "Added optional `TYPE` filter."), ("6.0.0", "Added `user` field."), ("6.2.0", "Added `argv-mem`, `tot-mem`, `laddr` and `redir` fields and the optional `ID` filter."), ("7.0.0", "Added `resp`, `multi-mem`, `rbs` and `rbp` fields."), ("7.0.3", "Added `ssub` field.")]),
-    CommandSpec {
-        complexity: "O(N) where N is the number of client connections",
-        ..sub(
-            "kill",
-            Arity::AtLeast(3),
-            ADMIN,
-            "2.4.0",
-            "Closes connections.",
-            filter::KILL_ARGUMENTS,
-            kill,
-        )
-    }.history(&[("2.8.12", "Added new filter format."), ("2.8.12", "`ID` option."), ("3.2.0", "Added `master` type in for `TYPE` option."), ("5.0.0", "Replaced `slave` `TYPE` with `replica`. `slave` still supported for backward compatibility."), ("6.2.0", "`LADDR` option.")]),
+    )
+    .tips(&["nondeterministic_output"]),
+    sub(
+        "list",
+        Arity::AtLeast(2),
+        ADMIN,
+        "2.4.0",
+        "Describes the connections.",
+        filter::LIST_ARGUMENTS,
+        list,
+    )
+    .complexity("O(N) where N is the number of client connections")
+    .tips(&["nondeterministic_output"])
+    .history(&[
+        ("2.8.12", "Added unique client `id` field."),
+        ("5.0.0", "Added optional `TYPE` filter."),
+        ("6.0.0", "Added `user` field."),
+        (
+            "6.2.0",
+            "Added `argv-mem`, `tot-mem`, `laddr` and `redir` fields and the \
+             optional `ID` filter.",
+        ),
+        (
+            "7.0.0",
+            "Added `resp`, `multi-mem`, `rbs` and `rbp` fields.",
+        ),
+        ("7.0.3", "Added `ssub` field."),
+    ]),
+    sub(
+        "kill",
+        Arity::AtLeast(3),
+        ADMIN,
+        "2.4.0",
+        "Closes connections.",
+        filter::KILL_ARGUMENTS,
+        kill,
+    )
+    .complexity("O(N) where N is the number of client connections")
+    .history(&[
+        ("2.8.12", "Added new filter format."),
+        ("2.8.12", "`ID` option."),
+        ("3.2.0", "Added `master` type in for `TYPE` option."),
+        (
+            "5.0.0",
+            "Replaced `slave` `TYPE` with `replica`. `slave` still supported for \
+             backward compatibility.",
+        ),
+        ("6.2.0", "`LADDR` option."),
+    ]),
     sub(
         "no-evict",
         Arity::Exactly(3),
@@ -180,31 +187,31 @@ static SUBCOMMANDS: &[CommandSpec] = &[
         "Has commands wait for a time: all, or those that write.",
         pause::PAUSE_ARGUMENTS,
         pause::pause,
-    ).history(&[("6.2.0", "`CLIENT PAUSE WRITE` mode added along with the `mode` option.")]),
-    CommandSpec {
-        complexity: "O(N) Where N is the number of paused clients",
-        ..sub(
-            "unpause",
-            Arity::Exactly(2),
-            ADMIN,
-            "6.2.0",
-            "Ends the wait of PAUSE.",
-            &[],
-            pause::unpause,
-        )
-    },
-    CommandSpec {
-        complexity: "O(log N) where N is the number of client connections",
-        ..sub(
-            "unblock",
-            Arity::AtLeast(3),
-            ADMIN,
-            "5.0.0",
-            "Ends the wait of another connection's blocking command.",
-            pause::UNBLOCK_ARGUMENTS,
-            pause::unblock,
-        )
-    },
+    )
+    .history(&[(
+        "6.2.0",
+        "`CLIENT PAUSE WRITE` mode added along with the `mode` option.",
+    )]),
+    sub(
+        "unpause",
+        Arity::Exactly(2),
+        ADMIN,
+        "6.2.0",
+        "Ends the wait of PAUSE.",
+        &[],
+        pause::unpause,
+    )
+    .complexity("O(N) Where N is the number of paused clients"),
+    sub(
+        "unblock",
+        Arity::AtLeast(3),
+        ADMIN,
+        "5.0.0",
+        "Ends the wait of another connection's blocking command.",
+        pause::UNBLOCK_ARGUMENTS,
+        pause::unblock,
+    )
+    .complexity("O(log N) where N is the number of client connections"),
     sub(
         "reply",
         Arity::Exactly(3),

@@ -9,31 +9,22 @@ mod keys;
 use self::docs::write_docs;
 use self::info::write_info;
 use super::{CommandError, CommandResult, Context, Outcome, help};
-use crate::catalog::spec::{
-    Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, Handler, Notes,
-};
+use crate::catalog::spec::{Argument, ArgumentKind, Arity, Categories, Flags, Group};
 use crate::catalog::{Command, table};
+use crate::commands::row::{Handler, Row};
 use crate::glob;
 use crate::protocol::{Args, Reply};
 
 const FLAGS: Flags = Flags::LOADING.union(Flags::STALE);
 
-pub(super) static COMMANDS: &[CommandSpec] = &[CommandSpec {
-    name: "command",
-    arity: Arity::AtLeast(1),
-    flags: FLAGS,
-    categories: Categories::CONNECTION,
-    keys: &[],
-    group: Group::Server,
-    since: "2.8.13",
-    summary: "Describes all commands.",
-    complexity: "O(N) where N is the total number of Redis commands",
-    arguments: &[],
-    notes: Notes::NONE,
-    subcommands: SUBCOMMANDS,
-    handler: all,
-}
-.tips(&["nondeterministic_output_order"])];
+pub(super) static COMMANDS: &[Row] = &[Row::new("command", Arity::AtLeast(1), all)
+    .flags(FLAGS)
+    .categories(Categories::CONNECTION)
+    .group(Group::Server, "2.8.13")
+    .summary("Describes all commands.")
+    .complexity("O(N) where N is the total number of Redis commands")
+    .subcommands(SUBCOMMANDS)
+    .tips(&["nondeterministic_output_order"])];
 
 const NAMES: &[Argument] = &[Argument::new("command-name", ArgumentKind::String)
     .optional()
@@ -54,25 +45,17 @@ const fn sub(
     complexity: &'static str,
     arguments: &'static [Argument],
     handler: Handler,
-) -> CommandSpec {
-    CommandSpec {
-        name,
-        arity,
-        flags: FLAGS,
-        categories: Categories::CONNECTION,
-        keys: &[],
-        group: Group::Server,
-        since,
-        summary,
-        complexity,
-        arguments,
-        notes: Notes::NONE,
-        subcommands: &[],
-        handler,
-    }
+) -> Row {
+    Row::new(name, arity, handler)
+        .flags(FLAGS)
+        .categories(Categories::CONNECTION)
+        .group(Group::Server, since)
+        .summary(summary)
+        .complexity(complexity)
+        .arguments(arguments)
 }
 
-static SUBCOMMANDS: &[CommandSpec] = &[
+static SUBCOMMANDS: &[Row] = &[
     sub(
         "count",
         Arity::Exactly(2),
@@ -175,22 +158,16 @@ fn help(ctx: &mut Context<'_>, _: Args<'_>) -> CommandResult {
     help::reply(ctx, "COMMAND", HELP)
 }
 
-/// Commands that are not subcommands.
-fn top_level() -> Vec<&'static CommandSpec> {
-    table().top_level().map(|command| command.spec).collect()
-}
-
 fn all(ctx: &mut Context<'_>, _: Args<'_>) -> CommandResult {
-    let commands = top_level();
-    ctx.out.array_header(commands.len());
-    for spec in commands {
-        write_info(ctx.out, spec, spec.name);
+    ctx.out.array_header(table().top_level().count());
+    for command in table().top_level() {
+        write_info(ctx.out, command);
     }
     Ok(Outcome::Written)
 }
 
 fn count(_: &mut Context<'_>, _: Args<'_>) -> CommandResult {
-    Ok(Reply::count(top_level().len()).into())
+    Ok(Reply::count(table().top_level().count()).into())
 }
 
 fn info(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
@@ -201,7 +178,7 @@ fn info(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     ctx.out.array_header(names.len());
     for name in names {
         match table().find(name) {
-            Some(command) => write_info(ctx.out, command.spec, command.full_name),
+            Some(command) => write_info(ctx.out, command),
             None => ctx.out.null(),
         }
     }
@@ -219,7 +196,7 @@ fn docs(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     ctx.out.map_header(commands.len());
     for command in commands {
         ctx.out.bulk(command.full_name.as_bytes());
-        write_docs(ctx.out, command.spec, command.full_name);
+        write_docs(ctx.out, command);
     }
     Ok(Outcome::Written)
 }

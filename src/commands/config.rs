@@ -5,9 +5,8 @@
 use bytes::Bytes;
 
 use super::{CommandError, CommandResult, Context, help};
-use crate::catalog::spec::{
-    Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, Handler, Notes,
-};
+use crate::catalog::spec::{Argument, ArgumentKind, Arity, Flags, Group};
+use crate::commands::row::{Handler, Row};
 use crate::protocol::{Args, Reply};
 
 const ADMIN: Flags = Flags::ADMIN
@@ -15,21 +14,11 @@ const ADMIN: Flags = Flags::ADMIN
     .union(Flags::LOADING)
     .union(Flags::STALE);
 
-pub(super) static COMMANDS: &[CommandSpec] = &[CommandSpec {
-    name: "config",
-    arity: Arity::AtLeast(2),
-    flags: Flags::NONE,
-    categories: Categories::NONE,
-    keys: &[],
-    group: Group::Server,
-    since: "2.0.0",
-    summary: "Commands on the server's configuration.",
-    complexity: "Depends on subcommand.",
-    arguments: &[],
-    notes: Notes::NONE,
-    subcommands: SUBCOMMANDS,
-    handler: help,
-}];
+pub(super) static COMMANDS: &[Row] = &[Row::new("config", Arity::AtLeast(2), help)
+    .group(Group::Server, "2.0.0")
+    .summary("Commands on the server's configuration.")
+    .complexity("Depends on subcommand.")
+    .subcommands(SUBCOMMANDS)];
 
 const fn sub(
     name: &'static str,
@@ -37,58 +26,44 @@ const fn sub(
     since: &'static str,
     summary: &'static str,
     handler: Handler,
-) -> CommandSpec {
-    CommandSpec {
-        name,
-        arity,
-        flags: ADMIN,
-        categories: Categories::NONE,
-        keys: &[],
-        group: Group::Server,
-        since,
-        summary,
-        complexity: "O(1)",
-        arguments: &[],
-        notes: Notes::NONE,
-        subcommands: &[],
-        handler,
-    }
+) -> Row {
+    Row::new(name, arity, handler)
+        .flags(ADMIN)
+        .group(Group::Server, since)
+        .summary(summary)
+        .complexity("O(1)")
 }
 
-static SUBCOMMANDS: &[CommandSpec] = &[
-    CommandSpec {
-        complexity: "O(N) when N is the number of configuration parameters provided",
-        arguments: &[Argument::new("parameter", ArgumentKind::String).multiple()],
-        ..sub(
-            "get",
-            Arity::AtLeast(3),
-            "2.0.0",
-            "Answers the directives that match the patterns.",
-            get,
-        )
-    }
+static SUBCOMMANDS: &[Row] = &[
+    sub(
+        "get",
+        Arity::AtLeast(3),
+        "2.0.0",
+        "Answers the directives that match the patterns.",
+        get,
+    )
+    .complexity("O(N) when N is the number of configuration parameters provided")
+    .arguments(&[Argument::new("parameter", ArgumentKind::String).multiple()])
     .history(&[(
         "7.0.0",
         "Added the ability to pass multiple pattern parameters in one call",
     )]),
-    CommandSpec {
-        complexity: "O(N) when N is the number of configuration parameters provided",
-        arguments: &[Argument::new(
-            "data",
-            ArgumentKind::Block(&[
-                Argument::new("parameter", ArgumentKind::String),
-                Argument::new("value", ArgumentKind::String),
-            ]),
-        )
-        .multiple()],
-        ..sub(
-            "set",
-            Arity::AtLeast(4),
-            "2.0.0",
-            "Changes directives, all of them or none.",
-            set,
-        )
-    }
+    sub(
+        "set",
+        Arity::AtLeast(4),
+        "2.0.0",
+        "Changes directives, all of them or none.",
+        set,
+    )
+    .complexity("O(N) when N is the number of configuration parameters provided")
+    .arguments(&[Argument::new(
+        "data",
+        ArgumentKind::Block(&[
+            Argument::new("parameter", ArgumentKind::String),
+            Argument::new("value", ArgumentKind::String),
+        ]),
+    )
+    .multiple()])
     .tips(&["request_policy:all_nodes", "response_policy:all_succeeded"])
     .history(&[(
         "7.0.0",
@@ -110,16 +85,14 @@ static SUBCOMMANDS: &[CommandSpec] = &[
         rewrite,
     )
     .tips(&["request_policy:all_nodes", "response_policy:all_succeeded"]),
-    CommandSpec {
-        flags: Flags::LOADING.union(Flags::STALE),
-        ..sub(
-            "help",
-            Arity::Exactly(2),
-            "5.0.0",
-            "Lists the subcommands.",
-            help,
-        )
-    },
+    sub(
+        "help",
+        Arity::Exactly(2),
+        "5.0.0",
+        "Lists the subcommands.",
+        help,
+    )
+    .flags(Flags::LOADING.union(Flags::STALE)),
 ];
 
 fn help(ctx: &mut Context<'_>, _: Args<'_>) -> CommandResult {

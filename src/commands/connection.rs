@@ -5,9 +5,8 @@
 use super::numbers::parse_i64;
 use super::{CommandError, CommandResult, Context, Outcome, permission};
 use crate::acl::DEFAULT_USER;
-use crate::catalog::spec::{
-    Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, Notes,
-};
+use crate::catalog::spec::{Argument, ArgumentKind, Arity, Categories, Flags, Group};
+use crate::commands::row::Row;
 use crate::error::shown;
 use crate::protocol::{Args, Protocol, Reply};
 use crate::state::REDIS_VERSION;
@@ -20,102 +19,60 @@ const ALWAYS: Flags = Flags::NOSCRIPT
     .union(Flags::NO_AUTH)
     .union(Flags::ALLOW_BUSY);
 
-pub(super) static COMMANDS: &[CommandSpec] = &[
-    CommandSpec {
-        name: "ping",
-        arity: Arity::AtLeast(1),
-        flags: Flags::FAST.union(Flags::WHILE_SUBSCRIBED),
-        categories: Categories::CONNECTION,
-        keys: &[],
-        group: Group::Connection,
-        since: "1.0.0",
-        summary: "Answers PONG, or the message given.",
-        complexity: "O(1)",
-        arguments: &[Argument::new("message", ArgumentKind::String).optional()],
-        notes: Notes::NONE,
-        subcommands: &[],
-        handler: ping,
-    }.tips(&["request_policy:all_shards", "response_policy:all_succeeded"]),
-    CommandSpec {
-        name: "echo",
-        arity: Arity::Exactly(2),
-        flags: Flags::LOADING.union(Flags::STALE).union(Flags::FAST),
-        categories: Categories::CONNECTION,
-        keys: &[],
-        group: Group::Connection,
-        since: "1.0.0",
-        summary: "Answers the message given.",
-        complexity: "O(1)",
-        arguments: &[Argument::new("message", ArgumentKind::String)],
-        notes: Notes::NONE,
-        subcommands: &[],
-        handler: echo,
-    },
-    CommandSpec {
-        name: "quit",
-        arity: Arity::AtLeast(1),
-        flags: ALWAYS.union(Flags::UNQUEUED).union(Flags::WHILE_SUBSCRIBED),
-        categories: Categories::CONNECTION,
-        keys: &[],
-        group: Group::Connection,
-        since: "1.0.0",
-        summary: "Closes the connection after what came before is answered.",
-        complexity: "O(1)",
-        arguments: &[],
-        notes: Notes::NONE,
-        subcommands: &[],
-        handler: quit,
-    }.deprecated("7.2.0", "just closing the connection"),
-    CommandSpec {
-        name: "reset",
-        arity: Arity::Exactly(1),
-        flags: ALWAYS.union(Flags::UNQUEUED).union(Flags::WHILE_SUBSCRIBED),
-        categories: Categories::CONNECTION,
-        keys: &[],
-        group: Group::Connection,
-        since: "6.2.0",
-        summary: "Puts the connection back into the state of a new one.",
-        complexity: "O(1)",
-        arguments: &[],
-        notes: Notes::NONE,
-        subcommands: &[],
-        handler: reset,
-    },
-    CommandSpec {
-        name: "hello",
-        arity: Arity::AtLeast(1),
-        flags: ALWAYS,
-        categories: Categories::CONNECTION,
-        keys: &[],
-        group: Group::Connection,
-        since: "6.0.0",
-        summary: "Chooses the protocol, and can authenticate and name the connection.",
-        complexity: "O(1)",
-        arguments: HELLO_ARGUMENTS,
-        notes: Notes::NONE,
-        subcommands: &[],
-        handler: hello,
-    }.history(&[("6.2.0", "`protover` made optional; when called without arguments the command reports the current connection's context.")]),
-    CommandSpec {
-        name: "auth",
-        arity: Arity::AtLeast(2),
-        flags: ALWAYS,
-        categories: Categories::CONNECTION,
-        keys: &[],
-        group: Group::Connection,
-        since: "1.0.0",
-        summary: "Authenticates the connection.",
-        complexity: "O(N) where N is the number of passwords defined for the user",
-        arguments: &[
+pub(super) static COMMANDS: &[Row] = &[
+    Row::new("ping", Arity::AtLeast(1), ping)
+        .flags(Flags::FAST.union(Flags::WHILE_SUBSCRIBED))
+        .categories(Categories::CONNECTION)
+        .group(Group::Connection, "1.0.0")
+        .summary("Answers PONG, or the message given.")
+        .complexity("O(1)")
+        .arguments(&[Argument::new("message", ArgumentKind::String).optional()])
+        .tips(&["request_policy:all_shards", "response_policy:all_succeeded"]),
+    Row::new("echo", Arity::Exactly(2), echo)
+        .flags(Flags::LOADING.union(Flags::STALE).union(Flags::FAST))
+        .categories(Categories::CONNECTION)
+        .group(Group::Connection, "1.0.0")
+        .summary("Answers the message given.")
+        .complexity("O(1)")
+        .arguments(&[Argument::new("message", ArgumentKind::String)]),
+    Row::new("quit", Arity::AtLeast(1), quit)
+        .flags(ALWAYS.union(Flags::UNQUEUED).union(Flags::WHILE_SUBSCRIBED))
+        .categories(Categories::CONNECTION)
+        .group(Group::Connection, "1.0.0")
+        .summary("Closes the connection after what came before is answered.")
+        .complexity("O(1)")
+        .deprecated("7.2.0", "just closing the connection"),
+    Row::new("reset", Arity::Exactly(1), reset)
+        .flags(ALWAYS.union(Flags::UNQUEUED).union(Flags::WHILE_SUBSCRIBED))
+        .categories(Categories::CONNECTION)
+        .group(Group::Connection, "6.2.0")
+        .summary("Puts the connection back into the state of a new one.")
+        .complexity("O(1)"),
+    Row::new("hello", Arity::AtLeast(1), hello)
+        .flags(ALWAYS)
+        .categories(Categories::CONNECTION)
+        .group(Group::Connection, "6.0.0")
+        .summary("Chooses the protocol, and can authenticate and name the connection.")
+        .complexity("O(1)")
+        .arguments(HELLO_ARGUMENTS)
+        .history(&[(
+            "6.2.0",
+            "`protover` made optional; when called without arguments the command \
+             reports the current connection's context.",
+        )]),
+    Row::new("auth", Arity::AtLeast(2), auth)
+        .flags(ALWAYS)
+        .categories(Categories::CONNECTION)
+        .group(Group::Connection, "1.0.0")
+        .summary("Authenticates the connection.")
+        .complexity("O(N) where N is the number of passwords defined for the user")
+        .arguments(&[
             Argument::new("username", ArgumentKind::String)
                 .optional()
                 .since("6.0.0"),
             Argument::new("password", ArgumentKind::String),
-        ],
-        notes: Notes::NONE,
-        subcommands: &[],
-        handler: auth,
-    }.history(&[("6.0.0", "Added ACL style (username and password).")]),
+        ])
+        .history(&[("6.0.0", "Added ACL style (username and password).")]),
 ];
 
 const HELLO_ARGUMENTS: &[Argument] = &[Argument::new(

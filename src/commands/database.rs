@@ -4,9 +4,8 @@ use std::sync::atomic::Ordering;
 
 use super::numbers::parse_i64;
 use super::{CommandError, CommandResult, Context};
-use crate::catalog::spec::{
-    Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, Notes,
-};
+use crate::catalog::spec::{Argument, ArgumentKind, Arity, Categories, Flags, Group};
+use crate::commands::row::Row;
 use crate::protocol::{Args, Reply};
 
 const FLUSH_MODE: &[Argument] = &[Argument::new(
@@ -18,80 +17,48 @@ const FLUSH_MODE: &[Argument] = &[Argument::new(
 )
 .optional()];
 
-pub(super) static COMMANDS: &[CommandSpec] = &[
-    CommandSpec {
-        name: "select",
-        arity: Arity::Exactly(2),
-        flags: Flags::LOADING.union(Flags::STALE).union(Flags::FAST),
-        categories: Categories::CONNECTION,
-        keys: &[],
-        group: Group::Connection,
-        since: "1.0.0",
-        summary: "Chooses the database of this connection.",
-        complexity: "O(1)",
-        arguments: &[Argument::new("index", ArgumentKind::Integer)],
-        notes: Notes::NONE,
-        subcommands: &[],
-        handler: select,
-    },
-    CommandSpec {
-        name: "swapdb",
-        arity: Arity::Exactly(3),
-        flags: Flags::WRITE.union(Flags::FAST),
-        categories: Categories::KEYSPACE.union(Categories::DANGEROUS),
-        keys: &[],
-        group: Group::Server,
-        since: "4.0.0",
-        summary: "Swaps two databases, for all connections at once.",
-        complexity: "O(N) for N clients that watch or wait for keys of both databases",
-        arguments: &[
+pub(super) static COMMANDS: &[Row] = &[
+    Row::new("select", Arity::Exactly(2), select)
+        .flags(Flags::LOADING.union(Flags::STALE).union(Flags::FAST))
+        .categories(Categories::CONNECTION)
+        .group(Group::Connection, "1.0.0")
+        .summary("Chooses the database of this connection.")
+        .complexity("O(1)")
+        .arguments(&[Argument::new("index", ArgumentKind::Integer)]),
+    Row::new("swapdb", Arity::Exactly(3), swapdb)
+        .flags(Flags::WRITE.union(Flags::FAST))
+        .categories(Categories::KEYSPACE.union(Categories::DANGEROUS))
+        .group(Group::Server, "4.0.0")
+        .summary("Swaps two databases, for all connections at once.")
+        .complexity("O(N) for N clients that watch or wait for keys of both databases")
+        .arguments(&[
             Argument::new("index1", ArgumentKind::Integer),
             Argument::new("index2", ArgumentKind::Integer),
-        ],
-        notes: Notes::NONE,
-        subcommands: &[],
-        handler: swapdb,
-    },
-    CommandSpec {
-        name: "flushdb",
-        arity: Arity::AtLeast(1),
-        flags: Flags::WRITE.union(Flags::SLOW),
-        categories: Categories::KEYSPACE.union(Categories::DANGEROUS),
-        keys: &[],
-        group: Group::Server,
-        since: "1.0.0",
-        summary: "Removes all keys of the database.",
-        complexity: "O(N) where N is the number of keys in the database.",
-        arguments: FLUSH_MODE,
-        notes: Notes::NONE,
-        subcommands: &[],
-        handler: flushdb,
-    }
-    .tips(&["request_policy:all_shards", "response_policy:all_succeeded"])
-    .history(&[
-        ("4.0.0", "Added the `ASYNC` flushing mode modifier."),
-        ("6.2.0", "Added the `SYNC` flushing mode modifier."),
-    ]),
-    CommandSpec {
-        name: "flushall",
-        arity: Arity::AtLeast(1),
-        flags: Flags::WRITE.union(Flags::SLOW),
-        categories: Categories::KEYSPACE.union(Categories::DANGEROUS),
-        keys: &[],
-        group: Group::Server,
-        since: "1.0.0",
-        summary: "Removes all keys of all databases.",
-        complexity: "O(N) where N is the number of keys in all databases.",
-        arguments: FLUSH_MODE,
-        notes: Notes::NONE,
-        subcommands: &[],
-        handler: flushall,
-    }
-    .tips(&["request_policy:all_shards", "response_policy:all_succeeded"])
-    .history(&[
-        ("4.0.0", "Added the `ASYNC` flushing mode modifier."),
-        ("6.2.0", "Added the `SYNC` flushing mode modifier."),
-    ]),
+        ]),
+    Row::new("flushdb", Arity::AtLeast(1), flushdb)
+        .flags(Flags::WRITE.union(Flags::SLOW))
+        .categories(Categories::KEYSPACE.union(Categories::DANGEROUS))
+        .group(Group::Server, "1.0.0")
+        .summary("Removes all keys of the database.")
+        .complexity("O(N) where N is the number of keys in the database.")
+        .arguments(FLUSH_MODE)
+        .tips(&["request_policy:all_shards", "response_policy:all_succeeded"])
+        .history(&[
+            ("4.0.0", "Added the `ASYNC` flushing mode modifier."),
+            ("6.2.0", "Added the `SYNC` flushing mode modifier."),
+        ]),
+    Row::new("flushall", Arity::AtLeast(1), flushall)
+        .flags(Flags::WRITE.union(Flags::SLOW))
+        .categories(Categories::KEYSPACE.union(Categories::DANGEROUS))
+        .group(Group::Server, "1.0.0")
+        .summary("Removes all keys of all databases.")
+        .complexity("O(N) where N is the number of keys in all databases.")
+        .arguments(FLUSH_MODE)
+        .tips(&["request_policy:all_shards", "response_policy:all_succeeded"])
+        .history(&[
+            ("4.0.0", "Added the `ASYNC` flushing mode modifier."),
+            ("6.2.0", "Added the `SYNC` flushing mode modifier."),
+        ]),
 ];
 
 /// How many databases this server has: the directive `databases`.

@@ -8,40 +8,33 @@ use bytes::Bytes;
 use super::keys::ONE_KEY;
 use super::numbers::parse_i64;
 use super::{CommandError, CommandResult, Context};
-use crate::catalog::spec::{
-    Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, KeySpec, Notes,
-};
+use crate::catalog::spec::{Argument, ArgumentKind, Arity, Categories, Flags, Group, KeySpec};
+use crate::commands::row::Row;
 use crate::keyspace::{Access, EventClass, KeyspaceError, Kind, Millis, Update, View};
 use crate::protocol::{Args, Reply};
 use crate::serialised::{Object, SerialisedError, decode, encode};
 
-pub(super) static COMMANDS: &[CommandSpec] = &[
-    CommandSpec {
-        name: "dump",
-        arity: Arity::Exactly(2),
-        flags: Flags::READONLY,
-        categories: Categories::KEYSPACE,
-        keys: &[KeySpec::first(&["RO", "access"])],
-        group: Group::Generic,
-        since: "2.6.0",
-        summary: "Returns a value in Redis's serialised form.",
-        complexity: "O(1) to find the key, and O(N*M) for N elements of M bytes.",
-        arguments: ONE_KEY,
-        notes: Notes::NONE,
-        subcommands: &[],
-        handler: dump,
-    }.tips(&["nondeterministic_output"]),
-    CommandSpec {
-        name: "restore",
-        arity: Arity::AtLeast(4),
-        flags: Flags::WRITE.union(Flags::DENYOOM),
-        categories: Categories::KEYSPACE.union(Categories::DANGEROUS),
-        keys: &[KeySpec::first(&["OW", "update"])],
-        group: Group::Generic,
-        since: "2.6.0",
-        summary: "Makes a key of a value in Redis's serialised form.",
-        complexity: "O(1) for the key, and O(N*M) for N elements of M bytes; of sorted sets O(N*M*log(N)).",
-        arguments: &[
+pub(super) static COMMANDS: &[Row] = &[
+    Row::new("dump", Arity::Exactly(2), dump)
+        .flags(Flags::READONLY)
+        .categories(Categories::KEYSPACE)
+        .keys(&[KeySpec::first(&["RO", "access"])])
+        .group(Group::Generic, "2.6.0")
+        .summary("Returns a value in Redis's serialised form.")
+        .complexity("O(1) to find the key, and O(N*M) for N elements of M bytes.")
+        .arguments(ONE_KEY)
+        .tips(&["nondeterministic_output"]),
+    Row::new("restore", Arity::AtLeast(4), restore)
+        .flags(Flags::WRITE.union(Flags::DENYOOM))
+        .categories(Categories::KEYSPACE.union(Categories::DANGEROUS))
+        .keys(&[KeySpec::first(&["OW", "update"])])
+        .group(Group::Generic, "2.6.0")
+        .summary("Makes a key of a value in Redis's serialised form.")
+        .complexity(
+            "O(1) for the key, and O(N*M) for N elements of M bytes; of sorted \
+             sets O(N*M*log(N)).",
+        )
+        .arguments(&[
             Argument::key(),
             Argument::new("ttl", ArgumentKind::Integer),
             Argument::new("serialized-value", ArgumentKind::String),
@@ -59,11 +52,12 @@ pub(super) static COMMANDS: &[CommandSpec] = &[
                 .with_token("FREQ")
                 .optional()
                 .since("5.0.0"),
-        ],
-        notes: Notes::NONE,
-        subcommands: &[],
-        handler: restore,
-    }.history(&[("3.0.0", "Added the `REPLACE` modifier."), ("5.0.0", "Added the `ABSTTL` modifier."), ("5.0.0", "Added the `IDLETIME` and `FREQ` options.")]),
+        ])
+        .history(&[
+            ("3.0.0", "Added the `REPLACE` modifier."),
+            ("5.0.0", "Added the `ABSTTL` modifier."),
+            ("5.0.0", "Added the `IDLETIME` and `FREQ` options."),
+        ]),
 ];
 
 /// Position of the one key in an [`Update`].

@@ -3,16 +3,15 @@
 use super::keys::{ONE_KEY, look_up};
 use super::numbers::parse_i64;
 use super::{CommandError, CommandResult, Context};
-use crate::catalog::spec::{
-    Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, Handler, KeySpec, Notes,
-};
+use crate::catalog::spec::{Argument, ArgumentKind, Arity, Categories, Flags, Group, KeySpec};
+use crate::commands::row::{Handler, Row};
 use crate::error::shown;
 use crate::keyspace::{EventClass, KeyspaceError, Millis};
 use crate::protocol::{Args, Reply};
 
 const MS_PER_S: i64 = 1000;
 
-pub(super) static COMMANDS: &[CommandSpec] = &[
+pub(super) static COMMANDS: &[Row] = &[
     setter(
         "expire",
         "1.0.0",
@@ -73,21 +72,14 @@ pub(super) static COMMANDS: &[CommandSpec] = &[
         "Returns when a key expires, in milliseconds since 1970.",
         pexpiretime,
     ),
-    CommandSpec {
-        name: "persist",
-        arity: Arity::Exactly(2),
-        flags: Flags::WRITE.union(Flags::FAST),
-        categories: Categories::KEYSPACE,
-        keys: UPDATED_KEY,
-        group: Group::Generic,
-        since: "2.2.0",
-        summary: "Lets a key stay for ever.",
-        complexity: "O(1)",
-        arguments: ONE_KEY,
-        notes: Notes::NONE,
-        subcommands: &[],
-        handler: persist,
-    },
+    Row::new("persist", Arity::Exactly(2), persist)
+        .flags(Flags::WRITE.union(Flags::FAST))
+        .categories(Categories::KEYSPACE)
+        .keys(UPDATED_KEY)
+        .group(Group::Generic, "2.2.0")
+        .summary("Lets a key stay for ever.")
+        .complexity("O(1)")
+        .arguments(ONE_KEY),
 ];
 
 const CONDITION: Argument = Argument::new(
@@ -133,22 +125,15 @@ const fn setter(
     summary: &'static str,
     arguments: &'static [Argument],
     handler: Handler,
-) -> CommandSpec {
-    CommandSpec {
-        name,
-        arity: Arity::AtLeast(3),
-        flags: Flags::WRITE.union(Flags::FAST),
-        categories: Categories::KEYSPACE,
-        keys: UPDATED_KEY,
-        group: Group::Generic,
-        since,
-        summary,
-        complexity: "O(1)",
-        arguments,
-        notes: Notes::NONE,
-        subcommands: &[],
-        handler,
-    }
+) -> Row {
+    Row::new(name, Arity::AtLeast(3), handler)
+        .flags(Flags::WRITE.union(Flags::FAST))
+        .categories(Categories::KEYSPACE)
+        .keys(UPDATED_KEY)
+        .group(Group::Generic, since)
+        .summary(summary)
+        .complexity("O(1)")
+        .arguments(arguments)
 }
 
 /// A row of the TTL kind.
@@ -157,22 +142,15 @@ const fn getter(
     since: &'static str,
     summary: &'static str,
     handler: Handler,
-) -> CommandSpec {
-    CommandSpec {
-        name,
-        arity: Arity::Exactly(2),
-        flags: Flags::READONLY.union(Flags::FAST),
-        categories: Categories::KEYSPACE,
-        keys: READ_KEY,
-        group: Group::Generic,
-        since,
-        summary,
-        complexity: "O(1)",
-        arguments: ONE_KEY,
-        notes: Notes::NONE,
-        subcommands: &[],
-        handler,
-    }
+) -> Row {
+    Row::new(name, Arity::Exactly(2), handler)
+        .flags(Flags::READONLY.union(Flags::FAST))
+        .categories(Categories::KEYSPACE)
+        .keys(READ_KEY)
+        .group(Group::Generic, since)
+        .summary(summary)
+        .complexity("O(1)")
+        .arguments(ONE_KEY)
 }
 
 /// When EXPIRE and its kin may set the deadline.

@@ -13,37 +13,28 @@ use bytes::Bytes;
 pub(super) use self::memory::{MemoryUse, percent};
 use self::report::Report;
 use super::{CommandError, CommandResult, Context};
-use crate::catalog::spec::{
-    Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, Notes,
-};
+use crate::catalog::spec::{Argument, ArgumentKind, Arity, Categories, Flags, Group};
+use crate::commands::row::Row;
 use crate::protocol::{Args, Reply};
 
-pub(super) static COMMANDS: &[CommandSpec] = &[CommandSpec {
-    name: "info",
-    arity: Arity::AtLeast(1),
-    flags: Flags::LOADING.union(Flags::STALE),
-    categories: Categories::DANGEROUS,
-    keys: &[],
-    group: Group::Server,
-    since: "1.0.0",
-    summary: "Describes the server and what it has done.",
-    complexity: "O(1)",
-    arguments: &[Argument::new("section", ArgumentKind::String)
+pub(super) static COMMANDS: &[Row] = &[Row::new("info", Arity::AtLeast(1), info)
+    .flags(Flags::LOADING.union(Flags::STALE))
+    .categories(Categories::DANGEROUS)
+    .group(Group::Server, "1.0.0")
+    .summary("Describes the server and what it has done.")
+    .complexity("O(1)")
+    .arguments(&[Argument::new("section", ArgumentKind::String)
         .optional()
-        .multiple()],
-    notes: Notes::NONE,
-    subcommands: &[],
-    handler: info,
-}
-.tips(&[
-    "nondeterministic_output",
-    "request_policy:all_shards",
-    "response_policy:special",
-])
-.history(&[(
-    "7.0.0",
-    "Added support for taking multiple section arguments.",
-)])];
+        .multiple()])
+    .tips(&[
+        "nondeterministic_output",
+        "request_policy:all_shards",
+        "response_policy:special",
+    ])
+    .history(&[(
+        "7.0.0",
+        "Added support for taking multiple section arguments.",
+    )])];
 
 type Writer = fn(&Context<'_>, &mut Report) -> Result<(), CommandError>;
 

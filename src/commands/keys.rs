@@ -1,9 +1,8 @@
 //! Commands on keys of any type: DEL, UNLINK, EXISTS, TOUCH, TYPE, RANDOMKEY and DBSIZE.
 
 use super::{CommandResult, Context};
-use crate::catalog::spec::{
-    Argument, Arity, Categories, CommandSpec, Flags, Group, KeySpec, Notes,
-};
+use crate::catalog::spec::{Argument, Arity, Categories, Flags, Group, KeySpec};
+use crate::commands::row::Row;
 use crate::keyspace::{Access, EventClass, KeyInfo, KeyspaceError, take_wanted};
 use crate::protocol::{Args, Reply};
 
@@ -12,123 +11,70 @@ const KEYS: &[Argument] = &[Argument::key().multiple()];
 /// One key alone.
 pub(super) const ONE_KEY: &[Argument] = &[Argument::key()];
 
-pub(super) static COMMANDS: &[CommandSpec] = &[
-    CommandSpec {
-        name: "del",
-        arity: Arity::AtLeast(2),
-        flags: Flags::WRITE,
-        categories: Categories::KEYSPACE,
-        keys: &[KeySpec::range(&["RM", "delete"], 1, -1, 1)],
-        group: Group::Generic,
-        since: "1.0.0",
-        summary: "Removes keys.",
-        complexity: "O(N) where N is the number of keys.",
-        arguments: KEYS,
-        notes: Notes::NONE,
-        subcommands: &[],
-        handler: del,
-    }
-    .tips(&["request_policy:multi_shard", "response_policy:agg_sum"]),
-    CommandSpec {
-        name: "unlink",
-        arity: Arity::AtLeast(2),
-        flags: Flags::WRITE.union(Flags::FAST),
-        categories: Categories::KEYSPACE,
-        keys: &[KeySpec::range(&["RM", "delete"], 1, -1, 1)],
-        group: Group::Generic,
-        since: "4.0.0",
-        summary: "Removes keys; their space may be given back later.",
-        complexity: "O(1) for each key.",
-        arguments: KEYS,
-        notes: Notes::NONE,
-        subcommands: &[],
-        handler: del,
-    }
-    .tips(&["request_policy:multi_shard", "response_policy:agg_sum"]),
-    CommandSpec {
-        name: "exists",
-        arity: Arity::AtLeast(2),
-        flags: Flags::READONLY.union(Flags::FAST),
-        categories: Categories::KEYSPACE,
-        keys: &[KeySpec::range(&["RO"], 1, -1, 1)],
-        group: Group::Generic,
-        since: "1.0.0",
-        summary: "Counts how many of the keys exist.",
-        complexity: "O(N) where N is the number of keys.",
-        arguments: KEYS,
-        notes: Notes::NONE,
-        subcommands: &[],
-        handler: exists,
-    }
-    .tips(&["request_policy:multi_shard", "response_policy:agg_sum"])
-    .history(&[("3.0.3", "Accepts multiple `key` arguments.")]),
-    CommandSpec {
-        name: "touch",
-        arity: Arity::AtLeast(2),
-        flags: Flags::READONLY.union(Flags::FAST),
-        categories: Categories::KEYSPACE,
-        keys: &[KeySpec::range(&["RO"], 1, -1, 1)],
-        group: Group::Generic,
-        since: "3.2.1",
-        summary: "Marks keys as used now, and counts those that exist.",
-        complexity: "O(N) where N is the number of keys.",
-        arguments: KEYS,
-        notes: Notes::NONE,
-        subcommands: &[],
-        handler: touch,
-    }
-    .tips(&["request_policy:multi_shard", "response_policy:agg_sum"]),
-    CommandSpec {
-        name: "type",
-        arity: Arity::Exactly(2),
-        flags: Flags::READONLY.union(Flags::FAST),
-        categories: Categories::KEYSPACE,
-        keys: &[KeySpec::first(&["RO"])],
-        group: Group::Generic,
-        since: "1.0.0",
-        summary: "Names the type of a key's value.",
-        complexity: "O(1)",
-        arguments: ONE_KEY,
-        notes: Notes::NONE,
-        subcommands: &[],
-        handler: key_type,
-    },
-    CommandSpec {
-        name: "randomkey",
-        arity: Arity::Exactly(1),
-        flags: Flags::READONLY,
-        categories: Categories::KEYSPACE,
-        keys: &[],
-        group: Group::Generic,
-        since: "1.0.0",
-        summary: "Returns some key of the database.",
-        complexity: "O(1)",
-        arguments: &[],
-        notes: Notes::NONE,
-        subcommands: &[],
-        handler: random_key,
-    }
-    .tips(&[
-        "request_policy:all_shards",
-        "response_policy:special",
-        "nondeterministic_output",
-    ]),
-    CommandSpec {
-        name: "dbsize",
-        arity: Arity::Exactly(1),
-        flags: Flags::READONLY.union(Flags::FAST),
-        categories: Categories::KEYSPACE,
-        keys: &[],
-        group: Group::Server,
-        since: "1.0.0",
-        summary: "Counts the keys of the database.",
-        complexity: "O(1)",
-        arguments: &[],
-        notes: Notes::NONE,
-        subcommands: &[],
-        handler: dbsize,
-    }
-    .tips(&["request_policy:all_shards", "response_policy:agg_sum"]),
+pub(super) static COMMANDS: &[Row] = &[
+    Row::new("del", Arity::AtLeast(2), del)
+        .flags(Flags::WRITE)
+        .categories(Categories::KEYSPACE)
+        .keys(&[KeySpec::range(&["RM", "delete"], 1, -1, 1)])
+        .group(Group::Generic, "1.0.0")
+        .summary("Removes keys.")
+        .complexity("O(N) where N is the number of keys.")
+        .arguments(KEYS)
+        .tips(&["request_policy:multi_shard", "response_policy:agg_sum"]),
+    Row::new("unlink", Arity::AtLeast(2), del)
+        .flags(Flags::WRITE.union(Flags::FAST))
+        .categories(Categories::KEYSPACE)
+        .keys(&[KeySpec::range(&["RM", "delete"], 1, -1, 1)])
+        .group(Group::Generic, "4.0.0")
+        .summary("Removes keys; their space may be given back later.")
+        .complexity("O(1) for each key.")
+        .arguments(KEYS)
+        .tips(&["request_policy:multi_shard", "response_policy:agg_sum"]),
+    Row::new("exists", Arity::AtLeast(2), exists)
+        .flags(Flags::READONLY.union(Flags::FAST))
+        .categories(Categories::KEYSPACE)
+        .keys(&[KeySpec::range(&["RO"], 1, -1, 1)])
+        .group(Group::Generic, "1.0.0")
+        .summary("Counts how many of the keys exist.")
+        .complexity("O(N) where N is the number of keys.")
+        .arguments(KEYS)
+        .tips(&["request_policy:multi_shard", "response_policy:agg_sum"])
+        .history(&[("3.0.3", "Accepts multiple `key` arguments.")]),
+    Row::new("touch", Arity::AtLeast(2), touch)
+        .flags(Flags::READONLY.union(Flags::FAST))
+        .categories(Categories::KEYSPACE)
+        .keys(&[KeySpec::range(&["RO"], 1, -1, 1)])
+        .group(Group::Generic, "3.2.1")
+        .summary("Marks keys as used now, and counts those that exist.")
+        .complexity("O(N) where N is the number of keys.")
+        .arguments(KEYS)
+        .tips(&["request_policy:multi_shard", "response_policy:agg_sum"]),
+    Row::new("type", Arity::Exactly(2), key_type)
+        .flags(Flags::READONLY.union(Flags::FAST))
+        .categories(Categories::KEYSPACE)
+        .keys(&[KeySpec::first(&["RO"])])
+        .group(Group::Generic, "1.0.0")
+        .summary("Names the type of a key's value.")
+        .complexity("O(1)")
+        .arguments(ONE_KEY),
+    Row::new("randomkey", Arity::Exactly(1), random_key)
+        .flags(Flags::READONLY)
+        .categories(Categories::KEYSPACE)
+        .group(Group::Generic, "1.0.0")
+        .summary("Returns some key of the database.")
+        .complexity("O(1)")
+        .tips(&[
+            "request_policy:all_shards",
+            "response_policy:special",
+            "nondeterministic_output",
+        ]),
+    Row::new("dbsize", Arity::Exactly(1), dbsize)
+        .flags(Flags::READONLY.union(Flags::FAST))
+        .categories(Categories::KEYSPACE)
+        .group(Group::Server, "1.0.0")
+        .summary("Counts the keys of the database.")
+        .complexity("O(1)")
+        .tips(&["request_policy:all_shards", "response_policy:agg_sum"]),
 ];
 
 /// What the index knows of a key, counted as a hit or a miss but not as an access.

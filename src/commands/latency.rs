@@ -10,9 +10,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use bytes::Bytes;
 
 use super::{Command, CommandError, CommandResult, Context, help, table};
-use crate::catalog::spec::{
-    Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, Handler, Notes,
-};
+use crate::catalog::spec::{Argument, ArgumentKind, Arity, Flags, Group};
+use crate::commands::row::{Handler, Row};
 use crate::error::shown;
 use crate::protocol::{Args, Reply};
 
@@ -21,18 +20,16 @@ const ADMIN: Flags = ANYTIME.union(Flags::ADMIN).union(Flags::NOSCRIPT);
 
 const EVENT: Argument = Argument::new("event", ArgumentKind::String);
 
-pub(super) static COMMANDS: &[CommandSpec] = &[CommandSpec {
-    subcommands: SUBCOMMANDS,
-    complexity: "Depends on subcommand.",
-    ..row(
-        "latency",
-        Arity::AtLeast(2),
-        Flags::NONE,
-        "Commands on latencies.",
-        &[],
-        help,
-    )
-}];
+pub(super) static COMMANDS: &[Row] = &[row(
+    "latency",
+    Arity::AtLeast(2),
+    Flags::NONE,
+    "Commands on latencies.",
+    &[],
+    help,
+)
+.complexity("Depends on subcommand.")
+.subcommands(SUBCOMMANDS)];
 
 const fn row(
     name: &'static str,
@@ -41,25 +38,16 @@ const fn row(
     summary: &'static str,
     arguments: &'static [Argument],
     handler: Handler,
-) -> CommandSpec {
-    CommandSpec {
-        name,
-        arity,
-        flags,
-        categories: Categories::NONE,
-        keys: &[],
-        group: Group::Server,
-        since: "2.8.13",
-        summary,
-        complexity: "O(1)",
-        arguments,
-        notes: Notes::NONE,
-        subcommands: &[],
-        handler,
-    }
+) -> Row {
+    Row::new(name, arity, handler)
+        .flags(flags)
+        .group(Group::Server, "2.8.13")
+        .summary(summary)
+        .complexity("O(1)")
+        .arguments(arguments)
 }
 
-static SUBCOMMANDS: &[CommandSpec] = &[
+static SUBCOMMANDS: &[Row] = &[
     row(
         "latest",
         Arity::Exactly(2),
@@ -67,7 +55,12 @@ static SUBCOMMANDS: &[CommandSpec] = &[
         "Answers the newest sample of each event.",
         &[],
         latest,
-    ).tips(&["nondeterministic_output", "request_policy:all_nodes", "response_policy:special"]),
+    )
+    .tips(&[
+        "nondeterministic_output",
+        "request_policy:all_nodes",
+        "response_policy:special",
+    ]),
     row(
         "history",
         Arity::Exactly(3),
@@ -75,7 +68,12 @@ static SUBCOMMANDS: &[CommandSpec] = &[
         "Answers the samples of an event.",
         &[EVENT],
         history,
-    ).tips(&["nondeterministic_output", "request_policy:all_nodes", "response_policy:special"]),
+    )
+    .tips(&[
+        "nondeterministic_output",
+        "request_policy:all_nodes",
+        "response_policy:special",
+    ]),
     row(
         "reset",
         Arity::AtLeast(2),
@@ -83,7 +81,8 @@ static SUBCOMMANDS: &[CommandSpec] = &[
         "Forgets the samples of events, or of all.",
         &[EVENT.optional().multiple()],
         reset,
-    ).tips(&["request_policy:all_nodes", "response_policy:agg_sum"]),
+    )
+    .tips(&["request_policy:all_nodes", "response_policy:agg_sum"]),
     row(
         "graph",
         Arity::Exactly(3),
@@ -91,7 +90,12 @@ static SUBCOMMANDS: &[CommandSpec] = &[
         "Draws the samples of an event.",
         &[EVENT],
         graph,
-    ).tips(&["nondeterministic_output", "request_policy:all_nodes", "response_policy:special"]),
+    )
+    .tips(&[
+        "nondeterministic_output",
+        "request_policy:all_nodes",
+        "response_policy:special",
+    ]),
     row(
         "doctor",
         Arity::Exactly(2),
@@ -99,21 +103,32 @@ static SUBCOMMANDS: &[CommandSpec] = &[
         "Says in words what took long, and what may help.",
         &[],
         doctor,
-    ).tips(&["nondeterministic_output", "request_policy:all_nodes", "response_policy:special"]),
-    CommandSpec {
-        since: "7.0.0",
-        complexity: "O(N) where N is the number of commands with latency information being retrieved.",
-        ..row(
-            "histogram",
-            Arity::AtLeast(2),
-            ADMIN,
-            "Answers how long the calls of commands took.",
-            &[Argument::new("command", ArgumentKind::String)
-                .optional()
-                .multiple()],
-            histogram,
-        )
-    }.tips(&["nondeterministic_output", "request_policy:all_nodes", "response_policy:special"]),
+    )
+    .tips(&[
+        "nondeterministic_output",
+        "request_policy:all_nodes",
+        "response_policy:special",
+    ]),
+    row(
+        "histogram",
+        Arity::AtLeast(2),
+        ADMIN,
+        "Answers how long the calls of commands took.",
+        &[Argument::new("command", ArgumentKind::String)
+            .optional()
+            .multiple()],
+        histogram,
+    )
+    .since("7.0.0")
+    .complexity(
+        "O(N) where N is the number of commands with latency information \
+             being retrieved.",
+    )
+    .tips(&[
+        "nondeterministic_output",
+        "request_policy:all_nodes",
+        "response_policy:special",
+    ]),
     row(
         "help",
         Arity::Exactly(2),
@@ -203,9 +218,7 @@ fn histogram(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     }
     for word in args.from(2) {
         if let Some(command) = table().find(word) {
-            // Subcommands follow their container.
-            let last = command.number + command.spec.subcommands.len();
-            commands.extend(&all[command.number..=last]);
+            commands.extend(&all[command.numbers()]);
         }
     }
     let pairs = commands.into_iter().filter_map(|command| {

@@ -2,29 +2,18 @@
 
 use super::numbers::parse_i64;
 use super::{CommandError, CommandResult, Context};
-use crate::catalog::spec::{
-    Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, Notes,
-};
+use crate::catalog::spec::{Argument, ArgumentKind, Arity, Flags, Group};
+use crate::commands::row::Row;
 use crate::protocol::{Args, Reply};
 use crate::state::REDIS_VERSION;
 
-pub(super) static COMMANDS: &[CommandSpec] = &[CommandSpec {
-    name: "lolwut",
-    arity: Arity::AtLeast(1),
-    flags: Flags::READONLY.union(Flags::FAST),
-    categories: Categories::NONE,
-    keys: &[],
-    group: Group::Server,
-    since: "5.0.0",
-    summary: "Answers the server's version.",
-    complexity: "",
-    arguments: &[Argument::new("version", ArgumentKind::Integer)
+pub(super) static COMMANDS: &[Row] = &[Row::new("lolwut", Arity::AtLeast(1), lolwut)
+    .flags(Flags::READONLY.union(Flags::FAST))
+    .group(Group::Server, "5.0.0")
+    .summary("Answers the server's version.")
+    .arguments(&[Argument::new("version", ArgumentKind::Integer)
         .with_token("VERSION")
-        .optional()],
-    notes: Notes::NONE,
-    subcommands: &[],
-    handler: lolwut,
-}];
+        .optional()])];
 
 fn lolwut(_: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     let is_version = |word: &[u8]| word.eq_ignore_ascii_case(b"version");

@@ -5,51 +5,32 @@ use super::numbers::parse_i64;
 use super::{CommandError, CommandResult, Context, help};
 use std::ops::ControlFlow;
 
-use crate::catalog::spec::{
-    Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, Handler, KeySpec, Notes,
-};
+use crate::catalog::spec::{Argument, ArgumentKind, Arity, Flags, Group, KeySpec};
+use crate::commands::row::{Handler, Row};
 use crate::config::EvictionPolicy;
 use crate::keyspace::{Access, DATABASES, KeyspaceError, View};
 use crate::protocol::{Args, Reply};
 use crate::store::packed;
 
-pub(super) static COMMANDS: &[CommandSpec] = &[CommandSpec {
-    name: "memory",
-    arity: Arity::AtLeast(2),
-    flags: Flags::NONE,
-    categories: Categories::NONE,
-    keys: &[],
-    group: Group::Server,
-    since: "4.0.0",
-    summary: "Commands on the memory that data takes.",
-    complexity: "Depends on subcommand.",
-    arguments: &[],
-    notes: Notes::NONE,
-    subcommands: SUBCOMMANDS,
-    handler: help,
-}];
+pub(super) static COMMANDS: &[Row] = &[Row::new("memory", Arity::AtLeast(2), help)
+    .group(Group::Server, "4.0.0")
+    .summary("Commands on the memory that data takes.")
+    .complexity("Depends on subcommand.")
+    .subcommands(SUBCOMMANDS)];
 
-static SUBCOMMANDS: &[CommandSpec] = &[
-    CommandSpec {
-        name: "usage",
-        arity: Arity::AtLeast(3),
-        flags: Flags::READONLY,
-        categories: Categories::NONE,
-        keys: &[KeySpec::range(&["RO"], 2, 0, 1)],
-        group: Group::Server,
-        since: "4.0.0",
-        summary: "Estimates the bytes that a key takes, in the pool and in DRAM.",
-        complexity: "O(N) where N is the number of samples.",
-        arguments: &[
+static SUBCOMMANDS: &[Row] = &[
+    Row::new("usage", Arity::AtLeast(3), usage)
+        .flags(Flags::READONLY)
+        .keys(&[KeySpec::range(&["RO"], 2, 0, 1)])
+        .group(Group::Server, "4.0.0")
+        .summary("Estimates the bytes that a key takes, in the pool and in DRAM.")
+        .complexity("O(N) where N is the number of samples.")
+        .arguments(&[
             Argument::key(),
             Argument::new("count", ArgumentKind::Integer)
                 .with_token("SAMPLES")
                 .optional(),
-        ],
-        notes: Notes::NONE,
-        subcommands: &[],
-        handler: usage,
-    },
+        ]),
     of_server(
         "doctor",
         "Says in words what is remarkable about memory.",
@@ -84,21 +65,11 @@ static SUBCOMMANDS: &[CommandSpec] = &[
         "request_policy:all_shards",
         "response_policy:special",
     ]),
-    CommandSpec {
-        name: "help",
-        arity: Arity::Exactly(2),
-        flags: Flags::LOADING.union(Flags::STALE),
-        categories: Categories::NONE,
-        keys: &[],
-        group: Group::Server,
-        since: "4.0.0",
-        summary: "Lists the subcommands.",
-        complexity: "O(1)",
-        arguments: &[],
-        notes: Notes::NONE,
-        subcommands: &[],
-        handler: help,
-    },
+    Row::new("help", Arity::Exactly(2), help)
+        .flags(Flags::LOADING.union(Flags::STALE))
+        .group(Group::Server, "4.0.0")
+        .summary("Lists the subcommands.")
+        .complexity("O(1)"),
 ];
 
 /// The complexity of what looks at all of an allocator, in Redis.
@@ -110,22 +81,11 @@ const fn of_server(
     summary: &'static str,
     complexity: &'static str,
     handler: Handler,
-) -> CommandSpec {
-    CommandSpec {
-        name,
-        arity: Arity::Exactly(2),
-        flags: Flags::NONE,
-        categories: Categories::NONE,
-        keys: &[],
-        group: Group::Server,
-        since: "4.0.0",
-        summary,
-        complexity,
-        arguments: &[],
-        notes: Notes::NONE,
-        subcommands: &[],
-        handler,
-    }
+) -> Row {
+    Row::new(name, Arity::Exactly(2), handler)
+        .group(Group::Server, "4.0.0")
+        .summary(summary)
+        .complexity(complexity)
 }
 
 /// What a record takes besides key and value in the packed layout, bytes: its header.

@@ -24,7 +24,6 @@ mod lolwut;
 mod memory;
 mod module;
 mod monitor;
-use crate::{catalog, numbers};
 mod numkeys;
 mod object;
 mod permission;
@@ -32,6 +31,7 @@ mod pmemkv;
 mod pubsub;
 mod redact;
 mod replication;
+mod row;
 mod saving;
 mod scan;
 mod server;
@@ -46,14 +46,17 @@ mod transfer;
 pub use crate::catalog::{Command, table};
 pub use crate::error::CommandError;
 pub use dispatch::{Dispatcher, Next};
+#[cfg(test)]
+pub(crate) use row::new_table;
+pub use row::{Handler, Row, install, install_renamed};
 
-use crate::catalog::spec::CommandSpec;
 use crate::keyspace::{Access, EventClass, Keyspace, KeyspaceError, StringView, Value, View};
+use crate::numbers;
 use crate::protocol::{Reply, ReplyBuffer};
 use crate::state::{Lookups, Server, Session, Wait};
 
 /// Every family of commands. A new family adds its line here; a new command only its row there.
-pub(crate) static FAMILIES: &[&[CommandSpec]] = &[
+pub(crate) static FAMILIES: &[&[Row]] = &[
     database::COMMANDS,
     dump::COMMANDS,
     expiry::COMMANDS,
@@ -102,16 +105,6 @@ pub(crate) static FAMILIES: &[&[CommandSpec]] = &[
     lolwut::COMMANDS,
     pmemkv::COMMANDS,
 ];
-
-/// Makes the table of all commands, unless it is there already.
-pub fn install() {
-    catalog::install(FAMILIES);
-}
-
-/// As [`install`], where commands get other names, or are taken away where the new name is empty.
-pub fn install_renamed(renames: &[(String, String)]) -> Result<(), catalog::RenameError> {
-    catalog::install_renamed(FAMILIES, renames)
-}
 
 /// What running a command gives.
 pub type CommandResult = Result<Outcome, CommandError>;

@@ -3,29 +3,18 @@
 #![allow(clippy::unnecessary_wraps)] // Handlers have one shape, also those that cannot fail.
 
 use super::{CommandError, CommandResult, Context, help};
-use crate::catalog::spec::{
-    Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, Handler, Notes,
-};
+use crate::catalog::spec::{Argument, ArgumentKind, Arity, Flags, Group};
+use crate::commands::row::{Handler, Row};
 use crate::protocol::{Args, Reply};
 
 const ADMIN: Flags = Flags::ADMIN.union(Flags::NOSCRIPT);
 const LOADS: Flags = ADMIN.union(Flags::NO_ASYNC_LOADING);
 
-pub(super) static COMMANDS: &[CommandSpec] = &[CommandSpec {
-    name: "module",
-    arity: Arity::AtLeast(2),
-    flags: Flags::NONE,
-    categories: Categories::NONE,
-    keys: &[],
-    group: Group::Server,
-    since: "4.0.0",
-    summary: "Commands on modules, of which there are none.",
-    complexity: "Depends on subcommand.",
-    arguments: &[],
-    notes: Notes::NONE,
-    subcommands: SUBCOMMANDS,
-    handler: help,
-}];
+pub(super) static COMMANDS: &[Row] = &[Row::new("module", Arity::AtLeast(2), help)
+    .group(Group::Server, "4.0.0")
+    .summary("Commands on modules, of which there are none.")
+    .complexity("Depends on subcommand.")
+    .subcommands(SUBCOMMANDS)];
 
 const fn sub(
     name: &'static str,
@@ -35,37 +24,26 @@ const fn sub(
     summary: &'static str,
     arguments: &'static [Argument],
     handler: Handler,
-) -> CommandSpec {
-    CommandSpec {
-        name,
-        arity,
-        flags,
-        categories: Categories::NONE,
-        keys: &[],
-        group: Group::Server,
-        since,
-        summary,
-        complexity: "O(1)",
-        arguments,
-        notes: Notes::NONE,
-        subcommands: &[],
-        handler,
-    }
+) -> Row {
+    Row::new(name, arity, handler)
+        .flags(flags)
+        .group(Group::Server, since)
+        .summary(summary)
+        .complexity("O(1)")
+        .arguments(arguments)
 }
 
-static SUBCOMMANDS: &[CommandSpec] = &[
-    CommandSpec {
-        complexity: "O(N) where N is the number of loaded modules.",
-        ..sub(
-            "list",
-            Arity::Exactly(2),
-            ADMIN,
-            "4.0.0",
-            "Lists the loaded modules: none.",
-            &[],
-            list,
-        )
-    }
+static SUBCOMMANDS: &[Row] = &[
+    sub(
+        "list",
+        Arity::Exactly(2),
+        ADMIN,
+        "4.0.0",
+        "Lists the loaded modules: none.",
+        &[],
+        list,
+    )
+    .complexity("O(N) where N is the number of loaded modules.")
     .tips(&["nondeterministic_output_order"]),
     sub(
         "load",

@@ -1,27 +1,19 @@
 //! MONITOR: every command is shown to the client from now on. Dispatch shows them.
 
 use super::{CommandError, CommandResult, Context, Outcome};
-use crate::catalog::spec::{Arity, Categories, CommandSpec, Flags, Group, Notes};
+use crate::catalog::spec::{Arity, Flags, Group};
+use crate::commands::row::Row;
 use crate::protocol::{Args, Reply};
 
-pub(super) static COMMANDS: &[CommandSpec] = &[CommandSpec {
-    name: "monitor",
-    arity: Arity::Exactly(1),
-    flags: Flags::ADMIN
-        .union(Flags::NOSCRIPT)
-        .union(Flags::LOADING)
-        .union(Flags::STALE),
-    categories: Categories::NONE,
-    keys: &[],
-    group: Group::Server,
-    since: "1.0.0",
-    summary: "Shows every command that the server runs.",
-    complexity: "",
-    arguments: &[],
-    notes: Notes::NONE,
-    subcommands: &[],
-    handler: monitor,
-}];
+pub(super) static COMMANDS: &[Row] = &[Row::new("monitor", Arity::Exactly(1), monitor)
+    .flags(
+        Flags::ADMIN
+            .union(Flags::NOSCRIPT)
+            .union(Flags::LOADING)
+            .union(Flags::STALE),
+    )
+    .group(Group::Server, "1.0.0")
+    .summary("Shows every command that the server runs.")];
 
 fn monitor(ctx: &mut Context<'_>, _: Args<'_>) -> CommandResult {
     if ctx.session.in_exec {

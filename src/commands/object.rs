@@ -5,29 +5,20 @@ use std::ops::ControlFlow;
 use super::keys::ONE_KEY;
 use super::numbers::{INTEGER_BYTES_MAX, parse_i64};
 use super::{CommandError, CommandResult, Context, Outcome};
-use crate::catalog::spec::{Arity, Categories, CommandSpec, Flags, Group, Handler, KeySpec, Notes};
+use crate::catalog::spec::{Arity, Categories, Flags, Group, KeySpec};
+use crate::commands::row::{Handler, Row};
 use crate::keyspace::{
     Access, Encoding, KeyInfo, KeyspaceError, List, StringForm, StringView, View,
 };
 use crate::protocol::{Args, Reply};
 
-pub(super) static COMMANDS: &[CommandSpec] = &[CommandSpec {
-    name: "object",
-    arity: Arity::AtLeast(2),
-    flags: Flags::NONE,
-    categories: Categories::NONE,
-    keys: &[],
-    group: Group::Generic,
-    since: "2.2.3",
-    summary: "A container for commands that describe values.",
-    complexity: "Depends on subcommand.",
-    arguments: &[],
-    notes: Notes::NONE,
-    subcommands: SUBCOMMANDS,
-    handler: object,
-}];
+pub(super) static COMMANDS: &[Row] = &[Row::new("object", Arity::AtLeast(2), object)
+    .group(Group::Generic, "2.2.3")
+    .summary("A container for commands that describe values.")
+    .complexity("Depends on subcommand.")
+    .subcommands(SUBCOMMANDS)];
 
-static SUBCOMMANDS: &[CommandSpec] = &[
+static SUBCOMMANDS: &[Row] = &[
     of_key(
         "encoding",
         "2.2.3",
@@ -56,21 +47,12 @@ static SUBCOMMANDS: &[CommandSpec] = &[
         refcount,
     )
     .tips(&["nondeterministic_output"]),
-    CommandSpec {
-        name: "help",
-        arity: Arity::Exactly(2),
-        flags: Flags::LOADING.union(Flags::STALE),
-        categories: Categories::KEYSPACE,
-        keys: &[],
-        group: Group::Generic,
-        since: "6.2.0",
-        summary: "Lists the subcommands.",
-        complexity: "O(1)",
-        arguments: &[],
-        notes: Notes::NONE,
-        subcommands: &[],
-        handler: help,
-    },
+    Row::new("help", Arity::Exactly(2), help)
+        .flags(Flags::LOADING.union(Flags::STALE))
+        .categories(Categories::KEYSPACE)
+        .group(Group::Generic, "6.2.0")
+        .summary("Lists the subcommands.")
+        .complexity("O(1)"),
 ];
 
 const SECOND_WORD: &[KeySpec] = &[KeySpec::range(&["RO"], 2, 0, 1)];
@@ -81,22 +63,15 @@ const fn of_key(
     since: &'static str,
     summary: &'static str,
     handler: Handler,
-) -> CommandSpec {
-    CommandSpec {
-        name,
-        arity: Arity::Exactly(3),
-        flags: Flags::READONLY,
-        categories: Categories::KEYSPACE,
-        keys: SECOND_WORD,
-        group: Group::Generic,
-        since,
-        summary,
-        complexity: "O(1)",
-        arguments: ONE_KEY,
-        notes: Notes::NONE,
-        subcommands: &[],
-        handler,
-    }
+) -> Row {
+    Row::new(name, Arity::Exactly(3), handler)
+        .flags(Flags::READONLY)
+        .categories(Categories::KEYSPACE)
+        .keys(SECOND_WORD)
+        .group(Group::Generic, since)
+        .summary(summary)
+        .complexity("O(1)")
+        .arguments(ONE_KEY)
 }
 
 /// Bytes of a list's elements that Redis keeps in one piece (`list-max-listpack-size -2`).

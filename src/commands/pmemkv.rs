@@ -9,9 +9,8 @@ use bytes::Bytes;
 
 use super::numbers::{parse_float, parse_i64};
 use super::{CommandError, CommandResult, Context, Outcome};
-use crate::catalog::spec::{
-    Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, Handler, Notes,
-};
+use crate::catalog::spec::{Argument, ArgumentKind, Arity, Categories, Flags, Group};
+use crate::commands::row::{Handler, Row};
 use crate::keyspace::Range;
 use crate::protocol::{Args, Protocol, Reply};
 
@@ -92,22 +91,12 @@ impl Shape {
     }
 }
 
-const fn row(name: &'static str, summary: &'static str, handler: Handler) -> CommandSpec {
-    CommandSpec {
-        name,
-        arity: Arity::Exactly(1),
-        flags: Flags::READONLY,
-        categories: Categories::NONE,
-        keys: &[],
-        group: Group::Pmemkv,
-        since: SINCE,
-        summary,
-        complexity: "O(1)",
-        arguments: &[],
-        notes: Notes::NONE,
-        subcommands: &[],
-        handler,
-    }
+const fn row(name: &'static str, summary: &'static str, handler: Handler) -> Row {
+    Row::new(name, Arity::Exactly(1), handler)
+        .flags(Flags::READONLY)
+        .group(Group::Pmemkv, SINCE)
+        .summary(summary)
+        .complexity("O(1)")
 }
 
 /// A command that walks a range. With `limited` it takes LIMIT.
@@ -117,37 +106,38 @@ const fn walk(
     limited: bool,
     summary: &'static str,
     handler: Handler,
-) -> CommandSpec {
+) -> Row {
     let words = 1 + shape.bounds();
-    CommandSpec {
-        arity: if limited {
-            Arity::AtLeast(words)
-        } else {
-            Arity::Exactly(words)
-        },
-        flags: Flags::READONLY.union(Flags::SLOW),
-        categories: Categories::KEYSPACE.union(Categories::STRING),
-        complexity: "O(log(N)+M) with N keys in the database and M in the range; the first range of a database on an \
-                     engine without order is O(N*log(N))",
-        arguments: shape.arguments(limited),
-        ..row(name, summary, handler)
-    }
+    let arity = if limited {
+        Arity::AtLeast(words)
+    } else {
+        Arity::Exactly(words)
+    };
+    row(name, summary, handler)
+        .arity(arity)
+        .flags(Flags::READONLY.union(Flags::SLOW))
+        .categories(Categories::KEYSPACE.union(Categories::STRING))
+        .complexity(
+            "O(log(N)+M) with N keys in the database and M in the range; the first range of a \
+             database on an engine without order is O(N*log(N))",
+        )
+        .arguments(shape.arguments(limited))
 }
 
-const fn get(name: &'static str, shape: Shape, summary: &'static str) -> CommandSpec {
+const fn get(name: &'static str, shape: Shape, summary: &'static str) -> Row {
     walk(name, shape, true, summary, get_range)
 }
 
-const fn keys(name: &'static str, shape: Shape, summary: &'static str) -> CommandSpec {
+const fn keys(name: &'static str, shape: Shape, summary: &'static str) -> Row {
     walk(name, shape, true, summary, keys_range)
 }
 
-const fn count(name: &'static str, shape: Shape, summary: &'static str) -> CommandSpec {
+const fn count(name: &'static str, shape: Shape, summary: &'static str) -> Row {
     walk(name, shape, false, summary, count_range)
 }
 
 #[rustfmt::skip] // A table.
-pub(super) static COMMANDS: &[CommandSpec] = &[
+pub(super) static COMMANDS: &[Row] = &[
     get("pmemkv.getall", Shape::All, "Keys and values of the database, in byte order."),
     get("pmemkv.getabove", Shape::Above, "Keys greater than the bound, and their values."),
     get("pmemkv.getequalabove", Shape::EqualAbove, "Keys not less than the bound, and their values."),
@@ -168,20 +158,18 @@ pub(super) static COMMANDS: &[CommandSpec] = &[
     count("pmemkv.countbetween", Shape::Between, "How many keys are between the bounds, both excluded."),
     row("pmemkv.engine", "The name of the pmemkv engine that keeps the data.", engine),
     row("pmemkv.stats", "What the pool and the index occupy.", stats),
-    CommandSpec {
-        arity: Arity::AtLeast(1),
-        flags: Flags::WRITE.union(Flags::ADMIN).union(Flags::SLOW),
-        complexity: "O(N) with N records in the part of the pool",
-        arguments: &[Argument::new(
+    row("pmemkv.defrag", "Defragments the pool, or a part of it, where the engine can.", defrag)
+        .arity(Arity::AtLeast(1))
+        .flags(Flags::WRITE.union(Flags::ADMIN).union(Flags::SLOW))
+        .complexity("O(N) with N records in the part of the pool")
+        .arguments(&[Argument::new(
             "part",
             ArgumentKind::Block(&[
                 Argument::new("start-percent", ArgumentKind::Double),
                 Argument::new("amount-percent", ArgumentKind::Double),
             ]),
         )
-        .optional()],
-        ..row("pmemkv.defrag", "Defragments the pool, or a part of it, where the engine can.", defrag)
-    },
+        .optional()]),
 ];
 
 /// What follows the bounds: nothing, or `LIMIT n`.
@@ -330,7 +318,8 @@ fn stats(ctx: &mut Context<'_>, _: Args<'_>) -> CommandResult {
 /// The part of the pool to defragment: where it begins and how much it is, percent.
 fn parse_part(args: Args<'_>) -> Result<(f64, f64), CommandError> {
     const OUTSIDE: CommandError = CommandError::text(
-        "ERR start-percent and amount-percent must be numbers from 0 to 100, and together not more than 100",
+        "ERR start-percent and amount-percent must be numbers from 0 to 100, \
+             and together not more than 100",
     );
     let (start, amount) = match (args.get(1), args.get(2), args.len()) {
         (None, ..) => return Ok((0.0, 100.0)),
@@ -362,6 +351,7 @@ mod tests {
     fn every_row_s_shape_fits_its_arity() {
         let walks = COMMANDS
             .iter()
+            .map(|row| &row.spec)
             .filter(|row| row.flags.contains(Flags::SLOW) && row.name != "pmemkv.defrag");
         let mut seen = 0;
         for row in walks {

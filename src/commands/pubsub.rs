@@ -3,9 +3,8 @@
 #![allow(clippy::unnecessary_wraps)] // Handlers have one shape, also those that cannot fail.
 
 use super::{CommandError, CommandResult, Context, Outcome, help};
-use crate::catalog::spec::{
-    Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, Handler, KeySpec, Notes,
-};
+use crate::catalog::spec::{Argument, ArgumentKind, Arity, Flags, Group, KeySpec};
+use crate::commands::row::{Handler, Row};
 use crate::protocol::{Args, Reply, ReplyBuffer};
 use crate::state::Topic;
 
@@ -37,25 +36,16 @@ const fn row(
     complexity: &'static str,
     arguments: &'static [Argument],
     handler: Handler,
-) -> CommandSpec {
-    CommandSpec {
-        name,
-        arity,
-        flags,
-        categories: Categories::NONE,
-        keys: &[],
-        group: Group::Pubsub,
-        since,
-        summary,
-        complexity,
-        arguments,
-        notes: Notes::NONE,
-        subcommands: &[],
-        handler,
-    }
+) -> Row {
+    Row::new(name, arity, handler)
+        .flags(flags)
+        .group(Group::Pubsub, since)
+        .summary(summary)
+        .complexity(complexity)
+        .arguments(arguments)
 }
 
-pub(super) static COMMANDS: &[CommandSpec] = &[
+pub(super) static COMMANDS: &[Row] = &[
     row(
         "subscribe",
         Arity::AtLeast(2),
@@ -106,61 +96,53 @@ pub(super) static COMMANDS: &[CommandSpec] = &[
         &[CHANNEL, MESSAGE],
         publish,
     ),
-    CommandSpec {
-        keys: SHARD_CHANNELS,
-        ..row(
-            "ssubscribe",
-            Arity::AtLeast(2),
-            LISTENING,
-            "7.0.0",
-            "Has the client get the messages of shard channels.",
-            "O(N) for N shard channels",
-            &[SHARD_CHANNEL.multiple()],
-            ssubscribe,
-        )
-    },
-    CommandSpec {
-        keys: SHARD_CHANNELS,
-        ..row(
-            "sunsubscribe",
-            Arity::AtLeast(1),
-            LISTENING,
-            "7.0.0",
-            "Has the client get the messages of shard channels, or of any, no longer.",
-            "O(N) for N listeners of a shard channel",
-            &[SHARD_CHANNEL.optional().multiple()],
-            sunsubscribe,
-        )
-    },
-    CommandSpec {
-        keys: &[KeySpec::first(&["not_key"])],
-        ..row(
-            "spublish",
-            Arity::Exactly(3),
-            PUBSUB.union(Flags::FAST),
-            "7.0.0",
-            "Sends a message to who listens to a shard channel.",
-            "O(N) for N listeners of the shard channel",
-            &[SHARD_CHANNEL, MESSAGE],
-            spublish,
-        )
-    },
-    CommandSpec {
-        subcommands: SUBCOMMANDS,
-        ..row(
-            "pubsub",
-            Arity::AtLeast(2),
-            Flags::NONE,
-            "2.8.0",
-            "Commands on who listens to what.",
-            "Depends on subcommand.",
-            &[],
-            help,
-        )
-    },
+    row(
+        "ssubscribe",
+        Arity::AtLeast(2),
+        LISTENING,
+        "7.0.0",
+        "Has the client get the messages of shard channels.",
+        "O(N) for N shard channels",
+        &[SHARD_CHANNEL.multiple()],
+        ssubscribe,
+    )
+    .keys(SHARD_CHANNELS),
+    row(
+        "sunsubscribe",
+        Arity::AtLeast(1),
+        LISTENING,
+        "7.0.0",
+        "Has the client get the messages of shard channels, or of any, no longer.",
+        "O(N) for N listeners of a shard channel",
+        &[SHARD_CHANNEL.optional().multiple()],
+        sunsubscribe,
+    )
+    .keys(SHARD_CHANNELS),
+    row(
+        "spublish",
+        Arity::Exactly(3),
+        PUBSUB.union(Flags::FAST),
+        "7.0.0",
+        "Sends a message to who listens to a shard channel.",
+        "O(N) for N listeners of the shard channel",
+        &[SHARD_CHANNEL, MESSAGE],
+        spublish,
+    )
+    .keys(&[KeySpec::first(&["not_key"])]),
+    row(
+        "pubsub",
+        Arity::AtLeast(2),
+        Flags::NONE,
+        "2.8.0",
+        "Commands on who listens to what.",
+        "Depends on subcommand.",
+        &[],
+        help,
+    )
+    .subcommands(SUBCOMMANDS),
 ];
 
-static SUBCOMMANDS: &[CommandSpec] = &[
+static SUBCOMMANDS: &[Row] = &[
     row(
         "channels",
         Arity::AtLeast(2),

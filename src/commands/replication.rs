@@ -5,9 +5,8 @@
 
 use super::numbers::parse_i64;
 use super::{CommandError, CommandResult, Context};
-use crate::catalog::spec::{
-    Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, Handler, Notes,
-};
+use crate::catalog::spec::{Argument, ArgumentKind, Arity, Categories, Flags, Group};
+use crate::commands::row::{Handler, Row};
 use crate::error::shown;
 use crate::protocol::{Args, Reply};
 
@@ -45,86 +44,72 @@ const fn row(
     summary: &'static str,
     arguments: &'static [Argument],
     handler: Handler,
-) -> CommandSpec {
-    CommandSpec {
+) -> Row {
+    Row::new(name, arity, handler)
+        .flags(flags)
+        .group(Group::Server, since)
+        .summary(summary)
+        .complexity("O(1)")
+        .arguments(arguments)
+}
+
+const fn of_cluster(name: &'static str, flags: Flags, summary: &'static str) -> Row {
+    row(
         name,
-        arity,
+        Arity::Exactly(1),
         flags,
-        categories: Categories::NONE,
-        keys: &[],
-        group: Group::Server,
-        since,
+        "3.0.0",
         summary,
-        complexity: "O(1)",
-        arguments,
-        notes: Notes::NONE,
-        subcommands: &[],
-        handler,
-    }
+        &[],
+        no_cluster,
+    )
+    .categories(Categories::CONNECTION)
+    .group(Group::Cluster, "3.0.0")
 }
 
-const fn of_cluster(name: &'static str, flags: Flags, summary: &'static str) -> CommandSpec {
-    CommandSpec {
-        categories: Categories::CONNECTION,
-        group: Group::Cluster,
-        ..row(
-            name,
-            Arity::Exactly(1),
-            flags,
-            "3.0.0",
-            summary,
-            &[],
-            no_cluster,
-        )
-    }
-}
-
-pub(super) static COMMANDS: &[CommandSpec] = &[
-    CommandSpec {
-        categories: Categories::ADMIN.union(Categories::DANGEROUS),
-        ..row(
-            "role",
-            Arity::Exactly(1),
-            QUICK.union(Flags::NOSCRIPT),
-            "2.8.12",
-            "Answers the server's role in replication: always a master without replicas.",
-            &[],
-            role,
-        )
-    },
-    CommandSpec {
-        categories: Categories::CONNECTION,
-        group: Group::Generic,
-        ..row(
-            "wait",
-            Arity::Exactly(3),
-            Flags::BLOCKING,
-            "3.0.0",
-            "Answers how many replicas have the connection's writes: none.",
-            &[
-                Argument::new("numreplicas", ArgumentKind::Integer),
-                Argument::new("timeout", ArgumentKind::Integer),
-            ],
-            wait,
-        )
-    }.tips(&["request_policy:all_shards", "response_policy:agg_min"]),
-    CommandSpec {
-        categories: Categories::CONNECTION,
-        group: Group::Generic,
-        ..row(
-            "waitaof",
-            Arity::Exactly(4),
-            Flags::BLOCKING,
-            "7.2.0",
-            "Answers how many servers have the connection's writes in an append-only file: none has one.",
-            &[
-                Argument::new("numlocal", ArgumentKind::Integer),
-                Argument::new("numreplicas", ArgumentKind::Integer),
-                Argument::new("timeout", ArgumentKind::Integer),
-            ],
-            waitaof,
-        )
-    }.tips(&["request_policy:all_shards", "response_policy:agg_min"]),
+pub(super) static COMMANDS: &[Row] = &[
+    row(
+        "role",
+        Arity::Exactly(1),
+        QUICK.union(Flags::NOSCRIPT),
+        "2.8.12",
+        "Answers the server's role in replication: always a master without replicas.",
+        &[],
+        role,
+    )
+    .categories(Categories::ADMIN.union(Categories::DANGEROUS)),
+    row(
+        "wait",
+        Arity::Exactly(3),
+        Flags::BLOCKING,
+        "3.0.0",
+        "Answers how many replicas have the connection's writes: none.",
+        &[
+            Argument::new("numreplicas", ArgumentKind::Integer),
+            Argument::new("timeout", ArgumentKind::Integer),
+        ],
+        wait,
+    )
+    .categories(Categories::CONNECTION)
+    .group(Group::Generic, "3.0.0")
+    .tips(&["request_policy:all_shards", "response_policy:agg_min"]),
+    row(
+        "waitaof",
+        Arity::Exactly(4),
+        Flags::BLOCKING,
+        "7.2.0",
+        "Answers how many servers have the connection's writes in an \
+             append-only file: none has one.",
+        &[
+            Argument::new("numlocal", ArgumentKind::Integer),
+            Argument::new("numreplicas", ArgumentKind::Integer),
+            Argument::new("timeout", ArgumentKind::Integer),
+        ],
+        waitaof,
+    )
+    .categories(Categories::CONNECTION)
+    .group(Group::Generic, "7.2.0")
+    .tips(&["request_policy:all_shards", "response_policy:agg_min"]),
     row(
         "replicaof",
         Arity::Exactly(3),
@@ -142,7 +127,8 @@ pub(super) static COMMANDS: &[CommandSpec] = &[
         "Accepts NO ONE; there is no replication.",
         MASTER,
         replicaof,
-    ).deprecated("5.0.0", "`REPLICAOF`"),
+    )
+    .deprecated("5.0.0", "`REPLICAOF`"),
     row(
         "failover",
         Arity::AtLeast(1),
@@ -160,19 +146,17 @@ pub(super) static COMMANDS: &[CommandSpec] = &[
         ],
         failover,
     ),
-    CommandSpec {
-        group: Group::Cluster,
-        complexity: "Depends on subcommand.",
-        ..row(
-            "cluster",
-            Arity::AtLeast(2),
-            Flags::NONE,
-            "3.0.0",
-            "Is refused: there is no cluster.",
-            &[],
-            cluster,
-        )
-    },
+    row(
+        "cluster",
+        Arity::AtLeast(2),
+        Flags::NONE,
+        "3.0.0",
+        "Is refused: there is no cluster.",
+        &[],
+        cluster,
+    )
+    .group(Group::Cluster, "3.0.0")
+    .complexity("Depends on subcommand."),
     of_cluster("readonly", QUICK, "Is refused: there is no cluster."),
     of_cluster("readwrite", QUICK, "Is refused: there is no cluster."),
     of_cluster("asking", Flags::FAST, "Is refused: there is no cluster."),

@@ -7,9 +7,8 @@ use std::sync::atomic::Ordering;
 use std::time::UNIX_EPOCH;
 
 use super::{CommandError, CommandResult, Context};
-use crate::catalog::spec::{
-    Argument, Arity, Categories, CommandSpec, Flags, Group, Handler, Notes,
-};
+use crate::catalog::spec::{Argument, Arity, Categories, Flags, Group};
+use crate::commands::row::{Handler, Row};
 use crate::protocol::{Args, Reply};
 
 const ADMIN: Flags = Flags::ADMIN
@@ -22,69 +21,58 @@ const fn row(
     flags: Flags,
     summary: &'static str,
     handler: Handler,
-) -> CommandSpec {
-    CommandSpec {
-        name,
-        arity,
-        flags,
-        categories: Categories::NONE,
-        keys: &[],
-        group: Group::Server,
-        since: "1.0.0",
-        summary,
-        complexity: "O(1)",
-        arguments: &[],
-        notes: Notes::NONE,
-        subcommands: &[],
-        handler,
-    }
+) -> Row {
+    Row::new(name, arity, handler)
+        .flags(flags)
+        .group(Group::Server, "1.0.0")
+        .summary(summary)
+        .complexity("O(1)")
 }
 
-pub(super) static COMMANDS: &[CommandSpec] = &[
+pub(super) static COMMANDS: &[Row] = &[
     row(
         "save",
         Arity::Exactly(1),
         ADMIN.union(Flags::NO_MULTI),
-        "Answers an error: no RDB file is written, every acknowledged write is in the pool already.",
+        "Answers an error: no RDB file is written, every acknowledged write \
+             is in the pool already.",
         save,
     ),
-    CommandSpec {
-        arguments: &[Argument::token("schedule", "SCHEDULE")
-            .optional()
-            .since("3.2.2")],
-        ..row(
-            "bgsave",
-            Arity::AtLeast(1),
-            ADMIN,
-            "Answers the same error as SAVE.",
-            bgsave,
-        )
-    }
+    row(
+        "bgsave",
+        Arity::AtLeast(1),
+        ADMIN,
+        "Answers the same error as SAVE.",
+        bgsave,
+    )
+    .arguments(&[Argument::token("schedule", "SCHEDULE")
+        .optional()
+        .since("3.2.2")])
     .history(&[("3.2.2", "Added the `SCHEDULE` option.")]),
     row(
         "bgrewriteaof",
         Arity::Exactly(1),
         ADMIN,
-        "Answers an error: there is no append-only file, every acknowledged write is in the pool already.",
+        "Answers an error: there is no append-only file, every acknowledged \
+             write is in the pool already.",
         bgrewriteaof,
     ),
-    CommandSpec {
-        categories: Categories::ADMIN.union(Categories::DANGEROUS),
-        ..row(
-            "lastsave",
-            Arity::Exactly(1),
-            Flags::LOADING.union(Flags::STALE).union(Flags::FAST),
-            "Answers when the server started: it has saved no RDB file since.",
-            lastsave,
-        )
-    }
+    row(
+        "lastsave",
+        Arity::Exactly(1),
+        Flags::LOADING.union(Flags::STALE).union(Flags::FAST),
+        "Answers when the server started: it has saved no RDB file since.",
+        lastsave,
+    )
+    .categories(Categories::ADMIN.union(Categories::DANGEROUS))
     .tips(&["nondeterministic_output"]),
 ];
 
 /// Why there is no file, and what holds instead.
 fn refusal(ctx: &Context<'_>, missing: &str) -> CommandError {
     let instead = if ctx.server.durability.process {
-        "every acknowledged write is in the pool already, and there is nothing to back up but the pool"
+        "every acknowledged write is in the pool already, and there is \
+             nothing to back up but the pool"
     } else {
         "its engine keeps data in the process's memory only"
     };

@@ -2,9 +2,8 @@
 
 use super::numbers::parse_i64;
 use super::{CommandError, CommandResult, Context, Outcome};
-use crate::catalog::spec::{
-    Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, Notes,
-};
+use crate::catalog::spec::{Argument, ArgumentKind, Arity, Categories, Flags, Group};
+use crate::commands::row::Row;
 use crate::glob;
 use crate::keyspace::{Cursor, View};
 use crate::protocol::{Args, ReplyBuffer};
@@ -14,34 +13,22 @@ const COUNT_DEFAULT: usize = 10;
 /// How many keys KEYS looks at before the keyspace may let others in between.
 const KEYS_STEP: usize = 1024;
 
-pub(super) static COMMANDS: &[CommandSpec] = &[
-    CommandSpec {
-        name: "keys",
-        arity: Arity::Exactly(2),
-        flags: Flags::READONLY.union(Flags::SLOW),
-        categories: Categories::KEYSPACE.union(Categories::DANGEROUS),
-        keys: &[],
-        group: Group::Generic,
-        since: "1.0.0",
-        summary: "Lists all keys that match a pattern.",
-        complexity: "O(N) where N is the number of keys in the database.",
-        arguments: &[Argument::new("pattern", ArgumentKind::Pattern)],
-        notes: Notes::NONE,
-        subcommands: &[],
-        handler: keys,
-    }
-    .tips(&["request_policy:all_shards", "nondeterministic_output_order"]),
-    CommandSpec {
-        name: "scan",
-        arity: Arity::AtLeast(2),
-        flags: Flags::READONLY,
-        categories: Categories::KEYSPACE,
-        keys: &[],
-        group: Group::Generic,
-        since: "2.8.0",
-        summary: "Lists the keys of the database step by step.",
-        complexity: "O(1) for every call, O(N) for all keys.",
-        arguments: &[
+pub(super) static COMMANDS: &[Row] = &[
+    Row::new("keys", Arity::Exactly(2), keys)
+        .flags(Flags::READONLY.union(Flags::SLOW))
+        .categories(Categories::KEYSPACE.union(Categories::DANGEROUS))
+        .group(Group::Generic, "1.0.0")
+        .summary("Lists all keys that match a pattern.")
+        .complexity("O(N) where N is the number of keys in the database.")
+        .arguments(&[Argument::new("pattern", ArgumentKind::Pattern)])
+        .tips(&["request_policy:all_shards", "nondeterministic_output_order"]),
+    Row::new("scan", Arity::AtLeast(2), scan)
+        .flags(Flags::READONLY)
+        .categories(Categories::KEYSPACE)
+        .group(Group::Generic, "2.8.0")
+        .summary("Lists the keys of the database step by step.")
+        .complexity("O(1) for every call, O(N) for all keys.")
+        .arguments(&[
             Argument::new("cursor", ArgumentKind::Integer),
             Argument::new("pattern", ArgumentKind::Pattern)
                 .with_token("MATCH")
@@ -53,17 +40,13 @@ pub(super) static COMMANDS: &[CommandSpec] = &[
                 .with_token("TYPE")
                 .optional()
                 .since("6.0.0"),
-        ],
-        notes: Notes::NONE,
-        subcommands: &[],
-        handler: scan,
-    }
-    .tips(&[
-        "nondeterministic_output",
-        "request_policy:special",
-        "response_policy:special",
-    ])
-    .history(&[("6.0.0", "Added the `TYPE` subcommand.")]),
+        ])
+        .tips(&[
+            "nondeterministic_output",
+            "request_policy:special",
+            "response_policy:special",
+        ])
+        .history(&[("6.0.0", "Added the `TYPE` subcommand.")]),
 ];
 
 /// Keys that were found, already encoded: their number must stand before them, and is known last.

@@ -5,9 +5,8 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::{CommandError, CommandResult, Context, Outcome, help};
-use crate::catalog::spec::{
-    Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, Notes,
-};
+use crate::catalog::spec::{Argument, ArgumentKind, Arity, Flags, Group};
+use crate::commands::row::Row;
 use crate::error::shown;
 use crate::protocol::{Args, Reply};
 
@@ -16,19 +15,16 @@ const ADMIN: Flags = Flags::ADMIN
     .union(Flags::LOADING)
     .union(Flags::STALE);
 
-pub(super) static COMMANDS: &[CommandSpec] = &[
-    CommandSpec {
-        name: "shutdown",
-        arity: Arity::AtLeast(1),
-        flags: ADMIN.union(Flags::NO_MULTI).union(Flags::ALLOW_BUSY),
-        categories: Categories::NONE,
-        keys: &[],
-        group: Group::Server,
-        since: "1.0.0",
-        summary: "Closes the pool in good order and ends the server.",
-        complexity: "O(N) when saving, where N is the total number of keys in all databases when saving data, \
-                     otherwise O(1)",
-        arguments: &[
+pub(super) static COMMANDS: &[Row] = &[
+    Row::new("shutdown", Arity::AtLeast(1), shutdown)
+        .flags(ADMIN.union(Flags::NO_MULTI).union(Flags::ALLOW_BUSY))
+        .group(Group::Server, "1.0.0")
+        .summary("Closes the pool in good order and ends the server.")
+        .complexity(
+            "O(N) when saving, where N is the total number of keys in all databases when \
+                     saving data, otherwise O(1)",
+        )
+        .arguments(&[
             Argument::new(
                 "save-selector",
                 ArgumentKind::OneOf(&[
@@ -40,42 +36,21 @@ pub(super) static COMMANDS: &[CommandSpec] = &[
             Argument::token("now", "NOW").optional().since("7.0.0"),
             Argument::token("force", "FORCE").optional().since("7.0.0"),
             Argument::token("abort", "ABORT").optional().since("7.0.0"),
-        ],
-        notes: Notes::NONE,
-        subcommands: &[],
-        handler: shutdown,
-    }.history(&[("7.0.0", "Added the `NOW`, `FORCE` and `ABORT` modifiers.")]),
-    CommandSpec {
-        name: "time",
-        arity: Arity::Exactly(1),
-        flags: Flags::LOADING.union(Flags::STALE).union(Flags::FAST),
-        categories: Categories::NONE,
-        keys: &[],
-        group: Group::Server,
-        since: "2.6.0",
-        summary: "Answers the server's time: seconds and microseconds.",
-        complexity: "O(1)",
-        arguments: &[],
-        notes: Notes::NONE,
-        subcommands: &[],
-        handler: time,
-    }.tips(&["nondeterministic_output"]),
-    CommandSpec {
-        name: "debug",
-        arity: Arity::AtLeast(2),
+        ])
+        .history(&[("7.0.0", "Added the `NOW`, `FORCE` and `ABORT` modifiers.")]),
+    Row::new("time", Arity::Exactly(1), time)
+        .flags(Flags::LOADING.union(Flags::STALE).union(Flags::FAST))
+        .group(Group::Server, "2.6.0")
+        .summary("Answers the server's time: seconds and microseconds.")
+        .complexity("O(1)")
+        .tips(&["nondeterministic_output"]),
+    Row::new("debug", Arity::AtLeast(2), debug)
         // Redis blocks every client while DEBUG runs, which is what tests use SLEEP for.
-        flags: ADMIN.union(Flags::SLOW).union(Flags::ALONE),
-        categories: Categories::NONE,
-        keys: &[],
-        group: Group::Server,
-        since: "1.0.0",
-        summary: "Helps with tests.",
-        complexity: "Depends on subcommand.",
-        arguments: &[],
-        notes: Notes::NONE,
-        subcommands: &[],
-        handler: debug,
-    }.internal(),
+        .flags(ADMIN.union(Flags::SLOW).union(Flags::ALONE))
+        .group(Group::Server, "1.0.0")
+        .summary("Helps with tests.")
+        .complexity("Depends on subcommand.")
+        .internal(),
 ];
 
 /// What SHUTDOWN's words ask for.
@@ -177,13 +152,15 @@ fn debug(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
             Ok(Reply::Ok.into())
         }
         (b"reload", _) => Err(CommandError::text(
-            "ERR DEBUG RELOAD is not supported: there is no snapshot to reload from, the pool is the data",
+            "ERR DEBUG RELOAD is not supported: there is no snapshot to reload \
+             from, the pool is the data",
         )),
         _ => {
             let word = shown(&args[1], SUBCOMMAND_SHOWN_BYTES);
             Err(CommandError::Text(
                 format!(
-                    "ERR unknown subcommand or wrong number of arguments for '{word}'. Try DEBUG HELP."
+                    "ERR unknown subcommand or wrong number of arguments for '{word}'. \
+             Try DEBUG HELP."
                 )
                 .into(),
             ))

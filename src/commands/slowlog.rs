@@ -4,9 +4,8 @@
 
 use super::numbers::parse_i64;
 use super::{CommandError, CommandResult, Context, help};
-use crate::catalog::spec::{
-    Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, Handler, Notes,
-};
+use crate::catalog::spec::{Argument, ArgumentKind, Arity, Flags, Group};
+use crate::commands::row::{Handler, Row};
 use crate::protocol::{Args, Reply};
 
 const ANYTIME: Flags = Flags::LOADING.union(Flags::STALE);
@@ -14,18 +13,16 @@ const ANYTIME: Flags = Flags::LOADING.union(Flags::STALE);
 /// Entries that SLOWLOG GET answers without a number. Redis's number.
 const COUNT: usize = 10;
 
-pub(super) static COMMANDS: &[CommandSpec] = &[CommandSpec {
-    since: "2.2.12",
-    subcommands: SUBCOMMANDS,
-    complexity: "Depends on subcommand.",
-    ..row(
-        "slowlog",
-        Arity::AtLeast(2),
-        Flags::NONE,
-        "Commands on the slow log.",
-        help,
-    )
-}];
+pub(super) static COMMANDS: &[Row] = &[row(
+    "slowlog",
+    Arity::AtLeast(2),
+    Flags::NONE,
+    "Commands on the slow log.",
+    help,
+)
+.since("2.2.12")
+.complexity("Depends on subcommand.")
+.subcommands(SUBCOMMANDS)];
 
 const fn row(
     name: &'static str,
@@ -33,36 +30,24 @@ const fn row(
     flags: Flags,
     summary: &'static str,
     handler: Handler,
-) -> CommandSpec {
-    CommandSpec {
-        name,
-        arity,
-        flags,
-        categories: Categories::NONE,
-        keys: &[],
-        group: Group::Server,
-        since: "2.2.12",
-        summary,
-        complexity: "O(1)",
-        arguments: &[],
-        notes: Notes::NONE,
-        subcommands: &[],
-        handler,
-    }
+) -> Row {
+    Row::new(name, arity, handler)
+        .flags(flags)
+        .group(Group::Server, "2.2.12")
+        .summary(summary)
+        .complexity("O(1)")
 }
 
-static SUBCOMMANDS: &[CommandSpec] = &[
-    CommandSpec {
-        complexity: "O(N) where N is the number of entries returned",
-        arguments: &[Argument::new("count", ArgumentKind::Integer).optional()],
-        ..row(
-            "get",
-            Arity::AtLeast(2),
-            Flags::ADMIN.union(ANYTIME),
-            "Answers the newest entries.",
-            get,
-        )
-    }
+static SUBCOMMANDS: &[Row] = &[
+    row(
+        "get",
+        Arity::AtLeast(2),
+        Flags::ADMIN.union(ANYTIME),
+        "Answers the newest entries.",
+        get,
+    )
+    .complexity("O(N) where N is the number of entries returned")
+    .arguments(&[Argument::new("count", ArgumentKind::Integer).optional()])
     .tips(&["request_policy:all_nodes", "nondeterministic_output"])
     .history(&[(
         "4.0.0",
@@ -80,27 +65,23 @@ static SUBCOMMANDS: &[CommandSpec] = &[
         "response_policy:agg_sum",
         "nondeterministic_output",
     ]),
-    CommandSpec {
-        complexity: "O(N) where N is the number of entries in the slowlog",
-        ..row(
-            "reset",
-            Arity::Exactly(2),
-            Flags::ADMIN.union(ANYTIME),
-            "Forgets all entries.",
-            reset,
-        )
-    }
+    row(
+        "reset",
+        Arity::Exactly(2),
+        Flags::ADMIN.union(ANYTIME),
+        "Forgets all entries.",
+        reset,
+    )
+    .complexity("O(N) where N is the number of entries in the slowlog")
     .tips(&["request_policy:all_nodes", "response_policy:all_succeeded"]),
-    CommandSpec {
-        since: "6.2.0",
-        ..row(
-            "help",
-            Arity::Exactly(2),
-            ANYTIME,
-            "Lists the subcommands.",
-            help,
-        )
-    },
+    row(
+        "help",
+        Arity::Exactly(2),
+        ANYTIME,
+        "Lists the subcommands.",
+        help,
+    )
+    .since("6.2.0"),
 ];
 
 fn help(ctx: &mut Context<'_>, _: Args<'_>) -> CommandResult {

@@ -4,9 +4,8 @@
 #![allow(clippy::unnecessary_wraps)] // Handlers have one shape, also those that cannot fail.
 
 use super::{CommandError, CommandResult, Context};
-use crate::catalog::spec::{
-    Argument, Arity, Categories, CommandSpec, Flags, Group, Handler, KeySpec, Notes,
-};
+use crate::catalog::spec::{Argument, Arity, Categories, Flags, Group, KeySpec};
+use crate::commands::row::{Handler, Row};
 use crate::protocol::{Args, Reply};
 use crate::state::Transaction;
 
@@ -23,25 +22,16 @@ const fn row(
     summary: &'static str,
     complexity: &'static str,
     handler: Handler,
-) -> CommandSpec {
-    CommandSpec {
-        name,
-        arity,
-        flags: ALWAYS.union(flags),
-        categories: Categories::TRANSACTION,
-        keys: &[],
-        group: Group::Transactions,
-        since,
-        summary,
-        complexity,
-        arguments: &[],
-        notes: Notes::NONE,
-        subcommands: &[],
-        handler,
-    }
+) -> Row {
+    Row::new(name, arity, handler)
+        .flags(ALWAYS.union(flags))
+        .categories(Categories::TRANSACTION)
+        .group(Group::Transactions, since)
+        .summary(summary)
+        .complexity(complexity)
 }
 
-pub(super) static COMMANDS: &[CommandSpec] = &[
+pub(super) static COMMANDS: &[Row] = &[
     row(
         "multi",
         Arity::Exactly(1),
@@ -71,19 +61,17 @@ pub(super) static COMMANDS: &[CommandSpec] = &[
         "O(N) where N is the number of queued commands.",
         discard,
     ),
-    CommandSpec {
-        keys: &[KeySpec::range(&["RO"], 1, -1, 1)],
-        arguments: &[Argument::key().multiple()],
-        ..row(
-            "watch",
-            Arity::AtLeast(2),
-            QUICK.union(Flags::UNQUEUED),
-            "2.2.0",
-            "Has the next transaction fail if one of the keys is changed before it.",
-            "O(1) for each key.",
-            watch,
-        )
-    },
+    row(
+        "watch",
+        Arity::AtLeast(2),
+        QUICK.union(Flags::UNQUEUED),
+        "2.2.0",
+        "Has the next transaction fail if one of the keys is changed before it.",
+        "O(1) for each key.",
+        watch,
+    )
+    .keys(&[KeySpec::range(&["RO"], 1, -1, 1)])
+    .arguments(&[Argument::key().multiple()]),
     row(
         "unwatch",
         Arity::Exactly(1),

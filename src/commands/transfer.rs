@@ -4,9 +4,8 @@
 
 use super::database::{databases, parse_database};
 use super::{CommandError, CommandResult, Context};
-use crate::catalog::spec::{
-    Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, KeySpec, Notes,
-};
+use crate::catalog::spec::{Argument, ArgumentKind, Arity, Categories, Flags, Group, KeySpec};
+use crate::commands::row::Row;
 use crate::keyspace::{EventClass, KeyspaceError};
 use crate::protocol::{Args, Reply};
 
@@ -19,93 +18,70 @@ const KEY_NEWKEY: &[Argument] = &[
 const SAME_OBJECT: CommandError =
     CommandError::text("ERR source and destination objects are the same");
 
-pub(super) static COMMANDS: &[CommandSpec] = &[
-    CommandSpec {
-        name: "rename",
-        arity: Arity::Exactly(3),
-        flags: Flags::WRITE.union(Flags::REWRITES),
-        categories: Categories::KEYSPACE,
-        keys: &[
+pub(super) static COMMANDS: &[Row] = &[
+    Row::new("rename", Arity::Exactly(3), rename)
+        .flags(Flags::WRITE.union(Flags::REWRITES))
+        .categories(Categories::KEYSPACE)
+        .keys(&[
             KeySpec::first(&["RW", "access", "delete"]),
             KeySpec::range(&["OW", "update"], 2, 0, 1),
-        ],
-        group: Group::Generic,
-        since: "1.0.0",
-        summary: "Gives a key another name, over whatever has that name.",
-        complexity: "O(1)",
-        arguments: KEY_NEWKEY,
-        notes: Notes::NONE,
-        subcommands: &[],
-        handler: rename,
-    },
-    CommandSpec {
-        name: "renamenx",
-        arity: Arity::Exactly(3),
-        flags: Flags::WRITE.union(Flags::FAST).union(Flags::REWRITES),
-        categories: Categories::KEYSPACE,
-        keys: &[
+        ])
+        .group(Group::Generic, "1.0.0")
+        .summary("Gives a key another name, over whatever has that name.")
+        .complexity("O(1)")
+        .arguments(KEY_NEWKEY),
+    Row::new("renamenx", Arity::Exactly(3), renamenx)
+        .flags(Flags::WRITE.union(Flags::FAST).union(Flags::REWRITES))
+        .categories(Categories::KEYSPACE)
+        .keys(&[
             KeySpec::first(&["RW", "access", "delete"]),
             KeySpec::range(&["OW", "insert"], 2, 0, 1),
-        ],
-        group: Group::Generic,
-        since: "1.0.0",
-        summary: "Gives a key another name, unless that name is taken.",
-        complexity: "O(1)",
-        arguments: KEY_NEWKEY,
-        notes: Notes::NONE,
-        subcommands: &[],
-        handler: renamenx,
-    }
-    .history(&[(
-        "3.2.0",
-        "The command no longer returns an error when source and destination names are the same.",
-    )]),
-    CommandSpec {
-        name: "copy",
-        arity: Arity::AtLeast(3),
-        flags: Flags::WRITE
-            .union(Flags::DENYOOM)
-            .union(Flags::CROSS_DB)
-            .union(Flags::COPIES),
-        categories: Categories::KEYSPACE,
-        keys: &[
+        ])
+        .group(Group::Generic, "1.0.0")
+        .summary("Gives a key another name, unless that name is taken.")
+        .complexity("O(1)")
+        .arguments(KEY_NEWKEY)
+        .history(&[(
+            "3.2.0",
+            "The command no longer returns an error when source and \
+             destination names are the same.",
+        )]),
+    Row::new("copy", Arity::AtLeast(3), copy)
+        .flags(
+            Flags::WRITE
+                .union(Flags::DENYOOM)
+                .union(Flags::CROSS_DB)
+                .union(Flags::COPIES),
+        )
+        .categories(Categories::KEYSPACE)
+        .keys(&[
             KeySpec::first(&["RO", "access"]),
             KeySpec::range(&["OW", "update"], 2, 0, 1),
-        ],
-        group: Group::Generic,
-        since: "6.2.0",
-        summary: "Copies a value and its deadline to another key.",
-        complexity: "O(N) in the value's size.",
-        arguments: &[
+        ])
+        .group(Group::Generic, "6.2.0")
+        .summary("Copies a value and its deadline to another key.")
+        .complexity("O(N) in the value's size.")
+        .arguments(&[
             Argument::new("source", ArgumentKind::Key(0)),
             Argument::new("destination", ArgumentKind::Key(1)),
             Argument::new("destination-db", ArgumentKind::Integer)
                 .with_token("DB")
                 .optional(),
             Argument::token("replace", "REPLACE").optional(),
-        ],
-        notes: Notes::NONE,
-        subcommands: &[],
-        handler: copy,
-    },
-    CommandSpec {
-        name: "move",
-        arity: Arity::Exactly(3),
-        flags: Flags::WRITE
-            .union(Flags::FAST)
-            .union(Flags::CROSS_DB)
-            .union(Flags::REWRITES),
-        categories: Categories::KEYSPACE,
-        keys: &[KeySpec::first(&["RW", "access", "update"])],
-        group: Group::Generic,
-        since: "1.0.0",
-        summary: "Moves a key to another database.",
-        complexity: "O(1)",
-        arguments: &[Argument::key(), Argument::new("db", ArgumentKind::Integer)],
-        notes: Notes::NONE,
-        subcommands: &[],
-        handler: move_key,
-    },
+        ]),
+    Row::new("move", Arity::Exactly(3), move_key)
+        .flags(
+            Flags::WRITE
+                .union(Flags::FAST)
+                .union(Flags::CROSS_DB)
+                .union(Flags::REWRITES),
+        )
+        .categories(Categories::KEYSPACE)
+        .keys(&[KeySpec::first(&["RW", "access", "update"])])
+        .group(Group::Generic, "1.0.0")
+        .summary("Moves a key to another database.")
+        .complexity("O(1)")
+        .arguments(&[Argument::key(), Argument::new("db", ArgumentKind::Integer)]),
 ];
 
 /// Positions of the two keys in an [`Update`].

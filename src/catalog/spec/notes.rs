@@ -1,8 +1,6 @@
 //! What COMMAND INFO and COMMAND DOCS say of a command besides what the server itself needs to know: tips for clients and
 //! proxies, what changed since the command came, what has replaced it. The words are those of Redis 7.2, which tools parse.
 
-use super::CommandSpec;
-
 /// Tips, history and deprecation of a command.
 #[derive(Clone, Copy, Debug)]
 pub struct Notes {
@@ -24,34 +22,4 @@ impl Notes {
         deprecated: None,
         is_internal: false,
     };
-}
-
-impl CommandSpec {
-    /// With these tips.
-    #[must_use]
-    pub const fn tips(mut self, tips: &'static [&'static str]) -> Self {
-        self.notes.tips = tips;
-        self
-    }
-
-    /// With this history: versions and what each changed.
-    #[must_use]
-    pub const fn history(mut self, history: &'static [(&'static str, &'static str)]) -> Self {
-        self.notes.history = history;
-        self
-    }
-
-    /// Deprecated since a version; `instead` says what to use.
-    #[must_use]
-    pub const fn deprecated(mut self, since: &'static str, instead: &'static str) -> Self {
-        self.notes.deprecated = Some((since, instead));
-        self
-    }
-
-    /// For the server's own use.
-    #[must_use]
-    pub const fn internal(mut self) -> Self {
-        self.notes.is_internal = true;
-        self
-    }
 }

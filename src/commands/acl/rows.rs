@@ -1,29 +1,19 @@
 //! The rows of ACL and its subcommands.
 
-use crate::catalog::spec::{
-    Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, Handler, Notes,
-};
+use crate::catalog::spec::{Argument, ArgumentKind, Arity, Flags, Group};
+use crate::commands::row::{Handler, Row};
 
 const PLAIN: Flags = Flags::NOSCRIPT.union(Flags::LOADING).union(Flags::STALE);
 const ADMIN: Flags = PLAIN.union(Flags::ADMIN);
 
 const USERS: &str = "O(N). Where N is the number of configured users.";
 
-pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[CommandSpec {
-    name: "acl",
-    arity: Arity::AtLeast(2),
-    flags: Flags::NONE,
-    categories: Categories::NONE,
-    keys: &[],
-    group: Group::Server,
-    since: "6.0.0",
-    summary: "Commands on users and what they may do.",
-    complexity: "Depends on subcommand.",
-    arguments: &[],
-    notes: Notes::NONE,
-    subcommands: SUBCOMMANDS,
-    handler: super::help,
-}];
+pub(in crate::commands) static COMMANDS: &[Row] =
+    &[Row::new("acl", Arity::AtLeast(2), super::help)
+        .group(Group::Server, "6.0.0")
+        .summary("Commands on users and what they may do.")
+        .complexity("Depends on subcommand.")
+        .subcommands(SUBCOMMANDS)];
 
 const fn sub(
     name: &'static str,
@@ -33,27 +23,18 @@ const fn sub(
     complexity: &'static str,
     arguments: &'static [Argument],
     handler: Handler,
-) -> CommandSpec {
-    CommandSpec {
-        name,
-        arity,
-        flags,
-        categories: Categories::NONE,
-        keys: &[],
-        group: Group::Server,
-        since: "6.0.0",
-        summary,
-        complexity,
-        arguments,
-        notes: Notes::NONE,
-        subcommands: &[],
-        handler,
-    }
+) -> Row {
+    Row::new(name, arity, handler)
+        .flags(flags)
+        .group(Group::Server, "6.0.0")
+        .summary(summary)
+        .complexity(complexity)
+        .arguments(arguments)
 }
 
 const USERNAME: Argument = Argument::new("username", ArgumentKind::String);
 
-static SUBCOMMANDS: &[CommandSpec] = &[
+static SUBCOMMANDS: &[Row] = &[
     sub(
         "cat",
         Arity::AtLeast(2),
@@ -72,9 +53,7 @@ static SUBCOMMANDS: &[CommandSpec] = &[
         &[USERNAME.multiple()],
         super::deluser,
     ).tips(&["request_policy:all_nodes", "response_policy:all_succeeded"]),
-    CommandSpec {
-        since: "7.0.0",
-        ..sub(
+    sub(
             "dryrun",
             Arity::AtLeast(4),
             ADMIN,
@@ -88,8 +67,7 @@ static SUBCOMMANDS: &[CommandSpec] = &[
                     .multiple(),
             ],
             super::dryrun,
-        )
-    },
+        ).since("7.0.0"),
     sub(
         "genpass",
         Arity::AtLeast(2),

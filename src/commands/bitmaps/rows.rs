@@ -4,59 +4,41 @@ use super::combine::bitop;
 use super::fields::{bitfield, bitfield_ro};
 use super::range::{bitcount, bitpos};
 use super::single::{getbit, setbit};
-use crate::catalog::spec::{
-    Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, KeySpec, Notes,
-};
+use crate::catalog::spec::{Argument, ArgumentKind, Arity, Categories, Flags, Group, KeySpec};
+use crate::commands::row::Row;
 
-pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
-    CommandSpec {
-        name: "setbit",
-        arity: Arity::Exactly(4),
-        flags: Flags::WRITE.union(Flags::DENYOOM).union(Flags::REWRITES),
-        categories: Categories::BITMAP,
-        keys: &[KeySpec::first(&["RW", "access", "update"])],
-        group: Group::Bitmap,
-        since: "2.2.0",
-        summary: "Sets a bit of a string and returns what it was",
-        complexity: "O(1)",
-        arguments: &[
+pub(in crate::commands) static COMMANDS: &[Row] = &[
+    Row::new("setbit", Arity::Exactly(4), setbit)
+        .flags(Flags::WRITE.union(Flags::DENYOOM).union(Flags::REWRITES))
+        .categories(Categories::BITMAP)
+        .keys(&[KeySpec::first(&["RW", "access", "update"])])
+        .group(Group::Bitmap, "2.2.0")
+        .summary("Sets a bit of a string and returns what it was")
+        .complexity("O(1)")
+        .arguments(&[
             Argument::key(),
             Argument::new("offset", ArgumentKind::Integer),
             Argument::new("value", ArgumentKind::Integer),
-        ],
-        notes: Notes::NONE,
-        subcommands: &[],
-        handler: setbit,
-    },
-    CommandSpec {
-        name: "getbit",
-        arity: Arity::Exactly(3),
-        flags: Flags::READONLY.union(Flags::FAST),
-        categories: Categories::BITMAP,
-        keys: &[KeySpec::first(&["RO", "access"])],
-        group: Group::Bitmap,
-        since: "2.2.0",
-        summary: "Returns a bit of a string",
-        complexity: "O(1)",
-        arguments: &[
+        ]),
+    Row::new("getbit", Arity::Exactly(3), getbit)
+        .flags(Flags::READONLY.union(Flags::FAST))
+        .categories(Categories::BITMAP)
+        .keys(&[KeySpec::first(&["RO", "access"])])
+        .group(Group::Bitmap, "2.2.0")
+        .summary("Returns a bit of a string")
+        .complexity("O(1)")
+        .arguments(&[
             Argument::key(),
             Argument::new("offset", ArgumentKind::Integer),
-        ],
-        notes: Notes::NONE,
-        subcommands: &[],
-        handler: getbit,
-    },
-    CommandSpec {
-        name: "bitcount",
-        arity: Arity::AtLeast(2),
-        flags: Flags::READONLY,
-        categories: Categories::BITMAP,
-        keys: &[KeySpec::first(&["RO", "access"])],
-        group: Group::Bitmap,
-        since: "2.6.0",
-        summary: "Counts the bits of a string that are set",
-        complexity: "O(N)",
-        arguments: &[
+        ]),
+    Row::new("bitcount", Arity::AtLeast(2), bitcount)
+        .flags(Flags::READONLY)
+        .categories(Categories::BITMAP)
+        .keys(&[KeySpec::first(&["RO", "access"])])
+        .group(Group::Bitmap, "2.6.0")
+        .summary("Counts the bits of a string that are set")
+        .complexity("O(N)")
+        .arguments(&[
             Argument::key(),
             Argument::new(
                 "index",
@@ -75,23 +57,16 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
                 ]),
             )
             .optional(),
-        ],
-        notes: Notes::NONE,
-        subcommands: &[],
-        handler: bitcount,
-    }
-    .history(&[("7.0.0", "Added the `BYTE|BIT` option.")]),
-    CommandSpec {
-        name: "bitpos",
-        arity: Arity::AtLeast(3),
-        flags: Flags::READONLY,
-        categories: Categories::BITMAP,
-        keys: &[KeySpec::first(&["RO", "access"])],
-        group: Group::Bitmap,
-        since: "2.8.7",
-        summary: "Finds the first bit that is set, or clear",
-        complexity: "O(N)",
-        arguments: &[
+        ])
+        .history(&[("7.0.0", "Added the `BYTE|BIT` option.")]),
+    Row::new("bitpos", Arity::AtLeast(3), bitpos)
+        .flags(Flags::READONLY)
+        .categories(Categories::BITMAP)
+        .keys(&[KeySpec::first(&["RO", "access"])])
+        .group(Group::Bitmap, "2.8.7")
+        .summary("Finds the first bit that is set, or clear")
+        .complexity("O(N)")
+        .arguments(&[
             Argument::key(),
             Argument::new("bit", ArgumentKind::Integer),
             Argument::new(
@@ -117,48 +92,34 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
                 ]),
             )
             .optional(),
-        ],
-        notes: Notes::NONE,
-        subcommands: &[],
-        handler: bitpos,
-    }
-    .history(&[("7.0.0", "Added the `BYTE|BIT` option.")]),
-    CommandSpec {
-        name: "bitop",
-        arity: Arity::AtLeast(4),
-        flags: Flags::WRITE.union(Flags::DENYOOM).union(Flags::REWRITES),
-        categories: Categories::BITMAP,
-        keys: &[
+        ])
+        .history(&[("7.0.0", "Added the `BYTE|BIT` option.")]),
+    Row::new("bitop", Arity::AtLeast(4), bitop)
+        .flags(Flags::WRITE.union(Flags::DENYOOM).union(Flags::REWRITES))
+        .categories(Categories::BITMAP)
+        .keys(&[
             KeySpec::range(&["OW", "update"], 2, 0, 1),
             KeySpec::range(&["RO", "access"], 3, -1, 1),
-        ],
-        group: Group::Bitmap,
-        since: "2.6.0",
-        summary: "Stores the bitwise combination of strings",
-        complexity: "O(N)",
-        arguments: &[
+        ])
+        .group(Group::Bitmap, "2.6.0")
+        .summary("Stores the bitwise combination of strings")
+        .complexity("O(N)")
+        .arguments(&[
             Argument::new("operation", ArgumentKind::String),
             Argument::new("destkey", ArgumentKind::Key(0)),
             Argument::new("key", ArgumentKind::Key(1)).multiple(),
-        ],
-        notes: Notes::NONE,
-        subcommands: &[],
-        handler: bitop,
-    },
-    CommandSpec {
-        name: "bitfield",
-        arity: Arity::AtLeast(2),
-        flags: Flags::WRITE.union(Flags::DENYOOM).union(Flags::REWRITES),
-        categories: Categories::BITMAP,
-        keys: &[
+        ]),
+    Row::new("bitfield", Arity::AtLeast(2), bitfield)
+        .flags(Flags::WRITE.union(Flags::DENYOOM).union(Flags::REWRITES))
+        .categories(Categories::BITMAP)
+        .keys(&[
             KeySpec::first(&["RW", "access", "update", "variable_flags"])
                 .with_notes("This command allows both access and modification of the key"),
-        ],
-        group: Group::Bitmap,
-        since: "3.2.0",
-        summary: "Reads and changes integers of any width within a string",
-        complexity: "O(1)",
-        arguments: &[
+        ])
+        .group(Group::Bitmap, "3.2.0")
+        .summary("Reads and changes integers of any width within a string")
+        .complexity("O(1)")
+        .arguments(&[
             Argument::key(),
             Argument::new(
                 "operation",
@@ -213,22 +174,15 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
             )
             .optional()
             .multiple(),
-        ],
-        notes: Notes::NONE,
-        subcommands: &[],
-        handler: bitfield,
-    },
-    CommandSpec {
-        name: "bitfield_ro",
-        arity: Arity::AtLeast(2),
-        flags: Flags::READONLY.union(Flags::FAST),
-        categories: Categories::BITMAP,
-        keys: &[KeySpec::first(&["RO", "access"])],
-        group: Group::Bitmap,
-        since: "6.0.0",
-        summary: "Reads integers of any width within a string",
-        complexity: "O(1)",
-        arguments: &[
+        ]),
+    Row::new("bitfield_ro", Arity::AtLeast(2), bitfield_ro)
+        .flags(Flags::READONLY.union(Flags::FAST))
+        .categories(Categories::BITMAP)
+        .keys(&[KeySpec::first(&["RO", "access"])])
+        .group(Group::Bitmap, "6.0.0")
+        .summary("Reads integers of any width within a string")
+        .complexity("O(1)")
+        .arguments(&[
             Argument::key(),
             Argument::new(
                 "encoding_offset",
@@ -241,9 +195,5 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
             .optional()
             .multiple()
             .repeated_token(),
-        ],
-        notes: Notes::NONE,
-        subcommands: &[],
-        handler: bitfield_ro,
-    },
+        ]),
 ];

@@ -4,9 +4,8 @@ use super::super::lists::pop::MpopArgs;
 use super::super::lists::{ENDS, parse_end};
 use super::super::{CommandResult, Context};
 use super::{Call, KEYS_AND_TIMEOUT, POPPED, TIMEOUT, attempt, keys_before_timeout, parse_timeout};
-use crate::catalog::spec::{
-    Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, Handler, KeySpec, Notes,
-};
+use crate::catalog::spec::{Argument, ArgumentKind, Arity, Categories, Flags, Group, KeySpec};
+use crate::commands::row::{Handler, Row};
 use crate::keyspace::End;
 use crate::protocol::Args;
 
@@ -19,22 +18,14 @@ const fn row(
     since: &'static str,
     summary: &'static str,
     handler: Handler,
-) -> CommandSpec {
-    CommandSpec {
-        name,
-        arity,
-        flags: Flags::WRITE.union(Flags::BLOCKING).union(flags),
-        categories: Categories::LIST,
-        keys,
-        group: Group::List,
-        since,
-        summary,
-        complexity: "O(1)",
-        arguments: &[],
-        notes: Notes::NONE,
-        subcommands: &[],
-        handler,
-    }
+) -> Row {
+    Row::new(name, arity, handler)
+        .flags(Flags::WRITE.union(Flags::BLOCKING).union(flags))
+        .categories(Categories::LIST)
+        .keys(keys)
+        .group(Group::List, since)
+        .summary(summary)
+        .complexity("O(1)")
 }
 
 const MOVED: &[KeySpec] = &[
@@ -42,88 +33,96 @@ const MOVED: &[KeySpec] = &[
     KeySpec::range(&["RW", "insert"], 2, 0, 1),
 ];
 
-pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
-    CommandSpec {
-        complexity: "O(N) for N keys",
-        arguments: KEYS_AND_TIMEOUT,
-        ..row(
-            "blpop",
-            Arity::AtLeast(3),
-            Flags::NONE,
-            POPPED,
-            "2.0.0",
-            "Takes the first element of the first list that has any, and waits for one where all are empty",
-            blpop,
-        )
-    }.history(&[("6.0.0", "`timeout` is interpreted as a double instead of an integer.")]),
-    CommandSpec {
-        complexity: "O(N) for N keys",
-        arguments: KEYS_AND_TIMEOUT,
-        ..row(
-            "brpop",
-            Arity::AtLeast(3),
-            Flags::NONE,
-            POPPED,
-            "2.0.0",
-            "Takes the last element of the first list that has any, and waits for one where all are empty",
-            brpop,
-        )
-    }.history(&[("6.0.0", "`timeout` is interpreted as a double instead of an integer.")]),
-    CommandSpec {
-        complexity: "O(N+M) for N keys and M elements taken",
-        arguments: &[
-            TIMEOUT,
-            Argument::new("numkeys", ArgumentKind::Integer),
-            Argument::key().multiple(),
-            Argument::new("where", ArgumentKind::OneOf(ENDS)),
-            Argument::new("count", ArgumentKind::Integer)
-                .with_token("COUNT")
-                .optional(),
-        ],
-        ..row(
-            "blmpop",
-            Arity::AtLeast(5),
-            Flags::MOVABLEKEYS,
-            &[KeySpec::counted(&["RW", "access", "delete"], 2)],
-            "7.0.0",
-            "Takes elements of the first list that has any, and waits for some where all are empty",
-            blmpop,
-        )
-    },
-    CommandSpec {
-        arguments: &[
-            Argument::new("source", ArgumentKind::Key(0)),
-            Argument::new("destination", ArgumentKind::Key(1)),
-            Argument::new("wherefrom", ArgumentKind::OneOf(ENDS)),
-            Argument::new("whereto", ArgumentKind::OneOf(ENDS)),
-            TIMEOUT,
-        ],
-        ..row(
-            "blmove",
-            Arity::Exactly(6),
-            Flags::DENYOOM,
-            MOVED,
-            "6.2.0",
-            "Moves an element from an end of one list to an end of another, and waits for it where there is none",
-            blmove,
-        )
-    },
-    CommandSpec {
-        arguments: &[
-            Argument::new("source", ArgumentKind::Key(0)),
-            Argument::new("destination", ArgumentKind::Key(1)),
-            TIMEOUT,
-        ],
-        ..row(
-            "brpoplpush",
-            Arity::Exactly(4),
-            Flags::DENYOOM,
-            MOVED,
-            "2.2.0",
-            "Moves a list's last element before the first one of another, and waits for it; BLMOVE does the same",
-            brpoplpush,
-        )
-    }.history(&[("6.0.0", "`timeout` is interpreted as a double instead of an integer.")]).deprecated("6.2.0", "`BLMOVE` with the `RIGHT` and `LEFT` arguments"),
+pub(in crate::commands) static COMMANDS: &[Row] = &[
+    row(
+        "blpop",
+        Arity::AtLeast(3),
+        Flags::NONE,
+        POPPED,
+        "2.0.0",
+        "Takes the first element of the first list that has any, and waits \
+             for one where all are empty",
+        blpop,
+    )
+    .complexity("O(N) for N keys")
+    .arguments(KEYS_AND_TIMEOUT)
+    .history(&[(
+        "6.0.0",
+        "`timeout` is interpreted as a double instead of an integer.",
+    )]),
+    row(
+        "brpop",
+        Arity::AtLeast(3),
+        Flags::NONE,
+        POPPED,
+        "2.0.0",
+        "Takes the last element of the first list that has any, and waits \
+             for one where all are empty",
+        brpop,
+    )
+    .complexity("O(N) for N keys")
+    .arguments(KEYS_AND_TIMEOUT)
+    .history(&[(
+        "6.0.0",
+        "`timeout` is interpreted as a double instead of an integer.",
+    )]),
+    row(
+        "blmpop",
+        Arity::AtLeast(5),
+        Flags::MOVABLEKEYS,
+        &[KeySpec::counted(&["RW", "access", "delete"], 2)],
+        "7.0.0",
+        "Takes elements of the first list that has any, and waits for some \
+             where all are empty",
+        blmpop,
+    )
+    .complexity("O(N+M) for N keys and M elements taken")
+    .arguments(&[
+        TIMEOUT,
+        Argument::new("numkeys", ArgumentKind::Integer),
+        Argument::key().multiple(),
+        Argument::new("where", ArgumentKind::OneOf(ENDS)),
+        Argument::new("count", ArgumentKind::Integer)
+            .with_token("COUNT")
+            .optional(),
+    ]),
+    row(
+        "blmove",
+        Arity::Exactly(6),
+        Flags::DENYOOM,
+        MOVED,
+        "6.2.0",
+        "Moves an element from an end of one list to an end of another, and \
+             waits for it where there is none",
+        blmove,
+    )
+    .arguments(&[
+        Argument::new("source", ArgumentKind::Key(0)),
+        Argument::new("destination", ArgumentKind::Key(1)),
+        Argument::new("wherefrom", ArgumentKind::OneOf(ENDS)),
+        Argument::new("whereto", ArgumentKind::OneOf(ENDS)),
+        TIMEOUT,
+    ]),
+    row(
+        "brpoplpush",
+        Arity::Exactly(4),
+        Flags::DENYOOM,
+        MOVED,
+        "2.2.0",
+        "Moves a list's last element before the first one of another, and \
+             waits for it; BLMOVE does the same",
+        brpoplpush,
+    )
+    .arguments(&[
+        Argument::new("source", ArgumentKind::Key(0)),
+        Argument::new("destination", ArgumentKind::Key(1)),
+        TIMEOUT,
+    ])
+    .history(&[(
+        "6.0.0",
+        "`timeout` is interpreted as a double instead of an integer.",
+    )])
+    .deprecated("6.2.0", "`BLMOVE` with the `RIGHT` and `LEFT` arguments"),
 ];
 
 fn blpop(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {

@@ -3,9 +3,8 @@
 use super::super::sortedsets::pop::{Extreme, parse_mpop};
 use super::super::{CommandResult, Context};
 use super::{Call, KEYS_AND_TIMEOUT, POPPED, TIMEOUT, attempt, keys_before_timeout, parse_timeout};
-use crate::catalog::spec::{
-    Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, Handler, KeySpec, Notes,
-};
+use crate::catalog::spec::{Argument, ArgumentKind, Arity, Categories, Flags, Group, KeySpec};
+use crate::commands::row::{Handler, Row};
 use crate::protocol::Args;
 
 /// A row; what differs between them is in the arguments.
@@ -17,70 +16,69 @@ const fn row(
     summary: &'static str,
     complexity: &'static str,
     handler: Handler,
-) -> CommandSpec {
-    CommandSpec {
-        name,
-        arity,
-        flags: Flags::WRITE.union(Flags::BLOCKING).union(flags),
-        categories: Categories::SORTEDSET,
-        keys: POPPED,
-        group: Group::SortedSet,
-        since,
-        summary,
-        complexity,
-        arguments: KEYS_AND_TIMEOUT,
-        notes: Notes::NONE,
-        subcommands: &[],
-        handler,
-    }
+) -> Row {
+    Row::new(name, arity, handler)
+        .flags(Flags::WRITE.union(Flags::BLOCKING).union(flags))
+        .categories(Categories::SORTEDSET)
+        .keys(POPPED)
+        .group(Group::SortedSet, since)
+        .summary(summary)
+        .complexity(complexity)
+        .arguments(KEYS_AND_TIMEOUT)
 }
 
-pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
+pub(in crate::commands) static COMMANDS: &[Row] = &[
     row(
         "bzpopmin",
         Arity::AtLeast(3),
         Flags::FAST,
         "5.0.0",
-        "Takes the member with the lowest score from the first sorted set that has any, and waits for one where all are empty",
+        "Takes the member with the lowest score from the first sorted set \
+             that has any, and waits for one where all are empty",
         "O(log(N)) for N members",
         bzpopmin,
-    ).history(&[("6.0.0", "`timeout` is interpreted as a double instead of an integer.")]),
+    )
+    .history(&[(
+        "6.0.0",
+        "`timeout` is interpreted as a double instead of an integer.",
+    )]),
     row(
         "bzpopmax",
         Arity::AtLeast(3),
         Flags::FAST,
         "5.0.0",
-        "Takes the member with the highest score from the first sorted set that has any, and waits for one where all are empty",
+        "Takes the member with the highest score from the first sorted set \
+             that has any, and waits for one where all are empty",
         "O(log(N)) for N members",
         bzpopmax,
-    ).history(&[("6.0.0", "`timeout` is interpreted as a double instead of an integer.")]),
-    CommandSpec {
-        keys: &[KeySpec::counted(&["RW", "access", "delete"], 2)],
-        arguments: &[
-            TIMEOUT,
-            Argument::new("numkeys", ArgumentKind::Integer),
-            Argument::key().multiple(),
-            Argument::new(
-                "where",
-                ArgumentKind::OneOf(&[
-                    Argument::token("min", "MIN"),
-                    Argument::token("max", "MAX"),
-                ]),
-            ),
-            Argument::new("count", ArgumentKind::Integer)
-                .with_token("COUNT")
-                .optional(),
-        ],
-        ..row(
-            "bzmpop",
-            Arity::AtLeast(5),
-            Flags::MOVABLEKEYS,
-            "7.0.0",
-            "Takes members from an end of the first sorted set that has any, and waits for some where all are empty",
-            "O(K) + O(M*log(N)) for K keys, N members and M taken",
-            bzmpop,
-        )
-    },
+    )
+    .history(&[(
+        "6.0.0",
+        "`timeout` is interpreted as a double instead of an integer.",
+    )]),
+    row(
+        "bzmpop",
+        Arity::AtLeast(5),
+        Flags::MOVABLEKEYS,
+        "7.0.0",
+        "Takes members from an end of the first sorted set that has any, and \
+             waits for some where all are empty",
+        "O(K) + O(M*log(N)) for K keys, N members and M taken",
+        bzmpop,
+    )
+    .keys(&[KeySpec::counted(&["RW", "access", "delete"], 2)])
+    .arguments(&[
+        TIMEOUT,
+        Argument::new("numkeys", ArgumentKind::Integer),
+        Argument::key().multiple(),
+        Argument::new(
+            "where",
+            ArgumentKind::OneOf(&[Argument::token("min", "MIN"), Argument::token("max", "MAX")]),
+        ),
+        Argument::new("count", ArgumentKind::Integer)
+            .with_token("COUNT")
+            .optional(),
+    ]),
 ];
 
 fn bzpopmin(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {

@@ -7,7 +7,8 @@ use bytes::Bytes;
 use super::super::numbers::parse_i64;
 use super::super::{CommandError, CommandResult, Context};
 use super::{PLAIN, sub};
-use crate::catalog::spec::{Argument, ArgumentKind, Arity, CommandSpec};
+use crate::catalog::spec::{Argument, ArgumentKind, Arity};
+use crate::commands::row::Row;
 use crate::error::shown;
 use crate::protocol::{Args, Reply};
 use crate::state::{Clients, Mode};
@@ -33,20 +34,18 @@ const ARGUMENTS: &[Argument] = &[
     Argument::token("noloop", "NOLOOP").optional(),
 ];
 
-pub(super) const TRACKING: CommandSpec = CommandSpec {
-    complexity: "O(1). Some options may introduce additional complexity.",
-    ..sub(
-        "tracking",
-        Arity::AtLeast(3),
-        PLAIN,
-        "6.0.0",
-        "Sets whether the connection is told of changes of the keys that it reads.",
-        ARGUMENTS,
-        tracking,
-    )
-};
+pub(super) const TRACKING: Row = sub(
+    "tracking",
+    Arity::AtLeast(3),
+    PLAIN,
+    "6.0.0",
+    "Sets whether the connection is told of changes of the keys that it reads.",
+    ARGUMENTS,
+    tracking,
+)
+.complexity("O(1). Some options may introduce additional complexity.");
 
-pub(super) const CACHING: CommandSpec = sub(
+pub(super) const CACHING: Row = sub(
     "caching",
     Arity::Exactly(3),
     PLAIN,
@@ -59,7 +58,7 @@ pub(super) const CACHING: CommandSpec = sub(
     caching,
 );
 
-pub(super) const TRACKINGINFO: CommandSpec = sub(
+pub(super) const TRACKINGINFO: Row = sub(
     "trackinginfo",
     Arity::Exactly(2),
     PLAIN,
@@ -69,7 +68,7 @@ pub(super) const TRACKINGINFO: CommandSpec = sub(
     tracking_info,
 );
 
-pub(super) const GETREDIR: CommandSpec = sub(
+pub(super) const GETREDIR: Row = sub(
     "getredir",
     Arity::Exactly(2),
     PLAIN,
@@ -171,7 +170,8 @@ fn overlap(prefix: &[u8], with: &str, other: &[u8]) -> CommandError {
     let (prefix, other) = (shown(prefix, usize::MAX), shown(other, usize::MAX));
     CommandError::Text(
         format!(
-            "ERR Prefix '{prefix}' overlaps with {with} '{other}'. Prefixes for a single client must not overlap."
+            "ERR Prefix '{prefix}' overlaps with {with} '{other}'. Prefixes for \
+             a single client must not overlap."
         )
         .into(),
     )

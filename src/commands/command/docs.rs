@@ -1,12 +1,14 @@
 //! COMMAND DOCS's documentation of one command, which redis-cli's hints and completion are made from.
 
-use crate::catalog::spec::{Argument, ArgumentKind, CommandSpec};
+use crate::catalog::spec::{Argument, ArgumentKind};
+use crate::catalog::{Command, table};
 use crate::protocol::ReplyBuffer;
 
 /// Writes the map of a command's documentation.
-pub(super) fn write_docs(out: &mut ReplyBuffer, spec: &CommandSpec, full_name: &str) {
+pub(super) fn write_docs(out: &mut ReplyBuffer, command: &Command) {
+    let spec = command.spec;
     let has_arguments = !spec.arguments.is_empty();
-    let has_subcommands = !spec.subcommands.is_empty();
+    let subcommands = table().subcommands(command);
     let notes = spec.notes;
     let (deprecated_since, replaced_by) = notes.deprecated.unwrap_or_default();
     let flags: Vec<&str> = [
@@ -32,7 +34,7 @@ pub(super) fn write_docs(out: &mut ReplyBuffer, spec: &CommandSpec, full_name: &
         !flags.is_empty(),
         !notes.history.is_empty(),
         has_arguments,
-        has_subcommands,
+        !subcommands.is_empty(),
     ];
     out.map_header(
         texts.filter(|(_, text)| !text.is_empty()).count()
@@ -60,13 +62,12 @@ pub(super) fn write_docs(out: &mut ReplyBuffer, spec: &CommandSpec, full_name: &
         out.bulk(b"arguments");
         write_arguments(out, spec.arguments);
     }
-    if has_subcommands {
+    if !subcommands.is_empty() {
         out.bulk(b"subcommands");
-        out.map_header(spec.subcommands.len());
-        for sub in spec.subcommands {
-            let name = format!("{full_name}|{}", sub.name);
-            out.bulk(name.as_bytes());
-            write_docs(out, sub, &name);
+        out.map_header(subcommands.len());
+        for sub in subcommands {
+            out.bulk(sub.full_name.as_bytes());
+            write_docs(out, sub);
         }
     }
 }

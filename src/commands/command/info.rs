@@ -1,13 +1,15 @@
 //! COMMAND INFO's description of one command.
 
-use crate::catalog::spec::{Categories, CommandSpec, Find, Flags, KeySpec};
+use crate::catalog::spec::{Categories, Find, Flags, KeySpec};
+use crate::catalog::{Command, table};
 use crate::protocol::ReplyBuffer;
 
 /// Writes the ten fields of a command: name, arity, flags, the old key range, ACL categories, tips, key specifications
 /// and subcommands.
-pub(super) fn write_info(out: &mut ReplyBuffer, spec: &CommandSpec, full_name: &str) {
+pub(super) fn write_info(out: &mut ReplyBuffer, command: &Command) {
+    let spec = command.spec;
     out.array_header(10);
-    out.bulk(full_name.as_bytes());
+    out.bulk(command.full_name.as_bytes());
     out.integer(spec.arity.number());
     let flags: Vec<&str> = Flags::NAMED
         .iter()
@@ -34,7 +36,7 @@ pub(super) fn write_info(out: &mut ReplyBuffer, spec: &CommandSpec, full_name: &
     for key in spec.keys {
         write_key_spec(out, key);
     }
-    write_subcommands(out, spec);
+    write_subcommands(out, table().subcommands(command));
 }
 
 /// A set of simple strings.
@@ -45,15 +47,15 @@ fn write_names<S: AsRef<str>>(out: &mut ReplyBuffer, names: &[S]) {
     }
 }
 
-fn write_subcommands(out: &mut ReplyBuffer, spec: &CommandSpec) {
-    if spec.subcommands.is_empty() {
+fn write_subcommands(out: &mut ReplyBuffer, subcommands: &[Command]) {
+    if subcommands.is_empty() {
         // An empty set, but a list where there are some: as Redis has it.
         out.set_header(0);
         return;
     }
-    out.array_header(spec.subcommands.len());
-    for sub in spec.subcommands {
-        write_info(out, sub, &format!("{}|{}", spec.name, sub.name));
+    out.array_header(subcommands.len());
+    for sub in subcommands {
+        write_info(out, sub);
     }
 }
 

@@ -20,15 +20,11 @@ pub(super) fn find(args: Args<'_>) -> Result<Vec<Key<'_>>, CommandError> {
         .get(SHIFT)
         .and_then(|name| table().find(name))
         .ok_or(CommandError::text("ERR Invalid command specified"))?;
-    let command = if container.spec.subcommands.is_empty() {
-        container
-    } else {
-        match args.get(SHIFT + 1) {
-            Some(sub) => table()
-                .find_subcommand(container, sub)
-                .ok_or(CommandError::text("ERR Invalid command specified"))?,
-            None => container,
-        }
+    let command = match args.get(SHIFT + 1) {
+        Some(sub) if container.is_container() => table()
+            .find_subcommand(container, sub)
+            .ok_or(CommandError::text("ERR Invalid command specified"))?,
+        _ => container,
     };
     let specs = command.spec.keys;
     let are_keys = |spec: &KeySpec| !spec.flags.contains(&"not_key");

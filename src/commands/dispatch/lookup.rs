@@ -35,7 +35,7 @@ impl Known {
             Some(command) if self.word.as_slice() == &args[0] => command,
             _ => {
                 let command = named(args)?;
-                if command.spec.subcommands.is_empty() && !command.full_name.contains('|') {
+                if !command.is_container() && !command.full_name.contains('|') {
                     self.word.clear();
                     self.word.extend_from_slice(&args[0]);
                     self.command = Some(command);
@@ -54,7 +54,7 @@ fn named(args: Args<'_>) -> Found {
         return Err((None, unknown_command(args)));
     };
     match args.get(1) {
-        Some(word) if !command.spec.subcommands.is_empty() => table()
+        Some(word) if command.is_container() => table()
             .find_subcommand(command, word)
             .ok_or_else(|| (None, unknown_subcommand(command, word))),
         _ => Ok(command),

@@ -1,32 +1,30 @@
 //! The rows of the older search commands.
 
 use super::search::{georadius, georadius_ro, georadiusbymember, georadiusbymember_ro};
-use crate::catalog::spec::{
-    Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, KeySpec, Notes,
-};
+use crate::catalog::spec::{Argument, ArgumentKind, Arity, Categories, Flags, Group, KeySpec};
+use crate::commands::row::Row;
 
 /// The options that have operands.
 const OPTIONS: &[(&str, usize)] = &[("COUNT", 1), ("STORE", 1), ("STOREDIST", 1)];
 
-pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
-    CommandSpec {
-        name: "georadius",
-        arity: Arity::AtLeast(6),
-        flags: Flags::WRITE
-            .union(Flags::DENYOOM)
-            .union(Flags::MOVABLEKEYS)
-            .union(Flags::COPIES),
-        categories: Categories::GEO,
-        keys: &[
+pub(in crate::commands) static COMMANDS: &[Row] = &[
+    Row::new("georadius", Arity::AtLeast(6), georadius)
+        .flags(
+            Flags::WRITE
+                .union(Flags::DENYOOM)
+                .union(Flags::MOVABLEKEYS)
+                .union(Flags::COPIES),
+        )
+        .categories(Categories::GEO)
+        .keys(&[
             KeySpec::first(&["RO", "access"]),
             KeySpec::after(&["OW", "update"], "STORE", 6, OPTIONS),
             KeySpec::after(&["OW", "update"], "STOREDIST", 6, OPTIONS),
-        ],
-        group: Group::Geo,
-        since: "3.2.0",
-        summary: "Returns the places around coordinates, or stores them",
-        complexity: "O(N+log(M))",
-        arguments: &[
+        ])
+        .group(Group::Geo, "3.2.0")
+        .summary("Returns the places around coordinates, or stores them")
+        .complexity("O(N+log(M))")
+        .arguments(&[
             Argument::key(),
             Argument::new("longitude", ArgumentKind::Double),
             Argument::new("latitude", ArgumentKind::Double),
@@ -65,30 +63,23 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
             Argument::new("key", ArgumentKind::Key(2))
                 .with_token("STOREDIST")
                 .optional(),
-        ],
-        notes: Notes::NONE,
-        subcommands: &[],
-        handler: georadius,
-    }
-    .history(&[
-        ("6.2.0", "Added the `ANY` option for `COUNT`."),
-        ("7.0.0", "Added support for uppercase unit names."),
-    ])
-    .deprecated(
-        "6.2.0",
-        "`GEOSEARCH` and `GEOSEARCHSTORE` with the `BYRADIUS` argument",
-    ),
-    CommandSpec {
-        name: "georadius_ro",
-        arity: Arity::AtLeast(6),
-        flags: Flags::READONLY,
-        categories: Categories::GEO,
-        keys: &[KeySpec::first(&["RO", "access"])],
-        group: Group::Geo,
-        since: "3.2.10",
-        summary: "Returns the places around coordinates",
-        complexity: "O(N+log(M))",
-        arguments: &[
+        ])
+        .history(&[
+            ("6.2.0", "Added the `ANY` option for `COUNT`."),
+            ("7.0.0", "Added support for uppercase unit names."),
+        ])
+        .deprecated(
+            "6.2.0",
+            "`GEOSEARCH` and `GEOSEARCHSTORE` with the `BYRADIUS` argument",
+        ),
+    Row::new("georadius_ro", Arity::AtLeast(6), georadius_ro)
+        .flags(Flags::READONLY)
+        .categories(Categories::GEO)
+        .keys(&[KeySpec::first(&["RO", "access"])])
+        .group(Group::Geo, "3.2.10")
+        .summary("Returns the places around coordinates")
+        .complexity("O(N+log(M))")
+        .arguments(&[
             Argument::key(),
             Argument::new("longitude", ArgumentKind::Double),
             Argument::new("latitude", ArgumentKind::Double),
@@ -121,34 +112,29 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
                 ]),
             )
             .optional(),
-        ],
-        notes: Notes::NONE,
-        subcommands: &[],
-        handler: georadius_ro,
-    }
-    .history(&[
-        ("6.2.0", "Added the `ANY` option for `COUNT`."),
-        ("7.0.0", "Added support for uppercase unit names."),
-    ])
-    .deprecated("6.2.0", "`GEOSEARCH` with the `BYRADIUS` argument"),
-    CommandSpec {
-        name: "georadiusbymember",
-        arity: Arity::AtLeast(5),
-        flags: Flags::WRITE
-            .union(Flags::DENYOOM)
-            .union(Flags::MOVABLEKEYS)
-            .union(Flags::COPIES),
-        categories: Categories::GEO,
-        keys: &[
+        ])
+        .history(&[
+            ("6.2.0", "Added the `ANY` option for `COUNT`."),
+            ("7.0.0", "Added support for uppercase unit names."),
+        ])
+        .deprecated("6.2.0", "`GEOSEARCH` with the `BYRADIUS` argument"),
+    Row::new("georadiusbymember", Arity::AtLeast(5), georadiusbymember)
+        .flags(
+            Flags::WRITE
+                .union(Flags::DENYOOM)
+                .union(Flags::MOVABLEKEYS)
+                .union(Flags::COPIES),
+        )
+        .categories(Categories::GEO)
+        .keys(&[
             KeySpec::first(&["RO", "access"]),
             KeySpec::after(&["OW", "update"], "STORE", 5, OPTIONS),
             KeySpec::after(&["OW", "update"], "STOREDIST", 5, OPTIONS),
-        ],
-        group: Group::Geo,
-        since: "3.2.0",
-        summary: "Returns the places around another one, or stores them",
-        complexity: "O(N+log(M))",
-        arguments: &[
+        ])
+        .group(Group::Geo, "3.2.0")
+        .summary("Returns the places around another one, or stores them")
+        .complexity("O(N+log(M))")
+        .arguments(&[
             Argument::key(),
             Argument::new("member", ArgumentKind::String),
             Argument::new("radius", ArgumentKind::Double),
@@ -186,66 +172,59 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
             Argument::new("key", ArgumentKind::Key(2))
                 .with_token("STOREDIST")
                 .optional(),
-        ],
-        notes: Notes::NONE,
-        subcommands: &[],
-        handler: georadiusbymember,
-    }
-    .history(&[
-        ("6.2.0", "Added the `ANY` option for `COUNT`."),
-        ("7.0.0", "Added support for uppercase unit names."),
+        ])
+        .history(&[
+            ("6.2.0", "Added the `ANY` option for `COUNT`."),
+            ("7.0.0", "Added support for uppercase unit names."),
+        ])
+        .deprecated(
+            "6.2.0",
+            "`GEOSEARCH` and `GEOSEARCHSTORE` with the `BYRADIUS` and `FROMMEMBER` arguments",
+        ),
+    Row::new(
+        "georadiusbymember_ro",
+        Arity::AtLeast(5),
+        georadiusbymember_ro,
+    )
+    .flags(Flags::READONLY)
+    .categories(Categories::GEO)
+    .keys(&[KeySpec::first(&["RO", "access"])])
+    .group(Group::Geo, "3.2.10")
+    .summary("Returns the places around another one")
+    .complexity("O(N+log(M))")
+    .arguments(&[
+        Argument::key(),
+        Argument::new("member", ArgumentKind::String),
+        Argument::new("radius", ArgumentKind::Double),
+        Argument::new(
+            "unit",
+            ArgumentKind::OneOf(&[
+                Argument::token("m", "M"),
+                Argument::token("km", "KM"),
+                Argument::token("ft", "FT"),
+                Argument::token("mi", "MI"),
+            ]),
+        ),
+        Argument::token("withcoord", "WITHCOORD").optional(),
+        Argument::token("withdist", "WITHDIST").optional(),
+        Argument::token("withhash", "WITHHASH").optional(),
+        Argument::new(
+            "count",
+            ArgumentKind::Block(&[
+                Argument::new("count", ArgumentKind::Integer).with_token("COUNT"),
+                Argument::token("any", "ANY").optional(),
+            ]),
+        )
+        .optional(),
+        Argument::new(
+            "order",
+            ArgumentKind::OneOf(&[
+                Argument::token("asc", "ASC"),
+                Argument::token("desc", "DESC"),
+            ]),
+        )
+        .optional(),
     ])
-    .deprecated(
-        "6.2.0",
-        "`GEOSEARCH` and `GEOSEARCHSTORE` with the `BYRADIUS` and `FROMMEMBER` arguments",
-    ),
-    CommandSpec {
-        name: "georadiusbymember_ro",
-        arity: Arity::AtLeast(5),
-        flags: Flags::READONLY,
-        categories: Categories::GEO,
-        keys: &[KeySpec::first(&["RO", "access"])],
-        group: Group::Geo,
-        since: "3.2.10",
-        summary: "Returns the places around another one",
-        complexity: "O(N+log(M))",
-        arguments: &[
-            Argument::key(),
-            Argument::new("member", ArgumentKind::String),
-            Argument::new("radius", ArgumentKind::Double),
-            Argument::new(
-                "unit",
-                ArgumentKind::OneOf(&[
-                    Argument::token("m", "M"),
-                    Argument::token("km", "KM"),
-                    Argument::token("ft", "FT"),
-                    Argument::token("mi", "MI"),
-                ]),
-            ),
-            Argument::token("withcoord", "WITHCOORD").optional(),
-            Argument::token("withdist", "WITHDIST").optional(),
-            Argument::token("withhash", "WITHHASH").optional(),
-            Argument::new(
-                "count",
-                ArgumentKind::Block(&[
-                    Argument::new("count", ArgumentKind::Integer).with_token("COUNT"),
-                    Argument::token("any", "ANY").optional(),
-                ]),
-            )
-            .optional(),
-            Argument::new(
-                "order",
-                ArgumentKind::OneOf(&[
-                    Argument::token("asc", "ASC"),
-                    Argument::token("desc", "DESC"),
-                ]),
-            )
-            .optional(),
-        ],
-        notes: Notes::NONE,
-        subcommands: &[],
-        handler: georadiusbymember_ro,
-    }
     .history(&[
         ("6.2.0", "Added the `ANY` option for `COUNT`."),
         ("7.0.0", "Added support for uppercase unit names."),

@@ -2,22 +2,18 @@
 
 use super::places::{geoadd, geodist, geohash, geopos};
 use super::search::{geosearch, geosearchstore};
-use crate::catalog::spec::{
-    Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, KeySpec, Notes,
-};
+use crate::catalog::spec::{Argument, ArgumentKind, Arity, Categories, Flags, Group, KeySpec};
+use crate::commands::row::Row;
 
-pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
-    CommandSpec {
-        name: "geoadd",
-        arity: Arity::AtLeast(5),
-        flags: Flags::WRITE.union(Flags::DENYOOM),
-        categories: Categories::GEO,
-        keys: &[KeySpec::first(&["RW", "update"])],
-        group: Group::Geo,
-        since: "3.2.0",
-        summary: "Adds places with their coordinates",
-        complexity: "O(log(N))",
-        arguments: &[
+pub(in crate::commands) static COMMANDS: &[Row] = &[
+    Row::new("geoadd", Arity::AtLeast(5), geoadd)
+        .flags(Flags::WRITE.union(Flags::DENYOOM))
+        .categories(Categories::GEO)
+        .keys(&[KeySpec::first(&["RW", "update"])])
+        .group(Group::Geo, "3.2.0")
+        .summary("Adds places with their coordinates")
+        .complexity("O(log(N))")
+        .arguments(&[
             Argument::key(),
             Argument::new(
                 "condition",
@@ -35,23 +31,16 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
                 ]),
             )
             .multiple(),
-        ],
-        notes: Notes::NONE,
-        subcommands: &[],
-        handler: geoadd,
-    }
-    .history(&[("6.2.0", "Added the `CH`, `NX` and `XX` options.")]),
-    CommandSpec {
-        name: "geodist",
-        arity: Arity::AtLeast(4),
-        flags: Flags::READONLY,
-        categories: Categories::GEO,
-        keys: &[KeySpec::first(&["RO", "access"])],
-        group: Group::Geo,
-        since: "3.2.0",
-        summary: "Returns the distance between two places",
-        complexity: "O(log(N))",
-        arguments: &[
+        ])
+        .history(&[("6.2.0", "Added the `CH`, `NX` and `XX` options.")]),
+    Row::new("geodist", Arity::AtLeast(4), geodist)
+        .flags(Flags::READONLY)
+        .categories(Categories::GEO)
+        .keys(&[KeySpec::first(&["RO", "access"])])
+        .group(Group::Geo, "3.2.0")
+        .summary("Returns the distance between two places")
+        .complexity("O(log(N))")
+        .arguments(&[
             Argument::key(),
             Argument::new("member1", ArgumentKind::String),
             Argument::new("member2", ArgumentKind::String),
@@ -65,58 +54,37 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
                 ]),
             )
             .optional(),
-        ],
-        notes: Notes::NONE,
-        subcommands: &[],
-        handler: geodist,
-    },
-    CommandSpec {
-        name: "geohash",
-        arity: Arity::AtLeast(2),
-        flags: Flags::READONLY,
-        categories: Categories::GEO,
-        keys: &[KeySpec::first(&["RO", "access"])],
-        group: Group::Geo,
-        since: "3.2.0",
-        summary: "Returns places as geohash strings",
-        complexity: "O(log(N))",
-        arguments: &[
+        ]),
+    Row::new("geohash", Arity::AtLeast(2), geohash)
+        .flags(Flags::READONLY)
+        .categories(Categories::GEO)
+        .keys(&[KeySpec::first(&["RO", "access"])])
+        .group(Group::Geo, "3.2.0")
+        .summary("Returns places as geohash strings")
+        .complexity("O(log(N))")
+        .arguments(&[
             Argument::key(),
             Argument::new("member", ArgumentKind::String).multiple(),
-        ],
-        notes: Notes::NONE,
-        subcommands: &[],
-        handler: geohash,
-    },
-    CommandSpec {
-        name: "geopos",
-        arity: Arity::AtLeast(2),
-        flags: Flags::READONLY,
-        categories: Categories::GEO,
-        keys: &[KeySpec::first(&["RO", "access"])],
-        group: Group::Geo,
-        since: "3.2.0",
-        summary: "Returns the coordinates of places",
-        complexity: "O(N)",
-        arguments: &[
+        ]),
+    Row::new("geopos", Arity::AtLeast(2), geopos)
+        .flags(Flags::READONLY)
+        .categories(Categories::GEO)
+        .keys(&[KeySpec::first(&["RO", "access"])])
+        .group(Group::Geo, "3.2.0")
+        .summary("Returns the coordinates of places")
+        .complexity("O(N)")
+        .arguments(&[
             Argument::key(),
             Argument::new("member", ArgumentKind::String).multiple(),
-        ],
-        notes: Notes::NONE,
-        subcommands: &[],
-        handler: geopos,
-    },
-    CommandSpec {
-        name: "geosearch",
-        arity: Arity::AtLeast(7),
-        flags: Flags::READONLY,
-        categories: Categories::GEO,
-        keys: &[KeySpec::first(&["RO", "access"])],
-        group: Group::Geo,
-        since: "6.2.0",
-        summary: "Returns the places in a circle or a box",
-        complexity: "O(N+log(M))",
-        arguments: &[
+        ]),
+    Row::new("geosearch", Arity::AtLeast(7), geosearch)
+        .flags(Flags::READONLY)
+        .categories(Categories::GEO)
+        .keys(&[KeySpec::first(&["RO", "access"])])
+        .group(Group::Geo, "6.2.0")
+        .summary("Returns the places in a circle or a box")
+        .complexity("O(N+log(M))")
+        .arguments(&[
             Argument::key(),
             Argument::new(
                 "from",
@@ -187,26 +155,19 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
             Argument::token("withcoord", "WITHCOORD").optional(),
             Argument::token("withdist", "WITHDIST").optional(),
             Argument::token("withhash", "WITHHASH").optional(),
-        ],
-        notes: Notes::NONE,
-        subcommands: &[],
-        handler: geosearch,
-    }
-    .history(&[("7.0.0", "Added support for uppercase unit names.")]),
-    CommandSpec {
-        name: "geosearchstore",
-        arity: Arity::AtLeast(8),
-        flags: Flags::WRITE.union(Flags::DENYOOM).union(Flags::COPIES),
-        categories: Categories::GEO,
-        keys: &[
+        ])
+        .history(&[("7.0.0", "Added support for uppercase unit names.")]),
+    Row::new("geosearchstore", Arity::AtLeast(8), geosearchstore)
+        .flags(Flags::WRITE.union(Flags::DENYOOM).union(Flags::COPIES))
+        .categories(Categories::GEO)
+        .keys(&[
             KeySpec::first(&["OW", "update"]),
             KeySpec::range(&["RO", "access"], 2, 0, 1),
-        ],
-        group: Group::Geo,
-        since: "6.2.0",
-        summary: "Stores the places in a circle or a box",
-        complexity: "O(N+log(M))",
-        arguments: &[
+        ])
+        .group(Group::Geo, "6.2.0")
+        .summary("Stores the places in a circle or a box")
+        .complexity("O(N+log(M))")
+        .arguments(&[
             Argument::new("destination", ArgumentKind::Key(0)),
             Argument::new("source", ArgumentKind::Key(1)),
             Argument::new(
@@ -276,10 +237,6 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
             )
             .optional(),
             Argument::token("storedist", "STOREDIST").optional(),
-        ],
-        notes: Notes::NONE,
-        subcommands: &[],
-        handler: geosearchstore,
-    }
-    .history(&[("7.0.0", "Added support for uppercase unit names.")]),
+        ])
+        .history(&[("7.0.0", "Added support for uppercase unit names.")]),
 ];

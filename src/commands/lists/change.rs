@@ -3,45 +3,34 @@
 use std::ops::ControlFlow;
 
 use super::{list_of, parse_magnitude, position, positions};
-use crate::catalog::spec::{
-    Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, KeySpec, Notes,
-};
+use crate::catalog::spec::{Argument, ArgumentKind, Arity, Categories, Flags, Group, KeySpec};
+use crate::commands::row::Row;
 use crate::commands::{CommandError, CommandResult, Context};
 use crate::keyspace::{End, EventClass, KeyspaceError, List};
 use crate::numbers::parse_i64;
 use crate::protocol::{Args, Reply};
 
-pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
-    CommandSpec {
-        name: "lset",
-        arity: Arity::Exactly(4),
-        flags: Flags::WRITE.union(Flags::DENYOOM),
-        categories: Categories::LIST,
-        keys: &[KeySpec::first(&["RW", "update"])],
-        group: Group::List,
-        since: "1.0.0",
-        summary: "Replaces a list's element at an index",
-        complexity: "O(N) for N elements up to the index, counted in parts of the list",
-        arguments: &[
+pub(in crate::commands) static COMMANDS: &[Row] = &[
+    Row::new("lset", Arity::Exactly(4), lset)
+        .flags(Flags::WRITE.union(Flags::DENYOOM))
+        .categories(Categories::LIST)
+        .keys(&[KeySpec::first(&["RW", "update"])])
+        .group(Group::List, "1.0.0")
+        .summary("Replaces a list's element at an index")
+        .complexity("O(N) for N elements up to the index, counted in parts of the list")
+        .arguments(&[
             Argument::key(),
             Argument::new("index", ArgumentKind::Integer),
             Argument::new("element", ArgumentKind::String),
-        ],
-        notes: Notes::NONE,
-        subcommands: &[],
-        handler: lset,
-    },
-    CommandSpec {
-        name: "linsert",
-        arity: Arity::Exactly(5),
-        flags: Flags::WRITE.union(Flags::DENYOOM),
-        categories: Categories::LIST,
-        keys: &[KeySpec::first(&["RW", "insert"])],
-        group: Group::List,
-        since: "2.2.0",
-        summary: "Puts an element before or behind another one",
-        complexity: "O(N) for N elements that are compared",
-        arguments: &[
+        ]),
+    Row::new("linsert", Arity::Exactly(5), linsert)
+        .flags(Flags::WRITE.union(Flags::DENYOOM))
+        .categories(Categories::LIST)
+        .keys(&[KeySpec::first(&["RW", "insert"])])
+        .group(Group::List, "2.2.0")
+        .summary("Puts an element before or behind another one")
+        .complexity("O(N) for N elements that are compared")
+        .arguments(&[
             Argument::key(),
             Argument::new(
                 "where",
@@ -52,49 +41,31 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
             ),
             Argument::new("pivot", ArgumentKind::String),
             Argument::new("element", ArgumentKind::String),
-        ],
-        notes: Notes::NONE,
-        subcommands: &[],
-        handler: linsert,
-    },
-    CommandSpec {
-        name: "lrem",
-        arity: Arity::Exactly(4),
-        flags: Flags::WRITE,
-        categories: Categories::LIST,
-        keys: &[KeySpec::first(&["RW", "delete"])],
-        group: Group::List,
-        since: "1.0.0",
-        summary: "Removes elements that equal a value, from either end",
-        complexity: "O(N+M) for a list of N elements of which M are removed",
-        arguments: &[
+        ]),
+    Row::new("lrem", Arity::Exactly(4), lrem)
+        .flags(Flags::WRITE)
+        .categories(Categories::LIST)
+        .keys(&[KeySpec::first(&["RW", "delete"])])
+        .group(Group::List, "1.0.0")
+        .summary("Removes elements that equal a value, from either end")
+        .complexity("O(N+M) for a list of N elements of which M are removed")
+        .arguments(&[
             Argument::key(),
             Argument::new("count", ArgumentKind::Integer),
             Argument::new("element", ArgumentKind::String),
-        ],
-        notes: Notes::NONE,
-        subcommands: &[],
-        handler: lrem,
-    },
-    CommandSpec {
-        name: "ltrim",
-        arity: Arity::Exactly(4),
-        flags: Flags::WRITE,
-        categories: Categories::LIST,
-        keys: &[KeySpec::first(&["RW", "delete"])],
-        group: Group::List,
-        since: "1.0.0",
-        summary: "Removes the elements outside of a range",
-        complexity: "O(N) for N elements removed",
-        arguments: &[
+        ]),
+    Row::new("ltrim", Arity::Exactly(4), ltrim)
+        .flags(Flags::WRITE)
+        .categories(Categories::LIST)
+        .keys(&[KeySpec::first(&["RW", "delete"])])
+        .group(Group::List, "1.0.0")
+        .summary("Removes the elements outside of a range")
+        .complexity("O(N) for N elements removed")
+        .arguments(&[
             Argument::key(),
             Argument::new("start", ArgumentKind::Integer),
             Argument::new("stop", ArgumentKind::Integer),
-        ],
-        notes: Notes::NONE,
-        subcommands: &[],
-        handler: ltrim,
-    },
+        ]),
 ];
 
 fn lset(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {

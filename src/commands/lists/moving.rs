@@ -3,9 +3,8 @@
 use smallvec::SmallVec;
 
 use super::{ENDS, list_of, parse_end, pop_event, push_event};
-use crate::catalog::spec::{
-    Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, KeySpec, Notes,
-};
+use crate::catalog::spec::{Argument, ArgumentKind, Arity, Categories, Flags, Group, KeySpec};
+use crate::commands::row::Row;
 use crate::commands::{CommandError, CommandResult, Context};
 use crate::keyspace::{Access, End, EventClass, Keyspace};
 use crate::protocol::{Args, Reply};
@@ -15,45 +14,38 @@ const KEYS: &[KeySpec] = &[
     KeySpec::range(&["RW", "insert"], 2, 0, 1),
 ];
 
-pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
-    CommandSpec {
-        name: "lmove",
-        arity: Arity::Exactly(5),
-        flags: Flags::WRITE.union(Flags::DENYOOM),
-        categories: Categories::LIST,
-        keys: KEYS,
-        group: Group::List,
-        since: "6.2.0",
-        summary: "Moves an element from an end of one list to an end of another and returns it",
-        complexity: "O(1)",
-        arguments: &[
+pub(in crate::commands) static COMMANDS: &[Row] = &[
+    Row::new("lmove", Arity::Exactly(5), lmove)
+        .flags(Flags::WRITE.union(Flags::DENYOOM))
+        .categories(Categories::LIST)
+        .keys(KEYS)
+        .group(Group::List, "6.2.0")
+        .summary(
+            "Moves an element from an end of one list to an end of another and \
+             returns it",
+        )
+        .complexity("O(1)")
+        .arguments(&[
             Argument::new("source", ArgumentKind::Key(0)),
             Argument::new("destination", ArgumentKind::Key(1)),
             Argument::new("wherefrom", ArgumentKind::OneOf(ENDS)),
             Argument::new("whereto", ArgumentKind::OneOf(ENDS)),
-        ],
-        notes: Notes::NONE,
-        subcommands: &[],
-        handler: lmove,
-    },
-    CommandSpec {
-        name: "rpoplpush",
-        arity: Arity::Exactly(3),
-        flags: Flags::WRITE.union(Flags::DENYOOM),
-        categories: Categories::LIST,
-        keys: KEYS,
-        group: Group::List,
-        since: "1.2.0",
-        summary: "Moves a list's last element before the first one of another and returns it; LMOVE does the same",
-        complexity: "O(1)",
-        arguments: &[
+        ]),
+    Row::new("rpoplpush", Arity::Exactly(3), rpoplpush)
+        .flags(Flags::WRITE.union(Flags::DENYOOM))
+        .categories(Categories::LIST)
+        .keys(KEYS)
+        .group(Group::List, "1.2.0")
+        .summary(
+            "Moves a list's last element before the first one of another and \
+             returns it; LMOVE does the same",
+        )
+        .complexity("O(1)")
+        .arguments(&[
             Argument::new("source", ArgumentKind::Key(0)),
             Argument::new("destination", ArgumentKind::Key(1)),
-        ],
-        notes: Notes::NONE,
-        subcommands: &[],
-        handler: rpoplpush,
-    }.deprecated("6.2.0", "`LMOVE` with the `RIGHT` and `LEFT` arguments"),
+        ])
+        .deprecated("6.2.0", "`LMOVE` with the `RIGHT` and `LEFT` arguments"),
 ];
 
 fn lmove(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {

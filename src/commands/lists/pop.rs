@@ -5,9 +5,8 @@ use std::ops::{ControlFlow, Range};
 use bytes::Bytes;
 
 use super::{ENDS, list_of, parse_at_least, parse_end, pop_event};
-use crate::catalog::spec::{
-    Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, KeySpec, Notes,
-};
+use crate::catalog::spec::{Argument, ArgumentKind, Arity, Categories, Flags, Group, KeySpec};
+use crate::commands::row::Row;
 use crate::commands::{CommandError, CommandResult, Context, Outcome};
 use crate::keyspace::{Access, End, EventClass, Keyspace, KeyspaceError, List, Update};
 use crate::protocol::{Args, Reply};
@@ -20,61 +19,40 @@ const ARGUMENTS: &[Argument] = &[
         .since("6.2.0"),
 ];
 
-pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
-    CommandSpec {
-        name: "lpop",
-        arity: Arity::AtLeast(2),
-        flags: Flags::WRITE.union(Flags::FAST),
-        categories: Categories::LIST,
-        keys: KEYS,
-        group: Group::List,
-        since: "1.0.0",
-        summary: "Takes a list's first elements and returns them",
-        complexity: "O(N) for N elements taken",
-        arguments: ARGUMENTS,
-        notes: Notes::NONE,
-        subcommands: &[],
-        handler: lpop,
-    }
-    .history(&[("6.2.0", "Added the `count` argument.")]),
-    CommandSpec {
-        name: "rpop",
-        arity: Arity::AtLeast(2),
-        flags: Flags::WRITE.union(Flags::FAST),
-        categories: Categories::LIST,
-        keys: KEYS,
-        group: Group::List,
-        since: "1.0.0",
-        summary: "Takes a list's last elements and returns them, the last one first",
-        complexity: "O(N) for N elements taken",
-        arguments: ARGUMENTS,
-        notes: Notes::NONE,
-        subcommands: &[],
-        handler: rpop,
-    }
-    .history(&[("6.2.0", "Added the `count` argument.")]),
-    CommandSpec {
-        name: "lmpop",
-        arity: Arity::AtLeast(4),
-        flags: Flags::WRITE.union(Flags::MOVABLEKEYS),
-        categories: Categories::LIST,
-        keys: &[KeySpec::counted(&["RW", "access", "delete"], 1)],
-        group: Group::List,
-        since: "7.0.0",
-        summary: "Takes elements from the first of several keys that has a list",
-        complexity: "O(N+M) for N keys and M elements taken",
-        arguments: &[
+pub(in crate::commands) static COMMANDS: &[Row] = &[
+    Row::new("lpop", Arity::AtLeast(2), lpop)
+        .flags(Flags::WRITE.union(Flags::FAST))
+        .categories(Categories::LIST)
+        .keys(KEYS)
+        .group(Group::List, "1.0.0")
+        .summary("Takes a list's first elements and returns them")
+        .complexity("O(N) for N elements taken")
+        .arguments(ARGUMENTS)
+        .history(&[("6.2.0", "Added the `count` argument.")]),
+    Row::new("rpop", Arity::AtLeast(2), rpop)
+        .flags(Flags::WRITE.union(Flags::FAST))
+        .categories(Categories::LIST)
+        .keys(KEYS)
+        .group(Group::List, "1.0.0")
+        .summary("Takes a list's last elements and returns them, the last one first")
+        .complexity("O(N) for N elements taken")
+        .arguments(ARGUMENTS)
+        .history(&[("6.2.0", "Added the `count` argument.")]),
+    Row::new("lmpop", Arity::AtLeast(4), lmpop)
+        .flags(Flags::WRITE.union(Flags::MOVABLEKEYS))
+        .categories(Categories::LIST)
+        .keys(&[KeySpec::counted(&["RW", "access", "delete"], 1)])
+        .group(Group::List, "7.0.0")
+        .summary("Takes elements from the first of several keys that has a list")
+        .complexity("O(N+M) for N keys and M elements taken")
+        .arguments(&[
             Argument::new("numkeys", ArgumentKind::Integer),
             Argument::key().multiple(),
             Argument::new("where", ArgumentKind::OneOf(ENDS)),
             Argument::new("count", ArgumentKind::Integer)
                 .with_token("COUNT")
                 .optional(),
-        ],
-        notes: Notes::NONE,
-        subcommands: &[],
-        handler: lmpop,
-    },
+        ]),
 ];
 
 fn lpop(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {

@@ -1,9 +1,8 @@
 //! Elements added at an end: LPUSH, RPUSH, LPUSHX, RPUSHX.
 
 use super::{list_of, push_event};
-use crate::catalog::spec::{
-    Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, KeySpec, Notes,
-};
+use crate::catalog::spec::{Argument, ArgumentKind, Arity, Categories, Flags, Group, KeySpec};
+use crate::commands::row::Row;
 use crate::commands::{CommandError, CommandResult, Context};
 use crate::keyspace::{End, EventClass};
 use crate::protocol::{Args, Reply};
@@ -16,67 +15,46 @@ const ARGUMENTS: &[Argument] = &[
     Argument::new("element", ArgumentKind::String).multiple(),
 ];
 
-pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
-    CommandSpec {
-        name: "lpush",
-        arity: Arity::AtLeast(3),
-        flags: FLAGS,
-        categories: Categories::LIST,
-        keys: KEYS,
-        group: Group::List,
-        since: "1.0.0",
-        summary: "Puts elements before a list's first one, each before the last; makes the list where it is missing",
-        complexity: COMPLEXITY,
-        arguments: ARGUMENTS,
-        notes: Notes::NONE,
-        subcommands: &[],
-        handler: lpush,
-    }.history(&[("2.4.0", "Accepts multiple `element` arguments.")]),
-    CommandSpec {
-        name: "rpush",
-        arity: Arity::AtLeast(3),
-        flags: FLAGS,
-        categories: Categories::LIST,
-        keys: KEYS,
-        group: Group::List,
-        since: "1.0.0",
-        summary: "Puts elements behind a list's last one; makes the list where it is missing",
-        complexity: COMPLEXITY,
-        arguments: ARGUMENTS,
-        notes: Notes::NONE,
-        subcommands: &[],
-        handler: rpush,
-    }.history(&[("2.4.0", "Accepts multiple `element` arguments.")]),
-    CommandSpec {
-        name: "lpushx",
-        arity: Arity::AtLeast(3),
-        flags: FLAGS,
-        categories: Categories::LIST,
-        keys: KEYS,
-        group: Group::List,
-        since: "2.2.0",
-        summary: "Puts elements before a list's first one, where there is a list",
-        complexity: COMPLEXITY,
-        arguments: ARGUMENTS,
-        notes: Notes::NONE,
-        subcommands: &[],
-        handler: lpushx,
-    }.history(&[("4.0.0", "Accepts multiple `element` arguments.")]),
-    CommandSpec {
-        name: "rpushx",
-        arity: Arity::AtLeast(3),
-        flags: FLAGS,
-        categories: Categories::LIST,
-        keys: KEYS,
-        group: Group::List,
-        since: "2.2.0",
-        summary: "Puts elements behind a list's last one, where there is a list",
-        complexity: COMPLEXITY,
-        arguments: ARGUMENTS,
-        notes: Notes::NONE,
-        subcommands: &[],
-        handler: rpushx,
-    }.history(&[("4.0.0", "Accepts multiple `element` arguments.")]),
+pub(in crate::commands) static COMMANDS: &[Row] = &[
+    Row::new("lpush", Arity::AtLeast(3), lpush)
+        .flags(FLAGS)
+        .categories(Categories::LIST)
+        .keys(KEYS)
+        .group(Group::List, "1.0.0")
+        .summary(
+            "Puts elements before a list's first one, each before the last; \
+             makes the list where it is missing",
+        )
+        .complexity(COMPLEXITY)
+        .arguments(ARGUMENTS)
+        .history(&[("2.4.0", "Accepts multiple `element` arguments.")]),
+    Row::new("rpush", Arity::AtLeast(3), rpush)
+        .flags(FLAGS)
+        .categories(Categories::LIST)
+        .keys(KEYS)
+        .group(Group::List, "1.0.0")
+        .summary("Puts elements behind a list's last one; makes the list where it is missing")
+        .complexity(COMPLEXITY)
+        .arguments(ARGUMENTS)
+        .history(&[("2.4.0", "Accepts multiple `element` arguments.")]),
+    Row::new("lpushx", Arity::AtLeast(3), lpushx)
+        .flags(FLAGS)
+        .categories(Categories::LIST)
+        .keys(KEYS)
+        .group(Group::List, "2.2.0")
+        .summary("Puts elements before a list's first one, where there is a list")
+        .complexity(COMPLEXITY)
+        .arguments(ARGUMENTS)
+        .history(&[("4.0.0", "Accepts multiple `element` arguments.")]),
+    Row::new("rpushx", Arity::AtLeast(3), rpushx)
+        .flags(FLAGS)
+        .categories(Categories::LIST)
+        .keys(KEYS)
+        .group(Group::List, "2.2.0")
+        .summary("Puts elements behind a list's last one, where there is a list")
+        .complexity(COMPLEXITY)
+        .arguments(ARGUMENTS)
+        .history(&[("4.0.0", "Accepts multiple `element` arguments.")]),
 ];
 
 fn lpush(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {

@@ -3,78 +3,55 @@
 use std::ops::ControlFlow;
 
 use super::{parse_at_least, parse_magnitude, position, positions, read_list};
-use crate::catalog::spec::{
-    Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, KeySpec, Notes,
-};
+use crate::catalog::spec::{Argument, ArgumentKind, Arity, Categories, Flags, Group, KeySpec};
+use crate::commands::row::Row;
 use crate::commands::{CommandError, CommandResult, Context, Outcome};
 use crate::keyspace::{KeyspaceError, List};
 use crate::numbers::parse_i64;
 use crate::protocol::{Args, Reply};
 
-pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
-    CommandSpec {
-        name: "llen",
-        arity: Arity::Exactly(2),
-        flags: Flags::READONLY.union(Flags::FAST),
-        categories: Categories::LIST,
-        keys: &[KeySpec::first(&["RO"])],
-        group: Group::List,
-        since: "1.0.0",
-        summary: "Returns how many elements a list has",
-        complexity: "O(1)",
-        arguments: &[Argument::key()],
-        notes: Notes::NONE,
-        subcommands: &[],
-        handler: llen,
-    },
-    CommandSpec {
-        name: "lrange",
-        arity: Arity::Exactly(4),
-        flags: Flags::READONLY,
-        categories: Categories::LIST,
-        keys: &[KeySpec::first(&["RO", "access"])],
-        group: Group::List,
-        since: "1.0.0",
-        summary: "Returns a range of a list's elements",
-        complexity: "O(S+N) for N elements returned and S before them: S is cut to parts of the list",
-        arguments: &[
+pub(in crate::commands) static COMMANDS: &[Row] = &[
+    Row::new("llen", Arity::Exactly(2), llen)
+        .flags(Flags::READONLY.union(Flags::FAST))
+        .categories(Categories::LIST)
+        .keys(&[KeySpec::first(&["RO"])])
+        .group(Group::List, "1.0.0")
+        .summary("Returns how many elements a list has")
+        .complexity("O(1)")
+        .arguments(&[Argument::key()]),
+    Row::new("lrange", Arity::Exactly(4), lrange)
+        .flags(Flags::READONLY)
+        .categories(Categories::LIST)
+        .keys(&[KeySpec::first(&["RO", "access"])])
+        .group(Group::List, "1.0.0")
+        .summary("Returns a range of a list's elements")
+        .complexity(
+            "O(S+N) for N elements returned and S before them: S is cut to parts of the list",
+        )
+        .arguments(&[
             Argument::key(),
             Argument::new("start", ArgumentKind::Integer),
             Argument::new("stop", ArgumentKind::Integer),
-        ],
-        notes: Notes::NONE,
-        subcommands: &[],
-        handler: lrange,
-    },
-    CommandSpec {
-        name: "lindex",
-        arity: Arity::Exactly(3),
-        flags: Flags::READONLY,
-        categories: Categories::LIST,
-        keys: &[KeySpec::first(&["RO", "access"])],
-        group: Group::List,
-        since: "1.0.0",
-        summary: "Returns a list's element at an index",
-        complexity: "O(N) for N elements up to the index, counted in parts of the list",
-        arguments: &[
+        ]),
+    Row::new("lindex", Arity::Exactly(3), lindex)
+        .flags(Flags::READONLY)
+        .categories(Categories::LIST)
+        .keys(&[KeySpec::first(&["RO", "access"])])
+        .group(Group::List, "1.0.0")
+        .summary("Returns a list's element at an index")
+        .complexity("O(N) for N elements up to the index, counted in parts of the list")
+        .arguments(&[
             Argument::key(),
             Argument::new("index", ArgumentKind::Integer),
-        ],
-        notes: Notes::NONE,
-        subcommands: &[],
-        handler: lindex,
-    },
-    CommandSpec {
-        name: "lpos",
-        arity: Arity::AtLeast(3),
-        flags: Flags::READONLY,
-        categories: Categories::LIST,
-        keys: &[KeySpec::first(&["RO", "access"])],
-        group: Group::List,
-        since: "6.0.6",
-        summary: "Returns at which indexes of a list an element stands",
-        complexity: "O(N) for N elements that are compared",
-        arguments: &[
+        ]),
+    Row::new("lpos", Arity::AtLeast(3), lpos)
+        .flags(Flags::READONLY)
+        .categories(Categories::LIST)
+        .keys(&[KeySpec::first(&["RO", "access"])])
+        .group(Group::List, "6.0.6")
+        .summary("Returns at which indexes of a list an element stands")
+        .complexity("O(N) for N elements that are compared")
+        .arguments(&[
             Argument::key(),
             Argument::new("element", ArgumentKind::String),
             Argument::new("rank", ArgumentKind::Integer)
@@ -86,11 +63,7 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
             Argument::new("len", ArgumentKind::Integer)
                 .with_token("MAXLEN")
                 .optional(),
-        ],
-        notes: Notes::NONE,
-        subcommands: &[],
-        handler: lpos,
-    },
+        ]),
 ];
 
 fn llen(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {

@@ -4,22 +4,18 @@ use super::ranges::{
     zrange, zrangebylex, zrangebyscore, zrangestore, zrevrange, zrevrangebylex, zrevrangebyscore,
 };
 use super::removals::{zcount, zlexcount, zremrangebylex, zremrangebyrank, zremrangebyscore};
-use crate::catalog::spec::{
-    Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, KeySpec, Notes,
-};
+use crate::catalog::spec::{Argument, ArgumentKind, Arity, Categories, Flags, Group, KeySpec};
+use crate::commands::row::Row;
 
-pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
-    CommandSpec {
-        name: "zrange",
-        arity: Arity::AtLeast(4),
-        flags: Flags::READONLY,
-        categories: Categories::SORTEDSET,
-        keys: &[KeySpec::first(&["RO", "access"])],
-        group: Group::SortedSet,
-        since: "1.2.0",
-        summary: "Returns the members of a range of ranks, scores or names",
-        complexity: "O(log(N)+M)",
-        arguments: &[
+pub(in crate::commands) static COMMANDS: &[Row] = &[
+    Row::new("zrange", Arity::AtLeast(4), zrange)
+        .flags(Flags::READONLY)
+        .categories(Categories::SORTEDSET)
+        .keys(&[KeySpec::first(&["RO", "access"])])
+        .group(Group::SortedSet, "1.2.0")
+        .summary("Returns the members of a range of ranks, scores or names")
+        .complexity("O(log(N)+M)")
+        .arguments(&[
             Argument::key(),
             Argument::new("start", ArgumentKind::String),
             Argument::new("stop", ArgumentKind::String),
@@ -44,29 +40,22 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
             .optional()
             .since("6.2.0"),
             Argument::token("withscores", "WITHSCORES").optional(),
-        ],
-        notes: Notes::NONE,
-        subcommands: &[],
-        handler: zrange,
-    }
-    .history(&[(
-        "6.2.0",
-        "Added the `REV`, `BYSCORE`, `BYLEX` and `LIMIT` options.",
-    )]),
-    CommandSpec {
-        name: "zrangestore",
-        arity: Arity::AtLeast(5),
-        flags: Flags::WRITE.union(Flags::DENYOOM).union(Flags::COPIES),
-        categories: Categories::SORTEDSET,
-        keys: &[
+        ])
+        .history(&[(
+            "6.2.0",
+            "Added the `REV`, `BYSCORE`, `BYLEX` and `LIMIT` options.",
+        )]),
+    Row::new("zrangestore", Arity::AtLeast(5), zrangestore)
+        .flags(Flags::WRITE.union(Flags::DENYOOM).union(Flags::COPIES))
+        .categories(Categories::SORTEDSET)
+        .keys(&[
             KeySpec::first(&["OW", "update"]),
             KeySpec::range(&["RO", "access"], 2, 0, 1),
-        ],
-        group: Group::SortedSet,
-        since: "6.2.0",
-        summary: "Stores the members of a range of ranks, scores or names",
-        complexity: "O(log(N)+M)",
-        arguments: &[
+        ])
+        .group(Group::SortedSet, "6.2.0")
+        .summary("Stores the members of a range of ranks, scores or names")
+        .complexity("O(log(N)+M)")
+        .arguments(&[
             Argument::new("dst", ArgumentKind::Key(0)),
             Argument::new("src", ArgumentKind::Key(1)),
             Argument::new("min", ArgumentKind::String),
@@ -89,43 +78,29 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
             )
             .with_token("LIMIT")
             .optional(),
-        ],
-        notes: Notes::NONE,
-        subcommands: &[],
-        handler: zrangestore,
-    },
-    CommandSpec {
-        name: "zrevrange",
-        arity: Arity::AtLeast(4),
-        flags: Flags::READONLY,
-        categories: Categories::SORTEDSET,
-        keys: &[KeySpec::first(&["RO", "access"])],
-        group: Group::SortedSet,
-        since: "1.2.0",
-        summary: "Returns the members of a range of ranks, from the highest score down",
-        complexity: "O(log(N)+M)",
-        arguments: &[
+        ]),
+    Row::new("zrevrange", Arity::AtLeast(4), zrevrange)
+        .flags(Flags::READONLY)
+        .categories(Categories::SORTEDSET)
+        .keys(&[KeySpec::first(&["RO", "access"])])
+        .group(Group::SortedSet, "1.2.0")
+        .summary("Returns the members of a range of ranks, from the highest score down")
+        .complexity("O(log(N)+M)")
+        .arguments(&[
             Argument::key(),
             Argument::new("start", ArgumentKind::Integer),
             Argument::new("stop", ArgumentKind::Integer),
             Argument::token("withscores", "WITHSCORES").optional(),
-        ],
-        notes: Notes::NONE,
-        subcommands: &[],
-        handler: zrevrange,
-    }
-    .deprecated("6.2.0", "`ZRANGE` with the `REV` argument"),
-    CommandSpec {
-        name: "zrangebyscore",
-        arity: Arity::AtLeast(4),
-        flags: Flags::READONLY,
-        categories: Categories::SORTEDSET,
-        keys: &[KeySpec::first(&["RO", "access"])],
-        group: Group::SortedSet,
-        since: "1.0.5",
-        summary: "Returns the members of a range of scores",
-        complexity: "O(log(N)+M)",
-        arguments: &[
+        ])
+        .deprecated("6.2.0", "`ZRANGE` with the `REV` argument"),
+    Row::new("zrangebyscore", Arity::AtLeast(4), zrangebyscore)
+        .flags(Flags::READONLY)
+        .categories(Categories::SORTEDSET)
+        .keys(&[KeySpec::first(&["RO", "access"])])
+        .group(Group::SortedSet, "1.0.5")
+        .summary("Returns the members of a range of scores")
+        .complexity("O(log(N)+M)")
+        .arguments(&[
             Argument::key(),
             Argument::new("min", ArgumentKind::Double),
             Argument::new("max", ArgumentKind::Double),
@@ -141,24 +116,17 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
             )
             .with_token("LIMIT")
             .optional(),
-        ],
-        notes: Notes::NONE,
-        subcommands: &[],
-        handler: zrangebyscore,
-    }
-    .history(&[("2.0.0", "Added the `WITHSCORES` modifier.")])
-    .deprecated("6.2.0", "`ZRANGE` with the `BYSCORE` argument"),
-    CommandSpec {
-        name: "zrevrangebyscore",
-        arity: Arity::AtLeast(4),
-        flags: Flags::READONLY,
-        categories: Categories::SORTEDSET,
-        keys: &[KeySpec::first(&["RO", "access"])],
-        group: Group::SortedSet,
-        since: "2.2.0",
-        summary: "Returns the members of a range of scores, from the highest down",
-        complexity: "O(log(N)+M)",
-        arguments: &[
+        ])
+        .history(&[("2.0.0", "Added the `WITHSCORES` modifier.")])
+        .deprecated("6.2.0", "`ZRANGE` with the `BYSCORE` argument"),
+    Row::new("zrevrangebyscore", Arity::AtLeast(4), zrevrangebyscore)
+        .flags(Flags::READONLY)
+        .categories(Categories::SORTEDSET)
+        .keys(&[KeySpec::first(&["RO", "access"])])
+        .group(Group::SortedSet, "2.2.0")
+        .summary("Returns the members of a range of scores, from the highest down")
+        .complexity("O(log(N)+M)")
+        .arguments(&[
             Argument::key(),
             Argument::new("max", ArgumentKind::Double),
             Argument::new("min", ArgumentKind::Double),
@@ -172,24 +140,17 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
             )
             .with_token("LIMIT")
             .optional(),
-        ],
-        notes: Notes::NONE,
-        subcommands: &[],
-        handler: zrevrangebyscore,
-    }
-    .history(&[("2.1.6", "`min` and `max` can be exclusive.")])
-    .deprecated("6.2.0", "`ZRANGE` with the `REV` and `BYSCORE` arguments"),
-    CommandSpec {
-        name: "zrangebylex",
-        arity: Arity::AtLeast(4),
-        flags: Flags::READONLY,
-        categories: Categories::SORTEDSET,
-        keys: &[KeySpec::first(&["RO", "access"])],
-        group: Group::SortedSet,
-        since: "2.8.9",
-        summary: "Returns the members of a range of names",
-        complexity: "O(log(N)+M)",
-        arguments: &[
+        ])
+        .history(&[("2.1.6", "`min` and `max` can be exclusive.")])
+        .deprecated("6.2.0", "`ZRANGE` with the `REV` and `BYSCORE` arguments"),
+    Row::new("zrangebylex", Arity::AtLeast(4), zrangebylex)
+        .flags(Flags::READONLY)
+        .categories(Categories::SORTEDSET)
+        .keys(&[KeySpec::first(&["RO", "access"])])
+        .group(Group::SortedSet, "2.8.9")
+        .summary("Returns the members of a range of names")
+        .complexity("O(log(N)+M)")
+        .arguments(&[
             Argument::key(),
             Argument::new("min", ArgumentKind::String),
             Argument::new("max", ArgumentKind::String),
@@ -202,23 +163,16 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
             )
             .with_token("LIMIT")
             .optional(),
-        ],
-        notes: Notes::NONE,
-        subcommands: &[],
-        handler: zrangebylex,
-    }
-    .deprecated("6.2.0", "`ZRANGE` with the `BYLEX` argument"),
-    CommandSpec {
-        name: "zrevrangebylex",
-        arity: Arity::AtLeast(4),
-        flags: Flags::READONLY,
-        categories: Categories::SORTEDSET,
-        keys: &[KeySpec::first(&["RO", "access"])],
-        group: Group::SortedSet,
-        since: "2.8.9",
-        summary: "Returns the members of a range of names, from the last one back",
-        complexity: "O(log(N)+M)",
-        arguments: &[
+        ])
+        .deprecated("6.2.0", "`ZRANGE` with the `BYLEX` argument"),
+    Row::new("zrevrangebylex", Arity::AtLeast(4), zrevrangebylex)
+        .flags(Flags::READONLY)
+        .categories(Categories::SORTEDSET)
+        .keys(&[KeySpec::first(&["RO", "access"])])
+        .group(Group::SortedSet, "2.8.9")
+        .summary("Returns the members of a range of names, from the last one back")
+        .complexity("O(log(N)+M)")
+        .arguments(&[
             Argument::key(),
             Argument::new("max", ArgumentKind::String),
             Argument::new("min", ArgumentKind::String),
@@ -231,105 +185,66 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
             )
             .with_token("LIMIT")
             .optional(),
-        ],
-        notes: Notes::NONE,
-        subcommands: &[],
-        handler: zrevrangebylex,
-    }
-    .deprecated("6.2.0", "`ZRANGE` with the `REV` and `BYLEX` arguments"),
-    CommandSpec {
-        name: "zcount",
-        arity: Arity::Exactly(4),
-        flags: Flags::READONLY.union(Flags::FAST),
-        categories: Categories::SORTEDSET,
-        keys: &[KeySpec::first(&["RO", "access"])],
-        group: Group::SortedSet,
-        since: "2.0.0",
-        summary: "Counts the members of a range of scores",
-        complexity: "O(log(N))",
-        arguments: &[
+        ])
+        .deprecated("6.2.0", "`ZRANGE` with the `REV` and `BYLEX` arguments"),
+    Row::new("zcount", Arity::Exactly(4), zcount)
+        .flags(Flags::READONLY.union(Flags::FAST))
+        .categories(Categories::SORTEDSET)
+        .keys(&[KeySpec::first(&["RO", "access"])])
+        .group(Group::SortedSet, "2.0.0")
+        .summary("Counts the members of a range of scores")
+        .complexity("O(log(N))")
+        .arguments(&[
             Argument::key(),
             Argument::new("min", ArgumentKind::Double),
             Argument::new("max", ArgumentKind::Double),
-        ],
-        notes: Notes::NONE,
-        subcommands: &[],
-        handler: zcount,
-    },
-    CommandSpec {
-        name: "zlexcount",
-        arity: Arity::Exactly(4),
-        flags: Flags::READONLY.union(Flags::FAST),
-        categories: Categories::SORTEDSET,
-        keys: &[KeySpec::first(&["RO", "access"])],
-        group: Group::SortedSet,
-        since: "2.8.9",
-        summary: "Counts the members of a range of names",
-        complexity: "O(log(N))",
-        arguments: &[
+        ]),
+    Row::new("zlexcount", Arity::Exactly(4), zlexcount)
+        .flags(Flags::READONLY.union(Flags::FAST))
+        .categories(Categories::SORTEDSET)
+        .keys(&[KeySpec::first(&["RO", "access"])])
+        .group(Group::SortedSet, "2.8.9")
+        .summary("Counts the members of a range of names")
+        .complexity("O(log(N))")
+        .arguments(&[
             Argument::key(),
             Argument::new("min", ArgumentKind::String),
             Argument::new("max", ArgumentKind::String),
-        ],
-        notes: Notes::NONE,
-        subcommands: &[],
-        handler: zlexcount,
-    },
-    CommandSpec {
-        name: "zremrangebyrank",
-        arity: Arity::Exactly(4),
-        flags: Flags::WRITE,
-        categories: Categories::SORTEDSET,
-        keys: &[KeySpec::first(&["RW", "delete"])],
-        group: Group::SortedSet,
-        since: "2.0.0",
-        summary: "Removes the members of a range of ranks",
-        complexity: "O(log(N)+M)",
-        arguments: &[
+        ]),
+    Row::new("zremrangebyrank", Arity::Exactly(4), zremrangebyrank)
+        .flags(Flags::WRITE)
+        .categories(Categories::SORTEDSET)
+        .keys(&[KeySpec::first(&["RW", "delete"])])
+        .group(Group::SortedSet, "2.0.0")
+        .summary("Removes the members of a range of ranks")
+        .complexity("O(log(N)+M)")
+        .arguments(&[
             Argument::key(),
             Argument::new("start", ArgumentKind::Integer),
             Argument::new("stop", ArgumentKind::Integer),
-        ],
-        notes: Notes::NONE,
-        subcommands: &[],
-        handler: zremrangebyrank,
-    },
-    CommandSpec {
-        name: "zremrangebyscore",
-        arity: Arity::Exactly(4),
-        flags: Flags::WRITE,
-        categories: Categories::SORTEDSET,
-        keys: &[KeySpec::first(&["RW", "delete"])],
-        group: Group::SortedSet,
-        since: "1.2.0",
-        summary: "Removes the members of a range of scores",
-        complexity: "O(log(N)+M)",
-        arguments: &[
+        ]),
+    Row::new("zremrangebyscore", Arity::Exactly(4), zremrangebyscore)
+        .flags(Flags::WRITE)
+        .categories(Categories::SORTEDSET)
+        .keys(&[KeySpec::first(&["RW", "delete"])])
+        .group(Group::SortedSet, "1.2.0")
+        .summary("Removes the members of a range of scores")
+        .complexity("O(log(N)+M)")
+        .arguments(&[
             Argument::key(),
             Argument::new("min", ArgumentKind::Double),
             Argument::new("max", ArgumentKind::Double),
-        ],
-        notes: Notes::NONE,
-        subcommands: &[],
-        handler: zremrangebyscore,
-    },
-    CommandSpec {
-        name: "zremrangebylex",
-        arity: Arity::Exactly(4),
-        flags: Flags::WRITE,
-        categories: Categories::SORTEDSET,
-        keys: &[KeySpec::first(&["RW", "delete"])],
-        group: Group::SortedSet,
-        since: "2.8.9",
-        summary: "Removes the members of a range of names",
-        complexity: "O(log(N)+M)",
-        arguments: &[
+        ]),
+    Row::new("zremrangebylex", Arity::Exactly(4), zremrangebylex)
+        .flags(Flags::WRITE)
+        .categories(Categories::SORTEDSET)
+        .keys(&[KeySpec::first(&["RW", "delete"])])
+        .group(Group::SortedSet, "2.8.9")
+        .summary("Removes the members of a range of names")
+        .complexity("O(log(N)+M)")
+        .arguments(&[
             Argument::key(),
             Argument::new("min", ArgumentKind::String),
             Argument::new("max", ArgumentKind::String),
-        ],
-        notes: Notes::NONE,
-        subcommands: &[],
-        handler: zremrangebylex,
-    },
+        ]),
 ];

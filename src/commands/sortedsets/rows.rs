@@ -3,22 +3,18 @@
 use super::add::{zadd, zincrby};
 use super::members::{zcard, zmscore, zrandmember, zrank, zrem, zrevrank, zscan, zscore};
 use super::pop::{zmpop, zpopmax, zpopmin};
-use crate::catalog::spec::{
-    Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, KeySpec, Notes,
-};
+use crate::catalog::spec::{Argument, ArgumentKind, Arity, Categories, Flags, Group, KeySpec};
+use crate::commands::row::Row;
 
-pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
-    CommandSpec {
-        name: "zadd",
-        arity: Arity::AtLeast(4),
-        flags: Flags::WRITE.union(Flags::DENYOOM).union(Flags::FAST),
-        categories: Categories::SORTEDSET,
-        keys: &[KeySpec::first(&["RW", "update"])],
-        group: Group::SortedSet,
-        since: "1.2.0",
-        summary: "Gives members of a sorted set scores; makes the set where it is missing",
-        complexity: "O(log(N))",
-        arguments: &[
+pub(in crate::commands) static COMMANDS: &[Row] = &[
+    Row::new("zadd", Arity::AtLeast(4), zadd)
+        .flags(Flags::WRITE.union(Flags::DENYOOM).union(Flags::FAST))
+        .categories(Categories::SORTEDSET)
+        .keys(&[KeySpec::first(&["RW", "update"])])
+        .group(Group::SortedSet, "1.2.0")
+        .summary("Gives members of a sorted set scores; makes the set where it is missing")
+        .complexity("O(log(N))")
+        .arguments(&[
             Argument::key(),
             Argument::new(
                 "condition",
@@ -44,196 +40,129 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
                 ]),
             )
             .multiple(),
-        ],
-        notes: Notes::NONE,
-        subcommands: &[],
-        handler: zadd,
-    }
-    .history(&[
-        ("2.4.0", "Accepts multiple elements."),
-        ("3.0.2", "Added the `XX`, `NX`, `CH` and `INCR` options."),
-        ("6.2.0", "Added the `GT` and `LT` options."),
-    ]),
-    CommandSpec {
-        name: "zincrby",
-        arity: Arity::Exactly(4),
-        flags: Flags::WRITE.union(Flags::DENYOOM).union(Flags::FAST),
-        categories: Categories::SORTEDSET,
-        keys: &[KeySpec::first(&["RW", "access", "update"])],
-        group: Group::SortedSet,
-        since: "1.2.0",
-        summary: "Adds a number to a member's score",
-        complexity: "O(log(N))",
-        arguments: &[
+        ])
+        .history(&[
+            ("2.4.0", "Accepts multiple elements."),
+            ("3.0.2", "Added the `XX`, `NX`, `CH` and `INCR` options."),
+            ("6.2.0", "Added the `GT` and `LT` options."),
+        ]),
+    Row::new("zincrby", Arity::Exactly(4), zincrby)
+        .flags(Flags::WRITE.union(Flags::DENYOOM).union(Flags::FAST))
+        .categories(Categories::SORTEDSET)
+        .keys(&[KeySpec::first(&["RW", "access", "update"])])
+        .group(Group::SortedSet, "1.2.0")
+        .summary("Adds a number to a member's score")
+        .complexity("O(log(N))")
+        .arguments(&[
             Argument::key(),
             Argument::new("increment", ArgumentKind::Integer),
             Argument::new("member", ArgumentKind::String),
-        ],
-        notes: Notes::NONE,
-        subcommands: &[],
-        handler: zincrby,
-    },
-    CommandSpec {
-        name: "zrem",
-        arity: Arity::AtLeast(3),
-        flags: Flags::WRITE.union(Flags::FAST),
-        categories: Categories::SORTEDSET,
-        keys: &[KeySpec::first(&["RW", "delete"])],
-        group: Group::SortedSet,
-        since: "1.2.0",
-        summary: "Removes members of a sorted set",
-        complexity: "O(M*log(N))",
-        arguments: &[
+        ]),
+    Row::new("zrem", Arity::AtLeast(3), zrem)
+        .flags(Flags::WRITE.union(Flags::FAST))
+        .categories(Categories::SORTEDSET)
+        .keys(&[KeySpec::first(&["RW", "delete"])])
+        .group(Group::SortedSet, "1.2.0")
+        .summary("Removes members of a sorted set")
+        .complexity("O(M*log(N))")
+        .arguments(&[
             Argument::key(),
             Argument::new("member", ArgumentKind::String).multiple(),
-        ],
-        notes: Notes::NONE,
-        subcommands: &[],
-        handler: zrem,
-    }
-    .history(&[("2.4.0", "Accepts multiple elements.")]),
-    CommandSpec {
-        name: "zcard",
-        arity: Arity::Exactly(2),
-        flags: Flags::READONLY.union(Flags::FAST),
-        categories: Categories::SORTEDSET,
-        keys: &[KeySpec::first(&["RO"])],
-        group: Group::SortedSet,
-        since: "1.2.0",
-        summary: "Counts the members of a sorted set",
-        complexity: "O(1)",
-        arguments: &[Argument::key()],
-        notes: Notes::NONE,
-        subcommands: &[],
-        handler: zcard,
-    },
-    CommandSpec {
-        name: "zscore",
-        arity: Arity::Exactly(3),
-        flags: Flags::READONLY.union(Flags::FAST),
-        categories: Categories::SORTEDSET,
-        keys: &[KeySpec::first(&["RO", "access"])],
-        group: Group::SortedSet,
-        since: "1.2.0",
-        summary: "Returns a member's score",
-        complexity: "O(1)",
-        arguments: &[
+        ])
+        .history(&[("2.4.0", "Accepts multiple elements.")]),
+    Row::new("zcard", Arity::Exactly(2), zcard)
+        .flags(Flags::READONLY.union(Flags::FAST))
+        .categories(Categories::SORTEDSET)
+        .keys(&[KeySpec::first(&["RO"])])
+        .group(Group::SortedSet, "1.2.0")
+        .summary("Counts the members of a sorted set")
+        .complexity("O(1)")
+        .arguments(&[Argument::key()]),
+    Row::new("zscore", Arity::Exactly(3), zscore)
+        .flags(Flags::READONLY.union(Flags::FAST))
+        .categories(Categories::SORTEDSET)
+        .keys(&[KeySpec::first(&["RO", "access"])])
+        .group(Group::SortedSet, "1.2.0")
+        .summary("Returns a member's score")
+        .complexity("O(1)")
+        .arguments(&[
             Argument::key(),
             Argument::new("member", ArgumentKind::String),
-        ],
-        notes: Notes::NONE,
-        subcommands: &[],
-        handler: zscore,
-    },
-    CommandSpec {
-        name: "zmscore",
-        arity: Arity::AtLeast(3),
-        flags: Flags::READONLY.union(Flags::FAST),
-        categories: Categories::SORTEDSET,
-        keys: &[KeySpec::first(&["RO", "access"])],
-        group: Group::SortedSet,
-        since: "6.2.0",
-        summary: "Returns the scores of several members",
-        complexity: "O(N)",
-        arguments: &[
+        ]),
+    Row::new("zmscore", Arity::AtLeast(3), zmscore)
+        .flags(Flags::READONLY.union(Flags::FAST))
+        .categories(Categories::SORTEDSET)
+        .keys(&[KeySpec::first(&["RO", "access"])])
+        .group(Group::SortedSet, "6.2.0")
+        .summary("Returns the scores of several members")
+        .complexity("O(N)")
+        .arguments(&[
             Argument::key(),
             Argument::new("member", ArgumentKind::String).multiple(),
-        ],
-        notes: Notes::NONE,
-        subcommands: &[],
-        handler: zmscore,
-    },
-    CommandSpec {
-        name: "zrank",
-        arity: Arity::AtLeast(3),
-        flags: Flags::READONLY.union(Flags::FAST),
-        categories: Categories::SORTEDSET,
-        keys: &[KeySpec::first(&["RO", "access"])],
-        group: Group::SortedSet,
-        since: "2.0.0",
-        summary: "Returns how many members have a lower score than one",
-        complexity: "O(log(N))",
-        arguments: &[
+        ]),
+    Row::new("zrank", Arity::AtLeast(3), zrank)
+        .flags(Flags::READONLY.union(Flags::FAST))
+        .categories(Categories::SORTEDSET)
+        .keys(&[KeySpec::first(&["RO", "access"])])
+        .group(Group::SortedSet, "2.0.0")
+        .summary("Returns how many members have a lower score than one")
+        .complexity("O(log(N))")
+        .arguments(&[
             Argument::key(),
             Argument::new("member", ArgumentKind::String),
             Argument::token("withscore", "WITHSCORE")
                 .since("7.2.0")
                 .optional(),
-        ],
-        notes: Notes::NONE,
-        subcommands: &[],
-        handler: zrank,
-    }
-    .history(&[("7.2.0", "Added the optional `WITHSCORE` argument.")]),
-    CommandSpec {
-        name: "zrevrank",
-        arity: Arity::AtLeast(3),
-        flags: Flags::READONLY.union(Flags::FAST),
-        categories: Categories::SORTEDSET,
-        keys: &[KeySpec::first(&["RO", "access"])],
-        group: Group::SortedSet,
-        since: "2.0.0",
-        summary: "Returns how many members have a higher score than one",
-        complexity: "O(log(N))",
-        arguments: &[
+        ])
+        .history(&[("7.2.0", "Added the optional `WITHSCORE` argument.")]),
+    Row::new("zrevrank", Arity::AtLeast(3), zrevrank)
+        .flags(Flags::READONLY.union(Flags::FAST))
+        .categories(Categories::SORTEDSET)
+        .keys(&[KeySpec::first(&["RO", "access"])])
+        .group(Group::SortedSet, "2.0.0")
+        .summary("Returns how many members have a higher score than one")
+        .complexity("O(log(N))")
+        .arguments(&[
             Argument::key(),
             Argument::new("member", ArgumentKind::String),
             Argument::token("withscore", "WITHSCORE")
                 .since("7.2.0")
                 .optional(),
-        ],
-        notes: Notes::NONE,
-        subcommands: &[],
-        handler: zrevrank,
-    }
-    .history(&[("7.2.0", "Added the optional `WITHSCORE` argument.")]),
-    CommandSpec {
-        name: "zpopmin",
-        arity: Arity::AtLeast(2),
-        flags: Flags::WRITE.union(Flags::FAST),
-        categories: Categories::SORTEDSET,
-        keys: &[KeySpec::first(&["RW", "access", "delete"])],
-        group: Group::SortedSet,
-        since: "5.0.0",
-        summary: "Removes the members with the lowest scores and returns them",
-        complexity: "O(log(N)*M)",
-        arguments: &[
+        ])
+        .history(&[("7.2.0", "Added the optional `WITHSCORE` argument.")]),
+    Row::new("zpopmin", Arity::AtLeast(2), zpopmin)
+        .flags(Flags::WRITE.union(Flags::FAST))
+        .categories(Categories::SORTEDSET)
+        .keys(&[KeySpec::first(&["RW", "access", "delete"])])
+        .group(Group::SortedSet, "5.0.0")
+        .summary("Removes the members with the lowest scores and returns them")
+        .complexity("O(log(N)*M)")
+        .arguments(&[
             Argument::key(),
             Argument::new("count", ArgumentKind::Integer).optional(),
-        ],
-        notes: Notes::NONE,
-        subcommands: &[],
-        handler: zpopmin,
-    },
-    CommandSpec {
-        name: "zpopmax",
-        arity: Arity::AtLeast(2),
-        flags: Flags::WRITE.union(Flags::FAST),
-        categories: Categories::SORTEDSET,
-        keys: &[KeySpec::first(&["RW", "access", "delete"])],
-        group: Group::SortedSet,
-        since: "5.0.0",
-        summary: "Removes the members with the highest scores and returns them",
-        complexity: "O(log(N)*M)",
-        arguments: &[
+        ]),
+    Row::new("zpopmax", Arity::AtLeast(2), zpopmax)
+        .flags(Flags::WRITE.union(Flags::FAST))
+        .categories(Categories::SORTEDSET)
+        .keys(&[KeySpec::first(&["RW", "access", "delete"])])
+        .group(Group::SortedSet, "5.0.0")
+        .summary("Removes the members with the highest scores and returns them")
+        .complexity("O(log(N)*M)")
+        .arguments(&[
             Argument::key(),
             Argument::new("count", ArgumentKind::Integer).optional(),
-        ],
-        notes: Notes::NONE,
-        subcommands: &[],
-        handler: zpopmax,
-    },
-    CommandSpec {
-        name: "zmpop",
-        arity: Arity::AtLeast(4),
-        flags: Flags::WRITE.union(Flags::MOVABLEKEYS),
-        categories: Categories::SORTEDSET,
-        keys: &[KeySpec::counted(&["RW", "access", "delete"], 1)],
-        group: Group::SortedSet,
-        since: "7.0.0",
-        summary: "Removes members from the first of several sorted sets that has any, and returns them",
-        complexity: "O(K) + O(M*log(N))",
-        arguments: &[
+        ]),
+    Row::new("zmpop", Arity::AtLeast(4), zmpop)
+        .flags(Flags::WRITE.union(Flags::MOVABLEKEYS))
+        .categories(Categories::SORTEDSET)
+        .keys(&[KeySpec::counted(&["RW", "access", "delete"], 1)])
+        .group(Group::SortedSet, "7.0.0")
+        .summary(
+            "Removes members from the first of several sorted sets that has any, \
+             and returns them",
+        )
+        .complexity("O(K) + O(M*log(N))")
+        .arguments(&[
             Argument::new("numkeys", ArgumentKind::Integer),
             Argument::key().multiple(),
             Argument::new(
@@ -246,22 +175,15 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
             Argument::new("count", ArgumentKind::Integer)
                 .with_token("COUNT")
                 .optional(),
-        ],
-        notes: Notes::NONE,
-        subcommands: &[],
-        handler: zmpop,
-    },
-    CommandSpec {
-        name: "zrandmember",
-        arity: Arity::AtLeast(2),
-        flags: Flags::READONLY,
-        categories: Categories::SORTEDSET,
-        keys: &[KeySpec::first(&["RO", "access"])],
-        group: Group::SortedSet,
-        since: "6.2.0",
-        summary: "Returns members drawn at random",
-        complexity: "O(N)",
-        arguments: &[
+        ]),
+    Row::new("zrandmember", Arity::AtLeast(2), zrandmember)
+        .flags(Flags::READONLY)
+        .categories(Categories::SORTEDSET)
+        .keys(&[KeySpec::first(&["RO", "access"])])
+        .group(Group::SortedSet, "6.2.0")
+        .summary("Returns members drawn at random")
+        .complexity("O(N)")
+        .arguments(&[
             Argument::key(),
             Argument::new(
                 "options",
@@ -271,23 +193,16 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
                 ]),
             )
             .optional(),
-        ],
-        notes: Notes::NONE,
-        subcommands: &[],
-        handler: zrandmember,
-    }
-    .tips(&["nondeterministic_output"]),
-    CommandSpec {
-        name: "zscan",
-        arity: Arity::AtLeast(3),
-        flags: Flags::READONLY,
-        categories: Categories::SORTEDSET,
-        keys: &[KeySpec::first(&["RO", "access"])],
-        group: Group::SortedSet,
-        since: "2.8.0",
-        summary: "Walks the members of a sorted set, a few at a time",
-        complexity: "O(1)",
-        arguments: &[
+        ])
+        .tips(&["nondeterministic_output"]),
+    Row::new("zscan", Arity::AtLeast(3), zscan)
+        .flags(Flags::READONLY)
+        .categories(Categories::SORTEDSET)
+        .keys(&[KeySpec::first(&["RO", "access"])])
+        .group(Group::SortedSet, "2.8.0")
+        .summary("Walks the members of a sorted set, a few at a time")
+        .complexity("O(1)")
+        .arguments(&[
             Argument::key(),
             Argument::new("cursor", ArgumentKind::Integer),
             Argument::new("pattern", ArgumentKind::Pattern)
@@ -296,10 +211,6 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
             Argument::new("count", ArgumentKind::Integer)
                 .with_token("COUNT")
                 .optional(),
-        ],
-        notes: Notes::NONE,
-        subcommands: &[],
-        handler: zscan,
-    }
-    .tips(&["nondeterministic_output"]),
+        ])
+        .tips(&["nondeterministic_output"]),
 ];

@@ -1,8 +1,7 @@
 //! Numbers held in strings: INCR and its relatives.
 
-use crate::catalog::spec::{
-    Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, KeySpec, Notes,
-};
+use crate::catalog::spec::{Argument, ArgumentKind, Arity, Categories, Flags, Group, KeySpec};
+use crate::commands::row::Row;
 use crate::commands::{CommandError, CommandResult, Context, Outcome};
 use crate::keyspace::{EventClass, Kind, StringForm};
 use crate::numbers::{Extended, INTEGER_BYTES_MAX, parse_i64};
@@ -11,91 +10,56 @@ use crate::protocol::{Args, Reply};
 const FLAGS: Flags = Flags::WRITE.union(Flags::DENYOOM).union(Flags::FAST);
 const KEYS: &[KeySpec] = &[KeySpec::first(&["RW", "access", "update"])];
 
-pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
-    CommandSpec {
-        name: "incr",
-        arity: Arity::Exactly(2),
-        flags: FLAGS,
-        categories: Categories::STRING,
-        keys: KEYS,
-        group: Group::String,
-        since: "1.0.0",
-        summary: "Adds one to the integer of a key; a missing key counts as 0",
-        complexity: "O(1)",
-        arguments: &[Argument::key()],
-        notes: Notes::NONE,
-        subcommands: &[],
-        handler: incr,
-    },
-    CommandSpec {
-        name: "decr",
-        arity: Arity::Exactly(2),
-        flags: FLAGS,
-        categories: Categories::STRING,
-        keys: KEYS,
-        group: Group::String,
-        since: "1.0.0",
-        summary: "Takes one from the integer of a key; a missing key counts as 0",
-        complexity: "O(1)",
-        arguments: &[Argument::key()],
-        notes: Notes::NONE,
-        subcommands: &[],
-        handler: decr,
-    },
-    CommandSpec {
-        name: "incrby",
-        arity: Arity::Exactly(3),
-        flags: FLAGS,
-        categories: Categories::STRING,
-        keys: KEYS,
-        group: Group::String,
-        since: "1.0.0",
-        summary: "Adds to the integer of a key; a missing key counts as 0",
-        complexity: "O(1)",
-        arguments: &[
+pub(in crate::commands) static COMMANDS: &[Row] = &[
+    Row::new("incr", Arity::Exactly(2), incr)
+        .flags(FLAGS)
+        .categories(Categories::STRING)
+        .keys(KEYS)
+        .group(Group::String, "1.0.0")
+        .summary("Adds one to the integer of a key; a missing key counts as 0")
+        .complexity("O(1)")
+        .arguments(&[Argument::key()]),
+    Row::new("decr", Arity::Exactly(2), decr)
+        .flags(FLAGS)
+        .categories(Categories::STRING)
+        .keys(KEYS)
+        .group(Group::String, "1.0.0")
+        .summary("Takes one from the integer of a key; a missing key counts as 0")
+        .complexity("O(1)")
+        .arguments(&[Argument::key()]),
+    Row::new("incrby", Arity::Exactly(3), incrby)
+        .flags(FLAGS)
+        .categories(Categories::STRING)
+        .keys(KEYS)
+        .group(Group::String, "1.0.0")
+        .summary("Adds to the integer of a key; a missing key counts as 0")
+        .complexity("O(1)")
+        .arguments(&[
             Argument::key(),
             Argument::new("increment", ArgumentKind::Integer),
-        ],
-        notes: Notes::NONE,
-        subcommands: &[],
-        handler: incrby,
-    },
-    CommandSpec {
-        name: "decrby",
-        arity: Arity::Exactly(3),
-        flags: FLAGS,
-        categories: Categories::STRING,
-        keys: KEYS,
-        group: Group::String,
-        since: "1.0.0",
-        summary: "Takes from the integer of a key; a missing key counts as 0",
-        complexity: "O(1)",
-        arguments: &[
+        ]),
+    Row::new("decrby", Arity::Exactly(3), decrby)
+        .flags(FLAGS)
+        .categories(Categories::STRING)
+        .keys(KEYS)
+        .group(Group::String, "1.0.0")
+        .summary("Takes from the integer of a key; a missing key counts as 0")
+        .complexity("O(1)")
+        .arguments(&[
             Argument::key(),
             Argument::new("decrement", ArgumentKind::Integer),
-        ],
-        notes: Notes::NONE,
-        subcommands: &[],
-        handler: decrby,
-    },
-    CommandSpec {
-        name: "incrbyfloat",
-        arity: Arity::Exactly(3),
-        flags: FLAGS,
-        categories: Categories::STRING,
-        keys: KEYS,
-        group: Group::String,
-        since: "2.6.0",
-        summary: "Adds to the decimal number of a key; a missing key counts as 0",
-        complexity: "O(1)",
-        arguments: &[
+        ]),
+    Row::new("incrbyfloat", Arity::Exactly(3), incrbyfloat)
+        .flags(FLAGS)
+        .categories(Categories::STRING)
+        .keys(KEYS)
+        .group(Group::String, "2.6.0")
+        .summary("Adds to the decimal number of a key; a missing key counts as 0")
+        .complexity("O(1)")
+        .arguments(&[
             Argument::key(),
             Argument::new("increment", ArgumentKind::Double),
-        ],
-        notes: Notes::NONE,
-        subcommands: &[],
-        handler: incrbyfloat,
-    },
+        ]),
 ];
 
 fn incr(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {

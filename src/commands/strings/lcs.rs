@@ -1,25 +1,21 @@
 //! LCS: the longest common subsequence of two strings.
 
 use super::string_bytes_max;
-use crate::catalog::spec::{
-    Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, KeySpec, Notes,
-};
+use crate::catalog::spec::{Argument, ArgumentKind, Arity, Categories, Flags, Group, KeySpec};
+use crate::commands::row::Row;
 use crate::commands::{CommandError, CommandResult, Context};
 use crate::keyspace::Kind;
 use crate::numbers::parse_i64;
 use crate::protocol::{Args, Reply};
 
-pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[CommandSpec {
-    name: "lcs",
-    arity: Arity::AtLeast(3),
-    flags: Flags::READONLY.union(Flags::SLOW),
-    categories: Categories::STRING,
-    keys: &[KeySpec::range(&["RO", "access"], 1, 1, 1)],
-    group: Group::String,
-    since: "7.0.0",
-    summary: "Finds the longest common subsequence of two strings",
-    complexity: "O(N*M) for strings of N and M bytes",
-    arguments: &[
+pub(in crate::commands) static COMMANDS: &[Row] = &[Row::new("lcs", Arity::AtLeast(3), lcs)
+    .flags(Flags::READONLY.union(Flags::SLOW))
+    .categories(Categories::STRING)
+    .keys(&[KeySpec::range(&["RO", "access"], 1, 1, 1)])
+    .group(Group::String, "7.0.0")
+    .summary("Finds the longest common subsequence of two strings")
+    .complexity("O(N*M) for strings of N and M bytes")
+    .arguments(&[
         Argument::new("key1", ArgumentKind::Key(0)),
         Argument::new("key2", ArgumentKind::Key(0)),
         Argument::token("len", "LEN").optional(),
@@ -28,11 +24,7 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[CommandSpec {
             .with_token("MINMATCHLEN")
             .optional(),
         Argument::token("withmatchlen", "WITHMATCHLEN").optional(),
-    ],
-    notes: Notes::NONE,
-    subcommands: &[],
-    handler: lcs,
-}];
+    ])];
 
 /// What Redis's algorithm takes for each pair of positions; the limit counts in it.
 const CELL_BYTES: usize = 4;

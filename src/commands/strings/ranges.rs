@@ -1,9 +1,8 @@
 //! Parts of strings: APPEND, STRLEN, GETRANGE, SETRANGE.
 
 use super::string_bytes_max;
-use crate::catalog::spec::{
-    Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, KeySpec, Notes,
-};
+use crate::catalog::spec::{Argument, ArgumentKind, Arity, Categories, Flags, Group, KeySpec};
+use crate::commands::row::Row;
 use crate::commands::{CommandError, CommandResult, Context, Outcome};
 use crate::keyspace::{Change, EventClass, StringChanges, StringEdit, StringForm};
 use crate::numbers::parse_i64;
@@ -24,93 +23,60 @@ const GETRANGE_ARGUMENTS: &[Argument] = &[
     Argument::new("end", ArgumentKind::Integer),
 ];
 
-pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
-    CommandSpec {
-        name: "append",
-        arity: Arity::Exactly(3),
-        flags: Flags::WRITE
-            .union(Flags::DENYOOM)
-            .union(Flags::FAST)
-            .union(Flags::REWRITES),
-        categories: Categories::STRING,
-        keys: &[KeySpec::first(&["RW", "insert"])],
-        group: Group::String,
-        since: "2.0.0",
-        summary: "Adds bytes at the end of a key's string; makes the key where it is missing",
-        complexity: COMPLEXITY,
-        arguments: &[
+pub(in crate::commands) static COMMANDS: &[Row] = &[
+    Row::new("append", Arity::Exactly(3), append)
+        .flags(
+            Flags::WRITE
+                .union(Flags::DENYOOM)
+                .union(Flags::FAST)
+                .union(Flags::REWRITES),
+        )
+        .categories(Categories::STRING)
+        .keys(&[KeySpec::first(&["RW", "insert"])])
+        .group(Group::String, "2.0.0")
+        .summary("Adds bytes at the end of a key's string; makes the key where it is missing")
+        .complexity(COMPLEXITY)
+        .arguments(&[
             Argument::key(),
             Argument::new("value", ArgumentKind::String),
-        ],
-        notes: Notes::NONE,
-        subcommands: &[],
-        handler: append,
-    },
-    CommandSpec {
-        name: "strlen",
-        arity: Arity::Exactly(2),
-        flags: Flags::READONLY.union(Flags::FAST),
-        categories: Categories::STRING,
-        keys: &[KeySpec::first(&["RO"])],
-        group: Group::String,
-        since: "2.2.0",
-        summary: "Returns the length of a key's string, in bytes",
-        complexity: "O(1)",
-        arguments: &[Argument::key()],
-        notes: Notes::NONE,
-        subcommands: &[],
-        handler: strlen,
-    },
-    CommandSpec {
-        name: "getrange",
-        arity: Arity::Exactly(4),
-        flags: Flags::READONLY,
-        categories: Categories::STRING,
-        keys: &[KeySpec::first(&["RO", "access"])],
-        group: Group::String,
-        since: "2.4.0",
-        summary: "Returns a part of a key's string",
-        complexity: GETRANGE_COMPLEXITY,
-        arguments: GETRANGE_ARGUMENTS,
-        notes: Notes::NONE,
-        subcommands: &[],
-        handler: getrange,
-    },
-    CommandSpec {
-        name: "substr",
-        arity: Arity::Exactly(4),
-        flags: Flags::READONLY,
-        categories: Categories::STRING,
-        keys: &[KeySpec::first(&["RO", "access"])],
-        group: Group::String,
-        since: "1.0.0",
-        summary: "Returns a part of a key's string; the older name of GETRANGE",
-        complexity: GETRANGE_COMPLEXITY,
-        arguments: GETRANGE_ARGUMENTS,
-        notes: Notes::NONE,
-        subcommands: &[],
-        handler: getrange,
-    }
-    .deprecated("2.0.0", "`GETRANGE`"),
-    CommandSpec {
-        name: "setrange",
-        arity: Arity::Exactly(4),
-        flags: Flags::WRITE.union(Flags::DENYOOM).union(Flags::REWRITES),
-        categories: Categories::STRING,
-        keys: &[KeySpec::first(&["RW", "update"])],
-        group: Group::String,
-        since: "2.2.0",
-        summary: "Overwrites a part of a key's string; zero bytes fill a gap before it",
-        complexity: COMPLEXITY,
-        arguments: &[
+        ]),
+    Row::new("strlen", Arity::Exactly(2), strlen)
+        .flags(Flags::READONLY.union(Flags::FAST))
+        .categories(Categories::STRING)
+        .keys(&[KeySpec::first(&["RO"])])
+        .group(Group::String, "2.2.0")
+        .summary("Returns the length of a key's string, in bytes")
+        .complexity("O(1)")
+        .arguments(&[Argument::key()]),
+    Row::new("getrange", Arity::Exactly(4), getrange)
+        .flags(Flags::READONLY)
+        .categories(Categories::STRING)
+        .keys(&[KeySpec::first(&["RO", "access"])])
+        .group(Group::String, "2.4.0")
+        .summary("Returns a part of a key's string")
+        .complexity(GETRANGE_COMPLEXITY)
+        .arguments(GETRANGE_ARGUMENTS),
+    Row::new("substr", Arity::Exactly(4), getrange)
+        .flags(Flags::READONLY)
+        .categories(Categories::STRING)
+        .keys(&[KeySpec::first(&["RO", "access"])])
+        .group(Group::String, "1.0.0")
+        .summary("Returns a part of a key's string; the older name of GETRANGE")
+        .complexity(GETRANGE_COMPLEXITY)
+        .arguments(GETRANGE_ARGUMENTS)
+        .deprecated("2.0.0", "`GETRANGE`"),
+    Row::new("setrange", Arity::Exactly(4), setrange)
+        .flags(Flags::WRITE.union(Flags::DENYOOM).union(Flags::REWRITES))
+        .categories(Categories::STRING)
+        .keys(&[KeySpec::first(&["RW", "update"])])
+        .group(Group::String, "2.2.0")
+        .summary("Overwrites a part of a key's string; zero bytes fill a gap before it")
+        .complexity(COMPLEXITY)
+        .arguments(&[
             Argument::key(),
             Argument::new("offset", ArgumentKind::Integer),
             Argument::new("value", ArgumentKind::String),
-        ],
-        notes: Notes::NONE,
-        subcommands: &[],
-        handler: setrange,
-    },
+        ]),
 ];
 
 fn append(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {

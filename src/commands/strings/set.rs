@@ -2,28 +2,24 @@
 
 use super::options::{Condition, Dialect, Expiry, Options, Unit, deadline};
 use super::write_string;
-use crate::catalog::spec::{
-    Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, KeySpec, Notes,
-};
+use crate::catalog::spec::{Argument, ArgumentKind, Arity, Categories, Flags, Group, KeySpec};
+use crate::commands::row::Row;
 use crate::commands::{CommandError, CommandResult, Context, Outcome};
 use crate::keyspace::{EventClass, Kind, Millis};
 use crate::protocol::Args;
 
-pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
-    CommandSpec {
-        name: "set",
-        arity: Arity::AtLeast(3),
-        flags: Flags::WRITE.union(Flags::DENYOOM),
-        categories: Categories::STRING,
-        keys: &[
+pub(in crate::commands) static COMMANDS: &[Row] = &[
+    Row::new("set", Arity::AtLeast(3), set)
+        .flags(Flags::WRITE.union(Flags::DENYOOM))
+        .categories(Categories::STRING)
+        .keys(&[
             KeySpec::first(&["RW", "access", "update", "variable_flags"])
                 .with_notes("RW and ACCESS due to the optional `GET` argument"),
-        ],
-        group: Group::String,
-        since: "1.0.0",
-        summary: "Sets a key's string, whatever the key held before",
-        complexity: "O(1)",
-        arguments: &[
+        ])
+        .group(Group::String, "1.0.0")
+        .summary("Sets a key's string, whatever the key held before")
+        .complexity("O(1)")
+        .arguments(&[
             Argument::key(),
             Argument::new("value", ArgumentKind::String),
             Argument::new(
@@ -52,91 +48,63 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
                 ]),
             )
             .optional(),
-        ],
-        notes: Notes::NONE,
-        subcommands: &[],
-        handler: set,
-    }
-    .history(&[
-        ("2.6.12", "Added the `EX`, `PX`, `NX` and `XX` options."),
-        ("6.0.0", "Added the `KEEPTTL` option."),
-        ("6.2.0", "Added the `GET`, `EXAT` and `PXAT` option."),
-        (
-            "7.0.0",
-            "Allowed the `NX` and `GET` options to be used together.",
-        ),
-    ]),
-    CommandSpec {
-        name: "setnx",
-        arity: Arity::Exactly(3),
-        flags: Flags::WRITE.union(Flags::DENYOOM).union(Flags::FAST),
-        categories: Categories::STRING,
-        keys: &[KeySpec::first(&["OW", "insert"])],
-        group: Group::String,
-        since: "1.0.0",
-        summary: "Sets a key's string, unless the key exists",
-        complexity: "O(1)",
-        arguments: &[
+        ])
+        .history(&[
+            ("2.6.12", "Added the `EX`, `PX`, `NX` and `XX` options."),
+            ("6.0.0", "Added the `KEEPTTL` option."),
+            ("6.2.0", "Added the `GET`, `EXAT` and `PXAT` option."),
+            (
+                "7.0.0",
+                "Allowed the `NX` and `GET` options to be used together.",
+            ),
+        ]),
+    Row::new("setnx", Arity::Exactly(3), setnx)
+        .flags(Flags::WRITE.union(Flags::DENYOOM).union(Flags::FAST))
+        .categories(Categories::STRING)
+        .keys(&[KeySpec::first(&["OW", "insert"])])
+        .group(Group::String, "1.0.0")
+        .summary("Sets a key's string, unless the key exists")
+        .complexity("O(1)")
+        .arguments(&[
             Argument::key(),
             Argument::new("value", ArgumentKind::String),
-        ],
-        notes: Notes::NONE,
-        subcommands: &[],
-        handler: setnx,
-    }
-    .deprecated("2.6.12", "`SET` with the `NX` argument"),
-    CommandSpec {
-        name: "setex",
-        arity: Arity::Exactly(4),
-        flags: Flags::WRITE.union(Flags::DENYOOM),
-        categories: Categories::STRING,
-        keys: &[KeySpec::first(&["OW", "update"])],
-        group: Group::String,
-        since: "2.0.0",
-        summary: "Sets a key's string and its time to live in seconds",
-        complexity: "O(1)",
-        arguments: &[
+        ])
+        .deprecated("2.6.12", "`SET` with the `NX` argument"),
+    Row::new("setex", Arity::Exactly(4), setex)
+        .flags(Flags::WRITE.union(Flags::DENYOOM))
+        .categories(Categories::STRING)
+        .keys(&[KeySpec::first(&["OW", "update"])])
+        .group(Group::String, "2.0.0")
+        .summary("Sets a key's string and its time to live in seconds")
+        .complexity("O(1)")
+        .arguments(&[
             Argument::key(),
             Argument::new("seconds", ArgumentKind::Integer),
             Argument::new("value", ArgumentKind::String),
-        ],
-        notes: Notes::NONE,
-        subcommands: &[],
-        handler: setex,
-    }
-    .deprecated("2.6.12", "`SET` with the `EX` argument"),
-    CommandSpec {
-        name: "psetex",
-        arity: Arity::Exactly(4),
-        flags: Flags::WRITE.union(Flags::DENYOOM),
-        categories: Categories::STRING,
-        keys: &[KeySpec::first(&["OW", "update"])],
-        group: Group::String,
-        since: "2.6.0",
-        summary: "Sets a key's string and its time to live in milliseconds",
-        complexity: "O(1)",
-        arguments: &[
+        ])
+        .deprecated("2.6.12", "`SET` with the `EX` argument"),
+    Row::new("psetex", Arity::Exactly(4), psetex)
+        .flags(Flags::WRITE.union(Flags::DENYOOM))
+        .categories(Categories::STRING)
+        .keys(&[KeySpec::first(&["OW", "update"])])
+        .group(Group::String, "2.6.0")
+        .summary("Sets a key's string and its time to live in milliseconds")
+        .complexity("O(1)")
+        .arguments(&[
             Argument::key(),
             Argument::new("milliseconds", ArgumentKind::Integer),
             Argument::new("value", ArgumentKind::String),
-        ],
-        notes: Notes::NONE,
-        subcommands: &[],
-        handler: psetex,
-    }
-    .deprecated("2.6.12", "`SET` with the `PX` argument"),
-    CommandSpec {
-        name: "getex",
-        arity: Arity::AtLeast(2),
-        flags: Flags::WRITE.union(Flags::FAST),
-        categories: Categories::STRING,
-        keys: &[KeySpec::first(&["RW", "access", "update"])
-            .with_notes("RW and UPDATE because it changes the TTL")],
-        group: Group::String,
-        since: "6.2.0",
-        summary: "Returns a key's string and may change its deadline",
-        complexity: "O(1)",
-        arguments: &[
+        ])
+        .deprecated("2.6.12", "`SET` with the `PX` argument"),
+    Row::new("getex", Arity::AtLeast(2), getex)
+        .flags(Flags::WRITE.union(Flags::FAST))
+        .categories(Categories::STRING)
+        .keys(&[KeySpec::first(&["RW", "access", "update"])
+            .with_notes("RW and UPDATE because it changes the TTL")])
+        .group(Group::String, "6.2.0")
+        .summary("Returns a key's string and may change its deadline")
+        .complexity("O(1)")
+        .arguments(&[
             Argument::key(),
             Argument::new(
                 "expiration",
@@ -150,11 +118,7 @@ pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
                 ]),
             )
             .optional(),
-        ],
-        notes: Notes::NONE,
-        subcommands: &[],
-        handler: getex,
-    },
+        ]),
 ];
 
 /// What [`store`] does with the key's deadline.

@@ -1,9 +1,8 @@
 //! Whole values: GET and its relatives, and several keys at once.
 
 use super::write_string;
-use crate::catalog::spec::{
-    Argument, ArgumentKind, Arity, Categories, CommandSpec, Flags, Group, KeySpec, Notes,
-};
+use crate::catalog::spec::{Argument, ArgumentKind, Arity, Categories, Flags, Group, KeySpec};
+use crate::commands::row::Row;
 use crate::commands::{CommandError, CommandResult, Context, Outcome};
 use crate::keyspace::{EventClass, Kind};
 use crate::protocol::{Args, Reply};
@@ -17,106 +16,64 @@ const KEYS_AND_VALUES: &[Argument] = &[Argument::new(
 )
 .multiple()];
 
-pub(in crate::commands) static COMMANDS: &[CommandSpec] = &[
-    CommandSpec {
-        name: "get",
-        arity: Arity::Exactly(2),
-        flags: Flags::READONLY.union(Flags::FAST),
-        categories: Categories::STRING,
-        keys: &[KeySpec::first(&["RO", "access"])],
-        group: Group::String,
-        since: "1.0.0",
-        summary: "Returns the string of a key",
-        complexity: "O(1)",
-        arguments: &[Argument::key()],
-        notes: Notes::NONE,
-        subcommands: &[],
-        handler: get,
-    },
-    CommandSpec {
-        name: "getset",
-        arity: Arity::Exactly(3),
-        flags: Flags::WRITE.union(Flags::DENYOOM).union(Flags::FAST),
-        categories: Categories::STRING,
-        keys: &[KeySpec::first(&["RW", "access", "update"])],
-        group: Group::String,
-        since: "1.0.0",
-        summary: "Sets a key's string and returns the one before",
-        complexity: "O(1)",
-        arguments: &[
+pub(in crate::commands) static COMMANDS: &[Row] = &[
+    Row::new("get", Arity::Exactly(2), get)
+        .flags(Flags::READONLY.union(Flags::FAST))
+        .categories(Categories::STRING)
+        .keys(&[KeySpec::first(&["RO", "access"])])
+        .group(Group::String, "1.0.0")
+        .summary("Returns the string of a key")
+        .complexity("O(1)")
+        .arguments(&[Argument::key()]),
+    Row::new("getset", Arity::Exactly(3), getset)
+        .flags(Flags::WRITE.union(Flags::DENYOOM).union(Flags::FAST))
+        .categories(Categories::STRING)
+        .keys(&[KeySpec::first(&["RW", "access", "update"])])
+        .group(Group::String, "1.0.0")
+        .summary("Sets a key's string and returns the one before")
+        .complexity("O(1)")
+        .arguments(&[
             Argument::key(),
             Argument::new("value", ArgumentKind::String),
-        ],
-        notes: Notes::NONE,
-        subcommands: &[],
-        handler: getset,
-    }
-    .deprecated("6.2.0", "`SET` with the `!GET` argument"),
-    CommandSpec {
-        name: "getdel",
-        arity: Arity::Exactly(2),
-        flags: Flags::WRITE.union(Flags::FAST),
-        categories: Categories::STRING,
-        keys: &[KeySpec::first(&["RW", "access", "delete"])],
-        group: Group::String,
-        since: "6.2.0",
-        summary: "Returns the string of a key and removes the key",
-        complexity: "O(1)",
-        arguments: &[Argument::key()],
-        notes: Notes::NONE,
-        subcommands: &[],
-        handler: getdel,
-    },
-    CommandSpec {
-        name: "mget",
-        arity: Arity::AtLeast(2),
-        flags: Flags::READONLY.union(Flags::FAST),
-        categories: Categories::STRING,
-        keys: &[KeySpec::range(&["RO", "access"], 1, -1, 1)],
-        group: Group::String,
-        since: "1.0.0",
-        summary: "Returns the strings of several keys",
-        complexity: "O(N) for N keys",
-        arguments: &[Argument::key().multiple()],
-        notes: Notes::NONE,
-        subcommands: &[],
-        handler: mget,
-    }
-    .tips(&["request_policy:multi_shard"]),
-    CommandSpec {
-        name: "mset",
-        arity: Arity::AtLeast(3),
-        flags: Flags::WRITE.union(Flags::DENYOOM),
-        categories: Categories::STRING,
-        keys: &[KeySpec::range(&["OW", "update"], 1, -1, 2)],
-        group: Group::String,
-        since: "1.0.1",
-        summary: "Sets several keys in one step",
-        complexity: "O(N) for N keys",
-        arguments: KEYS_AND_VALUES,
-        notes: Notes::NONE,
-        subcommands: &[],
-        handler: mset,
-    }
-    .tips(&[
-        "request_policy:multi_shard",
-        "response_policy:all_succeeded",
-    ]),
-    CommandSpec {
-        name: "msetnx",
-        arity: Arity::AtLeast(3),
-        flags: Flags::WRITE.union(Flags::DENYOOM),
-        categories: Categories::STRING,
-        keys: &[KeySpec::range(&["OW", "insert"], 1, -1, 2)],
-        group: Group::String,
-        since: "1.0.1",
-        summary: "Sets several keys in one step, unless one of them exists",
-        complexity: "O(N) for N keys",
-        arguments: KEYS_AND_VALUES,
-        notes: Notes::NONE,
-        subcommands: &[],
-        handler: msetnx,
-    },
+        ])
+        .deprecated("6.2.0", "`SET` with the `!GET` argument"),
+    Row::new("getdel", Arity::Exactly(2), getdel)
+        .flags(Flags::WRITE.union(Flags::FAST))
+        .categories(Categories::STRING)
+        .keys(&[KeySpec::first(&["RW", "access", "delete"])])
+        .group(Group::String, "6.2.0")
+        .summary("Returns the string of a key and removes the key")
+        .complexity("O(1)")
+        .arguments(&[Argument::key()]),
+    Row::new("mget", Arity::AtLeast(2), mget)
+        .flags(Flags::READONLY.union(Flags::FAST))
+        .categories(Categories::STRING)
+        .keys(&[KeySpec::range(&["RO", "access"], 1, -1, 1)])
+        .group(Group::String, "1.0.0")
+        .summary("Returns the strings of several keys")
+        .complexity("O(N) for N keys")
+        .arguments(&[Argument::key().multiple()])
+        .tips(&["request_policy:multi_shard"]),
+    Row::new("mset", Arity::AtLeast(3), mset)
+        .flags(Flags::WRITE.union(Flags::DENYOOM))
+        .categories(Categories::STRING)
+        .keys(&[KeySpec::range(&["OW", "update"], 1, -1, 2)])
+        .group(Group::String, "1.0.1")
+        .summary("Sets several keys in one step")
+        .complexity("O(N) for N keys")
+        .arguments(KEYS_AND_VALUES)
+        .tips(&[
+            "request_policy:multi_shard",
+            "response_policy:all_succeeded",
+        ]),
+    Row::new("msetnx", Arity::AtLeast(3), msetnx)
+        .flags(Flags::WRITE.union(Flags::DENYOOM))
+        .categories(Categories::STRING)
+        .keys(&[KeySpec::range(&["OW", "insert"], 1, -1, 2)])
+        .group(Group::String, "1.0.1")
+        .summary("Sets several keys in one step, unless one of them exists")
+        .complexity("O(N) for N keys")
+        .arguments(KEYS_AND_VALUES),
 ];
 
 /// GET. Also GETEX without options.
