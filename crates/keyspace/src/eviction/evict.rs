@@ -170,7 +170,7 @@ impl Keyspace {
         Ok(())
     }
 
-    /// Evicts up to `keys` keys for a write that found no space. That write holds locks, so this waits for no lock.
+    /// Evicts up to `keys` keys for a write that found no space. That write holds locks, so this waits for no shard.
     /// Returns whether it evicted any.
     pub(in super::super) fn evict_for_write(
         &self,
