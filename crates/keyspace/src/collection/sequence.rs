@@ -292,7 +292,7 @@ fn is_full(len: u32) -> bool {
 }
 
 fn sum(lengths: &[u32]) -> usize {
-    // A chunk holds 512 items: 64 of them fit a u32, all of them need not.
+    // The lengths of 64 chunks, 512 items each, add up within a u32; a longer sum might overflow.
     lengths
         .chunks(LENGTHS_PER_SUM)
         .map(|some| some.iter().sum::<u32>() as usize)
