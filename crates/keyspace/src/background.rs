@@ -1,5 +1,5 @@
-//! What goes on beside the commands: reading partitions that nobody has asked for yet, removing keys past their
-//! deadline, removing the records of flushed databases.
+//! Background work: reads partitions that no client has asked for yet, removes keys past their deadline, and removes
+//! the records of flushed databases.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -16,23 +16,23 @@ use store::{Gone, Location, OnCurrent, RecordKey, Relocate, StoreError, Upkeep, 
 /// Time between two rounds.
 const ROUND: Duration = Duration::from_millis(100);
 
-/// Expired keys removed under one hold of a shard's lock: at 5 us each, others wait no longer than 100 us.
+/// Expired keys removed under one shard lock. At 5 us each, other threads wait no longer than 100 us.
 const EXPIRED_PER_LOCK: usize = 20;
 
 /// Records of flushed databases removed before the thread rests.
 const GARBAGE_PER_TURN: usize = 512;
 
-/// Share of a core that removal in the background may take: it rests as long as it worked.
+/// The rest after background removal, as a multiple of the time it worked: 1 means half of a core.
 const REST_SHARE: u32 = 1;
 
-/// How long the store works before the thread rests, and the longest rest between two looks.
+/// How long the store works before the thread rests, and the longest pause between two checks for work.
 const WORK_TIME: Duration = Duration::from_millis(1);
 const LOOK_TIME: Duration = Duration::from_millis(100);
 
-/// What no database has any more, waiting to be removed.
+/// Records that belong to no database any more and wait for removal.
 #[derive(Debug)]
 pub enum Garbage {
-    /// Single records of one partition: generation, key, place.
+    /// Single records of one partition: generation, key, location.
     Records(usize, Vec<(u32, IndexKey, Location)>),
     /// A flushed table of one partition.
     Table(usize, Table),
@@ -53,7 +53,7 @@ impl Garbage {
     }
 }
 
-/// Records as [`Garbage`] of their own, once it is their turn.
+/// Turns a table into single records, when its removal begins.
 fn unpack(table: &Table) -> Vec<(u32, IndexKey, Location)> {
     let entries = table.index.iter();
     let generation = table.generation;
@@ -66,13 +66,13 @@ fn unpack(table: &Table) -> Vec<(u32, IndexKey, Location)> {
 }
 
 impl Keyspace {
-    /// Hands records over to be removed in the background.
+    /// Queues garbage for removal in the background.
     pub(super) fn discard(&self, garbage: Garbage) {
         if garbage.len() > 0 {
             self.pending_removals
                 .fetch_add(garbage.len() as u64, Ordering::Relaxed);
             if self.in_transaction.load(Ordering::Relaxed) {
-                // It may yet be undone by a crash.
+                // A crash may still undo the transaction.
                 self.garbage_set_aside.lock().push(garbage);
             } else {
                 self.garbage.lock().push(garbage);
@@ -80,19 +80,19 @@ impl Keyspace {
         }
     }
 
-    /// Whether a transaction is under way, which may yet be undone by a crash. Only its own thread asks.
+    /// Whether a transaction is running, which a crash may still undo. Only the transaction's own thread may ask.
     pub(super) fn is_in_transaction(&self) -> bool {
         self.in_transaction.load(Ordering::Relaxed)
     }
 
-    /// Whether a collection was made by the transaction that is under way.
+    /// Whether the running transaction made this collection.
     pub(super) fn is_new_in_transaction(&self, id: u64) -> bool {
         self.is_in_transaction() && id >= self.first_id_in_transaction.load(Ordering::Relaxed)
     }
 
-    /// Removes up to `limit` records of flushed databases and removed collections; returns how many it took.
+    /// Removes up to `limit` records of flushed databases and removed collections; returns how many.
     pub(super) fn remove_garbage(&self, limit: usize) -> usize {
-        // Nobody else knows these records: no shard's lock is needed.
+        // No other thread knows these records, so no shard lock is needed.
         let Some(garbage) = self.garbage.lock().pop() else {
             return 0;
         };
@@ -137,7 +137,7 @@ impl Keyspace {
                 key,
             };
             if let Err(error) = self.store.forget(record, *location, Gone::Flushed) {
-                // It is met again, and tried again, at the next start.
+                // The next start finds the record again and tries again.
                 tracing::warn!(%error, "a record of a flushed database could not be removed");
             }
         }
@@ -205,7 +205,7 @@ impl Keyspace {
         Ok(due.len())
     }
 
-    /// Removes a key that is past its deadline, and tells of it.
+    /// Removes a key past its deadline, and emits its event.
     fn remove_due(
         &self,
         shard: &mut Shard,
@@ -236,8 +236,8 @@ impl Keyspace {
         Ok(())
     }
 
-    /// Removes a key past its deadline as soon as it is met, where somebody is told of that: Redis does so at any access.
-    /// Otherwise, and inside a transaction, it waits for [`remove_expired`](Self::remove_expired).
+    /// Removes an expired key on access if a client is notified of expiry, because Redis removes it at any access.
+    /// Otherwise, and inside a transaction, the key waits for [`remove_expired`](Self::remove_expired).
     #[inline]
     pub(super) fn meet(&self, db: usize, key: &[u8], now: Millis) -> Result<(), KeyspaceError> {
         if self.is_observed() {
@@ -254,7 +254,7 @@ impl Keyspace {
             let entry = shard.get(self.generation(db), place.hash, key);
             entry.is_some_and(|entry| entry.is_expired(now))
         };
-        // A transaction may yet be undone by a crash.
+        // A crash may still undo the transaction.
         let stays = self.in_transaction.load(Ordering::Relaxed) || self.is_expiry_held(now);
         if stays || !is_due(&*self.read_shard(place.shard)?) {
             return Ok(());
@@ -273,7 +273,7 @@ impl Keyspace {
     }
 }
 
-/// The threads that work beside the commands. They end when this is dropped.
+/// The background threads. Dropping this ends them.
 #[derive(Debug)]
 pub struct Housekeeping {
     stop: Arc<AtomicBool>,
@@ -281,8 +281,8 @@ pub struct Housekeeping {
 }
 
 impl Housekeeping {
-    /// Starts them: one for each core reads the store until all is read, one removes what is due, one does what the
-    /// store asks for. `failed` is told where the store can't be read.
+    /// Starts the threads: one per core to read the store until it is loaded, one to remove expired keys and garbage,
+    /// one for the store's own work. It calls `failed` if the store cannot be read.
     pub fn start(
         keyspace: &Arc<Keyspace>,
         failed: impl FnOnce(KeyspaceError) + Send + 'static,
@@ -336,7 +336,7 @@ impl Drop for Housekeeping {
     }
 }
 
-/// Reading all partitions, by several threads together.
+/// Indexes all partitions with several threads.
 struct Indexing {
     next: AtomicUsize,
     done: AtomicUsize,
@@ -396,7 +396,7 @@ impl Relocate for Keyspace {
     }
 }
 
-/// Does what the store asks for: at most half of a core's time, unless it is urgent.
+/// Does the store's background work (compaction). It takes at most half of a core, unless the work is urgent.
 fn keep_up(keyspace: &Keyspace, stop: &AtomicBool) {
     while !stop.load(Ordering::Acquire) {
         let started = Instant::now();
@@ -438,7 +438,7 @@ fn housekeep(keyspace: &Keyspace, stop: &AtomicBool) {
             let (removed, evicts) = {
                 let _inside = keyspace.gate.enter_background();
                 if keyspace.has_ready() {
-                    // Those who were to wait for the end of CLIENT PAUSE.
+                    // These clients were waiting for the end of CLIENT PAUSE.
                     keyspace.serve_ready();
                 }
                 let evicts = keyspace
@@ -460,7 +460,7 @@ fn housekeep(keyspace: &Keyspace, stop: &AtomicBool) {
         let now = Instant::now();
         match next.checked_duration_since(now) {
             Some(rest) => std::thread::park_timeout(rest),
-            // Late rounds are not made up for.
+            // Skip the rounds that were missed.
             None => next = now,
         }
     }

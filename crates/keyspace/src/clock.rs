@@ -1,14 +1,14 @@
-//! What the 32 bits of an entry's last access mean: a time, or under an LFU policy a time and a counter.
+//! The meaning of the 32 bits of an entry's last access: a time, or under an LFU policy a time and a counter.
 //!
-//! The counter is logarithmic: the more often a key was used, the less likely another use makes it grow, and it
-//! shrinks while the key is left alone. The algorithm and its numbers are those that Redis documents for LFU.
+//! The counter is logarithmic: the more often a key was used, the less likely the next use raises the counter. It
+//! falls while the key is unused. Redis documents this algorithm and its numbers for LFU.
 
 use std::cell::Cell;
 use std::hash::{BuildHasher, RandomState};
 
 use super::Millis;
 
-/// What a new key's counter starts at, so that it is not the next to go.
+/// The counter of a new key, so that eviction does not take the new key first.
 const FIRST_COUNT: u8 = 5;
 
 /// Bits of the counter, below those of the minutes.
@@ -23,7 +23,7 @@ pub enum Clock {
     Frequency(Lfu),
 }
 
-/// How counters of uses grow and shrink.
+/// How the counters rise and fall.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Lfu {
     /// The larger, the slower a counter grows; 0 counts each use.
@@ -33,21 +33,21 @@ pub struct Lfu {
 }
 
 impl Clock {
-    /// Bit that says that uses are counted, in the form for an atomic.
+    /// The bit in the atomic word that marks a clock with counters.
     const COUNTS: u64 = 1 << 63;
 
-    /// The form for an atomic.
+    /// Encodes the clock for an atomic.
     pub fn to_word(self) -> u64 {
         match self {
             Clock::Recency => 0,
-            // Both are the configuration's, below 2^31.
+            // Both values come from the configuration and are below 2^31.
             Clock::Frequency(lfu) => {
                 Self::COUNTS | u64::from(lfu.log_factor) << 31 | u64::from(lfu.decay_minutes)
             }
         }
     }
 
-    /// Reads the form for an atomic.
+    /// Decodes the clock from an atomic's word.
     #[allow(clippy::cast_possible_truncation)] // 31 bits each.
     pub fn from_word(word: u64) -> Self {
         const MASK: u64 = (1 << 31) - 1;
@@ -60,7 +60,7 @@ impl Clock {
         })
     }
 
-    /// The bits of a key that has just come.
+    /// The bits of a new key.
     pub fn first(self, now: Millis) -> u32 {
         match self {
             Clock::Recency => seconds(now),
@@ -81,7 +81,7 @@ impl Clock {
 }
 
 impl Lfu {
-    /// The counter as it is by now.
+    /// The counter, reduced by the time since the last use.
     pub fn count(self, bits: u32, now: Millis) -> u8 {
         let [_, _, _, count] = bits.to_be_bytes();
         let idle = minutes(now).wrapping_sub(bits >> COUNT_BITS) & (u32::MAX >> COUNT_BITS);
@@ -102,7 +102,7 @@ pub fn idle_s(bits: u32, now: Millis) -> u64 {
     u64::from(seconds(now).saturating_sub(bits))
 }
 
-/// Whether bits cannot be a time of [`Clock::Recency`]: they are from before the policy changed.
+/// Whether the bits cannot be a time of [`Clock::Recency`], because they date from before the policy changed.
 pub fn unlikely_recent(bits: u32, now: Millis) -> bool {
     const CLOCKS_DIFFER_S: u32 = 3600;
     bits > seconds(now).saturating_add(CLOCKS_DIFFER_S)
@@ -124,7 +124,7 @@ thread_local! {
     static STATE: Cell<u64> = Cell::new(RandomState::new().hash_one(()) | 1);
 }
 
-/// A random number: cheap, of no use for secrets.
+/// A random number: fast to draw, not fit for secrets.
 #[inline]
 pub fn random() -> u64 {
     // xorshift64*, by Marsaglia and Vigna.
@@ -203,7 +203,7 @@ mod tests {
     fn a_count_grows_ever_more_slowly() {
         assert_eq!(LFU.grown(5, 0.999), 6);
         assert_eq!(LFU.grown(0, 0.999), 1);
-        // One above the first value: a chance of 1 in 11.
+        // One above the first value: the chance to grow is 1 in 11.
         assert_eq!(LFU.grown(6, 0.09), 7);
         assert_eq!(LFU.grown(6, 0.10), 6);
         assert_eq!(LFU.grown(255, 0.0), 255);

@@ -1,4 +1,4 @@
-//! Whole databases: counting, flushing, swapping.
+//! Operations on whole databases: count, flush, swap.
 
 use std::sync::atomic::Ordering;
 
@@ -8,11 +8,11 @@ use super::background::Garbage;
 use super::shard::Shard;
 use super::{DATABASES, DatabaseStats, Keyspace, KeyspaceError, Millis};
 
-/// Keys that the mean time to live is estimated from, per database.
+/// Keys per database from which the mean time to live is estimated.
 const TTL_SAMPLES: u64 = 64;
 
 impl Keyspace {
-    /// How many keys a database holds, those past their deadline and not yet removed included.
+    /// How many keys a database holds, including expired ones that are not removed yet.
     pub fn len(&self, db: usize) -> Result<u64, KeyspaceError> {
         let mut keys = 0;
         for number in 0..self.shards.len() {
@@ -29,7 +29,7 @@ impl Keyspace {
         Ok(self.len(db)? == 0)
     }
 
-    /// A database's sizes, for INFO. Partitions that have not been read yet are left out: INFO waits for nothing.
+    /// A database's sizes, for INFO. It leaves out partitions that are not read yet, because INFO must not wait.
     pub fn database_stats(&self, db: usize, now: Millis) -> DatabaseStats {
         let mut stats = DatabaseStats::default();
         let mut samples = 0u64;
@@ -59,7 +59,7 @@ impl Keyspace {
         stats
     }
 
-    /// Empties a database. One durable store; the records go in the background.
+    /// Empties a database with one durable store. The background removes the records.
     pub fn flush(&self, db: usize) -> Result<(), KeyspaceError> {
         self.flush_databases(&[db])
     }
@@ -83,7 +83,7 @@ impl Keyspace {
         for &db in databases {
             flushed.push(generations.of_database[db]);
             generations.of_database[db] = generations.next;
-            // At one flush a second the numbers last for 136 years.
+            // At one flush a second, the numbers last for 136 years.
             generations.next = generations.next.checked_add(1).ok_or_else(|| {
                 KeyspaceError::Store("no generation number is left: make a new pool".into())
             })?;
@@ -117,11 +117,11 @@ impl Keyspace {
         Ok(())
     }
 
-    /// Lets go of what the transaction that is under way has stored in a database that it has flushed.
+    /// Removes what the running transaction has stored in a database that it then flushed.
     fn let_go_of_own(&self, generation: u32) {
         self.store.generation_is_gone(generation);
         let first = self.first_id_in_transaction.load(Ordering::Relaxed);
-        // None was made since: nothing to look for.
+        // If the transaction made no collection, there is nothing to find.
         if first < self.collections.next_id() {
             for id in self.collections.ids_from(generation, first) {
                 self.drop_collection(id);
@@ -129,8 +129,8 @@ impl Keyspace {
         }
     }
 
-    /// Exchanges the contents of two databases. One durable store; of a database with itself it is a change in Redis's
-    /// count alone.
+    /// Swaps the contents of two databases with one durable store. Swapping a database with itself only raises Redis's
+    /// count of changes.
     pub fn swap(&self, a: usize, b: usize) -> Result<(), KeyspaceError> {
         if a == b {
             self.shards[0].write().changes += 1;
@@ -153,11 +153,11 @@ impl Keyspace {
             self.database_filled(shard, a);
             self.database_filled(shard, b);
         }
-        // As in Redis, clients that cache keys of either database are not told.
+        // As in Redis, clients that cache keys of either database get no invalidation.
         Ok(())
     }
 
-    /// Every shard, locked for writing in rising order: no command is under way.
+    /// Locks every shard for writing, in ascending order. No command may be running.
     pub(super) fn lock_all(&self) -> Vec<RwLockWriteGuard<'_, Shard>> {
         self.shards.iter().map(parking_lot::RwLock::write).collect()
     }

@@ -1,10 +1,10 @@
-//! Who may use the keyspace at a time: many batches of commands side by side, or one transaction alone.
+//! The gate to the keyspace: it admits either many batches of commands at once, or one transaction alone.
 //!
-//! Each worker has a lock of its own, so that batches share no cache line. Who wants to be alone takes all of them.
+//! Each worker has a lock of its own, so that batches share no cache line. A transaction takes all of the locks.
 
 use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-/// A lock of its own cache line (two of them: processors fetch pairs).
+/// A lock in a cache line of its own (two of them, because processors fetch pairs).
 #[derive(Debug, Default)]
 #[repr(align(128))]
 struct Stripe(RwLock<()>);
@@ -12,31 +12,31 @@ struct Stripe(RwLock<()>);
 /// The locks.
 #[derive(Debug)]
 pub struct Gate {
-    /// One for each worker.
+    /// One lock for each worker.
     workers: Box<[Stripe]>,
-    /// That of slow commands, which run beside the workers.
+    /// The lock for slow commands, which run beside the workers.
     beside: Stripe,
-    /// That of what the server does by itself, a little at a time.
+    /// The lock for the server's own background work, a little at a time.
     background: Stripe,
 }
 
-/// Held while commands run that others may run beside.
+/// Held while commands run that allow other commands beside them.
 #[derive(Debug)]
 pub struct Shared<'a> {
     _guard: RwLockReadGuard<'a, ()>,
 }
 
-/// A batch's place inside, which it can leave for a while.
+/// A batch's pass through the gate, which the batch can give back for a while.
 #[derive(Debug)]
 pub struct Presence<'a> {
     gate: &'a Gate,
-    /// `None` beside the workers.
+    /// `None` for a slow command beside the workers.
     worker: Option<usize>,
     inside: Option<Shared<'a>>,
 }
 
 impl<'a> Presence<'a> {
-    /// A worker's batch comes in.
+    /// Enters with a worker's batch.
     pub fn of_worker(gate: &'a Gate, worker: usize) -> Self {
         Self {
             gate,
@@ -45,7 +45,7 @@ impl<'a> Presence<'a> {
         }
     }
 
-    /// A slow command comes in.
+    /// Enters with a slow command.
     pub fn beside(gate: &'a Gate) -> Self {
         Self {
             gate,
@@ -54,12 +54,12 @@ impl<'a> Presence<'a> {
         }
     }
 
-    /// Goes out.
+    /// Leaves the gate.
     pub fn leave(&mut self) {
         self.inside = None;
     }
 
-    /// Comes in again.
+    /// Enters again.
     pub fn come_back(&mut self) {
         self.inside = Some(match self.worker {
             Some(worker) => self.gate.enter(worker),
@@ -68,14 +68,14 @@ impl<'a> Presence<'a> {
     }
 }
 
-/// Held while nobody else runs commands.
+/// Held while no other thread runs commands.
 #[derive(Debug)]
 pub struct Alone<'a> {
     _guards: Vec<RwLockWriteGuard<'a, ()>>,
 }
 
 impl Gate {
-    /// A gate for so many workers.
+    /// A gate for this many workers.
     pub fn new(workers: usize) -> Self {
         Self {
             workers: (0..workers.max(1)).map(|_| Stripe::default()).collect(),
@@ -84,7 +84,7 @@ impl Gate {
         }
     }
 
-    /// Comes in with a worker's batch; waits while somebody is alone.
+    /// Enters with a worker's batch; waits while a transaction is alone inside.
     #[inline]
     pub fn enter(&self, worker: usize) -> Shared<'_> {
         let stripe = &self.workers[worker % self.workers.len()];
@@ -93,32 +93,32 @@ impl Gate {
         }
     }
 
-    /// Comes in beside the workers.
+    /// Enters with a slow command, beside the workers.
     pub fn enter_beside(&self) -> Shared<'_> {
         Shared {
             _guard: self.beside.0.read(),
         }
     }
 
-    /// Comes in for a moment's work of the server's own.
+    /// Enters for a moment of the server's own work.
     pub fn enter_background(&self) -> Shared<'_> {
         Shared {
             _guard: self.background.0.read(),
         }
     }
 
-    /// Comes in alone, once all others have left; the caller is not inside. `None` where that may take long, since a
-    /// slow command is inside, and `patient` is not set.
+    /// Enters alone, after all others have left. The caller must not be inside. Returns `None` if a slow command is
+    /// inside, so that the wait might be long, and `patient` is not set.
     pub fn enter_alone(&self, patient: bool) -> Option<Alone<'_>> {
         let mut guards = Vec::with_capacity(self.workers.len() + 2);
-        // Slow commands first: the workers go on meanwhile.
+        // Take the slow commands' lock first: the workers go on meanwhile.
         guards.push(if patient {
             self.beside.0.write()
         } else {
             self.beside.0.try_write()?
         });
         guards.push(self.background.0.write());
-        // In one order for all, so that two never wait for each other.
+        // All threads lock in the same order, so that no two wait for each other.
         guards.extend(self.workers.iter().map(|stripe| stripe.0.write()));
         Some(Alone { _guards: guards })
     }
@@ -166,7 +166,7 @@ mod tests {
         let gate = Gate::new(1);
         let slow = gate.enter_beside();
         assert!(gate.enter_alone(false).is_none());
-        // Nor do they keep the workers out.
+        // Slow commands do not keep the workers out either.
         drop(gate.enter(0));
         drop(slow);
         assert!(gate.enter_alone(false).is_some());

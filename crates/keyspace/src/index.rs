@@ -1,9 +1,8 @@
 //! The index of one generation's keys within one shard.
 //!
-//! Extendible hashing: a directory of small hash tables (leaves), each for one prefix of the hash. A leaf that is
-//! full splits in two, so that growth never moves more than a few hundred entries at once, and walking the
-//! leaves in the order of their prefixes is walking the keys in hash order, which gives SCAN a cursor that needs no
-//! state.
+//! It is an extendible hash table: a directory of small hash tables (leaves), one for each prefix of the hash. A full
+//! leaf splits in two, so that growth never moves more than a few hundred entries at once. The leaves in the order of
+//! their prefixes give the keys in hash order, so SCAN's cursor needs no state.
 
 mod entry;
 mod leaf;
@@ -21,42 +20,42 @@ use leaf::{LEAF_ENTRIES_MAX, Leaf};
 use store::Location;
 use store::prefetch;
 
-/// Entries that leaves hold on average when their number follows from that of the keys: few of them split then.
+/// Average entries per leaf, if the number of leaves is chosen from the number of keys. Few leaves split then.
 const LEAF_ENTRIES_USUAL: usize = 12;
 
-/// Places of the directory for each leaf, beyond which it does not double. A good hash needs fewer than 16.
+/// If the directory has this many places for each leaf, it does not double. A good hash needs fewer than 16.
 const DIRECTORY_PER_LEAF: usize = 64;
 
-/// Places that a directory of few leaves may have nevertheless.
+/// Places that the directory may have even with few leaves.
 const DIRECTORY_SPARE: usize = 256;
 
-/// Hashes a key; the same for the life of a pool.
+/// The function that hashes a key. It stays the same for the life of a pool.
 pub type HashKey<'h> = &'h dyn Fn(&[u8]) -> u64;
 
 /// The keys of one generation within one shard.
 #[derive(Debug)]
 pub struct Index {
-    /// How many top bits of the hash the shard itself stands for.
+    /// How many top bits of the hash choose the shard.
     skip_bits: u32,
-    /// Bits that number the directory.
+    /// How many bits choose a place in the directory.
     depth: u32,
-    /// Leaf of each prefix.
+    /// The number of the leaf for each prefix.
     directory: Vec<u32>,
     leaves: Vec<Leaf>,
-    /// For each leaf: no deadline in it is earlier. Beside the leaves, since it is walked alone, and often.
+    /// For each leaf, a lower bound of its deadlines. Apart from the leaves, because a frequent scan reads only this.
     first_expiries: Vec<Millis>,
     len: usize,
     expiring: usize,
-    /// No deadline in any leaf is earlier.
+    /// A lower bound of all deadlines.
     first_expiry: Millis,
-    /// Bytes of keys that do not fit their entries.
+    /// Bytes of keys that are too long for their entries.
     long_keys_bytes: usize,
-    /// Bytes that the leaves take outside themselves.
+    /// Bytes that the leaves allocate outside themselves.
     outside_bytes: usize,
 }
 
 impl Index {
-    /// An empty index of a shard that `skip_bits` top bits of the hash select.
+    /// An empty index of a shard that the top `skip_bits` bits of the hash select.
     pub fn new(skip_bits: u32) -> Self {
         Self {
             skip_bits,
@@ -72,7 +71,7 @@ impl Index {
         }
     }
 
-    /// An empty index with leaves for about so many keys, so that they come without splitting any.
+    /// An empty index with enough leaves for about this many keys, so that adding them splits no leaf.
     pub fn with_leaves_for(skip_bits: u32, keys: usize) -> Self {
         let depth = (keys / LEAF_ENTRIES_USUAL).max(1).ilog2().min(24);
         let numbers = 0..1u32 << depth;
@@ -109,13 +108,13 @@ impl Index {
         self.leaf(hash).get(hash, key)
     }
 
-    /// Has the leaf of a hash fetched into the processor's cache.
+    /// Fetches the leaf of a hash into the processor's cache.
     #[inline]
     pub fn prefetch_leaf(&self, hash: u64) {
         prefetch(self.leaf(hash));
     }
 
-    /// Has the entry that a hash most likely belongs to fetched into the processor's cache.
+    /// Fetches the entry that most likely has this hash into the processor's cache.
     #[inline]
     pub fn prefetch_entry(&self, hash: u64) {
         if let Some(entry) = self.likely(hash) {
@@ -123,13 +122,13 @@ impl Index {
         }
     }
 
-    /// The entry that a hash most likely belongs to, without a look at it.
+    /// The entry that most likely has this hash; the entry itself is not read.
     #[inline]
     pub fn likely(&self, hash: u64) -> Option<&Entry> {
         self.leaf(hash).likely(hash)
     }
 
-    /// Adds the entry of a key that is not there yet.
+    /// Adds the entry of a key that the index does not have.
     pub fn insert(&mut self, hash: u64, entry: Entry, hasher: HashKey<'_>) {
         debug_assert!(self.get(hash, entry.key()).is_none());
         self.len += 1;
@@ -147,7 +146,7 @@ impl Index {
         self.outside_bytes += leaf.memory_bytes() - before;
     }
 
-    /// Notes that a present key has a new value; `None` where the key is not there.
+    /// Records a key's new value; `None` if the index does not have the key.
     pub fn replace(
         &mut self,
         hash: u64,
@@ -169,7 +168,7 @@ impl Index {
         Some(entry)
     }
 
-    /// Takes an entry out.
+    /// Removes and returns an entry.
     pub fn remove(&mut self, hash: u64, key: &[u8]) -> Option<Entry> {
         let number = self.leaf_number(hash);
         let leaf = &mut self.leaves[number];
@@ -181,13 +180,13 @@ impl Index {
         self.expiring -= usize::from(entry.expires_at != NEVER);
         self.long_keys_bytes -= entry.long_key_bytes();
         if self.len == 0 {
-            // Leaves are not merged. This is the one moment at which they can all go.
+            // Leaves are never merged. An empty index is the one moment to free them all.
             *self = Self::new(self.skip_bits);
         }
         Some(entry)
     }
 
-    /// Takes up to `count` entries out, from the last leaf on.
+    /// Removes and returns up to `count` entries, from the last leaf on.
     pub fn take(&mut self, count: usize) -> Vec<Entry> {
         let mut taken = Vec::with_capacity(count.min(self.len));
         while taken.len() < count {
@@ -195,7 +194,7 @@ impl Index {
                 break;
             };
             let Some(last) = leaf.entries().len().checked_sub(1) else {
-                // The directory still names it; but an index that is being emptied is not searched again.
+                // The directory still refers to the leaf, but no command searches an index that is being emptied.
                 self.leaves.pop();
                 self.first_expiries.pop();
                 continue;
@@ -214,12 +213,12 @@ impl Index {
         taken
     }
 
-    /// All entries, in no order.
+    /// All entries, in no particular order.
     pub fn iter(&self) -> impl Iterator<Item = &Entry> {
         self.leaves.iter().flat_map(Leaf::entries)
     }
 
-    /// Up to `limit` keys whose deadline has come.
+    /// Up to `limit` keys whose deadline has passed.
     pub fn expired(&mut self, now: Millis, limit: usize) -> Vec<IndexKey> {
         let mut keys = Vec::new();
         if self.first_expiry > now {
@@ -228,11 +227,11 @@ impl Index {
         let mut first = NEVER;
         for (leaf, first_here) in self.leaves.iter().zip(&mut self.first_expiries) {
             if keys.len() >= limit {
-                // What is left has not been looked at: the old bound stays.
+                // The rest of the leaf was not checked, so the old bound stays.
                 return keys;
             }
             if *first_here <= now {
-                // Changes and removals only ever leave the bound too early. Here it becomes exact again.
+                // Changes and removals can only leave the bound too early. Here it becomes exact again.
                 *first_here = NEVER;
                 for entry in leaf.entries() {
                     if entry.is_expired(now) && keys.len() < limit {
@@ -252,8 +251,8 @@ impl Index {
         self.expiring > 0 && self.first_expiry <= now
     }
 
-    /// Walks entries in hash order from `from` on until `visit` has met at least `count` of them. Returns the cursor to
-    /// go on from, or `None` at the end of the shard.
+    /// Visits entries in hash order from `from` on, until `visit` has visited at least `count`. Returns the next
+    /// cursor, or `None` at the end of the shard.
     pub fn scan(
         &self,
         from: Cursor,
@@ -278,7 +277,7 @@ impl Index {
                 visit(entry);
                 met += 1;
                 rest = after;
-                // A page never ends between keys that share a cursor: the next page would miss or repeat some.
+                // A page never ends between keys with the same cursor, or the next page would miss or repeat some.
                 if let [(next, _), ..] = after
                     && met >= count
                     && Cursor::at(*next) != Cursor::at(*hash)
@@ -297,7 +296,8 @@ impl Index {
         None
     }
 
-    /// DRAM that the index occupies, bytes, keys included (from capacities; the allocator's own rounding is left out).
+    /// DRAM that the index occupies, bytes, including keys. Computed from capacities, without the allocator's
+    /// rounding.
     pub fn memory_bytes(&self) -> usize {
         self.outside_bytes
             + self.long_keys_bytes
@@ -307,7 +307,7 @@ impl Index {
             + size_of::<Self>()
     }
 
-    /// Bytes of keys that do not fit their entries.
+    /// Bytes of keys that are too long for their entries.
     pub fn long_keys_bytes(&self) -> usize {
         self.long_keys_bytes
     }
@@ -328,7 +328,7 @@ impl Index {
         self.directory[self.place(hash)] as usize
     }
 
-    /// The directory's place for a hash.
+    /// The place in the directory for a hash.
     #[allow(clippy::cast_possible_truncation)] // `depth` bits remain, fewer than 40.
     fn place(&self, hash: u64) -> usize {
         if self.depth == 0 {
@@ -337,7 +337,7 @@ impl Index {
         ((hash << self.skip_bits) >> (64 - self.depth)) as usize
     }
 
-    /// The lowest hash of a directory's place, in the shard that `hash` lies in.
+    /// The lowest hash of a place in the directory, in the shard of `hash`.
     fn first_hash(&self, place: usize, hash: u64) -> u64 {
         let shard = if self.skip_bits == 0 {
             0
@@ -347,14 +347,14 @@ impl Index {
         shard | ((place as u64) << (64 - self.depth - self.skip_bits))
     }
 
-    /// How many places of the directory share a leaf.
+    /// How many places of the directory refer to a leaf.
     fn span(&self, leaf: &Leaf) -> usize {
         1 << (self.depth - leaf.depth)
     }
 
     fn can_split(&self, number: usize) -> bool {
         let depth = self.leaves[number].depth;
-        // Keys that splitting does not part must not make the directory outgrow them; the leaf grows instead.
+        // If splitting cannot separate the keys, the leaf grows and the directory must not.
         let directory_may_double = self.directory.len() < DIRECTORY_SPARE
             || self.directory.len() / DIRECTORY_PER_LEAF < self.leaves.len();
         (depth < self.depth || directory_may_double)
@@ -363,7 +363,7 @@ impl Index {
             && self.leaves.len() < u32::MAX as usize
     }
 
-    /// Splits a leaf that holds `hash` by the next bit of the hash.
+    /// Splits a leaf that holds `hash`, by the next bit of the hash.
     fn split(&mut self, number: usize, hash: u64, hasher: HashKey<'_>) {
         let depth = self.leaves[number].depth + 1;
         if depth > self.depth {
@@ -406,7 +406,7 @@ impl Index {
         let [low, high] = first_expiries;
         self.first_expiries[number] = low;
         self.first_expiries.push(high);
-        // Of the places that shared the old leaf, the upper half now belongs to the new one.
+        // Of the places that shared the old leaf, the upper half now refers to the new one.
         let places = 1usize << (self.depth - depth + 1);
         let first = self.place(hash) & !(places - 1);
         self.directory[first + places / 2..first + places].fill(added);

@@ -1,8 +1,8 @@
-//! Reading everything before the first command, for stores whose keys can lie anywhere.
+//! Reads the whole store before the first command, for stores whose keys can lie anywhere.
 //!
-//! Each thread reads parts of the store and sorts what it meets by shard, so that a shard's lock is taken, and its
-//! index is in the cache, for many keys at a time. Of several records of a key the one with the highest sequence
-//! number counts; removals are remembered until all is read.
+//! Each thread reads parts of the store and sorts the records by shard, so that it locks a shard, and has the shard's
+//! index in the cache, for many keys at a time. The record of a key with the highest sequence number counts. Loading
+//! remembers tombstones until everything is read.
 
 use std::collections::HashMap;
 use std::sync::OnceLock;
@@ -18,37 +18,37 @@ use super::{DATABASES, Keyspace, KeyspaceError, Kind, Millis, SHARD_BITS, SHARDS
 use store::Location;
 use store::now_ms;
 
-/// Records that a thread gathers for a shard before it takes the shard's lock.
+/// Records that a thread collects for a shard before it locks the shard.
 const GATHERED: usize = 256;
 
-/// How often a thread says in the log how far the reading has come.
+/// How often a thread logs the progress of loading.
 const REPORT_TIME: Duration = Duration::from_secs(1);
 
-/// How far the reading has come.
+/// The progress of loading.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LoadProgress {
     /// Parts of the store that have been read.
     pub parts_read: usize,
-    /// Parts that there are.
+    /// Parts that the store has.
     pub parts: usize,
-    /// Milliseconds since the reading began.
+    /// Milliseconds since loading began.
     pub elapsed_ms: u64,
 }
 
-/// The state of the reading.
+/// The state of loading.
 #[derive(Debug)]
 pub(super) struct Loading {
-    /// Held by who reads.
+    /// The thread that loads holds this lock.
     turn: Mutex<()>,
     done: AtomicBool,
     parts_read: AtomicUsize,
     started: Instant,
-    /// How long it took until all keys were indexed.
+    /// The time until all keys were indexed.
     took: OnceLock<Duration>,
 }
 
 impl Loading {
-    /// Nothing has been read. `done` where nothing need be.
+    /// The state before loading; `done` if there is nothing to load.
     pub fn new(done: bool) -> Self {
         Self {
             turn: Mutex::new(()),
@@ -59,18 +59,18 @@ impl Loading {
         }
     }
 
-    /// All keys are indexed now; answers how long it took.
+    /// Marks all keys as indexed; returns how long it took.
     pub fn finish(&self) -> Duration {
         *self.took.get_or_init(|| self.started.elapsed())
     }
 
-    /// How long it took until all keys were indexed, once they are.
+    /// How long indexing all keys took; `None` while it is not finished.
     pub fn index_time(&self) -> Option<Duration> {
         self.took.get().copied()
     }
 }
 
-/// A record that was met.
+/// A record that loading has read.
 struct Found {
     hash: u64,
     generation: u32,
@@ -82,7 +82,7 @@ struct Found {
     removed: bool,
 }
 
-/// What a thread has met and not yet taken in.
+/// What a thread has read and not yet put into the indexes.
 struct Gathered {
     /// By shard.
     keys: Vec<Vec<Found>>,
@@ -90,10 +90,10 @@ struct Gathered {
     elements: Vec<Batch>,
 }
 
-/// The removals met in one shard.
+/// The tombstones found in one shard: generation and key, with the sequence number.
 type Removed = HashMap<(u32, IndexKey), u64>;
 
-/// What the threads of one reading share.
+/// What the threads of one loading share.
 struct Shared {
     next: AtomicUsize,
     generations: [u32; DATABASES],
@@ -101,14 +101,14 @@ struct Shared {
     stop: AtomicBool,
     parts: usize,
     parts_read: AtomicUsize,
-    /// Records met so far of each of `generations`.
+    /// Records read so far in each of the `generations`.
     met: [AtomicUsize; DATABASES],
-    /// What entries get as their last access: the store does not know of accesses.
+    /// The last access that new entries get, because the store does not record accesses.
     first_access: u32,
 }
 
 impl Shared {
-    /// About how many keys a database will have, after what was met so far.
+    /// Estimates how many keys a database will have, from the records read so far.
     fn keys_expected(&self, generation: u32) -> usize {
         let read = self.parts_read.load(Ordering::Relaxed);
         let database = self.generations.iter().position(|&one| one == generation);
@@ -119,8 +119,8 @@ impl Shared {
     }
 }
 
-/// Runs the same on `threads` threads, all of them new: what they leave behind, the allocator can use again once it is
-/// freed, whoever frees it; of a thread that lives on it would wait for that one.
+/// Runs `run` on `threads` new threads. New threads, because the allocator can reuse the memory of a thread that has
+/// ended as soon as any thread frees it; memory of a living thread would wait for that thread.
 pub(super) fn on_threads(
     threads: usize,
     run: impl Fn() -> Result<(), KeyspaceError> + Sync,
@@ -139,13 +139,13 @@ pub(super) fn on_threads(
 }
 
 impl Keyspace {
-    /// Whether commands can be served: before, they would wait for the whole store to be read.
+    /// Whether commands can be served. Before that, a command would wait until the whole store is read.
     #[inline]
     pub fn is_loaded(&self) -> bool {
         self.loading.done.load(Ordering::Acquire)
     }
 
-    /// How far the reading has come; `None` when it is done.
+    /// The progress of loading; `None` when it is done.
     pub fn load_progress(&self) -> Option<LoadProgress> {
         if self.is_loaded() {
             return None;
@@ -158,7 +158,7 @@ impl Keyspace {
         })
     }
 
-    /// Reads everything, with `threads` threads, unless that is done. An error, and nothing read, where `stop` is set
+    /// Loads everything with `threads` threads, unless that is done. Fails and loads nothing if `stop` is set
     /// meanwhile.
     pub(super) fn load(&self, threads: usize, stop: &AtomicBool) -> Result<(), KeyspaceError> {
         let _turn = self.loading.turn.lock();
@@ -286,7 +286,7 @@ impl Keyspace {
         failed.map_or(Ok(()), Err)
     }
 
-    /// Takes gathered records of one shard into its index.
+    /// Puts collected records of one shard into its index.
     fn absorb(
         &self,
         number: usize,
@@ -308,7 +308,7 @@ impl Keyspace {
             let present = table.index.get(found.hash, &found.key);
             if let Some(present) = present.map(|entry| entry.location) {
                 if self.store.sequence(present)? > found.sequence {
-                    // A removal, too: what it would mask, the present one masks as well.
+                    // Drop an older tombstone: the present record masks all that the tombstone would mask.
                     if !found.removed {
                         self.store.release(found.location)?;
                     }

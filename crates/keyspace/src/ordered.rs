@@ -1,7 +1,8 @@
 //! The ordered view of a generation's keys, for range commands on engines without order.
 //!
-//! Built at the first range command, kept from then on: every key that comes or goes is told to it under its shard's
-//! lock, from the moment that the view is registered, so that building it needs no more than one shard at a time.
+//! The first range command builds the view, and the keyspace then keeps it. Once the view is registered, each change
+//! adds or removes its key in the view under the shard's lock. So building the view needs only one shard lock at a
+//! time.
 
 use std::collections::{BTreeSet, HashMap};
 use std::ops::Bound;
@@ -20,12 +21,12 @@ const KEY_OVERHEAD_BYTES: usize = 40;
 pub struct OrderedView {
     keys: RwLock<BTreeSet<Box<[u8]>>>,
     bytes: AtomicUsize,
-    /// Whether all shards have been read into it. Its lock is held while that goes on.
+    /// Whether all shards have been read into the view. The thread that builds the view holds this lock.
     pub complete: Mutex<bool>,
 }
 
 impl OrderedView {
-    /// A key that came.
+    /// Adds a key.
     pub fn insert(&self, key: &[u8]) {
         if self.keys.write().insert(key.into()) {
             self.bytes
@@ -33,7 +34,7 @@ impl OrderedView {
         }
     }
 
-    /// A key that went.
+    /// Removes a key.
     pub fn remove(&self, key: &[u8]) {
         if self.keys.write().remove(key) {
             self.bytes
@@ -41,7 +42,7 @@ impl OrderedView {
         }
     }
 
-    /// Up to `limit` keys of `range`, in order; after `after`, where given.
+    /// Up to `limit` keys of `range` in order; if `after` is given, only keys after it.
     pub fn keys(&self, range: Range<'_>, after: Option<&[u8]>, limit: usize) -> Vec<Box<[u8]>> {
         let lower: Bound<&[u8]> = match (after, range) {
             (Some(key), _) | (None, Range::Above(key) | Range::Between(key, _)) => {
@@ -67,17 +68,17 @@ pub struct Views {
 }
 
 impl Views {
-    /// The view of a generation, where one was asked for.
+    /// The view of a generation; `None` if no range command has asked for it.
     pub fn get(&self, generation: u32) -> Option<Arc<OrderedView>> {
         self.by_generation.read().get(&generation).cloned()
     }
 
-    /// The view of a generation, made empty where there is none.
+    /// The view of a generation; creates an empty one if there is none.
     pub fn get_or_create(&self, generation: u32) -> Arc<OrderedView> {
         Arc::clone(self.by_generation.write().entry(generation).or_default())
     }
 
-    /// Forgets a generation's view.
+    /// Removes a generation's view.
     pub fn remove(&self, generation: u32) {
         self.by_generation.write().remove(&generation);
     }

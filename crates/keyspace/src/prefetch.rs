@@ -1,34 +1,35 @@
-//! Fetching keys into the cache before the commands that use them.
+//! Fetches keys into the processor's cache before the commands that use them.
 //!
-//! With many keys a look-up is three or four waits for memory, one after the other: the leaf, the entry, the record. A
-//! pipeline tells its keys ahead. Here they take each step together, so that their waits overlap.
+//! With many keys, a look-up waits for memory three or four times in sequence: for the leaf, the entry and the record.
+//! A pipeline shows its next keys early. This module takes each step for all of these keys together, so that the waits
+//! overlap.
 
 use smallvec::SmallVec;
 
 use super::{Keyspace, Place};
 use store::prefetch;
 
-/// Keys fetched together: about as many as a core can wait for at a time.
+/// Keys that are fetched together: about as many memory reads as a core can have under way.
 pub const PREFETCHED: usize = 16;
 
-/// A key that is going to be used.
+/// A key that a command will use soon.
 #[derive(Clone, Copy, Debug)]
 pub struct Ahead<'a> {
     /// Its database.
     pub db: usize,
     /// The key.
     pub key: &'a [u8],
-    /// Whether its value is going to be read.
+    /// Whether the command will read the value.
     pub value: bool,
 }
 
 impl Keyspace {
-    /// Fetches what the index and the store know of up to [`PREFETCHED`] keys. Changes nothing; keys that are locked for
-    /// writing are left out.
+    /// Fetches the index's and the store's data for up to [`PREFETCHED`] keys. It changes nothing, and it skips keys
+    /// that are locked for writing.
     pub fn prefetch(&self, keys: &[Ahead<'_>]) {
         let mut places = SmallVec::<[(Place, Ahead<'_>); PREFETCHED]>::new();
         for ahead in &keys[..keys.len().min(PREFETCHED)] {
-            // Commands on one list or hash come one after the other.
+            // Several commands in sequence often use the same list or hash.
             if places.last().is_some_and(|(_, last)| last.key == ahead.key) {
                 continue;
             }

@@ -1,8 +1,8 @@
-//! Room for what a command is going to write: making it, and knowing how much.
+//! Makes space in the store for what a command will write, and tells how much there is.
 //!
-//! What was overwritten or removed is room only once the compaction has been there. Whoever waits for that is not in the
-//! gate and holds no key: the compaction, the removal of garbage and others' transactions need them. A transaction waits
-//! for nobody: it compacts by itself.
+//! Compaction must free the space of overwritten or removed records before it can be used again. A caller that waits
+//! for this must be outside the gate and hold no key, because compaction, garbage removal and other transactions need
+//! both. A transaction waits for no other thread: it compacts by itself.
 
 use std::cell::Cell;
 use std::time::{Duration, Instant};
@@ -12,49 +12,49 @@ use super::eviction::LARGE_BYTES;
 use super::{Keyspace, KeyspaceError, Kind, Millis};
 use store::{StoreError, Upkeep, Worked, Write};
 
-/// How long a writer helps a store that is short of room, before its replies go.
+/// How long a writer helps a store that is short of space, before its replies are sent.
 const HELP_TIME: Duration = Duration::from_micros(100);
 
-/// How long a command waits for room.
+/// How long a command waits for space.
 pub const ROOM_TIME_MAX: Duration = Duration::from_secs(5);
 
-/// How long a command that is in the gate compacts for itself.
+/// How long a command inside the gate compacts for itself.
 const WIN_TIME_MAX: Duration = Duration::from_secs(1);
 
-/// Records of flushed databases and removed collections that go before others may come in again.
+/// Garbage records that one round removes inside the gate before it lets other threads in.
 const GARBAGE_PER_TURN: usize = 512;
 
-/// How often in a row the store may find nothing to do before it is believed.
+/// The search for space ends when the store has found nothing to do more often than this in a row.
 const IDLE_MAX: usize = 3;
 
-/// Elements that the size of a collection is estimated from.
+/// Elements from which the size of a collection is estimated.
 const SAMPLES: usize = 64;
 
-/// Bytes beside a record's name and value.
+/// Bytes of a record besides its key and value.
 const RECORD_BYTES: u64 = 32;
 
 thread_local! {
-    /// Bytes that the thread's last write would have needed which found no room.
+    /// Bytes that the thread's last refused write would have needed.
     static WANTED: Cell<u64> = const { Cell::new(0) };
 }
 
-/// How many bytes the thread's last write wanted, with those before it in the same call; 0 where none was refused since
-/// this was asked for.
+/// Returns and resets how many bytes the thread's last refused write needed, including the earlier writes of the same
+/// call. 0 if no write was refused after the last call of this function.
 pub fn take_wanted() -> u64 {
     WANTED.take()
 }
 
-/// Notes what a call that found no room had written before.
+/// Adds the bytes that a call had written before the store refused one of its writes.
 pub(super) fn add_wanted(bytes: u64) {
     WANTED.set(WANTED.get() + bytes);
 }
 
-/// Whether the thread's last call has found no room.
+/// Whether the store refused a write of the thread's last call for lack of space.
 pub(super) fn is_wanted() -> bool {
     WANTED.get() > 0
 }
 
-/// What one change of a long string writes beside its own bytes: the rest of the part that it lies in.
+/// What a change of a long string writes besides its own bytes: the rest of the part that it changes.
 const PART_BYTES: u64 = 64 * 1024;
 
 impl Keyspace {
@@ -77,13 +77,13 @@ impl Keyspace {
         bytes.sum()
     }
 
-    /// Notes that a write found no room.
+    /// Records how many bytes a refused write needed.
     pub(super) fn note_wanted(&self, writes: &[Write<'_>]) {
         WANTED.set(self.bytes_of(writes));
     }
 
-    /// Lends the store a hand that is short of room: for a moment, or until there is some again. The caller is not in the
-    /// gate.
+    /// Helps a store that is short of space: for a moment, or, if the shortage is critical, until there is space
+    /// again. The caller is not in the gate.
     #[cold]
     pub(super) fn help(&self) -> Result<(), KeyspaceError> {
         self.latency.timed("compaction", || {
@@ -95,7 +95,8 @@ impl Keyspace {
         })
     }
 
-    /// Whether `bytes` of new values are more than the store is ready for, so that room is to be made for them.
+    /// Whether `bytes` of new values exceed the space that the store keeps ready, so that the caller must make space
+    /// first.
     pub fn wants_room(&self, bytes: u64, now: Millis) -> bool {
         let large = bytes > LARGE_BYTES;
         if large && self.is_over(bytes) && self.may_evict(bytes, now) {
@@ -107,21 +108,21 @@ impl Keyspace {
             && !self.store.has_room_for(if large { bytes } else { 0 })
     }
 
-    /// Whether a command that found no room for `bytes` may find some later: by the compaction, or by evicting keys. Where
-    /// nothing is compacted the write itself has evicted all that may help.
+    /// Whether compaction or eviction may later free `bytes` for a command that found no space. In a store without
+    /// compaction, the write itself has already evicted all keys that could help.
     pub fn may_make_room(&self, bytes: u64, now: Millis) -> bool {
         !self.partitioned
             && self.is_loaded()
             && (self.could_hold(bytes) || self.may_evict(bytes, now))
     }
 
-    /// Whether the store could hold `bytes` more, if no room was lost to what is of no use.
+    /// Whether the store could hold `bytes` more, if compaction freed all unused space.
     pub fn could_hold(&self, bytes: u64) -> bool {
         self.store.could_hold(bytes)
     }
 
-    /// Waits until the store has room for `bytes` of new values, or nothing more can be done for it; whether it has.
-    /// Garbage goes, and keys that may be evicted. The caller is not in the gate and holds no key.
+    /// Waits until the store has space for `bytes` of new values, or until nothing more can be done; returns whether
+    /// it has. Removes garbage and evicts keys. The caller is not in the gate and holds no key.
     pub fn make_room(
         &self,
         bytes: u64,
@@ -149,7 +150,7 @@ impl Keyspace {
             self.store.commit()?;
             match self.store.work(self, HELP_TIME)? {
                 Worked::Elsewhere => std::thread::sleep(HELP_TIME),
-                // Another thread that has found nothing to do may have just ended the search for this one too.
+                // Another thread that found nothing to do may just have ended this thread's search too.
                 Worked::Nothing if !went => {
                     idle += 1;
                     if idle > IDLE_MAX {
@@ -161,12 +162,12 @@ impl Keyspace {
         }
     }
 
-    /// Wins room for `bytes` where the caller is in the gate, so that it waits for nothing that needs it: it compacts by
-    /// itself. Whether there is as much. The caller holds no key.
+    /// Makes space for `bytes` while the caller is in the gate. It compacts by itself, because it must not wait for
+    /// work that needs the gate. Returns whether there is enough space. The caller holds no key.
     pub fn win_room(&self, bytes: u64) -> Result<bool, KeyspaceError> {
         let until = Instant::now() + WIN_TIME_MAX;
         if self.is_in_transaction() {
-            // What of the transaction's own was let go of without a write, a crash brings back.
+            // A crash would bring back records that the transaction released without a write.
             return Ok(self.garbage_set_aside.lock().is_empty()
                 && self.store.work_in_step(self, bytes, until)?);
         }
@@ -186,8 +187,8 @@ impl Keyspace {
         Ok(true)
     }
 
-    /// About how many bytes a key's value takes in the store; 0 where there is none, where the store makes no room, and for
-    /// collections where only strings count.
+    /// About how many bytes a key's value takes in the store. 0 if there is no key, if the store makes no space, or
+    /// for a collection if only strings count.
     pub fn stored_bytes(
         &self,
         db: usize,

@@ -1,7 +1,8 @@
-//! Keys that clients wait for: whoever fills one has them served.
+//! Clients that wait for keys (BLPOP and its like): a write that fills a key has its waiting clients served.
 //!
-//! Those who wait for a shard's keys lie in the shard, as watchers do: whoever writes a key holds the shard's lock
-//! anyway, and marks the key as ready. It is served when that lock is free again, before anybody else changes the key.
+//! The queues of waiting clients are in the key's shard, like the watchers. A writer holds the shard's lock anyway,
+//! and marks the key as ready. The waiting clients are served when that lock is free again, before another client
+//! changes the key.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::fmt::Debug;
@@ -17,53 +18,54 @@ use super::shard::Shard;
 use super::{Access, Keyspace, KeyspaceError, Kind, Millis};
 use store::now_ms;
 
-/// How often a change lets others be served first. It goes on then, whoever else may fill the key meanwhile.
+/// How often a change lets waiting clients go first. After that it goes ahead, even if other clients fill the key
+/// meanwhile.
 pub(super) const YIELDS_MAX: usize = 16;
 
-/// What somebody waits to do.
+/// What a waiting client wants to do.
 pub trait Waiter: Debug + Send + Sync {
-    /// The type of value that it waits for.
+    /// The type of value that the client waits for.
     fn kind(&self) -> Kind;
 
-    /// Does it, if it can be done now. True where nobody waits any more. It has an access for those
-    /// [who are served](Access::serves).
+    /// Does it, if it is possible now. Returns true if the client no longer waits. The attempt uses an access [that
+    /// serves](Access::serves).
     fn attempt(&self, keyspace: &Keyspace) -> bool;
 }
 
 /// A place in the queues of some keys.
 #[derive(Debug)]
 pub struct Ticket {
-    /// Rising: who came first is served first.
+    /// Tickets are numbered in ascending order; the lowest is served first.
     number: u64,
     db: usize,
     keys: Vec<IndexKey>,
     waiter: Arc<dyn Waiter>,
 }
 
-/// Who waits for one key.
+/// The clients that wait for one key.
 #[derive(Debug, Default)]
 struct Queue {
     tickets: BTreeMap<u64, Arc<Ticket>>,
-    /// Whether the key stands in the list of ready ones, or is being served.
+    /// Whether the key is in the list of ready keys, or is being served.
     is_ready: bool,
-    /// Whether it was written since it was looked at last.
+    /// Whether a client wrote the key since it was last checked.
     is_written: bool,
 }
 
-/// Who waits for a shard's keys.
+/// The clients that wait for a shard's keys.
 #[derive(Debug, Default)]
 pub(super) struct Queues(HashMap<(usize, IndexKey), Queue>);
 
-/// What is to be served.
+/// The keys whose waiting clients must be served.
 #[derive(Debug, Default)]
 pub(super) struct Ready {
-    /// Keys that were filled and are not served yet: read after every command.
+    /// The number of keys that were filled and are not served yet. Every command reads it at its end.
     count: AtomicUsize,
     keys: Mutex<VecDeque<(usize, IndexKey)>>,
-    /// Held while somebody is served, so that who came first is first.
+    /// Held while a client is served, so that clients are served in the order in which they came.
     turn: Mutex<()>,
     last_number: AtomicU64,
-    /// Keys that somebody waits for.
+    /// The number of keys that clients wait for.
     waited_for: AtomicUsize,
 }
 
@@ -81,13 +83,13 @@ impl Keyspace {
         self.ready.count.load(Ordering::Relaxed) > 0
     }
 
-    /// How many keys are waited for.
+    /// How many keys clients wait for.
     pub fn waited_for(&self) -> usize {
         self.ready.waited_for.load(Ordering::Relaxed)
     }
 
-    /// Enters `waiter` into the queues of `keys`. Where one of them has a value already it is ready at once, and served
-    /// by the next [`serve_ready`](Self::serve_ready).
+    /// Puts `waiter` into the queues of `keys`. If one of the keys has a value already, it is ready at once, and the
+    /// next [`serve_ready`](Self::serve_ready) serves it.
     pub fn wait_for(
         &self,
         db: usize,
@@ -158,7 +160,7 @@ impl Keyspace {
         }
     }
 
-    /// A key was written that somebody of its shard may wait for. The shard is locked.
+    /// Marks a key as ready after a write. Clients may wait for keys of its shard. The caller has locked the shard.
     #[cold]
     pub(super) fn filled(&self, queues: &mut Queues, db: usize, key: &[u8]) {
         let key = IndexKey::from_slice(key);
@@ -177,7 +179,7 @@ impl Keyspace {
         }
     }
 
-    /// A database has got the keys of another one.
+    /// Marks keys as ready after a database got the keys of another one.
     pub(super) fn database_filled(&self, shard: &mut Shard, db: usize) {
         let Some(mut queues) = shard.queues.take() else {
             return;
@@ -191,7 +193,7 @@ impl Keyspace {
         shard.queues = Some(queues);
     }
 
-    /// Whether those who wait for a locked key are to be served before `access` changes it.
+    /// Whether clients that wait for a locked key must be served before `access` changes it.
     #[inline]
     pub(super) fn has_to_yield(
         &self,
@@ -208,7 +210,7 @@ impl Keyspace {
 
     #[cold]
     fn is_before(&self, queues: &Queues, db: usize, key: &[u8], access: Access) -> bool {
-        // Nobody comes between the commands of a transaction, nor before the server itself.
+        // No client is served between the commands of a transaction, nor before the server's own changes.
         !access.serves
             && access.client != 0
             && !self.in_transaction.load(Ordering::Relaxed)
@@ -216,16 +218,15 @@ impl Keyspace {
             && queues.is_ready(db, key)
     }
 
-    /// Serves who waits for keys that were filled, in the order in which they came. The caller holds no key and is not
-    /// in a transaction. During CLIENT PAUSE it does nothing.
-    ///
-    /// It ends: everybody who is served leaves, and a key without anybody to be served is ready no longer.
+    /// Serves the clients that wait for filled keys, in the order in which they came. The caller holds no key and is
+    /// not in a transaction. During CLIENT PAUSE it does nothing. The loop ends: each served client leaves its queue,
+    /// and a key without a client to serve is no longer ready.
     #[cold]
     pub fn serve_ready(&self) {
         if self.is_expiry_held(now_ms()) {
             return;
         }
-        // Who finds another thread at it waits: what this thread has filled is served when it goes on.
+        // If another thread is serving, wait for it; this thread's keys are served after that.
         let _turn = self.ready.turn.lock();
         loop {
             let next = self.ready.keys.lock().pop_front();
@@ -247,8 +248,8 @@ impl Keyspace {
         }
     }
 
-    /// The next one behind `last` that waits for a value of the type that the key has. `None` where there is none: the
-    /// key is ready no longer.
+    /// The next ticket after `last` that waits for the key's type of value. If there is none, it returns `None` and
+    /// the key is no longer ready.
     fn next_to_serve(&self, name: &(usize, IndexKey), mut last: u64) -> Option<Arc<Ticket>> {
         let (db, key) = name;
         let place = self.place(key);
@@ -269,7 +270,7 @@ impl Keyspace {
                 queue.is_ready = false;
                 return None;
             }
-            // Those before got nothing, and may get something now.
+            // Clients earlier in the queue got nothing before, but may get something now.
             last = 0;
         }
     }

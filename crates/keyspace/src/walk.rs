@@ -1,4 +1,4 @@
-//! Walking keys: SCAN in hash order, ranges in byte order.
+//! Iterates over keys: SCAN in hash order, ranges in byte order.
 
 use std::hash::{BuildHasher, RandomState};
 use std::ops::ControlFlow;
@@ -11,20 +11,19 @@ use super::{
 };
 use super::{SHARDS, shard_of};
 
-/// Keys taken from an ordered view, or walked inside the engine, before others get their turn.
+/// How many keys a range takes from an ordered view, or visits inside the engine, before it lets other threads in.
 const RANGE_CHUNK: usize = 256;
 
 /// Called with each key of an ordered view; may look the key up.
 type VisitKey<'f> = &'f mut dyn FnMut(&[u8]) -> Result<ControlFlow<()>, KeyspaceError>;
 
-/// RANDOMKEY draws from this many neighbours in hash order, so that the width of the gap before a key matters little.
+/// RANDOMKEY draws among this many neighbours in hash order, so that the size of the gap before a key matters little.
 const RANDOM_NEIGHBOURS: usize = 32;
 
 impl Keyspace {
-    /// One step of SCAN: meets about `count` live keys from `cursor` on and returns the next cursor, `None` at the end.
-    ///
-    /// Keys that are there from start to end of a scan are met exactly once, whatever else comes and goes, and also
-    /// when the server restarts in between.
+    /// One step of SCAN: visits about `count` live keys from `cursor` on and returns the next cursor, `None` at the
+    /// end. A key that exists from start to end of a scan is visited exactly once, even if other keys come and go or
+    /// the server restarts in between.
     pub fn scan(
         &self,
         db: usize,
@@ -63,9 +62,9 @@ impl Keyspace {
         Ok(None)
     }
 
-    /// A key of a database, drawn at random; `None` where it is empty.
+    /// Draws a random key of a database; `None` if the database is empty.
     pub fn random_key(&self, db: usize, now: Millis) -> Result<Option<Vec<u8>>, KeyspaceError> {
-        // Each RandomState has fresh keys: its hash of nothing is a random number.
+        // Each RandomState has new hash keys, so its hash of nothing is a random number.
         let random = || RandomState::new().hash_one(());
         let mut keys: Vec<Vec<u8>> = Vec::new();
         let start = Cursor::at(random());
@@ -88,9 +87,8 @@ impl Keyspace {
         Ok(Some(keys.swap_remove(draw)))
     }
 
-    /// Meets the live strings of a range in ascending byte order, until `visit` breaks.
-    ///
-    /// Not a snapshot: a key that comes or goes meanwhile may or may not be met. `visit` must not call the keyspace.
+    /// Visits the live strings of a range in ascending byte order, until `visit` breaks. This is not a snapshot: it
+    /// may miss or visit a key that is added or removed meanwhile. `visit` must not call the keyspace.
     pub fn range(
         &self,
         db: usize,
@@ -111,7 +109,7 @@ impl Keyspace {
         })
     }
 
-    /// Meets the keys of the live strings of a range in ascending byte order, until `visit` breaks.
+    /// Visits the keys of a range's live strings in ascending byte order, until `visit` breaks.
     pub fn range_keys(
         &self,
         db: usize,
@@ -132,7 +130,8 @@ impl Keyspace {
         })
     }
 
-    /// How many live strings a range holds: the engine's own count where it has order and nothing can be expired.
+    /// How many live strings a range holds. It is the engine's own count if the engine has order and no key can be
+    /// expired.
     pub fn range_count(
         &self,
         db: usize,
@@ -156,7 +155,7 @@ impl Keyspace {
         Ok(count)
     }
 
-    /// Walks the engine's own order, a chunk at a time: its lock is free in between.
+    /// Iterates in the engine's own order, in chunks, so that the engine's lock is free in between.
     fn range_in_engine(
         &self,
         db: usize,
@@ -193,7 +192,7 @@ impl Keyspace {
         }
     }
 
-    /// Walks the ordered view, a chunk at a time.
+    /// Iterates over the ordered view, in chunks.
     fn range_in_view(
         &self,
         db: usize,
@@ -216,7 +215,7 @@ impl Keyspace {
         }
     }
 
-    /// The ordered view of a database, built where this is the first range.
+    /// The ordered view of a database; the first range builds it.
     fn ordered_view(&self, db: usize) -> Result<Arc<OrderedView>, KeyspaceError> {
         let generation = self.generation(db);
         let view = self.views.get_or_create(generation);

@@ -1,6 +1,6 @@
-//! Keys that transactions watch: who changes one tells its watchers.
+//! Keys that transactions watch: a change of a key notifies its watchers.
 //!
-//! The watchers of a shard's keys lie in the shard: whoever changes a key holds the shard's lock anyway.
+//! The watchers of a key are in its shard, because a thread that changes the key holds the shard's lock anyway.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use super::index::IndexKey;
 use super::shard::Shard;
 use super::{DATABASES, Keyspace, KeyspaceError, Millis};
 
-/// What a client watches until its transaction: dropped, it watches nothing any more.
+/// The keys that a client watches until its transaction. Dropping this ends the watch.
 #[derive(Debug, Default)]
 pub struct Watches {
     keys: HashSet<(usize, IndexKey)>,
@@ -21,7 +21,7 @@ pub struct Watches {
 #[derive(Debug)]
 struct Watcher {
     changed: Arc<AtomicBool>,
-    /// It was past its deadline already when the watch began: its removal is no change.
+    /// The key was past its deadline already when the watch began, so its removal is no change.
     was_expired: bool,
 }
 
@@ -30,7 +30,7 @@ struct Watcher {
 pub(super) struct Watchers(HashMap<(usize, IndexKey), Vec<Watcher>>);
 
 impl Watches {
-    /// Whether nothing is watched.
+    /// Whether no key is watched.
     pub fn is_empty(&self) -> bool {
         self.keys.is_empty()
     }
@@ -42,7 +42,7 @@ impl Watches {
 }
 
 impl Watchers {
-    /// A key was written, or (`exists` unset) removed.
+    /// Notifies the watchers after a key was written or, if `exists` is not set, removed.
     #[cold]
     pub fn changed(&mut self, db: usize, key: &[u8], exists: bool) {
         let Some(watchers) = self.0.get_mut(&(db, IndexKey::from_slice(key))) else {
@@ -59,7 +59,7 @@ impl Watchers {
 }
 
 impl Keyspace {
-    /// Adds a key to what is watched.
+    /// Adds a key to the client's watched keys.
     pub fn watch(
         &self,
         watches: &mut Watches,
@@ -85,7 +85,7 @@ impl Keyspace {
         Ok(())
     }
 
-    /// Ends all of `watches`.
+    /// Ends all `watches`.
     pub fn unwatch(&self, watches: &mut Watches) {
         for name in watches.keys.drain() {
             let mut shard = self.shards[self.place(&name.1).shard].write();
@@ -105,7 +105,7 @@ impl Keyspace {
         watches.changed = Arc::default();
     }
 
-    /// Whether a watched key was changed, or has passed its deadline since.
+    /// Whether a watched key was changed, or passed its deadline after the watch began.
     pub fn have_changed(&self, watches: &Watches, now: Millis) -> Result<bool, KeyspaceError> {
         if watches.changed.load(Ordering::Acquire) {
             return Ok(true);
@@ -127,8 +127,8 @@ impl Keyspace {
         Ok(false)
     }
 
-    /// All keys of a database are about to be gone, or, where `other` is the database that it takes the keys of, about
-    /// to be others.
+    /// Notifies watchers before all keys of a database change: they disappear, or with `other` that database's keys
+    /// replace them.
     pub(super) fn database_changes(&self, shard: &Shard, db: usize, other: Option<usize>) {
         let Some(all) = &shard.watchers else {
             return;
@@ -139,7 +139,7 @@ impl Keyspace {
             for watcher in watchers {
                 let is_there = match (held(db), other.and_then(held)) {
                     (None, None) => false,
-                    // Gone before, gone now.
+                    // The key was gone before and is gone now.
                     (Some(_), None) => !watcher.was_expired,
                     (_, Some(_)) => true,
                 };
@@ -150,7 +150,7 @@ impl Keyspace {
         }
     }
 
-    /// The database whose contents a generation stands for.
+    /// The database that holds this generation now.
     pub(super) fn database_of(&self, generation: u32) -> Option<usize> {
         (0..DATABASES).find(|&db| self.generation(db) == generation)
     }

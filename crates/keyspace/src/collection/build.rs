@@ -1,7 +1,7 @@
-//! New collections that are written before they have a key.
+//! Builds new collections before they have a key.
 //!
-//! Their elements are no more than garbage until a head names them. So they may be written in many steps, however
-//! many there are, and the one step that stores the head makes the whole appear.
+//! Their elements are garbage until a head names them. So any number of elements can be written in many steps, and the
+//! one step that stores the head makes the whole collection appear.
 
 use std::sync::Arc;
 
@@ -14,19 +14,19 @@ use super::{Collection, Locked, Shape, element_record};
 use crate::{Keyspace, KeyspaceError, Kind, Millis, room};
 use store::{Location, Write};
 
-/// Elements that are written in one step, where a step of several costs less than several.
+/// Elements per step, in stores in which one large step costs less than several small ones.
 const ELEMENTS_PER_STEP: usize = 256;
 
-/// A new collection. What was written of it goes again when this is dropped, unless it was taken into use.
+/// A new collection. Dropping it removes what was written, unless [`adopt`](Self::adopt) put it into use.
 pub(in super::super) struct Built<'k> {
     keyspace: &'k Keyspace,
     pub id: u64,
     pub kind: Kind,
-    /// Locked until it is in use: the compaction waits.
+    /// Locked until the collection is in use, so the compaction waits.
     locked: Option<Locked>,
     waiting: Vec<(ElementKey, Vec<u8>)>,
     next_label: i64,
-    /// What it takes in the store so far.
+    /// Bytes that the collection takes in the store so far.
     written_bytes: u64,
     now: Millis,
 }
@@ -40,7 +40,7 @@ impl std::fmt::Debug for Built<'_> {
 }
 
 impl<'k> Built<'k> {
-    /// One without elements, of a database's generation.
+    /// An empty collection in a database's generation.
     pub fn new(keyspace: &'k Keyspace, kind: Kind, generation: u32, now: Millis) -> Self {
         let id = keyspace.collections.new_id();
         let collection = Arc::new(RwLock::new(Collection::new(kind)));
@@ -58,13 +58,13 @@ impl<'k> Built<'k> {
         }
     }
 
-    /// How many elements it has.
+    /// How many elements the collection has.
     pub fn len(&self) -> usize {
         self.locked.as_ref().map_or(0, |locked| locked.len()) + self.waiting.len()
     }
 
-    /// Adds an element: a field with its value, a member (its value empty, or its score's bytes), a list's element
-    /// (its name empty). Names must not repeat.
+    /// Adds an element: a field with its value, a member (the value is empty or holds the score's bytes), or a list's
+    /// element (the name is empty). Names must not repeat.
     pub fn push(&mut self, name: &[u8], value: &[u8]) -> Result<(), KeyspaceError> {
         let key = if self.kind == Kind::List {
             self.next_label += 1 << 20;
@@ -73,7 +73,8 @@ impl<'k> Built<'k> {
             element_key(self.id, name)
         };
         self.waiting.push((key, value.to_vec()));
-        // One at a time costs less where several need a journal, which these do not.
+        // With partitions, a step of several writes needs a journal. Single writes cost less, and garbage needs no
+        // journal.
         let step = if self.keyspace.partitioned {
             1
         } else {
@@ -85,8 +86,8 @@ impl<'k> Built<'k> {
         Ok(())
     }
 
-    /// Adds a copy of all elements of a value. Each is copied before it is stored: nothing may be written while a value
-    /// is borrowed.
+    /// Adds a copy of all elements of a value. It copies each element before it stores it, because nothing may be
+    /// written while a value is borrowed.
     pub fn copy(&mut self, from: View<'_>) -> Result<(), KeyspaceError> {
         match from {
             View::Hash(fields) | View::Set(fields) => {
@@ -111,7 +112,7 @@ impl<'k> Built<'k> {
         Ok(())
     }
 
-    /// Writes what waits.
+    /// Writes the waiting elements.
     pub fn write(&mut self) -> Result<(), KeyspaceError> {
         let Some(locked) = &mut self.locked else {
             return Ok(());
@@ -144,7 +145,7 @@ impl<'k> Built<'k> {
         Ok(())
     }
 
-    /// Takes it into use: its head is written.
+    /// Puts the collection into use, after its head was written.
     pub fn adopt(mut self) {
         if let Some(locked) = self.locked.take() {
             let memory = locked.memory_bytes();
@@ -164,7 +165,7 @@ impl Drop for Built<'_> {
     }
 }
 
-/// Takes an element that is not there into a collection. Of a list: behind all others.
+/// Adds an element that the collection does not have. In a list, it goes to the end.
 pub(super) fn add(
     keyspace: &Keyspace,
     collection: &mut Collection,

@@ -1,7 +1,8 @@
-//! Elements that are met while the pool is read, before their collections are there.
+//! Collects the elements that loading reads before their collections exist.
 //!
-//! The store shows them in an order of its own, of many collections in turn. Each is made into an index's entry at
-//! once, lies with others of its collection, and moves from there into the index: names are copied once.
+//! The store shows elements of many collections in mixed order. Loading turns each one into an index entry at once and
+//! keeps it with the others of its collection; later it moves the entry into the index. So loading copies each name
+//! only once.
 
 use std::collections::HashMap;
 
@@ -15,34 +16,35 @@ use crate::index::Entry;
 use crate::{Keyspace, Kind, Millis};
 use store::{Location, Visited};
 
-/// Elements that a thread gathers of a collection before it takes the register's lock.
+/// Elements of one collection that a thread collects before it takes the register's lock.
 const BATCH: usize = 256;
 
-/// About how many elements are brought into order at a time: they, and the part of the index that takes them, stay in
-/// the processor's cache.
+/// About how many elements are sorted at a time. They, and the part of the index that takes them, then fit in the
+/// processor's cache.
 const BUCKET: usize = 2_048;
 
-/// The deadline of an entry that stands for a removal; elements have none.
+/// The deadline that marks an entry as a tombstone. Elements have no deadlines of their own.
 const REMOVED: Millis = 0;
 
 /// One record of an element.
 #[derive(Debug)]
 pub(in super::super) struct Found {
     pub hash: u64,
-    /// Of several records of an element the one with the highest counts.
+    /// Orders the records of one element: the record with the highest number counts.
     pub sequence: u64,
-    /// Of a sorted set's member the bits of its score, else the value's bytes; NaN or 0 where only reading it can tell.
+    /// For a sorted set's member, the bits of its score; for other elements, the length of the value in bytes. NaN or
+    /// 0 means that the value must be read to find out.
     pub brief: u64,
     pub entry: Entry,
 }
 
 impl Found {
-    /// Whether the record says that the element is gone.
+    /// Whether the record is a tombstone: it says that the element is gone.
     fn is_removal(&self) -> bool {
         self.entry.expires_at().is_some()
     }
 
-    /// Where a record lies that the store counts as live.
+    /// The record's location, if the store counts the record as live.
     fn live(&self) -> Option<Location> {
         (!self.is_removal()).then_some(self.entry.location)
     }
@@ -51,7 +53,7 @@ impl Found {
 /// A record of an element, with the id of its collection.
 pub(in super::super) type FoundElement = (u64, Found);
 
-/// Elements of one collection that a thread has met one soon after the other.
+/// Elements of one collection that a thread read in one stretch.
 #[derive(Debug, Default)]
 pub(in super::super) struct Batch {
     id: u64,
@@ -63,13 +65,13 @@ pub(in super::super) fn batches() -> Vec<Batch> {
     (0..REGISTERS).map(|_| Batch::default()).collect()
 }
 
-/// What was met of a collection so far: of an element maybe several records.
+/// The records of a collection that loading has read so far; there may be several records of one element.
 #[derive(Debug, Default)]
 pub(super) struct Gathered {
     batches: Vec<Vec<Found>>,
 }
 
-/// Some of the collections by id.
+/// Some of the collections, by id.
 pub(super) type GatheredRegister = HashMap<u64, Gathered, FixedState>;
 
 impl Gathered {
@@ -97,27 +99,27 @@ impl Gathered {
         }
     }
 
-    /// The kind of what is there; `None` where nothing is.
+    /// The kind of the collection; `None` if all records are tombstones.
     pub fn kind(&self) -> Option<Kind> {
         let mut found = self.batches.iter().flatten();
         Some(found.find(|found| !found.is_removal())?.entry.kind())
     }
 
-    /// Where records lie that the store counts as live.
+    /// Locations of the records that the store counts as live.
     pub fn live(&self) -> impl Iterator<Item = Location> {
         self.batches.iter().flatten().filter_map(Found::live)
     }
 
-    /// The elements that there are, in buckets whose hashes rise from one to the next, and within them; and where
-    /// older records of them lie.
+    /// Returns the elements that exist, and the locations of their older records. The elements are sorted by hash, and
+    /// split into buckets by hash.
     pub fn elements(self) -> (Vec<Vec<Found>>, Vec<Location>) {
         let bits = (self.len() / BUCKET).max(1).ilog2().min(16);
-        // The shift of all bits away is none that integers have.
+        // Shifting by 64 overflows, so shift in two steps.
         let bucket_of = |hash: u64| (hash >> 1 >> (63 - bits)) as usize;
         let room = (self.len() >> bits) + (self.len() >> bits >> 3);
         let mut buckets: Vec<Vec<Found>> =
             (0..1 << bits).map(|_| Vec::with_capacity(room)).collect();
-        // Not flattened: an iterator of all would pass each element through memory once more.
+        // Two loops, because a flattened iterator would pass each element through memory once more.
         for batch in self.batches {
             for found in batch {
                 buckets[bucket_of(found.hash)].push(found);
@@ -137,15 +139,15 @@ impl Gathered {
         (buckets, older)
     }
 
-    /// A list's elements in order, and where older records of them lie.
+    /// Returns a list's elements in order, and the locations of their older records.
     pub fn list(mut self) -> (Sequence<ListItem>, Vec<Location>) {
         struct Labelled {
             label: i64,
             sequence: u64,
             location: Option<Location>,
         }
-        // Each batch was met by one thread, and rises or falls as the elements were pushed: most of the order is there
-        // before it is looked for.
+        // One thread filled each batch, and its labels rise or fall as clients pushed the elements. So the batches are
+        // almost sorted before the sort starts.
         let label_of = |found: Option<&Found>| decode_label(found?.entry.key());
         for batch in &mut self.batches {
             if label_of(batch.first()) > label_of(batch.last()) {
@@ -164,7 +166,7 @@ impl Gathered {
                 }));
             }
         }
-        // Not the unstable one: this is fast where much is in order.
+        // A stable sort, because it is fast on input that is almost sorted.
         items.sort_by_key(|item| (item.label, item.sequence));
         let mut older = Vec::new();
         let same = |a: &Labelled, b: &Labelled| a.label == b.label;
@@ -179,8 +181,9 @@ impl Gathered {
     }
 }
 
-/// Leaves of several records of an element, which come one behind the other, the last, and not that where it is a
-/// removal, which is `live` nowhere.
+/// Keeps only the newest record of each element, and drops that one too if it is a tombstone. Records of one element
+/// must be adjacent, oldest first. `live` returns no location for a tombstone. The locations of older live records go
+/// to `older`.
 fn keep_last<T>(
     records: &mut Vec<T>,
     same: impl Fn(&T, &T) -> bool,
@@ -199,11 +202,11 @@ fn keep_last<T>(
 }
 
 impl Keyspace {
-    /// An element's record, with the id of its collection; `None` where the record's name is none of an element.
+    /// An element's record, with the id of its collection; `None` if the record's key is not an element's.
     pub(in super::super) fn found_element(&self, record: &Visited<'_>) -> Option<FoundElement> {
         let (id, name) = split_key(record.key)?;
         let brief = match record.kind {
-            // What is no score stays none.
+            // A value that is not a score becomes NaN: it must be read later.
             Kind::SortedSet => decode_score(record.value).unwrap_or(f64::NAN).to_bits(),
             _ => record.value.len() as u64,
         };
@@ -217,7 +220,7 @@ impl Keyspace {
         Some((id, found))
     }
 
-    /// Gathers an element's record; whether it was one.
+    /// Collects a record if it is an element's; returns whether it is.
     pub(in super::super) fn gather_element(
         &self,
         record: &Visited<'_>,
@@ -235,7 +238,7 @@ impl Keyspace {
         true
     }
 
-    /// Takes a batch in.
+    /// Moves a batch to its collection.
     pub(in super::super) fn absorb_elements(&self, batch: &mut Batch) {
         if batch.found.is_empty() {
             return;
@@ -246,7 +249,7 @@ impl Keyspace {
     }
 }
 
-/// The number of the register that a collection is gathered in.
+/// The number of the register that collects this collection's elements.
 pub(super) fn register(id: u64) -> usize {
     usize::try_from(id % REGISTERS as u64).unwrap_or(0)
 }

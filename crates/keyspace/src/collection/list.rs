@@ -1,8 +1,8 @@
 //! Lists: elements in the order of their labels.
 //!
-//! An element's label is a number that its record is named by, so that a restart finds the order again. New elements
-//! at the ends get labels beyond the outermost; between two neighbours the number halfway. Where no number is left
-//! there, as few neighbours as will do are spread out anew, in the same atomic step.
+//! Each element has a label: a number in its record's key, so that a restart finds the order again. A new element at
+//! an end gets a label beyond the outermost one; an element between two neighbours gets the number halfway. If no
+//! number is left there, the list gives new labels to as few neighbours as possible, in the same atomic step.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -17,21 +17,22 @@ use super::source::Source;
 use crate::{KeyspaceError, Kind};
 use store::{Location, Write};
 
-/// Labels between two elements that were pushed one after the other: halved 20 times before neighbours must move. At a
-/// million pushes a second to one end, the numbers beyond it last for 100 days; then the list is spread out anew.
+/// The distance of labels between two elements that were pushed in sequence. It can be halved 20 times before
+/// neighbours must move. At a million pushes a second to one end, the numbers last for 100 days; then the list is
+/// relabelled.
 const GAP: i64 = 1 << 20;
 
-/// Labels stay within this of 0.
+/// Labels lie between minus this and this.
 const LABEL_MAX: i64 = 1 << 62;
 
-/// An element's label and place.
+/// An element's label and location.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ListItem {
     pub label: i64,
     pub location: Location,
 }
 
-/// Where the element of a label stands; `None` where there is none.
+/// The position of the element with this label; `None` if there is none.
 pub fn find(items: &Sequence<ListItem>, name: &[u8]) -> Option<usize> {
     let label = decode_label(name)?;
     let position = items.partition_point(|item| item.label < label);
@@ -44,31 +45,32 @@ pub fn find(items: &Sequence<ListItem>, name: &[u8]) -> Option<usize> {
 /// An end of a list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
-    /// The first element's.
+    /// The end with the first element.
     Head,
-    /// The last element's.
+    /// The end with the last element.
     Tail,
 }
 
-/// A value that was given.
+/// The range of a value in the buffer of given values.
 type Given = Range<usize>;
 
-/// What is to become of a list. Positions are those before the change. Of `set`, `insert` and `removed` one call uses one.
+/// The planned change of a list. Positions are those before the change. One call uses only one of `set`, `insert` and
+/// `removed`.
 #[derive(Debug, Default)]
 pub(in super::super) struct ListChanges {
     given: Scratch,
-    /// Elements that go from the head, and from the tail.
+    /// How many elements leave at the head, and at the tail.
     popped: [usize; 2],
-    /// New ones, in the order in which they were pushed, by end.
+    /// New elements by end, in the order in which the command pushed them.
     pushed: [SmallVec<[Given; 1]>; 2],
     set: Vec<(usize, Given)>,
-    /// Rising.
+    /// Positions in ascending order.
     removed: Vec<usize>,
     insert: Option<(usize, Given)>,
     plan: ListPlan,
 }
 
-/// A locked list, to be changed.
+/// A locked list, ready to be changed.
 #[derive(Debug)]
 pub struct ListEdit<'e> {
     pub(super) changes: &'e mut ListChanges,
@@ -82,7 +84,7 @@ impl ListEdit<'_> {
         self.changes.len_after(self.len)
     }
 
-    /// Whether there is none.
+    /// Whether the list is empty.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -93,19 +95,19 @@ impl ListEdit<'_> {
         self.changes.pushed[end as usize].push(given);
     }
 
-    /// Takes `count` of the elements that were there before the call from an end.
+    /// Removes `count` elements from an end. They must have been there before the call.
     pub fn pop(&mut self, end: End, count: usize) {
         let left = self.len - self.changes.popped[0] - self.changes.popped[1];
         self.changes.popped[end as usize] += count.min(left);
     }
 
-    /// Replaces the element at a position, counted before the call's changes.
+    /// Replaces the element at a position. The position counts before the call's changes.
     pub fn set(&mut self, position: usize, value: &[u8]) {
         let given = self.changes.give(value);
         self.changes.set.push((position, given));
     }
 
-    /// Puts an element before the one at a position, or with the length as position at the end. Once in a call.
+    /// Inserts an element before the one at a position, or at the end if the position is the length. Once in a call.
     pub fn insert(&mut self, position: usize, value: &[u8]) {
         if position == 0 {
             self.push(End::Head, value);
@@ -117,7 +119,7 @@ impl ListEdit<'_> {
         }
     }
 
-    /// Takes out the elements at `positions`, which rise and were counted before the call's changes.
+    /// Removes the elements at `positions`, which ascend and count before the call's changes.
     pub fn remove(&mut self, positions: Vec<usize>) {
         self.changes.removed = positions;
     }
@@ -126,7 +128,7 @@ impl ListEdit<'_> {
 /// A record that a change of a list writes.
 #[derive(Debug)]
 enum ListWrite {
-    /// The element of a label, and the place of the one that had the label before.
+    /// Writes an element under a label. `previous` is the location of the record that had the label before.
     Put {
         label: i64,
         previous: Option<Location>,
@@ -146,24 +148,24 @@ impl ListWrite {
     }
 }
 
-/// The labels of a new element and of neighbours that make room for it, in order.
+/// The labels of a new element and of the neighbours that move for it, in order.
 #[derive(Debug)]
 struct Spread {
-    /// Position of the first of them, before the change.
+    /// Position of the first neighbour, before the change.
     first: usize,
-    /// Position of the new one among them.
+    /// Index of the new element's label among `labels`.
     new: usize,
     labels: Vec<i64>,
 }
 
-/// Most changes are of one element.
+/// Inline space for one write, because most changes are of one element.
 type ListWrites = SmallVec<[ListWrite; 1]>;
 
-/// What a change of a list comes to.
+/// The writes that carry out a change of a list.
 #[derive(Debug, Default)]
 struct ListPlan {
     writes: ListWrites,
-    /// What the records are called.
+    /// The keys of the records.
     names: SmallVec<[[u8; 2 * ID_BYTES]; 1]>,
     spread: Option<Box<Spread>>,
 }
@@ -189,7 +191,7 @@ impl ListChanges {
             && self.insert.is_none()
     }
 
-    /// Finds out what is to be written to the list `id`. Values of elements that only get new labels are read from
+    /// Plans the writes for a change of the list `id`. Values of elements that only get new labels are read from
     /// `source`.
     pub(super) fn plan(
         &mut self,
@@ -232,7 +234,7 @@ impl ListChanges {
                 });
             }
         }
-        // Labels of elements that go are not used again: one step must not write a record twice.
+        // Do not reuse the labels of elements that leave: one step must not write a record twice.
         let label_of = |item: Option<&ListItem>| item.map(|item| item.label);
         let (first, last) = (label_of(items.first()), label_of(items.last()));
         let mut label = first.unwrap_or(0);
@@ -240,7 +242,7 @@ impl ListChanges {
             label -= GAP;
             writes.push(new(label, value));
         }
-        // In an empty list the first at the tail has label 0.
+        // In an empty list, the first element pushed at the tail gets label 0.
         let mut label = last.unwrap_or(-GAP);
         for value in &pushed[End::Tail as usize] {
             label += GAP;
@@ -305,7 +307,7 @@ impl ListChanges {
         })
     }
 
-    /// Gives the neighbours in `spread` their new labels. The new element's write is the last one.
+    /// Gives the neighbours in `spread` their new labels. The new element's write must be the last one.
     fn relabel(
         &mut self,
         items: &Sequence<ListItem>,
@@ -315,7 +317,7 @@ impl ListChanges {
     ) -> Result<(), KeyspaceError> {
         let neighbours = spread.labels.len() - 1;
         let moving = || items.range(spread.first..spread.first + neighbours);
-        // Of the labels that they had so far, those that none of them has in the end.
+        // Starts with all old labels of the neighbours; in the end only those remain that no element has any more.
         let mut left: HashMap<i64, Location> =
             moving().map(|item| (item.label, item.location)).collect();
         if let Some(ListWrite::Put {
@@ -345,8 +347,8 @@ impl ListChanges {
         Ok(())
     }
 
-    /// Does in DRAM what was written; `locations` are those of the [`writes`](Self::writes). Returns how many of them
-    /// were its.
+    /// Applies the written change to the list in DRAM. `locations` are those of the [`writes`](Self::writes). Returns
+    /// how many of the locations belonged to this list.
     pub(super) fn apply(&self, items: &mut Sequence<ListItem>, locations: &[Location]) -> usize {
         let plan = &self.plan;
         let mut puts = plan
@@ -405,8 +407,8 @@ fn new(label: i64, value: &Given) -> ListWrite {
 }
 
 impl Spread {
-    /// Labels for a new element before the one at `position`, which is neither the first nor beyond the last, and for
-    /// as few of its neighbours as make room for it.
+    /// Chooses labels for a new element before the one at `position` (neither the first nor past the last), and for as
+    /// few of its neighbours as give it space.
     fn around(items: &Sequence<ListItem>, position: usize) -> Self {
         let label = |at: usize| items.get(at).map_or(0, |item| item.label);
         let mut each_side = 0;
@@ -414,7 +416,7 @@ impl Spread {
             let first = position.saturating_sub(each_side);
             let past = (position + each_side).min(items.len());
             let count = i64::try_from(past - first + 1).unwrap_or(i64::MAX);
-            // Beyond the ends there is room.
+            // There is always space beyond the ends.
             let room = GAP.saturating_mul(count);
             let low = match first {
                 0 => label(0) - room,

@@ -1,4 +1,5 @@
-//! Collections at the open: elements are gathered by id, and taken into use when their head is met.
+//! Builds collections while the pool is loaded: collects elements by collection id and builds a collection when its
+//! head is known.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -18,16 +19,17 @@ use crate::{Keyspace, KeyspaceError, Kind, Place, SHARDS};
 use store::Visited;
 use store::prefetch;
 
-/// How many elements ahead a name is fetched into the processor's cache.
+/// Loading fetches names this many elements ahead into the processor's cache.
 const PREFETCHED: usize = 8;
 
-/// Elements whose heads are not known yet.
+/// Elements whose heads loading has not read yet.
 #[derive(Debug)]
 pub(in super::super) struct LoadingElements {
     registers: Vec<Mutex<GatheredRegister>>,
-    /// Which partitions have been read.
+    /// Which partitions loading has read.
     read: Vec<AtomicBool>,
-    /// Stores with partitions: generation by the id of each head that was met, and the collections that were.
+    /// Only for stores with partitions: the generation of each head that loading has read, by id, and the collections
+    /// it has built.
     heads: Mutex<Heads>,
 }
 
@@ -37,10 +39,10 @@ struct Heads {
     collections: Vec<u64>,
 }
 
-/// Of a collection whose head was not met yet.
+/// The generation of a collection whose head loading has not read yet.
 const NO_GENERATION: u32 = u32::MAX - 2;
 
-/// From so many elements on, a collection waits until the small ones are done.
+/// A collection with this many elements is built after the small ones.
 const LARGE: usize = 1 << 14;
 
 /// A key whose value is a collection.
@@ -50,7 +52,7 @@ struct Head {
     key: IndexKey,
 }
 
-/// A large collection whose head was met.
+/// A large collection whose head was found.
 struct Claim {
     shard: usize,
     head: Head,
@@ -60,12 +62,12 @@ struct Claim {
 }
 
 impl Claim {
-    /// About how long it takes, beside others.
+    /// The estimated effort of building it, relative to the others.
     fn work(&self) -> usize {
         let len = self.gathered.len();
         match self.kind {
             Kind::List => len / 4,
-            // They have two orders.
+            // A sorted set has two orders to build.
             Kind::SortedSet => len * 2,
             _ => len,
         }
@@ -73,7 +75,7 @@ impl Claim {
 }
 
 impl LoadingElements {
-    /// Nothing was met yet.
+    /// Creates the state in which nothing has been read.
     pub fn new(partitions: usize) -> Self {
         Self {
             registers: (0..REGISTERS).map(|_| Mutex::default()).collect(),
@@ -82,31 +84,31 @@ impl LoadingElements {
         }
     }
 
-    /// What was gathered of some collections, with the one of that id among them.
+    /// Locks and returns the register of the collection with this id; it holds other collections too.
     pub(super) fn register(&self, id: u64) -> MutexGuard<'_, GatheredRegister> {
         self.registers[register(id)].lock()
     }
 
-    /// Notes that the head of a collection is gone, whose elements may not have been met yet.
+    /// Records that a collection's head was removed. Its elements may still be unread.
     pub fn head_is_gone(&self, id: u64) {
         self.heads.lock().generations.remove(&id);
     }
 
-    /// Notes the same of all collections of a flushed database.
+    /// Records that a flush removed the heads of all collections in this generation.
     pub fn heads_are_gone(&self, generation: u32) {
         let generations = &mut self.heads.lock().generations;
         generations.retain(|_, of| *of != generation);
     }
 
-    /// Whether a partition has been read.
+    /// Whether loading has read the partition.
     pub fn is_read(&self, partition: usize) -> bool {
         self.read[partition].load(Ordering::Acquire)
     }
 }
 
 impl Keyspace {
-    /// Everything was read (a store without partitions): each head gets its collection, and what no head names is
-    /// let go of. Runs on `threads` threads.
+    /// Gives each head its collection after everything was read (a store without partitions), and releases elements
+    /// that no head names. Runs on `threads` threads.
     pub(in super::super) fn claim_collections(&self, threads: usize) -> Result<(), KeyspaceError> {
         let next = AtomicUsize::new(0);
         let large = Mutex::new(Vec::new());
@@ -119,7 +121,7 @@ impl Keyspace {
                 self.claim_of_shard(number, &large)?;
             }
         })?;
-        // The largest first: who is done early takes another one.
+        // The largest go first, so that a thread that finishes early takes another one.
         large.lock().sort_unstable_by_key(Claim::work);
         on_threads(threads, || {
             loop {
@@ -212,7 +214,7 @@ impl Keyspace {
         Ok(())
     }
 
-    /// Makes a collection of its elements; whether there are any.
+    /// Builds a collection from its elements; returns whether there are any.
     fn put_into_use(
         &self,
         id: u64,
@@ -253,7 +255,7 @@ impl Keyspace {
         Ok(true)
     }
 
-    /// The shape of a hash, a set or a sorted set.
+    /// Builds the shape of a hash, a set or a sorted set.
     fn shape_of(
         &self,
         source: &Source<'_>,
@@ -274,7 +276,7 @@ impl Keyspace {
                     let name = found.entry.key();
                     let mut score = Some(f64::from_bits(found.brief));
                     if score.is_some_and(f64::is_nan) {
-                        // Beside a long name it is stored apart.
+                        // The store keeps the score apart if the member's name is long.
                         score = source.read(name, found.entry.location, decode_score)?;
                     }
                     let score = score.ok_or_else(|| {
@@ -295,9 +297,9 @@ impl Keyspace {
         })
     }
 
-    /// Numbers the elements of a small collection in the order of their records, in which one that was overwritten
-    /// counts as new; their names and the bytes of their values in that order, which tell the form that Redis would
-    /// keep it in. `None` where it is too large for all forms but one.
+    /// Numbers the elements of a small collection in the order of their records; an overwritten element counts as new.
+    /// Returns names and value lengths in that order, from which the caller finds the form that Redis would use.
+    /// `None` if the collection is too large for any form but one.
     fn number_few(
         source: &Source<'_>,
         kind: Kind,
@@ -322,7 +324,7 @@ impl Keyspace {
         sizes.collect::<Result<_, _>>().map(Some)
     }
 
-    /// Notes the head of a collection in a store with partitions.
+    /// Records the head of a collection in a store with partitions.
     pub(in super::super) fn meet_head(&self, record: &Visited<'_>) {
         let id = record
             .value
@@ -337,7 +339,8 @@ impl Keyspace {
         }
     }
 
-    /// A partition was read: the collections whose elements lie in it are all there.
+    /// Builds the collections of a partition that loading has read. All elements of such a collection lie in that
+    /// partition.
     pub(in super::super) fn elements_read(
         &self,
         partition: usize,
@@ -363,7 +366,7 @@ impl Keyspace {
         Ok(())
     }
 
-    /// All partitions were read: lets go of collections that no head names.
+    /// Releases the collections that no head names, after loading has read all partitions.
     pub(in super::super) fn all_partitions_read(&self) {
         let heads = std::mem::take(&mut *self.collections.loading.heads.lock());
         for id in heads.collections {

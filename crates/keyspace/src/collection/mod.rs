@@ -1,8 +1,8 @@
-//! Collections: values of many elements. Their shape is in DRAM, their elements are records of their own.
+//! Collections: values of many elements. Their shape is in DRAM; each element is a record of its own.
 //!
-//! A collection has a number (id) that is never used again. The record under its key, its head, holds just that
-//! number; each element is a record that the number is part of the name of. So RENAME writes one record, and removing
-//! the head removes the whole: elements whose collection no head names are garbage, also for the next start.
+//! A collection has a number (id) that is never used again. The record under its key, its head, holds just that id;
+//! each element's record has the id in its key. So RENAME writes one record, and removing the head removes the whole
+//! collection: elements that belong to no head are garbage, and the next start treats them so too.
 
 mod build;
 mod edit;
@@ -45,22 +45,23 @@ use store::{Location, OnCurrent, RecordKey, StoreError};
 /// The generation of elements, which no database ever has.
 pub(super) const ELEMENTS: u32 = u32::MAX - 1;
 
-/// How many locks the collections are found by.
+/// Collections are split over this many locks.
 const REGISTERS: usize = 64;
 
-/// Bits of an id that count within one opening of the pool; the rest is the number of the opening.
+/// Bits of an id that count within one opening of the pool; the other bits number the opening.
 const COUNTED_BITS: u32 = 44;
 
-/// Redis's defaults of the sizes beyond which it keeps hashes, sets and sorted sets in another form.
+/// Redis's default limits; above them it keeps hashes, sets and sorted sets in another form.
 const COMPACT_FIELDS_MAX: usize = 512;
 const COMPACT_MEMBERS_MAX: usize = 128;
 const COMPACT_BYTES_MAX: usize = 64;
 const INTEGERS_MAX: usize = 512;
 
-/// The largest form that a hash, a set or a sorted set ever had. Redis does not go back to a smaller one either.
+/// The largest form that a hash, a set or a sorted set ever had. Like Redis, the server never goes back to a smaller
+/// one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Encoding {
-    /// Few integers, in a set.
+    /// A set of few integers.
     Integers,
     /// Few short elements.
     Compact,
@@ -68,14 +69,14 @@ pub enum Encoding {
     Full,
 }
 
-/// The score that Redis keeps in a sorted set of so many members, none of them longer than that: its compact form does
-/// not know -0.
+/// The score that Redis keeps in a sorted set with this many members and this longest member. Redis's compact form
+/// does not know -0.
 pub fn kept_score(score: f64, members: usize, longest_bytes: usize) -> f64 {
     let compact = members <= COMPACT_MEMBERS_MAX && longest_bytes <= COMPACT_BYTES_MAX;
     if score == 0.0 && compact { 0.0 } else { score }
 }
 
-/// A collection's shape.
+/// The DRAM side of a collection.
 #[derive(Debug)]
 pub(super) struct Collection {
     pub kind: Kind,
@@ -85,7 +86,7 @@ pub(super) struct Collection {
     pub next_ordinal: u32,
 }
 
-/// Where elements lie, and their order.
+/// The locations of elements, and their order.
 #[derive(Debug)]
 pub(super) enum Shape {
     /// A hash's fields, or a set's members.
@@ -117,7 +118,7 @@ impl Collection {
         }
     }
 
-    /// DRAM that it occupies, bytes.
+    /// DRAM that the collection occupies, bytes.
     pub fn memory_bytes(&self) -> usize {
         size_of::<Self>()
             + match &self.shape {
@@ -127,7 +128,7 @@ impl Collection {
             }
     }
 
-    /// The elements by name of a hash, a set or a sorted set.
+    /// The elements of a hash, a set or a sorted set by name.
     pub fn names(&self) -> Option<&Index> {
         match &self.shape {
             Shape::Fields(index) => Some(index),
@@ -136,7 +137,7 @@ impl Collection {
         }
     }
 
-    /// Where up to `count` of the elements lie.
+    /// The locations of up to `count` elements.
     pub fn some_locations(&self, count: usize) -> Vec<Location> {
         match &self.shape {
             Shape::List(items) => items
@@ -152,14 +153,14 @@ impl Collection {
         }
     }
 
-    /// An entry for a new element of a hash, a set or a sorted set.
+    /// Makes an entry for a new element of a hash, a set or a sorted set.
     pub fn new_entry(&mut self, name: &[u8], location: Location) -> Entry {
         let ordinal = self.next_ordinal;
         self.next_ordinal = ordinal.wrapping_add(1);
         Entry::new(name, self.kind, location, None, ordinal)
     }
 
-    /// The elements of a hash or set that Redis keeps in an order, in that order; `None` of others.
+    /// The elements of a hash or set in the order in which Redis keeps them; `None` if Redis keeps no order.
     pub fn in_order(&self) -> Option<Vec<&Entry>> {
         match &self.shape {
             Shape::Fields(index) => in_order(index, self.encoding),
@@ -167,7 +168,7 @@ impl Collection {
         }
     }
 
-    /// Notes an element that is there now.
+    /// Updates the encoding after an element was added.
     pub fn outgrow(&mut self, name: &[u8], value_bytes: usize) {
         if self.encoding == Encoding::Full {
             return;
@@ -191,7 +192,7 @@ impl Collection {
         };
         let was_sorted = self.kind == Kind::Set && self.encoding == Encoding::Integers;
         if was_sorted && encoding == Encoding::Compact {
-            // Redis copies the sorted integers, and puts what is none behind them.
+            // Redis copies the integers in sorted order and puts new members behind them.
             for (ordinal, entry) in (0..).zip(self.in_order().unwrap_or_default()) {
                 entry.set_ordinal(ordinal);
             }
@@ -208,7 +209,7 @@ pub(super) fn in_order(index: &Index, encoding: Encoding) -> Option<Vec<&Entry>>
     };
     if encoding == Encoding::Integers {
         let number = |entry: &Entry| redis_core::numbers::parse_i64(entry.key());
-        // What is no integer is only on its way to another form.
+        // A member that is not an integer is only here while the set changes to another form.
         entries.sort_unstable_by_key(|entry| match number(entry) {
             Some(number) => (false, number),
             None => (true, entry.ordinal().into()),
@@ -219,16 +220,16 @@ pub(super) fn in_order(index: &Index, encoding: Encoding) -> Option<Vec<&Entry>>
     Some(entries)
 }
 
-/// A collection that can be locked for as long as its lock's owner lives.
+/// A collection in an `Arc`, so that a lock guard can own it.
 pub(super) type Shared = Arc<RwLock<Collection>>;
 pub(super) type Locked = ArcRwLockWriteGuard<RawRwLock, Collection>;
 
-/// Some of the collections by id. Whoever holds its lock waits for no collection.
+/// Some of the collections by id. A thread that holds this lock waits for no collection.
 type Register = RwLock<HashMap<u64, Registered, FixedState>>;
 
 #[derive(Debug)]
 struct Registered {
-    /// Of the database that its key belongs to.
+    /// The generation of the database that holds the key.
     generation: u32,
     collection: Shared,
 }
@@ -243,7 +244,7 @@ pub(super) struct Collections {
 }
 
 impl Collections {
-    /// None yet; `opens` is how often the pool was opened.
+    /// Creates the table without collections; `opens` is how often the pool was opened.
     pub fn new(opens: u64, partitions: usize) -> Self {
         Self {
             registers: (0..REGISTERS).map(|_| RwLock::default()).collect(),
@@ -258,7 +259,7 @@ impl Collections {
         &self.registers[(id % REGISTERS as u64) as usize]
     }
 
-    /// Whether there is any.
+    /// Whether there is any collection.
     pub fn any(&self) -> bool {
         self.registers
             .iter()
@@ -270,12 +271,12 @@ impl Collections {
         self.next.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// The id that the next one will get.
+    /// The id that the next new collection will get.
     pub fn next_id(&self) -> u64 {
         self.next.load(Ordering::Relaxed)
     }
 
-    /// The collections of a generation that have the id `first` or a higher one.
+    /// The ids of the generation's collections from `first` on.
     pub fn ids_from(&self, generation: u32, first: u64) -> Vec<u64> {
         let mut ids = Vec::new();
         for register in &self.registers {
@@ -290,7 +291,7 @@ impl Collections {
         ids
     }
 
-    /// Notes an id that is in use.
+    /// Records that an id is in use, so that no new collection gets it.
     pub fn seen(&self, id: u64) {
         if self.next.load(Ordering::Relaxed) <= id {
             self.next.fetch_max(id + 1, Ordering::Relaxed);
@@ -310,7 +311,7 @@ impl Collections {
         self.register(id).write().insert(id, registered);
     }
 
-    /// Notes that a collection belongs to another database.
+    /// Records that a collection belongs to another database now.
     pub fn moved(&self, id: u64, generation: u32) {
         if let Some(registered) = self.register(id).write().get_mut(&id) {
             registered.generation = generation;
@@ -322,7 +323,7 @@ impl Collections {
         removed.map(|one| one.collection)
     }
 
-    /// Takes out the collections of a flushed database.
+    /// Removes and returns the collections of a flushed database.
     pub fn take_generation(&self, generation: u32) -> Vec<(u64, Shared)> {
         let mut taken = Vec::new();
         for register in &self.registers {
@@ -333,7 +334,7 @@ impl Collections {
         taken
     }
 
-    /// Corrects the sum of all collections' DRAM after a change of one.
+    /// Updates the total DRAM of all collections after one collection changed.
     pub fn note_memory(&self, before: usize, after: usize) {
         if before != after {
             let more = (after as u64).wrapping_sub(before as u64);
@@ -348,7 +349,7 @@ impl Collections {
 }
 
 impl Keyspace {
-    /// The partition that a collection's elements lie in.
+    /// The partition that holds a collection's elements.
     pub(super) fn elements_partition(&self, id: u64) -> usize {
         if !self.partitioned {
             return 0;
@@ -356,7 +357,7 @@ impl Keyspace {
         self.partition(self.place(&id.to_le_bytes()).shard)
     }
 
-    /// The id in a head; `None` for a string.
+    /// The collection id in a head; `None` for a string.
     pub(super) fn collection_id(
         &self,
         place: Place,
@@ -376,7 +377,7 @@ impl Keyspace {
             .ok_or_else(|| KeyspaceError::Store("a collection's head holds no id".into()))
     }
 
-    /// The collection of a live or expired key; `None` for a string.
+    /// The collection of a key, even if its deadline has passed; `None` for a string.
     pub(super) fn collection(
         &self,
         place: Place,
@@ -392,7 +393,7 @@ impl Keyspace {
             .ok_or_else(|| KeyspaceError::Store("a collection whose elements are missing".into()))
     }
 
-    /// The partition that must be read before the collection of an entry can be used.
+    /// The partition that must be read before the entry's collection can be used.
     pub(super) fn missing_partition(
         &self,
         place: Place,
@@ -408,7 +409,7 @@ impl Keyspace {
         Ok(partition.filter(|&partition| !self.collections.loading.is_read(partition)))
     }
 
-    /// Has an element's place looked up, and noted where `f` moves it.
+    /// Passes an element's current location to `f`, and stores the new location if `f` moved the element.
     pub(super) fn relocate_element(&self, key: &[u8], f: OnCurrent<'_>) -> Result<(), StoreError> {
         let found = split_key(key)
             .and_then(|(id, name)| self.collections.get(id).map(|shared| (shared, name)));
@@ -453,7 +454,7 @@ fn relocate_name(
     Ok(())
 }
 
-/// What names an element's record.
+/// The store's key for an element's record.
 pub(super) fn element_record(partition: usize, key: &[u8]) -> RecordKey<'_> {
     RecordKey {
         partition,

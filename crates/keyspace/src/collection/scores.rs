@@ -1,4 +1,4 @@
-//! A sorted set's shape: members by name, and in the order of their scores.
+//! The shape of a sorted set: its members by name, and in the order of their scores.
 
 use std::cmp::Ordering;
 use std::ops::Range;
@@ -7,10 +7,10 @@ use super::sequence::Sequence;
 use crate::index::{Entry, Index, IndexKey};
 use store::prefetch;
 
-/// How many members ahead one is fetched into the processor's cache while all are brought into order.
+/// While members are sorted, they are fetched this many ahead into the processor's cache.
 const PREFETCHED: usize = 16;
 
-/// How many pops lie between two steps of the way to what a later one will look at.
+/// The prefetch for a later pop takes several steps; this many pops lie between two steps.
 const POPPED_AHEAD: usize = 3;
 
 /// A member with its score.
@@ -22,7 +22,7 @@ pub struct Scored {
 
 impl Scored {
     fn compare(&self, score: f64, member: &[u8]) -> Ordering {
-        // Never NaN; -0 and 0 are one score.
+        // Scores are never NaN; -0 and 0 are equal.
         let by_score = self.score.partial_cmp(&score).unwrap_or(Ordering::Equal);
         by_score.then_with(|| self.member.as_slice().cmp(member))
     }
@@ -45,9 +45,9 @@ impl Default for ScoreIndex {
 }
 
 impl ScoreIndex {
-    /// The members that `members` knows, with their scores.
+    /// Builds the shape from the index `members` and the members' scores.
     pub fn new(members: Index, mut scored: Vec<Scored>) -> Self {
-        // What is moved while sorting is small, and most often tells the order by itself.
+        // Sort small pairs: they move cheaply, and the score alone mostly decides.
         let mut order: Vec<(u64, usize)> = scored
             .iter()
             .enumerate()
@@ -82,22 +82,22 @@ impl ScoreIndex {
         &self.members
     }
 
-    /// The members by name: their places may change, their names not.
+    /// The members by name, mutable. The caller may change their locations, but not their names.
     pub fn members_mut(&mut self) -> &mut Index {
         &mut self.members
     }
 
-    /// Adds a member that is not there.
+    /// Adds a member that the set does not have.
     pub fn insert(&mut self, hash: u64, entry: Entry, score: f64, hasher: &dyn Fn(&[u8]) -> u64) {
         let member = IndexKey::from_slice(entry.key());
         self.members.insert(hash, entry, hasher);
         self.add(score, member);
     }
 
-    /// Gives a member that is there another score.
+    /// Changes the score of a member of the set.
     pub fn rescore(&mut self, old: f64, new: f64, member: &[u8]) {
         let position = self.rank(old, member);
-        // In place where it keeps its rank: a leader's score that grows does.
+        // Change the score in place if the rank stays, as it does when a leader's score grows.
         let before = position.checked_sub(1).and_then(|at| self.order.get(at));
         let stays = before.is_none_or(|before| before.compare(new, member).is_lt())
             && self
@@ -115,7 +115,7 @@ impl ScoreIndex {
         }
     }
 
-    /// Takes a member out.
+    /// Removes a member.
     pub fn remove(&mut self, hash: u64, score: f64, member: &[u8], hasher: &dyn Fn(&[u8]) -> u64) {
         let position = self.rank(score, member);
         let found = self.order.get(position);
@@ -130,11 +130,12 @@ impl ScoreIndex {
         }
     }
 
-    /// Has what it takes to remove members fetched into the processor's cache, where they are likely to be removed
-    /// soon: whoever pops goes on at that end. `rank` is that of a member which comes after so many others.
+    /// Prefetches the members that will probably be removed soon: a client that pops goes on at the same end. `rank`
+    /// gives the rank of the member that is so many places ahead.
     fn prefetch_next(&self, rank: impl Fn(usize) -> Option<usize>, hasher: &dyn Fn(&[u8]) -> u64) {
         let name = |ahead| self.order.get(rank(ahead)?).map(|next| &next.member);
-        // One step leads to the next: the name to its leaf, that to the entry, and that to its copy of the name.
+        // The steps build on each other: the name leads to its leaf, the leaf to the entry, the entry to its copy of
+        // the name.
         if let Some(name) = name(4 * POPPED_AHEAD) {
             prefetch(name.as_ptr());
         }
@@ -154,13 +155,13 @@ impl ScoreIndex {
         self.order.insert(position, Scored { score, member });
     }
 
-    /// How many members come before one.
+    /// How many members come before this one.
     pub fn rank(&self, score: f64, member: &[u8]) -> usize {
         self.order
             .partition_point(|other| other.compare(score, member).is_lt())
     }
 
-    /// How many members, which must come first, are `before`.
+    /// How many members satisfy `before`. Those members must come first.
     pub fn partition_point(&self, before: impl Fn(f64, &[u8]) -> bool) -> usize {
         self.order
             .partition_point(|scored| before(scored.score, &scored.member))
@@ -175,12 +176,12 @@ impl ScoreIndex {
 
     /// DRAM that it occupies, bytes.
     pub fn memory_bytes(&self) -> usize {
-        // Members too long for their entries lie beside both.
+        // A member that is too long for an entry has a copy in both structures.
         self.members.memory_bytes() + self.order.memory_bytes() + self.members.long_keys_bytes()
     }
 }
 
-/// Bits whose order as a number is the score's; -0 and 0 are one.
+/// Maps a score to bits that sort as numbers like the score; -0 and 0 map to the same bits.
 fn ordered_bits(score: f64) -> u64 {
     const SIGN: u64 = 1 << 63;
     let bits = (score + 0.0).to_bits();

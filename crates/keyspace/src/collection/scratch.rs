@@ -1,16 +1,16 @@
-//! A buffer for the bytes of one change, used again by the thread's next one.
+//! A buffer for the bytes of one change. The thread's next change uses it again.
 
 use std::cell::Cell;
 use std::ops::{Deref, DerefMut};
 
-/// Capacity beyond which a buffer is not kept.
+/// A buffer with more capacity than this is freed.
 const KEPT_BYTES_MAX: usize = 1 << 16;
 
 thread_local! {
     static KEPT: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
-/// Bytes, none at first.
+/// A byte buffer, empty at first.
 #[derive(Debug)]
 pub(super) struct Scratch(Vec<u8>);
 

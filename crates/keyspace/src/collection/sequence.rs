@@ -1,7 +1,7 @@
-//! Items in an order of their own, by position: chunks one behind the other.
+//! A list of items by position, stored in consecutive chunks.
 //!
-//! Both ends cost O(1). A position in the middle is found by summing the chunks' lengths, which lie close together:
-//! of a million items some 2,000 numbers, added several at a time.
+//! Access to both ends costs O(1). To find a position in the middle, the sequence sums the chunks' lengths, several at
+//! a time. The lengths lie close together: a million items have about 2,000 of them.
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -9,21 +9,21 @@ use std::ops::Range;
 /// Items that a chunk holds at most.
 const CHUNK_MAX: usize = 512;
 
-/// Chunks beyond which a new one takes all its room at once.
+/// If there are more chunks than this, a new chunk allocates its full capacity at once.
 const CHUNKS_FEW: usize = 16;
 
-/// Lengths that are summed before the sum is looked at.
+/// Lengths that are added before the sum is compared.
 const LENGTHS_PER_SUM: usize = 64;
 
 /// Items by position.
 #[derive(Debug)]
 pub struct Sequence<T> {
-    /// None of them is empty.
+    /// No chunk is empty.
     chunks: VecDeque<VecDeque<T>>,
     /// How long each chunk is.
     lengths: VecDeque<u32>,
     len: usize,
-    /// Items that the chunks have room for.
+    /// Items that fit in the chunks' capacity.
     capacity: usize,
 }
 
@@ -79,7 +79,7 @@ impl<T> Sequence<T> {
         self.chunks[chunk].get(within)
     }
 
-    /// The item at a position, to be changed.
+    /// The item at a position, mutable.
     pub fn get_mut(&mut self, position: usize) -> Option<&mut T> {
         let (chunk, within) = self.locate(position)?;
         self.chunks[chunk].get_mut(within)
@@ -105,12 +105,12 @@ impl<T> Sequence<T> {
         self.add(self.chunks.len() - 1, |chunk| chunk.push_back(item));
     }
 
-    /// Puts an item at a position up to the length; those from there on move behind it.
+    /// Inserts an item at a position up to the length; the items from there on move back by one.
     pub fn insert(&mut self, position: usize, item: T) {
         if position == 0 {
             return self.push_front(item);
         }
-        // Behind the item before it: so the last chunk takes what comes at the end.
+        // Insert after the previous item, so that an item at the end goes into the last chunk.
         let Some((mut chunk, within)) = self.locate(position - 1) else {
             return self.push_back(item);
         };
@@ -126,17 +126,17 @@ impl<T> Sequence<T> {
         self.add(chunk, |chunk| chunk.insert(within, item));
     }
 
-    /// Takes the first item out.
+    /// Removes and returns the first item.
     pub fn pop_front(&mut self) -> Option<T> {
         self.remove(0)
     }
 
-    /// Takes the last item out.
+    /// Removes and returns the last item.
     pub fn pop_back(&mut self) -> Option<T> {
         self.remove(self.len.checked_sub(1)?)
     }
 
-    /// Takes the item at a position out.
+    /// Removes and returns the item at a position.
     pub fn remove(&mut self, position: usize) -> Option<T> {
         let (number, within) = self.locate(position)?;
         let chunk = &mut self.chunks[number];
@@ -158,7 +158,7 @@ impl<T> Sequence<T> {
         Some(item)
     }
 
-    /// The items at positions of a range, which is cut at the end.
+    /// The items in a range of positions; the range is cut off at the end of the sequence.
     pub fn range(&self, range: Range<usize>) -> impl DoubleEndedIterator<Item = &T> {
         let end = range.end.min(self.len);
         let start = range.start.min(end);
@@ -178,10 +178,10 @@ impl<T> Sequence<T> {
         })
     }
 
-    /// How many items come before the first one that is not `before`: all that are must come first.
+    /// How many items satisfy `before`. Those items must come first.
     pub fn partition_point(&self, before: impl Fn(&T) -> bool) -> usize {
         let (mut low, mut high) = (0, self.chunks.len());
-        // The last chunk whose first item is still before.
+        // Binary search for the last chunk whose first item satisfies `before`.
         while low < high {
             let middle = usize::midpoint(low, high);
             if self.chunks[middle].front().is_some_and(&before) {
@@ -196,7 +196,7 @@ impl<T> Sequence<T> {
         self.start_of(number) + self.chunks[number].partition_point(before)
     }
 
-    /// DRAM that the sequence occupies, bytes, what its items own elsewhere left out.
+    /// DRAM that the sequence occupies, bytes, without what its items own elsewhere.
     pub fn memory_bytes(&self) -> usize {
         self.capacity * size_of::<T>()
             + self.chunks.capacity() * size_of::<VecDeque<T>>()
@@ -204,7 +204,7 @@ impl<T> Sequence<T> {
             + size_of::<Self>()
     }
 
-    /// Takes no more room than one chunk needs for the first: most lists are short.
+    /// Prepares for a new chunk. The table of chunks starts with space for one, because most lists are short.
     fn expect_chunk(&mut self) {
         if self.chunks.is_empty() {
             self.chunks.reserve_exact(1);
@@ -217,7 +217,7 @@ impl<T> Sequence<T> {
         let chunk = &mut self.chunks[number];
         let before = chunk.capacity();
         if chunk.len() == before {
-            // Doubling, but never past what a chunk can hold; among many chunks one more is of no weight.
+            // Double the capacity up to the size of a chunk. With many chunks, one full chunk more does not matter.
             let more = if many { CHUNK_MAX } else { before.max(4) };
             chunk.reserve_exact(more.min(CHUNK_MAX - before.min(CHUNK_MAX - 4)));
         }
@@ -245,7 +245,7 @@ impl<T> Sequence<T> {
         sum(&front[..in_front]) + sum(&back[..number - in_front])
     }
 
-    /// The chunk of a position, and the position within it; from whichever end is nearer.
+    /// Finds the chunk of a position, and the position within it. Starts at the nearer end.
     fn locate(&self, position: usize) -> Option<(usize, usize)> {
         if position >= self.len {
             return None;
@@ -292,7 +292,7 @@ fn is_full(len: u32) -> bool {
 }
 
 fn sum(lengths: &[u32]) -> usize {
-    // A chunk holds 512 items: 64 of them fit a u32, all of them need not.
+    // The lengths of 64 chunks, 512 items each, add up within a u32; a longer sum might overflow.
     lengths
         .chunks(LENGTHS_PER_SUM)
         .map(|some| some.iter().sum::<u32>() as usize)

@@ -1,4 +1,4 @@
-//! Where the values of a collection's elements come from.
+//! Reads the values of a collection's elements from the store.
 
 use std::ops::ControlFlow;
 
@@ -9,10 +9,10 @@ use super::elements::{ElementKey, element_key};
 use crate::{Keyspace, KeyspaceError};
 use store::Location;
 
-/// Elements that are fetched into the processor's cache together.
+/// How many elements are fetched together into the processor's cache.
 const RUN: usize = 16;
 
-/// Where the elements' values come from.
+/// The store that holds the elements' values.
 #[derive(Clone, Copy)]
 pub(super) struct Source<'a> {
     pub keyspace: &'a Keyspace,
@@ -43,7 +43,7 @@ impl<'a> Source<'a> {
         location: Location,
         f: impl FnOnce(&[u8]) -> R,
     ) -> Result<R, KeyspaceError> {
-        // Stores without partitions read by the place alone.
+        // A store without partitions reads by the location alone.
         let key = if self.keyspace.partitioned {
             element_key(self.id, name)
         } else {
@@ -60,8 +60,7 @@ impl<'a> Source<'a> {
         )?;
         result.ok_or_else(|| KeyspaceError::Store("an element's record is missing".into()))
     }
-    /// Reads elements one after the other until `f` breaks; `place` and `name` tell where they lie and what they are
-    /// called.
+    /// Reads elements in sequence until `f` breaks; `place` and `name` give an element's location and name.
     pub fn read_run<T, N: AsRef<[u8]>>(
         &self,
         mut elements: impl Iterator<Item = T>,

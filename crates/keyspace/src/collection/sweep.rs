@@ -1,4 +1,4 @@
-//! Removing collections whose head is gone.
+//! Removes collections whose head is gone.
 
 use super::elements::{ElementKey, element_key, encode_label};
 use super::{Collection, ELEMENTS, Shape, Shared, element_record};
@@ -7,14 +7,14 @@ use crate::background::Garbage;
 use crate::index::IndexKey;
 use store::{Gone, Location};
 
-/// Elements that are removed at once with their collection; of a larger one in the background.
+/// A collection with up to this many elements is removed at once; a larger one in the background.
 const AT_ONCE_MAX: usize = 16;
 
-/// Elements that a transaction looks at one by one where it removes a collection that was there before it.
+/// When a transaction removes an older collection, it checks up to this many elements one by one.
 const LOOKED_AT_MAX: usize = 1024;
 
 impl Collection {
-    /// Up to `count` elements of it, which it then no longer has.
+    /// Takes up to `count` elements out of the collection.
     pub fn take_elements(&mut self, id: u64, count: usize) -> Vec<(ElementKey, Location)> {
         if let Shape::List(items) = &mut self.shape {
             return std::iter::from_fn(|| items.pop_back())
@@ -36,7 +36,7 @@ impl Collection {
 }
 
 impl Keyspace {
-    /// Lets go of a collection whose head was removed. Its elements go at once if they are few.
+    /// Removes a collection whose head was removed. If it has few elements, they go at once.
     pub(in super::super) fn drop_collection(&self, id: u64) {
         if self.partitioned {
             self.collections.loading.head_is_gone(id);
@@ -63,7 +63,7 @@ impl Keyspace {
         }
     }
 
-    /// Lets go of elements in a transaction: of what it has stored itself at once, of the rest when it is done.
+    /// Removes elements in a transaction: those that the transaction stored go at once, the rest when it is done.
     fn discard_elements(&self, id: u64, elements: Vec<(ElementKey, Location)>) {
         let is_new = self.is_new_in_transaction(id);
         let (own, rest): (Vec<_>, Vec<_>) = elements
@@ -82,7 +82,7 @@ impl Keyspace {
         for (key, location) in elements {
             let record = element_record(partition, key);
             if let Err(error) = self.store.forget(record, *location, Gone::Flushed) {
-                // It is met again, and tried again, at the next start.
+                // The next start finds the element again and tries again.
                 tracing::warn!(%error, "an element of a removed collection could not be removed");
             }
         }

@@ -1,36 +1,36 @@
-//! The best keys to evict among those that were met so far.
+//! The best keys to evict among those that sampling has drawn so far.
 
 use super::super::index::IndexKey;
 
-/// How many are kept, as in Redis: enough to make a few samples a good guess.
+/// How many candidates are kept, as in Redis. With so many, a few samples give a good guess.
 pub const CANDIDATES_MAX: usize = 16;
 
-/// A key that may go.
+/// A key that may be evicted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Candidate {
-    /// The higher, the better it is to evict this one.
+    /// The candidate with the highest score is evicted first.
     pub score: u64,
-    /// The shard that it lies in.
+    /// The number of the key's shard.
     pub shard: usize,
-    /// Its database's generation.
+    /// The generation of the key's database.
     pub generation: u32,
     /// The key.
     pub key: IndexKey,
 }
 
-/// Candidates by rising score.
+/// Candidates in ascending order of score.
 #[derive(Debug, Default)]
 pub struct Candidates {
     sorted: Vec<Candidate>,
 }
 
 impl Candidates {
-    /// Whether a candidate of that score would find a place.
+    /// Whether the list would keep a candidate with this score.
     pub fn takes(&self, score: u64) -> bool {
         self.sorted.len() < CANDIDATES_MAX || self.sorted.first().is_some_and(|c| c.score < score)
     }
 
-    /// Keeps a candidate, if it is better than the worst of a full list.
+    /// Keeps a candidate if the list has space or if it scores higher than the lowest one.
     pub fn offer(&mut self, candidate: Candidate) {
         if !self.takes(candidate.score) {
             return;
@@ -42,12 +42,12 @@ impl Candidates {
         self.sorted.insert(place, candidate);
     }
 
-    /// Takes the best one out.
+    /// Removes and returns the candidate with the highest score.
     pub fn take_best(&mut self) -> Option<Candidate> {
         self.sorted.pop()
     }
 
-    /// Forgets all: their scores mean something else now.
+    /// Forgets all candidates, because their scores mean something else under new settings.
     pub fn clear(&mut self) {
         self.sorted.clear();
     }
@@ -61,7 +61,7 @@ mod tests {
     fn the_best_of_many_stay() {
         let mut candidates = Candidates::default();
         for n in 0..100u64 {
-            // All residues of 100, in no order.
+            // All residues of 100, in mixed order.
             let score = n * 37 % 100;
             let key = IndexKey::from_slice(&score.to_be_bytes());
             candidates.offer(Candidate {

@@ -1,4 +1,4 @@
-//! Drawing candidates and removing the best of them.
+//! Draws candidates at random and evicts the best of them.
 
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -13,39 +13,39 @@ use super::{EvictionStats, Order, Rule};
 use config::Settings;
 use store::{Gone, Location, RecordKey, Write};
 
-/// The event of LATENCY.
+/// The event's name in LATENCY.
 const CYCLE: &str = "eviction-cycle";
 
-/// Shards that are tried for one candidate, before all are.
+/// Shards that eviction tries for one candidate before it tries them all.
 const SHARDS_TRIED: usize = 8;
 
-/// Rounds of sampling for one key, where the candidates turn out to be gone or locked.
+/// Rounds of sampling for one key, if other threads removed or locked the candidates.
 const ROUNDS_MAX: usize = 8;
 
-/// Keys evicted between two looks at the clock.
+/// Keys that eviction removes between two looks at the clock.
 const KEYS_PER_LOOK: usize = 16;
 
-/// Keys evicted between two looks at the size of the index, which shrinks with them.
+/// Keys that eviction removes before it measures the index again, which shrinks with them.
 const KEYS_PER_REFRESH: usize = 256;
 
-/// Elements of removed collections that go before a key is evicted.
+/// Elements of removed collections that eviction removes before it evicts a key.
 const GARBAGE_PER_EVICTION: usize = 64;
 
-/// Before more is written at once, room is made for it in the store, if need be: it may take more than is kept ready.
+/// A larger write first asks the store for space, because it may need more than the store keeps ready.
 pub const LARGE_BYTES: u64 = 256 * 1024;
 
-/// What became of a candidate.
+/// The outcome for a candidate.
 enum Fate {
-    /// It is gone now.
+    /// Eviction removed it now.
     Removed,
-    /// It was gone before, or has been used since.
+    /// It was gone already, or a client has used it since.
     Stale,
-    /// Somebody else has its shard.
+    /// Another thread holds its shard's lock.
     Locked,
 }
 
 impl Entry {
-    /// How good it is to evict this one first.
+    /// The eviction score: the entry with the highest score goes first.
     fn score(&self, rule: Rule, now: Millis) -> u64 {
         match rule.order {
             Order::Recency if unlikely_recent(self.accessed(), now) => u64::MAX,
@@ -60,20 +60,20 @@ impl Entry {
 }
 
 impl Keyspace {
-    /// Takes over what the configuration says of `maxmemory`, its policies and the LFU counters.
+    /// Applies the settings of `maxmemory`, its policies and the LFU counters.
     pub fn configure(&self, settings: &Settings) {
         self.eviction.configure(settings);
         self.refresh_threshold();
     }
 
-    /// What was evicted, and how long `maxmemory` was exceeded.
+    /// How many keys were evicted, and how long `maxmemory` was exceeded.
     pub fn eviction_stats(&self, now: Millis) -> EvictionStats {
         self.eviction.stats(now)
     }
 
-    /// Makes room before a command that may add about `bytes`: looks whether there is some, and else evicts keys for a
-    /// limited time. An error where `maxmemory` is exceeded and nothing may go. Whether more is to be done, by
-    /// [`make_room`](Self::make_room). The caller holds no key.
+    /// The memory check before a command that may add about `bytes`. If there is too little memory, it evicts keys for
+    /// a limited time. Returns whether [`make_room`](Self::make_room) has more to do. Fails if `maxmemory` is exceeded
+    /// and no key may be evicted. The caller holds no key.
     #[inline]
     pub fn ensure_room(&self, bytes: u64, now: Millis) -> Result<bool, KeyspaceError> {
         let fill = self.store.fill();
@@ -87,18 +87,18 @@ impl Keyspace {
 
     #[cold]
     fn make_way(&self, bytes: u64, now: Millis) -> Result<bool, KeyspaceError> {
-        // What can never fit is no reason to evict everything.
+        // A write that can never fit must not evict everything.
         let can_fit = bytes < self.store.evict_above();
         let wanted = match self.eviction.threshold.load(Ordering::Relaxed) {
             threshold if bytes < threshold && can_fit => bytes,
             _ => 0,
         };
         self.evict_for(wanted, now)?;
-        // What was evicted or overwritten is room only once it is compacted.
+        // Space of evicted or overwritten records is free only after compaction.
         Ok(self.wants_room(bytes, now))
     }
 
-    /// Whether keys may be evicted for `bytes` of new values: what can never fit is no reason to evict everything.
+    /// Whether keys may be evicted for `bytes` of new values. A write that can never fit must not evict everything.
     pub(in super::super) fn may_evict(&self, bytes: u64, now: Millis) -> bool {
         bytes > 0
             && !self.is_expiry_held(now)
@@ -107,7 +107,7 @@ impl Keyspace {
             && bytes < self.eviction.threshold.load(Ordering::Relaxed)
     }
 
-    /// Evicts a few keys; whether any went. The caller holds no key.
+    /// Evicts a few keys; returns whether it evicted any. The caller holds no key.
     pub(in super::super) fn evict_some(&self, now: Millis) -> Result<bool, KeyspaceError> {
         let Some(rule) = self.eviction.rule() else {
             return Ok(false);
@@ -123,10 +123,10 @@ impl Keyspace {
         })
     }
 
-    /// Evicts until there is room for `bytes`, for a limited time.
+    /// Evicts until `bytes` fit, for a limited time.
     fn evict_for(&self, bytes: u64, now: Millis) -> Result<(), KeyspaceError> {
         if self.is_expiry_held(now) {
-            // Nothing may change: not even for want of room.
+            // Nothing may change now, even if memory is short.
             return Ok(());
         }
         let Some(rule) = self.eviction.rule() else {
@@ -148,7 +148,8 @@ impl Keyspace {
         let mut evicted = 0;
         while self.is_over(bytes) {
             if !self.evict_one(rule, now, true)? {
-                // The store's own limit is for its comfort: a write fails by itself where there is no room at all.
+                // The store's own limit only keeps compaction cheap. A write fails by itself if the store is really
+                // full.
                 let exceeded = self.exceeds_max();
                 self.eviction.note_exceeded(exceeded, now);
                 return if exceeded {
@@ -159,7 +160,7 @@ impl Keyspace {
             }
             evicted += 1;
             if evicted % KEYS_PER_LOOK == 0 && started.elapsed() >= time_max {
-                // The background goes on with it.
+                // The background thread continues.
                 break;
             }
             if evicted % KEYS_PER_REFRESH == 0 {
@@ -169,7 +170,8 @@ impl Keyspace {
         Ok(())
     }
 
-    /// Evicts up to `keys` keys for a write that found no room and holds locks: nothing is waited for. Whether any went.
+    /// Evicts up to `keys` keys for a write that found no space. That write holds locks, so this waits for no shard.
+    /// Returns whether it evicted any.
     pub(in super::super) fn evict_for_write(
         &self,
         keys: usize,
@@ -186,7 +188,7 @@ impl Keyspace {
         Ok(true)
     }
 
-    /// Evicts for about `time`, if memory is fuller than it may be. Whether there is more to do.
+    /// Evicts for about `time` if memory is over its limit. Returns whether there is more to do.
     pub(in super::super) fn evict_in_background(
         &self,
         time: Duration,
@@ -203,7 +205,7 @@ impl Keyspace {
         let more = self
             .latency()
             .timed(CYCLE, || self.evict_for_time(rule, time, now))?;
-        // Nobody waits for it, but what is staged takes memory.
+        // No client waits for this commit, but staged writes take memory.
         self.store.commit()?;
         Ok(more)
     }
@@ -217,7 +219,7 @@ impl Keyspace {
         let started = Instant::now();
         let mut evicted = 0;
         loop {
-            // A collection's bytes are free only once its elements have gone.
+            // A collection's bytes become free only when its elements are removed.
             if self.remove_garbage(GARBAGE_PER_EVICTION) == 0 {
                 if !self.evict_one(rule, now, true)? {
                     return Ok(false);
@@ -235,23 +237,23 @@ impl Keyspace {
 
     pub(in super::super) fn is_over(&self, bytes: u64) -> bool {
         let threshold = self.eviction.threshold.load(Ordering::Relaxed);
-        // Of a maxmemory that the index alone exceeds the threshold does not tell.
+        // The threshold does not show when the index alone exceeds `maxmemory`.
         self.store.fill().bytes.saturating_add(bytes) > threshold || self.exceeds_max()
     }
 
-    /// Whether `maxmemory`, if it is set, is exceeded.
+    /// Whether `maxmemory` is set and exceeded.
     fn exceeds_max(&self) -> bool {
         let max = self.eviction.max_bytes.load(Ordering::Relaxed);
         let dram = self.eviction.dram_bytes.load(Ordering::Relaxed);
         max > 0 && self.store.fill().bytes + dram > max
     }
 
-    /// Looks at the size of index and views, and computes anew how much may be stored.
+    /// Measures the index and the views, and computes again how many bytes the store may hold.
     fn refresh_threshold(&self) {
         let mut bytes = 0;
         let mut seen = 0;
         for shard in &self.shards {
-            // Who calls may hold a shard; others count as much as the mean.
+            // The caller may hold a shard's lock, so skip locked shards and count each as an average one.
             if let Some(shard) = shard.try_read() {
                 let tables = shard.tables.iter();
                 bytes += tables
@@ -281,15 +283,15 @@ impl Keyspace {
             .store(by_max.min(by_store), Ordering::Relaxed);
     }
 
-    /// Evicts one key; `false` where none was found that may go. Waits for shards only where it `may_wait`: the caller
-    /// then holds none.
+    /// Evicts one key; `false` if it found none that may go. If `may_wait` is set, it waits for shards' locks, so the
+    /// caller must hold none.
     fn evict_one(&self, rule: Rule, now: Millis, may_wait: bool) -> Result<bool, KeyspaceError> {
         let samples = match rule.order {
             Order::Random => 1,
             _ => self.eviction.samples.load(Ordering::Relaxed),
         };
         for _ in 0..ROUNDS_MAX {
-            // Nobody who holds this lock waits for a shard.
+            // A thread that holds this lock never waits for a shard.
             let mut candidates = self.eviction.candidates.lock();
             let any = self.sample(rule, now, samples, &mut candidates);
             let mut best = candidates.take_best();
@@ -324,14 +326,14 @@ impl Keyspace {
         Ok(false)
     }
 
-    /// Offers up to `samples` keys that are drawn at random; whether any was met.
+    /// Offers up to `samples` randomly drawn keys as candidates; returns whether it found any.
     fn sample(&self, rule: Rule, now: Millis, samples: usize, candidates: &mut Candidates) -> bool {
         let mut met = false;
         for _ in 0..samples {
             let mut tries = (0..SHARDS_TRIED).map(|_| random_below(SHARDS));
             met |= tries.any(|number| self.sample_shard(number, rule, now, candidates));
             if !met {
-                // Few keys, or few that may go: one of the next that there are.
+                // There are few keys, or few that may go: take one from the next shard that has any.
                 let first = random_below(SHARDS);
                 let mut all = (first..SHARDS).chain(0..first);
                 return all.any(|number| self.sample_shard(number, rule, now, candidates));
@@ -340,7 +342,7 @@ impl Keyspace {
         met
     }
 
-    /// Offers a key of a shard; whether one was met.
+    /// Offers one randomly drawn key of a shard; returns whether the shard had one.
     fn sample_shard(
         &self,
         number: usize,
@@ -439,7 +441,7 @@ impl Keyspace {
     }
 }
 
-/// A key of a shard that may go, drawn at random, with its generation.
+/// Draws at random a key of the shard that may go. Returns its generation too.
 fn draw(shard: &Shard, rule: Rule) -> Option<(u32, &Entry)> {
     let weight = |n: usize| {
         let index = &shard.tables[n].index;

@@ -1,8 +1,8 @@
-//! Which keys go when memory is full, and when it is: `maxmemory` and its policies.
+//! Decides when memory is full and which keys go then: `maxmemory` and its policies.
 //!
-//! Two limits hold. `maxmemory` counts what records take in the store and what the index takes in DRAM. Without it the
-//! store's own limit holds, beyond which its upkeep would cost too much. Where keys may be evicted, both come down to
-//! one number that a write compares with one other: [`Eviction::threshold`].
+//! There are two limits. `maxmemory` counts the bytes of records in the store and of the index in DRAM. Without
+//! `maxmemory` the store's own limit holds: above it, compaction would cost too much. If keys may be evicted, both
+//! limits become one number, so that a write makes one comparison: [`Eviction::threshold`].
 
 mod candidates;
 mod evict;
@@ -19,10 +19,10 @@ use super::clock::{Clock, Lfu};
 use candidates::Candidates;
 use config::{EvictionPolicy, Settings};
 
-/// The most keys that one round looks at, whatever `maxmemory-samples` asks for.
+/// The most keys that one round samples, even if `maxmemory-samples` asks for more.
 const SAMPLES_MAX: usize = 1_000;
 
-/// A tenacity of this and less is a time that grows evenly; above it grows by a constant factor.
+/// Up to this tenacity the time limit grows linearly; above it, by a constant factor.
 const TENACITY_EVEN_MAX: u32 = 10;
 const TENACITY_STEP: Duration = Duration::from_micros(50);
 const TENACITY_GROWTH: f64 = 1.15;
@@ -39,7 +39,7 @@ const POLICIES: [EvictionPolicy; 8] = [
     EvictionPolicy::AllkeysRandom,
 ];
 
-/// Which keys may go, and which of them first.
+/// Which keys may be evicted, and in which order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Rule {
     only_expiring: bool,
@@ -48,48 +48,48 @@ pub(super) struct Rule {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Order {
-    /// The one not used for longest.
+    /// The key that was unused for longest goes first.
     Recency,
-    /// The one used least.
+    /// The key that was used least goes first.
     Frequency(Lfu),
-    /// The one whose deadline comes first.
+    /// The key whose deadline comes first goes first.
     Deadline,
-    /// Any.
+    /// A random key goes.
     Random,
 }
 
 /// The state of eviction.
 #[derive(Debug)]
 pub(super) struct Eviction {
-    /// Number in [`POLICIES`].
+    /// The policy's number in [`POLICIES`].
     policy: AtomicU8,
     /// See [`Clock::to_word`].
     clock: AtomicU64,
-    /// `maxmemory`; 0 is none.
+    /// `maxmemory`; 0 is no limit.
     max_bytes: AtomicU64,
     samples: AtomicUsize,
-    /// How long one command evicts, us; the largest number is no limit.
+    /// How long one command may evict, us; the largest number is no limit.
     time_max_us: AtomicU64,
-    /// Stored bytes above which a command that adds something has more to do.
+    /// If the stored bytes are above this, a command that adds data must evict or compact first.
     threshold: AtomicU64,
-    /// DRAM of index and views, as it was when it was last looked at.
+    /// DRAM of the index and the views at the last measurement.
     dram_bytes: AtomicU64,
     candidates: Mutex<Candidates>,
     evicted: AtomicU64,
-    /// Since when `maxmemory` is exceeded, ms since the Unix epoch; 0 where it is not.
+    /// Since when `maxmemory` is exceeded, ms since the Unix epoch; 0 if it is not exceeded.
     exceeded_since: AtomicI64,
-    /// How long it was exceeded before, ms.
+    /// How long `maxmemory` was exceeded in earlier times, ms.
     exceeded_ms: AtomicU64,
 }
 
-/// INFO's share.
+/// The figures for INFO.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct EvictionStats {
     /// Keys evicted since the start.
     pub evicted_keys: u64,
-    /// How long `maxmemory` was exceeded since the start, ms.
+    /// How long `maxmemory` was exceeded since the start, ms; includes the present time.
     pub exceeded_ms: u64,
-    /// How long it is exceeded now, ms.
+    /// How long `maxmemory` has been exceeded this time, ms.
     pub exceeded_now_ms: u64,
 }
 
@@ -112,13 +112,13 @@ impl Default for Eviction {
 }
 
 impl Eviction {
-    /// How accesses are noted.
+    /// How entries record their accesses.
     #[inline]
     pub fn clock(&self) -> Clock {
         Clock::from_word(self.clock.load(Ordering::Relaxed))
     }
 
-    /// What goes; `None` where nothing may.
+    /// Which keys go first; `None` if no key may be evicted.
     pub fn rule(&self) -> Option<Rule> {
         let lfu = match self.clock() {
             Clock::Frequency(lfu) => lfu,
@@ -148,7 +148,7 @@ impl Eviction {
             .unwrap_or(EvictionPolicy::Noeviction)
     }
 
-    /// Takes over what the configuration says.
+    /// Applies the settings.
     fn configure(&self, settings: &Settings) {
         let policy = settings.maxmemory_policy;
         let number = POLICIES.iter().position(|&one| one == policy);
@@ -175,7 +175,7 @@ impl Eviction {
         Duration::from_micros(self.time_max_us.load(Ordering::Relaxed))
     }
 
-    /// Notes whether `maxmemory` is exceeded.
+    /// Records whether `maxmemory` is exceeded.
     fn note_exceeded(&self, exceeded: bool, now: Millis) {
         let since = if exceeded { now.max(1) } else { 0 };
         let before = self.exceeded_since.load(Ordering::Relaxed);
@@ -206,7 +206,7 @@ impl Eviction {
         }
     }
 
-    /// CONFIG RESETSTAT's share.
+    /// Resets the figures for CONFIG RESETSTAT.
     pub fn reset_stats(&self) {
         self.evicted.store(0, Ordering::Relaxed);
         self.exceeded_ms.store(0, Ordering::Relaxed);
@@ -227,7 +227,8 @@ fn micros(time: Duration) -> u64 {
     u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
 
-/// How long a command evicts by that `maxmemory-eviction-tenacity`. Redis's scale: 0.5 ms at 10, two minutes at 99.
+/// How long a command evicts at this `maxmemory-eviction-tenacity`. The scale is Redis's: 0.5 ms at 10, two minutes at
+/// 99.
 fn time_limit(tenacity: u32) -> Duration {
     if tenacity <= TENACITY_EVEN_MAX {
         return TENACITY_STEP * tenacity;

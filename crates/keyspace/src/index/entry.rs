@@ -1,4 +1,4 @@
-//! What the index keeps of one key, in 40 bytes.
+//! The index's data for one key, in 40 bytes.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -8,33 +8,33 @@ use super::super::clock::{self, Clock};
 use super::super::{Kind, Millis};
 use store::Location;
 
-/// No expiry, in an entry.
+/// The deadline in an entry that never expires.
 pub(super) const NEVER: Millis = Millis::MAX;
 
-/// Bytes of a key that lie in the entry itself: no allocation, and no cache miss to compare them.
+/// Keys up to this length lie in the entry itself: they need no allocation, and comparing them misses no cache.
 const SHORT_KEY_BYTES_MAX: usize = 16;
 
-/// A copy of an index's key.
+/// A copy of a key of the index.
 pub type IndexKey = SmallVec<[u8; SHORT_KEY_BYTES_MAX]>;
 
-/// What the index keeps of a key.
+/// The index's data for a key.
 #[derive(Debug)]
 pub struct Entry {
-    /// Where the value lies.
+    /// The location of the value.
     pub location: Location,
     pub(super) expires_at: Millis,
     rest: Rest,
 }
 
-/// The rest of an entry. The small fields stand beside the tag, in room that would else be padding, and in both
-/// variants at the same place, so that reading them needs no branch.
+/// The rest of an entry. The small fields use bytes beside the tag that would otherwise be padding. They stand at the
+/// same place in both variants, so that reading them needs no branch.
 #[derive(Debug)]
 #[repr(u8)]
 enum Rest {
     Short {
         kind: Kind,
         len: u8,
-        /// The last access, in bits that a [`Clock`] reads. Atomic, so that readers together can set it.
+        /// The last access, in bits that a [`Clock`] reads. Atomic, because several readers may set it at once.
         access: AtomicU32,
         key: [u8; SHORT_KEY_BYTES_MAX],
     },
@@ -103,34 +103,34 @@ impl Entry {
         }
     }
 
-    /// Its deadline.
+    /// The key's deadline.
     pub fn expires_at(&self) -> Option<Millis> {
         (self.expires_at != NEVER).then_some(self.expires_at)
     }
 
-    /// Whether the deadline has come.
+    /// Whether the deadline has passed.
     pub fn is_expired(&self, now: Millis) -> bool {
         self.expires_at <= now
     }
 
-    /// Notes an access.
+    /// Records an access.
     #[inline]
     pub fn touch(&self, now: Millis, clock: Clock) {
         let access = self.access();
         let before = access.load(Ordering::Relaxed);
         let after = clock.used(before, now);
-        // A load is cheaper than a store that takes the cache line from other readers.
+        // Check first: a load is cheaper than a store, which takes the cache line from other readers.
         if before != after {
             access.store(after, Ordering::Relaxed);
         }
     }
 
-    /// Notes that the key is new again.
+    /// Records that the key was created anew.
     pub fn renew(&self, now: Millis, clock: Clock) {
         self.access().store(clock.first(now), Ordering::Relaxed);
     }
 
-    /// Of a collection's element, which knows of no accesses: its number in the order in which elements came.
+    /// For a collection's element: its number in the order in which elements were added. Elements record no accesses.
     pub fn ordinal(&self) -> u32 {
         self.accessed()
     }
@@ -145,7 +145,7 @@ impl Entry {
         self.access().load(Ordering::Relaxed)
     }
 
-    /// Seconds since the last access, where the clock counts them.
+    /// Seconds since the last access, for a clock that records seconds.
     pub fn idle_s(&self, now: Millis) -> u64 {
         clock::idle_s(self.accessed(), now)
     }
@@ -156,7 +156,7 @@ impl Entry {
         }
     }
 
-    /// What the key takes outside the entry.
+    /// Bytes that the key takes outside the entry.
     pub(super) fn long_key_bytes(&self) -> usize {
         match &self.rest {
             Rest::Short { .. } => 0,

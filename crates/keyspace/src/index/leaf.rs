@@ -1,25 +1,25 @@
-//! The entries of one prefix of the hash, found by comparing one byte of each key's hash.
+//! The entries that share one prefix of the hash. A look-up compares one byte of each key's hash.
 
 use super::entry::Entry;
 
-/// Entries that a leaf is made for: as many as it has tags. One that has more splits, if it can.
+/// Entries that a leaf is made for, one per tag. A leaf with more entries splits, if it can.
 pub const LEAF_ENTRIES_MAX: usize = 32;
 
-/// Room that a leaf's entries take, one step after the other: what fills a size class of the usual allocators (four
-/// to a doubling), so that little of what they hand out lies idle. The least is for collections of an element or two.
+/// The steps in which the capacity for entries grows. Each step fills a size class of the usual allocators (four per
+/// doubling), so that little memory lies unused. The smallest steps are for collections of one or two elements.
 const CAPACITIES: [usize; 10] = [0, 2, 4, 8, 12, 16, 19, 22, 25, LEAF_ENTRIES_MAX];
 
-/// The entries of one prefix. Just one cache line, which tells where among the entries a key can lie.
+/// The entries of one prefix. The struct is just one cache line, which tells where a key's entry can be.
 #[derive(Debug)]
 #[repr(align(64))]
 pub struct Leaf {
-    /// A byte of the hash of each entry, at the entry's position.
+    /// A byte of each entry's hash, at the entry's position.
     tags: [u8; LEAF_ENTRIES_MAX],
-    /// More than there are tags only where the hash is broken, so that splitting does not help.
+    /// There are more entries than tags only if the hash is broken, so that splitting does not help.
     entries: Vec<Entry>,
-    /// Bits of positions whose tag is not known: an entry came there that had none.
+    /// A bit for each position whose tag is unknown, because its entry came from a position without a tag.
     wild: u32,
-    /// Bits of the hash that all entries share with the leaf's place in the directory.
+    /// How many bits of the hash all entries share.
     pub depth: u32,
 }
 
@@ -36,12 +36,12 @@ impl Leaf {
         }
     }
 
-    /// All entries, in no order.
+    /// All entries, in no particular order.
     pub fn entries(&self) -> &[Entry] {
         &self.entries
     }
 
-    /// An entry, to be changed; its key must stay.
+    /// An entry, mutable; the caller must not change its key.
     pub fn entry_mut(&mut self, position: usize) -> Option<&mut Entry> {
         self.entries.get_mut(position)
     }
@@ -52,20 +52,20 @@ impl Leaf {
         self.entries.get(self.find(hash, key)?)
     }
 
-    /// The first entry that may have that hash.
+    /// The first entry that may have this hash.
     #[inline]
     pub fn likely(&self, hash: u64) -> Option<&Entry> {
         self.entries
             .get(self.candidates(hash).trailing_zeros() as usize)
     }
 
-    /// Where the entry of a key lies.
+    /// The position of a key's entry.
     #[inline]
     pub fn find(&self, hash: u64, key: &[u8]) -> Option<usize> {
         let mut candidates = self.candidates(hash);
         while candidates != 0 {
             let position = candidates.trailing_zeros() as usize;
-            // None: what follows are tags of entries that are gone.
+            // No entry here: the tags beyond belong to removed entries.
             if self.entries.get(position)?.key() == key {
                 return Some(position);
             }
@@ -75,11 +75,11 @@ impl Leaf {
         Some(LEAF_ENTRIES_MAX + untagged.position(|entry| entry.key() == key)?)
     }
 
-    /// A bit for each position whose entry may have that hash; beyond the last entry they mean nothing.
+    /// A bit for each position whose entry may have this hash. Bits beyond the last entry mean nothing.
     #[inline]
     fn candidates(&self, hash: u64) -> u32 {
         let tag = tag(hash);
-        // Without branches, which the compiler turns into a few vector instructions.
+        // No branches, so that the compiler makes a few vector instructions of this loop.
         let mut candidates = self.wild;
         for (position, &other) in self.tags.iter().enumerate() {
             candidates |= u32::from(other == tag) << position;
@@ -87,7 +87,7 @@ impl Leaf {
         candidates
     }
 
-    /// Adds the entry of a key that is not there yet.
+    /// Adds the entry of a key that the leaf does not have.
     pub fn push(&mut self, hash: u64, entry: Entry) {
         let len = self.entries.len();
         if len == self.entries.capacity() {
@@ -100,12 +100,12 @@ impl Leaf {
         self.entries.push(entry);
     }
 
-    /// Takes the room that so many entries need, where it is known before they come.
+    /// Reserves capacity for this many entries, if their number is known in advance.
     pub fn reserve(&mut self, entries: usize) {
         self.entries.reserve_exact(room_for(entries));
     }
 
-    /// Takes out the entry at a position; the last one moves there. Gives back room once it is twice what is needed.
+    /// Removes the entry at a position; the last entry moves there. Frees capacity once it is twice what is needed.
     pub fn take(&mut self, position: usize) -> Entry {
         let entry = self.entries.swap_remove(position);
         let last = self.entries.len();
@@ -123,18 +123,18 @@ impl Leaf {
         entry
     }
 
-    /// All entries, out of their leaf.
+    /// Turns the leaf into its entries.
     pub fn into_entries(self) -> Vec<Entry> {
         self.entries
     }
 
-    /// DRAM outside the leaf itself, without keys that do not fit their entries.
+    /// DRAM outside the leaf itself, without keys that are too long for their entries.
     pub fn memory_bytes(&self) -> usize {
         self.entries.capacity() * size_of::<Entry>()
     }
 }
 
-/// The room to take for so many entries.
+/// The capacity to reserve for this many entries.
 fn room_for(entries: usize) -> usize {
     let mut steps = CAPACITIES.into_iter();
     steps
@@ -142,7 +142,7 @@ fn room_for(entries: usize) -> usize {
         .unwrap_or_else(|| entries.next_multiple_of(LEAF_ENTRIES_MAX))
 }
 
-/// The bits of a hash that have no part in choosing the leaf.
+/// The bits of a hash that did not choose the leaf.
 #[inline]
 fn tag(hash: u64) -> u8 {
     (hash & 0xff) as u8

@@ -1,28 +1,28 @@
-//! Keys drawn at random, for eviction: without a walk, and each key as likely as any other.
+//! Random draws of keys, for eviction: a draw walks over no entries, and each key is equally likely.
 
 use super::super::clock::random_below;
 use super::entry::NEVER;
 use super::leaf::LEAF_ENTRIES_MAX;
 use super::{Entry, Index};
 
-/// Draws of a place before an index counts as nearly empty. Leaves are at least a third full on average.
+/// Draws before an index counts as nearly empty. Leaves are at least a third full on average.
 const DRAWS_MAX: usize = 32;
 
-/// Draws of a place in the hope of a key with a deadline, before the leaves that may hold one are looked for.
+/// Draws that hope for a key with a deadline, before the search looks for leaves that may hold one.
 const HOPEFUL_DRAWS: usize = 8;
 
-/// Leaves whose bound is looked at in one search for keys with a deadline: 64 KiB of bounds.
+/// Leaves whose bound one search for keys with a deadline checks: 64 KiB of bounds.
 const BOUNDS_MAX: usize = 8192;
 
-/// Leaves that are searched without success before the search ends: their bounds were out of date.
+/// Leaves that a search finds empty of deadlines before it gives up. The bounds of such leaves were out of date.
 const STALE_LEAVES_MAX: usize = 32;
 
-/// Keys with a deadline among which one is drawn, so that the gap before a key matters little.
+/// A search draws among this many keys with a deadline, so that the size of the gap before a key matters little.
 const NEIGHBOURS: usize = 8;
 
 impl Index {
-    /// An entry drawn at random; `None` where there is none. In an index that was much larger before, those behind a
-    /// large gap are more likely than others.
+    /// Draws a random entry; `None` if the index is empty. If the index was much larger before, entries after a large
+    /// gap are more likely than others.
     pub fn draw(&self) -> Option<&Entry> {
         if self.len == 0 {
             return None;
@@ -32,8 +32,8 @@ impl Index {
             .or_else(|| self.search())
     }
 
-    /// An entry with a deadline, drawn at random. Where these are rare, those behind a large gap are somewhat more
-    /// likely than others, and `None` is possible although there are some.
+    /// Draws a random entry with a deadline. If such entries are rare, those after a large gap are somewhat more
+    /// likely, and the result can be `None` although there are some.
     pub fn draw_expiring(&self) -> Option<&Entry> {
         if self.expiring == 0 {
             return None;
@@ -47,7 +47,7 @@ impl Index {
             .or_else(|| self.search_expiring())
     }
 
-    /// One draw of a place that an entry may lie in: places are drawn alike, whether their leaf is full or not.
+    /// Draws one place for an entry. All places are equally likely, whether their leaf is full or not.
     fn draw_place(&self) -> Option<&Entry> {
         let leaf = &self.leaves[random_below(self.leaves.len())];
         let entries = leaf.entries();
@@ -59,7 +59,7 @@ impl Index {
         entries.get(random_below(places))
     }
 
-    /// One of the next leaf that has entries, from a random leaf on.
+    /// Draws an entry of the next leaf that has entries, starting at a random leaf.
     fn search(&self) -> Option<&Entry> {
         let (before, after) = self.leaves.split_at(random_below(self.leaves.len()));
         let mut leaves = after.iter().chain(before);
@@ -67,7 +67,7 @@ impl Index {
         entries.get(random_below(entries.len()))
     }
 
-    /// One of the next few entries with a deadline, from a random leaf on.
+    /// Draws one of the next few entries with a deadline, starting at a random leaf.
     fn search_expiring(&self) -> Option<&Entry> {
         let (before, after) = self
             .first_expiries
@@ -85,7 +85,7 @@ impl Index {
             for entry in self.leaves[number].entries() {
                 if entry.expires_at != NEVER {
                     met += 1;
-                    // Each of those met so far with the same chance.
+                    // Each entry found so far has the same chance.
                     if random_below(met) == 0 {
                         drawn = Some(entry);
                     }
@@ -99,7 +99,7 @@ impl Index {
         drawn
     }
 
-    /// Makes the bound of a hash's leaf exact again, after an entry with a deadline has gone.
+    /// Makes the bound of a hash's leaf exact again, after an entry with a deadline was removed.
     pub fn tighten(&mut self, hash: u64) {
         let number = self.leaf_number(hash);
         let deadlines = self.leaves[number].entries().iter();
@@ -153,7 +153,7 @@ mod tests {
         let index = filled(500, |n| n % 2 == 0);
         let (drawn, none) = tally(KEYS * 200, || index.draw());
         assert_eq!((drawn.len(), none), (KEYS, 0));
-        // Six standard deviations: chance alone fails this test once in half a million runs.
+        // The tolerance is six standard deviations, so chance alone fails this test once in half a million runs.
         for (key, times) in &drawn {
             assert!(
                 (115..=285).contains(times),
