@@ -2,6 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
+use pmemkv_server::store::RecordKind;
 use pmemkv_server::store::pairs::fuzzing::{
     decode_journal, decode_key, decode_value, encode_journal, encode_key, encode_value,
 };
@@ -11,7 +12,11 @@ fuzz_target!(|stored: &[u8]| {
         assert_eq!(encode_key(generation, key).as_slice(), stored);
     }
     if let Ok(value) = decode_value(stored) {
-        let encoded = encode_value(value.kind, value.expires_at, value.bytes);
+        let kind = RecordKind {
+            kind: value.kind,
+            form: value.form,
+        };
+        let encoded = encode_value(kind, value.expires_at, value.bytes);
         assert_eq!(encoded.as_slice(), stored);
     }
     if let Ok(before) = decode_journal(stored) {
