@@ -12,10 +12,10 @@
 pub mod change;
 #[cfg(any(test, feature = "testing"))]
 pub mod faults;
-mod home;
 mod kind;
 #[cfg(any(test, feature = "testing"))]
 pub mod memory;
+mod metadata;
 mod model;
 mod open;
 pub mod packed;

@@ -3,7 +3,7 @@
 use std::hash::{BuildHasher, RandomState};
 use std::path::{Path, PathBuf};
 
-use super::{Store, StoreError, home, packed, pairs};
+use super::{Store, StoreError, metadata, packed, pairs};
 use pmemkv::{Arenas, Config, Database, Engine, Error, Pool, PoolError, PoolHeader, engines};
 
 /// What the store is to be opened with.
@@ -160,13 +160,13 @@ pub(super) fn open_layout(engine: Engine, options: &Options) -> Result<Opened, O
     };
     if !engine.persistent {
         let (database, directory) = open_volatile(engine, options)?;
-        let home = home::Home::process(directory, options.pool_size_bytes);
+        let metadata = metadata::Metadata::process(directory, options.pool_size_bytes);
         let hash_seed = new_hash_seed();
         return if new_layout == pairs::LAYOUT {
-            let store = pairs::open_volatile(engine, database, home, hash_seed);
+            let store = pairs::open_volatile(engine, database, metadata, hash_seed);
             Ok(Opened::Pairs(store))
         } else {
-            let store = packed::open_volatile(engine, database, home, hash_seed)?;
+            let store = packed::open_volatile(engine, database, metadata, hash_seed)?;
             Ok(Opened::Packed(store))
         };
     }
@@ -188,7 +188,7 @@ pub(super) fn open_layout(engine: Engine, options: &Options) -> Result<Opened, O
             _ => new_layout.to_owned(),
         };
         pool.header().expect(engine.name, &layout)?;
-        home::check(&pool)?;
+        metadata::check(&pool)?;
         pool
     } else {
         let header = PoolHeader {
@@ -203,7 +203,7 @@ pub(super) fn open_layout(engine: Engine, options: &Options) -> Result<Opened, O
             hash_seed: new_hash_seed(),
         };
         let pool = Pool::create(path, options.pool_size_bytes, &header)?;
-        home::check(&pool)?;
+        metadata::check(&pool)?;
         pool
     };
     match pool.header().layout.as_str() {

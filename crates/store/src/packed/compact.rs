@@ -194,8 +194,11 @@ impl Packed {
     /// Commits all that is staged; `false` where a transaction holds the front's log, which may wait for the compaction. In
     /// the thread of that transaction what was staged before it is committed, and no more.
     fn commit_all_soon(&self) -> Result<bool, StoreError> {
-        Ok(self.front.commit_soon(&self.space, &self.home)?
-            && self.compaction.log().commit_soon(&self.space, &self.home)?)
+        Ok(self.front.commit_soon(&self.space, &self.metadata)?
+            && self
+                .compaction
+                .log()
+                .commit_soon(&self.space, &self.metadata)?)
     }
 
     fn may_go(&self, segment: u32) -> bool {
@@ -210,7 +213,7 @@ impl Packed {
         bytes: u64,
         until: Instant,
     ) -> Result<bool, StoreError> {
-        self.front.commit_before_hold(&self.space, &self.home)?;
+        self.front.commit_before_hold(&self.space, &self.metadata)?;
         let mut idle = 0;
         while !self.has_room_for(bytes) {
             if Instant::now() >= until || idle > IDLE_MAX {
@@ -323,7 +326,7 @@ impl Packed {
             None => return Err(StoreError::Damaged(format!("{victim:?} is not readable"))),
         }
         if self.compaction.log.pending_bytes() >= PENDING_BYTES_MAX {
-            self.compaction.log.commit(&self.space, &self.home)?;
+            self.compaction.log.commit(&self.space, &self.metadata)?;
         }
         Ok(Step::Done)
     }
@@ -351,11 +354,11 @@ impl Packed {
                     Ok(Some(to.location()))
                 }
                 (Form::Part, Some(current)) => self.move_part(stays, record, from, current),
-                (Form::Removed, None) => {
+                (Form::Tombstone, None) => {
                     let bound = record.body.first_chunk::<8>().copied();
                     let bound = bound.map_or(u64::MAX, u64::from_le_bytes);
                     if bound > victim.oldest_other {
-                        self.keep_removed(record, bound)?;
+                        self.keep_tombstone(record, bound)?;
                     }
                     Ok(None)
                 }
@@ -368,7 +371,7 @@ impl Packed {
                     // Where it was removed, another record says so. Where its time has come, it says so itself.
                     let expired = record.expires_at.is_some_and(|at| at <= now_ms());
                     if expired && victim.sealed_bound > victim.oldest_other {
-                        self.keep_removed(record, victim.sealed_bound)?;
+                        self.keep_tombstone(record, victim.sealed_bound)?;
                     }
                     Ok(None)
                 }
@@ -397,7 +400,7 @@ impl Packed {
         // The record that names the parts, or one that was staged together with it, may not be durable: a copy of it
         // must not come before.
         let is_durable =
-            self.front.is_held_here() || self.front.try_commit(&self.space, &self.home)?;
+            self.front.is_held_here() || self.front.try_commit(&self.space, &self.metadata)?;
         if !is_durable {
             // Who holds the log may be waiting for the key.
             stays.set(true);
@@ -425,16 +428,16 @@ impl Packed {
     }
 
     /// Keeps what masks older records of a key: until all segments below `bound` are gone.
-    fn keep_removed(&self, record: &Record<'_>, bound: u64) -> Result<(), StoreError> {
+    fn keep_tombstone(&self, record: &Record<'_>, bound: u64) -> Result<(), StoreError> {
         // Its own sequence number: a later record of the key may have been written meanwhile.
         let kept = Record {
-            form: Form::Removed,
+            form: Form::Tombstone,
             expires_at: None,
             body: &bound.to_le_bytes(),
             ..*record
         };
         let to = self.copy(&kept, false)?;
-        self.space.mask(to);
+        self.space.add_tombstone(to);
         Ok(())
     }
 

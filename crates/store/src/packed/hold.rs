@@ -45,8 +45,8 @@ pub(super) struct Hold {
     seals: Vec<(u32, u64)>,
     /// Records whose keys had none before the hold: no removal is needed for them. By their places.
     fresh: HashSet<u64, FixedState>,
-    /// The removals that were staged in the hold, by generation and key.
-    removals: HashMap<u32, HashMap<Box<[u8]>, Spot>>,
+    /// The tombstones that were staged in the hold, by generation and key.
+    tombstones: HashMap<u32, HashMap<Box<[u8]>, Spot>>,
     /// Segments with records that were released in the hold and staged before it: a crash brings these back.
     pinned: HashSet<u32, FixedState>,
 }
@@ -117,7 +117,7 @@ impl Holes {
 impl Hold {
     /// A place among the holes for a record.
     fn take_hole(&mut self, record: &[u8]) -> Option<(u32, usize)> {
-        let full = if record::masks(record) {
+        let full = if record::hides_older(record) {
             None
         } else {
             self.full.take(record.len())
@@ -132,7 +132,7 @@ impl Hold {
         self.open.clear();
         self.full.clear();
         self.seals.clear();
-        self.removals.clear();
+        self.tombstones.clear();
         self.fresh.clear();
         self.fresh.shrink_to(KEPT_ENTRIES);
         self.pinned.clear();
@@ -406,8 +406,8 @@ impl Log {
     /// of no use any more.
     pub(super) fn note_new(&self, generation: u32, key: &[u8], to: Location) -> Option<Spot> {
         let hold = &mut self.staging.lock().hold;
-        let removals = hold.removals.get_mut(&generation);
-        let removed = removals.and_then(|removals| removals.remove(key));
+        let tombstones = hold.tombstones.get_mut(&generation);
+        let removed = tombstones.and_then(|tombstones| tombstones.remove(key));
         if removed.is_none() {
             hold.fresh.insert(to.0);
         }
@@ -420,10 +420,10 @@ impl Log {
     }
 
     /// Notes a removal.
-    pub(super) fn note_removal(&self, generation: u32, key: &[u8], spot: Spot) {
+    pub(super) fn note_tombstone(&self, generation: u32, key: &[u8], spot: Spot) {
         let hold = &mut self.staging.lock().hold;
-        let removals = hold.removals.entry(generation).or_default();
-        removals.insert(key.into(), spot);
+        let tombstones = hold.tombstones.entry(generation).or_default();
+        tombstones.insert(key.into(), spot);
     }
 
     /// All records of a generation that were staged in the hold: the generation is no database's any more. They are holes
@@ -482,7 +482,7 @@ impl Log {
                 staging.dig(spot);
             }
         }
-        staging.hold.removals.remove(&generation);
+        staging.hold.tombstones.remove(&generation);
     }
 }
 

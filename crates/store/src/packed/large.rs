@@ -82,7 +82,7 @@ impl Packed {
             },
         )?;
         if self.front.pending_bytes() >= PARTS_PENDING_MAX {
-            self.front.commit(&self.space, &self.home)?;
+            self.front.commit(&self.space, &self.metadata)?;
         }
         if self.space.wants_spares() {
             self.ring();

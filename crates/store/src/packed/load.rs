@@ -161,8 +161,8 @@ impl Packed {
     ) -> Option<usize> {
         let kind = match record.form {
             Form::Value(kind) | Form::Large(kind) => kind.kind,
-            Form::Removed => {
-                self.space.mask(spot);
+            Form::Tombstone => {
+                self.space.add_tombstone(spot);
                 if self.damage.repair {
                     let mut removed = self.damage.removed.lock();
                     let last = removed.entry(name(record)).or_default();
@@ -195,10 +195,10 @@ impl Packed {
             location: spot.location(),
             value: if spot.large { &[] } else { record.body },
             sequence: record.sequence,
-            removed: record.form == Form::Removed,
+            removed: record.form == Form::Tombstone,
         });
         Some(match record.form {
-            Form::Removed => 0,
+            Form::Tombstone => 0,
             _ => spot.length,
         })
     }
@@ -253,7 +253,7 @@ impl Packed {
 
     /// Names the large values that were lost.
     fn tell_of_torn(&self, index: &dyn Relocate) -> Result<(), StoreError> {
-        let databases = self.home.generations().of_database;
+        let databases = self.metadata.generations().of_database;
         let removed = std::mem::take(&mut *self.damage.removed.lock());
         for torn in std::mem::take(&mut *self.damage.torn.lock()) {
             let (generation, key) = &torn.name;

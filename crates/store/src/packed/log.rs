@@ -17,7 +17,7 @@ use crate::{Generations, StoreError};
 /// a longer commit goes in steps, with a guard around them.
 const STEP_BYTES: usize = 128 * 1024;
 
-/// How long the compaction waits for the turn: commits are shorter, transactions need not be.
+/// How long the compaction waits for the commit lock: commits are shorter, transactions need not be.
 const COMMIT_TIME_MAX: Duration = Duration::from_millis(2);
 
 thread_local! {
@@ -30,7 +30,7 @@ thread_local! {
 pub struct Held<'a> {
     log: &'a Log,
     space: &'a Space,
-    turn: MutexGuard<'a, ()>,
+    commit_lock: MutexGuard<'a, ()>,
 }
 
 impl Held<'_> {
@@ -45,7 +45,7 @@ impl Held<'_> {
         *self.log.generations.lock() = Some(*generations);
         let target = self.log.staged.load(Ordering::Acquire);
         self.log
-            .commit_in_turn(&self.turn, target, self.space, guard)
+            .commit_locked(&self.commit_lock, target, self.space, guard)
     }
 }
 
@@ -80,7 +80,7 @@ pub struct Log {
     /// What a commit is writing, or has failed to write.
     committing: RwLock<Taken>,
     /// Held by who commits.
-    turn: Mutex<()>,
+    commit_lock: Mutex<()>,
     /// What the next commit sets in the same step.
     generations: Mutex<Option<Generations>>,
     /// Bytes ever staged.
@@ -144,7 +144,7 @@ impl Log {
             which,
             staging: Mutex::default(),
             committing: RwLock::default(),
-            turn: Mutex::new(()),
+            commit_lock: Mutex::new(()),
             generations: Mutex::default(),
             staged: AtomicU64::new(0),
             committed: AtomicU64::new(0),
@@ -270,10 +270,10 @@ impl Log {
         if self.committed.load(Ordering::Acquire) >= target {
             return Ok(true);
         }
-        let Some(turn) = self.turn.try_lock() else {
+        let Some(lock) = self.commit_lock.try_lock() else {
             return Ok(false);
         };
-        self.commit_in_turn(&turn, target, space, guard)?;
+        self.commit_locked(&lock, target, space, guard)?;
         Ok(true)
     }
 
@@ -284,10 +284,10 @@ impl Log {
         if self.is_held_here() || self.committed.load(Ordering::Acquire) >= target {
             return Ok(true);
         }
-        let Some(turn) = self.turn.try_lock_for(COMMIT_TIME_MAX) else {
+        let Some(lock) = self.commit_lock.try_lock_for(COMMIT_TIME_MAX) else {
             return Ok(false);
         };
-        self.commit_in_turn(&turn, target, space, guard)?;
+        self.commit_locked(&lock, target, space, guard)?;
         Ok(true)
     }
 
@@ -310,13 +310,13 @@ impl Log {
     /// Keeps everything that is staged from being committed, until the result is dropped. The thread's own commits do
     /// nothing meanwhile, and of what it stages only the last version of each record is kept. No other thread stages.
     pub fn hold<'a>(&'a self, space: &'a Space) -> Held<'a> {
-        let turn = self.turn.lock();
+        let lock = self.commit_lock.lock();
         HOLDS.set(true);
         self.staging.lock().begin_hold(space);
         Held {
             log: self,
             space,
-            turn,
+            commit_lock: lock,
         }
     }
 
@@ -339,13 +339,13 @@ impl Log {
         if self.is_held_here() {
             return Ok(());
         }
-        let turn = self.turn.lock();
-        self.commit_in_turn(&turn, target, space, guard)
+        let lock = self.commit_lock.lock();
+        self.commit_locked(&lock, target, space, guard)
     }
 
-    fn commit_in_turn(
+    fn commit_locked(
         &self,
-        _turn: &MutexGuard<'_, ()>,
+        _lock: &MutexGuard<'_, ()>,
         target: u64,
         space: &Space,
         guard: &dyn Guard,
@@ -367,7 +367,7 @@ impl Log {
         Ok(())
     }
 
-    /// Appends what is in `committing`, which is empty then. The caller has the turn.
+    /// Appends what is in `committing`, which is empty then. The caller holds the commit lock.
     fn write_taken(&self, space: &Space, guard: &dyn Guard) -> Result<(), StoreError> {
         self.append(space, guard)?;
         let written = std::mem::take(&mut *self.committing.write());

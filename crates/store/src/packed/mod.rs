@@ -28,7 +28,7 @@ use parking_lot::{Condvar, Mutex};
 
 pub use open::{open_pool, open_volatile};
 
-use super::home::{self, Home, WORD_LAYOUT};
+use super::metadata::{self, Metadata, WORD_LAYOUT};
 use super::{
     Abilities, Fill, Generations, Gone, Location, NAMELESS, OnPiece, OnRecord, OnValue, RecordKey,
     Relocate, Store, StoreError, Upkeep, Usage, Visited, Worked, Write,
@@ -65,7 +65,7 @@ const WORD_SEGMENT_BYTES: usize = WORD_LAYOUT + 4;
 pub struct Packed {
     engine: Engine,
     hash_seed: u64,
-    home: Home,
+    metadata: Metadata,
     space: Space,
     front: Log,
     compaction: Compaction,
@@ -174,7 +174,7 @@ impl Packed {
                 self.front.pin(part.segment);
             }
         }
-        self.space.mask(spot);
+        self.space.add_tombstone(spot);
         Ok(())
     }
 
@@ -187,7 +187,7 @@ impl Packed {
                 let form_fits = match record.form {
                     Form::Value(_) | Form::Large(_) => !part,
                     Form::Part => part,
-                    Form::Removed => false,
+                    Form::Tombstone => false,
                 };
                 let same =
                     form_fits && record.generation == name.generation && record.key == name.key;
@@ -217,8 +217,8 @@ impl Packed {
     }
 
     fn commit_all(&self) -> Result<(), StoreError> {
-        self.front.commit(&self.space, &self.home)?;
-        self.compaction.log().commit(&self.space, &self.home)?;
+        self.front.commit(&self.space, &self.metadata)?;
+        self.compaction.log().commit(&self.space, &self.metadata)?;
         Ok(())
     }
 }
@@ -242,7 +242,7 @@ impl Store for Packed {
     }
 
     fn generations(&self) -> Generations {
-        self.home.generations()
+        self.metadata.generations()
     }
 
     fn set_generations(&self, new: &Generations) -> Result<(), StoreError> {
@@ -250,7 +250,7 @@ impl Store for Packed {
             *self.held_generations.lock() = Some(*new);
         } else {
             self.front.forget_generations();
-            self.home.set_generations(new);
+            self.metadata.set_generations(new);
         }
         Ok(())
     }
@@ -345,7 +345,7 @@ impl Store for Packed {
         let held = self.front.hold(&self.space);
         change();
         if let Some(generations) = self.held_generations.lock().take() {
-            let done = held.commit_with(&self.home, &generations);
+            let done = held.commit_with(&self.metadata, &generations);
             if let Err(error) = done {
                 tracing::error!(%error, "a transaction with a flush was not committed as one step");
             }
@@ -374,7 +374,7 @@ impl Store for Packed {
         if self.front.is_held_here() {
             self.front
                 .drop_generation(&self.space, generation, &mut |form, spot| match form {
-                    Form::Removed => self.space.unmask(spot),
+                    Form::Tombstone => self.space.drop_tombstone(spot),
                     Form::Value(_) | Form::Large(_) | Form::Part => self.space.release(spot),
                 });
         }
@@ -382,7 +382,7 @@ impl Store for Packed {
 
     #[inline]
     fn commit(&self) -> Result<bool, StoreError> {
-        self.front.commit(&self.space, &self.home)
+        self.front.commit(&self.space, &self.metadata)
     }
 
     fn sequence(&self, location: Location) -> Result<u64, StoreError> {
@@ -482,13 +482,13 @@ impl Store for Packed {
                 ("segments", figures.segments.into()),
                 ("segments_free", figures.segments_free.into()),
                 ("live_bytes", figures.live_bytes),
-                ("masking_bytes", figures.masking_bytes),
+                ("masking_bytes", figures.tombstone_bytes),
                 ("compacted_segments", compacted.segments),
                 ("compaction_moved_bytes", compacted.moved_bytes),
                 ("damaged_segments", self.damage.segments()),
                 ("damaged_bytes", self.damage.bytes()),
             ],
-            ..self.home.usage()?
+            ..self.metadata.usage()?
         })
     }
 
@@ -499,7 +499,7 @@ impl Store for Packed {
 
     fn close(&self) -> Result<(), StoreError> {
         self.commit_all()?;
-        self.home.mark_closed();
+        self.metadata.mark_closed();
         Ok(())
     }
 }
@@ -507,13 +507,13 @@ impl Store for Packed {
 /// The second word of a guard: the offset, with a checksum of the guard in its upper half. A damaged guard would take
 /// committed records back.
 fn guarded_offset(which: Which, serial: u64, offset: u64) -> u64 {
-    let check = home::words_checksum(&[which as u64, serial, offset]);
+    let check = metadata::words_checksum(&[which as u64, serial, offset]);
     (check >> 32 << 32) | offset
 }
 
-impl Guard for Home {
+impl Guard for Metadata {
     fn set(&self, which: Which, serial: u64, offset: usize) {
-        if let Home::Pool(pool) = self {
+        if let Metadata::Pool(pool) = self {
             let word = WORD_GUARDS + 2 * which as usize;
             pool.set_words(
                 word,
@@ -523,7 +523,7 @@ impl Guard for Home {
     }
 
     fn clear(&self, which: Which) {
-        if let Home::Pool(pool) = self {
+        if let Metadata::Pool(pool) = self {
             pool.set_word(WORD_GUARDS + 2 * which as usize, 0);
         }
     }

@@ -11,7 +11,7 @@ use super::log::{Guard, Log};
 use super::record::{SEGMENT_BYTES_MAX, SEGMENTS_MAX};
 use super::space::Space;
 use super::{Packed, WORD_GUARDS, WORD_SEGMENT_BYTES, guarded_offset};
-use crate::home::{self, Home};
+use crate::metadata::{self, Metadata};
 use crate::{OpenError, StoreError};
 use pmemkv::{Database, Engine, Pool, SEGMENT_HEADER_BYTES, Segments};
 
@@ -63,7 +63,7 @@ pub fn open_pool(engine: Engine, pool: Pool, repair: bool) -> Result<Packed, Ope
         path: path.clone(),
         source,
     };
-    if !home::was_closed(&pool) {
+    if !metadata::was_closed(&pool) {
         tracing::info!(path = %path.display(), "the pool was not closed in order");
     }
     let size_bytes = pool.stats()?.size_bytes;
@@ -97,15 +97,15 @@ pub fn open_pool(engine: Engine, pool: Pool, repair: bool) -> Result<Packed, Ope
         database,
         segment_bytes,
         max,
-        Home::Pool(pool),
+        Metadata::Pool(pool),
         hash_seed,
         repair,
     )
     .map_err(&store_error)?;
     packed.find_segments().map_err(&store_error)?;
-    if let Home::Pool(pool) = &packed.home {
-        home::mark_open(pool);
-        home::count_open(pool);
+    if let Metadata::Pool(pool) = &packed.metadata {
+        metadata::mark_open(pool);
+        metadata::count_open(pool);
     }
     packed.space.make_spares();
     Ok(packed)
@@ -115,20 +115,20 @@ pub fn open_pool(engine: Engine, pool: Pool, repair: bool) -> Result<Packed, Ope
 pub fn open_volatile(
     engine: Engine,
     database: Database,
-    home: Home,
+    metadata: Metadata,
     hash_seed: u64,
 ) -> Result<Packed, OpenError> {
     let store_error = |source| OpenError::Engine {
         engine: engine.name.to_owned(),
         source,
     };
-    let size_bytes = match &home {
-        Home::Process { size_bytes, .. } => *size_bytes,
-        Home::Pool(_) => 0,
+    let size_bytes = match &metadata {
+        Metadata::Process { size_bytes, .. } => *size_bytes,
+        Metadata::Pool(_) => 0,
     };
     let bytes = segment_bytes(size_bytes);
     let max = segments_max(size_bytes, bytes);
-    let packed = new(engine, database, bytes, max, home, hash_seed, false)
+    let packed = new(engine, database, bytes, max, metadata, hash_seed, false)
         .map_err(|error| store_error(pmemkv::Error::Unknown(error.to_string())))?;
     packed.space.make_spares();
     Ok(packed)
@@ -139,7 +139,7 @@ fn new(
     database: Database,
     segment_bytes: usize,
     segments_max: u32,
-    home: Home,
+    metadata: Metadata,
     hash_seed: u64,
     repair: bool,
 ) -> Result<Packed, StoreError> {
@@ -147,7 +147,7 @@ fn new(
     Ok(Packed {
         engine,
         hash_seed,
-        home,
+        metadata,
         space: Space::new(segments, segments_max),
         front: Log::new(Which::Front),
         compaction: Compaction::new(),
@@ -225,7 +225,7 @@ impl Packed {
         &self,
         mut used: Vec<(u32, Header)>,
     ) -> Result<Vec<(u32, Header)>, StoreError> {
-        let Home::Pool(pool) = &self.home else {
+        let Metadata::Pool(pool) = &self.metadata else {
             return Ok(used);
         };
         for which in [Which::Front, Which::Compaction] {
@@ -244,7 +244,7 @@ impl Packed {
                 }
                 tracing::warn!("{why}: passed over");
                 self.damage.note(0);
-                self.home.clear(which);
+                self.metadata.clear(which);
                 continue;
             }
             tracing::info!("a commit that was not finished is undone");
@@ -260,7 +260,7 @@ impl Packed {
                 self.space.segments().reset(*segment, &kept.encode())?;
                 *header = kept;
             }
-            self.home.clear(which);
+            self.metadata.clear(which);
         }
         for &(segment, _) in used.iter().filter(|(_, header)| header.serial == 0) {
             self.space.found_free(segment);

@@ -43,7 +43,7 @@ impl Packed {
             return self.encode_changed(name, spot, Vec::new(), changes, batch);
         }
         // The new record names parts that the compaction may have staged: they must not come after it.
-        self.compaction.log().commit(&self.space, &self.home)?;
+        self.compaction.log().commit(&self.space, &self.metadata)?;
         let Head {
             kind,
             expires_at,

@@ -45,7 +45,7 @@ pub enum Form {
     Part,
     /// Says that the key is gone. The body is the serial number that every segment with an older record of the key
     /// stays below: when all those are gone, this may go too.
-    Removed,
+    Tombstone,
 }
 
 impl Form {
@@ -54,14 +54,14 @@ impl Form {
             Form::Value(kind) => kind.number(),
             Form::Large(kind) => 0x20 | kind.number(),
             Form::Part => 0x40,
-            Form::Removed => 0x41,
+            Form::Tombstone => 0x41,
         }
     }
 
     fn from_number(number: u8) -> Option<Self> {
         match number {
             0x40 => Some(Form::Part),
-            0x41 => Some(Form::Removed),
+            0x41 => Some(Form::Tombstone),
             0..0x20 => RecordKind::from_number(number).map(Form::Value),
             0x20..0x40 => RecordKind::from_number(number & 0x1f).map(Form::Large),
             _ => None,
@@ -171,9 +171,9 @@ impl Record<'_> {
 }
 
 /// Whether an encoded record keeps older ones of its key from counting: a removal, or a value that may expire.
-pub fn masks(record: &[u8]) -> bool {
+pub fn hides_older(record: &[u8]) -> bool {
     record.get(8).is_some_and(|form| {
-        form & WITH_DEADLINE != 0 || Form::from_number(*form) == Some(Form::Removed)
+        form & WITH_DEADLINE != 0 || Form::from_number(*form) == Some(Form::Tombstone)
     })
 }
 
@@ -347,7 +347,7 @@ mod tests {
             Just(Form::Value(StringForm::Raw.into())),
             Just(Form::Large(StringForm::Text.into())),
             Just(Form::Part),
-            Just(Form::Removed),
+            Just(Form::Tombstone),
         ]
     }
 

@@ -41,7 +41,7 @@ struct Account {
     /// Bytes of records that the index knows, and of parts that belong to them.
     live: AtomicI64,
     /// Bytes of records that only keep older ones from counting again.
-    masking: AtomicI64,
+    tombstone_bytes: AtomicI64,
     /// 0 while a log appends to it. Then the bound below which the serial numbers of all segments lay when the last
     /// record was staged here: older records of its keys are nowhere else.
     sealed: AtomicU64,
@@ -60,7 +60,7 @@ pub struct Space {
     /// Segments that there can be. Goes down where the pool turns out to be smaller.
     made_max: AtomicU32,
     live: AtomicI64,
-    masking: AtomicI64,
+    tombstone_bytes: AtomicI64,
     next_serial: AtomicU64,
     /// Available segments that somebody waits for.
     wanted: AtomicU32,
@@ -80,7 +80,7 @@ pub struct Figures {
     /// Bytes of records in use.
     pub live_bytes: u64,
     /// Bytes of records that keep older ones from counting again.
-    pub masking_bytes: u64,
+    pub tombstone_bytes: u64,
 }
 
 impl Space {
@@ -95,7 +95,7 @@ impl Space {
             made: AtomicU32::new(made),
             made_max: AtomicU32::new(segments_max),
             live: AtomicI64::new(0),
-            masking: AtomicI64::new(0),
+            tombstone_bytes: AtomicI64::new(0),
             next_serial: AtomicU64::new(1),
             wanted: AtomicU32::new(0),
             segments,
@@ -166,7 +166,7 @@ impl Space {
         let serial = self.next_serial.fetch_add(1, Ordering::AcqRel);
         let account = self.account(segment);
         account.live.store(0, Ordering::Relaxed);
-        account.masking.store(0, Ordering::Relaxed);
+        account.tombstone_bytes.store(0, Ordering::Relaxed);
         account.sealed.store(0, Ordering::Relaxed);
         account.serial.store(serial, Ordering::Release);
         serial
@@ -212,9 +212,10 @@ impl Space {
         let account = self.account(segment);
         account.serial.store(0, Ordering::Release);
         let live = account.live.swap(0, Ordering::Relaxed);
-        let masking = account.masking.swap(0, Ordering::Relaxed);
+        let tombstone_bytes = account.tombstone_bytes.swap(0, Ordering::Relaxed);
         self.live.fetch_sub(live, Ordering::Relaxed);
-        self.masking.fetch_sub(masking, Ordering::Relaxed);
+        self.tombstone_bytes
+            .fetch_sub(tombstone_bytes, Ordering::Relaxed);
         self.found_free(segment);
     }
 
@@ -257,21 +258,21 @@ impl Space {
     }
 
     /// Counts a record that keeps older ones from counting again.
-    pub fn mask(&self, spot: Spot) {
+    pub fn add_tombstone(&self, spot: Spot) {
         let bytes = signed(spot.length);
         self.account(spot.segment)
-            .masking
+            .tombstone_bytes
             .fetch_add(bytes, Ordering::Relaxed);
-        self.masking.fetch_add(bytes, Ordering::Relaxed);
+        self.tombstone_bytes.fetch_add(bytes, Ordering::Relaxed);
     }
 
     /// Counts a record no more that kept older ones from counting.
-    pub fn unmask(&self, spot: Spot) {
+    pub fn drop_tombstone(&self, spot: Spot) {
         let bytes = signed(spot.length);
         self.account(spot.segment)
-            .masking
+            .tombstone_bytes
             .fetch_sub(bytes, Ordering::Relaxed);
-        self.masking.fetch_sub(bytes, Ordering::Relaxed);
+        self.tombstone_bytes.fetch_sub(bytes, Ordering::Relaxed);
     }
 
     /// Whether `bytes` more of live records are too much.
@@ -368,7 +369,7 @@ impl Space {
     }
 
     /// The oldest segment, where nothing is left that its masking records could mask.
-    fn unmasking(&self) -> Option<u32> {
+    fn clearable(&self) -> Option<u32> {
         let (oldest, serial) = self.in_use().min_by_key(|&(_, serial)| serial)?;
         let bound = self.sealed_bound(oldest);
         let done = bound != 0 && self.oldest_serial(Some(oldest)) >= bound;
@@ -378,12 +379,13 @@ impl Space {
 
     /// A sealed segment that holds nothing of use and `may_go`.
     pub fn empty_one(&self, may_go: &dyn Fn(u32) -> bool) -> Option<u32> {
-        let unmasking = self.unmasking();
+        let clearable = self.clearable();
         self.in_use().map(|(segment, _)| segment).find(|&segment| {
             let account = self.account(segment);
             account.sealed.load(Ordering::Acquire) != 0
                 && account.live.load(Ordering::Acquire) <= 0
-                && (Some(segment) == unmasking || account.masking.load(Ordering::Acquire) <= 0)
+                && (Some(segment) == clearable
+                    || account.tombstone_bytes.load(Ordering::Acquire) <= 0)
                 && may_go(segment)
         })
     }
@@ -391,10 +393,10 @@ impl Space {
     /// The sealed segment whose emptying gains most, of those that `may_go`, where it gains enough to be worth it.
     pub fn victim(&self, may_go: &dyn Fn(u32) -> bool) -> Option<u32> {
         let capacity = signed(self.capacity());
-        let unmasking = self.unmasking();
+        let clearable = self.clearable();
         let oldest = self.oldest_serial(None);
         let made = self.made.load(Ordering::Relaxed) as usize;
-        let masking = unsigned(self.masking.load(Ordering::Relaxed));
+        let tombstone_bytes = unsigned(self.tombstone_bytes.load(Ordering::Relaxed));
         let mut best = None;
         let mut gain_max = capacity / 64;
         for (segment, serial) in self.in_use() {
@@ -404,12 +406,12 @@ impl Space {
             }
             // Masking records pile up as long as any segment is older than they are. When they take much, the oldest
             // segment goes next, whatever it holds: its live records lose their place in the order of age.
-            if serial == oldest && masking > (made * self.capacity() / 16) as u64 {
+            if serial == oldest && tombstone_bytes > (made * self.capacity() / 16) as u64 {
                 return Some(segment);
             }
             let mut used = account.live.load(Ordering::Acquire);
-            if Some(segment) != unmasking {
-                used += account.masking.load(Ordering::Acquire);
+            if Some(segment) != clearable {
+                used += account.tombstone_bytes.load(Ordering::Acquire);
             }
             // An end that was too short for the next record would be so again: only more than that is won.
             let end = capacity - signed(self.segments.readable(segment));
@@ -430,7 +432,7 @@ impl Space {
             segments: self.made.load(Ordering::Relaxed),
             segments_free: self.free_count.load(Ordering::Relaxed),
             live_bytes: unsigned(self.live.load(Ordering::Relaxed)),
-            masking_bytes: unsigned(self.masking.load(Ordering::Relaxed)),
+            tombstone_bytes: unsigned(self.tombstone_bytes.load(Ordering::Relaxed)),
         }
     }
 

@@ -104,7 +104,7 @@ impl Packed {
             let sequence = self.next_sequence();
             let empty = Record {
                 sequence,
-                form: Form::Removed,
+                form: Form::Tombstone,
                 generation,
                 expires_at: None,
                 key,
@@ -138,7 +138,7 @@ impl Packed {
                     let spot = Spot::from(location);
                     if spot.large {
                         // The new record may name parts that the compaction has staged: they must not come after it.
-                        self.compaction.log().commit(&self.space, &self.home)?;
+                        self.compaction.log().commit(&self.space, &self.metadata)?;
                     }
                     self.with_record(spot, |stored| {
                         let changed = Record {
@@ -205,7 +205,7 @@ impl Packed {
         } = batch;
         let segment_before = self.space.serial_bound();
         let is_held = self.front.is_held_here();
-        let mut removals = Vec::new();
+        let mut tombstones = Vec::new();
         self.front
             .stage(&self.space, encoded, lengths, |i, spot| match writes[i] {
                 Write::Put { .. } | Write::Patch { .. } => {
@@ -219,14 +219,14 @@ impl Packed {
                     self.space.claim(spot);
                 }
                 Write::Remove { .. } => {
-                    self.space.mask(spot);
+                    self.space.add_tombstone(spot);
                     if is_held {
-                        removals.push((i, spot));
+                        tombstones.push((i, spot));
                     }
                 }
             })?;
         if is_held {
-            self.note_held(writes, locations, &removals);
+            self.note_held(writes, locations, &tombstones);
         }
         for write in writes {
             match *write {
@@ -271,18 +271,23 @@ impl Packed {
         Ok(())
     }
 
-    /// Tells the log of writes in a transaction which of the records are the first of their keys, and which removals
-    /// they make useless. `removals` are those that were staged, by the position of their write.
-    fn note_held(&self, writes: &[Write<'_>], locations: &[Location], removals: &[(usize, Spot)]) {
+    /// Tells the log of writes in a transaction which of the records are the first of their keys, and which tombstones
+    /// they make useless. `tombstones` are those that were staged, by the position of their write.
+    fn note_held(
+        &self,
+        writes: &[Write<'_>],
+        locations: &[Location],
+        tombstones: &[(usize, Spot)],
+    ) {
         for (write, &to) in writes.iter().zip(locations) {
             let RecordKey {
                 generation, key, ..
             } = write.record();
             match *write {
                 Write::Put { previous: None, .. } => {
-                    if let Some(removal) = self.front.note_new(generation, key, to) {
-                        self.space.unmask(removal);
-                        self.front.let_go(&self.space, removal);
+                    if let Some(tombstone) = self.front.note_new(generation, key, to) {
+                        self.space.drop_tombstone(tombstone);
+                        self.front.let_go(&self.space, tombstone);
                     }
                 }
                 Write::Put {
@@ -298,11 +303,11 @@ impl Packed {
                 Write::Remove { .. } => {}
             }
         }
-        for &(i, spot) in removals {
+        for &(i, spot) in tombstones {
             let RecordKey {
                 generation, key, ..
             } = writes[i].record();
-            self.front.note_removal(generation, key, spot);
+            self.front.note_tombstone(generation, key, spot);
         }
     }
 }

@@ -10,7 +10,7 @@ use std::collections::HashSet;
 use parking_lot::{Condvar, Mutex};
 
 use super::record::journal_key;
-use crate::home::{decode_generations, encode_generations};
+use crate::metadata::{decode_generations, encode_generations};
 use crate::{Generations, StoreError};
 use pmemkv::{Database, Error};
 
@@ -189,13 +189,13 @@ impl Slot {
         put: PutJournal<'_>,
         change: &mut dyn FnMut() -> Result<(), StoreError>,
     ) -> Result<(), StoreError> {
-        let home = &databases[0];
-        self.store(home, encode(before), put)?;
+        let first = &databases[0];
+        self.store(first, encode(before), put)?;
         let result = change();
         if result.is_err() {
             undo(databases, before);
         }
-        self.retire_or_abort(home);
+        self.retire_or_abort(first);
         result
     }
 
@@ -206,9 +206,9 @@ impl Slot {
         put: PutJournal<'_>,
         change: &mut dyn FnMut(),
     ) -> Result<(), StoreError> {
-        let home = &databases[0];
+        let first = &databases[0];
         let journal = encode(before);
-        self.store(home, journal.clone(), put)?;
+        self.store(first, journal.clone(), put)?;
         let covered = before.iter().map(Before::name).collect();
         let open = OpenJournal {
             slot: *self,
@@ -221,12 +221,12 @@ impl Slot {
         if let Some(open) = OPEN.take() {
             *self = open.slot;
         }
-        self.retire_or_abort(home);
+        self.retire_or_abort(first);
         Ok(())
     }
 
-    fn retire_or_abort(&mut self, home: &Database) {
-        if let Err(error) = self.retire(home) {
+    fn retire_or_abort(&mut self, first: &Database) {
+        if let Err(error) = self.retire(first) {
             // The change is done, but the next open would undo it: nothing of it may be acknowledged.
             tracing::error!(%error, "a journal could not be retired: the process ends, a restart repairs it");
             std::process::abort();
@@ -236,25 +236,25 @@ impl Slot {
     /// Writes the journal: in place where it fits.
     fn store(
         &mut self,
-        home: &Database,
+        first: &Database,
         mut journal: Vec<u8>,
         put: PutJournal<'_>,
     ) -> Result<(), StoreError> {
         let key = journal_key(self.number);
-        if journal.len() <= self.stored_bytes && home.write_range(&key, 0, &journal)? {
+        if journal.len() <= self.stored_bytes && first.write_range(&key, 0, &journal)? {
             return Ok(());
         }
         journal.resize(journal.len().max(SLOT_BYTES_MIN), 0);
-        put(home, &key, &journal)?;
+        put(first, &key, &journal)?;
         self.stored_bytes = journal.len();
         Ok(())
     }
 
     /// Empties the slot: from here on the change counts.
-    fn retire(&mut self, home: &Database) -> Result<(), StoreError> {
+    fn retire(&mut self, first: &Database) -> Result<(), StoreError> {
         let key = journal_key(self.number);
         if self.stored_bytes <= SLOT_BYTES_KEPT_MAX {
-            match home.write_range(&key, 0, &0u64.to_le_bytes()) {
+            match first.write_range(&key, 0, &0u64.to_le_bytes()) {
                 Ok(true) => return Ok(()),
                 // An engine that does not write in place.
                 Ok(false) | Err(Error::NotSupported(_)) => {}
@@ -262,7 +262,7 @@ impl Slot {
             }
         }
         self.stored_bytes = 0;
-        home.remove(&key)?;
+        first.remove(&key)?;
         Ok(())
     }
 }
@@ -296,17 +296,17 @@ pub fn covers(partition: usize, key: &[u8]) -> bool {
 }
 
 /// Adds to this thread's journal what pairs are that it does not name yet. Before they are changed.
-pub fn cover(home: &Database, before: &[Before], put: PutJournal<'_>) -> Result<(), StoreError> {
+pub fn cover(first: &Database, before: &[Before], put: PutJournal<'_>) -> Result<(), StoreError> {
     OPEN.with_borrow_mut(|open| {
         open.as_mut()
-            .map_or(Ok(()), |open| open.cover(home, before, put))
+            .map_or(Ok(()), |open| open.cover(first, before, put))
     })
 }
 
 impl OpenJournal {
     fn cover(
         &mut self,
-        home: &Database,
+        first: &Database,
         before: &[Before],
         put: PutJournal<'_>,
     ) -> Result<(), StoreError> {
@@ -323,7 +323,7 @@ impl OpenJournal {
             return Ok(());
         }
         let pairs = self.pairs + names.len() as u64;
-        let written = self.append(home, start, pairs, put);
+        let written = self.append(first, start, pairs, put);
         if written.is_err() {
             self.journal.truncate(start);
             return written;
@@ -337,17 +337,17 @@ impl OpenJournal {
     /// Stores the journal from `start` on: behind what is there, where that is long enough, else anew.
     fn append(
         &mut self,
-        home: &Database,
+        first: &Database,
         start: usize,
         pairs: u64,
         put: PutJournal<'_>,
     ) -> Result<(), StoreError> {
         let key = journal_key(self.slot.number);
         if self.journal.len() <= self.slot.stored_bytes {
-            match home.write_range(&key, start, &self.journal[start..]) {
+            match first.write_range(&key, start, &self.journal[start..]) {
                 // The number comes last: until then the new pairs are not part of it.
                 Ok(true) => {
-                    home.write_range(&key, 0, &pairs.to_le_bytes())?;
+                    first.write_range(&key, 0, &pairs.to_le_bytes())?;
                     return Ok(());
                 }
                 Ok(false) | Err(Error::NotSupported(_)) => {}
@@ -357,7 +357,7 @@ impl OpenJournal {
         let mut whole = self.journal.clone();
         whole[..8].copy_from_slice(&pairs.to_le_bytes());
         whole.resize((2 * whole.len()).max(SLOT_BYTES_MIN), 0);
-        put(home, &key, &whole)?;
+        put(first, &key, &whole)?;
         self.slot.stored_bytes = whole.len();
         Ok(())
     }

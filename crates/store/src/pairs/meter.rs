@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering};
 
 use super::{RESERVE_BYTES, RESERVE_SHARE, UNSAFE_WHEN_FULL};
-use crate::home::Home;
+use crate::metadata::Metadata;
 use crate::{Fill, Location, Write};
 
 /// Writes between two looks at the pool's own figure.
@@ -31,13 +31,13 @@ pub enum Meter {
 }
 
 impl Meter {
-    /// The meter of an engine that keeps its data at `home`.
-    pub fn new(home: &Home, engine: &str) -> Self {
-        match home {
-            Home::Process { .. } => Meter::Sum {
+    /// The meter of an engine that `metadata` describes.
+    pub fn new(metadata: &Metadata, engine: &str) -> Self {
+        match metadata {
+            Metadata::Process { .. } => Meter::Sum {
                 bytes: AtomicI64::new(0),
             },
-            Home::Pool(pool) => {
+            Metadata::Pool(pool) => {
                 let stats = pool.stats().ok();
                 let size = stats.as_ref().map_or(u64::MAX, |stats| stats.size_bytes);
                 let reserve = if engine == UNSAFE_WHEN_FULL {
@@ -75,7 +75,7 @@ impl Meter {
     }
 
     /// Notes what was written. `locations` are those that the records have now.
-    pub fn note(&self, home: &Home, writes: &[Write<'_>], locations: &[Location]) {
+    pub fn note(&self, metadata: &Metadata, writes: &[Write<'_>], locations: &[Location]) {
         match self {
             Meter::Pool {
                 allocated,
@@ -83,7 +83,7 @@ impl Meter {
                 ..
             } => {
                 if count.fetch_add(1, Ordering::Relaxed) % WRITES_PER_LOOK == 0
-                    && let Home::Pool(pool) = home
+                    && let Metadata::Pool(pool) = metadata
                     && let Ok(stats) = pool.stats()
                 {
                     allocated.store(stats.allocated_bytes, Ordering::Relaxed);

@@ -20,7 +20,7 @@ use super::{
     Abilities, Fill, Generations, Gone, Location, OnRecord, OnValue, RecordKey, Store, StoreError,
     Usage, Visited, Write,
 };
-use crate::home::Home;
+use crate::metadata::Metadata;
 use crate::model::Range;
 use journal::{Before, Journal};
 use meter::Meter;
@@ -53,7 +53,7 @@ pub struct Pairs {
     engine: Engine,
     hash_seed: u64,
     journal: Journal,
-    home: Home,
+    metadata: Metadata,
     meter: Meter,
     /// Whether the engine writes in place.
     has_iterators: bool,
@@ -127,7 +127,7 @@ impl Pairs {
                 "the pool ran full inside the engine: restart the server, which rebuilds it".into(),
             ));
         }
-        if let Home::Pool(pool) = &self.home {
+        if let Metadata::Pool(pool) = &self.metadata {
             let stats = pool
                 .stats()
                 .map_err(|error| StoreError::Engine(error.to_string()))?;
@@ -154,7 +154,7 @@ impl Pairs {
         writes: &[Write<'_>],
         locations: &mut [Location],
     ) -> Result<(), StoreError> {
-        let put_journal = |home: &Database, key: &[u8], value: &[u8]| self.put(home, key, value);
+        let put_journal = |first: &Database, key: &[u8], value: &[u8]| self.put(first, key, value);
         let is_journalled = journal::is_open();
         if is_journalled {
             // Of many versions of a record only the first is read and noted.
@@ -254,11 +254,11 @@ impl Store for Pairs {
     }
 
     fn generations(&self) -> Generations {
-        self.home.generations()
+        self.metadata.generations()
     }
 
     fn set_generations(&self, new: &Generations) -> Result<(), StoreError> {
-        self.home.set_generations(new);
+        self.metadata.set_generations(new);
         Ok(())
     }
 
@@ -317,7 +317,7 @@ impl Store for Pairs {
 
     fn write(&self, writes: &[Write<'_>], locations: &mut [Location]) -> Result<(), StoreError> {
         self.write_together(writes, locations)?;
-        self.meter.note(&self.home, writes, locations);
+        self.meter.note(&self.metadata, writes, locations);
         Ok(())
     }
 
@@ -331,8 +331,8 @@ impl Store for Pairs {
             return Ok(());
         }
         let mut before = self.before(records.iter().copied())?;
-        before.push(Before::generations(&self.home.generations()));
-        let put_journal = |home: &Database, key: &[u8], value: &[u8]| self.put(home, key, value);
+        before.push(Before::generations(&self.metadata.generations()));
+        let put_journal = |first: &Database, key: &[u8], value: &[u8]| self.put(first, key, value);
         self.journal
             .guard_open(&self.databases, &before, &put_journal, change)
     }
@@ -394,7 +394,7 @@ impl Store for Pairs {
     }
 
     fn usage(&self) -> Result<Usage, StoreError> {
-        let usage = self.home.usage()?;
+        let usage = self.metadata.usage()?;
         Ok(Usage {
             engine: self.engine.name.to_owned(),
             layout: LAYOUT,
@@ -412,7 +412,7 @@ impl Store for Pairs {
 
     fn close(&self) -> Result<(), StoreError> {
         if !self.spoilt.load(Ordering::Acquire) {
-            self.home.mark_closed();
+            self.metadata.mark_closed();
         }
         Ok(())
     }

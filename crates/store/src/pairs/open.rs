@@ -7,7 +7,7 @@ use super::journal::Journal;
 use super::meter::Meter;
 use super::rebuild::rebuild;
 use crate::OpenError;
-use crate::home::{self, Home};
+use crate::metadata::{self, Metadata};
 use pmemkv::{Database, Engine, Pool};
 
 /// The most partitions of a pool: more would only cost memory.
@@ -19,18 +19,19 @@ const POOL_BYTES_PER_PARTITION: u64 = 4 << 20;
 /// Opens the layout in its pool.
 pub fn open_pool(engine: Engine, mut pool: Pool) -> Result<Pairs, OpenError> {
     let path = pool.path().to_owned();
-    if !home::was_closed(&pool) {
+    if !metadata::was_closed(&pool) {
         tracing::info!(path = %path.display(), "the pool was not closed in order");
         if engine.name == "stree" {
             pool = rebuild(pool)?;
         }
     }
     let databases = open_partitions(&pool)?;
-    home::mark_open(&pool);
-    home::count_open(&pool);
+    metadata::mark_open(&pool);
+    metadata::count_open(&pool);
     let store_error = |source| OpenError::Store { path, source };
-    let (journal, undone) = Journal::recover(&databases, &|old| home::set_generations(&pool, old))
-        .map_err(store_error)?;
+    let (journal, undone) =
+        Journal::recover(&databases, &|old| metadata::set_generations(&pool, old))
+            .map_err(store_error)?;
     if undone > 0 {
         tracing::info!(
             undone,
@@ -38,29 +39,34 @@ pub fn open_pool(engine: Engine, mut pool: Pool) -> Result<Pairs, OpenError> {
         );
     }
     let hash_seed = pool.header().hash_seed;
-    let home = Home::Pool(pool);
+    let metadata = Metadata::Pool(pool);
     Ok(Pairs {
         engine,
         hash_seed,
         has_iterators: has_iterators(&databases[0]),
         databases,
         journal,
-        meter: Meter::new(&home, engine.name),
-        home,
+        meter: Meter::new(&metadata, engine.name),
+        metadata,
         spoilt: AtomicBool::new(false),
     })
 }
 
 /// The layout in an engine that does not outlive the process.
-pub fn open_volatile(engine: Engine, database: Database, home: Home, hash_seed: u64) -> Pairs {
+pub fn open_volatile(
+    engine: Engine,
+    database: Database,
+    metadata: Metadata,
+    hash_seed: u64,
+) -> Pairs {
     Pairs {
         has_iterators: has_iterators(&database),
         databases: vec![database],
         engine,
         hash_seed,
         journal: Journal::new(),
-        meter: Meter::new(&home, engine.name),
-        home,
+        meter: Meter::new(&metadata, engine.name),
+        metadata,
         spoilt: AtomicBool::new(false),
     }
 }

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use super::open::open_partitions;
 use crate::OpenError;
-use crate::home;
+use crate::metadata;
 use pmemkv::{Pool, PoolError};
 
 /// Copies `old` into a fresh pool that takes its place.
@@ -71,8 +71,8 @@ fn copy(old: &Pool, new: &Pool) -> Result<(), OpenError> {
             });
         }
     }
-    home::copy_generations(old, new);
-    home::mark_open(new);
+    metadata::copy_generations(old, new);
+    metadata::mark_open(new);
     tracing::info!(pairs, "the pool is rebuilt");
     Ok(())
 }

@@ -175,7 +175,7 @@ fn a_change_that_was_cut_short_is_undone_at_the_next_open() -> Result {
         // The process dies after the first of two puts.
         let died = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             let put_journal =
-                |home: &Database, key: &[u8], value: &[u8]| store.put(home, key, value);
+                |first: &Database, key: &[u8], value: &[u8]| store.put(first, key, value);
             store
                 .journal
                 .guard(&store.databases, &before, &put_journal, &mut || {

@@ -117,11 +117,11 @@ fn random_operations_leave_exact_accounts() -> Result {
             }
             check(&world, &model)?;
             world.store.commit_all()?;
-            let (accounts, masking) = (world.accounts(), world.figures().masking_bytes);
+            let (accounts, masking) = (world.accounts(), world.figures().tombstone_bytes);
             world = world.reopen(folder.path())?;
             let context = format!("seed {seed}, round {round}");
             assert_eq!(world.accounts(), accounts, "{context}");
-            assert_eq!(world.figures().masking_bytes, masking, "{context}");
+            assert_eq!(world.figures().tombstone_bytes, masking, "{context}");
             check(&world, &model)?;
         }
         assert!(world.figures().segments_free > 0);

@@ -143,7 +143,7 @@ fn moving_a_part_does_not_tear_a_batch() -> Result {
     let first = parts.spots[0];
     world.store.move_all(&world.index, first.segment)?;
     let compaction = world.store.compaction.log();
-    compaction.commit(space, &world.store.home)?;
+    compaction.commit(space, &world.store.metadata)?;
     let world = world.reopen(folder.path())?;
     let (k, l) = (world.value(b"k")?, world.value(b"l")?);
     let old = Some(b"old".to_vec());
@@ -225,7 +225,7 @@ fn removals_go_when_there_is_nothing_left_to_mask() -> Result {
         world.put(b"one", &bytes(n, 2_000))?;
         world.commit_and_help()?;
     }
-    let masking = world.figures().masking_bytes;
+    let masking = world.figures().tombstone_bytes;
     let segment = world.store.space.capacity() as u64;
     assert!(masking <= 2 * segment, "{masking}");
     Ok(())

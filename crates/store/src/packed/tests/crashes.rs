@@ -55,12 +55,12 @@ fn a_commit_that_is_guarded_still_is_undone_whole() -> Result {
     world.commit()?;
     let end = world.location(b"kept").map(Spot::from).ok_or("not there")?;
     let serial = world.store.space.serial(end.segment);
-    let Home::Pool(_) = &world.store.home else {
+    let Metadata::Pool(_) = &world.store.metadata else {
         return Err("no pool".into());
     };
     world
         .store
-        .home
+        .metadata
         .set(Which::Front, serial, end.offset + end.length);
     world.put(b"later", b"v")?;
     world.commit()?;

@@ -57,7 +57,7 @@ fn a_step_keeps_the_last_version_only() -> Result {
     assert_eq!(all.len(), 3);
     assert!(all[b"large".as_slice()] == bytes(149, 1_000_000));
     // What passed has left no trace, not even a removal.
-    assert_eq!(world.figures().masking_bytes, 0);
+    assert_eq!(world.figures().tombstone_bytes, 0);
     let world = world.reopen(folder.path())?;
     assert!(world.all()? == all);
     assert_eq!(world.accounts(), accounts);
@@ -84,7 +84,7 @@ fn what_a_step_took_and_left_is_free_again() -> Result {
     world.work()?;
     let after = world.figures();
     assert_eq!(
-        (after.live_bytes, after.masking_bytes),
+        (after.live_bytes, after.tombstone_bytes),
         (before.live_bytes, 0)
     );
     assert!(after.segments_free >= before.segments_free.min(after.segments - 2));
@@ -113,7 +113,7 @@ fn a_flushed_generation_leaves_nothing_of_the_step() -> Result {
     assert!(held_bytes(&world) < 800_000);
     world.commit()?;
     assert_eq!(world.figures().live_bytes, before);
-    assert_eq!(world.figures().masking_bytes, 0);
+    assert_eq!(world.figures().tombstone_bytes, 0);
     Ok(())
 }
 

@@ -224,7 +224,7 @@ fn a_damaged_guard_takes_nothing_back() -> Result {
     filled(folder.path())?;
     {
         let world = World::open(folder.path())?;
-        let Home::Pool(pool) = &world.store.home else {
+        let Metadata::Pool(pool) = &world.store.metadata else {
             return Err("no pool".into());
         };
         // Bytes that would be a guard before the second segment, if they had its checksum.

@@ -32,7 +32,7 @@ pub const WORD_LAYOUT: usize = 16;
 
 /// Where what is not a record is kept.
 #[derive(Debug)]
-pub enum Home {
+pub enum Metadata {
     /// In the pool.
     Pool(Pool),
     /// In this process.
@@ -46,10 +46,10 @@ pub enum Home {
     },
 }
 
-impl Home {
+impl Metadata {
     /// One in this process, for an engine with memory of that size under `path`.
     pub fn process(path: PathBuf, size_bytes: u64) -> Self {
-        Home::Process {
+        Metadata::Process {
             generations: Mutex::new(Generations::default()),
             path,
             size_bytes,
@@ -59,24 +59,26 @@ impl Home {
     /// The stored generations.
     pub fn generations(&self) -> Generations {
         match self {
-            Home::Process { generations, .. } => *generations.lock(),
-            Home::Pool(pool) => decode_generations(&pool.words(WORD_GENERATIONS, GENERATION_WORDS)),
+            Metadata::Process { generations, .. } => *generations.lock(),
+            Metadata::Pool(pool) => {
+                decode_generations(&pool.words(WORD_GENERATIONS, GENERATION_WORDS))
+            }
         }
     }
 
     /// Replaces the generations in one durable step.
     pub fn set_generations(&self, new: &Generations) {
         match self {
-            Home::Process { generations, .. } => *generations.lock() = *new,
-            Home::Pool(pool) => set_generations(pool, new),
+            Metadata::Process { generations, .. } => *generations.lock() = *new,
+            Metadata::Pool(pool) => set_generations(pool, new),
         }
     }
 
     /// Replaces the generations and clears a word of the layout's, all in one durable step.
     pub fn set_generations_and_clear(&self, new: &Generations, word: usize) {
         match self {
-            Home::Process { .. } => self.set_generations(new),
-            Home::Pool(pool) => {
+            Metadata::Process { .. } => self.set_generations(new),
+            Metadata::Pool(pool) => {
                 let mut words = pool.words(WORD_GENERATIONS, word + 1 - WORD_GENERATIONS);
                 for (place, value) in words.iter_mut().zip(checked(encode_generations(new))) {
                     *place = value;
@@ -93,7 +95,7 @@ impl Home {
     pub fn usage(&self) -> Result<Usage, StoreError> {
         let mut usage = Usage::default();
         match self {
-            Home::Pool(pool) => {
+            Metadata::Pool(pool) => {
                 let stats = pool
                     .stats()
                     .map_err(|error| StoreError::Engine(error.to_string()))?;
@@ -102,7 +104,7 @@ impl Home {
                 usage.allocated_bytes = stats.allocated_bytes;
                 usage.opens = Some(pool.word(WORD_OPENS));
             }
-            Home::Process {
+            Metadata::Process {
                 path, size_bytes, ..
             } => {
                 usage.pool_path = Some(path.clone());
@@ -114,7 +116,7 @@ impl Home {
 
     /// Marks the data as left in good order.
     pub fn mark_closed(&self) {
-        if let Home::Pool(pool) = self {
+        if let Metadata::Pool(pool) = self {
             pool.set_word(WORD_OPEN, 0);
         }
     }
@@ -244,13 +246,13 @@ mod tests {
         check(&pool)?;
         count_open(&pool);
         check(&pool)?;
-        let home = Home::Pool(pool.clone());
-        let mut generations = home.generations();
+        let metadata = Metadata::Pool(pool.clone());
+        let mut generations = metadata.generations();
         generations.of_database[3] = 77;
         generations.next = 78;
-        home.set_generations(&generations);
+        metadata.set_generations(&generations);
         check(&pool)?;
-        assert_eq!(home.generations(), generations);
+        assert_eq!(metadata.generations(), generations);
 
         for word in WORD_GENERATIONS..=WORD_GENERATIONS_CHECK {
             let sound = pool.word(word);
@@ -261,7 +263,7 @@ mod tests {
             pool.set_word(word, sound);
         }
         check(&pool)?;
-        drop(home);
+        drop(metadata);
         drop(pool);
 
         // The partitions' places, 1088 bytes behind the layout's name: as they would be in a pool without partitions.
