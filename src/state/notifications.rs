@@ -1,4 +1,4 @@
-//! What the keyspace tells of changes goes to whom it concerns: events to subscribers, changes to clients that cache.
+//! Passes the keyspace's changes on: events to subscribers, invalidations to clients that cache.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -6,18 +6,18 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use super::Server;
 use crate::keyspace::{EventClass, Keyspace, Observer};
 
-/// `notify-keyspace-events` as it is in force.
+/// The `notify-keyspace-events` setting in force.
 #[derive(Debug, Default)]
 pub struct Notifications {
     classes: AtomicU32,
 }
 
 impl Notifications {
-    /// Sets the classes by their letters.
+    /// Sets the event classes by their letters.
     pub fn set(&self, letters: &str, keyspace: &Keyspace) {
         let classes = EventClass::from_letters(letters);
         self.classes.store(classes.bits(), Ordering::Release);
-        // Without K and E nobody would hear of them.
+        // Without K or E no client would receive the events.
         let published = EventClass::KEYSPACE.union(EventClass::KEYEVENT);
         keyspace.observe_events(if classes.meets(published) {
             classes.without(published)
@@ -31,11 +31,11 @@ impl Notifications {
     }
 }
 
-/// The keyspace's observer.
+/// The keyspace's notifier.
 pub struct Herald(Arc<Server>);
 
 impl Herald {
-    /// Has the keyspace tell of changes, of those at first that the configuration asks for.
+    /// Registers the notifier with the keyspace, with the event classes that the configuration asks for.
     pub fn appoint(server: &Arc<Server>, keyspace: &Keyspace) {
         keyspace.set_observer(Arc::new(Self(Arc::clone(server))));
         let settings = server.config.settings();
