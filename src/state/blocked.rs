@@ -1,4 +1,4 @@
-//! A client that waits in a command, until somebody serves it, sets it free, or its time is over.
+//! A client that waits in a command, until another client serves it or unblocks it, or its timeout passes.
 
 use std::sync::Arc;
 
@@ -14,18 +14,18 @@ use crate::error::CommandError;
 use crate::keyspace::{Access, Keyspace, KeyspaceError, Kind, Ticket, Waiter, now_ms};
 use crate::protocol::{Args, OwnedArgs, Reply};
 
-/// What a client that waits is answered.
+/// The reply to a waiting client.
 pub type Answer = Result<Reply, CommandError>;
 
-/// What a command that waits is to do. It can be tried again and again.
+/// The work of a waiting command. It can be tried again and again.
 pub trait BlockedCall: std::fmt::Debug + Send + Sync {
-    /// The type of value that it waits for.
+    /// The type of value that the command waits for.
     fn kind(&self) -> Kind;
 
-    /// The keys that it waits for.
+    /// The keys that the command waits for.
     fn keys(&self) -> Vec<&[u8]>;
 
-    /// Does it; `None` where there is nothing to be had.
+    /// Tries the command; `None` if the keys have nothing for it yet.
     fn attempt(
         &self,
         keyspace: &Keyspace,
@@ -34,16 +34,16 @@ pub trait BlockedCall: std::fmt::Debug + Send + Sync {
     ) -> Result<Option<Reply>, CommandError>;
 }
 
-/// A call that is to wait.
+/// A call that must wait.
 #[derive(Debug)]
 pub struct Wait {
-    /// What it is to do.
+    /// The work of the call.
     pub call: Box<dyn BlockedCall>,
-    /// Until when; `None` is for ever.
+    /// The end of the wait; `None` waits for ever.
     pub deadline: Option<std::time::Instant>,
 }
 
-/// A command that waits, as those see it who may serve it or set it free.
+/// A waiting command, as shared with the threads that may serve or unblock it.
 #[derive(Debug)]
 pub struct Blocked {
     call: Box<dyn BlockedCall>,
@@ -61,22 +61,22 @@ pub struct Blocked {
 enum State {
     Waits,
     Answered(Answer),
-    /// Its client has the answer, or is gone.
+    /// The client has the answer, or has disconnected.
     Over,
 }
 
-/// A command that waits, as its own connection sees it.
+/// A waiting command, as its own connection sees it.
 #[derive(Debug)]
 pub struct OwnWait {
-    /// What the others see.
+    /// The part that other threads share.
     pub blocked: Arc<Blocked>,
-    /// When it is over.
+    /// The end of the wait; `None` waits for ever.
     pub deadline: Option<Instant>,
     ticket: Arc<Ticket>,
 }
 
 impl OwnWait {
-    /// Has the client of `session` wait in its call.
+    /// Lets the client of `session` wait in its call.
     pub fn begin(
         wait: Wait,
         (command, args): (&'static Command, Args<'_>),
@@ -99,7 +99,7 @@ impl OwnWait {
         let keys = blocked.call.keys();
         let waiter = Arc::<Blocked>::clone(&blocked);
         let ticket = keyspace.wait_for(session.db, &keys, waiter, access.now)?;
-        // Who is seen to wait has a place in the queue.
+        // Only now: a client that others see as waiting must already be in the queue.
         *client.blocked.lock() = Some(Arc::clone(&blocked));
         session.wait = Some(Self {
             blocked,
@@ -109,7 +109,7 @@ impl OwnWait {
         Ok(())
     }
 
-    /// Nobody waits any more.
+    /// Ends the wait: the client leaves the queues.
     pub fn end(self, client: &ClientHandle, keyspace: &Keyspace) {
         *self.blocked.state.lock() = State::Over;
         *client.blocked.lock() = None;
@@ -118,7 +118,7 @@ impl OwnWait {
 }
 
 impl Blocked {
-    /// Gives the client this answer; false where it has one already.
+    /// Gives the client this answer; `false` if it has one already.
     pub fn answer(&self, answer: Answer) -> bool {
         let mut state = self.state.lock();
         let waits = matches!(*state, State::Waits);
@@ -129,19 +129,19 @@ impl Blocked {
         waits
     }
 
-    /// Sets the client free as if its time was over, or with an error (CLIENT UNBLOCK).
+    /// Unblocks the client as if its timeout had passed, or with an error (CLIENT UNBLOCK).
     pub fn set_free(&self, with_error: bool) -> bool {
         self.answer(if with_error {
             Err(CommandError::text(
                 "UNBLOCKED client unblocked via CLIENT UNBLOCK",
             ))
         } else {
-            // Of all these commands, also where nothing to pop is null otherwise.
+            // For all of these commands, even those that otherwise reply with another null.
             Ok(Reply::NullArray)
         })
     }
 
-    /// Its answer, once there is one. It is given once.
+    /// Takes the answer, if there is one. The answer is given only once.
     pub fn take_answer(&self) -> Option<Answer> {
         let mut state = self.state.lock();
         if matches!(*state, State::Waits) {
@@ -153,7 +153,7 @@ impl Blocked {
         }
     }
 
-    /// Runs `f` while there is no answer, if there is none: none comes meanwhile.
+    /// Runs `f` if there is no answer yet. No answer comes while `f` runs.
     pub fn if_waits(&self, f: impl FnOnce()) {
         let state = self.state.lock();
         if matches!(*state, State::Waits) {
@@ -166,12 +166,12 @@ impl Blocked {
         self.command
     }
 
-    /// Returns once there may be an answer.
+    /// Returns when there may be an answer.
     pub async fn answered(&self) {
         self.answered.notified().await;
     }
 
-    /// Runs the call as a whole, as if it was made now.
+    /// Runs the whole call, as if the client made it now.
     fn run(&self, keyspace: &Keyspace) -> Result<Option<Reply>, CommandError> {
         let access = Access {
             now: now_ms(),
@@ -180,7 +180,7 @@ impl Blocked {
             serves: true,
         };
         let args = self.args.args();
-        // The user's rules may have changed since.
+        // The user's rules may have changed since the client sent the call.
         self.user.check(self.command, args)?;
         if self.command.spec.flags.contains(Flags::DENYOOM) {
             keyspace.ensure_room(args.bytes() as u64, access.now)?;
@@ -195,7 +195,7 @@ impl Waiter for Blocked {
     }
 
     fn attempt(&self, keyspace: &Keyspace) -> bool {
-        // Held to the end: who sets the client free meanwhile comes too late, and says so.
+        // Hold the lock to the end: a thread that unblocks the client meanwhile comes too late and reports that.
         let mut state = self.state.lock();
         if !matches!(*state, State::Waits) {
             return true;

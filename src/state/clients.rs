@@ -14,20 +14,20 @@ use crate::acl::User;
 use crate::config::OutputBufferLimits;
 use crate::protocol::Push;
 
-/// What others may see of one client, and how they end it.
+/// What other threads see of a client, and how they disconnect it.
 #[derive(Debug)]
 pub struct ClientHandle {
-    /// Unique, rising, never used again.
+    /// Unique, ascending, never used again.
     pub id: u64,
     /// Peer address, `127.0.0.1:50000`, or the socket's path with `:0`.
     pub addr: String,
-    /// Our address on this connection, in the same form.
+    /// The server's address on this connection, in the same form.
     pub laddr: String,
     /// File descriptor number, as CLIENT LIST shows it.
     pub fd: i32,
-    /// Came over the Unix socket.
+    /// Whether the client came over the Unix socket.
     pub unix: bool,
-    /// When it connected.
+    /// When the client connected.
     pub connected: Instant,
     /// CLIENT SETNAME; empty for none.
     pub name: Mutex<String>,
@@ -35,7 +35,7 @@ pub struct ClientHandle {
     pub lib_name: Mutex<String>,
     /// CLIENT SETINFO LIB-VER.
     pub lib_ver: Mutex<String>,
-    /// The user that it acts as.
+    /// The client's user.
     pub user: Mutex<Arc<User>>,
     /// Selected database.
     pub db: AtomicUsize,
@@ -45,11 +45,11 @@ pub struct ClientHandle {
     pub no_evict: AtomicBool,
     /// CLIENT NO-TOUCH.
     pub no_touch: AtomicBool,
-    /// MONITOR: it is shown every command.
+    /// MONITOR: the server sends every command to this client.
     pub monitors: AtomicBool,
-    /// Its next command waits, for CLIENT PAUSE.
+    /// Whether the client's next command waits, for CLIENT PAUSE.
     pub waits: AtomicBool,
-    /// The command that it waits in.
+    /// The command that the client waits in.
     pub blocked: Mutex<Option<Arc<Blocked>>>,
     /// Full name of the last command (`client|list`), or empty.
     pub last_command: Mutex<&'static str>,
@@ -59,60 +59,61 @@ pub struct ClientHandle {
     pub query_buffer_bytes: AtomicUsize,
     /// Free bytes at the end of the input buffer.
     pub query_buffer_free_bytes: AtomicUsize,
-    /// Commands that wait for EXEC; -1 outside a transaction.
+    /// Commands queued for EXEC; -1 outside a transaction.
     pub multi: AtomicI64,
-    /// Memory that they take, bytes.
+    /// Memory of the queued commands, bytes.
     pub multi_bytes: AtomicUsize,
-    /// How many names it listens to, by [`Topic`].
+    /// How many names the client subscribes to, by [`Topic`].
     pub subscriptions: [AtomicUsize; 3],
     /// CLIENT TRACKING.
     pub tracking: TrackingState,
-    /// Messages that it did not ask for just now.
+    /// Messages that are no replies to a command of this client.
     pub mailbox: Mailbox,
     /// Bytes in the output buffer.
     pub output_buffer_bytes: AtomicUsize,
-    /// Bytes that left it and that the client has not taken yet.
+    /// Bytes that left the output buffer and that the client has not taken yet.
     pub unsent_bytes: AtomicUsize,
-    /// In how many buffers these are.
+    /// The number of buffers that hold these bytes.
     pub unsent_buffers: AtomicUsize,
     /// Set by CLIENT KILL and by shutdown.
     killed: AtomicBool,
-    /// Whether what has arrived is still answered after `killed`.
+    /// Whether the server still answers what has arrived after `killed`.
     drains: AtomicBool,
     kill: Notify,
 }
 
 impl ClientHandle {
-    /// Ends the client: its connection closes as soon as its task sees this.
+    /// Disconnects the client: its connection closes as soon as its task sees this.
     pub fn kill(&self) {
         self.kill_first();
     }
 
-    /// As [`kill`](Self::kill); `false` where it was called before.
+    /// Like [`kill`](Self::kill); returns `false` if the client was killed before.
     fn kill_first(&self) -> bool {
         let before = self.killed.swap(true, Ordering::AcqRel);
         self.kill.notify_waiters();
         !before
     }
 
-    /// Whether it listens to anything.
+    /// Whether the client subscribes to anything.
     pub fn is_subscriber(&self) -> bool {
         self.subscriptions
             .iter()
             .any(|names| names.load(Ordering::Relaxed) > 0)
     }
 
-    /// Whether it waits, in a command or for the end of CLIENT PAUSE.
+    /// Whether the client waits, in a command or for the end of CLIENT PAUSE.
     pub fn is_blocked(&self) -> bool {
         self.waits.load(Ordering::Relaxed) || self.blocked.lock().is_some()
     }
 
-    /// Whether it speaks RESP3.
+    /// Whether the client speaks RESP3.
     pub fn speaks_resp3(&self) -> bool {
         self.resp.load(Ordering::Relaxed) == 3
     }
 
-    /// Leaves a message for the client, in its protocol. Who does not take its messages is ended: nobody waits for it.
+    /// Leaves a message for the client, in its protocol. If the client does not read its messages, the server
+    /// disconnects it, so that no publisher waits for it.
     pub fn deliver(&self, message: &mut Push, server: &Server, limits: OutputBufferLimits) {
         let limit = if self.is_subscriber() {
             limits.pubsub
@@ -130,28 +131,28 @@ impl ClientHandle {
         }
     }
 
-    /// Bytes of output that its connection has and that it has not taken yet.
+    /// Bytes of output that the connection holds and that the client has not taken yet.
     pub fn taken_bytes(&self) -> usize {
         self.output_buffer_bytes.load(Ordering::Relaxed) + self.unsent_bytes.load(Ordering::Relaxed)
     }
 
-    /// Bytes of all output that waits for the client, messages in its mailbox included.
+    /// Bytes of all output that waits for the client, including messages in its mailbox.
     pub fn output_bytes(&self) -> usize {
         self.taken_bytes() + self.mailbox.waiting_bytes()
     }
 
-    /// Ends the client once everything that has arrived from it is answered: the server stops.
+    /// Disconnects the client after everything that has arrived from it is answered, because the server stops.
     pub fn finish(&self) {
         self.drains.store(true, Ordering::Release);
         self.kill();
     }
 
-    /// Whether the client was ended by [`finish`](Self::finish).
+    /// Whether [`finish`](Self::finish) ended the client.
     pub fn drains(&self) -> bool {
         self.drains.load(Ordering::Acquire)
     }
 
-    /// Whether the client is on this machine: what the value `local` of `enable-debug-command` and its like asks.
+    /// Whether the client is on this machine, for the value `local` of `enable-debug-command` and its like.
     pub fn is_local(&self) -> bool {
         let address = self.addr.parse::<SocketAddr>();
         self.unix || address.is_ok_and(|address| address.ip().is_loopback())
@@ -193,7 +194,7 @@ impl ClientHandle {
         } else {
             -1
         };
-        // Behind the output buffer Redis has a list of what does not fit in; messages that wait belong there too.
+        // Redis has a list behind the output buffer for what does not fit. Waiting messages count there too.
         let messages = self.mailbox.waiting_bytes();
         let lists = self.unsent_buffers.load(Ordering::Relaxed) + usize::from(messages > 0);
         let waiting = self.unsent_bytes.load(Ordering::Relaxed) + messages;
@@ -224,10 +225,10 @@ impl ClientHandle {
         )
     }
 
-    /// Returns once the client is killed.
+    /// Returns when the client is killed.
     pub async fn killed(&self) {
         loop {
-            // Made before the look at the flag: it then hears of a kill that comes right after.
+            // Create this before checking the flag, so that it also sees a kill right after the check.
             let kill = self.kill.notified();
             if self.is_killed() {
                 return;
@@ -237,16 +238,16 @@ impl ClientHandle {
     }
 }
 
-/// Where a new connection comes from.
+/// The origin of a new connection.
 #[derive(Debug)]
 pub struct Endpoint {
     /// Peer address.
     pub addr: String,
-    /// Our address.
+    /// The server's address.
     pub laddr: String,
     /// File descriptor number.
     pub fd: i32,
-    /// Over the Unix socket.
+    /// Whether the connection came over the Unix socket.
     pub unix: bool,
 }
 
@@ -258,7 +259,7 @@ pub struct Clients {
 }
 
 impl Clients {
-    /// Registers a new client, which begins as `user`.
+    /// Registers a new client, which starts as `user`.
     pub fn register(&self, endpoint: Endpoint, user: &Arc<User>, now_ms: i64) -> Arc<ClientHandle> {
         let id = self.last_id.fetch_add(1, Ordering::Relaxed) + 1;
         let handle = Arc::new(ClientHandle {
@@ -299,12 +300,12 @@ impl Clients {
         handle
     }
 
-    /// Forgets a client whose connection has ended.
+    /// Removes a client whose connection has ended.
     pub fn remove(&self, id: u64) {
         self.by_id.lock().remove(&id);
     }
 
-    /// The client of that id.
+    /// The client with this id.
     pub fn get(&self, id: u64) -> Option<Arc<ClientHandle>> {
         self.by_id.lock().get(&id).cloned()
     }
@@ -319,14 +320,14 @@ impl Clients {
         self.len() == 0
     }
 
-    /// Those that act as `user`.
+    /// The clients of `user`.
     pub fn of_user(&self, user: &Arc<User>) -> Vec<Arc<ClientHandle>> {
         let mut clients = self.all();
         clients.retain(|client| Arc::ptr_eq(&client.user.lock(), user));
         clients
     }
 
-    /// All clients, in the order of their ids.
+    /// All clients, in ascending order of their ids.
     pub fn all(&self) -> Vec<Arc<ClientHandle>> {
         self.by_id.lock().values().cloned().collect()
     }

@@ -1,4 +1,4 @@
-//! How long calls took, as counts in buckets that grow with the duration: each is at most a 32nd of it wide.
+//! Durations of calls, counted in buckets. Buckets widen with the duration: each is at most a 32nd of it wide.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -9,7 +9,7 @@ const PARTS: u64 = 1 << PARTS_BITS;
 /// Longer durations count as this one, ns: 69 s.
 const NANOS_MAX: u64 = (1 << 36) - 1;
 
-/// How many buckets there are: that of `NANOS_MAX` is the last one.
+/// How many buckets there are; the last one is that of `NANOS_MAX`.
 const BUCKETS: usize = 1024;
 
 /// The bucket of a duration.
@@ -51,7 +51,7 @@ impl Histogram {
         self.counts[bucket].fetch_add(calls, Ordering::Relaxed);
     }
 
-    /// Forgets all.
+    /// Resets all counts.
     pub fn reset(&self) {
         for count in &self.counts {
             count.store(0, Ordering::Relaxed);
@@ -67,7 +67,7 @@ pub struct Durations {
 }
 
 impl Durations {
-    /// The sum of `histograms`; `None` where they have counted nothing.
+    /// The sum of `histograms`; `None` if they have counted nothing.
     pub fn sum<'a>(histograms: impl Iterator<Item = &'a Histogram>) -> Option<Self> {
         let mut sum = Self {
             counts: vec![0; BUCKETS],
@@ -87,7 +87,7 @@ impl Durations {
         self.calls
     }
 
-    /// The duration that `percent` of the calls did not exceed, ns, up to the end of its bucket.
+    /// The duration that `percent` of the calls did not exceed, ns, rounded up to the end of its bucket.
     #[allow(
         clippy::cast_precision_loss,
         clippy::cast_possible_truncation,
@@ -106,7 +106,7 @@ impl Durations {
         NANOS_MAX
     }
 
-    /// How many calls certainly took no longer than that: those of the buckets that end there or before.
+    /// How many calls certainly took no longer than `nanos`: those in the buckets that end there or before.
     pub fn up_to(&self, nanos: u64) -> u64 {
         let counts = self.counts.iter().enumerate();
         counts
@@ -115,7 +115,7 @@ impl Durations {
             .sum()
     }
 
-    /// How long all calls took, ns, each as if in the middle of its bucket.
+    /// Total time of all calls, ns; each call counts as the middle of its bucket.
     pub fn total(&self) -> u64 {
         let counts = self.counts.iter().enumerate();
         counts
@@ -126,14 +126,14 @@ impl Durations {
             .fold(0, u64::saturating_add)
     }
 
-    /// How many calls took no longer than 1, 2, 4, ... µs, where the number grows: pairs of µs and calls. The µs are
-    /// those that Redis shows: the ends of its own buckets, from 1024 ns on.
+    /// Pairs of µs and calls: how many calls took no longer than 1, 2, 4, ... µs, for each step at which the number
+    /// grows. The µs are those that Redis shows: the ends of its own buckets, from 1024 ns on.
     pub fn doubling(&self) -> Vec<(u64, u64)> {
         let mut pairs = Vec::new();
         let mut before = 0;
         let mut limit = 1024;
         while before < self.calls {
-            // Redis's buckets are a 128th of the duration wide; the last one here takes what is left.
+            // Redis's buckets are a 128th of the duration wide; the last one here takes the rest.
             let end = if limit > NANOS_MAX {
                 BUCKETS
             } else {

@@ -1,7 +1,7 @@
-//! Messages to a client that did not ask for them just now: pub/sub, invalidations, MONITOR.
+//! Messages that are no replies to a client's command: pub/sub, invalidations, MONITOR.
 //!
-//! Any thread may leave one. The client's own connection takes them out between two of its replies, and like replies
-//! they are sent only after everything that they may tell of is durable.
+//! Any thread may leave a message. The client's own connection takes the messages between two of its replies. Like
+//! replies, it sends them only after everything that they may tell of is durable.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Instant;
@@ -13,16 +13,16 @@ use tokio::sync::Notify;
 use crate::config::OutputBufferLimit;
 use crate::protocol::ReplyBuffer;
 
-/// Buffers larger than this are given back when they are empty.
+/// An empty buffer larger than this is freed.
 const KEPT_BUFFER_BYTES: usize = 64 * 1024;
 
 /// Encoded messages that wait for a client's connection.
 #[derive(Debug, Default)]
 pub struct Mailbox {
     waiting: Mutex<Waiting>,
-    /// How many bytes wait: read without the lock.
+    /// How many bytes wait; readable without the lock.
     bytes: AtomicUsize,
-    /// Whether the client has been found to be over its limit.
+    /// Whether the client was over its limit.
     overflown: AtomicBool,
     arrived: Notify,
 }
@@ -34,13 +34,13 @@ struct Waiting {
 }
 
 impl Mailbox {
-    /// Leaves an encoded message. `false` where more waits than `limit` allows: then the message is not kept, and the
-    /// client is to be closed.
+    /// Leaves an encoded message. Returns `false` if more waits than `limit` allows: then the message is dropped, and
+    /// the caller must disconnect the client.
     pub fn put(&self, message: &[u8], limit: OutputBufferLimit) -> bool {
         self.put_behind(0, message, limit)
     }
 
-    /// As [`put`](Self::put), where `unsent` bytes that were taken out before count too.
+    /// Like [`put`](Self::put), but counts `unsent` bytes that were taken out before as well.
     pub fn put_behind(&self, unsent: usize, message: &[u8], limit: OutputBufferLimit) -> bool {
         if self.overflown.load(Ordering::Relaxed) {
             return false;
@@ -99,7 +99,7 @@ impl Mailbox {
         self.bytes.store(0, Ordering::Release);
     }
 
-    /// Returns once messages wait.
+    /// Returns when messages wait.
     pub async fn arrived(&self) {
         while !self.has_mail() {
             self.arrived.notified().await;

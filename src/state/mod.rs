@@ -35,46 +35,46 @@ pub use transaction::{Queued, Transaction};
 
 use std::time::{Instant, SystemTime};
 
-/// What all connections share besides the keyspace.
+/// The state that all connections share besides the keyspace.
 #[derive(Debug)]
 pub struct Server {
     /// The configuration.
     pub config: crate::config::Config,
-    /// The users and what they may do.
+    /// The users and their permissions.
     pub acl: crate::acl::Acl,
-    /// What TLS connections begin with.
+    /// The TLS configuration for new connections.
     pub tls: crate::tls::Tls,
     /// Every connected client.
     pub clients: Clients,
-    /// Who listens to what.
+    /// Which client subscribes to what.
     pub pubsub: PubSub,
-    /// Who caches which keys.
+    /// Which client caches which keys.
     pub tracking: Tracking,
-    /// What events of keys are published.
+    /// Which keyspace events are published.
     pub notifications: Notifications,
     /// Counters for INFO.
     pub stats: Stats,
-    /// What the counters moved by per second lately.
+    /// How fast the counters grew lately, per second.
     pub rates: Rates,
     /// Commands that took long.
     pub slowlog: Slowlog,
-    /// Clients that are shown every command.
+    /// Clients that receive every command.
     pub monitors: Monitors,
     /// CLIENT PAUSE.
     pub pause: Pause,
     /// When the process started, for uptimes.
     pub started: Instant,
-    /// The same by the wall clock.
+    /// The start by the wall clock.
     pub started_at: SystemTime,
     /// 40 hexadecimal digits, new at each start.
     pub run_id: String,
     /// What acknowledged writes survive.
     pub durability: crate::system::Survival,
-    /// The TCP sockets that it listens on.
+    /// The TCP sockets that the server listens on.
     pub ports: crate::system::Ports,
-    /// How many of the process's files are not clients'.
+    /// How many of the process's files are reserved for the server itself.
     pub reserved_files: u64,
-    /// What supervises the process, as INFO calls it.
+    /// The process's supervisor, in INFO's words.
     pub supervised: &'static str,
     /// Tells the process to stop.
     pub shutdown: tokio::sync::watch::Sender<bool>,

@@ -1,4 +1,4 @@
-//! MONITOR: clients that are shown every command.
+//! MONITOR: clients that receive every command.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -9,22 +9,22 @@ use parking_lot::RwLock;
 use super::ClientHandle;
 use crate::config::{OutputBufferLimit, OutputBufferLimits};
 
-/// The clients that watch.
+/// The clients in MONITOR mode.
 #[derive(Debug, Default)]
 pub struct Monitors {
     clients: RwLock<Vec<Arc<ClientHandle>>>,
-    /// How many: read at every command.
+    /// The number of clients; every command reads it.
     count: AtomicUsize,
 }
 
 impl Monitors {
-    /// Whether anybody watches.
+    /// Whether any client monitors.
     #[inline]
     pub fn any(&self) -> bool {
         self.count.load(Ordering::Relaxed) > 0
     }
 
-    /// From now on the client is shown commands. Once is enough.
+    /// Starts sending commands to the client. Adding a client twice has no effect.
     pub fn add(&self, client: &Arc<ClientHandle>) {
         let mut clients = self.clients.write();
         if !client.monitors.swap(true, Ordering::Relaxed) {
@@ -33,7 +33,7 @@ impl Monitors {
         }
     }
 
-    /// The client watches no more.
+    /// Stops sending commands to the client.
     pub fn remove(&self, client: &ClientHandle) {
         if client.monitors.swap(false, Ordering::Relaxed) {
             let mut clients = self.clients.write();
@@ -42,7 +42,7 @@ impl Monitors {
         }
     }
 
-    /// Shows `line` to all of them; returns how many were ended since they do not read what they are sent.
+    /// Sends `line` to all monitors; returns how many it disconnected because they do not read.
     pub fn show(&self, line: &[u8], limits: &OutputBufferLimits) -> u64 {
         let limit = limit(limits);
         let mut ended = 0;
@@ -57,7 +57,7 @@ impl Monitors {
     }
 }
 
-/// What may wait for a client that watches: as much as for a normal one, or where that has no limit, for a replica.
+/// The output limit of a monitor: that of a normal client or, if a normal client has none, that of a replica.
 pub fn limit(limits: &OutputBufferLimits) -> OutputBufferLimit {
     if limits.normal.hard_bytes > 0 || limits.normal.soft_bytes > 0 {
         limits.normal
@@ -66,7 +66,7 @@ pub fn limit(limits: &OutputBufferLimits) -> OutputBufferLimit {
     }
 }
 
-/// One command as MONITOR shows it: time, database, client and words, as a simple string.
+/// One command as MONITOR shows it: time, database, client and arguments, as a simple string.
 pub fn line<'a>(
     at: SystemTime,
     db: usize,

@@ -1,4 +1,4 @@
-//! CLIENT PAUSE: commands wait, and their clients with them, until a time has passed or somebody ends it.
+//! CLIENT PAUSE: commands and their clients wait until the time has passed or a client ends the pause.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -6,35 +6,35 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-/// A pause without an end that matters, for times that the clock cannot reach.
+/// The longest pause, for times that the clock cannot represent.
 const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 
 /// Which commands wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Paused {
-    /// Those that may change data.
+    /// Commands that may change data.
     Writes,
-    /// All.
+    /// All commands.
     All,
 }
 
-/// The present pause, if there is one.
+/// The current pause, if there is one.
 #[derive(Debug, Default)]
 pub struct Pause {
     state: Mutex<Option<(Paused, Instant)>>,
-    /// Whether there may be one: read at every command.
+    /// Whether there may be a pause; every command reads it.
     is_on: AtomicBool,
     over: Notify,
 }
 
 impl Pause {
-    /// Whether there may be a pause; [`present`](Self::present) knows.
+    /// Whether there may be a pause; [`present`](Self::present) gives the exact answer.
     #[inline]
     pub fn is_on(&self) -> bool {
         self.is_on.load(Ordering::Relaxed)
     }
 
-    /// Begins a pause. One that goes on becomes neither shorter nor weaker by it.
+    /// Starts a pause. It never shortens or weakens a running pause.
     pub fn begin(&self, paused: Paused, time: Duration) {
         let now = Instant::now();
         let until = now.checked_add(time.min(LONGEST)).unwrap_or(now + LONGEST);
@@ -46,19 +46,19 @@ impl Pause {
         self.is_on.store(true, Ordering::Relaxed);
     }
 
-    /// Ends it.
+    /// Ends the pause.
     pub fn end(&self) {
         *self.state.lock() = None;
         self.is_on.store(false, Ordering::Relaxed);
         self.over.notify_waiters();
     }
 
-    /// What waits now.
+    /// Which commands wait now.
     pub fn present(&self) -> Option<Paused> {
         self.now().map(|(paused, _)| paused)
     }
 
-    /// How long the pause still takes; `None` where there is none.
+    /// The remaining time of the pause; `None` if there is none.
     pub fn rest(&self) -> Option<Duration> {
         self.now()
             .map(|(_, until)| until.saturating_duration_since(Instant::now()))
@@ -73,10 +73,10 @@ impl Pause {
         *state
     }
 
-    /// Returns once the pause is over.
+    /// Returns when the pause is over.
     pub async fn over(&self) {
         loop {
-            // Made before the look at the state: it then hears of an end that comes right after.
+            // Create this before checking the state, so that it also sees an end right after the check.
             let over = self.over.notified();
             let Some(rest) = self.rest() else {
                 return;

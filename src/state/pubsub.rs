@@ -1,7 +1,7 @@
-//! Pub/sub: who listens to what, and how a message reaches them.
+//! Pub/sub: which client subscribes to what, and how a message reaches the subscribers.
 //!
-//! One lock holds all subscriptions, also while a message is handed out: all clients see messages in the same order.
-//! To hand out is to copy into a mailbox; no client can make a publisher wait.
+//! One lock protects all subscriptions. A publisher holds it while it delivers a message, so that all clients see
+//! messages in the same order. Delivery only copies into a mailbox, so no client can make a publisher wait.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -16,33 +16,33 @@ use crate::acl::User;
 use crate::glob;
 use crate::protocol::Push;
 
-/// What a subscription names.
+/// The kind of name that a subscription has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Topic {
     /// A channel.
     Channel,
-    /// A pattern of channels' names.
+    /// A pattern of channel names.
     Pattern,
-    /// A shard channel: these are apart from the others.
+    /// A shard channel. Shard channels are separate from the others.
     Shard,
 }
 
 impl Topic {
-    /// All of them.
+    /// All kinds.
     pub const ALL: [Topic; 3] = [Topic::Channel, Topic::Pattern, Topic::Shard];
 }
 
-/// What one client listens to; by [`Topic`]. It belongs to the client's session.
+/// A client's subscriptions, by [`Topic`]. They belong to the client's session.
 #[derive(Debug, Default)]
 pub struct Subscriptions([BTreeSet<Bytes>; 3]);
 
 impl Subscriptions {
-    /// The names.
+    /// The subscribed names of this kind.
     pub fn of(&self, topic: Topic) -> &BTreeSet<Bytes> {
         &self.0[topic as usize]
     }
 
-    /// What (un)subscribing answers: channels and patterns count together.
+    /// The count in the reply to (un)subscribing: channels and patterns count together.
     pub fn count(&self, topic: Topic) -> usize {
         match topic {
             Topic::Shard => self.of(topic).len(),
@@ -57,7 +57,8 @@ type Listeners = HashMap<Bytes, Vec<Arc<ClientHandle>>, RandomState>;
 #[derive(Debug, Default)]
 pub struct PubSub {
     hub: Mutex<Hub>,
-    /// How many names of each kind are listened to. Read without the lock: what nobody hears costs next to nothing.
+    /// How many names of each kind have subscribers. Readable without the lock, so that a message without subscribers
+    /// costs almost nothing.
     names: [AtomicUsize; 3],
     clients: AtomicUsize,
 }
@@ -69,7 +70,7 @@ struct Hub {
 }
 
 impl PubSub {
-    /// Has a client listen. It does so already where this is `false`.
+    /// Subscribes a client; returns `false` if it was subscribed already.
     pub fn subscribe(
         &self,
         topic: Topic,
@@ -93,7 +94,7 @@ impl PubSub {
         true
     }
 
-    /// Has a client listen no longer. It did not where this is `false`. Once it returns no message comes any more.
+    /// Unsubscribes a client; returns `false` if it was not subscribed. After it returns, no more messages arrive.
     pub fn unsubscribe(
         &self,
         topic: Topic,
@@ -134,7 +135,7 @@ impl PubSub {
         }
     }
 
-    /// Hands a message to all who listen to the channel or to a pattern that fits it; returns to how many.
+    /// Delivers a message to all subscribers of the channel or of a matching pattern; returns how many.
     #[inline]
     pub fn publish(&self, server: &Server, channel: &[u8], message: &[u8]) -> usize {
         if !self.is_heard() {
@@ -143,7 +144,7 @@ impl PubSub {
         self.hand_out(server, channel, message)
     }
 
-    /// Whether anybody listens to anything but shard channels.
+    /// Whether there is any subscription except to shard channels.
     #[inline]
     pub fn is_heard(&self) -> bool {
         self.count(Topic::Channel) + self.count(Topic::Pattern) > 0
@@ -173,7 +174,7 @@ impl PubSub {
         count
     }
 
-    /// Hands a message to all who listen to the shard channel; returns to how many.
+    /// Delivers a message to all subscribers of the shard channel; returns how many.
     pub fn publish_to_shard(&self, server: &Server, channel: &[u8], text: &[u8]) -> usize {
         if self.count(Topic::Shard) == 0 {
             return 0;
@@ -191,7 +192,7 @@ impl PubSub {
         clients.len()
     }
 
-    /// The names that are listened to and that fit the pattern.
+    /// The names that have subscribers and match the pattern.
     pub fn names(&self, topic: Topic, pattern: Option<&[u8]>) -> Vec<Bytes> {
         let hub = self.hub.lock();
         let names = hub.listeners[topic as usize].keys();
@@ -201,13 +202,14 @@ impl PubSub {
             .collect()
     }
 
-    /// How many clients listen to a name.
+    /// How many clients subscribe to a name.
     pub fn listeners(&self, topic: Topic, name: &[u8]) -> usize {
         let hub = self.hub.lock();
         hub.listeners[topic as usize].get(name).map_or(0, Vec::len)
     }
 
-    /// The clients of such users that listen to what their user may not listen to any more.
+    /// The clients, among those of users for which `is_meant` is true, with a subscription that their user may not
+    /// have any more.
     pub fn denied(&self, is_meant: impl Fn(&Arc<User>) -> bool) -> Vec<Arc<ClientHandle>> {
         let mut denied = BTreeMap::new();
         let hub = self.hub.lock();
@@ -228,18 +230,18 @@ impl PubSub {
         denied.into_values().collect()
     }
 
-    /// How many names are listened to.
+    /// How many names have subscribers.
     #[inline]
     pub fn count(&self, topic: Topic) -> usize {
         self.names[topic as usize].load(Ordering::Acquire)
     }
 
-    /// How many clients listen to something.
+    /// How many clients subscribe to anything.
     pub fn clients(&self) -> usize {
         self.clients.load(Ordering::Relaxed)
     }
 
-    /// Waits until messages that are being handed out are in their mailboxes.
+    /// Waits until messages in delivery are in their mailboxes.
     pub fn settle(&self) {
         drop(self.hub.lock());
     }

@@ -1,4 +1,4 @@
-//! What the counters moved by per second, over the last one and a half seconds.
+//! How fast the counters grew, per second, over the last one and a half seconds.
 
 use std::time::{Duration, Instant};
 
@@ -6,7 +6,7 @@ use parking_lot::Mutex;
 
 use super::Stats;
 
-/// How many samples a rate is the mean of. One is due every 100 ms.
+/// A rate is the mean over this many samples, taken every 100 ms.
 pub const RATE_SAMPLES: usize = 16;
 
 /// Rates of the server's traffic.
@@ -26,7 +26,7 @@ struct Sample {
     totals: PerSecond,
 }
 
-/// The last samples of the counters. [`Rates::sample`] is to be called every 100 ms.
+/// The last samples of the counters. The caller calls [`Rates::sample`] every 100 ms.
 #[derive(Debug)]
 pub struct Rates {
     ring: Mutex<[Option<Sample>; RATE_SAMPLES]>,
@@ -43,7 +43,7 @@ impl Default for Rates {
 }
 
 impl Rates {
-    /// Notes the counters as they are.
+    /// Takes a sample of the counters.
     pub fn sample(&self, stats: &Stats) {
         let snapshot = stats.snapshot();
         let totals = PerSecond {
@@ -60,7 +60,7 @@ impl Rates {
         *next = (*next + 1) % RATE_SAMPLES;
     }
 
-    /// The mean over the samples that are kept; zeroes before the second one.
+    /// The mean over the kept samples; zero before the second sample.
     pub fn per_second(&self) -> PerSecond {
         let samples = || {
             self.ring
@@ -77,7 +77,7 @@ impl Rates {
             return PerSecond::default();
         };
         let elapsed = newest.at - oldest.at;
-        // CONFIG RESETSTAT sets counters back: then the difference is none.
+        // After CONFIG RESETSTAT a counter may be lower than before: then count no growth.
         PerSecond {
             commands: rate(oldest.totals.commands, newest.totals.commands, elapsed),
             input_bytes: rate(

@@ -1,5 +1,5 @@
-//! CONFIG SET of what the server gets from outside: certificates, sockets, files. First everything is got, then used:
-//! what can't be had leaves all as it was.
+//! CONFIG SET of settings that need outside resources: certificates, sockets, files. It first obtains all resources
+//! and then uses them. If one is not available, nothing changes.
 
 use std::sync::Arc;
 
@@ -10,14 +10,14 @@ use crate::config::{Settings, no_power_refusal};
 use crate::system::{Plan, files};
 use crate::tls::Tls;
 
-/// What new settings need from outside, ready to be used.
+/// The outside resources for new settings, ready to be used.
 pub struct Prepared {
     tls: Option<Arc<ServerConfig>>,
     ports: Option<Plan>,
 }
 
 impl Server {
-    /// Gets what new settings need, or says which directive asks for what can't be had.
+    /// Obtains the resources for new settings, or names the directive whose resource is not available.
     pub fn prepare(
         &self,
         settings: &Settings,
@@ -39,7 +39,7 @@ impl Server {
         let mut ports = None;
         if change(&["bind", "port", "tls-port"]).is_some() {
             let plan = self.ports.prepare(settings).map_err(|(error, of_tls)| {
-                // Redis tries them in the order of the call, and `bind` with all ports.
+                // Redis tries these directives in the order of the call, and `bind` with all ports.
                 let names = ["bind", if of_tls { "tls-port" } else { "port" }];
                 let name = change(&names).unwrap_or("bind");
                 tracing::warn!(
@@ -58,7 +58,7 @@ impl Server {
         Ok(Prepared { tls, ports })
     }
 
-    /// Uses what was prepared.
+    /// Puts the prepared resources into use.
     pub fn take_over(&self, prepared: Prepared) {
         self.tls.take_over(prepared.tls);
         if let Some(plan) = prepared.ports {

@@ -20,45 +20,45 @@ pub enum ReplyMode {
     Off,
     /// The reply of the next command is not sent.
     SkipNext,
-    /// The reply of the command that runs is not sent.
+    /// The reply of the running command is not sent.
     SkipThis,
 }
 
-/// One connection's state. It belongs to the connection's task; what others may see stands in `handle`.
+/// One connection's state. It belongs to the connection's task; `handle` is the part that other threads may see.
 #[derive(Debug)]
 #[allow(clippy::struct_excessive_bools)] // Independent properties of a client.
 pub struct Session {
     /// The selected database.
     pub db: usize,
-    /// Whether the client has authenticated, or did not need to when it came. Others may run commands only while
-    /// [`Acl::is_open`].
+    /// Whether the client has authenticated, or did not need to when it connected. Other clients may run commands only
+    /// while [`Acl::is_open`].
     pub authenticated: bool,
-    /// The user that it acts as.
+    /// The client's user.
     pub identity: Identity,
-    /// CLIENT NO-TOUCH: accesses do not count for LRU and LFU.
+    /// CLIENT NO-TOUCH: the client's accesses do not count for LRU and LFU.
     pub no_touch: bool,
     /// CLIENT REPLY.
     pub reply_mode: ReplyMode,
-    /// Commands that wait for EXEC, from MULTI on.
+    /// Commands queued for EXEC, from MULTI on.
     pub transaction: Option<Box<Transaction>>,
-    /// Keys whose change makes the next EXEC fail.
+    /// Watched keys: if one changes, the next EXEC fails.
     pub watches: Watches,
-    /// MONITOR: the client is shown every command, and runs none on keys.
+    /// MONITOR: the client receives every command, and runs none on keys.
     pub monitors: bool,
-    /// Whether what runs was queued.
+    /// Whether the running command was queued.
     pub in_exec: bool,
-    /// The command that it waits in.
+    /// The command that the client waits in.
     pub wait: Option<OwnWait>,
-    /// What it listens to.
+    /// The client's subscriptions.
     pub subscriptions: Subscriptions,
     /// CLIENT TRACKING.
     pub tracking: OwnTracking,
-    /// What other clients may see of this one.
+    /// What other threads may see of this client.
     pub handle: Arc<ClientHandle>,
 }
 
 impl Session {
-    /// That of a new connection.
+    /// The state of a new connection.
     pub fn new(acl: &Acl, handle: Arc<ClientHandle>) -> Self {
         Self {
             db: 0,
@@ -77,7 +77,8 @@ impl Session {
         }
     }
 
-    /// Ends what others do for the client: a command that waits, watched keys, subscriptions, tracking.
+    /// Withdraws everything that other threads do for the client: a blocked command, watched keys, subscriptions,
+    /// tracking.
     pub fn withdraw(&mut self, server: &Server, keyspace: &Keyspace) {
         if let Some(wait) = self.wait.take() {
             wait.end(&self.handle, keyspace);
@@ -88,7 +89,7 @@ impl Session {
         server.tracking.disable(keyspace, &self.handle, tracking);
     }
 
-    /// Shows how many commands wait for EXEC.
+    /// Shows other clients how many commands are queued for EXEC.
     pub fn note_transaction(&self) {
         let (length, bytes) = self.transaction.as_ref().map_or((-1, 0), |transaction| {
             let length = i64::try_from(transaction.queue.len()).unwrap_or(i64::MAX);
@@ -98,14 +99,14 @@ impl Session {
         self.handle.multi_bytes.store(bytes, Ordering::Relaxed);
     }
 
-    /// Forgets the transaction and the watched keys.
+    /// Drops the transaction and the watched keys.
     pub fn discard(&mut self, keyspace: &Keyspace) {
         self.transaction = None;
         self.note_transaction();
         keyspace.unwatch(&mut self.watches);
     }
 
-    /// Has a command wait for EXEC, inside a transaction.
+    /// Queues a command for EXEC, inside a transaction.
     pub fn queue(&mut self, command: &'static Command, args: Args<'_>) {
         if let Some(transaction) = &mut self.transaction {
             transaction.push(command, args);
@@ -113,7 +114,7 @@ impl Session {
         }
     }
 
-    /// Whether one of the commands that wait for EXEC is a slow one.
+    /// Whether one of the queued commands is a slow one.
     pub fn has_slow_queued(&self) -> bool {
         self.transaction.as_ref().is_some_and(|transaction| {
             let mut queue = transaction.queue.iter();
@@ -121,40 +122,41 @@ impl Session {
         })
     }
 
-    /// Memory that waits for EXEC, bytes.
+    /// Memory of the queued commands, bytes.
     pub fn queued_bytes(&self) -> usize {
         self.transaction
             .as_ref()
             .map_or(0, |transaction| transaction.bytes())
     }
 
-    /// The client acts as `user` from now on.
+    /// Makes `user` the client's user.
     pub fn become_user(&mut self, user: &Arc<User>) {
         *self.handle.user.lock() = Arc::clone(user);
         self.identity = Identity::new(Arc::clone(user));
     }
 
-    /// Selects a database that exists.
+    /// Selects a database. The database must exist.
     pub fn select(&mut self, db: usize) {
         self.db = db;
         self.handle.db.store(db, Ordering::Relaxed);
     }
 
-    /// Notes the protocol that the connection's [`ReplyBuffer`](crate::protocol::ReplyBuffer) was set to.
+    /// Records the protocol that the connection's [`ReplyBuffer`](crate::protocol::ReplyBuffer) was set to.
     pub fn note_protocol(&self, protocol: Protocol) {
         let number = if protocol == Protocol::Resp3 { 3 } else { 2 };
         self.handle.resp.store(number, Ordering::Relaxed);
     }
 
-    /// CLIENT NO-TOUCH.
+    /// Sets CLIENT NO-TOUCH.
     pub fn set_no_touch(&mut self, on: bool) {
         self.no_touch = on;
         self.handle.no_touch.store(on, Ordering::Relaxed);
     }
 
-    /// Called before each command: CLIENT REPLY SKIP of the command before reaches this one, and ends after it.
+    /// The caller calls this before each command: a CLIENT REPLY SKIP of the previous command applies to this one, and
+    /// ends after it.
     ///
-    /// The command's reply is sent if the mode is [`ReplyMode::On`] once it has run.
+    /// The reply is sent if the mode is [`ReplyMode::On`] after the command has run.
     pub fn begin_command(&mut self) {
         self.reply_mode = match self.reply_mode {
             ReplyMode::SkipNext => ReplyMode::SkipThis,
@@ -163,7 +165,7 @@ impl Session {
         };
     }
 
-    /// RESET: the connection is as if it were new, but for the library's name and version.
+    /// RESET: sets the connection back to the state of a new one, except for the library's name and version.
     pub fn reset(&mut self, acl: &Acl, keyspace: &Keyspace) {
         self.discard(keyspace);
         self.select(0);

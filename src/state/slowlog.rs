@@ -5,20 +5,20 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 use parking_lot::Mutex;
 
-/// Words of a call that are kept, and bytes of a word. Redis's numbers.
+/// How many arguments of a call the log keeps, and how many bytes of each. Redis's numbers.
 const WORDS_MAX: usize = 32;
 const WORD_BYTES_MAX: usize = 128;
 
 /// A command that took long.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SlowCall {
-    /// Rising, and never used again in this process.
+    /// Ascending; never used again in this process.
     pub id: u64,
-    /// When it was done, seconds since the Unix epoch.
+    /// When the command ended, seconds since the Unix epoch.
     pub at_s: i64,
-    /// How long it took, µs.
+    /// How long the command took, µs.
     pub micros: u64,
-    /// Its words, shortened.
+    /// The arguments, shortened.
     pub words: Vec<Bytes>,
     /// The client's address.
     pub addr: String,
@@ -34,13 +34,13 @@ pub struct Slowlog {
 
 #[derive(Debug, Default)]
 struct State {
-    /// Newest first.
+    /// The calls, newest first.
     calls: VecDeque<SlowCall>,
     next_id: u64,
 }
 
 impl Slowlog {
-    /// Adds a call, gives it its id and keeps the newest `len_max` ones.
+    /// Adds a call, gives it its id, and keeps only the newest `len_max` calls.
     pub fn push(&self, mut call: SlowCall, len_max: usize) {
         let mut state = self.state.lock();
         call.id = state.next_id;
@@ -60,23 +60,23 @@ impl Slowlog {
             .collect()
     }
 
-    /// How many calls are kept.
+    /// How many calls the log keeps.
     pub fn len(&self) -> usize {
         self.state.lock().calls.len()
     }
 
-    /// Whether none is kept.
+    /// Whether the log is empty.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Forgets all calls. Ids go on.
+    /// Removes all calls. Ids continue.
     pub fn reset(&self) {
         self.state.lock().calls.clear();
     }
 }
 
-/// The words of a call as the slow log keeps them: what is left out is said in its place, in Redis's words.
+/// Shortens the arguments of a call for the slow log. A note in Redis's words replaces what is left out.
 pub fn shortened<'a>(words: impl ExactSizeIterator<Item = &'a [u8]>) -> Vec<Bytes> {
     let all = words.len();
     let kept = if all > WORDS_MAX { WORDS_MAX - 1 } else { all };

@@ -1,4 +1,4 @@
-//! Counters for INFO: striped, so that threads do not contend for a cache line.
+//! Counters for INFO, in stripes, so that threads do not contend for a cache line.
 
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 
 use super::histogram::{Durations, Histogram};
 
-/// Kinds of errors that are told apart: clients can make some of them up.
+/// How many kinds of errors are counted separately. There is a limit, because clients can invent error kinds.
 const ERROR_CODES_MAX: usize = 128;
 
 /// Keyspace hits and misses, counted by read commands as Redis counts them.
@@ -18,7 +18,7 @@ pub struct Lookups {
     pub hits: u64,
     /// Keys not found.
     pub misses: u64,
-    /// The call is made again: of keys that it did not find others have been told.
+    /// The call is a repetition: the keys that it did not find were already reported.
     pub is_again: bool,
 }
 
@@ -27,11 +27,11 @@ pub struct Lookups {
 pub struct CommandStats {
     /// Calls that ran.
     pub calls: u64,
-    /// Time that they took, ns.
+    /// Time of these calls, ns.
     pub nanos: u64,
-    /// Calls refused before they ran: arity, authentication, no room.
+    /// Calls refused before they ran: arity, authentication, no memory.
     pub rejected: u64,
-    /// Calls that ran and answered an error.
+    /// Calls that ran and replied with an error.
     pub failed: u64,
 }
 
@@ -41,7 +41,7 @@ struct AtomicCommandStats {
     nanos: AtomicU64,
     rejected: AtomicU64,
     failed: AtomicU64,
-    /// Made at the first call.
+    /// Created at the first call.
     durations: OnceLock<Histogram>,
 }
 
@@ -73,15 +73,15 @@ pub struct Stats {
     pub output_limit_disconnections: AtomicU64,
     /// Clients closed for an input buffer over its limit.
     pub query_limit_disconnections: AtomicU64,
-    /// Whether BGSAVE was asked for, and refused.
+    /// Whether a client asked for BGSAVE and was refused.
     pub bgsave_refused: AtomicBool,
-    /// The same of BGREWRITEAOF.
+    /// Whether a client asked for BGREWRITEAOF and was refused.
     pub bgrewriteaof_refused: AtomicBool,
-    /// Output buffers given back because they had grown large.
+    /// Output buffers that were freed because they had grown large.
     pub reply_buffer_shrinks: AtomicU64,
     /// Output buffers that grew beyond what a client keeps.
     pub reply_buffer_expands: AtomicU64,
-    /// The highest `used_memory` that INFO has shown, bytes. CONFIG RESETSTAT leaves it.
+    /// The highest `used_memory` that INFO has shown, bytes. CONFIG RESETSTAT does not reset it.
     pub used_memory_peak_bytes: AtomicU64,
 }
 
@@ -100,7 +100,7 @@ pub struct StatsSnapshot {
 }
 
 impl Stats {
-    /// Zeroes, for `commands` commands and a stripe for each of `workers`.
+    /// All counters at zero, for `commands` commands, with a stripe for each of `workers`.
     pub fn new(commands: usize, workers: usize) -> Self {
         let stripe = || Stripe {
             commands: (0..commands)
@@ -122,12 +122,12 @@ impl Stats {
         }
     }
 
-    /// The stripe of that number.
+    /// The stripe with this number.
     pub fn stripe(&self, number: usize) -> &Stripe {
         &self.stripes[number % self.stripes.len()]
     }
 
-    /// Sums everything up.
+    /// Sums up all stripes.
     pub fn snapshot(&self) -> StatsSnapshot {
         let mut sum = StatsSnapshot::default();
         for stripe in &self.stripes {
@@ -150,7 +150,7 @@ impl Stats {
         sum
     }
 
-    /// How long the calls of one command took; `None` where none was timed.
+    /// The durations of one command's calls; `None` if none was timed.
     pub fn durations(&self, command: usize) -> Option<Durations> {
         let commands = self
             .stripes
@@ -172,7 +172,7 @@ impl Stats {
         sum
     }
 
-    /// CONFIG RESETSTAT.
+    /// Resets the counters for CONFIG RESETSTAT.
     pub fn reset(&self) {
         for stripe in &self.stripes {
             for stats in &stripe.commands {
@@ -227,7 +227,7 @@ impl Stripe {
         }
     }
 
-    /// Adds calls of one command that took equally long: the same [`bucket_of`](super::bucket_of).
+    /// Adds calls of one command with the same duration, by [`bucket_of`](super::bucket_of).
     #[inline]
     pub fn add_durations(&self, command: usize, bucket: usize, calls: u64) {
         if let Some(stats) = self.commands.get(command) {
@@ -248,19 +248,19 @@ impl Stripe {
         }
     }
 
-    /// Something was read from a client.
+    /// Counts a read from a client.
     #[inline]
     pub fn add_read(&self) {
         self.reads.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Something was sent to a client.
+    /// Counts a write to a client.
     #[inline]
     pub fn add_write(&self) {
         self.writes.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Adds what one batch did besides its commands.
+    /// Adds a batch's figures other than its commands.
     pub fn add_batch(&self, lookups: Lookups, input_bytes: u64, output_bytes: u64) {
         for (counter, value) in [
             (&self.hits, lookups.hits),

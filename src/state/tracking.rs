@@ -1,9 +1,9 @@
-//! Clients that cache keys: which of them may have which key, and telling them that it is not up to date any more.
+//! Clients that cache keys: records which client may have which key, and invalidates keys that change.
 //!
-//! By default a key that such a client reads is remembered, before its value is read. Whoever changes a key looks it up
-//! here after the change, still under the key's lock. So either the reader sees the change, or the writer sees the
-//! reader; at worst a client is told of a value that it has read anew already. In broadcast mode nothing is
-//! remembered: the client is told of every changed key with one of its prefixes.
+//! By default the server remembers each key that such a client reads, before it reads the value. A writer looks the
+//! key up here after its change, still under the key's lock. So either the reader sees the change, or the writer sees
+//! the reader; at worst a client gets an invalidation for a value that it has already read anew. In broadcast mode the
+//! server remembers nothing: it notifies the client of every changed key with one of its prefixes.
 
 use std::collections::{BTreeSet, HashMap};
 use std::hash::BuildHasher;
@@ -20,7 +20,7 @@ use crate::config::OutputBufferLimits;
 use crate::keyspace::Keyspace;
 use crate::protocol::Push;
 
-/// How a client tracks keys; a set of flags.
+/// How a client tracks keys, as a set of flags.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Mode(u32);
 
@@ -29,30 +29,30 @@ impl Mode {
     pub const OFF: Mode = Mode(0);
     /// Tracking.
     pub const ON: Mode = Mode(1);
-    /// Told of every change of a key with one of its prefixes.
+    /// The client is notified of every change of a key with one of its prefixes.
     pub const BCAST: Mode = Mode(1 << 1);
-    /// Only what is read after CLIENT CACHING YES.
+    /// The server tracks only what the client reads after CLIENT CACHING YES.
     pub const OPTIN: Mode = Mode(1 << 2);
-    /// All but what is read after CLIENT CACHING NO.
+    /// The server tracks everything except what the client reads after CLIENT CACHING NO.
     pub const OPTOUT: Mode = Mode(1 << 3);
-    /// Not told of its own changes.
+    /// The client is not notified of its own changes.
     pub const NOLOOP: Mode = Mode(1 << 4);
-    /// The client that was to be told is gone.
+    /// The client that receives the invalidations has disconnected.
     pub const BROKEN: Mode = Mode(1 << 5);
 
-    /// Both sets together.
+    /// The union of both sets.
     #[must_use]
     pub const fn union(self, other: Mode) -> Mode {
         Mode(self.0 | other.0)
     }
 
-    /// Whether all of `other` is in it.
+    /// Whether the set contains all flags of `other`.
     pub const fn contains(self, other: Mode) -> bool {
         self.0 & other.0 == other.0
     }
 }
 
-/// What others need to know of how a client tracks keys.
+/// What other threads need to know of a client's tracking.
 #[derive(Debug, Default)]
 pub struct TrackingState {
     mode: AtomicU32,
@@ -60,49 +60,49 @@ pub struct TrackingState {
 }
 
 impl TrackingState {
-    /// How it tracks.
+    /// The client's mode.
     pub fn mode(&self) -> Mode {
         Mode(self.mode.load(Ordering::Relaxed))
     }
 
-    /// The client that is told in its place; 0 for itself.
+    /// The client that receives the invalidations instead; 0 for the client itself.
     pub fn redirect(&self) -> u64 {
         self.redirect.load(Ordering::Relaxed)
     }
 }
 
-/// What the client's own connection keeps of it.
+/// The tracking state that the client's own connection keeps.
 #[derive(Debug, Default)]
 pub struct OwnTracking {
-    /// Keys that it reads are to be remembered.
+    /// Whether the server remembers the keys that the client reads.
     pub remembers: bool,
-    /// CLIENT CACHING was given for what comes next.
+    /// Whether CLIENT CACHING was given for the next command.
     pub caching: bool,
-    /// Of broadcast mode.
+    /// The prefixes of broadcast mode.
     pub prefixes: BTreeSet<Bytes>,
 }
 
-/// The ids of clients that may have a key, rising.
+/// The ids of clients that may have a key, ascending.
 type Ids = SmallVec<[u64; 2]>;
 type Table = HashMap<Box<[u8]>, Ids, RandomState>;
 
 const TABLES: usize = 64;
 
-/// Keys forgotten to make room for one more, at most: where the limit was lowered, it is reached in steps.
+/// At most this many keys are forgotten for each new key. After the limit was lowered, several steps reach it.
 const FORGOTTEN_PER_KEY: usize = 100;
 
-/// All that is tracked.
+/// All tracking state.
 #[derive(Debug)]
 pub struct Tracking {
-    /// Clients that track, by id.
+    /// Tracking clients, by id.
     clients: RwLock<HashMap<u64, Arc<ClientHandle>>>,
     prefixes: RwLock<HashMap<Bytes, Vec<Arc<ClientHandle>>>>,
-    /// Keys that clients have read. Names alone, without their databases, as in Redis.
+    /// Keys that clients have read: names alone, without their databases, as in Redis.
     tables: [Mutex<Table>; TABLES],
     hasher: RandomState,
     keys: AtomicUsize,
     items: AtomicUsize,
-    /// The table that forgets a key next.
+    /// The table that must forget a key next.
     hand: AtomicUsize,
 }
 
@@ -121,7 +121,7 @@ impl Default for Tracking {
 }
 
 impl Tracking {
-    /// A client tracks keys from now on; `prefixes` come to those that it has.
+    /// Starts tracking for a client; adds `prefixes` to those that it has.
     pub fn enable(
         &self,
         keyspace: &Keyspace,
@@ -146,7 +146,8 @@ impl Tracking {
         }
     }
 
-    /// A client tracks no longer. What it had read is forgotten when somebody changes it, or with the last client.
+    /// Stops tracking for a client. The keys that it had read are forgotten when a client changes them, or when the
+    /// last tracking client stops.
     pub fn disable(&self, keyspace: &Keyspace, client: &ClientHandle, own: &mut OwnTracking) {
         if client.tracking.mode() == Mode::OFF {
             return;
@@ -173,7 +174,7 @@ impl Tracking {
         }
     }
 
-    /// Remembers that a client may have a key from now on. To be called before the value is read.
+    /// Remembers that a client may have a key from now on. The caller calls this before it reads the value.
     pub fn remember(&self, server: &Server, client: &ClientHandle, key: &[u8], keys_max: usize) {
         {
             let mut table = self.table(key).lock();
@@ -193,7 +194,7 @@ impl Tracking {
         }
     }
 
-    /// A key was changed: by the client of that id, or (0) by the server itself.
+    /// Handles a change of a key by the client with id `by`, or by the server itself (0).
     pub fn changed(&self, server: &Server, key: &[u8], by: u64) {
         if self.keys() > 0 {
             self.invalidate(server, key, by);
@@ -215,7 +216,7 @@ impl Tracking {
         }
     }
 
-    /// Databases were emptied.
+    /// Handles the flush of databases.
     pub fn flushed(&self, server: &Server) {
         self.clear();
         let clients = self.clients.read();
@@ -225,7 +226,7 @@ impl Tracking {
         }
     }
 
-    /// Tells the clients that may have a key, and forgets that they have.
+    /// Notifies the clients that may have a key, and forgets that they have it.
     fn invalidate(&self, server: &Server, key: &[u8], by: u64) {
         let Some(ids) = self.take(key) else {
             return;
@@ -241,7 +242,7 @@ impl Tracking {
                 continue;
             }
             if id == by && mode.contains(Mode::NOLOOP) {
-                // It has what it wrote itself, and is to hear of the next change.
+                // The client knows what it wrote itself, and must be notified of the next change.
                 self.remember(server, client, key, 0);
             } else {
                 message.send(client);
@@ -262,7 +263,7 @@ impl Tracking {
         &self.tables[hash % TABLES]
     }
 
-    /// Forgets keys until there are no more than `keys_max`; who may have them is told.
+    /// Forgets keys until at most `keys_max` are left, and notifies the clients that may have them.
     #[cold]
     fn forget_some(&self, server: &Server, keys_max: usize) {
         let mut forgotten = 0;
@@ -290,7 +291,7 @@ impl Tracking {
         }
     }
 
-    /// How many clients track.
+    /// How many clients track keys.
     pub fn clients(&self) -> usize {
         self.clients.read().len()
     }
@@ -310,14 +311,14 @@ impl Tracking {
         self.prefixes.read().len()
     }
 
-    /// Waits until messages that are being sent are in their mailboxes.
+    /// Waits until messages in delivery are in their mailboxes.
     pub fn settle(&self) {
         drop(self.clients.write());
         drop(self.prefixes.write());
     }
 }
 
-/// One invalidation on its way to several clients.
+/// One invalidation for several clients.
 struct Invalidation<'a> {
     server: &'a Server,
     limits: Option<OutputBufferLimits>,
@@ -340,7 +341,7 @@ impl<'a> Invalidation<'a> {
     fn send(&mut self, client: &ClientHandle) {
         let redirect = client.tracking.redirect();
         if redirect == 0 {
-            // RESP2 has no form for it in the client's own connection.
+            // RESP2 has no form for an invalidation on the client's own connection.
             if client.speaks_resp3() {
                 self.push(client);
             }

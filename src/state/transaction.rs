@@ -1,4 +1,4 @@
-//! Commands that wait for EXEC.
+//! Commands queued for EXEC.
 
 use crate::catalog::Command;
 use crate::protocol::{Args, OwnedArgs};
@@ -6,18 +6,18 @@ use crate::protocol::{Args, OwnedArgs};
 /// A queued command.
 #[derive(Debug)]
 pub struct Queued {
-    /// Which.
+    /// The command.
     pub command: &'static Command,
-    /// Its words.
+    /// The arguments.
     pub args: OwnedArgs,
 }
 
 /// A client's transaction, from MULTI on.
 #[derive(Debug, Default)]
 pub struct Transaction {
-    /// The commands, in the order in which they came.
+    /// The commands, in the order in which the client sent them.
     pub queue: Vec<Queued>,
-    /// A command was refused: EXEC will be too.
+    /// A command was refused, so EXEC will be refused too.
     pub is_spoilt: bool,
     bytes: usize,
 }
@@ -30,7 +30,7 @@ impl Transaction {
         self.queue.push(Queued { command, args });
     }
 
-    /// How much memory the queue takes, bytes.
+    /// Memory of the queue, bytes.
     pub fn bytes(&self) -> usize {
         self.bytes
     }

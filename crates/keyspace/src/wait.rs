@@ -219,8 +219,9 @@ impl Keyspace {
     }
 
     /// Serves the clients that wait for filled keys, in the order in which they came. The caller holds no key and is
-    /// not in a transaction. During CLIENT PAUSE it does nothing. The loop ends: each served client leaves its queue,
-    /// and a key without a client to serve is no longer ready.
+    /// not in a transaction. During CLIENT PAUSE it does nothing.
+    ///
+    /// The loop ends: each served client leaves its queue, and a key without a client to serve is no longer ready.
     #[cold]
     pub fn serve_ready(&self) {
         if self.is_expiry_held(now_ms()) {

@@ -22,8 +22,10 @@ const RANDOM_NEIGHBOURS: usize = 32;
 
 impl Keyspace {
     /// One step of SCAN: visits about `count` live keys from `cursor` on and returns the next cursor, `None` at the
-    /// end. A key that exists from start to end of a scan is visited exactly once, even if other keys come and go or
-    /// the server restarts in between.
+    /// end.
+    ///
+    /// A scan visits a key that exists from its start to its end exactly once, even if other keys come and go or the
+    /// server restarts in between.
     pub fn scan(
         &self,
         db: usize,
@@ -87,8 +89,10 @@ impl Keyspace {
         Ok(Some(keys.swap_remove(draw)))
     }
 
-    /// Visits the live strings of a range in ascending byte order, until `visit` breaks. This is not a snapshot: it
-    /// may miss or visit a key that is added or removed meanwhile. `visit` must not call the keyspace.
+    /// Visits the live strings of a range in ascending byte order, until `visit` breaks.
+    ///
+    /// This is not a snapshot: it may miss or visit a key that is added or removed meanwhile. `visit` must not call
+    /// the keyspace.
     pub fn range(
         &self,
         db: usize,
