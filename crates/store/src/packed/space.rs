@@ -210,8 +210,13 @@ impl Space {
     /// Gives a segment back that was emptied.
     pub fn put_back(&self, segment: u32) {
         let account = self.account(segment);
-        account.serial.store(0, Ordering::Release);
+        let serial = account.serial.swap(0, Ordering::AcqRel);
+        debug_assert_ne!(serial, 0, "segment {segment} is given back twice");
         let live = account.live.swap(0, Ordering::Relaxed);
+        debug_assert!(
+            (0..=signed(self.capacity())).contains(&live),
+            "segment {segment} is given back with {live} live bytes"
+        );
         let tombstone_bytes = account.tombstone_bytes.swap(0, Ordering::Relaxed);
         self.live.fetch_sub(live, Ordering::Relaxed);
         self.tombstone_bytes
@@ -221,7 +226,12 @@ impl Space {
 
     /// Notes that no log appends to a segment any more; `bound` is that of the serial numbers until now.
     pub fn seal(&self, segment: u32, bound: u64) {
-        self.account(segment).sealed.store(bound, Ordering::Release);
+        let account = self.account(segment);
+        debug_assert!(
+            bound > account.serial.load(Ordering::Acquire),
+            "segment {segment} is sealed with bound {bound}"
+        );
+        account.sealed.store(bound, Ordering::Release);
     }
 
     /// The bound that a sealed segment was sealed with.
@@ -231,6 +241,7 @@ impl Space {
 
     /// Counts a record as live.
     pub fn claim(&self, spot: Spot) {
+        self.check_inside(spot);
         let bytes = signed(spot.length);
         self.account(spot.segment)
             .live
@@ -250,6 +261,7 @@ impl Space {
 
     /// Counts a record as live no more.
     pub fn release(&self, spot: Spot) {
+        self.check_inside(spot);
         let bytes = signed(spot.length);
         self.account(spot.segment)
             .live
@@ -259,6 +271,7 @@ impl Space {
 
     /// Counts a record that keeps older ones from counting again.
     pub fn add_tombstone(&self, spot: Spot) {
+        self.check_inside(spot);
         let bytes = signed(spot.length);
         self.account(spot.segment)
             .tombstone_bytes
@@ -268,6 +281,7 @@ impl Space {
 
     /// Counts a record no more that kept older ones from counting.
     pub fn drop_tombstone(&self, spot: Spot) {
+        self.check_inside(spot);
         let bytes = signed(spot.length);
         self.account(spot.segment)
             .tombstone_bytes
@@ -440,6 +454,14 @@ impl Space {
     #[cfg(test)]
     pub fn live_bytes_of(&self, segment: u32) -> i64 {
         self.account(segment).live.load(Ordering::Relaxed)
+    }
+
+    /// Asserts that a record lies inside its segment: an account of bytes that it cannot hold would never balance.
+    fn check_inside(&self, spot: Spot) {
+        debug_assert!(
+            spot.offset + spot.length <= self.capacity(),
+            "{spot:?} ends behind its segment"
+        );
     }
 
     fn account(&self, segment: u32) -> &Account {
