@@ -1,8 +1,8 @@
-//! The compaction: what is still of use moves out of the segment that holds least of it, and the segment is free.
+//! The compaction copies the live records out of the segment that holds fewest of them, and then frees that segment.
 //!
-//! Safe under a crash at any point: the old segment is given up only after the copies, and whatever has made its other
-//! records useless, are committed. A moved value gets a new sequence number, under its key's lock; a record that masks
-//! older ones keeps its own.
+//! A crash at any point is safe: the compaction gives the old segment up only after it has committed the copies and the
+//! writes that made the other records useless. A moved value gets a new sequence number under its key's lock; a
+//! tombstone keeps its own.
 
 use std::cell::Cell;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -167,7 +167,7 @@ impl Packed {
                     self.compaction.segments.fetch_add(1, Ordering::Relaxed);
                 }
                 Step::NotYet if self.front.is_held_here() => {
-                    // Those others wait for the transaction.
+                    // Other threads must act first, and they wait for this transaction: skip the segment until it ends.
                     self.front.pin(at.segment);
                 }
                 Step::NotYet => return Ok(Worked::Elsewhere),
@@ -240,7 +240,7 @@ impl Packed {
     }
 
     fn next_victim(&self) -> Option<u32> {
-        // The compaction's own segment must not keep all masking records from going.
+        // The compaction seals its own old segment: otherwise no tombstone could ever be dropped.
         let oldest = self.space.oldest_serial(None);
         self.compaction.log.seal(&self.space, oldest);
         self.space.victim(&|segment| self.may_go(segment))
@@ -293,7 +293,7 @@ impl Packed {
         self.give_back(segment)
     }
 
-    /// Moves the next record, if it is of use.
+    /// Copies the next record if it is live.
     fn move_one(&self, index: &dyn Relocate, victim: &mut Victim) -> Result<Step, StoreError> {
         if victim.offset >= victim.committed {
             return Ok(Step::End);
@@ -340,7 +340,7 @@ impl Packed {
         stays: &Cell<bool>,
     ) -> Result<(), StoreError> {
         index.relocate(record.generation, record.key, &mut |current| {
-            // What the transaction of this thread has staged masks nothing yet.
+            // A record that this thread's transaction has staged supersedes nothing before its commit.
             let current = current.filter(|&at| !self.front.is_of_hold(&self.space, at));
             match (record.form, current) {
                 (Form::Value(_) | Form::Large(_), Some(current)) if current == from.location() => {
@@ -362,20 +362,20 @@ impl Packed {
                     }
                     Ok(None)
                 }
-                // The parts of its value are counted as live until the flushed key's turn comes, which needs this.
+                // The flushed key is not yet forgotten. Forgetting it needs this record to find the parts, which still count as live.
                 (Form::Large(_), None) if index.awaits_removal(record.generation) => {
                     stays.set(true);
                     Ok(None)
                 }
                 (Form::Value(_) | Form::Large(_), None) => {
-                    // Where it was removed, another record says so. Where its time has come, it says so itself.
+                    // A removed value has a tombstone elsewhere. An expired value needs one here.
                     let expired = record.expires_at.is_some_and(|at| at <= now_ms());
                     if expired && victim.sealed_bound > victim.oldest_other {
                         self.keep_tombstone(record, victim.sealed_bound)?;
                     }
                     Ok(None)
                 }
-                // A later record of the key counts, and masks whatever is older.
+                // A later record of the key supersedes this one.
                 (_, Some(_)) | (Form::Part, None) => Ok(None),
             }
         })
@@ -402,7 +402,7 @@ impl Packed {
         let is_durable =
             self.front.is_held_here() || self.front.try_commit(&self.space, &self.metadata)?;
         if !is_durable {
-            // Who holds the log may be waiting for the key.
+            // The thread that holds the log may be waiting for the key.
             stays.set(true);
             return Ok(None);
         }
@@ -427,7 +427,7 @@ impl Packed {
         Ok(Some(head.location()))
     }
 
-    /// Keeps what masks older records of a key: until all segments below `bound` are gone.
+    /// Keeps a tombstone until all segments with serial numbers below `bound` are gone: they may hold older records.
     fn keep_tombstone(&self, record: &Record<'_>, bound: u64) -> Result<(), StoreError> {
         // Its own sequence number: a later record of the key may have been written meanwhile.
         let kept = Record {

@@ -5,9 +5,9 @@
 //! Nothing moves, so the index needs no change. At the end of the hold each hole becomes a record that counts for
 //! nothing.
 //!
-//! Sequence numbers therefore do not rise along a segment. Bounds must still hold: whatever masks older records (a
-//! removal, a value with a deadline) lies in a segment that was sealed after it was staged, so such records go only into
-//! holes of the segment that is being filled.
+//! Sequence numbers therefore do not rise along a segment. Bounds must still hold: a tombstone, or a value with a
+//! deadline, must lie in a segment that is sealed after the record is staged. Such records fill only holes of the active
+//! segment.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::atomic::Ordering;
@@ -43,7 +43,7 @@ pub(super) struct Hold {
     /// The segments that were filled, and the bounds to seal them with: nothing may be taken out of them before the hold
     /// ends.
     seals: Vec<(u32, u64)>,
-    /// Records whose keys had none before the hold: no removal is needed for them. By their places.
+    /// Locations of records whose keys had none before the hold: removing them needs no tombstone.
     fresh: HashSet<u64, FixedState>,
     /// The tombstones that were staged in the hold, by generation and key.
     tombstones: HashMap<u32, HashMap<Box<[u8]>, Spot>>,
@@ -402,8 +402,8 @@ impl Log {
         self.is_held_here() && self.staging.lock().hold.fresh.contains(&location.0)
     }
 
-    /// Notes that a key without a record has one now. Its removal, where one was staged in the hold, is returned: it is
-    /// of no use any more.
+    /// Notes that a key without a record has one now. Returns the key's tombstone if the hold staged one: the new record
+    /// supersedes it.
     pub(super) fn note_new(&self, generation: u32, key: &[u8], to: Location) -> Option<Spot> {
         let hold = &mut self.staging.lock().hold;
         let tombstones = hold.tombstones.get_mut(&generation);
@@ -419,7 +419,7 @@ impl Log {
         self.staging.lock().hold.fresh.insert(to.0);
     }
 
-    /// Notes a removal.
+    /// Notes a tombstone.
     pub(super) fn note_tombstone(&self, generation: u32, key: &[u8], spot: Spot) {
         let hold = &mut self.staging.lock().hold;
         let tombstones = hold.tombstones.entry(generation).or_default();

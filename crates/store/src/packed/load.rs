@@ -20,7 +20,7 @@ pub struct Damage {
     partly: Mutex<Vec<Partly>>,
     /// Large values whose parts are not all there.
     torn: Mutex<Vec<Torn>>,
-    /// The last removal of each key.
+    /// The newest tombstone of each key: its sequence number.
     removed: Mutex<HashMap<Name, u64>>,
 }
 
@@ -103,7 +103,7 @@ impl Packed {
         let mut skipped = 0;
         let mut offsets = Vec::new();
         let mut live = 0;
-        // Of all segments together it is one number, which threads must not fight over at each record.
+        // The threads share one counter, so each updates it once per segment, not once per record.
         let mut last_sequence = 0;
         let mut dropped = false;
         while offset < bytes.len() {
@@ -210,7 +210,7 @@ impl Packed {
             return false;
         };
         let mut bytes = 0;
-        // An older version has numbered the record before its parts. Nobody has numbered it among them.
+        // An older version numbered the record before its parts, this one after them; no version numbered it in between.
         let mut later = 0;
         for part in &parts.spots {
             let serial = self.space.serial(part.segment);

@@ -79,7 +79,7 @@ pub struct Log {
     pub(super) staging: Mutex<Staging>,
     /// What a commit is writing, or has failed to write.
     committing: RwLock<Taken>,
-    /// Held by who commits.
+    /// The thread that commits holds it.
     commit_lock: Mutex<()>,
     /// What the next commit sets in the same step.
     generations: Mutex<Option<Generations>>,
@@ -231,7 +231,7 @@ impl Log {
     pub fn read_staged(&self, spot: Spot, read: &mut dyn FnMut(&[u8])) -> bool {
         {
             let staging = self.staging.lock();
-            // The latest is the likeliest.
+            // Readers mostly want the newest records.
             if let Some(record) = staging
                 .chunks
                 .iter()
@@ -263,8 +263,8 @@ impl Log {
         Ok(true)
     }
 
-    /// As [`commit`](Self::commit), for who holds a lock that whoever holds the log may wait for: `false` where the log
-    /// is held, or another commits.
+    /// As [`commit`](Self::commit), but never waits, because the caller holds a lock that the log's holder may want.
+    /// `false` if another thread holds the log or commits.
     pub fn try_commit(&self, space: &Space, guard: &dyn Guard) -> Result<bool, StoreError> {
         let target = self.staged.load(Ordering::Acquire);
         if self.committed.load(Ordering::Acquire) >= target {
@@ -350,7 +350,7 @@ impl Log {
         space: &Space,
         guard: &dyn Guard,
     ) -> Result<(), StoreError> {
-        // Another's commit may have had it with it. What a failed one left is written first.
+        // Another thread may have committed it already. Write what a failed commit left first.
         while self.committed.load(Ordering::Acquire) < target {
             if self.committing.read().staged_bytes == 0 {
                 let mut staging = self.staging.lock();

@@ -156,14 +156,14 @@ impl Packed {
         Ok(())
     }
 
-    /// Counts a record as live no more. In a transaction its bytes are used again, if it was staged there.
+    /// Stops counting a record as live. A transaction reuses the bytes of a record that it staged itself.
     fn let_go(&self, spot: Spot) {
         self.space.release(spot);
         self.front.let_go(&self.space, spot);
     }
 
-    /// [`release_with_parts`](Self::release_with_parts) of a record that is past its deadline: it masks older ones by
-    /// itself, so it stays where it is.
+    /// [`release_with_parts`](Self::release_with_parts) of a record that is past its deadline: it serves
+    /// as its key's tombstone, so it stays where it is.
     fn release_expired(&self, location: Location) -> Result<(), StoreError> {
         let spot = Spot::from(location);
         self.space.release(spot);

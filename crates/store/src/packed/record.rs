@@ -170,7 +170,7 @@ impl Record<'_> {
     }
 }
 
-/// Whether an encoded record keeps older ones of its key from counting: a removal, or a value that may expire.
+/// Whether an encoded record must hide older ones of its key: a tombstone, or a value that may expire.
 pub fn hides_older(record: &[u8]) -> bool {
     record.get(8).is_some_and(|form| {
         form & WITH_DEADLINE != 0 || Form::from_number(*form) == Some(Form::Tombstone)

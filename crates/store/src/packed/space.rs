@@ -27,7 +27,7 @@ pub const CRITICAL_MARK: u32 = COMPACTION_RESERVE + 3;
 pub const SHORT_MARK: u32 = CRITICAL_MARK - 1;
 
 /// Where keys may be evicted, they are when live records take more than this share. The higher it is, the more the
-/// compaction copies for what it wins; removal records need room beside it too.
+/// compaction copies for each byte that it wins; tombstones need room too.
 const EVICT_PERCENT: u64 = 90;
 
 /// A segment's end up to this share of it may stay empty, since a record does not fit there.
@@ -40,7 +40,7 @@ struct Account {
     serial: AtomicU64,
     /// Bytes of records that the index knows, and of parts that belong to them.
     live: AtomicI64,
-    /// Bytes of records that only keep older ones from counting again.
+    /// Bytes of tombstones and of expired values, which serve as tombstones.
     tombstone_bytes: AtomicI64,
     /// 0 while a log appends to it. Then the bound below which the serial numbers of all segments lay when the last
     /// record was staged here: older records of its keys are nowhere else.
@@ -79,7 +79,7 @@ pub struct Figures {
     pub segments_free: u32,
     /// Bytes of records in use.
     pub live_bytes: u64,
-    /// Bytes of records that keep older ones from counting again.
+    /// Bytes of tombstones and of expired values, which serve as tombstones.
     pub tombstone_bytes: u64,
 }
 
@@ -207,11 +207,16 @@ impl Space {
         self.free_count.load(Ordering::Acquire) < SPARES && self.possible() > 0
     }
 
-    /// Gives a segment back that was emptied.
+    /// Puts an emptied segment back into the free list.
     pub fn put_back(&self, segment: u32) {
         let account = self.account(segment);
-        account.serial.store(0, Ordering::Release);
+        let serial = account.serial.swap(0, Ordering::AcqRel);
+        debug_assert_ne!(serial, 0, "segment {segment} is given back twice");
         let live = account.live.swap(0, Ordering::Relaxed);
+        debug_assert!(
+            (0..=signed(self.capacity())).contains(&live),
+            "segment {segment} is given back with {live} live bytes"
+        );
         let tombstone_bytes = account.tombstone_bytes.swap(0, Ordering::Relaxed);
         self.live.fetch_sub(live, Ordering::Relaxed);
         self.tombstone_bytes
@@ -221,7 +226,12 @@ impl Space {
 
     /// Notes that no log appends to a segment any more; `bound` is that of the serial numbers until now.
     pub fn seal(&self, segment: u32, bound: u64) {
-        self.account(segment).sealed.store(bound, Ordering::Release);
+        let account = self.account(segment);
+        debug_assert!(
+            bound > account.serial.load(Ordering::Acquire),
+            "segment {segment} is sealed with bound {bound}"
+        );
+        account.sealed.store(bound, Ordering::Release);
     }
 
     /// The bound that a sealed segment was sealed with.
@@ -231,6 +241,7 @@ impl Space {
 
     /// Counts a record as live.
     pub fn claim(&self, spot: Spot) {
+        self.check_inside(spot);
         let bytes = signed(spot.length);
         self.account(spot.segment)
             .live
@@ -248,8 +259,9 @@ impl Space {
         });
     }
 
-    /// Counts a record as live no more.
+    /// Stops counting a record as live.
     pub fn release(&self, spot: Spot) {
+        self.check_inside(spot);
         let bytes = signed(spot.length);
         self.account(spot.segment)
             .live
@@ -257,8 +269,9 @@ impl Space {
         self.live.fetch_sub(bytes, Ordering::Relaxed);
     }
 
-    /// Counts a record that keeps older ones from counting again.
+    /// Counts a tombstone, or an expired value, which serves as one.
     pub fn add_tombstone(&self, spot: Spot) {
+        self.check_inside(spot);
         let bytes = signed(spot.length);
         self.account(spot.segment)
             .tombstone_bytes
@@ -266,8 +279,9 @@ impl Space {
         self.tombstone_bytes.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    /// Counts a record no more that kept older ones from counting.
+    /// Takes a tombstone out of the count.
     pub fn drop_tombstone(&self, spot: Spot) {
+        self.check_inside(spot);
         let bytes = signed(spot.length);
         self.account(spot.segment)
             .tombstone_bytes
@@ -368,7 +382,7 @@ impl Space {
             .filter(|&(_, serial)| serial != 0)
     }
 
-    /// The oldest segment, where nothing is left that its masking records could mask.
+    /// The oldest segment, if no other segment can hold records that its tombstones supersede.
     fn clearable(&self) -> Option<u32> {
         let (oldest, serial) = self.in_use().min_by_key(|&(_, serial)| serial)?;
         let bound = self.sealed_bound(oldest);
@@ -404,8 +418,8 @@ impl Space {
             if account.sealed.load(Ordering::Acquire) == 0 || !may_go(segment) {
                 continue;
             }
-            // Masking records pile up as long as any segment is older than they are. When they take much, the oldest
-            // segment goes next, whatever it holds: its live records lose their place in the order of age.
+            // Tombstones pile up as long as an older segment exists. When they take too much, empty the oldest segment
+            // next, whatever it holds, so that the tombstones can be dropped.
             if serial == oldest && tombstone_bytes > (made * self.capacity() / 16) as u64 {
                 return Some(segment);
             }
@@ -442,6 +456,14 @@ impl Space {
         self.account(segment).live.load(Ordering::Relaxed)
     }
 
+    /// Asserts that a record lies inside its segment: an account of bytes that it cannot hold would never balance.
+    fn check_inside(&self, spot: Spot) {
+        debug_assert!(
+            spot.offset + spot.length <= self.capacity(),
+            "{spot:?} ends behind its segment"
+        );
+    }
+
     fn account(&self, segment: u32) -> &Account {
         &self.accounts[segment as usize]
     }
@@ -452,7 +474,7 @@ fn signed(bytes: usize) -> i64 {
     i64::try_from(bytes).unwrap_or(i64::MAX)
 }
 
-/// A sum may be below zero for a moment, when two threads tell of one record in the other order.
+/// A sum may be negative for a moment: loading threads release records before their segment's total is added.
 fn unsigned(bytes: i64) -> u64 {
     u64::try_from(bytes).unwrap_or(0)
 }

@@ -149,7 +149,7 @@ impl Packed {
                         batch.push(&changed, None);
                     })?;
                 }
-                // What came within the transaction goes without a trace.
+                // A crash cannot bring back a key that this transaction created, so its removal needs no tombstone.
                 Write::Remove { location, .. } if self.front.is_fresh(location) => {
                     batch.push_nothing();
                 }
@@ -253,7 +253,7 @@ impl Packed {
         Ok(())
     }
 
-    /// Counts the record of a value as live no more, and the parts of the value still.
+    /// Stops counting the record of a value as live; its parts stay live.
     fn let_go_of_head(&self, location: Location) -> Result<(), StoreError> {
         let spot = Spot::from(location);
         self.pin_parts(spot)?;
