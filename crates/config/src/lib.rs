@@ -7,6 +7,7 @@
 
 #![forbid(unsafe_code)]
 
+mod checked;
 mod directives;
 mod load;
 mod rewrite;
@@ -16,10 +17,8 @@ mod unsupported;
 mod value;
 
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock};
 
@@ -67,50 +66,19 @@ impl Values {
         &self.shown[place]
     }
 
-    fn text(&self, name: &str) -> String {
-        String::from_utf8_lossy(self.get(name)).into_owned()
-    }
-
-    fn non_empty(&self, name: &str) -> Option<&[u8]> {
-        Some(self.get(name)).filter(|value| !value.is_empty())
-    }
-
-    fn path(&self, name: &str) -> Option<PathBuf> {
-        use std::os::unix::ffi::OsStrExt;
-        self.non_empty(name)
-            .map(|path| PathBuf::from(std::ffi::OsStr::from_bytes(path)))
-    }
-
-    fn yes(&self, name: &str) -> bool {
-        self.get(name) == b"yes"
-    }
-
-    fn number<T: FromStr>(&self, name: &str) -> T {
-        self.text(name)
-            .parse()
-            .ok()
-            .expect("the table's range fits the type of the setting")
-    }
-
-    fn seconds(&self, name: &str) -> Option<Duration> {
-        match self.number(name) {
-            0 => None,
-            seconds => Some(Duration::from_secs(seconds)),
-        }
-    }
-
     /// What CONFIG GET shows.
     fn shown(&self, place: usize) -> Vec<u8> {
-        if matches!(DIRECTIVES[place].kind, Kind::Events) {
-            return value::shown_events(&self.shown[place]);
+        let value = &self.shown[place];
+        match DIRECTIVES[place].kind {
+            Kind::Events => value::shown_events(value),
+            Kind::WorkingDirectory if value.is_empty() => {
+                use std::os::unix::ffi::OsStringExt;
+                std::env::current_dir()
+                    .map(|dir| dir.into_os_string().into_vec())
+                    .unwrap_or_default()
+            }
+            _ => value.clone(),
         }
-        if DIRECTIVES[place].name == "dir" && self.shown[place].is_empty() {
-            use std::os::unix::ffi::OsStringExt;
-            return std::env::current_dir()
-                .map(|dir| dir.into_os_string().into_vec())
-                .unwrap_or_default();
-        }
-        self.shown[place].clone()
     }
 }
 

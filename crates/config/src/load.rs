@@ -339,7 +339,7 @@ impl Loader {
         let warned = directive
             .unsupported
             .is_some_and(|unsupported| !unsupported.stops);
-        if directive.no_meaning && !asks_nothing && !warned {
+        if directive.is_idle() && !asks_nothing && !warned {
             self.note_without_meaning(name);
         }
         self.values.shown[place] = value;

@@ -7,11 +7,19 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::Values;
+use super::checked::Checked;
+use super::directives::{DIRECTIVES, Effect};
 use super::tls::TlsSettings;
 
 /// Bytes that never show in debug output.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(Bytes);
+
+impl Secret {
+    pub(super) fn new(bytes: Bytes) -> Self {
+        Self(bytes)
+    }
+}
 
 impl Deref for Secret {
     type Target = Bytes;
@@ -43,7 +51,7 @@ pub struct BindAddress {
 }
 
 /// The limits on what may wait to be sent to one client.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct OutputBufferLimit {
     /// Reaching this many bytes closes the connection; 0 is no limit.
     pub hard_bytes: u64,
@@ -54,7 +62,7 @@ pub struct OutputBufferLimit {
 }
 
 /// The output limits of each client class.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct OutputBufferLimits {
     /// Ordinary clients.
     pub normal: OutputBufferLimit,
@@ -62,6 +70,15 @@ pub struct OutputBufferLimits {
     pub replica: OutputBufferLimit,
     /// Clients that subscribe.
     pub pubsub: OutputBufferLimit,
+}
+
+/// An enum whose values a directive names by words.
+pub(super) trait Choice: Sized {
+    /// The words, in the order in which Redis's error text lists them.
+    const WORDS: &'static [&'static str];
+
+    /// The value that a checked word names.
+    fn from_word(word: &str) -> Self;
 }
 
 macro_rules! words {
@@ -72,15 +89,25 @@ macro_rules! words {
             $($(#[$variant_meta])* $variant,)*
         }
 
-        impl $name {
-            /// The word of a checked value.
-            pub(super) fn from_word(word: &str) -> Self {
+        impl Choice for $name {
+            const WORDS: &'static [&'static str] = &[$($word),*];
+
+            fn from_word(word: &str) -> Self {
                 match word {
                     $($word => Self::$variant,)*
                     other => unreachable!("{other} passed the check of {}", stringify!($name)),
                 }
             }
+        }
 
+        /// The first word: a blank for [`Settings::default`].
+        impl Default for $name {
+            fn default() -> Self {
+                Self::from_word(Self::WORDS[0])
+            }
+        }
+
+        impl $name {
             /// The word as a configuration file has it.
             pub fn as_str(self) -> &'static str {
                 match self {
@@ -208,8 +235,11 @@ impl Access {
     }
 }
 
-/// All values that mean something to this server.
-#[derive(Clone, Debug, PartialEq)]
+/// All values that have an effect in this server. The rows of the directives fill the fields.
+///
+/// `Settings::default()` is the blank that they fill, not the defaults of the server: those are
+/// `Config::default().settings()`.
+#[derive(Clone, Debug, Default, PartialEq)]
 #[allow(clippy::struct_excessive_bools)] // They mirror the yes/no directives.
 pub struct Settings {
     /// Where to listen.
@@ -327,121 +357,25 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// Reads checked values; anything else is a broken invariant.
+    /// Reads checked values: the row of each directive sets its field.
     pub(super) fn from_values(values: &Values) -> Self {
-        Self {
-            bind: bind_addresses(&values.text("bind")),
-            port: values.number("port"),
-            tls: TlsSettings::from_values(values),
-            metrics_port: values.number("metrics-port"),
-            metrics_bind: bind_addresses(&values.text("metrics-bind")),
-            unixsocket: values.path("unixsocket"),
-            unixsocketperm: match values.text("unixsocketperm").as_str() {
-                "0" => None,
-                octal => Some(u32::from_str_radix(octal, 8).expect("an octal number was checked")),
-            },
-            tcp_backlog: values.number("tcp-backlog"),
-            timeout: values.seconds("timeout"),
-            tcp_keepalive: values.seconds("tcp-keepalive"),
-            maxclients: values.number("maxclients"),
-            databases: values.number("databases"),
-            requirepass: values.secret("requirepass"),
-            protected_mode: values.yes("protected-mode"),
-            loglevel: LogLevel::from_word(&values.text("loglevel")),
-            logfile: values.path("logfile"),
-            log_format: LogFormat::from_word(&values.text("log-format")),
-            pidfile: values.path("pidfile"),
-            daemonize: values.yes("daemonize"),
-            supervised: Supervised::from_word(&values.text("supervised")),
+        let mut settings = Self {
             promises_power: values.promises_power(),
-            hz: values.number("hz"),
-            active_expire_effort: values.number("active-expire-effort"),
-            client_query_buffer_limit: values.number("client-query-buffer-limit"),
-            proto_max_bulk_len: values.number("proto-max-bulk-len"),
-            client_output_buffer_limits: output_limits(&values.text("client-output-buffer-limit")),
-            maxmemory: values.number("maxmemory"),
-            maxmemory_policy: EvictionPolicy::from_word(&values.text("maxmemory-policy")),
-            maxmemory_samples: values.number("maxmemory-samples"),
-            maxmemory_eviction_tenacity: values.number("maxmemory-eviction-tenacity"),
-            enable_debug_command: Access::from_word(&values.text("enable-debug-command")),
-            enable_module_command: Access::from_word(&values.text("enable-module-command")),
-            enable_protected_configs: Access::from_word(&values.text("enable-protected-configs")),
-            lfu_log_factor: values.number("lfu-log-factor"),
-            lfu_decay_time_minutes: values.number("lfu-decay-time"),
-            slowlog_log_slower_than_micros: values.number("slowlog-log-slower-than"),
-            slowlog_max_len: values.number("slowlog-max-len"),
-            latency_monitor_threshold_ms: values.number("latency-monitor-threshold"),
-            latency_tracking: values.yes("latency-tracking"),
-            latency_tracking_info_percentiles: values
-                .text("latency-tracking-info-percentiles")
-                .split_ascii_whitespace()
-                .map(|number| number.parse().expect("a percentile was checked"))
-                .collect(),
-            notify_keyspace_events: values.text("notify-keyspace-events"),
-            tracking_table_max_keys: values.number("tracking-table-max-keys"),
             rename_commands: values.rename_commands.clone(),
-            users: values
-                .users
-                .iter()
-                .map(|words| {
-                    words
-                        .iter()
-                        .map(|word| Secret(word.clone().into()))
-                        .collect()
-                })
-                .collect(),
-            aclfile: values.path("aclfile"),
-            acllog_max_len: values.number("acllog-max-len"),
-            hll_sparse_max_bytes: values.number("hll-sparse-max-bytes"),
-            acl_pubsub_default_all: values.text("acl-pubsub-default") == "allchannels",
-            engine: values.text("engine"),
-            engine_config: values
-                .non_empty("engine-config")
-                .map(|json| String::from_utf8_lossy(json).into_owned()),
-            layout: Layout::from_word(&values.text("layout")),
-            repair: values.text("repair") == "yes",
-            pool_path: values.path("pool-path").unwrap_or_default(),
-            pool_size_bytes: values.number("pool-size"),
-            durability: Durability::from_word(&values.text("durability")),
-            worker_threads: values.number("worker-threads"),
-        }
-    }
-}
-
-impl Values {
-    /// A value that must not show; none where it is empty.
-    pub(super) fn secret(&self, name: &str) -> Option<Secret> {
-        let secret = self.non_empty(name)?;
-        Some(Secret(Bytes::copy_from_slice(secret)))
-    }
-}
-
-fn bind_addresses(text: &str) -> Vec<BindAddress> {
-    text.split_ascii_whitespace()
-        .map(|word| {
-            let (address, optional) = match word.strip_prefix('-') {
-                Some(rest) => (rest, true),
-                None => (word, false),
-            };
-            BindAddress {
-                address: address.to_owned(),
-                optional,
+            users: values.users.iter().map(|user| secrets(user)).collect(),
+            ..Self::default()
+        };
+        for (directive, value) in DIRECTIVES.iter().zip(&values.shown) {
+            if let Effect::Sets(set) = directive.effect {
+                set(&mut settings, Checked(value));
             }
-        })
-        .collect()
+        }
+        settings
+    }
 }
 
-fn output_limits(text: &str) -> OutputBufferLimits {
-    let words: Vec<&str> = text.split(' ').collect();
-    let number = |place: usize| words[place].parse().expect("a limit was checked");
-    let limit = |class: usize| OutputBufferLimit {
-        hard_bytes: number(class * 4 + 1),
-        soft_bytes: number(class * 4 + 2),
-        soft_time: Duration::from_secs(number(class * 4 + 3)),
-    };
-    OutputBufferLimits {
-        normal: limit(0),
-        replica: limit(1),
-        pubsub: limit(2),
-    }
+fn secrets(args: &[Vec<u8>]) -> Vec<Secret> {
+    args.iter()
+        .map(|arg| Secret::new(arg.clone().into()))
+        .collect()
 }

@@ -3,11 +3,10 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::Values;
 use super::settings::{AuthClients, Secret};
 
 /// The settings of TLS connections from clients.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TlsSettings {
     /// The TCP port that speaks TLS; 0 is none.
     pub port: u16,
@@ -37,27 +36,4 @@ pub struct TlsSettings {
     pub session_cache_size: usize,
     /// How long a session can be resumed.
     pub session_cache_timeout: Duration,
-}
-
-impl TlsSettings {
-    pub(super) fn from_values(values: &Values) -> Self {
-        Self {
-            port: values.number("tls-port"),
-            cert_file: values.path("tls-cert-file"),
-            key_file: values.path("tls-key-file"),
-            key_file_pass: values.secret("tls-key-file-pass"),
-            ca_cert_file: values.path("tls-ca-cert-file"),
-            ca_cert_dir: values.path("tls-ca-cert-dir"),
-            auth_clients: AuthClients::from_word(&values.text("tls-auth-clients")),
-            protocols: values.text("tls-protocols"),
-            ciphers: values.text("tls-ciphers"),
-            ciphersuites: values.text("tls-ciphersuites"),
-            prefer_server_ciphers: values.yes("tls-prefer-server-ciphers"),
-            session_caching: values.yes("tls-session-caching"),
-            session_cache_size: values.number("tls-session-cache-size"),
-            session_cache_timeout: values
-                .seconds("tls-session-cache-timeout")
-                .unwrap_or_default(),
-        }
-    }
 }

@@ -14,6 +14,8 @@ pub(super) const LOADMODULE: &str = "loadmodule";
 const NO_MODULES: &str =
     "there are no modules, so their commands and their data would be missing here";
 
+const APPENDONLY: &str = "appendonly";
+
 /// Set with `appendonly yes` it promises that every write survives a loss of power.
 const APPENDFSYNC: &str = "appendfsync";
 const NO_POWER: &str = "there is no append-only file, and what this pool acknowledges does not survive a loss of power \
@@ -96,7 +98,9 @@ impl Values {
 
     /// Whether the values promise that each write survives a loss of power, as Redis's log does that is synced always.
     pub(super) fn promises_power(&self) -> bool {
-        self.yes("appendonly") && self.get(APPENDFSYNC) == b"always" && !self.accepts(APPENDFSYNC)
+        self.get(APPENDONLY) == b"yes"
+            && self.get(APPENDFSYNC) == b"always"
+            && !self.accepts(APPENDFSYNC)
     }
 
     /// Refuses a CONFIG SET from `self` to `next` that sets what this server cannot keep.

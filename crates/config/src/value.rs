@@ -34,8 +34,17 @@ pub enum Kind {
     EnumSet(&'static [&'static str]),
     /// Any bytes.
     Text,
-    /// A file's name without a directory.
-    FileName,
+    /// Any integer from 0 on, brought between two bounds.
+    Clamped {
+        /// What a smaller value becomes.
+        least: i64,
+        /// What a larger value becomes.
+        most: i64,
+    },
+    /// A file's name without a directory; the error text calls it by this word.
+    FileName(&'static str),
+    /// A directory; CONFIG GET shows the working directory where nobody gave one.
+    WorkingDirectory,
     /// A host's name as announced to others.
     HostName,
     /// The template of the process title.
@@ -112,20 +121,17 @@ impl Kind {
         };
         match self {
             Self::Bool => boolean(value),
-            Self::Int { min, max } => {
-                int(value, min, max).map(|number| clamp(name, number).to_string().into_bytes())
+            Self::Int { min, max } => int(value, min, max).map(shown_number),
+            Self::Clamped { least, most } => {
+                let number = int(value, 0, i64::from(i32::MAX))?;
+                Ok(shown_number(number.clamp(least, most)))
             }
             Self::Memory { min, max } => memory_within(value, min, max),
             Self::MemoryOrPercent => memory_or_percent(value),
             Self::Octal { max } => octal(value, max),
             Self::Enum(words) => word(words, value),
-            Self::FileName if value.contains(&b'/') => Err(ValueError::new(format!(
-                "{name} can't be a path, just a {}",
-                if name.ends_with("dirname") {
-                    "dirname"
-                } else {
-                    "filename"
-                }
+            Self::FileName(noun) if value.contains(&b'/') => Err(ValueError::new(format!(
+                "{name} can't be a path, just a {noun}"
             ))),
             Self::HostName if !value.iter().all(|&byte| is_host_byte(byte)) => {
                 Err(ValueError::new(
@@ -176,13 +182,8 @@ fn int(value: &[u8], min: i64, max: i64) -> Result<i64, ValueError> {
     }
 }
 
-/// Redis takes any `hz` and shows what it made of it.
-fn clamp(name: &str, number: i64) -> i64 {
-    if name == "hz" {
-        number.clamp(1, 500)
-    } else {
-        number
-    }
+fn shown_number(number: i64) -> Vec<u8> {
+    number.to_string().into_bytes()
 }
 
 /// Bytes with an optional unit, as Redis reads them: no digits are 0, and what is too large becomes the largest.
