@@ -1,4 +1,4 @@
-//! The directives' values as the server's other parts use them: parsed, with types and units.
+//! The values of the directives in the form that the server reads: parsed, with types and units.
 
 use std::ops::Deref;
 use std::path::PathBuf;
@@ -11,7 +11,7 @@ use super::checked::Checked;
 use super::directives::{DIRECTIVES, Effect};
 use super::tls::TlsSettings;
 
-/// Bytes that never show in debug output.
+/// Bytes that debug output does not show.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(Bytes);
 
@@ -46,18 +46,18 @@ impl std::fmt::Debug for Secret {
 pub struct BindAddress {
     /// A host name or IP address; `*` is every IPv4 address, `::*` every IPv6 address.
     pub address: String,
-    /// Written with a leading `-`: that it is not available doesn't stop the start.
+    /// The address has a leading `-`: the server starts even if it cannot listen there.
     pub optional: bool,
 }
 
-/// The limits on what may wait to be sent to one client.
+/// The limits on output that waits for one client.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct OutputBufferLimit {
-    /// Reaching this many bytes closes the connection; 0 is no limit.
+    /// The server closes the connection when this many bytes wait; 0 is no limit.
     pub hard_bytes: u64,
-    /// Staying above this many bytes for `soft_time` closes the connection; 0 is no limit.
+    /// The server closes the connection when more than this many bytes wait for `soft_time`; 0 is no limit.
     pub soft_bytes: u64,
-    /// How long the soft limit may be exceeded.
+    /// How long a client may exceed the soft limit.
     pub soft_time: Duration,
 }
 
@@ -108,7 +108,7 @@ macro_rules! words {
         }
 
         impl $name {
-            /// The word as a configuration file has it.
+            /// The word in a configuration file.
             pub fn as_str(self) -> &'static str {
                 match self {
                     $(Self::$variant => $word,)*
@@ -119,15 +119,15 @@ macro_rules! words {
 }
 
 words! {
-    /// How much is logged.
+    /// How much the server logs.
     LogLevel {
         /// Everything.
         Debug = "debug",
-        /// Much, but not every command.
+        /// A lot, but not every command.
         Verbose = "verbose",
-        /// What an operator wants to know.
+        /// What an operator needs to know.
         Notice = "notice",
-        /// Only what matters.
+        /// Only what needs attention.
         Warning = "warning",
         /// Nothing at all.
         Nothing = "nothing",
@@ -145,13 +145,13 @@ words! {
 }
 
 words! {
-    /// What started the process and is to be told of its state.
+    /// The supervisor that started the process; the server tells it how the start fares.
     Supervised {
         /// upstart.
         Upstart = "upstart",
         /// systemd.
         Systemd = "systemd",
-        /// Whichever the environment names.
+        /// The one that the environment names.
         Auto = "auto",
         /// Nothing.
         No = "no",
@@ -159,7 +159,7 @@ words! {
 }
 
 words! {
-    /// Who may use a risky command.
+    /// The clients that may use a risky command.
     Access {
         /// Nobody.
         No = "no",
@@ -173,33 +173,33 @@ words! {
 words! {
     /// Whether clients that speak TLS need a certificate.
     AuthClients {
-        /// They need none, and are not asked for one.
+        /// They need none, and the server does not ask for one.
         No = "no",
         /// They need one.
         Yes = "yes",
-        /// They need none, but one that they show must be right.
+        /// They need none, but if they show one, it must be valid.
         Optional = "optional",
     }
 }
 
 words! {
-    /// Which keys go when memory is full.
+    /// The keys that the server evicts when memory is full.
     EvictionPolicy {
-        /// Of those with a deadline, the one that was not used for longest.
+        /// The key with a deadline that was not used for the longest time.
         VolatileLru = "volatile-lru",
-        /// Of those with a deadline, the one that is used least.
+        /// The key with a deadline that is used least.
         VolatileLfu = "volatile-lfu",
-        /// Any that has a deadline.
+        /// A random key with a deadline.
         VolatileRandom = "volatile-random",
-        /// The one whose deadline comes first.
+        /// The key whose deadline comes first.
         VolatileTtl = "volatile-ttl",
-        /// The one that was not used for longest.
+        /// The key that was not used for the longest time.
         AllkeysLru = "allkeys-lru",
-        /// The one that is used least.
+        /// The key that is used least.
         AllkeysLfu = "allkeys-lfu",
-        /// Any.
+        /// A random key.
         AllkeysRandom = "allkeys-random",
-        /// None: writes are refused.
+        /// None: the server refuses writes.
         Noeviction = "noeviction",
     }
 }
@@ -207,7 +207,7 @@ words! {
 words! {
     /// How records lie in the engine.
     Layout {
-        /// As the pool has them; packed in a new one, where the engine can.
+        /// The layout of the pool. A new pool is packed if the engine supports that.
         Auto = "auto",
         /// One pair of the engine for each key.
         Pairs = "pairs",
@@ -219,9 +219,9 @@ words! {
 words! {
     /// What an acknowledged write has to survive.
     Durability {
-        /// What the place of the pool offers without msync.
+        /// What the place of the pool gives without msync.
         Auto = "auto",
-        /// Power loss, at the price of msync where the memory is not persistent.
+        /// A loss of power. If the memory is not persistent, this costs an msync for each commit.
         Power = "power",
         /// The death of the process.
         Process = "process",
@@ -229,7 +229,7 @@ words! {
 }
 
 impl Access {
-    /// Whether a client may: one on this machine (`local`) or another.
+    /// Whether a client has access; `local` says whether it is on this machine.
     pub fn allows(self, local: bool) -> bool {
         self == Access::Yes || (self == Access::Local && local)
     }
@@ -242,7 +242,7 @@ impl Access {
 #[derive(Clone, Debug, Default, PartialEq)]
 #[allow(clippy::struct_excessive_bools)] // They mirror the yes/no directives.
 pub struct Settings {
-    /// Where to listen.
+    /// The addresses to listen on.
     pub bind: Vec<BindAddress>,
     /// The TCP port; 0 is none.
     pub port: u16,
@@ -250,17 +250,17 @@ pub struct Settings {
     pub tls: TlsSettings,
     /// The TCP port of the metrics; 0 is none.
     pub metrics_port: u16,
-    /// Where the metrics are served.
+    /// The addresses that serve the metrics.
     pub metrics_bind: Vec<BindAddress>,
     /// The path of the Unix socket.
     pub unixsocket: Option<PathBuf>,
-    /// The mode of the Unix socket, if it is to be set.
+    /// The mode of the Unix socket; `None` leaves it as the system makes it.
     pub unixsocketperm: Option<u32>,
     /// How many connections may wait to be accepted.
     pub tcp_backlog: u32,
-    /// How long a client may be idle.
+    /// How long a client may be idle; `None` is forever.
     pub timeout: Option<Duration>,
-    /// When TCP asks a silent client whether it is alive.
+    /// After how long TCP asks a silent client whether it is alive; `None` is never.
     pub tcp_keepalive: Option<Duration>,
     /// How many clients may be connected.
     pub maxclients: usize,
@@ -268,23 +268,24 @@ pub struct Settings {
     pub databases: usize,
     /// The password of the default user.
     pub requirepass: Option<Secret>,
-    /// Refuse clients from elsewhere while there is no password.
+    /// Refuse clients from other machines while there is no password.
     pub protected_mode: bool,
-    /// How much is logged.
+    /// How much the server logs.
     pub loglevel: LogLevel,
     /// The log file; standard output if there is none.
     pub logfile: Option<PathBuf>,
     /// The form of log lines.
     pub log_format: LogFormat,
-    /// The file that gets the process id.
+    /// The file that the server writes its process id to.
     pub pidfile: Option<PathBuf>,
-    /// Go to the background.
+    /// Run in the background.
     pub daemonize: bool,
-    /// What started the process and is to be told of its state.
+    /// The supervisor that started the process; the server tells it how the start fares.
     pub supervised: Supervised,
-    /// Says that each write survives a loss of power, as `appendonly yes` with `appendfsync always` does in Redis.
+    /// The configuration promises that each write survives a loss of power, as `appendonly yes` with `appendfsync always`
+    /// does in Redis.
     pub promises_power: bool,
-    /// How often a second background work runs.
+    /// How many times a second the background work runs.
     pub hz: u32,
     /// The effort of active expiry, 1 to 10.
     pub active_expire_effort: u32,
@@ -294,19 +295,19 @@ pub struct Settings {
     pub proto_max_bulk_len: usize,
     /// The limits on unsent output.
     pub client_output_buffer_limits: OutputBufferLimits,
-    /// The most bytes of data; 0 is no limit but the pool's.
+    /// The most bytes of data; with 0 only the pool's size is the limit.
     pub maxmemory: u64,
-    /// What to evict then.
+    /// The keys to evict at that limit.
     pub maxmemory_policy: EvictionPolicy,
-    /// Among how many keys to choose the one that goes.
+    /// From how many keys the server chooses the one to evict.
     pub maxmemory_samples: usize,
-    /// How long one command may evict, from 0 to 100, which is without limit.
+    /// How long one command may evict, from 0 to 100; 100 is without limit.
     pub maxmemory_eviction_tenacity: u32,
-    /// Who may use DEBUG.
+    /// The clients that may use DEBUG.
     pub enable_debug_command: Access,
-    /// Who may use MODULE's LOAD, LOADEX and UNLOAD.
+    /// The clients that may use MODULE LOAD, LOADEX and UNLOAD.
     pub enable_module_command: Access,
-    /// Who may change protected directives.
+    /// The clients that may change protected directives.
     pub enable_protected_configs: Access,
     /// How fast LFU counters grow.
     pub lfu_log_factor: u32,
@@ -316,25 +317,25 @@ pub struct Settings {
     pub slowlog_log_slower_than_micros: i64,
     /// How many entries the slow log keeps.
     pub slowlog_max_len: usize,
-    /// Events that take at least this many milliseconds are noted; 0 is none.
+    /// LATENCY records events that take at least this many milliseconds; 0 records none.
     pub latency_monitor_threshold_ms: u64,
     /// Keep latency figures for each command.
     pub latency_tracking: bool,
-    /// The percentiles that INFO shows of them.
+    /// The percentiles of these figures that INFO shows.
     pub latency_tracking_info_percentiles: Vec<f64>,
-    /// The classes of keyspace events that are published, by their letters.
+    /// The letters of the keyspace events that the server publishes.
     pub notify_keyspace_events: String,
-    /// How many keys are remembered for clients that cache; 0 is no limit.
+    /// How many keys the server remembers for clients that cache; 0 is no limit.
     pub tracking_table_max_keys: usize,
-    /// Commands renamed at start: the name, and the new name (empty: the command is taken away).
+    /// Commands that the start renames: the name and the new name. An empty new name removes the command.
     pub rename_commands: Vec<(String, String)>,
-    /// `user` lines: a name, and its rules, which may hold passwords.
+    /// The arguments of the `user` lines: a name and its rules, which may hold passwords.
     pub users: Vec<Vec<Secret>>,
     /// The file that holds the users.
     pub aclfile: Option<PathBuf>,
     /// How many entries ACL LOG keeps.
     pub acllog_max_len: usize,
-    /// Bytes of a `HyperLogLog`, header included, beyond which it is kept dense.
+    /// The most bytes of a sparse `HyperLogLog`, header included; a longer one becomes dense.
     pub hll_sparse_max_bytes: usize,
     /// Whether new users may use all channels.
     pub acl_pubsub_default_all: bool,
@@ -344,15 +345,15 @@ pub struct Settings {
     pub engine_config: Option<String>,
     /// How records lie in the engine.
     pub layout: Layout,
-    /// Keep what can be read of a damaged pool, instead of refusing it.
+    /// Open a damaged pool with what is readable of it, instead of refusing it.
     pub repair: bool,
     /// The pool's file.
     pub pool_path: PathBuf,
-    /// The pool's size when it is made.
+    /// The size of a new pool.
     pub pool_size_bytes: u64,
     /// What an acknowledged write has to survive.
     pub durability: Durability,
-    /// How many threads serve clients; 0 is one for each core.
+    /// How many threads serve clients; 0 is one for each core but one.
     pub worker_threads: usize,
 }
 

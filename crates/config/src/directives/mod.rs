@@ -33,7 +33,7 @@ pub struct Directive {
     pub alias: Option<&'static str>,
     /// What the value may be.
     pub kind: Kind,
-    /// The value when nobody gives one, in the form that CONFIG GET shows.
+    /// The value if the configuration gives none, in the form that CONFIG GET shows.
     pub default: &'static str,
     /// Only a start can set it.
     pub immutable: bool,
@@ -41,9 +41,9 @@ pub struct Directive {
     pub protected: bool,
     /// Logs and messages must not show its value.
     pub sensitive: bool,
-    /// What the value would promise although this server cannot keep it.
+    /// What the value promises in Redis, if this server cannot keep it.
     pub unsupported: Option<Unsupported>,
-    /// It names something outside, such as a file: CONFIG SET reads that anew even if the name stays the same.
+    /// It names something outside, such as a file. CONFIG SET reads that again even if the name stays the same.
     pub reloads: bool,
     /// CONFIG GET shows it by its name, but not for a pattern.
     pub hidden: bool,

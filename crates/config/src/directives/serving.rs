@@ -6,7 +6,7 @@ use super::{
 use crate::settings::{Access, EvictionPolicy, LogLevel, Supervised};
 use crate::value::Kind;
 
-/// Signals: what SHUTDOWN may do.
+/// What a signal may make the shutdown do.
 const STOP: &[&str] = &["default", "save", "nosave", "now", "force"];
 
 /// The syslog facilities that Redis knows.
