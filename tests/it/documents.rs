@@ -8,9 +8,7 @@ use std::path::{Component, Path, PathBuf};
 use common::TestResult;
 
 /// Where paths in backticks begin. Others are relative to what their sentence names.
-const TOP: &[&str] = &[
-    "crates/", "docs/", "fuzz/", "scripts/", "src/", "tests/",
-];
+const TOP: &[&str] = &["crates/", "docs/", "fuzz/", "scripts/", "src/", "tests/"];
 
 /// Folders whose files are no documents of this project.
 const SKIPPED: &[&str] = &["target", "node_modules", "corpus", "artifacts"];
