@@ -13,23 +13,28 @@ use crate::config::{BindAddress, Settings};
 /// Why the server does not listen.
 #[derive(Debug, thiserror::Error)]
 pub enum ListenError {
-    /// An address of `bind` that is none.
-    #[error("bind: '{0}' is not an IP address")]
-    Address(String),
-    /// A TCP socket.
+    /// `bind` holds something that is not an address.
+    #[error("bind: '{text}' is not an IP address")]
+    Address {
+        /// What `bind` holds.
+        text: String,
+        /// Why it is not an address.
+        source: net::AddrParseError,
+    },
+    /// A TCP socket cannot be opened.
     #[error("can't listen on {address}: {source}")]
     Tcp {
-        /// Where.
+        /// Its address.
         address: SocketAddr,
-        /// Why not.
+        /// Why.
         source: io::Error,
     },
-    /// The Unix socket.
+    /// The Unix socket cannot be opened.
     #[error("can't listen on {}: {source}", path.display())]
     Unix {
-        /// Where.
+        /// Its path.
         path: PathBuf,
-        /// Why not.
+        /// Why.
         source: io::Error,
     },
     /// Neither a port nor a Unix socket is configured.
@@ -82,9 +87,10 @@ pub(super) fn ip_address(text: &str) -> Result<IpAddr, ListenError> {
         "*" => Ok(IpAddr::from([0, 0, 0, 0])),
         "::*" => Ok(IpAddr::from([0u16; 8])),
         "localhost" => Ok(IpAddr::from([127, 0, 0, 1])),
-        other => other
-            .parse()
-            .map_err(|_| ListenError::Address(other.to_owned())),
+        other => other.parse().map_err(|source| ListenError::Address {
+            text: other.to_owned(),
+            source,
+        }),
     }
 }
 

@@ -120,10 +120,11 @@ fn refused(
     let there: Vec<String> = all(is_tls13).map(name).collect();
     TlsError::Value {
         directive,
-        reason: format!(
+        source: format!(
             "'{asked}' names no cipher suite that there is; there are {}",
             there.join(", ")
-        ),
+        )
+        .into(),
     }
 }
 

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use parking_lot::RwLock;
 use rustls::crypto::CryptoProvider;
+use rustls::pki_types::pem;
 use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::{ServerConfig, SupportedProtocolVersion, version};
 
@@ -24,28 +25,39 @@ pub enum TlsError {
     /// Clients are to show certificates, and there is nothing to check them with.
     #[error("tls-auth-clients {0} needs tls-ca-cert-file or tls-ca-cert-dir")]
     NoAuthority(&'static str),
-    /// A file that can't be read, or holds no such thing.
-    #[error("{directive}: {}: {reason}", path.display())]
+    /// A file cannot be read, or does not hold what the directive needs.
+    #[error("{directive}: {}: {source}", path.display())]
     File {
-        /// The directive that names it.
+        /// The directive that names the file.
         directive: &'static str,
         /// The file.
         path: PathBuf,
         /// What is wrong.
-        reason: String,
+        source: Reason,
     },
-    /// A value that rustls cannot do.
-    #[error("{directive}: {reason}")]
+    /// A file holds no key that can be read.
+    #[error("tls-key-file: {}: it holds no private key in PEM form ({source})", path.display())]
+    Key {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        source: pem::Error,
+    },
+    /// A value that rustls does not support.
+    #[error("{directive}: {source}")]
     Value {
         /// The directive.
         directive: &'static str,
         /// What is wrong.
-        reason: String,
+        source: Reason,
     },
-    /// Certificate and key do not go together, or are unusable.
+    /// Certificate and key do not belong together, or cannot be used.
     #[error("tls-cert-file and tls-key-file: {0}")]
-    Pair(rustls::Error),
+    Pair(#[source] rustls::Error),
 }
+
+/// The error of a library, or a text of ours.
+type Reason = Box<dyn std::error::Error + Send + Sync>;
 
 /// What new TLS connections begin with.
 #[derive(Debug, Default)]
@@ -114,7 +126,7 @@ fn server_config(settings: &TlsSettings) -> Result<ServerConfig, TlsError> {
         .with_protocol_versions(&versions)
         .map_err(|error| TlsError::Value {
             directive: "tls-protocols",
-            reason: error.to_string(),
+            source: error.into(),
         })?;
     // Read also where nobody is asked for a certificate: a wrong file is told when it is named, not later.
     let roots = credentials::authorities(settings)?;
@@ -131,7 +143,7 @@ fn server_config(settings: &TlsSettings) -> Result<ServerConfig, TlsError> {
             };
             let verifier = verifier.build().map_err(|error| TlsError::Value {
                 directive: "tls-ca-cert-file",
-                reason: error.to_string(),
+                source: error.into(),
             })?;
             builder.with_client_cert_verifier(verifier)
         }
@@ -154,7 +166,7 @@ fn server_config(settings: &TlsSettings) -> Result<ServerConfig, TlsError> {
 fn versions(words: &str) -> Result<Vec<&'static SupportedProtocolVersion>, TlsError> {
     let refused = |reason: String| TlsError::Value {
         directive: "tls-protocols",
-        reason,
+        source: reason.into(),
     };
     let mut versions = Vec::new();
     for word in words.split_ascii_whitespace() {

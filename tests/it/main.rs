@@ -6,6 +6,7 @@ mod acl_keys;
 mod blocking;
 mod connection;
 mod cursors;
+mod documents;
 mod eviction;
 mod expiry;
 mod exporter;
