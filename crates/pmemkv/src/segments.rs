@@ -314,8 +314,7 @@ impl Segments {
             }
             return Ok(());
         }
-        // vcmap has no write iterators. Its values are plain memory of this process, so there is nothing to keep
-        // durable.
+        // vcmap has no write iterators. Its values are plain memory that only this process sees: a plain copy will do.
         for &(start, bytes) in ranges {
             let place = segment.start.0.wrapping_add(start);
             // SAFETY: the caller has checked the range and holds `writer`; the range is the header or lies beyond
