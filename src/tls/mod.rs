@@ -24,7 +24,7 @@ pub enum TlsError {
     /// Clients must show certificates, but no directive names an authority to check them.
     #[error("tls-auth-clients {0} needs tls-ca-cert-file or tls-ca-cert-dir")]
     NoAuthority(&'static str),
-    /// A file can't be read, or does not contain what it should.
+    /// A file that can't be read, or holds no such thing.
     #[error("{directive}: {}: {reason}", path.display())]
     File {
         /// The directive that names it.
@@ -34,7 +34,7 @@ pub enum TlsError {
         /// What is wrong.
         reason: String,
     },
-    /// The TLS library does not support a value.
+    /// A value that rustls cannot do.
     #[error("{directive}: {reason}")]
     Value {
         /// The directive.
@@ -42,12 +42,12 @@ pub enum TlsError {
         /// What is wrong.
         reason: String,
     },
-    /// Certificate and key do not match, or are unusable.
+    /// Certificate and key do not go together, or are unusable.
     #[error("tls-cert-file and tls-key-file: {0}")]
     Pair(rustls::Error),
 }
 
-/// The TLS configuration for new connections.
+/// What new TLS connections begin with.
 #[derive(Debug, Default)]
 pub struct Tls {
     config: RwLock<Option<Arc<ServerConfig>>>,
