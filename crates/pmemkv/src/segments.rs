@@ -120,8 +120,7 @@ unsafe impl Send for Place {}
 unsafe impl Sync for Place {}
 
 impl Segments {
-    /// Takes over a database that holds nothing but segments of `segment_bytes` each, or nothing yet. There can be at
-    /// most `count_max` segments.
+    /// Takes over a database of segments of `segment_bytes` each, or an empty one. At most `count_max` can exist.
     ///
     /// Nothing is readable before the caller calls [`set_readable`](Self::set_readable).
     ///
@@ -191,8 +190,7 @@ impl Segments {
         let segment = self.segment(number)?;
         let _writer = segment.writer.lock();
         let mut header = [0; SEGMENT_HEADER_BYTES];
-        // SAFETY: the segment is at least as long as its header, and every write to it needs `writer`, which is held
-        // here.
+        // SAFETY: the segment is at least as long as its header, and every write to it needs the lock held here.
         unsafe { ptr::copy_nonoverlapping(segment.start.0, header.as_mut_ptr(), header.len()) };
         Ok(header)
     }
