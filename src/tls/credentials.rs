@@ -1,4 +1,4 @@
-//! Certificates and keys from files.
+//! Reads certificates and keys from files.
 
 use std::fs;
 use std::io;
@@ -11,7 +11,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use super::{Reason, TlsError};
 use crate::config::TlsSettings;
 
-/// No file of certificates is longer, bytes.
+/// The most bytes of a file of certificates.
 const FILE_BYTES_MAX: u64 = 16 << 20;
 
 /// All certificates of a PEM file; at least one.
@@ -52,7 +52,7 @@ pub(super) fn key(path: &Path, has_passphrase: bool) -> Result<PrivateKeyDer<'st
     })
 }
 
-/// The authorities that clients' certificates may come from; `None` where no directive names any.
+/// The authorities that may have signed clients' certificates; `None` if no directive names any.
 pub(super) fn authorities(settings: &TlsSettings) -> Result<Option<RootCertStore>, TlsError> {
     let mut files: Vec<(&'static str, PathBuf)> = Vec::new();
     if let Some(path) = &settings.ca_cert_file {
@@ -83,8 +83,8 @@ pub(super) fn authorities(settings: &TlsSettings) -> Result<Option<RootCertStore
     Ok(Some(roots))
 }
 
-/// The files that OpenSSL would find: eight hexadecimal digits, a point and a number. Others in the folder may be
-/// anything, and trusting them would let clients in whom nobody means to.
+/// The files that OpenSSL would find: eight hexadecimal digits, a point and a number. Other files in the folder may be
+/// anything, and to trust them could let in clients that the operator does not mean.
 fn hashed_files(folder: &Path) -> io::Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder)? {
@@ -105,7 +105,7 @@ fn hashed_files(folder: &Path) -> io::Result<Vec<PathBuf>> {
 }
 
 fn read(path: &Path) -> io::Result<Vec<u8>> {
-    // A device or a pipe could go on for ever.
+    // A device or a pipe could have no end.
     let metadata = fs::metadata(path)?;
     if !metadata.is_file() || metadata.len() > FILE_BYTES_MAX {
         return Err(io::Error::other("it is no file of a sensible size"));
