@@ -179,39 +179,9 @@ static SUBCOMMANDS: &[Row] = &[
     tracking::CACHING,
     tracking::TRACKINGINFO,
     tracking::GETREDIR,
-    sub(
-        "pause",
-        Arity::AtLeast(3),
-        ADMIN,
-        "3.0.0",
-        "Has commands wait for a time: all, or those that write.",
-        pause::PAUSE_ARGUMENTS,
-        pause::pause,
-    )
-    .history(&[(
-        "6.2.0",
-        "`CLIENT PAUSE WRITE` mode added along with the `mode` option.",
-    )]),
-    sub(
-        "unpause",
-        Arity::Exactly(2),
-        ADMIN,
-        "6.2.0",
-        "Ends the wait of PAUSE.",
-        &[],
-        pause::unpause,
-    )
-    .complexity("O(N) Where N is the number of paused clients"),
-    sub(
-        "unblock",
-        Arity::AtLeast(3),
-        ADMIN,
-        "5.0.0",
-        "Ends the wait of another connection's blocking command.",
-        pause::UNBLOCK_ARGUMENTS,
-        pause::unblock,
-    )
-    .complexity("O(log N) where N is the number of client connections"),
+    pause::PAUSE,
+    pause::UNPAUSE,
+    pause::UNBLOCK,
     sub(
         "reply",
         Arity::Exactly(3),

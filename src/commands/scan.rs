@@ -13,6 +13,18 @@ const COUNT_DEFAULT: usize = 10;
 /// How many keys KEYS looks at before the keyspace may let others in between.
 const KEYS_STEP: usize = 1024;
 
+/// The arguments of HSCAN, SSCAN and ZSCAN.
+pub(super) const ELEMENT_SCAN: &[Argument] = &[
+    Argument::key(),
+    Argument::new("cursor", ArgumentKind::Integer),
+    Argument::new("pattern", ArgumentKind::Pattern)
+        .with_token("MATCH")
+        .optional(),
+    Argument::new("count", ArgumentKind::Integer)
+        .with_token("COUNT")
+        .optional(),
+];
+
 pub(super) static COMMANDS: &[Row] = &[
     Row::new("keys", Arity::Exactly(2), keys)
         .flags(Flags::READONLY.union(Flags::SLOW))

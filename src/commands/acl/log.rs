@@ -1,7 +1,9 @@
 //! ACL LOG.
 
-use super::wrong_words;
+use super::{ADMIN, sub, wrong_words};
 use crate::acl::Entry;
+use crate::catalog::spec::{Argument, ArgumentKind, Arity};
+use crate::commands::row::Row;
 use crate::commands::{CommandError, CommandResult, Context};
 use crate::keyspace::now_ms;
 use crate::numbers::parse_i64;
@@ -10,7 +12,28 @@ use crate::protocol::{Args, Reply};
 /// How many entries are shown where no number is given.
 const SHOWN: usize = 10;
 
-pub(super) fn log(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+pub(super) const LOG: Row = sub(
+    "log",
+    Arity::AtLeast(2),
+    ADMIN,
+    "Shows what was denied lately, or forgets it.",
+    "O(N) with N being the number of entries shown.",
+    &[Argument::new(
+        "operation",
+        ArgumentKind::OneOf(&[
+            Argument::new("count", ArgumentKind::Integer),
+            Argument::token("reset", "RESET"),
+        ]),
+    )
+    .optional()],
+    log,
+)
+.history(&[(
+    "7.2.0",
+    "Added entry ID, timestamp created, and timestamp last updated.",
+)]);
+
+fn log(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     let log = ctx.server.acl.log();
     let count = match args.get(2) {
         _ if args.len() > 3 => return Err(wrong_words(args)),

@@ -3,12 +3,104 @@
 use super::integer::{Integer, Overflow, WINDOW_BYTES};
 use super::overlay::Overlay;
 use super::parse_place;
+use crate::catalog::spec::{Argument, ArgumentKind, Arity, Categories, Flags, Group, KeySpec};
 use crate::commands::object::is_in_buffer;
+use crate::commands::row::Row;
 use crate::commands::strings::string_bytes_max;
 use crate::commands::{CommandError, CommandResult, Context, Outcome};
 use crate::keyspace::{EventClass, StringEdit, StringView};
 use crate::numbers::parse_i64;
 use crate::protocol::{Args, ReplyBuffer};
+
+pub(in crate::commands) static COMMANDS: &[Row] = &[
+    Row::new("bitfield", Arity::AtLeast(2), bitfield)
+        .flags(Flags::WRITE.union(Flags::DENYOOM).union(Flags::REWRITES))
+        .categories(Categories::BITMAP)
+        .keys(&[
+            KeySpec::first(&["RW", "access", "update", "variable_flags"])
+                .with_notes("This command allows both access and modification of the key"),
+        ])
+        .group(Group::Bitmap, "3.2.0")
+        .summary("Reads and changes integers of any width within a string")
+        .complexity("O(1)")
+        .arguments(&[
+            Argument::key(),
+            Argument::new(
+                "operation",
+                ArgumentKind::OneOf(&[
+                    Argument::new(
+                        "encoding_offset",
+                        ArgumentKind::Block(&[
+                            Argument::new("encoding", ArgumentKind::String),
+                            Argument::new("offset", ArgumentKind::Integer),
+                        ]),
+                    )
+                    .with_token("GET"),
+                    Argument::new(
+                        "write",
+                        ArgumentKind::Block(&[
+                            Argument::new(
+                                "wrap_sat_fail",
+                                ArgumentKind::OneOf(&[
+                                    Argument::token("wrap", "WRAP"),
+                                    Argument::token("sat", "SAT"),
+                                    Argument::token("fail", "FAIL"),
+                                ]),
+                            )
+                            .with_token("OVERFLOW")
+                            .optional(),
+                            Argument::new(
+                                "write_operation",
+                                ArgumentKind::OneOf(&[
+                                    Argument::new(
+                                        "encoding_offset_value",
+                                        ArgumentKind::Block(&[
+                                            Argument::new("encoding", ArgumentKind::String),
+                                            Argument::new("offset", ArgumentKind::Integer),
+                                            Argument::new("value", ArgumentKind::Integer),
+                                        ]),
+                                    )
+                                    .with_token("SET"),
+                                    Argument::new(
+                                        "encoding_offset_increment",
+                                        ArgumentKind::Block(&[
+                                            Argument::new("encoding", ArgumentKind::String),
+                                            Argument::new("offset", ArgumentKind::Integer),
+                                            Argument::new("increment", ArgumentKind::Integer),
+                                        ]),
+                                    )
+                                    .with_token("INCRBY"),
+                                ]),
+                            ),
+                        ]),
+                    ),
+                ]),
+            )
+            .optional()
+            .multiple(),
+        ]),
+    Row::new("bitfield_ro", Arity::AtLeast(2), bitfield_ro)
+        .flags(Flags::READONLY.union(Flags::FAST))
+        .categories(Categories::BITMAP)
+        .keys(&[KeySpec::first(&["RO", "access"])])
+        .group(Group::Bitmap, "6.0.0")
+        .summary("Reads integers of any width within a string")
+        .complexity("O(1)")
+        .arguments(&[
+            Argument::key(),
+            Argument::new(
+                "encoding_offset",
+                ArgumentKind::Block(&[
+                    Argument::new("encoding", ArgumentKind::String),
+                    Argument::new("offset", ArgumentKind::Integer),
+                ]),
+            )
+            .with_token("GET")
+            .optional()
+            .multiple()
+            .repeated_token(),
+        ]),
+];
 
 /// What is done to one integer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,7 +206,7 @@ fn parse(args: Args<'_>, bytes_max: usize) -> Result<Vec<Operation>, CommandErro
     Ok(operations)
 }
 
-pub(super) fn bitfield_ro(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+fn bitfield_ro(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     let operations = parse(args, string_bytes_max(ctx))?;
     if operations
         .iter()
@@ -127,7 +219,7 @@ pub(super) fn bitfield_ro(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResul
     read(ctx, &args[1], &operations)
 }
 
-pub(super) fn bitfield(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+fn bitfield(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     let operations = parse(args, string_bytes_max(ctx))?;
     match operations.iter().filter_map(Operation::needs).max() {
         None => read(ctx, &args[1], &operations),

@@ -1,12 +1,11 @@
 //! Strings as arrays of bits and of small integers. The first bit is the highest of the first byte.
 
-mod combine;
-mod fields;
+pub(super) mod combine;
+pub(super) mod fields;
 mod integer;
 mod overlay;
-mod range;
-pub(super) mod rows;
-mod single;
+pub(super) mod range;
+pub(super) mod single;
 
 use super::CommandError;
 use crate::numbers::parse_i64;

@@ -2,10 +2,70 @@
 
 use std::ops::{ControlFlow, Range};
 
+use crate::catalog::spec::{Argument, ArgumentKind, Arity, Categories, Flags, Group, KeySpec};
+use crate::commands::row::Row;
 use crate::commands::{CommandError, CommandResult, Context};
 use crate::keyspace::{KeyspaceError, StringView};
 use crate::numbers::parse_i64;
 use crate::protocol::{Args, Reply};
+
+/// What the positions count.
+const UNIT: Argument = Argument::new(
+    "index_unit",
+    ArgumentKind::OneOf(&[
+        Argument::token("byte", "BYTE"),
+        Argument::token("bit", "BIT"),
+    ]),
+)
+.optional()
+.since("7.0.0");
+
+pub(in crate::commands) static COMMANDS: &[Row] = &[
+    Row::new("bitcount", Arity::AtLeast(2), bitcount)
+        .flags(Flags::READONLY)
+        .categories(Categories::BITMAP)
+        .keys(&[KeySpec::first(&["RO", "access"])])
+        .group(Group::Bitmap, "2.6.0")
+        .summary("Counts the bits of a string that are set")
+        .complexity("O(N)")
+        .arguments(&[
+            Argument::key(),
+            Argument::new(
+                "index",
+                ArgumentKind::Block(&[
+                    Argument::new("start", ArgumentKind::Integer),
+                    Argument::new("end", ArgumentKind::Integer),
+                    UNIT,
+                ]),
+            )
+            .optional(),
+        ])
+        .history(&[("7.0.0", "Added the `BYTE|BIT` option.")]),
+    Row::new("bitpos", Arity::AtLeast(3), bitpos)
+        .flags(Flags::READONLY)
+        .categories(Categories::BITMAP)
+        .keys(&[KeySpec::first(&["RO", "access"])])
+        .group(Group::Bitmap, "2.8.7")
+        .summary("Finds the first bit that is set, or clear")
+        .complexity("O(N)")
+        .arguments(&[
+            Argument::key(),
+            Argument::new("bit", ArgumentKind::Integer),
+            Argument::new(
+                "index",
+                ArgumentKind::Block(&[
+                    Argument::new("start", ArgumentKind::Integer),
+                    Argument::new(
+                        "end_index",
+                        ArgumentKind::Block(&[Argument::new("end", ArgumentKind::Integer), UNIT]),
+                    )
+                    .optional(),
+                ]),
+            )
+            .optional(),
+        ])
+        .history(&[("7.0.0", "Added the `BYTE|BIT` option.")]),
+];
 
 const BAD_BIT: CommandError = CommandError::text("ERR The bit argument must be 1 or 0.");
 
@@ -51,7 +111,7 @@ fn integer(word: &[u8]) -> Result<i64, CommandError> {
 }
 
 /// A missing key has no bits, whatever words follow its name: only where there is a string they are read.
-pub(super) fn bitcount(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+fn bitcount(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     let count = ctx.read_string(&args[1], |string, _| {
         let range = bits_to_count(args, string.len_bytes()?)?;
         let mut total = 0;
@@ -125,7 +185,7 @@ fn up_to(offset: usize) -> u8 {
     !(0x7f >> (offset % 8))
 }
 
-pub(super) fn bitpos(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+fn bitpos(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     let bit = match integer(&args[2])? {
         0 => false,
         1 => true,

@@ -1,10 +1,33 @@
 //! HRANDFIELD.
 
+use crate::catalog::spec::{Argument, ArgumentKind, Arity, Categories, Flags, Group, KeySpec};
 use crate::commands::draw::{Draw, draw_names};
+use crate::commands::row::Row;
 use crate::commands::{CommandError, CommandResult, Context, Outcome};
 use crate::protocol::{Args, Protocol};
 
-pub(super) fn hrandfield(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+pub(in crate::commands) static COMMANDS: &[Row] =
+    &[Row::new("hrandfield", Arity::AtLeast(2), hrandfield)
+        .flags(Flags::READONLY)
+        .categories(Categories::HASH)
+        .keys(&[KeySpec::first(&["RO", "access"])])
+        .group(Group::Hash, "6.2.0")
+        .summary("Returns fields drawn at random")
+        .complexity("O(N)")
+        .arguments(&[
+            Argument::key(),
+            Argument::new(
+                "options",
+                ArgumentKind::Block(&[
+                    Argument::new("count", ArgumentKind::Integer),
+                    Argument::token("withvalues", "WITHVALUES").optional(),
+                ]),
+            )
+            .optional(),
+        ])
+        .tips(&["nondeterministic_output"])];
+
+fn hrandfield(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     let Some(count) = args.get(2) else {
         ctx.hash(&args[1], |fields, out| {
             match fields.and_then(|fields| fields.draw()) {

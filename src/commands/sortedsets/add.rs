@@ -2,10 +2,66 @@
 
 use smallvec::SmallVec;
 
+use crate::catalog::spec::{Argument, ArgumentKind, Arity, Categories, Flags, Group, KeySpec};
+use crate::commands::row::Row;
 use crate::commands::{CommandError, CommandResult, Context, Outcome};
 use crate::keyspace::ScoresEdit;
 use crate::numbers::parse_float;
 use crate::protocol::{Args, Reply};
+
+pub(in crate::commands) static COMMANDS: &[Row] = &[
+    Row::new("zadd", Arity::AtLeast(4), zadd)
+        .flags(Flags::WRITE.union(Flags::DENYOOM).union(Flags::FAST))
+        .categories(Categories::SORTEDSET)
+        .keys(&[KeySpec::first(&["RW", "update"])])
+        .group(Group::SortedSet, "1.2.0")
+        .summary("Gives members of a sorted set scores; makes the set where it is missing")
+        .complexity("O(log(N))")
+        .arguments(&[
+            Argument::key(),
+            Argument::new(
+                "condition",
+                ArgumentKind::OneOf(&[Argument::token("nx", "NX"), Argument::token("xx", "XX")]),
+            )
+            .optional()
+            .since("3.0.2"),
+            Argument::new(
+                "comparison",
+                ArgumentKind::OneOf(&[Argument::token("gt", "GT"), Argument::token("lt", "LT")]),
+            )
+            .optional()
+            .since("6.2.0"),
+            Argument::token("change", "CH").optional().since("3.0.2"),
+            Argument::token("increment", "INCR")
+                .optional()
+                .since("3.0.2"),
+            Argument::new(
+                "score_member",
+                ArgumentKind::Block(&[
+                    Argument::new("score", ArgumentKind::Double),
+                    Argument::new("member", ArgumentKind::String),
+                ]),
+            )
+            .multiple(),
+        ])
+        .history(&[
+            ("2.4.0", "Accepts multiple elements."),
+            ("3.0.2", "Added the `XX`, `NX`, `CH` and `INCR` options."),
+            ("6.2.0", "Added the `GT` and `LT` options."),
+        ]),
+    Row::new("zincrby", Arity::Exactly(4), zincrby)
+        .flags(Flags::WRITE.union(Flags::DENYOOM).union(Flags::FAST))
+        .categories(Categories::SORTEDSET)
+        .keys(&[KeySpec::first(&["RW", "access", "update"])])
+        .group(Group::SortedSet, "1.2.0")
+        .summary("Adds a number to a member's score")
+        .complexity("O(log(N))")
+        .arguments(&[
+            Argument::key(),
+            Argument::new("increment", ArgumentKind::Integer),
+            Argument::new("member", ArgumentKind::String),
+        ]),
+];
 
 /// ZADD's options.
 #[derive(Clone, Copy, Debug, Default)]
@@ -107,12 +163,12 @@ fn change(
     Ok(Change::Updated(new))
 }
 
-pub(super) fn zadd(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+fn zadd(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     let (options, at) = AddOptions::parse(args);
     add(ctx, args, at, options)
 }
 
-pub(super) fn zincrby(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+fn zincrby(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     // Redis takes ZADD's options here too; the words that are left are too few then.
     let (mut options, at) = AddOptions::parse(args);
     options.increment = true;

@@ -1,15 +1,13 @@
 //! Sorted sets: members in the order of their scores.
 
-mod add;
-mod algebra;
-pub(super) mod algebra_rows;
+pub(super) mod add;
+pub(super) mod algebra;
 mod bounds;
-mod members;
+pub(super) mod members;
 pub(super) mod pop;
-pub(super) mod range_rows;
-mod ranges;
-mod removals;
-pub(super) mod rows;
+pub(super) mod ranges;
+pub(super) mod removals;
+mod weighted;
 
 pub(super) use add::{AddOptions, add_members};
 

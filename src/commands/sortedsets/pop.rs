@@ -1,10 +1,60 @@
 //! The lowest and highest members: ZPOPMIN, ZPOPMAX, ZMPOP.
 
+use crate::catalog::spec::{Argument, ArgumentKind, Arity, Categories, Flags, Group, KeySpec};
 use crate::commands::numkeys::{Counted, parse_count};
+use crate::commands::row::Row;
 use crate::commands::{CommandError, CommandResult, Context, Database};
 use crate::keyspace::{EventClass, View};
 use crate::numbers::parse_i64;
 use crate::protocol::{Args, Protocol, Reply};
+
+/// The arguments of ZPOPMIN and ZPOPMAX.
+const POPPED: &[Argument] = &[
+    Argument::key(),
+    Argument::new("count", ArgumentKind::Integer).optional(),
+];
+/// The argument that names an end of the scores.
+pub(in crate::commands) const EXTREME: Argument = Argument::new(
+    "where",
+    ArgumentKind::OneOf(&[Argument::token("min", "MIN"), Argument::token("max", "MAX")]),
+);
+
+pub(in crate::commands) static COMMANDS: &[Row] = &[
+    Row::new("zpopmin", Arity::AtLeast(2), zpopmin)
+        .flags(Flags::WRITE.union(Flags::FAST))
+        .categories(Categories::SORTEDSET)
+        .keys(&[KeySpec::first(&["RW", "access", "delete"])])
+        .group(Group::SortedSet, "5.0.0")
+        .summary("Removes the members with the lowest scores and returns them")
+        .complexity("O(log(N)*M)")
+        .arguments(POPPED),
+    Row::new("zpopmax", Arity::AtLeast(2), zpopmax)
+        .flags(Flags::WRITE.union(Flags::FAST))
+        .categories(Categories::SORTEDSET)
+        .keys(&[KeySpec::first(&["RW", "access", "delete"])])
+        .group(Group::SortedSet, "5.0.0")
+        .summary("Removes the members with the highest scores and returns them")
+        .complexity("O(log(N)*M)")
+        .arguments(POPPED),
+    Row::new("zmpop", Arity::AtLeast(4), zmpop)
+        .flags(Flags::WRITE.union(Flags::MOVABLEKEYS))
+        .categories(Categories::SORTEDSET)
+        .keys(&[KeySpec::counted(&["RW", "access", "delete"], 1)])
+        .group(Group::SortedSet, "7.0.0")
+        .summary(
+            "Removes members from the first of several sorted sets that has any, \
+             and returns them",
+        )
+        .complexity("O(K) + O(M*log(N))")
+        .arguments(&[
+            Argument::new("numkeys", ArgumentKind::Integer),
+            Argument::key().multiple(),
+            EXTREME,
+            Argument::new("count", ArgumentKind::Integer)
+                .with_token("COUNT")
+                .optional(),
+        ]),
+];
 
 /// Members with their scores.
 pub(in crate::commands) type Popped = Vec<(Vec<u8>, f64)>;
@@ -18,11 +68,11 @@ pub enum Extreme {
     Max,
 }
 
-pub(super) fn zpopmin(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+fn zpopmin(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     pop(ctx, args, Extreme::Min)
 }
 
-pub(super) fn zpopmax(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+fn zpopmax(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     pop(ctx, args, Extreme::Max)
 }
 
@@ -95,7 +145,7 @@ pub(in crate::commands) fn pop_members(
     })
 }
 
-pub(super) fn zmpop(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+fn zmpop(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     let (keys, which, count) = parse_mpop(args, 1)?;
     let keys: Vec<&[u8]> = keys.keys(args).collect();
     let popped = pop_first(ctx.database(), &keys, which, count)?;
