@@ -189,12 +189,12 @@ pub(super) fn for_config(acl: &Acl) -> Vec<Vec<Vec<u8>>> {
     if acl.file().is_some() {
         return Vec::new();
     }
-    let words = |user: &Arc<User>| {
+    let line = |user: &Arc<User>| {
         let rules = user.rules().describe();
         let rules = rules.split(|&byte| byte == b' ').map(<[u8]>::to_vec);
         std::iter::once(user.name().to_vec()).chain(rules).collect()
     };
-    acl.all().iter().map(words).collect()
+    acl.all().iter().map(line).collect()
 }
 
 fn setuser(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
@@ -204,15 +204,15 @@ fn setuser(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
             "ERR Usernames can't contain spaces or null characters",
         ));
     }
-    let words: Vec<&[u8]> = args.from(3).collect();
+    let rules: Vec<&[u8]> = args.from(3).collect();
     let channels_by_default = ctx.server.config.settings().acl_pubsub_default_all;
     ctx.server
         .acl
-        .set_user(name, &words, channels_by_default)
+        .set_user(name, &rules, channels_by_default)
         .map_err(|problem| match problem {
-            RulesError::Unmatched(word) => error(format!(
+            RulesError::Unmatched(argument) => error(format!(
                 "ERR Unmatched parenthesis in acl selector starting at '{}'.",
-                shown(&word, usize::MAX)
+                shown(&argument, usize::MAX)
             )),
             RulesError::Rule(rule, reason) => error(format!(
                 "ERR Error in ACL SETUSER modifier '{}': {reason}",
@@ -315,7 +315,7 @@ fn cat(_: &mut Context<'_>, args: Args<'_>) -> CommandResult {
             .iter()
             .map(|&(_, name)| Reply::text(name))
             .collect(),
-        Some(_) if args.len() > 3 => return Err(wrong_words(args)),
+        Some(_) if args.len() > 3 => return Err(wrong_arguments(args)),
         Some(name) => {
             let category = acl::category(name).ok_or_else(|| {
                 error(format!(
@@ -334,8 +334,8 @@ fn cat(_: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     Ok(Reply::Array(names).into())
 }
 
-/// The error for a subcommand with words too many that arity allows.
-fn wrong_words(args: Args<'_>) -> CommandError {
+/// The error for a subcommand with arguments too many that arity allows.
+fn wrong_arguments(args: Args<'_>) -> CommandError {
     error(format!(
         "ERR unknown subcommand or wrong number of arguments for '{}'. Try ACL HELP.",
         shown(&args[1], CATEGORY_SHOWN_BYTES)
@@ -346,7 +346,7 @@ fn genpass(_: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     let bits = match args.len() {
         2 => 256,
         3 => parse_i64(&args[2]).ok_or(CommandError::NotAnInteger)?,
-        _ => return Err(wrong_words(args)),
+        _ => return Err(wrong_arguments(args)),
     };
     let digits = usize::try_from(bits)
         .ok()
@@ -374,14 +374,14 @@ fn dryrun(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
         .get(name)
         .ok_or_else(|| error(format!("ERR User '{}' not found", shown(name, usize::MAX))))?;
     let call = args.tail(3);
-    let word = &call[0];
+    let argument = &call[0];
     let not_found = || {
         error(format!(
             "ERR Command '{}' not found",
-            shown(word, usize::MAX)
+            shown(argument, usize::MAX)
         ))
     };
-    let mut command = table().find(word).ok_or_else(not_found)?;
+    let mut command = table().find(argument).ok_or_else(not_found)?;
     if let (Some(sub), true) = (call.get(1), command.is_container()) {
         command = table()
             .find_subcommand(command, sub)

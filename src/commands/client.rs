@@ -374,10 +374,10 @@ fn kill(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     })
 }
 
-fn parse_on_off(word: &[u8]) -> Result<bool, CommandError> {
-    if word.eq_ignore_ascii_case(b"on") {
+fn parse_on_off(argument: &[u8]) -> Result<bool, CommandError> {
+    if argument.eq_ignore_ascii_case(b"on") {
         Ok(true)
-    } else if word.eq_ignore_ascii_case(b"off") {
+    } else if argument.eq_ignore_ascii_case(b"off") {
         Ok(false)
     } else {
         Err(CommandError::Syntax)

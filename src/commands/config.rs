@@ -122,12 +122,12 @@ fn get(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
 }
 
 fn set(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
-    // The pairs begin after two words: an odd number of words has a name without its value.
+    // The pairs begin after two arguments: an odd number of arguments has a name without its value.
     if !args.len().is_multiple_of(2) {
         return Err(CommandError::Syntax);
     }
-    let words: Vec<&[u8]> = args.from(2).collect();
-    let pairs: Vec<(&[u8], &[u8])> = words.chunks(2).map(|pair| (pair[0], pair[1])).collect();
+    let arguments: Vec<&[u8]> = args.from(2).collect();
+    let pairs: Vec<(&[u8], &[u8])> = arguments.chunks(2).map(|pair| (pair[0], pair[1])).collect();
     let (server, keyspace) = (ctx.server, ctx.keyspace);
     let local = ctx.session.handle.is_local();
     let set = server.config.set_with(&pairs, local, |settings, changed| {

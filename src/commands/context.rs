@@ -48,8 +48,9 @@ type Keys<'k> = SmallVec<[(usize, &'k [u8]); 4]>;
 /// none, nobody is told of an event.
 pub type Changed<R> = Result<(R, usize), CommandError>;
 
-impl<'a> Database<'a> {
+impl Database<'_> {
     /// The same database, where looking at a key counts as no use of it.
+    #[must_use]
     pub fn untouched(mut self) -> Self {
         self.access.touch = false;
         self

@@ -1,4 +1,4 @@
-//! From words to a reply: look-up, permission, the handler, statistics.
+//! From arguments to a reply: look-up, permission, the handler, statistics.
 //!
 //! Inside MULTI commands are queued instead; EXEC runs them in [`exec`].
 

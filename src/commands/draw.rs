@@ -20,8 +20,8 @@ pub(super) enum Draw {
 
 impl Draw {
     /// A count as these commands read it: a negative one wants repetitions.
-    pub(super) fn parse(word: &[u8]) -> Result<Self, CommandError> {
-        let count = parse_i64(word).ok_or(CommandError::NotAnInteger)?;
+    pub(super) fn parse(argument: &[u8]) -> Result<Self, CommandError> {
+        let count = parse_i64(argument).ok_or(CommandError::NotAnInteger)?;
         if count == i64::MIN {
             return Err(CommandError::text(
                 "ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807",

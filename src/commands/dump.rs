@@ -144,15 +144,15 @@ struct Options {
 impl Options {
     fn parse(args: Args<'_>) -> Result<Self, CommandError> {
         let mut options = Self::default();
-        let mut words = args.from(4);
-        while let Some(word) = words.next() {
-            let is = |name: &str| word.eq_ignore_ascii_case(name.as_bytes());
+        let mut rest = args.from(4);
+        while let Some(argument) = rest.next() {
+            let is = |name: &str| argument.eq_ignore_ascii_case(name.as_bytes());
             if is("REPLACE") {
                 options.replace = true;
             } else if is("ABSTTL") {
                 options.absolute = true;
             } else if is("IDLETIME") && !options.frequency {
-                let number = words.next().ok_or(CommandError::Syntax)?;
+                let number = rest.next().ok_or(CommandError::Syntax)?;
                 let idle_s = parse_i64(number).ok_or(CommandError::NotAnInteger)?;
                 if idle_s < 0 {
                     const TEXT: &str = "ERR Invalid IDLETIME value, must be >= 0";
@@ -160,7 +160,7 @@ impl Options {
                 }
                 options.idle_s = Some(idle_s);
             } else if is("FREQ") && options.idle_s.is_none() {
-                let number = words.next().ok_or(CommandError::Syntax)?;
+                let number = rest.next().ok_or(CommandError::Syntax)?;
                 let frequency = parse_i64(number).ok_or(CommandError::NotAnInteger)?;
                 if !(0..=255).contains(&frequency) {
                     const TEXT: &str = "ERR Invalid FREQ value, must be >= 0 and <= 255";

@@ -126,11 +126,11 @@ fn help(ctx: &mut Context<'_>, _: Args<'_>) -> CommandResult {
 }
 
 fn usage(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
-    let mut words = args.from(3);
+    let mut rest = args.from(3);
     let mut samples_max = SAMPLES_DEFAULT;
-    while let Some(word) = words.next() {
-        let samples = words.next().ok_or(CommandError::Syntax)?;
-        if !word.eq_ignore_ascii_case(b"samples") {
+    while let Some(argument) = rest.next() {
+        let samples = rest.next().ok_or(CommandError::Syntax)?;
+        if !argument.eq_ignore_ascii_case(b"samples") {
             return Err(CommandError::Syntax);
         }
         let samples = parse_i64(samples).ok_or(CommandError::NotAnInteger)?;

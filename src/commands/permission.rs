@@ -79,11 +79,11 @@ fn note(
     session: &Session,
     server: &Server,
 ) {
-    let word = |index| args.get(index).unwrap_or_default().to_vec();
+    let argument = |index| args.get(index).unwrap_or_default().to_vec();
     let (reason, object) = match denial {
         Denial::Command => (Reason::Command, command.full_name.into()),
-        Denial::Key(index) => (Reason::Key, word(index)),
-        Denial::Channel(index) => (Reason::Channel, word(index)),
+        Denial::Key(index) => (Reason::Key, argument(index)),
+        Denial::Channel(index) => (Reason::Channel, argument(index)),
     };
     let event = Event {
         reason,

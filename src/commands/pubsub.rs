@@ -223,14 +223,14 @@ fn ssubscribe(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
 }
 
 /// Subscribes to each name and answers each with a message.
-fn listen(ctx: &mut Context<'_>, args: Args<'_>, topic: Topic, word: &[u8]) -> CommandResult {
+fn listen(ctx: &mut Context<'_>, args: Args<'_>, topic: Topic, argument: &[u8]) -> CommandResult {
     let session = &mut *ctx.session;
     for name in args.from(1) {
         let own = &mut session.subscriptions;
         let pubsub = &ctx.server.pubsub;
         pubsub.subscribe(topic, name, own, &session.handle);
         let count = own.count(topic);
-        answer(ctx.out, word, Some(name), count);
+        answer(ctx.out, argument, Some(name), count);
     }
     // Who takes channels away from a user meanwhile looks either before this or not at all for what is new here.
     let is_pattern = topic == Topic::Pattern;
@@ -259,7 +259,7 @@ fn sunsubscribe(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
 }
 
 /// Ends the subscription to each name, or to all, and answers each with a message; where there was none with a null.
-fn unlisten(ctx: &mut Context<'_>, args: Args<'_>, topic: Topic, word: &[u8]) -> CommandResult {
+fn unlisten(ctx: &mut Context<'_>, args: Args<'_>, topic: Topic, argument: &[u8]) -> CommandResult {
     let session = &mut *ctx.session;
     let own = &mut session.subscriptions;
     let all: Vec<bytes::Bytes> = if args.len() == 1 {
@@ -277,17 +277,17 @@ fn unlisten(ctx: &mut Context<'_>, args: Args<'_>, topic: Topic, word: &[u8]) ->
             // After the answer nothing of this name may come.
             session.handle.mailbox.take_into(ctx.out);
         }
-        answer(ctx.out, word, Some(name), own.count(topic));
+        answer(ctx.out, argument, Some(name), own.count(topic));
     }
     if !is_answered {
-        answer(ctx.out, word, None, own.count(topic));
+        answer(ctx.out, argument, None, own.count(topic));
     }
     Ok(Outcome::Written)
 }
 
-fn answer(out: &mut ReplyBuffer, word: &[u8], name: Option<&[u8]>, count: usize) {
+fn answer(out: &mut ReplyBuffer, argument: &[u8], name: Option<&[u8]>, count: usize) {
     out.push_header(3);
-    out.bulk(word);
+    out.bulk(argument);
     match name {
         Some(name) => out.bulk(name),
         None => out.null(),
@@ -316,18 +316,18 @@ fn shardchannels(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
 
 fn list(ctx: &mut Context<'_>, args: Args<'_>, topic: Topic) -> CommandResult {
     if args.len() > 3 {
-        return Err(wrong_words(&args[1]));
+        return Err(wrong_arguments(&args[1]));
     }
     let names = ctx.server.pubsub.names(topic, args.get(2));
     let names = names.into_iter().map(Reply::Bulk).collect();
     Ok(Reply::Array(names).into())
 }
 
-fn wrong_words(word: &[u8]) -> CommandError {
-    let word = crate::error::shown(word, 128);
+fn wrong_arguments(argument: &[u8]) -> CommandError {
+    let argument = crate::error::shown(argument, 128);
     CommandError::Text(
         format!(
-            "ERR unknown subcommand or wrong number of arguments for '{word}'. Try PUBSUB HELP."
+            "ERR unknown subcommand or wrong number of arguments for '{argument}'. Try PUBSUB HELP."
         )
         .into(),
     )

@@ -87,8 +87,8 @@ fn save(ctx: &mut Context<'_>, _: Args<'_>) -> CommandResult {
 }
 
 fn bgsave(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
-    let mut words = args.from(1);
-    if args.len() > 2 || !words.all(|word| word.eq_ignore_ascii_case(b"schedule")) {
+    let mut rest = args.from(1);
+    if args.len() > 2 || !rest.all(|argument| argument.eq_ignore_ascii_case(b"schedule")) {
         return Err(CommandError::Syntax);
     }
     // A script may look at INFO alone for how it went.

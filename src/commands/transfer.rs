@@ -128,12 +128,12 @@ impl CopyOptions {
             db: current_db,
             replace: false,
         };
-        let mut words = args.from(3);
-        while let Some(word) = words.next() {
-            if word.eq_ignore_ascii_case(b"replace") {
+        let mut rest = args.from(3);
+        while let Some(argument) = rest.next() {
+            if argument.eq_ignore_ascii_case(b"replace") {
                 options.replace = true;
-            } else if word.eq_ignore_ascii_case(b"db") {
-                let number = words.next().ok_or(CommandError::Syntax)?;
+            } else if argument.eq_ignore_ascii_case(b"db") {
+                let number = rest.next().ok_or(CommandError::Syntax)?;
                 options.db = parse_database(number, databases)?;
             } else {
                 return Err(CommandError::Syntax);

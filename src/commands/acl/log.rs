@@ -1,6 +1,6 @@
 //! ACL LOG.
 
-use super::{ADMIN, sub, wrong_words};
+use super::{ADMIN, sub, wrong_arguments};
 use crate::acl::Entry;
 use crate::catalog::spec::{Argument, ArgumentKind, Arity};
 use crate::commands::row::Row;
@@ -36,14 +36,14 @@ pub(super) const LOG: Row = sub(
 fn log(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     let log = ctx.server.acl.log();
     let count = match args.get(2) {
-        _ if args.len() > 3 => return Err(wrong_words(args)),
+        _ if args.len() > 3 => return Err(wrong_arguments(args)),
         None => SHOWN,
-        Some(word) if word.eq_ignore_ascii_case(b"reset") => {
+        Some(argument) if argument.eq_ignore_ascii_case(b"reset") => {
             log.lock().clear();
             return Ok(Reply::Ok.into());
         }
-        Some(word) => {
-            let count = parse_i64(word).ok_or(CommandError::NotAnInteger)?;
+        Some(argument) => {
+            let count = parse_i64(argument).ok_or(CommandError::NotAnInteger)?;
             usize::try_from(count).unwrap_or(0)
         }
     };

@@ -36,7 +36,7 @@ enum Operation {
 }
 
 impl Operation {
-    fn parse(word: &[u8]) -> Result<Self, CommandError> {
+    fn parse(argument: &[u8]) -> Result<Self, CommandError> {
         [
             ("and", Operation::And),
             ("or", Operation::Or),
@@ -44,7 +44,7 @@ impl Operation {
             ("not", Operation::Not),
         ]
         .into_iter()
-        .find(|(name, _)| word.eq_ignore_ascii_case(name.as_bytes()))
+        .find(|(name, _)| argument.eq_ignore_ascii_case(name.as_bytes()))
         .map(|(_, operation)| operation)
         .ok_or(CommandError::Syntax)
     }

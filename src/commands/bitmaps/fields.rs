@@ -169,9 +169,9 @@ fn parse(args: Args<'_>, bytes_max: usize) -> Result<Vec<Operation>, CommandErro
     let mut operations = Vec::new();
     let mut overflow = Overflow::Wrap;
     let mut at = 2;
-    while let Some(word) = args.get(at) {
+    while let Some(argument) = args.get(at) {
         let left = args.len() - at - 1;
-        let is = |name: &[u8], words| word.eq_ignore_ascii_case(name) && left >= words;
+        let is = |name: &[u8], operands| argument.eq_ignore_ascii_case(name) && left >= operands;
         if is(b"overflow", 1) {
             overflow = Overflow::parse(&args[at + 1])?;
             at += 2;
@@ -289,14 +289,15 @@ mod tests {
     use super::*;
     use crate::protocol::OwnedArgs;
 
-    fn words(call: &str) -> OwnedArgs {
+    fn arguments(call: &str) -> OwnedArgs {
         OwnedArgs::new(call.split(' '))
     }
 
     #[test]
     fn runs() -> Result<(), CommandError> {
-        let call =
-            words("bitfield k set u8 #1 255 incrby u8 8 2 overflow fail incrby u2 0 9 get i4 12");
+        let call = arguments(
+            "bitfield k set u8 #1 255 incrby u8 8 2 overflow fail incrby u2 0 9 get i4 12",
+        );
         let mut string = Overlay::new(StringView::from(&[0; 2][..]));
         let mut written = Written::default();
         let answers = parse(call.args(), 100)?
@@ -326,7 +327,7 @@ mod tests {
                 "ERR bit offset is not an integer or out of range",
             ),
         ] {
-            let refused = parse(words(call).args(), 100).map(|_| ());
+            let refused = parse(arguments(call).args(), 100).map(|_| ());
             assert_eq!(
                 refused.map_err(|error| error.to_string()),
                 Err(text.to_owned())

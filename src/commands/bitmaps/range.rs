@@ -77,11 +77,11 @@ enum Unit {
 }
 
 impl Unit {
-    fn parse(word: Option<&[u8]>) -> Result<Self, CommandError> {
-        match word {
+    fn parse(argument: Option<&[u8]>) -> Result<Self, CommandError> {
+        match argument {
             None => Ok(Unit::Byte),
-            Some(word) if word.eq_ignore_ascii_case(b"byte") => Ok(Unit::Byte),
-            Some(word) if word.eq_ignore_ascii_case(b"bit") => Ok(Unit::Bit),
+            Some(argument) if argument.eq_ignore_ascii_case(b"byte") => Ok(Unit::Byte),
+            Some(argument) if argument.eq_ignore_ascii_case(b"bit") => Ok(Unit::Bit),
             Some(_) => Err(CommandError::Syntax),
         }
     }
@@ -106,11 +106,11 @@ impl Unit {
     }
 }
 
-fn integer(word: &[u8]) -> Result<i64, CommandError> {
-    parse_i64(word).ok_or(CommandError::NotAnInteger)
+fn integer(argument: &[u8]) -> Result<i64, CommandError> {
+    parse_i64(argument).ok_or(CommandError::NotAnInteger)
 }
 
-/// A missing key has no bits, whatever words follow its name: only where there is a string they are read.
+/// A missing key has no bits, whatever arguments follow its name: only where there is a string they are read.
 fn bitcount(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     let count = ctx.read_string(&args[1], |string, _| {
         let range = bits_to_count(args, string.len_bytes()?)?;
@@ -167,11 +167,11 @@ fn count(bytes: &[u8], range: Range<usize>) -> usize {
     let (first, last) = (range.start / 8, (range.end - 1) / 8);
     let ones = |byte: u8| byte.count_ones() as usize;
     let whole = &bytes[first..=last];
-    let (words, rest) = whole.as_chunks::<8>();
-    let words = words
+    let (chunks, rest) = whole.as_chunks::<8>();
+    let ones_of_chunks = chunks
         .iter()
-        .map(|word| u64::from_ne_bytes(*word).count_ones() as usize);
-    let all = words.sum::<usize>() + rest.iter().copied().map(ones).sum::<usize>();
+        .map(|chunk| u64::from_ne_bytes(*chunk).count_ones() as usize);
+    let all = ones_of_chunks.sum::<usize>() + rest.iter().copied().map(ones).sum::<usize>();
     all - ones(bytes[first] & !from(range.start)) - ones(bytes[last] & !up_to(range.end - 1))
 }
 
@@ -245,8 +245,11 @@ fn position(bytes: &[u8], range: Range<usize>, bit: bool) -> Option<usize> {
         first
     } else {
         let rest = &bytes[first + 1..past];
-        let (words, _) = rest.as_chunks::<8>();
-        let same = words.iter().take_while(|word| **word == [turn; 8]).count();
+        let (chunks, _) = rest.as_chunks::<8>();
+        let same = chunks
+            .iter()
+            .take_while(|chunk| **chunk == [turn; 8])
+            .count();
         let behind = rest[8 * same..].iter().position(|&byte| byte != turn)?;
         first + 1 + 8 * same + behind
     };
@@ -281,9 +284,9 @@ mod tests {
     #[test]
     fn finds() {
         let found = |bytes: &[u8], call: &str| {
-            let words = OwnedArgs::new(call.split(' '));
-            let bit = &words.args()[2] == b"1";
-            find(bytes.into(), bit, words.args()).map_err(|error| error.to_string())
+            let arguments = OwnedArgs::new(call.split(' '));
+            let bit = &arguments.args()[2] == b"1";
+            find(bytes.into(), bit, arguments.args()).map_err(|error| error.to_string())
         };
         assert_eq!(found(b"\xff\xf0\0", "bitpos k 0"), Ok(Some(12)));
         assert_eq!(found(b"\0\0", "bitpos k 1"), Ok(None));

@@ -74,7 +74,7 @@ pub(super) const UNBLOCK: Row = sub(
 
 fn pause(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     let paused = match args.get(3) {
-        _ if args.len() > 4 => return Err(help::wrong_words(args, "CLIENT")),
+        _ if args.len() > 4 => return Err(help::wrong_arguments(args, "CLIENT")),
         None => Paused::All,
         Some(mode) if mode.eq_ignore_ascii_case(b"all") => Paused::All,
         Some(mode) if mode.eq_ignore_ascii_case(b"write") => Paused::Writes,
@@ -110,7 +110,7 @@ fn unpause(ctx: &mut Context<'_>, _: Args<'_>) -> CommandResult {
 /// Who waits for the end of a pause is not set free.
 fn unblock(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     if args.len() > 4 {
-        return Err(help::wrong_words(args, "CLIENT"));
+        return Err(help::wrong_arguments(args, "CLIENT"));
     }
     let known = |reason: &[u8]| {
         reason.eq_ignore_ascii_case(b"timeout") || reason.eq_ignore_ascii_case(b"error")

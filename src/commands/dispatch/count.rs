@@ -8,7 +8,7 @@ use crate::state::{CommandStats, Session, Stripe, bucket_of};
 /// Calls of one command one after the other: what they add up to goes to the server's statistics at once.
 ///
 /// The clock is read once for each call: a call's time begins where the one before it ended, and holds the reading of
-/// its words too.
+/// its arguments too.
 #[derive(Debug)]
 pub(super) struct Run {
     command: Option<&'static Command>,

@@ -43,9 +43,9 @@ const WITH_COORD: Argument = Argument::token("withcoord", "WITHCOORD").optional(
 const WITH_DIST: Argument = Argument::token("withdist", "WITHDIST").optional();
 const WITH_HASH: Argument = Argument::token("withhash", "WITHHASH").optional();
 
-/// The point of two words, longitude and latitude.
+/// The point of two arguments, longitude and latitude.
 fn parse_point(longitude: &[u8], latitude: &[u8]) -> Result<Point, CommandError> {
-    let degrees = |word| parse_float(word).ok_or(CommandError::NotAFloat);
+    let degrees = |argument| parse_float(argument).ok_or(CommandError::NotAFloat);
     let point = Point {
         longitude: degrees(longitude)?,
         latitude: degrees(latitude)?,
@@ -58,8 +58,8 @@ fn parse_point(longitude: &[u8], latitude: &[u8]) -> Result<Point, CommandError>
     Err(CommandError::Text(text.into()))
 }
 
-fn parse_unit(word: &[u8]) -> Result<Unit, CommandError> {
-    Unit::from_name(word).ok_or(CommandError::text(
+fn parse_unit(argument: &[u8]) -> Result<Unit, CommandError> {
+    Unit::from_name(argument).ok_or(CommandError::text(
         "ERR unsupported unit provided. please use M, KM, FT, MI",
     ))
 }

@@ -77,12 +77,12 @@ pub(in crate::commands) static COMMANDS: &[Row] = &[
 fn geoadd(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     let mut options = AddOptions::default();
     let mut at = 2;
-    for word in args.from(2) {
-        if word.eq_ignore_ascii_case(b"nx") {
+    for argument in args.from(2) {
+        if argument.eq_ignore_ascii_case(b"nx") {
             options.only_new = true;
-        } else if word.eq_ignore_ascii_case(b"xx") {
+        } else if argument.eq_ignore_ascii_case(b"xx") {
             options.only_present = true;
-        } else if word.eq_ignore_ascii_case(b"ch") {
+        } else if argument.eq_ignore_ascii_case(b"ch") {
             options.count_changed = true;
         } else {
             break;
@@ -93,9 +93,9 @@ fn geoadd(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
         return Err(CommandError::Syntax);
     }
     let mut pairs = Vec::with_capacity((args.len() - at) / 3);
-    let mut words = args.from(at);
+    let mut rest = args.from(at);
     while let (Some(longitude), Some(latitude), Some(member)) =
-        (words.next(), words.next(), words.next())
+        (rest.next(), rest.next(), rest.next())
     {
         pairs.push((member, score_of(parse_point(longitude, latitude)?)));
     }
@@ -110,7 +110,7 @@ fn score(scores: Option<Scores<'_>>, member: &[u8]) -> Result<Option<f64>, Comma
 fn geodist(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     let unit = match args.get(4) {
         None => Unit::Meters,
-        Some(word) if args.len() == 5 => parse_unit(word)?,
+        Some(argument) if args.len() == 5 => parse_unit(argument)?,
         Some(_) => return Err(CommandError::Syntax),
     };
     ctx.sorted_set(&args[1], |scores, out| {

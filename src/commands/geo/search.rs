@@ -172,7 +172,7 @@ fn geosearchstore(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
 }
 
 pub(super) fn run(ctx: &mut Context<'_>, args: Args<'_>, form: Form) -> CommandResult {
-    // Where the result goes stands among the words that can only be read with the places at hand. What looks like it
+    // Where the result goes stands among the arguments that can only be read with the places at hand. What looks like it
     // is locked; it is an error anyway where it turns out to be something else.
     let stores_to = match form {
         Form::Search { stores: true } => args.get(1),
@@ -193,10 +193,10 @@ pub(super) fn run(ctx: &mut Context<'_>, args: Args<'_>, form: Form) -> CommandR
     Ok(Outcome::Written)
 }
 
-/// The word behind the last STORE or STOREDIST of a call of GEORADIUS.
+/// The argument behind the last STORE or STOREDIST of a call of GEORADIUS.
 fn last_destination(args: Args<'_>) -> Option<&[u8]> {
-    let is_store = |word: &[u8]| {
-        word.eq_ignore_ascii_case(b"store") || word.eq_ignore_ascii_case(b"storedist")
+    let is_store = |argument: &[u8]| {
+        argument.eq_ignore_ascii_case(b"store") || argument.eq_ignore_ascii_case(b"storedist")
     };
     let at = args.from(5).rposition(is_store)?;
     args.get(5 + at + 1)

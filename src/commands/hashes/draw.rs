@@ -41,7 +41,7 @@ fn hrandfield(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     let draw = Draw::parse(count)?;
     let with_values = match args.get(3) {
         None => false,
-        Some(word) if args.len() == 4 && word.eq_ignore_ascii_case(b"withvalues") => true,
+        Some(argument) if args.len() == 4 && argument.eq_ignore_ascii_case(b"withvalues") => true,
         Some(_) => return Err(CommandError::Syntax),
     };
     if with_values {

@@ -70,8 +70,8 @@ impl<'a> Sketch<'a> {
 
     /// The estimate in the header, where it is up to date.
     pub(super) fn cached(self) -> Option<u64> {
-        let word = estimate_word(self.0);
-        (word & OUT_OF_DATE == 0).then_some(word)
+        let kept = kept_estimate(self.0);
+        (kept & OUT_OF_DATE == 0).then_some(kept)
     }
 
     /// The estimate from the registers.
@@ -144,7 +144,7 @@ impl<'a> Sketch<'a> {
 /// The rank of every register.
 pub(super) type Ranks = [u8; REGISTERS];
 
-fn estimate_word(bytes: &[u8]) -> u64 {
+fn kept_estimate(bytes: &[u8]) -> u64 {
     let mut word = [0; 8];
     word.copy_from_slice(&bytes[ESTIMATE..HEADER_BYTES]);
     u64::from_le_bytes(word)
@@ -204,7 +204,7 @@ impl Draft {
 
     /// The bytes; the estimate in them is out of date.
     pub(super) fn finish(mut self) -> Vec<u8> {
-        let word = estimate_word(&self.0) | OUT_OF_DATE;
+        let word = kept_estimate(&self.0) | OUT_OF_DATE;
         self.0[ESTIMATE..HEADER_BYTES].copy_from_slice(&word.to_le_bytes());
         self.0
     }

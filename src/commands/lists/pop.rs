@@ -70,7 +70,7 @@ fn pop_command(ctx: &mut Context<'_>, args: Args<'_>, end: End, name: &str) -> C
     }
     let count = args
         .get(2)
-        .map(|word| parse_at_least(0, word, NEGATIVE))
+        .map(|argument| parse_at_least(0, argument, NEGATIVE))
         .transpose()?;
     let taken = ctx.database().update_many([&args[1]], |keys| {
         let out = &mut *ctx.out;
@@ -131,7 +131,7 @@ pub(in crate::commands) struct MpopArgs<'a> {
 }
 
 impl<'a> MpopArgs<'a> {
-    /// Reads `numkeys key [key ...] LEFT|RIGHT [COUNT count]`, where `numkeys` is word `at`.
+    /// Reads `numkeys key [key ...] LEFT|RIGHT [COUNT count]`, where `numkeys` is argument `at`.
     pub(in crate::commands) fn parse(args: Args<'a>, at: usize) -> Result<Self, CommandError> {
         let numkeys = args.get(at).ok_or(CommandError::Syntax)?;
         let numkeys = parse_at_least(1, numkeys, "ERR numkeys should be greater than 0")?;
@@ -229,16 +229,16 @@ mod tests {
     use super::*;
     use crate::protocol::OwnedArgs;
 
-    fn parse(words: &str) -> Result<(Vec<String>, End, usize), String> {
-        let words = OwnedArgs::new(words.split(' '));
-        let parsed = MpopArgs::parse(words.args(), 1).map_err(|error| error.to_string())?;
+    fn parse(arguments: &str) -> Result<(Vec<String>, End, usize), String> {
+        let arguments = OwnedArgs::new(arguments.split(' '));
+        let parsed = MpopArgs::parse(arguments.args(), 1).map_err(|error| error.to_string())?;
         let keys = parsed.keys.iter();
         let keys = keys.map(|key| String::from_utf8_lossy(key).into_owned());
         Ok((keys.collect(), parsed.end, parsed.count))
     }
 
     #[test]
-    fn reads_the_words_of_lmpop() {
+    fn reads_the_arguments_of_lmpop() {
         let keys = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
         assert_eq!(parse("lmpop 1 a LEFT"), Ok((keys(&["a"]), End::Head, 1)));
         assert_eq!(
@@ -257,7 +257,7 @@ mod tests {
         const SYNTAX: &str = "ERR syntax error";
         const NUMKEYS: &str = "ERR numkeys should be greater than 0";
         const COUNT: &str = "ERR count should be greater than 0";
-        for (words, text) in [
+        for (arguments, text) in [
             ("lmpop 0 a left", NUMKEYS),
             ("lmpop -1 a left", NUMKEYS),
             ("lmpop x a left", NUMKEYS),
@@ -271,7 +271,7 @@ mod tests {
             ("lmpop 1 a left count 1 count 1", SYNTAX),
             ("lmpop 1 a left count 0 nonsense", COUNT),
         ] {
-            assert_eq!(parse(words), Err(text.to_owned()), "{words}");
+            assert_eq!(parse(arguments), Err(text.to_owned()), "{arguments}");
         }
     }
 }

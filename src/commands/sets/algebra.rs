@@ -219,15 +219,15 @@ fn sintercard(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     Ok(Reply::count(count).into())
 }
 
-/// `[LIMIT limit]` from word `at` to the end, as SINTERCARD and ZINTERCARD have it.
+/// `[LIMIT limit]` from argument `at` to the end, as SINTERCARD and ZINTERCARD have it.
 pub(in crate::commands) fn parse_limit(args: Args<'_>, at: usize) -> Result<usize, CommandError> {
     let mut limit = usize::MAX;
-    let mut words = args.from(at);
-    while let Some(word) = words.next() {
-        if !word.eq_ignore_ascii_case(b"limit") {
+    let mut rest = args.from(at);
+    while let Some(argument) = rest.next() {
+        if !argument.eq_ignore_ascii_case(b"limit") {
             return Err(CommandError::Syntax);
         }
-        let number = words.next().ok_or(CommandError::Syntax)?;
+        let number = rest.next().ok_or(CommandError::Syntax)?;
         let number = parse_i64(number).and_then(|number| usize::try_from(number).ok());
         limit = match number.ok_or(CommandError::text("ERR LIMIT can't be negative"))? {
             0 => usize::MAX,

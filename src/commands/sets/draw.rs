@@ -74,8 +74,8 @@ fn spop(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     }
     let count = match args.get(2) {
         None => None,
-        Some(word) => {
-            let count = parse_i64(word).and_then(|count| usize::try_from(count).ok());
+        Some(argument) => {
+            let count = parse_i64(argument).and_then(|count| usize::try_from(count).ok());
             Some(count.ok_or(CommandError::text(
                 "ERR value is out of range, must be positive",
             ))?)

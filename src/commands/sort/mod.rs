@@ -95,7 +95,7 @@ pub(in crate::commands) static COMMANDS: &[Row] = &[
 
 /// A call, parsed.
 #[derive(Debug)]
-#[allow(clippy::struct_excessive_bools)] // Each is a word of the call.
+#[allow(clippy::struct_excessive_bools)] // Each is an argument of the call.
 struct Wanted<'a> {
     by: Option<Pattern<'a>>,
     get: Vec<Pattern<'a>>,
@@ -117,11 +117,11 @@ impl<'a> Wanted<'a> {
             alphabetic: false,
             destination: None,
         };
-        let mut words = args.from(2);
-        while let Some(word) = words.next() {
-            let is = |name: &[u8]| word.eq_ignore_ascii_case(name);
-            let left = words.len();
-            let mut next = || words.next().unwrap_or_default();
+        let mut rest = args.from(2);
+        while let Some(argument) = rest.next() {
+            let is = |name: &[u8]| argument.eq_ignore_ascii_case(name);
+            let left = rest.len();
+            let mut next = || rest.next().unwrap_or_default();
             if is(b"asc") {
                 wanted.reversed = false;
             } else if is(b"desc") {
@@ -129,7 +129,7 @@ impl<'a> Wanted<'a> {
             } else if is(b"alpha") {
                 wanted.alphabetic = true;
             } else if is(b"limit") && left >= 2 {
-                let number = |word| parse_i64(word).ok_or(CommandError::NotAnInteger);
+                let number = |argument| parse_i64(argument).ok_or(CommandError::NotAnInteger);
                 wanted.offset = number(next())?;
                 wanted.count = number(next())?;
             } else if may_store && is(b"store") && left >= 1 {

@@ -65,7 +65,7 @@ pub(in crate::commands) static COMMANDS: &[Row] = &[
 
 /// ZADD's options.
 #[derive(Clone, Copy, Debug, Default)]
-#[allow(clippy::struct_excessive_bools)] // Each is a word of the call.
+#[allow(clippy::struct_excessive_bools)] // Each is an argument of the call.
 pub(in crate::commands) struct AddOptions {
     pub(in crate::commands) only_new: bool,
     pub(in crate::commands) only_present: bool,
@@ -76,12 +76,12 @@ pub(in crate::commands) struct AddOptions {
 }
 
 impl AddOptions {
-    /// Reads the words from 2 on; returns where the first score stands.
+    /// Reads the arguments from 2 on; returns where the first score stands.
     fn parse(args: Args<'_>) -> (Self, usize) {
         let mut options = Self::default();
         let mut at = 2;
-        for word in args.from(2) {
-            match word.to_ascii_lowercase().as_slice() {
+        for argument in args.from(2) {
+            match argument.to_ascii_lowercase().as_slice() {
                 b"nx" => options.only_new = true,
                 b"xx" => options.only_present = true,
                 b"gt" => options.only_greater = true,
@@ -169,21 +169,21 @@ fn zadd(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
 }
 
 fn zincrby(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
-    // Redis takes ZADD's options here too; the words that are left are too few then.
+    // Redis takes ZADD's options here too; the arguments that are left are too few then.
     let (mut options, at) = AddOptions::parse(args);
     options.increment = true;
     add(ctx, args, at, options)
 }
 
 fn add(ctx: &mut Context<'_>, args: Args<'_>, at: usize, options: AddOptions) -> CommandResult {
-    let words = args.len() - at;
-    if words == 0 || !words.is_multiple_of(2) {
+    let left = args.len() - at;
+    if left == 0 || !left.is_multiple_of(2) {
         return Err(CommandError::Syntax);
     }
-    options.check(words / 2)?;
-    let mut pairs: SmallVec<[(&[u8], f64); 4]> = SmallVec::with_capacity(words / 2);
-    let mut words = args.from(at);
-    while let (Some(score), Some(member)) = (words.next(), words.next()) {
+    options.check(left / 2)?;
+    let mut pairs: SmallVec<[(&[u8], f64); 4]> = SmallVec::with_capacity(left / 2);
+    let mut rest = args.from(at);
+    while let (Some(score), Some(member)) = (rest.next(), rest.next()) {
         let score = parse_float(score).ok_or(CommandError::NotAFloat)?;
         pairs.push((member, score));
     }

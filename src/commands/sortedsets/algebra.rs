@@ -147,7 +147,7 @@ struct Keys {
 }
 
 impl Keys {
-    /// The number of keys is word `at`.
+    /// The number of keys is argument `at`.
     fn parse(args: Args<'_>, at: usize) -> Result<Self, CommandError> {
         let count = parse_i64(&args[at]).ok_or(CommandError::NotAnInteger)?;
         if count < 1 {
@@ -164,7 +164,7 @@ impl Keys {
         }
     }
 
-    /// The word after the last key.
+    /// The argument after the last key.
     fn end(self) -> usize {
         self.first + self.count
     }
@@ -182,7 +182,7 @@ struct Wanted {
 }
 
 impl Wanted {
-    /// Reads the words behind the keys. `stores` where there is no WITHSCORES.
+    /// Reads the arguments behind the keys. `stores` where there is no WITHSCORES.
     fn parse(
         args: Args<'_>,
         keys: Keys,
@@ -195,23 +195,23 @@ impl Wanted {
             with_scores: false,
         };
         let weighs = operation != Operation::Difference;
-        let mut words = args.from(keys.end());
-        while let Some(word) = words.next() {
-            if weighs && word.eq_ignore_ascii_case(b"weights") && words.len() >= keys.count {
+        let mut rest = args.from(keys.end());
+        while let Some(argument) = rest.next() {
+            if weighs && argument.eq_ignore_ascii_case(b"weights") && rest.len() >= keys.count {
                 for weight in &mut wanted.weights {
-                    let word = words.next().unwrap_or_default();
-                    *weight = parse_float(word)
+                    let argument = rest.next().unwrap_or_default();
+                    *weight = parse_float(argument)
                         .ok_or(CommandError::text("ERR weight value is not a float"))?;
                 }
-            } else if weighs && word.eq_ignore_ascii_case(b"aggregate") {
-                let word = words.next().unwrap_or_default().to_ascii_lowercase();
-                wanted.aggregate = match word.as_slice() {
+            } else if weighs && argument.eq_ignore_ascii_case(b"aggregate") {
+                let argument = rest.next().unwrap_or_default().to_ascii_lowercase();
+                wanted.aggregate = match argument.as_slice() {
                     b"sum" => Aggregate::Sum,
                     b"min" => Aggregate::Min,
                     b"max" => Aggregate::Max,
                     _ => return Err(CommandError::Syntax),
                 };
-            } else if !stores && word.eq_ignore_ascii_case(b"withscores") {
+            } else if !stores && argument.eq_ignore_ascii_case(b"withscores") {
                 wanted.with_scores = true;
             } else {
                 return Err(CommandError::Syntax);

@@ -170,7 +170,7 @@ fn rank(ctx: &mut Context<'_>, args: Args<'_>, reversed: bool) -> CommandResult 
     }
     let with_score = match args.get(3) {
         None => false,
-        Some(word) if word.eq_ignore_ascii_case(b"withscore") => true,
+        Some(argument) if argument.eq_ignore_ascii_case(b"withscore") => true,
         Some(_) => return Err(CommandError::Syntax),
     };
     ctx.sorted_set(&args[1], |scores, out| {
@@ -222,7 +222,7 @@ fn zrandmember(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     let draw = Draw::parse(count)?;
     let with_scores = match args.get(3) {
         None => false,
-        Some(word) if args.len() == 4 && word.eq_ignore_ascii_case(b"withscores") => true,
+        Some(argument) if args.len() == 4 && argument.eq_ignore_ascii_case(b"withscores") => true,
         Some(_) => return Err(CommandError::Syntax),
     };
     if with_scores {

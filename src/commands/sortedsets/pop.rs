@@ -82,7 +82,7 @@ fn pop(ctx: &mut Context<'_>, args: Args<'_>, which: Extreme) -> CommandResult {
     }
     let count = match args.get(2) {
         None => 1,
-        Some(word) => parse_i64(word)
+        Some(argument) => parse_i64(argument)
             .and_then(|count| usize::try_from(count).ok())
             .ok_or(CommandError::text(
                 "ERR value is out of range, must be positive",
@@ -152,7 +152,7 @@ fn zmpop(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     Ok(popped.unwrap_or(Reply::NullArray).into())
 }
 
-/// Keys, end and count of ZMPOP and BZMPOP; the number of keys is word `at`.
+/// Keys, end and count of ZMPOP and BZMPOP; the number of keys is argument `at`.
 pub(in crate::commands) fn parse_mpop(
     args: Args<'_>,
     at: usize,

@@ -175,14 +175,14 @@ enum WantedRange<'a> {
     Names(NameRange<'a>),
 }
 
-/// What is known of the form before the words are read.
+/// What is known of the form before the arguments are read.
 #[derive(Clone, Copy)]
 struct Form {
     /// Where the bounds stand.
     at: usize,
-    /// `None` where words say it.
+    /// `None` where arguments say it.
     by: Option<By>,
-    /// `None` where words say it.
+    /// `None` where arguments say it.
     reversed: Option<bool>,
     stores: bool,
 }
@@ -194,21 +194,21 @@ impl<'a> Wanted<'a> {
         let mut reversed = form.reversed;
         let mut limits = None;
         let mut with_scores = false;
-        let mut words = args.from(at + 2);
-        while let Some(word) = words.next() {
-            if !stores && word.eq_ignore_ascii_case(b"withscores") {
+        let mut rest = args.from(at + 2);
+        while let Some(argument) = rest.next() {
+            if !stores && argument.eq_ignore_ascii_case(b"withscores") {
                 with_scores = true;
-            } else if word.eq_ignore_ascii_case(b"limit") {
-                let (Some(offset), Some(limit)) = (words.next(), words.next()) else {
+            } else if argument.eq_ignore_ascii_case(b"limit") {
+                let (Some(offset), Some(limit)) = (rest.next(), rest.next()) else {
                     return Err(CommandError::Syntax);
                 };
-                let number = |word| parse_i64(word).ok_or(CommandError::NotAnInteger);
+                let number = |argument| parse_i64(argument).ok_or(CommandError::NotAnInteger);
                 limits = Some((number(offset)?, number(limit)?));
-            } else if reversed.is_none() && word.eq_ignore_ascii_case(b"rev") {
+            } else if reversed.is_none() && argument.eq_ignore_ascii_case(b"rev") {
                 reversed = Some(true);
-            } else if by.is_none() && word.eq_ignore_ascii_case(b"byscore") {
+            } else if by.is_none() && argument.eq_ignore_ascii_case(b"byscore") {
                 by = Some(By::Score);
-            } else if by.is_none() && word.eq_ignore_ascii_case(b"bylex") {
+            } else if by.is_none() && argument.eq_ignore_ascii_case(b"bylex") {
                 by = Some(By::Name);
             } else {
                 return Err(CommandError::Syntax);
@@ -226,12 +226,12 @@ impl<'a> Wanted<'a> {
                 "ERR syntax error, WITHSCORES not supported in combination with BYLEX",
             ));
         }
-        let word = |at| args.get(at).unwrap_or_default();
-        let (mut min, mut max) = (word(at), word(at + 1));
+        let argument = |at| args.get(at).unwrap_or_default();
+        let (mut min, mut max) = (argument(at), argument(at + 1));
         if reversed && by != By::Rank {
             std::mem::swap(&mut min, &mut max);
         }
-        let number = |word| parse_i64(word).ok_or(CommandError::NotAnInteger);
+        let number = |argument| parse_i64(argument).ok_or(CommandError::NotAnInteger);
         let range = match by {
             By::Rank => WantedRange::Ranks(number(min)?, number(max)?),
             By::Score => WantedRange::Scores(ScoreRange::parse(min, max)?),

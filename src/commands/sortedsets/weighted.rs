@@ -89,7 +89,7 @@ impl<'a> Source<'a> {
     }
 }
 
-/// The sources, of weight 1. Their kinds are looked at before the words behind the keys.
+/// The sources, of weight 1. Their kinds are looked at before the arguments behind the keys.
 pub(super) fn weighable<'a>(views: &[Option<View<'a>>]) -> Result<Vec<Source<'a>>, CommandError> {
     let sources = views.iter().map(|view| {
         let members = match view {

@@ -41,9 +41,9 @@ struct Options {
 impl Options {
     fn parse(args: Args<'_>) -> Result<Self, CommandError> {
         let mut options = Options::default();
-        let mut words = args.from(3);
-        while let Some(word) = words.next() {
-            let is = |name: &str| word.eq_ignore_ascii_case(name.as_bytes());
+        let mut rest = args.from(3);
+        while let Some(argument) = rest.next() {
+            let is = |name: &str| argument.eq_ignore_ascii_case(name.as_bytes());
             if is("IDX") {
                 options.idx = true;
             } else if is("LEN") {
@@ -51,7 +51,7 @@ impl Options {
             } else if is("WITHMATCHLEN") {
                 options.with_match_len = true;
             } else if is("MINMATCHLEN") {
-                let number = words.next().ok_or(CommandError::Syntax)?;
+                let number = rest.next().ok_or(CommandError::Syntax)?;
                 let number = parse_i64(number).ok_or(CommandError::NotAnInteger)?;
                 options.match_len_min = usize::try_from(number).unwrap_or(0);
             } else {

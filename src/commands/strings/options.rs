@@ -57,19 +57,19 @@ pub(super) struct Options<'a> {
 }
 
 impl<'a> Options<'a> {
-    pub(super) fn parse(dialect: Dialect, mut words: Arguments<'a>) -> Result<Self, CommandError> {
+    pub(super) fn parse(dialect: Dialect, mut rest: Arguments<'a>) -> Result<Self, CommandError> {
         let mut options = Options::default();
-        while let Some(word) = words.next() {
+        while let Some(argument) = rest.next() {
             options
-                .add(dialect, word, &mut words)
+                .add(dialect, argument, &mut rest)
                 .ok_or(CommandError::Syntax)?;
         }
         Ok(options)
     }
 
     /// Takes one option; `None` where it is unknown or contradicts an earlier one. The same one twice is allowed.
-    fn add(&mut self, dialect: Dialect, word: &[u8], rest: &mut Arguments<'a>) -> Option<()> {
-        let is = |name: &str| word.eq_ignore_ascii_case(name.as_bytes());
+    fn add(&mut self, dialect: Dialect, argument: &[u8], rest: &mut Arguments<'a>) -> Option<()> {
+        let is = |name: &str| argument.eq_ignore_ascii_case(name.as_bytes());
         let set = dialect == Dialect::Set;
         let unit = if is("EX") {
             Some(Unit::Seconds)
