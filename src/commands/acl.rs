@@ -65,22 +65,24 @@ static SUBCOMMANDS: &[Row] = &[
         "O(1) amortized time considering the typical user.",
         &[USERNAME.multiple()],
         deluser,
-    ).tips(&["request_policy:all_nodes", "response_policy:all_succeeded"]),
+    )
+    .tips(&["request_policy:all_nodes", "response_policy:all_succeeded"]),
     sub(
-            "dryrun",
-            Arity::AtLeast(4),
-            ADMIN,
-            "Tells whether a user may make a call, without running it.",
-            "O(1).",
-            &[
-                USERNAME,
-                Argument::new("command", ArgumentKind::String),
-                Argument::new("arg", ArgumentKind::String)
-                    .optional()
-                    .multiple(),
-            ],
-            dryrun,
-        ).since("7.0.0"),
+        "dryrun",
+        Arity::AtLeast(4),
+        ADMIN,
+        "Tells whether a user may make a call, without running it.",
+        "O(1).",
+        &[
+            USERNAME,
+            Argument::new("command", ArgumentKind::String),
+            Argument::new("arg", ArgumentKind::String)
+                .optional()
+                .multiple(),
+        ],
+        dryrun,
+    )
+    .since("7.0.0"),
     sub(
         "genpass",
         Arity::AtLeast(2),
@@ -98,7 +100,15 @@ static SUBCOMMANDS: &[Row] = &[
         "O(N). Where N is the number of password, command and pattern rules that the user has.",
         &[USERNAME],
         getuser,
-    ).history(&[("6.2.0", "Added Pub/Sub channel patterns."), ("7.0.0", "Added selectors and changed the format of key and channel patterns from a list to their rule representation.")]),
+    )
+    .history(&[
+        ("6.2.0", "Added Pub/Sub channel patterns."),
+        (
+            "7.0.0",
+            "Added selectors and changed the format of key and channel patterns from a list \
+             to their rule representation.",
+        ),
+    ]),
     sub(
         "help",
         Arity::Exactly(2),
@@ -135,7 +145,8 @@ static SUBCOMMANDS: &[Row] = &[
         USERS,
         &[],
         save,
-    ).tips(&["request_policy:all_nodes", "response_policy:all_succeeded"]),
+    )
+    .tips(&["request_policy:all_nodes", "response_policy:all_succeeded"]),
     sub(
         "setuser",
         Arity::AtLeast(3),
@@ -149,7 +160,12 @@ static SUBCOMMANDS: &[Row] = &[
                 .multiple(),
         ],
         setuser,
-    ).tips(&["request_policy:all_nodes", "response_policy:all_succeeded"]).history(&[("6.2.0", "Added Pub/Sub channel patterns."), ("7.0.0", "Added selectors and key based permissions.")]),
+    )
+    .tips(&["request_policy:all_nodes", "response_policy:all_succeeded"])
+    .history(&[
+        ("6.2.0", "Added Pub/Sub channel patterns."),
+        ("7.0.0", "Added selectors and key based permissions."),
+    ]),
     sub(
         "users",
         Arity::Exactly(2),
@@ -184,7 +200,8 @@ fn bulk(bytes: Vec<u8>) -> Reply {
     Reply::Bulk(Bytes::from(bytes))
 }
 
-/// The words of each `user` line for CONFIG REWRITE, behind `user`: none where the users have a file of their own.
+/// The parts of each `user` line for CONFIG REWRITE, behind `user`. There are none if the users have a file of their
+/// own.
 pub(super) fn for_config(acl: &Acl) -> Vec<Vec<Vec<u8>>> {
     if acl.file().is_some() {
         return Vec::new();
@@ -247,7 +264,7 @@ fn clients_of(ctx: &Context<'_>, users: &[Arc<User>]) -> Vec<Arc<ClientHandle>> 
         .collect()
 }
 
-/// Closes connections: this one after its reply.
+/// Closes connections. The caller's own closes after its reply.
 fn disconnect(ctx: &Context<'_>, clients: Vec<Arc<ClientHandle>>, reply: Reply) -> Outcome {
     let mut own = false;
     for client in clients {
@@ -334,7 +351,7 @@ fn cat(_: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     Ok(Reply::Array(names).into())
 }
 
-/// The error for a subcommand with arguments too many that arity allows.
+/// The error of a call with too many arguments, which the row's arity cannot refuse.
 fn wrong_arguments(args: Args<'_>) -> CommandError {
     error(format!(
         "ERR unknown subcommand or wrong number of arguments for '{}'. Try ACL HELP.",

@@ -36,7 +36,7 @@ pub(super) static COMMANDS: &[Row] = &[Row::new("client", Arity::AtLeast(2), hel
     .complexity("Depends on subcommand.")
     .subcommands(SUBCOMMANDS)];
 
-/// A subcommand; what differs between them is in the arguments.
+/// A subcommand's row; the parameters are what differs between the rows.
 const fn sub(
     name: &'static str,
     arity: Arity,

@@ -190,7 +190,7 @@ fn docs(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     let commands: Vec<&Command> = if names.len() == 0 {
         table().top_level().collect()
     } else {
-        // Names of no command are passed over.
+        // Skips names that no command has.
         names.filter_map(|name| table().find(name)).collect()
     };
     ctx.out.map_header(commands.len());

@@ -102,7 +102,7 @@ fn ping(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     let message = args.get(1);
     let is_message = ctx.out.protocol == Protocol::Resp2 && ctx.session.handle.is_subscriber();
     match message {
-        // To a client that listens this is a message like others.
+        // A subscribed client gets the reply as a message.
         _ if is_message => {
             ctx.out.array_header(2);
             ctx.out.bulk(b"pong");
@@ -125,7 +125,7 @@ fn quit(_: &mut Context<'_>, _: Args<'_>) -> CommandResult {
 
 fn reset(ctx: &mut Context<'_>, _: Args<'_>) -> CommandResult {
     ctx.session.withdraw(ctx.server, ctx.keyspace);
-    // What came before is still in the old protocol.
+    // Earlier messages are still in the old protocol.
     ctx.session.handle.mailbox.take_into(ctx.out);
     ctx.session.reset(&ctx.server.acl, ctx.keyspace);
     ctx.server.monitors.remove(&ctx.session.handle);
@@ -203,7 +203,7 @@ fn hello(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     }
     let id = i64::try_from(ctx.session.handle.id).unwrap_or(i64::MAX);
     Ok(Reply::Map(vec![
-        // Clients take this word for the sign that they talk to what they know.
+        // Clients check this name to learn whether they know the server.
         (Reply::text("server"), Reply::text("redis")),
         (Reply::text("version"), Reply::text(REDIS_VERSION)),
         (

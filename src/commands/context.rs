@@ -45,7 +45,7 @@ pub struct Database<'a> {
 type Keys<'k> = SmallVec<[(usize, &'k [u8]); 4]>;
 
 /// What a change of a collection returns: the call's result, and how many changes of data it made. Where it made
-/// none, nobody is told of an event.
+/// none, there is no event.
 pub type Changed<R> = Result<(R, usize), CommandError>;
 
 impl Database<'_> {
@@ -256,7 +256,7 @@ impl Context<'_> {
         result
     }
 
-    /// Counts a key that a read command looked up, and tells of it where it is missing.
+    /// Counts a key that a read command looked up. Emits the event of a missing one.
     pub fn looked_up(&mut self, key: &[u8], found: bool) {
         self.count_lookup(found);
         if !found && !self.lookups.is_again {
@@ -265,7 +265,7 @@ impl Context<'_> {
         }
     }
 
-    /// Counts sources, of which the command has told already where they are missing.
+    /// Counts the sources of a command, which has emitted the events of missing ones itself.
     pub fn count_lookups(&mut self, found: Vec<bool>) {
         for found in found {
             self.count_lookup(found);
@@ -305,8 +305,8 @@ impl Context<'_> {
         self.database().update_many(keys, f)
     }
 
-    /// Has `f` change the hash of `key`, which is made where it is missing, and tells of the changes by `event`. A hash
-    /// without fields is removed.
+    /// Has `f` change the hash of `key`, which is made where it is missing, and emits `event`. A hash
+    /// that becomes empty is removed.
     #[inline]
     pub fn change_hash<R>(
         &mut self,
@@ -375,8 +375,8 @@ impl Context<'_> {
     }
 }
 
-/// Tells of the changes of the one key's collection, where there were any, and of the key's removal where the
-/// collection has become empty.
+/// Emits the event of the changes of the one key's collection, if there were any, and the event of the key's removal if
+/// the collection has become empty.
 #[inline]
 fn tell_changes(
     keys: &mut Update<'_>,

@@ -104,8 +104,8 @@ fn swapdb(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     Ok(Reply::Ok.into())
 }
 
-/// ASYNC and SYNC differ in Redis in who frees the memory. Here both forget the keys in one durable step and sweep
-/// the space in the background, so that the mode only has to be a valid one.
+/// In Redis ASYNC and SYNC decide which thread frees the memory. Here both forget the keys in one durable step and
+/// sweep the space in the background, so the handler only checks that the mode is valid.
 fn check_flush_mode(args: Args<'_>) -> Result<(), CommandError> {
     let known = |argument: &[u8]| {
         argument.eq_ignore_ascii_case(b"async") || argument.eq_ignore_ascii_case(b"sync")

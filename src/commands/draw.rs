@@ -37,7 +37,7 @@ impl Draw {
         Ok(Draw::Repeated(number))
     }
 
-    /// Refuses a count whose double is no number of Redis's.
+    /// Refuses a count whose double exceeds Redis's integers.
     pub(super) fn check_pairs(self) -> Result<(), CommandError> {
         let (Draw::Different(count) | Draw::Repeated(count)) = self;
         if count as u64 > (i64::MAX / 2).unsigned_abs() {

@@ -282,7 +282,7 @@ fn persist(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     Ok(Reply::Integer(i64::from(persisted)).into())
 }
 
-/// Rounded as Redis rounds: half a second and more counts as one.
+/// Rounds as Redis does: half a second and more counts as one.
 fn rounded_s(ms: Millis) -> i64 {
     ms.saturating_add(MS_PER_S / 2) / MS_PER_S
 }

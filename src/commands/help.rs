@@ -22,7 +22,7 @@ pub(super) fn reply(ctx: &mut Context<'_>, container: &str, lines: &[&str]) -> C
     Ok(Outcome::Written)
 }
 
-/// The error of a subcommand of `container` that takes a number of arguments between limits, and got another one.
+/// The error of a call with more or fewer arguments than a subcommand of `container` takes.
 pub(super) fn wrong_arguments(args: Args<'_>, container: &str) -> CommandError {
     let argument = shown(&args[1], 128);
     CommandError::Text(

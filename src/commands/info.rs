@@ -53,7 +53,7 @@ const fn section(name: &'static str, default: bool, write: Writer) -> Section {
     }
 }
 
-/// In the order in which they are shown, however they are asked for.
+/// The sections in the order of the reply, whatever the order in the call.
 const SECTIONS: &[Section] = &[
     section("Server", true, sections::server),
     section("Clients", true, sections::clients),

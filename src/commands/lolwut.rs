@@ -1,4 +1,4 @@
-//! LOLWUT: who answers, in one line.
+//! LOLWUT: the server's name and version, in one line.
 
 use super::{CommandError, CommandResult, Context};
 use crate::catalog::spec::{Argument, ArgumentKind, Arity, Flags, Group};

@@ -203,7 +203,7 @@ fn value_bytes(
         }
     };
     let each = each + record_bytes + COLLECTION_ID_BYTES;
-    // A mean over those that were looked at stands for all, as in Redis.
+    // As in Redis, the mean of the samples stands for all elements.
     let of_elements = (bytes as u128 * len as u128) / (samples.max(1) as u128);
     let of_elements = usize::try_from(of_elements).unwrap_or(usize::MAX);
     Ok(of_elements
@@ -220,7 +220,7 @@ fn name_bytes(name: &[u8]) -> usize {
     }
 }
 
-/// Below so many bytes there is nothing to judge.
+/// MEMORY DOCTOR judges nothing below this many bytes.
 const JUDGED_BYTES_MIN: u64 = 5 << 20;
 
 /// Above so many per cent memory or pool are called nearly full.

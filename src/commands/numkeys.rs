@@ -1,4 +1,4 @@
-//! Calls that say how many keys they have.
+//! Calls with a numkeys argument, which says how many keys follow.
 
 use super::CommandError;
 use crate::numbers::parse_i64;
@@ -12,7 +12,7 @@ pub struct Counted {
 }
 
 impl Counted {
-    /// Reads the number of keys at argument `at`. `refusal` is the error of a number that is none, or too small.
+    /// Reads the number of keys at argument `at`. `refusal` is the error for anything but a number above 0.
     pub fn parse(args: Args<'_>, at: usize, refusal: &'static str) -> Result<Self, CommandError> {
         let count = parse_i64(&args[at])
             .filter(|&count| count > 0)

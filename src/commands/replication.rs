@@ -171,8 +171,7 @@ fn role(_: &mut Context<'_>, _: Args<'_>) -> CommandResult {
     .into())
 }
 
-/// Redis waits until the time is over where too few replicas have the writes. None can come here: there is nothing to
-/// wait for.
+/// Redis waits for its replicas until the time is over. No replica can come here, so there is nothing to wait for.
 fn wait(_: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     parse_i64(&args[1]).ok_or(CommandError::NotAnInteger)?;
     check_timeout(&args[2])?;
@@ -189,7 +188,7 @@ fn check_timeout(argument: &[u8]) -> Result<(), CommandError> {
     }
 }
 
-/// What is acknowledged is durable in the pool; there is no append-only file, here or elsewhere.
+/// Every acknowledged write is durable in the pool. There is no append-only file.
 fn waitaof(_: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     let local = parse_i64(&args[1]).ok_or(CommandError::NotAnInteger)?;
     if !(0..=1).contains(&local) {

@@ -1,5 +1,6 @@
-//! SAVE and its like. This server writes no RDB and no append-only file: every acknowledged write is in the pool already.
-//! They answer errors, so that a script that backs up such a file fails instead of copying none, or an old one.
+//! SAVE and its like. This server writes no RDB and no append-only file: every acknowledged write is in the pool
+//! already. They answer errors, so that a script that backs up such a file fails instead of copying none, or an old
+//! one.
 
 #![allow(clippy::unnecessary_wraps)] // Handlers have one shape, also those that cannot fail.
 
@@ -91,7 +92,7 @@ fn bgsave(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     if args.len() > 2 || !rest.all(|argument| argument.eq_ignore_ascii_case(b"schedule")) {
         return Err(CommandError::Syntax);
     }
-    // A script may look at INFO alone for how it went.
+    // Some scripts look at INFO alone to learn the result.
     let stats = &ctx.server.stats;
     stats.bgsave_refused.store(true, Ordering::Relaxed);
     Err(refusal(ctx, NO_RDB))

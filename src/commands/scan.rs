@@ -61,7 +61,7 @@ pub(super) static COMMANDS: &[Row] = &[
         .history(&[("6.0.0", "Added the `TYPE` subcommand.")]),
 ];
 
-/// Keys that were found, already encoded: their number must stand before them, and is known last.
+/// The keys found so far, encoded apart: their number stands before them in the reply, and is known last.
 struct Page {
     keys: usize,
     encoded: ReplyBuffer,
@@ -186,8 +186,8 @@ pub(super) struct ScanStep<'a> {
 }
 
 impl ScanStep<'_> {
-    /// Reads the options, once it is known that the key holds what is scanned. Returns where to begin, and about how many
-    /// elements to meet.
+    /// Reads the options. The caller has checked the key's type before, as Redis does. Returns where to begin, and
+    /// about how many elements to meet.
     pub(super) fn begin(&mut self) -> Result<(Cursor, usize), CommandError> {
         self.options.parse_options(self.args, 3, false)?;
         Ok((self.options.cursor, self.options.count))
@@ -231,7 +231,7 @@ pub(super) fn scan_elements(
     };
     let next = ctx.view(&args[1], |view, _| match view {
         Some(view) => walk(view, &mut step),
-        // Of a missing key not even the options are looked at.
+        // For a missing key Redis does not even check the options.
         None => Ok(None),
     })?;
     step.page.write_after(next, ctx.out);

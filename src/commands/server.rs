@@ -85,7 +85,7 @@ impl Shutdown {
 
 fn shutdown(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     match Shutdown::parse(args)? {
-        // A shutdown has no replicas to wait for: one that has begun is over before another command could stop it.
+        // A shutdown waits for no replicas, so it is over before another command could stop it.
         Shutdown::Abort => Err(CommandError::text("ERR No shutdown in progress.")),
         Shutdown::Begin => {
             let says = |option: &[u8]| {
@@ -96,7 +96,7 @@ fn shutdown(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
                 tracing::warn!(
                     "SHUTDOWN SAVE writes no RDB file: what stays is what is in the pool"
                 );
-                // Without a pool all that SAVE is to keep would be lost. Redis goes on too where it cannot save.
+                // Without a pool, SAVE could keep nothing. Redis refuses to stop too if it cannot save.
                 if !ctx.server.durability.process && !says(b"force") {
                     return Err(CommandError::text(
                         "ERR Errors trying to SHUTDOWN. Check logs.",
@@ -183,7 +183,7 @@ fn check_debug_is_allowed(ctx: &Context<'_>) -> Result<(), CommandError> {
     ))
 }
 
-/// Longest that DEBUG SLEEP sleeps, so that a slip of the finger does not hold a thread for ever.
+/// The longest DEBUG SLEEP, so that a typing error does not hold a thread for ever.
 const SLEEP_SECONDS_MAX: f64 = 3600.0;
 
 fn parse_sleep(argument: &[u8]) -> Duration {

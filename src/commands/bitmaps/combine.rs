@@ -49,7 +49,7 @@ impl Operation {
         .ok_or(CommandError::Syntax)
     }
 
-    /// Takes the next string in. The shorter of both counts as filled up with zero bytes.
+    /// Combines the result with the next string. The shorter of both counts as padded with zero bytes.
     fn take(self, result: &mut Vec<u8>, next: &[u8]) {
         if result.len() < next.len() {
             result.resize(next.len(), 0);
@@ -68,7 +68,7 @@ impl Operation {
     }
 }
 
-/// What several strings give. A key that is missing counts as an empty string.
+/// The combination of several strings. A missing key counts as an empty string.
 #[derive(Debug)]
 struct Combination {
     operation: Operation,

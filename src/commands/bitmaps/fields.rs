@@ -118,7 +118,7 @@ struct Operation {
 }
 
 impl Operation {
-    /// How long the string must be for it; reading goes behind the end.
+    /// How long the string must be for it; `None` for a read, which may pass the end.
     fn needs(&self) -> Option<usize> {
         (self.action != Action::Get).then(|| self.integer.end(self.offset))
     }
@@ -128,7 +128,7 @@ impl Operation {
         Ok(self.integer.get(&window, self.offset % 8))
     }
 
-    /// What is answered; `None` where nothing was written because the number does not fit.
+    /// The answer; `None` if nothing was written because the number does not fit.
     fn run(
         &self,
         string: &mut Overlay<'_>,
@@ -240,7 +240,7 @@ fn read(ctx: &mut Context<'_>, key: &[u8], operations: &[Operation]) -> CommandR
     Ok(answer(ctx.out, &found))
 }
 
-/// Runs operations of which some write; the last of them ends at byte `len`.
+/// Runs operations, some of which write. The written ones end at byte `len`.
 fn write(ctx: &mut Context<'_>, key: &[u8], operations: &[Operation], len: usize) -> CommandResult {
     let answers = ctx.update(key, |key| {
         let mut written = Written::default();
@@ -256,7 +256,7 @@ fn write(ctx: &mut Context<'_>, key: &[u8], operations: &[Operation], len: usize
             let edit = if changes > 0 {
                 StringEdit::change(overlay.changes(len))
             } else if grows || !is_in_buffer(string)? {
-                // The string grows even where none of the numbers fits; but nobody is told of that.
+                // The string grows even if no number fits, but without an event.
                 StringEdit::unmodified(overlay.changes(len))
             } else {
                 StringEdit::none()

@@ -80,7 +80,7 @@ impl Integer {
         }
     }
 
-    /// The number that is stored for `number`; `None` where it does not fit and `overflow` says so.
+    /// The number that is stored for `number`; `None` if it does not fit and `overflow` forbids it.
     pub(super) fn fit(self, number: i128, overflow: Overflow) -> Option<i128> {
         if (self.min()..=self.max()).contains(&number) {
             return Some(number);
@@ -92,8 +92,8 @@ impl Integer {
         }
     }
 
-    /// An argument's number as one of this type, before it is looked whether it fits. Redis compares in 64 bits: there,
-    /// negative numbers are the largest unsigned ones, and of signed ones those are large that lie too far below.
+    /// An argument's number as Redis compares it with the limits of this type. It compares in 64 bits: there, negative
+    /// numbers are the largest unsigned ones, and a signed number too far below the minimum counts as large.
     pub(super) fn taken(self, number: i64) -> i128 {
         let unsigned = i128::from(number.cast_unsigned());
         let number = i128::from(number);

@@ -13,7 +13,7 @@ use crate::numbers::parse_i64;
 const BAD_OFFSET: CommandError =
     CommandError::text("ERR bit offset is not an integer or out of range");
 
-/// The number of a bit that a string may have, with the largest length that a string may have.
+/// The number of a bit, in a string of up to `bytes_max` bytes.
 fn parse_offset(argument: &[u8], bytes_max: usize) -> Result<usize, CommandError> {
     within(parse_i64(argument), bytes_max)
 }

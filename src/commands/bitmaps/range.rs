@@ -110,7 +110,7 @@ fn integer(argument: &[u8]) -> Result<i64, CommandError> {
     parse_i64(argument).ok_or(CommandError::NotAnInteger)
 }
 
-/// A missing key has no bits, whatever arguments follow its name: only where there is a string they are read.
+/// A missing key has no bits, whatever arguments follow its name: Redis reads them only if there is a string.
 fn bitcount(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     let count = ctx.read_string(&args[1], |string, _| {
         let range = bits_to_count(args, string.len_bytes()?)?;
@@ -129,7 +129,7 @@ fn bits_to_count(args: Args<'_>, len: usize) -> Result<Range<usize>, CommandErro
         2 => Ok(0..8 * len),
         4 | 5 => {
             let (start, end) = (integer(&args[2])?, integer(&args[3])?);
-            // Before the unit is looked at, and before cutting: both ends may lie before the string.
+            // Checked before the unit, and before cutting: both ends may lie before the string.
             if start < 0 && end < 0 && start > end {
                 return Ok(0..0);
             }
@@ -175,12 +175,12 @@ fn count(bytes: &[u8], range: Range<usize>) -> usize {
     all - ones(bytes[first] & !from(range.start)) - ones(bytes[last] & !up_to(range.end - 1))
 }
 
-/// Of the byte that holds bit `offset`, this bit and those behind it.
+/// A mask of bit `offset` and those behind it in its byte.
 fn from(offset: usize) -> u8 {
     0xff >> (offset % 8)
 }
 
-/// Of the byte that holds bit `offset`, this bit and those before it.
+/// A mask of bit `offset` and those before it in its byte.
 fn up_to(offset: usize) -> u8 {
     !(0x7f >> (offset % 8))
 }
@@ -236,7 +236,7 @@ fn find(string: StringView<'_>, bit: bool, args: Args<'_>) -> Result<Option<usiz
 
 /// The first bit of `range` that is `bit`.
 fn position(bytes: &[u8], range: Range<usize>, bit: bool) -> Option<usize> {
-    // Turned round where clear bits are sought, so that it is always a set one.
+    // Inverts the bytes to seek a clear bit, so that the search is always for a set one.
     let turn = if bit { 0 } else { 0xff };
     let first = range.start / 8;
     let past = range.end.div_ceil(8);

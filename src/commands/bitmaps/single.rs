@@ -80,13 +80,12 @@ fn mask(offset: usize) -> u8 {
     0x80 >> (offset % 8)
 }
 
-/// What a bit was, and what becomes of its byte, which is missing behind the end of the string; `None` where nothing
-/// changes.
+/// What a bit was, and its byte afterwards; `None` if the byte stays. `byte` is `None` behind the end of the string.
 fn with_bit(byte: Option<u8>, offset: usize, on: bool) -> (bool, Option<u8>) {
     let old = byte.unwrap_or(0);
     let was = old & mask(offset) != 0;
     if was == on {
-        // The string becomes longer all the same.
+        // The string still becomes longer.
         return (was, byte.is_none().then_some(0));
     }
     (was, Some(old ^ mask(offset)))

@@ -9,7 +9,7 @@ use crate::commands::{CommandResult, Context};
 use crate::keyspace::End;
 use crate::protocol::Args;
 
-/// A row; what differs between them is in the arguments.
+/// A row; the parameters are what differs between the rows.
 const fn row(
     name: &'static str,
     arity: Arity,

@@ -7,7 +7,7 @@ use crate::commands::sortedsets::pop::{EXTREME, Extreme, parse_mpop};
 use crate::commands::{CommandResult, Context};
 use crate::protocol::Args;
 
-/// A row; what differs between them is in the arguments.
+/// A row; the parameters are what differs between the rows.
 const fn row(
     name: &'static str,
     arity: Arity,

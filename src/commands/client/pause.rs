@@ -94,7 +94,7 @@ fn pause(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     until.ok_or(CommandError::text("ERR timeout is out of range"))?;
     let pause = &ctx.server.pause;
     pause.begin(paused, Duration::from_millis(ms));
-    // Nothing is to change meanwhile, by time either.
+    // Nothing may change meanwhile, not even by expiry.
     let rest = pause.rest().unwrap_or_default().as_millis();
     let rest = i64::try_from(rest).unwrap_or(i64::MAX);
     ctx.keyspace.hold_expiry(now_ms().saturating_add(rest));
@@ -107,7 +107,7 @@ fn unpause(ctx: &mut Context<'_>, _: Args<'_>) -> CommandResult {
     Ok(Reply::Ok.into())
 }
 
-/// Who waits for the end of a pause is not set free.
+/// A client that waits for the end of a pause stays blocked.
 fn unblock(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     if args.len() > 4 {
         return Err(help::wrong_arguments(args, "CLIENT"));

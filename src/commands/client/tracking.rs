@@ -127,7 +127,7 @@ impl<'a> Options<'a> {
         Ok(())
     }
 
-    /// Whether the options go together, and with the mode that the client has.
+    /// Whether the options fit each other, and the client's mode.
     fn check(&self, before: Mode) -> Result<(), CommandError> {
         let has = |mode| self.mode.contains(mode);
         let error = if !has(Mode::BCAST) && !self.prefixes.is_empty() {
@@ -150,7 +150,7 @@ impl<'a> Options<'a> {
         Err(CommandError::text(error))
     }
 
-    /// Whether no prefix begins with another, or with one that the client has.
+    /// Whether no prefix begins with another one, new or old.
     fn check_prefixes(&self, present: &BTreeSet<Bytes>) -> Result<(), CommandError> {
         for (place, prefix) in self.prefixes.iter().enumerate() {
             let overlaps = |other: &&[u8]| other.starts_with(prefix) || prefix.starts_with(other);
@@ -230,7 +230,7 @@ fn caching(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     Ok(Reply::Ok.into())
 }
 
-/// The client that is told: 0 for the client itself, -1 where nobody is.
+/// The client that gets the messages: 0 for the client itself, -1 for none.
 fn redirection(ctx: &Context<'_>) -> i64 {
     let state = &ctx.session.handle.tracking;
     if state.mode().contains(Mode::ON) {

@@ -49,7 +49,7 @@ fn write_names<S: AsRef<str>>(out: &mut ReplyBuffer, names: &[S]) {
 
 fn write_subcommands(out: &mut ReplyBuffer, subcommands: &[Command]) {
     if subcommands.is_empty() {
-        // An empty set, but a list where there are some: as Redis has it.
+        // As in Redis: an empty set, but a list if there are any.
         out.set_header(0);
         return;
     }
@@ -100,7 +100,7 @@ fn write_key_spec(out: &mut ReplyBuffer, key: &KeySpec) {
     }
 }
 
-/// The head of a map that names how something is found; `pairs` pairs say the rest.
+/// The head of a map that says how keys are found. Its caller writes `pairs` pairs behind it.
 fn write_search(out: &mut ReplyBuffer, name: &str, pairs: usize) {
     out.map_header(2);
     out.bulk(b"type");

@@ -12,7 +12,7 @@ pub(super) struct Key<'a> {
     pub(super) flags: &'static [&'static str],
 }
 
-/// The keys of the command that stands from argument 2 on.
+/// The keys of the command that begins at argument 2.
 pub(super) fn find(args: Args<'_>) -> Result<Vec<Key<'_>>, CommandError> {
     const SHIFT: usize = 2;
     let len = args.len() - SHIFT;
@@ -38,7 +38,7 @@ pub(super) fn find(args: Args<'_>) -> Result<Vec<Key<'_>>, CommandError> {
     }
     let call = args.tail(SHIFT);
     let found = command.spec.find_keys(call);
-    // A call that leaves out keys which may be left out (PFMERGE without a source) is refused too, as Redis does.
+    // As Redis does, refuses even calls that rightly leave out keys (PFMERGE without a source).
     let is_empty = |(number, spec): (usize, &KeySpec)| {
         let of_spec = |key: &FoundKey| key.spec == Some(number);
         spec.find == Find::Range && are_keys(spec) && !found.iter().any(of_spec)
@@ -58,8 +58,7 @@ pub(super) fn find(args: Args<'_>) -> Result<Vec<Key<'_>>, CommandError> {
     Ok(keys.collect())
 }
 
-/// What a call does to its keys. Where that depends on its arguments, it is said here: GET makes a read of SET too, and
-/// BITFIELD may read alone.
+/// What a call does to its keys, which may depend on its arguments: SET with GET reads too, and BITFIELD may only read.
 fn flags_of_call(name: &str, spec: &KeySpec, call: Args<'_>) -> &'static [&'static str] {
     if !spec.flags.contains(&"variable_flags") {
         return spec.flags;

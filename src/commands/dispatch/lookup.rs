@@ -12,7 +12,7 @@ use crate::state::Session;
 /// How much of an unknown command an error shows, bytes. Redis's number.
 const UNKNOWN_SHOWN_BYTES: usize = 128;
 
-/// The command of a call; or why there is none, with the command where it is known.
+/// The command of a call; or why it may not run, with the command if it is known.
 pub(super) type Found = Result<&'static Command, (Option<&'static Command>, CommandError)>;
 
 /// A name and the command that has it: the next request often begins with the same one.
@@ -103,8 +103,8 @@ fn permit(
     Ok(command)
 }
 
-/// Words that begin lines of an HTTP request and no command: lines after them must not be run, since whoever can make
-/// somebody else's browser send a request would choose them.
+/// Names that begin a line of an HTTP request and that no command has. The server must not run the lines behind them: a
+/// web page could make a visitor's browser send them.
 pub(super) fn is_http(name: &[u8]) -> bool {
     name.eq_ignore_ascii_case(b"post") || name.eq_ignore_ascii_case(b"host:")
 }

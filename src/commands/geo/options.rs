@@ -36,7 +36,7 @@ pub(super) enum Order {
 /// A search.
 #[allow(clippy::struct_excessive_bools)] // Each is an argument of the call.
 pub(super) struct Options<'a> {
-    /// `None` where there are no places to search, so that a member's place is not known.
+    /// `None` if there are no places to search, so that a member's place is unknown.
     pub(super) area: Option<Area>,
     pub(super) order: Order,
     pub(super) count: Option<usize>,
@@ -77,10 +77,10 @@ fn parse_box(width: &[u8], height: &[u8], unit: &[u8]) -> Result<(Shape, Unit), 
     Ok((Shape::Box { width, height }, parse_unit(unit)?))
 }
 
-/// What has been read so far of where to search.
+/// The part of the area that is parsed so far.
 #[derive(Default)]
 struct Where {
-    /// Whether a centre was named; it may not be known.
+    /// Whether the call names a centre. Its point may be unknown.
     centred: bool,
     centre: Option<Point>,
     shape: Option<(Shape, Unit)>,
@@ -122,7 +122,7 @@ impl<'a> Options<'a> {
                 };
                 area.centred = true;
                 area.shape = if by_member && places.is_none() {
-                    // Redis does not look at the radius then.
+                    // Redis ignores the radius of a missing key.
                     Some((Shape::Circle { radius: 0.0 }, Unit::Meters))
                 } else {
                     Some(parse_radius(argument(at), argument(at + 1))?)

@@ -16,7 +16,7 @@ const STORES: Flags = Flags::WRITE
 /// The options that have operands.
 const OPTIONS: &[(&str, usize)] = &[("COUNT", 1), ("STORE", 1), ("STOREDIST", 1)];
 
-/// COUNT, of which Redis says for these arguments alone when ANY was added.
+/// COUNT. Only for these arguments does Redis say when ANY was added.
 const COUNT_SINCE: Argument = Argument::new(
     "count",
     ArgumentKind::Block(&[

@@ -131,7 +131,7 @@ fn arrange(found: &mut Vec<Found<'_>>, options: &Options<'_>) {
     found.truncate(options.count.unwrap_or(usize::MAX));
 }
 
-/// What is found, arranged as it is wanted.
+/// Searches, and arranges the places as the call says.
 fn find<'a>(places: Option<Scores<'a>>, options: &Options<'_>) -> Vec<Found<'a>> {
     let mut found = match (places, &options.area) {
         (Some(places), Some(area)) => search(places, area, options),
@@ -172,8 +172,8 @@ fn geosearchstore(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
 }
 
 pub(super) fn run(ctx: &mut Context<'_>, args: Args<'_>, form: Form) -> CommandResult {
-    // Where the result goes stands among the arguments that can only be read with the places at hand. What looks like it
-    // is locked; it is an error anyway where it turns out to be something else.
+    // The destination stands among arguments that are only parsed under the lock of the places. So lock what looks like
+    // the destination; if it turns out to be something else, the call is an error anyway.
     let stores_to = match form {
         Form::Search { stores: true } => args.get(1),
         Form::Radius {

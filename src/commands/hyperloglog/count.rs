@@ -63,7 +63,7 @@ fn pfadd(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
             current
         } else {
             let mut new = Draft::empty();
-            // That there is one now counts too.
+            // The new key counts as a change too.
             let mut changes = 1;
             for mark in marks() {
                 changes += usize::from(new.raise(mark, sparse_bytes_max)?);
@@ -88,7 +88,7 @@ fn pfcount(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     } else {
         estimate_of_several(ctx, args)?
     };
-    // A header that nobody wrote here may hold any number: Redis shows it as a signed one, too.
+    // A header from elsewhere may hold any number. Redis shows it as a signed one, too.
     Ok(Reply::Integer(estimate.cast_signed()).into())
 }
 
@@ -109,13 +109,13 @@ fn estimate_of_one(ctx: &mut Context<'_>, key: &[u8]) -> Result<u64, CommandErro
                 Ok((estimate, bytes, string.expires_at))
             })
         })?;
-        // It may have gone since.
+        // Another client may have removed the key since.
         let Some((estimate, bytes, expires_at)) = estimated.transpose()? else {
             return Ok(0);
         };
         match key.put(StringForm::Raw, &bytes, expires_at) {
             Ok(()) => key.changed(1),
-            // The number is right, whether there is room to keep it or not.
+            // The estimate is right even if there is no room to keep it.
             Err(KeyspaceError::OutOfMemory) => {}
             Err(error) => return Err(error.into()),
         }

@@ -148,10 +148,9 @@ fn ltrim(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
         let mut list = keys.list(0)?;
         list.pop(End::Head, kept.start);
         list.pop(End::Tail, len - kept.end);
-        // Redis tells of it also where nothing was removed.
         keys.changed(len - kept.len());
         if kept == (0..len) {
-            // Redis takes it for a change, and tells of it, also where nothing was removed.
+            // Redis counts LTRIM as a change, with its event, even if it removes nothing.
             keys.modified(0);
         }
         keys.event(0, EventClass::LIST, "ltrim");

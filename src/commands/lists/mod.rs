@@ -30,7 +30,7 @@ pub(super) fn parse_end(argument: &[u8]) -> Result<End, CommandError> {
     }
 }
 
-/// An integer of at least `least`; for anything else, also for what is no number, the error is `text`.
+/// An integer of at least `least`. For anything else the error is `text`.
 pub(super) fn parse_at_least(
     least: i64,
     argument: &[u8],
@@ -42,7 +42,7 @@ pub(super) fn parse_at_least(
         .ok_or(CommandError::text(text))
 }
 
-/// An integer whose sign says from which end something is counted, so that it must have a counterpart.
+/// An integer whose sign says from which end to count. Its negation must be an integer too.
 fn parse_magnitude(argument: &[u8]) -> Result<i64, CommandError> {
     match parse_i64(argument).ok_or(CommandError::NotAnInteger)? {
         i64::MIN => Err(CommandError::text(

@@ -122,7 +122,7 @@ fn lmpop(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     })
 }
 
-/// What LMPOP and BLMPOP are told.
+/// The arguments of LMPOP and BLMPOP.
 #[derive(Debug)]
 pub(in crate::commands) struct MpopArgs<'a> {
     pub keys: Vec<&'a [u8]>,
@@ -141,7 +141,7 @@ impl<'a> MpopArgs<'a> {
             (None, _) => 1,
             (Some(option), Some(count)) if option.eq_ignore_ascii_case(b"count") => {
                 let count = parse_at_least(1, count, "ERR count should be greater than 0")?;
-                // Once only, and nothing else.
+                // Nothing may follow.
                 if args.len() > where_at + 3 {
                     return Err(CommandError::Syntax);
                 }
@@ -168,8 +168,8 @@ pub(in crate::commands) fn pop(
     Ok(taken.flatten())
 }
 
-/// Takes up to `count` elements from an end of the first list among the keys: the reply of that key and them; `None`
-/// where all keys are missing.
+/// Takes up to `count` elements from an end of the first list among the keys: the reply names that key and
+/// them; `None` if all keys are missing.
 pub(in crate::commands) fn mpop(
     database: Database<'_>,
     names: &[&[u8]],
@@ -194,8 +194,8 @@ pub(in crate::commands) fn mpop(
     })
 }
 
-/// Takes up to `count` elements from an end of the list of key `i`, after `f` has met the list and their positions;
-/// `None` where the key is missing.
+/// Takes up to `count` elements from an end of the list of key `i`, after `f` has read the list at their positions;
+/// `None` if the key is missing.
 fn take<R>(
     keys: &mut Update<'_>,
     i: usize,

@@ -107,7 +107,7 @@ fn lindex(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     })
 }
 
-/// What LPOS is told besides key and element.
+/// The options of LPOS.
 #[derive(Debug, PartialEq, Eq)]
 struct Search {
     /// How many matches come before the first that counts.
@@ -149,7 +149,7 @@ impl Search {
 
     /// The positions of the matches that count.
     ///
-    /// There are no more of them than can be sent in `room` bytes, and one more.
+    /// It returns at most one more than a reply of `room` bytes can hold.
     fn run(&self, list: List<'_>, wanted: &[u8], room: usize) -> Result<Vec<usize>, KeyspaceError> {
         let len = list.len();
         let compared = match self.compared_max {
@@ -189,7 +189,7 @@ impl Search {
     }
 }
 
-/// What an integer takes at least in a reply.
+/// The least bytes of an integer in a reply.
 const POSITION_BYTES_MIN: usize = b":0\r\n".len();
 
 fn rank(argument: &[u8]) -> Result<i64, CommandError> {
@@ -247,7 +247,7 @@ mod tests {
                 compared_max: 10,
             })
         );
-        // The last of several counts.
+        // Of repeated options the last one counts.
         assert_eq!(
             parse("lpos k e rank 5 rank 1").map(|search| search.skipped),
             Ok(0)

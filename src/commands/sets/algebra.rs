@@ -98,7 +98,7 @@ pub(in crate::commands) static COMMANDS: &[Row] = &[
         ]),
 ];
 
-/// What becomes of several sets.
+/// How several sets become one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Operation {
     Intersection,
@@ -186,7 +186,7 @@ fn reply(ctx: &mut Context<'_>, args: Args<'_>, operation: Operation) -> Command
         });
         let is_sorted = |set: &Fields<'_>| set.encoding() == Encoding::Integers;
         if sets.iter().flatten().all(is_sorted) {
-            // Redis gathers them in a set of integers, which it keeps sorted.
+            // Redis collects them in a sorted set of integers.
             members.sort_by_cached_key(|member| parse_i64(member));
         }
         out.set_header(members.len());

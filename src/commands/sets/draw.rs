@@ -81,7 +81,7 @@ fn spop(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
             ))?)
         }
     };
-    // What a call writes that fails is taken back: it was not popped.
+    // Dispatch removes what a failed call has written, since nothing was popped.
     let found = ctx.database().update_many([&args[1]], |keys| {
         let out = &mut *ctx.out;
         let Some(set) = keys.view(0).map(View::set).transpose()? else {

@@ -139,7 +139,7 @@ impl<'a> Wanted<'a> {
                 if by != Pattern::Nothing {
                     may_read_any_key(ctx, "BY")?;
                 }
-                // Once the order is to stay, another BY does not change that.
+                // After a BY that keeps the order, another BY changes nothing.
                 if !wanted.keeps_order() {
                     wanted.by = Some(by);
                 }
@@ -168,7 +168,7 @@ impl<'a> Wanted<'a> {
     }
 }
 
-/// Which keys BY and GET read nobody can tell before: who may not read all of them may not use these.
+/// The elements decide which keys BY and GET read. So only a user that may read all keys may use them.
 fn may_read_any_key(ctx: &Context<'_>, option: &str) -> Result<(), CommandError> {
     if ctx.session.identity.rules().reads_all_keys() {
         return Ok(());
@@ -189,7 +189,7 @@ fn run(ctx: &mut Context<'_>, args: Args<'_>, may_store: bool) -> CommandResult 
     let mut wanted = Wanted::parse(ctx, args, may_store)?;
     let (kind, elements) = read_elements(ctx, &args[1])?;
     if wanted.keeps_order() && kind == Kind::Set && wanted.destination.is_some() {
-        // What is stored must not hang on the order that a set happens to have.
+        // The stored list must not depend on the random order of a set.
         wanted.by = None;
         wanted.alphabetic = true;
     }
@@ -200,7 +200,7 @@ fn run(ctx: &mut Context<'_>, args: Args<'_>, may_store: bool) -> CommandResult 
     }
 }
 
-/// The elements in their own order, and what they are elements of.
+/// The elements in their own order, and the type of their collection.
 fn read_elements(ctx: &mut Context<'_>, key: &[u8]) -> Result<(Kind, Vec<Vec<u8>>), CommandError> {
     ctx.view(key, |view, _| {
         let Some(view) = view else {
@@ -266,7 +266,7 @@ fn sort_key(
     })
 }
 
-/// The elements as they are wanted: sorted, and cut to the limits.
+/// Sorts the elements as the call says, and cuts them to its limits.
 fn arrange(
     ctx: &mut Context<'_>,
     wanted: &Wanted<'_>,
@@ -301,7 +301,7 @@ fn arrange(
     Ok(elements)
 }
 
-/// What the call gives for the elements: they themselves, or what GET names of each.
+/// The results of a call: the elements, or the values that GET names for each of them.
 fn results(
     ctx: &mut Context<'_>,
     wanted: &Wanted<'_>,
@@ -320,7 +320,7 @@ fn results(
 }
 
 fn reply(ctx: &mut Context<'_>, wanted: &Wanted<'_>, elements: Vec<Vec<u8>>) -> CommandResult {
-    // Written one by one: only the output knows how large the reply may be.
+    // Writes elements one by one, since only the output knows how large the reply may become.
     if wanted.get.is_empty() {
         ctx.out.array_header(elements.len());
         for element in elements {

@@ -22,7 +22,7 @@ impl<'a> Pattern<'a> {
     /// BY's argument.
     pub(super) fn by(argument: &'a [u8]) -> Self {
         match Self::parse(argument) {
-            // Means something to GET alone.
+            // Only GET knows `#`.
             Pattern::Element => Pattern::Nothing,
             other => other,
         }

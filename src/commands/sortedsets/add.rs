@@ -117,7 +117,7 @@ impl AddOptions {
     }
 }
 
-/// What came of a member.
+/// What happened to a member.
 enum Change {
     Added(f64),
     Updated(f64),
@@ -169,7 +169,7 @@ fn zadd(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
 }
 
 fn zincrby(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
-    // Redis takes ZADD's options here too; the arguments that are left are too few then.
+    // Redis takes ZADD's options here too. Too few arguments are left behind them.
     let (mut options, at) = AddOptions::parse(args);
     options.increment = true;
     add(ctx, args, at, options)

@@ -174,7 +174,7 @@ impl Keys {
     }
 }
 
-/// What is to be done with the sources.
+/// What to do with the sources.
 struct Wanted {
     weights: Vec<f64>,
     aggregate: Aggregate,
@@ -182,7 +182,7 @@ struct Wanted {
 }
 
 impl Wanted {
-    /// Reads the arguments behind the keys. `stores` where there is no WITHSCORES.
+    /// Reads the arguments behind the keys. A call that `stores` has no WITHSCORES.
     fn parse(
         args: Args<'_>,
         keys: Keys,

@@ -46,8 +46,7 @@ impl ScoreRange {
     }
 }
 
-/// A number as C's `strtod` reads it where all of the argument must belong to it: also one that is too large, and nothing
-/// at all is 0.
+/// Reads a whole argument as C's `strtod` does: a number may be too large, and an empty argument is 0.
 fn parse_score(argument: &[u8]) -> Option<f64> {
     if argument.is_empty() {
         return Some(0.0);

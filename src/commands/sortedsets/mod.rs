@@ -14,7 +14,7 @@ pub(super) use add::{AddOptions, add_members};
 use crate::keyspace::{KeyspaceError, NewCollection, kept_score};
 use crate::protocol::{Protocol, ReplyBuffer};
 
-/// Writes members, with their scores where that is wanted: behind each member in RESP2, in pairs in RESP3.
+/// Writes members, with their scores if `with_scores`: behind each member in RESP2, in pairs in RESP3.
 fn write_members<'m>(
     out: &mut ReplyBuffer,
     members: impl ExactSizeIterator<Item = (&'m [u8], f64)>,

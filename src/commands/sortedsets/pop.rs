@@ -90,7 +90,7 @@ fn pop(ctx: &mut Context<'_>, args: Args<'_>, which: Extreme) -> CommandResult {
     };
     let popped = pop_members(ctx.database(), &args[1], which, count)?;
     let popped = popped.unwrap_or_default().into_iter();
-    // Pairs only where a count was given, and RESP3 can tell them apart.
+    // Redis answers pairs only for a call with a count, in RESP3.
     let paired = args.len() > 2 && ctx.out.protocol == Protocol::Resp3;
     Ok(if paired {
         pairs(popped)
@@ -108,7 +108,7 @@ fn pairs(popped: impl Iterator<Item = (Vec<u8>, f64)>) -> Reply {
     Reply::Array(popped.map(|one| Reply::Array(pair(one).into())).collect())
 }
 
-/// Takes up to `count` members from an end; `None` where there is no such sorted set.
+/// Takes up to `count` members from an end; `None` if the key is missing.
 pub(in crate::commands) fn pop_members(
     database: Database<'_>,
     key: &[u8],
@@ -169,7 +169,8 @@ pub(in crate::commands) fn parse_mpop(
     Ok((keys, which, parse_count(args, keys.end() + 1)?))
 }
 
-/// Takes up to `count` members from an end of the first of several sorted sets that has any: its name and they.
+/// Takes up to `count` members from an end of the first of several sorted sets that has any. Answers its name and the
+/// members.
 pub(in crate::commands) fn pop_first(
     database: Database<'_>,
     keys: &[&[u8]],

@@ -150,7 +150,7 @@ pub(in crate::commands) static COMMANDS: &[Row] = &[
         .deprecated("6.2.0", "`ZRANGE` with the `REV` and `BYLEX` arguments"),
 ];
 
-/// What a range is told by.
+/// What the bounds of a range are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum By {
     Rank,
@@ -175,14 +175,14 @@ enum WantedRange<'a> {
     Names(NameRange<'a>),
 }
 
-/// What is known of the form before the arguments are read.
+/// What the command's name says of the form, before the arguments are read.
 #[derive(Clone, Copy)]
 struct Form {
     /// Where the bounds stand.
     at: usize,
-    /// `None` where arguments say it.
+    /// `None` if the arguments decide.
     by: Option<By>,
-    /// `None` where arguments say it.
+    /// `None` if the arguments decide.
     reversed: Option<bool>,
     stores: bool,
 }
@@ -250,7 +250,7 @@ impl<'a> Wanted<'a> {
         })
     }
 
-    /// The ranks of what is wanted, from the lowest score on.
+    /// The ranks of the wanted members, counted from the lowest score.
     fn ranks(&self, scores: Scores<'_>) -> Range<usize> {
         let all = match &self.range {
             WantedRange::Ranks(start, end) => {

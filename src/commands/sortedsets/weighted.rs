@@ -4,7 +4,7 @@
 use crate::commands::CommandError;
 use crate::keyspace::{Fields, KeyspaceError, Scores, View};
 
-/// What becomes of several scores of one member.
+/// How several scores of one member become one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Aggregate {
     Sum,
@@ -16,7 +16,7 @@ impl Aggregate {
     pub(super) fn of(self, a: f64, b: f64) -> f64 {
         match self {
             Aggregate::Sum => number(a + b),
-            // Of 0 and -0, which compare as equal, the first stays.
+            // 0 and -0 compare as equal, so the first one stays.
             Aggregate::Min => {
                 if b < a {
                     b
@@ -35,7 +35,7 @@ impl Aggregate {
     }
 }
 
-/// Opposite infinities make 0.
+/// Turns the sum of opposite infinities, which is no number, into 0.
 fn number(score: f64) -> f64 {
     if score.is_nan() { 0.0 } else { score }
 }
@@ -89,7 +89,7 @@ impl<'a> Source<'a> {
     }
 }
 
-/// The sources, of weight 1. Their kinds are looked at before the arguments behind the keys.
+/// The sources, each with weight 1. Redis checks their types before the arguments behind the keys.
 pub(super) fn weighable<'a>(views: &[Option<View<'a>>]) -> Result<Vec<Source<'a>>, CommandError> {
     let sources = views.iter().map(|view| {
         let members = match view {
@@ -110,7 +110,7 @@ pub(super) fn is_source(view: View<'_>) -> bool {
     matches!(view, View::Set(_) | View::SortedSet(_))
 }
 
-/// The members that all sources have, the smallest of which comes first, until `each` has enough.
+/// Calls `each` with the members that all sources have, until it returns false. The smallest source comes first.
 pub(super) fn each_common<'a>(
     sources: &[Source<'a>],
     aggregate: Aggregate,

@@ -26,10 +26,10 @@ pub(in crate::commands) static COMMANDS: &[Row] = &[Row::new("lcs", Arity::AtLea
         Argument::token("withmatchlen", "WITHMATCHLEN").optional(),
     ])];
 
-/// What Redis's algorithm takes for each pair of positions; the limit counts in it.
+/// Bytes that Redis's algorithm takes for each pair of positions. Redis's limit counts them.
 const CELL_BYTES: usize = 4;
 
-/// What is asked for.
+/// What the call asks for.
 #[derive(Debug, Default)]
 struct Options {
     len: bool,
@@ -101,7 +101,7 @@ fn lcs(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     .into())
 }
 
-/// Both strings, of one moment; a missing key is an empty string.
+/// Both strings as they are at one moment. A missing key counts as an empty string.
 fn read_both(
     ctx: &mut Context<'_>,
     a: &[u8],
@@ -127,7 +127,7 @@ fn read_both(
     Ok((string(read_a)?, string(read_b)?))
 }
 
-/// Bytes that are common without a gap, by their positions in both strings.
+/// A run of common bytes, by its positions in both strings.
 #[derive(Debug, PartialEq, Eq)]
 struct Run {
     a: usize,
