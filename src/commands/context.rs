@@ -103,7 +103,7 @@ impl Database<'_> {
 
     /// As [`update_many`](Self::update_many), of one key, which is at position 0.
     #[inline]
-    fn update_collection<R>(
+    pub fn update_collection<R>(
         self,
         key: &[u8],
         f: impl FnOnce(&mut Update<'_>) -> Result<R, CommandError>,
@@ -303,6 +303,17 @@ impl Context<'_> {
         f: impl FnOnce(&mut Update<'_>) -> Result<R, CommandError>,
     ) -> Result<R, CommandError> {
         self.database().update_many(keys, f)
+    }
+
+    /// As [`update_many`](Self::update_many), of one key, which is at position 0. For what the helpers below do not fit:
+    /// a change that first looks at the elements, or removes them all.
+    #[inline]
+    pub fn update_collection<R>(
+        &mut self,
+        key: &[u8],
+        f: impl FnOnce(&mut Update<'_>) -> Result<R, CommandError>,
+    ) -> Result<R, CommandError> {
+        self.database().update_collection(key, f)
     }
 
     /// Has `f` change the hash of `key`, which is made where it is missing, and emits `event`. A hash

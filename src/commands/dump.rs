@@ -193,7 +193,7 @@ fn restore(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     let deadline = options.deadline(&args[2], now);
     // Decodes before the key is locked. The error of an existing key still comes first.
     let object = decode(&args[3]);
-    let stored = ctx.update_many([key], |keys| {
+    let stored = ctx.update_collection(key, |keys| {
         let replaces = keys.info(KEY).is_some();
         if replaces && !options.replace {
             return Err(BUSY_KEY);

@@ -1,4 +1,4 @@
-//! The commands: rows and handlers, one file a family. Adding a command touches its family's file only.
+//! The commands: rows beside their handlers, a file or a folder for each family. Adding a command touches one file.
 
 mod acl;
 pub(crate) mod bitmaps;
@@ -56,7 +56,7 @@ pub use row::{Handler, Row, install, install_renamed};
 use crate::protocol::Reply;
 use crate::state::Wait;
 
-/// Every family of commands. A new family adds its line here; a new command only its row there.
+/// The rows of every file. A new file adds its line here; a new command only adds its row to its file.
 pub(crate) static FAMILIES: &[&[Row]] = &[
     database::COMMANDS,
     dump::COMMANDS,

@@ -8,7 +8,7 @@ use crate::protocol::Args;
 #[derive(Clone, Copy, Debug)]
 pub struct Counted {
     first: usize,
-    count: usize,
+    pub(super) count: usize,
 }
 
 impl Counted {
@@ -17,6 +17,11 @@ impl Counted {
         let count = parse_i64(&args[at])
             .filter(|&count| count > 0)
             .ok_or(CommandError::text(refusal))?;
+        Self::after(args, at, count)
+    }
+
+    /// So many keys behind argument `at`; a syntax error if the call has fewer arguments.
+    pub fn after(args: Args<'_>, at: usize, count: i64) -> Result<Self, CommandError> {
         let count = usize::try_from(count).unwrap_or(usize::MAX);
         if count > args.len() - at - 1 {
             return Err(CommandError::Syntax);

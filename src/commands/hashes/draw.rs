@@ -29,8 +29,8 @@ pub(in crate::commands) static COMMANDS: &[Row] =
 
 fn hrandfield(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     let Some(count) = args.get(2) else {
-        ctx.hash(&args[1], |fields, out| {
-            match fields.and_then(|fields| fields.draw()) {
+        ctx.hash(&args[1], |hash, out| {
+            match hash.and_then(|hash| hash.draw()) {
                 Some(name) => out.bulk(name),
                 None => out.null(),
             }
@@ -47,12 +47,12 @@ fn hrandfield(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     if with_values {
         draw.check_pairs()?;
     }
-    ctx.hash(&args[1], |fields, out| {
-        let Some(fields) = fields else {
+    ctx.hash(&args[1], |hash, out| {
+        let Some(hash) = hash else {
             out.array_header(0);
             return Ok(());
         };
-        let names = draw_names(fields, draw);
+        let names = draw_names(hash, draw);
         let paired = with_values && out.protocol == Protocol::Resp3;
         let flat = with_values && !paired;
         out.array_header(names.len() * (1 + usize::from(flat)));
@@ -62,7 +62,7 @@ fn hrandfield(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
             }
             out.bulk(name);
             if with_values {
-                fields.get(name, |value| out.bulk(value))?;
+                hash.get(name, |value| out.bulk(value))?;
             }
         }
         Ok(())

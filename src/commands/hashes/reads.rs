@@ -100,12 +100,12 @@ pub(in crate::commands) static COMMANDS: &[Row] = &[
 
 /// Writes a field's value; null where there is none.
 fn write_value(
-    fields: Option<Fields<'_>>,
+    hash: Option<Fields<'_>>,
     name: &[u8],
     out: &mut ReplyBuffer,
 ) -> Result<(), CommandError> {
-    let written = fields
-        .map(|fields| fields.get(name, |value| out.bulk(value)))
+    let written = hash
+        .map(|hash| hash.get(name, |value| out.bulk(value)))
         .transpose()?;
     if written.flatten().is_none() {
         out.null();
@@ -114,24 +114,24 @@ fn write_value(
 }
 
 fn hget(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
-    ctx.hash(&args[1], |fields, out| write_value(fields, &args[2], out))?;
+    ctx.hash(&args[1], |hash, out| write_value(hash, &args[2], out))?;
     Ok(Outcome::Written)
 }
 
 fn hmget(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
-    ctx.hash(&args[1], |fields, out| {
+    ctx.hash(&args[1], |hash, out| {
         out.array_header(args.len() - 2);
         args.from(2)
-            .try_for_each(|name| write_value(fields, name, out))
+            .try_for_each(|name| write_value(hash, name, out))
     })?;
     Ok(Outcome::Written)
 }
 
 fn hgetall(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
-    ctx.hash(&args[1], |fields, out| {
-        out.map_header(fields.map_or(0, |fields| fields.len()));
-        if let Some(fields) = fields {
-            fields.for_each(|name, value| {
+    ctx.hash(&args[1], |hash, out| {
+        out.map_header(hash.map_or(0, |hash| hash.len()));
+        if let Some(hash) = hash {
+            hash.for_each(|name, value| {
                 out.bulk(name);
                 out.bulk(value);
             })?;
@@ -142,9 +142,9 @@ fn hgetall(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
 }
 
 fn hkeys(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
-    ctx.hash(&args[1], |fields, out| {
-        out.array_header(fields.map_or(0, |fields| fields.len()));
-        for name in fields.into_iter().flat_map(|fields| fields.names()) {
+    ctx.hash(&args[1], |hash, out| {
+        out.array_header(hash.map_or(0, |hash| hash.len()));
+        for name in hash.into_iter().flat_map(|hash| hash.names()) {
             out.bulk(name);
         }
         Ok(())
@@ -153,10 +153,10 @@ fn hkeys(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
 }
 
 fn hvals(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
-    ctx.hash(&args[1], |fields, out| {
-        out.array_header(fields.map_or(0, |fields| fields.len()));
-        if let Some(fields) = fields {
-            fields.for_each(|_, value| out.bulk(value))?;
+    ctx.hash(&args[1], |hash, out| {
+        out.array_header(hash.map_or(0, |hash| hash.len()));
+        if let Some(hash) = hash {
+            hash.for_each(|_, value| out.bulk(value))?;
         }
         Ok(())
     })?;
@@ -164,22 +164,20 @@ fn hvals(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
 }
 
 fn hlen(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
-    let len = ctx.hash(&args[1], |fields, _| {
-        Ok(fields.map_or(0, |fields| fields.len()))
-    })?;
+    let len = ctx.hash(&args[1], |hash, _| Ok(hash.map_or(0, |hash| hash.len())))?;
     Ok(Reply::count(len).into())
 }
 
 fn hexists(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
-    let exists = ctx.hash(&args[1], |fields, _| {
-        Ok(fields.is_some_and(|fields| fields.contains(&args[2])))
+    let exists = ctx.hash(&args[1], |hash, _| {
+        Ok(hash.is_some_and(|hash| hash.contains(&args[2])))
     })?;
     Ok(Reply::Integer(exists.into()).into())
 }
 
 fn hstrlen(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
-    let len = ctx.hash(&args[1], |fields, _| {
-        let len = fields.map(|fields| fields.get(&args[2], <[u8]>::len));
+    let len = ctx.hash(&args[1], |hash, _| {
+        let len = hash.map(|hash| hash.get(&args[2], <[u8]>::len));
         Ok(len.transpose()?.flatten())
     })?;
     Ok(Reply::count(len.unwrap_or(0)).into())
@@ -187,17 +185,17 @@ fn hstrlen(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
 
 fn hscan(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     scan_elements(ctx, args, |view, step| {
-        let fields = view.hash()?;
+        let hash = view.hash()?;
         let (cursor, count) = step.begin()?;
         let mut names = Vec::new();
-        let next = fields.scan(cursor, count, |name| {
+        let next = hash.scan(cursor, count, |name| {
             if step.wants(name) {
                 names.push(name.to_vec());
             }
         });
         for name in names {
             step.push(&name);
-            fields.get(&name, |value| step.push(value))?;
+            hash.get(&name, |value| step.push(value))?;
         }
         Ok(next)
     })

@@ -72,7 +72,7 @@ fn pop_command(ctx: &mut Context<'_>, args: Args<'_>, end: End, name: &str) -> C
         .get(2)
         .map(|argument| parse_at_least(0, argument, NEGATIVE))
         .transpose()?;
-    let taken = ctx.database().update_many([&args[1]], |keys| {
+    let taken = ctx.database().update_collection(&args[1], |keys| {
         let out = &mut *ctx.out;
         take(keys, 0, end, count.unwrap_or(1), |list, range| {
             if count.is_some() {
@@ -160,7 +160,7 @@ pub(in crate::commands) fn pop(
     key: &[u8],
     end: End,
 ) -> Result<Option<Reply>, CommandError> {
-    let taken = database.update_many([key], |keys| {
+    let taken = database.update_collection(key, |keys| {
         take(keys, 0, end, 1, |list, range| {
             list.get(range.start, |element| Reply::bulk(element))
         })

@@ -82,7 +82,7 @@ fn spop(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
         }
     };
     // Dispatch removes what a failed call has written, since nothing was popped.
-    let found = ctx.database().update_many([&args[1]], |keys| {
+    let found = ctx.database().update_collection(&args[1], |keys| {
         let out = &mut *ctx.out;
         let Some(set) = keys.view(0).map(View::set).transpose()? else {
             match count {

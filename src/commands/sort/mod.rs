@@ -347,7 +347,7 @@ fn store(
     elements: Vec<Vec<u8>>,
 ) -> CommandResult {
     let results = results(ctx, wanted, elements)?;
-    ctx.update_many([destination], |keys| {
+    ctx.update_collection(destination, |keys| {
         let mut list = keys.build(DESTINATION, Kind::List);
         for element in &results {
             list.element(element.as_deref().unwrap_or_default())?;

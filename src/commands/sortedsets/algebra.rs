@@ -8,6 +8,7 @@ use foldhash::fast::FixedState;
 use super::weighted::{Aggregate, Source, each_common, is_source, weighable};
 use super::{store_members, write_members};
 use crate::catalog::spec::{Argument, ArgumentKind, Arity, Categories, Flags, Group, KeySpec};
+use crate::commands::numkeys::Counted;
 use crate::commands::row::Row;
 use crate::commands::sets::parse_limit;
 use crate::commands::sources::{self, DESTINATION};
@@ -139,39 +140,15 @@ enum Operation {
     Difference,
 }
 
-/// The keys of a call.
-#[derive(Clone, Copy)]
-struct Keys {
-    first: usize,
-    count: usize,
-}
-
-impl Keys {
-    /// The number of keys is argument `at`.
-    fn parse(args: Args<'_>, at: usize) -> Result<Self, CommandError> {
-        let count = parse_i64(&args[at]).ok_or(CommandError::NotAnInteger)?;
-        if count < 1 {
-            let name = String::from_utf8_lossy(&args[0]).to_lowercase();
-            let text = format!("ERR at least 1 input key is needed for '{name}' command");
-            return Err(CommandError::Text(text.into()));
-        }
-        match usize::try_from(count) {
-            Ok(count) if count < args.len() - at => Ok(Self {
-                first: at + 1,
-                count,
-            }),
-            _ => Err(CommandError::Syntax),
-        }
+/// The keys of a call, whose number is argument `at`.
+fn parse_keys(args: Args<'_>, at: usize) -> Result<Counted, CommandError> {
+    let count = parse_i64(&args[at]).ok_or(CommandError::NotAnInteger)?;
+    if count < 1 {
+        let name = String::from_utf8_lossy(&args[0]).to_lowercase();
+        let text = format!("ERR at least 1 input key is needed for '{name}' command");
+        return Err(CommandError::Text(text.into()));
     }
-
-    /// The argument after the last key.
-    fn end(self) -> usize {
-        self.first + self.count
-    }
-
-    fn names(self, args: Args<'_>) -> impl Iterator<Item = &[u8]> {
-        args.from(self.first).take(self.count)
-    }
+    Counted::after(args, at, count)
 }
 
 /// What to do with the sources.
@@ -185,7 +162,7 @@ impl Wanted {
     /// Reads the arguments behind the keys. A call that `stores` has no WITHSCORES.
     fn parse(
         args: Args<'_>,
-        keys: Keys,
+        keys: Counted,
         operation: Operation,
         stores: bool,
     ) -> Result<Self, CommandError> {
@@ -278,8 +255,8 @@ impl Wanted {
 }
 
 fn reply(ctx: &mut Context<'_>, args: Args<'_>, operation: Operation) -> CommandResult {
-    let keys = Keys::parse(args, 1)?;
-    ctx.view_many(keys.names(args), is_source, |views, out| {
+    let keys = parse_keys(args, 1)?;
+    ctx.view_many(keys.keys(args), is_source, |views, out| {
         let sources = weighable(views)?;
         let wanted = Wanted::parse(args, keys, operation, false)?;
         let with_scores = wanted.with_scores;
@@ -303,8 +280,8 @@ fn zdiff(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
 }
 
 fn zintercard(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
-    let keys = Keys::parse(args, 1)?;
-    let count = ctx.view_many(keys.names(args), is_source, |views, _| {
+    let keys = parse_keys(args, 1)?;
+    let count = ctx.view_many(keys.keys(args), is_source, |views, _| {
         let mut sources = weighable(views)?;
         let limit = parse_limit(args, keys.end())?;
         sources.sort_by_key(Source::len);
@@ -324,8 +301,8 @@ fn store(
     operation: Operation,
     event: &'static str,
 ) -> CommandResult {
-    let source_keys = Keys::parse(args, 2)?;
-    let names = std::iter::once(&args[1]).chain(source_keys.names(args));
+    let source_keys = parse_keys(args, 2)?;
+    let names = std::iter::once(&args[1]).chain(source_keys.keys(args));
     let mut found = Vec::new();
     let stored = ctx.update_many(names, |keys| {
         found = sources::look_up(keys, is_source);

@@ -115,7 +115,7 @@ pub(in crate::commands) fn pop_members(
     which: Extreme,
     count: usize,
 ) -> Result<Option<Popped>, CommandError> {
-    database.update_many([key], |keys| {
+    database.update_collection(key, |keys| {
         let Some(present) = keys.view(0).map(View::sorted_set).transpose()? else {
             return Ok(None);
         };

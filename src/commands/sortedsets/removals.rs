@@ -119,7 +119,7 @@ fn remove(
     event: &'static str,
     ranks: impl FnOnce(Scores<'_>) -> Range<usize>,
 ) -> CommandResult {
-    let removed = ctx.update_many([&args[1]], |keys| {
+    let removed = ctx.update_collection(&args[1], |keys| {
         let Some(scores) = keys.view(0).map(View::sorted_set).transpose()? else {
             return Ok(0);
         };
