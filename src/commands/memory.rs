@@ -248,11 +248,11 @@ fn stats(ctx: &mut Context<'_>, _: Args<'_>) -> CommandResult {
     for db in 0..DATABASES {
         let database = ctx.keyspace.database_stats(db, ctx.access.now);
         if database.keys > 0 {
-            // Deadlines lie in the entries of the keys, and there are no keys of a cluster.
+            // Deadlines lie in the entries of the keys, and there are no slots of a cluster.
             let overhead = vec![
                 whole("overhead.hashtable.main", database.index_bytes),
                 whole("overhead.hashtable.expires", 0),
-                whole("overhead.hashtable.key-to-keys", 0),
+                whole("overhead.hashtable.slot-to-keys", 0),
             ];
             pairs.push((Reply::bulk(format!("db.{db}")), Reply::Map(overhead)));
         }

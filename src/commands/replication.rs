@@ -299,7 +299,7 @@ const OF_CLUSTER: &[(&str, Arity)] = &[
     ("setslot", Arity::AtLeast(4)),
     ("shards", Arity::Exactly(2)),
     ("slaves", Arity::Exactly(3)),
-    ("keys", Arity::Exactly(2)),
+    ("slots", Arity::Exactly(2)),
 ];
 
 fn cluster(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
