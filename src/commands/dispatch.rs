@@ -218,8 +218,8 @@ impl Dispatcher {
             session.tracking.caching =
                 known.is_some_and(|command| command.full_name.starts_with("client"));
         }
-        if around.keyspace.has_ready() {
-            around.keyspace.serve_ready();
+        if around.keyspace.waiting().has_ready() {
+            around.keyspace.waiting().serve();
             // It was no time of the next command's.
             self.run.restart();
         }

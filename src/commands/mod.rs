@@ -210,7 +210,8 @@ impl Context<'_> {
         self.count_lookup(found);
         if !found && !self.lookups.is_again {
             self.keyspace
-                .event(EventClass::KEY_MISS, "keymiss", self.session.db, key);
+                .events()
+                .emit(EventClass::KEY_MISS, "keymiss", self.session.db, key);
         }
     }
 

@@ -60,13 +60,13 @@ pub(super) fn pause(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     // Nothing is to change meanwhile, by time either.
     let rest = pause.rest().unwrap_or_default().as_millis();
     let rest = i64::try_from(rest).unwrap_or(i64::MAX);
-    ctx.keyspace.hold_expiry(now_ms().saturating_add(rest));
+    ctx.keyspace.expiry().hold(now_ms().saturating_add(rest));
     Ok(Reply::Ok.into())
 }
 
 pub(super) fn unpause(ctx: &mut Context<'_>, _: Args<'_>) -> CommandResult {
     ctx.server.pause.end();
-    ctx.keyspace.hold_expiry(0);
+    ctx.keyspace.expiry().hold(0);
     Ok(Reply::Ok.into())
 }
 

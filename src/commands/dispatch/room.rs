@@ -10,7 +10,7 @@ use super::lookup::Found;
 use super::{Dispatcher, Surroundings};
 use crate::catalog::spec::Flags;
 use crate::commands::{Command, CommandError, CommandResult, Lookups};
-use crate::keyspace::{DATABASES, Keyspace, Millis, ROOM_TIME_MAX, take_wanted};
+use crate::keyspace::{DATABASES, Keyspace, Millis, RECLAIM_TIME_MAX, take_refused_bytes};
 use crate::numbers::parse_i64;
 use crate::protocol::{Args, ReplyBuffer};
 use crate::state::{Queued, Session};
@@ -61,12 +61,12 @@ impl Dispatcher {
         }
         let now = self.access.now;
         let waits = if adds {
-            match around.keyspace.ensure_room(bytes, now) {
+            match around.keyspace.memory_check().check(bytes, now) {
                 Ok(waits) => waits,
                 Err(error) => return Some(Err((Some(command), error.into()))),
             }
         } else {
-            more > 0 && around.keyspace.wants_room(bytes, now)
+            more > 0 && around.keyspace.memory_check().needs_reclaim(bytes, now)
         };
         // What is queued goes to no store yet.
         let is_queued = session.transaction.is_some() && !flags.contains(Flags::EXECUTES);
@@ -77,7 +77,7 @@ impl Dispatcher {
             // A call that was made before has told of the keys that it missed.
             self.lookups.is_again = self.wanted > 0;
             let bytes = bytes.max(std::mem::take(&mut self.wanted));
-            self.wait_for_room(around, bytes, Instant::now() + ROOM_TIME_MAX);
+            self.wait_for_room(around, bytes, Instant::now() + RECLAIM_TIME_MAX);
         }
         Some(found)
     }
@@ -86,7 +86,10 @@ impl Dispatcher {
     #[cold]
     fn wait_for_room(&self, around: &mut Surroundings<'_>, bytes: u64, until: Instant) -> bool {
         around.presence.leave();
-        let made = around.keyspace.make_room(bytes, until, self.access.now);
+        let made = around
+            .keyspace
+            .memory_check()
+            .reclaim(bytes, until, self.access.now);
         around.presence.come_back();
         made.unwrap_or_else(|error| {
             // The command itself will say so, if it writes.
@@ -106,22 +109,25 @@ impl Dispatcher {
         out: &mut ReplyBuffer,
     ) -> Option<CommandResult> {
         let (keyspace, now) = (around.keyspace, self.access.now);
-        let until = Instant::now() + ROOM_TIME_MAX;
+        let until = Instant::now() + RECLAIM_TIME_MAX;
         let queued = [(attempt.command, attempt.args)];
         let estimate = sum_of_needs(keyspace, queued.into_iter(), session.db, now);
-        let mut bytes = take_wanted();
+        let mut bytes = take_refused_bytes();
         for _ in 0..TRIES_MAX {
-            if keyspace.could_hold(estimate) {
+            if keyspace.memory_check().could_hold(estimate) {
                 bytes = bytes.max(estimate);
             }
-            if bytes == 0 || !keyspace.may_make_room(bytes, now) {
+            if bytes == 0 || !keyspace.memory_check().may_reclaim(bytes, now) {
                 break;
             }
             let made = if session.in_exec {
-                keyspace.win_room(bytes).unwrap_or_else(|error| {
-                    tracing::warn!(%error, "no room was made");
-                    false
-                })
+                keyspace
+                    .memory_check()
+                    .reclaim_in_gate(bytes)
+                    .unwrap_or_else(|error| {
+                        tracing::warn!(%error, "no room was made");
+                        false
+                    })
             } else if self.takes_slow {
                 self.wait_for_room(around, bytes, until)
             } else {
@@ -137,9 +143,9 @@ impl Dispatcher {
                 return Some(outcome);
             }
             // It may be that others took the room, or that the call needs more than it had come to.
-            let wanted = take_wanted();
+            let wanted = take_refused_bytes();
             bytes = match bytes.saturating_mul(2) {
-                double if keyspace.could_hold(double) => double.max(wanted),
+                double if keyspace.memory_check().could_hold(double) => double.max(wanted),
                 _ => wanted,
             };
         }
@@ -193,7 +199,9 @@ fn sum_of_needs<'c>(
         let versions = if keys.len() == 1 { 2 } else { 1 };
         needs.entry((db, keys)).or_insert_with_key(|(db, keys)| {
             let sizes = keys.iter().map(|key| {
-                let size = keyspace.stored_bytes(*db, key, only_strings, now);
+                let size = keyspace
+                    .memory_check()
+                    .stored_bytes(*db, key, only_strings, now);
                 // It is an estimate: the command itself will say what is wrong.
                 size.unwrap_or_default()
             });

@@ -162,7 +162,7 @@ fn mget_many(ctx: &mut Context<'_>, args: Args<'_>) -> Result<(), CommandError> 
     let keys: Vec<_> = args.from(1).map(|key| (db, key)).collect();
     let out = &mut *ctx.out;
     let lookups = &mut *ctx.lookups;
-    let tells = ctx.keyspace.wants(EventClass::KEY_MISS);
+    let tells = ctx.keyspace.events().wants(EventClass::KEY_MISS);
     let mut missing = Vec::new();
     let mut names = args.from(1);
     ctx.keyspace.read_many(&keys, ctx.access, |value| {
@@ -179,7 +179,9 @@ fn mget_many(ctx: &mut Context<'_>, args: Args<'_>) -> Result<(), CommandError> 
         }
     })?;
     for key in missing {
-        ctx.keyspace.event(EventClass::KEY_MISS, "keymiss", db, key);
+        ctx.keyspace
+            .events()
+            .emit(EventClass::KEY_MISS, "keymiss", db, key);
     }
     Ok(())
 }

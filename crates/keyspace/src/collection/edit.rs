@@ -10,7 +10,7 @@ use super::elements::{ID_BYTES, decode_score, encode_score};
 use super::list::{ListChanges, ListEdit};
 use super::scratch::Scratch;
 use super::source::Source;
-use super::{Collection, Encoding, Locked, Shape, element_record, kept_score};
+use super::{Collection, Encoding, LockedCollection, Shape, element_record_key, kept_score};
 use crate::index::{Entry, Index};
 use crate::{Keyspace, KeyspaceError, Kind};
 use store::{Location, Write};
@@ -204,7 +204,7 @@ impl Edit {
         match &self.what {
             What::Elements(changes) => {
                 writes.extend(changes.list.iter().filter_map(|change| {
-                    let record = element_record(partition, &changes.bytes[change.key.clone()]);
+                    let record = element_record_key(partition, &changes.bytes[change.key.clone()]);
                     let previous = change.current.map(|stored| stored.location);
                     match (&change.value, previous) {
                         (Some(value), previous) => Some(Write::Put {
@@ -265,7 +265,7 @@ fn apply_change(
     let name = changes.name(change);
     let hash = change.hash;
     let kind = collection.kind;
-    let hasher = |key: &[u8]| keyspace.hash(key);
+    let hasher = |key: &[u8]| keyspace.hashing.hash(key);
     let value = change.value.clone().map(|value| &changes.bytes[value]);
     match (&mut collection.shape, value) {
         (Shape::Fields(index), Some(_)) => {
@@ -312,7 +312,7 @@ fn apply_change(
 #[derive(Debug)]
 pub struct FieldsEdit<'e> {
     pub(in super::super) keyspace: &'e Keyspace,
-    pub(in super::super) locked: &'e Locked,
+    pub(in super::super) locked: &'e LockedCollection,
     pub(in super::super) id: u64,
     pub(in super::super) changes: &'e mut Changes,
 }
@@ -330,7 +330,7 @@ impl FieldsEdit<'_> {
 
     /// Whether an element is there after the changes so far.
     pub fn contains(&self, name: &[u8]) -> bool {
-        let hash = self.keyspace.hash(name);
+        let hash = self.keyspace.hashing.hash(name);
         match self.changes.find(hash, name) {
             Some(position) => self.changes.list[position].value.is_some(),
             None => self
@@ -345,7 +345,7 @@ impl FieldsEdit<'_> {
         name: &[u8],
         f: impl FnOnce(&[u8]) -> R,
     ) -> Result<Option<R>, KeyspaceError> {
-        let hash = self.keyspace.hash(name);
+        let hash = self.keyspace.hashing.hash(name);
         if let Some(position) = self.changes.find(hash, name) {
             let value = self.changes.list[position].value.clone();
             return Ok(value.map(|value| f(&self.changes.bytes[value])));
@@ -364,7 +364,7 @@ impl FieldsEdit<'_> {
 
     /// Adds a member, unless it is there. Whether it is new.
     pub fn add(&mut self, name: &[u8]) -> Result<bool, KeyspaceError> {
-        let hash = self.keyspace.hash(name);
+        let hash = self.keyspace.hashing.hash(name);
         let present = match self.changes.find(hash, name) {
             Some(position) => self.changes.list[position].value.is_some(),
             None => self
@@ -384,7 +384,7 @@ impl FieldsEdit<'_> {
     }
 
     fn change(&mut self, name: &[u8], value: Option<&[u8]>) -> Result<bool, KeyspaceError> {
-        let hash = self.keyspace.hash(name);
+        let hash = self.keyspace.hashing.hash(name);
         let index = self.locked.names();
         self.changes.set(self.id, (hash, name), value, || {
             let entry = index.and_then(|index| index.get(hash, name));
@@ -404,7 +404,7 @@ impl FieldsEdit<'_> {
 #[derive(Debug)]
 pub struct ScoresEdit<'e> {
     pub(in super::super) keyspace: &'e Keyspace,
-    pub(in super::super) locked: &'e Locked,
+    pub(in super::super) locked: &'e LockedCollection,
     pub(in super::super) id: u64,
     pub(in super::super) changes: &'e mut Changes,
 }
@@ -422,7 +422,7 @@ impl ScoresEdit<'_> {
 
     /// A member's score after the changes so far; `None` where it is not there.
     pub fn score(&self, member: &[u8]) -> Result<Option<f64>, KeyspaceError> {
-        let hash = self.keyspace.hash(member);
+        let hash = self.keyspace.hashing.hash(member);
         if let Some(position) = self.changes.find(hash, member) {
             let value = self.changes.list[position].value.clone();
             Ok(value.and_then(|value| decode_score(&self.changes.bytes[value])))
@@ -451,7 +451,7 @@ impl ScoresEdit<'_> {
 
     /// Removes a member whose score is known.
     pub fn remove_scored(&mut self, member: &[u8], score: f64) -> Result<bool, KeyspaceError> {
-        let hash = self.keyspace.hash(member);
+        let hash = self.keyspace.hashing.hash(member);
         let index = self.locked.names();
         self.changes.set(self.id, (hash, member), None, || {
             let entry = index.and_then(|index| index.get(hash, member));
@@ -463,7 +463,7 @@ impl ScoresEdit<'_> {
     }
 
     fn change(&mut self, member: &[u8], score: Option<f64>) -> Result<bool, KeyspaceError> {
-        let hash = self.keyspace.hash(member);
+        let hash = self.keyspace.hashing.hash(member);
         let value = score.map(encode_score);
         let value = value.as_ref().map(<[u8; 8]>::as_slice);
         let (keyspace, locked, id) = (self.keyspace, self.locked, self.id);

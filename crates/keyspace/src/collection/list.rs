@@ -9,7 +9,7 @@ use std::ops::Range;
 
 use smallvec::SmallVec;
 
-use super::element_record;
+use super::element_record_key;
 use super::elements::{ID_BYTES, decode_label, encode_label};
 use super::scratch::Scratch;
 use super::sequence::Sequence;
@@ -288,7 +288,7 @@ impl ListChanges {
     pub(super) fn writes(&self, partition: usize) -> impl Iterator<Item = Write<'_>> {
         let ListPlan { writes, names, .. } = &self.plan;
         writes.iter().zip(names).map(move |(write, name)| {
-            let record = element_record(partition, name);
+            let record = element_record_key(partition, name);
             match write {
                 ListWrite::Put {
                     previous, value, ..

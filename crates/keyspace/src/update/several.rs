@@ -4,11 +4,11 @@ use std::collections::HashMap;
 
 use smallvec::SmallVec;
 
-use super::HeadWrite;
+use super::KeyWrite;
 use super::collections::{NewCollection, Opened};
 use super::locked::{Each, LockedKey, LockedKeys, LockedShards};
-use crate::access::storable;
 use crate::collection::Edit;
+use crate::reading::storable;
 use crate::{
     Access, EventClass, KeyInfo, Keyspace, KeyspaceError, Millis, PREFETCHED, RecordKind,
     StringView, Value,
@@ -34,21 +34,21 @@ pub(super) enum Staged {
 
 impl Staged {
     /// What is written to the key's record. `values` are those of the call.
-    pub(super) fn head_write(self, values: &[u8]) -> HeadWrite<'_> {
+    pub(super) fn key_write(self, values: &[u8]) -> KeyWrite<'_> {
         match self {
             Staged::Put {
                 kind,
                 start,
                 end,
                 expires_at,
-            } => HeadWrite::Put {
+            } => KeyWrite::Put {
                 kind,
                 value: &values[start..end],
                 expires_at,
                 modifies: true,
             },
-            Staged::Remove => HeadWrite::Remove,
-            Staged::Elements => HeadWrite::Nothing,
+            Staged::Remove => KeyWrite::Remove,
+            Staged::Elements => KeyWrite::Nothing,
         }
     }
 }
@@ -151,7 +151,7 @@ impl<'a> Update<'a> {
 
     fn stage(&mut self, i: usize, staged: Staged) {
         self.staged.push((i, staged));
-        if self.keys.keyspace.wants_events() {
+        if self.keys.keyspace.events.wants_any() {
             self.steps.push((i, Step::Written));
         }
     }
@@ -163,15 +163,15 @@ impl<'a> Update<'a> {
 
     /// Tells of an event of key `i`, where anybody wants to know, once the writes have happened.
     pub fn event(&mut self, i: usize, class: EventClass, name: &'static str) {
-        self.keys.changes.told_of(class);
-        if self.keys.keyspace.wants(class) {
+        self.keys.dirty.told_of(class);
+        if self.keys.keyspace.events.wants(class) {
             self.steps.push((i, Step::Event(class, name)));
         }
     }
 
     /// The call counts as so many changes of data, where it is not one that tells of an event.
     pub fn changed(&mut self, changes: usize) {
-        self.keys.changes.set(changes);
+        self.keys.dirty.set(changes);
     }
 
     /// What was staged, of several writes of one key the last.
@@ -183,7 +183,7 @@ impl<'a> Update<'a> {
         if self.staged.len() <= PREFETCHED {
             let same = |a: usize, b: usize| {
                 let (a, b) = (&self.keys[a], &self.keys[b]);
-                a.place.hash == b.place.hash && a.generation == b.generation && a.key == b.key
+                a.hash == b.hash && a.generation == b.generation && a.key == b.key
             };
             let later = |n: usize, i: usize| self.staged[n + 1..].iter().any(|&(j, _)| same(i, j));
             return (0..)
