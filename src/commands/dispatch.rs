@@ -5,12 +5,12 @@
 mod count;
 mod exec;
 mod lookup;
-mod room;
+mod memory_check;
 mod watch;
 
 use self::count::Run;
 use self::lookup::{Known, is_http};
-use self::room::Attempt;
+use self::memory_check::Attempt;
 use self::watch::Watch;
 use super::row::{Handler, handlers};
 use super::{Command, CommandError, CommandResult, Context, Lookups, Outcome};
@@ -32,7 +32,7 @@ pub struct Dispatcher {
     run: Run,
     watch: Watch,
     last: Known,
-    /// Bytes that the call found no room for which is to be made elsewhere; 0 where there is none.
+    /// Bytes for which the call found no memory, and which another thread is to reclaim; 0 if there is no such call.
     wanted: u64,
 }
 
@@ -155,7 +155,7 @@ impl Dispatcher {
         {
             return Next::Postpone;
         }
-        let Some(found) = self.ensure_room(around, session, found, args) else {
+        let Some(found) = self.check_memory(around, session, found, args) else {
             return Next::Elsewhere;
         };
         if let Ok(command) = found

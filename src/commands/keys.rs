@@ -148,7 +148,7 @@ fn remove_together(ctx: &mut Context<'_>, keys: &[(usize, &[u8])]) -> Result<usi
                 removed += 1;
             }
         }
-        slots.changed(removed);
+        slots.set_dirty(removed);
         Ok(removed)
     })
 }

@@ -1,4 +1,4 @@
-//! How many changes of data the commands have made, as Redis counts them for `rdb_changes_since_last_save`.
+//! How many changes of data the commands have made: what Redis calls dirty and shows as `rdb_changes_since_last_save`.
 //!
 //! Each shard counts those made under its lock, so that counting costs no cache line of its own.
 

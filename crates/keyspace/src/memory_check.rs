@@ -1,4 +1,5 @@
-//! Makes space in the store for what a command will write, and tells how much there is.
+//! The memory check: whether the store has space for what a command will write. If not, it reclaims space: it removes
+//! garbage, evicts and compacts.
 //!
 //! Compaction must free the space of overwritten or removed records before it can be used again. A caller that waits
 //! for this must be outside the gate and hold no key, because compaction, garbage removal and other transactions need
@@ -79,11 +80,11 @@ impl MemoryCheck<'_> {
         if fits && !fill.is_short && bytes <= LARGE_BYTES {
             return Ok(false);
         }
-        self.evict_or_reclaim(bytes, now)
+        self.evict_then_check(bytes, now)
     }
 
     #[cold]
-    fn evict_or_reclaim(self, bytes: u64, now: Millis) -> Result<bool, KeyspaceError> {
+    fn evict_then_check(self, bytes: u64, now: Millis) -> Result<bool, KeyspaceError> {
         // A write that can never fit must not evict everything.
         let can_fit = bytes < self.keyspace.store.evict_above();
         let wanted = match self.keyspace.eviction.threshold() {

@@ -20,15 +20,15 @@ pub struct Table {
     pub index: Index,
     /// The generation's ordered view, once a range command has asked for it.
     pub view: Option<Arc<OrderedView>>,
-    /// The collection that was changed last, found without its head.
+    /// The collection that was changed last, found without its anchor.
     recent: Option<Recent>,
 }
 
-/// A collection whose head lies at a place. Any change of a head makes the table forget it.
+/// A collection whose anchor lies at a place. Any change of an anchor makes the table forget it.
 #[derive(Debug)]
 struct Recent {
     hash: u64,
-    head: Location,
+    anchor: Location,
     id: u64,
     collection: SharedCollection,
 }
@@ -120,7 +120,7 @@ impl Table {
     /// The collection of a key that is there, where it is the one that was changed last.
     pub(super) fn recent(&self, hash: u64, entry: &Entry) -> Option<(u64, &SharedCollection)> {
         let recent = self.recent.as_ref()?;
-        let same = recent.hash == hash && recent.head == entry.location;
+        let same = recent.hash == hash && recent.anchor == entry.location;
         same.then_some((recent.id, &recent.collection))
     }
 
@@ -128,13 +128,13 @@ impl Table {
     pub(super) fn remember(
         &mut self,
         hash: u64,
-        head: Location,
+        anchor: Location,
         id: u64,
         collection: SharedCollection,
     ) {
         self.recent = Some(Recent {
             hash,
-            head,
+            anchor,
             id,
             collection,
         });

@@ -30,7 +30,7 @@ pub use one::{KeyUpdate, StringChanges, StringEdit};
 pub use several::Update;
 pub(crate) use writing::Writing;
 
-use several::{Staged, Step};
+use several::{Notice, Staged};
 
 use super::hashing::shard_of;
 use super::index::Entry;
@@ -288,8 +288,8 @@ impl KeyUpdate<'_> {
         } = locked;
         let entry = self.entry();
         let current = Current::of(entry, self.access);
-        // The collection of a head that goes.
-        let headless = match (entry, change) {
+        // The collection of an anchor that goes.
+        let unanchored = match (entry, change) {
             (Some(entry), KeyWrite::Put { .. } | KeyWrite::Remove) => {
                 keyspace.collections().id_of(hash, generation, entry)?
             }
@@ -308,7 +308,7 @@ impl KeyUpdate<'_> {
         keyspace
             .writing()
             .index(self.shard, locked, change, current, location, access);
-        if let Some(id) = headless {
+        if let Some(id) = unanchored {
             keyspace.collections().remove(id);
         }
         keyspace
@@ -336,7 +336,7 @@ impl<'a> Update<'a> {
         if self.only_changes_elements() {
             return self.apply_to_elements();
         }
-        self.stage_heads();
+        self.stage_anchors();
         let mut changes = self.last_staged();
         // What is not there need not be removed.
         changes.retain(|&mut (i, staged)| {
@@ -356,12 +356,12 @@ impl<'a> Update<'a> {
 
     /// Step 3: the records of keys, then those of elements, in one step. Returns where they lie.
     fn write(&self, changes: &[(usize, Staged)]) -> Result<SmallVec<[Location; 4]>, KeyspaceError> {
-        let head = |&(i, staged): &(usize, Staged)| {
+        let key_write = |&(i, staged): &(usize, Staged)| {
             let current = Current::of(self.keys.entry(i), self.keys.access);
             let change = staged.key_write(&self.values);
             change.write(self.keys.record(i), current)
         };
-        let mut writes: Writes<'_> = changes.iter().filter_map(head).collect();
+        let mut writes: Writes<'_> = changes.iter().filter_map(key_write).collect();
         self.write_elements(&mut writes);
         let mut locations: SmallVec<[Location; 4]> = smallvec![Location::default(); writes.len()];
         let now = self.keys.access.now;
@@ -391,7 +391,7 @@ impl<'a> Update<'a> {
             let (keyspace, locked, access) = (self.keys.keyspace, self.keys[i], self.keys.access);
             let current = Current::of(self.keys.entry(i), access);
             let was = match staged {
-                // What has elements that change, and no new head, is there.
+                // What has elements that change, and no new anchor, is there.
                 Staged::Elements => Before::Live,
                 Staged::Put { .. } | Staged::Remove => current.was,
             };
@@ -403,7 +403,7 @@ impl<'a> Update<'a> {
             keyspace
                 .telling()
                 .modified_by(shard, locked, change, was, access);
-            if !self.steps.is_empty() {
+            if !self.notices.is_empty() {
                 let name = (locked.generation, locked.key);
                 written.insert(name, (was, change.leaves_key()));
             }
@@ -420,7 +420,7 @@ impl<'a> Update<'a> {
         keyspace
             .telling()
             .modified_by(shard, locked, KeyWrite::Nothing, Before::Live, access);
-        if !self.steps.is_empty() {
+        if !self.notices.is_empty() {
             let name = (locked.generation, locked.key);
             self.tell(Written::from([(name, (Before::Live, true))]));
         }
@@ -429,15 +429,15 @@ impl<'a> Update<'a> {
 
     /// Step 5: events, in the order in which they were staged.
     fn tell(&self, mut written: Written<'a>) {
-        for &(i, step) in &self.steps {
+        for &(i, notice) in &self.notices {
             let LockedKey {
                 key,
                 db,
                 generation,
                 ..
             } = self.keys[i];
-            match step {
-                Step::Written => {
+            match notice {
+                Notice::Written => {
                     if let Some((before, exists)) = written.remove(&(generation, key)) {
                         self.keys
                             .keyspace
@@ -445,15 +445,15 @@ impl<'a> Update<'a> {
                             .written(db, key, before, exists);
                     }
                 }
-                Step::Event(class, name) => self.keys.keyspace.events.emit(class, name, db, key),
+                Notice::Event(class, name) => self.keys.keyspace.events.emit(class, name, db, key),
             }
         }
     }
 
     /// Tells of keys that were missed, where nothing else happens: the call has failed.
     fn tell_misses(&self) {
-        for &(i, step) in &self.steps {
-            if let Step::Event(EventClass::KEY_MISS, name) = step {
+        for &(i, notice) in &self.notices {
+            if let Notice::Event(EventClass::KEY_MISS, name) = notice {
                 let LockedKey { key, db, .. } = self.keys[i];
                 self.keys
                     .keyspace

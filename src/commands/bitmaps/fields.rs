@@ -174,7 +174,7 @@ fn write(ctx: &mut Context<'_>, key: &[u8], operations: &[Operation], len: usize
                 Ok::<_, CommandError>((answers, edit))
             })?;
             if changes > 0 {
-                slot.changed(changes);
+                slot.set_dirty(changes);
                 slot.event(EventClass::STRING, "setbit");
             }
             Ok::<_, CommandError>(answers)

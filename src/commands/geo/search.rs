@@ -188,7 +188,7 @@ fn store(
                 Form::Search { .. } => "geosearchstore",
                 Form::Radius { .. } => "georadiusstore",
             };
-            slots.changed(len);
+            slots.set_dirty(len);
             slots.event(DESTINATION, EventClass::ZSET, event);
         } else if was {
             slots.event(DESTINATION, EventClass::GENERIC, "del");

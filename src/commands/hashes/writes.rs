@@ -26,7 +26,7 @@ fn set(ctx: &mut Context<'_>, args: Args<'_>, name: &str) -> Result<usize, Comma
         while let (Some(field), Some(value)) = (words.next(), words.next()) {
             new += usize::from(hash.put(field, value)?);
         }
-        slots.changed(args.len() / 2 - 1);
+        slots.set_dirty(args.len() / 2 - 1);
         slots.event(0, EventClass::HASH, "hset");
         Ok(new)
     })
@@ -56,7 +56,7 @@ pub(super) fn hdel(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
         }
         let is_empty = hash.is_empty();
         if removed > 0 {
-            slots.changed(removed);
+            slots.set_dirty(removed);
             slots.event(0, EventClass::HASH, "hdel");
             if is_empty {
                 slots.event(0, EventClass::GENERIC, "del");

@@ -39,7 +39,7 @@ pub(super) fn pfadd(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
             };
             if let Some((bytes, changes)) = &changed {
                 slot.put(StringForm::Raw, bytes, expires_at)?;
-                slot.changed(*changes);
+                slot.set_dirty(*changes);
                 slot.event(EventClass::STRING, "pfadd");
             } else if let Some(bytes) = &held_anew {
                 slot.put_unmodified(StringForm::Raw, bytes, expires_at)?;
@@ -85,7 +85,7 @@ fn estimate_of_one(ctx: &mut Context<'_>, key: &[u8]) -> Result<u64, CommandErro
                 return Ok(0);
             };
             match slot.put(StringForm::Raw, &bytes, expires_at) {
-                Ok(()) => slot.changed(1),
+                Ok(()) => slot.set_dirty(1),
                 // The number is right, whether there is room to keep it or not.
                 Err(KeyspaceError::OutOfMemory) => {}
                 Err(error) => return Err(error.into()),

@@ -127,7 +127,7 @@ fn lrem(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
                 found.reverse();
             }
             slots.list(0)?.remove(found);
-            slots.changed(removed);
+            slots.set_dirty(removed);
             slots.event(0, EventClass::LIST, "lrem");
             if removed == len {
                 slots.event(0, EventClass::GENERIC, "del");
@@ -152,7 +152,7 @@ fn ltrim(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
         list.pop(End::Head, kept.start);
         list.pop(End::Tail, len - kept.end);
         // Redis tells of it also where nothing was removed.
-        slots.changed(len - kept.len());
+        slots.set_dirty(len - kept.len());
         if kept == (0..len) {
             // Redis takes it for a change, and tells of it, also where nothing was removed.
             slots.modified(0);

@@ -218,7 +218,7 @@ fn take<R>(
     let met = f(list, range)?;
     if taken > 0 {
         slots.list(i)?.pop(end, taken);
-        slots.changed(taken);
+        slots.set_dirty(taken);
         slots.event(i, EventClass::LIST, pop_event(end));
         if taken == len {
             slots.event(i, EventClass::GENERIC, "del");

@@ -84,7 +84,7 @@ fn push(ctx: &mut Context<'_>, args: Args<'_>, end: End, must_exist: bool) -> Co
             list.push(end, element);
         }
         let len = list.len();
-        slots.changed(args.len() - 2);
+        slots.set_dirty(args.len() - 2);
         slots.event(0, EventClass::LIST, push_event(end));
         Ok::<_, CommandError>(len)
     })?;

@@ -79,7 +79,7 @@ pub(super) fn spop(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
             }
         }
         let is_empty = whole || slots.fields(0, Kind::Set)?.is_empty();
-        slots.changed(count.unwrap_or(1).min(len));
+        slots.set_dirty(count.unwrap_or(1).min(len));
         slots.event(0, EventClass::SET, "spop");
         if is_empty {
             slots.event(0, EventClass::GENERIC, "del");

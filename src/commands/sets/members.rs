@@ -26,7 +26,7 @@ pub(super) fn sadd(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
             added += usize::from(set.add(member)?);
         }
         if added > 0 {
-            slots.changed(added);
+            slots.set_dirty(added);
             slots.event(0, EventClass::SET, "sadd");
         }
         Ok::<_, KeyspaceError>(added)
@@ -44,7 +44,7 @@ pub(super) fn srem(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
         }
         let is_empty = set.is_empty();
         if removed > 0 {
-            slots.changed(removed);
+            slots.set_dirty(removed);
             slots.event(0, EventClass::SET, "srem");
             if is_empty {
                 slots.event(0, EventClass::GENERIC, "del");
@@ -116,7 +116,7 @@ pub(super) fn smove(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
             slots.fields(DESTINATION, Kind::Set)?.put(member, b"")?;
             slots.event(DESTINATION, EventClass::SET, "sadd");
         }
-        slots.changed(1 + usize::from(adds));
+        slots.set_dirty(1 + usize::from(adds));
         Ok(true)
     })?;
     Ok(Reply::Integer(moved.into()).into())

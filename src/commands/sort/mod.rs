@@ -275,7 +275,7 @@ fn store(
         let was = slots.info(0).is_some();
         slots.replace(list, None)?;
         if !results.is_empty() {
-            slots.changed(results.len());
+            slots.set_dirty(results.len());
             slots.event(0, EventClass::LIST, "sortstore");
         } else if was {
             slots.event(0, EventClass::GENERIC, "del");

@@ -161,7 +161,7 @@ pub(in crate::commands) fn add_members(
         }
         if added + updated > 0 {
             let event = if options.increment { "zincr" } else { "zadd" };
-            slots.changed(added + updated);
+            slots.set_dirty(added + updated);
             slots.event(0, EventClass::ZSET, event);
         }
         Ok::<_, CommandError>((added, updated, last))

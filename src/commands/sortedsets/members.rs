@@ -18,7 +18,7 @@ pub(super) fn zrem(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
         }
         let is_empty = edit.is_empty();
         if removed > 0 {
-            slots.changed(removed);
+            slots.set_dirty(removed);
             slots.event(0, EventClass::ZSET, "zrem");
             if is_empty {
                 slots.event(0, EventClass::GENERIC, "del");

@@ -88,7 +88,7 @@ pub(in crate::commands) fn pop_members(
                 Extreme::Min => "zpopmin",
                 Extreme::Max => "zpopmax",
             };
-            slots.changed(count);
+            slots.set_dirty(count);
             slots.event(0, EventClass::ZSET, event);
             if count == len {
                 slots.event(0, EventClass::GENERIC, "del");

@@ -78,7 +78,7 @@ fn remove(
                 edit.remove_scored(&member, score)?;
             }
         }
-        slots.changed(removed);
+        slots.set_dirty(removed);
         slots.event(0, EventClass::ZSET, event);
         if whole {
             slots.event(0, EventClass::GENERIC, "del");

@@ -213,7 +213,7 @@ fn set_many(
         if absent_only && (0..keys.len()).any(|index| slots.info(index).is_some()) {
             return Ok(false);
         }
-        slots.changed(args.len() / 2);
+        slots.set_dirty(args.len() / 2);
         // Of a key that stands twice, the later value stays.
         for (index, value) in args.from(2).step_by(2).enumerate() {
             slots.put(index, Kind::String, value, None);

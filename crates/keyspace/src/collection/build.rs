@@ -1,7 +1,7 @@
 //! Builds new collections before they have a key.
 //!
-//! Their elements are garbage until a head names them. So any number of elements can be written in many steps, and the
-//! one step that stores the head makes the whole collection appear.
+//! Their elements are garbage until an anchor names them. So any number of elements can be written in many steps, and the
+//! one step that stores the anchor makes the whole collection appear.
 
 use std::sync::Arc;
 
@@ -146,7 +146,7 @@ impl<'k> Built<'k> {
         Ok(())
     }
 
-    /// Puts the collection into use, after its head was written.
+    /// Puts the collection into use, after its anchor was written.
     pub fn adopt(mut self) {
         if let Some(locked) = self.locked.take() {
             let memory = locked.memory_bytes();

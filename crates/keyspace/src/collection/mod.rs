@@ -1,8 +1,8 @@
 //! Collections: values of many elements. Their shape is in DRAM; each element is a record of its own.
 //!
-//! A collection has a number (id) that is never used again. The record under its key, its head, holds just that id;
-//! each element's record has the id in its key. So RENAME writes one record, and removing the head removes the whole
-//! collection: elements that belong to no head are garbage, and the next start treats them so too.
+//! A collection has a number (id) that is never used again. The record under its key, its anchor, holds just that id;
+//! each element's record has the id in its key. So RENAME writes one record, and removing the anchor removes the whole
+//! collection: elements that belong to no anchor are garbage, and the next start treats them so too.
 
 mod build;
 mod edit;
@@ -365,7 +365,7 @@ impl Collections<'_> {
         hashing.partition_of_shard(shard_of(hashing.hash(&id.to_le_bytes())))
     }
 
-    /// The collection id in a head; `None` for a string.
+    /// The collection id in an anchor; `None` for a string.
     pub(super) fn id_of(
         self,
         hash: u64,
@@ -384,7 +384,7 @@ impl Collections<'_> {
             })?;
         id.map(u64::from_le_bytes)
             .map(Some)
-            .ok_or_else(|| KeyspaceError::Store("a collection's head holds no id".into()))
+            .ok_or_else(|| KeyspaceError::Store("a collection's anchor holds no id".into()))
     }
 
     /// The collection of a key, even if its deadline has passed; `None` for a string.

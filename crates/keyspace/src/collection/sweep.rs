@@ -1,4 +1,4 @@
-//! Removes collections whose head is gone.
+//! Removes collections whose anchor is gone.
 
 use super::elements::{ElementKey, element_key, encode_label};
 use super::{Collection, Collections, ELEMENTS, Shape, SharedCollection, element_record_key};
@@ -35,7 +35,7 @@ impl Collection {
 }
 
 impl Collections<'_> {
-    /// Removes a collection whose head was removed. If it has few elements, they go at once.
+    /// Removes a collection whose anchor was removed. If it has few elements, they go at once.
     pub(in super::super) fn remove(self, id: u64) {
         if self.keyspace.partitioned {
             self.keyspace.registry.unclaimed.anchor_is_gone(id);

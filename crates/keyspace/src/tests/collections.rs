@@ -396,7 +396,7 @@ fn what_goes_while_the_pool_is_read_leaves_nothing_behind() -> Result<()> {
         }
         drop(keyspace);
         let keyspace = over(&store);
-        // The heads are met, and of a part of them the elements.
+        // The anchors are known, and of a part of them the elements.
         let half = keyspace.store.partitions() / 2;
         for partition in 0..half {
             keyspace.loading().index_partition(partition)?;

@@ -7,7 +7,7 @@ use smallvec::{SmallVec, smallvec};
 
 use super::Writes;
 use super::locked::LockedKey;
-use super::several::{Staged, Step, Update};
+use super::several::{Notice, Staged, Update};
 use crate::collection::{
     Built, Collection, Edit, FieldsEdit, ListEdit, LockedCollection, ScoresEdit, View, What,
     encode_score,
@@ -23,7 +23,7 @@ pub(super) struct Opened<'a> {
     locked: Option<LockedCollection>,
     /// Whether it is past its key's deadline.
     expired: bool,
-    /// Whether it has no head yet.
+    /// Whether it has no anchor yet.
     new: bool,
 }
 
@@ -55,7 +55,7 @@ impl<'a> Update<'a> {
             if !expired && self.keys.next_access(i).touch {
                 entry.touch(self.keys.access.now, self.keys.keyspace.eviction.clock());
             }
-            let head = entry.location;
+            let anchor = entry.location;
             let table = self.keys.shard(i).table(key.generation);
             let recent = table.and_then(|table| table.recent(key.hash, entry));
             let (id, locked) = if let Some((id, collection)) = recent {
@@ -71,7 +71,7 @@ impl<'a> Update<'a> {
                 };
                 let locked = RwLock::write_arc(&collection);
                 if let Some(table) = self.keys.shard_mut(i).table_mut(key.generation) {
-                    table.remember(key.hash, head, id, collection);
+                    table.remember(key.hash, anchor, id, collection);
                 }
                 (id, locked)
             };
@@ -126,11 +126,11 @@ impl<'a> Update<'a> {
     pub fn fields(&mut self, i: usize, kind: Kind) -> Result<FieldsEdit<'_>, KeyspaceError> {
         let (opened, edit) = self.edit(i, kind)?;
         match (&self.opened[opened].locked, &mut self.edits[edit].1.what) {
-            (Some(locked), What::Elements(changes)) => Ok(FieldsEdit {
+            (Some(locked), What::Elements(edits)) => Ok(FieldsEdit {
                 keyspace: self.keys.keyspace,
                 locked,
                 id: self.opened[opened].id,
-                changes,
+                edits,
             }),
             _ => Err(KeyspaceError::WrongKind),
         }
@@ -140,11 +140,11 @@ impl<'a> Update<'a> {
     pub fn scores(&mut self, i: usize) -> Result<ScoresEdit<'_>, KeyspaceError> {
         let (opened, edit) = self.edit(i, Kind::SortedSet)?;
         match (&self.opened[opened].locked, &mut self.edits[edit].1.what) {
-            (Some(locked), What::Elements(changes)) => Ok(ScoresEdit {
+            (Some(locked), What::Elements(edits)) => Ok(ScoresEdit {
                 keyspace: self.keys.keyspace,
                 locked,
                 id: self.opened[opened].id,
-                changes,
+                edits,
             }),
             _ => Err(KeyspaceError::WrongKind),
         }
@@ -158,7 +158,7 @@ impl<'a> Update<'a> {
             .as_ref()
             .map_or(0, |list| list.len());
         match &mut self.edits[edit].1.what {
-            What::List(changes) => Ok(ListEdit::new(changes, len)),
+            What::List(edits) => Ok(ListEdit::new(edits, len)),
             What::Elements(_) => Err(KeyspaceError::WrongKind),
         }
     }
@@ -191,7 +191,7 @@ impl<'a> Update<'a> {
             let id = self.opened[opened].id;
             self.edits.push((i, Edit::new(id, kind)));
             if self.keys.keyspace.events.wants_any() {
-                self.steps.push((i, Step::Written));
+                self.notices.push((i, Notice::Written));
             }
             self.edits.len() - 1
         };
@@ -292,8 +292,8 @@ impl<'a> Update<'a> {
         }
     }
 
-    /// Stages what becomes of the heads of collections that change.
-    pub(super) fn stage_heads(&mut self) {
+    /// Stages what becomes of the anchors of collections that change.
+    pub(super) fn stage_anchors(&mut self) {
         for n in 0..self.edits.len() {
             let (i, edit) = &self.edits[n];
             let (i, id, kind) = (*i, edit.id, edit.kind);
@@ -381,7 +381,7 @@ impl<'a> Update<'a> {
         }
     }
 
-    /// Does in DRAM what was written, and lets go of the collections that have no head any more.
+    /// Does in DRAM what was written, and lets go of the collections that have no anchor any more.
     pub(super) fn apply_elements(&mut self, mut locations: &[Location]) {
         let keyspace = self.keys.keyspace;
         for (_, edit) in self.edits.iter().filter(|(_, edit)| edit.is_planned()) {
@@ -411,21 +411,21 @@ impl<'a> Update<'a> {
                 new.built.adopt();
             }
         }
-        let headless: Vec<u64> = self
+        let unanchored: Vec<u64> = self
             .opened
             .iter()
             .filter(|opened| !opened.new && !self.moved.iter().any(|(id, _)| *id == opened.id))
-            .filter(|opened| self.lost_head(opened))
+            .filter(|opened| self.lost_anchor(opened))
             .map(|opened| opened.id)
             .collect();
         self.opened.clear();
-        for id in headless {
+        for id in unanchored {
             keyspace.collections().remove(id);
         }
     }
 
-    /// Whether this call has removed or replaced the head of a collection that was there.
-    fn lost_head(&self, opened: &Opened<'_>) -> bool {
+    /// Whether this call has removed or replaced the anchor of a collection that was there.
+    fn lost_anchor(&self, opened: &Opened<'_>) -> bool {
         self.staged.iter().any(|&(i, staged)| {
             let names_it =
                 |start: usize, end: usize| self.values[start..end] == opened.id.to_le_bytes();

@@ -183,8 +183,8 @@ impl<'a> KeyUpdate<'a> {
         self.keyspace.events.emit(class, name, db, key);
     }
 
-    /// The call counts as so many changes of data, where it is not one that tells of an event.
-    pub fn changed(&mut self, changes: usize) {
+    /// Says how many changes of data the call counts as. Otherwise a call that tells of an event counts as one.
+    pub fn set_dirty(&mut self, changes: usize) {
         self.dirty.set(changes);
     }
 

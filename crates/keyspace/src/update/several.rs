@@ -55,7 +55,7 @@ impl Staged {
 
 /// What is told of a key.
 #[derive(Clone, Copy)]
-pub(super) enum Step {
+pub(super) enum Notice {
     /// What follows from its write itself.
     Written,
     Event(EventClass, &'static str),
@@ -68,7 +68,7 @@ pub struct Update<'a> {
     pub(super) values: Vec<u8>,
     pub(super) staged: Few<(usize, Staged)>,
     /// What is told once the writes have happened; empty where nobody wants to know.
-    pub(super) steps: Vec<(usize, Step)>,
+    pub(super) notices: Vec<(usize, Notice)>,
     /// The collections of the keys, and those that they are to get.
     pub(super) opened: SmallVec<[Opened<'a>; 1]>,
     pub(super) edits: SmallVec<[(usize, Edit); 1]>,
@@ -91,7 +91,7 @@ impl<'a> Update<'a> {
             keys: LockedKeys::new(keyspace, shards, keys, access),
             values: Vec::new(),
             staged: Few::new(),
-            steps: Vec::new(),
+            notices: Vec::new(),
             opened: SmallVec::new(),
             edits: SmallVec::new(),
             built: Vec::new(),
@@ -152,7 +152,7 @@ impl<'a> Update<'a> {
     fn stage(&mut self, i: usize, staged: Staged) {
         self.staged.push((i, staged));
         if self.keys.keyspace.events.wants_any() {
-            self.steps.push((i, Step::Written));
+            self.notices.push((i, Notice::Written));
         }
     }
 
@@ -165,12 +165,12 @@ impl<'a> Update<'a> {
     pub fn event(&mut self, i: usize, class: EventClass, name: &'static str) {
         self.keys.dirty.told_of(class);
         if self.keys.keyspace.events.wants(class) {
-            self.steps.push((i, Step::Event(class, name)));
+            self.notices.push((i, Notice::Event(class, name)));
         }
     }
 
-    /// The call counts as so many changes of data, where it is not one that tells of an event.
-    pub fn changed(&mut self, changes: usize) {
+    /// Says how many changes of data the call counts as. Otherwise a call that tells of an event counts as one.
+    pub fn set_dirty(&mut self, changes: usize) {
         self.keys.dirty.set(changes);
     }
 

@@ -1,7 +1,8 @@
-//! Memory for what a command may add.
+//! The memory check before a command that may add something.
 //!
-//! Room is made before a command runs for what can be known of its need: its arguments, and before EXEC what its commands
-//! will write anew. A command that finds no room all the same has changed nothing; room is made for it, and it runs again.
+//! Before such a command runs, memory is reclaimed for what can be known of its need: its arguments, and before EXEC what
+//! its commands will write anew. A command that finds too little memory all the same has changed nothing; the dispatcher
+//! reclaims memory for it and runs it again.
 
 use std::collections::HashMap;
 use std::time::Instant;
@@ -15,7 +16,7 @@ use crate::numbers::parse_i64;
 use crate::protocol::{Args, ReplyBuffer};
 use crate::state::{Queued, Session};
 
-/// How often a command that found no room is run again.
+/// How often a command that found too little memory is run again.
 const TRIES_MAX: usize = 8;
 
 /// A call, and what was there before it.
@@ -28,11 +29,11 @@ pub(super) struct Attempt<'c> {
 }
 
 impl Dispatcher {
-    /// Makes room for a command that may add something, and refuses it where there is none. Where commands are queued,
-    /// each of them takes memory, whatever it does later; EXEC adds what its commands add. `None` where the command has
-    /// to wait for room, and this thread has other clients.
+    /// Checks the memory for a command that may add something, reclaims some where there is too little, and refuses the
+    /// command where nothing can be reclaimed. Each queued command takes memory, whatever it does later; EXEC adds what
+    /// its commands add. Returns `None` if the command has to wait for memory, and this thread has other clients.
     #[inline]
-    pub(super) fn ensure_room(
+    pub(super) fn check_memory(
         &mut self,
         around: &mut Surroundings<'_>,
         session: &Session,
@@ -77,14 +78,14 @@ impl Dispatcher {
             // A call that was made before has told of the keys that it missed.
             self.lookups.is_again = self.wanted > 0;
             let bytes = bytes.max(std::mem::take(&mut self.wanted));
-            self.wait_for_room(around, bytes, Instant::now() + RECLAIM_TIME_MAX);
+            self.wait_for_memory(around, bytes, Instant::now() + RECLAIM_TIME_MAX);
         }
         Some(found)
     }
 
-    /// Waits for room for `bytes`, outside the gate; whether there is as much.
+    /// Waits outside the gate until there is memory for `bytes`; returns whether there is.
     #[cold]
-    fn wait_for_room(&self, around: &mut Surroundings<'_>, bytes: u64, until: Instant) -> bool {
+    fn wait_for_memory(&self, around: &mut Surroundings<'_>, bytes: u64, until: Instant) -> bool {
         around.presence.leave();
         let made = around
             .keyspace
@@ -93,13 +94,13 @@ impl Dispatcher {
         around.presence.come_back();
         made.unwrap_or_else(|error| {
             // The command itself will say so, if it writes.
-            tracing::warn!(%error, "no room was made");
+            tracing::warn!(%error, "no memory could be reclaimed");
             false
         })
     }
 
-    /// Makes room for a call that found none, and makes it again. `None` where that takes a while and this thread has
-    /// other clients.
+    /// Reclaims memory for a call that found too little, and makes the call again. Returns `None` if that takes a while
+    /// and this thread has other clients.
     #[cold]
     pub(super) fn call_again(
         &mut self,
@@ -125,11 +126,11 @@ impl Dispatcher {
                     .memory_check()
                     .reclaim_in_gate(bytes)
                     .unwrap_or_else(|error| {
-                        tracing::warn!(%error, "no room was made");
+                        tracing::warn!(%error, "no memory could be reclaimed");
                         false
                     })
             } else if self.takes_slow {
-                self.wait_for_room(around, bytes, until)
+                self.wait_for_memory(around, bytes, until)
             } else {
                 self.wanted = bytes;
                 return None;
@@ -142,7 +143,7 @@ impl Dispatcher {
             if !made || !matches!(outcome, Err(CommandError::OutOfMemory)) {
                 return Some(outcome);
             }
-            // It may be that others took the room, or that the call needs more than it had come to.
+            // Perhaps others took the memory, or the call needs more than what it had asked for so far.
             let wanted = take_refused_bytes();
             bytes = match bytes.saturating_mul(2) {
                 double if keyspace.memory_check().could_hold(double) => double.max(wanted),
@@ -174,8 +175,8 @@ fn grows(command: &Command) -> Option<bool> {
     flags.contains(Flags::REWRITES).then_some(true)
 }
 
-/// What these calls write of what their keys hold now. Of one key, or of the same keys, only the last version takes room:
-/// and the one before, while the last is written.
+/// How much these calls write of what their keys hold now, bytes. Of one key, or of the same keys, only the last version
+/// takes memory, and the version before it while the last one is written.
 fn sum_of_needs<'c>(
     keyspace: &Keyspace,
     calls: impl Iterator<Item = (&'static Command, Args<'c>)>,
