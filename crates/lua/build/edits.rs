@@ -198,7 +198,7 @@ pub const EDITS: &[Edit] = &[
         "lapi.c",
         "the thread that holds mlua's references runs no code and may hold more than a C function's slots",
         "  if (size > LUAI_MAXCSTACK || (L->top - L->base + size) > LUAI_MAXCSTACK)\n",
-        "  int most = (L->ci == L->base_ci && L != G(L)->mainthread) ? 1000000 : LUAI_MAXCSTACK;\n  \
+        "  int most = (L->ci == L->base_ci && L != G(L)->mainthread) ? 100000000 : LUAI_MAXCSTACK;\n  \
          if (size > most || (L->top - L->base + size) > most)\n",
     ),
     edit(

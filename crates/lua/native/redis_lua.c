@@ -4,6 +4,7 @@
 ** Rust takes its functions from there.
 */
 
+#include <math.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -318,10 +319,35 @@ static int shape (lua_State *L) {
 }
 
 
+/* array_keys(table): returns the largest key and the number of keys if all keys are whole numbers from 1 on, otherwise -1 and
+** the number of keys. */
+static int array_keys (lua_State *L) {
+  lua_Number largest = 0;
+  int count = 0;
+  luaL_checktype(L, 1, LUA_TTABLE);
+  lua_settop(L, 1);
+  for (lua_pushnil(L); lua_next(L, 1); lua_pop(L, 1)) {
+    count++;
+    if (largest < 0) continue;
+    if (lua_type(L, 2) == LUA_TNUMBER) {
+      lua_Number key = lua_tonumber(L, 2);
+      if (key >= 1 && floor(key) == key) {
+        if (key > largest) largest = key;
+        continue;
+      }
+    }
+    largest = -1;
+  }
+  lua_pushnumber(L, largest);
+  lua_pushinteger(L, count);
+  return 2;
+}
+
+
 /* The pcall that scripts call. It returns the text of an error that is a table, as Redis's does since its errors are tables;
 ** and it does not catch what only Rust may handle. */
 static int script_pcall (lua_State *L) {
-  luaL_checkany(L, 1);
+  if (lua_gettop(L) == 0) lua_pushboolean(L, 1);  /* what Redis's then tries to call */
   if (lua_pcall(L, lua_gettop(L) - 1, LUA_MULTRET, 0) == 0) {
     lua_pushboolean(L, 1);
     lua_insert(L, 1);
@@ -356,6 +382,7 @@ static const luaL_Reg functions[] = {
   {"release", release},
   {"load", load_text},
   {"shape", shape},
+  {"array_keys", array_keys},
   {"pcall", script_pcall},
   {"no_such_global", no_such_global},
   {NULL, NULL}

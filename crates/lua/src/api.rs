@@ -2,6 +2,7 @@
 
 use mlua::{Lua, MultiValue, Table, Value};
 
+use crate::arguments::{checked_int, number_of, text_of, truncated};
 use crate::convert::from_reply;
 use crate::current::{CURRENT, Current, Registered, State, function};
 use crate::failure::{Failure, error_table, raise};
@@ -40,7 +41,7 @@ pub(crate) fn redis_table(
     table.raw_set("pcall", call(lua, native, false)?)?;
     let functions: [(
         &str,
-        fn(&Lua, &mut dyn Host, &mut State, MultiValue) -> Results,
+        fn(&Lua, &mut dyn Host, &mut State, &MultiValue) -> Results,
     ); 6] = [
         ("setresp", set_resp),
         ("sha1hex", sha1hex),
@@ -87,7 +88,7 @@ pub(crate) fn library_table(
     add_version_and_log(lua, native, &table, version)?;
     let keep = native.keep.clone();
     let register = function(lua, &native.raising, move |_, _, state, args| {
-        register_function(&keep, state, &args)
+        register_function(&keep, state, args)
     })?;
     table.raw_set("register_function", register)?;
     Ok(table)
@@ -142,7 +143,7 @@ fn call(lua: &Lua, native: &Native, raises: bool) -> mlua::Result<mlua::Function
     native.raising.call(raw)
 }
 
-fn set_resp(_: &Lua, _: &mut dyn Host, state: &mut State, args: MultiValue) -> Results {
+fn set_resp(_: &Lua, _: &mut dyn Host, state: &mut State, args: &MultiValue) -> Results {
     use redis_core::protocol::Protocol;
 
     if args.len() != 1 {
@@ -156,7 +157,7 @@ fn set_resp(_: &Lua, _: &mut dyn Host, state: &mut State, args: MultiValue) -> R
     Ok(MultiValue::new())
 }
 
-fn sha1hex(lua: &Lua, _: &mut dyn Host, _: &mut State, args: MultiValue) -> Results {
+fn sha1hex(lua: &Lua, _: &mut dyn Host, _: &mut State, args: &MultiValue) -> Results {
     if args.len() != 1 {
         return Err(Failure::reply("wrong number of arguments"));
     }
@@ -166,8 +167,8 @@ fn sha1hex(lua: &Lua, _: &mut dyn Host, _: &mut State, args: MultiValue) -> Resu
     )))
 }
 
-fn error_reply(lua: &Lua, _: &mut dyn Host, _: &mut State, args: MultiValue) -> Results {
-    let Some(text) = only_string(&args) else {
+fn error_reply(lua: &Lua, _: &mut dyn Host, _: &mut State, args: &MultiValue) -> Results {
+    let Some(text) = only_string(args) else {
         return wrong_arguments(lua);
     };
     let text = text.split(|&byte| byte == 0).next().unwrap_or_default();
@@ -189,8 +190,8 @@ fn error_reply(lua: &Lua, _: &mut dyn Host, _: &mut State, args: MultiValue) -> 
     Ok(one(Value::Table(error_table(lua, &text)?)))
 }
 
-fn status_reply(lua: &Lua, _: &mut dyn Host, _: &mut State, args: MultiValue) -> Results {
-    let Some(text) = only_string(&args) else {
+fn status_reply(lua: &Lua, _: &mut dyn Host, _: &mut State, args: &MultiValue) -> Results {
+    let Some(text) = only_string(args) else {
         return wrong_arguments(lua);
     };
     let table = lua.create_table_with_capacity(0, 1)?;
@@ -206,7 +207,7 @@ fn wrong_arguments(lua: &Lua) -> Results {
     )?)))
 }
 
-fn set_repl(_: &Lua, _: &mut dyn Host, _: &mut State, args: MultiValue) -> Results {
+fn set_repl(_: &Lua, _: &mut dyn Host, _: &mut State, args: &MultiValue) -> Results {
     if args.len() != 1 {
         return Err(Failure::reply("redis.set_repl() requires two arguments."));
     }
@@ -218,14 +219,14 @@ fn set_repl(_: &Lua, _: &mut dyn Host, _: &mut State, args: MultiValue) -> Resul
     Ok(MultiValue::new())
 }
 
-fn acl_check_cmd(_: &Lua, host: &mut dyn Host, state: &mut State, args: MultiValue) -> Results {
-    state.take_arguments(&args)?;
+fn acl_check_cmd(_: &Lua, host: &mut dyn Host, state: &mut State, args: &MultiValue) -> Results {
+    state.take_arguments(args)?;
     let may = host.may_call(state.args());
     may.map(|may| one(Value::Boolean(may)))
         .ok_or_else(|| Failure::reply("Invalid command passed to redis.acl_check_cmd()"))
 }
 
-fn log(_: &Lua, host: &mut dyn Host, _: &mut State, args: MultiValue) -> Results {
+fn log(_: &Lua, host: &mut dyn Host, _: &mut State, args: &MultiValue) -> Results {
     let mut args = args.iter();
     let level = args.next();
     if args.len() == 0 {
@@ -370,20 +371,20 @@ fn flags_of(list: &Table) -> Result<ScriptFlags, Failure> {
 }
 
 /// `math.random`, as Lua has it but for where the numbers come from.
-pub(crate) fn random(_: &Lua, _: &mut dyn Host, state: &mut State, args: MultiValue) -> Results {
+pub(crate) fn random(_: &Lua, _: &mut dyn Host, state: &mut State, args: &MultiValue) -> Results {
     // The largest number would give 1, which is not below 1.
     let number = f64::from(state.random.next() % 0x7fff_ffff) / RANDOM_MAX;
     let number = match args.len() {
         0 => number,
         1 => {
-            let upper = checked_int(&args, 1)?;
+            let upper = checked_int(args, 1)?;
             if upper < 1 {
                 return Err(Failure::Argument(1, "interval is empty".into()));
             }
             (number * f64::from(upper)).floor() + 1.0
         }
         2 => {
-            let (lower, upper) = (checked_int(&args, 1)?, checked_int(&args, 2)?);
+            let (lower, upper) = (checked_int(args, 1)?, checked_int(args, 2)?);
             if lower > upper {
                 return Err(Failure::Argument(2, "interval is empty".into()));
             }
@@ -400,69 +401,16 @@ pub(crate) fn random_seed(
     _: &Lua,
     _: &mut dyn Host,
     state: &mut State,
-    args: MultiValue,
+    args: &MultiValue,
 ) -> Results {
-    let seeded = Random::seeded(checked_int(&args, 1)?);
+    let seeded = Random::seeded(checked_int(args, 1)?);
     let before = std::mem::replace(&mut state.random, seeded);
     state.random_before.get_or_insert(before);
     Ok(MultiValue::new())
 }
 
-/// The bytes of a string, or of a number as Lua writes it.
-pub(crate) fn text_of(value: &Value) -> Option<Vec<u8>> {
-    match value {
-        Value::String(_) | Value::Integer(_) | Value::Number(_) => {
-            Some(crate::convert::bytes(value))
-        }
-        _ => None,
-    }
-}
-
-/// A number, or a string that is one.
-pub(crate) fn number_of(value: &Value) -> Option<f64> {
-    match value {
-        #[allow(clippy::cast_precision_loss)] // It was a double before mlua made it an integer.
-        Value::Integer(number) => Some(*number as f64),
-        Value::Number(number) => Some(*number),
-        Value::String(text) => crate::format::parse_number(&text.as_bytes()),
-        _ => None,
-    }
-}
-
-/// A number as C casts it.
-#[allow(clippy::cast_possible_truncation)]
-pub(crate) fn truncated(number: f64) -> i64 {
-    number as i64
-}
-
 fn integer(value: Option<&Value>) -> i64 {
     truncated(value.and_then(number_of).unwrap_or(0.0))
-}
-
-/// An argument that Lua's `luaL_checkint` takes.
-#[allow(clippy::cast_possible_truncation)] // As C cuts it.
-pub(crate) fn checked_int(args: &MultiValue, number: i32) -> Result<i32, Failure> {
-    Ok(truncated(checked_number(args, number)?) as i32)
-}
-
-/// An argument that Lua's `luaL_checknumber` takes.
-pub(crate) fn checked_number(args: &MultiValue, number: i32) -> Result<f64, Failure> {
-    let value = usize::try_from(number - 1)
-        .ok()
-        .and_then(|index| args.get(index));
-    value
-        .and_then(number_of)
-        .ok_or_else(|| Failure::wrong_type(number, "number", args))
-}
-
-/// An argument that Lua's `luaL_checklstring` takes.
-pub(crate) fn checked_text(args: &MultiValue, number: i32) -> Result<Vec<u8>, Failure> {
-    let value = usize::try_from(number - 1)
-        .ok()
-        .and_then(|index| args.get(index));
-    value
-        .and_then(text_of)
-        .ok_or_else(|| Failure::wrong_type(number, "string", args))
 }
 
 fn only_string(args: &MultiValue) -> Option<Vec<u8>> {

@@ -40,7 +40,11 @@ pub(crate) struct State {
     /// What `random` was before the script called `math.randomseed`.
     pub random_before: Option<Random>,
     /// The settings of `cjson`.
-    pub cjson: cjson::Config,
+    pub cjson: cjson::Settings,
+    /// The C side's `array_keys`.
+    pub array_keys: mlua::Function,
+    /// How much a library may collect outside of Lua's memory.
+    pub buffer_bytes: usize,
     /// The functions that the library registered so far; `None` outside of FUNCTION LOAD.
     pub registered: Option<Vec<Registered>>,
     /// The bytes of the arguments of `redis.call`, and where each one lies.
@@ -67,12 +71,14 @@ pub struct Registered {
 const KEPT_BYTES: usize = 64 * 1024;
 
 impl State {
-    pub fn new() -> Self {
+    pub fn new(array_keys: mlua::Function, cjson: cjson::Settings, buffer_bytes: usize) -> Self {
         Self {
             protocol: Protocol::Resp2,
             random: Random::new(),
             random_before: None,
-            cjson: cjson::Config::default(),
+            cjson,
+            array_keys,
+            buffer_bytes,
             registered: None,
             arguments: Vec::new(),
             ranges: Vec::new(),
@@ -104,6 +110,9 @@ impl State {
         }
         for value in values {
             let start = self.arguments.len();
+            if start > self.buffer_bytes {
+                return Err(Failure::Memory);
+            }
             match value {
                 Value::String(text) => self.arguments.extend_from_slice(&text.as_bytes()),
                 Value::Integer(number) => {
@@ -155,12 +164,12 @@ fn argument_text(number: f64) -> String {
 pub(crate) fn function(
     lua: &Lua,
     raising: &mlua::Function,
-    body: impl Fn(&Lua, &mut dyn Host, &mut State, MultiValue) -> Result<MultiValue, Failure>
+    body: impl Fn(&Lua, &mut dyn Host, &mut State, &MultiValue) -> Result<MultiValue, Failure>
     + Send
     + 'static,
 ) -> mlua::Result<mlua::Function> {
     let raw = lua.create_function(move |lua, args: MultiValue| {
-        let result = CURRENT.with(|current| body(lua, current.host, current.state, args));
+        let result = CURRENT.with(|current| body(lua, current.host, current.state, &args));
         match result {
             Ok(mut values) => {
                 values.push_front(Value::Nil);

@@ -9,8 +9,10 @@ use mlua::{LightUserData, Lua, MultiValue, Table, Value};
 pub(crate) enum Failure {
     /// An error table as `redis.call` raises it; the text has its code.
     Reply(Vec<u8>),
-    /// This value, as it is.
-    Value(Value),
+    /// A text as it is.
+    Raised(&'static str),
+    /// There is no memory left for what the function collects.
+    Memory,
     /// A text, before which Lua puts the caller's position.
     Text(Vec<u8>),
     /// "bad argument #number to 'function' (text)"
@@ -54,7 +56,12 @@ impl Failure {
     pub fn into_results(self, lua: &Lua) -> mlua::Result<MultiValue> {
         let (kind, value, number) = match self {
             Failure::Reply(text) => (FAIL_VALUE, Value::Table(error_table(lua, &text)?), 0),
-            Failure::Value(value) => (FAIL_VALUE, value, 0),
+            Failure::Raised(text) => (FAIL_VALUE, Value::String(lua.create_string(text)?), 0),
+            Failure::Memory => (
+                FAIL_VALUE,
+                Value::String(lua.create_string("not enough memory")?),
+                0,
+            ),
             Failure::Text(text) => (FAIL_TEXT, Value::String(lua.create_string(text)?), 0),
             Failure::Argument(number, text) => (
                 FAIL_ARGUMENT,
@@ -95,8 +102,13 @@ fn lua_error(lua: &Lua, error: &mlua::Error) -> mlua::Result<Value> {
     let text = match error {
         mlua::Error::MemoryError(_) => "not enough memory".into(),
         mlua::Error::StackError => "stack overflow".into(),
-        mlua::Error::RuntimeError(text) => text.clone(),
-        other => other.to_string(),
+        // mlua puts the stack's trace behind the text.
+        other => other
+            .to_string()
+            .lines()
+            .next()
+            .unwrap_or_default()
+            .to_owned(),
     };
     // The string exists already if there is no memory left: it is Lua's own.
     Ok(Value::String(lua.create_string(text)?))

@@ -47,6 +47,65 @@ pub(crate) fn parse_number(text: &[u8]) -> Option<f64> {
         .or_else(|| redis_core::numbers::parse_float(text))
 }
 
+/// The number with which a text begins, as C's `strtod` reads it, and its length. The text begins without spaces.
+pub(crate) fn leading_number(text: &[u8]) -> Option<(f64, usize)> {
+    let sign = usize::from(matches!(text.first(), Some(b'+' | b'-')));
+    let unsigned = &text[sign..];
+    let word = |word: &str| {
+        unsigned
+            .get(..word.len())
+            .is_some_and(|begin| begin.eq_ignore_ascii_case(word.as_bytes()))
+    };
+    let length = sign
+        + if word("infinity") {
+            8
+        } else if word("inf") || word("nan") {
+            3
+        } else if word("0x") {
+            digits_length(&unsigned[2..], u8::is_ascii_hexdigit, *b"pP")
+                .map_or(1, |length| length + 2)
+        } else {
+            digits_length(unsigned, u8::is_ascii_digit, *b"eE")?
+        };
+    parse_number(&text[..length]).map(|number| (number, length))
+}
+
+/// The length of digits with a point among them and an exponent behind them.
+fn digits_length(text: &[u8], is_digit: fn(&u8) -> bool, exponent: [u8; 2]) -> Option<usize> {
+    let digits = |from: usize| {
+        text[from..]
+            .iter()
+            .take_while(|byte| is_digit(byte))
+            .count()
+    };
+    let whole = digits(0);
+    let mut length = whole;
+    if text.get(length) == Some(&b'.') {
+        let decimals = digits(length + 1);
+        if whole + decimals == 0 {
+            return None;
+        }
+        length += 1 + decimals;
+    }
+    if length == 0 {
+        return None;
+    }
+    if text.get(length).is_some_and(|byte| exponent.contains(byte)) {
+        let sign = usize::from(matches!(text.get(length + 1), Some(b'+' | b'-')));
+        let from = length + 1 + sign;
+        let power = text
+            .get(from..)
+            .unwrap_or_default()
+            .iter()
+            .take_while(|byte| byte.is_ascii_digit())
+            .count();
+        if power > 0 {
+            length = from + power;
+        }
+    }
+    Some(length)
+}
+
 /// Without the zeros behind the point, and without a point that nothing follows.
 fn trimmed(text: &str) -> &str {
     if text.contains('.') {

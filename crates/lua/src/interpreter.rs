@@ -3,10 +3,12 @@
 use mlua::{Lua, LuaOptions, StdLib, Value};
 use redis_core::protocol::ReplyBuffer;
 
-use crate::api::{Version, text_of};
+use crate::api::Version;
+use crate::arguments::text_of;
 use crate::convert::{self, Converter};
 use crate::current::{CURRENT, Current, Registered, State};
 use crate::host::{Host, Interrupt};
+use crate::libs::cjson::Settings;
 use crate::native::{INTERRUPT_KEY, Native};
 use crate::outcome::{LoadError, Outcome, ScriptError};
 use crate::sandbox::{self, LibraryGlobals};
@@ -95,7 +97,8 @@ impl Interpreter {
         let libraries = StdLib::TABLE | StdLib::STRING | StdLib::MATH;
         let lua = Lua::new_with(libraries, LuaOptions::new())?;
         let native = Native::take(&lua)?;
-        let globals = sandbox::close(&lua, &native, kind, version)?;
+        let settings = Settings::default();
+        let globals = sandbox::close(&lua, &native, kind, version, &settings)?;
         let interrupt = lua.create_function(|lua, ()| {
             let asked = CURRENT.with(|current| current.host.interrupt());
             Ok(match asked {
@@ -105,10 +108,16 @@ impl Interpreter {
         })?;
         lua.set_named_registry_value(INTERRUPT_KEY, interrupt)?;
         lua.set_memory_limit(limits.memory_bytes)?;
+        let buffer_bytes = if limits.memory_bytes == 0 {
+            usize::MAX
+        } else {
+            limits.memory_bytes
+        };
+        let state = State::new(native.array_keys.clone(), settings, buffer_bytes);
         Ok(Self {
             lua,
             native,
-            state: State::new(),
+            state,
             kind,
             limits,
             libraries: globals,

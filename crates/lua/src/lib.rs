@@ -71,6 +71,8 @@
 #![forbid(unsafe_code)]
 
 mod api;
+mod arguments;
+mod buffer;
 mod convert;
 mod current;
 mod failure;

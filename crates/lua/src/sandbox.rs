@@ -5,7 +5,7 @@ use mlua::{Lua, Table, Value};
 use crate::api::{self, Version};
 use crate::current::function;
 use crate::interpreter::Kind;
-use crate::libs;
+use crate::libs::{self, cjson::Settings};
 use crate::native::Native;
 
 /// The globals of Lua that scripts keep.
@@ -55,6 +55,7 @@ pub(crate) fn close(
     native: &Native,
     kind: Kind,
     version: &Version<'_>,
+    cjson: &Settings,
 ) -> mlua::Result<Option<LibraryGlobals>> {
     let globals = lua.globals();
     for pair in globals.pairs::<Value, Value>() {
@@ -73,7 +74,7 @@ pub(crate) fn close(
         "randomseed",
         function(lua, &native.raising, api::random_seed)?,
     )?;
-    libs::open(lua, native, &globals)?;
+    libs::open(lua, native, &globals, cjson)?;
     let redis = api::redis_table(lua, native, version)?;
     if kind == Kind::Eval {
         api::add_eval_functions(lua, native, &redis)?;

@@ -4,6 +4,7 @@ use mlua::{Function, Table, Value};
 use redis_core::protocol::{Protocol, ReplyBuffer};
 
 use super::shape;
+use crate::arguments::{text_of, truncated};
 use crate::outcome::ScriptError;
 
 /// How many slots of Lua's stack Redis's own conversion may take. It says so when a result nests deeper, and so does this one,
@@ -138,7 +139,7 @@ impl Converter<'_> {
             }
             (shape::DOUBLE, payload) => self
                 .out
-                .double(crate::api::number_of(&payload).unwrap_or(0.0)),
+                .double(crate::arguments::number_of(&payload).unwrap_or(0.0)),
             (shape::BIG_NUMBER, payload) => {
                 let text = one_line(&bytes(&payload));
                 match self.out.protocol {
@@ -213,25 +214,9 @@ fn next_of(frame: &mut Frame) -> mlua::Result<Option<Value>> {
     })
 }
 
-/// A number as C casts it to an integer: one that does not fit becomes the smallest.
-#[allow(clippy::cast_possible_truncation)] // That is what is asked for.
-fn truncated(number: f64) -> i64 {
-    const LIMIT: f64 = 9_223_372_036_854_775_808.0;
-    if (-LIMIT..LIMIT).contains(&number) {
-        number as i64
-    } else {
-        i64::MIN
-    }
-}
-
 /// The bytes of a string or a number.
 pub(crate) fn bytes(value: &Value) -> Vec<u8> {
-    match value {
-        Value::String(text) => text.as_bytes().to_vec(),
-        Value::Integer(number) => number.to_string().into_bytes(),
-        Value::Number(number) => crate::format::number(*number).into_bytes(),
-        _ => Vec::new(),
-    }
+    text_of(value).unwrap_or_default()
 }
 
 /// The text of an error that was raised: no line breaks, nothing behind a NUL byte.
