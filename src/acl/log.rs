@@ -37,6 +37,8 @@ pub enum Context {
     Toplevel,
     /// In a transaction.
     Multi,
+    /// In a script.
+    Lua,
 }
 
 impl Context {
@@ -45,6 +47,7 @@ impl Context {
         match self {
             Context::Toplevel => "toplevel",
             Context::Multi => "multi",
+            Context::Lua => "lua",
         }
     }
 }

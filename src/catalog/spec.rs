@@ -111,6 +111,8 @@ flags! {
     FAST = 4, "fast";
     /// May run before authentication.
     NO_AUTH = 10, "no_auth";
+    /// May have no keys although it takes some.
+    NO_MANDATORY_KEYS = 22, "no_mandatory_keys";
     /// Not allowed inside MULTI.
     NO_MULTI = 15, "no_multi";
     /// Keys are not where first, last and step say.
@@ -127,6 +129,8 @@ flags! {
     CROSS_DB = 18, "";
     /// Ends a transaction by running it.
     EXECUTES = 19, "";
+    /// Runs a script: dispatch runs it, as it does a transaction.
+    RUNS_SCRIPT = 21, "";
     /// Allowed to a RESP2 client that listens to channels.
     WHILE_SUBSCRIBED = 24, "";
     /// Runs with no other command beside it, as in Redis, where all wait for it.
@@ -237,8 +241,8 @@ impl CommandSpec {
                 all = all.union(category);
             }
         }
-        // Redis leaves @read off scripting commands, of which there are none here.
-        if self.flags.contains(Flags::READONLY) {
+        let is_scripting = self.categories.contains(Categories::SCRIPTING);
+        if self.flags.contains(Flags::READONLY) && !is_scripting {
             all = all.union(Categories::READ);
         }
         if !self.flags.contains(Flags::FAST) {
@@ -259,6 +263,7 @@ pub enum Group {
     Server,
     Transactions,
     Pubsub,
+    Scripting,
     Cluster,
     Hash,
     Set,
@@ -281,6 +286,7 @@ impl Group {
             Group::Server => "server",
             Group::Transactions => "transactions",
             Group::Pubsub => "pubsub",
+            Group::Scripting => "scripting",
             Group::Cluster => "cluster",
             Group::Hash => "hash",
             Group::Set => "set",

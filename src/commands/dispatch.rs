@@ -6,6 +6,7 @@ mod count;
 mod exec;
 mod lookup;
 mod memory_check;
+mod script;
 mod watch;
 
 use self::count::Run;
@@ -13,10 +14,12 @@ use self::lookup::{Known, is_http};
 use self::memory_check::Attempt;
 use self::watch::Watch;
 use super::row::{Handler, handlers};
+use super::scripting::call::{Manner, Named};
 use super::{Command, CommandError, CommandResult, Context, Outcome};
 use crate::catalog::spec::Flags;
 use crate::keyspace::{Access, Keyspace, Presence, now_ms};
 use crate::protocol::{Args, Reply, ReplyBuffer};
+use crate::state::scripting::RunKind;
 use crate::state::{Lookups, Mode, OwnWait, ReplyMode, Server, Session};
 
 /// Runs commands for one connection and keeps what it counts for INFO.
@@ -60,6 +63,15 @@ pub struct Surroundings<'a> {
     pub server: &'a Server,
     /// The batch's place among all that use the keyspace now.
     pub presence: Presence<'a>,
+}
+
+impl Surroundings<'_> {
+    /// What a client hears while a script runs for long.
+    #[cold]
+    fn busy(&self) -> CommandError {
+        let kind = self.server.scripting.running.kind();
+        CommandError::text(kind.unwrap_or(RunKind::Eval).busy())
+    }
 }
 
 impl Dispatcher {
@@ -147,16 +159,27 @@ impl Dispatcher {
         out: &mut ReplyBuffer,
     ) -> Next {
         let found = self.last.find(args, session, around);
+        let is_inside = around.presence.is_inside() || around.presence.come_back_unless_busy();
+        let found = if is_inside {
+            found
+        } else {
+            lookup::while_busy(found, around)
+        };
         let queues = session.transaction.is_some();
         if let Ok(command) = found
             && around.server.pause.is_on()
             && !self.takes_slow
-            && watch::is_paused(around.server, session, command)
+            && watch::is_paused(around.server, session, command, args)
         {
             return Next::Postpone;
         }
-        let Some(found) = self.check_memory(around, session, found, args) else {
-            return Next::Elsewhere;
+        let found = if is_inside {
+            let Some(found) = self.check_memory(around, session, found, args) else {
+                return Next::Elsewhere;
+            };
+            found
+        } else {
+            found
         };
         if let Ok(command) = found
             && !self.takes_slow
@@ -170,7 +193,7 @@ impl Dispatcher {
         let next = match found {
             Ok(command) if queues && command.spec.flags.contains(Flags::EXECUTES) => {
                 let patient = self.takes_slow;
-                if !patient && session.has_slow_queued() {
+                if !patient && (session.has_slow_queued() || has_slow_script(around, session)) {
                     return Next::Elsewhere;
                 }
                 match self.exec(around, session, command, args, out) {
@@ -190,6 +213,8 @@ impl Dispatcher {
                 session.begin_command();
                 let next = if command.spec.flags.contains(Flags::ALONE) {
                     self.call_alone(around, session, command, args, out)
+                } else if command.spec.flags.contains(Flags::RUNS_SCRIPT) {
+                    self.script(around, session, command, args, out)
                 } else {
                     self.call(around, session, command, args, out)
                 };
@@ -217,6 +242,10 @@ impl Dispatcher {
         if session.tracking.caching && session.transaction.is_none() {
             session.tracking.caching =
                 known.is_some_and(|command| command.full_name.starts_with("client"));
+        }
+        if !around.presence.is_inside() {
+            // What waits is for when the script is over.
+            return next;
         }
         if around.keyspace.waiting().has_ready() {
             around.keyspace.waiting().serve();
@@ -411,4 +440,21 @@ fn remember(server: &Server, session: &Session, command: &Command, args: Args<'_
     for key in keys.filter_map(|key| args.get(key.word)) {
         server.tracking.remember(server, client, key, keys_max);
     }
+}
+
+/// Whether a queued script should run on a thread that serves no other clients.
+fn has_slow_script(around: &Surroundings<'_>, session: &Session) -> bool {
+    let Some(transaction) = &session.transaction else {
+        return false;
+    };
+    let mut scripts = transaction
+        .queue
+        .iter()
+        .filter(|queued| queued.command.spec.flags.contains(Flags::RUNS_SCRIPT));
+    scripts.any(|queued| {
+        let manner = Manner::of(queued.command.spec.name);
+        let script = queued.args.args().get(1).unwrap_or_default();
+        let cached = around.server.scripting.lock();
+        !cached.is_quick(script, manner.named == Named::Text)
+    })
 }

@@ -242,7 +242,7 @@ fn stats(ctx: &mut Context<'_>, _: Args<'_>) -> CommandResult {
         whole("clients.normal", memory.of_clients),
         whole("cluster.links", 0),
         whole("aof.buffer", 0),
-        whole("lua.caches", 0),
+        whole("lua.caches", ctx.server.scripting.figures().text_bytes),
         whole("functions.caches", 0),
     ];
     for db in 0..DATABASES {

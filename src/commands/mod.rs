@@ -35,6 +35,7 @@ mod replication;
 mod row;
 mod saving;
 mod scan;
+mod scripting;
 mod server;
 mod sets;
 mod slowlog;
@@ -66,6 +67,8 @@ pub(crate) static FAMILIES: &[&[Row]] = &[
     scan::COMMANDS,
     transfer::COMMANDS,
     transaction::COMMANDS,
+    scripting::evaluate::COMMANDS,
+    scripting::script::COMMANDS,
     pubsub::COMMANDS,
     strings::values::COMMANDS,
     strings::set::COMMANDS,

@@ -71,6 +71,31 @@ pub(super) fn check_queued(
     ))
 }
 
+/// As [`check`], for a command that a script calls.
+pub(super) fn check_in_script(
+    command: &'static Command,
+    args: Args<'_>,
+    session: &mut Session,
+    server: &Server,
+) -> Result<(), CommandError> {
+    if session.identity.is_unrestricted() {
+        return Ok(());
+    }
+    let Err(denial) = session.identity.rules().check(command, args) else {
+        return Ok(());
+    };
+    note(denial, command, args, session, server);
+    let text = session.identity.user().denied(denial, command).to_string();
+    let text = text.strip_prefix("NOPERM ").unwrap_or(&text);
+    let text = format!("ERR ACL failure in script: {text}");
+    Err(CommandError::Text(text.into()))
+}
+
+/// Whether the user may make this call. Nothing is counted.
+pub(super) fn may_call(command: &Command, args: Args<'_>, session: &mut Session) -> bool {
+    session.identity.is_unrestricted() || session.identity.rules().check(command, args).is_ok()
+}
+
 /// Counts and logs a denial.
 fn note(
     denial: Denial,
@@ -97,7 +122,9 @@ fn note(
 }
 
 fn context(session: &Session) -> acl::Context {
-    if session.in_exec || session.transaction.is_some() {
+    if session.in_script {
+        acl::Context::Lua
+    } else if session.in_exec || session.transaction.is_some() {
         acl::Context::Multi
     } else {
         acl::Context::Toplevel

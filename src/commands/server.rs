@@ -92,6 +92,12 @@ fn shutdown(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
                 args.from(1)
                     .any(|argument| argument.eq_ignore_ascii_case(option))
             };
+            if ctx.keyspace.gate().is_busy()
+                && !says(b"nosave")
+                && let Some(kind) = ctx.server.scripting.running.kind()
+            {
+                return Err(CommandError::text(kind.busy()));
+            }
             if says(b"save") {
                 tracing::warn!(
                     "SHUTDOWN SAVE writes no RDB file: what stays is what is in the pool"

@@ -10,6 +10,7 @@ use std::io;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
 use smallvec::SmallVec;
@@ -25,7 +26,7 @@ use crate::keyspace::{Ahead, Keyspace, PREFETCHED, Presence};
 use crate::protocol::{
     Args, Glance, OwnedArgs, Parsed, Protocol, ReplyBuffer, RequestLimits, RequestParser, glance,
 };
-use crate::state::{Server, Session, Stripe};
+use crate::state::{ClientHandle, Server, Session, Stripe};
 
 /// The least free space for a read. Redis reads as much at a time.
 const READ_BYTES: usize = 16 * 1024;
@@ -43,6 +44,9 @@ const INPUT_BYTES_PER_COMMIT: usize = 1 << 20;
 
 /// An empty buffer larger than this is freed.
 const KEPT_BUFFER_BYTES: usize = 64 * 1024;
+
+/// How often a client with messages looks whether a long script is over.
+const BUSY_LOOK: Duration = Duration::from_millis(20);
 
 /// How many reads a connection still makes when the server stops, for input that the kernel has received already.
 const LAST_READS: usize = 64;
@@ -293,7 +297,7 @@ impl Connection {
             () = std::future::ready(()), if is_lost => Event::Gone,
             () = killed => Event::Killed,
             () = self.server.pause.over(), if waits => Event::Resumed,
-            () = handle.mailbox.arrived() => Event::Mail,
+            () = mail_may_go(handle, &self.keyspace) => Event::Mail,
             () = until(deadline.map(|(at, _)| at)) => {
                 Event::Late(deadline.map_or(End::Idle, |(_, end)| end))
             }
@@ -342,7 +346,7 @@ impl Connection {
             {
                 break Batch::More;
             }
-            if consumed_all >= fetched {
+            if consumed_all >= fetched && around.presence.is_inside() {
                 fetched = fetch_ahead(keyspace, session.db, input, consumed_all);
                 // The fetching serves all of these requests, so its time must not count for the first one.
                 dispatcher.skip_time();
@@ -417,8 +421,10 @@ impl Connection {
     fn take_mail(&mut self) {
         // A running transaction may have left them. Entering the gate once waits for its end: the client must not get
         // a message before the transaction's writes are staged.
-        let presence = Presence::of_worker(self.keyspace.gate(), self.worker);
-        drop(presence);
+        if !Presence::of_worker(self.keyspace.gate(), self.worker).is_inside() {
+            // A script runs for long. The messages wait.
+            return;
+        }
         self.limit_output(OUTPUT_BYTES_PER_FLUSH);
         self.session.handle.mailbox.take_into(&mut self.out);
         self.note_state();
@@ -440,6 +446,14 @@ impl Connection {
         handle
             .output_buffer_bytes
             .store(self.out.len(), Ordering::Relaxed);
+    }
+}
+
+/// Returns when messages wait and no script runs for long: it may have sent them, and what it writes is not staged yet.
+async fn mail_may_go(handle: &ClientHandle, keyspace: &Keyspace) {
+    handle.mailbox.arrived().await;
+    while keyspace.gate().is_busy() {
+        tokio::time::sleep(BUSY_LOOK).await;
     }
 }
 

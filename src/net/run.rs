@@ -19,8 +19,8 @@ use crate::keyspace::{Housekeeping, Keyspace, KeyspaceError};
 use crate::launch::Launcher;
 use crate::pmemkv::Engine;
 use crate::state::{
-    Clients, Monitors, Notifications, Notifier, Pause, PubSub, Rates, Server, Slowlog, Stats,
-    Tracking,
+    Clients, Monitors, Notifications, Notifier, Pause, PubSub, Rates, Scripting, Server, Slowlog,
+    Stats, Tracking,
 };
 use crate::store::{self, OpenError, Options};
 use crate::system::files::{self, TooMany};
@@ -134,6 +134,7 @@ pub fn run(
         slowlog: Slowlog::default(),
         monitors: Monitors::default(),
         pause: Pause::default(),
+        scripting: Scripting::default(),
         started: Instant::now(),
         started_at: SystemTime::now(),
         run_id: run_id(),

@@ -14,6 +14,9 @@ use tokio::sync::oneshot;
 /// How long a stopping worker waits for a slow command that still runs.
 const STOP_TIME: Duration = Duration::from_secs(1);
 
+/// The stack of a thread that runs commands. A script's nested calls take up to two mebibytes of it.
+const STACK_BYTES: usize = 4 << 20;
+
 /// All threads that serve clients. Dropping it stops them and disconnects the clients that are left.
 #[derive(Debug)]
 pub struct Workers {
@@ -60,12 +63,14 @@ impl Workers {
         for _ in 0..count {
             let runtime = Builder::new_current_thread()
                 .thread_name("slow-command")
+                .thread_stack_size(STACK_BYTES)
                 .enable_all()
                 .build()?;
             let handle = runtime.handle().clone();
             let (stop, stopped) = oneshot::channel();
             let thread = std::thread::Builder::new()
                 .name("worker".into())
+                .stack_size(STACK_BYTES)
                 .spawn(move || work(runtime, stopped))?;
             all.workers.push(Worker {
                 runtime: handle,

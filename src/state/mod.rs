@@ -12,6 +12,7 @@ mod pause;
 mod pubsub;
 mod rates;
 mod reconfigure;
+pub mod scripting;
 mod session;
 pub mod slowlog;
 mod stats;
@@ -27,6 +28,7 @@ pub use notifications::{Notifications, Notifier};
 pub use pause::{Pause, Paused};
 pub use pubsub::{PubSub, Subscriptions, Topic};
 pub use rates::{PerSecond, RATE_SAMPLES, Rates};
+pub use scripting::Scripting;
 pub use session::{ReplyMode, Session};
 pub use slowlog::Slowlog;
 pub use stats::{CommandStats, Lookups, Stats, StatsSnapshot, Stripe};
@@ -62,6 +64,8 @@ pub struct Server {
     pub monitors: Monitors,
     /// CLIENT PAUSE.
     pub pause: Pause,
+    /// Scripts.
+    pub scripting: Scripting,
     /// When the process started, for uptimes.
     pub started: Instant,
     /// The start by the wall clock.

@@ -66,18 +66,30 @@ pub fn limit(limits: &OutputBufferLimits) -> OutputBufferLimit {
     }
 }
 
+/// Where a command that MONITOR shows came from.
+#[derive(Clone, Copy, Debug)]
+pub enum Source<'a> {
+    /// A client sent it.
+    Client(&'a ClientHandle),
+    /// A script called it.
+    Script,
+}
+
 /// One command as MONITOR shows it: time, database, client and arguments, as a simple string.
 pub fn line<'a>(
     at: SystemTime,
     db: usize,
-    client: &ClientHandle,
+    source: Source<'_>,
     words: impl Iterator<Item = &'a [u8]>,
 ) -> Vec<u8> {
     use std::io::Write;
     let at = at.duration_since(UNIX_EPOCH).unwrap_or_default();
-    let (kind, addr) = match client.addr.strip_suffix(":0") {
-        Some(path) if client.unix => ("unix:", path),
-        _ => ("", client.addr.as_str()),
+    let (kind, addr) = match source {
+        Source::Script => ("", "lua"),
+        Source::Client(client) => match client.addr.strip_suffix(":0") {
+            Some(path) if client.unix => ("unix:", path),
+            _ => ("", client.addr.as_str()),
+        },
     };
     let mut line = Vec::with_capacity(128);
     // Writing into a vector does not fail; the same below.
@@ -131,7 +143,7 @@ mod tests {
     fn lines_have_redis_form() {
         let at = UNIX_EPOCH + Duration::from_micros(1_339_518_083_007_412);
         let show = |client: &ClientHandle, words: &[&[u8]]| {
-            let line = line(at, 3, client, words.iter().copied());
+            let line = line(at, 3, Source::Client(client), words.iter().copied());
             String::from_utf8(line).expect("escaped")
         };
         assert_eq!(

@@ -47,6 +47,8 @@ pub struct Session {
     pub monitors: bool,
     /// Whether the running command was queued.
     pub in_exec: bool,
+    /// Whether a script makes the running call.
+    pub in_script: bool,
     /// The command that the client waits in.
     pub wait: Option<OwnWait>,
     /// The client's subscriptions.
@@ -70,6 +72,7 @@ impl Session {
             watches: Watches::default(),
             monitors: false,
             in_exec: false,
+            in_script: false,
             wait: None,
             subscriptions: Subscriptions::default(),
             tracking: OwnTracking::default(),
@@ -87,6 +90,11 @@ impl Session {
         server.pubsub.leave(&mut self.subscriptions, &self.handle);
         let tracking = &mut self.tracking;
         server.tracking.disable(keyspace, &self.handle, tracking);
+    }
+
+    /// Whether the running command is part of a transaction or a script: it cannot wait, and its thread is alone in the gate.
+    pub fn in_step(&self) -> bool {
+        self.in_exec || self.in_script
     }
 
     /// Shows other clients how many commands are queued for EXEC.

@@ -7,6 +7,7 @@ mod collections;
 mod mixes;
 mod model;
 mod repair;
+mod scripts;
 
 use std::collections::BTreeMap;
 use std::io;

@@ -30,6 +30,7 @@ mod replays;
 mod rewrite;
 mod room;
 mod rust_clients;
+mod scripts;
 mod serialised;
 mod server;
 mod sets;

@@ -16,11 +16,12 @@ const CRATES: &[(&str, &[&str])] = &[
     ("crates/pmemkv", &["pmemkv-sys"]),
     ("crates/redis-core", &[]),
     ("crates/config", &["redis-core"]),
+    ("crates/lua", &["redis-core"]),
     ("crates/store", &["pmemkv"]),
     ("crates/keyspace", &["config", "redis-core", "store"]),
     (
         ".",
-        &["config", "keyspace", "pmemkv", "redis-core", "store"],
+        &["config", "keyspace", "lua", "pmemkv", "redis-core", "store"],
     ),
 ];
 

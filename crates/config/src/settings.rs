@@ -317,6 +317,8 @@ pub struct Settings {
     pub slowlog_log_slower_than_micros: i64,
     /// How many entries the slow log keeps.
     pub slowlog_max_len: usize,
+    /// How long a script may run before other clients get BUSY, ms; 0 for ever.
+    pub busy_reply_threshold_ms: u64,
     /// LATENCY records events that take at least this many milliseconds; 0 records none.
     pub latency_monitor_threshold_ms: u64,
     /// Keep latency figures for each command.

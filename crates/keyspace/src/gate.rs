@@ -1,8 +1,20 @@
 //! The gate to the keyspace: it admits either many batches of commands at once, or one transaction alone.
 //!
 //! Each worker has a lock of its own, so that batches share no cache line. A transaction takes all of the locks.
+//!
+//! A script may be alone inside for seconds. It says so by [`Gate::set_busy`], and nobody waits for it from then on:
+//! those at the gate go away without having entered, to answer their clients that the server is busy.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+/// How often a thread that waits at the gate looks whether the one inside is busy.
+const LOOK_TIME: Duration = Duration::from_millis(10);
+
+/// How long a thread that must not wait for slow commands waits for another transaction.
+const TRANSACTION_TIME: Duration = Duration::from_millis(1);
 
 /// A lock in a cache line of its own (two of them, because processors fetch pairs).
 #[derive(Debug, Default)]
@@ -18,6 +30,10 @@ pub struct Gate {
     beside: Stripe,
     /// The lock for the server's own background work, a little at a time.
     background: Stripe,
+    /// Whether a thread is alone inside.
+    is_alone: AtomicBool,
+    /// Whether the thread that is alone inside will stay there for long.
+    is_busy: AtomicBool,
 }
 
 /// Held while commands run that allow other commands beside them.
@@ -36,22 +52,29 @@ pub struct Presence<'a> {
 }
 
 impl<'a> Presence<'a> {
-    /// Enters with a worker's batch.
+    /// Enters with a worker's batch, unless the gate is [busy](Gate::set_busy).
+    #[inline]
     pub fn of_worker(gate: &'a Gate, worker: usize) -> Self {
         Self {
             gate,
             worker: Some(worker),
-            inside: Some(gate.enter(worker)),
+            inside: gate.enter_unless_busy(worker),
         }
     }
 
-    /// Enters with a slow command.
+    /// Enters with a slow command, unless the gate is busy.
     pub fn beside(gate: &'a Gate) -> Self {
         Self {
             gate,
             worker: None,
-            inside: Some(gate.enter_beside()),
+            inside: gate.enter_beside_unless_busy(),
         }
+    }
+
+    /// Whether the batch is inside. It is not if the gate was busy.
+    #[inline]
+    pub fn is_inside(&self) -> bool {
+        self.inside.is_some()
     }
 
     /// Leaves the gate.
@@ -59,19 +82,47 @@ impl<'a> Presence<'a> {
         self.inside = None;
     }
 
-    /// Enters again.
+    /// Enters again, however long that takes.
     pub fn come_back(&mut self) {
         self.inside = Some(match self.worker {
             Some(worker) => self.gate.enter(worker),
             None => self.gate.enter_beside(),
         });
     }
+
+    /// Enters again, unless the gate is busy; returns whether the batch is inside.
+    pub fn come_back_unless_busy(&mut self) -> bool {
+        self.inside = match self.worker {
+            Some(worker) => self.gate.enter_unless_busy(worker),
+            None => self.gate.enter_beside_unless_busy(),
+        };
+        self.is_inside()
+    }
 }
 
 /// Held while no other thread runs commands.
 #[derive(Debug)]
 pub struct Alone<'a> {
+    gate: &'a Gate,
     _guards: Vec<RwLockWriteGuard<'a, ()>>,
+}
+
+impl Drop for Alone<'_> {
+    fn drop(&mut self) {
+        self.gate.is_alone.store(false, Ordering::Relaxed);
+        if self.gate.is_busy() {
+            self.gate.is_busy.store(false, Ordering::Release);
+        }
+    }
+}
+
+/// Why a thread could not be alone in the gate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotAlone {
+    /// A slow command is inside, and the caller did not want to wait for it.
+    SlowInside,
+    /// The thread that is alone inside will stay there for long.
+    Busy,
 }
 
 impl Gate {
@@ -81,7 +132,20 @@ impl Gate {
             workers: (0..workers.max(1)).map(|_| Stripe::default()).collect(),
             beside: Stripe::default(),
             background: Stripe::default(),
+            is_alone: AtomicBool::new(false),
+            is_busy: AtomicBool::new(false),
         }
+    }
+
+    /// Says that the caller, which is alone inside, will stay there for long. This ends when it leaves.
+    pub fn set_busy(&self) {
+        self.is_busy.store(true, Ordering::Release);
+    }
+
+    /// Whether the thread that is alone inside will stay there for long.
+    #[inline]
+    pub fn is_busy(&self) -> bool {
+        self.is_busy.load(Ordering::Acquire)
     }
 
     /// Enters with a worker's batch; waits while a transaction is alone inside.
@@ -91,6 +155,17 @@ impl Gate {
         Shared {
             _guard: stripe.0.read(),
         }
+    }
+
+    /// Enters with a worker's batch; waits while a transaction is alone inside, but not for one that is busy.
+    #[inline]
+    pub fn enter_unless_busy(&self, worker: usize) -> Option<Shared<'_>> {
+        self.workers[worker % self.workers.len()].enter_unless_busy(self)
+    }
+
+    /// Enters with a slow command, as [`enter_unless_busy`](Self::enter_unless_busy).
+    pub fn enter_beside_unless_busy(&self) -> Option<Shared<'_>> {
+        self.beside.enter_unless_busy(self)
     }
 
     /// Enters with a slow command, beside the workers.
@@ -107,20 +182,64 @@ impl Gate {
         }
     }
 
-    /// Enters alone, after all others have left. The caller must not be inside. Returns `None` if a slow command is
-    /// inside, so that the wait might be long, and `patient` is not set.
-    pub fn enter_alone(&self, patient: bool) -> Option<Alone<'_>> {
+    /// Enters alone, after all others have left. The caller must not be inside. It does not wait for a thread that is
+    /// busy inside, and if it is not `patient`, not for a slow command either.
+    pub fn enter_alone(&self, patient: bool) -> Result<Alone<'_>, NotAlone> {
         let mut guards = Vec::with_capacity(self.workers.len() + 2);
         // Take the slow commands' lock first: the workers go on meanwhile.
-        guards.push(if patient {
-            self.beside.0.write()
-        } else {
-            self.beside.0.try_write()?
-        });
+        guards.push(self.lock_beside(patient)?);
         guards.push(self.background.0.write());
         // All threads lock in the same order, so that no two wait for each other.
         guards.extend(self.workers.iter().map(|stripe| stripe.0.write()));
-        Some(Alone { _guards: guards })
+        self.is_alone.store(true, Ordering::Relaxed);
+        Ok(Alone {
+            gate: self,
+            _guards: guards,
+        })
+    }
+
+    fn lock_beside(&self, patient: bool) -> Result<RwLockWriteGuard<'_, ()>, NotAlone> {
+        if let Some(guard) = self.beside.0.try_write() {
+            return Ok(guard);
+        }
+        let wait = if patient { LOOK_TIME } else { TRANSACTION_TIME };
+        loop {
+            if self.is_busy() {
+                return Err(NotAlone::Busy);
+            }
+            if !patient && !self.is_alone.load(Ordering::Relaxed) {
+                return Err(NotAlone::SlowInside);
+            }
+            if let Some(guard) = self.beside.0.try_write_for(wait) {
+                return Ok(guard);
+            }
+            if !patient && !self.is_busy() {
+                return Err(NotAlone::SlowInside);
+            }
+        }
+    }
+}
+
+impl Stripe {
+    #[inline]
+    fn enter_unless_busy(&self, gate: &Gate) -> Option<Shared<'_>> {
+        let guard = match self.0.try_read() {
+            Some(guard) => guard,
+            None => self.wait_unless_busy(gate)?,
+        };
+        Some(Shared { _guard: guard })
+    }
+
+    #[cold]
+    fn wait_unless_busy(&self, gate: &Gate) -> Option<RwLockReadGuard<'_, ()>> {
+        loop {
+            if gate.is_busy() {
+                return None;
+            }
+            if let Some(guard) = self.0.try_read_for(LOOK_TIME) {
+                return Some(guard);
+            }
+        }
     }
 }
 
@@ -152,7 +271,7 @@ mod tests {
             }
             for _ in 0..200 {
                 let alone = gate.enter_alone(true);
-                assert!(alone.is_some());
+                assert!(alone.is_ok());
                 assert_eq!(inside.load(Ordering::Relaxed), 0);
                 thread::yield_now();
                 assert_eq!(inside.load(Ordering::Relaxed), 0);
@@ -165,10 +284,38 @@ mod tests {
     fn the_impatient_do_not_wait_for_slow_commands() {
         let gate = Gate::new(1);
         let slow = gate.enter_beside();
-        assert!(gate.enter_alone(false).is_none());
+        let refused = gate.enter_alone(false).map(drop);
+        assert_eq!(refused, Err(NotAlone::SlowInside));
         // Slow commands do not keep the workers out either.
         drop(gate.enter(0));
         drop(slow);
-        assert!(gate.enter_alone(false).is_some());
+        assert!(gate.enter_alone(false).is_ok());
+    }
+
+    #[test]
+    fn nobody_waits_for_a_busy_one() {
+        let gate = Gate::new(2);
+        let alone = gate.enter_alone(true).expect("nobody is inside");
+        thread::scope(|scope| {
+            let waiting = [
+                scope.spawn(|| Presence::of_worker(&gate, 1).is_inside()),
+                scope.spawn(|| Presence::beside(&gate).is_inside()),
+                scope.spawn(|| gate.enter_alone(true).is_ok()),
+            ];
+            thread::sleep(3 * LOOK_TIME);
+            assert!(waiting.iter().all(|thread| !thread.is_finished()));
+            gate.set_busy();
+            for thread in waiting {
+                assert!(!thread.join().expect("it ends"));
+            }
+            assert_eq!(gate.enter_alone(false).map(drop), Err(NotAlone::Busy));
+        });
+        drop(alone);
+        assert!(!gate.is_busy());
+        let mut presence = Presence::of_worker(&gate, 0);
+        assert!(presence.is_inside());
+        presence.leave();
+        assert!(gate.enter_alone(false).is_ok());
+        assert!(presence.come_back_unless_busy());
     }
 }

@@ -48,7 +48,7 @@ pub use databases::Databases;
 pub use events::{EventClass, Events, Observer};
 pub use eviction::{Eviction, EvictionStats};
 pub use expiry::Expiry;
-pub use gate::{Alone, Gate, Presence, Shared};
+pub use gate::{Alone, Gate, NotAlone, Presence, Shared};
 pub use loading::{LoadProgress, Loading};
 pub use memory_check::{MemoryCheck, RECLAIM_TIME_MAX, take_refused_bytes};
 pub use prefetch::{Ahead, PREFETCHED};

@@ -40,8 +40,9 @@ impl Transaction {
 }
 
 impl Keyspace {
-    /// Runs `change`; what it writes to `keys` of their databases is one atomic step: after a crash either all of it is
-    /// there or none. The caller is alone in the [`gate`](Self::gate). An error says that `change` did not run.
+    /// Runs `change`; what it writes is one atomic step: after a crash either all of it is there or none. `keys`, with
+    /// their databases, are those that it will probably write: to name them makes the step cheaper on some layouts. The
+    /// caller is alone in the [`gate`](Self::gate). An error says that `change` did not run.
     pub fn atomically(
         &self,
         keys: &[(usize, &[u8])],
@@ -57,5 +58,15 @@ impl Keyspace {
         self.transaction.end();
         self.garbage().release_set_aside();
         Ok(done?)
+    }
+
+    /// Says that the step that this thread runs, or what it does alone in the gate, takes long: clients must not wait
+    /// for its end.
+    pub fn set_busy(&self) {
+        // Replies of other clients wait for what they staged before.
+        if let Err(error) = self.store.commit_before_step() {
+            tracing::error!(%error, "what was staged before a long script is not committed yet");
+        }
+        self.gate.set_busy();
     }
 }

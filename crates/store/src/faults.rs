@@ -111,6 +111,10 @@ impl Store for Arc<Faults> {
         self.inner.atomically(records, change)
     }
 
+    fn commit_before_step(&self) -> Result<(), StoreError> {
+        self.inner.commit_before_step()
+    }
+
     fn forget(
         &self,
         record: RecordKey<'_>,

@@ -357,14 +357,20 @@ pub trait Store: Send + Sync {
     /// On an error none of the writes happens.
     fn write(&self, writes: &[Write<'_>], locations: &mut [Location]) -> Result<(), StoreError>;
 
-    /// Runs `change` as one step: after a crash either everything that it staged is there or nothing. `records` are all
-    /// those that it may write. No other thread stages anything meanwhile. What `change` staged is not yet durable when
+    /// Runs `change` as one step: after a crash either everything that it staged is there or nothing. `records` are those
+    /// that it will probably write; it may write others. No other thread stages anything meanwhile. What `change` staged is not yet durable when
     /// this returns. An error says that `change` did not run.
     fn atomically(
         &self,
         records: &[RecordKey<'_>],
         change: &mut dyn FnMut(),
     ) -> Result<(), StoreError>;
+
+    /// Makes durable what other threads had staged before the [step](Self::atomically) that this thread runs, so that
+    /// they need not wait for its end.
+    fn commit_before_step(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
 
     /// Drops a record that counts as absent already, because of `gone`.
     fn forget(

@@ -33,7 +33,7 @@ fn attempt(ctx: &mut Context<'_>, call: Call, deadline: Option<Instant>) -> Comm
     let reply = call.attempt(ctx.keyspace, ctx.session.db, ctx.access)?;
     Ok(match reply {
         Some(reply) => reply.into(),
-        None if ctx.session.in_exec => call.nothing().into(),
+        None if ctx.session.in_step() => call.nothing().into(),
         None => Outcome::Block(Box::new(Wait {
             call: Box::new(call),
             deadline,

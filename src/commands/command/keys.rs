@@ -1,6 +1,6 @@
 //! COMMAND GETKEYS: the keys among a command's arguments.
 
-use crate::catalog::spec::{Find, FoundKey, KeySpec};
+use crate::catalog::spec::{Find, Flags, FoundKey, KeySpec};
 use crate::catalog::{bitfield_only_reads, table};
 use crate::commands::CommandError;
 use crate::protocol::Args;
@@ -43,6 +43,9 @@ pub(super) fn find(args: Args<'_>) -> Result<Vec<Key<'_>>, CommandError> {
         let of_spec = |key: &FoundKey| key.spec == Some(number);
         spec.find == Find::Range && are_keys(spec) && !found.iter().any(of_spec)
     };
+    if found.is_empty() && command.spec.flags.contains(Flags::NO_MANDATORY_KEYS) {
+        return Ok(Vec::new());
+    }
     let is_known = found.iter().all(|key| key.spec.is_some());
     if found.is_empty() || (is_known && specs.iter().enumerate().any(is_empty)) {
         return Err(CommandError::text(

@@ -5,7 +5,7 @@
 use super::{Dispatcher, Next, Surroundings};
 use crate::catalog::spec::Flags;
 use crate::commands::{Command, CommandError, permission};
-use crate::keyspace::DATABASES;
+use crate::keyspace::{DATABASES, NotAlone};
 use crate::numbers::parse_i64;
 use crate::protocol::{Args, ReplyBuffer};
 use crate::state::{Queued, Session};
@@ -25,14 +25,22 @@ impl Dispatcher {
         let mark = self.run.mark();
         let keyspace = around.keyspace;
         around.presence.leave();
-        let Some(alone) = keyspace.gate().enter_alone(self.takes_slow) else {
-            around.presence.come_back();
-            return None;
+        let alone = match keyspace.gate().enter_alone(self.takes_slow) {
+            Ok(alone) => alone,
+            Err(NotAlone::SlowInside) => {
+                around.presence.come_back_unless_busy();
+                return None;
+            }
+            Err(NotAlone::Busy) => {
+                session.begin_command();
+                let refusal = (Some(command), around.busy());
+                return Some(self.refuse(around, session, refusal, args, out));
+            }
         };
         session.begin_command();
         let done = self.exec_alone(around, session, out);
         drop(alone);
-        around.presence.come_back();
+        around.presence.come_back_unless_busy();
         let stripe = around.server.stats.stripe(self.stripe);
         self.run.count(command, stripe, session);
         let next = done.unwrap_or_else(|error| {
@@ -56,12 +64,15 @@ impl Dispatcher {
         out: &mut ReplyBuffer,
     ) -> Next {
         around.presence.leave();
-        let alone = around.keyspace.gate().enter_alone(true);
+        let Ok(alone) = around.keyspace.gate().enter_alone(true) else {
+            let refusal = (Some(command), around.busy());
+            return self.refuse(around, session, refusal, args, out);
+        };
         // The wait to be alone does not count as the command's time.
         self.run.restart();
         let next = self.call(around, session, command, args, out);
         drop(alone);
-        around.presence.come_back();
+        around.presence.come_back_unless_busy();
         next
     }
 
@@ -104,6 +115,8 @@ impl Dispatcher {
                     self.run
                         .rejected(command, server.stats.stripe(self.stripe), session);
                     self.error(server, &error, out);
+                } else if command.spec.flags.contains(Flags::RUNS_SCRIPT) {
+                    self.script(around, session, command, args, out);
                 } else if self.call(around, session, command, args, out) == Next::Close {
                     next = Next::Close;
                 }

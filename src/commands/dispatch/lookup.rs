@@ -31,7 +31,13 @@ impl Known {
         session: &mut Session,
         around: &Surroundings<'_>,
     ) -> Found {
-        let command = match self.command {
+        let command = self.named(args)?;
+        permit(command, args, session, around)
+    }
+
+    /// The command or subcommand that the first arguments name.
+    pub(super) fn named(&mut self, args: Args<'_>) -> Found {
+        Ok(match self.command {
             Some(command) if self.name.as_slice() == &args[0] => command,
             _ => {
                 let command = named(args)?;
@@ -42,13 +48,12 @@ impl Known {
                 }
                 command
             }
-        };
-        permit(command, args, session, around)
+        })
     }
 }
 
 /// The command or subcommand that the first arguments name.
-fn named(args: Args<'_>) -> Found {
+pub(super) fn named(args: Args<'_>) -> Found {
     let name = &args[0];
     let Some(command) = table().find(name).filter(|_| !name.contains(&b'|')) else {
         return Err((None, unknown_command(args)));
@@ -101,6 +106,18 @@ fn permit(
         return Err((Some(command), error));
     }
     Ok(command)
+}
+
+/// As a call was found, but while a script runs for long: then only a few commands may run.
+#[cold]
+pub(super) fn while_busy(found: Found, around: &Surroundings<'_>) -> Found {
+    found.and_then(|command| {
+        if command.spec.flags.contains(Flags::ALLOW_BUSY) {
+            Ok(command)
+        } else {
+            Err((Some(command), around.busy()))
+        }
+    })
 }
 
 /// Names that begin a line of an HTTP request and that no command has. The server must not run the lines behind them: a

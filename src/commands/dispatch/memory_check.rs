@@ -85,7 +85,12 @@ impl Dispatcher {
 
     /// Waits outside the gate until there is memory for `bytes`; returns whether there is.
     #[cold]
-    fn wait_for_memory(&self, around: &mut Surroundings<'_>, bytes: u64, until: Instant) -> bool {
+    pub(super) fn wait_for_memory(
+        &self,
+        around: &mut Surroundings<'_>,
+        bytes: u64,
+        until: Instant,
+    ) -> bool {
         around.presence.leave();
         let made = around
             .keyspace
@@ -121,7 +126,7 @@ impl Dispatcher {
             if bytes == 0 || !keyspace.memory_check().may_reclaim(bytes, now) {
                 break;
             }
-            let made = if session.in_exec {
+            let made = if session.in_step() {
                 keyspace
                     .memory_check()
                     .reclaim_in_gate(bytes)

@@ -2,7 +2,10 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use lua::ScriptFlags;
+
 use super::super::redact::shown_words;
+use super::super::scripting::call::{Manner, Named};
 use super::{Command, Surroundings};
 use crate::catalog::spec::Flags;
 use crate::config::Config;
@@ -17,6 +20,8 @@ pub(super) struct Watch {
     pub(super) slow_nanos: u64,
     /// Durations are kept for each command.
     pub(super) tracks: bool,
+    /// How long a script may run before other clients get BUSY; 0 for ever.
+    busy: Duration,
 }
 
 impl Watch {
@@ -25,6 +30,16 @@ impl Watch {
     pub(super) fn refresh(&mut self, config: &Config) {
         if self.version != Some(config.version()) {
             *self = Self::of(config);
+        }
+    }
+
+    /// How long a script may run before other clients get BUSY.
+    pub(super) fn busy_threshold(&mut self, config: &Config) -> Duration {
+        self.refresh(config);
+        if self.busy.is_zero() {
+            Duration::MAX
+        } else {
+            self.busy
         }
     }
 
@@ -42,6 +57,7 @@ impl Watch {
             version: Some(version),
             slow_nanos: slowlog.min(latency),
             tracks: settings.latency_tracking,
+            busy: Duration::from_millis(settings.busy_reply_threshold_ms),
         }
     }
 }
@@ -63,6 +79,10 @@ pub(super) fn note_slow(
     };
     let latency = around.keyspace.latency();
     latency.note(event, Duration::from_nanos(nanos));
+    if session.in_script {
+        // The slow log shows the script as a whole.
+        return;
+    }
     let settings = around.server.config.settings();
     let micros = nanos / 1000;
     let is_slow =
@@ -90,13 +110,24 @@ pub(super) fn show(server: &Server, session: &Session, command: &'static Command
     if flags.contains(Flags::ADMIN) || flags.contains(Flags::SKIP_MONITOR) {
         return;
     }
+    show_always(server, session, command, args);
+}
+
+/// As [`show`], also of a command that shows itself.
+#[cold]
+pub(super) fn show_always(
+    server: &Server,
+    session: &Session,
+    command: &'static Command,
+    args: Args<'_>,
+) {
     let words = shown_words(command, args);
-    let line = monitors::line(
-        SystemTime::now(),
-        session.db,
-        &session.handle,
-        words.into_iter(),
-    );
+    let source = if session.in_script {
+        monitors::Source::Script
+    } else {
+        monitors::Source::Client(&session.handle)
+    };
+    let line = monitors::line(SystemTime::now(), session.db, source, words.into_iter());
     let limits = server.config.settings().client_output_buffer_limits;
     let ended = server.monitors.show(&line, &limits);
     if ended > 0 {
@@ -108,7 +139,12 @@ pub(super) fn show(server: &Server, session: &Session, command: &'static Command
 
 /// Whether CLIENT PAUSE has the command wait.
 #[cold]
-pub(super) fn is_paused(server: &Server, session: &Session, command: &Command) -> bool {
+pub(super) fn is_paused(
+    server: &Server,
+    session: &Session,
+    command: &Command,
+    args: Args<'_>,
+) -> bool {
     if session.monitors {
         return false;
     }
@@ -116,18 +152,26 @@ pub(super) fn is_paused(server: &Server, session: &Session, command: &Command) -
         None => false,
         Some(Paused::All) => true,
         Some(Paused::Writes) => {
-            let writes = |command: &Command| {
-                // Publishing is no write of data, but others would hear of it. PFCOUNT keeps its estimate in the value.
-                command.spec.flags.contains(Flags::WRITE)
-                    || matches!(command.full_name, "publish" | "spublish" | "pfcount")
-            };
             let queued = session.transaction.as_ref();
-            writes(command)
+            may_write(server, command, args)
                 || (command.spec.flags.contains(Flags::EXECUTES)
                     && queued.is_some_and(|transaction| {
                         let mut queue = transaction.queue.iter();
-                        queue.any(|queued| writes(queued.command))
+                        queue.any(|queued| may_write(server, queued.command, queued.args.args()))
                     }))
         }
     }
+}
+
+/// Whether CLIENT PAUSE WRITE has the command wait. Publishing is no write of data, but others would hear of it. PFCOUNT
+/// keeps its estimate in the value. A script may write unless it says that it does not.
+fn may_write(server: &Server, command: &Command, args: Args<'_>) -> bool {
+    let flags = command.spec.flags;
+    if flags.contains(Flags::RUNS_SCRIPT) && !flags.contains(Flags::READONLY) {
+        let is_text = Manner::of(command.spec.name).named == Named::Text;
+        let script = args.get(1).unwrap_or_default();
+        let says = server.scripting.lock().flags(script, is_text);
+        return !says.is_some_and(|flags| flags.contains(ScriptFlags::NO_WRITES));
+    }
+    flags.contains(Flags::WRITE) || matches!(command.full_name, "publish" | "spublish" | "pfcount")
 }

@@ -108,17 +108,18 @@ pub(super) fn memory(ctx: &Context<'_>, report: &mut Report) -> Result<(), Comma
     report.field("allocator_active", memory.allocated);
     report.field("allocator_resident", memory.resident);
     report.bytes("total_system_memory", total_system_bytes());
-    // There are no scripts and no functions.
-    report.field("used_memory_vm_eval", 0);
-    report.bytes("used_memory_lua", 0);
-    report.field("used_memory_scripts_eval", 0);
-    report.field("number_of_cached_scripts", 0);
+    let scripts = ctx.server.scripting.figures();
+    report.field("used_memory_vm_eval", scripts.vm_bytes);
+    report.bytes("used_memory_lua", scripts.vm_bytes);
+    report.field("used_memory_scripts_eval", scripts.text_bytes);
+    report.field("number_of_cached_scripts", scripts.cached);
+    // There are no functions.
     report.field("number_of_functions", 0);
     report.field("number_of_libraries", 0);
     report.field("used_memory_vm_functions", 0);
-    report.bytes("used_memory_vm_total", 0);
+    report.bytes("used_memory_vm_total", scripts.vm_bytes);
     report.field("used_memory_functions", 0);
-    report.bytes("used_memory_scripts", 0);
+    report.bytes("used_memory_scripts", scripts.text_bytes);
     report.field("maxmemory", memory.max);
     report.field("maxmemory_human", human(memory.max));
     report.field("maxmemory_policy", settings.maxmemory_policy.as_str());

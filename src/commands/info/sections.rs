@@ -238,6 +238,8 @@ pub(super) fn stats(ctx: &Context<'_>, report: &mut Report) -> Written {
     );
     report.field("evicted_keys", eviction.evicted_keys);
     report.field("evicted_clients", 0);
+    let scripts = ctx.server.scripting.figures();
+    report.field("evicted_scripts", scripts.evicted);
     report.field("total_eviction_exceeded_time", eviction.exceeded_ms);
     report.field("current_eviction_exceeded_time", eviction.exceeded_now_ms);
     // Of this batch too, which are added to the sums only at its end.

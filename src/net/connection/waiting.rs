@@ -7,7 +7,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::output::until;
 use super::unsent::Progress;
-use super::{Connection, End, READ_BYTES};
+use super::{Connection, End, READ_BYTES, mail_may_go};
 use crate::keyspace::Presence;
 use crate::state::{Answer, CommandStats, ReplyMode};
 
@@ -36,10 +36,11 @@ impl Connection {
             if handle.is_killed() {
                 return Ok(Some(End::Killed));
             }
-            if handle.mailbox.has_mail() {
+            // As in `take_mail`.
+            if handle.mailbox.has_mail()
+                && Presence::of_worker(self.keyspace.gate(), self.worker).is_inside()
+            {
                 self.refresh_settings();
-                // As in `take_mail`.
-                drop(Presence::of_worker(self.keyspace.gate(), self.worker));
                 self.limit_output(0);
                 let out = &mut self.out;
                 blocked.if_waits(|| handle.mailbox.take_into(out));
@@ -74,7 +75,7 @@ impl Connection {
                     blocked.set_free(false);
                 }
                 () = until(output_limit) => return Ok(Some(End::OutputLimit)),
-                () = handle.mailbox.arrived() => {}
+                () = mail_may_go(&handle, &self.keyspace) => {}
             }
             if self.unsent.bytes() != unsent_bytes {
                 self.has_written();

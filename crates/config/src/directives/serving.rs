@@ -110,7 +110,7 @@ pub(super) const PROCESS: &[Directive] = &[
     row("shutdown-on-sigterm", Kind::EnumSet(STOP), "default").idle(),
     int("busy-reply-threshold", 0, LONG, "5000")
         .alias("lua-time-limit")
-        .idle(),
+        .sets(|settings, value| settings.busy_reply_threshold_ms = value.number()),
 ];
 
 /// Protection.

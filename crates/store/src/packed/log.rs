@@ -21,6 +21,12 @@ const STEP_BYTES: usize = 128 * 1024;
 /// longer.
 const COMMIT_TIME_MAX: Duration = Duration::from_millis(2);
 
+/// How often a thread that waits for the commit lock looks whether it still needs it.
+const LOOK_TIME: Duration = Duration::from_millis(10);
+
+/// Stands for "no hold" where the bytes staged before it are expected.
+const NO_HOLD: u64 = u64::MAX;
+
 thread_local! {
     /// Whether this thread holds the front log.
     static HOLDS: Cell<bool> = const { Cell::new(false) };
@@ -53,6 +59,7 @@ impl Held<'_> {
 impl Drop for Held<'_> {
     fn drop(&mut self) {
         self.log.staging.lock().end_hold(self.space);
+        self.log.held_from.store(NO_HOLD, Ordering::Release);
         HOLDS.set(false);
     }
 }
@@ -88,6 +95,8 @@ pub struct Log {
     pub(super) staged: AtomicU64,
     /// Bytes ever committed.
     committed: AtomicU64,
+    /// Bytes that had ever been staged when the present hold began, or [`NO_HOLD`].
+    held_from: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -150,6 +159,7 @@ impl Log {
             generations: Mutex::default(),
             staged: AtomicU64::new(0),
             committed: AtomicU64::new(0),
+            held_from: AtomicU64::new(NO_HOLD),
         }
     }
 
@@ -265,6 +275,13 @@ impl Log {
         Ok(true)
     }
 
+    /// Whether everything is committed that was staged up to `target` by threads that do not hold the log. While one
+    /// holds it, no other thread stages anything.
+    fn has_committed(&self, target: u64) -> bool {
+        let held_from = self.held_from.load(Ordering::Acquire);
+        self.committed.load(Ordering::Acquire) >= target.min(held_from)
+    }
+
     /// As [`commit`](Self::commit), but never waits, because the caller holds a lock that the log's holder may want.
     /// `false` if another thread holds the log or commits.
     pub fn try_commit(&self, space: &Space, guard: &dyn Guard) -> Result<bool, StoreError> {
@@ -315,6 +332,8 @@ impl Log {
     pub fn hold<'a>(&'a self, space: &'a Space) -> Held<'a> {
         let lock = self.commit_lock.lock();
         HOLDS.set(true);
+        let staged = self.staged.load(Ordering::Acquire);
+        self.held_from.store(staged, Ordering::Release);
         self.staging.lock().begin_hold(space);
         Held {
             log: self,
@@ -342,7 +361,15 @@ impl Log {
         if self.is_held_here() {
             return Ok(());
         }
-        let lock = self.commit_lock.lock();
+        // A script may hold the log for seconds.
+        let lock = loop {
+            if self.has_committed(target) {
+                return Ok(());
+            }
+            if let Some(lock) = self.commit_lock.try_lock_for(LOOK_TIME) {
+                break lock;
+            }
+        };
         self.commit_locked(&lock, target, space, guard)
     }
 

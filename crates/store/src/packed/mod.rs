@@ -290,6 +290,13 @@ impl Store for Packed {
         Ok(())
     }
 
+    fn commit_before_step(&self) -> Result<(), StoreError> {
+        if self.front.is_held_here() {
+            self.front.commit_before_hold(&self.space, &self.metadata)?;
+        }
+        Ok(())
+    }
+
     fn forget(
         &self,
         record: RecordKey<'_>,

@@ -1,0 +1,269 @@
+//! EVAL and its like: a script runs alone in the keyspace, and all that it writes is one durable step.
+//!
+//! A script that was quick the last time runs on its client's worker. A new one, and one that was not quick, runs on a
+//! thread that serves no other clients: so the workers can answer BUSY, and SCRIPT KILL, while it runs for long.
+
+mod host;
+
+use std::time::{Duration, Instant};
+
+use lua::{Outcome as Ended, ScriptError, ScriptFlags};
+
+use self::host::ScriptHost;
+use super::{Dispatcher, Next, Surroundings, watch};
+use crate::catalog::spec::Flags;
+use crate::commands::scripting::call::{Manner, Named, first_argument};
+use crate::commands::{Command, CommandError};
+use crate::keyspace::{NotAlone, RECLAIM_TIME_MAX};
+use crate::protocol::{Args, ReplyBuffer};
+use crate::state::Session;
+use crate::state::scripting::{Found, RunKind, Scripts};
+
+/// A script that takes longer than this is not quick.
+const QUICK_TIME: Duration = Duration::from_millis(5);
+
+/// How a call of a script went.
+enum Went {
+    /// The reply is written.
+    Done,
+    /// The script did not run.
+    Refused(CommandError),
+    /// It ran, or could not be compiled, and this is the reply.
+    Failed(ScriptError),
+    /// It has not run: it is for a thread that serves no other clients.
+    Elsewhere,
+}
+
+impl From<CommandError> for Went {
+    /// An error of the call itself, which is counted like that of any command.
+    fn from(error: CommandError) -> Self {
+        Went::Failed(ScriptError {
+            text: error.to_string().into_bytes(),
+            counted: false,
+        })
+    }
+}
+
+/// What a script may do.
+struct Rights {
+    writes: bool,
+    /// Why it may call no command that takes memory.
+    memory: Result<(), CommandError>,
+}
+
+impl Dispatcher {
+    /// Runs a script and writes its reply; or does nothing, for [`Next::Elsewhere`].
+    pub(super) fn script(
+        &mut self,
+        around: &mut Surroundings<'_>,
+        session: &mut Session,
+        command: &'static Command,
+        args: Args<'_>,
+        out: &mut ReplyBuffer,
+    ) -> Next {
+        let mark = self.run.mark();
+        let lookups = self.lookups;
+        let start = out.len();
+        let Some(memory) = self.memory_for_script(around, session, command, args) else {
+            return Next::Elsewhere;
+        };
+        let went = if session.in_exec {
+            self.script_alone(around, session, command, (args, memory), out)
+        } else {
+            around.presence.leave();
+            let went = match around.keyspace.gate().enter_alone(self.takes_slow) {
+                Ok(alone) => {
+                    let went = self.script_alone(around, session, command, (args, memory), out);
+                    drop(alone);
+                    went
+                }
+                Err(NotAlone::SlowInside) => Went::Elsewhere,
+                Err(NotAlone::Busy) => Went::Refused(around.busy()),
+            };
+            around.presence.come_back_unless_busy();
+            went
+        };
+        let stripe = around.server.stats.stripe(self.stripe);
+        match went {
+            Went::Elsewhere => {
+                out.discard(start);
+                self.lookups = lookups;
+                return Next::Elsewhere;
+            }
+            Went::Refused(error) => {
+                return self.refuse(around, session, (Some(command), error), args, out);
+            }
+            Went::Done => self.run.count(command, stripe, session),
+            Went::Failed(error) => {
+                self.run.count(command, stripe, session);
+                self.run.failed();
+                let text = String::from_utf8_lossy(&error.text);
+                if !error.counted {
+                    stripe.add_error(&text);
+                }
+                out.truncate(start);
+                out.error(&text);
+            }
+        }
+        // The time of EVAL includes that of all its commands.
+        self.done(mark, around, session, command, args);
+        Next::Continue
+    }
+
+    /// Whether there is memory for a script that writes; makes some if there is little. `None` if that takes a while and
+    /// this thread has other clients.
+    fn memory_for_script(
+        &mut self,
+        around: &mut Surroundings<'_>,
+        session: &Session,
+        command: &Command,
+        args: Args<'_>,
+    ) -> Option<Result<(), CommandError>> {
+        if command.spec.flags.contains(Flags::READONLY) {
+            return Some(Ok(()));
+        }
+        let bytes = args.bytes() as u64;
+        match around.keyspace.memory_check().check(bytes, self.access.now) {
+            // EXEC has made what it could.
+            Ok(waits) if !waits || session.in_exec => Some(Ok(())),
+            Ok(_) if !self.takes_slow => None,
+            Ok(_) => {
+                self.wait_for_memory(around, bytes, Instant::now() + RECLAIM_TIME_MAX);
+                Some(Ok(()))
+            }
+            Err(error) => Some(Err(error.into())),
+        }
+    }
+
+    /// Finds the script and runs it. The thread is alone in the gate.
+    fn script_alone(
+        &mut self,
+        around: &mut Surroundings<'_>,
+        session: &mut Session,
+        command: &'static Command,
+        (args, memory): (Args<'_>, Result<(), CommandError>),
+        out: &mut ReplyBuffer,
+    ) -> Went {
+        let server = around.server;
+        let manner = Manner::of(command.spec.name);
+        let may_move = !self.takes_slow && !session.in_exec;
+        let mut scripts = server.scripting.lock();
+        let (found, first_argument) = match find(&mut scripts, manner, args, may_move) {
+            Ok(Some(found)) => found,
+            Ok(None) => return Went::Elsewhere,
+            Err(error) => return error.into(),
+        };
+        let rights = match rights(&found, manner, memory) {
+            Ok(rights) => rights,
+            Err(refused) => return refused,
+        };
+        if server.monitors.any() {
+            // Before its commands are shown.
+            watch::show_always(server, session, command, args);
+        }
+        let db = session.db;
+        session.in_script = true;
+        self.run.restart();
+        let started = Instant::now();
+        let mut host = ScriptHost::begin(self, around, session, RunKind::Eval, rights, may_move);
+        let ended = run(&mut scripts, &found, (args, first_argument), &mut host, out);
+        let is_moved = host.end();
+        session.in_script = false;
+        if session.db != db {
+            session.select(db);
+        }
+        let is_quick = !is_moved && started.elapsed() < QUICK_TIME;
+        if is_quick != found.is_quick {
+            scripts.set_quick(&found.name, is_quick);
+        }
+        if is_moved {
+            return Went::Elsewhere;
+        }
+        match ended {
+            Ok(Ended::Written) => Went::Done,
+            Ok(Ended::Failed(error)) => Went::Failed(error),
+            Err(error) => error.into(),
+        }
+    }
+}
+
+/// The script of a call and the place of its first argument. `None` if only a thread without other clients should run it.
+fn find(
+    scripts: &mut Scripts,
+    manner: Manner,
+    args: Args<'_>,
+    only_quick: bool,
+) -> Result<Option<(Found, usize)>, CommandError> {
+    let script = &args[1];
+    let unknown = || CommandError::text("NOSCRIPT No matching script. Please use EVAL.");
+    if manner.named == Named::Sha && script.len() != 40 {
+        return Err(unknown());
+    }
+    let first_argument = first_argument(args)?;
+    let found = match manner.named {
+        Named::Sha => scripts.find(script).ok_or_else(unknown)?,
+        Named::Text => match scripts.find_text(script) {
+            Some(found) => found,
+            None if only_quick => return Ok(None),
+            None => scripts.load(script, false)?,
+        },
+    };
+    Ok((found.is_quick || !only_quick).then_some((found, first_argument)))
+}
+
+/// What the script may do by its own first line and by the command that runs it.
+fn rights(found: &Found, manner: Manner, memory: Result<(), CommandError>) -> Result<Rights, Went> {
+    let Some(flags) = found.flags else {
+        return Ok(Rights {
+            writes: !manner.reads_only,
+            memory,
+        });
+    };
+    let reads_only = flags.contains(ScriptFlags::NO_WRITES);
+    if reads_only || flags.contains(ScriptFlags::ALLOW_OOM) {
+        return Ok(Rights {
+            writes: !reads_only,
+            memory: Ok(()),
+        });
+    }
+    if let Err(error) = memory {
+        return Err(Went::Refused(error));
+    }
+    if manner.reads_only {
+        let text = "ERR Can not execute a script with write flag using *_ro command.";
+        return Err(CommandError::text(text).into());
+    }
+    Ok(Rights {
+        writes: true,
+        memory,
+    })
+}
+
+/// Runs the script: as one step, if it may write.
+fn run(
+    scripts: &mut Scripts,
+    found: &Found,
+    (args, first_argument): (Args<'_>, usize),
+    host: &mut ScriptHost<'_, '_>,
+    out: &mut ReplyBuffer,
+) -> Result<Ended, CommandError> {
+    let interpreter = scripts.interpreter()?;
+    let keyspace = host.keyspace();
+    let makes_step = host.makes_step();
+    let mut ended = None;
+    let mut run = || {
+        let call = lua::Run {
+            function: found.handle,
+            name: &found.name,
+            keys: args.from(3).take(first_argument - 3),
+            args: args.from(first_argument),
+        };
+        ended = Some(interpreter.run(call, host, out));
+    };
+    if makes_step {
+        keyspace.atomically(&[], &mut run)?;
+    } else {
+        run();
+    }
+    ended.ok_or_else(|| CommandError::text("ERR the script did not run"))
+}

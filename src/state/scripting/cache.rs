@@ -1,0 +1,291 @@
+//! The scripts that EVALSHA finds.
+//!
+//! SCRIPT LOAD's scripts stay. Of those that only EVAL brought, the one that was not used for the longest time leaves when
+//! there are too many.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use foldhash::fast::RandomState;
+use lua::{Handle, Interpreter, Kind, Limits, ScriptFlags, script_header, sha1_hex};
+
+use crate::error::CommandError;
+use crate::state::REDIS_VERSION;
+
+/// How many scripts that only EVAL brought are kept. Redis 7.4's number.
+const EVALUATED_MAX: usize = 500;
+
+/// What the texts of all scripts may take, bytes.
+const TEXT_BYTES_MAX: usize = 256 << 20;
+
+/// The hexadecimal SHA-1 of a script's text, in lower case.
+pub type ScriptName = [u8; 40];
+
+/// A script as it is cached.
+#[derive(Debug)]
+struct Script {
+    text: Arc<[u8]>,
+    handle: Handle,
+    flags: Option<ScriptFlags>,
+    /// SCRIPT LOAD brought it.
+    stays: bool,
+    /// The number of its last use.
+    used: u64,
+    /// Its last run was so short that a thread with other clients may run it.
+    is_quick: bool,
+}
+
+/// A script to run.
+#[derive(Clone, Copy, Debug)]
+pub struct Found {
+    /// Its name.
+    pub name: ScriptName,
+    /// The function.
+    pub handle: Handle,
+    /// What its first line says; `None` if it has no such line.
+    pub flags: Option<ScriptFlags>,
+    /// Its last run was so short that a thread with other clients may run it.
+    pub is_quick: bool,
+}
+
+/// The interpreter of scripts and the scripts that it holds.
+#[derive(Default)]
+pub struct Scripts {
+    interpreter: Option<Interpreter>,
+    by_name: HashMap<ScriptName, Script, RandomState>,
+    by_text: HashMap<Arc<[u8]>, ScriptName, RandomState>,
+    text_bytes: usize,
+    /// How many of the scripts only EVAL brought.
+    evaluated: usize,
+    uses: u64,
+    evicted: u64,
+}
+
+impl std::fmt::Debug for Scripts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Scripts")
+            .field("by_name", &self.by_name)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Scripts {
+    /// The interpreter; it is made at its first use.
+    pub fn interpreter(&mut self) -> Result<&mut Interpreter, CommandError> {
+        let interpreter = match self.interpreter.take() {
+            Some(interpreter) => interpreter,
+            None => Interpreter::new(Kind::Eval, REDIS_VERSION, Limits::default())
+                .map_err(|error| CommandError::Text(error.to_string().into()))?,
+        };
+        Ok(self.interpreter.insert(interpreter))
+    }
+
+    /// How many scripts there are.
+    pub fn len(&self) -> usize {
+        self.by_name.len()
+    }
+
+    /// Whether there is no script.
+    pub fn is_empty(&self) -> bool {
+        self.by_name.is_empty()
+    }
+
+    /// What their texts take, bytes.
+    pub fn text_bytes(&self) -> usize {
+        self.text_bytes
+    }
+
+    /// What the interpreter takes, bytes.
+    pub fn vm_bytes(&self) -> usize {
+        self.interpreter
+            .as_ref()
+            .map_or(0, Interpreter::used_memory)
+    }
+
+    /// How many scripts were evicted since the last call.
+    pub(super) fn take_evicted(&mut self) -> u64 {
+        std::mem::take(&mut self.evicted)
+    }
+
+    /// Whether there is a script of this name, in any case of its letters.
+    pub fn has(&self, name: &[u8]) -> bool {
+        parse_name(name).is_some_and(|name| self.by_name.contains_key(&name))
+    }
+
+    /// The script of this name, in any case of its letters.
+    pub fn find(&mut self, name: &[u8]) -> Option<Found> {
+        let name = parse_name(name)?;
+        self.by_name.get_mut(&name).map(|script| {
+            self.uses += 1;
+            script.found(name, self.uses)
+        })
+    }
+
+    /// The script with this text, if it is cached.
+    pub fn find_text(&mut self, text: &[u8]) -> Option<Found> {
+        let name = *self.by_text.get(text)?;
+        self.by_name.get_mut(&name).map(|script| {
+            self.uses += 1;
+            script.found(name, self.uses)
+        })
+    }
+
+    /// The script with this text, which is compiled if it is new. `stays`: it is never evicted.
+    pub fn load(&mut self, text: &[u8], stays: bool) -> Result<Found, CommandError> {
+        if let Some(found) = self.find_text(text) {
+            if stays
+                && let Some(script) = self.by_name.get_mut(&found.name)
+                && !std::mem::replace(&mut script.stays, true)
+            {
+                self.evaluated -= 1;
+            }
+            return Ok(found);
+        }
+        if self.text_bytes + text.len() > TEXT_BYTES_MAX {
+            return Err(CommandError::text(
+                "ERR the cached scripts take too much memory: SCRIPT FLUSH removes them",
+            ));
+        }
+        let refused = |error: lua::LoadError| CommandError::Text(error.to_string().into());
+        let flags = script_header(text)
+            .map_err(|error| refused(error.into()))?
+            .flags;
+        let handle = self.interpreter()?.compile(text).map_err(refused)?;
+        let mut name = [0; 40];
+        name.copy_from_slice(sha1_hex(text).as_bytes());
+        let text = Arc::<[u8]>::from(text);
+        self.uses += 1;
+        self.text_bytes += text.len();
+        self.by_text.insert(Arc::clone(&text), name);
+        let mut script = Script {
+            text,
+            handle,
+            flags,
+            stays,
+            used: self.uses,
+            is_quick: false,
+        };
+        let found = script.found(name, self.uses);
+        self.by_name.insert(name, script);
+        if !stays {
+            self.evaluated += 1;
+            if self.evaluated > EVALUATED_MAX {
+                self.evict();
+            }
+        }
+        Ok(found)
+    }
+
+    /// What the first line of the script of a call says: of the text for EVAL, of the name for EVALSHA.
+    pub fn flags(&self, script: &[u8], is_text: bool) -> Option<ScriptFlags> {
+        if is_text {
+            return script_header(script).ok()?.flags;
+        }
+        self.by_name.get(&parse_name(script)?)?.flags
+    }
+
+    /// Whether a thread with other clients may run the script of a call.
+    pub fn is_quick(&self, script: &[u8], is_text: bool) -> bool {
+        let name = if is_text {
+            self.by_text.get(script).copied()
+        } else {
+            parse_name(script)
+        };
+        name.and_then(|name| self.by_name.get(&name))
+            .is_some_and(|script| script.is_quick)
+    }
+
+    /// Notes whether the script's last run was short.
+    pub fn set_quick(&mut self, name: &ScriptName, is_quick: bool) {
+        if let Some(script) = self.by_name.get_mut(name) {
+            script.is_quick = is_quick;
+        }
+    }
+
+    /// Forgets all scripts, and the interpreter with them.
+    pub fn flush(&mut self) {
+        let uses = self.uses;
+        *self = Self {
+            uses,
+            ..Self::default()
+        };
+    }
+
+    /// Removes the script of EVAL that was not used for the longest time.
+    fn evict(&mut self) {
+        let evaluated = self.by_name.iter().filter(|(_, script)| !script.stays);
+        let Some((&name, _)) = evaluated.min_by_key(|(_, script)| script.used) else {
+            return;
+        };
+        if let Some(script) = self.by_name.remove(&name) {
+            self.by_text.remove(&script.text);
+            self.text_bytes -= script.text.len();
+            self.evaluated -= 1;
+            self.evicted += 1;
+            if let Some(interpreter) = &mut self.interpreter {
+                interpreter.release(script.handle);
+            }
+        }
+    }
+}
+
+impl Script {
+    fn found(&mut self, name: ScriptName, used: u64) -> Found {
+        self.used = used;
+        Found {
+            name,
+            handle: self.handle,
+            flags: self.flags,
+            is_quick: self.is_quick,
+        }
+    }
+}
+
+fn parse_name(name: &[u8]) -> Option<ScriptName> {
+    let mut name = ScriptName::try_from(name).ok()?;
+    name.make_ascii_lowercase();
+    Some(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_least_used_of_evaluated_scripts_leave() {
+        let mut scripts = Scripts::default();
+        let text = |n: usize| format!("return {n}");
+        let stays = scripts.load(b"return 'stays'", true).expect("it is valid");
+        let first = scripts
+            .load(text(0).as_bytes(), false)
+            .expect("it is valid");
+        for n in 1..EVALUATED_MAX {
+            scripts
+                .load(text(n).as_bytes(), false)
+                .expect("it is valid");
+        }
+        assert!(scripts.find(&first.name).is_some());
+        scripts
+            .load(text(EVALUATED_MAX).as_bytes(), false)
+            .expect("it is valid");
+        assert!(scripts.has(&first.name) && scripts.has(&stays.name));
+        assert!(!scripts.has(sha1_hex(text(1).as_bytes()).as_bytes()));
+        assert_eq!(
+            (scripts.take_evicted(), scripts.len()),
+            (1, EVALUATED_MAX + 1)
+        );
+        let first = scripts.load(text(0).as_bytes(), true).expect("it is valid");
+        for n in 1000..1000 + EVALUATED_MAX {
+            scripts
+                .load(text(n).as_bytes(), false)
+                .expect("it is valid");
+        }
+        assert!(scripts.has(first.name.to_ascii_uppercase().as_slice()));
+        assert_eq!(scripts.len(), EVALUATED_MAX + 2);
+        scripts.flush();
+        assert_eq!(
+            (scripts.len(), scripts.text_bytes(), scripts.vm_bytes()),
+            (0, 0, 0)
+        );
+    }
+}
