@@ -82,18 +82,35 @@ static int raising (lua_State *L) {
 }
 
 
+/* Adds the source and the line of the function at this level to the error table on top; or of its caller, if it is a C
+** function. */
+static void add_place (lua_State *L, int level) {
+  lua_Debug ar;
+  if (!lua_getstack(L, level, &ar)) return;
+  lua_getinfo(L, "Sl", &ar);
+  if (*ar.what == 'C') {
+    if (!lua_getstack(L, level + 1, &ar)) return;
+    lua_getinfo(L, "Sl", &ar);
+  }
+  lua_pushstring(L, ar.source);
+  lua_setfield(L, -2, "source");
+  lua_pushinteger(L, ar.currentline);
+  lua_setfield(L, -2, "line");
+}
+
+
 /* Asks Rust whether the script must end, and raises the error if so. Rust answers with the error's text. */
-void redis_interrupt (lua_State *L, lua_Hook hook) {
+void redis_interrupt (lua_State *L) {
   luaL_checkstack(L, 4, "too many nested functions");
   lua_getfield(L, LUA_REGISTRYINDEX, INTERRUPT_KEY);
   if (lua_isfunction(L, -1)) {
     lua_call(L, 0, 1);
     if (lua_isstring(L, -1)) {
-      /* From now on at each line, or the script could catch the error and go on. */
-      if (hook) lua_sethook(L, hook, LUA_MASKLINE, 0);
       lua_createtable(L, 0, 3);
       lua_insert(L, -2);
       lua_setfield(L, -2, "err");
+      add_place(L, 0);
+      G(L)->must_end = 1;
       lua_error(L);
     }
   }
@@ -101,25 +118,21 @@ void redis_interrupt (lua_State *L, lua_Hook hook) {
 }
 
 
+/* Whether nothing in the script may catch the error on top: the script must end, or the error is Rust's own. */
+int redis_uncatchable (lua_State *L) {
+  return G(L)->must_end || lua_type(L, -1) == LUA_TUSERDATA;
+}
+
+
 static void count_hook (lua_State *L, lua_Debug *ar) {
   (void)ar;
-  redis_interrupt(L, count_hook);
+  redis_interrupt(L);
 }
 
 
 /* Handles an error that nothing in the script caught: makes a table of it, with the source and the line of the function that
 ** raised it, or of its caller if that is a C function. */
 static int handle_error (lua_State *L) {
-  lua_Debug ar;
-  int found = 0;
-  if (lua_getstack(L, 1, &ar)) {
-    lua_getinfo(L, "Sl", &ar);
-    found = 1;
-    if (*ar.what == 'C') {
-      found = lua_getstack(L, 2, &ar);
-      if (found) lua_getinfo(L, "Sl", &ar);
-    }
-  }
   lua_settop(L, 1);
   if (!lua_istable(L, 1)) {
     switch (lua_type(L, 1)) {
@@ -141,12 +154,7 @@ static int handle_error (lua_State *L) {
     lua_insert(L, -2);
     lua_setfield(L, -2, "err");
   }
-  if (found) {
-    lua_pushstring(L, ar.source);
-    lua_setfield(L, -2, "source");
-    lua_pushinteger(L, ar.currentline);
-    lua_setfield(L, -2, "line");
-  }
+  add_place(L, 1);
   return 1;
 }
 
@@ -194,6 +202,7 @@ static int run (lua_State *L) {
   lua_pushvalue(L, 1);
   push_array(L, &at, keys);
   push_array(L, &at, arguments);
+  G(L)->must_end = 0;
   if (interval > 0) lua_sethook(L, count_hook, LUA_MASKCOUNT, interval);
   if (eval) {
     Table *globals = hvalue(gt(L));
@@ -353,7 +362,7 @@ static int script_pcall (lua_State *L) {
     lua_insert(L, 1);
     return lua_gettop(L);
   }
-  if (lua_type(L, -1) == LUA_TUSERDATA) return lua_error(L);
+  if (redis_uncatchable(L)) return lua_error(L);
   if (lua_istable(L, -1)) {
     lua_getfield(L, -1, "err");
     if (lua_isstring(L, -1)) lua_replace(L, -2);

@@ -75,16 +75,13 @@ impl Converter<'_> {
             let before = frame.slots();
             let next = next_of(frame)?;
             slots = slots - before + frame.slots();
-            match next {
-                Some(value) => {
-                    let opened = self.open(&value, slots)?;
-                    slots += opened.as_ref().map_or(0, Frame::slots);
-                    frames.extend(opened);
-                }
-                None => {
-                    slots -= frame.slots();
-                    frames.pop();
-                }
+            if let Some(value) = next {
+                let opened = self.open(&value, slots)?;
+                slots += opened.as_ref().map_or(0, Frame::slots);
+                frames.extend(opened);
+            } else {
+                slots -= frame.slots();
+                frames.pop();
             }
             if self.out.is_overflown() {
                 break;
