@@ -16,6 +16,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("crates/pmemkv", &["pmemkv-sys"]),
     ("crates/redis-core", &[]),
     ("crates/config", &["redis-core"]),
+    ("crates/lua", &["redis-core"]),
     ("crates/store", &["pmemkv"]),
     ("crates/keyspace", &["config", "redis-core", "store"]),
     (

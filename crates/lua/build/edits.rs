@@ -18,6 +18,11 @@ pub struct Edit {
 }
 
 impl Edit {
+    /// Whether the edit is a guard with this name: what its reason begins with.
+    pub fn is_guard(&self, name: &str) -> bool {
+        self.why.split(':').next() == Some(name)
+    }
+
     /// Applies the edit to the file in `folder`.
     pub fn apply(&self, folder: &Path) -> Result<(), Box<dyn Error>> {
         let path = folder.join(self.file);

@@ -1,7 +1,5 @@
-//! What a run of a script costs: `cargo run --release -p pmemkv-lua --example cost`
+//! What a run of a script costs, in time of the processor: `cargo run --release -p pmemkv-lua --example cost [words of a name]`
 #![allow(clippy::print_stdout)]
-
-use std::time::Instant;
 
 use pmemkv_lua::{
     Args, Host, Interpreter, Kind, Limits, LoadError, LogLevel, Protocol, ReplyBuffer, Run,
@@ -62,15 +60,25 @@ const SCRIPTS: [(&str, &str); 9] = [
     ),
 ];
 
+/// How long this thread has run on a processor, in nanoseconds. Other processes do not disturb it as they do a clock.
+fn thread_time() -> f64 {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    text.split(' ')
+        .next()
+        .and_then(|time| time.parse().ok())
+        .unwrap_or(0.0)
+}
+
 fn main() -> Result<(), LoadError> {
+    let wanted = std::env::args().nth(1).unwrap_or_default();
     let mut interpreter = Interpreter::new(Kind::Eval, "7.2.4", Limits::default())?;
     let mut host = Counter(0);
-    for (name, text) in SCRIPTS {
+    for (name, text) in SCRIPTS.iter().filter(|(name, _)| name.contains(&wanted)) {
         let function = interpreter.compile(text.as_bytes())?;
         let mut out = ReplyBuffer::new(Protocol::Resp2);
         let mut best = f64::INFINITY;
         for _ in 0..5 {
-            let start = Instant::now();
+            let start = thread_time();
             for _ in 0..20_000 {
                 let run = Run {
                     function,
@@ -81,9 +89,9 @@ fn main() -> Result<(), LoadError> {
                 interpreter.run(run, &mut host, &mut out);
                 out.clear(4096);
             }
-            best = best.min(start.elapsed().as_secs_f64() / 20_000.0);
+            best = best.min((thread_time() - start) / 20_000.0);
         }
-        println!("{name:30} {:8.0} ns", best * 1e9);
+        println!("{name:30} {best:8.0} ns");
     }
     Ok(())
 }

@@ -168,15 +168,29 @@ static uint64_t take_length (const char **at) {
 }
 
 
+/* The length of what is no string but the value false. */
+#define LENGTH_OF_FALSE UINT64_MAX
+
 static void push_array (lua_State *L, const char **at, int count) {
   int i;
   lua_createtable(L, count, 0);
   for (i = 1; i <= count; i++) {
     uint64_t length = take_length(at);
-    lua_pushlstring(L, *at, (size_t)length);
-    *at += length;
+    if (length == LENGTH_OF_FALSE) lua_pushboolean(L, 0);
+    else {
+      lua_pushlstring(L, *at, (size_t)length);
+      *at += length;
+    }
     lua_rawseti(L, -2, i);
   }
+}
+
+
+/* array(packed, count): the array of packed strings. */
+static int array (lua_State *L) {
+  const char *at = lua_tostring(L, 1);
+  push_array(L, &at, (int)lua_tointeger(L, 2));
+  return 1;
 }
 
 
@@ -287,7 +301,68 @@ static int pairs_of (lua_State *L, int shape) {
   return 3;
 }
 
-/* shape(table): returns the shape and what belongs to it: a text, a number, or a table and the number of its elements. */
+/* Arrays up to this size are packed. */
+#define PACKED_BYTES_MAX ((size_t)1 << 20)
+
+/* Counts the elements of the array up to the first nil, and how many bytes they take packed; 0 bytes if they cannot be. */
+static int measure_array (lua_State *L, size_t *bytes) {
+  int count, plain = 1;
+  *bytes = 0;
+  for (count = 0; ; count++) {
+    lua_rawgeti(L, 1, count + 1);
+    switch (lua_type(L, -1)) {
+      case LUA_TNIL:
+        lua_pop(L, 1);
+        if (!plain || *bytes > PACKED_BYTES_MAX) *bytes = 0;
+        return count;
+      case LUA_TSTRING:
+        *bytes += lua_objlen(L, -1) + 9;
+        break;
+      case LUA_TNUMBER: case LUA_TBOOLEAN:
+        *bytes += 9;
+        break;
+      default:
+        plain = 0;
+    }
+    lua_pop(L, 1);
+  }
+}
+
+/* Pushes a string of the array's elements: for each one a letter for its type, a number or a length, and a string's bytes. */
+static void pack_array (lua_State *L, int count, size_t bytes) {
+  char *to = (char *)lua_newuserdata(L, bytes), *from = to;
+  int i;
+  for (i = 1; i <= count; i++) {
+    uint64_t length;
+    lua_Number number;
+    lua_rawgeti(L, 1, i);
+    switch (lua_type(L, -1)) {
+      case LUA_TSTRING:
+        length = lua_objlen(L, -1);
+        *to++ = 's';
+        memcpy(to, &length, 8);
+        memcpy(to + 8, lua_tostring(L, -1), (size_t)length);
+        to += 8 + length;
+        break;
+      case LUA_TNUMBER:
+        number = lua_tonumber(L, -1);
+        *to++ = 'n';
+        memcpy(to, &number, 8);
+        to += 8;
+        break;
+      default:
+        length = (uint64_t)lua_toboolean(L, -1);
+        *to++ = 'b';
+        memcpy(to, &length, 8);
+        to += 8;
+    }
+    lua_pop(L, 1);
+  }
+  lua_pushlstring(L, from, bytes);
+}
+
+/* shape(table): returns the shape and what belongs to it: a text, a number, or a table and the number of its elements. The
+** elements of a plain array come packed, in place of the table. */
 static int shape (lua_State *L) {
   static const struct { const char *name; int type, shape; } simple[] = {
     {"err", LUA_TSTRING, SHAPE_ERROR},
@@ -295,7 +370,7 @@ static int shape (lua_State *L) {
     {"double", LUA_TNUMBER, SHAPE_DOUBLE},
     {"big_number", LUA_TSTRING, SHAPE_BIG_NUMBER}
   };
-  size_t i;
+  size_t i, bytes;
   int count;
   lua_settop(L, 1);
   for (i = 0; i < sizeof(simple) / sizeof(simple[0]); i++) {
@@ -316,13 +391,11 @@ static int shape (lua_State *L) {
   }
   if (field_of_type(L, 1, "map", LUA_TTABLE)) return pairs_of(L, SHAPE_MAP);
   if (field_of_type(L, 1, "set", LUA_TTABLE)) return pairs_of(L, SHAPE_SET);
-  for (count = 0; ; count++) {
-    lua_rawgeti(L, 1, count + 1);
-    if (lua_isnil(L, -1)) break;
-    lua_pop(L, 1);
-  }
+  count = measure_array(L, &bytes);
+  if (bytes > 0) pack_array(L, count, bytes);
+  else lua_pushvalue(L, 1);
   lua_pushinteger(L, SHAPE_ARRAY);
-  lua_pushvalue(L, 1);
+  lua_insert(L, -2);
   lua_pushinteger(L, count);
   return 3;
 }
@@ -391,6 +464,7 @@ static const luaL_Reg functions[] = {
   {"release", release},
   {"load", load_text},
   {"shape", shape},
+  {"array", array},
   {"array_keys", array_keys},
   {"pcall", script_pcall},
   {"no_such_global", no_such_global},

@@ -115,14 +115,15 @@ fn add_version_and_log(
 
 /// `redis.call` raises a command's error, `redis.pcall` returns it.
 fn call(lua: &Lua, native: &Native, raises: bool) -> mlua::Result<mlua::Function> {
+    let array = native.array.clone();
     let raw = lua.create_function(move |lua, args: MultiValue| {
         let result = CURRENT.with(|Current { host, state }| {
             state.take_arguments(&args)?;
             drop(args);
             state.call(host);
             match state.reply.in_one() {
-                Some(reply) => from_reply(lua, reply),
-                None => from_reply(lua, &state.reply_bytes()),
+                Some(reply) => from_reply(lua, &array, reply),
+                None => from_reply(lua, &array, &state.reply_bytes()),
             }
         });
         match result {
