@@ -18,6 +18,11 @@ pub struct Edit {
 }
 
 impl Edit {
+    /// Whether the edit is a guard with this name: what its reason begins with.
+    pub fn is_guard(&self, name: &str) -> bool {
+        self.why.split(':').next() == Some(name)
+    }
+
     /// Applies the edit to the file in `folder`.
     pub fn apply(&self, folder: &Path) -> Result<(), Box<dyn Error>> {
         let path = folder.join(self.file);
@@ -57,7 +62,8 @@ const UNPACK: &str = "CVE-2025-46817: the number of results overflowed";
 const LONG_STRING: &str = "CVE-2025-46819: the length of a long string's delimiter overflowed";
 const BINARY: &str = "binary chunks are refused, since nothing checks them";
 const PATTERN: &str = "patterns must not exhaust the C stack, nor run for ever unseen";
-const RUST: &str = "only Rust handles an error that is a userdata: a panic or an error of its own";
+const UNCATCHABLE: &str =
+    "a script must not catch an error of Rust, which is a userdata, nor the error that ends it";
 const COLLECTOR: &str = "a script must not leave another setting of the collector behind";
 const STACK: &str = "two hundred nested calls must fit on a thread's stack";
 
@@ -155,29 +161,29 @@ pub const EDITS: &[Edit] = &[
     ),
     edit(
         "ldebug.c",
-        RUST,
+        UNCATCHABLE,
         "  if (L->errfunc != 0) {  /* is there an error handling function? */\n",
-        "  if (L->errfunc != 0 && !ttisuserdata(L->top - 1)) {\n",
+        "  if (L->errfunc != 0 && !ttisuserdata(L->top - 1) && !G(L)->must_end) {\n",
     ),
     edit(
         "lbaselib.c",
-        RUST,
+        UNCATCHABLE,
         "  status = lua_pcall(L, 0, LUA_MULTRET, 1);\n",
         "  status = lua_pcall(L, 0, LUA_MULTRET, 1);\n  \
-         if (status != 0 && lua_type(L, -1) == LUA_TUSERDATA) return lua_error(L);\n",
+         if (status != 0 && redis_uncatchable(L)) return lua_error(L);\n",
     ),
     edit(
         "lbaselib.c",
-        RUST,
+        UNCATCHABLE,
         "    lua_xmove(co, L, 1);  /* move error message */\n",
         "    lua_xmove(co, L, 1);  /* move error message */\n    \
-         if (lua_type(L, -1) == LUA_TUSERDATA) lua_error(L);\n",
+         if (redis_uncatchable(L)) lua_error(L);\n",
     ),
     edit(
         "lbaselib.c",
-        RUST,
+        UNCATCHABLE,
         "    lua_pushnil(L);\n    lua_insert(L, -2);  /* put before error message */\n",
-        "    if (lua_type(L, -1) == LUA_TUSERDATA) return lua_error(L);\n    \
+        "    if (redis_uncatchable(L)) return lua_error(L);\n    \
          lua_pushnil(L);\n    lua_insert(L, -2);  /* put before error message */\n",
     ),
     edit(
@@ -205,13 +211,13 @@ pub const EDITS: &[Edit] = &[
         "lstate.h",
         PATTERN,
         "  TString *tmname[TM_N];  /* array with tag-method names */\n",
-        "  TString *tmname[TM_N];  /* array with tag-method names */\n  size_t pattern_steps;\n",
+        "  TString *tmname[TM_N];  /* array with tag-method names */\n  size_t pattern_steps;\n  lu_byte must_end;\n",
     ),
     edit(
         "lstate.c",
         PATTERN,
         "  g->totalbytes = sizeof(LG);\n",
-        "  g->totalbytes = sizeof(LG);\n  g->pattern_steps = 0;\n",
+        "  g->totalbytes = sizeof(LG);\n  g->pattern_steps = 0;\n  g->must_end = 0;\n",
     ),
     edit(
         "lstrlib.c",
@@ -221,7 +227,7 @@ pub const EDITS: &[Edit] = &[
          /* Counts the work of a pattern and of a search, and asks now and then whether the script must end. */\n\
          static void count_steps (lua_State *L, size_t steps) {\n  \
          if ((G(L)->pattern_steps += steps) >= 1000000) {\n    \
-         G(L)->pattern_steps = 0;\n    redis_interrupt(L, NULL);\n  }\n}\n\n\
+         G(L)->pattern_steps = 0;\n    redis_interrupt(L);\n  }\n}\n\n\
          /* How deep a pattern's items may nest. */\n#define MATCH_DEPTH_MAX 1000\n\n\
          /* macro to `unsign' a character */\n",
     ),

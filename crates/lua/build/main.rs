@@ -41,6 +41,9 @@ const FILES: [&str; 25] = [
     "redis_lua.c",
 ];
 
+/// Names a guard to leave out, such as `CVE-2025-49844`: `scripts/lua-guards` shows what happens without it.
+const WITHOUT: &str = "PMEMKV_LUA_WITHOUT";
+
 fn main() -> Result<(), Box<dyn Error>> {
     let out = PathBuf::from(env::var("OUT_DIR")?);
     let native = Path::new(&env::var("CARGO_MANIFEST_DIR")?).join("native");
@@ -51,8 +54,14 @@ fn main() -> Result<(), Box<dyn Error>> {
     fs::create_dir_all(&edited)?;
     copy_all(&source::folder(&out)?, &edited)?;
     copy_all(&native, &edited)?;
+    println!("cargo:rerun-if-env-changed={WITHOUT}");
+    let without = env::var(WITHOUT).unwrap_or_default();
     for edit in edits::EDITS {
-        edit.apply(&edited)?;
+        if edit.is_guard(&without) {
+            println!("cargo:warning=Lua is built without the guard against {without}");
+        } else {
+            edit.apply(&edited)?;
+        }
     }
 
     cc::Build::new()

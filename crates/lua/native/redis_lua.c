@@ -82,18 +82,35 @@ static int raising (lua_State *L) {
 }
 
 
+/* Adds the source and the line of the function at this level to the error table on top; or of its caller, if it is a C
+** function. */
+static void add_place (lua_State *L, int level) {
+  lua_Debug ar;
+  if (!lua_getstack(L, level, &ar)) return;
+  lua_getinfo(L, "Sl", &ar);
+  if (*ar.what == 'C') {
+    if (!lua_getstack(L, level + 1, &ar)) return;
+    lua_getinfo(L, "Sl", &ar);
+  }
+  lua_pushstring(L, ar.source);
+  lua_setfield(L, -2, "source");
+  lua_pushinteger(L, ar.currentline);
+  lua_setfield(L, -2, "line");
+}
+
+
 /* Asks Rust whether the script must end, and raises the error if so. Rust answers with the error's text. */
-void redis_interrupt (lua_State *L, lua_Hook hook) {
+void redis_interrupt (lua_State *L) {
   luaL_checkstack(L, 4, "too many nested functions");
   lua_getfield(L, LUA_REGISTRYINDEX, INTERRUPT_KEY);
   if (lua_isfunction(L, -1)) {
     lua_call(L, 0, 1);
     if (lua_isstring(L, -1)) {
-      /* From now on at each line, or the script could catch the error and go on. */
-      if (hook) lua_sethook(L, hook, LUA_MASKLINE, 0);
       lua_createtable(L, 0, 3);
       lua_insert(L, -2);
       lua_setfield(L, -2, "err");
+      add_place(L, 0);
+      G(L)->must_end = 1;
       lua_error(L);
     }
   }
@@ -101,25 +118,21 @@ void redis_interrupt (lua_State *L, lua_Hook hook) {
 }
 
 
+/* Whether nothing in the script may catch the error on top: the script must end, or the error is Rust's own. */
+int redis_uncatchable (lua_State *L) {
+  return G(L)->must_end || lua_type(L, -1) == LUA_TUSERDATA;
+}
+
+
 static void count_hook (lua_State *L, lua_Debug *ar) {
   (void)ar;
-  redis_interrupt(L, count_hook);
+  redis_interrupt(L);
 }
 
 
 /* Handles an error that nothing in the script caught: makes a table of it, with the source and the line of the function that
 ** raised it, or of its caller if that is a C function. */
 static int handle_error (lua_State *L) {
-  lua_Debug ar;
-  int found = 0;
-  if (lua_getstack(L, 1, &ar)) {
-    lua_getinfo(L, "Sl", &ar);
-    found = 1;
-    if (*ar.what == 'C') {
-      found = lua_getstack(L, 2, &ar);
-      if (found) lua_getinfo(L, "Sl", &ar);
-    }
-  }
   lua_settop(L, 1);
   if (!lua_istable(L, 1)) {
     switch (lua_type(L, 1)) {
@@ -141,12 +154,7 @@ static int handle_error (lua_State *L) {
     lua_insert(L, -2);
     lua_setfield(L, -2, "err");
   }
-  if (found) {
-    lua_pushstring(L, ar.source);
-    lua_setfield(L, -2, "source");
-    lua_pushinteger(L, ar.currentline);
-    lua_setfield(L, -2, "line");
-  }
+  add_place(L, 1);
   return 1;
 }
 
@@ -160,15 +168,29 @@ static uint64_t take_length (const char **at) {
 }
 
 
+/* The length of what is no string but the value false. */
+#define LENGTH_OF_FALSE UINT64_MAX
+
 static void push_array (lua_State *L, const char **at, int count) {
   int i;
   lua_createtable(L, count, 0);
   for (i = 1; i <= count; i++) {
     uint64_t length = take_length(at);
-    lua_pushlstring(L, *at, (size_t)length);
-    *at += length;
+    if (length == LENGTH_OF_FALSE) lua_pushboolean(L, 0);
+    else {
+      lua_pushlstring(L, *at, (size_t)length);
+      *at += length;
+    }
     lua_rawseti(L, -2, i);
   }
+}
+
+
+/* array(packed, count): the array of packed strings. */
+static int array (lua_State *L) {
+  const char *at = lua_tostring(L, 1);
+  push_array(L, &at, (int)lua_tointeger(L, 2));
+  return 1;
 }
 
 
@@ -194,6 +216,7 @@ static int run (lua_State *L) {
   lua_pushvalue(L, 1);
   push_array(L, &at, keys);
   push_array(L, &at, arguments);
+  G(L)->must_end = 0;
   if (interval > 0) lua_sethook(L, count_hook, LUA_MASKCOUNT, interval);
   if (eval) {
     Table *globals = hvalue(gt(L));
@@ -278,7 +301,68 @@ static int pairs_of (lua_State *L, int shape) {
   return 3;
 }
 
-/* shape(table): returns the shape and what belongs to it: a text, a number, or a table and the number of its elements. */
+/* Arrays up to this size are packed. */
+#define PACKED_BYTES_MAX ((size_t)1 << 20)
+
+/* Counts the elements of the array up to the first nil, and how many bytes they take packed; 0 bytes if they cannot be. */
+static int measure_array (lua_State *L, size_t *bytes) {
+  int count, plain = 1;
+  *bytes = 0;
+  for (count = 0; ; count++) {
+    lua_rawgeti(L, 1, count + 1);
+    switch (lua_type(L, -1)) {
+      case LUA_TNIL:
+        lua_pop(L, 1);
+        if (!plain || *bytes > PACKED_BYTES_MAX) *bytes = 0;
+        return count;
+      case LUA_TSTRING:
+        *bytes += lua_objlen(L, -1) + 9;
+        break;
+      case LUA_TNUMBER: case LUA_TBOOLEAN:
+        *bytes += 9;
+        break;
+      default:
+        plain = 0;
+    }
+    lua_pop(L, 1);
+  }
+}
+
+/* Pushes a string of the array's elements: for each one a letter for its type, a number or a length, and a string's bytes. */
+static void pack_array (lua_State *L, int count, size_t bytes) {
+  char *to = (char *)lua_newuserdata(L, bytes), *from = to;
+  int i;
+  for (i = 1; i <= count; i++) {
+    uint64_t length;
+    lua_Number number;
+    lua_rawgeti(L, 1, i);
+    switch (lua_type(L, -1)) {
+      case LUA_TSTRING:
+        length = lua_objlen(L, -1);
+        *to++ = 's';
+        memcpy(to, &length, 8);
+        memcpy(to + 8, lua_tostring(L, -1), (size_t)length);
+        to += 8 + length;
+        break;
+      case LUA_TNUMBER:
+        number = lua_tonumber(L, -1);
+        *to++ = 'n';
+        memcpy(to, &number, 8);
+        to += 8;
+        break;
+      default:
+        length = (uint64_t)lua_toboolean(L, -1);
+        *to++ = 'b';
+        memcpy(to, &length, 8);
+        to += 8;
+    }
+    lua_pop(L, 1);
+  }
+  lua_pushlstring(L, from, bytes);
+}
+
+/* shape(table): returns the shape and what belongs to it: a text, a number, or a table and the number of its elements. The
+** elements of a plain array come packed, in place of the table. */
 static int shape (lua_State *L) {
   static const struct { const char *name; int type, shape; } simple[] = {
     {"err", LUA_TSTRING, SHAPE_ERROR},
@@ -286,7 +370,7 @@ static int shape (lua_State *L) {
     {"double", LUA_TNUMBER, SHAPE_DOUBLE},
     {"big_number", LUA_TSTRING, SHAPE_BIG_NUMBER}
   };
-  size_t i;
+  size_t i, bytes;
   int count;
   lua_settop(L, 1);
   for (i = 0; i < sizeof(simple) / sizeof(simple[0]); i++) {
@@ -307,13 +391,11 @@ static int shape (lua_State *L) {
   }
   if (field_of_type(L, 1, "map", LUA_TTABLE)) return pairs_of(L, SHAPE_MAP);
   if (field_of_type(L, 1, "set", LUA_TTABLE)) return pairs_of(L, SHAPE_SET);
-  for (count = 0; ; count++) {
-    lua_rawgeti(L, 1, count + 1);
-    if (lua_isnil(L, -1)) break;
-    lua_pop(L, 1);
-  }
+  count = measure_array(L, &bytes);
+  if (bytes > 0) pack_array(L, count, bytes);
+  else lua_pushvalue(L, 1);
   lua_pushinteger(L, SHAPE_ARRAY);
-  lua_pushvalue(L, 1);
+  lua_insert(L, -2);
   lua_pushinteger(L, count);
   return 3;
 }
@@ -353,7 +435,7 @@ static int script_pcall (lua_State *L) {
     lua_insert(L, 1);
     return lua_gettop(L);
   }
-  if (lua_type(L, -1) == LUA_TUSERDATA) return lua_error(L);
+  if (redis_uncatchable(L)) return lua_error(L);
   if (lua_istable(L, -1)) {
     lua_getfield(L, -1, "err");
     if (lua_isstring(L, -1)) lua_replace(L, -2);
@@ -382,6 +464,7 @@ static const luaL_Reg functions[] = {
   {"release", release},
   {"load", load_text},
   {"shape", shape},
+  {"array", array},
   {"array_keys", array_keys},
   {"pcall", script_pcall},
   {"no_such_global", no_such_global},

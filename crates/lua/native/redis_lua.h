@@ -8,7 +8,10 @@
 /* Opens what Rust needs of Lua; see redis_lua.c. */
 LUAI_FUNC void redis_open (lua_State *L);
 
-/* Asks Rust whether the script must end. `hook` is what then runs at each line, or NULL. */
-LUAI_FUNC void redis_interrupt (lua_State *L, lua_Hook hook);
+/* Asks Rust whether the script must end, and raises an error if so. */
+LUAI_FUNC void redis_interrupt (lua_State *L);
+
+/* Whether the error on top must not be caught by the script. */
+LUAI_FUNC int redis_uncatchable (lua_State *L);
 
 #endif

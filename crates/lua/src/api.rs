@@ -25,6 +25,8 @@ impl Version<'_> {
 
 type Results = Result<MultiValue, Failure>;
 
+type Body = fn(&Lua, &mut dyn Host, &mut State, &MultiValue) -> Results;
+
 fn one(value: Value) -> MultiValue {
     MultiValue::from_vec(vec![value])
 }
@@ -39,10 +41,7 @@ pub(crate) fn redis_table(
     add_version_and_log(lua, native, &table, version)?;
     table.raw_set("call", call(lua, native, true)?)?;
     table.raw_set("pcall", call(lua, native, false)?)?;
-    let functions: [(
-        &str,
-        fn(&Lua, &mut dyn Host, &mut State, &MultiValue) -> Results,
-    ); 6] = [
+    let functions: [(&str, Body); 6] = [
         ("setresp", set_resp),
         ("sha1hex", sha1hex),
         ("error_reply", error_reply),
@@ -116,14 +115,15 @@ fn add_version_and_log(
 
 /// `redis.call` raises a command's error, `redis.pcall` returns it.
 fn call(lua: &Lua, native: &Native, raises: bool) -> mlua::Result<mlua::Function> {
+    let array = native.array.clone();
     let raw = lua.create_function(move |lua, args: MultiValue| {
         let result = CURRENT.with(|Current { host, state }| {
             state.take_arguments(&args)?;
             drop(args);
             state.call(host);
             match state.reply.in_one() {
-                Some(reply) => from_reply(lua, reply),
-                None => from_reply(lua, &state.reply_bytes()),
+                Some(reply) => from_reply(lua, &array, reply),
+                None => from_reply(lua, &array, &state.reply_bytes()),
             }
         });
         match result {

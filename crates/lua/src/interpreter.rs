@@ -154,13 +154,10 @@ impl Interpreter {
         let functions = self.state.registered.take().unwrap_or_default();
         self.state.end_run();
         self.open_library_globals(false)?;
-        let result = loaded.and_then(|()| {
-            if functions.is_empty() {
-                Err(LoadError::NoFunctions)
-            } else {
-                Ok(())
-            }
-        });
+        let result = match loaded {
+            Ok(()) if functions.is_empty() => Err(LoadError::NoFunctions),
+            loaded => loaded,
+        };
         match result {
             Ok(()) => Ok(Library {
                 name: header.name,
@@ -319,10 +316,9 @@ impl Interpreter {
             eval,
             self.limits.interrupt_instructions,
         );
-        type Results = (Value, Value, Value, Value, Value);
         let (status, value, source, line, counted) = CURRENT
             .set(Current { host, state }, || {
-                native.run.call::<Results>(input)
+                native.run.call::<RunResults>(input)
             })?;
         Ok(match status {
             Value::Boolean(true) => Ok(value),
@@ -353,6 +349,9 @@ impl Interpreter {
         let _ = self.lua.gc_collect();
     }
 }
+
+/// What the C side's `run` returns.
+type RunResults = (Value, Value, Value, Value, Value);
 
 /// An error that ended a script.
 struct Raised {

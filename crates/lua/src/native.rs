@@ -20,6 +20,8 @@ pub(crate) struct Native {
     pub run: Function,
     /// `shape(table)`: what the table stands for as a reply.
     pub shape: Function,
+    /// `array(packed, count)`: an array of strings.
+    pub array: Function,
     /// `array_keys(table)`: the largest key and the number of keys, or -1 and the number if not all are positive integers.
     pub array_keys: Function,
     /// The `pcall` of scripts.
@@ -46,6 +48,7 @@ impl Native {
             load: table.raw_get("load")?,
             run: table.raw_get("run")?,
             shape: table.raw_get("shape")?,
+            array: table.raw_get("array")?,
             array_keys: table.raw_get("array_keys")?,
             pcall: table.raw_get("pcall")?,
             no_such_global: table.raw_get("no_such_global")?,

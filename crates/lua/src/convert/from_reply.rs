@@ -1,6 +1,6 @@
 //! The reply of a command as Lua's value.
 
-use mlua::{Lua, Table, Value};
+use mlua::{Function, Lua, Table, Value};
 
 use crate::failure::Failure;
 
@@ -8,14 +8,28 @@ use crate::failure::Failure;
 const DEPTH_MAX: usize = 64;
 
 /// Reads one encoded reply. Returns the value, and whether it is an error.
-pub(crate) fn from_reply(lua: &Lua, reply: &[u8]) -> Result<(Value, bool), Failure> {
+pub(crate) fn from_reply(
+    lua: &Lua,
+    array: &Function,
+    reply: &[u8],
+) -> Result<(Value, bool), Failure> {
     let is_error = reply.first() == Some(&b'-');
-    let value = Reader { lua, rest: reply }.value(0)?;
+    let value = Reader {
+        lua,
+        array,
+        rest: reply,
+    }
+    .value(0)?;
     Ok((value, is_error))
 }
 
+/// Shorter arrays are built one by one.
+const PACKED_LENGTH_MIN: usize = 4;
+
 struct Reader<'a> {
     lua: &'a Lua,
+    /// The C side's `array`.
+    array: &'a Function,
     rest: &'a [u8],
 }
 
@@ -56,11 +70,7 @@ impl<'a> Reader<'a> {
 
     /// The bytes before the next line break.
     fn line(&mut self) -> Result<&'a [u8], Failure> {
-        let end = self
-            .rest
-            .iter()
-            .position(|&byte| byte == b'\r')
-            .ok_or_else(malformed)?;
+        let end = memchr::memchr(b'\r', self.rest).ok_or_else(malformed)?;
         let line = &self.rest[..end];
         self.rest = self.rest.get(end + 2..).ok_or_else(malformed)?;
         Ok(line)
@@ -89,6 +99,11 @@ impl<'a> Reader<'a> {
     }
 
     fn array(&mut self, length: usize, depth: usize) -> Result<Table, Failure> {
+        if length >= PACKED_LENGTH_MIN
+            && let Some(packed) = self.packed(length)
+        {
+            return Ok(self.array.call((self.lua.create_string(packed)?, length))?);
+        }
         // A reply's length is the server's own, but it need not hold for more than the bytes that are there.
         let table = self
             .lua
@@ -98,6 +113,36 @@ impl<'a> Reader<'a> {
             table.raw_set(index, value)?;
         }
         Ok(table)
+    }
+
+    /// Packs the elements for the C side if all are strings or nulls; otherwise reads nothing.
+    fn packed(&mut self, length: usize) -> Option<Vec<u8>> {
+        let start = self.rest;
+        let mut packed = Vec::with_capacity(self.rest.len() + length.min(self.rest.len()) * 8);
+        for _ in 0..length {
+            let Some((size, bytes)) = self.bulk() else {
+                self.rest = start;
+                return None;
+            };
+            packed.extend_from_slice(&size.to_ne_bytes());
+            packed.extend_from_slice(bytes);
+        }
+        Some(packed)
+    }
+
+    /// A bulk string with its length as the C side takes it; a null has no bytes and a length of its own. `None` for anything
+    /// else.
+    fn bulk(&mut self) -> Option<(u64, &'a [u8])> {
+        const NULL: u64 = u64::MAX;
+
+        if self.rest.first() != Some(&b'$') {
+            return None;
+        }
+        let line = self.line().ok()?;
+        match length(&line[1..]).ok()? {
+            Some(size) => self.bytes(size).ok().map(|bytes| (size as u64, bytes)),
+            None => Some((NULL, &[])),
+        }
     }
 
     fn double(&self, text: &[u8]) -> Result<Value, Failure> {

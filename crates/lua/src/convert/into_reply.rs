@@ -12,6 +12,8 @@ use crate::outcome::ScriptError;
 const SLOTS_MAX: usize = 8000;
 /// What each step of Redis's conversion asks for.
 const SLOTS_ASKED: usize = 4;
+/// What a result that nests too deep has in place of what is too deep.
+const TOO_DEEP: &str = "ERR reached lua stack limit";
 /// What lies on Redis's stack below a script's result.
 const SLOTS_BELOW: usize = 1;
 
@@ -75,16 +77,13 @@ impl Converter<'_> {
             let before = frame.slots();
             let next = next_of(frame)?;
             slots = slots - before + frame.slots();
-            match next {
-                Some(value) => {
-                    let opened = self.open(&value, slots)?;
-                    slots += opened.as_ref().map_or(0, Frame::slots);
-                    frames.extend(opened);
-                }
-                None => {
-                    slots -= frame.slots();
-                    frames.pop();
-                }
+            if let Some(value) = next {
+                let opened = self.open(&value, slots)?;
+                slots += opened.as_ref().map_or(0, Frame::slots);
+                frames.extend(opened);
+            } else {
+                slots -= frame.slots();
+                frames.pop();
             }
             if self.out.is_overflown() {
                 break;
@@ -96,7 +95,7 @@ impl Converter<'_> {
     /// Writes a value, or the head of a table whose elements must follow.
     fn open(&mut self, value: &Value, slots: usize) -> mlua::Result<Option<Frame>> {
         if slots + SLOTS_ASKED > SLOTS_MAX {
-            self.out.error("ERR reached lua stack limit");
+            self.out.error(TOO_DEEP);
             return Ok(None);
         }
         match value {
@@ -104,7 +103,7 @@ impl Converter<'_> {
             Value::Boolean(value) => self.boolean(*value),
             Value::Integer(number) => self.out.integer(*number),
             Value::Number(number) => self.out.integer(truncated(*number)),
-            Value::Table(table) => return self.open_table(table),
+            Value::Table(table) => return self.open_table(table, slots),
             _ => self.out.null(),
         }
         Ok(None)
@@ -120,7 +119,7 @@ impl Converter<'_> {
         }
     }
 
-    fn open_table(&mut self, table: &Table) -> mlua::Result<Option<Frame>> {
+    fn open_table(&mut self, table: &Table, slots: usize) -> mlua::Result<Option<Frame>> {
         let (kind, payload, third): (i64, Value, Value) = self.shape.call(table)?;
         let count = third.as_usize().unwrap_or(0);
         match (kind, payload) {
@@ -165,6 +164,10 @@ impl Converter<'_> {
                 keys.reverse();
                 return Ok(Some(Frame::Set { keys }));
             }
+            (_, Value::String(packed)) => {
+                self.out.array_header(count);
+                self.packed(&packed.as_bytes(), slots);
+            }
             (_, Value::Table(table)) => {
                 self.out.array_header(count);
                 return Ok(Some(Frame::Array {
@@ -176,6 +179,36 @@ impl Converter<'_> {
             _ => self.out.null(),
         }
         Ok(None)
+    }
+
+    /// The elements of an array of strings, numbers and booleans, as the C side packs them.
+    fn packed(&mut self, mut rest: &[u8], slots: usize) {
+        while let Some((&kind, after)) = rest.split_first() {
+            let Some((word, after)) = after.split_first_chunk::<8>() else {
+                return;
+            };
+            rest = after;
+            if slots + 1 + SLOTS_ASKED > SLOTS_MAX {
+                self.out.error(TOO_DEEP);
+                if kind != b's' {
+                    continue;
+                }
+            }
+            match kind {
+                b'n' => self.out.integer(truncated(f64::from_ne_bytes(*word))),
+                b'b' => self.boolean(u64::from_ne_bytes(*word) != 0),
+                _ => {
+                    let length = usize::try_from(u64::from_ne_bytes(*word)).unwrap_or(usize::MAX);
+                    let Some((text, after)) = rest.split_at_checked(length) else {
+                        return;
+                    };
+                    rest = after;
+                    if slots + 1 + SLOTS_ASKED <= SLOTS_MAX {
+                        self.out.bulk(text);
+                    }
+                }
+            }
+        }
     }
 
     /// A verbatim string. Its format has three bytes: a longer one is cut, a shorter one is filled up.

@@ -1,4 +1,4 @@
-//! The library `bit`: operations on 32 bits, as Lua BitOp 1.0.2 has them.
+//! The library `bit`: operations on 32 bits, as Lua `BitOp` 1.0.2 has them.
 
 use mlua::{Lua, MultiValue, Value};
 
@@ -47,7 +47,7 @@ fn result(bits: u32) -> Results {
 
 fn fold(args: &MultiValue, operation: impl Fn(u32, u32) -> u32) -> Results {
     let mut all = bits(args, 1)?;
-    // Lua BitOp goes from the last one on, which decides the argument that an error names.
+    // The C library goes from the last one on, which decides the argument that an error names.
     for number in (2..=i32::try_from(args.len()).unwrap_or(i32::MAX)).rev() {
         all = operation(all, bits(args, number)?);
     }

@@ -1,4 +1,4 @@
-//! The library `cmsgpack`: MessagePack, as lua-cmsgpack 0.4.0 writes and reads it.
+//! The library `cmsgpack`: `MessagePack`, as lua-cmsgpack 0.4.0 writes and reads it.
 
 mod pack;
 mod unpack;

@@ -23,10 +23,8 @@ impl Host for Memory {
         let arity: std::ops::RangeInclusive<usize> = match name.as_slice() {
             b"ping" => 1..=2,
             b"echo" | b"get" | b"incr" => 2..=2,
-            b"del" => 2..=usize::MAX,
             b"set" => 3..=3,
-            b"mget" => 2..=usize::MAX,
-            b"config" => 2..=usize::MAX,
+            b"del" | b"mget" | b"config" => 2..=usize::MAX,
             _ => return reply.error("ERR Unknown Redis command called from script"),
         };
         if !arity.contains(&args.len()) {

@@ -1,6 +1,9 @@
 //! The crate as a server uses it, and beside redis-server.
 
 mod differential;
+mod functions;
 mod host;
+mod isolation;
+mod limits;
 mod redis;
-mod scripts;
+mod vulnerabilities;

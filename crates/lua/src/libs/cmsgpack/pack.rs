@@ -55,7 +55,7 @@ fn head(kind: u8, bytes: &[u8]) -> Vec<u8> {
 #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // Checked by the patterns.
 fn put_integer(out: &mut Buffer, number: i64) -> Result<(), Failure> {
     match number {
-        0..=0x7f | -32..=-1 => out.put(&[number as u8]),
+        -32..=0x7f => out.put(&[number as u8]),
         0x80..=0xff => out.put(&[0xcc, number as u8]),
         0x100..=0xffff => out.put(&head(0xcd, &(number as u16).to_be_bytes())),
         0x1_0000..=0xffff_ffff => out.put(&head(0xce, &(number as u32).to_be_bytes())),

@@ -110,7 +110,7 @@ enum Item {
     Map(usize),
 }
 
-impl<'a> Reader<'a> {
+impl Reader<'_> {
     fn value(&mut self) -> Result<Value, Failure> {
         let mut frames: Vec<Frame> = Vec::new();
         loop {
@@ -217,12 +217,11 @@ impl<'a> Reader<'a> {
             0xcc => Value::Number(f64::from(self.array::<1>()?[0])),
             0xcd => Value::Number(f64::from(u16::from_be_bytes(self.array()?))),
             0xce => Value::Number(f64::from(u32::from_be_bytes(self.array()?))),
-            // The C library casts it to a signed integer.
-            0xcf => Value::Number(i64::from_be_bytes(self.array()?) as f64),
             0xd0 => Value::Number(f64::from(self.array::<1>()?[0].cast_signed())),
             0xd1 => Value::Number(f64::from(i16::from_be_bytes(self.array()?))),
             0xd2 => Value::Number(f64::from(i32::from_be_bytes(self.array()?))),
-            0xd3 => Value::Number(i64::from_be_bytes(self.array()?) as f64),
+            // The C library casts also the unsigned ones to a signed integer.
+            0xcf | 0xd3 => Value::Number(i64::from_be_bytes(self.array()?) as f64),
             0xd9 => {
                 let length = usize::from(self.array::<1>()?[0]);
                 self.string(length)?
