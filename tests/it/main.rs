@@ -3,6 +3,8 @@
 mod acl;
 mod acl_channels;
 mod acl_keys;
+mod acl_secrets;
+mod acl_walks;
 mod blocking;
 mod connection;
 mod cursors;

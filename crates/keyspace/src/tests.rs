@@ -418,7 +418,7 @@ proptest! {
                 .collect();
             let mut met = BTreeMap::new();
             keyspace
-                .range(db, Range::All, now, &mut |key, value| {
+                .range(db, Range::All, now, &|_| true, &mut |key, value| {
                     met.insert(key.to_vec(), (value.bytes.to_vec(), value.expires_at));
                     ControlFlow::Continue(())
                 })

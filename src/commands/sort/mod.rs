@@ -7,7 +7,7 @@ use std::cmp::Ordering;
 use std::ops::{ControlFlow, Range};
 
 use super::numbers::{parse_float, parse_i64};
-use super::{CommandError, CommandResult, Context, Outcome};
+use super::{CommandError, CommandResult, Context, Outcome, table};
 use crate::keyspace::{EventClass, Kind, View};
 use crate::protocol::{Args, Reply};
 use pattern::Pattern;
@@ -56,14 +56,14 @@ impl<'a> Wanted<'a> {
             } else if is(b"by") && left >= 1 {
                 let by = Pattern::by(next());
                 if by != Pattern::Nothing {
-                    may_read_any_key(ctx, "BY")?;
+                    may_read_any_key(ctx, args, "BY")?;
                 }
                 // Once the order is to stay, another BY does not change that.
                 if !wanted.keeps_order() {
                     wanted.by = Some(by);
                 }
             } else if is(b"get") && left >= 1 {
-                may_read_any_key(ctx, "GET")?;
+                may_read_any_key(ctx, args, "GET")?;
                 wanted.get.push(Pattern::parse(next()));
             } else {
                 return Err(CommandError::Syntax);
@@ -88,8 +88,12 @@ impl<'a> Wanted<'a> {
 }
 
 /// Which keys BY and GET read nobody can tell before: who may not read all of them may not use these.
-fn may_read_any_key(ctx: &Context<'_>, option: &str) -> Result<(), CommandError> {
-    if ctx.session.identity.rules().reads_all_keys() {
+fn may_read_any_key(ctx: &Context<'_>, args: Args<'_>, option: &str) -> Result<(), CommandError> {
+    let rules = ctx.session.identity.rules();
+    if table()
+        .find(&args[0])
+        .is_some_and(|command| rules.allows_reading_all(command, args))
+    {
         return Ok(());
     }
     let text = format!("ERR {option} option of SORT denied due to insufficient ACL permissions.");
