@@ -7,11 +7,11 @@ use std::ops::ControlFlow;
 
 use bytes::Bytes;
 
-use super::numbers::{parse_float, parse_i64};
 use super::{Command, CommandError, CommandResult, Context, Outcome, table};
 use crate::catalog::spec::{Argument, ArgumentKind, Arity, Categories, Flags, Group};
 use crate::commands::row::{Handler, Row};
 use crate::keyspace::{Keyspace, Millis, Range};
+use crate::numbers::{parse_float, parse_i64};
 use crate::protocol::{Args, Protocol, Reply};
 use crate::state::Session;
 
