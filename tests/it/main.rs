@@ -21,6 +21,7 @@ mod insight;
 mod keys;
 mod limits;
 mod lists;
+mod memory;
 mod metrics;
 mod notifications;
 mod pipelines;

@@ -77,6 +77,20 @@ impl Keyspace {
         bytes.sum()
     }
 
+    /// Refuses a value that is longer than all that the store can hold, before anybody makes it in DRAM.
+    pub(super) fn refuse_hopeless(&self, bytes: usize) -> Result<(), KeyspaceError> {
+        let bytes = bytes as u64;
+        if bytes <= LARGE_BYTES {
+            return Ok(());
+        }
+        let bytes_max = self.store.usage()?.stored_bytes_max;
+        // Engines that keep nothing have no size.
+        if bytes_max > 0 && bytes > bytes_max {
+            return Err(KeyspaceError::OutOfMemory);
+        }
+        Ok(())
+    }
+
     /// Records how many bytes a refused write needed.
     pub(super) fn note_wanted(&self, writes: &[Write<'_>]) {
         WANTED.set(self.bytes_of(writes));

@@ -1,7 +1,7 @@
 //! Members drawn at random: SPOP, SRANDMEMBER.
 
 use super::write_members;
-use crate::commands::draw::{Draw, draw_names};
+use crate::commands::draw::{Draw, draw_different, draw_names};
 use crate::commands::{CommandError, CommandResult, Context, Outcome};
 use crate::keyspace::{EventClass, Kind, View};
 use crate::numbers::parse_i64;
@@ -24,6 +24,9 @@ pub(super) fn srandmember(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResul
                 let members = draw_names(set, draw);
                 out.array_header(members.len());
                 for member in members {
+                    if out.is_overflown() {
+                        break;
+                    }
                     out.bulk(member);
                 }
             }
@@ -62,7 +65,7 @@ pub(super) fn spop(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
             write_members(set, out);
             keys.remove(0);
         } else {
-            let drawn = draw_names(set, Draw::Different(count.unwrap_or(1)));
+            let drawn = draw_different(set, count.unwrap_or(1));
             if count.is_some() {
                 out.set_header(drawn.len());
             }

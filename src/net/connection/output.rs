@@ -323,9 +323,6 @@ impl Connection {
         self.unsent.send(stream, &mut self.out).await;
         self.stripe().add_write();
         self.note_unsent();
-        if self.input.is_empty() && self.input.capacity() > KEPT_BUFFER_BYTES {
-            self.input = BytesMut::with_capacity(READ_BYTES);
-        }
         None
     }
 

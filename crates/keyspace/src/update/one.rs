@@ -17,7 +17,7 @@ use crate::{
     Access, EventClass, KeyInfo, Keyspace, KeyspaceError, Millis, RecordKind, StringForm, Value,
 };
 use store::Change;
-use store::change::changed;
+use store::change::{changed, changed_len};
 
 /// One locked key.
 pub struct KeyUpdate<'a> {
@@ -198,7 +198,11 @@ impl<'a> KeyUpdate<'a> {
             let written = match edit.changes {
                 None => Written::Nothing,
                 Some(changes) if is_large => Written::Parts(changes),
-                Some(changes) => Written::Whole(changed(&string.whole()?, &changes)),
+                Some(changes) => {
+                    let len = changed_len(string.len_bytes()?, &changes);
+                    self.keyspace.refuse_hopeless(len)?;
+                    Written::Whole(changed(&string.whole()?, &changes))
+                }
             };
             Ok::<_, E>((result, written, edit.form, edit.modifies, string.expires_at))
         };
