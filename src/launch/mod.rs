@@ -1,6 +1,8 @@
 //! What started the process and is told how it fares: a supervisor (`supervised`), or the process that sent this one to
 //! the background (`daemonize`).
 
+use std::path::Path;
+
 mod background;
 mod supervision;
 
@@ -24,10 +26,10 @@ impl Launcher {
         }
     }
 
-    /// The server serves.
-    pub fn ready(&mut self) {
+    /// The server serves. What a process in the background writes to standard error goes to `logfile` from now on.
+    pub fn ready(&mut self, logfile: Option<&Path>) {
         if let Some(background) = self.background.take() {
-            background.ready();
+            background.ready(logfile);
         }
         if let Some(supervisor) = &self.supervisor {
             supervisor.ready();

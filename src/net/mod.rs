@@ -3,6 +3,7 @@
 //! May use: everything below. Never: looks at keys.
 
 mod connection;
+mod failures;
 mod listener;
 mod metrics;
 mod run;

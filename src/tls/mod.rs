@@ -12,6 +12,7 @@ use rustls::crypto::CryptoProvider;
 use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::{ServerConfig, SupportedProtocolVersion, version};
 
+pub use self::credentials::in_words;
 use self::sessions::Sessions;
 use crate::config::{AuthClients, Settings, TlsSettings};
 
@@ -43,7 +44,7 @@ pub enum TlsError {
         reason: String,
     },
     /// Certificate and key do not go together, or are unusable.
-    #[error("tls-cert-file and tls-key-file: {0}")]
+    #[error("tls-cert-file and tls-key-file: {}", credentials::in_words(.0))]
     Pair(rustls::Error),
 }
 

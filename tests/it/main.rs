@@ -36,6 +36,7 @@ mod serialised;
 mod server;
 mod sets;
 mod sortedsets;
+mod stalls;
 mod startup;
 mod strings;
 mod tls;

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::access::live;
 use super::eviction::LARGE_BYTES;
-use super::{Keyspace, KeyspaceError, Kind, Millis};
+use super::{Access, Keyspace, KeyspaceError, Kind, Millis};
 use store::{StoreError, Upkeep, Worked, Write};
 
 /// How long a writer helps a store that is short of space, before its replies are sent.
@@ -57,6 +57,9 @@ pub(super) fn is_wanted() -> bool {
 /// What a change of a long string writes besides its own bytes: the rest of the part that it changes.
 const PART_BYTES: u64 = 64 * 1024;
 
+/// Writing more bytes of one string anew takes long: other clients of the thread would notice.
+const LONG_BYTES: u64 = 1 << 20;
+
 impl Keyspace {
     /// About how many bytes these writes take in the store.
     pub(super) fn bytes_of(&self, writes: &[Write<'_>]) -> u64 {
@@ -77,18 +80,28 @@ impl Keyspace {
         bytes.sum()
     }
 
-    /// Refuses a value that is longer than all that the store can hold, before anybody makes it in DRAM.
-    pub(super) fn refuse_hopeless(&self, bytes: usize) -> Result<(), KeyspaceError> {
-        let bytes = bytes as u64;
-        if bytes <= LARGE_BYTES {
+    /// Refuses a change that makes a string `len` bytes long and writes `written_bytes` of it, before anybody makes these in
+    /// DRAM: where the string is longer than all that the store can hold, and where writing takes long and the access is
+    /// not patient.
+    pub(super) fn refuse_long(
+        &self,
+        len: usize,
+        written_bytes: usize,
+        access: Access,
+    ) -> Result<(), KeyspaceError> {
+        if written_bytes as u64 <= LONG_BYTES {
             return Ok(());
         }
         let bytes_max = self.store.usage()?.stored_bytes_max;
         // Engines that keep nothing have no size.
-        if bytes_max > 0 && bytes > bytes_max {
+        if bytes_max > 0 && len as u64 > bytes_max {
             return Err(KeyspaceError::OutOfMemory);
         }
-        Ok(())
+        if access.patient {
+            Ok(())
+        } else {
+            Err(KeyspaceError::TakesLong)
+        }
     }
 
     /// Records how many bytes a refused write needed.

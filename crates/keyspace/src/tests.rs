@@ -23,6 +23,7 @@ fn at(now: Millis) -> Access {
         touch: true,
         client: 0,
         serves: false,
+        patient: true,
     }
 }
 

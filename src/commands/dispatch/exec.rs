@@ -90,6 +90,8 @@ impl Dispatcher {
         let mut next = Next::Continue;
         let mark = out.len();
         session.in_exec = true;
+        // Everybody waits for the transaction, on whatever thread it runs.
+        let patient = std::mem::replace(&mut self.access.patient, true);
         // Waiting to be alone is no queued command's time.
         self.run.restart();
         let keys = || written_keys(queue, session.db);
@@ -108,6 +110,7 @@ impl Dispatcher {
             }
         });
         session.in_exec = false;
+        self.access.patient = patient;
         if let Err(error) = done {
             out.truncate(mark);
             return Err(error.into());
