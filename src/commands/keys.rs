@@ -3,7 +3,7 @@
 use super::{CommandError, CommandResult, Context};
 use crate::catalog::spec::{Argument, Arity, Categories, Flags, Group, KeySpec};
 use crate::commands::row::Row;
-use crate::keyspace::{EventClass, KeyInfo, KeyspaceError, take_wanted};
+use crate::keyspace::{EventClass, KeyInfo, KeyspaceError, take_refused_bytes};
 use crate::protocol::{Args, Reply};
 
 /// One or more keys, to the end of the call.
@@ -94,8 +94,8 @@ fn look_up_with(
     Ok(info)
 }
 
-/// Keys that DEL removes in one atomic step. Their locks are held for as long: at some 20 us a key, others wait no
-/// longer than a few milliseconds.
+/// Keys that DEL removes in one atomic step. It holds their locks meanwhile: at some 20 us a key, other clients wait a
+/// few milliseconds at most.
 const KEYS_PER_STEP: usize = 256;
 
 /// DEL and UNLINK: several keys go in one atomic step, very many in several.
@@ -110,16 +110,18 @@ fn del(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
         })?
     } else {
         let mut keys: Vec<_> = args.from(1).enumerate().collect();
-        // A key that is named twice counts once, where it stands first.
+        // A repeated key counts once, at its first position.
         keys.sort_unstable_by_key(|&(place, key)| (key, place));
         keys.dedup_by_key(|&mut (_, key)| key);
         keys.sort_unstable();
         let mut removed = 0;
         for step in keys.chunks(KEYS_PER_STEP) {
             let gone = match remove_together(ctx, step) {
-                // What has gone already makes room for the removal of the rest.
+                // The keys that are gone already make room for the removal of the rest.
                 Err(CommandError::OutOfMemory) if removed > 0 => {
-                    ctx.keyspace.win_room(take_wanted())?;
+                    ctx.keyspace
+                        .memory_check()
+                        .reclaim_in_gate(take_refused_bytes())?;
                     remove_together(ctx, step)?
                 }
                 gone => gone?,
@@ -131,7 +133,7 @@ fn del(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     Ok(Reply::count(removed).into())
 }
 
-/// Removes some keys as one step; how many there were.
+/// Removes some keys as one step. Returns how many there were.
 fn remove_together(ctx: &mut Context<'_>, keys: &[(usize, &[u8])]) -> Result<usize, CommandError> {
     let names = keys.iter().map(|&(_, key)| key);
     ctx.update_many(names, |keys| {
@@ -143,7 +145,7 @@ fn remove_together(ctx: &mut Context<'_>, keys: &[(usize, &[u8])]) -> Result<usi
                 removed += 1;
             }
         }
-        keys.changed(removed);
+        keys.set_dirty(removed);
         Ok(removed)
     })
 }
@@ -152,7 +154,7 @@ fn exists(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     count_keys(ctx, args, false)
 }
 
-/// Counts as an access also for a client that switched that off with CLIENT NO-TOUCH.
+/// Counts as an access even for a client with CLIENT NO-TOUCH.
 fn touch(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     count_keys(ctx, args, true)
 }
@@ -171,11 +173,14 @@ fn key_type(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
 }
 
 fn random_key(ctx: &mut Context<'_>, _: Args<'_>) -> CommandResult {
-    let key = ctx.keyspace.random_key(ctx.session.db, ctx.access.now)?;
+    let key = ctx
+        .keyspace
+        .walk()
+        .random_key(ctx.session.db, ctx.access.now)?;
     Ok(Reply::bulk_or_null(key).into())
 }
 
 fn dbsize(ctx: &mut Context<'_>, _: Args<'_>) -> CommandResult {
-    let keys = ctx.keyspace.len(ctx.session.db)?;
+    let keys = ctx.keyspace.databases().len(ctx.session.db)?;
     Ok(Reply::Integer(i64::try_from(keys).unwrap_or(i64::MAX)).into())
 }

@@ -244,13 +244,18 @@ fn get_range(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
             let reads_all = reach.reads_all();
             let may_read = |key: &[u8]| reads_all || reach.reads(key);
             let out = &mut *ctx.out;
-            ctx.keyspace
-                .range(db, shape.range(args), now, &may_read, &mut |key, value| {
+            ctx.keyspace.walk().range(
+                db,
+                shape.range(args),
+                now,
+                &may_read,
+                &mut |key, value| {
                     out.bulk(key);
                     out.bulk(value.bytes);
                     met += 1;
                     until(met, limit)
-                })?;
+                },
+            )?;
         }
         Ok(met * per_pair)
     })
@@ -268,13 +273,15 @@ fn known_keys(
     let rules = session.identity.rules();
     let reach = rules.reach(command(args), args.get(1));
     let reads_all = reach.reads_all();
-    keyspace.range_keys(session.db, range, now, &mut |key| {
-        if reads_all || reach.knows(key) {
-            visit(key)
-        } else {
-            ControlFlow::Continue(())
-        }
-    })?;
+    keyspace
+        .walk()
+        .range_keys(session.db, range, now, &mut |key| {
+            if reads_all || reach.knows(key) {
+                visit(key)
+            } else {
+                ControlFlow::Continue(())
+            }
+        })?;
     Ok(())
 }
 
@@ -303,7 +310,9 @@ fn count_range(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     let now = ctx.access.now;
     let rules = ctx.session.identity.rules();
     let count = if rules.reach(command, args.get(1)).reads_all() {
-        ctx.keyspace.range_count(ctx.session.db, range, now)?
+        ctx.keyspace
+            .walk()
+            .range_count(ctx.session.db, range, now)?
     } else {
         let mut count = 0;
         known_keys(ctx.keyspace, ctx.session, range, now, args, &mut |_| {

@@ -141,13 +141,13 @@ fn mget_one(ctx: &mut Context<'_>, key: &[u8]) -> Result<(), CommandError> {
     Ok(())
 }
 
-/// All keys are read under their locks together, so that no MSET is seen by half.
+/// Reads all keys under their locks together, so that the client never sees half of an MSET.
 fn mget_many(ctx: &mut Context<'_>, args: Args<'_>) -> Result<(), CommandError> {
     let db = ctx.session.db;
     let keys: Vec<_> = args.from(1).map(|key| (db, key)).collect();
     let out = &mut *ctx.out;
     let lookups = &mut *ctx.lookups;
-    let tells = ctx.keyspace.wants(EventClass::KEY_MISS);
+    let tells = ctx.keyspace.events().wants(EventClass::KEY_MISS);
     let mut missing = Vec::new();
     let mut names = args.from(1);
     ctx.keyspace.read_many(&keys, ctx.access, |value| {
@@ -164,7 +164,9 @@ fn mget_many(ctx: &mut Context<'_>, args: Args<'_>) -> Result<(), CommandError> 
         }
     })?;
     for key in missing {
-        ctx.keyspace.event(EventClass::KEY_MISS, "keymiss", db, key);
+        ctx.keyspace
+            .events()
+            .emit(EventClass::KEY_MISS, "keymiss", db, key);
     }
     Ok(())
 }
@@ -180,7 +182,7 @@ fn msetnx(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     Ok(Reply::Integer(i64::from(set)).into())
 }
 
-/// Sets all keys in one step; where `absent_only`, nothing if one of them exists. Returns whether they were set.
+/// Sets all keys in one step; with `absent_only`, sets none if one of them exists. Returns whether it set them.
 fn set_many(
     ctx: &mut Context<'_>,
     args: Args<'_>,
@@ -194,8 +196,8 @@ fn set_many(
         if absent_only && (0..keys.count()).any(|index| keys.info(index).is_some()) {
             return Ok(false);
         }
-        keys.changed(args.len() / 2);
-        // Of a key that stands twice, the later value stays.
+        keys.set_dirty(args.len() / 2);
+        // If the call names a key twice, its later value stays.
         for (index, value) in args.from(2).step_by(2).enumerate() {
             keys.put(index, Kind::String, value, None);
             keys.event(index, EventClass::STRING, "set");
