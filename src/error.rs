@@ -50,6 +50,10 @@ pub enum CommandError {
          a larger pool ('pool-size' counts for a new one); MEMORY DOCTOR says more."
     )]
     OutOfMemory,
+    /// The call is one for a thread without other clients, and nothing was changed. Dispatch hands it over; no client
+    /// sees this.
+    #[error("ERR it takes long")]
+    TakesLong,
     /// The data takes more than `maxmemory`, and nothing was changed.
     #[error("OOM command not allowed when used memory > 'maxmemory'.")]
     OverMaxmemory,
@@ -80,6 +84,7 @@ impl From<KeyspaceError> for CommandError {
     fn from(error: KeyspaceError) -> Self {
         match error {
             KeyspaceError::OutOfMemory => CommandError::OutOfMemory,
+            KeyspaceError::TakesLong => CommandError::TakesLong,
             KeyspaceError::OverMaxmemory => CommandError::OverMaxmemory,
             KeyspaceError::TooLarge => CommandError::StringTooLong,
             KeyspaceError::WrongKind => CommandError::WrongType,

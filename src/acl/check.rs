@@ -127,6 +127,16 @@ impl Rules {
         }
         Err(reason)
     }
+
+    /// Whether the user may make this call and read any key in it, of whatever name: one selector must allow both.
+    pub fn allows_reading_all(&self, command: &Command, args: Args<'_>) -> bool {
+        let needs = Needs::of(command);
+        let mut keys = None;
+        self.all_selectors().any(|selector| {
+            selector.reads_all_keys()
+                && check_selector(selector, command, needs, args, &mut keys).is_ok()
+        })
+    }
 }
 
 /// The keys of the call, found when the first selector needs them.

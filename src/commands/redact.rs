@@ -1,11 +1,24 @@
-//! Words that must show neither in MONITOR nor in the slow log: passwords, and what users may do.
+//! Words that must show neither in MONITOR nor in the slow log: passwords, and what users may do; and to users that may
+//! not read all keys, the words of calls with other keys than theirs.
 
 use super::Command;
+use crate::acl::REDACTED;
 use crate::config;
 use crate::protocol::Args;
 
-/// What stands for such a word. Redis's text.
-const REDACTED: &[u8] = b"(redacted)";
+/// How many words at the beginning of a call name the command.
+pub(super) fn name_words(command: &Command) -> usize {
+    1 + usize::from(command.full_name.contains('|'))
+}
+
+/// The words of a call for those that may see none of them but the command's name.
+pub(super) fn hidden_words<'a>(command: &Command, args: Args<'a>) -> Vec<&'a [u8]> {
+    let named = name_words(command);
+    let words = args.from(0).enumerate();
+    words
+        .map(|(place, word)| if place < named { word } else { REDACTED })
+        .collect()
+}
 
 /// The words of a call, with [`REDACTED`] in place of secret ones.
 pub(super) fn shown_words<'a>(command: &Command, args: Args<'a>) -> Vec<&'a [u8]> {

@@ -14,6 +14,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
 use super::connection::Registration;
+use super::failures::Failures;
 use super::tls_stream::TlsClient;
 use super::workers::Workers;
 use crate::config::Settings;
@@ -110,28 +111,29 @@ impl Reception {
 }
 
 async fn accept_tcp(listener: &TcpListener, reception: &Reception, tls: bool) {
+    let mut failures = Failures::default();
     loop {
         match listener.accept().await {
-            Ok((stream, peer)) => reception.welcome_tcp(stream, peer, tls).await,
-            Err(error) => pause_after(&error).await,
+            Ok((stream, peer)) => {
+                failures.end();
+                reception.welcome_tcp(stream, peer, tls).await;
+            }
+            Err(error) => failures.pause_after(&error).await,
         }
     }
 }
 
 async fn accept_unix(unix: &UnixSocket, reception: &Reception) {
+    let mut failures = Failures::default();
     loop {
         match unix.listener.accept().await {
-            Ok((stream, _)) => reception.welcome_unix(stream, &unix.path).await,
-            Err(error) => pause_after(&error).await,
+            Ok((stream, _)) => {
+                failures.end();
+                reception.welcome_unix(stream, &unix.path).await;
+            }
+            Err(error) => failures.pause_after(&error).await,
         }
     }
-}
-
-/// Logs an error and waits a moment. Most likely there are no file descriptors left, and trying again at once would
-/// only burn the core.
-pub(super) async fn pause_after(error: &io::Error) {
-    tracing::warn!(%error, "a connection could not be accepted");
-    tokio::time::sleep(std::time::Duration::from_millis(10)).await;
 }
 
 impl Reception {

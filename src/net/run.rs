@@ -212,7 +212,7 @@ impl Life {
                 Some(error) = load_failed.recv() => failure = Some(error),
                 () = loaded(keyspace), if !is_ready => {
                     is_ready = true;
-                    self.launcher.ready();
+                    self.launcher.ready(settings.logfile.as_deref());
                     continue;
                 }
                 _ = self.signals.terminate.recv() => tracing::info!("SIGTERM: stopping"),

@@ -5,6 +5,10 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 use parking_lot::Mutex;
 
+use crate::acl::{REDACTED, Reach, Subjects};
+use crate::catalog::Command;
+use crate::protocol::Args;
+
 /// How many arguments of a call the log keeps, and how many bytes of each. Redis's numbers.
 const WORDS_MAX: usize = 32;
 const WORD_BYTES_MAX: usize = 128;
@@ -20,6 +24,10 @@ pub struct SlowCall {
     pub micros: u64,
     /// The arguments, shortened.
     pub words: Vec<Bytes>,
+    /// What a user must reach to see the arguments.
+    pub subjects: Subjects,
+    /// How many words at the beginning name the command: everybody sees those.
+    pub name_words: usize,
     /// The client's address.
     pub addr: String,
     /// The client's name.
@@ -37,6 +45,23 @@ struct State {
     /// The calls, newest first.
     calls: VecDeque<SlowCall>,
     next_id: u64,
+}
+
+impl SlowCall {
+    /// The call as somebody sees it whom the log is shown to for what `reach` says.
+    #[must_use]
+    pub fn seen_by(mut self, reach: &Reach<'_>) -> Self {
+        // Of a word that was shortened nobody can tell what it was.
+        let word = |place: usize| {
+            let word = self.words.get(place)?;
+            (word.len() <= WORD_BYTES_MAX).then_some(word.as_ref())
+        };
+        if !reach.sees(&self.subjects, word) {
+            let hidden = self.words.iter_mut().skip(self.name_words);
+            hidden.for_each(|word| *word = Bytes::from_static(REDACTED));
+        }
+        self
+    }
 }
 
 impl Slowlog {
@@ -76,10 +101,22 @@ impl Slowlog {
     }
 }
 
+/// How many words of a call of `len` words the log keeps as such.
+fn kept(len: usize) -> usize {
+    if len > WORDS_MAX { WORDS_MAX - 1 } else { len }
+}
+
+/// What of a call a user must reach to see the words that the log keeps.
+pub fn subjects(command: &Command, args: Args<'_>) -> Subjects {
+    let mut subjects = Subjects::of(command, args);
+    subjects.shorten(kept(args.len()));
+    subjects
+}
+
 /// Shortens the arguments of a call for the slow log. A note in Redis's words replaces what is left out.
 pub fn shortened<'a>(words: impl ExactSizeIterator<Item = &'a [u8]>) -> Vec<Bytes> {
     let all = words.len();
-    let kept = if all > WORDS_MAX { WORDS_MAX - 1 } else { all };
+    let kept = kept(all);
     let mut short: Vec<Bytes> = words
         .take(kept)
         .map(|word| match word.get(WORD_BYTES_MAX..) {
@@ -106,6 +143,8 @@ mod tests {
             at_s: 1,
             micros: 2,
             words: shortened(words.iter().copied()),
+            subjects: Subjects::default(),
+            name_words: 1,
             addr: String::new(),
             name: String::new(),
         }

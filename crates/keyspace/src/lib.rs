@@ -85,6 +85,8 @@ pub struct Access {
     pub client: u64,
     /// Whether it is for a client that had to wait: nobody else's turn comes before it.
     pub serves: bool,
+    /// Whether the thread may be busy for long: it serves no other clients meanwhile, or nobody else may run anyway.
+    pub patient: bool,
 }
 
 impl Access {
@@ -95,6 +97,7 @@ impl Access {
             touch: false,
             client: 0,
             serves: false,
+            patient: true,
         }
     }
 }
@@ -118,6 +121,9 @@ pub enum KeyspaceError {
     /// The pool has no room.
     #[error("the pool has no room")]
     OutOfMemory,
+    /// It takes long, and the access is not patient.
+    #[error("it takes long")]
+    TakesLong,
     /// The data takes more than `maxmemory`, and nothing may go.
     #[error("the data takes more than 'maxmemory'")]
     OverMaxmemory,

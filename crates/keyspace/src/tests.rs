@@ -23,6 +23,7 @@ fn at(now: Millis) -> Access {
         touch: true,
         client: 0,
         serves: false,
+        patient: true,
     }
 }
 
@@ -429,7 +430,7 @@ proptest! {
                 .collect();
             let mut met = BTreeMap::new();
             keyspace
-                .walk().range(db, Range::All, now, &mut |key, value| {
+                .walk().range(db, Range::All, now, &|_| true, &mut |key, value| {
                     met.insert(key.to_vec(), (value.bytes.to_vec(), value.expires_at));
                     ControlFlow::Continue(())
                 })

@@ -95,7 +95,8 @@ impl Walk<'_> {
         Ok(Some(keys.swap_remove(draw)))
     }
 
-    /// Visits the live strings of a range in ascending byte order, until `visit` breaks.
+    /// Visits the live strings of a range in ascending byte order, until `visit` breaks. The values of keys that are not
+    /// `wanted` are not even read.
     ///
     /// This is not a snapshot: it may miss or visit a key that is added or removed meanwhile. `visit` must not call
     /// the keyspace.
@@ -104,13 +105,23 @@ impl Walk<'_> {
         db: usize,
         range: Range<'_>,
         now: Millis,
+        wanted: &dyn Fn(&[u8]) -> bool,
         visit: &mut dyn FnMut(&[u8], Value<'_>) -> ControlFlow<()>,
     ) -> Result<(), KeyspaceError> {
         if self.keyspace.sorted {
-            return self.range_in_engine(db, range, now, visit);
+            return self.range_in_engine(db, range, now, &mut |key, value| {
+                if wanted(key) {
+                    visit(key, value)
+                } else {
+                    ControlFlow::Continue(())
+                }
+            });
         }
         let access = Access::by_server(now);
         self.range_in_view(db, range, &mut |key| {
+            if !wanted(key) {
+                return Ok(ControlFlow::Continue(()));
+            }
             let met = self
                 .keyspace
                 .read(db, key, access, |value| match value.kind {

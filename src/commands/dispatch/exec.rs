@@ -92,6 +92,8 @@ impl Dispatcher {
         let mut next = Next::Continue;
         let mark = out.len();
         session.in_exec = true;
+        // Everybody waits for the transaction, on whatever thread it runs.
+        let patient = std::mem::replace(&mut self.access.patient, true);
         // The wait to be alone does not count as a queued command's time.
         self.run.restart();
         let keys = || written_keys(queue, session.db);
@@ -110,6 +112,7 @@ impl Dispatcher {
             }
         });
         session.in_exec = false;
+        self.access.patient = patient;
         if let Err(error) = done {
             out.truncate(mark);
             return Err(error.into());

@@ -5,7 +5,6 @@ use std::io;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::time::Instant;
 
@@ -71,9 +70,6 @@ impl Connection {
         self.unsent.send(stream, &mut self.out).await;
         self.stripe().add_write();
         self.note_unsent();
-        if self.input.is_empty() && self.input.capacity() > KEPT_BUFFER_BYTES {
-            self.input = BytesMut::with_capacity(READ_BYTES);
-        }
         None
     }
 

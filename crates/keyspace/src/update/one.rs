@@ -17,7 +17,7 @@ use crate::{
     Access, EventClass, KeyInfo, Keyspace, KeyspaceError, Millis, RecordKind, StringForm, Value,
 };
 use store::Change;
-use store::change::changed;
+use store::change::{changed, changed_len};
 
 /// One locked key.
 pub struct KeyUpdate<'a> {
@@ -200,8 +200,21 @@ impl<'a> KeyUpdate<'a> {
             let (result, edit) = f(string)?;
             let written = match edit.changes {
                 None => Written::Nothing,
-                Some(changes) if is_large => Written::Parts(changes),
-                Some(changes) => Written::Whole(changed(&string.whole()?, &changes)),
+                Some(changes) => {
+                    let old_len = string.len_bytes()?;
+                    let len = changed_len(old_len, &changes);
+                    // Partitioned engines write a long value that grows anew as a whole.
+                    let in_parts = is_large && (len == old_len || !self.keyspace.partitioned);
+                    let written_bytes = if in_parts { len - old_len } else { len };
+                    self.keyspace
+                        .memory_check()
+                        .refuse_long(len, written_bytes, self.access)?;
+                    if is_large {
+                        Written::Parts(changes)
+                    } else {
+                        Written::Whole(changed(&string.whole()?, &changes))
+                    }
+                }
             };
             Ok::<_, E>((result, written, edit.form, edit.modifies, string.expires_at))
         };

@@ -30,6 +30,7 @@ impl Waiter for Taker {
     fn attempt(&self, keyspace: &Keyspace) -> bool {
         let access = Access {
             serves: true,
+            patient: true,
             ..client()
         };
         let Ok(Some(element)) = pop(keyspace, 0, &self.key, access) else {
