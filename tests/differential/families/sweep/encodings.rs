@@ -2,7 +2,8 @@
 //! restart of ours.
 
 use super::observers::{line, pipe};
-use super::rows::{ROWS, States};
+use super::rows::ROWS;
+use super::states::States;
 use common::{RawClient, RedisServer, Server, TestResult, Value, show};
 
 /// What follows a call here: commands that keep a string's encoding, lose it, or make another key of it.

@@ -7,6 +7,7 @@
 mod encodings;
 mod observers;
 mod rows;
+mod states;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -14,7 +15,8 @@ use std::fmt;
 pub use encodings::compare as compare_encodings;
 
 use observers::Observers;
-use rows::{OURS, ROWS, Row};
+use rows::{OURS, ROWS};
+use states::Row;
 
 use super::{Random, differences};
 use common::{RawClient, RedisServer, Subject, TestResult, Value};
@@ -211,7 +213,7 @@ fn of_row(row: &'static Row) -> Vec<Case> {
     let mut cases = Vec::new();
     for &arguments in row.calls {
         let names = |key: &str| arguments.split(' ').any(|word| word == key);
-        let states = |of: rows::States, matters: bool| if matters { of } else { &of[..1] };
+        let states = |of: states::States, matters: bool| if matters { of } else { &of[..1] };
         for k in states(row.k, names("k") || row.k1.len() > 1) {
             for d in states(row.d, names("d")) {
                 for k1 in row.k1 {
