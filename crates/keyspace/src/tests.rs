@@ -203,7 +203,7 @@ fn nothing_is_written_after_the_close() -> Result<()> {
     keyspace.close()?;
     let keyspace = Arc::new(keyspace);
     let (sender, written) = std::sync::mpsc::channel();
-    // It waits for ever, and ends with the process.
+    // The thread waits for ever, and ends with the process.
     std::thread::spawn(move || sender.send(put(&keyspace, 0, b"k", b"late")));
     let waited = written.recv_timeout(std::time::Duration::from_millis(200));
     assert!(
@@ -350,7 +350,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// Time moves on by one at each step.
+/// The time advances by one at each step.
 type Model = [BTreeMap<u8, (Vec<u8>, Option<Millis>)>; 3];
 
 fn run_step(keyspace: &Keyspace, model: &mut Model, step: &Step, now: Millis) -> Result<()> {

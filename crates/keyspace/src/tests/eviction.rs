@@ -5,7 +5,7 @@ use parking_lot::Mutex;
 use super::*;
 use config::{Config, Settings};
 
-/// What a key and its value take in the store of the tests.
+/// The bytes of a key and its value in the tests' store.
 const RECORD_BYTES: u64 = 14;
 
 fn settings(directives: &[(&str, &str)]) -> Settings {
@@ -88,7 +88,7 @@ fn a_command_evicts_before_it_adds() -> Result<()> {
     ]));
     keyspace.memory_check().check(100 * RECORD_BYTES, 0)?;
     assert_eq!(keyspace.databases().len(0)?, 800);
-    // What can't fit at all evicts down to the limit only.
+    // A write that can never fit evicts only down to the limit.
     keyspace.memory_check().check(1 << 30, 0)?;
     assert_eq!(keyspace.databases().len(0)?, 800);
     Ok(())

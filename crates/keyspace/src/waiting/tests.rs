@@ -7,12 +7,12 @@ use super::*;
 use crate::End;
 use store::memory::MemoryStore;
 
-/// Who got what, in order.
+/// Which client got which element, in order.
 type Got = Vec<(u64, Vec<u8>)>;
 
 type Result<T = (), E = KeyspaceError> = std::result::Result<T, E>;
 
-/// Takes the first element of a list, and notes who got what.
+/// Takes the first element of a list, and records which client got it.
 #[derive(Debug)]
 struct Taker {
     name: u64,
@@ -195,7 +195,7 @@ fn others_come_after_those_who_waited() -> Result {
     );
     assert_eq!(scene.got.lock().as_slice(), [(1, b"a".to_vec())]);
 
-    // Not between the commands of a transaction.
+    // No client is served between the commands of a transaction.
     scene.wait(2, Kind::List, &[b"k"])?;
     let mut popped = Ok(None);
     scene.keyspace.atomically(&[(0, b"k")], &mut || {
@@ -220,7 +220,7 @@ fn not_during_a_pause() -> Result {
     Ok(())
 }
 
-/// Many threads push, others wait: each element comes to one of them, and all that waits is served.
+/// Many threads push and others wait: one of them gets each element, and no waiting client stays unserved.
 #[test]
 fn nothing_is_lost_between_threads() -> Result {
     const THREADS: u64 = 3;
