@@ -44,7 +44,7 @@ pub enum CommandError {
     /// A database number outside the range.
     #[error("ERR DB index is out of range")]
     DatabaseOutOfRange,
-    /// The pool has no room, and nothing was changed. Clients know the error by its first word.
+    /// The pool is full, and nothing was changed. Clients know the error by its first word.
     #[error(
         "OOM command not allowed: the pool is full. Remove keys, set 'maxmemory-policy' so that keys may go, or use \
          a larger pool ('pool-size' counts for a new one); MEMORY DOCTOR says more."

@@ -19,7 +19,7 @@ pub struct SlowCall {
     /// How long the command took, µs.
     pub micros: u64,
     /// The arguments, shortened.
-    pub words: Vec<Bytes>,
+    pub arguments: Vec<Bytes>,
     /// The client's address.
     pub addr: String,
     /// The client's name.
@@ -77,10 +77,10 @@ impl Slowlog {
 }
 
 /// Shortens the arguments of a call for the slow log. A note in Redis's words replaces what is left out.
-pub fn shortened<'a>(words: impl ExactSizeIterator<Item = &'a [u8]>) -> Vec<Bytes> {
-    let all = words.len();
+pub fn shortened<'a>(arguments: impl ExactSizeIterator<Item = &'a [u8]>) -> Vec<Bytes> {
+    let all = arguments.len();
     let kept = if all > WORDS_MAX { WORDS_MAX - 1 } else { all };
-    let mut short: Vec<Bytes> = words
+    let mut short: Vec<Bytes> = arguments
         .take(kept)
         .map(|word| match word.get(WORD_BYTES_MAX..) {
             None | Some([]) => Bytes::copy_from_slice(word),
@@ -100,12 +100,12 @@ pub fn shortened<'a>(words: impl ExactSizeIterator<Item = &'a [u8]>) -> Vec<Byte
 mod tests {
     use super::*;
 
-    fn call(words: &[&[u8]]) -> SlowCall {
+    fn call(arguments: &[&[u8]]) -> SlowCall {
         SlowCall {
             id: 0,
             at_s: 1,
             micros: 2,
-            words: shortened(words.iter().copied()),
+            arguments: shortened(arguments.iter().copied()),
             addr: String::new(),
             name: String::new(),
         }
@@ -131,16 +131,16 @@ mod tests {
     #[test]
     fn shortens_as_redis_does() {
         let long = [b'x'; 130];
-        let words = call(&[b"set", &long[..129], &long[..128], &long]).words;
-        assert_eq!(words[1].len(), 128 + "... (1 more bytes)".len());
-        assert!(words[1].ends_with(b"x... (1 more bytes)"));
-        assert_eq!(words[2].len(), 128);
-        assert!(words[3].ends_with(b"... (2 more bytes)"));
+        let arguments = call(&[b"set", &long[..129], &long[..128], &long]).arguments;
+        assert_eq!(arguments[1].len(), 128 + "... (1 more bytes)".len());
+        assert!(arguments[1].ends_with(b"x... (1 more bytes)"));
+        assert_eq!(arguments[2].len(), 128);
+        assert!(arguments[3].ends_with(b"... (2 more bytes)"));
         let many: Vec<&[u8]> = vec![b"w"; 32];
-        assert_eq!(call(&many).words.len(), 32);
-        assert_eq!(call(&many).words[31], "w");
+        assert_eq!(call(&many).arguments.len(), 32);
+        assert_eq!(call(&many).arguments[31], "w");
         let many: Vec<&[u8]> = vec![b"w"; 33];
-        assert_eq!(call(&many).words.len(), 32);
-        assert_eq!(call(&many).words[31], "... (2 more arguments)");
+        assert_eq!(call(&many).arguments.len(), 32);
+        assert_eq!(call(&many).arguments[31], "... (2 more arguments)");
     }
 }

@@ -116,7 +116,7 @@ pub struct KeyInfo {
 #[derive(Debug, thiserror::Error)]
 pub enum KeyspaceError {
     /// The pool is full.
-    #[error("the pool has no room")]
+    #[error("the pool has no space")]
     OutOfMemory,
     /// The data exceeds `maxmemory`, and no key may be evicted.
     #[error("the data takes more than 'maxmemory'")]

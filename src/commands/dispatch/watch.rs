@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use super::super::redact::shown_words;
+use super::super::redact::shown_arguments;
 use super::{Command, Surroundings};
 use crate::catalog::spec::Flags;
 use crate::config::Config;
@@ -71,12 +71,12 @@ pub(super) fn note_slow(
         return;
     }
     let at = SystemTime::now().duration_since(UNIX_EPOCH);
-    let words = shown_words(command, args);
+    let shown = shown_arguments(command, args);
     let call = slowlog::SlowCall {
         id: 0,
         at_s: at.map_or(0, |at| i64::try_from(at.as_secs()).unwrap_or(i64::MAX)),
         micros,
-        words: slowlog::shortened(words.into_iter()),
+        arguments: slowlog::shortened(shown.into_iter()),
         addr: session.handle.addr.clone(),
         name: session.handle.name.lock().clone(),
     };
@@ -90,19 +90,22 @@ pub(super) fn show(server: &Server, session: &Session, command: &'static Command
     if flags.contains(Flags::ADMIN) || flags.contains(Flags::SKIP_MONITOR) {
         return;
     }
-    let words = shown_words(command, args);
+    let shown = shown_arguments(command, args);
     let line = monitors::line(
         SystemTime::now(),
         session.db,
         &session.handle,
-        words.into_iter(),
+        shown.into_iter(),
     );
     let limits = server.config.settings().client_output_buffer_limits;
     let ended = server.monitors.show(&line, &limits);
     if ended > 0 {
         let counter = &server.stats.output_limit_disconnections;
         counter.fetch_add(ended, std::sync::atomic::Ordering::Relaxed);
-        tracing::warn!(ended, "clients in MONITOR did not read: closed");
+        tracing::warn!(
+            ended,
+            "the server disconnected clients in MONITOR that did not read"
+        );
     }
 }
 

@@ -417,15 +417,15 @@ impl Spread {
             let past = (position + each_side).min(items.len());
             let count = i64::try_from(past - first + 1).unwrap_or(i64::MAX);
             // There is always space beyond the ends.
-            let room = GAP.saturating_mul(count);
+            let distance = GAP.saturating_mul(count);
             let low = match first {
-                0 => label(0) - room,
+                0 => label(0) - distance,
                 _ => label(first - 1),
             };
             let high = if past < items.len() {
                 label(past)
             } else {
-                label(items.len() - 1) + room
+                label(items.len() - 1) + distance
             };
             let step = (high - low) / (count + 1);
             // Neighbours that move should not have to move again soon.

@@ -43,8 +43,8 @@ impl ReplyBuffer {
         }
     }
 
-    /// An empty buffer for a part of a reply. It has the room that is left in this one, and [`append`](Self::append) puts it
-    /// back.
+    /// An empty buffer for a part of a reply. Its limit is what is left of this buffer's limit, and
+    /// [`append`](Self::append) adds it to this buffer.
     #[must_use]
     pub fn part(&self) -> Self {
         let mut part = Self::new(self.protocol);
@@ -180,7 +180,7 @@ impl ReplyBuffer {
         part
     }
 
-    /// Makes room for `bytes` more in the tail. Returns `false` if they would exceed the limit.
+    /// Makes space for `bytes` more in the tail. Returns `false` if they would exceed the limit.
     #[inline]
     fn has_room(&mut self, bytes: usize) -> bool {
         self.tail.capacity() - self.tail.len() >= bytes || self.make_room(bytes)
