@@ -20,7 +20,7 @@ fn start() -> TestResult<Server> {
     Server::start_with(Options::new("vcmap").directive("enable-debug-command", "yes"))
 }
 
-/// Words of each entry of SLOWLOG GET, newest first.
+/// The arguments of each entry of SLOWLOG GET, newest first.
 fn slow_calls(client: &mut RawClient) -> TestResult<Vec<Vec<String>>> {
     let reply = client.line("SLOWLOG GET -1")?;
     let entries = reply.items().ok_or("no array")?;
@@ -37,7 +37,7 @@ fn field(info: &str, name: &str) -> Option<String> {
 }
 
 #[test]
-fn the_slow_log_keeps_who_did_what() -> TestResult {
+fn the_slow_log_names_the_client_and_the_call() -> TestResult {
     let server = start()?;
     let mut client = server.raw()?;
     client.line("CLIENT SETNAME slow")?;
@@ -57,7 +57,7 @@ fn the_slow_log_keeps_who_did_what() -> TestResult {
     assert!((30_000..1_000_000).contains(&micros), "{micros}");
     assert!(text(&entry[4]).starts_with("127.0.0.1:"));
     assert_eq!(text(&entry[5]), "slow");
-    // Ids go on.
+    // SLOWLOG RESET does not reset the ids.
     assert_eq!(client.line("SLOWLOG RESET")?, ok());
     assert_eq!(client.line("SLOWLOG LEN")?, Value::Integer(0));
     client.line("DEBUG SLEEP 0.03")?;
@@ -78,7 +78,7 @@ fn the_slow_log_shortens_hides_and_forgets() -> TestResult {
     client.call(&many)?;
     client.call(&["SET", "k", &"x".repeat(130)])?;
     client.line("AUTH user secret")?;
-    // In a transaction each command is an entry, and EXEC none.
+    // In a transaction each command is an entry, and EXEC is none.
     client.send_bytes(b"MULTI\r\nGET in-exec\r\nEXEC\r\n")?;
     for _ in 0..3 {
         client.read()?;
@@ -139,7 +139,7 @@ fn every_call_has_its_duration() -> TestResult {
     let server = start()?;
     let mut client = server.raw()?;
     client.line("CONFIG RESETSTAT")?;
-    // One batch: what is slow in it shows as slow, and the rest does not.
+    // In one batch, only the slow call shows as slow.
     let mut batch = Vec::new();
     for _ in 0..100 {
         batch.extend_from_slice(b"GET k\r\n");
@@ -167,7 +167,7 @@ fn every_call_has_its_duration() -> TestResult {
     let (calls, micros, counted) = last(3).ok_or("no histogram of debug")?;
     assert_eq!((calls, counted), (2, 2));
     assert!(micros >= 50_000);
-    // EXEC's time holds that of its commands.
+    // EXEC's time includes that of its commands.
     let (_, micros, _) = last(5).ok_or("no histogram of exec")?;
     assert!(micros >= 50_000);
     let info = text(&client.line("INFO latencystats")?);
@@ -237,7 +237,7 @@ fn errors_are_counted_by_their_code() -> TestResult {
         "{}",
         of("exec")
     );
-    // Made-up codes cannot take all memory.
+    // Invented error codes cannot take all memory.
     for code in 0..200 {
         client.call(&["DEBUG", "ERROR", &format!("CODE{code} text")])?;
     }

@@ -1,5 +1,5 @@
-//! How the server starts, and what it leaves: pid files, the background, supervisors, limits of the operating system,
-//! Redis's configuration files.
+//! How the server starts, and what it leaves behind: pid files, the background, supervisors, limits of the operating
+//! system, Redis's configuration files.
 
 mod limits;
 
@@ -18,7 +18,7 @@ use nix::unistd::Pid;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A folder for a server, and what its command line says.
+/// A folder for a server, and the server's command line.
 struct Place {
     folder: tempfile::TempDir,
     port: u16,
@@ -108,7 +108,7 @@ impl Place {
     }
 }
 
-/// A process that is ended with the test.
+/// A child process that ends with the test.
 struct Running(Child);
 
 impl Drop for Running {
@@ -119,7 +119,7 @@ impl Drop for Running {
 }
 
 impl Running {
-    /// Asks it to end.
+    /// Asks the process to stop, and waits.
     fn stop(mut self) -> TestResult<ExitStatus> {
         kill(Pid::from_raw(i32::try_from(self.0.id())?), Signal::SIGTERM)?;
         let deadline = Instant::now() + PATIENCE;
@@ -133,12 +133,12 @@ impl Running {
     }
 }
 
-/// A process that is not our child, ended with the test.
+/// A process that is not a child of the test; it ends with the test.
 struct InBackground(Pid);
 
 impl Drop for InBackground {
     fn drop(&mut self) {
-        // It is gone already where the test came to its end.
+        // After a successful test the process is gone already.
         let _ = kill(self.0, Signal::SIGKILL);
     }
 }
@@ -151,7 +151,7 @@ impl InBackground {
 
     fn wait(&self) {
         let deadline = Instant::now() + PATIENCE;
-        // Nobody may be there to reap it: then it stays as a zombie.
+        // If no process reaps it, it stays as a zombie.
         let stat = format!("/proc/{}/stat", self.0);
         while fs::read_to_string(&stat).is_ok_and(|stat| !stat.contains(") Z ")) {
             assert!(Instant::now() < deadline, "it still runs");
@@ -192,7 +192,7 @@ fn only_the_server_that_wrote_a_pid_file_removes_it() -> TestResult {
     let running = place.start(&["--pidfile", &name])?;
     let text = fs::read_to_string(&pidfile)?;
     assert_eq!(text, format!("{}\n", running.0.id()));
-    // Another one fails to listen, with a pool of its own, or to open the pool.
+    // Another server fails: first to listen, with a pool of its own, then to open the pool.
     for pool in ["other.pool", "pool"] {
         let output = place
             .command(&["--pidfile", &name, "--pool-path", &place.text(pool)])
@@ -232,14 +232,14 @@ fn daemonize_serves_from_the_background() -> TestResult {
             stdin.write_all(b"daemonize yes\n")?;
         }
         let id = child.id();
-        // It ends, and so do the pipes: nothing in the background holds them.
+        // The process ends, and its pipes close: the background process does not hold them.
         let output = child.wait_with_output()?;
         assert!(output.status.success(), "{}", said(&output));
         assert_eq!((said(&output).as_str(), output.stdout.len()), ("", 0));
 
         let background = InBackground::of(&pidfile)?;
         assert_ne!(background.0.as_raw(), i32::try_from(id)?);
-        // It serves at once.
+        // The background process serves at once.
         let mut client = place.client()?;
         let pid = field(&mut client, "server", "process_id")?;
         assert_eq!(pid, background.0.to_string());
@@ -259,7 +259,7 @@ fn daemonize_serves_from_the_background() -> TestResult {
             client.line("INCR starts")?,
             Value::Integer(i64::try_from(start)? + 1)
         );
-        // What SAVE is to keep is kept, as the next start finds.
+        // SHUTDOWN SAVE keeps the data, as the next start shows.
         client.send(&["SHUTDOWN", "SAVE"])?;
         background.wait();
         assert!(!pidfile.exists());
@@ -287,7 +287,7 @@ fn daemonize_says_why_it_failed() -> TestResult {
 }
 
 #[test]
-fn systemd_is_told_by_its_socket() -> TestResult {
+fn systemd_gets_messages_over_its_socket() -> TestResult {
     for abstract_name in [false, true] {
         let place = Place::new()?;
         let (socket, address) = if abstract_name {
@@ -305,7 +305,7 @@ fn systemd_is_told_by_its_socket() -> TestResult {
             Ok(String::from_utf8_lossy(&buffer[..len]).into_owned())
         };
         let supervised = if abstract_name { "auto" } else { "systemd" };
-        // Whoever is supervised stays in the foreground, as in Redis.
+        // A supervised server stays in the foreground, as in Redis.
         let mut command = place.command(&["--supervised", supervised, "--daemonize", "yes"]);
         command
             .env("NOTIFY_SOCKET", &address)
@@ -327,7 +327,7 @@ fn systemd_is_told_by_its_socket() -> TestResult {
 }
 
 #[test]
-fn supervision_that_is_not_there_is_a_warning() -> TestResult {
+fn a_missing_supervisor_is_a_warning() -> TestResult {
     let place = Place::new()?;
     let mut command = place.command(&["--supervised", "systemd"]);
     command.env_remove("NOTIFY_SOCKET");
@@ -340,7 +340,7 @@ fn supervision_that_is_not_there_is_a_warning() -> TestResult {
 }
 
 #[test]
-fn upstart_is_told_by_a_stop() -> TestResult {
+fn upstart_learns_of_the_start_by_a_stop() -> TestResult {
     let place = Place::new()?;
     let child = place
         .command(&["--supervised", "upstart"])
@@ -373,7 +373,7 @@ fn upstart_is_told_by_a_stop() -> TestResult {
 }
 
 #[test]
-fn a_configuration_that_asks_for_more_than_there_is_stops_the_start() -> TestResult {
+fn a_configuration_with_unsupported_settings_stops_the_start() -> TestResult {
     let place = Place::new()?;
     let file = place.text("redis.conf");
     fs::write(&file, "timeout 0\nreplicaof 127.0.0.1 6379\n")?;
@@ -387,7 +387,7 @@ fn a_configuration_that_asks_for_more_than_there_is_stops_the_start() -> TestRes
     assert!(text.contains("accept-unsupported replicaof"), "{text}");
     assert!(!place.path("pool").exists());
 
-    // The pool lies in memory of this boot.
+    // The pool lies in memory that this boot loses.
     let output = place
         .command(&["--appendonly", "yes", "--appendfsync", "always"])
         .output()?;

@@ -6,7 +6,7 @@ use common::{RawClient, TestResult, Value};
 
 use super::{field, ok, start, text};
 
-/// Sends a call to a paused server, lets `during` look, and returns how long the call took from then on.
+/// Sends a call to a paused server, runs `during`, and returns how long the call took and its reply.
 fn held(
     client: &mut RawClient,
     line: &str,
@@ -35,11 +35,11 @@ fn a_pause_of_writes_holds_them_and_nothing_else() -> TestResult {
         let info = text(&other.line("INFO clients")?);
         assert_eq!(field(&info, "blocked_clients").as_deref(), Some("1"));
         assert!(text(&other.line("CLIENT LIST")?).contains(" flags=xb "));
-        // Nor does time remove anything: the key is gone for readers alone.
+        // The server removes no expired key during the pause; readers do not see the key, however.
         std::thread::sleep(Duration::from_millis(800));
         assert!(other.line("GET gone")?.is_null());
         assert_eq!(other.line("DBSIZE")?, Value::Integer(2));
-        // A wrong call is refused at once.
+        // The server refuses a wrong call at once.
         assert!(other.line("SET k")?.is_error());
         assert_eq!(other.line("CLIENT UNPAUSE")?, ok());
         Ok(())
@@ -59,7 +59,7 @@ fn a_pause_of_writes_holds_them_and_nothing_else() -> TestResult {
 fn a_pause_of_all_ends_by_itself() -> TestResult {
     let server = start()?;
     let (mut client, mut other) = (server.raw()?, server.raw()?);
-    // Nobody could end it.
+    // A pause this long could never end.
     let forever = other.line(&format!("CLIENT PAUSE {}", i64::MAX))?;
     assert_eq!(
         forever,
@@ -69,7 +69,7 @@ fn a_pause_of_all_ends_by_itself() -> TestResult {
     let (time, reply) = held(&mut client, "PING", || Ok(()))?;
     assert!(time > Duration::from_millis(300), "{time:?}");
     assert_eq!(text(&reply), "PONG");
-    // What came before the held command in one write is answered before, what follows after it, in order.
+    // Of calls in one write, those before the held command are answered at once, and those behind it in order.
     assert_eq!(other.line("CLIENT PAUSE 400 WRITE")?, ok());
     let started = Instant::now();
     client.send_bytes(b"ECHO one\r\nSET k v\r\nGET k\r\nECHO two\r\n")?;
@@ -83,7 +83,7 @@ fn a_pause_of_all_ends_by_itself() -> TestResult {
 }
 
 #[test]
-fn who_waits_can_be_killed_or_go() -> TestResult {
+fn a_waiting_client_can_be_killed_or_leave() -> TestResult {
     let mut server = start()?;
     let mut other = server.raw()?;
     let mut client = server.raw()?;
@@ -112,7 +112,7 @@ fn who_waits_can_be_killed_or_go() -> TestResult {
         }
         assert!(Instant::now() < deadline, "{info}");
     }
-    // Nor does a pause hold the server's end.
+    // A pause does not keep the server from stopping.
     let mut client = server.raw()?;
     client.send_bytes(b"SET k v\r\n")?;
     std::thread::sleep(Duration::from_millis(50));

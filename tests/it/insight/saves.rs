@@ -18,7 +18,7 @@ fn an_engine_without_a_pool_claims_none() -> TestResult {
             "{line}: {reply}"
         );
     }
-    // Everything that is to be saved would be lost.
+    // A save is impossible, and stopping would lose all data.
     let reply = client.line("SHUTDOWN SAVE")?;
     assert_eq!(
         reply,
@@ -30,7 +30,7 @@ fn an_engine_without_a_pool_claims_none() -> TestResult {
 }
 
 #[test]
-fn what_scripts_ask_of_snapshots_and_replicas() -> TestResult {
+fn calls_about_snapshots_and_replicas() -> TestResult {
     let server = Server::start_with(Options::new("cmap").pool_size("64mb"))?;
     let mut client = server.raw()?;
     let before = client.line("LASTSAVE")?.integer().ok_or("no time")?;
@@ -46,7 +46,7 @@ fn what_scripts_ask_of_snapshots_and_replicas() -> TestResult {
         Ok(values.join(" "))
     };
     assert_eq!(persistence(&mut client)?, format!("{before} ok ok"));
-    // A script that backs up a file must fail: there is none.
+    // A script that wants to back up a file must fail, because there is no file.
     for (line, part) in [
         ("SAVE", "writes no RDB file"),
         ("BGSAVE", "writes no RDB file"),
@@ -61,7 +61,7 @@ fn what_scripts_ask_of_snapshots_and_replicas() -> TestResult {
         assert!(reply.contains(part), "{line}: {reply}");
         assert!(reply.contains("in the pool already"), "{line}: {reply}");
     }
-    // Scripts wait until it rises, which tells them of a save.
+    // Scripts wait until LASTSAVE rises, because that means that a save succeeded.
     std::thread::sleep(Duration::from_millis(1_100));
     assert_eq!(client.line("LASTSAVE")?, Value::Integer(before));
     assert_eq!(persistence(&mut client)?, format!("{before} err err"));

@@ -8,7 +8,7 @@ use common::{RawClient, TestResult, Value};
 
 use super::{PATIENCE, Place, field, said};
 
-/// A command with a limit of open files, hard and soft.
+/// A command with hard and soft limit of open files.
 fn limited(command: &Command, files: u64) -> Command {
     let mut limited = Command::new("sh");
     limited
@@ -57,13 +57,13 @@ fn maxclients_is_what_is_possible() -> TestResult {
         assert_eq!(client.line(line)?, expected, "{line}");
     }
     assert_eq!(maxclients(&mut client)?, "48");
-    // So many are really served.
+    // The server really serves this many clients.
     let mut clients = vec![client];
     let deadline = Instant::now() + PATIENCE;
     while clients.len() < POSSIBLE {
         match place.client() {
             Ok(client) => clients.push(client),
-            // One that has left may still be counted.
+            // The server may still count a client that has left.
             Err(error) => assert!(
                 Instant::now() < deadline,
                 "{} served: {error}",

@@ -383,7 +383,7 @@ fn collections_do_what_a_model_does_and_nothing_stays_behind() -> Result<()> {
 
 /// Loading drops a collection's elements if a client removed the collection before loading read them.
 #[test]
-fn what_goes_while_the_pool_is_read_leaves_nothing_behind() -> Result<()> {
+fn keys_removed_during_loading_leave_nothing_behind() -> Result<()> {
     let keys: Vec<String> = (0..40).map(|n| format!("key {n}")).collect();
     for flushed in [false, true] {
         let (keyspace, store) = fresh(false);

@@ -38,7 +38,7 @@ fn fill(keyspace: &Keyspace, keys: std::ops::Range<u32>) -> Result<()> {
 }
 
 #[test]
-fn a_write_that_finds_no_room_evicts_and_tries_again() -> Result<()> {
+fn a_write_to_a_full_store_evicts_and_tries_again() -> Result<()> {
     let (keyspace, store) = with_policy("allkeys-random");
     fill(&keyspace, 0..1_000)?;
     store.most.store(500 * RECORD_BYTES, Ordering::Relaxed);
@@ -145,7 +145,7 @@ fn maxmemory_without_a_policy_refuses() -> Result<()> {
 }
 
 #[test]
-fn what_is_evicted_is_told() -> Result<()> {
+fn evictions_emit_events() -> Result<()> {
     struct Heard(Mutex<Vec<String>>);
     impl Observer for Heard {
         fn modified(&self, db: usize, key: &[u8], client: u64) {

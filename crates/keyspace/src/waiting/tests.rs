@@ -149,7 +149,7 @@ fn only_for_values_of_their_type() -> Result {
 }
 
 #[test]
-fn who_left_is_not_served() -> Result {
+fn a_client_that_left_is_not_served() -> Result {
     let scene = Scene::new();
     let (first, _) = scene.wait(1, Kind::List, &[b"k", b"l", b"k"])?;
     scene.wait(2, Kind::List, &[b"k"])?;
@@ -164,7 +164,7 @@ fn who_left_is_not_served() -> Result {
 }
 
 #[test]
-fn what_is_there_already_is_found() -> Result {
+fn existing_elements_are_found() -> Result {
     let scene = Scene::new();
     push(&scene.keyspace, 0, b"k", &[b"a"])?;
     scene.wait(1, Kind::List, &[b"k"])?;
@@ -185,7 +185,7 @@ fn databases_are_swapped() -> Result {
 }
 
 #[test]
-fn others_come_after_those_who_waited() -> Result {
+fn other_clients_come_after_waiting_ones() -> Result {
     let scene = Scene::new();
     scene.wait(1, Kind::List, &[b"k"])?;
     push(&scene.keyspace, 0, b"k", &[b"a", b"b"])?;
