@@ -51,8 +51,8 @@ pub enum SaveError {
 pub enum StartError {
     /// There are `user` lines and an `aclfile`.
     #[error(
-        "the configuration defines users and names an aclfile: that leads to errors and security holes. Define users \
-         in one of them only"
+        "the configuration defines users and names an aclfile, which leads to errors and security holes. Define users \
+         in one of the two only"
     )]
     Both,
     /// A `user` line of the configuration is wrong.
@@ -80,7 +80,7 @@ impl Acl {
             Some(path) => {
                 if password.is_some() {
                     tracing::warn!(
-                        "an aclfile is set: it alone says how the default user authenticates, not requirepass"
+                        "requirepass has no effect: an aclfile is set, which alone says how the default user authenticates"
                     );
                 }
                 read(path, channels).map_err(StartError::File)?
@@ -103,7 +103,7 @@ impl Acl {
             if !user.rules().is_enabled() {
                 tracing::warn!(
                     user = %String::from_utf8_lossy(user.name()),
-                    "this user is off: there is no 'on' among its rules"
+                    "this user cannot log in: its rules have no 'on'"
                 );
             }
         }

@@ -89,7 +89,7 @@ impl Background {
             tracing::warn!(%error, "the process that started this one is gone");
         }
         if let Err(error) = dup2_stderr(&self.null) {
-            tracing::warn!(%error, "standard error stays open");
+            tracing::warn!(%error, "standard error could not be closed");
         }
     }
 }

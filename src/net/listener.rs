@@ -63,7 +63,7 @@ async fn follow(
                 tcp.push((at, tokio::spawn(accept)));
             }
             Err(error) => {
-                tracing::error!(address = %at.address, %error, "nobody accepts there");
+                tracing::error!(address = %at.address, %error, "the server could not accept connections on this address");
             }
         }
     }
@@ -137,7 +137,7 @@ pub(super) async fn pause_after(error: &io::Error) {
 impl Reception {
     async fn welcome_tcp(&self, stream: TcpStream, peer: SocketAddr, tls: bool) {
         if let Err(error) = set_options(&stream, &self.server.config.settings()) {
-            tracing::debug!(%peer, %error, "socket options");
+            tracing::debug!(%peer, %error, "socket options could not be set");
         }
         let laddr = stream
             .local_addr()
@@ -168,7 +168,7 @@ impl Reception {
         let (Some(config), Ok(plain), Some(place)) =
             (server.tls.config(), stream.into_std(), self.workers.place())
         else {
-            tracing::warn!(client = %endpoint.addr, "a client could not be given to a worker");
+            tracing::warn!(client = %endpoint.addr, "the server could not hand a client to a worker");
             return;
         };
         let addr = endpoint.addr.clone();
@@ -232,7 +232,7 @@ impl Reception {
             return;
         }
         let (Ok(plain), Some(place)) = (leave(stream), self.workers.place()) else {
-            tracing::warn!(client = %endpoint.addr, "a client could not be given to a worker");
+            tracing::warn!(client = %endpoint.addr, "the server could not hand a client to a worker");
             return;
         };
         // Registered here and not in the task, so that `maxclients` counts it when the next client comes.

@@ -147,7 +147,7 @@ impl Loading<'_> {
         if orphans > 0 {
             tracing::info!(
                 elements = orphans,
-                "what removed collections had left behind was let go of"
+                "released the elements that removed collections had left behind"
             );
         }
         Ok(())
@@ -203,7 +203,7 @@ impl Loading<'_> {
     /// Removes a key whose collection has no elements.
     fn drop_anchor(self, shard: &mut Shard, anchor: &Anchor) -> Result<(), KeyspaceError> {
         let key = &anchor.key;
-        tracing::warn!(key = %key.escape_ascii(), "none of a collection's elements are readable: dropped");
+        tracing::warn!(key = %key.escape_ascii(), "dropped a collection: none of its elements is readable");
         if let Some(table) = shard.table_mut(anchor.generation)
             && let Some(entry) = table.index.remove(anchor.hash, key)
         {

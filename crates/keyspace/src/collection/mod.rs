@@ -400,7 +400,7 @@ impl Collections<'_> {
         let shared = self.keyspace.registry.get(id);
         shared
             .map(|shared| Some((id, shared)))
-            .ok_or_else(|| KeyspaceError::Store("a collection whose elements are missing".into()))
+            .ok_or_else(|| KeyspaceError::Store("a collection's elements are missing".into()))
     }
 
     /// The partition that must be read before the entry's collection can be used.

@@ -47,8 +47,8 @@ pub enum PoolError {
         /// The most bytes that it may have.
         bytes_max: usize,
     },
-    /// The file system has not enough room.
-    #[error("{}: the file system has no room for a pool of {bytes} bytes ({bytes_free} are free); choose a smaller size or make room", path.display())]
+    /// The file system has too little space.
+    #[error("{}: the file system has no space for a pool of {bytes} bytes ({bytes_free} are free); choose a smaller size or free some space", path.display())]
     FileSystemFull {
         /// The pool's path.
         path: PathBuf,
@@ -58,7 +58,7 @@ pub enum PoolError {
         bytes_free: u64,
     },
     /// Something is at the path already; it is left as it is.
-    #[error("{}: something exists here already and is left as it is; open it, remove it or choose another path", .0.display())]
+    #[error("{}: something exists here already, and stays unchanged; open it, remove it or choose another path", .0.display())]
     AlreadyExists(PathBuf),
     /// The file is no pool, or a pool of another program.
     #[error("{}: this file is not a pool of this server ({why}); choose another path", path.display())]
