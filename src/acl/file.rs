@@ -56,16 +56,30 @@ pub enum StartError {
     )]
     Both,
     /// A `user` line of the configuration is wrong.
-    #[error("Error in user declaration '{name}': {reason}")]
+    #[error("Error in user declaration '{name}': {source}")]
     User {
         /// The user.
         name: String,
         /// Why.
-        reason: String,
+        source: DeclarationError,
     },
     /// The `aclfile` is wrong.
     #[error("Aborting startup because of ACL errors: {0}")]
     File(String),
+}
+
+/// What is wrong with a `user` line.
+#[derive(Debug, thiserror::Error)]
+pub enum DeclarationError {
+    /// The user's name has spaces.
+    #[error("Spaces not allowed in ACL usernames")]
+    Spaces,
+    /// A selector has no closing parenthesis.
+    #[error("Wrong format")]
+    Format,
+    /// A rule is wrong, or the user stands twice.
+    #[error(transparent)]
+    Rule(#[from] RuleError),
 }
 
 impl Acl {
@@ -141,21 +155,19 @@ fn declared<W: AsRef<[u8]>>(
             continue;
         };
         let name = name.as_ref();
-        let wrong = |reason: String| StartError::User {
+        let wrong = |source: DeclarationError| StartError::User {
             name: String::from_utf8_lossy(name).into_owned(),
-            reason,
+            source,
         };
         if has_spaces(name) {
-            return Err(wrong("Spaces not allowed in ACL usernames".to_owned()));
+            return Err(wrong(DeclarationError::Spaces));
         }
         let mut rules = Rules::new(channels_by_default);
-        for rule in merge_selectors(words).map_err(|_| wrong("Wrong format".to_owned()))? {
-            rules
-                .apply(&rule)
-                .map_err(|error| wrong(error.to_string()))?;
+        for rule in merge_selectors(words).map_err(|_| wrong(DeclarationError::Format))? {
+            rules.apply(&rule).map_err(|error| wrong(error.into()))?;
         }
         if users.insert(name.into(), rules).is_some() {
-            return Err(wrong(RuleError::Duplicate.to_string()));
+            return Err(wrong(RuleError::Duplicate.into()));
         }
     }
     Ok(users)

@@ -18,7 +18,7 @@ mod users;
 mod tests;
 
 pub use self::check::Denial;
-pub use self::file::{LoadError, NoFile, SaveError, StartError};
+pub use self::file::{DeclarationError, LoadError, NoFile, SaveError, StartError};
 pub use self::log::{Context, Entry, Event, Log, Reason};
 pub use self::names::category;
 pub use self::rules::{RuleError, Rules, RulesError, hex};

@@ -127,9 +127,12 @@ pub enum KeyspaceError {
     /// The key holds a value of another type.
     #[error("the key holds a value of another type")]
     WrongKind,
-    /// pmemkv failed, with this message.
+    /// The store failed.
     #[error("{0}")]
-    Store(String),
+    Store(#[source] Box<StoreError>),
+    /// The store's records do not fit together, or the work had to stop; the text says why.
+    #[error("{0}")]
+    Failed(&'static str),
 }
 
 /// 16 databases of keys over one store. Shared by all connections.
@@ -350,7 +353,7 @@ impl From<StoreError> for KeyspaceError {
         match error {
             StoreError::OutOfMemory => KeyspaceError::OutOfMemory,
             StoreError::TooLarge => KeyspaceError::TooLarge,
-            other => KeyspaceError::Store(other.to_string()),
+            other => KeyspaceError::Store(Box::new(other)),
         }
     }
 }

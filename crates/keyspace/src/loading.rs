@@ -135,7 +135,7 @@ pub(super) fn on_threads(
         for one in running {
             let one = one
                 .join()
-                .unwrap_or_else(|_| Err(KeyspaceError::Store("a reading thread panicked".into())));
+                .unwrap_or(Err(KeyspaceError::Failed("a reading thread panicked")));
             result = result.and(one);
         }
         result
@@ -225,7 +225,7 @@ impl Loading<'_> {
                     break;
                 }
                 if stop.load(Ordering::Relaxed) {
-                    return Err(KeyspaceError::Store("the server is stopping".into()));
+                    return Err(KeyspaceError::Failed("the server is stopping"));
                 }
                 self.load_part(part, run, &mut batches)?;
                 let read = self
@@ -265,7 +265,7 @@ impl Loading<'_> {
             if record.generation == ELEMENTS {
                 if !self.collect_element(&record, &mut batches.elements) {
                     let why = "an element's record has no id";
-                    failed = Some(KeyspaceError::Store(why.into()));
+                    failed = Some(KeyspaceError::Failed(why));
                 }
                 return;
             }

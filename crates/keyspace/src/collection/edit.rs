@@ -486,7 +486,7 @@ fn stored(
         return Ok(None);
     };
     let score = Source::new(keyspace, id).read(member, entry.location, decode_score)?;
-    let score = score.ok_or_else(|| KeyspaceError::Store("a member's score is damaged".into()))?;
+    let score = score.ok_or(KeyspaceError::Failed("a member's score is damaged"))?;
     Ok(Some(Stored {
         location: entry.location,
         score,

@@ -251,8 +251,8 @@ impl ListEdits {
         let is_far =
             |label: Option<i64>| label.is_some_and(|label| label.abs() > LABEL_MAX - GAP * 1024);
         if is_far(first) || is_far(last) {
-            return Err(KeyspaceError::Store(
-                "the list has run out of positions: copy it to another key".into(),
+            return Err(KeyspaceError::Failed(
+                "the list has run out of positions: copy it to another key",
             ));
         }
         if let Some((position, value)) = self.insert.clone() {

@@ -279,9 +279,8 @@ impl Loading<'_> {
                         // The store keeps the score apart if the member's name is long.
                         score = source.read(name, found.entry.location, decode_score)?;
                     }
-                    let score = score.ok_or_else(|| {
-                        KeyspaceError::Store("a member's score is damaged".into())
-                    })?;
+                    let score =
+                        score.ok_or(KeyspaceError::Failed("a member's score is damaged"))?;
                     let member = IndexKey::from_slice(name);
                     scored.push(Scored { score, member });
                 }

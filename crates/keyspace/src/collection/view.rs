@@ -312,7 +312,7 @@ impl<'a> Scores<'a> {
         let score = self.source.read(member, entry.location, decode_score)?;
         score
             .map(Some)
-            .ok_or_else(|| KeyspaceError::Store("a member's score is damaged".into()))
+            .ok_or(KeyspaceError::Failed("a member's score is damaged"))
     }
 
     /// The rank of a member of the set, whose score the caller gives.

@@ -99,7 +99,7 @@ impl<'a> StringView<'a> {
                 location,
             } => store
                 .value_bytes(record, location)?
-                .ok_or_else(|| KeyspaceError::Store("a value is missing".into())),
+                .ok_or(KeyspaceError::Failed("a value is missing")),
         }
     }
 

@@ -426,7 +426,9 @@ pub(super) fn open_pool(folder: &Path, layout: LayoutChoice) -> Result<Keyspace>
         layout,
         repair: false,
     };
-    let failed = |error: &dyn std::fmt::Display| KeyspaceError::Store(error.to_string());
+    let failed = |error: &dyn std::fmt::Display| {
+        KeyspaceError::from(store::StoreError::Engine(error.to_string()))
+    };
     let (engine, options) = options.resolve().map_err(|error| failed(&error))?;
     let store = store::open(engine, &options).map_err(|error| failed(&error))?;
     Ok(Keyspace::new(store))
@@ -436,7 +438,9 @@ pub(super) fn open_pool(folder: &Path, layout: LayoutChoice) -> Result<Keyspace>
 fn collections_survive_in_real_pools() -> Result<()> {
     for layout in [LayoutChoice::Packed, LayoutChoice::Pairs] {
         for seed in 100..103 {
-            let folder = folder().map_err(|error| KeyspaceError::Store(error.to_string()))?;
+            let folder = folder().map_err(|error| {
+                KeyspaceError::from(store::StoreError::Engine(error.to_string()))
+            })?;
             let mut world = World {
                 keyspace: open_pool(folder.path(), layout)?,
                 model: BTreeMap::new(),

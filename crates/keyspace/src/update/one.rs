@@ -209,7 +209,7 @@ impl<'a> KeyUpdate<'a> {
             None => edit(StringView::ABSENT)?,
             Some(_) => match self.read_string(edit)? {
                 Some(edited) => edited?,
-                None => return Err(KeyspaceError::Store("a value is missing".into()).into()),
+                None => return Err(KeyspaceError::Failed("a value is missing").into()),
             },
         };
         match written {

@@ -132,7 +132,15 @@ pub enum PoolError {
         /// What the engine said.
         source: EngineError,
     },
-    /// The operating system or libpmemobj refused for another reason.
+    /// The operating system refused for another reason.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The pool's path.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// libpmemobj refused for another reason.
     #[error("{}: {what}", path.display())]
     Other {
         /// The pool's path.
@@ -153,10 +161,18 @@ impl PoolError {
             }
             io::ErrorKind::WouldBlock => Self::Busy(path),
             io::ErrorKind::AlreadyExists => Self::AlreadyExists(path),
-            _ => Self::Other {
+            _ => Self::Io {
                 path,
-                what: error.to_string(),
+                source: copy(error),
             },
         }
     }
+}
+
+/// A copy of an error, which has no `Clone`: by its code, or with its kind and text.
+fn copy(error: &io::Error) -> io::Error {
+    error.raw_os_error().map_or_else(
+        || io::Error::new(error.kind(), error.to_string()),
+        io::Error::from_raw_os_error,
+    )
 }
