@@ -1,5 +1,5 @@
-//! Observing the server over TCP: the slow log, latencies, MONITOR, INFO's figures. Also CLIENT PAUSE and calls that ask
-//! for snapshots.
+//! Observing the server over TCP: the slow log, latencies, MONITOR, INFO's figures. Also CLIENT PAUSE and calls that
+//! ask for snapshots.
 
 mod pause;
 mod saves;

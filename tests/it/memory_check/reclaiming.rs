@@ -1,5 +1,5 @@
-//! Before the server refuses a command, it reclaims memory for what the command really writes. A refused command changes
-//! nothing.
+//! Before the server refuses a command, it reclaims memory for what the command really writes. A refused command
+//! changes nothing.
 
 use std::time::{Duration, Instant};
 

@@ -5,7 +5,7 @@ use super::states::{
     STRINGS, STRINGS_ONLY, ZSETS, ZSETS_D, one, two,
 };
 
-/// Commands that write, but that the real server does not know.
+/// Commands that write but that the real server does not know.
 pub const OURS: &[&str] = &["pmemkv.defrag"];
 
 pub const ROWS: &[Row] = &[
@@ -115,7 +115,7 @@ pub const ROWS: &[Row] = &[
         SKETCHES,
         &["d k", "d", "d k k", "k k", "d d k", "d e"],
     ),
-    // Not among the commands that write, but it stores what it has counted.
+    // Not a write command, but it stores its estimate.
     two("pfcount", SKETCHES, SKETCHES, &["k", "k d"]),
     // Keys.
     two("del", ANY, FEW, &["k", "k k", "k d", "d k", "e k"]),
@@ -455,7 +455,7 @@ pub const ROWS: &[Row] = &[
             "e p 1 km STORE d",
         ],
     ),
-    // Commands that only look: a miss is an event, an access is none.
+    // Commands that only read: a miss is an event, an access is none.
     one("get", FEW, &["k"]),
     two("mget", FEW, FEW, &["k d"]),
     one("exists", FEW, &["k"]),

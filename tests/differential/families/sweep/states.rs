@@ -1,7 +1,7 @@
 //! What a key may hold before a call of the sweep, and the type of its rows.
 
-/// What a key holds before a call: the calls that bring it about, `@` for the key, `;` between them. Nothing for an
-/// absent key.
+/// The state of a key before a call, as the calls that make it: `@` stands for the key, `;` separates calls. Empty for
+/// an absent key.
 pub type States = &'static [&'static str];
 
 pub const ABSENT: States = &[""];
@@ -57,7 +57,7 @@ pub const SETS: States = &[
     "SADD @ b c 1",
     "SET @ 10",
 ];
-// Without an order that servers choose.
+// States whose replies have no order that the server chooses.
 pub const SINGLE: States = &["", "SADD @ a", "ZADD @ 1 a", "SET @ 10"];
 pub const SETS_D: States = &["", "SADD @ a", "SADD @ a b", "ZADD @ 1 a", "SET @ 10"];
 pub const ZSETS: States = &[
@@ -93,9 +93,9 @@ pub struct Row {
     pub k: States,
     pub d: States,
     pub k1: States,
-    /// Arguments of the calls, as a shell would split them but for quotes: `''` is an empty word.
+    /// Arguments of the calls, split as in a shell, but without quotes: `''` is an empty argument.
     pub calls: &'static [&'static str],
-    /// Whether what it answers, and what it leaves of more than one element, is left to chance.
+    /// Whether chance decides the reply, and what the call leaves of several elements.
     pub draws: bool,
 }
 
