@@ -19,7 +19,7 @@ mod users;
 mod tests;
 
 pub use self::check::Denial;
-pub use self::file::{LoadError, NoFile, SaveError, StartError};
+pub use self::file::{DeclarationError, LoadError, NoFile, SaveError, StartError};
 pub use self::log::{Context, Entry, Event, Log, Reason};
 pub use self::names::{category, command};
 pub use self::reach::{REDACTED, Reach, Subjects};

@@ -119,7 +119,7 @@ impl Subjects {
         });
         Self {
             known: keys
-                .map(|key| Subject::Key(key.word))
+                .map(|key| Subject::Key(key.argument))
                 .chain(channels)
                 .collect(),
             other_keys: HOLDING_CALLS.contains(&command.full_name),

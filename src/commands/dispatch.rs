@@ -35,7 +35,7 @@ pub struct Dispatcher {
     run: Run,
     watch: Watch,
     last: Known,
-    /// Bytes that another thread must make room for before the call runs; 0 if none.
+    /// Bytes that another thread must reclaim before the call runs; 0 if none.
     wanted: u64,
 }
 
@@ -418,7 +418,7 @@ fn remember(server: &Server, session: &Session, command: &Command, args: Args<'_
     }
     let keys_max = server.config.settings().tracking_table_max_keys;
     let keys = command.spec.find_keys(args).into_iter();
-    for key in keys.filter_map(|key| args.get(key.word)) {
+    for key in keys.filter_map(|key| args.get(key.argument)) {
         server.tracking.remember(server, client, key, keys_max);
     }
 }

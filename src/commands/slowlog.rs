@@ -124,7 +124,7 @@ fn get(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
             number(call.id),
             Reply::Integer(call.at_s),
             number(call.micros),
-            Reply::Array(call.words.into_iter().map(Reply::Bulk).collect()),
+            Reply::Array(call.arguments.into_iter().map(Reply::Bulk).collect()),
             Reply::bulk(call.addr),
             Reply::bulk(call.name),
         ])

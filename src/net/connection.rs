@@ -37,7 +37,7 @@ const RESERVED_BYTES_MAX: usize = 1 << 20;
 /// until the client gets the first reply.
 const OUTPUT_BYTES_PER_FLUSH: usize = 1 << 20;
 
-/// The connection commits after this many bytes of requests even if more wait: the store keeps room for as much.
+/// The connection commits after this many bytes of requests even if more wait: the store keeps space for as much.
 const INPUT_BYTES_PER_COMMIT: usize = 1 << 20;
 
 /// An empty buffer larger than this is freed.

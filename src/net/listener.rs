@@ -64,7 +64,7 @@ async fn follow(
                 tcp.push((at, tokio::spawn(accept)));
             }
             Err(error) => {
-                tracing::error!(address = %at.address, %error, "nobody accepts there");
+                tracing::error!(address = %at.address, %error, "the server could not accept connections on this address");
             }
         }
     }
@@ -139,7 +139,7 @@ async fn accept_unix(unix: &UnixSocket, reception: &Reception) {
 impl Reception {
     async fn welcome_tcp(&self, stream: TcpStream, peer: SocketAddr, tls: bool) {
         if let Err(error) = set_options(&stream, &self.server.config.settings()) {
-            tracing::debug!(%peer, %error, "socket options");
+            tracing::debug!(%peer, %error, "socket options could not be set");
         }
         let laddr = stream
             .local_addr()
@@ -170,7 +170,7 @@ impl Reception {
         let (Some(config), Ok(plain), Some(place)) =
             (server.tls.config(), stream.into_std(), self.workers.place())
         else {
-            tracing::warn!(client = %endpoint.addr, "a client could not be given to a worker");
+            tracing::warn!(client = %endpoint.addr, "the server could not hand a client to a worker");
             return;
         };
         let addr = endpoint.addr.clone();
@@ -234,7 +234,7 @@ impl Reception {
             return;
         }
         let (Ok(plain), Some(place)) = (leave(stream), self.workers.place()) else {
-            tracing::warn!(client = %endpoint.addr, "a client could not be given to a worker");
+            tracing::warn!(client = %endpoint.addr, "the server could not hand a client to a worker");
             return;
         };
         // Registered here and not in the task, so that `maxclients` counts it when the next client comes.

@@ -60,7 +60,7 @@ impl TlsClient {
                 Err(error) => {
                     self.state = State::Failed;
                     let reason = reason(&error);
-                    tracing::warn!(client = %self.addr, reason, "a TLS client was not let in");
+                    tracing::warn!(client = %self.addr, reason, "the server refused a TLS client");
                     return Poll::Ready(Err(error));
                 }
             }

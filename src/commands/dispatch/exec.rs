@@ -137,7 +137,7 @@ fn written_keys(queue: &[Queued], mut db: usize) -> Vec<(usize, &[u8])> {
             continue;
         }
         let found = spec.find_keys(args).into_iter();
-        for key in found.filter_map(|key| args.get(key.word)) {
+        for key in found.filter_map(|key| args.get(key.argument)) {
             if spec.flags.contains(Flags::CROSS_DB) {
                 keys.extend((0..DATABASES).map(|db| (db, key)));
             } else {

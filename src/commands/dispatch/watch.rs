@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use super::super::redact::{hidden_words, name_words, shown_words};
+use super::super::redact::{hidden_arguments, name_len, shown_arguments};
 use super::{Command, Surroundings};
 use crate::acl::{self, Subjects, User};
 use crate::catalog::spec::Flags;
@@ -72,14 +72,14 @@ pub(super) fn note_slow(
         return;
     }
     let at = SystemTime::now().duration_since(UNIX_EPOCH);
-    let words = shown_words(command, args);
+    let shown = shown_arguments(command, args);
     let call = slowlog::SlowCall {
         id: 0,
         at_s: at.map_or(0, |at| i64::try_from(at.as_secs()).unwrap_or(i64::MAX)),
         micros,
-        words: slowlog::shortened(words.into_iter()),
+        arguments: slowlog::shortened(shown.into_iter()),
         subjects: slowlog::subjects(command, args),
-        name_words: name_words(command),
+        name_len: name_len(command),
         addr: session.handle.addr.clone(),
         name: session.handle.name.lock().clone(),
     };
@@ -94,11 +94,12 @@ pub(super) fn show(server: &Server, session: &Session, command: &'static Command
         return;
     }
     let at = SystemTime::now();
-    let line =
-        |words: Vec<&[u8]>| monitors::line(at, session.db, &session.handle, words.into_iter());
+    let line = |arguments: Vec<&[u8]>| {
+        monitors::line(at, session.db, &session.handle, arguments.into_iter())
+    };
     let lines = monitors::Lines {
-        whole: line(shown_words(command, args)),
-        hidden: line(hidden_words(command, args)),
+        whole: line(shown_arguments(command, args)),
+        hidden: line(hidden_arguments(command, args)),
     };
     let limits = server.config.settings().client_output_buffer_limits;
     let sees = |user: &User| sees(user, command, args);
@@ -106,11 +107,14 @@ pub(super) fn show(server: &Server, session: &Session, command: &'static Command
     if ended > 0 {
         let counter = &server.stats.output_limit_disconnections;
         counter.fetch_add(ended, std::sync::atomic::Ordering::Relaxed);
-        tracing::warn!(ended, "clients in MONITOR did not read: closed");
+        tracing::warn!(
+            ended,
+            "the server disconnected clients in MONITOR that did not read"
+        );
     }
 }
 
-/// Whether a user in MONITOR may see the words of a call: the selector that lets it monitor must cover them.
+/// Whether a user in MONITOR may see the arguments of a call: the selector that lets it monitor must cover them.
 fn sees(user: &User, command: &Command, args: Args<'_>) -> bool {
     let rules = user.rules();
     if rules.is_unrestricted() {

@@ -47,7 +47,7 @@ impl Connection {
     /// once waits for the client. Returns `Some` if the connection must end.
     pub(super) async fn send<S: AsyncWrite + Unpin>(&mut self, stream: &mut S) -> Option<End> {
         if let Err(error) = self.keyspace.commit() {
-            tracing::error!(%error, "the pool did not take a commit: a client is closed unanswered");
+            tracing::error!(%error, "the pool refused a commit: the server disconnects a client without a reply");
             return Some(End::StoreFailed);
         }
         if self.out.is_overflown() {

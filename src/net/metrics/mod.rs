@@ -166,14 +166,14 @@ async fn respond(
             response
         }
         Ok(Err(error)) => {
-            tracing::warn!(%error, "metrics: they could not be gathered");
+            tracing::warn!(%error, "the metrics could not be gathered");
             plain(
                 StatusCode::INTERNAL_SERVER_ERROR,
                 "The metrics could not be gathered.\n",
             )
         }
         Err(error) => {
-            tracing::error!(%error, "metrics: gathering them failed badly");
+            tracing::error!(%error, "the thread that gathers the metrics panicked");
             plain(
                 StatusCode::INTERNAL_SERVER_ERROR,
                 "The metrics could not be gathered.\n",

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use super::authority::{Authority, Result};
 use super::text;
 
-/// A server of which nothing but the command line is known.
+/// A server of which the test knows only the command line.
 struct Bare(Child);
 
 impl Drop for Bare {
@@ -85,7 +85,7 @@ uyVgfDAKBggqhkjOPQQDAgNIADBFAiAUwAePFhXwJ/z8mKvmfjADP5SaEgAjnr54
 ";
 
 #[test]
-fn what_is_wrong_with_tls_stops_the_start() -> Result {
+fn bad_tls_settings_stop_the_start() -> Result {
     let folder = tempfile::tempdir()?;
     let authority = Authority::new(folder.path(), "authority")?;
     let (certificate, key) = authority.sign("server")?;
