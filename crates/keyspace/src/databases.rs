@@ -71,6 +71,8 @@ impl Keyspace {
     }
 
     fn flush_databases(&self, databases: &[usize]) -> Result<(), KeyspaceError> {
+        // The generations come after what was staged before them: most of that goes while no shard is locked.
+        self.store.commit()?;
         let mut shards = self.lock_all();
         for shard in &shards {
             for &db in databases {
@@ -136,6 +138,8 @@ impl Keyspace {
             self.shards[0].write().changes += 1;
             return Ok(());
         }
+        // As for a flush.
+        self.store.commit()?;
         let mut shards = self.lock_all();
         for shard in &shards {
             self.database_changes(shard, a, Some(b));
