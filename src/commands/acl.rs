@@ -11,11 +11,11 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::numbers::parse_i64;
 use super::{CommandError, CommandResult, Context, Outcome, help, table};
 use crate::acl::{self, Acl, DEFAULT_USER, Denial, Rules, RulesError, Selector, User};
 use crate::catalog::spec::Categories;
 use crate::error::shown;
+use crate::numbers::parse_i64;
 use crate::protocol::{Args, Reply};
 use crate::state::ClientHandle;
 

@@ -13,11 +13,11 @@ use bytes::Bytes;
 
 use self::filter::{Filter, parse_type};
 use super::connection::{parse_client_name, printable};
-use super::numbers::parse_i64;
 use super::{CommandError, CommandResult, Context, Outcome, help};
 use crate::catalog::spec::{Argument, ArgumentKind, Arity, Categories, Flags, Group};
 use crate::commands::row::{Handler, Row};
 use crate::error::shown;
+use crate::numbers::parse_i64;
 use crate::protocol::{Args, Reply};
 use crate::state::{ClientHandle, ReplyMode};
 

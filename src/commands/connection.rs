@@ -2,12 +2,12 @@
 
 #![allow(clippy::unnecessary_wraps)] // Handlers have one shape, also those that cannot fail.
 
-use super::numbers::parse_i64;
 use super::{CommandError, CommandResult, Context, Outcome, permission};
 use crate::acl::DEFAULT_USER;
 use crate::catalog::spec::{Argument, ArgumentKind, Arity, Categories, Flags, Group};
 use crate::commands::row::Row;
 use crate::error::shown;
+use crate::numbers::parse_i64;
 use crate::protocol::{Args, Protocol, Reply};
 use crate::state::REDIS_VERSION;
 

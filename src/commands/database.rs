@@ -2,10 +2,10 @@
 
 use std::sync::atomic::Ordering;
 
-use super::numbers::parse_i64;
 use super::{CommandError, CommandResult, Context};
 use crate::catalog::spec::{Argument, ArgumentKind, Arity, Categories, Flags, Group};
 use crate::commands::row::Row;
+use crate::numbers::parse_i64;
 use crate::protocol::{Args, Reply};
 
 const FLUSH_MODE: &[Argument] = &[Argument::new(

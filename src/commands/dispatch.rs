@@ -13,11 +13,11 @@ use self::lookup::{Known, is_http};
 use self::room::Attempt;
 use self::watch::Watch;
 use super::row::{Handler, handlers};
-use super::{Command, CommandError, CommandResult, Context, Lookups, Outcome};
+use super::{Command, CommandError, CommandResult, Context, Outcome};
 use crate::catalog::spec::Flags;
 use crate::keyspace::{Access, Keyspace, Presence, now_ms};
 use crate::protocol::{Args, Reply, ReplyBuffer};
-use crate::state::{Mode, OwnWait, ReplyMode, Server, Session};
+use crate::state::{Lookups, Mode, OwnWait, ReplyMode, Server, Session};
 
 /// Runs commands for one connection and keeps what it counts for INFO.
 #[derive(Debug)]

@@ -3,8 +3,8 @@
 use std::collections::HashSet;
 
 use super::CommandError;
-use super::numbers::parse_i64;
 use crate::keyspace::{Fields, random_below};
+use crate::numbers::parse_i64;
 
 /// Draws with repetition that one call may ask for: their reply would not fit anywhere.
 const DRAWS_MAX: u64 = 1 << 27;

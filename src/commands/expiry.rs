@@ -1,12 +1,12 @@
 //! Deadlines: EXPIRE and its kin, TTL and its kin, PERSIST.
 
 use super::keys::{ONE_KEY, look_up};
-use super::numbers::parse_i64;
 use super::{CommandError, CommandResult, Context};
 use crate::catalog::spec::{Argument, ArgumentKind, Arity, Categories, Flags, Group, KeySpec};
 use crate::commands::row::{Handler, Row};
 use crate::error::shown;
-use crate::keyspace::{EventClass, KeyspaceError, Millis};
+use crate::keyspace::{EventClass, Millis};
+use crate::numbers::parse_i64;
 use crate::protocol::{Args, Reply};
 
 const MS_PER_S: i64 = 1000;
@@ -251,38 +251,34 @@ fn set_deadline(ctx: &mut Context<'_>, args: Args<'_>, clock: &Clock) -> Command
     let time = parse_i64(&args[2]).ok_or(CommandError::NotAnInteger)?;
     let now = ctx.access.now;
     let deadline = clock.deadline(time, now)?;
-    let set = ctx
-        .keyspace
-        .update(ctx.session.db, &args[1], ctx.access, |slot| {
-            let Some(info) = slot.info() else {
-                return Ok(false);
-            };
-            if !condition.allows(info.expires_at, deadline) {
-                return Ok(false);
-            }
-            if deadline <= now {
-                slot.remove()?;
-                slot.event(EventClass::GENERIC, "del");
-            } else {
-                slot.set_expiry(Some(deadline))?;
-                slot.event(EventClass::GENERIC, "expire");
-            }
-            Ok::<_, KeyspaceError>(true)
-        })?;
+    let set = ctx.update(&args[1], |key| {
+        let Some(info) = key.info() else {
+            return Ok(false);
+        };
+        if !condition.allows(info.expires_at, deadline) {
+            return Ok(false);
+        }
+        if deadline <= now {
+            key.remove()?;
+            key.event(EventClass::GENERIC, "del");
+        } else {
+            key.set_expiry(Some(deadline))?;
+            key.event(EventClass::GENERIC, "expire");
+        }
+        Ok(true)
+    })?;
     Ok(Reply::Integer(i64::from(set)).into())
 }
 
 fn persist(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
-    let persisted = ctx
-        .keyspace
-        .update(ctx.session.db, &args[1], ctx.access, |slot| {
-            let expires = slot.info().is_some_and(|info| info.expires_at.is_some());
-            if expires {
-                slot.set_expiry(None)?;
-                slot.event(EventClass::GENERIC, "persist");
-            }
-            Ok::<_, KeyspaceError>(expires)
-        })?;
+    let persisted = ctx.update(&args[1], |key| {
+        let expires = key.info().is_some_and(|info| info.expires_at.is_some());
+        if expires {
+            key.set_expiry(None)?;
+            key.event(EventClass::GENERIC, "persist");
+        }
+        Ok(expires)
+    })?;
     Ok(Reply::Integer(i64::from(persisted)).into())
 }
 

@@ -1,9 +1,9 @@
 //! LOLWUT: who answers, in one line.
 
-use super::numbers::parse_i64;
 use super::{CommandError, CommandResult, Context};
 use crate::catalog::spec::{Argument, ArgumentKind, Arity, Flags, Group};
 use crate::commands::row::Row;
+use crate::numbers::parse_i64;
 use crate::protocol::{Args, Reply};
 use crate::state::REDIS_VERSION;
 

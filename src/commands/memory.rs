@@ -1,14 +1,14 @@
 //! MEMORY: what a key takes, and what all of them do.
 
 use super::info::{MemoryUse, percent};
-use super::numbers::parse_i64;
 use super::{CommandError, CommandResult, Context, help};
+use crate::numbers::parse_i64;
 use std::ops::ControlFlow;
 
 use crate::catalog::spec::{Argument, ArgumentKind, Arity, Flags, Group, KeySpec};
 use crate::commands::row::{Handler, Row};
 use crate::config::EvictionPolicy;
-use crate::keyspace::{Access, DATABASES, KeyspaceError, View};
+use crate::keyspace::{DATABASES, KeyspaceError, View};
 use crate::protocol::{Args, Reply};
 use crate::store::packed;
 
@@ -151,11 +151,7 @@ fn usage(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
             .unwrap_or(OTHER_RECORD_BYTES)
     };
     // Looking at a key's size is no use of it.
-    let access = Access {
-        touch: false,
-        ..ctx.access
-    };
-    let value_bytes = ctx.keyspace.view(ctx.session.db, key, access, |view| {
+    let value_bytes = ctx.database().untouched().view(key, |view| {
         view.map(|view| value_bytes(view, samples_max, record_bytes))
             .transpose()
     })??;
@@ -252,11 +248,11 @@ fn stats(ctx: &mut Context<'_>, _: Args<'_>) -> CommandResult {
     for db in 0..DATABASES {
         let database = ctx.keyspace.database_stats(db, ctx.access.now);
         if database.keys > 0 {
-            // Deadlines lie in the entries of the keys, and there are no slots of a cluster.
+            // Deadlines lie in the entries of the keys, and there are no keys of a cluster.
             let overhead = vec![
                 whole("overhead.hashtable.main", database.index_bytes),
                 whole("overhead.hashtable.expires", 0),
-                whole("overhead.hashtable.slot-to-keys", 0),
+                whole("overhead.hashtable.key-to-keys", 0),
             ];
             pairs.push((Reply::bulk(format!("db.{db}")), Reply::Map(overhead)));
         }

@@ -7,6 +7,7 @@ mod client;
 mod command;
 mod config;
 mod connection;
+mod context;
 mod database;
 mod dispatch;
 mod draw;
@@ -39,21 +40,21 @@ mod sets;
 mod slowlog;
 mod sort;
 mod sortedsets;
+mod sources;
 mod strings;
 mod transaction;
 mod transfer;
 
 pub use crate::catalog::{Command, table};
 pub use crate::error::CommandError;
+pub use context::{Context, Database};
 pub use dispatch::{Dispatcher, Next};
 #[cfg(test)]
 pub(crate) use row::new_table;
 pub use row::{Handler, Row, install, install_renamed};
 
-use crate::keyspace::{Access, EventClass, Keyspace, KeyspaceError, StringView, Value, View};
-use crate::numbers;
-use crate::protocol::{Reply, ReplyBuffer};
-use crate::state::{Lookups, Server, Session, Wait};
+use crate::protocol::Reply;
+use crate::state::Wait;
 
 /// Every family of commands. A new family adds its line here; a new command only its row there.
 pub(crate) static FAMILIES: &[&[Row]] = &[
@@ -127,99 +128,5 @@ pub enum Outcome {
 impl From<Reply> for Outcome {
     fn from(reply: Reply) -> Self {
         Outcome::Reply(reply)
-    }
-}
-
-/// What a handler works with.
-pub struct Context<'a> {
-    /// The data.
-    pub keyspace: &'a Keyspace,
-    /// What all connections share: settings, clients, statistics.
-    pub server: &'a Server,
-    /// This connection's state.
-    pub session: &'a mut Session,
-    /// This connection's output, for replies that are written without a copy.
-    pub out: &'a mut ReplyBuffer,
-    /// Now, and whether accesses count.
-    pub access: Access,
-    /// Keyspace hits and misses of this batch.
-    pub lookups: &'a mut Lookups,
-}
-
-impl Context<'_> {
-    /// Runs `f` on the live value of `key` in the selected database, and counts a hit or a miss.
-    pub fn read<R>(
-        &mut self,
-        key: &[u8],
-        f: impl FnOnce(Value<'_>) -> R,
-    ) -> Result<Option<R>, KeyspaceError> {
-        let result = self.keyspace.read(self.session.db, key, self.access, f)?;
-        self.looked_up(key, result.is_some());
-        Ok(result)
-    }
-
-    /// Runs `f` on the live string of `key` in the selected database, and counts a hit or a miss. What `f` writes into
-    /// the output is the reply, unless it fails.
-    pub fn read_string<R>(
-        &mut self,
-        key: &[u8],
-        f: impl FnOnce(StringView<'_>, &mut ReplyBuffer) -> Result<R, CommandError>,
-    ) -> Result<Option<R>, CommandError> {
-        let mark = self.out.len();
-        let out = &mut *self.out;
-        let read = self
-            .keyspace
-            .read_string(self.session.db, key, self.access, |string| f(string, out));
-        match &read {
-            Ok(read) => self.looked_up(key, read.is_some()),
-            Err(KeyspaceError::WrongKind) => self.looked_up(key, true),
-            Err(_) => {}
-        }
-        let result = read?.transpose();
-        if result.is_err() {
-            self.out.truncate(mark);
-        }
-        result
-    }
-
-    /// Runs `f` on the live value of `key`, of whatever type, in the selected database, and counts a hit or a miss.
-    /// What `f` writes into the output is the reply, unless it fails.
-    pub fn view<R>(
-        &mut self,
-        key: &[u8],
-        f: impl FnOnce(Option<View<'_>>, &mut ReplyBuffer) -> Result<R, CommandError>,
-    ) -> Result<R, CommandError> {
-        let mark = self.out.len();
-        let out = &mut *self.out;
-        let mut found = false;
-        let result = self
-            .keyspace
-            .view(self.session.db, key, self.access, |view| {
-                found = view.is_some();
-                f(view, out)
-            })?;
-        if result.is_err() {
-            self.out.truncate(mark);
-        }
-        self.looked_up(key, found);
-        result
-    }
-
-    /// Counts a key that a read command looked up, and tells of it where it is missing.
-    pub fn looked_up(&mut self, key: &[u8], found: bool) {
-        self.count_lookup(found);
-        if !found && !self.lookups.is_again {
-            self.keyspace
-                .event(EventClass::KEY_MISS, "keymiss", self.session.db, key);
-        }
-    }
-
-    /// Counts a key that a read command looked up.
-    pub fn count_lookup(&mut self, found: bool) {
-        if found {
-            self.lookups.hits += 1;
-        } else {
-            self.lookups.misses += 1;
-        }
     }
 }

@@ -1,7 +1,7 @@
 //! Calls that say how many keys they have.
 
 use super::CommandError;
-use super::numbers::parse_i64;
+use crate::numbers::parse_i64;
 use crate::protocol::Args;
 
 /// Where the keys of a call are.
@@ -33,7 +33,7 @@ impl Counted {
     }
 
     /// The keys.
-    pub fn words(self, args: Args<'_>) -> impl Iterator<Item = &[u8]> {
+    pub fn keys(self, args: Args<'_>) -> impl Iterator<Item = &[u8]> {
         args.from(self.first).take(self.count)
     }
 }

@@ -3,11 +3,11 @@
 
 #![allow(clippy::unnecessary_wraps)] // Handlers have one shape, also those that cannot fail.
 
-use super::numbers::parse_i64;
 use super::{CommandError, CommandResult, Context};
 use crate::catalog::spec::{Argument, ArgumentKind, Arity, Categories, Flags, Group};
 use crate::commands::row::{Handler, Row};
 use crate::error::shown;
+use crate::numbers::parse_i64;
 use crate::protocol::{Args, Reply};
 
 const STALE: Flags = Flags::NOSCRIPT.union(Flags::STALE);
@@ -300,7 +300,7 @@ const OF_CLUSTER: &[(&str, Arity)] = &[
     ("setslot", Arity::AtLeast(4)),
     ("shards", Arity::Exactly(2)),
     ("slaves", Arity::Exactly(3)),
-    ("slots", Arity::Exactly(2)),
+    ("keys", Arity::Exactly(2)),
 ];
 
 fn cluster(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {

@@ -1,11 +1,11 @@
 //! Walks over a database: KEYS and SCAN.
 
-use super::numbers::parse_i64;
 use super::{CommandError, CommandResult, Context, Outcome};
 use crate::catalog::spec::{Argument, ArgumentKind, Arity, Categories, Flags, Group};
 use crate::commands::row::Row;
 use crate::glob;
 use crate::keyspace::{Cursor, View};
+use crate::numbers::parse_i64;
 use crate::protocol::{Args, ReplyBuffer};
 
 /// How many keys SCAN looks at where the call does not say.

@@ -2,10 +2,10 @@
 
 #![allow(clippy::unnecessary_wraps)] // Handlers have one shape, also those that cannot fail.
 
-use super::numbers::parse_i64;
 use super::{CommandError, CommandResult, Context, help};
 use crate::catalog::spec::{Argument, ArgumentKind, Arity, Flags, Group};
 use crate::commands::row::{Handler, Row};
+use crate::numbers::parse_i64;
 use crate::protocol::{Args, Reply};
 
 const ANYTIME: Flags = Flags::LOADING.union(Flags::STALE);

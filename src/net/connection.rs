@@ -408,7 +408,7 @@ impl Connection {
             };
             let inline;
             let (args, consumed) = match parsed {
-                Parsed::Request { consumed } => (Args::new(rest, parser.words()), consumed),
+                Parsed::Request { consumed } => (Args::new(rest, parser.arguments()), consumed),
                 Parsed::Inline { consumed } => {
                     inline = OwnedArgs::new(parser.inline());
                     (inline.args(), consumed)

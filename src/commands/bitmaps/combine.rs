@@ -1,5 +1,6 @@
 //! Strings combined bit by bit: BITOP.
 
+use crate::commands::sources::{DESTINATION, SOURCE};
 use crate::commands::strings::string;
 use crate::commands::{CommandError, CommandResult, Context};
 use crate::keyspace::{EventClass, StringForm};
@@ -69,21 +70,17 @@ impl Combination {
 }
 
 pub(super) fn bitop(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
-    const DESTINATION: usize = 0;
     let operation = Operation::parse(&args[1])?;
     if operation == Operation::Not && args.len() != 4 {
         return Err(NOT_OF_SEVERAL);
     }
-    let db = ctx.session.db;
-    let keys: Vec<(usize, &[u8])> = args.from(2).map(|key| (db, key)).collect();
-    let (keyspace, access) = (ctx.keyspace, ctx.access);
-    let len = keyspace.update_many(&keys, access, |slots| {
+    let len = ctx.database().update_many(args.from(2), |keys| {
         let mut combination = Combination {
             operation,
             result: None,
         };
-        for (i, (_, key)) in keys.iter().enumerate().skip(1) {
-            let taken = slots.read(i, |value| string(value).map(|next| combination.take(next)))?;
+        for (i, key) in args.from(2).enumerate().skip(SOURCE) {
+            let taken = keys.read(i, |value| string(value).map(|next| combination.take(next)))?;
             ctx.looked_up(key, taken.is_some());
             match taken {
                 Some(taken) => taken?,
@@ -92,13 +89,13 @@ pub(super) fn bitop(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
         }
         let result = combination.result.unwrap_or_default();
         if !result.is_empty() {
-            slots.put(DESTINATION, StringForm::Raw, &result, None);
-            slots.event(DESTINATION, EventClass::STRING, "set");
-        } else if slots.info(DESTINATION).is_some() {
-            slots.remove(DESTINATION);
-            slots.event(DESTINATION, EventClass::GENERIC, "del");
+            keys.put(DESTINATION, StringForm::Raw, &result, None);
+            keys.event(DESTINATION, EventClass::STRING, "set");
+        } else if keys.info(DESTINATION).is_some() {
+            keys.remove(DESTINATION);
+            keys.event(DESTINATION, EventClass::GENERIC, "del");
         }
-        Ok::<_, CommandError>(result.len())
+        Ok(result.len())
     })?;
     Ok(Reply::count(len).into())
 }

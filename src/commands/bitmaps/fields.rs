@@ -150,35 +150,33 @@ fn read(ctx: &mut Context<'_>, key: &[u8], operations: &[Operation]) -> CommandR
 
 /// Runs operations of which some write; the last of them ends at byte `len`.
 fn write(ctx: &mut Context<'_>, key: &[u8], operations: &[Operation], len: usize) -> CommandResult {
-    let answers = ctx
-        .keyspace
-        .update(ctx.session.db, key, ctx.access, |slot| {
-            let mut written = Written::default();
-            let mut changes = 0;
-            let answers = slot.edit_string(|string| {
-                let grows = string.len_bytes()? < len;
-                let mut overlay = Overlay::new(string);
-                let answers = operations
-                    .iter()
-                    .map(|operation| operation.run(&mut overlay, &mut written))
-                    .collect::<Result<Vec<_>, CommandError>>()?;
-                changes = if grows { written.all } else { written.changing };
-                let edit = if changes > 0 {
-                    StringEdit::change(overlay.changes(len))
-                } else if grows || !is_in_buffer(string)? {
-                    // The string grows even where none of the numbers fits; but nobody is told of that.
-                    StringEdit::unmodified(overlay.changes(len))
-                } else {
-                    StringEdit::none()
-                };
-                Ok::<_, CommandError>((answers, edit))
-            })?;
-            if changes > 0 {
-                slot.changed(changes);
-                slot.event(EventClass::STRING, "setbit");
-            }
-            Ok::<_, CommandError>(answers)
+    let answers = ctx.update(key, |key| {
+        let mut written = Written::default();
+        let mut changes = 0;
+        let answers = key.edit_string(|string| {
+            let grows = string.len_bytes()? < len;
+            let mut overlay = Overlay::new(string);
+            let answers = operations
+                .iter()
+                .map(|operation| operation.run(&mut overlay, &mut written))
+                .collect::<Result<Vec<_>, CommandError>>()?;
+            changes = if grows { written.all } else { written.changing };
+            let edit = if changes > 0 {
+                StringEdit::change(overlay.changes(len))
+            } else if grows || !is_in_buffer(string)? {
+                // The string grows even where none of the numbers fits; but nobody is told of that.
+                StringEdit::unmodified(overlay.changes(len))
+            } else {
+                StringEdit::none()
+            };
+            Ok::<_, CommandError>((answers, edit))
         })?;
+        if changes > 0 {
+            key.changed(changes);
+            key.event(EventClass::STRING, "setbit");
+        }
+        Ok(answers)
+    })?;
     Ok(answer(ctx.out, &answers))
 }
 

@@ -9,7 +9,7 @@ pub(super) mod rows;
 mod single;
 
 use super::CommandError;
-use super::numbers::parse_i64;
+use crate::numbers::parse_i64;
 
 const BAD_OFFSET: CommandError =
     CommandError::text("ERR bit offset is not an integer or out of range");

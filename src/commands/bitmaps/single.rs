@@ -27,26 +27,24 @@ pub(super) fn setbit(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
         _ => return Err(BAD_BIT),
     };
     let at = offset / 8;
-    let was = ctx
-        .keyspace
-        .update(ctx.session.db, &args[1], ctx.access, |slot| {
-            let (was, changed) = slot.edit_string(|string| {
-                let (was, new) = with_bit(string.byte(at)?, offset, on);
-                let edit = match new {
-                    Some(byte) => StringEdit::change(smallvec![Change {
-                        offset: at,
-                        bytes: vec![byte].into(),
-                    }]),
-                    None if is_in_buffer(string)? => StringEdit::none(),
-                    None => StringEdit::unmodified(smallvec![]),
-                };
-                Ok::<_, CommandError>(((was, new.is_some()), edit))
-            })?;
-            if changed {
-                slot.event(EventClass::STRING, "setbit");
-            }
-            Ok::<_, CommandError>(was)
+    let was = ctx.update(&args[1], |key| {
+        let (was, changed) = key.edit_string(|string| {
+            let (was, new) = with_bit(string.byte(at)?, offset, on);
+            let edit = match new {
+                Some(byte) => StringEdit::change(smallvec![Change {
+                    offset: at,
+                    bytes: vec![byte].into(),
+                }]),
+                None if is_in_buffer(string)? => StringEdit::none(),
+                None => StringEdit::unmodified(smallvec![]),
+            };
+            Ok::<_, CommandError>(((was, new.is_some()), edit))
         })?;
+        if changed {
+            key.event(EventClass::STRING, "setbit");
+        }
+        Ok(was)
+    })?;
     Ok(Reply::Integer(was.into()).into())
 }
 

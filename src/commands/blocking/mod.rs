@@ -9,10 +9,10 @@ pub(super) mod scores;
 
 use std::time::{Duration, Instant};
 
-use super::numbers::{Extended, parse_float};
 use super::{CommandError, CommandResult, Context, Outcome};
 use crate::catalog::spec::{Argument, ArgumentKind, KeySpec};
 use crate::keyspace::now_ms;
+use crate::numbers::{Extended, parse_float};
 use crate::protocol::Args;
 use crate::state::{BlockedCall, Wait};
 

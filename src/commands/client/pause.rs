@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use super::super::help;
-use super::super::numbers::parse_i64;
 use super::{CommandError, CommandResult, Context};
 use crate::catalog::spec::{Argument, ArgumentKind};
 use crate::keyspace::now_ms;
+use crate::numbers::parse_i64;
 use crate::protocol::{Args, Reply};
 use crate::state::Paused;
 

@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 
 use bytes::Bytes;
 
-use super::super::numbers::parse_i64;
 use super::super::{CommandError, CommandResult, Context};
 use super::{PLAIN, sub};
 use crate::catalog::spec::{Argument, ArgumentKind, Arity};
 use crate::commands::row::Row;
 use crate::error::shown;
+use crate::numbers::parse_i64;
 use crate::protocol::{Args, Reply};
 use crate::state::{Clients, Mode};
 

@@ -9,11 +9,11 @@ use std::time::Instant;
 use super::lookup::Found;
 use super::{Dispatcher, Surroundings};
 use crate::catalog::spec::Flags;
-use crate::commands::{Command, CommandError, CommandResult, Lookups};
+use crate::commands::{Command, CommandError, CommandResult};
 use crate::keyspace::{DATABASES, Keyspace, Millis, ROOM_TIME_MAX, take_wanted};
 use crate::numbers::parse_i64;
 use crate::protocol::{Args, ReplyBuffer};
-use crate::state::{Queued, Session};
+use crate::state::{Lookups, Queued, Session};
 
 /// How often a command that found no room is run again.
 const TRIES_MAX: usize = 8;

@@ -7,8 +7,8 @@ pub(super) mod rows;
 mod search;
 
 use super::CommandError;
-use super::numbers::parse_float;
 use crate::geohash::{self, Point, Unit};
+use crate::numbers::parse_float;
 use crate::protocol::ReplyBuffer;
 
 /// The point of two words, longitude and latitude.

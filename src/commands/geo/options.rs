@@ -5,7 +5,7 @@ use crate::commands::CommandError;
 use crate::geohash::{Area, Point, Shape, Unit};
 use crate::keyspace::Scores;
 use crate::numbers::{parse_float, parse_i64};
-use crate::protocol::{Args, Words};
+use crate::protocol::{Args, Arguments};
 
 /// Which command searches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -169,7 +169,7 @@ impl<'a> Options<'a> {
     fn parse_values(
         &mut self,
         word: &[u8],
-        words: &mut Words<'a>,
+        words: &mut Arguments<'a>,
         form: Form,
     ) -> Result<bool, CommandError> {
         let is = |name: &[u8]| word.eq_ignore_ascii_case(name);
@@ -228,7 +228,7 @@ impl Where {
     fn parse(
         &mut self,
         word: &[u8],
-        words: &mut Words<'_>,
+        words: &mut Arguments<'_>,
         places: Option<Scores<'_>>,
     ) -> Result<bool, CommandError> {
         let is = |name: &[u8]| word.eq_ignore_ascii_case(name);

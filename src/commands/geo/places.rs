@@ -4,8 +4,8 @@ use super::{parse_point, parse_unit, point_of, score_of, write_point};
 use crate::commands::sortedsets::{AddOptions, add_members};
 use crate::commands::{CommandError, CommandResult, Context, Outcome};
 use crate::geohash::{self, Unit};
-use crate::keyspace::{Scores, View};
-use crate::protocol::{Args, ReplyBuffer};
+use crate::keyspace::Scores;
+use crate::protocol::Args;
 
 pub(super) fn geoadd(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     let mut options = AddOptions::default();
@@ -35,17 +35,6 @@ pub(super) fn geoadd(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     add_members(ctx, &args[1], &pairs, options)
 }
 
-/// Runs `f` on the sorted set that word 1 names, if there is one.
-fn read<R>(
-    ctx: &mut Context<'_>,
-    args: Args<'_>,
-    f: impl FnOnce(Option<Scores<'_>>, &mut ReplyBuffer) -> Result<R, CommandError>,
-) -> Result<R, CommandError> {
-    ctx.view(&args[1], |view, out| {
-        f(view.map(View::sorted_set).transpose()?, out)
-    })
-}
-
 fn score(scores: Option<Scores<'_>>, member: &[u8]) -> Result<Option<f64>, CommandError> {
     let score = scores.map(|scores| scores.score(member)).transpose()?;
     Ok(score.flatten())
@@ -57,7 +46,7 @@ pub(super) fn geodist(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
         Some(word) if args.len() == 5 => parse_unit(word)?,
         Some(_) => return Err(CommandError::Syntax),
     };
-    read(ctx, args, |scores, out| {
+    ctx.sorted_set(&args[1], |scores, out| {
         match (score(scores, &args[2])?, score(scores, &args[3])?) {
             (Some(from), Some(to)) => {
                 let distance = geohash::distance_m(point_of(from), point_of(to)) / unit.meters();
@@ -71,7 +60,7 @@ pub(super) fn geodist(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
 }
 
 pub(super) fn geohash(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
-    read(ctx, args, |scores, out| {
+    ctx.sorted_set(&args[1], |scores, out| {
         out.array_header(args.len() - 2);
         for member in args.from(2) {
             match score(scores, member)? {
@@ -87,7 +76,7 @@ pub(super) fn geohash(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
 }
 
 pub(super) fn geopos(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
-    read(ctx, args, |scores, out| {
+    ctx.sorted_set(&args[1], |scores, out| {
         out.array_header(args.len() - 2);
         for member in args.from(2) {
             match score(scores, member)? {

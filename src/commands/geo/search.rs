@@ -2,7 +2,8 @@
 
 use super::options::{Form, Options, Order};
 use super::{point_of, write_point};
-use crate::commands::{CommandError, CommandResult, Context, Outcome};
+use crate::commands::sources::{self, DESTINATION, SOURCE};
+use crate::commands::{CommandResult, Context, Outcome};
 use crate::geohash::{self, Area};
 use crate::keyspace::{EventClass, Kind, Scores, View};
 use crate::protocol::{Args, Reply, ReplyBuffer};
@@ -127,8 +128,7 @@ fn run(ctx: &mut Context<'_>, args: Args<'_>, form: Form) -> CommandResult {
     if let Some(destination) = stores_to {
         return store(ctx, args, form, source, destination);
     }
-    ctx.view(source, |view, out| {
-        let places = view.map(View::sorted_set).transpose()?;
+    ctx.sorted_set(source, |places, out| {
         let options = Options::parse(args, form, places)?;
         write(out, &find(places, &options), &options);
         Ok(())
@@ -152,27 +152,18 @@ fn store(
     source: &[u8],
     destination: &[u8],
 ) -> CommandResult {
-    const DESTINATION: usize = 0;
-    const SOURCE: usize = 1;
-    let db = ctx.session.db;
-    let keys = [(db, destination), (db, source)];
-    let out = &mut *ctx.out;
-    let mark = out.len();
-    let mut source_found = false;
-    let stored = ctx.keyspace.update_many(&keys, ctx.access, |slots| {
-        source_found = slots.info(SOURCE).is_some();
-        if !source_found {
-            slots.event(SOURCE, EventClass::KEY_MISS, "keymiss");
-        }
-        let places = slots.view(SOURCE).map(View::sorted_set).transpose()?;
+    let mut found = Vec::new();
+    let stored = ctx.database().update_many([destination, source], |keys| {
+        found = sources::look_up(keys, |_| true);
+        let places = keys.view(SOURCE).map(View::sorted_set).transpose()?;
         let options = Options::parse(args, form, places)?;
-        let found = find(places, &options);
+        let places = find(places, &options);
         if options.destination != Some(destination) {
-            write(out, &found, &options);
-            return Ok::<_, CommandError>(None);
+            write(ctx.out, &places, &options);
+            return Ok(None);
         }
-        let mut new = slots.build(DESTINATION, Kind::SortedSet);
-        for place in &found {
+        let mut new = keys.build(DESTINATION, Kind::SortedSet);
+        for place in &places {
             let score = if options.store_distance {
                 place.distance
             } else {
@@ -180,28 +171,18 @@ fn store(
             };
             new.scored(place.member, score)?;
         }
-        let len = new.len();
-        let was = slots.info(DESTINATION).is_some();
-        slots.replace(new, None)?;
-        if len > 0 {
-            let event = match form {
-                Form::Search { .. } => "geosearchstore",
-                Form::Radius { .. } => "georadiusstore",
-            };
-            slots.changed(len);
-            slots.event(DESTINATION, EventClass::ZSET, event);
-        } else if was {
-            slots.event(DESTINATION, EventClass::GENERIC, "del");
+        if !new.is_empty() {
+            keys.changed(new.len());
         }
-        Ok(Some(len))
+        let event = match form {
+            Form::Search { .. } => "geosearchstore",
+            Form::Radius { .. } => "georadiusstore",
+        };
+        Ok(Some(sources::store(keys, new, EventClass::ZSET, event)?))
     });
-    ctx.count_lookup(source_found);
-    match stored {
-        Ok(Some(len)) => Ok(Reply::count(len).into()),
-        Ok(None) => Ok(Outcome::Written),
-        Err(error) => {
-            ctx.out.truncate(mark);
-            Err(error)
-        }
-    }
+    ctx.count_lookups(found);
+    Ok(match stored? {
+        Some(len) => Reply::count(len).into(),
+        None => Outcome::Written,
+    })
 }

@@ -2,17 +2,12 @@
 
 use crate::commands::draw::{Draw, draw_names};
 use crate::commands::{CommandError, CommandResult, Context, Outcome};
-use crate::keyspace::View;
 use crate::protocol::{Args, Protocol};
 
 pub(super) fn hrandfield(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     let Some(count) = args.get(2) else {
-        ctx.view(&args[1], |view, out| {
-            match view
-                .map(View::hash)
-                .transpose()?
-                .and_then(|fields| fields.draw())
-            {
+        ctx.hash(&args[1], |fields, out| {
+            match fields.and_then(|fields| fields.draw()) {
                 Some(name) => out.bulk(name),
                 None => out.null(),
             }
@@ -29,8 +24,8 @@ pub(super) fn hrandfield(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult
     if with_values {
         draw.check_pairs()?;
     }
-    ctx.view(&args[1], |view, out| {
-        let Some(fields) = view.map(View::hash).transpose()? else {
+    ctx.hash(&args[1], |fields, out| {
+        let Some(fields) = fields else {
             out.array_header(0);
             return Ok(());
         };

@@ -1,15 +1,12 @@
 //! Numbers in hashes: HINCRBY, HINCRBYFLOAT.
 
 use crate::commands::{CommandError, CommandResult, Context, Outcome};
-use crate::keyspace::{EventClass, Kind};
 use crate::numbers::{Extended, parse_i64};
 use crate::protocol::{Args, Reply};
 
 pub(super) fn hincrby(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     let increment = parse_i64(&args[3]).ok_or(CommandError::NotAnInteger)?;
-    let key = [(ctx.session.db, &args[1])];
-    let sum = ctx.keyspace.update_many(&key, ctx.access, |slots| {
-        let mut hash = slots.fields(0, Kind::Hash)?;
+    let sum = ctx.change_hash(&args[1], "hincrby", |hash| {
         let number = match hash.get(&args[2], parse_i64)? {
             None => 0,
             Some(number) => number.ok_or(CommandError::text("ERR hash value is not an integer"))?,
@@ -18,8 +15,7 @@ pub(super) fn hincrby(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
             .checked_add(increment)
             .ok_or(CommandError::Overflow)?;
         hash.put(&args[2], itoa::Buffer::new().format(sum).as_bytes())?;
-        slots.event(0, EventClass::HASH, "hincrby");
-        Ok::<_, CommandError>(sum)
+        Ok((sum, 1))
     })?;
     Ok(Reply::Integer(sum).into())
 }
@@ -29,9 +25,7 @@ pub(super) fn hincrbyfloat(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResu
     if increment == Extended::Infinite {
         return Err(CommandError::text("ERR value is NaN or Infinity"));
     }
-    let key = [(ctx.session.db, &args[1])];
-    let sum = ctx.keyspace.update_many(&key, ctx.access, |slots| {
-        let mut hash = slots.fields(0, Kind::Hash)?;
+    let sum = ctx.change_hash(&args[1], "hincrbyfloat", |hash| {
         let number = match hash.get(&args[2], Extended::parse)? {
             None => Extended::ZERO,
             Some(number) => number.ok_or(CommandError::text("ERR hash value is not a float"))?,
@@ -41,8 +35,7 @@ pub(super) fn hincrbyfloat(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResu
             .ok_or(CommandError::NanOrInfinity)?
             .to_string();
         hash.put(&args[2], sum.as_bytes())?;
-        slots.event(0, EventClass::HASH, "hincrbyfloat");
-        Ok::<_, CommandError>(sum)
+        Ok((sum, 1))
     })?;
     ctx.out.bulk(sum.as_bytes());
     Ok(Outcome::Written)

@@ -2,19 +2,8 @@
 
 use crate::commands::scan::scan_elements;
 use crate::commands::{CommandError, CommandResult, Context, Outcome};
-use crate::keyspace::{Fields, View};
+use crate::keyspace::Fields;
 use crate::protocol::{Args, Reply, ReplyBuffer};
-
-/// Runs `f` on the hash that word 1 names, if there is one.
-fn read<R>(
-    ctx: &mut Context<'_>,
-    args: Args<'_>,
-    f: impl FnOnce(Option<Fields<'_>>, &mut ReplyBuffer) -> Result<R, CommandError>,
-) -> Result<R, CommandError> {
-    ctx.view(&args[1], |view, out| {
-        f(view.map(View::hash).transpose()?, out)
-    })
-}
 
 /// Writes a field's value; null where there is none.
 fn write_value(
@@ -32,12 +21,12 @@ fn write_value(
 }
 
 pub(super) fn hget(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
-    read(ctx, args, |fields, out| write_value(fields, &args[2], out))?;
+    ctx.hash(&args[1], |fields, out| write_value(fields, &args[2], out))?;
     Ok(Outcome::Written)
 }
 
 pub(super) fn hmget(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
-    read(ctx, args, |fields, out| {
+    ctx.hash(&args[1], |fields, out| {
         out.array_header(args.len() - 2);
         args.from(2)
             .try_for_each(|name| write_value(fields, name, out))
@@ -46,7 +35,7 @@ pub(super) fn hmget(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
 }
 
 pub(super) fn hgetall(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
-    read(ctx, args, |fields, out| {
+    ctx.hash(&args[1], |fields, out| {
         out.map_header(fields.map_or(0, |fields| fields.len()));
         if let Some(fields) = fields {
             fields.for_each(|name, value| {
@@ -60,7 +49,7 @@ pub(super) fn hgetall(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
 }
 
 pub(super) fn hkeys(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
-    read(ctx, args, |fields, out| {
+    ctx.hash(&args[1], |fields, out| {
         out.array_header(fields.map_or(0, |fields| fields.len()));
         for name in fields.into_iter().flat_map(|fields| fields.names()) {
             out.bulk(name);
@@ -71,7 +60,7 @@ pub(super) fn hkeys(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
 }
 
 pub(super) fn hvals(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
-    read(ctx, args, |fields, out| {
+    ctx.hash(&args[1], |fields, out| {
         out.array_header(fields.map_or(0, |fields| fields.len()));
         if let Some(fields) = fields {
             fields.for_each(|_, value| out.bulk(value))?;
@@ -82,21 +71,21 @@ pub(super) fn hvals(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
 }
 
 pub(super) fn hlen(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
-    let len = read(ctx, args, |fields, _| {
+    let len = ctx.hash(&args[1], |fields, _| {
         Ok(fields.map_or(0, |fields| fields.len()))
     })?;
     Ok(Reply::count(len).into())
 }
 
 pub(super) fn hexists(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
-    let exists = read(ctx, args, |fields, _| {
+    let exists = ctx.hash(&args[1], |fields, _| {
         Ok(fields.is_some_and(|fields| fields.contains(&args[2])))
     })?;
     Ok(Reply::Integer(exists.into()).into())
 }
 
 pub(super) fn hstrlen(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
-    let len = read(ctx, args, |fields, _| {
+    let len = ctx.hash(&args[1], |fields, _| {
         let len = fields.map(|fields| fields.get(&args[2], <[u8]>::len));
         Ok(len.transpose()?.flatten())
     })?;

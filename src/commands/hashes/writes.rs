@@ -1,7 +1,6 @@
 //! Changing hashes: HSET, HMSET, HSETNX, HDEL.
 
 use crate::commands::{CommandError, CommandResult, Context};
-use crate::keyspace::{EventClass, KeyspaceError, Kind};
 use crate::protocol::{Args, Reply};
 
 pub(super) fn hset(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
@@ -18,51 +17,34 @@ fn set(ctx: &mut Context<'_>, args: Args<'_>, name: &str) -> Result<usize, Comma
     if !args.len().is_multiple_of(2) {
         return Err(CommandError::WrongArity(name.to_owned()));
     }
-    let key = [(ctx.session.db, &args[1])];
-    ctx.keyspace.update_many(&key, ctx.access, |slots| {
-        let mut hash = slots.fields(0, Kind::Hash)?;
+    ctx.change_hash(&args[1], "hset", |hash| {
         let mut new = 0;
-        let mut words = args.from(2);
-        while let (Some(field), Some(value)) = (words.next(), words.next()) {
+        let mut rest = args.from(2);
+        while let (Some(field), Some(value)) = (rest.next(), rest.next()) {
             new += usize::from(hash.put(field, value)?);
         }
-        slots.changed(args.len() / 2 - 1);
-        slots.event(0, EventClass::HASH, "hset");
-        Ok(new)
+        Ok((new, args.len() / 2 - 1))
     })
 }
 
 pub(super) fn hsetnx(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
-    let key = [(ctx.session.db, &args[1])];
-    let set = ctx.keyspace.update_many(&key, ctx.access, |slots| {
-        let mut hash = slots.fields(0, Kind::Hash)?;
+    let set = ctx.change_hash(&args[1], "hset", |hash| {
         if hash.contains(&args[2]) {
-            return Ok::<_, KeyspaceError>(false);
+            return Ok((false, 0));
         }
         hash.put(&args[2], &args[3])?;
-        slots.event(0, EventClass::HASH, "hset");
-        Ok(true)
+        Ok((true, 1))
     })?;
     Ok(Reply::Integer(set.into()).into())
 }
 
 pub(super) fn hdel(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
-    let key = [(ctx.session.db, &args[1])];
-    let removed = ctx.keyspace.update_many(&key, ctx.access, |slots| {
-        let mut hash = slots.fields(0, Kind::Hash)?;
+    let removed = ctx.change_hash(&args[1], "hdel", |hash| {
         let mut removed = 0;
         for field in args.from(2) {
             removed += usize::from(hash.remove(field)?);
         }
-        let is_empty = hash.is_empty();
-        if removed > 0 {
-            slots.changed(removed);
-            slots.event(0, EventClass::HASH, "hdel");
-            if is_empty {
-                slots.event(0, EventClass::GENERIC, "del");
-            }
-        }
-        Ok::<_, KeyspaceError>(removed)
+        Ok((removed, removed))
     })?;
     Ok(Reply::count(removed).into())
 }

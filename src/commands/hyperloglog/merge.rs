@@ -3,6 +3,7 @@
 use super::REGISTERS;
 use super::hash::Mark;
 use super::sketch::{Draft, Ranks, Sketch};
+use crate::commands::sources::DESTINATION;
 use crate::commands::{CommandError, CommandResult, Context};
 use crate::keyspace::{EventClass, StringForm, StringView};
 use crate::protocol::{Args, Reply};
@@ -45,19 +46,15 @@ impl Union {
 }
 
 pub(super) fn pfmerge(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
-    const DESTINATION: usize = 0;
     let sparse_bytes_max = ctx.server.config.settings().hll_sparse_max_bytes;
-    let db = ctx.session.db;
-    let keys: Vec<(usize, &[u8])> = args.from(1).map(|key| (db, key)).collect();
-    let (keyspace, access) = (ctx.keyspace, ctx.access);
-    keyspace.update_many(&keys, access, |slots| {
+    ctx.database().update_many(args.from(1), |keys| {
         let mut union = Union::default();
-        for (i, (_, key)) in keys.iter().enumerate() {
-            let taken = slots.read_string(i, |string| union.take(string));
+        for (i, key) in args.from(1).enumerate() {
+            let taken = keys.read_string(i, |string| union.take(string));
             ctx.looked_up(key, !matches!(taken, Ok(None)));
             taken?.transpose()?;
         }
-        let current = slots.read_string(DESTINATION, |string| {
+        let current = keys.read_string(DESTINATION, |string| {
             Sketch::read(string, |sketch| {
                 Ok((Draft::copy(sketch), string.expires_at))
             })
@@ -72,10 +69,10 @@ pub(super) fn pfmerge(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
         for mark in union.marks() {
             merged.raise(mark, sparse_bytes_max)?;
         }
-        slots.put(DESTINATION, StringForm::Raw, &merged.finish(), expires_at);
+        keys.put(DESTINATION, StringForm::Raw, &merged.finish(), expires_at);
         // Redis counts a union as an addition of many elements.
-        slots.event(DESTINATION, EventClass::STRING, "pfadd");
-        Ok::<_, CommandError>(())
+        keys.event(DESTINATION, EventClass::STRING, "pfadd");
+        Ok(())
     })?;
     Ok(Reply::Ok.into())
 }

@@ -8,11 +8,10 @@ pub(super) mod read;
 
 use std::ops::Range;
 
-use super::numbers::parse_i64;
-use super::{CommandError, Context};
+use super::CommandError;
 use crate::catalog::spec::Argument;
 use crate::keyspace::{End, List, Update, View};
-use crate::protocol::ReplyBuffer;
+use crate::numbers::parse_i64;
 
 /// The words that name an end of a list.
 pub(super) const ENDS: &[Argument] = &[
@@ -67,23 +66,9 @@ fn pop_event(end: End) -> &'static str {
     }
 }
 
-/// Runs `f` on a key's list and the output, and counts a hit or a miss; `None` where the key is missing.
-fn read_list<R>(
-    ctx: &mut Context<'_>,
-    key: &[u8],
-    f: impl FnOnce(List<'_>, &mut ReplyBuffer) -> Result<R, CommandError>,
-) -> Result<Option<R>, CommandError> {
-    let out = &mut *ctx.out;
-    let result = ctx.keyspace.view(ctx.session.db, key, ctx.access, |view| {
-        view.map(|view| f(view.list()?, out))
-    })?;
-    ctx.looked_up(key, result.is_some());
-    result.transpose()
-}
-
 /// The list of key `i` before the call's changes; `None` where the key is missing.
-fn list_of<'s>(slots: &'s Update<'_>, i: usize) -> Result<Option<List<'s>>, CommandError> {
-    Ok(slots.view(i).map(View::list).transpose()?)
+fn list_of<'s>(keys: &'s Update<'_>, i: usize) -> Result<Option<List<'s>>, CommandError> {
+    Ok(keys.view(i).map(View::list).transpose()?)
 }
 
 /// The position that an index means, which counts from the end where it is negative; `None` outside of the list.

@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use super::{parse_at_least, parse_magnitude, position, positions, read_list};
+use super::{parse_at_least, parse_magnitude, position, positions};
 use crate::catalog::spec::{Argument, ArgumentKind, Arity, Categories, Flags, Group, KeySpec};
 use crate::commands::row::Row;
 use crate::commands::{CommandError, CommandResult, Context, Outcome};
@@ -67,14 +67,18 @@ pub(in crate::commands) static COMMANDS: &[Row] = &[
 ];
 
 fn llen(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
-    let len = read_list(ctx, &args[1], |list, _| Ok(list.len()))?;
-    Ok(Reply::count(len.unwrap_or(0)).into())
+    let len = ctx.list(&args[1], |list, _| Ok(list.map_or(0, |list| list.len())))?;
+    Ok(Reply::count(len).into())
 }
 
 fn lrange(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     let start = parse_i64(&args[2]).ok_or(CommandError::NotAnInteger)?;
     let end = parse_i64(&args[3]).ok_or(CommandError::NotAnInteger)?;
-    let written = read_list(ctx, &args[1], |list, out| {
+    ctx.list(&args[1], |list, out| {
+        let Some(list) = list else {
+            out.array_header(0);
+            return Ok(());
+        };
         let range = positions(start, end, list.len());
         out.array_header(range.len());
         list.for_range(range, false, |element| {
@@ -83,21 +87,21 @@ fn lrange(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
         })?;
         Ok(())
     })?;
-    if written.is_none() {
-        ctx.out.array_header(0);
-    }
     Ok(Outcome::Written)
 }
 
 fn lindex(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
-    let written = read_list(ctx, &args[1], |list, out| {
+    let written = ctx.list(&args[1], |list, out| {
+        let Some(list) = list else {
+            return Ok(None);
+        };
         let index = parse_i64(&args[2]).ok_or(CommandError::NotAnInteger)?;
         match position(index, list.len()) {
             Some(position) => Ok(list.get(position, |element| out.bulk(element))?),
             None => Ok(None),
         }
     })?;
-    Ok(match written.flatten() {
+    Ok(match written {
         Some(()) => Outcome::Written,
         None => Reply::Null.into(),
     })
@@ -200,10 +204,10 @@ fn rank(word: &[u8]) -> Result<i64, CommandError> {
 
 fn lpos(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     let search = Search::parse(args)?;
-    let found = read_list(ctx, &args[1], |list, out| {
-        Ok(search.run(list, &args[2], out.room())?)
+    let found = ctx.list(&args[1], |list, out| {
+        let found = list.map(|list| search.run(list, &args[2], out.room()));
+        Ok(found.transpose()?.unwrap_or_default())
     })?;
-    let found = found.unwrap_or_default();
     Ok(match search.count {
         Some(_) => {
             if found.len() > ctx.out.room() / POSITION_BYTES_MIN {

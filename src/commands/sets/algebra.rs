@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use foldhash::fast::FixedState;
 
 use crate::commands::numkeys::Counted;
+use crate::commands::sources::{self, DESTINATION};
 use crate::commands::{CommandError, CommandResult, Context, Outcome};
 use crate::keyspace::{Encoding, EventClass, Fields, KeyspaceError, Kind, View};
 use crate::numbers::parse_i64;
@@ -72,12 +73,8 @@ fn sets<'a>(views: &[Option<View<'a>>]) -> Result<Vec<Option<Fields<'a>>>, Keysp
         .collect()
 }
 
-/// Which keys are there, up to the first one of another kind: those behind it are not looked up.
-fn lookups(views: &[Option<View<'_>>]) -> Vec<bool> {
-    let is_source = |view: &Option<View<'_>>| matches!(view, None | Some(View::Set(_)));
-    let wrong = views.iter().position(|view| !is_source(view));
-    let looked_up = wrong.map_or(views.len(), |at| at + 1);
-    views[..looked_up].iter().map(Option::is_some).collect()
+fn is_source(view: View<'_>) -> bool {
+    matches!(view, View::Set(_))
 }
 
 pub(super) fn sinter(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
@@ -93,12 +90,7 @@ pub(super) fn sdiff(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
 }
 
 fn reply(ctx: &mut Context<'_>, args: Args<'_>, operation: Operation) -> CommandResult {
-    let db = ctx.session.db;
-    let keys: Vec<(usize, &[u8])> = args.from(1).map(|key| (db, key)).collect();
-    let out = &mut *ctx.out;
-    let mut found = Vec::new();
-    let written = ctx.keyspace.view_many(&keys, ctx.access, |views| {
-        found = lookups(views);
+    ctx.view_many(args.from(1), is_source, |views, out| {
         let mut members = Vec::new();
         let sets = sets(views)?;
         operation.run(&sets, |member| {
@@ -114,12 +106,8 @@ fn reply(ctx: &mut Context<'_>, args: Args<'_>, operation: Operation) -> Command
         for member in members {
             out.bulk(member);
         }
-        Ok::<_, CommandError>(())
+        Ok(())
     })?;
-    for (found, (_, key)) in found.into_iter().zip(keys) {
-        ctx.looked_up(key, found);
-    }
-    written?;
     Ok(Outcome::Written)
 }
 
@@ -133,22 +121,15 @@ pub(super) fn sintercard(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult
         },
     )?;
     let limit = parse_limit(args, counted.end())?;
-    let db = ctx.session.db;
-    let keys: Vec<(usize, &[u8])> = counted.words(args).map(|key| (db, key)).collect();
-    let mut found = Vec::new();
-    let count = ctx.keyspace.view_many(&keys, ctx.access, |views| {
-        found = lookups(views);
+    let count = ctx.view_many(counted.keys(args), is_source, |views, _| {
         let mut count = 0;
         Operation::Intersection.run(&sets(views)?, |_| {
             count += 1;
             count < limit
         });
-        Ok::<_, CommandError>(count)
+        Ok(count)
     })?;
-    for (found, (_, key)) in found.into_iter().zip(keys) {
-        ctx.looked_up(key, found);
-    }
-    Ok(Reply::count(count?).into())
+    Ok(Reply::count(count).into())
 }
 
 /// `[LIMIT limit]` from word `at` to the end, as SINTERCARD and ZINTERCARD have it.
@@ -187,36 +168,18 @@ fn store(
     operation: Operation,
     event: &'static str,
 ) -> CommandResult {
-    const DESTINATION: usize = 0;
-    let db = ctx.session.db;
-    let keys: Vec<(usize, &[u8])> = args.from(1).map(|key| (db, key)).collect();
     let mut found = Vec::new();
-    let stored = ctx.keyspace.update_many(&keys, ctx.access, |slots| {
-        let views: Vec<_> = (1..keys.len()).map(|i| slots.view(i)).collect();
-        found = lookups(&views);
-        for i in (0..found.len()).filter(|&i| !found[i]) {
-            slots.event(i + 1, EventClass::KEY_MISS, "keymiss");
-        }
-        let mut new = slots.build(DESTINATION, Kind::Set);
-        let views: Vec<_> = (1..keys.len()).map(|i| slots.view(i)).collect();
+    let stored = ctx.update_many(args.from(1), |keys| {
+        found = sources::look_up(keys, is_source);
+        let mut new = keys.build(DESTINATION, Kind::Set);
         let mut failed = Ok(());
-        operation.run(&sets(&views)?, |member| {
+        operation.run(&sets(&sources::views(keys))?, |member| {
             failed = new.member(member);
             failed.is_ok()
         });
         failed?;
-        let len = new.len();
-        let was = slots.info(DESTINATION).is_some();
-        slots.replace(new, None)?;
-        if len > 0 {
-            slots.event(DESTINATION, EventClass::SET, event);
-        } else if was {
-            slots.event(DESTINATION, EventClass::GENERIC, "del");
-        }
-        Ok::<_, CommandError>(len)
+        Ok(sources::store(keys, new, EventClass::SET, event)?)
     });
-    for found in found {
-        ctx.count_lookup(found);
-    }
+    ctx.count_lookups(found);
     Ok(Reply::count(stored?).into())
 }

@@ -12,8 +12,7 @@ pub(super) fn srandmember(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResul
         return Err(CommandError::Syntax);
     }
     let draw = args.get(2).map(Draw::parse).transpose()?;
-    ctx.view(&args[1], |view, out| {
-        let set = view.map(View::set).transpose()?;
+    ctx.set(&args[1], |set, out| {
         match (set, draw) {
             (None, None) => out.null(),
             (None, Some(_)) => out.array_header(0),
@@ -47,29 +46,28 @@ pub(super) fn spop(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
             ))?)
         }
     };
-    let key = [(ctx.session.db, &args[1])];
-    let out = &mut *ctx.out;
-    let mark = out.len();
-    let popped = ctx.keyspace.update_many(&key, ctx.access, |slots| {
-        let Some(set) = slots.view(0).map(View::set).transpose()? else {
+    // What a call writes that fails is taken back: it was not popped.
+    let found = ctx.database().update_many([&args[1]], |keys| {
+        let out = &mut *ctx.out;
+        let Some(set) = keys.view(0).map(View::set).transpose()? else {
             match count {
                 None => out.null(),
                 Some(_) => out.set_header(0),
             }
-            return Ok::<_, CommandError>(false);
+            return Ok(false);
         };
         let len = set.len();
         let whole = count.is_some_and(|count| count >= len);
         if whole {
             write_members(set, out);
-            slots.remove(0);
+            keys.remove(0);
         } else {
             let drawn = draw_names(set, Draw::Different(count.unwrap_or(1)));
             if count.is_some() {
                 out.set_header(drawn.len());
             }
             let drawn: Vec<Vec<u8>> = drawn.into_iter().map(<[u8]>::to_vec).collect();
-            let mut set = slots.fields(0, Kind::Set)?;
+            let mut set = keys.fields(0, Kind::Set)?;
             for member in &drawn {
                 out.bulk(member);
                 set.remove(member)?;
@@ -78,23 +76,14 @@ pub(super) fn spop(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
                 return Ok(true);
             }
         }
-        let is_empty = whole || slots.fields(0, Kind::Set)?.is_empty();
-        slots.changed(count.unwrap_or(1).min(len));
-        slots.event(0, EventClass::SET, "spop");
+        let is_empty = whole || keys.fields(0, Kind::Set)?.is_empty();
+        keys.changed(count.unwrap_or(1).min(len));
+        keys.event(0, EventClass::SET, "spop");
         if is_empty {
-            slots.event(0, EventClass::GENERIC, "del");
+            keys.event(0, EventClass::GENERIC, "del");
         }
         Ok(true)
-    });
-    match popped {
-        Ok(found) => {
-            ctx.count_lookup(found);
-            Ok(Outcome::Written)
-        }
-        Err(error) => {
-            // What is written was not taken out.
-            ctx.out.truncate(mark);
-            Err(error)
-        }
-    }
+    })?;
+    ctx.count_lookup(found);
+    Ok(Outcome::Written)
 }

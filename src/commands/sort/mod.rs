@@ -6,9 +6,10 @@ pub(super) mod rows;
 use std::cmp::Ordering;
 use std::ops::{ControlFlow, Range};
 
-use super::numbers::{parse_float, parse_i64};
+use super::sources::{self, DESTINATION};
 use super::{CommandError, CommandResult, Context, Outcome};
 use crate::keyspace::{EventClass, Kind, View};
+use crate::numbers::{parse_float, parse_i64};
 use crate::protocol::{Args, Reply};
 use pattern::Pattern;
 
@@ -266,21 +267,16 @@ fn store(
     elements: Vec<Vec<u8>>,
 ) -> CommandResult {
     let results = results(ctx, wanted, elements)?;
-    let key = [(ctx.session.db, destination)];
-    ctx.keyspace.update_many(&key, ctx.access, |slots| {
-        let mut list = slots.build(0, Kind::List);
+    ctx.update_many([destination], |keys| {
+        let mut list = keys.build(DESTINATION, Kind::List);
         for element in &results {
             list.element(element.as_deref().unwrap_or_default())?;
         }
-        let was = slots.info(0).is_some();
-        slots.replace(list, None)?;
         if !results.is_empty() {
-            slots.changed(results.len());
-            slots.event(0, EventClass::LIST, "sortstore");
-        } else if was {
-            slots.event(0, EventClass::GENERIC, "del");
+            keys.changed(results.len());
         }
-        Ok::<_, CommandError>(())
+        sources::store(keys, list, EventClass::LIST, "sortstore")?;
+        Ok(())
     })?;
     Ok(Reply::count(results.len()).into())
 }

@@ -3,7 +3,7 @@
 use smallvec::SmallVec;
 
 use crate::commands::{CommandError, CommandResult, Context, Outcome};
-use crate::keyspace::{EventClass, ScoresEdit};
+use crate::keyspace::ScoresEdit;
 use crate::numbers::parse_float;
 use crate::protocol::{Args, Reply};
 
@@ -141,12 +141,11 @@ pub(in crate::commands) fn add_members(
     pairs: &[(&[u8], f64)],
     options: AddOptions,
 ) -> CommandResult {
-    let key = [(ctx.session.db, key)];
-    let (added, updated, last) = ctx.keyspace.update_many(&key, ctx.access, |slots| {
-        let mut edit = slots.scores(0)?;
+    let event = if options.increment { "zincr" } else { "zadd" };
+    let (added, updated, last) = ctx.change_sorted_set(key, event, |scores| {
         let (mut added, mut updated, mut last) = (0, 0, None);
         for &(member, score) in pairs {
-            last = match change(&mut edit, member, score, options)? {
+            last = match change(scores, member, score, options)? {
                 Change::Added(score) => {
                     added += 1;
                     Some(score)
@@ -159,12 +158,7 @@ pub(in crate::commands) fn add_members(
                 Change::Not => None,
             };
         }
-        if added + updated > 0 {
-            let event = if options.increment { "zincr" } else { "zadd" };
-            slots.changed(added + updated);
-            slots.event(0, EventClass::ZSET, event);
-        }
-        Ok::<_, CommandError>((added, updated, last))
+        Ok(((added, updated, last), added + updated))
     })?;
     if options.increment {
         match last {

@@ -7,10 +7,11 @@ use foldhash::fast::FixedState;
 
 use super::{store_members, write_members};
 use crate::commands::sets::parse_limit;
+use crate::commands::sources::{self, DESTINATION};
 use crate::commands::{CommandError, CommandResult, Context, Outcome};
 use crate::keyspace::{EventClass, Fields, KeyspaceError, Kind, Scores, View};
 use crate::numbers::{parse_float, parse_i64};
-use crate::protocol::{Args, Reply, ReplyBuffer};
+use crate::protocol::{Args, Reply};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Operation {
@@ -134,7 +135,7 @@ impl Keys {
         self.first + self.count
     }
 
-    fn words(self, args: Args<'_>) -> impl Iterator<Item = &[u8]> {
+    fn names(self, args: Args<'_>) -> impl Iterator<Item = &[u8]> {
         args.from(self.first).take(self.count)
     }
 }
@@ -243,7 +244,7 @@ impl Wanted {
 }
 
 /// The sources, of weight 1. Their kinds are looked at before the words behind the keys.
-fn sources<'a>(views: &[Option<View<'a>>]) -> Result<Vec<Source<'a>>, CommandError> {
+fn weighable<'a>(views: &[Option<View<'a>>]) -> Result<Vec<Source<'a>>, CommandError> {
     let sources = views.iter().map(|view| {
         let members = match view {
             None => None,
@@ -259,13 +260,8 @@ fn sources<'a>(views: &[Option<View<'a>>]) -> Result<Vec<Source<'a>>, CommandErr
     sources.collect()
 }
 
-/// Which keys are there, up to the first one of another kind: those behind it are not looked up.
-fn lookups(views: &[Option<View<'_>>]) -> Vec<bool> {
-    let is_source =
-        |view: &Option<View<'_>>| matches!(view, None | Some(View::Set(_) | View::SortedSet(_)));
-    let wrong = views.iter().position(|view| !is_source(view));
-    let looked_up = wrong.map_or(views.len(), |at| at + 1);
-    views[..looked_up].iter().map(Option::is_some).collect()
+fn is_source(view: View<'_>) -> bool {
+    matches!(view, View::Set(_) | View::SortedSet(_))
 }
 
 /// The members that all sources have, the smallest of which comes first, until `each` has enough.
@@ -293,35 +289,10 @@ fn each_common<'a>(
     Ok(())
 }
 
-/// Runs `f` on what the keys hold.
-fn read<R>(
-    ctx: &mut Context<'_>,
-    args: Args<'_>,
-    keys: Keys,
-    f: impl FnOnce(&[Option<View<'_>>], &mut ReplyBuffer) -> Result<R, CommandError>,
-) -> Result<R, CommandError> {
-    let db = ctx.session.db;
-    let names: Vec<(usize, &[u8])> = keys.words(args).map(|key| (db, key)).collect();
-    let out = &mut *ctx.out;
-    let mut found = Vec::new();
-    let result = ctx.keyspace.view_many(&names, ctx.access, |views| {
-        found = lookups(views);
-        f(views, out)
-    })?;
-    looked_up(ctx, args, keys, found);
-    result
-}
-
-fn looked_up(ctx: &mut Context<'_>, args: Args<'_>, keys: Keys, found: Vec<bool>) {
-    for (key, found) in keys.words(args).zip(found) {
-        ctx.looked_up(key, found);
-    }
-}
-
 fn reply(ctx: &mut Context<'_>, args: Args<'_>, operation: Operation) -> CommandResult {
     let keys = Keys::parse(args, 1)?;
-    read(ctx, args, keys, |views, out| {
-        let sources = sources(views)?;
+    ctx.view_many(keys.names(args), is_source, |views, out| {
+        let sources = weighable(views)?;
         let wanted = Wanted::parse(args, keys, operation, false)?;
         let with_scores = wanted.with_scores;
         let members = wanted.run(operation, sources)?;
@@ -345,8 +316,8 @@ pub(super) fn zdiff(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
 
 pub(super) fn zintercard(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     let keys = Keys::parse(args, 1)?;
-    let count = read(ctx, args, keys, |views, _| {
-        let mut sources = sources(views)?;
+    let count = ctx.view_many(keys.names(args), is_source, |views, _| {
+        let mut sources = weighable(views)?;
         let limit = parse_limit(args, keys.end())?;
         sources.sort_by_key(Source::len);
         let mut count = 0;
@@ -365,38 +336,18 @@ fn store(
     operation: Operation,
     event: &'static str,
 ) -> CommandResult {
-    const DESTINATION: usize = 0;
     let source_keys = Keys::parse(args, 2)?;
-    let db = ctx.session.db;
-    let keys: Vec<(usize, &[u8])> = std::iter::once(&args[1])
-        .chain(source_keys.words(args))
-        .map(|key| (db, key))
-        .collect();
+    let names = std::iter::once(&args[1]).chain(source_keys.names(args));
     let mut found = Vec::new();
-    let stored = ctx.keyspace.update_many(&keys, ctx.access, |slots| {
-        let views: Vec<_> = (1..keys.len()).map(|i| slots.view(i)).collect();
-        found = lookups(&views);
-        for i in (0..found.len()).filter(|&i| !found[i]) {
-            slots.event(i + 1, EventClass::KEY_MISS, "keymiss");
-        }
-        let mut new = slots.build(DESTINATION, Kind::SortedSet);
-        let views: Vec<_> = (1..keys.len()).map(|i| slots.view(i)).collect();
-        let sources = sources(&views)?;
+    let stored = ctx.update_many(names, |keys| {
+        found = sources::look_up(keys, is_source);
+        let mut new = keys.build(DESTINATION, Kind::SortedSet);
+        let sources = weighable(&sources::views(keys))?;
         let wanted = Wanted::parse(args, source_keys, operation, true)?;
         store_members(&mut new, &wanted.run(operation, sources)?)?;
-        let len = new.len();
-        let was = slots.info(DESTINATION).is_some();
-        slots.replace(new, None)?;
-        if len > 0 {
-            slots.event(DESTINATION, EventClass::ZSET, event);
-        } else if was {
-            slots.event(DESTINATION, EventClass::GENERIC, "del");
-        }
-        Ok::<_, CommandError>(len)
+        Ok(sources::store(keys, new, EventClass::ZSET, event)?)
     });
-    for found in found {
-        ctx.count_lookup(found);
-    }
+    ctx.count_lookups(found);
     Ok(Reply::count(stored?).into())
 }
 

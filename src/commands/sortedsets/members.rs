@@ -1,43 +1,33 @@
 //! Single members: ZREM, ZCARD, ZSCORE, ZMSCORE, ZRANK, ZREVRANK, ZRANDMEMBER, ZSCAN.
 
-use super::{read, write_members};
+use super::write_members;
 use crate::commands::draw::{Draw, different};
 use crate::commands::scan::scan_elements;
 use crate::commands::{CommandError, CommandResult, Context, Outcome};
-use crate::keyspace::{EventClass, KeyspaceError, random_below};
+use crate::keyspace::random_below;
 use crate::numbers::format_double;
 use crate::protocol::{Args, Reply};
 
 pub(super) fn zrem(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
-    let key = [(ctx.session.db, &args[1])];
-    let removed = ctx.keyspace.update_many(&key, ctx.access, |slots| {
-        let mut edit = slots.scores(0)?;
+    let removed = ctx.change_sorted_set(&args[1], "zrem", |scores| {
         let mut removed = 0;
         for member in args.from(2) {
-            removed += usize::from(edit.remove(member)?);
+            removed += usize::from(scores.remove(member)?);
         }
-        let is_empty = edit.is_empty();
-        if removed > 0 {
-            slots.changed(removed);
-            slots.event(0, EventClass::ZSET, "zrem");
-            if is_empty {
-                slots.event(0, EventClass::GENERIC, "del");
-            }
-        }
-        Ok::<_, KeyspaceError>(removed)
+        Ok((removed, removed))
     })?;
     Ok(Reply::count(removed).into())
 }
 
 pub(super) fn zcard(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
-    let len = read(ctx, args, |scores, _| {
+    let len = ctx.sorted_set(&args[1], |scores, _| {
         Ok(scores.map_or(0, |scores| scores.len()))
     })?;
     Ok(Reply::count(len).into())
 }
 
 pub(super) fn zscore(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
-    read(ctx, args, |scores, out| {
+    ctx.sorted_set(&args[1], |scores, out| {
         let score = scores.map(|scores| scores.score(&args[2])).transpose()?;
         match score.flatten() {
             Some(score) => out.double(score),
@@ -49,7 +39,7 @@ pub(super) fn zscore(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
 }
 
 pub(super) fn zmscore(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
-    read(ctx, args, |scores, out| {
+    ctx.sorted_set(&args[1], |scores, out| {
         out.array_header(args.len() - 2);
         for member in args.from(2) {
             let score = scores.map(|scores| scores.score(member)).transpose()?;
@@ -81,7 +71,7 @@ fn rank(ctx: &mut Context<'_>, args: Args<'_>, reversed: bool) -> CommandResult 
         Some(word) if word.eq_ignore_ascii_case(b"withscore") => true,
         Some(_) => return Err(CommandError::Syntax),
     };
-    read(ctx, args, |scores, out| {
+    ctx.sorted_set(&args[1], |scores, out| {
         let found = match scores {
             None => None,
             Some(scores) => scores.score(&args[2])?.map(|score| (scores, score)),
@@ -114,7 +104,7 @@ fn rank(ctx: &mut Context<'_>, args: Args<'_>, reversed: bool) -> CommandResult 
 
 pub(super) fn zrandmember(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     let Some(count) = args.get(2) else {
-        read(ctx, args, |scores, out| {
+        ctx.sorted_set(&args[1], |scores, out| {
             let drawn = scores.and_then(|scores| {
                 let rank = random_below(scores.len());
                 scores.range(rank..rank + 1).next()
@@ -136,7 +126,7 @@ pub(super) fn zrandmember(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResul
     if with_scores {
         draw.check_pairs()?;
     }
-    read(ctx, args, |scores, out| {
+    ctx.sorted_set(&args[1], |scores, out| {
         let Some(scores) = scores else {
             out.array_header(0);
             return Ok(());

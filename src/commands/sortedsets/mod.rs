@@ -13,20 +13,8 @@ pub(super) mod rows;
 
 pub(super) use add::{AddOptions, add_members};
 
-use super::{CommandError, Context};
-use crate::keyspace::{KeyspaceError, NewCollection, Scores, View, kept_score};
-use crate::protocol::{Args, Protocol, ReplyBuffer};
-
-/// Runs `f` on the sorted set that word 1 names, if there is one.
-fn read<R>(
-    ctx: &mut Context<'_>,
-    args: Args<'_>,
-    f: impl FnOnce(Option<Scores<'_>>, &mut ReplyBuffer) -> Result<R, CommandError>,
-) -> Result<R, CommandError> {
-    ctx.view(&args[1], |view, out| {
-        f(view.map(View::sorted_set).transpose()?, out)
-    })
-}
+use crate::keyspace::{KeyspaceError, NewCollection, kept_score};
+use crate::protocol::{Protocol, ReplyBuffer};
 
 /// Writes members, with their scores where that is wanted: behind each member in RESP2, in pairs in RESP3.
 fn write_members<'m>(

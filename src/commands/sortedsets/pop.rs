@@ -1,8 +1,8 @@
 //! The lowest and highest members: ZPOPMIN, ZPOPMAX, ZMPOP.
 
 use crate::commands::numkeys::{Counted, parse_count};
-use crate::commands::{CommandError, CommandResult, Context};
-use crate::keyspace::{Access, EventClass, Keyspace, View};
+use crate::commands::{CommandError, CommandResult, Context, Database};
+use crate::keyspace::{EventClass, View};
 use crate::numbers::parse_i64;
 use crate::protocol::{Args, Protocol, Reply};
 
@@ -38,8 +38,7 @@ fn pop(ctx: &mut Context<'_>, args: Args<'_>, which: Extreme) -> CommandResult {
                 "ERR value is out of range, must be positive",
             ))?,
     };
-    let db = ctx.session.db;
-    let popped = pop_members(ctx.keyspace, db, ctx.access, &args[1], which, count)?;
+    let popped = pop_members(ctx.database(), &args[1], which, count)?;
     let popped = popped.unwrap_or_default().into_iter();
     // Pairs only where a count was given, and RESP3 can tell them apart.
     let paired = args.len() > 2 && ctx.out.protocol == Protocol::Resp3;
@@ -61,15 +60,13 @@ fn pairs(popped: impl Iterator<Item = (Vec<u8>, f64)>) -> Reply {
 
 /// Takes up to `count` members from an end; `None` where there is no such sorted set.
 pub(in crate::commands) fn pop_members(
-    keyspace: &Keyspace,
-    db: usize,
-    access: Access,
+    database: Database<'_>,
     key: &[u8],
     which: Extreme,
     count: usize,
 ) -> Result<Option<Popped>, CommandError> {
-    keyspace.update_many(&[(db, key)], access, |slots| {
-        let Some(present) = slots.view(0).map(View::sorted_set).transpose()? else {
+    database.update_many([key], |keys| {
+        let Some(present) = keys.view(0).map(View::sorted_set).transpose()? else {
             return Ok(None);
         };
         let len = present.len();
@@ -80,7 +77,7 @@ pub(in crate::commands) fn pop_members(
             Extreme::Max => present.range(len - count..len).rev().map(owned).collect(),
         };
         if count > 0 {
-            let mut edit = slots.scores(0)?;
+            let mut edit = keys.scores(0)?;
             for (member, score) in &taken {
                 edit.remove_scored(member, *score)?;
             }
@@ -88,10 +85,10 @@ pub(in crate::commands) fn pop_members(
                 Extreme::Min => "zpopmin",
                 Extreme::Max => "zpopmax",
             };
-            slots.changed(count);
-            slots.event(0, EventClass::ZSET, event);
+            keys.changed(count);
+            keys.event(0, EventClass::ZSET, event);
             if count == len {
-                slots.event(0, EventClass::GENERIC, "del");
+                keys.event(0, EventClass::GENERIC, "del");
             }
         }
         Ok(Some(taken))
@@ -100,9 +97,8 @@ pub(in crate::commands) fn pop_members(
 
 pub(super) fn zmpop(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     let (keys, which, count) = parse_mpop(args, 1)?;
-    let keys: Vec<&[u8]> = keys.words(args).collect();
-    let db = ctx.session.db;
-    let popped = pop_first(ctx.keyspace, db, ctx.access, &keys, which, count)?;
+    let keys: Vec<&[u8]> = keys.keys(args).collect();
+    let popped = pop_first(ctx.database(), &keys, which, count)?;
     Ok(popped.unwrap_or(Reply::NullArray).into())
 }
 
@@ -125,15 +121,13 @@ pub(in crate::commands) fn parse_mpop(
 
 /// Takes up to `count` members from an end of the first of several sorted sets that has any: its name and they.
 pub(in crate::commands) fn pop_first(
-    keyspace: &Keyspace,
-    db: usize,
-    access: Access,
+    database: Database<'_>,
     keys: &[&[u8]],
     which: Extreme,
     count: usize,
 ) -> Result<Option<Reply>, CommandError> {
     for key in keys {
-        if let Some(taken) = pop_members(keyspace, db, access, key, which, count)? {
+        if let Some(taken) = pop_members(database, key, which, count)? {
             return Ok(Some(Reply::Array(vec![
                 Reply::bulk(key),
                 pairs(taken.into_iter()),

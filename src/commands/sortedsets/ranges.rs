@@ -5,6 +5,7 @@ use std::ops::Range;
 use super::bounds::{NameRange, ScoreRange};
 use super::{store_members, write_members};
 use crate::commands::lists::positions;
+use crate::commands::sources::{self, DESTINATION, SOURCE};
 use crate::commands::{CommandError, CommandResult, Context, Outcome};
 use crate::keyspace::{EventClass, Kind, Scores, View};
 use crate::numbers::parse_i64;
@@ -160,7 +161,7 @@ fn range(
         stores: false,
     };
     let wanted = Wanted::parse(args, form)?;
-    super::read(ctx, args, |scores, out| {
+    ctx.sorted_set(&args[1], |scores, out| {
         let members = scores.map(|scores| wanted.members(scores));
         let members = members.unwrap_or_default();
         write_members(out, members.into_iter(), wanted.with_scores);
@@ -194,8 +195,6 @@ pub(super) fn zrevrangebylex(ctx: &mut Context<'_>, args: Args<'_>) -> CommandRe
 }
 
 pub(super) fn zrangestore(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
-    const DESTINATION: usize = 0;
-    const SOURCE: usize = 1;
     let form = Form {
         at: 3,
         by: None,
@@ -203,28 +202,16 @@ pub(super) fn zrangestore(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResul
         stores: true,
     };
     let wanted = Wanted::parse(args, form)?;
-    let db = ctx.session.db;
-    let keys = [(db, &args[1]), (db, &args[2])];
-    let mut found = false;
-    let stored = ctx.keyspace.update_many(&keys, ctx.access, |slots| {
-        found = slots.info(SOURCE).is_some();
-        if !found {
-            slots.event(SOURCE, EventClass::KEY_MISS, "keymiss");
-        }
-        let mut new = slots.build(DESTINATION, Kind::SortedSet);
-        let source = slots.view(SOURCE).map(View::sorted_set).transpose()?;
+    let mut found = Vec::new();
+    let stored = ctx.update_many([&args[1], &args[2]], |keys| {
+        found = sources::look_up(keys, |_| true);
+        let mut new = keys.build(DESTINATION, Kind::SortedSet);
+        let source = keys.view(SOURCE).map(View::sorted_set).transpose()?;
         let members = source.map(|source| wanted.members(source));
         store_members(&mut new, &members.unwrap_or_default())?;
-        let len = new.len();
-        let was = slots.info(DESTINATION).is_some();
-        slots.replace(new, None)?;
-        if len > 0 {
-            slots.event(DESTINATION, EventClass::ZSET, "zrangestore");
-        } else if was {
-            slots.event(DESTINATION, EventClass::GENERIC, "del");
-        }
-        Ok::<_, CommandError>(len)
+        let len = sources::store(keys, new, EventClass::ZSET, "zrangestore")?;
+        Ok(len)
     });
-    ctx.count_lookup(found);
+    ctx.count_lookups(found);
     Ok(Reply::count(stored?).into())
 }

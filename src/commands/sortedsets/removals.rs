@@ -3,7 +3,6 @@
 use std::ops::Range;
 
 use super::bounds::{NameRange, ScoreRange};
-use super::read;
 use crate::commands::lists::positions;
 use crate::commands::{CommandError, CommandResult, Context};
 use crate::keyspace::{EventClass, Scores, View};
@@ -25,7 +24,7 @@ fn count(
     args: Args<'_>,
     ranks: impl FnOnce(Scores<'_>) -> Range<usize>,
 ) -> CommandResult {
-    let count = read(ctx, args, |scores, _| {
+    let count = ctx.sorted_set(&args[1], |scores, _| {
         Ok(scores.map_or(0, |scores| ranks(scores).len()))
     })?;
     Ok(Reply::count(count).into())
@@ -55,10 +54,9 @@ fn remove(
     event: &'static str,
     ranks: impl FnOnce(Scores<'_>) -> Range<usize>,
 ) -> CommandResult {
-    let key = [(ctx.session.db, &args[1])];
-    let removed = ctx.keyspace.update_many(&key, ctx.access, |slots| {
-        let Some(scores) = slots.view(0).map(View::sorted_set).transpose()? else {
-            return Ok::<_, CommandError>(0);
+    let removed = ctx.update_many([&args[1]], |keys| {
+        let Some(scores) = keys.view(0).map(View::sorted_set).transpose()? else {
+            return Ok(0);
         };
         let ranks = ranks(scores);
         let whole = ranks.len() == scores.len();
@@ -67,21 +65,21 @@ fn remove(
             return Ok(0);
         }
         if whole {
-            slots.remove(0);
+            keys.remove(0);
         } else {
             let members: Vec<(Vec<u8>, f64)> = scores
                 .range(ranks)
                 .map(|(member, score)| (member.to_vec(), score))
                 .collect();
-            let mut edit = slots.scores(0)?;
+            let mut edit = keys.scores(0)?;
             for (member, score) in members {
                 edit.remove_scored(&member, score)?;
             }
         }
-        slots.changed(removed);
-        slots.event(0, EventClass::ZSET, event);
+        keys.changed(removed);
+        keys.event(0, EventClass::ZSET, event);
         if whole {
-            slots.event(0, EventClass::GENERIC, "del");
+            keys.event(0, EventClass::GENERIC, "del");
         }
         Ok(removed)
     })?;

@@ -107,17 +107,14 @@ fn read_both(
     a: &[u8],
     b: &[u8],
 ) -> Result<(Vec<u8>, Vec<u8>), CommandError> {
-    let db = ctx.session.db;
-    let [read_a, read_b] = ctx
-        .keyspace
-        .update_many(&[(db, a), (db, b)], ctx.access, |slots| {
-            let read = |index| {
-                slots.read(index, |value| {
-                    (value.kind == Kind::String).then(|| value.bytes.to_vec())
-                })
-            };
-            Ok::<_, CommandError>([read(0)?, read(1)?])
-        })?;
+    let [read_a, read_b] = ctx.update_many([a, b], |keys| {
+        let read = |i| {
+            keys.read(i, |value| {
+                (value.kind == Kind::String).then(|| value.bytes.to_vec())
+            })
+        };
+        Ok([read(0)?, read(1)?])
+    })?;
     ctx.looked_up(a, read_a.is_some());
     ctx.looked_up(b, read_b.is_some());
     // The outer option is the key, the inner one whether it holds a string.

@@ -26,7 +26,7 @@ pub(super) fn string(value: Value<'_>) -> Result<&[u8], CommandError> {
 }
 
 /// Writes a string as one reply; nothing is written where it is of another type.
-fn write_string(out: &mut ReplyBuffer, value: Value<'_>) -> Result<(), CommandError> {
+fn write_string(value: Value<'_>, out: &mut ReplyBuffer) -> Result<(), CommandError> {
     out.bulk(string(value)?);
     Ok(())
 }

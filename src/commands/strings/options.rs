@@ -3,7 +3,7 @@
 use crate::commands::CommandError;
 use crate::keyspace::Millis;
 use crate::numbers::parse_i64;
-use crate::protocol::Words;
+use crate::protocol::Arguments;
 
 /// Which command's options are read.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -57,7 +57,7 @@ pub(super) struct Options<'a> {
 }
 
 impl<'a> Options<'a> {
-    pub(super) fn parse(dialect: Dialect, mut words: Words<'a>) -> Result<Self, CommandError> {
+    pub(super) fn parse(dialect: Dialect, mut words: Arguments<'a>) -> Result<Self, CommandError> {
         let mut options = Options::default();
         while let Some(word) = words.next() {
             options
@@ -68,7 +68,7 @@ impl<'a> Options<'a> {
     }
 
     /// Takes one option; `None` where it is unknown or contradicts an earlier one. The same one twice is allowed.
-    fn add(&mut self, dialect: Dialect, word: &[u8], rest: &mut Words<'a>) -> Option<()> {
+    fn add(&mut self, dialect: Dialect, word: &[u8], rest: &mut Arguments<'a>) -> Option<()> {
         let is = |name: &str| word.eq_ignore_ascii_case(name.as_bytes());
         let set = dialect == Dialect::Set;
         let unit = if is("EX") {

@@ -82,24 +82,22 @@ pub(in crate::commands) static COMMANDS: &[Row] = &[
 fn append(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     let (key, tail) = (&args[1], &args[2]);
     let bytes_max = string_bytes_max(ctx);
-    let len = ctx
-        .keyspace
-        .update(ctx.session.db, key, ctx.access, |slot| {
-            let len = slot.edit_string(|string| {
-                let len = string.len_bytes()?;
-                let grown = grown(len, tail.len(), bytes_max)?;
-                // Redis looks at a new string as SET does, and leaves one that grows in a buffer.
-                let form = if string.exists() {
-                    StringForm::Raw
-                } else {
-                    StringForm::Plain
-                };
-                let edit = StringEdit::change_to(form, one_change(len, tail));
-                Ok::<_, CommandError>((grown, edit))
-            })?;
-            slot.event(EventClass::STRING, "append");
-            Ok::<_, CommandError>(len)
+    let len = ctx.update(key, |key| {
+        let len = key.edit_string(|string| {
+            let len = string.len_bytes()?;
+            let grown = grown(len, tail.len(), bytes_max)?;
+            // Redis looks at a new string as SET does, and leaves one that grows in a buffer.
+            let form = if string.exists() {
+                StringForm::Raw
+            } else {
+                StringForm::Plain
+            };
+            let edit = StringEdit::change_to(form, one_change(len, tail));
+            Ok::<_, CommandError>((grown, edit))
         })?;
+        key.event(EventClass::STRING, "append");
+        Ok(len)
+    })?;
     Ok(Reply::count(len).into())
 }
 
@@ -132,23 +130,21 @@ fn setrange(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     let offset = parse_i64(&args[2]).ok_or(CommandError::NotAnInteger)?;
     let offset = usize::try_from(offset).map_err(|_| CommandError::OffsetOutOfRange)?;
     let bytes_max = string_bytes_max(ctx);
-    let len = ctx
-        .keyspace
-        .update(ctx.session.db, key, ctx.access, |slot| {
-            let len = slot.edit_string(|string| {
-                let len = string.len_bytes()?;
-                if patch.is_empty() {
-                    return Ok((len, StringEdit::none()));
-                }
-                let end = grown(offset, patch.len(), bytes_max)?;
-                let edit = StringEdit::change(one_change(offset, patch));
-                Ok::<_, CommandError>((len.max(end), edit))
-            })?;
-            if !patch.is_empty() {
-                slot.event(EventClass::STRING, "setrange");
+    let len = ctx.update(key, |key| {
+        let len = key.edit_string(|string| {
+            let len = string.len_bytes()?;
+            if patch.is_empty() {
+                return Ok((len, StringEdit::none()));
             }
-            Ok::<_, CommandError>(len)
+            let end = grown(offset, patch.len(), bytes_max)?;
+            let edit = StringEdit::change(one_change(offset, patch));
+            Ok::<_, CommandError>((len.max(end), edit))
         })?;
+        if !patch.is_empty() {
+            key.event(EventClass::STRING, "setrange");
+        }
+        Ok(len)
+    })?;
     Ok(Reply::count(len).into())
 }
 
