@@ -24,6 +24,8 @@ pub enum Rank {
     Shard,
     /// The next generation of a database.
     Generations,
+    /// The generations that a transaction has set.
+    HeldGenerations,
     /// Lists of garbage, of keys that are ready to be served, of candidates for eviction: taken for a moment.
     Lists,
     /// The observer itself.

@@ -14,7 +14,9 @@ fn panic_of(f: impl FnOnce() + Send) -> Option<String> {
 #[test]
 fn locks_in_their_order_are_taken_and_let_go_in_any() {
     let gate = RwLock::new(Rank::Gate, ());
-    let shards: Vec<_> = (0..3).map(|n| RwLock::numbered(Rank::Shard, n, n)).collect();
+    let shards: Vec<_> = (0..3)
+        .map(|n| RwLock::numbered(Rank::Shard, n, n))
+        .collect();
     let mailbox = Mutex::new(Rank::Mailbox, 7);
     let inside = gate.read();
     let first = shards[0].write();
@@ -29,7 +31,9 @@ fn locks_in_their_order_are_taken_and_let_go_in_any() {
 
 #[test]
 fn a_lower_or_the_same_rank_panics_with_both_names() {
-    let shards: Vec<_> = (0..3).map(|n| RwLock::numbered(Rank::Shard, n, ())).collect();
+    let shards: Vec<_> = (0..3)
+        .map(|n| RwLock::numbered(Rank::Shard, n, ()))
+        .collect();
     let gate = RwLock::new(Rank::Gate, ());
     for (first, second) in [(2, 1), (1, 1)] {
         let text = panic_of(|| {
@@ -50,7 +54,9 @@ fn a_lower_or_the_same_rank_panics_with_both_names() {
 
 #[test]
 fn what_does_not_wait_may_come_in_any_order() {
-    let shards: Vec<_> = (0..3).map(|n| RwLock::numbered(Rank::Shard, n, ())).collect();
+    let shards: Vec<_> = (0..3)
+        .map(|n| RwLock::numbered(Rank::Shard, n, ()))
+        .collect();
     let commit = Mutex::new(Rank::FrontCommit, ());
     let locked = commit.lock();
     let tried = shards[1].try_write();

@@ -8,7 +8,7 @@ use std::cell::Cell;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use parking_lot::Mutex;
+use lock_order::{Mutex, Rank};
 
 use super::Packed;
 use super::header::{Header, Which};
@@ -78,7 +78,7 @@ impl Compaction {
     pub fn new() -> Self {
         Self {
             log: Log::new(Which::Compaction),
-            victim: Mutex::new(None),
+            victim: Mutex::new(Rank::Compaction, None),
             segments: AtomicU64::new(0),
             moved_bytes: AtomicU64::new(0),
         }

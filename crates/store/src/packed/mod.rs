@@ -27,7 +27,7 @@ use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use parking_lot::{Condvar, Mutex};
+use parking_lot::Condvar;
 
 pub use open::{open_pool, open_volatile};
 
@@ -77,10 +77,10 @@ pub struct Packed {
     /// A value whose record would be longer is stored in parts.
     record_bytes_max: usize,
     /// Wakes the store's thread when it has work to do.
-    bell: (Mutex<bool>, Condvar),
+    bell: (parking_lot::Mutex<bool>, Condvar),
     damage: load::Damage,
     /// The generations that the transaction in progress has set. Its commit stores them.
-    held_generations: Mutex<Option<Generations>>,
+    held_generations: lock_order::Mutex<Option<Generations>>,
 }
 
 impl Packed {

@@ -2,7 +2,8 @@
 
 use std::sync::atomic::AtomicU64;
 
-use parking_lot::{Condvar, Mutex};
+use lock_order::{Mutex, Rank};
+use parking_lot::Condvar;
 
 use super::compact::Compaction;
 use super::header::{Header, HeaderError, Which};
@@ -154,9 +155,9 @@ fn new(
         compaction: Compaction::new(),
         sequence: AtomicU64::new(0),
         record_bytes_max: (segment_bytes - SEGMENT_HEADER_BYTES) / RECORD_SHARE,
-        bell: (Mutex::new(false), Condvar::new()),
+        bell: (parking_lot::Mutex::new(false), Condvar::new()),
         damage: Damage::new(repair),
-        held_generations: Mutex::default(),
+        held_generations: Mutex::new(Rank::HeldGenerations, None),
     })
 }
 
