@@ -58,6 +58,8 @@ pub enum Rank {
     Committing,
     /// The list of free segments.
     FreeSegments,
-    /// What has expired before the clock went back.
+    /// The turn to store marks of what has expired.
+    ExpiredTurn,
+    /// The marks of what has expired.
     Expired,
 }
