@@ -30,12 +30,12 @@ pub enum Rank {
     Lists,
     /// The observer itself.
     Observer,
-    /// The tables of keys that caching clients remember.
-    TrackingTable,
     /// The clients that cache.
     TrackingClients,
     /// The prefixes that clients follow.
     TrackingPrefixes,
+    /// The tables of keys that caching clients remember.
+    TrackingTable,
     /// Who listens to channels.
     Hub,
     /// Who watches all commands.
