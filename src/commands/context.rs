@@ -45,11 +45,12 @@ pub struct Database<'a> {
 type Keys<'k> = SmallVec<[(usize, &'k [u8]); 4]>;
 
 /// What a change of a collection returns: the call's result, and how many changes of data it made. Where it made
-/// none, nobody is told of an event.
+/// none, there is no event.
 pub type Changed<R> = Result<(R, usize), CommandError>;
 
-impl<'a> Database<'a> {
+impl Database<'_> {
     /// The same database, where looking at a key counts as no use of it.
+    #[must_use]
     pub fn untouched(mut self) -> Self {
         self.access.touch = false;
         self
@@ -102,7 +103,7 @@ impl<'a> Database<'a> {
 
     /// As [`update_many`](Self::update_many), of one key, which is at position 0.
     #[inline]
-    fn update_collection<R>(
+    pub fn update_collection<R>(
         self,
         key: &[u8],
         f: impl FnOnce(&mut Update<'_>) -> Result<R, CommandError>,
@@ -255,7 +256,7 @@ impl Context<'_> {
         result
     }
 
-    /// Counts a key that a read command looked up, and tells of it where it is missing.
+    /// Counts a key that a read command looked up. Emits the event of a missing one.
     pub fn looked_up(&mut self, key: &[u8], found: bool) {
         self.count_lookup(found);
         if !found && !self.lookups.is_again {
@@ -264,7 +265,7 @@ impl Context<'_> {
         }
     }
 
-    /// Counts sources, of which the command has told already where they are missing.
+    /// Counts the sources of a command, which has emitted the events of missing ones itself.
     pub fn count_lookups(&mut self, found: Vec<bool>) {
         for found in found {
             self.count_lookup(found);
@@ -304,8 +305,19 @@ impl Context<'_> {
         self.database().update_many(keys, f)
     }
 
-    /// Has `f` change the hash of `key`, which is made where it is missing, and tells of the changes by `event`. A hash
-    /// without fields is removed.
+    /// As [`update_many`](Self::update_many), of one key, which is at position 0. For what the helpers below do not fit:
+    /// a change that first looks at the elements, or removes them all.
+    #[inline]
+    pub fn update_collection<R>(
+        &mut self,
+        key: &[u8],
+        f: impl FnOnce(&mut Update<'_>) -> Result<R, CommandError>,
+    ) -> Result<R, CommandError> {
+        self.database().update_collection(key, f)
+    }
+
+    /// Has `f` change the hash of `key`, which is made where it is missing, and emits `event`. A hash
+    /// that becomes empty is removed.
     #[inline]
     pub fn change_hash<R>(
         &mut self,
@@ -374,8 +386,8 @@ impl Context<'_> {
     }
 }
 
-/// Tells of the changes of the one key's collection, where there were any, and of the key's removal where the
-/// collection has become empty.
+/// Emits the event of the changes of the one key's collection, if there were any, and the event of the key's removal if
+/// the collection has become empty.
 #[inline]
 fn tell_changes(
     keys: &mut Update<'_>,

@@ -68,7 +68,7 @@ const BUSY_KEY: CommandError = CommandError::text("BUSYKEY Target key name alrea
 
 fn dump(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     let object = ctx.view(&args[1], |view, _| Ok(view.map(load).transpose()?))?;
-    // Out of the key's lock, which a large value would hold for long.
+    // Encodes without the key's lock, since a large value takes long.
     let payload = object.map(|object| Reply::Bulk(Bytes::from(encode(&object))));
     Ok(payload.unwrap_or(Reply::Null).into())
 }
@@ -92,7 +92,7 @@ fn load(view: View<'_>) -> Result<Object, KeyspaceError> {
             fields.for_each(|field, value| pairs.push((field.to_vec(), value.to_vec())))?;
             Object::Hash(pairs)
         }
-        // From the highest score down, as Redis dumps them: there each one is inserted at the front.
+        // From the highest score down, as Redis dumps them: its RESTORE inserts each one at the front.
         View::SortedSet(members) => Object::SortedSet(
             members
                 .range(0..len)
@@ -103,7 +103,7 @@ fn load(view: View<'_>) -> Result<Object, KeyspaceError> {
     })
 }
 
-/// Stages what was restored as the value of the one key, whatever it held before.
+/// Stages the restored value for the one key, whatever the key held before.
 fn store(
     keys: &mut Update<'_>,
     object: &Object,
@@ -130,29 +130,29 @@ fn store(
     keys.replace(new, expires_at)
 }
 
-/// The options of RESTORE, in the order in which they are looked at.
+/// The options of RESTORE, in the order in which Redis checks them.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Options {
     replace: bool,
     /// The time to live is a deadline.
     absolute: bool,
     idle_s: Option<i64>,
-    /// FREQ was said. It excludes IDLETIME, and sets nothing.
+    /// The call has FREQ, which excludes IDLETIME and sets nothing.
     frequency: bool,
 }
 
 impl Options {
     fn parse(args: Args<'_>) -> Result<Self, CommandError> {
         let mut options = Self::default();
-        let mut words = args.from(4);
-        while let Some(word) = words.next() {
-            let is = |name: &str| word.eq_ignore_ascii_case(name.as_bytes());
+        let mut rest = args.from(4);
+        while let Some(argument) = rest.next() {
+            let is = |name: &str| argument.eq_ignore_ascii_case(name.as_bytes());
             if is("REPLACE") {
                 options.replace = true;
             } else if is("ABSTTL") {
                 options.absolute = true;
             } else if is("IDLETIME") && !options.frequency {
-                let number = words.next().ok_or(CommandError::Syntax)?;
+                let number = rest.next().ok_or(CommandError::Syntax)?;
                 let idle_s = parse_i64(number).ok_or(CommandError::NotAnInteger)?;
                 if idle_s < 0 {
                     const TEXT: &str = "ERR Invalid IDLETIME value, must be >= 0";
@@ -160,7 +160,7 @@ impl Options {
                 }
                 options.idle_s = Some(idle_s);
             } else if is("FREQ") && options.idle_s.is_none() {
-                let number = words.next().ok_or(CommandError::Syntax)?;
+                let number = rest.next().ok_or(CommandError::Syntax)?;
                 let frequency = parse_i64(number).ok_or(CommandError::NotAnInteger)?;
                 if !(0..=255).contains(&frequency) {
                     const TEXT: &str = "ERR Invalid FREQ value, must be >= 0 and <= 255";
@@ -174,7 +174,7 @@ impl Options {
         Ok(options)
     }
 
-    /// The deadline that `ttl` says; `None` for none.
+    /// The deadline that `ttl` gives; `None` where the key stays.
     fn deadline(&self, ttl: &[u8], now: Millis) -> Result<Option<Millis>, CommandError> {
         let ttl = parse_i64(ttl).ok_or(CommandError::NotAnInteger)?;
         match ttl {
@@ -191,9 +191,9 @@ fn restore(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     let options = Options::parse(args)?;
     let (key, now) = (&args[1], ctx.access.now);
     let deadline = options.deadline(&args[2], now);
-    // Before the key is locked, although a key that exists is complained of first.
+    // Decodes before the key is locked. The error of an existing key still comes first.
     let object = decode(&args[3]);
-    let stored = ctx.update_many([key], |keys| {
+    let stored = ctx.update_collection(key, |keys| {
         let replaces = keys.info(KEY).is_some();
         if replaces && !options.replace {
             return Err(BUSY_KEY);
@@ -209,7 +209,7 @@ fn restore(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
         }
         store(keys, &object, expires_at)?;
         if replaces {
-            // Redis removes what it replaces, and says nothing of that.
+            // Redis removes the old value without an event.
             keys.event(KEY, EventClass::NEW, "new");
         }
         keys.event(KEY, EventClass::GENERIC, "restore");
@@ -221,7 +221,7 @@ fn restore(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     Ok(Reply::Ok.into())
 }
 
-/// Has a key count as last used so long ago, where times are what is kept of uses.
+/// Makes a key count as last used `idle_s` seconds ago, where the policy keeps times of use.
 fn set_idle(ctx: &Context<'_>, key: &[u8], idle_s: i64) -> Result<(), KeyspaceError> {
     let mut database = ctx.database();
     let info = database.untouched().info(key)?;

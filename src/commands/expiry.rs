@@ -155,7 +155,7 @@ const fn getter(
 
 /// When EXPIRE and its kin may set the deadline.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[allow(clippy::struct_excessive_bools)] // Four words that may stand together in some ways.
+#[allow(clippy::struct_excessive_bools)] // Four arguments that may stand together in some ways.
 struct Condition {
     /// Only where there is none.
     nx: bool,
@@ -168,15 +168,15 @@ struct Condition {
 }
 
 impl Condition {
-    fn parse<'a>(words: impl Iterator<Item = &'a [u8]>) -> Result<Self, CommandError> {
+    fn parse<'a>(rest: impl Iterator<Item = &'a [u8]>) -> Result<Self, CommandError> {
         let mut condition = Self::default();
-        for word in words {
-            match word.to_ascii_lowercase().as_slice() {
+        for argument in rest {
+            match argument.to_ascii_lowercase().as_slice() {
                 b"nx" => condition.nx = true,
                 b"xx" => condition.xx = true,
                 b"gt" => condition.gt = true,
                 b"lt" => condition.lt = true,
-                _ => return Err(unsupported_option(word)),
+                _ => return Err(unsupported_option(argument)),
             }
         }
         if condition.nx && (condition.xx || condition.gt || condition.lt) {
@@ -201,8 +201,8 @@ impl Condition {
     }
 }
 
-fn unsupported_option(word: &[u8]) -> CommandError {
-    CommandError::Text(format!("ERR Unsupported option {}", shown(word, usize::MAX)).into())
+fn unsupported_option(argument: &[u8]) -> CommandError {
+    CommandError::Text(format!("ERR Unsupported option {}", shown(argument, usize::MAX)).into())
 }
 
 /// How one command of the EXPIRE kind counts its time.
@@ -282,7 +282,7 @@ fn persist(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     Ok(Reply::Integer(i64::from(persisted)).into())
 }
 
-/// Rounded as Redis rounds: half a second and more counts as one.
+/// Rounds as Redis does: half a second and more counts as one.
 fn rounded_s(ms: Millis) -> i64 {
     ms.saturating_add(MS_PER_S / 2) / MS_PER_S
 }
@@ -322,20 +322,20 @@ fn pexpiretime(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
 mod tests {
     use super::*;
 
-    fn condition(words: &str) -> Result<Condition, String> {
-        Condition::parse(words.split_whitespace().map(str::as_bytes))
+    fn condition(arguments: &str) -> Result<Condition, String> {
+        Condition::parse(arguments.split_whitespace().map(str::as_bytes))
             .map_err(|error| error.to_string())
     }
 
     #[test]
     fn conditions() {
-        let allows = |words: &str, current: Option<Millis>| {
-            condition(words)
+        let allows = |arguments: &str, current: Option<Millis>| {
+            condition(arguments)
                 .expect("a valid condition")
                 .allows(current, 100)
         };
         // For each condition: on no deadline, an earlier, the same and a later one.
-        for (words, expected) in [
+        for (arguments, expected) in [
             ("", [true, true, true, true]),
             ("nx", [true, false, false, false]),
             ("XX", [false, true, true, true]),
@@ -345,15 +345,19 @@ mod tests {
             ("xx gt", [false, true, false, false]),
         ] {
             let currents = [None, Some(50), Some(100), Some(150)];
-            assert_eq!(currents.map(|c| allows(words, c)), expected, "{words:?}");
+            assert_eq!(
+                currents.map(|c| allows(arguments, c)),
+                expected,
+                "{arguments:?}"
+            );
         }
     }
 
     #[test]
     fn conditions_that_exclude_each_other() {
         let incompatible = "ERR NX and XX, GT or LT options at the same time are not compatible";
-        for words in ["nx xx", "gt nx", "lt nx gt"] {
-            assert_eq!(condition(words), Err(incompatible.to_owned()));
+        for arguments in ["nx xx", "gt nx", "lt nx gt"] {
+            assert_eq!(condition(arguments), Err(incompatible.to_owned()));
         }
         assert_eq!(
             condition("gt lt"),

@@ -94,8 +94,8 @@ fn look_up_with(
     Ok(info)
 }
 
-/// Keys that DEL removes in one atomic step. Their locks are held for as long: at some 20 us a key, others wait no
-/// longer than a few milliseconds.
+/// Keys that DEL removes in one atomic step. It holds their locks meanwhile: at some 20 us a key, other clients wait a
+/// few milliseconds at most.
 const KEYS_PER_STEP: usize = 256;
 
 /// DEL and UNLINK: several keys go in one atomic step, very many in several.
@@ -110,14 +110,14 @@ fn del(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
         })?
     } else {
         let mut keys: Vec<_> = args.from(1).enumerate().collect();
-        // A key that is named twice counts once, where it stands first.
+        // A repeated key counts once, at its first position.
         keys.sort_unstable_by_key(|&(place, key)| (key, place));
         keys.dedup_by_key(|&mut (_, key)| key);
         keys.sort_unstable();
         let mut removed = 0;
         for step in keys.chunks(KEYS_PER_STEP) {
             let gone = match remove_together(ctx, step) {
-                // What has gone already makes room for the removal of the rest.
+                // The keys that are gone already make room for the removal of the rest.
                 Err(CommandError::OutOfMemory) if removed > 0 => {
                     ctx.keyspace.win_room(take_wanted())?;
                     remove_together(ctx, step)?
@@ -131,7 +131,7 @@ fn del(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     Ok(Reply::count(removed).into())
 }
 
-/// Removes some keys as one step; how many there were.
+/// Removes some keys as one step. Returns how many there were.
 fn remove_together(ctx: &mut Context<'_>, keys: &[(usize, &[u8])]) -> Result<usize, CommandError> {
     let names = keys.iter().map(|&(_, key)| key);
     ctx.update_many(names, |keys| {
@@ -152,7 +152,7 @@ fn exists(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     count_keys(ctx, args, false)
 }
 
-/// Counts as an access also for a client that switched that off with CLIENT NO-TOUCH.
+/// Counts as an access even for a client with CLIENT NO-TOUCH.
 fn touch(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     count_keys(ctx, args, true)
 }

@@ -126,11 +126,11 @@ fn help(ctx: &mut Context<'_>, _: Args<'_>) -> CommandResult {
 }
 
 fn usage(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
-    let mut words = args.from(3);
+    let mut rest = args.from(3);
     let mut samples_max = SAMPLES_DEFAULT;
-    while let Some(word) = words.next() {
-        let samples = words.next().ok_or(CommandError::Syntax)?;
-        if !word.eq_ignore_ascii_case(b"samples") {
+    while let Some(argument) = rest.next() {
+        let samples = rest.next().ok_or(CommandError::Syntax)?;
+        if !argument.eq_ignore_ascii_case(b"samples") {
             return Err(CommandError::Syntax);
         }
         let samples = parse_i64(samples).ok_or(CommandError::NotAnInteger)?;
@@ -203,7 +203,7 @@ fn value_bytes(
         }
     };
     let each = each + record_bytes + COLLECTION_ID_BYTES;
-    // A mean over those that were looked at stands for all, as in Redis.
+    // As in Redis, the mean of the samples stands for all elements.
     let of_elements = (bytes as u128 * len as u128) / (samples.max(1) as u128);
     let of_elements = usize::try_from(of_elements).unwrap_or(usize::MAX);
     Ok(of_elements
@@ -220,7 +220,7 @@ fn name_bytes(name: &[u8]) -> usize {
     }
 }
 
-/// Below so many bytes there is nothing to judge.
+/// MEMORY DOCTOR judges nothing below this many bytes.
 const JUDGED_BYTES_MIN: u64 = 5 << 20;
 
 /// Above so many per cent memory or pool are called nearly full.
@@ -248,11 +248,11 @@ fn stats(ctx: &mut Context<'_>, _: Args<'_>) -> CommandResult {
     for db in 0..DATABASES {
         let database = ctx.keyspace.database_stats(db, ctx.access.now);
         if database.keys > 0 {
-            // Deadlines lie in the entries of the keys, and there are no keys of a cluster.
+            // Deadlines lie in the entries of the keys, and there are no slots of a cluster.
             let overhead = vec![
                 whole("overhead.hashtable.main", database.index_bytes),
                 whole("overhead.hashtable.expires", 0),
-                whole("overhead.hashtable.key-to-keys", 0),
+                whole("overhead.hashtable.slot-to-keys", 0),
             ];
             pairs.push((Reply::bulk(format!("db.{db}")), Reply::Map(overhead)));
         }

@@ -1,4 +1,4 @@
-//! The commands: rows and handlers, one file a family. Adding a command touches its family's file only.
+//! The commands: rows beside their handlers, a file or a folder for each family. Adding a command touches one file.
 
 mod acl;
 pub(crate) mod bitmaps;
@@ -56,7 +56,7 @@ pub use row::{Handler, Row, install, install_renamed};
 use crate::protocol::Reply;
 use crate::state::Wait;
 
-/// Every family of commands. A new family adds its line here; a new command only its row there.
+/// The rows of every file. A new file adds its line here; a new command only adds its row to its file.
 pub(crate) static FAMILIES: &[&[Row]] = &[
     database::COMMANDS,
     dump::COMMANDS,
@@ -74,21 +74,34 @@ pub(crate) static FAMILIES: &[&[Row]] = &[
     strings::lcs::COMMANDS,
     blocking::lists::COMMANDS,
     blocking::scores::COMMANDS,
-    bitmaps::rows::COMMANDS,
-    hyperloglog::rows::COMMANDS,
+    bitmaps::single::COMMANDS,
+    bitmaps::range::COMMANDS,
+    bitmaps::combine::COMMANDS,
+    bitmaps::fields::COMMANDS,
+    hyperloglog::count::COMMANDS,
+    hyperloglog::merge::COMMANDS,
     lists::push::COMMANDS,
     lists::pop::COMMANDS,
     lists::read::COMMANDS,
     lists::change::COMMANDS,
     lists::moving::COMMANDS,
-    hashes::rows::COMMANDS,
-    sets::rows::COMMANDS,
-    sort::rows::COMMANDS,
-    geo::rows::COMMANDS,
-    geo::radius_rows::COMMANDS,
-    sortedsets::rows::COMMANDS,
-    sortedsets::range_rows::COMMANDS,
-    sortedsets::algebra_rows::COMMANDS,
+    hashes::writes::COMMANDS,
+    hashes::reads::COMMANDS,
+    hashes::numbers::COMMANDS,
+    hashes::draw::COMMANDS,
+    sets::members::COMMANDS,
+    sets::draw::COMMANDS,
+    sets::algebra::COMMANDS,
+    sort::COMMANDS,
+    geo::places::COMMANDS,
+    geo::search::COMMANDS,
+    geo::radius::COMMANDS,
+    sortedsets::add::COMMANDS,
+    sortedsets::members::COMMANDS,
+    sortedsets::pop::COMMANDS,
+    sortedsets::ranges::COMMANDS,
+    sortedsets::removals::COMMANDS,
+    sortedsets::algebra::COMMANDS,
     connection::COMMANDS,
     acl::COMMANDS,
     client::COMMANDS,

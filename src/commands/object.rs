@@ -103,19 +103,19 @@ fn integer(string: StringView<'_>) -> Result<Option<i64>, KeyspaceError> {
 }
 
 /// Whether Redis holds a string in a buffer of its own. It moves others into one before it changes bits or registers,
-/// also where none of them changes then.
+/// even if none of them changes.
 pub(super) fn is_in_buffer(string: StringView<'_>) -> Result<bool, KeyspaceError> {
     Ok(encoding_name(string)? == "raw")
 }
 
-/// What the index knows of the key that word 2 names. Neither an access nor, where it is missing, an event.
+/// What the index knows of the key that argument 2 names. It counts as no access, and a missing key causes no event.
 fn info(ctx: &mut Context<'_>, args: Args<'_>) -> Result<Option<KeyInfo>, KeyspaceError> {
     let info = ctx.database().untouched().info(&args[2])?;
     ctx.count_lookup(info.is_some());
     Ok(info)
 }
 
-/// Runs `f` on the value of the key that word 2 names; null where there is none. Does not count as an access.
+/// Runs `f` on the value of the key that argument 2 names; null where there is none. Does not count as an access.
 fn on_value(
     ctx: &mut Context<'_>,
     args: Args<'_>,

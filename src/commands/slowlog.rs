@@ -99,7 +99,7 @@ fn help(ctx: &mut Context<'_>, _: Args<'_>) -> CommandResult {
 
 fn get(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     if args.len() > 3 {
-        return Err(help::wrong_words(args, "SLOWLOG"));
+        return Err(help::wrong_arguments(args, "SLOWLOG"));
     }
     let count = match args.get(2).map(parse_i64) {
         None => COUNT,

@@ -22,7 +22,7 @@ pub(super) fn views<'u>(keys: &'u Update<'_>) -> Vec<Option<View<'u>>> {
     (SOURCE..keys.count()).map(|i| keys.view(i)).collect()
 }
 
-/// Looks up the sources as [`lookups`] does, and tells of those that are missing.
+/// Looks up the sources as [`lookups`] does, and emits the events of missing ones.
 pub(super) fn look_up(keys: &mut Update<'_>, is_source: fn(View<'_>) -> bool) -> Vec<bool> {
     let found = lookups(&views(keys), is_source);
     for i in (0..found.len()).filter(|&i| !found[i]) {
@@ -31,8 +31,8 @@ pub(super) fn look_up(keys: &mut Update<'_>, is_source: fn(View<'_>) -> bool) ->
     found
 }
 
-/// Puts a new collection under the destination, for which it was built, and tells of it by `event`; without elements,
-/// the destination is removed. Returns the number of elements.
+/// Puts a new collection under the destination, for which it was built, and emits `event`. A collection
+/// without elements removes the destination instead. Returns the number of elements.
 pub(super) fn store<'a>(
     keys: &mut Update<'a>,
     new: NewCollection<'a>,

@@ -98,7 +98,7 @@ fn renamenx(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     Ok(Reply::Integer(i64::from(renamed)).into())
 }
 
-/// Renames, and says whether it did; false where the name is taken and `replace` is not set.
+/// Renames a key. Returns false if the name is taken and `replace` is not set.
 fn rename_to(ctx: &mut Context<'_>, args: Args<'_>, replace: bool) -> Result<bool, CommandError> {
     let same = args[1] == args[2];
     ctx.update_many([&args[1], &args[2]], |keys| {
@@ -128,12 +128,12 @@ impl CopyOptions {
             db: current_db,
             replace: false,
         };
-        let mut words = args.from(3);
-        while let Some(word) = words.next() {
-            if word.eq_ignore_ascii_case(b"replace") {
+        let mut rest = args.from(3);
+        while let Some(argument) = rest.next() {
+            if argument.eq_ignore_ascii_case(b"replace") {
                 options.replace = true;
-            } else if word.eq_ignore_ascii_case(b"db") {
-                let number = words.next().ok_or(CommandError::Syntax)?;
+            } else if argument.eq_ignore_ascii_case(b"db") {
+                let number = rest.next().ok_or(CommandError::Syntax)?;
                 options.db = parse_database(number, databases)?;
             } else {
                 return Err(CommandError::Syntax);
@@ -149,7 +149,6 @@ fn copy(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     if options.db == db && args[1] == args[2] {
         return Err(SAME_OBJECT);
     }
-    // Copied keys may lie in different databases.
     let keys = [(db, &args[1]), (options.db, &args[2])];
     let (found, copied) = ctx.keyspace.update_many(&keys, ctx.access, |keys| {
         let found = keys.info(SOURCE).is_some();

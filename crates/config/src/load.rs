@@ -9,7 +9,7 @@ use clap::Parser;
 
 use super::directives::{DIRECTIVES, find};
 use super::unsupported::{self, LOADMODULE, Line};
-use super::value::{Kind, Mode};
+use super::value::{Kind, Mode, ValueError};
 use super::{Config, Values};
 use redis_core::glob;
 use redis_core::quoting::{quote, split_args};
@@ -96,7 +96,7 @@ pub enum ConfigError {
     #[error(
         "*** FATAL CONFIG FILE ERROR (pmemkv-server {version}) ***\n\
          Reading the configuration file, at line {number} of {origin}\n\
-         >>> '{line}'\n{reason}",
+         >>> '{line}'\n{source}",
         version = env!("CARGO_PKG_VERSION")
     )]
     Line {
@@ -107,7 +107,7 @@ pub enum ConfigError {
         /// The line without the value of a secret.
         line: String,
         /// What is wrong.
-        reason: String,
+        source: ValueError,
     },
     /// Lines ask for features that this server does not have.
     #[error(
@@ -252,21 +252,23 @@ impl Loader {
             if line.is_empty() || line.starts_with(b"#") {
                 continue;
             }
-            let wrong = |reason: String| ConfigError::Line {
+            let wrong = |source: ValueError| ConfigError::Line {
                 origin: origin.to_owned(),
                 number: index + 1,
                 line: presentable(line),
-                reason,
+                source,
             };
             let arguments = split_args(line)
-                .ok_or_else(|| wrong("Unbalanced quotes in configuration line".to_owned()))?;
+                .ok_or_else(|| wrong(ValueError::new("Unbalanced quotes in configuration line")))?;
             let arguments: Vec<&[u8]> = arguments.iter().map(Vec::as_slice).collect();
             let [name, args @ ..] = arguments.as_slice() else {
                 continue;
             };
             if name.eq_ignore_ascii_case(b"include") && args.len() == 1 {
                 if depth == INCLUDE_DEPTH_MAX {
-                    return Err(wrong("files include each other too deeply".to_owned()));
+                    return Err(wrong(ValueError::new(
+                        "files include each other too deeply",
+                    )));
                 }
                 for path in included_files(args[0]) {
                     self.file(&path, depth + 1)?;
@@ -289,7 +291,11 @@ impl Loader {
     }
 
     /// Applies one line. Returns the name of the directive that the line set, if the table has one.
-    fn directive(&mut self, name: &[u8], args: &[&[u8]]) -> Result<Option<&'static str>, String> {
+    fn directive(
+        &mut self,
+        name: &[u8],
+        args: &[&[u8]],
+    ) -> Result<Option<&'static str>, ValueError> {
         let is_one_of = |names: &[&str]| {
             names
                 .iter()
@@ -313,7 +319,8 @@ impl Loader {
             return Ok(Some(LOADMODULE));
         }
         let Some(place) = find(name) else {
-            return Err("Bad directive or wrong number of arguments".to_owned());
+            let reason = "Bad directive or wrong number of arguments";
+            return Err(ValueError::new(reason));
         };
         let directive = &DIRECTIVES[place];
         let mode = if self.named.contains(&place) {
@@ -328,10 +335,10 @@ impl Loader {
             }
             _ => args.to_vec(),
         };
-        let value = directive
-            .kind
-            .check(directive.name, &parts, &self.values.shown[place], mode)
-            .map_err(|error| error.to_string())?;
+        let value =
+            directive
+                .kind
+                .check(directive.name, &parts, &self.values.shown[place], mode)?;
         let asks_nothing = value.is_empty()
             || (matches!(directive.kind, Kind::Bool) && value == b"no")
             || value == directive.default.as_bytes();

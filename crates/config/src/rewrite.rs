@@ -23,8 +23,11 @@ pub enum RewriteError {
     #[error("ERR Rewriting config file: {0}")]
     Io(#[from] std::io::Error),
     /// The file, or one that it includes, is no longer valid.
-    #[error("ERR Rewriting config file: {0}")]
-    Invalid(String),
+    #[error("ERR Rewriting config file: {}", .0.to_string().replace('\n', " "))]
+    Invalid(#[source] ConfigError),
+    /// The file and one that it includes would define the same user.
+    #[error("ERR Rewriting config file: an included file defines the user '{0}' too")]
+    DefinedTwice(String),
 }
 
 impl Config {
@@ -41,7 +44,7 @@ impl Config {
         let old = std::fs::read(&path)?;
         let new = rewritten(&old, &values, users).map_err(|error| match error {
             ConfigError::File { source, .. } => RewriteError::Io(source),
-            other => RewriteError::Invalid(other.to_string().replace('\n', " ")),
+            other => RewriteError::Invalid(other),
         })?;
         refuse_double_users(&new)?;
         replace(&path, &new)?;
@@ -54,7 +57,7 @@ fn refuse_double_users(text: &[u8]) -> Result<(), RewriteError> {
     let mut loader = Loader::default();
     loader
         .text(text, "the rewritten file", 0)
-        .map_err(|error| RewriteError::Invalid(error.to_string().replace('\n', " ")))?;
+        .map_err(RewriteError::Invalid)?;
     let mut names: Vec<&[u8]> = loader
         .values
         .users
@@ -64,10 +67,9 @@ fn refuse_double_users(text: &[u8]) -> Result<(), RewriteError> {
     names.sort_unstable();
     match names.windows(2).find(|pair| pair[0] == pair[1]) {
         None => Ok(()),
-        Some(pair) => Err(RewriteError::Invalid(format!(
-            "an included file defines the user '{}' too",
-            String::from_utf8_lossy(pair[0])
-        ))),
+        Some(pair) => Err(RewriteError::DefinedTwice(
+            String::from_utf8_lossy(pair[0]).into_owned(),
+        )),
     }
 }
 

@@ -71,7 +71,7 @@ pub enum Kind {
     Unsupported,
 }
 
-/// Why a value was refused, in Redis's words.
+/// Why a value or its line was refused, in Redis's words.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct ValueError(String);

@@ -1,10 +1,28 @@
 //! Strings combined bit by bit: BITOP.
 
+use crate::catalog::spec::{Argument, ArgumentKind, Arity, Categories, Flags, Group, KeySpec};
+use crate::commands::row::Row;
 use crate::commands::sources::{DESTINATION, SOURCE};
 use crate::commands::strings::string;
 use crate::commands::{CommandError, CommandResult, Context};
 use crate::keyspace::{EventClass, StringForm};
 use crate::protocol::{Args, Reply};
+
+pub(in crate::commands) static COMMANDS: &[Row] = &[Row::new("bitop", Arity::AtLeast(4), bitop)
+    .flags(Flags::WRITE.union(Flags::DENYOOM).union(Flags::REWRITES))
+    .categories(Categories::BITMAP)
+    .keys(&[
+        KeySpec::range(&["OW", "update"], 2, 0, 1),
+        KeySpec::range(&["RO", "access"], 3, -1, 1),
+    ])
+    .group(Group::Bitmap, "2.6.0")
+    .summary("Stores the bitwise combination of strings")
+    .complexity("O(N)")
+    .arguments(&[
+        Argument::new("operation", ArgumentKind::String),
+        Argument::new("destkey", ArgumentKind::Key(0)),
+        Argument::new("key", ArgumentKind::Key(1)).multiple(),
+    ])];
 
 const NOT_OF_SEVERAL: CommandError =
     CommandError::text("ERR BITOP NOT must be called with a single source key.");
@@ -18,7 +36,7 @@ enum Operation {
 }
 
 impl Operation {
-    fn parse(word: &[u8]) -> Result<Self, CommandError> {
+    fn parse(argument: &[u8]) -> Result<Self, CommandError> {
         [
             ("and", Operation::And),
             ("or", Operation::Or),
@@ -26,12 +44,12 @@ impl Operation {
             ("not", Operation::Not),
         ]
         .into_iter()
-        .find(|(name, _)| word.eq_ignore_ascii_case(name.as_bytes()))
+        .find(|(name, _)| argument.eq_ignore_ascii_case(name.as_bytes()))
         .map(|(_, operation)| operation)
         .ok_or(CommandError::Syntax)
     }
 
-    /// Takes the next string in. The shorter of both counts as filled up with zero bytes.
+    /// Combines the result with the next string. The shorter of both counts as padded with zero bytes.
     fn take(self, result: &mut Vec<u8>, next: &[u8]) {
         if result.len() < next.len() {
             result.resize(next.len(), 0);
@@ -50,7 +68,7 @@ impl Operation {
     }
 }
 
-/// What several strings give. A key that is missing counts as an empty string.
+/// The combination of several strings. A missing key counts as an empty string.
 #[derive(Debug)]
 struct Combination {
     operation: Operation,
@@ -69,7 +87,7 @@ impl Combination {
     }
 }
 
-pub(super) fn bitop(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+fn bitop(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     let operation = Operation::parse(&args[1])?;
     if operation == Operation::Not && args.len() != 4 {
         return Err(NOT_OF_SEVERAL);

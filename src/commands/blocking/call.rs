@@ -1,4 +1,4 @@
-//! What a command that waits is to do, as data: it can be tried again and again.
+//! A blocking command as data, so that the server can try it again and again.
 
 use crate::commands::lists::moving::move_element;
 use crate::commands::lists::pop::{mpop, pop};
@@ -57,7 +57,7 @@ pub enum Call {
 }
 
 impl Call {
-    /// What it answers inside a transaction where there is nothing to be had.
+    /// The reply inside a transaction if no key has an element.
     pub fn nothing(&self) -> Reply {
         match self {
             Call::ListMove { .. } => Reply::Null,

@@ -1,13 +1,13 @@
 //! BZPOPMIN, BZPOPMAX, BZMPOP.
 
-use super::super::sortedsets::pop::{Extreme, parse_mpop};
-use super::super::{CommandResult, Context};
 use super::{Call, KEYS_AND_TIMEOUT, POPPED, TIMEOUT, attempt, keys_before_timeout, parse_timeout};
 use crate::catalog::spec::{Argument, ArgumentKind, Arity, Categories, Flags, Group, KeySpec};
 use crate::commands::row::{Handler, Row};
+use crate::commands::sortedsets::pop::{EXTREME, Extreme, parse_mpop};
+use crate::commands::{CommandResult, Context};
 use crate::protocol::Args;
 
-/// A row; what differs between them is in the arguments.
+/// A row; the parameters are what differs between the rows.
 const fn row(
     name: &'static str,
     arity: Arity,
@@ -71,10 +71,7 @@ pub(in crate::commands) static COMMANDS: &[Row] = &[
         TIMEOUT,
         Argument::new("numkeys", ArgumentKind::Integer),
         Argument::key().multiple(),
-        Argument::new(
-            "where",
-            ArgumentKind::OneOf(&[Argument::token("min", "MIN"), Argument::token("max", "MAX")]),
-        ),
+        EXTREME,
         Argument::new("count", ArgumentKind::Integer)
             .with_token("COUNT")
             .optional(),

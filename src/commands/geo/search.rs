@@ -1,12 +1,92 @@
-//! Places in an area: GEOSEARCH, GEOSEARCHSTORE, GEORADIUS, GEORADIUSBYMEMBER and their forms that only read.
+//! Places in an area: GEOSEARCH and GEOSEARCHSTORE.
 
 use super::options::{Form, Options, Order};
-use super::{point_of, write_point};
+use super::{COUNT, ORDER, UNIT, WITH_COORD, WITH_DIST, WITH_HASH, point_of, write_point};
+use crate::catalog::spec::{Argument, ArgumentKind, Arity, Categories, Flags, Group, KeySpec};
+use crate::commands::row::Row;
 use crate::commands::sources::{self, DESTINATION, SOURCE};
 use crate::commands::{CommandResult, Context, Outcome};
 use crate::geohash::{self, Area};
 use crate::keyspace::{EventClass, Kind, Scores, View};
 use crate::protocol::{Args, Reply, ReplyBuffer};
+
+/// Where the search begins.
+const FROM: Argument = Argument::new(
+    "from",
+    ArgumentKind::OneOf(&[
+        Argument::new("member", ArgumentKind::String).with_token("FROMMEMBER"),
+        Argument::new(
+            "longitude_latitude",
+            ArgumentKind::Block(&[
+                Argument::new("longitude", ArgumentKind::Double),
+                Argument::new("latitude", ArgumentKind::Double),
+            ]),
+        )
+        .with_token("FROMLONLAT"),
+    ]),
+);
+/// How far it reaches.
+const BY: Argument = Argument::new(
+    "by",
+    ArgumentKind::OneOf(&[
+        Argument::new(
+            "circle",
+            ArgumentKind::Block(&[
+                Argument::new("radius", ArgumentKind::Double).with_token("BYRADIUS"),
+                UNIT,
+            ]),
+        ),
+        Argument::new(
+            "box",
+            ArgumentKind::Block(&[
+                Argument::new("width", ArgumentKind::Double).with_token("BYBOX"),
+                Argument::new("height", ArgumentKind::Double),
+                UNIT,
+            ]),
+        ),
+    ]),
+);
+
+pub(in crate::commands) static COMMANDS: &[Row] = &[
+    Row::new("geosearch", Arity::AtLeast(7), geosearch)
+        .flags(Flags::READONLY)
+        .categories(Categories::GEO)
+        .keys(&[KeySpec::first(&["RO", "access"])])
+        .group(Group::Geo, "6.2.0")
+        .summary("Returns the places in a circle or a box")
+        .complexity("O(N+log(M))")
+        .arguments(&[
+            Argument::key(),
+            FROM,
+            BY,
+            ORDER,
+            COUNT,
+            WITH_COORD,
+            WITH_DIST,
+            WITH_HASH,
+        ])
+        .history(&[("7.0.0", "Added support for uppercase unit names.")]),
+    Row::new("geosearchstore", Arity::AtLeast(8), geosearchstore)
+        .flags(Flags::WRITE.union(Flags::DENYOOM).union(Flags::COPIES))
+        .categories(Categories::GEO)
+        .keys(&[
+            KeySpec::first(&["OW", "update"]),
+            KeySpec::range(&["RO", "access"], 2, 0, 1),
+        ])
+        .group(Group::Geo, "6.2.0")
+        .summary("Stores the places in a circle or a box")
+        .complexity("O(N+log(M))")
+        .arguments(&[
+            Argument::new("destination", ArgumentKind::Key(0)),
+            Argument::new("source", ArgumentKind::Key(1)),
+            FROM,
+            BY,
+            ORDER,
+            COUNT,
+            Argument::token("storedist", "STOREDIST").optional(),
+        ])
+        .history(&[("7.0.0", "Added support for uppercase unit names.")]),
+];
 
 /// A place that was found.
 struct Found<'a> {
@@ -51,7 +131,7 @@ fn arrange(found: &mut Vec<Found<'_>>, options: &Options<'_>) {
     found.truncate(options.count.unwrap_or(usize::MAX));
 }
 
-/// What is found, arranged as it is wanted.
+/// Searches, and arranges the places as the call says.
 fn find<'a>(places: Option<Scores<'a>>, options: &Options<'_>) -> Vec<Found<'a>> {
     let mut found = match (places, &options.area) {
         (Some(places), Some(area)) => search(places, area, options),
@@ -83,40 +163,17 @@ fn write(out: &mut ReplyBuffer, found: &[Found<'_>], options: &Options<'_>) {
     }
 }
 
-pub(super) fn geosearch(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+fn geosearch(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     run(ctx, args, Form::Search { stores: false })
 }
 
-pub(super) fn geosearchstore(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+fn geosearchstore(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     run(ctx, args, Form::Search { stores: true })
 }
 
-pub(super) fn georadius(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
-    run(ctx, args, radius(false, true))
-}
-
-pub(super) fn georadius_ro(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
-    run(ctx, args, radius(false, false))
-}
-
-pub(super) fn georadiusbymember(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
-    run(ctx, args, radius(true, true))
-}
-
-pub(super) fn georadiusbymember_ro(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
-    run(ctx, args, radius(true, false))
-}
-
-fn radius(by_member: bool, may_store: bool) -> Form {
-    Form::Radius {
-        by_member,
-        may_store,
-    }
-}
-
-fn run(ctx: &mut Context<'_>, args: Args<'_>, form: Form) -> CommandResult {
-    // Where the result goes stands among the words that can only be read with the places at hand. What looks like it
-    // is locked; it is an error anyway where it turns out to be something else.
+pub(super) fn run(ctx: &mut Context<'_>, args: Args<'_>, form: Form) -> CommandResult {
+    // The destination stands among arguments that are only parsed under the lock of the places. So lock what looks like
+    // the destination; if it turns out to be something else, the call is an error anyway.
     let stores_to = match form {
         Form::Search { stores: true } => args.get(1),
         Form::Radius {
@@ -136,10 +193,10 @@ fn run(ctx: &mut Context<'_>, args: Args<'_>, form: Form) -> CommandResult {
     Ok(Outcome::Written)
 }
 
-/// The word behind the last STORE or STOREDIST of a call of GEORADIUS.
+/// The argument behind the last STORE or STOREDIST of a call of GEORADIUS.
 fn last_destination(args: Args<'_>) -> Option<&[u8]> {
-    let is_store = |word: &[u8]| {
-        word.eq_ignore_ascii_case(b"store") || word.eq_ignore_ascii_case(b"storedist")
+    let is_store = |argument: &[u8]| {
+        argument.eq_ignore_ascii_case(b"store") || argument.eq_ignore_ascii_case(b"storedist")
     };
     let at = args.from(5).rposition(is_store)?;
     args.get(5 + at + 1)

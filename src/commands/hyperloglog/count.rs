@@ -4,12 +4,47 @@ use super::estimate::Histogram;
 use super::hash::Mark;
 use super::merge::Union;
 use super::sketch::{Draft, Sketch};
+use crate::catalog::spec::{Argument, ArgumentKind, Arity, Categories, Flags, Group, KeySpec};
 use crate::commands::object::is_in_buffer;
+use crate::commands::row::Row;
 use crate::commands::{CommandError, CommandResult, Context};
 use crate::keyspace::{EventClass, KeyspaceError, StringForm};
 use crate::protocol::{Args, Reply};
 
-pub(super) fn pfadd(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+pub(in crate::commands) static COMMANDS: &[Row] = &[
+    Row::new("pfadd", Arity::AtLeast(2), pfadd)
+        .flags(
+            Flags::WRITE
+                .union(Flags::DENYOOM)
+                .union(Flags::FAST)
+                .union(Flags::REWRITES),
+        )
+        .categories(Categories::HYPERLOGLOG)
+        .keys(&[KeySpec::first(&["RW", "insert"])])
+        .group(Group::Hyperloglog, "2.8.9")
+        .summary("Shows elements to a HyperLogLog; makes the key where it is missing")
+        .complexity("O(1) for each element")
+        .arguments(&[
+            Argument::key(),
+            Argument::new("element", ArgumentKind::String)
+                .optional()
+                .multiple(),
+        ]),
+    Row::new("pfcount", Arity::AtLeast(2), pfcount)
+        .flags(Flags::READONLY)
+        .categories(Categories::HYPERLOGLOG)
+        // The estimate is kept in the value.
+        .keys(&[KeySpec::range(&["RW", "access"], 1, -1, 1).with_notes(
+            "RW because it may change the internal representation of the key, \
+             and propagate to replicas",
+        )])
+        .group(Group::Hyperloglog, "2.8.9")
+        .summary("Estimates how many different elements HyperLogLogs have seen together")
+        .complexity("O(1) for one key whose estimate is kept; O(N) for N keys")
+        .arguments(&[Argument::key().multiple()]),
+];
+
+fn pfadd(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     let marks = || args.from(2).map(Mark::of);
     let sparse_bytes_max = ctx.server.config.settings().hll_sparse_max_bytes;
     let changed = ctx.update(&args[1], |key| {
@@ -28,7 +63,7 @@ pub(super) fn pfadd(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
             current
         } else {
             let mut new = Draft::empty();
-            // That there is one now counts too.
+            // The new key counts as a change too.
             let mut changes = 1;
             for mark in marks() {
                 changes += usize::from(new.raise(mark, sparse_bytes_max)?);
@@ -47,13 +82,13 @@ pub(super) fn pfadd(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     Ok(Reply::Integer(changed.into()).into())
 }
 
-pub(super) fn pfcount(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+fn pfcount(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     let estimate = if args.len() == 2 {
         estimate_of_one(ctx, &args[1])?
     } else {
         estimate_of_several(ctx, args)?
     };
-    // A header that nobody wrote here may hold any number: Redis shows it as a signed one, too.
+    // A header from elsewhere may hold any number. Redis shows it as a signed one, too.
     Ok(Reply::Integer(estimate.cast_signed()).into())
 }
 
@@ -74,13 +109,13 @@ fn estimate_of_one(ctx: &mut Context<'_>, key: &[u8]) -> Result<u64, CommandErro
                 Ok((estimate, bytes, string.expires_at))
             })
         })?;
-        // It may have gone since.
+        // Another client may have removed the key since.
         let Some((estimate, bytes, expires_at)) = estimated.transpose()? else {
             return Ok(0);
         };
         match key.put(StringForm::Raw, &bytes, expires_at) {
             Ok(()) => key.changed(1),
-            // The number is right, whether there is room to keep it or not.
+            // The estimate is right even if there is no room to keep it.
             Err(KeyspaceError::OutOfMemory) => {}
             Err(error) => return Err(error.into()),
         }

@@ -3,10 +3,30 @@
 use super::REGISTERS;
 use super::hash::Mark;
 use super::sketch::{Draft, Ranks, Sketch};
+use crate::catalog::spec::{Argument, ArgumentKind, Arity, Categories, Flags, Group, KeySpec};
+use crate::commands::row::Row;
 use crate::commands::sources::DESTINATION;
 use crate::commands::{CommandError, CommandResult, Context};
 use crate::keyspace::{EventClass, StringForm, StringView};
 use crate::protocol::{Args, Reply};
+
+pub(in crate::commands) static COMMANDS: &[Row] =
+    &[Row::new("pfmerge", Arity::AtLeast(2), pfmerge)
+        .flags(Flags::WRITE.union(Flags::DENYOOM).union(Flags::REWRITES))
+        .categories(Categories::HYPERLOGLOG)
+        .keys(&[
+            KeySpec::first(&["RW", "access", "insert"]),
+            KeySpec::range(&["RO", "access"], 2, -1, 1),
+        ])
+        .group(Group::Hyperloglog, "2.8.9")
+        .summary("Makes a HyperLogLog of what it and others have seen")
+        .complexity("O(N) for N keys")
+        .arguments(&[
+            Argument::new("destkey", ArgumentKind::Key(0)),
+            Argument::new("sourcekey", ArgumentKind::Key(1))
+                .optional()
+                .multiple(),
+        ])];
 
 /// The highest rank of each register in several sketches.
 #[derive(Debug)]
@@ -45,7 +65,7 @@ impl Union {
     }
 }
 
-pub(super) fn pfmerge(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+fn pfmerge(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     let sparse_bytes_max = ctx.server.config.settings().hll_sparse_max_bytes;
     ctx.database().update_many(args.from(1), |keys| {
         let mut union = Union::default();

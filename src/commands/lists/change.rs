@@ -90,7 +90,7 @@ fn linsert(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     } else {
         return Err(CommandError::Syntax);
     };
-    let reply = ctx.update_many([&args[1]], |keys| {
+    let reply = ctx.update_collection(&args[1], |keys| {
         let Some(list) = list_of(keys, 0)? else {
             return Ok(Reply::Integer(0));
         };
@@ -113,7 +113,7 @@ fn lrem(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
         0 => usize::MAX,
         _ => usize::try_from(count.unsigned_abs()).unwrap_or(usize::MAX),
     };
-    let removed = ctx.update_many([&args[1]], |keys| {
+    let removed = ctx.update_collection(&args[1], |keys| {
         let Some(list) = list_of(keys, 0)? else {
             return Ok(0);
         };
@@ -139,7 +139,7 @@ fn lrem(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
 fn ltrim(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     let start = parse_i64(&args[2]).ok_or(CommandError::NotAnInteger)?;
     let end = parse_i64(&args[3]).ok_or(CommandError::NotAnInteger)?;
-    ctx.update_many([&args[1]], |keys| {
+    ctx.update_collection(&args[1], |keys| {
         let Some(list) = list_of(keys, 0)? else {
             return Ok(());
         };
@@ -148,10 +148,9 @@ fn ltrim(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
         let mut list = keys.list(0)?;
         list.pop(End::Head, kept.start);
         list.pop(End::Tail, len - kept.end);
-        // Redis tells of it also where nothing was removed.
         keys.changed(len - kept.len());
         if kept == (0..len) {
-            // Redis takes it for a change, and tells of it, also where nothing was removed.
+            // Redis counts LTRIM as a change, with its event, even if it removes nothing.
             keys.modified(0);
         }
         keys.event(0, EventClass::LIST, "ltrim");

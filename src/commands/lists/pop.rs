@@ -70,9 +70,9 @@ fn pop_command(ctx: &mut Context<'_>, args: Args<'_>, end: End, name: &str) -> C
     }
     let count = args
         .get(2)
-        .map(|word| parse_at_least(0, word, NEGATIVE))
+        .map(|argument| parse_at_least(0, argument, NEGATIVE))
         .transpose()?;
-    let taken = ctx.database().update_many([&args[1]], |keys| {
+    let taken = ctx.database().update_collection(&args[1], |keys| {
         let out = &mut *ctx.out;
         take(keys, 0, end, count.unwrap_or(1), |list, range| {
             if count.is_some() {
@@ -122,7 +122,7 @@ fn lmpop(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     })
 }
 
-/// What LMPOP and BLMPOP are told.
+/// The arguments of LMPOP and BLMPOP.
 #[derive(Debug)]
 pub(in crate::commands) struct MpopArgs<'a> {
     pub keys: Vec<&'a [u8]>,
@@ -131,7 +131,7 @@ pub(in crate::commands) struct MpopArgs<'a> {
 }
 
 impl<'a> MpopArgs<'a> {
-    /// Reads `numkeys key [key ...] LEFT|RIGHT [COUNT count]`, where `numkeys` is word `at`.
+    /// Reads `numkeys key [key ...] LEFT|RIGHT [COUNT count]`, where `numkeys` is argument `at`.
     pub(in crate::commands) fn parse(args: Args<'a>, at: usize) -> Result<Self, CommandError> {
         let numkeys = args.get(at).ok_or(CommandError::Syntax)?;
         let numkeys = parse_at_least(1, numkeys, "ERR numkeys should be greater than 0")?;
@@ -141,7 +141,7 @@ impl<'a> MpopArgs<'a> {
             (None, _) => 1,
             (Some(option), Some(count)) if option.eq_ignore_ascii_case(b"count") => {
                 let count = parse_at_least(1, count, "ERR count should be greater than 0")?;
-                // Once only, and nothing else.
+                // Nothing may follow.
                 if args.len() > where_at + 3 {
                     return Err(CommandError::Syntax);
                 }
@@ -160,7 +160,7 @@ pub(in crate::commands) fn pop(
     key: &[u8],
     end: End,
 ) -> Result<Option<Reply>, CommandError> {
-    let taken = database.update_many([key], |keys| {
+    let taken = database.update_collection(key, |keys| {
         take(keys, 0, end, 1, |list, range| {
             list.get(range.start, |element| Reply::bulk(element))
         })
@@ -168,8 +168,8 @@ pub(in crate::commands) fn pop(
     Ok(taken.flatten())
 }
 
-/// Takes up to `count` elements from an end of the first list among the keys: the reply of that key and them; `None`
-/// where all keys are missing.
+/// Takes up to `count` elements from an end of the first list among the keys: the reply names that key and
+/// them; `None` if all keys are missing.
 pub(in crate::commands) fn mpop(
     database: Database<'_>,
     names: &[&[u8]],
@@ -194,8 +194,8 @@ pub(in crate::commands) fn mpop(
     })
 }
 
-/// Takes up to `count` elements from an end of the list of key `i`, after `f` has met the list and their positions;
-/// `None` where the key is missing.
+/// Takes up to `count` elements from an end of the list of key `i`, after `f` has read the list at their positions;
+/// `None` if the key is missing.
 fn take<R>(
     keys: &mut Update<'_>,
     i: usize,
@@ -229,16 +229,16 @@ mod tests {
     use super::*;
     use crate::protocol::OwnedArgs;
 
-    fn parse(words: &str) -> Result<(Vec<String>, End, usize), String> {
-        let words = OwnedArgs::new(words.split(' '));
-        let parsed = MpopArgs::parse(words.args(), 1).map_err(|error| error.to_string())?;
+    fn parse(arguments: &str) -> Result<(Vec<String>, End, usize), String> {
+        let arguments = OwnedArgs::new(arguments.split(' '));
+        let parsed = MpopArgs::parse(arguments.args(), 1).map_err(|error| error.to_string())?;
         let keys = parsed.keys.iter();
         let keys = keys.map(|key| String::from_utf8_lossy(key).into_owned());
         Ok((keys.collect(), parsed.end, parsed.count))
     }
 
     #[test]
-    fn reads_the_words_of_lmpop() {
+    fn reads_the_arguments_of_lmpop() {
         let keys = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
         assert_eq!(parse("lmpop 1 a LEFT"), Ok((keys(&["a"]), End::Head, 1)));
         assert_eq!(
@@ -257,7 +257,7 @@ mod tests {
         const SYNTAX: &str = "ERR syntax error";
         const NUMKEYS: &str = "ERR numkeys should be greater than 0";
         const COUNT: &str = "ERR count should be greater than 0";
-        for (words, text) in [
+        for (arguments, text) in [
             ("lmpop 0 a left", NUMKEYS),
             ("lmpop -1 a left", NUMKEYS),
             ("lmpop x a left", NUMKEYS),
@@ -271,7 +271,7 @@ mod tests {
             ("lmpop 1 a left count 1 count 1", SYNTAX),
             ("lmpop 1 a left count 0 nonsense", COUNT),
         ] {
-            assert_eq!(parse(words), Err(text.to_owned()), "{words}");
+            assert_eq!(parse(arguments), Err(text.to_owned()), "{arguments}");
         }
     }
 }

@@ -1,13 +1,48 @@
 //! Members drawn at random: SPOP, SRANDMEMBER.
 
 use super::write_members;
+use crate::catalog::spec::{Argument, ArgumentKind, Arity, Categories, Flags, Group, KeySpec};
 use crate::commands::draw::{Draw, draw_names};
+use crate::commands::row::Row;
 use crate::commands::{CommandError, CommandResult, Context, Outcome};
 use crate::keyspace::{EventClass, Kind, View};
 use crate::numbers::parse_i64;
 use crate::protocol::Args;
 
-pub(super) fn srandmember(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+pub(in crate::commands) static COMMANDS: &[Row] = &[
+    Row::new("spop", Arity::AtLeast(2), spop)
+        .flags(Flags::WRITE.union(Flags::FAST))
+        .categories(Categories::SET)
+        .keys(&[KeySpec::first(&["RW", "access", "delete"])])
+        .group(Group::Set, "1.0.0")
+        .summary("Removes members drawn at random and returns them")
+        .complexity("Without the count argument O(1), otherwise O(N)")
+        .arguments(&[
+            Argument::key(),
+            Argument::new("count", ArgumentKind::Integer)
+                .optional()
+                .since("3.2.0"),
+        ])
+        .tips(&["nondeterministic_output"])
+        .history(&[("3.2.0", "Added the `count` argument.")]),
+    Row::new("srandmember", Arity::AtLeast(2), srandmember)
+        .flags(Flags::READONLY)
+        .categories(Categories::SET)
+        .keys(&[KeySpec::first(&["RO", "access"])])
+        .group(Group::Set, "1.0.0")
+        .summary("Returns members drawn at random")
+        .complexity("Without the count argument O(1), otherwise O(N)")
+        .arguments(&[
+            Argument::key(),
+            Argument::new("count", ArgumentKind::Integer)
+                .optional()
+                .since("2.6.0"),
+        ])
+        .tips(&["nondeterministic_output"])
+        .history(&[("2.6.0", "Added the optional `count` argument.")]),
+];
+
+fn srandmember(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     if args.len() > 3 {
         return Err(CommandError::Syntax);
     }
@@ -33,21 +68,21 @@ pub(super) fn srandmember(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResul
     Ok(Outcome::Written)
 }
 
-pub(super) fn spop(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+fn spop(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     if args.len() > 3 {
         return Err(CommandError::Syntax);
     }
     let count = match args.get(2) {
         None => None,
-        Some(word) => {
-            let count = parse_i64(word).and_then(|count| usize::try_from(count).ok());
+        Some(argument) => {
+            let count = parse_i64(argument).and_then(|count| usize::try_from(count).ok());
             Some(count.ok_or(CommandError::text(
                 "ERR value is out of range, must be positive",
             ))?)
         }
     };
-    // What a call writes that fails is taken back: it was not popped.
-    let found = ctx.database().update_many([&args[1]], |keys| {
+    // Dispatch removes what a failed call has written, since nothing was popped.
+    let found = ctx.database().update_collection(&args[1], |keys| {
         let out = &mut *ctx.out;
         let Some(set) = keys.view(0).map(View::set).transpose()? else {
             match count {

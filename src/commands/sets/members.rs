@@ -1,12 +1,104 @@
 //! Members of one set: SADD, SREM, SMEMBERS, SISMEMBER, SMISMEMBER, SCARD, SMOVE, SSCAN.
 
 use super::write_members;
-use crate::commands::scan::scan_elements;
+use crate::catalog::spec::{Argument, ArgumentKind, Arity, Categories, Flags, Group, KeySpec};
+use crate::commands::row::Row;
+use crate::commands::scan::{ELEMENT_SCAN, scan_elements};
 use crate::commands::{CommandResult, Context, Outcome};
 use crate::keyspace::{EventClass, Kind, View};
 use crate::protocol::{Args, Reply};
 
-pub(super) fn sadd(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+pub(in crate::commands) static COMMANDS: &[Row] = &[
+    Row::new("sadd", Arity::AtLeast(3), sadd)
+        .flags(Flags::WRITE.union(Flags::DENYOOM).union(Flags::FAST))
+        .categories(Categories::SET)
+        .keys(&[KeySpec::first(&["RW", "insert"])])
+        .group(Group::Set, "1.0.0")
+        .summary("Adds members to a set; makes the set where it is missing")
+        .complexity("O(1)")
+        .arguments(&[
+            Argument::key(),
+            Argument::new("member", ArgumentKind::String).multiple(),
+        ])
+        .history(&[("2.4.0", "Accepts multiple `member` arguments.")]),
+    Row::new("srem", Arity::AtLeast(3), srem)
+        .flags(Flags::WRITE.union(Flags::FAST))
+        .categories(Categories::SET)
+        .keys(&[KeySpec::first(&["RW", "delete"])])
+        .group(Group::Set, "1.0.0")
+        .summary("Removes members of a set")
+        .complexity("O(N)")
+        .arguments(&[
+            Argument::key(),
+            Argument::new("member", ArgumentKind::String).multiple(),
+        ])
+        .history(&[("2.4.0", "Accepts multiple `member` arguments.")]),
+    Row::new("smembers", Arity::Exactly(2), smembers)
+        .flags(Flags::READONLY)
+        .categories(Categories::SET)
+        .keys(&[KeySpec::first(&["RO", "access"])])
+        .group(Group::Set, "1.0.0")
+        .summary("Returns all members of a set")
+        .complexity("O(N)")
+        .arguments(&[Argument::key()])
+        .tips(&["nondeterministic_output_order"]),
+    Row::new("sismember", Arity::Exactly(3), sismember)
+        .flags(Flags::READONLY.union(Flags::FAST))
+        .categories(Categories::SET)
+        .keys(&[KeySpec::first(&["RO"])])
+        .group(Group::Set, "1.0.0")
+        .summary("Tells whether a set has a member")
+        .complexity("O(1)")
+        .arguments(&[
+            Argument::key(),
+            Argument::new("member", ArgumentKind::String),
+        ]),
+    Row::new("smismember", Arity::AtLeast(3), smismember)
+        .flags(Flags::READONLY.union(Flags::FAST))
+        .categories(Categories::SET)
+        .keys(&[KeySpec::first(&["RO", "access"])])
+        .group(Group::Set, "6.2.0")
+        .summary("Tells of each of several members whether a set has it")
+        .complexity("O(N)")
+        .arguments(&[
+            Argument::key(),
+            Argument::new("member", ArgumentKind::String).multiple(),
+        ]),
+    Row::new("scard", Arity::Exactly(2), scard)
+        .flags(Flags::READONLY.union(Flags::FAST))
+        .categories(Categories::SET)
+        .keys(&[KeySpec::first(&["RO"])])
+        .group(Group::Set, "1.0.0")
+        .summary("Counts the members of a set")
+        .complexity("O(1)")
+        .arguments(&[Argument::key()]),
+    Row::new("smove", Arity::Exactly(4), smove)
+        .flags(Flags::WRITE.union(Flags::FAST))
+        .categories(Categories::SET)
+        .keys(&[
+            KeySpec::first(&["RW", "access", "delete"]),
+            KeySpec::range(&["RW", "insert"], 2, 0, 1),
+        ])
+        .group(Group::Set, "1.0.0")
+        .summary("Moves a member from a set to another")
+        .complexity("O(1)")
+        .arguments(&[
+            Argument::new("source", ArgumentKind::Key(0)),
+            Argument::new("destination", ArgumentKind::Key(1)),
+            Argument::new("member", ArgumentKind::String),
+        ]),
+    Row::new("sscan", Arity::AtLeast(3), sscan)
+        .flags(Flags::READONLY)
+        .categories(Categories::SET)
+        .keys(&[KeySpec::first(&["RO", "access"])])
+        .group(Group::Set, "2.8.0")
+        .summary("Walks the members of a set, a few at a time")
+        .complexity("O(1)")
+        .arguments(ELEMENT_SCAN)
+        .tips(&["nondeterministic_output"]),
+];
+
+fn sadd(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     let added = ctx.change_set(&args[1], "sadd", |set| {
         let mut added = 0;
         for member in args.from(2) {
@@ -17,7 +109,7 @@ pub(super) fn sadd(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     Ok(Reply::count(added).into())
 }
 
-pub(super) fn srem(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+fn srem(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     let removed = ctx.change_set(&args[1], "srem", |set| {
         let mut removed = 0;
         for member in args.from(2) {
@@ -28,7 +120,7 @@ pub(super) fn srem(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     Ok(Reply::count(removed).into())
 }
 
-pub(super) fn smembers(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+fn smembers(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     ctx.set(&args[1], |set, out| {
         match set {
             Some(set) => write_members(set, out),
@@ -39,14 +131,14 @@ pub(super) fn smembers(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     Ok(Outcome::Written)
 }
 
-pub(super) fn sismember(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+fn sismember(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     let is_member = ctx.set(&args[1], |set, _| {
         Ok(set.is_some_and(|set| set.contains(&args[2])))
     })?;
     Ok(Reply::Integer(is_member.into()).into())
 }
 
-pub(super) fn smismember(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+fn smismember(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     ctx.set(&args[1], |set, out| {
         out.array_header(args.len() - 2);
         for member in args.from(2) {
@@ -58,12 +150,12 @@ pub(super) fn smismember(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult
     Ok(Outcome::Written)
 }
 
-pub(super) fn scard(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+fn scard(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     let len = ctx.set(&args[1], |set, _| Ok(set.map_or(0, |set| set.len())))?;
     Ok(Reply::count(len).into())
 }
 
-pub(super) fn smove(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+fn smove(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     const SOURCE: usize = 0;
     const DESTINATION: usize = 1;
     let member = &args[3];
@@ -94,7 +186,7 @@ pub(super) fn smove(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     Ok(Reply::Integer(moved.into()).into())
 }
 
-pub(super) fn sscan(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+fn sscan(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     scan_elements(ctx, args, |view, step| {
         let set = view.set()?;
         let (cursor, count) = step.begin()?;

@@ -1,22 +1,20 @@
 //! Sorted sets: members in the order of their scores.
 
-mod add;
-mod algebra;
-pub(super) mod algebra_rows;
+pub(super) mod add;
+pub(super) mod algebra;
 mod bounds;
-mod members;
+pub(super) mod members;
 pub(super) mod pop;
-pub(super) mod range_rows;
-mod ranges;
-mod removals;
-pub(super) mod rows;
+pub(super) mod ranges;
+pub(super) mod removals;
+mod weighted;
 
 pub(super) use add::{AddOptions, add_members};
 
 use crate::keyspace::{KeyspaceError, NewCollection, kept_score};
 use crate::protocol::{Protocol, ReplyBuffer};
 
-/// Writes members, with their scores where that is wanted: behind each member in RESP2, in pairs in RESP3.
+/// Writes members, with their scores if `with_scores`: behind each member in RESP2, in pairs in RESP3.
 fn write_members<'m>(
     out: &mut ReplyBuffer,
     members: impl ExactSizeIterator<Item = (&'m [u8], f64)>,

@@ -114,7 +114,7 @@ fn incrbyfloat(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
             Ok::<_, CommandError>((number, string.expires_at))
         })?;
         let (number, expires_at) = current.transpose()?.unwrap_or((Extended::ZERO, None));
-        // The value's type comes first, then the increment.
+        // Redis checks the value's type before the increment.
         let increment = increment.ok_or(CommandError::NotAFloat)?;
         let sum = number
             .checked_add(increment)

@@ -13,7 +13,7 @@ use smallvec::smallvec;
 
 use crate::protocol::{Args, Reply};
 
-/// Of what changes a string. A long one lies in parts of up to 64 KiB, of which those that change are written anew.
+/// The complexity of a change. A long string lies in parts of up to 64 KiB, and only the parts that change are written.
 const COMPLEXITY: &str =
     "O(N) for N bytes that are given, and for a string of up to 64 KiB, which is written anew";
 const GETRANGE_COMPLEXITY: &str = "O(N) for N bytes returned";
@@ -148,7 +148,7 @@ fn setrange(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     Ok(Reply::count(len).into())
 }
 
-/// `bytes` go to `offset`.
+/// The change that puts `bytes` at `offset`.
 fn one_change(offset: usize, bytes: &[u8]) -> StringChanges<'_> {
     smallvec![Change {
         offset,
@@ -156,7 +156,7 @@ fn one_change(offset: usize, bytes: &[u8]) -> StringChanges<'_> {
     }]
 }
 
-/// `len` + `more`, where that is no more than `bytes_max`.
+/// `len` + `more`; an error if that exceeds `bytes_max`.
 fn grown(len: usize, more: usize, bytes_max: usize) -> Result<usize, CommandError> {
     len.checked_add(more)
         .filter(|&len| len <= bytes_max)
@@ -173,7 +173,7 @@ fn range_within(start: i64, end: i64, len: usize) -> std::ops::Range<usize> {
             usize::try_from(position).unwrap_or(usize::MAX)
         }
     };
-    // Before cutting: both ends may lie before the string, where cutting would give its first byte.
+    // Checked before cutting: if both ends lie before the string, cutting would give its first byte.
     if start < 0 && end < 0 && start > end {
         return 0..0;
     }

@@ -143,7 +143,7 @@ fn set(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     };
     let stored = store(ctx, key, value, options.condition, options.get, deadline)?;
     match (options.get, stored) {
-        // The value before is the reply, and it is written.
+        // `store` has written the old value, which is the reply.
         (true, _) => {}
         (false, true) => ctx.out.ok(),
         (false, false) => ctx.out.null(),
@@ -195,8 +195,8 @@ fn put(
     Ok(())
 }
 
-/// Sets a key where `condition` holds, and returns whether it did. Where `get`, the value before is written as the
-/// reply; where it is no string, that is an error and nothing is set. (An error takes back what was written for it.)
+/// Sets a key where `condition` holds, and returns whether it did. With `get`, writes the old value as the reply; if
+/// that is no string, returns an error and sets nothing. (After an error dispatch removes the part of a reply.)
 fn store(
     ctx: &mut Context<'_>,
     key: &[u8],
@@ -230,7 +230,7 @@ fn store(
             Deadline::At(at) => Some(at),
         };
         if expires_at.is_some_and(|at| at <= now) {
-            // It would be gone already.
+            // The deadline has passed already, so the key goes at once.
             if !key.remove()? {
                 key.modified();
                 key.event(EventClass::NEW, "new");

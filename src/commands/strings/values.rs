@@ -141,7 +141,7 @@ fn mget_one(ctx: &mut Context<'_>, key: &[u8]) -> Result<(), CommandError> {
     Ok(())
 }
 
-/// All keys are read under their locks together, so that no MSET is seen by half.
+/// Reads all keys under their locks together, so that the client never sees half of an MSET.
 fn mget_many(ctx: &mut Context<'_>, args: Args<'_>) -> Result<(), CommandError> {
     let db = ctx.session.db;
     let keys: Vec<_> = args.from(1).map(|key| (db, key)).collect();
@@ -180,7 +180,7 @@ fn msetnx(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     Ok(Reply::Integer(i64::from(set)).into())
 }
 
-/// Sets all keys in one step; where `absent_only`, nothing if one of them exists. Returns whether they were set.
+/// Sets all keys in one step; with `absent_only`, sets none if one of them exists. Returns whether it set them.
 fn set_many(
     ctx: &mut Context<'_>,
     args: Args<'_>,
@@ -195,7 +195,7 @@ fn set_many(
             return Ok(false);
         }
         keys.changed(args.len() / 2);
-        // Of a key that stands twice, the later value stays.
+        // If the call names a key twice, its later value stays.
         for (index, value) in args.from(2).step_by(2).enumerate() {
             keys.put(index, Kind::String, value, None);
             keys.event(index, EventClass::STRING, "set");
