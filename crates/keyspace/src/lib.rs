@@ -36,7 +36,9 @@ mod waiting;
 mod walk;
 mod watching;
 
-use parking_lot::RwLock;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use lock_order::{Mutex, Rank, RwLock};
 
 pub use background::Housekeeping;
 pub use clock::random_below;
@@ -50,7 +52,9 @@ pub use eviction::{Eviction, EvictionStats};
 pub use expiry::Expiry;
 pub use gate::{Alone, Gate, Presence, Shared};
 pub use loading::{LoadProgress, Loading};
-pub use memory_check::{MemoryCheck, RECLAIM_TIME_MAX, take_refused_bytes};
+pub use memory_check::{
+    MemoryCheck, RECLAIM_IN_GATE_TIME_MAX, RECLAIM_TIME_MAX, take_refused_bytes,
+};
 pub use prefetch::{Ahead, PREFETCHED};
 pub use reading::StringView;
 pub use stats::{DatabaseStats, StoreStats};
@@ -158,6 +162,10 @@ pub struct Keyspace {
     gate: Gate,
     events: Events,
     latency: Latency,
+    /// Held by the thread that makes space for its call.
+    reclaiming: Mutex<()>,
+    /// Whether the server ends: nobody waits for space any more.
+    ending: AtomicBool,
 }
 
 impl std::fmt::Debug for Keyspace {
@@ -181,7 +189,9 @@ impl Keyspace {
             retains: abilities.retains,
             sorted: abilities.sorted,
             partitioned: abilities.partitioned,
-            shards: (0..SHARDS).map(|_| RwLock::new(Shard::default())).collect(),
+            shards: (0..SHARDS)
+                .map(|number| RwLock::numbered(Rank::Shard, number, Shard::default()))
+                .collect(),
             hashing: Hashing::new(store.hash_seed(), partitions),
             generations: DatabaseGenerations::new(&store.generations()),
             views: Views::default(),
@@ -196,6 +206,8 @@ impl Keyspace {
             gate: Gate::new(1),
             events: Events::default(),
             latency: Latency::default(),
+            reclaiming: Mutex::new(Rank::RoomTurn, ()),
+            ending: AtomicBool::new(false),
             store,
         }
     }
@@ -215,6 +227,11 @@ impl Keyspace {
             self.memory_check().help_store()?;
         }
         Ok(())
+    }
+
+    /// The server is about to end: whoever waits for space gets none from now on.
+    pub fn end_waits(&self) {
+        self.ending.store(true, Ordering::Relaxed);
     }
 
     /// Leaves the data in good order; after it nothing can be read or written: who tries waits for ever.

@@ -12,12 +12,14 @@ pub enum Rank {
     Gate,
     /// The front log, kept by a transaction that is alone inside the gate.
     Hold,
-    /// The turn to read the store at the start.
-    Loading,
     /// The turn to serve clients that wait in a command.
     Serving,
     /// What became of one client's wait.
     Blocked,
+    /// The turn to build an ordered view.
+    View,
+    /// The turn to read the store at the start.
+    Loading,
     /// The turn to compact.
     Compaction,
     /// The shards, by number.
