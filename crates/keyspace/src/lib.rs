@@ -36,9 +36,10 @@ mod waiting;
 mod walk;
 mod watching;
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::OnceLock;
+use std::time::Instant;
 
-use lock_order::{Mutex, Rank, RwLock};
+use lock_order::{Guard, Mutex, Rank, RwLock};
 
 pub use background::Housekeeping;
 pub use clock::random_below;
@@ -164,8 +165,8 @@ pub struct Keyspace {
     latency: Latency,
     /// Held by the thread that makes space for its call.
     reclaiming: Mutex<()>,
-    /// Whether the server ends: nobody waits for space any more.
-    ending: AtomicBool,
+    /// When nobody waits for space any more, because the server ends.
+    end_of_waits: OnceLock<Instant>,
 }
 
 impl std::fmt::Debug for Keyspace {
@@ -207,7 +208,7 @@ impl Keyspace {
             events: Events::default(),
             latency: Latency::default(),
             reclaiming: Mutex::new(Rank::RoomTurn, ()),
-            ending: AtomicBool::new(false),
+            end_of_waits: OnceLock::new(),
             store,
         }
     }
@@ -229,9 +230,10 @@ impl Keyspace {
         Ok(())
     }
 
-    /// The server is about to end: whoever waits for space gets none from now on.
+    /// The server is about to end: whoever waits for space does so for a short time at most.
     pub fn end_waits(&self) {
-        self.ending.store(true, Ordering::Relaxed);
+        self.end_of_waits
+            .get_or_init(|| Instant::now() + memory_check::LAST_RECLAIM_TIME);
     }
 
     /// Leaves the data in good order; after it nothing can be read or written: who tries waits for ever.
@@ -240,7 +242,7 @@ impl Keyspace {
         let shards = self.locking().lock_all();
         self.store.commit()?;
         let closed = self.store.close();
-        std::mem::forget(shards);
+        shards.into_iter().for_each(Guard::leak);
         Ok(closed?)
     }
 

@@ -6,7 +6,6 @@
 //! both. A transaction waits for no other thread: it compacts by itself.
 
 use std::cell::Cell;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use lock_order::Rank;
@@ -24,6 +23,9 @@ const HELP_TIME: Duration = Duration::from_micros(100);
 
 /// How long a command waits for space.
 pub const RECLAIM_TIME_MAX: Duration = Duration::from_secs(5);
+
+/// How long a command waits for space, and all of a pipeline together, once the server is to end.
+pub(super) const LAST_RECLAIM_TIME: Duration = Duration::from_millis(500);
 
 /// How long a command inside the gate compacts for itself, and all commands of one EXEC together: other clients wait.
 pub const RECLAIM_IN_GATE_TIME_MAX: Duration = Duration::from_millis(300);
@@ -191,7 +193,9 @@ impl MemoryCheck<'_> {
             if !evicts && self.keyspace.store.has_room_for(bytes) {
                 return Ok(true);
             }
-            if Instant::now() >= until || self.keyspace.ending.load(Ordering::Relaxed) {
+            let end = self.keyspace.end_of_waits.get();
+            let until = end.map_or(until, |&end| until.min(end));
+            if Instant::now() >= until {
                 self.keyspace.store.stop_making_room();
                 return Ok(false);
             }

@@ -31,6 +31,14 @@ pub type ReadGuard<'a, T> = Guard<parking_lot::RwLockReadGuard<'a, T>>;
 /// The guard of a [`RwLock`] for writing.
 pub type WriteGuard<'a, T> = Guard<parking_lot::RwLockWriteGuard<'a, T>>;
 
+impl<G> Guard<G> {
+    /// Leaves the lock locked for ever. The thread does not count as its holder any more: whoever waits for it waits in
+    /// vain.
+    pub fn leak(guard: Self) {
+        std::mem::forget(guard.guard);
+    }
+}
+
 impl<G: Deref> Deref for Guard<G> {
     type Target = G::Target;
 
