@@ -31,7 +31,7 @@ pub const RECLAIM_TIME_MAX: Duration = Duration::from_secs(5);
 pub(super) const LAST_RECLAIM_TIME: Duration = Duration::from_millis(500);
 
 /// How long a command inside the gate compacts for itself, and all commands of one EXEC together: other clients wait.
-pub const RECLAIM_IN_GATE_TIME_MAX: Duration = Duration::from_millis(300);
+pub const RECLAIM_IN_GATE_TIME_MAX: Duration = Duration::from_secs(1);
 
 /// How long a worker helps a store whose shortage is critical: the worker's other clients wait. Commands that add
 /// something find the shortage themselves and wait on threads of their own.
