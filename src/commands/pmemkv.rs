@@ -7,11 +7,11 @@ use std::ops::ControlFlow;
 
 use bytes::Bytes;
 
-use super::numbers::{parse_float, parse_i64};
 use super::{CommandError, CommandResult, Context, Outcome};
 use crate::catalog::spec::{Argument, ArgumentKind, Arity, Categories, Flags, Group};
 use crate::commands::row::{Handler, Row};
 use crate::keyspace::Range;
+use crate::numbers::{parse_float, parse_i64};
 use crate::protocol::{Args, Protocol, Reply};
 
 const SINCE: &str = "0.1.0";

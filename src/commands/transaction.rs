@@ -13,7 +13,7 @@ use crate::state::Transaction;
 const ALWAYS: Flags = Flags::NOSCRIPT.union(Flags::LOADING).union(Flags::STALE);
 const QUICK: Flags = Flags::FAST.union(Flags::ALLOW_BUSY);
 
-/// A row; what differs between them is in the arguments.
+/// A row; the parameters are what differs between the rows.
 const fn row(
     name: &'static str,
     arity: Arity,

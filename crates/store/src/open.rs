@@ -1,4 +1,4 @@
-//! Opening a store: a pool made or found, and the layout that it has.
+//! Opening a store: creates or opens the pool, and opens the layout in it.
 
 use std::hash::{BuildHasher, RandomState};
 use std::path::{Path, PathBuf};
@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::{Store, StoreError, metadata, packed, pairs};
 use pmemkv::{Arenas, Config, Database, Engine, Error, Pool, PoolError, PoolHeader, engines};
 
-/// What the store is to be opened with.
+/// How to open a store.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// The engine's name.
@@ -15,19 +15,19 @@ pub struct Options {
     pub engine_config: Option<String>,
     /// The pool's file. A volatile engine's memory comes from a file of its own in the same directory.
     pub pool_path: PathBuf,
-    /// The size of a pool that is to be made, or of a volatile engine's memory.
+    /// The size of a new pool, or of a volatile engine's memory.
     pub pool_size_bytes: u64,
     /// The layout of the records.
     pub layout: LayoutChoice,
-    /// Whether to keep what can be read of damaged data, instead of refusing it.
+    /// Whether to keep the readable part of damaged data instead of refusing the pool.
     pub repair: bool,
 }
 
 /// Which layout of records is wanted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum LayoutChoice {
-    /// The one that the pool has; for a new one, [`packed`] where the engine can and the pool is large enough for it to
-    /// pay, [`pairs`] elsewhere.
+    /// The pool's layout. For a new pool, [`packed`] if the engine allows it and the pool is large enough to gain by
+    /// it, otherwise [`pairs`].
     #[default]
     Auto,
     /// [`pairs`].
@@ -83,7 +83,7 @@ pub enum OpenError {
 }
 
 impl Options {
-    /// The engine that is named, and where its data go: the engine's own configuration goes before the rest.
+    /// Finds the engine by its name, and where its data go. The engine's own configuration overrides the other options.
     pub fn resolve(&self) -> Result<(Engine, Options), OpenError> {
         let no_such_engine = || OpenError::NoSuchEngine {
             name: self.engine.clone(),
@@ -104,7 +104,8 @@ impl Options {
         Ok((engine, options))
     }
 
-    /// A persistent engine's configuration says where its pool is. The pool itself is the server's to open.
+    /// Takes the pool's path and size from a persistent engine's configuration. The server opens the pool itself, so
+    /// the configuration may say nothing else.
     fn read_pool_config(&mut self, json: &str) -> Result<(), OpenError> {
         let wrong = |text: String| OpenError::EngineConfig(text);
         let document: serde_json::Value =
@@ -132,13 +133,13 @@ impl Options {
 }
 
 /// A store of one layout or the other.
-#[allow(clippy::large_enum_variant)] // There is one, and it is unpacked at once.
+#[allow(clippy::large_enum_variant)] // There is only one at a time, and the caller unpacks it at once.
 pub(super) enum Opened {
     Pairs(pairs::Pairs),
     Packed(packed::Packed),
 }
 
-/// Opens the store, or makes it where there is none. `options` are resolved ones.
+/// Opens the store, or creates it if there is none. `options` come from [`Options::resolve`].
 pub fn open(engine: Engine, options: &Options) -> Result<Box<dyn Store>, OpenError> {
     Ok(match open_layout(engine, options)? {
         Opened::Pairs(store) => Box::new(store),
@@ -146,7 +147,7 @@ pub fn open(engine: Engine, options: &Options) -> Result<Box<dyn Store>, OpenErr
     })
 }
 
-/// [`open`], with the layout in plain view.
+/// [`open`], with the type of the layout.
 pub(super) fn open_layout(engine: Engine, options: &Options) -> Result<Opened, OpenError> {
     let can_pack = packed::ENGINES.contains(&engine.name);
     let small = options.pool_size_bytes < packed::POOL_BYTES_MIN;
@@ -171,7 +172,7 @@ pub(super) fn open_layout(engine: Engine, options: &Options) -> Result<Opened, O
         };
     }
     let path = &options.pool_path;
-    // An unreadable header is named by the open below.
+    // If the header is unreadable, the open below reports it.
     let present = Pool::read_header(path).map(|header| header.layout);
     let arenas = match present.as_deref().unwrap_or(new_layout) {
         packed::LAYOUT => Arenas::One,
@@ -220,7 +221,8 @@ fn new_hash_seed() -> u64 {
     RandomState::new().hash_one(std::process::id())
 }
 
-/// A DAX device is always there; whether it holds a pool is found out by opening it.
+/// Whether the path is a DAX device without a pool. The device is always there, so only an attempt to open the pool
+/// tells.
 fn is_new_device(path: &Path) -> bool {
     use std::os::unix::fs::FileTypeExt;
     let device =

@@ -1,7 +1,8 @@
-//! Memory for what a command may add.
+//! Memory that a command may need.
 //!
-//! Room is made before a command runs for what can be known of its need: its arguments, and before EXEC what its commands
-//! will write anew. A command that finds no room all the same has changed nothing; room is made for it, and it runs again.
+//! Before a command runs, dispatch makes room for what it knows of the need: the arguments, and before EXEC the values
+//! that its commands will rewrite. A command that still finds no room has changed nothing; dispatch makes room and runs
+//! it again.
 
 use std::collections::HashMap;
 use std::time::Instant;
@@ -9,11 +10,11 @@ use std::time::Instant;
 use super::lookup::Found;
 use super::{Dispatcher, Surroundings};
 use crate::catalog::spec::Flags;
-use crate::commands::{Command, CommandError, CommandResult, Lookups};
+use crate::commands::{Command, CommandError, CommandResult};
 use crate::keyspace::{DATABASES, Keyspace, Millis, ROOM_TIME_MAX, take_wanted};
 use crate::numbers::parse_i64;
 use crate::protocol::{Args, ReplyBuffer};
-use crate::state::{Queued, Session};
+use crate::state::{Lookups, Queued, Session};
 
 /// How often a command that found no room is run again.
 const TRIES_MAX: usize = 8;
@@ -68,7 +69,7 @@ impl Dispatcher {
         } else {
             more > 0 && around.keyspace.wants_room(bytes, now)
         };
-        // What is queued goes to no store yet.
+        // A queued command writes nothing to the store yet.
         let is_queued = session.transaction.is_some() && !flags.contains(Flags::EXECUTES);
         if (waits && !is_queued) || self.wanted > 0 {
             if !self.takes_slow {
@@ -89,7 +90,7 @@ impl Dispatcher {
         let made = around.keyspace.make_room(bytes, until, self.access.now);
         around.presence.come_back();
         made.unwrap_or_else(|error| {
-            // The command itself will say so, if it writes.
+            // The command itself answers the error, if it writes.
             tracing::warn!(%error, "no room was made");
             false
         })
@@ -136,7 +137,7 @@ impl Dispatcher {
             if !made || !matches!(outcome, Err(CommandError::OutOfMemory)) {
                 return Some(outcome);
             }
-            // It may be that others took the room, or that the call needs more than it had come to.
+            // Others may have taken the room, or the call may need more than it asked for so far.
             let wanted = take_wanted();
             bytes = match bytes.saturating_mul(2) {
                 double if keyspace.could_hold(double) => double.max(wanted),
@@ -168,8 +169,8 @@ fn grows(command: &Command) -> Option<bool> {
     flags.contains(Flags::REWRITES).then_some(true)
 }
 
-/// What these calls write of what their keys hold now. Of one key, or of the same keys, only the last version takes room:
-/// and the one before, while the last is written.
+/// What these calls write of what their keys hold now. Of one key, or of the same keys, only the last version takes
+/// room: and the one before, while the last is written.
 fn sum_of_needs<'c>(
     keyspace: &Keyspace,
     calls: impl Iterator<Item = (&'static Command, Args<'c>)>,
@@ -194,7 +195,7 @@ fn sum_of_needs<'c>(
         needs.entry((db, keys)).or_insert_with_key(|(db, keys)| {
             let sizes = keys.iter().map(|key| {
                 let size = keyspace.stored_bytes(*db, key, only_strings, now);
-                // It is an estimate: the command itself will say what is wrong.
+                // This is only an estimate. The command itself answers what is wrong.
                 size.unwrap_or_default()
             });
             versions * sizes.sum::<u64>()

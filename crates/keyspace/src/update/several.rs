@@ -100,6 +100,11 @@ impl<'a> Update<'a> {
         }
     }
 
+    /// How many keys the call has.
+    pub fn count(&self) -> usize {
+        self.keys.len()
+    }
+
     /// What the index knows of key `i`; `None` where it is absent or past its deadline.
     pub fn info(&self, i: usize) -> Option<KeyInfo> {
         self.keys.info(i)

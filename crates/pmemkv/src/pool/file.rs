@@ -1,4 +1,5 @@
-//! A look at the pool's file before libpmemobj maps it: a file that is empty, cut off or foreign would kill it.
+//! Checks the pool's file before libpmemobj maps it, because libpmemobj crashes on a file that is empty, cut off or
+//! foreign.
 
 use std::fs::{self, File};
 use std::io;
@@ -9,7 +10,7 @@ use super::error::PoolError;
 use super::root::{FORMAT_VERSION, HEADER_BYTES, HeaderFault, PoolHeader, RawHeader};
 use super::{LAYOUT, POOL_BYTES_MIN};
 
-// Where libpmemobj keeps what is read here; format 6 of its pools, unchanged since version 1.5 of the library.
+// The offsets of libpmemobj's fields that this file reads: format 6 of its pools, unchanged since version 1.5.
 const SIGNATURE: &[u8; 8] = b"PMEMOBJ\0";
 const MAJOR_AT: u64 = 8;
 const MAJOR: u32 = 6;
@@ -24,7 +25,7 @@ pub(super) fn is_device(path: &Path) -> bool {
     fs::metadata(path).is_ok_and(|metadata| metadata.file_type().is_char_device())
 }
 
-/// The header of the pool at `path`, read from the file without libpmemobj; refuses what libpmemobj would die of.
+/// Reads the header of the pool at `path` without libpmemobj, and refuses files that libpmemobj would crash on.
 pub(super) fn inspect(path: &Path) -> Result<PoolHeader, PoolError> {
     let metadata = fs::metadata(path).map_err(|error| missing(path, &error))?;
     if !metadata.is_file() {
@@ -52,7 +53,7 @@ pub(super) fn inspect(path: &Path) -> Result<PoolHeader, PoolError> {
     let layout = layout(&file).map_err(|error| PoolError::from_io(path, &error))?;
     let ours = layout == LAYOUT.to_bytes();
     if !signed {
-        // A pool whose first bytes alone are wrecked still has its layout's name.
+        // If only the first bytes are damaged, the layout's name is still there.
         return Err(if ours {
             damaged("its signature is gone")
         } else {
@@ -68,7 +69,7 @@ pub(super) fn inspect(path: &Path) -> Result<PoolHeader, PoolError> {
     }
     let major = (read(MAJOR_AT)? & 0xffff_ffff) as u32;
     if major != MAJOR {
-        // libpmemobj says what it thinks of another format; what is read below would mean nothing.
+        // In another format the fields below would mean something else.
         return Err(damaged(&format!(
             "libpmemobj's format number is {major}, not {MAJOR}"
         )));
@@ -175,7 +176,7 @@ fn layout(file: &File) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// The size of the new pool in file or device `path`, as libpmemobj cut it.
+/// The size of the new pool in file or device `path`, as libpmemobj has rounded it.
 pub(super) fn size_bytes(path: &Path) -> io::Result<u64> {
     if is_device(path) {
         return device_bytes(path);

@@ -1,4 +1,4 @@
-//! The durable words: small numbers that outlive the process, one by one or several at once.
+//! The durable words: small numbers in the pool. The server stores one word, or several in one step.
 
 use std::sync::atomic::Ordering;
 
@@ -14,17 +14,18 @@ impl Pool {
         self.root().words[index].load(Ordering::Acquire)
     }
 
-    /// Stores one word: after a crash it is the old or the new value, and the new one once this has returned.
+    /// Stores one word. After a crash it has the old or the new value; once this has returned, the new one.
     ///
     /// # Panics
     /// If `index` is not below [`WORDS`].
     pub fn set_word(&self, index: usize, value: u64) {
-        // A set of words that is being stored must not be mixed with this one.
+        // Another thread may be storing a set of words, which must not mix with this one.
         let _alone = self.inner.words.lock();
         self.store_word(index, value);
     }
 
-    /// `count` words from `start` on, as one [`set_words`](Self::set_words) left them.
+    /// `count` words from `start` on, all as of one moment: never between two words of a
+    /// [`set_words`](Self::set_words).
     ///
     /// # Panics
     /// If the words reach beyond [`WORDS`].
@@ -36,8 +37,9 @@ impl Pool {
             .collect()
     }
 
-    /// Stores the words from `start` on together: after a crash all are old or all are new, and new once this has
-    /// returned. [`word`](Self::word) may see some of them earlier than others; [`words`](Self::words) may not.
+    /// Stores the words from `start` on in one step. After a crash all are old or all are new; once this has returned,
+    /// all are new. [`word`](Self::word) may see some of them earlier than others; [`words`](Self::words) sees all or
+    /// none.
     ///
     /// # Panics
     /// If the words reach beyond [`WORDS`].
@@ -56,14 +58,14 @@ impl Pool {
         for (place, value) in redo.words.iter().zip(values) {
             place.store(*value, Ordering::Relaxed);
         }
-        // Until the checksum fits, a crash forgets the whole set; from then on the open finishes it.
+        // A crash before the checksum fits drops the whole set. After it, the next open finishes the set.
         redo.checksum
             .store(redo_checksum(start as u64, values), Ordering::Release);
         self.inner.persist::<Redo>(redo);
         self.apply(start, values);
     }
 
-    /// Finishes a set of words that a crash interrupted.
+    /// Finishes a set of words that a crash has interrupted.
     pub(super) fn replay_words(&self) {
         let _alone = self.inner.words.lock();
         let redo = self.root().redo;
@@ -76,7 +78,7 @@ impl Pool {
         let sane = start
             .checked_add(count)
             .is_some_and(|end| end <= WORDS as u64);
-        // A checksum that doesn't fit is a set that never became valid.
+        // If the checksum does not fit, the set never became valid.
         if sane {
             let values: Vec<u64> = redo
                 .words
@@ -92,7 +94,7 @@ impl Pool {
         self.clear_redo();
     }
 
-    /// Stores each word, then retires the redo entry.
+    /// Stores each word, then clears the redo entry.
     fn apply(&self, start: usize, values: &[u64]) {
         for (index, value) in (start..).zip(values) {
             self.store_word(index, *value);
@@ -112,7 +114,7 @@ impl Pool {
         self.inner.persist(word);
     }
 
-    /// The root object's words. Its slots are engines' own and are only reached by pointer.
+    /// The root object's words. Only pointers reach its slots, because engines change them.
     fn root(&self) -> Words<'_> {
         let root = self.inner.root.as_ptr();
         Words {
@@ -124,7 +126,7 @@ impl Pool {
     }
 }
 
-/// The parts of [`Root`] that may be borrowed.
+/// The parts of [`Root`] that Rust may borrow.
 struct Words<'a> {
     words: &'a [std::sync::atomic::AtomicU64; WORDS],
     redo: &'a Redo,
@@ -137,7 +139,7 @@ mod tests {
     use super::super::{FORMAT_VERSION, PoolError, PoolHeader};
     use super::*;
 
-    /// What the open makes of a redo entry that a stopped machine left, written with this checksum.
+    /// The words after the open of a pool with a redo entry that has this checksum, start and count.
     fn words_after(checksum: u64, start: u64, count: u64) -> Result<Vec<u64>, PoolError> {
         let directory = tempfile::tempdir().expect("a directory for the pool");
         let path = directory.path().join("data.pool");

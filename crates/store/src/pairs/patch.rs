@@ -1,4 +1,4 @@
-//! Changing parts of a value.
+//! Patches: changes of parts of a value.
 
 use super::record::{VALUE_HEADER_BYTES, decode_value, encode_value};
 use super::{IN_PLACE_BYTES_MAX, Pairs, location_of};
@@ -7,7 +7,7 @@ use crate::{Location, StoreError, StringForm};
 use pmemkv::Database;
 
 impl Pairs {
-    /// Changes parts of the value that lies at `present`: in place, where it stays as long as it is.
+    /// Changes parts of the value at `present`, in place if the value keeps its length.
     pub(super) fn patch(
         &self,
         database: &Database,
@@ -35,7 +35,7 @@ impl Pairs {
         let encoded = database.get_with(key, |encoded| {
             let old = decode_value(encoded)?;
             let new = changed(old.bytes, changes);
-            // Redis moves a string that it changes in place into a buffer.
+            // In Redis a string that a command changes in place becomes a raw one.
             Ok::<_, StoreError>(encode_value(StringForm::Raw.into(), old.expires_at, &new))
         })?;
         let encoded = encoded.ok_or_else(|| StoreError::Damaged("a value is missing".into()))??;
