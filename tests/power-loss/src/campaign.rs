@@ -17,16 +17,27 @@ use rand::{Rng, SeedableRng};
 use crate::checker::{Ask, Checker};
 use crate::contents::Contents;
 use crate::memory::Memory;
-use crate::record::Recording;
+use crate::record::{Recording, environment};
 use crate::scenario::Rule;
 use crate::states::{Amount, State, expected, states};
-use crate::trace::{Event, LINE_BYTES};
+use crate::trace::{Event, LINE_BYTES, Trace};
 
 /// Checkers side by side.
 const WORKERS: usize = 2;
 
 /// One state of so many is used on after the check.
 const GO_ON_SHARE: u32 = 8;
+
+/// After one state of so many the power fails again while it is opened.
+const TWICE_SHARE: u32 = 24;
+
+/// Moments of such an opening at which it does, and states at each.
+const TWICE_MOMENTS: usize = 3;
+const TWICE_AMOUNT: Amount = Amount {
+    single: 1,
+    torn: 1,
+    random: 1,
+};
 
 /// Faults that a report shows.
 const FAULTS_SHOWN: usize = 5;
@@ -62,7 +73,10 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (tried, all) = self.moments;
         let (states, faults) = (self.states, self.faults.len());
-        write!(f, "{states} states at {tried} of {all} moments, {faults} wrong")?;
+        write!(
+            f,
+            "{states} states at {tried} of {all} moments, {faults} wrong"
+        )?;
         for fault in self.faults.iter().take(FAULTS_SHOWN) {
             write!(f, "\n  {fault}")?;
         }
@@ -116,7 +130,7 @@ impl<'a> Moments<'a> {
     fn new(recording: &'a Recording) -> Self {
         Self {
             recording,
-            memory: Memory::new(recording.base.clone()),
+            memory: Memory::new(&recording.base),
             answered: 0,
             sent: 0,
             has_name: !recording.base.is_empty(),
@@ -134,7 +148,7 @@ impl<'a> Moments<'a> {
                 Event::Link => self.has_name = true,
                 _ => {}
             }
-            if may_fail && self.has_name {
+            if may_fail {
                 f(number, &self)?;
                 number += 1;
             }
@@ -167,6 +181,7 @@ struct Worker<'a> {
     recording: &'a Recording,
     plan: &'a Plan,
     number: usize,
+    program: PathBuf,
     checker: Checker,
     folder: tempfile::TempDir,
     faults: Vec<String>,
@@ -185,6 +200,7 @@ impl<'a> Worker<'a> {
             recording,
             plan,
             number,
+            program: program.to_owned(),
             checker: Checker::new(program),
             folder: common::temporary_folder()?,
             faults: Vec::new(),
@@ -192,7 +208,11 @@ impl<'a> Worker<'a> {
         })
     }
 
-    fn run(mut self, chosen: &HashSet<usize>, seen: &Mutex<HashSet<u64>>) -> io::Result<Vec<String>> {
+    fn run(
+        mut self,
+        chosen: &HashSet<usize>,
+        seen: &Mutex<HashSet<u64>>,
+    ) -> io::Result<Vec<String>> {
         let (plan, number) = (self.plan, self.number);
         let moments = Moments::new(self.recording);
         moments.each(|moment, at| {
@@ -205,9 +225,17 @@ impl<'a> Worker<'a> {
                 // What is to be held against the state is part of what it is.
                 let hash = at.memory.hash_with(lines) ^ ((at.answered << 20 ^ at.sent) as u64);
                 let is_new = seen.lock().is_ok_and(|mut seen| seen.insert(hash));
-                if is_new {
-                    let on = rng.random_ratio(1, GO_ON_SHARE);
-                    self.judge(moment, at, &state, on)?;
+                if !is_new {
+                    continue;
+                }
+                let ask = match at.has_name {
+                    false => Ask::Unfinished,
+                    true if rng.random_ratio(1, GO_ON_SHARE) => Ask::AndGoOn,
+                    true => Ask::Contents,
+                };
+                self.judge(moment, at, &state, ask)?;
+                if at.has_name && rng.random_ratio(1, TWICE_SHARE) {
+                    self.fail_twice(moment, at, &state, &mut rng, seen)?;
                 }
             }
             Ok(())
@@ -215,24 +243,99 @@ impl<'a> Worker<'a> {
         Ok(self.faults)
     }
 
-    fn judge(&mut self, moment: usize, at: &Moments<'_>, state: &State, on: bool) -> io::Result<()> {
+    fn judge(
+        &mut self,
+        moment: usize,
+        at: &Moments<'_>,
+        state: &State,
+        ask: Ask,
+    ) -> io::Result<()> {
         let pool = self.folder.path().join("pool");
         self.build(&pool, at.memory.durable(), state)?;
-        let ask = if on { Ask::AndGoOn } else { Ask::Contents };
         let found = self.checker.check(ask, &pool)?;
-        let Some(fault) = self.fault(at, found) else {
+        let fault = self.fault(at, found);
+        self.note(fault, moment, at, |worker, place| {
+            worker.build(place, at.memory.durable(), state)
+        })
+    }
+
+    /// Lets the power fail once more while the pool is opened, and so repaired, after it has failed here.
+    fn fail_twice(
+        &mut self,
+        moment: usize,
+        at: &Moments<'_>,
+        state: &State,
+        rng: &mut StdRng,
+        seen: &Mutex<HashSet<u64>>,
+    ) -> io::Result<()> {
+        let name = |name| self.folder.path().join(name);
+        let (pool, log, shadow) = (name("twice"), name("twice.log"), name("twice.shadow"));
+        self.build(&pool, at.memory.durable(), state)?;
+        self.build(&shadow, at.memory.durable(), state)?;
+        let base = std::fs::read(&pool)?;
+        std::fs::write(&log, [])?;
+        let watched = environment(&pool, &log, &shadow);
+        let found = Checker::new(&self.program)
+            .with(watched)
+            .check(Ask::Contents, &pool)?;
+        if found.is_err() {
+            // The state by itself is at fault, and noted.
+            return Ok(());
+        }
+        let opening = Recording {
+            base,
+            trace: Trace::read(&log)?,
+            states: Vec::new(),
+            rule: self.recording.rule,
+        };
+        let count = Moments::new(&opening).each(|_, _| Ok(()))?;
+        let chosen: HashSet<usize> = (0..TWICE_MOMENTS)
+            .map(|_| rng.random_range(0..count))
+            .collect();
+        Moments::new(&opening).each(|number, second| {
+            if !chosen.contains(&number) {
+                return Ok(());
+            }
+            for state in states(&second.memory, TWICE_AMOUNT, rng) {
+                let lines = state.iter().map(|(number, line)| (*number, line));
+                let hash = second.memory.hash_with(lines) ^ ((at.answered << 20 ^ at.sent) as u64);
+                if !seen.lock().is_ok_and(|mut seen| seen.insert(hash)) {
+                    continue;
+                }
+                self.build(&pool, second.memory.durable(), &state)?;
+                let found = self.checker.check(Ask::Contents, &pool)?;
+                let fault = self.fault(at, found);
+                let fault = fault
+                    .map(|fault| format!("after a second cut, at {number} of {count}: {fault}"));
+                self.note(fault, moment, at, |worker, place| {
+                    worker.build(place, second.memory.durable(), &state)
+                })?;
+            }
+            Ok(())
+        })?;
+        Ok(())
+    }
+
+    fn note(
+        &mut self,
+        fault: Option<String>,
+        moment: usize,
+        at: &Moments<'_>,
+        build: impl FnOnce(&mut Self, &Path) -> io::Result<()>,
+    ) -> io::Result<()> {
+        let Some(fault) = fault else {
             return Ok(());
         };
-        let mut text = format!(
-            "moment {moment}, {} of {} pending lines kept, {} to {} of the steps: {fault}",
-            state.len(),
-            at.memory.pending().len(),
-            at.answered,
-            at.sent
-        );
+        let (answered, sent) = (at.answered, at.sent);
+        let mut text =
+            format!("moment {moment}, {answered} steps answered of {sent} sent: {fault}");
         if let Some(keep) = &self.plan.keep {
-            let place = keep.join(format!("{}-{moment}.pool", self.faults.len()));
-            self.build(&place, at.memory.durable(), state)?;
+            let place = keep.join(format!(
+                "{}-{}-{moment}.pool",
+                self.number,
+                self.faults.len()
+            ));
+            build(self, &place)?;
             text = format!("{text} ({})", place.display());
         }
         self.faults.push(text);

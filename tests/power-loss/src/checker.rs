@@ -22,20 +22,42 @@ pub enum Ask {
     Contents,
     /// The same, and whether the pool can be used from there on.
     AndGoOn,
+    /// What a pool holds whose making was cut short: nothing, unless it is refused.
+    Unfinished,
+}
+
+impl Ask {
+    fn word(self) -> &'static str {
+        match self {
+            Ask::Contents => "read",
+            Ask::AndGoOn => "on",
+            Ask::Unfinished => "unfinished",
+        }
+    }
+
+    fn answer(self, pool: &Path) -> inspect::Result<Contents> {
+        match self {
+            Ask::Contents => inspect::read(pool),
+            Ask::AndGoOn => {
+                let contents = inspect::read(pool)?;
+                inspect::goes_on(pool)?;
+                Ok(contents)
+            }
+            Ask::Unfinished => inspect::unfinished(pool),
+        }
+    }
 }
 
 /// Answers until there are no more questions.
 pub fn serve(questions: impl BufRead, mut answers: impl Write) -> io::Result<()> {
     for question in questions.lines() {
         let question = question?;
-        let (ask, path) = question.split_once(' ').unwrap_or_default();
-        let path = Path::new(path);
-        let answer = inspect::read(path).and_then(|contents| {
-            if ask == "on" {
-                inspect::goes_on(path)?;
-            }
-            Ok(contents)
-        });
+        let (word, path) = question.split_once(' ').unwrap_or_default();
+        let ask = [Ask::Contents, Ask::AndGoOn, Ask::Unfinished]
+            .into_iter()
+            .find(|ask| ask.word() == word)
+            .ok_or_else(|| io::Error::other(format!("the question {question}")))?;
+        let answer = ask.answer(Path::new(path));
         match answer {
             Ok(contents) => writeln!(answers, "{}{END}", contents.encode())?,
             Err(why) => writeln!(answers, "{REFUSED}{}", why.replace('\n', " "))?,
@@ -81,11 +103,7 @@ impl Checker {
             Some(running) => running,
             None => self.start()?,
         };
-        let word = match ask {
-            Ask::Contents => "read",
-            Ask::AndGoOn => "on",
-        };
-        writeln!(running.questions, "{word} {}", pool.display())?;
+        writeln!(running.questions, "{} {}", ask.word(), pool.display())?;
         let mut contents = Contents::default();
         let mut line = String::new();
         loop {

@@ -76,7 +76,10 @@ impl Contents {
             client.read()?;
             let keys = client.read()?;
             let keys = keys.items().ok_or("KEYS answers no list")?;
-            names.extend(keys.iter().filter_map(|key| Some((db, key.bytes()?.to_vec()))));
+            names.extend(
+                keys.iter()
+                    .filter_map(|key| Some((db, key.bytes()?.to_vec()))),
+            );
         }
         contents.read_again(client, &names)?;
         Ok(contents)
@@ -211,7 +214,10 @@ fn read_value(
     }
     let (pairs, _) = items.as_chunks::<2>();
     let mut parts = match kind {
-        "hash" => pairs.iter().map(|[name, value]| pair(name, value)).collect(),
+        "hash" => pairs
+            .iter()
+            .map(|[name, value]| pair(name, value))
+            .collect(),
         "zset" => pairs
             .iter()
             .map(|[name, score]| {

@@ -13,13 +13,17 @@ pub type Result<T, E = String> = std::result::Result<T, E>;
 /// The key that [`goes_on`] writes.
 const LATER: (usize, &[u8]) = (15, b"written later");
 
-/// Opens the store of a pool that is there.
-fn open(pool: &Path) -> Result<Keyspace> {
+const ENGINE: &str = "cmap";
+
+/// The smallest pool of the packed layout.
+const MADE_POOL_BYTES: u64 = 32 << 20;
+
+fn open_or_make(pool: &Path, size_bytes: u64) -> Result<Keyspace> {
     let options = Options {
-        engine: "cmap".to_owned(),
+        engine: ENGINE.to_owned(),
         engine_config: None,
         pool_path: pool.to_owned(),
-        pool_size_bytes: 0,
+        pool_size_bytes: size_bytes,
         layout: LayoutChoice::Auto,
         repair: false,
     };
@@ -27,6 +31,11 @@ fn open(pool: &Path) -> Result<Keyspace> {
         .resolve()
         .and_then(|(engine, options)| store::open(engine, &options));
     opened.map(Keyspace::new).map_err(|error| error.to_string())
+}
+
+/// Opens the store of a pool that is there.
+fn open(pool: &Path) -> Result<Keyspace> {
+    open_or_make(pool, 0)
 }
 
 /// Opens a pool and reads everything.
@@ -38,9 +47,7 @@ pub fn read(pool: &Path) -> Result<Contents> {
 pub fn goes_on(pool: &Path) -> Result<()> {
     let keyspace = open(pool)?;
     let (db, key) = LATER;
-    let put = keyspace.update(db, key, access(), |slot| {
-        slot.put(Kind::String, b"v", None)
-    });
+    let put = keyspace.update(db, key, access(), |slot| slot.put(Kind::String, b"v", None));
     put.and_then(|()| keyspace.commit())
         .map_err(|error| format!("a later write: {error}"))?;
     let before = contents(&keyspace)?;
@@ -55,6 +62,30 @@ pub fn goes_on(pool: &Path) -> Result<()> {
     }
 }
 
+/// What a start makes of a pool whose making was cut short. On a DAX device it lies where the pool belongs: the start
+/// refuses it, after a look at it in a child process, or finds an empty pool. Elsewhere it has its temporary name still:
+/// the next start removes it and makes a pool.
+pub fn unfinished(pool: &Path) -> Result<Contents> {
+    let leftover = pool.with_file_name(format!(
+        ".{}.1.0.new",
+        pool.file_name().unwrap_or_default().display()
+    ));
+    std::fs::copy(pool, &leftover).map_err(|error| error.to_string())?;
+    if pmemkv::probe(pool, ENGINE).is_ok() {
+        // What crashes here would have crashed the child.
+        let contents = read(pool)?;
+        if !contents.0.is_empty() {
+            return Ok(contents);
+        }
+    }
+    std::fs::remove_file(pool).map_err(|error| error.to_string())?;
+    let keyspace = open_or_make(pool, MADE_POOL_BYTES)?;
+    if leftover.exists() {
+        return Err("the unfinished pool stays behind".to_owned());
+    }
+    contents(&keyspace)
+}
+
 fn access() -> Access {
     Access::by_server(now_ms())
 }
@@ -67,7 +98,9 @@ fn contents(keyspace: &Keyspace) -> Result<Contents> {
                 let key = key.escape_ascii();
                 format!("database {db}, key {key}: {error}")
             };
-            let info = keyspace.info(db, &key, access()).map_err(|error| at(&error))?;
+            let info = keyspace
+                .info(db, &key, access())
+                .map_err(|error| at(&error))?;
             let deadline = info.and_then(|info| info.expires_at);
             let item = keyspace
                 .view(db, &key, access(), |view| {

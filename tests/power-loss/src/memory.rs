@@ -49,7 +49,7 @@ pub struct Memory {
 
 impl Memory {
     /// A memory of which all is durable.
-    pub fn new(durable: Vec<u8>) -> Self {
+    pub fn new(durable: &[u8]) -> Self {
         let mut memory = Self {
             durable: Vec::new(),
             pending: BTreeMap::new(),
@@ -154,7 +154,10 @@ impl Memory {
             };
             let (_, newest) = pending.flushed.swap_remove(at);
             // Another thread's fence may have come later in the line's life.
-            let Some(count) = newest.checked_sub(pending.before).filter(|&count| count > 0) else {
+            let Some(count) = newest
+                .checked_sub(pending.before)
+                .filter(|&count| count > 0)
+            else {
                 continue;
             };
             let count = usize::try_from(count).expect("at most VALUES_MAX");
@@ -201,7 +204,7 @@ mod tests {
 
     #[test]
     fn only_what_was_flushed_and_fenced_is_durable() {
-        let mut memory = Memory::new(vec![0; 4 * LINE_BYTES]);
+        let mut memory = Memory::new(&[0; 4 * LINE_BYTES]);
         memory.apply(Event::Write(1, &LINE));
         memory.apply(Event::Write(2, &LINE));
         memory.apply(flush(5, 1));
@@ -222,7 +225,7 @@ mod tests {
 
     #[test]
     fn the_hash_is_that_of_the_bytes() {
-        let mut memory = Memory::new(vec![0; 4 * LINE_BYTES]);
+        let mut memory = Memory::new(&[0; 4 * LINE_BYTES]);
         memory.apply(Event::Write(3, &LINE));
         let kept = memory.hash_with([(3, &LINE)].into_iter());
         assert_ne!(memory.hash_with(std::iter::empty()), kept);
@@ -230,7 +233,7 @@ mod tests {
         memory.apply(Event::Fence(1));
         assert_eq!(memory.hash_with(std::iter::empty()), kept);
         assert_eq!(
-            Memory::new(memory.durable().to_vec()).hash_with(std::iter::empty()),
+            Memory::new(memory.durable()).hash_with(std::iter::empty()),
             kept
         );
     }

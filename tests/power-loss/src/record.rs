@@ -1,5 +1,6 @@
 //! Running a scenario on a server whose stores are logged.
 
+use std::ffi::OsStr;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -76,7 +77,9 @@ pub fn record(scenario: &Scenario) -> TestResult<Recording> {
             let last = Contents::of_server(&mut server.raw()?)?.lasting(store::now_ms());
             let expected = states.last().cloned().unwrap_or_default();
             if let Some(difference) = expected.lasting(store::now_ms()).difference(&last) {
-                return Err(format!("two servers differ after the same calls: {difference}").into());
+                return Err(
+                    format!("two servers differ after the same calls: {difference}").into(),
+                );
             }
             states
         }
@@ -94,8 +97,19 @@ pub fn record(scenario: &Scenario) -> TestResult<Recording> {
 fn options(scenario: &Scenario) -> Options {
     let options = Options::new(scenario.store).pool_size(scenario.pool_size);
     let directives = scenario.directives.iter();
-    directives.fold(options, |options, (name, value)| {
+    let options = directives.fold(options, |options, (name, value)| {
         options.directive(name, value)
+    });
+    if !scenario.on_disk {
+        return options;
+    }
+    // The pool lies in memory, where the server would choose otherwise: it is told that it has chosen already.
+    let chosen = [
+        ("PMEM_IS_PMEM_FORCE", "0"),
+        ("PMEMKV_SERVER_ENVIRONMENT_IS_SET", "1"),
+    ];
+    chosen.iter().fold(options, |options, (name, value)| {
+        options.environment(name, OsStr::new(value))
     })
 }
 
@@ -118,7 +132,11 @@ fn send(client: &mut RawClient, units: &[Unit]) -> TestResult {
     for call in calls {
         let reply = client.read()?;
         let is_refused = |reply: &common::Value| reply.is_error();
-        if is_refused(&reply) || reply.items().is_some_and(|items| items.iter().any(is_refused)) {
+        if is_refused(&reply)
+            || reply
+                .items()
+                .is_some_and(|items| items.iter().any(is_refused))
+        {
             let name = String::from_utf8_lossy(&call[0]);
             return Err(format!("{name}: {reply:?}").into());
         }
@@ -228,5 +246,5 @@ fn act(action: &Action, server: &mut Server, client: RawClient) -> TestResult<Ra
         }
         Action::Rest(time) => std::thread::sleep(*time),
     }
-    Ok(server.raw()?)
+    server.raw()
 }

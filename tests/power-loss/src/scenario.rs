@@ -37,7 +37,9 @@ impl Unit {
 }
 
 fn words(line: &str) -> Vec<Vec<u8>> {
-    line.split(' ').map(|word| word.as_bytes().to_vec()).collect()
+    line.split(' ')
+        .map(|word| word.as_bytes().to_vec())
+        .collect()
 }
 
 /// What happens next.
@@ -81,6 +83,8 @@ pub struct Scenario {
     pub rule: Rule,
     /// Whether the recording begins without a pool.
     pub makes_pool: bool,
+    /// Whether libpmem is to take the pool for one on a disk, which is made durable by msync.
+    pub on_disk: bool,
 }
 
 impl Scenario {
@@ -94,6 +98,7 @@ impl Scenario {
             actions: Vec::new(),
             rule: Rule::Whole,
             makes_pool: false,
+            on_disk: false,
         }
     }
 
@@ -106,8 +111,7 @@ impl Scenario {
 
     /// All units in one go.
     fn at_once(mut self, units: impl IntoIterator<Item = Unit>) -> Self {
-        self.actions
-            .push(Action::Send(units.into_iter().collect()));
+        self.actions.push(Action::Send(units.into_iter().collect()));
         self
     }
 

@@ -127,7 +127,10 @@ fn torn(memory: &Memory, fresh: &[u32], rng: &mut StdRng) -> Option<State> {
 fn random(memory: &Memory, rng: &mut StdRng) -> State {
     let mut state = Vec::new();
     for (&number, pending) in memory.pending() {
-        let value = *pending.values().choose(rng).expect("a pending line has a value");
+        let value = *pending
+            .values()
+            .choose(rng)
+            .expect("a pending line has a value");
         match rng.random_range(0..8) {
             0..3 => {}
             3..6 => state.push((number, value)),
@@ -157,7 +160,7 @@ mod tests {
 
     #[test]
     fn few_lines_are_taken_in_all_subsets_and_none_is_made_up() {
-        let mut memory = Memory::new(vec![0; 8 * LINE_BYTES]);
+        let mut memory = Memory::new(&[0; 8 * LINE_BYTES]);
         for number in 1..4 {
             memory.apply(Event::Write(number, &[9; LINE_BYTES]));
         }

@@ -72,7 +72,8 @@ fn decode<'a>(header: &[u8; EVENT_BYTES], rest: &mut &'a [u8]) -> Option<Event<'
         let bytes = [header[at], header[at + 1], header[at + 2], header[at + 3]];
         u32::from_le_bytes(bytes)
     };
-    let word = |at: usize| usize::try_from(u64::from(half(at + 4)) << 32 | u64::from(half(at))).ok();
+    let word =
+        |at: usize| usize::try_from(u64::from(half(at + 4)) << 32 | u64::from(half(at))).ok();
     let (thread, offset, bytes) = (half(4), word(8)?, word(16)?);
     Some(match half(0) {
         WRITE => {

@@ -12,8 +12,8 @@ use power_loss::states::Amount;
 
 const SEED: u64 = 20_261;
 
-/// Different states of each scenario, about. There are twelve.
-const STATES: usize = 48;
+/// Different states of each scenario, about. There are thirteen.
+const STATES: usize = 45;
 
 fn check(name: &str) -> TestResult {
     let seed = match std::env::var("PMEMKV_SEED") {
@@ -33,7 +33,11 @@ fn check(name: &str) -> TestResult {
     };
     let scenario = scenario::named(name).ok_or("no such scenario")?;
     let recording = record(&scenario)?;
-    let report = run(&recording, &plan, Path::new(env!("CARGO_BIN_EXE_power-loss")))?;
+    let report = run(
+        &recording,
+        &plan,
+        Path::new(env!("CARGO_BIN_EXE_power-loss")),
+    )?;
     assert!(report.faults.is_empty(), "PMEMKV_SEED={seed}: {report}");
     // Chance takes some states twice.
     assert!(report.states >= STATES / 2, "{report}");
@@ -69,6 +73,7 @@ scenarios! {
     restarts: "restarts",
     expiry: "expiry",
     eviction: "eviction",
+    on_disk: "on-disk",
     pairs_creation: "pairs-creation",
     pairs: "pairs",
     pairs_journal: "pairs-journal",

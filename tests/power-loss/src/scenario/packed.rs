@@ -20,16 +20,14 @@ pub fn all() -> Vec<Scenario> {
         restarts(),
         expiry(),
         eviction(),
+        on_disk(),
     ]
 }
 
 /// The pool's first moments, and its first commits.
 fn creation() -> Scenario {
-    let mut scenario = Scenario::new("creation", "cmap").one_by_one(calls(&[
-        "SET a 1",
-        "MSET b 2 c 3",
-        "DEL a",
-    ]));
+    let mut scenario =
+        Scenario::new("creation", "cmap").one_by_one(calls(&["SET a 1", "MSET b 2 c 3", "DEL a"]));
     scenario.makes_pool = true;
     scenario
 }
@@ -112,7 +110,7 @@ fn large_values() -> Scenario {
 /// New segments, made and begun.
 fn segments() -> Scenario {
     Scenario::new("segments", "cmap")
-        .one_by_one((0..40).map(|n| set(&format!("k{n}"), n, 120_000 + 999 * n)))
+        .one_by_one((0..20).map(|n| set(&format!("k{n}"), n, 120_000 + 1_999 * n)))
         .at_once((0..60).map(|n| set(&format!("s{n}"), n, 15_000)))
         .then(Action::Rest(REST))
         .one_by_one(calls(&["SET end 1"]))
@@ -123,7 +121,11 @@ fn compaction() -> Scenario {
     let fill = |round: usize| {
         (0..700).map(move |n| {
             let number = (n * 7919) % 700;
-            set(&format!("c{number}"), number + 1_000 * round, 9_000 + 13 * (n % 100))
+            set(
+                &format!("c{number}"),
+                number + 1_000 * round,
+                9_000 + 13 * (n % 100),
+            )
         })
     };
     let mut scenario = Scenario::new("compaction", "cmap");
@@ -227,8 +229,24 @@ fn eviction() -> Scenario {
     let mut scenario = Scenario::new("eviction", "cmap");
     scenario
         .directives
-        .extend([("maxmemory", "4mb"), ("maxmemory-policy", "allkeys-lru")]);
-    scenario.before = (0..300).map(|n| set(&format!("v{n}"), n, 12_000)).collect();
+        .extend([("maxmemory", "1mb"), ("maxmemory-policy", "allkeys-lru")]);
+    scenario.before = (0..90).map(|n| set(&format!("v{n}"), n, 10_000)).collect();
     scenario.rule = Rule::EachKey;
-    scenario.one_by_one((0..60).map(|n| set(&format!("w{}", n % 40), n, 14_000 + 500 * n)))
+    scenario.one_by_one((0..40).map(|n| set(&format!("w{}", n % 30), n, 14_000 + 500 * n)))
+}
+
+/// `durability power` on an ordinary file system: other calls of libpmem, and each flush a fence.
+fn on_disk() -> Scenario {
+    let mut scenario = Scenario::new("on-disk", "cmap")
+        .one_by_one(calls(&["SET a 1", "MSET a 2 b 3", "HSET h f 1 g 2"]))
+        .one_by_one([set("large", 1, 50_000), set("larger", 2, 300_000)])
+        .one_by_one([Unit::transaction([
+            set("large", 3, 200_000),
+            Unit::call("FLUSHDB"),
+            set("c", 4, 10),
+        ])])
+        .then(Action::Kill)
+        .one_by_one(calls(&["SET a 1", "SWAPDB 0 1", "SET end 1"]));
+    scenario.on_disk = true;
+    scenario
 }
