@@ -146,7 +146,7 @@ fn set(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
             .latency()
             .set_threshold(settings.latency_monitor_threshold_ms);
         // Runs under the configuration's lock, so that of two calls the later one counts.
-        keyspace.configure(settings);
+        keyspace.eviction().configure(settings);
         Ok(())
     });
     match set {

@@ -261,7 +261,8 @@ impl Context<'_> {
         self.count_lookup(found);
         if !found && !self.lookups.is_again {
             self.keyspace
-                .event(EventClass::KEY_MISS, "keymiss", self.session.db, key);
+                .events()
+                .emit(EventClass::KEY_MISS, "keymiss", self.session.db, key);
         }
     }
 
@@ -397,7 +398,7 @@ fn tell_changes(
     is_empty: bool,
 ) {
     if changes > 0 {
-        keys.changed(changes);
+        keys.set_dirty(changes);
         keys.event(0, class, event);
         if is_empty {
             keys.event(0, EventClass::GENERIC, "del");

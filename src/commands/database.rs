@@ -100,7 +100,7 @@ fn swapdb(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     let b = parse_i32(&args[2]).ok_or(CommandError::text("ERR invalid second DB index"))?;
     let databases = databases(ctx);
     let (a, b) = (within_range(a, databases)?, within_range(b, databases)?);
-    ctx.keyspace.swap(a, b)?;
+    ctx.keyspace.databases().swap(a, b)?;
     Ok(Reply::Ok.into())
 }
 
@@ -119,13 +119,13 @@ fn check_flush_mode(args: Args<'_>) -> Result<(), CommandError> {
 
 fn flushdb(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     check_flush_mode(args)?;
-    ctx.keyspace.flush(ctx.session.db)?;
+    ctx.keyspace.databases().flush(ctx.session.db)?;
     Ok(Reply::Ok.into())
 }
 
 fn flushall(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     check_flush_mode(args)?;
-    ctx.keyspace.flush_all()?;
+    ctx.keyspace.databases().flush_all()?;
     Ok(Reply::Ok.into())
 }
 

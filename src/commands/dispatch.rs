@@ -5,12 +5,12 @@
 mod count;
 mod exec;
 mod lookup;
-mod room;
+mod memory_check;
 mod watch;
 
 use self::count::Run;
 use self::lookup::{Known, is_http};
-use self::room::Attempt;
+use self::memory_check::Attempt;
 use self::watch::Watch;
 use super::row::{Handler, handlers};
 use super::{Command, CommandError, CommandResult, Context, Outcome};
@@ -155,7 +155,7 @@ impl Dispatcher {
         {
             return Next::Postpone;
         }
-        let Some(found) = self.ensure_room(around, session, found, args) else {
+        let Some(found) = self.check_memory(around, session, found, args) else {
             return Next::Elsewhere;
         };
         if let Ok(command) = found
@@ -218,8 +218,8 @@ impl Dispatcher {
             session.tracking.caching =
                 known.is_some_and(|command| command.full_name.starts_with("client"));
         }
-        if around.keyspace.has_ready() {
-            around.keyspace.serve_ready();
+        if around.keyspace.waiting().has_ready() {
+            around.keyspace.waiting().serve();
             // Serving others counts for no command's time.
             self.run.restart();
         }

@@ -3,7 +3,7 @@
 use super::{CommandError, CommandResult, Context};
 use crate::catalog::spec::{Argument, Arity, Categories, Flags, Group, KeySpec};
 use crate::commands::row::Row;
-use crate::keyspace::{EventClass, KeyInfo, KeyspaceError, take_wanted};
+use crate::keyspace::{EventClass, KeyInfo, KeyspaceError, take_refused_bytes};
 use crate::protocol::{Args, Reply};
 
 /// One or more keys, to the end of the call.
@@ -119,7 +119,9 @@ fn del(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
             let gone = match remove_together(ctx, step) {
                 // The keys that are gone already make room for the removal of the rest.
                 Err(CommandError::OutOfMemory) if removed > 0 => {
-                    ctx.keyspace.win_room(take_wanted())?;
+                    ctx.keyspace
+                        .memory_check()
+                        .reclaim_in_gate(take_refused_bytes())?;
                     remove_together(ctx, step)?
                 }
                 gone => gone?,
@@ -143,7 +145,7 @@ fn remove_together(ctx: &mut Context<'_>, keys: &[(usize, &[u8])]) -> Result<usi
                 removed += 1;
             }
         }
-        keys.changed(removed);
+        keys.set_dirty(removed);
         Ok(removed)
     })
 }
@@ -171,11 +173,14 @@ fn key_type(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
 }
 
 fn random_key(ctx: &mut Context<'_>, _: Args<'_>) -> CommandResult {
-    let key = ctx.keyspace.random_key(ctx.session.db, ctx.access.now)?;
+    let key = ctx
+        .keyspace
+        .walk()
+        .random_key(ctx.session.db, ctx.access.now)?;
     Ok(Reply::bulk_or_null(key).into())
 }
 
 fn dbsize(ctx: &mut Context<'_>, _: Args<'_>) -> CommandResult {
-    let keys = ctx.keyspace.len(ctx.session.db)?;
+    let keys = ctx.keyspace.databases().len(ctx.session.db)?;
     Ok(Reply::Integer(i64::try_from(keys).unwrap_or(i64::MAX)).into())
 }

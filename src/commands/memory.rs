@@ -246,7 +246,7 @@ fn stats(ctx: &mut Context<'_>, _: Args<'_>) -> CommandResult {
         whole("functions.caches", 0),
     ];
     for db in 0..DATABASES {
-        let database = ctx.keyspace.database_stats(db, ctx.access.now);
+        let database = ctx.keyspace.databases().stats(db, ctx.access.now);
         if database.keys > 0 {
             // Deadlines lie in the entries of the keys, and there are no slots of a cluster.
             let overhead = vec![

@@ -100,7 +100,7 @@ fn keys(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     let mut page = Page::new(ctx.out);
     let mut next = Some(Cursor::START);
     while let Some(cursor) = next {
-        next = ctx.keyspace.scan(
+        next = ctx.keyspace.walk().scan(
             ctx.session.db,
             cursor,
             KEYS_STEP,
@@ -261,7 +261,7 @@ fn parse_cursor(argument: &[u8]) -> Option<u64> {
 fn scan(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     let options = ScanOptions::parse(args)?;
     let mut page = Page::new(ctx.out);
-    let next = ctx.keyspace.scan(
+    let next = ctx.keyspace.walk().scan(
         ctx.session.db,
         options.cursor,
         options.count,

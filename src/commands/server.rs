@@ -146,7 +146,8 @@ fn debug(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
         }
         (b"set-active-expire", 3) => {
             ctx.keyspace
-                .set_active_expiry(leading_float(&args[2]) != 0.0);
+                .expiry()
+                .set_active(leading_float(&args[2]) != 0.0);
             Ok(Reply::Ok.into())
         }
         (b"error", 3) => Ok(Reply::Error(String::from_utf8_lossy(&args[2]).into_owned()).into()),

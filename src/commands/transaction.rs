@@ -111,12 +111,14 @@ fn watch(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     }
     for key in args.from(1) {
         let (db, now) = (ctx.session.db, ctx.access.now);
-        ctx.keyspace.watch(&mut ctx.session.watches, db, key, now)?;
+        ctx.keyspace
+            .watching()
+            .watch(&mut ctx.session.watches, db, key, now)?;
     }
     Ok(Reply::Ok.into())
 }
 
 fn unwatch(ctx: &mut Context<'_>, _: Args<'_>) -> CommandResult {
-    ctx.keyspace.unwatch(&mut ctx.session.watches);
+    ctx.keyspace.watching().unwatch(&mut ctx.session.watches);
     Ok(Reply::Ok.into())
 }

@@ -116,7 +116,7 @@ pub fn run(
     keyspace
         .latency()
         .set_threshold(settings.latency_monitor_threshold_ms);
-    keyspace.configure(&settings);
+    keyspace.eviction().configure(&settings);
     let (ports, changes) = Ports::new();
     let server = Arc::new(Server {
         durability: Survival::of(engine, options, &settings),
@@ -252,7 +252,7 @@ fn listen(settings: &Settings, server: &Server) -> Result<Option<UnixSocket>, Ru
 
 /// Waits until the keyspace has loaded the pool.
 async fn loaded(keyspace: &Keyspace) {
-    while !keyspace.is_loaded() {
+    while !keyspace.loading().is_done() {
         tokio::time::sleep(LOADING_LOOK).await;
     }
 }

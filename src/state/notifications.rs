@@ -19,7 +19,7 @@ impl Notifications {
         self.classes.store(classes.bits(), Ordering::Release);
         // Without K and E no subscriber would get the events.
         let published = EventClass::KEYSPACE.union(EventClass::KEYEVENT);
-        keyspace.observe_events(if classes.meets(published) {
+        keyspace.events().observe(if classes.intersects(published) {
             classes.without(published)
         } else {
             EventClass::NONE
@@ -37,7 +37,9 @@ pub struct Notifier(Arc<Server>);
 impl Notifier {
     /// Makes a notifier the keyspace's observer, with the event classes of the configuration.
     pub fn appoint(server: &Arc<Server>, keyspace: &Keyspace) {
-        keyspace.set_observer(Arc::new(Self(Arc::clone(server))));
+        keyspace
+            .events()
+            .set_observer(Arc::new(Self(Arc::clone(server))));
         let settings = server.config.settings();
         let letters = &settings.notify_keyspace_events;
         server.notifications.set(letters, keyspace);
@@ -45,7 +47,7 @@ impl Notifier {
 }
 
 impl Observer for Notifier {
-    fn changed(&self, _: usize, key: &[u8], client: u64) {
+    fn modified(&self, _: usize, key: &[u8], client: u64) {
         self.0.tracking.changed(&self.0, key, client);
     }
 
@@ -64,10 +66,10 @@ impl Observer for Notifier {
             channel.extend_from_slice(of);
             server.pubsub.publish(server, &channel, message);
         };
-        if classes.meets(EventClass::KEYSPACE) {
+        if classes.intersects(EventClass::KEYSPACE) {
             publish("keyspace", key, name.as_bytes());
         }
-        if classes.meets(EventClass::KEYEVENT) {
+        if classes.intersects(EventClass::KEYEVENT) {
             publish("keyevent", name.as_bytes(), key);
         }
     }

@@ -264,7 +264,7 @@ fn write(ctx: &mut Context<'_>, key: &[u8], operations: &[Operation], len: usize
             Ok::<_, CommandError>((answers, edit))
         })?;
         if changes > 0 {
-            key.changed(changes);
+            key.set_dirty(changes);
             key.event(EventClass::STRING, "setbit");
         }
         Ok(answers)

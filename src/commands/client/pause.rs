@@ -97,13 +97,13 @@ fn pause(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     // Nothing may change meanwhile, not even by expiry.
     let rest = pause.rest().unwrap_or_default().as_millis();
     let rest = i64::try_from(rest).unwrap_or(i64::MAX);
-    ctx.keyspace.hold_expiry(now_ms().saturating_add(rest));
+    ctx.keyspace.expiry().hold(now_ms().saturating_add(rest));
     Ok(Reply::Ok.into())
 }
 
 fn unpause(ctx: &mut Context<'_>, _: Args<'_>) -> CommandResult {
     ctx.server.pause.end();
-    ctx.keyspace.hold_expiry(0);
+    ctx.keyspace.expiry().hold(0);
     Ok(Reply::Ok.into())
 }
 

@@ -72,7 +72,9 @@ impl Dispatcher {
         out: &mut ReplyBuffer,
     ) -> Result<Next, CommandError> {
         let keyspace = around.keyspace;
-        let changed = keyspace.have_changed(&session.watches, self.access.now);
+        let changed = keyspace
+            .watching()
+            .have_changed(&session.watches, self.access.now);
         let Some(transaction) = session.transaction.take() else {
             return Ok(Next::Continue);
         };

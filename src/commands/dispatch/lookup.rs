@@ -96,7 +96,7 @@ fn permit(
         );
         return Err((Some(command), CommandError::Text(text.into())));
     }
-    if !around.keyspace.is_loaded() && !command.spec.flags.contains(Flags::LOADING) {
+    if !around.keyspace.loading().is_done() && !command.spec.flags.contains(Flags::LOADING) {
         let error = CommandError::text("LOADING Redis is loading the dataset in memory");
         return Err((Some(command), error));
     }

@@ -229,7 +229,7 @@ fn store(
             new.scored(place.member, score)?;
         }
         if !new.is_empty() {
-            keys.changed(new.len());
+            keys.set_dirty(new.len());
         }
         let event = match form {
             Form::Search { .. } => "geosearchstore",

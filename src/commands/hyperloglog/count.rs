@@ -72,7 +72,7 @@ fn pfadd(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
         };
         if let Some((bytes, changes)) = &changed {
             key.put(StringForm::Raw, bytes, expires_at)?;
-            key.changed(*changes);
+            key.set_dirty(*changes);
             key.event(EventClass::STRING, "pfadd");
         } else if let Some(bytes) = &held_anew {
             key.put_unmodified(StringForm::Raw, bytes, expires_at)?;
@@ -114,7 +114,7 @@ fn estimate_of_one(ctx: &mut Context<'_>, key: &[u8]) -> Result<u64, CommandErro
             return Ok(0);
         };
         match key.put(StringForm::Raw, &bytes, expires_at) {
-            Ok(()) => key.changed(1),
+            Ok(()) => key.set_dirty(1),
             // The estimate is right even if there is no room to keep it.
             Err(KeyspaceError::OutOfMemory) => {}
             Err(error) => return Err(error.into()),

@@ -125,7 +125,7 @@ fn lrem(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
                 found.reverse();
             }
             keys.list(0)?.remove(found);
-            keys.changed(removed);
+            keys.set_dirty(removed);
             keys.event(0, EventClass::LIST, "lrem");
             if removed == len {
                 keys.event(0, EventClass::GENERIC, "del");
@@ -148,7 +148,7 @@ fn ltrim(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
         let mut list = keys.list(0)?;
         list.pop(End::Head, kept.start);
         list.pop(End::Tail, len - kept.end);
-        keys.changed(len - kept.len());
+        keys.set_dirty(len - kept.len());
         if kept == (0..len) {
             // Redis counts LTRIM as a change, with its event, even if it removes nothing.
             keys.modified(0);

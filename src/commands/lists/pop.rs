@@ -215,7 +215,7 @@ fn take<R>(
     let met = f(list, range)?;
     if taken > 0 {
         keys.list(i)?.pop(end, taken);
-        keys.changed(taken);
+        keys.set_dirty(taken);
         keys.event(i, EventClass::LIST, pop_event(end));
         if taken == len {
             keys.event(i, EventClass::GENERIC, "del");

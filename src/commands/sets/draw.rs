@@ -112,7 +112,7 @@ fn spop(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
             }
         }
         let is_empty = whole || keys.fields(0, Kind::Set)?.is_empty();
-        keys.changed(count.unwrap_or(1).min(len));
+        keys.set_dirty(count.unwrap_or(1).min(len));
         keys.event(0, EventClass::SET, "spop");
         if is_empty {
             keys.event(0, EventClass::GENERIC, "del");

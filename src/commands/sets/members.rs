@@ -180,7 +180,7 @@ fn smove(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
             keys.fields(DESTINATION, Kind::Set)?.put(member, b"")?;
             keys.event(DESTINATION, EventClass::SET, "sadd");
         }
-        keys.changed(1 + usize::from(adds));
+        keys.set_dirty(1 + usize::from(adds));
         Ok(true)
     })?;
     Ok(Reply::Integer(moved.into()).into())

@@ -353,7 +353,7 @@ fn store(
             list.element(element.as_deref().unwrap_or_default())?;
         }
         if !results.is_empty() {
-            keys.changed(results.len());
+            keys.set_dirty(results.len());
         }
         sources::store(keys, list, EventClass::LIST, "sortstore")?;
         Ok(())

@@ -135,7 +135,7 @@ pub(in crate::commands) fn pop_members(
                 Extreme::Min => "zpopmin",
                 Extreme::Max => "zpopmax",
             };
-            keys.changed(count);
+            keys.set_dirty(count);
             keys.event(0, EventClass::ZSET, event);
             if count == len {
                 keys.event(0, EventClass::GENERIC, "del");

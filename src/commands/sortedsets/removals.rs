@@ -141,7 +141,7 @@ fn remove(
                 edit.remove_scored(&member, score)?;
             }
         }
-        keys.changed(removed);
+        keys.set_dirty(removed);
         keys.event(0, EventClass::ZSET, event);
         if whole {
             keys.event(0, EventClass::GENERIC, "del");

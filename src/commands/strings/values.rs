@@ -147,7 +147,7 @@ fn mget_many(ctx: &mut Context<'_>, args: Args<'_>) -> Result<(), CommandError> 
     let keys: Vec<_> = args.from(1).map(|key| (db, key)).collect();
     let out = &mut *ctx.out;
     let lookups = &mut *ctx.lookups;
-    let tells = ctx.keyspace.wants(EventClass::KEY_MISS);
+    let tells = ctx.keyspace.events().wants(EventClass::KEY_MISS);
     let mut missing = Vec::new();
     let mut names = args.from(1);
     ctx.keyspace.read_many(&keys, ctx.access, |value| {
@@ -164,7 +164,9 @@ fn mget_many(ctx: &mut Context<'_>, args: Args<'_>) -> Result<(), CommandError> 
         }
     })?;
     for key in missing {
-        ctx.keyspace.event(EventClass::KEY_MISS, "keymiss", db, key);
+        ctx.keyspace
+            .events()
+            .emit(EventClass::KEY_MISS, "keymiss", db, key);
     }
     Ok(())
 }
@@ -194,7 +196,7 @@ fn set_many(
         if absent_only && (0..keys.count()).any(|index| keys.info(index).is_some()) {
             return Ok(false);
         }
-        keys.changed(args.len() / 2);
+        keys.set_dirty(args.len() / 2);
         // If the call names a key twice, its later value stays.
         for (index, value) in args.from(2).step_by(2).enumerate() {
             keys.put(index, Kind::String, value, None);

@@ -331,7 +331,7 @@ fn listeners(families: &mut Families, server: &Server) {
 }
 
 fn eviction(families: &mut Families, server: &Server, keyspace: &Keyspace) {
-    let stats = keyspace.eviction_stats(now_ms());
+    let stats = keyspace.eviction().stats(now_ms());
     families.counter(
         "evicted_keys_total",
         "Keys that were removed to make room.",
@@ -445,7 +445,7 @@ fn data(families: &mut Families, keyspace: &Keyspace, stats: &StoreStats) {
     families.gauge(
         "loading",
         "1 while the pool is read at the start and commands wait.",
-        f64::from(u8::from(!keyspace.is_loaded())),
+        f64::from(u8::from(!keyspace.loading().is_done())),
     );
     families.counter(
         "expired_keys_total",
@@ -454,7 +454,7 @@ fn data(families: &mut Families, keyspace: &Keyspace, stats: &StoreStats) {
     );
     let now = now_ms();
     let databases: Vec<_> = (0..DATABASES)
-        .map(|db| (db.to_string(), keyspace.database_stats(db, now)))
+        .map(|db| (db.to_string(), keyspace.databases().stats(db, now)))
         .filter(|(_, stats)| stats.keys > 0)
         .collect();
     let labels: Vec<[(&str, &str); 1]> = databases
