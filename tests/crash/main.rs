@@ -6,6 +6,7 @@
 mod collections;
 mod mixes;
 mod model;
+mod order;
 mod repair;
 
 use std::collections::BTreeMap;

@@ -111,6 +111,8 @@ impl Databases<'_> {
     }
 
     fn flush_databases(self, databases: &[usize]) -> Result<(), KeyspaceError> {
+        // The generations come after what was staged before them: most of that goes while no shard is locked.
+        self.keyspace.store.commit()?;
         let mut shards = self.keyspace.locking().lock_all();
         for shard in &shards {
             for &db in databases {
@@ -185,6 +187,8 @@ impl Databases<'_> {
             self.keyspace.shards[0].write().dirty += 1;
             return Ok(());
         }
+        // As for a flush.
+        self.keyspace.store.commit()?;
         let mut shards = self.keyspace.locking().lock_all();
         for shard in &shards {
             self.keyspace.watching().database_changes(shard, a, Some(b));

@@ -274,7 +274,8 @@ pub trait Store: Send + Sync {
     /// The stored generations.
     fn generations(&self) -> Generations;
 
-    /// Replaces the generations in one durable step.
+    /// Replaces the generations in one durable step, after all that was staged before: no crash shows them without it.
+    /// On an error they are what they were. No other thread stages meanwhile.
     fn set_generations(&self, generations: &Generations) -> Result<(), StoreError>;
 
     /// How many parts [`visit`](Self::visit) reads the records in. In a partitioned store a part is a partition.

@@ -186,6 +186,8 @@ impl Store for Packed {
         if self.front.is_held_here() {
             *self.held_generations.lock() = Some(*new);
         } else {
+            // What was staged before must not be missing after a crash that finds the new generations.
+            self.front.commit(&self.space, &self.metadata)?;
             self.front.forget_generations();
             self.metadata.set_generations(new);
         }
