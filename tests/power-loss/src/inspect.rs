@@ -120,9 +120,11 @@ fn keys(keyspace: &Keyspace, db: usize) -> Result<Vec<Vec<u8>>> {
     let mut keys = Vec::new();
     let mut from = Some(Cursor::START);
     while let Some(cursor) = from {
-        let step = keyspace.scan(db, cursor, 1_000, now_ms(), &mut |key, _| {
-            keys.push(key.to_vec());
-        });
+        let step = keyspace
+            .walk()
+            .scan(db, cursor, 1_000, now_ms(), &mut |key, _| {
+                keys.push(key.to_vec());
+            });
         from = step.map_err(|error| error.to_string())?;
     }
     Ok(keys)
