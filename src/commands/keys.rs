@@ -117,7 +117,7 @@ fn del(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
         let mut removed = 0;
         for step in keys.chunks(KEYS_PER_STEP) {
             let gone = match remove_together(ctx, step) {
-                // The keys that are gone already make room for the removal of the rest.
+                // The keys that are gone already leave space for the removal of the rest.
                 Err(CommandError::OutOfMemory) if removed > 0 => {
                     ctx.keyspace
                         .memory_check()

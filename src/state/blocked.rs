@@ -180,6 +180,7 @@ impl Blocked {
             touch: self.touch,
             client: self.client,
             serves: true,
+            patient: true,
         };
         let args = self.args.args();
         // The user's rules may have changed since the client sent the call.

@@ -1,13 +1,13 @@
-//! The walls of ARCHITECTURE.md: which crate and which room of the server may name which other one. A test that fails
-//! here names the line that crosses a wall.
+//! The walls of ARCHITECTURE.md: which crate and which module of the server may name which other one. A test that
+//! fails here names the line that crosses a wall.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use common::TestResult;
 
-/// The rooms of `src/`, from the bottom up. A room names those below it and itself.
-const ROOMS: &[&str] = &[
+/// The modules of `src/`, from the bottom up. A module names only those below it and itself.
+const MODULES: &[&str] = &[
     "error", "catalog", "logging", "system", "tls", "launch", "acl", "state", "commands", "net",
 ];
 
@@ -32,7 +32,7 @@ const UNSAFE: &[&str] = &["crates/pmemkv", "pmemkv-sys"];
 /// of the crates that may have such code. No program that is delivered contains the shim.
 const C_SOURCES: &[&str] = &["tests/power-loss/shim.c", "pmemkv-sys/src/wrapper.h"];
 
-/// Longer files are more than a reader holds in mind.
+/// A longer file is more than a reader holds in mind.
 const LINES_MAX: usize = 600;
 
 fn root() -> PathBuf {
@@ -73,7 +73,7 @@ fn code(text: &str) -> impl Iterator<Item = (usize, &str)> {
             let (number, line) = lines.next()?;
             if line.trim_start().starts_with("#[cfg(test)]") {
                 let (_, next) = lines.peek()?;
-                // What follows is the module of the tests, up to the end of the file; or one line.
+                // The rest is the module of the tests, up to the end of the file, or one line.
                 if next.trim_start().starts_with("mod tests {") {
                     return None;
                 }
@@ -96,18 +96,18 @@ fn named(line: &str) -> impl Iterator<Item = &str> {
 }
 
 #[test]
-fn no_room_names_one_above_it() -> TestResult {
+fn no_module_names_one_above_it() -> TestResult {
     let mut crossings = Vec::new();
-    let rank = |room: &str| ROOMS.iter().position(|&other| other == room);
+    let rank = |module: &str| MODULES.iter().position(|&other| other == module);
     let mut files = Vec::new();
     sources(&root().join("src"), &mut files)?;
     let mut seen = 0;
     for (path, text) in &files {
         let relative = path.strip_prefix(root().join("src"))?;
         let first = relative.iter().next().unwrap_or_default().to_string_lossy();
-        let room = first.trim_end_matches(".rs");
+        let module = first.trim_end_matches(".rs");
         let is_test = relative.ends_with("tests.rs");
-        let Some(own) = rank(room).filter(|_| !is_test) else {
+        let Some(own) = rank(module).filter(|_| !is_test) else {
             continue;
         };
         seen += 1;
@@ -116,7 +116,7 @@ fn no_room_names_one_above_it() -> TestResult {
                 let place = relative.display();
                 if rank(name).is_some_and(|other| other > own) {
                     crossings.push(format!(
-                        "src/{place}:{number}: the room `{room}` lies below `{name}` and must not name it"
+                        "src/{place}:{number}: the module `{module}` lies below `{name}` and must not name it"
                     ));
                 }
             }
@@ -128,13 +128,13 @@ fn no_room_names_one_above_it() -> TestResult {
 }
 
 #[test]
-fn every_room_is_known() -> TestResult {
+fn every_module_is_known() -> TestResult {
     for entry in fs::read_dir(root().join("src"))? {
         let name = entry?.file_name().to_string_lossy().into_owned();
-        let room = name.trim_end_matches(".rs");
+        let module = name.trim_end_matches(".rs");
         assert!(
-            ROOMS.contains(&room) || ["lib", "main"].contains(&room),
-            "src/{name} is a room without a place in the order of rooms"
+            MODULES.contains(&module) || ["lib", "main"].contains(&module),
+            "src/{name} is a module without a position in the order of modules"
         );
     }
     Ok(())
@@ -222,7 +222,7 @@ fn c_sources_are_known() -> TestResult {
     Ok(())
 }
 
-/// Libraries that one place alone may use, so that the rest does not depend on their forms.
+/// Libraries that only one module may use, so that the rest does not depend on their types.
 #[test]
 fn libraries_stay_where_they_belong() -> TestResult {
     let mut files = Vec::new();

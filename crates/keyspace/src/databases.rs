@@ -129,9 +129,12 @@ impl Databases<'_> {
             flushed.push(generations.of_database[db]);
             generations.of_database[db] = generations.next;
             // At one flush a second, the numbers last for 136 years.
-            generations.next = generations.next.checked_add(1).ok_or_else(|| {
-                KeyspaceError::Store("no generation number is left: make a new pool".into())
-            })?;
+            generations.next = generations
+                .next
+                .checked_add(1)
+                .ok_or(KeyspaceError::Failed(
+                    "no generation number is left: make a new pool",
+                ))?;
         }
         self.keyspace.store.set_generations(&generations)?;
         *next = generations.next;

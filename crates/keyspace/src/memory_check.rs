@@ -10,12 +10,15 @@ use std::time::{Duration, Instant};
 
 use super::hashing::shard_of;
 use super::reading::live;
-use super::{Keyspace, KeyspaceError, Kind, Millis};
+use super::{Access, Keyspace, KeyspaceError, Kind, Millis};
 use store::change::changed_len;
 use store::{Change, Location, RecordKey, StoreError, Upkeep, Worked, Write};
 
 /// A larger write first asks the store for space, because it may need more than the store keeps ready.
 const LARGE_BYTES: u64 = 256 * 1024;
+
+/// Writing more bytes of one string anew takes long: other clients of the thread would notice.
+const LONG_BYTES: u64 = 1 << 20;
 
 /// How long a writer helps a store that is short of space, before its replies are sent.
 const HELP_TIME: Duration = Duration::from_micros(100);
@@ -113,6 +116,30 @@ impl MemoryCheck<'_> {
             RECORD_BYTES + write.record().key.len() as u64 + value
         });
         bytes.sum()
+    }
+
+    /// Refuses a change that makes a string `len` bytes long and writes `written_bytes` of it, before anybody makes these in
+    /// DRAM: if the string is longer than all that the store can hold, or if the writing takes long and the access is not
+    /// patient.
+    pub(super) fn refuse_long(
+        self,
+        len: usize,
+        written_bytes: usize,
+        access: Access,
+    ) -> Result<(), KeyspaceError> {
+        if written_bytes as u64 <= LONG_BYTES {
+            return Ok(());
+        }
+        let bytes_max = self.keyspace.store.usage()?.stored_bytes_max;
+        // Engines that keep nothing have no size.
+        if bytes_max > 0 && len as u64 > bytes_max {
+            return Err(KeyspaceError::OutOfMemory);
+        }
+        if access.patient {
+            Ok(())
+        } else {
+            Err(KeyspaceError::TakesLong)
+        }
     }
 
     /// Records how many bytes a refused write needed.

@@ -1,4 +1,4 @@
-//! Looking at keys, one or several at a time.
+//! Reads keys, one or several at a time.
 
 mod strings;
 
@@ -28,7 +28,7 @@ impl Entry {
 }
 
 impl Keyspace {
-    /// What the index knows of a key; `None` where it is absent or past its deadline.
+    /// What the index knows about a key; `None` if the key is absent or past its deadline.
     pub fn info(
         &self,
         db: usize,
@@ -49,9 +49,9 @@ impl Keyspace {
         }))
     }
 
-    /// Runs `f` on the live value of a key, without a copy; `None` where the key is absent or past its deadline.
+    /// Runs `f` on the live value of a key, without a copy; returns `None` if the key is absent or past its deadline.
     ///
-    /// The key is locked meanwhile: `f` must not call the keyspace.
+    /// The key is locked while `f` runs, so `f` must not call the keyspace.
     pub fn read<R>(
         &self,
         db: usize,
@@ -68,8 +68,8 @@ impl Keyspace {
             .value(hash, generation, live(entry, access.now), access, f)
     }
 
-    /// Reads several keys, which may repeat and lie in different databases, as they are at one moment: `each` gets the
-    /// live value of one key after the other, in the call's order, or `None`. It must not call the keyspace.
+    /// Reads several keys at one moment; they may repeat and lie in different databases. `each` gets the live value of
+    /// one key after the other, in the call's order, or `None`. It must not call the keyspace.
     pub fn read_many(
         &self,
         keys: &[(usize, &[u8])],
@@ -110,7 +110,7 @@ impl Reading<'_> {
         if keys.len() <= 1 {
             return;
         }
-        // Of very many the first would be gone from the cache before their turn.
+        // With more keys than this, the first ones would leave the cache before they are read.
         let few = &keys[..keys.len().min(16 * PREFETCHED)];
         for keys in few.chunks(PREFETCHED) {
             let keys: Several<Ahead<'_>> = keys
@@ -147,7 +147,7 @@ impl Reading<'_> {
     }
 }
 
-/// The largest number stands for "no deadline"; one millisecond before it is as far away.
+/// The largest number stands for "no deadline", so a deadline that large becomes one millisecond earlier.
 pub(super) fn storable(expires_at: Option<Millis>) -> Option<Millis> {
     expires_at.map(|deadline| deadline.min(Millis::MAX - 1))
 }

@@ -92,6 +92,8 @@ impl Dispatcher {
         let mut next = Next::Continue;
         let mark = out.len();
         session.in_exec = true;
+        // Everybody waits for the transaction, on whatever thread it runs.
+        let patient = std::mem::replace(&mut self.access.patient, true);
         // The wait to be alone does not count as a queued command's time.
         self.run.restart();
         let keys = || written_keys(queue, session.db);
@@ -110,6 +112,7 @@ impl Dispatcher {
             }
         });
         session.in_exec = false;
+        self.access.patient = patient;
         if let Err(error) = done {
             out.truncate(mark);
             return Err(error.into());
@@ -134,7 +137,7 @@ fn written_keys(queue: &[Queued], mut db: usize) -> Vec<(usize, &[u8])> {
             continue;
         }
         let found = spec.find_keys(args).into_iter();
-        for key in found.filter_map(|key| args.get(key.word)) {
+        for key in found.filter_map(|key| args.get(key.argument)) {
             if spec.flags.contains(Flags::CROSS_DB) {
                 keys.extend((0..DATABASES).map(|db| (db, key)));
             } else {

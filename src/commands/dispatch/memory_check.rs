@@ -196,7 +196,7 @@ fn sum_of_needs<'c>(
             continue;
         };
         let keys = command.spec.find_keys(args).into_iter();
-        let keys: Vec<&[u8]> = keys.filter_map(|key| args.get(key.word)).collect();
+        let keys: Vec<&[u8]> = keys.filter_map(|key| args.get(key.argument)).collect();
         let versions = if keys.len() == 1 { 2 } else { 1 };
         needs.entry((db, keys)).or_insert_with_key(|(db, keys)| {
             let sizes = keys.iter().map(|key| {

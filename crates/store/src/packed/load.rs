@@ -142,7 +142,11 @@ impl Packed {
         self.sequence.fetch_max(last_sequence, Ordering::Relaxed);
         self.space.claim_all(segment, live);
         if skipped > 0 {
-            tracing::warn!(segment, bytes = skipped, "unreadable: dropped");
+            tracing::warn!(
+                segment,
+                bytes = skipped,
+                "dropped unreadable bytes of a segment"
+            );
             self.damage.note(skipped);
         }
         if skipped > 0 || dropped {
@@ -273,7 +277,7 @@ impl Packed {
             })?;
             if !replaced {
                 let key = key.escape_ascii();
-                tracing::warn!(%key, "a large value whose parts are not all readable: dropped");
+                tracing::warn!(%key, "dropped a large value: some of its parts are unreadable");
                 self.damage.note(torn.bytes as u64);
             }
         }
