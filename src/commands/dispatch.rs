@@ -8,6 +8,8 @@ mod lookup;
 mod memory_check;
 mod watch;
 
+use std::time::Instant;
+
 use self::count::Run;
 use self::lookup::{Known, is_http};
 use self::memory_check::Attempt;
@@ -37,6 +39,8 @@ pub struct Dispatcher {
     last: Known,
     /// Bytes that another thread must reclaim before the call runs; 0 if none.
     wanted: u64,
+    /// Until when the commands of the running EXEC may make room.
+    exec_until: Option<Instant>,
 }
 
 /// Whether the connection goes on.
@@ -78,6 +82,7 @@ impl Dispatcher {
             run: Run::new(),
             watch: Watch::default(),
             wanted: 0,
+            exec_until: None,
         }
     }
 

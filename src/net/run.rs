@@ -222,6 +222,8 @@ impl Life {
             break;
         }
         server.shutdown.send_replace(true);
+        // A command that waits for space would keep its client.
+        keyspace.end_waits();
         self.launcher.stopping();
         // First stop accepting, then end the clients: each gets replies to everything that it has sent.
         let _ = accepting.await;

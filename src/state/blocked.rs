@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use parking_lot::Mutex;
+use lock_order::{Mutex, Rank};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
@@ -93,7 +93,7 @@ impl OwnWait {
             user: Arc::clone(session.identity.user()),
             client: client.id,
             touch: access.touch,
-            state: Mutex::new(State::Waits),
+            state: Mutex::new(Rank::Blocked, State::Waits),
             answered: Notify::new(),
         });
         let keys = blocked.call.keys();

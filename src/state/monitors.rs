@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use parking_lot::RwLock;
+use lock_order::{Rank, RwLock};
 
 use super::ClientHandle;
 use crate::acl::User;
@@ -20,11 +20,20 @@ pub struct Lines {
 }
 
 /// The clients in MONITOR mode.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Monitors {
     clients: RwLock<Vec<Arc<ClientHandle>>>,
     /// The number of clients; every command reads it.
     count: AtomicUsize,
+}
+
+impl Default for Monitors {
+    fn default() -> Self {
+        Self {
+            clients: RwLock::new(Rank::Monitors, Vec::new()),
+            count: AtomicUsize::new(0),
+        }
+    }
 }
 
 impl Monitors {

@@ -13,14 +13,25 @@ const MODULES: &[&str] = &[
 
 /// The crates, and the crates of this project that each may name.
 const CRATES: &[(&str, &[&str])] = &[
+    ("crates/lock-order", &[]),
     ("crates/pmemkv", &["pmemkv-sys"]),
     ("crates/redis-core", &[]),
     ("crates/config", &["redis-core"]),
-    ("crates/store", &["pmemkv"]),
-    ("crates/keyspace", &["config", "redis-core", "store"]),
+    ("crates/store", &["lock-order", "pmemkv"]),
+    (
+        "crates/keyspace",
+        &["config", "lock-order", "redis-core", "store"],
+    ),
     (
         ".",
-        &["config", "keyspace", "pmemkv", "redis-core", "store"],
+        &[
+            "config",
+            "keyspace",
+            "lock-order",
+            "pmemkv",
+            "redis-core",
+            "store",
+        ],
     ),
 ];
 

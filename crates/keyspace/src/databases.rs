@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use parking_lot::Mutex;
+use lock_order::{Mutex, Rank};
 
 use super::garbage::Garbage;
 use super::{DATABASES, DatabaseStats, Keyspace, KeyspaceError, Millis};
@@ -24,7 +24,7 @@ impl DatabaseGenerations {
     pub(super) fn new(stored: &Generations) -> Self {
         Self {
             of_database: stored.of_database.map(AtomicU32::new),
-            next: Mutex::new(stored.next),
+            next: Mutex::new(Rank::Generations, stored.next),
         }
     }
 

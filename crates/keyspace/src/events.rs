@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use parking_lot::RwLock;
+use lock_order::{Rank, RwLock};
 
 use super::Access;
 
@@ -100,7 +100,6 @@ pub trait Observer: Send + Sync {
 }
 
 /// The observer, and which changes it asked for.
-#[derive(Default)]
 pub struct Events {
     observer: RwLock<Option<Arc<dyn Observer>>>,
     /// The [`EventClass`]es, and the bit [`MODIFICATIONS`].
@@ -109,6 +108,15 @@ pub struct Events {
 
 /// This bit is set if the observer wants to hear of modifications.
 const MODIFICATIONS: u32 = 1 << 31;
+
+impl Default for Events {
+    fn default() -> Self {
+        Self {
+            observer: RwLock::new(Rank::Observer, None),
+            wanted: AtomicU32::new(0),
+        }
+    }
+}
 
 impl std::fmt::Debug for Events {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

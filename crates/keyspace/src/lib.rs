@@ -36,7 +36,10 @@ mod waiting;
 mod walk;
 mod watching;
 
-use parking_lot::RwLock;
+use std::sync::OnceLock;
+use std::time::Instant;
+
+use lock_order::{Guard, Mutex, Rank, RwLock};
 
 pub use background::Housekeeping;
 pub use clock::random_below;
@@ -50,7 +53,9 @@ pub use eviction::{Eviction, EvictionStats};
 pub use expiry::Expiry;
 pub use gate::{Alone, Gate, Presence, Shared};
 pub use loading::{LoadProgress, Loading};
-pub use memory_check::{MemoryCheck, RECLAIM_TIME_MAX, take_refused_bytes};
+pub use memory_check::{
+    MemoryCheck, RECLAIM_IN_GATE_TIME_MAX, RECLAIM_TIME_MAX, take_refused_bytes,
+};
 pub use prefetch::{Ahead, PREFETCHED};
 pub use reading::StringView;
 pub use stats::{DatabaseStats, StoreStats};
@@ -168,6 +173,10 @@ pub struct Keyspace {
     gate: Gate,
     events: Events,
     latency: Latency,
+    /// Held by the thread that makes space for its call.
+    reclaiming: Mutex<()>,
+    /// When nobody waits for space any more, because the server ends.
+    end_of_waits: OnceLock<Instant>,
 }
 
 impl std::fmt::Debug for Keyspace {
@@ -191,7 +200,9 @@ impl Keyspace {
             retains: abilities.retains,
             sorted: abilities.sorted,
             partitioned: abilities.partitioned,
-            shards: (0..SHARDS).map(|_| RwLock::new(Shard::default())).collect(),
+            shards: (0..SHARDS)
+                .map(|number| RwLock::numbered(Rank::Shard, number, Shard::default()))
+                .collect(),
             hashing: Hashing::new(store.hash_seed(), partitions),
             generations: DatabaseGenerations::new(&store.generations()),
             views: Views::default(),
@@ -206,6 +217,8 @@ impl Keyspace {
             gate: Gate::new(1),
             events: Events::default(),
             latency: Latency::default(),
+            reclaiming: Mutex::new(Rank::RoomTurn, ()),
+            end_of_waits: OnceLock::new(),
             store,
         }
     }
@@ -227,6 +240,12 @@ impl Keyspace {
         Ok(())
     }
 
+    /// Tells the keyspace that the server is about to end: from now on a thread waits for space for a short time only.
+    pub fn end_waits(&self) {
+        self.end_of_waits
+            .get_or_init(|| Instant::now() + memory_check::LAST_RECLAIM_TIME);
+    }
+
     /// Closes the store in good order. After that nothing can be read or written: a thread that tries to waits for
     /// ever.
     pub fn close(&self) -> Result<(), KeyspaceError> {
@@ -234,7 +253,7 @@ impl Keyspace {
         let shards = self.locking().lock_all();
         self.store.commit()?;
         let closed = self.store.close();
-        std::mem::forget(shards);
+        shards.into_iter().for_each(Guard::leak);
         Ok(closed?)
     }
 

@@ -9,6 +9,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use lock_order::Rank;
 use parking_lot::Mutex;
 
 use super::collection::{ELEMENTS, ElementBatch, element_batches};
@@ -41,7 +42,7 @@ pub struct LoadProgress {
 #[derive(Debug)]
 pub(super) struct State {
     /// The thread that loads holds this lock.
-    running: Mutex<()>,
+    running: lock_order::Mutex<()>,
     done: AtomicBool,
     parts_read: AtomicUsize,
     started: Instant,
@@ -53,7 +54,7 @@ impl State {
     /// The state before loading; `done` if there is nothing to load.
     pub fn new(done: bool) -> Self {
         Self {
-            running: Mutex::new(()),
+            running: lock_order::Mutex::new(Rank::Loading, ()),
             done: AtomicBool::new(done),
             parts_read: AtomicUsize::new(0),
             started: Instant::now(),

@@ -1,6 +1,6 @@
 //! Locks the shards of one key or several, and lets waiting clients go first.
 
-use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
+use lock_order::{ReadGuard, RwLock, WriteGuard};
 use smallvec::SmallVec;
 
 use super::hashing::shard_of;
@@ -70,7 +70,7 @@ impl<'s> Locking<'s> {
         db: usize,
         key: &'k [u8],
         access: Access,
-    ) -> Result<(RwLockWriteGuard<'s, Shard>, LockedKey<'k>), KeyspaceError> {
+    ) -> Result<(WriteGuard<'s, Shard>, LockedKey<'k>), KeyspaceError> {
         let hash = self.keyspace.hashing.hash(key);
         let mut yields = 0;
         loop {
@@ -147,10 +147,7 @@ impl<'s> Locking<'s> {
     }
 
     /// Locks a shard for reading. The shard is indexed.
-    pub(super) fn read_shard(
-        self,
-        number: usize,
-    ) -> Result<RwLockReadGuard<'s, Shard>, KeyspaceError> {
+    pub(super) fn read_shard(self, number: usize) -> Result<ReadGuard<'s, Shard>, KeyspaceError> {
         loop {
             let shard = self.keyspace.shards[number].read();
             if shard.indexed {
@@ -164,10 +161,7 @@ impl<'s> Locking<'s> {
     }
 
     /// Locks a shard for writing. The shard is indexed.
-    pub(super) fn write_shard(
-        self,
-        number: usize,
-    ) -> Result<RwLockWriteGuard<'s, Shard>, KeyspaceError> {
+    pub(super) fn write_shard(self, number: usize) -> Result<WriteGuard<'s, Shard>, KeyspaceError> {
         loop {
             let shard = self.keyspace.shards[number].write();
             if shard.indexed {
@@ -181,11 +175,7 @@ impl<'s> Locking<'s> {
     }
 
     /// Locks every shard for writing, in ascending order. No command may be running.
-    pub(super) fn lock_all(self) -> Vec<RwLockWriteGuard<'s, Shard>> {
-        self.keyspace
-            .shards
-            .iter()
-            .map(parking_lot::RwLock::write)
-            .collect()
+    pub(super) fn lock_all(self) -> Vec<WriteGuard<'s, Shard>> {
+        self.keyspace.shards.iter().map(RwLock::write).collect()
     }
 }

@@ -2,7 +2,7 @@
 
 mod strings;
 
-use parking_lot::RwLock;
+use lock_order::RwLock;
 
 pub use strings::StringView;
 
@@ -39,7 +39,7 @@ impl Keyspace {
         let hash = self.hashing.hash(key);
         let shard = self.locking().read_shard(shard_of(hash))?;
         let entry = shard.get(self.generations.of(db), hash, key);
-        Ok(live(entry, access.now).map(|entry| {
+        Ok(self.expiry().live(entry, access.now).map(|entry| {
             let clock = self.eviction.clock();
             let info = entry.info(access.now, clock);
             if access.touch {
@@ -64,8 +64,8 @@ impl Keyspace {
         let shard = self.locking().read_shard(shard_of(hash))?;
         let generation = self.generations.of(db);
         let entry = shard.get(generation, hash, key);
-        self.reading()
-            .value(hash, generation, live(entry, access.now), access, f)
+        let entry = self.expiry().live(entry, access.now);
+        self.reading().value(hash, generation, entry, access, f)
     }
 
     /// Reads several keys at one moment; they may repeat and lie in different databases. `each` gets the live value of
@@ -85,7 +85,9 @@ impl Keyspace {
         for (&(db, key), &hash) in keys.iter().zip(&hashes) {
             let shard = &shards[numbers.partition_point(|&number| number < shard_of(hash))];
             let generation = self.generations.of(db);
-            let entry = live(shard.get(generation, hash, key), access.now);
+            let entry = self
+                .expiry()
+                .live(shard.get(generation, hash, key), access.now);
             let read = self
                 .reading()
                 .value(hash, generation, entry, access, |value| {
@@ -150,8 +152,4 @@ impl Reading<'_> {
 /// The largest number stands for "no deadline", so a deadline that large becomes one millisecond earlier.
 pub(super) fn storable(expires_at: Option<Millis>) -> Option<Millis> {
     expires_at.map(|deadline| deadline.min(Millis::MAX - 1))
-}
-
-pub(super) fn live(entry: Option<&Entry>, now: Millis) -> Option<&Entry> {
-    entry.filter(|entry| !entry.is_expired(now))
 }

@@ -1,5 +1,6 @@
 //! The keyspace over a store in memory.
 
+mod clock;
 mod collections;
 mod eviction;
 mod faults;

@@ -51,7 +51,7 @@ impl Walk<'_> {
                     &|key| self.keyspace.hashing.hash(key),
                     &mut |entry: &Entry| {
                         visited += 1;
-                        if !entry.is_expired(now) {
+                        if !self.keyspace.expiry().has_passed(entry, now) {
                             visit(entry.key(), entry.info(now, clock));
                         }
                     },

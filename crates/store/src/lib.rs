@@ -375,6 +375,10 @@ pub trait Store: Send + Sync {
         gone: Gone,
     ) -> Result<(), StoreError>;
 
+    /// A client may have seen that keys are absent because their deadline is not after `now`. With the next commit they
+    /// stay absent, also if the clock is set back before a restart.
+    fn saw_expired(&self, _now: Millis) {}
+
     /// Whether the [step](Self::atomically) that this thread runs staged the record: a crash before the commit leaves
     /// no trace of it, so no reply has promised it.
     fn is_of_this_step(&self, _location: Location) -> bool {

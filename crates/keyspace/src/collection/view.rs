@@ -2,7 +2,7 @@
 
 use std::ops::{ControlFlow, Range};
 
-use parking_lot::RwLock;
+use lock_order::RwLock;
 
 use super::elements::{decode_score, encode_label};
 use super::list::ListItem;
@@ -12,7 +12,6 @@ use super::source::Source;
 use super::{Collection, Encoding, Shape};
 use crate::hashing::shard_of;
 use crate::index::{Entry, Index};
-use crate::reading::live;
 use crate::{Access, Cursor, Keyspace, KeyspaceError, Kind, StringView};
 
 /// A live value of any type.
@@ -365,7 +364,9 @@ impl Keyspace {
         loop {
             let shard = self.locking().read_shard(shard_of(hash))?;
             let generation = self.generations.of(db);
-            let entry = live(shard.get(generation, hash, key), access.now);
+            let entry = self
+                .expiry()
+                .live(shard.get(generation, hash, key), access.now);
             let Some(entry) = entry else {
                 return Ok(f(None));
             };
@@ -408,7 +409,10 @@ impl Keyspace {
         for (&(db, key), &hash) in keys.iter().zip(&hashes) {
             let shard = &shards[numbers.partition_point(|&number| number < shard_of(hash))];
             let generation = self.generations.of(db);
-            let Some(entry) = live(shard.get(generation, hash, key), access.now) else {
+            let Some(entry) = self
+                .expiry()
+                .live(shard.get(generation, hash, key), access.now)
+            else {
                 held.push(Held::Absent);
                 continue;
             };

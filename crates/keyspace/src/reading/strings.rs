@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::ops::{ControlFlow, Range};
 
-use super::{Reading, live};
+use super::Reading;
 use crate::hashing::shard_of;
 use crate::index::Entry;
 use crate::{Access, Keyspace, KeyspaceError, Kind, Millis, StringForm, Value};
@@ -179,7 +179,9 @@ impl Keyspace {
         let hash = self.hashing.hash(key);
         let shard = self.locking().read_shard(shard_of(hash))?;
         let generation = self.generations.of(db);
-        let entry = live(shard.get(generation, hash, key), access.now);
+        let entry = self
+            .expiry()
+            .live(shard.get(generation, hash, key), access.now);
         self.reading().string(hash, generation, entry, access, f)
     }
 }

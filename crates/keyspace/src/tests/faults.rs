@@ -8,20 +8,20 @@ use store::testing::folder;
 use store::{LayoutChoice, Options};
 
 type Contents = BTreeMap<(usize, Vec<u8>), (Vec<u8>, Option<Millis>)>;
-type Tested<T = ()> = std::result::Result<T, Box<dyn std::error::Error>>;
+pub(super) type Tested<T = ()> = std::result::Result<T, Box<dyn std::error::Error>>;
 
 const STEPS: usize = 60;
 const FAR: Millis = 1 << 50;
 
 /// The store that the steps run over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Over {
+pub(super) enum Over {
     Memory,
     Packed,
     Pairs,
 }
 
-fn open(over: Over, folder: &Path) -> Tested<Arc<Faults>> {
+pub(super) fn open(over: Over, folder: &Path) -> Tested<Arc<Faults>> {
     let layout = match over {
         Over::Memory => {
             return Ok(Faults::over(Box::new(Arc::new(MemoryStore::new(4, false)))));

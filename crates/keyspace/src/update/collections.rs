@@ -51,7 +51,11 @@ impl<'a> Update<'a> {
                 continue;
             }
             let key = self.keys[i];
-            let expired = entry.is_expired(self.keys.access.now);
+            let expired = self
+                .keys
+                .keyspace
+                .expiry()
+                .has_passed(entry, self.keys.access.now);
             if !expired && self.keys.next_access(i).touch {
                 entry.touch(self.keys.access.now, self.keys.keyspace.eviction.clock());
             }

@@ -3,13 +3,12 @@
 use std::cell::Cell;
 use std::ops::Index;
 
-use parking_lot::RwLockWriteGuard;
+use lock_order::WriteGuard;
 use smallvec::SmallVec;
 
 use crate::dirty::Dirty;
 use crate::hashing::shard_of;
 use crate::index::Entry;
-use crate::reading::live;
 use crate::shard::Shard;
 use crate::{Access, KeyInfo, Keyspace, KeyspaceError, StringView, Value};
 use store::RecordKey;
@@ -27,14 +26,14 @@ pub(crate) struct LockedKey<'a> {
 pub(crate) type Each<T> = SmallVec<[T; 1]>;
 
 /// Locked shards, with their numbers in ascending order.
-pub(crate) type LockedShards<'a> = (Each<usize>, Each<RwLockWriteGuard<'a, Shard>>);
+pub(crate) type LockedShards<'a> = (Each<usize>, Each<WriteGuard<'a, Shard>>);
 
 /// The keys of one call, named by their positions in the call, with the locks of their shards.
 pub(super) struct LockedKeys<'a> {
     pub(super) keyspace: &'a Keyspace,
     /// The numbers of `shards`, in ascending order.
     numbers: Each<usize>,
-    pub(super) shards: Each<RwLockWriteGuard<'a, Shard>>,
+    pub(super) shards: Each<WriteGuard<'a, Shard>>,
     pub(super) list: Each<LockedKey<'a>>,
     pub(super) access: Access,
     /// For each key, whether this call has touched it already.
@@ -88,7 +87,7 @@ impl<'a> LockedKeys<'a> {
     }
 
     pub(super) fn live_entry(&self, i: usize) -> Option<&Entry> {
-        live(self.entry(i), self.access.now)
+        self.keyspace.expiry().live(self.entry(i), self.access.now)
     }
 
     /// The shard of key `i`.

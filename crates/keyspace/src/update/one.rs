@@ -11,7 +11,7 @@ use super::KeyWrite;
 use super::locked::{LockedKey, next_access};
 use crate::dirty::Dirty;
 use crate::index::Entry;
-use crate::reading::{StringView, live, storable};
+use crate::reading::{StringView, storable};
 use crate::shard::Shard;
 use crate::{
     Access, EventClass, KeyInfo, Keyspace, KeyspaceError, Millis, RecordKind, StringForm, Value,
@@ -67,7 +67,7 @@ impl<'a> KeyUpdate<'a> {
     }
 
     fn live_entry(&self) -> Option<&Entry> {
-        live(self.entry(), self.access.now)
+        self.keyspace.expiry().live(self.entry(), self.access.now)
     }
 
     fn access_of(&self, entry: Option<&Entry>) -> Access {

@@ -18,7 +18,7 @@ struct Taker {
     name: u64,
     key: Vec<u8>,
     kind: Kind,
-    got: Arc<Mutex<Got>>,
+    got: Arc<parking_lot::Mutex<Got>>,
     done: AtomicBool,
 }
 
@@ -76,7 +76,7 @@ fn pop(keyspace: &Keyspace, db: usize, key: &[u8], access: Access) -> Result<Opt
 
 struct Scene {
     keyspace: Keyspace,
-    got: Arc<Mutex<Got>>,
+    got: Arc<parking_lot::Mutex<Got>>,
 }
 
 impl Scene {
@@ -159,7 +159,7 @@ fn a_client_that_left_is_not_served() -> Result {
     assert_eq!(scene.keyspace.waiting().keys_waited_for(), 1);
     push(&scene.keyspace, 0, b"k", &[b"a"])?;
     assert_eq!(scene.served(), [(2, b"a".to_vec())]);
-    let no_queues = |shard: &parking_lot::RwLock<Shard>| shard.read().queues.is_none();
+    let no_queues = |shard: &lock_order::RwLock<Shard>| shard.read().queues.is_none();
     assert!(scene.keyspace.shards.iter().all(no_queues));
     Ok(())
 }
