@@ -38,6 +38,11 @@ const CRATES: &[(&str, &[&str])] = &[
 /// The only crates that may have unsafe code.
 const UNSAFE: &[&str] = &["crates/pmemkv", "pmemkv-sys"];
 
+/// The only C sources. The header names what the bindings are made from. The shim is a library that a test preloads into
+/// a server, where it replaces libpmem's calls: in Rust it would be unsafe code from its first line to its last, outside
+/// of the crates that may have such code. No program that is delivered contains the shim.
+const C_SOURCES: &[&str] = &["tests/power-loss/shim.c", "pmemkv-sys/src/wrapper.h"];
+
 /// A longer file is more than a reader holds in mind.
 const LINES_MAX: usize = 600;
 
@@ -47,11 +52,23 @@ fn root() -> PathBuf {
 
 /// All Rust files below a folder, with their texts.
 fn sources(folder: &Path, found: &mut Vec<(PathBuf, String)>) -> TestResult {
+    sources_of(folder, &["rs"], found)
+}
+
+/// All files below a folder whose names end so, with their texts.
+fn sources_of(
+    folder: &Path,
+    extensions: &[&str],
+    found: &mut Vec<(PathBuf, String)>,
+) -> TestResult {
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
         if path.is_dir() {
-            sources(&path, found)?;
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            sources_of(&path, extensions, found)?;
+        } else if path
+            .extension()
+            .is_some_and(|extension| extensions.iter().any(|wanted| extension == *wanted))
+        {
             let text = fs::read_to_string(&path)?;
             found.push((path, text));
         }
@@ -172,11 +189,47 @@ fn unsafe_code_is_forbidden_outside_the_binding() -> TestResult {
             "{path}/src/lib.rs does not forbid unsafe code"
         );
     }
-    let main = fs::read_to_string(root().join("src/main.rs"))?;
-    assert!(
-        main.contains("#![forbid(unsafe_code)]"),
-        "src/main.rs does not forbid unsafe code"
-    );
+    for path in [
+        "src/main.rs",
+        "tests/power-loss/src/lib.rs",
+        "tests/power-loss/src/main.rs",
+    ] {
+        let main = fs::read_to_string(root().join(path))?;
+        assert!(
+            main.contains("#![forbid(unsafe_code)]"),
+            "{path} does not forbid unsafe code"
+        );
+    }
+    Ok(())
+}
+
+#[test]
+fn c_sources_are_known() -> TestResult {
+    let mut files = Vec::new();
+    // Clients' libraries that the tests install bring sources of their own.
+    for folder in [
+        "src",
+        "crates",
+        "pmemkv-sys",
+        "tests/power-loss",
+        "tests/support",
+    ] {
+        sources_of(
+            &root().join(folder),
+            &["c", "cc", "cpp", "h", "s", "S"],
+            &mut files,
+        )?;
+    }
+    for (path, text) in &files {
+        let place = path.strip_prefix(root())?.to_string_lossy();
+        assert!(
+            C_SOURCES.contains(&&*place),
+            "{place}: a C source that the walls do not know"
+        );
+        let lines = text.lines().count();
+        assert!(lines <= LINES_MAX, "{place} has {lines} lines");
+    }
+    assert_eq!(files.len(), C_SOURCES.len());
     Ok(())
 }
 
