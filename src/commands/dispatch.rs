@@ -9,6 +9,8 @@ mod memory_check;
 mod script;
 mod watch;
 
+use std::time::Instant;
+
 use self::count::Run;
 use self::lookup::{Known, is_http};
 use self::memory_check::Attempt;
@@ -21,6 +23,9 @@ use crate::keyspace::{Access, Keyspace, Presence, now_ms};
 use crate::protocol::{Args, Reply, ReplyBuffer};
 use crate::state::scripting::RunKind;
 use crate::state::{Lookups, Mode, OwnWait, ReplyMode, Server, Session};
+
+/// A call of more bytes goes to another thread: to store as much takes long, compared with handing it over.
+const INLINE_BYTES_MAX: usize = 8 << 20;
 
 /// Runs commands for one connection and keeps what it counts for INFO.
 #[derive(Debug)]
@@ -35,8 +40,10 @@ pub struct Dispatcher {
     run: Run,
     watch: Watch,
     last: Known,
-    /// Bytes that another thread must make room for before the call runs; 0 if none.
+    /// Bytes that another thread must reclaim before the call runs; 0 if none.
     wanted: u64,
+    /// Until when the commands of the running EXEC may make room.
+    exec_until: Option<Instant>,
 }
 
 /// Whether the connection goes on.
@@ -87,6 +94,7 @@ impl Dispatcher {
             run: Run::new(),
             watch: Watch::default(),
             wanted: 0,
+            exec_until: None,
         }
     }
 
@@ -127,6 +135,7 @@ impl Dispatcher {
             touch: !session.no_touch,
             client: session.handle.id,
             serves: false,
+            patient: takes_slow,
         };
         self.run.restart();
     }
@@ -184,7 +193,7 @@ impl Dispatcher {
         if let Ok(command) = found
             && !self.takes_slow
             && !queues
-            && command.spec.flags.contains(Flags::SLOW)
+            && (command.spec.flags.contains(Flags::SLOW) || args.bytes() > INLINE_BYTES_MAX)
         {
             return Next::Elsewhere;
         }
@@ -276,6 +285,12 @@ impl Dispatcher {
         }
         let lookups = self.lookups;
         let mut outcome = self.run_handler(around, session, command, args, out);
+        if matches!(outcome, Err(CommandError::TakesLong)) {
+            out.discard(mark);
+            self.lookups = lookups;
+            self.run.not_called();
+            return Next::Elsewhere;
+        }
         if matches!(outcome, Err(CommandError::OutOfMemory)) {
             let attempt = Attempt {
                 command,
@@ -437,7 +452,7 @@ fn remember(server: &Server, session: &Session, command: &Command, args: Args<'_
     }
     let keys_max = server.config.settings().tracking_table_max_keys;
     let keys = command.spec.find_keys(args).into_iter();
-    for key in keys.filter_map(|key| args.get(key.word)) {
+    for key in keys.filter_map(|key| args.get(key.argument)) {
         server.tracking.remember(server, client, key, keys_max);
     }
 }
@@ -454,7 +469,8 @@ fn has_slow_script(around: &Surroundings<'_>, session: &Session) -> bool {
     scripts.any(|queued| {
         let manner = Manner::of(queued.command.spec.name);
         let script = queued.args.args().get(1).unwrap_or_default();
-        let cached = around.server.scripting.lock();
-        !cached.is_quick(script, manner.named == Named::Text)
+        let is_text = manner.named == Named::Text;
+        let scripting = &around.server.scripting;
+        !scripting.with(|scripts| scripts.is_quick(script, is_text))
     })
 }

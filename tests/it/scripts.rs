@@ -228,8 +228,8 @@ fn asks_for_permission(server: &Server) -> TestResult {
         "return {redis.acl_check_cmd('set', 'open:a', 1), redis.acl_check_cmd('incr', 'open:a')}";
     let reply = other.call(&["EVAL", allowed, "0"])?;
     assert_eq!(show(&reply), "[:1 nil]");
-    let log = line(client, "ACL LOG 1")?;
-    assert!(log.contains("lua"), "{log}");
+    let log = line(client, "ACL LOG 10")?;
+    assert!(log.contains("context lua"), "{log}");
     client.line("ACL LOG RESET")?;
     client.line("ACL DELUSER scripter")?;
     Ok(())

@@ -8,7 +8,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
+use lock_order::{Rank, ReadGuard, RwLock, WriteGuard};
 
 /// How often a thread that waits at the gate looks whether the one inside is busy.
 const LOOK_TIME: Duration = Duration::from_millis(10);
@@ -17,9 +17,16 @@ const LOOK_TIME: Duration = Duration::from_millis(10);
 const TRANSACTION_TIME: Duration = Duration::from_millis(1);
 
 /// A lock in a cache line of its own (two of them, because processors fetch pairs).
-#[derive(Debug, Default)]
+#[derive(Debug)]
 #[repr(align(128))]
 struct Stripe(RwLock<()>);
+
+impl Stripe {
+    /// The lock that is taken as the one of this number.
+    fn new(number: usize) -> Self {
+        Self(RwLock::numbered(Rank::Gate, number, ()))
+    }
+}
 
 /// The locks.
 #[derive(Debug)]
@@ -39,7 +46,7 @@ pub struct Gate {
 /// Held while commands run that allow other commands beside them.
 #[derive(Debug)]
 pub struct Shared<'a> {
-    _guard: RwLockReadGuard<'a, ()>,
+    _guard: ReadGuard<'a, ()>,
 }
 
 /// A batch's pass through the gate, which the batch can give back for a while.
@@ -104,7 +111,7 @@ impl<'a> Presence<'a> {
 #[derive(Debug)]
 pub struct Alone<'a> {
     gate: &'a Gate,
-    _guards: Vec<RwLockWriteGuard<'a, ()>>,
+    _guards: Vec<WriteGuard<'a, ()>>,
 }
 
 impl Drop for Alone<'_> {
@@ -129,9 +136,9 @@ impl Gate {
     /// A gate for this many workers.
     pub fn new(workers: usize) -> Self {
         Self {
-            workers: (0..workers.max(1)).map(|_| Stripe::default()).collect(),
-            beside: Stripe::default(),
-            background: Stripe::default(),
+            workers: (2..2 + workers.max(1)).map(Stripe::new).collect(),
+            beside: Stripe::new(0),
+            background: Stripe::new(1),
             is_alone: AtomicBool::new(false),
             is_busy: AtomicBool::new(false),
         }
@@ -198,7 +205,7 @@ impl Gate {
         })
     }
 
-    fn lock_beside(&self, patient: bool) -> Result<RwLockWriteGuard<'_, ()>, NotAlone> {
+    fn lock_beside(&self, patient: bool) -> Result<WriteGuard<'_, ()>, NotAlone> {
         if let Some(guard) = self.beside.0.try_write() {
             return Ok(guard);
         }
@@ -231,7 +238,7 @@ impl Stripe {
     }
 
     #[cold]
-    fn wait_unless_busy(&self, gate: &Gate) -> Option<RwLockReadGuard<'_, ()>> {
+    fn wait_unless_busy(&self, gate: &Gate) -> Option<ReadGuard<'_, ()>> {
         loop {
             if gate.is_busy() {
                 return None;

@@ -14,7 +14,7 @@ use super::{Dispatcher, Next, Surroundings, watch};
 use crate::catalog::spec::Flags;
 use crate::commands::scripting::call::{Manner, Named, first_argument};
 use crate::commands::{Command, CommandError};
-use crate::keyspace::{NotAlone, RECLAIM_TIME_MAX};
+use crate::keyspace::{NotAlone, RECLAIM_IN_GATE_TIME_MAX, RECLAIM_TIME_MAX};
 use crate::protocol::{Args, ReplyBuffer};
 use crate::state::Session;
 use crate::state::scripting::{Found, RunKind, Scripts};
@@ -147,8 +147,9 @@ impl Dispatcher {
         let server = around.server;
         let manner = Manner::of(command.spec.name);
         let may_move = !self.takes_slow && !session.in_exec;
-        let mut scripts = server.scripting.lock();
-        let (found, first_argument) = match find(&mut scripts, manner, args, may_move) {
+        let mut own = server.scripting.take();
+        let scripts = own.get();
+        let (found, first_argument) = match find(scripts, manner, args, may_move) {
             Ok(Some(found)) => found,
             Ok(None) => return Went::Elsewhere,
             Err(error) => return error.into(),
@@ -163,12 +164,18 @@ impl Dispatcher {
         }
         let db = session.db;
         session.in_script = true;
+        // Everybody waits for the script, on whatever thread it runs.
+        let patient = std::mem::replace(&mut self.access.patient, true);
+        let exec_until = self.exec_until;
+        self.exec_until = exec_until.or_else(|| Some(Instant::now() + RECLAIM_IN_GATE_TIME_MAX));
         self.run.restart();
         let started = Instant::now();
         let mut host = ScriptHost::begin(self, around, session, RunKind::Eval, rights, may_move);
-        let ended = run(&mut scripts, &found, (args, first_argument), &mut host, out);
+        let ended = run(scripts, &found, (args, first_argument), &mut host, out);
         let is_moved = host.end();
         session.in_script = false;
+        self.access.patient = patient;
+        self.exec_until = exec_until;
         if session.db != db {
             session.select(db);
         }

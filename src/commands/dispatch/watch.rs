@@ -4,9 +4,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use lua::ScriptFlags;
 
-use super::super::redact::shown_words;
+use super::super::redact::{hidden_arguments, name_len, shown_arguments};
 use super::super::scripting::call::{Manner, Named};
 use super::{Command, Surroundings};
+use crate::acl::{self, Subjects, User};
 use crate::catalog::spec::Flags;
 use crate::config::Config;
 use crate::protocol::Args;
@@ -91,12 +92,14 @@ pub(super) fn note_slow(
         return;
     }
     let at = SystemTime::now().duration_since(UNIX_EPOCH);
-    let words = shown_words(command, args);
+    let shown = shown_arguments(command, args);
     let call = slowlog::SlowCall {
         id: 0,
         at_s: at.map_or(0, |at| i64::try_from(at.as_secs()).unwrap_or(i64::MAX)),
         micros,
-        words: slowlog::shortened(words.into_iter()),
+        arguments: slowlog::shortened(shown.into_iter()),
+        subjects: slowlog::subjects(command, args),
+        name_len: name_len(command),
         addr: session.handle.addr.clone(),
         name: session.handle.name.lock().clone(),
     };
@@ -121,20 +124,40 @@ pub(super) fn show_always(
     command: &'static Command,
     args: Args<'_>,
 ) {
-    let words = shown_words(command, args);
+    let at = SystemTime::now();
     let source = if session.in_script {
         monitors::Source::Script
     } else {
         monitors::Source::Client(&session.handle)
     };
-    let line = monitors::line(SystemTime::now(), session.db, source, words.into_iter());
+    let line =
+        |arguments: Vec<&[u8]>| monitors::line(at, session.db, source, arguments.into_iter());
+    let lines = monitors::Lines {
+        whole: line(shown_arguments(command, args)),
+        hidden: line(hidden_arguments(command, args)),
+    };
     let limits = server.config.settings().client_output_buffer_limits;
-    let ended = server.monitors.show(&line, &limits);
+    let sees = |user: &User| sees(user, command, args);
+    let ended = server.monitors.show(&lines, &sees, &limits);
     if ended > 0 {
         let counter = &server.stats.output_limit_disconnections;
         counter.fetch_add(ended, std::sync::atomic::Ordering::Relaxed);
-        tracing::warn!(ended, "clients in MONITOR did not read: closed");
+        tracing::warn!(
+            ended,
+            "the server disconnected clients in MONITOR that did not read"
+        );
     }
+}
+
+/// Whether a user in MONITOR may see the arguments of a call: the selector that lets it monitor must cover them.
+fn sees(user: &User, command: &Command, args: Args<'_>) -> bool {
+    let rules = user.rules();
+    if rules.is_unrestricted() {
+        return true;
+    }
+    let monitor = acl::command(b"monitor").expect("there is such a command");
+    let reach = rules.reach(monitor, None);
+    reach.sees(&Subjects::of(command, args), |word| args.get(word))
 }
 
 /// Whether CLIENT PAUSE has the command wait.
@@ -170,7 +193,7 @@ fn may_write(server: &Server, command: &Command, args: Args<'_>) -> bool {
     if flags.contains(Flags::RUNS_SCRIPT) && !flags.contains(Flags::READONLY) {
         let is_text = Manner::of(command.spec.name).named == Named::Text;
         let script = args.get(1).unwrap_or_default();
-        let says = server.scripting.lock().flags(script, is_text);
+        let says = (server.scripting).with(|scripts| scripts.flags(script, is_text));
         return !says.is_some_and(|flags| flags.contains(ScriptFlags::NO_WRITES));
     }
     flags.contains(Flags::WRITE) || matches!(command.full_name, "publish" | "spublish" | "pfcount")

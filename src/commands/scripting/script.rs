@@ -6,7 +6,7 @@ use crate::catalog::spec::{Argument, ArgumentKind, Arity, Categories, Flags, Gro
 use crate::commands::row::{Handler, Row};
 use crate::commands::{CommandError, CommandResult, Context, help};
 use crate::protocol::{Args, Reply};
-use crate::state::scripting::{KillRefused, RunKind};
+use crate::state::scripting::{KillRefused, RunKind, Scripts};
 
 /// A subcommand; the parameters are what differs between the rows.
 const fn sub(
@@ -148,16 +148,21 @@ fn show_help(ctx: &mut Context<'_>, _: Args<'_>) -> CommandResult {
 }
 
 fn load(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
-    let found = ctx.server.scripting.lock().load(&args[2], true)?;
+    let found = ctx
+        .server
+        .scripting
+        .with(|scripts| scripts.load(&args[2], true))?;
     Ok(Reply::bulk(found.name).into())
 }
 
 fn exists(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
-    let scripts = ctx.server.scripting.lock();
-    let known = args
-        .from(2)
-        .map(|name| Reply::Integer(scripts.has(name).into()));
-    Ok(Reply::Array(known.collect()).into())
+    let known = ctx.server.scripting.with(|scripts| {
+        let names = args.from(2);
+        names
+            .map(|name| Reply::Integer(scripts.has(name).into()))
+            .collect()
+    });
+    Ok(Reply::Array(known).into())
 }
 
 fn flush(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
@@ -170,7 +175,7 @@ fn flush(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
         ));
     }
     // Both modes leave the same behind, and there is no more to free than what the interpreter holds.
-    ctx.server.scripting.lock().flush();
+    ctx.server.scripting.with(Scripts::flush);
     Ok(Reply::Ok.into())
 }
 

@@ -8,14 +8,14 @@ pub use running::{KillRefused, RunId, RunKind, Running};
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 
 /// All that the server's clients share of scripts.
 #[derive(Debug, Default)]
 pub struct Scripting {
-    /// The thread that runs a script holds it meanwhile, and is alone in the gate. No other thread waits for it then: it
-    /// is not inside the gate.
-    scripts: Mutex<Scripts>,
+    /// Empty while a thread runs a script: it has taken the scripts out, and is alone in the gate. Others ask for them
+    /// inside the gate only. So nobody holds the lock while he waits for another one.
+    scripts: Mutex<Option<Box<Scripts>>>,
     /// The script that runs.
     pub running: Running,
     figures: Figures,
@@ -43,20 +43,30 @@ pub struct ScriptFigures {
     pub evicted: u64,
 }
 
-/// The scripts, locked. The figures are up to date when it is dropped.
+/// The scripts, for one thread. They go back, and the figures are brought up to date, when it is dropped.
 #[derive(Debug)]
-pub struct LockedScripts<'a> {
-    figures: &'a Figures,
-    scripts: MutexGuard<'a, Scripts>,
+pub struct OwnScripts<'a> {
+    scripting: &'a Scripting,
+    /// `None` only while it is dropped.
+    scripts: Option<Box<Scripts>>,
 }
 
 impl Scripting {
-    /// Locks the scripts.
-    pub fn lock(&self) -> LockedScripts<'_> {
-        LockedScripts {
-            figures: &self.figures,
-            scripts: self.scripts.lock(),
+    /// Takes the scripts, to run one of them. The caller is alone in the gate.
+    pub fn take(&self) -> OwnScripts<'_> {
+        OwnScripts {
+            scripting: self,
+            scripts: Some(self.scripts.lock().take().unwrap_or_default()),
         }
+    }
+
+    /// Works with the scripts, without running one. The caller is inside the gate.
+    pub fn with<R>(&self, f: impl FnOnce(&mut Scripts) -> R) -> R {
+        let mut scripts = self.scripts.lock();
+        let scripts = scripts.get_or_insert_default();
+        let result = f(scripts);
+        self.figures.note(scripts);
+        result
     }
 
     /// What INFO shows.
@@ -76,35 +86,34 @@ impl Scripting {
     }
 }
 
-impl std::ops::Deref for LockedScripts<'_> {
-    type Target = Scripts;
-
-    fn deref(&self) -> &Scripts {
-        &self.scripts
-    }
-}
-
-impl std::ops::DerefMut for LockedScripts<'_> {
-    fn deref_mut(&mut self) -> &mut Scripts {
-        &mut self.scripts
-    }
-}
-
-impl Drop for LockedScripts<'_> {
-    fn drop(&mut self) {
-        let (figures, scripts) = (self.figures, &mut *self.scripts);
+impl Figures {
+    fn note(&self, scripts: &mut Scripts) {
         let evicted = scripts.take_evicted();
         if evicted > 0 {
-            figures.evicted.fetch_add(evicted, Ordering::Relaxed);
+            self.evicted.fetch_add(evicted, Ordering::Relaxed);
         }
-        figures
-            .cached
-            .store(scripts.len() as u64, Ordering::Relaxed);
-        figures
-            .text_bytes
-            .store(scripts.text_bytes() as u64, Ordering::Relaxed);
-        figures
-            .vm_bytes
-            .store(scripts.vm_bytes() as u64, Ordering::Relaxed);
+        for (figure, value) in [
+            (&self.cached, scripts.len()),
+            (&self.text_bytes, scripts.text_bytes()),
+            (&self.vm_bytes, scripts.vm_bytes()),
+        ] {
+            figure.store(value as u64, Ordering::Relaxed);
+        }
+    }
+}
+
+impl OwnScripts<'_> {
+    /// The scripts.
+    pub fn get(&mut self) -> &mut Scripts {
+        self.scripts.get_or_insert_default()
+    }
+}
+
+impl Drop for OwnScripts<'_> {
+    fn drop(&mut self) {
+        if let Some(mut scripts) = self.scripts.take() {
+            self.scripting.figures.note(&mut scripts);
+            *self.scripting.scripts.lock() = Some(scripts);
+        }
     }
 }
