@@ -12,7 +12,7 @@ use super::wait::Queues;
 use super::watch::Watchers;
 use super::{Keyspace, KeyspaceError, SHARD_BITS, shard_of};
 use crate::background::Garbage;
-use store::{Location, now_ms};
+use store::{Location, StoreError, now_ms};
 
 /// One generation's keys in one shard.
 #[derive(Debug)]
@@ -167,11 +167,13 @@ impl Keyspace {
             return Err(error.into());
         }
         if misplaced > 0 {
-            tracing::error!(
-                partition,
-                misplaced,
-                "records that belong to other partitions were left out"
-            );
+            for shard in &mut shards {
+                shard.tables.clear();
+            }
+            return Err(StoreError::Damaged(format!(
+                "partition {partition} holds {misplaced} records that belong to others"
+            ))
+            .into());
         }
         self.elements_read(partition, elements)?;
         for shard in &mut shards {

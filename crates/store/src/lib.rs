@@ -29,7 +29,7 @@ use std::time::{Duration, Instant};
 
 pub use change::Change;
 pub use model::{DATABASES, Kind, Millis, Range, RecordKind, StringForm, Value, now_ms};
-pub use open::{LayoutChoice, OpenError, Options, open};
+pub use open::{LayoutChoice, OpenError, Options, open, rehearse};
 /// Has memory fetched into the processor's cache.
 pub use pmemkv::prefetch;
 

@@ -98,6 +98,9 @@ fn initialise(
                 source,
             })?;
     }
+    if pool.has_copy() {
+        pool.make_copies();
+    }
     // SAFETY: the root object is mapped and as large as `Root`, and nobody else has the pool yet.
     let place = unsafe { &raw mut (*root.as_ptr()).header };
     // SAFETY: `place` is the header's, mapped and aligned.
@@ -129,7 +132,7 @@ fn create_error(path: &Path, size_bytes: u64) -> PoolError {
 }
 
 /// What an unprivileged user may still write; a file system that doesn't say is taken as large enough.
-fn free_bytes(directory: &Path) -> u64 {
+pub(super) fn free_bytes(directory: &Path) -> u64 {
     statvfs(directory).map_or(u64::MAX, |status| {
         status
             .blocks_available()

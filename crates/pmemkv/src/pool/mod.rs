@@ -3,6 +3,8 @@
 mod create;
 mod error;
 mod file;
+mod lanes;
+mod objects;
 mod root;
 mod words;
 
@@ -11,10 +13,12 @@ use std::ffi::{CStr, CString, c_int};
 use std::fmt;
 use std::io;
 use std::mem;
+use std::ops::Range;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::ptr::NonNull;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use parking_lot::Mutex;
 use pmemkv_sys as sys;
@@ -23,8 +27,10 @@ use super::config::Config;
 use super::database::Database;
 use super::error::Error;
 pub use error::PoolError;
+pub use file::is_device;
+pub use objects::Allocated;
 use root::Root;
-pub use root::{FORMAT_VERSION, PARTITIONS_MAX, PoolHeader, WORDS};
+pub use root::{CELLS, FORMAT_VERSION, PARTITIONS_MAX, PoolHeader, WORDS};
 
 /// How the threads of a process share the arenas of the pools that it opens from now on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,6 +92,10 @@ struct Inner {
     open_slots: Mutex<HashSet<u32>>,
     /// Held while several words change together.
     words: Mutex<()>,
+    /// Whether the words lie in the pool twice.
+    has_copy: AtomicBool,
+    /// What the open has mended.
+    mended: Mutex<Option<&'static str>>,
 }
 
 // SAFETY: libpmemobj ties no pool to a thread.
@@ -105,6 +115,7 @@ impl Pool {
         let path = path.as_ref();
         if !file::is_device(path) {
             file::inspect(path)?;
+            file::reserve(path)?;
         }
         let raw_path = raw_path(path)?;
         // SAFETY: path and layout are NUL-terminated.
@@ -127,8 +138,9 @@ impl Pool {
         let (header, size_bytes) = header
             .decode()
             .map_err(|fault| file::refused(path, &fault))?;
+        let format = header.format_version;
         let pool = opened.into_pool(path, root, header, size_bytes)?;
-        pool.replay_words();
+        pool.replay_words(format)?;
         Ok(pool)
     }
 
@@ -249,6 +261,7 @@ impl Opened {
                 what: message(),
             });
         }
+        let has_copy = header.format_version > root::FORMAT_WITHOUT_COPY;
         let pop = self.0;
         mem::forget(self);
         Ok(Pool {
@@ -260,6 +273,8 @@ impl Opened {
                 size_bytes,
                 open_slots: Mutex::default(),
                 words: Mutex::default(),
+                has_copy: AtomicBool::new(has_copy),
+                mended: Mutex::default(),
             }),
         })
     }
@@ -282,8 +297,19 @@ impl Inner {
 
     /// Makes what was stored at `start` durable.
     fn persist<T>(&self, start: *const T) {
-        // SAFETY: the pool is open, and every caller gives an object inside the root object.
-        unsafe { sys::pmemobj_persist(self.pop.as_ptr(), start.cast(), size_of::<T>()) };
+        self.persist_bytes(start.cast(), size_of::<T>());
+    }
+
+    /// [`persist`](Self::persist) of so many bytes.
+    fn persist_bytes(&self, start: *const u8, bytes: usize) {
+        // SAFETY: the pool is open, and every caller gives bytes inside the root object.
+        unsafe { sys::pmemobj_persist(self.pop.as_ptr(), start.cast(), bytes) };
+    }
+
+    /// Where the pool is mapped, in bytes.
+    fn mapped(&self) -> Range<usize> {
+        let start = self.pop.as_ptr() as usize;
+        start..start.saturating_add(usize::try_from(self.size_bytes).unwrap_or(usize::MAX))
     }
 }
 
@@ -324,6 +350,11 @@ impl Slot {
         slots
             .cast::<sys::PMEMoid>()
             .wrapping_add(self.index as usize)
+    }
+
+    /// Where the pool is mapped.
+    pub(super) fn mapped(&self) -> Range<usize> {
+        self.inner.mapped()
     }
 
     /// Another engine would read this one's bytes as its own.

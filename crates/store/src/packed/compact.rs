@@ -232,9 +232,13 @@ impl Packed {
 
     /// Frees a segment. What made its records useless is committed: it must not be lost in a crash that comes later.
     fn give_back(&self, segment: u32) -> Result<(), StoreError> {
-        self.space
-            .segments()
-            .reset(segment, &Header::FREE.encode())?;
+        let segments = self.space.segments();
+        self.space.roll().free(
+            segment,
+            self.space.serial(segment),
+            segments.readable(segment),
+        );
+        segments.reset(segment, &Header::FREE.encode())?;
         self.space.put_back(segment);
         Ok(())
     }

@@ -16,7 +16,7 @@ use foldhash::fast::FixedState;
 use smallvec::SmallVec;
 
 use super::log::{Active, Chunk, Log, Staging, Taken};
-use super::record::{self, Form, HEADER_BYTES, Parts, Record, Spot, bind};
+use super::record::{self, Binding, Form, HEADER_BYTES, Parts, Record, Spot, bind};
 use super::space::Space;
 use crate::{Location, StoreError};
 
@@ -166,7 +166,11 @@ impl Staging {
             if start + length == chunk.bytes.len() {
                 chunk.bytes.truncate(start);
             } else {
-                record::fill(&mut chunk.bytes[start..start + length], chunk.serial);
+                let binding = Binding {
+                    serial: chunk.serial,
+                    offset,
+                };
+                record::fill(&mut chunk.bytes[start..start + length], binding);
             }
         }
         // A segment that was taken in the hold and holds nothing now was never written to.
@@ -489,7 +493,7 @@ impl Log {
 impl Staging {
     /// Writes a record into a hole.
     fn refill(&mut self, serial: u64, offset: usize, record: &mut [u8]) {
-        bind(record, serial);
+        bind(record, Binding { serial, offset });
         let Some(chunk) = self.chunk_mut(serial) else {
             unreachable!("a hole lies in a chunk");
         };
@@ -521,7 +525,7 @@ impl Staging {
                 }
             }
         };
-        bind(record, active.serial);
+        bind(record, active.binding());
         self.append(active, record);
         self.hold.bytes += record.len();
         self.active = Some(Active {

@@ -4,6 +4,7 @@
 //! overwritten or removed stays behind in its segment until the compaction moves the rest out.
 
 mod compact;
+mod find;
 #[doc(hidden)]
 pub mod fuzzing;
 mod header;
@@ -15,6 +16,8 @@ mod open;
 mod partial;
 mod patch;
 mod record;
+mod rehearse;
+mod roll;
 mod space;
 #[cfg(test)]
 mod tests;
@@ -27,6 +30,7 @@ use std::time::{Duration, Instant};
 use parking_lot::{Condvar, Mutex};
 
 pub use open::{open_pool, open_volatile};
+pub use rehearse::rehearse;
 
 use super::metadata::{self, Metadata, WORD_LAYOUT};
 use super::{
