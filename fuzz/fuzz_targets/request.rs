@@ -37,8 +37,8 @@ fn read(stream: &[u8], limits: RequestLimits, mut piece: impl FnMut() -> usize) 
                 Ok(Parsed::Nothing { consumed }) => (consumed, None),
                 Ok(Parsed::Inline { consumed }) => (consumed, Some(parser.inline().to_vec())),
                 Ok(Parsed::Request { consumed }) => {
-                    assert!(parser.words().len() * WORD_BYTES_MIN < consumed);
-                    let words = parser.words().iter();
+                    assert!(parser.arguments().len() * WORD_BYTES_MIN < consumed);
+                    let words = parser.arguments().iter();
                     let words = words.map(|&(from, to)| input[from..to].to_vec()).collect();
                     (consumed, Some(words))
                 }

@@ -11,35 +11,36 @@ use crate::catalog::spec::{CommandSpec, Flags, FoundKey};
 use crate::catalog::{Command, bitfield_only_reads, table};
 use crate::protocol::Args;
 
-/// Why a call is denied. Of several selectors' reasons the greatest is shown: the one that came closest.
+/// Why a call is denied. If several selectors deny it, the reply shows the greatest reason: that of the selector which
+/// came closest to allowing it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Denial {
-    /// The command itself.
+    /// The user may not run the command.
     Command,
-    /// The key at this word.
+    /// The user may not use the key in this argument.
     Key(usize),
-    /// The channel at this word.
+    /// The user may not use the channel in this argument.
     Channel(usize),
 }
 
-/// Commands that name channels only to leave them: that needs no permission.
+/// Commands that only end subscriptions: that needs no permission on channels.
 const LEAVING: [&str; 3] = ["unsubscribe", "sunsubscribe", "punsubscribe"];
 
-/// What a command's calls need.
+/// The permissions that a command's calls need.
 #[derive(Debug)]
 struct Needs {
-    /// One for each specification of its keys.
+    /// The access to keys, for each of the command's key specifications.
     keys: SmallVec<[KeyAccess; 1]>,
     channels: bool,
 }
 
-/// What is done to the keys of one specification.
+/// What a call does to the keys of one specification.
 #[derive(Clone, Copy, Debug)]
 enum KeyAccess {
     Always(Access),
-    /// A write, and with the word GET behind the value a read too.
+    /// SET: a write; with the argument GET after the value a read too.
     OfSet,
-    /// A read, and where something of it is set a write too.
+    /// BITFIELD: a read; a write too, unless all subcommands are GET.
     OfBitfield,
 }
 
@@ -51,15 +52,15 @@ impl Needs {
         }
     }
 
-    /// Those of every command, made once.
+    /// The needs of a command. The first call computes those of all commands.
     fn of(command: &Command) -> &'static Needs {
         static ALL: OnceLock<Vec<Needs>> = OnceLock::new();
         let all = ALL.get_or_init(|| table().all().iter().map(Needs::new).collect());
         &all[command.number]
     }
 
-    /// The words that are keys, and what is done to each. Of a call that says a wrong number of keys nothing more is
-    /// asked than that the keys which it seems to have may be used at all: it will fail, whatever they are.
+    /// The arguments that are keys, and the access that the call needs to each. If a call states a wrong number of
+    /// keys, it will fail anyway, so its apparent keys need only match some pattern.
     fn keys(&self, command: &CommandSpec, args: Args<'_>) -> SmallVec<[(usize, Access); 4]> {
         let found = command.find_keys(args).into_iter();
         let accesses = found.map(|FoundKey { word, spec }| {
@@ -87,8 +88,8 @@ impl KeyAccess {
     }
 }
 
-/// What each specification of a command's keys asks of a pattern: reading where values are seen, writing where
-/// something is put in, changed or removed; neither where only a key's existence, type or length is told.
+/// The access that each of a command's key specifications needs: read if the call returns values, write if it inserts,
+/// changes or removes any. A call that only tells a key's existence, type or length needs neither.
 fn key_access(command: &'static CommandSpec) -> impl Iterator<Item = KeyAccess> {
     command.keys.iter().map(|spec| {
         let has = |flag| spec.flags.contains(&flag);
@@ -107,7 +108,7 @@ fn key_access(command: &'static CommandSpec) -> impl Iterator<Item = KeyAccess> 
 }
 
 impl Rules {
-    /// Whether a client may go on listening to a channel, or as it stands a pattern of channels.
+    /// Whether a client may keep its subscription to a channel or, literally, to a pattern of channels.
     pub fn allows_channel(&self, channel: &[u8], is_pattern: bool) -> bool {
         self.all_selectors()
             .any(|selector| selector.allows_channel(channel, is_pattern))
@@ -128,7 +129,7 @@ impl Rules {
     }
 }
 
-/// The keys of the call are looked for once, when the first selector asks for them.
+/// The keys of the call, found when the first selector needs them.
 type FoundKeys = Option<SmallVec<[(usize, Access); 4]>>;
 
 fn check_selector(

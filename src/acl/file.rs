@@ -22,13 +22,13 @@ use crate::config::Settings;
 )]
 pub struct NoFile;
 
-/// Why the file was not loaded: nothing was changed.
+/// Why the file was not loaded. Nothing was changed.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
-    /// There is none.
+    /// There is no `aclfile`.
     #[error(transparent)]
     NoFile(#[from] NoFile),
-    /// It can't be read, or some of its lines are wrong.
+    /// The file can't be read, or has wrong lines.
     #[error("ERR {0}")]
     Wrong(String),
 }
@@ -36,10 +36,10 @@ pub enum LoadError {
 /// Why the file was not saved.
 #[derive(Debug, thiserror::Error)]
 pub enum SaveError {
-    /// There is none.
+    /// There is no `aclfile`.
     #[error(transparent)]
     NoFile(#[from] NoFile),
-    /// It can't be written.
+    /// The file can't be written.
     #[error(
         "ERR There was an error trying to save the ACLs. Please check the server logs for more information"
     )]
@@ -49,13 +49,13 @@ pub enum SaveError {
 /// Why the server does not start with these users.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// Both forms at once.
+    /// There are `user` lines and an `aclfile`.
     #[error(
         "the configuration defines users and names an aclfile: that leads to errors and security holes. Define users \
          in one of them only"
     )]
     Both,
-    /// A `user` line of the configuration.
+    /// A `user` line of the configuration is wrong.
     #[error("Error in user declaration '{name}': {reason}")]
     User {
         /// The user.
@@ -63,13 +63,13 @@ pub enum StartError {
         /// Why.
         reason: String,
     },
-    /// The `aclfile`.
+    /// The `aclfile` is wrong.
     #[error("Aborting startup because of ACL errors: {0}")]
     File(String),
 }
 
 impl Acl {
-    /// The users that the configuration gives: `requirepass`, then `user` lines or the `aclfile`.
+    /// The users that the configuration defines: by `requirepass`, then by `user` lines or the `aclfile`.
     pub fn start(settings: &Settings) -> Result<Self, StartError> {
         let channels = settings.acl_pubsub_default_all;
         let password = settings.requirepass.as_ref().map(|password| &***password);
@@ -110,14 +110,14 @@ impl Acl {
         Ok(acl)
     }
 
-    /// ACL LOAD: puts the users of the file in the place of all; returns those that are gone.
+    /// ACL LOAD: replaces all users by those of the file. Returns the users that are gone.
     pub fn load(&self, channels_by_default: bool) -> Result<Vec<Arc<User>>, LoadError> {
         let path = self.file().ok_or(NoFile)?;
         let users = read(path, channels_by_default).map_err(LoadError::Wrong)?;
         Ok(self.replace(users))
     }
 
-    /// ACL SAVE: writes all users into the file. It is replaced as a whole and durably, or not at all.
+    /// ACL SAVE: writes all users to the file. It replaces the whole file durably, or leaves it as it is.
     pub fn save(&self) -> Result<(), SaveError> {
         let path = self.file().ok_or(NoFile)?;
         let mut text = Vec::new();
@@ -130,7 +130,7 @@ impl Acl {
     }
 }
 
-/// The users of the configuration's lines, whose first word is the name.
+/// Parses the configuration's `user` lines. The first word of a line is the user's name.
 fn declared<W: AsRef<[u8]>>(
     lines: &[Vec<W>],
     channels_by_default: bool,
@@ -161,7 +161,7 @@ fn declared<W: AsRef<[u8]>>(
     Ok(users)
 }
 
-/// The users of a file; or all that is wrong with it, in one line.
+/// Reads the users of a file. The error lists everything that is wrong with it, in one line.
 fn read(path: &Path, channels_by_default: bool) -> Result<BTreeMap<Box<[u8]>, Rules>, String> {
     let shown = path.display();
     let text = std::fs::read(path).map_err(|error| {
@@ -174,7 +174,7 @@ fn read(path: &Path, channels_by_default: bool) -> Result<BTreeMap<Box<[u8]>, Ru
     parse(&text, &shown.to_string(), channels_by_default)
 }
 
-/// As [`read`]; `file` names the file in errors.
+/// Parses the text of a file. `file` is its name in errors.
 fn parse(
     text: &[u8],
     file: &str,
@@ -216,7 +216,7 @@ fn parse(
                 for rule in merged {
                     let rule = trim(&rule, b"\t\r");
                     match rules.apply(rule) {
-                        // A name that is not known tells no secret.
+                        // The rule may be shown: an unknown name of a command is no secret.
                         Err(error @ RuleError::UnknownCommand) => {
                             let rule = String::from_utf8_lossy(rule);
                             wrong!(
@@ -243,7 +243,7 @@ fn parse(
     Err(errors)
 }
 
-/// Without the bytes of `set` at both ends.
+/// Removes the bytes of `set` from both ends.
 fn trim<'a>(mut text: &'a [u8], set: &[u8]) -> &'a [u8] {
     while let [first, rest @ ..] = text
         && set.contains(first)
@@ -258,9 +258,9 @@ fn trim<'a>(mut text: &'a [u8], set: &[u8]) -> &'a [u8] {
     text
 }
 
-/// Replaces a file's content durably. It is nobody else's to read: hashes of passwords are in it.
+/// Replaces a file's content durably. Only the owner may read a new file, because it contains hashes of passwords.
 fn replace(path: &Path, content: &[u8]) -> std::io::Result<()> {
-    // A link stays a link: its target is replaced.
+    // A link stays a link: replace its target.
     let path = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     let parent = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
@@ -285,7 +285,7 @@ fn replace(path: &Path, content: &[u8]) -> std::io::Result<()> {
     })();
     if let Err(error) = &written {
         tracing::error!(file = %path.display(), %error, "the users could not be saved");
-        // Gone already if the rename was what succeeded.
+        // If the rename succeeded, the temporary name is gone already.
         let _ = std::fs::remove_file(&temporary);
     }
     written

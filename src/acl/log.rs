@@ -1,11 +1,11 @@
-//! What was denied lately: ACL LOG.
+//! ACL LOG: the latest denials.
 
 use std::collections::VecDeque;
 
-/// Events of one kind within this time are one entry.
+/// Equal events within this time share one entry.
 const GROUPING_MS: i64 = 60_000;
 
-/// How many entries are looked through for one of the same kind.
+/// How many of the newest entries are compared with a new event.
 const COMPARED: usize = 10;
 
 /// What was denied.
@@ -30,10 +30,10 @@ impl Reason {
     }
 }
 
-/// Where the call stood.
+/// Where the client made the call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Context {
-    /// By itself.
+    /// Outside a transaction.
     Toplevel,
     /// In a transaction.
     Multi,
@@ -49,29 +49,29 @@ impl Context {
     }
 }
 
-/// Something that was denied.
+/// A denial.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
-    /// What.
+    /// What was denied.
     pub reason: Reason,
-    /// Where.
+    /// Where the client made the call.
     pub context: Context,
-    /// The command's full name, the key, the channel, or the word that was to authenticate.
+    /// The command's full name, the key, the channel, or the name of the authenticating command.
     pub object: Vec<u8>,
-    /// The user, or whom the client wanted to be.
+    /// The client's user, or the user as which it tried to authenticate.
     pub username: Vec<u8>,
 }
 
 /// One entry of the log.
 #[derive(Clone, Debug)]
 pub struct Entry {
-    /// How often.
+    /// How often it happened.
     pub count: u64,
-    /// What.
+    /// The denial.
     pub event: Event,
     /// The client of the last time, as CLIENT LIST shows it.
     pub client: String,
-    /// Number of the entry, rising, never used again.
+    /// The entry's number: ascending, never used again.
     pub id: u64,
     /// The first time, ms since the Unix epoch.
     pub created_ms: i64,
@@ -87,7 +87,7 @@ pub struct Log {
 }
 
 impl Log {
-    /// Notes an event. Of more than `len_max` entries the oldest go; `client` describes the client.
+    /// Adds an event, and keeps only the newest `len_max` entries. `client` describes the client.
     pub fn add(
         &mut self,
         event: Event,
@@ -183,7 +183,7 @@ mod tests {
             log.add(event(&number.to_string()), 0, 12, String::new);
         }
         assert_eq!(log.newest(usize::MAX).len(), 12);
-        // Only the ten newest are compared.
+        // The log compares only the ten newest entries with a new event.
         log.add(event("9"), 0, 12, String::new);
         assert_eq!(log.newest(1)[0].count, 1);
         log.add(event("19"), 0, 12, String::new);

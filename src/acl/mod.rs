@@ -1,8 +1,8 @@
 //! Access control: users, their rules, and the check of a call against them.
 //!
-//! A [`User`] is what connections hold: its [`Rules`] may be exchanged while they do. An [`Identity`] is one
-//! connection's view of its user; it sees new rules at the next command. [`Acl`] is the list of all users with the log
-//! of what was denied. Meaning, order and texts are those of Redis 7.2.
+//! Connections hold a [`User`], whose [`Rules`] may change meanwhile. An [`Identity`] is one connection's view of its
+//! user; it sees new rules at the next command. [`Acl`] is the list of all users, with the log of denials. Meaning,
+//! order and texts are those of Redis 7.2.
 
 mod check;
 mod file;
@@ -29,7 +29,8 @@ pub use self::users::{Acl, AuthError, Denied};
 /// The user of connections that have not authenticated as another.
 pub const DEFAULT_USER: &[u8] = b"default";
 
-/// Whether a word may not be a user's name or a pattern: descriptions separate words by spaces.
+/// Whether a word contains a space, so that it cannot be a user's name or a pattern: descriptions separate words by
+/// spaces.
 pub fn has_spaces(word: &[u8]) -> bool {
     // Vertical tab and form feed too, as C's isspace.
     word.iter()

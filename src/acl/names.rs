@@ -1,4 +1,5 @@
-//! Commands and categories by the names that rules use: a command's own, also where the configuration renames it.
+//! Finds commands and categories by the names in rules. A rule uses a command's own name, even if the configuration
+//! renames the command.
 
 use std::collections::HashMap;
 use std::sync::OnceLock;
@@ -6,7 +7,7 @@ use std::sync::OnceLock;
 use crate::catalog::spec::Categories;
 use crate::catalog::{Command, table};
 
-/// The category of that name, in any case.
+/// The category with this name, in any letter case.
 pub fn category(name: &[u8]) -> Option<Categories> {
     Categories::NAMED
         .iter()
@@ -14,7 +15,7 @@ pub fn category(name: &[u8]) -> Option<Categories> {
         .map(|&(category, _)| category)
 }
 
-/// The command or, by its full name, the subcommand (`config|get`), in any case.
+/// The command or, by its full name (`config|get`), the subcommand, in any letter case.
 pub(super) fn command(name: &[u8]) -> Option<&'static Command> {
     static BY_NAME: OnceLock<HashMap<&'static [u8], &'static Command>> = OnceLock::new();
     let by_name = BY_NAME.get_or_init(|| {

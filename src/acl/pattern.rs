@@ -1,4 +1,4 @@
-//! Patterns of keys, with what they let a command do.
+//! Patterns of keys, and the access that they allow.
 
 use crate::glob;
 
@@ -28,7 +28,7 @@ pub(super) struct KeyPattern {
 }
 
 impl KeyPattern {
-    /// The pattern that a rule beginning with `~` or `%` names; `None` where it is not well formed.
+    /// Parses a rule that begins with `~` or `%`; `None` if it is malformed.
     pub(super) fn parse(rule: &[u8]) -> Option<Self> {
         let (access, pattern) = match rule {
             [b'~', pattern @ ..] => (Access::ALL, pattern),
@@ -50,7 +50,7 @@ impl KeyPattern {
         let prefix: &[u8] = match self.access {
             Access { read: false, .. } => b"%W~",
             Access { write: false, .. } => b"%R~",
-            // `~*` would stand for all keys, after which no other pattern may come.
+            // `~*` would mean all keys, and no other pattern may follow that.
             Access::ALL if self.pattern == b"*" => b"%RW~",
             Access::ALL => b"~",
         };
@@ -58,7 +58,7 @@ impl KeyPattern {
     }
 }
 
-/// The letters between `%` and `~`, each at most once, and what follows.
+/// Parses the letters between `%` and `~`, each at most once. Returns the access, and the pattern that follows.
 fn permissions(mut rule: &[u8]) -> Option<(Access, &[u8])> {
     let mut access = Access::default();
     while let Some((letter, rest)) = rule.split_first() {
@@ -70,7 +70,7 @@ fn permissions(mut rule: &[u8]) -> Option<(Access, &[u8])> {
         }
         rule = rest;
     }
-    // Letters alone are the empty pattern, as Redis reads them.
+    // As in Redis, letters alone mean the empty pattern.
     (access != Access::default()).then_some((access, rule))
 }
 

@@ -1,10 +1,10 @@
-//! What a user may do: flags, passwords, selectors; made from rules, and described by them.
+//! What a user may do: flags, passwords and selectors. Rules define it and describe it.
 
 use sha2::{Digest, Sha256};
 
 use super::selector::Selector;
 
-/// A password as it is kept.
+/// The SHA-256 of a password. The server keeps no plain passwords.
 type Hash = [u8; 32];
 
 /// Why a rule is refused, as Redis words it.
@@ -13,16 +13,16 @@ pub enum RuleError {
     /// No such command, subcommand or category.
     #[error("Unknown command or category name in ACL")]
     UnknownCommand,
-    /// No rule at all.
+    /// The word is no rule.
     #[error("Syntax error")]
     Syntax,
-    /// A pattern where all keys are allowed.
+    /// A pattern of keys although all keys are allowed.
     #[error(
         "Adding a pattern after the * pattern (or the 'allkeys' flag) is not valid and does not have any effect. Try \
          'resetkeys' to start with an empty list of patterns"
     )]
     KeysAfterAll,
-    /// A pattern where all channels are allowed.
+    /// A pattern of channels although all channels are allowed.
     #[error(
         "Adding a pattern after the * pattern (or the 'allchannels' flag) is not valid and does not have any effect. \
          Try 'resetchannels' to start with an empty list of channels"
@@ -31,15 +31,15 @@ pub enum RuleError {
     /// The user has no such password.
     #[error("The password you are trying to remove from the user does not exist")]
     NoSuchPassword,
-    /// A hash that is none.
+    /// A malformed hash.
     #[error(
         "The password hash must be exactly 64 characters and contain only lowercase hexadecimal characters"
     )]
     BadHash,
-    /// A user that was defined before.
+    /// A second definition of a user.
     #[error("Duplicate user found. A user can only be defined once in config files")]
     Duplicate,
-    /// `+config|get|x`.
+    /// A first argument of a subcommand: `+config|get|x`.
     #[error("Allowing first-arg of a subcommand is not supported")]
     FirstArgOfSubcommand,
 }
@@ -47,7 +47,7 @@ pub enum RuleError {
 /// Why a list of rules is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RulesError {
-    /// A selector that begins with this word is not closed.
+    /// The selector that begins with this word has no end.
     Unmatched(Vec<u8>),
     /// This rule is wrong.
     Rule(Vec<u8>, RuleError),
@@ -68,7 +68,7 @@ pub struct Rules {
 }
 
 impl Rules {
-    /// Those of a user just made: off, and nothing is allowed, but all channels where the configuration says so.
+    /// The rules of a new user: it is off and may do nothing, except for all channels with `channels_by_default`.
     pub fn new(channels_by_default: bool) -> Self {
         Self {
             enabled: false,
@@ -81,7 +81,7 @@ impl Rules {
         }
     }
 
-    /// Those of the default user where nothing is configured: everything, without a password.
+    /// The rules of an unconfigured default user: it may do everything, without a password.
     pub fn everything(channels_by_default: bool) -> Self {
         let mut rules = Self::new(channels_by_default);
         for word in ["on", "nopass", "~*", "&*", "+@all"] {
@@ -90,7 +90,7 @@ impl Rules {
         rules
     }
 
-    /// Applies one rule; nothing is changed where it is refused. A selector is one word here.
+    /// Applies one rule. An error changes nothing. A selector must be one word here.
     pub fn apply(&mut self, rule: &[u8]) -> Result<(), RuleError> {
         match rule.to_ascii_lowercase().as_slice() {
             b"" => {}
@@ -142,7 +142,8 @@ impl Rules {
         Ok(())
     }
 
-    /// Applies rules as words come: a selector may be several. On an error some of them may have been applied.
+    /// Applies the rules in `words`, in which a selector may be several words. After an error some rules may have been
+    /// applied.
     pub fn apply_all<W: AsRef<[u8]>>(&mut self, words: &[W]) -> Result<(), RulesError> {
         for rule in merge_selectors(words).map_err(RulesError::Unmatched)? {
             if let Err(error) = self.apply(&rule) {
@@ -152,14 +153,14 @@ impl Rules {
         Ok(())
     }
 
-    /// Sets the one password, or with `None` takes any: the directive `requirepass`.
+    /// Sets the only password; `None` accepts any password. For the directive `requirepass`.
     pub(super) fn set_only_password(&mut self, password: Option<&[u8]>) {
         self.passwords.clear();
         self.nopass = password.is_none();
         self.passwords.extend(password.map(hash));
     }
 
-    /// What `reset` and new selectors begin with from now on: all channels, or none.
+    /// Sets what `reset` and new selectors begin with: all channels, or none.
     pub(super) fn set_channels_by_default(&mut self, all: bool) {
         self.channels_by_default = all;
     }
@@ -173,12 +174,13 @@ impl Rules {
         self.enabled
     }
 
-    /// Whether any password does.
+    /// Whether the user accepts any password.
     pub fn takes_any_password(&self) -> bool {
         self.nopass
     }
 
-    /// Whether this password lets somebody in. The time it takes tells nothing of those that are kept.
+    /// Whether a client may authenticate with this password. The time that it takes tells nothing about the stored
+    /// passwords.
     pub fn accepts(&self, password: &[u8]) -> bool {
         let given = hash(password);
         let mut found = self.nopass;
@@ -235,7 +237,7 @@ impl Rules {
         self.passwords.iter().map(|hash| hex(hash))
     }
 
-    /// The rules that make these, as words; a selector is one.
+    /// The rules that define this user, as words. A selector is one word.
     pub fn words(&self) -> Vec<Vec<u8>> {
         let flags = self
             .flags()
@@ -285,7 +287,7 @@ fn parse_hash(text: &[u8]) -> Result<Hash, RuleError> {
     Ok(hash)
 }
 
-/// Makes one word of the words of each selector; on an error, the word where a selector begins that does not end.
+/// Joins the words of each selector into one word. The error is the first word of a selector that has no end.
 pub fn merge_selectors<W: AsRef<[u8]>>(words: &[W]) -> Result<Vec<Vec<u8>>, Vec<u8>> {
     let mut merged = Vec::new();
     let mut open: Option<(Vec<u8>, &[u8])> = None;

@@ -1,5 +1,5 @@
-//! A selector: commands, keys and channels that go together. Every user has a root selector and may have more; a call
-//! is allowed when one of them allows all of it.
+//! A selector allows certain commands on certain keys and channels. Every user has a root selector and may have more. A
+//! user may make a call if one of its selectors allows all of it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,16 +10,16 @@ use crate::catalog::{Command, table};
 use crate::glob;
 use crate::quoting::{quote, split_args};
 
-/// Commands, keys and channels that are allowed together.
+/// The commands, keys and channels that a user may use together.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Selector {
-    /// Everything, commands of later versions included.
+    /// Allows all commands, those of later versions included.
     all_commands: bool,
     /// A bit for each command's number.
     allowed: Vec<u64>,
     /// First arguments, in lower case, with which a command is allowed although its bit is not set.
     first_args: BTreeMap<usize, BTreeSet<Vec<u8>>>,
-    /// The rules on commands as descriptions show them: whether allowed, and the name in lower case.
+    /// The rules on commands, for descriptions: whether each allows, and its name in lower case.
     command_rules: Vec<(bool, Vec<u8>)>,
     all_keys: bool,
     keys: Vec<KeyPattern>,
@@ -28,7 +28,7 @@ pub struct Selector {
 }
 
 impl Selector {
-    /// Allows nothing, but all channels where `all_channels` says so.
+    /// Allows nothing, or only all channels with `all_channels`.
     pub(super) fn new(all_channels: bool) -> Self {
         let mut selector = Self {
             all_commands: false,
@@ -44,14 +44,14 @@ impl Selector {
         selector
     }
 
-    /// From a rule in parentheses.
+    /// Parses a rule in parentheses.
     pub(super) fn parse(rule: &[u8], all_channels: bool) -> Result<Self, RuleError> {
         let inside = rule
             .strip_prefix(b"(")
             .and_then(|rule| rule.strip_suffix(b")"))
             .ok_or(RuleError::Syntax)?;
         let mut selector = Self::new(all_channels);
-        // What does not split, for a quote that is not closed, is taken for empty, as in Redis.
+        // As in Redis, a rule that does not split, because a quote is not closed, counts as empty.
         for word in split_args(inside).unwrap_or_default() {
             selector.apply(&word)?;
         }
@@ -149,7 +149,7 @@ impl Selector {
         if names::is_subcommand(container) {
             return Err(RuleError::FirstArgOfSubcommand);
         }
-        // A space would make two words of it in a file of users.
+        // In a file of users a space would split it into two words.
         if sub.is_empty() || super::has_spaces(sub) {
             return Err(RuleError::Syntax);
         }
@@ -187,7 +187,8 @@ impl Selector {
         self.first_args.remove(&command.number);
     }
 
-    /// Notes a rule for descriptions. It replaces those that it makes void: the same, and those of subcommands.
+    /// Notes a rule for descriptions. It replaces the rules that it overrides: those of the same name and of its
+    /// subcommands.
     fn note_rule(&mut self, name: &[u8], allow: bool) {
         let name = name.to_ascii_lowercase();
         self.command_rules.retain(|(_, old)| {
@@ -197,12 +198,12 @@ impl Selector {
         self.command_rules.push((allow, name));
     }
 
-    /// Whether it allows everything.
+    /// Whether the selector allows everything.
     pub(super) fn is_unrestricted(&self) -> bool {
         self.all_commands && self.all_keys && self.all_channels
     }
 
-    /// Whether the command may run; `first_arg` is the word after its name.
+    /// Whether the selector allows the command. `first_arg` is the argument after its name.
     pub(super) fn allows_command(&self, command: &Command, first_arg: Option<&[u8]>) -> bool {
         let number = command.number;
         if self.all_commands || self.allowed[number / 64] >> (number % 64) & 1 == 1 {
@@ -214,28 +215,28 @@ impl Selector {
         args.contains(word.to_ascii_lowercase().as_slice())
     }
 
-    /// Whether any key may be read.
+    /// Whether the selector allows reading all keys.
     pub(super) fn reads_all_keys(&self) -> bool {
         let reads_all = |pattern: &KeyPattern| pattern.access.read && pattern.pattern == b"*";
         self.allows_all_keys() || self.keys.iter().any(reads_all)
     }
 
-    /// Whether every key is allowed.
+    /// Whether the selector allows every access to every key.
     pub(super) fn allows_all_keys(&self) -> bool {
         self.all_keys
     }
 
-    /// Whether the key may be used in this way.
+    /// Whether the selector allows this access to the key.
     pub(super) fn allows_key(&self, key: &[u8], access: Access) -> bool {
         self.all_keys || self.keys.iter().any(|pattern| pattern.allows(key, access))
     }
 
-    /// Whether every channel is allowed.
+    /// Whether the selector allows every channel.
     pub(super) fn allows_all_channels(&self) -> bool {
         self.all_channels
     }
 
-    /// Whether the channel, or as it stands the pattern of channels, is allowed.
+    /// Whether the selector allows the channel. A pattern of channels must literally equal an allowed pattern.
     pub(super) fn allows_channel(&self, channel: &[u8], is_pattern: bool) -> bool {
         self.all_channels
             || self.channels.iter().any(|pattern| {
@@ -285,7 +286,7 @@ impl Selector {
             .chain(patterns.map(|pattern| [b"&", pattern.as_slice()].concat()))
     }
 
-    /// All rules that make this selector, in Redis's order.
+    /// All rules that define this selector, in Redis's order.
     pub(super) fn words(&self) -> Vec<Vec<u8>> {
         let reset = (!self.all_channels).then(|| b"resetchannels".to_vec());
         self.key_words()
@@ -295,13 +296,13 @@ impl Selector {
             .collect()
     }
 
-    /// The rule in parentheses that makes this selector.
+    /// The rule in parentheses that defines this selector.
     pub(super) fn describe_in_parentheses(&self) -> Vec<u8> {
         let words: Vec<Vec<u8>> = self
             .words()
             .into_iter()
             .map(|word| {
-                // A word that would end the selector early, or open a quote, is quoted itself.
+                // Quote a word that would end the selector early or open a quote.
                 if word.ends_with(b")") || word.iter().any(|byte| b"\"'".contains(byte)) {
                     quote(&word)
                 } else {

@@ -1,10 +1,10 @@
-//! Rules as tables: what they make of a user, how it is described, what it may do.
+//! Tests of rules, as tables: the user that they define, its description, and what it may do.
 
 use super::{Denial, Rules, RulesError};
 use crate::catalog::{Command, table};
 use crate::protocol::OwnedArgs;
 
-/// A new user with these rules, which are separated by spaces.
+/// A new user with these rules, separated by spaces.
 fn user(rules: &str) -> Rules {
     let mut user = Rules::new(false);
     let words: Vec<&str> = rules.split(' ').collect();
@@ -59,7 +59,7 @@ fn descriptions_are_those_of_redis() {
             "resetchannels -@all (~x resetchannels -@all)",
         ),
         ("(+get \"~a)", "resetchannels -@all (resetchannels -@all)"),
-        // Words that would end the selector or open a quote are quoted.
+        // The description quotes words that would end the selector or open a quote.
         (
             r#"(~\x29\x22 "~a)" "~b'" )"#,
             r#"resetchannels -@all (~\x29\x22 "~a)" "~b'" resetchannels -@all)"#,
@@ -183,7 +183,7 @@ fn errors_are_those_of_redis() {
     }
 }
 
-/// The command of a call, as dispatch finds it.
+/// The command of a call, found as the dispatcher finds it.
 fn command(words: &[&str]) -> &'static Command {
     let command = table().find(words[0].as_bytes()).expect("a command");
     words
@@ -220,7 +220,7 @@ fn calls_are_checked_as_in_redis() {
         ("+@all -select +select|0", "select 1", Err(Command)),
         ("+select|a", "select A", Ok(())),
         ("+select|0 -@connection", "select 0", Err(Command)),
-        // A command may only be told what kind of thing a key is: no permission needed but for the key itself.
+        // A command that only tells a key's type needs any access to the key, not a certain one.
         ("+@all %R~r %W~w ~rw", "get r", Ok(())),
         ("+@all %R~r %W~w ~rw", "get w", Err(Key(1))),
         ("+@all %R~r %W~w ~rw", "set w x", Ok(())),

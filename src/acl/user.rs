@@ -1,4 +1,4 @@
-//! A user as connections hold it.
+//! A user, and a connection's view of it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,7 +10,7 @@ use crate::catalog::Command;
 use crate::error::{CommandError, shown};
 use crate::protocol::Args;
 
-/// A user. Its rules may be exchanged while connections hold it.
+/// A user. Its rules may change while connections hold it.
 #[derive(Debug)]
 pub struct User {
     name: Box<[u8]>,
@@ -33,12 +33,12 @@ impl User {
         &self.name
     }
 
-    /// What it may do at present.
+    /// The user's present rules.
     pub fn rules(&self) -> Arc<Rules> {
         Arc::clone(&self.rules.read())
     }
 
-    /// Whether it may make this call at present; the error is the reply.
+    /// Checks a call against the present rules. The error is the reply.
     pub fn check(&self, command: &'static Command, args: Args<'_>) -> Result<(), CommandError> {
         let rules = self.rules();
         if rules.is_unrestricted() {
@@ -48,7 +48,7 @@ impl User {
         checked.map_err(|denial| self.denied(denial, command))
     }
 
-    /// The reply to a call that its rules deny.
+    /// The reply to a call that the rules deny.
     pub fn denied(&self, denial: Denial, command: &Command) -> CommandError {
         match denial {
             Denial::Command => {
@@ -60,7 +60,7 @@ impl User {
         }
     }
 
-    /// Why it may not run a command.
+    /// The text about a command that the user may not run.
     pub fn denied_command(&self, command: &Command) -> String {
         format!(
             "User {} has no permissions to run the '{}' command",
@@ -69,14 +69,14 @@ impl User {
         )
     }
 
-    /// Exchanges the rules: connections see the new ones at their next command.
+    /// Replaces the rules. Connections see the new ones at their next command.
     pub(super) fn set(&self, rules: Rules) {
         *self.rules.write() = Arc::new(rules);
-        // After the rules: who sees the new number finds them.
+        // After the rules, so that a thread which sees the new number finds the new rules.
         self.version.fetch_add(1, Ordering::Release);
     }
 
-    /// The line that makes it: `user name on ...`.
+    /// The line that defines the user: `user name on ...`.
     pub fn describe(&self) -> Vec<u8> {
         [b"user ", &*self.name, b" ", &self.rules().describe()].concat()
     }
@@ -92,7 +92,7 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// For a connection that acts as `user`.
+    /// The view of a connection that acts as `user`.
     pub fn new(user: Arc<User>) -> Self {
         let version = user.version.load(Ordering::Acquire);
         let rules = user.rules();
@@ -109,7 +109,7 @@ impl Identity {
         &self.user
     }
 
-    /// Whether everything is allowed. To be asked before each command: it is the look for new rules too.
+    /// Whether the user may do everything. The caller asks before each command: this call also picks up new rules.
     #[inline]
     pub fn is_unrestricted(&mut self) -> bool {
         if self.user.version.load(Ordering::Acquire) != self.version {
@@ -118,7 +118,7 @@ impl Identity {
         self.unrestricted
     }
 
-    /// The rules that [`is_unrestricted`](Self::is_unrestricted) has seen last.
+    /// The rules as of the last call of [`is_unrestricted`](Self::is_unrestricted).
     pub fn rules(&self) -> &Rules {
         &self.rules
     }

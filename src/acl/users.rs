@@ -1,4 +1,4 @@
-//! All users, and the log of what was denied.
+//! All users, and the log of denials.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -19,21 +19,21 @@ pub(super) type ByName = BTreeMap<Box<[u8]>, Arc<User>>;
 #[derive(Debug)]
 pub struct Acl {
     users: RwLock<ByName>,
-    /// Always there, and always the same one.
+    /// The default user. It always exists, and is always the same object.
     default_user: Arc<User>,
     /// Whether clients need not authenticate: the default user is on and takes any password.
     open: AtomicBool,
     /// The file that holds the users, if the configuration names one.
     file: Option<PathBuf>,
-    /// What was denied lately.
+    /// The latest denials.
     log: Mutex<Log>,
-    /// How often what was denied.
+    /// How many denials there were, by reason.
     denied: Denied,
 }
 
-/// Counters for INFO.
+/// Counts of denials, for INFO.
 #[derive(Debug, Default)]
-#[allow(missing_docs)] // Each counts the denials of that reason.
+#[allow(missing_docs)] // Each counts the denials with that reason.
 pub struct Denied {
     pub auth: AtomicU64,
     pub command: AtomicU64,
@@ -41,12 +41,12 @@ pub struct Denied {
     pub channel: AtomicU64,
 }
 
-/// A name and a password that let nobody in: no such user, it is off, or another password.
+/// Authentication failed: there is no such user, it is off, or it has another password.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AuthError;
 
 impl Acl {
-    /// The default user alone, who may do everything; its password is `requirepass`, if there is one.
+    /// The default user alone. It may do everything, and its password is `requirepass`, if there is one.
     pub fn new(
         requirepass: Option<&[u8]>,
         channels_by_default: bool,
@@ -70,7 +70,7 @@ impl Acl {
         acl
     }
 
-    /// To be called with the lock of `users`, after the default user's rules have changed.
+    /// Updates `open` after a change of the default user's rules. The caller holds the lock of `users`.
     fn note_default_user(&self) {
         let rules = self.default_user.rules();
         let open = rules.is_enabled() && rules.takes_any_password();
@@ -93,17 +93,17 @@ impl Acl {
         self.file.as_deref()
     }
 
-    /// What was denied how often.
+    /// How many denials there were, by reason.
     pub fn denied(&self) -> &Denied {
         &self.denied
     }
 
-    /// What was denied lately.
+    /// The latest denials.
     pub fn log(&self) -> &Mutex<Log> {
         &self.log
     }
 
-    /// The user of that name.
+    /// The user with this name.
     pub fn get(&self, name: &[u8]) -> Option<Arc<User>> {
         self.users.read().get(name).cloned()
     }
@@ -113,7 +113,7 @@ impl Acl {
         self.users.read().values().cloned().collect()
     }
 
-    /// Changes a user, or makes a new one: all rules are applied, or none.
+    /// Changes a user, or makes a new one. Applies all rules, or on an error none.
     pub fn set_user<W: AsRef<[u8]>>(
         &self,
         name: &[u8],
@@ -138,9 +138,9 @@ impl Acl {
         Ok(())
     }
 
-    /// Removes a user and returns it; who still acts as it may do nothing more.
+    /// Removes a user and returns it. Connections that still act as the user may do nothing from now on.
     ///
-    /// The default user can't be removed: callers check for it.
+    /// Returns `None` for the default user, which can't be removed; callers check for it.
     pub fn delete(&self, name: &[u8]) -> Option<Arc<User>> {
         let mut users = self.users.write();
         if name == DEFAULT_USER {
@@ -151,9 +151,9 @@ impl Acl {
         Some(user)
     }
 
-    /// The directive `requirepass`: the default user's only password, or with `None` any.
+    /// Sets the default user's only password; `None` accepts any. For the directive `requirepass`.
     pub fn set_default_password(&self, password: Option<&[u8]>) {
-        // The lock keeps others from changing the same rules meanwhile.
+        // The lock keeps other threads from changing the same rules meanwhile.
         let users = self.users.write();
         let mut rules = (*self.default_user.rules()).clone();
         rules.set_only_password(password);
@@ -162,14 +162,15 @@ impl Acl {
         drop(users);
     }
 
-    /// Checks a name and a password, and has `enter` note the user before anybody can remove it.
+    /// Checks a name and a password. Calls `enter` with the user under the lock of `users`, so that no other thread can
+    /// remove the user before the session has it.
     pub fn authenticate(
         &self,
         name: &[u8],
         password: &[u8],
         enter: impl FnOnce(&Arc<User>),
     ) -> Result<(), AuthError> {
-        // An unknown name takes as long as a known one.
+        // Check a password even for an unknown name, so that the reply takes as long as for a known one.
         let user = self.get(name);
         let rules = user
             .as_ref()
@@ -186,8 +187,8 @@ impl Acl {
         Ok(())
     }
 
-    /// Puts other users in the place of all; returns those that are gone. A user that stays is the same one, with the
-    /// new rules.
+    /// Replaces all users and returns those that are gone. A user that stays remains the same object, with the new
+    /// rules.
     pub(super) fn replace(&self, new: BTreeMap<Box<[u8]>, Rules>) -> Vec<Arc<User>> {
         let mut users = self.users.write();
         let mut old = std::mem::take(&mut *users);
@@ -213,7 +214,7 @@ impl Acl {
         old.into_values().collect()
     }
 
-    /// Counts what was denied and notes it in the log.
+    /// Counts a denial and adds it to the log.
     pub fn deny(
         &self,
         event: Event,
@@ -233,7 +234,7 @@ impl Acl {
 }
 
 impl Event {
-    /// A failed attempt to authenticate with a command's first word `object`.
+    /// A failed authentication by the command `object`.
     pub fn auth(context: Context, object: &[u8], username: &[u8]) -> Self {
         Self {
             reason: Reason::Auth,

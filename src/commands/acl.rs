@@ -3,21 +3,188 @@
 #![allow(clippy::unnecessary_wraps)] // Handlers have one shape, also those that cannot fail.
 
 mod log;
-mod rows;
-
-pub(super) use self::rows::COMMANDS;
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::numbers::parse_i64;
 use super::{CommandError, CommandResult, Context, Outcome, help, table};
 use crate::acl::{self, Acl, DEFAULT_USER, Denial, Rules, RulesError, Selector, User};
-use crate::catalog::spec::Categories;
+use crate::catalog::spec::{Argument, ArgumentKind, Arity, Categories, Flags, Group};
+use crate::commands::row::{Handler, Row};
 use crate::error::shown;
+use crate::numbers::parse_i64;
 use crate::protocol::{Args, Reply};
 use crate::state::ClientHandle;
+
+const PLAIN: Flags = Flags::NOSCRIPT.union(Flags::LOADING).union(Flags::STALE);
+const ADMIN: Flags = PLAIN.union(Flags::ADMIN);
+
+const USERS: &str = "O(N). Where N is the number of configured users.";
+
+pub(super) static COMMANDS: &[Row] = &[Row::new("acl", Arity::AtLeast(2), help)
+    .group(Group::Server, "6.0.0")
+    .summary("Commands on users and what they may do.")
+    .complexity("Depends on subcommand.")
+    .subcommands(SUBCOMMANDS)];
+
+const fn sub(
+    name: &'static str,
+    arity: Arity,
+    flags: Flags,
+    summary: &'static str,
+    complexity: &'static str,
+    arguments: &'static [Argument],
+    handler: Handler,
+) -> Row {
+    Row::new(name, arity, handler)
+        .flags(flags)
+        .group(Group::Server, "6.0.0")
+        .summary(summary)
+        .complexity(complexity)
+        .arguments(arguments)
+}
+
+const USERNAME: Argument = Argument::new("username", ArgumentKind::String);
+
+static SUBCOMMANDS: &[Row] = &[
+    sub(
+        "cat",
+        Arity::AtLeast(2),
+        PLAIN,
+        "Lists the categories of commands, or the commands of one.",
+        "O(1) since the categories and commands are a fixed set.",
+        &[Argument::new("categoryname", ArgumentKind::String).optional()],
+        cat,
+    ),
+    sub(
+        "deluser",
+        Arity::AtLeast(3),
+        ADMIN,
+        "Removes users and closes their connections.",
+        "O(1) amortized time considering the typical user.",
+        &[USERNAME.multiple()],
+        deluser,
+    )
+    .tips(&["request_policy:all_nodes", "response_policy:all_succeeded"]),
+    sub(
+        "dryrun",
+        Arity::AtLeast(4),
+        ADMIN,
+        "Tells whether a user may make a call, without running it.",
+        "O(1).",
+        &[
+            USERNAME,
+            Argument::new("command", ArgumentKind::String),
+            Argument::new("arg", ArgumentKind::String)
+                .optional()
+                .multiple(),
+        ],
+        dryrun,
+    )
+    .since("7.0.0"),
+    sub(
+        "genpass",
+        Arity::AtLeast(2),
+        PLAIN,
+        "Makes a random password.",
+        "O(1)",
+        &[Argument::new("bits", ArgumentKind::Integer).optional()],
+        genpass,
+    ),
+    sub(
+        "getuser",
+        Arity::Exactly(3),
+        ADMIN,
+        "Shows a user's rules.",
+        "O(N). Where N is the number of password, command and pattern rules that the user has.",
+        &[USERNAME],
+        getuser,
+    )
+    .history(&[
+        ("6.2.0", "Added Pub/Sub channel patterns."),
+        (
+            "7.0.0",
+            "Added selectors and changed the format of key and channel patterns from a list \
+             to their rule representation.",
+        ),
+    ]),
+    sub(
+        "help",
+        Arity::Exactly(2),
+        Flags::LOADING.union(Flags::STALE),
+        "Lists the subcommands.",
+        "O(1)",
+        &[],
+        help,
+    ),
+    sub(
+        "list",
+        Arity::Exactly(2),
+        ADMIN,
+        "Shows all users as lines of a configuration file.",
+        USERS,
+        &[],
+        list,
+    ),
+    sub(
+        "load",
+        Arity::Exactly(2),
+        ADMIN,
+        "Replaces all users by those of the ACL file.",
+        USERS,
+        &[],
+        load,
+    ),
+    log::LOG,
+    sub(
+        "save",
+        Arity::Exactly(2),
+        ADMIN,
+        "Writes all users into the ACL file.",
+        USERS,
+        &[],
+        save,
+    )
+    .tips(&["request_policy:all_nodes", "response_policy:all_succeeded"]),
+    sub(
+        "setuser",
+        Arity::AtLeast(3),
+        ADMIN,
+        "Makes a user or changes its rules.",
+        "O(N). Where N is the number of rules provided.",
+        &[
+            USERNAME,
+            Argument::new("rule", ArgumentKind::String)
+                .optional()
+                .multiple(),
+        ],
+        setuser,
+    )
+    .tips(&["request_policy:all_nodes", "response_policy:all_succeeded"])
+    .history(&[
+        ("6.2.0", "Added Pub/Sub channel patterns."),
+        ("7.0.0", "Added selectors and key based permissions."),
+    ]),
+    sub(
+        "users",
+        Arity::Exactly(2),
+        ADMIN,
+        "Lists the names of all users.",
+        USERS,
+        &[],
+        users,
+    ),
+    sub(
+        "whoami",
+        Arity::Exactly(2),
+        PLAIN,
+        "Shows the user that this connection acts as.",
+        "O(1)",
+        &[],
+        whoami,
+    ),
+];
 
 /// The longest password that GENPASS makes.
 const GENPASS_BITS_MAX: i64 = 4096;
@@ -33,17 +200,18 @@ fn bulk(bytes: Vec<u8>) -> Reply {
     Reply::Bulk(Bytes::from(bytes))
 }
 
-/// The words of each `user` line for CONFIG REWRITE, behind `user`: none where the users have a file of their own.
+/// The parts of each `user` line for CONFIG REWRITE, behind `user`. There are none if the users have a file of their
+/// own.
 pub(super) fn for_config(acl: &Acl) -> Vec<Vec<Vec<u8>>> {
     if acl.file().is_some() {
         return Vec::new();
     }
-    let words = |user: &Arc<User>| {
+    let line = |user: &Arc<User>| {
         let rules = user.rules().describe();
         let rules = rules.split(|&byte| byte == b' ').map(<[u8]>::to_vec);
         std::iter::once(user.name().to_vec()).chain(rules).collect()
     };
-    acl.all().iter().map(words).collect()
+    acl.all().iter().map(line).collect()
 }
 
 fn setuser(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
@@ -53,15 +221,15 @@ fn setuser(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
             "ERR Usernames can't contain spaces or null characters",
         ));
     }
-    let words: Vec<&[u8]> = args.from(3).collect();
+    let rules: Vec<&[u8]> = args.from(3).collect();
     let channels_by_default = ctx.server.config.settings().acl_pubsub_default_all;
     ctx.server
         .acl
-        .set_user(name, &words, channels_by_default)
+        .set_user(name, &rules, channels_by_default)
         .map_err(|problem| match problem {
-            RulesError::Unmatched(word) => error(format!(
+            RulesError::Unmatched(argument) => error(format!(
                 "ERR Unmatched parenthesis in acl selector starting at '{}'.",
-                shown(&word, usize::MAX)
+                shown(&argument, usize::MAX)
             )),
             RulesError::Rule(rule, reason) => error(format!(
                 "ERR Error in ACL SETUSER modifier '{}': {reason}",
@@ -96,7 +264,7 @@ fn clients_of(ctx: &Context<'_>, users: &[Arc<User>]) -> Vec<Arc<ClientHandle>> 
         .collect()
 }
 
-/// Closes connections: this one after its reply.
+/// Closes connections. The caller's own closes after its reply.
 fn disconnect(ctx: &Context<'_>, clients: Vec<Arc<ClientHandle>>, reply: Reply) -> Outcome {
     let mut own = false;
     for client in clients {
@@ -164,7 +332,7 @@ fn cat(_: &mut Context<'_>, args: Args<'_>) -> CommandResult {
             .iter()
             .map(|&(_, name)| Reply::text(name))
             .collect(),
-        Some(_) if args.len() > 3 => return Err(wrong_words(args)),
+        Some(_) if args.len() > 3 => return Err(wrong_arguments(args)),
         Some(name) => {
             let category = acl::category(name).ok_or_else(|| {
                 error(format!(
@@ -183,8 +351,8 @@ fn cat(_: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     Ok(Reply::Array(names).into())
 }
 
-/// The error for a subcommand with words too many that arity allows.
-fn wrong_words(args: Args<'_>) -> CommandError {
+/// The error of a call with too many arguments, which the row's arity cannot refuse.
+fn wrong_arguments(args: Args<'_>) -> CommandError {
     error(format!(
         "ERR unknown subcommand or wrong number of arguments for '{}'. Try ACL HELP.",
         shown(&args[1], CATEGORY_SHOWN_BYTES)
@@ -195,7 +363,7 @@ fn genpass(_: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     let bits = match args.len() {
         2 => 256,
         3 => parse_i64(&args[2]).ok_or(CommandError::NotAnInteger)?,
-        _ => return Err(wrong_words(args)),
+        _ => return Err(wrong_arguments(args)),
     };
     let digits = usize::try_from(bits)
         .ok()
@@ -223,14 +391,14 @@ fn dryrun(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
         .get(name)
         .ok_or_else(|| error(format!("ERR User '{}' not found", shown(name, usize::MAX))))?;
     let call = args.tail(3);
-    let word = &call[0];
+    let argument = &call[0];
     let not_found = || {
         error(format!(
             "ERR Command '{}' not found",
-            shown(word, usize::MAX)
+            shown(argument, usize::MAX)
         ))
     };
-    let mut command = table().find(word).ok_or_else(not_found)?;
+    let mut command = table().find(argument).ok_or_else(not_found)?;
     if let (Some(sub), true) = (call.get(1), command.is_container()) {
         command = table()
             .find_subcommand(command, sub)

@@ -13,11 +13,11 @@ use bytes::Bytes;
 
 use self::filter::{Filter, parse_type};
 use super::connection::{parse_client_name, printable};
-use super::numbers::parse_i64;
 use super::{CommandError, CommandResult, Context, Outcome, help};
 use crate::catalog::spec::{Argument, ArgumentKind, Arity, Categories, Flags, Group};
 use crate::commands::row::{Handler, Row};
 use crate::error::shown;
+use crate::numbers::parse_i64;
 use crate::protocol::{Args, Reply};
 use crate::state::{ClientHandle, ReplyMode};
 
@@ -36,7 +36,7 @@ pub(super) static COMMANDS: &[Row] = &[Row::new("client", Arity::AtLeast(2), hel
     .complexity("Depends on subcommand.")
     .subcommands(SUBCOMMANDS)];
 
-/// A subcommand; what differs between them is in the arguments.
+/// A subcommand's row; the parameters are what differs between the rows.
 const fn sub(
     name: &'static str,
     arity: Arity,
@@ -179,39 +179,9 @@ static SUBCOMMANDS: &[Row] = &[
     tracking::CACHING,
     tracking::TRACKINGINFO,
     tracking::GETREDIR,
-    sub(
-        "pause",
-        Arity::AtLeast(3),
-        ADMIN,
-        "3.0.0",
-        "Has commands wait for a time: all, or those that write.",
-        pause::PAUSE_ARGUMENTS,
-        pause::pause,
-    )
-    .history(&[(
-        "6.2.0",
-        "`CLIENT PAUSE WRITE` mode added along with the `mode` option.",
-    )]),
-    sub(
-        "unpause",
-        Arity::Exactly(2),
-        ADMIN,
-        "6.2.0",
-        "Ends the wait of PAUSE.",
-        &[],
-        pause::unpause,
-    )
-    .complexity("O(N) Where N is the number of paused clients"),
-    sub(
-        "unblock",
-        Arity::AtLeast(3),
-        ADMIN,
-        "5.0.0",
-        "Ends the wait of another connection's blocking command.",
-        pause::UNBLOCK_ARGUMENTS,
-        pause::unblock,
-    )
-    .complexity("O(log N) where N is the number of client connections"),
+    pause::PAUSE,
+    pause::UNPAUSE,
+    pause::UNBLOCK,
     sub(
         "reply",
         Arity::Exactly(3),
@@ -404,10 +374,10 @@ fn kill(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     })
 }
 
-fn parse_on_off(word: &[u8]) -> Result<bool, CommandError> {
-    if word.eq_ignore_ascii_case(b"on") {
+fn parse_on_off(argument: &[u8]) -> Result<bool, CommandError> {
+    if argument.eq_ignore_ascii_case(b"on") {
         Ok(true)
-    } else if word.eq_ignore_ascii_case(b"off") {
+    } else if argument.eq_ignore_ascii_case(b"off") {
         Ok(false)
     } else {
         Err(CommandError::Syntax)

@@ -190,7 +190,7 @@ fn docs(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     let commands: Vec<&Command> = if names.len() == 0 {
         table().top_level().collect()
     } else {
-        // Names of no command are passed over.
+        // Skips names that no command has.
         names.filter_map(|name| table().find(name)).collect()
     };
     ctx.out.map_header(commands.len());
@@ -223,7 +223,7 @@ fn list(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
 /// Whether a command passes FILTERBY.
 type Filter<'a> = Box<dyn Fn(&Command) -> bool + 'a>;
 
-/// What FILTERBY's words ask of a command.
+/// What FILTERBY's arguments ask of a command.
 fn filter<'a>(by: &[u8], value: &'a [u8]) -> Result<Filter<'a>, CommandError> {
     match by.to_ascii_lowercase().as_slice() {
         // No command here comes from a module.
@@ -248,7 +248,7 @@ fn getkeys(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     let keys = keys::find(args)?;
     ctx.out.array_header(keys.len());
     for key in keys {
-        ctx.out.bulk(key.word);
+        ctx.out.bulk(key.name);
     }
     Ok(Outcome::Written)
 }
@@ -258,7 +258,7 @@ fn getkeysandflags(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     ctx.out.array_header(keys.len());
     for key in keys {
         ctx.out.array_header(2);
-        ctx.out.bulk(key.word);
+        ctx.out.bulk(key.name);
         ctx.out.set_header(key.flags.len());
         for flag in key.flags {
             ctx.out.simple(flag);

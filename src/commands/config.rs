@@ -122,16 +122,16 @@ fn get(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
 }
 
 fn set(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
-    // The pairs begin after two words: an odd number of words has a name without its value.
+    // The pairs begin after two arguments. With an odd number of arguments a value is missing.
     if !args.len().is_multiple_of(2) {
         return Err(CommandError::Syntax);
     }
-    let words: Vec<&[u8]> = args.from(2).collect();
-    let pairs: Vec<(&[u8], &[u8])> = words.chunks(2).map(|pair| (pair[0], pair[1])).collect();
+    let arguments: Vec<&[u8]> = args.from(2).collect();
+    let pairs: Vec<(&[u8], &[u8])> = arguments.chunks(2).map(|pair| (pair[0], pair[1])).collect();
     let (server, keyspace) = (ctx.server, ctx.keyspace);
     let local = ctx.session.handle.is_local();
     let set = server.config.set_with(&pairs, local, |settings, changed| {
-        // First what may be refused.
+        // Sets first what may be refused.
         let prepared = server.prepare(settings, changed)?;
         server.take_over(prepared);
         if changed.contains(&"notify-keyspace-events") {
@@ -145,8 +145,8 @@ fn set(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
         keyspace
             .latency()
             .set_threshold(settings.latency_monitor_threshold_ms);
-        // Under the configuration's lock: of two calls the later one is what counts.
-        keyspace.configure(settings);
+        // Runs under the configuration's lock, so that of two calls the later one counts.
+        keyspace.eviction().configure(settings);
         Ok(())
     });
     match set {

@@ -2,12 +2,12 @@
 
 #![allow(clippy::unnecessary_wraps)] // Handlers have one shape, also those that cannot fail.
 
-use super::numbers::parse_i64;
 use super::{CommandError, CommandResult, Context, Outcome, permission};
 use crate::acl::DEFAULT_USER;
 use crate::catalog::spec::{Argument, ArgumentKind, Arity, Categories, Flags, Group};
 use crate::commands::row::Row;
 use crate::error::shown;
+use crate::numbers::parse_i64;
 use crate::protocol::{Args, Protocol, Reply};
 use crate::state::REDIS_VERSION;
 
@@ -102,7 +102,7 @@ fn ping(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     let message = args.get(1);
     let is_message = ctx.out.protocol == Protocol::Resp2 && ctx.session.handle.is_subscriber();
     match message {
-        // To a client that listens this is a message like others.
+        // A subscribed client gets the reply as a message.
         _ if is_message => {
             ctx.out.array_header(2);
             ctx.out.bulk(b"pong");
@@ -125,7 +125,7 @@ fn quit(_: &mut Context<'_>, _: Args<'_>) -> CommandResult {
 
 fn reset(ctx: &mut Context<'_>, _: Args<'_>) -> CommandResult {
     ctx.session.withdraw(ctx.server, ctx.keyspace);
-    // What came before is still in the old protocol.
+    // Earlier messages are still in the old protocol.
     ctx.session.handle.mailbox.take_into(ctx.out);
     ctx.session.reset(&ctx.server.acl, ctx.keyspace);
     ctx.server.monitors.remove(&ctx.session.handle);
@@ -133,7 +133,7 @@ fn reset(ctx: &mut Context<'_>, _: Args<'_>) -> CommandResult {
     Ok(Reply::Simple("RESET").into())
 }
 
-/// HELLO's words.
+/// HELLO's arguments.
 #[derive(Debug, Default)]
 struct Hello<'a> {
     protocol: Option<Protocol>,
@@ -144,8 +144,8 @@ struct Hello<'a> {
 impl<'a> Hello<'a> {
     fn parse(args: Args<'a>) -> Result<Self, CommandError> {
         let mut hello = Hello::default();
-        let mut words = args.from(1);
-        if let Some(version) = words.next() {
+        let mut rest = args.from(1);
+        if let Some(version) = rest.next() {
             hello.protocol = Some(match parse_i64(version) {
                 Some(2) => Protocol::Resp2,
                 Some(3) => Protocol::Resp3,
@@ -159,11 +159,11 @@ impl<'a> Hello<'a> {
                 }
             });
         }
-        while let Some(option) = words.next() {
-            if option.eq_ignore_ascii_case(b"auth") && words.len() >= 2 {
-                hello.credentials = words.next().zip(words.next());
-            } else if option.eq_ignore_ascii_case(b"setname") && words.len() >= 1 {
-                hello.name = words.next().map(parse_client_name).transpose()?;
+        while let Some(option) = rest.next() {
+            if option.eq_ignore_ascii_case(b"auth") && rest.len() >= 2 {
+                hello.credentials = rest.next().zip(rest.next());
+            } else if option.eq_ignore_ascii_case(b"setname") && rest.len() >= 1 {
+                hello.name = rest.next().map(parse_client_name).transpose()?;
             } else {
                 let option = shown(option, usize::MAX);
                 return Err(CommandError::Text(
@@ -203,7 +203,7 @@ fn hello(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     }
     let id = i64::try_from(ctx.session.handle.id).unwrap_or(i64::MAX);
     Ok(Reply::Map(vec![
-        // Clients take this word for the sign that they talk to what they know.
+        // Clients check this name to learn whether they know the server.
         (Reply::text("server"), Reply::text("redis")),
         (Reply::text("version"), Reply::text(REDIS_VERSION)),
         (
@@ -241,10 +241,10 @@ pub(super) fn parse_client_name(name: &[u8]) -> Result<String, CommandError> {
     ))
 }
 
-/// `word` as text when all of it is printable ASCII without spaces.
-pub(super) fn printable(word: &[u8]) -> Option<String> {
-    if word.iter().all(u8::is_ascii_graphic) {
-        String::from_utf8(word.to_vec()).ok()
+/// `argument` as text when all of it is printable ASCII without spaces.
+pub(super) fn printable(argument: &[u8]) -> Option<String> {
+    if argument.iter().all(u8::is_ascii_graphic) {
+        String::from_utf8(argument.to_vec()).ok()
     } else {
         None
     }
@@ -257,8 +257,8 @@ mod tests {
 
     #[test]
     fn parses_hello() -> Result<(), CommandError> {
-        let words = OwnedArgs::new(["hello", "3", "setname", "a", "AUTH", "u", "p"]);
-        let hello = Hello::parse(words.args())?;
+        let arguments = OwnedArgs::new(["hello", "3", "setname", "a", "AUTH", "u", "p"]);
+        let hello = Hello::parse(arguments.args())?;
         assert_eq!(hello.protocol, Some(Protocol::Resp3));
         assert_eq!(hello.name.as_deref(), Some("a"));
         assert_eq!(hello.credentials, Some((&b"u"[..], &b"p"[..])));
@@ -267,7 +267,7 @@ mod tests {
 
     #[test]
     fn refuses_bad_hellos() {
-        for (words, text) in [
+        for (arguments, text) in [
             (vec!["hello", "4"], "NOPROTO unsupported protocol version"),
             (
                 vec!["hello", "x"],
@@ -282,8 +282,8 @@ mod tests {
                 "ERR Client names cannot contain spaces, newlines or special characters.",
             ),
         ] {
-            let words = OwnedArgs::new(words);
-            let error = Hello::parse(words.args()).expect_err("must be refused");
+            let arguments = OwnedArgs::new(arguments);
+            let error = Hello::parse(arguments.args()).expect_err("must be refused");
             assert_eq!(error.to_string(), text);
         }
     }

@@ -2,10 +2,10 @@
 
 use std::sync::atomic::Ordering;
 
-use super::numbers::parse_i64;
 use super::{CommandError, CommandResult, Context};
 use crate::catalog::spec::{Argument, ArgumentKind, Arity, Categories, Flags, Group};
 use crate::commands::row::Row;
+use crate::numbers::parse_i64;
 use crate::protocol::{Args, Reply};
 
 const FLUSH_MODE: &[Argument] = &[Argument::new(
@@ -67,8 +67,8 @@ pub(super) fn databases(ctx: &Context<'_>) -> usize {
 }
 
 /// A database number, as SELECT, MOVE and COPY read it: a 32-bit integer first, then one of `databases`.
-pub(super) fn parse_database(word: &[u8], databases: usize) -> Result<usize, CommandError> {
-    let number = parse_i64(word).ok_or(CommandError::NotAnInteger)?;
+pub(super) fn parse_database(argument: &[u8], databases: usize) -> Result<usize, CommandError> {
+    let number = parse_i64(argument).ok_or(CommandError::NotAnInteger)?;
     let number = i32::try_from(number).map_err(|_| {
         CommandError::text(
             "ERR value is out of range, value must between -2147483648 and 2147483647",
@@ -84,8 +84,8 @@ fn within_range(number: i32, databases: usize) -> Result<usize, CommandError> {
         .ok_or(CommandError::DatabaseOutOfRange)
 }
 
-fn parse_i32(word: &[u8]) -> Option<i32> {
-    parse_i64(word).and_then(|number| i32::try_from(number).ok())
+fn parse_i32(argument: &[u8]) -> Option<i32> {
+    parse_i64(argument).and_then(|number| i32::try_from(number).ok())
 }
 
 fn select(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
@@ -100,15 +100,16 @@ fn swapdb(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     let b = parse_i32(&args[2]).ok_or(CommandError::text("ERR invalid second DB index"))?;
     let databases = databases(ctx);
     let (a, b) = (within_range(a, databases)?, within_range(b, databases)?);
-    ctx.keyspace.swap(a, b)?;
+    ctx.keyspace.databases().swap(a, b)?;
     Ok(Reply::Ok.into())
 }
 
-/// ASYNC and SYNC differ in Redis in who frees the memory. Here both forget the keys in one durable step and sweep
-/// the space in the background, so that the mode only has to be a valid one.
+/// In Redis ASYNC and SYNC decide which thread frees the memory. Here both forget the keys in one durable step and
+/// sweep the space in the background, so the handler only checks that the mode is valid.
 fn check_flush_mode(args: Args<'_>) -> Result<(), CommandError> {
-    let known =
-        |word: &[u8]| word.eq_ignore_ascii_case(b"async") || word.eq_ignore_ascii_case(b"sync");
+    let known = |argument: &[u8]| {
+        argument.eq_ignore_ascii_case(b"async") || argument.eq_ignore_ascii_case(b"sync")
+    };
     if args.len() <= 2 && args.from(1).all(known) {
         Ok(())
     } else {
@@ -118,13 +119,13 @@ fn check_flush_mode(args: Args<'_>) -> Result<(), CommandError> {
 
 fn flushdb(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     check_flush_mode(args)?;
-    ctx.keyspace.flush(ctx.session.db)?;
+    ctx.keyspace.databases().flush(ctx.session.db)?;
     Ok(Reply::Ok.into())
 }
 
 fn flushall(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     check_flush_mode(args)?;
-    ctx.keyspace.flush_all()?;
+    ctx.keyspace.databases().flush_all()?;
     Ok(Reply::Ok.into())
 }
 
@@ -135,8 +136,8 @@ mod tests {
 
     #[test]
     fn database_numbers() {
-        let error = |word: &str| {
-            parse_database(word.as_bytes(), 16)
+        let error = |argument: &str| {
+            parse_database(argument.as_bytes(), 16)
                 .expect_err("must be refused")
                 .to_string()
         };
@@ -154,7 +155,7 @@ mod tests {
 
     #[test]
     fn flush_modes() {
-        let check = |words: &[&str]| check_flush_mode(OwnedArgs::new(words).args()).is_ok();
+        let check = |arguments: &[&str]| check_flush_mode(OwnedArgs::new(arguments).args()).is_ok();
         assert!(check(&["flushall"]));
         assert!(check(&["flushall", "Async"]));
         assert!(check(&["flushall", "SYNC"]));

@@ -1,23 +1,23 @@
-//! From words to a reply: look-up, permission, the handler, statistics.
+//! From arguments to a reply: look-up, permission, the handler, statistics.
 //!
 //! Inside MULTI commands are queued instead; EXEC runs them in [`exec`].
 
 mod count;
 mod exec;
 mod lookup;
-mod room;
+mod memory_check;
 mod watch;
 
 use self::count::Run;
 use self::lookup::{Known, is_http};
-use self::room::Attempt;
+use self::memory_check::Attempt;
 use self::watch::Watch;
 use super::row::{Handler, handlers};
-use super::{Command, CommandError, CommandResult, Context, Lookups, Outcome};
+use super::{Command, CommandError, CommandResult, Context, Outcome};
 use crate::catalog::spec::Flags;
 use crate::keyspace::{Access, Keyspace, Presence, now_ms};
 use crate::protocol::{Args, Reply, ReplyBuffer};
-use crate::state::{Mode, OwnWait, ReplyMode, Server, Session};
+use crate::state::{Lookups, Mode, OwnWait, ReplyMode, Server, Session};
 
 /// Runs commands for one connection and keeps what it counts for INFO.
 #[derive(Debug)]
@@ -32,7 +32,7 @@ pub struct Dispatcher {
     run: Run,
     watch: Watch,
     last: Known,
-    /// Bytes that the call found no room for which is to be made elsewhere; 0 where there is none.
+    /// Bytes that another thread must make room for before the call runs; 0 if none.
     wanted: u64,
 }
 
@@ -124,7 +124,7 @@ impl Dispatcher {
         self.access.now
     }
 
-    /// Ends a batch: what was counted goes to the server's statistics.
+    /// Ends a batch: adds its counts to the server's statistics.
     pub fn end(&mut self, server: &Server, input_bytes: usize, output_bytes: usize) {
         let stripe = server.stats.stripe(self.stripe);
         self.run.finish(stripe);
@@ -132,7 +132,7 @@ impl Dispatcher {
         stripe.add_batch(lookups, input_bytes as u64, output_bytes as u64);
     }
 
-    /// What has passed since the last command is no command's time.
+    /// The time since the last command counts for no command.
     #[inline]
     pub fn skip_time(&mut self) {
         self.run.restart();
@@ -155,7 +155,7 @@ impl Dispatcher {
         {
             return Next::Postpone;
         }
-        let Some(found) = self.ensure_room(around, session, found, args) else {
+        let Some(found) = self.check_memory(around, session, found, args) else {
             return Next::Elsewhere;
         };
         if let Ok(command) = found
@@ -218,9 +218,9 @@ impl Dispatcher {
             session.tracking.caching =
                 known.is_some_and(|command| command.full_name.starts_with("client"));
         }
-        if around.keyspace.has_ready() {
-            around.keyspace.serve_ready();
-            // It was no time of the next command's.
+        if around.keyspace.waiting().has_ready() {
+            around.keyspace.waiting().serve();
+            // Serving others counts for no command's time.
             self.run.restart();
         }
         if session.handle.mailbox.has_mail() {
@@ -297,7 +297,7 @@ impl Dispatcher {
         (self.handlers[command.number])(&mut context, args)
     }
 
-    /// Counts the time of a call that began at `mark`, and shows the call to whom it concerns.
+    /// Counts the time of a call that began at `mark`, and shows the call to the slow log and its like.
     #[inline]
     fn done(
         &mut self,
@@ -378,7 +378,7 @@ impl Dispatcher {
         if command.is_some_and(|command| command.spec.flags.contains(Flags::EXECUTES)) {
             session.discard(around.keyspace);
             let text = error.to_string();
-            // Of other codes (NOAUTH, NOPERM) Redis leaves the word.
+            // Redis keeps other codes (NOAUTH, NOPERM).
             let reason = text.strip_prefix("ERR ").unwrap_or(&text);
             let error = format!("EXECABORT Transaction discarded because of: {reason}");
             self.error(around.server, &CommandError::Text(error.into()), out);
@@ -396,8 +396,8 @@ impl Dispatcher {
     }
 }
 
-/// Remembers the keys that a client reads which caches them. Before they are read: a change that comes in between must
-/// find the client.
+/// Remembers the keys that a caching client is about to read. It does so before the read, so that a change in between
+/// finds the client.
 #[cold]
 fn remember(server: &Server, session: &Session, command: &Command, args: Args<'_>) {
     let client = &session.handle;

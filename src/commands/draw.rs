@@ -3,8 +3,8 @@
 use std::collections::HashSet;
 
 use super::CommandError;
-use super::numbers::parse_i64;
 use crate::keyspace::{Fields, random_below};
+use crate::numbers::parse_i64;
 
 /// Draws with repetition that one call may ask for: their reply would not fit anywhere.
 const DRAWS_MAX: u64 = 1 << 27;
@@ -20,8 +20,8 @@ pub(super) enum Draw {
 
 impl Draw {
     /// A count as these commands read it: a negative one wants repetitions.
-    pub(super) fn parse(word: &[u8]) -> Result<Self, CommandError> {
-        let count = parse_i64(word).ok_or(CommandError::NotAnInteger)?;
+    pub(super) fn parse(argument: &[u8]) -> Result<Self, CommandError> {
+        let count = parse_i64(argument).ok_or(CommandError::NotAnInteger)?;
         if count == i64::MIN {
             return Err(CommandError::text(
                 "ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807",
@@ -37,7 +37,7 @@ impl Draw {
         Ok(Draw::Repeated(number))
     }
 
-    /// Refuses a count whose double is no number of Redis's.
+    /// Refuses a count whose double exceeds Redis's integers.
     pub(super) fn check_pairs(self) -> Result<(), CommandError> {
         let (Draw::Different(count) | Draw::Repeated(count)) = self;
         if count as u64 > (i64::MAX / 2).unsigned_abs() {

@@ -6,11 +6,11 @@ use std::ops::ControlFlow;
 use bytes::Bytes;
 
 use super::keys::ONE_KEY;
-use super::numbers::parse_i64;
 use super::{CommandError, CommandResult, Context};
 use crate::catalog::spec::{Argument, ArgumentKind, Arity, Categories, Flags, Group, KeySpec};
 use crate::commands::row::Row;
-use crate::keyspace::{Access, EventClass, KeyspaceError, Kind, Millis, Update, View};
+use crate::keyspace::{EventClass, KeyspaceError, Kind, Millis, Update, View};
+use crate::numbers::parse_i64;
 use crate::protocol::{Args, Reply};
 use crate::serialised::{Object, SerialisedError, decode, encode};
 
@@ -67,13 +67,8 @@ const BAD_FORMAT: CommandError = CommandError::text("ERR Bad data format");
 const BUSY_KEY: CommandError = CommandError::text("BUSYKEY Target key name already exists.");
 
 fn dump(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
-    let key = &args[1];
-    let (db, access) = (ctx.session.db, ctx.access);
-    let object = ctx
-        .keyspace
-        .view(db, key, access, |view| view.map(load).transpose())??;
-    ctx.looked_up(key, object.is_some());
-    // Out of the key's lock, which a large value would hold for long.
+    let object = ctx.view(&args[1], |view, _| Ok(view.map(load).transpose()?))?;
+    // Encodes without the key's lock, since a large value takes long.
     let payload = object.map(|object| Reply::Bulk(Bytes::from(encode(&object))));
     Ok(payload.unwrap_or(Reply::Null).into())
 }
@@ -97,7 +92,7 @@ fn load(view: View<'_>) -> Result<Object, KeyspaceError> {
             fields.for_each(|field, value| pairs.push((field.to_vec(), value.to_vec())))?;
             Object::Hash(pairs)
         }
-        // From the highest score down, as Redis dumps them: there each one is inserted at the front.
+        // From the highest score down, as Redis dumps them: its RESTORE inserts each one at the front.
         View::SortedSet(members) => Object::SortedSet(
             members
                 .range(0..len)
@@ -108,15 +103,15 @@ fn load(view: View<'_>) -> Result<Object, KeyspaceError> {
     })
 }
 
-/// Stages what was restored as the value of the one key, whatever it held before.
+/// Stages the restored value for the one key, whatever the key held before.
 fn store(
-    slots: &mut Update<'_>,
+    keys: &mut Update<'_>,
     object: &Object,
     expires_at: Option<Millis>,
 ) -> Result<(), KeyspaceError> {
     let kind = match object {
         Object::String(value) => {
-            slots.put(KEY, Kind::String, value, expires_at);
+            keys.put(KEY, Kind::String, value, expires_at);
             return Ok(());
         }
         Object::List(_) => Kind::List,
@@ -124,7 +119,7 @@ fn store(
         Object::Hash(_) => Kind::Hash,
         Object::SortedSet(_) => Kind::SortedSet,
     };
-    let mut new = slots.build(KEY, kind);
+    let mut new = keys.build(KEY, kind);
     match object {
         Object::String(_) => {}
         Object::List(elements) => elements.iter().try_for_each(|e| new.element(e))?,
@@ -132,32 +127,32 @@ fn store(
         Object::Hash(fields) => fields.iter().try_for_each(|(f, v)| new.field(f, v))?,
         Object::SortedSet(members) => members.iter().try_for_each(|(m, s)| new.scored(m, *s))?,
     }
-    slots.replace(new, expires_at)
+    keys.replace(new, expires_at)
 }
 
-/// The options of RESTORE, in the order in which they are looked at.
+/// The options of RESTORE, in the order in which Redis checks them.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Options {
     replace: bool,
     /// The time to live is a deadline.
     absolute: bool,
     idle_s: Option<i64>,
-    /// FREQ was said. It excludes IDLETIME, and sets nothing.
+    /// The call has FREQ, which excludes IDLETIME and sets nothing.
     frequency: bool,
 }
 
 impl Options {
     fn parse(args: Args<'_>) -> Result<Self, CommandError> {
         let mut options = Self::default();
-        let mut words = args.from(4);
-        while let Some(word) = words.next() {
-            let is = |name: &str| word.eq_ignore_ascii_case(name.as_bytes());
+        let mut rest = args.from(4);
+        while let Some(argument) = rest.next() {
+            let is = |name: &str| argument.eq_ignore_ascii_case(name.as_bytes());
             if is("REPLACE") {
                 options.replace = true;
             } else if is("ABSTTL") {
                 options.absolute = true;
             } else if is("IDLETIME") && !options.frequency {
-                let number = words.next().ok_or(CommandError::Syntax)?;
+                let number = rest.next().ok_or(CommandError::Syntax)?;
                 let idle_s = parse_i64(number).ok_or(CommandError::NotAnInteger)?;
                 if idle_s < 0 {
                     const TEXT: &str = "ERR Invalid IDLETIME value, must be >= 0";
@@ -165,7 +160,7 @@ impl Options {
                 }
                 options.idle_s = Some(idle_s);
             } else if is("FREQ") && options.idle_s.is_none() {
-                let number = words.next().ok_or(CommandError::Syntax)?;
+                let number = rest.next().ok_or(CommandError::Syntax)?;
                 let frequency = parse_i64(number).ok_or(CommandError::NotAnInteger)?;
                 if !(0..=255).contains(&frequency) {
                     const TEXT: &str = "ERR Invalid FREQ value, must be >= 0 and <= 255";
@@ -179,7 +174,7 @@ impl Options {
         Ok(options)
     }
 
-    /// The deadline that `ttl` says; `None` for none.
+    /// The deadline that `ttl` gives; `None` where the key stays.
     fn deadline(&self, ttl: &[u8], now: Millis) -> Result<Option<Millis>, CommandError> {
         let ttl = parse_i64(ttl).ok_or(CommandError::NotAnInteger)?;
         match ttl {
@@ -194,30 +189,30 @@ impl Options {
 
 fn restore(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     let options = Options::parse(args)?;
-    let (db, key, access) = (ctx.session.db, &args[1], ctx.access);
-    let deadline = options.deadline(&args[2], access.now);
-    // Before the key is locked, although a key that exists is complained of first.
+    let (key, now) = (&args[1], ctx.access.now);
+    let deadline = options.deadline(&args[2], now);
+    // Decodes before the key is locked. The error of an existing key still comes first.
     let object = decode(&args[3]);
-    let stored = ctx.keyspace.update_many(&[(db, key)], access, |slots| {
-        let replaces = slots.info(KEY).is_some();
+    let stored = ctx.update_collection(key, |keys| {
+        let replaces = keys.info(KEY).is_some();
         if replaces && !options.replace {
             return Err(BUSY_KEY);
         }
         let expires_at = deadline?;
         let object = object?;
-        if expires_at.is_some_and(|at| at <= access.now) {
+        if expires_at.is_some_and(|at| at <= now) {
             if replaces {
-                slots.remove(KEY);
-                slots.event(KEY, EventClass::GENERIC, "del");
+                keys.remove(KEY);
+                keys.event(KEY, EventClass::GENERIC, "del");
             }
             return Ok(false);
         }
-        store(slots, &object, expires_at)?;
+        store(keys, &object, expires_at)?;
         if replaces {
-            // Redis removes what it replaces, and says nothing of that.
-            slots.event(KEY, EventClass::NEW, "new");
+            // Redis removes the old value without an event.
+            keys.event(KEY, EventClass::NEW, "new");
         }
-        slots.event(KEY, EventClass::GENERIC, "restore");
+        keys.event(KEY, EventClass::GENERIC, "restore");
         Ok(true)
     })?;
     if let Some(idle_s) = options.idle_s.filter(|_| stored) {
@@ -226,20 +221,16 @@ fn restore(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     Ok(Reply::Ok.into())
 }
 
-/// Has a key count as last used so long ago, where times are what is kept of uses.
+/// Makes a key count as last used `idle_s` seconds ago, where the policy keeps times of use.
 fn set_idle(ctx: &Context<'_>, key: &[u8], idle_s: i64) -> Result<(), KeyspaceError> {
-    let look = |now: Millis, touch: bool| {
-        let access = Access {
-            now,
-            touch,
-            ..ctx.access
-        };
-        ctx.keyspace.info(ctx.session.db, key, access)
-    };
-    let now = ctx.access.now;
-    if look(now, false)?.is_some_and(|info| info.idle_s.is_some()) {
+    let mut database = ctx.database();
+    let info = database.untouched().info(key)?;
+    if info.is_some_and(|info| info.idle_s.is_some()) {
+        let now = database.access.now;
         let used = now.saturating_sub(idle_s.saturating_mul(1000));
-        look(used.max(0), true)?;
+        database.access.now = used.max(0);
+        database.access.touch = true;
+        database.info(key)?;
     }
     Ok(())
 }

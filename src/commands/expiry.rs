@@ -1,12 +1,12 @@
 //! Deadlines: EXPIRE and its kin, TTL and its kin, PERSIST.
 
 use super::keys::{ONE_KEY, look_up};
-use super::numbers::parse_i64;
 use super::{CommandError, CommandResult, Context};
 use crate::catalog::spec::{Argument, ArgumentKind, Arity, Categories, Flags, Group, KeySpec};
 use crate::commands::row::{Handler, Row};
 use crate::error::shown;
-use crate::keyspace::{EventClass, KeyspaceError, Millis};
+use crate::keyspace::{EventClass, Millis};
+use crate::numbers::parse_i64;
 use crate::protocol::{Args, Reply};
 
 const MS_PER_S: i64 = 1000;
@@ -155,7 +155,7 @@ const fn getter(
 
 /// When EXPIRE and its kin may set the deadline.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[allow(clippy::struct_excessive_bools)] // Four words that may stand together in some ways.
+#[allow(clippy::struct_excessive_bools)] // Four arguments that may stand together in some ways.
 struct Condition {
     /// Only where there is none.
     nx: bool,
@@ -168,15 +168,15 @@ struct Condition {
 }
 
 impl Condition {
-    fn parse<'a>(words: impl Iterator<Item = &'a [u8]>) -> Result<Self, CommandError> {
+    fn parse<'a>(rest: impl Iterator<Item = &'a [u8]>) -> Result<Self, CommandError> {
         let mut condition = Self::default();
-        for word in words {
-            match word.to_ascii_lowercase().as_slice() {
+        for argument in rest {
+            match argument.to_ascii_lowercase().as_slice() {
                 b"nx" => condition.nx = true,
                 b"xx" => condition.xx = true,
                 b"gt" => condition.gt = true,
                 b"lt" => condition.lt = true,
-                _ => return Err(unsupported_option(word)),
+                _ => return Err(unsupported_option(argument)),
             }
         }
         if condition.nx && (condition.xx || condition.gt || condition.lt) {
@@ -201,8 +201,8 @@ impl Condition {
     }
 }
 
-fn unsupported_option(word: &[u8]) -> CommandError {
-    CommandError::Text(format!("ERR Unsupported option {}", shown(word, usize::MAX)).into())
+fn unsupported_option(argument: &[u8]) -> CommandError {
+    CommandError::Text(format!("ERR Unsupported option {}", shown(argument, usize::MAX)).into())
 }
 
 /// How one command of the EXPIRE kind counts its time.
@@ -251,42 +251,38 @@ fn set_deadline(ctx: &mut Context<'_>, args: Args<'_>, clock: &Clock) -> Command
     let time = parse_i64(&args[2]).ok_or(CommandError::NotAnInteger)?;
     let now = ctx.access.now;
     let deadline = clock.deadline(time, now)?;
-    let set = ctx
-        .keyspace
-        .update(ctx.session.db, &args[1], ctx.access, |slot| {
-            let Some(info) = slot.info() else {
-                return Ok(false);
-            };
-            if !condition.allows(info.expires_at, deadline) {
-                return Ok(false);
-            }
-            if deadline <= now {
-                slot.remove()?;
-                slot.event(EventClass::GENERIC, "del");
-            } else {
-                slot.set_expiry(Some(deadline))?;
-                slot.event(EventClass::GENERIC, "expire");
-            }
-            Ok::<_, KeyspaceError>(true)
-        })?;
+    let set = ctx.update(&args[1], |key| {
+        let Some(info) = key.info() else {
+            return Ok(false);
+        };
+        if !condition.allows(info.expires_at, deadline) {
+            return Ok(false);
+        }
+        if deadline <= now {
+            key.remove()?;
+            key.event(EventClass::GENERIC, "del");
+        } else {
+            key.set_expiry(Some(deadline))?;
+            key.event(EventClass::GENERIC, "expire");
+        }
+        Ok(true)
+    })?;
     Ok(Reply::Integer(i64::from(set)).into())
 }
 
 fn persist(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
-    let persisted = ctx
-        .keyspace
-        .update(ctx.session.db, &args[1], ctx.access, |slot| {
-            let expires = slot.info().is_some_and(|info| info.expires_at.is_some());
-            if expires {
-                slot.set_expiry(None)?;
-                slot.event(EventClass::GENERIC, "persist");
-            }
-            Ok::<_, KeyspaceError>(expires)
-        })?;
+    let persisted = ctx.update(&args[1], |key| {
+        let expires = key.info().is_some_and(|info| info.expires_at.is_some());
+        if expires {
+            key.set_expiry(None)?;
+            key.event(EventClass::GENERIC, "persist");
+        }
+        Ok(expires)
+    })?;
     Ok(Reply::Integer(i64::from(persisted)).into())
 }
 
-/// Rounded as Redis rounds: half a second and more counts as one.
+/// Rounds as Redis does: half a second and more counts as one.
 fn rounded_s(ms: Millis) -> i64 {
     ms.saturating_add(MS_PER_S / 2) / MS_PER_S
 }
@@ -326,20 +322,20 @@ fn pexpiretime(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
 mod tests {
     use super::*;
 
-    fn condition(words: &str) -> Result<Condition, String> {
-        Condition::parse(words.split_whitespace().map(str::as_bytes))
+    fn condition(arguments: &str) -> Result<Condition, String> {
+        Condition::parse(arguments.split_whitespace().map(str::as_bytes))
             .map_err(|error| error.to_string())
     }
 
     #[test]
     fn conditions() {
-        let allows = |words: &str, current: Option<Millis>| {
-            condition(words)
+        let allows = |arguments: &str, current: Option<Millis>| {
+            condition(arguments)
                 .expect("a valid condition")
                 .allows(current, 100)
         };
         // For each condition: on no deadline, an earlier, the same and a later one.
-        for (words, expected) in [
+        for (arguments, expected) in [
             ("", [true, true, true, true]),
             ("nx", [true, false, false, false]),
             ("XX", [false, true, true, true]),
@@ -349,15 +345,19 @@ mod tests {
             ("xx gt", [false, true, false, false]),
         ] {
             let currents = [None, Some(50), Some(100), Some(150)];
-            assert_eq!(currents.map(|c| allows(words, c)), expected, "{words:?}");
+            assert_eq!(
+                currents.map(|c| allows(arguments, c)),
+                expected,
+                "{arguments:?}"
+            );
         }
     }
 
     #[test]
     fn conditions_that_exclude_each_other() {
         let incompatible = "ERR NX and XX, GT or LT options at the same time are not compatible";
-        for words in ["nx xx", "gt nx", "lt nx gt"] {
-            assert_eq!(condition(words), Err(incompatible.to_owned()));
+        for arguments in ["nx xx", "gt nx", "lt nx gt"] {
+            assert_eq!(condition(arguments), Err(incompatible.to_owned()));
         }
         assert_eq!(
             condition("gt lt"),

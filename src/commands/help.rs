@@ -22,12 +22,12 @@ pub(super) fn reply(ctx: &mut Context<'_>, container: &str, lines: &[&str]) -> C
     Ok(Outcome::Written)
 }
 
-/// The error of a subcommand of `container` that takes a number of words between limits, and got another one.
-pub(super) fn wrong_words(args: Args<'_>, container: &str) -> CommandError {
-    let word = shown(&args[1], 128);
+/// The error of a call with more or fewer arguments than a subcommand of `container` takes.
+pub(super) fn wrong_arguments(args: Args<'_>, container: &str) -> CommandError {
+    let argument = shown(&args[1], 128);
     CommandError::Text(
         format!(
-            "ERR unknown subcommand or wrong number of arguments for '{word}'. Try {container} HELP."
+            "ERR unknown subcommand or wrong number of arguments for '{argument}'. Try {container} HELP."
         )
         .into(),
     )

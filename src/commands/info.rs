@@ -53,7 +53,7 @@ const fn section(name: &'static str, default: bool, write: Writer) -> Section {
     }
 }
 
-/// In the order in which they are shown, however they are asked for.
+/// The sections in the order of the reply, whatever the order in the call.
 const SECTIONS: &[Section] = &[
     section("Server", true, sections::server),
     section("Clients", true, sections::clients),
@@ -71,13 +71,13 @@ const SECTIONS: &[Section] = &[
     section("pmemkv", true, sections::pmemkv),
 ];
 
-/// The sections that the words ask for.
+/// The sections that the arguments ask for.
 fn select<'a>(
-    words: impl Iterator<Item = &'a [u8]> + Clone,
+    asked: impl Iterator<Item = &'a [u8]> + Clone,
 ) -> impl Iterator<Item = &'static Section> {
     let asks = move |name: &str| {
-        let mut words = words.clone();
-        words.any(|word| word.eq_ignore_ascii_case(name.as_bytes()))
+        let mut asked = asked.clone();
+        asked.any(|argument| argument.eq_ignore_ascii_case(name.as_bytes()))
     };
     let everything = asks("all") || asks("everything");
     let default = asks("default");
@@ -105,8 +105,8 @@ fn info(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
 mod tests {
     use super::*;
 
-    fn names(words: &[&str]) -> Vec<&'static str> {
-        select(words.iter().map(|word| word.as_bytes()))
+    fn names(arguments: &[&str]) -> Vec<&'static str> {
+        select(arguments.iter().map(|argument| argument.as_bytes()))
             .map(|section| section.name)
             .collect()
     }

@@ -1,9 +1,9 @@
 //! Commands on keys of any type: DEL, UNLINK, EXISTS, TOUCH, TYPE, RANDOMKEY and DBSIZE.
 
-use super::{CommandResult, Context};
+use super::{CommandError, CommandResult, Context};
 use crate::catalog::spec::{Argument, Arity, Categories, Flags, Group, KeySpec};
 use crate::commands::row::Row;
-use crate::keyspace::{Access, EventClass, KeyInfo, KeyspaceError, take_wanted};
+use crate::keyspace::{EventClass, KeyInfo, KeyspaceError, take_refused_bytes};
 use crate::protocol::{Args, Reply};
 
 /// One or more keys, to the end of the call.
@@ -87,43 +87,41 @@ fn look_up_with(
     key: &[u8],
     touch: bool,
 ) -> Result<Option<KeyInfo>, KeyspaceError> {
-    let access = Access {
-        touch,
-        ..ctx.access
-    };
-    let info = ctx.keyspace.info(ctx.session.db, key, access)?;
+    let mut database = ctx.database();
+    database.access.touch = touch;
+    let info = database.info(key)?;
     ctx.looked_up(key, info.is_some());
     Ok(info)
 }
 
-/// Keys that DEL removes in one atomic step. Their locks are held for as long: at some 20 us a key, others wait no
-/// longer than a few milliseconds.
+/// Keys that DEL removes in one atomic step. It holds their locks meanwhile: at some 20 us a key, other clients wait a
+/// few milliseconds at most.
 const KEYS_PER_STEP: usize = 256;
 
 /// DEL and UNLINK: several keys go in one atomic step, very many in several.
 fn del(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
-    let db = ctx.session.db;
     let removed = if args.len() == 2 {
-        ctx.keyspace.update(db, &args[1], ctx.access, |slot| {
-            let removed = slot.remove()?;
+        ctx.update(&args[1], |key| {
+            let removed = key.remove()?;
             if removed {
-                slot.event(EventClass::GENERIC, "del");
+                key.event(EventClass::GENERIC, "del");
             }
-            Ok::<_, KeyspaceError>(usize::from(removed))
+            Ok(usize::from(removed))
         })?
     } else {
         let mut keys: Vec<_> = args.from(1).enumerate().collect();
-        // A key that is named twice counts once, where it stands first.
+        // A repeated key counts once, at its first position.
         keys.sort_unstable_by_key(|&(place, key)| (key, place));
         keys.dedup_by_key(|&mut (_, key)| key);
         keys.sort_unstable();
-        let keys: Vec<_> = keys.into_iter().map(|(_, key)| (db, key)).collect();
         let mut removed = 0;
         for step in keys.chunks(KEYS_PER_STEP) {
             let gone = match remove_together(ctx, step) {
-                // What has gone already makes room for the removal of the rest.
-                Err(KeyspaceError::OutOfMemory) if removed > 0 => {
-                    ctx.keyspace.win_room(take_wanted())?;
+                // The keys that are gone already make room for the removal of the rest.
+                Err(CommandError::OutOfMemory) if removed > 0 => {
+                    ctx.keyspace
+                        .memory_check()
+                        .reclaim_in_gate(take_refused_bytes())?;
                     remove_together(ctx, step)?
                 }
                 gone => gone?,
@@ -135,18 +133,19 @@ fn del(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     Ok(Reply::count(removed).into())
 }
 
-/// Removes some keys as one step; how many there were.
-fn remove_together(ctx: &mut Context<'_>, keys: &[(usize, &[u8])]) -> Result<usize, KeyspaceError> {
-    ctx.keyspace.update_many(keys, ctx.access, |slots| {
+/// Removes some keys as one step. Returns how many there were.
+fn remove_together(ctx: &mut Context<'_>, keys: &[(usize, &[u8])]) -> Result<usize, CommandError> {
+    let names = keys.iter().map(|&(_, key)| key);
+    ctx.update_many(names, |keys| {
         let mut removed = 0;
-        for position in 0..keys.len() {
-            if slots.info(position).is_some() {
-                slots.remove(position);
-                slots.event(position, EventClass::GENERIC, "del");
+        for position in 0..keys.count() {
+            if keys.info(position).is_some() {
+                keys.remove(position);
+                keys.event(position, EventClass::GENERIC, "del");
                 removed += 1;
             }
         }
-        slots.changed(removed);
+        keys.set_dirty(removed);
         Ok(removed)
     })
 }
@@ -155,7 +154,7 @@ fn exists(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     count_keys(ctx, args, false)
 }
 
-/// Counts as an access also for a client that switched that off with CLIENT NO-TOUCH.
+/// Counts as an access even for a client with CLIENT NO-TOUCH.
 fn touch(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     count_keys(ctx, args, true)
 }
@@ -174,11 +173,14 @@ fn key_type(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
 }
 
 fn random_key(ctx: &mut Context<'_>, _: Args<'_>) -> CommandResult {
-    let key = ctx.keyspace.random_key(ctx.session.db, ctx.access.now)?;
+    let key = ctx
+        .keyspace
+        .walk()
+        .random_key(ctx.session.db, ctx.access.now)?;
     Ok(Reply::bulk_or_null(key).into())
 }
 
 fn dbsize(ctx: &mut Context<'_>, _: Args<'_>) -> CommandResult {
-    let keys = ctx.keyspace.len(ctx.session.db)?;
+    let keys = ctx.keyspace.databases().len(ctx.session.db)?;
     Ok(Reply::Integer(i64::try_from(keys).unwrap_or(i64::MAX)).into())
 }

@@ -216,8 +216,8 @@ fn histogram(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     if args.len() == 2 {
         commands.extend(all);
     }
-    for word in args.from(2) {
-        if let Some(command) = table().find(word) {
+    for argument in args.from(2) {
+        if let Some(command) = table().find(argument) {
             commands.extend(&all[command.numbers()]);
         }
     }

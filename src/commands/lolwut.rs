@@ -1,9 +1,9 @@
-//! LOLWUT: who answers, in one line.
+//! LOLWUT: the server's name and version, in one line.
 
-use super::numbers::parse_i64;
 use super::{CommandError, CommandResult, Context};
 use crate::catalog::spec::{Argument, ArgumentKind, Arity, Flags, Group};
 use crate::commands::row::Row;
+use crate::numbers::parse_i64;
 use crate::protocol::{Args, Reply};
 use crate::state::REDIS_VERSION;
 
@@ -16,7 +16,7 @@ pub(super) static COMMANDS: &[Row] = &[Row::new("lolwut", Arity::AtLeast(1), lol
         .optional()])];
 
 fn lolwut(_: &mut Context<'_>, args: Args<'_>) -> CommandResult {
-    let is_version = |word: &[u8]| word.eq_ignore_ascii_case(b"version");
+    let is_version = |argument: &[u8]| argument.eq_ignore_ascii_case(b"version");
     if args.len() >= 3 && args.get(1).is_some_and(is_version) {
         parse_i64(&args[2]).ok_or(CommandError::NotAnInteger)?;
     }

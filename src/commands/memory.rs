@@ -1,14 +1,14 @@
 //! MEMORY: what a key takes, and what all of them do.
 
 use super::info::{MemoryUse, percent};
-use super::numbers::parse_i64;
 use super::{CommandError, CommandResult, Context, help};
+use crate::numbers::parse_i64;
 use std::ops::ControlFlow;
 
 use crate::catalog::spec::{Argument, ArgumentKind, Arity, Flags, Group, KeySpec};
 use crate::commands::row::{Handler, Row};
 use crate::config::EvictionPolicy;
-use crate::keyspace::{Access, DATABASES, KeyspaceError, View};
+use crate::keyspace::{DATABASES, KeyspaceError, View};
 use crate::protocol::{Args, Reply};
 use crate::store::packed;
 
@@ -126,11 +126,11 @@ fn help(ctx: &mut Context<'_>, _: Args<'_>) -> CommandResult {
 }
 
 fn usage(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
-    let mut words = args.from(3);
+    let mut rest = args.from(3);
     let mut samples_max = SAMPLES_DEFAULT;
-    while let Some(word) = words.next() {
-        let samples = words.next().ok_or(CommandError::Syntax)?;
-        if !word.eq_ignore_ascii_case(b"samples") {
+    while let Some(argument) = rest.next() {
+        let samples = rest.next().ok_or(CommandError::Syntax)?;
+        if !argument.eq_ignore_ascii_case(b"samples") {
             return Err(CommandError::Syntax);
         }
         let samples = parse_i64(samples).ok_or(CommandError::NotAnInteger)?;
@@ -151,11 +151,7 @@ fn usage(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
             .unwrap_or(OTHER_RECORD_BYTES)
     };
     // Looking at a key's size is no use of it.
-    let access = Access {
-        touch: false,
-        ..ctx.access
-    };
-    let value_bytes = ctx.keyspace.view(ctx.session.db, key, access, |view| {
+    let value_bytes = ctx.database().untouched().view(key, |view| {
         view.map(|view| value_bytes(view, samples_max, record_bytes))
             .transpose()
     })??;
@@ -207,7 +203,7 @@ fn value_bytes(
         }
     };
     let each = each + record_bytes + COLLECTION_ID_BYTES;
-    // A mean over those that were looked at stands for all, as in Redis.
+    // As in Redis, the mean of the samples stands for all elements.
     let of_elements = (bytes as u128 * len as u128) / (samples.max(1) as u128);
     let of_elements = usize::try_from(of_elements).unwrap_or(usize::MAX);
     Ok(of_elements
@@ -224,7 +220,7 @@ fn name_bytes(name: &[u8]) -> usize {
     }
 }
 
-/// Below so many bytes there is nothing to judge.
+/// MEMORY DOCTOR judges nothing below this many bytes.
 const JUDGED_BYTES_MIN: u64 = 5 << 20;
 
 /// Above so many per cent memory or pool are called nearly full.
@@ -250,7 +246,7 @@ fn stats(ctx: &mut Context<'_>, _: Args<'_>) -> CommandResult {
         whole("functions.caches", 0),
     ];
     for db in 0..DATABASES {
-        let database = ctx.keyspace.database_stats(db, ctx.access.now);
+        let database = ctx.keyspace.databases().stats(db, ctx.access.now);
         if database.keys > 0 {
             // Deadlines lie in the entries of the keys, and there are no slots of a cluster.
             let overhead = vec![

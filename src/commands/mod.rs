@@ -1,4 +1,4 @@
-//! The commands: rows and handlers, one file a family. Adding a command touches its family's file only.
+//! The commands: rows beside their handlers, a file or a folder for each family. Adding a command touches one file.
 
 mod acl;
 pub(crate) mod bitmaps;
@@ -7,6 +7,7 @@ mod client;
 mod command;
 mod config;
 mod connection;
+mod context;
 mod database;
 mod dispatch;
 mod draw;
@@ -39,23 +40,23 @@ mod sets;
 mod slowlog;
 mod sort;
 mod sortedsets;
+mod sources;
 mod strings;
 mod transaction;
 mod transfer;
 
 pub use crate::catalog::{Command, table};
 pub use crate::error::CommandError;
+pub use context::{Context, Database};
 pub use dispatch::{Dispatcher, Next};
 #[cfg(test)]
 pub(crate) use row::new_table;
 pub use row::{Handler, Row, install, install_renamed};
 
-use crate::keyspace::{Access, EventClass, Keyspace, KeyspaceError, StringView, Value, View};
-use crate::numbers;
-use crate::protocol::{Reply, ReplyBuffer};
-use crate::state::{Lookups, Server, Session, Wait};
+use crate::protocol::Reply;
+use crate::state::Wait;
 
-/// Every family of commands. A new family adds its line here; a new command only its row there.
+/// The rows of every file. A new file adds its line here; a new command only adds its row to its file.
 pub(crate) static FAMILIES: &[&[Row]] = &[
     database::COMMANDS,
     dump::COMMANDS,
@@ -73,21 +74,34 @@ pub(crate) static FAMILIES: &[&[Row]] = &[
     strings::lcs::COMMANDS,
     blocking::lists::COMMANDS,
     blocking::scores::COMMANDS,
-    bitmaps::rows::COMMANDS,
-    hyperloglog::rows::COMMANDS,
+    bitmaps::single::COMMANDS,
+    bitmaps::range::COMMANDS,
+    bitmaps::combine::COMMANDS,
+    bitmaps::fields::COMMANDS,
+    hyperloglog::count::COMMANDS,
+    hyperloglog::merge::COMMANDS,
     lists::push::COMMANDS,
     lists::pop::COMMANDS,
     lists::read::COMMANDS,
     lists::change::COMMANDS,
     lists::moving::COMMANDS,
-    hashes::rows::COMMANDS,
-    sets::rows::COMMANDS,
-    sort::rows::COMMANDS,
-    geo::rows::COMMANDS,
-    geo::radius_rows::COMMANDS,
-    sortedsets::rows::COMMANDS,
-    sortedsets::range_rows::COMMANDS,
-    sortedsets::algebra_rows::COMMANDS,
+    hashes::writes::COMMANDS,
+    hashes::reads::COMMANDS,
+    hashes::numbers::COMMANDS,
+    hashes::draw::COMMANDS,
+    sets::members::COMMANDS,
+    sets::draw::COMMANDS,
+    sets::algebra::COMMANDS,
+    sort::COMMANDS,
+    geo::places::COMMANDS,
+    geo::search::COMMANDS,
+    geo::radius::COMMANDS,
+    sortedsets::add::COMMANDS,
+    sortedsets::members::COMMANDS,
+    sortedsets::pop::COMMANDS,
+    sortedsets::ranges::COMMANDS,
+    sortedsets::removals::COMMANDS,
+    sortedsets::algebra::COMMANDS,
     connection::COMMANDS,
     acl::COMMANDS,
     client::COMMANDS,
@@ -127,99 +141,5 @@ pub enum Outcome {
 impl From<Reply> for Outcome {
     fn from(reply: Reply) -> Self {
         Outcome::Reply(reply)
-    }
-}
-
-/// What a handler works with.
-pub struct Context<'a> {
-    /// The data.
-    pub keyspace: &'a Keyspace,
-    /// What all connections share: settings, clients, statistics.
-    pub server: &'a Server,
-    /// This connection's state.
-    pub session: &'a mut Session,
-    /// This connection's output, for replies that are written without a copy.
-    pub out: &'a mut ReplyBuffer,
-    /// Now, and whether accesses count.
-    pub access: Access,
-    /// Keyspace hits and misses of this batch.
-    pub lookups: &'a mut Lookups,
-}
-
-impl Context<'_> {
-    /// Runs `f` on the live value of `key` in the selected database, and counts a hit or a miss.
-    pub fn read<R>(
-        &mut self,
-        key: &[u8],
-        f: impl FnOnce(Value<'_>) -> R,
-    ) -> Result<Option<R>, KeyspaceError> {
-        let result = self.keyspace.read(self.session.db, key, self.access, f)?;
-        self.looked_up(key, result.is_some());
-        Ok(result)
-    }
-
-    /// Runs `f` on the live string of `key` in the selected database, and counts a hit or a miss. What `f` writes into
-    /// the output is the reply, unless it fails.
-    pub fn read_string<R>(
-        &mut self,
-        key: &[u8],
-        f: impl FnOnce(StringView<'_>, &mut ReplyBuffer) -> Result<R, CommandError>,
-    ) -> Result<Option<R>, CommandError> {
-        let mark = self.out.len();
-        let out = &mut *self.out;
-        let read = self
-            .keyspace
-            .read_string(self.session.db, key, self.access, |string| f(string, out));
-        match &read {
-            Ok(read) => self.looked_up(key, read.is_some()),
-            Err(KeyspaceError::WrongKind) => self.looked_up(key, true),
-            Err(_) => {}
-        }
-        let result = read?.transpose();
-        if result.is_err() {
-            self.out.truncate(mark);
-        }
-        result
-    }
-
-    /// Runs `f` on the live value of `key`, of whatever type, in the selected database, and counts a hit or a miss.
-    /// What `f` writes into the output is the reply, unless it fails.
-    pub fn view<R>(
-        &mut self,
-        key: &[u8],
-        f: impl FnOnce(Option<View<'_>>, &mut ReplyBuffer) -> Result<R, CommandError>,
-    ) -> Result<R, CommandError> {
-        let mark = self.out.len();
-        let out = &mut *self.out;
-        let mut found = false;
-        let result = self
-            .keyspace
-            .view(self.session.db, key, self.access, |view| {
-                found = view.is_some();
-                f(view, out)
-            })?;
-        if result.is_err() {
-            self.out.truncate(mark);
-        }
-        self.looked_up(key, found);
-        result
-    }
-
-    /// Counts a key that a read command looked up, and tells of it where it is missing.
-    pub fn looked_up(&mut self, key: &[u8], found: bool) {
-        self.count_lookup(found);
-        if !found && !self.lookups.is_again {
-            self.keyspace
-                .event(EventClass::KEY_MISS, "keymiss", self.session.db, key);
-        }
-    }
-
-    /// Counts a key that a read command looked up.
-    pub fn count_lookup(&mut self, found: bool) {
-        if found {
-            self.lookups.hits += 1;
-        } else {
-            self.lookups.misses += 1;
-        }
     }
 }

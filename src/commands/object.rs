@@ -3,13 +3,11 @@
 use std::ops::ControlFlow;
 
 use super::keys::ONE_KEY;
-use super::numbers::{INTEGER_BYTES_MAX, parse_i64};
 use super::{CommandError, CommandResult, Context, Outcome};
 use crate::catalog::spec::{Arity, Categories, Flags, Group, KeySpec};
 use crate::commands::row::{Handler, Row};
-use crate::keyspace::{
-    Access, Encoding, KeyInfo, KeyspaceError, List, StringForm, StringView, View,
-};
+use crate::keyspace::{Encoding, KeyInfo, KeyspaceError, List, StringForm, StringView, View};
+use crate::numbers::{INTEGER_BYTES_MAX, parse_i64};
 use crate::protocol::{Args, Reply};
 
 pub(super) static COMMANDS: &[Row] = &[Row::new("object", Arity::AtLeast(2), object)
@@ -105,36 +103,26 @@ fn integer(string: StringView<'_>) -> Result<Option<i64>, KeyspaceError> {
 }
 
 /// Whether Redis holds a string in a buffer of its own. It moves others into one before it changes bits or registers,
-/// also where none of them changes then.
+/// even if none of them changes.
 pub(super) fn is_in_buffer(string: StringView<'_>) -> Result<bool, KeyspaceError> {
     Ok(encoding_name(string)? == "raw")
 }
 
-/// What the index knows of the key that word 2 names. Neither an access nor, where it is missing, an event.
+/// What the index knows of the key that argument 2 names. It counts as no access, and a missing key causes no event.
 fn info(ctx: &mut Context<'_>, args: Args<'_>) -> Result<Option<KeyInfo>, KeyspaceError> {
-    let access = Access {
-        touch: false,
-        ..ctx.access
-    };
-    let info = ctx.keyspace.info(ctx.session.db, &args[2], access)?;
+    let info = ctx.database().untouched().info(&args[2])?;
     ctx.count_lookup(info.is_some());
     Ok(info)
 }
 
-/// Runs `f` on the value of the key that word 2 names; null where there is none. Does not count as an access.
+/// Runs `f` on the value of the key that argument 2 names; null where there is none. Does not count as an access.
 fn on_value(
     ctx: &mut Context<'_>,
     args: Args<'_>,
     f: impl FnOnce(View<'_>) -> Result<Reply, KeyspaceError>,
 ) -> CommandResult {
-    let access = Access {
-        touch: false,
-        ..ctx.access
-    };
-    let db = ctx.session.db;
-    let reply = ctx
-        .keyspace
-        .view(db, &args[2], access, |view| view.map(f).transpose())??;
+    let database = ctx.database().untouched();
+    let reply = database.view(&args[2], |view| view.map(f).transpose())??;
     ctx.count_lookup(reply.is_some());
     Ok(reply.unwrap_or(Reply::Null).into())
 }

@@ -1,4 +1,4 @@
-//! Whether a client may make a call, and who it is.
+//! Whether a client may make a call, and which user it is.
 
 use super::{Command, CommandError};
 use crate::acl::{self, Denial, Event, Reason};
@@ -7,7 +7,7 @@ use crate::keyspace::now_ms;
 use crate::protocol::Args;
 use crate::state::{Server, Session};
 
-/// Whether the client may make this call now. What is denied is counted and logged.
+/// Whether the client may make this call now. Counts and logs a denial.
 #[inline]
 pub(super) fn check(
     command: &'static Command,
@@ -71,7 +71,7 @@ pub(super) fn check_queued(
     ))
 }
 
-/// Counts and logs what was denied.
+/// Counts and logs a denial.
 fn note(
     denial: Denial,
     command: &'static Command,
@@ -79,11 +79,11 @@ fn note(
     session: &Session,
     server: &Server,
 ) {
-    let word = |index| args.get(index).unwrap_or_default().to_vec();
+    let argument = |index| args.get(index).unwrap_or_default().to_vec();
     let (reason, object) = match denial {
         Denial::Command => (Reason::Command, command.full_name.into()),
-        Denial::Key(index) => (Reason::Key, word(index)),
-        Denial::Channel(index) => (Reason::Channel, word(index)),
+        Denial::Key(index) => (Reason::Key, argument(index)),
+        Denial::Channel(index) => (Reason::Channel, argument(index)),
     };
     let event = Event {
         reason,
@@ -110,7 +110,7 @@ fn log(event: Event, session: &Session, server: &Server) {
     server.acl.deny(event, now, len_max, client);
 }
 
-/// Lets the client be `user`, or answers why not. `args` are those of the command that asks.
+/// Makes the client `user`, or answers why not. `args` are the arguments of the command that asks.
 pub(super) fn authenticate(
     ctx: &mut super::Context<'_>,
     args: Args<'_>,

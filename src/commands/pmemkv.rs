@@ -7,11 +7,11 @@ use std::ops::ControlFlow;
 
 use bytes::Bytes;
 
-use super::numbers::{parse_float, parse_i64};
 use super::{CommandError, CommandResult, Context, Outcome};
 use crate::catalog::spec::{Argument, ArgumentKind, Arity, Categories, Flags, Group};
 use crate::commands::row::{Handler, Row};
 use crate::keyspace::Range;
+use crate::numbers::{parse_float, parse_i64};
 use crate::protocol::{Args, Protocol, Reply};
 
 const SINCE: &str = "0.1.0";
@@ -232,6 +232,7 @@ fn get_range(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
             let (db, now) = (ctx.session.db, ctx.access.now);
             let out = &mut *ctx.out;
             ctx.keyspace
+                .walk()
                 .range(db, shape.range(args), now, &mut |key, value| {
                     out.bulk(key);
                     out.bulk(value.bytes);
@@ -252,6 +253,7 @@ fn keys_range(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
             let (db, now) = (ctx.session.db, ctx.access.now);
             let out = &mut *ctx.out;
             ctx.keyspace
+                .walk()
                 .range_keys(db, shape.range(args), now, &mut |key| {
                     out.bulk(key);
                     met += 1;
@@ -266,6 +268,7 @@ fn count_range(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     let range = Shape::of(&args[0]).range(args);
     let count = ctx
         .keyspace
+        .walk()
         .range_count(ctx.session.db, range, ctx.access.now)?;
     Ok(integer(count).into())
 }

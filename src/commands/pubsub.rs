@@ -1,4 +1,4 @@
-//! Pub/sub: channels, patterns, shard channels, and messages to who listens.
+//! Pub/sub: channels, patterns, shard channels, and messages to their subscribers.
 
 #![allow(clippy::unnecessary_wraps)] // Handlers have one shape, also those that cannot fail.
 
@@ -22,10 +22,10 @@ const SHARD_CHANNEL: Argument = Argument::new("shardchannel", ArgumentKind::Stri
 const PATTERN: Argument = Argument::new("pattern", ArgumentKind::Pattern);
 const MESSAGE: Argument = Argument::new("message", ArgumentKind::String);
 
-/// Shard channels stand where keys would: clients of a cluster find the node by them.
+/// Shard channels count as keys here: clients of a cluster find the node by them.
 const SHARD_CHANNELS: &[KeySpec] = &[KeySpec::range(&["not_key"], 1, -1, 1)];
 
-/// A row; what differs between them is in the arguments.
+/// A row; the parameters are what differs between the rows.
 #[allow(clippy::too_many_arguments)] // One for each field of a row that differs.
 const fn row(
     name: &'static str,
@@ -223,16 +223,16 @@ fn ssubscribe(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
 }
 
 /// Subscribes to each name and answers each with a message.
-fn listen(ctx: &mut Context<'_>, args: Args<'_>, topic: Topic, word: &[u8]) -> CommandResult {
+fn listen(ctx: &mut Context<'_>, args: Args<'_>, topic: Topic, kind: &[u8]) -> CommandResult {
     let session = &mut *ctx.session;
     for name in args.from(1) {
         let own = &mut session.subscriptions;
         let pubsub = &ctx.server.pubsub;
         pubsub.subscribe(topic, name, own, &session.handle);
         let count = own.count(topic);
-        answer(ctx.out, word, Some(name), count);
+        answer(ctx.out, kind, Some(name), count);
     }
-    // Who takes channels away from a user meanwhile looks either before this or not at all for what is new here.
+    // ACL SETUSER may have taken channels from the user meanwhile, and have missed the new subscription.
     let is_pattern = topic == Topic::Pattern;
     if !session.identity.is_unrestricted() {
         let rules = session.identity.rules();
@@ -258,8 +258,8 @@ fn sunsubscribe(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     unlisten(ctx, args, Topic::Shard, b"sunsubscribe")
 }
 
-/// Ends the subscription to each name, or to all, and answers each with a message; where there was none with a null.
-fn unlisten(ctx: &mut Context<'_>, args: Args<'_>, topic: Topic, word: &[u8]) -> CommandResult {
+/// Ends the subscription to each name, or to all, and answers each with a message, or with a null if there was none.
+fn unlisten(ctx: &mut Context<'_>, args: Args<'_>, topic: Topic, kind: &[u8]) -> CommandResult {
     let session = &mut *ctx.session;
     let own = &mut session.subscriptions;
     let all: Vec<bytes::Bytes> = if args.len() == 1 {
@@ -274,20 +274,20 @@ fn unlisten(ctx: &mut Context<'_>, args: Args<'_>, topic: Topic, word: &[u8]) ->
         let pubsub = &ctx.server.pubsub;
         let listened = pubsub.unsubscribe(topic, name, own, &session.handle);
         if listened && !session.in_exec {
-            // After the answer nothing of this name may come.
+            // No message of this channel may follow the answer.
             session.handle.mailbox.take_into(ctx.out);
         }
-        answer(ctx.out, word, Some(name), own.count(topic));
+        answer(ctx.out, kind, Some(name), own.count(topic));
     }
     if !is_answered {
-        answer(ctx.out, word, None, own.count(topic));
+        answer(ctx.out, kind, None, own.count(topic));
     }
     Ok(Outcome::Written)
 }
 
-fn answer(out: &mut ReplyBuffer, word: &[u8], name: Option<&[u8]>, count: usize) {
+fn answer(out: &mut ReplyBuffer, kind: &[u8], name: Option<&[u8]>, count: usize) {
     out.push_header(3);
-    out.bulk(word);
+    out.bulk(kind);
     match name {
         Some(name) => out.bulk(name),
         None => out.null(),
@@ -316,18 +316,18 @@ fn shardchannels(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
 
 fn list(ctx: &mut Context<'_>, args: Args<'_>, topic: Topic) -> CommandResult {
     if args.len() > 3 {
-        return Err(wrong_words(&args[1]));
+        return Err(wrong_arguments(&args[1]));
     }
     let names = ctx.server.pubsub.names(topic, args.get(2));
     let names = names.into_iter().map(Reply::Bulk).collect();
     Ok(Reply::Array(names).into())
 }
 
-fn wrong_words(word: &[u8]) -> CommandError {
-    let word = crate::error::shown(word, 128);
+fn wrong_arguments(name: &[u8]) -> CommandError {
+    let name = crate::error::shown(name, 128);
     CommandError::Text(
         format!(
-            "ERR unknown subcommand or wrong number of arguments for '{word}'. Try PUBSUB HELP."
+            "ERR unknown subcommand or wrong number of arguments for '{name}'. Try PUBSUB HELP."
         )
         .into(),
     )

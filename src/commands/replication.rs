@@ -3,11 +3,11 @@
 
 #![allow(clippy::unnecessary_wraps)] // Handlers have one shape, also those that cannot fail.
 
-use super::numbers::parse_i64;
 use super::{CommandError, CommandResult, Context};
 use crate::catalog::spec::{Argument, ArgumentKind, Arity, Categories, Flags, Group};
 use crate::commands::row::{Handler, Row};
 use crate::error::shown;
+use crate::numbers::parse_i64;
 use crate::protocol::{Args, Reply};
 
 const STALE: Flags = Flags::NOSCRIPT.union(Flags::STALE);
@@ -171,16 +171,15 @@ fn role(_: &mut Context<'_>, _: Args<'_>) -> CommandResult {
     .into())
 }
 
-/// Redis waits until the time is over where too few replicas have the writes. None can come here: there is nothing to
-/// wait for.
+/// Redis waits for its replicas until the time is over. No replica can come here, so there is nothing to wait for.
 fn wait(_: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     parse_i64(&args[1]).ok_or(CommandError::NotAnInteger)?;
     check_timeout(&args[2])?;
     Ok(Reply::Integer(0).into())
 }
 
-fn check_timeout(word: &[u8]) -> Result<(), CommandError> {
-    match parse_i64(word) {
+fn check_timeout(argument: &[u8]) -> Result<(), CommandError> {
+    match parse_i64(argument) {
         None => Err(CommandError::text(
             "ERR timeout is not an integer or out of range",
         )),
@@ -189,7 +188,7 @@ fn check_timeout(word: &[u8]) -> Result<(), CommandError> {
     }
 }
 
-/// What is acknowledged is durable in the pool; there is no append-only file, here or elsewhere.
+/// Every acknowledged write is durable in the pool. There is no append-only file.
 fn waitaof(_: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     let local = parse_i64(&args[1]).ok_or(CommandError::NotAnInteger)?;
     if !(0..=1).contains(&local) {
@@ -226,13 +225,13 @@ fn replicaof(_: &mut Context<'_>, args: Args<'_>) -> CommandResult {
 fn failover(_: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     let (mut aborts, mut other, mut forces, mut has_target, mut has_time) =
         (false, false, false, false, false);
-    let mut words = args.from(1);
-    while let Some(word) = words.next() {
-        match word.to_ascii_lowercase().as_slice() {
+    let mut rest = args.from(1);
+    while let Some(argument) = rest.next() {
+        match argument.to_ascii_lowercase().as_slice() {
             b"abort" => aborts = true,
             b"force" => forces = true,
             b"timeout" if !has_time => {
-                let ms = words.next().ok_or(CommandError::Syntax)?;
+                let ms = rest.next().ok_or(CommandError::Syntax)?;
                 if parse_i64(ms).ok_or(CommandError::NotAnInteger)? <= 0 {
                     return Err(CommandError::text(
                         "ERR FAILOVER timeout must be greater than 0",
@@ -241,7 +240,7 @@ fn failover(_: &mut Context<'_>, args: Args<'_>) -> CommandResult {
                 has_time = true;
             }
             b"to" if !has_target => {
-                let (_, port) = (words.next(), words.next().ok_or(CommandError::Syntax)?);
+                let (_, port) = (rest.next(), rest.next().ok_or(CommandError::Syntax)?);
                 parse_i64(port).ok_or(CommandError::NotAnInteger)?;
                 has_target = true;
             }
@@ -271,7 +270,7 @@ fn no_cluster(_: &mut Context<'_>, _: Args<'_>) -> CommandResult {
     ))
 }
 
-/// The subcommands of Redis 7.2, and how many words each takes.
+/// The subcommands of Redis 7.2, and how many arguments each takes.
 const OF_CLUSTER: &[(&str, Arity)] = &[
     ("addslots", Arity::AtLeast(3)),
     ("addslotsrange", Arity::AtLeast(4)),
@@ -304,16 +303,16 @@ const OF_CLUSTER: &[(&str, Arity)] = &[
 ];
 
 fn cluster(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
-    let word = &args[1];
+    let argument = &args[1];
     let known = OF_CLUSTER
         .iter()
-        .find(|(name, _)| word.eq_ignore_ascii_case(name.as_bytes()));
+        .find(|(name, _)| argument.eq_ignore_ascii_case(name.as_bytes()));
     match known {
         Some((_, arity)) if arity.accepts(args.len()) => no_cluster(ctx, args),
         Some((name, _)) => Err(CommandError::WrongArity(format!("cluster|{name}"))),
         None => {
-            let word = shown(word, 128);
-            let text = format!("ERR unknown subcommand '{word}'. Try CLUSTER HELP.");
+            let argument = shown(argument, 128);
+            let text = format!("ERR unknown subcommand '{argument}'. Try CLUSTER HELP.");
             Err(CommandError::Text(text.into()))
         }
     }

@@ -26,7 +26,8 @@ pub struct Row {
 impl Row {
     /// A command of that name, which is in lower case; a subcommand's is without its container: `setname`.
     ///
-    /// What no other function of the row says is empty. `handler` of a container answers a call without a subcommand.
+    /// All that the row's other functions do not set is empty. A container's `handler` answers a call without a
+    /// subcommand.
     pub const fn new(name: &'static str, arity: Arity, handler: Handler) -> Self {
         Self {
             spec: CommandSpec {
@@ -162,7 +163,7 @@ pub fn install() {
     catalog::install(new_table);
 }
 
-/// As [`install`], where commands get other names, or are taken away where the new name is empty.
+/// As [`install`], with other names for some commands. An empty name removes the command.
 pub fn install_renamed(renames: &[(String, String)]) -> Result<(), RenameError> {
     catalog::install_renamed(new_table(), renames)
 }

@@ -1,5 +1,6 @@
-//! SAVE and its like. This server writes no RDB and no append-only file: every acknowledged write is in the pool already.
-//! They answer errors, so that a script that backs up such a file fails instead of copying none, or an old one.
+//! SAVE and its like. This server writes no RDB and no append-only file: every acknowledged write is in the pool
+//! already. They answer errors, so that a script that backs up such a file fails instead of copying none, or an old
+//! one.
 
 #![allow(clippy::unnecessary_wraps)] // Handlers have one shape, also those that cannot fail.
 
@@ -87,11 +88,11 @@ fn save(ctx: &mut Context<'_>, _: Args<'_>) -> CommandResult {
 }
 
 fn bgsave(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
-    let mut words = args.from(1);
-    if args.len() > 2 || !words.all(|word| word.eq_ignore_ascii_case(b"schedule")) {
+    let mut rest = args.from(1);
+    if args.len() > 2 || !rest.all(|argument| argument.eq_ignore_ascii_case(b"schedule")) {
         return Err(CommandError::Syntax);
     }
-    // A script may look at INFO alone for how it went.
+    // Some scripts look at INFO alone to learn the result.
     let stats = &ctx.server.stats;
     stats.bgsave_refused.store(true, Ordering::Relaxed);
     Err(refusal(ctx, NO_RDB))

@@ -1,17 +1,29 @@
 //! Walks over a database: KEYS and SCAN.
 
-use super::numbers::parse_i64;
 use super::{CommandError, CommandResult, Context, Outcome};
 use crate::catalog::spec::{Argument, ArgumentKind, Arity, Categories, Flags, Group};
 use crate::commands::row::Row;
 use crate::glob;
 use crate::keyspace::{Cursor, View};
+use crate::numbers::parse_i64;
 use crate::protocol::{Args, ReplyBuffer};
 
 /// How many keys SCAN looks at where the call does not say.
 const COUNT_DEFAULT: usize = 10;
 /// How many keys KEYS looks at before the keyspace may let others in between.
 const KEYS_STEP: usize = 1024;
+
+/// The arguments of HSCAN, SSCAN and ZSCAN.
+pub(super) const ELEMENT_SCAN: &[Argument] = &[
+    Argument::key(),
+    Argument::new("cursor", ArgumentKind::Integer),
+    Argument::new("pattern", ArgumentKind::Pattern)
+        .with_token("MATCH")
+        .optional(),
+    Argument::new("count", ArgumentKind::Integer)
+        .with_token("COUNT")
+        .optional(),
+];
 
 pub(super) static COMMANDS: &[Row] = &[
     Row::new("keys", Arity::Exactly(2), keys)
@@ -49,7 +61,7 @@ pub(super) static COMMANDS: &[Row] = &[
         .history(&[("6.0.0", "Added the `TYPE` subcommand.")]),
 ];
 
-/// Keys that were found, already encoded: their number must stand before them, and is known last.
+/// The keys found so far, encoded apart: their number stands before them in the reply, and is known last.
 struct Page {
     keys: usize,
     encoded: ReplyBuffer,
@@ -88,7 +100,7 @@ fn keys(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     let mut page = Page::new(ctx.out);
     let mut next = Some(Cursor::START);
     while let Some(cursor) = next {
-        next = ctx.keyspace.scan(
+        next = ctx.keyspace.walk().scan(
             ctx.session.db,
             cursor,
             KEYS_STEP,
@@ -119,15 +131,15 @@ impl<'a> ScanOptions<'a> {
             count: COUNT_DEFAULT,
             kind: None,
         };
-        options.parse_words(args, 2, true)?;
+        options.parse_options(args, 2, true)?;
         Ok(options)
     }
 
-    /// Reads the options from word `at` on; TYPE where `keys` are scanned.
-    fn parse_words(&mut self, args: Args<'a>, at: usize, keys: bool) -> Result<(), CommandError> {
+    /// Reads the options from argument `at` on; TYPE where `keys` are scanned.
+    fn parse_options(&mut self, args: Args<'a>, at: usize, keys: bool) -> Result<(), CommandError> {
         let options = self;
-        let mut words = args.from(at);
-        while let (Some(option), Some(value)) = (words.next(), words.next()) {
+        let mut rest = args.from(at);
+        while let (Some(option), Some(value)) = (rest.next(), rest.next()) {
             if option.eq_ignore_ascii_case(b"match") {
                 options.pattern = Some(value);
             } else if option.eq_ignore_ascii_case(b"count") {
@@ -158,7 +170,7 @@ impl<'a> ScanOptions<'a> {
     }
 }
 
-/// The cursor that word `at` is.
+/// The cursor that argument `at` is.
 fn cursor(args: Args<'_>, at: usize) -> Result<Cursor, CommandError> {
     let number = args.get(at).and_then(parse_cursor);
     number
@@ -174,10 +186,10 @@ pub(super) struct ScanStep<'a> {
 }
 
 impl ScanStep<'_> {
-    /// Reads the options, once it is known that the key holds what is scanned. Returns where to begin, and about how many
-    /// elements to meet.
+    /// Reads the options. The caller has checked the key's type before, as Redis does. Returns where to begin, and
+    /// about how many elements to meet.
     pub(super) fn begin(&mut self) -> Result<(Cursor, usize), CommandError> {
-        self.options.parse_words(self.args, 3, false)?;
+        self.options.parse_options(self.args, 3, false)?;
         Ok((self.options.cursor, self.options.count))
     }
 
@@ -196,8 +208,8 @@ impl ScanStep<'_> {
     }
 
     /// Adds to the reply.
-    pub(super) fn push(&mut self, word: &[u8]) {
-        self.page.push(word);
+    pub(super) fn push(&mut self, argument: &[u8]) {
+        self.page.push(argument);
     }
 }
 
@@ -219,7 +231,7 @@ pub(super) fn scan_elements(
     };
     let next = ctx.view(&args[1], |view, _| match view {
         Some(view) => walk(view, &mut step),
-        // Of a missing key not even the options are looked at.
+        // For a missing key Redis does not even check the options.
         None => Ok(None),
     })?;
     step.page.write_after(next, ctx.out);
@@ -228,9 +240,9 @@ pub(super) fn scan_elements(
 
 /// The number of a cursor as C's `strtoul` reads one, which Redis uses: a sign may stand before it, and nothing at all
 /// is 0.
-fn parse_cursor(word: &[u8]) -> Option<u64> {
-    let word = word.split(|&byte| byte == 0).next().unwrap_or_default();
-    let (negative, digits) = match word {
+fn parse_cursor(argument: &[u8]) -> Option<u64> {
+    let argument = argument.split(|&byte| byte == 0).next().unwrap_or_default();
+    let (negative, digits) = match argument {
         [] => return Some(0),
         [b'-', digits @ ..] => (true, digits),
         [b'+', digits @ ..] | digits => (false, digits),
@@ -249,7 +261,7 @@ fn parse_cursor(word: &[u8]) -> Option<u64> {
 fn scan(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     let options = ScanOptions::parse(args)?;
     let mut page = Page::new(ctx.out);
-    let next = ctx.keyspace.scan(
+    let next = ctx.keyspace.walk().scan(
         ctx.session.db,
         options.cursor,
         options.count,
@@ -291,8 +303,8 @@ mod tests {
 
     #[test]
     fn options() {
-        let check = |words: &str| {
-            let args = OwnedArgs::new(words.split(' '));
+        let check = |arguments: &str| {
+            let args = OwnedArgs::new(arguments.split(' '));
             ScanOptions::parse(args.args())
                 .map(|options| {
                     (

@@ -53,7 +53,7 @@ pub(super) static COMMANDS: &[Row] = &[
         .internal(),
 ];
 
-/// What SHUTDOWN's words ask for.
+/// What SHUTDOWN's arguments ask for.
 #[derive(Debug, PartialEq, Eq)]
 enum Shutdown {
     Begin,
@@ -63,8 +63,8 @@ enum Shutdown {
 impl Shutdown {
     fn parse(args: Args<'_>) -> Result<Self, CommandError> {
         let (mut save, mut nosave, mut other, mut abort) = (false, false, false, false);
-        for word in args.from(1) {
-            match word.to_ascii_lowercase().as_slice() {
+        for argument in args.from(1) {
+            match argument.to_ascii_lowercase().as_slice() {
                 b"save" => save = true,
                 b"nosave" => nosave = true,
                 b"now" | b"force" => other = true,
@@ -85,15 +85,18 @@ impl Shutdown {
 
 fn shutdown(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     match Shutdown::parse(args)? {
-        // A shutdown has no replicas to wait for: one that has begun is over before another command could stop it.
+        // A shutdown waits for no replicas, so it is over before another command could stop it.
         Shutdown::Abort => Err(CommandError::text("ERR No shutdown in progress.")),
         Shutdown::Begin => {
-            let says = |option: &[u8]| args.from(1).any(|word| word.eq_ignore_ascii_case(option));
+            let says = |option: &[u8]| {
+                args.from(1)
+                    .any(|argument| argument.eq_ignore_ascii_case(option))
+            };
             if says(b"save") {
                 tracing::warn!(
                     "SHUTDOWN SAVE writes no RDB file: what stays is what is in the pool"
                 );
-                // Without a pool all that SAVE is to keep would be lost. Redis goes on too where it cannot save.
+                // Without a pool, SAVE could keep nothing. Redis refuses to stop too if it cannot save.
                 if !ctx.server.durability.process && !says(b"force") {
                     return Err(CommandError::text(
                         "ERR Errors trying to SHUTDOWN. Check logs.",
@@ -143,7 +146,8 @@ fn debug(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
         }
         (b"set-active-expire", 3) => {
             ctx.keyspace
-                .set_active_expiry(leading_float(&args[2]) != 0.0);
+                .expiry()
+                .set_active(leading_float(&args[2]) != 0.0);
             Ok(Reply::Ok.into())
         }
         (b"error", 3) => Ok(Reply::Error(String::from_utf8_lossy(&args[2]).into_owned()).into()),
@@ -156,10 +160,10 @@ fn debug(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
              from, the pool is the data",
         )),
         _ => {
-            let word = shown(&args[1], SUBCOMMAND_SHOWN_BYTES);
+            let argument = shown(&args[1], SUBCOMMAND_SHOWN_BYTES);
             Err(CommandError::Text(
                 format!(
-                    "ERR unknown subcommand or wrong number of arguments for '{word}'. \
+                    "ERR unknown subcommand or wrong number of arguments for '{argument}'. \
              Try DEBUG HELP."
                 )
                 .into(),
@@ -180,16 +184,16 @@ fn check_debug_is_allowed(ctx: &Context<'_>) -> Result<(), CommandError> {
     ))
 }
 
-/// Longest that DEBUG SLEEP sleeps, so that a slip of the finger does not hold a thread for ever.
+/// The longest DEBUG SLEEP, so that a typing error does not hold a thread for ever.
 const SLEEP_SECONDS_MAX: f64 = 3600.0;
 
-fn parse_sleep(word: &[u8]) -> Duration {
-    Duration::from_secs_f64(leading_float(word).clamp(0.0, SLEEP_SECONDS_MAX))
+fn parse_sleep(argument: &[u8]) -> Duration {
+    Duration::from_secs_f64(leading_float(argument).clamp(0.0, SLEEP_SECONDS_MAX))
 }
 
-/// The number that `word` begins with, or 0: what C's `strtod` makes of plain decimals.
-fn leading_float(word: &[u8]) -> f64 {
-    let text = std::str::from_utf8(word).unwrap_or_default();
+/// The number that `argument` begins with, or 0: what C's `strtod` makes of plain decimals.
+fn leading_float(argument: &[u8]) -> f64 {
+    let text = std::str::from_utf8(argument).unwrap_or_default();
     let end = text
         .find(|byte: char| !(byte.is_ascii_digit() || byte == '.' || byte == '-'))
         .unwrap_or(text.len());
@@ -201,13 +205,13 @@ mod tests {
     use super::*;
     use crate::protocol::OwnedArgs;
 
-    fn parse(words: &[&str]) -> Option<Shutdown> {
-        let words = OwnedArgs::new(std::iter::once(&"shutdown").chain(words));
-        Shutdown::parse(words.args()).ok()
+    fn parse(arguments: &[&str]) -> Option<Shutdown> {
+        let arguments = OwnedArgs::new(std::iter::once(&"shutdown").chain(arguments));
+        Shutdown::parse(arguments.args()).ok()
     }
 
     #[test]
-    fn shutdown_words() {
+    fn shutdown_arguments() {
         for good in [&[][..], &["NOSAVE"], &["save", "NOW", "FORCE"]] {
             assert_eq!(parse(good), Some(Shutdown::Begin), "{good:?}");
         }

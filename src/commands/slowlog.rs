@@ -2,10 +2,10 @@
 
 #![allow(clippy::unnecessary_wraps)] // Handlers have one shape, also those that cannot fail.
 
-use super::numbers::parse_i64;
 use super::{CommandError, CommandResult, Context, help};
 use crate::catalog::spec::{Argument, ArgumentKind, Arity, Flags, Group};
 use crate::commands::row::{Handler, Row};
+use crate::numbers::parse_i64;
 use crate::protocol::{Args, Reply};
 
 const ANYTIME: Flags = Flags::LOADING.union(Flags::STALE);
@@ -99,7 +99,7 @@ fn help(ctx: &mut Context<'_>, _: Args<'_>) -> CommandResult {
 
 fn get(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     if args.len() > 3 {
-        return Err(help::wrong_words(args, "SLOWLOG"));
+        return Err(help::wrong_arguments(args, "SLOWLOG"));
     }
     let count = match args.get(2).map(parse_i64) {
         None => COUNT,

@@ -13,7 +13,7 @@ use crate::state::Transaction;
 const ALWAYS: Flags = Flags::NOSCRIPT.union(Flags::LOADING).union(Flags::STALE);
 const QUICK: Flags = Flags::FAST.union(Flags::ALLOW_BUSY);
 
-/// A row; what differs between them is in the arguments.
+/// A row; the parameters are what differs between the rows.
 const fn row(
     name: &'static str,
     arity: Arity,
@@ -111,12 +111,14 @@ fn watch(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     }
     for key in args.from(1) {
         let (db, now) = (ctx.session.db, ctx.access.now);
-        ctx.keyspace.watch(&mut ctx.session.watches, db, key, now)?;
+        ctx.keyspace
+            .watching()
+            .watch(&mut ctx.session.watches, db, key, now)?;
     }
     Ok(Reply::Ok.into())
 }
 
 fn unwatch(ctx: &mut Context<'_>, _: Args<'_>) -> CommandResult {
-    ctx.keyspace.unwatch(&mut ctx.session.watches);
+    ctx.keyspace.watching().unwatch(&mut ctx.session.watches);
     Ok(Reply::Ok.into())
 }

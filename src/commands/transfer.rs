@@ -6,7 +6,7 @@ use super::database::{databases, parse_database};
 use super::{CommandError, CommandResult, Context};
 use crate::catalog::spec::{Argument, ArgumentKind, Arity, Categories, Flags, Group, KeySpec};
 use crate::commands::row::Row;
-use crate::keyspace::{EventClass, KeyspaceError};
+use crate::keyspace::EventClass;
 use crate::protocol::{Args, Reply};
 
 /// Source and destination of RENAME and RENAMENX.
@@ -98,22 +98,20 @@ fn renamenx(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     Ok(Reply::Integer(i64::from(renamed)).into())
 }
 
-/// Renames, and says whether it did; false where the name is taken and `replace` is not set.
+/// Renames a key. Returns false if the name is taken and `replace` is not set.
 fn rename_to(ctx: &mut Context<'_>, args: Args<'_>, replace: bool) -> Result<bool, CommandError> {
-    let db = ctx.session.db;
     let same = args[1] == args[2];
-    let keys = [(db, &args[1]), (db, &args[2])];
-    ctx.keyspace.update_many(&keys, ctx.access, |slots| {
-        if slots.info(SOURCE).is_none() {
+    ctx.update_many([&args[1], &args[2]], |keys| {
+        if keys.info(SOURCE).is_none() {
             return Err(CommandError::NoSuchKey);
         }
-        if !replace && slots.info(DESTINATION).is_some() {
+        if !replace && keys.info(DESTINATION).is_some() {
             return Ok(false);
         }
         if !same {
-            slots.move_value(SOURCE, DESTINATION)?;
-            slots.event(SOURCE, EventClass::GENERIC, "rename_from");
-            slots.event(DESTINATION, EventClass::GENERIC, "rename_to");
+            keys.move_value(SOURCE, DESTINATION)?;
+            keys.event(SOURCE, EventClass::GENERIC, "rename_from");
+            keys.event(DESTINATION, EventClass::GENERIC, "rename_to");
         }
         Ok(true)
     })
@@ -130,12 +128,12 @@ impl CopyOptions {
             db: current_db,
             replace: false,
         };
-        let mut words = args.from(3);
-        while let Some(word) = words.next() {
-            if word.eq_ignore_ascii_case(b"replace") {
+        let mut rest = args.from(3);
+        while let Some(argument) = rest.next() {
+            if argument.eq_ignore_ascii_case(b"replace") {
                 options.replace = true;
-            } else if word.eq_ignore_ascii_case(b"db") {
-                let number = words.next().ok_or(CommandError::Syntax)?;
+            } else if argument.eq_ignore_ascii_case(b"db") {
+                let number = rest.next().ok_or(CommandError::Syntax)?;
                 options.db = parse_database(number, databases)?;
             } else {
                 return Err(CommandError::Syntax);
@@ -152,17 +150,17 @@ fn copy(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
         return Err(SAME_OBJECT);
     }
     let keys = [(db, &args[1]), (options.db, &args[2])];
-    let (found, copied) = ctx.keyspace.update_many(&keys, ctx.access, |slots| {
-        let found = slots.info(SOURCE).is_some();
-        let free = options.replace || slots.info(DESTINATION).is_none();
-        let copied = found && free && slots.copy_value(SOURCE, DESTINATION)?;
+    let (found, copied) = ctx.keyspace.update_many(&keys, ctx.access, |keys| {
+        let found = keys.info(SOURCE).is_some();
+        let free = options.replace || keys.info(DESTINATION).is_none();
+        let copied = found && free && keys.copy_value(SOURCE, DESTINATION)?;
         if copied {
-            slots.event(DESTINATION, EventClass::GENERIC, "copy_to");
+            keys.event(DESTINATION, EventClass::GENERIC, "copy_to");
         }
         if !found {
-            slots.event(SOURCE, EventClass::KEY_MISS, "keymiss");
+            keys.event(SOURCE, EventClass::KEY_MISS, "keymiss");
         }
-        Ok::<_, KeyspaceError>((found, copied))
+        Ok::<_, CommandError>((found, copied))
     })?;
     ctx.count_lookup(found);
     Ok(Reply::Integer(i64::from(copied)).into())
@@ -175,14 +173,14 @@ fn move_key(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
         return Err(SAME_OBJECT);
     }
     let keys = [(db, &args[1]), (to, &args[1])];
-    let moved = ctx.keyspace.update_many(&keys, ctx.access, |slots| {
-        let free = slots.info(DESTINATION).is_none();
-        let moved = free && slots.move_value(SOURCE, DESTINATION)?;
+    let moved = ctx.keyspace.update_many(&keys, ctx.access, |keys| {
+        let free = keys.info(DESTINATION).is_none();
+        let moved = free && keys.move_value(SOURCE, DESTINATION)?;
         if moved {
-            slots.event(SOURCE, EventClass::GENERIC, "move_from");
-            slots.event(DESTINATION, EventClass::GENERIC, "move_to");
+            keys.event(SOURCE, EventClass::GENERIC, "move_from");
+            keys.event(DESTINATION, EventClass::GENERIC, "move_to");
         }
-        Ok::<_, KeyspaceError>(moved)
+        Ok::<_, CommandError>(moved)
     })?;
     Ok(Reply::Integer(i64::from(moved)).into())
 }

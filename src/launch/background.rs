@@ -1,5 +1,6 @@
 //! `daemonize yes`: the program executes itself again in a session of its own, and the first process waits until the
-//! second one serves. So it can answer with an error where the start fails, which a fork at the beginning cannot.
+//! second one serves. So the first process can exit with an error if the start fails; after a fork at the beginning it
+//! could not.
 
 use std::ffi::OsString;
 use std::fs::{File, OpenOptions};
@@ -10,21 +11,22 @@ use std::process::{Command, ExitCode, Stdio};
 
 use nix::unistd::{dup2_stderr, dup2_stdin, dup2_stdout, setsid};
 
-/// Set in the process in the background, whose standard output is the pipe to the one that waits.
+/// The environment variable of the process in the background. The standard output of that process is the pipe to the
+/// process that waits.
 const IN_BACKGROUND: &str = "PMEMKV_SERVER_IN_BACKGROUND";
 
-/// What is sent when the server serves; nothing is sent where it ends before.
+/// What the background process sends when it serves. If it ends before that, it sends nothing.
 const READY: &[u8] = b"1";
 
-/// The process that waits for this one, as seen from the background.
+/// The background process's connection to the process that waits.
 #[derive(Debug)]
 pub struct Background {
     pipe: File,
     null: File,
 }
 
-/// Executes the program again with the same `arguments` and more `environment`, with `input` as its standard input, and
-/// waits until it serves or has failed. Its errors go to this process's standard error.
+/// Executes the program again with the same `arguments`, more `environment`, and `input` as its standard input. Waits
+/// until it serves or has failed. Its errors go to this process's standard error.
 pub fn start(
     arguments: &[OsString],
     environment: &[(&str, &str)],
@@ -42,7 +44,7 @@ pub fn start(
         .stdout(Stdio::piped())
         .spawn()?;
     if let Some(mut stdin) = child.stdin.take() {
-        // The child may fail before it reads all: its own error says why.
+        // The child may fail before it has read everything; then its own error says why.
         let _ = stdin.write_all(input);
     }
     let mut said = [0; READY.len()];
@@ -62,9 +64,9 @@ pub fn start(
 }
 
 impl Background {
-    /// In the process in the background: leaves the terminal's session and gives up the standard streams but that for
-    /// errors, which the start may still need. `None` in any other process. To be called once, after standard input is
-    /// read.
+    /// In the background process, leaves the terminal's session and closes the standard streams except the one for
+    /// errors, which the start may still need. `None` in any other process. The caller calls it once, after it has read
+    /// standard input.
     pub fn enter() -> io::Result<Option<Self>> {
         if std::env::var_os(IN_BACKGROUND).is_none() {
             return Ok(None);
@@ -80,9 +82,9 @@ impl Background {
         Ok(Some(Self { pipe, null }))
     }
 
-    /// Tells the process that waits, and gives up standard error too.
+    /// Tells the waiting process that the server serves, and closes standard error too.
     pub(super) fn ready(mut self) {
-        // It may have been ended meanwhile, which is no reason to stop serving.
+        // The waiting process may be gone, which is no reason to stop serving.
         if let Err(error) = self.pipe.write_all(READY) {
             tracing::warn!(%error, "the process that started this one is gone");
         }

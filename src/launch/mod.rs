@@ -1,5 +1,5 @@
-//! What started the process and is told how it fares: a supervisor (`supervised`), or the process that sent this one to
-//! the background (`daemonize`).
+//! Tells the program that started the server how the start goes: a supervisor (`supervised`), or the process that waits
+//! while this one goes to the background (`daemonize`).
 
 mod background;
 mod supervision;
@@ -7,24 +7,24 @@ mod supervision;
 pub use self::background::{Background, start};
 pub use self::supervision::Supervisor;
 
-/// Hears when the server loads, serves and stops.
+/// Tells the starting program when the server loads, serves and stops.
 #[derive(Debug, Default)]
 pub struct Launcher {
-    /// Waits until the server serves.
+    /// The process that waits until the server serves.
     pub background: Option<Background>,
-    /// Is told of every step.
+    /// The supervisor, which gets every step.
     pub supervisor: Option<Supervisor>,
 }
 
 impl Launcher {
-    /// The server's pool is about to be read.
+    /// Says that the server begins to read its pool.
     pub fn loading(&self) {
         if let Some(supervisor) = &self.supervisor {
             supervisor.notify("STATUS=Reading the pool\n");
         }
     }
 
-    /// The server serves.
+    /// Says that the server serves.
     pub fn ready(&mut self) {
         if let Some(background) = self.background.take() {
             background.ready();
@@ -34,14 +34,14 @@ impl Launcher {
         }
     }
 
-    /// The server ends.
+    /// Says that the server stops.
     pub fn stopping(&self) {
         if let Some(supervisor) = &self.supervisor {
             supervisor.notify("STOPPING=1\nSTATUS=Closing the pool\n");
         }
     }
 
-    /// What INFO calls the supervisor.
+    /// The supervisor's name in INFO.
     pub fn supervised(&self) -> &'static str {
         self.supervisor.as_ref().map_or("no", Supervisor::name)
     }

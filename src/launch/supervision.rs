@@ -1,4 +1,4 @@
-//! `supervised`: systemd is told by datagrams (the protocol of `sd_notify(3)`), upstart by SIGSTOP.
+//! `supervised`: tells systemd by datagrams (the protocol of `sd_notify(3)`), and upstart by SIGSTOP.
 
 use std::ffi::{OsStr, OsString};
 use std::io;
@@ -13,7 +13,7 @@ use crate::config::Supervised;
 const NOTIFY_SOCKET: &str = "NOTIFY_SOCKET";
 const UPSTART_JOB: &str = "UPSTART_JOB";
 
-/// What supervises the process.
+/// The program that supervises the process.
 #[derive(Debug)]
 pub enum Supervisor {
     /// systemd, which listens at this address.
@@ -39,7 +39,7 @@ impl Supervisor {
         }
     }
 
-    /// What the log should say where a supervisor was asked for that is not there.
+    /// What to log if the directive asks for a supervisor that the environment does not have.
     pub fn absence(asked: Supervised) -> Option<&'static str> {
         match asked {
             Supervised::Upstart => {
@@ -61,7 +61,7 @@ impl Supervisor {
     pub(super) fn ready(&self) {
         self.notify("STATUS=Ready to accept connections\nREADY=1\n");
         if matches!(self, Supervisor::Upstart) {
-            // upstart waits for it and then sends SIGCONT.
+            // upstart waits for the stop and then sends SIGCONT.
             if let Err(error) = raise(Signal::SIGSTOP) {
                 tracing::warn!(%error, "upstart could not be told");
             }
@@ -84,7 +84,7 @@ fn send(address: &OsStr, state: &str) -> io::Result<()> {
         _ => SocketAddr::from_pathname(address)?,
     };
     let socket = UnixDatagram::unbound()?;
-    // A supervisor that does not read must not hold the server up.
+    // A supervisor that does not read must not block the server.
     socket.set_nonblocking(true)?;
     socket.send_to_addr(state.as_bytes(), &address)?;
     Ok(())

@@ -1,7 +1,9 @@
-//! One connection: read what arrived, run it in order, make it durable, answer it in one write. What the client does not
-//! take at once waits in [`output`], and more requests are read meanwhile.
+//! One connection: it reads requests, runs them in order, makes their writes durable, and sends the replies in one
+//! write. Output that the client does not take at once waits in [`unsent`], while the connection reads more requests.
 
 mod output;
+mod registration;
+mod unsent;
 mod waiting;
 
 use std::io;
@@ -13,33 +15,36 @@ use bytes::{Buf, BytesMut};
 use smallvec::SmallVec;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use self::output::{Turn, Unsent, until};
+use self::output::until;
+pub use self::registration::Registration;
+use self::unsent::{Progress, Unsent};
 use super::workers::Place;
 use crate::commands::{Dispatcher, Next};
 use crate::config::Settings;
-use crate::keyspace::{Ahead, Keyspace, PREFETCHED, Presence, now_ms};
+use crate::keyspace::{Ahead, Keyspace, PREFETCHED, Presence};
 use crate::protocol::{
     Args, Glance, OwnedArgs, Parsed, Protocol, ReplyBuffer, RequestLimits, RequestParser, glance,
 };
-use crate::state::{ClientHandle, Endpoint, Server, Session, Stripe};
+use crate::state::{Server, Session, Stripe};
 
-/// The least room that a read gets. Redis reads as much at a time.
+/// The least free space for a read. Redis reads as much at a time.
 const READ_BYTES: usize = 16 * 1024;
 
-/// The most room made ahead of what has arrived: an announced length alone must not take memory.
+/// The most space that the input buffer reserves for bytes that have not arrived: a client must not take memory by
+/// announcing a length.
 const RESERVED_BYTES_MAX: usize = 1 << 20;
 
-/// Replies gathered before they are sent although more requests wait: memory stays bounded, and so does the time
-/// until the first of them is answered.
+/// The connection sends its replies at this many bytes even if more requests wait. It bounds the memory, and the time
+/// until the client gets the first reply.
 const OUTPUT_BYTES_PER_FLUSH: usize = 1 << 20;
 
-/// Requests run before what they have written is committed although more wait: the store keeps room for as much.
+/// The connection commits after this many bytes of requests even if more wait: the store keeps room for as much.
 const INPUT_BYTES_PER_COMMIT: usize = 1 << 20;
 
-/// Buffers larger than this are given back when they are empty.
+/// An empty buffer larger than this is freed.
 const KEPT_BUFFER_BYTES: usize = 64 * 1024;
 
-/// Reads that a connection still gets after it was told to end, for what the kernel has received already.
+/// How many reads a connection still makes when the server stops, for input that the kernel has received already.
 const LAST_READS: usize = 64;
 
 /// Why a connection ended.
@@ -47,27 +52,27 @@ const LAST_READS: usize = 64;
 enum End {
     /// The client closed it, or its sending side.
     Left,
-    /// By a command.
+    /// A command or a protocol error closed it.
     Closed,
-    /// Idle for too long.
+    /// The client was idle for too long.
     Idle,
-    /// Killed, or the server stops.
+    /// Another client killed it, or the server stops.
     Killed,
-    /// More unread input than it may have.
+    /// The client sent more input than may wait.
     QueryLimit,
-    /// More unsent output than it may have.
+    /// The client left more output than may wait.
     OutputLimit,
-    /// The pool failed: nothing may be acknowledged.
+    /// The pool failed, so the server must not acknowledge anything.
     StoreFailed,
 }
 
-/// All of a connection but its socket, so that a slow command can take it to another thread for a while.
+/// A connection without its socket, so that a slow command can take it to another thread for a while.
 struct Connection {
     input: BytesMut,
     parser: RequestParser,
-    /// Bytes that the present request is known to need beyond the input.
+    /// How many more bytes the first request in the input needs, as far as its lengths tell.
     missing: usize,
-    /// Replies and messages that are not committed yet.
+    /// Replies and messages that wait for the commit.
     out: ReplyBuffer,
     unsent: Unsent,
     session: Session,
@@ -76,27 +81,27 @@ struct Connection {
     server: Arc<Server>,
     settings: Arc<Settings>,
     settings_version: u64,
-    /// The number of the worker that serves it.
+    /// The number of its worker.
     worker: usize,
 }
 
-/// What the requests of one batch led to.
+/// Why a batch ended.
 enum Batch {
-    /// All that arrived in whole ran.
+    /// All complete requests have run.
     Done,
-    /// The output is large enough to be sent before the requests that are left.
+    /// The output or the input is large enough for a commit before the next requests.
     More,
-    /// The connection ends after the gathered replies.
+    /// The connection ends after it has sent its replies.
     Close,
-    /// The next request is of a slow command and has not run.
+    /// The next request has a slow command, and has not run.
     Slow(OwnedArgs),
-    /// The next request has not run: it waits until CLIENT PAUSE is over.
+    /// The next request waits for the end of CLIENT PAUSE, and has not run.
     Paused,
-    /// The command that ran last waits; more requests may stand behind it.
+    /// The last command waits. More requests may follow it in the input.
     Blocked,
 }
 
-/// Serves one client until it goes.
+/// Serves one client until its connection ends.
 async fn serve<S>(mut stream: S, registration: &Registration, keyspace: Arc<Keyspace>)
 where
     S: AsyncRead + AsyncWrite + Unpin,
@@ -121,7 +126,7 @@ where
         server: Arc::clone(server),
         worker: place.worker,
     });
-    // The socket is closed last: who sees the end finds it counted.
+    // The socket closes after the counting, so that a client that sees the end finds it counted.
     let end = run(&mut stream, connection, place).await;
     let stats = &server.stats;
     match end {
@@ -142,57 +147,6 @@ where
     }
 }
 
-/// A client's place in the list of clients and with a worker. It leaves both when this is dropped, however its task
-/// ends.
-#[derive(Debug)]
-pub struct Registration {
-    server: Arc<Server>,
-    handle: Arc<ClientHandle>,
-    place: Place,
-}
-
-impl Registration {
-    /// Enters a new client.
-    pub fn new(server: &Arc<Server>, endpoint: Endpoint, place: Place) -> Self {
-        Self {
-            handle: server
-                .clients
-                .register(endpoint, server.acl.default_user(), now_ms()),
-            server: Arc::clone(server),
-            place,
-        }
-    }
-
-    /// Serves the client on its worker's thread, where `join` makes its stream out of `plain`.
-    pub fn start<S, Plain>(
-        self,
-        plain: Plain,
-        join: impl FnOnce(Plain) -> io::Result<S> + Send + 'static,
-        keyspace: &Arc<Keyspace>,
-    ) where
-        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-        Plain: Send + 'static,
-    {
-        let keyspace = Arc::clone(keyspace);
-        let worker = self.place.runtime.clone();
-        worker.spawn(async move {
-            match join(plain) {
-                Ok(stream) => serve(stream, &self, keyspace).await,
-                Err(error) => {
-                    tracing::warn!(client = %self.handle.addr, %error, "a client could not be served");
-                }
-            }
-        });
-    }
-}
-
-impl Drop for Registration {
-    fn drop(&mut self) {
-        self.server.monitors.remove(&self.handle);
-        self.server.clients.remove(self.handle.id);
-    }
-}
-
 async fn run<S>(stream: &mut S, connection: Box<Connection>, place: &Place) -> io::Result<End>
 where
     S: AsyncRead + AsyncWrite + Unpin,
@@ -203,8 +157,8 @@ where
 
 /// What a connection waits for.
 enum Event {
-    Stream(Turn),
-    /// The client went, and all that it had sent has run.
+    Stream(Progress),
+    /// The client is gone, and everything that it sent has run.
     Gone,
     Killed,
     /// CLIENT PAUSE is over.
@@ -213,7 +167,7 @@ enum Event {
     Late(End),
 }
 
-/// Runs requests until the connection is to end. Output may wait then that the client has not taken.
+/// Runs requests until the connection must end. Output may still wait for the client then.
 async fn talk<S>(
     stream: &mut S,
     mut connection: Box<Connection>,
@@ -228,13 +182,13 @@ where
     loop {
         let waits = handle.waits.load(Ordering::Relaxed);
         match connection.next_event(stream, &mut killed, waits).await? {
-            Event::Stream(Turn::Read(0)) | Event::Gone => return Ok((connection, End::Left)),
-            Event::Stream(Turn::Read(_)) => connection.stripe().add_read(),
-            Event::Stream(Turn::Wrote) => {
+            Event::Stream(Progress::Read(0)) | Event::Gone => return Ok((connection, End::Left)),
+            Event::Stream(Progress::Read(_)) => connection.stripe().add_read(),
+            Event::Stream(Progress::Wrote) => {
                 tokio::task::yield_now().await;
                 continue;
             }
-            // What waited may go on.
+            // The request that waited runs now.
             Event::Resumed => {}
             Event::Mail => {
                 connection.refresh_settings();
@@ -261,7 +215,7 @@ where
                 };
             }
             if place.is_shared() {
-                // The worker's other connections that have requests run first: one commit then serves them all.
+                // Lets the worker's other connections run their requests first, so that one commit serves all.
                 tokio::task::yield_now().await;
             }
             if let Some(end) = connection.send(stream).await {
@@ -295,7 +249,7 @@ where
     }
 }
 
-/// Runs a slow command on a thread of its own: the worker goes on with its other clients.
+/// Runs a slow command on a thread of its own, so that the worker can serve its other clients.
 async fn run_elsewhere(
     mut connection: Box<Connection>,
     args: OwnedArgs,
@@ -314,7 +268,7 @@ impl Drop for Connection {
 }
 
 impl Connection {
-    /// Waits until something is to be done. Output that waits is written meanwhile.
+    /// Waits for the next event, and writes waiting output meanwhile.
     async fn next_event<S>(
         &mut self,
         stream: &mut S,
@@ -327,15 +281,15 @@ impl Connection {
         self.input
             .reserve(self.missing.clamp(READ_BYTES, RESERVED_BYTES_MAX));
         let handle = &self.session.handle;
-        // Who listens need not speak, and who has to wait is not idle.
+        // A subscriber need not send anything, and a client that must wait is not idle.
         let idle_limit = (self.settings.timeout).filter(|_| !waits && !handle.is_subscriber());
         let deadline = self.deadline(idle_limit);
         let unsent_bytes = self.unsent.bytes();
         let is_lost = self.unsent.is_lost();
         let event = tokio::select! {
-            // The stream first: what has arrived is answered even when the connection is to end.
+            // The stream first, so that requests which have arrived are answered even if the connection must end.
             biased;
-            turn = self.unsent.turn(stream, Some(&mut self.input)) => Event::Stream(turn?),
+            progress = self.unsent.progress(stream, Some(&mut self.input)) => Event::Stream(progress?),
             () = std::future::ready(()), if is_lost => Event::Gone,
             () = killed => Event::Killed,
             () = self.server.pause.over(), if waits => Event::Resumed,
@@ -362,7 +316,7 @@ impl Connection {
         }
     }
 
-    /// Runs the requests that have arrived in whole, up to a slow one.
+    /// Runs the complete requests of the input, up to a slow one.
     fn run_batch(&mut self) -> Batch {
         let gathered_max = self.limit_output(OUTPUT_BYTES_PER_FLUSH);
         let output_before = self.out.len();
@@ -390,7 +344,7 @@ impl Connection {
             }
             if consumed_all >= fetched {
                 fetched = fetch_ahead(keyspace, session.db, input, consumed_all);
-                // For all of them, not for the first one.
+                // The fetching serves all of these requests, so its time must not count for the first one.
                 dispatcher.skip_time();
             }
             let rest = &input[consumed_all..];
@@ -408,7 +362,7 @@ impl Connection {
             };
             let inline;
             let (args, consumed) = match parsed {
-                Parsed::Request { consumed } => (Args::new(rest, parser.words()), consumed),
+                Parsed::Request { consumed } => (Args::new(rest, parser.arguments()), consumed),
                 Parsed::Inline { consumed } => {
                     inline = OwnedArgs::new(parser.inline());
                     (inline.args(), consumed)
@@ -459,9 +413,10 @@ impl Connection {
         next
     }
 
-    /// Puts messages that came meanwhile behind the replies.
+    /// Appends the messages that have arrived to the replies.
     fn take_mail(&mut self) {
-        // A transaction that is under way may have left them: they go when all that it does is there.
+        // A running transaction may have left them. Entering the gate once waits for its end: the client must not get
+        // a message before the transaction's writes are staged.
         let presence = Presence::of_worker(self.keyspace.gate(), self.worker);
         drop(presence);
         self.limit_output(OUTPUT_BYTES_PER_FLUSH);
@@ -469,7 +424,7 @@ impl Connection {
         self.note_state();
     }
 
-    /// Shows this client's state to the others.
+    /// Publishes this client's state for CLIENT LIST and its like.
     fn note_state(&self) {
         let handle = &self.session.handle;
         handle
@@ -488,11 +443,11 @@ impl Connection {
     }
 }
 
-/// Has the keys fetched that the next requests of the input will use; returns how far into the input these go.
+/// Prefetches the keys of the next requests in the input. Returns where in the input these requests end.
 fn fetch_ahead(keyspace: &Keyspace, db: usize, input: &[u8], start: usize) -> usize {
     let mut glances = SmallVec::<[Glance<'_>; PREFETCHED]>::new();
     let seen = glance(&input[start..], &mut glances);
-    // A single one gains nothing.
+    // For a single key it would gain nothing.
     if glances.len() > 1 {
         let keys: SmallVec<[Ahead<'_>; PREFETCHED]> = glances
             .into_iter()
@@ -504,6 +459,6 @@ fn fetch_ahead(keyspace: &Keyspace, db: usize, input: &[u8], start: usize) -> us
             .collect();
         keyspace.prefetch(&keys);
     }
-    // Where nothing could be seen, the next look is for other input.
+    // Without any request in sight, look again only at new input.
     if seen == 0 { input.len() } else { start + seen }
 }

@@ -1,4 +1,4 @@
-//! Accepting clients, over TCP and a Unix socket.
+//! Accepts clients over TCP and a Unix socket, and gives them to the workers.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -19,12 +19,12 @@ use super::workers::Workers;
 use crate::config::Settings;
 use crate::keyspace::Keyspace;
 use crate::state::{Endpoint, Server};
-use crate::system::{Change, Changes, Door, UnixSocket};
+use crate::system::{Change, Changes, ListenAddress, UnixSocket};
 
-/// How many clients at once are told in TLS that they may not come in: each costs a handshake.
+/// How many clients at once get a refusal over TLS. Each costs a handshake.
 const REFUSALS_MAX: usize = 64;
 
-/// Accepts clients and gives them to the workers, until the server is told to stop. `changes` says on which TCP sockets.
+/// Accepts clients until the server stops. `changes` brings the TCP sockets.
 pub async fn accept(reception: Reception, unix: Option<UnixSocket>, mut changes: Changes) {
     let mut stopping = reception.server.shutdown.subscribe();
     let mut tcp = Vec::new();
@@ -33,7 +33,7 @@ pub async fn accept(reception: Reception, unix: Option<UnixSocket>, mut changes:
         tokio::spawn(async move { accept_unix(&unix, &reception).await })
     });
     let stop = async move {
-        // An error means that the sender is gone, which is the end too.
+        // An error means that the sender is gone: then the server stops too.
         let _ = stopping.wait_for(|&stop| stop).await;
     };
     tokio::pin!(stop);
@@ -49,52 +49,56 @@ pub async fn accept(reception: Reception, unix: Option<UnixSocket>, mut changes:
     reception.server.ports.close();
 }
 
-/// Begins to accept on new sockets, and closes others.
-async fn follow(change: Change, tcp: &mut Vec<(Door, JoinHandle<()>)>, reception: &Reception) {
-    for (door, listener) in change.opened {
+/// Begins to accept on new sockets, and closes those that the settings name no more.
+async fn follow(
+    change: Change,
+    tcp: &mut Vec<(ListenAddress, JoinHandle<()>)>,
+    reception: &Reception,
+) {
+    for (at, listener) in change.opened {
         match TcpListener::from_std(listener) {
             Ok(listener) => {
                 let reception = reception.clone();
-                let accept = async move { accept_tcp(&listener, &reception, door.tls).await };
-                tcp.push((door, tokio::spawn(accept)));
+                let accept = async move { accept_tcp(&listener, &reception, at.tls).await };
+                tcp.push((at, tokio::spawn(accept)));
             }
             Err(error) => {
-                tracing::error!(address = %door.address, %error, "nobody accepts there");
+                tracing::error!(address = %at.address, %error, "nobody accepts there");
             }
         }
     }
-    for door in change.closed {
-        if let Some(place) = tcp.iter().position(|(open, _)| *open == door) {
+    for at in change.closed {
+        if let Some(place) = tcp.iter().position(|(open, _)| *open == at) {
             let (_, task) = tcp.swap_remove(place);
             end(task).await;
         }
     }
-    // Dropping the sender tells the caller that it is done.
+    // Dropping the sender tells CONFIG SET that the sockets are closed.
     drop(change.done);
 }
 
-/// Ends a task and waits until what it holds is dropped.
+/// Ends a task, and waits until it has dropped what it holds.
 async fn end(task: JoinHandle<()>) {
     task.abort();
-    // An error says that it was aborted.
+    // The error only says that the task was aborted.
     let _ = task.await;
 }
 
-/// What new clients meet.
+/// What it takes to let a new client in, or to refuse it.
 #[derive(Clone)]
 pub struct Reception {
     /// The data.
     pub keyspace: Arc<Keyspace>,
     /// What all connections share.
     pub server: Arc<Server>,
-    /// Who serves them.
+    /// The threads that serve clients.
     pub workers: Arc<Workers>,
-    /// How many more clients may be told in TLS that they may not come in.
+    /// How many more clients may get a refusal over TLS now.
     refusals: Arc<Semaphore>,
 }
 
 impl Reception {
-    /// For clients of `workers`.
+    /// Gives its clients to `workers`.
     pub fn new(keyspace: Arc<Keyspace>, server: Arc<Server>, workers: Arc<Workers>) -> Self {
         Self {
             keyspace,
@@ -123,7 +127,8 @@ async fn accept_unix(unix: &UnixSocket, reception: &Reception) {
     }
 }
 
-/// Out of file descriptors, most likely: trying again at once would only burn the core.
+/// Logs an error and waits a moment. Most likely there are no file descriptors left, and trying again at once would
+/// only burn the core.
 pub(super) async fn pause_after(error: &io::Error) {
     tracing::warn!(%error, "a connection could not be accepted");
     tokio::time::sleep(std::time::Duration::from_millis(10)).await;
@@ -153,7 +158,7 @@ impl Reception {
         self.welcome(stream, endpoint, local, leave, join).await;
     }
 
-    /// The handshake runs on the worker: it costs a millisecond, and waits for the client.
+    /// Gives a TLS client to a worker before the handshake, which costs a millisecond and waits for the client.
     fn welcome_tls(&self, stream: TcpStream, endpoint: Endpoint, local: bool) {
         let server = &self.server;
         server
@@ -170,10 +175,10 @@ impl Reception {
         let join = move |plain| Ok(TlsClient::new(TcpStream::from_std(plain)?, config, addr));
         match refusal(server, &server.config.settings(), local) {
             None => Registration::new(server, endpoint, place).start(plain, join, &self.keyspace),
-            // Before a handshake nothing can be said.
+            // Closes the socket without a word: a text would need a handshake.
             Some(MAXCLIENTS_REFUSAL) => {}
             Some(refusal) => {
-                // Where many are told at once the others are closed untold.
+                // If too many clients get a refusal now, close this one without a word.
                 let Ok(permit) = Arc::clone(&self.refusals).try_acquire_owned() else {
                     return;
                 };
@@ -202,8 +207,8 @@ impl Reception {
         self.welcome(stream, endpoint, true, leave, join).await;
     }
 
-    /// Gives a client to a worker, or tells it why not. `leave` takes its socket out of this thread's event loop,
-    /// `join` puts it into that of the worker.
+    /// Gives a client to a worker, or tells the client why not. `leave` takes its socket out of this thread's event
+    /// loop, `join` puts it into the worker's.
     async fn welcome<S, Plain>(
         &self,
         mut stream: S,
@@ -221,7 +226,7 @@ impl Reception {
             .connections_received
             .fetch_add(1, Ordering::Relaxed);
         if let Some(refusal) = refusal(server, &server.config.settings(), local) {
-            // It fits the empty buffer of a new socket; a client that does not read it is closed all the same.
+            // The text fits the empty buffer of a new socket, so this does not wait for the client to read it.
             let _ = stream.write_all(refusal.as_bytes()).await;
             let _ = stream.shutdown().await;
             return;
@@ -230,7 +235,7 @@ impl Reception {
             tracing::warn!(client = %endpoint.addr, "a client could not be given to a worker");
             return;
         };
-        // Entered here, not in the task: the next client must be counted against it.
+        // Registered here and not in the task, so that `maxclients` counts it when the next client comes.
         let registration = Registration::new(server, endpoint, place);
         registration.start(plain, join, &self.keyspace);
     }
@@ -248,7 +253,7 @@ fn is_loopback(address: IpAddr) -> bool {
     }
 }
 
-/// What a client that may not come in is told.
+/// The refusal for a new client; `None` if the client may come in.
 fn refusal(server: &Server, settings: &Settings, local: bool) -> Option<&'static str> {
     if server.clients.len() >= settings.maxclients {
         server

@@ -1,6 +1,6 @@
 //! Sockets: listeners, workers, connections, TLS, the metrics' HTTP; and the start and end of the whole server.
 //!
-//! May use: everything below. Never: looks at keys.
+//! May use: all other rooms and crates. Never: looks at keys.
 
 mod connection;
 mod listener;

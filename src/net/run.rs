@@ -28,19 +28,19 @@ use crate::system::pidfile::Pidfile;
 use crate::system::{Changes, ListenError, Ports, Survival, UnixSocket};
 use crate::tls::{Tls, TlsError};
 
-/// How long clients get to take their last replies when the server stops.
+/// How long a stopping server waits for clients to take their last replies.
 const DRAIN_TIME: Duration = Duration::from_secs(10);
 
-/// How long clients wait for the store to be read before they are told so.
+/// How long new clients wait while the server loads the pool. After that they are accepted and get LOADING errors.
 const LOADING_PATIENCE: Duration = Duration::from_secs(1);
 
-/// How often it is looked whether the store is read.
+/// How often the server looks whether the pool is loaded.
 const LOADING_LOOK: Duration = Duration::from_millis(2);
 
-/// How often traffic rates are sampled.
+/// How often the server samples its traffic.
 const SAMPLE_TIME: Duration = Duration::from_millis(100);
 
-/// Why the server ended other than in order.
+/// Why the server ended with an error.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
     /// The store can't be opened.
@@ -49,7 +49,7 @@ pub enum RunError {
     /// The users can't be read.
     #[error(transparent)]
     Users(#[from] acl::StartError),
-    /// The limit of open files leaves none for clients.
+    /// The limit of open files leaves no file for clients.
     #[error(
         "Your current 'ulimit -n' of {files} is not enough for the server to start. Please increase your open file limit \
          to at least {least}."
@@ -57,7 +57,7 @@ pub enum RunError {
     Files {
         /// The limit.
         files: u64,
-        /// The lowest one that the server can live with.
+        /// The lowest limit that the server can work with.
         least: u64,
     },
     /// A socket can't be opened.
@@ -82,7 +82,7 @@ pub enum RunError {
     System(#[from] std::io::Error),
 }
 
-/// Serves until a signal or SHUTDOWN ends it. `launcher` is told of every step.
+/// Serves until a signal or SHUTDOWN ends the server. Tells `launcher` of every step.
 pub fn run(
     config: Config,
     engine: Engine,
@@ -95,13 +95,13 @@ pub fn run(
     fit_maxclients(&config, reserved_files)?;
     let settings = config.settings();
     let acl = Acl::start(&settings)?;
-    // A wrong certificate is told before the pool is touched.
+    // Before the pool is opened, so that a wrong certificate stops the start first.
     let tls = Tls::new(&settings.tls)?;
     // This thread accepts clients, hears signals and samples rates; the workers serve.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    // Before the store is opened, which can take a while: a signal that comes meanwhile ends the server in order too.
+    // Opening the store can take a while. Installed before it, these handlers let a signal end the server in order.
     let signals = {
         let _inside = runtime.enter();
         Signals {
@@ -116,7 +116,7 @@ pub fn run(
     keyspace
         .latency()
         .set_threshold(settings.latency_monitor_threshold_ms);
-    keyspace.configure(&settings);
+    keyspace.eviction().configure(&settings);
     let (ports, changes) = Ports::new();
     let server = Arc::new(Server {
         durability: Survival::of(engine, options, &settings),
@@ -150,10 +150,10 @@ pub fn run(
         pidfile: None,
     };
     let result = runtime.block_on(life.serve(&settings, engine, options, reception));
-    // Whoever waits for the file to go finds the pool closed.
+    // Removed after the pool is closed, for scripts that wait for the file to go.
     let pidfile = life.pidfile.take();
     drop(life);
-    // Whatever task is left over is ended before the pool is closed under it.
+    // Ends the remaining tasks before the pool closes.
     drop(runtime);
     drop(workers);
     keyspace.close()?;
@@ -168,7 +168,7 @@ struct Signals {
     interrupt: Signal,
 }
 
-/// What a server's life depends on and nobody else uses.
+/// What the main task alone uses.
 struct Life {
     signals: Signals,
     changes: Changes,
@@ -188,19 +188,19 @@ impl Life {
         let keyspace = &Arc::clone(&reception.keyspace);
         let unix = listen(settings, server)?;
         let metrics = Metrics::open(settings)?;
-        // Only now: where another server has the port, the file is that one's.
+        // Only after the sockets are open: if another server has the port, the file may be that server's.
         self.pidfile = settings.pidfile.as_deref().and_then(Pidfile::write);
         announce(unix.as_ref(), server, engine, options, keyspace)?;
         let (failed, mut load_failed) = tokio::sync::mpsc::channel(1);
         let housekeeping = Housekeeping::start(keyspace, move |error| {
-            // Nobody waits any more where the server is ending already.
+            // The send fails if the server is stopping already.
             let _ = failed.blocking_send(error);
         })?;
         let metrics = tokio::spawn(metrics.serve(Arc::clone(server), Arc::clone(keyspace)));
         let sampler = tokio::spawn(sample_rates(Arc::clone(server)));
         let changes = std::mem::replace(&mut self.changes, Ports::new().1);
         let accepting = tokio::spawn(async move {
-            // Who comes meanwhile waits in the queue: for a short time that is better than an error.
+            // New clients wait in the kernel's queue meanwhile: for a short time that is better than an error.
             let _ = timeout(LOADING_PATIENCE, loaded(&reception.keyspace)).await;
             accept(reception, unix, changes).await;
         });
@@ -223,7 +223,7 @@ impl Life {
         }
         server.shutdown.send_replace(true);
         self.launcher.stopping();
-        // First no new clients, then those there are: each gets an answer to what it has sent.
+        // First stop accepting, then end the clients: each gets replies to everything that it has sent.
         let _ = accepting.await;
         drain(server).await;
         sampler.abort();
@@ -245,14 +245,14 @@ fn listen(settings: &Settings, server: &Server) -> Result<Option<UnixSocket>, Ru
     if plan.is_empty() && unix.is_none() {
         return Err(ListenError::Nowhere.into());
     }
-    // Nothing is to be closed, so there is nothing to wait for.
+    // It closes no old sockets, so there is nothing to wait for.
     drop(server.ports.apply(plan));
     Ok(unix)
 }
 
-/// Waits until all keys are known.
+/// Waits until the keyspace has loaded the pool.
 async fn loaded(keyspace: &Keyspace) {
-    while !keyspace.is_loaded() {
+    while !keyspace.loading().is_done() {
         tokio::time::sleep(LOADING_LOOK).await;
     }
 }
@@ -279,7 +279,7 @@ async fn sample_rates(server: Arc<Server>) {
     }
 }
 
-/// The first log lines: where the server is, what it keeps data in, and what that survives.
+/// Writes the first log lines: the server's addresses, its pool, and what writes survive.
 fn announce(
     unix: Option<&UnixSocket>,
     server: &Server,
@@ -314,7 +314,7 @@ fn announce(
     Ok(())
 }
 
-/// Makes room for `maxclients` clients among the process's files; where there is less, `maxclients` becomes what there is.
+/// Raises the limit of open files for `maxclients` clients. If the system allows less, lowers `maxclients`.
 fn fit_maxclients(config: &Config, reserved: u64) -> Result<(), RunError> {
     let Err(TooMany { possible, files }) = files::make_room(config.settings().maxclients, reserved)
     else {
@@ -334,7 +334,7 @@ fn fit_maxclients(config: &Config, reserved: u64) -> Result<(), RunError> {
     Ok(())
 }
 
-/// 40 hexadecimal digits that no other start has.
+/// 40 random hexadecimal digits, new at each start.
 fn run_id() -> String {
     let random = RandomState::new();
     let part = |n: u32| random.hash_one((n, SystemTime::now()));

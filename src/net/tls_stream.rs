@@ -1,5 +1,5 @@
-//! A client's stream that speaks TLS. The handshake is part of its first read or write, so that it runs where the client
-//! is served and not where clients are accepted.
+//! A client's TLS stream. Its first read or write makes the handshake, so that the worker spends the time for it and
+//! not the thread that accepts clients.
 
 use std::future::Future;
 use std::io;
@@ -18,10 +18,10 @@ use tokio_rustls::{Accept, TlsAcceptor};
 /// How long a handshake may take.
 const HANDSHAKE_TIME: Duration = Duration::from_secs(10);
 
-/// A client's connection.
+/// A client's TLS stream.
 pub struct TlsClient {
     state: State,
-    /// For the log.
+    /// The client's address, for the log.
     addr: String,
 }
 
@@ -32,7 +32,8 @@ enum State {
 }
 
 impl TlsClient {
-    /// Waits for a handshake from now on, on the thread whose event loop `stream` is in.
+    /// A stream that waits for the handshake, whose time begins now. The caller runs on the thread whose event loop has
+    /// `stream`.
     pub fn new(stream: TcpStream, config: Arc<ServerConfig>, addr: String) -> Self {
         let accept = TlsAcceptor::from(config).accept(stream);
         Self {
@@ -91,7 +92,8 @@ impl AsyncRead for TlsClient {
     ) -> Poll<io::Result<()>> {
         let stream = std::task::ready!(self.poll_open(cx))?;
         if stream.get_ref().1.wants_write() {
-            // Records that a full socket has not taken yet go on beside the reading.
+            // A full socket may not have taken all records. Write the rest here too, so that it does not wait for a
+            // write.
             if let Poll::Ready(Err(error)) = Pin::new(&mut *stream).poll_flush(cx) {
                 return Poll::Ready(Err(error));
             }
@@ -122,7 +124,7 @@ impl AsyncWrite for TlsClient {
 }
 
 impl Drop for TlsClient {
-    /// A client that is cut off hears of an orderly end, where the socket takes it at once.
+    /// Sends the client an orderly end of TLS, if the socket takes it at once.
     fn drop(&mut self) {
         if let State::Open(stream) = &mut self.state {
             let (socket, session) = stream.get_mut();

@@ -1,5 +1,5 @@
-//! The threads that serve clients: each has an event loop of its own, and a client stays with the thread it was given
-//! to, so that no thread wakes another one for a request.
+//! The threads that serve clients. Each has an event loop of its own, and a client stays with its thread, so that no
+//! thread wakes another one for a request.
 
 use std::io;
 use std::num::NonZero;
@@ -11,10 +11,10 @@ use std::time::Duration;
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::oneshot;
 
-/// How long a slow command that still runs when its thread is stopped is waited for.
+/// How long a stopping worker waits for a slow command that still runs.
 const STOP_TIME: Duration = Duration::from_secs(1);
 
-/// All serving threads. Dropping it stops them, and with them whatever client is left.
+/// All threads that serve clients. Dropping it stops them and disconnects the clients that are left.
 #[derive(Debug)]
 pub struct Workers {
     workers: Vec<Worker>,
@@ -28,7 +28,7 @@ struct Worker {
     thread: Option<JoinHandle<()>>,
 }
 
-/// A client's place with one worker, which is free again when this is dropped.
+/// A client's place with one worker. Dropping it frees the place.
 #[derive(Debug)]
 pub struct Place {
     /// The worker's number, from 0.
@@ -39,9 +39,10 @@ pub struct Place {
 }
 
 impl Workers {
-    /// How many there are to be where `worker-threads` is `configured`: 0 is one for each core but one, which is left to
-    /// the kernel's network and to what goes on in the background. (Measured on two cores with the load beside it: two
-    /// workers win 40 % of GETs at pipeline 64, and lose 3 % and two thirds of the p99 at pipeline 1.)
+    /// How many workers to start if `worker-threads` is `configured`. 0 means one for each core but one: the last core
+    /// serves the kernel's network and the background. (Measured on two cores with the load generator on the same
+    /// cores: two workers make GET 40 % faster at pipeline 64, 3 % slower at pipeline 1, and its p99 there two thirds
+    /// worse.)
     pub fn count(configured: usize) -> usize {
         let cores = || std::thread::available_parallelism().map_or(1, NonZero::get);
         if configured == 0 {
@@ -76,7 +77,7 @@ impl Workers {
         Ok(all)
     }
 
-    /// A place with the worker that has the fewest clients.
+    /// Takes a place with the worker that has the fewest clients.
     pub fn place(&self) -> Option<Place> {
         let fewest = |worker: &(usize, &Worker)| worker.1.clients.load(Ordering::Relaxed);
         let (number, worker) = self.workers.iter().enumerate().min_by_key(fewest)?;
@@ -92,7 +93,7 @@ impl Workers {
 impl Drop for Workers {
     fn drop(&mut self) {
         for worker in &mut self.workers {
-            // Dropping the sender is the message.
+            // Dropping the sender tells the worker to stop.
             worker.stop.take();
         }
         for worker in &mut self.workers {

@@ -98,7 +98,9 @@ impl OwnWait {
         });
         let keys = blocked.call.keys();
         let waiter = Arc::<Blocked>::clone(&blocked);
-        let ticket = keyspace.wait_for(session.db, &keys, waiter, access.now)?;
+        let ticket = keyspace
+            .waiting()
+            .enter(session.db, &keys, waiter, access.now)?;
         // Only now: a client that others see as waiting must already be in the queue.
         *client.blocked.lock() = Some(Arc::clone(&blocked));
         session.wait = Some(Self {
@@ -113,7 +115,7 @@ impl OwnWait {
     pub fn end(self, client: &ClientHandle, keyspace: &Keyspace) {
         *self.blocked.state.lock() = State::Over;
         *client.blocked.lock() = None;
-        keyspace.leave(&self.ticket);
+        keyspace.waiting().leave(&self.ticket);
     }
 }
 
@@ -183,7 +185,9 @@ impl Blocked {
         // The user's rules may have changed since the client sent the call.
         self.user.check(self.command, args)?;
         if self.command.spec.flags.contains(Flags::DENYOOM) {
-            keyspace.ensure_room(args.bytes() as u64, access.now)?;
+            keyspace
+                .memory_check()
+                .check(args.bytes() as u64, access.now)?;
         }
         self.call.attempt(keyspace, self.db, access)
     }

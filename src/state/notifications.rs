@@ -1,4 +1,4 @@
-//! What the keyspace tells of changes goes to whom it concerns: events to subscribers, changes to clients that cache.
+//! The notifier: passes the keyspace's events on to subscribers, and its changes to clients that cache keys.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use super::Server;
 use crate::keyspace::{EventClass, Keyspace, Observer};
 
-/// `notify-keyspace-events` as it is in force.
+/// The present value of `notify-keyspace-events`.
 #[derive(Debug, Default)]
 pub struct Notifications {
     classes: AtomicU32,
@@ -17,9 +17,9 @@ impl Notifications {
     pub fn set(&self, letters: &str, keyspace: &Keyspace) {
         let classes = EventClass::from_letters(letters);
         self.classes.store(classes.bits(), Ordering::Release);
-        // Without K and E nobody would hear of them.
+        // Without K and E no subscriber would get the events.
         let published = EventClass::KEYSPACE.union(EventClass::KEYEVENT);
-        keyspace.observe_events(if classes.meets(published) {
+        keyspace.events().observe(if classes.intersects(published) {
             classes.without(published)
         } else {
             EventClass::NONE
@@ -35,9 +35,11 @@ impl Notifications {
 pub struct Notifier(Arc<Server>);
 
 impl Notifier {
-    /// Has the keyspace tell of changes, of those at first that the configuration asks for.
+    /// Makes a notifier the keyspace's observer, with the event classes of the configuration.
     pub fn appoint(server: &Arc<Server>, keyspace: &Keyspace) {
-        keyspace.set_observer(Arc::new(Self(Arc::clone(server))));
+        keyspace
+            .events()
+            .set_observer(Arc::new(Self(Arc::clone(server))));
         let settings = server.config.settings();
         let letters = &settings.notify_keyspace_events;
         server.notifications.set(letters, keyspace);
@@ -45,7 +47,7 @@ impl Notifier {
 }
 
 impl Observer for Notifier {
-    fn changed(&self, _: usize, key: &[u8], client: u64) {
+    fn modified(&self, _: usize, key: &[u8], client: u64) {
         self.0.tracking.changed(&self.0, key, client);
     }
 
@@ -64,10 +66,10 @@ impl Observer for Notifier {
             channel.extend_from_slice(of);
             server.pubsub.publish(server, &channel, message);
         };
-        if classes.meets(EventClass::KEYSPACE) {
+        if classes.intersects(EventClass::KEYSPACE) {
             publish("keyspace", key, name.as_bytes());
         }
-        if classes.meets(EventClass::KEYEVENT) {
+        if classes.intersects(EventClass::KEYEVENT) {
             publish("keyevent", name.as_bytes(), key);
         }
     }

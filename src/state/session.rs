@@ -83,7 +83,7 @@ impl Session {
         if let Some(wait) = self.wait.take() {
             wait.end(&self.handle, keyspace);
         }
-        keyspace.unwatch(&mut self.watches);
+        keyspace.watching().unwatch(&mut self.watches);
         server.pubsub.leave(&mut self.subscriptions, &self.handle);
         let tracking = &mut self.tracking;
         server.tracking.disable(keyspace, &self.handle, tracking);
@@ -103,7 +103,7 @@ impl Session {
     pub fn discard(&mut self, keyspace: &Keyspace) {
         self.transaction = None;
         self.note_transaction();
-        keyspace.unwatch(&mut self.watches);
+        keyspace.watching().unwatch(&mut self.watches);
     }
 
     /// Queues a command for EXEC, inside a transaction.

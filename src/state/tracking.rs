@@ -132,7 +132,7 @@ impl Tracking {
         prefixes: impl Iterator<Item = Bytes>,
     ) {
         let mut clients = self.clients.write();
-        keyspace.observe_changes(true);
+        keyspace.events().observe_modifications(true);
         let state = &client.tracking;
         state.redirect.store(redirect, Ordering::Relaxed);
         state.mode.store(mode.union(Mode::ON).0, Ordering::Relaxed);
@@ -169,7 +169,7 @@ impl Tracking {
         }
         *own = OwnTracking::default();
         if clients.is_empty() {
-            keyspace.observe_changes(false);
+            keyspace.events().observe_modifications(false);
             self.clear();
         }
     }

@@ -1,36 +1,35 @@
-//! The limit of open files, which bounds how many clients there can be.
+//! The limit of open files. It bounds how many clients there can be.
 
 use nix::sys::resource::{Resource, getrlimit, rlim_t, setrlimit};
 
-/// File descriptors that are not clients': pool, log, listening sockets, one event loop. Redis's number.
+/// File descriptors that the server itself needs: pool, log, listening sockets, one event loop. Redis's number.
 const RESERVED: u64 = 32;
 
-/// What each further worker's event loop takes: its epoll, its waker, and the pair that signals come by.
+/// File descriptors of each further worker's event loop: its epoll, its waker, and the pair that brings signals.
 const PER_WORKER: u64 = 4;
 
-/// The process cannot have files for as many clients as were asked for.
+/// The process cannot have files for as many clients as the operator wants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "The operating system is not able to handle the specified number of clients, try with {possible}"
 )]
 pub struct TooMany {
-    /// For how many it can; 0 where not even for itself.
+    /// For how many clients there are files; 0 if there are too few even for the server itself.
     pub possible: u64,
     /// The limit of open files.
     pub files: u64,
 }
 
-/// How many files are kept from clients.
+/// How many files are reserved for the server itself.
 pub fn reserved(workers: usize) -> u64 {
     RESERVED + PER_WORKER * (workers as u64).saturating_sub(1)
 }
 
-/// Raises the limit of open files so that there is room for `clients` beside the `reserved` ones, as far as the
-/// operating system lets it.
+/// Raises the limit of open files to `clients` and the `reserved` ones together, as far as the operating system allows.
 pub fn make_room(clients: usize, reserved: u64) -> Result<(), TooMany> {
     let wanted = clients as u64 + reserved;
     let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else {
-        // Nothing says that there are too few.
+        // The limit is unknown, so assume that it is high enough.
         return Ok(());
     };
     if soft >= wanted {

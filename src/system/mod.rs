@@ -1,4 +1,5 @@
-//! What the process gets from the operating system: sockets to listen on, files, its pid file, a place for the pool.
+//! What the process gets from the operating system: listening sockets, open files, the pid file, the durability of the
+//! pool's place.
 //!
 //! May use: settings, the store's options. Never: knows a client or a command.
 
@@ -8,6 +9,6 @@ mod ports;
 mod sockets;
 mod survival;
 
-pub use ports::{Change, Changes, Door, Plan, Ports};
+pub use ports::{Change, Changes, ListenAddress, Plan, Ports};
 pub use sockets::{ListenError, UnixSocket, listen_all};
 pub use survival::Survival;

@@ -1,18 +1,18 @@
-//! The file that holds the process's number.
+//! The file with the process's number.
 
 use std::path::{Path, PathBuf};
 
-/// Where it is in the background when no directive says so. Redis has `/var/run/redis.pid`.
+/// The path for a process in the background if no directive names one. Redis uses `/var/run/redis.pid`.
 pub const DEFAULT_PATH: &str = "/var/run/pmemkv-server.pid";
 
-/// A file that this process has written. Dropping it removes the file, unless another process has taken it over since.
+/// The file that this process has written. Dropping it removes the file, unless another process has overwritten it.
 #[derive(Debug)]
 pub struct Pidfile {
     path: PathBuf,
 }
 
 impl Pidfile {
-    /// Writes the file. As in Redis a failure is a warning: the server is of use without it.
+    /// Writes the file. As in Redis a failure is only a warning, because the server works without the file.
     pub fn write(path: &Path) -> Option<Self> {
         match std::fs::write(path, format!("{}\n", std::process::id())) {
             Ok(()) => Some(Self {
@@ -30,7 +30,7 @@ impl Drop for Pidfile {
     fn drop(&mut self) {
         let ours = std::process::id().to_string();
         if std::fs::read_to_string(&self.path).is_ok_and(|text| text.trim_ascii() == ours) {
-            // What is left of it names a process that is gone, which harms nobody.
+            // If this fails, the file names a process that is gone, which does no harm.
             let _ = std::fs::remove_file(&self.path);
         }
     }

@@ -1,5 +1,5 @@
-//! The TCP sockets of a running server. CONFIG SET changes them: new ones are opened before old ones are closed, so
-//! that what can't be had leaves everything as it was.
+//! The TCP sockets of a running server. CONFIG SET changes them: it opens new ones before it closes old ones, so that a
+//! failure leaves everything as it was.
 
 use std::net::{SocketAddr, TcpListener};
 use std::sync::mpsc;
@@ -15,23 +15,23 @@ use crate::config::{BindAddress, Settings};
 /// How long CONFIG SET waits until old sockets are closed.
 const CLOSING_TIME: Duration = Duration::from_secs(5);
 
-/// One place where clients come in by TCP.
+/// An address on which the server listens by TCP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Door {
-    /// Where it is.
+pub struct ListenAddress {
+    /// IP address and port.
     pub address: SocketAddr,
-    /// Whether it speaks TLS.
+    /// Whether clients must speak TLS there.
     pub tls: bool,
 }
 
-/// What the thread that accepts clients is to do.
+/// A task for the thread that accepts clients.
 #[derive(Debug)]
 pub struct Change {
     /// Sockets to accept on from now on.
-    pub opened: Vec<(Door, TcpListener)>,
-    /// Those to close.
-    pub closed: Vec<Door>,
-    /// Dropped when it is done.
+    pub opened: Vec<(ListenAddress, TcpListener)>,
+    /// Sockets to close.
+    pub closed: Vec<ListenAddress>,
+    /// The thread drops it when it has closed the sockets.
     pub done: mpsc::Sender<()>,
 }
 
@@ -41,27 +41,27 @@ pub type Changes = UnboundedReceiver<Change>;
 /// The sockets that are open.
 #[derive(Debug)]
 pub struct Ports {
-    /// Each with a second descriptor of its socket.
-    open: Mutex<Vec<(Door, TcpListener)>>,
+    /// Each address with a second descriptor of its socket.
+    open: Mutex<Vec<(ListenAddress, TcpListener)>>,
     changes: UnboundedSender<Change>,
 }
 
-/// Sockets that are open already and are to take the place of others.
+/// New sockets, open already, that will replace others.
 #[derive(Debug)]
 pub struct Plan {
-    opened: Vec<(Door, TcpListener, TcpListener)>,
-    kept: Vec<Door>,
+    opened: Vec<(ListenAddress, TcpListener, TcpListener)>,
+    kept: Vec<ListenAddress>,
 }
 
 impl Plan {
-    /// Whether no socket is open then.
+    /// Whether no socket will be open.
     pub fn is_empty(&self) -> bool {
         self.opened.is_empty() && self.kept.is_empty()
     }
 }
 
 impl Ports {
-    /// No sockets yet, and the changes that are to come.
+    /// No sockets yet, and the channel of changes for the thread that accepts clients.
     pub fn new() -> (Self, Changes) {
         let (changes, receiver) = unbounded_channel();
         let ports = Self {
@@ -71,43 +71,43 @@ impl Ports {
         (ports, receiver)
     }
 
-    /// Opens what the settings name and is not open yet. On an error, which says whether it was for `tls-port`, nothing
-    /// has changed.
+    /// Opens the sockets that the settings name and that are not open yet. An error changes nothing; it says whether
+    /// the socket was for `tls-port`.
     pub fn prepare(&self, settings: &Settings) -> Result<Plan, (ListenError, bool)> {
         let mut wanted = Vec::new();
         for (port, tls) in [(settings.port, false), (settings.tls.port, true)] {
             for bind in settings.bind.iter().filter(|_| port != 0) {
                 let ip = ip_address(&bind.address).map_err(|error| (error, tls))?;
                 let address = SocketAddr::new(ip, port);
-                wanted.push((Door { address, tls }, bind));
+                wanted.push((ListenAddress { address, tls }, bind));
             }
         }
         let open = self.open.lock();
         let mut kept = Vec::new();
-        // The same address twice is an error, as at the start: only one of the two can have the open socket.
-        wanted.retain(|(door, _)| {
-            let keeps = open.iter().any(|(other, _)| other == door) && !kept.contains(door);
+        // As at the start, the same address twice is an error: only one of the two can keep the open socket.
+        wanted.retain(|(at, _)| {
+            let keeps = open.iter().any(|(other, _)| other == at) && !kept.contains(at);
             if keeps {
-                kept.push(*door);
+                kept.push(*at);
             }
             !keeps
         });
         let going: Vec<&TcpListener> = open
             .iter()
-            .filter(|(door, _)| !kept.contains(door))
+            .filter(|(at, _)| !kept.contains(at))
             .map(|(_, listener)| listener)
             .collect();
         let _shared = Shared::between(&going);
         let mut opened = Vec::new();
-        for (door, bind) in wanted {
-            if let Some((listener, second)) = open_door(door, bind, settings, !going.is_empty())? {
-                opened.push((door, listener, second));
+        for (at, bind) in wanted {
+            if let Some((listener, second)) = open_twice(at, bind, settings, !going.is_empty())? {
+                opened.push((at, listener, second));
             }
         }
         Ok(Plan { opened, kept })
     }
 
-    /// Takes over what was prepared, and closes what is not part of it. What is returned waits for the closing.
+    /// Uses the sockets of the plan, and closes all others. The caller can wait for the closing.
     pub fn apply(&self, plan: Plan) -> Closing {
         let (done, closed) = mpsc::channel();
         let mut open = self.open.lock();
@@ -116,61 +116,61 @@ impl Ports {
             closed: Vec::new(),
             done,
         };
-        open.retain(|(door, _)| {
-            let stays = plan.kept.contains(door);
+        open.retain(|(at, _)| {
+            let stays = plan.kept.contains(at);
             if !stays {
-                change.closed.push(*door);
+                change.closed.push(*at);
             }
             stays
         });
-        for (door, listener, second) in plan.opened {
-            open.push((door, second));
-            change.opened.push((door, listener));
+        for (at, listener, second) in plan.opened {
+            open.push((at, second));
+            change.opened.push((at, listener));
         }
-        // Where nobody accepts any more the server ends, and the sockets with it.
+        // If the thread that accepts is gone, the server ends, and the sockets with it.
         let _ = self.changes.send(change);
         Closing(closed)
     }
 
-    /// Closes all: the server ends.
+    /// Closes all sockets, because the server ends.
     pub fn close(&self) {
         self.open.lock().clear();
     }
 
-    /// Where the server can be reached, for the log.
+    /// The addresses on which the server listens, for the log.
     pub fn addresses(&self) -> Vec<String> {
-        let name = |(door, _): &(Door, TcpListener)| {
-            let tls = if door.tls { " (TLS)" } else { "" };
-            format!("{}{tls}", door.address)
+        let name = |(at, _): &(ListenAddress, TcpListener)| {
+            let tls = if at.tls { " (TLS)" } else { "" };
+            format!("{}{tls}", at.address)
         };
         self.open.lock().iter().map(name).collect()
     }
 }
 
-/// The end of sockets that a change closes.
+/// Waits for the sockets that a change closes.
 #[must_use]
 #[derive(Debug)]
 pub struct Closing(mpsc::Receiver<()>);
 
 impl Closing {
-    /// Waits until they are closed, so that who is answered then finds nobody there.
+    /// Waits until the sockets are closed, so that a client which connects after the reply is refused.
     pub fn wait(self) {
-        // Nothing is ever sent: the other end is dropped.
+        // The other end sends nothing; it only goes away.
         if self.0.recv_timeout(CLOSING_TIME) == Err(mpsc::RecvTimeoutError::Timeout) {
             tracing::warn!("sockets that are no longer named are still open");
         }
     }
 }
 
-/// Opens a socket twice over, for [`Ports`] and for the thread that accepts; `None` where the address is optional and
-/// not there.
-fn open_door(
-    door: Door,
+/// Opens a socket and a second descriptor of it, for the thread that accepts and for [`Ports`]. `None` if the address
+/// is optional and this machine does not have it.
+fn open_twice(
+    at: ListenAddress,
     bind: &BindAddress,
     settings: &Settings,
     shared: bool,
 ) -> Result<Option<(TcpListener, TcpListener)>, (ListenError, bool)> {
-    let Door { address, tls } = door;
+    let ListenAddress { address, tls } = at;
     let listener = listen_tcp(address, settings.tcp_backlog, shared);
     match listener.and_then(|listener| Ok((listener.try_clone()?, listener))) {
         Ok(both) => Ok(Some(both)),
@@ -182,8 +182,8 @@ fn open_door(
     }
 }
 
-/// Lets new sockets of this process listen beside old ones, until it is dropped: `*` and `127.0.0.1` with one port
-/// exclude each other otherwise.
+/// Until it is dropped, new sockets of this process may listen beside old ones. Otherwise `*` and `127.0.0.1` would
+/// exclude each other on the same port.
 struct Shared<'a>(&'a [&'a TcpListener]);
 
 impl<'a> Shared<'a> {
@@ -194,7 +194,7 @@ impl<'a> Shared<'a> {
 
     fn set(listeners: &[&TcpListener], shared: bool) {
         for listener in listeners {
-            // Without it listening fails, and that is told.
+            // If this fails, the new socket cannot listen, and the caller reports that.
             if let Err(error) = SockRef::from(*listener).set_reuse_port(shared) {
                 tracing::warn!(%error, "SO_REUSEPORT of a listening socket");
             }

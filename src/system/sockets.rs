@@ -1,4 +1,4 @@
-//! Opening the sockets that the server listens on.
+//! Opens the sockets that the server listens on.
 
 use std::io;
 use std::net::{self, IpAddr, SocketAddr};
@@ -13,23 +13,28 @@ use crate::config::{BindAddress, Settings};
 /// Why the server does not listen.
 #[derive(Debug, thiserror::Error)]
 pub enum ListenError {
-    /// An address of `bind` that is none.
-    #[error("bind: '{0}' is not an IP address")]
-    Address(String),
-    /// A TCP socket.
+    /// `bind` holds something that is not an address.
+    #[error("bind: '{text}' is not an IP address")]
+    Address {
+        /// What `bind` holds.
+        text: String,
+        /// Why it is not an address.
+        source: net::AddrParseError,
+    },
+    /// A TCP socket cannot be opened.
     #[error("can't listen on {address}: {source}")]
     Tcp {
-        /// Where.
+        /// Its address.
         address: SocketAddr,
-        /// Why not.
+        /// Why.
         source: io::Error,
     },
-    /// The Unix socket.
+    /// The Unix socket cannot be opened.
     #[error("can't listen on {}: {source}", path.display())]
     Unix {
-        /// Where.
+        /// Its path.
         path: PathBuf,
-        /// Why not.
+        /// Why.
         source: io::Error,
     },
     /// Neither a port nor a Unix socket is configured.
@@ -44,12 +49,12 @@ pub struct UnixSocket {
     pub listener: UnixListener,
     /// Its file.
     pub path: PathBuf,
-    /// Device and inode.
+    /// Device and inode of the file.
     file: (u64, u64),
 }
 
 impl UnixSocket {
-    /// Opens the socket that the settings name; `None` where they name none.
+    /// Opens the socket that the settings name; `None` if they name none.
     pub fn open(settings: &Settings) -> Result<Option<Self>, ListenError> {
         let Some(path) = &settings.unixsocket else {
             return Ok(None);
@@ -65,13 +70,13 @@ impl UnixSocket {
 
 impl Drop for UnixSocket {
     fn drop(&mut self) {
-        // Somebody may have removed it and put a socket of another process there.
+        // The file may have been removed and be the socket of another process now.
         let ours = |metadata: &std::fs::Metadata| (metadata.dev(), metadata.ino()) == self.file;
         if std::fs::symlink_metadata(&self.path)
             .as_ref()
             .is_ok_and(ours)
         {
-            // The name alone is left of a closed socket; failing to remove it harms nobody.
+            // If this fails, only the name of a closed socket stays, which does no harm.
             let _ = std::fs::remove_file(&self.path);
         }
     }
@@ -82,13 +87,14 @@ pub(super) fn ip_address(text: &str) -> Result<IpAddr, ListenError> {
         "*" => Ok(IpAddr::from([0, 0, 0, 0])),
         "::*" => Ok(IpAddr::from([0u16; 8])),
         "localhost" => Ok(IpAddr::from([127, 0, 0, 1])),
-        other => other
-            .parse()
-            .map_err(|_| ListenError::Address(other.to_owned())),
+        other => other.parse().map_err(|source| ListenError::Address {
+            text: other.to_owned(),
+            source,
+        }),
     }
 }
 
-/// The address family or the address is not there on this machine.
+/// Whether this machine lacks the address or its family.
 pub(super) fn is_unavailable(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::AddrNotAvailable
         || [
@@ -99,7 +105,7 @@ pub(super) fn is_unavailable(error: &io::Error) -> bool {
         .contains(&error.raw_os_error().unwrap_or(0))
 }
 
-/// Listens on one port of all addresses; on none where the port is 0.
+/// Listens on one port of all addresses; on none if the port is 0.
 pub fn listen_all(
     bind: &[BindAddress],
     port: u16,
@@ -122,7 +128,7 @@ pub fn listen_all(
     Ok(listeners)
 }
 
-/// Listens on a TCP address. `shared`: sockets of this process that are about to close may have it too.
+/// Listens on a TCP address. With `shared`, sockets of this process that will close may still have it.
 pub(super) fn listen_tcp(
     address: SocketAddr,
     backlog: u32,
@@ -141,7 +147,7 @@ pub(super) fn listen_tcp(
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
     socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))?;
-    // From here on the address is ours alone again.
+    // From here on no other socket can share the address.
     socket.set_reuse_port(false)?;
     Ok(socket.into())
 }
@@ -154,7 +160,7 @@ fn listen_unix(path: &Path, mode: Option<u32>, backlog: u32) -> io::Result<UnixS
     let metadata = std::fs::symlink_metadata(path)?;
     let file = (metadata.dev(), metadata.ino());
     if let Some(mode) = mode {
-        // Before anybody can connect.
+        // Before clients can connect.
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))?;
     }
     socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))?;
@@ -165,8 +171,8 @@ fn listen_unix(path: &Path, mode: Option<u32>, backlog: u32) -> io::Result<UnixS
     })
 }
 
-/// Removes a socket that an earlier process left behind. One that somebody listens on, and whatever is no socket, is not
-/// ours to remove.
+/// Removes a socket that an earlier process has left. It keeps a socket that another process listens on, and anything
+/// that is no socket.
 fn remove_stale(path: &Path) -> io::Result<()> {
     let is_socket =
         std::fs::symlink_metadata(path).is_ok_and(|metadata| metadata.file_type().is_socket());
@@ -174,7 +180,7 @@ fn remove_stale(path: &Path) -> io::Result<()> {
         return Ok(());
     }
     let visitor = Socket::new(Domain::UNIX, Type::STREAM, None)?;
-    // A full queue must not hold the start up.
+    // A full queue must not delay the start.
     visitor.set_nonblocking(true)?;
     match visitor.connect(&SockAddr::unix(path)?) {
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {

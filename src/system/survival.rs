@@ -1,4 +1,4 @@
-//! What acknowledged writes survive, by where the pool lies.
+//! What acknowledged writes survive. It depends on the memory or disk under the pool.
 
 use crate::config::Settings;
 use crate::pmemkv::{self, Backing, Engine};
@@ -7,16 +7,16 @@ use crate::store::Options;
 /// What acknowledged writes survive.
 #[derive(Clone, Copy, Debug)]
 pub struct Survival {
-    /// In words; also shown in INFO.
+    /// In words, for the log and INFO.
     pub words: &'static str,
-    /// Whether it is the end of the process, at least.
+    /// Whether they survive the end of the process.
     pub process: bool,
-    /// Whether it is a loss of power too.
+    /// Whether they survive a loss of power.
     pub power: bool,
 }
 
 impl Survival {
-    /// What they survive in this place.
+    /// What writes survive with these options and settings.
     pub fn of(engine: Engine, options: &Options, settings: &Settings) -> Self {
         use crate::config::Durability;
         let (words, power) = if engine.persistent {

@@ -1,4 +1,4 @@
-//! Cipher suites by OpenSSL's names, as `tls-ciphers` and `tls-ciphersuites` give them.
+//! Finds cipher suites by OpenSSL's names, for `tls-ciphers` and `tls-ciphersuites`.
 
 use rustls::SupportedCipherSuite;
 use rustls::crypto::ring::ALL_CIPHER_SUITES;
@@ -17,7 +17,7 @@ fn all(is_tls13: bool) -> impl Iterator<Item = SupportedCipherSuite> {
     ALL_CIPHER_SUITES.iter().filter(of_version).copied()
 }
 
-/// OpenSSL's name of a suite of TLS 1.3, which is the standard's.
+/// OpenSSL's name of a suite of TLS 1.3. It equals the standard's name.
 fn name_of_tls13(suite: SupportedCipherSuite) -> String {
     let name = suite.suite().as_str().unwrap_or_default();
     name.replacen("TLS13_", "TLS_", 1)
@@ -34,7 +34,7 @@ fn name_of_tls12(suite: SupportedCipherSuite) -> String {
         .replace('_', "-")
 }
 
-/// Names parted by colons; one that is not there is refused, as OpenSSL does.
+/// Parses names separated by colons. Like OpenSSL it refuses an unknown name.
 fn of_tls13(list: &str) -> Result<Vec<SupportedCipherSuite>, TlsError> {
     if list.is_empty() {
         return Ok(all(true).collect());
@@ -49,8 +49,8 @@ fn of_tls13(list: &str) -> Result<Vec<SupportedCipherSuite>, TlsError> {
         .collect()
 }
 
-/// A list in OpenSSL's notation: names, groups (`HIGH`, `ECDHE+AESGCM`), `!` and `-` before what is to go. Names that
-/// are not there are passed over, as OpenSSL does with suites that it was built without, unless nothing is left.
+/// Parses a list in OpenSSL's notation: names, groups (`HIGH`, `ECDHE+AESGCM`), and `!` or `-` before those to remove.
+/// Like OpenSSL it ignores unknown names, which may be suites of another build, but it refuses an empty result.
 fn of_tls12(list: &str) -> Result<Vec<SupportedCipherSuite>, TlsError> {
     if list.is_empty() {
         return Ok(all(false).collect());
@@ -73,7 +73,7 @@ fn of_tls12(list: &str) -> Result<Vec<SupportedCipherSuite>, TlsError> {
                 chosen.extend(new);
             }
             b'+' => {
-                // Those that are chosen already go to the end.
+                // `+` moves suites that are chosen already to the end.
                 let (moved, stay) = chosen.iter().partition(|suite| meant.contains(suite));
                 chosen = stay;
                 chosen.extend::<Vec<SupportedCipherSuite>>(moved);
@@ -92,13 +92,13 @@ fn of_tls12(list: &str) -> Result<Vec<SupportedCipherSuite>, TlsError> {
     Ok(chosen)
 }
 
-/// Whether a suite is meant by a name, or by groups joined by `+`, all of which must hold it.
+/// Whether a suite has this name, or belongs to all of the groups that `+` joins.
 fn is_in(suite: SupportedCipherSuite, group: &str) -> bool {
     let name = name_of_tls12(suite);
     name == group
         || suite.suite().as_str() == Some(group)
         || group.split('+').all(|part| match part {
-            // All of them are of the highest class and agree on keys by ephemeral curves.
+            // Every suite here belongs to these groups: all are strong and exchange keys by ephemeral curves.
             "ALL" | "DEFAULT" | "HIGH" | "TLSv1.2" | "ECDHE" | "kECDHE" | "EECDH" | "kEECDH" => {
                 true
             }
@@ -120,10 +120,11 @@ fn refused(
     let there: Vec<String> = all(is_tls13).map(name).collect();
     TlsError::Value {
         directive,
-        reason: format!(
+        source: format!(
             "'{asked}' names no cipher suite that there is; there are {}",
             there.join(", ")
-        ),
+        )
+        .into(),
     }
 }
 

@@ -1,4 +1,4 @@
-//! Certificates and keys from files.
+//! Reads certificates and keys from files.
 
 use std::fs;
 use std::io;
@@ -8,10 +8,10 @@ use rustls::RootCertStore;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
-use super::TlsError;
+use super::{Reason, TlsError};
 use crate::config::TlsSettings;
 
-/// No file of certificates is longer, bytes.
+/// The most bytes of a file of certificates.
 const FILE_BYTES_MAX: u64 = 16 << 20;
 
 /// All certificates of a PEM file; at least one.
@@ -19,21 +19,20 @@ pub(super) fn certificates(
     directive: &'static str,
     path: &Path,
 ) -> Result<Vec<CertificateDer<'static>>, TlsError> {
-    let refused = |reason: String| refused(directive, path, reason);
-    let text = read(path).map_err(|error| refused(error.to_string()))?;
+    let text = read(path).map_err(|error| refused(directive, path, error))?;
     let certificates = CertificateDer::pem_slice_iter(&text)
         .collect::<Result<Vec<_>, _>>()
-        .map_err(|error| refused(error.to_string()))?;
+        .map_err(|error| refused(directive, path, error))?;
     if certificates.is_empty() {
-        return Err(refused("it holds no certificate in PEM form".to_owned()));
+        let reason = "it holds no certificate in PEM form";
+        return Err(refused(directive, path, reason));
     }
     Ok(certificates)
 }
 
 /// The first private key of a PEM file.
 pub(super) fn key(path: &Path, has_passphrase: bool) -> Result<PrivateKeyDer<'static>, TlsError> {
-    let refused = |reason: &str| refused("tls-key-file", path, reason.to_owned());
-    let text = read(path).map_err(|error| refused(&error.to_string()))?;
+    let text = read(path).map_err(|error| refused("tls-key-file", path, error))?;
     let encrypted = |mark: &[u8]| memchr::memmem::find(&text, mark).is_some();
     if encrypted(b"BEGIN ENCRYPTED PRIVATE KEY") || encrypted(b"Proc-Type: 4,ENCRYPTED") {
         let also = if has_passphrase {
@@ -41,28 +40,31 @@ pub(super) fn key(path: &Path, has_passphrase: bool) -> Result<PrivateKeyDer<'st
         } else {
             ""
         };
-        return Err(refused(&format!(
+        let reason = format!(
             "an encrypted key cannot be read{also}; 'openssl pkey -in FILE -out PLAIN' writes a plain one, for which \
              the file's mode is the protection"
-        )));
+        );
+        return Err(refused("tls-key-file", path, reason));
     }
-    PrivateKeyDer::from_pem_slice(&text)
-        .map_err(|error| refused(&format!("it holds no private key in PEM form ({error})")))
+    PrivateKeyDer::from_pem_slice(&text).map_err(|source| TlsError::Key {
+        path: path.to_owned(),
+        source,
+    })
 }
 
-/// The authorities that clients' certificates may come from; `None` where no directive names any.
+/// The authorities that may have signed clients' certificates; `None` if no directive names any.
 pub(super) fn authorities(settings: &TlsSettings) -> Result<Option<RootCertStore>, TlsError> {
     let mut files: Vec<(&'static str, PathBuf)> = Vec::new();
     if let Some(path) = &settings.ca_cert_file {
         files.push(("tls-ca-cert-file", path.clone()));
     }
     if let Some(folder) = &settings.ca_cert_dir {
-        let refused = |reason: String| refused("tls-ca-cert-dir", folder, reason);
-        let hashed = hashed_files(folder).map_err(|error| refused(error.to_string()))?;
+        let refused = |reason: Reason| refused("tls-ca-cert-dir", folder, reason);
+        let hashed = hashed_files(folder).map_err(|error| refused(error.into()))?;
         if hashed.is_empty() && settings.ca_cert_file.is_none() {
             return Err(refused(
                 "no file in it is named by the hash of its certificate ('openssl rehash FOLDER' makes such links)"
-                    .to_owned(),
+                    .into(),
             ));
         }
         files.extend(hashed.into_iter().map(|path| ("tls-ca-cert-dir", path)));
@@ -75,14 +77,14 @@ pub(super) fn authorities(settings: &TlsSettings) -> Result<Option<RootCertStore
         for certificate in certificates(directive, &path)? {
             roots
                 .add(certificate)
-                .map_err(|error| refused(directive, &path, error.to_string()))?;
+                .map_err(|error| refused(directive, &path, error))?;
         }
     }
     Ok(Some(roots))
 }
 
-/// The files that OpenSSL would find: eight hexadecimal digits, a point and a number. Others in the folder may be
-/// anything, and trusting them would let clients in whom nobody means to.
+/// The files that OpenSSL would find: eight hexadecimal digits, a point and a number. Other files in the folder may be
+/// anything, and to trust them could let in clients that the operator does not mean.
 fn hashed_files(folder: &Path) -> io::Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder)? {
@@ -103,7 +105,7 @@ fn hashed_files(folder: &Path) -> io::Result<Vec<PathBuf>> {
 }
 
 fn read(path: &Path) -> io::Result<Vec<u8>> {
-    // A device or a pipe could go on for ever.
+    // A device or a pipe could have no end.
     let metadata = fs::metadata(path)?;
     if !metadata.is_file() || metadata.len() > FILE_BYTES_MAX {
         return Err(io::Error::other("it is no file of a sensible size"));
@@ -111,10 +113,10 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
     fs::read(path)
 }
 
-fn refused(directive: &'static str, path: &Path, reason: String) -> TlsError {
+fn refused(directive: &'static str, path: &Path, reason: impl Into<Reason>) -> TlsError {
     TlsError::File {
         directive,
         path: path.to_owned(),
-        reason,
+        source: reason.into(),
     }
 }

@@ -1,4 +1,4 @@
-//! TLS for connections from clients: what the directives ask for, checked and kept ready, and streams that speak it.
+//! TLS for connections from clients: checks the directives and files, and keeps the configuration for new connections.
 
 mod ciphers;
 mod credentials;
@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use parking_lot::RwLock;
 use rustls::crypto::CryptoProvider;
+use rustls::pki_types::pem;
 use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::{ServerConfig, SupportedProtocolVersion, version};
 
@@ -18,34 +19,45 @@ use crate::config::{AuthClients, Settings, TlsSettings};
 /// Why TLS can't be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
-    /// A directive without a value that TLS needs.
+    /// A directive that TLS needs has no value.
     #[error("tls-port needs {0}")]
     Missing(&'static str),
-    /// Clients are to show certificates, and there is nothing to check them with.
+    /// Clients must show certificates, but no directive names an authority to check them.
     #[error("tls-auth-clients {0} needs tls-ca-cert-file or tls-ca-cert-dir")]
     NoAuthority(&'static str),
-    /// A file that can't be read, or holds no such thing.
-    #[error("{directive}: {}: {reason}", path.display())]
+    /// A file cannot be read, or does not hold what the directive needs.
+    #[error("{directive}: {}: {source}", path.display())]
     File {
-        /// The directive that names it.
+        /// The directive that names the file.
         directive: &'static str,
         /// The file.
         path: PathBuf,
         /// What is wrong.
-        reason: String,
+        source: Reason,
     },
-    /// A value that rustls cannot do.
-    #[error("{directive}: {reason}")]
+    /// A file holds no key that can be read.
+    #[error("tls-key-file: {}: it holds no private key in PEM form ({source})", path.display())]
+    Key {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        source: pem::Error,
+    },
+    /// A value that rustls does not support.
+    #[error("{directive}: {source}")]
     Value {
         /// The directive.
         directive: &'static str,
         /// What is wrong.
-        reason: String,
+        source: Reason,
     },
-    /// Certificate and key do not go together, or are unusable.
+    /// Certificate and key do not belong together, or cannot be used.
     #[error("tls-cert-file and tls-key-file: {0}")]
-    Pair(rustls::Error),
+    Pair(#[source] rustls::Error),
 }
+
+/// The error of a library, or a text of ours.
+type Reason = Box<dyn std::error::Error + Send + Sync>;
 
 /// What new TLS connections begin with.
 #[derive(Debug, Default)]
@@ -54,19 +66,19 @@ pub struct Tls {
 }
 
 impl Tls {
-    /// Reads what the settings name; without a `tls-port` nothing.
+    /// Reads the files that the settings name. Without a `tls-port` it reads nothing.
     pub fn new(settings: &TlsSettings) -> Result<Self, TlsError> {
         Ok(Self {
             config: RwLock::new(load(settings)?),
         })
     }
 
-    /// What a new connection begins with; `None` where there is no TLS.
+    /// The configuration for a new connection; `None` without TLS.
     pub fn config(&self) -> Option<Arc<ServerConfig>> {
         self.config.read().clone()
     }
 
-    /// Where a CONFIG SET changes a directive of TLS, everything is read anew. What comes back is for
+    /// Reads everything anew if CONFIG SET changes a directive of TLS. The caller passes the result to
     /// [`take_over`](Self::take_over).
     pub fn prepare(
         settings: &Settings,
@@ -82,7 +94,7 @@ impl Tls {
         })
     }
 
-    /// Has connections from now on begin with it, if there is something new.
+    /// Uses the new configuration, if there is one, for new connections.
     pub fn take_over(&self, prepared: Option<Arc<ServerConfig>>) {
         if prepared.is_some() {
             *self.config.write() = prepared;
@@ -100,7 +112,7 @@ fn load(settings: &TlsSettings) -> Result<Option<Arc<ServerConfig>>, TlsError> {
 fn server_config(settings: &TlsSettings) -> Result<ServerConfig, TlsError> {
     let cert_file = settings.cert_file.as_deref();
     let cert_file = cert_file.ok_or(TlsError::Missing("tls-cert-file"))?;
-    // As in OpenSSL's use by Redis, one file may hold both.
+    // As in Redis, one file may contain both.
     let key_file = settings.key_file.as_deref();
     let key_file = key_file.ok_or(TlsError::Missing("tls-key-file"))?;
     let versions = versions(&settings.protocols)?;
@@ -114,9 +126,9 @@ fn server_config(settings: &TlsSettings) -> Result<ServerConfig, TlsError> {
         .with_protocol_versions(&versions)
         .map_err(|error| TlsError::Value {
             directive: "tls-protocols",
-            reason: error.to_string(),
+            source: error.into(),
         })?;
-    // Read also where nobody is asked for a certificate: a wrong file is told when it is named, not later.
+    // Read the authorities even if clients need no certificates, so that a wrong file is reported at once.
     let roots = credentials::authorities(settings)?;
     let builder = match settings.auth_clients {
         AuthClients::No => builder.with_no_client_auth(),
@@ -131,7 +143,7 @@ fn server_config(settings: &TlsSettings) -> Result<ServerConfig, TlsError> {
             };
             let verifier = verifier.build().map_err(|error| TlsError::Value {
                 directive: "tls-ca-cert-file",
-                reason: error.to_string(),
+                source: error.into(),
             })?;
             builder.with_client_cert_verifier(verifier)
         }
@@ -150,11 +162,11 @@ fn server_config(settings: &TlsSettings) -> Result<ServerConfig, TlsError> {
     Ok(config)
 }
 
-/// The versions that `words` name; empty: those that are safe, as in Redis.
+/// The versions that `words` name. As in Redis, no words mean all safe versions.
 fn versions(words: &str) -> Result<Vec<&'static SupportedProtocolVersion>, TlsError> {
     let refused = |reason: String| TlsError::Value {
         directive: "tls-protocols",
-        reason,
+        source: reason.into(),
     };
     let mut versions = Vec::new();
     for word in words.split_ascii_whitespace() {

@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use rustls::server::StoresServerSessions;
 
-/// Where the directive sets no limit.
+/// The limit if the directive sets none.
 const SESSIONS_MAX: usize = 1 << 20;
 
-/// Sessions by id, the oldest of which makes room for a new one.
+/// Sessions by id. The oldest one makes room for a new one.
 pub(super) struct Sessions {
     size: usize,
     lifetime: Duration,
@@ -19,7 +19,7 @@ pub(super) struct Sessions {
 #[derive(Default)]
 struct Kept {
     by_id: HashMap<Vec<u8>, Session>,
-    /// Ids in the order in which they came; some may be gone already.
+    /// Ids, oldest first. Some of these sessions may be gone already.
     order: VecDeque<Vec<u8>>,
 }
 
@@ -29,7 +29,7 @@ struct Session {
 }
 
 impl Sessions {
-    /// For `size` sessions (0: as many as there may be), each for `lifetime`.
+    /// Keeps up to `size` sessions (0: as many as possible), each for `lifetime`.
     pub(super) fn new(size: usize, lifetime: Duration) -> Self {
         Self {
             size: if size == 0 {
@@ -49,7 +49,7 @@ impl Sessions {
 
 impl std::fmt::Debug for Sessions {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        // What is kept is secret.
+        // Sessions are secret, so show none.
         formatter.debug_struct("Sessions").finish_non_exhaustive()
     }
 }

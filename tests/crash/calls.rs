@@ -1,4 +1,4 @@
-//! Random write calls on collections.
+//! Makes random write calls on collections.
 
 use std::collections::BTreeSet;
 use std::ops::Range;

@@ -1,5 +1,5 @@
-//! The same for collections: every write command of theirs, several at once in EXEC and in pipelines. After a kill each
-//! database is what was acknowledged, with the first few of the calls that were not.
+//! The same for collections: every write command, several at once in EXEC and in pipelines. After a kill each database
+//! has all acknowledged calls, and perhaps the first few of those that were not acknowledged.
 
 #[path = "calls.rs"]
 mod calls;

@@ -1,4 +1,4 @@
-//! What a database of collections must hold: plain Rust collections, and what each write command makes of them.
+//! The model of a database of collections: plain Rust collections, and the effect of each write command on them.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 

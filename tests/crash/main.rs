@@ -1,4 +1,5 @@
-//! SIGKILL at random moments under load: what was acknowledged is there afterwards, and nothing is there by half.
+//! Kills the server at random moments under load. Afterwards every acknowledged write must be there, and none half
+//! done.
 //!
 //! `PMEMKV_SEED` (a number, or `random`) and `PMEMKV_CRASH_ROUNDS` change what runs.
 

@@ -1,4 +1,4 @@
-//! What the connections write, and into how large a pool: each mix keeps another part of the store busy.
+//! The mixes: what the connections write, and the size of the pool. Each mix keeps another part of the store busy.
 
 use rand::Rng;
 use rand::rngs::StdRng;

@@ -1,4 +1,4 @@
-//! What one connection's database must hold: the calls that it makes, and their effect on a map.
+//! The model of one connection's database: the calls that the connection makes, and their effect on a map.
 
 use std::collections::BTreeMap;
 use std::time::{SystemTime, UNIX_EPOCH};

@@ -1,4 +1,4 @@
-//! What write commands make of lists and sorted sets.
+//! The effect of write commands on the model's lists and sorted sets.
 
 use std::collections::{BTreeMap, VecDeque};
 

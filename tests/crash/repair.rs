@@ -1,4 +1,4 @@
-//! Damage, repaired by a server that is killed again and again while it does so.
+//! Kills a server again and again while it repairs a damaged pool.
 
 use std::collections::BTreeSet;
 use std::fs;

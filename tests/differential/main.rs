@@ -1,6 +1,6 @@
-//! Ours against a real redis-server: seeded random calls go to both, and every reply must be equal.
+//! Compares our server with a real redis-server: both get seeded random calls, and every reply must be equal.
 //!
-//! `PMEMKV_SUBJECT=redis-server` (or another program) examines the calls themselves: it stands in our server's place.
+//! `PMEMKV_SUBJECT=redis-server` (or another program) replaces our server, to check the calls themselves.
 //! `PMEMKV_SEED` (a number, or `random`), `PMEMKV_STEPS` (calls of each test) and `PMEMKV_ENGINE` change what runs; a
 //! failure prints the first two and the calls that led to it.
 

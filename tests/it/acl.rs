@@ -1,4 +1,4 @@
-//! Users over TCP: what they may do, what changes under them, and what is kept of them.
+//! Users over TCP: their permissions, changes of these while clients are connected, and their files.
 
 use std::process::Command;
 

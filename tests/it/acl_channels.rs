@@ -1,4 +1,4 @@
-//! Channels that users may use: what is refused, and who is disconnected when rules change.
+//! Permissions on channels: which calls the server refuses, and which clients it disconnects when rules change.
 
 use common::{Options, RawClient, Server, TestResult, Value};
 

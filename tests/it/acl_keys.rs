@@ -1,4 +1,4 @@
-//! Which words of a call count as keys for the rules of users.
+//! Which arguments of a call count as keys for the rules of users.
 
 use common::{RawClient, Server, TestResult};
 

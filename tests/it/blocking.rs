@@ -1,7 +1,7 @@
 //! Commands that wait, with several clients over TCP.
 //!
-//! `PMEMKV_SUBJECT=redis-server` (or another program) stands in our server's place, to see whether the expectations
-//! are right; what only ours promises is left out then.
+//! `PMEMKV_SUBJECT=redis-server` (or another program) replaces our server, to check the expectations. Then the tests
+//! leave out what only our server promises.
 
 mod around;
 mod ends;

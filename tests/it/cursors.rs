@@ -1,4 +1,5 @@
-//! The cursors of SCAN, HSCAN, SSCAN and ZSCAN over TCP: numbers that every client can carry, good over a restart.
+//! The cursors of SCAN, HSCAN, SSCAN and ZSCAN over TCP: numbers that every client can represent and that stay valid
+//! after a restart.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! What happens when memory is full: which keys go, who is refused, what INFO says of it.
+//! Full memory: which keys the server evicts, which calls it refuses, and what INFO shows.
 
 use std::thread;
 use std::time::{Duration, Instant};

@@ -1,4 +1,4 @@
-//! Deadlines over TCP, on every engine; over restarts on those that keep their data.
+//! Deadlines over TCP, on every engine; also after restarts, on engines that keep their data.
 
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};

@@ -1,4 +1,4 @@
-//! Debian's prometheus-redis-exporter against the server: the program that many dashboards of Redis stand on.
+//! Debian's prometheus-redis-exporter, which many dashboards for Redis use, works with the server.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};

@@ -1,4 +1,4 @@
-//! Figures of INFO and MEMORY STATS over TCP: they tell what the server did.
+//! The figures of INFO and MEMORY STATS over TCP match what the server did.
 
 use std::time::{Duration, Instant};
 

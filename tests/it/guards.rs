@@ -1,4 +1,4 @@
-//! What keeps others out: directives on risky commands, modes of files, the Unix socket's place.
+//! Protection: directives on risky commands, modes of files, the place of the Unix socket.
 
 use std::fs;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};

@@ -1,4 +1,4 @@
-//! `HyperLogLog`s between here and a real redis-server: what each writes the other counts alike.
+//! This server and a real redis-server count each other's `HyperLogLog`s alike.
 
 use common::{RedisServer, Server, TestResult};
 

@@ -1,4 +1,4 @@
-//! Seeing into the server over TCP: the slow log, latencies, MONITOR, INFO's figures; and CLIENT PAUSE.
+//! Observing the server over TCP: the slow log, latencies, MONITOR, INFO's figures. Also CLIENT PAUSE.
 
 use std::time::{Duration, Instant};
 

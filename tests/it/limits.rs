@@ -1,4 +1,4 @@
-//! Clients that do what they should not: too many at once, ones that never read, ones that are not Redis clients.
+//! Clients that misbehave: too many at once, ones that never read, ones that do not speak Redis's protocol.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;

@@ -1,4 +1,4 @@
-//! The server over real sockets: what each group of commands answers, and what holds beside the commands.
+//! Tests of the server over real sockets: the replies of each group of commands, and everything beside the commands.
 
 mod acl;
 mod acl_channels;
@@ -6,6 +6,7 @@ mod acl_keys;
 mod blocking;
 mod connection;
 mod cursors;
+mod documents;
 mod eviction;
 mod expiry;
 mod exporter;

@@ -1,4 +1,4 @@
-//! The metrics endpoint: what it says, in a form that Prometheus reads, and what it refuses.
+//! The metrics endpoint: its figures, in Prometheus's format, and the requests that it refuses.
 
 use std::collections::{BTreeMap, HashMap};
 use std::io::{Read, Write};

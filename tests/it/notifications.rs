@@ -1,4 +1,4 @@
-//! Keyspace events over TCP: what the comparison with redis-server (tests/differential) leaves out.
+//! Keyspace events over TCP, as far as the comparison with redis-server (tests/differential) does not test them.
 
 use common::{Options, RawClient, Server, TestResult, Value};
 

@@ -1,4 +1,4 @@
-//! Clients that send more than they read: pipelines that are written before they are read, limits on output, fairness.
+//! Clients that send more than they read: whole pipelines before the first reply, limits of output, fairness.
 
 mod limits;
 mod states;

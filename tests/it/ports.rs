@@ -1,4 +1,4 @@
-//! CONFIG SET of `bind` and `port` while the server runs. (That of `tls-port` is tested in tests/tls.)
+//! CONFIG SET of `bind` and `port` while the server runs. (`tls/ports.rs` tests that of `tls-port`.)
 
 use std::io::Read;
 use std::net::{TcpListener, TcpStream};

@@ -1,4 +1,4 @@
-//! Pub/sub over TCP: what fixed conversations (tests/differential) do not show.
+//! Pub/sub over TCP, as far as the fixed conversations (tests/differential) do not test it.
 
 use std::time::{Duration, Instant};
 

@@ -1,5 +1,5 @@
-//! What frameworks send, replayed: each file under `tests/it/conversations/` is a conversation of one framework with the server,
-//! and every line of it holds for a real redis-server and for ours, on every engine and layout.
+//! Replays what frameworks send: each file under `tests/it/conversations/` is a conversation of one framework with a
+//! server. Every line of it must hold for a real redis-server and for ours, on every engine and layout.
 //!
 //! A file's lines:
 //!

@@ -1,4 +1,4 @@
-//! Room in small pools: what a transaction takes, what is made before anybody is refused.
+//! Room in small pools: how much a transaction takes, and how much the server makes before it refuses a command.
 
 mod making;
 mod versions;

@@ -1,4 +1,4 @@
-//! The Rust crates `redis` and `fred` do their real work, and go on after the server was killed and came back.
+//! The Rust crates `redis` and `fred` do their real work, and go on after a kill and a restart of the server.
 
 use std::collections::BTreeSet;
 use std::thread;

@@ -1,4 +1,4 @@
-//! DUMP and RESTORE against a real redis-server: what it dumps is read, and what is written it restores.
+//! DUMP and RESTORE with a real redis-server: each server restores the other's dumps.
 
 use std::collections::BTreeMap;
 

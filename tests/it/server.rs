@@ -1,4 +1,5 @@
-//! The server's life and limits: what it refuses, whom it closes, how it stops, what it finds again.
+//! The server's life and limits: what it refuses, which clients it disconnects, how it stops, what it has after a
+//! restart.
 
 use std::io::{Read, Write};
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};

@@ -1,5 +1,5 @@
-//! How the server starts and what it leaves behind: pid files, the background, supervisors, limits of the operating
-//! system, configurations of Redis's.
+//! How the server starts, and what it leaves: pid files, the background, supervisors, limits of the operating system,
+//! Redis's configuration files.
 
 use std::fs;
 use std::io::Write;

@@ -1,4 +1,4 @@
-//! TLS: who is let in, what is offered, and that certificates change while the server runs.
+//! TLS: which clients the server lets in, what it offers, and changes of certificates while it runs.
 
 pub mod authority;
 mod ports;

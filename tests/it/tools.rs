@@ -1,4 +1,4 @@
-//! Redis's own tools work: redis-cli in its modes, and redis-benchmark. So does what our benchmark computes.
+//! Redis's own tools work: redis-cli in its modes, and redis-benchmark. Also tests what our benchmark computes.
 
 use std::fs::File;
 use std::io::{Read, Write};

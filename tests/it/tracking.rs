@@ -1,4 +1,4 @@
-//! Clients that cache keys, over TCP: what fixed conversations (tests/differential) do not show.
+//! Clients that cache keys, over TCP, as far as the fixed conversations (tests/differential) do not test them.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Barrier};
@@ -73,7 +73,8 @@ const WRITES: usize = 12;
 const READERS: usize = 4;
 const WRITERS: usize = 3;
 
-/// Readers cache, writers write, all at once; whenever the writers rest, no cache may hold another value than the server.
+/// Readers cache, writers write, all at once; whenever the writers rest, no cache may hold another value than the
+/// server.
 #[test]
 fn no_cache_is_ever_stale() -> TestResult {
     for (store, options) in [("cmap", ""), ("cmap", "BCAST"), ("cmap/pairs", "NOLOOP")] {

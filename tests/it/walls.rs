@@ -1,5 +1,5 @@
-//! The walls of ARCHITECTURE.md: which crate and which room of the server may name which. A test that fails here names
-//! the line that crosses a wall.
+//! The walls of ARCHITECTURE.md: which crate and which room of the server may name which other one. A test that fails
+//! here names the line that crosses a wall.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,8 +1,8 @@
-//! A cache that is always full: values of 10 bytes to 100 KiB, written and read by a Zipf draw through eviction. No
-//! write is refused, every value that is found is right, and all space comes back.
+//! A cache that is always full: writes and reads values of 10 bytes to 100 KiB by a Zipf draw, with eviction. The
+//! server must refuse no write, return only right values, and give all space back.
 //!
-//! `PMEMKV_SOAK_ROUNDS` says how many times the size of a pool of 256 MiB is written; where it is not set, a pool of
-//! 64 MiB is, twice.
+//! With `PMEMKV_SOAK_ROUNDS` set, the test writes that many times the size of a pool of 256 MiB; otherwise twice the
+//! size of a pool of 64 MiB.
 
 use std::thread;
 use std::time::{Duration, Instant};

@@ -1,4 +1,4 @@
-//! Pools under load for long: nothing is refused, nothing is lost, and space comes back.
+//! Long load on small pools: the server refuses nothing, loses nothing, and gives space back.
 
 mod eviction;
 mod nearly_full;

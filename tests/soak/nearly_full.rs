@@ -1,6 +1,6 @@
-//! A pool that is nearly full, written again and again: no write is refused, nothing is lost, and space comes back.
+//! Writes to a nearly full pool again and again: the server refuses no write, loses nothing, and gives space back.
 //!
-//! `PMEMKV_SOAK_ROUNDS` says how many times the pool's size is written (3 where it is not set).
+//! The test writes `PMEMKV_SOAK_ROUNDS` times the pool's size (3 times if the variable is not set).
 
 use std::io;
 use std::thread;

@@ -1,12 +1,13 @@
 //! The server's configuration: files in the syntax of redis.conf, the command line, and CONFIG GET, SET, REWRITE.
 //!
-//! [`DIRECTIVES`] is the table of all names. A [`Config`] holds one value for each, always checked and in the form
-//! that CONFIG GET shows; [`Settings`] is the typed view of them, rebuilt when a value changes.
+//! [`DIRECTIVES`] is the table of all names. A [`Config`] holds one value for each of them, checked and in the form that
+//! CONFIG GET shows. [`Settings`] is their typed view; a change of a value rebuilds it.
 //!
 //! May use: Redis's text forms (`redis_core`). Never: knows what a setting does; has unsafe code.
 
 #![forbid(unsafe_code)]
 
+mod checked;
 mod directives;
 mod load;
 mod rewrite;
@@ -16,10 +17,8 @@ mod unsupported;
 mod value;
 
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock};
 
@@ -43,7 +42,7 @@ use redis_core::glob;
 struct Values {
     shown: Vec<Vec<u8>>,
     rename_commands: Vec<(String, String)>,
-    /// `user` lines: a name, and its rules.
+    /// The arguments of the `user` lines: a name and its rules.
     users: Vec<Vec<Vec<u8>>>,
 }
 
@@ -67,50 +66,19 @@ impl Values {
         &self.shown[place]
     }
 
-    fn text(&self, name: &str) -> String {
-        String::from_utf8_lossy(self.get(name)).into_owned()
-    }
-
-    fn non_empty(&self, name: &str) -> Option<&[u8]> {
-        Some(self.get(name)).filter(|value| !value.is_empty())
-    }
-
-    fn path(&self, name: &str) -> Option<PathBuf> {
-        use std::os::unix::ffi::OsStrExt;
-        self.non_empty(name)
-            .map(|path| PathBuf::from(std::ffi::OsStr::from_bytes(path)))
-    }
-
-    fn yes(&self, name: &str) -> bool {
-        self.get(name) == b"yes"
-    }
-
-    fn number<T: FromStr>(&self, name: &str) -> T {
-        self.text(name)
-            .parse()
-            .ok()
-            .expect("the table's range fits the type of the setting")
-    }
-
-    fn seconds(&self, name: &str) -> Option<Duration> {
-        match self.number(name) {
-            0 => None,
-            seconds => Some(Duration::from_secs(seconds)),
-        }
-    }
-
     /// What CONFIG GET shows.
     fn shown(&self, place: usize) -> Vec<u8> {
-        if matches!(DIRECTIVES[place].kind, Kind::Events) {
-            return value::shown_events(&self.shown[place]);
+        let value = &self.shown[place];
+        match DIRECTIVES[place].kind {
+            Kind::Events => value::shown_events(value),
+            Kind::WorkingDirectory if value.is_empty() => {
+                use std::os::unix::ffi::OsStringExt;
+                std::env::current_dir()
+                    .map(|dir| dir.into_os_string().into_vec())
+                    .unwrap_or_default()
+            }
+            _ => value.clone(),
         }
-        if DIRECTIVES[place].name == "dir" && self.shown[place].is_empty() {
-            use std::os::unix::ffi::OsStringExt;
-            return std::env::current_dir()
-                .map(|dir| dir.into_os_string().into_vec())
-                .unwrap_or_default();
-        }
-        self.shown[place].clone()
     }
 }
 
@@ -120,7 +88,7 @@ pub enum SetError {
     /// No such directive.
     #[error("ERR Unknown option or number of arguments for CONFIG SET - '{0}'")]
     Unknown(String),
-    /// A directive or value that was refused.
+    /// A directive cannot be set, or not to this value.
     #[error("ERR CONFIG SET failed (possibly related to argument '{name}') - {reason}")]
     Refused {
         /// The directive.
@@ -140,7 +108,7 @@ pub struct Config {
 
 impl std::fmt::Debug for Config {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        // The settings hide secrets; the plain values would not.
+        // Shows the settings, since they hide secrets; the plain values do not.
         formatter
             .debug_struct("Config")
             .field("settings", &self.settings())
@@ -170,19 +138,20 @@ impl Config {
         Arc::clone(&self.settings.read())
     }
 
-    /// A number that grows with every change: whoever keeps settings asks for new ones when it differs.
+    /// A number that grows with every change. A thread that keeps settings compares it, and takes new settings when it
+    /// differs.
     pub fn version(&self) -> u64 {
         self.version.load(Ordering::Acquire)
     }
 
-    /// The configuration file of the start, as an absolute path.
+    /// The absolute path of the configuration file that the server was started with.
     pub fn file(&self) -> Option<&Path> {
         self.file.as_deref()
     }
 
     /// The directives that match any of the patterns, each name once, with their values.
     ///
-    /// A pattern without glob characters is a name and comes back as it was written.
+    /// A pattern without glob characters is a name; it is returned as the caller wrote it.
     pub fn get(&self, patterns: &[&[u8]]) -> Vec<(String, Vec<u8>)> {
         let values = self.values.lock();
         let mut found: Vec<(String, Vec<u8>)> = Vec::new();
@@ -218,8 +187,8 @@ impl Config {
         found
     }
 
-    /// Sets what the start has found out by itself, also of a directive that only a start can set. A value that does not
-    /// pass its check is left out.
+    /// Sets a value that the server found out at its start, even if only a start can set the directive. Ignores a value that
+    /// does not pass its check.
     pub fn found(&self, name: &str, value: &str) {
         let mut values = self.values.lock();
         let place = find(name.as_bytes()).expect("the start names directives of the table");
@@ -235,14 +204,14 @@ impl Config {
         }
     }
 
-    /// Changes several directives at once or, on an error, none; answers the names of those whose value changed.
+    /// Changes several directives at once or, on an error, none. Returns the names of those whose value changed.
     pub fn set(&self, pairs: &[(&[u8], &[u8])]) -> Result<Vec<&'static str>, SetError> {
         self.set_with(pairs, true, |_, _| Ok(()))
     }
 
-    /// As [`Config::set`], with a last check: `apply` sees the new settings and the changed names before they
-    /// count, and can refuse them with the name of the culprit and a reason. `local` says whether the client that asks
-    /// is on this machine.
+    /// Like [`Config::set`], with a last check: `apply` gets the new settings and the changed names before the change takes
+    /// effect, and can refuse it with the name of the wrong directive and a reason. `local` says whether the client is on
+    /// this machine.
     pub fn set_with(
         &self,
         pairs: &[(&[u8], &[u8])],
@@ -271,7 +240,7 @@ impl Config {
             next.shown[*place] = new;
         }
         values.check_change(&next)?;
-        // In the order of the call: of several that fail, Redis names the first one.
+        // In the order of the call: if several fail, Redis names the first one.
         let mut changed: Vec<&'static str> = Vec::new();
         for &place in &places {
             let directive = &DIRECTIVES[place];
@@ -291,7 +260,7 @@ impl Config {
         Ok(changed)
     }
 
-    /// Checks the names of a CONFIG SET before any value is looked at.
+    /// Checks the names of a CONFIG SET before any of its values; returns their places in the table.
     fn places_of(&self, pairs: &[(&[u8], &[u8])], local: bool) -> Result<Vec<usize>, SetError> {
         let protected = !self.settings().enable_protected_configs.allows(local);
         let mut places = Vec::with_capacity(pairs.len());
@@ -305,7 +274,7 @@ impl Config {
             if directive.protected && protected {
                 return Err(refused(&as_given(), "can't set protected config"));
             }
-            // A name and its older alias in one call are not taken for the same, as in Redis.
+            // Like Redis, does not notice that a name and its older alias are the same directive.
             let twice = |(other, _): &(&[u8], &[u8])| other.eq_ignore_ascii_case(name);
             if pairs[..index].iter().any(twice) {
                 let shown = as_given().to_ascii_lowercase();
@@ -324,7 +293,7 @@ fn refused(name: &str, reason: impl Into<String>) -> SetError {
     }
 }
 
-/// Whether the directive of that name or alias has a value that must not show.
+/// Whether logs and messages must not show the value of the directive with this name or alias.
 pub fn is_secret(name: &[u8]) -> bool {
     find(name).is_some_and(|place| DIRECTIVES[place].sensitive)
 }

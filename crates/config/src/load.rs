@@ -1,4 +1,4 @@
-//! Loading the configuration at the start: the command line, files, includes.
+//! Loads the configuration at the start: the command line, files, includes.
 
 use std::ffi::{OsStr, OsString};
 use std::io::Read;
@@ -9,15 +9,15 @@ use clap::Parser;
 
 use super::directives::{DIRECTIVES, find};
 use super::unsupported::{self, LOADMODULE, Line};
-use super::value::{Kind, Mode};
+use super::value::{Kind, Mode, ValueError};
 use super::{Config, Values};
 use redis_core::glob;
 use redis_core::quoting::{quote, split_args};
 
-/// How deep files may include each other.
+/// How many levels deep files may include each other.
 const INCLUDE_DEPTH_MAX: usize = 16;
 
-/// Directives that Redis once had and still accepts without a word.
+/// Directives that Redis no longer has but still accepts without a warning.
 const RETIRED: [&str; 3] = [
     "list-max-ziplist-entries",
     "list-max-ziplist-value",
@@ -52,24 +52,24 @@ struct CommandLine {
     arguments: Vec<OsString>,
 }
 
-/// What a start makes of its arguments.
+/// The result of loading.
 #[derive(Debug)]
 pub struct Loaded {
     /// The configuration.
     pub config: Config,
-    /// What the log should tell, once there is one.
+    /// Warnings that the server logs once the log is open.
     pub warnings: Vec<String>,
     /// The configuration file, as an absolute path.
     pub config_file: Option<PathBuf>,
-    /// What was read from standard input.
+    /// The text that was read from standard input.
     pub stdin: Vec<u8>,
-    /// The last line that set each directive that matters to a start that may be refused.
+    /// The last line that set each directive; the errors of a refused start quote them.
     lines: Vec<Line>,
 }
 
 impl Loaded {
-    /// The error of a start whose configuration promises that every write survives a loss of power, which the pool does
-    /// not; `None` where there is no such promise.
+    /// The error for a pool that does not survive a loss of power, if the configuration promises that every write does.
+    /// `None` if it does not promise that.
     pub fn power_refusal(&self) -> Option<ConfigError> {
         if !self.config.settings().promises_power {
             return None;
@@ -81,10 +81,10 @@ impl Loaded {
 /// Why the configuration can't be loaded.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
-    /// The command line is help, version or wrong: [`clap::Error::exit`] does what is right for each.
+    /// The command line asks for help or the version, or is wrong. [`clap::Error::exit`] handles all three.
     #[error(transparent)]
     CommandLine(#[from] clap::Error),
-    /// A file can't be read.
+    /// The server cannot read a file.
     #[error("Fatal error, can't open config file '{}': {source}", path.display())]
     File {
         /// The file.
@@ -96,26 +96,26 @@ pub enum ConfigError {
     #[error(
         "*** FATAL CONFIG FILE ERROR (pmemkv-server {version}) ***\n\
          Reading the configuration file, at line {number} of {origin}\n\
-         >>> '{line}'\n{reason}",
+         >>> '{line}'\n{source}",
         version = env!("CARGO_PKG_VERSION")
     )]
     Line {
-        /// The file, or what stands for one.
+        /// The file, or the name of the source that stands for one.
         origin: String,
         /// The line's number, from 1.
         number: usize,
-        /// The line; the value of a secret is left out.
+        /// The line without the value of a secret.
         line: String,
         /// What is wrong.
-        reason: String,
+        source: ValueError,
     },
-    /// Lines that promise what this server cannot keep.
+    /// Lines ask for features that this server does not have.
     #[error(
         "the configuration asks for what this server does not do: {lines}. Remove that, or accept that it has no effect \
          by the directive: accept-unsupported {names}"
     )]
     Unsupported {
-        /// The lines, where they stand, and why not.
+        /// The lines, with their place and the reason.
         lines: String,
         /// The directives.
         names: String,
@@ -123,7 +123,7 @@ pub enum ConfigError {
 }
 
 impl Config {
-    /// Loads the configuration for a command line, whose first item is the program's name.
+    /// Loads the configuration for a command line. Its first item is the program's name.
     pub fn parse(arguments: &[OsString]) -> Result<Loaded, ConfigError> {
         let command_line = CommandLine::try_parse_from(arguments)?;
         let mut arguments = command_line.arguments.as_slice();
@@ -160,7 +160,7 @@ impl Config {
         loader.finish(file)
     }
 
-    /// Loads the configuration from a text, as a file would hold it.
+    /// Loads the configuration from the text of a file.
     pub fn from_text(text: &[u8]) -> Result<Loaded, ConfigError> {
         let mut loader = Loader::default();
         loader.text(text, "the text", 0)?;
@@ -168,8 +168,8 @@ impl Config {
     }
 }
 
-/// Turns options into the lines of a file, as Redis does: a word with two dashes begins a line, unless the option
-/// before it still waits for its value.
+/// Turns options into the lines of a file, as Redis does. An option that begins with two dashes begins a line, unless the
+/// option before it still needs its value.
 fn options_text(options: &[OsString]) -> Vec<u8> {
     let mut text = Vec::new();
     let mut awaits_value = false;
@@ -187,7 +187,7 @@ fn options_text(options: &[OsString]) -> Vec<u8> {
         text.push(b'\n');
         text.extend(name);
         // `--port 6380` in one argument needs no value after it.
-        awaits_value = split_args(name).is_none_or(|words| words.len() == 1);
+        awaits_value = split_args(name).is_none_or(|arguments| arguments.len() == 1);
         let next_is_option = options
             .get(index + 1)
             .is_none_or(|next| next.as_bytes().starts_with(b"--"));
@@ -195,7 +195,7 @@ fn options_text(options: &[OsString]) -> Vec<u8> {
             text.extend(b" \"\"");
             awaits_value = false;
         }
-        // For one start, by hand: the word says it all.
+        // An operator gives `--repair` by hand for one start, so it needs no value.
         if name.eq_ignore_ascii_case(b"repair") && next_is_option {
             text.extend(b" yes");
             awaits_value = false;
@@ -208,9 +208,9 @@ fn options_text(options: &[OsString]) -> Vec<u8> {
 #[derive(Default)]
 pub(super) struct Loader {
     pub(super) values: Values,
-    /// The places of the directives that a line named.
+    /// The places in the table of the directives that a line has set.
     named: Vec<usize>,
-    /// The names of directives that have no effect here, as they were first given.
+    /// The names of directives that have no effect here, in lower case but otherwise as the first line gave them.
     without_meaning: Vec<String>,
     /// See [`Loaded`].
     lines: Vec<Line>,
@@ -218,7 +218,7 @@ pub(super) struct Loader {
 }
 
 impl Loader {
-    /// The configuration, unless it promises what cannot be kept.
+    /// Returns the configuration, or an error if it asks for what this server cannot do.
     fn finish(self, file: Option<PathBuf>) -> Result<Loaded, ConfigError> {
         if let Some(refusal) = unsupported::refusal(&self.values, &self.lines) {
             return Err(refusal);
@@ -252,21 +252,23 @@ impl Loader {
             if line.is_empty() || line.starts_with(b"#") {
                 continue;
             }
-            let wrong = |reason: String| ConfigError::Line {
+            let wrong = |source: ValueError| ConfigError::Line {
                 origin: origin.to_owned(),
                 number: index + 1,
                 line: presentable(line),
-                reason,
+                source,
             };
-            let words = split_args(line)
-                .ok_or_else(|| wrong("Unbalanced quotes in configuration line".to_owned()))?;
-            let words: Vec<&[u8]> = words.iter().map(Vec::as_slice).collect();
-            let [name, args @ ..] = words.as_slice() else {
+            let arguments = split_args(line)
+                .ok_or_else(|| wrong(ValueError::new("Unbalanced quotes in configuration line")))?;
+            let arguments: Vec<&[u8]> = arguments.iter().map(Vec::as_slice).collect();
+            let [name, args @ ..] = arguments.as_slice() else {
                 continue;
             };
             if name.eq_ignore_ascii_case(b"include") && args.len() == 1 {
                 if depth == INCLUDE_DEPTH_MAX {
-                    return Err(wrong("files include each other too deeply".to_owned()));
+                    return Err(wrong(ValueError::new(
+                        "files include each other too deeply",
+                    )));
                 }
                 for path in included_files(args[0]) {
                     self.file(&path, depth + 1)?;
@@ -288,21 +290,25 @@ impl Loader {
         Ok(())
     }
 
-    /// Takes one line over, and answers the name of the directive that it set.
-    fn directive(&mut self, name: &[u8], args: &[&[u8]]) -> Result<Option<&'static str>, String> {
+    /// Applies one line. Returns the name of the directive that the line set, if the table has one.
+    fn directive(
+        &mut self,
+        name: &[u8],
+        args: &[&[u8]],
+    ) -> Result<Option<&'static str>, ValueError> {
         let is_one_of = |names: &[&str]| {
             names
                 .iter()
                 .any(|other| other.as_bytes().eq_ignore_ascii_case(name))
         };
         if name.eq_ignore_ascii_case(b"rename-command") && args.len() == 2 {
-            let [old, new] = [args[0], args[1]].map(|word| String::from_utf8_lossy(word).into());
+            let [old, new] = [args[0], args[1]].map(|arg| String::from_utf8_lossy(arg).into());
             self.values.rename_commands.push((old, new));
             return Ok(None);
         }
         if name.eq_ignore_ascii_case(b"user") && !args.is_empty() {
-            let words = args.iter().map(|word| word.to_vec());
-            self.values.users.push(words.collect());
+            let user = args.iter().map(|arg| arg.to_vec());
+            self.values.users.push(user.collect());
             return Ok(None);
         }
         if is_one_of(&RETIRED) && args.len() == 1 {
@@ -313,7 +319,8 @@ impl Loader {
             return Ok(Some(LOADMODULE));
         }
         let Some(place) = find(name) else {
-            return Err("Bad directive or wrong number of arguments".to_owned());
+            let reason = "Bad directive or wrong number of arguments";
+            return Err(ValueError::new(reason));
         };
         let directive = &DIRECTIVES[place];
         let mode = if self.named.contains(&place) {
@@ -321,25 +328,25 @@ impl Loader {
         } else {
             Mode::First
         };
-        // A list may also be given as one argument in quotes.
+        // A file may also give a list as one argument in quotes.
         let parts: Vec<&[u8]> = match args {
             [only] if directive.takes_many() && !only.is_empty() => {
                 only.split(|&byte| byte == b' ').collect()
             }
             _ => args.to_vec(),
         };
-        let value = directive
-            .kind
-            .check(directive.name, &parts, &self.values.shown[place], mode)
-            .map_err(|error| error.to_string())?;
+        let value =
+            directive
+                .kind
+                .check(directive.name, &parts, &self.values.shown[place], mode)?;
         let asks_nothing = value.is_empty()
             || (matches!(directive.kind, Kind::Bool) && value == b"no")
             || value == directive.default.as_bytes();
-        // What the start only warns of has a warning of its own.
+        // A directive that CONFIG SET would refuse gets a warning of its own.
         let warned = directive
             .unsupported
             .is_some_and(|unsupported| !unsupported.stops);
-        if directive.no_meaning && !asks_nothing && !warned {
+        if directive.is_idle() && !asks_nothing && !warned {
             self.note_without_meaning(name);
         }
         self.values.shown[place] = value;
@@ -366,7 +373,7 @@ impl Loader {
     }
 }
 
-/// A line for an error message: without the value if that is a secret.
+/// A line for an error message. The value of a secret is left out.
 fn presentable(line: &[u8]) -> String {
     let end = line
         .iter()
@@ -386,7 +393,7 @@ fn presentable(line: &[u8]) -> String {
     }
 }
 
-/// The files that an `include` means: the path as it is, or the sorted matches of a pattern, which may be none.
+/// The files that an `include` names: the path itself, or the sorted matches of a pattern. A pattern may match none.
 fn included_files(path: &[u8]) -> Vec<PathBuf> {
     let has_glob = |bytes: &[u8]| bytes.iter().any(|byte| b"*?[".contains(byte));
     if !has_glob(path) {

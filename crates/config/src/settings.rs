@@ -1,4 +1,4 @@
-//! The directives' values as the server's other parts use them: parsed, with types and units.
+//! The values of the directives in the form that the server reads: parsed, with types and units.
 
 use std::ops::Deref;
 use std::path::PathBuf;
@@ -7,11 +7,19 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::Values;
+use super::checked::Checked;
+use super::directives::{DIRECTIVES, Effect};
 use super::tls::TlsSettings;
 
-/// Bytes that never show in debug output.
+/// Bytes that debug output does not show.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(Bytes);
+
+impl Secret {
+    pub(super) fn new(bytes: Bytes) -> Self {
+        Self(bytes)
+    }
+}
 
 impl Deref for Secret {
     type Target = Bytes;
@@ -38,23 +46,23 @@ impl std::fmt::Debug for Secret {
 pub struct BindAddress {
     /// A host name or IP address; `*` is every IPv4 address, `::*` every IPv6 address.
     pub address: String,
-    /// Written with a leading `-`: that it is not available doesn't stop the start.
+    /// The address has a leading `-`: the server starts even if it cannot listen there.
     pub optional: bool,
 }
 
-/// The limits on what may wait to be sent to one client.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The limits on output that waits for one client.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct OutputBufferLimit {
-    /// Reaching this many bytes closes the connection; 0 is no limit.
+    /// The server closes the connection when this many bytes wait; 0 is no limit.
     pub hard_bytes: u64,
-    /// Staying above this many bytes for `soft_time` closes the connection; 0 is no limit.
+    /// The server closes the connection when more than this many bytes wait for `soft_time`; 0 is no limit.
     pub soft_bytes: u64,
-    /// How long the soft limit may be exceeded.
+    /// How long a client may exceed the soft limit.
     pub soft_time: Duration,
 }
 
 /// The output limits of each client class.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct OutputBufferLimits {
     /// Ordinary clients.
     pub normal: OutputBufferLimit,
@@ -62,6 +70,15 @@ pub struct OutputBufferLimits {
     pub replica: OutputBufferLimit,
     /// Clients that subscribe.
     pub pubsub: OutputBufferLimit,
+}
+
+/// An enum whose values a directive names by words.
+pub(super) trait Choice: Sized {
+    /// The words, in the order in which Redis's error text lists them.
+    const WORDS: &'static [&'static str];
+
+    /// The value that a checked word names.
+    fn from_word(word: &str) -> Self;
 }
 
 macro_rules! words {
@@ -72,16 +89,26 @@ macro_rules! words {
             $($(#[$variant_meta])* $variant,)*
         }
 
-        impl $name {
-            /// The word of a checked value.
-            pub(super) fn from_word(word: &str) -> Self {
+        impl Choice for $name {
+            const WORDS: &'static [&'static str] = &[$($word),*];
+
+            fn from_word(word: &str) -> Self {
                 match word {
                     $($word => Self::$variant,)*
                     other => unreachable!("{other} passed the check of {}", stringify!($name)),
                 }
             }
+        }
 
-            /// The word as a configuration file has it.
+        /// The first word: a blank for [`Settings::default`].
+        impl Default for $name {
+            fn default() -> Self {
+                Self::from_word(Self::WORDS[0])
+            }
+        }
+
+        impl $name {
+            /// The word in a configuration file.
             pub fn as_str(self) -> &'static str {
                 match self {
                     $(Self::$variant => $word,)*
@@ -92,15 +119,15 @@ macro_rules! words {
 }
 
 words! {
-    /// How much is logged.
+    /// How much the server logs.
     LogLevel {
         /// Everything.
         Debug = "debug",
-        /// Much, but not every command.
+        /// A lot, but not every command.
         Verbose = "verbose",
-        /// What an operator wants to know.
+        /// What an operator needs to know.
         Notice = "notice",
-        /// Only what matters.
+        /// Only what needs attention.
         Warning = "warning",
         /// Nothing at all.
         Nothing = "nothing",
@@ -118,13 +145,13 @@ words! {
 }
 
 words! {
-    /// What started the process and is to be told of its state.
+    /// The supervisor that started the process; the server tells it how the start fares.
     Supervised {
         /// upstart.
         Upstart = "upstart",
         /// systemd.
         Systemd = "systemd",
-        /// Whichever the environment names.
+        /// The one that the environment names.
         Auto = "auto",
         /// Nothing.
         No = "no",
@@ -132,7 +159,7 @@ words! {
 }
 
 words! {
-    /// Who may use a risky command.
+    /// The clients that may use a risky command.
     Access {
         /// Nobody.
         No = "no",
@@ -146,33 +173,33 @@ words! {
 words! {
     /// Whether clients that speak TLS need a certificate.
     AuthClients {
-        /// They need none, and are not asked for one.
+        /// They need none, and the server does not ask for one.
         No = "no",
         /// They need one.
         Yes = "yes",
-        /// They need none, but one that they show must be right.
+        /// They need none, but if they show one, it must be valid.
         Optional = "optional",
     }
 }
 
 words! {
-    /// Which keys go when memory is full.
+    /// The keys that the server evicts when memory is full.
     EvictionPolicy {
-        /// Of those with a deadline, the one that was not used for longest.
+        /// The key with a deadline that was not used for the longest time.
         VolatileLru = "volatile-lru",
-        /// Of those with a deadline, the one that is used least.
+        /// The key with a deadline that is used least.
         VolatileLfu = "volatile-lfu",
-        /// Any that has a deadline.
+        /// A random key with a deadline.
         VolatileRandom = "volatile-random",
-        /// The one whose deadline comes first.
+        /// The key whose deadline comes first.
         VolatileTtl = "volatile-ttl",
-        /// The one that was not used for longest.
+        /// The key that was not used for the longest time.
         AllkeysLru = "allkeys-lru",
-        /// The one that is used least.
+        /// The key that is used least.
         AllkeysLfu = "allkeys-lfu",
-        /// Any.
+        /// A random key.
         AllkeysRandom = "allkeys-random",
-        /// None: writes are refused.
+        /// None: the server refuses writes.
         Noeviction = "noeviction",
     }
 }
@@ -180,7 +207,7 @@ words! {
 words! {
     /// How records lie in the engine.
     Layout {
-        /// As the pool has them; packed in a new one, where the engine can.
+        /// The layout of the pool. A new pool is packed if the engine supports that.
         Auto = "auto",
         /// One pair of the engine for each key.
         Pairs = "pairs",
@@ -192,9 +219,9 @@ words! {
 words! {
     /// What an acknowledged write has to survive.
     Durability {
-        /// What the place of the pool offers without msync.
+        /// What the place of the pool gives without msync.
         Auto = "auto",
-        /// Power loss, at the price of msync where the memory is not persistent.
+        /// A loss of power. If the memory is not persistent, this costs an msync for each commit.
         Power = "power",
         /// The death of the process.
         Process = "process",
@@ -202,17 +229,20 @@ words! {
 }
 
 impl Access {
-    /// Whether a client may: one on this machine (`local`) or another.
+    /// Whether a client has access; `local` says whether it is on this machine.
     pub fn allows(self, local: bool) -> bool {
         self == Access::Yes || (self == Access::Local && local)
     }
 }
 
-/// All values that mean something to this server.
-#[derive(Clone, Debug, PartialEq)]
+/// All values that have an effect in this server. The rows of the directives fill the fields.
+///
+/// `Settings::default()` is the blank that they fill, not the defaults of the server: those are
+/// `Config::default().settings()`.
+#[derive(Clone, Debug, Default, PartialEq)]
 #[allow(clippy::struct_excessive_bools)] // They mirror the yes/no directives.
 pub struct Settings {
-    /// Where to listen.
+    /// The addresses to listen on.
     pub bind: Vec<BindAddress>,
     /// The TCP port; 0 is none.
     pub port: u16,
@@ -220,17 +250,17 @@ pub struct Settings {
     pub tls: TlsSettings,
     /// The TCP port of the metrics; 0 is none.
     pub metrics_port: u16,
-    /// Where the metrics are served.
+    /// The addresses that serve the metrics.
     pub metrics_bind: Vec<BindAddress>,
     /// The path of the Unix socket.
     pub unixsocket: Option<PathBuf>,
-    /// The mode of the Unix socket, if it is to be set.
+    /// The mode of the Unix socket; `None` leaves it as the system makes it.
     pub unixsocketperm: Option<u32>,
     /// How many connections may wait to be accepted.
     pub tcp_backlog: u32,
-    /// How long a client may be idle.
+    /// How long a client may be idle; `None` is forever.
     pub timeout: Option<Duration>,
-    /// When TCP asks a silent client whether it is alive.
+    /// After how long TCP asks a silent client whether it is alive; `None` is never.
     pub tcp_keepalive: Option<Duration>,
     /// How many clients may be connected.
     pub maxclients: usize,
@@ -238,23 +268,24 @@ pub struct Settings {
     pub databases: usize,
     /// The password of the default user.
     pub requirepass: Option<Secret>,
-    /// Refuse clients from elsewhere while there is no password.
+    /// Refuse clients from other machines while there is no password.
     pub protected_mode: bool,
-    /// How much is logged.
+    /// How much the server logs.
     pub loglevel: LogLevel,
     /// The log file; standard output if there is none.
     pub logfile: Option<PathBuf>,
     /// The form of log lines.
     pub log_format: LogFormat,
-    /// The file that gets the process id.
+    /// The file that the server writes its process id to.
     pub pidfile: Option<PathBuf>,
-    /// Go to the background.
+    /// Run in the background.
     pub daemonize: bool,
-    /// What started the process and is to be told of its state.
+    /// The supervisor that started the process; the server tells it how the start fares.
     pub supervised: Supervised,
-    /// Says that each write survives a loss of power, as `appendonly yes` with `appendfsync always` does in Redis.
+    /// The configuration promises that each write survives a loss of power, as `appendonly yes` with `appendfsync always`
+    /// does in Redis.
     pub promises_power: bool,
-    /// How often a second background work runs.
+    /// How many times a second the background work runs.
     pub hz: u32,
     /// The effort of active expiry, 1 to 10.
     pub active_expire_effort: u32,
@@ -264,19 +295,19 @@ pub struct Settings {
     pub proto_max_bulk_len: usize,
     /// The limits on unsent output.
     pub client_output_buffer_limits: OutputBufferLimits,
-    /// The most bytes of data; 0 is no limit but the pool's.
+    /// The most bytes of data; with 0 only the pool's size is the limit.
     pub maxmemory: u64,
-    /// What to evict then.
+    /// The keys to evict at that limit.
     pub maxmemory_policy: EvictionPolicy,
-    /// Among how many keys to choose the one that goes.
+    /// From how many keys the server chooses the one to evict.
     pub maxmemory_samples: usize,
-    /// How long one command may evict, from 0 to 100, which is without limit.
+    /// How long one command may evict, from 0 to 100; 100 is without limit.
     pub maxmemory_eviction_tenacity: u32,
-    /// Who may use DEBUG.
+    /// The clients that may use DEBUG.
     pub enable_debug_command: Access,
-    /// Who may use MODULE's LOAD, LOADEX and UNLOAD.
+    /// The clients that may use MODULE LOAD, LOADEX and UNLOAD.
     pub enable_module_command: Access,
-    /// Who may change protected directives.
+    /// The clients that may change protected directives.
     pub enable_protected_configs: Access,
     /// How fast LFU counters grow.
     pub lfu_log_factor: u32,
@@ -286,25 +317,25 @@ pub struct Settings {
     pub slowlog_log_slower_than_micros: i64,
     /// How many entries the slow log keeps.
     pub slowlog_max_len: usize,
-    /// Events that take at least this many milliseconds are noted; 0 is none.
+    /// LATENCY records events that take at least this many milliseconds; 0 records none.
     pub latency_monitor_threshold_ms: u64,
     /// Keep latency figures for each command.
     pub latency_tracking: bool,
-    /// The percentiles that INFO shows of them.
+    /// The percentiles of these figures that INFO shows.
     pub latency_tracking_info_percentiles: Vec<f64>,
-    /// The classes of keyspace events that are published, by their letters.
+    /// The letters of the keyspace events that the server publishes.
     pub notify_keyspace_events: String,
-    /// How many keys are remembered for clients that cache; 0 is no limit.
+    /// How many keys the server remembers for clients that cache; 0 is no limit.
     pub tracking_table_max_keys: usize,
-    /// Commands renamed at start: the name, and the new name (empty: the command is taken away).
+    /// Commands that the start renames: the name and the new name. An empty new name removes the command.
     pub rename_commands: Vec<(String, String)>,
-    /// `user` lines: a name, and its rules, which may hold passwords.
+    /// The arguments of the `user` lines: a name and its rules, which may hold passwords.
     pub users: Vec<Vec<Secret>>,
     /// The file that holds the users.
     pub aclfile: Option<PathBuf>,
     /// How many entries ACL LOG keeps.
     pub acllog_max_len: usize,
-    /// Bytes of a `HyperLogLog`, header included, beyond which it is kept dense.
+    /// The most bytes of a sparse `HyperLogLog`, header included; a longer one becomes dense.
     pub hll_sparse_max_bytes: usize,
     /// Whether new users may use all channels.
     pub acl_pubsub_default_all: bool,
@@ -314,134 +345,38 @@ pub struct Settings {
     pub engine_config: Option<String>,
     /// How records lie in the engine.
     pub layout: Layout,
-    /// Keep what can be read of a damaged pool, instead of refusing it.
+    /// Open a damaged pool with what is readable of it, instead of refusing it.
     pub repair: bool,
     /// The pool's file.
     pub pool_path: PathBuf,
-    /// The pool's size when it is made.
+    /// The size of a new pool.
     pub pool_size_bytes: u64,
     /// What an acknowledged write has to survive.
     pub durability: Durability,
-    /// How many threads serve clients; 0 is one for each core.
+    /// How many threads serve clients; 0 is one for each core but one.
     pub worker_threads: usize,
 }
 
 impl Settings {
-    /// Reads checked values; anything else is a broken invariant.
+    /// Reads checked values: the row of each directive sets its field.
     pub(super) fn from_values(values: &Values) -> Self {
-        Self {
-            bind: bind_addresses(&values.text("bind")),
-            port: values.number("port"),
-            tls: TlsSettings::from_values(values),
-            metrics_port: values.number("metrics-port"),
-            metrics_bind: bind_addresses(&values.text("metrics-bind")),
-            unixsocket: values.path("unixsocket"),
-            unixsocketperm: match values.text("unixsocketperm").as_str() {
-                "0" => None,
-                octal => Some(u32::from_str_radix(octal, 8).expect("an octal number was checked")),
-            },
-            tcp_backlog: values.number("tcp-backlog"),
-            timeout: values.seconds("timeout"),
-            tcp_keepalive: values.seconds("tcp-keepalive"),
-            maxclients: values.number("maxclients"),
-            databases: values.number("databases"),
-            requirepass: values.secret("requirepass"),
-            protected_mode: values.yes("protected-mode"),
-            loglevel: LogLevel::from_word(&values.text("loglevel")),
-            logfile: values.path("logfile"),
-            log_format: LogFormat::from_word(&values.text("log-format")),
-            pidfile: values.path("pidfile"),
-            daemonize: values.yes("daemonize"),
-            supervised: Supervised::from_word(&values.text("supervised")),
+        let mut settings = Self {
             promises_power: values.promises_power(),
-            hz: values.number("hz"),
-            active_expire_effort: values.number("active-expire-effort"),
-            client_query_buffer_limit: values.number("client-query-buffer-limit"),
-            proto_max_bulk_len: values.number("proto-max-bulk-len"),
-            client_output_buffer_limits: output_limits(&values.text("client-output-buffer-limit")),
-            maxmemory: values.number("maxmemory"),
-            maxmemory_policy: EvictionPolicy::from_word(&values.text("maxmemory-policy")),
-            maxmemory_samples: values.number("maxmemory-samples"),
-            maxmemory_eviction_tenacity: values.number("maxmemory-eviction-tenacity"),
-            enable_debug_command: Access::from_word(&values.text("enable-debug-command")),
-            enable_module_command: Access::from_word(&values.text("enable-module-command")),
-            enable_protected_configs: Access::from_word(&values.text("enable-protected-configs")),
-            lfu_log_factor: values.number("lfu-log-factor"),
-            lfu_decay_time_minutes: values.number("lfu-decay-time"),
-            slowlog_log_slower_than_micros: values.number("slowlog-log-slower-than"),
-            slowlog_max_len: values.number("slowlog-max-len"),
-            latency_monitor_threshold_ms: values.number("latency-monitor-threshold"),
-            latency_tracking: values.yes("latency-tracking"),
-            latency_tracking_info_percentiles: values
-                .text("latency-tracking-info-percentiles")
-                .split_ascii_whitespace()
-                .map(|number| number.parse().expect("a percentile was checked"))
-                .collect(),
-            notify_keyspace_events: values.text("notify-keyspace-events"),
-            tracking_table_max_keys: values.number("tracking-table-max-keys"),
             rename_commands: values.rename_commands.clone(),
-            users: values
-                .users
-                .iter()
-                .map(|words| {
-                    words
-                        .iter()
-                        .map(|word| Secret(word.clone().into()))
-                        .collect()
-                })
-                .collect(),
-            aclfile: values.path("aclfile"),
-            acllog_max_len: values.number("acllog-max-len"),
-            hll_sparse_max_bytes: values.number("hll-sparse-max-bytes"),
-            acl_pubsub_default_all: values.text("acl-pubsub-default") == "allchannels",
-            engine: values.text("engine"),
-            engine_config: values
-                .non_empty("engine-config")
-                .map(|json| String::from_utf8_lossy(json).into_owned()),
-            layout: Layout::from_word(&values.text("layout")),
-            repair: values.text("repair") == "yes",
-            pool_path: values.path("pool-path").unwrap_or_default(),
-            pool_size_bytes: values.number("pool-size"),
-            durability: Durability::from_word(&values.text("durability")),
-            worker_threads: values.number("worker-threads"),
-        }
-    }
-}
-
-impl Values {
-    /// A value that must not show; none where it is empty.
-    pub(super) fn secret(&self, name: &str) -> Option<Secret> {
-        let secret = self.non_empty(name)?;
-        Some(Secret(Bytes::copy_from_slice(secret)))
-    }
-}
-
-fn bind_addresses(text: &str) -> Vec<BindAddress> {
-    text.split_ascii_whitespace()
-        .map(|word| {
-            let (address, optional) = match word.strip_prefix('-') {
-                Some(rest) => (rest, true),
-                None => (word, false),
-            };
-            BindAddress {
-                address: address.to_owned(),
-                optional,
+            users: values.users.iter().map(|user| secrets(user)).collect(),
+            ..Self::default()
+        };
+        for (directive, value) in DIRECTIVES.iter().zip(&values.shown) {
+            if let Effect::Sets(set) = directive.effect {
+                set(&mut settings, Checked(value));
             }
-        })
-        .collect()
+        }
+        settings
+    }
 }
 
-fn output_limits(text: &str) -> OutputBufferLimits {
-    let words: Vec<&str> = text.split(' ').collect();
-    let number = |place: usize| words[place].parse().expect("a limit was checked");
-    let limit = |class: usize| OutputBufferLimit {
-        hard_bytes: number(class * 4 + 1),
-        soft_bytes: number(class * 4 + 2),
-        soft_time: Duration::from_secs(number(class * 4 + 3)),
-    };
-    OutputBufferLimits {
-        normal: limit(0),
-        replica: limit(1),
-        pubsub: limit(2),
-    }
+fn secrets(args: &[Vec<u8>]) -> Vec<Secret> {
+    args.iter()
+        .map(|arg| Secret::new(arg.clone().into()))
+        .collect()
 }

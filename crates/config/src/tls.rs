@@ -1,63 +1,39 @@
-//! What the `tls-` directives say.
+//! The settings of the `tls-` directives.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::Values;
 use super::settings::{AuthClients, Secret};
 
 /// The settings of TLS connections from clients.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TlsSettings {
     /// The TCP port that speaks TLS; 0 is none.
     pub port: u16,
-    /// The server's certificate, PEM, and those between it and the authority.
+    /// A PEM file with the server's certificate and those between it and the authority.
     pub cert_file: Option<PathBuf>,
-    /// The key of the certificate, PEM.
+    /// A PEM file with the certificate's key.
     pub key_file: Option<PathBuf>,
     /// The passphrase of the key.
     pub key_file_pass: Option<Secret>,
-    /// The certificates of the authorities that clients' certificates come from, PEM.
+    /// A PEM file with the certificates of the authorities that sign clients' certificates.
     pub ca_cert_file: Option<PathBuf>,
-    /// A folder of such files, named by the hash of their subject.
+    /// A folder of such files; the hash of a file's subject is its name.
     pub ca_cert_dir: Option<PathBuf>,
     /// Whether clients need a certificate.
     pub auth_clients: AuthClients,
-    /// The versions of TLS, parted by spaces; empty: all there are.
+    /// The versions of TLS, separated by spaces; empty for all.
     pub protocols: String,
-    /// Cipher suites of TLS 1.2 in OpenSSL's notation; empty: all there are.
+    /// Cipher suites of TLS 1.2 in OpenSSL's notation; empty for all.
     pub ciphers: String,
-    /// Cipher suites of TLS 1.3, parted by colons; empty: all there are.
+    /// Cipher suites of TLS 1.3, separated by colons; empty for all.
     pub ciphersuites: String,
-    /// Whether the server's order of cipher suites counts instead of the client's.
+    /// Whether the server's order of cipher suites takes precedence over the client's.
     pub prefer_server_ciphers: bool,
     /// Whether clients may resume a session.
     pub session_caching: bool,
-    /// How many sessions are kept for that; 0 is as many as there may be.
+    /// How many sessions the server keeps for that; 0 is as many as it can.
     pub session_cache_size: usize,
-    /// How long a session can be resumed.
+    /// How long a client can resume a session.
     pub session_cache_timeout: Duration,
-}
-
-impl TlsSettings {
-    pub(super) fn from_values(values: &Values) -> Self {
-        Self {
-            port: values.number("tls-port"),
-            cert_file: values.path("tls-cert-file"),
-            key_file: values.path("tls-key-file"),
-            key_file_pass: values.secret("tls-key-file-pass"),
-            ca_cert_file: values.path("tls-ca-cert-file"),
-            ca_cert_dir: values.path("tls-ca-cert-dir"),
-            auth_clients: AuthClients::from_word(&values.text("tls-auth-clients")),
-            protocols: values.text("tls-protocols"),
-            ciphers: values.text("tls-ciphers"),
-            ciphersuites: values.text("tls-ciphersuites"),
-            prefer_server_ciphers: values.yes("tls-prefer-server-ciphers"),
-            session_caching: values.yes("tls-session-caching"),
-            session_cache_size: values.number("tls-session-cache-size"),
-            session_cache_timeout: values
-                .seconds("tls-session-cache-timeout")
-                .unwrap_or_default(),
-        }
-    }
 }

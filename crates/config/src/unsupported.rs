@@ -1,5 +1,5 @@
-//! Directives of Redis whose promise this server cannot keep: where one is set the start stops, CONFIG SET refuses it,
-//! and `accept-unsupported` names those that may be set without their effect.
+//! Directives of Redis that ask for what this server cannot do. If a configuration sets one, the start stops; CONFIG SET
+//! refuses it. `accept-unsupported` names those that may be set although they have no effect.
 
 use super::directives::{DIRECTIVES, Directive, find};
 use super::load::ConfigError;
@@ -9,31 +9,33 @@ use super::{SetError, Values, refused};
 /// The directive that says which others may be set although they have no effect.
 pub(super) const ACCEPT: &str = "accept-unsupported";
 
-/// A step of Redis's start, and no value: it stands in no table.
+/// A step of Redis's start. It has no value, so the table does not hold it.
 pub(super) const LOADMODULE: &str = "loadmodule";
 const NO_MODULES: &str =
     "there are no modules, so their commands and their data would be missing here";
 
-/// Set with `appendonly yes` it promises that every write survives a loss of power.
+const APPENDONLY: &str = "appendonly";
+
+/// With `appendonly yes`, the value `always` promises that every write survives a loss of power.
 const APPENDFSYNC: &str = "appendfsync";
 const NO_POWER: &str = "there is no append-only file, and what this pool acknowledges does not survive a loss of power \
     (see durability and pool-path)";
 
-/// What a directive would promise.
+/// A promise that a directive makes in Redis.
 #[derive(Clone, Copy, Debug)]
 pub struct Unsupported {
-    /// Why the promise cannot be kept.
+    /// Why this server cannot keep the promise.
     pub reason: &'static str,
-    /// Whether the start stops. Otherwise a warning says what holds instead.
+    /// Whether the start stops. If not, a warning says what this server does instead.
     pub stops: bool,
 }
 
-/// A line that set a directive.
+/// A line of the configuration that set a directive.
 #[derive(Clone, Debug)]
 pub(super) struct Line {
-    /// The directive's present name.
+    /// The directive's name in the table.
     pub name: &'static str,
-    /// The file, or what stands for one.
+    /// The file, or the name of the source that stands for one.
     pub origin: String,
     /// The line's number, from 1.
     pub number: usize,
@@ -47,7 +49,7 @@ impl Line {
     }
 }
 
-/// Checks the names that `accept-unsupported` gives and brings them into the form of CONFIG GET.
+/// Checks the names in a value of `accept-unsupported` and brings them into the form that CONFIG GET shows.
 pub(super) fn check_names(args: &[&[u8]], old: &[u8], mode: Mode) -> Result<Vec<u8>, ValueError> {
     let mut names: Vec<&str> = match mode {
         Mode::Later => words(old).collect(),
@@ -94,12 +96,15 @@ impl Values {
         self.shown[place] != row.default.as_bytes()
     }
 
-    /// Whether the values promise that each write survives a loss of power, as Redis's log does that is synced always.
+    /// Whether the values promise that every write survives a loss of power, as `appendonly yes` with `appendfsync always`
+    /// does in Redis.
     pub(super) fn promises_power(&self) -> bool {
-        self.yes("appendonly") && self.get(APPENDFSYNC) == b"always" && !self.accepts(APPENDFSYNC)
+        self.get(APPENDONLY) == b"yes"
+            && self.get(APPENDFSYNC) == b"always"
+            && !self.accepts(APPENDFSYNC)
     }
 
-    /// Refuses a CONFIG SET from `self` to `next` that sets what this server cannot keep.
+    /// Refuses a CONFIG SET from `self` to `next` that asks for what this server cannot do.
     pub(super) fn check_change(&self, next: &Values) -> Result<(), SetError> {
         for (place, row) in DIRECTIVES.iter().enumerate() {
             let Some(unsupported) = row.unsupported else {
@@ -115,7 +120,7 @@ impl Values {
                 );
                 return Err(refused(row.name, reason));
             }
-            // The next start would stop at it.
+            // The next start would stop at this value.
             if unsupported.stops {
                 return Err(refused(ACCEPT, format!("{} is set", row.name)));
             }
@@ -124,12 +129,13 @@ impl Values {
     }
 }
 
-/// Why CONFIG SET refuses what promises that writes survive a loss of power.
+/// The reason for which CONFIG SET refuses a promise that writes survive a loss of power.
 pub fn no_power_refusal() -> String {
     format!("{NO_POWER}. To set it without effect, add {APPENDFSYNC} to {ACCEPT}")
 }
 
-/// The error that stops a start whose `lines` promise what cannot be kept; `None` where all is accepted.
+/// The error that stops a start whose `lines` ask for what this server cannot do. `None` if `accept-unsupported` names all
+/// of these directives.
 pub(super) fn refusal(values: &Values, lines: &[Line]) -> Option<ConfigError> {
     let mut reasons = Vec::new();
     for line in lines {
@@ -152,7 +158,7 @@ pub(super) fn refusal(values: &Values, lines: &[Line]) -> Option<ConfigError> {
     error_of(&reasons)
 }
 
-/// The error for `appendfsync always` where the pool does not survive a loss of power.
+/// The error for `appendfsync always` on a pool that does not survive a loss of power.
 pub(super) fn no_power(lines: &[Line]) -> Option<ConfigError> {
     let line = lines.iter().find(|line| line.name == APPENDFSYNC)?;
     error_of(&[(line, NO_POWER)])
@@ -178,7 +184,7 @@ fn error_of(reasons: &[(&Line, &str)]) -> Option<ConfigError> {
     })
 }
 
-/// What the log says of `save` and `appendonly`: one warning for all of their lines.
+/// The warning about `save` and `appendonly`, one for all of their lines.
 pub(super) fn saving_warning(values: &Values, lines: &[Line]) -> Option<String> {
     let told: Vec<String> = lines
         .iter()

@@ -1,27 +1,27 @@
-//! Values of directives: checking what a user gives and bringing it into the one form that CONFIG GET shows.
+//! Checks the values that a user gives to directives, and brings them into the form that CONFIG GET shows.
 
 use super::unsupported;
 
-/// What a directive's value may be, and so how it is checked and shown.
+/// What a directive's value may be. It decides how the value is checked and shown.
 #[derive(Clone, Copy, Debug)]
 pub enum Kind {
     /// `yes` or `no`.
     Bool,
-    /// A decimal integer within bounds, both included.
+    /// A decimal integer from `min` to `max`.
     Int {
         /// The smallest value.
         min: i64,
         /// The largest value.
         max: i64,
     },
-    /// Bytes, with an optional unit (`1k` is 1000, `1kb` is 1024); shown in bytes.
+    /// A number of bytes with an optional unit (`1k` is 1000, `1kb` is 1024); CONFIG GET shows it in bytes.
     Memory {
         /// The smallest value.
         min: u64,
         /// The largest value.
         max: u64,
     },
-    /// Bytes, or a share such as `5%`.
+    /// A number of bytes, or a share such as `5%`.
     MemoryOrPercent,
     /// An octal number from 0 to `max`.
     Octal {
@@ -30,19 +30,28 @@ pub enum Kind {
     },
     /// One of these words.
     Enum(&'static [&'static str]),
-    /// Several of these words; the first stands for none of the others.
+    /// Several of these words; the first one means that none of the others is given.
     EnumSet(&'static [&'static str]),
     /// Any bytes.
     Text,
-    /// A file's name without a directory.
-    FileName,
-    /// A host's name as announced to others.
+    /// Any integer from 0 on, brought between two bounds.
+    Clamped {
+        /// What a smaller value becomes.
+        least: i64,
+        /// What a larger value becomes.
+        most: i64,
+    },
+    /// A file's name without a directory; the error text calls it by this word.
+    FileName(&'static str),
+    /// A directory; CONFIG GET shows the working directory where nobody gave one.
+    WorkingDirectory,
+    /// A host name that the server announces to others.
     HostName,
-    /// The template of the process title.
+    /// A template of the process title.
     TitleTemplate,
-    /// Pairs of seconds and changes.
+    /// Pairs of a number of seconds and a number of changes.
     Save,
-    /// Client class, hard limit, soft limit, seconds; once or more.
+    /// One or more groups of client class, hard limit, soft limit and seconds.
     BufferLimits,
     /// Three scores from -2000 to 2000.
     OomScores,
@@ -50,7 +59,7 @@ pub enum Kind {
     Events,
     /// Addresses to listen on.
     Addresses,
-    /// Host and port, or `no one`.
+    /// A host and a port, or `no one`.
     ReplicaOf,
     /// Percentiles from 0 to 100.
     Percentiles,
@@ -58,11 +67,11 @@ pub enum Kind {
     Json,
     /// The name of a storage engine.
     Engine,
-    /// Names of directives that may be set without their effect.
+    /// Names of directives that a configuration may set although they have no effect.
     Unsupported,
 }
 
-/// Why a value was refused, in the words that Redis's clients know.
+/// Why a value or its line was refused, in Redis's words.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct ValueError(String);
@@ -73,14 +82,14 @@ impl ValueError {
     }
 }
 
-/// Whether a value comes from a file, where some directives add to what earlier lines said, or replaces all.
+/// Where a value comes from. In a file, a later line of some directives adds to the value of the earlier lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
     /// The first line of a file or command line that names this directive.
     First,
-    /// A later line.
+    /// A later line of the same directive.
     Later,
-    /// CONFIG SET.
+    /// CONFIG SET, which always replaces the value.
     Set,
 }
 
@@ -88,7 +97,7 @@ pub enum Mode {
 const BIND_ADDRESSES_MAX: usize = 16;
 
 impl Kind {
-    /// Checks the arguments given for a directive and answers its new value; `old` is its value before.
+    /// Checks the arguments for a directive and returns its new value. `old` is its value so far.
     pub fn check(
         self,
         name: &str,
@@ -112,20 +121,17 @@ impl Kind {
         };
         match self {
             Self::Bool => boolean(value),
-            Self::Int { min, max } => {
-                int(value, min, max).map(|number| clamp(name, number).to_string().into_bytes())
+            Self::Int { min, max } => int(value, min, max).map(shown_number),
+            Self::Clamped { least, most } => {
+                let number = int(value, 0, i64::from(i32::MAX))?;
+                Ok(shown_number(number.clamp(least, most)))
             }
             Self::Memory { min, max } => memory_within(value, min, max),
             Self::MemoryOrPercent => memory_or_percent(value),
             Self::Octal { max } => octal(value, max),
             Self::Enum(words) => word(words, value),
-            Self::FileName if value.contains(&b'/') => Err(ValueError::new(format!(
-                "{name} can't be a path, just a {}",
-                if name.ends_with("dirname") {
-                    "dirname"
-                } else {
-                    "filename"
-                }
+            Self::FileName(noun) if value.contains(&b'/') => Err(ValueError::new(format!(
+                "{name} can't be a path, just a {noun}"
             ))),
             Self::HostName if !value.iter().all(|&byte| is_host_byte(byte)) => {
                 Err(ValueError::new(
@@ -153,7 +159,7 @@ fn boolean(value: &[u8]) -> Result<Vec<u8>, ValueError> {
         .ok_or_else(|| ValueError::new("argument must be 'yes' or 'no'"))
 }
 
-/// Redis's strict integers: no sign but a minus, no leading zeros, no spaces.
+/// An integer in the only form that Redis takes here: no plus sign, no leading zeros, no spaces.
 fn strict_int(value: &[u8]) -> Option<i64> {
     let text = std::str::from_utf8(value).ok()?;
     let number: i64 = text.parse().ok()?;
@@ -176,16 +182,12 @@ fn int(value: &[u8], min: i64, max: i64) -> Result<i64, ValueError> {
     }
 }
 
-/// Redis takes any `hz` and shows what it made of it.
-fn clamp(name: &str, number: i64) -> i64 {
-    if name == "hz" {
-        number.clamp(1, 500)
-    } else {
-        number
-    }
+fn shown_number(number: i64) -> Vec<u8> {
+    number.to_string().into_bytes()
 }
 
-/// Bytes with an optional unit, as Redis reads them: no digits are 0, and what is too large becomes the largest.
+/// Reads a number of bytes with an optional unit, as Redis does: a unit without digits is 0, and a number that is too large
+/// becomes the largest.
 pub fn memory_bytes(value: &[u8]) -> Option<u64> {
     let digits = value
         .iter()
@@ -321,7 +323,7 @@ fn save(args: &[&[u8]], old: &[u8], mode: Mode) -> Result<Vec<u8>, ValueError> {
     Ok(value)
 }
 
-/// The client classes in the order in which their limits are shown; `slave` also goes by `replica`.
+/// The client classes in the order in which CONFIG GET shows their limits. `replica` is another name of `slave`.
 const CLASSES: [&str; 3] = ["normal", "slave", "pubsub"];
 
 fn buffer_limits(args: &[&[u8]], old: &[u8]) -> Result<Vec<u8>, ValueError> {
@@ -378,7 +380,7 @@ fn oom_scores(args: &[&[u8]]) -> Result<Vec<u8>, ValueError> {
         .into_bytes())
 }
 
-/// The classes that `A` stands for, and those that it leaves out, in the order in which they are shown.
+/// The classes that `A` stands for, in the order in which CONFIG GET shows them.
 const ALL_EVENTS: &[u8] = b"g$lshzxetd";
 
 fn events(value: &[u8]) -> Result<Vec<u8>, ValueError> {
@@ -399,7 +401,7 @@ fn events(value: &[u8]) -> Result<Vec<u8>, ValueError> {
     Ok(shown)
 }
 
-/// CONFIG GET leaves out `n` beside `A`, as Redis does.
+/// The value that CONFIG GET shows. Like Redis, it leaves out `n` beside `A`.
 pub fn shown_events(value: &[u8]) -> Vec<u8> {
     match value.strip_prefix(b"An") {
         Some(rest) => [b"A", rest].concat(),
@@ -455,7 +457,7 @@ fn is_host_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.')
 }
 
-/// Whether a template is not empty and holds only variables that Redis knows.
+/// Whether a template is not blank and has only variables that Redis knows.
 fn is_title_template(value: &[u8]) -> bool {
     const VARIABLES: [&str; 7] = [
         "title",

@@ -1,42 +1,82 @@
 //! Operations on whole databases: count, flush, swap.
 
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU32, Ordering};
 
-use parking_lot::RwLockWriteGuard;
+use parking_lot::Mutex;
 
-use super::background::Garbage;
-use super::shard::Shard;
+use super::garbage::Garbage;
 use super::{DATABASES, DatabaseStats, Keyspace, KeyspaceError, Millis};
+use store::Generations;
 
 /// Keys per database from which the mean time to live is estimated.
 const TTL_SAMPLES: u64 = 64;
 
-impl Keyspace {
+/// Each database's generation. It changes only while every shard is locked for writing, so a thread that holds a shard's
+/// lock sees a value that stays true for as long.
+#[derive(Debug)]
+pub(super) struct DatabaseGenerations {
+    of_database: [AtomicU32; DATABASES],
+    next: Mutex<u32>,
+}
+
+impl DatabaseGenerations {
+    /// The generations that the store has.
+    pub(super) fn new(stored: &Generations) -> Self {
+        Self {
+            of_database: stored.of_database.map(AtomicU32::new),
+            next: Mutex::new(stored.next),
+        }
+    }
+
+    /// The generation of a database. Only meaningful while a shard's lock is held.
+    #[inline]
+    pub(super) fn of(&self, db: usize) -> u32 {
+        self.of_database[db].load(Ordering::Relaxed)
+    }
+
+    /// The generations of all databases.
+    pub(super) fn all(&self) -> [u32; DATABASES] {
+        std::array::from_fn(|db| self.of(db))
+    }
+
+    /// The database that holds this generation now.
+    pub(super) fn database_of(&self, generation: u32) -> Option<usize> {
+        (0..DATABASES).find(|&db| self.of(db) == generation)
+    }
+}
+
+/// Whole databases; see [`Keyspace::databases`].
+#[derive(Clone, Copy, Debug)]
+pub struct Databases<'k> {
+    pub(super) keyspace: &'k Keyspace,
+}
+
+impl Databases<'_> {
     /// How many keys a database holds, including expired ones that are not removed yet.
-    pub fn len(&self, db: usize) -> Result<u64, KeyspaceError> {
+    pub fn len(self, db: usize) -> Result<u64, KeyspaceError> {
         let mut keys = 0;
-        for number in 0..self.shards.len() {
-            let shard = self.read_shard(number)?;
+        for number in 0..self.keyspace.shards.len() {
+            let shard = self.keyspace.locking().read_shard(number)?;
             keys += shard
-                .table(self.generation(db))
+                .table(self.keyspace.generations.of(db))
                 .map_or(0, |table| table.index.len() as u64);
         }
         Ok(keys)
     }
 
     /// Whether a database is empty.
-    pub fn is_empty(&self, db: usize) -> Result<bool, KeyspaceError> {
+    pub fn is_empty(self, db: usize) -> Result<bool, KeyspaceError> {
         Ok(self.len(db)? == 0)
     }
 
     /// A database's sizes, for INFO. It leaves out partitions that are not read yet, because INFO must not wait.
-    pub fn database_stats(&self, db: usize, now: Millis) -> DatabaseStats {
+    pub fn stats(self, db: usize, now: Millis) -> DatabaseStats {
         let mut stats = DatabaseStats::default();
         let mut samples = 0u64;
         let mut ttl_sum = 0u64;
-        for shard in &self.shards {
+        for shard in &self.keyspace.shards {
             let shard = shard.read();
-            let Some(table) = shard.table(self.generation(db)) else {
+            let Some(table) = shard.table(self.keyspace.generations.of(db)) else {
                 continue;
             };
             stats.keys += table.index.len() as u64;
@@ -60,25 +100,28 @@ impl Keyspace {
     }
 
     /// Empties a database with one durable store. The background removes the records.
-    pub fn flush(&self, db: usize) -> Result<(), KeyspaceError> {
+    pub fn flush(self, db: usize) -> Result<(), KeyspaceError> {
         self.flush_databases(&[db])
     }
 
     /// Empties every database.
-    pub fn flush_all(&self) -> Result<(), KeyspaceError> {
+    pub fn flush_all(self) -> Result<(), KeyspaceError> {
         let all: [usize; DATABASES] = std::array::from_fn(|db| db);
         self.flush_databases(&all)
     }
 
-    fn flush_databases(&self, databases: &[usize]) -> Result<(), KeyspaceError> {
-        let mut shards = self.lock_all();
+    fn flush_databases(self, databases: &[usize]) -> Result<(), KeyspaceError> {
+        let mut shards = self.keyspace.locking().lock_all();
         for shard in &shards {
             for &db in databases {
-                self.database_changes(shard, db, None);
+                self.keyspace.watching().database_changes(shard, db, None);
             }
         }
-        let mut next = self.next_generation.lock();
-        let mut generations = self.stored_generations(*next);
+        let mut next = self.keyspace.generations.next.lock();
+        let mut generations = Generations {
+            of_database: self.keyspace.generations.all(),
+            next: *next,
+        };
         let mut flushed = Vec::with_capacity(databases.len());
         for &db in databases {
             flushed.push(generations.of_database[db]);
@@ -88,29 +131,35 @@ impl Keyspace {
                 KeyspaceError::Store("no generation number is left: make a new pool".into())
             })?;
         }
-        self.store.set_generations(&generations)?;
+        self.keyspace.store.set_generations(&generations)?;
         *next = generations.next;
         for &db in databases {
-            self.generations[db].store(generations.of_database[db], Ordering::Relaxed);
+            self.keyspace.generations.of_database[db]
+                .store(generations.of_database[db], Ordering::Relaxed);
         }
         for (number, shard) in shards.iter_mut().enumerate() {
             for &generation in &flushed {
                 if let Some(table) = shard.detach(generation) {
-                    shard.changes += table.index.len() as u64;
-                    self.discard(Garbage::Table(self.partition(number), table));
+                    shard.dirty += table.index.len() as u64;
+                    self.keyspace.garbage().discard(Garbage::Table(
+                        self.keyspace.hashing.partition_of_shard(number),
+                        table,
+                    ));
                 }
             }
         }
         for generation in flushed {
-            self.views.remove(generation);
-            if self.is_in_transaction() {
-                self.let_go_of_own(generation);
+            self.keyspace.views.remove(generation);
+            if self.keyspace.transaction.is_running() {
+                self.forget_own(generation);
             }
-            if self.collections.any() {
-                self.discard(Garbage::Collections(generation));
+            if self.keyspace.registry.any() {
+                self.keyspace
+                    .garbage()
+                    .discard(Garbage::Collections(generation));
             }
         }
-        self.tell_flushed(match databases {
+        self.keyspace.events.tell_flushed(match databases {
             [db] => Some(*db),
             _ => None,
         });
@@ -118,47 +167,46 @@ impl Keyspace {
     }
 
     /// Removes what the running transaction has stored in a database that it then flushed.
-    fn let_go_of_own(&self, generation: u32) {
-        self.store.generation_is_gone(generation);
-        let first = self.first_id_in_transaction.load(Ordering::Relaxed);
+    fn forget_own(self, generation: u32) {
+        self.keyspace.store.generation_is_gone(generation);
+        let first = self.keyspace.transaction.first_id();
         // If the transaction made no collection, there is nothing to find.
-        if first < self.collections.next_id() {
-            for id in self.collections.ids_from(generation, first) {
-                self.drop_collection(id);
+        if first < self.keyspace.registry.next_id() {
+            for id in self.keyspace.registry.ids_from(generation, first) {
+                self.keyspace.collections().remove(id);
             }
         }
     }
 
     /// Swaps the contents of two databases with one durable store. Swapping a database with itself only raises Redis's
     /// count of changes.
-    pub fn swap(&self, a: usize, b: usize) -> Result<(), KeyspaceError> {
+    pub fn swap(self, a: usize, b: usize) -> Result<(), KeyspaceError> {
         if a == b {
-            self.shards[0].write().changes += 1;
+            self.keyspace.shards[0].write().dirty += 1;
             return Ok(());
         }
-        let mut shards = self.lock_all();
+        let mut shards = self.keyspace.locking().lock_all();
         for shard in &shards {
-            self.database_changes(shard, a, Some(b));
-            self.database_changes(shard, b, Some(a));
+            self.keyspace.watching().database_changes(shard, a, Some(b));
+            self.keyspace.watching().database_changes(shard, b, Some(a));
         }
-        let next = self.next_generation.lock();
-        let mut generations = self.stored_generations(*next);
+        let next = self.keyspace.generations.next.lock();
+        let mut generations = Generations {
+            of_database: self.keyspace.generations.all(),
+            next: *next,
+        };
         generations.of_database.swap(a, b);
-        self.store.set_generations(&generations)?;
+        self.keyspace.store.set_generations(&generations)?;
         for db in [a, b] {
-            self.generations[db].store(generations.of_database[db], Ordering::Relaxed);
+            self.keyspace.generations.of_database[db]
+                .store(generations.of_database[db], Ordering::Relaxed);
         }
-        shards[0].changes += 1;
+        shards[0].dirty += 1;
         for shard in &mut shards {
-            self.database_filled(shard, a);
-            self.database_filled(shard, b);
+            self.keyspace.waiting().database_filled(shard, a);
+            self.keyspace.waiting().database_filled(shard, b);
         }
         // As in Redis, clients that cache keys of either database get no invalidation.
         Ok(())
-    }
-
-    /// Locks every shard for writing, in ascending order. No command may be running.
-    pub(super) fn lock_all(&self) -> Vec<RwLockWriteGuard<'_, Shard>> {
-        self.shards.iter().map(parking_lot::RwLock::write).collect()
     }
 }

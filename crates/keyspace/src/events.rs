@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use parking_lot::RwLock;
 
-use super::{Access, Keyspace};
+use super::Access;
 
 /// A set of classes of keyspace events; the letters of `notify-keyspace-events`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -40,7 +40,7 @@ impl EventClass {
     }
 
     /// Whether the two have a class in common.
-    pub const fn meets(self, other: EventClass) -> bool {
+    pub const fn intersects(self, other: EventClass) -> bool {
         self.0 & other.0 != 0
     }
 
@@ -88,7 +88,7 @@ impl EventClass {
 /// Who is told of changes. It is called with a shard of the keyspace locked: it must not call the keyspace, nor wait.
 pub trait Observer: Send + Sync {
     /// A key's value or deadline was changed, or the key is gone. `client` is who did it, 0 for the server itself.
-    fn changed(&self, db: usize, key: &[u8], client: u64);
+    fn modified(&self, db: usize, key: &[u8], client: u64);
 
     /// Databases were emptied: one, or (`None`) several.
     fn flushed(&self, db: Option<usize>);
@@ -99,81 +99,87 @@ pub trait Observer: Send + Sync {
 
 /// The observer and what it asked for.
 #[derive(Default)]
-pub(super) struct Observed {
+pub struct Events {
     observer: RwLock<Option<Arc<dyn Observer>>>,
-    /// [`EventClass`]es, and the bit [`CHANGES`].
+    /// [`EventClass`]es, and the bit [`MODIFICATIONS`].
     wanted: AtomicU32,
 }
 
-/// Changes of keys are wanted.
-const CHANGES: u32 = 1 << 31;
+/// The bit that says that modifications of keys are wanted.
+const MODIFICATIONS: u32 = 1 << 31;
 
-impl Keyspace {
+impl std::fmt::Debug for Events {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Events").finish_non_exhaustive()
+    }
+}
+
+impl Events {
     /// Names the observer. It is told nothing until it asks for something.
     pub fn set_observer(&self, observer: Arc<dyn Observer>) {
-        *self.observed.observer.write() = Some(observer);
+        *self.observer.write() = Some(observer);
     }
 
-    /// Asks for [`Observer::changed`] and [`Observer::flushed`], or no longer.
-    pub fn observe_changes(&self, wanted: bool) {
+    /// Asks for [`Observer::modified`] and [`Observer::flushed`], or no longer.
+    pub fn observe_modifications(&self, wanted: bool) {
         if wanted {
-            self.observed.wanted.fetch_or(CHANGES, Ordering::AcqRel);
+            self.wanted.fetch_or(MODIFICATIONS, Ordering::AcqRel);
         } else {
-            self.observed.wanted.fetch_and(!CHANGES, Ordering::AcqRel);
+            self.wanted.fetch_and(!MODIFICATIONS, Ordering::AcqRel);
         }
     }
 
     /// Asks for [`Observer::event`] of these classes, and no others.
-    pub fn observe_events(&self, classes: EventClass) {
-        let wanted = &self.observed.wanted;
+    pub fn observe(&self, classes: EventClass) {
+        let wanted = &self.wanted;
         let _ = wanted.fetch_update(Ordering::AcqRel, Ordering::Acquire, |old| {
-            Some(old & CHANGES | classes.bits())
+            Some(old & MODIFICATIONS | classes.bits())
         });
     }
 
     /// Whether events of one of these classes are wanted.
     #[inline]
     pub fn wants(&self, classes: EventClass) -> bool {
-        self.observed.wanted.load(Ordering::Relaxed) & classes.bits() != 0
+        self.wanted.load(Ordering::Relaxed) & classes.bits() != 0
     }
 
     /// Whether events of any class are wanted.
-    pub(super) fn wants_events(&self) -> bool {
-        self.observed.wanted.load(Ordering::Relaxed) & !CHANGES != 0
+    pub(super) fn wants_any(&self) -> bool {
+        self.wanted.load(Ordering::Relaxed) & !MODIFICATIONS != 0
     }
 
-    /// Whether changes, or events of any class, are wanted.
+    /// Whether modifications, or events of any class, are wanted.
     #[inline]
     pub(super) fn is_observed(&self) -> bool {
-        self.observed.wanted.load(Ordering::Relaxed) != 0
+        self.wanted.load(Ordering::Relaxed) != 0
     }
 
-    /// Tells of an event, where it is wanted.
+    /// Tells the observer of an event, if it wants the event.
     #[inline]
-    pub fn event(&self, class: EventClass, name: &'static str, db: usize, key: &[u8]) {
+    pub fn emit(&self, class: EventClass, name: &'static str, db: usize, key: &[u8]) {
         if self.wants(class) {
             self.tell(|observer| observer.event(class, name, db, key));
         }
     }
 
-    /// Tells of a change, where that is wanted.
+    /// Tells that a key was modified, where that is wanted.
     #[inline]
-    pub(super) fn tell_changed(&self, db: usize, key: &[u8], access: Access) {
-        if self.observed.wanted.load(Ordering::Relaxed) & CHANGES != 0 {
-            self.tell(|observer| observer.changed(db, key, access.client));
+    pub(super) fn tell_modified(&self, db: usize, key: &[u8], access: Access) {
+        if self.wanted.load(Ordering::Relaxed) & MODIFICATIONS != 0 {
+            self.tell(|observer| observer.modified(db, key, access.client));
         }
     }
 
     /// Tells that databases are empty, where that is wanted.
     pub(super) fn tell_flushed(&self, db: Option<usize>) {
-        if self.observed.wanted.load(Ordering::Relaxed) & CHANGES != 0 {
+        if self.wanted.load(Ordering::Relaxed) & MODIFICATIONS != 0 {
             self.tell(|observer| observer.flushed(db));
         }
     }
 
     #[cold]
     fn tell(&self, tell: impl FnOnce(&dyn Observer)) {
-        if let Some(observer) = &*self.observed.observer.read() {
+        if let Some(observer) = &*self.observer.read() {
             tell(&**observer);
         }
     }
@@ -189,11 +195,11 @@ mod tests {
         assert_eq!(EventClass::ALL, all);
         assert_eq!(EventClass::from_letters("A"), all);
         let some = EventClass::from_letters("KEmn");
-        assert!(!some.meets(all));
+        assert!(!some.intersects(all));
         for class in ["K", "E", "m", "n"] {
-            assert!(some.meets(EventClass::from_letters(class)));
+            assert!(some.intersects(EventClass::from_letters(class)));
         }
         let without = some.without(EventClass::KEYSPACE);
-        assert!(!without.meets(EventClass::KEYSPACE) && without.meets(EventClass::NEW));
+        assert!(!without.intersects(EventClass::KEYSPACE) && without.intersects(EventClass::NEW));
     }
 }

@@ -5,68 +5,74 @@
 
 #![forbid(unsafe_code)]
 
-mod access;
 mod background;
-mod changes;
 mod clock;
 mod collection;
 mod cursor;
 mod databases;
+mod dirty;
 mod events;
 mod eviction;
+mod expiry;
+mod garbage;
 mod gate;
+mod hashing;
 mod index;
 pub mod latency;
 mod loading;
 mod locking;
-mod modified;
+mod memory_check;
 mod ordered;
 mod prefetch;
-mod room;
+mod reading;
 mod shard;
+mod stats;
+mod telling;
 #[cfg(test)]
 mod tests;
+mod transaction;
 mod update;
-mod wait;
+mod waiting;
 mod walk;
-mod watch;
+mod watching;
 
-use std::hash::Hasher;
-use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
-use std::time::Duration;
+use parking_lot::RwLock;
 
-use parking_lot::{Mutex, RwLock};
-use siphasher::sip::SipHasher13;
-
-pub use access::StringView;
 pub use background::Housekeeping;
 pub use clock::random_below;
 pub use collection::{
     Encoding, End, Fields, FieldsEdit, List, ListEdit, Scores, ScoresEdit, View, kept_score,
 };
 pub use cursor::Cursor;
-pub use events::{EventClass, Observer};
-pub use eviction::EvictionStats;
+pub use databases::Databases;
+pub use events::{EventClass, Events, Observer};
+pub use eviction::{Eviction, EvictionStats};
+pub use expiry::Expiry;
 pub use gate::{Alone, Gate, Presence, Shared};
-pub use loading::LoadProgress;
+pub use loading::{LoadProgress, Loading};
+pub use memory_check::{MemoryCheck, RECLAIM_TIME_MAX, take_refused_bytes};
 pub use prefetch::{Ahead, PREFETCHED};
-pub use room::{ROOM_TIME_MAX, take_wanted};
+pub use reading::StringView;
+pub use stats::{DatabaseStats, StoreStats};
 pub use store::{Change, DATABASES, Kind, Millis, Range, RecordKind, StringForm, Value, now_ms};
 pub use update::{KeyUpdate, NewCollection, StringChanges, StringEdit, Update};
-pub use wait::{Ticket, Waiter};
-pub use watch::Watches;
+pub use waiting::{Ticket, Waiter, Waiting};
+pub use walk::Walk;
+pub use watching::{Watches, Watching};
 
-use background::Garbage;
-use collection::Collections;
-use events::Observed;
-use eviction::Eviction;
+use collection::{Collections, Registry};
+use databases::DatabaseGenerations;
+use garbage::GarbageQueue;
+use hashing::{Hashing, SHARDS};
 use latency::Latency;
-use loading::Loading;
+use locking::Locking;
 use ordered::Views;
+use reading::Reading;
 use shard::Shard;
-use store::{Generations, RecordKey, Store, StoreError, Upkeep};
-use wait::Ready;
+use store::{Store, StoreError, Upkeep};
+use telling::Telling;
+use transaction::Transaction;
+use update::Writing;
 
 /// When and how a command looks at keys.
 #[derive(Clone, Copy, Debug)]
@@ -126,99 +132,38 @@ pub enum KeyspaceError {
     Store(String),
 }
 
-/// Sizes of one database.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct DatabaseStats {
-    /// Keys, those included that are past their deadline and not yet removed.
-    pub keys: u64,
-    /// Keys with a deadline.
-    pub expires: u64,
-    /// Mean time to live of keys with a deadline, ms (an estimate).
-    pub avg_ttl_ms: u64,
-    /// DRAM of the index of its keys, bytes.
-    pub index_bytes: u64,
-}
-
-/// What the keyspace and its store occupy, and what they have done since the start.
-#[derive(Clone, Debug, Default)]
-#[allow(missing_docs)] // INFO's pmemkv section names each field the same way.
-pub struct StoreStats {
-    pub engine: String,
-    pub layout: &'static str,
-    pub pool_path: Option<PathBuf>,
-    pub pool_bytes: u64,
-    pub allocated_bytes: u64,
-    pub partitions: usize,
-    pub partitions_indexed: usize,
-    pub records: u64,
-    pub index_bytes: u64,
-    pub ordered_view_bytes: u64,
-    pub stored_bytes: u64,
-    pub stored_bytes_max: u64,
-    pub expired_keys: u64,
-    pub pending_removals: u64,
-    pub background_removals: u64,
-    pub expire_cycle_micros: u64,
-    pub changes: u64,
-    pub opens: Option<u64>,
-    pub index_time: Option<Duration>,
-    pub details: Vec<(&'static str, u64)>,
-}
-
-/// Bits of the hash that select a shard.
-const SHARD_BITS: u32 = 8;
-const SHARDS: usize = 1 << SHARD_BITS;
-
 /// 16 databases of keys over one store. Shared by all connections.
+///
+/// Its own methods are the verbs on keys, and what concerns the whole store. Everything else belongs to a part, each with
+/// a module of its own: the fields hold their states, and the accessors give handles to what they do.
 pub struct Keyspace {
     store: Box<dyn Store>,
-    shards: Vec<RwLock<Shard>>,
-    /// Shards of one partition: `SHARDS / partitions`.
-    shards_per_partition: usize,
-    hash_seed: u64,
-    /// Each database's generation. Changed only while every shard is locked for writing, so whoever holds a
-    /// shard's lock sees a value that stays true for as long.
-    generations: [AtomicU32; DATABASES],
-    next_generation: Mutex<u32>,
+    /// Whether the store keeps what is written.
     retains: bool,
+    /// Whether the store keeps keys in byte order.
     sorted: bool,
-    views: Views,
-    garbage: Mutex<Vec<Garbage>>,
-    /// That of a transaction's flush, until the transaction is done.
-    garbage_set_aside: Mutex<Vec<Garbage>>,
-    in_transaction: AtomicBool,
-    /// Collections that the transaction makes have this id or higher ones.
-    first_id_in_transaction: AtomicU64,
-    pending_removals: AtomicU64,
-    /// Records that were removed in the background.
-    background_removals: AtomicU64,
-    expired_keys: AtomicU64,
-    /// Time that the rounds of removing expired keys took, microseconds.
-    expire_cycle_micros: AtomicU64,
-    active_expiry: AtomicBool,
-    loading: Loading,
+    /// Whether the store reads each partition by itself, when a key of it is needed.
     partitioned: bool,
+    shards: Vec<RwLock<Shard>>,
+    hashing: Hashing,
+    generations: DatabaseGenerations,
+    views: Views,
+    registry: Registry,
+    loading: loading::State,
+    expiry: expiry::State,
+    garbage: garbage::State,
+    eviction: eviction::State,
+    waiting: waiting::State,
+    transaction: Transaction,
     gate: Gate,
-    observed: Observed,
+    events: Events,
     latency: Latency,
-    /// Keys past their deadline are left until then, ms since the Unix epoch.
-    expiry_held_until: AtomicI64,
-    eviction: Eviction,
-    collections: Collections,
-    ready: Ready,
 }
 
 impl std::fmt::Debug for Keyspace {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Keyspace").finish_non_exhaustive()
     }
-}
-
-/// A key's place: where it is looked for.
-#[derive(Clone, Copy, Debug)]
-struct Place {
-    hash: u64,
-    shard: usize,
 }
 
 impl Keyspace {
@@ -230,37 +175,27 @@ impl Keyspace {
             partitions.is_power_of_two() && partitions <= SHARDS,
             "a store has 1 to {SHARDS} partitions, a power of two"
         );
-        let stored = store.generations();
         let abilities = store.abilities();
         let opens = store.usage().ok().and_then(|usage| usage.opens);
         Self {
-            shards: (0..SHARDS).map(|_| RwLock::new(Shard::default())).collect(),
-            shards_per_partition: SHARDS / partitions,
-            hash_seed: store.hash_seed(),
-            generations: stored.of_database.map(AtomicU32::new),
-            next_generation: Mutex::new(stored.next),
             retains: abilities.retains,
             sorted: abilities.sorted,
-            views: Views::default(),
-            garbage: Mutex::default(),
-            garbage_set_aside: Mutex::default(),
-            in_transaction: AtomicBool::new(false),
-            first_id_in_transaction: AtomicU64::new(0),
-            pending_removals: AtomicU64::new(0),
-            background_removals: AtomicU64::new(0),
-            expire_cycle_micros: AtomicU64::new(0),
-            expired_keys: AtomicU64::new(0),
-            active_expiry: AtomicBool::new(true),
-            // What is partitioned is read as it is needed.
-            loading: Loading::new(abilities.partitioned),
             partitioned: abilities.partitioned,
+            shards: (0..SHARDS).map(|_| RwLock::new(Shard::default())).collect(),
+            hashing: Hashing::new(store.hash_seed(), partitions),
+            generations: DatabaseGenerations::new(&store.generations()),
+            views: Views::default(),
+            registry: Registry::new(opens.unwrap_or_default(), partitions),
+            // What is partitioned is read as it is needed.
+            loading: loading::State::new(abilities.partitioned),
+            expiry: expiry::State::default(),
+            garbage: garbage::State::default(),
+            eviction: eviction::State::default(),
+            waiting: waiting::State::default(),
+            transaction: Transaction::default(),
             gate: Gate::new(1),
-            observed: Observed::default(),
+            events: Events::default(),
             latency: Latency::default(),
-            expiry_held_until: AtomicI64::new(0),
-            eviction: Eviction::default(),
-            collections: Collections::new(opens.unwrap_or_default(), partitions),
-            ready: Ready::default(),
             store,
         }
     }
@@ -272,17 +207,12 @@ impl Keyspace {
         self
     }
 
-    /// Whoever runs commands comes in here first, so that transactions can be alone.
-    pub fn gate(&self) -> &Gate {
-        &self.gate
-    }
-
     /// Makes everything written so far durable. A connection calls it before it sends replies, and holds no key.
     #[inline]
     pub fn commit(&self) -> Result<(), KeyspaceError> {
         let wrote = self.latency.timed("commit", || self.store.commit())?;
         if wrote && self.store.upkeep() >= Upkeep::Urgent {
-            self.help()?;
+            self.memory_check().help_store()?;
         }
         Ok(())
     }
@@ -290,48 +220,11 @@ impl Keyspace {
     /// Leaves the data in good order; after it nothing can be read or written: who tries waits for ever.
     pub fn close(&self) -> Result<(), KeyspaceError> {
         // A handler that outlived the server's patience must not write into a pool that says that it is closed.
-        let shards = self.lock_all();
+        let shards = self.locking().lock_all();
         self.store.commit()?;
         let closed = self.store.close();
         std::mem::forget(shards);
         Ok(closed?)
-    }
-
-    /// What is occupied, and what was done since the start.
-    pub fn stats(&self) -> Result<StoreStats, KeyspaceError> {
-        let usage = self.store.usage()?;
-        let mut stats = StoreStats {
-            engine: usage.engine,
-            layout: usage.layout,
-            pool_path: usage.pool_path,
-            pool_bytes: usage.pool_bytes,
-            allocated_bytes: usage.allocated_bytes,
-            stored_bytes: self.store.fill().bytes,
-            stored_bytes_max: usage.stored_bytes_max,
-            partitions: self.store.partitions(),
-            ordered_view_bytes: self.views.memory_bytes(),
-            expired_keys: self.expired_keys.load(Ordering::Relaxed),
-            pending_removals: self.pending_removals.load(Ordering::Relaxed),
-            background_removals: self.background_removals.load(Ordering::Relaxed),
-            expire_cycle_micros: self.expire_cycle_micros.load(Ordering::Relaxed),
-            opens: usage.opens,
-            index_time: self.loading.index_time(),
-            details: usage.details,
-            ..StoreStats::default()
-        };
-        let mut indexed = 0;
-        for shard in &self.shards {
-            let shard = shard.read();
-            indexed += usize::from(shard.indexed);
-            stats.changes += shard.changes;
-            for table in &shard.tables {
-                stats.records += table.index.len() as u64;
-                stats.index_bytes += table.index.memory_bytes() as u64;
-            }
-        }
-        stats.index_bytes += self.collections.memory_bytes();
-        stats.partitions_indexed = indexed / self.shards_per_partition;
-        Ok(stats)
     }
 
     /// The layout of the store's records.
@@ -343,79 +236,111 @@ impl Keyspace {
     pub fn defrag(&self, start_percent: f64, amount_percent: f64) -> Result<(), KeyspaceError> {
         Ok(self.store.defrag(start_percent, amount_percent)?)
     }
+}
 
-    /// CONFIG RESETSTAT's share.
-    pub fn reset_stats(&self) {
-        self.expired_keys.store(0, Ordering::Relaxed);
-        self.background_removals.store(0, Ordering::Relaxed);
-        self.expire_cycle_micros.store(0, Ordering::Relaxed);
-        self.eviction.reset_stats();
+/// The parts.
+impl Keyspace {
+    /// Whole databases: how many keys they hold, FLUSHDB, SWAPDB.
+    #[inline]
+    pub fn databases(&self) -> Databases<'_> {
+        Databases { keyspace: self }
+    }
+
+    /// Many keys: SCAN, ranges, a random key.
+    #[inline]
+    pub fn walk(&self) -> Walk<'_> {
+        Walk { keyspace: self }
+    }
+
+    /// Keys past their deadline.
+    #[inline]
+    pub fn expiry(&self) -> Expiry<'_> {
+        Expiry { keyspace: self }
+    }
+
+    /// Keys that go because memory is short: `maxmemory` and its policies.
+    #[inline]
+    pub fn eviction(&self) -> Eviction<'_> {
+        Eviction { keyspace: self }
+    }
+
+    /// Whether a call finds memory for what it adds, and the reclaiming of memory for it.
+    #[inline]
+    pub fn memory_check(&self) -> MemoryCheck<'_> {
+        MemoryCheck { keyspace: self }
+    }
+
+    /// Reading the store into the index.
+    #[inline]
+    pub fn loading(&self) -> Loading<'_> {
+        Loading { keyspace: self }
+    }
+
+    /// Clients that wait for keys: BLPOP and its like.
+    #[inline]
+    pub fn waiting(&self) -> Waiting<'_> {
+        Waiting { keyspace: self }
+    }
+
+    /// Keys that transactions watch.
+    #[inline]
+    pub fn watching(&self) -> Watching<'_> {
+        Watching { keyspace: self }
+    }
+
+    /// What the observer is told of, and the events of keys.
+    #[inline]
+    pub fn events(&self) -> &Events {
+        &self.events
+    }
+
+    /// The gate that a thread passes before it runs commands, so that a transaction can be alone.
+    #[inline]
+    pub fn gate(&self) -> &Gate {
+        &self.gate
     }
 
     /// What has taken long.
+    #[inline]
     pub fn latency(&self) -> &Latency {
         &self.latency
     }
 
-    /// Leaves keys past their deadline where they are until then, ms since the Unix epoch (CLIENT PAUSE).
-    pub fn hold_expiry(&self, until: Millis) {
-        self.expiry_held_until.store(until, Ordering::Relaxed);
+    /// The locks of shards.
+    #[inline]
+    fn locking(&self) -> Locking<'_> {
+        Locking { keyspace: self }
     }
 
-    /// Whether nothing is to be removed that no client asks to remove.
-    pub fn is_expiry_held(&self, now: Millis) -> bool {
-        self.expiry_held_until.load(Ordering::Relaxed) > now
+    /// Values of locked keys.
+    #[inline]
+    fn reading(&self) -> Reading<'_> {
+        Reading { keyspace: self }
     }
 
-    /// Switches the background removal of expired keys on or off (DEBUG SET-ACTIVE-EXPIRE).
-    pub fn set_active_expiry(&self, on: bool) {
-        self.active_expiry.store(on, Ordering::Relaxed);
+    /// The steps by which a key changes, but for the telling.
+    #[inline]
+    fn writing(&self) -> Writing<'_> {
+        Writing { keyspace: self }
     }
 
-    fn hash(&self, key: &[u8]) -> u64 {
-        // Stable over versions, since it spreads keys over a pool's partitions, and keyed by the pool's own seed,
-        // since clients choose the keys.
-        let mut hasher = SipHasher13::new_with_keys(self.hash_seed, !self.hash_seed);
-        hasher.write(key);
-        hasher.finish()
+    /// Who is told that a key was changed.
+    #[inline]
+    fn telling(&self) -> Telling<'_> {
+        Telling { keyspace: self }
     }
 
-    fn place(&self, key: &[u8]) -> Place {
-        let hash = self.hash(key);
-        Place {
-            hash,
-            shard: shard_of(hash),
-        }
+    /// The collections that keys hold.
+    #[inline]
+    fn collections(&self) -> Collections<'_> {
+        Collections { keyspace: self }
     }
 
-    fn partition(&self, shard: usize) -> usize {
-        shard / self.shards_per_partition
+    /// Records that belong to no database any more.
+    #[inline]
+    fn garbage(&self) -> GarbageQueue<'_> {
+        GarbageQueue { keyspace: self }
     }
-
-    /// The generation of a database. Only meaningful while a shard's lock is held.
-    fn generation(&self, db: usize) -> u32 {
-        self.generations[db].load(Ordering::Relaxed)
-    }
-
-    fn record<'k>(&self, place: Place, generation: u32, key: &'k [u8]) -> RecordKey<'k> {
-        RecordKey {
-            partition: self.partition(place.shard),
-            generation,
-            key,
-        }
-    }
-
-    fn stored_generations(&self, next: u32) -> Generations {
-        Generations {
-            of_database: std::array::from_fn(|db| self.generation(db)),
-            next,
-        }
-    }
-}
-
-#[allow(clippy::cast_possible_truncation)] // SHARD_BITS bits remain.
-fn shard_of(hash: u64) -> usize {
-    (hash >> (64 - SHARD_BITS)) as usize
 }
 
 impl From<StoreError> for KeyspaceError {

@@ -11,15 +11,16 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-use super::collection::{Batch, ELEMENTS, batches};
+use super::collection::{ELEMENTS, ElementBatch, element_batches};
+use super::garbage::Garbage;
+use super::hashing::{SHARD_BITS, SHARDS, shard_of};
 use super::index::{Entry, Index, IndexKey};
 use super::shard::Table;
-use super::{DATABASES, Keyspace, KeyspaceError, Kind, Millis, SHARD_BITS, SHARDS, shard_of};
-use store::Location;
-use store::now_ms;
+use super::{DATABASES, Keyspace, KeyspaceError, Kind, Millis};
+use store::{Location, StoreError, now_ms};
 
 /// Records that a thread collects for a shard before it locks the shard.
-const GATHERED: usize = 256;
+const BATCH_RECORDS: usize = 256;
 
 /// How often a thread logs the progress of loading.
 const REPORT_TIME: Duration = Duration::from_secs(1);
@@ -37,9 +38,9 @@ pub struct LoadProgress {
 
 /// The state of loading.
 #[derive(Debug)]
-pub(super) struct Loading {
+pub(super) struct State {
     /// The thread that loads holds this lock.
-    turn: Mutex<()>,
+    running: Mutex<()>,
     done: AtomicBool,
     parts_read: AtomicUsize,
     started: Instant,
@@ -47,11 +48,11 @@ pub(super) struct Loading {
     took: OnceLock<Duration>,
 }
 
-impl Loading {
+impl State {
     /// The state before loading; `done` if there is nothing to load.
     pub fn new(done: bool) -> Self {
         Self {
-            turn: Mutex::new(()),
+            running: Mutex::new(()),
             done: AtomicBool::new(done),
             parts_read: AtomicUsize::new(0),
             started: Instant::now(),
@@ -71,7 +72,7 @@ impl Loading {
 }
 
 /// A record that loading has read.
-struct Found {
+struct LoadedRecord {
     hash: u64,
     generation: u32,
     key: IndexKey,
@@ -83,18 +84,18 @@ struct Found {
 }
 
 /// What a thread has read and not yet put into the indexes.
-struct Gathered {
+struct Batches {
     /// By shard.
-    keys: Vec<Vec<Found>>,
+    keys: Vec<Vec<LoadedRecord>>,
     /// Elements of collections, by register.
-    elements: Vec<Batch>,
+    elements: Vec<ElementBatch>,
 }
 
 /// The tombstones found in one shard: generation and key, with the sequence number.
 type Removed = HashMap<(u32, IndexKey), u64>;
 
 /// What the threads of one loading share.
-struct Shared {
+struct LoadRun {
     next: AtomicUsize,
     generations: [u32; DATABASES],
     removed: Vec<Mutex<Removed>>,
@@ -107,7 +108,7 @@ struct Shared {
     first_access: u32,
 }
 
-impl Shared {
+impl LoadRun {
     /// Estimates how many keys a database will have, from the records read so far.
     fn keys_expected(&self, generation: u32) -> usize {
         let read = self.parts_read.load(Ordering::Relaxed);
@@ -138,53 +139,59 @@ pub(super) fn on_threads(
     })
 }
 
-impl Keyspace {
+/// Reads the store into the index; see [`Keyspace::loading`].
+#[derive(Clone, Copy, Debug)]
+pub struct Loading<'k> {
+    pub(super) keyspace: &'k Keyspace,
+}
+
+impl Loading<'_> {
     /// Whether commands can be served. Before that, a command would wait until the whole store is read.
     #[inline]
-    pub fn is_loaded(&self) -> bool {
-        self.loading.done.load(Ordering::Acquire)
+    pub fn is_done(self) -> bool {
+        self.keyspace.loading.done.load(Ordering::Acquire)
     }
 
     /// The progress of loading; `None` when it is done.
-    pub fn load_progress(&self) -> Option<LoadProgress> {
-        if self.is_loaded() {
+    pub fn progress(self) -> Option<LoadProgress> {
+        if self.is_done() {
             return None;
         }
         Some(LoadProgress {
-            parts_read: self.loading.parts_read.load(Ordering::Relaxed),
-            parts: self.store.parts(),
-            elapsed_ms: u64::try_from(self.loading.started.elapsed().as_millis())
+            parts_read: self.keyspace.loading.parts_read.load(Ordering::Relaxed),
+            parts: self.keyspace.store.parts(),
+            elapsed_ms: u64::try_from(self.keyspace.loading.started.elapsed().as_millis())
                 .unwrap_or(u64::MAX),
         })
     }
 
     /// Loads everything with `threads` threads, unless that is done. Fails and loads nothing if `stop` is set
     /// meanwhile.
-    pub(super) fn load(&self, threads: usize, stop: &AtomicBool) -> Result<(), KeyspaceError> {
-        let _turn = self.loading.turn.lock();
-        if self.is_loaded() {
+    pub(super) fn load_all(self, threads: usize, stop: &AtomicBool) -> Result<(), KeyspaceError> {
+        let _running = self.keyspace.loading.running.lock();
+        if self.is_done() {
             return Ok(());
         }
-        let reading = Shared {
+        let run = LoadRun {
             next: AtomicUsize::new(0),
-            generations: std::array::from_fn(|db| self.generation(db)),
+            generations: std::array::from_fn(|db| self.keyspace.generations.of(db)),
             removed: (0..SHARDS).map(|_| Mutex::default()).collect(),
             stop: AtomicBool::new(false),
-            parts: self.store.parts(),
+            parts: self.keyspace.store.parts(),
             parts_read: AtomicUsize::new(0),
             met: std::array::from_fn(|_| AtomicUsize::new(0)),
-            first_access: self.eviction.clock().first(now_ms()),
+            first_access: self.keyspace.eviction.clock().first(now_ms()),
         };
-        let read = on_threads(threads, || self.load_parts(&reading, stop));
+        let read = on_threads(threads, || self.load_parts(&run, stop));
         if let Err(error) = read {
-            for shard in &self.shards {
+            for shard in &self.keyspace.shards {
                 shard.write().tables.clear();
             }
             return Err(error);
         }
         self.claim_collections(threads)?;
         let mut keys = 0;
-        for shard in &self.shards {
+        for shard in &self.keyspace.shards {
             let mut shard = shard.write();
             shard.tables.retain(|table| table.index.len() > 0);
             keys += shard
@@ -194,78 +201,88 @@ impl Keyspace {
                 .sum::<usize>();
             shard.indexed = true;
         }
-        self.store.loaded(self)?;
-        self.loading.done.store(true, Ordering::Release);
-        let seconds = self.loading.finish().as_secs_f64();
+        self.keyspace.store.loaded(self.keyspace)?;
+        self.keyspace.loading.done.store(true, Ordering::Release);
+        let seconds = self.keyspace.loading.finish().as_secs_f64();
         tracing::info!(seconds, keys, "all keys are indexed");
         Ok(())
     }
 
-    fn load_parts(&self, shared: &Shared, stop: &AtomicBool) -> Result<(), KeyspaceError> {
-        let mut gathered = Gathered {
+    fn load_parts(self, run: &LoadRun, stop: &AtomicBool) -> Result<(), KeyspaceError> {
+        let mut batches = Batches {
             keys: (0..SHARDS).map(|_| Vec::new()).collect(),
-            elements: batches(),
+            elements: element_batches(),
         };
-        let parts = self.store.parts();
+        let parts = self.keyspace.store.parts();
         let mut reported = Instant::now();
-        let mut run = || -> Result<(), KeyspaceError> {
+        let mut read_all = || -> Result<(), KeyspaceError> {
             loop {
-                let part = shared.next.fetch_add(1, Ordering::Relaxed);
-                if part >= parts || shared.stop.load(Ordering::Relaxed) {
+                let part = run.next.fetch_add(1, Ordering::Relaxed);
+                if part >= parts || run.stop.load(Ordering::Relaxed) {
                     break;
                 }
                 if stop.load(Ordering::Relaxed) {
                     return Err(KeyspaceError::Store("the server ends".into()));
                 }
-                self.load_part(part, shared, &mut gathered)?;
-                let read = self.loading.parts_read.fetch_add(1, Ordering::Relaxed) + 1;
+                self.load_part(part, run, &mut batches)?;
+                let read = self
+                    .keyspace
+                    .loading
+                    .parts_read
+                    .fetch_add(1, Ordering::Relaxed)
+                    + 1;
                 if reported.elapsed() >= REPORT_TIME {
                     reported = Instant::now();
                     tracing::info!(percent = read * 100 / parts, "reading the pool");
                 }
             }
-            for (number, found) in gathered.keys.iter_mut().enumerate() {
-                self.absorb(number, shared, found)?;
+            for (number, batch) in batches.keys.iter_mut().enumerate() {
+                self.absorb(number, run, batch)?;
             }
-            for batch in &mut gathered.elements {
+            for batch in &mut batches.elements {
                 self.absorb_elements(batch);
             }
             Ok(())
         };
-        run().inspect_err(|_| shared.stop.store(true, Ordering::Relaxed))
+        read_all().inspect_err(|_| run.stop.store(true, Ordering::Relaxed))
     }
 
     fn load_part(
-        &self,
+        self,
         part: usize,
-        shared: &Shared,
-        gathered: &mut Gathered,
+        run: &LoadRun,
+        batches: &mut Batches,
     ) -> Result<(), KeyspaceError> {
         let mut failed = None;
         let mut met = [0; DATABASES];
-        self.store.visit(part, &mut |record| {
+        self.keyspace.store.visit(part, &mut |record| {
             if failed.is_some() {
                 return;
             }
             if record.generation == ELEMENTS {
-                if !self.gather_element(&record, &mut gathered.elements) {
+                if !self.collect_element(&record, &mut batches.elements) {
                     let why = "an element's record without an id";
                     failed = Some(KeyspaceError::Store(why.into()));
                 }
                 return;
             }
-            let mut databases = shared.generations.iter();
+            let mut databases = run.generations.iter();
             let Some(database) = databases.position(|&one| one == record.generation) else {
                 if !record.removed {
-                    failed = self.store.release(record.location).err().map(Into::into);
+                    failed = self
+                        .keyspace
+                        .store
+                        .release(record.location)
+                        .err()
+                        .map(Into::into);
                 }
                 return;
             };
             met[database] += 1;
-            let hash = self.hash(record.key);
+            let hash = self.keyspace.hashing.hash(record.key);
             let number = shard_of(hash);
-            let found = &mut gathered.keys[number];
-            found.push(Found {
+            let batch = &mut batches.keys[number];
+            batch.push(LoadedRecord {
                 hash,
                 generation: record.generation,
                 key: IndexKey::from_slice(record.key),
@@ -275,70 +292,151 @@ impl Keyspace {
                 sequence: record.sequence,
                 removed: record.removed,
             });
-            if found.len() >= GATHERED {
-                failed = self.absorb(number, shared, found).err();
+            if batch.len() >= BATCH_RECORDS {
+                failed = self.absorb(number, run, batch).err();
             }
         })?;
-        for (all, here) in shared.met.iter().zip(met) {
+        for (all, here) in run.met.iter().zip(met) {
             all.fetch_add(here, Ordering::Relaxed);
         }
-        shared.parts_read.fetch_add(1, Ordering::Relaxed);
+        run.parts_read.fetch_add(1, Ordering::Relaxed);
         failed.map_or(Ok(()), Err)
     }
 
     /// Puts collected records of one shard into its index.
     fn absorb(
-        &self,
+        self,
         number: usize,
-        reading: &Shared,
-        gathered: &mut Vec<Found>,
+        run: &LoadRun,
+        batch: &mut Vec<LoadedRecord>,
     ) -> Result<(), KeyspaceError> {
-        if gathered.is_empty() {
+        if batch.is_empty() {
             return Ok(());
         }
-        let mut shard = self.shards[number].write();
-        let mut removed = reading.removed[number].lock();
-        for found in gathered.drain(..) {
-            if shard.table(found.generation).is_none() {
-                let keys = reading.keys_expected(found.generation) / SHARDS;
+        let mut shard = self.keyspace.shards[number].write();
+        let mut removed = run.removed[number].lock();
+        for record in batch.drain(..) {
+            if shard.table(record.generation).is_none() {
+                let keys = run.keys_expected(record.generation) / SHARDS;
                 let index = Index::with_leaves_for(SHARD_BITS, keys);
-                shard.tables.push(Table::new(found.generation, index, None));
+                shard
+                    .tables
+                    .push(Table::new(record.generation, index, None));
             }
-            let table = self.table_for(&mut shard, found.generation);
-            let present = table.index.get(found.hash, &found.key);
+            let table = shard.table_for(record.generation, &self.keyspace.views);
+            let present = table.index.get(record.hash, &record.key);
             if let Some(present) = present.map(|entry| entry.location) {
-                if self.store.sequence(present)? > found.sequence {
+                if self.keyspace.store.sequence(present)? > record.sequence {
                     // Drop an older tombstone: the present record masks all that the tombstone would mask.
-                    if !found.removed {
-                        self.store.release(found.location)?;
+                    if !record.removed {
+                        self.keyspace.store.release(record.location)?;
                     }
                     continue;
                 }
-                self.store.release(present)?;
-                table.index.remove(found.hash, &found.key);
+                self.keyspace.store.release(present)?;
+                table.index.remove(record.hash, &record.key);
             }
-            if found.removed {
-                let last = removed.entry((found.generation, found.key)).or_default();
-                *last = found.sequence.max(*last);
+            if record.removed {
+                let last = removed.entry((record.generation, record.key)).or_default();
+                *last = record.sequence.max(*last);
                 continue;
             }
             if !removed.is_empty()
                 && removed
-                    .get(&(found.generation, found.key.clone()))
-                    .is_some_and(|&last| last > found.sequence)
+                    .get(&(record.generation, record.key.clone()))
+                    .is_some_and(|&last| last > record.sequence)
             {
-                self.store.release(found.location)?;
+                self.keyspace.store.release(record.location)?;
                 continue;
             }
             let entry = Entry::new(
-                &found.key,
-                found.kind,
-                found.location,
-                found.expires_at,
-                reading.first_access,
+                &record.key,
+                record.kind,
+                record.location,
+                record.expires_at,
+                run.first_access,
             );
-            table.index.insert(found.hash, entry, &|key| self.hash(key));
+            table
+                .index
+                .insert(record.hash, entry, &|key| self.keyspace.hashing.hash(key));
         }
+        Ok(())
+    }
+
+    /// Reads a partition's records into its shards, unless that was done before.
+    pub(super) fn index_partition(self, partition: usize) -> Result<(), KeyspaceError> {
+        if !self.keyspace.partitioned {
+            return self.load_all(1, &AtomicBool::new(false));
+        }
+        let first = partition * self.keyspace.hashing.shards_per_partition();
+        let mut shards: Vec<_> = self.keyspace.shards
+            [first..first + self.keyspace.hashing.shards_per_partition()]
+            .iter()
+            .map(|shard| shard.write())
+            .collect();
+        if shards.iter().all(|shard| shard.indexed) {
+            return Ok(());
+        }
+        let current: [u32; super::DATABASES] =
+            std::array::from_fn(|db| self.keyspace.generations.of(db));
+        // The pool does not know of accesses.
+        let first_access = self.keyspace.eviction.clock().first(now_ms());
+        let mut dead = Vec::new();
+        let mut misplaced = 0u64;
+        let mut elements = Vec::new();
+        let visited = self.keyspace.store.visit(partition, &mut |record| {
+            if record.generation == ELEMENTS {
+                elements.extend(self.element_of(&record));
+                return;
+            }
+            if !current.contains(&record.generation) {
+                let key = IndexKey::from_slice(record.key);
+                dead.push((record.generation, key, record.location));
+                return;
+            }
+            let hash = self.keyspace.hashing.hash(record.key);
+            let Some(shard) = shard_of(hash)
+                .checked_sub(first)
+                .and_then(|n| shards.get_mut(n))
+            else {
+                misplaced += 1;
+                return;
+            };
+            self.note_anchor(&record);
+            let entry = Entry::new(
+                record.key,
+                record.kind,
+                record.location,
+                record.expires_at,
+                first_access,
+            );
+            let table = shard.table_for(record.generation, &self.keyspace.views);
+            table
+                .index
+                .insert(hash, entry, &|key| self.keyspace.hashing.hash(key));
+        });
+        if let Err(error) = visited {
+            for shard in &mut shards {
+                shard.tables.clear();
+            }
+            return Err(error.into());
+        }
+        if misplaced > 0 {
+            for shard in &mut shards {
+                shard.tables.clear();
+            }
+            return Err(StoreError::Damaged(format!(
+                "partition {partition} holds {misplaced} records that belong to others"
+            ))
+            .into());
+        }
+        self.elements_read(partition, elements)?;
+        for shard in &mut shards {
+            shard.indexed = true;
+        }
+        self.keyspace
+            .garbage()
+            .discard(Garbage::Records(partition, dead));
         Ok(())
     }
 }

@@ -1,128 +1,191 @@
 //! Locking the shards of one key or several, and giving way to who waits for them.
 
-use parking_lot::{RwLock, RwLockWriteGuard};
+use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 use smallvec::SmallVec;
 
+use super::hashing::shard_of;
 use super::shard::Shard;
 use super::update::{Each, LockedKey, LockedShards};
-use super::wait::YIELDS_MAX;
-use super::{Access, Keyspace, KeyspaceError, PREFETCHED, Place};
+use super::waiting::YIELDS_MAX;
+use super::{Access, Keyspace, KeyspaceError, PREFETCHED};
 
 /// As many as there are keys in a usual call of several: no allocation for them.
 pub(super) type Several<T> = SmallVec<[T; PREFETCHED]>;
 
-impl Keyspace {
-    pub(super) fn places(&self, keys: &[(usize, &[u8])]) -> Several<Place> {
-        keys.iter().map(|(_, key)| self.place(key)).collect()
+/// Locks shards; see [`Keyspace::locking`].
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Locking<'s> {
+    pub(super) keyspace: &'s Keyspace,
+}
+
+impl<'s> Locking<'s> {
+    pub(super) fn hashes(self, keys: &[(usize, &[u8])]) -> Several<u64> {
+        keys.iter()
+            .map(|(_, key)| self.keyspace.hashing.hash(key))
+            .collect()
     }
 
     /// Locks the shards of several keys: their numbers, rising, so that two calls never wait for each other, and the
     /// locks. All of them are indexed, and so are the elements of collections.
-    pub(super) fn lock_shards<'s, G>(
-        &'s self,
+    pub(super) fn lock_shards<G>(
+        self,
         keys: &[(usize, &[u8])],
-        places: &[Place],
+        hashes: &[u64],
         lock: impl Fn(&'s RwLock<Shard>) -> G,
         shard: impl for<'g> Fn(&'g G) -> &'g Shard,
     ) -> Result<(Several<usize>, Several<G>), KeyspaceError> {
-        let mut numbers: Several<usize> = places.iter().map(|place| place.shard).collect();
+        let mut numbers: Several<usize> = hashes.iter().map(|&hash| shard_of(hash)).collect();
         numbers.sort_unstable();
         numbers.dedup();
         loop {
             let mut shards = Several::with_capacity(numbers.len());
             let missing = numbers.iter().find(|&&number| {
-                shards.push(lock(&self.shards[number]));
+                shards.push(lock(&self.keyspace.shards[number]));
                 !shards.last().is_some_and(|one| shard(one).indexed)
             });
-            let mut missing = missing.map(|&number| self.partition(number));
-            if missing.is_none() && self.partitioned {
-                for (&(db, key), &place) in keys.iter().zip(places) {
-                    let shard = shard(&shards[numbers.partition_point(|&n| n < place.shard)]);
-                    let generation = self.generation(db);
-                    let entry = shard.get(generation, place.hash, key);
-                    missing = missing.or(self.missing_partition(place, generation, entry)?);
+            let mut missing =
+                missing.map(|&number| self.keyspace.hashing.partition_of_shard(number));
+            if missing.is_none() && self.keyspace.partitioned {
+                for (&(db, key), &hash) in keys.iter().zip(hashes) {
+                    let shard = shard(&shards[numbers.partition_point(|&n| n < shard_of(hash))]);
+                    let generation = self.keyspace.generations.of(db);
+                    let entry = shard.get(generation, hash, key);
+                    missing = missing.or(self
+                        .keyspace
+                        .collections()
+                        .missing_partition(hash, generation, entry)?);
                 }
             }
             let Some(missing) = missing else {
                 return Ok((numbers, shards));
             };
             drop(shards);
-            self.index_partition(missing)?;
+            self.keyspace.loading().index_partition(missing)?;
         }
     }
 
     /// Locks the shard of one key, which is indexed, and so are the elements of its collection.
-    pub(super) fn lock_key<'s, 'k>(
-        &'s self,
+    pub(super) fn lock_key<'k>(
+        self,
         db: usize,
         key: &'k [u8],
         access: Access,
     ) -> Result<(RwLockWriteGuard<'s, Shard>, LockedKey<'k>), KeyspaceError> {
-        let place = self.place(key);
+        let hash = self.keyspace.hashing.hash(key);
         let mut yields = 0;
         loop {
-            let shard = self.write_shard(place.shard)?;
-            if yields < YIELDS_MAX && self.has_to_yield(&shard, db, key, access) {
+            let shard = self.write_shard(shard_of(hash))?;
+            if yields < YIELDS_MAX
+                && self
+                    .keyspace
+                    .waiting()
+                    .has_to_yield(&shard, db, key, access)
+            {
                 drop(shard);
                 yields += 1;
-                self.serve_ready();
+                self.keyspace.waiting().serve();
                 continue;
             }
-            let generation = self.generation(db);
-            let missing = if self.partitioned {
-                let entry = shard.get(generation, place.hash, key);
-                self.missing_partition(place, generation, entry)?
+            let generation = self.keyspace.generations.of(db);
+            let missing = if self.keyspace.partitioned {
+                let entry = shard.get(generation, hash, key);
+                self.keyspace
+                    .collections()
+                    .missing_partition(hash, generation, entry)?
             } else {
                 None
             };
             let Some(missing) = missing else {
                 let locked = LockedKey {
                     key,
-                    place,
+                    hash,
                     db,
                     generation,
                 };
                 return Ok((shard, locked));
             };
             drop(shard);
-            self.index_partition(missing)?;
+            self.keyspace.loading().index_partition(missing)?;
         }
     }
 
     /// Locks the shards of several keys; see [`lock_shards`](Self::lock_shards).
-    pub(super) fn lock_keys<'s, 'k>(
-        &'s self,
+    pub(super) fn lock_keys<'k>(
+        self,
         keys: &[(usize, &'k [u8])],
         access: Access,
     ) -> Result<(LockedShards<'s>, Each<LockedKey<'k>>), KeyspaceError> {
-        self.prefetch_all(keys, false);
-        let places = self.places(keys);
+        self.keyspace.reading().prefetch_all(keys, false);
+        let hashes = self.hashes(keys);
         let mut yields = 0;
         let (numbers, shards) = loop {
             let (numbers, shards) =
-                self.lock_shards(keys, &places, RwLock::write, |shard| &**shard)?;
-            let mut each = keys.iter().zip(&places);
-            let has_to_yield = each.any(|(&(db, key), place)| {
-                let shard = &shards[numbers.partition_point(|&number| number < place.shard)];
-                self.has_to_yield(shard, db, key, access)
+                self.lock_shards(keys, &hashes, RwLock::write, |shard| &**shard)?;
+            let mut each = keys.iter().zip(&hashes);
+            let has_to_yield = each.any(|(&(db, key), &hash)| {
+                let shard = &shards[numbers.partition_point(|&number| number < shard_of(hash))];
+                self.keyspace.waiting().has_to_yield(shard, db, key, access)
             });
             if !has_to_yield || yields == YIELDS_MAX {
                 break (numbers.into_iter().collect(), shards.into_iter().collect());
             }
             drop(shards);
             yields += 1;
-            self.serve_ready();
+            self.keyspace.waiting().serve();
         };
         let keys = keys
             .iter()
-            .zip(places)
-            .map(|(&(db, key), place)| LockedKey {
+            .zip(hashes)
+            .map(|(&(db, key), hash)| LockedKey {
                 key,
-                place,
+                hash,
                 db,
-                generation: self.generation(db),
+                generation: self.keyspace.generations.of(db),
             })
             .collect();
         Ok(((numbers, shards), keys))
+    }
+
+    /// A shard for reading, indexed.
+    pub(super) fn read_shard(
+        self,
+        number: usize,
+    ) -> Result<RwLockReadGuard<'s, Shard>, KeyspaceError> {
+        loop {
+            let shard = self.keyspace.shards[number].read();
+            if shard.indexed {
+                return Ok(shard);
+            }
+            drop(shard);
+            self.keyspace
+                .loading()
+                .index_partition(self.keyspace.hashing.partition_of_shard(number))?;
+        }
+    }
+
+    /// A shard for writing, indexed.
+    pub(super) fn write_shard(
+        self,
+        number: usize,
+    ) -> Result<RwLockWriteGuard<'s, Shard>, KeyspaceError> {
+        loop {
+            let shard = self.keyspace.shards[number].write();
+            if shard.indexed {
+                return Ok(shard);
+            }
+            drop(shard);
+            self.keyspace
+                .loading()
+                .index_partition(self.keyspace.hashing.partition_of_shard(number))?;
+        }
+    }
+
+    /// Locks every shard for writing, in ascending order. No command may be running.
+    pub(super) fn lock_all(self) -> Vec<RwLockWriteGuard<'s, Shard>> {
+        self.keyspace
+            .shards
+            .iter()
+            .map(parking_lot::RwLock::write)
+            .collect()
     }
 }

@@ -6,7 +6,8 @@
 
 use smallvec::SmallVec;
 
-use super::{Keyspace, Place};
+use super::Keyspace;
+use super::hashing::shard_of;
 use store::prefetch;
 
 /// Keys that are fetched together: about as many memory reads as a core can have under way.
@@ -27,31 +28,31 @@ impl Keyspace {
     /// Fetches the index's and the store's data for up to [`PREFETCHED`] keys. It changes nothing, and it skips keys
     /// that are locked for writing.
     pub fn prefetch(&self, keys: &[Ahead<'_>]) {
-        let mut places = SmallVec::<[(Place, Ahead<'_>); PREFETCHED]>::new();
+        let mut hashed = SmallVec::<[(u64, Ahead<'_>); PREFETCHED]>::new();
         for ahead in &keys[..keys.len().min(PREFETCHED)] {
             // Several commands in sequence often use the same list or hash.
-            if places.last().is_some_and(|(_, last)| last.key == ahead.key) {
+            if hashed.last().is_some_and(|(_, last)| last.key == ahead.key) {
                 continue;
             }
-            let place = self.place(ahead.key);
-            places.push((place, *ahead));
-            if let Some(shard) = self.shards[place.shard].try_read()
-                && let Some(table) = shard.table(self.generation(ahead.db))
+            let hash = self.hashing.hash(ahead.key);
+            hashed.push((hash, *ahead));
+            if let Some(shard) = self.shards[shard_of(hash)].try_read()
+                && let Some(table) = shard.table(self.generations.of(ahead.db))
             {
-                table.index.prefetch_leaf(place.hash);
+                table.index.prefetch_leaf(hash);
             }
         }
-        for (place, ahead) in &places {
-            if let Some(shard) = self.shards[place.shard].try_read()
-                && let Some(table) = shard.table(self.generation(ahead.db))
+        for &(hash, ahead) in &hashed {
+            if let Some(shard) = self.shards[shard_of(hash)].try_read()
+                && let Some(table) = shard.table(self.generations.of(ahead.db))
             {
-                table.index.prefetch_entry(place.hash);
+                table.index.prefetch_entry(hash);
             }
         }
-        for (place, ahead) in &places {
-            if let Some(shard) = self.shards[place.shard].try_read()
-                && let Some(table) = shard.table(self.generation(ahead.db))
-                && let Some(entry) = table.index.likely(place.hash)
+        for &(hash, ahead) in &hashed {
+            if let Some(shard) = self.shards[shard_of(hash)].try_read()
+                && let Some(table) = shard.table(self.generations.of(ahead.db))
+                && let Some(entry) = table.index.likely(hash)
             {
                 // A long key lies outside its entry.
                 prefetch(entry.key().as_ptr());

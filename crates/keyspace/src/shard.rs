@@ -1,18 +1,15 @@
 //! One shard: the index of all generations for the keys whose hash starts with the shard's number.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
-use parking_lot::{RwLockReadGuard, RwLockWriteGuard};
-
-use super::collection::{ELEMENTS, Shared};
-use super::index::{Entry, Index, IndexKey};
-use super::ordered::OrderedView;
-use super::wait::Queues;
-use super::watch::Watchers;
-use super::{Keyspace, KeyspaceError, SHARD_BITS, shard_of};
-use crate::background::Garbage;
-use store::{Location, StoreError, now_ms};
+use super::clock::Clock;
+use super::collection::SharedCollection;
+use super::hashing::SHARD_BITS;
+use super::index::{Entry, Index};
+use super::ordered::{OrderedView, Views};
+use super::waiting::Queues;
+use super::watching::Watchers;
+use store::Location;
 
 /// One generation's keys in one shard.
 #[derive(Debug)]
@@ -23,17 +20,17 @@ pub struct Table {
     pub index: Index,
     /// The generation's ordered view, once a range command has asked for it.
     pub view: Option<Arc<OrderedView>>,
-    /// The collection that was changed last, found without its head.
+    /// The collection that was changed last, found without its anchor.
     recent: Option<Recent>,
 }
 
-/// A collection whose head lies at a place. Any change of a head makes the table forget it.
+/// A collection whose anchor lies at a place. Any change of an anchor makes the table forget it.
 #[derive(Debug)]
 struct Recent {
     hash: u64,
-    head: Location,
+    anchor: Location,
     id: u64,
-    collection: Shared,
+    collection: SharedCollection,
 }
 
 /// A shard's tables, one for each generation that has keys here (seldom more than a few).
@@ -45,8 +42,8 @@ pub struct Shard {
     pub tables: Vec<Table>,
     /// Who watches keys of this shard; seldom anybody.
     pub(super) watchers: Option<Box<Watchers>>,
-    /// Changes by commands, as Redis counts them.
-    pub(super) changes: u64,
+    /// Changes of data by commands, as Redis counts them.
+    pub(super) dirty: u64,
     /// Who waits for keys of this shard; seldom anybody.
     pub(super) queues: Option<Box<Queues>>,
 }
@@ -71,6 +68,21 @@ impl Shard {
         self.table(generation)?.index.get(hash, key)
     }
 
+    /// The table of a generation. A new one gets the generation's ordered view, if there is one.
+    pub fn table_for(&mut self, generation: u32, views: &Views) -> &mut Table {
+        let position = self
+            .tables
+            .iter()
+            .position(|table| table.generation == generation)
+            .unwrap_or_else(|| {
+                let index = Index::new(SHARD_BITS);
+                let table = Table::new(generation, index, views.get(generation));
+                self.tables.push(table);
+                self.tables.len() - 1
+            });
+        &mut self.tables[position]
+    }
+
     /// Takes a generation's table out.
     pub fn detach(&mut self, generation: u32) -> Option<Table> {
         let position = self
@@ -78,153 +90,6 @@ impl Shard {
             .iter()
             .position(|table| table.generation == generation)?;
         Some(self.tables.swap_remove(position))
-    }
-}
-
-impl Keyspace {
-    /// A shard for reading, indexed.
-    pub(super) fn read_shard(
-        &self,
-        number: usize,
-    ) -> Result<RwLockReadGuard<'_, Shard>, KeyspaceError> {
-        loop {
-            let shard = self.shards[number].read();
-            if shard.indexed {
-                return Ok(shard);
-            }
-            drop(shard);
-            self.index_partition(self.partition(number))?;
-        }
-    }
-
-    /// A shard for writing, indexed.
-    pub(super) fn write_shard(
-        &self,
-        number: usize,
-    ) -> Result<RwLockWriteGuard<'_, Shard>, KeyspaceError> {
-        loop {
-            let shard = self.shards[number].write();
-            if shard.indexed {
-                return Ok(shard);
-            }
-            drop(shard);
-            self.index_partition(self.partition(number))?;
-        }
-    }
-
-    /// Reads a partition's records into its shards, unless that was done before.
-    pub(super) fn index_partition(&self, partition: usize) -> Result<(), KeyspaceError> {
-        if !self.partitioned {
-            return self.load(1, &AtomicBool::new(false));
-        }
-        let first = partition * self.shards_per_partition;
-        let mut shards: Vec<_> = self.shards[first..first + self.shards_per_partition]
-            .iter()
-            .map(|shard| shard.write())
-            .collect();
-        if shards.iter().all(|shard| shard.indexed) {
-            return Ok(());
-        }
-        let current: [u32; super::DATABASES] = std::array::from_fn(|db| self.generation(db));
-        // The pool does not know of accesses.
-        let first_access = self.eviction.clock().first(now_ms());
-        let mut dead = Vec::new();
-        let mut misplaced = 0u64;
-        let mut elements = Vec::new();
-        let visited = self.store.visit(partition, &mut |record| {
-            if record.generation == ELEMENTS {
-                elements.extend(self.found_element(&record));
-                return;
-            }
-            if !current.contains(&record.generation) {
-                let key = IndexKey::from_slice(record.key);
-                dead.push((record.generation, key, record.location));
-                return;
-            }
-            let hash = self.hash(record.key);
-            let Some(shard) = shard_of(hash)
-                .checked_sub(first)
-                .and_then(|n| shards.get_mut(n))
-            else {
-                misplaced += 1;
-                return;
-            };
-            self.meet_head(&record);
-            let entry = Entry::new(
-                record.key,
-                record.kind,
-                record.location,
-                record.expires_at,
-                first_access,
-            );
-            let table = self.table_for(shard, record.generation);
-            table.index.insert(hash, entry, &|key| self.hash(key));
-        });
-        if let Err(error) = visited {
-            for shard in &mut shards {
-                shard.tables.clear();
-            }
-            return Err(error.into());
-        }
-        if misplaced > 0 {
-            for shard in &mut shards {
-                shard.tables.clear();
-            }
-            return Err(StoreError::Damaged(format!(
-                "partition {partition} holds {misplaced} records that belong to others"
-            ))
-            .into());
-        }
-        self.elements_read(partition, elements)?;
-        for shard in &mut shards {
-            shard.indexed = true;
-        }
-        self.discard(Garbage::Records(partition, dead));
-        Ok(())
-    }
-
-    /// The table of a generation, made where there is none.
-    pub(super) fn table_for<'s>(&self, shard: &'s mut Shard, generation: u32) -> &'s mut Table {
-        let position = shard
-            .tables
-            .iter()
-            .position(|table| table.generation == generation)
-            .unwrap_or_else(|| {
-                let index = Index::new(SHARD_BITS);
-                let view = self.views.get(generation);
-                shard.tables.push(Table::new(generation, index, view));
-                shard.tables.len() - 1
-            });
-        &mut shard.tables[position]
-    }
-
-    /// Notes in the index that `key` now has a value at `location`.
-    pub(super) fn index_put(&self, shard: &mut Shard, generation: u32, put: IndexPut<'_>) {
-        let table = self.table_for(shard, generation);
-        let IndexPut {
-            hash,
-            key,
-            kind,
-            location,
-            expires_at,
-            access,
-            renewed,
-        } = put;
-        table.recent = None;
-        let clock = self.eviction.clock();
-        if let Some(entry) = table.index.replace(hash, key, kind, location, expires_at) {
-            if renewed {
-                entry.renew(access.now, clock);
-            } else if access.touch {
-                entry.touch(access.now, clock);
-            }
-            return;
-        }
-        let entry = Entry::new(key, kind, location, expires_at, clock.first(access.now));
-        table.index.insert(hash, entry, &|key| self.hash(key));
-        if let Some(view) = &table.view {
-            view.insert(key);
-        }
     }
 }
 
@@ -253,20 +118,53 @@ impl Table {
     }
 
     /// The collection of a key that is there, where it is the one that was changed last.
-    pub(super) fn recent(&self, hash: u64, entry: &Entry) -> Option<(u64, &Shared)> {
+    pub(super) fn recent(&self, hash: u64, entry: &Entry) -> Option<(u64, &SharedCollection)> {
         let recent = self.recent.as_ref()?;
-        let same = recent.hash == hash && recent.head == entry.location;
+        let same = recent.hash == hash && recent.anchor == entry.location;
         same.then_some((recent.id, &recent.collection))
     }
 
     /// Notes the collection that is changed now.
-    pub(super) fn remember(&mut self, hash: u64, head: Location, id: u64, collection: Shared) {
+    pub(super) fn remember(
+        &mut self,
+        hash: u64,
+        anchor: Location,
+        id: u64,
+        collection: SharedCollection,
+    ) {
         self.recent = Some(Recent {
             hash,
-            head,
+            anchor,
             id,
             collection,
         });
+    }
+
+    /// Notes that a key now has a value at a location. `hash_of` hashes the keys that the index moves.
+    pub(super) fn put(&mut self, put: IndexPut<'_>, clock: Clock, hash_of: &dyn Fn(&[u8]) -> u64) {
+        let IndexPut {
+            hash,
+            key,
+            kind,
+            location,
+            expires_at,
+            access,
+            renewed,
+        } = put;
+        self.recent = None;
+        if let Some(entry) = self.index.replace(hash, key, kind, location, expires_at) {
+            if renewed {
+                entry.renew(access.now, clock);
+            } else if access.touch {
+                entry.touch(access.now, clock);
+            }
+            return;
+        }
+        let entry = Entry::new(key, kind, location, expires_at, clock.first(access.now));
+        self.index.insert(hash, entry, hash_of);
+        if let Some(view) = &self.view {
+            view.insert(key);
+        }
     }
 
     /// Forgets a key.

@@ -59,9 +59,11 @@ fn scan_all(keyspace: &Keyspace, db: usize, count: usize, now: Millis) -> Result
     let mut keys = Vec::new();
     let mut cursor = Cursor::START;
     for _ in 0..100_000 {
-        let next = keyspace.scan(db, cursor, count, now, &mut |key, _| {
-            keys.push(key.to_vec());
-        })?;
+        let next = keyspace
+            .walk()
+            .scan(db, cursor, count, now, &mut |key, _| {
+                keys.push(key.to_vec());
+            })?;
         match next {
             Some(next) => cursor = next.carried(),
             None => return Ok(keys),
@@ -72,7 +74,7 @@ fn scan_all(keyspace: &Keyspace, db: usize, count: usize, now: Millis) -> Result
 
 fn range_all(keyspace: &Keyspace, range: Range<'_>, now: Millis) -> Result<Vec<Vec<u8>>> {
     let mut keys = Vec::new();
-    keyspace.range_keys(0, range, now, &mut |key| {
+    keyspace.walk().range_keys(0, range, now, &mut |key| {
         keys.push(key.to_vec());
         ControlFlow::Continue(())
     })?;
@@ -90,13 +92,13 @@ fn a_key_past_its_deadline_is_absent_everywhere() -> Result<()> {
         assert_eq!(keyspace.info(0, b"gone", at(100))?, None);
         assert_eq!(scan_all(&keyspace, 0, 10, 100)?, [b"kept"]);
         assert_eq!(range_all(&keyspace, Range::All, 100)?, [b"kept"]);
-        assert_eq!(keyspace.range_count(0, Range::All, 100)?, 1);
-        assert_eq!(keyspace.random_key(0, 100)?, Some(b"kept".to_vec()));
+        assert_eq!(keyspace.walk().range_count(0, Range::All, 100)?, 1);
+        assert_eq!(keyspace.walk().random_key(0, 100)?, Some(b"kept".to_vec()));
         let removed = remove(&keyspace, 0, b"gone", at(100))?;
         assert!(!removed, "an expired key was not there to be removed");
         assert_eq!(store.records(), 1);
-        assert_eq!(keyspace.remove_expired(300)?, 1);
-        assert_eq!((store.records(), keyspace.len(0)?), (0, 0));
+        assert_eq!(keyspace.expiry().remove_all_due(300)?, 1);
+        assert_eq!((store.records(), keyspace.databases().len(0)?), (0, 0));
         assert_eq!(keyspace.stats()?.expired_keys, 2);
     }
     Ok(())
@@ -158,7 +160,7 @@ fn a_write_without_room_changes_nothing() -> Result<()> {
     ));
     let expire: Result<()> = keyspace.update(0, b"a", at(0), |slot| slot.set_expiry(None));
     assert!(expire.is_err());
-    assert_eq!(keyspace.len(0)?, 1);
+    assert_eq!(keyspace.databases().len(0)?, 1);
     let info = keyspace.info(0, b"a", at(0))?.expect("still there");
     assert_eq!(info.expires_at, Some(100));
     Ok(())
@@ -171,19 +173,25 @@ fn a_flush_is_at_once_and_survives_a_restart() -> Result<()> {
         put(&keyspace, 0, &n.to_be_bytes(), b"v")?;
         put(&keyspace, 3, &n.to_be_bytes(), b"w")?;
     }
-    keyspace.flush(0)?;
-    assert_eq!((keyspace.len(0)?, keyspace.len(3)?), (0, 1_000));
+    keyspace.databases().flush(0)?;
+    assert_eq!(
+        (keyspace.databases().len(0)?, keyspace.databases().len(3)?),
+        (0, 1_000)
+    );
     assert_eq!(keyspace.stats()?.pending_removals, 1_000);
     put(&keyspace, 0, b"new", b"v")?;
     // The process dies before the records are removed.
     let keyspace = over(&store);
-    assert_eq!((keyspace.len(0)?, keyspace.len(3)?), (1, 1_000));
+    assert_eq!(
+        (keyspace.databases().len(0)?, keyspace.databases().len(3)?),
+        (1, 1_000)
+    );
     assert_eq!(keyspace.stats()?.pending_removals, 1_000);
-    while keyspace.remove_garbage(64) > 0 {}
+    while keyspace.garbage().remove(64) > 0 {}
     assert_eq!(store.records(), 1_001);
     assert_eq!(keyspace.stats()?.pending_removals, 0);
-    keyspace.flush_all()?;
-    while keyspace.remove_garbage(64) > 0 {}
+    keyspace.databases().flush_all()?;
+    while keyspace.garbage().remove(64) > 0 {}
     assert_eq!(store.records(), 0);
     Ok(())
 }
@@ -210,7 +218,7 @@ fn swapped_databases_stay_swapped() -> Result<()> {
     let (keyspace, store) = fresh(false);
     put(&keyspace, 0, b"k", b"zero")?;
     put(&keyspace, 5, b"k", b"five")?;
-    keyspace.swap(0, 5)?;
+    keyspace.databases().swap(0, 5)?;
     for keyspace in [keyspace, over(&store)] {
         assert_eq!(get(&keyspace, 0, b"k", 0)?, Some(b"five".to_vec()));
         assert_eq!(get(&keyspace, 5, b"k", 0)?, Some(b"zero".to_vec()));
@@ -228,7 +236,7 @@ fn a_scan_meets_what_stays_although_others_come_and_go_and_the_server_restarts()
     let mut met: BTreeMap<Vec<u8>, u32> = BTreeMap::new();
     let mut cursor = Cursor::START;
     for step in 0..3_000u32 {
-        let next = keyspace.scan(0, cursor, 50, 0, &mut |key, _| {
+        let next = keyspace.walk().scan(0, cursor, 50, 0, &mut |key, _| {
             *met.entry(key.to_vec()).or_default() += 1;
         })?;
         match next {
@@ -270,13 +278,16 @@ fn ranges_are_ordered_and_follow_changes() -> Result<()> {
         ];
         for (range, expected) in cases {
             assert_eq!(range_all(&keyspace, range, 0)?, expected, "{range:?}");
-            assert_eq!(keyspace.range_count(0, range, 0)?, expected.len() as u64);
+            assert_eq!(
+                keyspace.walk().range_count(0, range, 0)?,
+                expected.len() as u64
+            );
         }
         put(&keyspace, 0, b"\x00\x64\x00", b"v")?;
         remove(&keyspace, 0, &key(101), at(0))?;
         let first = range_all(&keyspace, Range::Above(&low), 0)?;
         assert_eq!(first[..2], [b"\x00\x64\x00".to_vec(), key(102)]);
-        keyspace.flush(0)?;
+        keyspace.databases().flush(0)?;
         put(&keyspace, 0, b"one", b"v")?;
         assert_eq!(range_all(&keyspace, Range::All, 0)?, [b"one"]);
     }
@@ -286,12 +297,12 @@ fn ranges_are_ordered_and_follow_changes() -> Result<()> {
 #[test]
 fn random_key_draws_every_key() -> Result<()> {
     let (keyspace, _store) = fresh(false);
-    assert_eq!(keyspace.random_key(0, 0)?, None);
+    assert_eq!(keyspace.walk().random_key(0, 0)?, None);
     for key in [b"a", b"b", b"c"] {
         put(&keyspace, 0, key, b"v")?;
     }
     let drawn: BTreeSet<_> = (0..300)
-        .map(|_| keyspace.random_key(0, 0))
+        .map(|_| keyspace.walk().random_key(0, 0))
         .collect::<Result<_>>()?;
     assert_eq!(drawn.len(), 3);
     Ok(())
@@ -380,15 +391,15 @@ fn run_step(keyspace: &Keyspace, model: &mut Model, step: &Step, now: Millis) ->
             }
         }
         Step::Flush(db) => {
-            keyspace.flush(db)?;
+            keyspace.databases().flush(db)?;
             model[db].clear();
         }
         Step::Swap(a, b) => {
-            keyspace.swap(a, b)?;
+            keyspace.databases().swap(a, b)?;
             model.swap(a, b);
         }
         Step::RemoveExpired => {
-            keyspace.remove_expired(now)?;
+            keyspace.expiry().remove_all_due(now)?;
         }
         Step::Reopen => {}
     }
@@ -418,7 +429,7 @@ proptest! {
                 .collect();
             let mut met = BTreeMap::new();
             keyspace
-                .range(db, Range::All, now, &mut |key, value| {
+                .walk().range(db, Range::All, now, &mut |key, value| {
                     met.insert(key.to_vec(), (value.bytes.to_vec(), value.expires_at));
                     ControlFlow::Continue(())
                 })

@@ -10,8 +10,8 @@
 //! [`Keyspace::update_many`] stages the changes of several keys, and of collections, in an [`Update`], and writes them
 //! when the closure returns. [`Keyspace::update`] is the case of one key: [`KeyUpdate`] takes steps 3 to 5 for each
 //! change, where the closure makes it. So the store takes the value from the caller's bytes, without a copy, and the
-//! closure learns at once that there is no room for it. Both take the same steps: `HeadWrite::write`, `store_write`,
-//! `index_change`, `tell_modified` and `tell_written`.
+//! closure learns at once that there is no room for it. Both take the same steps: `KeyWrite::write`, `Writing::store`,
+//! `Writing::index`, `Telling::modified_by` and `Telling::written`.
 
 mod collections;
 mod locked;
@@ -28,18 +28,20 @@ use locked::next_access;
 pub(crate) use locked::{Each, LockedKey, LockedShards};
 pub use one::{KeyUpdate, StringChanges, StringEdit};
 pub use several::Update;
+pub(crate) use writing::Writing;
 
-use several::{Staged, Step};
+use several::{Notice, Staged};
 
+use super::hashing::shard_of;
 use super::index::Entry;
-use super::modified::Before;
 use super::shard::{IndexPut, Shard};
-use super::{Access, EventClass, Keyspace, KeyspaceError, Kind, Millis, RecordKind, room};
+use super::telling::{Before, Telling};
+use super::{Access, EventClass, Keyspace, KeyspaceError, Kind, Millis, RecordKind, memory_check};
 use store::{Change, Location, RecordKey, Write};
 
 /// What a call writes to the record of a key.
 #[derive(Clone, Copy)]
-enum HeadWrite<'v> {
+enum KeyWrite<'v> {
     Put {
         kind: RecordKind,
         value: &'v [u8],
@@ -63,16 +65,16 @@ enum HeadWrite<'v> {
     Nothing,
 }
 
-impl HeadWrite<'_> {
+impl KeyWrite<'_> {
     /// Whether the key exists afterwards.
     fn leaves_key(self) -> bool {
-        !matches!(self, HeadWrite::Remove)
+        !matches!(self, KeyWrite::Remove)
     }
 
     fn modifies(self) -> bool {
         match self {
-            HeadWrite::Put { modifies, .. } | HeadWrite::Patch { modifies, .. } => modifies,
-            HeadWrite::SetExpiry { .. } | HeadWrite::Remove | HeadWrite::Nothing => true,
+            KeyWrite::Put { modifies, .. } | KeyWrite::Patch { modifies, .. } => modifies,
+            KeyWrite::SetExpiry { .. } | KeyWrite::Remove | KeyWrite::Nothing => true,
         }
     }
 }
@@ -101,11 +103,11 @@ impl Keyspace {
         access: Access,
         f: impl FnOnce(&mut KeyUpdate<'_>) -> Result<R, E>,
     ) -> Result<R, E> {
-        self.meet(db, key, access.now)?;
-        let (mut shard, locked) = self.lock_key(db, key, access)?;
+        self.expiry().on_access(db, key, access.now)?;
+        let (mut shard, locked) = self.locking().lock_key(db, key, access)?;
         let mut key = KeyUpdate::new(self, &mut shard, locked, access);
         let result = f(&mut key);
-        key.count_changes();
+        key.add_dirty();
         result
     }
 
@@ -117,26 +119,26 @@ impl Keyspace {
         access: Access,
         f: impl FnOnce(&mut Update<'_>) -> Result<R, E>,
     ) -> Result<R, E> {
-        self.meet_all(keys, access.now)?;
+        self.expiry().on_access_to_all(keys, access.now)?;
         let mut update = if let &[(db, key)] = keys {
-            let (shard, locked) = self.lock_key(db, key, access)?;
-            let numbers = Each::from_buf([locked.place.shard]);
+            let (shard, locked) = self.locking().lock_key(db, key, access)?;
+            let numbers = Each::from_buf([shard_of(locked.hash)]);
             let shards = (numbers, Each::from_buf([shard]));
             Update::new(self, shards, Each::from_buf([locked]), access)
         } else {
-            let (shards, keys) = self.lock_keys(keys, access)?;
+            let (shards, keys) = self.locking().lock_keys(keys, access)?;
             Update::new(self, shards, keys, access)
         };
         update.open_collections()?;
-        room::take_wanted();
+        memory_check::take_refused_bytes();
         let result = f(&mut update).inspect_err(|_| {
             // A call without room is made again, or refused before it has looked.
-            if !room::is_wanted() {
+            if !memory_check::was_refused() {
                 update.tell_misses();
             }
         })?;
         update.apply()?;
-        update.keys.count_changes();
+        update.keys.add_dirty();
         Ok(result)
     }
 }
@@ -152,15 +154,15 @@ impl Current {
     }
 }
 
-impl<'v> HeadWrite<'v> {
+impl<'v> KeyWrite<'v> {
     /// Step 3: what the store writes.
     #[inline]
     fn write(self, record: RecordKey<'v>, current: Current) -> Option<Write<'v>> {
         let previous = current.stored.map(|(_, location)| location);
         let location = previous.unwrap_or_default();
         Some(match self {
-            HeadWrite::Nothing => return None,
-            HeadWrite::Put {
+            KeyWrite::Nothing => return None,
+            KeyWrite::Put {
                 kind,
                 value,
                 expires_at,
@@ -172,73 +174,73 @@ impl<'v> HeadWrite<'v> {
                 expires_at,
                 value,
             },
-            HeadWrite::Patch { changes, .. } => Write::Patch {
+            KeyWrite::Patch { changes, .. } => Write::Patch {
                 record,
                 location,
                 changes,
             },
-            HeadWrite::SetExpiry { expires_at } => Write::SetExpiry {
+            KeyWrite::SetExpiry { expires_at } => Write::SetExpiry {
                 record,
                 location,
                 expires_at,
             },
-            HeadWrite::Remove => Write::Remove { record, location },
+            KeyWrite::Remove => Write::Remove { record, location },
         })
     }
 }
 
 /// The steps for each key.
-impl Keyspace {
+impl Writing<'_> {
     /// Step 4: notes in the index where the record of a key lies now.
     #[inline]
-    fn index_change(
-        &self,
+    fn index(
+        self,
         shard: &mut Shard,
         locked: LockedKey<'_>,
-        change: HeadWrite<'_>,
+        change: KeyWrite<'_>,
         current: Current,
         location: Location,
         access: impl FnOnce() -> Access,
     ) {
         let LockedKey {
             key,
-            place,
+            hash,
             generation,
             ..
         } = locked;
         let (kind, expires_at) = match change {
-            HeadWrite::Put {
+            KeyWrite::Put {
                 kind, expires_at, ..
             } => (kind.kind, expires_at),
-            HeadWrite::Patch { expires_at, .. } => (Kind::String, expires_at),
-            HeadWrite::SetExpiry { expires_at } => {
+            KeyWrite::Patch { expires_at, .. } => (Kind::String, expires_at),
+            KeyWrite::SetExpiry { expires_at } => {
                 if let Some((kind, _)) = current.stored
                     && let Some(table) = shard.table_mut(generation)
                 {
                     let index = &mut table.index;
-                    index.replace(place.hash, key, kind, location, expires_at);
+                    index.replace(hash, key, kind, location, expires_at);
                 }
                 return;
             }
-            HeadWrite::Remove => {
+            KeyWrite::Remove => {
                 if let Some(table) = shard.table_mut(generation) {
-                    table.forget(place.hash, key);
+                    table.forget(hash, key);
                 }
                 return;
             }
-            HeadWrite::Nothing => {
+            KeyWrite::Nothing => {
                 let access = access();
-                if let Some(entry) = shard.get(generation, place.hash, key)
+                if let Some(entry) = shard.get(generation, hash, key)
                     && access.touch
                 {
-                    entry.touch(access.now, self.eviction.clock());
+                    entry.touch(access.now, self.keyspace.eviction.clock());
                 }
                 return;
             }
         };
-        if self.retains {
+        if self.keyspace.retains {
             let put = IndexPut {
-                hash: place.hash,
+                hash,
                 key,
                 kind,
                 location,
@@ -246,17 +248,23 @@ impl Keyspace {
                 access: access(),
                 renewed: current.was == Before::Expired,
             };
-            self.index_put(shard, generation, put);
+            let Keyspace { hashing, views, .. } = self.keyspace;
+            let table = shard.table_for(generation, views);
+            table.put(put, self.keyspace.eviction.clock(), &|key| {
+                hashing.hash(key)
+            });
         }
     }
+}
 
+impl Telling<'_> {
     /// Step 5, all but the events: a key was written, where `change` modifies it.
     #[inline]
-    fn tell_modified(
-        &self,
+    fn modified_by(
+        self,
         shard: &mut Shard,
         locked: LockedKey<'_>,
-        change: HeadWrite<'_>,
+        change: KeyWrite<'_>,
         was: Before,
         access: Access,
     ) {
@@ -270,37 +278,45 @@ impl Keyspace {
 /// The steps of a call of one key.
 impl KeyUpdate<'_> {
     /// Writes a change, notes it in the index, and tells of it.
-    fn apply(&mut self, change: HeadWrite<'_>) -> Result<(), KeyspaceError> {
+    fn apply(&mut self, change: KeyWrite<'_>) -> Result<(), KeyspaceError> {
         let (keyspace, locked) = (self.keyspace, self.locked);
         let LockedKey {
             key,
-            place,
+            hash,
             db,
             generation,
         } = locked;
         let entry = self.entry();
         let current = Current::of(entry, self.access);
-        // The collection of a head that goes.
-        let headless = match (entry, change) {
-            (Some(entry), HeadWrite::Put { .. } | HeadWrite::Remove) => {
-                keyspace.collection_id(place, generation, entry)?
+        // The collection of an anchor that goes.
+        let unanchored = match (entry, change) {
+            (Some(entry), KeyWrite::Put { .. } | KeyWrite::Remove) => {
+                keyspace.collections().id_of(hash, generation, entry)?
             }
             _ => None,
         };
-        let record = keyspace.record(place, generation, key);
+        let record = keyspace.hashing.record(hash, generation, key);
         let Some(write) = change.write(record, current) else {
             return Ok(());
         };
         let mut locations = [Location::default()];
-        keyspace.store_write(&[write], &mut locations, self.access.now)?;
+        keyspace
+            .writing()
+            .store(&[write], &mut locations, self.access.now)?;
         let [location] = locations;
         let access = || next_access(self.access, &self.touched);
-        keyspace.index_change(self.shard, locked, change, current, location, access);
-        if let Some(id) = headless {
-            keyspace.drop_collection(id);
+        keyspace
+            .writing()
+            .index(self.shard, locked, change, current, location, access);
+        if let Some(id) = unanchored {
+            keyspace.collections().remove(id);
         }
-        keyspace.tell_modified(self.shard, locked, change, current.was, self.access);
-        keyspace.tell_written(db, key, current.was, change.leaves_key());
+        keyspace
+            .telling()
+            .modified_by(self.shard, locked, change, current.was, self.access);
+        keyspace
+            .telling()
+            .written(db, key, current.was, change.leaves_key());
         Ok(())
     }
 }
@@ -313,12 +329,14 @@ impl<'a> Update<'a> {
             let exists = self.info(i).is_some();
             let (keyspace, access) = (self.keys.keyspace, self.keys.access);
             let LockedKey { key, db, .. } = self.keys[i];
-            keyspace.modified(self.keys.shard_mut(i), db, key, access, exists);
+            keyspace
+                .telling()
+                .modified(self.keys.shard_mut(i), db, key, access, exists);
         }
         if self.only_changes_elements() {
             return self.apply_to_elements();
         }
-        self.stage_heads();
+        self.stage_anchors();
         let mut changes = self.last_staged();
         // What is not there need not be removed.
         changes.retain(|&mut (i, staged)| {
@@ -338,18 +356,19 @@ impl<'a> Update<'a> {
 
     /// Step 3: the records of keys, then those of elements, in one step. Returns where they lie.
     fn write(&self, changes: &[(usize, Staged)]) -> Result<SmallVec<[Location; 4]>, KeyspaceError> {
-        let head = |&(i, staged): &(usize, Staged)| {
+        let key_write = |&(i, staged): &(usize, Staged)| {
             let current = Current::of(self.keys.entry(i), self.keys.access);
-            let change = staged.head_write(&self.values);
+            let change = staged.key_write(&self.values);
             change.write(self.keys.record(i), current)
         };
-        let mut writes: Writes<'_> = changes.iter().filter_map(head).collect();
+        let mut writes: Writes<'_> = changes.iter().filter_map(key_write).collect();
         self.write_elements(&mut writes);
         let mut locations: SmallVec<[Location; 4]> = smallvec![Location::default(); writes.len()];
         let now = self.keys.access.now;
         self.keys
             .keyspace
-            .store_write(&writes, &mut locations, now)?;
+            .writing()
+            .store(&writes, &mut locations, now)?;
         Ok(locations)
     }
 
@@ -362,7 +381,7 @@ impl<'a> Update<'a> {
         let mut written = Written::default();
         let mut locations = locations;
         for &(i, staged) in changes {
-            let change = staged.head_write(&self.values);
+            let change = staged.key_write(&self.values);
             let mut location = Location::default();
             if !matches!(staged, Staged::Elements)
                 && let Some((&first, others)) = locations.split_first()
@@ -372,15 +391,19 @@ impl<'a> Update<'a> {
             let (keyspace, locked, access) = (self.keys.keyspace, self.keys[i], self.keys.access);
             let current = Current::of(self.keys.entry(i), access);
             let was = match staged {
-                // What has elements that change, and no new head, is there.
+                // What has elements that change, and no new anchor, is there.
                 Staged::Elements => Before::Live,
                 Staged::Put { .. } | Staged::Remove => current.was,
             };
             let touching = self.keys.next_access(i);
             let shard = self.keys.shard_mut(i);
-            keyspace.index_change(shard, locked, change, current, location, || touching);
-            keyspace.tell_modified(shard, locked, change, was, access);
-            if !self.steps.is_empty() {
+            keyspace
+                .writing()
+                .index(shard, locked, change, current, location, || touching);
+            keyspace
+                .telling()
+                .modified_by(shard, locked, change, was, access);
+            if !self.notices.is_empty() {
                 let name = (locked.generation, locked.key);
                 written.insert(name, (was, change.leaves_key()));
             }
@@ -394,8 +417,10 @@ impl<'a> Update<'a> {
         self.write_one_edit()?;
         let (keyspace, locked, access) = (self.keys.keyspace, self.keys[i], self.keys.access);
         let shard = self.keys.shard_mut(i);
-        keyspace.tell_modified(shard, locked, HeadWrite::Nothing, Before::Live, access);
-        if !self.steps.is_empty() {
+        keyspace
+            .telling()
+            .modified_by(shard, locked, KeyWrite::Nothing, Before::Live, access);
+        if !self.notices.is_empty() {
             let name = (locked.generation, locked.key);
             self.tell(Written::from([(name, (Before::Live, true))]));
         }
@@ -404,32 +429,36 @@ impl<'a> Update<'a> {
 
     /// Step 5: events, in the order in which they were staged.
     fn tell(&self, mut written: Written<'a>) {
-        for &(i, step) in &self.steps {
+        for &(i, notice) in &self.notices {
             let LockedKey {
                 key,
                 db,
                 generation,
                 ..
             } = self.keys[i];
-            match step {
-                Step::Written => {
+            match notice {
+                Notice::Written => {
                     if let Some((before, exists)) = written.remove(&(generation, key)) {
-                        self.keys.keyspace.tell_written(db, key, before, exists);
+                        self.keys
+                            .keyspace
+                            .telling()
+                            .written(db, key, before, exists);
                     }
                 }
-                Step::Event(class, name) => self.keys.keyspace.event(class, name, db, key),
+                Notice::Event(class, name) => self.keys.keyspace.events.emit(class, name, db, key),
             }
         }
     }
 
     /// Tells of keys that were missed, where nothing else happens: the call has failed.
     fn tell_misses(&self) {
-        for &(i, step) in &self.steps {
-            if let Step::Event(EventClass::KEY_MISS, name) = step {
+        for &(i, notice) in &self.notices {
+            if let Notice::Event(EventClass::KEY_MISS, name) = notice {
                 let LockedKey { key, db, .. } = self.keys[i];
                 self.keys
                     .keyspace
-                    .event(EventClass::KEY_MISS, name, db, key);
+                    .events
+                    .emit(EventClass::KEY_MISS, name, db, key);
             }
         }
     }

@@ -4,12 +4,10 @@ use std::hash::{BuildHasher, RandomState};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
+use super::hashing::{SHARD_BITS, SHARDS, shard_of};
 use super::index::Entry;
 use super::ordered::OrderedView;
-use super::{
-    Access, Cursor, KeyInfo, Keyspace, KeyspaceError, Kind, Millis, Range, SHARD_BITS, Value,
-};
-use super::{SHARDS, shard_of};
+use super::{Access, Cursor, KeyInfo, Keyspace, KeyspaceError, Kind, Millis, Range, Value};
 
 /// How many keys a range takes from an ordered view, or visits inside the engine, before it lets other threads in.
 const RANGE_CHUNK: usize = 256;
@@ -20,36 +18,44 @@ type VisitKey<'f> = &'f mut dyn FnMut(&[u8]) -> Result<ControlFlow<()>, Keyspace
 /// RANDOMKEY draws among this many neighbours in hash order, so that the size of the gap before a key matters little.
 const RANDOM_NEIGHBOURS: usize = 32;
 
-impl Keyspace {
+/// Iterates over keys; see [`Keyspace::walk`].
+#[derive(Clone, Copy, Debug)]
+pub struct Walk<'k> {
+    pub(super) keyspace: &'k Keyspace,
+}
+
+impl Walk<'_> {
     /// One step of SCAN: visits about `count` live keys from `cursor` on and returns the next cursor, `None` at the
     /// end.
     ///
     /// A scan visits a key that exists from its start to its end exactly once, even if other keys come and go or the
     /// server restarts in between.
     pub fn scan(
-        &self,
+        self,
         db: usize,
         cursor: Cursor,
         count: usize,
         now: Millis,
         visit: &mut dyn FnMut(&[u8], KeyInfo),
     ) -> Result<Option<Cursor>, KeyspaceError> {
-        let clock = self.eviction.clock();
+        let clock = self.keyspace.eviction.clock();
         let mut met = 0;
         let mut from = cursor;
         for number in shard_of(cursor.first_hash())..SHARDS {
-            let shard = self.read_shard(number)?;
-            if let Some(table) = shard.table(self.generation(db)) {
+            let shard = self.keyspace.locking().read_shard(number)?;
+            if let Some(table) = shard.table(self.keyspace.generations.of(db)) {
                 let left = count - met;
-                let next =
-                    table
-                        .index
-                        .scan(from, left, &|key| self.hash(key), &mut |entry: &Entry| {
-                            met += 1;
-                            if !entry.is_expired(now) {
-                                visit(entry.key(), entry.info(now, clock));
-                            }
-                        });
+                let next = table.index.scan(
+                    from,
+                    left,
+                    &|key| self.keyspace.hashing.hash(key),
+                    &mut |entry: &Entry| {
+                        met += 1;
+                        if !entry.is_expired(now) {
+                            visit(entry.key(), entry.info(now, clock));
+                        }
+                    },
+                );
                 if next.is_some() {
                     return Ok(next);
                 }
@@ -65,7 +71,7 @@ impl Keyspace {
     }
 
     /// Draws a random key of a database; `None` if the database is empty.
-    pub fn random_key(&self, db: usize, now: Millis) -> Result<Option<Vec<u8>>, KeyspaceError> {
+    pub fn random_key(self, db: usize, now: Millis) -> Result<Option<Vec<u8>>, KeyspaceError> {
         // Each RandomState has new hash keys, so its hash of nothing is a random number.
         let random = || RandomState::new().hash_one(());
         let mut keys: Vec<Vec<u8>> = Vec::new();
@@ -94,39 +100,41 @@ impl Keyspace {
     /// This is not a snapshot: it may miss or visit a key that is added or removed meanwhile. `visit` must not call
     /// the keyspace.
     pub fn range(
-        &self,
+        self,
         db: usize,
         range: Range<'_>,
         now: Millis,
         visit: &mut dyn FnMut(&[u8], Value<'_>) -> ControlFlow<()>,
     ) -> Result<(), KeyspaceError> {
-        if self.sorted {
+        if self.keyspace.sorted {
             return self.range_in_engine(db, range, now, visit);
         }
         let access = Access::by_server(now);
         self.range_in_view(db, range, &mut |key| {
-            let met = self.read(db, key, access, |value| match value.kind {
-                Kind::String => visit(key, value),
-                _ => ControlFlow::Continue(()),
-            })?;
+            let met = self
+                .keyspace
+                .read(db, key, access, |value| match value.kind {
+                    Kind::String => visit(key, value),
+                    _ => ControlFlow::Continue(()),
+                })?;
             Ok(met.unwrap_or(ControlFlow::Continue(())))
         })
     }
 
     /// Visits the keys of a range's live strings in ascending byte order, until `visit` breaks.
     pub fn range_keys(
-        &self,
+        self,
         db: usize,
         range: Range<'_>,
         now: Millis,
         visit: &mut dyn FnMut(&[u8]) -> ControlFlow<()>,
     ) -> Result<(), KeyspaceError> {
-        if self.sorted {
+        if self.keyspace.sorted {
             return self.range_in_engine(db, range, now, &mut |key, _| visit(key));
         }
         let access = Access::by_server(now);
         self.range_in_view(db, range, &mut |key| {
-            let live = self.info(db, key, access)?;
+            let live = self.keyspace.info(db, key, access)?;
             Ok(match live.map(|info| info.kind) {
                 Some(Kind::String) => visit(key),
                 _ => ControlFlow::Continue(()),
@@ -137,18 +145,21 @@ impl Keyspace {
     /// How many live strings a range holds. It is the engine's own count if the engine has order and no key can be
     /// expired.
     pub fn range_count(
-        &self,
+        self,
         db: usize,
         range: Range<'_>,
         now: Millis,
     ) -> Result<u64, KeyspaceError> {
-        let stats = self.database_stats(db, now);
-        if stats.expires == 0 && !self.collections.any() {
-            if self.sorted {
-                return Ok(self.store.range_count(self.generation(db), range)?);
+        let stats = self.keyspace.databases().stats(db, now);
+        if stats.expires == 0 && !self.keyspace.registry.any() {
+            if self.keyspace.sorted {
+                return Ok(self
+                    .keyspace
+                    .store
+                    .range_count(self.keyspace.generations.of(db), range)?);
             }
             if matches!(range, Range::All) {
-                return self.len(db);
+                return self.keyspace.databases().len(db);
             }
         }
         let mut count = 0;
@@ -161,35 +172,37 @@ impl Keyspace {
 
     /// Iterates in the engine's own order, in chunks, so that the engine's lock is free in between.
     fn range_in_engine(
-        &self,
+        self,
         db: usize,
         range: Range<'_>,
         now: Millis,
         visit: &mut dyn FnMut(&[u8], Value<'_>) -> ControlFlow<()>,
     ) -> Result<(), KeyspaceError> {
-        let generation = self.generation(db);
+        let generation = self.keyspace.generations.of(db);
         let mut last: Option<Vec<u8>> = None;
         loop {
             let from = last.take();
             let part = from.as_deref().map_or(range, Range::Above);
             let mut met = 0;
             let mut over = true;
-            self.store.range(generation, part, &mut |key, value| {
-                if range.is_past(key) {
-                    return ControlFlow::Break(());
-                }
-                let live = value.expires_at.is_none_or(|deadline| deadline > now);
-                if live && value.kind == Kind::String {
-                    visit(key, value)?;
-                }
-                met += 1;
-                if met < RANGE_CHUNK {
-                    return ControlFlow::Continue(());
-                }
-                over = false;
-                last = Some(key.to_vec());
-                ControlFlow::Break(())
-            })?;
+            self.keyspace
+                .store
+                .range(generation, part, &mut |key, value| {
+                    if range.is_past(key) {
+                        return ControlFlow::Break(());
+                    }
+                    let live = value.expires_at.is_none_or(|deadline| deadline > now);
+                    if live && value.kind == Kind::String {
+                        visit(key, value)?;
+                    }
+                    met += 1;
+                    if met < RANGE_CHUNK {
+                        return ControlFlow::Continue(());
+                    }
+                    over = false;
+                    last = Some(key.to_vec());
+                    ControlFlow::Break(())
+                })?;
             if over {
                 return Ok(());
             }
@@ -198,7 +211,7 @@ impl Keyspace {
 
     /// Iterates over the ordered view, in chunks.
     fn range_in_view(
-        &self,
+        self,
         db: usize,
         range: Range<'_>,
         visit: VisitKey<'_>,
@@ -220,13 +233,13 @@ impl Keyspace {
     }
 
     /// The ordered view of a database; the first range builds it.
-    fn ordered_view(&self, db: usize) -> Result<Arc<OrderedView>, KeyspaceError> {
-        let generation = self.generation(db);
-        let view = self.views.get_or_create(generation);
+    fn ordered_view(self, db: usize) -> Result<Arc<OrderedView>, KeyspaceError> {
+        let generation = self.keyspace.generations.of(db);
+        let view = self.keyspace.views.get_or_create(generation);
         let mut complete = view.complete.lock();
         if !*complete {
-            for number in 0..self.shards.len() {
-                let mut shard = self.write_shard(number)?;
+            for number in 0..self.keyspace.shards.len() {
+                let mut shard = self.keyspace.locking().write_shard(number)?;
                 if let Some(table) = shard.table_mut(generation) {
                     table.view = Some(Arc::clone(&view));
                     for entry in table.index.iter() {

@@ -1,4 +1,4 @@
-//! How fast each engine puts, gets, looks up and removes, on one thread.
+//! Measures how fast each engine puts, gets, looks up and removes, on one thread.
 //!
 //! `cargo run --release -p pmemkv --example baseline -- --count 1000000 --engines cmap,vcmap`
 
@@ -22,13 +22,13 @@ struct Options {
     /// Bytes of a value.
     #[arg(long, default_value_t = 64)]
     value_bytes: usize,
-    /// Engines, separated by commas; all that the library has, if none is named.
+    /// Engines, separated by commas; by default all that the library has.
     #[arg(long, value_delimiter = ',')]
     engines: Vec<String>,
-    /// Where pools are made for the run.
+    /// The directory for the run's pools.
     #[arg(long, default_value = "/dev/shm")]
     directory: PathBuf,
-    /// Bytes of each pool; enough for the pairs, if not given.
+    /// Bytes of each pool; by default enough for the pairs.
     #[arg(long)]
     pool_bytes: Option<u64>,
 }
@@ -87,7 +87,7 @@ fn measure(name: &str, options: &Options) -> Result<[f64; 6], Box<dyn Error>> {
 }
 
 fn config(engine: Engine, directory: &Path, options: &Options) -> Result<Config, Box<dyn Error>> {
-    // A pair costs several hundred bytes beside its own, and hash tables double.
+    // A pair takes several hundred bytes beside its own, and hash tables grow by doubling.
     let pair_bytes = (options.key_bytes + options.value_bytes) as u64 + 1024;
     let bytes = options
         .pool_bytes
@@ -104,14 +104,14 @@ fn config(engine: Engine, directory: &Path, options: &Options) -> Result<Config,
     Ok(config)
 }
 
-/// Keys in an order that is neither ascending nor random from run to run.
+/// A key. Keys do not ascend with their numbers, and are the same in every run.
 fn key(number: u64, bytes: usize) -> Vec<u8> {
     let mut key = vec![b'k'; bytes.max(8)];
     key[..8].copy_from_slice(&number.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_be_bytes());
     key
 }
 
-#[allow(clippy::cast_precision_loss)] // A rate of more than 2^53 operations is not to be feared.
+#[allow(clippy::cast_precision_loss)] // Counts stay far below 2^53.
 fn rate<T, E>(count: u64, mut call: impl FnMut(u64) -> Result<T, E>) -> Result<f64, E> {
     let start = Instant::now();
     for number in 0..count {

@@ -36,7 +36,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         Some(value) => writeln!(out, "first: {}", value.escape_ascii())?,
         None => writeln!(out, "first: nothing")?,
     }
-    // The closure sees the value where it lies: nothing is copied.
+    // The closure sees the stored value itself: nothing is copied.
     let length = db.get_with(b"second", <[u8]>::len)?;
     writeln!(out, "second: {length:?} bytes")?;
     writeln!(out, "third is there: {}", db.exists(b"third")?)?;
@@ -69,7 +69,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// What the engine needs: a pool file to create, a directory for a volatile engine, or nothing.
+/// A configuration for the engine: a pool file to create, a directory for a volatile engine, or nothing.
 fn configuration(engine: Engine, directory: &Path) -> String {
     let json = if engine.persistent {
         serde_json::json!({

@@ -1,4 +1,4 @@
-//! Walks and counts in pmemkv's six shapes of a range, on a sorted engine unless another is named.
+//! Walks and counts in pmemkv's six shapes of a range, on a sorted engine unless the caller names another.
 //!
 //! `cargo run -p pmemkv --example iteration [ENGINE]`
 
@@ -58,7 +58,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         writeln!(out, "{what}: {count} ({})", keys.join(" "))?;
     }
 
-    // The first two, and no more.
+    // Stops after two pairs.
     let mut left = 2;
     let flow = db.get_all(|key, value| {
         left -= 1;

@@ -1,4 +1,4 @@
-//! What a pool's file lies on, and what that asks of libpmem.
+//! The kind of memory or disk under a pool's file, and the settings that libpmem needs for it.
 
 use std::fs;
 use std::num::NonZeroUsize;
@@ -10,7 +10,7 @@ use std::ptr;
 use nix::libc;
 use nix::sys::statfs::statfs;
 
-/// What a file lies on.
+/// The kind of memory or disk under a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Backing {
     /// Persistent memory: a DAX file system or device. CPU flushes make data durable.
@@ -40,7 +40,7 @@ const TMPFS_MAGIC: i128 = 0x0102_1994;
 const RAMFS_MAGIC: i128 = 0x8584_58f6;
 const HUGETLBFS_MAGIC: i128 = 0x9584_58f6;
 
-/// What the pool at `path`, or one to be made there, lies on. Where it cannot be told, [`Backing::Ordinary`].
+/// The backing of the pool at `path`, or of one to be made there; [`Backing::Ordinary`] if the system does not tell.
 pub fn backing(path: impl AsRef<Path>) -> Backing {
     let path = path.as_ref();
     if fs::metadata(path).is_ok_and(|metadata| metadata.file_type().is_char_device()) {
@@ -51,7 +51,7 @@ pub fn backing(path: impl AsRef<Path>) -> Backing {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
     };
-    // A link may lead elsewhere: ask about the file itself where there is one.
+    // A link may lead to another file system, so ask about the file itself if it exists.
     let place = if path.exists() { path } else { directory };
     if let Ok(status) = statfs(place) {
         match i128::from(status.filesystem_type().0) & 0xffff_ffff {
@@ -76,7 +76,7 @@ pub fn backing(path: impl AsRef<Path>) -> Backing {
 /// Whether files of the directory can be mapped with `MAP_SYNC`, which only DAX file systems allow.
 fn maps_sync(directory: &Path) -> bool {
     const BYTES: NonZeroUsize = NonZeroUsize::new(4096).expect("not zero");
-    // A file without a name, so that nothing is left behind.
+    // A file without a name leaves nothing behind.
     let Ok(file) = fs::OpenOptions::new()
         .read(true)
         .write(true)
@@ -108,11 +108,12 @@ fn maps_sync(directory: &Path) -> bool {
     true
 }
 
-/// What must be in the environment before libpmem is loaded, so that a pool on `backing` is as durable as asked.
+/// The environment variables that make a pool on `backing` as durable as `durability` says.
 ///
-/// libpmem reads these as it loads: a process that finds them missing has to set them and execute itself again. On
-/// memory that a power loss empties anyway, and on an ordinary file system unless power loss is to be survived, neither
-/// msync nor CPU flushes make anything more durable: the stores are in the page cache, which outlives the process.
+/// libpmem reads them when it is loaded, so a process without them must set them and execute itself again. They switch
+/// msync and CPU flushes off where these gain nothing: on memory that a power loss empties anyway, and on an ordinary
+/// file system whose data need not survive a power loss. There the stores are in the page cache, which outlives the
+/// process.
 pub fn durability_environment(
     backing: Backing,
     durability: Durability,

@@ -1,4 +1,4 @@
-//! Closures on the other side of C: what is lent to them, and how their panics come back.
+//! Closures that C calls: how they borrow C's bytes, and how their panics come back to the caller.
 
 use std::any::Any;
 use std::ffi::{c_char, c_int, c_void};
@@ -9,7 +9,7 @@ use std::slice;
 /// The bytes that C lends.
 ///
 /// # Safety
-/// `start` points to `length` readable bytes that nobody changes during `'a`, or `length` is 0.
+/// `start` points to `length` readable bytes that do not change during `'a`, or `length` is 0.
 pub(super) unsafe fn slice<'a>(start: *const c_char, length: usize) -> &'a [u8] {
     if length == 0 {
         // An empty value may come with a null pointer, which a slice must not have.
@@ -37,7 +37,7 @@ impl<F: FnOnce(&[u8]) -> R, R> ReadOnce<F, R> {
         (&raw mut *self).cast()
     }
 
-    /// What the closure returned, `None` if it was never called; goes on with its panic.
+    /// What the closure returned, `None` if C never called it. Resumes the closure's panic, if there was one.
     pub(super) fn finish(self) -> Option<R> {
         match self.result? {
             Ok(result) => Some(result),
@@ -80,7 +80,7 @@ impl<F: FnMut(&[u8], &[u8]) -> ControlFlow<()>> Visit<F> {
         (&raw mut *self).cast()
     }
 
-    /// Whether the closure ended the walk; goes on with its panic.
+    /// Whether the closure ended the walk. Resumes the closure's panic, if there was one.
     pub(super) fn finish(self) -> ControlFlow<()> {
         if let Some(payload) = self.panic {
             panic::resume_unwind(payload);
@@ -102,7 +102,7 @@ impl<F: FnMut(&[u8], &[u8]) -> ControlFlow<()>> Visit<F> {
         // SAFETY: `arg` is the `Visit` whose owner is waiting inside the walk on this thread.
         let this = unsafe { &mut *arg.cast::<Self>() };
         if this.stopped {
-            // An engine that goes on after a stop must not reach the closure again.
+            // An engine may go on after a stop, but must not reach the closure again.
             return 1;
         }
         // SAFETY: pmemkv lends the key for the length of this call.

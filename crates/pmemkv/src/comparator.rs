@@ -1,4 +1,4 @@
-//! Orders of one's own for sorted engines.
+//! Custom orders of keys for sorted engines.
 
 use std::any::Any;
 use std::cell::Cell;
@@ -20,11 +20,12 @@ thread_local! {
     static PANIC: Cell<Option<Box<dyn Any + Send>>> = const { Cell::new(None) };
 }
 
-/// A named order of keys. Its name is kept with the data: a later open must bring a comparator of the same name.
+/// A named order of keys. The engine stores its name with the data: a later open must bring a comparator of the same
+/// name.
 ///
-/// The function must be a total order, and the same one for ever: it decides where a key lies. If it panics, the panic
-/// goes on in the caller after the C library has returned; for the rest of that call keys compare in byte order, so
-/// that no other key's value is taken for this one's, but a key put by that call may lie where later look-ups miss it.
+/// The function must be a total order, and the same one for ever, because it decides where a key lies. If it panics,
+/// the panic resumes in the caller after the C library has returned. For the rest of that call keys compare in byte
+/// order. So the call never returns another key's value, but a key that it puts may lie where later look-ups miss it.
 #[derive(Clone)]
 pub struct Comparator {
     state: Arc<State>,
@@ -36,7 +37,7 @@ struct State {
 }
 
 impl Comparator {
-    /// An order of this name.
+    /// An order with this name.
     ///
     /// # Errors
     /// [`Error::Nul`] if the name holds a NUL byte.
@@ -53,7 +54,7 @@ impl Comparator {
         })
     }
 
-    /// The name that is kept with the data.
+    /// The name that the engine stores with the data.
     pub fn name(&self) -> &CStr {
         &self.state.name
     }
@@ -61,7 +62,8 @@ impl Comparator {
     /// The C object of this comparator. It points into `self`'s shared state, which must outlive it.
     pub(super) fn to_raw(&self) -> *mut sys::pmemkv_comparator {
         let arg = Arc::as_ptr(&self.state).cast_mut().cast::<c_void>();
-        // SAFETY: the name is copied; `trampoline` reads `arg` as the `State` that it is, and the caller keeps that alive.
+        // SAFETY: the name is copied; `trampoline` reads `arg` as the `State` that it is, and the caller keeps that
+        // alive.
         unsafe { sys::pmemkv_comparator_new(Some(trampoline), self.state.name.as_ptr(), arg) }
     }
 }
@@ -72,7 +74,7 @@ impl fmt::Debug for Comparator {
     }
 }
 
-/// Goes on with the panic of a comparator that ran in the C call just made, if there was one.
+/// Resumes the panic of a comparator that ran in the C call just made, if there was one.
 pub(super) fn resume_panic() {
     if let Some(payload) = PANIC.take() {
         panic::resume_unwind(payload);

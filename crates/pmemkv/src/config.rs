@@ -1,4 +1,4 @@
-//! What an engine is opened with.
+//! The configuration that opens an engine.
 
 use std::ffi::{CString, c_int};
 use std::path::{Path, PathBuf};
@@ -12,15 +12,15 @@ use super::pool::Slot;
 
 /// Named, typed items for [`Database::open`](super::Database::open).
 ///
-/// Engines that keep a pool want `path`, and `size` with `force_create` to make it; vcmap and vsmap want `path` (a
-/// directory) and `size`; blackhole wants nothing.
+/// Engines with a pool need `path`, and `size` with `force_create` to make the pool. vcmap and vsmap need `path` (a
+/// directory) and `size`. blackhole needs nothing.
 #[derive(Debug)]
 pub struct Config {
     raw: NonNull<sys::pmemkv_config>,
     kept: Kept,
 }
 
-/// What must live as long as the database that is opened with the config.
+/// What must live as long as the database that the config opens.
 #[derive(Debug, Default)]
 pub(super) struct Kept {
     pub(super) comparator: Option<Comparator>,
@@ -79,7 +79,8 @@ impl Config {
     /// Puts bytes.
     pub fn put_data(&mut self, key: &str, value: &[u8]) -> Result<&mut Self, Error> {
         let key = name(key)?;
-        // SAFETY: the config is alive and owned; the key is NUL-terminated; pointer and length are of one slice; both are copied.
+        // SAFETY: the config is alive and owned; the key is NUL-terminated; pointer and length are of one slice; both
+        // are copied.
         let status = unsafe {
             sys::pmemkv_config_put_data(
                 self.raw.as_ptr(),
@@ -111,7 +112,7 @@ impl Config {
         self.done(status)
     }
 
-    /// Puts `force_create`: make the pool; an existing one is an error.
+    /// Puts `force_create`: the open makes the pool, and fails if there is one.
     pub fn put_force_create(&mut self, create: bool) -> Result<&mut Self, Error> {
         // SAFETY: the config is alive and owned.
         let status = unsafe { sys::pmemkv_config_put_force_create(self.raw.as_ptr(), create) };
@@ -129,13 +130,13 @@ impl Config {
         if status == 0 {
             self.kept.comparator = Some(comparator);
         } else {
-            // SAFETY: the config did not take it, so it is still ours, and nobody else knows it.
+            // SAFETY: the config did not take it, so it is still ours, and nothing else points to it.
             unsafe { sys::pmemkv_comparator_delete(raw) };
         }
         self.done(status)
     }
 
-    /// Puts the place in an open pool where an engine keeps its root, instead of a path.
+    /// Puts, instead of a path, the place in an open pool where the engine keeps its root.
     pub(super) fn put_oid(&mut self, slot: Slot) -> Result<&mut Self, Error> {
         // SAFETY: the slot lies in the mapped pool, which `kept.slot` keeps open as long as the database.
         let status = unsafe { sys::pmemkv_config_put_oid(self.raw.as_ptr(), slot.oid()) };
@@ -164,12 +165,12 @@ impl Config {
         self.done(status)
     }
 
-    /// Gives the C object away, for a call that frees it.
+    /// Gives the C object to a call that frees it.
     pub(super) fn into_raw(self) -> *mut sys::pmemkv_config {
         self.into_parts().0
     }
 
-    /// Gives the C object away with what must outlive the database.
+    /// Gives away the C object, and what must outlive the database.
     pub(super) fn into_parts(mut self) -> (*mut sys::pmemkv_config, Kept) {
         let kept = std::mem::take(&mut self.kept);
         let raw = self.raw.as_ptr();

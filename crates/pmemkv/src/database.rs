@@ -1,4 +1,4 @@
-//! An open engine: point calls, and how calls may run beside one another.
+//! An open engine: its point calls, and which calls may run in parallel.
 
 use std::ffi::{CString, c_int};
 use std::fs;
@@ -20,10 +20,10 @@ use super::reentry::Call;
 
 /// An open engine with its data; closed when dropped.
 ///
-/// It may be shared between threads, whatever the engine: calls that the engine cannot run beside one another wait for
-/// one another inside. Closures run while the call holds its locks, so they should be short, and they cannot call back
-/// into the same database: such a call returns [`Error::Reentrant`]. (A closure that waits for another thread which
-/// calls into the same database may wait for ever, and so may two databases whose closures call each other crosswise.)
+/// Threads may share it, whatever the engine: calls that the engine cannot run in parallel wait for each other inside.
+/// Closures run while the call holds its locks, so they should be short, and they cannot call back into the same
+/// database: such a call returns [`Error::Reentrant`]. (A closure may wait for ever if it waits for another thread that
+/// calls into the same database. So may the closures of two databases that call each other.)
 #[derive(Debug)]
 pub struct Database {
     raw: NonNull<sys::pmemkv_db>,
@@ -32,7 +32,7 @@ pub struct Database {
     discipline: Discipline,
     persistent: bool,
     lock: RwLock<()>,
-    /// Dropped after the close: the comparator is called and the pool is mapped until then.
+    /// Dropped after the close, since until then the engine calls the comparator and uses the mapped pool.
     kept: Kept,
 }
 
@@ -44,7 +44,7 @@ unsafe impl Send for Database {}
 // nothing is known of run one call at a time. pmemkv's error message is per thread. The comparator is Sync.
 unsafe impl Sync for Database {}
 
-/// What a call does to the data, which decides what it may run beside.
+/// What a call does to the data. It decides which other calls may run in parallel.
 #[derive(Clone, Copy)]
 pub(super) enum Access {
     /// Reads one item.
@@ -59,12 +59,12 @@ pub(super) enum Access {
 
 /// A running call: its mark on the thread and its hold on the database.
 pub(super) struct Running<'a> {
-    // Fields drop in this order: the lock goes before the mark.
+    // Fields drop in this order: the lock before the mark.
     _hold: Hold<'a>,
     _call: Call,
 }
 
-/// Held for its drop alone.
+/// The database's lock, shared or exclusive.
 enum Hold<'a> {
     Together { _guard: RwLockReadGuard<'a, ()> },
     Alone { _guard: RwLockWriteGuard<'a, ()> },
@@ -73,8 +73,8 @@ enum Hold<'a> {
 impl Database {
     /// Opens an engine.
     ///
-    /// Semantics are pmemkv's, with two exceptions: a file that is too short to be a pool is refused here, because
-    /// libpmemobj would die of it, and a partition's config opens only the engine that its pool was made for.
+    /// Semantics are pmemkv's, with two exceptions: this call refuses a file that is too short to be a pool, because
+    /// libpmemobj would crash on it, and a partition's config opens only the engine that its pool was made for.
     pub fn open(engine: &str, config: Config) -> Result<Self, Error> {
         static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 
@@ -86,8 +86,8 @@ impl Database {
 
         let (raw, kept) = config.into_parts();
         let mut database = ptr::null_mut();
-        // pmemkv_open frees the config, also when it fails.
-        // SAFETY: the name is NUL-terminated, the config is given away, the out-pointer is a local; `kept` outlives the database.
+        // pmemkv_open frees the config, also when it fails. SAFETY: the name is NUL-terminated, the config is given
+        // away, the out-pointer is a local; `kept` outlives the database.
         let status = unsafe { sys::pmemkv_open(name.as_ptr(), raw, &raw mut database) };
         if let Err(error) = Status::from_raw(status).into_result() {
             comparator::resume_panic();
@@ -100,7 +100,7 @@ impl Database {
             engine: engine.to_owned(),
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
             discipline: Engine::discipline(engine),
-            // An engine that nothing is known of is left alone.
+            // For an unknown engine assume a pool: `settle_full` then changes nothing.
             persistent: Engine::by_name(engine).is_none_or(|engine| engine.persistent),
             lock: RwLock::new(()),
             kept,
@@ -109,20 +109,21 @@ impl Database {
         Ok(database)
     }
 
-    /// The engine's name, as it was opened.
+    /// The engine's name, as the caller gave it.
     pub fn engine(&self) -> &str {
         &self.engine
     }
 
-    /// Stores a pair; an existing key gets the new value. Durable when it returns, where the engine keeps a pool.
+    /// Stores a pair; an existing key gets the new value. If the engine has a pool, the pair is durable on return.
     ///
-    /// cmap may say that memory ran out although the pair went in (growing its table is what failed). Such an answer
-    /// is settled here by reading back: `Ok` means stored, [`Error::OutOfMemory`] means not. vcmap and vsmap leave the
-    /// new key with an empty value when memory runs out, which is removed again; so is an older value of that key if it
-    /// was empty.
+    /// cmap may say that memory ran out although the pair went in (only its table could not grow). So after such an
+    /// answer this call reads the pair back: `Ok` means stored, [`Error::OutOfMemory`] means not. vcmap and vsmap leave
+    /// the new key with an empty value when memory runs out. This call removes it again, and with it an older value of
+    /// the key that was empty.
     pub fn put(&self, key: &[u8], value: &[u8]) -> Result<(), Error> {
         let _running = self.enter(Access::Write)?;
-        // SAFETY: the database is open and `_running` holds it as a write asks; pointers and lengths are of one slice each.
+        // SAFETY: the database is open and `_running` holds it as a write asks; pointers and lengths are of one slice
+        // each.
         let status = unsafe {
             sys::pmemkv_put(
                 self.raw.as_ptr(),
@@ -138,7 +139,7 @@ impl Database {
         }
     }
 
-    /// What a put that ran out of memory has left behind, and what to say of it.
+    /// Finds out what a put that ran out of memory has stored, cleans up, and returns the put's result.
     #[cold]
     fn settle_full(&self, key: &[u8], value: &[u8], error: Error) -> Result<(), Error> {
         let stored = self.read_held(key, |stored| {
@@ -179,7 +180,7 @@ impl Database {
         self.read_held(key, read)
     }
 
-    /// [`get_with`](Self::get_with) for a caller that is inside a call already.
+    /// [`get_with`](Self::get_with) for a caller that has entered the database already.
     fn read_held<R>(&self, key: &[u8], read: impl FnOnce(&[u8]) -> R) -> Result<Option<R>, Error> {
         fn trampoline_of<F: FnOnce(&[u8]) -> R, R>(
             _: &ReadOnce<F, R>,
@@ -206,7 +207,7 @@ impl Database {
         }
     }
 
-    /// Up to `length` bytes of the value from `offset` on (fewer where it ends earlier); `None` if there is no such key.
+    /// Up to `length` bytes of the value from `offset` on (fewer if it ends earlier); `None` if there is no such key.
     pub fn read_range(
         &self,
         key: &[u8],
@@ -228,7 +229,7 @@ impl Database {
         self.found(status)
     }
 
-    /// Removes a pair; says whether there was one. blackhole always says yes.
+    /// Removes a pair and returns whether there was one. blackhole always says yes.
     pub fn remove(&self, key: &[u8]) -> Result<bool, Error> {
         let _running = self.enter(Access::Write)?;
         // SAFETY: the database is open and held; pointer and length are of one slice.
@@ -249,7 +250,7 @@ impl Database {
     /// Waits until a call of this kind may run, and marks it as running.
     #[inline]
     pub(super) fn enter(&self, access: Access) -> Result<Running<'_>, Error> {
-        // Before the lock: a thread must not wait for itself.
+        // Before the lock, so that a thread never waits for itself.
         let call = Call::enter(self.id)?;
         let together = match (self.discipline, access) {
             (Discipline::Concurrent, Access::Read | Access::Write)
@@ -273,7 +274,7 @@ impl Database {
         })
     }
 
-    /// The status of a C call that has returned; goes on with a comparator's panic.
+    /// The status of a C call that has returned. Resumes a comparator's panic, if there was one.
     pub(super) fn settle(&self, status: c_int) -> Status {
         if self.kept.comparator.is_some() {
             comparator::resume_panic();
@@ -305,7 +306,7 @@ impl Drop for Database {
     }
 }
 
-/// Refuses an existing file that is shorter than any pool: libpmemobj maps it and dies of SIGBUS.
+/// Refuses an existing file that is shorter than any pool: libpmemobj would map it and die of SIGBUS.
 fn refuse_stub(config: &Config) -> Result<(), Error> {
     let Some(path) = &config.kept().path else {
         return Ok(());
@@ -313,7 +314,7 @@ fn refuse_stub(config: &Config) -> Result<(), Error> {
     let metadata = match fs::metadata(path) {
         Ok(metadata) => metadata,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        // pmemkv meets the same obstacle and names it.
+        // pmemkv will meet the same obstacle and report it.
         Err(_) => return Ok(()),
     };
     if metadata.is_dir() || metadata.file_type().is_char_device() {
@@ -329,7 +330,7 @@ fn refuse_stub(config: &Config) -> Result<(), Error> {
     Ok(())
 }
 
-/// Whether the file is a text that lists a pool's parts.
+/// Whether the file is a pool set: a text that lists a pool's parts.
 fn is_poolset(path: &std::path::Path) -> bool {
     use std::io::Read;
     let mut start = [0; 11];

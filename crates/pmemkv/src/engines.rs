@@ -1,4 +1,4 @@
-//! What is known of each engine, and which ones the linked library has.
+//! The traits of each engine, and which engines the linked library has.
 
 use std::ptr;
 
@@ -13,19 +13,19 @@ use super::error::Status;
 pub struct Engine {
     /// The name that `Database::open` takes.
     pub name: &'static str,
-    /// Keys are kept in order: the range calls work, and a comparator is taken.
+    /// Keeps keys in order: the range calls work, and a comparator has an effect.
     pub sorted: bool,
     /// The data lie in a pool file and outlive the process.
     pub persistent: bool,
-    /// put, get, remove and exists may run beside one another.
+    /// put, get, remove and exists may run in parallel.
     pub concurrent: bool,
-    /// What was put can be got; false for blackhole alone.
+    /// Keeps what it is given; false only for blackhole.
     pub retains: bool,
-    /// pmemkv calls the engine experimental, or it was seen to lose data in a crash.
+    /// pmemkv calls the engine experimental, or it has lost data in a crash test.
     pub experimental: bool,
 }
 
-/// Every engine that this binding knows. An engine that isn't listed can be opened too; all its calls then run alone.
+/// Every engine that this binding knows. Other engines can be opened too; then each of their calls runs alone.
 pub const KNOWN: [Engine; 9] = [
     Engine {
         persistent: true,
@@ -77,7 +77,7 @@ pub const KNOWN: [Engine; 9] = [
 ];
 
 impl Engine {
-    /// A volatile, unsorted, single-writer engine, which the rows above add to.
+    /// A volatile, unsorted, single-writer engine. The rows above add to it.
     const fn plain(name: &'static str) -> Self {
         Self {
             name,
@@ -94,7 +94,7 @@ impl Engine {
         KNOWN.into_iter().find(|engine| engine.name == name)
     }
 
-    /// How calls on a database of this engine may run beside one another.
+    /// Which calls on a database of this engine may run in parallel.
     pub(super) fn discipline(name: &str) -> Discipline {
         match Self::by_name(name) {
             None => Discipline::Alone,
@@ -104,18 +104,18 @@ impl Engine {
     }
 }
 
-/// How calls on one database may run beside one another.
+/// Which calls on one database may run in parallel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Discipline {
-    /// Point calls together; a call that walks the data runs alone.
+    /// Point calls run in parallel; a call that walks the data runs alone.
     Concurrent,
-    /// Readers together, walks included; a writer alone.
+    /// Reading calls run in parallel, walks included; a write runs alone.
     SingleWriter,
-    /// One call at a time: nothing is known of the engine.
+    /// Every call runs alone, because nothing is known about the engine.
     Alone,
 }
 
-/// The engines of [`KNOWN`] that the linked library has, found by asking it for each.
+/// The engines of [`KNOWN`] that the linked library has. Asks the library for each.
 pub fn available() -> Vec<Engine> {
     KNOWN
         .into_iter()
@@ -125,7 +125,7 @@ pub fn available() -> Vec<Engine> {
 
 /// Whether the linked library has an engine of this name.
 ///
-/// An empty config opens nothing that needs a path: an engine that exists refuses it for another reason than its name.
+/// Tries to open it with an empty config: an engine that exists refuses the config for another reason than its name.
 pub fn is_available(name: &str) -> bool {
     let Ok(name) = std::ffi::CString::new(name) else {
         return false;
@@ -140,7 +140,7 @@ pub fn is_available(name: &str) -> bool {
     let status = unsafe { sys::pmemkv_open(name.as_ptr(), raw, &raw mut database) };
     match Status::from_raw(status) {
         Status::Ok => {
-            // SAFETY: the open succeeded, so this is a database that nobody else knows of.
+            // SAFETY: the open succeeded, so this is an open database, and nothing else points to it.
             unsafe { sys::pmemkv_close(database) };
             true
         }

@@ -1,4 +1,4 @@
-//! What can go wrong, one variant per pmemkv status, each with pmemkv's own message.
+//! Errors: one variant for each pmemkv status, with pmemkv's own message.
 
 use std::ffi::{CStr, c_int};
 
@@ -46,7 +46,7 @@ pub enum Error {
     /// An error that pmemkv has no name for.
     #[error("pmemkv: unknown error: {0}")]
     Unknown(String),
-    /// No such key. The calls of this binding say it by `Ok(None)` or `Ok(false)` instead.
+    /// No such key. The calls of this binding return `Ok(None)` or `Ok(false)` instead.
     #[error("pmemkv: not found: {0}")]
     NotFound(String),
     /// The engine has no such call.
@@ -61,7 +61,7 @@ pub enum Error {
     /// A config item has another type than the one asked for.
     #[error("pmemkv: config item of the wrong type: {0}")]
     ConfigType(String),
-    /// A callback ended an iteration. The calls of this binding say it by `ControlFlow::Break`.
+    /// A callback ended an iteration. The calls of this binding return `ControlFlow::Break` instead.
     #[error("pmemkv: stopped by the callback: {0}")]
     StoppedByCallback(String),
     /// The pool or the memory is full.
@@ -106,10 +106,10 @@ pub enum Error {
     /// A name or string of the config holds a NUL byte, which C strings cannot carry.
     #[error("engine config: {0} holds a NUL byte")]
     Nul(&'static str),
-    /// A closure called back into the `Database` that was calling it, or nested too many of them.
+    /// A closure called back into the `Database` that was calling it, or too many databases were nested in this way.
     #[error("a closure called back into the database that is calling it")]
     Reentrant,
-    /// The file at the config's path is too short to be a pool; libpmemobj would die of it.
+    /// The file at the config's path is too short to be a pool; libpmemobj would crash on it.
     #[error("{path} is not a pool: {bytes} bytes are less than a pool has")]
     NotAPool {
         /// The path as the config has it.
@@ -158,7 +158,7 @@ impl Status {
         }
     }
 
-    /// The status as a result; only a failure costs a look at the library's message.
+    /// The status as a result. Only a failure reads the library's message.
     pub(super) fn into_result(self) -> Result<(), Error> {
         match self {
             Self::Ok => Ok(()),
@@ -169,7 +169,7 @@ impl Status {
     /// The error of this status with the message that pmemkv keeps for the calling thread.
     pub(super) fn into_error(self) -> Error {
         let message = match self {
-            // Engines return these without a message: what the library would tell is about an earlier failure.
+            // Engines return these without a message: the library's message would be about an earlier failure.
             Self::NotFound => "no such key".to_owned(),
             Self::NotSupported => "the engine does not have this call".to_owned(),
             Self::StoppedByCallback => "the walk was ended".to_owned(),
@@ -194,7 +194,7 @@ impl Status {
 }
 
 impl Error {
-    /// The C library's status behind this error; `None` for what this binding found itself.
+    /// The C library's status behind this error; `None` if this binding has found the error itself.
     pub fn status(&self) -> Option<Status> {
         Some(match self {
             Self::Unknown(_) => Status::UnknownError,
@@ -215,7 +215,7 @@ impl Error {
     }
 }
 
-/// pmemkv's message of the calling thread's last failure; it need not be UTF-8 (it may quote keys).
+/// pmemkv's message about the calling thread's last failure. It may quote keys, so it need not be UTF-8.
 fn message() -> String {
     // SAFETY: the call takes nothing and returns a string that belongs to the calling thread.
     let text = unsafe { sys::pmemkv_errormsg() };

@@ -5,14 +5,14 @@ use serde_json::{Map, Value};
 use super::config::Config;
 use super::error::Error;
 
-/// Items that pmemkv reads as pointers: a nested config there would be taken for another object.
+/// Items that pmemkv reads as pointers: it would take a nested config there for another object.
 const POINTER_ITEMS: [&str; 2] = ["oid", "comparator"];
 
 impl Config {
     /// A config from a document such as `{"path": "/dev/shm", "size": 1073741824}`.
     ///
-    /// Strings, whole numbers (signed 64 bits), booleans (kept as 0 and 1) and nested objects (kept as configs) are
-    /// taken, as pmemkv's own JSON config takes them.
+    /// Like pmemkv's own JSON config, it accepts strings, whole numbers (signed 64 bits), booleans (stored as 0 and 1)
+    /// and nested objects (stored as configs).
     ///
     /// # Errors
     /// [`Error::Json`], [`Error::JsonNotObject`], and [`Error::JsonUnsupported`] with the item's name for null, floats,

@@ -1,10 +1,11 @@
-//! The safe binding to pmemkv and to the pools that its engines share. The only place with unsafe code.
+//! The safe binding to pmemkv and to the pools that its engines share. Only this crate and `pmemkv-sys` have unsafe
+//! code.
 //!
 //! May use: `pmemkv-sys`. Never: knows the server.
 //!
-//! [`Database`] is pmemkv's whole API: open an engine with a [`Config`], put, get, remove, walk and count. Semantics are
-//! the C library's: keys and values are bytes, bounds are exclusive, order is byte order unless a [`Comparator`] says
-//! otherwise. It stands alone, without the server:
+//! [`Database`] is pmemkv's whole API: open an engine with a [`Config`], put, get, remove, walk and count. Semantics
+//! are the C library's: keys and values are bytes, bounds are exclusive, order is byte order unless a [`Comparator`]
+//! says otherwise. The crate works without the server:
 //!
 //! ```
 //! use std::ops::ControlFlow;
@@ -30,7 +31,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! # For those who know pmemkv's Python binding
+//! # Coming from pmemkv's Python binding
 //!
 //! | there | here |
 //! |---|---|
@@ -48,7 +49,7 @@
 //! | `defrag` | [`Database::defrag`] |
 //! | the exceptions | [`Error`], one variant per status |
 //!
-//! Beyond it there are [`Comparator`]s, [`Database::write_range`], and [`Pool`]s.
+//! [`Comparator`]s, [`Database::write_range`] and [`Pool`]s have no counterpart there.
 
 mod backing;
 mod callback;

@@ -1,4 +1,4 @@
-//! Changing part of a value where it lies.
+//! Changing part of a value in place.
 
 use std::ptr::{self, NonNull};
 
@@ -7,8 +7,8 @@ use pmemkv_sys as sys;
 use super::database::{Access, Database};
 use super::error::{Error, Status};
 
-/// A write iterator, deleted by the thread that made it: the item's lock that it holds belongs to that thread, so it
-/// never leaves the function.
+/// A write iterator. It holds the item's lock, which belongs to the thread that made it, so it never leaves the
+/// function.
 struct WriteIterator(NonNull<sys::pmemkv_write_iterator>);
 
 impl Database {
@@ -46,8 +46,8 @@ impl Database {
             status => status.into_result()?,
         }
 
-        // pmemkv cuts a range that begins beyond the value at a place of its own choice, so it is checked here; the
-        // item is locked by the seek, and its length stays.
+        // pmemkv would cut a range that begins beyond the value at a place of its own choice, so check the ranges here.
+        // The seek has locked the item, so its length does not change.
         let mut value = ptr::null();
         let mut value_bytes = 0;
         // SAFETY: `position` stands on an item; the out-pointers are locals; the bytes themselves are not looked at.
@@ -85,7 +85,7 @@ impl Database {
             };
             self.settle(status).into_result()?;
             if length != bytes.len() {
-                // What is not committed is dropped with the iterator.
+                // Dropping the iterator drops the uncommitted changes.
                 return Err(Error::Unknown(format!(
                     "pmemkv lent {length} bytes of {}",
                     bytes.len()

@@ -1,6 +1,7 @@
-//! Asking the processor for memory ahead of its use.
+//! Prefetching: asking the processor for memory ahead of its use.
 
-/// Lets the processor fetch what lies at `place` while the program goes on. A hint: it reads nothing and never fails.
+/// Tells the processor to fetch the memory at `place` while the program goes on. It is a hint: it reads nothing and
+/// never fails.
 #[inline]
 pub fn prefetch<T>(place: *const T) {
     #[cfg(target_arch = "x86_64")]

@@ -1,5 +1,5 @@
-//! Trying an open where a crash hurts nobody: libpmemobj and the engines trust a pool's bytes, and damaged ones can
-//! kill the process.
+//! Tries to open a pool in a child process, where a crash does no harm: libpmemobj and the engines trust a pool's
+//! bytes, and damaged ones can kill the process.
 
 use std::ffi::c_int;
 use std::fs::File;
@@ -19,7 +19,7 @@ use pmemkv_sys as sys;
 
 use super::pool::{Pool, PoolError, is_device};
 
-/// How long an open may take. The largest pools open in milliseconds; a slow disk is given time.
+/// How long an open may take. The largest pools open in milliseconds, but a slow disk needs more time.
 const TIME_MAX: Duration = Duration::from_secs(30);
 
 /// How often the child may be killed by something else before this gives up.
@@ -35,18 +35,19 @@ const NO_PERMISSION: u8 = 2;
 const DAMAGED: u8 = 3;
 const OTHER: u8 = 4;
 
-/// Opens and closes the pool with every partition in a short-lived child process, so that damage is an error here.
+/// Opens and closes the pool with every partition in a short-lived child process. So damage becomes an error here.
 ///
-/// The child maps the pool copy-on-write: the file is not changed. Call it before any thread is started, since it forks.
+/// The child maps the pool copy-on-write, so the file does not change. Call this before any thread starts, since it
+/// forks.
 ///
 /// # Errors
-/// What [`Pool::open`] says, [`PoolError::OtherEngine`] if the pool is not `engine`'s, and [`PoolError::Damaged`] if the
-/// child crashed or did not finish within half a minute.
+/// What [`Pool::open`] says, [`PoolError::OtherEngine`] if the pool is not `engine`'s, and [`PoolError::Damaged`] if
+/// the child crashed or did not finish within half a minute.
 pub fn probe(path: impl AsRef<Path>, engine: &str) -> Result<(), PoolError> {
     probe_within(path, engine, TIME_MAX)
 }
 
-/// [`probe`] with a time limit of one's own.
+/// [`probe`] with another time limit.
 pub fn probe_within(
     path: impl AsRef<Path>,
     engine: &str,
@@ -140,7 +141,7 @@ fn try_open_once(
             drop(writer);
             let answer = read_answer(OwnedFd::from(reader), time_max);
             if answer.is_none() {
-                // It may have ended by itself meanwhile.
+                // The child may have ended by itself meanwhile.
                 let _ = kill(child, Signal::SIGKILL);
             }
             let status = reap(child).map_err(failed)?;
@@ -153,7 +154,7 @@ fn try_open_once(
 fn child(path: &Path, engine: &str, device: bool, trial: Trial<'_>, mut pipe: File) -> ! {
     // A damaged pool can keep it busy for ever: where the server is killed, nobody would end it.
     let _ = set_pdeathsig(Signal::SIGKILL);
-    // The crash that this child may be about to make is expected: no core file, no message on the server's terminal.
+    // A crash of this child is expected, so it must leave no core file and no message on the server's terminal.
     let _ = setrlimit(Resource::RLIMIT_CORE, 0, 0);
     if let Ok(null) = File::options().write(true).open("/dev/null") {
         // SAFETY: both descriptors are open, and this process has no other user of its standard error.
@@ -186,7 +187,7 @@ fn child(path: &Path, engine: &str, device: bool, trial: Trial<'_>, mut pipe: Fi
     };
     let mut answer = vec![code];
     answer.extend_from_slice(text.as_bytes());
-    // A parent that is gone needs no answer.
+    // If the parent is gone, it needs no answer.
     let _ = pipe.write_all(&answer);
     // SAFETY: ends this process without running the exit handlers that belong to the parent's state.
     unsafe { libc::_exit(0) }

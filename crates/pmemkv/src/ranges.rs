@@ -9,7 +9,7 @@ use super::callback::Visit;
 use super::database::{Access, Database};
 use super::error::{Error, Status};
 
-/// Which keys, in the engine's order. Bounds are exclusive unless they say `Equal`.
+/// A range of keys, in the engine's order. Bounds are exclusive unless the name says `Equal`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Range<'a> {
     /// Every key; the only range of an unsorted engine.
@@ -52,10 +52,10 @@ type PairCallback =
     unsafe extern "C" fn(*const c_char, usize, *const c_char, usize, *mut c_void) -> c_int;
 
 impl Database {
-    /// Lends each pair of the range to the closure, in the engine's order, until it breaks; says whether it broke.
+    /// Lends each pair of the range to the closure, in the engine's order, until it breaks. Returns whether it broke.
     ///
-    /// On an unsorted engine nothing else runs on the database meanwhile. Engines that have no order answer
-    /// [`Error::NotSupported`] to any range but [`Range::All`].
+    /// On an unsorted engine no other call runs on the database meanwhile. Such an engine returns
+    /// [`Error::NotSupported`] for every range but [`Range::All`].
     pub fn get_range(
         &self,
         range: Range<'_>,
@@ -72,7 +72,7 @@ impl Database {
         let status = self.settle(status);
         let flow = visit.finish();
         match status {
-            // blackhole says that it found nothing.
+            // blackhole returns `NotFound`.
             Status::StoppedByCallback | Status::NotFound => Ok(flow),
             status => status.into_result().map(|()| flow),
         }

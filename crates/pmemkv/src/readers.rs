@@ -1,8 +1,8 @@
-//! Waiting until everybody who reads has stopped, without a lock that the readers share.
+//! Waits until all present readers have left, without a lock that the readers share.
 //!
 //! Each reader counts itself in a slot that only its thread and few others use, so that readers on different cores
-//! touch no common cache line. The waiter turns a phase over, twice, and waits each time for the readers of the old
-//! phase: whoever entered before the wait began has then left.
+//! touch no common cache line. The waiter flips the phase twice, and waits each time for the readers of the old phase.
+//! Then every reader that entered before the wait began has left.
 
 use std::cell::Cell;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -10,18 +10,18 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
-/// More threads than this share slots, which costs time and nothing else.
+/// How many slots there are. With more threads some share a slot, which costs time and nothing else.
 const SLOTS: usize = 64;
 
-/// How often the waiter looks again at once before it sleeps in between.
+/// How often the waiter looks at the counts before it begins to sleep between two looks.
 const SPINS: u32 = 64;
 
-/// Two cache lines: processors fetch them in pairs.
+/// The counts of a slot's readers, by phase. It fills two cache lines, because processors fetch them in pairs.
 #[derive(Debug, Default)]
 #[repr(align(128))]
 struct Slot([AtomicUsize; 2]);
 
-/// Who is reading.
+/// Counts the readers.
 #[derive(Debug)]
 pub(super) struct Readers {
     phase: AtomicUsize,
@@ -29,7 +29,7 @@ pub(super) struct Readers {
     waiting: Mutex<()>,
 }
 
-/// A reader; it stops reading when this is dropped.
+/// A reader. Dropping it ends the reading.
 pub(super) struct Reading<'a>(&'a AtomicUsize);
 
 impl Readers {
@@ -53,7 +53,7 @@ impl Readers {
     /// Returns when every reader that entered before the call has left. A reader must not call it.
     pub(super) fn wait(&self) {
         let _alone = self.waiting.lock();
-        // A reader may have read the phase before a turn and counted itself after it: the second turn meets it.
+        // A reader may read the phase before the first flip and count itself after it. The second flip catches it.
         for _ in 0..2 {
             let old = self.phase.fetch_xor(1, Ordering::SeqCst) & 1;
             let mut looks = 0;
@@ -102,7 +102,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn waits_for_who_reads_and_for_nobody_else() {
+    fn waits_for_present_readers_only() {
         let readers = Arc::new(Readers::new());
         readers.wait();
         let reading = readers.enter();

@@ -1,4 +1,4 @@
-//! Notices a closure that calls back into the database which is calling it.
+//! Detects a closure that calls back into the database that is calling it.
 
 use std::cell::Cell;
 
@@ -8,11 +8,11 @@ use super::error::Error;
 const NESTED_MAX: usize = 4;
 
 thread_local! {
-    /// The databases whose calls are running on this thread, outermost first; 0 is an empty place.
+    /// The databases whose calls run on this thread, outermost first; 0 is an empty place.
     static RUNNING: Cell<[u64; NESTED_MAX]> = const { Cell::new([0; NESTED_MAX]) };
 }
 
-/// The mark of a running call; taken off when dropped.
+/// Marks a call as running on this thread until it is dropped.
 pub(super) struct Call {
     before: [u64; NESTED_MAX],
 }

@@ -1,12 +1,13 @@
-//! Values of one size that are only appended to, read where they lie.
+//! Values of one size that grow by appends only. Readers read them in place.
 //!
-//! An engine's `get` looks the key up, takes the item's lock and calls back: some 0.3 us, most of a small read. A value
-//! of cmap or vcmap, though, stays where it is until it is put anew, removed or defragmented (measured, and so in
+//! An engine's `get` looks the key up, takes the item's lock and calls back: some 0.3 us, most of a small read. But a
+//! value of cmap or vcmap keeps its address until it is put anew, removed or defragmented (measured, and so in
 //! libpmemkv's source: the item is a node of a concurrent hash map and keeps its string). [`Segments`] owns its
-//! database, does none of the three, asks for each value's place once, and from then on reads without a call.
+//! database and does none of the three, so it asks for each value's address once, and from then on reads without a
+//! call.
 //!
-//! A segment begins with [`SEGMENT_HEADER_BYTES`] that each append rewrites; what was appended never changes until
-//! [`reset`](Segments::reset), which waits for whoever reads.
+//! A segment begins with [`SEGMENT_HEADER_BYTES`] that each append rewrites. Appended bytes do not change until
+//! [`reset`](Segments::reset), which waits for all readers.
 
 use std::collections::BTreeMap;
 use std::ffi::{c_char, c_void};
@@ -23,13 +24,13 @@ use super::error::{Error, Status};
 use super::prefetch::prefetch;
 use super::readers::{Readers, Reading};
 
-/// Bytes at a segment's start that belong to its header.
+/// Bytes of a segment's header, at its start.
 pub const SEGMENT_HEADER_BYTES: usize = 64;
 
-/// What a processor fetches at a time.
+/// How many bytes a processor fetches at a time.
 const CACHE_LINE_BYTES: usize = 64;
 
-/// The processor itself goes on where reading goes on.
+/// How many lines a prefetch asks for. The processor itself fetches the next ones when the reading goes on.
 const PREFETCHED_LINES: usize = 4;
 
 /// A header.
@@ -42,15 +43,15 @@ pub struct Segments {
     made: Mutex<Made>,
     readers: Readers,
     segment_bytes: usize,
-    /// Whether the engine outlives the process and writes in place by itself.
+    /// Whether the engine's data outlive the process. Such an engine has write iterators.
     durable: bool,
     database: Database,
-    /// For tests of what happens when the engine fails.
+    /// Lets tests make the engine fail.
     #[cfg(any(test, feature = "testing"))]
     pub appends_left: AppendsLeft,
 }
 
-/// How many appends still go well; `None` where all do.
+/// How many appends succeed before one fails; `None` if none fails.
 #[cfg(any(test, feature = "testing"))]
 #[derive(Debug, Default)]
 pub struct AppendsLeft(Mutex<Option<usize>>);
@@ -86,15 +87,15 @@ struct Made {
 /// One value.
 #[derive(Debug)]
 struct Segment {
-    /// Its first byte, as long as the database is open.
+    /// The address of its first byte, valid as long as the database is open.
     start: Place,
     /// Its first `readable` bytes after the header do not change.
     readable: AtomicUsize,
-    /// Held by who appends.
+    /// The thread that writes to the segment holds it.
     writer: Mutex<()>,
 }
 
-/// Reads segments, none of which is emptied meanwhile.
+/// Reads segments. No segment is emptied while it lives.
 pub struct Reader<'a> {
     slots: &'a [OnceLock<Segment>],
     _reading: Reading<'a>,
@@ -105,15 +106,16 @@ impl Reader<'_> {
     #[inline]
     pub fn read(&self, number: u32, offset: usize, length: usize) -> Option<&[u8]> {
         let segment = self.slots.get(number as usize)?.get()?;
-        // After the entry, so that a reset either sees this reader or is seen by it.
+        // Loaded after this reader has entered, so that either a reset waits for the reader or the reader sees the
+        // reset.
         let readable = segment.readable.load(Ordering::SeqCst);
         if length > readable || offset > readable - length {
             return None;
         }
         let start = segment.start.0.wrapping_add(SEGMENT_HEADER_BYTES + offset);
         // SAFETY: the value stays in place as long as the database, which lives as long as what `self` borrows from, is
-        // open and does none of the calls that move it. The bytes are below `readable`: appends write behind them, and a
-        // reset, which lets them be overwritten, waits until `_reading` is dropped.
+        // open and does none of the calls that move it. The bytes are below `readable`: appends write behind them, and
+        // a reset, which lets them be overwritten, waits until `_reading` is dropped.
         Some(unsafe { slice(start.cast(), length) })
     }
 }
@@ -121,17 +123,15 @@ impl Reader<'_> {
 #[derive(Debug)]
 struct Place(*mut u8);
 
-// SAFETY: the value belongs to no thread; who reads and who writes it is settled by `Segment`.
+// SAFETY: the value belongs to no thread, and `Segment` keeps reads and writes of it apart.
 unsafe impl Send for Place {}
 // SAFETY: as for Send.
 unsafe impl Sync for Place {}
 
 impl Segments {
-    /// Takes over a database whose keys are segments of `segment_bytes` each, or none yet; at most `count_max` of them.
-    /// The first `count` must be there; those that are missing are made anew, with `remade` at their start, where that
-    /// is given.
+    /// Takes over a database of segments of `segment_bytes` each, or an empty one. At most `count_max` can exist.
     ///
-    /// Nothing is readable before [`set_readable`](Self::set_readable) says so.
+    /// Nothing is readable before the caller calls [`set_readable`](Self::set_readable).
     ///
     /// # Errors
     /// [`Error::NotSupported`] where the engine is neither cmap nor vcmap, [`Error::InvalidArgument`] where a segment is
@@ -223,7 +223,7 @@ impl Segments {
         let segment = self.segment(number)?;
         let _writer = segment.writer.lock();
         let mut header = [0; SEGMENT_HEADER_BYTES];
-        // SAFETY: the segment is at least as long as its header, and who would write it has to hold `writer`.
+        // SAFETY: the segment is at least as long as its header, and every write to it needs the lock held here.
         unsafe { ptr::copy_nonoverlapping(segment.start.0, header.as_mut_ptr(), header.len()) };
         Ok(header)
     }
@@ -245,10 +245,10 @@ impl Segments {
             .map_or(0, |segment| segment.readable.load(Ordering::Acquire))
     }
 
-    /// Lets the first `bytes` after the header be read, which an earlier process has written.
+    /// Makes the first `bytes` after the header readable: an earlier process has written them.
     ///
     /// # Errors
-    /// [`Error::InvalidArgument`] where the segment is shorter, or more can be read already.
+    /// [`Error::InvalidArgument`] if the segment is shorter, or more bytes are readable already.
     pub fn set_readable(&self, number: u32, bytes: usize) -> Result<(), Error> {
         let segment = self.segment(number)?;
         let _writer = segment.writer.lock();
@@ -262,10 +262,11 @@ impl Segments {
         Ok(())
     }
 
-    /// Appends to what can be read, and replaces the header, in one step: durable, where the engine is, on return.
+    /// Appends to the readable bytes and replaces the header, in one step. On return it is durable, if the engine is.
     ///
     /// # Errors
-    /// [`Error::InvalidArgument`] where the segment ends before; whatever the engine says. Nothing has changed then.
+    /// [`Error::InvalidArgument`] if the bytes do not fit the segment, and any error of the engine. Nothing has changed
+    /// then.
     pub fn append(&self, number: u32, bytes: &[u8], header: &Header) -> Result<(), Error> {
         #[cfg(any(test, feature = "testing"))]
         self.appends_left.take()?;
@@ -286,13 +287,14 @@ impl Segments {
         Ok(())
     }
 
-    /// Empties a segment and gives it a new header: durable, where the engine is, on return. Waits for whoever reads in
-    /// any segment; a closure that reads must not call it.
+    /// Empties a segment and gives it a new header. On return it is durable, if the engine is. Waits for the readers of
+    /// all segments, so a closure that reads must not call it.
     pub fn reset(&self, number: u32, header: &Header) -> Result<(), Error> {
         let segment = self.segment(number)?;
         let _writer = segment.writer.lock();
         self.write(number, segment, &[(0, header)])?;
-        // From here on nobody begins to read; the next append may overwrite only when who reads has ended.
+        // From here on no reader begins to read this segment. The next append may overwrite the bytes only after the
+        // present readers have ended.
         segment.readable.store(0, Ordering::SeqCst);
         self.readers.wait();
         Ok(())
@@ -310,7 +312,7 @@ impl Segments {
         self.reader().read(number, offset, length).map(read)
     }
 
-    /// Someone who reads several times; as long as there is one, no segment is emptied.
+    /// A reader for several reads. While it lives, no segment is emptied.
     #[inline]
     pub fn reader(&self) -> Reader<'_> {
         Reader {
@@ -319,7 +321,7 @@ impl Segments {
         }
     }
 
-    /// Has the first bytes of a range fetched into the cache, if it lies in a segment.
+    /// Asks the processor to fetch the first bytes of a range of a segment, if the segment exists.
     #[inline]
     pub fn prefetch(&self, number: u32, offset: usize, length: usize) {
         let Some(segment) = self.slots.get(number as usize).and_then(OnceLock::get) else {
@@ -338,7 +340,7 @@ impl Segments {
             .ok_or_else(|| Error::InvalidArgument(format!("there is no segment {number}")))
     }
 
-    /// Writes parts of a segment that nobody reads.
+    /// Writes ranges of a segment that no thread reads.
     fn write(
         &self,
         number: u32,
@@ -351,11 +353,11 @@ impl Segments {
             }
             return Ok(());
         }
-        // vcmap has no write iterators. Its values are this process's plain memory, and atomic to nobody but us.
+        // vcmap has no write iterators. Its values are plain memory that only this process sees: a plain copy will do.
         for &(start, bytes) in ranges {
             let place = segment.start.0.wrapping_add(start);
             // SAFETY: the caller has checked the range and holds `writer`; the range is the header or lies beyond
-            // `readable`, so nobody reads it; `bytes` is not part of a segment's unreadable rest.
+            // `readable`, so no thread reads it; `bytes` is not part of a segment's unreadable rest.
             unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), place, bytes.len()) };
         }
         Ok(())
@@ -417,7 +419,7 @@ impl Segments {
     }
 }
 
-/// Where a value lies.
+/// The address and length of a value.
 struct Found {
     start: *mut u8,
     bytes: usize,
@@ -523,7 +525,7 @@ mod tests {
         Ok(())
     }
 
-    /// A reset lets no reader see the bytes of the next life.
+    /// A reader that began before a reset never sees bytes from after it.
     #[test]
     fn readers_beside_resets_see_whole_lives() -> Result<(), Error> {
         let directory = tempfile::tempdir().expect("a directory");

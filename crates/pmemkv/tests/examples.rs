@@ -7,7 +7,7 @@ use pmemkv::engines;
 
 type TestResult = Result<(), Box<dyn Error>>;
 
-/// Runs an example. Cargo builds the examples of a package with all of its tests, but not with a single one.
+/// Runs an example. Cargo builds a package's examples when it builds all of its tests, but not for a single test.
 fn run(example: &str, arguments: &[&str]) -> Result<String, Box<dyn Error>> {
     let mut folder = std::env::current_exe()?;
     // From target/PROFILE/deps/NAME to target/PROFILE/examples.

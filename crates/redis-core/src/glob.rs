@@ -1,22 +1,22 @@
-//! Glob-style patterns as KEYS, SCAN and CONFIG GET understand them.
+//! The glob patterns of KEYS, SCAN and CONFIG GET.
 //!
-//! `*` matches any bytes, `?` one byte, `[abc]`, `[a-z]` and `[^a]` one byte of a set, and `\` takes the next byte
-//! as it is. Odd patterns match as Redis lets them match: an unclosed set ends with the pattern, a reversed range
-//! is turned round, a backslash at the end stands for itself, and `[]` matches nothing.
+//! `*` matches any bytes and `?` one byte. `[abc]`, `[a-z]` and `[^a]` match one byte of a set, and `\` takes the next
+//! byte literally. Odd patterns match as in Redis: an unclosed set ends with the pattern, a reversed range counts as the
+//! right one, a backslash at the end stands for itself, and `[]` matches nothing.
 
 /// Whether `string` matches `pattern` as a whole; `nocase` ignores the case of ASCII letters.
 ///
-/// Takes time in proportion to the product of the two lengths at the very worst, since only the last `*` met is
-/// ever tried again.
+/// The worst case takes time in proportion to the product of the two lengths, since only the last `*` is tried again.
 pub fn matches(pattern: &[u8], string: &[u8], nocase: bool) -> bool {
-    // Redis compares while both have bytes left, so that not even stars match an empty string. (KEYS and SCAN leave
-    // out the comparison where the pattern is a single `*`.)
+    // Redis compares while pattern and string have bytes left, so even `*` does not match an empty string. (KEYS and SCAN
+    // compare nothing if the pattern is a single `*`.)
     if string.is_empty() {
         return pattern.is_empty();
     }
     let mut at = 0;
     let mut index = 0;
-    // Where to go on if what follows the last `*` doesn't fit: the pattern after it, and the string's next start.
+    // Where to go on if the pattern after the last `*` does not fit: that part of the pattern, and the next start in the
+    // string.
     let mut retry: Option<(usize, usize)> = None;
     loop {
         if pattern.get(at) == Some(&b'*') {
@@ -54,7 +54,7 @@ pub fn matches(pattern: &[u8], string: &[u8], nocase: bool) -> bool {
     }
 }
 
-/// Whether the pattern's element at `at` (not a `*`) fits the byte, and where the next element begins.
+/// Whether the pattern's element at `at`, which is not a `*`, matches the byte; and where the next element begins.
 fn match_one(pattern: &[u8], at: usize, byte: u8, nocase: bool) -> (bool, usize) {
     match pattern[at] {
         b'?' => (true, at + 1),
@@ -64,7 +64,7 @@ fn match_one(pattern: &[u8], at: usize, byte: u8, nocase: bool) -> (bool, usize)
     }
 }
 
-/// Whether the set whose inside begins at `at` holds the byte, and where the pattern goes on after it.
+/// Whether the set whose content begins at `at` contains the byte; and where the pattern goes on after the set.
 fn match_set(pattern: &[u8], mut at: usize, byte: u8, nocase: bool) -> (bool, usize) {
     let negated = pattern.get(at) == Some(&b'^');
     if negated {
@@ -104,7 +104,7 @@ fn in_range(first: u8, last: u8, byte: u8, nocase: bool) -> bool {
             byte
         }
     };
-    // The ends are put in order before the case is folded.
+    // Redis puts the ends in order before it folds the case.
     let (low, high) = (first.min(last), first.max(last));
     (fold(low)..=fold(high)).contains(&fold(byte))
 }
@@ -117,7 +117,7 @@ fn same(one: u8, other: u8, nocase: bool) -> bool {
 mod tests {
     use super::matches;
 
-    /// What KEYS of Redis 7.0 answers: a pattern, keys that it matches, keys that it doesn't.
+    /// A pattern, keys that it matches and keys that it does not match, from KEYS of Redis 7.0.
     const SEEN: &[(&str, &[&str], &[&str])] = &[
         ("[", &[], &["b", "*^", "Z-", "[^"]),
         ("[^", &["*", "-", "?", "Z", "["], &["*^", "*a", "-*", "]a"]),

@@ -1,7 +1,7 @@
-//! What Redis's clients and files agree on, as plain functions over bytes: the protocol, numbers, glob patterns,
-//! quoted arguments, geohashes and the serialised forms of DUMP.
+//! The formats that Redis shares with its clients and files, as plain functions over bytes: the protocol, numbers, glob
+//! patterns, quoted arguments, geohashes and the serialised forms of DUMP.
 //!
-//! May use: nothing of this project. Never: knows a command, a key space or a socket.
+//! May use: nothing of this project. Never: knows a command, a keyspace or a socket.
 
 #![forbid(unsafe_code)]
 

@@ -4,7 +4,7 @@ mod extended;
 
 pub use extended::Extended;
 
-/// The longest text of an integer, bytes.
+/// The length of the longest integer's text, in bytes.
 pub const INTEGER_BYTES_MAX: usize = "-9223372036854775808".len();
 
 /// A signed 64-bit integer in the only form that Redis takes: no plus sign, no leading zeros, no spaces, no `-0`.
@@ -41,14 +41,14 @@ pub fn parse_u64(text: &[u8]) -> Option<u64> {
 
 /// A double as C's `strtod` reads it: decimal or hexadecimal, or an infinity by name.
 ///
-/// `None` for anything else, for spaces, for NaN, and for numbers that are too large or too close to zero.
+/// Returns `None` for anything else: text with spaces, NaN, and numbers that overflow or underflow.
 pub fn parse_float(text: &[u8]) -> Option<f64> {
     match extended::Scanned::scan(text)? {
         extended::Scanned::Infinite { negative: true } => Some(f64::NEG_INFINITY),
         extended::Scanned::Infinite { negative: false } => Some(f64::INFINITY),
         extended::Scanned::Hexadecimal(number) => number.to_f64(),
         extended::Scanned::Decimal(number) => {
-            // Rust reads the same decimal grammar as C, rounded the same way.
+            // Rust reads the same decimal grammar as C and rounds the same way.
             let value: f64 = std::str::from_utf8(text).ok()?.parse().ok()?;
             let vanished = value == 0.0 && !number.is_zero();
             (value.is_finite() && !vanished).then_some(value)
@@ -58,8 +58,8 @@ pub fn parse_float(text: &[u8]) -> Option<f64> {
 
 /// A double as RESP writes it: the shortest digits that read back the same, `inf`, `-inf`, `nan`, no trailing `.0`.
 ///
-/// Whole numbers up to 2^62 stand without an exponent; others have one where the plain form would be long. These are
-/// the forms of Redis 7.2 (earlier versions print 17 digits).
+/// Whole numbers up to 2^62 have no exponent; others have one if the plain form would be long. Redis 7.2 writes doubles
+/// like this; earlier versions print 17 digits.
 pub fn format_double(value: f64) -> String {
     /// 2^62. Whole numbers up to it are written as integers.
     const WHOLE_MAX: f64 = 4_611_686_018_427_387_904.0;
@@ -86,10 +86,10 @@ pub fn format_double(value: f64) -> String {
     format!("{sign}{}", place_digits(&digits, first))
 }
 
-/// Writes `digits`, the first of which stands for 10^`first`, in plain form or with an exponent.
+/// Writes `digits` in plain form or with an exponent. The first digit counts powers of 10^`first`.
 fn place_digits(digits: &str, first: i32) -> String {
     let count = i32::try_from(digits.len()).unwrap_or(i32::MAX);
-    // Power of ten of the last digit.
+    // The last digit's power of ten.
     let last = first + 1 - count;
     let distance = first.abs();
     if last >= 0 && distance < count + 7 {

@@ -1,8 +1,8 @@
 //! Splitting a line into arguments, as configuration files and inline commands write them.
 
-/// Splits a line at white space, with `"..."` (escapes `\n \r \t \b \a \xHH`, a backslash takes any other byte as
-/// it is) and `'...'` (only `\'` is an escape). `None` if a quote is not closed or is followed by anything but
-/// white space. A NUL byte ends the line.
+/// Splits a line at white space. `"..."` knows the escapes `\n \r \t \b \a \xHH`, and a backslash before any other byte
+/// stands for that byte; `'...'` knows only `\'`. Returns `None` if a quote is not closed, or if anything but white space
+/// follows a closing quote. A NUL byte ends the line.
 pub fn split_args(line: &[u8]) -> Option<Vec<Vec<u8>>> {
     let line = line.split(|&byte| byte == 0).next().unwrap_or_default();
     let mut args = Vec::new();
@@ -20,7 +20,7 @@ pub fn split_args(line: &[u8]) -> Option<Vec<Vec<u8>>> {
     }
 }
 
-/// Reads one argument from `at` and says where it ended.
+/// Appends to `arg` the argument that begins at `at`; returns where it ends, or `None` if its quotes are wrong.
 fn read_arg(line: &[u8], mut at: usize, arg: &mut Vec<u8>) -> Option<usize> {
     loop {
         match line.get(at) {
@@ -83,7 +83,7 @@ fn ends_well(rest: &[u8]) -> bool {
     rest.first().is_none_or(|&byte| is_space(byte))
 }
 
-/// White space as C's `isspace` has it.
+/// White space by the definition of C's `isspace`.
 fn is_space(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t' | b'\n' | b'\r' | 0x0b | 0x0c)
 }
@@ -114,7 +114,7 @@ pub fn quote(bytes: &[u8]) -> Vec<u8> {
     quoted
 }
 
-/// Writes bytes as they are where that reads back the same, in quotes otherwise.
+/// Writes bytes as they are if [`split_args`] reads them back the same, and in quotes otherwise.
 pub fn quote_if_needed(bytes: &[u8]) -> Vec<u8> {
     let plain = |&byte: &u8| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\'' | b'\\');
     if !bytes.is_empty() && bytes.iter().all(plain) {

@@ -1,9 +1,9 @@
-//! Changing parts of a value.
+//! Changes of parts of a value.
 
 use std::borrow::Cow;
 
-/// Bytes that overwrite those of a value from `offset` on. Zero bytes fill the gap where the value ends before; without
-/// any bytes a change only makes the value longer, if it ends before `offset`.
+/// Bytes that overwrite those of a value from `offset` on. If the value ends before `offset`, zero bytes fill the gap.
+/// So a change without bytes makes a short value longer, and does nothing else.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change<'a> {
     /// Where the first byte goes.
@@ -13,12 +13,12 @@ pub struct Change<'a> {
 }
 
 impl Change<'_> {
-    /// How long a value is at least that was changed.
+    /// The least length of a value after the change.
     pub fn end(&self) -> usize {
         self.offset + self.bytes.len()
     }
 
-    /// Overwrites what lies within `part`, the bytes of the changed value from `start` on.
+    /// Applies to `part`, which is the value's bytes from `start` on, as much of the change as lies in it.
     pub fn apply_to(&self, part: &mut [u8], start: usize) {
         let from = self.offset.max(start);
         let to = self.end().min(start + part.len());
@@ -29,12 +29,12 @@ impl Change<'_> {
     }
 }
 
-/// How long a value of `len` bytes is after `changes`.
+/// The length of a value of `len` bytes after `changes`.
 pub fn changed_len(len: usize, changes: &[Change<'_>]) -> usize {
     changes.iter().map(Change::end).fold(len, usize::max)
 }
 
-/// A value after `changes`, one after the other.
+/// A value after `changes`, applied one after the other.
 pub fn changed(old: &[u8], changes: &[Change<'_>]) -> Vec<u8> {
     let len = changed_len(old.len(), changes);
     let mut new = Vec::with_capacity(len);

@@ -1,4 +1,4 @@
-//! A store that fails when it is told to, for tests of what is above it.
+//! A store that fails on demand, for tests of the layers above it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,10 +10,10 @@ use super::{
 };
 use crate::model::Range;
 
-/// Another store, and which of its next calls fails.
+/// Wraps another store, and knows which of the next calls must fail.
 pub struct Faults {
     inner: Box<dyn Store>,
-    /// The write of this number, counted from now on, is refused; 0 for none.
+    /// The write with this number, counted from now on, fails; 0 for none.
     pub failing_write: AtomicU64,
     /// The same for commits.
     pub failing_commit: AtomicU64,

@@ -1,4 +1,4 @@
-//! Types of values, and what records say of them.
+//! The types of values, and the numbers that records give them.
 
 /// The type of a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,7 +17,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// The type of that number.
+    /// The type with that number.
     pub fn from_number(number: u8) -> Option<Self> {
         match number {
             0 => Some(Kind::String),
@@ -41,25 +41,25 @@ impl Kind {
     }
 }
 
-/// How Redis would hold a string, where that does not follow from its bytes. OBJECT ENCODING tells of it.
+/// How Redis would hold a string, as far as the bytes alone do not tell. OBJECT ENCODING shows it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(u8)]
 pub enum StringForm {
     /// As SET holds it: an integer as a number, up to 44 bytes together with their header, others in a buffer.
     #[default]
     Plain = 0,
-    /// In a buffer, whatever it is: a command has changed it in place.
+    /// In a buffer, whatever its bytes are, because a command has changed it in place.
     Raw = 1,
-    /// As Plain, but an integer as text: a command has computed the text.
+    /// As Plain, but an integer stays text, because a command has computed the text.
     Text = 2,
 }
 
-/// What a record says of its value: the type, and the form of a string.
+/// What a record knows about its value: the type, and the form of a string.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RecordKind {
     /// The type.
     pub kind: Kind,
-    /// The form; of other types always [`StringForm::Plain`].
+    /// The form; for other types always [`StringForm::Plain`].
     pub form: StringForm,
 }
 
@@ -81,12 +81,12 @@ impl From<StringForm> for RecordKind {
     }
 }
 
-/// Numbers that records have for strings in other forms than [`StringForm::Plain`].
+/// The numbers in records for strings in other forms than [`StringForm::Plain`].
 const RAW_STRING: u8 = 5;
 const TEXT_STRING: u8 = 6;
 
 impl RecordKind {
-    /// The number, which is part of the pool's format. A plain value has its type's.
+    /// The number, which is part of the pool's format. For a plain value it is the number of the type.
     pub fn number(self) -> u8 {
         match self.form {
             StringForm::Plain => self.kind as u8,
@@ -95,7 +95,7 @@ impl RecordKind {
         }
     }
 
-    /// What that number stands for.
+    /// The kind with that number.
     pub fn from_number(number: u8) -> Option<Self> {
         match number {
             RAW_STRING => Some(StringForm::Raw.into()),

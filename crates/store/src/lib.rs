@@ -1,15 +1,16 @@
-//! The boundary below the keyspace: records in, records out, nothing known of Redis's commands.
+//! The boundary below the keyspace: it stores and returns records and knows nothing of Redis's commands.
 //!
-//! The keyspace stages writes, and [`Store::commit`] makes what was staged durable before any reply that depends on
-//! it leaves. A layout may make each write durable at once (then `commit` has nothing to do) or gather the writes of
-//! many connections into one step. Where a record lies is the layout's own business: the keyspace keeps the opaque
-//! [`Location`] that a write or a visit gave and hands it back with every read.
+//! The keyspace stages writes, and [`Store::commit`] makes them durable before any reply that depends on them leaves. A
+//! layout may make each write durable at once (then `commit` has nothing to do) or gather the writes of many
+//! connections into one step. Only the layout knows where a record lies: the keyspace keeps the opaque [`Location`]
+//! that a write or a visit returned and passes it to every read.
 //!
 //! May use: the binding (`pmemkv`). Never: knows a database's keys, a command or a client; has unsafe code.
 
 #![forbid(unsafe_code)]
 
 pub mod change;
+mod error;
 #[cfg(any(test, feature = "testing"))]
 pub mod faults;
 mod kind;
@@ -28,6 +29,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 pub use change::Change;
+pub use error::StoreError;
 pub use model::{DATABASES, Kind, Millis, Range, RecordKind, StringForm, Value, now_ms};
 pub use open::{LayoutChoice, OpenError, Options, open, rehearse};
 /// Has memory fetched into the processor's cache.
@@ -37,19 +39,19 @@ pub use pmemkv::prefetch;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Location(pub u64);
 
-/// The name of records that are read by their places alone.
+/// Stands for a record's name where the location alone is enough to read the record.
 const NAMELESS: RecordKey<'_> = RecordKey {
     partition: 0,
     generation: 0,
     key: &[],
 };
 
-/// What names a record.
+/// The name of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RecordKey<'a> {
     /// Below [`Store::partitions`]; derived from the key's hash, so that a record is always in the same one.
     pub partition: usize,
-    /// Stands for a database's contents: FLUSHDB gives the database a new one.
+    /// The number of a database's contents: FLUSHDB gives the database a new one.
     pub generation: u32,
     /// The user's key.
     pub key: &'a [u8],
@@ -58,11 +60,11 @@ pub struct RecordKey<'a> {
 /// One change of one record.
 #[derive(Clone, Copy, Debug)]
 pub enum Write<'a> {
-    /// Stores a value, whether or not there was one.
+    /// Stores a value; replaces the one that the key has, if any.
     Put {
-        /// Whose value.
+        /// The record to store.
         record: RecordKey<'a>,
-        /// Where the value that it replaces lies, if there is one.
+        /// The location of the value that it replaces, if there is one.
         previous: Option<Location>,
         /// Its type, and a string's form.
         kind: RecordKind,
@@ -73,27 +75,27 @@ pub enum Write<'a> {
     },
     /// Changes the deadline of a stored value.
     SetExpiry {
-        /// Whose deadline.
+        /// The record to change.
         record: RecordKey<'a>,
-        /// Where it lies now.
+        /// Its present location.
         location: Location,
         /// The new deadline, or `None` for none.
         expires_at: Option<Millis>,
     },
     /// Changes parts of a stored value; its type and its deadline stay.
     Patch {
-        /// Whose value.
+        /// The record to change.
         record: RecordKey<'a>,
-        /// Where it lies now.
+        /// Its present location.
         location: Location,
-        /// What changes, one after the other.
+        /// The changes, in the order in which they apply.
         changes: &'a [Change<'a>],
     },
     /// Removes a record.
     Remove {
-        /// Which.
+        /// The record to remove.
         record: RecordKey<'a>,
-        /// Where it lies now.
+        /// Its present location.
         location: Location,
     },
 }
@@ -110,10 +112,10 @@ impl<'a> Write<'a> {
     }
 }
 
-/// A record met by [`Store::visit`].
+/// A record that [`Store::visit`] finds.
 #[derive(Clone, Copy, Debug)]
 pub struct Visited<'a> {
-    /// Its generation, which may be one that no database has any more.
+    /// Its generation. After a flush no database may have it any more.
     pub generation: u32,
     /// The user's key.
     pub key: &'a [u8],
@@ -123,101 +125,82 @@ pub struct Visited<'a> {
     pub expires_at: Option<Millis>,
     /// Where it lies.
     pub location: Location,
-    /// Its bytes; none where they lie in several parts.
+    /// Its bytes; empty if the value lies in several parts.
     pub value: &'a [u8],
-    /// Where a key may be met more than once (see [`Abilities::partitioned`]), the highest number counts.
+    /// Of several records of one key (see [`Abilities::partitioned`]), the one with the highest number is current.
     pub sequence: u64,
-    /// Whether it says that the key is gone, and with it all that is older.
+    /// Whether it is a tombstone: the key and all of its older records are gone.
     pub removed: bool,
 }
 
-/// Why a record is to be let go of: both are plain to see in the data, so that no write is needed for it.
+/// Why the keyspace forgets a record. The stored data show either reason by themselves, so forgetting needs no write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Gone {
     /// Its deadline has passed.
     Expired,
-    /// Its generation is no database's any more.
+    /// No database has its generation any more.
     Flushed,
 }
 
-/// What a store asks for beside the commands.
+/// How urgently a store needs [`Store::work`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Upkeep {
     /// Nothing.
     Nothing,
     /// Work in the background.
     Background,
-    /// As soon as possible; whoever writes should lend a hand.
+    /// Work as soon as possible: threads that write should help.
     Urgent,
-    /// Before anything else is written.
+    /// Work before anything else is written.
     Critical,
 }
 
-/// What [`Store::work`] came to.
+/// The result of [`Store::work`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Worked {
-    /// Something was done, and there may be more.
+    /// It did something, and there may be more.
     Some,
-    /// There was nothing to do, or nothing that would have won anything.
+    /// There was nothing to do, or nothing that would have freed anything.
     Nothing,
-    /// Another thread is at it.
+    /// Another thread is doing it, or must act first.
     Elsewhere,
 }
 
-/// Called with where a key's record lies now, `None` where the index has none; returns where it lies from now on,
-/// `None` where it stays.
+/// Called with the present location of a key's record, `None` if the index has none. Returns the record's new location,
+/// `None` if the record stays.
 pub type OnCurrent<'f> =
     &'f mut dyn FnMut(Option<Location>) -> Result<Option<Location>, StoreError>;
 
-/// The index, for a store that moves records.
+/// The index, as a store that moves records uses it.
 pub trait Relocate {
-    /// Locks a key and runs `f`; notes the location that it returns. Nobody reads or writes the key meanwhile.
+    /// Locks a key, runs `f`, and enters the location that `f` returns. No other thread reads or writes the key
+    /// meanwhile.
     fn relocate(&self, generation: u32, key: &[u8], f: OnCurrent<'_>) -> Result<(), StoreError>;
 
-    /// Whether the generation was flushed, and [`Store::forget`] has yet to be called for some of its records.
+    /// Whether the generation was flushed and the keyspace has not yet called [`Store::forget`] for all of its records.
     fn awaits_removal(&self, generation: u32) -> bool;
-}
-
-/// Why a store refused. Nothing was changed.
-#[derive(Debug, thiserror::Error)]
-pub enum StoreError {
-    /// No room in the pool.
-    #[error("no room in the pool")]
-    OutOfMemory,
-    /// The key or value is larger than the engine takes.
-    #[error("key or value larger than the engine takes")]
-    TooLarge,
-    /// The engine cannot do this.
-    #[error("the engine does not support this")]
-    NotSupported,
-    /// A stored record does not read as one.
-    #[error("damaged record: {0}")]
-    Damaged(String),
-    /// The engine failed; its message.
-    #[error("{0}")]
-    Engine(String),
 }
 
 /// How full a store is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Fill {
-    /// Bytes that the records in use take; what removing them all would set free.
+    /// Bytes that the records in use take: removing all of them would free as many.
     pub bytes: u64,
-    /// Whether the next writes may find no room although there are few enough records: upkeep is behind.
+    /// Whether upkeep is behind: the next writes may find no room although the records leave enough.
     pub is_short: bool,
 }
 
 /// The generations of the databases, kept with the data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Generations {
-    /// Each database's own.
+    /// The generation of each database.
     pub of_database: [u32; DATABASES],
-    /// The next one that has never been used.
+    /// The next unused number.
     pub next: u32,
 }
 
 impl Default for Generations {
-    /// Those of a new pool: database n has generation n.
+    /// The generations of a new pool: database n has generation n.
     fn default() -> Self {
         let mut of_database = [0; DATABASES];
         let mut next = 0;
@@ -231,38 +214,38 @@ impl Default for Generations {
 
 /// What a store can do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(clippy::struct_excessive_bools)] // Each stands for itself.
+#[allow(clippy::struct_excessive_bools)] // They are independent of each other.
 pub struct Abilities {
-    /// Has ranges of its own: [`Store::range`] works.
+    /// Keeps keys in order: [`Store::range`] works.
     pub sorted: bool,
-    /// Gives back what it was given (the `blackhole` engine does not).
+    /// Keeps what it is given (the `blackhole` engine does not).
     pub retains: bool,
     /// Outlives the process.
     pub persistent: bool,
-    /// Each partition holds the records that [`RecordKey::partition`] names, each key once, and can be visited when it
-    /// is first needed. Otherwise all parts must be visited before anything is read or written: a key may be met in
-    /// any of them, and more than once.
+    /// Each partition holds the records that [`RecordKey::partition`] assigns to it, each key once, so the keyspace may
+    /// visit a partition when it first needs it. Otherwise the keyspace must visit all parts before it reads or writes
+    /// anything: any of them may hold a key, and more than once.
     pub partitioned: bool,
 }
 
-/// What a store occupies.
+/// How much space a store takes.
 #[derive(Clone, Debug, Default)]
 pub struct Usage {
     /// The engine's name.
     pub engine: String,
     /// The layout's name.
     pub layout: &'static str,
-    /// The pool's file, where there is one.
+    /// The pool's file, if there is one.
     pub pool_path: Option<PathBuf>,
     /// The pool's size.
     pub pool_bytes: u64,
-    /// What is allocated of it; 0 where the engine cannot tell.
+    /// The allocated part of it; 0 if the engine cannot tell.
     pub allocated_bytes: u64,
-    /// How often the pool was opened since it was made, where that is known.
+    /// How often the pool was opened since it was made, if known.
     pub opens: Option<u64>,
     /// The most bytes of records that it can hold, as [`Fill`] counts them.
     pub stored_bytes_max: u64,
-    /// The layout's own figures, by the names that INFO shows them under.
+    /// The layout's own figures, under the names that INFO shows.
     pub details: Vec<(&'static str, u64)>,
 }
 
@@ -282,7 +265,7 @@ pub trait Store: Send + Sync {
     /// What the store can do.
     fn abilities(&self) -> Abilities;
 
-    /// How many partitions records are spread over, a power of two. Each can be visited by itself.
+    /// How many partitions the records are spread over, a power of two.
     fn partitions(&self) -> usize;
 
     /// The seed of the hash that spreads keys over partitions, fixed for the life of the data.
@@ -294,15 +277,15 @@ pub trait Store: Send + Sync {
     /// Replaces the generations in one durable step.
     fn set_generations(&self, generations: &Generations) -> Result<(), StoreError>;
 
-    /// How many parts [`visit`](Self::visit) reads the records in: as many as partitions, where the store has these.
+    /// How many parts [`visit`](Self::visit) reads the records in. In a partitioned store a part is a partition.
     fn parts(&self) -> usize {
         self.partitions()
     }
 
-    /// Meets every record of a part, in any order. Those that are no longer valid may be among them.
+    /// Shows every record of a part, in any order. Outdated records may be among them.
     fn visit(&self, part: usize, visit: &mut dyn FnMut(Visited<'_>)) -> Result<(), StoreError>;
 
-    /// Calls `f` once with the record's value, without a copy; `false` where there is none.
+    /// Calls `f` once with the record's value, without a copy; `false` if there is none.
     fn read(
         &self,
         record: RecordKey<'_>,
@@ -310,13 +293,13 @@ pub trait Store: Send + Sync {
         f: OnValue<'_>,
     ) -> Result<bool, StoreError>;
 
-    /// Whether a value is so long that a command that needs a part of it asks for that part alone, by
-    /// [`value_bytes`](Self::value_bytes) and [`read_range`](Self::read_range), and changes it by [`Write::Patch`].
+    /// Whether a value is so long that a command which needs a part of it should read that part alone, by
+    /// [`value_bytes`](Self::value_bytes) and [`read_range`](Self::read_range), and change it by [`Write::Patch`].
     fn is_large(&self, _location: Location) -> bool {
         false
     }
 
-    /// The length of a record's value; `None` where there is no record.
+    /// The length of a record's value; `None` if there is no record.
     fn value_bytes(
         &self,
         record: RecordKey<'_>,
@@ -329,8 +312,8 @@ pub trait Store: Send + Sync {
         Ok(bytes)
     }
 
-    /// Calls `f` with the bytes of a value that lie in `range`, one piece after the other, until it breaks. What of the
-    /// range lies behind the value's end is left out. `f` must not call the store. An error where there is no record.
+    /// Calls `f` with the bytes of a value that lie in `range`, one piece after the other, until it breaks. The range
+    /// may reach past the value's end. `f` must not call the store. Fails if there is no record.
     fn read_range(
         &self,
         record: RecordKey<'_>,
@@ -348,8 +331,8 @@ pub trait Store: Send + Sync {
         }
     }
 
-    /// Calls `f` with one value after the other until it breaks, as [`read`](Self::read) does, where the places alone
-    /// name the records. An error where one of them is missing.
+    /// Calls `f` with one value after the other, as [`read`](Self::read) does, until it breaks. The store must be able
+    /// to find records by their locations alone. Fails if one of them is missing.
     fn read_run(
         &self,
         locations: &[Location],
@@ -367,15 +350,15 @@ pub trait Store: Send + Sync {
         Ok(ControlFlow::Continue(()))
     }
 
-    /// Has a record fetched into the processor's cache, since it is going to be read.
+    /// Asks the processor to fetch a record into its cache ahead of a read.
     fn prefetch(&self, _location: Location) {}
 
-    /// Stages `writes` as one atomic change and stores where each record lies now in `locations`
-    /// (as many as `writes`). Either all of them happen or, on an error, none.
+    /// Stages `writes` as one atomic change and sets `locations` (as many as `writes`) to where each record lies then.
+    /// On an error none of the writes happens.
     fn write(&self, writes: &[Write<'_>], locations: &mut [Location]) -> Result<(), StoreError>;
 
-    /// Runs `change`; what it stages counts together: after a crash either all of it is there or none. `records` are all
-    /// those that it may write. Meanwhile no other thread stages anything, and what is staged is not yet durable when
+    /// Runs `change` as one step: after a crash either everything that it staged is there or nothing. `records` are all
+    /// those that it may write. No other thread stages anything meanwhile. What `change` staged is not yet durable when
     /// this returns. An error says that `change` did not run.
     fn atomically(
         &self,
@@ -383,7 +366,7 @@ pub trait Store: Send + Sync {
         change: &mut dyn FnMut(),
     ) -> Result<(), StoreError>;
 
-    /// Lets go of a record that reads as absent by itself.
+    /// Drops a record that counts as absent already, because of `gone`.
     fn forget(
         &self,
         record: RecordKey<'_>,
@@ -391,47 +374,48 @@ pub trait Store: Send + Sync {
         gone: Gone,
     ) -> Result<(), StoreError>;
 
-    /// Whether a record was staged by the [step](Self::atomically) that this thread is in, so that nobody misses it after
-    /// a crash.
+    /// Whether the [step](Self::atomically) that this thread runs staged the record: a crash before the commit leaves
+    /// no trace of it, so no reply has promised it.
     fn is_of_this_step(&self, _location: Location) -> bool {
         false
     }
 
-    /// The step that this thread is in has taken a generation from its database: what it has staged for it is useless.
+    /// Tells the store that the step that this thread runs flushed a generation: the records that the step staged for
+    /// it are useless.
     fn generation_is_gone(&self, _generation: u32) {}
 
-    /// Makes all that was staged before durable; `false` where nothing was. No reply may leave before.
+    /// Makes durable whatever was staged before the call; `false` if nothing was. A reply must not leave earlier.
     fn commit(&self) -> Result<bool, StoreError>;
 
-    /// The sequence number of a record that [`visit`](Self::visit) has met.
+    /// The sequence number of a record that [`visit`](Self::visit) has shown.
     fn sequence(&self, _location: Location) -> Result<u64, StoreError> {
         Ok(0)
     }
 
-    /// Notes that the index has no use for a record that [`visit`](Self::visit) has met: its database is gone, or a
-    /// later record of its key was met.
+    /// Tells the store that the index does not use a record that [`visit`](Self::visit) has shown: its database was
+    /// flushed, or a later record of its key was found.
     fn release(&self, _location: Location) -> Result<(), StoreError> {
         Ok(())
     }
 
-    /// Notes that everything was visited: from now on there are writes.
+    /// Tells the store that the keyspace has visited everything: writes may follow.
     fn loaded(&self, _index: &dyn Relocate) -> Result<(), StoreError> {
         Ok(())
     }
 
-    /// What the store asks for beside the commands.
+    /// How urgently the store needs [`work`](Self::work).
     fn upkeep(&self) -> Upkeep {
         Upkeep::Nothing
     }
 
-    /// Does what it asks for, for about `time`. The caller holds no lock of the index.
+    /// Does the upkeep for about `time`. The caller holds no lock of the index.
     fn work(&self, _index: &dyn Relocate, _time: Duration) -> Result<Worked, StoreError> {
         Ok(Worked::Nothing)
     }
 
-    /// Makes room for `bytes` of new values within the [step](Self::atomically) that this thread is in, as far as it can
-    /// before `until`; whether there is as much. The caller holds no lock of the index, and the index has let go of nothing
-    /// in the step but by [`write`](Self::write).
+    /// Makes room for `bytes` of new values within the [step](Self::atomically) that this thread runs, until `until` at
+    /// the latest. Returns whether there is enough room now. The caller holds no lock of the index, and in this step
+    /// the index has dropped records only through [`write`](Self::write).
     fn work_in_step(
         &self,
         _index: &dyn Relocate,
@@ -441,7 +425,7 @@ pub trait Store: Send + Sync {
         Ok(false)
     }
 
-    /// Whether values of `bytes` more could be stored, if upkeep has done all that it can.
+    /// Whether `bytes` of new values would fit once upkeep has done all that it can.
     fn could_hold(&self, _bytes: u64) -> bool {
         false
     }
@@ -461,14 +445,14 @@ pub trait Store: Send + Sync {
         true
     }
 
-    /// Nobody waits for room any more: the background need not go on for it. Others that wait ask
-    /// [`has_room_for`](Self::has_room_for) again.
+    /// A thread that waited for room waits no longer: the background may stop making room. Other threads that still
+    /// wait ask [`has_room_for`](Self::has_room_for) again.
     fn stop_making_room(&self) {}
 
-    /// How full the store is. Asked before every write that may add something.
+    /// How full the store is. The keyspace asks before every write that may add something.
     fn fill(&self) -> Fill;
 
-    /// With more stored bytes than this the store's upkeep costs too much: keys that may be evicted should be.
+    /// With more stored bytes than this, upkeep costs too much: the keyspace should evict keys if it may.
     fn evict_above(&self) -> u64 {
         u64::MAX
     }
@@ -484,38 +468,27 @@ pub trait Store: Send + Sync {
     /// Counts a generation's records in a range of keys.
     fn range_count(&self, generation: u32, range: Range<'_>) -> Result<u64, StoreError>;
 
-    /// What is occupied.
+    /// How much space the store takes.
     fn usage(&self) -> Result<Usage, StoreError>;
 
     /// Asks the engine to defragment `amount` percent of its pool, from `start` percent on.
     fn defrag(&self, start: f64, amount: f64) -> Result<(), StoreError>;
 
-    /// Marks the data as left in good order. Called once, after the last write.
+    /// Notes in the pool that it was closed in order. Called once, after the last write.
     fn close(&self) -> Result<(), StoreError>;
 }
 
-/// Calls `f` with what of `range` lies within `bytes`, if it is any.
+/// Calls `f` with the piece of `bytes` that lies in `range`, unless it is empty.
 pub fn lend(bytes: &[u8], range: &std::ops::Range<usize>, f: OnPiece<'_>) {
     let piece = &bytes[within(range, bytes.len())];
     if !piece.is_empty() {
-        // There is no piece behind it that a break would leave out.
+        // It is the only piece, so a break changes nothing.
         let _ = f(piece);
     }
 }
 
-/// What of `range` lies within a value of `len` bytes.
+/// The part of `range` that lies within a value of `len` bytes.
 pub fn within(range: &std::ops::Range<usize>, len: usize) -> std::ops::Range<usize> {
     let end = range.end.min(len);
     range.start.min(end)..end
-}
-
-impl From<pmemkv::Error> for StoreError {
-    fn from(error: pmemkv::Error) -> Self {
-        use pmemkv::Error;
-        match error {
-            Error::OutOfMemory(_) => StoreError::OutOfMemory,
-            Error::NotSupported(_) => StoreError::NotSupported,
-            other => StoreError::Engine(other.to_string()),
-        }
-    }
 }

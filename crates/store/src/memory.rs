@@ -1,4 +1,4 @@
-//! A store in plain memory, for the keyspace's own tests: it can be told to fail.
+//! A store in plain memory for the keyspace's tests, which can make it fail.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -21,20 +21,20 @@ struct Record {
 
 type Records = BTreeMap<(u32, Vec<u8>), (usize, Record)>;
 
-/// Records in a map. `fail_after` writes the store says that it is full.
+/// A store that keeps its records in a map.
 #[derive(Debug)]
 pub struct MemoryStore {
     partitions: usize,
     sorted: bool,
     records: Mutex<Records>,
     generations: Mutex<Generations>,
-    /// How many more writes go well.
+    /// How many writes succeed before the store says that it is full.
     pub writes_left: AtomicU64,
     /// See [`Store::evict_above`].
     pub evict_above: AtomicU64,
-    /// With more bytes than this a value that is put finds no room.
+    /// While the store holds more bytes than this, it refuses to store values.
     pub most: AtomicU64,
-    /// How often a keyspace was made over it.
+    /// How often a keyspace was opened over it.
     pub opens: AtomicU64,
 }
 
@@ -53,7 +53,7 @@ impl MemoryStore {
         }
     }
 
-    /// How many records there are, of whatever generation.
+    /// How many records there are, in all generations together.
     pub fn records(&self) -> usize {
         self.records.lock().len()
     }
@@ -127,7 +127,7 @@ impl Store for std::sync::Arc<MemoryStore> {
         Ok(true)
     }
 
-    /// All are, so that the keyspace's tests go that way too.
+    /// Calls all values large, so that the keyspace's tests use ranges and patches too.
     fn is_large(&self, _location: Location) -> bool {
         true
     }

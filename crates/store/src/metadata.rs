@@ -1,4 +1,5 @@
-//! Where a store keeps what is not a record: in its pool, or in this process where the engine does not outlive it.
+//! Pool metadata: what a store keeps beside its records. It lies in the pool, or in this process if the engine's data
+//! end with the process.
 
 use std::path::PathBuf;
 
@@ -15,7 +16,7 @@ const WORD_OPEN: usize = 0;
 /// The pool's first word of generations: two databases a word, then the next unused number.
 const WORD_GENERATIONS: usize = 1;
 
-/// The word behind the generations: a checksum of them.
+/// The word after the generations: a checksum of them.
 const WORD_GENERATIONS_CHECK: usize = WORD_GENERATIONS + GENERATION_WORDS;
 
 /// How many words the generations take.
@@ -30,7 +31,7 @@ const WORD_OPENS: usize = 15;
 /// The pool's first word that belongs to the layout.
 pub const WORD_LAYOUT: usize = 16;
 
-/// Where what is not a record is kept.
+/// What a store keeps beside its records.
 #[derive(Debug)]
 pub enum Metadata {
     /// In the pool.
@@ -39,15 +40,15 @@ pub enum Metadata {
     Process {
         /// The generations.
         generations: Mutex<Generations>,
-        /// Where the engine's memory comes from.
+        /// The directory that the engine's memory comes from.
         path: PathBuf,
-        /// How much there is of it.
+        /// The size of that memory.
         size_bytes: u64,
     },
 }
 
 impl Metadata {
-    /// One in this process, for an engine with memory of that size under `path`.
+    /// Metadata in this process, for an engine with memory of that size under `path`.
     pub fn process(path: PathBuf, size_bytes: u64) -> Self {
         Metadata::Process {
             generations: Mutex::new(Generations::default()),
@@ -74,7 +75,7 @@ impl Metadata {
         }
     }
 
-    /// Replaces the generations and clears a word of the layout's, all in one durable step.
+    /// Replaces the generations and clears a word of the layout, in one durable step.
     pub fn set_generations_and_clear(&self, new: &Generations, word: usize) {
         match self {
             Metadata::Process { .. } => self.set_generations(new),
@@ -91,7 +92,7 @@ impl Metadata {
         }
     }
 
-    /// What the pool or the memory is and how much of it is allocated.
+    /// The pool or the memory, its size, and how much of it is allocated.
     pub fn usage(&self) -> Result<Usage, StoreError> {
         let mut usage = Usage::default();
         match self {
@@ -114,7 +115,7 @@ impl Metadata {
         Ok(usage)
     }
 
-    /// Marks the data as left in good order.
+    /// Notes in the pool that it was closed in order.
     pub fn mark_closed(&self) {
         if let Metadata::Pool(pool) = self {
             pool.set_word(WORD_OPEN, 0);
@@ -122,7 +123,7 @@ impl Metadata {
     }
 }
 
-/// Whether the pool was left in good order.
+/// Whether the pool was closed in order.
 pub fn was_closed(pool: &Pool) -> bool {
     pool.word(WORD_OPEN) == 0
 }
@@ -142,7 +143,7 @@ pub fn set_generations(pool: &Pool, new: &Generations) {
     pool.set_words(WORD_GENERATIONS, &checked(encode_generations(new)));
 }
 
-/// Gives a new pool the generations of another, and its count of opens.
+/// Copies the generations and the count of opens from one pool to another.
 pub fn copy_generations(old: &Pool, new: &Pool) {
     let words = old.words(WORD_GENERATIONS, GENERATION_WORDS);
     new.set_words(WORD_GENERATIONS, &checked(words));
@@ -150,8 +151,8 @@ pub fn copy_generations(old: &Pool, new: &Pool) {
     new.set_word(WORD_OPENS, old.word(WORD_OPENS));
 }
 
-/// Refuses a pool whose words or partitions' places were damaged: with wrong generations whole databases would be taken
-/// for flushed ones and removed, with a wrong place an engine would begin anew.
+/// Refuses a pool whose generations or partitions' places are damaged. With wrong generations the server would take
+/// whole databases for flushed ones and remove them; with a wrong place an engine would begin with empty data.
 pub fn check(pool: &Pool) -> Result<(), PoolError> {
     let generations = pool.words(WORD_GENERATIONS, GENERATION_WORDS);
     let places = pool.places_checksum();
@@ -176,19 +177,19 @@ pub fn check(pool: &Pool) -> Result<(), PoolError> {
     Ok(())
 }
 
-/// Words with their checksum behind them.
+/// Appends the checksum of the words to them.
 fn checked(mut words: Vec<u64>) -> Vec<u64> {
     words.push(words_checksum(&words));
     words
 }
 
-/// Never 0, which no word of a damaged page should stand for.
+/// A checksum of words. It is never 0, so that a page of zeros never passes for intact.
 pub fn words_checksum(words: &[u64]) -> u64 {
     let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
     xxh3_64(&bytes) | 1
 }
 
-/// Generations as words of a pool.
+/// The generations, as words of a pool.
 pub fn encode_generations(generations: &Generations) -> Vec<u64> {
     let (pairs, _) = generations.of_database.as_chunks::<2>();
     let mut words: Vec<u64> = pairs
@@ -199,14 +200,14 @@ pub fn encode_generations(generations: &Generations) -> Vec<u64> {
     words
 }
 
-/// The opposite of [`encode_generations`].
+/// The inverse of [`encode_generations`].
 #[allow(clippy::cast_possible_truncation)] // Each half of a word is one number.
 pub fn decode_generations(words: &[u64]) -> Generations {
     let mut generations = Generations::default();
     let Some((&next, pairs)) = words.split_last() else {
         return generations;
     };
-    // A new pool's words are 0, which no set of generations has at its end.
+    // All words of a new pool are 0, and the next unused generation never is.
     if next != 0 {
         for (db, generation) in generations.of_database.iter_mut().enumerate() {
             *generation = (pairs[db / 2] >> (32 * (db % 2))) as u32;
@@ -266,7 +267,7 @@ mod tests {
         drop(metadata);
         drop(pool);
 
-        // The partitions' places, 1088 bytes behind the layout's name: as they would be in a pool without partitions.
+        // Clears the partitions' places, 1088 bytes after the layout's name, as in a pool without partitions.
         let mut bytes = fs::read(&path)?;
         let name = memchr::memmem::find(&bytes, b"pairs\0").ok_or("no header")?;
         bytes[name + 1088..name + 1104].fill(0);

@@ -1,4 +1,4 @@
-//! The words that the store and everything above it share: databases, types of values, values, times, ranges.
+//! The types that the store and everything above it share: databases, types of values, values, times, ranges.
 
 pub use crate::kind::{Kind, RecordKind, StringForm};
 pub use pmemkv::Range;
@@ -14,9 +14,9 @@ pub type Millis = i64;
 pub struct Value<'a> {
     /// Its type.
     pub kind: Kind,
-    /// Of a string, how Redis would hold it.
+    /// For a string, how Redis would hold it.
     pub form: StringForm,
-    /// Deadline, or `None` where the key stays.
+    /// Deadline, or `None` if it has none.
     pub expires_at: Option<Millis>,
     /// The bytes.
     pub bytes: &'a [u8],

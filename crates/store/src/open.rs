@@ -1,4 +1,4 @@
-//! Opening a store: a pool made or found, and the layout that it has.
+//! Opening a store: creates or opens the pool, and opens the layout in it.
 
 use std::hash::{BuildHasher, RandomState};
 use std::path::{Path, PathBuf};
@@ -21,19 +21,19 @@ pub struct Options {
     pub engine_config: Option<String>,
     /// The pool's file. A volatile engine's memory comes from a file of its own in the same directory.
     pub pool_path: PathBuf,
-    /// The size of a pool that is to be made, or of a volatile engine's memory.
+    /// The size of a new pool, or of a volatile engine's memory.
     pub pool_size_bytes: u64,
     /// The layout of the records.
     pub layout: LayoutChoice,
-    /// Whether to keep what can be read of damaged data, instead of refusing it.
+    /// Whether to keep the readable part of damaged data instead of refusing the pool.
     pub repair: bool,
 }
 
 /// Which layout of records is wanted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum LayoutChoice {
-    /// The one that the pool has; for a new one, [`packed`] where the engine can and the pool is large enough for it to
-    /// pay, [`pairs`] elsewhere.
+    /// The pool's layout. For a new pool, [`packed`] if the engine allows it and the pool is large enough to gain by
+    /// it, otherwise [`pairs`].
     #[default]
     Auto,
     /// [`pairs`].
@@ -89,7 +89,7 @@ pub enum OpenError {
 }
 
 impl Options {
-    /// The engine that is named, and where its data go: the engine's own configuration goes before the rest.
+    /// Finds the engine by its name, and where its data go. The engine's own configuration overrides the other options.
     pub fn resolve(&self) -> Result<(Engine, Options), OpenError> {
         let no_such_engine = || OpenError::NoSuchEngine {
             name: self.engine.clone(),
@@ -110,7 +110,8 @@ impl Options {
         Ok((engine, options))
     }
 
-    /// A persistent engine's configuration says where its pool is. The pool itself is the server's to open.
+    /// Takes the pool's path and size from a persistent engine's configuration. The server opens the pool itself, so
+    /// the configuration may say nothing else.
     fn read_pool_config(&mut self, json: &str) -> Result<(), OpenError> {
         let wrong = |text: String| OpenError::EngineConfig(text);
         let document: serde_json::Value =
@@ -138,13 +139,13 @@ impl Options {
 }
 
 /// A store of one layout or the other.
-#[allow(clippy::large_enum_variant)] // There is one, and it is unpacked at once.
+#[allow(clippy::large_enum_variant)] // There is only one at a time, and the caller unpacks it at once.
 pub(super) enum Opened {
     Pairs(pairs::Pairs),
     Packed(packed::Packed),
 }
 
-/// Opens the store, or makes it where there is none. `options` are resolved ones.
+/// Opens the store, or creates it if there is none. `options` come from [`Options::resolve`].
 pub fn open(engine: Engine, options: &Options) -> Result<Box<dyn Store>, OpenError> {
     Ok(match open_layout(engine, options)? {
         Opened::Pairs(store) => Box::new(store),
@@ -152,7 +153,7 @@ pub fn open(engine: Engine, options: &Options) -> Result<Box<dyn Store>, OpenErr
     })
 }
 
-/// [`open`], with the layout in plain view.
+/// [`open`], with the type of the layout.
 pub(super) fn open_layout(engine: Engine, options: &Options) -> Result<Opened, OpenError> {
     let can_pack = packed::ENGINES.contains(&engine.name);
     let small = options.pool_size_bytes < packed::POOL_BYTES_MIN;
@@ -259,7 +260,8 @@ fn new_hash_seed() -> u64 {
     RandomState::new().hash_one(std::process::id())
 }
 
-/// A DAX device is always there; whether it holds a pool is found out by opening it.
+/// Whether the path is a DAX device without a pool. The device is always there, so only an attempt to open the pool
+/// tells.
 fn is_new_device(path: &Path) -> bool {
     pmemkv::is_device(path) && matches!(Pool::open(path), Err(PoolError::NotAPool { .. }))
 }

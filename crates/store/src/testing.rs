@@ -1,8 +1,9 @@
-//! What the tests of stores share.
+//! Helpers that the tests of stores share.
 
 use std::path::Path;
 
-/// A folder in memory where there is one: pools on a disk are slow, and nothing of a test must survive a reboot.
+/// Makes a folder, in memory if possible: pools on a disk are slow, and a test leaves nothing that must survive a
+/// reboot.
 pub fn folder() -> std::io::Result<tempfile::TempDir> {
     let shm = Path::new("/dev/shm");
     let base = if shm.is_dir() {

@@ -1,7 +1,9 @@
 //! ACL LOG.
 
-use super::wrong_words;
+use super::{ADMIN, sub, wrong_arguments};
 use crate::acl::Entry;
+use crate::catalog::spec::{Argument, ArgumentKind, Arity};
+use crate::commands::row::Row;
 use crate::commands::{CommandError, CommandResult, Context};
 use crate::keyspace::now_ms;
 use crate::numbers::parse_i64;
@@ -10,17 +12,38 @@ use crate::protocol::{Args, Reply};
 /// How many entries are shown where no number is given.
 const SHOWN: usize = 10;
 
-pub(super) fn log(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+pub(super) const LOG: Row = sub(
+    "log",
+    Arity::AtLeast(2),
+    ADMIN,
+    "Shows what was denied lately, or forgets it.",
+    "O(N) with N being the number of entries shown.",
+    &[Argument::new(
+        "operation",
+        ArgumentKind::OneOf(&[
+            Argument::new("count", ArgumentKind::Integer),
+            Argument::token("reset", "RESET"),
+        ]),
+    )
+    .optional()],
+    log,
+)
+.history(&[(
+    "7.2.0",
+    "Added entry ID, timestamp created, and timestamp last updated.",
+)]);
+
+fn log(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     let log = ctx.server.acl.log();
     let count = match args.get(2) {
-        _ if args.len() > 3 => return Err(wrong_words(args)),
+        _ if args.len() > 3 => return Err(wrong_arguments(args)),
         None => SHOWN,
-        Some(word) if word.eq_ignore_ascii_case(b"reset") => {
+        Some(argument) if argument.eq_ignore_ascii_case(b"reset") => {
             log.lock().clear();
             return Ok(Reply::Ok.into());
         }
-        Some(word) => {
-            let count = parse_i64(word).ok_or(CommandError::NotAnInteger)?;
+        Some(argument) => {
+            let count = parse_i64(argument).ok_or(CommandError::NotAnInteger)?;
             usize::try_from(count).unwrap_or(0)
         }
     };

@@ -1,9 +1,28 @@
 //! Strings combined bit by bit: BITOP.
 
+use crate::catalog::spec::{Argument, ArgumentKind, Arity, Categories, Flags, Group, KeySpec};
+use crate::commands::row::Row;
+use crate::commands::sources::{DESTINATION, SOURCE};
 use crate::commands::strings::string;
 use crate::commands::{CommandError, CommandResult, Context};
 use crate::keyspace::{EventClass, StringForm};
 use crate::protocol::{Args, Reply};
+
+pub(in crate::commands) static COMMANDS: &[Row] = &[Row::new("bitop", Arity::AtLeast(4), bitop)
+    .flags(Flags::WRITE.union(Flags::DENYOOM).union(Flags::REWRITES))
+    .categories(Categories::BITMAP)
+    .keys(&[
+        KeySpec::range(&["OW", "update"], 2, 0, 1),
+        KeySpec::range(&["RO", "access"], 3, -1, 1),
+    ])
+    .group(Group::Bitmap, "2.6.0")
+    .summary("Stores the bitwise combination of strings")
+    .complexity("O(N)")
+    .arguments(&[
+        Argument::new("operation", ArgumentKind::String),
+        Argument::new("destkey", ArgumentKind::Key(0)),
+        Argument::new("key", ArgumentKind::Key(1)).multiple(),
+    ])];
 
 const NOT_OF_SEVERAL: CommandError =
     CommandError::text("ERR BITOP NOT must be called with a single source key.");
@@ -17,7 +36,7 @@ enum Operation {
 }
 
 impl Operation {
-    fn parse(word: &[u8]) -> Result<Self, CommandError> {
+    fn parse(argument: &[u8]) -> Result<Self, CommandError> {
         [
             ("and", Operation::And),
             ("or", Operation::Or),
@@ -25,12 +44,12 @@ impl Operation {
             ("not", Operation::Not),
         ]
         .into_iter()
-        .find(|(name, _)| word.eq_ignore_ascii_case(name.as_bytes()))
+        .find(|(name, _)| argument.eq_ignore_ascii_case(name.as_bytes()))
         .map(|(_, operation)| operation)
         .ok_or(CommandError::Syntax)
     }
 
-    /// Takes the next string in. The shorter of both counts as filled up with zero bytes.
+    /// Combines the result with the next string. The shorter of both counts as padded with zero bytes.
     fn take(self, result: &mut Vec<u8>, next: &[u8]) {
         if result.len() < next.len() {
             result.resize(next.len(), 0);
@@ -49,7 +68,7 @@ impl Operation {
     }
 }
 
-/// What several strings give. A key that is missing counts as an empty string.
+/// The combination of several strings. A missing key counts as an empty string.
 #[derive(Debug)]
 struct Combination {
     operation: Operation,
@@ -68,22 +87,18 @@ impl Combination {
     }
 }
 
-pub(super) fn bitop(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
-    const DESTINATION: usize = 0;
+fn bitop(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     let operation = Operation::parse(&args[1])?;
     if operation == Operation::Not && args.len() != 4 {
         return Err(NOT_OF_SEVERAL);
     }
-    let db = ctx.session.db;
-    let keys: Vec<(usize, &[u8])> = args.from(2).map(|key| (db, key)).collect();
-    let (keyspace, access) = (ctx.keyspace, ctx.access);
-    let len = keyspace.update_many(&keys, access, |slots| {
+    let len = ctx.database().update_many(args.from(2), |keys| {
         let mut combination = Combination {
             operation,
             result: None,
         };
-        for (i, (_, key)) in keys.iter().enumerate().skip(1) {
-            let taken = slots.read(i, |value| string(value).map(|next| combination.take(next)))?;
+        for (i, key) in args.from(2).enumerate().skip(SOURCE) {
+            let taken = keys.read(i, |value| string(value).map(|next| combination.take(next)))?;
             ctx.looked_up(key, taken.is_some());
             match taken {
                 Some(taken) => taken?,
@@ -92,13 +107,13 @@ pub(super) fn bitop(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
         }
         let result = combination.result.unwrap_or_default();
         if !result.is_empty() {
-            slots.put(DESTINATION, StringForm::Raw, &result, None);
-            slots.event(DESTINATION, EventClass::STRING, "set");
-        } else if slots.info(DESTINATION).is_some() {
-            slots.remove(DESTINATION);
-            slots.event(DESTINATION, EventClass::GENERIC, "del");
+            keys.put(DESTINATION, StringForm::Raw, &result, None);
+            keys.event(DESTINATION, EventClass::STRING, "set");
+        } else if keys.info(DESTINATION).is_some() {
+            keys.remove(DESTINATION);
+            keys.event(DESTINATION, EventClass::GENERIC, "del");
         }
-        Ok::<_, CommandError>(result.len())
+        Ok(result.len())
     })?;
     Ok(Reply::count(len).into())
 }

@@ -3,12 +3,104 @@
 use super::integer::{Integer, Overflow, WINDOW_BYTES};
 use super::overlay::Overlay;
 use super::parse_place;
+use crate::catalog::spec::{Argument, ArgumentKind, Arity, Categories, Flags, Group, KeySpec};
 use crate::commands::object::is_in_buffer;
+use crate::commands::row::Row;
 use crate::commands::strings::string_bytes_max;
 use crate::commands::{CommandError, CommandResult, Context, Outcome};
 use crate::keyspace::{EventClass, StringEdit, StringView};
 use crate::numbers::parse_i64;
 use crate::protocol::{Args, ReplyBuffer};
+
+pub(in crate::commands) static COMMANDS: &[Row] = &[
+    Row::new("bitfield", Arity::AtLeast(2), bitfield)
+        .flags(Flags::WRITE.union(Flags::DENYOOM).union(Flags::REWRITES))
+        .categories(Categories::BITMAP)
+        .keys(&[
+            KeySpec::first(&["RW", "access", "update", "variable_flags"])
+                .with_notes("This command allows both access and modification of the key"),
+        ])
+        .group(Group::Bitmap, "3.2.0")
+        .summary("Reads and changes integers of any width within a string")
+        .complexity("O(1)")
+        .arguments(&[
+            Argument::key(),
+            Argument::new(
+                "operation",
+                ArgumentKind::OneOf(&[
+                    Argument::new(
+                        "encoding_offset",
+                        ArgumentKind::Block(&[
+                            Argument::new("encoding", ArgumentKind::String),
+                            Argument::new("offset", ArgumentKind::Integer),
+                        ]),
+                    )
+                    .with_token("GET"),
+                    Argument::new(
+                        "write",
+                        ArgumentKind::Block(&[
+                            Argument::new(
+                                "wrap_sat_fail",
+                                ArgumentKind::OneOf(&[
+                                    Argument::token("wrap", "WRAP"),
+                                    Argument::token("sat", "SAT"),
+                                    Argument::token("fail", "FAIL"),
+                                ]),
+                            )
+                            .with_token("OVERFLOW")
+                            .optional(),
+                            Argument::new(
+                                "write_operation",
+                                ArgumentKind::OneOf(&[
+                                    Argument::new(
+                                        "encoding_offset_value",
+                                        ArgumentKind::Block(&[
+                                            Argument::new("encoding", ArgumentKind::String),
+                                            Argument::new("offset", ArgumentKind::Integer),
+                                            Argument::new("value", ArgumentKind::Integer),
+                                        ]),
+                                    )
+                                    .with_token("SET"),
+                                    Argument::new(
+                                        "encoding_offset_increment",
+                                        ArgumentKind::Block(&[
+                                            Argument::new("encoding", ArgumentKind::String),
+                                            Argument::new("offset", ArgumentKind::Integer),
+                                            Argument::new("increment", ArgumentKind::Integer),
+                                        ]),
+                                    )
+                                    .with_token("INCRBY"),
+                                ]),
+                            ),
+                        ]),
+                    ),
+                ]),
+            )
+            .optional()
+            .multiple(),
+        ]),
+    Row::new("bitfield_ro", Arity::AtLeast(2), bitfield_ro)
+        .flags(Flags::READONLY.union(Flags::FAST))
+        .categories(Categories::BITMAP)
+        .keys(&[KeySpec::first(&["RO", "access"])])
+        .group(Group::Bitmap, "6.0.0")
+        .summary("Reads integers of any width within a string")
+        .complexity("O(1)")
+        .arguments(&[
+            Argument::key(),
+            Argument::new(
+                "encoding_offset",
+                ArgumentKind::Block(&[
+                    Argument::new("encoding", ArgumentKind::String),
+                    Argument::new("offset", ArgumentKind::Integer),
+                ]),
+            )
+            .with_token("GET")
+            .optional()
+            .multiple()
+            .repeated_token(),
+        ]),
+];
 
 /// What is done to one integer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,7 +118,7 @@ struct Operation {
 }
 
 impl Operation {
-    /// How long the string must be for it; reading goes behind the end.
+    /// How long the string must be for it; `None` for a read, which may pass the end.
     fn needs(&self) -> Option<usize> {
         (self.action != Action::Get).then(|| self.integer.end(self.offset))
     }
@@ -36,7 +128,7 @@ impl Operation {
         Ok(self.integer.get(&window, self.offset % 8))
     }
 
-    /// What is answered; `None` where nothing was written because the number does not fit.
+    /// The answer; `None` if nothing was written because the number does not fit.
     fn run(
         &self,
         string: &mut Overlay<'_>,
@@ -77,9 +169,9 @@ fn parse(args: Args<'_>, bytes_max: usize) -> Result<Vec<Operation>, CommandErro
     let mut operations = Vec::new();
     let mut overflow = Overflow::Wrap;
     let mut at = 2;
-    while let Some(word) = args.get(at) {
+    while let Some(argument) = args.get(at) {
         let left = args.len() - at - 1;
-        let is = |name: &[u8], words| word.eq_ignore_ascii_case(name) && left >= words;
+        let is = |name: &[u8], operands| argument.eq_ignore_ascii_case(name) && left >= operands;
         if is(b"overflow", 1) {
             overflow = Overflow::parse(&args[at + 1])?;
             at += 2;
@@ -114,7 +206,7 @@ fn parse(args: Args<'_>, bytes_max: usize) -> Result<Vec<Operation>, CommandErro
     Ok(operations)
 }
 
-pub(super) fn bitfield_ro(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+fn bitfield_ro(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     let operations = parse(args, string_bytes_max(ctx))?;
     if operations
         .iter()
@@ -127,7 +219,7 @@ pub(super) fn bitfield_ro(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResul
     read(ctx, &args[1], &operations)
 }
 
-pub(super) fn bitfield(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+fn bitfield(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     let operations = parse(args, string_bytes_max(ctx))?;
     match operations.iter().filter_map(Operation::needs).max() {
         None => read(ctx, &args[1], &operations),
@@ -148,37 +240,35 @@ fn read(ctx: &mut Context<'_>, key: &[u8], operations: &[Operation]) -> CommandR
     Ok(answer(ctx.out, &found))
 }
 
-/// Runs operations of which some write; the last of them ends at byte `len`.
+/// Runs operations, some of which write. The written ones end at byte `len`.
 fn write(ctx: &mut Context<'_>, key: &[u8], operations: &[Operation], len: usize) -> CommandResult {
-    let answers = ctx
-        .keyspace
-        .update(ctx.session.db, key, ctx.access, |slot| {
-            let mut written = Written::default();
-            let mut changes = 0;
-            let answers = slot.edit_string(|string| {
-                let grows = string.len_bytes()? < len;
-                let mut overlay = Overlay::new(string);
-                let answers = operations
-                    .iter()
-                    .map(|operation| operation.run(&mut overlay, &mut written))
-                    .collect::<Result<Vec<_>, CommandError>>()?;
-                changes = if grows { written.all } else { written.changing };
-                let edit = if changes > 0 {
-                    StringEdit::change(overlay.changes(len))
-                } else if grows || !is_in_buffer(string)? {
-                    // The string grows even where none of the numbers fits; but nobody is told of that.
-                    StringEdit::unmodified(overlay.changes(len))
-                } else {
-                    StringEdit::none()
-                };
-                Ok::<_, CommandError>((answers, edit))
-            })?;
-            if changes > 0 {
-                slot.changed(changes);
-                slot.event(EventClass::STRING, "setbit");
-            }
-            Ok::<_, CommandError>(answers)
+    let answers = ctx.update(key, |key| {
+        let mut written = Written::default();
+        let mut changes = 0;
+        let answers = key.edit_string(|string| {
+            let grows = string.len_bytes()? < len;
+            let mut overlay = Overlay::new(string);
+            let answers = operations
+                .iter()
+                .map(|operation| operation.run(&mut overlay, &mut written))
+                .collect::<Result<Vec<_>, CommandError>>()?;
+            changes = if grows { written.all } else { written.changing };
+            let edit = if changes > 0 {
+                StringEdit::change(overlay.changes(len))
+            } else if grows || !is_in_buffer(string)? {
+                // The string grows even if no number fits, but without an event.
+                StringEdit::unmodified(overlay.changes(len))
+            } else {
+                StringEdit::none()
+            };
+            Ok::<_, CommandError>((answers, edit))
         })?;
+        if changes > 0 {
+            key.set_dirty(changes);
+            key.event(EventClass::STRING, "setbit");
+        }
+        Ok(answers)
+    })?;
     Ok(answer(ctx.out, &answers))
 }
 
@@ -199,14 +289,15 @@ mod tests {
     use super::*;
     use crate::protocol::OwnedArgs;
 
-    fn words(call: &str) -> OwnedArgs {
+    fn arguments(call: &str) -> OwnedArgs {
         OwnedArgs::new(call.split(' '))
     }
 
     #[test]
     fn runs() -> Result<(), CommandError> {
-        let call =
-            words("bitfield k set u8 #1 255 incrby u8 8 2 overflow fail incrby u2 0 9 get i4 12");
+        let call = arguments(
+            "bitfield k set u8 #1 255 incrby u8 8 2 overflow fail incrby u2 0 9 get i4 12",
+        );
         let mut string = Overlay::new(StringView::from(&[0; 2][..]));
         let mut written = Written::default();
         let answers = parse(call.args(), 100)?
@@ -236,7 +327,7 @@ mod tests {
                 "ERR bit offset is not an integer or out of range",
             ),
         ] {
-            let refused = parse(words(call).args(), 100).map(|_| ());
+            let refused = parse(arguments(call).args(), 100).map(|_| ());
             assert_eq!(
                 refused.map_err(|error| error.to_string()),
                 Err(text.to_owned())

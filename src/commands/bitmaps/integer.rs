@@ -19,11 +19,11 @@ pub(super) enum Overflow {
 }
 
 impl Overflow {
-    pub(super) fn parse(word: &[u8]) -> Result<Self, CommandError> {
-        match word {
-            word if word.eq_ignore_ascii_case(b"wrap") => Ok(Overflow::Wrap),
-            word if word.eq_ignore_ascii_case(b"sat") => Ok(Overflow::Saturate),
-            word if word.eq_ignore_ascii_case(b"fail") => Ok(Overflow::Fail),
+    pub(super) fn parse(argument: &[u8]) -> Result<Self, CommandError> {
+        match argument {
+            argument if argument.eq_ignore_ascii_case(b"wrap") => Ok(Overflow::Wrap),
+            argument if argument.eq_ignore_ascii_case(b"sat") => Ok(Overflow::Saturate),
+            argument if argument.eq_ignore_ascii_case(b"fail") => Ok(Overflow::Fail),
             _ => Err(CommandError::text("ERR Invalid OVERFLOW type specified")),
         }
     }
@@ -41,8 +41,8 @@ pub(super) const WINDOW_BYTES: usize = 9;
 const WINDOW_BITS: u32 = 72;
 
 impl Integer {
-    pub(super) fn parse(word: &[u8]) -> Result<Self, CommandError> {
-        let (is_signed, bits, bits_max) = match word {
+    pub(super) fn parse(argument: &[u8]) -> Result<Self, CommandError> {
+        let (is_signed, bits, bits_max) = match argument {
             [b'i', bits @ ..] => (true, bits, 64),
             [b'u', bits @ ..] => (false, bits, 63),
             _ => return Err(BAD_TYPE),
@@ -80,7 +80,7 @@ impl Integer {
         }
     }
 
-    /// The number that is stored for `number`; `None` where it does not fit and `overflow` says so.
+    /// The number that is stored for `number`; `None` if it does not fit and `overflow` forbids it.
     pub(super) fn fit(self, number: i128, overflow: Overflow) -> Option<i128> {
         if (self.min()..=self.max()).contains(&number) {
             return Some(number);
@@ -92,8 +92,8 @@ impl Integer {
         }
     }
 
-    /// A word's number as one of this type, before it is looked whether it fits. Redis compares in 64 bits: there,
-    /// negative numbers are the largest unsigned ones, and of signed ones those are large that lie too far below.
+    /// An argument's number as Redis compares it with the limits of this type. It compares in 64 bits: there, negative
+    /// numbers are the largest unsigned ones, and a signed number too far below the minimum counts as large.
     pub(super) fn taken(self, number: i64) -> i128 {
         let unsigned = i128::from(number.cast_unsigned());
         let number = i128::from(number);

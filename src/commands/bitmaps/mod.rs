@@ -1,32 +1,31 @@
 //! Strings as arrays of bits and of small integers. The first bit is the highest of the first byte.
 
-mod combine;
-mod fields;
+pub(super) mod combine;
+pub(super) mod fields;
 mod integer;
 mod overlay;
-mod range;
-pub(super) mod rows;
-mod single;
+pub(super) mod range;
+pub(super) mod single;
 
 use super::CommandError;
-use super::numbers::parse_i64;
+use crate::numbers::parse_i64;
 
 const BAD_OFFSET: CommandError =
     CommandError::text("ERR bit offset is not an integer or out of range");
 
-/// The number of a bit that a string may have, with the largest length that a string may have.
-fn parse_offset(word: &[u8], bytes_max: usize) -> Result<usize, CommandError> {
-    within(parse_i64(word), bytes_max)
+/// The number of a bit, in a string of up to `bytes_max` bytes.
+fn parse_offset(argument: &[u8], bytes_max: usize) -> Result<usize, CommandError> {
+    within(parse_i64(argument), bytes_max)
 }
 
 /// As [`parse_offset`], but `#2` is the third of integers that are `bits` wide.
-fn parse_place(word: &[u8], bits: u32, bytes_max: usize) -> Result<usize, CommandError> {
-    match word {
+fn parse_place(argument: &[u8], bits: u32, bytes_max: usize) -> Result<usize, CommandError> {
+    match argument {
         [b'#', number @ ..] => {
             let number = parse_i64(number).and_then(|number| number.checked_mul(bits.into()));
             within(number, bytes_max)
         }
-        _ => parse_offset(word, bytes_max),
+        _ => parse_offset(argument, bytes_max),
     }
 }
 
@@ -43,7 +42,7 @@ mod tests {
 
     #[test]
     fn places() {
-        let place = |word: &str, bits| parse_place(word.as_bytes(), bits, 4).ok();
+        let place = |argument: &str, bits| parse_place(argument.as_bytes(), bits, 4).ok();
         assert_eq!(place("0", 8), Some(0));
         assert_eq!(place("31", 8), Some(31));
         assert_eq!(place("32", 8), None);

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use crate::commands::CommandError;
 use crate::keyspace::{Change, StringChanges, StringView};
 
-/// The string stays as it is; what was written lies beside it.
+/// The string stays unchanged, with the written bytes beside it.
 #[derive(Debug)]
 pub(super) struct Overlay<'a> {
     string: StringView<'a>,
@@ -36,7 +36,7 @@ impl<'a> Overlay<'a> {
         self.written.extend((start..).zip(bytes.iter().copied()));
     }
 
-    /// What was written, neighbours together, and where that ends before `len`, that the string has this length.
+    /// The written bytes, neighbours joined; and if they end before `len`, a change that gives the string this length.
     pub(super) fn changes(self, len: usize) -> StringChanges<'static> {
         let mut changes = StringChanges::new();
         for (at, byte) in self.written {

@@ -2,10 +2,70 @@
 
 use std::ops::{ControlFlow, Range};
 
+use crate::catalog::spec::{Argument, ArgumentKind, Arity, Categories, Flags, Group, KeySpec};
+use crate::commands::row::Row;
 use crate::commands::{CommandError, CommandResult, Context};
 use crate::keyspace::{KeyspaceError, StringView};
 use crate::numbers::parse_i64;
 use crate::protocol::{Args, Reply};
+
+/// What the positions count.
+const UNIT: Argument = Argument::new(
+    "index_unit",
+    ArgumentKind::OneOf(&[
+        Argument::token("byte", "BYTE"),
+        Argument::token("bit", "BIT"),
+    ]),
+)
+.optional()
+.since("7.0.0");
+
+pub(in crate::commands) static COMMANDS: &[Row] = &[
+    Row::new("bitcount", Arity::AtLeast(2), bitcount)
+        .flags(Flags::READONLY)
+        .categories(Categories::BITMAP)
+        .keys(&[KeySpec::first(&["RO", "access"])])
+        .group(Group::Bitmap, "2.6.0")
+        .summary("Counts the bits of a string that are set")
+        .complexity("O(N)")
+        .arguments(&[
+            Argument::key(),
+            Argument::new(
+                "index",
+                ArgumentKind::Block(&[
+                    Argument::new("start", ArgumentKind::Integer),
+                    Argument::new("end", ArgumentKind::Integer),
+                    UNIT,
+                ]),
+            )
+            .optional(),
+        ])
+        .history(&[("7.0.0", "Added the `BYTE|BIT` option.")]),
+    Row::new("bitpos", Arity::AtLeast(3), bitpos)
+        .flags(Flags::READONLY)
+        .categories(Categories::BITMAP)
+        .keys(&[KeySpec::first(&["RO", "access"])])
+        .group(Group::Bitmap, "2.8.7")
+        .summary("Finds the first bit that is set, or clear")
+        .complexity("O(N)")
+        .arguments(&[
+            Argument::key(),
+            Argument::new("bit", ArgumentKind::Integer),
+            Argument::new(
+                "index",
+                ArgumentKind::Block(&[
+                    Argument::new("start", ArgumentKind::Integer),
+                    Argument::new(
+                        "end_index",
+                        ArgumentKind::Block(&[Argument::new("end", ArgumentKind::Integer), UNIT]),
+                    )
+                    .optional(),
+                ]),
+            )
+            .optional(),
+        ])
+        .history(&[("7.0.0", "Added the `BYTE|BIT` option.")]),
+];
 
 const BAD_BIT: CommandError = CommandError::text("ERR The bit argument must be 1 or 0.");
 
@@ -17,11 +77,11 @@ enum Unit {
 }
 
 impl Unit {
-    fn parse(word: Option<&[u8]>) -> Result<Self, CommandError> {
-        match word {
+    fn parse(argument: Option<&[u8]>) -> Result<Self, CommandError> {
+        match argument {
             None => Ok(Unit::Byte),
-            Some(word) if word.eq_ignore_ascii_case(b"byte") => Ok(Unit::Byte),
-            Some(word) if word.eq_ignore_ascii_case(b"bit") => Ok(Unit::Bit),
+            Some(argument) if argument.eq_ignore_ascii_case(b"byte") => Ok(Unit::Byte),
+            Some(argument) if argument.eq_ignore_ascii_case(b"bit") => Ok(Unit::Bit),
             Some(_) => Err(CommandError::Syntax),
         }
     }
@@ -46,12 +106,12 @@ impl Unit {
     }
 }
 
-fn integer(word: &[u8]) -> Result<i64, CommandError> {
-    parse_i64(word).ok_or(CommandError::NotAnInteger)
+fn integer(argument: &[u8]) -> Result<i64, CommandError> {
+    parse_i64(argument).ok_or(CommandError::NotAnInteger)
 }
 
-/// A missing key has no bits, whatever words follow its name: only where there is a string they are read.
-pub(super) fn bitcount(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+/// A missing key has no bits, whatever arguments follow its name: Redis reads them only if there is a string.
+fn bitcount(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     let count = ctx.read_string(&args[1], |string, _| {
         let range = bits_to_count(args, string.len_bytes()?)?;
         let mut total = 0;
@@ -69,7 +129,7 @@ fn bits_to_count(args: Args<'_>, len: usize) -> Result<Range<usize>, CommandErro
         2 => Ok(0..8 * len),
         4 | 5 => {
             let (start, end) = (integer(&args[2])?, integer(&args[3])?);
-            // Before the unit is looked at, and before cutting: both ends may lie before the string.
+            // Checked before the unit, and before cutting: both ends may lie before the string.
             if start < 0 && end < 0 && start > end {
                 return Ok(0..0);
             }
@@ -107,25 +167,25 @@ fn count(bytes: &[u8], range: Range<usize>) -> usize {
     let (first, last) = (range.start / 8, (range.end - 1) / 8);
     let ones = |byte: u8| byte.count_ones() as usize;
     let whole = &bytes[first..=last];
-    let (words, rest) = whole.as_chunks::<8>();
-    let words = words
+    let (chunks, rest) = whole.as_chunks::<8>();
+    let ones_of_chunks = chunks
         .iter()
-        .map(|word| u64::from_ne_bytes(*word).count_ones() as usize);
-    let all = words.sum::<usize>() + rest.iter().copied().map(ones).sum::<usize>();
+        .map(|chunk| u64::from_ne_bytes(*chunk).count_ones() as usize);
+    let all = ones_of_chunks.sum::<usize>() + rest.iter().copied().map(ones).sum::<usize>();
     all - ones(bytes[first] & !from(range.start)) - ones(bytes[last] & !up_to(range.end - 1))
 }
 
-/// Of the byte that holds bit `offset`, this bit and those behind it.
+/// A mask of bit `offset` and those behind it in its byte.
 fn from(offset: usize) -> u8 {
     0xff >> (offset % 8)
 }
 
-/// Of the byte that holds bit `offset`, this bit and those before it.
+/// A mask of bit `offset` and those before it in its byte.
 fn up_to(offset: usize) -> u8 {
     !(0x7f >> (offset % 8))
 }
 
-pub(super) fn bitpos(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+fn bitpos(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     let bit = match integer(&args[2])? {
         0 => false,
         1 => true,
@@ -176,7 +236,7 @@ fn find(string: StringView<'_>, bit: bool, args: Args<'_>) -> Result<Option<usiz
 
 /// The first bit of `range` that is `bit`.
 fn position(bytes: &[u8], range: Range<usize>, bit: bool) -> Option<usize> {
-    // Turned round where clear bits are sought, so that it is always a set one.
+    // Inverts the bytes to seek a clear bit, so that the search is always for a set one.
     let turn = if bit { 0 } else { 0xff };
     let first = range.start / 8;
     let past = range.end.div_ceil(8);
@@ -185,8 +245,11 @@ fn position(bytes: &[u8], range: Range<usize>, bit: bool) -> Option<usize> {
         first
     } else {
         let rest = &bytes[first + 1..past];
-        let (words, _) = rest.as_chunks::<8>();
-        let same = words.iter().take_while(|word| **word == [turn; 8]).count();
+        let (chunks, _) = rest.as_chunks::<8>();
+        let same = chunks
+            .iter()
+            .take_while(|chunk| **chunk == [turn; 8])
+            .count();
         let behind = rest[8 * same..].iter().position(|&byte| byte != turn)?;
         first + 1 + 8 * same + behind
     };
@@ -221,9 +284,9 @@ mod tests {
     #[test]
     fn finds() {
         let found = |bytes: &[u8], call: &str| {
-            let words = OwnedArgs::new(call.split(' '));
-            let bit = &words.args()[2] == b"1";
-            find(bytes.into(), bit, words.args()).map_err(|error| error.to_string())
+            let arguments = OwnedArgs::new(call.split(' '));
+            let bit = &arguments.args()[2] == b"1";
+            find(bytes.into(), bit, arguments.args()).map_err(|error| error.to_string())
         };
         assert_eq!(found(b"\xff\xf0\0", "bitpos k 0"), Ok(Some(12)));
         assert_eq!(found(b"\0\0", "bitpos k 1"), Ok(None));

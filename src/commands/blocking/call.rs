@@ -1,9 +1,9 @@
-//! What a command that waits is to do, as data: it can be tried again and again.
+//! A blocking command as data, so that the server can try it again and again.
 
-use super::super::CommandError;
-use super::super::lists::moving::move_element;
-use super::super::lists::pop::{mpop, pop};
-use super::super::sortedsets::pop::{Extreme, pop_first, pop_members};
+use crate::commands::lists::moving::move_element;
+use crate::commands::lists::pop::{mpop, pop};
+use crate::commands::sortedsets::pop::{Extreme, pop_first, pop_members};
+use crate::commands::{CommandError, Database};
 use crate::keyspace::{Access, End, Keyspace, Kind};
 use crate::protocol::Reply;
 use crate::state::BlockedCall;
@@ -57,7 +57,7 @@ pub enum Call {
 }
 
 impl Call {
-    /// What it answers inside a transaction where there is nothing to be had.
+    /// The reply inside a transaction if no key has an element.
     pub fn nothing(&self) -> Reply {
         match self {
             Call::ListMove { .. } => Reply::Null,
@@ -90,27 +90,30 @@ impl BlockedCall for Call {
         db: usize,
         access: Access,
     ) -> Result<Option<Reply>, CommandError> {
+        let database = Database {
+            keyspace,
+            number: db,
+            access,
+        };
         match self {
             Call::ListPop { keys, end } => {
                 for key in keys {
-                    if let Some(element) = pop(keyspace, db, access, key, *end)? {
+                    if let Some(element) = pop(database, key, *end)? {
                         return Ok(Some(Reply::Array(vec![Reply::bulk(key), element])));
                     }
                 }
                 Ok(None)
             }
-            Call::ListMpop { keys, end, count } => {
-                mpop(keyspace, db, access, &names(keys), *end, *count)
-            }
+            Call::ListMpop { keys, end, count } => mpop(database, &names(keys), *end, *count),
             Call::ListMove {
                 source,
                 destination,
                 from,
                 to,
-            } => move_element(keyspace, db, access, source, destination, *from, *to),
+            } => move_element(database, source, destination, *from, *to),
             Call::ScorePop { keys, end } => {
                 for key in keys {
-                    if let Some(members) = pop_members(keyspace, db, access, key, *end, 1)? {
+                    if let Some(members) = pop_members(database, key, *end, 1)? {
                         let mut reply = vec![Reply::bulk(key)];
                         for (member, score) in members {
                             reply.extend([Reply::Bulk(member.into()), Reply::Double(score)]);
@@ -120,9 +123,7 @@ impl BlockedCall for Call {
                 }
                 Ok(None)
             }
-            Call::ScoreMpop { keys, end, count } => {
-                pop_first(keyspace, db, access, &names(keys), *end, *count)
-            }
+            Call::ScoreMpop { keys, end, count } => pop_first(database, &names(keys), *end, *count),
         }
     }
 }

@@ -1,15 +1,15 @@
 //! BLPOP, BRPOP, BLMPOP, BLMOVE, BRPOPLPUSH.
 
-use super::super::lists::pop::MpopArgs;
-use super::super::lists::{ENDS, parse_end};
-use super::super::{CommandResult, Context};
 use super::{Call, KEYS_AND_TIMEOUT, POPPED, TIMEOUT, attempt, keys_before_timeout, parse_timeout};
 use crate::catalog::spec::{Argument, ArgumentKind, Arity, Categories, Flags, Group, KeySpec};
+use crate::commands::lists::pop::MpopArgs;
+use crate::commands::lists::{ENDS, parse_end};
 use crate::commands::row::{Handler, Row};
+use crate::commands::{CommandResult, Context};
 use crate::keyspace::End;
 use crate::protocol::Args;
 
-/// A row; what differs between them is in the arguments.
+/// A row; the parameters are what differs between the rows.
 const fn row(
     name: &'static str,
     arity: Arity,

@@ -1,7 +1,7 @@
 //! Commands that wait for an element: what they wait for, and for how long.
 //!
-//! The handler tries at once. Where there is nothing, the call goes into the keys' queues, and whoever fills one of
-//! them tries it again for the client that waits.
+//! The handler tries at once. If no key has an element, the call goes into the keys' queues. The thread that fills one
+//! of these keys tries the call again for the waiting client.
 
 mod call;
 pub(super) mod lists;
@@ -9,10 +9,10 @@ pub(super) mod scores;
 
 use std::time::{Duration, Instant};
 
-use super::numbers::{Extended, parse_float};
 use super::{CommandError, CommandResult, Context, Outcome};
 use crate::catalog::spec::{Argument, ArgumentKind, KeySpec};
 use crate::keyspace::now_ms;
+use crate::numbers::{Extended, parse_float};
 use crate::protocol::Args;
 use crate::state::{BlockedCall, Wait};
 
@@ -28,7 +28,7 @@ fn keys_before_timeout(args: Args<'_>) -> Vec<Vec<u8>> {
     keys.map(<[u8]>::to_vec).collect()
 }
 
-/// Tries the call, and waits where there is nothing to be had. Inside a transaction nobody waits.
+/// Tries the call, and waits if no key has an element. A call inside a transaction never waits.
 fn attempt(ctx: &mut Context<'_>, call: Call, deadline: Option<Instant>) -> CommandResult {
     let reply = call.attempt(ctx.keyspace, ctx.session.db, ctx.access)?;
     Ok(match reply {

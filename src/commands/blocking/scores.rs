@@ -1,13 +1,13 @@
 //! BZPOPMIN, BZPOPMAX, BZMPOP.
 
-use super::super::sortedsets::pop::{Extreme, parse_mpop};
-use super::super::{CommandResult, Context};
 use super::{Call, KEYS_AND_TIMEOUT, POPPED, TIMEOUT, attempt, keys_before_timeout, parse_timeout};
 use crate::catalog::spec::{Argument, ArgumentKind, Arity, Categories, Flags, Group, KeySpec};
 use crate::commands::row::{Handler, Row};
+use crate::commands::sortedsets::pop::{EXTREME, Extreme, parse_mpop};
+use crate::commands::{CommandResult, Context};
 use crate::protocol::Args;
 
-/// A row; what differs between them is in the arguments.
+/// A row; the parameters are what differs between the rows.
 const fn row(
     name: &'static str,
     arity: Arity,
@@ -71,10 +71,7 @@ pub(in crate::commands) static COMMANDS: &[Row] = &[
         TIMEOUT,
         Argument::new("numkeys", ArgumentKind::Integer),
         Argument::key().multiple(),
-        Argument::new(
-            "where",
-            ArgumentKind::OneOf(&[Argument::token("min", "MIN"), Argument::token("max", "MAX")]),
-        ),
+        EXTREME,
         Argument::new("count", ArgumentKind::Integer)
             .with_token("COUNT")
             .optional(),
@@ -98,7 +95,7 @@ fn pop(ctx: &mut Context<'_>, args: Args<'_>, end: Extreme) -> CommandResult {
 fn bzmpop(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     let (keys, end, count) = parse_mpop(args, 2)?;
     let deadline = parse_timeout(&args[1])?;
-    let keys = keys.words(args).map(<[u8]>::to_vec).collect();
+    let keys = keys.keys(args).map(<[u8]>::to_vec).collect();
     attempt(ctx, Call::ScoreMpop { keys, end, count }, deadline)
 }
 
@@ -117,8 +114,8 @@ mod tests {
     fn takes_from_either_end_of_the_first_key_that_has_any() -> Result<(), CommandError> {
         let keyspace = Keyspace::new(Box::new(Arc::new(MemoryStore::new(1, false))));
         let access = Access::by_server(0);
-        keyspace.update_many(&[(0, b"k".as_slice())], access, |slots| {
-            let mut scores = slots.scores(0)?;
+        keyspace.update_many(&[(0, b"k".as_slice())], access, |keys| {
+            let mut scores = keys.scores(0)?;
             for (member, score) in [("one", 1.0), ("two", 2.0), ("also", 2.0), ("four", 4.5)] {
                 scores.set(member.as_bytes(), score)?;
             }
@@ -147,8 +144,8 @@ mod tests {
         assert_eq!(mpop(Extreme::Min, 9)?, Some(mpopped(&[("also", 2.0)])));
         assert_eq!(pop(Extreme::Max)?, None);
         assert!(keyspace.info(0, b"k", access)?.is_none());
-        keyspace.update(0, b"absent", access, |slot| {
-            slot.put(Kind::String, b"v", None)
+        keyspace.update(0, b"absent", access, |key| {
+            key.put(Kind::String, b"v", None)
         })?;
         assert!(matches!(pop(Extreme::Min), Err(CommandError::WrongType)));
         Ok(())

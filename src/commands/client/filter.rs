@@ -94,7 +94,7 @@ const KILL_FILTERS: &[Argument] = &[
 ];
 
 /// A client type's name.
-pub(super) fn parse_type(word: &[u8]) -> Result<Type, CommandError> {
+pub(super) fn parse_type(argument: &[u8]) -> Result<Type, CommandError> {
     let types: [(&[u8], Type); 5] = [
         (b"normal", Type::Normal),
         (b"slave", Type::Replica),
@@ -104,10 +104,10 @@ pub(super) fn parse_type(word: &[u8]) -> Result<Type, CommandError> {
     ];
     types
         .into_iter()
-        .find_map(|(name, kind)| word.eq_ignore_ascii_case(name).then_some(kind))
+        .find_map(|(name, kind)| argument.eq_ignore_ascii_case(name).then_some(kind))
         .ok_or_else(|| {
-            let word = shown(word, usize::MAX);
-            CommandError::Text(format!("ERR Unknown client type '{word}'").into())
+            let argument = shown(argument, usize::MAX);
+            CommandError::Text(format!("ERR Unknown client type '{argument}'").into())
         })
 }
 
@@ -126,7 +126,7 @@ pub(super) struct Filter<'a> {
 
 impl<'a> Filter<'a> {
     pub(super) fn parse(args: Args<'a>, acl: &Acl) -> Result<Self, CommandError> {
-        let mut words = args.from(2);
+        let mut rest = args.from(2);
         let mut filter = Filter {
             old_form: args.len() == 3,
             id: None,
@@ -137,11 +137,11 @@ impl<'a> Filter<'a> {
             skip_me: args.len() != 3,
         };
         if filter.old_form {
-            filter.addr = words.next();
+            filter.addr = rest.next();
             return Ok(filter);
         }
-        while let Some(option) = words.next() {
-            let value = words.next().ok_or(CommandError::Syntax)?;
+        while let Some(option) = rest.next() {
+            let value = rest.next().ok_or(CommandError::Syntax)?;
             match option.to_ascii_lowercase().as_slice() {
                 b"id" => filter.id = Some(parse_id(value)?),
                 b"type" => filter.kind = Some(parse_type(value)?),
@@ -194,9 +194,9 @@ mod tests {
         Acl::new(None, false, None)
     }
 
-    fn error(words: &[&str]) -> String {
-        let words = OwnedArgs::new(["client", "kill"].iter().chain(words));
-        let error = Filter::parse(words.args(), &nobody()).expect_err("must be refused");
+    fn error(arguments: &[&str]) -> String {
+        let arguments = OwnedArgs::new(["client", "kill"].iter().chain(arguments));
+        let error = Filter::parse(arguments.args(), &nobody()).expect_err("must be refused");
         error.to_string()
     }
 
@@ -219,12 +219,12 @@ mod tests {
 
     #[test]
     fn one_word_is_an_address_and_may_be_ones_own() -> Result<(), CommandError> {
-        let words = OwnedArgs::new(["client", "kill", "127.0.0.1:1"]);
-        let filter = Filter::parse(words.args(), &nobody())?;
+        let arguments = OwnedArgs::new(["client", "kill", "127.0.0.1:1"]);
+        let filter = Filter::parse(arguments.args(), &nobody())?;
         assert!(filter.old_form && !filter.skip_me);
         assert_eq!(filter.addr, Some(&b"127.0.0.1:1"[..]));
-        let words = OwnedArgs::new(["client", "kill", "id", "7", "skipme", "No"]);
-        let filter = Filter::parse(words.args(), &nobody())?;
+        let arguments = OwnedArgs::new(["client", "kill", "id", "7", "skipme", "No"]);
+        let filter = Filter::parse(arguments.args(), &nobody())?;
         assert_eq!((filter.old_form, filter.id), (false, Some(7)));
         assert!(!filter.skip_me);
         Ok(())

@@ -2,15 +2,16 @@
 
 use std::time::Duration;
 
-use super::super::help;
-use super::super::numbers::parse_i64;
-use super::{CommandError, CommandResult, Context};
-use crate::catalog::spec::{Argument, ArgumentKind};
+use super::{ADMIN, CommandError, CommandResult, Context, sub};
+use crate::catalog::spec::{Argument, ArgumentKind, Arity};
+use crate::commands::help;
+use crate::commands::row::Row;
 use crate::keyspace::now_ms;
+use crate::numbers::parse_i64;
 use crate::protocol::{Args, Reply};
 use crate::state::Paused;
 
-pub(super) const PAUSE_ARGUMENTS: &[Argument] = &[
+const PAUSED: &[Argument] = &[
     Argument::new("timeout", ArgumentKind::Integer),
     Argument::new(
         "mode",
@@ -23,7 +24,7 @@ pub(super) const PAUSE_ARGUMENTS: &[Argument] = &[
     .since("6.2.0"),
 ];
 
-pub(super) const UNBLOCK_ARGUMENTS: &[Argument] = &[
+const UNBLOCKED: &[Argument] = &[
     Argument::new("client-id", ArgumentKind::Integer),
     Argument::new(
         "unblock-type",
@@ -35,9 +36,45 @@ pub(super) const UNBLOCK_ARGUMENTS: &[Argument] = &[
     .optional(),
 ];
 
-pub(super) fn pause(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+pub(super) const PAUSE: Row = sub(
+    "pause",
+    Arity::AtLeast(3),
+    ADMIN,
+    "3.0.0",
+    "Has commands wait for a time: all, or those that write.",
+    PAUSED,
+    pause,
+)
+.history(&[(
+    "6.2.0",
+    "`CLIENT PAUSE WRITE` mode added along with the `mode` option.",
+)]);
+
+pub(super) const UNPAUSE: Row = sub(
+    "unpause",
+    Arity::Exactly(2),
+    ADMIN,
+    "6.2.0",
+    "Ends the wait of PAUSE.",
+    &[],
+    unpause,
+)
+.complexity("O(N) Where N is the number of paused clients");
+
+pub(super) const UNBLOCK: Row = sub(
+    "unblock",
+    Arity::AtLeast(3),
+    ADMIN,
+    "5.0.0",
+    "Ends the wait of another connection's blocking command.",
+    UNBLOCKED,
+    unblock,
+)
+.complexity("O(log N) where N is the number of client connections");
+
+fn pause(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     let paused = match args.get(3) {
-        _ if args.len() > 4 => return Err(help::wrong_words(args, "CLIENT")),
+        _ if args.len() > 4 => return Err(help::wrong_arguments(args, "CLIENT")),
         None => Paused::All,
         Some(mode) if mode.eq_ignore_ascii_case(b"all") => Paused::All,
         Some(mode) if mode.eq_ignore_ascii_case(b"write") => Paused::Writes,
@@ -57,23 +94,23 @@ pub(super) fn pause(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     until.ok_or(CommandError::text("ERR timeout is out of range"))?;
     let pause = &ctx.server.pause;
     pause.begin(paused, Duration::from_millis(ms));
-    // Nothing is to change meanwhile, by time either.
+    // Nothing may change meanwhile, not even by expiry.
     let rest = pause.rest().unwrap_or_default().as_millis();
     let rest = i64::try_from(rest).unwrap_or(i64::MAX);
-    ctx.keyspace.hold_expiry(now_ms().saturating_add(rest));
+    ctx.keyspace.expiry().hold(now_ms().saturating_add(rest));
     Ok(Reply::Ok.into())
 }
 
-pub(super) fn unpause(ctx: &mut Context<'_>, _: Args<'_>) -> CommandResult {
+fn unpause(ctx: &mut Context<'_>, _: Args<'_>) -> CommandResult {
     ctx.server.pause.end();
-    ctx.keyspace.hold_expiry(0);
+    ctx.keyspace.expiry().hold(0);
     Ok(Reply::Ok.into())
 }
 
-/// Who waits for the end of a pause is not set free.
-pub(super) fn unblock(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+/// A client that waits for the end of a pause stays blocked.
+fn unblock(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     if args.len() > 4 {
-        return Err(help::wrong_words(args, "CLIENT"));
+        return Err(help::wrong_arguments(args, "CLIENT"));
     }
     let known = |reason: &[u8]| {
         reason.eq_ignore_ascii_case(b"timeout") || reason.eq_ignore_ascii_case(b"error")

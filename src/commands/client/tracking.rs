@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 
 use bytes::Bytes;
 
-use super::super::numbers::parse_i64;
 use super::super::{CommandError, CommandResult, Context};
 use super::{PLAIN, sub};
 use crate::catalog::spec::{Argument, ArgumentKind, Arity};
 use crate::commands::row::Row;
 use crate::error::shown;
+use crate::numbers::parse_i64;
 use crate::protocol::{Args, Reply};
 use crate::state::{Clients, Mode};
 
@@ -78,7 +78,7 @@ pub(super) const GETREDIR: Row = sub(
     getredir,
 );
 
-/// The words of CLIENT TRACKING after ON or OFF.
+/// The arguments of CLIENT TRACKING after ON or OFF.
 #[derive(Debug, Default)]
 struct Options<'a> {
     mode: Mode,
@@ -89,19 +89,19 @@ struct Options<'a> {
 impl<'a> Options<'a> {
     fn parse(args: Args<'a>, clients: &Clients) -> Result<Self, CommandError> {
         let mut options = Self::default();
-        let mut words = args.from(3);
-        while let Some(word) = words.next() {
-            let mode = match word.to_ascii_lowercase().as_slice() {
+        let mut rest = args.from(3);
+        while let Some(argument) = rest.next() {
+            let mode = match argument.to_ascii_lowercase().as_slice() {
                 b"bcast" => Mode::BCAST,
                 b"optin" => Mode::OPTIN,
                 b"optout" => Mode::OPTOUT,
                 b"noloop" => Mode::NOLOOP,
-                b"redirect" if words.len() > 0 => {
-                    options.redirect(words.next().unwrap_or_default(), clients)?;
+                b"redirect" if rest.len() > 0 => {
+                    options.redirect(rest.next().unwrap_or_default(), clients)?;
                     continue;
                 }
-                b"prefix" if words.len() > 0 => {
-                    options.prefixes.extend(words.next());
+                b"prefix" if rest.len() > 0 => {
+                    options.prefixes.extend(rest.next());
                     continue;
                 }
                 _ => return Err(CommandError::Syntax),
@@ -111,13 +111,13 @@ impl<'a> Options<'a> {
         Ok(options)
     }
 
-    fn redirect(&mut self, word: &[u8], clients: &Clients) -> Result<(), CommandError> {
+    fn redirect(&mut self, argument: &[u8], clients: &Clients) -> Result<(), CommandError> {
         if self.redirect != 0 {
             return Err(CommandError::text(
                 "ERR A client can only redirect to a single other client",
             ));
         }
-        let id = parse_i64(word).ok_or(CommandError::NotAnInteger)?;
+        let id = parse_i64(argument).ok_or(CommandError::NotAnInteger)?;
         self.redirect = u64::try_from(id)
             .ok()
             .filter(|&id| clients.get(id).is_some())
@@ -127,7 +127,7 @@ impl<'a> Options<'a> {
         Ok(())
     }
 
-    /// Whether the options go together, and with the mode that the client has.
+    /// Whether the options fit each other, and the client's mode.
     fn check(&self, before: Mode) -> Result<(), CommandError> {
         let has = |mode| self.mode.contains(mode);
         let error = if !has(Mode::BCAST) && !self.prefixes.is_empty() {
@@ -150,7 +150,7 @@ impl<'a> Options<'a> {
         Err(CommandError::text(error))
     }
 
-    /// Whether no prefix begins with another, or with one that the client has.
+    /// Whether no prefix begins with another one, new or old.
     fn check_prefixes(&self, present: &BTreeSet<Bytes>) -> Result<(), CommandError> {
         for (place, prefix) in self.prefixes.iter().enumerate() {
             let overlaps = |other: &&[u8]| other.starts_with(prefix) || prefix.starts_with(other);
@@ -230,7 +230,7 @@ fn caching(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     Ok(Reply::Ok.into())
 }
 
-/// The client that is told: 0 for the client itself, -1 where nobody is.
+/// The client that gets the messages: 0 for the client itself, -1 for none.
 fn redirection(ctx: &Context<'_>) -> i64 {
     let state = &ctx.session.handle.tracking;
     if state.mode().contains(Mode::ON) {
@@ -282,9 +282,9 @@ mod tests {
     use crate::protocol::OwnedArgs;
 
     fn check(line: &str, before: Mode, present: &[&'static str]) -> Result<(), String> {
-        let words = format!("client tracking on {line}");
-        let words = OwnedArgs::new(words.split_whitespace());
-        Options::parse(words.args(), &Clients::default())
+        let arguments = format!("client tracking on {line}");
+        let arguments = OwnedArgs::new(arguments.split_whitespace());
+        Options::parse(arguments.args(), &Clients::default())
             .and_then(|options| {
                 options.check(before)?;
                 options.check_prefixes(&present.iter().map(|&prefix| prefix.into()).collect())

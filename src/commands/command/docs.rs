@@ -1,4 +1,4 @@
-//! COMMAND DOCS's documentation of one command, which redis-cli's hints and completion are made from.
+//! COMMAND DOCS: the documentation of one command. redis-cli makes its hints and completion from it.
 
 use crate::catalog::spec::{Argument, ArgumentKind};
 use crate::catalog::{Command, table};
@@ -28,7 +28,7 @@ pub(super) fn write_docs(out: &mut ReplyBuffer, command: &Command) {
         ("group", spec.group.name()),
         ("complexity", spec.complexity),
     ];
-    // Redis leaves out a complexity that nobody has stated, and all that does not apply.
+    // Redis leaves out a missing complexity, and whatever does not apply.
     let texts = fields.iter().chain(&texts_after);
     let parts = [
         !flags.is_empty(),
@@ -102,7 +102,7 @@ fn write_argument(out: &mut ReplyBuffer, argument: &Argument) {
         ArgumentKind::Key(index) => Some(index),
         _ => None,
     };
-    // What has no parts shows itself: by its name where nothing better was given.
+    // An argument without parts has a display text: its name, unless the row gives another.
     let display = match (argument.display, nested) {
         ("", None) => argument.name,
         (display, _) => display,

@@ -49,7 +49,7 @@ fn write_names<S: AsRef<str>>(out: &mut ReplyBuffer, names: &[S]) {
 
 fn write_subcommands(out: &mut ReplyBuffer, subcommands: &[Command]) {
     if subcommands.is_empty() {
-        // An empty set, but a list where there are some: as Redis has it.
+        // As in Redis: an empty set, but a list if there are any.
         out.set_header(0);
         return;
     }
@@ -69,12 +69,12 @@ fn write_key_spec(out: &mut ReplyBuffer, key: &KeySpec) {
     out.bulk(b"flags");
     write_names(out, key.flags);
     out.bulk(b"begin_search");
-    let (start, words) = match key.find {
+    let (start, pairs) = match key.find {
         Find::Range | Find::Counted => ("index", 1),
         Find::After(..) => ("keyword", 2),
         Find::HiddenAfter(..) | Find::Unknown => ("unknown", 0),
     };
-    write_search(out, start, words);
+    write_search(out, start, pairs);
     match key.find {
         Find::Range | Find::Counted => write_numbers(out, &[("index", number(key.first))]),
         Find::After(keyword, _) => {
@@ -100,13 +100,13 @@ fn write_key_spec(out: &mut ReplyBuffer, key: &KeySpec) {
     }
 }
 
-/// The head of a map that names how something is found; `words` pairs say the rest.
-fn write_search(out: &mut ReplyBuffer, name: &str, words: usize) {
+/// The head of a map that says how keys are found. Its caller writes `pairs` pairs behind it.
+fn write_search(out: &mut ReplyBuffer, name: &str, pairs: usize) {
     out.map_header(2);
     out.bulk(b"type");
     out.bulk(name.as_bytes());
     out.bulk(b"spec");
-    out.map_header(words);
+    out.map_header(pairs);
 }
 
 fn write_numbers(out: &mut ReplyBuffer, numbers: &[(&str, i64)]) {

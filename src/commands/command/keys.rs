@@ -1,4 +1,4 @@
-//! COMMAND GETKEYS: the keys among a command's words.
+//! COMMAND GETKEYS: the keys among a command's arguments.
 
 use crate::catalog::spec::{Find, FoundKey, KeySpec};
 use crate::catalog::{bitfield_only_reads, table};
@@ -8,11 +8,11 @@ use crate::protocol::Args;
 /// One key of a command.
 #[derive(Debug)]
 pub(super) struct Key<'a> {
-    pub(super) word: &'a [u8],
+    pub(super) name: &'a [u8],
     pub(super) flags: &'static [&'static str],
 }
 
-/// The keys of the command that stands from word 2 on.
+/// The keys of the command that begins at argument 2.
 pub(super) fn find(args: Args<'_>) -> Result<Vec<Key<'_>>, CommandError> {
     const SHIFT: usize = 2;
     let len = args.len() - SHIFT;
@@ -38,7 +38,7 @@ pub(super) fn find(args: Args<'_>) -> Result<Vec<Key<'_>>, CommandError> {
     }
     let call = args.tail(SHIFT);
     let found = command.spec.find_keys(call);
-    // A call that leaves out keys which may be left out (PFMERGE without a source) is refused too, as Redis does.
+    // As Redis does, refuses even calls that rightly leave out keys (PFMERGE without a source).
     let is_empty = |(number, spec): (usize, &KeySpec)| {
         let of_spec = |key: &FoundKey| key.spec == Some(number);
         spec.find == Find::Range && are_keys(spec) && !found.iter().any(of_spec)
@@ -50,7 +50,7 @@ pub(super) fn find(args: Args<'_>) -> Result<Vec<Key<'_>>, CommandError> {
         ));
     }
     let keys = found.into_iter().map(|key| Key {
-        word: call.get(key.word).unwrap_or_default(),
+        name: call.get(key.word).unwrap_or_default(),
         flags: key.spec.map_or(&[], |number| {
             flags_of_call(command.spec.name, &specs[number], call)
         }),
@@ -58,8 +58,7 @@ pub(super) fn find(args: Args<'_>) -> Result<Vec<Key<'_>>, CommandError> {
     Ok(keys.collect())
 }
 
-/// What a call does to its keys. Where that depends on its words, it is said here: GET makes a read of SET too, and
-/// BITFIELD may read alone.
+/// What a call does to its keys, which may depend on its arguments: SET with GET reads too, and BITFIELD may only read.
 fn flags_of_call(name: &str, spec: &KeySpec, call: Args<'_>) -> &'static [&'static str] {
     if !spec.flags.contains(&"variable_flags") {
         return spec.flags;
@@ -71,7 +70,9 @@ fn flags_of_call(name: &str, spec: &KeySpec, call: Args<'_>) -> &'static [&'stat
             &["RW", "access", "update"]
         };
     }
-    let reads = call.from(3).any(|word| word.eq_ignore_ascii_case(b"get"));
+    let reads = call
+        .from(3)
+        .any(|argument| argument.eq_ignore_ascii_case(b"get"));
     if reads {
         &["RW", "access", "update"]
     } else {
@@ -84,23 +85,23 @@ mod tests {
     use super::*;
     use crate::protocol::OwnedArgs;
 
-    fn keys(words: &str) -> Result<Vec<(String, String)>, String> {
-        let words = ["command", "getkeysandflags"]
+    fn keys(arguments: &str) -> Result<Vec<(String, String)>, String> {
+        let arguments = ["command", "getkeysandflags"]
             .into_iter()
-            .chain(words.split(' '));
-        let words = OwnedArgs::new(words);
-        let keys = find(words.args()).map_err(|error| error.to_string())?;
+            .chain(arguments.split(' '));
+        let arguments = OwnedArgs::new(arguments);
+        let keys = find(arguments.args()).map_err(|error| error.to_string())?;
         Ok(keys
             .into_iter()
             .map(|key| {
-                let word = String::from_utf8_lossy(key.word).into_owned();
-                (word, key.flags.join(" "))
+                let name = String::from_utf8_lossy(key.name).into_owned();
+                (name, key.flags.join(" "))
             })
             .collect())
     }
 
-    fn key(word: &str, flags: &str) -> (String, String) {
-        (word.to_owned(), flags.to_owned())
+    fn key(name: &str, flags: &str) -> (String, String) {
+        (name.to_owned(), flags.to_owned())
     }
 
     #[test]
@@ -122,7 +123,7 @@ mod tests {
 
     #[test]
     fn refuses_as_redis_does() {
-        for (words, text) in [
+        for (arguments, text) in [
             ("nosuch a", "ERR Invalid command specified"),
             ("client nosuch", "ERR Invalid command specified"),
             ("client id", "ERR The command has no key arguments"),
@@ -142,7 +143,7 @@ mod tests {
             ),
             ("pfmerge d", "ERR Invalid arguments specified for command"),
         ] {
-            assert_eq!(keys(words), Err(text.to_owned()), "{words}");
+            assert_eq!(keys(arguments), Err(text.to_owned()), "{arguments}");
         }
     }
 }

@@ -1,14 +1,14 @@
-//! Calls and their time, counted for INFO.
+//! Counts calls and their time for INFO.
 
 use quanta::Clock;
 
 use super::super::Command;
 use crate::state::{CommandStats, Session, Stripe, bucket_of};
 
-/// Calls of one command one after the other: what they add up to goes to the server's statistics at once.
+/// A run of calls of one command. Their sum goes to the server's statistics in one step.
 ///
-/// The clock is read once for each call: a call's time begins where the one before it ended, and holds the reading of
-/// its words too.
+/// The clock is read once for each call: a call's time begins at the end of the one before, so it includes the
+/// parsing of its arguments.
 #[derive(Debug)]
 pub(super) struct Run {
     command: Option<&'static Command>,
@@ -34,7 +34,7 @@ impl Run {
         }
     }
 
-    /// What has passed so far is no call's time.
+    /// The time so far counts for no call.
     #[inline]
     pub(super) fn restart(&mut self) {
         self.mark = self.clock.raw();
@@ -51,7 +51,7 @@ impl Run {
         self.stats.calls += 1;
     }
 
-    /// The call that was counted last is made elsewhere.
+    /// Another thread makes the call that was counted last.
     pub(super) fn not_called(&mut self) {
         self.stats.calls -= 1;
     }
@@ -112,7 +112,7 @@ impl Run {
         }
     }
 
-    /// What was counted goes to the server's statistics.
+    /// Adds the counts to the server's statistics.
     pub(super) fn finish(&mut self, stripe: &Stripe) {
         self.finish_bucket(stripe);
         let stats = std::mem::take(&mut self.stats);

@@ -1,6 +1,6 @@
-//! EXEC: the queued commands, one after the other, with nobody between them.
+//! EXEC: runs the queued commands one after the other. No other client's command runs between them.
 //!
-//! The connection is alone in the keyspace meanwhile, and the store takes all that they write as one atomic step.
+//! The connection is alone in the keyspace meanwhile, and the store takes all their writes as one atomic step.
 
 use super::{Dispatcher, Next, Surroundings};
 use crate::catalog::spec::Flags;
@@ -11,8 +11,8 @@ use crate::protocol::{Args, ReplyBuffer};
 use crate::state::{Queued, Session};
 
 impl Dispatcher {
-    /// Runs the queued commands and writes their replies. `None` where it has to wait for a slow command and this thread
-    /// has other clients: nothing was done.
+    /// Runs the queued commands and writes their replies. `None` if it must wait for a slow command while this thread
+    /// has other clients; then it has done nothing.
     #[cold]
     pub(super) fn exec(
         &mut self,
@@ -40,7 +40,7 @@ impl Dispatcher {
             self.error(around.server, &error, out);
             Next::Continue
         });
-        // Its time holds that of all commands in it.
+        // EXEC's time includes the time of all its commands.
         self.done(mark, around, session, command, args);
         Some(next)
     }
@@ -57,7 +57,7 @@ impl Dispatcher {
     ) -> Next {
         around.presence.leave();
         let alone = around.keyspace.gate().enter_alone(true);
-        // Waiting to be alone is no time of the command's.
+        // The wait to be alone does not count as the command's time.
         self.run.restart();
         let next = self.call(around, session, command, args, out);
         drop(alone);
@@ -72,7 +72,9 @@ impl Dispatcher {
         out: &mut ReplyBuffer,
     ) -> Result<Next, CommandError> {
         let keyspace = around.keyspace;
-        let changed = keyspace.have_changed(&session.watches, self.access.now);
+        let changed = keyspace
+            .watching()
+            .have_changed(&session.watches, self.access.now);
         let Some(transaction) = session.transaction.take() else {
             return Ok(Next::Continue);
         };
@@ -90,7 +92,7 @@ impl Dispatcher {
         let mut next = Next::Continue;
         let mark = out.len();
         session.in_exec = true;
-        // Waiting to be alone is no queued command's time.
+        // The wait to be alone does not count as a queued command's time.
         self.run.restart();
         let keys = || written_keys(queue, session.db);
         let done = keyspace.atomically(keys().as_slice(), &mut || {

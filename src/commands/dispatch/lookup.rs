@@ -1,4 +1,4 @@
-//! From words to a command that the client may run now.
+//! From arguments to a command that the client may run now.
 
 use smallvec::SmallVec;
 
@@ -12,13 +12,13 @@ use crate::state::Session;
 /// How much of an unknown command an error shows, bytes. Redis's number.
 const UNKNOWN_SHOWN_BYTES: usize = 128;
 
-/// The command of a call; or why there is none, with the command where it is known.
+/// The command of a call; or why it may not run, with the command if it is known.
 pub(super) type Found = Result<&'static Command, (Option<&'static Command>, CommandError)>;
 
-/// A word and the command that it names: the next request often begins with the same one.
+/// A name and the command that has it: the next request often begins with the same one.
 #[derive(Debug, Default)]
 pub(super) struct Known {
-    word: SmallVec<[u8; 16]>,
+    name: SmallVec<[u8; 16]>,
     /// One without subcommands.
     command: Option<&'static Command>,
 }
@@ -32,12 +32,12 @@ impl Known {
         around: &Surroundings<'_>,
     ) -> Found {
         let command = match self.command {
-            Some(command) if self.word.as_slice() == &args[0] => command,
+            Some(command) if self.name.as_slice() == &args[0] => command,
             _ => {
                 let command = named(args)?;
                 if !command.is_container() && !command.full_name.contains('|') {
-                    self.word.clear();
-                    self.word.extend_from_slice(&args[0]);
+                    self.name.clear();
+                    self.name.extend_from_slice(&args[0]);
                     self.command = Some(command);
                 }
                 command
@@ -47,16 +47,16 @@ impl Known {
     }
 }
 
-/// The command or subcommand that the first words name.
+/// The command or subcommand that the first arguments name.
 fn named(args: Args<'_>) -> Found {
     let name = &args[0];
     let Some(command) = table().find(name).filter(|_| !name.contains(&b'|')) else {
         return Err((None, unknown_command(args)));
     };
     match args.get(1) {
-        Some(word) if command.is_container() => table()
-            .find_subcommand(command, word)
-            .ok_or_else(|| (None, unknown_subcommand(command, word))),
+        Some(argument) if command.is_container() => table()
+            .find_subcommand(command, argument)
+            .ok_or_else(|| (None, unknown_subcommand(command, argument))),
         _ => Ok(command),
     }
 }
@@ -96,15 +96,15 @@ fn permit(
         );
         return Err((Some(command), CommandError::Text(text.into())));
     }
-    if !around.keyspace.is_loaded() && !command.spec.flags.contains(Flags::LOADING) {
+    if !around.keyspace.loading().is_done() && !command.spec.flags.contains(Flags::LOADING) {
         let error = CommandError::text("LOADING Redis is loading the dataset in memory");
         return Err((Some(command), error));
     }
     Ok(command)
 }
 
-/// Words that begin lines of an HTTP request and no command: lines after them must not be run, since whoever can make
-/// somebody else's browser send a request would choose them.
+/// Names that begin a line of an HTTP request and that no command has. The server must not run the lines behind them: a
+/// web page could make a visitor's browser send them.
 pub(super) fn is_http(name: &[u8]) -> bool {
     name.eq_ignore_ascii_case(b"post") || name.eq_ignore_ascii_case(b"host:")
 }
@@ -115,24 +115,24 @@ fn unknown_command(args: Args<'_>) -> CommandError {
         shown(&args[0], UNKNOWN_SHOWN_BYTES)
     );
     let mut used = 0;
-    for word in args.from(1) {
+    for argument in args.from(1) {
         if used >= UNKNOWN_SHOWN_BYTES {
             break;
         }
-        let word = shown(word, UNKNOWN_SHOWN_BYTES - used);
-        used += word.len() + 3;
+        let argument = shown(argument, UNKNOWN_SHOWN_BYTES - used);
+        used += argument.len() + 3;
         text.push('\'');
-        text.push_str(&word);
+        text.push_str(&argument);
         text.push_str("' ");
     }
     CommandError::Text(text.into())
 }
 
-fn unknown_subcommand(container: &Command, word: &[u8]) -> CommandError {
+fn unknown_subcommand(container: &Command, argument: &[u8]) -> CommandError {
     CommandError::Text(
         format!(
             "ERR unknown subcommand '{}'. Try {} HELP.",
-            shown(word, UNKNOWN_SHOWN_BYTES),
+            shown(argument, UNKNOWN_SHOWN_BYTES),
             container.full_name.to_ascii_uppercase()
         )
         .into(),

@@ -1,19 +1,51 @@
 //! Places: sorted sets whose scores are geohashes.
 
 mod options;
-mod places;
-pub(super) mod radius_rows;
-pub(super) mod rows;
-mod search;
+pub(super) mod places;
+pub(super) mod radius;
+pub(super) mod search;
 
 use super::CommandError;
-use super::numbers::parse_float;
+use crate::catalog::spec::{Argument, ArgumentKind};
 use crate::geohash::{self, Point, Unit};
+use crate::numbers::parse_float;
 use crate::protocol::ReplyBuffer;
 
-/// The point of two words, longitude and latitude.
+/// A unit of lengths.
+const UNIT: Argument = Argument::new(
+    "unit",
+    ArgumentKind::OneOf(&[
+        Argument::token("m", "M"),
+        Argument::token("km", "KM"),
+        Argument::token("ft", "FT"),
+        Argument::token("mi", "MI"),
+    ]),
+);
+/// The order of the places that are found.
+const ORDER: Argument = Argument::new(
+    "order",
+    ArgumentKind::OneOf(&[
+        Argument::token("asc", "ASC"),
+        Argument::token("desc", "DESC"),
+    ]),
+)
+.optional();
+/// How many places are wanted, and whether any are as good as the nearest.
+const COUNT: Argument = Argument::new(
+    "count",
+    ArgumentKind::Block(&[
+        Argument::new("count", ArgumentKind::Integer).with_token("COUNT"),
+        Argument::token("any", "ANY").optional(),
+    ]),
+)
+.optional();
+const WITH_COORD: Argument = Argument::token("withcoord", "WITHCOORD").optional();
+const WITH_DIST: Argument = Argument::token("withdist", "WITHDIST").optional();
+const WITH_HASH: Argument = Argument::token("withhash", "WITHHASH").optional();
+
+/// The point of two arguments, longitude and latitude.
 fn parse_point(longitude: &[u8], latitude: &[u8]) -> Result<Point, CommandError> {
-    let degrees = |word| parse_float(word).ok_or(CommandError::NotAFloat);
+    let degrees = |argument| parse_float(argument).ok_or(CommandError::NotAFloat);
     let point = Point {
         longitude: degrees(longitude)?,
         latitude: degrees(latitude)?,
@@ -26,8 +58,8 @@ fn parse_point(longitude: &[u8], latitude: &[u8]) -> Result<Point, CommandError>
     Err(CommandError::Text(text.into()))
 }
 
-fn parse_unit(word: &[u8]) -> Result<Unit, CommandError> {
-    Unit::from_name(word).ok_or(CommandError::text(
+fn parse_unit(argument: &[u8]) -> Result<Unit, CommandError> {
+    Unit::from_name(argument).ok_or(CommandError::text(
         "ERR unsupported unit provided. please use M, KM, FT, MI",
     ))
 }

@@ -1,23 +1,23 @@
-//! The words of a search.
+//! The arguments of a search.
 
 use super::{parse_point, parse_unit};
 use crate::commands::CommandError;
 use crate::geohash::{Area, Point, Shape, Unit};
 use crate::keyspace::Scores;
 use crate::numbers::{parse_float, parse_i64};
-use crate::protocol::{Args, Words};
+use crate::protocol::{Args, Arguments};
 
 /// Which command searches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Form {
-    /// GEOSEARCH; with a destination as word 1, GEOSEARCHSTORE.
+    /// GEOSEARCH; with a destination as argument 1, GEOSEARCHSTORE.
     Search { stores: bool },
     /// GEORADIUS or GEORADIUSBYMEMBER, which may store unless it is the form that only reads.
     Radius { by_member: bool, may_store: bool },
 }
 
 impl Form {
-    /// The word that names the places.
+    /// The argument that names the places.
     pub(super) fn source(self) -> usize {
         match self {
             Form::Search { stores: true } => 2,
@@ -34,9 +34,9 @@ pub(super) enum Order {
 }
 
 /// A search.
-#[allow(clippy::struct_excessive_bools)] // Each is a word of the call.
+#[allow(clippy::struct_excessive_bools)] // Each is an argument of the call.
 pub(super) struct Options<'a> {
-    /// `None` where there are no places to search, so that a member's place is not known.
+    /// `None` if there are no places to search, so that a member's place is unknown.
     pub(super) area: Option<Area>,
     pub(super) order: Order,
     pub(super) count: Option<usize>,
@@ -77,10 +77,10 @@ fn parse_box(width: &[u8], height: &[u8], unit: &[u8]) -> Result<(Shape, Unit), 
     Ok((Shape::Box { width, height }, parse_unit(unit)?))
 }
 
-/// What has been read so far of where to search.
+/// The part of the area that is parsed so far.
 #[derive(Default)]
 struct Where {
-    /// Whether a centre was named; it may not be known.
+    /// Whether the call names a centre. Its point may be unknown.
     centred: bool,
     centre: Option<Point>,
     shape: Option<(Shape, Unit)>,
@@ -104,8 +104,8 @@ impl<'a> Options<'a> {
             store_distance: false,
         };
         let mut area = Where::default();
-        let word = |at| args.get(at).unwrap_or_default();
-        let rest = match form {
+        let argument = |at| args.get(at).unwrap_or_default();
+        let first = match form {
             Form::Search { stores } => {
                 if stores {
                     options.destination = args.get(1);
@@ -114,27 +114,28 @@ impl<'a> Options<'a> {
             }
             Form::Radius { by_member, .. } => {
                 let at = if by_member {
-                    area.centre = member_point(places, word(2))?;
+                    area.centre = member_point(places, argument(2))?;
                     3
                 } else {
-                    area.centre = Some(parse_point(word(2), word(3))?);
+                    area.centre = Some(parse_point(argument(2), argument(3))?);
                     4
                 };
                 area.centred = true;
                 area.shape = if by_member && places.is_none() {
-                    // Redis does not look at the radius then.
+                    // Redis ignores the radius of a missing key.
                     Some((Shape::Circle { radius: 0.0 }, Unit::Meters))
                 } else {
-                    Some(parse_radius(word(at), word(at + 1))?)
+                    Some(parse_radius(argument(at), argument(at + 1))?)
                 };
                 at + 2
             }
         };
-        let mut words = args.from(rest);
-        while let Some(word) = words.next() {
-            let known = options.parse_flag(word)
-                || options.parse_values(word, &mut words, form)?
-                || matches!(form, Form::Search { .. }) && area.parse(word, &mut words, places)?;
+        let mut rest = args.from(first);
+        while let Some(argument) = rest.next() {
+            let known = options.parse_flag(argument)
+                || options.parse_values(argument, &mut rest, form)?
+                || matches!(form, Form::Search { .. })
+                    && area.parse(argument, &mut rest, places)?;
             if !known {
                 return Err(CommandError::Syntax);
             }
@@ -153,8 +154,8 @@ impl<'a> Options<'a> {
         Ok(options)
     }
 
-    fn parse_flag(&mut self, word: &[u8]) -> bool {
-        match word.to_ascii_lowercase().as_slice() {
+    fn parse_flag(&mut self, argument: &[u8]) -> bool {
+        match argument.to_ascii_lowercase().as_slice() {
             b"withdist" => self.with_distance = true,
             b"withhash" => self.with_hash = true,
             b"withcoord" => self.with_point = true,
@@ -168,13 +169,13 @@ impl<'a> Options<'a> {
 
     fn parse_values(
         &mut self,
-        word: &[u8],
-        words: &mut Words<'a>,
+        argument: &[u8],
+        rest: &mut Arguments<'a>,
         form: Form,
     ) -> Result<bool, CommandError> {
-        let is = |name: &[u8]| word.eq_ignore_ascii_case(name);
-        if is(b"count") && words.len() > 0 {
-            let count = words.next().and_then(parse_i64);
+        let is = |name: &[u8]| argument.eq_ignore_ascii_case(name);
+        if is(b"count") && rest.len() > 0 {
+            let count = rest.next().and_then(parse_i64);
             let count = count.ok_or(CommandError::NotAnInteger)?;
             let count = usize::try_from(count).ok().filter(|&count| count > 0);
             self.count = Some(count.ok_or(CommandError::text("ERR COUNT must be > 0"))?);
@@ -184,8 +185,8 @@ impl<'a> Options<'a> {
             Form::Search { stores: true } if is(b"storedist") => self.store_distance = true,
             Form::Radius {
                 may_store: true, ..
-            } if words.len() > 0 && (is(b"store") || is(b"storedist")) => {
-                self.destination = words.next();
+            } if rest.len() > 0 && (is(b"store") || is(b"storedist")) => {
+                self.destination = rest.next();
                 self.store_distance = is(b"storedist");
             }
             _ => return Ok(false),
@@ -227,13 +228,13 @@ impl<'a> Options<'a> {
 impl Where {
     fn parse(
         &mut self,
-        word: &[u8],
-        words: &mut Words<'_>,
+        argument: &[u8],
+        rest: &mut Arguments<'_>,
         places: Option<Scores<'_>>,
     ) -> Result<bool, CommandError> {
-        let is = |name: &[u8]| word.eq_ignore_ascii_case(name);
-        let left = words.len();
-        let mut next = || words.next().unwrap_or_default();
+        let is = |name: &[u8]| argument.eq_ignore_ascii_case(name);
+        let left = rest.len();
+        let mut next = || rest.next().unwrap_or_default();
         if is(b"frommember") && left >= 1 && !self.centred {
             self.centre = member_point(places, next())?;
             self.centred = true;

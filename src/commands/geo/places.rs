@@ -1,21 +1,88 @@
 //! Places by name: GEOADD, GEODIST, GEOHASH, GEOPOS.
 
-use super::{parse_point, parse_unit, point_of, score_of, write_point};
+use super::{UNIT, parse_point, parse_unit, point_of, score_of, write_point};
+use crate::catalog::spec::{Argument, ArgumentKind, Arity, Categories, Flags, Group, KeySpec};
+use crate::commands::row::Row;
 use crate::commands::sortedsets::{AddOptions, add_members};
 use crate::commands::{CommandError, CommandResult, Context, Outcome};
 use crate::geohash::{self, Unit};
-use crate::keyspace::{Scores, View};
-use crate::protocol::{Args, ReplyBuffer};
+use crate::keyspace::Scores;
+use crate::protocol::Args;
 
-pub(super) fn geoadd(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+pub(in crate::commands) static COMMANDS: &[Row] = &[
+    Row::new("geoadd", Arity::AtLeast(5), geoadd)
+        .flags(Flags::WRITE.union(Flags::DENYOOM))
+        .categories(Categories::GEO)
+        .keys(&[KeySpec::first(&["RW", "update"])])
+        .group(Group::Geo, "3.2.0")
+        .summary("Adds places with their coordinates")
+        .complexity("O(log(N))")
+        .arguments(&[
+            Argument::key(),
+            Argument::new(
+                "condition",
+                ArgumentKind::OneOf(&[Argument::token("nx", "NX"), Argument::token("xx", "XX")]),
+            )
+            .optional()
+            .since("6.2.0"),
+            Argument::token("change", "CH").optional().since("6.2.0"),
+            Argument::new(
+                "longitude_latitude_member",
+                ArgumentKind::Block(&[
+                    Argument::new("longitude", ArgumentKind::Double),
+                    Argument::new("latitude", ArgumentKind::Double),
+                    Argument::new("member", ArgumentKind::String),
+                ]),
+            )
+            .multiple(),
+        ])
+        .history(&[("6.2.0", "Added the `CH`, `NX` and `XX` options.")]),
+    Row::new("geodist", Arity::AtLeast(4), geodist)
+        .flags(Flags::READONLY)
+        .categories(Categories::GEO)
+        .keys(&[KeySpec::first(&["RO", "access"])])
+        .group(Group::Geo, "3.2.0")
+        .summary("Returns the distance between two places")
+        .complexity("O(log(N))")
+        .arguments(&[
+            Argument::key(),
+            Argument::new("member1", ArgumentKind::String),
+            Argument::new("member2", ArgumentKind::String),
+            UNIT.optional(),
+        ]),
+    Row::new("geohash", Arity::AtLeast(2), geohash)
+        .flags(Flags::READONLY)
+        .categories(Categories::GEO)
+        .keys(&[KeySpec::first(&["RO", "access"])])
+        .group(Group::Geo, "3.2.0")
+        .summary("Returns places as geohash strings")
+        .complexity("O(log(N))")
+        .arguments(&[
+            Argument::key(),
+            Argument::new("member", ArgumentKind::String).multiple(),
+        ]),
+    Row::new("geopos", Arity::AtLeast(2), geopos)
+        .flags(Flags::READONLY)
+        .categories(Categories::GEO)
+        .keys(&[KeySpec::first(&["RO", "access"])])
+        .group(Group::Geo, "3.2.0")
+        .summary("Returns the coordinates of places")
+        .complexity("O(N)")
+        .arguments(&[
+            Argument::key(),
+            Argument::new("member", ArgumentKind::String).multiple(),
+        ]),
+];
+
+fn geoadd(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     let mut options = AddOptions::default();
     let mut at = 2;
-    for word in args.from(2) {
-        if word.eq_ignore_ascii_case(b"nx") {
+    for argument in args.from(2) {
+        if argument.eq_ignore_ascii_case(b"nx") {
             options.only_new = true;
-        } else if word.eq_ignore_ascii_case(b"xx") {
+        } else if argument.eq_ignore_ascii_case(b"xx") {
             options.only_present = true;
-        } else if word.eq_ignore_ascii_case(b"ch") {
+        } else if argument.eq_ignore_ascii_case(b"ch") {
             options.count_changed = true;
         } else {
             break;
@@ -26,24 +93,13 @@ pub(super) fn geoadd(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
         return Err(CommandError::Syntax);
     }
     let mut pairs = Vec::with_capacity((args.len() - at) / 3);
-    let mut words = args.from(at);
+    let mut rest = args.from(at);
     while let (Some(longitude), Some(latitude), Some(member)) =
-        (words.next(), words.next(), words.next())
+        (rest.next(), rest.next(), rest.next())
     {
         pairs.push((member, score_of(parse_point(longitude, latitude)?)));
     }
     add_members(ctx, &args[1], &pairs, options)
-}
-
-/// Runs `f` on the sorted set that word 1 names, if there is one.
-fn read<R>(
-    ctx: &mut Context<'_>,
-    args: Args<'_>,
-    f: impl FnOnce(Option<Scores<'_>>, &mut ReplyBuffer) -> Result<R, CommandError>,
-) -> Result<R, CommandError> {
-    ctx.view(&args[1], |view, out| {
-        f(view.map(View::sorted_set).transpose()?, out)
-    })
 }
 
 fn score(scores: Option<Scores<'_>>, member: &[u8]) -> Result<Option<f64>, CommandError> {
@@ -51,13 +107,13 @@ fn score(scores: Option<Scores<'_>>, member: &[u8]) -> Result<Option<f64>, Comma
     Ok(score.flatten())
 }
 
-pub(super) fn geodist(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+fn geodist(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     let unit = match args.get(4) {
         None => Unit::Meters,
-        Some(word) if args.len() == 5 => parse_unit(word)?,
+        Some(argument) if args.len() == 5 => parse_unit(argument)?,
         Some(_) => return Err(CommandError::Syntax),
     };
-    read(ctx, args, |scores, out| {
+    ctx.sorted_set(&args[1], |scores, out| {
         match (score(scores, &args[2])?, score(scores, &args[3])?) {
             (Some(from), Some(to)) => {
                 let distance = geohash::distance_m(point_of(from), point_of(to)) / unit.meters();
@@ -70,8 +126,8 @@ pub(super) fn geodist(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     Ok(Outcome::Written)
 }
 
-pub(super) fn geohash(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
-    read(ctx, args, |scores, out| {
+fn geohash(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+    ctx.sorted_set(&args[1], |scores, out| {
         out.array_header(args.len() - 2);
         for member in args.from(2) {
             match score(scores, member)? {
@@ -86,8 +142,8 @@ pub(super) fn geohash(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     Ok(Outcome::Written)
 }
 
-pub(super) fn geopos(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
-    read(ctx, args, |scores, out| {
+fn geopos(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+    ctx.sorted_set(&args[1], |scores, out| {
         out.array_header(args.len() - 2);
         for member in args.from(2) {
             match score(scores, member)? {

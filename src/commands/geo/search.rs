@@ -1,11 +1,92 @@
-//! Places in an area: GEOSEARCH, GEOSEARCHSTORE, GEORADIUS, GEORADIUSBYMEMBER and their forms that only read.
+//! Places in an area: GEOSEARCH and GEOSEARCHSTORE.
 
 use super::options::{Form, Options, Order};
-use super::{point_of, write_point};
-use crate::commands::{CommandError, CommandResult, Context, Outcome};
+use super::{COUNT, ORDER, UNIT, WITH_COORD, WITH_DIST, WITH_HASH, point_of, write_point};
+use crate::catalog::spec::{Argument, ArgumentKind, Arity, Categories, Flags, Group, KeySpec};
+use crate::commands::row::Row;
+use crate::commands::sources::{self, DESTINATION, SOURCE};
+use crate::commands::{CommandResult, Context, Outcome};
 use crate::geohash::{self, Area};
 use crate::keyspace::{EventClass, Kind, Scores, View};
 use crate::protocol::{Args, Reply, ReplyBuffer};
+
+/// Where the search begins.
+const FROM: Argument = Argument::new(
+    "from",
+    ArgumentKind::OneOf(&[
+        Argument::new("member", ArgumentKind::String).with_token("FROMMEMBER"),
+        Argument::new(
+            "longitude_latitude",
+            ArgumentKind::Block(&[
+                Argument::new("longitude", ArgumentKind::Double),
+                Argument::new("latitude", ArgumentKind::Double),
+            ]),
+        )
+        .with_token("FROMLONLAT"),
+    ]),
+);
+/// How far it reaches.
+const BY: Argument = Argument::new(
+    "by",
+    ArgumentKind::OneOf(&[
+        Argument::new(
+            "circle",
+            ArgumentKind::Block(&[
+                Argument::new("radius", ArgumentKind::Double).with_token("BYRADIUS"),
+                UNIT,
+            ]),
+        ),
+        Argument::new(
+            "box",
+            ArgumentKind::Block(&[
+                Argument::new("width", ArgumentKind::Double).with_token("BYBOX"),
+                Argument::new("height", ArgumentKind::Double),
+                UNIT,
+            ]),
+        ),
+    ]),
+);
+
+pub(in crate::commands) static COMMANDS: &[Row] = &[
+    Row::new("geosearch", Arity::AtLeast(7), geosearch)
+        .flags(Flags::READONLY)
+        .categories(Categories::GEO)
+        .keys(&[KeySpec::first(&["RO", "access"])])
+        .group(Group::Geo, "6.2.0")
+        .summary("Returns the places in a circle or a box")
+        .complexity("O(N+log(M))")
+        .arguments(&[
+            Argument::key(),
+            FROM,
+            BY,
+            ORDER,
+            COUNT,
+            WITH_COORD,
+            WITH_DIST,
+            WITH_HASH,
+        ])
+        .history(&[("7.0.0", "Added support for uppercase unit names.")]),
+    Row::new("geosearchstore", Arity::AtLeast(8), geosearchstore)
+        .flags(Flags::WRITE.union(Flags::DENYOOM).union(Flags::COPIES))
+        .categories(Categories::GEO)
+        .keys(&[
+            KeySpec::first(&["OW", "update"]),
+            KeySpec::range(&["RO", "access"], 2, 0, 1),
+        ])
+        .group(Group::Geo, "6.2.0")
+        .summary("Stores the places in a circle or a box")
+        .complexity("O(N+log(M))")
+        .arguments(&[
+            Argument::new("destination", ArgumentKind::Key(0)),
+            Argument::new("source", ArgumentKind::Key(1)),
+            FROM,
+            BY,
+            ORDER,
+            COUNT,
+            Argument::token("storedist", "STOREDIST").optional(),
+        ])
+        .history(&[("7.0.0", "Added support for uppercase unit names.")]),
+];
 
 /// A place that was found.
 struct Found<'a> {
@@ -50,7 +131,7 @@ fn arrange(found: &mut Vec<Found<'_>>, options: &Options<'_>) {
     found.truncate(options.count.unwrap_or(usize::MAX));
 }
 
-/// What is found, arranged as it is wanted.
+/// Searches, and arranges the places as the call says.
 fn find<'a>(places: Option<Scores<'a>>, options: &Options<'_>) -> Vec<Found<'a>> {
     let mut found = match (places, &options.area) {
         (Some(places), Some(area)) => search(places, area, options),
@@ -82,40 +163,17 @@ fn write(out: &mut ReplyBuffer, found: &[Found<'_>], options: &Options<'_>) {
     }
 }
 
-pub(super) fn geosearch(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+fn geosearch(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     run(ctx, args, Form::Search { stores: false })
 }
 
-pub(super) fn geosearchstore(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+fn geosearchstore(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     run(ctx, args, Form::Search { stores: true })
 }
 
-pub(super) fn georadius(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
-    run(ctx, args, radius(false, true))
-}
-
-pub(super) fn georadius_ro(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
-    run(ctx, args, radius(false, false))
-}
-
-pub(super) fn georadiusbymember(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
-    run(ctx, args, radius(true, true))
-}
-
-pub(super) fn georadiusbymember_ro(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
-    run(ctx, args, radius(true, false))
-}
-
-fn radius(by_member: bool, may_store: bool) -> Form {
-    Form::Radius {
-        by_member,
-        may_store,
-    }
-}
-
-fn run(ctx: &mut Context<'_>, args: Args<'_>, form: Form) -> CommandResult {
-    // Where the result goes stands among the words that can only be read with the places at hand. What looks like it
-    // is locked; it is an error anyway where it turns out to be something else.
+pub(super) fn run(ctx: &mut Context<'_>, args: Args<'_>, form: Form) -> CommandResult {
+    // The destination stands among arguments that are only parsed under the lock of the places. So lock what looks like
+    // the destination; if it turns out to be something else, the call is an error anyway.
     let stores_to = match form {
         Form::Search { stores: true } => args.get(1),
         Form::Radius {
@@ -127,8 +185,7 @@ fn run(ctx: &mut Context<'_>, args: Args<'_>, form: Form) -> CommandResult {
     if let Some(destination) = stores_to {
         return store(ctx, args, form, source, destination);
     }
-    ctx.view(source, |view, out| {
-        let places = view.map(View::sorted_set).transpose()?;
+    ctx.sorted_set(source, |places, out| {
         let options = Options::parse(args, form, places)?;
         write(out, &find(places, &options), &options);
         Ok(())
@@ -136,10 +193,10 @@ fn run(ctx: &mut Context<'_>, args: Args<'_>, form: Form) -> CommandResult {
     Ok(Outcome::Written)
 }
 
-/// The word behind the last STORE or STOREDIST of a call of GEORADIUS.
+/// The argument behind the last STORE or STOREDIST of a call of GEORADIUS.
 fn last_destination(args: Args<'_>) -> Option<&[u8]> {
-    let is_store = |word: &[u8]| {
-        word.eq_ignore_ascii_case(b"store") || word.eq_ignore_ascii_case(b"storedist")
+    let is_store = |argument: &[u8]| {
+        argument.eq_ignore_ascii_case(b"store") || argument.eq_ignore_ascii_case(b"storedist")
     };
     let at = args.from(5).rposition(is_store)?;
     args.get(5 + at + 1)
@@ -152,27 +209,18 @@ fn store(
     source: &[u8],
     destination: &[u8],
 ) -> CommandResult {
-    const DESTINATION: usize = 0;
-    const SOURCE: usize = 1;
-    let db = ctx.session.db;
-    let keys = [(db, destination), (db, source)];
-    let out = &mut *ctx.out;
-    let mark = out.len();
-    let mut source_found = false;
-    let stored = ctx.keyspace.update_many(&keys, ctx.access, |slots| {
-        source_found = slots.info(SOURCE).is_some();
-        if !source_found {
-            slots.event(SOURCE, EventClass::KEY_MISS, "keymiss");
-        }
-        let places = slots.view(SOURCE).map(View::sorted_set).transpose()?;
+    let mut found = Vec::new();
+    let stored = ctx.database().update_many([destination, source], |keys| {
+        found = sources::look_up(keys, |_| true);
+        let places = keys.view(SOURCE).map(View::sorted_set).transpose()?;
         let options = Options::parse(args, form, places)?;
-        let found = find(places, &options);
+        let places = find(places, &options);
         if options.destination != Some(destination) {
-            write(out, &found, &options);
-            return Ok::<_, CommandError>(None);
+            write(ctx.out, &places, &options);
+            return Ok(None);
         }
-        let mut new = slots.build(DESTINATION, Kind::SortedSet);
-        for place in &found {
+        let mut new = keys.build(DESTINATION, Kind::SortedSet);
+        for place in &places {
             let score = if options.store_distance {
                 place.distance
             } else {
@@ -180,28 +228,18 @@ fn store(
             };
             new.scored(place.member, score)?;
         }
-        let len = new.len();
-        let was = slots.info(DESTINATION).is_some();
-        slots.replace(new, None)?;
-        if len > 0 {
-            let event = match form {
-                Form::Search { .. } => "geosearchstore",
-                Form::Radius { .. } => "georadiusstore",
-            };
-            slots.changed(len);
-            slots.event(DESTINATION, EventClass::ZSET, event);
-        } else if was {
-            slots.event(DESTINATION, EventClass::GENERIC, "del");
+        if !new.is_empty() {
+            keys.set_dirty(new.len());
         }
-        Ok(Some(len))
+        let event = match form {
+            Form::Search { .. } => "geosearchstore",
+            Form::Radius { .. } => "georadiusstore",
+        };
+        Ok(Some(sources::store(keys, new, EventClass::ZSET, event)?))
     });
-    ctx.count_lookup(source_found);
-    match stored {
-        Ok(Some(len)) => Ok(Reply::count(len).into()),
-        Ok(None) => Ok(Outcome::Written),
-        Err(error) => {
-            ctx.out.truncate(mark);
-            Err(error)
-        }
-    }
+    ctx.count_lookups(found);
+    Ok(match stored? {
+        Some(len) => Reply::count(len).into(),
+        None => Outcome::Written,
+    })
 }

@@ -1,18 +1,36 @@
 //! HRANDFIELD.
 
+use crate::catalog::spec::{Argument, ArgumentKind, Arity, Categories, Flags, Group, KeySpec};
 use crate::commands::draw::{Draw, draw_names};
+use crate::commands::row::Row;
 use crate::commands::{CommandError, CommandResult, Context, Outcome};
-use crate::keyspace::View;
 use crate::protocol::{Args, Protocol};
 
-pub(super) fn hrandfield(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+pub(in crate::commands) static COMMANDS: &[Row] =
+    &[Row::new("hrandfield", Arity::AtLeast(2), hrandfield)
+        .flags(Flags::READONLY)
+        .categories(Categories::HASH)
+        .keys(&[KeySpec::first(&["RO", "access"])])
+        .group(Group::Hash, "6.2.0")
+        .summary("Returns fields drawn at random")
+        .complexity("O(N)")
+        .arguments(&[
+            Argument::key(),
+            Argument::new(
+                "options",
+                ArgumentKind::Block(&[
+                    Argument::new("count", ArgumentKind::Integer),
+                    Argument::token("withvalues", "WITHVALUES").optional(),
+                ]),
+            )
+            .optional(),
+        ])
+        .tips(&["nondeterministic_output"])];
+
+fn hrandfield(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     let Some(count) = args.get(2) else {
-        ctx.view(&args[1], |view, out| {
-            match view
-                .map(View::hash)
-                .transpose()?
-                .and_then(|fields| fields.draw())
-            {
+        ctx.hash(&args[1], |hash, out| {
+            match hash.and_then(|hash| hash.draw()) {
                 Some(name) => out.bulk(name),
                 None => out.null(),
             }
@@ -23,18 +41,18 @@ pub(super) fn hrandfield(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult
     let draw = Draw::parse(count)?;
     let with_values = match args.get(3) {
         None => false,
-        Some(word) if args.len() == 4 && word.eq_ignore_ascii_case(b"withvalues") => true,
+        Some(argument) if args.len() == 4 && argument.eq_ignore_ascii_case(b"withvalues") => true,
         Some(_) => return Err(CommandError::Syntax),
     };
     if with_values {
         draw.check_pairs()?;
     }
-    ctx.view(&args[1], |view, out| {
-        let Some(fields) = view.map(View::hash).transpose()? else {
+    ctx.hash(&args[1], |hash, out| {
+        let Some(hash) = hash else {
             out.array_header(0);
             return Ok(());
         };
-        let names = draw_names(fields, draw);
+        let names = draw_names(hash, draw);
         let paired = with_values && out.protocol == Protocol::Resp3;
         let flat = with_values && !paired;
         out.array_header(names.len() * (1 + usize::from(flat)));
@@ -44,7 +62,7 @@ pub(super) fn hrandfield(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult
             }
             out.bulk(name);
             if with_values {
-                fields.get(name, |value| out.bulk(value))?;
+                hash.get(name, |value| out.bulk(value))?;
             }
         }
         Ok(())

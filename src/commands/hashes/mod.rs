@@ -1,7 +1,6 @@
 //! Hashes: values by field.
 
-mod draw;
-mod numbers;
-mod reads;
-pub(super) mod rows;
-mod writes;
+pub(super) mod draw;
+pub(super) mod numbers;
+pub(super) mod reads;
+pub(super) mod writes;

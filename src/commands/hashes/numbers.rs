@@ -1,15 +1,41 @@
 //! Numbers in hashes: HINCRBY, HINCRBYFLOAT.
 
+use crate::catalog::spec::{Argument, ArgumentKind, Arity, Categories, Flags, Group, KeySpec};
+use crate::commands::row::Row;
 use crate::commands::{CommandError, CommandResult, Context, Outcome};
-use crate::keyspace::{EventClass, Kind};
 use crate::numbers::{Extended, parse_i64};
 use crate::protocol::{Args, Reply};
 
-pub(super) fn hincrby(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+pub(in crate::commands) static COMMANDS: &[Row] = &[
+    Row::new("hincrby", Arity::Exactly(4), hincrby)
+        .flags(Flags::WRITE.union(Flags::DENYOOM).union(Flags::FAST))
+        .categories(Categories::HASH)
+        .keys(&[KeySpec::first(&["RW", "access", "update"])])
+        .group(Group::Hash, "2.0.0")
+        .summary("Adds an integer to a field's number")
+        .complexity("O(1)")
+        .arguments(&[
+            Argument::key(),
+            Argument::new("field", ArgumentKind::String),
+            Argument::new("increment", ArgumentKind::Integer),
+        ]),
+    Row::new("hincrbyfloat", Arity::Exactly(4), hincrbyfloat)
+        .flags(Flags::WRITE.union(Flags::DENYOOM).union(Flags::FAST))
+        .categories(Categories::HASH)
+        .keys(&[KeySpec::first(&["RW", "access", "update"])])
+        .group(Group::Hash, "2.6.0")
+        .summary("Adds a floating-point number to a field's number")
+        .complexity("O(1)")
+        .arguments(&[
+            Argument::key(),
+            Argument::new("field", ArgumentKind::String),
+            Argument::new("increment", ArgumentKind::Double),
+        ]),
+];
+
+fn hincrby(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     let increment = parse_i64(&args[3]).ok_or(CommandError::NotAnInteger)?;
-    let key = [(ctx.session.db, &args[1])];
-    let sum = ctx.keyspace.update_many(&key, ctx.access, |slots| {
-        let mut hash = slots.fields(0, Kind::Hash)?;
+    let sum = ctx.change_hash(&args[1], "hincrby", |hash| {
         let number = match hash.get(&args[2], parse_i64)? {
             None => 0,
             Some(number) => number.ok_or(CommandError::text("ERR hash value is not an integer"))?,
@@ -18,20 +44,17 @@ pub(super) fn hincrby(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
             .checked_add(increment)
             .ok_or(CommandError::Overflow)?;
         hash.put(&args[2], itoa::Buffer::new().format(sum).as_bytes())?;
-        slots.event(0, EventClass::HASH, "hincrby");
-        Ok::<_, CommandError>(sum)
+        Ok((sum, 1))
     })?;
     Ok(Reply::Integer(sum).into())
 }
 
-pub(super) fn hincrbyfloat(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+fn hincrbyfloat(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     let increment = Extended::parse(&args[3]).ok_or(CommandError::NotAFloat)?;
     if increment == Extended::Infinite {
         return Err(CommandError::text("ERR value is NaN or Infinity"));
     }
-    let key = [(ctx.session.db, &args[1])];
-    let sum = ctx.keyspace.update_many(&key, ctx.access, |slots| {
-        let mut hash = slots.fields(0, Kind::Hash)?;
+    let sum = ctx.change_hash(&args[1], "hincrbyfloat", |hash| {
         let number = match hash.get(&args[2], Extended::parse)? {
             None => Extended::ZERO,
             Some(number) => number.ok_or(CommandError::text("ERR hash value is not a float"))?,
@@ -41,8 +64,7 @@ pub(super) fn hincrbyfloat(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResu
             .ok_or(CommandError::NanOrInfinity)?
             .to_string();
         hash.put(&args[2], sum.as_bytes())?;
-        slots.event(0, EventClass::HASH, "hincrbyfloat");
-        Ok::<_, CommandError>(sum)
+        Ok((sum, 1))
     })?;
     ctx.out.bulk(sum.as_bytes());
     Ok(Outcome::Written)

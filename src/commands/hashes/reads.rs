@@ -1,29 +1,111 @@
 //! Looking at hashes: HGET, HMGET, HGETALL, HKEYS, HVALS, HLEN, HEXISTS, HSTRLEN, HSCAN.
 
-use crate::commands::scan::scan_elements;
+use crate::catalog::spec::{Argument, ArgumentKind, Arity, Categories, Flags, Group, KeySpec};
+use crate::commands::row::Row;
+use crate::commands::scan::{ELEMENT_SCAN, scan_elements};
 use crate::commands::{CommandError, CommandResult, Context, Outcome};
-use crate::keyspace::{Fields, View};
+use crate::keyspace::Fields;
 use crate::protocol::{Args, Reply, ReplyBuffer};
 
-/// Runs `f` on the hash that word 1 names, if there is one.
-fn read<R>(
-    ctx: &mut Context<'_>,
-    args: Args<'_>,
-    f: impl FnOnce(Option<Fields<'_>>, &mut ReplyBuffer) -> Result<R, CommandError>,
-) -> Result<R, CommandError> {
-    ctx.view(&args[1], |view, out| {
-        f(view.map(View::hash).transpose()?, out)
-    })
-}
+pub(in crate::commands) static COMMANDS: &[Row] = &[
+    Row::new("hget", Arity::Exactly(3), hget)
+        .flags(Flags::READONLY.union(Flags::FAST))
+        .categories(Categories::HASH)
+        .keys(&[KeySpec::first(&["RO", "access"])])
+        .group(Group::Hash, "2.0.0")
+        .summary("Returns a field's value")
+        .complexity("O(1)")
+        .arguments(&[
+            Argument::key(),
+            Argument::new("field", ArgumentKind::String),
+        ]),
+    Row::new("hmget", Arity::AtLeast(3), hmget)
+        .flags(Flags::READONLY.union(Flags::FAST))
+        .categories(Categories::HASH)
+        .keys(&[KeySpec::first(&["RO", "access"])])
+        .group(Group::Hash, "2.0.0")
+        .summary("Returns the values of several fields")
+        .complexity("O(N)")
+        .arguments(&[
+            Argument::key(),
+            Argument::new("field", ArgumentKind::String).multiple(),
+        ]),
+    Row::new("hgetall", Arity::Exactly(2), hgetall)
+        .flags(Flags::READONLY)
+        .categories(Categories::HASH)
+        .keys(&[KeySpec::first(&["RO", "access"])])
+        .group(Group::Hash, "2.0.0")
+        .summary("Returns all fields with their values")
+        .complexity("O(N)")
+        .arguments(&[Argument::key()])
+        .tips(&["nondeterministic_output_order"]),
+    Row::new("hlen", Arity::Exactly(2), hlen)
+        .flags(Flags::READONLY.union(Flags::FAST))
+        .categories(Categories::HASH)
+        .keys(&[KeySpec::first(&["RO"])])
+        .group(Group::Hash, "2.0.0")
+        .summary("Counts the fields of a hash")
+        .complexity("O(1)")
+        .arguments(&[Argument::key()]),
+    Row::new("hexists", Arity::Exactly(3), hexists)
+        .flags(Flags::READONLY.union(Flags::FAST))
+        .categories(Categories::HASH)
+        .keys(&[KeySpec::first(&["RO"])])
+        .group(Group::Hash, "2.0.0")
+        .summary("Tells whether a hash has a field")
+        .complexity("O(1)")
+        .arguments(&[
+            Argument::key(),
+            Argument::new("field", ArgumentKind::String),
+        ]),
+    Row::new("hkeys", Arity::Exactly(2), hkeys)
+        .flags(Flags::READONLY)
+        .categories(Categories::HASH)
+        .keys(&[KeySpec::first(&["RO", "access"])])
+        .group(Group::Hash, "2.0.0")
+        .summary("Returns the names of all fields")
+        .complexity("O(N)")
+        .arguments(&[Argument::key()])
+        .tips(&["nondeterministic_output_order"]),
+    Row::new("hvals", Arity::Exactly(2), hvals)
+        .flags(Flags::READONLY)
+        .categories(Categories::HASH)
+        .keys(&[KeySpec::first(&["RO", "access"])])
+        .group(Group::Hash, "2.0.0")
+        .summary("Returns the values of all fields")
+        .complexity("O(N)")
+        .arguments(&[Argument::key()])
+        .tips(&["nondeterministic_output_order"]),
+    Row::new("hstrlen", Arity::Exactly(3), hstrlen)
+        .flags(Flags::READONLY.union(Flags::FAST))
+        .categories(Categories::HASH)
+        .keys(&[KeySpec::first(&["RO"])])
+        .group(Group::Hash, "3.2.0")
+        .summary("Returns the length of a field's value, in bytes")
+        .complexity("O(1)")
+        .arguments(&[
+            Argument::key(),
+            Argument::new("field", ArgumentKind::String),
+        ]),
+    Row::new("hscan", Arity::AtLeast(3), hscan)
+        .flags(Flags::READONLY)
+        .categories(Categories::HASH)
+        .keys(&[KeySpec::first(&["RO", "access"])])
+        .group(Group::Hash, "2.8.0")
+        .summary("Walks the fields of a hash, a few at a time")
+        .complexity("O(1)")
+        .arguments(ELEMENT_SCAN)
+        .tips(&["nondeterministic_output"]),
+];
 
 /// Writes a field's value; null where there is none.
 fn write_value(
-    fields: Option<Fields<'_>>,
+    hash: Option<Fields<'_>>,
     name: &[u8],
     out: &mut ReplyBuffer,
 ) -> Result<(), CommandError> {
-    let written = fields
-        .map(|fields| fields.get(name, |value| out.bulk(value)))
+    let written = hash
+        .map(|hash| hash.get(name, |value| out.bulk(value)))
         .transpose()?;
     if written.flatten().is_none() {
         out.null();
@@ -31,25 +113,25 @@ fn write_value(
     Ok(())
 }
 
-pub(super) fn hget(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
-    read(ctx, args, |fields, out| write_value(fields, &args[2], out))?;
+fn hget(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+    ctx.hash(&args[1], |hash, out| write_value(hash, &args[2], out))?;
     Ok(Outcome::Written)
 }
 
-pub(super) fn hmget(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
-    read(ctx, args, |fields, out| {
+fn hmget(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+    ctx.hash(&args[1], |hash, out| {
         out.array_header(args.len() - 2);
         args.from(2)
-            .try_for_each(|name| write_value(fields, name, out))
+            .try_for_each(|name| write_value(hash, name, out))
     })?;
     Ok(Outcome::Written)
 }
 
-pub(super) fn hgetall(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
-    read(ctx, args, |fields, out| {
-        out.map_header(fields.map_or(0, |fields| fields.len()));
-        if let Some(fields) = fields {
-            fields.for_each(|name, value| {
+fn hgetall(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+    ctx.hash(&args[1], |hash, out| {
+        out.map_header(hash.map_or(0, |hash| hash.len()));
+        if let Some(hash) = hash {
+            hash.for_each(|name, value| {
                 out.bulk(name);
                 out.bulk(value);
             })?;
@@ -59,10 +141,10 @@ pub(super) fn hgetall(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     Ok(Outcome::Written)
 }
 
-pub(super) fn hkeys(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
-    read(ctx, args, |fields, out| {
-        out.array_header(fields.map_or(0, |fields| fields.len()));
-        for name in fields.into_iter().flat_map(|fields| fields.names()) {
+fn hkeys(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+    ctx.hash(&args[1], |hash, out| {
+        out.array_header(hash.map_or(0, |hash| hash.len()));
+        for name in hash.into_iter().flat_map(|hash| hash.names()) {
             out.bulk(name);
         }
         Ok(())
@@ -70,52 +152,50 @@ pub(super) fn hkeys(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     Ok(Outcome::Written)
 }
 
-pub(super) fn hvals(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
-    read(ctx, args, |fields, out| {
-        out.array_header(fields.map_or(0, |fields| fields.len()));
-        if let Some(fields) = fields {
-            fields.for_each(|_, value| out.bulk(value))?;
+fn hvals(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+    ctx.hash(&args[1], |hash, out| {
+        out.array_header(hash.map_or(0, |hash| hash.len()));
+        if let Some(hash) = hash {
+            hash.for_each(|_, value| out.bulk(value))?;
         }
         Ok(())
     })?;
     Ok(Outcome::Written)
 }
 
-pub(super) fn hlen(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
-    let len = read(ctx, args, |fields, _| {
-        Ok(fields.map_or(0, |fields| fields.len()))
-    })?;
+fn hlen(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+    let len = ctx.hash(&args[1], |hash, _| Ok(hash.map_or(0, |hash| hash.len())))?;
     Ok(Reply::count(len).into())
 }
 
-pub(super) fn hexists(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
-    let exists = read(ctx, args, |fields, _| {
-        Ok(fields.is_some_and(|fields| fields.contains(&args[2])))
+fn hexists(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+    let exists = ctx.hash(&args[1], |hash, _| {
+        Ok(hash.is_some_and(|hash| hash.contains(&args[2])))
     })?;
     Ok(Reply::Integer(exists.into()).into())
 }
 
-pub(super) fn hstrlen(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
-    let len = read(ctx, args, |fields, _| {
-        let len = fields.map(|fields| fields.get(&args[2], <[u8]>::len));
+fn hstrlen(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+    let len = ctx.hash(&args[1], |hash, _| {
+        let len = hash.map(|hash| hash.get(&args[2], <[u8]>::len));
         Ok(len.transpose()?.flatten())
     })?;
     Ok(Reply::count(len.unwrap_or(0)).into())
 }
 
-pub(super) fn hscan(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+fn hscan(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     scan_elements(ctx, args, |view, step| {
-        let fields = view.hash()?;
+        let hash = view.hash()?;
         let (cursor, count) = step.begin()?;
         let mut names = Vec::new();
-        let next = fields.scan(cursor, count, |name| {
+        let next = hash.scan(cursor, count, |name| {
             if step.wants(name) {
                 names.push(name.to_vec());
             }
         });
         for name in names {
             step.push(&name);
-            fields.get(&name, |value| step.push(value))?;
+            hash.get(&name, |value| step.push(value))?;
         }
         Ok(next)
     })

@@ -1,14 +1,73 @@
 //! Changing hashes: HSET, HMSET, HSETNX, HDEL.
 
+use crate::catalog::spec::{Argument, ArgumentKind, Arity, Categories, Flags, Group, KeySpec};
+use crate::commands::row::Row;
 use crate::commands::{CommandError, CommandResult, Context};
-use crate::keyspace::{EventClass, KeyspaceError, Kind};
 use crate::protocol::{Args, Reply};
 
-pub(super) fn hset(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+/// The arguments of HSET and HMSET.
+const FIELDS_AND_VALUES: &[Argument] = &[
+    Argument::key(),
+    Argument::new(
+        "field_value",
+        ArgumentKind::Block(&[
+            Argument::new("field", ArgumentKind::String),
+            Argument::new("value", ArgumentKind::String),
+        ]),
+    )
+    .multiple(),
+];
+
+pub(in crate::commands) static COMMANDS: &[Row] = &[
+    Row::new("hset", Arity::AtLeast(4), hset)
+        .flags(Flags::WRITE.union(Flags::DENYOOM).union(Flags::FAST))
+        .categories(Categories::HASH)
+        .keys(&[KeySpec::first(&["RW", "update"])])
+        .group(Group::Hash, "2.0.0")
+        .summary("Gives fields of a hash values; makes the hash where it is missing")
+        .complexity("O(1)")
+        .arguments(FIELDS_AND_VALUES)
+        .history(&[("4.0.0", "Accepts multiple `field` and `value` arguments.")]),
+    Row::new("hsetnx", Arity::Exactly(4), hsetnx)
+        .flags(Flags::WRITE.union(Flags::DENYOOM).union(Flags::FAST))
+        .categories(Categories::HASH)
+        .keys(&[KeySpec::first(&["RW", "insert"])])
+        .group(Group::Hash, "2.0.0")
+        .summary("Gives a field a value if the hash does not have it")
+        .complexity("O(1)")
+        .arguments(&[
+            Argument::key(),
+            Argument::new("field", ArgumentKind::String),
+            Argument::new("value", ArgumentKind::String),
+        ]),
+    Row::new("hmset", Arity::AtLeast(4), hmset)
+        .flags(Flags::WRITE.union(Flags::DENYOOM).union(Flags::FAST))
+        .categories(Categories::HASH)
+        .keys(&[KeySpec::first(&["RW", "update"])])
+        .group(Group::Hash, "2.0.0")
+        .summary("Gives fields of a hash values")
+        .complexity("O(N)")
+        .arguments(FIELDS_AND_VALUES)
+        .deprecated("4.0.0", "`HSET` with multiple field-value pairs"),
+    Row::new("hdel", Arity::AtLeast(3), hdel)
+        .flags(Flags::WRITE.union(Flags::FAST))
+        .categories(Categories::HASH)
+        .keys(&[KeySpec::first(&["RW", "delete"])])
+        .group(Group::Hash, "2.0.0")
+        .summary("Removes fields of a hash")
+        .complexity("O(N)")
+        .arguments(&[
+            Argument::key(),
+            Argument::new("field", ArgumentKind::String).multiple(),
+        ])
+        .history(&[("2.4.0", "Accepts multiple `field` arguments.")]),
+];
+
+fn hset(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     Ok(Reply::count(set(ctx, args, "hset")?).into())
 }
 
-pub(super) fn hmset(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+fn hmset(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     set(ctx, args, "hmset")?;
     Ok(Reply::Ok.into())
 }
@@ -18,51 +77,34 @@ fn set(ctx: &mut Context<'_>, args: Args<'_>, name: &str) -> Result<usize, Comma
     if !args.len().is_multiple_of(2) {
         return Err(CommandError::WrongArity(name.to_owned()));
     }
-    let key = [(ctx.session.db, &args[1])];
-    ctx.keyspace.update_many(&key, ctx.access, |slots| {
-        let mut hash = slots.fields(0, Kind::Hash)?;
+    ctx.change_hash(&args[1], "hset", |hash| {
         let mut new = 0;
-        let mut words = args.from(2);
-        while let (Some(field), Some(value)) = (words.next(), words.next()) {
+        let mut rest = args.from(2);
+        while let (Some(field), Some(value)) = (rest.next(), rest.next()) {
             new += usize::from(hash.put(field, value)?);
         }
-        slots.changed(args.len() / 2 - 1);
-        slots.event(0, EventClass::HASH, "hset");
-        Ok(new)
+        Ok((new, args.len() / 2 - 1))
     })
 }
 
-pub(super) fn hsetnx(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
-    let key = [(ctx.session.db, &args[1])];
-    let set = ctx.keyspace.update_many(&key, ctx.access, |slots| {
-        let mut hash = slots.fields(0, Kind::Hash)?;
+fn hsetnx(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+    let set = ctx.change_hash(&args[1], "hset", |hash| {
         if hash.contains(&args[2]) {
-            return Ok::<_, KeyspaceError>(false);
+            return Ok((false, 0));
         }
         hash.put(&args[2], &args[3])?;
-        slots.event(0, EventClass::HASH, "hset");
-        Ok(true)
+        Ok((true, 1))
     })?;
     Ok(Reply::Integer(set.into()).into())
 }
 
-pub(super) fn hdel(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
-    let key = [(ctx.session.db, &args[1])];
-    let removed = ctx.keyspace.update_many(&key, ctx.access, |slots| {
-        let mut hash = slots.fields(0, Kind::Hash)?;
+fn hdel(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+    let removed = ctx.change_hash(&args[1], "hdel", |hash| {
         let mut removed = 0;
         for field in args.from(2) {
             removed += usize::from(hash.remove(field)?);
         }
-        let is_empty = hash.is_empty();
-        if removed > 0 {
-            slots.changed(removed);
-            slots.event(0, EventClass::HASH, "hdel");
-            if is_empty {
-                slots.event(0, EventClass::GENERIC, "del");
-            }
-        }
-        Ok::<_, KeyspaceError>(removed)
+        Ok((removed, removed))
     })?;
     Ok(Reply::count(removed).into())
 }

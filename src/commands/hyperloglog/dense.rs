@@ -37,7 +37,7 @@ pub(super) fn get(bytes: &[u8], register: usize) -> u8 {
         .map_or(0, |&group| unpacked(group)[register % 4])
 }
 
-/// Raises a register to `rank` where it is lower. Whether it was.
+/// Raises a register to `rank` if it is lower. Returns whether it was.
 pub(super) fn raise(bytes: &mut [u8], register: usize, rank: u8) -> bool {
     let (groups, _) = bytes.as_chunks_mut();
     let Some(group) = groups.get_mut(register / 4) else {

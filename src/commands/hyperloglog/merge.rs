@@ -3,9 +3,30 @@
 use super::REGISTERS;
 use super::hash::Mark;
 use super::sketch::{Draft, Ranks, Sketch};
+use crate::catalog::spec::{Argument, ArgumentKind, Arity, Categories, Flags, Group, KeySpec};
+use crate::commands::row::Row;
+use crate::commands::sources::DESTINATION;
 use crate::commands::{CommandError, CommandResult, Context};
 use crate::keyspace::{EventClass, StringForm, StringView};
 use crate::protocol::{Args, Reply};
+
+pub(in crate::commands) static COMMANDS: &[Row] =
+    &[Row::new("pfmerge", Arity::AtLeast(2), pfmerge)
+        .flags(Flags::WRITE.union(Flags::DENYOOM).union(Flags::REWRITES))
+        .categories(Categories::HYPERLOGLOG)
+        .keys(&[
+            KeySpec::first(&["RW", "access", "insert"]),
+            KeySpec::range(&["RO", "access"], 2, -1, 1),
+        ])
+        .group(Group::Hyperloglog, "2.8.9")
+        .summary("Makes a HyperLogLog of what it and others have seen")
+        .complexity("O(N) for N keys")
+        .arguments(&[
+            Argument::new("destkey", ArgumentKind::Key(0)),
+            Argument::new("sourcekey", ArgumentKind::Key(1))
+                .optional()
+                .multiple(),
+        ])];
 
 /// The highest rank of each register in several sketches.
 #[derive(Debug)]
@@ -44,20 +65,16 @@ impl Union {
     }
 }
 
-pub(super) fn pfmerge(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
-    const DESTINATION: usize = 0;
+fn pfmerge(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     let sparse_bytes_max = ctx.server.config.settings().hll_sparse_max_bytes;
-    let db = ctx.session.db;
-    let keys: Vec<(usize, &[u8])> = args.from(1).map(|key| (db, key)).collect();
-    let (keyspace, access) = (ctx.keyspace, ctx.access);
-    keyspace.update_many(&keys, access, |slots| {
+    ctx.database().update_many(args.from(1), |keys| {
         let mut union = Union::default();
-        for (i, (_, key)) in keys.iter().enumerate() {
-            let taken = slots.read_string(i, |string| union.take(string));
+        for (i, key) in args.from(1).enumerate() {
+            let taken = keys.read_string(i, |string| union.take(string));
             ctx.looked_up(key, !matches!(taken, Ok(None)));
             taken?.transpose()?;
         }
-        let current = slots.read_string(DESTINATION, |string| {
+        let current = keys.read_string(DESTINATION, |string| {
             Sketch::read(string, |sketch| {
                 Ok((Draft::copy(sketch), string.expires_at))
             })
@@ -72,10 +89,10 @@ pub(super) fn pfmerge(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
         for mark in union.marks() {
             merged.raise(mark, sparse_bytes_max)?;
         }
-        slots.put(DESTINATION, StringForm::Raw, &merged.finish(), expires_at);
+        keys.put(DESTINATION, StringForm::Raw, &merged.finish(), expires_at);
         // Redis counts a union as an addition of many elements.
-        slots.event(DESTINATION, EventClass::STRING, "pfadd");
-        Ok::<_, CommandError>(())
+        keys.event(DESTINATION, EventClass::STRING, "pfadd");
+        Ok(())
     })?;
     Ok(Reply::Ok.into())
 }

@@ -3,12 +3,11 @@
 //! A sketch has 2^14 registers. An element's hash names one of them and a rank from 1 to 51; the register keeps the
 //! highest rank that it saw. Redis's form, after a header of 16 bytes, is dense (6 bits a register) or sparse (runs).
 
-mod count;
+pub(super) mod count;
 mod dense;
 mod estimate;
 mod hash;
-mod merge;
-pub(super) mod rows;
+pub(super) mod merge;
 mod sketch;
 mod sparse;
 #[cfg(test)]

@@ -41,7 +41,7 @@ impl<'a> Sketch<'a> {
         string: StringView<'_>,
         f: impl FnOnce(Sketch<'_>) -> Result<R, CommandError>,
     ) -> Result<R, CommandError> {
-        // A string that is none shows it at its start, however long it is.
+        // Reads only the start first: it shows whether the string is a sketch at all.
         if *string.bytes(0..MAGIC.len())? != *MAGIC {
             return Err(NO_SKETCH);
         }
@@ -70,8 +70,8 @@ impl<'a> Sketch<'a> {
 
     /// The estimate in the header, where it is up to date.
     pub(super) fn cached(self) -> Option<u64> {
-        let word = estimate_word(self.0);
-        (word & OUT_OF_DATE == 0).then_some(word)
+        let kept = kept_estimate(self.0);
+        (kept & OUT_OF_DATE == 0).then_some(kept)
     }
 
     /// The estimate from the registers.
@@ -97,7 +97,7 @@ impl<'a> Sketch<'a> {
         let rank = if self.is_dense() {
             dense::get(self.registers(), mark.register)
         } else if mark.rank > sparse::RANK_MAX {
-            // It takes the dense form, whatever the register holds.
+            // Such a rank needs the dense form, whatever the register holds.
             return Ok(true);
         } else {
             sparse::get(self.registers(), mark.register)?
@@ -105,8 +105,8 @@ impl<'a> Sketch<'a> {
         Ok(rank < mark.rank)
     }
 
-    /// The sketch after `marks`, with the number of those that changed it, where any did. A sparse one that grows beyond
-    /// `sparse_bytes_max` comes out dense.
+    /// The sketch after `marks`, with the number of marks that changed it; `None` if none did. A sparse sketch that
+    /// grows beyond `sparse_bytes_max` becomes dense.
     pub(super) fn with_marks(
         self,
         mut marks: impl Iterator<Item = Mark>,
@@ -144,7 +144,7 @@ impl<'a> Sketch<'a> {
 /// The rank of every register.
 pub(super) type Ranks = [u8; REGISTERS];
 
-fn estimate_word(bytes: &[u8]) -> u64 {
+fn kept_estimate(bytes: &[u8]) -> u64 {
     let mut word = [0; 8];
     word.copy_from_slice(&bytes[ESTIMATE..HEADER_BYTES]);
     u64::from_le_bytes(word)
@@ -168,7 +168,7 @@ impl Draft {
         Self(sketch.0.to_vec())
     }
 
-    /// Takes the dense form, where it is sparse.
+    /// Turns a sparse sketch into a dense one.
     pub(super) fn make_dense(&mut self) -> Result<(), Corrupt> {
         if self.0[FORM] == DENSE {
             return Ok(());
@@ -189,7 +189,7 @@ impl Draft {
         Ok(())
     }
 
-    /// Raises a register where it is lower. Whether it was.
+    /// Raises a register if it is lower. Returns whether it was.
     pub(super) fn raise(&mut self, mark: Mark, sparse_bytes_max: usize) -> Result<bool, Corrupt> {
         if self.0[FORM] == SPARSE {
             let raised = sparse::raise(&mut self.0, HEADER_BYTES, mark, sparse_bytes_max)?;
@@ -204,7 +204,7 @@ impl Draft {
 
     /// The bytes; the estimate in them is out of date.
     pub(super) fn finish(mut self) -> Vec<u8> {
-        let word = estimate_word(&self.0) | OUT_OF_DATE;
+        let word = kept_estimate(&self.0) | OUT_OF_DATE;
         self.0[ESTIMATE..HEADER_BYTES].copy_from_slice(&word.to_le_bytes());
         self.0
     }

@@ -14,14 +14,14 @@ pub(super) const RANK_MAX: u8 = 32;
 
 const SHORT_ZEROS_MAX: usize = 64;
 const RANKS_MAX: usize = 4;
-/// So many codes are looked at after a change, for runs that can be joined.
+/// How many codes a change checks for runs to join.
 const LOOKED_AT: usize = 5;
 
-/// Not a sketch's registers.
+/// The bytes are no registers of a sketch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Corrupt;
 
-/// What became of a change.
+/// The result of a change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Raised {
     Yes,
@@ -147,8 +147,8 @@ pub(super) fn get(codes: &[u8], register: usize) -> Result<u8, Corrupt> {
     find(codes, register).map(|found| found.run.rank)
 }
 
-/// Raises a register where it is lower. The codes, which start at `start` of `bytes`, make it no longer than
-/// `bytes_max` where they grow.
+/// Raises a register if it is lower. The codes start at `start` of `bytes`. They may grow until `bytes` has
+/// `bytes_max` bytes.
 pub(super) fn raise(
     bytes: &mut Vec<u8>,
     start: usize,
@@ -192,8 +192,8 @@ pub(super) fn raise(
     Ok(Raised::Yes)
 }
 
-/// Joins runs of the same rank above zero from `at` on. How far this goes is a part of the form: other runs would mean
-/// the same, and not be equal.
+/// Joins runs of the same rank above zero from `at` on. Joins exactly as many as Redis does, so that the bytes are
+/// equal too.
 fn join(bytes: &mut Vec<u8>, mut at: usize) {
     for _ in 0..LOOKED_AT {
         let Some((run, len)) = bytes.get(at..).and_then(Run::first) else {

@@ -34,7 +34,7 @@ pub(super) fn commandstats(ctx: &Context<'_>, report: &mut Report) -> Written {
 
 pub(super) fn errorstats(ctx: &Context<'_>, report: &mut Report) -> Written {
     for (code, count) in ctx.server.stats.errors() {
-        // A client can choose the word, with DEBUG ERROR: it must not look like another field.
+        // A client can choose the code with DEBUG ERROR. It must not look like another field.
         let code = code.replace([':', '\r', '\n'], "_");
         report.field(
             format_args!("errorstat_{code}"),

@@ -14,7 +14,7 @@ use crate::commands::{CommandError, Context};
 pub(in crate::commands) struct MemoryUse {
     /// All of it.
     pub used: u64,
-    /// The most that it was when somebody asked.
+    /// The highest `used` that any call has seen.
     pub peak: u64,
     /// Records in the pool.
     pub dataset: u64,
@@ -24,11 +24,11 @@ pub(in crate::commands) struct MemoryUse {
     pub allocated: u64,
     /// The process's resident set, which counts the pages of the pool that it has touched.
     pub resident: u64,
-    /// The most that records in the pool may come to; 0 where the engine does not say.
+    /// The most that records in the pool may take; 0 if the engine does not say.
     pub pool_max: u64,
     /// What `maxmemory` is, or without it what the pool can hold.
     pub max: u64,
-    /// Used, but no part of what is compared with `max`.
+    /// Used, but not compared with `max`.
     pub not_counted: u64,
     /// Buffers of clients.
     pub of_clients: u64,

@@ -113,7 +113,10 @@ pub(super) fn clients(ctx: &Context<'_>, report: &mut Report) -> Written {
     report.field("tracking_clients", ctx.server.tracking.clients());
     report.field("pubsub_clients", ctx.server.pubsub.clients());
     report.field("clients_in_timeout_table", 0);
-    report.field("total_blocking_keys", ctx.keyspace.waited_for());
+    report.field(
+        "total_blocking_keys",
+        ctx.keyspace.waiting().keys_waited_for(),
+    );
     report.field("total_blocking_keys_on_nokey", 0);
     Ok(())
 }
@@ -133,7 +136,7 @@ pub(super) fn persistence(ctx: &Context<'_>, report: &mut Report) -> Written {
             "ok"
         }
     };
-    let loading = ctx.keyspace.load_progress();
+    let loading = ctx.keyspace.loading().progress();
     report.field("loading", u8::from(loading.is_some()));
     report.field("async_loading", 0);
     report.field("current_cow_peak", 0);
@@ -143,7 +146,7 @@ pub(super) fn persistence(ctx: &Context<'_>, report: &mut Report) -> Written {
     report.field("current_save_keys_processed", 0);
     report.field("current_save_keys_total", 0);
     // Nothing resets it: no snapshot is ever saved.
-    let changes = ctx.keyspace.stats()?.changes;
+    let changes = ctx.keyspace.stats()?.dirty;
     report.field("rdb_changes_since_last_save", changes);
     report.field("rdb_bgsave_in_progress", 0);
     // No RDB file has been written since: as LASTSAVE says.
@@ -203,7 +206,7 @@ pub(super) fn stats(ctx: &Context<'_>, report: &mut Report) -> Written {
     let sums = stats.snapshot();
     let rates = ctx.server.rates.per_second();
     let of_keys = ctx.keyspace.stats()?;
-    let eviction = ctx.keyspace.eviction_stats(ctx.access.now);
+    let eviction = ctx.keyspace.eviction().stats(ctx.access.now);
     let calls: u64 = sums.commands.iter().map(|command| command.calls).sum();
     let kib = |bytes: u64| format!("{:.2}", bytes as f64 / 1024.0);
     let load = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
@@ -339,7 +342,7 @@ pub(super) fn cluster(_: &Context<'_>, report: &mut Report) -> Written {
 
 pub(super) fn keyspace(ctx: &Context<'_>, report: &mut Report) -> Written {
     for db in 0..DATABASES {
-        let stats = ctx.keyspace.database_stats(db, ctx.access.now);
+        let stats = ctx.keyspace.databases().stats(db, ctx.access.now);
         if stats.keys > 0 {
             report.field(
                 format_args!("db{db}"),

@@ -69,15 +69,15 @@ pub(in crate::commands) static COMMANDS: &[Row] = &[
 ];
 
 fn lset(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
-    let keys = [(ctx.session.db, &args[1])];
-    ctx.keyspace.update_many(&keys, ctx.access, |slots| {
-        let list = list_of(slots, 0)?.ok_or(CommandError::NoSuchKey)?;
+    ctx.change_list(&args[1], "lset", |list| {
+        if list.is_empty() {
+            return Err(CommandError::NoSuchKey);
+        }
         let index = parse_i64(&args[2]).ok_or(CommandError::NotAnInteger)?;
         let position =
             position(index, list.len()).ok_or(CommandError::text("ERR index out of range"))?;
-        slots.list(0)?.set(position, &args[3]);
-        slots.event(0, EventClass::LIST, "lset");
-        Ok::<_, CommandError>(())
+        list.set(position, &args[3]);
+        Ok(((), 1))
     })?;
     Ok(Reply::Ok.into())
 }
@@ -90,20 +90,19 @@ fn linsert(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     } else {
         return Err(CommandError::Syntax);
     };
-    let keys = [(ctx.session.db, &args[1])];
-    let reply = ctx.keyspace.update_many(&keys, ctx.access, |slots| {
-        let Some(list) = list_of(slots, 0)? else {
+    let reply = ctx.update_collection(&args[1], |keys| {
+        let Some(list) = list_of(keys, 0)? else {
             return Ok(Reply::Integer(0));
         };
         let pivot = matches(list, &args[3], false, 1)?;
         let Some(pivot) = pivot.first() else {
             return Ok(Reply::Integer(-1));
         };
-        let mut list = slots.list(0)?;
+        let mut list = keys.list(0)?;
         list.insert(pivot + behind, &args[4]);
         let len = list.len();
-        slots.event(0, EventClass::LIST, "linsert");
-        Ok::<_, CommandError>(Reply::count(len))
+        keys.event(0, EventClass::LIST, "linsert");
+        Ok(Reply::count(len))
     })?;
     Ok(reply.into())
 }
@@ -114,9 +113,8 @@ fn lrem(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
         0 => usize::MAX,
         _ => usize::try_from(count.unsigned_abs()).unwrap_or(usize::MAX),
     };
-    let keys = [(ctx.session.db, &args[1])];
-    let removed = ctx.keyspace.update_many(&keys, ctx.access, |slots| {
-        let Some(list) = list_of(slots, 0)? else {
+    let removed = ctx.update_collection(&args[1], |keys| {
+        let Some(list) = list_of(keys, 0)? else {
             return Ok(0);
         };
         let len = list.len();
@@ -126,14 +124,14 @@ fn lrem(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
             if count < 0 {
                 found.reverse();
             }
-            slots.list(0)?.remove(found);
-            slots.changed(removed);
-            slots.event(0, EventClass::LIST, "lrem");
+            keys.list(0)?.remove(found);
+            keys.set_dirty(removed);
+            keys.event(0, EventClass::LIST, "lrem");
             if removed == len {
-                slots.event(0, EventClass::GENERIC, "del");
+                keys.event(0, EventClass::GENERIC, "del");
             }
         }
-        Ok::<_, CommandError>(removed)
+        Ok(removed)
     })?;
     Ok(Reply::count(removed).into())
 }
@@ -141,27 +139,25 @@ fn lrem(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
 fn ltrim(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     let start = parse_i64(&args[2]).ok_or(CommandError::NotAnInteger)?;
     let end = parse_i64(&args[3]).ok_or(CommandError::NotAnInteger)?;
-    let keys = [(ctx.session.db, &args[1])];
-    ctx.keyspace.update_many(&keys, ctx.access, |slots| {
-        let Some(list) = list_of(slots, 0)? else {
+    ctx.update_collection(&args[1], |keys| {
+        let Some(list) = list_of(keys, 0)? else {
             return Ok(());
         };
         let len = list.len();
         let kept = positions(start, end, len);
-        let mut list = slots.list(0)?;
+        let mut list = keys.list(0)?;
         list.pop(End::Head, kept.start);
         list.pop(End::Tail, len - kept.end);
-        // Redis tells of it also where nothing was removed.
-        slots.changed(len - kept.len());
+        keys.set_dirty(len - kept.len());
         if kept == (0..len) {
-            // Redis takes it for a change, and tells of it, also where nothing was removed.
-            slots.modified(0);
+            // Redis counts LTRIM as a change, with its event, even if it removes nothing.
+            keys.modified(0);
         }
-        slots.event(0, EventClass::LIST, "ltrim");
+        keys.event(0, EventClass::LIST, "ltrim");
         if kept.is_empty() {
-            slots.event(0, EventClass::GENERIC, "del");
+            keys.event(0, EventClass::GENERIC, "del");
         }
-        Ok::<_, CommandError>(())
+        Ok(())
     })?;
     Ok(Reply::Ok.into())
 }

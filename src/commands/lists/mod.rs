@@ -8,44 +8,43 @@ pub(super) mod read;
 
 use std::ops::Range;
 
-use super::numbers::parse_i64;
-use super::{CommandError, Context};
+use super::CommandError;
 use crate::catalog::spec::Argument;
 use crate::keyspace::{End, List, Update, View};
-use crate::protocol::ReplyBuffer;
+use crate::numbers::parse_i64;
 
-/// The words that name an end of a list.
+/// The arguments that name an end of a list.
 pub(super) const ENDS: &[Argument] = &[
     Argument::token("left", "LEFT"),
     Argument::token("right", "RIGHT"),
 ];
 
-/// The end that a word names: LEFT or RIGHT.
-pub(super) fn parse_end(word: &[u8]) -> Result<End, CommandError> {
-    if word.eq_ignore_ascii_case(b"left") {
+/// The end that an argument names: LEFT or RIGHT.
+pub(super) fn parse_end(argument: &[u8]) -> Result<End, CommandError> {
+    if argument.eq_ignore_ascii_case(b"left") {
         Ok(End::Head)
-    } else if word.eq_ignore_ascii_case(b"right") {
+    } else if argument.eq_ignore_ascii_case(b"right") {
         Ok(End::Tail)
     } else {
         Err(CommandError::Syntax)
     }
 }
 
-/// An integer of at least `least`; for anything else, also for what is no number, the error is `text`.
+/// An integer of at least `least`. For anything else the error is `text`.
 pub(super) fn parse_at_least(
     least: i64,
-    word: &[u8],
+    argument: &[u8],
     text: &'static str,
 ) -> Result<usize, CommandError> {
-    parse_i64(word)
+    parse_i64(argument)
         .filter(|&number| number >= least)
         .and_then(|number| usize::try_from(number).ok())
         .ok_or(CommandError::text(text))
 }
 
-/// An integer whose sign says from which end something is counted, so that it must have a counterpart.
-fn parse_magnitude(word: &[u8]) -> Result<i64, CommandError> {
-    match parse_i64(word).ok_or(CommandError::NotAnInteger)? {
+/// An integer whose sign says from which end to count. Its negation must be an integer too.
+fn parse_magnitude(argument: &[u8]) -> Result<i64, CommandError> {
+    match parse_i64(argument).ok_or(CommandError::NotAnInteger)? {
         i64::MIN => Err(CommandError::text(
             "ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807",
         )),
@@ -67,23 +66,9 @@ fn pop_event(end: End) -> &'static str {
     }
 }
 
-/// Runs `f` on a key's list and the output, and counts a hit or a miss; `None` where the key is missing.
-fn read_list<R>(
-    ctx: &mut Context<'_>,
-    key: &[u8],
-    f: impl FnOnce(List<'_>, &mut ReplyBuffer) -> Result<R, CommandError>,
-) -> Result<Option<R>, CommandError> {
-    let out = &mut *ctx.out;
-    let result = ctx.keyspace.view(ctx.session.db, key, ctx.access, |view| {
-        view.map(|view| f(view.list()?, out))
-    })?;
-    ctx.looked_up(key, result.is_some());
-    result.transpose()
-}
-
 /// The list of key `i` before the call's changes; `None` where the key is missing.
-fn list_of<'s>(slots: &'s Update<'_>, i: usize) -> Result<Option<List<'s>>, CommandError> {
-    Ok(slots.view(i).map(View::list).transpose()?)
+fn list_of<'s>(keys: &'s Update<'_>, i: usize) -> Result<Option<List<'s>>, CommandError> {
+    Ok(keys.view(i).map(View::list).transpose()?)
 }
 
 /// The position that an index means, which counts from the end where it is negative; `None` outside of the list.
@@ -157,8 +142,8 @@ mod tests {
         assert_eq!(parse_end(b"right").ok(), Some(End::Tail));
         assert!(parse_end(b"middle").is_err());
         assert_eq!(parse_at_least(0, b"0", "low").ok(), Some(0));
-        for word in [b"0".as_slice(), b"-1", b"x", b"9223372036854775808"] {
-            let text = parse_at_least(1, word, "low").map_err(|error| error.to_string());
+        for argument in [b"0".as_slice(), b"-1", b"x", b"9223372036854775808"] {
+            let text = parse_at_least(1, argument, "low").map_err(|error| error.to_string());
             assert_eq!(text, Err("low".to_owned()));
         }
     }

@@ -5,8 +5,8 @@ use smallvec::SmallVec;
 use super::{ENDS, list_of, parse_end, pop_event, push_event};
 use crate::catalog::spec::{Argument, ArgumentKind, Arity, Categories, Flags, Group, KeySpec};
 use crate::commands::row::Row;
-use crate::commands::{CommandError, CommandResult, Context};
-use crate::keyspace::{Access, End, EventClass, Keyspace};
+use crate::commands::{CommandError, CommandResult, Context, Database};
+use crate::keyspace::{End, EventClass};
 use crate::protocol::{Args, Reply};
 
 const KEYS: &[KeySpec] = &[
@@ -58,17 +58,14 @@ fn rpoplpush(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
 }
 
 fn between(ctx: &mut Context<'_>, args: Args<'_>, from: End, to: End) -> CommandResult {
-    let (db, access) = (ctx.session.db, ctx.access);
-    let moved = move_element(ctx.keyspace, db, access, &args[1], &args[2], from, to)?;
+    let moved = move_element(ctx.database(), &args[1], &args[2], from, to)?;
     Ok(moved.unwrap_or(Reply::Null).into())
 }
 
 /// Moves an element from an end of the list `source` to an end of `destination`, which may be the same, for the
 /// reply; `None` where the source is missing.
 pub(in crate::commands) fn move_element(
-    keyspace: &Keyspace,
-    db: usize,
-    access: Access,
+    database: Database<'_>,
     source: &[u8],
     destination: &[u8],
     from: End,
@@ -76,11 +73,11 @@ pub(in crate::commands) fn move_element(
 ) -> Result<Option<Reply>, CommandError> {
     const SOURCE: usize = 0;
     const DESTINATION: usize = 1;
-    keyspace.update_many(&[(db, source), (db, destination)], access, |slots| {
-        let Some(list) = list_of(slots, SOURCE)? else {
+    database.update_many([source, destination], |keys| {
+        let Some(list) = list_of(keys, SOURCE)? else {
             return Ok(None);
         };
-        list_of(slots, DESTINATION)?;
+        list_of(keys, DESTINATION)?;
         let len = list.len();
         let position = match from {
             End::Head => 0,
@@ -90,12 +87,12 @@ pub(in crate::commands) fn move_element(
         let Some(element) = copied else {
             return Ok(None);
         };
-        slots.list(DESTINATION)?.push(to, &element);
-        slots.event(DESTINATION, EventClass::LIST, push_event(to));
-        slots.list(SOURCE)?.pop(from, 1);
-        slots.event(SOURCE, EventClass::LIST, pop_event(from));
+        keys.list(DESTINATION)?.push(to, &element);
+        keys.event(DESTINATION, EventClass::LIST, push_event(to));
+        keys.list(SOURCE)?.pop(from, 1);
+        keys.event(SOURCE, EventClass::LIST, pop_event(from));
         if len == 1 && source != destination {
-            slots.event(SOURCE, EventClass::GENERIC, "del");
+            keys.event(SOURCE, EventClass::GENERIC, "del");
         }
         Ok(Some(Reply::bulk(element)))
     })

@@ -7,8 +7,8 @@ use bytes::Bytes;
 use super::{ENDS, list_of, parse_at_least, parse_end, pop_event};
 use crate::catalog::spec::{Argument, ArgumentKind, Arity, Categories, Flags, Group, KeySpec};
 use crate::commands::row::Row;
-use crate::commands::{CommandError, CommandResult, Context, Outcome};
-use crate::keyspace::{Access, End, EventClass, Keyspace, KeyspaceError, List, Update};
+use crate::commands::{CommandError, CommandResult, Context, Database, Outcome};
+use crate::keyspace::{End, EventClass, KeyspaceError, List, Update};
 use crate::protocol::{Args, Reply};
 
 const KEYS: &[KeySpec] = &[KeySpec::first(&["RW", "access", "delete"])];
@@ -70,12 +70,11 @@ fn pop_command(ctx: &mut Context<'_>, args: Args<'_>, end: End, name: &str) -> C
     }
     let count = args
         .get(2)
-        .map(|word| parse_at_least(0, word, NEGATIVE))
+        .map(|argument| parse_at_least(0, argument, NEGATIVE))
         .transpose()?;
-    let out = &mut *ctx.out;
-    let keys = [(ctx.session.db, &args[1])];
-    let taken = ctx.keyspace.update_many(&keys, ctx.access, |slots| {
-        take(slots, 0, end, count.unwrap_or(1), |list, range| {
+    let taken = ctx.database().update_collection(&args[1], |keys| {
+        let out = &mut *ctx.out;
+        take(keys, 0, end, count.unwrap_or(1), |list, range| {
             if count.is_some() {
                 out.array_header(range.len());
             }
@@ -93,14 +92,17 @@ fn pop_command(ctx: &mut Context<'_>, args: Args<'_>, end: End, name: &str) -> C
 }
 
 fn lmpop(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
-    let MpopArgs { keys, end, count } = MpopArgs::parse(args, 1)?;
-    let named: Vec<_> = keys.iter().map(|&key| (ctx.session.db, key)).collect();
-    let out = &mut *ctx.out;
-    let found = ctx.keyspace.update_many(&named, ctx.access, |slots| {
-        for (i, key) in keys.iter().enumerate() {
-            let taken = take(slots, i, end, count, |list, range| {
+    let MpopArgs {
+        keys: names,
+        end,
+        count,
+    } = MpopArgs::parse(args, 1)?;
+    let found = ctx.database().update_many(names.iter().copied(), |keys| {
+        let out = &mut *ctx.out;
+        for (i, name) in names.iter().enumerate() {
+            let taken = take(keys, i, end, count, |list, range| {
                 out.array_header(2);
-                out.bulk(key);
+                out.bulk(name);
                 out.array_header(range.len());
                 list.for_range(range, end == End::Tail, |element| {
                     out.bulk(element);
@@ -108,7 +110,7 @@ fn lmpop(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
                 })
             })?;
             if taken.is_some() {
-                return Ok::<_, CommandError>(true);
+                return Ok(true);
             }
         }
         Ok(false)
@@ -120,7 +122,7 @@ fn lmpop(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     })
 }
 
-/// What LMPOP and BLMPOP are told.
+/// The arguments of LMPOP and BLMPOP.
 #[derive(Debug)]
 pub(in crate::commands) struct MpopArgs<'a> {
     pub keys: Vec<&'a [u8]>,
@@ -129,7 +131,7 @@ pub(in crate::commands) struct MpopArgs<'a> {
 }
 
 impl<'a> MpopArgs<'a> {
-    /// Reads `numkeys key [key ...] LEFT|RIGHT [COUNT count]`, where `numkeys` is word `at`.
+    /// Reads `numkeys key [key ...] LEFT|RIGHT [COUNT count]`, where `numkeys` is argument `at`.
     pub(in crate::commands) fn parse(args: Args<'a>, at: usize) -> Result<Self, CommandError> {
         let numkeys = args.get(at).ok_or(CommandError::Syntax)?;
         let numkeys = parse_at_least(1, numkeys, "ERR numkeys should be greater than 0")?;
@@ -139,7 +141,7 @@ impl<'a> MpopArgs<'a> {
             (None, _) => 1,
             (Some(option), Some(count)) if option.eq_ignore_ascii_case(b"count") => {
                 let count = parse_at_least(1, count, "ERR count should be greater than 0")?;
-                // Once only, and nothing else.
+                // Nothing may follow.
                 if args.len() > where_at + 3 {
                     return Err(CommandError::Syntax);
                 }
@@ -154,42 +156,37 @@ impl<'a> MpopArgs<'a> {
 
 /// Takes the element at an end of a key's list, for the reply; `None` where the key is missing.
 pub(in crate::commands) fn pop(
-    keyspace: &Keyspace,
-    db: usize,
-    access: Access,
+    database: Database<'_>,
     key: &[u8],
     end: End,
 ) -> Result<Option<Reply>, CommandError> {
-    let taken = keyspace.update_many(&[(db, key)], access, |slots| {
-        take(slots, 0, end, 1, |list, range| {
+    let taken = database.update_collection(key, |keys| {
+        take(keys, 0, end, 1, |list, range| {
             list.get(range.start, |element| Reply::bulk(element))
         })
     })?;
     Ok(taken.flatten())
 }
 
-/// Takes up to `count` elements from an end of the first list among the keys: the reply of that key and them; `None`
-/// where all keys are missing.
+/// Takes up to `count` elements from an end of the first list among the keys: the reply names that key and
+/// them; `None` if all keys are missing.
 pub(in crate::commands) fn mpop(
-    keyspace: &Keyspace,
-    db: usize,
-    access: Access,
-    keys: &[&[u8]],
+    database: Database<'_>,
+    names: &[&[u8]],
     end: End,
     count: usize,
 ) -> Result<Option<Reply>, CommandError> {
-    let named: Vec<_> = keys.iter().map(|&key| (db, key)).collect();
-    keyspace.update_many(&named, access, |slots| {
-        for (i, key) in keys.iter().enumerate() {
+    database.update_many(names.iter().copied(), |keys| {
+        for (i, name) in names.iter().enumerate() {
             let mut elements = Vec::new();
-            let taken = take(slots, i, end, count, |list, range| {
+            let taken = take(keys, i, end, count, |list, range| {
                 list.for_range(range, end == End::Tail, |element| {
                     elements.push(Reply::Bulk(Bytes::copy_from_slice(element)));
                     ControlFlow::Continue(())
                 })
             })?;
             if taken.is_some() {
-                let reply = vec![Reply::bulk(key), Reply::Array(elements)];
+                let reply = vec![Reply::bulk(name), Reply::Array(elements)];
                 return Ok(Some(Reply::Array(reply)));
             }
         }
@@ -197,16 +194,16 @@ pub(in crate::commands) fn mpop(
     })
 }
 
-/// Takes up to `count` elements from an end of the list of key `i`, after `f` has met the list and their positions;
-/// `None` where the key is missing.
+/// Takes up to `count` elements from an end of the list of key `i`, after `f` has read the list at their positions;
+/// `None` if the key is missing.
 fn take<R>(
-    slots: &mut Update<'_>,
+    keys: &mut Update<'_>,
     i: usize,
     end: End,
     count: usize,
     f: impl FnOnce(List<'_>, Range<usize>) -> Result<R, KeyspaceError>,
 ) -> Result<Option<R>, CommandError> {
-    let Some(list) = list_of(slots, i)? else {
+    let Some(list) = list_of(keys, i)? else {
         return Ok(None);
     };
     let len = list.len();
@@ -217,11 +214,11 @@ fn take<R>(
     };
     let met = f(list, range)?;
     if taken > 0 {
-        slots.list(i)?.pop(end, taken);
-        slots.changed(taken);
-        slots.event(i, EventClass::LIST, pop_event(end));
+        keys.list(i)?.pop(end, taken);
+        keys.set_dirty(taken);
+        keys.event(i, EventClass::LIST, pop_event(end));
         if taken == len {
-            slots.event(i, EventClass::GENERIC, "del");
+            keys.event(i, EventClass::GENERIC, "del");
         }
     }
     Ok(Some(met))
@@ -232,16 +229,16 @@ mod tests {
     use super::*;
     use crate::protocol::OwnedArgs;
 
-    fn parse(words: &str) -> Result<(Vec<String>, End, usize), String> {
-        let words = OwnedArgs::new(words.split(' '));
-        let parsed = MpopArgs::parse(words.args(), 1).map_err(|error| error.to_string())?;
+    fn parse(arguments: &str) -> Result<(Vec<String>, End, usize), String> {
+        let arguments = OwnedArgs::new(arguments.split(' '));
+        let parsed = MpopArgs::parse(arguments.args(), 1).map_err(|error| error.to_string())?;
         let keys = parsed.keys.iter();
         let keys = keys.map(|key| String::from_utf8_lossy(key).into_owned());
         Ok((keys.collect(), parsed.end, parsed.count))
     }
 
     #[test]
-    fn reads_the_words_of_lmpop() {
+    fn reads_the_arguments_of_lmpop() {
         let keys = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
         assert_eq!(parse("lmpop 1 a LEFT"), Ok((keys(&["a"]), End::Head, 1)));
         assert_eq!(
@@ -260,7 +257,7 @@ mod tests {
         const SYNTAX: &str = "ERR syntax error";
         const NUMKEYS: &str = "ERR numkeys should be greater than 0";
         const COUNT: &str = "ERR count should be greater than 0";
-        for (words, text) in [
+        for (arguments, text) in [
             ("lmpop 0 a left", NUMKEYS),
             ("lmpop -1 a left", NUMKEYS),
             ("lmpop x a left", NUMKEYS),
@@ -274,7 +271,7 @@ mod tests {
             ("lmpop 1 a left count 1 count 1", SYNTAX),
             ("lmpop 1 a left count 0 nonsense", COUNT),
         ] {
-            assert_eq!(parse(words), Err(text.to_owned()), "{words}");
+            assert_eq!(parse(arguments), Err(text.to_owned()), "{arguments}");
         }
     }
 }

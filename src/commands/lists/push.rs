@@ -1,10 +1,10 @@
 //! Elements added at an end: LPUSH, RPUSH, LPUSHX, RPUSHX.
 
-use super::{list_of, push_event};
+use super::push_event;
 use crate::catalog::spec::{Argument, ArgumentKind, Arity, Categories, Flags, Group, KeySpec};
 use crate::commands::row::Row;
-use crate::commands::{CommandError, CommandResult, Context};
-use crate::keyspace::{End, EventClass};
+use crate::commands::{CommandResult, Context};
+use crate::keyspace::End;
 use crate::protocol::{Args, Reply};
 
 const FLAGS: Flags = Flags::WRITE.union(Flags::DENYOOM).union(Flags::FAST);
@@ -74,19 +74,14 @@ fn rpushx(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
 }
 
 fn push(ctx: &mut Context<'_>, args: Args<'_>, end: End, must_exist: bool) -> CommandResult {
-    let keys = [(ctx.session.db, &args[1])];
-    let len = ctx.keyspace.update_many(&keys, ctx.access, |slots| {
-        if must_exist && list_of(slots, 0)?.is_none() {
-            return Ok(0);
+    let len = ctx.change_list(&args[1], push_event(end), |list| {
+        if must_exist && list.is_empty() {
+            return Ok((0, 0));
         }
-        let mut list = slots.list(0)?;
         for element in args.from(2) {
             list.push(end, element);
         }
-        let len = list.len();
-        slots.changed(args.len() - 2);
-        slots.event(0, EventClass::LIST, push_event(end));
-        Ok::<_, CommandError>(len)
+        Ok((list.len(), args.len() - 2))
     })?;
     Ok(Reply::count(len).into())
 }

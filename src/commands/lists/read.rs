@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use super::{parse_at_least, parse_magnitude, position, positions, read_list};
+use super::{parse_at_least, parse_magnitude, position, positions};
 use crate::catalog::spec::{Argument, ArgumentKind, Arity, Categories, Flags, Group, KeySpec};
 use crate::commands::row::Row;
 use crate::commands::{CommandError, CommandResult, Context, Outcome};
@@ -67,14 +67,18 @@ pub(in crate::commands) static COMMANDS: &[Row] = &[
 ];
 
 fn llen(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
-    let len = read_list(ctx, &args[1], |list, _| Ok(list.len()))?;
-    Ok(Reply::count(len.unwrap_or(0)).into())
+    let len = ctx.list(&args[1], |list, _| Ok(list.map_or(0, |list| list.len())))?;
+    Ok(Reply::count(len).into())
 }
 
 fn lrange(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     let start = parse_i64(&args[2]).ok_or(CommandError::NotAnInteger)?;
     let end = parse_i64(&args[3]).ok_or(CommandError::NotAnInteger)?;
-    let written = read_list(ctx, &args[1], |list, out| {
+    ctx.list(&args[1], |list, out| {
+        let Some(list) = list else {
+            out.array_header(0);
+            return Ok(());
+        };
         let range = positions(start, end, list.len());
         out.array_header(range.len());
         list.for_range(range, false, |element| {
@@ -83,27 +87,27 @@ fn lrange(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
         })?;
         Ok(())
     })?;
-    if written.is_none() {
-        ctx.out.array_header(0);
-    }
     Ok(Outcome::Written)
 }
 
 fn lindex(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
-    let written = read_list(ctx, &args[1], |list, out| {
+    let written = ctx.list(&args[1], |list, out| {
+        let Some(list) = list else {
+            return Ok(None);
+        };
         let index = parse_i64(&args[2]).ok_or(CommandError::NotAnInteger)?;
         match position(index, list.len()) {
             Some(position) => Ok(list.get(position, |element| out.bulk(element))?),
             None => Ok(None),
         }
     })?;
-    Ok(match written.flatten() {
+    Ok(match written {
         Some(()) => Outcome::Written,
         None => Reply::Null.into(),
     })
 }
 
-/// What LPOS is told besides key and element.
+/// The options of LPOS.
 #[derive(Debug, PartialEq, Eq)]
 struct Search {
     /// How many matches come before the first that counts.
@@ -124,9 +128,9 @@ impl Search {
             count: None,
             compared_max: 0,
         };
-        let mut words = args.from(3);
-        while let Some(option) = words.next() {
-            let number = words.next().ok_or(CommandError::Syntax)?;
+        let mut rest = args.from(3);
+        while let Some(option) = rest.next() {
+            let number = rest.next().ok_or(CommandError::Syntax)?;
             if option.eq_ignore_ascii_case(b"rank") {
                 let rank = rank(number)?;
                 search.reversed = rank < 0;
@@ -145,7 +149,7 @@ impl Search {
 
     /// The positions of the matches that count.
     ///
-    /// There are no more of them than can be sent in `room` bytes, and one more.
+    /// It returns at most one more than a reply of `room` bytes can hold.
     fn run(&self, list: List<'_>, wanted: &[u8], room: usize) -> Result<Vec<usize>, KeyspaceError> {
         let len = list.len();
         let compared = match self.compared_max {
@@ -185,11 +189,11 @@ impl Search {
     }
 }
 
-/// What an integer takes at least in a reply.
+/// The least bytes of an integer in a reply.
 const POSITION_BYTES_MIN: usize = b":0\r\n".len();
 
-fn rank(word: &[u8]) -> Result<i64, CommandError> {
-    match parse_magnitude(word)? {
+fn rank(argument: &[u8]) -> Result<i64, CommandError> {
+    match parse_magnitude(argument)? {
         0 => Err(CommandError::text(
             "ERR RANK can't be zero: use 1 to start from the first match, 2 from the second ... or use negative to \
              start from the end of the list",
@@ -200,10 +204,10 @@ fn rank(word: &[u8]) -> Result<i64, CommandError> {
 
 fn lpos(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     let search = Search::parse(args)?;
-    let found = read_list(ctx, &args[1], |list, out| {
-        Ok(search.run(list, &args[2], out.room())?)
+    let found = ctx.list(&args[1], |list, out| {
+        let found = list.map(|list| search.run(list, &args[2], out.room()));
+        Ok(found.transpose()?.unwrap_or_default())
     })?;
-    let found = found.unwrap_or_default();
     Ok(match search.count {
         Some(_) => {
             if found.len() > ctx.out.room() / POSITION_BYTES_MIN {
@@ -227,9 +231,9 @@ mod tests {
     use super::*;
     use crate::protocol::OwnedArgs;
 
-    fn parse(words: &str) -> Result<Search, String> {
-        let words = OwnedArgs::new(words.split(' '));
-        Search::parse(words.args()).map_err(|error| error.to_string())
+    fn parse(arguments: &str) -> Result<Search, String> {
+        let arguments = OwnedArgs::new(arguments.split(' '));
+        Search::parse(arguments.args()).map_err(|error| error.to_string())
     }
 
     #[test]
@@ -243,7 +247,7 @@ mod tests {
                 compared_max: 10,
             })
         );
-        // The last of several counts.
+        // Of repeated options the last one counts.
         assert_eq!(
             parse("lpos k e rank 5 rank 1").map(|search| search.skipped),
             Ok(0)
@@ -252,7 +256,7 @@ mod tests {
 
     #[test]
     fn refuses_what_redis_refuses_of_lpos() {
-        for (words, text) in [
+        for (arguments, text) in [
             ("lpos k e rank", "ERR syntax error"),
             ("lpos k e nonsense 1", "ERR syntax error"),
             (
@@ -263,10 +267,10 @@ mod tests {
             ("lpos k e count x", "ERR COUNT can't be negative"),
             ("lpos k e maxlen -1", "ERR MAXLEN can't be negative"),
         ] {
-            assert_eq!(parse(words), Err(text.to_owned()), "{words}");
+            assert_eq!(parse(arguments), Err(text.to_owned()), "{arguments}");
         }
-        for words in ["lpos k e rank 0", "lpos k e rank -9223372036854775808"] {
-            assert!(parse(words).is_err(), "{words}");
+        for arguments in ["lpos k e rank 0", "lpos k e rank -9223372036854775808"] {
+            assert!(parse(arguments).is_err(), "{arguments}");
         }
     }
 }

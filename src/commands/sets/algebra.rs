@@ -4,13 +4,101 @@ use std::collections::HashSet;
 
 use foldhash::fast::FixedState;
 
+use crate::catalog::spec::{Argument, ArgumentKind, Arity, Categories, Flags, Group, KeySpec};
 use crate::commands::numkeys::Counted;
+use crate::commands::row::Row;
+use crate::commands::sources::{self, DESTINATION};
 use crate::commands::{CommandError, CommandResult, Context, Outcome};
 use crate::keyspace::{Encoding, EventClass, Fields, KeyspaceError, Kind, View};
 use crate::numbers::parse_i64;
 use crate::protocol::{Args, Reply};
 
-/// What becomes of several sets.
+const STORES: Flags = Flags::WRITE.union(Flags::DENYOOM).union(Flags::COPIES);
+const SOURCES: &[KeySpec] = &[KeySpec::range(&["RO", "access"], 1, -1, 1)];
+/// The arguments of the commands that store their result.
+const DESTINATION_AND_SOURCES: &[Argument] = &[
+    Argument::new("destination", ArgumentKind::Key(0)),
+    Argument::new("key", ArgumentKind::Key(1)).multiple(),
+];
+
+pub(in crate::commands) static COMMANDS: &[Row] = &[
+    Row::new("sinter", Arity::AtLeast(2), sinter)
+        .flags(Flags::READONLY)
+        .categories(Categories::SET)
+        .keys(SOURCES)
+        .group(Group::Set, "1.0.0")
+        .summary("Returns the members that all of several sets have")
+        .complexity("O(N*M) worst case")
+        .arguments(&[Argument::key().multiple()])
+        .tips(&["nondeterministic_output_order"]),
+    Row::new("sunion", Arity::AtLeast(2), sunion)
+        .flags(Flags::READONLY)
+        .categories(Categories::SET)
+        .keys(SOURCES)
+        .group(Group::Set, "1.0.0")
+        .summary("Returns the members that any of several sets has")
+        .complexity("O(N)")
+        .arguments(&[Argument::key().multiple()])
+        .tips(&["nondeterministic_output_order"]),
+    Row::new("sdiff", Arity::AtLeast(2), sdiff)
+        .flags(Flags::READONLY)
+        .categories(Categories::SET)
+        .keys(SOURCES)
+        .group(Group::Set, "1.0.0")
+        .summary("Returns the members of the first set that none of the others has")
+        .complexity("O(N)")
+        .arguments(&[Argument::key().multiple()])
+        .tips(&["nondeterministic_output_order"]),
+    Row::new("sinterstore", Arity::AtLeast(3), sinterstore)
+        .flags(STORES)
+        .categories(Categories::SET)
+        .keys(&[
+            KeySpec::first(&["RW", "update"]),
+            KeySpec::range(&["RO", "access"], 2, -1, 1),
+        ])
+        .group(Group::Set, "1.0.0")
+        .summary("Stores the members that all of several sets have")
+        .complexity("O(N*M) worst case")
+        .arguments(DESTINATION_AND_SOURCES),
+    Row::new("sunionstore", Arity::AtLeast(3), sunionstore)
+        .flags(STORES)
+        .categories(Categories::SET)
+        .keys(&[
+            KeySpec::first(&["OW", "update"]),
+            KeySpec::range(&["RO", "access"], 2, -1, 1),
+        ])
+        .group(Group::Set, "1.0.0")
+        .summary("Stores the members that any of several sets has")
+        .complexity("O(N)")
+        .arguments(DESTINATION_AND_SOURCES),
+    Row::new("sdiffstore", Arity::AtLeast(3), sdiffstore)
+        .flags(STORES)
+        .categories(Categories::SET)
+        .keys(&[
+            KeySpec::first(&["OW", "update"]),
+            KeySpec::range(&["RO", "access"], 2, -1, 1),
+        ])
+        .group(Group::Set, "1.0.0")
+        .summary("Stores the members of the first set that none of the others has")
+        .complexity("O(N)")
+        .arguments(DESTINATION_AND_SOURCES),
+    Row::new("sintercard", Arity::AtLeast(3), sintercard)
+        .flags(Flags::READONLY.union(Flags::MOVABLEKEYS))
+        .categories(Categories::SET)
+        .keys(&[KeySpec::counted(&["RO", "access"], 1)])
+        .group(Group::Set, "7.0.0")
+        .summary("Counts the members that all of several sets have")
+        .complexity("O(N*M) worst case")
+        .arguments(&[
+            Argument::new("numkeys", ArgumentKind::Integer),
+            Argument::key().multiple(),
+            Argument::new("limit", ArgumentKind::Integer)
+                .with_token("LIMIT")
+                .optional(),
+        ]),
+];
+
+/// How several sets become one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Operation {
     Intersection,
@@ -72,33 +160,24 @@ fn sets<'a>(views: &[Option<View<'a>>]) -> Result<Vec<Option<Fields<'a>>>, Keysp
         .collect()
 }
 
-/// Which keys are there, up to the first one of another kind: those behind it are not looked up.
-fn lookups(views: &[Option<View<'_>>]) -> Vec<bool> {
-    let is_source = |view: &Option<View<'_>>| matches!(view, None | Some(View::Set(_)));
-    let wrong = views.iter().position(|view| !is_source(view));
-    let looked_up = wrong.map_or(views.len(), |at| at + 1);
-    views[..looked_up].iter().map(Option::is_some).collect()
+fn is_source(view: View<'_>) -> bool {
+    matches!(view, View::Set(_))
 }
 
-pub(super) fn sinter(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+fn sinter(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     reply(ctx, args, Operation::Intersection)
 }
 
-pub(super) fn sunion(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+fn sunion(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     reply(ctx, args, Operation::Union)
 }
 
-pub(super) fn sdiff(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+fn sdiff(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     reply(ctx, args, Operation::Difference)
 }
 
 fn reply(ctx: &mut Context<'_>, args: Args<'_>, operation: Operation) -> CommandResult {
-    let db = ctx.session.db;
-    let keys: Vec<(usize, &[u8])> = args.from(1).map(|key| (db, key)).collect();
-    let out = &mut *ctx.out;
-    let mut found = Vec::new();
-    let written = ctx.keyspace.view_many(&keys, ctx.access, |views| {
-        found = lookups(views);
+    ctx.view_many(args.from(1), is_source, |views, out| {
         let mut members = Vec::new();
         let sets = sets(views)?;
         operation.run(&sets, |member| {
@@ -107,23 +186,19 @@ fn reply(ctx: &mut Context<'_>, args: Args<'_>, operation: Operation) -> Command
         });
         let is_sorted = |set: &Fields<'_>| set.encoding() == Encoding::Integers;
         if sets.iter().flatten().all(is_sorted) {
-            // Redis gathers them in a set of integers, which it keeps sorted.
+            // Redis collects them in a sorted set of integers.
             members.sort_by_cached_key(|member| parse_i64(member));
         }
         out.set_header(members.len());
         for member in members {
             out.bulk(member);
         }
-        Ok::<_, CommandError>(())
+        Ok(())
     })?;
-    for (found, (_, key)) in found.into_iter().zip(keys) {
-        ctx.looked_up(key, found);
-    }
-    written?;
     Ok(Outcome::Written)
 }
 
-pub(super) fn sintercard(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+fn sintercard(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     let counted = Counted::parse(args, 1, "ERR numkeys should be greater than 0").map_err(
         |error| match error {
             CommandError::Syntax => {
@@ -133,33 +208,26 @@ pub(super) fn sintercard(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult
         },
     )?;
     let limit = parse_limit(args, counted.end())?;
-    let db = ctx.session.db;
-    let keys: Vec<(usize, &[u8])> = counted.words(args).map(|key| (db, key)).collect();
-    let mut found = Vec::new();
-    let count = ctx.keyspace.view_many(&keys, ctx.access, |views| {
-        found = lookups(views);
+    let count = ctx.view_many(counted.keys(args), is_source, |views, _| {
         let mut count = 0;
         Operation::Intersection.run(&sets(views)?, |_| {
             count += 1;
             count < limit
         });
-        Ok::<_, CommandError>(count)
+        Ok(count)
     })?;
-    for (found, (_, key)) in found.into_iter().zip(keys) {
-        ctx.looked_up(key, found);
-    }
-    Ok(Reply::count(count?).into())
+    Ok(Reply::count(count).into())
 }
 
-/// `[LIMIT limit]` from word `at` to the end, as SINTERCARD and ZINTERCARD have it.
+/// `[LIMIT limit]` from argument `at` to the end, as SINTERCARD and ZINTERCARD have it.
 pub(in crate::commands) fn parse_limit(args: Args<'_>, at: usize) -> Result<usize, CommandError> {
     let mut limit = usize::MAX;
-    let mut words = args.from(at);
-    while let Some(word) = words.next() {
-        if !word.eq_ignore_ascii_case(b"limit") {
+    let mut rest = args.from(at);
+    while let Some(argument) = rest.next() {
+        if !argument.eq_ignore_ascii_case(b"limit") {
             return Err(CommandError::Syntax);
         }
-        let number = words.next().ok_or(CommandError::Syntax)?;
+        let number = rest.next().ok_or(CommandError::Syntax)?;
         let number = parse_i64(number).and_then(|number| usize::try_from(number).ok());
         limit = match number.ok_or(CommandError::text("ERR LIMIT can't be negative"))? {
             0 => usize::MAX,
@@ -169,15 +237,15 @@ pub(in crate::commands) fn parse_limit(args: Args<'_>, at: usize) -> Result<usiz
     Ok(limit)
 }
 
-pub(super) fn sinterstore(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+fn sinterstore(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     store(ctx, args, Operation::Intersection, "sinterstore")
 }
 
-pub(super) fn sunionstore(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+fn sunionstore(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     store(ctx, args, Operation::Union, "sunionstore")
 }
 
-pub(super) fn sdiffstore(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+fn sdiffstore(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     store(ctx, args, Operation::Difference, "sdiffstore")
 }
 
@@ -187,36 +255,18 @@ fn store(
     operation: Operation,
     event: &'static str,
 ) -> CommandResult {
-    const DESTINATION: usize = 0;
-    let db = ctx.session.db;
-    let keys: Vec<(usize, &[u8])> = args.from(1).map(|key| (db, key)).collect();
     let mut found = Vec::new();
-    let stored = ctx.keyspace.update_many(&keys, ctx.access, |slots| {
-        let views: Vec<_> = (1..keys.len()).map(|i| slots.view(i)).collect();
-        found = lookups(&views);
-        for i in (0..found.len()).filter(|&i| !found[i]) {
-            slots.event(i + 1, EventClass::KEY_MISS, "keymiss");
-        }
-        let mut new = slots.build(DESTINATION, Kind::Set);
-        let views: Vec<_> = (1..keys.len()).map(|i| slots.view(i)).collect();
+    let stored = ctx.update_many(args.from(1), |keys| {
+        found = sources::look_up(keys, is_source);
+        let mut new = keys.build(DESTINATION, Kind::Set);
         let mut failed = Ok(());
-        operation.run(&sets(&views)?, |member| {
+        operation.run(&sets(&sources::views(keys))?, |member| {
             failed = new.member(member);
             failed.is_ok()
         });
         failed?;
-        let len = new.len();
-        let was = slots.info(DESTINATION).is_some();
-        slots.replace(new, None)?;
-        if len > 0 {
-            slots.event(DESTINATION, EventClass::SET, event);
-        } else if was {
-            slots.event(DESTINATION, EventClass::GENERIC, "del");
-        }
-        Ok::<_, CommandError>(len)
+        Ok(sources::store(keys, new, EventClass::SET, event)?)
     });
-    for found in found {
-        ctx.count_lookup(found);
-    }
+    ctx.count_lookups(found);
     Ok(Reply::count(stored?).into())
 }

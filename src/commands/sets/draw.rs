@@ -1,19 +1,53 @@
 //! Members drawn at random: SPOP, SRANDMEMBER.
 
 use super::write_members;
+use crate::catalog::spec::{Argument, ArgumentKind, Arity, Categories, Flags, Group, KeySpec};
 use crate::commands::draw::{Draw, draw_names};
+use crate::commands::row::Row;
 use crate::commands::{CommandError, CommandResult, Context, Outcome};
 use crate::keyspace::{EventClass, Kind, View};
 use crate::numbers::parse_i64;
 use crate::protocol::Args;
 
-pub(super) fn srandmember(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+pub(in crate::commands) static COMMANDS: &[Row] = &[
+    Row::new("spop", Arity::AtLeast(2), spop)
+        .flags(Flags::WRITE.union(Flags::FAST))
+        .categories(Categories::SET)
+        .keys(&[KeySpec::first(&["RW", "access", "delete"])])
+        .group(Group::Set, "1.0.0")
+        .summary("Removes members drawn at random and returns them")
+        .complexity("Without the count argument O(1), otherwise O(N)")
+        .arguments(&[
+            Argument::key(),
+            Argument::new("count", ArgumentKind::Integer)
+                .optional()
+                .since("3.2.0"),
+        ])
+        .tips(&["nondeterministic_output"])
+        .history(&[("3.2.0", "Added the `count` argument.")]),
+    Row::new("srandmember", Arity::AtLeast(2), srandmember)
+        .flags(Flags::READONLY)
+        .categories(Categories::SET)
+        .keys(&[KeySpec::first(&["RO", "access"])])
+        .group(Group::Set, "1.0.0")
+        .summary("Returns members drawn at random")
+        .complexity("Without the count argument O(1), otherwise O(N)")
+        .arguments(&[
+            Argument::key(),
+            Argument::new("count", ArgumentKind::Integer)
+                .optional()
+                .since("2.6.0"),
+        ])
+        .tips(&["nondeterministic_output"])
+        .history(&[("2.6.0", "Added the optional `count` argument.")]),
+];
+
+fn srandmember(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     if args.len() > 3 {
         return Err(CommandError::Syntax);
     }
     let draw = args.get(2).map(Draw::parse).transpose()?;
-    ctx.view(&args[1], |view, out| {
-        let set = view.map(View::set).transpose()?;
+    ctx.set(&args[1], |set, out| {
         match (set, draw) {
             (None, None) => out.null(),
             (None, Some(_)) => out.array_header(0),
@@ -34,42 +68,41 @@ pub(super) fn srandmember(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResul
     Ok(Outcome::Written)
 }
 
-pub(super) fn spop(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+fn spop(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     if args.len() > 3 {
         return Err(CommandError::Syntax);
     }
     let count = match args.get(2) {
         None => None,
-        Some(word) => {
-            let count = parse_i64(word).and_then(|count| usize::try_from(count).ok());
+        Some(argument) => {
+            let count = parse_i64(argument).and_then(|count| usize::try_from(count).ok());
             Some(count.ok_or(CommandError::text(
                 "ERR value is out of range, must be positive",
             ))?)
         }
     };
-    let key = [(ctx.session.db, &args[1])];
-    let out = &mut *ctx.out;
-    let mark = out.len();
-    let popped = ctx.keyspace.update_many(&key, ctx.access, |slots| {
-        let Some(set) = slots.view(0).map(View::set).transpose()? else {
+    // Dispatch removes what a failed call has written, since nothing was popped.
+    let found = ctx.database().update_collection(&args[1], |keys| {
+        let out = &mut *ctx.out;
+        let Some(set) = keys.view(0).map(View::set).transpose()? else {
             match count {
                 None => out.null(),
                 Some(_) => out.set_header(0),
             }
-            return Ok::<_, CommandError>(false);
+            return Ok(false);
         };
         let len = set.len();
         let whole = count.is_some_and(|count| count >= len);
         if whole {
             write_members(set, out);
-            slots.remove(0);
+            keys.remove(0);
         } else {
             let drawn = draw_names(set, Draw::Different(count.unwrap_or(1)));
             if count.is_some() {
                 out.set_header(drawn.len());
             }
             let drawn: Vec<Vec<u8>> = drawn.into_iter().map(<[u8]>::to_vec).collect();
-            let mut set = slots.fields(0, Kind::Set)?;
+            let mut set = keys.fields(0, Kind::Set)?;
             for member in &drawn {
                 out.bulk(member);
                 set.remove(member)?;
@@ -78,23 +111,14 @@ pub(super) fn spop(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
                 return Ok(true);
             }
         }
-        let is_empty = whole || slots.fields(0, Kind::Set)?.is_empty();
-        slots.changed(count.unwrap_or(1).min(len));
-        slots.event(0, EventClass::SET, "spop");
+        let is_empty = whole || keys.fields(0, Kind::Set)?.is_empty();
+        keys.set_dirty(count.unwrap_or(1).min(len));
+        keys.event(0, EventClass::SET, "spop");
         if is_empty {
-            slots.event(0, EventClass::GENERIC, "del");
+            keys.event(0, EventClass::GENERIC, "del");
         }
         Ok(true)
-    });
-    match popped {
-        Ok(found) => {
-            ctx.count_lookup(found);
-            Ok(Outcome::Written)
-        }
-        Err(error) => {
-            // What is written was not taken out.
-            ctx.out.truncate(mark);
-            Err(error)
-        }
-    }
+    })?;
+    ctx.count_lookup(found);
+    Ok(Outcome::Written)
 }

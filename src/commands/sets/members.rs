@@ -1,62 +1,127 @@
 //! Members of one set: SADD, SREM, SMEMBERS, SISMEMBER, SMISMEMBER, SCARD, SMOVE, SSCAN.
 
 use super::write_members;
-use crate::commands::scan::scan_elements;
-use crate::commands::{CommandError, CommandResult, Context, Outcome};
-use crate::keyspace::{EventClass, Fields, KeyspaceError, Kind, View};
-use crate::protocol::{Args, Reply, ReplyBuffer};
+use crate::catalog::spec::{Argument, ArgumentKind, Arity, Categories, Flags, Group, KeySpec};
+use crate::commands::row::Row;
+use crate::commands::scan::{ELEMENT_SCAN, scan_elements};
+use crate::commands::{CommandResult, Context, Outcome};
+use crate::keyspace::{EventClass, Kind, View};
+use crate::protocol::{Args, Reply};
 
-/// Runs `f` on the set that word 1 names, if there is one.
-fn read<R>(
-    ctx: &mut Context<'_>,
-    args: Args<'_>,
-    f: impl FnOnce(Option<Fields<'_>>, &mut ReplyBuffer) -> Result<R, CommandError>,
-) -> Result<R, CommandError> {
-    ctx.view(&args[1], |view, out| {
-        f(view.map(View::set).transpose()?, out)
-    })
-}
+pub(in crate::commands) static COMMANDS: &[Row] = &[
+    Row::new("sadd", Arity::AtLeast(3), sadd)
+        .flags(Flags::WRITE.union(Flags::DENYOOM).union(Flags::FAST))
+        .categories(Categories::SET)
+        .keys(&[KeySpec::first(&["RW", "insert"])])
+        .group(Group::Set, "1.0.0")
+        .summary("Adds members to a set; makes the set where it is missing")
+        .complexity("O(1)")
+        .arguments(&[
+            Argument::key(),
+            Argument::new("member", ArgumentKind::String).multiple(),
+        ])
+        .history(&[("2.4.0", "Accepts multiple `member` arguments.")]),
+    Row::new("srem", Arity::AtLeast(3), srem)
+        .flags(Flags::WRITE.union(Flags::FAST))
+        .categories(Categories::SET)
+        .keys(&[KeySpec::first(&["RW", "delete"])])
+        .group(Group::Set, "1.0.0")
+        .summary("Removes members of a set")
+        .complexity("O(N)")
+        .arguments(&[
+            Argument::key(),
+            Argument::new("member", ArgumentKind::String).multiple(),
+        ])
+        .history(&[("2.4.0", "Accepts multiple `member` arguments.")]),
+    Row::new("smembers", Arity::Exactly(2), smembers)
+        .flags(Flags::READONLY)
+        .categories(Categories::SET)
+        .keys(&[KeySpec::first(&["RO", "access"])])
+        .group(Group::Set, "1.0.0")
+        .summary("Returns all members of a set")
+        .complexity("O(N)")
+        .arguments(&[Argument::key()])
+        .tips(&["nondeterministic_output_order"]),
+    Row::new("sismember", Arity::Exactly(3), sismember)
+        .flags(Flags::READONLY.union(Flags::FAST))
+        .categories(Categories::SET)
+        .keys(&[KeySpec::first(&["RO"])])
+        .group(Group::Set, "1.0.0")
+        .summary("Tells whether a set has a member")
+        .complexity("O(1)")
+        .arguments(&[
+            Argument::key(),
+            Argument::new("member", ArgumentKind::String),
+        ]),
+    Row::new("smismember", Arity::AtLeast(3), smismember)
+        .flags(Flags::READONLY.union(Flags::FAST))
+        .categories(Categories::SET)
+        .keys(&[KeySpec::first(&["RO", "access"])])
+        .group(Group::Set, "6.2.0")
+        .summary("Tells of each of several members whether a set has it")
+        .complexity("O(N)")
+        .arguments(&[
+            Argument::key(),
+            Argument::new("member", ArgumentKind::String).multiple(),
+        ]),
+    Row::new("scard", Arity::Exactly(2), scard)
+        .flags(Flags::READONLY.union(Flags::FAST))
+        .categories(Categories::SET)
+        .keys(&[KeySpec::first(&["RO"])])
+        .group(Group::Set, "1.0.0")
+        .summary("Counts the members of a set")
+        .complexity("O(1)")
+        .arguments(&[Argument::key()]),
+    Row::new("smove", Arity::Exactly(4), smove)
+        .flags(Flags::WRITE.union(Flags::FAST))
+        .categories(Categories::SET)
+        .keys(&[
+            KeySpec::first(&["RW", "access", "delete"]),
+            KeySpec::range(&["RW", "insert"], 2, 0, 1),
+        ])
+        .group(Group::Set, "1.0.0")
+        .summary("Moves a member from a set to another")
+        .complexity("O(1)")
+        .arguments(&[
+            Argument::new("source", ArgumentKind::Key(0)),
+            Argument::new("destination", ArgumentKind::Key(1)),
+            Argument::new("member", ArgumentKind::String),
+        ]),
+    Row::new("sscan", Arity::AtLeast(3), sscan)
+        .flags(Flags::READONLY)
+        .categories(Categories::SET)
+        .keys(&[KeySpec::first(&["RO", "access"])])
+        .group(Group::Set, "2.8.0")
+        .summary("Walks the members of a set, a few at a time")
+        .complexity("O(1)")
+        .arguments(ELEMENT_SCAN)
+        .tips(&["nondeterministic_output"]),
+];
 
-pub(super) fn sadd(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
-    let key = [(ctx.session.db, &args[1])];
-    let added = ctx.keyspace.update_many(&key, ctx.access, |slots| {
-        let mut set = slots.fields(0, Kind::Set)?;
+fn sadd(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+    let added = ctx.change_set(&args[1], "sadd", |set| {
         let mut added = 0;
         for member in args.from(2) {
             added += usize::from(set.add(member)?);
         }
-        if added > 0 {
-            slots.changed(added);
-            slots.event(0, EventClass::SET, "sadd");
-        }
-        Ok::<_, KeyspaceError>(added)
+        Ok((added, added))
     })?;
     Ok(Reply::count(added).into())
 }
 
-pub(super) fn srem(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
-    let key = [(ctx.session.db, &args[1])];
-    let removed = ctx.keyspace.update_many(&key, ctx.access, |slots| {
-        let mut set = slots.fields(0, Kind::Set)?;
+fn srem(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+    let removed = ctx.change_set(&args[1], "srem", |set| {
         let mut removed = 0;
         for member in args.from(2) {
             removed += usize::from(set.remove(member)?);
         }
-        let is_empty = set.is_empty();
-        if removed > 0 {
-            slots.changed(removed);
-            slots.event(0, EventClass::SET, "srem");
-            if is_empty {
-                slots.event(0, EventClass::GENERIC, "del");
-            }
-        }
-        Ok::<_, KeyspaceError>(removed)
+        Ok((removed, removed))
     })?;
     Ok(Reply::count(removed).into())
 }
 
-pub(super) fn smembers(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
-    read(ctx, args, |set, out| {
+fn smembers(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+    ctx.set(&args[1], |set, out| {
         match set {
             Some(set) => write_members(set, out),
             None => out.set_header(0),
@@ -66,15 +131,15 @@ pub(super) fn smembers(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     Ok(Outcome::Written)
 }
 
-pub(super) fn sismember(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
-    let is_member = read(ctx, args, |set, _| {
+fn sismember(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+    let is_member = ctx.set(&args[1], |set, _| {
         Ok(set.is_some_and(|set| set.contains(&args[2])))
     })?;
     Ok(Reply::Integer(is_member.into()).into())
 }
 
-pub(super) fn smismember(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
-    read(ctx, args, |set, out| {
+fn smismember(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+    ctx.set(&args[1], |set, out| {
         out.array_header(args.len() - 2);
         for member in args.from(2) {
             let is_member = set.is_some_and(|set| set.contains(member));
@@ -85,44 +150,43 @@ pub(super) fn smismember(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult
     Ok(Outcome::Written)
 }
 
-pub(super) fn scard(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
-    let len = read(ctx, args, |set, _| Ok(set.map_or(0, |set| set.len())))?;
+fn scard(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+    let len = ctx.set(&args[1], |set, _| Ok(set.map_or(0, |set| set.len())))?;
     Ok(Reply::count(len).into())
 }
 
-pub(super) fn smove(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+fn smove(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     const SOURCE: usize = 0;
     const DESTINATION: usize = 1;
-    let db = ctx.session.db;
-    let (keys, member) = ([(db, &args[1]), (db, &args[2])], &args[3]);
-    let moved = ctx.keyspace.update_many(&keys, ctx.access, |slots| {
-        let Some(source) = slots.view(SOURCE) else {
-            return Ok::<_, CommandError>(false);
+    let member = &args[3];
+    let moved = ctx.update_many([&args[1], &args[2]], |keys| {
+        let Some(source) = keys.view(SOURCE) else {
+            return Ok(false);
         };
         let is_member = source.set()?.contains(member);
-        let destination = slots.view(DESTINATION).map(View::set).transpose()?;
+        let destination = keys.view(DESTINATION).map(View::set).transpose()?;
         let adds = !destination.is_some_and(|set| set.contains(member));
         if !is_member || args[1] == args[2] {
             return Ok(is_member);
         }
-        let mut source = slots.fields(SOURCE, Kind::Set)?;
+        let mut source = keys.fields(SOURCE, Kind::Set)?;
         source.remove(member)?;
         let is_empty = source.is_empty();
-        slots.event(SOURCE, EventClass::SET, "srem");
+        keys.event(SOURCE, EventClass::SET, "srem");
         if is_empty {
-            slots.event(SOURCE, EventClass::GENERIC, "del");
+            keys.event(SOURCE, EventClass::GENERIC, "del");
         }
         if adds {
-            slots.fields(DESTINATION, Kind::Set)?.put(member, b"")?;
-            slots.event(DESTINATION, EventClass::SET, "sadd");
+            keys.fields(DESTINATION, Kind::Set)?.put(member, b"")?;
+            keys.event(DESTINATION, EventClass::SET, "sadd");
         }
-        slots.changed(1 + usize::from(adds));
+        keys.set_dirty(1 + usize::from(adds));
         Ok(true)
     })?;
     Ok(Reply::Integer(moved.into()).into())
 }
 
-pub(super) fn sscan(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+fn sscan(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     scan_elements(ctx, args, |view, step| {
         let set = view.set()?;
         let (cursor, count) = step.begin()?;

@@ -1,9 +1,8 @@
 //! Sets: members without order.
 
-mod algebra;
-mod draw;
-mod members;
-pub(super) mod rows;
+pub(super) mod algebra;
+pub(super) mod draw;
+pub(super) mod members;
 
 pub(super) use algebra::parse_limit;
 

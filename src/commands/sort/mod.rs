@@ -1,20 +1,101 @@
 //! SORT and `SORT_RO`.
 
 mod pattern;
-pub(super) mod rows;
 
 use std::cmp::Ordering;
 use std::ops::{ControlFlow, Range};
 
-use super::numbers::{parse_float, parse_i64};
+use super::sources::{self, DESTINATION};
 use super::{CommandError, CommandResult, Context, Outcome};
+use crate::catalog::spec::{Argument, ArgumentKind, Arity, Categories, Flags, Group, KeySpec};
+use crate::commands::row::Row;
 use crate::keyspace::{EventClass, Kind, View};
+use crate::numbers::{parse_float, parse_i64};
 use crate::protocol::{Args, Reply};
 use pattern::Pattern;
 
+const PATTERNS: &str = "For the optional BY/GET keyword. It is marked 'unknown' because the key names derive from the \
+                        content of the key we sort";
+
+/// The options that have operands.
+const OPTIONS: &[(&str, usize)] = &[("LIMIT", 2), ("GET", 1), ("BY", 1), ("STORE", 1)];
+
+const CATEGORIES: Categories = Categories::SET
+    .union(Categories::SORTEDSET)
+    .union(Categories::LIST)
+    .union(Categories::DANGEROUS);
+
+/// The arguments of SORT; those of `SORT_RO` are all but the last one, STORE.
+const ARGUMENTS: &[Argument] = &[
+    Argument::key(),
+    Argument::new("pattern", ArgumentKind::Pattern)
+        .with_token("BY")
+        .optional(),
+    Argument::new(
+        "offset_count",
+        ArgumentKind::Block(&[
+            Argument::new("offset", ArgumentKind::Integer),
+            Argument::new("count", ArgumentKind::Integer),
+        ]),
+    )
+    .with_token("LIMIT")
+    .optional(),
+    Argument::new("pattern", ArgumentKind::Pattern)
+        .with_token("GET")
+        .optional()
+        .multiple()
+        .repeated_token(),
+    Argument::new(
+        "order",
+        ArgumentKind::OneOf(&[
+            Argument::token("asc", "ASC"),
+            Argument::token("desc", "DESC"),
+        ]),
+    )
+    .optional(),
+    Argument::token("sorting", "ALPHA").optional(),
+    Argument::new("destination", ArgumentKind::Key(2))
+        .with_token("STORE")
+        .optional(),
+];
+
+pub(in crate::commands) static COMMANDS: &[Row] = &[
+    Row::new("sort", Arity::AtLeast(2), sort)
+        .flags(
+            Flags::WRITE
+                .union(Flags::DENYOOM)
+                .union(Flags::MOVABLEKEYS)
+                .union(Flags::COPIES),
+        )
+        .categories(CATEGORIES)
+        .keys(&[
+            KeySpec::first(&["RO", "access"]),
+            KeySpec::unknown(&["RO", "access"]).with_notes(PATTERNS),
+            KeySpec::hidden_after(&["OW", "update"], "STORE", 2, OPTIONS).with_notes(
+                "For the optional STORE keyword. It is marked 'unknown' because the \
+             keyword can appear anywhere in the argument array",
+            ),
+        ])
+        .group(Group::Generic, "1.0.0")
+        .summary("Sorts the elements of a list, a set or a sorted set; may store the result")
+        .complexity("O(N+M*log(M))")
+        .arguments(ARGUMENTS),
+    Row::new("sort_ro", Arity::AtLeast(2), sort_ro)
+        .flags(Flags::READONLY.union(Flags::MOVABLEKEYS))
+        .categories(CATEGORIES)
+        .keys(&[
+            KeySpec::first(&["RO", "access"]),
+            KeySpec::unknown(&["RO", "access"]).with_notes(PATTERNS),
+        ])
+        .group(Group::Generic, "7.0.0")
+        .summary("Sorts the elements of a list, a set or a sorted set")
+        .complexity("O(N+M*log(M))")
+        .arguments(ARGUMENTS.split_at(ARGUMENTS.len() - 1).0),
+];
+
 /// A call, parsed.
 #[derive(Debug)]
-#[allow(clippy::struct_excessive_bools)] // Each is a word of the call.
+#[allow(clippy::struct_excessive_bools)] // Each is an argument of the call.
 struct Wanted<'a> {
     by: Option<Pattern<'a>>,
     get: Vec<Pattern<'a>>,
@@ -36,11 +117,11 @@ impl<'a> Wanted<'a> {
             alphabetic: false,
             destination: None,
         };
-        let mut words = args.from(2);
-        while let Some(word) = words.next() {
-            let is = |name: &[u8]| word.eq_ignore_ascii_case(name);
-            let left = words.len();
-            let mut next = || words.next().unwrap_or_default();
+        let mut rest = args.from(2);
+        while let Some(argument) = rest.next() {
+            let is = |name: &[u8]| argument.eq_ignore_ascii_case(name);
+            let left = rest.len();
+            let mut next = || rest.next().unwrap_or_default();
             if is(b"asc") {
                 wanted.reversed = false;
             } else if is(b"desc") {
@@ -48,7 +129,7 @@ impl<'a> Wanted<'a> {
             } else if is(b"alpha") {
                 wanted.alphabetic = true;
             } else if is(b"limit") && left >= 2 {
-                let number = |word| parse_i64(word).ok_or(CommandError::NotAnInteger);
+                let number = |argument| parse_i64(argument).ok_or(CommandError::NotAnInteger);
                 wanted.offset = number(next())?;
                 wanted.count = number(next())?;
             } else if may_store && is(b"store") && left >= 1 {
@@ -58,7 +139,7 @@ impl<'a> Wanted<'a> {
                 if by != Pattern::Nothing {
                     may_read_any_key(ctx, "BY")?;
                 }
-                // Once the order is to stay, another BY does not change that.
+                // After a BY that keeps the order, another BY changes nothing.
                 if !wanted.keeps_order() {
                     wanted.by = Some(by);
                 }
@@ -87,7 +168,7 @@ impl<'a> Wanted<'a> {
     }
 }
 
-/// Which keys BY and GET read nobody can tell before: who may not read all of them may not use these.
+/// The elements decide which keys BY and GET read. So only a user that may read all keys may use them.
 fn may_read_any_key(ctx: &Context<'_>, option: &str) -> Result<(), CommandError> {
     if ctx.session.identity.rules().reads_all_keys() {
         return Ok(());
@@ -96,11 +177,11 @@ fn may_read_any_key(ctx: &Context<'_>, option: &str) -> Result<(), CommandError>
     Err(CommandError::Text(text.into()))
 }
 
-pub(super) fn sort(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+fn sort(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     run(ctx, args, true)
 }
 
-pub(super) fn sort_ro(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+fn sort_ro(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     run(ctx, args, false)
 }
 
@@ -108,7 +189,7 @@ fn run(ctx: &mut Context<'_>, args: Args<'_>, may_store: bool) -> CommandResult 
     let mut wanted = Wanted::parse(ctx, args, may_store)?;
     let (kind, elements) = read_elements(ctx, &args[1])?;
     if wanted.keeps_order() && kind == Kind::Set && wanted.destination.is_some() {
-        // What is stored must not hang on the order that a set happens to have.
+        // The stored list must not depend on the random order of a set.
         wanted.by = None;
         wanted.alphabetic = true;
     }
@@ -119,7 +200,7 @@ fn run(ctx: &mut Context<'_>, args: Args<'_>, may_store: bool) -> CommandResult 
     }
 }
 
-/// The elements in their own order, and what they are elements of.
+/// The elements in their own order, and the type of their collection.
 fn read_elements(ctx: &mut Context<'_>, key: &[u8]) -> Result<(Kind, Vec<Vec<u8>>), CommandError> {
     ctx.view(key, |view, _| {
         let Some(view) = view else {
@@ -185,7 +266,7 @@ fn sort_key(
     })
 }
 
-/// The elements as they are wanted: sorted, and cut to the limits.
+/// Sorts the elements as the call says, and cuts them to its limits.
 fn arrange(
     ctx: &mut Context<'_>,
     wanted: &Wanted<'_>,
@@ -220,7 +301,7 @@ fn arrange(
     Ok(elements)
 }
 
-/// What the call gives for the elements: they themselves, or what GET names of each.
+/// The results of a call: the elements, or the values that GET names for each of them.
 fn results(
     ctx: &mut Context<'_>,
     wanted: &Wanted<'_>,
@@ -239,7 +320,7 @@ fn results(
 }
 
 fn reply(ctx: &mut Context<'_>, wanted: &Wanted<'_>, elements: Vec<Vec<u8>>) -> CommandResult {
-    // Written one by one: only the output knows how large the reply may be.
+    // Writes elements one by one, since only the output knows how large the reply may become.
     if wanted.get.is_empty() {
         ctx.out.array_header(elements.len());
         for element in elements {
@@ -266,21 +347,16 @@ fn store(
     elements: Vec<Vec<u8>>,
 ) -> CommandResult {
     let results = results(ctx, wanted, elements)?;
-    let key = [(ctx.session.db, destination)];
-    ctx.keyspace.update_many(&key, ctx.access, |slots| {
-        let mut list = slots.build(0, Kind::List);
+    ctx.update_collection(destination, |keys| {
+        let mut list = keys.build(DESTINATION, Kind::List);
         for element in &results {
             list.element(element.as_deref().unwrap_or_default())?;
         }
-        let was = slots.info(0).is_some();
-        slots.replace(list, None)?;
         if !results.is_empty() {
-            slots.changed(results.len());
-            slots.event(0, EventClass::LIST, "sortstore");
-        } else if was {
-            slots.event(0, EventClass::GENERIC, "del");
+            keys.set_dirty(results.len());
         }
-        Ok::<_, CommandError>(())
+        sources::store(keys, list, EventClass::LIST, "sortstore")?;
+        Ok(())
     })?;
     Ok(Reply::count(results.len()).into())
 }

@@ -14,29 +14,29 @@ pub(super) enum Pattern<'a> {
         after: &'a [u8],
         field: Option<&'a [u8]>,
     },
-    /// A word without `*`: no key.
+    /// An argument without `*`: no key.
     Nothing,
 }
 
 impl<'a> Pattern<'a> {
-    /// BY's word.
-    pub(super) fn by(word: &'a [u8]) -> Self {
-        match Self::parse(word) {
-            // Means something to GET alone.
+    /// BY's argument.
+    pub(super) fn by(argument: &'a [u8]) -> Self {
+        match Self::parse(argument) {
+            // Only GET knows `#`.
             Pattern::Element => Pattern::Nothing,
             other => other,
         }
     }
 
-    /// GET's word.
-    pub(super) fn parse(word: &'a [u8]) -> Self {
-        if word == b"#" {
+    /// GET's argument.
+    pub(super) fn parse(argument: &'a [u8]) -> Self {
+        if argument == b"#" {
             return Pattern::Element;
         }
-        let Some(star) = memchr::memchr(b'*', word) else {
+        let Some(star) = memchr::memchr(b'*', argument) else {
             return Pattern::Nothing;
         };
-        let (before, after) = (&word[..star], &word[star + 1..]);
+        let (before, after) = (&argument[..star], &argument[star + 1..]);
         match memchr::memmem::find(after, b"->") {
             Some(arrow) if arrow + 2 < after.len() => Pattern::Key {
                 before,
@@ -87,7 +87,7 @@ mod tests {
                 after: after.as_bytes(),
                 field: field.map(str::as_bytes),
             };
-        for (word, expected) in [
+        for (argument, expected) in [
             ("#", Pattern::Element),
             ("nosort", Pattern::Nothing),
             ("", Pattern::Nothing),
@@ -98,7 +98,7 @@ mod tests {
             ("h_*->", key("h_", "->", None)),
             ("a->*", key("a->", "", None)),
         ] {
-            assert_eq!(Pattern::parse(word.as_bytes()), expected, "{word}");
+            assert_eq!(Pattern::parse(argument.as_bytes()), expected, "{argument}");
         }
     }
 }

@@ -2,14 +2,70 @@
 
 use smallvec::SmallVec;
 
+use crate::catalog::spec::{Argument, ArgumentKind, Arity, Categories, Flags, Group, KeySpec};
+use crate::commands::row::Row;
 use crate::commands::{CommandError, CommandResult, Context, Outcome};
-use crate::keyspace::{EventClass, ScoresEdit};
+use crate::keyspace::ScoresEdit;
 use crate::numbers::parse_float;
 use crate::protocol::{Args, Reply};
 
+pub(in crate::commands) static COMMANDS: &[Row] = &[
+    Row::new("zadd", Arity::AtLeast(4), zadd)
+        .flags(Flags::WRITE.union(Flags::DENYOOM).union(Flags::FAST))
+        .categories(Categories::SORTEDSET)
+        .keys(&[KeySpec::first(&["RW", "update"])])
+        .group(Group::SortedSet, "1.2.0")
+        .summary("Gives members of a sorted set scores; makes the set where it is missing")
+        .complexity("O(log(N))")
+        .arguments(&[
+            Argument::key(),
+            Argument::new(
+                "condition",
+                ArgumentKind::OneOf(&[Argument::token("nx", "NX"), Argument::token("xx", "XX")]),
+            )
+            .optional()
+            .since("3.0.2"),
+            Argument::new(
+                "comparison",
+                ArgumentKind::OneOf(&[Argument::token("gt", "GT"), Argument::token("lt", "LT")]),
+            )
+            .optional()
+            .since("6.2.0"),
+            Argument::token("change", "CH").optional().since("3.0.2"),
+            Argument::token("increment", "INCR")
+                .optional()
+                .since("3.0.2"),
+            Argument::new(
+                "score_member",
+                ArgumentKind::Block(&[
+                    Argument::new("score", ArgumentKind::Double),
+                    Argument::new("member", ArgumentKind::String),
+                ]),
+            )
+            .multiple(),
+        ])
+        .history(&[
+            ("2.4.0", "Accepts multiple elements."),
+            ("3.0.2", "Added the `XX`, `NX`, `CH` and `INCR` options."),
+            ("6.2.0", "Added the `GT` and `LT` options."),
+        ]),
+    Row::new("zincrby", Arity::Exactly(4), zincrby)
+        .flags(Flags::WRITE.union(Flags::DENYOOM).union(Flags::FAST))
+        .categories(Categories::SORTEDSET)
+        .keys(&[KeySpec::first(&["RW", "access", "update"])])
+        .group(Group::SortedSet, "1.2.0")
+        .summary("Adds a number to a member's score")
+        .complexity("O(log(N))")
+        .arguments(&[
+            Argument::key(),
+            Argument::new("increment", ArgumentKind::Integer),
+            Argument::new("member", ArgumentKind::String),
+        ]),
+];
+
 /// ZADD's options.
 #[derive(Clone, Copy, Debug, Default)]
-#[allow(clippy::struct_excessive_bools)] // Each is a word of the call.
+#[allow(clippy::struct_excessive_bools)] // Each is an argument of the call.
 pub(in crate::commands) struct AddOptions {
     pub(in crate::commands) only_new: bool,
     pub(in crate::commands) only_present: bool,
@@ -20,12 +76,12 @@ pub(in crate::commands) struct AddOptions {
 }
 
 impl AddOptions {
-    /// Reads the words from 2 on; returns where the first score stands.
+    /// Reads the arguments from 2 on; returns where the first score stands.
     fn parse(args: Args<'_>) -> (Self, usize) {
         let mut options = Self::default();
         let mut at = 2;
-        for word in args.from(2) {
-            match word.to_ascii_lowercase().as_slice() {
+        for argument in args.from(2) {
+            match argument.to_ascii_lowercase().as_slice() {
                 b"nx" => options.only_new = true,
                 b"xx" => options.only_present = true,
                 b"gt" => options.only_greater = true,
@@ -61,7 +117,7 @@ impl AddOptions {
     }
 }
 
-/// What came of a member.
+/// What happened to a member.
 enum Change {
     Added(f64),
     Updated(f64),
@@ -107,27 +163,27 @@ fn change(
     Ok(Change::Updated(new))
 }
 
-pub(super) fn zadd(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+fn zadd(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     let (options, at) = AddOptions::parse(args);
     add(ctx, args, at, options)
 }
 
-pub(super) fn zincrby(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
-    // Redis takes ZADD's options here too; the words that are left are too few then.
+fn zincrby(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+    // Redis takes ZADD's options here too. Too few arguments are left behind them.
     let (mut options, at) = AddOptions::parse(args);
     options.increment = true;
     add(ctx, args, at, options)
 }
 
 fn add(ctx: &mut Context<'_>, args: Args<'_>, at: usize, options: AddOptions) -> CommandResult {
-    let words = args.len() - at;
-    if words == 0 || !words.is_multiple_of(2) {
+    let left = args.len() - at;
+    if left == 0 || !left.is_multiple_of(2) {
         return Err(CommandError::Syntax);
     }
-    options.check(words / 2)?;
-    let mut pairs: SmallVec<[(&[u8], f64); 4]> = SmallVec::with_capacity(words / 2);
-    let mut words = args.from(at);
-    while let (Some(score), Some(member)) = (words.next(), words.next()) {
+    options.check(left / 2)?;
+    let mut pairs: SmallVec<[(&[u8], f64); 4]> = SmallVec::with_capacity(left / 2);
+    let mut rest = args.from(at);
+    while let (Some(score), Some(member)) = (rest.next(), rest.next()) {
         let score = parse_float(score).ok_or(CommandError::NotAFloat)?;
         pairs.push((member, score));
     }
@@ -141,12 +197,11 @@ pub(in crate::commands) fn add_members(
     pairs: &[(&[u8], f64)],
     options: AddOptions,
 ) -> CommandResult {
-    let key = [(ctx.session.db, key)];
-    let (added, updated, last) = ctx.keyspace.update_many(&key, ctx.access, |slots| {
-        let mut edit = slots.scores(0)?;
+    let event = if options.increment { "zincr" } else { "zadd" };
+    let (added, updated, last) = ctx.change_sorted_set(key, event, |scores| {
         let (mut added, mut updated, mut last) = (0, 0, None);
         for &(member, score) in pairs {
-            last = match change(&mut edit, member, score, options)? {
+            last = match change(scores, member, score, options)? {
                 Change::Added(score) => {
                     added += 1;
                     Some(score)
@@ -159,12 +214,7 @@ pub(in crate::commands) fn add_members(
                 Change::Not => None,
             };
         }
-        if added + updated > 0 {
-            let event = if options.increment { "zincr" } else { "zadd" };
-            slots.changed(added + updated);
-            slots.event(0, EventClass::ZSET, event);
-        }
-        Ok::<_, CommandError>((added, updated, last))
+        Ok(((added, updated, last), added + updated))
     })?;
     if options.increment {
         match last {

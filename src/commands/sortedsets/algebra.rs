@@ -5,12 +5,133 @@ use std::collections::HashMap;
 
 use foldhash::fast::FixedState;
 
+use super::weighted::{Aggregate, Source, each_common, is_source, weighable};
 use super::{store_members, write_members};
+use crate::catalog::spec::{Argument, ArgumentKind, Arity, Categories, Flags, Group, KeySpec};
+use crate::commands::numkeys::Counted;
+use crate::commands::row::Row;
 use crate::commands::sets::parse_limit;
+use crate::commands::sources::{self, DESTINATION};
 use crate::commands::{CommandError, CommandResult, Context, Outcome};
-use crate::keyspace::{EventClass, Fields, KeyspaceError, Kind, Scores, View};
+use crate::keyspace::{EventClass, Kind};
 use crate::numbers::{parse_float, parse_i64};
-use crate::protocol::{Args, Reply, ReplyBuffer};
+use crate::protocol::{Args, Reply};
+
+const READS: Flags = Flags::READONLY.union(Flags::MOVABLEKEYS);
+const STORES: Flags = Flags::WRITE
+    .union(Flags::DENYOOM)
+    .union(Flags::MOVABLEKEYS)
+    .union(Flags::COPIES);
+
+const SOURCES: &[KeySpec] = &[KeySpec::counted(&["RO", "access"], 1)];
+const DESTINATION_AND_SOURCES: &[KeySpec] = &[
+    KeySpec::first(&["OW", "update"]),
+    KeySpec::counted(&["RO", "access"], 2),
+];
+
+const WEIGHTS: Argument = Argument::new("weight", ArgumentKind::Integer)
+    .with_token("WEIGHTS")
+    .optional()
+    .multiple();
+const AGGREGATE: Argument = Argument::new(
+    "aggregate",
+    ArgumentKind::OneOf(&[
+        Argument::token("sum", "SUM"),
+        Argument::token("min", "MIN"),
+        Argument::token("max", "MAX"),
+    ]),
+)
+.with_token("AGGREGATE")
+.optional();
+/// The arguments of ZUNION and ZINTER.
+const WEIGHED: &[Argument] = &[
+    Argument::new("numkeys", ArgumentKind::Integer),
+    Argument::key().multiple(),
+    WEIGHTS,
+    AGGREGATE,
+    Argument::token("withscores", "WITHSCORES").optional(),
+];
+/// The arguments of ZUNIONSTORE and ZINTERSTORE.
+const STORED_WEIGHED: &[Argument] = &[
+    Argument::new("destination", ArgumentKind::Key(0)),
+    Argument::new("numkeys", ArgumentKind::Integer),
+    Argument::new("key", ArgumentKind::Key(1)).multiple(),
+    WEIGHTS,
+    AGGREGATE,
+];
+
+pub(in crate::commands) static COMMANDS: &[Row] = &[
+    Row::new("zunion", Arity::AtLeast(3), zunion)
+        .flags(READS)
+        .categories(Categories::SORTEDSET)
+        .keys(SOURCES)
+        .group(Group::SortedSet, "6.2.0")
+        .summary("Returns the members that any of several sorted sets has")
+        .complexity("O(N)+O(M*log(M))")
+        .arguments(WEIGHED),
+    Row::new("zinter", Arity::AtLeast(3), zinter)
+        .flags(READS)
+        .categories(Categories::SORTEDSET)
+        .keys(SOURCES)
+        .group(Group::SortedSet, "6.2.0")
+        .summary("Returns the members that all of several sorted sets have")
+        .complexity("O(N*K)+O(M*log(M)) worst case")
+        .arguments(WEIGHED),
+    Row::new("zdiff", Arity::AtLeast(3), zdiff)
+        .flags(READS)
+        .categories(Categories::SORTEDSET)
+        .keys(SOURCES)
+        .group(Group::SortedSet, "6.2.0")
+        .summary("Returns the members of the first sorted set that none of the others has")
+        .complexity("O(L + (N-K)log(N)) worst case")
+        .arguments(&[
+            Argument::new("numkeys", ArgumentKind::Integer),
+            Argument::key().multiple(),
+            Argument::token("withscores", "WITHSCORES").optional(),
+        ]),
+    Row::new("zintercard", Arity::AtLeast(3), zintercard)
+        .flags(READS)
+        .categories(Categories::SORTEDSET)
+        .keys(SOURCES)
+        .group(Group::SortedSet, "7.0.0")
+        .summary("Counts the members that all of several sorted sets have")
+        .complexity("O(N*K) worst case")
+        .arguments(&[
+            Argument::new("numkeys", ArgumentKind::Integer),
+            Argument::key().multiple(),
+            Argument::new("limit", ArgumentKind::Integer)
+                .with_token("LIMIT")
+                .optional(),
+        ]),
+    Row::new("zunionstore", Arity::AtLeast(4), zunionstore)
+        .flags(STORES)
+        .categories(Categories::SORTEDSET)
+        .keys(DESTINATION_AND_SOURCES)
+        .group(Group::SortedSet, "2.0.0")
+        .summary("Stores the members that any of several sorted sets has")
+        .complexity("O(N)+O(M log(M))")
+        .arguments(STORED_WEIGHED),
+    Row::new("zinterstore", Arity::AtLeast(4), zinterstore)
+        .flags(STORES)
+        .categories(Categories::SORTEDSET)
+        .keys(DESTINATION_AND_SOURCES)
+        .group(Group::SortedSet, "2.0.0")
+        .summary("Stores the members that all of several sorted sets have")
+        .complexity("O(N*K)+O(M*log(M)) worst case")
+        .arguments(STORED_WEIGHED),
+    Row::new("zdiffstore", Arity::AtLeast(4), zdiffstore)
+        .flags(STORES)
+        .categories(Categories::SORTEDSET)
+        .keys(DESTINATION_AND_SOURCES)
+        .group(Group::SortedSet, "6.2.0")
+        .summary("Stores the members of the first sorted set that none of the others has")
+        .complexity("O(L + (N-K)log(N)) worst case")
+        .arguments(&[
+            Argument::new("destination", ArgumentKind::Key(0)),
+            Argument::new("numkeys", ArgumentKind::Integer),
+            Argument::new("key", ArgumentKind::Key(1)).multiple(),
+        ]),
+];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Operation {
@@ -19,127 +140,18 @@ enum Operation {
     Difference,
 }
 
-/// What becomes of several scores of one member.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Aggregate {
-    Sum,
-    Min,
-    Max,
-}
-
-impl Aggregate {
-    fn of(self, a: f64, b: f64) -> f64 {
-        match self {
-            Aggregate::Sum => number(a + b),
-            // Of 0 and -0, which compare as equal, the first stays.
-            Aggregate::Min => {
-                if b < a {
-                    b
-                } else {
-                    a
-                }
-            }
-            Aggregate::Max => {
-                if b > a {
-                    b
-                } else {
-                    a
-                }
-            }
-        }
+/// The keys of a call, whose number is argument `at`.
+fn parse_keys(args: Args<'_>, at: usize) -> Result<Counted, CommandError> {
+    let count = parse_i64(&args[at]).ok_or(CommandError::NotAnInteger)?;
+    if count < 1 {
+        let name = String::from_utf8_lossy(&args[0]).to_lowercase();
+        let text = format!("ERR at least 1 input key is needed for '{name}' command");
+        return Err(CommandError::Text(text.into()));
     }
+    Counted::after(args, at, count)
 }
 
-/// Opposite infinities make 0.
-fn number(score: f64) -> f64 {
-    if score.is_nan() { 0.0 } else { score }
-}
-
-/// One of the sources; `None` where its key is missing.
-#[derive(Clone, Copy)]
-struct Source<'a> {
-    members: Option<Members<'a>>,
-    weight: f64,
-}
-
-#[derive(Clone, Copy)]
-enum Members<'a> {
-    Set(Fields<'a>),
-    Scored(Scores<'a>),
-}
-
-impl<'a> Source<'a> {
-    fn len(&self) -> usize {
-        match self.members {
-            None => 0,
-            Some(Members::Set(set)) => set.len(),
-            Some(Members::Scored(scores)) => scores.len(),
-        }
-    }
-
-    /// A member's score, weighted.
-    fn score(&self, member: &[u8]) -> Result<Option<f64>, KeyspaceError> {
-        let score = match self.members {
-            None => None,
-            Some(Members::Set(set)) => set.contains(member).then_some(1.0),
-            Some(Members::Scored(scores)) => scores.score(member)?,
-        };
-        Ok(score.map(|score| number(score * self.weight)))
-    }
-
-    fn for_each(&self, mut f: impl FnMut(&'a [u8], f64)) {
-        match self.members {
-            None => {}
-            Some(Members::Set(set)) => {
-                for member in set.names() {
-                    f(member, number(self.weight));
-                }
-            }
-            Some(Members::Scored(scores)) => {
-                for (member, score) in scores.range(0..scores.len()) {
-                    f(member, number(score * self.weight));
-                }
-            }
-        }
-    }
-}
-
-/// The keys of a call.
-#[derive(Clone, Copy)]
-struct Keys {
-    first: usize,
-    count: usize,
-}
-
-impl Keys {
-    /// The number of keys is word `at`.
-    fn parse(args: Args<'_>, at: usize) -> Result<Self, CommandError> {
-        let count = parse_i64(&args[at]).ok_or(CommandError::NotAnInteger)?;
-        if count < 1 {
-            let name = String::from_utf8_lossy(&args[0]).to_lowercase();
-            let text = format!("ERR at least 1 input key is needed for '{name}' command");
-            return Err(CommandError::Text(text.into()));
-        }
-        match usize::try_from(count) {
-            Ok(count) if count < args.len() - at => Ok(Self {
-                first: at + 1,
-                count,
-            }),
-            _ => Err(CommandError::Syntax),
-        }
-    }
-
-    /// The word after the last key.
-    fn end(self) -> usize {
-        self.first + self.count
-    }
-
-    fn words(self, args: Args<'_>) -> impl Iterator<Item = &[u8]> {
-        args.from(self.first).take(self.count)
-    }
-}
-
-/// What is to be done with the sources.
+/// What to do with the sources.
 struct Wanted {
     weights: Vec<f64>,
     aggregate: Aggregate,
@@ -147,10 +159,10 @@ struct Wanted {
 }
 
 impl Wanted {
-    /// Reads the words behind the keys. `stores` where there is no WITHSCORES.
+    /// Reads the arguments behind the keys. A call that `stores` has no WITHSCORES.
     fn parse(
         args: Args<'_>,
-        keys: Keys,
+        keys: Counted,
         operation: Operation,
         stores: bool,
     ) -> Result<Self, CommandError> {
@@ -160,23 +172,23 @@ impl Wanted {
             with_scores: false,
         };
         let weighs = operation != Operation::Difference;
-        let mut words = args.from(keys.end());
-        while let Some(word) = words.next() {
-            if weighs && word.eq_ignore_ascii_case(b"weights") && words.len() >= keys.count {
+        let mut rest = args.from(keys.end());
+        while let Some(argument) = rest.next() {
+            if weighs && argument.eq_ignore_ascii_case(b"weights") && rest.len() >= keys.count {
                 for weight in &mut wanted.weights {
-                    let word = words.next().unwrap_or_default();
-                    *weight = parse_float(word)
+                    let argument = rest.next().unwrap_or_default();
+                    *weight = parse_float(argument)
                         .ok_or(CommandError::text("ERR weight value is not a float"))?;
                 }
-            } else if weighs && word.eq_ignore_ascii_case(b"aggregate") {
-                let word = words.next().unwrap_or_default().to_ascii_lowercase();
-                wanted.aggregate = match word.as_slice() {
+            } else if weighs && argument.eq_ignore_ascii_case(b"aggregate") {
+                let argument = rest.next().unwrap_or_default().to_ascii_lowercase();
+                wanted.aggregate = match argument.as_slice() {
                     b"sum" => Aggregate::Sum,
                     b"min" => Aggregate::Min,
                     b"max" => Aggregate::Max,
                     _ => return Err(CommandError::Syntax),
                 };
-            } else if !stores && word.eq_ignore_ascii_case(b"withscores") {
+            } else if !stores && argument.eq_ignore_ascii_case(b"withscores") {
                 wanted.with_scores = true;
             } else {
                 return Err(CommandError::Syntax);
@@ -242,86 +254,10 @@ impl Wanted {
     }
 }
 
-/// The sources, of weight 1. Their kinds are looked at before the words behind the keys.
-fn sources<'a>(views: &[Option<View<'a>>]) -> Result<Vec<Source<'a>>, CommandError> {
-    let sources = views.iter().map(|view| {
-        let members = match view {
-            None => None,
-            Some(View::Set(set)) => Some(Members::Set(*set)),
-            Some(View::SortedSet(scores)) => Some(Members::Scored(*scores)),
-            Some(_) => return Err(CommandError::WrongType),
-        };
-        Ok(Source {
-            members,
-            weight: 1.0,
-        })
-    });
-    sources.collect()
-}
-
-/// Which keys are there, up to the first one of another kind: those behind it are not looked up.
-fn lookups(views: &[Option<View<'_>>]) -> Vec<bool> {
-    let is_source =
-        |view: &Option<View<'_>>| matches!(view, None | Some(View::Set(_) | View::SortedSet(_)));
-    let wrong = views.iter().position(|view| !is_source(view));
-    let looked_up = wrong.map_or(views.len(), |at| at + 1);
-    views[..looked_up].iter().map(Option::is_some).collect()
-}
-
-/// The members that all sources have, the smallest of which comes first, until `each` has enough.
-fn each_common<'a>(
-    sources: &[Source<'a>],
-    aggregate: Aggregate,
-    mut each: impl FnMut(&'a [u8], f64) -> bool,
-) -> Result<(), CommandError> {
-    let Some((smallest, others)) = sources.split_first() else {
-        return Ok(());
-    };
-    let mut candidates = Vec::with_capacity(smallest.len());
-    smallest.for_each(|member, score| candidates.push((member, score)));
-    'members: for (member, mut score) in candidates {
-        for other in others {
-            let Some(theirs) = other.score(member)? else {
-                continue 'members;
-            };
-            score = aggregate.of(score, theirs);
-        }
-        if !each(member, score) {
-            break;
-        }
-    }
-    Ok(())
-}
-
-/// Runs `f` on what the keys hold.
-fn read<R>(
-    ctx: &mut Context<'_>,
-    args: Args<'_>,
-    keys: Keys,
-    f: impl FnOnce(&[Option<View<'_>>], &mut ReplyBuffer) -> Result<R, CommandError>,
-) -> Result<R, CommandError> {
-    let db = ctx.session.db;
-    let names: Vec<(usize, &[u8])> = keys.words(args).map(|key| (db, key)).collect();
-    let out = &mut *ctx.out;
-    let mut found = Vec::new();
-    let result = ctx.keyspace.view_many(&names, ctx.access, |views| {
-        found = lookups(views);
-        f(views, out)
-    })?;
-    looked_up(ctx, args, keys, found);
-    result
-}
-
-fn looked_up(ctx: &mut Context<'_>, args: Args<'_>, keys: Keys, found: Vec<bool>) {
-    for (key, found) in keys.words(args).zip(found) {
-        ctx.looked_up(key, found);
-    }
-}
-
 fn reply(ctx: &mut Context<'_>, args: Args<'_>, operation: Operation) -> CommandResult {
-    let keys = Keys::parse(args, 1)?;
-    read(ctx, args, keys, |views, out| {
-        let sources = sources(views)?;
+    let keys = parse_keys(args, 1)?;
+    ctx.view_many(keys.keys(args), is_source, |views, out| {
+        let sources = weighable(views)?;
         let wanted = Wanted::parse(args, keys, operation, false)?;
         let with_scores = wanted.with_scores;
         let members = wanted.run(operation, sources)?;
@@ -331,22 +267,22 @@ fn reply(ctx: &mut Context<'_>, args: Args<'_>, operation: Operation) -> Command
     Ok(Outcome::Written)
 }
 
-pub(super) fn zunion(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+fn zunion(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     reply(ctx, args, Operation::Union)
 }
 
-pub(super) fn zinter(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+fn zinter(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     reply(ctx, args, Operation::Intersection)
 }
 
-pub(super) fn zdiff(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+fn zdiff(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     reply(ctx, args, Operation::Difference)
 }
 
-pub(super) fn zintercard(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
-    let keys = Keys::parse(args, 1)?;
-    let count = read(ctx, args, keys, |views, _| {
-        let mut sources = sources(views)?;
+fn zintercard(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+    let keys = parse_keys(args, 1)?;
+    let count = ctx.view_many(keys.keys(args), is_source, |views, _| {
+        let mut sources = weighable(views)?;
         let limit = parse_limit(args, keys.end())?;
         sources.sort_by_key(Source::len);
         let mut count = 0;
@@ -365,49 +301,29 @@ fn store(
     operation: Operation,
     event: &'static str,
 ) -> CommandResult {
-    const DESTINATION: usize = 0;
-    let source_keys = Keys::parse(args, 2)?;
-    let db = ctx.session.db;
-    let keys: Vec<(usize, &[u8])> = std::iter::once(&args[1])
-        .chain(source_keys.words(args))
-        .map(|key| (db, key))
-        .collect();
+    let source_keys = parse_keys(args, 2)?;
+    let names = std::iter::once(&args[1]).chain(source_keys.keys(args));
     let mut found = Vec::new();
-    let stored = ctx.keyspace.update_many(&keys, ctx.access, |slots| {
-        let views: Vec<_> = (1..keys.len()).map(|i| slots.view(i)).collect();
-        found = lookups(&views);
-        for i in (0..found.len()).filter(|&i| !found[i]) {
-            slots.event(i + 1, EventClass::KEY_MISS, "keymiss");
-        }
-        let mut new = slots.build(DESTINATION, Kind::SortedSet);
-        let views: Vec<_> = (1..keys.len()).map(|i| slots.view(i)).collect();
-        let sources = sources(&views)?;
+    let stored = ctx.update_many(names, |keys| {
+        found = sources::look_up(keys, is_source);
+        let mut new = keys.build(DESTINATION, Kind::SortedSet);
+        let sources = weighable(&sources::views(keys))?;
         let wanted = Wanted::parse(args, source_keys, operation, true)?;
         store_members(&mut new, &wanted.run(operation, sources)?)?;
-        let len = new.len();
-        let was = slots.info(DESTINATION).is_some();
-        slots.replace(new, None)?;
-        if len > 0 {
-            slots.event(DESTINATION, EventClass::ZSET, event);
-        } else if was {
-            slots.event(DESTINATION, EventClass::GENERIC, "del");
-        }
-        Ok::<_, CommandError>(len)
+        Ok(sources::store(keys, new, EventClass::ZSET, event)?)
     });
-    for found in found {
-        ctx.count_lookup(found);
-    }
+    ctx.count_lookups(found);
     Ok(Reply::count(stored?).into())
 }
 
-pub(super) fn zunionstore(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+fn zunionstore(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     store(ctx, args, Operation::Union, "zunionstore")
 }
 
-pub(super) fn zinterstore(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+fn zinterstore(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     store(ctx, args, Operation::Intersection, "zinterstore")
 }
 
-pub(super) fn zdiffstore(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+fn zdiffstore(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     store(ctx, args, Operation::Difference, "zdiffstore")
 }

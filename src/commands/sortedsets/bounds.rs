@@ -22,9 +22,9 @@ pub(super) struct ScoreRange {
 
 impl ScoreRange {
     pub(super) fn parse(min: &[u8], max: &[u8]) -> Result<Self, CommandError> {
-        let bound = |word: &[u8]| match word.strip_prefix(b"(") {
+        let bound = |argument: &[u8]| match argument.strip_prefix(b"(") {
             Some(rest) => parse_score(rest).map(Bound::Excluded),
-            None => parse_score(word).map(Bound::Included),
+            None => parse_score(argument).map(Bound::Included),
         };
         let (Some(min), Some(max)) = (bound(min), bound(max)) else {
             return Err(CommandError::text("ERR min or max is not a float"));
@@ -46,18 +46,17 @@ impl ScoreRange {
     }
 }
 
-/// A number as C's `strtod` reads it where all of the word must belong to it: also one that is too large, and nothing
-/// at all is 0.
-fn parse_score(word: &[u8]) -> Option<f64> {
-    if word.is_empty() {
+/// Reads a whole argument as C's `strtod` does: a number may be too large, and an empty argument is 0.
+fn parse_score(argument: &[u8]) -> Option<f64> {
+    if argument.is_empty() {
         return Some(0.0);
     }
-    let word = word.trim_ascii_start();
-    let is_number = word
+    let argument = argument.trim_ascii_start();
+    let is_number = argument
         .iter()
         .all(|byte| byte.is_ascii_digit() || b"+-.eE".contains(byte));
-    let beyond = || std::str::from_utf8(word).ok()?.parse().ok();
-    parse_float(word).or_else(|| is_number.then(beyond).flatten())
+    let beyond = || std::str::from_utf8(argument).ok()?.parse().ok();
+    parse_float(argument).or_else(|| is_number.then(beyond).flatten())
 }
 
 /// A range of names, among members of one score.
@@ -78,7 +77,7 @@ enum NameBound<'a> {
 
 impl<'a> NameRange<'a> {
     pub(super) fn parse(min: &'a [u8], max: &'a [u8]) -> Result<Self, CommandError> {
-        let bound = |word: &'a [u8]| match word {
+        let bound = |argument: &'a [u8]| match argument {
             b"-" => Some(NameBound::First),
             b"+" => Some(NameBound::Last),
             [b'[', name @ ..] => Some(NameBound::At(Bound::Included(name))),
@@ -118,7 +117,7 @@ mod tests {
 
     #[test]
     fn scores() {
-        for (word, expected) in [
+        for (argument, expected) in [
             ("1", Some(1.0)),
             ("", Some(0.0)),
             (" -2.5", Some(-2.5)),
@@ -129,7 +128,7 @@ mod tests {
             ("1x", None),
             ("1 ", None),
         ] {
-            assert_eq!(parse_score(word.as_bytes()), expected, "{word:?}");
+            assert_eq!(parse_score(argument.as_bytes()), expected, "{argument:?}");
         }
         assert!(ScoreRange::parse(b"(1", b"((2").is_err());
     }
@@ -138,8 +137,8 @@ mod tests {
     fn names() {
         assert!(NameRange::parse(b"-", b"+").is_ok());
         assert!(NameRange::parse(b"[a", b"(").is_ok());
-        for word in [&b"a"[..], b"", b"++", b"-a"] {
-            assert!(NameRange::parse(word, b"+").is_err());
+        for argument in [&b"a"[..], b"", b"++", b"-a"] {
+            assert!(NameRange::parse(argument, b"+").is_err());
         }
     }
 }

@@ -1,43 +1,135 @@
 //! Single members: ZREM, ZCARD, ZSCORE, ZMSCORE, ZRANK, ZREVRANK, ZRANDMEMBER, ZSCAN.
 
-use super::{read, write_members};
+use super::write_members;
+use crate::catalog::spec::{Argument, ArgumentKind, Arity, Categories, Flags, Group, KeySpec};
 use crate::commands::draw::{Draw, different};
-use crate::commands::scan::scan_elements;
+use crate::commands::row::Row;
+use crate::commands::scan::{ELEMENT_SCAN, scan_elements};
 use crate::commands::{CommandError, CommandResult, Context, Outcome};
-use crate::keyspace::{EventClass, KeyspaceError, random_below};
+use crate::keyspace::random_below;
 use crate::numbers::format_double;
 use crate::protocol::{Args, Reply};
 
-pub(super) fn zrem(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
-    let key = [(ctx.session.db, &args[1])];
-    let removed = ctx.keyspace.update_many(&key, ctx.access, |slots| {
-        let mut edit = slots.scores(0)?;
+/// The arguments of ZRANK and ZREVRANK.
+const RANKED: &[Argument] = &[
+    Argument::key(),
+    Argument::new("member", ArgumentKind::String),
+    Argument::token("withscore", "WITHSCORE")
+        .since("7.2.0")
+        .optional(),
+];
+
+pub(in crate::commands) static COMMANDS: &[Row] = &[
+    Row::new("zrem", Arity::AtLeast(3), zrem)
+        .flags(Flags::WRITE.union(Flags::FAST))
+        .categories(Categories::SORTEDSET)
+        .keys(&[KeySpec::first(&["RW", "delete"])])
+        .group(Group::SortedSet, "1.2.0")
+        .summary("Removes members of a sorted set")
+        .complexity("O(M*log(N))")
+        .arguments(&[
+            Argument::key(),
+            Argument::new("member", ArgumentKind::String).multiple(),
+        ])
+        .history(&[("2.4.0", "Accepts multiple elements.")]),
+    Row::new("zcard", Arity::Exactly(2), zcard)
+        .flags(Flags::READONLY.union(Flags::FAST))
+        .categories(Categories::SORTEDSET)
+        .keys(&[KeySpec::first(&["RO"])])
+        .group(Group::SortedSet, "1.2.0")
+        .summary("Counts the members of a sorted set")
+        .complexity("O(1)")
+        .arguments(&[Argument::key()]),
+    Row::new("zscore", Arity::Exactly(3), zscore)
+        .flags(Flags::READONLY.union(Flags::FAST))
+        .categories(Categories::SORTEDSET)
+        .keys(&[KeySpec::first(&["RO", "access"])])
+        .group(Group::SortedSet, "1.2.0")
+        .summary("Returns a member's score")
+        .complexity("O(1)")
+        .arguments(&[
+            Argument::key(),
+            Argument::new("member", ArgumentKind::String),
+        ]),
+    Row::new("zmscore", Arity::AtLeast(3), zmscore)
+        .flags(Flags::READONLY.union(Flags::FAST))
+        .categories(Categories::SORTEDSET)
+        .keys(&[KeySpec::first(&["RO", "access"])])
+        .group(Group::SortedSet, "6.2.0")
+        .summary("Returns the scores of several members")
+        .complexity("O(N)")
+        .arguments(&[
+            Argument::key(),
+            Argument::new("member", ArgumentKind::String).multiple(),
+        ]),
+    Row::new("zrank", Arity::AtLeast(3), zrank)
+        .flags(Flags::READONLY.union(Flags::FAST))
+        .categories(Categories::SORTEDSET)
+        .keys(&[KeySpec::first(&["RO", "access"])])
+        .group(Group::SortedSet, "2.0.0")
+        .summary("Returns how many members have a lower score than one")
+        .complexity("O(log(N))")
+        .arguments(RANKED)
+        .history(&[("7.2.0", "Added the optional `WITHSCORE` argument.")]),
+    Row::new("zrevrank", Arity::AtLeast(3), zrevrank)
+        .flags(Flags::READONLY.union(Flags::FAST))
+        .categories(Categories::SORTEDSET)
+        .keys(&[KeySpec::first(&["RO", "access"])])
+        .group(Group::SortedSet, "2.0.0")
+        .summary("Returns how many members have a higher score than one")
+        .complexity("O(log(N))")
+        .arguments(RANKED)
+        .history(&[("7.2.0", "Added the optional `WITHSCORE` argument.")]),
+    Row::new("zrandmember", Arity::AtLeast(2), zrandmember)
+        .flags(Flags::READONLY)
+        .categories(Categories::SORTEDSET)
+        .keys(&[KeySpec::first(&["RO", "access"])])
+        .group(Group::SortedSet, "6.2.0")
+        .summary("Returns members drawn at random")
+        .complexity("O(N)")
+        .arguments(&[
+            Argument::key(),
+            Argument::new(
+                "options",
+                ArgumentKind::Block(&[
+                    Argument::new("count", ArgumentKind::Integer),
+                    Argument::token("withscores", "WITHSCORES").optional(),
+                ]),
+            )
+            .optional(),
+        ])
+        .tips(&["nondeterministic_output"]),
+    Row::new("zscan", Arity::AtLeast(3), zscan)
+        .flags(Flags::READONLY)
+        .categories(Categories::SORTEDSET)
+        .keys(&[KeySpec::first(&["RO", "access"])])
+        .group(Group::SortedSet, "2.8.0")
+        .summary("Walks the members of a sorted set, a few at a time")
+        .complexity("O(1)")
+        .arguments(ELEMENT_SCAN)
+        .tips(&["nondeterministic_output"]),
+];
+
+fn zrem(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+    let removed = ctx.change_sorted_set(&args[1], "zrem", |scores| {
         let mut removed = 0;
         for member in args.from(2) {
-            removed += usize::from(edit.remove(member)?);
+            removed += usize::from(scores.remove(member)?);
         }
-        let is_empty = edit.is_empty();
-        if removed > 0 {
-            slots.changed(removed);
-            slots.event(0, EventClass::ZSET, "zrem");
-            if is_empty {
-                slots.event(0, EventClass::GENERIC, "del");
-            }
-        }
-        Ok::<_, KeyspaceError>(removed)
+        Ok((removed, removed))
     })?;
     Ok(Reply::count(removed).into())
 }
 
-pub(super) fn zcard(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
-    let len = read(ctx, args, |scores, _| {
+fn zcard(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+    let len = ctx.sorted_set(&args[1], |scores, _| {
         Ok(scores.map_or(0, |scores| scores.len()))
     })?;
     Ok(Reply::count(len).into())
 }
 
-pub(super) fn zscore(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
-    read(ctx, args, |scores, out| {
+fn zscore(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+    ctx.sorted_set(&args[1], |scores, out| {
         let score = scores.map(|scores| scores.score(&args[2])).transpose()?;
         match score.flatten() {
             Some(score) => out.double(score),
@@ -48,8 +140,8 @@ pub(super) fn zscore(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     Ok(Outcome::Written)
 }
 
-pub(super) fn zmscore(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
-    read(ctx, args, |scores, out| {
+fn zmscore(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+    ctx.sorted_set(&args[1], |scores, out| {
         out.array_header(args.len() - 2);
         for member in args.from(2) {
             let score = scores.map(|scores| scores.score(member)).transpose()?;
@@ -63,11 +155,11 @@ pub(super) fn zmscore(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     Ok(Outcome::Written)
 }
 
-pub(super) fn zrank(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+fn zrank(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     rank(ctx, args, false)
 }
 
-pub(super) fn zrevrank(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+fn zrevrank(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     rank(ctx, args, true)
 }
 
@@ -78,10 +170,10 @@ fn rank(ctx: &mut Context<'_>, args: Args<'_>, reversed: bool) -> CommandResult 
     }
     let with_score = match args.get(3) {
         None => false,
-        Some(word) if word.eq_ignore_ascii_case(b"withscore") => true,
+        Some(argument) if argument.eq_ignore_ascii_case(b"withscore") => true,
         Some(_) => return Err(CommandError::Syntax),
     };
-    read(ctx, args, |scores, out| {
+    ctx.sorted_set(&args[1], |scores, out| {
         let found = match scores {
             None => None,
             Some(scores) => scores.score(&args[2])?.map(|score| (scores, score)),
@@ -112,9 +204,9 @@ fn rank(ctx: &mut Context<'_>, args: Args<'_>, reversed: bool) -> CommandResult 
     Ok(Outcome::Written)
 }
 
-pub(super) fn zrandmember(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+fn zrandmember(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     let Some(count) = args.get(2) else {
-        read(ctx, args, |scores, out| {
+        ctx.sorted_set(&args[1], |scores, out| {
             let drawn = scores.and_then(|scores| {
                 let rank = random_below(scores.len());
                 scores.range(rank..rank + 1).next()
@@ -130,13 +222,13 @@ pub(super) fn zrandmember(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResul
     let draw = Draw::parse(count)?;
     let with_scores = match args.get(3) {
         None => false,
-        Some(word) if args.len() == 4 && word.eq_ignore_ascii_case(b"withscores") => true,
+        Some(argument) if args.len() == 4 && argument.eq_ignore_ascii_case(b"withscores") => true,
         Some(_) => return Err(CommandError::Syntax),
     };
     if with_scores {
         draw.check_pairs()?;
     }
-    read(ctx, args, |scores, out| {
+    ctx.sorted_set(&args[1], |scores, out| {
         let Some(scores) = scores else {
             out.array_header(0);
             return Ok(());
@@ -157,7 +249,7 @@ pub(super) fn zrandmember(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResul
     Ok(Outcome::Written)
 }
 
-pub(super) fn zscan(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+fn zscan(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     scan_elements(ctx, args, |view, step| {
         let scores = view.sorted_set()?;
         let (cursor, count) = step.begin()?;

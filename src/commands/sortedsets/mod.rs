@@ -1,34 +1,20 @@
 //! Sorted sets: members in the order of their scores.
 
-mod add;
-mod algebra;
-pub(super) mod algebra_rows;
+pub(super) mod add;
+pub(super) mod algebra;
 mod bounds;
-mod members;
+pub(super) mod members;
 pub(super) mod pop;
-pub(super) mod range_rows;
-mod ranges;
-mod removals;
-pub(super) mod rows;
+pub(super) mod ranges;
+pub(super) mod removals;
+mod weighted;
 
 pub(super) use add::{AddOptions, add_members};
 
-use super::{CommandError, Context};
-use crate::keyspace::{KeyspaceError, NewCollection, Scores, View, kept_score};
-use crate::protocol::{Args, Protocol, ReplyBuffer};
+use crate::keyspace::{KeyspaceError, NewCollection, kept_score};
+use crate::protocol::{Protocol, ReplyBuffer};
 
-/// Runs `f` on the sorted set that word 1 names, if there is one.
-fn read<R>(
-    ctx: &mut Context<'_>,
-    args: Args<'_>,
-    f: impl FnOnce(Option<Scores<'_>>, &mut ReplyBuffer) -> Result<R, CommandError>,
-) -> Result<R, CommandError> {
-    ctx.view(&args[1], |view, out| {
-        f(view.map(View::sorted_set).transpose()?, out)
-    })
-}
-
-/// Writes members, with their scores where that is wanted: behind each member in RESP2, in pairs in RESP3.
+/// Writes members, with their scores if `with_scores`: behind each member in RESP2, in pairs in RESP3.
 fn write_members<'m>(
     out: &mut ReplyBuffer,
     members: impl ExactSizeIterator<Item = (&'m [u8], f64)>,

@@ -1,10 +1,60 @@
 //! The lowest and highest members: ZPOPMIN, ZPOPMAX, ZMPOP.
 
+use crate::catalog::spec::{Argument, ArgumentKind, Arity, Categories, Flags, Group, KeySpec};
 use crate::commands::numkeys::{Counted, parse_count};
-use crate::commands::{CommandError, CommandResult, Context};
-use crate::keyspace::{Access, EventClass, Keyspace, View};
+use crate::commands::row::Row;
+use crate::commands::{CommandError, CommandResult, Context, Database};
+use crate::keyspace::{EventClass, View};
 use crate::numbers::parse_i64;
 use crate::protocol::{Args, Protocol, Reply};
+
+/// The arguments of ZPOPMIN and ZPOPMAX.
+const POPPED: &[Argument] = &[
+    Argument::key(),
+    Argument::new("count", ArgumentKind::Integer).optional(),
+];
+/// The argument that names an end of the scores.
+pub(in crate::commands) const EXTREME: Argument = Argument::new(
+    "where",
+    ArgumentKind::OneOf(&[Argument::token("min", "MIN"), Argument::token("max", "MAX")]),
+);
+
+pub(in crate::commands) static COMMANDS: &[Row] = &[
+    Row::new("zpopmin", Arity::AtLeast(2), zpopmin)
+        .flags(Flags::WRITE.union(Flags::FAST))
+        .categories(Categories::SORTEDSET)
+        .keys(&[KeySpec::first(&["RW", "access", "delete"])])
+        .group(Group::SortedSet, "5.0.0")
+        .summary("Removes the members with the lowest scores and returns them")
+        .complexity("O(log(N)*M)")
+        .arguments(POPPED),
+    Row::new("zpopmax", Arity::AtLeast(2), zpopmax)
+        .flags(Flags::WRITE.union(Flags::FAST))
+        .categories(Categories::SORTEDSET)
+        .keys(&[KeySpec::first(&["RW", "access", "delete"])])
+        .group(Group::SortedSet, "5.0.0")
+        .summary("Removes the members with the highest scores and returns them")
+        .complexity("O(log(N)*M)")
+        .arguments(POPPED),
+    Row::new("zmpop", Arity::AtLeast(4), zmpop)
+        .flags(Flags::WRITE.union(Flags::MOVABLEKEYS))
+        .categories(Categories::SORTEDSET)
+        .keys(&[KeySpec::counted(&["RW", "access", "delete"], 1)])
+        .group(Group::SortedSet, "7.0.0")
+        .summary(
+            "Removes members from the first of several sorted sets that has any, \
+             and returns them",
+        )
+        .complexity("O(K) + O(M*log(N))")
+        .arguments(&[
+            Argument::new("numkeys", ArgumentKind::Integer),
+            Argument::key().multiple(),
+            EXTREME,
+            Argument::new("count", ArgumentKind::Integer)
+                .with_token("COUNT")
+                .optional(),
+        ]),
+];
 
 /// Members with their scores.
 pub(in crate::commands) type Popped = Vec<(Vec<u8>, f64)>;
@@ -18,11 +68,11 @@ pub enum Extreme {
     Max,
 }
 
-pub(super) fn zpopmin(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+fn zpopmin(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     pop(ctx, args, Extreme::Min)
 }
 
-pub(super) fn zpopmax(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+fn zpopmax(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     pop(ctx, args, Extreme::Max)
 }
 
@@ -32,16 +82,15 @@ fn pop(ctx: &mut Context<'_>, args: Args<'_>, which: Extreme) -> CommandResult {
     }
     let count = match args.get(2) {
         None => 1,
-        Some(word) => parse_i64(word)
+        Some(argument) => parse_i64(argument)
             .and_then(|count| usize::try_from(count).ok())
             .ok_or(CommandError::text(
                 "ERR value is out of range, must be positive",
             ))?,
     };
-    let db = ctx.session.db;
-    let popped = pop_members(ctx.keyspace, db, ctx.access, &args[1], which, count)?;
+    let popped = pop_members(ctx.database(), &args[1], which, count)?;
     let popped = popped.unwrap_or_default().into_iter();
-    // Pairs only where a count was given, and RESP3 can tell them apart.
+    // Redis answers pairs only for a call with a count, in RESP3.
     let paired = args.len() > 2 && ctx.out.protocol == Protocol::Resp3;
     Ok(if paired {
         pairs(popped)
@@ -59,17 +108,15 @@ fn pairs(popped: impl Iterator<Item = (Vec<u8>, f64)>) -> Reply {
     Reply::Array(popped.map(|one| Reply::Array(pair(one).into())).collect())
 }
 
-/// Takes up to `count` members from an end; `None` where there is no such sorted set.
+/// Takes up to `count` members from an end; `None` if the key is missing.
 pub(in crate::commands) fn pop_members(
-    keyspace: &Keyspace,
-    db: usize,
-    access: Access,
+    database: Database<'_>,
     key: &[u8],
     which: Extreme,
     count: usize,
 ) -> Result<Option<Popped>, CommandError> {
-    keyspace.update_many(&[(db, key)], access, |slots| {
-        let Some(present) = slots.view(0).map(View::sorted_set).transpose()? else {
+    database.update_collection(key, |keys| {
+        let Some(present) = keys.view(0).map(View::sorted_set).transpose()? else {
             return Ok(None);
         };
         let len = present.len();
@@ -80,7 +127,7 @@ pub(in crate::commands) fn pop_members(
             Extreme::Max => present.range(len - count..len).rev().map(owned).collect(),
         };
         if count > 0 {
-            let mut edit = slots.scores(0)?;
+            let mut edit = keys.scores(0)?;
             for (member, score) in &taken {
                 edit.remove_scored(member, *score)?;
             }
@@ -88,25 +135,24 @@ pub(in crate::commands) fn pop_members(
                 Extreme::Min => "zpopmin",
                 Extreme::Max => "zpopmax",
             };
-            slots.changed(count);
-            slots.event(0, EventClass::ZSET, event);
+            keys.set_dirty(count);
+            keys.event(0, EventClass::ZSET, event);
             if count == len {
-                slots.event(0, EventClass::GENERIC, "del");
+                keys.event(0, EventClass::GENERIC, "del");
             }
         }
         Ok(Some(taken))
     })
 }
 
-pub(super) fn zmpop(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+fn zmpop(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     let (keys, which, count) = parse_mpop(args, 1)?;
-    let keys: Vec<&[u8]> = keys.words(args).collect();
-    let db = ctx.session.db;
-    let popped = pop_first(ctx.keyspace, db, ctx.access, &keys, which, count)?;
+    let keys: Vec<&[u8]> = keys.keys(args).collect();
+    let popped = pop_first(ctx.database(), &keys, which, count)?;
     Ok(popped.unwrap_or(Reply::NullArray).into())
 }
 
-/// Keys, end and count of ZMPOP and BZMPOP; the number of keys is word `at`.
+/// Keys, end and count of ZMPOP and BZMPOP; the number of keys is argument `at`.
 pub(in crate::commands) fn parse_mpop(
     args: Args<'_>,
     at: usize,
@@ -123,17 +169,16 @@ pub(in crate::commands) fn parse_mpop(
     Ok((keys, which, parse_count(args, keys.end() + 1)?))
 }
 
-/// Takes up to `count` members from an end of the first of several sorted sets that has any: its name and they.
+/// Takes up to `count` members from an end of the first of several sorted sets that has any. Answers its name and the
+/// members.
 pub(in crate::commands) fn pop_first(
-    keyspace: &Keyspace,
-    db: usize,
-    access: Access,
+    database: Database<'_>,
     keys: &[&[u8]],
     which: Extreme,
     count: usize,
 ) -> Result<Option<Reply>, CommandError> {
     for key in keys {
-        if let Some(taken) = pop_members(keyspace, db, access, key, which, count)? {
+        if let Some(taken) = pop_members(database, key, which, count)? {
             return Ok(Some(Reply::Array(vec![
                 Reply::bulk(key),
                 pairs(taken.into_iter()),

@@ -4,13 +4,153 @@ use std::ops::Range;
 
 use super::bounds::{NameRange, ScoreRange};
 use super::{store_members, write_members};
+use crate::catalog::spec::{Argument, ArgumentKind, Arity, Categories, Flags, Group, KeySpec};
 use crate::commands::lists::positions;
+use crate::commands::row::Row;
+use crate::commands::sources::{self, DESTINATION, SOURCE};
 use crate::commands::{CommandError, CommandResult, Context, Outcome};
 use crate::keyspace::{EventClass, Kind, Scores, View};
 use crate::numbers::parse_i64;
 use crate::protocol::{Args, Reply};
 
-/// What a range is told by.
+const KEYS: &[KeySpec] = &[KeySpec::first(&["RO", "access"])];
+
+const SORT_BY: Argument = Argument::new(
+    "sortby",
+    ArgumentKind::OneOf(&[
+        Argument::token("byscore", "BYSCORE"),
+        Argument::token("bylex", "BYLEX"),
+    ]),
+)
+.optional();
+const LIMIT: Argument = Argument::new(
+    "offset_count",
+    ArgumentKind::Block(&[
+        Argument::new("offset", ArgumentKind::Integer),
+        Argument::new("count", ArgumentKind::Integer),
+    ]),
+)
+.with_token("LIMIT")
+.optional();
+const WITH_SCORES: Argument = Argument::token("withscores", "WITHSCORES").optional();
+
+pub(in crate::commands) static COMMANDS: &[Row] = &[
+    Row::new("zrange", Arity::AtLeast(4), zrange)
+        .flags(Flags::READONLY)
+        .categories(Categories::SORTEDSET)
+        .keys(KEYS)
+        .group(Group::SortedSet, "1.2.0")
+        .summary("Returns the members of a range of ranks, scores or names")
+        .complexity("O(log(N)+M)")
+        .arguments(&[
+            Argument::key(),
+            Argument::new("start", ArgumentKind::String),
+            Argument::new("stop", ArgumentKind::String),
+            SORT_BY.since("6.2.0"),
+            Argument::token("rev", "REV").optional().since("6.2.0"),
+            LIMIT.since("6.2.0"),
+            WITH_SCORES,
+        ])
+        .history(&[(
+            "6.2.0",
+            "Added the `REV`, `BYSCORE`, `BYLEX` and `LIMIT` options.",
+        )]),
+    Row::new("zrangestore", Arity::AtLeast(5), zrangestore)
+        .flags(Flags::WRITE.union(Flags::DENYOOM).union(Flags::COPIES))
+        .categories(Categories::SORTEDSET)
+        .keys(&[
+            KeySpec::first(&["OW", "update"]),
+            KeySpec::range(&["RO", "access"], 2, 0, 1),
+        ])
+        .group(Group::SortedSet, "6.2.0")
+        .summary("Stores the members of a range of ranks, scores or names")
+        .complexity("O(log(N)+M)")
+        .arguments(&[
+            Argument::new("dst", ArgumentKind::Key(0)),
+            Argument::new("src", ArgumentKind::Key(1)),
+            Argument::new("min", ArgumentKind::String),
+            Argument::new("max", ArgumentKind::String),
+            SORT_BY,
+            Argument::token("rev", "REV").optional(),
+            LIMIT,
+        ]),
+    Row::new("zrevrange", Arity::AtLeast(4), zrevrange)
+        .flags(Flags::READONLY)
+        .categories(Categories::SORTEDSET)
+        .keys(KEYS)
+        .group(Group::SortedSet, "1.2.0")
+        .summary("Returns the members of a range of ranks, from the highest score down")
+        .complexity("O(log(N)+M)")
+        .arguments(&[
+            Argument::key(),
+            Argument::new("start", ArgumentKind::Integer),
+            Argument::new("stop", ArgumentKind::Integer),
+            WITH_SCORES,
+        ])
+        .deprecated("6.2.0", "`ZRANGE` with the `REV` argument"),
+    Row::new("zrangebyscore", Arity::AtLeast(4), zrangebyscore)
+        .flags(Flags::READONLY)
+        .categories(Categories::SORTEDSET)
+        .keys(KEYS)
+        .group(Group::SortedSet, "1.0.5")
+        .summary("Returns the members of a range of scores")
+        .complexity("O(log(N)+M)")
+        .arguments(&[
+            Argument::key(),
+            Argument::new("min", ArgumentKind::Double),
+            Argument::new("max", ArgumentKind::Double),
+            WITH_SCORES.since("2.0.0"),
+            LIMIT,
+        ])
+        .history(&[("2.0.0", "Added the `WITHSCORES` modifier.")])
+        .deprecated("6.2.0", "`ZRANGE` with the `BYSCORE` argument"),
+    Row::new("zrevrangebyscore", Arity::AtLeast(4), zrevrangebyscore)
+        .flags(Flags::READONLY)
+        .categories(Categories::SORTEDSET)
+        .keys(KEYS)
+        .group(Group::SortedSet, "2.2.0")
+        .summary("Returns the members of a range of scores, from the highest down")
+        .complexity("O(log(N)+M)")
+        .arguments(&[
+            Argument::key(),
+            Argument::new("max", ArgumentKind::Double),
+            Argument::new("min", ArgumentKind::Double),
+            WITH_SCORES,
+            LIMIT,
+        ])
+        .history(&[("2.1.6", "`min` and `max` can be exclusive.")])
+        .deprecated("6.2.0", "`ZRANGE` with the `REV` and `BYSCORE` arguments"),
+    Row::new("zrangebylex", Arity::AtLeast(4), zrangebylex)
+        .flags(Flags::READONLY)
+        .categories(Categories::SORTEDSET)
+        .keys(KEYS)
+        .group(Group::SortedSet, "2.8.9")
+        .summary("Returns the members of a range of names")
+        .complexity("O(log(N)+M)")
+        .arguments(&[
+            Argument::key(),
+            Argument::new("min", ArgumentKind::String),
+            Argument::new("max", ArgumentKind::String),
+            LIMIT,
+        ])
+        .deprecated("6.2.0", "`ZRANGE` with the `BYLEX` argument"),
+    Row::new("zrevrangebylex", Arity::AtLeast(4), zrevrangebylex)
+        .flags(Flags::READONLY)
+        .categories(Categories::SORTEDSET)
+        .keys(KEYS)
+        .group(Group::SortedSet, "2.8.9")
+        .summary("Returns the members of a range of names, from the last one back")
+        .complexity("O(log(N)+M)")
+        .arguments(&[
+            Argument::key(),
+            Argument::new("max", ArgumentKind::String),
+            Argument::new("min", ArgumentKind::String),
+            LIMIT,
+        ])
+        .deprecated("6.2.0", "`ZRANGE` with the `REV` and `BYLEX` arguments"),
+];
+
+/// What the bounds of a range are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum By {
     Rank,
@@ -35,14 +175,14 @@ enum WantedRange<'a> {
     Names(NameRange<'a>),
 }
 
-/// What is known of the form before the words are read.
+/// What the command's name says of the form, before the arguments are read.
 #[derive(Clone, Copy)]
 struct Form {
     /// Where the bounds stand.
     at: usize,
-    /// `None` where words say it.
+    /// `None` if the arguments decide.
     by: Option<By>,
-    /// `None` where words say it.
+    /// `None` if the arguments decide.
     reversed: Option<bool>,
     stores: bool,
 }
@@ -54,21 +194,21 @@ impl<'a> Wanted<'a> {
         let mut reversed = form.reversed;
         let mut limits = None;
         let mut with_scores = false;
-        let mut words = args.from(at + 2);
-        while let Some(word) = words.next() {
-            if !stores && word.eq_ignore_ascii_case(b"withscores") {
+        let mut rest = args.from(at + 2);
+        while let Some(argument) = rest.next() {
+            if !stores && argument.eq_ignore_ascii_case(b"withscores") {
                 with_scores = true;
-            } else if word.eq_ignore_ascii_case(b"limit") {
-                let (Some(offset), Some(limit)) = (words.next(), words.next()) else {
+            } else if argument.eq_ignore_ascii_case(b"limit") {
+                let (Some(offset), Some(limit)) = (rest.next(), rest.next()) else {
                     return Err(CommandError::Syntax);
                 };
-                let number = |word| parse_i64(word).ok_or(CommandError::NotAnInteger);
+                let number = |argument| parse_i64(argument).ok_or(CommandError::NotAnInteger);
                 limits = Some((number(offset)?, number(limit)?));
-            } else if reversed.is_none() && word.eq_ignore_ascii_case(b"rev") {
+            } else if reversed.is_none() && argument.eq_ignore_ascii_case(b"rev") {
                 reversed = Some(true);
-            } else if by.is_none() && word.eq_ignore_ascii_case(b"byscore") {
+            } else if by.is_none() && argument.eq_ignore_ascii_case(b"byscore") {
                 by = Some(By::Score);
-            } else if by.is_none() && word.eq_ignore_ascii_case(b"bylex") {
+            } else if by.is_none() && argument.eq_ignore_ascii_case(b"bylex") {
                 by = Some(By::Name);
             } else {
                 return Err(CommandError::Syntax);
@@ -86,12 +226,12 @@ impl<'a> Wanted<'a> {
                 "ERR syntax error, WITHSCORES not supported in combination with BYLEX",
             ));
         }
-        let word = |at| args.get(at).unwrap_or_default();
-        let (mut min, mut max) = (word(at), word(at + 1));
+        let argument = |at| args.get(at).unwrap_or_default();
+        let (mut min, mut max) = (argument(at), argument(at + 1));
         if reversed && by != By::Rank {
             std::mem::swap(&mut min, &mut max);
         }
-        let number = |word| parse_i64(word).ok_or(CommandError::NotAnInteger);
+        let number = |argument| parse_i64(argument).ok_or(CommandError::NotAnInteger);
         let range = match by {
             By::Rank => WantedRange::Ranks(number(min)?, number(max)?),
             By::Score => WantedRange::Scores(ScoreRange::parse(min, max)?),
@@ -110,7 +250,7 @@ impl<'a> Wanted<'a> {
         })
     }
 
-    /// The ranks of what is wanted, from the lowest score on.
+    /// The ranks of the wanted members, counted from the lowest score.
     fn ranks(&self, scores: Scores<'_>) -> Range<usize> {
         let all = match &self.range {
             WantedRange::Ranks(start, end) => {
@@ -160,7 +300,7 @@ fn range(
         stores: false,
     };
     let wanted = Wanted::parse(args, form)?;
-    super::read(ctx, args, |scores, out| {
+    ctx.sorted_set(&args[1], |scores, out| {
         let members = scores.map(|scores| wanted.members(scores));
         let members = members.unwrap_or_default();
         write_members(out, members.into_iter(), wanted.with_scores);
@@ -169,33 +309,31 @@ fn range(
     Ok(Outcome::Written)
 }
 
-pub(super) fn zrange(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+fn zrange(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     range(ctx, args, None, None)
 }
 
-pub(super) fn zrevrange(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+fn zrevrange(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     range(ctx, args, Some(By::Rank), Some(true))
 }
 
-pub(super) fn zrangebyscore(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+fn zrangebyscore(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     range(ctx, args, Some(By::Score), Some(false))
 }
 
-pub(super) fn zrevrangebyscore(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+fn zrevrangebyscore(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     range(ctx, args, Some(By::Score), Some(true))
 }
 
-pub(super) fn zrangebylex(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+fn zrangebylex(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     range(ctx, args, Some(By::Name), Some(false))
 }
 
-pub(super) fn zrevrangebylex(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+fn zrevrangebylex(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     range(ctx, args, Some(By::Name), Some(true))
 }
 
-pub(super) fn zrangestore(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
-    const DESTINATION: usize = 0;
-    const SOURCE: usize = 1;
+fn zrangestore(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     let form = Form {
         at: 3,
         by: None,
@@ -203,28 +341,16 @@ pub(super) fn zrangestore(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResul
         stores: true,
     };
     let wanted = Wanted::parse(args, form)?;
-    let db = ctx.session.db;
-    let keys = [(db, &args[1]), (db, &args[2])];
-    let mut found = false;
-    let stored = ctx.keyspace.update_many(&keys, ctx.access, |slots| {
-        found = slots.info(SOURCE).is_some();
-        if !found {
-            slots.event(SOURCE, EventClass::KEY_MISS, "keymiss");
-        }
-        let mut new = slots.build(DESTINATION, Kind::SortedSet);
-        let source = slots.view(SOURCE).map(View::sorted_set).transpose()?;
+    let mut found = Vec::new();
+    let stored = ctx.update_many([&args[1], &args[2]], |keys| {
+        found = sources::look_up(keys, |_| true);
+        let mut new = keys.build(DESTINATION, Kind::SortedSet);
+        let source = keys.view(SOURCE).map(View::sorted_set).transpose()?;
         let members = source.map(|source| wanted.members(source));
         store_members(&mut new, &members.unwrap_or_default())?;
-        let len = new.len();
-        let was = slots.info(DESTINATION).is_some();
-        slots.replace(new, None)?;
-        if len > 0 {
-            slots.event(DESTINATION, EventClass::ZSET, "zrangestore");
-        } else if was {
-            slots.event(DESTINATION, EventClass::GENERIC, "del");
-        }
-        Ok::<_, CommandError>(len)
+        let len = sources::store(keys, new, EventClass::ZSET, "zrangestore")?;
+        Ok(len)
     });
-    ctx.count_lookup(found);
+    ctx.count_lookups(found);
     Ok(Reply::count(stored?).into())
 }

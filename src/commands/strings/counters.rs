@@ -84,49 +84,45 @@ fn decrby(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
 }
 
 fn add(ctx: &mut Context<'_>, key: &[u8], increment: i64) -> CommandResult {
-    let sum = ctx
-        .keyspace
-        .update(ctx.session.db, key, ctx.access, |slot| {
-            let current = slot.read_string(|string| {
-                let digits = string.whole_up_to(INTEGER_BYTES_MAX)?;
-                let number = digits.and_then(|digits| parse_i64(&digits));
-                let number = number.ok_or(CommandError::NotAnInteger)?;
-                Ok::<_, CommandError>((number, string.expires_at))
-            })?;
-            let (number, expires_at) = current.transpose()?.unwrap_or((0, None));
-            let sum = number
-                .checked_add(increment)
-                .ok_or(CommandError::Overflow)?;
-            let mut digits = itoa::Buffer::new();
-            slot.put(Kind::String, digits.format(sum).as_bytes(), expires_at)?;
-            slot.event(EventClass::STRING, "incrby");
-            Ok::<_, CommandError>(sum)
+    let sum = ctx.update(key, |key| {
+        let current = key.read_string(|string| {
+            let digits = string.whole_up_to(INTEGER_BYTES_MAX)?;
+            let number = digits.and_then(|digits| parse_i64(&digits));
+            let number = number.ok_or(CommandError::NotAnInteger)?;
+            Ok::<_, CommandError>((number, string.expires_at))
         })?;
+        let (number, expires_at) = current.transpose()?.unwrap_or((0, None));
+        let sum = number
+            .checked_add(increment)
+            .ok_or(CommandError::Overflow)?;
+        let mut digits = itoa::Buffer::new();
+        key.put(Kind::String, digits.format(sum).as_bytes(), expires_at)?;
+        key.event(EventClass::STRING, "incrby");
+        Ok(sum)
+    })?;
     ctx.out.integer(sum);
     Ok(Outcome::Written)
 }
 
 fn incrbyfloat(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     let increment = Extended::parse(&args[2]);
-    let sum = ctx
-        .keyspace
-        .update(ctx.session.db, &args[1], ctx.access, |slot| {
-            let current = slot.read_string(|string| {
-                let digits = string.whole_up_to(Extended::TEXT_BYTES_MAX)?;
-                let number = digits.and_then(|digits| Extended::parse(&digits));
-                let number = number.ok_or(CommandError::NotAFloat)?;
-                Ok::<_, CommandError>((number, string.expires_at))
-            })?;
-            let (number, expires_at) = current.transpose()?.unwrap_or((Extended::ZERO, None));
-            // The value's type comes first, then the increment.
-            let increment = increment.ok_or(CommandError::NotAFloat)?;
-            let sum = number
-                .checked_add(increment)
-                .ok_or(CommandError::NanOrInfinity)?
-                .to_string();
-            slot.put(StringForm::Text, sum.as_bytes(), expires_at)?;
-            slot.event(EventClass::STRING, "incrbyfloat");
-            Ok::<_, CommandError>(sum)
+    let sum = ctx.update(&args[1], |key| {
+        let current = key.read_string(|string| {
+            let digits = string.whole_up_to(Extended::TEXT_BYTES_MAX)?;
+            let number = digits.and_then(|digits| Extended::parse(&digits));
+            let number = number.ok_or(CommandError::NotAFloat)?;
+            Ok::<_, CommandError>((number, string.expires_at))
         })?;
+        let (number, expires_at) = current.transpose()?.unwrap_or((Extended::ZERO, None));
+        // Redis checks the value's type before the increment.
+        let increment = increment.ok_or(CommandError::NotAFloat)?;
+        let sum = number
+            .checked_add(increment)
+            .ok_or(CommandError::NanOrInfinity)?
+            .to_string();
+        key.put(StringForm::Text, sum.as_bytes(), expires_at)?;
+        key.event(EventClass::STRING, "incrbyfloat");
+        Ok(sum)
+    })?;
     Ok(Reply::Bulk(sum.into()).into())
 }

@@ -26,10 +26,10 @@ pub(in crate::commands) static COMMANDS: &[Row] = &[Row::new("lcs", Arity::AtLea
         Argument::token("withmatchlen", "WITHMATCHLEN").optional(),
     ])];
 
-/// What Redis's algorithm takes for each pair of positions; the limit counts in it.
+/// Bytes that Redis's algorithm takes for each pair of positions. Redis's limit counts them.
 const CELL_BYTES: usize = 4;
 
-/// What is asked for.
+/// What the call asks for.
 #[derive(Debug, Default)]
 struct Options {
     len: bool,
@@ -41,9 +41,9 @@ struct Options {
 impl Options {
     fn parse(args: Args<'_>) -> Result<Self, CommandError> {
         let mut options = Options::default();
-        let mut words = args.from(3);
-        while let Some(word) = words.next() {
-            let is = |name: &str| word.eq_ignore_ascii_case(name.as_bytes());
+        let mut rest = args.from(3);
+        while let Some(argument) = rest.next() {
+            let is = |name: &str| argument.eq_ignore_ascii_case(name.as_bytes());
             if is("IDX") {
                 options.idx = true;
             } else if is("LEN") {
@@ -51,7 +51,7 @@ impl Options {
             } else if is("WITHMATCHLEN") {
                 options.with_match_len = true;
             } else if is("MINMATCHLEN") {
-                let number = words.next().ok_or(CommandError::Syntax)?;
+                let number = rest.next().ok_or(CommandError::Syntax)?;
                 let number = parse_i64(number).ok_or(CommandError::NotAnInteger)?;
                 options.match_len_min = usize::try_from(number).unwrap_or(0);
             } else {
@@ -101,23 +101,20 @@ fn lcs(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     .into())
 }
 
-/// Both strings, of one moment; a missing key is an empty string.
+/// Both strings as they are at one moment. A missing key counts as an empty string.
 fn read_both(
     ctx: &mut Context<'_>,
     a: &[u8],
     b: &[u8],
 ) -> Result<(Vec<u8>, Vec<u8>), CommandError> {
-    let db = ctx.session.db;
-    let [read_a, read_b] = ctx
-        .keyspace
-        .update_many(&[(db, a), (db, b)], ctx.access, |slots| {
-            let read = |index| {
-                slots.read(index, |value| {
-                    (value.kind == Kind::String).then(|| value.bytes.to_vec())
-                })
-            };
-            Ok::<_, CommandError>([read(0)?, read(1)?])
-        })?;
+    let [read_a, read_b] = ctx.update_many([a, b], |keys| {
+        let read = |i| {
+            keys.read(i, |value| {
+                (value.kind == Kind::String).then(|| value.bytes.to_vec())
+            })
+        };
+        Ok([read(0)?, read(1)?])
+    })?;
     ctx.looked_up(a, read_a.is_some());
     ctx.looked_up(b, read_b.is_some());
     // The outer option is the key, the inner one whether it holds a string.
@@ -130,7 +127,7 @@ fn read_both(
     Ok((string(read_a)?, string(read_b)?))
 }
 
-/// Bytes that are common without a gap, by their positions in both strings.
+/// A run of common bytes, by its positions in both strings.
 #[derive(Debug, PartialEq, Eq)]
 struct Run {
     a: usize,

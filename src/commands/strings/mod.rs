@@ -25,8 +25,8 @@ pub(super) fn string(value: Value<'_>) -> Result<&[u8], CommandError> {
     }
 }
 
-/// Writes a string as one reply; nothing is written where it is of another type.
-fn write_string(out: &mut ReplyBuffer, value: Value<'_>) -> Result<(), CommandError> {
+/// Writes a string as one reply; writes nothing if the value has another type.
+fn write_string(value: Value<'_>, out: &mut ReplyBuffer) -> Result<(), CommandError> {
     out.bulk(string(value)?);
     Ok(())
 }

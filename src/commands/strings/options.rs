@@ -3,7 +3,7 @@
 use crate::commands::CommandError;
 use crate::keyspace::Millis;
 use crate::numbers::parse_i64;
-use crate::protocol::Words;
+use crate::protocol::Arguments;
 
 /// Which command's options are read.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -21,7 +21,7 @@ pub(super) enum Condition {
     Present,
 }
 
-/// How a time is written.
+/// The unit and the origin of a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Unit {
     /// EX
@@ -37,14 +37,14 @@ pub(super) enum Unit {
 /// What becomes of the key's deadline.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Expiry<'a> {
-    /// Nothing is said.
+    /// The call does not say.
     #[default]
     Unsaid,
     /// KEEPTTL
     Keep,
     /// PERSIST
     Persist,
-    /// A deadline, not yet read as a number: an error in it comes after errors in the options.
+    /// A deadline that is not parsed yet: errors in the options come before an error in the number.
     At(Unit, &'a [u8]),
 }
 
@@ -57,19 +57,19 @@ pub(super) struct Options<'a> {
 }
 
 impl<'a> Options<'a> {
-    pub(super) fn parse(dialect: Dialect, mut words: Words<'a>) -> Result<Self, CommandError> {
+    pub(super) fn parse(dialect: Dialect, mut rest: Arguments<'a>) -> Result<Self, CommandError> {
         let mut options = Options::default();
-        while let Some(word) = words.next() {
+        while let Some(argument) = rest.next() {
             options
-                .add(dialect, word, &mut words)
+                .add(dialect, argument, &mut rest)
                 .ok_or(CommandError::Syntax)?;
         }
         Ok(options)
     }
 
-    /// Takes one option; `None` where it is unknown or contradicts an earlier one. The same one twice is allowed.
-    fn add(&mut self, dialect: Dialect, word: &[u8], rest: &mut Words<'a>) -> Option<()> {
-        let is = |name: &str| word.eq_ignore_ascii_case(name.as_bytes());
+    /// Takes one option; `None` if it is unknown or contradicts an earlier one. An option may repeat.
+    fn add(&mut self, dialect: Dialect, argument: &[u8], rest: &mut Arguments<'a>) -> Option<()> {
+        let is = |name: &str| argument.eq_ignore_ascii_case(name.as_bytes());
         let set = dialect == Dialect::Set;
         let unit = if is("EX") {
             Some(Unit::Seconds)
@@ -119,7 +119,7 @@ impl<'a> Options<'a> {
     }
 }
 
-/// The deadline that `text` says; `command` is named in errors.
+/// The deadline that `text` gives. Errors name `command`.
 pub(super) fn deadline(
     unit: Unit,
     text: &[u8],

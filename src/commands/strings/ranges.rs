@@ -13,7 +13,7 @@ use smallvec::smallvec;
 
 use crate::protocol::{Args, Reply};
 
-/// Of what changes a string. A long one lies in parts of up to 64 KiB, of which those that change are written anew.
+/// The complexity of a change. A long string lies in parts of up to 64 KiB, and only the parts that change are written.
 const COMPLEXITY: &str =
     "O(N) for N bytes that are given, and for a string of up to 64 KiB, which is written anew";
 const GETRANGE_COMPLEXITY: &str = "O(N) for N bytes returned";
@@ -82,24 +82,22 @@ pub(in crate::commands) static COMMANDS: &[Row] = &[
 fn append(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     let (key, tail) = (&args[1], &args[2]);
     let bytes_max = string_bytes_max(ctx);
-    let len = ctx
-        .keyspace
-        .update(ctx.session.db, key, ctx.access, |slot| {
-            let len = slot.edit_string(|string| {
-                let len = string.len_bytes()?;
-                let grown = grown(len, tail.len(), bytes_max)?;
-                // Redis looks at a new string as SET does, and leaves one that grows in a buffer.
-                let form = if string.exists() {
-                    StringForm::Raw
-                } else {
-                    StringForm::Plain
-                };
-                let edit = StringEdit::change_to(form, one_change(len, tail));
-                Ok::<_, CommandError>((grown, edit))
-            })?;
-            slot.event(EventClass::STRING, "append");
-            Ok::<_, CommandError>(len)
+    let len = ctx.update(key, |key| {
+        let len = key.edit_string(|string| {
+            let len = string.len_bytes()?;
+            let grown = grown(len, tail.len(), bytes_max)?;
+            // Redis looks at a new string as SET does, and leaves one that grows in a buffer.
+            let form = if string.exists() {
+                StringForm::Raw
+            } else {
+                StringForm::Plain
+            };
+            let edit = StringEdit::change_to(form, one_change(len, tail));
+            Ok::<_, CommandError>((grown, edit))
         })?;
+        key.event(EventClass::STRING, "append");
+        Ok(len)
+    })?;
     Ok(Reply::count(len).into())
 }
 
@@ -132,27 +130,25 @@ fn setrange(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     let offset = parse_i64(&args[2]).ok_or(CommandError::NotAnInteger)?;
     let offset = usize::try_from(offset).map_err(|_| CommandError::OffsetOutOfRange)?;
     let bytes_max = string_bytes_max(ctx);
-    let len = ctx
-        .keyspace
-        .update(ctx.session.db, key, ctx.access, |slot| {
-            let len = slot.edit_string(|string| {
-                let len = string.len_bytes()?;
-                if patch.is_empty() {
-                    return Ok((len, StringEdit::none()));
-                }
-                let end = grown(offset, patch.len(), bytes_max)?;
-                let edit = StringEdit::change(one_change(offset, patch));
-                Ok::<_, CommandError>((len.max(end), edit))
-            })?;
-            if !patch.is_empty() {
-                slot.event(EventClass::STRING, "setrange");
+    let len = ctx.update(key, |key| {
+        let len = key.edit_string(|string| {
+            let len = string.len_bytes()?;
+            if patch.is_empty() {
+                return Ok((len, StringEdit::none()));
             }
-            Ok::<_, CommandError>(len)
+            let end = grown(offset, patch.len(), bytes_max)?;
+            let edit = StringEdit::change(one_change(offset, patch));
+            Ok::<_, CommandError>((len.max(end), edit))
         })?;
+        if !patch.is_empty() {
+            key.event(EventClass::STRING, "setrange");
+        }
+        Ok(len)
+    })?;
     Ok(Reply::count(len).into())
 }
 
-/// `bytes` go to `offset`.
+/// The change that puts `bytes` at `offset`.
 fn one_change(offset: usize, bytes: &[u8]) -> StringChanges<'_> {
     smallvec![Change {
         offset,
@@ -160,7 +156,7 @@ fn one_change(offset: usize, bytes: &[u8]) -> StringChanges<'_> {
     }]
 }
 
-/// `len` + `more`, where that is no more than `bytes_max`.
+/// `len` + `more`; an error if that exceeds `bytes_max`.
 fn grown(len: usize, more: usize, bytes_max: usize) -> Result<usize, CommandError> {
     len.checked_add(more)
         .filter(|&len| len <= bytes_max)
@@ -177,7 +173,7 @@ fn range_within(start: i64, end: i64, len: usize) -> std::ops::Range<usize> {
             usize::try_from(position).unwrap_or(usize::MAX)
         }
     };
-    // Before cutting: both ends may lie before the string, where cutting would give its first byte.
+    // Checked before cutting: if both ends lie before the string, cutting would give its first byte.
     if start < 0 && end < 0 && start > end {
         return 0..0;
     }

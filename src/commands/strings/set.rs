@@ -143,7 +143,7 @@ fn set(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     };
     let stored = store(ctx, key, value, options.condition, options.get, deadline)?;
     match (options.get, stored) {
-        // The value before is the reply, and it is written.
+        // `store` has written the old value, which is the reply.
         (true, _) => {}
         (false, true) => ctx.out.ok(),
         (false, false) => ctx.out.null(),
@@ -183,21 +183,20 @@ fn put(
     value: &[u8],
     expires_at: Option<Millis>,
 ) -> Result<(), CommandError> {
-    ctx.keyspace
-        .update(ctx.session.db, key, ctx.access, |slot| {
-            slot.put(Kind::String, value, expires_at)?;
-            slot.event(EventClass::STRING, "set");
-            if expires_at.is_some() {
-                slot.event(EventClass::GENERIC, "expire");
-            }
-            Ok::<_, CommandError>(())
-        })?;
+    ctx.update(key, |key| {
+        key.put(Kind::String, value, expires_at)?;
+        key.event(EventClass::STRING, "set");
+        if expires_at.is_some() {
+            key.event(EventClass::GENERIC, "expire");
+        }
+        Ok(())
+    })?;
     ctx.out.ok();
     Ok(())
 }
 
-/// Sets a key where `condition` holds, and returns whether it did. Where `get`, the value before is written as the
-/// reply; where it is no string, that is an error and nothing is set. (An error takes back what was written for it.)
+/// Sets a key where `condition` holds, and returns whether it did. With `get`, writes the old value as the reply; if
+/// that is no string, returns an error and sets nothing. (After an error dispatch removes the part of a reply.)
 fn store(
     ctx: &mut Context<'_>,
     key: &[u8],
@@ -207,49 +206,47 @@ fn store(
     deadline: Deadline,
 ) -> Result<bool, CommandError> {
     let now = ctx.access.now;
-    let out = &mut *ctx.out;
     let mut found = false;
-    let stored = ctx
-        .keyspace
-        .update(ctx.session.db, key, ctx.access, |slot| {
-            let before = slot.info();
-            found = before.is_some();
-            if get {
-                if let Some(written) = slot.read(|old| write_string(out, old))? {
-                    written?;
-                } else {
-                    out.null();
-                    slot.event(EventClass::KEY_MISS, "keymiss");
-                }
-            }
-            match condition {
-                Condition::Absent if found => return Ok(false),
-                Condition::Present if !found => return Ok(false),
-                _ => {}
-            }
-            let expires_at = match deadline {
-                Deadline::Clear => None,
-                Deadline::Keep => before.and_then(|info| info.expires_at),
-                Deadline::At(at) => Some(at),
-            };
-            if expires_at.is_some_and(|at| at <= now) {
-                // It would be gone already.
-                if !slot.remove()? {
-                    slot.modified();
-                    slot.event(EventClass::NEW, "new");
-                }
-                slot.event(EventClass::STRING, "set");
-                slot.event(EventClass::GENERIC, "expire");
-                slot.event(EventClass::EXPIRED, "expired");
+    let stored = ctx.database().update(key, |key| {
+        let out = &mut *ctx.out;
+        let before = key.info();
+        found = before.is_some();
+        if get {
+            if let Some(written) = key.read(|old| write_string(old, out))? {
+                written?;
             } else {
-                slot.put(Kind::String, value, expires_at)?;
-                slot.event(EventClass::STRING, "set");
-                if matches!(deadline, Deadline::At(_)) {
-                    slot.event(EventClass::GENERIC, "expire");
-                }
+                out.null();
+                key.event(EventClass::KEY_MISS, "keymiss");
             }
-            Ok::<_, CommandError>(true)
-        });
+        }
+        match condition {
+            Condition::Absent if found => return Ok(false),
+            Condition::Present if !found => return Ok(false),
+            _ => {}
+        }
+        let expires_at = match deadline {
+            Deadline::Clear => None,
+            Deadline::Keep => before.and_then(|info| info.expires_at),
+            Deadline::At(at) => Some(at),
+        };
+        if expires_at.is_some_and(|at| at <= now) {
+            // The deadline has passed already, so the key goes at once.
+            if !key.remove()? {
+                key.modified();
+                key.event(EventClass::NEW, "new");
+            }
+            key.event(EventClass::STRING, "set");
+            key.event(EventClass::GENERIC, "expire");
+            key.event(EventClass::EXPIRED, "expired");
+        } else {
+            key.put(Kind::String, value, expires_at)?;
+            key.event(EventClass::STRING, "set");
+            if matches!(deadline, Deadline::At(_)) {
+                key.event(EventClass::GENERIC, "expire");
+            }
+        }
+        Ok(true)
+    });
     if get {
         ctx.count_lookup(found);
     }
@@ -262,37 +259,35 @@ fn getex(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
         return super::values::get(ctx, args);
     }
     let now = ctx.access.now;
-    let out = &mut *ctx.out;
     let mut found = false;
-    let done = ctx
-        .keyspace
-        .update(ctx.session.db, &args[1], ctx.access, |slot| {
-            let Some(info) = slot.info() else {
-                out.null();
-                slot.event(EventClass::KEY_MISS, "keymiss");
-                return Ok(());
-            };
-            found = true;
-            slot.read(|value| write_string(out, value))?.transpose()?;
-            match options.expiry {
-                Expiry::At(unit, text) => {
-                    let at = deadline(unit, text, now, "getex")?;
-                    if at <= now {
-                        slot.remove()?;
-                        slot.event(EventClass::GENERIC, "del");
-                    } else {
-                        slot.set_expiry(Some(at))?;
-                        slot.event(EventClass::GENERIC, "expire");
-                    }
+    let done = ctx.database().update(&args[1], |key| {
+        let out = &mut *ctx.out;
+        let Some(info) = key.info() else {
+            out.null();
+            key.event(EventClass::KEY_MISS, "keymiss");
+            return Ok(());
+        };
+        found = true;
+        key.read(|value| write_string(value, out))?.transpose()?;
+        match options.expiry {
+            Expiry::At(unit, text) => {
+                let at = deadline(unit, text, now, "getex")?;
+                if at <= now {
+                    key.remove()?;
+                    key.event(EventClass::GENERIC, "del");
+                } else {
+                    key.set_expiry(Some(at))?;
+                    key.event(EventClass::GENERIC, "expire");
                 }
-                Expiry::Persist if info.expires_at.is_some() => {
-                    slot.set_expiry(None)?;
-                    slot.event(EventClass::GENERIC, "persist");
-                }
-                Expiry::Persist | Expiry::Keep | Expiry::Unsaid => {}
             }
-            Ok::<_, CommandError>(())
-        });
+            Expiry::Persist if info.expires_at.is_some() => {
+                key.set_expiry(None)?;
+                key.event(EventClass::GENERIC, "persist");
+            }
+            Expiry::Persist | Expiry::Keep | Expiry::Unsaid => {}
+        }
+        Ok(())
+    });
     ctx.count_lookup(found);
     done?;
     Ok(Outcome::Written)

@@ -78,14 +78,7 @@ pub(in crate::commands) static COMMANDS: &[Row] = &[
 
 /// GET. Also GETEX without options.
 pub(super) fn get(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
-    let out = &mut *ctx.out;
-    let written = ctx
-        .keyspace
-        .read(ctx.session.db, &args[1], ctx.access, |value| {
-            write_string(out, value)
-        })?;
-    ctx.looked_up(&args[1], written.is_some());
-    match written {
+    match ctx.read(&args[1], write_string)? {
         Some(written) => written?,
         None => ctx.out.null(),
     }
@@ -102,31 +95,29 @@ fn getdel(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
 
 /// Answers a key's string and puts `value` in its place, or removes the key.
 fn replace(ctx: &mut Context<'_>, key: &[u8], value: Option<&[u8]>) -> CommandResult {
-    let out = &mut *ctx.out;
     let mut found = false;
-    let done = ctx
-        .keyspace
-        .update(ctx.session.db, key, ctx.access, |slot| {
-            if let Some(written) = slot.read(|old| write_string(out, old))? {
-                found = true;
-                written?;
-            } else {
-                out.null();
-                slot.event(EventClass::KEY_MISS, "keymiss");
+    let done = ctx.database().update(key, |key| {
+        let out = &mut *ctx.out;
+        if let Some(written) = key.read(|old| write_string(old, out))? {
+            found = true;
+            written?;
+        } else {
+            out.null();
+            key.event(EventClass::KEY_MISS, "keymiss");
+        }
+        match value {
+            Some(value) => {
+                key.put(Kind::String, value, None)?;
+                key.event(EventClass::STRING, "set");
             }
-            match value {
-                Some(value) => {
-                    slot.put(Kind::String, value, None)?;
-                    slot.event(EventClass::STRING, "set");
-                }
-                None if found => {
-                    slot.remove()?;
-                    slot.event(EventClass::GENERIC, "del");
-                }
-                None => {}
+            None if found => {
+                key.remove()?;
+                key.event(EventClass::GENERIC, "del");
             }
-            Ok::<_, CommandError>(())
-        });
+            None => {}
+        }
+        Ok(())
+    });
     ctx.count_lookup(found);
     done?;
     Ok(Outcome::Written)
@@ -143,26 +134,20 @@ fn mget(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
 }
 
 fn mget_one(ctx: &mut Context<'_>, key: &[u8]) -> Result<(), CommandError> {
-    let out = &mut *ctx.out;
-    let written = ctx
-        .keyspace
-        .read(ctx.session.db, key, ctx.access, |value| {
-            write_string(out, value).is_ok()
-        })?;
-    ctx.looked_up(key, written.is_some());
+    let written = ctx.read(key, |value, out| write_string(value, out).is_ok())?;
     if written != Some(true) {
         ctx.out.null();
     }
     Ok(())
 }
 
-/// All keys are read under their locks together, so that no MSET is seen by half.
+/// Reads all keys under their locks together, so that the client never sees half of an MSET.
 fn mget_many(ctx: &mut Context<'_>, args: Args<'_>) -> Result<(), CommandError> {
     let db = ctx.session.db;
     let keys: Vec<_> = args.from(1).map(|key| (db, key)).collect();
     let out = &mut *ctx.out;
     let lookups = &mut *ctx.lookups;
-    let tells = ctx.keyspace.wants(EventClass::KEY_MISS);
+    let tells = ctx.keyspace.events().wants(EventClass::KEY_MISS);
     let mut missing = Vec::new();
     let mut names = args.from(1);
     ctx.keyspace.read_many(&keys, ctx.access, |value| {
@@ -173,13 +158,15 @@ fn mget_many(ctx: &mut Context<'_>, args: Args<'_>) -> Result<(), CommandError> 
             lookups.misses += 1;
             missing.extend(name.filter(|_| tells));
         }
-        let written = value.map(|value| write_string(out, value).is_ok());
+        let written = value.map(|value| write_string(value, out).is_ok());
         if written != Some(true) {
             out.null();
         }
     })?;
     for key in missing {
-        ctx.keyspace.event(EventClass::KEY_MISS, "keymiss", db, key);
+        ctx.keyspace
+            .events()
+            .emit(EventClass::KEY_MISS, "keymiss", db, key);
     }
     Ok(())
 }
@@ -195,7 +182,7 @@ fn msetnx(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     Ok(Reply::Integer(i64::from(set)).into())
 }
 
-/// Sets all keys in one step; where `absent_only`, nothing if one of them exists. Returns whether they were set.
+/// Sets all keys in one step; with `absent_only`, sets none if one of them exists. Returns whether it set them.
 fn set_many(
     ctx: &mut Context<'_>,
     args: Args<'_>,
@@ -205,17 +192,15 @@ fn set_many(
     if args.len().is_multiple_of(2) {
         return Err(CommandError::WrongArity(name.into()));
     }
-    let db = ctx.session.db;
-    let keys: Vec<_> = args.from(1).step_by(2).map(|key| (db, key)).collect();
-    ctx.keyspace.update_many(&keys, ctx.access, |slots| {
-        if absent_only && (0..keys.len()).any(|index| slots.info(index).is_some()) {
+    ctx.update_many(args.from(1).step_by(2), |keys| {
+        if absent_only && (0..keys.count()).any(|index| keys.info(index).is_some()) {
             return Ok(false);
         }
-        slots.changed(args.len() / 2);
-        // Of a key that stands twice, the later value stays.
+        keys.set_dirty(args.len() / 2);
+        // If the call names a key twice, its later value stays.
         for (index, value) in args.from(2).step_by(2).enumerate() {
-            slots.put(index, Kind::String, value, None);
-            slots.event(index, EventClass::STRING, "set");
+            keys.put(index, Kind::String, value, None);
+            keys.event(index, EventClass::STRING, "set");
         }
         Ok(true)
     })

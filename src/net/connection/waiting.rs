@@ -5,14 +5,15 @@ use std::sync::Arc;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::output::{Turn, until};
+use super::output::until;
+use super::unsent::Progress;
 use super::{Connection, End, READ_BYTES};
 use crate::keyspace::Presence;
 use crate::state::{Answer, CommandStats, ReplyMode};
 
 impl Connection {
-    /// Waits until the command that blocks has its answer, and puts that behind the replies. What arrives meanwhile
-    /// stays in the input. `Some` where the connection ends instead: then nobody waits any more.
+    /// Waits for the answer of the blocked command and appends it to the replies. Input that arrives meanwhile stays in
+    /// the buffer. Returns `Some` if the connection ends instead, and the wait with it.
     pub(super) async fn wait<S>(&mut self, stream: &mut S) -> io::Result<Option<End>>
     where
         S: AsyncRead + AsyncWrite + Unpin,
@@ -27,7 +28,7 @@ impl Connection {
         };
         let handle = Arc::clone(&self.session.handle);
         loop {
-            // Before the mailbox: a message that came after the answer goes behind it.
+            // Before the mailbox, so that a message which came after the answer follows it.
             if let Some(answer) = blocked.take_answer() {
                 self.answer(&answer);
                 return Ok(None);
@@ -60,14 +61,14 @@ impl Connection {
                 biased;
                 () = blocked.answered() => {}
                 () = handle.killed() => {}
-                // Who goes away is to take nothing.
-                turn = self.unsent.turn(stream, Some(&mut self.input)) => match turn? {
-                    Turn::Read(0) => return Ok(Some(End::Left)),
-                    Turn::Read(_) => {
+                // Reads on, to notice a client that goes away: it must not take an element.
+                progress = self.unsent.progress(stream, Some(&mut self.input)) => match progress? {
+                    Progress::Read(0) => return Ok(Some(End::Left)),
+                    Progress::Read(_) => {
                         self.stripe().add_read();
                         self.note_state();
                     }
-                    Turn::Wrote => {}
+                    Progress::Wrote => {}
                 },
                 () = until(deadline) => {
                     blocked.set_free(false);

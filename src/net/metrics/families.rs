@@ -1,5 +1,5 @@
-//! What the metrics say. Names and units follow Prometheus's conventions: seconds, bytes, ratios from 0 to 1, and
-//! `_total` at the end of what only grows.
+//! The metrics' families. Names and units follow Prometheus's conventions: seconds, bytes, ratios from 0 to 1, and
+//! `_total` at the end of a counter's name.
 
 use std::sync::atomic::Ordering;
 use std::time::{Duration, UNIX_EPOCH};
@@ -13,10 +13,10 @@ use crate::catalog::table;
 use crate::keyspace::{DATABASES, Keyspace, KeyspaceError, StoreStats, now_ms};
 use crate::state::{CommandStats, Durations, REDIS_VERSION, Server, Topic};
 
-/// Before each name.
+/// The prefix of each name.
 const PREFIX: &str = "pmemkv_";
 
-/// Where the buckets of latencies end, µs.
+/// The upper bounds of the latency buckets, µs.
 const LATENCY_MICROS: [u64; 19] = [
     1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 20_000, 50_000, 100_000,
     200_000, 500_000, 1_000_000,
@@ -31,7 +31,7 @@ pub(super) enum MetricsError {
     Encoding(#[from] prometheus::Error),
 }
 
-/// All metrics as they are now, in Prometheus's text format.
+/// The present values of all metrics, in Prometheus's text format.
 pub(super) fn text(server: &Server, keyspace: &Keyspace) -> Result<Vec<u8>, MetricsError> {
     let mut families = Families::default();
     let stats = keyspace.stats()?;
@@ -55,12 +55,12 @@ struct Families(Vec<MetricFamily>);
 type Sample<'a> = (&'a [(&'a str, &'a str)], f64);
 
 impl Families {
-    /// One that may go up and down, without labels.
+    /// Adds a gauge without labels: its value may rise and fall.
     fn gauge(&mut self, name: &str, help: &str, value: f64) {
         self.add(name, help, MetricType::GAUGE, [(&[][..], value)]);
     }
 
-    /// One that only grows until the process ends or CONFIG RESETSTAT, without labels.
+    /// Adds a counter without labels: its value only grows, until CONFIG RESETSTAT or the end of the process.
     fn counter(&mut self, name: &str, help: &str, value: f64) {
         self.add(name, help, MetricType::COUNTER, [(&[][..], value)]);
     }
@@ -92,7 +92,7 @@ impl Families {
     }
 
     fn push(&mut self, name: &str, help: &str, kind: MetricType, metrics: Vec<Metric>) {
-        // The encoder takes a family without samples for a mistake.
+        // The encoder refuses a family without samples.
         if metrics.is_empty() {
             return;
         }
@@ -112,7 +112,7 @@ fn label((name, value): &(&str, &str)) -> LabelPair {
     label
 }
 
-/// A number of things or bytes. From 2^53 on a double has only every second one, which no chart shows.
+/// A count as a double. From 2^53 on a double cannot hold every number, which no chart shows.
 #[allow(clippy::cast_precision_loss)]
 fn number(value: u64) -> f64 {
     value as f64
@@ -159,7 +159,7 @@ fn process(families: &mut Families, server: &Server, stats: &StoreStats) {
     }
 }
 
-/// What is told of a command.
+/// One figure of a command.
 type CommandValue = fn(&CommandStats) -> f64;
 
 fn commands(families: &mut Families, server: &Server) {
@@ -225,7 +225,7 @@ fn commands(families: &mut Families, server: &Server) {
     );
 }
 
-/// How long the calls of each command took.
+/// The latencies of each command's calls.
 fn latencies(families: &mut Families, server: &Server) {
     let metrics = table().all().iter().filter_map(|command| {
         let durations = server.stats.durations(command.number)?;
@@ -291,7 +291,7 @@ fn errors(families: &mut Families, server: &Server) {
     );
 }
 
-/// Clients that get messages: of channels, and of keys that they cache.
+/// The subscribers, and the clients that cache keys.
 fn listeners(families: &mut Families, server: &Server) {
     let (pubsub, tracking) = (&server.pubsub, &server.tracking);
     for (name, help, count) in [
@@ -331,7 +331,7 @@ fn listeners(families: &mut Families, server: &Server) {
 }
 
 fn eviction(families: &mut Families, server: &Server, keyspace: &Keyspace) {
-    let stats = keyspace.eviction_stats(now_ms());
+    let stats = keyspace.eviction().stats(now_ms());
     families.counter(
         "evicted_keys_total",
         "Keys that were removed to make room.",
@@ -413,7 +413,7 @@ fn data(families: &mut Families, keyspace: &Keyspace, stats: &StoreStats) {
         "What is allocated in the pool.",
         number(allocated),
     );
-    // In segments allocated room is free again when no record uses it.
+    // The packed layout keeps segments allocated whose records are no longer used, so live bytes tell more there.
     let live = of_layout("live_bytes");
     if let Some(live) = live {
         families.gauge(
@@ -445,7 +445,7 @@ fn data(families: &mut Families, keyspace: &Keyspace, stats: &StoreStats) {
     families.gauge(
         "loading",
         "1 while the pool is read at the start and commands wait.",
-        f64::from(u8::from(!keyspace.is_loaded())),
+        f64::from(u8::from(!keyspace.loading().is_done())),
     );
     families.counter(
         "expired_keys_total",
@@ -454,7 +454,7 @@ fn data(families: &mut Families, keyspace: &Keyspace, stats: &StoreStats) {
     );
     let now = now_ms();
     let databases: Vec<_> = (0..DATABASES)
-        .map(|db| (db.to_string(), keyspace.database_stats(db, now)))
+        .map(|db| (db.to_string(), keyspace.databases().stats(db, now)))
         .filter(|(_, stats)| stats.keys > 0)
         .collect();
     let labels: Vec<[(&str, &str); 1]> = databases

@@ -1,4 +1,4 @@
-//! The metrics for Prometheus: a small HTTP server of its own port that answers `GET /metrics` and nothing else.
+//! The metrics for Prometheus: a small HTTP server on a port of its own. It answers `GET /metrics` and nothing else.
 
 mod families;
 
@@ -26,29 +26,29 @@ use crate::system::{ListenError, listen_all};
 
 const PATH: &str = "/metrics";
 
-/// Connections at once; others wait in the queue.
+/// The most connections at once. Others wait in the kernel's queue.
 const CONNECTIONS_MAX: usize = 16;
 
-/// Connections that may wait in the queue.
+/// The most connections in the queue.
 const BACKLOG: u32 = 64;
 
-/// How long one connection may take, from its first byte to the answer's last one.
+/// How long one connection may take, from its first byte to the last byte of the answer.
 const CONNECTION_TIME: Duration = Duration::from_secs(10);
 
-/// The longest head of a request, bytes.
+/// The most bytes of a request's head.
 const REQUEST_BYTES_MAX: usize = 16 * 1024;
 
 /// The most header lines of a request.
 const HEADERS_MAX: usize = 64;
 
-/// The sockets on which metrics are served; none where the directive says so.
+/// The sockets for the metrics; none if `metrics-port` is 0.
 #[derive(Debug)]
 pub struct Metrics {
     listeners: Vec<TcpListener>,
 }
 
 impl Metrics {
-    /// Opens what `metrics-port` and `metrics-bind` name.
+    /// Opens the sockets that `metrics-port` and `metrics-bind` name.
     pub fn open(settings: &Settings) -> Result<Self, ListenError> {
         let listeners = listen_all(&settings.metrics_bind, settings.metrics_port, BACKLOG)?;
         for address in listeners.iter().filter_map(|one| one.local_addr().ok()) {
@@ -57,7 +57,7 @@ impl Metrics {
         Ok(Self { listeners })
     }
 
-    /// Answers until the task is ended.
+    /// Answers requests until its task ends.
     pub async fn serve(self, server: Arc<Server>, keyspace: Arc<Keyspace>) {
         let source = Arc::new(Source { server, keyspace });
         let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
@@ -69,7 +69,7 @@ impl Metrics {
     }
 }
 
-/// Where the numbers come from.
+/// The source of the figures.
 struct Source {
     server: Arc<Server>,
     keyspace: Arc<Keyspace>,
@@ -97,7 +97,7 @@ async fn accept(listener: TcpListener, source: Arc<Source>, places: Arc<Semaphor
 async fn answer(stream: TcpStream, peer: SocketAddr, source: Arc<Source>) {
     let service = service_fn(move |request| respond(request, Arc::clone(&source)));
     let connection = http1::Builder::new()
-        // The time limit below is for all of it.
+        // The time limit below covers the whole connection.
         .header_read_timeout(None)
         .keep_alive(false)
         .max_buf_size(REQUEST_BYTES_MAX)
@@ -124,7 +124,7 @@ async fn respond(
         headers.insert(ALLOW, HeaderValue::from_static("GET"));
         return Ok(response);
     }
-    // Counting looks at every shard: this thread also accepts clients.
+    // Gathering looks at every shard, and this thread also accepts clients. So another thread does it.
     let text =
         tokio::task::spawn_blocking(move || families::text(&source.server, &source.keyspace));
     Ok(match text.await {

@@ -1,4 +1,4 @@
-//! Users, what they may do, and what they are refused.
+//! Random calls of users with rules: both servers must allow and refuse the same.
 
 use super::{Call, Random};
 

@@ -1,11 +1,11 @@
-//! What each write counts as in `rdb_changes_since_last_save`, against the real server.
+//! Each write must count in `rdb_changes_since_last_save` as it does on the real server.
 
 use std::collections::BTreeSet;
 
 use common::{RawClient, RedisServer, Server, TestResult, Value};
 
-/// Calls that prepare, separated by semicolons, and the call whose changes are counted. `EMPTY` is an empty word, `DUMP` the
-/// payload of the key `s`.
+/// Calls that prepare, separated by semicolons, and the call whose changes are counted. `EMPTY` is an empty word,
+/// `DUMP` the payload of the key `s`.
 #[rustfmt::skip]
 const CASES: &[(&str, &str)] = &[
     ("SET k v", "SET k v"),
@@ -244,7 +244,8 @@ pub fn compare() -> TestResult {
     Ok(())
 }
 
-/// A transaction counts what its commands change, a refused or failed call nothing, and CONFIG RESETSTAT keeps the count.
+/// A transaction counts what its commands change, a refused or failed call nothing, and CONFIG RESETSTAT keeps the
+/// count.
 pub fn compare_around() -> TestResult {
     let (ours, real) = (Server::start("vcmap")?, RedisServer::start()?);
     let (mut ours, mut real) = (ours.raw()?, real.raw()?);

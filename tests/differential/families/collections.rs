@@ -1,6 +1,6 @@
-//! Commands on keys of every type, and every family's commands on keys of the others.
+//! Random calls of commands for every type, and of each family's commands on keys of the other types.
 //!
-//! Sorted sets stay on keys of their own: lexical ranges and places would depend on scores that nothing defines.
+//! Sorted sets have keys of their own, because lexical ranges of members with different scores have no defined result.
 
 use super::{Call, Compare, Generator, Random, geo, hashes, lists, sets, sortedsets, strings};
 

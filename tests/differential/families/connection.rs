@@ -1,4 +1,4 @@
-//! Calls on the connection itself, and calls that no command answers.
+//! Random calls on the connection itself, and calls of unknown commands.
 
 use super::{Call, Random};
 

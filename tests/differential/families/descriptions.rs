@@ -1,5 +1,5 @@
-//! What COMMAND INFO and COMMAND DOCS may say otherwise than the redis-server that is installed, which is 7.0: this server
-//! follows 7.2. Each difference has its reason.
+//! Where COMMAND INFO and COMMAND DOCS may differ from the installed redis-server, which is 7.0: this server follows
+//! 7.2. Each difference has its reason.
 
 /// Commands that the installed server may lack: ours, and those that came with Redis 7.2.
 pub fn may_be_unknown(name: &str) -> bool {

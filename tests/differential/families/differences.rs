@@ -1,7 +1,7 @@
-//! What may differ between this server, which follows Redis 7.2, and the redis-server that is installed.
+//! Where replies may differ between this server, which follows Redis 7.2, and the installed redis-server.
 //!
-//! Every tolerated difference of replies stands here, with its reason, and nowhere else; those of the commands'
-//! descriptions stand in [`super::descriptions`].
+//! This file lists every tolerated difference of replies, with its reason. [`super::descriptions`] lists those of the
+//! commands' descriptions.
 
 use pmemkv_server::serialised::decode;
 

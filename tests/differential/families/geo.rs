@@ -1,6 +1,6 @@
 //! Random calls of the geo commands, good and bad.
 //!
-//! Places have many digits, so that no two lie equally far away from a third and every order is the only one.
+//! Places have many digits, so that no two are equally far from a third. So every order is unique.
 
 use super::{Call, Compare, Random};
 

@@ -1,5 +1,5 @@
-//! Random calls of the `HyperLogLog` commands, good and bad. GET shows the values byte for byte, the estimates that
-//! they keep included.
+//! Random calls of the `HyperLogLog` commands, good and bad. GET compares the values byte for byte, with the estimates
+//! that they cache.
 
 use super::{Call, Compare, Random};
 

@@ -1,4 +1,4 @@
-//! Calls on keys, deadlines and databases.
+//! Random calls on keys, deadlines and databases.
 
 use pmemkv_server::serialised::{Object, encode};
 

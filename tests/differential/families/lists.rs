@@ -1,6 +1,6 @@
 //! Random calls of the list commands, good and bad.
 //!
-//! Commands that wait come with elements there already, with timeouts of next to nothing, or inside a transaction.
+//! Commands that could wait find elements, or have very short timeouts, or run inside a transaction.
 
 use super::{Call, Compare, Random};
 

@@ -1,4 +1,5 @@
-//! Random calls on strings of several hundred kilobytes, which lie in parts: read and changed around the parts' ends.
+//! Random calls on strings of several hundred kilobytes, which the store keeps in parts. The calls read and change them
+//! around the ends of parts.
 
 use super::{Call, Random};
 

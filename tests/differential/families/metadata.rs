@@ -1,4 +1,4 @@
-//! What COMMAND INFO and COMMAND DOCS say of each of our commands, against the real server.
+//! COMMAND INFO and COMMAND DOCS must describe each of our commands as the real server does.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,5 +1,5 @@
-//! Random calls, and how their replies are compared. One file for each family of commands; each has a function
-//! `call` that makes one random call.
+//! Random calls, and the comparison of their replies. Each family of commands has a file with a function `call`, which
+//! makes one random call.
 
 pub mod acl;
 pub mod bitmaps;

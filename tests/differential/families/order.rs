@@ -1,5 +1,5 @@
-//! Random calls on hashes and sets that stay small, whose elements come in an order: that of their coming in a hash, the
-//! rising one in a set of integers.
+//! Random calls on small hashes and sets, whose elements have an order: that of insertion in a hash, ascending in a set
+//! of integers.
 
 use super::{Call, Random};
 

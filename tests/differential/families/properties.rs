@@ -1,5 +1,5 @@
-//! Calls that cannot be compared reply by reply: walks, choices at random, values that are dumped and restored; and
-//! the value of a key of any type.
+//! Calls whose replies cannot be compared directly: scans, random choices, DUMP and RESTORE. Checks their properties
+//! instead. Also reads the value of a key of any type.
 
 use std::collections::BTreeSet;
 use std::io;

@@ -1,4 +1,4 @@
-//! Fixed conversations of several clients, the same with both servers: what they are told must be equal.
+//! Fixed conversations of several clients with both servers: all replies and messages must be equal.
 
 use std::collections::BTreeMap;
 

@@ -1,6 +1,6 @@
 //! Random calls of the sorted-set commands, good and bad.
 //!
-//! Lexical ranges are of use where all scores are equal: keys for them are apart from the others.
+//! Lexical ranges are defined only if all scores are equal, so they have keys of their own.
 
 use super::{Call, Compare, Random};
 

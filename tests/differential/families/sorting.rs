@@ -1,7 +1,7 @@
-//! Random calls of `SORT` and `SORT_RO` over lists, sets and sorted sets, by what the elements weigh elsewhere.
+//! Random calls of `SORT` and `SORT_RO` over lists, sets and sorted sets, by the elements or by weights in other keys.
 //!
-//! Elements have no NUL and, where they are sorted as text by other keys, weights that all differ: equal ones may come
-//! in any order.
+//! Elements have no NUL. If a call sorts by weights as text, all weights differ, because equal ones may come in any
+//! order.
 
 use super::{Call, Compare, Random};
 

@@ -1,6 +1,6 @@
 //! Random calls of the string commands, good and bad.
 //!
-//! Deadlines are far away or long past, so that no reply depends on how fast the servers are.
+//! Deadlines are far away or long past, so that no reply depends on the servers' speed.
 
 use super::{Call, Compare, Random};
 

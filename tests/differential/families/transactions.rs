@@ -1,4 +1,4 @@
-//! Transactions: calls that are queued, watched and refused.
+//! Random calls of transactions: queued, watched and refused ones.
 
 use super::{Call, Random};
 

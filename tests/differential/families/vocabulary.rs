@@ -1,4 +1,4 @@
-//! Words of which calls on collections are made.
+//! The arguments of random calls on collections.
 
 use super::{Call, Compare, Random};
 

@@ -1,4 +1,4 @@
-//! What goes on around a wait: pauses, permissions, messages, switched off replies, statistics.
+//! A wait beside other features: pauses, permissions, messages, replies that are off, statistics.
 
 use std::thread;
 use std::time::{Duration, Instant};

@@ -1,4 +1,4 @@
-//! How a wait ends without an element: timeouts, CLIENT UNBLOCK, CLIENT KILL, connections that go away.
+//! Waits that end without an element: timeouts, CLIENT UNBLOCK, CLIENT KILL, lost connections.
 
 use std::thread;
 use std::time::{Duration, Instant};

@@ -1,4 +1,5 @@
-//! Each command that can fill a list or a sorted set wakes who waits for one; and sorted sets' own waits.
+//! Each command that can fill a list or a sorted set wakes the clients that wait for one. Also the sorted sets' own
+//! waiting commands.
 
 use super::{Scene, TestResult, next, show};
 use redis::Commands;

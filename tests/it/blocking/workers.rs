@@ -1,4 +1,4 @@
-//! Many clients over several workers: each element comes to one of them.
+//! Many clients wait on several workers: each element goes to exactly one of them.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

@@ -1,4 +1,4 @@
-//! How much output may wait, and that it is counted.
+//! The limits of output that waits, and its count.
 
 use std::time::{Duration, Instant};
 

@@ -1,4 +1,4 @@
-//! Connections whose output waits: everything else goes on working for them.
+//! Connections whose output waits: everything else still works for them.
 
 use std::time::{Duration, Instant};
 

@@ -1,4 +1,5 @@
-//! Before a command is refused, room is made for what it really writes; what is refused has changed nothing.
+//! Before the server refuses a command, it makes room for what the command really writes. A refused command changes
+//! nothing.
 
 use std::time::{Duration, Instant};
 

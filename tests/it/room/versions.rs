@@ -1,4 +1,4 @@
-//! A transaction that changes one key many times takes room for its last version, not for all of them.
+//! A transaction that changes one key many times takes room only for the key's last version.
 
 use common::{Options, RawClient, Server, TestResult, Value, encode};
 

@@ -1,4 +1,4 @@
-//! Certificates made for a test, and a client that speaks TLS.
+//! Makes certificates for tests, and a client that speaks TLS.
 
 use std::error::Error;
 use std::fs;

@@ -1,4 +1,4 @@
-//! How a server with TLS starts, and what stops it.
+//! How a server with TLS starts, and which errors stop the start.
 
 use std::fs;
 use std::net::TcpListener;

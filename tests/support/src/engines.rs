@@ -1,7 +1,7 @@
-//! One test for each engine and layout.
+//! Makes one test for each engine and layout.
 
-/// `on_every_engine!(run)` makes a test of `run` on each engine and layout, which gets their name; with
-/// `persistent: survives` that one runs too where pools outlive their server.
+/// `on_every_engine!(run)` makes a test for each engine and layout, which calls `run` with their name. With
+/// `persistent: survives` it makes tests of `survives` too, for the engines whose pools outlive the server.
 #[macro_export]
 macro_rules! on_every_engine {
     ($run:path $(, persistent: $survives:path)?) => {

@@ -1,4 +1,4 @@
-//! What the integration tests share: servers in folders of their own, and a client that shows replies as they are.
+//! What the integration tests share: servers in folders of their own, and a client that shows replies unchanged.
 
 mod engines;
 mod process;
@@ -19,10 +19,10 @@ pub use raw::{RawClient, Value, encode, show};
 pub use redis_server::RedisServer;
 pub use subject::Subject;
 
-/// What tests return.
+/// The result of a test.
 pub type TestResult<T = ()> = Result<T, Box<dyn Error>>;
 
-/// The server's program: cargo builds it beside the tests of its package.
+/// The path of the server's program. Cargo builds it beside the tests of its package.
 pub fn program() -> PathBuf {
     let test = std::env::current_exe().expect("the test knows where it lies");
     // From target/PROFILE/deps/NAME to target/PROFILE.
@@ -36,21 +36,21 @@ pub fn program() -> PathBuf {
 /// How long a server may take to answer its first PING, or to stop.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// How a server is started.
+/// How to start a server.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// `--engine`.
     pub engine: String,
     /// `--pool-size`, in the form that the directive takes.
     pub pool_size: String,
-    /// More words for the command line: `--name`, `value`, ...
+    /// More arguments for the command line: `--name`, `value`, ...
     pub directives: Vec<String>,
     /// A configuration file.
     pub file: Option<PathBuf>,
 }
 
 impl Options {
-    /// A small pool on an engine: `cmap`, or with a layout of records that is not the default: `cmap/pairs`.
+    /// A small pool on an engine with its default layout (`cmap`) or with another one (`cmap/pairs`).
     pub fn new(store: &str) -> Self {
         let (engine, layout) = store.split_once('/').unwrap_or((store, "auto"));
         Self {
@@ -62,21 +62,21 @@ impl Options {
         .directive("layout", layout)
     }
 
-    /// A configuration file; what is said otherwise here has precedence.
+    /// Sets a configuration file. The other options override it.
     #[must_use]
     pub fn file(mut self, path: &Path) -> Self {
         self.file = Some(path.to_owned());
         self
     }
 
-    /// Another size of the pool.
+    /// Sets the size of the pool.
     #[must_use]
     pub fn pool_size(mut self, size: &str) -> Self {
         size.clone_into(&mut self.pool_size);
         self
     }
 
-    /// One more directive.
+    /// Adds a directive.
     #[must_use]
     pub fn directive(mut self, name: &str, value: &str) -> Self {
         self.directives.push(format!("--{name}"));
@@ -89,12 +89,12 @@ impl Options {
 pub struct Server {
     options: Options,
     process: Option<Process>,
-    /// Declared after the process, which ends and shows its log before its folder goes.
+    /// Declared after the process, so that the process ends and shows its log before the folder goes.
     dir: TempDir,
 }
 
 impl Server {
-    /// Starts on an engine, named as for [`Options::new`], with an empty pool.
+    /// Starts with an empty pool on `store`, which [`Options::new`] explains.
     pub fn start(store: &str) -> TestResult<Self> {
         Self::start_with(Options::new(store))
     }
@@ -119,7 +119,7 @@ impl Server {
         Ok(())
     }
 
-    /// The same on a port that clients know already.
+    /// The same on a port that the clients of a test know already.
     pub fn resume_on(&mut self, port: u16) -> TestResult {
         assert!(self.process.is_none(), "the server still runs");
         let configure = |command: &mut Command, port: &str| self.configure(command, port);
@@ -129,7 +129,7 @@ impl Server {
         Ok(())
     }
 
-    /// Starts again and kills the process when `after` has passed, whether or not it serves by then.
+    /// Starts again, and kills the process after the time `after`, whether or not it serves by then.
     pub fn resume_and_kill(&self, after: Duration) -> TestResult {
         assert!(self.process.is_none(), "the server still runs");
         let configure = |command: &mut Command, port: &str| self.configure(command, port);
@@ -152,7 +152,7 @@ impl Server {
             .args(&options.directives);
     }
 
-    /// How it is started from now on.
+    /// Sets the options for the next start.
     pub fn set_options(&mut self, options: Options) {
         self.options = options;
     }
@@ -189,22 +189,22 @@ impl Server {
         self.running().pid()
     }
 
-    /// The TCP port on 127.0.0.1. Another one after each start.
+    /// The TCP port on 127.0.0.1. It changes with each start.
     pub fn port(&self) -> u16 {
         self.running().port
     }
 
-    /// The folder that holds the pool and the log; it lives as long as this.
+    /// The folder of the pool and the log. Dropping the server removes it.
     pub fn dir(&self) -> &Path {
         self.dir.path()
     }
 
-    /// Where the pool is.
+    /// The pool's path.
     pub fn pool_path(&self) -> PathBuf {
         self.dir.path().join("test.pool")
     }
 
-    /// All that the server has written to standard output and standard error so far.
+    /// Everything that the server has written to standard output and standard error so far.
     pub fn log(&self) -> String {
         process::read_log(self.dir.path())
     }
@@ -214,7 +214,7 @@ impl Server {
         connection(self.port())
     }
 
-    /// A connection that shows replies as they are.
+    /// A connection that shows replies unchanged.
     pub fn raw(&self) -> TestResult<RawClient> {
         Ok(RawClient::connect(self.port())?)
     }
@@ -224,7 +224,7 @@ impl Server {
     }
 }
 
-/// A free port that no other process gets by chance: the kernel gives none below 32,768 to whoever asks for any.
+/// A free port that no other process gets by chance: the kernel chooses only ports from 32,768 on.
 pub fn quiet_port() -> TestResult<u16> {
     let first = RandomState::new().hash_one(std::process::id());
     for step in 0..1_000 {
@@ -236,7 +236,7 @@ pub fn quiet_port() -> TestResult<u16> {
     Err("no port is free".into())
 }
 
-/// An address of this machine that is not a loopback one, if it has any. Nothing is sent.
+/// An address of this machine that is no loopback address, if it has one. Sends nothing.
 pub fn address_elsewhere() -> Option<String> {
     let socket = std::net::UdpSocket::bind("0.0.0.0:0").ok()?;
     socket.connect("192.0.2.1:9").ok()?;
@@ -251,7 +251,8 @@ fn connection(port: u16) -> TestResult<redis::Connection> {
     Ok(connection)
 }
 
-/// A folder in memory where there is one: pools on a disk are slow, and nothing here must survive a reboot.
+/// Makes a folder, in memory if possible: pools on a disk are slow, and a test leaves nothing that must survive a
+/// reboot.
 fn temporary_folder() -> TestResult<TempDir> {
     let memory = Path::new("/dev/shm");
     let parent = if memory.is_dir() {

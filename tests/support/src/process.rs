@@ -1,4 +1,4 @@
-//! A server process: started on a free port, watched until it answers, ended by its own handle.
+//! A server process. The test starts it on a free port, waits until it answers, and ends it by its own handle.
 
 use std::fs::{File, OpenOptions};
 use std::net::TcpListener;
@@ -12,7 +12,7 @@ use nix::unistd::Pid;
 
 use super::{PATIENCE, RawClient, TestResult, Value};
 
-/// A free port may be taken by another process before the server binds it; then the next one is tried.
+/// How many ports to try. Another process may take a free port before the server binds it.
 const STARTS_MAX: usize = 5;
 /// How much of the log a failed test shows.
 const LOG_LINES_SHOWN: usize = 60;
@@ -40,7 +40,7 @@ impl Process {
         Err(format!("{} does not start:\n{}", program.display(), tail(dir)).into())
     }
 
-    /// The same on a port that the caller chose; `None` where the process ended, as it does where the port is taken.
+    /// The same on a port that the caller chose. `None` if the process ended, as it does if the port is taken.
     pub fn start_on(
         port: u16,
         dir: &Path,
@@ -64,7 +64,7 @@ impl Process {
         Ok(process.wait_for_ping()?.then_some(process))
     }
 
-    /// Starts `program` and kills it when `after` has passed, whether or not it serves by then.
+    /// Starts `program`, and kills it after the time `after`, whether or not it serves by then.
     pub fn start_and_kill(
         dir: &Path,
         configure: impl Fn(&mut Command, &str),
@@ -87,14 +87,14 @@ impl Process {
         Ok(())
     }
 
-    /// False where the process ended instead.
+    /// Returns `false` if the process ended instead.
     fn wait_for_ping(&mut self) -> TestResult<bool> {
         let deadline = Instant::now() + PATIENCE;
         while Instant::now() < deadline {
             if self.child.try_wait()?.is_some() {
                 return Ok(false);
             }
-            // Any reply but one will do: a server with a password answers an error.
+            // Almost any reply will do: a server with a password replies with an error.
             let answer =
                 RawClient::connect(self.port).and_then(|mut client| client.call(&["PING"]));
             let loading =
@@ -154,7 +154,7 @@ impl Drop for Process {
         if thread::panicking() {
             eprintln!("the end of the server's log:\n{}", tail(&self.dir));
         }
-        // Both fail only where the process is gone already.
+        // Both fail only if the process is gone already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

@@ -1,4 +1,4 @@
-//! A client that neither interprets nor hides anything.
+//! A client that shows every reply as the server sent it.
 
 use std::fmt;
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -8,7 +8,7 @@ use std::time::Duration;
 /// How long a reply may take.
 const READ_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// One reply as it stands on the wire: equal values have equal bytes.
+/// One reply, exactly as it was sent: equal values have equal bytes.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Value {
     /// `+`
@@ -54,7 +54,7 @@ impl Value {
         }
     }
 
-    /// The text of a string of any kind; what is not UTF-8 is replaced.
+    /// The text of a string of any kind. Replaces bytes that are not UTF-8.
     pub fn text(&self) -> Option<String> {
         self.bytes()
             .map(|bytes| String::from_utf8_lossy(bytes).into_owned())
@@ -87,7 +87,7 @@ impl Value {
     }
 }
 
-/// A reply in a short form: strings go without marks.
+/// A reply in a short form, with strings unquoted.
 pub fn show(value: &Value) -> String {
     let all = |items: &[Value]| items.iter().map(show).collect::<Vec<_>>().join(" ");
     match value {
@@ -151,7 +151,7 @@ impl RawClient {
         })
     }
 
-    /// Sends bytes as they are.
+    /// Sends bytes unchanged.
     pub fn send_bytes(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.stream.get_mut().write_all(bytes)
     }
@@ -169,7 +169,7 @@ impl RawClient {
         self.read()
     }
 
-    /// Sends one call, words separated by single spaces, and reads its reply.
+    /// Sends one call, with arguments separated by single spaces, and reads its reply.
     pub fn line(&mut self, line: &str) -> io::Result<Value> {
         self.call(&line.split(' ').collect::<Vec<_>>())
     }

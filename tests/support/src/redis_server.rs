@@ -10,7 +10,7 @@ use super::{RawClient, TestResult, connection, temporary_folder};
 /// A redis-server without persistence, in a folder of its own. Dropping it kills the process.
 pub struct RedisServer {
     process: Process,
-    /// Declared after the process, which must end before its folder goes.
+    /// Declared after the process, so that the process ends before the folder goes.
     _dir: TempDir,
 }
 
@@ -20,7 +20,7 @@ impl RedisServer {
         Self::start_program("redis-server", &[])
     }
 
-    /// The same with more words for the command line.
+    /// The same with more arguments for the command line.
     pub fn start_with(words: &[&str]) -> TestResult<Self> {
         Self::start_program("redis-server", words)
     }
@@ -38,7 +38,7 @@ impl RedisServer {
                 if program.contains("valkey") {
                     command.args(["--extended-redis-compatibility", "yes"]);
                 }
-                // SORT ALPHA compares by the locale's rules there, and by bytes here.
+                // In Redis, SORT ALPHA compares by the locale's rules; our server compares bytes.
                 command.env("LC_ALL", "C");
             },
             Path::new(program),
@@ -51,7 +51,7 @@ impl RedisServer {
         self.process.port
     }
 
-    /// A connection that shows replies as they are.
+    /// A connection that shows replies unchanged.
     pub fn raw(&self) -> TestResult<RawClient> {
         Ok(RawClient::connect(self.port())?)
     }

@@ -1,20 +1,20 @@
-//! What a test examines: our server, or another program of the protocol, to see whether the test itself is right.
+//! The server under test: ours, or another program of the protocol, to check the test itself.
 
 use super::{Options, RawClient, RedisServer, Server, TestResult};
 
-/// Names the program to examine in our server's place: `redis-server`, or a path.
+/// The environment variable with the program to test instead of our server: `redis-server`, or a path.
 const VARIABLE: &str = "PMEMKV_SUBJECT";
 
 /// A server under test. Dropping it kills the process.
 pub enum Subject {
-    /// Ours, with a pool.
+    /// Our server, with a pool.
     Ours(Server),
-    /// The one that the environment names, without persistence.
+    /// The server that the environment names, without persistence.
     Other(RedisServer),
 }
 
 impl Subject {
-    /// Starts ours on an engine, named as for [`super::Options::new`], or what `PMEMKV_SUBJECT` names.
+    /// Starts the server that `PMEMKV_SUBJECT` names, or ours on `store`, which [`super::Options::new`] explains.
     pub fn start(store: &str) -> TestResult<Self> {
         Self::start_with(store, &[])
     }
@@ -32,12 +32,12 @@ impl Subject {
         })
     }
 
-    /// Whether it is ours.
+    /// Whether it is our server.
     pub fn is_ours(&self) -> bool {
         matches!(self, Self::Ours(_))
     }
 
-    /// Whether it reads what the redis-server of the search path dumps, and the other way round.
+    /// Whether this server and the redis-server of the search path can restore each other's dumps.
     pub fn exchanges_dumps(&self) -> bool {
         self.is_ours() || std::env::var(VARIABLE).is_ok_and(|name| name == "redis-server")
     }
@@ -50,7 +50,7 @@ impl Subject {
         }
     }
 
-    /// A connection that shows replies as they are.
+    /// A connection that shows replies unchanged.
     pub fn raw(&self) -> TestResult<RawClient> {
         Ok(RawClient::connect(self.port())?)
     }

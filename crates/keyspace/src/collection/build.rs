@@ -1,7 +1,7 @@
 //! Builds new collections before they have a key.
 //!
-//! Their elements are garbage until a head names them. So any number of elements can be written in many steps, and the
-//! one step that stores the head makes the whole collection appear.
+//! Their elements are garbage until an anchor names them. So any number of elements can be written in many steps, and the
+//! one step that stores the anchor makes the whole collection appear.
 
 use std::sync::Arc;
 
@@ -10,8 +10,8 @@ use parking_lot::RwLock;
 use super::elements::{ElementKey, element_key, encode_label, encode_score};
 use super::list::ListItem;
 use super::view::View;
-use super::{Collection, Locked, Shape, element_record};
-use crate::{Keyspace, KeyspaceError, Kind, Millis, room};
+use super::{Collection, LockedCollection, Shape, element_record_key};
+use crate::{Keyspace, KeyspaceError, Kind, Millis, memory_check};
 use store::{Location, Write};
 
 /// Elements per step, in stores in which one large step costs less than several small ones.
@@ -23,7 +23,7 @@ pub(in super::super) struct Built<'k> {
     pub id: u64,
     pub kind: Kind,
     /// Locked until the collection is in use, so the compaction waits.
-    locked: Option<Locked>,
+    locked: Option<LockedCollection>,
     waiting: Vec<(ElementKey, Vec<u8>)>,
     next_label: i64,
     /// Bytes that the collection takes in the store so far.
@@ -42,10 +42,10 @@ impl std::fmt::Debug for Built<'_> {
 impl<'k> Built<'k> {
     /// An empty collection in a database's generation.
     pub fn new(keyspace: &'k Keyspace, kind: Kind, generation: u32, now: Millis) -> Self {
-        let id = keyspace.collections.new_id();
+        let id = keyspace.registry.new_id();
         let collection = Arc::new(RwLock::new(Collection::new(kind)));
         let locked = RwLock::write_arc(&collection);
-        keyspace.collections.insert(id, generation, collection);
+        keyspace.registry.insert(id, generation, collection);
         Self {
             keyspace,
             id,
@@ -120,12 +120,12 @@ impl<'k> Built<'k> {
         if self.waiting.is_empty() {
             return Ok(());
         }
-        let partition = self.keyspace.elements_partition(self.id);
+        let partition = self.keyspace.collections().partition_of(self.id);
         let writes: Vec<Write<'_>> = self
             .waiting
             .iter()
             .map(|(key, value)| Write::Put {
-                record: element_record(partition, key),
+                record: element_record_key(partition, key),
                 previous: None,
                 kind: self.kind.into(),
                 expires_at: None,
@@ -134,9 +134,10 @@ impl<'k> Built<'k> {
             .collect();
         let mut locations = vec![Location::default(); writes.len()];
         self.keyspace
-            .store_write(&writes, &mut locations, self.now)
-            .inspect_err(|_| room::add_wanted(self.written_bytes))?;
-        self.written_bytes += self.keyspace.bytes_of(&writes);
+            .writing()
+            .store(&writes, &mut locations, self.now)
+            .inspect_err(|_| memory_check::add_refused_bytes(self.written_bytes))?;
+        self.written_bytes += self.keyspace.memory_check().bytes_of(&writes);
         drop(writes);
         for ((key, value), location) in self.waiting.drain(..).zip(locations) {
             let name = &key[super::elements::ID_BYTES..];
@@ -145,11 +146,11 @@ impl<'k> Built<'k> {
         Ok(())
     }
 
-    /// Puts the collection into use, after its head was written.
+    /// Puts the collection into use, after its anchor was written.
     pub fn adopt(mut self) {
         if let Some(locked) = self.locked.take() {
             let memory = locked.memory_bytes();
-            self.keyspace.collections.note_memory(0, memory);
+            self.keyspace.registry.note_memory(0, memory);
         }
     }
 }
@@ -159,8 +160,8 @@ impl Drop for Built<'_> {
         if let Some(locked) = self.locked.take() {
             let memory = locked.memory_bytes();
             drop(locked);
-            self.keyspace.collections.note_memory(0, memory);
-            self.keyspace.drop_collection(self.id);
+            self.keyspace.registry.note_memory(0, memory);
+            self.keyspace.collections().remove(self.id);
         }
     }
 }
@@ -173,9 +174,9 @@ pub(super) fn add(
     value: &[u8],
     location: Location,
 ) {
-    let hasher = |key: &[u8]| keyspace.hash(key);
+    let hasher = |key: &[u8]| keyspace.hashing.hash(key);
     let kind = collection.kind;
-    let hash = keyspace.hash(name);
+    let hash = keyspace.hashing.hash(name);
     let entry = collection.new_entry(name, location);
     match &mut collection.shape {
         Shape::Fields(index) => index.insert(hash, entry, &hasher),

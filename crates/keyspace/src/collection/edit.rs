@@ -1,4 +1,4 @@
-//! Changes of a collection, gathered until all records are written in one step.
+//! Edits of a collection, kept until all records are written in one step.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -7,22 +7,22 @@ use foldhash::fast::FixedState;
 use smallvec::SmallVec;
 
 use super::elements::{ID_BYTES, decode_score, encode_score};
-use super::list::{ListChanges, ListEdit};
+use super::list::{ListEdit, ListEdits};
 use super::scratch::Scratch;
 use super::source::Source;
-use super::{Collection, Encoding, Locked, Shape, element_record, kept_score};
+use super::{Collection, Encoding, LockedCollection, Shape, element_record_key, kept_score};
 use crate::index::{Entry, Index};
 use crate::{Keyspace, KeyspaceError, Kind};
 use store::{Location, Write};
 
-/// Changes that are compared one by one; more are found by hash.
+/// Edits that are compared one by one; more are found by hash.
 const COMPARED_MAX: usize = 8;
 
-/// One element's change.
+/// What becomes of one element.
 #[derive(Debug)]
-struct Change {
+struct ElementEdit {
     hash: u64,
-    /// Where the record's name lies in `Changes::bytes`: id, then the element's name.
+    /// Where the record's name lies in `ElementEdits::bytes`: id, then the element's name.
     key: Range<usize>,
     /// Where the new value lies; `None` where the element goes.
     value: Option<Range<usize>>,
@@ -37,24 +37,24 @@ struct Stored {
     score: f64,
 }
 
-/// Changes of elements with names, one for each.
+/// Edits of elements with names, one for each.
 #[derive(Debug, Default)]
-pub(in super::super) struct Changes {
+pub(in super::super) struct ElementEdits {
     bytes: Scratch,
-    list: SmallVec<[Change; 1]>,
+    list: SmallVec<[ElementEdit; 1]>,
     /// Positions in `list` by hash, once there are many.
     by_hash: HashMap<u64, Vec<u32>, FixedState>,
     /// How many more elements there are after than before.
     added: isize,
 }
 
-impl Changes {
-    fn name(&self, change: &Change) -> &[u8] {
-        &self.bytes[change.key.start + ID_BYTES..change.key.end]
+impl ElementEdits {
+    fn name(&self, edit: &ElementEdit) -> &[u8] {
+        &self.bytes[edit.key.start + ID_BYTES..edit.key.end]
     }
 
     fn find(&self, hash: u64, name: &[u8]) -> Option<usize> {
-        let same = |change: &Change| change.hash == hash && self.name(change) == name;
+        let same = |edit: &ElementEdit| edit.hash == hash && self.name(edit) == name;
         if self.by_hash.is_empty() {
             return self.list.iter().position(same);
         }
@@ -62,7 +62,7 @@ impl Changes {
         positions.find(|&position| same(&self.list[position]))
     }
 
-    /// Changes an element; whether it was there. `stored` finds what is stored of one that no change is of yet.
+    /// Changes an element; returns whether it was there. `stored` finds the stored element if the call has not changed it yet.
     fn set(
         &mut self,
         id: u64,
@@ -79,8 +79,8 @@ impl Changes {
         let value = value.map(|value| self.give(value));
         let will_be = value.is_some();
         let was = if let Some(position) = known {
-            let change = &mut self.list[position];
-            std::mem::replace(&mut change.value, value).is_some()
+            let edit = &mut self.list[position];
+            std::mem::replace(&mut edit.value, value).is_some()
         } else {
             let was = current.is_some();
             if !was && !will_be {
@@ -89,7 +89,7 @@ impl Changes {
             let start = self.bytes.len();
             self.bytes.extend_from_slice(&id.to_le_bytes());
             self.bytes.extend_from_slice(name);
-            self.push(Change {
+            self.push(ElementEdit {
                 hash,
                 key: start..self.bytes.len(),
                 value,
@@ -107,21 +107,21 @@ impl Changes {
         start..self.bytes.len()
     }
 
-    fn push(&mut self, change: Change) {
+    fn push(&mut self, edit: ElementEdit) {
         let number = |position: usize| u32::try_from(position).unwrap_or(u32::MAX);
         if self.by_hash.is_empty() && self.list.len() == COMPARED_MAX {
-            for (position, change) in self.list.iter().enumerate() {
+            for (position, edit) in self.list.iter().enumerate() {
                 self.by_hash
-                    .entry(change.hash)
+                    .entry(edit.hash)
                     .or_default()
                     .push(number(position));
             }
         }
         if !self.by_hash.is_empty() {
             let position = number(self.list.len());
-            self.by_hash.entry(change.hash).or_default().push(position);
+            self.by_hash.entry(edit.hash).or_default().push(position);
         }
-        self.list.push(change);
+        self.list.push(edit);
     }
 }
 
@@ -138,16 +138,16 @@ pub(in super::super) struct Edit {
 /// What changes.
 #[derive(Debug)]
 pub(in super::super) enum What {
-    Elements(Changes),
-    List(ListChanges),
+    Elements(ElementEdits),
+    List(ListEdits),
 }
 
 impl Edit {
     /// No changes yet.
     pub fn new(id: u64, kind: Kind) -> Self {
         let what = match kind {
-            Kind::List => What::List(ListChanges::default()),
-            _ => What::Elements(Changes::default()),
+            Kind::List => What::List(ListEdits::default()),
+            _ => What::Elements(ElementEdits::default()),
         };
         Self {
             id,
@@ -160,8 +160,8 @@ impl Edit {
     /// How many elements a collection of `len` has after the changes.
     pub fn len_after(&self, len: usize) -> usize {
         match &self.what {
-            What::Elements(changes) => len.saturating_add_signed(changes.added),
-            What::List(changes) => changes.len_after(len),
+            What::Elements(edits) => len.saturating_add_signed(edits.added),
+            What::List(edits) => edits.len_after(len),
         }
     }
 
@@ -169,11 +169,11 @@ impl Edit {
     pub fn is_empty(&self) -> bool {
         match &self.what {
             // What came and went again was never there.
-            What::Elements(changes) => changes
+            What::Elements(edits) => edits
                 .list
                 .iter()
-                .all(|change| change.value.is_none() && change.current.is_none()),
-            What::List(changes) => changes.is_empty(),
+                .all(|edit| edit.value.is_none() && edit.current.is_none()),
+            What::List(edits) => edits.is_empty(),
         }
     }
 
@@ -188,8 +188,8 @@ impl Edit {
         keyspace: &Keyspace,
         collection: &Collection,
     ) -> Result<(), KeyspaceError> {
-        if let (What::List(changes), Shape::List(items)) = (&mut self.what, &collection.shape) {
-            changes.plan(items, &Source::new(keyspace, self.id), self.id)?;
+        if let (What::List(edits), Shape::List(items)) = (&mut self.what, &collection.shape) {
+            edits.plan(items, &Source::new(keyspace, self.id), self.id)?;
         }
         self.is_planned = true;
         Ok(())
@@ -202,24 +202,24 @@ impl Edit {
         }
         let kind = self.kind;
         match &self.what {
-            What::Elements(changes) => {
-                writes.extend(changes.list.iter().filter_map(|change| {
-                    let record = element_record(partition, &changes.bytes[change.key.clone()]);
-                    let previous = change.current.map(|stored| stored.location);
-                    match (&change.value, previous) {
+            What::Elements(edits) => {
+                writes.extend(edits.list.iter().filter_map(|edit| {
+                    let record = element_record_key(partition, &edits.bytes[edit.key.clone()]);
+                    let previous = edit.current.map(|stored| stored.location);
+                    match (&edit.value, previous) {
                         (Some(value), previous) => Some(Write::Put {
                             record,
                             previous,
                             kind: kind.into(),
                             expires_at: None,
-                            value: &changes.bytes[value.clone()],
+                            value: &edits.bytes[value.clone()],
                         }),
                         (None, Some(location)) => Some(Write::Remove { record, location }),
                         (None, None) => None,
                     }
                 }));
             }
-            What::List(changes) => writes.extend(changes.writes(partition)),
+            What::List(edits) => writes.extend(edits.writes(partition)),
         }
     }
 
@@ -235,19 +235,19 @@ impl Edit {
             return 0;
         }
         match &self.what {
-            What::List(changes) => match &mut collection.shape {
-                Shape::List(items) => changes.apply(items, locations),
+            What::List(edits) => match &mut collection.shape {
+                Shape::List(items) => edits.apply(items, locations),
                 _ => 0,
             },
-            What::Elements(changes) => {
-                let written = changes
+            What::Elements(edits) => {
+                let written = edits
                     .list
                     .iter()
-                    .filter(|change| change.value.is_some() || change.current.is_some());
+                    .filter(|edit| edit.value.is_some() || edit.current.is_some());
                 let mut count = 0;
-                for (change, &location) in written.zip(locations) {
+                for (edit, &location) in written.zip(locations) {
                     count += 1;
-                    apply_change(keyspace, collection, changes, change, location);
+                    apply_edit(keyspace, collection, edits, edit, location);
                 }
                 count
             }
@@ -255,18 +255,18 @@ impl Edit {
     }
 }
 
-fn apply_change(
+fn apply_edit(
     keyspace: &Keyspace,
     collection: &mut Collection,
-    changes: &Changes,
-    change: &Change,
+    edits: &ElementEdits,
+    edit: &ElementEdit,
     location: Location,
 ) {
-    let name = changes.name(change);
-    let hash = change.hash;
+    let name = edits.name(edit);
+    let hash = edit.hash;
     let kind = collection.kind;
-    let hasher = |key: &[u8]| keyspace.hash(key);
-    let value = change.value.clone().map(|value| &changes.bytes[value]);
+    let hasher = |key: &[u8]| keyspace.hashing.hash(key);
+    let value = edit.value.clone().map(|value| &edits.bytes[value]);
     match (&mut collection.shape, value) {
         (Shape::Fields(index), Some(_)) => {
             if index.replace(hash, name, kind, location, None).is_none() {
@@ -280,7 +280,7 @@ fn apply_change(
         }
         (Shape::Scores(scores), value) => {
             let new = value.and_then(decode_score);
-            let old = change.current.map(|stored| stored.score);
+            let old = edit.current.map(|stored| stored.score);
             match (old, new) {
                 (None, Some(new)) => {
                     let entry = Entry::new(name, kind, location, None, 0);
@@ -312,15 +312,15 @@ fn apply_change(
 #[derive(Debug)]
 pub struct FieldsEdit<'e> {
     pub(in super::super) keyspace: &'e Keyspace,
-    pub(in super::super) locked: &'e Locked,
+    pub(in super::super) locked: &'e LockedCollection,
     pub(in super::super) id: u64,
-    pub(in super::super) changes: &'e mut Changes,
+    pub(in super::super) edits: &'e mut ElementEdits,
 }
 
 impl FieldsEdit<'_> {
     /// How many elements there are after the changes so far.
     pub fn len(&self) -> usize {
-        self.locked.len().saturating_add_signed(self.changes.added)
+        self.locked.len().saturating_add_signed(self.edits.added)
     }
 
     /// Whether there is none.
@@ -330,9 +330,9 @@ impl FieldsEdit<'_> {
 
     /// Whether an element is there after the changes so far.
     pub fn contains(&self, name: &[u8]) -> bool {
-        let hash = self.keyspace.hash(name);
-        match self.changes.find(hash, name) {
-            Some(position) => self.changes.list[position].value.is_some(),
+        let hash = self.keyspace.hashing.hash(name);
+        match self.edits.find(hash, name) {
+            Some(position) => self.edits.list[position].value.is_some(),
             None => self
                 .index()
                 .is_some_and(|index| index.get(hash, name).is_some()),
@@ -345,10 +345,10 @@ impl FieldsEdit<'_> {
         name: &[u8],
         f: impl FnOnce(&[u8]) -> R,
     ) -> Result<Option<R>, KeyspaceError> {
-        let hash = self.keyspace.hash(name);
-        if let Some(position) = self.changes.find(hash, name) {
-            let value = self.changes.list[position].value.clone();
-            return Ok(value.map(|value| f(&self.changes.bytes[value])));
+        let hash = self.keyspace.hashing.hash(name);
+        if let Some(position) = self.edits.find(hash, name) {
+            let value = self.edits.list[position].value.clone();
+            return Ok(value.map(|value| f(&self.edits.bytes[value])));
         }
         let entry = self.index().and_then(|index| index.get(hash, name));
         let source = Source::new(self.keyspace, self.id);
@@ -359,20 +359,20 @@ impl FieldsEdit<'_> {
 
     /// Gives a field a value, or adds a member (with an empty one). Whether it is new.
     pub fn put(&mut self, name: &[u8], value: &[u8]) -> Result<bool, KeyspaceError> {
-        Ok(!self.change(name, Some(value))?)
+        Ok(!self.edit(name, Some(value))?)
     }
 
     /// Adds a member, unless it is there. Whether it is new.
     pub fn add(&mut self, name: &[u8]) -> Result<bool, KeyspaceError> {
-        let hash = self.keyspace.hash(name);
-        let present = match self.changes.find(hash, name) {
-            Some(position) => self.changes.list[position].value.is_some(),
+        let hash = self.keyspace.hashing.hash(name);
+        let present = match self.edits.find(hash, name) {
+            Some(position) => self.edits.list[position].value.is_some(),
             None => self
                 .index()
                 .is_some_and(|index| index.get(hash, name).is_some()),
         };
         if !present {
-            self.changes
+            self.edits
                 .set(self.id, (hash, name), Some(b""), || Ok(None))?;
         }
         Ok(!present)
@@ -380,13 +380,13 @@ impl FieldsEdit<'_> {
 
     /// Removes an element; whether it was there.
     pub fn remove(&mut self, name: &[u8]) -> Result<bool, KeyspaceError> {
-        self.change(name, None)
+        self.edit(name, None)
     }
 
-    fn change(&mut self, name: &[u8], value: Option<&[u8]>) -> Result<bool, KeyspaceError> {
-        let hash = self.keyspace.hash(name);
+    fn edit(&mut self, name: &[u8], value: Option<&[u8]>) -> Result<bool, KeyspaceError> {
+        let hash = self.keyspace.hashing.hash(name);
         let index = self.locked.names();
-        self.changes.set(self.id, (hash, name), value, || {
+        self.edits.set(self.id, (hash, name), value, || {
             let entry = index.and_then(|index| index.get(hash, name));
             Ok(entry.map(|entry| Stored {
                 location: entry.location,
@@ -404,15 +404,15 @@ impl FieldsEdit<'_> {
 #[derive(Debug)]
 pub struct ScoresEdit<'e> {
     pub(in super::super) keyspace: &'e Keyspace,
-    pub(in super::super) locked: &'e Locked,
+    pub(in super::super) locked: &'e LockedCollection,
     pub(in super::super) id: u64,
-    pub(in super::super) changes: &'e mut Changes,
+    pub(in super::super) edits: &'e mut ElementEdits,
 }
 
 impl ScoresEdit<'_> {
     /// How many members there are after the changes so far.
     pub fn len(&self) -> usize {
-        self.locked.len().saturating_add_signed(self.changes.added)
+        self.locked.len().saturating_add_signed(self.edits.added)
     }
 
     /// Whether there is none.
@@ -422,10 +422,10 @@ impl ScoresEdit<'_> {
 
     /// A member's score after the changes so far; `None` where it is not there.
     pub fn score(&self, member: &[u8]) -> Result<Option<f64>, KeyspaceError> {
-        let hash = self.keyspace.hash(member);
-        if let Some(position) = self.changes.find(hash, member) {
-            let value = self.changes.list[position].value.clone();
-            Ok(value.and_then(|value| decode_score(&self.changes.bytes[value])))
+        let hash = self.keyspace.hashing.hash(member);
+        if let Some(position) = self.edits.find(hash, member) {
+            let value = self.edits.list[position].value.clone();
+            Ok(value.and_then(|value| decode_score(&self.edits.bytes[value])))
         } else {
             let stored = stored(self.keyspace, self.locked, self.id, hash, member)?;
             Ok(stored.map(|stored| stored.score))
@@ -436,24 +436,24 @@ impl ScoresEdit<'_> {
     pub fn set(&mut self, member: &[u8], mut score: f64) -> Result<bool, KeyspaceError> {
         if score == 0.0 && score.is_sign_negative() && self.locked.encoding != Encoding::Full {
             let members = self.len() + usize::from(self.score(member)?.is_none());
-            let changed = self.changes.list.iter();
-            let longest = changed.map(|change| self.changes.name(change).len()).max();
+            let changed = self.edits.list.iter();
+            let longest = changed.map(|edit| self.edits.name(edit).len()).max();
             let longest = longest.unwrap_or(0).max(member.len());
             score = kept_score(score, members, longest);
         }
-        Ok(!self.change(member, Some(score))?)
+        Ok(!self.edit(member, Some(score))?)
     }
 
     /// Removes a member; whether it was there.
     pub fn remove(&mut self, member: &[u8]) -> Result<bool, KeyspaceError> {
-        self.change(member, None)
+        self.edit(member, None)
     }
 
     /// Removes a member whose score is known.
     pub fn remove_scored(&mut self, member: &[u8], score: f64) -> Result<bool, KeyspaceError> {
-        let hash = self.keyspace.hash(member);
+        let hash = self.keyspace.hashing.hash(member);
         let index = self.locked.names();
-        self.changes.set(self.id, (hash, member), None, || {
+        self.edits.set(self.id, (hash, member), None, || {
             let entry = index.and_then(|index| index.get(hash, member));
             Ok(entry.map(|entry| Stored {
                 location: entry.location,
@@ -462,12 +462,12 @@ impl ScoresEdit<'_> {
         })
     }
 
-    fn change(&mut self, member: &[u8], score: Option<f64>) -> Result<bool, KeyspaceError> {
-        let hash = self.keyspace.hash(member);
+    fn edit(&mut self, member: &[u8], score: Option<f64>) -> Result<bool, KeyspaceError> {
+        let hash = self.keyspace.hashing.hash(member);
         let value = score.map(encode_score);
         let value = value.as_ref().map(<[u8; 8]>::as_slice);
         let (keyspace, locked, id) = (self.keyspace, self.locked, self.id);
-        self.changes.set(id, (hash, member), value, || {
+        self.edits.set(id, (hash, member), value, || {
             stored(keyspace, locked, id, hash, member)
         })
     }
@@ -493,8 +493,8 @@ fn stored(
 }
 
 impl<'e> ListEdit<'e> {
-    /// Changes of a list that has `len` elements.
-    pub(in super::super) fn new(changes: &'e mut ListChanges, len: usize) -> Self {
-        Self { changes, len }
+    /// Edits of a list that has `len` elements.
+    pub(in super::super) fn new(edits: &'e mut ListEdits, len: usize) -> Self {
+        Self { edits, len }
     }
 }

@@ -9,7 +9,7 @@ use std::ops::Range;
 
 use smallvec::SmallVec;
 
-use super::element_record;
+use super::element_record_key;
 use super::elements::{ID_BYTES, decode_label, encode_label};
 use super::scratch::Scratch;
 use super::sequence::Sequence;
@@ -57,7 +57,7 @@ type Given = Range<usize>;
 /// The planned change of a list. Positions are those before the change. One call uses only one of `set`, `insert` and
 /// `removed`.
 #[derive(Debug, Default)]
-pub(in super::super) struct ListChanges {
+pub(in super::super) struct ListEdits {
     given: Scratch,
     /// How many elements leave at the head, and at the tail.
     popped: [usize; 2],
@@ -73,7 +73,7 @@ pub(in super::super) struct ListChanges {
 /// A locked list, ready to be changed.
 #[derive(Debug)]
 pub struct ListEdit<'e> {
-    pub(super) changes: &'e mut ListChanges,
+    pub(super) edits: &'e mut ListEdits,
     /// How many elements the list had.
     pub(super) len: usize,
 }
@@ -81,7 +81,7 @@ pub struct ListEdit<'e> {
 impl ListEdit<'_> {
     /// How many elements there are after the changes so far.
     pub fn len(&self) -> usize {
-        self.changes.len_after(self.len)
+        self.edits.len_after(self.len)
     }
 
     /// Whether the list is empty.
@@ -91,20 +91,20 @@ impl ListEdit<'_> {
 
     /// Adds an element at an end.
     pub fn push(&mut self, end: End, value: &[u8]) {
-        let given = self.changes.give(value);
-        self.changes.pushed[end as usize].push(given);
+        let given = self.edits.give(value);
+        self.edits.pushed[end as usize].push(given);
     }
 
     /// Removes `count` elements from an end. They must have been there before the call.
     pub fn pop(&mut self, end: End, count: usize) {
-        let left = self.len - self.changes.popped[0] - self.changes.popped[1];
-        self.changes.popped[end as usize] += count.min(left);
+        let left = self.len - self.edits.popped[0] - self.edits.popped[1];
+        self.edits.popped[end as usize] += count.min(left);
     }
 
     /// Replaces the element at a position. The position counts before the call's changes.
     pub fn set(&mut self, position: usize, value: &[u8]) {
-        let given = self.changes.give(value);
-        self.changes.set.push((position, given));
+        let given = self.edits.give(value);
+        self.edits.set.push((position, given));
     }
 
     /// Inserts an element before the one at a position, or at the end if the position is the length. Once in a call.
@@ -114,14 +114,14 @@ impl ListEdit<'_> {
         } else if position >= self.len {
             self.push(End::Tail, value);
         } else {
-            let given = self.changes.give(value);
-            self.changes.insert = Some((position, given));
+            let given = self.edits.give(value);
+            self.edits.insert = Some((position, given));
         }
     }
 
     /// Removes the elements at `positions`, which ascend and count before the call's changes.
     pub fn remove(&mut self, positions: Vec<usize>) {
-        self.changes.removed = positions;
+        self.edits.removed = positions;
     }
 }
 
@@ -170,7 +170,7 @@ struct ListPlan {
     spread: Option<Box<Spread>>,
 }
 
-impl ListChanges {
+impl ListEdits {
     fn give(&mut self, value: &[u8]) -> Given {
         let start = self.given.len();
         self.given.extend_from_slice(value);
@@ -288,7 +288,7 @@ impl ListChanges {
     pub(super) fn writes(&self, partition: usize) -> impl Iterator<Item = Write<'_>> {
         let ListPlan { writes, names, .. } = &self.plan;
         writes.iter().zip(names).map(move |(write, name)| {
-            let record = element_record(partition, name);
+            let record = element_record_key(partition, name);
             match write {
                 ListWrite::Put {
                     previous, value, ..

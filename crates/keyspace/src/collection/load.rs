@@ -1,5 +1,5 @@
 //! Builds collections while the pool is loaded: collects elements by collection id and builds a collection when its
-//! head is known.
+//! anchor is known.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -8,63 +8,63 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use parking_lot::{Mutex, MutexGuard, RwLock};
 
 use super::elements::decode_score;
-use super::gather::{Found, FoundElement, Gathered, GatheredRegister, register};
+use super::records::{CollectionRecords, ElementRecord, RecordsById, register};
 use super::scores::{ScoreIndex, Scored};
 use super::source::Source;
 use super::{Collection, Encoding, REGISTERS, Shape};
 use crate::index::{Index, IndexKey};
-use crate::loading::on_threads;
+use crate::loading::{Loading, on_threads};
 use crate::shard::Shard;
-use crate::{Keyspace, KeyspaceError, Kind, Place, SHARDS};
+use crate::{KeyspaceError, Kind, SHARDS};
 use store::Visited;
 use store::prefetch;
 
 /// Loading fetches names this many elements ahead into the processor's cache.
 const PREFETCHED: usize = 8;
 
-/// Elements whose heads loading has not read yet.
+/// Elements whose anchors loading has not read yet.
 #[derive(Debug)]
-pub(in super::super) struct LoadingElements {
-    registers: Vec<Mutex<GatheredRegister>>,
+pub(in super::super) struct UnclaimedElements {
+    registers: Vec<Mutex<RecordsById>>,
     /// Which partitions loading has read.
     read: Vec<AtomicBool>,
-    /// Only for stores with partitions: the generation of each head that loading has read, by id, and the collections
+    /// Only for stores with partitions: the generation of each anchor that loading has read, by id, and the collections
     /// it has built.
-    heads: Mutex<Heads>,
+    anchors: Mutex<Anchors>,
 }
 
 #[derive(Debug, Default)]
-struct Heads {
+struct Anchors {
     generations: HashMap<u64, u32>,
     collections: Vec<u64>,
 }
 
-/// The generation of a collection whose head loading has not read yet.
+/// The generation of a collection whose anchor loading has not read yet.
 const NO_GENERATION: u32 = u32::MAX - 2;
 
 /// A collection with this many elements is built after the small ones.
 const LARGE: usize = 1 << 14;
 
 /// A key whose value is a collection.
-struct Head {
+struct Anchor {
     generation: u32,
-    place: Place,
+    hash: u64,
     key: IndexKey,
 }
 
-/// A large collection whose head was found.
+/// A large collection whose anchor was found.
 struct Claim {
     shard: usize,
-    head: Head,
+    anchor: Anchor,
     id: u64,
     kind: Kind,
-    gathered: Gathered,
+    records: CollectionRecords,
 }
 
 impl Claim {
     /// The estimated effort of building it, relative to the others.
     fn work(&self) -> usize {
-        let len = self.gathered.len();
+        let len = self.records.len();
         match self.kind {
             Kind::List => len / 4,
             // A sorted set has two orders to build.
@@ -74,29 +74,29 @@ impl Claim {
     }
 }
 
-impl LoadingElements {
+impl UnclaimedElements {
     /// Creates the state in which nothing has been read.
     pub fn new(partitions: usize) -> Self {
         Self {
             registers: (0..REGISTERS).map(|_| Mutex::default()).collect(),
             read: (0..partitions).map(|_| AtomicBool::new(false)).collect(),
-            heads: Mutex::default(),
+            anchors: Mutex::default(),
         }
     }
 
     /// Locks and returns the register of the collection with this id; it holds other collections too.
-    pub(super) fn register(&self, id: u64) -> MutexGuard<'_, GatheredRegister> {
+    pub(super) fn register(&self, id: u64) -> MutexGuard<'_, RecordsById> {
         self.registers[register(id)].lock()
     }
 
-    /// Records that a collection's head was removed. Its elements may still be unread.
-    pub fn head_is_gone(&self, id: u64) {
-        self.heads.lock().generations.remove(&id);
+    /// Records that a collection's anchor was removed. Its elements may still be unread.
+    pub fn anchor_is_gone(&self, id: u64) {
+        self.anchors.lock().generations.remove(&id);
     }
 
-    /// Records that a flush removed the heads of all collections in this generation.
-    pub fn heads_are_gone(&self, generation: u32) {
-        let generations = &mut self.heads.lock().generations;
+    /// Records that a flush removed the anchors of all collections in this generation.
+    pub fn anchors_are_gone(&self, generation: u32) {
+        let generations = &mut self.anchors.lock().generations;
         generations.retain(|_, of| *of != generation);
     }
 
@@ -106,10 +106,10 @@ impl LoadingElements {
     }
 }
 
-impl Keyspace {
-    /// Gives each head its collection after everything was read (a store without partitions), and releases elements
-    /// that no head names. Runs on `threads` threads.
-    pub(in super::super) fn claim_collections(&self, threads: usize) -> Result<(), KeyspaceError> {
+impl Loading<'_> {
+    /// Gives each anchor its collection after everything was read (a store without partitions), and releases elements
+    /// that no anchor names. Runs on `threads` threads.
+    pub(in super::super) fn claim_collections(self, threads: usize) -> Result<(), KeyspaceError> {
         let next = AtomicUsize::new(0);
         let large = Mutex::new(Vec::new());
         on_threads(threads, || {
@@ -129,18 +129,18 @@ impl Keyspace {
                 let Some(claim) = claim else {
                     return Ok(());
                 };
-                let Claim { shard, head, .. } = claim;
-                if !self.put_into_use(claim.id, head.generation, claim.kind, claim.gathered)? {
-                    self.drop_head(&mut self.shards[shard].write(), &head)?;
+                let Claim { shard, anchor, .. } = claim;
+                if !self.put_into_use(claim.id, anchor.generation, claim.kind, claim.records)? {
+                    self.drop_anchor(&mut self.keyspace.shards[shard].write(), &anchor)?;
                 }
             }
         })?;
         let mut orphans = 0usize;
-        for register in &self.collections.loading.registers {
-            for (_, gathered) in std::mem::take(&mut *register.lock()) {
-                for location in gathered.live() {
+        for register in &self.keyspace.registry.unclaimed.registers {
+            for (_, records) in std::mem::take(&mut *register.lock()) {
+                for location in records.live() {
                     orphans += 1;
-                    self.store.release(location)?;
+                    self.keyspace.store.release(location)?;
                 }
             }
         }
@@ -153,87 +153,85 @@ impl Keyspace {
         Ok(())
     }
 
-    fn claim_of_shard(
-        &self,
-        number: usize,
-        large: &Mutex<Vec<Claim>>,
-    ) -> Result<(), KeyspaceError> {
-        let mut shard = self.shards[number].write();
-        let mut headless = Vec::new();
+    fn claim_of_shard(self, number: usize, large: &Mutex<Vec<Claim>>) -> Result<(), KeyspaceError> {
+        let mut shard = self.keyspace.shards[number].write();
+        let mut empty = Vec::new();
         for table in &shard.tables {
             let generation = table.generation;
             for entry in table.index.iter() {
                 if entry.kind() == Kind::String {
                     continue;
                 }
-                let place = self.place(entry.key());
+                let hash = self.keyspace.hashing.hash(entry.key());
                 let id = self
-                    .collection_id(place, generation, entry)?
+                    .keyspace
+                    .collections()
+                    .id_of(hash, generation, entry)?
                     .unwrap_or_default();
-                self.collections.seen(id);
-                let head = || Head {
+                self.keyspace.registry.seen(id);
+                let anchor = || Anchor {
                     generation,
-                    place,
+                    hash,
                     key: IndexKey::from_slice(entry.key()),
                 };
-                let gathered = self.collections.loading.register(id).remove(&id);
-                let there = match gathered {
-                    Some(gathered) if gathered.len() >= LARGE => {
+                let records = self.keyspace.registry.unclaimed.register(id).remove(&id);
+                let there = match records {
+                    Some(records) if records.len() >= LARGE => {
                         large.lock().push(Claim {
                             shard: number,
-                            head: head(),
+                            anchor: anchor(),
                             id,
                             kind: entry.kind(),
-                            gathered,
+                            records,
                         });
                         true
                     }
-                    Some(gathered) => self.put_into_use(id, generation, entry.kind(), gathered)?,
+                    Some(records) => self.put_into_use(id, generation, entry.kind(), records)?,
                     None => false,
                 };
                 if !there {
-                    headless.push(head());
+                    empty.push(anchor());
                 }
             }
         }
-        for head in headless {
-            self.drop_head(&mut shard, &head)?;
+        for anchor in empty {
+            self.drop_anchor(&mut shard, &anchor)?;
         }
         Ok(())
     }
 
     /// Removes a key whose collection has no elements.
-    fn drop_head(&self, shard: &mut Shard, head: &Head) -> Result<(), KeyspaceError> {
-        let key = &head.key;
+    fn drop_anchor(self, shard: &mut Shard, anchor: &Anchor) -> Result<(), KeyspaceError> {
+        let key = &anchor.key;
         tracing::warn!(key = %key.escape_ascii(), "none of a collection's elements are readable: dropped");
-        if let Some(table) = shard.table_mut(head.generation)
-            && let Some(entry) = table.index.remove(head.place.hash, key)
+        if let Some(table) = shard.table_mut(anchor.generation)
+            && let Some(entry) = table.index.remove(anchor.hash, key)
         {
-            self.store.release(entry.location)?;
+            self.keyspace.store.release(entry.location)?;
         }
         Ok(())
     }
 
     /// Builds a collection from its elements; returns whether there are any.
     fn put_into_use(
-        &self,
+        self,
         id: u64,
         generation: u32,
         kind: Kind,
-        gathered: Gathered,
+        records: CollectionRecords,
     ) -> Result<bool, KeyspaceError> {
-        let source = Source::new(self, id);
+        let source = Source::new(self.keyspace, id);
         let mut collection = Collection::new(kind);
         let (elements, older) = if kind == Kind::List {
-            let (items, older) = gathered.list();
+            let (items, older) = records.list();
             collection.encoding = Encoding::Full;
             collection.shape = Shape::List(items);
             (Vec::new(), older)
         } else {
-            gathered.elements()
+            records.elements()
         };
         for location in older {
-            self.store.release(location)?;
+            self.keyspace.store.release(location)?;
         }
         if kind != Kind::List {
             let few = Self::number_few(&source, kind, &elements)?;
@@ -249,24 +247,26 @@ impl Keyspace {
         if collection.len() == 0 {
             return Ok(false);
         }
-        self.collections.note_memory(0, collection.memory_bytes());
+        self.keyspace
+            .registry
+            .note_memory(0, collection.memory_bytes());
         let shared = Arc::new(RwLock::new(collection));
-        self.collections.insert(id, generation, shared);
+        self.keyspace.registry.insert(id, generation, shared);
         Ok(true)
     }
 
     /// Builds the shape of a hash, a set or a sorted set.
     fn shape_of(
-        &self,
+        self,
         source: &Source<'_>,
         kind: Kind,
-        elements: Vec<Vec<Found>>,
+        elements: Vec<Vec<ElementRecord>>,
     ) -> Result<Shape, KeyspaceError> {
         let count = elements.iter().map(Vec::len).sum();
         let mut index = Index::with_leaves_for(0, count);
         let sorted = kind == Kind::SortedSet;
         let mut scored = Vec::with_capacity(if sorted { count } else { 0 });
-        let hasher = |key: &[u8]| self.hash(key);
+        let hasher = |key: &[u8]| self.keyspace.hashing.hash(key);
         for bucket in elements {
             if sorted {
                 for (at, found) in bucket.iter().enumerate() {
@@ -303,12 +303,12 @@ impl Keyspace {
     fn number_few(
         source: &Source<'_>,
         kind: Kind,
-        elements: &[Vec<Found>],
+        elements: &[Vec<ElementRecord>],
     ) -> Result<Option<Vec<(IndexKey, usize)>>, KeyspaceError> {
         if elements.iter().map(Vec::len).sum::<usize>() > super::INTEGERS_MAX {
             return Ok(None);
         }
-        let mut few: Vec<&Found> = elements.iter().flatten().collect();
+        let mut few: Vec<&ElementRecord> = elements.iter().flatten().collect();
         few.sort_unstable_by_key(|found| found.sequence);
         let sizes = (0..).zip(few).map(|(ordinal, found)| {
             found.entry.set_ordinal(ordinal);
@@ -324,57 +324,57 @@ impl Keyspace {
         sizes.collect::<Result<_, _>>().map(Some)
     }
 
-    /// Records the head of a collection in a store with partitions.
-    pub(in super::super) fn meet_head(&self, record: &Visited<'_>) {
+    /// Records the anchor of a collection in a store with partitions.
+    pub(in super::super) fn note_anchor(self, record: &Visited<'_>) {
         let id = record
             .value
             .first_chunk::<8>()
             .copied()
             .map(u64::from_le_bytes);
         if let Some(id) = id.filter(|_| record.kind != Kind::String) {
-            self.collections.seen(id);
-            let mut heads = self.collections.loading.heads.lock();
-            heads.generations.insert(id, record.generation);
-            self.collections.moved(id, record.generation);
+            self.keyspace.registry.seen(id);
+            let mut anchors = self.keyspace.registry.unclaimed.anchors.lock();
+            anchors.generations.insert(id, record.generation);
+            self.keyspace.registry.moved(id, record.generation);
         }
     }
 
     /// Builds the collections of a partition that loading has read. All elements of such a collection lie in that
     /// partition.
     pub(in super::super) fn elements_read(
-        &self,
+        self,
         partition: usize,
-        found: Vec<FoundElement>,
+        found: Vec<(u64, ElementRecord)>,
     ) -> Result<(), KeyspaceError> {
-        let mut by_id = GatheredRegister::default();
+        let mut by_id = RecordsById::default();
         for (id, found) in found {
-            self.collections.seen(id);
+            self.keyspace.registry.seen(id);
             by_id.entry(id).or_default().push(found);
         }
-        for (id, gathered) in by_id {
-            let Some(kind) = gathered.kind() else {
+        for (id, records) in by_id {
+            let Some(kind) = records.kind() else {
                 continue;
             };
-            self.put_into_use(id, NO_GENERATION, kind, gathered)?;
-            let mut heads = self.collections.loading.heads.lock();
-            heads.collections.push(id);
-            if let Some(&generation) = heads.generations.get(&id) {
-                self.collections.moved(id, generation);
+            self.put_into_use(id, NO_GENERATION, kind, records)?;
+            let mut anchors = self.keyspace.registry.unclaimed.anchors.lock();
+            anchors.collections.push(id);
+            if let Some(&generation) = anchors.generations.get(&id) {
+                self.keyspace.registry.moved(id, generation);
             }
         }
-        self.collections.loading.read[partition].store(true, Ordering::Release);
+        self.keyspace.registry.unclaimed.read[partition].store(true, Ordering::Release);
         Ok(())
     }
 
-    /// Releases the collections that no head names, after loading has read all partitions.
-    pub(in super::super) fn all_partitions_read(&self) {
-        let heads = std::mem::take(&mut *self.collections.loading.heads.lock());
-        for id in heads.collections {
-            if heads.generations.contains_key(&id) {
+    /// Releases the collections that no anchor names, after loading has read all partitions.
+    pub(in super::super) fn all_partitions_read(self) {
+        let anchors = std::mem::take(&mut *self.keyspace.registry.unclaimed.anchors.lock());
+        for id in anchors.collections {
+            if anchors.generations.contains_key(&id) {
                 continue;
             }
-            if let Some(shared) = self.collections.remove(id) {
-                self.discard_collection(id, shared, false);
+            if let Some(shared) = self.keyspace.registry.remove(id) {
+                self.keyspace.collections().discard(id, shared, false);
             }
         }
     }

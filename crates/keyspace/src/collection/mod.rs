@@ -1,15 +1,15 @@
 //! Collections: values of many elements. Their shape is in DRAM; each element is a record of its own.
 //!
-//! A collection has a number (id) that is never used again. The record under its key, its head, holds just that id;
-//! each element's record has the id in its key. So RENAME writes one record, and removing the head removes the whole
-//! collection: elements that belong to no head are garbage, and the next start treats them so too.
+//! A collection has a number (id) that is never used again. The record under its key, its anchor, holds just that id;
+//! each element's record has the id in its key. So RENAME writes one record, and removing the anchor removes the whole
+//! collection: elements that belong to no anchor are garbage, and the next start treats them so too.
 
 mod build;
 mod edit;
 mod elements;
-mod gather;
 mod list;
 mod load;
+mod records;
 mod scores;
 mod scratch;
 mod sequence;
@@ -30,11 +30,12 @@ pub use view::{Fields, List, Scores, View};
 
 pub(super) use build::Built;
 pub(super) use edit::{Edit, What};
-pub(super) use gather::{Batch, batches};
-pub(super) use load::LoadingElements;
+pub(super) use load::UnclaimedElements;
+pub(super) use records::{ElementBatch, element_batches};
 
+use super::hashing::shard_of;
 use super::index::{Entry, Index};
-use super::{Keyspace, KeyspaceError, Kind, Place};
+use super::{Keyspace, KeyspaceError, Kind};
 pub(super) use elements::encode_score;
 use elements::split_key;
 use list::ListItem;
@@ -221,8 +222,8 @@ pub(super) fn in_order(index: &Index, encoding: Encoding) -> Option<Vec<&Entry>>
 }
 
 /// A collection in an `Arc`, so that a lock guard can own it.
-pub(super) type Shared = Arc<RwLock<Collection>>;
-pub(super) type Locked = ArcRwLockWriteGuard<RawRwLock, Collection>;
+pub(super) type SharedCollection = Arc<RwLock<Collection>>;
+pub(super) type LockedCollection = ArcRwLockWriteGuard<RawRwLock, Collection>;
 
 /// Some of the collections by id. A thread that holds this lock waits for no collection.
 type Register = RwLock<HashMap<u64, Registered, FixedState>>;
@@ -231,26 +232,26 @@ type Register = RwLock<HashMap<u64, Registered, FixedState>>;
 struct Registered {
     /// The generation of the database that holds the key.
     generation: u32,
-    collection: Shared,
+    collection: SharedCollection,
 }
 
 /// All collections by id.
 #[derive(Debug)]
-pub(super) struct Collections {
+pub(super) struct Registry {
     registers: Vec<Register>,
     next: AtomicU64,
     memory_bytes: AtomicU64,
-    pub loading: LoadingElements,
+    pub unclaimed: UnclaimedElements,
 }
 
-impl Collections {
+impl Registry {
     /// Creates the table without collections; `opens` is how often the pool was opened.
     pub fn new(opens: u64, partitions: usize) -> Self {
         Self {
             registers: (0..REGISTERS).map(|_| RwLock::default()).collect(),
             next: AtomicU64::new(opens << COUNTED_BITS | 1),
             memory_bytes: AtomicU64::new(0),
-            loading: LoadingElements::new(partitions),
+            unclaimed: UnclaimedElements::new(partitions),
         }
     }
 
@@ -298,12 +299,12 @@ impl Collections {
         }
     }
 
-    pub fn get(&self, id: u64) -> Option<Shared> {
+    pub fn get(&self, id: u64) -> Option<SharedCollection> {
         let register = self.register(id).read();
         register.get(&id).map(|one| Arc::clone(&one.collection))
     }
 
-    pub fn insert(&self, id: u64, generation: u32, collection: Shared) {
+    pub fn insert(&self, id: u64, generation: u32, collection: SharedCollection) {
         let registered = Registered {
             generation,
             collection,
@@ -318,13 +319,13 @@ impl Collections {
         }
     }
 
-    pub fn remove(&self, id: u64) -> Option<Shared> {
+    pub fn remove(&self, id: u64) -> Option<SharedCollection> {
         let removed = self.register(id).write().remove(&id);
         removed.map(|one| one.collection)
     }
 
     /// Removes and returns the collections of a flushed database.
-    pub fn take_generation(&self, generation: u32) -> Vec<(u64, Shared)> {
+    pub fn take_generation(&self, generation: u32) -> Vec<(u64, SharedCollection)> {
         let mut taken = Vec::new();
         for register in &self.registers {
             let mut register = register.write();
@@ -348,19 +349,26 @@ impl Collections {
     }
 }
 
-impl Keyspace {
+/// The collections of keys; see [`Keyspace::collections`].
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Collections<'k> {
+    pub(super) keyspace: &'k Keyspace,
+}
+
+impl Collections<'_> {
     /// The partition that holds a collection's elements.
-    pub(super) fn elements_partition(&self, id: u64) -> usize {
-        if !self.partitioned {
+    pub(super) fn partition_of(self, id: u64) -> usize {
+        if !self.keyspace.partitioned {
             return 0;
         }
-        self.partition(self.place(&id.to_le_bytes()).shard)
+        let hashing = &self.keyspace.hashing;
+        hashing.partition_of_shard(shard_of(hashing.hash(&id.to_le_bytes())))
     }
 
-    /// The collection id in a head; `None` for a string.
-    pub(super) fn collection_id(
-        &self,
-        place: Place,
+    /// The collection id in an anchor; `None` for a string.
+    pub(super) fn id_of(
+        self,
+        hash: u64,
         generation: u32,
         entry: &Entry,
     ) -> Result<Option<u64>, KeyspaceError> {
@@ -368,26 +376,28 @@ impl Keyspace {
             return Ok(None);
         }
         let mut id = None;
-        let record = self.record(place, generation, entry.key());
-        self.store.read(record, entry.location, &mut |value| {
-            id = value.bytes.first_chunk::<8>().copied();
-        })?;
+        let record = self.keyspace.hashing.record(hash, generation, entry.key());
+        self.keyspace
+            .store
+            .read(record, entry.location, &mut |value| {
+                id = value.bytes.first_chunk::<8>().copied();
+            })?;
         id.map(u64::from_le_bytes)
             .map(Some)
-            .ok_or_else(|| KeyspaceError::Store("a collection's head holds no id".into()))
+            .ok_or_else(|| KeyspaceError::Store("a collection's anchor holds no id".into()))
     }
 
     /// The collection of a key, even if its deadline has passed; `None` for a string.
-    pub(super) fn collection(
-        &self,
-        place: Place,
+    pub(super) fn of(
+        self,
+        hash: u64,
         generation: u32,
         entry: &Entry,
-    ) -> Result<Option<(u64, Shared)>, KeyspaceError> {
-        let Some(id) = self.collection_id(place, generation, entry)? else {
+    ) -> Result<Option<(u64, SharedCollection)>, KeyspaceError> {
+        let Some(id) = self.id_of(hash, generation, entry)? else {
             return Ok(None);
         };
-        let shared = self.collections.get(id);
+        let shared = self.keyspace.registry.get(id);
         shared
             .map(|shared| Some((id, shared)))
             .ok_or_else(|| KeyspaceError::Store("a collection whose elements are missing".into()))
@@ -395,24 +405,25 @@ impl Keyspace {
 
     /// The partition that must be read before the entry's collection can be used.
     pub(super) fn missing_partition(
-        &self,
-        place: Place,
+        self,
+        hash: u64,
         generation: u32,
         entry: Option<&Entry>,
     ) -> Result<Option<usize>, KeyspaceError> {
-        let Some(entry) = entry.filter(|entry| self.partitioned && entry.kind() != Kind::String)
+        let Some(entry) =
+            entry.filter(|entry| self.keyspace.partitioned && entry.kind() != Kind::String)
         else {
             return Ok(None);
         };
-        let id = self.collection_id(place, generation, entry)?;
-        let partition = id.map(|id| self.elements_partition(id));
-        Ok(partition.filter(|&partition| !self.collections.loading.is_read(partition)))
+        let id = self.id_of(hash, generation, entry)?;
+        let partition = id.map(|id| self.partition_of(id));
+        Ok(partition.filter(|&partition| !self.keyspace.registry.unclaimed.is_read(partition)))
     }
 
     /// Passes an element's current location to `f`, and stores the new location if `f` moved the element.
-    pub(super) fn relocate_element(&self, key: &[u8], f: OnCurrent<'_>) -> Result<(), StoreError> {
+    pub(super) fn relocate(self, key: &[u8], f: OnCurrent<'_>) -> Result<(), StoreError> {
         let found = split_key(key)
-            .and_then(|(id, name)| self.collections.get(id).map(|shared| (shared, name)));
+            .and_then(|(id, name)| self.keyspace.registry.get(id).map(|shared| (shared, name)));
         let Some((shared, name)) = found else {
             return f(None).map(drop);
         };
@@ -420,20 +431,28 @@ impl Keyspace {
         let kind = collection.kind;
         match &mut collection.shape {
             Shape::List(items) => {
-                let place = list::find(items, name);
-                let current = place
-                    .and_then(|place| items.get(place))
+                let position = list::find(items, name);
+                let current = position
+                    .and_then(|position| items.get(position))
                     .map(|item| item.location);
                 let moved = f(current)?;
                 if let (Some(location), Some(item)) =
-                    (moved, place.and_then(|place| items.get_mut(place)))
+                    (moved, position.and_then(|position| items.get_mut(position)))
                 {
                     item.location = location;
                 }
             }
-            Shape::Fields(index) => relocate_name(index, self.hash(name), name, kind, f)?,
+            Shape::Fields(index) => {
+                relocate_name(index, self.keyspace.hashing.hash(name), name, kind, f)?;
+            }
             Shape::Scores(scores) => {
-                relocate_name(scores.members_mut(), self.hash(name), name, kind, f)?;
+                relocate_name(
+                    scores.members_mut(),
+                    self.keyspace.hashing.hash(name),
+                    name,
+                    kind,
+                    f,
+                )?;
             }
         }
         Ok(())
@@ -455,7 +474,7 @@ fn relocate_name(
 }
 
 /// The store's key for an element's record.
-pub(super) fn element_record(partition: usize, key: &[u8]) -> RecordKey<'_> {
+pub(super) fn element_record_key(partition: usize, key: &[u8]) -> RecordKey<'_> {
     RecordKey {
         partition,
         generation: ELEMENTS,

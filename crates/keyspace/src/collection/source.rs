@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 
 use smallvec::SmallVec;
 
-use super::element_record;
+use super::element_record_key;
 use super::elements::{ElementKey, element_key};
 use crate::{Keyspace, KeyspaceError};
 use store::Location;
@@ -33,7 +33,7 @@ impl<'a> Source<'a> {
         Self {
             keyspace,
             id,
-            partition: keyspace.elements_partition(id),
+            partition: keyspace.collections().partition_of(id),
         }
     }
 
@@ -52,7 +52,7 @@ impl<'a> Source<'a> {
         let mut f = Some(f);
         let mut result = None;
         self.keyspace.store.read(
-            element_record(self.partition, &key),
+            element_record_key(self.partition, &key),
             location,
             &mut |value| {
                 result = f.take().map(|f| f(value.bytes));
@@ -60,11 +60,11 @@ impl<'a> Source<'a> {
         )?;
         result.ok_or_else(|| KeyspaceError::Store("an element's record is missing".into()))
     }
-    /// Reads elements in sequence until `f` breaks; `place` and `name` give an element's location and name.
+    /// Reads elements in sequence until `f` breaks; `location` and `name` give an element's location and name.
     pub fn read_run<T, N: AsRef<[u8]>>(
         &self,
         mut elements: impl Iterator<Item = T>,
-        place: impl Fn(&T) -> Location,
+        location: impl Fn(&T) -> Location,
         name: impl Fn(&T) -> N,
         mut f: impl FnMut(&T, &[u8]) -> ControlFlow<()>,
     ) -> Result<(), KeyspaceError> {
@@ -72,7 +72,7 @@ impl<'a> Source<'a> {
             for element in elements {
                 let read = |value: &[u8]| f(&element, value);
                 if self
-                    .read(name(&element).as_ref(), place(&element), read)?
+                    .read(name(&element).as_ref(), location(&element), read)?
                     .is_break()
                 {
                     break;
@@ -88,16 +88,16 @@ impl<'a> Source<'a> {
             if together.is_empty() {
                 return Ok(());
             }
-            let places: SmallVec<[Location; RUN]> = together.iter().map(&place).collect();
-            for &place in &places {
-                store.prefetch(place);
+            let locations: SmallVec<[Location; RUN]> = together.iter().map(&location).collect();
+            for &location in &locations {
+                store.prefetch(location);
             }
             let mut elements = together.iter();
             let mut each = |value: &[u8]| match elements.next() {
                 Some(element) => f(element, value),
                 None => ControlFlow::Break(()),
             };
-            if store.read_run(&places, &mut each)?.is_break() {
+            if store.read_run(&locations, &mut each)?.is_break() {
                 return Ok(());
             }
         }

@@ -1,9 +1,8 @@
-//! Removes collections whose head is gone.
+//! Removes collections whose anchor is gone.
 
 use super::elements::{ElementKey, element_key, encode_label};
-use super::{Collection, ELEMENTS, Shape, Shared, element_record};
-use crate::Keyspace;
-use crate::background::Garbage;
+use super::{Collection, Collections, ELEMENTS, Shape, SharedCollection, element_record_key};
+use crate::garbage::Garbage;
 use crate::index::IndexKey;
 use store::{Gone, Location};
 
@@ -35,53 +34,59 @@ impl Collection {
     }
 }
 
-impl Keyspace {
-    /// Removes a collection whose head was removed. If it has few elements, they go at once.
-    pub(in super::super) fn drop_collection(&self, id: u64) {
-        if self.partitioned {
-            self.collections.loading.head_is_gone(id);
+impl Collections<'_> {
+    /// Removes a collection whose anchor was removed. If it has few elements, they go at once.
+    pub(in super::super) fn remove(self, id: u64) {
+        if self.keyspace.partitioned {
+            self.keyspace.registry.unclaimed.anchor_is_gone(id);
         }
-        if let Some(shared) = self.collections.remove(id) {
-            self.discard_collection(id, shared, !self.is_in_transaction());
+        if let Some(shared) = self.keyspace.registry.remove(id) {
+            self.discard(id, shared, !self.keyspace.transaction.is_running());
         }
     }
 
-    pub(in super::super) fn discard_collection(&self, id: u64, shared: Shared, at_once: bool) {
+    pub(in super::super) fn discard(self, id: u64, shared: SharedCollection, at_once: bool) {
         let (len, memory) = {
             let collection = shared.read();
             (collection.len(), collection.memory_bytes())
         };
-        self.collections.note_memory(memory, 0);
-        if self.is_in_transaction() && (len <= LOOKED_AT_MAX || self.is_new_in_transaction(id)) {
+        self.keyspace.registry.note_memory(memory, 0);
+        if self.keyspace.transaction.is_running()
+            && (len <= LOOKED_AT_MAX || self.keyspace.transaction.made(id))
+        {
             let elements = shared.write().take_elements(id, len);
             self.discard_elements(id, elements);
         } else if at_once && len <= AT_ONCE_MAX {
             let elements = shared.write().take_elements(id, len);
             self.forget_elements(id, &elements);
         } else {
-            self.discard(Garbage::Collection(id, shared, len));
+            self.keyspace
+                .garbage()
+                .discard(Garbage::Collection(id, shared, len));
         }
     }
 
     /// Removes elements in a transaction: those that the transaction stored go at once, the rest when it is done.
-    fn discard_elements(&self, id: u64, elements: Vec<(ElementKey, Location)>) {
-        let is_new = self.is_new_in_transaction(id);
+    fn discard_elements(self, id: u64, elements: Vec<(ElementKey, Location)>) {
+        let is_new = self.keyspace.transaction.made(id);
         let (own, rest): (Vec<_>, Vec<_>) = elements
             .into_iter()
-            .partition(|(_, location)| is_new || self.store.is_of_this_step(*location));
+            .partition(|(_, location)| is_new || self.keyspace.store.is_of_this_step(*location));
         self.forget_elements(id, &own);
         let rest = rest
             .into_iter()
             .map(|(key, location)| (ELEMENTS, IndexKey::from_slice(&key), location))
             .collect();
-        self.discard(Garbage::Records(self.elements_partition(id), rest));
+        self.keyspace
+            .garbage()
+            .discard(Garbage::Records(self.partition_of(id), rest));
     }
 
-    pub(in super::super) fn forget_elements(&self, id: u64, elements: &[(ElementKey, Location)]) {
-        let partition = self.elements_partition(id);
+    pub(in super::super) fn forget_elements(self, id: u64, elements: &[(ElementKey, Location)]) {
+        let partition = self.partition_of(id);
         for (key, location) in elements {
-            let record = element_record(partition, key);
-            if let Err(error) = self.store.forget(record, *location, Gone::Flushed) {
+            let record = element_record_key(partition, key);
+            if let Err(error) = self.keyspace.store.forget(record, *location, Gone::Flushed) {
                 // The next start finds the element again and tries again.
                 tracing::warn!(%error, "an element of a removed collection could not be removed");
             }

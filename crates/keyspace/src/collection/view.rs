@@ -10,8 +10,9 @@ use super::scores::ScoreIndex;
 use super::sequence::Sequence;
 use super::source::Source;
 use super::{Collection, Encoding, Shape};
-use crate::access::live;
+use crate::hashing::shard_of;
 use crate::index::{Entry, Index};
+use crate::reading::live;
 use crate::{Access, Cursor, Keyspace, KeyspaceError, Kind, StringView};
 
 /// A live value of any type.
@@ -151,7 +152,8 @@ impl<'a> Fields<'a> {
     }
 
     fn entry(&self, name: &[u8]) -> Option<&'a Entry> {
-        self.index.get(self.source.keyspace.hash(name), name)
+        self.index
+            .get(self.source.keyspace.hashing.hash(name), name)
     }
 
     /// Whether a field or member is there.
@@ -219,7 +221,7 @@ fn scan(
     count: usize,
     mut visit: impl FnMut(&[u8]),
 ) -> Option<Cursor> {
-    let hasher = |key: &[u8]| keyspace.hash(key);
+    let hasher = |key: &[u8]| keyspace.hashing.hash(key);
     index.scan(cursor, count, &hasher, &mut |entry| visit(entry.key()))
 }
 
@@ -261,13 +263,13 @@ impl List<'_> {
         mut f: impl FnMut(&[u8]) -> ControlFlow<()>,
     ) -> Result<(), KeyspaceError> {
         let items = self.items.range(range);
-        let place = |item: &&ListItem| item.location;
+        let location = |item: &&ListItem| item.location;
         let name = |item: &&ListItem| encode_label(item.label);
         let each = |_: &&ListItem, value: &[u8]| f(value);
         if reversed {
-            self.source.read_run(items.rev(), place, name, each)
+            self.source.read_run(items.rev(), location, name, each)
         } else {
-            self.source.read_run(items, place, name, each)
+            self.source.read_run(items, location, name, each)
         }
     }
 
@@ -304,7 +306,7 @@ impl<'a> Scores<'a> {
     /// A member's score; `None` where it is not there.
     pub fn score(&self, member: &[u8]) -> Result<Option<f64>, KeyspaceError> {
         let members = self.ranked.members();
-        let Some(entry) = members.get(self.source.keyspace.hash(member), member) else {
+        let Some(entry) = members.get(self.source.keyspace.hashing.hash(member), member) else {
             return Ok(None);
         };
         let score = self.source.read(member, entry.location, decode_score)?;
@@ -357,21 +359,24 @@ impl Keyspace {
         access: Access,
         f: impl FnOnce(Option<View<'_>>) -> R,
     ) -> Result<R, KeyspaceError> {
-        self.meet(db, key, access.now)?;
-        let place = self.place(key);
+        self.expiry().on_access(db, key, access.now)?;
+        let hash = self.hashing.hash(key);
         loop {
-            let shard = self.read_shard(place.shard)?;
-            let generation = self.generation(db);
-            let entry = live(shard.get(generation, place.hash, key), access.now);
+            let shard = self.locking().read_shard(shard_of(hash))?;
+            let generation = self.generations.of(db);
+            let entry = live(shard.get(generation, hash, key), access.now);
             let Some(entry) = entry else {
                 return Ok(f(None));
             };
-            if let Some(missing) = self.missing_partition(place, generation, Some(entry))? {
+            if let Some(missing) =
+                self.collections()
+                    .missing_partition(hash, generation, Some(entry))?
+            {
                 drop(shard);
-                self.index_partition(missing)?;
+                self.loading().index_partition(missing)?;
                 continue;
             }
-            if let Some((id, shared)) = self.collection(place, generation, entry)? {
+            if let Some((id, shared)) = self.collections().of(hash, generation, entry)? {
                 if access.touch {
                     entry.touch(access.now, self.eviction.clock());
                 }
@@ -381,7 +386,7 @@ impl Keyspace {
             if access.touch {
                 entry.touch(access.now, self.eviction.clock());
             }
-            let string = self.stored_string(place, generation, entry);
+            let string = self.reading().stored_string(hash, generation, entry);
             return Ok(f(Some(View::String(string))));
         }
     }
@@ -394,14 +399,16 @@ impl Keyspace {
         access: Access,
         f: impl FnOnce(&[Option<View<'_>>]) -> R,
     ) -> Result<R, KeyspaceError> {
-        self.meet_all(keys, access.now)?;
-        let places = self.places(keys);
-        let (numbers, shards) = self.lock_shards(keys, &places, RwLock::read, |shard| &**shard)?;
+        self.expiry().on_access_to_all(keys, access.now)?;
+        let hashes = self.locking().hashes(keys);
+        let (numbers, shards) =
+            self.locking()
+                .lock_shards(keys, &hashes, RwLock::read, |shard| &**shard)?;
         let mut held = Vec::with_capacity(keys.len());
-        for (&(db, key), &place) in keys.iter().zip(&places) {
-            let shard = &shards[numbers.partition_point(|&number| number < place.shard)];
-            let generation = self.generation(db);
-            let Some(entry) = live(shard.get(generation, place.hash, key), access.now) else {
+        for (&(db, key), &hash) in keys.iter().zip(&hashes) {
+            let shard = &shards[numbers.partition_point(|&number| number < shard_of(hash))];
+            let generation = self.generations.of(db);
+            let Some(entry) = live(shard.get(generation, hash, key), access.now) else {
                 held.push(Held::Absent);
                 continue;
             };
@@ -409,10 +416,10 @@ impl Keyspace {
                 entry.touch(access.now, self.eviction.clock());
             }
             held.push(
-                if let Some((id, shared)) = self.collection(place, generation, entry)? {
+                if let Some((id, shared)) = self.collections().of(hash, generation, entry)? {
                     Held::Collection(id, shared)
                 } else {
-                    Held::String(self.stored_string(place, generation, entry))
+                    Held::String(self.reading().stored_string(hash, generation, entry))
                 },
             );
         }
@@ -443,5 +450,5 @@ impl Keyspace {
 enum Held<'a> {
     Absent,
     String(StringView<'a>),
-    Collection(u64, super::Shared),
+    Collection(u64, super::SharedCollection),
 }

@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 
 use super::super::clock::{random_below, unlikely_recent};
 use super::super::index::{Entry, IndexKey};
-use super::super::modified::Before;
 use super::super::shard::Shard;
-use super::super::{Access, EventClass, Keyspace, KeyspaceError, Millis, Place, SHARDS};
+use super::super::telling::Before;
+use super::super::{Access, EventClass, Keyspace, KeyspaceError, Millis, SHARDS};
 use super::candidates::{CANDIDATES_MAX, Candidate, Candidates};
 use super::{EvictionStats, Order, Rule};
 use config::Settings;
@@ -30,9 +30,6 @@ const KEYS_PER_REFRESH: usize = 256;
 
 /// Elements of removed collections that eviction removes before it evicts a key.
 const GARBAGE_PER_EVICTION: usize = 64;
-
-/// A larger write first asks the store for space, because it may need more than the store keeps ready.
-pub const LARGE_BYTES: u64 = 256 * 1024;
 
 /// The outcome for a candidate.
 enum Fate {
@@ -59,61 +56,40 @@ impl Entry {
     }
 }
 
-impl Keyspace {
+/// Evicts keys; see [`Keyspace::eviction`].
+#[derive(Clone, Copy, Debug)]
+pub struct Eviction<'k> {
+    pub(in super::super) keyspace: &'k Keyspace,
+}
+
+impl Eviction<'_> {
     /// Applies the settings of `maxmemory`, its policies and the LFU counters.
-    pub fn configure(&self, settings: &Settings) {
-        self.eviction.configure(settings);
+    pub fn configure(self, settings: &Settings) {
+        self.keyspace.eviction.configure(settings);
         self.refresh_threshold();
     }
 
     /// How many keys were evicted, and how long `maxmemory` was exceeded.
-    pub fn eviction_stats(&self, now: Millis) -> EvictionStats {
-        self.eviction.stats(now)
-    }
-
-    /// The memory check before a command that may add about `bytes`. If there is too little memory, it evicts keys for
-    /// a limited time. Returns whether [`make_room`](Self::make_room) has more to do. Fails if `maxmemory` is exceeded
-    /// and no key may be evicted. The caller holds no key.
-    #[inline]
-    pub fn ensure_room(&self, bytes: u64, now: Millis) -> Result<bool, KeyspaceError> {
-        let fill = self.store.fill();
-        let threshold = self.eviction.threshold.load(Ordering::Relaxed);
-        let fits = fill.bytes.saturating_add(bytes) <= threshold;
-        if fits && !fill.is_short && bytes <= LARGE_BYTES {
-            return Ok(false);
-        }
-        self.make_way(bytes, now)
-    }
-
-    #[cold]
-    fn make_way(&self, bytes: u64, now: Millis) -> Result<bool, KeyspaceError> {
-        // A write that can never fit must not evict everything.
-        let can_fit = bytes < self.store.evict_above();
-        let wanted = match self.eviction.threshold.load(Ordering::Relaxed) {
-            threshold if bytes < threshold && can_fit => bytes,
-            _ => 0,
-        };
-        self.evict_for(wanted, now)?;
-        // Space of evicted or overwritten records is free only after compaction.
-        Ok(self.wants_room(bytes, now))
+    pub fn stats(self, now: Millis) -> EvictionStats {
+        self.keyspace.eviction.stats(now)
     }
 
     /// Whether keys may be evicted for `bytes` of new values. A write that can never fit must not evict everything.
-    pub(in super::super) fn may_evict(&self, bytes: u64, now: Millis) -> bool {
+    pub(in super::super) fn may_evict(self, bytes: u64, now: Millis) -> bool {
         bytes > 0
-            && !self.is_expiry_held(now)
-            && self.eviction.rule().is_some()
-            && bytes < self.store.evict_above()
-            && bytes < self.eviction.threshold.load(Ordering::Relaxed)
+            && !self.keyspace.expiry().is_held(now)
+            && self.keyspace.eviction.rule().is_some()
+            && bytes < self.keyspace.store.evict_above()
+            && bytes < self.keyspace.eviction.threshold()
     }
 
     /// Evicts a few keys; returns whether it evicted any. The caller holds no key.
-    pub(in super::super) fn evict_some(&self, now: Millis) -> Result<bool, KeyspaceError> {
-        let Some(rule) = self.eviction.rule() else {
+    pub(in super::super) fn evict_some(self, now: Millis) -> Result<bool, KeyspaceError> {
+        let Some(rule) = self.keyspace.eviction.rule() else {
             return Ok(false);
         };
         self.refresh_threshold();
-        self.latency().timed(CYCLE, || {
+        self.keyspace.latency().timed(CYCLE, || {
             for evicted in 0..KEYS_PER_LOOK {
                 if !self.evict_one(rule, now, true)? {
                     return Ok(evicted > 0);
@@ -124,34 +100,35 @@ impl Keyspace {
     }
 
     /// Evicts until `bytes` fit, for a limited time.
-    fn evict_for(&self, bytes: u64, now: Millis) -> Result<(), KeyspaceError> {
-        if self.is_expiry_held(now) {
+    pub(in super::super) fn evict_for(self, bytes: u64, now: Millis) -> Result<(), KeyspaceError> {
+        if self.keyspace.expiry().is_held(now) {
             // Nothing may change now, even if memory is short.
             return Ok(());
         }
-        let Some(rule) = self.eviction.rule() else {
+        let Some(rule) = self.keyspace.eviction.rule() else {
             let exceeded = self.is_over(0);
-            self.eviction.note_exceeded(exceeded, now);
+            self.keyspace.eviction.note_exceeded(exceeded, now);
             return if exceeded {
                 Err(KeyspaceError::OverMaxmemory)
             } else {
                 Ok(())
             };
         };
-        self.latency()
+        self.keyspace
+            .latency()
             .timed(CYCLE, || self.evict_by(rule, bytes, now))
     }
 
-    fn evict_by(&self, rule: Rule, bytes: u64, now: Millis) -> Result<(), KeyspaceError> {
+    fn evict_by(self, rule: Rule, bytes: u64, now: Millis) -> Result<(), KeyspaceError> {
         let started = Instant::now();
-        let time_max = self.eviction.time_max();
+        let time_max = self.keyspace.eviction.time_max();
         let mut evicted = 0;
         while self.is_over(bytes) {
             if !self.evict_one(rule, now, true)? {
                 // The store's own limit only keeps compaction cheap. A write fails by itself if the store is really
                 // full.
                 let exceeded = self.exceeds_max();
-                self.eviction.note_exceeded(exceeded, now);
+                self.keyspace.eviction.note_exceeded(exceeded, now);
                 return if exceeded {
                     Err(KeyspaceError::OverMaxmemory)
                 } else {
@@ -173,11 +150,16 @@ impl Keyspace {
     /// Evicts up to `keys` keys for a write that found no space. That write holds locks, so this waits for no shard.
     /// Returns whether it evicted any.
     pub(in super::super) fn evict_for_write(
-        &self,
+        self,
         keys: usize,
         now: Millis,
     ) -> Result<bool, KeyspaceError> {
-        let Some(rule) = self.eviction.rule().filter(|_| !self.is_expiry_held(now)) else {
+        let Some(rule) = self
+            .keyspace
+            .eviction
+            .rule()
+            .filter(|_| !self.keyspace.expiry().is_held(now))
+        else {
             return Ok(false);
         };
         for evicted in 0..keys {
@@ -190,28 +172,31 @@ impl Keyspace {
 
     /// Evicts for about `time` if memory is over its limit. Returns whether there is more to do.
     pub(in super::super) fn evict_in_background(
-        &self,
+        self,
         time: Duration,
         now: Millis,
     ) -> Result<bool, KeyspaceError> {
-        if !self.is_loaded() || self.is_expiry_held(now) {
+        if !self.keyspace.loading().is_done() || self.keyspace.expiry().is_held(now) {
             return Ok(false);
         }
         self.refresh_threshold();
-        self.eviction.note_exceeded(self.exceeds_max(), now);
-        let Some(rule) = self.eviction.rule().filter(|_| self.is_over(0)) else {
+        self.keyspace
+            .eviction
+            .note_exceeded(self.exceeds_max(), now);
+        let Some(rule) = self.keyspace.eviction.rule().filter(|_| self.is_over(0)) else {
             return Ok(false);
         };
         let more = self
+            .keyspace
             .latency()
             .timed(CYCLE, || self.evict_for_time(rule, time, now))?;
         // No client waits for this commit, but staged writes take memory.
-        self.store.commit()?;
+        self.keyspace.store.commit()?;
         Ok(more)
     }
 
     fn evict_for_time(
-        &self,
+        self,
         rule: Rule,
         time: Duration,
         now: Millis,
@@ -220,7 +205,7 @@ impl Keyspace {
         let mut evicted = 0;
         loop {
             // A collection's bytes become free only when its elements are removed.
-            if self.remove_garbage(GARBAGE_PER_EVICTION) == 0 {
+            if self.keyspace.garbage().remove(GARBAGE_PER_EVICTION) == 0 {
                 if !self.evict_one(rule, now, true)? {
                     return Ok(false);
                 }
@@ -235,24 +220,24 @@ impl Keyspace {
         }
     }
 
-    pub(in super::super) fn is_over(&self, bytes: u64) -> bool {
-        let threshold = self.eviction.threshold.load(Ordering::Relaxed);
+    pub(in super::super) fn is_over(self, bytes: u64) -> bool {
+        let threshold = self.keyspace.eviction.threshold();
         // The threshold does not show when the index alone exceeds `maxmemory`.
-        self.store.fill().bytes.saturating_add(bytes) > threshold || self.exceeds_max()
+        self.keyspace.store.fill().bytes.saturating_add(bytes) > threshold || self.exceeds_max()
     }
 
     /// Whether `maxmemory` is set and exceeded.
-    fn exceeds_max(&self) -> bool {
-        let max = self.eviction.max_bytes.load(Ordering::Relaxed);
-        let dram = self.eviction.dram_bytes.load(Ordering::Relaxed);
-        max > 0 && self.store.fill().bytes + dram > max
+    fn exceeds_max(self) -> bool {
+        let max = self.keyspace.eviction.max_bytes.load(Ordering::Relaxed);
+        let dram = self.keyspace.eviction.dram_bytes.load(Ordering::Relaxed);
+        max > 0 && self.keyspace.store.fill().bytes + dram > max
     }
 
     /// Measures the index and the views, and computes again how many bytes the store may hold.
-    fn refresh_threshold(&self) {
+    fn refresh_threshold(self) {
         let mut bytes = 0;
         let mut seen = 0;
-        for shard in &self.shards {
+        for shard in &self.keyspace.shards {
             // The caller may hold a shard's lock, so skip locked shards and count each as an average one.
             if let Some(shard) = shard.try_read() {
                 let tables = shard.tables.iter();
@@ -265,17 +250,17 @@ impl Keyspace {
         if seen == 0 {
             return;
         }
-        let eviction = &self.eviction;
+        let eviction = &self.keyspace.eviction;
         let dram = bytes * SHARDS as u64 / seen
-            + self.views.memory_bytes()
-            + self.collections.memory_bytes();
+            + self.keyspace.views.memory_bytes()
+            + self.keyspace.registry.memory_bytes();
         eviction.dram_bytes.store(dram, Ordering::Relaxed);
         let by_max = match eviction.max_bytes.load(Ordering::Relaxed) {
             0 => u64::MAX,
             max => max.saturating_sub(dram),
         };
         let by_store = match eviction.rule() {
-            Some(_) => self.store.evict_above(),
+            Some(_) => self.keyspace.store.evict_above(),
             None => u64::MAX,
         };
         eviction
@@ -285,14 +270,14 @@ impl Keyspace {
 
     /// Evicts one key; `false` if it found none that may go. If `may_wait` is set, it waits for shards' locks, so the
     /// caller must hold none.
-    fn evict_one(&self, rule: Rule, now: Millis, may_wait: bool) -> Result<bool, KeyspaceError> {
+    fn evict_one(self, rule: Rule, now: Millis, may_wait: bool) -> Result<bool, KeyspaceError> {
         let samples = match rule.order {
             Order::Random => 1,
-            _ => self.eviction.samples.load(Ordering::Relaxed),
+            _ => self.keyspace.eviction.samples.load(Ordering::Relaxed),
         };
         for _ in 0..ROUNDS_MAX {
             // A thread that holds this lock never waits for a shard.
-            let mut candidates = self.eviction.candidates.lock();
+            let mut candidates = self.keyspace.eviction.candidates.lock();
             let any = self.sample(rule, now, samples, &mut candidates);
             let mut best = candidates.take_best();
             drop(candidates);
@@ -311,10 +296,10 @@ impl Keyspace {
                 if removed {
                     break;
                 }
-                best = self.eviction.candidates.lock().take_best();
+                best = self.keyspace.eviction.candidates.lock().take_best();
             }
             if !locked.is_empty() || best.is_some() {
-                let mut candidates = self.eviction.candidates.lock();
+                let mut candidates = self.keyspace.eviction.candidates.lock();
                 for candidate in locked.into_iter().chain(best) {
                     candidates.offer(candidate);
                 }
@@ -327,7 +312,7 @@ impl Keyspace {
     }
 
     /// Offers up to `samples` randomly drawn keys as candidates; returns whether it found any.
-    fn sample(&self, rule: Rule, now: Millis, samples: usize, candidates: &mut Candidates) -> bool {
+    fn sample(self, rule: Rule, now: Millis, samples: usize, candidates: &mut Candidates) -> bool {
         let mut met = false;
         for _ in 0..samples {
             let mut tries = (0..SHARDS_TRIED).map(|_| random_below(SHARDS));
@@ -344,13 +329,13 @@ impl Keyspace {
 
     /// Offers one randomly drawn key of a shard; returns whether the shard had one.
     fn sample_shard(
-        &self,
+        self,
         number: usize,
         rule: Rule,
         now: Millis,
         candidates: &mut Candidates,
     ) -> bool {
-        let Some(shard) = self.shards[number].try_read() else {
+        let Some(shard) = self.keyspace.shards[number].try_read() else {
             return false;
         };
         let Some((generation, entry)) = draw(&shard, rule) else {
@@ -369,7 +354,7 @@ impl Keyspace {
     }
 
     fn remove_candidate(
-        &self,
+        self,
         candidate: &Candidate,
         rule: Rule,
         now: Millis,
@@ -381,7 +366,7 @@ impl Keyspace {
             generation,
             ref key,
         } = *candidate;
-        let lock = &self.shards[number];
+        let lock = &self.keyspace.shards[number];
         let guard = if may_wait {
             Some(lock.write())
         } else {
@@ -390,7 +375,7 @@ impl Keyspace {
         let Some(mut shard) = guard else {
             return Ok(Fate::Locked);
         };
-        let hash = self.hash(key);
+        let hash = self.keyspace.hashing.hash(key);
         let Some(table) = shard.table_mut(generation) else {
             return Ok(Fate::Stale);
         };
@@ -402,22 +387,22 @@ impl Keyspace {
             return Ok(Fate::Stale);
         }
         let record = RecordKey {
-            partition: self.partition(number),
+            partition: self.keyspace.hashing.partition_of_shard(number),
             generation,
             key,
         };
         let location = entry.location;
-        let place = Place {
-            hash,
-            shard: number,
-        };
-        let collection = self.collection_id(place, generation, entry)?;
+        let collection = self.keyspace.collections().id_of(hash, generation, entry)?;
         let before = if entry.is_expired(now) {
-            self.store.forget(record, location, Gone::Expired)?;
+            self.keyspace
+                .store
+                .forget(record, location, Gone::Expired)?;
             Before::Expired
         } else {
             let remove = Write::Remove { record, location };
-            self.store.write(&[remove], &mut [Location::default()])?;
+            self.keyspace
+                .store
+                .write(&[remove], &mut [Location::default()])?;
             Before::Live
         };
         table.forget(hash, key);
@@ -425,16 +410,20 @@ impl Keyspace {
             table.index.tighten(hash);
         }
         if let Some(id) = collection {
-            self.drop_collection(id);
+            self.keyspace.collections().remove(id);
         }
         if before == Before::Live {
-            self.eviction.count();
+            self.keyspace.eviction.count();
         }
-        if let Some(db) = self.database_of(generation) {
+        if let Some(db) = self.keyspace.generations.database_of(generation) {
             let access = Access::by_server(now);
-            self.wrote(&mut shard, db, key, access, before, false);
+            self.keyspace
+                .telling()
+                .wrote(&mut shard, db, key, access, before, false);
             if before == Before::Live {
-                self.event(EventClass::EVICTED, "evicted", db, key);
+                self.keyspace
+                    .events
+                    .emit(EventClass::EVICTED, "evicted", db, key);
             }
         }
         Ok(Fate::Removed)

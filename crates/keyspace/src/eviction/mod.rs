@@ -2,12 +2,12 @@
 //!
 //! There are two limits. `maxmemory` counts the bytes of records in the store and of the index in DRAM. Without
 //! `maxmemory` the store's own limit holds: above it, compaction would cost too much. If keys may be evicted, both
-//! limits become one number, so that a write makes one comparison: [`Eviction::threshold`].
+//! limits become one number, so that a write makes one comparison: [`State::threshold`].
 
 mod candidates;
 mod evict;
 
-pub(super) use evict::LARGE_BYTES;
+pub use evict::Eviction;
 
 use std::sync::atomic::{AtomicI64, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -60,7 +60,7 @@ enum Order {
 
 /// The state of eviction.
 #[derive(Debug)]
-pub(super) struct Eviction {
+pub(super) struct State {
     /// The policy's number in [`POLICIES`].
     policy: AtomicU8,
     /// See [`Clock::to_word`].
@@ -93,7 +93,7 @@ pub struct EvictionStats {
     pub exceeded_now_ms: u64,
 }
 
-impl Default for Eviction {
+impl Default for State {
     fn default() -> Self {
         Self {
             policy: AtomicU8::new(0),
@@ -111,11 +111,17 @@ impl Default for Eviction {
     }
 }
 
-impl Eviction {
+impl State {
     /// How entries record their accesses.
     #[inline]
     pub fn clock(&self) -> Clock {
         Clock::from_word(self.clock.load(Ordering::Relaxed))
+    }
+
+    /// If the stored bytes are above this, a command that adds data must evict or compact first.
+    #[inline]
+    pub fn threshold(&self) -> u64 {
+        self.threshold.load(Ordering::Relaxed)
     }
 
     /// Which keys go first; `None` if no key may be evicted.
@@ -255,7 +261,7 @@ mod tests {
 
     #[test]
     fn time_over_the_limit_is_added_up() {
-        let eviction = Eviction::default();
+        let eviction = State::default();
         for (exceeded, now) in [(false, 5), (true, 10), (true, 20), (false, 40), (true, 50)] {
             eviction.note_exceeded(exceeded, now);
         }

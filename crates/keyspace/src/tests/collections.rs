@@ -337,14 +337,14 @@ fn edit_list(
 
 fn load(keyspace: &Keyspace) -> Result<()> {
     for partition in 0..keyspace.store.partitions() {
-        keyspace.index_partition(partition)?;
+        keyspace.loading().index_partition(partition)?;
     }
-    keyspace.all_partitions_read();
+    keyspace.loading().all_partitions_read();
     Ok(())
 }
 
 fn sweep(keyspace: &Keyspace) {
-    while keyspace.remove_garbage(1000) > 0 {}
+    while keyspace.garbage().remove(1000) > 0 {}
 }
 
 #[test]
@@ -375,7 +375,7 @@ fn collections_do_what_a_model_does_and_nothing_stays_behind() -> Result<()> {
             }
             sweep(&world.keyspace);
             assert_eq!(store.records(), 0, "seed {seed}");
-            assert_eq!(world.keyspace.collections.memory_bytes(), 0);
+            assert_eq!(world.keyspace.registry.memory_bytes(), 0);
         }
     }
     Ok(())
@@ -396,23 +396,23 @@ fn what_goes_while_the_pool_is_read_leaves_nothing_behind() -> Result<()> {
         }
         drop(keyspace);
         let keyspace = over(&store);
-        // The heads are met, and of a part of them the elements.
+        // The anchors are known, and of a part of them the elements.
         let half = keyspace.store.partitions() / 2;
         for partition in 0..half {
-            keyspace.index_partition(partition)?;
+            keyspace.loading().index_partition(partition)?;
         }
         if flushed {
-            keyspace.flush(0)?;
+            keyspace.databases().flush(0)?;
         } else {
-            keyspace.remove_expired(20)?;
+            keyspace.expiry().remove_all_due(20)?;
         }
         sweep(&keyspace);
         load(&keyspace)?;
-        keyspace.remove_expired(20)?;
+        keyspace.expiry().remove_all_due(20)?;
         sweep(&keyspace);
         assert_eq!(store.records(), 0, "flushed: {flushed}");
-        assert!(!keyspace.collections.any());
-        assert_eq!(keyspace.collections.memory_bytes(), 0);
+        assert!(!keyspace.registry.any());
+        assert_eq!(keyspace.registry.memory_bytes(), 0);
     }
     Ok(())
 }
@@ -459,7 +459,7 @@ fn collections_survive_in_real_pools() -> Result<()> {
                 }
                 world.check()?;
             }
-            world.keyspace.flush(0)?;
+            world.keyspace.databases().flush(0)?;
             sweep(&world.keyspace);
             if layout == LayoutChoice::Packed {
                 assert_eq!(world.keyspace.store.fill().bytes, 0);

@@ -1,5 +1,7 @@
 //! Eviction over a store in memory.
 
+use parking_lot::Mutex;
+
 use super::*;
 use config::{Config, Settings};
 
@@ -18,7 +20,9 @@ fn settings(directives: &[(&str, &str)]) -> Settings {
 
 fn with_policy(policy: &str) -> (Keyspace, Arc<MemoryStore>) {
     let (keyspace, store) = fresh(false);
-    keyspace.configure(&settings(&[("maxmemory-policy", policy)]));
+    keyspace
+        .eviction()
+        .configure(&settings(&[("maxmemory-policy", policy)]));
     (keyspace, store)
 }
 
@@ -40,9 +44,9 @@ fn a_write_that_finds_no_room_evicts_and_tries_again() -> Result<()> {
     store.most.store(500 * RECORD_BYTES, Ordering::Relaxed);
     put(&keyspace, 0, b"more", b"0123456789")?;
     assert_eq!(get(&keyspace, 0, b"more", 0)?, Some(b"0123456789".to_vec()));
-    assert!(keyspace.len(0)? <= 500);
-    let evicted = keyspace.eviction_stats(0).evicted_keys;
-    assert_eq!(evicted + keyspace.len(0)?, 1_001);
+    assert!(keyspace.databases().len(0)? <= 500);
+    let evicted = keyspace.eviction().stats(0).evicted_keys;
+    assert_eq!(evicted + keyspace.databases().len(0)?, 1_001);
     Ok(())
 }
 
@@ -53,7 +57,7 @@ fn a_write_evicts_a_bounded_number_of_keys() -> Result<()> {
     store.most.store(RECORD_BYTES, Ordering::Relaxed);
     let refused = put(&keyspace, 0, b"more", b"0123456789");
     assert!(matches!(refused, Err(KeyspaceError::OutOfMemory)));
-    let evicted = keyspace.eviction_stats(0).evicted_keys;
+    let evicted = keyspace.eviction().stats(0).evicted_keys;
     assert!((500..=2_000).contains(&evicted), "{evicted}");
     Ok(())
 }
@@ -67,7 +71,7 @@ fn without_a_policy_nothing_is_evicted() -> Result<()> {
         put(&keyspace, 0, b"more", b"0123456789"),
         Err(KeyspaceError::OutOfMemory)
     ));
-    assert_eq!(keyspace.len(0)?, 100);
+    assert_eq!(keyspace.databases().len(0)?, 100);
     Ok(())
 }
 
@@ -78,15 +82,15 @@ fn a_command_evicts_before_it_adds() -> Result<()> {
     store
         .evict_above
         .store(900 * RECORD_BYTES, Ordering::Relaxed);
-    keyspace.configure(&settings(&[
+    keyspace.eviction().configure(&settings(&[
         ("maxmemory-policy", "allkeys-random"),
         ("maxmemory-eviction-tenacity", "100"),
     ]));
-    keyspace.ensure_room(100 * RECORD_BYTES, 0)?;
-    assert_eq!(keyspace.len(0)?, 800);
+    keyspace.memory_check().check(100 * RECORD_BYTES, 0)?;
+    assert_eq!(keyspace.databases().len(0)?, 800);
     // What can't fit at all evicts down to the limit only.
-    keyspace.ensure_room(1 << 30, 0)?;
-    assert_eq!(keyspace.len(0)?, 800);
+    keyspace.memory_check().check(1 << 30, 0)?;
+    assert_eq!(keyspace.databases().len(0)?, 800);
     Ok(())
 }
 
@@ -100,12 +104,12 @@ fn the_longest_idle_keys_go_first() -> Result<()> {
     store
         .evict_above
         .store(700 * RECORD_BYTES, Ordering::Relaxed);
-    keyspace.configure(&settings(&[
+    keyspace.eviction().configure(&settings(&[
         ("maxmemory-policy", "allkeys-lru"),
         ("maxmemory-eviction-tenacity", "100"),
         ("maxmemory-samples", "20"),
     ]));
-    keyspace.ensure_room(0, 60_000)?;
+    keyspace.memory_check().check(0, 60_000)?;
     let mut left = [0; 2];
     for n in 0..1_000u32 {
         if keyspace
@@ -124,15 +128,19 @@ fn the_longest_idle_keys_go_first() -> Result<()> {
 fn maxmemory_without_a_policy_refuses() -> Result<()> {
     let (keyspace, _store) = fresh(false);
     fill(&keyspace, 0..10)?;
-    keyspace.configure(&settings(&[("maxmemory", "1")]));
+    keyspace
+        .eviction()
+        .configure(&settings(&[("maxmemory", "1")]));
     assert!(matches!(
-        keyspace.ensure_room(0, 1_000),
+        keyspace.memory_check().check(0, 1_000),
         Err(KeyspaceError::OverMaxmemory)
     ));
-    let stats = keyspace.eviction_stats(3_500);
+    let stats = keyspace.eviction().stats(3_500);
     assert_eq!((stats.exceeded_ms, stats.exceeded_now_ms), (2_500, 2_500));
-    keyspace.configure(&settings(&[("maxmemory", "0")]));
-    keyspace.ensure_room(0, 5_000)?;
+    keyspace
+        .eviction()
+        .configure(&settings(&[("maxmemory", "0")]));
+    keyspace.memory_check().check(0, 5_000)?;
     Ok(())
 }
 
@@ -140,7 +148,7 @@ fn maxmemory_without_a_policy_refuses() -> Result<()> {
 fn what_is_evicted_is_told() -> Result<()> {
     struct Heard(Mutex<Vec<String>>);
     impl Observer for Heard {
-        fn changed(&self, db: usize, key: &[u8], client: u64) {
+        fn modified(&self, db: usize, key: &[u8], client: u64) {
             let key = key.escape_ascii();
             self.0.lock().push(format!("changed {db} {key} {client}"));
         }
@@ -153,20 +161,22 @@ fn what_is_evicted_is_told() -> Result<()> {
     let (keyspace, _store) = with_policy("allkeys-random");
     put(&keyspace, 3, b"k", b"v")?;
     let heard = Arc::new(Heard(Mutex::default()));
-    keyspace.set_observer(Arc::clone(&heard) as Arc<dyn Observer>);
-    keyspace.observe_changes(true);
-    keyspace.observe_events(EventClass::EVICTED);
+    keyspace
+        .events
+        .set_observer(Arc::clone(&heard) as Arc<dyn Observer>);
+    keyspace.events.observe_modifications(true);
+    keyspace.events.observe(EventClass::EVICTED);
     let mut watches = Watches::default();
-    keyspace.watch(&mut watches, 3, b"k", 0)?;
-    keyspace.configure(&settings(&[
+    keyspace.watching().watch(&mut watches, 3, b"k", 0)?;
+    keyspace.eviction().configure(&settings(&[
         ("maxmemory-policy", "allkeys-random"),
         ("maxmemory", "1"),
     ]));
     assert!(matches!(
-        keyspace.ensure_room(0, 0),
+        keyspace.memory_check().check(0, 0),
         Err(KeyspaceError::OverMaxmemory)
     ));
     assert_eq!(*heard.0.lock(), ["changed 3 k 0", "evicted 3 k"]);
-    assert!(keyspace.have_changed(&watches, 0)?);
+    assert!(keyspace.watching().have_changed(&watches, 0)?);
     Ok(())
 }

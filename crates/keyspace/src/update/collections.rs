@@ -7,9 +7,10 @@ use smallvec::{SmallVec, smallvec};
 
 use super::Writes;
 use super::locked::LockedKey;
-use super::several::{Staged, Step, Update};
+use super::several::{Notice, Staged, Update};
 use crate::collection::{
-    Built, Collection, Edit, FieldsEdit, ListEdit, Locked, ScoresEdit, View, What, encode_score,
+    Built, Collection, Edit, FieldsEdit, ListEdit, LockedCollection, ScoresEdit, View, What,
+    encode_score,
 };
 use crate::{EventClass, Keyspace, KeyspaceError, Kind, Millis};
 use store::Location;
@@ -19,10 +20,10 @@ pub(super) struct Opened<'a> {
     keyspace: &'a Keyspace,
     position: usize,
     id: u64,
-    locked: Option<Locked>,
+    locked: Option<LockedCollection>,
     /// Whether it is past its key's deadline.
     expired: bool,
-    /// Whether it has no head yet.
+    /// Whether it has no anchor yet.
     new: bool,
 }
 
@@ -30,7 +31,7 @@ impl Drop for Opened<'_> {
     fn drop(&mut self) {
         if self.new {
             self.locked = None;
-            self.keyspace.collections.remove(self.id);
+            self.keyspace.registry.remove(self.id);
         }
     }
 }
@@ -54,22 +55,23 @@ impl<'a> Update<'a> {
             if !expired && self.keys.next_access(i).touch {
                 entry.touch(self.keys.access.now, self.keys.keyspace.eviction.clock());
             }
-            let head = entry.location;
+            let anchor = entry.location;
             let table = self.keys.shard(i).table(key.generation);
-            let recent = table.and_then(|table| table.recent(key.place.hash, entry));
+            let recent = table.and_then(|table| table.recent(key.hash, entry));
             let (id, locked) = if let Some((id, collection)) = recent {
                 (id, RwLock::write_arc(collection))
             } else {
                 let found = self
                     .keys
                     .keyspace
-                    .collection(key.place, key.generation, entry)?;
+                    .collections()
+                    .of(key.hash, key.generation, entry)?;
                 let Some((id, collection)) = found else {
                     continue;
                 };
                 let locked = RwLock::write_arc(&collection);
                 if let Some(table) = self.keys.shard_mut(i).table_mut(key.generation) {
-                    table.remember(key.place.hash, head, id, collection);
+                    table.remember(key.hash, anchor, id, collection);
                 }
                 (id, locked)
             };
@@ -89,9 +91,7 @@ impl<'a> Update<'a> {
     fn first_position(&self, i: usize) -> usize {
         let same = |other: &LockedKey<'_>| {
             let key = &self.keys[i];
-            other.place.hash == key.place.hash
-                && other.generation == key.generation
-                && other.key == key.key
+            other.hash == key.hash && other.generation == key.generation && other.key == key.key
         };
         self.keys.list[..i].iter().position(same).unwrap_or(i)
     }
@@ -107,9 +107,13 @@ impl<'a> Update<'a> {
         let entry = self.keys.live_entry(i)?;
         if entry.kind() == Kind::String {
             let LockedKey {
-                place, generation, ..
+                hash, generation, ..
             } = self.keys[i];
-            let string = self.keys.keyspace.stored_string(place, generation, entry);
+            let string = self
+                .keys
+                .keyspace
+                .reading()
+                .stored_string(hash, generation, entry);
             return Some(View::String(string));
         }
         let opened = self.opened(i)?;
@@ -122,11 +126,11 @@ impl<'a> Update<'a> {
     pub fn fields(&mut self, i: usize, kind: Kind) -> Result<FieldsEdit<'_>, KeyspaceError> {
         let (opened, edit) = self.edit(i, kind)?;
         match (&self.opened[opened].locked, &mut self.edits[edit].1.what) {
-            (Some(locked), What::Elements(changes)) => Ok(FieldsEdit {
+            (Some(locked), What::Elements(edits)) => Ok(FieldsEdit {
                 keyspace: self.keys.keyspace,
                 locked,
                 id: self.opened[opened].id,
-                changes,
+                edits,
             }),
             _ => Err(KeyspaceError::WrongKind),
         }
@@ -136,11 +140,11 @@ impl<'a> Update<'a> {
     pub fn scores(&mut self, i: usize) -> Result<ScoresEdit<'_>, KeyspaceError> {
         let (opened, edit) = self.edit(i, Kind::SortedSet)?;
         match (&self.opened[opened].locked, &mut self.edits[edit].1.what) {
-            (Some(locked), What::Elements(changes)) => Ok(ScoresEdit {
+            (Some(locked), What::Elements(edits)) => Ok(ScoresEdit {
                 keyspace: self.keys.keyspace,
                 locked,
                 id: self.opened[opened].id,
-                changes,
+                edits,
             }),
             _ => Err(KeyspaceError::WrongKind),
         }
@@ -154,7 +158,7 @@ impl<'a> Update<'a> {
             .as_ref()
             .map_or(0, |list| list.len());
         match &mut self.edits[edit].1.what {
-            What::List(changes) => Ok(ListEdit::new(changes, len)),
+            What::List(edits) => Ok(ListEdit::new(edits, len)),
             What::Elements(_) => Err(KeyspaceError::WrongKind),
         }
     }
@@ -186,8 +190,8 @@ impl<'a> Update<'a> {
         } else {
             let id = self.opened[opened].id;
             self.edits.push((i, Edit::new(id, kind)));
-            if self.keys.keyspace.wants_events() {
-                self.steps.push((i, Step::Written));
+            if self.keys.keyspace.events.wants_any() {
+                self.notices.push((i, Notice::Written));
             }
             self.edits.len() - 1
         };
@@ -198,15 +202,12 @@ impl<'a> Update<'a> {
     }
 
     fn open_new(&self, i: usize, kind: Kind) -> Opened<'a> {
-        let id = self.keys.keyspace.collections.new_id();
+        let id = self.keys.keyspace.registry.new_id();
         let shared = Arc::new(RwLock::new(Collection::new(kind)));
         let locked = RwLock::write_arc(&shared);
         // Before its first element is stored: the compaction is to find it.
         let generation = self.keys[i].generation;
-        self.keys
-            .keyspace
-            .collections
-            .insert(id, generation, shared);
+        self.keys.keyspace.registry.insert(id, generation, shared);
         Opened {
             keyspace: self.keys.keyspace,
             position: i,
@@ -291,8 +292,8 @@ impl<'a> Update<'a> {
         }
     }
 
-    /// Stages what becomes of the heads of collections that change.
-    pub(super) fn stage_heads(&mut self) {
+    /// Stages what becomes of the anchors of collections that change.
+    pub(super) fn stage_anchors(&mut self) {
         for n in 0..self.edits.len() {
             let (i, edit) = &self.edits[n];
             let (i, id, kind) = (*i, edit.id, edit.kind);
@@ -345,15 +346,17 @@ impl<'a> Update<'a> {
         };
         edit.plan(keyspace, collection)?;
         let mut writes = Writes::new();
-        let partition = keyspace.elements_partition(edit.id);
+        let partition = keyspace.collections().partition_of(edit.id);
         edit.writes(partition, &mut writes);
         let mut locations: SmallVec<[Location; 4]> = smallvec![Location::default(); writes.len()];
-        keyspace.store_write(&writes, &mut locations, self.keys.access.now)?;
+        keyspace
+            .writing()
+            .store(&writes, &mut locations, self.keys.access.now)?;
         drop(writes);
         let before = collection.memory_bytes();
         edit.apply(keyspace, collection, &locations);
         keyspace
-            .collections
+            .registry
             .note_memory(before, collection.memory_bytes());
         Ok(())
     }
@@ -371,11 +374,14 @@ impl<'a> Update<'a> {
     /// Appends the elements' records.
     pub(super) fn write_elements<'w>(&'w self, writes: &mut Writes<'w>) {
         for (_, edit) in &self.edits {
-            edit.writes(self.keys.keyspace.elements_partition(edit.id), writes);
+            edit.writes(
+                self.keys.keyspace.collections().partition_of(edit.id),
+                writes,
+            );
         }
     }
 
-    /// Does in DRAM what was written, and lets go of the collections that have no head any more.
+    /// Does in DRAM what was written, and lets go of the collections that have no anchor any more.
     pub(super) fn apply_elements(&mut self, mut locations: &[Location]) {
         let keyspace = self.keys.keyspace;
         for (_, edit) in self.edits.iter().filter(|(_, edit)| edit.is_planned()) {
@@ -392,34 +398,34 @@ impl<'a> Update<'a> {
                 let used = edit.apply(keyspace, collection, locations);
                 locations = &locations[used..];
                 keyspace
-                    .collections
+                    .registry
                     .note_memory(before, collection.memory_bytes());
             }
             opened.new = !keyspace.retains;
         }
         for (id, to) in &self.moved {
-            keyspace.collections.moved(*id, self.keys[*to].generation);
+            keyspace.registry.moved(*id, self.keys[*to].generation);
         }
         for new in self.built.drain(..) {
             if keyspace.retains {
                 new.built.adopt();
             }
         }
-        let headless: Vec<u64> = self
+        let unanchored: Vec<u64> = self
             .opened
             .iter()
             .filter(|opened| !opened.new && !self.moved.iter().any(|(id, _)| *id == opened.id))
-            .filter(|opened| self.lost_head(opened))
+            .filter(|opened| self.lost_anchor(opened))
             .map(|opened| opened.id)
             .collect();
         self.opened.clear();
-        for id in headless {
-            keyspace.drop_collection(id);
+        for id in unanchored {
+            keyspace.collections().remove(id);
         }
     }
 
-    /// Whether this call has removed or replaced the head of a collection that was there.
-    fn lost_head(&self, opened: &Opened<'_>) -> bool {
+    /// Whether this call has removed or replaced the anchor of a collection that was there.
+    fn lost_anchor(&self, opened: &Opened<'_>) -> bool {
         self.staged.iter().any(|&(i, staged)| {
             let names_it =
                 |start: usize, end: usize| self.values[start..end] == opened.id.to_le_bytes();
@@ -434,7 +440,7 @@ impl<'a> Update<'a> {
 }
 
 /// The collection whose elements an edit writes; `None` where it writes none.
-fn changes_elements<'o>(opened: &'o [Opened<'_>], edit: &Edit) -> Option<&'o Locked> {
+fn changes_elements<'o>(opened: &'o [Opened<'_>], edit: &Edit) -> Option<&'o LockedCollection> {
     let opened = opened.iter().find(|one| one.id == edit.id)?;
     let locked = opened.locked.as_ref()?;
     // The elements of what is removed as a whole go by themselves.

@@ -6,18 +6,19 @@ use std::ops::Index;
 use parking_lot::RwLockWriteGuard;
 use smallvec::SmallVec;
 
-use crate::access::live;
-use crate::changes::Changes;
+use crate::dirty::Dirty;
+use crate::hashing::shard_of;
 use crate::index::Entry;
+use crate::reading::live;
 use crate::shard::Shard;
-use crate::{Access, KeyInfo, Keyspace, KeyspaceError, Place, StringView, Value};
+use crate::{Access, KeyInfo, Keyspace, KeyspaceError, StringView, Value};
 use store::RecordKey;
 
 /// One key whose shard is locked.
 #[derive(Clone, Copy)]
 pub(crate) struct LockedKey<'a> {
     pub(crate) key: &'a [u8],
-    pub(crate) place: Place,
+    pub(crate) hash: u64,
     pub(crate) db: usize,
     pub(crate) generation: u32,
 }
@@ -39,7 +40,7 @@ pub(super) struct LockedKeys<'a> {
     /// For each key, whether this call has touched it already.
     touched: Each<Cell<bool>>,
     /// How many changes of data the call counts as.
-    pub(super) changes: Changes,
+    pub(super) dirty: Dirty,
 }
 
 impl<'a> Index<usize> for LockedKeys<'a> {
@@ -67,7 +68,7 @@ impl<'a> LockedKeys<'a> {
             touched: list.iter().map(|_| Cell::new(false)).collect(),
             list,
             access,
-            changes: Changes::default(),
+            dirty: Dirty::default(),
         }
     }
 
@@ -79,11 +80,11 @@ impl<'a> LockedKeys<'a> {
     pub(super) fn entry(&self, i: usize) -> Option<&Entry> {
         let LockedKey {
             key,
-            place,
+            hash,
             generation,
             ..
         } = self[i];
-        self.shard(i).get(generation, place.hash, key)
+        self.shard(i).get(generation, hash, key)
     }
 
     pub(super) fn live_entry(&self, i: usize) -> Option<&Entry> {
@@ -93,13 +94,13 @@ impl<'a> LockedKeys<'a> {
     /// The shard of key `i`.
     #[inline]
     pub(super) fn shard(&self, i: usize) -> &Shard {
-        &self.shards[self.position(self[i].place.shard)]
+        &self.shards[self.position(shard_of(self[i].hash))]
     }
 
     /// The shard of key `i`.
     #[inline]
     pub(super) fn shard_mut(&mut self, i: usize) -> &mut Shard {
-        let position = self.position(self[i].place.shard);
+        let position = self.position(shard_of(self[i].hash));
         &mut self.shards[position]
     }
 
@@ -116,11 +117,11 @@ impl<'a> LockedKeys<'a> {
     pub(super) fn record(&self, i: usize) -> RecordKey<'a> {
         let LockedKey {
             key,
-            place,
+            hash,
             generation,
             ..
         } = self[i];
-        self.keyspace.record(place, generation, key)
+        self.keyspace.hashing.record(hash, generation, key)
     }
 
     pub(super) fn info(&self, i: usize) -> Option<KeyInfo> {
@@ -135,12 +136,13 @@ impl<'a> LockedKeys<'a> {
         f: impl FnOnce(Value<'_>) -> R,
     ) -> Result<Option<R>, KeyspaceError> {
         let LockedKey {
-            place, generation, ..
+            hash, generation, ..
         } = self[i];
         let entry = self.live_entry(i);
         let access = self.access_of(i, entry);
         self.keyspace
-            .read_entry(place, generation, entry, access, f)
+            .reading()
+            .value(hash, generation, entry, access, f)
     }
 
     pub(super) fn read_string<R>(
@@ -149,12 +151,13 @@ impl<'a> LockedKeys<'a> {
         f: impl FnOnce(StringView<'_>) -> R,
     ) -> Result<Option<R>, KeyspaceError> {
         let LockedKey {
-            place, generation, ..
+            hash, generation, ..
         } = self[i];
         let entry = self.live_entry(i);
         let access = self.access_of(i, entry);
         self.keyspace
-            .read_string_entry(place, generation, entry, access, f)
+            .reading()
+            .string(hash, generation, entry, access, f)
     }
 
     fn access_of(&self, i: usize, entry: Option<&Entry>) -> Access {
@@ -170,10 +173,10 @@ impl<'a> LockedKeys<'a> {
         next_access(self.access, &self.touched[i])
     }
 
-    /// Adds the call's changes to those of all.
-    pub(super) fn count_changes(&mut self) {
+    /// Adds the call's changes of data to those of all calls.
+    pub(super) fn add_dirty(&mut self) {
         if let Some(shard) = self.shards.first_mut() {
-            shard.changes += self.changes.count();
+            shard.dirty += self.dirty.count();
         }
     }
 }

@@ -7,11 +7,11 @@ use std::cell::Cell;
 
 use smallvec::SmallVec;
 
-use super::HeadWrite;
+use super::KeyWrite;
 use super::locked::{LockedKey, next_access};
-use crate::access::{StringView, live, storable};
-use crate::changes::Changes;
+use crate::dirty::Dirty;
 use crate::index::Entry;
+use crate::reading::{StringView, live, storable};
 use crate::shard::Shard;
 use crate::{
     Access, EventClass, KeyInfo, Keyspace, KeyspaceError, Millis, RecordKind, StringForm, Value,
@@ -27,7 +27,7 @@ pub struct KeyUpdate<'a> {
     pub(super) access: Access,
     /// Whether this call has touched the key already.
     pub(super) touched: Cell<bool>,
-    changes: Changes,
+    dirty: Dirty,
 }
 
 impl<'a> KeyUpdate<'a> {
@@ -44,14 +44,14 @@ impl<'a> KeyUpdate<'a> {
             locked,
             access,
             touched: Cell::new(false),
-            changes: Changes::default(),
+            dirty: Dirty::default(),
         }
     }
 
-    /// Adds the call's changes to those of all.
+    /// Adds the call's changes of data to those of all calls.
     #[inline]
-    pub(super) fn count_changes(&mut self) {
-        self.shard.changes += self.changes.count();
+    pub(super) fn add_dirty(&mut self) {
+        self.shard.dirty += self.dirty.count();
     }
 
     /// The key's entry, past its deadline or not.
@@ -59,11 +59,11 @@ impl<'a> KeyUpdate<'a> {
     pub(super) fn entry(&self) -> Option<&Entry> {
         let LockedKey {
             key,
-            place,
+            hash,
             generation,
             ..
         } = self.locked;
-        self.shard.get(generation, place.hash, key)
+        self.shard.get(generation, hash, key)
     }
 
     fn live_entry(&self) -> Option<&Entry> {
@@ -87,12 +87,13 @@ impl<'a> KeyUpdate<'a> {
     /// Runs `f` on the live value.
     pub fn read<R>(&self, f: impl FnOnce(Value<'_>) -> R) -> Result<Option<R>, KeyspaceError> {
         let LockedKey {
-            place, generation, ..
+            hash, generation, ..
         } = self.locked;
         let entry = self.live_entry();
         let access = self.access_of(entry);
         self.keyspace
-            .read_entry(place, generation, entry, access, f)
+            .reading()
+            .value(hash, generation, entry, access, f)
     }
 
     /// Runs `f` on the live string; see [`Keyspace::read_string`](crate::Keyspace::read_string).
@@ -101,12 +102,13 @@ impl<'a> KeyUpdate<'a> {
         f: impl FnOnce(StringView<'_>) -> R,
     ) -> Result<Option<R>, KeyspaceError> {
         let LockedKey {
-            place, generation, ..
+            hash, generation, ..
         } = self.locked;
         let entry = self.live_entry();
         let access = self.access_of(entry);
         self.keyspace
-            .read_string_entry(place, generation, entry, access, f)
+            .reading()
+            .string(hash, generation, entry, access, f)
     }
 
     /// Stores a value. On an error the old one is still there.
@@ -137,7 +139,7 @@ impl<'a> KeyUpdate<'a> {
         expires_at: Option<Millis>,
         modifies: bool,
     ) -> Result<(), KeyspaceError> {
-        self.apply(HeadWrite::Put {
+        self.apply(KeyWrite::Put {
             kind,
             value,
             expires_at: storable(expires_at),
@@ -150,7 +152,7 @@ impl<'a> KeyUpdate<'a> {
         if self.live_entry().is_none() {
             return Ok(());
         }
-        self.apply(HeadWrite::SetExpiry {
+        self.apply(KeyWrite::SetExpiry {
             expires_at: storable(expires_at),
         })
     }
@@ -161,7 +163,7 @@ impl<'a> KeyUpdate<'a> {
             return Ok(false);
         }
         let was_live = self.live_entry().is_some();
-        self.apply(HeadWrite::Remove)?;
+        self.apply(KeyWrite::Remove)?;
         Ok(was_live)
     }
 
@@ -170,19 +172,20 @@ impl<'a> KeyUpdate<'a> {
         let exists = self.info().is_some();
         let LockedKey { key, db, .. } = self.locked;
         self.keyspace
+            .telling()
             .modified(self.shard, db, key, self.access, exists);
     }
 
     /// Tells of an event of this key, where anybody wants to know. Called after the write that it is about.
     pub fn event(&mut self, class: EventClass, name: &'static str) {
-        self.changes.told_of(class);
+        self.dirty.told_of(class);
         let LockedKey { key, db, .. } = self.locked;
-        self.keyspace.event(class, name, db, key);
+        self.keyspace.events.emit(class, name, db, key);
     }
 
-    /// The call counts as so many changes of data, where it is not one that tells of an event.
-    pub fn changed(&mut self, changes: usize) {
-        self.changes.set(changes);
+    /// Says how many changes of data the call counts as. Otherwise a call that tells of an event counts as one.
+    pub fn set_dirty(&mut self, changes: usize) {
+        self.dirty.set(changes);
     }
 
     /// Shows the live string to `f`, [`StringView::ABSENT`] where there is none, and makes the edit that `f` returns
@@ -213,7 +216,7 @@ impl<'a> KeyUpdate<'a> {
             Written::Nothing => {}
             Written::Whole(value) if modifies => self.put(form, &value, expires_at)?,
             Written::Whole(value) => self.put_unmodified(form, &value, expires_at)?,
-            Written::Parts(changes) => self.apply(HeadWrite::Patch {
+            Written::Parts(changes) => self.apply(KeyWrite::Patch {
                 changes: &changes,
                 expires_at,
                 modifies,

@@ -4,11 +4,11 @@ use std::collections::HashMap;
 
 use smallvec::SmallVec;
 
-use super::HeadWrite;
+use super::KeyWrite;
 use super::collections::{NewCollection, Opened};
 use super::locked::{Each, LockedKey, LockedKeys, LockedShards};
-use crate::access::storable;
 use crate::collection::Edit;
+use crate::reading::storable;
 use crate::{
     Access, EventClass, KeyInfo, Keyspace, KeyspaceError, Millis, PREFETCHED, RecordKind,
     StringView, Value,
@@ -34,28 +34,28 @@ pub(super) enum Staged {
 
 impl Staged {
     /// What is written to the key's record. `values` are those of the call.
-    pub(super) fn head_write(self, values: &[u8]) -> HeadWrite<'_> {
+    pub(super) fn key_write(self, values: &[u8]) -> KeyWrite<'_> {
         match self {
             Staged::Put {
                 kind,
                 start,
                 end,
                 expires_at,
-            } => HeadWrite::Put {
+            } => KeyWrite::Put {
                 kind,
                 value: &values[start..end],
                 expires_at,
                 modifies: true,
             },
-            Staged::Remove => HeadWrite::Remove,
-            Staged::Elements => HeadWrite::Nothing,
+            Staged::Remove => KeyWrite::Remove,
+            Staged::Elements => KeyWrite::Nothing,
         }
     }
 }
 
 /// What is told of a key.
 #[derive(Clone, Copy)]
-pub(super) enum Step {
+pub(super) enum Notice {
     /// What follows from its write itself.
     Written,
     Event(EventClass, &'static str),
@@ -68,7 +68,7 @@ pub struct Update<'a> {
     pub(super) values: Vec<u8>,
     pub(super) staged: Few<(usize, Staged)>,
     /// What is told once the writes have happened; empty where nobody wants to know.
-    pub(super) steps: Vec<(usize, Step)>,
+    pub(super) notices: Vec<(usize, Notice)>,
     /// The collections of the keys, and those that they are to get.
     pub(super) opened: SmallVec<[Opened<'a>; 1]>,
     pub(super) edits: SmallVec<[(usize, Edit); 1]>,
@@ -91,13 +91,18 @@ impl<'a> Update<'a> {
             keys: LockedKeys::new(keyspace, shards, keys, access),
             values: Vec::new(),
             staged: Few::new(),
-            steps: Vec::new(),
+            notices: Vec::new(),
             opened: SmallVec::new(),
             edits: SmallVec::new(),
             built: Vec::new(),
             moved: Vec::new(),
             modified: Few::new(),
         }
+    }
+
+    /// How many keys the call has.
+    pub fn count(&self) -> usize {
+        self.keys.len()
     }
 
     /// What the index knows of key `i`; `None` where it is absent or past its deadline.
@@ -151,8 +156,8 @@ impl<'a> Update<'a> {
 
     fn stage(&mut self, i: usize, staged: Staged) {
         self.staged.push((i, staged));
-        if self.keys.keyspace.wants_events() {
-            self.steps.push((i, Step::Written));
+        if self.keys.keyspace.events.wants_any() {
+            self.notices.push((i, Notice::Written));
         }
     }
 
@@ -163,15 +168,15 @@ impl<'a> Update<'a> {
 
     /// Tells of an event of key `i`, where anybody wants to know, once the writes have happened.
     pub fn event(&mut self, i: usize, class: EventClass, name: &'static str) {
-        self.keys.changes.told_of(class);
-        if self.keys.keyspace.wants(class) {
-            self.steps.push((i, Step::Event(class, name)));
+        self.keys.dirty.told_of(class);
+        if self.keys.keyspace.events.wants(class) {
+            self.notices.push((i, Notice::Event(class, name)));
         }
     }
 
-    /// The call counts as so many changes of data, where it is not one that tells of an event.
-    pub fn changed(&mut self, changes: usize) {
-        self.keys.changes.set(changes);
+    /// Says how many changes of data the call counts as. Otherwise a call that tells of an event counts as one.
+    pub fn set_dirty(&mut self, changes: usize) {
+        self.keys.dirty.set(changes);
     }
 
     /// What was staged, of several writes of one key the last.
@@ -183,7 +188,7 @@ impl<'a> Update<'a> {
         if self.staged.len() <= PREFETCHED {
             let same = |a: usize, b: usize| {
                 let (a, b) = (&self.keys[a], &self.keys[b]);
-                a.place.hash == b.place.hash && a.generation == b.generation && a.key == b.key
+                a.hash == b.hash && a.generation == b.generation && a.key == b.key
             };
             let later = |n: usize, i: usize| self.staged[n + 1..].iter().any(|&(j, _)| same(i, j));
             return (0..)

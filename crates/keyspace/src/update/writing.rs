@@ -3,10 +3,16 @@
 use crate::{Keyspace, KeyspaceError, Millis};
 use store::{Location, StoreError, Write};
 
-impl Keyspace {
+/// Writes records of keys and notes them in the index; see [`Keyspace::writing`].
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Writing<'k> {
+    pub(crate) keyspace: &'k Keyspace,
+}
+
+impl Writing<'_> {
     /// Writes to the store; where it is full, what waits for removal is removed first, then keys that may be evicted.
-    pub(crate) fn store_write(
-        &self,
+    pub(crate) fn store(
+        self,
         writes: &[Write<'_>],
         locations: &mut [Location],
         now: Millis,
@@ -14,23 +20,24 @@ impl Keyspace {
         let mut evictions = EVICTIONS_PER_WRITE;
         let mut before = None;
         loop {
-            match self.store.write(writes, locations) {
-                Err(StoreError::OutOfMemory) if self.remove_garbage(GARBAGE_PER_RETRY) > 0 => {}
+            match self.keyspace.store.write(writes, locations) {
+                Err(StoreError::OutOfMemory)
+                    if self.keyspace.garbage().remove(GARBAGE_PER_RETRY) > 0 => {}
                 Err(StoreError::OutOfMemory)
                     if evictions > 0
                         // Where the compaction can make room, nothing has to go.
-                        && !self.store.could_hold(self.bytes_of(writes))
+                        && !self.keyspace.store.could_hold(self.keyspace.memory_check().bytes_of(writes))
                         && self.may_evict_for(
                             writes,
-                            *before.get_or_insert_with(|| self.store.fill().bytes),
+                            *before.get_or_insert_with(|| self.keyspace.store.fill().bytes),
                         )
-                        && self.evict_for_write(KEYS_PER_EVICTION, now)? =>
+                        && self.keyspace.eviction().evict_for_write(KEYS_PER_EVICTION, now)? =>
                 {
                     evictions -= 1;
                 }
                 other => {
                     if matches!(other, Err(StoreError::OutOfMemory)) {
-                        self.note_wanted(writes);
+                        self.keyspace.memory_check().note_refused(writes);
                     }
                     return Ok(other?);
                 }
@@ -40,22 +47,25 @@ impl Keyspace {
 
     /// Whether evicting makes sense for values that find no room: an empty store could take them, and not so much has
     /// gone already, of the bytes that there were `before`, that what is left is only in pieces too small.
-    fn may_evict_for(&self, writes: &[Write<'_>], before: u64) -> bool {
+    fn may_evict_for(self, writes: &[Write<'_>], before: u64) -> bool {
         let bytes = writes.iter().map(|write| match *write {
             Write::Put { value, .. } => value.len() as u64,
             Write::Patch {
                 record,
                 location,
                 changes,
-            } => self.patch_bytes(record, location, changes),
+            } => self
+                .keyspace
+                .memory_check()
+                .patch_bytes(record, location, changes),
             _ => 0,
         });
         let bytes = bytes.sum::<u64>();
-        let freed = before.saturating_sub(self.store.fill().bytes);
+        let freed = before.saturating_sub(self.keyspace.store.fill().bytes);
         let freed_max = (8 * bytes)
             .min(2 * bytes + FREED_BYTES_MORE)
             .max(FREED_BYTES_MIN);
-        bytes < self.store.evict_above() && freed <= freed_max
+        bytes < self.keyspace.store.evict_above() && freed <= freed_max
     }
 }
 

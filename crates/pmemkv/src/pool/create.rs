@@ -1,4 +1,5 @@
-//! Making a pool: under a temporary name, complete to its last partition, and only then linked to its path.
+//! Making a pool: the process makes it under a temporary name, complete with all partitions, and then links it to its
+//! path.
 
 use std::ffi::OsString;
 use std::fs::{self, File};
@@ -20,18 +21,18 @@ const MODE: sys::mode_t = 0o600;
 const TEMPORARY_END: &str = ".new";
 
 impl Pool {
-    /// Makes a pool of `size_bytes` with all its partitions, and opens it. Nothing that exists is ever overwritten.
+    /// Makes a pool of `size_bytes` with all its partitions, and opens it. It never overwrites anything that exists.
     ///
-    /// The work is done under a temporary name in the same directory, so a crash leaves no half-made pool at `path`;
-    /// what a creator that died left behind is removed by the next one. On a DAX device (`/dev/dax...`; this has not
-    /// been tried on hardware) the size is the device's, `size_bytes` is ignored, and there is no temporary name.
+    /// It works under a temporary name in the same directory, so a crash leaves no half-made pool at `path`, and the
+    /// next call removes what a crashed one has left. On a DAX device (`/dev/dax...`; not tried on hardware yet) it
+    /// takes the device's size, ignores `size_bytes`, and uses no temporary name.
     pub fn create(
         path: impl AsRef<Path>,
         size_bytes: u64,
         header: &PoolHeader,
     ) -> Result<Self, PoolError> {
         let path = path.as_ref();
-        // Checks the names and the partitions before anything is made.
+        // Checks the names and the number of partitions before it makes anything.
         RawHeader::new(header, 0)?;
         if file::is_device(path) {
             return initialise(path, path, 0, header);
@@ -59,16 +60,17 @@ impl Pool {
         }
         let temporary = Temporary::new(directory, path);
         let pool = initialise(path, &temporary.0, size_bytes, header)?;
-        // Fails where something has appeared meanwhile: a rename would replace it.
+        // A link fails if something has appeared at `path` meanwhile; a rename would replace it.
         fs::hard_link(&temporary.0, path).map_err(|error| PoolError::from_io(path, &error))?;
         drop(temporary);
-        // Not every file system can sync a directory, and those that cannot have nothing to lose by it.
+        // Not every file system can sync a directory; on one that cannot, a sync would gain nothing.
         let _ = File::open(directory).and_then(|directory| directory.sync_all());
         Ok(pool)
     }
 }
 
-/// Makes the pool in file `at` for `path`: the header last, so that it vouches for everything else.
+/// Makes the pool in file `at` for `path`. It writes the header last, so that a valid header vouches for everything
+/// else.
 fn initialise(
     path: &Path,
     at: &Path,
@@ -109,7 +111,7 @@ fn initialise(
     Ok(pool)
 }
 
-/// Maps what `pmemobj_create` left in errno.
+/// The error for the errno that `pmemobj_create` has set.
 fn create_error(path: &Path, size_bytes: u64) -> PoolError {
     let error = io::Error::last_os_error();
     let what = message();
@@ -140,7 +142,7 @@ pub(super) fn free_bytes(directory: &Path) -> u64 {
     })
 }
 
-/// A file that goes away unless the pool is finished; removing it leaves the linked pool alone.
+/// The temporary name of a new pool. Dropping it removes the name; a pool that is linked to its path stays.
 struct Temporary(PathBuf);
 
 impl Temporary {
@@ -155,7 +157,7 @@ impl Temporary {
 
 impl Drop for Temporary {
     fn drop(&mut self) {
-        // It may never have been made.
+        // The file may never have been made.
         let _ = fs::remove_file(&self.0);
     }
 }
@@ -167,7 +169,8 @@ fn temporary_start(path: &Path) -> OsString {
     name
 }
 
-/// Removes the temporary files of creators of this pool that died. A living one holds libpmemobj's lock on its file.
+/// Removes the temporary files that crashed creators of this pool have left. A living creator holds libpmemobj's lock
+/// on its file.
 fn remove_leftovers(directory: &Path, path: &Path) {
     let start = temporary_start(path);
     let Ok(entries) = fs::read_dir(directory) else {
@@ -193,7 +196,7 @@ fn remove_leftovers(directory: &Path, path: &Path) {
             continue;
         };
         if let Ok(_locked) = Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-            // A file that cannot be removed only costs room, which the size check will name.
+            // A file that cannot be removed only takes space, and the size check will report that.
             let _ = fs::remove_file(entry.path());
         }
     }

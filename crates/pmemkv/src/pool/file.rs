@@ -1,4 +1,5 @@
-//! A look at the pool's file before libpmemobj maps it: a file that is empty, cut off or foreign would kill it.
+//! Checks the pool's file before libpmemobj maps it, because libpmemobj crashes on a file that is empty, cut off or
+//! foreign.
 
 use std::fs::{self, File};
 use std::io;
@@ -15,7 +16,7 @@ use super::{LAYOUT, POOL_BYTES_MIN, lanes};
 /// The unit of a file's count of blocks.
 const BLOCK_BYTES: u64 = 512;
 
-// Where libpmemobj keeps what is read here; format 6 of its pools, unchanged since version 1.5 of the library.
+// The offsets of libpmemobj's fields that this file reads: format 6 of its pools, unchanged since version 1.5.
 const SIGNATURE: &[u8; 8] = b"PMEMOBJ\0";
 const MAJOR_AT: u64 = 8;
 const MAJOR: u32 = 6;
@@ -59,7 +60,7 @@ pub(super) fn reserve(path: &Path) -> Result<(), PoolError> {
     }
 }
 
-/// The header of the pool at `path`, read from the file without libpmemobj; refuses what libpmemobj would die of.
+/// Reads the header of the pool at `path` without libpmemobj, and refuses files that libpmemobj would crash on.
 pub(super) fn inspect(path: &Path) -> Result<PoolHeader, PoolError> {
     let metadata = fs::metadata(path).map_err(|error| missing(path, &error))?;
     if !metadata.is_file() {
@@ -87,7 +88,7 @@ pub(super) fn inspect(path: &Path) -> Result<PoolHeader, PoolError> {
     let layout = layout(&file).map_err(|error| PoolError::from_io(path, &error))?;
     let ours = layout == LAYOUT.to_bytes();
     if !signed {
-        // A pool whose first bytes alone are wrecked still has its layout's name.
+        // If only the first bytes are damaged, the layout's name is still there.
         return Err(if ours {
             damaged("its signature is gone")
         } else {
@@ -103,7 +104,7 @@ pub(super) fn inspect(path: &Path) -> Result<PoolHeader, PoolError> {
     }
     let major = (read(MAJOR_AT)? & 0xffff_ffff) as u32;
     if major != MAJOR {
-        // libpmemobj says what it thinks of another format; what is read below would mean nothing.
+        // In another format the fields below would mean something else.
         return Err(damaged(&format!(
             "libpmemobj's format number is {major}, not {MAJOR}"
         )));
@@ -214,7 +215,7 @@ fn layout(file: &File) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// The size of the new pool in file or device `path`, as libpmemobj cut it.
+/// The size of the new pool in file or device `path`, as libpmemobj has rounded it.
 pub(super) fn size_bytes(path: &Path) -> io::Result<u64> {
     if is_device(path) {
         return device_bytes(path);

@@ -32,17 +32,18 @@ pub use objects::Allocated;
 use root::Root;
 pub use root::{CELLS, FORMAT_VERSION, PARTITIONS_MAX, PoolHeader, WORDS};
 
-/// How the threads of a process share the arenas of the pools that it opens from now on.
+/// How the threads of a process share the arenas of pools that it opens later.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Arenas {
-    /// One for each thread or so: allocations do not wait for each other, but each keeps room that others lack.
+    /// About one for each thread: allocations do not wait for each other, but each arena keeps memory that others may
+    /// lack.
     PerThread = 0,
-    /// One for all: the last free memory is anybody's.
+    /// One for all threads: each can use the last free memory.
     One = 1,
 }
 
 impl Arenas {
-    /// Chooses for all pools that are opened from now on.
+    /// Applies to all pools that the process opens from now on.
     pub fn choose(self) -> Result<(), Error> {
         let mut kind = self as c_int;
         // SAFETY: without a pool the call sets a global; this entry point reads one int-sized enum.
@@ -61,11 +62,11 @@ impl Arenas {
     }
 }
 
-/// The name by which libpmemobj tells this server's pools from others.
+/// The layout name in libpmemobj's header. It tells this server's pools from others.
 const LAYOUT: &CStr = c"pmemkv-server";
 /// libpmemobj's own minimum.
 pub(super) const POOL_BYTES_MIN: u64 = 8 << 20;
-/// What a partition takes before the first record, with room for its first growth.
+/// Bytes of a partition before its first record, with room for its first growth.
 const PARTITION_BYTES_MIN: u64 = 64 << 10;
 
 /// An open pool; closed when the last clone, and the last database opened from it, is dropped.
@@ -79,7 +80,7 @@ pub struct Pool {
 pub struct PoolStats {
     /// The pool's size, its own bookkeeping included.
     pub size_bytes: u64,
-    /// What its objects take. Free room may be in pieces too small for a large value.
+    /// Bytes of its objects. The free rest may be in pieces too small for a large value.
     pub allocated_bytes: u64,
 }
 
@@ -90,7 +91,7 @@ struct Inner {
     header: PoolHeader,
     size_bytes: u64,
     open_slots: Mutex<HashSet<u32>>,
-    /// Held while several words change together.
+    /// The thread that changes words holds it.
     words: Mutex<()>,
     /// Whether the words lie in the pool twice.
     has_copy: AtomicBool,
@@ -105,7 +106,7 @@ unsafe impl Send for Inner {}
 unsafe impl Sync for Inner {}
 
 impl Pool {
-    /// The smallest pool that takes this many partitions, in bytes.
+    /// The size of the smallest pool with this many partitions, in bytes.
     pub fn size_bytes_min(partitions: u32) -> u64 {
         POOL_BYTES_MIN + u64::from(partitions) * PARTITION_BYTES_MIN
     }
@@ -133,7 +134,8 @@ impl Pool {
             });
         }
         let root = opened.root(path)?;
-        // SAFETY: the root object is at least as large as `Root`, mapped and aligned by libpmemobj; nobody changes it now.
+        // SAFETY: the root object is at least as large as `Root`, mapped and aligned by libpmemobj; nobody changes it
+        // now.
         let header = unsafe { (*root.as_ptr()).header };
         let (header, size_bytes) = header
             .decode()
@@ -144,14 +146,14 @@ impl Pool {
         Ok(pool)
     }
 
-    /// The header of the pool at `path`, read without opening it: cheap, and harmless on any file.
+    /// Reads the header of the pool at `path` without opening it. That is cheap, and harmless on any file.
     ///
-    /// A DAX device cannot be read so: its answer is [`PoolError::NotAPool`].
+    /// A DAX device cannot be read this way: for one it returns [`PoolError::NotAPool`].
     pub fn read_header(path: impl AsRef<Path>) -> Result<PoolHeader, PoolError> {
         file::inspect(path.as_ref())
     }
 
-    /// What the pool was made for.
+    /// The pool's header.
     pub fn header(&self) -> &PoolHeader {
         &self.inner.header
     }
@@ -161,8 +163,8 @@ impl Pool {
         &self.inner.path
     }
 
-    /// A config that opens the engine of partition `index`. The partition is taken until the config, or the database
-    /// opened with it, is dropped.
+    /// A config that opens the engine of partition `index`. No other config gets the partition until this one, or the
+    /// database opened with it, is dropped.
     pub fn partition_config(&self, index: u32) -> Result<Config, Error> {
         let mut config = Config::new()?;
         config.put_oid(Slot::take(&self.inner, index)?)?;
@@ -174,9 +176,9 @@ impl Pool {
         Database::open(&self.inner.header.engine, self.partition_config(index)?)
     }
 
-    /// A checksum of where the partitions lie, which never changes in the life of a pool; never 0.
+    /// A checksum of the partitions' places, which never change in the life of a pool; never 0.
     ///
-    /// An engine takes the place of a partition for granted: where it is wrong, it crashes, or makes an empty store.
+    /// An engine trusts the place of its partition: if the place is wrong, the engine crashes or makes an empty store.
     pub fn places_checksum(&self) -> u64 {
         // SAFETY: the root object is mapped as long as `self` lives; no reference to the slots exists.
         let slots = unsafe { &raw const (*self.inner.root.as_ptr()).slots };
@@ -192,7 +194,7 @@ impl Pool {
         root::checksum(&bytes) | 1
     }
 
-    /// How full the pool is; well under a microsecond.
+    /// How full the pool is. Takes well under a microsecond.
     pub fn stats(&self) -> Result<PoolStats, PoolError> {
         let mut allocated_bytes: u64 = 0;
         // SAFETY: the pool is open; this entry point writes one u64.
@@ -222,11 +224,11 @@ impl fmt::Debug for Pool {
     }
 }
 
-/// An open pool that is closed again unless it becomes a [`Pool`].
+/// An open pool. Dropping it closes the pool, unless it has become a [`Pool`].
 struct Opened(NonNull<sys::PMEMobjpool>);
 
 impl Opened {
-    /// The root object, made and zeroed where there is none.
+    /// The root object; makes it, all zeros, if there is none.
     fn root(&self, path: &Path) -> Result<NonNull<Root>, PoolError> {
         // SAFETY: the pool is open.
         let oid = unsafe { sys::pmemobj_root(self.0.as_ptr(), size_of::<Root>()) };
@@ -320,7 +322,7 @@ impl Drop for Inner {
     }
 }
 
-/// The place of one partition's engine in an open pool; at most one is handed out at a time.
+/// The place of one partition's engine in an open pool. There is at most one `Slot` for each partition at a time.
 pub(super) struct Slot {
     inner: Arc<Inner>,
     index: u32,
@@ -382,7 +384,7 @@ impl fmt::Debug for Slot {
     }
 }
 
-/// Maps what `pmemobj_open` left in errno.
+/// The error for the errno that `pmemobj_open` has set.
 fn open_error(path: &Path) -> PoolError {
     let error = io::Error::last_os_error();
     let why = message();
@@ -409,14 +411,15 @@ fn raw_path(path: &Path) -> Result<CString, PoolError> {
     })
 }
 
-/// libpmemobj's message of the calling thread's last failure.
+/// libpmemobj's message about the calling thread's last failure.
 fn message() -> String {
     // SAFETY: the call takes nothing and returns a string that belongs to the calling thread.
     let text = unsafe { sys::pmemobj_errormsg() };
     if text.is_null() {
         return String::new();
     }
-    // SAFETY: a NUL-terminated string that lives until this thread's next libpmemobj call, and it is copied before that.
+    // SAFETY: a NUL-terminated string that lives until this thread's next libpmemobj call, and it is copied before
+    // that.
     let text = unsafe { CStr::from_ptr(text) };
     text.to_string_lossy().into_owned()
 }

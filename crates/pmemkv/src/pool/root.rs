@@ -25,14 +25,14 @@ const ROOT_BYTES: usize = 17_536;
 const MAGIC: u64 = u64::from_le_bytes(*b"PMKVSRV\x01");
 const NAME_BYTES: usize = 32;
 
-/// What a pool was made for.
+/// The engine, layout and partitions that a pool was made for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PoolHeader {
     /// The version of the format; [`FORMAT_VERSION`] for a new pool.
     pub format_version: u32,
     /// The pmemkv engine of every partition.
     pub engine: String,
-    /// How the records lie in the engine: a name that the caller gives meaning to.
+    /// The layout of the records in the engine: a name that only the caller understands.
     pub layout: String,
     /// How many engines share the pool, 1 to [`PARTITIONS_MAX`].
     pub partitions: u32,
@@ -59,7 +59,7 @@ impl PoolHeader {
     }
 }
 
-/// The header as it lies in the pool. `checksum` is over everything before it.
+/// The header's bytes in the pool. `checksum` covers everything before it.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub(super) struct RawHeader {
@@ -77,7 +77,7 @@ pub(super) struct RawHeader {
 pub(super) const HEADER_BYTES: usize = size_of::<RawHeader>();
 const CHECKED_BYTES: usize = HEADER_BYTES - size_of::<u64>();
 
-/// A set of words on its way: valid while `checksum` fits, applied again at open.
+/// A redo entry for a set of words. It is valid while `checksum` fits; then the next open stores the words again.
 #[repr(C)]
 pub(super) struct Redo {
     pub(super) start: AtomicU64,
@@ -280,7 +280,7 @@ fn text(bytes: &[u8; NAME_BYTES]) -> Option<String> {
     String::from_utf8(bytes[..end].to_vec()).ok()
 }
 
-/// FNV-1a, 64 bits: every single changed byte changes it.
+/// FNV-1a, 64 bits: a change of any single byte changes it.
 /// Source of the constants: the FNV specification, draft-eastlake-fnv.
 pub(super) fn checksum(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
@@ -288,7 +288,7 @@ pub(super) fn checksum(bytes: &[u8]) -> u64 {
     })
 }
 
-/// The checksum of a set of words on its way. Never 0, which stands for "none".
+/// The checksum of a redo entry. Never 0, which stands for "no entry".
 pub(super) fn redo_checksum(start: u64, words: &[u64]) -> u64 {
     let mut bytes = Vec::with_capacity((words.len() + 1) * 8);
     bytes.extend_from_slice(&start.to_le_bytes());

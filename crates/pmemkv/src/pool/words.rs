@@ -1,8 +1,4 @@
-//! The durable words: small numbers that outlive the process, one by one or several at once.
-//!
-//! They lie twice in the root object, each copy with a checksum and the number of the change that made it. A change goes
-//! to the redo entry, then to the first copy, then to the second, each durable before the next is begun. So at any moment
-//! one of the two copies is whole, and of two whole ones the later is right: the other one is damaged or stale.
+//! The durable words: small numbers in the pool. The server stores one word, or several in one step.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -31,7 +27,7 @@ impl Pool {
         self.root().words[index].load(Ordering::Acquire)
     }
 
-    /// Stores one word: after a crash it is the old or the new value, and the new one once this has returned.
+    /// Stores one word. After a crash it has the old or the new value; once this has returned, the new one.
     ///
     /// # Panics
     /// If `index` is not below [`WORDS`].
@@ -39,7 +35,8 @@ impl Pool {
         self.set_words(index, &[value]);
     }
 
-    /// `count` words from `start` on, as one [`set_words`](Self::set_words) left them.
+    /// `count` words from `start` on, all as of one moment: never between two words of a
+    /// [`set_words`](Self::set_words).
     ///
     /// # Panics
     /// If the words reach beyond [`WORDS`].
@@ -52,8 +49,9 @@ impl Pool {
             .collect()
     }
 
-    /// Stores the words from `start` on together: after a crash all are old or all are new, and new once this has
-    /// returned. [`word`](Self::word) may see some of them earlier than others; [`words`](Self::words) may not.
+    /// Stores the words from `start` on in one step. After a crash all are old or all are new; once this has returned,
+    /// all are new. [`word`](Self::word) may see some of them earlier than others; [`words`](Self::words) sees all or
+    /// none.
     ///
     /// # Panics
     /// If the words reach beyond [`WORDS`].
@@ -77,7 +75,7 @@ impl Pool {
         for (place, value) in redo.words.iter().zip(values) {
             place.store(*value, Ordering::Relaxed);
         }
-        // Until the checksum fits, a crash forgets the whole set; from then on the open finishes it.
+        // A crash before the checksum fits drops the whole set. After it, the next open finishes the set.
         redo.checksum
             .store(checksum_of_redo(start, values, change), Ordering::Release);
         self.inner.persist::<Redo>(redo);
@@ -278,7 +276,7 @@ impl Pool {
         }
     }
 
-    /// The root object's words. Its slots are engines' own and are only reached by pointer.
+    /// The root object's words. Only pointers reach its slots, because engines change them.
     fn root(&self) -> Words<'_> {
         let root = self.inner.root.as_ptr();
         Words {
@@ -294,7 +292,7 @@ impl Pool {
     }
 }
 
-/// The parts of [`Root`] that may be borrowed.
+/// The parts of [`Root`] that Rust may borrow.
 struct Words<'a> {
     words: &'a StoredWords,
     copy: &'a StoredWords,

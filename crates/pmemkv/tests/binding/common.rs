@@ -1,4 +1,4 @@
-//! An engine opened in a directory of its own.
+//! Opens engines for tests, each in a directory of its own.
 
 use std::error::Error;
 use std::path::{Path, PathBuf};
@@ -10,9 +10,9 @@ pub type TestResult = Result<(), Box<dyn Error>>;
 
 pub const MIB: u64 = 1 << 20;
 
-/// An open database and the directory that goes away with it.
+/// An open database and its directory. Dropping it removes the directory.
 pub struct Fixture {
-    // Closed before its directory goes.
+    // Declared first, so that it closes before its directory goes.
     pub db: Database,
     pub engine: Engine,
     size_bytes: u64,
@@ -80,7 +80,7 @@ pub fn config(
     Ok(config)
 }
 
-/// A directory in memory where there is one.
+/// Makes a directory, in memory if possible.
 pub fn directory() -> std::io::Result<TempDir> {
     let shm = PathBuf::from("/dev/shm");
     let parent = if shm.is_dir() {
@@ -93,7 +93,7 @@ pub fn directory() -> std::io::Result<TempDir> {
         .tempdir_in(parent)
 }
 
-/// Runs a test on every engine that keeps what is put, and says which one failed.
+/// Runs a test on every engine that keeps its data, and says which one failed.
 pub fn on_each(size_bytes: u64, test: impl Fn(&Fixture) -> TestResult) -> TestResult {
     let engines = engines::available();
     assert!(!engines.is_empty(), "the library has no engine at all");

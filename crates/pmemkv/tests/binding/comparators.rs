@@ -1,4 +1,4 @@
-//! Orders of one's own.
+//! Comparators decide the order of keys.
 
 use std::ops::ControlFlow::Continue;
 use std::panic::{self, AssertUnwindSafe};
@@ -25,7 +25,7 @@ fn keys(db: &Database) -> Result<Vec<Vec<u8>>, Error> {
 #[test]
 fn a_sorted_engine_keeps_the_order_it_is_given() -> TestResult {
     for engine in engines::available() {
-        // radix orders by bytes and nothing else.
+        // radix knows byte order only.
         if !engine.sorted || engine.name == "radix" {
             continue;
         }

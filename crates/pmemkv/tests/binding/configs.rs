@@ -1,4 +1,4 @@
-//! Typed items and JSON documents.
+//! Configs take typed items and JSON documents.
 
 use std::fs;
 
@@ -39,7 +39,7 @@ fn json_that_pmemkv_does_not_take_is_named() -> TestResult {
         "size: a number beyond 2^63-1"
     );
     assert_eq!(unsupported(r#"{"sub": {"x": null}}"#), "sub.x: null");
-    // pmemkv would take these for pointers.
+    // pmemkv would take these items for pointers.
     assert_eq!(unsupported(r#"{"oid": {}}"#), "oid: an object");
     assert_eq!(
         unsupported(r#"{"comparator": {}}"#),

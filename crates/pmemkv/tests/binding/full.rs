@@ -1,4 +1,4 @@
-//! A full pool: what put says is what is stored.
+//! In a full pool, put reports truly whether it has stored the pair.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ fn out_of_memory_is_said_exactly_where_a_pair_is_not_stored() -> TestResult {
             let db = &fixture.db;
             let mut stored = BTreeMap::new();
             let mut refused = 0;
-            // Small pairs after a refusal, since they may still fit.
+            // After a refusal, small pairs: they may still fit.
             for number in 0..200_000_u32 {
                 let key = format!("a key that is longer {number}").into_bytes();
                 let length = if refused % 2 == 0 { value_bytes } else { 8 };
@@ -39,7 +39,7 @@ fn out_of_memory_is_said_exactly_where_a_pair_is_not_stored() -> TestResult {
             for (key, value) in &stored {
                 assert_eq!(db.get_with(key, |stored| stored == value)?, Some(true));
             }
-            // Removals work in a full pool, and make room.
+            // Removals work in a full pool and make room.
             if fixture.engine.name != "stree" {
                 for key in stored.keys() {
                     assert!(db.remove(key)?);

@@ -6,7 +6,7 @@ use pmemkv::{Database, Engine, Error, Status, engines};
 
 use crate::common::{Fixture, MIB, TestResult, on_each};
 
-/// Keys that C strings, text or size classes would trip over.
+/// Keys that would break code which expects C strings, text or certain sizes.
 fn awkward() -> Vec<Vec<u8>> {
     let every_byte: Vec<u8> = (0..=255).collect();
     vec![
@@ -139,7 +139,7 @@ fn overwriting_in_place_is_exact_or_refused() -> TestResult {
             );
         }
         assert_eq!(db.get(b"log\0key")?.as_ref(), Some(&expected));
-        // The item's lock is free again, also after a refusal.
+        // The item's lock is free again, even after a refusal.
         db.put(b"log\0key", b"short")?;
         assert!(db.write_range(b"log\0key", 0, b"SHORT")?);
         assert!(db.write_range(b"log\0key", 5, b"")?);
@@ -182,7 +182,7 @@ fn a_closure_cannot_call_into_its_own_database() -> TestResult {
         let inside = inside.expect("the key is there");
         assert!(inside.iter().all(|result| *result == Err(Error::Reentrant)));
         assert_eq!(Error::Reentrant.status(), None);
-        // Another database is another matter.
+        // A closure may call another database.
         let other = Fixture::open(fixture.engine, 16 * MIB)?;
         db.get_with(b"key", |value| other.db.put(b"copy", value))?
             .expect("the key is there")?;
@@ -196,7 +196,7 @@ fn an_unknown_engine_is_named_as_such() -> TestResult {
     let error = Database::open("no such engine", pmemkv::Config::new()?).expect_err("it opened");
     assert_eq!(error.status(), Some(Status::WrongEngineName));
     assert!(error.to_string().contains("no such engine"), "{error}");
-    // A status that comes without a message does not repeat that one.
+    // A status without a message does not repeat the message of the earlier failure.
     let Fixture { db, .. } = Fixture::open(Engine::by_name("cmap").ok_or("no cmap")?, 16 * MIB)?;
     let error = db.count_above(b"key").expect_err("cmap has no order");
     assert!(!error.to_string().contains("no such engine"), "{error}");

@@ -1,4 +1,4 @@
-//! Many threads on one database, whatever the engine.
+//! Many threads may use one database, whatever the engine.
 
 use std::ops::ControlFlow::Continue;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -1,4 +1,4 @@
-//! Damaged pools: an error or an open, never a crash of the process that asks.
+//! A damaged pool opens or gives an error; it never crashes the process that opens it.
 
 use std::error::Error;
 use std::fs::{self, OpenOptions};
@@ -35,7 +35,7 @@ fn damage_anywhere_is_an_answer_and_no_crash() -> TestResult {
 
         let file = OpenOptions::new().write(true).open(&path)?;
         let (mut opened, mut refused) = (0, 0);
-        // Pages that hold something, the headers' closely and the heap's by samples.
+        // Damages pages that hold data: every page of the headers, and samples of the heap.
         let pages: Vec<usize> = (0..sound.len() / 4096)
             .filter(|page| sound[page * 4096..][..4096].iter().any(|byte| *byte != 0))
             .collect();
@@ -59,7 +59,7 @@ fn damage_anywhere_is_an_answer_and_no_crash() -> TestResult {
             let end = place + junk.len();
             file.write_all_at(&sound[place..end], place as u64)?;
         }
-        // The probes have changed nothing.
+        // The probes have not changed the file.
         assert!(fs::read(&path)? == sound, "{engine}");
         assert!(refused > 10, "{engine}: {opened} opened, {refused} refused");
     }
@@ -71,7 +71,7 @@ fn a_crash_in_the_probe_is_named_damage() -> TestResult {
     let directory = directory()?;
     let path = directory.path().join("data.pool");
     let mut bytes = sample("cmap")?;
-    // The partitions' places, 1088 bytes behind the layout's name in the root object: they lead out of the pool.
+    // Makes the partitions' places, 1088 bytes after the layout's name in the root object, point out of the pool.
     let header = bytes
         .windows(5)
         .position(|window| window == b"pairs")

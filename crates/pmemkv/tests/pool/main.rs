@@ -1,4 +1,4 @@
-//! Pools: what they keep, and that nothing a file can hold does more than give an error.
+//! Pools keep their data, and no file, whatever its bytes, does more than give an error.
 
 mod damage;
 
@@ -41,7 +41,7 @@ fn header(engine: &str, partitions: u32) -> PoolHeader {
     }
 }
 
-/// What lies in the directory, sorted.
+/// The names in the directory, sorted.
 fn names(directory: &Path) -> std::io::Result<Vec<String>> {
     let mut names = fs::read_dir(directory)?
         .map(|entry| entry.map(|entry| entry.file_name().to_string_lossy().into_owned()))
@@ -124,7 +124,7 @@ fn a_partition_has_one_user_and_one_engine() -> TestResult {
     ));
     let other = Database::open("stree", pool.partition_config(0)?);
     assert!(matches!(other, Err(EngineError::PartitionEngine { .. })));
-    // The refused config has let go of it.
+    // Dropping the refused config has freed the partition.
     pool.open_partition(0)?;
     Ok(())
 }
@@ -319,11 +319,11 @@ fn a_creator_that_is_killed_leaves_no_pool() -> TestResult {
             .spawn()?;
         thread::sleep(Duration::from_millis(milliseconds));
         let pid = Pid::from_raw(i32::try_from(child.id())?);
-        // It may have ended before.
+        // The process may have ended before.
         let _ = kill(pid, Signal::SIGKILL);
         waitpid(pid, None)?;
         if path.exists() {
-            // Then it is whole.
+            // If there is a pool, it is complete.
             probe(&path, "cmap")?;
             assert_eq!(Pool::open(&path)?.header(), &header("cmap", 512));
             fs::remove_file(&path)?;
@@ -436,7 +436,7 @@ fn a_pool_of_another_user_is_no_permission() -> TestResult {
     let path = directory.path().join("data.pool");
     drop(Pool::create(&path, 16 * MIB, &header("cmap", 1))?);
     fs::set_permissions(&path, fs::Permissions::from_mode(0o000))?;
-    // The superuser may read anything, and then there is nothing to see here.
+    // The superuser may read every file, so the test can show nothing then.
     if File::open(&path).is_err() {
         let opened = Pool::open(&path).map(|_| ());
         assert!(

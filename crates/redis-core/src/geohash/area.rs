@@ -1,23 +1,24 @@
-//! Areas that are searched: a circle or a box around a point.
+//! The areas of a search: a circle or a box around a point.
 
 use super::{Bounds, Cell, EARTH_RADIUS_M, LATITUDE_MAX, Point, SCORE_STEP, Unit};
 use super::{distance_m, latitude_distance_m};
 
-/// Half the way around the equator, on the map that cells are cut from.
+/// Half the length of the equator, in meters, on the map that the cells divide.
 const MAP_HALF_M: f64 = 20_037_726.37;
 
-/// Of a degree. `to_degrees` multiplies by another number, which gives other last bits.
+/// Radians of one degree, as Redis computes with them: `to_degrees` multiplies by another constant, and its results
+/// differ in the last bits.
 const RADIANS: f64 = std::f64::consts::PI / 180.0;
 
-/// The form of an area, in its unit.
+/// The shape of an area, in the area's unit.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Shape {
-    /// All that is no farther away.
+    /// A circle: all points that are no farther from the centre than this.
     Circle {
-        /// How far.
+        /// The radius.
         radius: f64,
     },
-    /// All that is no farther away than half of each, to the sides and along the meridian.
+    /// A box: all points that are no farther from the centre than half its width, and half its height along the meridian.
     Box {
         /// From west to east.
         width: f64,
@@ -26,19 +27,19 @@ pub enum Shape {
     },
 }
 
-/// What is searched.
+/// The area of a search.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Area {
-    /// Its middle, a valid point.
+    /// The centre, a valid point.
     pub centre: Point,
-    /// Its form.
+    /// Circle or box.
     pub shape: Shape,
     /// The unit of the shape's lengths.
     pub unit: Unit,
 }
 
 impl Area {
-    /// How far a point of the area is from its centre; `None` where it does not lie in it.
+    /// The distance of a point from the centre, in meters; `None` if the area does not contain the point.
     pub fn distance_m(&self, point: Point) -> Option<f64> {
         let unit_m = self.unit.meters();
         match self.shape {
@@ -58,10 +59,10 @@ impl Area {
         }
     }
 
-    /// Ranges of scores that hold all points of the area, and others: each from the first to the first behind it.
+    /// Ranges of scores (start included, end excluded) that cover the area. They hold points outside of it too.
     ///
-    /// They are up to nine cells of one size, in the order in which Redis looks through them: what it finds stands in
-    /// that order where no other one is asked for.
+    /// The ranges are up to nine cells of one size, in the order in which Redis searches them. A search without a sort order
+    /// answers in that order.
     pub fn cells(&self) -> Vec<(u64, u64)> {
         let bounds = self.bounds();
         let mut step = step_for(self.reach_m(), self.centre.latitude);
@@ -71,7 +72,7 @@ impl Area {
             cell = Cell::of(self.centre, step, LATITUDE_MAX);
         }
         let own = cell.bounds();
-        // The largest cells are all there is, so that neighbours are the same on both sides.
+        // With the largest cells, one and the same cell is the neighbour on both sides, so no side may skip it.
         let small = step >= 2;
         let skips = |columns: i8, rows: i8| {
             small
@@ -89,7 +90,7 @@ impl Area {
         cells.into_iter().map(Cell::scores).collect()
     }
 
-    /// How far the farthest point is away.
+    /// The distance of the area's farthest point from the centre, in meters.
     fn reach_m(&self) -> f64 {
         let reach = match self.shape {
             Shape::Circle { radius } => radius,
@@ -100,7 +101,7 @@ impl Area {
         reach * self.unit.meters()
     }
 
-    /// The degrees that the area reaches to, measured at its side that is nearer to a pole.
+    /// The area's bounds in degrees. Its side that is nearer to a pole decides how wide it is.
     fn bounds(&self) -> Bounds {
         let Point {
             longitude,
@@ -127,7 +128,7 @@ impl Area {
     }
 }
 
-/// The cell itself and those around it: columns to the east, rows to the north.
+/// The offsets of a cell and its neighbours, as columns to the east and rows to the north.
 const NEIGHBOURS: [(i8, i8); 9] = [
     (0, 0),
     (0, 1),
@@ -140,7 +141,7 @@ const NEIGHBOURS: [(i8, i8); 9] = [
     (-1, -1),
 ];
 
-/// How often the map is halved for cells that, nine of them together, hold a circle.
+/// How often the map must be halved to give cells of which nine cover a circle.
 fn step_for(radius_m: f64, latitude: f64) -> u8 {
     if radius_m == 0.0 {
         return SCORE_STEP;
@@ -151,7 +152,7 @@ fn step_for(radius_m: f64, latitude: f64) -> u8 {
         reach_m *= 2.0;
         step += 1;
     }
-    // Towards the poles a degree of longitude is ever shorter.
+    // A degree of longitude gets shorter towards the poles.
     if latitude.abs() > 66.0 {
         step -= 1;
     }
@@ -161,7 +162,7 @@ fn step_for(radius_m: f64, latitude: f64) -> u8 {
     u8::try_from(step.max(1)).map_or(SCORE_STEP, |step| step.min(SCORE_STEP))
 }
 
-/// Whether a cell's neighbours reach as far as the bounds.
+/// Whether a cell with its neighbours covers the bounds.
 fn neighbours_reach(cell: Cell, bounds: &Bounds) -> bool {
     cell.moved(0, 1).bounds().north >= bounds.north
         && cell.moved(0, -1).bounds().south <= bounds.south

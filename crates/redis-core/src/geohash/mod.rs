@@ -1,10 +1,12 @@
-//! Points of the earth as Redis's geo commands keep them: scores of a sorted set, near each other where the points are.
+//! Points of the earth in the form of Redis's geo commands: scores of a sorted set. Points that are near each other mostly
+//! have scores that are near each other.
 //!
-//! A score is a geohash of 52 bits: longitude and latitude are halved 26 times, and the answers (upper half or lower)
-//! are its bits by turns. So the points of one cell, however large, are one range of scores. Latitudes end at 85
-//! degrees, where the map that web pages show is a square; [`text`] speaks of the whole earth, as geohash.org does.
+//! A score is a geohash of 52 bits. It halves longitude and latitude 26 times each; a bit tells whether the point lies in
+//! the upper half, and the bits of longitude and latitude alternate. So the points of one cell, however large, are one
+//! range of scores. Latitudes end at about 85 degrees, where the Mercator map of web pages is a square; [`text`] covers the
+//! whole earth, as geohash.org does.
 //!
-//! All numbers are computed in the order that Redis computes them in, so that they are the same to the last bit.
+//! All computations have the order of Redis's, so that the results are the same to the last bit.
 
 mod area;
 #[cfg(test)]
@@ -12,9 +14,9 @@ mod tests;
 
 pub use area::{Area, Shape};
 
-/// The last longitude in both directions, degrees.
+/// The largest longitude in both directions, in degrees.
 pub const LONGITUDE_MAX: f64 = 180.0;
-/// The last latitude in both directions, degrees.
+/// The largest latitude in both directions, in degrees.
 pub const LATITUDE_MAX: f64 = 85.051_128_78;
 
 const EARTH_RADIUS_M: f64 = 6_372_797.560_856;
@@ -22,12 +24,12 @@ const EARTH_RADIUS_M: f64 = 6_372_797.560_856;
 /// How often a score halves each coordinate.
 const SCORE_STEP: u8 = 26;
 
-/// A point, by degrees.
+/// A point, in degrees.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Point {
     /// From -180 in the west to 180 in the east.
     pub longitude: f64,
-    /// From -90 in the south to 90 in the north. Of points that have a score, within [`LATITUDE_MAX`].
+    /// From -90 in the south to 90 in the north. Points that have a score stay within [`LATITUDE_MAX`].
     pub latitude: f64,
 }
 
@@ -45,7 +47,7 @@ pub enum Unit {
 }
 
 impl Unit {
-    /// The unit of that name, in any case.
+    /// The unit of this name, in upper or lower case.
     pub fn from_name(name: &[u8]) -> Option<Self> {
         let units = [
             ("m", Unit::Meters),
@@ -57,7 +59,7 @@ impl Unit {
         units.into_iter().find(|(text, _)| is(text)).map(|u| u.1)
     }
 
-    /// How many meters it has.
+    /// How many meters one of the unit has.
     pub fn meters(self) -> f64 {
         match self {
             Unit::Meters => 1.0,
@@ -80,7 +82,7 @@ pub fn encode(point: Point) -> u64 {
     Cell::of(point, SCORE_STEP, LATITUDE_MAX).bits()
 }
 
-/// The centre of the cell that a score stands for. Any number gives a valid point.
+/// The centre of a score's cell. Any number gives a valid point.
 pub fn decode(score: u64) -> Point {
     let bounds = Cell::from_bits(score, SCORE_STEP).bounds();
     let middle = |min: f64, max: f64, end: f64| f64::midpoint(min, max).clamp(-end, end);
@@ -90,7 +92,7 @@ pub fn decode(score: u64) -> Point {
     }
 }
 
-/// The 11 characters that geohash.org knows the place of a score by. Of the last one no bits are left: it is `0`.
+/// The 11 characters by which geohash.org names the place of a score. The score has no bits for the last one, so it is `0`.
 pub fn text(score: u64) -> String {
     const DIGITS: &[u8; 32] = b"0123456789bcdefghjkmnpqrstuvwxyz";
     let bits = Cell::of(decode(score), SCORE_STEP, 90.0).bits();
@@ -113,21 +115,21 @@ pub fn distance_m(from: Point, to: Point) -> f64 {
     2.0 * EARTH_RADIUS_M * square.sqrt().asin()
 }
 
-/// A distance as the geo commands show it, in any unit: with four digits behind the point.
+/// A distance in the form that the geo commands answer: with four digits behind the point.
 pub fn distance_text(distance: f64) -> String {
-    // Redis rounds what has been multiplied, halves to the even side. Distances on earth are far below 2^63.
+    // Like Redis, multiplies first and then rounds, a half to the even side. Distances on earth are far below 2^63.
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
     let scaled = (distance * 1e4).round_ties_even() as u64;
     format!("{}.{:04}", scaled / 10_000, scaled % 10_000)
 }
 
-/// The distance between two points of one longitude.
+/// The distance between two points of the same longitude.
 fn latitude_distance_m(from: Point, to: Point) -> f64 {
     EARTH_RADIUS_M * (to.latitude.to_radians() - from.latitude.to_radians()).abs()
 }
 
-/// A part of the earth: one of 2^`step` columns and of as many rows, counted from the south-west. (Of a point on the
-/// eastern or northern end the number is one too large, as in Redis.)
+/// A part of the earth: one of 2^`step` columns and as many rows, counted from the south-west. For a point on the eastern
+/// or northern edge the number is one too large, as in Redis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Cell {
     column: u32,
@@ -135,7 +137,7 @@ struct Cell {
     step: u8,
 }
 
-/// The sides of a cell or of an area, degrees.
+/// The sides of a cell or of an area, in degrees.
 struct Bounds {
     west: f64,
     south: f64,
@@ -144,7 +146,7 @@ struct Bounds {
 }
 
 impl Cell {
-    /// The cell that a point lies in, where rows end at `latitude_max`.
+    /// The cell that contains a point, on a map whose rows end at `latitude_max`.
     fn of(point: Point, step: u8, latitude_max: f64) -> Self {
         let count = f64::from(1u32 << step);
         let number = |degrees: f64, end: f64| {
@@ -168,12 +170,12 @@ impl Cell {
         }
     }
 
-    /// The bits of row and column by turns, the column's first.
+    /// The bits of column and row in turn, the column's first.
     fn bits(self) -> u64 {
         spread(self.column) << 1 | spread(self.row)
     }
 
-    /// The sides, where rows end at [`LATITUDE_MAX`].
+    /// The sides, on a map whose rows end at [`LATITUDE_MAX`].
     fn bounds(self) -> Bounds {
         let count = f64::from(1u32 << self.step);
         let side = |number: u32, more: f64, end: f64| {
@@ -187,7 +189,7 @@ impl Cell {
         }
     }
 
-    /// The cell so many columns to the east and rows to the north. It goes round at the ends, also at the poles.
+    /// The cell so many columns to the east and rows to the north. It wraps around at the edges of the map, also at the poles.
     fn moved(self, columns: i8, rows: i8) -> Self {
         let mask = (1u32 << self.step) - 1;
         let moved = |number: u32, by: i8| match by {
@@ -201,14 +203,14 @@ impl Cell {
         }
     }
 
-    /// The scores of its points: the first one, and the first that is none of them.
+    /// The range of its points' scores: the first one, and the first one behind the cell.
     fn scores(self) -> (u64, u64) {
         let below = 2 * (SCORE_STEP - self.step);
         (self.bits() << below, (self.bits() + 1) << below)
     }
 }
 
-/// Puts a zero before each bit.
+/// Spreads the bits of a number: puts a zero before each of them.
 fn spread(number: u32) -> u64 {
     let mut bits = u64::from(number);
     for (shift, mask) in MASKS.into_iter().rev() {
@@ -217,7 +219,7 @@ fn spread(number: u32) -> u64 {
     bits
 }
 
-/// The other way round: every second bit, from the lowest.
+/// The inverse of `spread`: takes every second bit, from the lowest on.
 fn every_second(bits: u64) -> u32 {
     let mut bits = bits & MASKS[0].1;
     for ((shift, _), (_, mask)) in MASKS.into_iter().zip(MASKS.into_iter().skip(1)) {
@@ -227,7 +229,7 @@ fn every_second(bits: u64) -> u32 {
     u32::from_be_bytes([a, b, c, d])
 }
 
-/// How far groups of bits are moved, and which bits these are then.
+/// For each step, how far groups of bits move and which bits they then are.
 const MASKS: [(u32, u64); 5] = [
     (1, 0x5555_5555_5555_5555),
     (2, 0x3333_3333_3333_3333),

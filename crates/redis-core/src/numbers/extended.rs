@@ -1,21 +1,21 @@
 //! The 80-bit floating-point numbers in which Redis computes INCRBYFLOAT on x86-64.
 //!
-//! Rust has no such type, so this is the arithmetic of it in integers: reading, adding and printing round to the
-//! nearest value, to the even one on a tie, exactly as the hardware and the C library do.
+//! Rust has no such type, so this module computes with integers. Reading, adding and printing round to the nearest value,
+//! on a tie to the even one, exactly as the hardware and the C library do.
 
 use num_bigint::BigUint;
 
-/// Redis refuses a longer text.
+/// The length of the longest text that Redis accepts, in bytes.
 const TEXT_BYTES_MAX: usize = 5 * 1024 - 1;
 
-/// Decimal numbers of a larger magnitude than 10 to this power overflow every format here, those smaller than its
-/// inverse vanish: nobody has to compute them.
+/// Numbers above 10 to this power overflow every format here, and numbers below its inverse become zero, so neither need
+/// be computed.
 const DECIMAL_EXPONENT_MAX: i64 = 5_100;
 
-/// The same for hexadecimal numbers, a power of two.
+/// The same bound for hexadecimal numbers, as a power of two.
 const BINARY_EXPONENT_MAX: i64 = 17_000;
 
-/// An 80-bit extended-precision number, without NaN.
+/// An 80-bit extended-precision number that is not NaN.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Extended {
     /// A finite number.
@@ -52,15 +52,15 @@ const DOUBLE: Format = Format {
 };
 
 impl Format {
-    /// `numerator` / `denominator` x 2^`exponent`, rounded to a mantissa and its exponent.
-    /// `None` where it is too large, or not zero and yet rounded to zero.
+    /// Rounds `numerator` / `denominator` x 2^`exponent` to a mantissa and its exponent. `None` if it overflows, or if it is
+    /// not zero but rounds to zero.
     fn round(
         &self,
         numerator: &BigUint,
         denominator: &BigUint,
         exponent: i64,
     ) -> Option<(u64, i64)> {
-        // Two bits more than the mantissa holds, at least; what the division leaves only breaks ties.
+        // At least two bits more than the mantissa holds. The remainder of the division only breaks ties.
         let shift = (self.precision_bits + 2 + denominator.bits()).saturating_sub(numerator.bits());
         let numerator = numerator << shift;
         let quotient = &numerator / denominator;
@@ -79,7 +79,7 @@ impl Format {
         self.finish(kept, half, below_half, exponent + i64::try_from(drop).ok()?)
     }
 
-    /// Rounds `kept` by the bits that were cut off it: the first of them, and whether any other was set.
+    /// Rounds `kept` by the bits that were cut off: the first of them, and whether any other was set.
     fn finish(&self, kept: u64, half: bool, below_half: bool, exponent: i64) -> Option<(u64, i64)> {
         let up = half && (below_half || kept & 1 == 1);
         let full = u64::MAX >> (64 - self.precision_bits);
@@ -92,7 +92,7 @@ impl Format {
     }
 }
 
-/// A number's text, taken apart.
+/// The parts of a number's text.
 pub(super) enum Scanned {
     Infinite { negative: bool },
     Decimal(Number),
@@ -102,16 +102,16 @@ pub(super) enum Scanned {
 /// `digits` x 5^`fives` x 2^`exponent`.
 pub(super) struct Number {
     negative: bool,
-    /// In ASCII. They become a number only when that is wanted and known to be of a sane size.
+    /// In ASCII. They become a number only once its size is known to be sane.
     digits: Vec<u8>,
     radix: u32,
-    /// Together with an equal `exponent` a power of ten; 0 for hexadecimal numbers.
+    /// With an equal `exponent` it is a power of ten; 0 for hexadecimal numbers.
     fives: i64,
     exponent: i64,
 }
 
 impl Scanned {
-    /// Reads what C's `strtold` reads to the end; NaN is refused.
+    /// Reads a text that C's `strtold` would read to its end, but refuses NaN.
     pub(super) fn scan(text: &[u8]) -> Option<Self> {
         let (negative, rest) = split_sign(text);
         if rest.eq_ignore_ascii_case(b"inf") || rest.eq_ignore_ascii_case(b"infinity") {
@@ -138,7 +138,7 @@ impl Scanned {
     }
 }
 
-/// The sign in front of a number, and what follows it.
+/// Takes the sign off a number; returns whether it is negative, and the rest.
 fn split_sign(text: &[u8]) -> (bool, &[u8]) {
     match text.split_first() {
         Some((b'-', rest)) => (true, rest),
@@ -171,7 +171,7 @@ fn scan_digits(text: &[u8], radix: u32, mark: u8) -> Option<(Vec<u8>, i64, i64)>
     Some((digits, i64::try_from(fraction.len()).ok()?, exponent))
 }
 
-/// A signed decimal exponent; one that is out of all bounds is cut to a large one.
+/// Reads a signed decimal exponent. One beyond all bounds becomes a large one.
 fn scan_exponent(text: &[u8]) -> Option<i64> {
     const EXPONENT_MAX: i64 = 1_000_000_000;
 
@@ -191,7 +191,7 @@ impl Number {
         self.digits.iter().all(|&digit| digit == b'0')
     }
 
-    /// Mantissa and exponent in `format`; see [`Format::round`].
+    /// The number's mantissa and exponent in `format`; see [`Format::round`].
     fn round(&self, format: &Format) -> Option<(u64, i64)> {
         let zeros = self
             .digits
@@ -220,7 +220,7 @@ impl Number {
         }
     }
 
-    /// As a double; `None` where it is too large, or not zero and yet rounded to zero.
+    /// The number as a double. `None` if it overflows, or if it is not zero but rounds to zero.
     pub(super) fn to_f64(&self) -> Option<f64> {
         const FRACTION_BITS: u32 = 52;
 
@@ -237,7 +237,7 @@ impl Number {
 }
 
 impl Extended {
-    /// The longest text of a number, bytes.
+    /// The length of the longest number's text, in bytes.
     pub const TEXT_BYTES_MAX: usize = TEXT_BYTES_MAX;
 
     /// Zero.
@@ -247,8 +247,8 @@ impl Extended {
         exponent: 0,
     });
 
-    /// Reads a number as Redis reads a long double: as C's `strtold`, with no space around it, NaN refused, and refused
-    /// too what is too large or too close to zero for the type.
+    /// Reads a number as Redis reads a long double: like C's `strtold`, but `None` for spaces around it, for NaN, and for a
+    /// number that overflows or underflows the type.
     pub fn parse(text: &[u8]) -> Option<Self> {
         if text.len() > TEXT_BYTES_MAX {
             return None;
@@ -266,7 +266,7 @@ impl Extended {
         }
     }
 
-    /// The sum, or `None` where it is not finite.
+    /// The sum, or `None` if it is not finite.
     pub fn checked_add(self, other: Self) -> Option<Finite> {
         match (self, other) {
             (Extended::Finite(a), Extended::Finite(b)) => a.checked_add(b),
@@ -296,7 +296,7 @@ impl Finite {
         let small_bits = u128::from(small.mantissa) << GUARD_BITS;
         let distance = u32::try_from(large.exponent - small.exponent).ok()?;
         let aligned = small_bits.checked_shr(distance).unwrap_or(0);
-        // What falls off leaves its mark in the last bit, so that a tie is not taken for one.
+        // If set bits fall off, set the last bit: otherwise the number could look like a tie.
         let exact = aligned.checked_shl(distance) == Some(small_bits);
         let aligned = aligned | u128::from(!exact);
 
@@ -335,7 +335,7 @@ impl Finite {
 }
 
 impl std::fmt::Display for Finite {
-    /// Plain decimal with at most 17 places, zeros at the end left off: Redis's form of INCRBYFLOAT's result.
+    /// Writes a plain decimal with at most 17 places and no zeros at the end, as INCRBYFLOAT of Redis answers.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         const PLACES: u128 = 10u128.pow(17);
 
@@ -349,7 +349,7 @@ impl std::fmt::Display for Finite {
         let scaled = u128::from(self.mantissa) * PLACES;
         let cut = u32::try_from(-self.exponent).unwrap_or(u32::MAX);
         let rounded = match scaled.checked_shr(cut) {
-            // All of the mantissa times 10^17 has 121 bits: what a longer shift leaves is less than a half.
+            // The mantissa times 10^17 has at most 121 bits, so a longer shift leaves less than a half.
             None => 0,
             Some(kept) => {
                 let rest = scaled ^ (kept << cut);

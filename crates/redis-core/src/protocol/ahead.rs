@@ -1,19 +1,20 @@
-//! A glance at the requests that wait in the input: which keys they will use.
+//! Looks ahead at the requests that wait in the input, to see which keys they will use.
 
 use smallvec::{Array, SmallVec};
 
-/// The name and the first argument of a request, which is a key for most commands.
+/// A request's name and its first argument. For most commands that argument is a key.
 pub type Glance<'a> = (&'a [u8], &'a [u8]);
 
-/// Requests of more words are left to themselves: glances at one that arrives piece by piece must not add up.
-const WORDS_MAX: usize = 64;
+/// A glance skips requests of more arguments. Such a request may arrive piece by piece, and a glance at each piece would
+/// read it from the start again.
+const ARGUMENTS_MAX: usize = 64;
 
-/// Longer lines hold no number that a request begins with.
+/// No valid number is longer.
 const NUMBER_BYTES_MAX: usize = 10;
 
-/// Glances at whole requests at the start of `input`, at most as many as `found` has room for beside what it holds.
-/// Returns how many bytes these take: up to what is incomplete, or not a plain array of words. It checks nothing that
-/// the parser will check.
+/// Looks at the whole requests at the start of `input` and adds them to `found`, until `found` is full. Stops at a request
+/// that is incomplete or not a plain array of arguments; returns the bytes before that. The parser checks these requests
+/// later, so this function does not.
 pub fn glance<'a>(input: &'a [u8], found: &mut SmallVec<impl Array<Item = Glance<'a>>>) -> usize {
     let mut rest = input;
     while found.len() < found.inline_size() {
@@ -26,26 +27,27 @@ pub fn glance<'a>(input: &'a [u8], found: &mut SmallVec<impl Array<Item = Glance
     input.len() - rest.len()
 }
 
-/// A request and what follows it. One of a single word is none to glance at.
+/// Reads one request; returns what to glance at and the input after it. A request of a single argument has no key, so its
+/// glance is `None`.
 fn request(input: &[u8]) -> Option<(Option<Glance<'_>>, &[u8])> {
-    let (words, mut rest) = number(input, b'*')?;
-    if words > WORDS_MAX {
+    let (count, mut rest) = number(input, b'*')?;
+    if count > ARGUMENTS_MAX {
         return None;
     }
     let mut glance: [&[u8]; 2] = [&[]; 2];
-    for i in 0..words {
+    for i in 0..count {
         let (length, after) = number(rest, b'$')?;
-        let (word, after) = after.split_at_checked(length)?;
+        let (argument, after) = after.split_at_checked(length)?;
         rest = after.get(2..)?;
         if let Some(place) = glance.get_mut(i) {
-            *place = word;
+            *place = argument;
         }
     }
     let [name, first] = glance;
-    Some(((words > 1).then_some((name, first)), rest))
+    Some(((count > 1).then_some((name, first)), rest))
 }
 
-/// The number of a line that begins with `mark`, and what follows the line.
+/// Reads a line that begins with `mark`; returns its number and the input after it.
 #[inline]
 fn number(input: &[u8], mark: u8) -> Option<(usize, &[u8])> {
     let (&first, digits) = input.split_first()?;

@@ -1,54 +1,54 @@
 //! The arguments of one command, borrowed from the connection's input buffer.
 
-/// One command's words. Word 0 is the command's name, as in Redis's `argv`.
+/// One command's arguments. Argument 0 is the command's name, as in Redis's `argv`.
 ///
-/// Copying it is free: it is two slices.
+/// A copy costs next to nothing: it is two slices.
 #[derive(Clone, Copy)]
 pub struct Args<'a> {
     buffer: &'a [u8],
-    /// Start and end of each word within `buffer`.
-    words: &'a [(usize, usize)],
+    /// Start and end of each argument within `buffer`.
+    ranges: &'a [(usize, usize)],
 }
 
 impl<'a> Args<'a> {
-    /// Arguments whose words lie at `words` (start, end) within `buffer`.
-    pub fn new(buffer: &'a [u8], words: &'a [(usize, usize)]) -> Self {
-        Self { buffer, words }
+    /// The arguments that lie at `ranges` (start, end) within `buffer`.
+    pub fn new(buffer: &'a [u8], ranges: &'a [(usize, usize)]) -> Self {
+        Self { buffer, ranges }
     }
 
-    /// How many words there are, the command's name included.
+    /// How many arguments there are, the command's name included.
     #[allow(clippy::len_without_is_empty)] // A command has a name: it is never empty.
     pub fn len(&self) -> usize {
-        self.words.len()
+        self.ranges.len()
     }
 
-    /// Word `index`, or `None` past the end.
+    /// Argument `index`, or `None` past the end.
     pub fn get(&self, index: usize) -> Option<&'a [u8]> {
-        let &(start, end) = self.words.get(index)?;
+        let &(start, end) = self.ranges.get(index)?;
         self.buffer.get(start..end)
     }
 
-    /// The call that begins at word `first`, which must be there.
+    /// The call that begins at argument `first`, which must exist.
     #[must_use]
     pub fn tail(&self, first: usize) -> Self {
-        Self::new(self.buffer, &self.words[first..])
+        Self::new(self.buffer, &self.ranges[first..])
     }
 
-    /// About how many bytes the words take together.
+    /// About how many bytes the arguments take together.
     #[inline]
     pub fn bytes(&self) -> usize {
-        match (self.words.first(), self.words.last()) {
+        match (self.ranges.first(), self.ranges.last()) {
             (Some(&(start, _)), Some(&(_, end))) => end.saturating_sub(start),
             _ => 0,
         }
     }
 
-    /// All words from `first` on; none where `first` is past the end.
-    pub fn from(&self, first: usize) -> Words<'a> {
-        let words = self.words.get(first..).unwrap_or_default();
-        Words {
+    /// All arguments from `first` on; none if `first` is past the end.
+    pub fn from(&self, first: usize) -> Arguments<'a> {
+        let ranges = self.ranges.get(first..).unwrap_or_default();
+        Arguments {
             buffer: self.buffer,
-            words: words.iter(),
+            ranges: ranges.iter(),
         }
     }
 }
@@ -56,71 +56,71 @@ impl<'a> Args<'a> {
 impl std::ops::Index<usize> for Args<'_> {
     type Output = [u8];
 
-    /// Word `index`. The arity check of dispatch guarantees the words that a handler names this way.
+    /// Argument `index`. A handler may index only arguments that its row's arity guarantees: the dispatcher has checked it.
     fn index(&self, index: usize) -> &[u8] {
-        let (start, end) = self.words[index];
+        let (start, end) = self.ranges[index];
         &self.buffer[start..end]
     }
 }
 
-/// Iterator over a command's words; see [`Args::from`].
+/// Iterator over a command's arguments; see [`Args::from`].
 #[derive(Clone)]
-pub struct Words<'a> {
+pub struct Arguments<'a> {
     buffer: &'a [u8],
-    words: std::slice::Iter<'a, (usize, usize)>,
+    ranges: std::slice::Iter<'a, (usize, usize)>,
 }
 
-impl<'a> Iterator for Words<'a> {
+impl<'a> Iterator for Arguments<'a> {
     type Item = &'a [u8];
 
     fn next(&mut self) -> Option<&'a [u8]> {
-        let &(start, end) = self.words.next()?;
+        let &(start, end) = self.ranges.next()?;
         Some(&self.buffer[start..end])
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
-        self.words.size_hint()
+        self.ranges.size_hint()
     }
 }
 
-impl ExactSizeIterator for Words<'_> {}
+impl ExactSizeIterator for Arguments<'_> {}
 
-impl DoubleEndedIterator for Words<'_> {
+impl DoubleEndedIterator for Arguments<'_> {
     fn next_back(&mut self) -> Option<Self::Item> {
-        let &(start, end) = self.words.next_back()?;
+        let &(start, end) = self.ranges.next_back()?;
         Some(&self.buffer[start..end])
     }
 }
 
-/// An owned command line: one that waits for its turn, or that the server itself makes.
+/// Arguments that own their bytes: of a command that waits, or of one that the server itself makes.
 #[derive(Debug)]
 pub struct OwnedArgs {
     buffer: Vec<u8>,
-    words: Vec<(usize, usize)>,
+    ranges: Vec<(usize, usize)>,
 }
 
 impl OwnedArgs {
-    /// Copies `words` together.
-    pub fn new<W: AsRef<[u8]>>(words: impl IntoIterator<Item = W>) -> Self {
+    /// Copies `arguments` into one buffer.
+    pub fn new<A: AsRef<[u8]>>(arguments: impl IntoIterator<Item = A>) -> Self {
         let mut owned = Self {
             buffer: Vec::new(),
-            words: Vec::new(),
+            ranges: Vec::new(),
         };
-        for word in words {
+        for argument in arguments {
             let start = owned.buffer.len();
-            owned.buffer.extend_from_slice(word.as_ref());
-            owned.words.push((start, owned.buffer.len()));
+            owned.buffer.extend_from_slice(argument.as_ref());
+            owned.ranges.push((start, owned.buffer.len()));
         }
         owned
     }
 
-    /// How much memory the words take.
+    /// How much memory the arguments take.
     pub fn bytes(&self) -> usize {
-        self.buffer.len() + self.words.len() * size_of::<(usize, usize)>()
+        self.buffer.len() + self.ranges.len() * size_of::<(usize, usize)>()
     }
 
     /// The borrowed form that handlers take.
     pub fn args(&self) -> Args<'_> {
-        Args::new(&self.buffer, &self.words)
+        Args::new(&self.buffer, &self.ranges)
     }
 }

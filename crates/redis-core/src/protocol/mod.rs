@@ -7,7 +7,7 @@ mod reply;
 mod request;
 
 pub use ahead::{Glance, glance};
-pub use args::{Args, OwnedArgs, Words};
+pub use args::{Args, Arguments, OwnedArgs};
 pub use push::Push;
 pub use reply::{Protocol, Reply, ReplyBuffer};
 pub use request::{Parsed, ProtocolError, RequestLimits, RequestParser};

@@ -1,32 +1,32 @@
-//! Messages that nobody asked for just now: arrays in RESP2, pushes in RESP3.
+//! Messages that a server sends without a request: arrays in RESP2, pushes in RESP3.
 
-/// An encoded message. But for its first byte it is the same in both protocols, so that it is encoded once for all
-/// who get it.
+/// An encoded message. Only its first byte differs between the protocols, so the server encodes it once for all
+/// receivers.
 #[derive(Debug, Default)]
 pub struct Push {
     bytes: Vec<u8>,
 }
 
 impl Push {
-    /// A message of words.
-    pub fn new(words: &[&[u8]]) -> Self {
+    /// A message of these parts.
+    pub fn new(parts: &[&[u8]]) -> Self {
         let mut push = Self::default();
-        push.set(words);
+        push.set(parts);
         push
     }
 
-    /// Puts another message in its place.
-    pub fn set(&mut self, words: &[&[u8]]) {
-        let size: usize = words.iter().map(|word| word.len() + 16).sum();
+    /// Replaces the message by one of these parts.
+    pub fn set(&mut self, parts: &[&[u8]]) {
+        let size: usize = parts.iter().map(|part| part.len() + 16).sum();
         self.bytes.clear();
         self.bytes.reserve(size + 8);
-        self.line(b'*', words.len());
-        for word in words {
-            self.bulk(word);
+        self.line(b'*', parts.len());
+        for part in parts {
+            self.bulk(part);
         }
     }
 
-    /// `invalidate` with a key, or, for all keys, with null: the form of RESP3.
+    /// The RESP3 form of `invalidate`, with a key, or with null for all keys.
     pub fn invalidation(key: Option<&[u8]>) -> Self {
         let mut push = Self::default();
         push.line(b'>', 2);
@@ -38,7 +38,7 @@ impl Push {
         push
     }
 
-    /// The same as a message of pub/sub, for connections that speak RESP2.
+    /// The RESP2 form of `invalidate`: a message of pub/sub.
     pub fn invalidation_message(key: Option<&[u8]>) -> Self {
         let mut push = Self::default();
         push.line(b'*', 3);
@@ -51,7 +51,7 @@ impl Push {
         push
     }
 
-    /// Says that the client `id`, which was to get invalidations, is gone. RESP3 alone has it.
+    /// Tells that client `id`, which received the invalidations, is gone. Only RESP3 has this message.
     pub fn broken_redirection(id: u64) -> Self {
         let mut push = Self::default();
         push.line(b'>', 2);
@@ -61,7 +61,7 @@ impl Push {
         push
     }
 
-    /// The bytes, for the number of a protocol.
+    /// The encoded bytes for protocol version `resp`, which is 2 or 3.
     pub fn bytes(&mut self, resp: u8) -> &[u8] {
         if let Some(kind) = self.bytes.first_mut() {
             *kind = if resp == 3 { b'>' } else { b'*' };
@@ -74,9 +74,9 @@ impl Push {
         self.bulk(key);
     }
 
-    fn bulk(&mut self, word: &[u8]) {
-        self.line(b'$', word.len());
-        self.bytes.extend_from_slice(word);
+    fn bulk(&mut self, part: &[u8]) {
+        self.line(b'$', part.len());
+        self.bytes.extend_from_slice(part);
         self.bytes.extend_from_slice(b"\r\n");
     }
 

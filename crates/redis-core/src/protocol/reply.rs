@@ -23,7 +23,7 @@ impl Protocol {
     }
 }
 
-/// One reply. Types that RESP2 lacks degrade as Redis degrades them.
+/// One reply. Where RESP2 lacks a type, the encoder writes what Redis writes.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Reply {
     /// `+OK`.
@@ -76,20 +76,20 @@ impl Reply {
     }
 }
 
-/// A buffer that is full and at least as long is set aside, and the output goes on in another: growing it would copy
-/// it, and would for a moment take the memory of both.
+/// When a buffer of at least this size is full, the output sets it aside and goes on in another. To grow it instead would
+/// copy it, and would take the memory of both for a moment.
 const SET_ASIDE_BYTES: usize = 256 * 1024;
 
-/// The size of the buffer that comes after one that was set aside.
+/// The size of the buffer that follows one that was set aside.
 const NEXT_BUFFER_BYTES: usize = 512 * 1024;
 
 /// A connection's output: encoded replies, ready to be sent.
 ///
-/// It has a limit, which it keeps while a reply grows: what goes beyond is not stored, and the output is
-/// [overflown](Self::is_overflown) from then on. Such output has gaps and must not be sent.
+/// A buffer has a limit that holds even while one reply grows: bytes beyond it are not stored, and from then on the output
+/// is [overflown](Self::is_overflown). Overflown output has gaps, so it must not be sent.
 #[derive(Debug)]
 pub struct ReplyBuffer {
-    /// What came first, in full buffers.
+    /// The beginning of the output, in full buffers.
     full: Vec<BytesMut>,
     full_bytes: usize,
     /// The end of the output.
@@ -113,8 +113,8 @@ impl ReplyBuffer {
         }
     }
 
-    /// An empty buffer for a part of a reply: it has the room that is left here, and goes back by
-    /// [`append`](Self::append).
+    /// An empty buffer for a part of a reply. It has the room that is left in this one, and [`append`](Self::append) puts it
+    /// back.
     #[must_use]
     pub fn part(&self) -> Self {
         let mut part = Self::new(self.protocol);
@@ -123,46 +123,46 @@ impl ReplyBuffer {
         part
     }
 
-    /// How many bytes more it may hold. A command that collects more than these for its reply can stop, and
-    /// [say so](Self::overflow).
+    /// How many more bytes fit. A command that collects more than that for its reply can stop and call
+    /// [`overflow`](Self::overflow).
     pub fn room(&self) -> usize {
         self.limit_bytes.saturating_sub(self.len())
     }
 
-    /// How many bytes it may hold from now on.
+    /// Sets how many bytes the output may hold from now on.
     pub fn set_limit(&mut self, bytes: usize) {
         self.limit_bytes = bytes;
     }
 
-    /// Whether replies went beyond the limit.
+    /// Whether a reply exceeded the limit.
     #[inline]
     pub fn is_overflown(&self) -> bool {
         self.overflown
     }
 
-    /// A reply is too large for the limit, and not all of it comes.
+    /// Marks the output as overflown: a reply exceeds the limit, and its command stopped early.
     pub fn overflow(&mut self) {
         self.overflown = true;
     }
 
-    /// How many bytes it holds.
+    /// How many bytes the output holds.
     #[inline]
     pub fn len(&self) -> usize {
         self.full_bytes + self.tail.len()
     }
 
-    /// Whether it holds nothing.
+    /// Whether the output is empty.
     #[inline]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// The whole output, where it lies in one buffer.
+    /// The whole output if it lies in one buffer, otherwise `None`.
     pub fn in_one(&self) -> Option<&[u8]> {
         self.full.is_empty().then_some(&self.tail)
     }
 
-    /// Takes back everything from byte `len` on. Overflown output stays overflown.
+    /// Removes everything from byte `len` on. Overflown output stays overflown.
     pub fn truncate(&mut self, len: usize) {
         while len < self.full_bytes {
             let Some(last) = self.full.pop() else { break };
@@ -172,18 +172,19 @@ impl ReplyBuffer {
         self.tail.truncate(len - self.full_bytes);
     }
 
-    /// Takes back a reply that is not to be sent, from byte `len` on: that it was too large does not count.
+    /// Removes a reply that the client must not get, from byte `len` on. Even if this reply exceeded the limit, the output is
+    /// not overflown.
     pub fn discard(&mut self, len: usize) {
         self.truncate(len);
         self.overflown = false;
     }
 
-    /// Whether it has grown beyond one buffer of `kept_bytes`.
+    /// Whether the output has more memory than one buffer of `kept_bytes`.
     pub fn has_grown(&self, kept_bytes: usize) -> bool {
         !self.full.is_empty() || self.tail.capacity() > kept_bytes
     }
 
-    /// Forgets everything, and keeps a buffer of up to `kept_bytes`.
+    /// Empties the output and keeps one buffer of up to `kept_bytes`.
     pub fn clear(&mut self, kept_bytes: usize) {
         self.full.clear();
         self.full_bytes = 0;
@@ -193,7 +194,7 @@ impl ReplyBuffer {
         }
     }
 
-    /// Takes out the buffers before the last one.
+    /// Removes and returns the buffers before the last one.
     pub fn take_full(&mut self) -> Vec<BytesMut> {
         self.full_bytes = 0;
         std::mem::take(&mut self.full)
@@ -204,14 +205,14 @@ impl ReplyBuffer {
         &mut self.tail
     }
 
-    /// Puts encoded bytes behind the others.
+    /// Appends encoded bytes.
     pub fn put(&mut self, bytes: &[u8]) {
         if self.has_room(bytes.len()) {
             self.tail.put_slice(bytes);
         }
     }
 
-    /// Puts another buffer's output behind this one's.
+    /// Appends another buffer's output.
     pub fn append(&mut self, other: ReplyBuffer) {
         let len = other.len();
         if other.overflown || self.len() + len > self.limit_bytes {
@@ -228,7 +229,7 @@ impl ReplyBuffer {
         self.tail = other.tail;
     }
 
-    /// Takes out everything from byte `len` on.
+    /// Removes and returns everything from byte `len` on.
     #[must_use]
     pub fn split_off(&mut self, len: usize) -> Self {
         let mut part = self.part();
@@ -249,13 +250,13 @@ impl ReplyBuffer {
         part
     }
 
-    /// Sees that the tail has room for so many bytes more; `false` where they would go beyond the limit.
+    /// Makes room for `bytes` more in the tail. Returns `false` if they would exceed the limit.
     #[inline]
     fn has_room(&mut self, bytes: usize) -> bool {
         self.tail.capacity() - self.tail.len() >= bytes || self.make_room(bytes)
     }
 
-    /// The limit is looked at here only: a buffer that need not grow takes no more memory.
+    /// Only this path checks the limit, since a buffer that need not grow takes no more memory.
     #[cold]
     fn make_room(&mut self, bytes: usize) -> bool {
         if self.overflown || self.len() + bytes > self.limit_bytes {
@@ -317,8 +318,8 @@ impl ReplyBuffer {
         self.tail.put_slice(b"\r\n");
     }
 
-    /// A bulk string of `len` bytes, which `fill` appends; on an error the caller takes back what was written. Beyond the
-    /// limit nothing is filled.
+    /// A bulk string of `len` bytes, which `fill` appends. After an error the caller must remove what was written. If the
+    /// string exceeds the limit, `fill` does not run.
     pub fn bulk_filled_by<E>(
         &mut self,
         len: usize,
@@ -351,12 +352,12 @@ impl ReplyBuffer {
         });
     }
 
-    /// The head of an array of `len` replies, which must follow.
+    /// The head of an array; `len` replies must follow.
     pub fn array_header(&mut self, len: usize) {
         self.line(b'*', itoa::Buffer::new().format(len).as_bytes());
     }
 
-    /// The head of a message of `len` replies, which must follow: a push in RESP3, an array in RESP2.
+    /// The head of a message (a push in RESP3, an array in RESP2); `len` replies must follow.
     pub fn push_header(&mut self, len: usize) {
         match self.protocol {
             Protocol::Resp2 => self.array_header(len),
@@ -364,7 +365,7 @@ impl ReplyBuffer {
         }
     }
 
-    /// The head of a map of `pairs` pairs, which must follow, key and value in turn.
+    /// The head of a map; `pairs` keys, each with its value behind it, must follow.
     pub fn map_header(&mut self, pairs: usize) {
         match self.protocol {
             Protocol::Resp2 => self.array_header(pairs * 2),
@@ -372,7 +373,7 @@ impl ReplyBuffer {
         }
     }
 
-    /// The head of a set of `len` replies, which must follow.
+    /// The head of a set; `len` replies must follow.
     pub fn set_header(&mut self, len: usize) {
         match self.protocol {
             Protocol::Resp2 => self.array_header(len),
@@ -415,7 +416,7 @@ impl ReplyBuffer {
         }
     }
 
-    /// A double whose text is given.
+    /// A double, given as its text.
     pub fn double_text(&mut self, text: &str) {
         match self.protocol {
             Protocol::Resp2 => self.bulk(text.as_bytes()),
@@ -454,7 +455,7 @@ impl ReplyBuffer {
         }
     }
 
-    /// A RESP3 frame, for the types that no hot path answers.
+    /// Encodes a RESP3 frame, for types that no hot path uses.
     fn frame(&mut self, frame: &BorrowedFrame<'_>) {
         let mark = self.tail.len();
         if let Err(error) = extend_encode_borrowed(&mut self.tail, frame, false) {
@@ -534,7 +535,7 @@ mod tests {
         }
         assert!(out.in_one().is_none());
         assert_eq!(out.len(), expected.len());
-        // Wherever it is cut and put together again, nothing moves.
+        // Cut the output at any byte and append the rest again: the bytes stay the same.
         for cut in [3_999_000, 2_000_017, 100_000, 3, 0] {
             let end = out.split_off(cut);
             assert_eq!((out.len(), end.len()), (cut, expected.len() - cut));

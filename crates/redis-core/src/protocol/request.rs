@@ -1,43 +1,43 @@
 //! Requests: RESP arrays of bulk strings, and inline commands.
 //!
-//! Words are borrowed from the input buffer, and an incomplete request is taken up again where it stopped, so that a
-//! large value that arrives in many pieces is looked at once.
+//! The parser borrows arguments from the input buffer. It continues an incomplete request where it stopped, so it reads a
+//! large value only once, in however many pieces the value arrives.
 
 use std::fmt;
 
 use crate::quoting::split_args;
 
-/// The longest inline command, and the longest line that announces a length. Redis's number.
+/// The longest inline command, and the longest line that announces a length. Redis has the same limit.
 const LINE_BYTES_MAX: usize = 64 * 1024;
 
-/// The most words of a request, as an announced number (Redis: the largest C int).
+/// The largest number of arguments that a request may announce; in Redis, the largest C int.
 const WORDS_MAX: i64 = i32::MAX as i64;
 
-/// Before authentication a request may have this many words of this many bytes.
+/// Before authentication a request may have at most this many arguments of this many bytes.
 const UNAUTHENTICATED_WORDS_MAX: usize = 10;
 const UNAUTHENTICATED_BULK_BYTES_MAX: i64 = 16 * 1024;
 
-/// Room made for words ahead of their arrival; an announced number alone must not take memory.
-const WORDS_RESERVED_MAX: usize = 1024;
+/// For how many arguments the parser reserves memory before they arrive. An announced number alone must not take memory.
+const ARGUMENTS_RESERVED_MAX: usize = 1024;
 
 /// A breach of the protocol. The connection answers it and closes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ProtocolError {
     /// `*` without a valid number.
     MultibulkLength,
-    /// `*` with an endless line.
+    /// `*` with a line that is too long.
     MultibulkLine,
-    /// Too many words before authentication.
+    /// Too many arguments before authentication.
     UnauthenticatedMultibulk,
     /// Another byte in place of `$`.
     ExpectedDollar(u8),
     /// `$` without a valid number, or over proto-max-bulk-len.
     BulkLength,
-    /// `$` with an endless line.
+    /// `$` with a line that is too long.
     BulkLine,
-    /// Too long a word before authentication.
+    /// An argument that is too long before authentication.
     UnauthenticatedBulk,
-    /// An endless inline command.
+    /// An inline command that is too long.
     InlineTooLong,
     /// An inline command with an open quote.
     UnbalancedQuotes,
@@ -74,25 +74,24 @@ pub struct RequestLimits {
 /// What [`RequestParser::parse`] found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Parsed {
-    /// A whole request of `consumed` bytes; its words stand in [`RequestParser::words`], relative to the input
-    /// that was given.
+    /// A whole request of `consumed` bytes. [`RequestParser::arguments`] says where in the input its arguments lie.
     Request {
         /// Bytes that the request takes.
         consumed: usize,
     },
-    /// A whole inline request of `consumed` bytes; its words stand in [`RequestParser::inline`].
+    /// A whole inline request of `consumed` bytes. [`RequestParser::inline`] holds its arguments.
     Inline {
         /// Bytes that the request takes.
         consumed: usize,
     },
-    /// Nothing to run (an empty line or array), `consumed` bytes to skip.
+    /// An empty line or array: nothing to run, and `consumed` bytes to skip.
     Nothing {
         /// Bytes to skip.
         consumed: usize,
     },
-    /// The request goes on past the input; at least `missing` bytes more are needed.
+    /// The request goes on past the input; at least `missing` more bytes are needed.
     Incomplete {
-        /// Bytes still to come, as far as is known.
+        /// A lower bound for the bytes still to come.
         missing: usize,
     },
 }
@@ -100,31 +99,31 @@ pub enum Parsed {
 /// Reads requests, one after the other.
 #[derive(Debug, Default)]
 pub struct RequestParser {
-    /// Start and end of each word of the present request.
-    words: Vec<(usize, usize)>,
-    /// Words of the last inline request.
+    /// Start and end of each argument of the present request.
+    arguments: Vec<(usize, usize)>,
+    /// The arguments of the last inline request.
     inline: Vec<Vec<u8>>,
-    /// Words still to come; `None` before the array's head.
+    /// How many arguments are still to come; `None` before the array's head.
     remaining: Option<usize>,
-    /// The announced length of the word that is being read.
+    /// The announced length of the argument that is being read.
     bulk: Option<usize>,
     /// How far the present request has been read.
     position: usize,
 }
 
 impl RequestParser {
-    /// The words of the request that [`parse`](Self::parse) has just found.
-    pub fn words(&self) -> &[(usize, usize)] {
-        &self.words
+    /// Start and end of each argument of the request that [`parse`](Self::parse) has just found.
+    pub fn arguments(&self) -> &[(usize, usize)] {
+        &self.arguments
     }
 
-    /// The words of the inline request that [`parse`](Self::parse) has just found.
+    /// The arguments of the inline request that [`parse`](Self::parse) has just found.
     pub fn inline(&self) -> &[Vec<u8>] {
         &self.inline
     }
 
-    /// Reads one request from the start of `input`. After `Incomplete` the next call must give the same bytes and
-    /// more; after anything else the bytes that follow `consumed`.
+    /// Reads one request from the start of `input`. After `Incomplete`, pass the same bytes and more to the next call; after
+    /// anything else, pass the bytes that follow `consumed`.
     pub fn parse(&mut self, input: &[u8], limits: RequestLimits) -> Result<Parsed, ProtocolError> {
         let mut remaining = if let Some(remaining) = self.remaining {
             remaining
@@ -152,8 +151,8 @@ impl RequestParser {
             if count == 0 {
                 return Ok(Parsed::Nothing { consumed: next });
             }
-            self.words.clear();
-            self.words.reserve(count.min(WORDS_RESERVED_MAX));
+            self.arguments.clear();
+            self.arguments.reserve(count.min(ARGUMENTS_RESERVED_MAX));
             self.bulk = None;
             self.position = next;
             count
@@ -183,8 +182,8 @@ impl RequestParser {
                     missing: end + 2 - input.len(),
                 });
             }
-            self.words.push((start, end));
-            // Redis does not look at the two bytes after a word either.
+            self.arguments.push((start, end));
+            // Like Redis, does not check the two bytes after an argument.
             position = end + 2;
             remaining -= 1;
         }
@@ -192,7 +191,7 @@ impl RequestParser {
         Ok(Parsed::Request { consumed: position })
     }
 
-    /// Reads a `$<length>` line; `None` where it is incomplete.
+    /// Reads a `$<length>` line; `None` if it is incomplete.
     fn bulk_head(
         &mut self,
         input: &[u8],
@@ -201,7 +200,7 @@ impl RequestParser {
         let Some(&first) = input.get(self.position) else {
             return Ok(None);
         };
-        // Redis waits for the line's end before it looks at the first byte.
+        // Redis checks the first byte only after the line's end has arrived.
         let line = length_line(input, self.position, ProtocolError::BulkLine)?;
         let Some((length, next)) = line else {
             return Ok(None);
@@ -238,11 +237,11 @@ impl RequestParser {
     }
 }
 
-/// A line's number, where it reads as one, and the position after the line.
+/// A line's number, `None` if it is not valid, and the position after the line.
 type LengthLine = (Option<i64>, usize);
 
-/// The first byte, the number and the end of the line at `at`, where the number has one or two digits, as most have,
-/// and the line does not end the input.
+/// The fast path for the line at `at`: its first byte, its number and its end. `None` unless the number has one or two
+/// digits, which is the usual case, and more input follows the line.
 #[inline]
 fn short_line(input: &[u8], at: usize) -> Option<(u8, usize, usize)> {
     let &head: &[u8; 5] = input.get(at..)?.first_chunk()?;
@@ -256,7 +255,7 @@ fn short_line(input: &[u8], at: usize) -> Option<(u8, usize, usize)> {
     }
 }
 
-/// Reads the number of the line at `at`, after its first byte. `None` where the line is incomplete.
+/// Reads the number of the line at `at`, after its first byte. `None` if the line is incomplete.
 fn length_line(
     input: &[u8],
     at: usize,
@@ -272,7 +271,7 @@ fn length_line(
     if rest.len() < end + 2 {
         return Ok(None);
     }
-    // Empty where the line has no first byte.
+    // The range is empty if the line has no first byte.
     let digits = rest.get(1..end).unwrap_or_default();
     let number = crate::numbers::parse_i64(digits);
     Ok(Some((number, at + end + 2)))
@@ -287,13 +286,13 @@ mod tests {
         authenticated: true,
     };
 
-    fn words(input: &[u8]) -> Result<Vec<Vec<u8>>, ProtocolError> {
+    fn arguments(input: &[u8]) -> Result<Vec<Vec<u8>>, ProtocolError> {
         let mut parser = RequestParser::default();
         match parser.parse(input, LIMITS)? {
             Parsed::Request { consumed } => {
                 assert_eq!(consumed, input.len());
-                let words = parser.words().iter();
-                Ok(words
+                let arguments = parser.arguments().iter();
+                Ok(arguments
                     .map(|&(start, end)| input[start..end].to_vec())
                     .collect())
             }
@@ -316,9 +315,9 @@ mod tests {
             (b"\r\n", &[]),
         ];
         for (input, expected) in cases {
-            assert_eq!(words(input).expect("valid"), expected);
+            assert_eq!(arguments(input).expect("valid"), expected);
         }
-        assert_eq!(words(long.as_bytes()).expect("valid")[1].len(), 1000);
+        assert_eq!(arguments(long.as_bytes()).expect("valid")[1].len(), 1000);
     }
 
     #[test]
@@ -334,7 +333,7 @@ mod tests {
             parser.parse(input, LIMITS),
             Ok(Parsed::Request { consumed })
         );
-        assert_eq!(parser.words(), [(8, 11), (18, 30), (36, 36)]);
+        assert_eq!(parser.arguments(), [(8, 11), (18, 30), (36, 36)]);
     }
 
     #[test]
@@ -351,12 +350,12 @@ mod tests {
             (b"GET \"a\r\n", "unbalanced quotes in request"),
         ];
         for (input, text) in cases {
-            let error = words(input).expect_err("refused");
+            let error = arguments(input).expect_err("refused");
             assert_eq!(error.to_string(), format!("ERR Protocol error: {text}"));
         }
         let endless = format!("*{}", "1".repeat(LINE_BYTES_MAX + 1)).into_bytes();
-        assert_eq!(words(&endless), Err(ProtocolError::MultibulkLine));
-        assert_eq!(words(&endless[1..]), Err(ProtocolError::InlineTooLong));
+        assert_eq!(arguments(&endless), Err(ProtocolError::MultibulkLine));
+        assert_eq!(arguments(&endless[1..]), Err(ProtocolError::InlineTooLong));
     }
 
     #[test]
@@ -392,6 +391,6 @@ mod tests {
                 other => panic!("{other:?}"),
             })
             .collect();
-        assert_eq!(words(&input[..]).ok(), Some(theirs));
+        assert_eq!(arguments(&input[..]).ok(), Some(theirs));
     }
 }

@@ -1,4 +1,4 @@
-//! Reading values in each form that Redis dumps them in.
+//! Reads values in every form in which Redis dumps them.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -6,8 +6,8 @@ use std::collections::HashSet;
 use super::reader::{Elements, Reader};
 use super::{Object, form, integers, listpack, ziplist};
 
-/// The value of a body. `None` where it is none, has no elements, has one of them twice, or has compressed strings that
-/// ask for more than `inflated_bytes_max`.
+/// The value of a body. `None` if the body is not valid, has no elements, has an element twice, or has compressed strings
+/// that would take more than `inflated_bytes_max`.
 pub(super) fn body(bytes: &[u8], inflated_bytes_max: usize) -> Option<Object> {
     let mut reader = Reader::inflating(bytes, inflated_bytes_max);
     let object = object(&mut reader)?;
@@ -85,7 +85,8 @@ fn binary_score(reader: &mut Reader<'_>) -> Option<f64> {
     (!score.is_nan()).then_some(score)
 }
 
-/// A score as Redis before 4.0 wrote it: a length and a decimal number, or a number for what has no digits.
+/// A score in the form of Redis before 4.0: a length and a decimal text. Special lengths stand for the scores that no
+/// digits can write.
 fn text_score(reader: &mut Reader<'_>) -> Option<f64> {
     match reader.byte()? {
         255 => Some(f64::NEG_INFINITY),
@@ -101,7 +102,7 @@ fn parse_score(text: &[u8]) -> Option<f64> {
     (!score.is_nan()).then_some(score)
 }
 
-/// The elements of a list whose nodes lie one after the other.
+/// The elements of a list that is a sequence of nodes.
 fn nodes(
     reader: &mut Reader<'_>,
     node: fn(&mut Reader<'_>) -> Option<Elements>,
@@ -126,7 +127,7 @@ fn listpack_node(reader: &mut Reader<'_>) -> Option<Elements> {
     }
 }
 
-/// Pairs of elements that lie one after the other; an odd one is an error.
+/// Takes the elements two by two. `None` if one is left over.
 fn pairs(elements: Elements) -> Option<Vec<(Vec<u8>, Vec<u8>)>> {
     let mut pairs = Vec::with_capacity(elements.len() / 2);
     let mut elements = elements.into_iter();

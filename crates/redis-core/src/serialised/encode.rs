@@ -1,10 +1,10 @@
-//! Writing values, each type in its plainest form, and strings of integers as integers.
+//! Writes values: each type in its simplest form, and a string that is an integer as an integer.
 
 use super::{FOOTER_BYTES, Object, close, form};
 
 /// The payload of a value. Redis 7.0 and later restore it.
 ///
-/// A collection without elements has no payload that Redis restores: there is no such value.
+/// Do not encode an empty collection: no key holds one, and Redis does not restore its payload.
 pub fn encode(object: &Object) -> Vec<u8> {
     let mut payload = Vec::with_capacity(bytes_max(object));
     match object {
@@ -35,9 +35,9 @@ pub fn encode(object: &Object) -> Vec<u8> {
     payload
 }
 
-/// No payload of this value is longer.
+/// An upper bound for the length of this value's payload.
 fn bytes_max(object: &Object) -> usize {
-    /// The longest form of a length.
+    /// How many bytes the longest form of a length takes.
     const LENGTH: usize = 9;
     let sum = |strings: &[Vec<u8>]| strings.iter().map(|s| s.len() + LENGTH).sum::<usize>();
     let elements = match object {
@@ -80,7 +80,7 @@ fn string(payload: &mut Vec<u8>, bytes: &[u8]) {
     payload.extend_from_slice(bytes);
 }
 
-/// The integer that reads back as exactly these bytes.
+/// The integer whose text is exactly these bytes.
 fn integer(bytes: &[u8]) -> Option<i32> {
     const DIGITS_MAX: usize = "-2147483648".len();
     if bytes.len() > DIGITS_MAX {
@@ -91,7 +91,7 @@ fn integer(bytes: &[u8]) -> Option<i32> {
     canonical.then_some(number)
 }
 
-/// A length in 1, 2, 5 or 9 bytes; the first two bits, or the first byte, say which.
+/// Writes a length in 1, 2, 5 or 9 bytes. The first two bits, or the whole first byte, tell the reader which.
 fn length(payload: &mut Vec<u8>, length: usize) {
     match length {
         0..0x40 => payload.push(u8::try_from(length).unwrap_or_default()),

@@ -2,7 +2,7 @@
 
 use super::reader::Elements;
 
-/// The integers as strings, or `None` where the bytes are no intset, or one of more than `integers_max`.
+/// The integers as strings. `None` if the bytes are not an intset or hold more than `integers_max` integers.
 pub(super) fn decode(bytes: &[u8], integers_max: usize) -> Option<Elements> {
     let (width, rest) = bytes.split_first_chunk()?;
     let (count, rest) = rest.split_first_chunk()?;
@@ -16,7 +16,7 @@ pub(super) fn decode(bytes: &[u8], integers_max: usize) -> Option<Elements> {
     rest.chunks_exact(width)
         .map(|integer| {
             let integer = signed(integer);
-            // Sorted, so that none is there twice.
+            // An intset is sorted, so this also refuses an integer that stands there twice.
             let rises = before.is_none_or(|before| before < integer);
             before = Some(integer);
             rises.then(|| integer.to_string().into_bytes())

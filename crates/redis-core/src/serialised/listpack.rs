@@ -1,18 +1,18 @@
-//! Listpacks: small collections in one string, as Redis keeps them since 7.0.
+//! Listpacks: the form in which Redis since 7.0 keeps a small collection in one string.
 //!
-//! The whole length (4 bytes), the number of entries (2 bytes; 65535: count them), the entries, 0xff. An entry is a
-//! string or an integer in one of several widths, and after it its own length, to be read backwards. Numbers are
-//! little-endian unless it is said otherwise.
+//! A listpack consists of its whole length (4 bytes), the number of entries (2 bytes; 65535 means that a reader must
+//! count them), the entries, and 0xff. An entry is a string or an integer in one of several widths, followed by the
+//! entry's length, which is read backwards. Numbers are little-endian unless a comment says otherwise.
 
 use super::integers::signed;
 use super::reader::{Elements, Reader};
 
 const HEADER_BYTES: usize = 6;
 const END: u8 = 0xff;
-/// More entries than the header can tell.
+/// The header's number when there are more entries than it can hold.
 const COUNT_UNKNOWN: u16 = u16::MAX;
 
-/// The entries as strings, or `None` where the bytes are no listpack, or one of more than `entries_max`.
+/// The entries as strings. `None` if the bytes are not a listpack or hold more than `entries_max` entries.
 pub(super) fn decode(bytes: &[u8], entries_max: usize) -> Option<Elements> {
     let mut header = Reader::new(bytes);
     let total_bytes: usize = u32::from_le_bytes(header.array()?).try_into().ok()?;
@@ -41,7 +41,7 @@ fn entry(entries: &mut Reader<'_>) -> Option<Vec<u8>> {
         0..0x80 => (decimal(first.into()), 1),
         0x80..0xc0 => string(entries, usize::from(first & 0x3f), 1)?,
         0xc0..0xe0 => {
-            // 13 bits, big-endian, the highest of them the sign.
+            // 13 bits, big-endian; the highest bit is the sign.
             let bits = u16::from_be_bytes([first & 0x1f, entries.byte()?]);
             (decimal((i64::from(bits) << 51) >> 51), 2)
         }
@@ -71,7 +71,7 @@ fn decimal(number: i64) -> Vec<u8> {
     number.to_string().into_bytes()
 }
 
-/// How many bytes Redis writes for an entry's length. From the second on it changes to the next one too early by one.
+/// How many bytes Redis writes for an entry's length. From 16383 on, Redis takes one byte more one step too early.
 fn backwards_bytes(entry_bytes: usize) -> usize {
     match entry_bytes {
         0..=127 => 1,
@@ -82,7 +82,7 @@ fn backwards_bytes(entry_bytes: usize) -> usize {
     }
 }
 
-/// A length in groups of 7 bits, the highest first.
+/// Reads a length in groups of 7 bits, the highest group first.
 fn read_backwards(bytes: &[u8]) -> usize {
     bytes
         .iter()
@@ -95,7 +95,7 @@ mod tests {
         super::decode(bytes, 2)
     }
 
-    /// A listpack of entries that are given with their lengths.
+    /// A listpack of these entries; each one already ends with its length.
     fn listpack(count: u16, entries: &[u8]) -> Vec<u8> {
         let total = u32::try_from(entries.len() + 7).unwrap_or(u32::MAX);
         let mut bytes = total.to_le_bytes().to_vec();
@@ -133,7 +133,7 @@ mod tests {
             for cut in 0..entry.len() {
                 assert_eq!(decode(&listpack(1, &entry[..cut])), None, "{entry:?} {cut}");
             }
-            // The length behind it is another one.
+            // The length behind the entry is wrong.
             let mut lie = entry.to_vec();
             lie[entry.len() - 1] ^= 1;
             assert_eq!(decode(&listpack(1, &lie)), None, "{entry:?}");
@@ -146,7 +146,7 @@ mod tests {
         entry.extend_from_slice(&[b'x'; 126]);
         entry.extend_from_slice(&[0x01, 0x80]);
         assert_eq!(decode(&listpack(1, &entry)), Some(vec![vec![b'x'; 126]]));
-        // 16383 bytes with the head: Redis writes three bytes where two would do.
+        // 16383 bytes with the head: Redis writes three bytes although two would do.
         let mut entry = b"\xf0\xfa\x3f\x00\x00".to_vec();
         entry.extend_from_slice(&[b'x'; 16_378]);
         entry.extend_from_slice(&[0x00, 0xff, 0xff]);
@@ -168,7 +168,7 @@ mod tests {
         open[10] = 0;
         assert_eq!(decode(&open), None);
         assert_eq!(super::decode(&listpack(2, b"\x01\x01\x02\x01"), 1), None);
-        // An end before the end.
+        // The end mark comes too early.
         assert_eq!(decode(&listpack(1, b"\x01\x01\xff\x01")), None);
     }
 }

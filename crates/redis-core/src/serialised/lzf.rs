@@ -1,17 +1,17 @@
-//! The decompression of LZF, in which Redis dumps long strings.
+//! Decompresses LZF, the form in which Redis dumps long strings.
 //!
-//! A control byte below 32 says that as many bytes and one more follow as they are. Any other one repeats what was
-//! written before: its upper three bits are a length (7: the next byte is added to it), the lower five and the next
-//! byte a distance; two are added to the length and one to the distance.
+//! A control byte `n` below 32 says that `n + 1` plain bytes follow. Any other control byte repeats earlier output. Its
+//! upper three bits are the length (if they are 7, the next byte is added to them); its lower five bits and the next byte
+//! are the distance back. The true length is greater by two, the true distance by one.
 
 use super::reader::Reader;
 
 /// The smallest control byte of a repetition.
 const REPETITION: u8 = 1 << 5;
-/// The most bytes that one repetition gives. It takes 3 bytes itself.
+/// The most bytes that one repetition produces. The repetition itself takes 3 bytes.
 const REPETITION_BYTES_MAX: usize = 7 + 255 + 2;
 
-/// The string of `bytes` bytes, or `None` where it is another one or none.
+/// Decompresses a string that must be `bytes` long. `None` if its length differs or the input is not valid.
 pub(super) fn decompress(compressed: &[u8], bytes: usize) -> Option<Vec<u8>> {
     if bytes > compressed.len().saturating_mul(REPETITION_BYTES_MAX / 3) {
         return None;
@@ -38,7 +38,7 @@ pub(super) fn decompress(compressed: &[u8], bytes: usize) -> Option<Vec<u8>> {
             return None;
         }
         let start = string.len().checked_sub(distance)?;
-        // What is repeated may reach into what is being written: then it goes round.
+        // A repetition may overlap its own output. Then the bytes between repeat in a cycle.
         for from in start..start + length {
             string.push(string[from]);
         }
@@ -64,7 +64,7 @@ mod tests {
                 decompress(compressed, string.len()).as_deref(),
                 Some(string)
             );
-            // Any other length is a lie.
+            // The decoder refuses every wrong length.
             for lie in [string.len() + 1, string.len().wrapping_sub(1), usize::MAX] {
                 assert_eq!(decompress(compressed, lie), None, "{compressed:?} {lie}");
             }

@@ -7,9 +7,9 @@
 //! | 2 | the RDB version, little-endian |
 //! | 8 | CRC-64 (Jones) of all before it, little-endian |
 //!
-//! What is written is each type's plainest form, in a version that Redis 7.0 restores. What is read is every form that
-//! Redis 5 to 7.2 dumps of these types. The bytes come from clients: nothing in them is believed before it is checked,
-//! and counts in them reserve no memory.
+//! The encoder writes each type in its simplest form, in a version that Redis 7.0 restores. The decoder reads every form
+//! in which Redis 5 to 7.2 dumps these types. The bytes come from clients, so the decoder checks everything before it uses
+//! it, and reserves no memory for a count that a payload only claims.
 
 mod decode;
 mod encode;
@@ -45,10 +45,10 @@ pub enum Object {
 /// Why a payload is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SerialisedError {
-    /// It is too short, of a later version, or its checksum is another.
+    /// It is too short, has a later version, or its checksum is wrong.
     #[error("payload version or checksum are wrong")]
     Envelope,
-    /// What it holds is no value, or of a type or form that is not read here.
+    /// Its body is not valid, or has a type or form that this decoder does not read.
     #[error("bad data format")]
     Format,
 }
@@ -72,15 +72,15 @@ mod form {
     pub(super) const SET_LISTPACK: u8 = 20;
 }
 
-/// The version that is written: that of Redis 7.0.
+/// The version that the encoder writes: Redis 7.0's.
 const VERSION_WRITTEN: u16 = 10;
-/// The last version that is read: that of Redis 7.2.
+/// The latest version that the decoder reads: Redis 7.2's.
 const VERSION_MAX: u16 = 11;
 
-/// How much memory a payload's compressed strings may ask for together. No value that one command stores is larger.
+/// How much memory the compressed strings of one payload may take together. No command stores a larger value.
 const INFLATED_BYTES_MAX: usize = 1 << 30;
 
-/// Version and checksum.
+/// The bytes of version and checksum.
 const FOOTER_BYTES: usize = 2 + CHECKSUM_BYTES;
 const CHECKSUM_BYTES: usize = 8;
 
@@ -92,7 +92,7 @@ pub fn decode(payload: &[u8]) -> Result<Object, SerialisedError> {
     decode::body(body, INFLATED_BYTES_MAX).ok_or(SerialisedError::Format)
 }
 
-/// What lies before version and checksum, where both are right.
+/// The body in front of version and checksum; an error if one of them is wrong.
 fn open(payload: &[u8]) -> Option<&[u8]> {
     let (summed, checksum) = payload.split_last_chunk::<CHECKSUM_BYTES>()?;
     let (body, version) = summed.split_last_chunk::<2>()?;
@@ -101,7 +101,7 @@ fn open(payload: &[u8]) -> Option<&[u8]> {
     right.then_some(body)
 }
 
-/// Puts version and checksum behind what was encoded.
+/// Appends version and checksum to the encoded body.
 fn close(payload: &mut Vec<u8>) {
     payload.extend_from_slice(&VERSION_WRITTEN.to_le_bytes());
     let checksum = CHECKSUM.checksum(payload);

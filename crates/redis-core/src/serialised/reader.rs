@@ -1,36 +1,38 @@
-//! Reading what all forms have in common: bytes, lengths, strings.
+//! Reads what all forms have in common: bytes, lengths, strings.
 
 use std::borrow::Cow;
 
 use super::lzf;
 
-/// What an element takes beside its bytes: two bytes can hold a whole element, and three may inflate to 264.
+/// The memory that an element takes beside its bytes. It counts because two bytes of a payload can hold a whole element,
+/// and three can inflate to 264.
 const ELEMENT_BYTES: usize = 32;
 
-/// The rest of a body. Every function returns `None` where it ends too early or holds something else.
+/// The part of a body that is not read yet. Every function returns `None` if the body ends too early or holds something
+/// else.
 pub(super) struct Reader<'a> {
     rest: &'a [u8],
-    /// How much more memory compressed strings may ask for.
+    /// How much more memory compressed strings may take.
     inflatable_bytes: usize,
 }
 
-/// A collection's elements, as they stand.
+/// A collection's elements in the order of the payload.
 pub(super) type Elements = Vec<Vec<u8>>;
 
-/// What stands where a length is expected.
+/// What a length field can hold.
 enum Length {
     Plain(usize),
-    /// A string in another form, by its number.
+    /// The number of a string's special form.
     Special(u8),
 }
 
 impl<'a> Reader<'a> {
-    /// Without compressed strings.
+    /// A reader that refuses compressed strings.
     pub(super) fn new(rest: &'a [u8]) -> Self {
         Self::inflating(rest, 0)
     }
 
-    /// With compressed strings that ask for up to `inflatable_bytes` together.
+    /// A reader whose compressed strings may take up to `inflatable_bytes` together.
     pub(super) fn inflating(rest: &'a [u8], inflatable_bytes: usize) -> Self {
         Self {
             rest,
@@ -58,13 +60,13 @@ impl<'a> Reader<'a> {
         self.array().map(|[byte]| byte)
     }
 
-    /// How many of something follow. Each takes a byte at least, so that no count is larger than what is left.
+    /// Reads how many items follow. Each item takes at least one byte, so a count above the bytes that are left is refused.
     pub(super) fn count(&mut self) -> Option<usize> {
         let count = self.length()?;
         (count <= self.rest.len()).then_some(count)
     }
 
-    /// A number in the form of a length.
+    /// Reads a number that is written as a length.
     pub(super) fn length(&mut self) -> Option<usize> {
         match self.any_length()? {
             Length::Plain(length) => Some(length),
@@ -87,7 +89,7 @@ impl<'a> Reader<'a> {
         }))
     }
 
-    /// A string in any of its forms.
+    /// Reads a string in any of its forms.
     pub(super) fn string(&mut self) -> Option<Cow<'a, [u8]>> {
         let number = match self.any_length()? {
             Length::Plain(length) => return self.take(length).map(Cow::Borrowed),
@@ -100,7 +102,8 @@ impl<'a> Reader<'a> {
         Some(Cow::Owned(number.to_string().into_bytes()))
     }
 
-    /// The elements of a small collection in one string. `decode` is told how many it may find at most.
+    /// Reads the elements of a small collection that lies in one string. `decode` gets the string and the largest number of
+    /// elements that it may return.
     pub(super) fn packed(
         &mut self,
         decode: fn(&[u8], usize) -> Option<Elements>,

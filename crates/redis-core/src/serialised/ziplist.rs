@@ -1,20 +1,20 @@
-//! Ziplists: small collections in one string, as Redis kept them before 7.0.
+//! Ziplists: the form in which Redis before 7.0 kept a small collection in one string.
 //!
-//! The whole length (4 bytes), where the last entry begins (4 bytes), the number of entries (2 bytes; 65535: count
-//! them), the entries, 0xff. An entry is the length of the one before it, then a string or an integer in one of several
-//! widths. Numbers are little-endian, lengths of strings big-endian.
+//! A ziplist consists of its whole length (4 bytes), the position of its last entry (4 bytes), the number of entries
+//! (2 bytes; 65535 means that a reader must count them), the entries, and 0xff. An entry is the previous entry's length,
+//! then a string or an integer in one of several widths. Numbers are little-endian, the lengths of strings big-endian.
 
 use super::integers::signed;
 use super::reader::{Elements, Reader};
 
 const HEADER_BYTES: usize = 10;
 const END: u8 = 0xff;
-/// More entries than the header can tell.
+/// The header's number when there are more entries than it can hold.
 const COUNT_UNKNOWN: u16 = u16::MAX;
-/// Stands before the length of an entry that is longer than fits a byte.
+/// Stands before an entry's length that does not fit in one byte.
 const LONG: u8 = 0xfe;
 
-/// The entries as strings, or `None` where the bytes are no ziplist, or one of more than `entries_max`.
+/// The entries as strings. `None` if the bytes are not a ziplist or hold more than `entries_max` entries.
 pub(super) fn decode(bytes: &[u8], entries_max: usize) -> Option<Elements> {
     let mut header = Reader::new(bytes);
     let total_bytes: usize = u32::from_le_bytes(header.array()?).try_into().ok()?;
@@ -44,7 +44,7 @@ pub(super) fn decode(bytes: &[u8], entries_max: usize) -> Option<Elements> {
     (counted && last == begin).then_some(decoded)
 }
 
-/// An entry and how many bytes it takes; `before_bytes` is what the one before it takes.
+/// Reads an entry; returns it and the bytes that it takes. `before_bytes` is the length of the previous entry.
 fn entry(entries: &mut Reader<'_>, before_bytes: usize) -> Option<(Vec<u8>, usize)> {
     let (told_bytes, told_width) = match entries.byte()? {
         LONG => (u32::from_le_bytes(entries.array()?).try_into().ok()?, 5),

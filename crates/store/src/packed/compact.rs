@@ -19,17 +19,17 @@ use super::write::Batch;
 use crate::model::now_ms;
 use crate::{Location, Relocate, Store, StoreError, Upkeep, Worked};
 
-/// Copies are committed when they are as many bytes: less than makes a commit long.
+/// The compaction commits its copies at this many bytes: a commit of them takes one step.
 const PENDING_BYTES_MAX: u64 = 64 * 1024;
 
-/// How long a transaction compacts between two looks at what it has won.
+/// How long a transaction compacts before it looks whether there is room.
 const SLICE: Duration = Duration::from_millis(1);
 
-/// How often in a row there may be nothing to do before a transaction believes it: the store's own thread may have just
-/// ended the search.
+/// A transaction gives up after it found nothing to do more than this many times in a row. Once is not enough: the
+/// store's thread may have just ended the search.
 const IDLE_MAX: usize = 3;
 
-/// The compaction's own log and where it is.
+/// The compaction: its log, and the segment that it is emptying.
 #[derive(Debug)]
 pub struct Compaction {
     log: Log,
@@ -38,23 +38,23 @@ pub struct Compaction {
     moved_bytes: AtomicU64,
 }
 
-/// What it has done since the start.
+/// What the compaction has done since the start.
 #[derive(Clone, Copy, Debug)]
 pub struct Figures {
-    /// Segments that it gave back.
+    /// Segments that it freed.
     pub segments: u64,
     /// Bytes of records that it copied.
     pub moved_bytes: u64,
 }
 
-/// What became of a segment's next record.
+/// The result of looking at a segment's next record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Step {
-    /// It was dealt with.
+    /// The record was copied, or it need not be.
     Done,
-    /// There was none: the segment holds nothing of use any more.
+    /// There was no record left: the segment may be freed.
     End,
-    /// It has to stay until others have done their part.
+    /// The record has to stay until another thread has acted.
     NotYet,
 }
 
@@ -64,16 +64,17 @@ struct Victim {
     segment: u32,
     /// Bytes of records in it.
     committed: usize,
-    /// How far it has come.
+    /// Where the next record begins.
     offset: usize,
-    /// The bound of serial numbers that it was sealed with.
+    /// The bound that the segment was sealed with: no segment with this serial number or a higher one holds an older
+    /// record of a key whose record is here.
     sealed_bound: u64,
     /// The oldest serial number of any other segment.
     oldest_other: u64,
 }
 
 impl Compaction {
-    /// One that has nothing to do yet.
+    /// A compaction that has not begun.
     pub fn new() -> Self {
         Self {
             log: Log::new(Which::Compaction),
@@ -83,7 +84,7 @@ impl Compaction {
         }
     }
 
-    /// Its log.
+    /// The log that it writes its copies to.
     pub fn log(&self) -> &Log {
         &self.log
     }
@@ -98,7 +99,7 @@ impl Compaction {
 }
 
 impl Packed {
-    /// What there is to do.
+    /// How urgently the store needs the compaction.
     pub(super) fn needs(&self) -> Upkeep {
         let available = self.space.available();
         if available < CRITICAL_MARK {
@@ -112,7 +113,7 @@ impl Packed {
         }
     }
 
-    /// Works for about `time`.
+    /// Compacts for about `time`.
     pub(super) fn compact(
         &self,
         index: &dyn Relocate,
@@ -125,7 +126,7 @@ impl Packed {
         };
         let mut worked = Worked::Nothing;
         loop {
-            // A transaction on this thread: a crash brings back what it has released there.
+            // A transaction on this thread has released records there. A crash would bring them back.
             if victim
                 .as_ref()
                 .is_some_and(|at| self.front.is_pinned(at.segment))
@@ -143,7 +144,7 @@ impl Packed {
                     return Ok(worked);
                 }
                 if let Some(segment) = self.next_victim() {
-                    // Its last records may be staged still.
+                    // Its last records may only be staged.
                     if !self.commit_all_soon()? {
                         return Ok(Worked::Elsewhere);
                     }
@@ -178,7 +179,7 @@ impl Packed {
         }
     }
 
-    /// Gives back the segments that hold nothing of use.
+    /// Frees the segments that hold no live record and no tombstone that is needed.
     fn give_back_empty(&self) -> Result<Worked, StoreError> {
         let mut worked = Worked::Nothing;
         while let Some(segment) = self.space.empty_one(&|segment| self.may_go(segment)) {
@@ -191,8 +192,9 @@ impl Packed {
         Ok(worked)
     }
 
-    /// Commits all that is staged; `false` where a transaction holds the front's log, which may wait for the compaction. In
-    /// the thread of that transaction what was staged before it is committed, and no more.
+    /// Commits all that is staged. Returns `false` if a transaction holds the front log: it may be waiting for the
+    /// compaction. Inside a transaction of this thread it commits only the copies: what was staged before the
+    /// transaction is committed already.
     fn commit_all_soon(&self) -> Result<bool, StoreError> {
         Ok(self.front.commit_soon(&self.space, &self.metadata)?
             && self
@@ -205,8 +207,8 @@ impl Packed {
         !self.front.is_pinned(segment)
     }
 
-    /// Wins room for `bytes` inside the transaction of this thread, until then or until nothing can be won. All that a
-    /// crash before its commit would bring back is kept.
+    /// Makes room for `bytes` inside the transaction of this thread, until `until` or until nothing more can be freed.
+    /// Keeps everything that a crash before the transaction's commit would bring back.
     pub(super) fn compact_in_step(
         &self,
         index: &dyn Relocate,
@@ -223,14 +225,15 @@ impl Packed {
             match self.compact(index, SLICE)? {
                 Worked::Some => idle = 0,
                 Worked::Nothing => idle += 1,
-                // The store's own thread, which stops soon: it cannot commit.
+                // The store's thread is compacting. It stops soon, because it cannot commit.
                 Worked::Elsewhere => std::thread::sleep(SLICE / 10),
             }
         }
         Ok(true)
     }
 
-    /// Frees a segment. What made its records useless is committed: it must not be lost in a crash that comes later.
+    /// Frees a segment. The caller has committed the writes that made its records useless: a later crash must not lose
+    /// both.
     fn give_back(&self, segment: u32) -> Result<(), StoreError> {
         let segments = self.space.segments();
         self.space.roll().free(
@@ -260,7 +263,7 @@ impl Packed {
         }
     }
 
-    /// Moves the records at `offsets` out of a segment, if they are of use, and frees it.
+    /// Copies the live ones among the records at `offsets` out of a segment, and frees it.
     pub(super) fn evacuate(
         &self,
         index: &dyn Relocate,
@@ -270,7 +273,7 @@ impl Packed {
         let mut victim = self.victim(segment);
         for &offset in offsets {
             victim.offset = offset;
-            // The next one only once this one has moved.
+            // A record may have to wait for another thread.
             while self.move_one(index, &mut victim)? == Step::NotYet {
                 std::thread::yield_now();
             }
@@ -279,7 +282,7 @@ impl Packed {
         self.give_back(segment)
     }
 
-    /// Moves all that is of use out of a segment, and no more: what a crash finds before the commit.
+    /// Copies the live records out of a segment and neither commits nor frees: the state before the commit.
     #[cfg(test)]
     pub(super) fn move_all(&self, index: &dyn Relocate, segment: u32) -> Result<Step, StoreError> {
         let mut victim = self.victim(segment);
@@ -366,7 +369,8 @@ impl Packed {
                     }
                     Ok(None)
                 }
-                // The flushed key is not yet forgotten. Forgetting it needs this record to find the parts, which still count as live.
+                // The keyspace has not forgotten the flushed key yet. Forgetting it takes this record, which leads to
+                // the parts: they still count as live.
                 (Form::Large(_), None) if index.awaits_removal(record.generation) => {
                     stays.set(true);
                     Ok(None)
@@ -385,7 +389,7 @@ impl Packed {
         })
     }
 
-    /// Copies a part and the record that names it, if it does.
+    /// Copies a part and the current record of its key, if that record names the part.
     fn move_part(
         &self,
         stays: &Cell<bool>,
@@ -401,8 +405,8 @@ impl Packed {
         let Some(place) = parts.spots.iter_mut().find(|spot| **spot == from) else {
             return Ok(None);
         };
-        // The record that names the parts, or one that was staged together with it, may not be durable: a copy of it
-        // must not come before.
+        // The record that names the parts, or one that was staged together with it, may not be durable yet. A copy of
+        // it must not become durable earlier.
         let is_durable =
             self.front.is_held_here() || self.front.try_commit(&self.space, &self.metadata)?;
         if !is_durable {
@@ -433,7 +437,7 @@ impl Packed {
 
     /// Keeps a tombstone until all segments with serial numbers below `bound` are gone: they may hold older records.
     fn keep_tombstone(&self, record: &Record<'_>, bound: u64) -> Result<(), StoreError> {
-        // Its own sequence number: a later record of the key may have been written meanwhile.
+        // It keeps its sequence number, since a later record of the key may exist by now.
         let kept = Record {
             form: Form::Tombstone,
             expires_at: None,

@@ -1,5 +1,5 @@
-//! The decoders of what lies in a pool, for the fuzz targets: a crate of their own, which sees public items only.
-//! Nothing else may use this; the format's functions stay free to change.
+//! The pool's decoders, public for the fuzz targets only: these are a crate of their own. Nothing else may use this
+//! module, so that the format's functions stay free to change.
 
 pub use super::header::Header;
 pub use super::record::{Binding, Form, Parts, Record, Spot, bind};

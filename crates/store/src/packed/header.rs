@@ -1,9 +1,9 @@
-//! A segment's header, rewritten with each commit.
+//! A segment's header. Each commit to the segment writes it anew.
 //!
 //! | bytes | what |
 //! |---|---|
 //! | 8 | magic number, which names the version of the format |
-//! | 8 | serial number of this life of the segment, 0 where it is free |
+//! | 8 | serial number of this life of the segment, 0 if it is free |
 //! | 8 | bytes of committed records behind the header |
 //! | 8 | log that fills it: 0 for what clients write, 1 for the compaction |
 //! | 8 | checksum: XXH3 of the above |
@@ -31,20 +31,20 @@ const COVERED_BYTES: usize = 32;
 /// Which log fills a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Which {
-    /// The one that clients write to.
+    /// The log of the clients' writes.
     Front = 0,
-    /// The one that the compaction writes to.
+    /// The log of the compaction's copies.
     Compaction = 1,
 }
 
-/// A header in plain view.
+/// A header, decoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Header {
     /// How the segment's records are bound to it.
     pub version: u8,
     /// Which log fills the segment.
     pub which: Which,
-    /// Which life of the segment this is; 0 where it is free.
+    /// The serial number of this life of the segment; 0 if it is free.
     pub serial: u64,
     /// Bytes of committed records.
     pub committed: u64,
@@ -75,7 +75,7 @@ impl Header {
         committed: 0,
     };
 
-    /// As it lies in the segment.
+    /// The header's bytes in the segment.
     pub fn encode(&self) -> [u8; SEGMENT_HEADER_BYTES] {
         let mut bytes = [0; SEGMENT_HEADER_BYTES];
         let mut magic = [0; 8];

@@ -1,121 +1,60 @@
-//! What is staged while the log is held: of each record only the last version is kept.
+//! A hold: while a transaction holds the log, the log keeps only the last version of each record that it stages.
 //!
-//! All of it lies in DRAM until the hold ends, and no other thread stages meanwhile. So the bytes of a record that was
-//! staged in the hold and is of no use any more are a hole, and later records of the hold are placed into holes first.
-//! Nothing moves, so the index needs no change. At the end of the hold each hole becomes a record that counts for
-//! nothing.
+//! All staged bytes lie in DRAM until the hold ends, and no other thread stages meanwhile. So when the transaction
+//! replaces or removes a record that it staged itself, the record's bytes become a hole, and later records of the hold
+//! fill holes first. No record moves, so the index needs no change. At the end of the hold each hole becomes a filler:
+//! a record that the recovery passes over.
 //!
 //! Sequence numbers therefore do not rise along a segment. Bounds must still hold: a tombstone, or a value with a
-//! deadline, must lie in a segment that is sealed after the record is staged. Such records fill only holes of the active
-//! segment.
+//! deadline, must lie in a segment that is sealed after the record is staged. Such records fill only holes of the
+//! active segment.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::Ordering;
 
 use foldhash::fast::FixedState;
 use smallvec::SmallVec;
 
+use super::holes::Holes;
 use super::log::{Active, Chunk, Log, Staging, Taken};
 use super::record::{self, Binding, Form, HEADER_BYTES, Parts, Record, Spot, bind};
 use super::space::Space;
 use crate::{Location, StoreError};
 
-/// The most that is staged while the log is held: it all lies in DRAM.
+/// The most bytes that a hold may stage: all of them lie in DRAM.
 const HELD_BYTES_MAX: usize = 1 << 30;
 
-/// Collections of a hold that have grown larger are not kept for the next one.
+/// A collection that has grown past this many entries shrinks to it when the hold ends.
 const KEPT_ENTRIES: usize = 1024;
 
-/// What is known of the records that were staged in the hold.
+/// What the log knows of the records that the hold staged.
 #[derive(Debug, Default)]
 pub(super) struct Hold {
     is_on: bool,
-    /// What was staged before lies before this serial number and offset.
+    /// Serial number and offset where the hold's records begin. What was staged before lies before them.
     start: (u64, usize),
-    /// How many staged bytes that is.
+    /// How many bytes were staged before.
     staged_before: u64,
-    /// Bytes in the chunks, holes included.
+    /// Bytes of the hold in the chunks, holes included.
     bytes: usize,
-    /// Holes in the segment that is being filled.
+    /// Holes in the active segment.
     open: Holes,
-    /// Holes in the segments that were filled before it.
+    /// Holes in the segments that the hold filled before it.
     full: Holes,
-    /// The segments that were filled, and the bounds to seal them with: nothing may be taken out of them before the hold
-    /// ends.
+    /// The segments that the hold filled, and the bounds to seal them with at its end: until then the compaction must
+    /// not empty them.
     seals: Vec<(u32, u64)>,
     /// Locations of records whose keys had none before the hold: removing them needs no tombstone.
     fresh: HashSet<u64, FixedState>,
-    /// The tombstones that were staged in the hold, by generation and key.
+    /// The tombstones that the hold staged, by generation and key.
     tombstones: HashMap<u32, HashMap<Box<[u8]>, Spot>>,
-    /// Segments with records that were released in the hold and staged before it: a crash brings these back.
+    /// Segments with records that were staged before the hold and that the hold released. A crash brings the records
+    /// back, so the compaction must not empty these segments.
     pinned: HashSet<u32, FixedState>,
 }
 
-/// Where there is room between records.
-#[derive(Debug, Default)]
-struct Holes {
-    /// Lengths by segment and offset.
-    by_place: BTreeMap<(u32, usize), usize>,
-    /// The same by length.
-    by_length: BTreeSet<(usize, u32, usize)>,
-}
-
-impl Holes {
-    fn insert(&mut self, place: (u32, usize), length: usize) {
-        self.by_place.insert(place, length);
-        self.by_length.insert((length, place.0, place.1));
-    }
-
-    fn remove(&mut self, place: (u32, usize)) -> Option<usize> {
-        let length = self.by_place.remove(&place)?;
-        self.by_length.remove(&(length, place.0, place.1));
-        Some(length)
-    }
-
-    /// Adds a hole, as one with those that it touches: where it is then, and its length.
-    fn add(&mut self, (segment, mut start): (u32, usize), length: usize) -> (usize, usize) {
-        let mut end = start + length;
-        if let Some(after) = self.remove((segment, end)) {
-            end += after;
-        }
-        let before = self.by_place.range((segment, 0)..(segment, start));
-        if let Some((&place, &length)) = before.last()
-            && place.1 + length == start
-        {
-            self.remove(place);
-            start = place.1;
-        }
-        self.insert((segment, start), end - start);
-        (start, end - start)
-    }
-
-    /// Takes the smallest hole that a record of `length` bytes fits, and leaves the rest of it. The rest has to hold a
-    /// record too, if there is any.
-    fn take(&mut self, length: usize) -> Option<(u32, usize)> {
-        let mut same = self.by_length.range((length, 0, 0)..(length + 1, 0, 0));
-        let mut larger = self.by_length.range((length + HEADER_BYTES, 0, 0)..);
-        let &(found, segment, offset) = same.next().or_else(|| larger.next())?;
-        self.remove((segment, offset));
-        if found > length {
-            self.insert((segment, offset + length), found - length);
-        }
-        Some((segment, offset))
-    }
-
-    /// Takes over all holes of `other`.
-    fn absorb(&mut self, other: &mut Holes) {
-        self.by_place.append(&mut other.by_place);
-        self.by_length.append(&mut other.by_length);
-    }
-
-    fn clear(&mut self) {
-        self.by_place.clear();
-        self.by_length.clear();
-    }
-}
-
 impl Hold {
-    /// A place among the holes for a record.
+    /// Takes a hole for a record: its segment and offset.
     fn take_hole(&mut self, record: &[u8]) -> Option<(u32, usize)> {
         let full = if record::hides_older(record) {
             None
@@ -125,7 +64,7 @@ impl Hold {
         full.or_else(|| self.open.take(record.len()))
     }
 
-    /// Forgets everything; what has become large is given back.
+    /// Forgets everything, and frees most of the memory of large collections.
     fn clear(&mut self) {
         self.is_on = false;
         self.bytes = 0;
@@ -141,7 +80,7 @@ impl Hold {
 }
 
 impl Staging {
-    /// The hold begins.
+    /// Begins the hold.
     pub(super) fn begin_hold(&mut self, space: &Space) {
         self.hold.is_on = true;
         self.hold.staged_before = self.staged_bytes;
@@ -151,7 +90,7 @@ impl Staging {
         };
     }
 
-    /// The hold ends: what is left of holes becomes records that count for nothing.
+    /// Ends the hold: turns the remaining holes into fillers.
     pub(super) fn end_hold(&mut self, space: &Space) {
         if !self.hold.is_on {
             return;
@@ -173,7 +112,7 @@ impl Staging {
                 record::fill(&mut chunk.bytes[start..start + length], binding);
             }
         }
-        // A segment that was taken in the hold and holds nothing now was never written to.
+        // The hold took this segment and emptied it again. Nothing was written to it, so it is free.
         let active = self.active.map(|active| active.segment);
         self.chunks.retain(|chunk| {
             let is_empty = chunk.bytes.is_empty();
@@ -190,7 +129,7 @@ impl Staging {
         self.hold = hold;
     }
 
-    /// What was staged before the hold.
+    /// Takes what was staged before the hold.
     pub(super) fn take_before_hold(&mut self) -> Taken {
         let (serial, end) = self.hold.start;
         let mut chunks = Vec::new();
@@ -233,7 +172,7 @@ impl Staging {
         found.ok()
     }
 
-    /// The chunk with a record, where it was staged in the hold.
+    /// The number of the chunk with a record, if the hold staged the record.
     fn held(&self, space: &Space, spot: Spot) -> Option<usize> {
         let serial = space.serial(spot.segment);
         if !self.hold.is_on || (serial, spot.offset) < self.hold.start {
@@ -265,7 +204,7 @@ impl Staging {
         if start + length == active.end
             && let Some(chunk) = chunks.last_mut()
         {
-            // The log's end is taken back.
+            // The hole ends where the log ends: shorten the log instead.
             hold.open.remove((spot.segment, start));
             hold.bytes -= length;
             chunk.bytes.truncate(start - chunk.offset);
@@ -275,7 +214,7 @@ impl Staging {
 }
 
 impl Log {
-    /// [`stage`](Self::stage) in a hold: into holes first.
+    /// [`stage`](Self::stage) in a hold: fills holes first.
     pub(super) fn stage_held(
         &self,
         space: &Space,
@@ -353,8 +292,8 @@ impl Log {
         Ok(())
     }
 
-    /// Notes that a record is of no use any more: its bytes are a hole if it was staged in the hold, and otherwise a crash
-    /// brings it back.
+    /// Notes that the index uses a record no more. If the hold staged the record, its bytes become a hole. Otherwise a
+    /// crash brings the record back, so its segment stays.
     #[inline]
     pub(super) fn let_go(&self, space: &Space, spot: Spot) {
         if self.is_held_here() {
@@ -368,7 +307,7 @@ impl Log {
         }
     }
 
-    /// Makes a hole of a record's bytes, if it was staged in the hold of this thread; false where it was not.
+    /// Makes a hole of a record's bytes if the hold of this thread staged the record; `false` if it did not.
     pub(super) fn reuse(&self, space: &Space, spot: Spot) -> bool {
         self.is_held_here() && {
             let mut staging = self.staging.lock();
@@ -380,19 +319,19 @@ impl Log {
         }
     }
 
-    /// Notes that a crash brings records of this segment back.
+    /// Keeps a segment from compaction until the hold ends, because a crash would bring records of it back.
     pub(super) fn pin(&self, segment: u32) {
         if self.is_held_here() {
             self.staging.lock().hold.pinned.insert(segment);
         }
     }
 
-    /// Whether a crash would bring records of this segment back that the hold of this thread has released.
+    /// Whether the hold of this thread has [pinned](Self::pin) the segment.
     pub(super) fn is_pinned(&self, segment: u32) -> bool {
         self.is_held_here() && self.staging.lock().hold.pinned.contains(&segment)
     }
 
-    /// Whether a record was staged in the hold of this thread.
+    /// Whether the hold of this thread staged a record.
     pub(super) fn is_of_hold(&self, space: &Space, location: Location) -> bool {
         self.is_held_here() && {
             let staging = self.staging.lock();
@@ -400,14 +339,14 @@ impl Log {
         }
     }
 
-    /// Whether a record was staged in the hold of this thread and its key had none before.
+    /// Whether the hold of this thread staged a record and its key had none before.
     #[inline]
     pub(super) fn is_fresh(&self, location: Location) -> bool {
         self.is_held_here() && self.staging.lock().hold.fresh.contains(&location.0)
     }
 
-    /// Notes that a key without a record has one now. Returns the key's tombstone if the hold staged one: the new record
-    /// supersedes it.
+    /// Notes that a key without a record has one now. Returns the key's tombstone if the hold staged one: the new
+    /// record supersedes it.
     pub(super) fn note_new(&self, generation: u32, key: &[u8], to: Location) -> Option<Spot> {
         let hold = &mut self.staging.lock().hold;
         let tombstones = hold.tombstones.get_mut(&generation);
@@ -418,7 +357,7 @@ impl Log {
         removed
     }
 
-    /// Notes that another record of a key has come in the place of one that is fresh.
+    /// Notes that a record replaces a fresh one, so it is fresh too.
     pub(super) fn note_fresh(&self, to: Location) {
         self.staging.lock().hold.fresh.insert(to.0);
     }
@@ -430,8 +369,8 @@ impl Log {
         tombstones.insert(key.into(), spot);
     }
 
-    /// All records of a generation that were staged in the hold: the generation is no database's any more. They are holes
-    /// from now on; `each` is told of them before.
+    /// Drops all records of a flushed generation that the hold staged: calls `each` for every one and makes a hole of
+    /// it.
     pub(super) fn drop_generation(
         &self,
         space: &Space,
@@ -461,7 +400,8 @@ impl Log {
                     break;
                 };
                 let length = record.padded_bytes();
-                // Parts from before the hold are still to be counted as removed, which needs the record that names them.
+                // This record names parts from before the hold, and these still count as live. Keep it: only through it
+                // can the store find them later and stop counting them.
                 let is_needed = matches!(record.form, Form::Large(_))
                     && Parts::decode(record.body).is_ok_and(|parts| {
                         let mut parts = parts.spots.iter();
@@ -479,7 +419,7 @@ impl Log {
                 offset += length;
             }
         }
-        // From the end, so that the log's end is taken back as far as possible.
+        // From the end, so that each hole at the log's end shortens the log.
         for (form, spot) in found.into_iter().rev() {
             each(form, spot);
             if staging.held(space, spot).is_some() {
@@ -501,7 +441,7 @@ impl Staging {
         chunk.bytes[start..start + record.len()].copy_from_slice(record);
     }
 
-    /// Writes a record to the end: its segment and offset.
+    /// Writes a record to the end of the log. Returns its segment and offset.
     fn append_held(
         &mut self,
         space: &Space,
@@ -533,26 +473,5 @@ impl Staging {
             ..active
         });
         (active.segment, active.end)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn neighbouring_holes_are_one_and_the_smallest_that_fits_is_taken() {
-        let mut holes = Holes::default();
-        holes.add((1, 0), 48);
-        holes.add((1, 96), 48);
-        holes.add((2, 48), 48);
-        assert_eq!(holes.add((1, 48), 48), (0, 144));
-        assert_eq!(holes.take(48), Some((2, 48)));
-        // A rest of 16 bytes could hold no record.
-        assert_eq!(holes.take(128), None);
-        assert_eq!(holes.take(120), Some((1, 0)));
-        assert_eq!(holes.take(24), Some((1, 120)));
-        assert_eq!(holes.take(24), None);
-        assert!(holes.by_place.is_empty() && holes.by_length.is_empty());
     }
 }

@@ -1,4 +1,4 @@
-//! Values larger than a record may be: in parts, and a record that names these.
+//! Large values: the store splits a value that is too long for one record into parts, and one record names the parts.
 
 use super::record::{ALIGNMENT, Form, HEADER_BYTES, Parts, Record, Spot};
 use super::write::Batch;
@@ -7,13 +7,13 @@ use crate::model::Value;
 use crate::{OnValue, StoreError};
 
 impl Packed {
-    /// The longest key: it must leave room for a value beside it, also in each of its parts.
+    /// The longest key. Each record and each part contains the key, so it must leave room for the value.
     pub(super) fn key_bytes_max(&self) -> usize {
         self.space.capacity() / 4
     }
 
-    /// Stores the parts of a value. They mean nothing until a record that names them is stored; the caller holds the
-    /// key's lock until then, so that the compaction, which asks the index, waits.
+    /// Stores the parts of a value. They mean nothing until the caller stores a record that names them. The caller
+    /// holds the key's lock until then: the compaction asks the index about each part, so it waits.
     pub(super) fn put_parts(
         &self,
         generation: u32,
@@ -40,12 +40,12 @@ impl Packed {
         Ok(parts)
     }
 
-    /// The most parts of a value: their list itself has to fit a segment.
+    /// The most parts of a value: a segment must hold the list of them.
     pub(super) fn parts_max(&self) -> usize {
         (self.space.capacity() / 2 - HEADER_BYTES) / 8
     }
 
-    /// Bytes of a value in one part: so many that the parts fill a segment to its end, unless the key is long.
+    /// Bytes of a value in one part. Unless the key is long, parts of this length fill a segment to its end.
     pub(super) fn part_bytes(&self, key: &[u8]) -> usize {
         let room = self.record_bytes_max / ALIGNMENT * ALIGNMENT - HEADER_BYTES;
         if key.len() <= room / 2 {
@@ -98,7 +98,7 @@ impl Packed {
         })?
     }
 
-    /// Puts a value together and lends it.
+    /// Joins the parts of a value and lends the whole.
     pub(super) fn read_parts(&self, spot: Spot, f: OnValue<'_>) -> Result<(), StoreError> {
         let (kind, expires_at, parts) = self.with_record(spot, |record| match record.form {
             Form::Large(kind) => Ok((kind, record.expires_at, Parts::decode(record.body)?)),

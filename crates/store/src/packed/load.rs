@@ -1,4 +1,4 @@
-//! Reading everything at the open.
+//! Recovery: reads all records when the store opens, and with `--repair` drops the unreadable ones.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,16 +9,16 @@ use super::Packed;
 use super::record::{ALIGNMENT, Form, Record, Spot};
 use crate::{Relocate, Store, StoreError, Visited};
 
-/// What could not be read, where the data are to be repaired.
+/// The damage that the recovery has found.
 #[derive(Debug, Default)]
 pub struct Damage {
-    /// Whether damage is skipped instead of refused.
+    /// Whether the recovery skips damage instead of refusing it.
     pub repair: bool,
     segments: AtomicU64,
     bytes: AtomicU64,
-    /// The segments that can be read in part.
+    /// The segments of which a part is readable.
     partly: Mutex<Vec<Partly>>,
-    /// Large values whose parts are not all there.
+    /// Large values of which parts are missing.
     torn: Mutex<Vec<Torn>>,
     /// The newest tombstone of each key: its sequence number.
     removed: Mutex<HashMap<Name, u64>>,
@@ -27,7 +27,7 @@ pub struct Damage {
 /// A generation and a key.
 type Name = (u32, Vec<u8>);
 
-/// A large value whose parts are not all there: damage, unless it was replaced or removed since.
+/// A large value of which parts are missing. That is damage, unless a later record replaces or removes the value.
 #[derive(Debug)]
 struct Torn {
     name: Name,
@@ -35,16 +35,16 @@ struct Torn {
     bytes: usize,
 }
 
-/// A segment that can be read in part.
+/// A segment of which a part is readable.
 #[derive(Debug)]
 struct Partly {
     segment: u32,
-    /// Where its readable records begin.
+    /// The offsets of its readable records.
     offsets: Vec<usize>,
 }
 
 impl Damage {
-    /// Refuses damage, or skips it.
+    /// No damage yet. With `repair` the recovery will skip damage, otherwise refuse it.
     pub fn new(repair: bool) -> Self {
         Self {
             repair,
@@ -52,12 +52,12 @@ impl Damage {
         }
     }
 
-    /// Segments with unreadable records.
+    /// How many segments have unreadable records.
     pub fn segments(&self) -> u64 {
         self.segments.load(Ordering::Relaxed)
     }
 
-    /// Bytes that are no records.
+    /// How many bytes are unreadable.
     pub fn bytes(&self) -> u64 {
         self.bytes.load(Ordering::Relaxed)
     }
@@ -70,7 +70,7 @@ impl Damage {
 }
 
 impl Packed {
-    /// Meets the records of one segment.
+    /// Shows the records of one segment.
     pub(super) fn visit_segment(
         &self,
         part: usize,
@@ -151,8 +151,8 @@ impl Packed {
         Ok(())
     }
 
-    /// Shows one record; returns the bytes to count as live. The parts of a value count with the record that names them.
-    /// `None` where it is dropped: it must not be there any more at the next open.
+    /// Shows one record and returns the bytes to count as live. The parts of a value count with the record that names
+    /// them. `None` means that the repair drops the record: it must be gone at the next open.
     fn meet(
         &self,
         spot: Spot,
@@ -203,14 +203,15 @@ impl Packed {
         })
     }
 
-    /// Whether all parts of a large value are there, and are the ones that the record was written for: a part that was
-    /// replaced since may have left its place to a later one of the same key.
+    /// Whether all parts of a large value are there, and are the ones that the record was written for: where a replaced
+    /// part lay, a later part of the same key may lie now.
     fn is_whole(&self, head: &Record<'_>) -> bool {
         let Ok(parts) = super::Parts::decode(head.body) else {
             return false;
         };
         let mut bytes = 0;
-        // An older version numbered the record before its parts, this one after them; no version numbered it in between.
+        // An older version numbered the record before its parts, this one after them; no version numbered it in
+        // between.
         let mut later = 0;
         for part in &parts.spots {
             let binding = self.space.binding(part.segment, part.offset);
@@ -233,8 +234,8 @@ impl Packed {
         bytes == parts.value_bytes && (later == 0 || later == parts.spots.len())
     }
 
-    /// Where damage was skipped: moves what is readable out of the damaged segments, which are then free, and says
-    /// what was dropped.
+    /// After a recovery that skipped damage: moves the readable records out of the damaged segments, frees these, and
+    /// logs what was dropped.
     pub(super) fn repair(&self, index: &dyn Relocate) -> Result<(), StoreError> {
         if !self.damage.repair {
             return Ok(());
@@ -256,7 +257,7 @@ impl Packed {
         Ok(())
     }
 
-    /// Names the large values that were lost.
+    /// Logs the keys of the large values that were lost.
     fn tell_of_torn(&self, index: &dyn Relocate) -> Result<(), StoreError> {
         let databases = self.metadata.generations().of_database;
         let removed = std::mem::take(&mut *self.damage.removed.lock());

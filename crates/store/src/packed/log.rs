@@ -1,4 +1,4 @@
-//! A log: records staged in DRAM by many, appended to segments by one commit for all of them.
+//! A log: many threads stage records in DRAM, and one commit appends the records of all to segments.
 
 use std::cell::Cell;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,19 +13,20 @@ use super::record::{Binding, Spot, bind};
 use super::space::Space;
 use crate::{Generations, StoreError};
 
-/// The most that is appended in one step of the engine's, which copies what it overwrites to an undo log in the pool:
-/// a longer commit goes in steps, with a guard around them.
+/// The most bytes that a commit appends in one transaction of the engine, which copies what it overwrites to an undo
+/// log in the pool. A longer commit takes several steps, with a guard around them.
 const STEP_BYTES: usize = 128 * 1024;
 
-/// How long the compaction waits for the commit lock: commits are shorter, transactions need not be.
+/// How long the compaction waits for the commit lock: longer than a commit takes. A transaction may hold the lock
+/// longer.
 const COMMIT_TIME_MAX: Duration = Duration::from_millis(2);
 
 thread_local! {
-    /// Whether this thread holds the front's log.
+    /// Whether this thread holds the front log.
     static HOLDS: Cell<bool> = const { Cell::new(false) };
 }
 
-/// While it lives, nothing of the log is committed: what its thread stages meanwhile goes in one commit.
+/// Keeps the log from being committed while it lives, so that one commit takes all that its thread stages meanwhile.
 #[derive(Debug)]
 pub struct Held<'a> {
     log: &'a Log,
@@ -34,14 +35,14 @@ pub struct Held<'a> {
 }
 
 impl Held<'_> {
-    /// Appends everything that is staged, and sets the generations in the same durable step.
+    /// Ends the hold, appends everything that is staged, and sets the generations in the same durable step.
     pub fn commit_with(
         self,
         guard: &dyn Guard,
         generations: &Generations,
     ) -> Result<(), StoreError> {
         self.log.staging.lock().end_hold(self.space);
-        // On an error the next commit tries again, with them.
+        // They stay here on an error, so the next commit sets them.
         *self.log.generations.lock() = Some(*generations);
         let target = self.log.staged.load(Ordering::Acquire);
         self.log
@@ -56,32 +57,32 @@ impl Drop for Held<'_> {
     }
 }
 
-/// Staging buffers are kept for the next round up to this size.
+/// A staging buffer of up to this size is kept for the next commit.
 const KEPT_BUFFER_BYTES: usize = 1 << 20;
 
-/// Remembers a commit of several steps, so that a crash in the middle can be undone.
+/// Notes in the pool that a commit of several steps is under way, so that the next open can undo it after a crash.
 pub trait Guard {
-    /// Until [`clear`](Self::clear), the log's records that lie behind `offset` in the segment of serial number
-    /// `serial`, or in a later one, do not count. Durable on return.
+    /// Says that the log's records from `offset` on in the segment with serial number `serial`, and in later segments,
+    /// do not count until [`clear`](Self::clear). Durable on return.
     fn set(&self, which: Which, serial: u64, offset: usize);
 
-    /// From now on they count. Durable on return.
+    /// Makes these records count. Durable on return.
     fn clear(&self, which: Which);
 
-    /// From now on they count, and so do these generations. One durable step.
+    /// Makes these records count and sets the generations, in one durable step.
     fn clear_with(&self, which: Which, generations: &Generations);
 }
 
-/// A log, and what of it is not in its segments yet.
+/// A log, with the records that are not in its segments yet.
 #[derive(Debug)]
 pub struct Log {
     which: Which,
     pub(super) staging: Mutex<Staging>,
-    /// What a commit is writing, or has failed to write.
+    /// The records that a commit is writing, or has failed to write.
     committing: RwLock<Taken>,
     /// The thread that commits holds it.
     commit_lock: Mutex<()>,
-    /// What the next commit sets in the same step.
+    /// The generations that the next commit sets in the same step.
     generations: Mutex<Option<Generations>>,
     /// Bytes ever staged.
     pub(super) staged: AtomicU64,
@@ -94,9 +95,10 @@ pub(super) struct Staging {
     pub(super) active: Option<Active>,
     /// In the order of their serial numbers.
     pub(super) chunks: Vec<Chunk>,
-    /// Bytes staged since the last commit took all: what of them is in no chunk any more counts as committed with it.
+    /// Bytes staged since the last commit took everything. Bytes that a hold has dropped from the chunks since count as
+    /// committed together with the rest.
     pub(super) staged_bytes: u64,
-    /// Empty buffers to use again.
+    /// Empty buffers for new chunks.
     buffers: Vec<Vec<u8>>,
     pub(super) hold: Hold,
 }
@@ -105,7 +107,7 @@ pub(super) struct Staging {
 #[derive(Debug, Default)]
 pub(super) struct Taken {
     pub(super) chunks: Vec<Chunk>,
-    /// How many staged bytes these stand for.
+    /// How many staged bytes the chunks stand for.
     pub(super) staged_bytes: u64,
 }
 
@@ -161,8 +163,8 @@ impl Log {
         }
     }
 
-    /// Stages records that lie one behind the other in `encoded`, `lengths` bytes each, for one commit, and tells where
-    /// each of them goes. On an error none is staged.
+    /// Stages the records in `encoded`, which have `lengths` bytes each, for one commit, and calls `placed` with the
+    /// number and the place of each. On an error it stages none.
     pub fn stage(
         &self,
         space: &Space,
@@ -237,7 +239,7 @@ impl Log {
         chunks.map(|chunk| chunk.bytes.len() as u64).sum()
     }
 
-    /// Lends a record that is staged and not committed; `false` where it is not among these.
+    /// Lends a record that is staged and not committed; `false` if there is none at that place.
     pub fn read_staged(&self, spot: Spot, read: &mut dyn FnMut(&[u8])) -> bool {
         {
             let staging = self.staging.lock();
@@ -261,8 +263,8 @@ impl Log {
         true
     }
 
-    /// Appends everything to its segments that was staged before the call. On an error it stays staged: the next
-    /// commit tries again. `false` where there was nothing.
+    /// Appends everything that was staged before the call to its segments. On an error it stays staged, and the next
+    /// commit tries again. `false` if there was nothing.
     #[inline]
     pub fn commit(&self, space: &Space, guard: &dyn Guard) -> Result<bool, StoreError> {
         let target = self.staged.load(Ordering::Acquire);
@@ -287,8 +289,8 @@ impl Log {
         Ok(true)
     }
 
-    /// As [`commit`](Self::commit), for the compaction, which a transaction that holds the log may need: `false` where the
-    /// log is held for longer than a usual commit takes.
+    /// As [`commit`](Self::commit), for the compaction: gives up and returns `false` after [`COMMIT_TIME_MAX`], because
+    /// a transaction that holds the log may wait for the compaction.
     pub fn commit_soon(&self, space: &Space, guard: &dyn Guard) -> Result<bool, StoreError> {
         let target = self.staged.load(Ordering::Acquire);
         if self.is_held_here() || self.committed.load(Ordering::Acquire) >= target {
@@ -307,18 +309,19 @@ impl Log {
         space: &Space,
         guard: &dyn Guard,
     ) -> Result<(), StoreError> {
-        // What a failed commit has left is older.
+        // What a failed commit has left is older, so it goes first.
         self.write_taken(space, guard)?;
         {
-            // Under both locks, as in every commit.
+            // Under both locks, so that a reader finds a record in one place or the other.
             let mut staging = self.staging.lock();
             *self.committing.write() = staging.take_before_hold();
         }
         self.write_taken(space, guard)
     }
 
-    /// Keeps everything that is staged from being committed, until the result is dropped. The thread's own commits do
-    /// nothing meanwhile, and of what it stages only the last version of each record is kept. No other thread stages.
+    /// Keeps everything that is staged from being committed until the caller drops the result. Meanwhile the thread's
+    /// own commits do nothing, the log keeps only the last version of each record that the thread stages, and no other
+    /// thread may stage.
     pub fn hold<'a>(&'a self, space: &'a Space) -> Held<'a> {
         let lock = self.commit_lock.lock();
         HOLDS.set(true);
@@ -330,7 +333,7 @@ impl Log {
         }
     }
 
-    /// Other generations were set: those that a failed commit has left do not count.
+    /// Forgets the generations that a failed commit has left, because newer ones were set.
     pub fn forget_generations(&self) {
         *self.generations.lock() = None;
     }
@@ -360,7 +363,7 @@ impl Log {
         space: &Space,
         guard: &dyn Guard,
     ) -> Result<(), StoreError> {
-        // Another thread may have committed it already. Write what a failed commit left first.
+        // Another thread may have committed everything already. What a failed commit left goes first.
         while self.committed.load(Ordering::Acquire) < target {
             if self.committing.read().staged_bytes == 0 {
                 let mut staging = self.staging.lock();
@@ -370,14 +373,14 @@ impl Log {
             }
             self.write_taken(space, guard)?;
         }
-        // Where nothing was staged.
+        // Nothing was staged, so no commit has set them.
         if let Some(generations) = self.generations.lock().take() {
             guard.clear_with(self.which, &generations);
         }
         Ok(())
     }
 
-    /// Appends what is in `committing`, which is empty then. The caller holds the commit lock.
+    /// Appends what is in `committing`, and empties it. The caller holds the commit lock.
     fn write_taken(&self, space: &Space, guard: &dyn Guard) -> Result<(), StoreError> {
         self.append(space, guard)?;
         let written = std::mem::take(&mut *self.committing.write());
@@ -414,7 +417,7 @@ impl Log {
             }
             for step in chunk.bytes.chunks(STEP_BYTES) {
                 end += step.len();
-                // An earlier try may have come this far.
+                // An earlier commit that failed may have come this far.
                 if space.segments().readable(chunk.segment) >= end {
                     continue;
                 }
@@ -438,11 +441,12 @@ impl Log {
         Ok(())
     }
 
-    /// Ends the active segment, so that it can be compacted; the next record starts another. Whether there was one.
-    pub fn seal(&self, space: &Space, older_than: u64) -> bool {
+    /// Seals the active segment if its serial number is at most `newest`, so that the compaction may empty it. The next
+    /// record begins another segment. Returns whether it has sealed one.
+    pub fn seal(&self, space: &Space, newest: u64) -> bool {
         let mut staging = self.staging.lock();
         match staging.active {
-            Some(active) if active.serial <= older_than => {
+            Some(active) if active.serial <= newest => {
                 space.seal(active.segment, space.serial_bound());
                 staging.active = None;
                 true
@@ -453,7 +457,7 @@ impl Log {
 }
 
 impl Staging {
-    /// Takes the segments that records of these lengths need when they go to the end; on an error none.
+    /// Takes the segments that records of these lengths need at the log's end. On an error it takes none.
     pub(super) fn take_segments(
         &self,
         space: &Space,

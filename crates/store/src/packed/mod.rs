@@ -1,7 +1,8 @@
 //! The `packed` layout: a log of fixed-size segments, each of them one pmemkv value.
 //!
-//! Writes are staged in DRAM and appended by one commit for all connections. Records are read where they lie. What is
-//! overwritten or removed stays behind in its segment until the compaction moves the rest out.
+//! Connections stage their writes in DRAM, and one commit appends the writes of all. Readers read a record in its
+//! segment, without a copy. A record that was overwritten or removed stays in its segment until the compaction has
+//! copied the live ones out.
 
 mod compact;
 mod find;
@@ -9,6 +10,7 @@ mod find;
 pub mod fuzzing;
 mod header;
 mod hold;
+mod holes;
 mod large;
 mod load;
 mod log;
@@ -17,6 +19,7 @@ mod partial;
 mod patch;
 mod record;
 mod rehearse;
+mod release;
 mod roll;
 mod space;
 #[cfg(test)]
@@ -51,20 +54,20 @@ pub const LAYOUT: &str = "packed";
 /// Smaller pools leave little room beside what libpmemobj takes for itself.
 pub const POOL_BYTES_MIN: u64 = 32 << 20;
 
-/// The engines that keep values in place.
+/// The engines that never move a stored value, as segments need it.
 pub const ENGINES: [&str; 2] = ["cmap", "vcmap"];
 
-/// Staged parts of large values are committed when they are as many bytes: they need not wait for the value's end.
+/// The store commits staged parts of a large value at this many bytes: they need not wait for the value's end.
 const PARTS_PENDING_MAX: u64 = 4 << 20;
 
-/// The pool's words that guard the front's long commits: serial number, and offset with a checksum; then the compaction's
-/// two.
+/// The first of the pool's words for guards: the front log's serial number, its offset with a checksum, and the same
+/// two words of the compaction's log.
 const WORD_GUARDS: usize = WORD_LAYOUT;
 
 /// The pool's word with the size of a segment.
 const WORD_SEGMENT_BYTES: usize = WORD_LAYOUT + 4;
 
-/// Records in segments.
+/// A store that keeps records in segments.
 #[derive(Debug)]
 pub struct Packed {
     engine: Engine,
@@ -75,12 +78,12 @@ pub struct Packed {
     compaction: Compaction,
     /// The last sequence number given out.
     sequence: AtomicU64,
-    /// Longer records go in parts.
+    /// A value whose record would be longer is stored in parts.
     record_bytes_max: usize,
-    /// Rung when the background has something to do.
+    /// Wakes the store's thread when it has work to do.
     bell: (Mutex<bool>, Condvar),
     damage: load::Damage,
-    /// The generations that a transaction has set.
+    /// The generations that the transaction in progress has set. Its commit stores them.
     held_generations: Mutex<Option<Generations>>,
 }
 
@@ -89,7 +92,7 @@ impl Packed {
         self.sequence.fetch_add(1, Ordering::Relaxed) + 1
     }
 
-    /// Lends a record, wherever it is: in its segment, or still staged.
+    /// Lends a record from its segment, or from DRAM while it is only staged.
     #[inline]
     fn with_record<R>(
         &self,
@@ -100,7 +103,7 @@ impl Packed {
             .ok_or_else(|| StoreError::Damaged(format!("no record at {spot:?}")))
     }
 
-    /// [`with_record`](Self::with_record); `None` where there is none.
+    /// [`with_record`](Self::with_record); `None` if there is no record.
     #[inline]
     fn try_record<R>(&self, spot: Spot, read: impl FnOnce(Record<'_>) -> R) -> Option<R> {
         let mut read = Some(read);
@@ -111,7 +114,7 @@ impl Packed {
             }
         };
         let segments = self.space.segments();
-        // A record that is in neither place was on its way from the one to the other: then it is in its segment.
+        // A commit may move a record from DRAM to its segment between the two looks. The next round finds it there.
         for _ in 0..3 {
             let Spot {
                 segment,
@@ -146,72 +149,6 @@ impl Packed {
             }
             _ => Err(StoreError::Damaged(format!("no value at {spot:?}"))),
         })?
-    }
-
-    /// Counts a record, and the parts of its value, as live no more.
-    fn release_with_parts(&self, location: Location) -> Result<(), StoreError> {
-        let spot = Spot::from(location);
-        if spot.large {
-            for part in self.parts_of(spot)?.spots {
-                self.let_go(part);
-            }
-        }
-        self.let_go(spot);
-        Ok(())
-    }
-
-    /// Stops counting a record as live. A transaction reuses the bytes of a record that it staged itself.
-    fn let_go(&self, spot: Spot) {
-        self.space.release(spot);
-        self.front.let_go(&self.space, spot);
-    }
-
-    /// [`release_with_parts`](Self::release_with_parts) of a record that is past its deadline: it serves
-    /// as its key's tombstone, so it stays where it is.
-    fn release_expired(&self, location: Location) -> Result<(), StoreError> {
-        let spot = Spot::from(location);
-        self.space.release(spot);
-        self.front.pin(spot.segment);
-        if spot.large {
-            for part in self.parts_of(spot)?.spots {
-                self.space.release(part);
-                self.front.pin(part.segment);
-            }
-        }
-        self.space.add_tombstone(spot);
-        Ok(())
-    }
-
-    /// Counts a record of a flushed database as live no more. The index has let go of it some time ago, and its segment
-    /// may have been compacted and filled anew since: then there is nothing to count.
-    fn release_flushed(&self, name: RecordKey<'_>, spot: Spot) -> Result<(), StoreError> {
-        // A segment that is being read is not given back: the account is still that of this life.
-        let release = |part: bool, spot: Spot| {
-            let found = self.try_record(spot, |record| {
-                let form_fits = match record.form {
-                    Form::Value(_) | Form::Large(_) => !part,
-                    Form::Part => part,
-                    Form::Tombstone => false,
-                };
-                let same =
-                    form_fits && record.generation == name.generation && record.key == name.key;
-                if same {
-                    self.space.release(spot);
-                }
-                same.then(|| spot.large.then(|| Parts::decode(record.body)))
-            });
-            let parts = found.flatten()?;
-            // What a crash could bring back is not forgotten within the transaction.
-            self.front.reuse(&self.space, spot);
-            parts
-        };
-        let Some(parts) = release(false, spot) else {
-            return Ok(());
-        };
-        for part in parts?.spots {
-            release(true, part);
-        }
-        Ok(())
     }
 
     fn ring(&self) {
@@ -314,7 +251,7 @@ impl Store for Packed {
                 .flatten();
             let flow = match here.and_then(Record::decode) {
                 Some(record) if matches!(record.form, Form::Value(_)) => f(record.body),
-                // Of several parts, or not in its segment yet.
+                // A large value, or a record that is not in its segment yet.
                 _ => {
                     let mut flow = ControlFlow::Continue(());
                     self.read(NAMELESS, location, &mut |value| flow = f(value.bytes))?;
@@ -345,7 +282,7 @@ impl Store for Packed {
         _records: &[RecordKey<'_>],
         change: &mut dyn FnMut(),
     ) -> Result<(), StoreError> {
-        // All that is staged goes in one commit, as long as none takes only its first half.
+        // A commit takes whatever is staged. No commit may run before the change has staged everything.
         let held = self.front.hold(&self.space);
         change();
         if let Some(generations) = self.held_generations.lock().take() {
@@ -443,7 +380,7 @@ impl Store for Packed {
     }
 
     fn has_room_for(&self, bytes: u64) -> bool {
-        // A segment's end may be left empty.
+        // A record that does not fit leaves the end of a segment empty, so count on seven eighths of each.
         let segments = bytes / (self.space.capacity() as u64 * 7 / 8) + 1;
         let needed = segments + u64::from(CRITICAL_MARK) + 1;
         u32::try_from(needed).is_ok_and(|needed| self.space.has_available(needed))
@@ -497,7 +434,7 @@ impl Store for Packed {
     }
 
     fn defrag(&self, _: f64, _: f64) -> Result<(), StoreError> {
-        // All segments are of one size: there is nothing to move together.
+        // All segments have the same size, so there is nothing to defragment.
         Ok(())
     }
 
@@ -508,8 +445,8 @@ impl Store for Packed {
     }
 }
 
-/// The second word of a guard: the offset, with a checksum of the guard in its upper half. A damaged guard would take
-/// committed records back.
+/// The second word of a guard: the offset, with a checksum of the guard in its upper half. Without the checksum a
+/// damaged guard would undo committed records.
 fn guarded_offset(which: Which, serial: u64, offset: u64) -> u64 {
     let check = metadata::words_checksum(&[which as u64, serial, offset]);
     (check >> 32 << 32) | offset

@@ -1,4 +1,4 @@
-//! Opening the layout: its segments, and what a crash left of a long commit.
+//! Opening the layout: finds the segments, and undoes a long commit that a crash cut short.
 
 use std::sync::atomic::AtomicU64;
 
@@ -20,36 +20,37 @@ use pmemkv::{Database, Engine, Pool, SEGMENT_HEADER_BYTES, Segments};
 /// libpmemobj's unit of memory.
 const CHUNK_BYTES: usize = 256 << 10;
 
-/// What of its last chunk a segment leaves to the allocator's and the engine's own headers. (Measured: with 4 KiB
-/// segments of one chunk would come from another class of allocations, of which 7 % fewer fit.)
+/// What a segment leaves of its last chunk, for the headers of the allocator and the engine. (Measured: with 4 KiB,
+/// segments of one chunk come from another class of allocations, of which 7 % fewer fit.)
 const CHUNK_SLACK: usize = 1 << 10;
 
-/// Segments of pools from this size on have four chunks, those of smaller ones one.
+/// In a pool of at least this size a segment has four chunks, in a smaller one it has one.
 const LARGE_POOL_BYTES: u64 = 128 << 20;
 
-/// libpmemobj makes room for objects of one size in runs of this size.
+/// libpmemobj allocates objects of one size in runs of this many bytes.
 const RUN_BYTES: u64 = 4 << 20;
 
-/// What of a pool no segment can have: libpmemobj's lanes and chunk headers, the engine's table, a run for the undo logs
-/// of commits. (Measured, with one arena for all threads, until commits of 128 KiB failed: 12 MiB of 16 to 128, 17 MiB
-/// of 1,024.)
+/// What segments cannot use of a pool: libpmemobj's lanes and chunk headers, the engine's table, and a run for the undo
+/// logs of commits. (Measured with one arena for all threads, until commits of 128 KiB failed: 12 MiB of 16 to 128 MiB,
+/// 17 MiB of 1,024 MiB.)
 fn overhead_bytes(pool_bytes: u64) -> u64 {
     (11 << 20) + pool_bytes / 128
 }
 
-/// With fewer segments the compaction has no room to move in.
+/// With fewer segments the compaction has no room for its copies.
 const SEGMENTS_MIN: u32 = 8;
 
-/// Longer records go in parts: a segment's end that a record does not fit stays empty.
+/// A record takes at most one of this many shares of a segment; a longer value is stored in parts. A record that does
+/// not fit leaves a segment's end empty, so shorter records waste less.
 const RECORD_SHARE: usize = 16;
 
-/// Bytes of a new pool's segments.
+/// Bytes of a segment in a new pool.
 fn segment_bytes(pool_bytes: u64) -> usize {
     let chunks = if pool_bytes >= LARGE_POOL_BYTES { 4 } else { 1 };
     chunks * CHUNK_BYTES - CHUNK_SLACK
 }
 
-/// How many segments go into a pool.
+/// How many segments fit into a pool.
 fn segments_max(pool_bytes: u64, segment_bytes: usize) -> u32 {
     let usable = pool_bytes.saturating_sub(overhead_bytes(pool_bytes)) / RUN_BYTES * RUN_BYTES;
     let taken = segment_bytes.next_multiple_of(CHUNK_BYTES) as u64;
@@ -113,7 +114,7 @@ pub fn open_pool(engine: Engine, pool: Pool, repair: bool) -> Result<Packed, Ope
     Ok(packed)
 }
 
-/// The layout in an engine that does not outlive the process.
+/// Opens the layout in an engine whose data end with the process.
 pub fn open_volatile(
     engine: Engine,
     database: Database,

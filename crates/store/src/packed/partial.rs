@@ -1,4 +1,4 @@
-//! Reading a part of a value without the rest.
+//! Reading a range of a value without the rest.
 
 use std::ops::{ControlFlow, Range};
 
@@ -13,7 +13,7 @@ use crate::{OnPiece, StoreError, lend, within};
 struct Touched {
     /// Bytes of the whole value.
     value_bytes: usize,
-    /// What of the range lies within the value.
+    /// The range, cut to the value's length.
     range: Range<usize>,
     /// Bytes of the value in each part but the last.
     part_bytes: usize,
@@ -32,7 +32,7 @@ impl Packed {
         })?
     }
 
-    /// Lends the bytes of `range`, piece by piece.
+    /// Lends the bytes of `range` of a value, piece by piece.
     pub(super) fn read_range_at(
         &self,
         spot: Spot,
@@ -48,8 +48,8 @@ impl Packed {
                 _ => Err(StoreError::Damaged(format!("no value at {spot:?}"))),
             })?;
         }
-        // The parts are read after the record that names them, not meanwhile: all of them may be staged, and what is
-        // staged is read under a lock.
+        // Reads the parts after the record that names them, not inside the closure: reading a staged record takes a
+        // lock, and the parts may be staged too.
         let touched = self.with_record(spot, |record| match record.form {
             Form::Large(_) => self.touched(&record, &range),
             _ => Err(StoreError::Damaged(format!("no large value at {spot:?}"))),
@@ -59,11 +59,11 @@ impl Packed {
         {
             return Ok(());
         }
-        // An older version has made parts of another length.
+        // An older version of the server stored this value, in parts of another length.
         self.read_parts(spot, &mut |value| lend(value.bytes, &range, f))
     }
 
-    /// Where the bytes of `range` lie; `None` where the parts are of another length than [`Packed::part_bytes`].
+    /// Where the bytes of `range` lie; `None` if the parts have another length than [`Packed::part_bytes`].
     fn touched(
         &self,
         record: &Record<'_>,
@@ -91,7 +91,7 @@ impl Packed {
         }))
     }
 
-    /// Lends the bytes. `false` where the first part is not of the length that it should be, and nothing was lent.
+    /// Lends the bytes. Returns `false`, and lends nothing, if the first part does not have the expected length.
     fn read_touched(&self, touched: &Touched, f: OnPiece<'_>) -> Result<bool, StoreError> {
         let Touched {
             value_bytes,
@@ -125,7 +125,7 @@ impl Packed {
     }
 }
 
-/// The length of a value in parts, as its record says.
+/// The length of a value in parts, as its record states it.
 fn large_bytes(list: &PartList<'_>) -> Result<usize, StoreError> {
     usize::try_from(list.value_bytes).map_err(|_| StoreError::TooLarge)
 }

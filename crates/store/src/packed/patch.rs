@@ -1,8 +1,7 @@
-//! Changing parts of a large value: the parts that change are written anew, and a new record names them and the others.
+//! A patch of a large value: the store writes the parts that change anew, and a new record names these and the others.
 //!
-//! The new record counts from its commit on, as every later record of a key does. Until then the old record, which
-//! names the old parts, is the one that a crash leaves: the segments of the old parts are given back only after a
-//! commit.
+//! Like every later record of a key, the new record counts once it is committed. A crash before that leaves the old
+//! record, and the old parts that it names: the store gives their segments back only after a commit.
 
 use super::Packed;
 use super::record::{Form, Parts, Record, Spot};
@@ -11,7 +10,7 @@ use crate::change::{Change, changed, changed_len};
 use crate::model::{Millis, RecordKind, StringForm};
 use crate::{RecordKey, StoreError};
 
-/// What the record of a large value says.
+/// The contents of a large value's record.
 #[derive(Debug)]
 struct Head {
     kind: RecordKind,
@@ -19,19 +18,19 @@ struct Head {
     parts: Parts,
 }
 
-/// A list of parts in which some are new.
+/// The parts of a value after a patch.
 #[derive(Debug)]
 struct Patched {
     /// All parts.
     parts: Parts,
     /// The new ones among them.
     new: Parts,
-    /// Those that they replace.
+    /// The old parts that the new ones replace.
     replaced: Vec<Spot>,
 }
 
 impl Packed {
-    /// Encodes what the value at `spot` is after `changes`; its parts are stored.
+    /// Encodes the record of the value at `spot` after `changes`, and stores the parts that change.
     pub(super) fn encode_patch(
         &self,
         name: RecordKey<'_>,
@@ -42,7 +41,8 @@ impl Packed {
         if !spot.large {
             return self.encode_changed(name, spot, Vec::new(), changes, batch);
         }
-        // The new record names parts that the compaction may have staged: they must not come after it.
+        // The new record may name parts that the compaction has staged. Commit these first: after a crash the record
+        // must not be there without them.
         self.compaction.log().commit(&self.space, &self.metadata)?;
         let Head {
             kind,
@@ -50,7 +50,7 @@ impl Packed {
             parts,
         } = self.head_at(spot)?;
         let Some(patched) = self.patch_parts(name, &parts, changes)? else {
-            // An older version has made parts of another length.
+            // An older version of the server stored this value, in parts of another length.
             return self.encode_changed(name, spot, parts.spots, changes, batch);
         };
         let body = patched.parts.encode();
@@ -68,7 +68,7 @@ impl Packed {
         Ok(())
     }
 
-    /// Encodes the changed value as one that is new. `parts` are those that it has now.
+    /// Encodes the changed value as a new one. `parts` are its present parts.
     fn encode_changed(
         &self,
         name: RecordKey<'_>,
@@ -87,7 +87,7 @@ impl Packed {
         if self.space.is_full_for(value.len()) {
             return Err(StoreError::OutOfMemory);
         }
-        // Redis moves a string that it changes in place into a buffer.
+        // In Redis a string that a command changes in place becomes a raw one.
         let kind = StringForm::Raw.into();
         let whole = Record {
             sequence: self.next_sequence(),
@@ -114,8 +114,8 @@ impl Packed {
         })?
     }
 
-    /// Stores the parts that change. `None`, and nothing is stored, where the parts are of another length than
-    /// [`Packed::part_bytes`].
+    /// Stores the parts that change. Returns `None`, and leaves nothing stored, if the present parts have another
+    /// length than [`Packed::part_bytes`].
     fn patch_parts(
         &self,
         name: RecordKey<'_>,
@@ -163,7 +163,7 @@ impl Packed {
         }
     }
 
-    /// Stores one part anew. `false` where the old one is not of the length that it should be.
+    /// Stores one part anew. Returns `false` if the old part does not have the expected length.
     fn patch_part(
         &self,
         name: RecordKey<'_>,
@@ -200,14 +200,14 @@ impl Packed {
                 patched.parts.spots[number] = spot;
                 patched.replaced.push(replaced);
             }
-            // Numbers rise, and behind the last old part none is left out.
+            // The numbers rise without a gap after the last old part, so this part comes next.
             None => patched.parts.spots.push(spot),
         }
         Ok(true)
     }
 }
 
-/// The numbers of the parts that changes touch in a value that had `old_len` bytes and has `len` then, rising.
+/// The rising numbers of the parts that `changes` touch. They bring the value's length from `old_len` bytes to `len`.
 fn touched_parts(
     old_len: usize,
     len: usize,

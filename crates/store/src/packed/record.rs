@@ -1,4 +1,4 @@
-//! How a record lies in a segment. All numbers are little-endian; records begin at multiples of 8 bytes.
+//! The format of a record in a segment. All numbers are little-endian; records begin at multiples of 8 bytes.
 //!
 //! | bytes | what |
 //! |---|---|
@@ -7,11 +7,11 @@
 //! | 8 | sequence number (56 bits: at a million writes a second they last for 2,000 years) and form (8 bits) |
 //! | 4 | generation |
 //! | 4 | length of the key |
-//! | 8 | deadline, ms since the Unix epoch: only where the form says so |
+//! | 8 | deadline, ms since the Unix epoch: only if the form says so |
 //! | | the key, then the body |
 //!
-//! The serial number in the checksum keeps what an earlier life of the segment left behind from reading as a record, the
-//! place what belongs elsewhere. Records in segments of version 1 have no place in it.
+//! The serial number in the checksum keeps a record from an earlier life of the segment from counting as one of this
+//! life.
 
 use std::ops::Range;
 
@@ -32,20 +32,20 @@ const DEADLINE_BYTES: usize = 8;
 /// The form's bit that says that a deadline follows the header.
 const WITH_DEADLINE: u8 = 0x80;
 
-/// The generation of records that belong to nothing. No database ever has it.
+/// The generation of fillers. No database ever has it.
 const NO_GENERATION: u32 = u32::MAX;
 
 /// What a record is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {
-    /// A value; the body is it.
+    /// A value; the body is the value.
     Value(RecordKind),
     /// A value in parts; the body is a [`Parts`].
     Large(RecordKind),
-    /// Part of a value; the body is its bytes. Means nothing without the `Large` record that names it.
+    /// Part of a value; the body is its bytes. It means nothing without the `Large` record that names it.
     Part,
-    /// Says that the key is gone. The body is the serial number that every segment with an older record of the key
-    /// stays below: when all those are gone, this may go too.
+    /// Says that the key was removed. The body is a bound: every segment with an older record of the key has a lower
+    /// serial number. When all these segments are gone, the tombstone may go too.
     Tombstone,
 }
 
@@ -70,20 +70,20 @@ impl Form {
     }
 }
 
-/// A record in plain view.
+/// A record, decoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Record<'a> {
     /// Later records of a key have higher numbers.
     pub sequence: u64,
     /// What it is.
     pub form: Form,
-    /// The database's contents that it belongs to.
+    /// The generation that it belongs to.
     pub generation: u32,
     /// Deadline, if there is one.
     pub expires_at: Option<Millis>,
     /// The user's key.
     pub key: &'a [u8],
-    /// The rest.
+    /// What the form says.
     pub body: &'a [u8],
 }
 
@@ -94,7 +94,7 @@ impl Record<'_> {
     }
 
     /// Appends the record to `out`, padding included, bound to no segment yet. `padded_bytes()` must be below 2^32.
-    #[allow(clippy::cast_possible_truncation)] // Checked by who measures with padded_bytes().
+    #[allow(clippy::cast_possible_truncation)] // The caller checks padded_bytes().
     pub fn encode(&self, out: &mut Vec<u8>) {
         let start = out.len();
         let padded = self.padded_bytes();
@@ -125,7 +125,7 @@ impl Record<'_> {
         out.resize(start + padded, 0);
     }
 
-    /// Reads the record at the start of `bytes`, as [`encode`](Self::encode) wrote it; the checksum is not looked at.
+    /// Reads the record at the start of `bytes`, as [`encode`](Self::encode) wrote it, without a look at the checksum.
     #[inline]
     pub fn decode(bytes: &[u8]) -> Option<Record<'_>> {
         let header = bytes.first_chunk::<HEADER_BYTES>()?;
@@ -257,7 +257,7 @@ pub const SEGMENT_BYTES_MAX: usize = ALIGNMENT << LENGTH_BITS;
 pub const SEGMENTS_MAX: u32 = 1 << 24;
 
 impl Spot {
-    /// As the keyspace keeps it.
+    /// The location that the keyspace keeps.
     pub fn location(self) -> Location {
         let offset = (self.offset / ALIGNMENT) as u64;
         let length = (self.length / ALIGNMENT) as u64;
@@ -313,7 +313,7 @@ impl Parts {
     }
 }
 
-/// The body of a [`Form::Large`] record as it lies there: a list of a thousand parts need not be copied for one of them.
+/// The body of a [`Form::Large`] record, borrowed: a reader of one part need not copy a list of a thousand.
 #[derive(Clone, Copy, Debug)]
 pub struct PartList<'a> {
     /// Bytes of the whole value.
@@ -340,7 +340,7 @@ impl<'a> PartList<'a> {
         self.spots.len()
     }
 
-    /// Where the parts of these numbers lie; those that there are not are left out.
+    /// The spots of the parts with these numbers; none if the value does not have all of them.
     pub fn spots(&self, numbers: Range<usize>) -> impl Iterator<Item = Spot> + use<'a> {
         let spots = self.spots.get(numbers).unwrap_or_default();
         spots

@@ -1,4 +1,5 @@
-//! Which segments are free, how much of each other one is still of use, and which one to empty next.
+//! The accounts of all segments: which ones are free, how many live bytes each other one holds, and which one the
+//! compaction should empty next.
 
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
 
@@ -10,29 +11,29 @@ use super::roll::Roll;
 use crate::StoreError;
 use pmemkv::{Error, SEGMENT_HEADER_BYTES, Segments};
 
-/// Free segments kept ready, so that no command waits for one to be made.
+/// How many free segments the store keeps ready, so that no command waits for a new one.
 const SPARES: u32 = 4;
 
-/// A pool is full when this share of what it can hold is in use: the rest is what lets the compaction find something
-/// to gain. At 97 of 100 it copies some 15 bytes for each one it wins.
+/// A pool is full when live records take this share of what it can hold: without the rest the compaction could gain
+/// nothing. At 97 of 100 it copies some 15 bytes for each one it frees.
 const FULL_PERCENT: u64 = 97;
 
-/// What the compaction alone may take: its own segment, and one more for a batch that ends it.
+/// Segments that only the compaction may take: its active one, and one more for a batch that does not fit into it.
 const COMPACTION_RESERVE: u32 = 2;
 
-/// With fewer available segments nobody writes before the compaction has won some: as much as is under way on other
-/// threads meanwhile must still find room.
+/// With fewer available segments a thread must compact before it writes: writes that are under way on other threads
+/// must still find room.
 pub const CRITICAL_MARK: u32 = COMPACTION_RESERVE + 3;
 
-/// With fewer available segments a command that adds something waits before it takes a lock: those that are under way
-/// at the same time, on this thread's other connections and on other threads, need the rest.
+/// With fewer available segments a command that adds something waits before it takes a lock: commands that are under
+/// way on this thread's other connections and on other threads need the rest.
 pub const SHORT_MARK: u32 = CRITICAL_MARK - 1;
 
-/// Where keys may be evicted, they are when live records take more than this share. The higher it is, the more the
-/// compaction copies for each byte that it wins; tombstones need room too.
+/// The keyspace evicts keys, if it may, when live records take more than this share. The higher the share, the more the
+/// compaction copies for each byte that it frees; tombstones need room too.
 const EVICT_PERCENT: u64 = 90;
 
-/// A segment's end up to this share of it may stay empty, since a record does not fit there.
+/// Up to one of this many shares of a segment may stay empty at its end, because the next record did not fit.
 const END_SHARE: i64 = 16;
 
 /// One segment's account.
@@ -44,8 +45,8 @@ struct Account {
     live: AtomicI64,
     /// Bytes of tombstones and of expired values, which serve as tombstones.
     tombstone_bytes: AtomicI64,
-    /// 0 while a log appends to it. Then the bound below which the serial numbers of all segments lay when the last
-    /// record was staged here: older records of its keys are nowhere else.
+    /// 0 while a log appends to it. Once the segment is sealed, a bound above all serial numbers given out when the
+    /// last record was staged here: older records of its keys lie only in segments with lower serial numbers.
     sealed: AtomicU64,
     /// Whether its records are bound to their places: in segments of version 1 they are not.
     has_places: AtomicBool,
@@ -60,27 +61,27 @@ pub struct Space {
     free: Mutex<Vec<u32>>,
     /// Length of `free`.
     free_count: AtomicU32,
-    /// Segments there are, free ones included.
+    /// How many segments exist, free ones included.
     made: AtomicU32,
-    /// Segments that there can be. Goes down where the pool turns out to be smaller.
+    /// How many segments can exist. It falls if the pool turns out to have room for fewer.
     made_max: AtomicU32,
     live: AtomicI64,
     tombstone_bytes: AtomicI64,
     next_serial: AtomicU64,
-    /// Available segments that somebody waits for.
+    /// How many available segments a thread waits for.
     wanted: AtomicU32,
 }
 
-/// What of the pool is used for what.
+/// How the pool's space is used.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Figures {
     /// Bytes of a segment that records can use.
     pub segment_bytes: u64,
-    /// Segments that there can be.
+    /// How many segments can exist.
     pub segments_max: u32,
-    /// Segments that there are.
+    /// How many segments exist.
     pub segments: u32,
-    /// Of these, the free ones.
+    /// How many of these are free.
     pub segments_free: u32,
     /// Bytes of records in use.
     pub live_bytes: u64,
@@ -146,14 +147,14 @@ impl Space {
         }
     }
 
-    /// Notes a segment that is free.
+    /// Adds a segment to the free list.
     pub fn found_free(&self, segment: u32) {
         let mut free = self.free.lock();
         free.push(segment);
         self.free_count.store(len(&free), Ordering::Release);
     }
 
-    /// Serial numbers given out so far are below this.
+    /// A bound above all serial numbers given out so far.
     pub fn serial_bound(&self) -> u64 {
         self.next_serial.load(Ordering::Acquire)
     }
@@ -163,8 +164,8 @@ impl Space {
         self.account(segment).serial.load(Ordering::Acquire)
     }
 
-    /// Takes a free segment, made on the spot if need be, and starts its next life: its number and serial number.
-    /// Some are left for the compaction.
+    /// Takes a free segment, or makes one, and starts its next life. Returns its number and serial number. Leaves
+    /// [`COMPACTION_RESERVE`] segments for the compaction.
     pub fn take(&self, for_compaction: bool) -> Result<(u32, u64), StoreError> {
         let reserve = if for_compaction {
             0
@@ -174,7 +175,7 @@ impl Space {
         loop {
             {
                 let mut free = self.free.lock();
-                // Where more can be made, the reserve need not be free ones.
+                // Segments that can still be made count as the reserve too.
                 let possible = free.len() + self.possible() as usize;
                 if possible <= reserve {
                     return Err(StoreError::OutOfMemory);
@@ -221,7 +222,7 @@ impl Space {
         }
     }
 
-    /// Makes spare segments, if there should be more and can be.
+    /// Makes spare segments until there are enough or the pool has no room for more.
     pub fn make_spares(&self) {
         while self.free_count.load(Ordering::Acquire) < SPARES && self.possible() > 0 {
             if self.make().is_err() {
@@ -252,7 +253,7 @@ impl Space {
         self.found_free(segment);
     }
 
-    /// Notes that no log appends to a segment any more; `bound` is that of the serial numbers until now.
+    /// Notes that no log appends to a segment any more. `bound` is the present bound of serial numbers.
     pub fn seal(&self, segment: u32, bound: u64) {
         let account = self.account(segment);
         debug_assert!(
@@ -277,7 +278,7 @@ impl Space {
         self.live.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    /// Counts records of a segment as live, all at once.
+    /// Counts many records of a segment as live in one go.
     pub fn claim_all(&self, segment: u32, bytes: usize) {
         self.claim(Spot {
             segment,
@@ -317,13 +318,13 @@ impl Space {
         self.tombstone_bytes.fetch_sub(bytes, Ordering::Relaxed);
     }
 
-    /// Whether `bytes` more of live records are too much.
+    /// Whether the pool is too full for `bytes` more of live records.
     #[inline]
     pub fn is_full_for(&self, bytes: usize) -> bool {
         self.live_bytes() + bytes as u64 > self.live_bytes_max()
     }
 
-    /// Whether `bytes` more of live records could be held, once there are segments for them.
+    /// Whether the pool can hold `bytes` more of live records, once the compaction has made segments for them free.
     pub fn could_hold(&self, bytes: u64) -> bool {
         self.live_bytes().saturating_add(bytes) <= self.live_bytes_max()
     }
@@ -360,7 +361,7 @@ impl Space {
         self.free_count.load(Ordering::Acquire) + self.possible()
     }
 
-    /// Whether so many segments are available. Where they are not, the compaction aims at as many.
+    /// Whether so many segments are available. If not, the compaction will work until they are.
     pub fn has_available(&self, segments: u32) -> bool {
         let has = self.available() >= segments;
         if !has {
@@ -369,23 +370,23 @@ impl Space {
         has
     }
 
-    /// Whether the compaction has won enough.
+    /// Whether the compaction has freed enough segments.
     pub fn has_enough(&self) -> bool {
         let wanted = self.wanted.load(Ordering::Relaxed);
         self.available() >= wanted.max(self.high_mark())
     }
 
-    /// Nobody waits any more, or nothing can be won.
+    /// Notes that no thread waits for segments any more, or that the compaction cannot free more.
     pub fn want_nothing(&self) {
         self.wanted.store(0, Ordering::Relaxed);
     }
 
-    /// With fewer available ones, the compaction works in the background.
+    /// With fewer available segments the compaction works in the background.
     pub fn high_mark(&self) -> u32 {
         CRITICAL_MARK + 2 * self.margin()
     }
 
-    /// With fewer available ones, whoever writes helps it.
+    /// With fewer available segments the threads that write help it.
     pub fn low_mark(&self) -> u32 {
         CRITICAL_MARK + self.margin()
     }
@@ -394,7 +395,7 @@ impl Space {
         (self.made_max.load(Ordering::Relaxed) / 64).clamp(2, 256)
     }
 
-    /// The lowest serial number of any segment in use except `but`; `u64::MAX` where there is none.
+    /// The lowest serial number of any segment in use except `but`; `u64::MAX` if there is none.
     pub fn oldest_serial(&self, but: Option<u32>) -> u64 {
         self.in_use()
             .filter(|&(segment, _)| Some(segment) != but)
@@ -419,7 +420,7 @@ impl Space {
         done.then_some(oldest)
     }
 
-    /// A sealed segment that holds nothing of use and `may_go`.
+    /// A sealed segment that `may_go` and holds no live record and no tombstone that is still needed.
     pub fn empty_one(&self, may_go: &dyn Fn(u32) -> bool) -> Option<u32> {
         let clearable = self.clearable();
         self.in_use().map(|(segment, _)| segment).find(|&segment| {
@@ -432,7 +433,8 @@ impl Space {
         })
     }
 
-    /// The sealed segment whose emptying gains most, of those that `may_go`, where it gains enough to be worth it.
+    /// Of the sealed segments that `may_go`, the one that frees most when it is emptied, if that is enough to be worth
+    /// it.
     pub fn victim(&self, may_go: &dyn Fn(u32) -> bool) -> Option<u32> {
         let capacity = signed(self.capacity());
         let clearable = self.clearable();
@@ -455,7 +457,7 @@ impl Space {
             if Some(segment) != clearable {
                 used += account.tombstone_bytes.load(Ordering::Acquire);
             }
-            // An end that was too short for the next record would be so again: only more than that is won.
+            // A copy may leave as much of a segment's end empty, so only what exceeds that share is gained.
             let end = capacity - signed(self.segments.readable(segment));
             let gain = capacity - end.min(capacity / END_SHARE) - used;
             if gain > gain_max {
@@ -466,7 +468,7 @@ impl Space {
         best
     }
 
-    /// What is used for what.
+    /// How the pool's space is used.
     pub fn figures(&self) -> Figures {
         Figures {
             segment_bytes: self.capacity() as u64,

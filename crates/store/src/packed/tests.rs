@@ -1,4 +1,4 @@
-//! The layout over real pools, with an index of its own.
+//! Tests of the layout over real pools, with a small index of their own.
 
 mod accounts;
 mod basics;
@@ -32,7 +32,7 @@ type Result<T = (), E = Box<dyn std::error::Error>> = std::result::Result<T, E>;
 /// The smallest pool: 80 segments of 255 KiB.
 const POOL_BYTES: u64 = POOL_BYTES_MIN;
 
-/// No deadline of a test comes to pass that lies here.
+/// A deadline that no test reaches.
 const FAR: Millis = 1 << 50;
 
 fn open_packed(folder: &Path, repair: bool) -> Result<Packed> {
@@ -53,7 +53,7 @@ fn open_packed(folder: &Path, repair: bool) -> Result<Packed> {
 
 type Name = (u32, Vec<u8>);
 
-/// An index of one lock.
+/// An index with one lock. The second field says whether the keyspace has yet to forget flushed records.
 #[derive(Default)]
 struct Tiny(Mutex<HashMap<Name, Location>>, AtomicBool);
 
@@ -75,13 +75,12 @@ impl Relocate for Tiny {
         Ok(())
     }
 
-    /// The second field: what was flushed last is not removed yet.
     fn awaits_removal(&self, _: u32) -> bool {
         self.1.load(Ordering::Relaxed)
     }
 }
 
-/// A store and its index, read whole. Dropping it is what a crash leaves: nothing is committed or closed.
+/// A loaded store and its index. Dropping it leaves what a crash leaves: it neither commits nor closes.
 struct World {
     store: Packed,
     index: Tiny,
@@ -103,7 +102,7 @@ impl World {
         Ok(world)
     }
 
-    /// As after a crash.
+    /// Opens the store again as after a crash.
     fn reopen(self, folder: &Path) -> Result<Self> {
         let generation = self.generation;
         drop(self);
@@ -197,7 +196,7 @@ impl World {
         }
     }
 
-    /// Overwrites bytes of a value that is there.
+    /// Overwrites bytes of an existing value.
     fn patch(&self, key: &[u8], changes: &[(usize, &[u8])]) -> Result<(), StoreError> {
         let changes: Vec<Change<'_>> = changes
             .iter()
@@ -216,7 +215,7 @@ impl World {
         }
     }
 
-    /// Several puts and removals at once.
+    /// Makes several puts and removals in one write.
     fn batch(&self, changes: &[(Vec<u8>, Option<Vec<u8>>)]) -> Result<(), StoreError> {
         let writes: Vec<Write<'_>> = changes
             .iter()
@@ -275,7 +274,7 @@ impl World {
         self.store.commit()
     }
 
-    /// Commits, and makes room where the store asks for it.
+    /// Commits, and makes room if the store needs it.
     fn commit_and_help(&self) -> Result {
         self.commit()?;
         if self.store.upkeep() >= Upkeep::Urgent {
@@ -284,7 +283,7 @@ impl World {
         Ok(())
     }
 
-    /// Lets the store do all that it wants to.
+    /// Lets the store work until it has nothing to do.
     fn work(&self) -> Result {
         for _ in 0..1_000 {
             if self.store.work(&self.index, Duration::from_millis(20))? != Worked::Some {
@@ -294,7 +293,7 @@ impl World {
         Err("the compaction does not come to an end".into())
     }
 
-    /// The live bytes of each segment, up to the last one that holds any.
+    /// The live bytes of each segment, without the empty ones at the end.
     fn accounts(&self) -> Vec<i64> {
         let mut accounts: Vec<i64> = (0..self.store.space.segments().count())
             .map(|segment| self.store.space.live_bytes_of(segment))
@@ -308,7 +307,7 @@ impl World {
     }
 }
 
-/// Bytes that differ from one number to the next, and within themselves.
+/// Pseudorandom bytes, different for each number.
 fn bytes(number: usize, length: usize) -> Vec<u8> {
     let mut state = (number as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     let mut bytes = Vec::with_capacity(length + 8);

@@ -1,4 +1,4 @@
-//! From changes to records in the log.
+//! Writes: encodes each as a record, stages the records, and keeps the accounts of the segments.
 
 use std::cell::Cell;
 
@@ -7,16 +7,16 @@ use super::record::{self, Form, Parts, Record, Spot};
 use crate::model::RecordKind;
 use crate::{Location, RecordKey, StoreError, Write};
 
-/// Records on their way into the log; its buffers are used again and again.
+/// Encoded records on their way into the log. Each thread reuses one, so that a write allocates nothing.
 #[derive(Debug, Default)]
 pub(super) struct Batch {
     /// The records, one behind the other.
     pub(super) encoded: Vec<u8>,
-    /// How long each of them is, bytes.
+    /// The length of each record in bytes; 0 for a write that needs no record.
     pub(super) lengths: Vec<usize>,
-    /// For each record, the parts that were stored for it.
+    /// For each record, the parts that the store has staged for it.
     parts: Vec<Option<Parts>>,
-    /// Records that patches replace, with parts that they replace.
+    /// Records and parts that patches replace.
     pub(super) replaced: Vec<Spot>,
 }
 
@@ -37,13 +37,13 @@ impl Batch {
         }
     }
 
-    /// Says that a write needs no record.
+    /// Adds a write that needs no record.
     fn push_nothing(&mut self) {
         self.lengths.push(0);
         self.parts.push(None);
     }
 
-    /// Encodes a record; `parts` are those that were stored for its value.
+    /// Encodes a record; `parts` are those of its value.
     pub(super) fn push(&mut self, record: &Record<'_>, parts: Option<Parts>) {
         let start = self.encoded.len();
         record.encode(&mut self.encoded);
@@ -59,7 +59,7 @@ thread_local! {
 }
 
 impl Packed {
-    /// Writes all, or on an error none.
+    /// Stages all writes, or on an error none.
     pub(super) fn put_all(
         &self,
         writes: &[Write<'_>],
@@ -137,7 +137,8 @@ impl Packed {
                 } => {
                     let spot = Spot::from(location);
                     if spot.large {
-                        // The new record may name parts that the compaction has staged: they must not come after it.
+                        // The new record may name parts that the compaction has staged. Commit these first: after a
+                        // crash the record must not be there without them.
                         self.compaction.log().commit(&self.space, &self.metadata)?;
                     }
                     self.with_record(spot, |stored| {
@@ -180,7 +181,8 @@ impl Packed {
         let parts = self.put_parts(whole.generation, whole.key, whole.body)?;
         let body = parts.encode();
         let head = Record {
-            // Later than its parts: the repair tells by it whether they are the ones that it was written for.
+            // Numbered after its parts, so that the repair can tell whether a part is one that the record was written
+            // for.
             sequence: self.next_sequence(),
             form: Form::Large(kind),
             body: &body,
@@ -239,7 +241,7 @@ impl Packed {
                 } => self.release_with_parts(replaced)?,
                 // The parts stay: the new record names them too.
                 Write::SetExpiry { location, .. } => self.let_go_of_head(location)?,
-                // What it replaces is in `replaced`.
+                // The batch lists the records that the patch replaces.
                 Write::Patch { location, .. } => self.pin_parts(location.into())?,
                 Write::Put { previous: None, .. } => {}
             }
@@ -261,7 +263,8 @@ impl Packed {
         Ok(())
     }
 
-    /// In a transaction, keeps the parts of a value where they lie: a crash brings back the record that names them.
+    /// In a transaction, keeps the parts of a value where they are, since a crash brings back the record that names
+    /// them.
     fn pin_parts(&self, spot: Spot) -> Result<(), StoreError> {
         if spot.large && self.front.is_held_here() {
             for part in self.parts_of(spot)?.spots {
@@ -271,8 +274,8 @@ impl Packed {
         Ok(())
     }
 
-    /// Tells the log of writes in a transaction which of the records are the first of their keys, and which tombstones
-    /// they make useless. `tombstones` are those that were staged, by the position of their write.
+    /// Tells the hold which records are the first of their keys, and drops tombstones that these records make useless.
+    /// `tombstones` are the staged ones, each with the number of its write.
     fn note_held(
         &self,
         writes: &[Write<'_>],

@@ -1,8 +1,8 @@
-//! Changes of several records as one step, on engines that put one pair at a time.
+//! The journal makes changes of several records one step, on engines that put one pair at a time.
 //!
-//! Before the first of them is changed, one journal pair records what all of them were; it is emptied after the last.
-//! A process that died in between leaves the journal behind, and the next open puts everything back. So emptying the
-//! journal is the moment at which the change counts.
+//! Before the first change the store writes one journal pair with what all of the records were, and it empties the pair
+//! after the last change. If the process dies in between, the next open finds the journal and puts everything back. So
+//! the change counts from the moment at which the journal is emptied.
 
 use std::cell::RefCell;
 use std::collections::HashSet;
@@ -15,16 +15,16 @@ use crate::metadata::{decode_generations, encode_generations};
 use crate::{Generations, StoreError};
 use pmemkv::{Database, Error};
 
-/// Puts a journal's pair: the layout's own way, which keeps some engines from running full.
+/// Puts a journal's pair, the way the layout puts a record's: it keeps some engines from running full.
 pub type PutJournal<'a> = &'a dyn Fn(&Database, &[u8], &[u8]) -> Result<(), StoreError>;
 
-/// Journals that may be in use at once: more than threads that write.
+/// How many journals may be in use at once: more than there are threads that write.
 const SLOTS: u32 = 64;
 
-/// Length of a new slot: most journals fit.
+/// The least length of a new slot: most journals fit.
 const SLOT_BYTES_MIN: usize = 2 * 1024;
 
-/// A slot longer than this is given back after its use.
+/// A slot longer than this is removed after its use.
 const SLOT_BYTES_KEPT_MAX: usize = 16 * 1024;
 
 /// Stands for the databases' generations where a partition is expected.
@@ -40,12 +40,12 @@ pub struct Before {
     pub partition: usize,
     /// Its engine key.
     pub key: Vec<u8>,
-    /// Its engine value, or `None` where there was none.
+    /// Its engine value, or `None` if it was absent.
     pub value: Option<Vec<u8>>,
 }
 
 impl Before {
-    /// What the databases' generations were.
+    /// The databases' generations before the change.
     pub fn generations(generations: &Generations) -> Self {
         let words = encode_generations(generations);
         Self {
@@ -89,8 +89,8 @@ impl Before {
     }
 }
 
-/// The journal's slots: pairs of the first partition. A slot that was used once stays, empty, to be written in place
-/// the next time.
+/// The journal's slots: pairs of the first partition. A used slot stays as an emptied pair, so that the next journal
+/// can overwrite it in place.
 #[derive(Debug)]
 pub struct Journal {
     free: Mutex<Vec<Slot>>,
@@ -100,7 +100,7 @@ pub struct Journal {
 #[derive(Clone, Copy, Debug)]
 struct Slot {
     number: u32,
-    /// Length of the slot's stored value; 0 where there is none.
+    /// Length of the slot's stored value; 0 if there is none.
     stored_bytes: usize,
 }
 
@@ -117,8 +117,8 @@ impl Journal {
         }
     }
 
-    /// Undoes what a process that died left half done; generations that were set meanwhile are set back by
-    /// `set_generations`. Returns how many changes were undone, too.
+    /// Undoes what a process left half done when it died. Calls `set_generations` with the old generations if the
+    /// change could set them. Returns the journal and how many changes it has undone.
     pub fn recover(
         databases: &[Database],
         sums: &Sums,
@@ -144,7 +144,8 @@ impl Journal {
         Ok((journal, undone))
     }
 
-    /// As [`guard`](Self::guard), for a change that finds out on its way what it writes: [`cover`] adds to the journal.
+    /// As [`guard`](Self::guard), for a change that does not know in advance all that it writes: [`cover`] adds to the
+    /// journal.
     pub fn guard_open(
         &self,
         databases: &[Database],
@@ -158,7 +159,7 @@ impl Journal {
         result
     }
 
-    /// Runs `change` between writing and retiring a journal of `before`. Where `change` fails, what it did is undone.
+    /// Writes a journal of `before`, runs `change`, and empties the journal. If `change` fails, undoes what it did.
     pub fn guard(
         &self,
         databases: &[Database],
@@ -236,13 +237,13 @@ impl Slot {
 
     fn retire_or_abort(&mut self, first: &Database) {
         if let Err(error) = self.retire(first) {
-            // The change is done, but the next open would undo it: nothing of it may be acknowledged.
+            // The change is done, but the next open would undo it, so the server must not acknowledge it.
             tracing::error!(%error, "a journal could not be retired: the process ends, a restart repairs it");
             std::process::abort();
         }
     }
 
-    /// Writes the journal: in place where it fits.
+    /// Writes the journal, in place if it fits.
     fn store(
         &mut self,
         first: &Database,
@@ -265,7 +266,7 @@ impl Slot {
         if self.stored_bytes <= SLOT_BYTES_KEPT_MAX {
             match first.write_range(&key, 0, &0u64.to_le_bytes()) {
                 Ok(true) => return Ok(()),
-                // An engine that does not write in place.
+                // The engine does not write in place.
                 Ok(false) | Err(Error::NotSupported(_)) => {}
                 Err(error) => return Err(error.into()),
             }
@@ -276,13 +277,14 @@ impl Slot {
     }
 }
 
-/// The journal of a change that is under way on this thread.
+/// The journal of the change that runs on this thread.
 struct OpenJournal {
     slot: Slot,
     /// How many pairs it names.
     pairs: u64,
-    /// All of it, encoded.
+    /// The whole journal, encoded.
     journal: Vec<u8>,
+    /// The pairs that it names, by partition and key.
     covered: HashSet<(usize, Vec<u8>)>,
 }
 
@@ -290,12 +292,12 @@ thread_local! {
     static OPEN: RefCell<Option<OpenJournal>> = const { RefCell::new(None) };
 }
 
-/// Whether what this thread writes is undone as a whole by a journal that it has written.
+/// Whether this thread runs a change that [`Journal::guard_open`] covers.
 pub fn is_open() -> bool {
     OPEN.with_borrow(Option::is_some)
 }
 
-/// Whether this thread's journal says already what a pair was.
+/// Whether this thread's journal says already what a pair was before the change.
 pub fn covers(partition: usize, key: &[u8]) -> bool {
     let name = (partition, key.to_vec());
     OPEN.with_borrow(|open| {
@@ -304,7 +306,7 @@ pub fn covers(partition: usize, key: &[u8]) -> bool {
     })
 }
 
-/// Adds to this thread's journal what pairs are that it does not name yet. Before they are changed.
+/// Adds to this thread's journal those of the pairs that it does not name yet. The caller changes them only after this.
 pub fn cover(first: &Database, before: &[Before], put: PutJournal<'_>) -> Result<(), StoreError> {
     OPEN.with_borrow_mut(|open| {
         open.as_mut()
@@ -343,7 +345,7 @@ impl OpenJournal {
         Ok(())
     }
 
-    /// Stores the journal from `start` on: behind what is there, where that is long enough, else anew.
+    /// Stores the journal from `start` on: in place if the stored pair is long enough, otherwise as a new pair.
     fn append(
         &mut self,
         first: &Database,
@@ -354,7 +356,7 @@ impl OpenJournal {
         let key = journal_key(self.slot.number);
         if self.journal.len() <= self.slot.stored_bytes {
             match first.write_range(&key, start, &self.journal[start..]) {
-                // The number comes last: until then the new pairs are not part of it.
+                // The number of pairs comes last: until it is written, the new pairs are not part of the journal.
                 Ok(true) => {
                     first.write_range(&key, 0, &pairs.to_le_bytes())?;
                     return Ok(());
@@ -383,7 +385,7 @@ pub fn undo(databases: &[Database], sums: &Sums, before: &[Before]) {
     }
 }
 
-/// The number of pairs comes first: 0 is an empty slot, whatever follows.
+/// Encodes a journal. The number of pairs comes first: 0 means an empty slot, whatever follows.
 pub fn encode(before: &[Before]) -> Vec<u8> {
     let mut encoded = (before.len() as u64).to_le_bytes().to_vec();
     for pair in before {
@@ -404,7 +406,7 @@ fn encode_pair(pair: &Before, encoded: &mut Vec<u8>) {
     encoded.extend_from_slice(pair.value.as_deref().unwrap_or_default());
 }
 
-/// What [`encode`] was given; what an earlier, longer journal left behind it is not looked at.
+/// Decodes a journal. Ignores what an earlier, longer journal has left after it.
 pub fn decode(mut encoded: &[u8]) -> Result<Vec<Before>, StoreError> {
     let damaged = || StoreError::Damaged("a journal ends too early".into());
     let pairs = number(&mut encoded).ok_or_else(damaged)?;

@@ -1,4 +1,4 @@
-//! How much the records take, cheap enough to be asked before each write.
+//! Measures how much space the records take, cheaply enough for a check before each write.
 
 use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering};
 
@@ -6,27 +6,27 @@ use super::{RESERVE_BYTES, RESERVE_SHARE, UNSAFE_WHEN_FULL, length_of};
 use crate::metadata::Metadata;
 use crate::{Fill, Location, Write};
 
-/// Writes between two looks at the pool's own figure.
+/// The meter reads the pool's own figure once in this many writes.
 const WRITES_PER_LOOK: u32 = 16;
 
-/// What an engine in DRAM spends on a record besides key and value: the map's node and two string heads.
+/// Bytes that an engine in DRAM takes for a record besides key and value: the map's node and two string headers.
 const RECORD_BYTES: usize = 128;
 
-/// Share of a pool that stays free, beside what its engine needs, where keys may be evicted: without it each write
-/// would have to make its own room.
+/// Eviction keeps this fraction of a pool free, beside what the engine needs: without it each write would have to make
+/// its own room.
 const FREE_SHARE: u64 = 16;
 
-/// What records take: what the pool has allocated, as it was a few writes ago; of an engine in DRAM the sum of the
+/// Knows how much space the records take: in a pool, what was allocated a few writes ago; in DRAM, the sum of the
 /// records.
 #[derive(Debug)]
 pub enum Meter {
-    /// Of a pool.
+    /// For an engine in a pool.
     Pool {
         allocated: AtomicU64,
         writes: AtomicU32,
         evict_above: u64,
     },
-    /// Of an engine in this process's memory.
+    /// For an engine in this process's memory.
     Sum { bytes: AtomicI64 },
 }
 
@@ -54,7 +54,7 @@ impl Meter {
         }
     }
 
-    /// How full it is.
+    /// How full the store is.
     pub fn fill(&self) -> Fill {
         let bytes = match self {
             Meter::Pool { allocated, .. } => allocated.load(Ordering::Relaxed),
@@ -66,7 +66,7 @@ impl Meter {
         }
     }
 
-    /// Above how many bytes keys should be evicted.
+    /// The number of bytes above which the keyspace should evict keys.
     pub fn evict_above(&self) -> u64 {
         match self {
             Meter::Pool { evict_above, .. } => *evict_above,
@@ -74,7 +74,7 @@ impl Meter {
         }
     }
 
-    /// Notes what was written. `locations` are those that the records have now.
+    /// Notes writes. `locations` are those of the records after the writes.
     pub fn note(&self, metadata: &Metadata, writes: &[Write<'_>], locations: &[Location]) {
         match self {
             Meter::Pool {
@@ -100,7 +100,7 @@ impl Meter {
     }
 }
 
-/// By how many bytes a write changes the sum.
+/// How many bytes a write adds to the sum. A location is the length of the value.
 fn change(write: &Write<'_>, now: Location) -> i64 {
     let signed = |bytes: u64| i64::try_from(bytes).unwrap_or(i64::MAX);
     let length = |location| signed(length_of(location));

@@ -42,16 +42,17 @@ const WORD_UNCHECKED: usize = WORD_LAYOUT;
 /// Longer values are put anew: writing in place copies the old bytes to an undo log first.
 const IN_PLACE_BYTES_MAX: usize = 64 * 1024;
 
-/// After a put that ran out of memory, later inserts of this engine can overwrite live entries. So it is kept from
-/// running full, and if it does all the same, nothing more is written until a restart has rebuilt it.
+/// After a put has run out of memory, later inserts of this engine can overwrite live entries. So the layout keeps it
+/// from running full. If it runs full all the same, the layout refuses writes until a restart has rebuilt the pool.
 const UNSAFE_WHEN_FULL: &str = "stree";
 
-/// What of such a pool stays free: a share for fragmentation, and what libpmemobj keeps for itself and does not count
-/// as allocated. Measured: puts failed inside the engine at 60 % of 16 MiB, 90 % of 64 MiB, 97 % of 256 MiB.
+/// What the layout keeps free in such a pool: a share for fragmentation, and what libpmemobj takes for itself without
+/// counting it as allocated. Measured: puts failed inside the engine at 60 % of 16 MiB, 90 % of 64 MiB, 97 % of 256
+/// MiB.
 const RESERVE_SHARE: u64 = 16;
 const RESERVE_BYTES: u64 = 8 << 20;
 
-/// One pair for each key, in one or more engines of one pool.
+/// A store that keeps one pair for each key, in one or more engines of one pool.
 #[derive(Debug)]
 pub struct Pairs {
     /// One engine for each partition. Databases keep their pool open.
@@ -64,7 +65,7 @@ pub struct Pairs {
     sums: Sums,
     /// Whether the engine writes in place.
     has_iterators: bool,
-    /// Set once a put ran out of memory on an engine that is not to be written after that.
+    /// Set once a put has run out of memory on [`UNSAFE_WHEN_FULL`].
     spoilt: AtomicBool,
 }
 
@@ -111,7 +112,7 @@ impl Pairs {
         Ok(put?)
     }
 
-    /// All of the changes, or on an error none.
+    /// Makes all of the changes, or on an error none.
     fn write_together(
         &self,
         writes: &[Write<'_>],
@@ -120,7 +121,7 @@ impl Pairs {
         let put_journal = |first: &Database, key: &[u8], value: &[u8]| self.put(first, key, value);
         let is_journalled = journal::is_open();
         if is_journalled {
-            // Of many versions of a record only the first is read and noted.
+            // Reads and notes only the first version of a record that the step changes several times.
             let records = writes.iter().map(Write::record);
             let unknown = records
                 .filter(|record| !journal::covers(record.partition, key_of(record).as_slice()));
@@ -163,13 +164,13 @@ impl Pairs {
         ) {
             // Removing must work in a full pool too, at the price that a crash in the middle shows.
             Err(StoreError::OutOfMemory) => change(),
-            // Nor does it need an insert, where these are refused until a restart.
+            // Only the journal needs an insert, and inserts are refused until a restart.
             Err(_) if self.spoilt.load(Ordering::Acquire) => change(),
             other => other,
         }
     }
 
-    /// What `records` are now.
+    /// The present pairs of `records`.
     fn before<'k>(
         &self,
         records: impl Iterator<Item = RecordKey<'k>>,
@@ -187,7 +188,7 @@ impl Pairs {
     }
 }
 
-/// Where a record lies follows from its key; what the layout wants to know again is how long its value is, and its checksum.
+/// A location holds the length of the engine value: the key alone says where a record lies.
 fn location_of(engine_value: &[u8]) -> Location {
     at(engine_value.len() as u64, check_of(engine_value))
 }
@@ -395,7 +396,7 @@ impl Store for Pairs {
     fn range_count(&self, generation: u32, range: Range<'_>) -> Result<u64, StoreError> {
         let bounds = Bounds::new(generation, range);
         let mut count = self.database(0).count_range(bounds.inside())?;
-        // `between` leaves both bounds out; the user's own bound may have to be counted.
+        // `between` leaves both bounds out, so count the lower one here if it is part of the range.
         if let Some(key) = bounds.inclusive()
             && self.database(0).exists(key)?
         {
@@ -429,7 +430,7 @@ impl Store for Pairs {
     }
 }
 
-/// A range of user keys as a range of engine keys: both ends are bounded, by the generation's own if by nothing else.
+/// A range of user keys as a range of engine keys. An open end becomes the bound of the generation.
 struct Bounds {
     low: record::EngineKey,
     /// Never part of the range.
@@ -465,7 +466,7 @@ impl Bounds {
         bounds
     }
 
-    /// Where a walk starts; it ends at `high`.
+    /// The range to walk. The walk must end at `high`.
     fn walk(&self) -> Range<'_> {
         if self.low_included {
             Range::EqualAbove(&self.low)
@@ -474,7 +475,7 @@ impl Bounds {
         }
     }
 
-    /// The keys between both bounds, these left out.
+    /// The range between both bounds, without the bounds.
     fn inside(&self) -> Range<'_> {
         Range::Between(&self.low, &self.high)
     }

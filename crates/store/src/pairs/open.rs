@@ -1,4 +1,4 @@
-//! Opening the layout: its engines, what a crash left behind.
+//! Opening the layout: opens its engines and undoes what a crash left half done.
 
 use std::num::NonZero;
 use std::ops::ControlFlow;
@@ -13,10 +13,10 @@ use crate::OpenError;
 use crate::metadata::{self, Metadata};
 use pmemkv::{Allocated, Database, Engine, Pool};
 
-/// The most partitions of a pool: more would only cost memory.
+/// The most partitions of a pool: more would cost memory and bring nothing.
 const PARTITIONS_MAX: u32 = 256;
 
-/// A partition for each so many bytes of the pool, so that the empty engines of a small pool leave room for data.
+/// A pool gets one partition for each this many bytes, so that the empty engines of a small pool leave room for data.
 const POOL_BYTES_PER_PARTITION: u64 = 4 << 20;
 
 /// A key that no record has.
@@ -143,12 +143,12 @@ pub fn open_volatile(
     }
 }
 
-/// Whether the engine writes in place: found out on a key that no record has.
+/// Whether the engine writes in place. Tries it on a key that no record has.
 fn has_iterators(database: &Database) -> bool {
     matches!(database.write_range(b"", 0, b""), Ok(false))
 }
 
-/// The engines of all partitions of a pool.
+/// Opens the engines of all partitions of a pool.
 pub(super) fn open_partitions(pool: &Pool) -> Result<Vec<Database>, OpenError> {
     (0..pool.header().partitions)
         .map(|partition| {
@@ -161,8 +161,8 @@ pub(super) fn open_partitions(pool: &Pool) -> Result<Vec<Database>, OpenError> {
         .collect()
 }
 
-/// How many partitions a new pool of that size gets. Engines with an order keep it over one; others are split, so that
-/// growing and index building stay short.
+/// How many partitions a new pool of that size gets. A sorted engine needs a single one to keep its order. Other
+/// engines get many, so that growing one and building its index take little time.
 pub fn partitions(engine: Engine, size_bytes: u64) -> u32 {
     if engine.sorted || !engine.concurrent {
         return 1;

@@ -1,4 +1,4 @@
-//! Changing parts of a value.
+//! Patches: changes of parts of a value.
 
 use super::record::{
     Header, VALUE_HEADER_BYTES, changed_sum, check_of, decode_value, encode_value,
@@ -8,7 +8,7 @@ use crate::change::{Change, changed, changed_len};
 use crate::{Location, StoreError, StringForm};
 
 impl Pairs {
-    /// Changes parts of the value that lies at `present`: in place, where it stays as long as it is.
+    /// Changes parts of the value at `present`, in place if the value keeps its length.
     pub(super) fn patch(
         &self,
         partition: usize,

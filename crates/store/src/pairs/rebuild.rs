@@ -1,8 +1,8 @@
-//! Rebuilding a pool whose engine cannot be trusted after an unclean stop.
+//! Rebuilds a pool whose engine cannot be trusted after an unclean stop.
 //!
-//! stree keeps every acknowledged pair through a `kill -9`, but what it inserts afterwards can overwrite live
-//! entries. So before the first write the pairs are copied into a fresh tree, in a new pool beside the old one, which
-//! then takes the old one's name. A crash at any point leaves one of the two whole under the pool's name.
+//! stree keeps every acknowledged pair through a `kill -9`, but what it inserts afterwards can overwrite live entries.
+//! So before the first write the server copies the pairs into a fresh tree, in a new pool beside the old one, and then
+//! renames the new pool to the old one's name. After a crash at any point one of the two, intact, has the name.
 
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -17,7 +17,7 @@ use pmemkv::{Pool, PoolError};
 /// Copies `old` into a fresh pool that takes its place.
 pub fn rebuild(old: Pool) -> Result<Pool, OpenError> {
     let named = old.path().to_owned();
-    // The file itself, where the name is relative or a link: the fresh pool takes its place.
+    // The name may be relative or a link. The fresh pool must replace the file itself.
     let path = std::fs::canonicalize(&named)
         .map_err(|error| OpenError::Pool(PoolError::from_io(&named, &error)))?;
     let beside = beside(&path);
@@ -26,7 +26,7 @@ pub fn rebuild(old: Pool) -> Result<Pool, OpenError> {
         "rebuilding the pool into a fresh one after an unclean stop, before the first write"
     );
     let io = |error: std::io::Error| OpenError::Pool(PoolError::from_io(&beside, &error));
-    // What an earlier rebuild that was cut short left behind. The name is this server's own.
+    // An earlier rebuild that a crash cut short may have left this file. No other program uses the name.
     match std::fs::remove_file(&beside) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(io(error)),
         _ => {}

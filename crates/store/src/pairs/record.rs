@@ -1,4 +1,4 @@
-//! How a record lies in the engine: one pair.
+//! The format of a record in the engine: one pair.
 //!
 //! | part | bytes |
 //! |---|---|
@@ -49,9 +49,10 @@ const TAG_KEY: u8 = b'k';
 /// Marks a journal slot.
 const TAG_JOURNAL: u8 = b'j';
 
-/// No database ever has this generation: journal slots stand under it.
+/// The generation of journal slots. No database ever has it.
 const JOURNAL_GENERATION: u32 = u32::MAX;
 
+/// Stands for "no deadline".
 const NEVER: Millis = Millis::MAX;
 
 /// An engine key; most fit on the stack.
@@ -83,7 +84,7 @@ pub fn journal_key(slot: u32) -> EngineKey {
     encoded
 }
 
-/// Generation and user key of an engine key; `None` where it is not a record's.
+/// Generation and user key of an engine key; `None` if it is not a record's.
 pub fn decode_key(encoded: &[u8]) -> Option<(u32, &[u8])> {
     let (generation, rest) = encoded.split_first_chunk::<4>()?;
     let (&tag, key) = rest.split_first()?;

@@ -1,4 +1,4 @@
-//! The layout over real pools, on every engine that keeps data.
+//! Tests of the layout over real pools, on every engine that keeps data.
 
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -256,7 +256,7 @@ fn a_full_pool_keeps_what_it_has_and_lets_go() -> Result {
             matches!(full, Err(StoreError::OutOfMemory)),
             "{engine}: {full:?}"
         );
-        // Two at once: neither, and what the first one was is still there.
+        // Of two puts in one write neither happens, and the first key keeps its old value.
         let changed = vec![6; 200_000];
         let writes = [
             put(record(0), None, b"new"),
@@ -271,7 +271,7 @@ fn a_full_pool_keeps_what_it_has_and_lets_go() -> Result {
                 "{engine}"
             );
         }
-        // Removing works, one by one and together, and makes room.
+        // Removals work one by one and together, and make room.
         let remove = |n| Write::Remove {
             record: record(n),
             location: Location::default(),
@@ -303,7 +303,7 @@ fn journals_do_not_fill_an_engine_that_must_not_run_full() -> Result {
         write(&store, put(record, None, &[5; 1000])).is_err()
     });
     assert!(filled);
-    // What both are now would be journalled, and the journal would stay.
+    // The journal of such a change would hold both present values, and it would stay in the pool.
     let allocated = store.usage()?.allocated_bytes;
     let expire = |key| Write::SetExpiry {
         record: record(key),

@@ -1,5 +1,5 @@
-//! OBJECT ENCODING of strings that commands have made and changed: the same on both servers, also after our server was
-//! killed and has started again.
+//! OBJECT ENCODING of strings that commands have made and changed: equal on both servers, also after a kill and a
+//! restart of ours.
 
 use super::observers::{line, pipe};
 use super::rows::{ROWS, States};

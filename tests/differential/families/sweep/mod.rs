@@ -1,8 +1,8 @@
-//! Every command that writes, in every case in which it changes something, nothing, or only one of its keys: both servers
-//! must tell all who look on the same.
+//! Runs every command that writes, in every case in which it changes something, nothing, or only one of its keys. On
+//! both servers the observers must see the same.
 //!
-//! [`rows`] names states and calls; a case is a call on keys in certain states. Those who look on are a client that
-//! watches each key, a client that caches them, one in broadcast mode, and a subscriber to keyspace events.
+//! [`rows`] names states and calls; a case is a call on keys in certain states. The observers are a client that watches
+//! each key, a client that caches the keys, one in broadcast mode, and a subscriber to keyspace events.
 
 mod encodings;
 mod observers;

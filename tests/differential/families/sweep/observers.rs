@@ -1,4 +1,4 @@
-//! Those who look on while a call runs on one server.
+//! The clients that observe a call on one server.
 
 use std::collections::BTreeSet;
 use std::io;

@@ -1,4 +1,4 @@
-//! What the sweep runs: for each command that writes, the states of its keys and the calls.
+//! The sweep's rows: for each command that writes, the states of its keys and the calls.
 
 /// What a key holds before a call: the calls that bring it about, `@` for the key, `;` between them. Nothing for an
 /// absent key.
@@ -7,8 +7,8 @@ pub type States = &'static [&'static str];
 /// The calls of one command.
 pub struct Row {
     pub command: &'static str,
-    /// States of the keys `k`, `d`, and of `k` in database 1 (written `k1` here). A key that no call of the row names has
-    /// its first state only.
+    /// States of the keys `k`, `d`, and of `k` in database 1 (written `k1` here). A key that no call of the row names
+    /// has its first state only.
     pub k: States,
     pub d: States,
     pub k1: States,

@@ -1,4 +1,4 @@
-//! What the store believes of its segments is what a fresh look at them finds.
+//! The accounts of the segments always equal what a recovery of the same pool counts.
 
 use std::collections::BTreeMap;
 
@@ -133,7 +133,7 @@ fn random_operations_leave_exact_accounts() -> Result {
 fn a_flushed_record_is_not_counted_twice() -> Result {
     let folder = folder()?;
     let mut world = World::open(folder.path())?;
-    // Records of one length, so that those of the next life begin where these do.
+    // All records have one length, so that those of a segment's next life begin at the same offsets.
     for n in 0..1_000 {
         world.put(&key(1_000 + n), &bytes(n, 1_000))?;
     }
@@ -194,7 +194,7 @@ fn a_flushed_value_in_parts_is_counted_out_whole() -> Result {
     world.put(b"k", &bytes(1, 600_000))?;
     world.store.commit_all()?;
     let head = world.location(b"k").map(Spot::from).ok_or("not there")?;
-    // The segment of the record that names the parts is compacted after the flush and before the removal.
+    // Compacts the segment of the record that names the parts, after the flush and before the keyspace forgets it.
     world.index.1.store(true, Ordering::Relaxed);
     world.generation += 1;
     let flushed = std::mem::take(&mut *world.index.0.lock());

@@ -84,7 +84,7 @@ fn a_value_larger_than_the_pool_changes_nothing() -> Result {
         matches!(refused, Err(StoreError::OutOfMemory)),
         "{refused:?}"
     );
-    // More parts than a list of them can name.
+    // The value has more parts than a list can name.
     let refused = world.store.put_parts(0, b"k", &vec![7; 300 * MIB]);
     assert!(matches!(refused, Err(StoreError::TooLarge)), "{refused:?}");
     assert_eq!(world.accounts(), before);
@@ -154,7 +154,7 @@ fn a_batch_with_no_room_changes_nothing() -> Result {
     );
     assert_eq!(world.accounts(), before);
     assert_eq!(world.value(&key(0))?, Some(b"old".to_vec()));
-    // Many small ones, which fail only where the segments are taken.
+    // Many small values pass the first check and fail only when they need segments.
     while world.store.space.available() > 4 {
         world.store.space.take(true)?;
     }

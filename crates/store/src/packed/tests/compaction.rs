@@ -1,11 +1,11 @@
-//! The compaction wins space and loses nothing.
+//! The compaction frees space and loses nothing.
 
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
 use super::*;
 
-/// Overwrites keys until as many bytes were written, compacting as the store asks for it.
+/// Overwrites keys until it has written `bytes_max` bytes, and compacts when the store needs it.
 fn churn(world: &World, keys: usize, value_bytes: usize, bytes_max: usize) -> Result {
     for n in 0..bytes_max / value_bytes {
         world.put(&key(n % keys), &bytes(n, value_bytes))?;
@@ -19,7 +19,7 @@ fn overwriting_goes_on_for_ever_in_a_pool_that_is_mostly_full() -> Result {
     const KEYS: usize = 14_000;
     let folder = folder()?;
     let world = World::open(folder.path())?;
-    // 70 % of it in use.
+    // Live records take 70 % of the pool.
     churn(&world, KEYS, 1_000, 60 << 20)?;
     let last = (60 << 20) / 1_000;
     world.store.commit_all()?;
@@ -47,7 +47,7 @@ fn values_in_parts_move_too() -> Result {
         }
         Ok(())
     };
-    // Between them lies what is overwritten soon.
+    // Between the large values lie records that are soon overwritten.
     for n in 0..LARGE {
         world.put_until(&large(n), &bytes(n, 100_000), Some(FAR))?;
         for m in 0..80 {
@@ -89,7 +89,7 @@ fn a_large_value_that_moved_in_part_survives_a_new_deadline() -> Result {
     world.store.commit_all()?;
     let first = first_part(&world, b"k")?;
     world.store.move_all(&world.index, first.segment)?;
-    // What this stores names the part where it was moved to.
+    // The record that this stores names the part at its new place.
     world.expire(b"k", Some(FAR))?;
     world.commit()?;
     let world = world.reopen(folder.path())?;
@@ -104,7 +104,7 @@ fn moving_a_part_does_not_tear_a_batch() -> Result {
     world.put(b"k", b"old")?;
     world.put(b"l", b"old")?;
     world.commit()?;
-    // As a batch does it, whose first parts were committed on their way.
+    // Does what a write does whose first parts are committed before its record is staged.
     let value = bytes(1, 600_000);
     let parts = world.store.put_parts(0, b"k", &value)?;
     world.store.commit_all()?;
@@ -162,7 +162,7 @@ fn removed_keys_stay_removed() -> Result {
     const KEYS: usize = 3_000;
     let folder = folder()?;
     let mut world = World::open(folder.path())?;
-    // What is never touched again keeps the oldest segments in use, and old records of other keys in them.
+    // Records that never change keep the oldest segments in use, and with them old records of other keys.
     for n in 0..KEYS {
         world.put(&key(n), &bytes(n, 1_000))?;
         world.put(format!("stays:{n}").as_bytes(), &bytes(n, 1_000))?;
@@ -220,7 +220,7 @@ fn removals_go_when_there_is_nothing_left_to_mask() -> Result {
         assert!(again * 100 >= first * 99, "{again} of {first}");
     }
     empty(&world, first)?;
-    // What does not change any more masks nothing.
+    // Once the other keys change no more, their tombstones must go.
     for n in 0..12_000 {
         world.put(b"one", &bytes(n, 2_000))?;
         world.commit_and_help()?;

@@ -1,8 +1,8 @@
-//! What a crash leaves at its worst moments.
+//! Crashes at the worst moments lose nothing and bring nothing back.
 
 use super::*;
 
-/// Several segments, so that its commit goes in steps.
+/// Changes that fill several segments, so that their commit takes several steps.
 fn changes(salt: usize) -> Vec<(Vec<u8>, Option<Vec<u8>>)> {
     (0..800)
         .map(|n| (key(n), (n % 5 > 0).then(|| bytes(n + salt, 1_000))))
@@ -28,14 +28,14 @@ fn a_commit_that_was_cut_short_is_undone() -> Result {
             whole = steps;
             break;
         }
-        // The guard is set, and some of the steps are done.
+        // The crash comes when the guard is set and some of the steps are done.
         let world = world.reopen(folder.path())?;
         for n in 0..800 {
             let value = world.value(&key(n))?;
             assert_eq!(value, Some(b"old".to_vec()), "{steps}: {n}");
         }
         assert_eq!(world.accounts(), accounts);
-        // And the place is used again.
+        // New records go to the same place.
         world.batch(&changes(2))?;
         world.commit()?;
         let world = world.reopen(folder.path())?;
@@ -67,7 +67,7 @@ fn a_commit_that_is_guarded_still_is_undone_whole() -> Result {
     let world = world.reopen(folder.path())?;
     assert_eq!(world.value(b"kept")?, Some(b"v".to_vec()));
     assert_eq!(world.value(b"later")?, None);
-    // Undone once: what is stored from now on counts.
+    // The open has undone the commit once. Later records count.
     world.put(b"later", b"again")?;
     world.commit()?;
     let world = world.reopen(folder.path())?;
@@ -81,7 +81,7 @@ fn the_compaction_may_end_anywhere() -> Result {
     for steps in 0..400 {
         let folder = folder()?;
         let world = World::open(folder.path())?;
-        // Four segments, most of what is in them of no use; removals among it.
+        // Fills four segments. Most of their records are superseded later, some by tombstones.
         for n in 0..900 {
             world.put(&key(n), &bytes(n, 1_000))?;
         }

@@ -1,4 +1,4 @@
-//! An engine that fails: what was staged stays staged, and is written once.
+//! An engine that fails: staged records stay staged, and a later commit writes each of them once.
 
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -18,7 +18,7 @@ fn a_failed_commit_is_made_up_for() -> Result {
         let failed = world.commit();
         assert!(steps > 5 || failed.is_err(), "{steps}");
         hook.set(Some(0));
-        // More is staged meanwhile, read, replaced and removed.
+        // Meanwhile other writes stage, replace and remove records, and reads see them.
         for n in 700..800 {
             world.put(&key(n), &bytes(n, 1_000))?;
         }

@@ -1,4 +1,4 @@
-//! Transactions: of what they write, only the last version of each record is kept.
+//! A transaction leaves only the last version of each record that it writes.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use super::*;
 
 impl World {
-    /// Runs `change` as one step of the log's.
+    /// Runs `change` as one step.
     fn atomically(&self, mut change: impl FnMut() -> Result) -> Result {
         let mut done = Ok(());
         self.store.atomically(&[], &mut || done = change())?;
@@ -56,7 +56,7 @@ fn a_step_keeps_the_last_version_only() -> Result {
     let all = world.all()?;
     assert_eq!(all.len(), 3);
     assert!(all[b"large".as_slice()] == bytes(149, 1_000_000));
-    // What passed has left no trace, not even a removal.
+    // Keys that the transaction created and removed again leave nothing, not even a tombstone.
     assert_eq!(world.figures().tombstone_bytes, 0);
     let world = world.reopen(folder.path())?;
     assert!(world.all()? == all);
@@ -117,7 +117,7 @@ fn a_flushed_generation_leaves_nothing_of_the_step() -> Result {
     Ok(())
 }
 
-/// What a step does to one of a few keys.
+/// One change of one key.
 #[derive(Clone, Debug)]
 enum Change {
     Put(usize, usize),
@@ -143,7 +143,7 @@ fn changes(count: usize) -> impl Strategy<Value = Vec<Change>> {
 
 type Model = BTreeMap<Vec<u8>, Vec<u8>>;
 
-/// Has the step make room by itself, for a moment: it may ask for more than can be had.
+/// Lets the step compact for a moment. It asks for more room than there can be.
 fn compact(world: &World) -> Result {
     let until = std::time::Instant::now() + Duration::from_millis(50);
     world.store.work_in_step(&world.index, POOL_BYTES, until)?;
@@ -169,8 +169,8 @@ fn apply(world: &World, model: &mut Model, salt: usize, changes: &[Change]) -> R
     Ok(())
 }
 
-/// Changes before a step, and whether they are committed; those of the step, whether it is committed or a crash comes
-/// before, and whether the compaction works in it, and after it moves everything.
+/// One round: changes before the step; whether a commit follows them; the changes of the step; whether a commit follows
+/// it, or else a crash; whether the step compacts, and the compaction moves everything after it.
 type Round = (Vec<Change>, bool, Vec<Change>, bool, bool);
 
 fn play(rounds: &[Round]) -> Result {
@@ -188,7 +188,7 @@ fn play(rounds: &[Round]) -> Result {
             world.commit()?;
         }
         world.atomically(|| {
-            // Now and then there is no room in the middle.
+            // Now and then the step compacts between its changes, as if it had run out of room.
             for (m, changes) in step.chunks(7).enumerate() {
                 apply(&world, &mut model, n * 1_000 + 500 + 7 * m, changes)?;
                 if *compacts && m % 2 == 0 {
@@ -205,7 +205,7 @@ fn play(rounds: &[Round]) -> Result {
                 world.work()?;
                 for segment in 0..world.store.space.segments().count() {
                     let space = &world.store.space;
-                    // One that is free must not be given back a second time.
+                    // A free segment must not be freed again.
                     if space.serial(segment) != 0 && space.sealed_bound(segment) != 0 {
                         world.store.move_all(&world.index, segment)?;
                         world.store.commit_all()?;
@@ -221,8 +221,8 @@ fn play(rounds: &[Round]) -> Result {
         } else {
             world = world.reopen(folder.path())?;
             model = world.all()?;
-            // Of what was only staged before the step, large values may have taken the first ones along, and the step's
-            // compaction all.
+            // Large values may have committed some of the records that were staged before the step, and the step's
+            // compaction has committed all of them.
             let possible = if *is_committed || (*compacts && !step.is_empty()) {
                 &states[states.len() - 1..]
             } else {
@@ -286,7 +286,7 @@ fn a_step_wins_room_and_loses_nothing_that_a_crash_brings_back() -> Result {
             world.commit()?;
             Ok(())
         };
-        // Every segment holds some that is of use and some that is not; removals too.
+        // Every segment holds live records, superseded ones and tombstones.
         put(5_000, 1, 700_000)?;
         let mut n = 0;
         while world.store.space.available() > 9 {
@@ -302,7 +302,7 @@ fn a_step_wins_room_and_loses_nothing_that_a_crash_brings_back() -> Result {
         let (mut refused, mut won) = (0, 0);
         world.atomically(|| {
             for n in 0..3_000 {
-                // Removed keys come back, large values get a deadline, others go.
+                // Removes keys and stores them again, gives large values a deadline, removes others.
                 match n % 5 {
                     0 => {
                         world.remove(&key(n))?;

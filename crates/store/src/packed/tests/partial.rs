@@ -1,4 +1,4 @@
-//! A part of a value is read without the rest.
+//! A reader gets a range of a value without the rest.
 
 use std::ops::{ControlFlow, Range};
 
@@ -54,7 +54,7 @@ fn ranges_are_read_at_every_boundary() -> Result {
             .enumerate()
         {
             let mut key = key.clone();
-            // As long as before.
+            // The key keeps its length.
             key[0] = b'a' + u8::try_from(more)?;
             let expires_at = (more % 2 == 0).then_some(FAR);
             values.push((key, bytes(10 * number + more, length), part, expires_at));
@@ -96,7 +96,7 @@ fn a_break_ends_the_reading() -> Result {
     Ok(())
 }
 
-/// The parts of the first version were as long as a record may be.
+/// Stores a value in parts as the first version did: each as long as a record may be.
 pub(super) fn put_in_older_parts(world: &World, key: &[u8], value: &[u8]) -> Result {
     let mut parts = Parts {
         value_bytes: value.len() as u64,

@@ -1,4 +1,4 @@
-//! Parts of large values change alone, and nothing is lost or mixed.
+//! A patch of a large value changes only the parts that it must, and loses or mixes nothing.
 
 use std::fs;
 
@@ -6,7 +6,7 @@ use super::partial::put_in_older_parts;
 use super::*;
 use crate::change::changed;
 
-/// A value, and what was done to it.
+/// A stored value, and what it must read as.
 struct Patched {
     key: Vec<u8>,
     value: Vec<u8>,
@@ -67,7 +67,7 @@ fn every_boundary_may_change() -> Result {
             world.commit()?;
             value.check(&world)?;
         }
-        // Behind the end, to the end of a part, over several parts, and without any bytes.
+        // Patches after the end, up to the end of a part, over several parts, and without any bytes.
         let end = value.value.len();
         let full = end.next_multiple_of(part);
         value.patch(&world, &[(end, b"tail")])?;
@@ -78,7 +78,7 @@ fn every_boundary_may_change() -> Result {
         value.patch(&world, &[(full + 4 * part, b"")])?;
         value.patch(&world, &[(2, b"")])?;
         value.patch(&world, &[])?;
-        // Several at once, the later over the earlier.
+        // Several changes in one patch: later ones overwrite earlier ones.
         value.patch(
             &world,
             &[
@@ -143,7 +143,7 @@ fn a_patch_counts_from_its_commit_on() -> Result {
         value.value = old;
         value.check(&world)?;
         assert_eq!(world.accounts(), accounts, "{steps}");
-        // The old value changes as if nothing had been.
+        // The old value can be patched as if nothing had happened.
         value.patch(&world, &[(3 * part, b"again")])?;
         world.commit()?;
         value.check(&world.reopen(folder.path())?)?;
@@ -166,7 +166,7 @@ fn patched_values_move() -> Result {
         let value = &mut values[round % VALUES];
         let offset = round * 7_919 % (value.value.len() - 20);
         value.patch(&world, &[(offset, &bytes(round, 20))])?;
-        // What stays keeps each segment from becoming empty by itself.
+        // These records stay, so that no segment becomes empty without the compaction.
         world.put(format!("stays:{round}").as_bytes(), &bytes(round, 5_000))?;
         if round % 50 == 0 {
             value.patch(&world, &[(value.value.len(), b"a longer tail")])?;
@@ -266,7 +266,7 @@ fn a_refused_patch_changes_nothing() -> Result {
     assert!(matches!(refused, Err(StoreError::TooLarge)), "{refused:?}");
     assert_eq!(world.figures().live_bytes, live);
     value.check(&world)?;
-    // In a full pool a part may change all the same.
+    // A patch that does not make the value longer works in a full pool too.
     world.work()?;
     let mut value = value;
     value.patch(&world, &[(250_000, b"changed")])?;
@@ -283,12 +283,12 @@ fn the_repair_mixes_no_two_versions() -> Result {
     let per_segment = world.store.space.capacity() / world.store.record_bytes_max;
     let fill = |first: usize, count: usize| -> Result {
         for n in first..first + count {
-            // As long as a part.
+            // The record is as long as a part.
             world.put(&[b'k', u8::try_from(n)?], &bytes(n, part - 1))?;
         }
         Ok(())
     };
-    // The last part begins a segment, which ends before the last record of the value.
+    // The last part is the first record of a segment, and the value's last record lies in a later segment.
     let mut value = Patched::put(&world, b"k", 1, (per_segment + 1) * part)?;
     fill(0, per_segment - 1)?;
     value.patch(&world, &[])?;
@@ -302,7 +302,7 @@ fn the_repair_mixes_no_two_versions() -> Result {
         record.encode(&mut first);
         first
     })?;
-    // The compaction moves it away, and a later part comes into its place.
+    // The compaction moves the part away, and a later part takes its place.
     world.store.move_all(&world.index, victim)?;
     world.store.give_back_for_test(victim)?;
     fill(100, per_segment - 2)?;
@@ -311,7 +311,7 @@ fn the_repair_mixes_no_two_versions() -> Result {
     assert_eq!(spots(&world, b"k")?[per_segment], old[per_segment]);
     world.store.close()?;
     drop(world);
-    // Of the value's records only the first can be read. All of them have the same key and begin with the same length.
+    // Damages all of the value's records but the first. All of them have the same key and begin with the same length.
     let path = folder.path().join("pool");
     let mut pool = fs::read(&path)?;
     let sequence = &first[8..16];

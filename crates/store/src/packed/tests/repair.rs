@@ -1,11 +1,11 @@
-//! Damage is refused with a way out, and what can be read is kept.
+//! The store refuses damage and names a way out; the repair keeps whatever is readable.
 
 use std::fs;
 use std::io;
 
 use super::*;
 
-/// Changes bytes of the pool's file: the ones `at` bytes behind where `needle` first lies.
+/// Changes bytes of the pool's file, from `at` bytes after the start of the first `needle`.
 fn change(folder: &Path, needle: &[u8], at: usize, change: impl Fn(u8) -> u8) -> Result {
     let path = folder.join("pool");
     let mut pool = fs::read(&path)?;
@@ -22,7 +22,7 @@ fn refusal(folder: &Path) -> Result<String> {
     }
 }
 
-/// Opens with repair, then without; both times with the same keys.
+/// Opens with repair, then without, and checks that both find the same keys.
 fn repaired(folder: &Path) -> Result<World> {
     let world = World::open_generation(folder, 0, true)?;
     assert!(world.store.damage.segments() > 0);
@@ -77,7 +77,7 @@ fn a_changed_byte_is_refused_and_repaired() -> Result {
 fn a_changed_length_is_refused_and_repaired() -> Result {
     let folder = folder()?;
     filled(folder.path())?;
-    // The key's length, then the record's.
+    // Changes the key's length in the first record, the record's length in the second.
     for (needle, at) in [(key(77), 20), (key(1_234), 4)] {
         let mut record = Vec::new();
         let number = if at == 20 { 77 } else { 1_234 };
@@ -110,7 +110,7 @@ fn a_large_value_with_a_lost_part_goes_whole() -> Result {
     for n in 0..2_000 {
         assert!(world.value(&key(n))? == Some(bytes(n, 500)), "{n}");
     }
-    // Its space is free, and the rest can be written to.
+    // Its space is free, and the pool takes new records.
     world.put(b"large", &value)?;
     world.commit()?;
     let world = world.reopen(folder.path())?;
@@ -176,7 +176,7 @@ fn what_was_replaced_long_ago_is_no_damage() -> Result {
     let folder = folder()?;
     let mut world = World::open(folder.path())?;
     let mut spots = Vec::new();
-    // No database has the last one's generation.
+    // No database has the generation of the last value.
     for (name, generation) in [(&b"replaced"[..], 0), (b"removed", 0), (b"flushed", 99)] {
         world.generation = generation;
         world.put(name, &bytes(1, 700_000))?;
@@ -202,7 +202,7 @@ fn what_was_replaced_long_ago_is_no_damage() -> Result {
     world.remove(b"removed")?;
     world.put(b"stays", b"here")?;
     world.index.0.lock().remove(&(99, b"flushed".to_vec()));
-    // The records that name the parts stay; the parts do not.
+    // Frees the segments of the parts. The records that name them stay.
     world.commit()?;
     for segment in segments {
         world.store.move_all(&world.index, segment)?;
@@ -228,7 +228,7 @@ fn a_damaged_guard_takes_nothing_back() -> Result {
         let Metadata::Pool(pool) = &world.store.metadata else {
             return Err("no pool".into());
         };
-        // Bytes that would be a guard before the second segment, if they had its checksum.
+        // With the right checksum, these words would be a guard before the second segment.
         pool.set_words(WORD_GUARDS, &[2, 64]);
     }
     let refused = refusal(folder.path())?;

@@ -22,10 +22,16 @@ impl Before {
     }
 }
 
-impl Keyspace {
+/// Tells of writes; see [`Keyspace::telling`].
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Telling<'k> {
+    pub(super) keyspace: &'k Keyspace,
+}
+
+impl Telling<'_> {
     /// Tells whoever is concerned that a key was written or, where it does not exist any more, removed.
     pub(super) fn wrote(
-        &self,
+        self,
         shard: &mut Shard,
         db: usize,
         key: &[u8],
@@ -34,12 +40,12 @@ impl Keyspace {
         exists: bool,
     ) {
         self.wrote_silently(shard, db, key, access, before, exists);
-        self.tell_written(db, key, before, exists);
+        self.written(db, key, before, exists);
     }
 
     /// As [`wrote`](Self::wrote), without the events.
     pub(super) fn wrote_silently(
-        &self,
+        self,
         shard: &mut Shard,
         db: usize,
         key: &[u8],
@@ -51,10 +57,10 @@ impl Keyspace {
         if let Some(queues) = &mut shard.queues
             && exists
         {
-            self.filled(queues, db, key);
+            self.keyspace.waiting().key_filled(queues, db, key);
         }
         if before == Before::Expired {
-            self.count_expired(1);
+            self.keyspace.expiry().count(1);
         }
     }
 
@@ -62,7 +68,7 @@ impl Keyspace {
     /// [`KeyUpdate::put_unmodified`](super::KeyUpdate::put_unmodified), and so do commands that Redis counts as a modification
     /// although they change nothing.
     pub(super) fn modified(
-        &self,
+        self,
         shard: &mut Shard,
         db: usize,
         key: &[u8],
@@ -72,16 +78,18 @@ impl Keyspace {
         if let Some(watchers) = &mut shard.watchers {
             watchers.changed(db, key, exists);
         }
-        self.tell_changed(db, key, access);
+        self.keyspace.events.tell_modified(db, key, access);
     }
 
     /// The events that follow from a write itself.
-    pub(super) fn tell_written(&self, db: usize, key: &[u8], before: Before, exists: bool) {
+    pub(super) fn written(self, db: usize, key: &[u8], before: Before, exists: bool) {
         if before == Before::Expired {
-            self.event(EventClass::EXPIRED, "expired", db, key);
+            self.keyspace
+                .events
+                .emit(EventClass::EXPIRED, "expired", db, key);
         }
         if before != Before::Live && exists {
-            self.event(EventClass::NEW, "new", db, key);
+            self.keyspace.events.emit(EventClass::NEW, "new", db, key);
         }
     }
 }

@@ -6,9 +6,10 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use super::hashing::shard_of;
 use super::index::IndexKey;
 use super::shard::Shard;
-use super::{DATABASES, Keyspace, KeyspaceError, Millis};
+use super::{Keyspace, KeyspaceError, Millis};
 
 /// The keys that a client watches until its transaction. Dropping this ends the watch.
 #[derive(Debug, Default)]
@@ -58,10 +59,16 @@ impl Watchers {
     }
 }
 
-impl Keyspace {
+/// Keys that transactions watch; see [`Keyspace::watching`].
+#[derive(Clone, Copy, Debug)]
+pub struct Watching<'k> {
+    pub(super) keyspace: &'k Keyspace,
+}
+
+impl Watching<'_> {
     /// Adds a key to the client's watched keys.
     pub fn watch(
-        &self,
+        self,
         watches: &mut Watches,
         db: usize,
         key: &[u8],
@@ -71,10 +78,10 @@ impl Keyspace {
         if watches.keys.contains(&name) {
             return Ok(());
         }
-        let place = self.place(key);
-        let mut shard = self.write_shard(place.shard)?;
+        let hash = self.keyspace.hashing.hash(key);
+        let mut shard = self.keyspace.locking().write_shard(shard_of(hash))?;
         let was_expired = shard
-            .get(self.generation(db), place.hash, key)
+            .get(self.keyspace.generations.of(db), hash, key)
             .is_some_and(|entry| entry.is_expired(now));
         let all = shard.watchers.get_or_insert_default();
         all.0.entry(name.clone()).or_default().push(Watcher {
@@ -86,9 +93,10 @@ impl Keyspace {
     }
 
     /// Ends all `watches`.
-    pub fn unwatch(&self, watches: &mut Watches) {
+    pub fn unwatch(self, watches: &mut Watches) {
         for name in watches.keys.drain() {
-            let mut shard = self.shards[self.place(&name.1).shard].write();
+            let mut shard =
+                self.keyspace.shards[shard_of(self.keyspace.hashing.hash(&name.1))].write();
             let Some(all) = &mut shard.watchers else {
                 continue;
             };
@@ -106,15 +114,15 @@ impl Keyspace {
     }
 
     /// Whether a watched key was changed, or passed its deadline after the watch began.
-    pub fn have_changed(&self, watches: &Watches, now: Millis) -> Result<bool, KeyspaceError> {
+    pub fn have_changed(self, watches: &Watches, now: Millis) -> Result<bool, KeyspaceError> {
         if watches.changed.load(Ordering::Acquire) {
             return Ok(true);
         }
         for name in &watches.keys {
             let (db, key) = name;
-            let place = self.place(key);
-            let shard = self.read_shard(place.shard)?;
-            let entry = shard.get(self.generation(*db), place.hash, key);
+            let hash = self.keyspace.hashing.hash(key);
+            let shard = self.keyspace.locking().read_shard(shard_of(hash))?;
+            let entry = shard.get(self.keyspace.generations.of(*db), hash, key);
             if entry.is_some_and(|entry| entry.is_expired(now))
                 && let Some(watchers) = shard.watchers.as_ref().and_then(|all| all.0.get(name))
                 && watchers.iter().any(|watcher| {
@@ -129,13 +137,13 @@ impl Keyspace {
 
     /// Notifies watchers before all keys of a database change: they disappear, or with `other` that database's keys
     /// replace them.
-    pub(super) fn database_changes(&self, shard: &Shard, db: usize, other: Option<usize>) {
+    pub(super) fn database_changes(self, shard: &Shard, db: usize, other: Option<usize>) {
         let Some(all) = &shard.watchers else {
             return;
         };
         for ((_, key), watchers) in all.0.iter().filter(|((watched, _), _)| *watched == db) {
-            let hash = self.place(key).hash;
-            let held = |db: usize| shard.get(self.generation(db), hash, key);
+            let hash = self.keyspace.hashing.hash(key);
+            let held = |db: usize| shard.get(self.keyspace.generations.of(db), hash, key);
             for watcher in watchers {
                 let is_there = match (held(db), other.and_then(held)) {
                     (None, None) => false,
@@ -148,10 +156,5 @@ impl Keyspace {
                 }
             }
         }
-    }
-
-    /// The database that holds this generation now.
-    pub(super) fn database_of(&self, generation: u32) -> Option<usize> {
-        (0..DATABASES).find(|&db| self.generation(db) == generation)
     }
 }

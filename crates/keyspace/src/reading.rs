@@ -2,16 +2,15 @@
 
 mod strings;
 
-use std::sync::atomic::Ordering;
-
 use parking_lot::RwLock;
 
 pub use strings::StringView;
 
 use super::clock::Clock;
+use super::hashing::shard_of;
 use super::index::Entry;
 use super::locking::Several;
-use super::{Access, Ahead, KeyInfo, Keyspace, KeyspaceError, Millis, PREFETCHED, Place, Value};
+use super::{Access, Ahead, KeyInfo, Keyspace, KeyspaceError, Millis, PREFETCHED, Value};
 
 impl Entry {
     pub(super) fn info(&self, now: Millis, clock: Clock) -> KeyInfo {
@@ -36,10 +35,10 @@ impl Keyspace {
         key: &[u8],
         access: Access,
     ) -> Result<Option<KeyInfo>, KeyspaceError> {
-        self.meet(db, key, access.now)?;
-        let place = self.place(key);
-        let shard = self.read_shard(place.shard)?;
-        let entry = shard.get(self.generation(db), place.hash, key);
+        self.expiry().on_access(db, key, access.now)?;
+        let hash = self.hashing.hash(key);
+        let shard = self.locking().read_shard(shard_of(hash))?;
+        let entry = shard.get(self.generations.of(db), hash, key);
         Ok(live(entry, access.now).map(|entry| {
             let clock = self.eviction.clock();
             let info = entry.info(access.now, clock);
@@ -60,12 +59,13 @@ impl Keyspace {
         access: Access,
         f: impl FnOnce(Value<'_>) -> R,
     ) -> Result<Option<R>, KeyspaceError> {
-        self.meet(db, key, access.now)?;
-        let place = self.place(key);
-        let shard = self.read_shard(place.shard)?;
-        let generation = self.generation(db);
-        let entry = shard.get(generation, place.hash, key);
-        self.read_entry(place, generation, live(entry, access.now), access, f)
+        self.expiry().on_access(db, key, access.now)?;
+        let hash = self.hashing.hash(key);
+        let shard = self.locking().read_shard(shard_of(hash))?;
+        let generation = self.generations.of(db);
+        let entry = shard.get(generation, hash, key);
+        self.reading()
+            .value(hash, generation, live(entry, access.now), access, f)
     }
 
     /// Reads several keys, which may repeat and lie in different databases, as they are at one moment: `each` gets the
@@ -76,35 +76,37 @@ impl Keyspace {
         access: Access,
         mut each: impl FnMut(Option<Value<'_>>),
     ) -> Result<(), KeyspaceError> {
-        self.prefetch_all(keys, true);
-        self.meet_all(keys, access.now)?;
-        let places = self.places(keys);
-        let (numbers, shards) = self.lock_shards(keys, &places, RwLock::read, |shard| &**shard)?;
-        for (&(db, key), &place) in keys.iter().zip(&places) {
-            let shard = &shards[numbers.partition_point(|&number| number < place.shard)];
-            let generation = self.generation(db);
-            let entry = live(shard.get(generation, place.hash, key), access.now);
-            let read = self.read_entry(place, generation, entry, access, |value| {
-                each(Some(value));
-            })?;
+        self.reading().prefetch_all(keys, true);
+        self.expiry().on_access_to_all(keys, access.now)?;
+        let hashes = self.locking().hashes(keys);
+        let (numbers, shards) =
+            self.locking()
+                .lock_shards(keys, &hashes, RwLock::read, |shard| &**shard)?;
+        for (&(db, key), &hash) in keys.iter().zip(&hashes) {
+            let shard = &shards[numbers.partition_point(|&number| number < shard_of(hash))];
+            let generation = self.generations.of(db);
+            let entry = live(shard.get(generation, hash, key), access.now);
+            let read = self
+                .reading()
+                .value(hash, generation, entry, access, |value| {
+                    each(Some(value));
+                })?;
             if read.is_none() {
                 each(None);
             }
         }
         Ok(())
     }
+}
 
-    /// [`meet`](Self::meet)s every key.
-    pub(super) fn meet_all(
-        &self,
-        keys: &[(usize, &[u8])],
-        now: Millis,
-    ) -> Result<(), KeyspaceError> {
-        keys.iter()
-            .try_for_each(|&(db, key)| self.meet(db, key, now))
-    }
+/// Reads values of locked keys; see [`Keyspace::reading`].
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Reading<'k> {
+    pub(super) keyspace: &'k Keyspace,
+}
 
-    pub(super) fn prefetch_all(&self, keys: &[(usize, &[u8])], value: bool) {
+impl Reading<'_> {
+    pub(super) fn prefetch_all(self, keys: &[(usize, &[u8])], value: bool) {
         if keys.len() <= 1 {
             return;
         }
@@ -115,13 +117,13 @@ impl Keyspace {
                 .iter()
                 .map(|&(db, key)| Ahead { db, key, value })
                 .collect();
-            self.prefetch(&keys);
+            self.keyspace.prefetch(&keys);
         }
     }
 
-    pub(super) fn read_entry<R>(
-        &self,
-        place: Place,
+    pub(super) fn value<R>(
+        self,
+        hash: u64,
         generation: u32,
         entry: Option<&Entry>,
         access: Access,
@@ -131,34 +133,17 @@ impl Keyspace {
             return Ok(None);
         };
         if access.touch {
-            entry.touch(access.now, self.eviction.clock());
+            entry.touch(access.now, self.keyspace.eviction.clock());
         }
         let mut f = Some(f);
         let mut result = None;
-        let record = self.record(place, generation, entry.key());
-        self.store.read(record, entry.location, &mut |value| {
-            result = f.take().map(|f| f(value));
-        })?;
+        let record = self.keyspace.hashing.record(hash, generation, entry.key());
+        self.keyspace
+            .store
+            .read(record, entry.location, &mut |value| {
+                result = f.take().map(|f| f(value));
+            })?;
         Ok(result)
-    }
-
-    /// Runs `change`; what it writes to `keys` of their databases is one atomic step: after a crash either all of it is
-    /// there or none. The caller is alone in the [`gate`](Self::gate). An error says that `change` did not run.
-    pub fn atomically(
-        &self,
-        keys: &[(usize, &[u8])],
-        change: &mut dyn FnMut(),
-    ) -> Result<(), KeyspaceError> {
-        let record = |&(db, key)| self.record(self.place(key), self.generation(db), key);
-        let records: Vec<_> = keys.iter().map(record).collect();
-        self.first_id_in_transaction
-            .store(self.collections.next_id(), Ordering::Relaxed);
-        self.in_transaction.store(true, Ordering::Relaxed);
-        let done = self.store.atomically(&records, change);
-        self.in_transaction.store(false, Ordering::Relaxed);
-        let flushed = std::mem::take(&mut *self.garbage_set_aside.lock());
-        self.garbage.lock().extend(flushed);
-        Ok(done?)
     }
 }
 

@@ -1,7 +1,8 @@
-//! Memory for what a command may add.
+//! The memory check before a command that may add something.
 //!
-//! Room is made before a command runs for what can be known of its need: its arguments, and before EXEC what its commands
-//! will write anew. A command that finds no room all the same has changed nothing; room is made for it, and it runs again.
+//! Before such a command runs, memory is reclaimed for what can be known of its need: its arguments, and before EXEC what
+//! its commands will write anew. A command that finds too little memory all the same has changed nothing; the dispatcher
+//! reclaims memory for it and runs it again.
 
 use std::collections::HashMap;
 use std::time::Instant;
@@ -9,13 +10,13 @@ use std::time::Instant;
 use super::lookup::Found;
 use super::{Dispatcher, Surroundings};
 use crate::catalog::spec::Flags;
-use crate::commands::{Command, CommandError, CommandResult, Lookups};
-use crate::keyspace::{DATABASES, Keyspace, Millis, ROOM_TIME_MAX, take_wanted};
+use crate::commands::{Command, CommandError, CommandResult};
+use crate::keyspace::{DATABASES, Keyspace, Millis, RECLAIM_TIME_MAX, take_refused_bytes};
 use crate::numbers::parse_i64;
 use crate::protocol::{Args, ReplyBuffer};
-use crate::state::{Queued, Session};
+use crate::state::{Lookups, Queued, Session};
 
-/// How often a command that found no room is run again.
+/// How often a command that found too little memory is run again.
 const TRIES_MAX: usize = 8;
 
 /// A call, and what was there before it.
@@ -28,11 +29,11 @@ pub(super) struct Attempt<'c> {
 }
 
 impl Dispatcher {
-    /// Makes room for a command that may add something, and refuses it where there is none. Where commands are queued,
-    /// each of them takes memory, whatever it does later; EXEC adds what its commands add. `None` where the command has
-    /// to wait for room, and this thread has other clients.
+    /// Checks the memory for a command that may add something, reclaims some where there is too little, and refuses the
+    /// command where nothing can be reclaimed. Each queued command takes memory, whatever it does later; EXEC adds what
+    /// its commands add. Returns `None` if the command has to wait for memory, and this thread has other clients.
     #[inline]
-    pub(super) fn ensure_room(
+    pub(super) fn check_memory(
         &mut self,
         around: &mut Surroundings<'_>,
         session: &Session,
@@ -61,12 +62,12 @@ impl Dispatcher {
         }
         let now = self.access.now;
         let waits = if adds {
-            match around.keyspace.ensure_room(bytes, now) {
+            match around.keyspace.memory_check().check(bytes, now) {
                 Ok(waits) => waits,
                 Err(error) => return Some(Err((Some(command), error.into()))),
             }
         } else {
-            more > 0 && around.keyspace.wants_room(bytes, now)
+            more > 0 && around.keyspace.memory_check().needs_reclaim(bytes, now)
         };
         // What is queued goes to no store yet.
         let is_queued = session.transaction.is_some() && !flags.contains(Flags::EXECUTES);
@@ -77,26 +78,29 @@ impl Dispatcher {
             // A call that was made before has told of the keys that it missed.
             self.lookups.is_again = self.wanted > 0;
             let bytes = bytes.max(std::mem::take(&mut self.wanted));
-            self.wait_for_room(around, bytes, Instant::now() + ROOM_TIME_MAX);
+            self.wait_for_memory(around, bytes, Instant::now() + RECLAIM_TIME_MAX);
         }
         Some(found)
     }
 
-    /// Waits for room for `bytes`, outside the gate; whether there is as much.
+    /// Waits outside the gate until there is memory for `bytes`; returns whether there is.
     #[cold]
-    fn wait_for_room(&self, around: &mut Surroundings<'_>, bytes: u64, until: Instant) -> bool {
+    fn wait_for_memory(&self, around: &mut Surroundings<'_>, bytes: u64, until: Instant) -> bool {
         around.presence.leave();
-        let made = around.keyspace.make_room(bytes, until, self.access.now);
+        let made = around
+            .keyspace
+            .memory_check()
+            .reclaim(bytes, until, self.access.now);
         around.presence.come_back();
         made.unwrap_or_else(|error| {
             // The command itself will say so, if it writes.
-            tracing::warn!(%error, "no room was made");
+            tracing::warn!(%error, "no memory could be reclaimed");
             false
         })
     }
 
-    /// Makes room for a call that found none, and makes it again. `None` where that takes a while and this thread has
-    /// other clients.
+    /// Reclaims memory for a call that found too little, and makes the call again. Returns `None` if that takes a while
+    /// and this thread has other clients.
     #[cold]
     pub(super) fn call_again(
         &mut self,
@@ -106,24 +110,27 @@ impl Dispatcher {
         out: &mut ReplyBuffer,
     ) -> Option<CommandResult> {
         let (keyspace, now) = (around.keyspace, self.access.now);
-        let until = Instant::now() + ROOM_TIME_MAX;
+        let until = Instant::now() + RECLAIM_TIME_MAX;
         let queued = [(attempt.command, attempt.args)];
         let estimate = sum_of_needs(keyspace, queued.into_iter(), session.db, now);
-        let mut bytes = take_wanted();
+        let mut bytes = take_refused_bytes();
         for _ in 0..TRIES_MAX {
-            if keyspace.could_hold(estimate) {
+            if keyspace.memory_check().could_hold(estimate) {
                 bytes = bytes.max(estimate);
             }
-            if bytes == 0 || !keyspace.may_make_room(bytes, now) {
+            if bytes == 0 || !keyspace.memory_check().may_reclaim(bytes, now) {
                 break;
             }
             let made = if session.in_exec {
-                keyspace.win_room(bytes).unwrap_or_else(|error| {
-                    tracing::warn!(%error, "no room was made");
-                    false
-                })
+                keyspace
+                    .memory_check()
+                    .reclaim_in_gate(bytes)
+                    .unwrap_or_else(|error| {
+                        tracing::warn!(%error, "no memory could be reclaimed");
+                        false
+                    })
             } else if self.takes_slow {
-                self.wait_for_room(around, bytes, until)
+                self.wait_for_memory(around, bytes, until)
             } else {
                 self.wanted = bytes;
                 return None;
@@ -136,10 +143,10 @@ impl Dispatcher {
             if !made || !matches!(outcome, Err(CommandError::OutOfMemory)) {
                 return Some(outcome);
             }
-            // It may be that others took the room, or that the call needs more than it had come to.
-            let wanted = take_wanted();
+            // Perhaps others took the memory, or the call needs more than what it had asked for so far.
+            let wanted = take_refused_bytes();
             bytes = match bytes.saturating_mul(2) {
-                double if keyspace.could_hold(double) => double.max(wanted),
+                double if keyspace.memory_check().could_hold(double) => double.max(wanted),
                 _ => wanted,
             };
         }
@@ -168,8 +175,8 @@ fn grows(command: &Command) -> Option<bool> {
     flags.contains(Flags::REWRITES).then_some(true)
 }
 
-/// What these calls write of what their keys hold now. Of one key, or of the same keys, only the last version takes room:
-/// and the one before, while the last is written.
+/// How much these calls write of what their keys hold now, bytes. Of one key, or of the same keys, only the last version
+/// takes memory, and the version before it while the last one is written.
 fn sum_of_needs<'c>(
     keyspace: &Keyspace,
     calls: impl Iterator<Item = (&'static Command, Args<'c>)>,
@@ -193,7 +200,9 @@ fn sum_of_needs<'c>(
         let versions = if keys.len() == 1 { 2 } else { 1 };
         needs.entry((db, keys)).or_insert_with_key(|(db, keys)| {
             let sizes = keys.iter().map(|key| {
-                let size = keyspace.stored_bytes(*db, key, only_strings, now);
+                let size = keyspace
+                    .memory_check()
+                    .stored_bytes(*db, key, only_strings, now);
                 // It is an estimate: the command itself will say what is wrong.
                 size.unwrap_or_default()
             });

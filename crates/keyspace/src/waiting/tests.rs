@@ -95,12 +95,12 @@ impl Scene {
             done: AtomicBool::new(false),
         });
         let waiter = Arc::<Taker>::clone(&taker);
-        let ticket = self.keyspace.wait_for(0, keys, waiter, 0)?;
+        let ticket = self.keyspace.waiting().enter(0, keys, waiter, 0)?;
         Ok((ticket, taker))
     }
 
     fn served(&self) -> Got {
-        self.keyspace.serve_ready();
+        self.keyspace.waiting().serve();
         std::mem::take(&mut *self.got.lock())
     }
 }
@@ -111,18 +111,18 @@ fn in_the_order_of_arrival() -> Result {
     for name in 1..=3 {
         scene.wait(name, Kind::List, &[b"k"])?;
     }
-    assert!(!scene.keyspace.has_ready());
+    assert!(!scene.keyspace.waiting().has_ready());
     push(&scene.keyspace, 0, b"other", &[b"x"])?;
     push(&scene.keyspace, 1, b"k", &[b"x"])?;
-    assert!(!scene.keyspace.has_ready());
+    assert!(!scene.keyspace.waiting().has_ready());
     push(&scene.keyspace, 0, b"k", &[b"a", b"b"])?;
-    assert!(scene.keyspace.has_ready());
+    assert!(scene.keyspace.waiting().has_ready());
     assert_eq!(scene.served(), [(1, b"a".to_vec()), (2, b"b".to_vec())]);
-    assert!(!scene.keyspace.has_ready());
-    assert_eq!(scene.keyspace.waited_for(), 1);
+    assert!(!scene.keyspace.waiting().has_ready());
+    assert_eq!(scene.keyspace.waiting().keys_waited_for(), 1);
     push(&scene.keyspace, 0, b"k", &[b"c", b"d"])?;
     assert_eq!(scene.served(), [(3, b"c".to_vec())]);
-    assert_eq!(scene.keyspace.waited_for(), 0);
+    assert_eq!(scene.keyspace.waiting().keys_waited_for(), 0);
     Ok(())
 }
 
@@ -141,10 +141,10 @@ fn only_for_values_of_their_type() -> Result {
         .keyspace
         .update(0, b"k", client(), |slot| slot.remove());
     assert!(removed?);
-    assert!(!scene.keyspace.has_ready());
+    assert!(!scene.keyspace.waiting().has_ready());
     push(&scene.keyspace, 0, b"k", &[b"a", b"b"])?;
     assert_eq!(scene.served(), [(2, b"a".to_vec())]);
-    assert_eq!(scene.keyspace.waited_for(), 1);
+    assert_eq!(scene.keyspace.waiting().keys_waited_for(), 1);
     Ok(())
 }
 
@@ -153,9 +153,9 @@ fn who_left_is_not_served() -> Result {
     let scene = Scene::new();
     let (first, _) = scene.wait(1, Kind::List, &[b"k", b"l", b"k"])?;
     scene.wait(2, Kind::List, &[b"k"])?;
-    assert_eq!(scene.keyspace.waited_for(), 2);
-    scene.keyspace.leave(&first);
-    assert_eq!(scene.keyspace.waited_for(), 1);
+    assert_eq!(scene.keyspace.waiting().keys_waited_for(), 2);
+    scene.keyspace.waiting().leave(&first);
+    assert_eq!(scene.keyspace.waiting().keys_waited_for(), 1);
     push(&scene.keyspace, 0, b"k", &[b"a"])?;
     assert_eq!(scene.served(), [(2, b"a".to_vec())]);
     let no_queues = |shard: &parking_lot::RwLock<Shard>| shard.read().queues.is_none();
@@ -168,7 +168,7 @@ fn what_is_there_already_is_found() -> Result {
     let scene = Scene::new();
     push(&scene.keyspace, 0, b"k", &[b"a"])?;
     scene.wait(1, Kind::List, &[b"k"])?;
-    assert!(scene.keyspace.has_ready());
+    assert!(scene.keyspace.waiting().has_ready());
     assert_eq!(scene.served(), [(1, b"a".to_vec())]);
     Ok(())
 }
@@ -179,7 +179,7 @@ fn databases_are_swapped() -> Result {
     scene.wait(1, Kind::List, &[b"k"])?;
     scene.wait(2, Kind::List, &[b"l"])?;
     push(&scene.keyspace, 3, b"k", &[b"a"])?;
-    scene.keyspace.swap(0, 3)?;
+    scene.keyspace.databases().swap(0, 3)?;
     assert_eq!(scene.served(), [(1, b"a".to_vec())]);
     Ok(())
 }
@@ -211,11 +211,11 @@ fn others_come_after_those_who_waited() -> Result {
 fn not_during_a_pause() -> Result {
     let scene = Scene::new();
     scene.wait(1, Kind::List, &[b"k"])?;
-    scene.keyspace.hold_expiry(now_ms() + 100_000);
+    scene.keyspace.expiry().hold(now_ms() + 100_000);
     push(&scene.keyspace, 0, b"k", &[b"a"])?;
     assert_eq!(scene.served(), []);
-    assert!(scene.keyspace.has_ready());
-    scene.keyspace.hold_expiry(0);
+    assert!(scene.keyspace.waiting().has_ready());
+    scene.keyspace.expiry().hold(0);
     assert_eq!(scene.served(), [(1, b"a".to_vec())]);
     Ok(())
 }
@@ -236,8 +236,8 @@ fn nothing_is_lost_between_threads() -> Result {
                     let key = keys[usize::try_from(n % 3).unwrap_or_default()];
                     let element = (thread * EACH + n).to_le_bytes();
                     push(&scene.keyspace, 0, key, &[&element])?;
-                    if scene.keyspace.has_ready() {
-                        scene.keyspace.serve_ready();
+                    if scene.keyspace.waiting().has_ready() {
+                        scene.keyspace.waiting().serve();
                     }
                 }
                 Ok(())
@@ -246,13 +246,13 @@ fn nothing_is_lost_between_threads() -> Result {
                 for n in 0..EACH {
                     let key = keys[usize::try_from((n + thread) % 3).unwrap_or_default()];
                     let (ticket, taker) = scene.wait(thread, Kind::List, &[key])?;
-                    scene.keyspace.serve_ready();
+                    scene.keyspace.waiting().serve();
                     let deadline = Instant::now() + Duration::from_secs(20);
                     while !taker.done.load(Ordering::Acquire) {
                         assert!(Instant::now() < deadline, "nobody serves it");
                         thread::yield_now();
                     }
-                    scene.keyspace.leave(&ticket);
+                    scene.keyspace.waiting().leave(&ticket);
                 }
                 Ok(())
             }));
@@ -266,7 +266,7 @@ fn nothing_is_lost_between_threads() -> Result {
     let different: HashSet<_> = got.iter().map(|(_, element)| element).collect();
     assert_eq!(different.len() as u64, THREADS * EACH);
     assert_eq!(got.len(), different.len());
-    assert!(!scene.keyspace.has_ready());
-    assert_eq!(scene.keyspace.waited_for(), 0);
+    assert!(!scene.keyspace.waiting().has_ready());
+    assert_eq!(scene.keyspace.waiting().keys_waited_for(), 0);
     Ok(())
 }

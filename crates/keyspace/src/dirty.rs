@@ -1,4 +1,4 @@
-//! How many changes of data the commands have made, as Redis counts them for `rdb_changes_since_last_save`.
+//! How many changes of data the commands have made: what Redis calls dirty and shows as `rdb_changes_since_last_save`.
 //!
 //! Each shard counts those made under its lock, so that counting costs no cache line of its own.
 
@@ -7,12 +7,12 @@ use super::EventClass;
 /// The changes of one call. A call that tells of an event is one change, whatever else it tells of; a call that changes
 /// several elements or keys says how many.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Changes {
+pub(super) struct Dirty {
     tells: bool,
     said: Option<usize>,
 }
 
-impl Changes {
+impl Dirty {
     /// The call tells of an event of this class.
     pub(super) fn told_of(&mut self, class: EventClass) {
         // A key that was missed was not changed.

@@ -13,7 +13,8 @@ use super::elements::{decode_label, decode_score, split_key};
 use super::list::ListItem;
 use super::sequence::Sequence;
 use crate::index::Entry;
-use crate::{Keyspace, Kind, Millis};
+use crate::loading::Loading;
+use crate::{Kind, Millis};
 use store::{Location, Visited};
 
 /// Elements of one collection that a thread collects before it takes the register's lock.
@@ -28,7 +29,7 @@ const REMOVED: Millis = 0;
 
 /// One record of an element.
 #[derive(Debug)]
-pub(in super::super) struct Found {
+pub(in super::super) struct ElementRecord {
     pub hash: u64,
     /// Orders the records of one element: the record with the highest number counts.
     pub sequence: u64,
@@ -38,7 +39,7 @@ pub(in super::super) struct Found {
     pub entry: Entry,
 }
 
-impl Found {
+impl ElementRecord {
     /// Whether the record is a tombstone: it says that the element is gone.
     fn is_removal(&self) -> bool {
         self.entry.expires_at().is_some()
@@ -50,36 +51,33 @@ impl Found {
     }
 }
 
-/// A record of an element, with the id of its collection.
-pub(in super::super) type FoundElement = (u64, Found);
-
 /// Elements of one collection that a thread read in one stretch.
 #[derive(Debug, Default)]
-pub(in super::super) struct Batch {
+pub(in super::super) struct ElementBatch {
     id: u64,
-    found: Vec<Found>,
+    found: Vec<ElementRecord>,
 }
 
 /// One batch for each register.
-pub(in super::super) fn batches() -> Vec<Batch> {
-    (0..REGISTERS).map(|_| Batch::default()).collect()
+pub(in super::super) fn element_batches() -> Vec<ElementBatch> {
+    (0..REGISTERS).map(|_| ElementBatch::default()).collect()
 }
 
 /// The records of a collection that loading has read so far; there may be several records of one element.
 #[derive(Debug, Default)]
-pub(super) struct Gathered {
-    batches: Vec<Vec<Found>>,
+pub(super) struct CollectionRecords {
+    batches: Vec<Vec<ElementRecord>>,
 }
 
 /// Some of the collections, by id.
-pub(super) type GatheredRegister = HashMap<u64, Gathered, FixedState>;
+pub(super) type RecordsById = HashMap<u64, CollectionRecords, FixedState>;
 
-impl Gathered {
+impl CollectionRecords {
     pub fn len(&self) -> usize {
         self.batches.iter().map(Vec::len).sum()
     }
 
-    fn add(&mut self, batch: &mut Vec<Found>) {
+    fn add(&mut self, batch: &mut Vec<ElementRecord>) {
         match self.batches.last_mut() {
             Some(last) if last.len() + batch.len() <= BATCH => last.append(batch),
             _ => {
@@ -92,7 +90,7 @@ impl Gathered {
     }
 
     /// Adds one element.
-    pub fn push(&mut self, found: Found) {
+    pub fn push(&mut self, found: ElementRecord) {
         match self.batches.last_mut() {
             Some(last) if last.len() < BATCH => last.push(found),
             _ => self.batches.push(vec![found]),
@@ -107,17 +105,20 @@ impl Gathered {
 
     /// Locations of the records that the store counts as live.
     pub fn live(&self) -> impl Iterator<Item = Location> {
-        self.batches.iter().flatten().filter_map(Found::live)
+        self.batches
+            .iter()
+            .flatten()
+            .filter_map(ElementRecord::live)
     }
 
     /// Returns the elements that exist, and the locations of their older records. The elements are sorted by hash, and
     /// split into buckets by hash.
-    pub fn elements(self) -> (Vec<Vec<Found>>, Vec<Location>) {
+    pub fn elements(self) -> (Vec<Vec<ElementRecord>>, Vec<Location>) {
         let bits = (self.len() / BUCKET).max(1).ilog2().min(16);
         // Shifting by 64 overflows, so shift in two steps.
         let bucket_of = |hash: u64| (hash >> 1 >> (63 - bits)) as usize;
         let room = (self.len() >> bits) + (self.len() >> bits >> 3);
-        let mut buckets: Vec<Vec<Found>> =
+        let mut buckets: Vec<Vec<ElementRecord>> =
             (0..1 << bits).map(|_| Vec::with_capacity(room)).collect();
         // Two loops, because a flattened iterator would pass each element through memory once more.
         for batch in self.batches {
@@ -133,8 +134,10 @@ impl Gathered {
                     .then_with(|| a.entry.key().cmp(b.entry.key()))
                     .then(a.sequence.cmp(&b.sequence))
             });
-            let same = |a: &Found, b: &Found| a.hash == b.hash && a.entry.key() == b.entry.key();
-            keep_last(bucket, same, Found::live, &mut older);
+            let same = |a: &ElementRecord, b: &ElementRecord| {
+                a.hash == b.hash && a.entry.key() == b.entry.key()
+            };
+            keep_last(bucket, same, ElementRecord::live, &mut older);
         }
         (buckets, older)
     }
@@ -148,7 +151,7 @@ impl Gathered {
         }
         // One thread filled each batch, and its labels rise or fall as clients pushed the elements. So the batches are
         // almost sorted before the sort starts.
-        let label_of = |found: Option<&Found>| decode_label(found?.entry.key());
+        let label_of = |found: Option<&ElementRecord>| decode_label(found?.entry.key());
         for batch in &mut self.batches {
             if label_of(batch.first()) > label_of(batch.last()) {
                 batch.reverse();
@@ -201,9 +204,9 @@ fn keep_last<T>(
     records.retain(|record| live(record).is_some());
 }
 
-impl Keyspace {
+impl Loading<'_> {
     /// An element's record, with the id of its collection; `None` if the record's key is not an element's.
-    pub(in super::super) fn found_element(&self, record: &Visited<'_>) -> Option<FoundElement> {
+    pub(in super::super) fn element_of(self, record: &Visited<'_>) -> Option<(u64, ElementRecord)> {
         let (id, name) = split_key(record.key)?;
         let brief = match record.kind {
             // A value that is not a score becomes NaN: it must be read later.
@@ -211,8 +214,8 @@ impl Keyspace {
             _ => record.value.len() as u64,
         };
         let removed = record.removed.then_some(REMOVED);
-        let found = Found {
-            hash: self.hash(name),
+        let found = ElementRecord {
+            hash: self.keyspace.hashing.hash(name),
             sequence: record.sequence,
             brief,
             entry: Entry::new(name, record.kind, record.location, removed, 0),
@@ -221,12 +224,12 @@ impl Keyspace {
     }
 
     /// Collects a record if it is an element's; returns whether it is.
-    pub(in super::super) fn gather_element(
-        &self,
+    pub(in super::super) fn collect_element(
+        self,
         record: &Visited<'_>,
-        batches: &mut [Batch],
+        batches: &mut [ElementBatch],
     ) -> bool {
-        let Some((id, found)) = self.found_element(record) else {
+        let Some((id, found)) = self.element_of(record) else {
             return false;
         };
         let batch = &mut batches[register(id)];
@@ -239,12 +242,12 @@ impl Keyspace {
     }
 
     /// Moves a batch to its collection.
-    pub(in super::super) fn absorb_elements(&self, batch: &mut Batch) {
+    pub(in super::super) fn absorb_elements(self, batch: &mut ElementBatch) {
         if batch.found.is_empty() {
             return;
         }
-        self.collections.seen(batch.id);
-        let mut by_id = self.collections.loading.register(batch.id);
+        self.keyspace.registry.seen(batch.id);
+        let mut by_id = self.keyspace.registry.unclaimed.register(batch.id);
         by_id.entry(batch.id).or_default().add(&mut batch.found);
     }
 }

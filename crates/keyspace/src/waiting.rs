@@ -12,8 +12,9 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 
-use super::access::live;
+use super::hashing::shard_of;
 use super::index::IndexKey;
+use super::reading::live;
 use super::shard::Shard;
 use super::{Access, Keyspace, KeyspaceError, Kind, Millis};
 use store::now_ms;
@@ -32,7 +33,7 @@ pub trait Waiter: Debug + Send + Sync {
     fn attempt(&self, keyspace: &Keyspace) -> bool;
 }
 
-/// A place in the queues of some keys.
+/// A client in the queues of some keys.
 #[derive(Debug)]
 pub struct Ticket {
     /// Tickets are numbered in ascending order; the lowest is served first.
@@ -56,14 +57,14 @@ struct Queue {
 #[derive(Debug, Default)]
 pub(super) struct Queues(HashMap<(usize, IndexKey), Queue>);
 
-/// The keys whose waiting clients must be served.
+/// The keys that clients wait for, and those of them whose waiting clients must be served.
 #[derive(Debug, Default)]
-pub(super) struct Ready {
+pub(super) struct State {
     /// The number of keys that were filled and are not served yet. Every command reads it at its end.
     count: AtomicUsize,
     keys: Mutex<VecDeque<(usize, IndexKey)>>,
     /// Held while a client is served, so that clients are served in the order in which they came.
-    turn: Mutex<()>,
+    serving: Mutex<()>,
     last_number: AtomicU64,
     /// The number of keys that clients wait for.
     waited_for: AtomicUsize,
@@ -76,22 +77,28 @@ impl Queues {
     }
 }
 
-impl Keyspace {
+/// Clients that wait for keys; see [`Keyspace::waiting`].
+#[derive(Clone, Copy, Debug)]
+pub struct Waiting<'k> {
+    pub(super) keyspace: &'k Keyspace,
+}
+
+impl Waiting<'_> {
     /// Whether there are keys to be served.
     #[inline]
-    pub fn has_ready(&self) -> bool {
-        self.ready.count.load(Ordering::Relaxed) > 0
+    pub fn has_ready(self) -> bool {
+        self.keyspace.waiting.count.load(Ordering::Relaxed) > 0
     }
 
     /// How many keys clients wait for.
-    pub fn waited_for(&self) -> usize {
-        self.ready.waited_for.load(Ordering::Relaxed)
+    pub fn keys_waited_for(self) -> usize {
+        self.keyspace.waiting.waited_for.load(Ordering::Relaxed)
     }
 
     /// Puts `waiter` into the queues of `keys`. If one of the keys has a value already, it is ready at once, and the
-    /// next [`serve_ready`](Self::serve_ready) serves it.
-    pub fn wait_for(
-        &self,
+    /// next [`serve`](Self::serve) serves it.
+    pub fn enter(
+        self,
         db: usize,
         keys: &[&[u8]],
         waiter: Arc<dyn Waiter>,
@@ -102,13 +109,18 @@ impl Keyspace {
         names.sort_unstable();
         names.dedup();
         let ticket = Arc::new(Ticket {
-            number: self.ready.last_number.fetch_add(1, Ordering::Relaxed) + 1,
+            number: self
+                .keyspace
+                .waiting
+                .last_number
+                .fetch_add(1, Ordering::Relaxed)
+                + 1,
             db,
             keys: names,
             waiter,
         });
         for name in &ticket.keys {
-            if let Err(error) = self.enter(&ticket, name, now) {
+            if let Err(error) = self.enter_queue(&ticket, name, now) {
                 self.leave(&ticket);
                 return Err(error);
             }
@@ -116,20 +128,23 @@ impl Keyspace {
         Ok(ticket)
     }
 
-    fn enter(
-        &self,
+    fn enter_queue(
+        self,
         ticket: &Arc<Ticket>,
         key: &IndexKey,
         now: Millis,
     ) -> Result<(), KeyspaceError> {
-        let place = self.place(key);
-        let mut shard = self.write_shard(place.shard)?;
-        let entry = shard.get(self.generation(ticket.db), place.hash, key);
+        let hash = self.keyspace.hashing.hash(key);
+        let mut shard = self.keyspace.locking().write_shard(shard_of(hash))?;
+        let entry = shard.get(self.keyspace.generations.of(ticket.db), hash, key);
         let has_value = live(entry, now).is_some();
         let name = (ticket.db, key.clone());
         let queues = &mut shard.queues.get_or_insert_default().0;
         let queue = queues.entry(name).or_insert_with(|| {
-            self.ready.waited_for.fetch_add(1, Ordering::Relaxed);
+            self.keyspace
+                .waiting
+                .waited_for
+                .fetch_add(1, Ordering::Relaxed);
             Queue::default()
         });
         queue.tickets.insert(ticket.number, Arc::clone(ticket));
@@ -140,9 +155,9 @@ impl Keyspace {
     }
 
     /// Takes a ticket out of all queues.
-    pub fn leave(&self, ticket: &Ticket) {
+    pub fn leave(self, ticket: &Ticket) {
         for key in &ticket.keys {
-            let mut shard = self.shards[self.place(key).shard].write();
+            let mut shard = self.keyspace.shards[shard_of(self.keyspace.hashing.hash(key))].write();
             let Some(queues) = &mut shard.queues else {
                 continue;
             };
@@ -151,7 +166,10 @@ impl Keyspace {
                 queue.tickets.remove(&ticket.number);
                 if queue.tickets.is_empty() {
                     queues.0.remove(&name);
-                    self.ready.waited_for.fetch_sub(1, Ordering::Relaxed);
+                    self.keyspace
+                        .waiting
+                        .waited_for
+                        .fetch_sub(1, Ordering::Relaxed);
                 }
             }
             if queues.0.is_empty() {
@@ -162,7 +180,7 @@ impl Keyspace {
 
     /// Marks a key as ready after a write. Clients may wait for keys of its shard. The caller has locked the shard.
     #[cold]
-    pub(super) fn filled(&self, queues: &mut Queues, db: usize, key: &[u8]) {
+    pub(super) fn key_filled(self, queues: &mut Queues, db: usize, key: &[u8]) {
         let key = IndexKey::from_slice(key);
         let name = (db, key);
         if let Some(queue) = queues.0.get_mut(&name) {
@@ -170,23 +188,31 @@ impl Keyspace {
         }
     }
 
-    fn mark(&self, queue: &mut Queue, db: usize, key: &IndexKey) {
+    fn mark(self, queue: &mut Queue, db: usize, key: &IndexKey) {
         queue.is_written = true;
         if !queue.is_ready {
             queue.is_ready = true;
-            self.ready.count.fetch_add(1, Ordering::Relaxed);
-            self.ready.keys.lock().push_back((db, key.clone()));
+            self.keyspace.waiting.count.fetch_add(1, Ordering::Relaxed);
+            self.keyspace
+                .waiting
+                .keys
+                .lock()
+                .push_back((db, key.clone()));
         }
     }
 
     /// Marks keys as ready after a database got the keys of another one.
-    pub(super) fn database_filled(&self, shard: &mut Shard, db: usize) {
+    pub(super) fn database_filled(self, shard: &mut Shard, db: usize) {
         let Some(mut queues) = shard.queues.take() else {
             return;
         };
         for ((waited, key), queue) in &mut queues.0 {
-            let hash = self.place(key).hash;
-            if *waited == db && shard.get(self.generation(db), hash, key).is_some() {
+            let hash = self.keyspace.hashing.hash(key);
+            if *waited == db
+                && shard
+                    .get(self.keyspace.generations.of(db), hash, key)
+                    .is_some()
+            {
                 self.mark(queue, db, key);
             }
         }
@@ -195,13 +221,7 @@ impl Keyspace {
 
     /// Whether clients that wait for a locked key must be served before `access` changes it.
     #[inline]
-    pub(super) fn has_to_yield(
-        &self,
-        shard: &Shard,
-        db: usize,
-        key: &[u8],
-        access: Access,
-    ) -> bool {
+    pub(super) fn has_to_yield(self, shard: &Shard, db: usize, key: &[u8], access: Access) -> bool {
         match &shard.queues {
             None => false,
             Some(queues) => self.is_before(queues, db, key, access),
@@ -209,12 +229,12 @@ impl Keyspace {
     }
 
     #[cold]
-    fn is_before(&self, queues: &Queues, db: usize, key: &[u8], access: Access) -> bool {
+    fn is_before(self, queues: &Queues, db: usize, key: &[u8], access: Access) -> bool {
         // No client is served between the commands of a transaction, nor before the server's own changes.
         !access.serves
             && access.client != 0
-            && !self.in_transaction.load(Ordering::Relaxed)
-            && !self.is_expiry_held(access.now)
+            && !self.keyspace.transaction.is_running()
+            && !self.keyspace.expiry().is_held(access.now)
             && queues.is_ready(db, key)
     }
 
@@ -223,27 +243,27 @@ impl Keyspace {
     ///
     /// The loop ends: each served client leaves its queue, and a key without a client to serve is no longer ready.
     #[cold]
-    pub fn serve_ready(&self) {
-        if self.is_expiry_held(now_ms()) {
+    pub fn serve(self) {
+        if self.keyspace.expiry().is_held(now_ms()) {
             return;
         }
         // If another thread is serving, wait for it; this thread's keys are served after that.
-        let _turn = self.ready.turn.lock();
+        let _serving = self.keyspace.waiting.serving.lock();
         loop {
-            let next = self.ready.keys.lock().pop_front();
+            let next = self.keyspace.waiting.keys.lock().pop_front();
             let Some(name) = next else {
                 return;
             };
-            self.serve(&name);
-            self.ready.count.fetch_sub(1, Ordering::Relaxed);
+            self.serve_key(&name);
+            self.keyspace.waiting.count.fetch_sub(1, Ordering::Relaxed);
         }
     }
 
-    fn serve(&self, name: &(usize, IndexKey)) {
+    fn serve_key(self, name: &(usize, IndexKey)) {
         let mut last = 0;
         while let Some(ticket) = self.next_to_serve(name, last) {
             last = ticket.number;
-            if ticket.waiter.attempt(self) {
+            if ticket.waiter.attempt(self.keyspace) {
                 self.leave(&ticket);
             }
         }
@@ -251,11 +271,11 @@ impl Keyspace {
 
     /// The next ticket after `last` that waits for the key's type of value. If there is none, it returns `None` and
     /// the key is no longer ready.
-    fn next_to_serve(&self, name: &(usize, IndexKey), mut last: u64) -> Option<Arc<Ticket>> {
+    fn next_to_serve(self, name: &(usize, IndexKey), mut last: u64) -> Option<Arc<Ticket>> {
         let (db, key) = name;
-        let place = self.place(key);
-        let shard = &mut *self.shards[place.shard].write();
-        let entry = shard.get(self.generation(*db), place.hash, key);
+        let hash = self.keyspace.hashing.hash(key);
+        let shard = &mut *self.keyspace.shards[shard_of(hash)].write();
+        let entry = shard.get(self.keyspace.generations.of(*db), hash, key);
         let kind = live(entry, now_ms()).map(super::index::Entry::kind);
         let queue = shard.queues.as_mut()?.0.get_mut(name)?;
         loop {
@@ -278,5 +298,5 @@ impl Keyspace {
 }
 
 #[cfg(test)]
-#[path = "wait/tests.rs"]
+#[path = "waiting/tests.rs"]
 mod tests;

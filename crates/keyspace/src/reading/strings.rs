@@ -3,11 +3,11 @@
 use std::borrow::Cow;
 use std::ops::{ControlFlow, Range};
 
-use super::live;
+use super::{Reading, live};
+use crate::hashing::shard_of;
 use crate::index::Entry;
-use crate::{Access, Keyspace, KeyspaceError, Kind, Millis, Place, StringForm, Value};
-use store::change::changed_len;
-use store::{Change, Location, RecordKey, Store, lend, within};
+use crate::{Access, Keyspace, KeyspaceError, Kind, Millis, StringForm, Value};
+use store::{Location, RecordKey, Store, lend, within};
 
 /// A live string. Its key is locked meanwhile.
 #[derive(Clone, Copy)]
@@ -174,16 +174,18 @@ impl Keyspace {
         access: Access,
         f: impl FnOnce(StringView<'_>) -> R,
     ) -> Result<Option<R>, KeyspaceError> {
-        let place = self.place(key);
-        let shard = self.read_shard(place.shard)?;
-        let generation = self.generation(db);
-        let entry = live(shard.get(generation, place.hash, key), access.now);
-        self.read_string_entry(place, generation, entry, access, f)
+        let hash = self.hashing.hash(key);
+        let shard = self.locking().read_shard(shard_of(hash))?;
+        let generation = self.generations.of(db);
+        let entry = live(shard.get(generation, hash, key), access.now);
+        self.reading().string(hash, generation, entry, access, f)
     }
+}
 
-    pub(crate) fn read_string_entry<R>(
-        &self,
-        place: Place,
+impl<'a> Reading<'a> {
+    pub(crate) fn string<R>(
+        self,
+        hash: u64,
         generation: u32,
         entry: Option<&Entry>,
         access: Access,
@@ -192,50 +194,35 @@ impl Keyspace {
         let Some(entry) = entry else {
             return Ok(None);
         };
-        if entry.kind() == Kind::String && !self.store.is_large(entry.location) {
+        if entry.kind() == Kind::String && !self.keyspace.store.is_large(entry.location) {
             // Read once, wherever `f` looks.
-            return self.read_entry(place, generation, Some(entry), access, |value| {
+            return self.value(hash, generation, Some(entry), access, |value| {
                 f(value.into())
             });
         }
         if access.touch {
-            entry.touch(access.now, self.eviction.clock());
+            entry.touch(access.now, self.keyspace.eviction.clock());
         }
         if entry.kind() != Kind::String {
             return Err(KeyspaceError::WrongKind);
         }
-        Ok(Some(f(self.stored_string(place, generation, entry))))
+        Ok(Some(f(self.stored_string(hash, generation, entry))))
     }
 
     /// The string of a live entry, of which nothing is read before somebody asks for it.
-    pub(crate) fn stored_string<'a>(
-        &'a self,
-        place: Place,
+    pub(crate) fn stored_string(
+        self,
+        hash: u64,
         generation: u32,
         entry: &'a Entry,
     ) -> StringView<'a> {
         StringView {
             expires_at: entry.expires_at(),
             source: Source::Stored {
-                store: &*self.store,
-                record: self.record(place, generation, entry.key()),
+                store: &*self.keyspace.store,
+                record: self.keyspace.hashing.record(hash, generation, entry.key()),
                 location: entry.location,
             },
         }
-    }
-}
-
-impl Keyspace {
-    /// The bytes that changes of a value bring with them, and those by which it becomes longer.
-    pub(crate) fn patch_bytes(
-        &self,
-        record: RecordKey<'_>,
-        location: Location,
-        changes: &[Change<'_>],
-    ) -> u64 {
-        let len = self.store.value_bytes(record, location).ok().flatten();
-        let len = len.unwrap_or_default();
-        let bytes: usize = changes.iter().map(|change| change.bytes.len()).sum();
-        (bytes + changed_len(len, changes) - len) as u64
     }
 }

@@ -1,0 +1,176 @@
+//! Directives on how Redis encodes data, saves it and copies it. Nearly all of them have no effect in this server.
+
+use super::{Directive, INT, INT_MIN, LONG, LONG_BYTES, boolean, choice, int, memory, row, text};
+use crate::value::Kind;
+
+/// Encodings of collections.
+pub(super) const ENCODINGS: &[Directive] = &[
+    int("hash-max-listpack-entries", 0, LONG, "512")
+        .alias("hash-max-ziplist-entries")
+        .idle(),
+    memory("hash-max-listpack-value", 0, LONG_BYTES, "64")
+        .alias("hash-max-ziplist-value")
+        .idle(),
+    int("list-max-listpack-size", INT_MIN, INT, "-2")
+        .alias("list-max-ziplist-size")
+        .idle(),
+    int("list-compress-depth", 0, INT, "0").idle(),
+    int("set-max-intset-entries", 0, LONG, "512").idle(),
+    int("set-max-listpack-entries", 0, LONG, "128").idle(),
+    memory("set-max-listpack-value", 0, LONG_BYTES, "64").idle(),
+    int("zset-max-listpack-entries", 0, LONG, "128")
+        .alias("zset-max-ziplist-entries")
+        .idle(),
+    memory("zset-max-listpack-value", 0, LONG_BYTES, "64")
+        .alias("zset-max-ziplist-value")
+        .idle(),
+    memory("stream-node-max-bytes", 0, LONG_BYTES, "4096").idle(),
+    int("stream-node-max-entries", 0, LONG, "100").idle(),
+    memory("hll-sparse-max-bytes", 0, LONG_BYTES, "3000")
+        .sets(|settings, value| settings.hll_sparse_max_bytes = value.number()),
+];
+
+/// Snapshots and the append-only file.
+pub(super) const SAVING: &[Directive] = &[
+    row("dir", Kind::WorkingDirectory, "").protected().idle(),
+    row("dbfilename", Kind::FileName("filename"), "dump.rdb")
+        .protected()
+        .idle(),
+    // Redis's default is a number of snapshots. This server makes none, and CONFIG GET says so.
+    row("save", Kind::Save, "").refused_later(
+        "this server writes no RDB file: every acknowledged write is in the pool already",
+    ),
+    boolean("stop-writes-on-bgsave-error", "yes").idle(),
+    boolean("rdbcompression", "yes").idle(),
+    boolean("rdbchecksum", "yes").fixed().idle(),
+    boolean("rdb-del-sync-files", "no").idle(),
+    boolean("rdb-save-incremental-fsync", "yes").idle(),
+    int("rdb-key-save-delay", INT_MIN, INT, "0").hidden().idle(),
+    int("key-load-delay", INT_MIN, INT, "0").hidden().idle(),
+    int(
+        "loading-process-events-interval-bytes",
+        1_024,
+        INT,
+        "2097152",
+    )
+    .hidden()
+    .idle(),
+    boolean("appendonly", "no").refused_later(
+        "this server has no append-only file: every acknowledged write is in the pool already",
+    ),
+    row(
+        "appendfilename",
+        Kind::FileName("filename"),
+        "appendonly.aof",
+    )
+    .fixed()
+    .idle(),
+    row("appenddirname", Kind::FileName("dirname"), "appendonlydir")
+        .fixed()
+        .idle(),
+    choice("appendfsync", &["everysec", "always", "no"], "everysec").idle(),
+    boolean("no-appendfsync-on-rewrite", "no").idle(),
+    int("auto-aof-rewrite-percentage", 0, INT, "100").idle(),
+    memory("auto-aof-rewrite-min-size", 0, LONG_BYTES, "67108864").idle(),
+    boolean("aof-load-truncated", "yes").idle(),
+    boolean("aof-use-rdb-preamble", "yes").idle(),
+    boolean("aof-timestamp-enabled", "no").idle(),
+    boolean("aof-rewrite-incremental-fsync", "yes").idle(),
+    boolean("aof-disable-auto-gc", "no").idle(),
+];
+
+/// Replication.
+pub(super) const REPLICATION: &[Directive] = &[
+    row("replicaof", Kind::ReplicaOf, "")
+        .alias("slaveof")
+        .fixed()
+        .refused("there is no replication, so this server would be a master with data of its own"),
+    text("masteruser", "").secret().idle(),
+    text("masterauth", "").secret().idle(),
+    int("replica-priority", 0, INT, "100")
+        .alias("slave-priority")
+        .idle(),
+    text("replica-announce-ip", "")
+        .alias("slave-announce-ip")
+        .idle(),
+    int("replica-announce-port", 0, 65_535, "0")
+        .alias("slave-announce-port")
+        .idle(),
+    boolean("replica-announced", "yes").idle(),
+    boolean("replica-lazy-flush", "no")
+        .alias("slave-lazy-flush")
+        .idle(),
+    boolean("replica-serve-stale-data", "yes")
+        .alias("slave-serve-stale-data")
+        .idle(),
+    boolean("replica-read-only", "yes")
+        .alias("slave-read-only")
+        .idle(),
+    boolean("replica-ignore-maxmemory", "yes")
+        .alias("slave-ignore-maxmemory")
+        .idle(),
+    boolean("replica-ignore-disk-write-errors", "no").idle(),
+    choice(
+        "propagation-error-behavior",
+        &["ignore", "panic", "panic-on-replicas"],
+        "ignore",
+    )
+    .idle(),
+    memory("repl-backlog-size", 1, LONG_BYTES, "1048576").idle(),
+    int("repl-backlog-ttl", 0, LONG, "3600").idle(),
+    int("repl-timeout", 1, INT, "60").idle(),
+    int("repl-ping-replica-period", 1, INT, "10")
+        .alias("repl-ping-slave-period")
+        .idle(),
+    boolean("repl-disable-tcp-nodelay", "no").idle(),
+    boolean("repl-diskless-sync", "yes").idle(),
+    int("repl-diskless-sync-delay", 0, INT, "5").idle(),
+    int("repl-diskless-sync-max-replicas", 0, INT, "0").idle(),
+    choice(
+        "repl-diskless-load",
+        &["disabled", "on-empty-db", "swapdb"],
+        "disabled",
+    )
+    .idle(),
+    int("min-replicas-to-write", 0, INT, "0")
+        .alias("min-slaves-to-write")
+        .refused("there is no replication, so no replica would have what this server acknowledges"),
+    int("min-replicas-max-lag", 0, INT, "10")
+        .alias("min-slaves-max-lag")
+        .idle(),
+];
+
+/// The cluster.
+pub(super) const CLUSTER: &[Directive] = &[
+    boolean("cluster-enabled", "no")
+        .fixed()
+        .refused("there is no cluster, so this server would take every key for its own"),
+    text("cluster-config-file", "nodes.conf").fixed().idle(),
+    int("cluster-port", 0, 65_535, "0").fixed().idle(),
+    int("cluster-node-timeout", 0, LONG, "15000").idle(),
+    int("cluster-ping-interval", 0, INT, "1000").hidden().idle(),
+    text("cluster-announce-ip", "").idle(),
+    row("cluster-announce-hostname", Kind::HostName, "").idle(),
+    text("cluster-announce-human-nodename", "").idle(),
+    int("cluster-announce-port", 0, 65_535, "0").idle(),
+    int("cluster-announce-tls-port", 0, 65_535, "0").idle(),
+    int("cluster-announce-bus-port", 0, 65_535, "0").idle(),
+    int("cluster-replica-validity-factor", 0, INT, "10")
+        .alias("cluster-slave-validity-factor")
+        .idle(),
+    boolean("cluster-replica-no-failover", "no")
+        .alias("cluster-slave-no-failover")
+        .idle(),
+    int("cluster-migration-barrier", 0, INT, "1").idle(),
+    boolean("cluster-allow-replica-migration", "yes").idle(),
+    boolean("cluster-require-full-coverage", "yes").idle(),
+    boolean("cluster-allow-reads-when-down", "no").idle(),
+    boolean("cluster-allow-pubsubshard-when-down", "yes").idle(),
+    memory("cluster-link-sendbuf-limit", 0, u64::MAX, "0").idle(),
+    choice(
+        "cluster-preferred-endpoint-type",
+        &["ip", "hostname", "unknown-endpoint"],
+        "ip",
+    )
+    .idle(),
+];

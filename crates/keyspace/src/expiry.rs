@@ -1,0 +1,214 @@
+//! Keys past their deadline: the background removes them, and so does a command that meets one.
+
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::time::Instant;
+
+use super::hashing::shard_of;
+use super::shard::Shard;
+use super::telling::Before;
+use super::{Access, Keyspace, KeyspaceError, Millis, StoreStats};
+use store::Gone;
+
+/// Expired keys removed under one shard lock. At 5 us each, other threads wait no longer than 100 us.
+const EXPIRED_PER_LOCK: usize = 20;
+
+/// What expiry counts, and whether it may work.
+#[derive(Debug)]
+pub(super) struct State {
+    expired_keys: AtomicU64,
+    /// Time that the rounds of removing expired keys took, microseconds.
+    cycle_micros: AtomicU64,
+    /// Whether the background removes expired keys.
+    active: AtomicBool,
+    /// Expired keys are left until then, ms since the Unix epoch.
+    held_until: AtomicI64,
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self {
+            expired_keys: AtomicU64::new(0),
+            cycle_micros: AtomicU64::new(0),
+            active: AtomicBool::new(true),
+            held_until: AtomicI64::new(0),
+        }
+    }
+}
+
+/// Removes keys past their deadline; see [`Keyspace::expiry`].
+#[derive(Clone, Copy, Debug)]
+pub struct Expiry<'k> {
+    pub(super) keyspace: &'k Keyspace,
+}
+
+impl<'k> Expiry<'k> {
+    fn state(self) -> &'k State {
+        &self.keyspace.expiry
+    }
+
+    /// Writes the figures of INFO.
+    pub(super) fn fill_stats(self, stats: &mut StoreStats) {
+        stats.expired_keys = self.state().expired_keys.load(Ordering::Relaxed);
+        stats.expire_cycle_micros = self.state().cycle_micros.load(Ordering::Relaxed);
+    }
+
+    pub(super) fn reset_stats(self) {
+        self.state().expired_keys.store(0, Ordering::Relaxed);
+        self.state().cycle_micros.store(0, Ordering::Relaxed);
+    }
+
+    /// One round of the background: removes the keys past their deadline, unless that is switched off or held.
+    pub(super) fn run_cycle(self, now: Millis) {
+        if !self.state().active.load(Ordering::Relaxed) || self.is_held(now) {
+            return;
+        }
+        let started = Instant::now();
+        let latency = &self.keyspace.latency;
+        let removed = latency.timed("expire-cycle", || self.remove_all_due(now));
+        if let Err(error) = removed {
+            tracing::warn!(%error, "expired keys could not be removed");
+        }
+        let micros = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
+        self.state()
+            .cycle_micros
+            .fetch_add(micros, Ordering::Relaxed);
+    }
+
+    /// Leaves keys past their deadline in the index until then, ms since the Unix epoch (CLIENT PAUSE).
+    pub fn hold(self, until: Millis) {
+        self.state().held_until.store(until, Ordering::Relaxed);
+    }
+
+    /// Whether nothing is to be removed that no client asks to remove.
+    pub fn is_held(self, now: Millis) -> bool {
+        self.state().held_until.load(Ordering::Relaxed) > now
+    }
+
+    /// Switches the background removal of expired keys on or off (DEBUG SET-ACTIVE-EXPIRE).
+    pub fn set_active(self, on: bool) {
+        self.state().active.store(on, Ordering::Relaxed);
+    }
+
+    /// Removes keys past their deadline, in every shard that has been read.
+    pub(super) fn remove_all_due(self, now: Millis) -> Result<usize, KeyspaceError> {
+        let mut removed = 0;
+        for number in 0..self.keyspace.shards.len() {
+            loop {
+                let due = {
+                    let shard = self.keyspace.shards[number].read();
+                    let mut tables = shard.tables.iter();
+                    shard.indexed && tables.any(|table| table.index.may_have_expired(now))
+                };
+                if !due {
+                    break;
+                }
+                let here = self.remove_due_in_shard(number, now)?;
+                removed += here;
+                if here < EXPIRED_PER_LOCK {
+                    break;
+                }
+                std::thread::yield_now();
+            }
+        }
+        Ok(removed)
+    }
+
+    fn remove_due_in_shard(self, number: usize, now: Millis) -> Result<usize, KeyspaceError> {
+        let _inside = self.keyspace.gate.enter_background();
+        let mut shard = self.keyspace.shards[number].write();
+        let mut due = Vec::new();
+        for table in &mut shard.tables {
+            let keys = table.index.expired(now, EXPIRED_PER_LOCK - due.len());
+            due.extend(keys.into_iter().map(|key| (table.generation, key)));
+        }
+        for (generation, key) in &due {
+            self.remove_due(&mut shard, *generation, key, now)?;
+        }
+        Ok(due.len())
+    }
+
+    /// Removes a key past its deadline, and emits its event.
+    fn remove_due(
+        self,
+        shard: &mut Shard,
+        generation: u32,
+        key: &[u8],
+        now: Millis,
+    ) -> Result<(), KeyspaceError> {
+        let hash = self.keyspace.hashing.hash(key);
+        let Some(entry) = shard.get(generation, hash, key) else {
+            return Ok(());
+        };
+        let collection = self.keyspace.collections().id_of(hash, generation, entry)?;
+        let record = self.keyspace.hashing.record(hash, generation, key);
+        self.keyspace
+            .store
+            .forget(record, entry.location, Gone::Expired)?;
+        if let Some(table) = shard.table_mut(generation) {
+            table.forget(hash, key);
+        }
+        if let Some(id) = collection {
+            self.keyspace.collections().remove(id);
+        }
+        match self.keyspace.generations.database_of(generation) {
+            Some(db) => {
+                let access = Access::by_server(now);
+                self.keyspace
+                    .telling()
+                    .wrote(shard, db, key, access, Before::Expired, false);
+            }
+            None => self.count(1),
+        }
+        Ok(())
+    }
+
+    /// Removes an expired key on access if a client is notified of expiry, because Redis removes it at any access.
+    /// Otherwise, and inside a transaction, the key waits for [`remove_all_due`](Self::remove_all_due).
+    #[inline]
+    pub(super) fn on_access(self, db: usize, key: &[u8], now: Millis) -> Result<(), KeyspaceError> {
+        if self.keyspace.events.is_observed() {
+            self.remove_on_access(db, key, now)
+        } else {
+            Ok(())
+        }
+    }
+
+    #[cold]
+    fn remove_on_access(self, db: usize, key: &[u8], now: Millis) -> Result<(), KeyspaceError> {
+        let hash = self.keyspace.hashing.hash(key);
+        let is_due = |shard: &Shard| {
+            let entry = shard.get(self.keyspace.generations.of(db), hash, key);
+            entry.is_some_and(|entry| entry.is_expired(now))
+        };
+        // A crash may still undo the transaction.
+        let stays = self.keyspace.transaction.is_running() || self.is_held(now);
+        if stays || !is_due(&*self.keyspace.locking().read_shard(shard_of(hash))?) {
+            return Ok(());
+        }
+        let (mut shard, locked) =
+            self.keyspace
+                .locking()
+                .lock_key(db, key, Access::by_server(now))?;
+        if is_due(&shard) {
+            self.remove_due(&mut shard, locked.generation, key, now)?;
+        }
+        Ok(())
+    }
+
+    /// Counts keys that were removed because they were past their deadline.
+    pub(super) fn count(self, keys: u64) {
+        if keys > 0 {
+            self.state().expired_keys.fetch_add(keys, Ordering::Relaxed);
+        }
+    }
+
+    /// As [`on_access`](Self::on_access), for several keys.
+    pub(super) fn on_access_to_all(
+        self,
+        keys: &[(usize, &[u8])],
+        now: Millis,
+    ) -> Result<(), KeyspaceError> {
+        keys.iter()
+            .try_for_each(|&(db, key)| self.on_access(db, key, now))
+    }
+}

@@ -1,0 +1,198 @@
+//! Garbage: records that belong to no database any more. They wait here until the background removes them.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use parking_lot::Mutex;
+
+use super::collection::SharedCollection;
+use super::index::IndexKey;
+use super::shard::Table;
+use super::{Keyspace, StoreStats};
+use store::{Gone, Location, RecordKey};
+
+/// Records that belong to no database any more and wait for removal.
+#[derive(Debug)]
+pub enum Garbage {
+    /// Single records of one partition: generation, key, location.
+    Records(usize, Vec<(u32, IndexKey, Location)>),
+    /// A flushed table of one partition.
+    Table(usize, Table),
+    /// A collection, its id, and how many of its elements are still to be counted as removed.
+    Collection(u64, SharedCollection, usize),
+    /// The collections of a flushed database, by its generation.
+    Collections(u32),
+}
+
+impl Garbage {
+    fn len(&self) -> usize {
+        match self {
+            Garbage::Records(_, records) => records.len(),
+            Garbage::Table(_, table) => table.index.len(),
+            Garbage::Collection(_, _, elements) => *elements,
+            Garbage::Collections(_) => 1,
+        }
+    }
+}
+
+/// Turns a table into single records, when its removal begins.
+fn unpack(table: &Table) -> Vec<(u32, IndexKey, Location)> {
+    let entries = table.index.iter();
+    let generation = table.generation;
+    entries
+        .map(|entry| {
+            let key = IndexKey::from_slice(entry.key());
+            (generation, key, entry.location)
+        })
+        .collect()
+}
+
+/// The garbage of a keyspace.
+#[derive(Debug, Default)]
+pub(super) struct State {
+    queue: Mutex<Vec<Garbage>>,
+    /// Garbage of the running transaction, until the transaction is done.
+    set_aside: Mutex<Vec<Garbage>>,
+    /// Records that wait for removal.
+    pending: AtomicU64,
+    /// Records that were removed.
+    removed: AtomicU64,
+}
+
+/// Removes garbage; see [`Keyspace::garbage`].
+#[derive(Clone, Copy, Debug)]
+pub(super) struct GarbageQueue<'k> {
+    pub(super) keyspace: &'k Keyspace,
+}
+
+impl<'k> GarbageQueue<'k> {
+    fn state(self) -> &'k State {
+        &self.keyspace.garbage
+    }
+
+    /// Whether records wait for removal.
+    pub(super) fn is_pending(self) -> bool {
+        self.state().pending.load(Ordering::Relaxed) > 0
+    }
+
+    /// Whether the running transaction has left garbage.
+    pub(super) fn has_set_aside(self) -> bool {
+        !self.state().set_aside.lock().is_empty()
+    }
+
+    /// Queues what a transaction has left, which is done now.
+    pub(super) fn release_set_aside(self) {
+        let garbage = std::mem::take(&mut *self.state().set_aside.lock());
+        self.state().queue.lock().extend(garbage);
+    }
+
+    /// Writes the figures of INFO.
+    pub(super) fn fill_stats(self, stats: &mut StoreStats) {
+        stats.pending_removals = self.state().pending.load(Ordering::Relaxed);
+        stats.background_removals = self.state().removed.load(Ordering::Relaxed);
+    }
+
+    pub(super) fn reset_stats(self) {
+        self.state().removed.store(0, Ordering::Relaxed);
+    }
+
+    /// Queues garbage for removal in the background.
+    pub(super) fn discard(self, garbage: Garbage) {
+        if garbage.len() > 0 {
+            self.state()
+                .pending
+                .fetch_add(garbage.len() as u64, Ordering::Relaxed);
+            if self.keyspace.transaction.is_running() {
+                // A crash may still undo the transaction.
+                self.state().set_aside.lock().push(garbage);
+            } else {
+                self.state().queue.lock().push(garbage);
+            }
+        }
+    }
+
+    /// Removes up to `limit` records of flushed databases and removed collections; returns how many.
+    pub(super) fn remove(self, limit: usize) -> usize {
+        // No other thread knows these records, so no shard lock is needed.
+        let Some(garbage) = self.state().queue.lock().pop() else {
+            return 0;
+        };
+        match garbage {
+            Garbage::Records(partition, records) => self.remove_records(partition, records, limit),
+            Garbage::Table(partition, table) => {
+                self.remove_records(partition, unpack(&table), limit)
+            }
+            Garbage::Collection(id, collection, left) => {
+                self.remove_elements(id, collection, left, limit)
+            }
+            Garbage::Collections(generation) => {
+                self.keyspace
+                    .registry
+                    .unclaimed
+                    .anchors_are_gone(generation);
+                for (id, collection) in self.keyspace.registry.take_generation(generation) {
+                    self.keyspace.collections().discard(id, collection, false);
+                }
+                self.count_removed(1);
+                1
+            }
+        }
+    }
+
+    fn count_removed(self, records: usize) {
+        let records = records as u64;
+        self.state().pending.fetch_sub(records, Ordering::Relaxed);
+        self.state().removed.fetch_add(records, Ordering::Relaxed);
+    }
+
+    fn remove_records(
+        self,
+        partition: usize,
+        mut records: Vec<(u32, IndexKey, Location)>,
+        limit: usize,
+    ) -> usize {
+        let rest = records.len().saturating_sub(limit);
+        let removed = records.split_off(rest);
+        for (generation, key, location) in &removed {
+            let record = RecordKey {
+                partition,
+                generation: *generation,
+                key,
+            };
+            if let Err(error) = self.keyspace.store.forget(record, *location, Gone::Flushed) {
+                // The next start finds the record again and tries again.
+                tracing::warn!(%error, "a record of a flushed database could not be removed");
+            }
+        }
+        self.count_removed(removed.len());
+        if !records.is_empty() {
+            self.state()
+                .queue
+                .lock()
+                .push(Garbage::Records(partition, records));
+        }
+        removed.len()
+    }
+
+    fn remove_elements(
+        self,
+        id: u64,
+        collection: SharedCollection,
+        left: usize,
+        limit: usize,
+    ) -> usize {
+        let elements = collection.write().take_elements(id, limit);
+        self.keyspace.collections().forget_elements(id, &elements);
+        let rest = left.saturating_sub(elements.len());
+        let done = if elements.is_empty() {
+            left
+        } else {
+            left - rest
+        };
+        self.count_removed(done);
+        if done > 0 && rest > 0 && !elements.is_empty() {
+            let garbage = Garbage::Collection(id, collection, rest);
+            self.state().queue.lock().push(garbage);
+        }
+        elements.len()
+    }
+}

@@ -1,0 +1,89 @@
+//! What the keyspace and its store occupy, and what they have done: the figures of INFO.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::{Keyspace, KeyspaceError};
+
+/// Sizes of one database.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DatabaseStats {
+    /// Keys, those included that are past their deadline and not yet removed.
+    pub keys: u64,
+    /// Keys with a deadline.
+    pub expires: u64,
+    /// Mean time to live of keys with a deadline, ms (an estimate).
+    pub avg_ttl_ms: u64,
+    /// DRAM of the index of its keys, bytes.
+    pub index_bytes: u64,
+}
+
+/// What the keyspace and its store occupy, and what they have done since the start.
+#[derive(Clone, Debug, Default)]
+#[allow(missing_docs)] // INFO's pmemkv section names each field the same way.
+pub struct StoreStats {
+    pub engine: String,
+    pub layout: &'static str,
+    pub pool_path: Option<PathBuf>,
+    pub pool_bytes: u64,
+    pub allocated_bytes: u64,
+    pub partitions: usize,
+    pub partitions_indexed: usize,
+    pub records: u64,
+    pub index_bytes: u64,
+    pub ordered_view_bytes: u64,
+    pub stored_bytes: u64,
+    pub stored_bytes_max: u64,
+    pub expired_keys: u64,
+    pub pending_removals: u64,
+    pub background_removals: u64,
+    pub expire_cycle_micros: u64,
+    pub dirty: u64,
+    pub opens: Option<u64>,
+    pub index_time: Option<Duration>,
+    pub details: Vec<(&'static str, u64)>,
+}
+
+impl Keyspace {
+    /// What is occupied, and what was done since the start.
+    pub fn stats(&self) -> Result<StoreStats, KeyspaceError> {
+        let usage = self.store.usage()?;
+        let mut stats = StoreStats {
+            engine: usage.engine,
+            layout: usage.layout,
+            pool_path: usage.pool_path,
+            pool_bytes: usage.pool_bytes,
+            allocated_bytes: usage.allocated_bytes,
+            stored_bytes: self.store.fill().bytes,
+            stored_bytes_max: usage.stored_bytes_max,
+            partitions: self.store.partitions(),
+            ordered_view_bytes: self.views.memory_bytes(),
+            opens: usage.opens,
+            index_time: self.loading.index_time(),
+            details: usage.details,
+            ..StoreStats::default()
+        };
+        self.expiry().fill_stats(&mut stats);
+        self.garbage().fill_stats(&mut stats);
+        let mut indexed = 0;
+        for shard in &self.shards {
+            let shard = shard.read();
+            indexed += usize::from(shard.indexed);
+            stats.dirty += shard.dirty;
+            for table in &shard.tables {
+                stats.records += table.index.len() as u64;
+                stats.index_bytes += table.index.memory_bytes() as u64;
+            }
+        }
+        stats.index_bytes += self.registry.memory_bytes();
+        stats.partitions_indexed = indexed / self.hashing.shards_per_partition();
+        Ok(stats)
+    }
+
+    /// Sets the figures to zero that CONFIG RESETSTAT resets.
+    pub fn reset_stats(&self) {
+        self.expiry().reset_stats();
+        self.garbage().reset_stats();
+        self.eviction.reset_stats();
+    }
+}

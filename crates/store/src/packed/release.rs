@@ -1,0 +1,78 @@
+//! Releasing records: the store stops counting them, so that the compaction does not copy them.
+
+use super::Packed;
+use super::record::{Form, Parts, Spot};
+use crate::{Location, RecordKey, StoreError};
+
+impl Packed {
+    /// Stops counting a record, and the parts of its value, as live.
+    pub(super) fn release_with_parts(&self, location: Location) -> Result<(), StoreError> {
+        let spot = Spot::from(location);
+        if spot.large {
+            for part in self.parts_of(spot)?.spots {
+                self.let_go(part);
+            }
+        }
+        self.let_go(spot);
+        Ok(())
+    }
+
+    /// Stops counting a record as live. A transaction reuses the bytes of a record that it staged itself.
+    pub(super) fn let_go(&self, spot: Spot) {
+        self.space.release(spot);
+        self.front.let_go(&self.space, spot);
+    }
+
+    /// [`release_with_parts`](Self::release_with_parts) of a record that is past its deadline: it serves
+    /// as its key's tombstone, so it stays where it is.
+    pub(super) fn release_expired(&self, location: Location) -> Result<(), StoreError> {
+        let spot = Spot::from(location);
+        self.space.release(spot);
+        self.front.pin(spot.segment);
+        if spot.large {
+            for part in self.parts_of(spot)?.spots {
+                self.space.release(part);
+                self.front.pin(part.segment);
+            }
+        }
+        self.space.add_tombstone(spot);
+        Ok(())
+    }
+
+    /// Stops counting a record of a flushed database as live. The index dropped the record some time ago. Since then
+    /// its segment may have been compacted and filled anew: then there is nothing to count.
+    pub(super) fn release_flushed(
+        &self,
+        name: RecordKey<'_>,
+        spot: Spot,
+    ) -> Result<(), StoreError> {
+        // Reading keeps the segment from being given back, so the account still belongs to the record's life of the
+        // segment.
+        let release = |part: bool, spot: Spot| {
+            let found = self.try_record(spot, |record| {
+                let form_fits = match record.form {
+                    Form::Value(_) | Form::Large(_) => !part,
+                    Form::Part => part,
+                    Form::Tombstone => false,
+                };
+                let same =
+                    form_fits && record.generation == name.generation && record.key == name.key;
+                if same {
+                    self.space.release(spot);
+                }
+                same.then(|| spot.large.then(|| Parts::decode(record.body)))
+            });
+            let parts = found.flatten()?;
+            // A transaction forgets only flushed records that it staged itself, so no segment needs a pin.
+            self.front.reuse(&self.space, spot);
+            parts
+        };
+        let Some(parts) = release(false, spot) else {
+            return Ok(());
+        };
+        for part in parts?.spots {
+            release(true, part);
+        }
+        Ok(())
+    }
+}
