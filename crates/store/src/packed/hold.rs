@@ -17,7 +17,7 @@ use smallvec::SmallVec;
 
 use super::holes::Holes;
 use super::log::{Active, Chunk, Log, Staging, Taken};
-use super::record::{self, Binding, Form, HEADER_BYTES, Parts, Record, Spot, bind};
+use super::record::{self, Binding, Form, Parts, Record, Spot, bind};
 use super::space::Space;
 use crate::{Location, StoreError};
 
