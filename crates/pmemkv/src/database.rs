@@ -284,7 +284,7 @@ impl Database {
 
     /// Where the pool of a partition is mapped.
     pub(super) fn mapped(&self) -> Option<std::ops::Range<usize>> {
-        self.kept.slot.as_ref().map(|slot| slot.mapped())
+        self.kept.slot.as_ref().map(super::pool::Slot::mapped)
     }
 
     pub(super) fn raw(&self) -> *mut sys::pmemkv_db {

@@ -53,7 +53,9 @@ pub fn probe_within(
     engine: &str,
     time_max: Duration,
 ) -> Result<(), PoolError> {
-    try_open(path.as_ref(), engine, time_max, &mut open_partitions)
+    try_open(path.as_ref(), engine, time_max, &mut |pool| {
+        open_partitions(&pool)
+    })
 }
 
 /// [`probe`] with more in it: the child opens the pool and hands it to `trial`, which does all that this process is
@@ -200,7 +202,7 @@ fn open_all(path: &Path, engine: &str, trial: Trial<'_>) -> Result<(), PoolError
     trial(pool)
 }
 
-fn open_partitions(pool: Pool) -> Result<(), PoolError> {
+fn open_partitions(pool: &Pool) -> Result<(), PoolError> {
     for index in 0..pool.header().partitions {
         pool.open_partition(index)
             .map_err(|source| PoolError::Partition {

@@ -247,7 +247,7 @@ pub fn rehearse(engine: Engine, options: &Options) -> Result<(), OpenError> {
                 return Ok(());
             }
             match pool.header().layout.as_str() {
-                pairs::LAYOUT => pairs::rehearse(engine, pool),
+                pairs::LAYOUT => pairs::rehearse(engine, &pool),
                 packed::LAYOUT => packed::rehearse(engine, pool, options.repair),
                 _ => Ok(()),
             }

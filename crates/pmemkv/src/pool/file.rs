@@ -48,16 +48,16 @@ pub(super) fn reserve(path: &Path) -> Result<(), PoolError> {
     }
     let file = File::options().write(true).open(path).map_err(io)?;
     let bytes = nix::libc::off_t::try_from(length).unwrap_or(nix::libc::off_t::MAX);
-    match fallocate(&file, FallocateFlags::empty(), 0, bytes) {
-        Ok(()) => Ok(()),
-        Err(Errno::ENOSPC | Errno::EDQUOT) => Err(PoolError::FileSystemFull {
+    let reserved = fallocate(&file, FallocateFlags::empty(), 0, bytes);
+    if let Err(Errno::ENOSPC | Errno::EDQUOT) = reserved {
+        return Err(PoolError::FileSystemFull {
             path: path.to_owned(),
             bytes: length,
             bytes_free: directory_of(path).map_or(0, super::create::free_bytes),
-        }),
-        // A file system that cannot say beforehand, or one that packs what it stores.
-        Err(_) => Ok(()),
+        });
     }
+    // Any other error is that of a file system that cannot say beforehand, or of one that packs what it stores.
+    Ok(())
 }
 
 /// Reads the header of the pool at `path` without libpmemobj, and refuses files that libpmemobj would crash on.
@@ -131,11 +131,21 @@ pub(super) fn inspect(path: &Path) -> Result<PoolHeader, PoolError> {
     if length < pool_bytes {
         return Err(truncated(path, length, pool_bytes));
     }
-    match lanes::check(&file, &(heap_offset..expected)) {
-        Ok(Ok(())) => Ok(header),
-        Ok(Err(why)) => Err(damaged(&why)),
-        Err(error) => Err(PoolError::from_io(path, &error)),
-    }
+    Ok(header)
+}
+
+/// Refuses a pool that libpmemobj would open and break with its first write.
+pub(super) fn check_lanes(path: &Path) -> Result<(), PoolError> {
+    let io = |error: io::Error| PoolError::from_io(path, &error);
+    let file = File::open(path).map_err(io)?;
+    let start = read_u64(&file, HEAP_OFFSET_AT).map_err(io)?;
+    let bytes = read_u64(&file, HEAP_SIZE_AT).map_err(io)?;
+    lanes::check(&file, &(start..start.saturating_add(bytes)))
+        .map_err(io)?
+        .map_err(|why| PoolError::Damaged {
+            path: path.to_owned(),
+            why,
+        })
 }
 
 /// The pool error for a header that is refused.

@@ -116,6 +116,7 @@ impl Pool {
         let path = path.as_ref();
         if !file::is_device(path) {
             file::inspect(path)?;
+            file::check_lanes(path)?;
             file::reserve(path)?;
         }
         let raw_path = raw_path(path)?;

@@ -24,7 +24,7 @@ impl Pool {
     /// If `index` is not below [`WORDS`].
     pub fn word(&self, index: usize) -> u64 {
         assert!(index < WORDS, "a pool has {WORDS} words");
-        self.root().words[index].load(Ordering::Acquire)
+        self.root().first[index].load(Ordering::Acquire)
     }
 
     /// Stores one word. After a crash it has the old or the new value; once this has returned, the new one.
@@ -43,7 +43,7 @@ impl Pool {
     pub fn words(&self, start: usize, count: usize) -> Vec<u64> {
         assert!(start + count <= WORDS, "a pool has {WORDS} words");
         let _alone = self.inner.words.lock();
-        self.root().words[start..start + count]
+        self.root().first[start..start + count]
             .iter()
             .map(|word| word.load(Ordering::Relaxed))
             .collect()
@@ -66,7 +66,7 @@ impl Pool {
         let has_copy = self.has_copy();
         let _alone = self.inner.words.lock();
         let root = self.root();
-        let old = load(root.words);
+        let old = load(root.first);
         let change = if has_copy { next(old[CHANGE]) } else { 0 };
         let redo = root.redo;
         redo.start.store(start as u64, Ordering::Relaxed);
@@ -155,9 +155,9 @@ impl Pool {
     pub(super) fn make_copies(&self) {
         let _alone = self.inner.words.lock();
         let root = self.root();
-        let mut image = load(root.words);
+        let mut image = load(root.first);
         seal(&mut image, 1);
-        self.store_image(root.words, &image, 0, STORED_WORDS);
+        self.store_image(root.first, &image, 0, STORED_WORDS);
         self.store_image(root.copy, &image, 0, STORED_WORDS);
     }
 
@@ -165,13 +165,13 @@ impl Pool {
     pub(super) fn replay_words(&self, format: u32) -> Result<(), PoolError> {
         let _alone = self.inner.words.lock();
         let root = self.root();
-        let (first, second) = (load(root.words), load(root.copy));
+        let (first, second) = (load(root.first), load(root.copy));
         let pending = self.pending();
         if format == FORMAT_WITHOUT_COPY {
             if let Some(pending) = &pending {
                 let mut image = first;
                 pending.enter(&mut image);
-                self.store_image(root.words, &image, pending.start, pending.values.len());
+                self.store_image(root.first, &image, pending.start, pending.values.len());
             }
             self.clear_redo();
             return Ok(());
@@ -202,7 +202,7 @@ impl Pool {
             });
         }
         if first != image {
-            self.store_image(root.words, &image, 0, STORED_WORDS);
+            self.store_image(root.first, &image, 0, STORED_WORDS);
         }
         if second != image {
             self.store_image(root.copy, &image, 0, STORED_WORDS);
@@ -243,11 +243,11 @@ impl Pool {
     fn apply(&self, start: usize, count: usize, image: &mut Image, change: u64) {
         let root = self.root();
         if !self.has_copy() {
-            self.store_image(root.words, image, start, count);
+            self.store_image(root.first, image, start, count);
             return;
         }
         seal(image, change);
-        for copy in [root.words, root.copy] {
+        for copy in [root.first, root.copy] {
             self.store_image(copy, image, start, count);
             self.store_image(copy, image, CHECK, 2);
         }
@@ -281,7 +281,7 @@ impl Pool {
         let root = self.inner.root.as_ptr();
         Words {
             // SAFETY: the root object is mapped as long as `self` lives, and the words are atomics.
-            words: unsafe { &(*root).words },
+            first: unsafe { &(*root).words },
             // SAFETY: as for the words.
             copy: unsafe { &(*root).copy },
             // SAFETY: as for the words.
@@ -294,7 +294,7 @@ impl Pool {
 
 /// The parts of [`Root`] that Rust may borrow.
 struct Words<'a> {
-    words: &'a StoredWords,
+    first: &'a StoredWords,
     copy: &'a StoredWords,
     redo: &'a Redo,
     cells: &'a [AtomicU64; CELLS],
@@ -382,7 +382,7 @@ mod tests {
         let pool = Pool::open(&path)?;
         assert_eq!(pool.root().redo.checksum.load(Ordering::Relaxed), 0);
         if format == FORMAT_VERSION {
-            assert_eq!(load(pool.root().words), load(pool.root().copy));
+            assert_eq!(load(pool.root().first), load(pool.root().copy));
         }
         Ok(pool)
     }
@@ -430,7 +430,7 @@ mod tests {
             |word: &AtomicU64| word.store(word.load(Ordering::Relaxed) ^ 8, Ordering::Relaxed);
         let expected = vec![1, 2, 3, 4, 0, 6];
         for n in [0, 40, CHECK, CHANGE] {
-            let pool = reopened(FORMAT_VERSION, |words| flip(&words.words[n]))?;
+            let pool = reopened(FORMAT_VERSION, |words| flip(&words.first[n]))?;
             assert_eq!(pool.words(0, 6), expected, "{n}");
             assert!(
                 pool.mended()
@@ -449,14 +449,14 @@ mod tests {
                 place.store(word, Ordering::Relaxed);
             }
         };
-        let pool = reopened(FORMAT_VERSION, |words| stale(words.words))?;
+        let pool = reopened(FORMAT_VERSION, |words| stale(words.first))?;
         assert_eq!(pool.words(0, 6), expected);
         let pool = reopened(FORMAT_VERSION, |words| stale(words.copy))?;
         assert_eq!(pool.words(0, 6), expected);
         assert_eq!(reopened(FORMAT_VERSION, |_| ())?.mended(), None);
 
         let both = reopened(FORMAT_VERSION, |words| {
-            flip(&words.words[3]);
+            flip(&words.first[3]);
             flip(&words.copy[4]);
         });
         assert!(matches!(both, Err(PoolError::Damaged { .. })));
@@ -470,13 +470,13 @@ mod tests {
                 let values = [20, 30];
                 store_redo(words.redo, checksum_of_redo(1, &values, 4), 1, 2 | 4 << 32);
                 if half == 0 {
-                    words.words[1].store(20, Ordering::Relaxed);
+                    words.first[1].store(20, Ordering::Relaxed);
                     return;
                 }
-                let mut image = load(words.words);
+                let mut image = load(words.first);
                 image[1..3].copy_from_slice(&values);
                 seal(&mut image, 4);
-                for (place, word) in words.words.iter().zip(image) {
+                for (place, word) in words.first.iter().zip(image) {
                     place.store(word, Ordering::Relaxed);
                 }
                 words.copy[2].store(30, Ordering::Relaxed);

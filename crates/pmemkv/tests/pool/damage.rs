@@ -99,9 +99,9 @@ fn a_damaged_lane_is_refused_before_anything_is_written() -> TestResult {
         (5120, &[1; 8]),
     ];
     for (at, bytes) in damages {
-        let mut damaged = sound.clone();
-        damaged[at..at + bytes.len()].copy_from_slice(bytes);
-        fs::write(&path, damaged)?;
+        let mut pool = sound.clone();
+        pool[at..at + bytes.len()].copy_from_slice(bytes);
+        fs::write(&path, pool)?;
         let opened = Pool::open(&path);
         assert!(
             matches!(&opened, Err(PoolError::Damaged { why, .. }) if why.contains("lane")),

@@ -240,8 +240,9 @@ impl Roll {
         let state = *self.state.lock();
         let mut serials: Vec<u64> = used.iter().map(|(_, header)| header.serial).collect();
         serials.sort_unstable();
-        if let Some(twice) = serials.windows(2).find(|two| two[0] == two[1]) {
-            return Err(format!("two segments have serial number {}", twice[0]));
+        let mut neighbours = serials.iter().zip(serials.iter().skip(1));
+        if let Some((twice, _)) = neighbours.find(|(serial, next)| serial == next) {
+            return Err(format!("two segments have serial number {twice}"));
         }
         let mut found = Sum::default();
         for (segment, header) in used {
@@ -406,8 +407,8 @@ mod tests {
         let state = *roll.state.lock();
         assert_eq!(State::from_words(&state.words()).words(), state.words());
 
-        let word = hint(Which::Front, 1 << 30 | 77, 4_096);
-        assert_eq!(hinted(Which::Front, 1 << 31 | 77, word), Some(4_096));
+        let word = hint(Which::Front, (1 << 30) + 77, 4_096);
+        assert_eq!(hinted(Which::Front, (1 << 31) + 77, word), Some(4_096));
         assert_eq!(hinted(Which::Front, 78, word), None);
         assert_eq!(hinted(Which::Compaction, 77, word), None);
         for bit in 0..64 {

@@ -196,7 +196,7 @@ fn location_of(engine_value: &[u8]) -> Location {
 /// The location of a value of this length and checksum.
 fn at(length: u64, check: u32) -> Location {
     debug_assert!(
-        length <= u64::from(u32::MAX),
+        u32::try_from(length).is_ok(),
         "an engine takes no such value"
     );
     Location(u64::from(check) << 32 | length)

@@ -41,7 +41,7 @@ pub fn open_pool(engine: Engine, mut pool: Pool) -> Result<Pairs, OpenError> {
     let store_error = |source| OpenError::Store { path, source };
     let sums = Sums::new(Some(pool.clone()));
     let (journal, undone) = Journal::recover(&databases, &sums, &|old| {
-        metadata::set_generations(&pool, old)
+        metadata::set_generations(&pool, old);
     })
     .map_err(store_error)?;
     if undone > 0 {
@@ -68,10 +68,10 @@ pub fn open_pool(engine: Engine, mut pool: Pool) -> Result<Pairs, OpenError> {
 /// What a child process does with a private copy of the pool before the open: it walks over everything, since a damaged
 /// engine can crash the process that does, and writes to each partition. What the open refuses is left for the real one
 /// to say.
-pub fn rehearse(engine: Engine, pool: Pool) -> Result<(), String> {
+pub fn rehearse(engine: Engine, pool: &Pool) -> Result<(), String> {
     // An engine that is rebuilt is walked over on the way, and what is rebuilt must not be a copy's file.
-    if engine.name == "stree" && !metadata::was_closed(&pool) {
-        return open_partitions(&pool).map(drop).or(Ok(()));
+    if engine.name == "stree" && !metadata::was_closed(pool) {
+        return open_partitions(pool).map(drop).or(Ok(()));
     }
     let Ok(pairs) = open_pool(engine, pool.clone()) else {
         return Ok(());

@@ -77,9 +77,9 @@ fn changed_header(
 ) -> Option<[u8; VALUE_HEADER_BYTES]> {
     let header = Header::decode(encoded)?;
     let value = &encoded[VALUE_HEADER_BYTES..];
-    let changed = Header {
+    let new = Header {
         sum: changed_sum(header.sum, value, changes),
         ..header
     };
-    Some(changed.encode(key, value.len()))
+    Some(new.encode(key, value.len()))
 }

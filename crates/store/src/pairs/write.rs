@@ -1,8 +1,7 @@
 //! One change of one record.
 
 use super::record::{
-    DEADLINE_AT, EngineValue, Header, VALUE_HEADER_BYTES, check_of, decode_value, encode_value,
-    key_of,
+    DEADLINE_AT, Header, VALUE_HEADER_BYTES, check_of, decode_value, encode_value, key_of,
 };
 use super::{IN_PLACE_BYTES_MAX, Pairs, at, check_in, length_of, location_of};
 use crate::model::{Millis, RecordKind};
@@ -13,7 +12,7 @@ enum Changed {
     /// Its header.
     InPlace([u8; VALUE_HEADER_BYTES]),
     /// All of it.
-    Anew(EngineValue),
+    Anew(Vec<u8>),
 }
 
 impl Pairs {
@@ -99,12 +98,9 @@ impl Pairs {
                         kind: value.kind,
                         form: value.form,
                     };
-                    Ok(Changed::Anew(encode_value(
-                        key,
-                        kind,
-                        expires_at,
-                        value.bytes,
-                    )))
+                    Ok(Changed::Anew(
+                        encode_value(key, kind, expires_at, value.bytes).into_vec(),
+                    ))
                 }
             }
         })?;
