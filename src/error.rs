@@ -44,12 +44,16 @@ pub enum CommandError {
     /// A database number outside the range.
     #[error("ERR DB index is out of range")]
     DatabaseOutOfRange,
-    /// The pool has no room, and nothing was changed. Clients know the error by its first word.
+    /// The pool is full, and nothing was changed. Clients know the error by its first word.
     #[error(
         "OOM command not allowed: the pool is full. Remove keys, set 'maxmemory-policy' so that keys may go, or use \
          a larger pool ('pool-size' counts for a new one); MEMORY DOCTOR says more."
     )]
     OutOfMemory,
+    /// The call is one for a thread without other clients, and nothing was changed. Dispatch hands it over; no client
+    /// sees this.
+    #[error("ERR it takes long")]
+    TakesLong,
     /// The data takes more than `maxmemory`, and nothing was changed.
     #[error("OOM command not allowed when used memory > 'maxmemory'.")]
     OverMaxmemory,
@@ -58,7 +62,7 @@ pub enum CommandError {
     Text(std::borrow::Cow<'static, str>),
     /// The store failed; nothing was changed.
     #[error("ERR pmemkv: {0}")]
-    Store(String),
+    Store(#[source] KeyspaceError),
 }
 
 impl CommandError {
@@ -80,10 +84,38 @@ impl From<KeyspaceError> for CommandError {
     fn from(error: KeyspaceError) -> Self {
         match error {
             KeyspaceError::OutOfMemory => CommandError::OutOfMemory,
+            KeyspaceError::TakesLong => CommandError::TakesLong,
             KeyspaceError::OverMaxmemory => CommandError::OverMaxmemory,
             KeyspaceError::TooLarge => CommandError::StringTooLong,
             KeyspaceError::WrongKind => CommandError::WrongType,
-            KeyspaceError::Store(message) => CommandError::Store(message),
+            error @ (KeyspaceError::Store(_) | KeyspaceError::Failed(_)) => {
+                CommandError::Store(error)
+            }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::error::Error;
+
+    use super::*;
+
+    #[test]
+    fn a_failure_of_the_store_keeps_its_sources() {
+        let cause = pmemkv::Error::Unknown("disk on fire".into());
+        let error = CommandError::from(KeyspaceError::from(store::StoreError::from(cause.clone())));
+        assert_eq!(
+            error.to_string(),
+            "ERR pmemkv: pmemkv: unknown error: disk on fire"
+        );
+        let mut source: Option<&(dyn Error + 'static)> = Some(&error);
+        while let Some(error) = source {
+            if error.downcast_ref::<pmemkv::Error>() == Some(&cause) {
+                return;
+            }
+            source = error.source();
+        }
+        panic!("the chain of sources ends before pmemkv's error");
     }
 }

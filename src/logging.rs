@@ -11,6 +11,7 @@ use tracing_subscriber::fmt;
 use tracing_subscriber::fmt::writer::BoxMakeWriter;
 use tracing_subscriber::prelude::*;
 use tracing_subscriber::reload;
+use tracing_subscriber::util::TryInitError;
 
 use crate::config::{LogFormat, LogLevel, Settings};
 
@@ -31,8 +32,8 @@ pub enum LoggingError {
         source: std::io::Error,
     },
     /// Logging was set up before.
-    #[error("logging is already set up")]
-    Twice,
+    #[error("logging is already set up: {0}")]
+    Twice(#[source] TryInitError),
 }
 
 /// Sets logging up for the process, once. `RUST_LOG`, where it is set, goes before `loglevel`.
@@ -70,7 +71,7 @@ pub fn init(settings: &Settings) -> Result<(), LoggingError> {
         .with(filter)
         .with(lines)
         .try_init()
-        .map_err(|_| LoggingError::Twice)?;
+        .map_err(LoggingError::Twice)?;
     if by_level {
         // It fails only if it was set, and then `try_init` failed before.
         let _ = SET_FILTER.set(Box::new(move |level| {
@@ -130,7 +131,7 @@ mod tests {
         let messages: Vec<_> = seen.iter().map(|line| line["message"].as_str()).collect();
         assert_eq!(messages, [Some("first"), Some("second")]);
         assert_eq!(seen[0]["answer"], 42);
-        assert!(matches!(init(&settings), Err(LoggingError::Twice)));
+        assert!(matches!(init(&settings), Err(LoggingError::Twice(_))));
         Ok(())
     }
 }

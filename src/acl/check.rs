@@ -63,10 +63,10 @@ impl Needs {
     /// keys, it will fail anyway, so its apparent keys need only match some pattern.
     fn keys(&self, command: &CommandSpec, args: Args<'_>) -> SmallVec<[(usize, Access); 4]> {
         let found = command.find_keys(args).into_iter();
-        let accesses = found.map(|FoundKey { word, spec }| {
+        let accesses = found.map(|FoundKey { argument, spec }| {
             let access = spec.and_then(|spec| self.keys.get(spec));
             let access = access.map_or_else(Access::default, |access| access.of_call(args));
-            (word, access)
+            (argument, access)
         });
         accesses.collect()
     }
@@ -127,6 +127,16 @@ impl Rules {
         }
         Err(reason)
     }
+
+    /// Whether the user may make this call and read any key in it, of whatever name: one selector must allow both.
+    pub fn allows_reading_all(&self, command: &Command, args: Args<'_>) -> bool {
+        let needs = Needs::of(command);
+        let mut keys = None;
+        self.all_selectors().any(|selector| {
+            selector.reads_all_keys()
+                && check_selector(selector, command, needs, args, &mut keys).is_ok()
+        })
+    }
 }
 
 /// The keys of the call, found when the first selector needs them.
@@ -145,24 +155,24 @@ fn check_selector(
         return Err(Denial::Command);
     }
     if !selector.allows_all_keys() && !needs.keys.is_empty() {
-        for &(word, access) in keys
+        for &(argument, access) in keys
             .get_or_insert_with(|| needs.keys(command.spec, args))
             .iter()
         {
-            let key = args.get(word).unwrap_or_default();
+            let key = args.get(argument).unwrap_or_default();
             if !selector.allows_key(key, access) {
-                return Err(Denial::Key(word));
+                return Err(Denial::Key(argument));
             }
         }
     }
     if needs.channels
         && !selector.allows_all_channels()
-        && let Some((words, are_patterns)) = command.spec.channels(args.len())
+        && let Some((channels, are_patterns)) = command.spec.channels(args.len())
     {
-        for word in words {
-            let channel = args.get(word).unwrap_or_default();
+        for argument in channels {
+            let channel = args.get(argument).unwrap_or_default();
             if !selector.allows_channel(channel, are_patterns) {
-                return Err(Denial::Channel(word));
+                return Err(Denial::Channel(argument));
             }
         }
     }

@@ -51,21 +51,35 @@ pub enum SaveError {
 pub enum StartError {
     /// There are `user` lines and an `aclfile`.
     #[error(
-        "the configuration defines users and names an aclfile: that leads to errors and security holes. Define users \
-         in one of them only"
+        "the configuration defines users and names an aclfile, which leads to errors and security holes. Define users \
+         in one of the two only"
     )]
     Both,
     /// A `user` line of the configuration is wrong.
-    #[error("Error in user declaration '{name}': {reason}")]
+    #[error("Error in user declaration '{name}': {source}")]
     User {
         /// The user.
         name: String,
         /// Why.
-        reason: String,
+        source: DeclarationError,
     },
     /// The `aclfile` is wrong.
     #[error("Aborting startup because of ACL errors: {0}")]
     File(String),
+}
+
+/// What is wrong with a `user` line.
+#[derive(Debug, thiserror::Error)]
+pub enum DeclarationError {
+    /// The user's name has spaces.
+    #[error("Spaces not allowed in ACL usernames")]
+    Spaces,
+    /// A selector has no closing parenthesis.
+    #[error("Wrong format")]
+    Format,
+    /// A rule is wrong, or the user stands twice.
+    #[error(transparent)]
+    Rule(#[from] RuleError),
 }
 
 impl Acl {
@@ -80,7 +94,7 @@ impl Acl {
             Some(path) => {
                 if password.is_some() {
                     tracing::warn!(
-                        "an aclfile is set: it alone says how the default user authenticates, not requirepass"
+                        "requirepass has no effect: an aclfile is set, which alone says how the default user authenticates"
                     );
                 }
                 read(path, channels).map_err(StartError::File)?
@@ -103,7 +117,7 @@ impl Acl {
             if !user.rules().is_enabled() {
                 tracing::warn!(
                     user = %String::from_utf8_lossy(user.name()),
-                    "this user is off: there is no 'on' among its rules"
+                    "this user cannot log in: its rules have no 'on'"
                 );
             }
         }
@@ -141,21 +155,19 @@ fn declared<W: AsRef<[u8]>>(
             continue;
         };
         let name = name.as_ref();
-        let wrong = |reason: String| StartError::User {
+        let wrong = |source: DeclarationError| StartError::User {
             name: String::from_utf8_lossy(name).into_owned(),
-            reason,
+            source,
         };
         if has_spaces(name) {
-            return Err(wrong("Spaces not allowed in ACL usernames".to_owned()));
+            return Err(wrong(DeclarationError::Spaces));
         }
         let mut rules = Rules::new(channels_by_default);
-        for rule in merge_selectors(words).map_err(|_| wrong("Wrong format".to_owned()))? {
-            rules
-                .apply(&rule)
-                .map_err(|error| wrong(error.to_string()))?;
+        for rule in merge_selectors(words).map_err(|_| wrong(DeclarationError::Format))? {
+            rules.apply(&rule).map_err(|error| wrong(error.into()))?;
         }
         if users.insert(name.into(), rules).is_some() {
-            return Err(wrong(RuleError::Duplicate.to_string()));
+            return Err(wrong(RuleError::Duplicate.into()));
         }
     }
     Ok(users)

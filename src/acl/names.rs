@@ -16,7 +16,7 @@ pub fn category(name: &[u8]) -> Option<Categories> {
 }
 
 /// The command or, by its full name (`config|get`), the subcommand, in any letter case.
-pub(super) fn command(name: &[u8]) -> Option<&'static Command> {
+pub fn command(name: &[u8]) -> Option<&'static Command> {
     static BY_NAME: OnceLock<HashMap<&'static [u8], &'static Command>> = OnceLock::new();
     let by_name = BY_NAME.get_or_init(|| {
         let commands = table().all().iter();

@@ -209,11 +209,6 @@ impl Rules {
         &self.selectors
     }
 
-    /// Whether the user may read any key.
-    pub fn reads_all_keys(&self) -> bool {
-        self.all_selectors().any(Selector::reads_all_keys)
-    }
-
     pub(super) fn all_selectors(&self) -> impl Iterator<Item = &Selector> {
         std::iter::once(&self.root).chain(&self.selectors)
     }

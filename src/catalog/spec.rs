@@ -18,7 +18,7 @@ use crate::protocol::Args;
 pub struct CommandSpec {
     /// Lower-case name; of a subcommand without its container: `setname`.
     pub name: &'static str,
-    /// How many words a call has, the name (and a subcommand's container) included.
+    /// How many arguments a call has, the name (and a subcommand's container) included.
     pub arity: Arity,
     /// Behaviour flags.
     pub flags: Flags,
@@ -40,7 +40,7 @@ pub struct CommandSpec {
     pub arguments: &'static [Argument],
 }
 
-/// How many words a call must have, the command's name included.
+/// How many arguments a call must have, the command's name included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Arity {
     /// Exactly this many.
@@ -50,11 +50,11 @@ pub enum Arity {
 }
 
 impl Arity {
-    /// Whether a call of `words` words fits.
-    pub fn accepts(self, words: usize) -> bool {
+    /// Whether a call of `arguments` arguments fits.
+    pub fn accepts(self, arguments: usize) -> bool {
         match self {
-            Arity::Exactly(n) => words == n,
-            Arity::AtLeast(n) => words >= n,
+            Arity::Exactly(n) => arguments == n,
+            Arity::AtLeast(n) => arguments >= n,
         }
     }
 
@@ -89,7 +89,7 @@ flags! {
     WRITE = 0, "write";
     /// Reads keys and never changes them.
     READONLY = 1, "readonly";
-    /// May need room in the pool: refused when it is full.
+    /// May need memory in the pool: the server refuses the call when the pool is full.
     DENYOOM = 2, "denyoom";
     /// Administrative.
     ADMIN = 3, "admin";
@@ -133,9 +133,9 @@ flags! {
     ALONE = 26, "";
     /// What it answers are messages: they are sent also where replies are switched off.
     PUSHES = 25, "";
-    /// Writes the string of a key anew, however little of it changes: it needs room for as much.
+    /// Writes the whole string of a key, however little of it changes, and needs memory for all of it.
     REWRITES = 28, "";
-    /// May write as much as all of its keys hold: it needs room for as much.
+    /// May write as much as all of its keys hold, and needs memory for all of it.
     COPIES = 27, "";
 }
 
@@ -207,12 +207,12 @@ impl Categories {
 }
 
 impl CommandSpec {
-    /// The words of a call that are keys.
+    /// The arguments of a call that are keys.
     pub fn find_keys(&self, args: Args<'_>) -> FoundKeys {
         keys::find(self.keys, args)
     }
 
-    /// The words of a call of `len` words that name channels, and whether they are patterns.
+    /// The arguments of a call of `len` arguments that name channels, and whether they are patterns.
     pub fn channels(&self, len: usize) -> Option<(std::ops::Range<usize>, bool)> {
         match self.name {
             "publish" | "spublish" => Some((1..2, false)),

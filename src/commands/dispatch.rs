@@ -8,6 +8,8 @@ mod lookup;
 mod memory_check;
 mod watch;
 
+use std::time::Instant;
+
 use self::count::Run;
 use self::lookup::{Known, is_http};
 use self::memory_check::Attempt;
@@ -18,6 +20,9 @@ use crate::catalog::spec::Flags;
 use crate::keyspace::{Access, Keyspace, Presence, now_ms};
 use crate::protocol::{Args, Reply, ReplyBuffer};
 use crate::state::{Lookups, Mode, OwnWait, ReplyMode, Server, Session};
+
+/// A call of more bytes goes to another thread: to store as much takes long, compared with handing it over.
+const INLINE_BYTES_MAX: usize = 8 << 20;
 
 /// Runs commands for one connection and keeps what it counts for INFO.
 #[derive(Debug)]
@@ -32,8 +37,10 @@ pub struct Dispatcher {
     run: Run,
     watch: Watch,
     last: Known,
-    /// Bytes that another thread must make room for before the call runs; 0 if none.
+    /// Bytes that another thread must reclaim before the call runs; 0 if none.
     wanted: u64,
+    /// Until when the commands of the running EXEC may make room.
+    exec_until: Option<Instant>,
 }
 
 /// Whether the connection goes on.
@@ -75,6 +82,7 @@ impl Dispatcher {
             run: Run::new(),
             watch: Watch::default(),
             wanted: 0,
+            exec_until: None,
         }
     }
 
@@ -115,6 +123,7 @@ impl Dispatcher {
             touch: !session.no_touch,
             client: session.handle.id,
             serves: false,
+            patient: takes_slow,
         };
         self.run.restart();
     }
@@ -161,7 +170,7 @@ impl Dispatcher {
         if let Ok(command) = found
             && !self.takes_slow
             && !queues
-            && command.spec.flags.contains(Flags::SLOW)
+            && (command.spec.flags.contains(Flags::SLOW) || args.bytes() > INLINE_BYTES_MAX)
         {
             return Next::Elsewhere;
         }
@@ -247,6 +256,12 @@ impl Dispatcher {
         }
         let lookups = self.lookups;
         let mut outcome = self.run_handler(around, session, command, args, out);
+        if matches!(outcome, Err(CommandError::TakesLong)) {
+            out.discard(mark);
+            self.lookups = lookups;
+            self.run.not_called();
+            return Next::Elsewhere;
+        }
         if matches!(outcome, Err(CommandError::OutOfMemory)) {
             let attempt = Attempt {
                 command,
@@ -408,7 +423,7 @@ fn remember(server: &Server, session: &Session, command: &Command, args: Args<'_
     }
     let keys_max = server.config.settings().tracking_table_max_keys;
     let keys = command.spec.find_keys(args).into_iter();
-    for key in keys.filter_map(|key| args.get(key.word)) {
+    for key in keys.filter_map(|key| args.get(key.argument)) {
         server.tracking.remember(server, client, key, keys_max);
     }
 }

@@ -47,12 +47,25 @@ impl Draw {
     }
 }
 
-/// Names drawn from a hash or set. Different ones come in no order.
-pub(super) fn draw_names(fields: Fields<'_>, draw: Draw) -> Vec<&[u8]> {
+/// Names drawn from a hash or set. Different ones come in no order. Repeated ones are drawn as they are asked for: they
+/// may be many more than there are names.
+pub(super) fn draw_names<'f>(
+    fields: Fields<'f>,
+    draw: Draw,
+) -> Box<dyn ExactSizeIterator<Item = &'f [u8]> + 'f> {
     match draw {
-        Draw::Repeated(count) => (0..count).filter_map(|_| fields.draw()).collect(),
-        Draw::Different(count) if count >= fields.len() => fields.names().collect(),
-        Draw::Different(count) => {
+        Draw::Repeated(count) => {
+            Box::new((0..count).map(move |_| fields.draw().unwrap_or_default()))
+        }
+        Draw::Different(count) => Box::new(draw_different(fields, count).into_iter()),
+    }
+}
+
+/// `count` different names, or all there are.
+pub(super) fn draw_different(fields: Fields<'_>, count: usize) -> Vec<&[u8]> {
+    match count {
+        count if count >= fields.len() => fields.names().collect(),
+        count => {
             let positions = HashSet::<usize>::from_iter(different(count, fields.len()));
             if count * 3 > fields.len() {
                 let all = (0..).zip(fields.names());

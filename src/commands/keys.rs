@@ -1,9 +1,13 @@
 //! Commands on keys of any type: DEL, UNLINK, EXISTS, TOUCH, TYPE, RANDOMKEY and DBSIZE.
 
+use std::time::Instant;
+
 use super::{CommandError, CommandResult, Context};
 use crate::catalog::spec::{Argument, Arity, Categories, Flags, Group, KeySpec};
 use crate::commands::row::Row;
-use crate::keyspace::{EventClass, KeyInfo, KeyspaceError, take_refused_bytes};
+use crate::keyspace::{
+    EventClass, KeyInfo, KeyspaceError, RECLAIM_IN_GATE_TIME_MAX, take_refused_bytes,
+};
 use crate::protocol::{Args, Reply};
 
 /// One or more keys, to the end of the call.
@@ -115,13 +119,15 @@ fn del(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
         keys.dedup_by_key(|&mut (_, key)| key);
         keys.sort_unstable();
         let mut removed = 0;
+        let mut until = None;
         for step in keys.chunks(KEYS_PER_STEP) {
             let gone = match remove_together(ctx, step) {
-                // The keys that are gone already make room for the removal of the rest.
+                // The keys that are gone already leave space for the removal of the rest.
                 Err(CommandError::OutOfMemory) if removed > 0 => {
-                    ctx.keyspace
-                        .memory_check()
-                        .reclaim_in_gate(take_refused_bytes())?;
+                    let end = || Instant::now() + RECLAIM_IN_GATE_TIME_MAX;
+                    let until = *until.get_or_insert_with(end);
+                    let check = ctx.keyspace.memory_check();
+                    check.reclaim_in_gate(take_refused_bytes(), until)?;
                     remove_together(ctx, step)?
                 }
                 gone => gone?,

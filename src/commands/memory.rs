@@ -308,7 +308,7 @@ fn doctor(ctx: &mut Context<'_>, _: Args<'_>) -> CommandResult {
         if settings.maxmemory > 0 && full > NEARLY_FULL_PERCENT {
             findings.push_str(
                 " * Memory is nearly full: keys are evicted, or writes refused, as maxmemory-policy says. \
-                 A larger maxmemory helps, as far as the pool has room.\n",
+                 A larger maxmemory helps, as far as the pool has space.\n",
             );
         }
         let of_pool = percent(memory.dataset, memory.pool_max);
@@ -317,8 +317,8 @@ fn doctor(ctx: &mut Context<'_>, _: Args<'_>) -> CommandResult {
         }
         if full > 80.0 && memory.fragmentation() > FRAGMENTED_RATIO {
             findings.push_str(
-                " * Much of what the pool has allocated holds nothing of use any more. The compaction makes room \
-                 of it when room is needed.\n",
+                " * Much of what the pool has allocated holds nothing of use any more. The compaction frees \
+                 it when space is needed.\n",
             );
         }
         if memory.peak > memory.used / 2 * 3 {
@@ -339,7 +339,7 @@ fn doctor(ctx: &mut Context<'_>, _: Args<'_>) -> CommandResult {
 /// What to do about a pool whose records take so many per cent of what it can hold.
 fn full_pool(percent: f64, policy: EvictionPolicy) -> String {
     let what_happens = if policy == EvictionPolicy::Noeviction {
-        "Writes that find no room are refused with -OOM. Remove keys, give them deadlines, or let keys go by \
+        "Writes that find no space are refused with -OOM. Remove keys, give them deadlines, or let keys go by \
          themselves (CONFIG SET maxmemory-policy allkeys-lru). Otherwise use a larger pool"
     } else {
         "Keys go, as maxmemory-policy says, and writes are refused with -OOM where none may go. To keep more, use a \

@@ -82,7 +82,7 @@ pub(crate) static FAMILIES: &[&[Row]] = &[
     hyperloglog::merge::COMMANDS,
     lists::push::COMMANDS,
     lists::pop::COMMANDS,
-    lists::read::COMMANDS,
+    lists::reads::COMMANDS,
     lists::change::COMMANDS,
     lists::moving::COMMANDS,
     hashes::writes::COMMANDS,

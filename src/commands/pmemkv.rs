@@ -7,12 +7,13 @@ use std::ops::ControlFlow;
 
 use bytes::Bytes;
 
-use super::{CommandError, CommandResult, Context, Outcome};
+use super::{Command, CommandError, CommandResult, Context, Outcome, table};
 use crate::catalog::spec::{Argument, ArgumentKind, Arity, Categories, Flags, Group};
 use crate::commands::row::{Handler, Row};
-use crate::keyspace::Range;
+use crate::keyspace::{Keyspace, Millis, Range};
 use crate::numbers::{parse_float, parse_i64};
 use crate::protocol::{Args, Protocol, Reply};
+use crate::state::Session;
 
 const SINCE: &str = "0.1.0";
 
@@ -47,12 +48,12 @@ const SHAPES: &[(&str, Shape)] = &[
 ];
 
 impl Shape {
-    /// The shape that the name of a command of ours ends with.
-    fn of(command: &[u8]) -> Shape {
-        let command = command.to_ascii_lowercase();
+    /// The shape that the name of a command of ours ends with. It is the command's own name: the configuration may give
+    /// it another.
+    fn of(command: &str) -> Shape {
         SHAPES
             .iter()
-            .find_map(|&(end, shape)| command.ends_with(end.as_bytes()).then_some(shape))
+            .find_map(|&(end, shape)| command.ends_with(end).then_some(shape))
             .expect("every range command's name ends with a shape")
     }
 
@@ -93,13 +94,14 @@ impl Shape {
 
 const fn row(name: &'static str, summary: &'static str, handler: Handler) -> Row {
     Row::new(name, Arity::Exactly(1), handler)
-        .flags(Flags::READONLY)
         .group(Group::Pmemkv, SINCE)
         .summary(summary)
         .complexity("O(1)")
 }
 
 /// A command that walks a range. With `limited` it takes LIMIT.
+///
+/// It names none of the keys that it meets: the handlers leave out those that the user's patterns do not cover.
 const fn walk(
     name: &'static str,
     shape: Shape,
@@ -116,7 +118,7 @@ const fn walk(
     row(name, summary, handler)
         .arity(arity)
         .flags(Flags::READONLY.union(Flags::SLOW))
-        .categories(Categories::KEYSPACE.union(Categories::STRING))
+        .categories(Categories::KEYSPACE.union(Categories::DANGEROUS))
         .complexity(
             "O(log(N)+M) with N keys in the database and M in the range; the first range of a \
              database on an engine without order is O(N*log(N))",
@@ -157,7 +159,8 @@ pub(super) static COMMANDS: &[Row] = &[
     count("pmemkv.countequalbelow", Shape::EqualBelow, "How many keys are not greater than the bound."),
     count("pmemkv.countbetween", Shape::Between, "How many keys are between the bounds, both excluded."),
     row("pmemkv.engine", "The name of the pmemkv engine that keeps the data.", engine),
-    row("pmemkv.stats", "What the pool and the index occupy.", stats),
+    // As INFO, whose figures these are.
+    row("pmemkv.stats", "What the pool and the index occupy.", stats).categories(Categories::DANGEROUS),
     row("pmemkv.defrag", "Defragments the pool, or a part of it, where the engine can.", defrag)
         .arity(Arity::AtLeast(1))
         .flags(Flags::WRITE.union(Flags::ADMIN).union(Flags::SLOW))
@@ -218,8 +221,15 @@ fn until(met: usize, limit: usize) -> ControlFlow<()> {
     }
 }
 
+/// The command of a call, which dispatch has found.
+fn command(args: Args<'_>) -> &'static Command {
+    let found = table().find(&args[0]);
+    found.expect("dispatch found the command by the same word")
+}
+
 fn get_range(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
-    let shape = Shape::of(&args[0]);
+    let command = command(args);
+    let shape = Shape::of(command.full_name);
     let limit = parse_limit(args, shape)?;
     // A map's head counts pairs, an array's counts items.
     let (kind, per_pair) = match ctx.out.protocol {
@@ -230,46 +240,87 @@ fn get_range(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
         let mut met = 0;
         if limit > 0 {
             let (db, now) = (ctx.session.db, ctx.access.now);
+            let reach = ctx.session.identity.rules().reach(command, args.get(1));
+            let reads_all = reach.reads_all();
+            let may_read = |key: &[u8]| reads_all || reach.reads(key);
             let out = &mut *ctx.out;
-            ctx.keyspace
-                .walk()
-                .range(db, shape.range(args), now, &mut |key, value| {
+            ctx.keyspace.walk().range(
+                db,
+                shape.range(args),
+                now,
+                &may_read,
+                &mut |key, value| {
                     out.bulk(key);
                     out.bulk(value.bytes);
                     met += 1;
                     until(met, limit)
-                })?;
+                },
+            )?;
         }
         Ok(met * per_pair)
     })
 }
 
+/// Visits the keys of a range that the user may know of.
+fn known_keys(
+    keyspace: &Keyspace,
+    session: &Session,
+    range: Range<'_>,
+    now: Millis,
+    args: Args<'_>,
+    visit: &mut dyn FnMut(&[u8]) -> ControlFlow<()>,
+) -> Result<(), CommandError> {
+    let rules = session.identity.rules();
+    let reach = rules.reach(command(args), args.get(1));
+    let reads_all = reach.reads_all();
+    keyspace
+        .walk()
+        .range_keys(session.db, range, now, &mut |key| {
+            if reads_all || reach.knows(key) {
+                visit(key)
+            } else {
+                ControlFlow::Continue(())
+            }
+        })?;
+    Ok(())
+}
+
 fn keys_range(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
-    let shape = Shape::of(&args[0]);
+    let shape = Shape::of(command(args).full_name);
     let limit = parse_limit(args, shape)?;
     write_counted(ctx, b'*', |ctx| {
         let mut met = 0;
         if limit > 0 {
-            let (db, now) = (ctx.session.db, ctx.access.now);
+            let (keyspace, now) = (ctx.keyspace, ctx.access.now);
             let out = &mut *ctx.out;
-            ctx.keyspace
-                .walk()
-                .range_keys(db, shape.range(args), now, &mut |key| {
-                    out.bulk(key);
-                    met += 1;
-                    until(met, limit)
-                })?;
+            let range = shape.range(args);
+            known_keys(keyspace, ctx.session, range, now, args, &mut |key| {
+                out.bulk(key);
+                met += 1;
+                until(met, limit)
+            })?;
         }
         Ok(met)
     })
 }
 
 fn count_range(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
-    let range = Shape::of(&args[0]).range(args);
-    let count = ctx
-        .keyspace
-        .walk()
-        .range_count(ctx.session.db, range, ctx.access.now)?;
+    let command = command(args);
+    let range = Shape::of(command.full_name).range(args);
+    let now = ctx.access.now;
+    let rules = ctx.session.identity.rules();
+    let count = if rules.reach(command, args.get(1)).reads_all() {
+        ctx.keyspace
+            .walk()
+            .range_count(ctx.session.db, range, now)?
+    } else {
+        let mut count = 0;
+        known_keys(ctx.keyspace, ctx.session, range, now, args, &mut |_| {
+            count += 1;
+            ControlFlow::Continue(())
+        })?;
+        count
+    };
     Ok(integer(count).into())
 }
 
@@ -358,7 +409,7 @@ mod tests {
             .filter(|row| row.flags.contains(Flags::SLOW) && row.name != "pmemkv.defrag");
         let mut seen = 0;
         for row in walks {
-            let bounds = Shape::of(row.name.as_bytes()).bounds();
+            let bounds = Shape::of(row.name).bounds();
             let (Arity::Exactly(words) | Arity::AtLeast(words)) = row.arity;
             assert_eq!(words, 1 + bounds, "{}", row.name);
             seen += 1;
@@ -368,10 +419,10 @@ mod tests {
 
     #[test]
     fn names_give_shapes() {
-        assert_eq!(Shape::of(b"PMEMKV.GETALL"), Shape::All);
-        assert_eq!(Shape::of(b"pmemkv.getEqualAbove"), Shape::EqualAbove);
-        assert_eq!(Shape::of(b"pmemkv.countbelow"), Shape::Below);
-        assert_eq!(Shape::of(b"pmemkv.keysbetween"), Shape::Between);
+        assert_eq!(Shape::of("pmemkv.getall"), Shape::All);
+        assert_eq!(Shape::of("pmemkv.getequalabove"), Shape::EqualAbove);
+        assert_eq!(Shape::of("pmemkv.countbelow"), Shape::Below);
+        assert_eq!(Shape::of("pmemkv.keysbetween"), Shape::Between);
     }
 
     #[test]

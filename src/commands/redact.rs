@@ -1,31 +1,44 @@
-//! Words that must show neither in MONITOR nor in the slow log: passwords, and what users may do.
+//! Arguments that must show neither in MONITOR nor in the slow log: passwords, and what users may do; and to users that may
+//! not read all keys, the arguments of calls with other keys than theirs.
 
 use super::Command;
+use crate::acl::REDACTED;
 use crate::config;
 use crate::protocol::Args;
 
-/// What stands for such a word. Redis's text.
-const REDACTED: &[u8] = b"(redacted)";
+/// How many arguments at the beginning of a call name the command.
+pub(super) fn name_len(command: &Command) -> usize {
+    1 + usize::from(command.full_name.contains('|'))
+}
 
-/// The words of a call, with [`REDACTED`] in place of secret ones.
-pub(super) fn shown_words<'a>(command: &Command, args: Args<'a>) -> Vec<&'a [u8]> {
-    let mut words: Vec<&[u8]> = args.from(0).collect();
-    let mut hide = |places: std::ops::Range<usize>| {
-        for place in places {
-            if let Some(word) = words.get_mut(place) {
-                *word = REDACTED;
+/// The arguments of a call for those that may see none of them but the command's name.
+pub(super) fn hidden_arguments<'a>(command: &Command, args: Args<'a>) -> Vec<&'a [u8]> {
+    let named = name_len(command);
+    let arguments = args.from(0).enumerate();
+    arguments
+        .map(|(position, argument)| if position < named { argument } else { REDACTED })
+        .collect()
+}
+
+/// The arguments of a call, with [`REDACTED`] in position of secret ones.
+pub(super) fn shown_arguments<'a>(command: &Command, args: Args<'a>) -> Vec<&'a [u8]> {
+    let mut shown: Vec<&[u8]> = args.from(0).collect();
+    let mut hide = |positions: std::ops::Range<usize>| {
+        for position in positions {
+            if let Some(argument) = shown.get_mut(position) {
+                *argument = REDACTED;
             }
         }
     };
     match command.full_name {
         "auth" => hide(1..args.len()),
         "hello" => {
-            let mut place = 2;
-            while let Some(word) = args.get(place) {
-                place += if word.eq_ignore_ascii_case(b"auth") {
-                    hide(place + 1..place + 3);
+            let mut position = 2;
+            while let Some(argument) = args.get(position) {
+                position += if argument.eq_ignore_ascii_case(b"auth") {
+                    hide(position + 1..position + 3);
                     3
-                } else if word.eq_ignore_ascii_case(b"setname") {
+                } else if argument.eq_ignore_ascii_case(b"setname") {
                     2
                 } else {
                     1
@@ -33,9 +46,9 @@ pub(super) fn shown_words<'a>(command: &Command, args: Args<'a>) -> Vec<&'a [u8]
             }
         }
         "config|set" => {
-            for place in (2..args.len()).step_by(2) {
-                if config::is_secret(&args[place]) {
-                    hide(place + 1..place + 2);
+            for position in (2..args.len()).step_by(2) {
+                if config::is_secret(&args[position]) {
+                    hide(position + 1..position + 2);
                 }
             }
         }
@@ -43,7 +56,7 @@ pub(super) fn shown_words<'a>(command: &Command, args: Args<'a>) -> Vec<&'a [u8]
         "acl|getuser" => hide(2..3),
         _ => {}
     }
-    words
+    shown
 }
 
 #[cfg(test)]
@@ -53,14 +66,14 @@ mod tests {
     use crate::protocol::OwnedArgs;
 
     fn shown(line: &str) -> String {
-        let words = OwnedArgs::new(line.split(' '));
-        let args = words.args();
+        let arguments = OwnedArgs::new(line.split(' '));
+        let args = arguments.args();
         let command = table().find(&args[0]).expect("a command");
         let sub = args
             .get(1)
-            .and_then(|word| table().find_subcommand(command, word));
-        let words = shown_words(sub.unwrap_or(command), args);
-        String::from_utf8(words.join(&b' ')).expect("UTF-8")
+            .and_then(|argument| table().find_subcommand(command, argument));
+        let arguments = shown_arguments(sub.unwrap_or(command), args);
+        String::from_utf8(arguments.join(&b' ')).expect("UTF-8")
     }
 
     #[test]

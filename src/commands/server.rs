@@ -93,9 +93,7 @@ fn shutdown(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
                     .any(|argument| argument.eq_ignore_ascii_case(option))
             };
             if says(b"save") {
-                tracing::warn!(
-                    "SHUTDOWN SAVE writes no RDB file: what stays is what is in the pool"
-                );
+                tracing::warn!("SHUTDOWN SAVE writes no RDB file: the pool keeps the data");
                 // Without a pool, SAVE could keep nothing. Redis refuses to stop too if it cannot save.
                 if !ctx.server.durability.process && !says(b"force") {
                     return Err(CommandError::text(
@@ -103,7 +101,7 @@ fn shutdown(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
                     ));
                 }
             }
-            tracing::info!(client = %ctx.session.handle.addr, "shutdown asked for");
+            tracing::info!(client = %ctx.session.handle.addr, "a client asked for the shutdown");
             ctx.server.shutdown.send_replace(true);
             Ok(Outcome::Close)
         }

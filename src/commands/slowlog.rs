@@ -3,6 +3,7 @@
 #![allow(clippy::unnecessary_wraps)] // Handlers have one shape, also those that cannot fail.
 
 use super::{CommandError, CommandResult, Context, help};
+use crate::acl;
 use crate::catalog::spec::{Argument, ArgumentKind, Arity, Flags, Group};
 use crate::commands::row::{Handler, Row};
 use crate::numbers::parse_i64;
@@ -114,12 +115,16 @@ fn get(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     };
     let number = |n: u64| Reply::Integer(i64::try_from(n).unwrap_or(i64::MAX));
     let calls = ctx.server.slowlog.newest(count).into_iter();
+    let rules = ctx.session.identity.rules();
+    let command = acl::command(b"slowlog|get").expect("there is such a command");
+    let reach = rules.reach(command, args.get(1));
     let entries = calls.map(|call| {
+        let call = call.seen_by(&reach);
         Reply::Array(vec![
             number(call.id),
             Reply::Integer(call.at_s),
             number(call.micros),
-            Reply::Array(call.words.into_iter().map(Reply::Bulk).collect()),
+            Reply::Array(call.arguments.into_iter().map(Reply::Bulk).collect()),
             Reply::bulk(call.addr),
             Reply::bulk(call.name),
         ])

@@ -7,6 +7,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
 
 use nix::unistd::{dup2_stderr, dup2_stdin, dup2_stdout, setsid};
@@ -82,13 +83,20 @@ impl Background {
         Ok(Some(Self { pipe, null }))
     }
 
-    /// Tells the waiting process that the server serves, and closes standard error too.
-    pub(super) fn ready(mut self) {
+    /// Tells the waiting process that the server serves. Standard error goes to the log file from now on: there the runtime
+    /// tells why it ends the process, for example because no memory is left.
+    pub(super) fn ready(mut self, logfile: Option<&Path>) {
         // The waiting process may be gone, which is no reason to stop serving.
         if let Err(error) = self.pipe.write_all(READY) {
             tracing::warn!(%error, "the process that started this one is gone");
         }
-        if let Err(error) = dup2_stderr(&self.null) {
+        let log = logfile.map(|path| OpenOptions::new().append(true).open(path));
+        let log = log.and_then(|opened| {
+            opened
+                .inspect_err(|error| tracing::warn!(%error, "standard error goes nowhere"))
+                .ok()
+        });
+        if let Err(error) = dup2_stderr(log.as_ref().unwrap_or(&self.null)) {
             tracing::warn!(%error, "standard error stays open");
         }
     }

@@ -1,6 +1,8 @@
 //! Tells the program that started the server how the start goes: a supervisor (`supervised`), or the process that waits
 //! while this one goes to the background (`daemonize`).
 
+use std::path::Path;
+
 mod background;
 mod supervision;
 
@@ -24,10 +26,10 @@ impl Launcher {
         }
     }
 
-    /// Says that the server serves.
-    pub fn ready(&mut self) {
+    /// The server serves. What a process in the background writes to standard error goes to `logfile` from now on.
+    pub fn ready(&mut self, logfile: Option<&Path>) {
         if let Some(background) = self.background.take() {
-            background.ready();
+            background.ready(logfile);
         }
         if let Some(supervisor) = &self.supervisor {
             supervisor.ready();

@@ -63,7 +63,7 @@ impl Supervisor {
         if matches!(self, Supervisor::Upstart) {
             // upstart waits for the stop and then sends SIGCONT.
             if let Err(error) = raise(Signal::SIGSTOP) {
-                tracing::warn!(%error, "upstart could not be told");
+                tracing::warn!(%error, "upstart could not be notified");
             }
         }
     }
@@ -73,7 +73,7 @@ impl Supervisor {
         if let Supervisor::Systemd(address) = self
             && let Err(error) = send(address, state)
         {
-            tracing::warn!(%error, address = %address.display(), "systemd could not be told");
+            tracing::warn!(%error, address = %address.display(), "systemd could not be notified");
         }
     }
 }

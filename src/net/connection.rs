@@ -30,15 +30,14 @@ use crate::state::{Server, Session, Stripe};
 /// The least free space for a read. Redis reads as much at a time.
 const READ_BYTES: usize = 16 * 1024;
 
-/// The most space that the input buffer reserves for bytes that have not arrived: a client must not take memory by
-/// announcing a length.
+/// The most room that a read gets.
 const RESERVED_BYTES_MAX: usize = 1 << 20;
 
 /// The connection sends its replies at this many bytes even if more requests wait. It bounds the memory, and the time
 /// until the client gets the first reply.
 const OUTPUT_BYTES_PER_FLUSH: usize = 1 << 20;
 
-/// The connection commits after this many bytes of requests even if more wait: the store keeps room for as much.
+/// The connection commits after this many bytes of requests even if more wait: the store keeps space for as much.
 const INPUT_BYTES_PER_COMMIT: usize = 1 << 20;
 
 /// An empty buffer larger than this is freed.
@@ -69,6 +68,8 @@ enum End {
 /// A connection without its socket, so that a slow command can take it to another thread for a while.
 struct Connection {
     input: BytesMut,
+    /// The most memory that the input took since its memory was given back.
+    input_bytes: usize,
     parser: RequestParser,
     /// How many more bytes the first request in the input needs, as far as its lengths tell.
     missing: usize,
@@ -114,6 +115,7 @@ where
     let settings = server.config.settings();
     let connection = Box::new(Connection {
         input: BytesMut::with_capacity(READ_BYTES),
+        input_bytes: READ_BYTES,
         parser: RequestParser::default(),
         missing: 0,
         out: ReplyBuffer::new(Protocol::Resp2),
@@ -278,8 +280,12 @@ impl Connection {
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        self.input
-            .reserve(self.missing.clamp(READ_BYTES, RESERVED_BYTES_MAX));
+        let room = room_ahead(self.missing, self.input.len());
+        // The rest of the first buffer is room enough for the rest of a short request.
+        if self.input.capacity() - self.input.len() < room / 2 {
+            self.input.reserve(room);
+        }
+        self.input_bytes = self.input_bytes.max(self.input.capacity());
         let handle = &self.session.handle;
         // A subscriber need not send anything, and a client that must wait is not idle.
         let idle_limit = (self.settings.timeout).filter(|_| !waits && !handle.is_subscriber());
@@ -390,10 +396,22 @@ impl Connection {
         };
         drop(around);
         self.input.advance(consumed_all);
+        self.parser.give_back();
+        self.give_back_input();
         let written = self.out.len().saturating_sub(output_before);
         self.dispatcher.end(&self.server, consumed_all, written);
         self.note_state();
         batch
+    }
+
+    /// Gives back the memory of a long input once little of it is left.
+    fn give_back_input(&mut self) {
+        if self.input_bytes > KEPT_BUFFER_BYTES && self.input.len() < READ_BYTES {
+            let mut input = BytesMut::with_capacity(READ_BYTES);
+            input.extend_from_slice(&self.input);
+            self.input = input;
+            self.input_bytes = READ_BYTES;
+        }
     }
 
     /// Runs one slow command, as a batch of its own.
@@ -441,6 +459,12 @@ impl Connection {
             .output_buffer_bytes
             .store(self.out.len(), Ordering::Relaxed);
     }
+}
+
+/// How much room the next read gets, if `missing` bytes of a request are announced and `arrived` bytes are there: no more
+/// than has arrived, so that an announced length alone takes no memory.
+fn room_ahead(missing: usize, arrived: usize) -> usize {
+    missing.clamp(READ_BYTES, arrived.clamp(READ_BYTES, RESERVED_BYTES_MAX))
 }
 
 /// Prefetches the keys of the next requests in the input. Returns where in the input these requests end.

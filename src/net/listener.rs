@@ -14,6 +14,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
 use super::connection::Registration;
+use super::failures::Failures;
 use super::tls_stream::TlsClient;
 use super::workers::Workers;
 use crate::config::Settings;
@@ -63,7 +64,7 @@ async fn follow(
                 tcp.push((at, tokio::spawn(accept)));
             }
             Err(error) => {
-                tracing::error!(address = %at.address, %error, "nobody accepts there");
+                tracing::error!(address = %at.address, %error, "the server could not accept connections on this address");
             }
         }
     }
@@ -110,34 +111,35 @@ impl Reception {
 }
 
 async fn accept_tcp(listener: &TcpListener, reception: &Reception, tls: bool) {
+    let mut failures = Failures::default();
     loop {
         match listener.accept().await {
-            Ok((stream, peer)) => reception.welcome_tcp(stream, peer, tls).await,
-            Err(error) => pause_after(&error).await,
+            Ok((stream, peer)) => {
+                failures.end();
+                reception.welcome_tcp(stream, peer, tls).await;
+            }
+            Err(error) => failures.pause_after(&error).await,
         }
     }
 }
 
 async fn accept_unix(unix: &UnixSocket, reception: &Reception) {
+    let mut failures = Failures::default();
     loop {
         match unix.listener.accept().await {
-            Ok((stream, _)) => reception.welcome_unix(stream, &unix.path).await,
-            Err(error) => pause_after(&error).await,
+            Ok((stream, _)) => {
+                failures.end();
+                reception.welcome_unix(stream, &unix.path).await;
+            }
+            Err(error) => failures.pause_after(&error).await,
         }
     }
-}
-
-/// Logs an error and waits a moment. Most likely there are no file descriptors left, and trying again at once would
-/// only burn the core.
-pub(super) async fn pause_after(error: &io::Error) {
-    tracing::warn!(%error, "a connection could not be accepted");
-    tokio::time::sleep(std::time::Duration::from_millis(10)).await;
 }
 
 impl Reception {
     async fn welcome_tcp(&self, stream: TcpStream, peer: SocketAddr, tls: bool) {
         if let Err(error) = set_options(&stream, &self.server.config.settings()) {
-            tracing::debug!(%peer, %error, "socket options");
+            tracing::debug!(%peer, %error, "socket options could not be set");
         }
         let laddr = stream
             .local_addr()
@@ -168,7 +170,7 @@ impl Reception {
         let (Some(config), Ok(plain), Some(place)) =
             (server.tls.config(), stream.into_std(), self.workers.place())
         else {
-            tracing::warn!(client = %endpoint.addr, "a client could not be given to a worker");
+            tracing::warn!(client = %endpoint.addr, "the server could not hand a client to a worker");
             return;
         };
         let addr = endpoint.addr.clone();
@@ -232,7 +234,7 @@ impl Reception {
             return;
         }
         let (Ok(plain), Some(place)) = (leave(stream), self.workers.place()) else {
-            tracing::warn!(client = %endpoint.addr, "a client could not be given to a worker");
+            tracing::warn!(client = %endpoint.addr, "the server could not hand a client to a worker");
             return;
         };
         // Registered here and not in the task, so that `maxclients` counts it when the next client comes.

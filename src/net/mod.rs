@@ -3,6 +3,7 @@
 //! May use: all other rooms and crates. Never: looks at keys.
 
 mod connection;
+mod failures;
 mod listener;
 mod metrics;
 mod run;

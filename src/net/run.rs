@@ -111,7 +111,7 @@ pub fn run(
     };
     let opened = Instant::now();
     let store = store::open(engine, options)?;
-    tracing::info!(ms = opened.elapsed().as_millis(), "store open");
+    tracing::info!(ms = opened.elapsed().as_millis(), "the store is open");
     let keyspace = Arc::new(Keyspace::new(store).for_workers(worker_count));
     keyspace
         .latency()
@@ -212,7 +212,7 @@ impl Life {
                 Some(error) = load_failed.recv() => failure = Some(error),
                 () = loaded(keyspace), if !is_ready => {
                     is_ready = true;
-                    self.launcher.ready();
+                    self.launcher.ready(settings.logfile.as_deref());
                     continue;
                 }
                 _ = self.signals.terminate.recv() => tracing::info!("SIGTERM: stopping"),
@@ -222,6 +222,8 @@ impl Life {
             break;
         }
         server.shutdown.send_replace(true);
+        // A command that waits for space would keep its client.
+        keyspace.end_waits();
         self.launcher.stopping();
         // First stop accepting, then end the clients: each gets replies to everything that it has sent.
         let _ = accepting.await;
@@ -267,7 +269,10 @@ async fn drain(server: &Server) {
     }
     let left = server.clients.len();
     if left > 0 {
-        tracing::warn!(left, "clients that did not take their replies were cut off");
+        tracing::warn!(
+            left,
+            "the server disconnected clients that did not read their replies"
+        );
     }
 }
 
@@ -316,7 +321,8 @@ fn announce(
 
 /// Raises the limit of open files for `maxclients` clients. If the system allows less, lowers `maxclients`.
 fn fit_maxclients(config: &Config, reserved: u64) -> Result<(), RunError> {
-    let Err(TooMany { possible, files }) = files::make_room(config.settings().maxclients, reserved)
+    let Err(TooMany { possible, files }) =
+        files::raise_limit(config.settings().maxclients, reserved)
     else {
         return Ok(());
     };

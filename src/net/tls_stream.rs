@@ -15,6 +15,8 @@ use tokio::time::{Sleep, sleep};
 use tokio_rustls::server::TlsStream;
 use tokio_rustls::{Accept, TlsAcceptor};
 
+use crate::tls::in_words;
+
 /// How long a handshake may take.
 const HANDSHAKE_TIME: Duration = Duration::from_secs(10);
 
@@ -58,7 +60,7 @@ impl TlsClient {
                 Err(error) => {
                     self.state = State::Failed;
                     let reason = reason(&error);
-                    tracing::warn!(client = %self.addr, reason, "a TLS client was not let in");
+                    tracing::warn!(client = %self.addr, reason, "the server refused a TLS client");
                     return Poll::Ready(Err(error));
                 }
             }
@@ -77,6 +79,7 @@ fn reason(error: &io::Error) -> String {
         Some(rustls::Error::InvalidMessage(_)) => {
             "what it sends is not TLS: perhaps a client without TLS on tls-port".to_owned()
         }
+        Some(error) => in_words(error),
         _ if error.kind() == io::ErrorKind::UnexpectedEof => {
             "it went away during the handshake".to_owned()
         }

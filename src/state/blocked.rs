@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use parking_lot::Mutex;
+use lock_order::{Mutex, Rank};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
@@ -93,7 +93,7 @@ impl OwnWait {
             user: Arc::clone(session.identity.user()),
             client: client.id,
             touch: access.touch,
-            state: Mutex::new(State::Waits),
+            state: Mutex::new(Rank::Blocked, State::Waits),
             answered: Notify::new(),
         });
         let keys = blocked.call.keys();
@@ -180,6 +180,7 @@ impl Blocked {
             touch: self.touch,
             client: self.client,
             serves: true,
+            patient: true,
         };
         let args = self.args.args();
         // The user's rules may have changed since the client sent the call.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::time::Instant;
 
+use lock_order::Rank;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
@@ -252,10 +253,19 @@ pub struct Endpoint {
 }
 
 /// All connected clients, by id.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Clients {
-    by_id: Mutex<BTreeMap<u64, Arc<ClientHandle>>>,
+    by_id: lock_order::Mutex<BTreeMap<u64, Arc<ClientHandle>>>,
     last_id: AtomicU64,
+}
+
+impl Default for Clients {
+    fn default() -> Self {
+        Self {
+            by_id: lock_order::Mutex::new(Rank::Clients, BTreeMap::new()),
+            last_id: AtomicU64::new(0),
+        }
+    }
 }
 
 impl Clients {

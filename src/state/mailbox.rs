@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Instant;
 
 use bytes::BytesMut;
-use parking_lot::Mutex;
+use lock_order::{Mutex, Rank};
 use tokio::sync::Notify;
 
 use crate::config::OutputBufferLimit;
@@ -17,7 +17,7 @@ use crate::protocol::ReplyBuffer;
 const KEPT_BUFFER_BYTES: usize = 64 * 1024;
 
 /// Encoded messages that wait for a client's connection.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Mailbox {
     waiting: Mutex<Waiting>,
     /// How many bytes wait; readable without the lock.
@@ -31,6 +31,17 @@ pub struct Mailbox {
 struct Waiting {
     bytes: BytesMut,
     over_soft_since: Option<Instant>,
+}
+
+impl Default for Mailbox {
+    fn default() -> Self {
+        Self {
+            waiting: Mutex::new(Rank::Mailbox, Waiting::default()),
+            bytes: AtomicUsize::new(0),
+            overflown: AtomicBool::new(false),
+            arrived: Notify::new(),
+        }
+    }
 }
 
 impl Mailbox {

@@ -4,17 +4,36 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use parking_lot::RwLock;
+use lock_order::{Rank, RwLock};
 
 use super::ClientHandle;
+use crate::acl::User;
 use crate::config::{OutputBufferLimit, OutputBufferLimits};
 
+/// One call as monitors see it.
+#[derive(Debug)]
+pub struct Lines {
+    /// With its words.
+    pub whole: Vec<u8>,
+    /// For users that may not see the words.
+    pub hidden: Vec<u8>,
+}
+
 /// The clients in MONITOR mode.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Monitors {
     clients: RwLock<Vec<Arc<ClientHandle>>>,
     /// The number of clients; every command reads it.
     count: AtomicUsize,
+}
+
+impl Default for Monitors {
+    fn default() -> Self {
+        Self {
+            clients: RwLock::new(Rank::Monitors, Vec::new()),
+            count: AtomicUsize::new(0),
+        }
+    }
 }
 
 impl Monitors {
@@ -42,11 +61,23 @@ impl Monitors {
         }
     }
 
-    /// Sends `line` to all monitors; returns how many it disconnected because they do not read.
-    pub fn show(&self, line: &[u8], limits: &OutputBufferLimits) -> u64 {
+    /// Sends a line to all monitors, the whole one to users for which `sees` says so; returns how many it disconnected
+    /// because they do not read.
+    pub fn show(
+        &self,
+        lines: &Lines,
+        sees: &dyn Fn(&User) -> bool,
+        limits: &OutputBufferLimits,
+    ) -> u64 {
         let limit = limit(limits);
         let mut ended = 0;
         for client in self.clients.read().iter() {
+            let user = Arc::clone(&client.user.lock());
+            let line = if sees(&user) {
+                &lines.whole
+            } else {
+                &lines.hidden
+            };
             if !client.is_killed() && !client.mailbox.put_behind(client.taken_bytes(), line, limit)
             {
                 client.kill();
@@ -168,10 +199,17 @@ mod tests {
         monitors.add(&watcher);
         monitors.add(&watcher);
         assert!(monitors.any());
-        assert_eq!(monitors.show(b"12345", &limits), 0);
-        assert_eq!(monitors.show(b"6", &limits), 1);
+        let show = |line: &[u8]| {
+            let lines = Lines {
+                whole: line.to_vec(),
+                hidden: Vec::new(),
+            };
+            monitors.show(&lines, &|_| true, &limits)
+        };
+        assert_eq!(show(b"12345"), 0);
+        assert_eq!(show(b"6"), 1);
         assert!(watcher.is_killed());
-        assert_eq!(monitors.show(b"6", &limits), 0);
+        assert_eq!(show(b"6"), 0);
         monitors.remove(&watcher);
         assert!(!monitors.any());
     }

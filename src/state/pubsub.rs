@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use foldhash::quality::RandomState;
-use parking_lot::Mutex;
+use lock_order::{Mutex, Rank};
 
 use super::{ClientHandle, Server};
 use crate::acl::User;
@@ -54,7 +54,7 @@ impl Subscriptions {
 type Listeners = HashMap<Bytes, Vec<Arc<ClientHandle>>, RandomState>;
 
 /// All subscriptions.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct PubSub {
     hub: Mutex<Hub>,
     /// How many names of each kind have subscribers. Readable without the lock, so that a message without subscribers
@@ -67,6 +67,16 @@ pub struct PubSub {
 struct Hub {
     listeners: [Listeners; 3],
     message: Push,
+}
+
+impl Default for PubSub {
+    fn default() -> Self {
+        Self {
+            hub: Mutex::new(Rank::Hub, Hub::default()),
+            names: Default::default(),
+            clients: AtomicUsize::new(0),
+        }
+    }
 }
 
 impl PubSub {

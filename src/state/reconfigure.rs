@@ -32,7 +32,7 @@ impl Server {
             return Err((name, no_power_refusal()));
         }
         if let Some(name) = change(&["maxclients"]) {
-            files::make_room(settings.maxclients, self.reserved_files)
+            files::raise_limit(settings.maxclients, self.reserved_files)
                 .map_err(|error| (name, error.to_string()))?;
         }
         let tls = Tls::prepare(settings, changed)?;

@@ -5,6 +5,10 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 use parking_lot::Mutex;
 
+use crate::acl::{REDACTED, Reach, Subjects};
+use crate::catalog::Command;
+use crate::protocol::Args;
+
 /// How many arguments of a call the log keeps, and how many bytes of each. Redis's numbers.
 const WORDS_MAX: usize = 32;
 const WORD_BYTES_MAX: usize = 128;
@@ -19,7 +23,11 @@ pub struct SlowCall {
     /// How long the command took, µs.
     pub micros: u64,
     /// The arguments, shortened.
-    pub words: Vec<Bytes>,
+    pub arguments: Vec<Bytes>,
+    /// What a user must reach to see the arguments.
+    pub subjects: Subjects,
+    /// How many arguments at the beginning name the command: everybody sees those.
+    pub name_len: usize,
     /// The client's address.
     pub addr: String,
     /// The client's name.
@@ -37,6 +45,23 @@ struct State {
     /// The calls, newest first.
     calls: VecDeque<SlowCall>,
     next_id: u64,
+}
+
+impl SlowCall {
+    /// The call as a user sees it who may reach what `reach` says.
+    #[must_use]
+    pub fn seen_by(mut self, reach: &Reach<'_>) -> Self {
+        // A shortened argument does not tell which key it was.
+        let argument = |position: usize| {
+            let argument = self.arguments.get(position)?;
+            (argument.len() <= WORD_BYTES_MAX).then_some(argument.as_ref())
+        };
+        if !reach.sees(&self.subjects, argument) {
+            let hidden = self.arguments.iter_mut().skip(self.name_len);
+            hidden.for_each(|word| *word = Bytes::from_static(REDACTED));
+        }
+        self
+    }
 }
 
 impl Slowlog {
@@ -76,11 +101,23 @@ impl Slowlog {
     }
 }
 
-/// Shortens the arguments of a call for the slow log. A note in Redis's words replaces what is left out.
-pub fn shortened<'a>(words: impl ExactSizeIterator<Item = &'a [u8]>) -> Vec<Bytes> {
-    let all = words.len();
-    let kept = if all > WORDS_MAX { WORDS_MAX - 1 } else { all };
-    let mut short: Vec<Bytes> = words
+/// How many arguments of a call of `len` arguments the log keeps as such.
+fn kept(len: usize) -> usize {
+    if len > WORDS_MAX { WORDS_MAX - 1 } else { len }
+}
+
+/// What of a call a user must reach to see the arguments that the log keeps.
+pub fn subjects(command: &Command, args: Args<'_>) -> Subjects {
+    let mut subjects = Subjects::of(command, args);
+    subjects.shorten(kept(args.len()));
+    subjects
+}
+
+/// Shortens the arguments of a call for the slow log. A note in Redis's arguments replaces what is left out.
+pub fn shortened<'a>(arguments: impl ExactSizeIterator<Item = &'a [u8]>) -> Vec<Bytes> {
+    let all = arguments.len();
+    let kept = kept(all);
+    let mut short: Vec<Bytes> = arguments
         .take(kept)
         .map(|word| match word.get(WORD_BYTES_MAX..) {
             None | Some([]) => Bytes::copy_from_slice(word),
@@ -100,12 +137,14 @@ pub fn shortened<'a>(words: impl ExactSizeIterator<Item = &'a [u8]>) -> Vec<Byte
 mod tests {
     use super::*;
 
-    fn call(words: &[&[u8]]) -> SlowCall {
+    fn call(arguments: &[&[u8]]) -> SlowCall {
         SlowCall {
             id: 0,
             at_s: 1,
             micros: 2,
-            words: shortened(words.iter().copied()),
+            arguments: shortened(arguments.iter().copied()),
+            subjects: Subjects::default(),
+            name_len: 1,
             addr: String::new(),
             name: String::new(),
         }
@@ -131,16 +170,16 @@ mod tests {
     #[test]
     fn shortens_as_redis_does() {
         let long = [b'x'; 130];
-        let words = call(&[b"set", &long[..129], &long[..128], &long]).words;
-        assert_eq!(words[1].len(), 128 + "... (1 more bytes)".len());
-        assert!(words[1].ends_with(b"x... (1 more bytes)"));
-        assert_eq!(words[2].len(), 128);
-        assert!(words[3].ends_with(b"... (2 more bytes)"));
+        let arguments = call(&[b"set", &long[..129], &long[..128], &long]).arguments;
+        assert_eq!(arguments[1].len(), 128 + "... (1 more bytes)".len());
+        assert!(arguments[1].ends_with(b"x... (1 more bytes)"));
+        assert_eq!(arguments[2].len(), 128);
+        assert!(arguments[3].ends_with(b"... (2 more bytes)"));
         let many: Vec<&[u8]> = vec![b"w"; 32];
-        assert_eq!(call(&many).words.len(), 32);
-        assert_eq!(call(&many).words[31], "w");
+        assert_eq!(call(&many).arguments.len(), 32);
+        assert_eq!(call(&many).arguments[31], "w");
         let many: Vec<&[u8]> = vec![b"w"; 33];
-        assert_eq!(call(&many).words.len(), 32);
-        assert_eq!(call(&many).words[31], "... (2 more arguments)");
+        assert_eq!(call(&many).arguments.len(), 32);
+        assert_eq!(call(&many).arguments[31], "... (2 more arguments)");
     }
 }

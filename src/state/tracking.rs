@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use foldhash::quality::RandomState;
-use parking_lot::{Mutex, RwLock};
+use lock_order::{Mutex, Rank, RwLock};
 use smallvec::SmallVec;
 
 use super::{ClientHandle, Server};
@@ -109,9 +109,9 @@ pub struct Tracking {
 impl Default for Tracking {
     fn default() -> Self {
         Self {
-            clients: RwLock::default(),
-            prefixes: RwLock::default(),
-            tables: std::array::from_fn(|_| Mutex::default()),
+            clients: RwLock::new(Rank::TrackingClients, HashMap::default()),
+            prefixes: RwLock::new(Rank::TrackingPrefixes, HashMap::default()),
+            tables: std::array::from_fn(|_| Mutex::new(Rank::TrackingTable, Table::default())),
             hasher: RandomState::default(),
             keys: AtomicUsize::new(0),
             items: AtomicUsize::new(0),

@@ -26,7 +26,7 @@ pub fn reserved(workers: usize) -> u64 {
 }
 
 /// Raises the limit of open files to `clients` and the `reserved` ones together, as far as the operating system allows.
-pub fn make_room(clients: usize, reserved: u64) -> Result<(), TooMany> {
+pub fn raise_limit(clients: usize, reserved: u64) -> Result<(), TooMany> {
     let wanted = clients as u64 + reserved;
     let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else {
         // The limit is unknown, so assume that it is high enough.

@@ -157,7 +157,7 @@ impl Closing {
     pub fn wait(self) {
         // The other end sends nothing; it only goes away.
         if self.0.recv_timeout(CLOSING_TIME) == Err(mpsc::RecvTimeoutError::Timeout) {
-            tracing::warn!("sockets that are no longer named are still open");
+            tracing::warn!("the server did not close the sockets of the former addresses in time");
         }
     }
 }
@@ -196,7 +196,7 @@ impl<'a> Shared<'a> {
         for listener in listeners {
             // If this fails, the new socket cannot listen, and the caller reports that.
             if let Err(error) = SockRef::from(*listener).set_reuse_port(shared) {
-                tracing::warn!(%error, "SO_REUSEPORT of a listening socket");
+                tracing::warn!(%error, "SO_REUSEPORT could not be set on a listening socket");
             }
         }
     }

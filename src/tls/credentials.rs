@@ -77,7 +77,7 @@ pub(super) fn authorities(settings: &TlsSettings) -> Result<Option<RootCertStore
         for certificate in certificates(directive, &path)? {
             roots
                 .add(certificate)
-                .map_err(|error| refused(directive, &path, error))?;
+                .map_err(|error| refused(directive, &path, in_words(&error)))?;
         }
     }
     Ok(Some(roots))
@@ -111,6 +111,17 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
         return Err(io::Error::other("it is no file of a sensible size"));
     }
     fs::read(path)
+}
+
+/// What is wrong with a certificate. The library names a constant for version 1.
+pub fn in_words(error: &rustls::Error) -> String {
+    let text = error.to_string();
+    if text.contains("UnsupportedCertVersion") {
+        return "a certificate of X.509 version 1 is not taken; make one of version 3, with extensions ('openssl x509 -req \
+                -extfile FILE' or 'openssl req -x509'; 'openssl x509 -noout -text' shows the version)"
+            .to_owned();
+    }
+    text
 }
 
 fn refused(directive: &'static str, path: &Path, reason: impl Into<Reason>) -> TlsError {

@@ -13,6 +13,7 @@ use rustls::pki_types::pem;
 use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::{ServerConfig, SupportedProtocolVersion, version};
 
+pub use self::credentials::in_words;
 use self::sessions::Sessions;
 use crate::config::{AuthClients, Settings, TlsSettings};
 
@@ -52,7 +53,7 @@ pub enum TlsError {
         source: Reason,
     },
     /// Certificate and key do not belong together, or cannot be used.
-    #[error("tls-cert-file and tls-key-file: {0}")]
+    #[error("tls-cert-file and tls-key-file: {}", credentials::in_words(.0))]
     Pair(#[source] rustls::Error),
 }
 

@@ -196,7 +196,7 @@ def notifications(client):
 
 
 def restarted(client):
-    """The same objects go on after the server was killed, and find what they had stored."""
+    """After a kill of the server, the same objects go on and find their data."""
     client.flushdb()
     client.set("session", "kept", ex=100)
     client.set("short", "v", px=200)

@@ -11,12 +11,12 @@ use super::items::{Items, Payloads, Told, Word};
 use crate::model::{far_ms, now_ms};
 use common::{Value, encode};
 
-/// How long a brief key lives, ms.
+/// The lifetime of a brief key, ms.
 pub const BRIEF_MS: u64 = 60;
-/// Elements that are counted, one after the other, so that a count tells which they are.
+/// Elements for counting, in a fixed order, so that a count tells which elements they are.
 const COUNTED_MAX: i64 = 16;
 
-/// The first few elements that are counted.
+/// The first few counted elements.
 pub fn counted(count: i64) -> BTreeSet<Word> {
     (0..count).map(|n| format!("c{n}").into_bytes()).collect()
 }
@@ -26,7 +26,7 @@ pub fn counted(count: i64) -> BTreeSet<Word> {
 pub enum Call {
     Plain(Vec<Word>),
     Exec(Vec<Vec<Word>>),
-    /// A key that no other call names, and that is gone before anybody looks.
+    /// A key that no other call names, and that expires before the check.
     Brief(Vec<Vec<Word>>),
 }
 
@@ -38,12 +38,12 @@ impl Call {
         }
     }
 
-    /// Whether the server chooses what it takes.
+    /// Whether the server chooses the elements.
     pub fn chooses(&self) -> bool {
         self.all().iter().any(|words| words[0] == b"SPOP")
     }
 
-    /// What is sent.
+    /// The requests to send.
     pub fn encode(&self, bytes: &mut Vec<u8>) {
         if let Call::Plain(words) = self {
             return encode(bytes, words);
@@ -55,7 +55,7 @@ impl Call {
         encode(bytes, &["EXEC"]);
     }
 
-    /// How many replies come before the one that matters.
+    /// How many replies come before the important one.
     pub fn replies_before(&self) -> usize {
         match self {
             Call::Plain(_) => 0,
@@ -63,7 +63,7 @@ impl Call {
         }
     }
 
-    /// The effect, and the reply.
+    /// Applies the call to the model, and returns the expected reply.
     pub fn apply(&self, items: &mut Items, payloads: &Payloads, told: &Told<'_>) -> Value {
         match self {
             Call::Plain(words) => items.apply(words, payloads, told),
@@ -72,7 +72,7 @@ impl Call {
                 Value::Array(replies.collect())
             }
             Call::Brief(calls) => {
-                // As if it had never been.
+                // The key leaves no trace.
                 let mut elsewhere = Items::default();
                 let replies = calls
                     .iter()
@@ -94,7 +94,7 @@ impl Call {
     }
 }
 
-/// Where random calls come from.
+/// The source of random calls.
 pub struct Source {
     rng: StdRng,
     round: usize,
@@ -112,7 +112,7 @@ impl Source {
         }
     }
 
-    /// A count from 0 up to, but without, `end`.
+    /// A random count below `end`.
     pub fn below(&mut self, end: usize) -> usize {
         self.rng.random_range(0..end)
     }
@@ -122,7 +122,7 @@ impl Source {
         match self.below(20) {
             0..3 => {
                 let calls = (0..=self.below(8)).map(|_| self.words(payloads));
-                // What is chosen is told by a reply of its own.
+                // A random choice of the server shows in a reply of its own.
                 Call::Exec(calls.filter(|words| words[0] != b"SPOP").collect())
             }
             3 if self.below(2) == 0 => self.brief(),
@@ -153,14 +153,14 @@ impl Source {
         format!("{kind}{}", self.below(4))
     }
 
-    /// A value, mostly short; some longer than anything packs together.
+    /// A value, mostly short; some are longer than anything that is packed together.
     fn value(&mut self) -> String {
         let len = self.pick(&[1, 8, 8, 8, 60, 70, 300, 3_000]);
         let stamp: u32 = self.rng.random();
         stamp.to_string().repeat(1 + len / 8)
     }
 
-    /// An element of few, or a new one.
+    /// One of a few elements, or a new one.
     fn element(&mut self) -> String {
         match self.below(12) {
             0 => self.value(),
@@ -169,7 +169,7 @@ impl Source {
         }
     }
 
-    /// Elements: some, or more than are packed together.
+    /// Elements: a few, or more than a packed form takes.
     fn elements(&mut self) -> Vec<String> {
         if self.below(15) == 0 {
             let start = self.below(100);

@@ -1,5 +1,5 @@
-//! The same for collections: every write command, several at once in EXEC and in pipelines. After a kill each database
-//! has all acknowledged calls, and perhaps the first few of those that were not acknowledged.
+//! Kills the server while clients write collections: every write command, several at once in EXEC and in pipelines.
+//! After a kill each database has all acknowledged calls, and perhaps the first few of the unacknowledged ones.
 
 #[path = "calls.rs"]
 mod calls;
@@ -20,10 +20,10 @@ use calls::{Call, Source};
 use common::{Options, RawClient, Server, Subject, TestResult, Value, encode};
 use items::{Item, Items, Payloads, Told, Word};
 
-/// Calls that one connection sends before it reads their replies, at most.
+/// The most calls that one connection sends before it reads their replies.
 const PIPELINE_MAX: usize = 12;
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Longer than a brief key lives.
+/// Longer than the lifetime of a brief key.
 const BRIEFLY: Duration = Duration::from_millis(calls::BRIEF_MS + 20);
 
 #[test]
@@ -41,7 +41,7 @@ fn crash_collections_on_stree() -> TestResult {
     kill_and_check("stree", 4)
 }
 
-/// Without a kill: replies and contents are the model's. Examines the model too, by `PMEMKV_SUBJECT`.
+/// The same without a kill: replies and contents equal the model's. With `PMEMKV_SUBJECT` this also checks the model.
 #[test]
 fn collections_are_as_the_model_of_the_crash_tests() -> TestResult {
     let (seed, _) = seed_and_rounds(0)?;
@@ -118,14 +118,14 @@ fn kill_and_check(engine: &str, rounds: usize) -> TestResult {
     server.terminate()
 }
 
-/// How one connection ended: all that was acknowledged, and what was sent after it.
+/// The state at the end of a connection: all acknowledged calls, and those sent after them.
 struct End {
     acknowledged: Items,
     unacknowledged: Vec<Call>,
 }
 
 impl End {
-    /// `found` must be the acknowledged state, or that with some of the unacknowledged calls after it.
+    /// `found` must be the acknowledged state, or that state after the first few unacknowledged calls.
     fn check(self, found: Items, payloads: &Payloads) -> Result<Items, String> {
         let mut expected = self.acknowledged;
         let first_difference = expected.difference(&found);
@@ -144,7 +144,7 @@ impl End {
     }
 }
 
-/// Writes until the server is gone. An error where a reply is another than the model's.
+/// Writes until the server is gone. Returns an error if a reply differs from the model's.
 fn write(
     port: u16,
     db: usize,
@@ -168,7 +168,7 @@ fn write(
             let call = source.next(payloads);
             let chooses = call.chooses();
             calls.push(call);
-            // What it chose must be told from what is left: so nothing comes behind it.
+            // The test must see from the contents what the server chose, so nothing follows this call.
             if chooses {
                 break;
             }
@@ -186,10 +186,10 @@ fn write(
     }
 }
 
-/// Why calls were not all answered.
+/// Why a call got no reply.
 #[derive(Debug)]
 enum Stop {
-    /// The connection ended after so many replies.
+    /// The connection ended after this many replies.
     Gone(usize),
     Wrong(String),
 }
@@ -222,7 +222,7 @@ fn run(
     Ok(())
 }
 
-/// With one kind of null: which one it is depends on where a command runs, and is tested elsewhere.
+/// Makes both kinds of null equal: the kind depends on where a command runs, which another test checks.
 fn without_nulls(reply: &Value) -> Value {
     match reply {
         Value::NullArray => Value::NullBulk,
@@ -231,7 +231,7 @@ fn without_nulls(reply: &Value) -> Value {
     }
 }
 
-/// Values of each type as DUMP gives them. The connection's database is empty before and after.
+/// Values of each type, as DUMP returns them. The connection's database is empty before and after.
 fn make_payloads(client: &mut RawClient) -> TestResult<Payloads> {
     let words =
         |n: i32| -> BTreeSet<Word> { (0..n).map(|n| format!("r{n}").into_bytes()).collect() };
@@ -268,7 +268,7 @@ fn make_payloads(client: &mut RawClient) -> TestResult<Payloads> {
     Ok(payloads)
 }
 
-/// Everything in the database that the client has selected.
+/// Everything in the client's selected database.
 fn read(client: &mut RawClient) -> TestResult<Items> {
     let keys = client.line("KEYS *")?;
     let keys = keys.items().ok_or("KEYS answers no array")?;
@@ -318,13 +318,13 @@ fn read(client: &mut RawClient) -> TestResult<Items> {
                         .collect(),
                 )
             }
-            // Of few elements the estimate is their number: they are known by their order.
+            // For few elements the estimate is their number, which tells the elements, since they are added in order.
             b'p' => Item::Counted(calls::counted(value.integer().unwrap_or(-1))),
             _ => Item::Text(value.bytes().ok_or("a value is no string")?.to_vec()),
         };
         found.0.insert(key.to_vec(), (item, deadline));
     }
-    // What has expired counts until somebody comes by.
+    // An expired key counts until a command touches it.
     let deadline = Instant::now() + PATIENCE;
     loop {
         let size = client.line("DBSIZE")?;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use common::Value;
 
-/// A word of a call, an element, a member.
+/// An argument of a call, an element, or a member.
 pub type Word = Vec<u8>;
 
 /// What one key holds.
@@ -15,7 +15,7 @@ pub enum Item {
     List(VecDeque<Word>),
     Set(BTreeSet<Word>),
     Sorted(BTreeMap<Word, f64>),
-    /// Elements that were counted.
+    /// Counted elements.
     Counted(BTreeSet<Word>),
 }
 
@@ -23,13 +23,13 @@ pub enum Item {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Items(pub BTreeMap<Word, (Item, Option<i64>)>);
 
-/// Values that RESTORE brings back, by their payloads.
+/// The values that RESTORE restores, by their payloads.
 pub type Payloads = BTreeMap<Word, Item>;
 
-/// From where it is known which elements a command chose.
+/// How the model learns which elements a command chose.
 pub enum Told<'a> {
     By(&'a Value),
-    /// No reply came: from what is there afterwards.
+    /// No reply came: the contents show it afterwards.
     From(&'a Items),
 }
 
@@ -51,14 +51,14 @@ pub(super) fn parse<T: std::str::FromStr>(word: &[u8]) -> T {
     parsed.expect("the test makes good numbers")
 }
 
-/// Scores and sums of this test are halves: they have one form.
+/// Scores and sums in this test are multiples of a half, which have one text form.
 pub(super) fn number(value: f64) -> Word {
     value.to_string().into_bytes()
 }
 
 macro_rules! accessor {
     ($name:ident, $variant:ident, $kind:ty) => {
-        /// The key's value of this type, a new one where there is none.
+        /// The key's value of this type; a new one if there is none.
         pub(super) fn $name(&mut self, key: &[u8]) -> &mut $kind {
             let new = || (Item::$variant(<$kind>::default()), None);
             match &mut self.0.entry(key.to_vec()).or_insert_with(new).0 {
@@ -91,7 +91,7 @@ impl Items {
         self.0.insert(key.to_vec(), (item, None));
     }
 
-    /// The first key at which `found` is something else.
+    /// The first key for which `found` differs.
     pub fn difference(&self, found: &Self) -> Option<String> {
         let keys: BTreeSet<_> = self.0.keys().chain(found.0.keys()).collect();
         let differs = keys
@@ -113,7 +113,7 @@ impl Items {
         ))
     }
 
-    /// Runs a call; its reply.
+    /// Runs a call; returns its reply.
     pub fn apply(&mut self, words: &[Word], payloads: &Payloads, told: &Told<'_>) -> Value {
         let reply = match words[0][0] {
             b'H' => self.apply_to_hash(words),
@@ -129,7 +129,7 @@ impl Items {
         reply
     }
 
-    /// The commands that wait are sent with next to no timeout: they find something or answer null.
+    /// Waiting commands have an almost zero timeout: they find something or answer null.
     fn apply_waiting(&mut self, words: &[Word]) -> Value {
         let mut plain = words.to_vec();
         plain[0].remove(0);
@@ -247,7 +247,7 @@ impl Items {
         }
     }
 
-    /// What SPOP took.
+    /// What SPOP removed.
     fn chosen(&mut self, key: &[u8], told: &Told<'_>) -> Option<Word> {
         let members = self.set(key);
         match told {
@@ -305,7 +305,7 @@ impl Items {
                 ok()
             }
             b"SORT" => {
-                // Members are different, so that their order as text is one.
+                // Members differ, so that their order as text is unique.
                 let mut all: Vec<_> = self.set(key).iter().cloned().collect();
                 all.sort();
                 let size = int(all.len());
@@ -377,7 +377,7 @@ impl Items {
     }
 }
 
-/// Words as text.
+/// Arguments as text.
 struct Shown<'a>(&'a Item);
 
 impl std::fmt::Debug for Shown<'_> {

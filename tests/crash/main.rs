@@ -1,5 +1,5 @@
-//! Kills the server at random moments under load. Afterwards every acknowledged write must be there, and none half
-//! done.
+//! Kills the server at random moments under load. Afterwards every acknowledged write must be there, and no write may
+//! be half done.
 //!
 //! `PMEMKV_SEED` (a number, or `random`) and `PMEMKV_CRASH_ROUNDS` change what runs.
 
@@ -7,6 +7,7 @@ mod collections;
 mod damage;
 mod mixes;
 mod model;
+mod order;
 mod repair;
 
 use std::collections::BTreeMap;
@@ -21,11 +22,11 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
 const SEED: u64 = 20_260;
-/// Each writes to a database of its own, so that its model is exact.
+/// Each connection writes to a database of its own, so that its model is exact.
 const CONNECTIONS: usize = 4;
-/// How long the connections write before the server is killed, ms.
+/// How long the connections write before the kill, ms.
 const ROUND_MS: std::ops::Range<u64> = 20..160;
-/// How long a start lasts that is killed before it serves, ms.
+/// How long a start runs that is killed before the server serves, ms.
 const START_MS: std::ops::Range<u64> = 1..50;
 
 #[test]
@@ -114,7 +115,7 @@ fn kill_and_check(engine: &str, mix: Mix, rounds: usize) -> TestResult {
     let mut server = Server::start_with(
         Options::new(engine)
             .pool_size(mix.pool_size())
-            // Connections side by side, also on a machine of few cores.
+            // The connections write at the same time, also on a machine with few cores.
             .directive("worker-threads", "3"),
     )?;
     let mut states = (0..CONNECTIONS)
@@ -157,18 +158,18 @@ fn kill_and_check(engine: &str, mix: Mix, rounds: usize) -> TestResult {
     server.terminate()
 }
 
-/// How one connection ended: all that was acknowledged, and what was sent after it.
+/// The state at the end of a connection: all acknowledged calls, and those sent after them.
 struct End {
     acknowledged: State,
-    /// The server may have run the first few of these, in their order.
+    /// The server may have run the first few of these, in order.
     unacknowledged: Vec<Op>,
     sent_ms: i64,
     ended_ms: i64,
 }
 
 impl End {
-    /// `found` must be the acknowledged state, or that with some of the unacknowledged calls after it. Returns it
-    /// as the next round's beginning.
+    /// `found` must be the acknowledged state, or that state after the first few unacknowledged calls. Returns it as
+    /// the beginning of the next round.
     fn check(self, found: State) -> Result<State, String> {
         let mut expected = self.acknowledged;
         let mut first_difference = expected.difference(&found);
@@ -191,7 +192,7 @@ impl End {
     }
 }
 
-/// Writes what a database holds at the beginning.
+/// Writes the initial contents of a database.
 fn fill(port: u16, db: usize, ops: &[Op]) -> TestResult<State> {
     let mut state = State::default();
     let mut client = RawClient::connect(port)?;
@@ -212,7 +213,7 @@ fn fill(port: u16, db: usize, ops: &[Op]) -> TestResult<State> {
     Ok(state)
 }
 
-/// Writes until the server is gone. An error where a reply is another than the model's.
+/// Writes until the server is gone. Returns an error if a reply differs from the model's.
 fn write(
     port: u16,
     db: usize,

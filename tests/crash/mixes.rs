@@ -5,7 +5,7 @@ use rand::rngs::StdRng;
 
 use crate::model::{Op, far_ms};
 
-/// Keys of one connection in [`Mix::Full`]: with four of them some 85 % of what a pool of 64 MiB takes.
+/// Keys of one connection in [`Mix::Full`]: four connections fill some 85 % of a pool of 64 MiB.
 const FULL_KEYS: usize = 8_500;
 /// Keys of one connection in [`Mix::Large`].
 const LARGE_KEYS: usize = 10;
@@ -13,25 +13,25 @@ const LARGE_KEYS: usize = 10;
 const PATCHED_KEYS: usize = 8;
 /// Bytes of a part there, with its key.
 const PART_BYTES: usize = 16_288;
-/// Keys of one MSET there: more than a segment holds.
+/// Keys of one MSET there: more than a segment takes.
 const MANY_KEYS: usize = 2_000;
 
 /// A kind of load.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mix {
-    /// Every kind of call, small values, much room.
+    /// Every kind of call, small values, much space.
     Any,
-    /// A pool that is nearly full of values that are written again and again: the compaction never rests.
+    /// A nearly full pool of values that are overwritten again and again: the compaction never rests.
     Full,
     /// Values in parts, and batches longer than segments.
     Large,
-    /// Values in parts, some of which change; in a pool in which the compaction moves the others.
+    /// Values in parts, of which some change; the compaction moves the others.
     Patching,
-    /// The same with much room, which pairs of many sizes need.
+    /// The same with much space, which pairs of many sizes need.
     PatchingWithRoom,
     /// EXEC and MSET of every kind of call.
     Transactions,
-    /// New keys only: segments are made all the time.
+    /// New keys only: the store makes segments all the time.
     Growing,
 }
 
@@ -46,7 +46,7 @@ impl Mix {
         }
     }
 
-    /// Calls that one connection sends before it reads their replies, at most.
+    /// The most calls that one connection sends before it reads their replies.
     pub fn pipeline_max(self) -> usize {
         match self {
             Mix::Any | Mix::Full => 24,
@@ -56,7 +56,7 @@ impl Mix {
         }
     }
 
-    /// What a connection writes before the first round.
+    /// The calls of a connection before the first round.
     pub fn fill(self, rng: &mut StdRng) -> Vec<Op> {
         match self {
             Mix::Full => (0..FULL_KEYS)
@@ -73,13 +73,13 @@ impl Mix {
             Mix::Transactions => match rng.random_range(0..10) {
                 0 => Op::random(rng, round, fresh),
                 1 => Op::Exec((0..3).map(|_| large(rng)).collect()),
-                // Many versions of few keys, of which only the last counts.
+                // Many versions of few keys; only the last one counts.
                 2 | 3 => Op::Exec(
                     (0..rng.random_range(10..60))
                         .map(|_| version(rng))
                         .collect(),
                 ),
-                // Everything is replaced at once.
+                // One call replaces everything.
                 4 if rng.random_ratio(1, 10) => Op::Exec(vec![
                     Op::random(rng, round, fresh),
                     Op::FlushDb,
@@ -140,7 +140,7 @@ fn large(rng: &mut StdRng) -> Op {
         80..85 => Op::Rename(key(rng), key(rng)),
         85..95 => Op::Set(b"small".to_vec(), bytes(rng, 0..100)),
         _ => {
-            // All of one stamp: a batch that is there by half shows at the first key that differs.
+            // All values have one stamp: if half of a batch is missing, the first different key shows it.
             let value = bytes(rng, 50..400);
             let pairs = (0..MANY_KEYS).map(|n| (format!("many:{n}").into_bytes(), value.clone()));
             Op::MSet(pairs.collect())

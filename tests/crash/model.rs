@@ -8,9 +8,9 @@ use rand::rngs::StdRng;
 
 use common::{Value, encode};
 
-/// Keys that are written again and again.
+/// Keys that are overwritten again and again.
 const KEYS: usize = 40;
-/// Keys that count.
+/// Keys of counters.
 const COUNTERS: usize = 4;
 const MS_PER_S: i64 = 1000;
 
@@ -23,7 +23,8 @@ pub fn now_ms() -> i64 {
         .expect("the clock is right")
 }
 
-/// A deadline as far as it is known: a relative one counts from some moment between sending and the reply.
+/// A deadline, as exactly as the test knows it: a relative one counts from some moment between the request and the
+/// reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Deadline {
     earliest_ms: i64,
@@ -65,7 +66,7 @@ impl State {
         self.entries.is_empty()
     }
 
-    /// The first key at which `found` is not what this state says.
+    /// The first key for which `found` differs from this state.
     pub fn difference(&self, found: &Self) -> Option<String> {
         let show = |entry: Option<&Entry>| {
             entry.map_or("nothing".to_owned(), |entry| {
@@ -103,7 +104,7 @@ impl State {
             })
     }
 
-    /// A key's string, made where there is none, with zero bytes up to a length.
+    /// A key's string, created if absent, and extended with zero bytes to a length.
     fn string(&mut self, key: &[u8], length: usize) -> &mut Vec<u8> {
         let entry = self.entries.entry(key.to_vec()).or_insert_with(|| Entry {
             value: Vec::new(),
@@ -142,7 +143,7 @@ pub enum Op {
 }
 
 impl Op {
-    /// A call; `fresh` numbers the keys that only this round makes.
+    /// A random call; `fresh` numbers the keys that only this round makes.
     pub fn random(rng: &mut StdRng, round: usize, fresh: &mut usize) -> Self {
         let mut new_key = || {
             *fresh += 1;
@@ -158,7 +159,7 @@ impl Op {
             430..480 => Op::SetPxAt(key(rng), value(rng), far_ms(rng)),
             480..560 => {
                 let pairs = (0..rng.random_range(2..8)).map(|_| (key(rng), value(rng)));
-                // A key that stands twice would take its last value; here once is enough.
+                // If a key stood twice, its last value would count; once is enough here.
                 let pairs: BTreeMap<_, _> = pairs.collect();
                 Op::MSet(pairs.into_iter().collect())
             }
@@ -167,7 +168,7 @@ impl Op {
             590..600 => Op::MSetNx(vec![(key(rng), value(rng)), (new_key(), value(rng))]),
             600..680 => Op::Del((0..rng.random_range(1..4)).map(|_| key(rng)).collect()),
             680..720 => {
-                // Gaps in what earlier rounds left.
+                // Gaps in the values of earlier rounds.
                 let round = rng.random_range(0..=round);
                 let number = rng.random_range(1..200);
                 Op::Del(vec![format!("fresh:{round}:{number}").into_bytes()])
@@ -188,7 +189,7 @@ impl Op {
         Op::Exec(ops.collect())
     }
 
-    /// What is sent.
+    /// The requests to send.
     pub fn encode(&self, bytes: &mut Vec<u8>) {
         match self {
             Op::Exec(ops) => {
@@ -202,7 +203,7 @@ impl Op {
         }
     }
 
-    /// How many replies come before the one that matters.
+    /// How many replies come before the important one.
     pub fn replies_before(&self) -> usize {
         match self {
             Op::Exec(ops) => ops.len() + 1,
@@ -210,7 +211,7 @@ impl Op {
         }
     }
 
-    /// The words to send.
+    /// The arguments to send.
     fn words(&self) -> Vec<Vec<u8>> {
         let words = |name: &str, rest: &[&[u8]]| -> Vec<Vec<u8>> {
             let name = name.as_bytes().to_vec();
@@ -254,7 +255,7 @@ impl Op {
         }
     }
 
-    /// The call's effect, if it ran between the two moments, and its reply.
+    /// The effect of the call if it ran between the two moments, and its reply.
     pub fn apply(&self, state: &mut State, sent_ms: i64, ended_ms: i64) -> Value {
         let ok = Value::Simple(b"OK".to_vec());
         let relative = |s: i64| Deadline {
@@ -373,7 +374,7 @@ fn key(rng: &mut StdRng) -> Vec<u8> {
     format!("key:{}", rng.random_range(0..KEYS)).into_bytes()
 }
 
-/// Mostly short; some of a page and more, so that a value that is written by half would show.
+/// Mostly short; some fill a page and more, so that a half-written value would show.
 fn value(rng: &mut StdRng) -> Vec<u8> {
     let len = match rng.random_range(0..50) {
         0 => rng.random_range(4_000..20_000),

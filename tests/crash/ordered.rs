@@ -12,7 +12,7 @@ pub fn in_order(members: &BTreeMap<Word, f64>) -> Vec<(Word, f64)> {
     all
 }
 
-/// The two places of this test, as GEOADD keeps them.
+/// The two places of this test, as GEOADD stores them.
 fn place_score(name: &[u8]) -> f64 {
     if name == b"Palermo" {
         3_479_099_956_230_698.0
@@ -21,7 +21,7 @@ fn place_score(name: &[u8]) -> f64 {
     }
 }
 
-/// The places from `first` to `last`, negative ones counted from the end.
+/// The positions from `first` to `last`; negative ones count from the end.
 fn places(len: usize, first: &[u8], last: &[u8]) -> std::ops::Range<usize> {
     let place = |word: &[u8]| -> i64 {
         let place: i64 = parse(word);
@@ -217,7 +217,7 @@ impl Items {
                         within.map(|(member, _)| member).collect()
                     }
                     _ => {
-                        // `[a` and `[b` are sent, on keys whose scores are all equal.
+                        // The test sends `[a` and `[b`, on keys whose scores are all equal.
                         let range = words[2][1..].to_vec()..=words[3][1..].to_vec();
                         let within = all.into_iter().filter(|(member, _)| range.contains(member));
                         within.map(|(member, _)| member).collect()

@@ -13,7 +13,7 @@ use common::{Options, RawClient, Server, TestResult, Value, encode};
 const KEYS: usize = 12_000;
 /// Values that lose a byte.
 const DAMAGED: usize = 5;
-/// How often the repair is cut short.
+/// How often the test interrupts the repair.
 const KILLS: usize = 4;
 
 fn value(n: usize) -> Vec<u8> {
@@ -45,7 +45,7 @@ fn set_all(server: &Server, keys: &BTreeSet<usize>) -> TestResult {
     Ok(())
 }
 
-/// Every key but `lost` has its value; those have none.
+/// Every key except `lost` has its value; the lost ones have none.
 fn check(server: &Server, lost: &BTreeSet<usize>) -> TestResult {
     let mut client = RawClient::connect(server.port())?;
     for first in (0..KEYS).step_by(200) {
@@ -71,26 +71,26 @@ fn check(server: &Server, lost: &BTreeSet<usize>) -> TestResult {
     Ok(())
 }
 
-/// One round: damage, repairs that are killed, one that is not, and a start without.
+/// One round: damage, interrupted repairs, a complete repair, and a start without one.
 pub fn round(server: &mut Server, rng: &mut StdRng) -> TestResult {
     let options = Options::new("cmap").pool_size("64mb");
     let all: BTreeSet<usize> = (0..KEYS).collect();
     set_all(server, &all)?;
-    // What is overwritten leaves segments that hold little, and removals.
+    // Overwriting leaves segments that hold little, and tombstones.
     let some = (0..KEYS).filter(|n| n % 4 == 1).collect();
     set_all(server, &some)?;
     server.kill_9()?;
     let mut pool = fs::read(server.pool_path())?;
     let mut lost = BTreeSet::new();
     for _ in 0..DAMAGED {
-        // Written once, so that no older value takes its place.
+        // Written once, so that no older value can replace it.
         let n = loop {
             let n = rng.random_range(0..KEYS);
             if n % 4 != 1 && !lost.contains(&n) {
                 break n;
             }
         };
-        // Every copy that there is.
+        // Every copy of the value.
         let start = value(n);
         let needle = &start[..64];
         let mut from = 0;

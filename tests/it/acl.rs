@@ -73,11 +73,11 @@ fn rules_hold_from_the_next_command_on() -> TestResult {
         &[
             ("GET a1", "\"x\""),
             ("ACL WHOAMI", "\"alice\""),
-            // It takes the rules from itself: what comes behind it in the same batch is denied.
+            // The call takes the rights from its own client: the server denies the calls behind it in the same batch.
             ("ACL SETUSER alice -get", "+OK"),
             ("GET a1", NO_GET),
             ("ACL SETUSER alice off", "+OK"),
-            // Who is in stays in.
+            // A client that is connected already keeps its connection.
             ("SET a1 y", "+OK"),
         ],
     )?;
@@ -99,7 +99,7 @@ fn rules_hold_from_the_next_command_on() -> TestResult {
 }
 
 #[test]
-fn users_that_are_gone_are_disconnected() -> TestResult {
+fn clients_of_removed_users_are_disconnected() -> TestResult {
     let server = Server::start("vcmap")?;
     let (mut admin, mut alice) = with_alice(&server, "+@all ~*")?;
     check(&mut admin, &[("ACL SETUSER bob on >p +@all ~*", "+OK")])?;
@@ -121,7 +121,7 @@ fn users_that_are_gone_are_disconnected() -> TestResult {
         ],
     )?;
     assert!(alice.is_closed()?);
-    // The answer still comes.
+    // The client still gets the reply.
     check(&mut bob, &[("ACL DELUSER bob", ":1")])?;
     assert!(bob.is_closed()?);
     let (_, mut alice) = with_alice(&server, "+@all ~*")?;
@@ -157,7 +157,7 @@ fn channels_are_guarded() -> TestResult {
     )?;
     let log = admin.line("ACL LOG")?;
     assert!(format!("{log:?}").contains("\"channel\""), "{log:?}");
-    // Still allowed: nobody is disconnected.
+    // Both may still listen, so the server disconnects nobody.
     check(&mut admin, &[("ACL SETUSER alice &more", "+OK")])?;
     check(&mut alice, &[("PING", "[\"pong\", \"\"]")])?;
     check(
@@ -211,7 +211,7 @@ fn exec_asks_again() -> TestResult {
 }
 
 #[test]
-fn what_is_denied_is_logged_and_counted() -> TestResult {
+fn denials_are_logged_and_counted() -> TestResult {
     let server = Server::start("vcmap")?;
     let (mut admin, mut alice) = with_alice(&server, "+get ~a")?;
     for line in [
@@ -272,12 +272,12 @@ fn the_password_of_the_default_user() -> TestResult {
     check(
         &mut admin,
         &[
-            // One password more; the directive says what it was given.
+            // SETUSER adds a password; the directive still shows its own value.
             ("ACL SETUSER default >q", "+OK"),
             ("AUTH q", "+OK"),
             ("AUTH p", "+OK"),
             ("CONFIG GET requirepass", "[\"requirepass\", \"p\"]"),
-            // The directive is the only one.
+            // Setting the directive makes its password the only one.
             ("CONFIG SET requirepass r", "+OK"),
             ("AUTH q", WRONG),
             ("AUTH r", "+OK"),
@@ -289,7 +289,7 @@ fn the_password_of_the_default_user() -> TestResult {
             ),
         ],
     )?;
-    // Who waited for a password needs none any more, until there is one again.
+    // A client that lacked the password may go on without one, until a password is set again.
     check(&mut early, &[("PING", "+PONG")])?;
     check(
         &mut admin,
@@ -341,7 +341,7 @@ fn an_acl_file_is_saved_and_loaded() -> TestResult {
         [alice_line, bob_line, default_line.clone()]
     );
 
-    // What is wrong changes nothing.
+    // A bad file changes nothing.
     let mut bob = client_as(&server, "bob")?;
     alice.is_closed()?;
     alice = client_as(&server, "alice")?;
@@ -361,7 +361,7 @@ fn an_acl_file_is_saved_and_loaded() -> TestResult {
     )?;
     check(&mut alice, &[("GET a", "$-1")])?;
 
-    // Who stays has the new rules, who is gone is disconnected.
+    // A user that stays has the new rules; the server disconnects the clients of a removed user.
     std::fs::write(&file, "user alice on nopass -get +ping\r\n")?;
     check(&mut admin, &[("ACL LOAD", "+OK")])?;
     check(&mut alice, &[("GET a", NO_GET), ("PING", "+PONG")])?;

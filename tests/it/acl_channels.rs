@@ -8,7 +8,7 @@ fn shown(value: &Value) -> String {
     format!("{value:?}").replace("\\'", "'")
 }
 
-/// Sends lines and compares the replies; one that ends in `...` is compared as far as that.
+/// Sends lines and compares the replies. If an expected reply ends in `...`, only its beginning counts.
 fn check(client: &mut RawClient, calls: &[(&str, &str)]) -> TestResult {
     for (line, expected) in calls {
         let reply = shown(&client.line(line)?);
@@ -56,9 +56,9 @@ fn channels_are_checked_where_they_are_named() -> TestResult {
             ("PUBLISH news x", NO_CHANNEL),
             ("SPUBLISH news.a x", ":0"),
             ("SPUBLISH two x", NO_CHANNEL),
-            // One that is not allowed is enough.
+            // One channel without permission is enough for a refusal.
             ("SUBSCRIBE news.a two", NO_CHANNEL),
-            // A pattern must be one of the rules, as it stands.
+            // A pattern must be literally one of the rules' patterns.
             ("PSUBSCRIBE news.a", NO_CHANNEL),
             ("PSUBSCRIBE news.a*", NO_CHANNEL),
             ("PSUBSCRIBE *", NO_CHANNEL),
@@ -66,7 +66,7 @@ fn channels_are_checked_where_they_are_named() -> TestResult {
             ("SUBSCRIBE news.a", "[\"subscribe\", \"news.a\", :2]"),
             ("SUBSCRIBE one", "[\"subscribe\", \"one\", :3]"),
             ("SSUBSCRIBE one", "[\"ssubscribe\", \"one\", :1]"),
-            // To leave needs no permission, nor do names that are no channel of anybody.
+            // Unsubscribing needs no permission, and neither do arguments that are no channels.
             ("UNSUBSCRIBE two", "[\"unsubscribe\", \"two\", :3]"),
             ("PUNSUBSCRIBE two", "[\"punsubscribe\", \"two\", :3]"),
         ],
@@ -118,7 +118,7 @@ fn new_users_may_use_all_channels_where_the_directive_says_so() -> TestResult {
             ),
         ],
     )?;
-    // Who was made before keeps what it has.
+    // A user that was made before keeps its rules.
     check(&mut alice, &[("PUBLISH any x", ":0")])
 }
 
@@ -144,7 +144,7 @@ fn a_transaction_names_channels_too() -> TestResult {
 }
 
 #[test]
-fn who_listens_to_what_is_taken_away_is_disconnected() -> TestResult {
+fn listeners_that_lose_a_channel_are_disconnected() -> TestResult {
     let server = Server::start("vcmap")?;
     let (mut admin, mut silent) = with_alice(&server, "&a &b* (&s +ssubscribe)")?;
     let mut listening = Vec::new();
@@ -160,7 +160,7 @@ fn who_listens_to_what_is_taken_away_is_disconnected() -> TestResult {
     }
     let mut other = server.raw()?;
     other.line("SUBSCRIBE a b1")?;
-    // What is allowed still, if by another rule, keeps its listeners.
+    // A listener keeps a channel that another rule still allows.
     check(
         &mut admin,
         &[
@@ -183,7 +183,7 @@ fn who_listens_to_what_is_taken_away_is_disconnected() -> TestResult {
     }
     assert!(shown(&listening[3].read()?).contains("smessage"));
     assert!(listening[3].is_closed()?);
-    // A pattern is no channel: `b1` may be listened to, `b*` may not any more.
+    // A pattern is not a channel: the user may still listen to `b1`, but no longer to `b*`.
     check(
         &mut admin,
         &[("ACL SETUSER alice resetchannels &b1 &b?", "+OK")],
@@ -192,7 +192,7 @@ fn who_listens_to_what_is_taken_away_is_disconnected() -> TestResult {
     assert!(listening[2].is_closed()?);
     check(&mut admin, &[("PUBLISH b1 x", ":2")])?;
     assert!(shown(&listening[1].read()?).contains("\"b1\""));
-    // Who listens to nothing stays, and so do other users' clients.
+    // A client without subscriptions stays connected, and so do other users' clients.
     check(&mut silent, &[("PING", "+PONG")])?;
     check(
         &mut admin,
@@ -205,7 +205,7 @@ fn who_listens_to_what_is_taken_away_is_disconnected() -> TestResult {
 }
 
 #[test]
-fn who_takes_its_own_channels_away_gets_the_reply() -> TestResult {
+fn a_client_that_revokes_its_own_channels_gets_the_reply() -> TestResult {
     let server = Server::start("vcmap")?;
     let (_admin, mut alice) = with_alice(&server, "&a")?;
     alice.line("HELLO 3")?;

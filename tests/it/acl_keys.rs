@@ -11,7 +11,7 @@ fn check(client: &mut RawClient, calls: &[(&str, &str)]) -> TestResult {
     Ok(())
 }
 
-/// A client that may do everything, and one whose keys begin with `a`.
+/// A client that may do everything, and one that may use only keys that begin with `a`.
 fn with_alice(server: &Server) -> TestResult<(RawClient, RawClient)> {
     let (mut admin, mut alice) = (server.raw()?, server.raw()?);
     check(&mut admin, &[("ACL SETUSER alice on >p +@all ~a*", "+OK")])?;

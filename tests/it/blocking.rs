@@ -39,18 +39,18 @@ impl Scene {
         }
     }
 
-    /// Sends one call on the connection that never waits; shows its reply.
+    /// Sends one call on the connection that never waits, and shows its reply.
     fn run(&mut self, line: &str) -> TestResult<String> {
         Ok(show(&self.control.line(line)?))
     }
 
-    /// A connection that waits in one call by now.
+    /// Opens a connection, and returns once it waits in one call.
     fn waiter(&mut self, line: &str) -> TestResult<RawClient> {
         let client = self.server.raw()?;
         self.wait_in(client, line)
     }
 
-    /// The same on a connection that there is already.
+    /// The same on an existing connection.
     fn wait_in(&mut self, mut client: RawClient, line: &str) -> TestResult<RawClient> {
         let before = self.blocked()?;
         client.send(&line.split(' ').collect::<Vec<_>>())?;
@@ -95,7 +95,7 @@ fn id(client: &mut RawClient) -> TestResult<i64> {
 }
 
 #[test]
-fn who_came_first_is_served_first() -> TestResult {
+fn the_first_client_in_the_queue_is_served_first() -> TestResult {
     let mut scene = Scene::start()?;
     let mut first = scene.waiter("BLPOP k 0")?;
     let mut second = scene.waiter("BRPOP k 0")?;
@@ -110,7 +110,7 @@ fn who_came_first_is_served_first() -> TestResult {
     assert_eq!(scene.run("LRANGE k 0 -1")?, r#"["e", "f"]"#);
     assert_eq!(scene.run("LRANGE other 0 -1")?, r#"["d"]"#);
 
-    // A new wait stands at the end of the queue.
+    // A new wait goes to the end of the queue.
     assert_eq!(scene.run("DEL k")?, ":1");
     let mut first = scene.wait_in(first, "BRPOPLPUSH k other 0")?;
     let mut second = scene.wait_in(second, "BLPOP k 0")?;
@@ -129,7 +129,7 @@ fn many_wait_and_each_gets_one() -> TestResult {
     let mut clients = (0..CLIENTS)
         .map(|_| scene.waiter("BLPOP k 0"))
         .collect::<TestResult<Vec<_>>>()?;
-    // In two portions, one of them in a transaction.
+    // The elements come in two portions, one of them in a transaction.
     let (one, two): (Vec<_>, Vec<_>) = (0..CLIENTS)
         .map(|n| n.to_string())
         .partition(|n| n.len() < 2);
@@ -157,13 +157,13 @@ fn waiting_for_several_keys() -> TestResult {
         assert_eq!(next(&mut waiter)?, r#"["c", "1"]"#);
         waiter
     };
-    // Who was served does not wait for the other keys any more.
+    // A served client no longer waits for the other keys.
     assert_eq!(scene.run("RPUSH a 2")?, ":1");
     assert_eq!(scene.run("RPUSH b 2")?, ":1");
     assert_eq!(scene.run("LLEN a")?, ":1");
     assert_eq!(scene.run("RPUSH c 3")?, ":1");
     assert_eq!(next(&mut other)?, r#"["c", "3"]"#);
-    // At once: of the keys with elements, the first that is named.
+    // If several keys have elements already, the first one in the call counts.
     waiter.send(&["BRPOP", "c", "b", "a", "0"])?;
     assert_eq!(next(&mut waiter)?, r#"["b", "2"]"#);
     assert_eq!(
@@ -174,13 +174,13 @@ fn waiting_for_several_keys() -> TestResult {
 }
 
 #[test]
-fn a_transaction_is_over_before_anybody_is_served() -> TestResult {
+fn a_transaction_ends_before_a_waiting_client_is_served() -> TestResult {
     let mut scene = Scene::start()?;
     let mut waiter = scene.waiter("BLPOP a b c 0")?;
     for line in ["MULTI", "RPUSH c 1", "RPUSH b 1", "RPUSH a 1", "EXEC"] {
         scene.run(line)?;
     }
-    // 7.2 runs the waiting call anew, 7.0 served the key that was filled first.
+    // 7.2 runs the waiting call again; 7.0 served the key that was filled first.
     let served = next(&mut waiter)?;
     if scene.server.is_ours() {
         assert_eq!(served, r#"["a", "1"]"#);
@@ -189,7 +189,7 @@ fn a_transaction_is_over_before_anybody_is_served() -> TestResult {
     }
     scene.run("DEL a b c")?;
 
-    // What is gone at its end was never there.
+    // An element that the transaction removes again was never there for the waiting client.
     let mut waiter = scene.wait_in(waiter, "BLPOP a 0")?;
     for line in ["MULTI", "RPUSH a gone", "DEL a", "EXEC"] {
         scene.run(line)?;
@@ -207,7 +207,7 @@ fn a_transaction_is_over_before_anybody_is_served() -> TestResult {
     assert_eq!(next(&mut waiter)?, r#"["a", "y"]"#);
     assert_eq!(scene.run("LRANGE a 0 -1")?, r#"["x"]"#);
 
-    // One command is over too: of several elements it gives the one that is at the end then.
+    // A command ends before the server serves anyone: of several elements, the client gets the one at its end by then.
     scene.run("DEL a")?;
     let mut waiter = scene.wait_in(waiter, "BLPOP a 0")?;
     assert_eq!(scene.run("LPUSH a 1 2 3")?, ":3");
@@ -216,7 +216,7 @@ fn a_transaction_is_over_before_anybody_is_served() -> TestResult {
 }
 
 #[test]
-fn inside_multi_nobody_waits() -> TestResult {
+fn no_call_waits_inside_multi() -> TestResult {
     let mut scene = Scene::start()?;
     let lines = [
         ("BLPOP k 0", "*-1"),
@@ -278,7 +278,7 @@ fn keys_of_other_types() -> TestResult {
     ] {
         assert_eq!(scene.run(line)?, WRONG, "{line}");
     }
-    // One that appears later is nothing to a client that waits.
+    // A key of another type that appears later does not disturb a waiting client.
     let mut list = scene.waiter("BLPOP k 0")?;
     let mut sorted = scene.waiter("BZPOPMIN k 0")?;
     for line in [
@@ -298,7 +298,7 @@ fn keys_of_other_types() -> TestResult {
     assert_eq!(next(&mut list)?, r#"["k", "v"]"#);
     assert_eq!(scene.blocked()?, 1);
 
-    // A destination of another type: told when the element is there, which stays.
+    // If the destination has another type, the client gets the error when the element arrives, and the element stays.
     let mut mover = scene.waiter("BLMOVE source text LEFT RIGHT 0")?;
     scene.run("RPUSH source v")?;
     assert_eq!(next(&mut mover)?, WRONG);
@@ -322,7 +322,7 @@ fn chains_of_moves() -> TestResult {
     assert_eq!(next(&mut last)?, r#"["d", "x"]"#);
     assert_eq!(scene.run("EXISTS a b c d")?, ":0");
 
-    // Around: who waits for what another one puts back.
+    // A circle: each client waits for what another one moves back.
     let mut first = scene.wait_in(first, "BLMOVE a b LEFT RIGHT 0")?;
     let mut second = scene.wait_in(second, "BLMOVE b a LEFT RIGHT 0")?;
     scene.run("RPUSH b x")?;
@@ -359,7 +359,7 @@ fn calls_behind_one_that_waits() -> TestResult {
 }
 
 #[test]
-fn what_was_served_survives_a_kill() -> TestResult {
+fn served_elements_survive_a_kill() -> TestResult {
     if !Subject::start("cmap")?.is_ours() {
         return Ok(()); // Others come back empty.
     }
@@ -386,7 +386,7 @@ fn what_was_served_survives_a_kill() -> TestResult {
         ] {
             assert_eq!(show(&client.line(line)?), reply, "{store}: {line}");
         }
-        // Who waits does not keep the server from stopping.
+        // A waiting client does not keep the server from stopping.
         client.send(&["BLPOP", "nothing", "0"])?;
         server.terminate()?;
     }

@@ -3,7 +3,7 @@
 use common::{Options, RawClient, Server, TestResult, Value};
 use redis::{Commands, cmd};
 
-/// Each line is sent in turn; the reply, as `Value` shows it, must be what stands beside it.
+/// Sends each line and compares the reply, shown as `Value` shows it, with the text beside it.
 fn check(client: &mut RawClient, calls: &[(&str, &str)]) -> TestResult {
     for (line, expected) in calls {
         let reply = format!("{:?}", client.line(line)?);

@@ -5,24 +5,24 @@ use std::collections::BTreeMap;
 
 use common::{RawClient, Server, TestResult, Value, on_every_engine, show};
 
-/// Elements of each collection, and keys beside the collections.
+/// Elements of each collection, and keys besides the collections.
 const ELEMENTS: usize = 3_000;
 
-/// Pages that a walk may take before it counts as endless.
+/// A walk with more pages than this counts as endless.
 const PAGES_MAX: usize = 2 * ELEMENTS;
 
-/// How one of the commands is called.
+/// The calls of one of the commands.
 #[derive(Clone, Copy)]
 struct Walk {
-    /// The words before the cursor.
+    /// The arguments before the cursor.
     call: &'static str,
-    /// The words before the name of an element to add.
+    /// The arguments before the name of an element to add.
     add: &'static str,
-    /// The words before the name of an element to remove.
+    /// The arguments before the name of an element to remove.
     remove: &'static str,
-    /// What stands after the name of an element to add.
+    /// The argument after the name of an element to add.
     value: &'static str,
-    /// Words of the reply for each element.
+    /// Items of the reply for each element.
     words: usize,
 }
 
@@ -66,7 +66,7 @@ impl Walk {
         Ok(())
     }
 
-    /// One page: the next cursor, and the names that were met.
+    /// One page: the next cursor, and the names on the page.
     fn page(self, client: &mut RawClient, cursor: &str, count: usize) -> TestResult<Page> {
         let reply = client.line(&format!("{} {cursor} COUNT {count}", self.call))?;
         let [next, elements] = reply.items().ok_or_else(|| show(&reply))? else {
@@ -93,7 +93,8 @@ fn carried(cursor: &str) -> TestResult<String> {
     Ok((number as f64).to_string())
 }
 
-/// Walks to the end while elements come and go. With `restart` the server is killed and started again on the way.
+/// Walks to the end while elements are added and removed. With `restart`, the server is killed and started again during
+/// the walk.
 fn walks_to_the_end(server: &mut Server, walk: Walk, count: usize, restart: bool) -> TestResult {
     let mut client = server.raw()?;
     let mut met: BTreeMap<String, usize> = BTreeMap::new();
@@ -124,7 +125,7 @@ fn walks_to_the_end(server: &mut Server, walk: Walk, count: usize, restart: bool
     Ok(())
 }
 
-/// Redis takes every unsigned number as a cursor and goes on from somewhere.
+/// Like Redis, the server takes every unsigned number as a cursor and goes on from there.
 fn any_number_leads_to_the_end(client: &mut RawClient, walk: Walk) -> TestResult {
     for start in [
         "007",
@@ -144,7 +145,7 @@ fn any_number_leads_to_the_end(client: &mut RawClient, walk: Walk) -> TestResult
         }
         assert_eq!(cursor, "0", "{} {start}", walk.call);
     }
-    // What is behind all elements meets none.
+    // A cursor behind all elements finds none.
     let last = walk.page(client, "18446744073709551615", 10)?;
     assert_eq!((last.next.as_str(), last.names.len()), ("0", 0));
     for word in ["x", "18446744073709551616", "1.0", "1e3", "-", "0x10"] {
@@ -156,7 +157,7 @@ fn any_number_leads_to_the_end(client: &mut RawClient, walk: Walk) -> TestResult
     Ok(())
 }
 
-/// Small collections come whole, whatever the cursor.
+/// The server returns small collections whole, whatever the cursor.
 fn small_collections(client: &mut RawClient) -> TestResult {
     for line in [
         "HSET h a 1 b 2",

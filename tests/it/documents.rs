@@ -7,10 +7,11 @@ use std::path::{Component, Path, PathBuf};
 
 use common::TestResult;
 
-/// Where paths in backticks begin. Others are relative to what their sentence names.
+/// The beginnings of paths in backticks that the test checks. Other paths are relative to a folder that their sentence
+/// names.
 const TOP: &[&str] = &["crates/", "docs/", "fuzz/", "scripts/", "src/", "tests/"];
 
-/// Folders whose files are no documents of this project.
+/// Folders with files that are not documents of this project.
 const SKIPPED: &[&str] = &["target", "node_modules", "corpus", "artifacts"];
 
 fn root() -> PathBuf {
@@ -151,7 +152,7 @@ fn paths_exist() -> TestResult {
         for line in prose(text) {
             let quoted = line.split('`').skip(1).step_by(2);
             for name in quoted.filter(|name| TOP.iter().any(|top| name.starts_with(top))) {
-                // A line of a command names the program first.
+                // A command line begins with the program.
                 let file = name.split([' ', ':', '*', '<']).next().unwrap_or(name);
                 let made = file.starts_with("fuzz/corpus") || file.starts_with("fuzz/artifacts");
                 if !made && !root().join(file).exists() {

@@ -46,7 +46,7 @@ fn ok(client: &mut RawClient, line: &str) -> TestResult {
     }
 }
 
-/// `count` keys of a kilobyte: `name:0`, `name:1`, ...; `end` is put at the end of each call.
+/// Writes `count` keys of a kilobyte: `name:0`, `name:1`, ...; each call ends with `end`.
 fn fill(client: &mut RawClient, name: &str, count: usize, end: &[&str]) -> TestResult {
     let value = "x".repeat(1_000);
     for n in 0..count {
@@ -61,7 +61,7 @@ fn fill(client: &mut RawClient, name: &str, count: usize, end: &[&str]) -> TestR
     Ok(())
 }
 
-/// How many of `name:0` to `name:{count - 1}` are there.
+/// How many of the keys `name:0` to `name:{count - 1}` exist.
 fn present(client: &mut RawClient, name: &str, count: usize) -> TestResult<usize> {
     let mut found = 0;
     for n in 0..count {
@@ -70,7 +70,7 @@ fn present(client: &mut RawClient, name: &str, count: usize) -> TestResult<usize
     Ok(found)
 }
 
-/// Lowers `maxmemory` to a share of what is used, and waits until as much is gone.
+/// Lowers `maxmemory` to a share of the used memory, and waits until enough keys are evicted.
 fn lower(client: &mut RawClient, percent: u64) -> TestResult {
     let max = used(client)? * percent / 100;
     ok(client, &format!("CONFIG SET maxmemory {max}"))?;
@@ -154,7 +154,7 @@ fn ttl_evicts_the_first_deadlines_and_volatile_policies_nothing_else() -> TestRe
         if first {
             assert!(later >= 495, "{policy}: {later} of the later ones are left");
         }
-        // When all with a deadline are gone, writes are refused.
+        // When all keys with a deadline are gone, the server refuses writes.
         let max = used(&mut client)? / 2;
         ok(&mut client, &format!("CONFIG SET maxmemory {max}"))?;
         let reply = client.line("SET more 1")?;
@@ -277,7 +277,7 @@ fn object_freq_and_idletime_follow_the_policy() -> TestResult {
     for _ in 0..10 {
         ok(&mut client, "GET a")?;
     }
-    // OBJECT itself does not count, and INCR counts once though it reads and writes.
+    // OBJECT does not count as an access, and INCR counts once although it reads and writes.
     assert_eq!(client.line("OBJECT FREQ a")?, Value::Integer(15));
     ok(&mut client, "INCR a")?;
     assert_eq!(client.line("OBJECT FREQ a")?, Value::Integer(16));
@@ -301,7 +301,7 @@ fn object_freq_and_idletime_follow_the_policy() -> TestResult {
 }
 
 #[test]
-fn what_was_evicted_stays_gone_after_a_crash() -> TestResult {
+fn evicted_keys_stay_gone_after_a_crash() -> TestResult {
     for store in ["cmap", "cmap/pairs"] {
         let mut server = start(store, "allkeys-random")?;
         let mut client = server.raw()?;
@@ -336,7 +336,7 @@ fn a_full_pool_evicts_without_maxmemory() -> TestResult {
             let reply = client.call(&["SET", &key, &value])?;
             assert!(!reply.is_error(), "{store}: {key}: {reply:?}");
         }
-        // More than any headroom at once.
+        // More than any free reserve at once.
         let large = "y".repeat(10 << 20);
         let reply = client.call(&["SET", "large", &large])?;
         if store != "cmap/pairs" {
@@ -351,7 +351,7 @@ fn a_full_pool_evicts_without_maxmemory() -> TestResult {
         assert!(evicted > 2_500, "{store}: {evicted} evicted");
         let left = client.line("DBSIZE")?.integer().unwrap_or(0);
         assert!(left > 300, "{store}: {left} left");
-        // What can never fit evicts nothing.
+        // A value that can never fit evicts nothing.
         let huge = "z".repeat(70 << 20);
         let reply = client.call(&["SET", "huge", &huge])?;
         assert!(reply.is_error(), "{store}");
@@ -362,7 +362,7 @@ fn a_full_pool_evicts_without_maxmemory() -> TestResult {
 }
 
 #[test]
-fn info_and_memory_stats_tell_of_it() -> TestResult {
+fn info_and_memory_stats_show_evictions() -> TestResult {
     let server = start("cmap", "noeviction")?;
     let mut client = server.raw()?;
     let empty = used(&mut client)?;
@@ -432,7 +432,7 @@ fn a_restart_with_less_memory_evicts_down() -> TestResult {
     }
     let left = client.line("DBSIZE")?.integer().unwrap_or(0);
     assert!((700..1_000).contains(&left), "{left} left");
-    // Accesses are not kept: what was read back counts as used at the start.
+    // The pool does not keep accesses: after a restart each key counts as used at the start.
     let key = client.line("RANDOMKEY")?.text().unwrap_or_default();
     let idle = client.line(&format!("OBJECT IDLETIME {key}"))?.integer();
     assert!(idle.is_some_and(|idle| idle < 60), "{idle:?}");

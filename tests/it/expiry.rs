@@ -111,7 +111,7 @@ fn expired_keys_are_gone(server: &Server) -> TestResult {
     assert_eq!(int(con, "COPY soon other")?, 0);
     assert_eq!(con.keys::<_, Vec<String>>("*")?, ["stays"]);
 
-    // Nobody asks for these: they must go by themselves.
+    // No command touches these keys: they must go by themselves.
     for number in 0..100 {
         let () = con.pset_ex(format!("unseen:{number}"), "v", 50)?;
     }

@@ -42,7 +42,7 @@ const SERIES: &[(&str, f64)] = &[
     ("redis_loading_dump_file", 0.0),
 ];
 
-/// Ends with the test.
+/// The exporter's process; dropping it ends the process.
 struct Exporter(Child);
 
 impl Drop for Exporter {

@@ -32,13 +32,13 @@ fn figures_of_the_background_are_real() -> TestResult {
         std::thread::sleep(Duration::from_millis(10));
     }
     assert_eq!(figure(&mut client, "lazyfreed_objects")?, 5_000);
-    // A reply of 1 MB lies in a larger buffer than a client keeps.
+    // A reply of 1 MB lies in a larger buffer than the server keeps for a client.
     client.call(&["SET", "large", "x".repeat(1 << 20).as_str()])?;
     let before = figure(&mut client, "reply_buffer_expands")?;
     client.line("GET large")?;
     assert_eq!(figure(&mut client, "reply_buffer_expands")?, before + 1);
     assert_eq!(figure(&mut client, "reply_buffer_shrinks")?, before + 1);
-    // Rounds over thousands of keys that are due take milliseconds.
+    // A round over thousands of expired keys takes milliseconds.
     let mut calls = Vec::new();
     for n in 0..20_000 {
         let key = format!("due:{n}");
@@ -80,7 +80,7 @@ fn memory_of_a_database_is_that_of_its_index() -> TestResult {
     };
     client.line("SET a 1")?;
     client.line("SELECT 3")?;
-    // Long keys take room beside their entries.
+    // Long keys take memory outside their entries.
     for n in 0..1_000 {
         client.line(&format!("SET {}{n} 1", "k".repeat(1_000)))?;
     }

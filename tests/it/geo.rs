@@ -271,7 +271,7 @@ fn replies(server: &Server) -> TestResult {
     Ok(())
 }
 
-/// Two searches of many places agree: one of a circle, and one in which each place is measured by itself.
+/// Two searches of many places agree: one by circle, and one that measures the distance of each place.
 fn many_places(server: &Server) -> TestResult {
     let mut client = server.raw()?;
     // A grid, half a degree wide.
@@ -340,7 +340,7 @@ fn events(server: &Server) -> TestResult {
     Ok(())
 }
 
-/// What was acknowledged is there after the process was killed.
+/// Acknowledged writes are there after the process was killed.
 fn survives_kill_9(store: &str) -> TestResult {
     let mut server = Server::start_with(Options::new(store))?;
     let mut client = server.raw()?;

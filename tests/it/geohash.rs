@@ -53,7 +53,7 @@ fn call(client: &mut RawClient, words: &[String]) -> TestResult<Vec<Value>> {
         .to_vec())
 }
 
-/// The score as a sorted set keeps it: a double, which has a bit too few for points in the farthest east.
+/// The score as a sorted set keeps it: a double, which has one bit too few for points in the farthest east.
 #[allow(
     clippy::cast_possible_truncation,
     clippy::cast_precision_loss,
@@ -63,7 +63,7 @@ fn encode(point: Point) -> u64 {
     geohash::encode(point) as f64 as u64
 }
 
-/// A coordinate as Redis shows it: up to 17 digits behind the point.
+/// A coordinate as Redis shows it: up to 17 digits after the point.
 fn shown(degrees: f64) -> String {
     let text = format!("{degrees:.17}");
     let text = text.trim_end_matches('0').trim_end_matches('.');
@@ -108,7 +108,7 @@ fn scores_places_and_distances() -> TestResult {
     Ok(())
 }
 
-/// What a search finds by the cells, in their order, with distances.
+/// The places that a search by cells finds, in the cells' order, with their distances.
 fn search(by_score: &[(u64, String)], area: &Area) -> Vec<(String, String)> {
     let mut found = Vec::new();
     for (min, max) in area.cells() {

@@ -1,4 +1,4 @@
-//! Protection: directives on risky commands, modes of files, the place of the Unix socket.
+//! Protection: directives for risky commands, modes of files, the path of the Unix socket.
 
 use std::fs;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
@@ -67,7 +67,7 @@ fn risky_commands_obey_their_directives() -> TestResult {
 }
 
 #[test]
-fn protected_mode_refuses_who_comes_from_elsewhere() -> TestResult {
+fn protected_mode_refuses_clients_from_elsewhere() -> TestResult {
     let Some(host) = address_elsewhere() else {
         eprintln!("this machine has no address but its own: skipped");
         return Ok(());
@@ -82,7 +82,7 @@ fn protected_mode_refuses_who_comes_from_elsewhere() -> TestResult {
     );
     assert!(refused.is_closed()?);
     assert_eq!(answer(&mut local, "PING")?, "+PONG");
-    // Who has a password is protected otherwise.
+    // With a password, the server needs no protected mode.
     for line in [
         "CONFIG SET requirepass secret",
         "CONFIG SET protected-mode no",
@@ -153,7 +153,7 @@ fn files_are_the_owners_alone() -> TestResult {
         server.raw()?.line("SET k v")?;
         let mode = fs::metadata(server.pool_path())?.mode() & 0o777;
         assert_eq!(mode, 0o600, "{store}");
-        // Nothing else beside the log, which says nothing of the data.
+        // No other file appears besides the log, which holds no data.
         for entry in fs::read_dir(server.dir())? {
             let name = entry?.file_name();
             assert!(
@@ -182,7 +182,7 @@ fn a_rewritten_configuration_keeps_its_mode() -> TestResult {
     Ok(())
 }
 
-/// Starts a server that is expected to refuse; its log.
+/// Starts a server that must refuse to start; returns its log.
 fn refused_start(folder: &Path) -> TestResult<String> {
     let run = Command::new(common::program())
         .args(["--port", "0", "--engine", "vcmap", "--pool-size", "64mb"])
@@ -211,14 +211,14 @@ fn a_dead_unix_socket_is_replaced_and_a_living_one_not() -> TestResult {
     );
     assert!(connects(&path));
 
-    // What a killed process leaves is replaced.
+    // The server replaces the socket that a killed process left behind.
     server.kill_9()?;
     assert!(fs::symlink_metadata(&path)?.file_type().is_socket());
     assert!(!connects(&path));
     server.resume()?;
     assert!(connects(&path));
 
-    // Another process's socket that has taken the place stays.
+    // Another process's socket at the same path stays.
     fs::remove_file(&path)?;
     let other = UnixListener::bind(&path)?;
     server.terminate()?;
@@ -226,7 +226,7 @@ fn a_dead_unix_socket_is_replaced_and_a_living_one_not() -> TestResult {
     drop(other);
     fs::remove_file(&path)?;
 
-    // What is no socket is nobody's to remove.
+    // The server removes no file that is not a socket.
     fs::write(&path, "precious")?;
     let refusal = refused_start(server.dir())?;
     assert!(refusal.contains("can't listen on test.sock"), "{refusal}");

@@ -56,7 +56,7 @@ const SCRIPT: &[(&str, &str)] = &[
     ("HRANDFIELD one -3", "[only only only]"),
     ("HRANDFIELD one 5 WITHVALUES", "[only 1]"),
     ("HRANDFIELD one 5 WITH", "-ERR syntax error"),
-    // The last field takes the key with it
+    // Removing the last field removes the key
     ("HDEL one only", ":1"),
     ("EXISTS one", ":0"),
     // Wrong calls
@@ -94,7 +94,7 @@ fn replies(server: &Server) -> TestResult {
     Ok(())
 }
 
-/// Names and values of any bytes and of all lengths come back as they went in.
+/// Names and values of any bytes and lengths are read back unchanged.
 fn binary_and_large(server: &Server) -> TestResult {
     let mut client = server.raw()?;
     let bytes = |len: usize| -> Vec<u8> { (0..=255).cycle().take(len).collect() };
@@ -115,7 +115,7 @@ fn binary_and_large(server: &Server) -> TestResult {
     Ok(())
 }
 
-/// A scan of many fields meets each, though fields come and go meanwhile.
+/// A scan of many fields visits each field that stays, although others are added and removed.
 fn a_long_scan(server: &Server) -> TestResult {
     const FIELDS: usize = 3_000;
 

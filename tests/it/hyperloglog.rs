@@ -16,7 +16,7 @@ fn add(connection: &mut redis::Connection, elements: std::ops::Range<u32>) -> Te
     Ok(())
 }
 
-/// Copies the string as it is.
+/// Copies the string unchanged.
 fn copy(from: &mut redis::Connection, to: &mut redis::Connection) -> TestResult {
     let string: Vec<u8> = redis::cmd("GET").arg("hll").query(from)?;
     redis::cmd("SET").arg("copy").arg(string).exec(to)?;

@@ -1,4 +1,8 @@
-//! Observing the server over TCP: the slow log, latencies, MONITOR, INFO's figures. Also CLIENT PAUSE.
+//! Observing the server over TCP: the slow log, latencies, MONITOR, INFO's figures. Also CLIENT PAUSE and calls that
+//! ask for snapshots.
+
+mod pause;
+mod saves;
 
 use std::time::{Duration, Instant};
 
@@ -16,7 +20,7 @@ fn start() -> TestResult<Server> {
     Server::start_with(Options::new("vcmap").directive("enable-debug-command", "yes"))
 }
 
-/// Words of each entry of SLOWLOG GET, newest first.
+/// The arguments of each entry of SLOWLOG GET, newest first.
 fn slow_calls(client: &mut RawClient) -> TestResult<Vec<Vec<String>>> {
     let reply = client.line("SLOWLOG GET -1")?;
     let entries = reply.items().ok_or("no array")?;
@@ -33,7 +37,7 @@ fn field(info: &str, name: &str) -> Option<String> {
 }
 
 #[test]
-fn the_slow_log_keeps_who_did_what() -> TestResult {
+fn the_slow_log_names_the_client_and_the_call() -> TestResult {
     let server = start()?;
     let mut client = server.raw()?;
     client.line("CLIENT SETNAME slow")?;
@@ -53,7 +57,7 @@ fn the_slow_log_keeps_who_did_what() -> TestResult {
     assert!((30_000..1_000_000).contains(&micros), "{micros}");
     assert!(text(&entry[4]).starts_with("127.0.0.1:"));
     assert_eq!(text(&entry[5]), "slow");
-    // Ids go on.
+    // SLOWLOG RESET does not reset the ids.
     assert_eq!(client.line("SLOWLOG RESET")?, ok());
     assert_eq!(client.line("SLOWLOG LEN")?, Value::Integer(0));
     client.line("DEBUG SLEEP 0.03")?;
@@ -74,7 +78,7 @@ fn the_slow_log_shortens_hides_and_forgets() -> TestResult {
     client.call(&many)?;
     client.call(&["SET", "k", &"x".repeat(130)])?;
     client.line("AUTH user secret")?;
-    // In a transaction each command is an entry, and EXEC none.
+    // In a transaction each command is an entry, and EXEC is none.
     client.send_bytes(b"MULTI\r\nGET in-exec\r\nEXEC\r\n")?;
     for _ in 0..3 {
         client.read()?;
@@ -135,7 +139,7 @@ fn every_call_has_its_duration() -> TestResult {
     let server = start()?;
     let mut client = server.raw()?;
     client.line("CONFIG RESETSTAT")?;
-    // One batch: what is slow in it shows as slow, and the rest does not.
+    // In one batch, only the slow call shows as slow.
     let mut batch = Vec::new();
     for _ in 0..100 {
         batch.extend_from_slice(b"GET k\r\n");
@@ -163,7 +167,7 @@ fn every_call_has_its_duration() -> TestResult {
     let (calls, micros, counted) = last(3).ok_or("no histogram of debug")?;
     assert_eq!((calls, counted), (2, 2));
     assert!(micros >= 50_000);
-    // EXEC's time holds that of its commands.
+    // EXEC's time includes that of its commands.
     let (_, micros, _) = last(5).ok_or("no histogram of exec")?;
     assert!(micros >= 50_000);
     let info = text(&client.line("INFO latencystats")?);
@@ -233,7 +237,7 @@ fn errors_are_counted_by_their_code() -> TestResult {
         "{}",
         of("exec")
     );
-    // Made-up codes cannot take all memory.
+    // Invented error codes cannot take all memory.
     for code in 0..200 {
         client.call(&["DEBUG", "ERROR", &format!("CODE{code} text")])?;
     }
@@ -357,208 +361,5 @@ fn a_monitor_that_does_not_read_is_closed() -> TestResult {
         assert!(Instant::now() < deadline, "{closed:?}");
     }
     assert!(!text(&client.line("CLIENT LIST")?).contains(" flags=O "));
-    Ok(())
-}
-
-/// Sends a call to a paused server, lets `during` look, and returns how long the call took from then on.
-fn held(
-    client: &mut RawClient,
-    line: &str,
-    during: impl FnOnce() -> TestResult,
-) -> TestResult<(Duration, Value)> {
-    let started = Instant::now();
-    client.send_bytes(format!("{line}\r\n").as_bytes())?;
-    std::thread::sleep(Duration::from_millis(50));
-    during()?;
-    let reply = client.read()?;
-    Ok((started.elapsed(), reply))
-}
-
-#[test]
-fn a_pause_of_writes_holds_them_and_nothing_else() -> TestResult {
-    let server = start()?;
-    let (mut client, mut other) = (server.raw()?, server.raw()?);
-    client.line("SET gone v PX 500")?;
-    client.line("SET k old")?;
-    client.send_bytes(b"MULTI\r\nSET k exec\r\n")?;
-    client.read()?;
-    client.read()?;
-    assert_eq!(other.line("CLIENT PAUSE 60000 WRITE")?, ok());
-    let (time, reply) = held(&mut client, "EXEC", || {
-        assert_eq!(text(&other.line("GET k")?), "old");
-        let info = text(&other.line("INFO clients")?);
-        assert_eq!(field(&info, "blocked_clients").as_deref(), Some("1"));
-        assert!(text(&other.line("CLIENT LIST")?).contains(" flags=xb "));
-        // Nor does time remove anything: the key is gone for readers alone.
-        std::thread::sleep(Duration::from_millis(800));
-        assert!(other.line("GET gone")?.is_null());
-        assert_eq!(other.line("DBSIZE")?, Value::Integer(2));
-        // A wrong call is refused at once.
-        assert!(other.line("SET k")?.is_error());
-        assert_eq!(other.line("CLIENT UNPAUSE")?, ok());
-        Ok(())
-    })?;
-    assert!(time < Duration::from_secs(30), "{time:?}");
-    assert_eq!(reply, Value::Array(vec![ok()]));
-    assert_eq!(text(&client.line("GET k")?), "exec");
-    let deadline = Instant::now() + Duration::from_secs(10);
-    while client.line("DBSIZE")? != Value::Integer(1) {
-        assert!(Instant::now() < deadline, "the key past its deadline stays");
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    Ok(())
-}
-
-#[test]
-fn a_pause_of_all_ends_by_itself() -> TestResult {
-    let server = start()?;
-    let (mut client, mut other) = (server.raw()?, server.raw()?);
-    // Nobody could end it.
-    let forever = other.line(&format!("CLIENT PAUSE {}", i64::MAX))?;
-    assert_eq!(
-        forever,
-        Value::Error(b"ERR timeout is out of range".to_vec())
-    );
-    assert_eq!(other.line("CLIENT PAUSE 400")?, ok());
-    let (time, reply) = held(&mut client, "PING", || Ok(()))?;
-    assert!(time > Duration::from_millis(300), "{time:?}");
-    assert_eq!(text(&reply), "PONG");
-    // What came before the held command in one write is answered before, what follows after it, in order.
-    assert_eq!(other.line("CLIENT PAUSE 400 WRITE")?, ok());
-    let started = Instant::now();
-    client.send_bytes(b"ECHO one\r\nSET k v\r\nGET k\r\nECHO two\r\n")?;
-    assert_eq!(text(&client.read()?), "one");
-    assert!(started.elapsed() < Duration::from_millis(300));
-    assert_eq!(client.read()?, ok());
-    assert!(started.elapsed() > Duration::from_millis(300));
-    assert_eq!(text(&client.read()?), "v");
-    assert_eq!(text(&client.read()?), "two");
-    Ok(())
-}
-
-#[test]
-fn who_waits_can_be_killed_or_go() -> TestResult {
-    let mut server = start()?;
-    let mut other = server.raw()?;
-    let mut client = server.raw()?;
-    let id = client.line("CLIENT ID")?.integer().ok_or("no id")?;
-    other.line("CLIENT PAUSE 600000 WRITE")?;
-    client.send_bytes(b"SET k v\r\n")?;
-    std::thread::sleep(Duration::from_millis(50));
-    assert_eq!(
-        other.line(&format!("CLIENT UNBLOCK {id}"))?,
-        Value::Integer(0)
-    );
-    assert_eq!(
-        other.line(&format!("CLIENT KILL ID {id}"))?,
-        Value::Integer(1)
-    );
-    assert!(client.is_closed()?);
-    let mut client = server.raw()?;
-    client.send_bytes(b"SET k v\r\n")?;
-    std::thread::sleep(Duration::from_millis(50));
-    drop(client);
-    let deadline = Instant::now() + Duration::from_secs(10);
-    loop {
-        let info = text(&other.line("INFO clients")?);
-        if field(&info, "connected_clients").as_deref() == Some("1") {
-            break;
-        }
-        assert!(Instant::now() < deadline, "{info}");
-    }
-    // Nor does a pause hold the server's end.
-    let mut client = server.raw()?;
-    client.send_bytes(b"SET k v\r\n")?;
-    std::thread::sleep(Duration::from_millis(50));
-    server.terminate()
-}
-
-#[test]
-fn an_engine_without_a_pool_claims_none() -> TestResult {
-    let mut server = Server::start_with(Options::new("vcmap"))?;
-    let mut client = server.raw()?;
-    for line in ["SAVE", "BGSAVE", "BGREWRITEAOF"] {
-        let reply = format!("{:?}", client.line(line)?);
-        assert!(reply.starts_with("-ERR this server "), "{line}: {reply}");
-        assert!(
-            reply.ends_with("in the process\\'s memory only"),
-            "{line}: {reply}"
-        );
-    }
-    // Everything that is to be saved would be lost.
-    let reply = client.line("SHUTDOWN SAVE")?;
-    assert_eq!(
-        reply,
-        Value::Error(b"ERR Errors trying to SHUTDOWN. Check logs.".to_vec())
-    );
-    assert_eq!(client.line("SET k v")?, ok());
-    client.send(&["SHUTDOWN", "SAVE", "FORCE"])?;
-    server.wait_for_exit()
-}
-
-#[test]
-fn what_scripts_ask_of_snapshots_and_replicas() -> TestResult {
-    let server = Server::start_with(Options::new("cmap").pool_size("64mb"))?;
-    let mut client = server.raw()?;
-    let before = client.line("LASTSAVE")?.integer().ok_or("no time")?;
-    assert!(before > 1_600_000_000);
-    let persistence = |client: &mut RawClient| -> TestResult<String> {
-        let info = text(&client.line("INFO persistence")?);
-        let names = [
-            "rdb_last_save_time",
-            "rdb_last_bgsave_status",
-            "aof_last_bgrewrite_status",
-        ];
-        let values = names.map(|name| field(&info, name).unwrap_or_default());
-        Ok(values.join(" "))
-    };
-    assert_eq!(persistence(&mut client)?, format!("{before} ok ok"));
-    // A script that backs up a file must fail: there is none.
-    for (line, part) in [
-        ("SAVE", "writes no RDB file"),
-        ("BGSAVE", "writes no RDB file"),
-        ("BGSAVE SCHEDULE", "writes no RDB file"),
-        ("BGREWRITEAOF", "no append-only file to rewrite"),
-    ] {
-        let Value::Error(reply) = client.line(line)? else {
-            panic!("{line} is no error");
-        };
-        let reply = String::from_utf8_lossy(&reply);
-        assert!(reply.starts_with("ERR this server "), "{line}: {reply}");
-        assert!(reply.contains(part), "{line}: {reply}");
-        assert!(reply.contains("in the pool already"), "{line}: {reply}");
-    }
-    // Scripts wait until it rises, which tells them of a save.
-    std::thread::sleep(Duration::from_millis(1_100));
-    assert_eq!(client.line("LASTSAVE")?, Value::Integer(before));
-    assert_eq!(persistence(&mut client)?, format!("{before} err err"));
-    assert_eq!(client.line("WAIT 1 100000")?, Value::Integer(0));
-    for (line, expected) in [
-        ("WAITAOF 0 1 100000", "[:0, :0]"),
-        (
-            "WAITAOF 2 0 0",
-            "-ERR value is out of range, value must between 0 and 1",
-        ),
-        (
-            "WAITAOF 0 -1 0",
-            "-ERR value is out of range, must be positive",
-        ),
-        ("WAITAOF 0 0 -1", "-ERR timeout is negative"),
-        (
-            "WAITAOF 1 0 0",
-            "-ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled.",
-        ),
-        (
-            "CLUSTER KEYSLOT",
-            "-ERR wrong number of arguments for 'cluster|keyslot' command",
-        ),
-    ] {
-        let reply = format!("{:?}", client.line(line)?);
-        assert_eq!(reply.replace("\\'", "'"), expected, "{line}");
-    }
-    assert!(client.line("REPLICAOF localhost 6379")?.is_error());
-    assert!(text(&client.line("LOLWUT")?).starts_with("Redis ver. 7.2."));
-    assert!(text(&client.line("MEMORY DOCTOR")?).contains("too little data"));
-    assert!(text(&client.line("MEMORY MALLOC-STATS")?).contains("bytes resident"));
     Ok(())
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use common::{Options, Server, TestResult};
 use redis::{Commands, Connection, cmd};
 
-/// The text of the error that a call must answer.
+/// The text of the error with which the server must answer a call.
 fn error_of(connection: &mut Connection, line: &str) -> String {
     let mut words = line.split(' ');
     let mut call = cmd(words.next().unwrap_or_default());
@@ -149,7 +149,7 @@ fn scan_returns_every_key(server: &Server) -> TestResult {
             let (next, keys): (u64, Vec<String>) =
                 cmd("SCAN").arg(cursor).arg("COUNT").arg(count).query(con)?;
             seen.extend(keys);
-            // Keys that come and go meanwhile must not hide the ones that stay.
+            // Keys that are added and removed meanwhile must not hide the ones that stay.
             if count == 10 {
                 let () = other.set(format!("other:{extra}"), "x")?;
                 let () = other.del(format!("other:{}", extra / 2))?;
@@ -207,7 +207,7 @@ fn objects(server: &Server) -> TestResult {
     Ok(())
 }
 
-/// A key has its old name or its new one, at any moment that another connection sees.
+/// At any moment that another connection sees, a key has either its old name or its new one.
 fn rename_is_one_step(server: &Server) -> TestResult {
     let mut writer = server.connection()?;
     let con = &mut server.connection()?;

@@ -8,7 +8,7 @@ use common::{Options, RawClient, Server, TestResult, Value};
 
 const VALUE_BYTES: usize = 1 << 20;
 
-/// A client whose replies have filled every buffer on their way, so that the server waits to write.
+/// A client whose replies have filled every buffer between it and the server, so that the server waits to write.
 fn stuck(server: &Server) -> TestResult<RawClient> {
     let mut client = server.raw()?;
     client.call(&["SET", "large", &"x".repeat(VALUE_BYTES)])?;
@@ -34,7 +34,7 @@ fn a_burst_does_not_get_past_maxclients() -> TestResult {
     let mut answers = 0;
     for mut stream in &streams {
         stream.set_read_timeout(Some(Duration::from_secs(10)))?;
-        // A refused client's end may show while it writes or while it reads.
+        // The test sees the end of a refused connection while it writes or while it reads.
         let mut answer = [0; 5];
         let answered = stream
             .write_all(b"PING\r\n")

@@ -185,7 +185,7 @@ fn range(client: &mut RawClient, key: &str) -> TestResult<Vec<Vec<u8>>> {
         .collect())
 }
 
-/// Elements of all lengths and bytes come back as they went in, also from the middle of a list.
+/// Elements of all lengths and bytes are read back unchanged, also from the middle of a list.
 fn large_and_binary_elements(server: &Server) -> TestResult {
     let mut client = server.raw()?;
     let element = |len: usize| -> Vec<u8> { (0..=255).cycle().take(len).collect() };
@@ -211,7 +211,7 @@ fn large_and_binary_elements(server: &Server) -> TestResult {
     Ok(())
 }
 
-/// Many insertions at one place, where positions between two neighbours run out.
+/// Many insertions at one position, so that the labels between two neighbours run out.
 fn a_crowded_middle(server: &Server) -> TestResult {
     let mut client = server.raw()?;
     client.line("RPUSH crowd first last")?;
@@ -225,7 +225,7 @@ fn a_crowded_middle(server: &Server) -> TestResult {
     Ok(())
 }
 
-/// What several clients take at once, each takes alone, and together they take all.
+/// Several clients pop at once: each element goes to one of them, and none is left.
 fn elements_are_taken_once(server: &Server) -> TestResult {
     const CLIENTS: usize = 4;
     const ELEMENTS: usize = 400;
@@ -271,7 +271,7 @@ fn elements_are_taken_once(server: &Server) -> TestResult {
     Ok(())
 }
 
-/// A list's deadline stays with it, and goes with it.
+/// A list's deadline stays while the list changes, and goes with the list.
 fn deadlines(server: &Server) -> TestResult {
     let mut client = server.raw()?;
     for (line, expected) in [
@@ -342,7 +342,8 @@ fn events(server: &Server) -> TestResult {
     Ok(())
 }
 
-/// In a transaction each call sees what those before it did, and a watched list is seen to change.
+/// In a transaction each call sees the changes of the calls before it. A change of a watched list stops the
+/// transaction.
 fn transactions(server: &Server) -> TestResult {
     let mut client = server.raw()?;
     client.line("MULTI")?;
@@ -366,7 +367,7 @@ fn transactions(server: &Server) -> TestResult {
     Ok(())
 }
 
-/// What was acknowledged is there after the process was killed.
+/// Acknowledged writes are there after the process was killed.
 fn survives_kill_9(store: &str) -> TestResult {
     let mut server = Server::start_with(Options::new(store))?;
     let mut client = server.raw()?;

@@ -10,7 +10,7 @@ use common::{Options, Server, TestResult};
 
 fn start(store: &str) -> TestResult<(Server, u16)> {
     let mut last = None;
-    // The port may be taken by somebody else before the server has it.
+    // Another process may take the port before the server binds it.
     for _ in 0..5 {
         let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
         let options = Options::new(store)
@@ -24,7 +24,7 @@ fn start(store: &str) -> TestResult<(Server, u16)> {
     Err(last.ok_or("no start was tried")?)
 }
 
-/// The head and the body of the answer.
+/// The head and the body of the response.
 fn request(port: u16, text: &str) -> TestResult<(String, String)> {
     let mut stream = TcpStream::connect(("127.0.0.1", port))?;
     stream.set_read_timeout(Some(Duration::from_secs(30)))?;
@@ -46,7 +46,7 @@ fn get(port: u16) -> TestResult<String> {
     Ok(body)
 }
 
-/// The samples of a text that keeps to the format, by name with labels.
+/// The samples of a text in the exposition format, by name with labels.
 fn parse(text: &str) -> TestResult<BTreeMap<String, f64>> {
     let mut kinds: HashMap<&str, &str> = HashMap::new();
     let mut samples = BTreeMap::new();
@@ -162,7 +162,7 @@ fn metrics_tell_what_happened() -> TestResult {
             series.starts_with("pmemkv_build_info{") && series.contains("engine=\"cmap\"")
         }));
 
-        // Another start of the same pool: counted, and its keys are there without a command.
+        // After another start with the same pool, the metrics count the start, and show the keys before any command.
         server.terminate()?;
         port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
         let options = Options::new(store).directive("metrics-port", &port.to_string());
@@ -185,7 +185,7 @@ fn metrics_tell_what_happened() -> TestResult {
 }
 
 #[test]
-fn listeners_trackers_slow_calls_and_evictions_are_told_of() -> TestResult {
+fn listeners_trackers_slow_calls_and_evictions_are_counted() -> TestResult {
     let (server, port) = start("vcmap")?;
     let mut client = server.raw()?;
     let mut listener = server.raw()?;
@@ -273,7 +273,7 @@ fn promtool_finds_nothing_wrong() -> TestResult {
 }
 
 #[test]
-fn nothing_but_get_metrics_is_answered() -> TestResult {
+fn only_get_metrics_is_answered() -> TestResult {
     let (_server, port) = start("vcmap")?;
     for (text, status) in [
         ("GET / HTTP/1.1\r\nHost: x\r\n\r\n", "404 Not Found"),
@@ -310,7 +310,7 @@ fn nothing_but_get_metrics_is_answered() -> TestResult {
     let many = many.join("\r\n");
     let (head, _) = request(port, &format!("GET /metrics HTTP/1.1\r\n{many}\r\n\r\n"))?;
     assert!(head.starts_with("HTTP/1.1 431 "), "{head}");
-    // A head without an end: an answer or a closed connection, at once.
+    // A head without an end gets a response or a closed connection at once.
     let began = Instant::now();
     let long = format!("GET /metrics HTTP/1.1\r\nx: {}", "y".repeat(64 * 1024));
     if let Ok((head, _)) = request(port, &long) {
@@ -327,7 +327,7 @@ fn silent_connections_end_and_let_others_in() -> TestResult {
     let silent: Vec<TcpStream> = (0..40)
         .map(|_| TcpStream::connect(("127.0.0.1", port)))
         .collect::<std::io::Result<_>>()?;
-    // All places are taken until the first of them run out of time; those in the queue come before this one.
+    // All slots are taken until the first connections time out; those in the queue are served before this one.
     let samples = parse(&get(port)?)?;
     assert!(samples.contains_key("pmemkv_uptime_seconds"));
     let waited = began.elapsed();

@@ -23,7 +23,7 @@ fn expect(listener: &mut RawClient, events: &[(&str, &str)]) -> TestResult {
 }
 
 #[test]
-fn only_what_is_asked_for() -> TestResult {
+fn only_configured_events_are_published() -> TestResult {
     for store in STORES {
         let server =
             Server::start_with(Options::new(store).directive("notify-keyspace-events", "Kg"))?;
@@ -67,7 +67,7 @@ fn expired_keys() -> TestResult {
         let (mut listener, mut client) = (server.raw()?, server.raw()?);
         listener.line("PSUBSCRIBE __key*")?;
         client.line("SET k v PX 30")?;
-        // Nobody looks at it.
+        // No command touches the key.
         expect(
             &mut listener,
             &[
@@ -76,12 +76,12 @@ fn expired_keys() -> TestResult {
                 ("__keyevent@0__:expired", "k"),
             ],
         )?;
-        // A write meets it first.
+        // A write is the first command that finds the key expired.
         client.line("DEBUG SET-ACTIVE-EXPIRE 0")?;
         client.line("SET k v PX 1")?;
         std::thread::sleep(std::time::Duration::from_millis(20));
         client.line("SET k w")?;
-        // In a transaction nothing is heard before it is done.
+        // A subscriber hears nothing of a transaction before it is done.
         client.line("MULTI")?;
         client.line("SET m 1")?;
         client.line("SET n 1 PXAT 5")?;
@@ -119,7 +119,7 @@ fn expired_keys() -> TestResult {
     Ok(())
 }
 
-/// Events of one key come in the order of its changes, whoever makes them.
+/// Events of one key arrive in the order of its changes, whichever client makes them.
 #[test]
 fn events_of_a_key_keep_their_order() -> TestResult {
     let server = Server::start_with(

@@ -10,7 +10,7 @@ fn ok() -> Value {
     Value::Simple(b"OK".to_vec())
 }
 
-/// Sends a line as it is, so that quotes count.
+/// Sends a line unchanged, with its quotes.
 fn inline(client: &mut RawClient, line: &str) -> TestResult<Value> {
     client.send_bytes(format!("{line}\r\n").as_bytes())?;
     Ok(client.read()?)
@@ -50,7 +50,7 @@ fn the_port_can_change() -> TestResult {
     let mut client = server.raw()?;
     let mut other = server.raw()?;
     assert_eq!(client.line(&format!("CONFIG SET port {new}"))?, ok());
-    // When it is answered the one is open and the other closed, and who was there stays.
+    // When the reply arrives, the new port is open and the old one closed, and existing clients stay connected.
     assert!(is_closed("127.0.0.1", old));
     assert!(answers("127.0.0.1", new));
     assert_eq!(other.line("SET k v")?, ok());
@@ -58,7 +58,7 @@ fn the_port_can_change() -> TestResult {
     let info = client.line("INFO server")?.text().unwrap_or_default();
     assert!(info.contains(&format!("tcp_port:{new}\r\n")), "{info}");
     assert!(info.contains(&format!("port={new}\r\n")), "{info}");
-    // None at all, and back again, over the connections that there are.
+    // The server closes all ports, then opens one again, over existing connections.
     assert_eq!(client.line("CONFIG SET port 0")?, ok());
     assert!(is_closed("127.0.0.1", new));
     assert_eq!(client.line(&format!("CONFIG SET port {old}"))?, ok());
@@ -73,7 +73,7 @@ fn the_port_can_change() -> TestResult {
 }
 
 #[test]
-fn what_cannot_be_had_changes_nothing() -> TestResult {
+fn an_impossible_port_changes_nothing() -> TestResult {
     let server = Server::start_with(Options::new("vcmap"))?;
     let (old, new) = (server.port(), quiet_port()?);
     let taken = TcpListener::bind("127.0.0.1:0")?;
@@ -83,11 +83,11 @@ fn what_cannot_be_had_changes_nothing() -> TestResult {
     for (line, expected) in [
         (format!("port {port}"), port_failed()),
         (format!("hz 20 port {port}"), port_failed()),
-        // An address of the documentation's, which no machine has.
+        // An address that is reserved for documentation; no machine has it.
         ("bind 192.0.2.1".to_owned(), addresses()),
         ("bind \"127.0.0.1 192.0.2.1\"".to_owned(), addresses()),
         ("bind nonsense".to_owned(), addresses()),
-        // Of two the first one is named, as in Redis.
+        // Of two addresses the error names the first one, as in Redis.
         (format!("port {new} bind 192.0.2.1"), port_failed()),
         (format!("bind 192.0.2.1 port {new}"), addresses()),
         (
@@ -129,7 +129,7 @@ fn addresses_can_change() -> TestResult {
             &["127.0.0.3"][..],
         ),
         ("127.0.0.2", &["127.0.0.2"], &["127.0.0.1"]),
-        // Every address in the place of one, with the same port, and the other way round.
+        // Every address replaces one, with the same port, and the other way round.
         ("*", &["127.0.0.1", "127.0.0.2", "127.0.0.3"], &[]),
         ("127.0.0.1 -192.0.2.1", &["127.0.0.1"], &["127.0.0.2"]),
         ("* -::*", &["127.0.0.1", "127.0.0.2"], &[]),
@@ -149,7 +149,7 @@ fn addresses_can_change() -> TestResult {
             assert!(is_closed(address, old), "{bind}: {address}");
         }
     }
-    // Another process cannot have the port meanwhile, nor after it.
+    // Another process cannot take the port during the change, nor after it.
     assert!(TcpListener::bind(("127.0.0.1", old)).is_err());
     let both = format!("CONFIG SET bind \"127.0.0.1 127.0.0.2\" port {new}");
     assert_eq!(inline(&mut client, &both)?, ok());
@@ -205,7 +205,7 @@ fn the_file_follows() -> TestResult {
     let text = std::fs::read_to_string(&path)?;
     assert!(text.contains(&format!("\nport {new}\n")), "{text}");
     assert!(text.contains("\nbind 127.0.0.1 -::1\n"), "{text}");
-    // The end closes what was opened since the start.
+    // The server closes the ports that it opened since the start when it stops.
     let mut stream = TcpStream::connect(("127.0.0.1", new))?;
     server.terminate()?;
     assert_eq!(stream.read(&mut [0; 8])?, 0);

@@ -20,7 +20,7 @@ fn info(client: &mut RawClient, field: &str) -> TestResult<String> {
         .to_owned())
 }
 
-/// What a client publishes to itself comes after the reply, as in Redis 7.2.
+/// A client that publishes to itself gets the message after the reply, as in Redis 7.2.
 #[test]
 fn own_messages_come_after_the_reply() -> TestResult {
     for store in STORES {
@@ -44,7 +44,7 @@ fn own_messages_come_after_the_reply() -> TestResult {
 }
 
 #[test]
-fn messages_keep_their_order_and_reach_everybody() -> TestResult {
+fn messages_keep_their_order_and_reach_every_listener() -> TestResult {
     let server = Server::start_with(Options::new("cmap").directive("worker-threads", "3"))?;
     let mut listeners = Vec::new();
     for number in 0..8 {
@@ -145,9 +145,10 @@ fn wait_for(what: &str, mut holds: impl FnMut() -> TestResult<bool>) -> TestResu
     Ok(())
 }
 
-/// A listener that reads nothing is ended at the hard limit; nobody waits for it, and others get everything.
+/// The server disconnects a listener that does not read at the hard limit; the publisher does not wait, and other
+/// listeners get everything.
 #[test]
-fn a_slow_listener_is_ended_and_stops_nobody() -> TestResult {
+fn a_slow_listener_is_disconnected_and_delays_no_client() -> TestResult {
     let server = Server::start("cmap")?;
     let (mut slow, mut client) = (server.raw()?, server.raw()?);
     client.call(&[
@@ -214,7 +215,7 @@ fn the_soft_limit_gives_time() -> TestResult {
 }
 
 #[test]
-fn who_listens_need_not_speak() -> TestResult {
+fn idle_listeners_stay_connected() -> TestResult {
     let server = Server::start_with(Options::new("cmap").directive("timeout", "1"))?;
     let (mut listener, mut idle) = (server.raw()?, server.raw()?);
     listener.line("SUBSCRIBE a")?;

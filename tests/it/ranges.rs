@@ -19,7 +19,7 @@ fn fill(con: &mut Connection) -> TestResult {
     for key in KEYS {
         let () = con.set(key, format!("value of {key}"))?;
     }
-    // Not to be seen: another database, and what is past its deadline.
+    // A range must show neither keys of another database nor expired keys.
     let () = cmd("SELECT").arg(1).query(con)?;
     let () = con.set("bb", "elsewhere")?;
     let () = cmd("SELECT").arg(0).query(con)?;
@@ -28,7 +28,7 @@ fn fill(con: &mut Connection) -> TestResult {
     Ok(())
 }
 
-/// The three things to ask for agree on every shape.
+/// The three commands agree on every form of range.
 fn shapes(con: &mut Connection) -> TestResult {
     let cases: [(&str, &[&str]); 11] = [
         ("ALL", &KEYS),
@@ -72,7 +72,7 @@ fn bytes_and_changes(con: &mut Connection) -> TestResult {
     assert_eq!(found, keys);
     let above: Vec<Vec<u8>> = cmd("PMEMKV.KEYSABOVE").arg(b"\0").query(con)?;
     assert_eq!(above, keys[2..]);
-    // The order follows what comes and goes.
+    // The order follows added and removed keys.
     let () = con.del(b"\0")?;
     let () = con.rename(b"\xff", "m")?;
     let found: Vec<Vec<u8>> = call("KEYSALL").query(con)?;
@@ -146,7 +146,7 @@ fn on(engine: &str) -> TestResult {
     let con = &mut server.connection()?;
     let name = engine.split('/').next();
     assert_eq!(Some(call("ENGINE").query::<String>(con)?.as_str()), name);
-    // Without background removal of what has expired, it is the range that must leave it out.
+    // With the background removal switched off, the range itself must skip expired keys.
     fill(con)?;
     shapes(con)?;
     bytes_and_changes(con)?;

@@ -84,7 +84,7 @@ fn replay(port: u16, text: &str) -> TestResult {
             return Err(at("no line of a replay".to_owned()).into());
         }
     }
-    // Nothing may come that no line has asked for.
+    // The server must send nothing that no line expects.
     for (name, client) in &mut clients {
         client.send(&["QUIT"])?;
         let last = client.read()?;
@@ -95,7 +95,7 @@ fn replay(port: u16, text: &str) -> TestResult {
     Ok(())
 }
 
-/// Major and minor number of the version that the server stands for.
+/// The major and minor version that the server reports.
 fn version(port: u16) -> TestResult<(u32, u32)> {
     let info = RawClient::connect(port)?.line("INFO server")?;
     let info = info.text().unwrap_or_default();
@@ -158,7 +158,7 @@ fn compare(wanted: &str, reply: &Value, version: (u32, u32)) -> Result<(), Strin
 
 fn sorted(value: &Value) -> Value {
     match value {
-        // A cursor and what it leads to keep their places.
+        // A cursor and its elements stay in their order.
         Value::Array(items) if matches!(items.as_slice(), [Value::Bulk(_), Value::Array(_)]) => {
             Value::Array(vec![items[0].clone(), sorted(&items[1])])
         }
@@ -177,7 +177,7 @@ fn on(store: &str) -> TestResult {
 
 on_every_engine!(on);
 
-/// What the files say holds for Redis itself.
+/// The files hold for Redis itself.
 #[test]
 fn redis_server() -> TestResult {
     replay_all(RedisServer::start()?.port())

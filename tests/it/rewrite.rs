@@ -4,7 +4,7 @@ use std::fs;
 
 use common::{Options, Server, TestResult, Value};
 
-/// Names and rules with spaces, quotes and other bytes are read back as they were.
+/// Names and rules with spaces, quotes and other bytes are read back unchanged.
 #[test]
 fn users_outlive_a_restart_by_config_rewrite() -> TestResult {
     let folder = tempfile::tempdir()?;
@@ -44,7 +44,7 @@ fn users_outlive_a_restart_by_config_rewrite() -> TestResult {
     server.resume_on(port)?;
     let mut admin = server.raw()?;
     assert_eq!(admin.line("ACL LIST")?, list);
-    // It says the same: nothing is left to change.
+    // A second rewrite changes nothing.
     assert_eq!(admin.line("CONFIG REWRITE")?, Value::Simple(b"OK".to_vec()));
     assert_eq!(fs::read(&file)?, text);
     Ok(())

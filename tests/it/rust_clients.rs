@@ -1,4 +1,4 @@
-//! The Rust crates `redis` and `fred` do their real work, and go on after a kill and a restart of the server.
+//! The Rust crates `redis` and `fred` do real work, and go on after the server is killed and started again.
 
 use std::collections::BTreeSet;
 use std::thread;
@@ -21,7 +21,7 @@ mod redis_crate {
         Ok(set.is_some())
     }
 
-    /// Without a script: the token is compared under WATCH.
+    /// Releases a lock without a script, by comparing the token under WATCH.
     fn unlock(con: &mut redis::Connection, token: &str) -> RedisResult<bool> {
         redis::transaction(con, &["lock"], |con, pipe| {
             let held: Option<String> = con.get("lock")?;
@@ -239,7 +239,7 @@ mod fred_crate {
         let subscriber: SubscriberClient =
             builder(port, RespVersion::RESP3).build_subscriber_client()?;
         timeout(PATIENCE, subscriber.init()).await??;
-        // It subscribes again after each new connection.
+        // The client subscribes again after each new connection.
         let manager = subscriber.manage_subscriptions();
         subscriber.subscribe("news").await?;
         let mut messages = subscriber.message_rx();

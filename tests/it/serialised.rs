@@ -7,7 +7,7 @@ use pmemkv_server::serialised::{Object, decode, encode, fuzzing::closed};
 
 type Elements = Vec<Vec<u8>>;
 
-/// Elements of every width that the packed forms know: integers around each boundary, and strings around theirs.
+/// Elements of every width that the packed forms distinguish: integers around each boundary, and strings around theirs.
 fn varied() -> Elements {
     let integers = [7u32, 8, 12, 13, 15, 16, 23, 24, 31, 32, 63]
         .into_iter()
@@ -26,14 +26,14 @@ fn varied() -> Elements {
         .collect()
 }
 
-/// So many different elements.
+/// This many different elements.
 fn numbered(prefix: &str, count: usize) -> Elements {
     (0..count)
         .map(|number| format!("{prefix}{number}").into_bytes())
         .collect()
 }
 
-/// Lists of elements at sizes on both sides of Redis's thresholds.
+/// Lists of elements, with sizes on both sides of Redis's thresholds.
 fn collections() -> Vec<Elements> {
     let mut collections = vec![varied()];
     for count in [1, 2, 127, 128, 129, 511, 512, 513, 1000, 3000] {
@@ -41,7 +41,7 @@ fn collections() -> Vec<Elements> {
         collections.push(numbered("member:", count));
         collections.push(numbered("1000000000", count));
     }
-    // Long enough to be compressed when dumped.
+    // Long enough that DUMP compresses it.
     collections.push(numbered(&"long ".repeat(12), 100));
     collections
 }
@@ -73,7 +73,7 @@ fn objects() -> Vec<Object> {
     objects
 }
 
-/// The words that make `object`, without the command's name and the key.
+/// The arguments that make `object`, without the command's name and the key.
 fn words(object: &Object) -> (&'static str, Elements) {
     match object.clone() {
         Object::String(value) => ("SET", vec![value]),
@@ -92,7 +92,7 @@ fn words(object: &Object) -> (&'static str, Elements) {
     }
 }
 
-/// Elements in the one order that they are compared in.
+/// Elements in one fixed order, for comparison.
 fn sorted(object: Object) -> Object {
     match object {
         Object::Set(mut members) => {
@@ -135,7 +135,7 @@ fn dump(client: &mut RawClient, key: &[u8]) -> TestResult<Vec<u8>> {
     Ok(reply.bytes().ok_or("nothing dumped")?.to_vec())
 }
 
-/// Whether Redis finds the value of a key to be that of `made`.
+/// Whether the key's value in Redis equals `made`.
 fn same_digest(redis: &mut RawClient, key: &[u8]) -> TestResult {
     let digests = call(redis, &[b"DEBUG", b"DIGEST-VALUE", b"made", key])?;
     let digests = digests.items().ok_or("two digests")?;
@@ -143,8 +143,8 @@ fn same_digest(redis: &mut RawClient, key: &[u8]) -> TestResult {
     Ok(())
 }
 
-/// Dumps every object as Redis keeps it under `settings`, reads that, and has Redis restore what is written here.
-/// Returns the numbers of the forms that were dumped.
+/// Dumps every object as Redis keeps it under `settings`, reads the dump, writes it again, and lets Redis restore that.
+/// Returns the numbers of the dumped forms.
 fn exchange(settings: &[(&str, &str)]) -> TestResult<Vec<u8>> {
     let redis = RedisServer::start_with(&["--enable-debug-command", "yes"])?;
     let mut client = redis.raw()?;
@@ -162,7 +162,7 @@ fn exchange(settings: &[(&str, &str)]) -> TestResult<Vec<u8>> {
         let read = decode(&dumped)?;
         assert_eq!(sorted(read.clone()), sorted(object));
 
-        // What was read, since Redis keeps a score of -0 in some forms and not in others.
+        // Write what was read, because Redis keeps a score of -0 in some forms and not in others.
         let payload = encode(&read);
         call(
             &mut client,
@@ -174,7 +174,7 @@ fn exchange(settings: &[(&str, &str)]) -> TestResult<Vec<u8>> {
     }
     forms.sort_unstable();
     forms.dedup();
-    // Sets in listpacks, since Redis 7.2.
+    // Sets are in listpacks since Redis 7.2.
     forms.retain(|&form| form != 20);
     Ok(forms)
 }
@@ -188,7 +188,7 @@ fn every_form_of_a_fresh_redis() -> TestResult {
 }
 
 #[test]
-fn small_collections_that_are_large() -> TestResult {
+fn small_collections_in_large_forms() -> TestResult {
     let forms = exchange(&[
         ("hash-max-listpack-entries", "100000"),
         ("hash-max-listpack-value", "100000"),
@@ -202,7 +202,7 @@ fn small_collections_that_are_large() -> TestResult {
     Ok(())
 }
 
-/// A ziplist, as Redis before 7.0 kept small collections.
+/// A ziplist, in which Redis before 7.0 kept small collections.
 fn ziplist(elements: &[Vec<u8>]) -> TestResult<Vec<u8>> {
     let mut entries = Vec::new();
     let (mut last, mut before) = (0, 0);
@@ -257,7 +257,7 @@ fn ziplist(elements: &[Vec<u8>]) -> TestResult<Vec<u8>> {
     Ok(whole)
 }
 
-/// A body of one string, or of several of them with their number before.
+/// A body with one string, or with several strings after their number.
 fn body(form: u8, strings: &[Vec<u8>], counted: bool) -> TestResult<Vec<u8>> {
     let mut body = vec![form];
     if counted {
@@ -306,11 +306,11 @@ fn forms_of_earlier_versions_mean_the_same_to_redis() -> TestResult {
 }
 
 #[test]
-fn redis_refuses_what_is_refused_here() -> TestResult {
+fn redis_refuses_the_same_payloads() -> TestResult {
     let redis = RedisServer::start()?;
     let mut client = redis.raw()?;
     let twice = || vec![b"a".to_vec(), b"a".to_vec()];
-    // Of short fields it does not look at names by default.
+    // By default Redis does not check the names of short fields.
     let pair = (vec![b'f'; 100], b"b".to_vec());
     for object in [
         Object::List(vec![]),
@@ -337,14 +337,14 @@ fn values_move_between_the_servers() -> TestResult {
     for store in ["cmap", "cmap/pairs"] {
         let mut server = Server::start(store)?;
         let mut ours = server.raw()?;
-        // Not the largest: where each element is a pair of pmemkv's own, they take long.
+        // Not the largest ones: restoring them takes long where each element is a pmemkv pair of its own.
         let mut objects = objects();
         objects.retain(|object| words(object).1.len() < 1030);
         for (number, object) in objects.iter().enumerate() {
             let key = format!("k{number}");
             make(&mut theirs, object)?;
             let payload = dump(&mut theirs, b"made")?;
-            // Over a value of another type, then over its like.
+            // First over a value of another type, then over one of the same type.
             for _ in 0..2 {
                 let words = [
                     b"RESTORE".as_slice(),
@@ -363,7 +363,7 @@ fn values_move_between_the_servers() -> TestResult {
             call(&mut theirs, &words)?;
             same_digest(&mut theirs, b"back")?;
         }
-        // What was restored is durable, its deadline too.
+        // Restored values are durable, and so are their deadlines.
         let payload = encode(&Object::List(vec![b"v".to_vec()]));
         let words = [
             b"RESTORE".as_slice(),
@@ -414,7 +414,7 @@ fn idle_times_are_set_where_they_are_kept() -> TestResult {
             "{told:?}"
         );
     }
-    // From before the epoch: as long ago as there are times.
+    // An idle time that reaches back before the epoch becomes the longest possible one.
     let told = idle(&mut client, "IDLETIME", "9223372036854775807")?.integer();
     assert!(told > Some(1_700_000_000), "{told:?}");
     assert!(idle(&mut client, "FREQ", "7")?.integer() < Some(3));

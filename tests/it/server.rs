@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use common::{Options, RawClient, Server, TestResult, Value};
 
-/// The smallest pool that leaves some room on cmap, so that starting costs little.
+/// The smallest pool that leaves some space on cmap, so that starting costs little.
 fn small() -> Options {
     Options::new("cmap").pool_size("64mb")
 }
@@ -46,7 +46,7 @@ fn a_breach_of_protocol_ends_only_its_connection() -> TestResult {
 }
 
 #[test]
-fn what_came_before_a_breach_is_answered() -> TestResult {
+fn calls_before_a_breach_are_answered() -> TestResult {
     let server = Server::start_with(small())?;
     let mut client = server.raw()?;
     client.send_bytes(b"SET k v\r\n*1\r\n$x\r\n")?;
@@ -73,7 +73,7 @@ fn more_clients_than_maxclients_are_refused() -> TestResult {
     let server = Server::start_with(small().directive("maxclients", "3"))?;
     let mut first = server.raw()?;
     first.line("PING")?;
-    // The clients that waited for the start may still be leaving.
+    // The clients that waited for the start may not have left yet.
     let deadline = Instant::now() + Duration::from_secs(5);
     let mut clients = vec![first];
     while clients.len() < 3 && Instant::now() < deadline {
@@ -110,7 +110,7 @@ fn input_over_its_limit_closes_the_client() -> TestResult {
     let server = Server::start_with(small().directive("client-query-buffer-limit", "1mb"))?;
     let mut client = server.raw()?;
     client.send_bytes(b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$4000000\r\n")?;
-    // Sending may fail half-way: the server has closed then.
+    // Sending may fail half-way, because the server has closed the connection.
     let sent = client.send_bytes(&vec![b'x'; 3_000_000]);
     assert!(sent.is_err() || client.is_closed()?);
     assert_eq!(server.raw()?.line("EXISTS k")?, Value::Integer(0));
@@ -127,7 +127,7 @@ fn output_over_its_limits_closes_the_client() -> TestResult {
         let value = vec![b'v'; 900_000];
         client.call(&[&b"SET"[..], b"k", &value])?;
         assert_eq!(client.line("STRLEN k")?, Value::Integer(900_000));
-        // It asks for much and reads nothing.
+        // The client asks for much and reads nothing.
         let mut greedy = server.raw()?;
         greedy.send_bytes(&b"GET k\r\n".repeat(200))?;
         let deadline = Instant::now() + Duration::from_secs(20);
@@ -166,7 +166,7 @@ fn a_full_pool_refuses_and_loses_nothing() -> TestResult {
     assert!(doctor.contains("The pool is full to"), "{doctor}");
     assert!(doctor.contains("maxmemory-policy allkeys-lru"), "{doctor}");
     assert!(doctor.contains("pool-size"), "{doctor}");
-    // Of maxmemory Redis's text speaks.
+    // Redis's text names maxmemory.
     client.line("CONFIG SET maxmemory 1mb")?;
     assert_eq!(
         error(&set(&mut client, stored)?),
@@ -179,7 +179,7 @@ fn a_full_pool_refuses_and_loses_nothing() -> TestResult {
     assert_eq!(client.line("DEL 0 1 2 3")?, Value::Integer(4));
     assert!(!set(&mut client, 0)?.is_error());
     assert!(!client.line("FLUSHALL")?.is_error());
-    // Room that is still to be cleared is cleared for those who need it.
+    // Compaction frees space for the writes that need it.
     for n in 0..stored / 2 {
         assert!(!set(&mut client, n)?.is_error(), "{n} of {stored}");
     }
@@ -258,7 +258,7 @@ fn a_client_that_does_not_read_can_be_killed() -> TestResult {
     client.call(&[&b"SET"[..], b"k", &vec![b'v'; 1_000_000]])?;
     let mut deaf = server.raw()?;
     let id = deaf.line("CLIENT ID")?.integer().ok_or("no id")?;
-    // More than the sockets' buffers take.
+    // More bytes than the sockets' buffers take.
     deaf.send_bytes(&b"GET k\r\n".repeat(100))?;
     std::thread::sleep(Duration::from_millis(300));
     let kill = format!("CLIENT KILL ID {id}");
@@ -282,7 +282,7 @@ fn a_slow_command_does_not_hold_up_others() -> TestResult {
     let mut words = vec!["MSET".to_owned()];
     words.extend((0..KEYS).flat_map(|n| [format!("key:{n}"), String::new()]));
     client.call(&words)?;
-    // More of them than worker threads. Each looks at all keys and finds none.
+    // More slow commands than worker threads. Each looks at all keys and finds none.
     let mut slow = Vec::new();
     let started = Instant::now();
     for _ in 0..16 {
@@ -303,13 +303,13 @@ fn a_slow_command_does_not_hold_up_others() -> TestResult {
 }
 
 #[test]
-fn debug_sleep_holds_up_everybody() -> TestResult {
+fn debug_sleep_delays_every_client() -> TestResult {
     const SLEEP: Duration = Duration::from_millis(400);
     let options = small()
         .directive("enable-debug-command", "yes")
         .directive("worker-threads", "3");
     let server = Server::start_with(options)?;
-    // One client for each worker, and more.
+    // At least one client for each worker.
     let mut others = Vec::new();
     for _ in 0..6 {
         let mut other = server.raw()?;
@@ -357,7 +357,7 @@ fn slow_commands_keep_their_place_in_a_pipeline() -> TestResult {
     assert_eq!(client.read()?, Value::Integer(2));
     assert!(!client.read()?.is_error());
     assert!(client.read()?.is_null());
-    // The reply of `KEYS *` was to be skipped; that of `KEYS` alone is an error.
+    // The client skipped the reply of `KEYS *`; the reply of `KEYS` alone is an error.
     assert!(client.read()?.is_error());
     assert_eq!(client.read()?.text().as_deref(), Some("PONG"));
     let info = client.line("INFO commandstats")?.text().unwrap_or_default();
@@ -366,7 +366,7 @@ fn slow_commands_keep_their_place_in_a_pipeline() -> TestResult {
     Ok(())
 }
 
-/// Starts the server with `arguments`, which it must refuse; returns what it said.
+/// Starts the server with `arguments`, which it must refuse; returns its output.
 fn refused(arguments: &[&str]) -> TestResult<String> {
     let output = Command::new(common::program())
         .args(["--port", "0"])
@@ -377,7 +377,7 @@ fn refused(arguments: &[&str]) -> TestResult<String> {
 }
 
 #[test]
-fn a_start_that_cannot_be_is_refused_in_words() -> TestResult {
+fn an_impossible_start_is_refused_with_a_reason() -> TestResult {
     let mut server = Server::start_with(small())?;
     let pool = server.pool_path().display().to_string();
     assert!(refused(&["--pool-path", &pool])?.contains("open in another process"));
@@ -406,7 +406,7 @@ fn a_start_that_cannot_be_is_refused_in_words() -> TestResult {
         let said = refused(arguments)?;
         assert!(said.contains(text), "{arguments:?}: {said}");
     }
-    // Half of a pool is no pool.
+    // Half of a pool is not a pool.
     let bytes = std::fs::read(&pool)?;
     std::fs::write(&pool, &bytes[..bytes.len() / 2])?;
     let said = refused(&["--pool-path", &pool])?;
@@ -439,7 +439,7 @@ fn commands_can_be_renamed_and_taken_away() -> TestResult {
 }
 
 #[test]
-fn sigterm_ends_listeners_monitors_and_who_waits() -> TestResult {
+fn sigterm_ends_listeners_monitors_and_waiting_clients() -> TestResult {
     let mut server = Server::start_with(small())?;
     let mut clients = Vec::new();
     for line in [
@@ -456,7 +456,7 @@ fn sigterm_ends_listeners_monitors_and_who_waits() -> TestResult {
     }
     let mut waiting = server.raw()?;
     waiting.send(&["SET", "a", "b"])?;
-    // It must exit with 0, and in time.
+    // The server must exit with 0, and in time.
     server.terminate()?;
     for mut client in clients.into_iter().chain([waiting]) {
         while !client.is_closed()? {

@@ -6,7 +6,7 @@ const WRONG_TYPE: &str = "-WRONGTYPE Operation against a key holding the wrong k
 
 /// Calls and their replies, in order, on an empty database.
 const SCRIPT: &[(&str, &str)] = &[
-    // Integers rise, until one is none
+    // Integers are in ascending order until another member comes
     ("SADD i 3 1 2 3", ":3"),
     ("SMEMBERS i", "[1 2 3]"),
     ("OBJECT ENCODING i", "intset"),
@@ -94,7 +94,7 @@ fn replies(server: &Server) -> TestResult {
     Ok(())
 }
 
-/// SPOP with counts takes each member once, from sets of every form.
+/// SPOP with counts takes each member once, from sets of every encoding.
 fn everything_is_popped_once(server: &Server) -> TestResult {
     let mut client = server.raw()?;
     for (size, word) in [(10, ""), (100, "m"), (700, ""), (2_000, "member")] {

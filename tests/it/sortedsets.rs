@@ -22,7 +22,7 @@ fn replies(server: &Server) -> TestResult {
     Ok(())
 }
 
-/// A large sorted set: ranks, ranges and pops agree with the order that they are expected in.
+/// A large sorted set: ranks, ranges and pops agree with the expected order.
 fn many_members(server: &Server) -> TestResult {
     const MEMBERS: usize = 3000;
     let mut client = server.raw()?;
@@ -64,7 +64,7 @@ fn many_members(server: &Server) -> TestResult {
             ("DEL many", ":1"),
         ],
     )?;
-    // A large one knows -0, a small one does not.
+    // A large sorted set keeps -0, a small one does not.
     let zeros: Vec<String> = (0..129).map(|n| format!("0 {n}")).collect();
     client.line(&format!("ZADD zeros {}", zeros.join(" ")))?;
     run(
@@ -83,7 +83,7 @@ fn many_members(server: &Server) -> TestResult {
     )
 }
 
-/// Draws are members, different ones where they must be, and each member is drawn.
+/// Random draws give members, distinct ones where they must be, and each member is drawn at some time.
 fn random_members(server: &Server) -> TestResult {
     let mut client = server.raw()?;
     client.line("ZADD draw 1 a 2 b 3 c 4 d")?;
@@ -100,7 +100,7 @@ fn random_members(server: &Server) -> TestResult {
         assert_eq!(members.len(), 3);
         seen.extend(members);
     }
-    // One that is never drawn in 200 times 3 of 4 is no chance.
+    // A member that 200 draws of 3 out of 4 never gave would be no accident.
     assert_eq!(seen.len(), 4);
     assert_eq!(drawn(&mut client, "ZRANDMEMBER draw -50")?.len(), 50);
     let scored = drawn(&mut client, "ZRANDMEMBER draw -50 WITHSCORES")?;
@@ -111,7 +111,7 @@ fn random_members(server: &Server) -> TestResult {
     Ok(())
 }
 
-/// Deadlines stay with a sorted set and go with it; a transaction sees its own changes.
+/// A deadline stays while a sorted set changes, and goes with it; a transaction sees its own changes.
 fn deadlines_and_transactions(server: &Server) -> TestResult {
     let mut client = server.raw()?;
     run(
@@ -146,7 +146,8 @@ fn deadlines_and_transactions(server: &Server) -> TestResult {
     Ok(())
 }
 
-/// Hits and misses are counted as Redis counts them: of what is read, also to be stored, not of what is popped.
+/// Hits and misses count as in Redis: for keys that a command reads, also to store a result, but not for keys that it
+/// pops from.
 fn lookups(server: &Server) -> TestResult {
     let mut client = server.raw()?;
     for line in ["FLUSHALL", "ZADD z 1 a", "SET str v", "CONFIG RESETSTAT"] {
@@ -240,7 +241,7 @@ fn events(server: &Server) -> TestResult {
     Ok(())
 }
 
-/// What was acknowledged is there after the process was killed.
+/// Acknowledged writes are there after the process was killed.
 fn survives_kill_9(store: &str) -> TestResult {
     let mut server = Server::start_with(Options::new(store))?;
     let mut client = server.raw()?;
@@ -259,7 +260,7 @@ fn survives_kill_9(store: &str) -> TestResult {
     ] {
         client.line(line)?;
     }
-    // Beside a name this long the score has a record of its own.
+    // With a name this long, the score has a record of its own.
     let long = "x".repeat(60_000);
     client.call(&["ZADD", "long", "1.5", &long, "2", "short"])?;
     server.kill_9()?;

@@ -1,5 +1,7 @@
-//! How the server starts, and what it leaves: pid files, the background, supervisors, limits of the operating system,
-//! Redis's configuration files.
+//! How the server starts, and what it leaves behind: pid files, the background, supervisors, limits of the operating
+//! system, Redis's configuration files.
+
+mod limits;
 
 use std::fs;
 use std::io::Write;
@@ -16,7 +18,7 @@ use nix::unistd::Pid;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A folder for a server, and what its command line says.
+/// A folder for a server, and the server's command line.
 struct Place {
     folder: tempfile::TempDir,
     port: u16,
@@ -106,7 +108,7 @@ impl Place {
     }
 }
 
-/// A process that is ended with the test.
+/// A child process that ends with the test.
 struct Running(Child);
 
 impl Drop for Running {
@@ -117,7 +119,7 @@ impl Drop for Running {
 }
 
 impl Running {
-    /// Asks it to end.
+    /// Asks the process to stop, and waits.
     fn stop(mut self) -> TestResult<ExitStatus> {
         kill(Pid::from_raw(i32::try_from(self.0.id())?), Signal::SIGTERM)?;
         let deadline = Instant::now() + PATIENCE;
@@ -131,12 +133,12 @@ impl Running {
     }
 }
 
-/// A process that is not our child, ended with the test.
+/// A process that is not a child of the test; it ends with the test.
 struct InBackground(Pid);
 
 impl Drop for InBackground {
     fn drop(&mut self) {
-        // It is gone already where the test came to its end.
+        // After a successful test the process is gone already.
         let _ = kill(self.0, Signal::SIGKILL);
     }
 }
@@ -149,7 +151,7 @@ impl InBackground {
 
     fn wait(&self) {
         let deadline = Instant::now() + PATIENCE;
-        // Nobody may be there to reap it: then it stays as a zombie.
+        // If no process reaps it, it stays as a zombie.
         let stat = format!("/proc/{}/stat", self.0);
         while fs::read_to_string(&stat).is_ok_and(|stat| !stat.contains(") Z ")) {
             assert!(Instant::now() < deadline, "it still runs");
@@ -190,7 +192,7 @@ fn only_the_server_that_wrote_a_pid_file_removes_it() -> TestResult {
     let running = place.start(&["--pidfile", &name])?;
     let text = fs::read_to_string(&pidfile)?;
     assert_eq!(text, format!("{}\n", running.0.id()));
-    // Another one fails to listen, with a pool of its own, or to open the pool.
+    // Another server fails: first to listen, with a pool of its own, then to open the pool.
     for pool in ["other.pool", "pool"] {
         let output = place
             .command(&["--pidfile", &name, "--pool-path", &place.text(pool)])
@@ -230,20 +232,27 @@ fn daemonize_serves_from_the_background() -> TestResult {
             stdin.write_all(b"daemonize yes\n")?;
         }
         let id = child.id();
-        // It ends, and so do the pipes: nothing in the background holds them.
+        // The process ends, and its pipes close: the background process does not hold them.
         let output = child.wait_with_output()?;
         assert!(output.status.success(), "{}", said(&output));
         assert_eq!((said(&output).as_str(), output.stdout.len()), ("", 0));
 
         let background = InBackground::of(&pidfile)?;
         assert_ne!(background.0.as_raw(), i32::try_from(id)?);
-        // It serves at once.
+        // The background process serves at once.
         let mut client = place.client()?;
         let pid = field(&mut client, "server", "process_id")?;
         assert_eq!(pid, background.0.to_string());
         for stream in 0..3 {
             let target = fs::read_link(format!("/proc/{pid}/fd/{stream}"))?;
-            assert_eq!(target, Path::new("/dev/null"), "{stream}");
+            // The runtime's last words go to the log.
+            let log = place.path("log");
+            let expected = if stream == 2 {
+                log.as_path()
+            } else {
+                Path::new("/dev/null")
+            };
+            assert_eq!(target, expected, "{stream}");
         }
         let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
         let session = stat
@@ -257,7 +266,7 @@ fn daemonize_serves_from_the_background() -> TestResult {
             client.line("INCR starts")?,
             Value::Integer(i64::try_from(start)? + 1)
         );
-        // What SAVE is to keep is kept, as the next start finds.
+        // SHUTDOWN SAVE keeps the data, as the next start shows.
         client.send(&["SHUTDOWN", "SAVE"])?;
         background.wait();
         assert!(!pidfile.exists());
@@ -285,7 +294,7 @@ fn daemonize_says_why_it_failed() -> TestResult {
 }
 
 #[test]
-fn systemd_is_told_by_its_socket() -> TestResult {
+fn systemd_gets_messages_over_its_socket() -> TestResult {
     for abstract_name in [false, true] {
         let place = Place::new()?;
         let (socket, address) = if abstract_name {
@@ -303,7 +312,7 @@ fn systemd_is_told_by_its_socket() -> TestResult {
             Ok(String::from_utf8_lossy(&buffer[..len]).into_owned())
         };
         let supervised = if abstract_name { "auto" } else { "systemd" };
-        // Whoever is supervised stays in the foreground, as in Redis.
+        // A supervised server stays in the foreground, as in Redis.
         let mut command = place.command(&["--supervised", supervised, "--daemonize", "yes"]);
         command
             .env("NOTIFY_SOCKET", &address)
@@ -325,7 +334,7 @@ fn systemd_is_told_by_its_socket() -> TestResult {
 }
 
 #[test]
-fn supervision_that_is_not_there_is_a_warning() -> TestResult {
+fn a_missing_supervisor_is_a_warning() -> TestResult {
     let place = Place::new()?;
     let mut command = place.command(&["--supervised", "systemd"]);
     command.env_remove("NOTIFY_SOCKET");
@@ -338,7 +347,7 @@ fn supervision_that_is_not_there_is_a_warning() -> TestResult {
 }
 
 #[test]
-fn upstart_is_told_by_a_stop() -> TestResult {
+fn upstart_learns_of_the_start_by_a_stop() -> TestResult {
     let place = Place::new()?;
     let child = place
         .command(&["--supervised", "upstart"])
@@ -370,113 +379,8 @@ fn upstart_is_told_by_a_stop() -> TestResult {
     Ok(())
 }
 
-/// A command with a limit of open files, hard and soft.
-fn limited(command: &Command, files: u64) -> Command {
-    let mut limited = Command::new("sh");
-    limited
-        .args(["-c", &format!("ulimit -n {files} && exec \"$0\" \"$@\"")])
-        .arg(command.get_program())
-        .args(command.get_args())
-        .stdin(Stdio::null());
-    limited
-}
-
 #[test]
-fn maxclients_is_what_is_possible() -> TestResult {
-    const FILES: u64 = 80;
-    const POSSIBLE: usize = 48;
-    let place = Place::new()?;
-    let command = place.command(&["--worker-threads", "1"]);
-    let running = place.run(limited(&command, FILES))?;
-    let log = place.log();
-    for line in [
-        "You requested maxclients of 10000 requiring at least 10032 max file descriptors.",
-        "Server can't set maximum open files to 10032 because of OS error: Operation not permitted.",
-        "Current maximum open files is 80. maxclients has been reduced to 48 to compensate for low ulimit.",
-    ] {
-        assert!(log.contains(line), "{line}: {log}");
-    }
-    let mut client = place.client()?;
-    let maxclients = |client: &mut RawClient| -> TestResult<String> {
-        let reply = client.line("CONFIG GET maxclients")?;
-        Ok(reply.items().ok_or("no array")?[1]
-            .text()
-            .ok_or("no text")?)
-    };
-    assert_eq!(maxclients(&mut client)?, "48");
-    assert_eq!(field(&mut client, "clients", "maxclients")?, "48");
-    let refused = "ERR CONFIG SET failed (possibly related to argument 'maxclients') - The operating system is not able \
-                   to handle the specified number of clients, try with 48";
-    for (line, reply) in [
-        ("CONFIG SET maxclients 5000", Some(refused)),
-        ("CONFIG SET hz 20 maxclients 49", Some(refused)),
-        ("CONFIG SET maxclients 40", None),
-        ("CONFIG SET maxclients 48", None),
-    ] {
-        let expected = reply.map_or(Value::Simple(b"OK".to_vec()), |text| {
-            Value::Error(text.into())
-        });
-        assert_eq!(client.line(line)?, expected, "{line}");
-    }
-    assert_eq!(maxclients(&mut client)?, "48");
-    // So many are really served.
-    let mut clients = vec![client];
-    let deadline = Instant::now() + PATIENCE;
-    while clients.len() < POSSIBLE {
-        match place.client() {
-            Ok(client) => clients.push(client),
-            // One that has left may still be counted.
-            Err(error) => assert!(
-                Instant::now() < deadline,
-                "{} served: {error}",
-                clients.len()
-            ),
-        }
-    }
-    let refused = Value::Error(b"ERR max number of clients reached".to_vec());
-    assert_eq!(RawClient::connect(place.port)?.read()?, refused);
-    drop(clients);
-    assert!(running.stop()?.success());
-
-    let output = limited(&command, 30).output()?;
-    assert_eq!(output.status.code(), Some(1));
-    let text = said(&output);
-    assert!(text.contains("'ulimit -n' of 30 is not enough"), "{text}");
-    Ok(())
-}
-
-#[test]
-fn the_soft_limit_of_files_is_raised() -> TestResult {
-    let place = Place::new()?;
-    let command = place.command(&["--maxclients", "100", "--worker-threads", "1"]);
-    let mut soft = Command::new("sh");
-    soft.args(["-c", "ulimit -Sn 80 && exec \"$0\" \"$@\""])
-        .arg(command.get_program())
-        .args(command.get_args())
-        .stdin(Stdio::null());
-    let running = place.run(soft)?;
-    let mut client = place.client()?;
-    let ok = Value::Simple(b"OK".to_vec());
-    assert_eq!(field(&mut client, "clients", "maxclients")?, "100");
-    assert_eq!(client.line("CONFIG SET maxclients 200")?, ok);
-    let limits = fs::read_to_string(format!("/proc/{}/limits", running.0.id()))?;
-    let files = limits
-        .lines()
-        .find(|line| line.starts_with("Max open files"));
-    let files = files.and_then(|line| line.split_whitespace().nth(3));
-    assert_eq!(files, Some("232"));
-    let reply = client.line("CONFIG SET maxclients 99999999")?;
-    let Value::Error(text) = reply else {
-        panic!("{reply:?}");
-    };
-    assert!(String::from_utf8_lossy(&text).contains("try with "));
-    assert_eq!(field(&mut client, "clients", "maxclients")?, "200");
-    assert!(running.stop()?.success());
-    Ok(())
-}
-
-#[test]
-fn a_configuration_that_asks_for_more_than_there_is_stops_the_start() -> TestResult {
+fn a_configuration_with_unsupported_settings_stops_the_start() -> TestResult {
     let place = Place::new()?;
     let file = place.text("redis.conf");
     fs::write(&file, "timeout 0\nreplicaof 127.0.0.1 6379\n")?;
@@ -490,7 +394,7 @@ fn a_configuration_that_asks_for_more_than_there_is_stops_the_start() -> TestRes
     assert!(text.contains("accept-unsupported replicaof"), "{text}");
     assert!(!place.path("pool").exists());
 
-    // The pool lies in memory of this boot.
+    // The pool lies in memory that this boot loses.
     let output = place
         .command(&["--appendonly", "yes", "--appendfsync", "always"])
         .output()?;

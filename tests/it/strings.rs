@@ -5,7 +5,7 @@ use std::thread;
 use common::{Server, TestResult, on_every_engine};
 use redis::{Commands, Connection, Value, cmd};
 
-/// Calls and their replies, in order, on an empty database. `""` is an empty word.
+/// Calls and their replies, in order, on an empty database. `""` is an empty argument.
 const SCRIPT: &[(&str, &str)] = &[
     // SET and GET
     ("GET a", "nil"),
@@ -46,7 +46,7 @@ const SCRIPT: &[(&str, &str)] = &[
     ),
     ("GET a", "'4'"),
     ("SET a", "ERR wrong number of arguments for 'set' command"),
-    // Deadlines: PERSIST tells whether there was one
+    // Deadlines: PERSIST says whether there was one
     ("SET a v EX 1000", "OK"),
     ("SET a w KEEPTTL", "OK"),
     ("PERSIST a", "1"),
@@ -252,7 +252,7 @@ fn replies(server: &Server) -> TestResult {
     Ok(())
 }
 
-/// Values of all lengths and bytes come back as they went in.
+/// Values of all lengths and bytes are read back unchanged.
 fn large_and_binary_values(server: &Server) -> TestResult {
     let mut connection = server.connection()?;
     for len in [0, 1, 255, 4096, 65_536, 1 << 20] {
@@ -268,7 +268,7 @@ fn large_and_binary_values(server: &Server) -> TestResult {
     Ok(())
 }
 
-/// A value with a deadline is gone after it, for every way to set one.
+/// A value disappears after its deadline, for every way to set one.
 fn deadlines_pass(server: &Server) -> TestResult {
     let mut connection = server.connection()?;
     let lines = [
@@ -296,7 +296,7 @@ fn deadlines_pass(server: &Server) -> TestResult {
     Ok(())
 }
 
-/// Increments of many connections are all counted.
+/// Increments of many connections all count.
 fn increments_are_atomic(server: &Server) -> TestResult {
     const THREADS: i64 = 4;
     const CALLS: i64 = 200;
@@ -321,7 +321,7 @@ fn increments_are_atomic(server: &Server) -> TestResult {
     Ok(())
 }
 
-/// MGET never sees an MSET by half.
+/// MGET never sees half of an MSET.
 fn several_keys_change_together(server: &Server) -> TestResult {
     let mut writer = server.connection()?;
     let mut reader = server.connection()?;

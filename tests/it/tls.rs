@@ -1,4 +1,4 @@
-//! TLS: which clients the server lets in, what it offers, and changes of certificates while it runs.
+//! TLS: which clients the server accepts, what it offers, and changes of certificates while it runs.
 
 pub mod authority;
 mod ports;
@@ -18,7 +18,7 @@ use rustls::{HandshakeKind, ProtocolVersion, version};
 use authority::{Authority, Result, connect, connect_to};
 use common::{Options, Server, Value, address_elsewhere};
 
-/// A server with a TLS port, and who signed its certificate.
+/// A server with a TLS port, and the authority that signed its certificate.
 struct Tls {
     server: Server,
     port: u16,
@@ -35,7 +35,7 @@ fn start(directives: &[(&str, &str)]) -> Result<Tls> {
     let authority = Authority::new(folder.path(), "authority")?;
     let (certificate, key) = authority.sign("server")?;
     let mut last = None;
-    // The port may be taken by somebody else before the server has it.
+    // Another process may take the port before the server binds it.
     for _ in 0..5 {
         let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
         let mut options = Options::new("vcmap")
@@ -108,11 +108,11 @@ fn commands_go_over_tls() -> Result {
         tls.server.raw()?.line("GET key")?.text().as_deref(),
         Some("value")
     );
-    // QUIT ends with an orderly end of TLS, which is what reads as the end and not as an error.
+    // QUIT ends the TLS session in order, so that the client reads an end and not an error.
     assert_eq!(client.call("QUIT")?, "+OK");
     let end = client.line().expect_err("the end");
     assert!(!end.to_string().contains("close_notify"), "{end}");
-    // So does being cut off.
+    // Disconnecting a client does the same.
     let mut killed = tls.authority.client().connect(tls.port)?;
     let id = killed.call("CLIENT ID")?;
     let kill = ["CLIENT", "KILL", "ID", id.trim_start_matches(':')];
@@ -191,7 +191,7 @@ fn authorities_come_from_a_folder_too() -> Result {
         "tls-auth-clients",
         "yes",
     ];
-    // A file that OpenSSL would not look at lets nobody in.
+    // A file whose name OpenSSL would not look for lets no client in.
     fs::copy(
         tls.authority.certificate(),
         folder.path().join("authority.crt"),
@@ -311,7 +311,7 @@ fn certificates_are_read_anew() -> Result {
     assert_ne!(old, renewed);
     assert_eq!(before.call("PING")?, "+PONG");
 
-    // What is wrong changes nothing: no such file, no PEM, a key of another certificate.
+    // Bad settings change nothing: a missing file, no PEM, a key of another certificate.
     let junk = certificate.with_file_name("junk");
     fs::write(
         &junk,
@@ -371,7 +371,7 @@ fn large_values_and_deep_pipelines_arrive_whole() -> Result {
     common::encode(&mut request, &[&b"SET"[..], b"large", &value]);
     client.send(&request)?;
     assert_eq!(client.line()?, "+OK");
-    // More than any buffer on the way holds, taken only after all of it was asked for.
+    // More than any buffer between them holds, read only after the client has asked for all of it.
     let gets = 8;
     client.send(&b"GET large\r\n".repeat(gets))?;
     client.send(b"PING\r\n")?;
@@ -395,7 +395,7 @@ fn plain_text_is_closed_with_a_line_in_the_log() -> Result {
     let tls = start(&[])?;
     let mut plain = common::RawClient::connect(tls.port)?;
     plain.send(&["PING"])?;
-    // An alert of TLS at most, and then the end.
+    // The client gets at most a TLS alert, and then the end.
     assert!(plain.read().is_err());
     tls.wait_for_log("what it sends is not TLS")?;
     assert_eq!(
@@ -406,7 +406,7 @@ fn plain_text_is_closed_with_a_line_in_the_log() -> Result {
 }
 
 #[test]
-fn handshakes_that_stall_hold_nobody_up_and_end() -> Result {
+fn stalled_handshakes_delay_no_client_and_end() -> Result {
     let tls = start(&[("tls-auth-clients", "no")])?;
     let began = Instant::now();
     let silent: Vec<TcpStream> = (0..50)
@@ -429,7 +429,7 @@ fn handshakes_that_stall_hold_nobody_up_and_end() -> Result {
     );
     for mut stream in silent {
         stream.set_read_timeout(Some(Duration::from_secs(20)))?;
-        // Closed in order, or with an alert before that.
+        // The server closes in order, or with an alert first.
         let mut rest = Vec::new();
         stream.read_to_end(&mut rest)?;
     }

@@ -16,7 +16,7 @@ use common::{Server, TestResult, encode};
 const SECONDS_MAX: &str = "60";
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// A server, where redis-cli is installed.
+/// A server, if redis-cli is installed.
 fn server() -> TestResult<Option<Server>> {
     if Command::new("redis-cli").arg("--version").output().is_err() {
         eprintln!("skipped: redis-cli is not installed");
@@ -25,7 +25,7 @@ fn server() -> TestResult<Option<Server>> {
     Server::start("cmap").map(Some)
 }
 
-/// What `tool` prints, errors included. It must end well and in time.
+/// The output of `tool`, errors included. The tool must succeed in time.
 fn run(server: &Server, tool: &str, args: &[&str], input: Option<File>) -> TestResult<String> {
     let output = Command::new("timeout")
         .args([SECONDS_MAX, tool, "-p", &server.port().to_string()])
@@ -83,7 +83,7 @@ fn redis_cli_in_its_modes() -> TestResult {
     let memory = cli(&["--memkeys"])?;
     assert!(memory.contains("10000 strings with "), "{memory}");
 
-    // Without a terminal this takes one second's samples: least, most, mean, number.
+    // Without a terminal, redis-cli samples for one second: minimum, maximum, average, number.
     let latency = cli(&["--latency"])?;
     assert_eq!(latency.split_whitespace().count(), 4, "{latency}");
 
@@ -100,7 +100,7 @@ fn redis_cli_in_its_modes() -> TestResult {
     Ok(())
 }
 
-/// A redis-cli on a terminal of its own, where it edits lines, and where its endless modes show each line at once.
+/// redis-cli on a terminal of its own, where it edits lines, and where its endless modes show each line at once.
 struct Terminal {
     child: Child,
     keyboard: File,
@@ -121,7 +121,7 @@ impl Terminal {
             .args(["-p", &server.port().to_string()])
             .args(args)
             .env("TERM", "xterm")
-            // Its history and settings are not the test's.
+            // The test must not use the user's history and settings.
             .env("HOME", server.dir())
             .stdin(terminal.slave.try_clone()?)
             .stdout(terminal.slave.try_clone()?)
@@ -132,7 +132,7 @@ impl Terminal {
         let (sender, pieces) = mpsc::channel();
         thread::spawn(move || {
             let mut piece = [0; 4096];
-            // An error is how the end of the other side shows.
+            // The end of the other side shows as an error.
             while let Ok(length @ 1..) = screen.read(&mut piece) {
                 if sender.send(piece[..length].to_vec()).is_err() {
                     return;
@@ -162,7 +162,7 @@ impl Terminal {
 
 impl Drop for Terminal {
     fn drop(&mut self) {
-        // SIGTERM, which timeout hands on to redis-cli; it fails only where both are gone.
+        // `timeout` passes SIGTERM on to redis-cli; it fails only if both are gone.
         if let Ok(id) = i32::try_from(self.child.id()) {
             let _ = kill(Pid::from_raw(id), Signal::SIGTERM);
         }
@@ -170,7 +170,7 @@ impl Drop for Terminal {
     }
 }
 
-/// The hints come from COMMAND DOCS, over a terminal only.
+/// redis-cli makes its hints from COMMAND DOCS, on a terminal only.
 #[test]
 fn redis_cli_shows_hints() -> TestResult {
     let Some(server) = server()? else {
@@ -195,7 +195,7 @@ fn redis_cli_shows_hints() -> TestResult {
     Ok(())
 }
 
-/// The modes that run until they are ended. They read INFO, or measure.
+/// The modes that run until they are stopped. They read INFO, or measure.
 #[test]
 fn redis_cli_watches() -> TestResult {
     const KEYS: i64 = 4321;

@@ -28,7 +28,7 @@ impl Caching {
         })
     }
 
-    /// Sends a call and reads up to its reply; invalidations on the way count.
+    /// Sends a call and reads up to its reply; it applies the invalidations that come before.
     fn call(&mut self, line: &str) -> std::io::Result<Value> {
         self.client.send(&line.split(' ').collect::<Vec<_>>())?;
         loop {
@@ -51,7 +51,7 @@ impl Caching {
         }
     }
 
-    /// Everything that was sent before is read after this.
+    /// After this, the client has read everything that was sent before.
     fn settle(&mut self) -> std::io::Result<()> {
         self.call("PING")?;
         self.call("PING")?;
@@ -73,7 +73,7 @@ const WRITES: usize = 12;
 const READERS: usize = 4;
 const WRITERS: usize = 3;
 
-/// Readers cache, writers write, all at once; whenever the writers rest, no cache may hold another value than the
+/// Readers cache and writers write, all at once. Whenever the writers rest, no cache may hold another value than the
 /// server.
 #[test]
 fn no_cache_is_ever_stale() -> TestResult {
@@ -127,12 +127,12 @@ fn stress(store: &str, options: &'static str) -> TestResult {
                 for read in 0..WRITES * 3 {
                     caching.get(&format!("k{}", (read * 5 + reader) % KEYS))?;
                     if read % 3 == 0 {
-                        // Reads what has come.
+                        // Reads the messages that have arrived.
                         caching.call("PING")?;
                     }
                 }
                 barrier.wait();
-                // What has a deadline is told of when it is removed.
+                // The server invalidates an expired key when it removes it.
                 let until = Instant::now() + Duration::from_secs(5);
                 loop {
                     caching.settle()?;
@@ -172,7 +172,7 @@ fn info(client: &mut RawClient, field: &str) -> TestResult<i64> {
 }
 
 #[test]
-fn expired_and_flushed_keys_are_told_of() -> TestResult {
+fn expired_and_flushed_keys_are_invalidated() -> TestResult {
     for store in STORES {
         let server = Server::start(store)?;
         let mut client = server.raw()?;
@@ -197,7 +197,7 @@ fn expired_and_flushed_keys_are_told_of() -> TestResult {
 }
 
 #[test]
-fn what_is_remembered_has_a_limit_and_goes_with_the_clients() -> TestResult {
+fn remembered_keys_have_a_limit_and_go_with_their_clients() -> TestResult {
     for store in STORES {
         let server =
             Server::start_with(Options::new(store).directive("tracking-table-max-keys", "100"))?;
@@ -238,9 +238,9 @@ fn what_is_remembered_has_a_limit_and_goes_with_the_clients() -> TestResult {
     Ok(())
 }
 
-/// A client that wrote a key itself, and was not told, still hears of the next change.
+/// A client that wrote a key itself and got no message still hears of the next change.
 #[test]
-fn noloop_leaves_out_the_own_change_alone() -> TestResult {
+fn noloop_omits_only_the_clients_own_changes() -> TestResult {
     let server = Server::start("cmap")?;
     let mut client = server.raw()?;
     let mut caching = Caching::connect(server.port(), "NOLOOP")?;

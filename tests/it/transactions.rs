@@ -21,7 +21,7 @@ fn error_text(reply: &Value) -> String {
     }
 }
 
-/// Sends lines that must be answered with OK or QUEUED.
+/// Sends lines that the server must answer with OK or QUEUED.
 fn send_all(client: &mut RawClient, lines: &[&str]) -> TestResult {
     for line in lines {
         let reply = client.line(line)?;
@@ -46,7 +46,7 @@ fn runs_what_was_queued(server: &Server) -> TestResult {
         client.line("EXEC")?,
         Value::Array(vec![ok(), Value::Integer(2), bulk("2"), ok(), ok()])
     );
-    // The selection stays.
+    // The selected database stays selected.
     assert_eq!(client.line("GET b")?, bulk("x"));
     assert_eq!(other.line("GET a")?, bulk("2"));
     send_all(client, &["MULTI", "SET b y", "DISCARD"])?;
@@ -85,7 +85,7 @@ fn refuses_after_a_bad_command(server: &Server) -> TestResult {
     Ok(())
 }
 
-/// What another client does between WATCH and EXEC, and whether the transaction still runs.
+/// The calls of another client between WATCH and EXEC, and whether the transaction still runs.
 const CHANGES: &[(&[&str], bool)] = &[
     (&["SET w 2"], false),
     (&["SET w 1"], false),
@@ -131,7 +131,7 @@ fn watches_for_every_change(server: &Server) -> TestResult {
         send_all(client, &["MULTI", "SET result 1"])?;
         let reply = client.line("EXEC")?;
         assert_eq!(!reply.is_null(), *runs, "{change:?}: {reply:?}");
-        // The watch is over either way.
+        // The watch is over in both cases.
         other.line("SET w 77")?;
         send_all(client, &["MULTI", "SET result 2"])?;
         assert_eq!(client.line("EXEC")?, Value::Array(vec![ok()]), "{change:?}");
@@ -141,12 +141,12 @@ fn watches_for_every_change(server: &Server) -> TestResult {
 
 fn watches_databases_after_a_swap_or_flush(server: &Server) -> TestResult {
     let (client, other) = (&mut server.raw()?, &mut server.raw()?);
-    // A key that was not there when its database was flushed: what comes later still counts.
+    // A key that did not exist when its database was flushed: a later change still counts.
     send_all(client, &["FLUSHALL", "WATCH w"])?;
     send_all(other, &["FLUSHDB", "SET w 1"])?;
     send_all(client, &["MULTI", "SET a 1"])?;
     assert!(client.line("EXEC")?.is_null());
-    // The watch is on a database's number, not on its contents.
+    // A watch refers to a database's number, not to its contents.
     send_all(client, &["FLUSHALL", "WATCH w"])?;
     send_all(other, &["SWAPDB 0 1", "SET w 1"])?;
     send_all(client, &["MULTI", "SET a 1"])?;
@@ -160,14 +160,15 @@ fn watches_databases_after_a_swap_or_flush(server: &Server) -> TestResult {
 
 fn watches_deadlines(server: &Server) -> TestResult {
     let (client, other) = (&mut server.raw()?, &mut server.raw()?);
-    // Passed since: a change, whether or not the key has been removed yet.
+    // The deadline has passed since the WATCH: that is a change, whether or not the server has removed the key.
     for wait_ms in [205, 600] {
         send_all(client, &["SET w 1 PX 200", "WATCH w"])?;
         thread::sleep(Duration::from_millis(wait_ms));
         send_all(client, &["MULTI", "SET a 1"])?;
         assert!(client.line("EXEC")?.is_null(), "after {wait_ms} ms");
     }
-    // Passed before: its removal is none. Active expiry is off, so that it is still there at the WATCH.
+    // The deadline passed before the WATCH: the removal is no change. Active expiry is off, so that the key is still
+    // there.
     send_all(other, &["DEBUG SET-ACTIVE-EXPIRE 0"])?;
     send_all(client, &["SET w 1 PX 1"])?;
     thread::sleep(Duration::from_millis(5));
@@ -179,8 +180,8 @@ fn watches_deadlines(server: &Server) -> TestResult {
     Ok(())
 }
 
-/// Transfers between two keys whose sum never changes: whoever reads both, in whatever way, sees the sum.
-fn nobody_sees_the_middle(server: &Server) -> TestResult {
+/// Transfers between two keys whose sum never changes: every way to read both shows the sum.
+fn no_client_sees_the_middle(server: &Server) -> TestResult {
     let client = &mut server.raw()?;
     send_all(client, &["FLUSHALL", "MSET a 500 b 500"])?;
     let done = AtomicBool::new(false);
@@ -239,7 +240,7 @@ fn nobody_sees_the_middle(server: &Server) -> TestResult {
     })
 }
 
-/// Counting by WATCH, GET, MULTI, SET, EXEC from several clients loses nothing.
+/// Several clients count by WATCH, GET, MULTI, SET, EXEC, and no increment is lost.
 fn optimistic_counting_loses_nothing(server: &Server) -> TestResult {
     const CLIENTS: usize = 4;
     const STEPS: usize = 50;
@@ -318,7 +319,7 @@ fn resets_and_goodbyes(server: &Server) -> TestResult {
     send_all(client, &["DEL r", "MULTI", "SET r 1"][1..])?;
     assert_eq!(client.line("RESET")?, Value::Simple(b"RESET".to_vec()));
     assert_eq!(error_text(&client.line("EXEC")?), "ERR EXEC without MULTI");
-    // A client that goes in the middle leaves nothing behind.
+    // A client that disconnects in the middle leaves nothing behind.
     let gone = &mut server.raw()?;
     send_all(gone, &["WATCH r", "MULTI", "SET r 1"])?;
     assert_eq!(gone.line("QUIT")?, ok());
@@ -338,7 +339,7 @@ fn check(store: &str) -> TestResult {
     watches_for_every_change(&server)?;
     watches_databases_after_a_swap_or_flush(&server)?;
     watches_deadlines(&server)?;
-    nobody_sees_the_middle(&server)?;
+    no_client_sees_the_middle(&server)?;
     optimistic_counting_loses_nothing(&server)?;
     slow_commands_run_inside(&server)?;
     large_transactions(&server)?;
@@ -375,7 +376,7 @@ fn transactions_on_vsmap() -> TestResult {
     check("vsmap")
 }
 
-/// The time that a watched key takes does not grow with their number.
+/// The time for watching a key does not grow with the number of watched keys.
 #[test]
 fn a_hundred_thousand_keys_are_watched() -> TestResult {
     let server = Server::start("vcmap")?;
@@ -384,7 +385,7 @@ fn a_hundred_thousand_keys_are_watched() -> TestResult {
     let mut words = vec!["WATCH".to_owned()];
     words.extend((0..100_000).map(|n| format!("key:{n}")));
     assert_eq!(client.call(&words)?, ok());
-    // A second time they are known already.
+    // The second time, the client watches the keys already.
     assert_eq!(client.call(&words)?, ok());
     assert_eq!(other.line("SET key:99999 x")?, ok());
     assert_eq!(client.line("MULTI")?, ok());

@@ -1,33 +1,49 @@
-//! The walls of ARCHITECTURE.md: which crate and which room of the server may name which other one. A test that fails
-//! here names the line that crosses a wall.
+//! The walls of ARCHITECTURE.md: which crate and which module of the server may name which other one. A test that
+//! fails here names the line that crosses a wall.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use common::TestResult;
 
-/// The rooms of `src/`, from the bottom up. A room names those below it and itself.
-const ROOMS: &[&str] = &[
+/// The modules of `src/`, from the bottom up. A module names only those below it and itself.
+const MODULES: &[&str] = &[
     "error", "catalog", "logging", "system", "tls", "launch", "acl", "state", "commands", "net",
 ];
 
 /// The crates, and the crates of this project that each may name.
 const CRATES: &[(&str, &[&str])] = &[
+    ("crates/lock-order", &[]),
     ("crates/pmemkv", &["pmemkv-sys"]),
     ("crates/redis-core", &[]),
     ("crates/config", &["redis-core"]),
-    ("crates/store", &["pmemkv"]),
-    ("crates/keyspace", &["config", "redis-core", "store"]),
+    ("crates/store", &["lock-order", "pmemkv"]),
+    (
+        "crates/keyspace",
+        &["config", "lock-order", "redis-core", "store"],
+    ),
     (
         ".",
-        &["config", "keyspace", "pmemkv", "redis-core", "store"],
+        &[
+            "config",
+            "keyspace",
+            "lock-order",
+            "pmemkv",
+            "redis-core",
+            "store",
+        ],
     ),
 ];
 
 /// The only crates that may have unsafe code.
 const UNSAFE: &[&str] = &["crates/pmemkv", "pmemkv-sys"];
 
-/// Longer files are more than a reader holds in mind.
+/// The only C sources. The header names what the bindings are made from. The shim is a library that a test preloads into
+/// a server, where it replaces libpmem's calls: in Rust it would be unsafe code from its first line to its last, outside
+/// of the crates that may have such code. No program that is delivered contains the shim.
+const C_SOURCES: &[&str] = &["tests/power-loss/shim.c", "pmemkv-sys/src/wrapper.h"];
+
+/// A longer file is more than a reader holds in mind.
 const LINES_MAX: usize = 600;
 
 fn root() -> PathBuf {
@@ -36,11 +52,23 @@ fn root() -> PathBuf {
 
 /// All Rust files below a folder, with their texts.
 fn sources(folder: &Path, found: &mut Vec<(PathBuf, String)>) -> TestResult {
+    sources_of(folder, &["rs"], found)
+}
+
+/// All files below a folder whose names end so, with their texts.
+fn sources_of(
+    folder: &Path,
+    extensions: &[&str],
+    found: &mut Vec<(PathBuf, String)>,
+) -> TestResult {
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
         if path.is_dir() {
-            sources(&path, found)?;
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            sources_of(&path, extensions, found)?;
+        } else if path
+            .extension()
+            .is_some_and(|extension| extensions.iter().any(|wanted| extension == *wanted))
+        {
             let text = fs::read_to_string(&path)?;
             found.push((path, text));
         }
@@ -56,7 +84,7 @@ fn code(text: &str) -> impl Iterator<Item = (usize, &str)> {
             let (number, line) = lines.next()?;
             if line.trim_start().starts_with("#[cfg(test)]") {
                 let (_, next) = lines.peek()?;
-                // What follows is the module of the tests, up to the end of the file; or one line.
+                // The rest is the module of the tests, up to the end of the file, or one line.
                 if next.trim_start().starts_with("mod tests {") {
                     return None;
                 }
@@ -79,18 +107,18 @@ fn named(line: &str) -> impl Iterator<Item = &str> {
 }
 
 #[test]
-fn no_room_names_one_above_it() -> TestResult {
+fn no_module_names_one_above_it() -> TestResult {
     let mut crossings = Vec::new();
-    let rank = |room: &str| ROOMS.iter().position(|&other| other == room);
+    let rank = |module: &str| MODULES.iter().position(|&other| other == module);
     let mut files = Vec::new();
     sources(&root().join("src"), &mut files)?;
     let mut seen = 0;
     for (path, text) in &files {
         let relative = path.strip_prefix(root().join("src"))?;
         let first = relative.iter().next().unwrap_or_default().to_string_lossy();
-        let room = first.trim_end_matches(".rs");
+        let module = first.trim_end_matches(".rs");
         let is_test = relative.ends_with("tests.rs");
-        let Some(own) = rank(room).filter(|_| !is_test) else {
+        let Some(own) = rank(module).filter(|_| !is_test) else {
             continue;
         };
         seen += 1;
@@ -99,7 +127,7 @@ fn no_room_names_one_above_it() -> TestResult {
                 let place = relative.display();
                 if rank(name).is_some_and(|other| other > own) {
                     crossings.push(format!(
-                        "src/{place}:{number}: the room `{room}` lies below `{name}` and must not name it"
+                        "src/{place}:{number}: the module `{module}` lies below `{name}` and must not name it"
                     ));
                 }
             }
@@ -111,13 +139,13 @@ fn no_room_names_one_above_it() -> TestResult {
 }
 
 #[test]
-fn every_room_is_known() -> TestResult {
+fn every_module_is_known() -> TestResult {
     for entry in fs::read_dir(root().join("src"))? {
         let name = entry?.file_name().to_string_lossy().into_owned();
-        let room = name.trim_end_matches(".rs");
+        let module = name.trim_end_matches(".rs");
         assert!(
-            ROOMS.contains(&room) || ["lib", "main"].contains(&room),
-            "src/{name} is a room without a place in the order of rooms"
+            MODULES.contains(&module) || ["lib", "main"].contains(&module),
+            "src/{name} is a module without a position in the order of modules"
         );
     }
     Ok(())
@@ -161,15 +189,51 @@ fn unsafe_code_is_forbidden_outside_the_binding() -> TestResult {
             "{path}/src/lib.rs does not forbid unsafe code"
         );
     }
-    let main = fs::read_to_string(root().join("src/main.rs"))?;
-    assert!(
-        main.contains("#![forbid(unsafe_code)]"),
-        "src/main.rs does not forbid unsafe code"
-    );
+    for path in [
+        "src/main.rs",
+        "tests/power-loss/src/lib.rs",
+        "tests/power-loss/src/main.rs",
+    ] {
+        let main = fs::read_to_string(root().join(path))?;
+        assert!(
+            main.contains("#![forbid(unsafe_code)]"),
+            "{path} does not forbid unsafe code"
+        );
+    }
     Ok(())
 }
 
-/// Libraries that one place alone may use, so that the rest does not depend on their forms.
+#[test]
+fn c_sources_are_known() -> TestResult {
+    let mut files = Vec::new();
+    // Clients' libraries that the tests install bring sources of their own.
+    for folder in [
+        "src",
+        "crates",
+        "pmemkv-sys",
+        "tests/power-loss",
+        "tests/support",
+    ] {
+        sources_of(
+            &root().join(folder),
+            &["c", "cc", "cpp", "h", "s", "S"],
+            &mut files,
+        )?;
+    }
+    for (path, text) in &files {
+        let place = path.strip_prefix(root())?.to_string_lossy();
+        assert!(
+            C_SOURCES.contains(&&*place),
+            "{place}: a C source that the walls do not know"
+        );
+        let lines = text.lines().count();
+        assert!(lines <= LINES_MAX, "{place} has {lines} lines");
+    }
+    assert_eq!(files.len(), C_SOURCES.len());
+    Ok(())
+}
+
+/// Libraries that only one module may use, so that the rest does not depend on their types.
 #[test]
 fn libraries_stay_where_they_belong() -> TestResult {
     let mut files = Vec::new();

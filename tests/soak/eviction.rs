@@ -11,18 +11,18 @@ use common::{Options, RawClient, Server, TestResult, Value, encode};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
-/// Clients at once.
+/// Clients that work at the same time.
 const CLIENTS: usize = 4;
-/// Calls that are sent before their replies are read.
+/// Calls that a client sends before it reads their replies.
 const PIPELINE: usize = 50;
 /// Keys for each mebibyte of the pool: several times what fits.
 const KEYS_PER_MIB: usize = 400;
 const VALUE_BYTES_MIN: f64 = 10.0;
 const VALUE_BYTES_MAX: f64 = 100.0 * 1024.0;
-/// How long the background may take to give space back.
+/// How long the background may take to free space.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// How much more likely the first keys are than the last.
+/// How much likelier the first keys are than the last.
 const EXPONENT: f64 = 0.7;
 
 /// Numbers below a bound, `n` with a weight of `(n + 1) ^ -EXPONENT`.
@@ -51,7 +51,7 @@ fn key(n: usize) -> String {
     format!("key:{n}")
 }
 
-/// A value that says whose it is. Small sizes are as likely as large ones of the same ratio.
+/// A value that contains its key. Small sizes are as likely as large ones of the same ratio.
 fn value(n: usize, random: &mut StdRng) -> Vec<u8> {
     let length = VALUE_BYTES_MIN * (VALUE_BYTES_MAX / VALUE_BYTES_MIN).powf(random.random());
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // 10 to 102,400.
@@ -70,7 +70,7 @@ fn is_value_of(n: usize, bytes: &[u8]) -> bool {
     bytes.len() >= 10 && bytes == value_of_length(n, bytes.len())
 }
 
-/// Writes `bytes` of values, and reads as often; how many reads found something.
+/// Writes `bytes` of values, and reads as often; returns how many reads found a value.
 fn client(server_port: u16, seed: u64, keys: usize, bytes: usize) -> Result<(u64, u64), String> {
     let text = |error: std::io::Error| error.to_string();
     let mut client = RawClient::connect(server_port).map_err(text)?;
@@ -133,7 +133,7 @@ fn wait_for_empty(client: &mut RawClient) -> TestResult {
     }
 }
 
-/// As [`client`], by several at once.
+/// Several clients run [`client`] at the same time.
 fn run(server: &Server, seed: u64, keys: usize, bytes: usize) -> TestResult<(u64, u64)> {
     let port = server.port();
     let threads: Vec<_> = (0..CLIENTS as u64)
@@ -193,7 +193,7 @@ fn soak(policy: &str) -> TestResult {
     wait_for_empty(&mut client)?;
     let index_after = info(&mut client, "memory", "used_memory_overhead")?;
     assert_eq!(index_after, index_before);
-    // It takes as much again.
+    // The empty pool takes as much again.
     run(&server, 100, keys, 2 * (pool_mib << 20))?;
     let again = info(&mut client, "pmemkv", "live_bytes")?;
     assert!(again * 10 > live * 9, "{again} bytes, before {live}");

@@ -2,3 +2,4 @@
 
 mod eviction;
 mod nearly_full;
+mod stalls;

@@ -12,11 +12,11 @@ use rand::{Rng, SeedableRng};
 
 const POOL_BYTES: usize = 64 << 20;
 const ROUNDS: usize = 3;
-/// Of what the pool takes, while it is overwritten.
+/// The share of the pool's capacity that is filled while keys are overwritten.
 const FILL_PERCENT: usize = 85;
 /// Calls that are sent before their replies are read.
 const PIPELINE: usize = 100;
-/// How long the background may take to give space back.
+/// How long the background may take to free space.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 fn start() -> TestResult<Server> {
@@ -33,7 +33,7 @@ fn value(n: usize, stamp: usize) -> Vec<u8> {
     text.bytes().cycle().take(length).collect()
 }
 
-/// Sends calls and reads their replies; the first that is an error, and its number.
+/// Sends calls and reads their replies; returns the first error and its position.
 fn run(
     client: &mut RawClient,
     calls: impl Iterator<Item = Vec<Vec<u8>>>,
@@ -63,7 +63,7 @@ fn run(
     Ok(None)
 }
 
-/// As [`run`], where no reply may be an error.
+/// As [`run`], but no reply may be an error.
 fn run_well(client: &mut RawClient, calls: impl Iterator<Item = Vec<Vec<u8>>>) -> TestResult {
     match run(client, calls)? {
         None => Ok(()),
@@ -79,11 +79,11 @@ fn del(n: usize) -> Vec<Vec<u8>> {
     vec![b"DEL".to_vec(), key(n)]
 }
 
-/// New keys until one is refused; how many there are then.
+/// Adds new keys until the server refuses one; returns how many there are.
 fn fill(client: &mut RawClient) -> TestResult<usize> {
     match run(client, (0..10_000_000).map(|n| set(n, 0)))? {
         Some((n, Value::Error(text))) if text.starts_with(b"OOM") => {
-            // Of the calls behind it a shorter one may have found room.
+            // A shorter call behind it may have found space.
             run_well(client, (n..n + PIPELINE).map(del))?;
             Ok(n)
         }
@@ -91,7 +91,7 @@ fn fill(client: &mut RawClient) -> TestResult<usize> {
     }
 }
 
-/// Every key has the value of its stamp, or none.
+/// Checks that every key has the value of its stamp, or none.
 fn check(client: &mut RawClient, stamps: &[Option<usize>]) -> TestResult {
     for (chunk, stamps) in stamps.chunks(PIPELINE).enumerate() {
         let mut bytes = Vec::new();
@@ -127,7 +127,7 @@ fn info(client: &mut RawClient, field: &str) -> TestResult<u64> {
     Ok(line.trim().parse()?)
 }
 
-/// Waits until no record is in use. Nothing is read meanwhile.
+/// Waits until no record is in use, without reading anything.
 fn wait_for_empty(client: &mut RawClient) -> TestResult {
     let until = Instant::now() + PATIENCE;
     loop {
@@ -177,7 +177,7 @@ fn overwriting_and_removing() -> TestResult {
     let mut client = server.raw()?;
     check(&mut client, &stamps)?;
 
-    // Of 20 small values one stays: large ones find room between them.
+    // One of 20 small values stays; large ones must find space between them.
     run_well(&mut client, (0..count).filter(|n| n % 20 > 0).map(del))?;
     for (n, stamp) in stamps.iter_mut().enumerate() {
         *stamp = stamp.filter(|_| n % 20 == 0);
@@ -221,7 +221,7 @@ fn deadlines_give_space_back_by_themselves() -> TestResult {
     wait_for_empty(&mut client)?;
     assert_eq!(client.line("DBSIZE")?.integer(), Some(0));
     fill_again(&mut client, first)?;
-    // After a restart the old ones are still gone.
+    // After a restart the expired keys are still gone.
     client.line("FLUSHALL")?;
     run_well(&mut client, (0..first / 2).map(with_deadline))?;
     server.kill_9()?;

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use parking_lot::Mutex;
+use lock_order::{Mutex, Rank};
 
 use super::garbage::Garbage;
 use super::{DATABASES, DatabaseStats, Keyspace, KeyspaceError, Millis};
@@ -24,7 +24,7 @@ impl DatabaseGenerations {
     pub(super) fn new(stored: &Generations) -> Self {
         Self {
             of_database: stored.of_database.map(AtomicU32::new),
-            next: Mutex::new(stored.next),
+            next: Mutex::new(Rank::Generations, stored.next),
         }
     }
 
@@ -111,6 +111,8 @@ impl Databases<'_> {
     }
 
     fn flush_databases(self, databases: &[usize]) -> Result<(), KeyspaceError> {
+        // The generations come after what was staged before them: most of that goes while no shard is locked.
+        self.keyspace.store.commit()?;
         let mut shards = self.keyspace.locking().lock_all();
         for shard in &shards {
             for &db in databases {
@@ -127,9 +129,12 @@ impl Databases<'_> {
             flushed.push(generations.of_database[db]);
             generations.of_database[db] = generations.next;
             // At one flush a second, the numbers last for 136 years.
-            generations.next = generations.next.checked_add(1).ok_or_else(|| {
-                KeyspaceError::Store("no generation number is left: make a new pool".into())
-            })?;
+            generations.next = generations
+                .next
+                .checked_add(1)
+                .ok_or(KeyspaceError::Failed(
+                    "no generation number is left: make a new pool",
+                ))?;
         }
         self.keyspace.store.set_generations(&generations)?;
         *next = generations.next;
@@ -185,6 +190,8 @@ impl Databases<'_> {
             self.keyspace.shards[0].write().dirty += 1;
             return Ok(());
         }
+        // As for a flush.
+        self.keyspace.store.commit()?;
         let mut shards = self.keyspace.locking().lock_all();
         for shard in &shards {
             self.keyspace.watching().database_changes(shard, a, Some(b));

@@ -1,11 +1,12 @@
-//! How many changes of data the commands have made: what Redis calls dirty and shows as `rdb_changes_since_last_save`.
+//! Counts the changes of data that commands make. Redis calls this number dirty and shows it as
+//! `rdb_changes_since_last_save`.
 //!
-//! Each shard counts those made under its lock, so that counting costs no cache line of its own.
+//! Each shard counts the changes made under its lock, so that counting costs no cache line of its own.
 
 use super::EventClass;
 
-/// The changes of one call. A call that tells of an event is one change, whatever else it tells of; a call that changes
-/// several elements or keys says how many.
+/// Counts the changes of one call. A call that emits events is one change, however many events it emits; a call that
+/// changes several elements or keys says how many.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Dirty {
     tells: bool,
@@ -13,9 +14,9 @@ pub(super) struct Dirty {
 }
 
 impl Dirty {
-    /// The call tells of an event of this class.
+    /// The call emits an event of this class.
     pub(super) fn told_of(&mut self, class: EventClass) {
-        // A key that was missed was not changed.
+        // A missed key was not changed.
         self.tells |= class != EventClass::KEY_MISS;
     }
 
@@ -24,7 +25,7 @@ impl Dirty {
         self.said = Some(changes);
     }
 
-    /// How many changes the call makes.
+    /// How many changes the call counts as.
     pub(super) fn count(self) -> u64 {
         self.said.map_or(u64::from(self.tells), |said| said as u64)
     }

@@ -1,9 +1,9 @@
-//! What the keyspace tells of changes, for keyspace notifications and for clients that cache keys.
+//! Tells the observer of changes, for keyspace notifications and for clients that cache keys.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use parking_lot::RwLock;
+use lock_order::{Rank, RwLock};
 
 use super::Access;
 
@@ -11,7 +11,7 @@ use super::Access;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct EventClass(u32);
 
-#[allow(missing_docs)] // Each is the class that `notify-keyspace-events` has the letter for.
+#[allow(missing_docs)] // Each constant stands for a letter of `notify-keyspace-events`.
 impl EventClass {
     /// K: events are published by key.
     pub const KEYSPACE: EventClass = EventClass(1);
@@ -44,13 +44,13 @@ impl EventClass {
         self.0 & other.0 != 0
     }
 
-    /// Those of the set that are not in `other`.
+    /// The classes of this set that are not in `other`.
     #[must_use]
     pub const fn without(self, other: EventClass) -> EventClass {
         EventClass(self.0 & !other.0)
     }
 
-    /// The classes that letters of `notify-keyspace-events` stand for; other letters stand for none.
+    /// The classes for the letters of `notify-keyspace-events`; unknown letters add no class.
     pub fn from_letters(letters: &str) -> Self {
         letters.chars().fold(Self::NONE, |set, letter| {
             set.union(match letter {
@@ -74,39 +74,49 @@ impl EventClass {
         })
     }
 
-    /// The set as a number.
+    /// The set as a number, for an atomic.
     pub const fn bits(self) -> u32 {
         self.0
     }
 
-    /// The set of that number.
+    /// The set that [`bits`](Self::bits) turned into this number.
     pub const fn from_bits(bits: u32) -> Self {
         EventClass(bits)
     }
 }
 
-/// Who is told of changes. It is called with a shard of the keyspace locked: it must not call the keyspace, nor wait.
+/// The server above the keyspace, which hears of changes. The keyspace calls it while it holds a shard's lock, so it
+/// must not call the keyspace and must not wait.
 pub trait Observer: Send + Sync {
-    /// A key's value or deadline was changed, or the key is gone. `client` is who did it, 0 for the server itself.
+    /// A key's value or deadline was changed, or the key was removed. `client` is the client that did it, 0 for the
+    /// server itself.
     fn modified(&self, db: usize, key: &[u8], client: u64);
 
-    /// Databases were emptied: one, or (`None`) several.
+    /// One database was emptied, or (`None`) several were.
     fn flushed(&self, db: Option<usize>);
 
-    /// Something happened to a key; told only for classes that were asked for.
+    /// Something happened to a key. The keyspace reports only events of the classes that were asked for.
     fn event(&self, class: EventClass, name: &'static str, db: usize, key: &[u8]);
 }
 
-/// The observer and what it asked for.
-#[derive(Default)]
+/// The observer, and which changes it asked for.
 pub struct Events {
     observer: RwLock<Option<Arc<dyn Observer>>>,
-    /// [`EventClass`]es, and the bit [`MODIFICATIONS`].
+    /// The [`EventClass`]es, and the bit [`MODIFICATIONS`].
     wanted: AtomicU32,
 }
 
-/// The bit that says that modifications of keys are wanted.
+/// This bit is set if the observer wants to hear of modifications.
 const MODIFICATIONS: u32 = 1 << 31;
+
+impl Default for Events {
+    fn default() -> Self {
+        Self {
+            observer: RwLock::new(Rank::Observer, None),
+            wanted: AtomicU32::new(0),
+        }
+    }
+}
 
 impl std::fmt::Debug for Events {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -115,12 +125,12 @@ impl std::fmt::Debug for Events {
 }
 
 impl Events {
-    /// Names the observer. It is told nothing until it asks for something.
+    /// Sets the observer. It hears nothing until it asks for something.
     pub fn set_observer(&self, observer: Arc<dyn Observer>) {
         *self.observer.write() = Some(observer);
     }
 
-    /// Asks for [`Observer::modified`] and [`Observer::flushed`], or no longer.
+    /// Switches [`Observer::modified`] and [`Observer::flushed`] on or off.
     pub fn observe_modifications(&self, wanted: bool) {
         if wanted {
             self.wanted.fetch_or(MODIFICATIONS, Ordering::AcqRel);
@@ -129,7 +139,7 @@ impl Events {
         }
     }
 
-    /// Asks for [`Observer::event`] of these classes, and no others.
+    /// Asks for [`Observer::event`] of exactly these classes.
     pub fn observe(&self, classes: EventClass) {
         let wanted = &self.wanted;
         let _ = wanted.fetch_update(Ordering::AcqRel, Ordering::Acquire, |old| {
@@ -137,24 +147,24 @@ impl Events {
         });
     }
 
-    /// Whether events of one of these classes are wanted.
+    /// Whether the observer wants events of one of these classes.
     #[inline]
     pub fn wants(&self, classes: EventClass) -> bool {
         self.wanted.load(Ordering::Relaxed) & classes.bits() != 0
     }
 
-    /// Whether events of any class are wanted.
+    /// Whether the observer wants events of any class.
     pub(super) fn wants_any(&self) -> bool {
         self.wanted.load(Ordering::Relaxed) & !MODIFICATIONS != 0
     }
 
-    /// Whether modifications, or events of any class, are wanted.
+    /// Whether the observer wants modifications, or events of any class.
     #[inline]
     pub(super) fn is_observed(&self) -> bool {
         self.wanted.load(Ordering::Relaxed) != 0
     }
 
-    /// Tells the observer of an event, if it wants the event.
+    /// Reports an event if the observer wants it.
     #[inline]
     pub fn emit(&self, class: EventClass, name: &'static str, db: usize, key: &[u8]) {
         if self.wants(class) {
@@ -162,7 +172,7 @@ impl Events {
         }
     }
 
-    /// Tells that a key was modified, where that is wanted.
+    /// Reports that a key was modified if the observer wants that.
     #[inline]
     pub(super) fn tell_modified(&self, db: usize, key: &[u8], access: Access) {
         if self.wanted.load(Ordering::Relaxed) & MODIFICATIONS != 0 {
@@ -170,7 +180,7 @@ impl Events {
         }
     }
 
-    /// Tells that databases are empty, where that is wanted.
+    /// Reports that databases were emptied if the observer wants that.
     pub(super) fn tell_flushed(&self, db: Option<usize>) {
         if self.wanted.load(Ordering::Relaxed) & MODIFICATIONS != 0 {
             self.tell(|observer| observer.flushed(db));

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::time::Instant;
 
 use super::hashing::shard_of;
+use super::index::Entry;
 use super::shard::Shard;
 use super::telling::Before;
 use super::{Access, Keyspace, KeyspaceError, Millis, StoreStats};
@@ -89,6 +90,22 @@ impl<'k> Expiry<'k> {
         self.state().active.store(on, Ordering::Relaxed);
     }
 
+    /// The entry, unless it is past its deadline: then a client may see that it is gone.
+    #[inline]
+    pub(super) fn live(self, entry: Option<&Entry>, now: Millis) -> Option<&Entry> {
+        entry.filter(|entry| !self.has_passed(entry, now))
+    }
+
+    /// Whether a client may see that an entry is past its deadline: then it stays gone.
+    #[inline]
+    pub(super) fn has_passed(self, entry: &Entry, now: Millis) -> bool {
+        let passed = entry.is_expired(now);
+        if passed {
+            self.keyspace.store.saw_expired(now);
+        }
+        passed
+    }
+
     /// Removes keys past their deadline, in every shard that has been read.
     pub(super) fn remove_all_due(self, now: Millis) -> Result<usize, KeyspaceError> {
         let mut removed = 0;
@@ -141,6 +158,7 @@ impl<'k> Expiry<'k> {
         };
         let collection = self.keyspace.collections().id_of(hash, generation, entry)?;
         let record = self.keyspace.hashing.record(hash, generation, key);
+        self.keyspace.store.saw_expired(now);
         self.keyspace
             .store
             .forget(record, entry.location, Gone::Expired)?;

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use parking_lot::Mutex;
+use lock_order::{Mutex, Rank};
 
 use super::collection::SharedCollection;
 use super::index::IndexKey;
@@ -47,7 +47,7 @@ fn unpack(table: &Table) -> Vec<(u32, IndexKey, Location)> {
 }
 
 /// The garbage of a keyspace.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct State {
     queue: Mutex<Vec<Garbage>>,
     /// Garbage of the running transaction, until the transaction is done.
@@ -56,6 +56,17 @@ pub(super) struct State {
     pending: AtomicU64,
     /// Records that were removed.
     removed: AtomicU64,
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self {
+            queue: Mutex::new(Rank::Lists, Vec::new()),
+            set_aside: Mutex::new(Rank::Lists, Vec::new()),
+            pending: AtomicU64::new(0),
+            removed: AtomicU64::new(0),
+        }
+    }
 }
 
 /// Removes garbage; see [`Keyspace::garbage`].

@@ -2,12 +2,19 @@
 //!
 //! Each worker has a lock of its own, so that batches share no cache line. A transaction takes all of the locks.
 
-use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
+use lock_order::{Rank, ReadGuard, RwLock, WriteGuard};
 
 /// A lock in a cache line of its own (two of them, because processors fetch pairs).
-#[derive(Debug, Default)]
+#[derive(Debug)]
 #[repr(align(128))]
 struct Stripe(RwLock<()>);
+
+impl Stripe {
+    /// The lock that is taken as the one of this number.
+    fn new(number: usize) -> Self {
+        Self(RwLock::numbered(Rank::Gate, number, ()))
+    }
+}
 
 /// The locks.
 #[derive(Debug)]
@@ -23,7 +30,7 @@ pub struct Gate {
 /// Held while commands run that allow other commands beside them.
 #[derive(Debug)]
 pub struct Shared<'a> {
-    _guard: RwLockReadGuard<'a, ()>,
+    _guard: ReadGuard<'a, ()>,
 }
 
 /// A batch's pass through the gate, which the batch can give back for a while.
@@ -71,16 +78,16 @@ impl<'a> Presence<'a> {
 /// Held while no other thread runs commands.
 #[derive(Debug)]
 pub struct Alone<'a> {
-    _guards: Vec<RwLockWriteGuard<'a, ()>>,
+    _guards: Vec<WriteGuard<'a, ()>>,
 }
 
 impl Gate {
     /// A gate for this many workers.
     pub fn new(workers: usize) -> Self {
         Self {
-            workers: (0..workers.max(1)).map(|_| Stripe::default()).collect(),
-            beside: Stripe::default(),
-            background: Stripe::default(),
+            workers: (2..2 + workers.max(1)).map(Stripe::new).collect(),
+            beside: Stripe::new(0),
+            background: Stripe::new(1),
         }
     }
 

@@ -23,7 +23,7 @@ use store::prefetch;
 /// Average entries per leaf, if the number of leaves is chosen from the number of keys. Few leaves split then.
 const LEAF_ENTRIES_USUAL: usize = 12;
 
-/// If the directory has this many places for each leaf, it does not double. A good hash needs fewer than 16.
+/// If the directory has this many prefixes for each leaf, it does not double. A good hash needs fewer than 16.
 const DIRECTORY_PER_LEAF: usize = 64;
 
 /// Places that the directory may have even with few leaves.
@@ -37,7 +37,7 @@ pub type HashKey<'h> = &'h dyn Fn(&[u8]) -> u64;
 pub struct Index {
     /// How many top bits of the hash choose the shard.
     skip_bits: u32,
-    /// How many bits choose a place in the directory.
+    /// How many bits of the hash a prefix has.
     depth: u32,
     /// The number of the leaf for each prefix.
     directory: Vec<u32>,
@@ -260,11 +260,11 @@ impl Index {
         hasher: HashKey<'_>,
         visit: &mut dyn FnMut(&Entry),
     ) -> Option<Cursor> {
-        let mut met = 0;
+        let mut visited = 0;
         let mut lower = from.first_hash();
-        let mut place = self.place(lower);
-        while place < self.directory.len() {
-            let leaf = &self.leaves[self.directory[place] as usize];
+        let mut prefix = self.prefix(lower);
+        while prefix < self.directory.len() {
+            let leaf = &self.leaves[self.directory[prefix] as usize];
             let mut sorted: Vec<(u64, &Entry)> = leaf
                 .entries()
                 .iter()
@@ -275,20 +275,20 @@ impl Index {
             let mut rest = sorted.as_slice();
             while let [(hash, entry), after @ ..] = rest {
                 visit(entry);
-                met += 1;
+                visited += 1;
                 rest = after;
                 // A page never ends between keys with the same cursor, or the next page would miss or repeat some.
                 if let [(next, _), ..] = after
-                    && met >= count
+                    && visited >= count
                     && Cursor::at(*next) != Cursor::at(*hash)
                 {
                     return Some(Cursor::at(*next));
                 }
             }
-            place = (place | (self.span(leaf) - 1)) + 1;
-            if place < self.directory.len() {
-                lower = self.first_hash(place, lower);
-                if met >= count {
+            prefix = (prefix | (self.span(leaf) - 1)) + 1;
+            if prefix < self.directory.len() {
+                lower = self.first_hash(prefix, lower);
+                if visited >= count {
                     return Some(Cursor::at(lower));
                 }
             }
@@ -325,29 +325,29 @@ impl Index {
     }
 
     fn leaf_number(&self, hash: u64) -> usize {
-        self.directory[self.place(hash)] as usize
+        self.directory[self.prefix(hash)] as usize
     }
 
-    /// The place in the directory for a hash.
+    /// The prefix of a hash: its position in the directory.
     #[allow(clippy::cast_possible_truncation)] // `depth` bits remain, fewer than 40.
-    fn place(&self, hash: u64) -> usize {
+    fn prefix(&self, hash: u64) -> usize {
         if self.depth == 0 {
             return 0;
         }
         ((hash << self.skip_bits) >> (64 - self.depth)) as usize
     }
 
-    /// The lowest hash of a place in the directory, in the shard of `hash`.
-    fn first_hash(&self, place: usize, hash: u64) -> u64 {
+    /// The lowest hash with a prefix, in the shard of `hash`.
+    fn first_hash(&self, prefix: usize, hash: u64) -> u64 {
         let shard = if self.skip_bits == 0 {
             0
         } else {
             hash >> (64 - self.skip_bits) << (64 - self.skip_bits)
         };
-        shard | ((place as u64) << (64 - self.depth - self.skip_bits))
+        shard | ((prefix as u64) << (64 - self.depth - self.skip_bits))
     }
 
-    /// How many places of the directory refer to a leaf.
+    /// How many prefixes refer to a leaf.
     fn span(&self, leaf: &Leaf) -> usize {
         1 << (self.depth - leaf.depth)
     }
@@ -358,7 +358,7 @@ impl Index {
         let directory_may_double = self.directory.len() < DIRECTORY_SPARE
             || self.directory.len() / DIRECTORY_PER_LEAF < self.leaves.len();
         (depth < self.depth || directory_may_double)
-            // A cursor must be able to name the place where a leaf begins.
+            // A cursor must be able to name the hash at which a leaf begins.
             && depth + self.skip_bits < Cursor::BITS
             && self.leaves.len() < u32::MAX as usize
     }
@@ -406,9 +406,9 @@ impl Index {
         let [low, high] = first_expiries;
         self.first_expiries[number] = low;
         self.first_expiries.push(high);
-        // Of the places that shared the old leaf, the upper half now refers to the new one.
-        let places = 1usize << (self.depth - depth + 1);
-        let first = self.place(hash) & !(places - 1);
-        self.directory[first + places / 2..first + places].fill(added);
+        // Of the prefixes that shared the old leaf, the upper half now refers to the new one.
+        let prefixes = 1usize << (self.depth - depth + 1);
+        let first = self.prefix(hash) & !(prefixes - 1);
+        self.directory[first + prefixes / 2..first + prefixes].fill(added);
     }
 }

@@ -1,4 +1,4 @@
-//! Latency monitoring: what has taken latency-monitor-threshold or longer, by kind of event.
+//! Latency monitoring: records what took `latency-monitor-threshold` or longer, by kind of event.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -6,15 +6,15 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use parking_lot::Mutex;
 
-/// Samples kept of each event. Redis's number.
+/// Samples kept for each event, as in Redis.
 const SAMPLES_MAX: usize = 160;
 
-/// What of an event took longest in one second.
+/// The longest duration of an event within one second.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sample {
-    /// When, seconds since the Unix epoch.
+    /// Seconds since the Unix epoch.
     pub at_s: i64,
-    /// How long, ms.
+    /// The duration, ms.
     pub ms: u64,
 }
 
@@ -23,31 +23,31 @@ pub struct Sample {
 pub struct Event {
     /// Oldest first.
     pub samples: VecDeque<Sample>,
-    /// The longest ever, ms.
+    /// The longest duration ever, ms.
     pub max_ms: u64,
 }
 
 /// All events, by name.
 #[derive(Debug, Default)]
 pub struct Latency {
-    /// ms; 0 is off.
+    /// The threshold, ms; 0 switches recording off.
     threshold_ms: AtomicU64,
     events: Mutex<BTreeMap<&'static str, Event>>,
 }
 
 impl Latency {
-    /// Durations from `ms` on are noted; 0 switches it off.
+    /// Sets the threshold in milliseconds; 0 switches recording off.
     pub fn set_threshold(&self, ms: u64) {
         self.threshold_ms.store(ms, Ordering::Relaxed);
     }
 
-    /// Whether anything is noted at all.
+    /// Whether anything is recorded.
     #[inline]
     pub fn is_on(&self) -> bool {
         self.threshold_ms.load(Ordering::Relaxed) > 0
     }
 
-    /// Notes that `event` took `time`, where that is long.
+    /// Records that `event` took `time`, if that reaches the threshold.
     pub fn note(&self, event: &'static str, time: Duration) {
         let threshold = self.threshold_ms.load(Ordering::Relaxed);
         let ms = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
@@ -58,7 +58,7 @@ impl Latency {
         }
     }
 
-    /// Runs `f` and notes how long it took.
+    /// Runs `f` and records how long it took.
     #[inline]
     pub fn timed<R>(&self, event: &'static str, f: impl FnOnce() -> R) -> R {
         if !self.is_on() {
@@ -85,7 +85,7 @@ impl Latency {
         }
     }
 
-    /// All events that have happened, by name.
+    /// All events that were recorded, by name.
     pub fn all(&self) -> Vec<(&'static str, Event)> {
         let events = self.events.lock();
         events
@@ -94,13 +94,13 @@ impl Latency {
             .collect()
     }
 
-    /// One event, its name in any case.
+    /// One event; the case of its name does not matter.
     pub fn get(&self, name: &[u8]) -> Option<(&'static str, Event)> {
         let mut all = self.all().into_iter();
         all.find(|(event, _)| event.as_bytes().eq_ignore_ascii_case(name))
     }
 
-    /// Forgets an event, or all without a name; returns how many.
+    /// Forgets an event, or all of them if there is no name; returns how many.
     pub fn reset(&self, name: Option<&[u8]>) -> usize {
         let mut events = self.events.lock();
         let before = events.len();

@@ -36,7 +36,10 @@ mod waiting;
 mod walk;
 mod watching;
 
-use parking_lot::RwLock;
+use std::sync::OnceLock;
+use std::time::Instant;
+
+use lock_order::{Guard, Mutex, Rank, RwLock};
 
 pub use background::Housekeeping;
 pub use clock::random_below;
@@ -50,7 +53,9 @@ pub use eviction::{Eviction, EvictionStats};
 pub use expiry::Expiry;
 pub use gate::{Alone, Gate, Presence, Shared};
 pub use loading::{LoadProgress, Loading};
-pub use memory_check::{MemoryCheck, RECLAIM_TIME_MAX, take_refused_bytes};
+pub use memory_check::{
+    MemoryCheck, RECLAIM_IN_GATE_TIME_MAX, RECLAIM_TIME_MAX, take_refused_bytes,
+};
 pub use prefetch::{Ahead, PREFETCHED};
 pub use reading::StringView;
 pub use stats::{DatabaseStats, StoreStats};
@@ -74,75 +79,85 @@ use telling::Telling;
 use transaction::Transaction;
 use update::Writing;
 
-/// When and how a command looks at keys.
+/// How a command accesses keys: when, and for which client.
 #[derive(Clone, Copy, Debug)]
 pub struct Access {
-    /// Now, read once for each batch of commands.
+    /// The present time, read once for each batch of commands.
     pub now: Millis,
-    /// Whether the access counts for LRU and LFU (false after CLIENT NO-TOUCH ON).
+    /// Whether the access counts for LRU and LFU; `false` after CLIENT NO-TOUCH ON.
     pub touch: bool,
-    /// The client that does it, 0 for the server itself.
+    /// The client whose command it is; 0 for the server itself.
     pub client: u64,
-    /// Whether it is for a client that had to wait: nobody else's turn comes before it.
+    /// Set when serving a blocked client; it skips the queue check.
     pub serves: bool,
+    /// Whether the thread may be busy for long: it serves no other clients meanwhile, or nobody else may run anyway.
+    pub patient: bool,
 }
 
 impl Access {
-    /// One that the server makes for itself.
+    /// An access that the server makes for itself.
     pub fn by_server(now: Millis) -> Self {
         Self {
             now,
             touch: false,
             client: 0,
             serves: false,
+            patient: true,
         }
     }
 }
 
-/// What the index knows of a key, without reading its value.
+/// What the index knows about a key without reading its value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KeyInfo {
     /// The value's type.
     pub kind: Kind,
-    /// Deadline, or `None` where the key stays.
+    /// The deadline; `None` if the key does not expire.
     pub expires_at: Option<Millis>,
     /// Seconds since the last access; `None` under an LFU policy, which does not count them.
     pub idle_s: Option<u64>,
-    /// How often it was used, on LFU's logarithmic scale; `None` under other policies.
+    /// How often the key was used, on LFU's logarithmic scale; `None` under other policies.
     pub frequency: Option<u8>,
 }
 
-/// Why a keyspace operation failed. Nothing was changed.
+/// Why a keyspace operation failed. A failed operation has changed nothing.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyspaceError {
-    /// The pool has no room.
-    #[error("the pool has no room")]
+    /// The pool is full.
+    #[error("the pool has no space")]
     OutOfMemory,
-    /// The data takes more than `maxmemory`, and nothing may go.
+    /// The command takes long, and the access is not patient.
+    #[error("it takes long")]
+    TakesLong,
+    /// The data exceeds `maxmemory`, and no key may be evicted.
     #[error("the data takes more than 'maxmemory'")]
     OverMaxmemory,
-    /// Larger than any value may be.
+    /// The value is longer than any value may be.
     #[error("the value is too large")]
     TooLarge,
     /// The key holds a value of another type.
     #[error("the key holds a value of another type")]
     WrongKind,
-    /// pmemkv failed; its message.
+    /// The store failed.
     #[error("{0}")]
-    Store(String),
+    Store(#[source] Box<StoreError>),
+    /// The store's records do not fit together, or the work had to stop; the text says why.
+    #[error("{0}")]
+    Failed(&'static str),
 }
 
 /// 16 databases of keys over one store. Shared by all connections.
 ///
-/// Its own methods are the verbs on keys, and what concerns the whole store. Everything else belongs to a part, each with
-/// a module of its own: the fields hold their states, and the accessors give handles to what they do.
+/// It has methods of its own for changing and reading keys, and for the whole store. Everything else belongs to a part
+/// with a module of its own: the fields hold the parts' states, and the accessors return handles with the parts'
+/// methods.
 pub struct Keyspace {
     store: Box<dyn Store>,
     /// Whether the store keeps what is written.
     retains: bool,
     /// Whether the store keeps keys in byte order.
     sorted: bool,
-    /// Whether the store reads each partition by itself, when a key of it is needed.
+    /// Whether the store reads each partition separately, when a command needs a key of it.
     partitioned: bool,
     shards: Vec<RwLock<Shard>>,
     hashing: Hashing,
@@ -158,6 +173,10 @@ pub struct Keyspace {
     gate: Gate,
     events: Events,
     latency: Latency,
+    /// Held by the thread that makes space for its call.
+    reclaiming: Mutex<()>,
+    /// When nobody waits for space any more, because the server ends.
+    end_of_waits: OnceLock<Instant>,
 }
 
 impl std::fmt::Debug for Keyspace {
@@ -167,8 +186,8 @@ impl std::fmt::Debug for Keyspace {
 }
 
 impl Keyspace {
-    /// The keyspace over `store`. Nothing is read yet: [`Housekeeping`] does it in the background. A partition that is
-    /// needed earlier is read at once; of a store without partitions everything is read then.
+    /// Creates the keyspace over `store`. It reads nothing yet: [`Housekeeping`] reads the store in the background. If
+    /// a command needs a key earlier, the key's partition is read at once; without partitions, the whole store is.
     pub fn new(store: Box<dyn Store>) -> Self {
         let partitions = store.partitions();
         assert!(
@@ -181,12 +200,14 @@ impl Keyspace {
             retains: abilities.retains,
             sorted: abilities.sorted,
             partitioned: abilities.partitioned,
-            shards: (0..SHARDS).map(|_| RwLock::new(Shard::default())).collect(),
+            shards: (0..SHARDS)
+                .map(|number| RwLock::numbered(Rank::Shard, number, Shard::default()))
+                .collect(),
             hashing: Hashing::new(store.hash_seed(), partitions),
             generations: DatabaseGenerations::new(&store.generations()),
             views: Views::default(),
             registry: Registry::new(opens.unwrap_or_default(), partitions),
-            // What is partitioned is read as it is needed.
+            // A store with partitions reads each of them when a command needs it.
             loading: loading::State::new(abilities.partitioned),
             expiry: expiry::State::default(),
             garbage: garbage::State::default(),
@@ -196,18 +217,20 @@ impl Keyspace {
             gate: Gate::new(1),
             events: Events::default(),
             latency: Latency::default(),
+            reclaiming: Mutex::new(Rank::RoomTurn, ()),
+            end_of_waits: OnceLock::new(),
             store,
         }
     }
 
-    /// Says how many workers there are.
+    /// Sets the number of workers.
     #[must_use]
     pub fn for_workers(mut self, workers: usize) -> Self {
         self.gate = Gate::new(workers);
         self
     }
 
-    /// Makes everything written so far durable. A connection calls it before it sends replies, and holds no key.
+    /// Makes everything written so far durable. A connection calls it before it sends replies, while it holds no key.
     #[inline]
     pub fn commit(&self) -> Result<(), KeyspaceError> {
         let wrote = self.latency.timed("commit", || self.store.commit())?;
@@ -217,13 +240,20 @@ impl Keyspace {
         Ok(())
     }
 
-    /// Leaves the data in good order; after it nothing can be read or written: who tries waits for ever.
+    /// Tells the keyspace that the server is about to end: from now on a thread waits for space for a short time only.
+    pub fn end_waits(&self) {
+        self.end_of_waits
+            .get_or_init(|| Instant::now() + memory_check::LAST_RECLAIM_TIME);
+    }
+
+    /// Closes the store in good order. After that nothing can be read or written: a thread that tries to waits for
+    /// ever.
     pub fn close(&self) -> Result<(), KeyspaceError> {
-        // A handler that outlived the server's patience must not write into a pool that says that it is closed.
+        // Even a handler that outlived the server's patience must not write into a pool that is marked as closed.
         let shards = self.locking().lock_all();
         self.store.commit()?;
         let closed = self.store.close();
-        std::mem::forget(shards);
+        shards.into_iter().for_each(Guard::leak);
         Ok(closed?)
     }
 
@@ -240,31 +270,31 @@ impl Keyspace {
 
 /// The parts.
 impl Keyspace {
-    /// Whole databases: how many keys they hold, FLUSHDB, SWAPDB.
+    /// Whole databases: counts of keys, FLUSHDB, SWAPDB.
     #[inline]
     pub fn databases(&self) -> Databases<'_> {
         Databases { keyspace: self }
     }
 
-    /// Many keys: SCAN, ranges, a random key.
+    /// Iteration over many keys: SCAN, ranges, a random key.
     #[inline]
     pub fn walk(&self) -> Walk<'_> {
         Walk { keyspace: self }
     }
 
-    /// Keys past their deadline.
+    /// Removal of keys past their deadline.
     #[inline]
     pub fn expiry(&self) -> Expiry<'_> {
         Expiry { keyspace: self }
     }
 
-    /// Keys that go because memory is short: `maxmemory` and its policies.
+    /// Eviction when memory is short: `maxmemory` and its policies.
     #[inline]
     pub fn eviction(&self) -> Eviction<'_> {
         Eviction { keyspace: self }
     }
 
-    /// Whether a call finds memory for what it adds, and the reclaiming of memory for it.
+    /// The memory check before a call, and reclaiming memory for it.
     #[inline]
     pub fn memory_check(&self) -> MemoryCheck<'_> {
         MemoryCheck { keyspace: self }
@@ -276,7 +306,7 @@ impl Keyspace {
         Loading { keyspace: self }
     }
 
-    /// Clients that wait for keys: BLPOP and its like.
+    /// Clients that wait for keys: BLPOP and similar commands.
     #[inline]
     pub fn waiting(&self) -> Waiting<'_> {
         Waiting { keyspace: self }
@@ -288,19 +318,19 @@ impl Keyspace {
         Watching { keyspace: self }
     }
 
-    /// What the observer is told of, and the events of keys.
+    /// The observer, and the classes of events that it asked for.
     #[inline]
     pub fn events(&self) -> &Events {
         &self.events
     }
 
-    /// The gate that a thread passes before it runs commands, so that a transaction can be alone.
+    /// The gate, which each thread passes before it runs commands, so that a transaction can run alone.
     #[inline]
     pub fn gate(&self) -> &Gate {
         &self.gate
     }
 
-    /// What has taken long.
+    /// Records of what took long.
     #[inline]
     pub fn latency(&self) -> &Latency {
         &self.latency
@@ -312,19 +342,19 @@ impl Keyspace {
         Locking { keyspace: self }
     }
 
-    /// Values of locked keys.
+    /// Reads the values of locked keys.
     #[inline]
     fn reading(&self) -> Reading<'_> {
         Reading { keyspace: self }
     }
 
-    /// The steps by which a key changes, but for the telling.
+    /// The steps of a change of a key, except telling others.
     #[inline]
     fn writing(&self) -> Writing<'_> {
         Writing { keyspace: self }
     }
 
-    /// Who is told that a key was changed.
+    /// Tells others that a key was changed.
     #[inline]
     fn telling(&self) -> Telling<'_> {
         Telling { keyspace: self }
@@ -348,7 +378,7 @@ impl From<StoreError> for KeyspaceError {
         match error {
             StoreError::OutOfMemory => KeyspaceError::OutOfMemory,
             StoreError::TooLarge => KeyspaceError::TooLarge,
-            other => KeyspaceError::Store(other.to_string()),
+            other => KeyspaceError::Store(Box::new(other)),
         }
     }
 }

@@ -9,6 +9,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use lock_order::Rank;
 use parking_lot::Mutex;
 
 use super::collection::{ELEMENTS, ElementBatch, element_batches};
@@ -40,7 +41,7 @@ pub struct LoadProgress {
 #[derive(Debug)]
 pub(super) struct State {
     /// The thread that loads holds this lock.
-    running: Mutex<()>,
+    running: lock_order::Mutex<()>,
     done: AtomicBool,
     parts_read: AtomicUsize,
     started: Instant,
@@ -52,7 +53,7 @@ impl State {
     /// The state before loading; `done` if there is nothing to load.
     pub fn new(done: bool) -> Self {
         Self {
-            running: Mutex::new(()),
+            running: lock_order::Mutex::new(Rank::Loading, ()),
             done: AtomicBool::new(done),
             parts_read: AtomicUsize::new(0),
             started: Instant::now(),
@@ -103,7 +104,7 @@ struct LoadRun {
     parts: usize,
     parts_read: AtomicUsize,
     /// Records read so far in each of the `generations`.
-    met: [AtomicUsize; DATABASES],
+    records_read: [AtomicUsize; DATABASES],
     /// The last access that new entries get, because the store does not record accesses.
     first_access: u32,
 }
@@ -114,7 +115,9 @@ impl LoadRun {
         let read = self.parts_read.load(Ordering::Relaxed);
         let database = self.generations.iter().position(|&one| one == generation);
         match (read, database) {
-            (1.., Some(database)) => self.met[database].load(Ordering::Relaxed) / read * self.parts,
+            (1.., Some(database)) => {
+                self.records_read[database].load(Ordering::Relaxed) / read * self.parts
+            }
             _ => 0,
         }
     }
@@ -132,7 +135,7 @@ pub(super) fn on_threads(
         for one in running {
             let one = one
                 .join()
-                .unwrap_or_else(|_| Err(KeyspaceError::Store("a reading thread panicked".into())));
+                .unwrap_or(Err(KeyspaceError::Failed("a reading thread panicked")));
             result = result.and(one);
         }
         result
@@ -179,7 +182,7 @@ impl Loading<'_> {
             stop: AtomicBool::new(false),
             parts: self.keyspace.store.parts(),
             parts_read: AtomicUsize::new(0),
-            met: std::array::from_fn(|_| AtomicUsize::new(0)),
+            records_read: std::array::from_fn(|_| AtomicUsize::new(0)),
             first_access: self.keyspace.eviction.clock().first(now_ms()),
         };
         let read = on_threads(threads, || self.load_parts(&run, stop));
@@ -222,7 +225,7 @@ impl Loading<'_> {
                     break;
                 }
                 if stop.load(Ordering::Relaxed) {
-                    return Err(KeyspaceError::Store("the server ends".into()));
+                    return Err(KeyspaceError::Failed("the server is stopping"));
                 }
                 self.load_part(part, run, &mut batches)?;
                 let read = self
@@ -254,15 +257,15 @@ impl Loading<'_> {
         batches: &mut Batches,
     ) -> Result<(), KeyspaceError> {
         let mut failed = None;
-        let mut met = [0; DATABASES];
+        let mut records_read = [0; DATABASES];
         self.keyspace.store.visit(part, &mut |record| {
             if failed.is_some() {
                 return;
             }
             if record.generation == ELEMENTS {
                 if !self.collect_element(&record, &mut batches.elements) {
-                    let why = "an element's record without an id";
-                    failed = Some(KeyspaceError::Store(why.into()));
+                    let why = "an element's record has no id";
+                    failed = Some(KeyspaceError::Failed(why));
                 }
                 return;
             }
@@ -278,7 +281,7 @@ impl Loading<'_> {
                 }
                 return;
             };
-            met[database] += 1;
+            records_read[database] += 1;
             let hash = self.keyspace.hashing.hash(record.key);
             let number = shard_of(hash);
             let batch = &mut batches.keys[number];
@@ -296,7 +299,7 @@ impl Loading<'_> {
                 failed = self.absorb(number, run, batch).err();
             }
         })?;
-        for (all, here) in run.met.iter().zip(met) {
+        for (all, here) in run.records_read.iter().zip(records_read) {
             all.fetch_add(here, Ordering::Relaxed);
         }
         run.parts_read.fetch_add(1, Ordering::Relaxed);

@@ -1,6 +1,6 @@
-//! Locking the shards of one key or several, and giving way to who waits for them.
+//! Locks the shards of one key or several, and lets waiting clients go first.
 
-use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
+use lock_order::{ReadGuard, RwLock, WriteGuard};
 use smallvec::SmallVec;
 
 use super::hashing::shard_of;
@@ -9,7 +9,7 @@ use super::update::{Each, LockedKey, LockedShards};
 use super::waiting::YIELDS_MAX;
 use super::{Access, Keyspace, KeyspaceError, PREFETCHED};
 
-/// As many as there are keys in a usual call of several: no allocation for them.
+/// Calls with several keys rarely have more than this; these need no allocation.
 pub(super) type Several<T> = SmallVec<[T; PREFETCHED]>;
 
 /// Locks shards; see [`Keyspace::locking`].
@@ -25,8 +25,8 @@ impl<'s> Locking<'s> {
             .collect()
     }
 
-    /// Locks the shards of several keys: their numbers, rising, so that two calls never wait for each other, and the
-    /// locks. All of them are indexed, and so are the elements of collections.
+    /// Locks the shards of several keys. Returns their numbers in ascending order, so that two calls never wait for
+    /// each other, and the locks. All these shards are indexed, and so are the elements of the keys' collections.
     pub(super) fn lock_shards<G>(
         self,
         keys: &[(usize, &[u8])],
@@ -64,13 +64,13 @@ impl<'s> Locking<'s> {
         }
     }
 
-    /// Locks the shard of one key, which is indexed, and so are the elements of its collection.
+    /// Locks the shard of one key. The shard is indexed, and so are the elements of the key's collection.
     pub(super) fn lock_key<'k>(
         self,
         db: usize,
         key: &'k [u8],
         access: Access,
-    ) -> Result<(RwLockWriteGuard<'s, Shard>, LockedKey<'k>), KeyspaceError> {
+    ) -> Result<(WriteGuard<'s, Shard>, LockedKey<'k>), KeyspaceError> {
         let hash = self.keyspace.hashing.hash(key);
         let mut yields = 0;
         loop {
@@ -146,11 +146,8 @@ impl<'s> Locking<'s> {
         Ok(((numbers, shards), keys))
     }
 
-    /// A shard for reading, indexed.
-    pub(super) fn read_shard(
-        self,
-        number: usize,
-    ) -> Result<RwLockReadGuard<'s, Shard>, KeyspaceError> {
+    /// Locks a shard for reading. The shard is indexed.
+    pub(super) fn read_shard(self, number: usize) -> Result<ReadGuard<'s, Shard>, KeyspaceError> {
         loop {
             let shard = self.keyspace.shards[number].read();
             if shard.indexed {
@@ -163,11 +160,8 @@ impl<'s> Locking<'s> {
         }
     }
 
-    /// A shard for writing, indexed.
-    pub(super) fn write_shard(
-        self,
-        number: usize,
-    ) -> Result<RwLockWriteGuard<'s, Shard>, KeyspaceError> {
+    /// Locks a shard for writing. The shard is indexed.
+    pub(super) fn write_shard(self, number: usize) -> Result<WriteGuard<'s, Shard>, KeyspaceError> {
         loop {
             let shard = self.keyspace.shards[number].write();
             if shard.indexed {
@@ -181,11 +175,7 @@ impl<'s> Locking<'s> {
     }
 
     /// Locks every shard for writing, in ascending order. No command may be running.
-    pub(super) fn lock_all(self) -> Vec<RwLockWriteGuard<'s, Shard>> {
-        self.keyspace
-            .shards
-            .iter()
-            .map(parking_lot::RwLock::write)
-            .collect()
+    pub(super) fn lock_all(self) -> Vec<WriteGuard<'s, Shard>> {
+        self.keyspace.shards.iter().map(RwLock::write).collect()
     }
 }

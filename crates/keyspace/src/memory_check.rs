@@ -8,14 +8,18 @@
 use std::cell::Cell;
 use std::time::{Duration, Instant};
 
+use lock_order::Rank;
+
 use super::hashing::shard_of;
-use super::reading::live;
-use super::{Keyspace, KeyspaceError, Kind, Millis};
+use super::{Access, Keyspace, KeyspaceError, Kind, Millis};
 use store::change::changed_len;
 use store::{Change, Location, RecordKey, StoreError, Upkeep, Worked, Write};
 
 /// A larger write first asks the store for space, because it may need more than the store keeps ready.
 const LARGE_BYTES: u64 = 256 * 1024;
+
+/// Writing more bytes of one string anew takes long: other clients of the thread would notice.
+const LONG_BYTES: u64 = 1 << 20;
 
 /// How long a writer helps a store that is short of space, before its replies are sent.
 const HELP_TIME: Duration = Duration::from_micros(100);
@@ -23,8 +27,15 @@ const HELP_TIME: Duration = Duration::from_micros(100);
 /// How long a command waits for space.
 pub const RECLAIM_TIME_MAX: Duration = Duration::from_secs(5);
 
-/// How long a command inside the gate compacts for itself.
-const RECLAIM_IN_GATE_TIME_MAX: Duration = Duration::from_secs(1);
+/// How long a command waits for space, and all of a pipeline together, once the server is to end.
+pub(super) const LAST_RECLAIM_TIME: Duration = Duration::from_millis(500);
+
+/// How long a command inside the gate compacts for itself, and all commands of one EXEC together: other clients wait.
+pub const RECLAIM_IN_GATE_TIME_MAX: Duration = Duration::from_secs(1);
+
+/// How long a worker helps a store whose shortage is critical: the worker's other clients wait. Commands that add
+/// something find the shortage themselves and wait on threads of their own.
+const CRITICAL_HELP_TIME_MAX: Duration = Duration::from_millis(10);
 
 /// Garbage records that one round removes inside the gate before it lets other threads in.
 const GARBAGE_PER_TURN: usize = 512;
@@ -115,19 +126,44 @@ impl MemoryCheck<'_> {
         bytes.sum()
     }
 
+    /// Refuses a change that makes a string `len` bytes long and writes `written_bytes` of it, before anybody makes these in
+    /// DRAM: if the string is longer than all that the store can hold, or if the writing takes long and the access is not
+    /// patient.
+    pub(super) fn refuse_long(
+        self,
+        len: usize,
+        written_bytes: usize,
+        access: Access,
+    ) -> Result<(), KeyspaceError> {
+        if written_bytes as u64 <= LONG_BYTES {
+            return Ok(());
+        }
+        let bytes_max = self.keyspace.store.usage()?.stored_bytes_max;
+        // Engines that keep nothing have no size.
+        if bytes_max > 0 && len as u64 > bytes_max {
+            return Err(KeyspaceError::OutOfMemory);
+        }
+        if access.patient {
+            Ok(())
+        } else {
+            Err(KeyspaceError::TakesLong)
+        }
+    }
+
     /// Records how many bytes a refused write needed.
     pub(super) fn note_refused(self, writes: &[Write<'_>]) {
         REFUSED_BYTES.set(self.bytes_of(writes));
     }
 
-    /// Helps a store that is short of space: for a moment, or, if the shortage is critical, until there is space
-    /// again. The caller is not in the gate.
+    /// Helps a store that is short of space: for a moment, or, if the shortage is critical, a little longer. The caller
+    /// is not in the gate.
     #[cold]
     pub(super) fn help_store(self) -> Result<(), KeyspaceError> {
         self.keyspace.latency.timed("compaction", || {
             self.keyspace.store.work(self.keyspace, HELP_TIME)?;
             if self.keyspace.store.upkeep() == Upkeep::Critical {
-                self.reclaim(0, Instant::now() + RECLAIM_TIME_MAX, super::now_ms())?;
+                let until = Instant::now() + CRITICAL_HELP_TIME_MAX;
+                self.reclaim(0, until, super::now_ms())?;
             }
             Ok(())
         })
@@ -168,9 +204,15 @@ impl MemoryCheck<'_> {
     /// Waits until the store has space for `bytes` of new values, or until nothing more can be done; returns whether
     /// it has. Removes garbage and evicts keys. The caller is not in the gate and holds no key.
     pub fn reclaim(self, bytes: u64, until: Instant, now: Millis) -> Result<bool, KeyspaceError> {
+        lock_order::before_wait(Rank::Room);
         if !self.keyspace.loading().is_done() {
             return Ok(false);
         }
+        // One thread at a time, in the order in which they came: what one has won goes to no later one.
+        let patience = until.saturating_duration_since(Instant::now());
+        let Some(_turn) = self.keyspace.reclaiming.try_lock_for(patience) else {
+            return Ok(false);
+        };
         let mut idle = 0;
         loop {
             let evicts = self.keyspace.eviction().is_over(bytes)
@@ -178,6 +220,8 @@ impl MemoryCheck<'_> {
             if !evicts && self.keyspace.store.has_room_for(bytes) {
                 return Ok(true);
             }
+            let end = self.keyspace.end_of_waits.get();
+            let until = end.map_or(until, |&end| until.min(end));
             if Instant::now() >= until {
                 self.keyspace.store.stop_making_room();
                 return Ok(false);
@@ -202,10 +246,11 @@ impl MemoryCheck<'_> {
         }
     }
 
-    /// Makes space for `bytes` while the caller is in the gate. It compacts by itself, because it must not wait for
+    /// Makes space for `bytes` before `until`, while the caller is in the gate. It compacts by itself, because it must not wait for
     /// work that needs the gate. Returns whether there is enough space. The caller holds no key.
-    pub fn reclaim_in_gate(self, bytes: u64) -> Result<bool, KeyspaceError> {
-        let until = Instant::now() + RECLAIM_IN_GATE_TIME_MAX;
+    pub fn reclaim_in_gate(self, bytes: u64, until: Instant) -> Result<bool, KeyspaceError> {
+        // Another thread may be compacting: its step needs shards, and ends.
+        lock_order::before_wait(Rank::Compaction);
         if self.keyspace.transaction.is_running() {
             // A crash would bring back records that the transaction released without a write.
             return Ok(!self.keyspace.garbage().has_set_aside()
@@ -246,7 +291,7 @@ impl MemoryCheck<'_> {
         let shard = self.keyspace.locking().read_shard(shard_of(hash))?;
         let generation = self.keyspace.generations.of(db);
         let entry = shard.get(generation, hash, key);
-        let Some(entry) = live(entry, now) else {
+        let Some(entry) = entry.filter(|entry| !entry.is_expired(now)) else {
             return Ok(0);
         };
         if entry.kind() == Kind::String {

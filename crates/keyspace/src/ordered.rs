@@ -9,7 +9,8 @@ use std::ops::Bound;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use parking_lot::{Mutex, RwLock};
+use lock_order::{Mutex, Rank};
+use parking_lot::RwLock;
 
 use super::Range;
 
@@ -17,12 +18,22 @@ use super::Range;
 const KEY_OVERHEAD_BYTES: usize = 40;
 
 /// The keys of one generation in byte order.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct OrderedView {
     keys: RwLock<BTreeSet<Box<[u8]>>>,
     bytes: AtomicUsize,
     /// Whether all shards have been read into the view. The thread that builds the view holds this lock.
     pub complete: Mutex<bool>,
+}
+
+impl Default for OrderedView {
+    fn default() -> Self {
+        Self {
+            keys: RwLock::default(),
+            bytes: AtomicUsize::new(0),
+            complete: Mutex::new(Rank::View, false),
+        }
+    }
 }
 
 impl OrderedView {

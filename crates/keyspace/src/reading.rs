@@ -1,8 +1,8 @@
-//! Looking at keys, one or several at a time.
+//! Reads keys, one or several at a time.
 
 mod strings;
 
-use parking_lot::RwLock;
+use lock_order::RwLock;
 
 pub use strings::StringView;
 
@@ -28,7 +28,7 @@ impl Entry {
 }
 
 impl Keyspace {
-    /// What the index knows of a key; `None` where it is absent or past its deadline.
+    /// What the index knows about a key; `None` if the key is absent or past its deadline.
     pub fn info(
         &self,
         db: usize,
@@ -39,7 +39,7 @@ impl Keyspace {
         let hash = self.hashing.hash(key);
         let shard = self.locking().read_shard(shard_of(hash))?;
         let entry = shard.get(self.generations.of(db), hash, key);
-        Ok(live(entry, access.now).map(|entry| {
+        Ok(self.expiry().live(entry, access.now).map(|entry| {
             let clock = self.eviction.clock();
             let info = entry.info(access.now, clock);
             if access.touch {
@@ -49,9 +49,9 @@ impl Keyspace {
         }))
     }
 
-    /// Runs `f` on the live value of a key, without a copy; `None` where the key is absent or past its deadline.
+    /// Runs `f` on the live value of a key, without a copy; returns `None` if the key is absent or past its deadline.
     ///
-    /// The key is locked meanwhile: `f` must not call the keyspace.
+    /// The key is locked while `f` runs, so `f` must not call the keyspace.
     pub fn read<R>(
         &self,
         db: usize,
@@ -64,12 +64,12 @@ impl Keyspace {
         let shard = self.locking().read_shard(shard_of(hash))?;
         let generation = self.generations.of(db);
         let entry = shard.get(generation, hash, key);
-        self.reading()
-            .value(hash, generation, live(entry, access.now), access, f)
+        let entry = self.expiry().live(entry, access.now);
+        self.reading().value(hash, generation, entry, access, f)
     }
 
-    /// Reads several keys, which may repeat and lie in different databases, as they are at one moment: `each` gets the
-    /// live value of one key after the other, in the call's order, or `None`. It must not call the keyspace.
+    /// Reads several keys at one moment; they may repeat and lie in different databases. `each` gets the live value of
+    /// one key after the other, in the call's order, or `None`. It must not call the keyspace.
     pub fn read_many(
         &self,
         keys: &[(usize, &[u8])],
@@ -85,7 +85,9 @@ impl Keyspace {
         for (&(db, key), &hash) in keys.iter().zip(&hashes) {
             let shard = &shards[numbers.partition_point(|&number| number < shard_of(hash))];
             let generation = self.generations.of(db);
-            let entry = live(shard.get(generation, hash, key), access.now);
+            let entry = self
+                .expiry()
+                .live(shard.get(generation, hash, key), access.now);
             let read = self
                 .reading()
                 .value(hash, generation, entry, access, |value| {
@@ -110,7 +112,7 @@ impl Reading<'_> {
         if keys.len() <= 1 {
             return;
         }
-        // Of very many the first would be gone from the cache before their turn.
+        // With more keys than this, the first ones would leave the cache before they are read.
         let few = &keys[..keys.len().min(16 * PREFETCHED)];
         for keys in few.chunks(PREFETCHED) {
             let keys: Several<Ahead<'_>> = keys
@@ -147,11 +149,7 @@ impl Reading<'_> {
     }
 }
 
-/// The largest number stands for "no deadline"; one millisecond before it is as far away.
+/// The largest number stands for "no deadline", so a deadline that large becomes one millisecond earlier.
 pub(super) fn storable(expires_at: Option<Millis>) -> Option<Millis> {
     expires_at.map(|deadline| deadline.min(Millis::MAX - 1))
-}
-
-pub(super) fn live(entry: Option<&Entry>, now: Millis) -> Option<&Entry> {
-    entry.filter(|entry| !entry.is_expired(now))
 }

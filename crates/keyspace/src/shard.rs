@@ -14,17 +14,17 @@ use store::Location;
 /// One generation's keys in one shard.
 #[derive(Debug)]
 pub struct Table {
-    /// Whose keys.
+    /// The generation of the keys.
     pub generation: u32,
     /// The keys.
     pub index: Index,
     /// The generation's ordered view, once a range command has asked for it.
     pub view: Option<Arc<OrderedView>>,
-    /// The collection that was changed last, found without its anchor.
+    /// The collection that was changed last, so that the next change finds it without its anchor.
     recent: Option<Recent>,
 }
 
-/// A collection whose anchor lies at a place. Any change of an anchor makes the table forget it.
+/// A collection and the location of its anchor. Any change of an anchor makes the table forget it.
 #[derive(Debug)]
 struct Recent {
     hash: u64,
@@ -40,11 +40,11 @@ pub struct Shard {
     pub indexed: bool,
     /// The tables.
     pub tables: Vec<Table>,
-    /// Who watches keys of this shard; seldom anybody.
+    /// The clients that watch keys of this shard; seldom any.
     pub(super) watchers: Option<Box<Watchers>>,
     /// Changes of data by commands, as Redis counts them.
     pub(super) dirty: u64,
-    /// Who waits for keys of this shard; seldom anybody.
+    /// The clients that wait for keys of this shard; seldom any.
     pub(super) queues: Option<Box<Queues>>,
 }
 
@@ -83,7 +83,7 @@ impl Shard {
         &mut self.tables[position]
     }
 
-    /// Takes a generation's table out.
+    /// Removes and returns a generation's table.
     pub fn detach(&mut self, generation: u32) -> Option<Table> {
         let position = self
             .tables
@@ -93,7 +93,7 @@ impl Shard {
     }
 }
 
-/// A stored value that the index is to know.
+/// A stored value, to be recorded in the index.
 #[derive(Clone, Copy, Debug)]
 pub struct IndexPut<'a> {
     pub hash: u64,
@@ -102,7 +102,7 @@ pub struct IndexPut<'a> {
     pub location: Location,
     pub expires_at: Option<super::Millis>,
     pub access: super::Access,
-    /// Whether the key was past its deadline: what it has now is new.
+    /// Whether the key was past its deadline, so that it counts as a new key.
     pub renewed: bool,
 }
 
@@ -117,14 +117,14 @@ impl Table {
         }
     }
 
-    /// The collection of a key that is there, where it is the one that was changed last.
+    /// The collection of a key, if it is the collection that was changed last.
     pub(super) fn recent(&self, hash: u64, entry: &Entry) -> Option<(u64, &SharedCollection)> {
         let recent = self.recent.as_ref()?;
         let same = recent.hash == hash && recent.anchor == entry.location;
         same.then_some((recent.id, &recent.collection))
     }
 
-    /// Notes the collection that is changed now.
+    /// Remembers the collection that is being changed.
     pub(super) fn remember(
         &mut self,
         hash: u64,
@@ -140,7 +140,7 @@ impl Table {
         });
     }
 
-    /// Notes that a key now has a value at a location. `hash_of` hashes the keys that the index moves.
+    /// Records a key's new value and its location. `hash_of` hashes the keys that the index moves.
     pub(super) fn put(&mut self, put: IndexPut<'_>, clock: Clock, hash_of: &dyn Fn(&[u8]) -> u64) {
         let IndexPut {
             hash,

@@ -1,4 +1,4 @@
-//! What the keyspace and its store occupy, and what they have done: the figures of INFO.
+//! The figures of INFO: how much the keyspace and its store occupy, and what they have done.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use super::{Keyspace, KeyspaceError};
 /// Sizes of one database.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct DatabaseStats {
-    /// Keys, those included that are past their deadline and not yet removed.
+    /// Keys, including those past their deadline that are not removed yet.
     pub keys: u64,
     /// Keys with a deadline.
     pub expires: u64,
@@ -18,7 +18,7 @@ pub struct DatabaseStats {
     pub index_bytes: u64,
 }
 
-/// What the keyspace and its store occupy, and what they have done since the start.
+/// How much the keyspace and its store occupy, and what they have done since the start.
 #[derive(Clone, Debug, Default)]
 #[allow(missing_docs)] // INFO's pmemkv section names each field the same way.
 pub struct StoreStats {
@@ -45,7 +45,7 @@ pub struct StoreStats {
 }
 
 impl Keyspace {
-    /// What is occupied, and what was done since the start.
+    /// The present figures.
     pub fn stats(&self) -> Result<StoreStats, KeyspaceError> {
         let usage = self.store.usage()?;
         let mut stats = StoreStats {
@@ -80,7 +80,7 @@ impl Keyspace {
         Ok(stats)
     }
 
-    /// Sets the figures to zero that CONFIG RESETSTAT resets.
+    /// Resets the figures that CONFIG RESETSTAT resets.
     pub fn reset_stats(&self) {
         self.expiry().reset_stats();
         self.garbage().reset_stats();

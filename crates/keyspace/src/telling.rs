@@ -1,4 +1,4 @@
-//! What a write means to others: to transactions that watch the key, clients that cache it, and subscribers to events.
+//! Tells others of a write: transactions that watch the key, clients that cache it, and subscribers to events.
 
 use super::index::Entry;
 use super::shard::Shard;
@@ -29,7 +29,7 @@ pub(super) struct Telling<'k> {
 }
 
 impl Telling<'_> {
-    /// Tells whoever is concerned that a key was written or, where it does not exist any more, removed.
+    /// Tells everyone concerned that a key was written or, if `exists` is not set, removed.
     pub(super) fn wrote(
         self,
         shard: &mut Shard,
@@ -64,9 +64,9 @@ impl Telling<'_> {
         }
     }
 
-    /// Marks a key as modified: transactions that watch it fail, clients that cache it are told. Every write does this but
-    /// [`KeyUpdate::put_unmodified`](super::KeyUpdate::put_unmodified), and so do commands that Redis counts as a modification
-    /// although they change nothing.
+    /// Marks a key as modified: transactions that watch it fail, and the server invalidates it for clients that cache
+    /// it. Every write except [`KeyUpdate::put_unmodified`](super::KeyUpdate::put_unmodified) does this. So do commands
+    /// that Redis counts as a modification although they change nothing.
     pub(super) fn modified(
         self,
         shard: &mut Shard,
@@ -81,7 +81,7 @@ impl Telling<'_> {
         self.keyspace.events.tell_modified(db, key, access);
     }
 
-    /// The events that follow from a write itself.
+    /// Emits the events that follow from the write itself.
     pub(super) fn written(self, db: usize, key: &[u8], before: Before, exists: bool) {
         if before == Before::Expired {
             self.keyspace

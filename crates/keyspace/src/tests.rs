@@ -1,5 +1,6 @@
 //! The keyspace over a store in memory.
 
+mod clock;
 mod collections;
 mod eviction;
 mod faults;
@@ -23,6 +24,7 @@ fn at(now: Millis) -> Access {
         touch: true,
         client: 0,
         serves: false,
+        patient: true,
     }
 }
 
@@ -146,7 +148,7 @@ fn several_writes_happen_together_or_not_at_all() -> Result<()> {
 }
 
 #[test]
-fn a_write_without_room_changes_nothing() -> Result<()> {
+fn a_write_to_a_full_store_changes_nothing() -> Result<()> {
     let (keyspace, store) = fresh(false);
     put_until(&keyspace, 0, b"a", 100)?;
     store.writes_left.store(0, Ordering::Relaxed);
@@ -203,7 +205,7 @@ fn nothing_is_written_after_the_close() -> Result<()> {
     keyspace.close()?;
     let keyspace = Arc::new(keyspace);
     let (sender, written) = std::sync::mpsc::channel();
-    // It waits for ever, and ends with the process.
+    // The thread waits for ever, and ends with the process.
     std::thread::spawn(move || sender.send(put(&keyspace, 0, b"k", b"late")));
     let waited = written.recv_timeout(std::time::Duration::from_millis(200));
     assert!(
@@ -227,7 +229,7 @@ fn swapped_databases_stay_swapped() -> Result<()> {
 }
 
 #[test]
-fn a_scan_meets_what_stays_although_others_come_and_go_and_the_server_restarts() -> Result<()> {
+fn a_scan_visits_keys_that_stay_across_changes_and_a_restart() -> Result<()> {
     let (mut keyspace, store) = fresh(false);
     let stays: BTreeSet<Vec<u8>> = (0..3_000u32).map(|n| n.to_be_bytes().to_vec()).collect();
     for key in &stays {
@@ -350,7 +352,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// Time moves on by one at each step.
+/// The time advances by one at each step.
 type Model = [BTreeMap<u8, (Vec<u8>, Option<Millis>)>; 3];
 
 fn run_step(keyspace: &Keyspace, model: &mut Model, step: &Step, now: Millis) -> Result<()> {
@@ -429,7 +431,7 @@ proptest! {
                 .collect();
             let mut met = BTreeMap::new();
             keyspace
-                .walk().range(db, Range::All, now, &mut |key, value| {
+                .walk().range(db, Range::All, now, &|_| true, &mut |key, value| {
                     met.insert(key.to_vec(), (value.bytes.to_vec(), value.expires_at));
                     ControlFlow::Continue(())
                 })

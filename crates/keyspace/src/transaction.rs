@@ -1,14 +1,14 @@
-//! Transactions: what they write to several keys is one atomic step.
+//! Transactions: all that one writes, to any number of keys, is one atomic step.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use super::{Keyspace, KeyspaceError};
 
-/// The transaction that runs, if one does.
+/// The running transaction, if there is one.
 #[derive(Debug, Default)]
 pub(super) struct Transaction {
     running: AtomicBool,
-    /// Collections that the transaction makes have this id or higher ones.
+    /// Collections that the transaction makes get this id or a higher one.
     first_id: AtomicU64,
 }
 
@@ -40,8 +40,9 @@ impl Transaction {
 }
 
 impl Keyspace {
-    /// Runs `change`; what it writes to `keys` of their databases is one atomic step: after a crash either all of it is
-    /// there or none. The caller is alone in the [`gate`](Self::gate). An error says that `change` did not run.
+    /// Runs `change`, and makes all that it writes to `keys` of their databases one atomic step: after a crash the
+    /// store has either all of it or nothing. The caller is alone in the [`gate`](Self::gate). An error means that
+    /// `change` did not run.
     pub fn atomically(
         &self,
         keys: &[(usize, &[u8])],

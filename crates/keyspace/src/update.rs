@@ -1,16 +1,16 @@
-//! The one way by which keys change. A call goes down it once:
+//! The one way in which keys change. Each call takes these steps once:
 //!
 //! 1. *Lock* the shards of its keys, in rising order, and the collections under them.
-//! 2. *Stage*: the caller's closure looks at the keys as they were before the call, and says what becomes of them.
+//! 2. *Stage*: the caller's closure looks at the keys as they were before the call, and says what to change.
 //! 3. *Write*: the records of all changes go to the store in one atomic step. An error here has changed nothing.
-//! 4. *Index*: DRAM learns where the records lie. It cannot fail.
-//! 5. *Tell*: watchers, waiting clients and caching clients learn of the keys, and subscribers of the events, in the
+//! 4. *Index*: the index in DRAM learns where the records lie. This step cannot fail.
+//! 5. *Tell*: watchers, waiting clients and caching clients learn of the keys, then subscribers of the events, in the
 //!    order in which the closure named them.
 //!
 //! [`Keyspace::update_many`] stages the changes of several keys, and of collections, in an [`Update`], and writes them
 //! when the closure returns. [`Keyspace::update`] is the case of one key: [`KeyUpdate`] takes steps 3 to 5 for each
-//! change, where the closure makes it. So the store takes the value from the caller's bytes, without a copy, and the
-//! closure learns at once that there is no room for it. Both take the same steps: `KeyWrite::write`, `Writing::store`,
+//! change, as soon as the closure makes it. So the store takes the value from the caller's bytes, without a copy, and
+//! the closure learns at once if the store is full. Both take the same steps: `KeyWrite::write`, `Writing::store`,
 //! `Writing::index`, `Telling::modified_by` and `Telling::written`.
 
 mod collections;
@@ -79,22 +79,22 @@ impl KeyWrite<'_> {
     }
 }
 
-/// What a key is before it is written.
+/// The state of a key before the call writes it.
 #[derive(Clone, Copy)]
 struct Current {
     was: Before,
-    /// The kind of its value, and where its record lies; `None` where it is absent.
+    /// The kind of its value and the location of its record; `None` if the key is absent.
     stored: Option<(Kind, Location)>,
 }
 
-/// Records to be written in one step.
+/// Records that the store writes in one step.
 type Writes<'w> = SmallVec<[Write<'w>; 4]>;
 
-/// What keys were before they were written, and whether they are there now.
+/// For each key, its state before the write, and whether it exists now.
 type Written<'a> = HashMap<(u32, &'a [u8]), (Before, bool)>;
 
 impl Keyspace {
-    /// Locks one key and runs `f` on it. What `f` wrote is stored when this returns, and durable after the next
+    /// Locks one key and runs `f` on it. What `f` writes is stored when this returns, and durable after the next
     /// [`commit`](Self::commit).
     pub fn update<R, E: From<KeyspaceError>>(
         &self,
@@ -111,8 +111,8 @@ impl Keyspace {
         result
     }
 
-    /// Locks several keys, which may repeat and lie in different databases, and runs `f` on them. Its writes happen
-    /// together, as one atomic step, when `f` returns `Ok`; none of them happens when it returns an error.
+    /// Locks several keys, which may repeat and lie in different databases, and runs `f` on them. If `f` returns `Ok`,
+    /// all of its writes happen as one atomic step; if it returns an error, none of them happens.
     pub fn update_many<R, E: From<KeyspaceError>>(
         &self,
         keys: &[(usize, &[u8])],
@@ -132,7 +132,7 @@ impl Keyspace {
         update.open_collections()?;
         memory_check::take_refused_bytes();
         let result = f(&mut update).inspect_err(|_| {
-            // A call without room is made again, or refused before it has looked.
+            // If the store was full, the caller repeats the call, or it was refused before it looked at its keys.
             if !memory_check::was_refused() {
                 update.tell_misses();
             }
@@ -144,7 +144,7 @@ impl Keyspace {
 }
 
 impl Current {
-    /// What a key is now. Each call looks it up once, for all its steps.
+    /// The present state of a key. Each call looks it up once, for all its steps.
     #[inline]
     fn of(entry: Option<&Entry>, access: Access) -> Self {
         Self {
@@ -155,7 +155,7 @@ impl Current {
 }
 
 impl<'v> KeyWrite<'v> {
-    /// Step 3: what the store writes.
+    /// Step 3: the write to the store; `None` if there is nothing to write.
     #[inline]
     fn write(self, record: RecordKey<'v>, current: Current) -> Option<Write<'v>> {
         let previous = current.stored.map(|(_, location)| location);
@@ -189,9 +189,9 @@ impl<'v> KeyWrite<'v> {
     }
 }
 
-/// The steps for each key.
+/// The steps that each key takes.
 impl Writing<'_> {
-    /// Step 4: notes in the index where the record of a key lies now.
+    /// Step 4: records in the index where the record of a key lies now.
     #[inline]
     fn index(
         self,
@@ -258,7 +258,7 @@ impl Writing<'_> {
 }
 
 impl Telling<'_> {
-    /// Step 5, all but the events: a key was written, where `change` modifies it.
+    /// Step 5, except the events: reports that a key was written, if `change` modifies it.
     #[inline]
     fn modified_by(
         self,
@@ -277,7 +277,7 @@ impl Telling<'_> {
 
 /// The steps of a call of one key.
 impl KeyUpdate<'_> {
-    /// Writes a change, notes it in the index, and tells of it.
+    /// Writes a change, records it in the index, and reports it.
     fn apply(&mut self, change: KeyWrite<'_>) -> Result<(), KeyspaceError> {
         let (keyspace, locked) = (self.keyspace, self.locked);
         let LockedKey {
@@ -288,7 +288,7 @@ impl KeyUpdate<'_> {
         } = locked;
         let entry = self.entry();
         let current = Current::of(entry, self.access);
-        // The collection of an anchor that goes.
+        // If the change removes an anchor, its collection goes too.
         let unanchored = match (entry, change) {
             (Some(entry), KeyWrite::Put { .. } | KeyWrite::Remove) => {
                 keyspace.collections().id_of(hash, generation, entry)?
@@ -321,9 +321,9 @@ impl KeyUpdate<'_> {
     }
 }
 
-/// The steps of a call of several keys, for all that it has staged.
+/// The steps of a call of several keys, for all its staged changes.
 impl<'a> Update<'a> {
-    /// Writes what was staged as one step, notes it in the index, and tells of it.
+    /// Writes the staged changes as one step, records them in the index, and reports them.
     fn apply(&mut self) -> Result<(), KeyspaceError> {
         for i in std::mem::take(&mut self.modified) {
             let exists = self.info(i).is_some();
@@ -338,7 +338,7 @@ impl<'a> Update<'a> {
         }
         self.stage_anchors();
         let mut changes = self.last_staged();
-        // What is not there need not be removed.
+        // An absent key need not be removed.
         changes.retain(|&mut (i, staged)| {
             !matches!(staged, Staged::Remove) || self.keys.entry(i).is_some()
         });
@@ -354,7 +354,7 @@ impl<'a> Update<'a> {
         Ok(())
     }
 
-    /// Step 3: the records of keys, then those of elements, in one step. Returns where they lie.
+    /// Step 3: writes the records of keys, then those of elements, in one step. Returns their locations.
     fn write(&self, changes: &[(usize, Staged)]) -> Result<SmallVec<[Location; 4]>, KeyspaceError> {
         let key_write = |&(i, staged): &(usize, Staged)| {
             let current = Current::of(self.keys.entry(i), self.keys.access);
@@ -372,7 +372,7 @@ impl<'a> Update<'a> {
         Ok(locations)
     }
 
-    /// Step 4, and of step 5 all but the events. Returns what is to be told of the keys, and the locations of elements.
+    /// Step 4, and step 5 except the events. Returns what to report about the keys, and the locations of elements.
     fn index<'l>(
         &mut self,
         changes: &[(usize, Staged)],
@@ -391,7 +391,7 @@ impl<'a> Update<'a> {
             let (keyspace, locked, access) = (self.keys.keyspace, self.keys[i], self.keys.access);
             let current = Current::of(self.keys.entry(i), access);
             let was = match staged {
-                // What has elements that change, and no new anchor, is there.
+                // A key without a new anchor whose elements change is live.
                 Staged::Elements => Before::Live,
                 Staged::Put { .. } | Staged::Remove => current.was,
             };
@@ -411,7 +411,7 @@ impl<'a> Update<'a> {
         (written, locations)
     }
 
-    /// [`apply`](Self::apply) where nothing changes but elements of one collection that stays.
+    /// [`apply`](Self::apply) for a call that changes only elements of one collection that stays.
     fn apply_to_elements(&mut self) -> Result<(), KeyspaceError> {
         let i = self.edits[0].0;
         self.write_one_edit()?;
@@ -427,7 +427,7 @@ impl<'a> Update<'a> {
         Ok(())
     }
 
-    /// Step 5: events, in the order in which they were staged.
+    /// Step 5: emits the events in the order in which the closure staged them.
     fn tell(&self, mut written: Written<'a>) {
         for &(i, notice) in &self.notices {
             let LockedKey {
@@ -450,7 +450,7 @@ impl<'a> Update<'a> {
         }
     }
 
-    /// Tells of keys that were missed, where nothing else happens: the call has failed.
+    /// Reports the missed keys of a call that failed; nothing else of it happened.
     fn tell_misses(&self) {
         for &(i, notice) in &self.notices {
             if let Notice::Event(EventClass::KEY_MISS, name) = notice {

@@ -10,11 +10,10 @@ use std::ops::Bound;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-use parking_lot::Mutex;
+use lock_order::{Mutex, Rank};
 
 use super::hashing::shard_of;
 use super::index::IndexKey;
-use super::reading::live;
 use super::shard::Shard;
 use super::{Access, Keyspace, KeyspaceError, Kind, Millis};
 use store::now_ms;
@@ -58,7 +57,7 @@ struct Queue {
 pub(super) struct Queues(HashMap<(usize, IndexKey), Queue>);
 
 /// The keys that clients wait for, and those of them whose waiting clients must be served.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct State {
     /// The number of keys that were filled and are not served yet. Every command reads it at its end.
     count: AtomicUsize,
@@ -68,6 +67,18 @@ pub(super) struct State {
     last_number: AtomicU64,
     /// The number of keys that clients wait for.
     waited_for: AtomicUsize,
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self {
+            count: AtomicUsize::new(0),
+            keys: Mutex::new(Rank::Lists, VecDeque::new()),
+            serving: Mutex::new(Rank::Serving, ()),
+            last_number: AtomicU64::new(0),
+            waited_for: AtomicUsize::new(0),
+        }
+    }
 }
 
 impl Queues {
@@ -137,7 +148,7 @@ impl Waiting<'_> {
         let hash = self.keyspace.hashing.hash(key);
         let mut shard = self.keyspace.locking().write_shard(shard_of(hash))?;
         let entry = shard.get(self.keyspace.generations.of(ticket.db), hash, key);
-        let has_value = live(entry, now).is_some();
+        let has_value = self.keyspace.expiry().live(entry, now).is_some();
         let name = (ticket.db, key.clone());
         let queues = &mut shard.queues.get_or_insert_default().0;
         let queue = queues.entry(name).or_insert_with(|| {
@@ -276,7 +287,11 @@ impl Waiting<'_> {
         let hash = self.keyspace.hashing.hash(key);
         let shard = &mut *self.keyspace.shards[shard_of(hash)].write();
         let entry = shard.get(self.keyspace.generations.of(*db), hash, key);
-        let kind = live(entry, now_ms()).map(super::index::Entry::kind);
+        let kind = self
+            .keyspace
+            .expiry()
+            .live(entry, now_ms())
+            .map(super::index::Entry::kind);
         let queue = shard.queues.as_mut()?.0.get_mut(name)?;
         loop {
             if last == 0 {

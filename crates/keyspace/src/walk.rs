@@ -39,19 +39,19 @@ impl Walk<'_> {
         visit: &mut dyn FnMut(&[u8], KeyInfo),
     ) -> Result<Option<Cursor>, KeyspaceError> {
         let clock = self.keyspace.eviction.clock();
-        let mut met = 0;
+        let mut visited = 0;
         let mut from = cursor;
         for number in shard_of(cursor.first_hash())..SHARDS {
             let shard = self.keyspace.locking().read_shard(number)?;
             if let Some(table) = shard.table(self.keyspace.generations.of(db)) {
-                let left = count - met;
+                let left = count - visited;
                 let next = table.index.scan(
                     from,
                     left,
                     &|key| self.keyspace.hashing.hash(key),
                     &mut |entry: &Entry| {
-                        met += 1;
-                        if !entry.is_expired(now) {
+                        visited += 1;
+                        if !self.keyspace.expiry().has_passed(entry, now) {
                             visit(entry.key(), entry.info(now, clock));
                         }
                     },
@@ -62,7 +62,7 @@ impl Walk<'_> {
             }
             if number + 1 < SHARDS {
                 from = Cursor::at(((number + 1) as u64) << (64 - SHARD_BITS));
-                if met >= count {
+                if visited >= count {
                     return Ok(Some(from));
                 }
             }
@@ -95,7 +95,8 @@ impl Walk<'_> {
         Ok(Some(keys.swap_remove(draw)))
     }
 
-    /// Visits the live strings of a range in ascending byte order, until `visit` breaks.
+    /// Visits the live strings of a range in ascending byte order, until `visit` breaks. The values of keys that are not
+    /// `wanted` are not even read.
     ///
     /// This is not a snapshot: it may miss or visit a key that is added or removed meanwhile. `visit` must not call
     /// the keyspace.
@@ -104,20 +105,30 @@ impl Walk<'_> {
         db: usize,
         range: Range<'_>,
         now: Millis,
+        wanted: &dyn Fn(&[u8]) -> bool,
         visit: &mut dyn FnMut(&[u8], Value<'_>) -> ControlFlow<()>,
     ) -> Result<(), KeyspaceError> {
         if self.keyspace.sorted {
-            return self.range_in_engine(db, range, now, visit);
+            return self.range_in_engine(db, range, now, &mut |key, value| {
+                if wanted(key) {
+                    visit(key, value)
+                } else {
+                    ControlFlow::Continue(())
+                }
+            });
         }
         let access = Access::by_server(now);
         self.range_in_view(db, range, &mut |key| {
-            let met = self
+            if !wanted(key) {
+                return Ok(ControlFlow::Continue(()));
+            }
+            let flow = self
                 .keyspace
                 .read(db, key, access, |value| match value.kind {
                     Kind::String => visit(key, value),
                     _ => ControlFlow::Continue(()),
                 })?;
-            Ok(met.unwrap_or(ControlFlow::Continue(())))
+            Ok(flow.unwrap_or(ControlFlow::Continue(())))
         })
     }
 
@@ -183,7 +194,7 @@ impl Walk<'_> {
         loop {
             let from = last.take();
             let part = from.as_deref().map_or(range, Range::Above);
-            let mut met = 0;
+            let mut visited = 0;
             let mut over = true;
             self.keyspace
                 .store
@@ -195,8 +206,8 @@ impl Walk<'_> {
                     if live && value.kind == Kind::String {
                         visit(key, value)?;
                     }
-                    met += 1;
-                    if met < RANGE_CHUNK {
+                    visited += 1;
+                    if visited < RANGE_CHUNK {
                         return ControlFlow::Continue(());
                     }
                     over = false;

@@ -123,7 +123,7 @@ impl Watching<'_> {
             let hash = self.keyspace.hashing.hash(key);
             let shard = self.keyspace.locking().read_shard(shard_of(hash))?;
             let entry = shard.get(self.keyspace.generations.of(*db), hash, key);
-            if entry.is_some_and(|entry| entry.is_expired(now))
+            if entry.is_some_and(|entry| self.keyspace.expiry().has_passed(entry, now))
                 && let Some(watchers) = shard.watchers.as_ref().and_then(|all| all.0.get(name))
                 && watchers.iter().any(|watcher| {
                     !watcher.was_expired && Arc::ptr_eq(&watcher.changed, &watches.changed)

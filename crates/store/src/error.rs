@@ -15,9 +15,15 @@ pub enum StoreError {
     /// A stored record does not read as one.
     #[error("damaged record: {0}")]
     Damaged(String),
-    /// The engine failed; its message.
+    /// The engine failed in a way that this layout knows; its message.
     #[error("{0}")]
     Engine(String),
+    /// pmemkv failed.
+    #[error("{0}")]
+    Pmemkv(#[source] pmemkv::Error),
+    /// libpmemobj failed.
+    #[error("{0}")]
+    Pool(#[source] Box<pmemkv::PoolError>),
 }
 
 impl From<pmemkv::Error> for StoreError {
@@ -26,7 +32,7 @@ impl From<pmemkv::Error> for StoreError {
         match error {
             Error::OutOfMemory(_) => StoreError::OutOfMemory,
             Error::NotSupported(_) => StoreError::NotSupported,
-            other => StoreError::Engine(other.to_string()),
+            other => StoreError::Pmemkv(other),
         }
     }
 }

@@ -8,7 +8,7 @@ use super::{
     Abilities, Fill, Generations, Gone, Location, OnPiece, OnRecord, OnValue, RecordKey, Relocate,
     Store, StoreError, Upkeep, Usage, Visited, Worked, Write,
 };
-use crate::model::Range;
+use crate::model::{Millis, Range};
 
 /// Wraps another store, and knows which of the next calls must fail.
 pub struct Faults {
@@ -118,6 +118,10 @@ impl Store for Arc<Faults> {
         gone: Gone,
     ) -> Result<(), StoreError> {
         self.inner.forget(record, location, gone)
+    }
+
+    fn saw_expired(&self, now: Millis) {
+        self.inner.saw_expired(now);
     }
 
     fn is_of_this_step(&self, location: Location) -> bool {

@@ -274,7 +274,8 @@ pub trait Store: Send + Sync {
     /// The stored generations.
     fn generations(&self) -> Generations;
 
-    /// Replaces the generations in one durable step.
+    /// Replaces the generations in one durable step, after all that was staged before: no crash shows them without it.
+    /// On an error they are what they were. No other thread stages meanwhile.
     fn set_generations(&self, generations: &Generations) -> Result<(), StoreError>;
 
     /// How many parts [`visit`](Self::visit) reads the records in. In a partitioned store a part is a partition.
@@ -373,6 +374,10 @@ pub trait Store: Send + Sync {
         location: Location,
         gone: Gone,
     ) -> Result<(), StoreError>;
+
+    /// A client may have seen that keys are absent because their deadline is not after `now`. With the next commit they
+    /// stay absent, also if the clock is set back before a restart.
+    fn saw_expired(&self, _now: Millis) {}
 
     /// Whether the [step](Self::atomically) that this thread runs staged the record: a crash before the commit leaves
     /// no trace of it, so no reply has promised it.

@@ -99,7 +99,7 @@ impl Metadata {
             Metadata::Pool(pool) => {
                 let stats = pool
                     .stats()
-                    .map_err(|error| StoreError::Engine(error.to_string()))?;
+                    .map_err(|error| StoreError::Pool(Box::new(error)))?;
                 usage.pool_path = Some(pool.path().to_owned());
                 usage.pool_bytes = stats.size_bytes;
                 usage.allocated_bytes = stats.allocated_bytes;

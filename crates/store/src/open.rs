@@ -55,7 +55,7 @@ pub enum OpenError {
     },
     /// The engine's configuration is wrong.
     #[error("engine-config: {0}")]
-    EngineConfig(String),
+    EngineConfig(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The pool refused.
     #[error(transparent)]
     Pool(#[from] PoolError),
@@ -113,9 +113,9 @@ impl Options {
     /// Takes the pool's path and size from a persistent engine's configuration. The server opens the pool itself, so
     /// the configuration may say nothing else.
     fn read_pool_config(&mut self, json: &str) -> Result<(), OpenError> {
-        let wrong = |text: String| OpenError::EngineConfig(text);
+        let wrong = |text: String| OpenError::EngineConfig(text.into());
         let document: serde_json::Value =
-            serde_json::from_str(json).map_err(|error| wrong(error.to_string()))?;
+            serde_json::from_str(json).map_err(|error| OpenError::EngineConfig(error.into()))?;
         let object = document
             .as_object()
             .ok_or_else(|| wrong("a JSON object is expected".into()))?;
@@ -276,7 +276,7 @@ fn open_volatile(engine: Engine, options: &Options) -> Result<(Database, PathBuf
         _ => Path::new("."),
     };
     let config = if let Some(json) = &options.engine_config {
-        Config::from_json(json).map_err(|error| OpenError::EngineConfig(error.to_string()))?
+        Config::from_json(json).map_err(|error| OpenError::EngineConfig(error.into()))?
     } else {
         let mut config = Config::new().map_err(engine_error)?;
         config.put_path(directory).map_err(engine_error)?;

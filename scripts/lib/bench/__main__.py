@@ -61,7 +61,7 @@ def parse_arguments():
 
 
 def allow_many_files():
-    """Two thousand clients need as many descriptors, here and in the servers."""
+    """Raises the limit of descriptors: two thousand clients need that many, here and in the servers."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != resource.RLIM_INFINITY and soft < 16_384:
         resource.setrlimit(resource.RLIMIT_NOFILE, (min(16_384, hard) if hard > 0 else 16_384, hard))
@@ -77,7 +77,7 @@ def run(fleet, arguments, plan, described):
     fleet.ours.pool_bytes = plan.pool_bytes
 
     def timed(part, measure):
-        """Measures it into the result; what fails costs the others nothing."""
+        """Measures one part into the result; a failure does not stop the other parts."""
         began = time.monotonic()
         try:
             result[part] = measure()
@@ -111,7 +111,7 @@ def run(fleet, arguments, plan, described):
 
 
 def page(result, plan):
-    """The tables and what is needed to read them."""
+    """The tables with their explanations."""
     ours = result["ours"]
     settings = result["settings"]
     parts = [f"## {ours}, {settings['layout']} on {settings['engine']}, beside its peers"]
@@ -157,9 +157,9 @@ def page(result, plan):
 
 
 def main():
-    """Runs what was asked for; an error ends it with one line."""
+    """Runs the chosen measurements; an error ends the run with one line."""
     arguments = parse_arguments()
-    # Ended by a signal, the servers and the folders must go all the same.
+    # Even if a signal ends the run, the servers and folders must go.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     signal.signal(signal.SIGHUP, lambda *_: sys.exit(129))
     allow_many_files()

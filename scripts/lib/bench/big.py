@@ -1,4 +1,4 @@
-"""Collections of a million elements: their space, a restart with them, what single commands and a DEL cost then."""
+"""Collections of a million elements: their space, a restart with them, the cost of single commands and of a DEL."""
 
 import random
 import statistics
@@ -21,8 +21,8 @@ IN_FLIGHT = 10
 PIPELINE = 16
 CHECKED = 200
 BACK_SECONDS_MAX = 60.0
-# When so much of what a collection took is free again, its memory is back: what is left of a page or a segment that
-# other things lie in stays.
+# If this share of a collection's memory is free again, all of it counts as freed: pages and segments that hold other
+# data too stay allocated.
 BACK_SHARE = 0.95
 SIZE_GOAL = 3.0
 RESTART_GOAL = 0.3
@@ -35,7 +35,7 @@ def field_of(place):
 
 
 def score_of(place, count):
-    """Scores in another order than that of the names."""
+    """Scores whose order differs from that of the names."""
     return place * 7_919 % count
 
 
@@ -68,7 +68,7 @@ KINDS = {"hash": "HLEN", "list": "LLEN", "set": "SCARD", "zset": "ZCARD"}
 
 
 def load(server, kind, key, count):
-    """A collection of the elements 0 to `count`, quickly also where each write is synced."""
+    """Makes a collection of the elements 0 to `count`, quickly even if the server syncs each write."""
     server.before_filling()
     commands = [load_command(kind, key, first, min(first + PER_COMMAND, count), count)
                 for first in range(0, count, PER_COMMAND)]
@@ -81,7 +81,7 @@ def load(server, kind, key, count):
 
 
 def load_all(server, count):
-    """The four big ones, and four of ten elements; bytes per element of each big one."""
+    """Makes the four big collections, and four of ten elements; returns bytes per element of each big one."""
     grown = {}
     for kind in KINDS:
         load(server, kind, f"few:{kind}", FEW)
@@ -176,7 +176,7 @@ def restart(server, count):
 
 
 def check(server, count):
-    """All elements counted, some of them read."""
+    """Counts all elements and reads some of them."""
     with server.client() as client:
         for kind, length in KINDS.items():
             if client.call(length, f"many:{kind}") != count:
@@ -188,13 +188,13 @@ def check(server, count):
 
 
 def held(server):
-    """The bytes that must come back: what the server says that its data takes."""
+    """The bytes of data that the server reports; DEL must free them."""
     figures = space_figures(server)
     return figures["used_memory"] if isinstance(server, Peer) else figures["allocated_bytes"] + figures["index_bytes"]
 
 
 def delete(server, command, count):
-    """How long the reply takes, and until the hash's memory is back."""
+    """How long the reply takes, and how long until the hash's memory is free."""
     before = held(server)
     load(server, "hash", "deleted", count)
     full = held(server)
@@ -227,7 +227,7 @@ def deletes(servers, count, turns):
 
 
 def merge_deletes(turns):
-    """Medians; where the memory of one turn did not come back, there is no time for it."""
+    """Medians; no time for the memory if it was not freed in one turn."""
     merged = {name: statistics.median(one[name] for one in turns) for name in ("reply_ms", "back_share")}
     times = [one["back_ms"] for one in turns]
     merged["back_ms"] = None if None in times else statistics.median(times)

@@ -15,12 +15,12 @@ def key_of(number):
 
 
 def value_of(number, size):
-    """What the load program fills the key with: a value that only this key has, so that a GET can be checked."""
+    """The value that the load program gives the key: only this key has it, so that a GET can be checked."""
     return (b"%016x" % number * (size // 16 + 1))[:size]
 
 
 def encode(*args):
-    """A command as it is sent."""
+    """A command, encoded."""
     parts = [b"*%d\r\n" % len(args)]
     for arg in args:
         arg = arg if isinstance(arg, bytes) else str(arg).encode()
@@ -51,12 +51,12 @@ class Client:
         return self.reply()
 
     def pipeline(self, commands):
-        """The replies of commands that are encoded already and sent at once; the first error is a BenchError."""
+        """Sends encoded commands at once and returns their replies; the first error reply is a BenchError."""
         self.socket.sendall(b"".join(commands))
         return [self.reply() for _ in commands]
 
     def reply(self):
-        """The next one."""
+        """The next reply."""
         line = self.file.readline()
         if not line:
             raise ConnectionError("the server closed the connection")

@@ -10,17 +10,17 @@ from .load import CLIENTS, SECONDS_MAX
 from .report import number, rate_cell, say, table
 
 PIPELINE = 16
-# Different elements that are drawn from.
+# How many different elements a test draws from.
 ELEMENTS = 100_000
-# What must be there before a test takes it out: enough elements for every command, so that none finds nothing.
+# Tests that remove elements need these first: enough that every command finds one.
 FILLED = {"lpop": ("list", "mylist"), "rpop": ("list", "mylist"), "spop": ("set", "myset"),
           "zpopmin": ("zset", "myzset")}
 # The list that LRANGE reads, of elements as long as redis-benchmark's own.
 RANGE_ELEMENTS = 100_000
 RANGES = ("lrange_100", "lrange_300", "lrange_500", "lrange_600")
 TESTS = ("lpush", "rpush", "lpop", "rpop", "sadd", "spop", "hset", "zadd", "zpopmin", *RANGES)
-# What the project wants of the ratio of requests per second: to a peer without persistence, and with an AOF synced at
-# every write.
+# The project's goals for the ratio of requests per second: to a peer without persistence, and to one with an AOF synced
+# at every write.
 GOALS = (0.9, 1.3)
 
 
@@ -48,10 +48,10 @@ def run(server, test, requests):
 
 
 def prepare(server, test, requests):
-    """Empties the server, and puts in what the test takes out or reads."""
+    """Empties the server, and adds the elements that the test removes or reads."""
     with Client(server.port) as client:
         client.call("FLUSHALL")
-        # What a server lets go of in the background is not the next test's work.
+        # Wait, so that freeing memory in the background does not disturb the next test.
         deadline = time.monotonic() + SECONDS_MAX
         while client.info("memory").get("lazyfree_pending_objects", "0") != "0":
             if time.monotonic() > deadline:

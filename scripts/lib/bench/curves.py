@@ -15,7 +15,7 @@ SLICES = 2
 TESTS = ("GET", "SET")
 VALUE_BYTES = 64
 KEYS = 1_000_000
-# Enough for each value size to be more than a handful, and no more than the machine has.
+# Enough keys for each value size, within the machine's memory.
 VALUES_TOTAL_BYTES = 256 << 20
 ENGINES = (("packed", "cmap"), ("packed", "vcmap"), ("pairs", "cmap"), ("pairs", "stree"), ("pairs", "vcmap"),
            ("pairs", "vsmap"))
@@ -24,7 +24,7 @@ COLLECTIONS = "collections.md"
 
 
 class Curve:
-    """What is measured, point by point: {"test", "x", "cells"}."""
+    """The measurement, point by point: {"test", "x", "cells"}."""
 
     def __init__(self, fleet, generator, quick):
         self.fleet, self.generator, self.quick = fleet, generator, quick
@@ -34,7 +34,7 @@ class Curve:
         self.keys = 50_000 if quick else KEYS
 
     def start(self, servers, pool_bytes=4 * GIB):
-        """Starts them empty; one that refuses its settings is left out, and the page says so."""
+        """Starts the servers empty; leaves out one that refuses its settings, and the page says so."""
         started = []
         for server in servers:
             if not isinstance(server, Peer):
@@ -180,7 +180,7 @@ def page(name, points, notes, described, drawn):
 
 
 def index(folder):
-    """The list of the pages that are there."""
+    """The list of the existing pages."""
     lines = ["# Cost as the work grows", "",
              "Made by `scripts/bench --curves`, each page by `scripts/bench --curves NAME`. `scripts/bench` alone compares",
              "at fixed sizes: [Comparison with Redis and Valkey](comparison.md).", ""]

@@ -67,7 +67,7 @@ def better(cells, peers, figure, most=True):
 
 
 def ratio(cells, ours, peers, figure, most=True):
-    """Our figure over the better peer's; None when either is missing or the peer's is zero."""
+    """Our figure divided by the better peer's; None if either is missing or the peer's is zero."""
     peer = better(cells, peers, figure, most)
     mine = (cells.get(ours) or {}).get(figure)
     if peer is None or mine is None or not cells[peer][figure]:

@@ -54,7 +54,7 @@ class Saving:
         self.thread = threading.Thread(target=self.run, daemon=True)
 
     def run(self):
-        """Asks four times in a second whether the last one is through."""
+        """Asks four times a second whether the last BGSAVE has ended."""
         try:
             with self.server.client() as client:
                 while not self.ended.is_set():
@@ -95,7 +95,7 @@ def fill_pool(server, generator, plan):
         except BenchError as error:
             if "OOM" not in str(error):
                 raise
-            # Full sooner than its figures say: what did not go in whole goes out again.
+            # The pool was full sooner than its figures say: remove the incomplete step again.
             with server.client() as client:
                 client.call("DEL", *(key_of(number) for number in range(keys, keys + step)))
             return keys

@@ -1,4 +1,4 @@
-"""Many keys: what they take in space, how long a restart, DBSIZE and FLUSHALL take."""
+"""Many keys: their space, and the time of a restart, DBSIZE and FLUSHALL."""
 
 import random
 import statistics
@@ -20,7 +20,7 @@ def space(server, before, keys):
 
 
 def space_figures(server):
-    """The sizes that a server tells of: Redis's used_memory, or the pool's allocated bytes and the index."""
+    """The sizes that a server reports: Redis's used_memory, or the pool's allocated bytes and the index."""
     own = {} if isinstance(server, Peer) else server.info("pmemkv")
     figures = {"dram_bytes": server.dram_bytes()}
     if own:
@@ -33,7 +33,7 @@ def space_figures(server):
 
 
 def survives(server):
-    """Whether there is anything to find after a kill -9: not with pmemkv's volatile engines."""
+    """Whether data survives a kill -9: it does not on pmemkv's volatile engines."""
     return isinstance(server, Peer) or not server.info("pmemkv").get("writes_survive", "").startswith("nothing")
 
 
@@ -71,7 +71,7 @@ def timed(server, *command, calls=1):
 
 
 def measure_one(server, generator, keys, value_bytes, rounds):
-    """All of it for one server, which starts and ends empty."""
+    """All measurements of one server, which starts and ends empty."""
     say(f"{keys:,} keys: {server.title}")
     server.empty()
     server.start_ready()

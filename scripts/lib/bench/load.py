@@ -13,7 +13,7 @@ KEY = "key:__rand_int__"
 
 
 def command_of(test, value_bytes):
-    """redis-benchmark's arguments for a test: one of its own, or a command that is spelt out."""
+    """redis-benchmark's arguments for a test: one of its own tests, or a given command."""
     own = {"GET": "get", "SET": "set", "INCR": "incr", "MSET of 10": "mset"}
     if test in own:
         return ["-d", str(value_bytes), "-t", own[test]]
@@ -25,7 +25,7 @@ def command_of(test, value_bytes):
 
 
 def check_tools(generator):
-    """Both programs must be there before anything is started."""
+    """Checks that both programs exist before anything starts."""
     for program in ("redis-benchmark", generator):
         try:
             subprocess.run([program, "--help"], capture_output=True, timeout=20, check=False)
@@ -56,10 +56,10 @@ def benchmark(server, test, pipeline, keyspace, requests, value_bytes, clients=C
 
 
 def first_guess(pipeline, clients, test, value_bytes):
-    """Requests of a first, short run, from which the following ones take their number."""
+    """The number of requests of a first, short run, which decides the number of the next runs."""
     per_request = (10 if test.endswith("of 10") else 1) * (1 + value_bytes / 2048)
     guess = requests_for(40_000 * min(pipeline, 16) / per_request ** 0.5, 0.06, pipeline, clients)
-    # With many clients, connecting would be most of it otherwise.
+    # Otherwise connecting would take most of the time with many clients.
     return max(guess, 10 * clients if clients > CLIENTS else 0)
 
 
@@ -70,7 +70,7 @@ class Generator:
         self.program = program
 
     def run(self, server, what, *arguments):
-        """Its output; its complaint becomes a BenchError."""
+        """Its output; an error message becomes a BenchError."""
         done = subprocess.run([self.program, what, "--port", str(server.port), *map(str, arguments)],
                               capture_output=True, timeout=SECONDS_MAX, check=False)
         if done.returncode:
@@ -83,7 +83,7 @@ class Generator:
         self.run(server, "fill", "--from", first, "--up-to", last, "--value-bytes", value_bytes)
 
     def fill_counters(self, server, count):
-        """The keys of redis-benchmark's INCR, at 0."""
+        """Sets the keys of redis-benchmark's INCR to 0."""
         self.run(server, "fill", "--prefix", "counter:", "--up-to", count, "--value-bytes", 1, "--value", "0")
 
     def fixed_rate(self, server, command, per_second, seconds, keys, value_bytes, overwrites=0):

@@ -1,4 +1,4 @@
-"""What the figures were measured on."""
+"""A description of the machine that measured."""
 
 import os
 import platform
@@ -6,7 +6,7 @@ import subprocess
 
 
 def version_of(program):
-    """The first line of what the program says of itself."""
+    """The first line of the program's version text."""
     try:
         done = subprocess.run([program, "--version"], capture_output=True, text=True, timeout=10, check=False)
         return done.stdout.strip().splitlines()[0].split(" sha=")[0]

@@ -8,9 +8,9 @@ GIB = 1 << 30
 
 @dataclasses.dataclass
 class Plan:
-    """The sizes of a run; `make_plan` has the two that there are."""
+    """The sizes of a run; `make_plan` makes the two plans."""
 
-    # Value sizes; the first one is also that of everything but the rates.
+    # Value sizes; everything except the rates uses the first one.
     sizes: tuple
     # Keys in the servers before the rates are measured.
     keyspace: int

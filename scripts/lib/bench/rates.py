@@ -12,7 +12,7 @@ IO_THREADS = (1, 2)
 
 
 def tests_for(value_bytes, sizes):
-    """INCR's values are its own, so one size is enough for it."""
+    """INCR makes its own values, so one size is enough for it."""
     return [test for test in TESTS if test != "INCR" or value_bytes == sizes[0]]
 
 
@@ -25,7 +25,7 @@ def measure_cell(servers, test, pipeline, keyspace, value_bytes, seconds, slices
         rate = benchmark(server, test, pipeline, keyspace, probe, value_bytes, clients)["per_second"]
         requests[server.title] = requests_for(rate, seconds / slices, pipeline, clients)
     for turn in range(slices):
-        # Not always the same one after the same other.
+        # Vary the order, so that no server always follows the same other one.
         for server in servers[turn % len(servers):] + servers[:turn % len(servers)]:
             runs[server.title].append(
                 benchmark(server, test, pipeline, keyspace, requests[server.title], value_bytes, clients))
@@ -33,7 +33,7 @@ def measure_cell(servers, test, pipeline, keyspace, value_bytes, seconds, slices
 
 
 def fill(generator, server, keys, value_bytes, first=0, counters=0):
-    """Fills a server that runs, quickly also where it syncs each write."""
+    """Fills a running server, quickly even if it syncs each write."""
     server.before_filling()
     generator.fill(server, first, keys, value_bytes)
     if counters:
@@ -89,7 +89,7 @@ def measure(fleet, generator, plan):
 
 
 def check_alive(fleet):
-    """A server that died in between must not go unnoticed."""
+    """Checks that no server has died."""
     for server in fleet.all():
         if server.process and server.process.poll() is not None:
             raise BenchError(f"{server.title} ended: {server.log_tail()}")

@@ -4,7 +4,7 @@ import sys
 
 from .figures import better, ratio
 
-# What the project wants of the ratio of requests per second to the better peer, by test and pipeline.
+# The project's goals for the ratio of requests per second to the better peer, by test and pipeline.
 GOALS = {
     "GET": {1: 1.0, 16: 1.2, 64: 1.5},
     "SET": {1: 1.0, 16: 1.15, 64: 1.5},
@@ -151,5 +151,5 @@ def per_key_total(grown):
 
 
 def best_peer(row, ours):
-    """The peer that the row's ratio is against."""
+    """The peer that the row's ratio compares with."""
     return better(row["cells"], [title for title in row["cells"] if title != ours], "per_second")

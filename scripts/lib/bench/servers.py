@@ -16,9 +16,9 @@ POLL_SECONDS = 0.001
 class Server:
     """One server program; `argv()` says how it is started."""
 
-    # Whether a SAVE must come before the kill for anything to be there afterwards.
+    # Whether only a SAVE before the kill keeps the data.
     saves = False
-    # What a restart does to have the data again.
+    # How a restart gets the data back.
     restart_note = ""
 
     def __init__(self, title, program, folder):
@@ -80,7 +80,7 @@ class Server:
         self.wait_until(lambda client: client.call("PING") == b"PONG")
 
     def kill(self):
-        """kill -9, and its end waited for."""
+        """Kills the process with signal 9, and waits for its end."""
         if self.process and self.process.poll() is None:
             self.process.kill()
         if self.process:
@@ -94,7 +94,7 @@ class Server:
         os.mkdir(self.folder)
 
     def log_tail(self):
-        """Its last words."""
+        """The end of its output."""
         with open(self.log_path, errors="replace") as log:
             return " | ".join(log.read().strip().splitlines()[-3:])
 
@@ -114,7 +114,7 @@ class Server:
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def threads_cpu_seconds(self):
-        """What its threads have used so far, to the nanosecond; the time of threads that ended is not in it."""
+        """CPU time of its threads so far, in nanoseconds, without threads that have ended."""
         folder = f"/proc/{self.process.pid}/task"
         total = 0
         for thread in os.listdir(folder):
@@ -139,7 +139,7 @@ class Server:
         return True
 
     def before_filling(self):
-        """Makes a filling quick where that changes no figure."""
+        """Makes filling faster if that changes no figure."""
 
     def after_filling(self):
         """Undoes `before_filling`."""
@@ -160,7 +160,7 @@ class Peer(Server):
         if self.io_threads > 1:
             options += ["--io-threads-do-reads", "yes"]
         if self.aof:
-            # No rewrites in between: they would fall into some cells and not into others.
+            # No rewrites of the AOF: they would disturb some cells and not others.
             options += ["--appendonly", "yes", "--appendfsync", "always", "--auto-aof-rewrite-percentage", "0"]
         return [self.program, *options]
 
@@ -184,7 +184,7 @@ class Ours(Server):
         super().__init__(title, program, folder)
         self.layout, self.engine, self.threads = layout, engine, threads
         self.pool_bytes = 1 << 30
-        # What it says of itself, once it was started.
+        # Its own description, once it has started.
         self.settings = {"layout": layout, "engine": engine}
 
     def argv(self):

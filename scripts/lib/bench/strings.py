@@ -1,4 +1,4 @@
-"""Parts of long strings: one call at a time, so that what a call costs shows, and not how many fit beside each other."""
+"""Parts of long strings: one call at a time, so that the cost of a call shows, and not how many can run at once."""
 
 import statistics
 import time
@@ -10,10 +10,10 @@ MIB = 1 << 20
 KEY = "long"
 LENGTHS = (MIB, 8 * MIB, 64 * MIB)
 CALLS = 300
-# A call that takes long is not made as often.
+# Slow calls run less often.
 SECONDS_PER_TEST = 1.0
 CALLS_MIN = 5
-# What the project wants of the ratio of times.
+# The project's goal for the ratio of times.
 GOAL = 5
 
 
@@ -51,7 +51,7 @@ def microseconds(client, call):
         try:
             client.call(*call(n))
         except BenchError:
-            # The calls that are errors are measured too.
+            # Failing calls count too.
             pass
         times.append(time.perf_counter_ns() - began)
     return statistics.median(times) / 1000

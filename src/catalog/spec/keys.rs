@@ -10,13 +10,13 @@ use crate::protocol::Args;
 pub struct KeySpec {
     /// Flags in Redis's spelling: `RO`, `RW`, `OW`, `RM`, `access`, `update`, `insert`, `delete`, `not_key`, ...
     pub flags: &'static [&'static str],
-    /// Word of the first key.
+    /// Position of the first key among the arguments; the command's name has position 0.
     pub first: usize,
-    /// Word of the last key relative to `first`; -1 is the last word, -2 the one before it.
+    /// Position of the last key relative to `first`; -1 is the last argument, -2 the one before it.
     pub last: isize,
     /// Distance between keys.
     pub step: usize,
-    /// How they are found.
+    /// How the keys are found.
     pub find: Find,
     /// A remark for people, or empty.
     pub notes: &'static str,
@@ -25,76 +25,79 @@ pub struct KeySpec {
 /// How a [`KeySpec`]'s keys are found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Find {
-    /// From word `first` on, up to `last`.
+    /// From argument `first` on, up to `last`.
     Range,
-    /// Word `first` says how many follow it.
+    /// Argument `first` says how many keys follow it.
     Counted,
-    /// The operand of this option, whose word stands at `first` or later.
+    /// The operand of this option, whose name stands at `first` or later.
     After(&'static str, Options),
-    /// As [`After`](Self::After), but not shown: Redis says that it does not know.
+    /// As [`After`](Self::After), but not shown: Redis says that it does not know the keys.
     HiddenAfter(&'static str, Options),
-    /// Names that are made up of what the call reads: nobody can tell before.
+    /// Names that the call makes up from what it reads, so that they are unknown before it runs.
     Unknown,
 }
 
-/// The options of a command that have operands, each with their number. An operand is never taken for an option's
-/// word: `SORT k BY store` stores nothing.
+/// The options of a command that have operands, each with their number. An operand is never taken for an option:
+/// `SORT k BY store` stores nothing.
 pub type Options = &'static [(&'static str, usize)];
 
-/// A word of a call that is a key: its place, and the place of its specification in [`CommandSpec::keys`].
+/// An argument that is a key: its position, and the position of its specification in [`CommandSpec::keys`].
 ///
 /// [`CommandSpec::keys`]: super::CommandSpec::keys
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FoundKey {
-    /// The word's place in the call.
-    pub word: usize,
-    /// `None` where the number of keys cannot be right. Redis names the keys of some such calls, and says nothing of
-    /// what is done to them.
+    /// The argument's position in the call; the command's name has position 0.
+    pub argument: usize,
+    /// `None` if the call gives an impossible number of keys. Redis names the keys of some such calls, but does not say
+    /// how the call would use them.
     pub spec: Option<usize>,
 }
 
 /// The keys that were found in a call.
 pub type FoundKeys = SmallVec<[FoundKey; 4]>;
 
-/// The words of a call that are keys by these specifications. None at all where the call says a number of keys that it
-/// cannot have: it will fail.
+/// Finds the arguments of a call that are keys by these specifications. Finds none if the call gives a number of keys
+/// that it cannot have, because it will fail.
 pub(super) fn find(specs: &[KeySpec], args: Args<'_>) -> FoundKeys {
     let mut found = FoundKeys::new();
     for (number, spec) in specs.iter().enumerate() {
         if spec.flags.contains(&"not_key") {
             continue;
         }
-        let Some(words) = spec.words(args) else {
+        let Some(positions) = spec.arguments(args) else {
             return find_loosely(specs, args);
         };
-        found.extend(words.map(|word| FoundKey {
-            word,
+        found.extend(positions.map(|argument| FoundKey {
+            argument,
             spec: Some(number),
         }));
     }
     found
 }
 
-/// As Redis does where a number of keys is none in the strict sense: it reads the digits that the word begins with. The
-/// counted keys come first then, before a destination.
+/// Finds keys as Redis does if the number of keys is no proper number: Redis reads the digits at its beginning. The
+/// counted keys then come first, before a destination.
 fn find_loosely(specs: &[KeySpec], args: Args<'_>) -> FoundKeys {
     let mut found = FoundKeys::new();
-    let key = |word| FoundKey { word, spec: None };
+    let key = |argument| FoundKey {
+        argument,
+        spec: None,
+    };
     for spec in specs.iter().filter(|spec| spec.find == Find::Counted) {
         let count = args.get(spec.first).map_or(0, leading_i32);
-        let Some(words) = spec.counted_words(count, args) else {
+        let Some(positions) = spec.counted_arguments(count, args) else {
             return found;
         };
-        found.extend(words.map(key));
+        found.extend(positions.map(key));
     }
     for spec in specs.iter().filter(|spec| spec.find != Find::Counted) {
-        found.extend(spec.words(args).into_iter().flatten().map(key));
+        found.extend(spec.arguments(args).into_iter().flatten().map(key));
     }
     found
 }
 
-/// The number that a word begins with, as C's `atoi` reads it: spaces and a sign may come first, what follows the digits
-/// is ignored, and no more than 32 bits are kept.
+/// The number at the beginning of an argument, as C's `atoi` reads it: spaces and a sign may come first, it ignores what
+/// follows the digits, and keeps only 32 bits.
 #[allow(clippy::cast_possible_truncation)] // As in C.
 fn leading_i32(word: &[u8]) -> i32 {
     let word = word.trim_ascii_start();
@@ -112,7 +115,7 @@ fn leading_i32(word: &[u8]) -> i32 {
 }
 
 impl KeySpec {
-    /// Keys at words `first`, `first + step`, ... up to `first + last` (or counted from the end where negative).
+    /// Keys at arguments `first`, `first + step`, ... up to `first + last` (or counted from the end where negative).
     pub const fn range(
         flags: &'static [&'static str],
         first: usize,
@@ -129,7 +132,7 @@ impl KeySpec {
         }
     }
 
-    /// As many keys as word `first` says, after it.
+    /// As many keys as argument `first` says, after it.
     pub const fn counted(flags: &'static [&'static str], first: usize) -> Self {
         Self {
             find: Find::Counted,
@@ -137,7 +140,7 @@ impl KeySpec {
         }
     }
 
-    /// The operand of the option `keyword`, whose word stands at `first` or later. `options` are all that have operands.
+    /// The operand of the option `keyword`, whose name stands at `first` or later. `options` are all that have operands.
     pub const fn after(
         flags: &'static [&'static str],
         keyword: &'static str,
@@ -178,13 +181,13 @@ impl KeySpec {
         self
     }
 
-    /// One key at word 1.
+    /// One key, argument 1.
     pub const fn first(flags: &'static [&'static str]) -> Self {
         Self::range(flags, 1, 0, 1)
     }
 
-    /// The words of a call that are keys, or `None` where it says a number of keys that it cannot have.
-    pub fn words(&self, args: Args<'_>) -> Option<impl Iterator<Item = usize> + use<>> {
+    /// The positions of the arguments that are keys; `None` if the call gives a number of keys that it cannot have.
+    pub fn arguments(&self, args: Args<'_>) -> Option<impl Iterator<Item = usize> + use<>> {
         let len = args.len();
         let (first, past) = match self.find {
             Find::Range => match usize::try_from(self.last) {
@@ -197,9 +200,9 @@ impl KeySpec {
             Find::Counted => {
                 let count = args.get(self.first).and_then(parse_i64);
                 let count = count.filter(|&count| count > 0)?;
-                // Redis too keeps no more than 32 bits.
+                // Redis keeps only 32 bits too.
                 #[allow(clippy::cast_possible_truncation)]
-                return self.counted_words(count as i32, args);
+                return self.counted_arguments(count as i32, args);
             }
             Find::After(keyword, options) | Find::HiddenAfter(keyword, options) => {
                 let at = operand(args, self.first, keyword, options).unwrap_or(len);
@@ -210,8 +213,8 @@ impl KeySpec {
         Some((first..past.min(len)).step_by(self.step.max(1)))
     }
 
-    /// `count` words after the one that says so, unless there are not so many.
-    fn counted_words(
+    /// The `count` arguments after the one with the number; `None` if there are not so many.
+    fn counted_arguments(
         &self,
         count: i32,
         args: Args<'_>,
@@ -223,8 +226,7 @@ impl KeySpec {
     }
 }
 
-/// The place of the operand that `keyword` has the last time it is given as an option, from word `first` on: that one
-/// counts when the command runs.
+/// The position of the operand of the last option `keyword` from argument `first` on: the command uses the last one.
 fn operand(args: Args<'_>, first: usize, keyword: &str, options: Options) -> Option<usize> {
     let mut found = None;
     let mut at = first;
@@ -245,13 +247,13 @@ mod tests {
     use crate::catalog::table::table;
     use crate::protocol::OwnedArgs;
 
-    /// The words of a call that are keys; in brackets those of which nothing more is known.
+    /// The keys of a call, in brackets if their specification is unknown.
     fn keys(line: &str) -> String {
         let words = OwnedArgs::new(line.split(' '));
         let args = words.args();
         let command = table().find(&args[0]).expect("there is such a command");
         let shown = command.spec.find_keys(args).into_iter().map(|key| {
-            let word = String::from_utf8_lossy(&args[key.word]).into_owned();
+            let word = String::from_utf8_lossy(&args[key.argument]).into_owned();
             match key.spec {
                 Some(_) => word,
                 None => format!("({word})"),

@@ -50,7 +50,7 @@ pub(super) fn find(args: Args<'_>) -> Result<Vec<Key<'_>>, CommandError> {
         ));
     }
     let keys = found.into_iter().map(|key| Key {
-        name: call.get(key.word).unwrap_or_default(),
+        name: call.get(key.argument).unwrap_or_default(),
         flags: key.spec.map_or(&[], |number| {
             flags_of_call(command.spec.name, &specs[number], call)
         }),

@@ -2,10 +2,12 @@
 //!
 //! The connection is alone in the keyspace meanwhile, and the store takes all their writes as one atomic step.
 
+use std::time::Instant;
+
 use super::{Dispatcher, Next, Surroundings};
 use crate::catalog::spec::Flags;
 use crate::commands::{Command, CommandError, permission};
-use crate::keyspace::DATABASES;
+use crate::keyspace::{DATABASES, RECLAIM_IN_GATE_TIME_MAX};
 use crate::numbers::parse_i64;
 use crate::protocol::{Args, ReplyBuffer};
 use crate::state::{Queued, Session};
@@ -92,6 +94,9 @@ impl Dispatcher {
         let mut next = Next::Continue;
         let mark = out.len();
         session.in_exec = true;
+        // Everybody waits for the transaction, on whatever thread it runs.
+        let patient = std::mem::replace(&mut self.access.patient, true);
+        self.exec_until = Some(Instant::now() + RECLAIM_IN_GATE_TIME_MAX);
         // The wait to be alone does not count as a queued command's time.
         self.run.restart();
         let keys = || written_keys(queue, session.db);
@@ -110,6 +115,8 @@ impl Dispatcher {
             }
         });
         session.in_exec = false;
+        self.access.patient = patient;
+        self.exec_until = None;
         if let Err(error) = done {
             out.truncate(mark);
             return Err(error.into());
@@ -134,7 +141,7 @@ fn written_keys(queue: &[Queued], mut db: usize) -> Vec<(usize, &[u8])> {
             continue;
         }
         let found = spec.find_keys(args).into_iter();
-        for key in found.filter_map(|key| args.get(key.word)) {
+        for key in found.filter_map(|key| args.get(key.argument)) {
             if spec.flags.contains(Flags::CROSS_DB) {
                 keys.extend((0..DATABASES).map(|db| (db, key)));
             } else {

@@ -110,7 +110,8 @@ impl Dispatcher {
         out: &mut ReplyBuffer,
     ) -> Option<CommandResult> {
         let (keyspace, now) = (around.keyspace, self.access.now);
-        let until = Instant::now() + RECLAIM_TIME_MAX;
+        // EXEC has one end for all of its commands: everybody else waits for it.
+        let until = (self.exec_until).unwrap_or_else(|| Instant::now() + RECLAIM_TIME_MAX);
         let queued = [(attempt.command, attempt.args)];
         let estimate = sum_of_needs(keyspace, queued.into_iter(), session.db, now);
         let mut bytes = take_refused_bytes();
@@ -124,7 +125,7 @@ impl Dispatcher {
             let made = if session.in_exec {
                 keyspace
                     .memory_check()
-                    .reclaim_in_gate(bytes)
+                    .reclaim_in_gate(bytes, until)
                     .unwrap_or_else(|error| {
                         tracing::warn!(%error, "no memory could be reclaimed");
                         false
@@ -196,7 +197,7 @@ fn sum_of_needs<'c>(
             continue;
         };
         let keys = command.spec.find_keys(args).into_iter();
-        let keys: Vec<&[u8]> = keys.filter_map(|key| args.get(key.word)).collect();
+        let keys: Vec<&[u8]> = keys.filter_map(|key| args.get(key.argument)).collect();
         let versions = if keys.len() == 1 { 2 } else { 1 };
         needs.entry((db, keys)).or_insert_with_key(|(db, keys)| {
             let sizes = keys.iter().map(|key| {

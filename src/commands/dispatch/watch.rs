@@ -2,8 +2,9 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use super::super::redact::shown_words;
+use super::super::redact::{hidden_arguments, name_len, shown_arguments};
 use super::{Command, Surroundings};
+use crate::acl::{self, Subjects, User};
 use crate::catalog::spec::Flags;
 use crate::config::Config;
 use crate::protocol::Args;
@@ -71,12 +72,14 @@ pub(super) fn note_slow(
         return;
     }
     let at = SystemTime::now().duration_since(UNIX_EPOCH);
-    let words = shown_words(command, args);
+    let shown = shown_arguments(command, args);
     let call = slowlog::SlowCall {
         id: 0,
         at_s: at.map_or(0, |at| i64::try_from(at.as_secs()).unwrap_or(i64::MAX)),
         micros,
-        words: slowlog::shortened(words.into_iter()),
+        arguments: slowlog::shortened(shown.into_iter()),
+        subjects: slowlog::subjects(command, args),
+        name_len: name_len(command),
         addr: session.handle.addr.clone(),
         name: session.handle.name.lock().clone(),
     };
@@ -90,20 +93,36 @@ pub(super) fn show(server: &Server, session: &Session, command: &'static Command
     if flags.contains(Flags::ADMIN) || flags.contains(Flags::SKIP_MONITOR) {
         return;
     }
-    let words = shown_words(command, args);
-    let line = monitors::line(
-        SystemTime::now(),
-        session.db,
-        &session.handle,
-        words.into_iter(),
-    );
+    let at = SystemTime::now();
+    let line = |arguments: Vec<&[u8]>| {
+        monitors::line(at, session.db, &session.handle, arguments.into_iter())
+    };
+    let lines = monitors::Lines {
+        whole: line(shown_arguments(command, args)),
+        hidden: line(hidden_arguments(command, args)),
+    };
     let limits = server.config.settings().client_output_buffer_limits;
-    let ended = server.monitors.show(&line, &limits);
+    let sees = |user: &User| sees(user, command, args);
+    let ended = server.monitors.show(&lines, &sees, &limits);
     if ended > 0 {
         let counter = &server.stats.output_limit_disconnections;
         counter.fetch_add(ended, std::sync::atomic::Ordering::Relaxed);
-        tracing::warn!(ended, "clients in MONITOR did not read: closed");
+        tracing::warn!(
+            ended,
+            "the server disconnected clients in MONITOR that did not read"
+        );
     }
+}
+
+/// Whether a user in MONITOR may see the arguments of a call: the selector that lets it monitor must cover them.
+fn sees(user: &User, command: &Command, args: Args<'_>) -> bool {
+    let rules = user.rules();
+    if rules.is_unrestricted() {
+        return true;
+    }
+    let monitor = acl::command(b"monitor").expect("there is such a command");
+    let reach = rules.reach(monitor, None);
+    reach.sees(&Subjects::of(command, args), |word| args.get(word))
 }
 
 /// Whether CLIENT PAUSE has the command wait.

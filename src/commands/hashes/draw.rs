@@ -57,6 +57,9 @@ fn hrandfield(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
         let flat = with_values && !paired;
         out.array_header(names.len() * (1 + usize::from(flat)));
         for name in names {
+            if out.is_overflown() {
+                break;
+            }
             if paired {
                 out.array_header(2);
             }

@@ -115,7 +115,7 @@ fn estimate_of_one(ctx: &mut Context<'_>, key: &[u8]) -> Result<u64, CommandErro
         };
         match key.put(StringForm::Raw, &bytes, expires_at) {
             Ok(()) => key.set_dirty(1),
-            // The estimate is right even if there is no room to keep it.
+            // The estimate is right even if there is no memory to keep it.
             Err(KeyspaceError::OutOfMemory) => {}
             Err(error) => return Err(error.into()),
         }

@@ -193,7 +193,7 @@ impl Draft {
     pub(super) fn raise(&mut self, mark: Mark, sparse_bytes_max: usize) -> Result<bool, Corrupt> {
         if self.0[FORM] == SPARSE {
             let raised = sparse::raise(&mut self.0, HEADER_BYTES, mark, sparse_bytes_max)?;
-            if raised != Raised::NoRoom {
+            if raised != Raised::NoSpace {
                 return Ok(raised != Raised::No);
             }
             self.make_dense()?;

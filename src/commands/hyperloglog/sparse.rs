@@ -27,8 +27,8 @@ pub(super) enum Raised {
     Yes,
     /// The register has that rank already.
     No,
-    /// The sparse form has no room for it.
-    NoRoom,
+    /// The sparse form has no space for it.
+    NoSpace,
 }
 
 /// Registers that are equal.
@@ -157,7 +157,7 @@ pub(super) fn raise(
 ) -> Result<Raised, Corrupt> {
     let Mark { register, rank } = mark;
     if rank > RANK_MAX {
-        return Ok(Raised::NoRoom);
+        return Ok(Raised::NoSpace);
     }
     let Found {
         run,
@@ -185,7 +185,7 @@ pub(super) fn raise(
         }
     }
     if codes.len() > len && bytes.len() - len + codes.len() > bytes_max {
-        return Ok(Raised::NoRoom);
+        return Ok(Raised::NoSpace);
     }
     bytes.splice(start + at..end, codes);
     join(bytes, start + before);

@@ -25,7 +25,7 @@ const ADVICE: &[(&str, &str)] = &[
     (
         "compaction",
         "Writers had to help winning back space in the pool. A larger pool, or fewer bytes in it, leaves the \
-         compaction more room.",
+         compaction more space.",
     ),
     (
         "expire-cycle",

@@ -4,7 +4,7 @@ pub(super) mod change;
 pub(super) mod moving;
 pub(super) mod pop;
 pub(super) mod push;
-pub(super) mod read;
+pub(super) mod reads;
 
 use std::ops::Range;
 

@@ -2,7 +2,7 @@
 
 use super::write_members;
 use crate::catalog::spec::{Argument, ArgumentKind, Arity, Categories, Flags, Group, KeySpec};
-use crate::commands::draw::{Draw, draw_names};
+use crate::commands::draw::{Draw, draw_different, draw_names};
 use crate::commands::row::Row;
 use crate::commands::{CommandError, CommandResult, Context, Outcome};
 use crate::keyspace::{EventClass, Kind, View};
@@ -59,6 +59,9 @@ fn srandmember(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
                 let members = draw_names(set, draw);
                 out.array_header(members.len());
                 for member in members {
+                    if out.is_overflown() {
+                        break;
+                    }
                     out.bulk(member);
                 }
             }
@@ -97,7 +100,7 @@ fn spop(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
             write_members(set, out);
             keys.remove(0);
         } else {
-            let drawn = draw_names(set, Draw::Different(count.unwrap_or(1)));
+            let drawn = draw_different(set, count.unwrap_or(1));
             if count.is_some() {
                 out.set_header(drawn.len());
             }

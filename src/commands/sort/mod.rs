@@ -6,7 +6,7 @@ use std::cmp::Ordering;
 use std::ops::{ControlFlow, Range};
 
 use super::sources::{self, DESTINATION};
-use super::{CommandError, CommandResult, Context, Outcome};
+use super::{CommandError, CommandResult, Context, Outcome, table};
 use crate::catalog::spec::{Argument, ArgumentKind, Arity, Categories, Flags, Group, KeySpec};
 use crate::commands::row::Row;
 use crate::keyspace::{EventClass, Kind, View};
@@ -137,14 +137,14 @@ impl<'a> Wanted<'a> {
             } else if is(b"by") && left >= 1 {
                 let by = Pattern::by(next());
                 if by != Pattern::Nothing {
-                    may_read_any_key(ctx, "BY")?;
+                    may_read_any_key(ctx, args, "BY")?;
                 }
                 // After a BY that keeps the order, another BY changes nothing.
                 if !wanted.keeps_order() {
                     wanted.by = Some(by);
                 }
             } else if is(b"get") && left >= 1 {
-                may_read_any_key(ctx, "GET")?;
+                may_read_any_key(ctx, args, "GET")?;
                 wanted.get.push(Pattern::parse(next()));
             } else {
                 return Err(CommandError::Syntax);
@@ -169,8 +169,12 @@ impl<'a> Wanted<'a> {
 }
 
 /// The elements decide which keys BY and GET read. So only a user that may read all keys may use them.
-fn may_read_any_key(ctx: &Context<'_>, option: &str) -> Result<(), CommandError> {
-    if ctx.session.identity.rules().reads_all_keys() {
+fn may_read_any_key(ctx: &Context<'_>, args: Args<'_>, option: &str) -> Result<(), CommandError> {
+    let rules = ctx.session.identity.rules();
+    if table()
+        .find(&args[0])
+        .is_some_and(|command| rules.allows_reading_all(command, args))
+    {
         return Ok(());
     }
     let text = format!("ERR {option} option of SORT denied due to insufficient ACL permissions.");

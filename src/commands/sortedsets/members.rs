@@ -234,16 +234,24 @@ fn zrandmember(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
             return Ok(());
         };
         let len = scores.len();
-        let ranks: Vec<usize> = match draw {
-            Draw::Different(count) if count >= len => (0..len).collect(),
-            Draw::Different(count) => different(count, len),
-            Draw::Repeated(count) => (0..count).map(|_| random_below(len)).collect(),
+        let at = |rank| {
+            let member = scores.range(rank..rank + 1).next();
+            member.unwrap_or_default()
         };
-        let drawn: Vec<(&[u8], f64)> = ranks
-            .into_iter()
-            .filter_map(|rank| scores.range(rank..rank + 1).next())
-            .collect();
-        write_members(out, drawn.into_iter(), with_scores);
+        match draw {
+            Draw::Different(count) if count >= len => {
+                write_members(out, (0..len).map(at), with_scores);
+            }
+            Draw::Different(count) => {
+                let ranks = different(count, len).into_iter();
+                write_members(out, ranks.map(at), with_scores);
+            }
+            // They may be many more than there are members.
+            Draw::Repeated(count) => {
+                let drawn = (0..count).map(|_| at(random_below(len)));
+                write_members(out, drawn, with_scores);
+            }
+        }
         Ok(())
     })?;
     Ok(Outcome::Written)

@@ -24,6 +24,9 @@ fn write_members<'m>(
     let flat = with_scores && !paired;
     out.array_header(members.len() * (1 + usize::from(flat)));
     for (member, score) in members {
+        if out.is_overflown() {
+            break;
+        }
         if paired {
             out.array_header(2);
         }

@@ -5,7 +5,6 @@ use std::io;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::time::Instant;
 
@@ -48,7 +47,7 @@ impl Connection {
     /// once waits for the client. Returns `Some` if the connection must end.
     pub(super) async fn send<S: AsyncWrite + Unpin>(&mut self, stream: &mut S) -> Option<End> {
         if let Err(error) = self.keyspace.commit() {
-            tracing::error!(%error, "the pool did not take a commit: a client is closed unanswered");
+            tracing::error!(%error, "the pool refused a commit: the server disconnects a client without a reply");
             return Some(End::StoreFailed);
         }
         if self.out.is_overflown() {
@@ -71,9 +70,6 @@ impl Connection {
         self.unsent.send(stream, &mut self.out).await;
         self.stripe().add_write();
         self.note_unsent();
-        if self.input.is_empty() && self.input.capacity() > KEPT_BUFFER_BYTES {
-            self.input = BytesMut::with_capacity(READ_BYTES);
-        }
         None
     }
 

@@ -236,7 +236,7 @@ impl Unsent {
 
     /// Notes that the client takes no more output.
     fn lose(&mut self, error: &io::Error) {
-        tracing::debug!(%error, "output lost");
+        tracing::debug!(%error, "pending output was lost");
         *self = Self {
             lost: true,
             ..Self::default()

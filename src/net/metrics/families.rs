@@ -334,7 +334,7 @@ fn eviction(families: &mut Families, server: &Server, keyspace: &Keyspace) {
     let stats = keyspace.eviction().stats(now_ms());
     families.counter(
         "evicted_keys_total",
-        "Keys that were removed to make room.",
+        "Keys that were removed to free memory.",
         number(stats.evicted_keys),
     );
     families.counter(
@@ -428,7 +428,7 @@ fn data(families: &mut Families, keyspace: &Keyspace, stats: &StoreStats) {
     if capacity > 0 {
         families.gauge(
             "pool_fill_ratio",
-            "The share of the pool's room that is in use, from 0 to 1.",
+            "The share of the pool's space for records that is in use, from 0 to 1.",
             number(live.unwrap_or(allocated)) / number(capacity),
         );
     }

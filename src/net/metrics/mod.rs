@@ -2,9 +2,11 @@
 
 mod families;
 
+use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use http_body_util::Full;
@@ -15,10 +17,10 @@ use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::timeout;
 
+use super::failures::Failures;
 use crate::config::Settings;
 use crate::keyspace::Keyspace;
 use crate::state::Server;
@@ -26,7 +28,8 @@ use crate::system::{ListenError, listen_all};
 
 const PATH: &str = "/metrics";
 
-/// The most connections at once. Others wait in the kernel's queue.
+/// Connections of one socket at once. Where one more comes, the oldest of those that have not asked yet is closed: those
+/// that only connect keep nobody out.
 const CONNECTIONS_MAX: usize = 16;
 
 /// The most connections in the queue.
@@ -60,10 +63,9 @@ impl Metrics {
     /// Answers requests until its task ends.
     pub async fn serve(self, server: Arc<Server>, keyspace: Arc<Keyspace>) {
         let source = Arc::new(Source { server, keyspace });
-        let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
         let mut tasks = JoinSet::new();
         for listener in self.listeners {
-            tasks.spawn(accept(listener, Arc::clone(&source), Arc::clone(&places)));
+            tasks.spawn(accept(listener, Arc::clone(&source)));
         }
         while tasks.join_next().await.is_some() {}
     }
@@ -75,27 +77,56 @@ struct Source {
     keyspace: Arc<Keyspace>,
 }
 
-async fn accept(listener: TcpListener, source: Arc<Source>, places: Arc<Semaphore>) {
+/// A connection that is open.
+struct Visit {
+    task: AbortHandle,
+    /// Whether its request has come.
+    asked: Arc<AtomicBool>,
+}
+
+async fn accept(listener: TcpListener, source: Arc<Source>) {
     let mut connections = JoinSet::new();
-    // The semaphore is never closed.
-    while let Ok(place) = Arc::clone(&places).acquire_owned().await {
+    let mut visits: VecDeque<Visit> = VecDeque::new();
+    let mut failures = Failures::default();
+    loop {
         while connections.try_join_next().is_some() {}
+        visits.retain(|visit| !visit.task.is_finished());
         match listener.accept().await {
             Ok((stream, peer)) => {
-                let source = Arc::clone(&source);
-                connections.spawn(async move {
-                    answer(stream, peer, source).await;
-                    drop(place);
-                });
+                failures.end();
+                make_place(&mut visits, &mut connections).await;
+                let asked = Arc::new(AtomicBool::new(false));
+                let answer = answer(stream, peer, Arc::clone(&source), Arc::clone(&asked));
+                let task = connections.spawn(answer);
+                visits.push_back(Visit { task, asked });
             }
-            Err(error) => super::listener::pause_after(&error).await,
+            Err(error) => failures.pause_after(&error).await,
+        }
+    }
+}
+
+/// Closes connections or waits until there may be one more.
+async fn make_place(visits: &mut VecDeque<Visit>, connections: &mut JoinSet<()>) {
+    while visits.len() >= CONNECTIONS_MAX {
+        let waits = |visit: &Visit| !visit.asked.load(Ordering::Relaxed);
+        if let Some(oldest) = visits.iter().position(waits) {
+            if let Some(visit) = visits.remove(oldest) {
+                visit.task.abort();
+            }
+        } else {
+            // All are being answered, which has its limit of time.
+            connections.join_next().await;
+            visits.retain(|visit| !visit.task.is_finished());
         }
     }
 }
 
 /// Answers the one request that a connection may make.
-async fn answer(stream: TcpStream, peer: SocketAddr, source: Arc<Source>) {
-    let service = service_fn(move |request| respond(request, Arc::clone(&source)));
+async fn answer(stream: TcpStream, peer: SocketAddr, source: Arc<Source>, asked: Arc<AtomicBool>) {
+    let service = service_fn(move |request| {
+        asked.store(true, Ordering::Relaxed);
+        respond(request, Arc::clone(&source))
+    });
     let connection = http1::Builder::new()
         // The time limit below covers the whole connection.
         .header_read_timeout(None)
@@ -135,14 +166,14 @@ async fn respond(
             response
         }
         Ok(Err(error)) => {
-            tracing::warn!(%error, "metrics: they could not be gathered");
+            tracing::warn!(%error, "the metrics could not be gathered");
             plain(
                 StatusCode::INTERNAL_SERVER_ERROR,
                 "The metrics could not be gathered.\n",
             )
         }
         Err(error) => {
-            tracing::error!(%error, "metrics: gathering them failed badly");
+            tracing::error!(%error, "the thread that gathers the metrics panicked");
             plain(
                 StatusCode::INTERNAL_SERVER_ERROR,
                 "The metrics could not be gathered.\n",

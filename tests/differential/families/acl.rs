@@ -2,10 +2,10 @@
 
 use super::{Call, Random};
 
-/// Whom connections act as; they are never removed, since that would close the connection.
+/// The users of the connections. The calls never remove them, because that would close the connection.
 const USERS: &[&str] = &["alice", "bob", "carol", ""];
 
-/// One call, by whoever the connection is just then.
+/// One call, by the connection's current user.
 pub fn call(random: &mut Random) -> Call {
     match random.below(20) {
         0..5 => setuser(random),
@@ -18,7 +18,7 @@ pub fn call(random: &mut Random) -> Call {
         11 => Call::new(["AUTH"])
             .arg(random.pick(USERS))
             .arg(random.pick(&["p", "q", "wrong"])),
-        // Back to who may do everything, so that the next calls have an effect.
+        // Back to the user that may do everything, so that the next calls have an effect.
         12 | 13 => Call::line("AUTH default anything"),
         14 => Call::line(random.pick(&["MULTI", "EXEC", "EXEC", "DISCARD", "RESET"])),
         15 => Call::line(random.pick(FIXED)),

@@ -95,7 +95,7 @@ fn bit(random: &mut Random) -> &'static str {
     random.pick(&["0", "1", "1"])
 }
 
-/// A bit's number: near the start, at a distance, or none that can be.
+/// A bit's number: near the start, far away, or impossible.
 fn offset(random: &mut Random) -> String {
     match random.below(24) {
         0 => random.pick(BAD_INTEGERS).to_owned(),
@@ -116,7 +116,7 @@ fn position(random: &mut Random) -> String {
     }
 }
 
-/// With one of `counts` words that name a range.
+/// Adds one of `counts` arguments that name a range.
 fn range(random: &mut Random, mut call: Call, counts: &[usize]) -> Call {
     let count = random.pick(counts);
     for _ in 0..count.min(2) {
@@ -143,7 +143,7 @@ fn combine(random: &mut Random, to: Vec<u8>) -> Call {
     })
 }
 
-/// Some operations on integers; one in `writes` alone reads where that is large.
+/// Some operations on integers; only one of `writes` operations reads if that is large.
 fn fields(random: &mut Random, mut call: Call, writes: usize) -> Call {
     for _ in 0..random.below(5) {
         let name = match random.below(writes) {
@@ -202,7 +202,7 @@ fn number(random: &mut Random) -> String {
     }
 }
 
-/// Bytes of which many have all bits set or none.
+/// Bytes, many of which have all bits set or none.
 fn value(random: &mut Random) -> Vec<u8> {
     let byte = random.pick(&[0, 0xff]);
     let mut value = vec![byte; random.below(30)];

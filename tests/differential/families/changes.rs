@@ -222,7 +222,7 @@ fn writing(client: &mut RawClient) -> TestResult<BTreeSet<String>> {
     Ok(names.filter(|name| !name.starts_with("pmemkv.")).collect())
 }
 
-/// Every command that writes, where it changes something and where it does not.
+/// Every command that writes, in a case with a change and in one without.
 pub fn compare() -> TestResult {
     let (ours, real) = (Server::start("vcmap")?, RedisServer::start()?);
     let (mut ours, mut real) = (ours.raw()?, real.raw()?);
@@ -244,8 +244,8 @@ pub fn compare() -> TestResult {
     Ok(())
 }
 
-/// A transaction counts what its commands change, a refused or failed call nothing, and CONFIG RESETSTAT keeps the
-/// count.
+/// A transaction counts the changes of its commands, a refused or failed call counts nothing, and CONFIG RESETSTAT
+/// keeps the count.
 pub fn compare_around() -> TestResult {
     let (ours, real) = (Server::start("vcmap")?, RedisServer::start()?);
     let (mut ours, mut real) = (ours.raw()?, real.raw()?);

@@ -4,7 +4,7 @@
 
 use super::{Call, Compare, Generator, Random, geo, hashes, lists, sets, sortedsets, strings};
 
-/// Families whose commands meet keys of other types here.
+/// The families whose commands meet keys of other types here.
 const FAMILIES: &[Generator] = &[
     hashes::call,
     lists::call,
@@ -50,7 +50,7 @@ pub fn call(random: &mut Random) -> Call {
         91 => return refcount(random),
         92 => return transaction(random),
         93 => {
-            // Between databases, and back again.
+            // To another database, and back again.
             let db = random.pick(&["0", "1"]);
             random.then([Call::new(["DBSIZE"]), Call::line("SELECT 0")]);
             return Call::new(["SELECT"]).arg(db);
@@ -91,7 +91,7 @@ const BAD: &[&str] = &[
     "FLUSHDB",
 ];
 
-/// A command of one family, whose keys may be of another.
+/// A command of one family, on keys that may be of another type.
 fn of_a_family(random: &mut Random) -> Call {
     random.crossed = true;
     let call = random.pick(FAMILIES)(random);
@@ -106,7 +106,7 @@ fn string_command(random: &mut Random) -> Call {
         return call;
     }
     let many = call.words[0].to_ascii_lowercase();
-    // What replaces any value would leave few collections.
+    // A command that replaces any value would leave few collections.
     if ["set", "mset", "setex", "psetex"]
         .iter()
         .any(|name| many == name.as_bytes())
@@ -127,7 +127,7 @@ fn keys(random: &mut Random) -> Vec<Vec<u8>> {
     (0..=random.below(2)).map(|_| key(random)).collect()
 }
 
-/// From one key to another of the same kind, or to one that may be of any.
+/// From one key to another of the same type, or to a key of any type.
 fn two_keys(random: &mut Random) -> (Vec<u8>, Vec<u8>) {
     let kind = random.pick(&["string", "hash", "list", "set", "zset", "lex", "geo"]);
     let from = random.own_key(kind);
@@ -202,7 +202,7 @@ fn restore(random: &mut Random) -> Call {
     call.compare(Compare::Restore)
 }
 
-/// Of collections nothing is shared.
+/// For collections this reply is always the same.
 fn refcount(random: &mut Random) -> Call {
     let kind = random.pick(&["hash", "list", "set", "zset"]);
     let key = random.own_key(kind);

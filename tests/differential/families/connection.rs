@@ -21,7 +21,7 @@ pub fn call(random: &mut Random) -> Call {
     random.spoil(call)
 }
 
-/// Calls that are answered alike whatever happened before.
+/// Calls whose reply never depends on earlier calls.
 const FIXED: &[&str] = &[
     "PING a b",
     "ECHO",
@@ -133,7 +133,7 @@ fn name(random: &mut Random) -> &'static str {
     random.pick(&["worker", "", "two words", "a\nb", "x-1", "caf\u{e9}"])
 }
 
-/// Only good ones: a name before a bad option stays unset in Redis 7.2, in 7.0 it was set.
+/// Only good ones: Redis 7.2 does not set a name before a bad option, 7.0 did.
 fn hello(random: &mut Random) -> Call {
     let call = Call::new([random.any_case("hello")]).arg(random.pick(&["2", "3", "3"]));
     if random.one_in(3) {

@@ -1,5 +1,5 @@
-//! Where COMMAND INFO and COMMAND DOCS may differ from the installed redis-server, which is 7.0: this server follows
-//! 7.2. Each difference has its reason.
+//! The tolerated differences of COMMAND INFO and COMMAND DOCS from the installed redis-server, which is 7.0, while this
+//! server follows 7.2. Each has its reason.
 
 /// Commands that the installed server may lack: ours, and those that came with Redis 7.2.
 pub fn may_be_unknown(name: &str) -> bool {

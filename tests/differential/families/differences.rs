@@ -1,7 +1,6 @@
-//! Where replies may differ between this server, which follows Redis 7.2, and the installed redis-server.
+//! The tolerated differences of replies between this server, which follows Redis 7.2, and the installed redis-server.
 //!
-//! This file lists every tolerated difference of replies, with its reason. [`super::descriptions`] lists those of the
-//! commands' descriptions.
+//! Each difference has its reason. [`super::descriptions`] lists the differences of the commands' descriptions.
 
 use pmemkv_server::serialised::decode;
 
@@ -84,7 +83,7 @@ pub const REPLIES: &[(&str, Explains)] = &[
                             || (hello.is_some() && hello == hello_fields(real))
                     })
                 }
-                // EXEC itself was denied.
+                // The server denied EXEC itself.
                 _ => told_alike(ours, real),
             },
             _ => told_alike(ours, real),
@@ -92,7 +91,7 @@ pub const REPLIES: &[(&str, Explains)] = &[
     ),
 ];
 
-/// What the sweep tolerates where keys of a call are past their deadline, with reasons.
+/// The differences that the sweep tolerates for calls on expired keys, with reasons.
 pub const EXPIRY: &[&str] = &[
     "all such keys of a call go before it runs, in Redis each one when the command looks it up: so the order of `expired` \
      among the other events, and that of its invalidations, may differ",
@@ -102,7 +101,7 @@ pub const EXPIRY: &[&str] = &[
      was past its deadline already when WATCH came, the new value counts as a modification here, Redis overlooks it",
 ];
 
-/// Whether two replies are equal but for how they write doubles.
+/// Whether two replies are equal except for how they write doubles.
 pub fn same_numbers(ours: &Value, real: &Value) -> bool {
     match (ours, real) {
         (Value::Array(ours), Value::Array(real)) | (Value::Set(ours), Value::Set(real)) => {
@@ -119,14 +118,14 @@ pub fn same_numbers(ours: &Value, real: &Value) -> bool {
     }
 }
 
-/// Whether two values are equal, or doubles of 17 digits and of fewer that mean the same.
+/// Whether two values are equal, or doubles with 17 and with fewer digits that mean the same number.
 pub fn same_number(ours: &Value, real: &Value) -> bool {
     const DIGITS: usize = 17;
     let parsed = |text: &[u8]| -> Option<u64> {
         let text = std::str::from_utf8(text).ok()?;
         Some(text.parse::<f64>().ok()?.to_bits())
     };
-    // Small sorted sets keep no sign of a zero; which count as small, servers differ in.
+    // Small sorted sets do not keep the sign of a zero, and servers differ in which sets are small.
     let zero = |text: &[u8]| text == b"0" || text == b"-0";
     let long = |text: &[u8]| text.len() >= DIGITS || text.contains(&b'e');
     let whole = |text: &[u8]| !text.iter().any(|byte| b".e".contains(byte));
@@ -143,14 +142,14 @@ pub fn same_number(ours: &Value, real: &Value) -> bool {
     }
 }
 
-/// Whether a server may call an encoding of Redis 7.2 so: that is its name, or 7.0 has another one for it.
+/// Whether a server may use this name for an encoding of Redis 7.2: either it is the name, or 7.0 uses another one.
 pub fn is_encoding(name: &str, real: &Value) -> bool {
     let real = real.text().unwrap_or_default();
-    // 7.0 has one encoding of lists, and none between small sets of integers and any others.
+    // 7.0 has one encoding of lists, and no set encoding between small integer sets and all others.
     real == name || (name == "listpack" && ["quicklist", "hashtable"].contains(&real.as_str()))
 }
 
-/// Whether two replies on users, or two denials, tell the same but for what Redis 7.0 does not show.
+/// Whether two replies on users, or two denials, are equal except for what Redis 7.0 does not show.
 fn told_alike(ours: &Value, real: &Value) -> bool {
     let first = |reply: &Value| match reply {
         Value::Map(pairs) => pairs.first().map(|(name, _)| name.clone()),
@@ -171,7 +170,7 @@ fn told_alike(ours: &Value, real: &Value) -> bool {
     }
 }
 
-/// What a reply says that was denied: a command's full name, `key`, `channel`.
+/// What a reply says was denied: a command's full name, `key`, `channel`.
 fn denial(reply: &Value) -> Option<String> {
     const ABORTED: &[u8] = b"EXECABORT Transaction discarded because of: ";
     let text = match reply {
@@ -191,7 +190,7 @@ fn denial(reply: &Value) -> Option<String> {
     })
 }
 
-/// Pairs of a map, in whichever protocol.
+/// The pairs of a map, in either protocol.
 fn pairs(reply: &Value) -> Vec<(Value, Value)> {
     match reply {
         Value::Map(pairs) => pairs.clone(),
@@ -204,8 +203,8 @@ fn pairs(reply: &Value) -> Vec<(Value, Value)> {
     }
 }
 
-/// GETUSER's fields but the rules on commands, which 7.0 rebuilds from what they allow, and but the flag that 7.0 shows
-/// only where it was given.
+/// GETUSER's fields, without the rules on commands, which 7.0 rebuilds from the allowed ones, and without the flag that
+/// 7.0 shows only if it was given.
 fn without_commands(reply: &Value) -> Vec<String> {
     let mut shown = Vec::new();
     for (name, value) in pairs(reply) {
@@ -233,7 +232,7 @@ fn names_of_list(reply: &Value) -> Option<Vec<String>> {
     lines.map(name).collect()
 }
 
-/// What LOG tells of each entry, but times and clients.
+/// The fields of each entry of LOG, except times and clients.
 fn logged(reply: &Value) -> Vec<Vec<(Value, Value)>> {
     let told: [&[u8]; 5] = [b"count", b"reason", b"context", b"object", b"username"];
     let entries = reply.items().unwrap_or_default().iter();
@@ -246,7 +245,7 @@ fn logged(reply: &Value) -> Vec<Vec<(Value, Value)>> {
         .collect()
 }
 
-/// The fields of HELLO's map that must be equal: all but the version and the connection's number.
+/// The fields of HELLO's map that must be equal: all except the version and the connection's number.
 fn hello_fields(reply: &Value) -> Option<Vec<(Value, Value)>> {
     let pairs: Vec<(Value, Value)> = match reply {
         Value::Map(pairs) => pairs.clone(),

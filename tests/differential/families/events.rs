@@ -8,7 +8,8 @@ use common::{RawClient, RedisServer, Subject, TestResult, Value};
 const SEQUENCES: u64 = 6;
 const CALLS: usize = 400;
 
-/// Runs random calls of `generators` on both servers, one after the other, and compares what a subscriber hears.
+/// Runs random calls of `generators` on both servers, one after the other, and compares the events that a subscriber
+/// gets.
 pub fn compare(generators: &[Generator]) -> TestResult {
     let (ours, real) = (Subject::start("cmap")?, RedisServer::start()?);
     let base_ms = i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis())?;
@@ -16,7 +17,7 @@ pub fn compare(generators: &[Generator]) -> TestResult {
         let mut random = Random::new(seed, base_ms);
         let calls: Vec<Vec<Vec<u8>>> = (0..CALLS)
             .map(|_| random.next(generators))
-            // The others walk, and tell nothing.
+            // The other families only read, and emit no events.
             .filter(|call| !call.compare.is_alone())
             .map(|call| call.words)
             .collect();
@@ -38,7 +39,7 @@ pub fn compare(generators: &[Generator]) -> TestResult {
     Ok(())
 }
 
-/// What is heard after each call.
+/// The events after each call.
 fn listen(port: u16, calls: &[Vec<Vec<u8>>]) -> TestResult<Vec<Vec<Value>>> {
     let (mut caller, mut listener) = (RawClient::connect(port)?, RawClient::connect(port)?);
     caller.line("FLUSHALL")?;
@@ -49,11 +50,11 @@ fn listen(port: u16, calls: &[Vec<Vec<u8>>]) -> TestResult<Vec<Vec<Value>>> {
         let reply = caller.call(call)?;
         let begins = call[0] == b"MULTI" && !reply.is_error();
         if begins || reply == Value::Simple(b"QUEUED".to_vec()) {
-            // Nothing happens before EXEC, not even the end's message.
+            // Nothing arrives before EXEC, not even the end marker.
             all.push(Vec::new());
             continue;
         }
-        // Its own connection does not matter: what is published next comes after the call's events.
+        // Any connection may publish the end marker: it arrives after the call's events.
         caller.line("PUBLISH __key:end x")?;
         let mut heard = Vec::new();
         loop {
@@ -63,7 +64,7 @@ fn listen(port: u16, calls: &[Vec<Vec<u8>>]) -> TestResult<Vec<Vec<Value>>> {
             if text(2) == "__key:end" {
                 break;
             }
-            // Keys that were set with a deadline in the past go at once here, in Redis when it meets them.
+            // A key set with a deadline in the past disappears at once here, and in Redis when a command touches it.
             if text(3) != "expired" && !text(2).ends_with("__:expired") {
                 heard.push(message);
             }

@@ -4,16 +4,16 @@ use std::collections::BTreeSet;
 
 use common::{RawClient, RedisServer, Server, TestResult, Value};
 
-/// Fields of INFO that are left out here, each with the reason. docs/commands.md says the same.
+/// Fields of INFO that this server does not have, each with the reason. docs/commands.md says the same.
 const INFO_ABSENT: &[(&str, &str)] = &[
     ("atomicvar_api", "names the C compiler's atomic operations"),
     ("redis_build_id", "tells builds of Redis apart"),
 ];
 
-/// Fields that come and go with what clients did.
+/// Fields that appear and disappear with what clients did.
 const OF_CLIENTS: &[&str] = &["cmdstat_", "latency_percentiles_usec_", "errorstat_", "db"];
 
-/// What an earlier call of the same names leaves: a key with a deadline, an error, a removed collection.
+/// Calls whose effects make these fields appear: a key with a deadline, an error, a removed collection.
 fn prepare(client: &mut RawClient) -> TestResult {
     client.line("SET k v EX 1000")?;
     client.line("NONSENSE")?;
@@ -28,7 +28,7 @@ fn info_names(client: &mut RawClient) -> TestResult<BTreeSet<String>> {
     Ok(names.filter(|name| !of_clients(name)).collect())
 }
 
-/// Every field of the real INFO is here, or in the list of those left out.
+/// This server has every field of the real INFO, or the list above names it.
 pub fn compare_info_fields() -> TestResult {
     let (ours, real) = (Server::start("vcmap")?, RedisServer::start()?);
     let (mut ours, mut real) = (ours.raw()?, real.raw()?);
@@ -42,7 +42,7 @@ pub fn compare_info_fields() -> TestResult {
     Ok(())
 }
 
-/// The names of a map of MEMORY STATS, those of a database's map after the database.
+/// The names in a map of MEMORY STATS; those of a database's map follow the database.
 fn stats_names(map: &Value, start: &str) -> BTreeSet<String> {
     let mut names = BTreeSet::new();
     for pair in map.items().unwrap_or_default().chunks_exact(2) {
@@ -53,7 +53,7 @@ fn stats_names(map: &Value, start: &str) -> BTreeSet<String> {
     names
 }
 
-/// Every field of the real MEMORY STATS is here.
+/// This server has every field of the real MEMORY STATS.
 pub fn compare_memory_stats() -> TestResult {
     let (ours, real) = (Server::start("vcmap")?, RedisServer::start()?);
     let (mut ours, mut real) = (ours.raw()?, real.raw()?);

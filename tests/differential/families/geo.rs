@@ -1,6 +1,6 @@
 //! Random calls of the geo commands, good and bad.
 //!
-//! Places have many digits, so that no two are equally far from a third. So every order is unique.
+//! Places have many digits, so that no two have the same distance from a third. So every order is unique.
 
 use super::{Call, Compare, Random};
 
@@ -180,7 +180,7 @@ fn centre_and_shape(random: &mut Random, mut call: Call) -> Call {
     call.arg(unit)
 }
 
-/// How many are wanted decides the order too, but where any will do. So those come with room for all.
+/// COUNT decides the order too, and with ANY it decides which places come. So such calls ask for more than there are.
 fn order_and_count(random: &mut Random, mut call: Call) -> Call {
     call = call
         .args(random.maybe(3, "asc"))
@@ -198,7 +198,7 @@ fn has(call: &Call, word: &str) -> bool {
         .any(|found| found.eq_ignore_ascii_case(word.as_bytes()))
 }
 
-/// Without an order, none is promised.
+/// Without an order option, the order is undefined.
 fn by_order(call: Call) -> Call {
     let any = has(&call, "any");
     if has(&call, "asc") || has(&call, "desc") || (has(&call, "count") && !any) {

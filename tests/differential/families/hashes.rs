@@ -110,7 +110,7 @@ fn many(random: &mut Random, key: Vec<u8>) -> Call {
     Call::new(["HSET"]).arg(key).args(pairs)
 }
 
-/// Fields of which most hold numbers.
+/// Fields, most of which hold numbers.
 fn counter(random: &mut Random) -> Vec<u8> {
     match random.below(6) {
         0 => random.element(),
@@ -159,7 +159,7 @@ fn transaction(random: &mut Random) -> Call {
     random.transaction(calls)
 }
 
-/// A hash made by one command, so that its encoding depends on nothing but its contents.
+/// A hash made by one command, so that its encoding depends only on its contents.
 fn encoding(random: &mut Random) -> Call {
     let key = random.own_key("hash");
     let (fields, bytes) = (random.pick(&[1, 511, 512, 513]), random.pick(&[5, 64, 65]));

@@ -10,7 +10,7 @@ pub fn call(random: &mut Random) -> Call {
         0..20 => {
             let mut elements = elements(random);
             if key == DAMAGED {
-                // Redis keeps what the elements before the damage changed.
+                // Redis keeps the changes of the elements before the damage.
                 elements.truncate(1);
             }
             Call::new([random.any_case("pfadd")])
@@ -78,7 +78,7 @@ const BAD: &[&str] = &[
     "COMMAND GETKEYSANDFLAGS PFADD a b",
 ];
 
-/// The only key whose registers may be corrupt.
+/// The only key that may have corrupt registers.
 const DAMAGED: &[u8] = b"hll:damaged";
 
 fn key(random: &mut Random) -> Vec<u8> {
@@ -99,7 +99,7 @@ fn with_keys(random: &mut Random, call: Call, count: usize) -> Call {
     })
 }
 
-/// No element, a few that come again, or so many new ones that a sketch becomes dense.
+/// No element, a few repeated ones, or so many new ones that a sketch becomes dense.
 fn elements(random: &mut Random) -> Vec<Vec<u8>> {
     let numbers = |from: i64, count: usize| (from..).take(count).map(|n| n.to_string().into());
     match random.below(12) {
@@ -125,7 +125,7 @@ fn elements(random: &mut Random) -> Vec<Vec<u8>> {
     }
 }
 
-/// A string that is a sketch or none; its registers are whole where it is not `damaged`.
+/// A string that may be a sketch; its registers are intact unless it is `damaged`.
 fn value(random: &mut Random, damaged: bool) -> Vec<u8> {
     let form = random.pick(&[0, 1, 1, 1, 1, 1, 2]);
     let cached = random.pick(&[0, 0, 7, 0x80, 0xff]);

@@ -51,7 +51,7 @@ pub fn call(random: &mut Random) -> Call {
 fn set(random: &mut Random) -> Call {
     let call = Call::new(["SET"]).arg(random.key()).arg(random.value());
     if random.one_in(3) {
-        // Not a past one: when a key that SET made with a past deadline leaves DBSIZE, is each server's own matter.
+        // Not a past deadline: the servers differ in when such a key leaves DBSIZE.
         let deadline = random.future_ms();
         return call.arg("PXAT").arg(deadline.to_string());
     }
@@ -102,7 +102,7 @@ fn scan(random: &mut Random) -> Call {
     call.compare(Compare::Scan)
 }
 
-/// Only calls that both servers refuse: the cursors and the order of keys are each server's own.
+/// Only calls that both servers refuse: the servers differ in cursors and in the order of keys.
 fn bad_scan(random: &mut Random) -> Call {
     Call::line(random.pick(&[
         "SCAN",
@@ -155,7 +155,7 @@ fn expire(random: &mut Random) -> Call {
             _ => random.unix_ms().to_string(),
         }
     };
-    // Redis 7.0 and 7.2 take the largest time for PEXPIREAT; what EXPIRETIME then answers overflows there.
+    // Redis 7.0 and 7.2 accept the largest time for PEXPIREAT; EXPIRETIME then overflows there.
     let time = if command == "PEXPIREAT" && time == "9223372036854775807" {
         "9223372036854775808".to_owned()
     } else {
@@ -189,7 +189,7 @@ fn restore(random: &mut Random) -> Call {
             ])
             .to_vec()
     } else if random.one_in(12) {
-        // No value of any type, in a right envelope.
+        // A payload with a valid envelope but without a value of any type.
         encode(&Object::Set(Vec::new()))
     } else {
         encode(&Object::String(random.value()))

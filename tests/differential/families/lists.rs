@@ -1,6 +1,6 @@
 //! Random calls of the list commands, good and bad.
 //!
-//! Commands that could wait find elements, or have very short timeouts, or run inside a transaction.
+//! Commands that could wait find elements, have very short timeouts, or run inside a transaction.
 
 use super::{Call, Compare, Random};
 
@@ -43,7 +43,7 @@ pub fn call(random: &mut Random) -> Call {
                 .arg(random.element())
                 .arg(random.element())
         }
-        // Not the smallest of all, which 7.0 takes and later ones refuse.
+        // Not the smallest number: 7.0 takes it, later versions refuse it.
         38..42 => Call::new(["LREM"])
             .arg(key)
             .arg(random.within(-4..4).to_string())
@@ -123,7 +123,7 @@ fn lpos(random: &mut Random, key: Vec<u8>) -> Call {
     while random.one_in(2) {
         let option = random.pick(&["rank", "COUNT", "maxlen", "RANK", "count", "MAXLEN"]);
         let number = if random.one_in(10) {
-            // The smallest one of all is refused in two ways: by 7.2 and by 7.0.
+            // 7.2 and 7.0 refuse the smallest number in different ways.
             random
                 .pick(&["x", "", "0", "9223372036854775807", "-1", "100"])
                 .to_owned()
@@ -181,7 +181,7 @@ fn blocking(random: &mut Random) -> Call {
         let timeout = random.short_timeout();
         return waiting(random, &keys, timeout);
     }
-    // The first key has what it wants, or is of another type, which is told at once.
+    // The first key has an element, or is of another type, so that the reply comes at once.
     let timeout = random.pick(&["0", "0.0", "10", "1.5"]);
     let call = waiting(random, &keys, timeout);
     random.then([call]);
@@ -197,7 +197,7 @@ fn transaction(random: &mut Random) -> Call {
         if random.one_in(2) {
             calls.push(Call::new(["RPUSH"]).arg(&keys[0]).args(random.elements(2)));
         }
-        // Inside, nobody waits.
+        // Inside a transaction no call waits.
         let timeout = random.pick(&["0", "10", "0.5"]);
         let call = waiting(random, &keys, timeout);
         calls.push(call);
@@ -205,7 +205,7 @@ fn transaction(random: &mut Random) -> Call {
     random.transaction(calls)
 }
 
-/// A list made by one command, so that its encoding depends on nothing but its contents.
+/// A list made by one command, so that its encoding depends only on its contents.
 fn encoding(random: &mut Random) -> Call {
     let key = random.own_key("list");
     let (count, bytes, name) = random.pick(&[

@@ -57,7 +57,7 @@ pub fn call(random: &mut Random) -> Call {
     }
 }
 
-/// What is refused, or answered, without the string.
+/// Calls that fail or answer without the string.
 const REFUSED: &[&str] = &[
     "INCR long:1",
     "INCRBYFLOAT long:1 1",
@@ -91,13 +91,13 @@ fn key(random: &mut Random) -> Vec<u8> {
         .into()
 }
 
-/// A string of a few parts, of bytes that depend on where they stand.
+/// A string of a few parts, whose bytes depend on their position.
 fn value(random: &mut Random) -> Vec<u8> {
     let length = random.within(1..5) * PART_BYTES + random.within(-2..200);
     bytes(random, length)
 }
 
-/// Bytes to add or to overwrite with: mostly few.
+/// Bytes to add or to write; mostly few.
 fn tail(random: &mut Random) -> Vec<u8> {
     let length = match random.below(12) {
         0 => PART_BYTES + random.within(-2..3),
@@ -115,7 +115,7 @@ fn bytes(random: &mut Random, length: i64) -> Vec<u8> {
         .collect()
 }
 
-/// A place in the string: at the end of a part, or anywhere; sometimes behind the string's end.
+/// A position in the string: at the end of a part, or anywhere; sometimes beyond the string's end.
 fn offset(random: &mut Random) -> i64 {
     if random.one_in(3) {
         return random.within(0..LENGTH_MAX);
@@ -159,12 +159,12 @@ fn fields(random: &mut Random, mut call: Call) -> Call {
     call
 }
 
-/// Changes of one string that follow each other in one step, and see each other.
+/// Changes of one string in one step; each sees the changes before it.
 fn transaction(random: &mut Random) -> Call {
     let mut calls = Vec::new();
     for _ in 0..random.below(8) {
         let mut next = call(random);
-        // Of no use inside one.
+        // Useless inside a transaction.
         while next.words[0] == b"MULTI" {
             next = call(random);
         }

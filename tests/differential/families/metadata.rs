@@ -46,7 +46,7 @@ pub fn compare_docs() -> TestResult {
     Ok(())
 }
 
-/// Calls of commands that say how many keys they have: what stands for `#` is that number.
+/// Calls of commands with a number of keys; the number replaces `#`.
 const COUNTED: &[&str] = &[
     "ZUNION # a1 a2 b",
     "ZINTER # a1 a2 b",
@@ -91,7 +91,7 @@ const NUMBERS: &[&str] = &[
     "0x2",
 ];
 
-/// Calls whose keys stand behind options, or may be left out.
+/// Calls whose keys follow options, or may be missing.
 const OTHERS: &[&str] = &[
     "SORT a1 STORE",
     "SORT a1 STORE b",
@@ -130,7 +130,7 @@ const OTHERS: &[&str] = &[
     "PFMERGE a1 b",
 ];
 
-/// The keys of calls, good and bad, and whether a user may make them.
+/// The keys of good and bad calls, and whether a user may make the calls.
 pub fn compare_keys() -> TestResult {
     let mut both = Both::start()?;
     for client in [&mut both.ours, &mut both.real] {
@@ -147,7 +147,7 @@ pub fn compare_keys() -> TestResult {
     });
     let others = OTHERS.iter().map(|call| call.split(' ').collect());
     let mut differences = Vec::new();
-    // Redis lets users merge nothing into keys that they may not write.
+    // In Redis, users cannot merge into keys that they may not write.
     let pfmerge = std::iter::once(vec!["PFMERGE", "a1"]);
     for call in calls.chain(others).chain(pfmerge) {
         let call: Vec<&str> = call;
@@ -169,7 +169,7 @@ pub fn compare_keys() -> TestResult {
     Ok(())
 }
 
-/// What a refusal says but for the user's name, which 7.0 does not tell.
+/// A refusal without the user's name, which 7.0 does not show.
 fn said(reply: &Value) -> Option<String> {
     let text = reply.text()?;
     let (_, rest) = text.split_once(" has no permissions to ")?;
@@ -180,7 +180,7 @@ struct Both {
     ours: RawClient,
     real: RawClient,
     names: Vec<String>,
-    /// They run as long as this lives.
+    /// The servers run as long as this exists.
     _servers: (Server, RedisServer),
 }
 
@@ -272,7 +272,7 @@ fn key_specs(specs: &Value) -> String {
     specs.collect::<Vec<_>>().join("; ")
 }
 
-/// The flat map of COMMAND DOCS; subcommands are such a map again.
+/// The flat map of COMMAND DOCS; the subcommands are another such map.
 fn add_docs(reply: &Value, commands: &mut Commands) {
     for (name, docs) in pairs(reply) {
         let mut fields = Fields::new();
@@ -285,7 +285,7 @@ fn add_docs(reply: &Value, commands: &mut Commands) {
                     fields.insert(field, arguments(value));
                 }
                 "subcommands" => add_docs(value, commands),
-                // The summary is in our own words.
+                // The summary has words of our own.
                 "summary" => {}
                 _ => {
                     fields.insert(field, format!("{value:?}"));
@@ -296,7 +296,7 @@ fn add_docs(reply: &Value, commands: &mut Commands) {
     }
 }
 
-/// The first O(...) of a complexity; what follows explains it in words.
+/// The first O(...) of a complexity; the rest explains it in words.
 fn order(complexity: &Value) -> String {
     let text = complexity.text().unwrap_or_default();
     text.split_inclusive(')')
@@ -308,7 +308,7 @@ fn order(complexity: &Value) -> String {
 fn arguments(list: &Value) -> String {
     let items = list.items().unwrap_or_default().iter().map(|argument| {
         let mut fields = BTreeMap::new();
-        // Redis 7.2 gave groups of arguments other names than 7.0.
+        // Redis 7.2 renamed groups of arguments.
         let is_group = pairs(argument).any(|(field, _)| field == "arguments");
         for (field, value) in pairs(argument) {
             let text = match field.as_str() {

@@ -52,24 +52,24 @@ pub enum Compare {
     Milliseconds,
     /// Two bulk strings, each the name of a key that its server has; or null twice.
     ExistingKey,
-    /// A call of SCAN without a cursor, which is run to its end on both: the same keys.
+    /// A call of SCAN without a cursor, which runs to its end on both: the same keys.
     Scan,
-    /// Pairs one behind the other, or a map: the same pairs in any order.
+    /// Consecutive pairs, or a map: the same pairs in any order.
     Pairs,
     /// Arrays of the same length.
     Length,
-    /// A call of HSCAN, SSCAN or ZSCAN without its cursor, run to its end on both: the same elements.
+    /// A call of HSCAN, SSCAN or ZSCAN without its cursor, which runs to its end on both: the same elements.
     Walk,
-    /// A call that chooses at random among the elements of its key: as many on both, and ours are there.
+    /// A call that chooses random elements of its key: as many on both servers, and ours exist.
     Chosen,
-    /// A call of RESTORE with the name of a key in the payload's place: each server gets what the other dumps.
+    /// A call of RESTORE with a key's name in place of the payload: each server gets the other's dump.
     Restore,
-    /// The name of an encoding: ours is this one, whatever an older server calls it.
+    /// The name of an encoding: ours is this one; an older server may use another name.
     Encoding(&'static str),
 }
 
 impl Compare {
-    /// Whether it takes more than one call, so that it cannot stand in a pipeline.
+    /// Whether the comparison takes more than one call, so that it cannot be part of a pipeline.
     pub fn is_alone(self) -> bool {
         matches!(
             self,
@@ -97,26 +97,26 @@ impl Call {
         }
     }
 
-    /// From a line, words separated by spaces.
+    /// A call from a line of arguments, separated by spaces.
     pub fn line(line: &str) -> Self {
         Self::new(line.split(' '))
     }
 
-    /// Compared in another way.
+    /// Sets another way of comparing.
     #[must_use]
     pub fn compare(mut self, compare: Compare) -> Self {
         self.compare = compare;
         self
     }
 
-    /// One more word.
+    /// Adds an argument.
     #[must_use]
     pub fn arg(mut self, word: impl AsRef<[u8]>) -> Self {
         self.words.push(word.as_ref().to_vec());
         self
     }
 
-    /// More words.
+    /// Adds arguments.
     #[must_use]
     pub fn args<W: AsRef<[u8]>>(mut self, words: impl IntoIterator<Item = W>) -> Self {
         self.words
@@ -125,18 +125,18 @@ impl Call {
     }
 }
 
-/// The source of everything random: equal seeds give equal calls.
+/// The source of all randomness: equal seeds give equal calls.
 pub struct Random {
     rng: StdRng,
     /// When the run started: the base of absolute deadlines, ms since the Unix epoch.
     pub base_ms: i64,
-    /// Commands meet values of other types more often.
+    /// Whether commands meet values of other types more often.
     pub crossed: bool,
     /// Calls that come before any other.
     pending: VecDeque<Call>,
 }
 
-/// Few keys, so that calls meet: plain ones, an empty one and binary ones.
+/// Few keys, so that calls meet each other's keys: plain ones, an empty one and binary ones.
 const KEYS: &[&[u8]] = &[
     b"a",
     b"b",
@@ -177,7 +177,7 @@ const VALUES: &[&[u8]] = &[
     b"line\r\nbreak",
 ];
 
-/// Words where a number belongs, good ones and bad ones.
+/// Arguments in place of a number, good and bad.
 const NUMBERS: &[&str] = &[
     "0",
     "1",
@@ -209,7 +209,7 @@ impl Random {
         }
     }
 
-    /// The next call: one that another announced, or one of `generators`.
+    /// The next call: one that an earlier call announced, or one of `generators`.
     pub fn next(&mut self, generators: &[Generator]) -> Call {
         match self.pending.pop_front() {
             Some(call) => call,
@@ -217,7 +217,7 @@ impl Random {
         }
     }
 
-    /// Has these calls follow the one that is being made.
+    /// Lets these calls follow the one that is being made.
     pub fn then(&mut self, calls: impl IntoIterator<Item = Call>) {
         self.pending.extend(calls);
     }
@@ -227,7 +227,7 @@ impl Random {
         self.rng.random_range(range)
     }
 
-    /// A count from 0 up to, but without, `end`.
+    /// A random count below `end`.
     pub fn below(&mut self, end: usize) -> usize {
         self.rng.random_range(0..end)
     }
@@ -262,7 +262,7 @@ impl Random {
         self.pick(VALUES).to_vec()
     }
 
-    /// A word where a number belongs.
+    /// An argument in place of a number.
     pub fn number(&mut self) -> String {
         if self.one_in(3) {
             return self.within(-20..200).to_string();
@@ -288,18 +288,18 @@ impl Random {
         }
     }
 
-    /// A relative time that stays in the future while a test runs. Two of them are never equal by chance, so that
-    /// GT and LT do not depend on which server was faster by a millisecond.
+    /// A relative time that does not pass while a test runs. Two such times always differ clearly, so that GT and LT do
+    /// not depend on which server was faster by a millisecond.
     pub fn ttl_s(&mut self) -> i64 {
         self.within(1_000..1_000_000_000)
     }
 
-    /// A point in time to come, in ms since the Unix epoch.
+    /// A point in time in the future, in ms since the Unix epoch.
     pub fn future_ms(&mut self) -> i64 {
         self.base_ms + self.within(1_000_000..1_000_000_000)
     }
 
-    /// A point in time, in ms since the Unix epoch: to come, or long past.
+    /// A point in time, in ms since the Unix epoch: in the future, or long ago.
     pub fn unix_ms(&mut self) -> i64 {
         if self.one_in(8) {
             return self.within(-5..5_000);
@@ -307,7 +307,7 @@ impl Random {
         self.future_ms()
     }
 
-    /// Spoils some calls: a word too many, one too few, or another word in one's place.
+    /// Spoils some calls: adds an argument, removes one, or replaces one.
     pub fn spoil(&mut self, mut call: Call) -> Call {
         if self.one_in(25) {
             let word = self.pick(&["x", "0", "NX", "GET", "", "-1"]);

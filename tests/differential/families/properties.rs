@@ -8,7 +8,7 @@ use super::run::{Pair, sorted, sorted_pairs};
 use super::{Call, Compare, differences};
 use common::{RawClient, Value};
 
-/// A walk over one collection that takes more calls than this will never end.
+/// A scan of one collection with more calls than this will never end.
 const WALK_CALLS_MAX: usize = 10_000;
 
 /// Runs one such call on both servers.
@@ -20,7 +20,7 @@ pub(super) fn compare(pair: &mut Pair, call: &Call) -> Result<(), String> {
     }
 }
 
-/// What a key holds, in an order that depends on nothing but the value.
+/// The contents of a key, in an order that depends only on the value.
 pub(super) fn value(client: &mut RawClient, key: &[u8]) -> io::Result<Value> {
     let kind = client.call(&[b"TYPE".as_slice(), key])?;
     let words: &[&[u8]] = match kind.bytes().unwrap_or_default() {
@@ -52,7 +52,7 @@ fn compare_walk(pair: &mut Pair, call: &Call) -> Result<(), String> {
     Err(format!("ours         {ours:?}\nredis-server {real:?}"))
 }
 
-/// All elements in order, each once: an element and what belongs to it are one array. Or one error.
+/// All elements in order, each once: an array for each element with its value or score. Or one error.
 fn walk(client: &mut RawClient, call: &Call) -> io::Result<Vec<Value>> {
     let mut found = BTreeSet::new();
     let width = if call.words[0].eq_ignore_ascii_case(b"SSCAN") {
@@ -101,7 +101,7 @@ fn compare_chosen(pair: &mut Pair, call: &Call) -> Result<(), String> {
     Err(format!("ours         {ours:?}\nredis-server {real:?}"))
 }
 
-/// The reply, and what is wrong with it. What was taken out is put back, so that the servers stay alike.
+/// Checks a reply. Puts the removed elements back, so that the servers stay alike.
 fn choose(client: &mut RawClient, call: &Call) -> io::Result<(Value, Option<&'static str>)> {
     let key = &call.words[1];
     let held = value(client, key)?;
@@ -109,7 +109,7 @@ fn choose(client: &mut RawClient, call: &Call) -> io::Result<(Value, Option<&'st
     let name = call.words[0].to_ascii_uppercase();
     let held_items = flat(&held);
     let with_values = call.words.len() > 3;
-    // Of a set each element is one item, of the others two: with its value or score.
+    // An element of a set is one item, an element of another type two: with its value or score.
     let width = if name.starts_with(b"S") { 1 } else { 2 };
     let pairs: Vec<&[Value]> = held_items.chunks(width).collect();
     let items = flat(&reply);
@@ -150,7 +150,7 @@ fn choose(client: &mut RawClient, call: &Call) -> io::Result<(Value, Option<&'st
     Ok((reply, problem))
 }
 
-/// Strings one behind the other, whatever they stand in.
+/// All strings of a reply, in sequence, at any depth.
 fn flat(value: &Value) -> Vec<Value> {
     match value {
         Value::Map(pairs) => pairs
@@ -162,7 +162,7 @@ fn flat(value: &Value) -> Vec<Value> {
     }
 }
 
-/// The reply with its strings taken out, errors kept.
+/// The reply without its strings, but with its errors.
 fn shape(value: &Value) -> Value {
     match value {
         Value::Bulk(_) => Value::Bulk(Vec::new()),
@@ -173,7 +173,7 @@ fn shape(value: &Value) -> Value {
     }
 }
 
-/// The place of the payload among RESTORE's words; the call has a key there.
+/// The position of the payload among RESTORE's arguments; the call has a key there.
 const PAYLOAD: usize = 3;
 
 fn compare_restore(pair: &mut Pair, call: &Call) -> Result<(), String> {

@@ -8,25 +8,25 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use super::{Call, Compare, Generator, Random, differences, properties};
 use common::{RawClient, RedisServer, Subject, TestResult, Value, encode};
 
-/// What runs where `PMEMKV_SEED` does not say.
+/// The seed if `PMEMKV_SEED` is not set.
 const SEED: u64 = 20_260;
-/// Calls of one test where `PMEMKV_STEPS` does not say.
+/// Calls of one test if `PMEMKV_STEPS` is not set.
 const STEPS: usize = 5_000;
 /// Calls between two clean starts, so that a failure has a short history.
 const SEQUENCE: usize = 500;
-/// Calls that are sent together at most.
+/// The most calls that are sent together.
 const PIPELINE_MAX: usize = 30;
-/// How many calls before the failing one are shown.
+/// How many calls before the failing one a failure shows.
 const HISTORY: usize = 40;
-/// How far relative deadlines may lie apart even where both servers answer at once, ms.
+/// How far relative deadlines may differ even if both servers answer at once, ms.
 const CLOCKS_MS: i64 = 50;
-/// A walk over a handful of keys that takes more calls than this will never end.
+/// A scan of a handful of keys with more calls than this will never end.
 const SCAN_CALLS_MAX: usize = 10_000;
 
 /// The databases that are compared at the end of a sequence.
 const DATABASES: &[&str] = &["0", "1", "2", "3", "10", "15"];
 
-/// Runs random calls of `generators` on both servers; also what counts as a hit and as a miss must agree.
+/// Runs random calls of `generators` on both servers; they must also agree on hits and misses.
 pub fn compare(name: &str, generators: &[Generator]) -> TestResult {
     compare_by(name, generators, true)
 }
@@ -54,7 +54,7 @@ fn compare_by(name: &str, generators: &[Generator], with_lookups: bool) -> TestR
         let calls: Vec<Call> = (0..SEQUENCE).map(|_| random.next(generators)).collect();
         let mut pair = Pair::connect(&ours, &real)?;
         let run = pair.run(&calls, &mut random).and_then(|()| {
-            // A fresh connection speaks RESP2 and looks at database 0, whatever the calls have done.
+            // A fresh connection speaks RESP2 and selects database 0, whatever the calls have done.
             pair.reconnect(&ours, &real)?;
             if with_lookups {
                 pair.compare_lookups()?;
@@ -69,7 +69,7 @@ fn compare_by(name: &str, generators: &[Generator], with_lookups: bool) -> TestR
             );
         }
     }
-    // Who is refused most of the time compares little else than refusals.
+    // A user without most permissions would compare little but refusals.
     let calls = steps.div_ceil(SEQUENCE) * SEQUENCE;
     assert!(
         with_lookups || errors * 2 < calls,
@@ -88,7 +88,7 @@ fn seed() -> TestResult<u64> {
 
 /// Why a sequence failed.
 struct Failure {
-    /// The call at which it failed; its length where the contents differ at the end.
+    /// The call at which it failed; the length of the sequence if the contents differ at the end.
     step: Option<usize>,
     what: String,
 }
@@ -129,13 +129,13 @@ fn show(call: &Call) -> String {
 pub(super) struct Pair {
     pub(super) ours: RawClient,
     pub(super) real: RawClient,
-    /// Whether each understands what the other dumps.
+    /// Whether each server understands the other's dumps.
     pub(super) exchanges_dumps: bool,
-    /// Whether it is our server that is compared, and not another one.
+    /// Whether the compared server is ours, and not another program.
     is_ours: bool,
     /// Replies that were errors.
     errors: usize,
-    /// The longest time in which both ran the same calls: so far their clocks may lie apart.
+    /// The longest time in which both ran the same calls: their clocks may differ by this much.
     skew: Duration,
     /// Redis 7.0 counts a hit for each key whose type SCAN compares, 7.2 does not.
     scan_hits: i64,
@@ -229,15 +229,15 @@ impl Pair {
         Ok(())
     }
 
-    /// How far apart the two servers' relative deadlines may lie.
+    /// How far the two servers' relative deadlines may differ.
     fn tolerance_ms(&self) -> i64 {
-        // Once when the deadline was set, once when it was asked for.
+        // Once for setting the deadline, once for reading it.
         CLOCKS_MS + 2 * i64::try_from(self.skew.as_millis()).unwrap_or(i64::MAX / 4)
     }
 
     pub(super) fn agree(&self, call: &Call, ours: &Value, real: &Value) -> bool {
         let near = |max: i64| match (ours.integer(), real.integer()) {
-            // Negative numbers say that there is no key or no deadline.
+            // Negative numbers mean that there is no key or no deadline.
             (Some(ours), Some(real)) if ours >= 0 && real >= 0 => (ours - real).abs() <= max,
             _ => ours == real,
         };
@@ -349,7 +349,7 @@ impl Pair {
     }
 }
 
-/// Items in one order.
+/// Items in a fixed order.
 pub(super) fn sorted(value: &Value) -> Value {
     match value.clone() {
         Value::Array(mut items) => {
@@ -364,7 +364,7 @@ pub(super) fn sorted(value: &Value) -> Value {
     }
 }
 
-/// Pairs in one order, in whichever protocol.
+/// Pairs in a fixed order, in either protocol.
 pub(super) fn sorted_pairs(value: &Value) -> Value {
     match value.clone() {
         Value::Map(mut pairs) => {
@@ -412,7 +412,7 @@ fn lookups(client: &mut RawClient) -> io::Result<(i64, i64)> {
     Ok((field("keyspace_hits:")?, field("keyspace_misses:")?))
 }
 
-/// One key with all that belongs to it.
+/// One key with everything that belongs to it.
 #[derive(Debug)]
 struct Held {
     db: &'static str,
@@ -433,7 +433,7 @@ fn contents(client: &mut RawClient) -> io::Result<Vec<Held>> {
                 .bytes()
                 .is_some_and(|bytes| bytes.starts_with(b"HYLL"))
             {
-                // The same registers can be written in several ways: what they count is compared.
+                // The same registers have several encodings, so the test compares the estimate.
                 value = client.call(&[b"PFCOUNT".as_slice(), name])?;
             }
             let pttl = client.call(&[b"PTTL".as_slice(), name])?;

@@ -6,8 +6,8 @@ use common::{RawClient, RedisServer, Server, TestResult, Value};
 
 /// Plays a script on both servers and compares all that comes back.
 ///
-/// A line is `client: CALL | values`: the client sends the call, if there is one, and reads so many values. `{client}`
-/// in a call is that client's id. At the end every client sends a PING, so that nothing is left unread.
+/// A line is `client: CALL | values`: the client sends the call, if there is one, and reads this many values.
+/// `{client}` in a call is that client's id. At the end every client sends a PING, so that no reply stays unread.
 pub fn compare(script: &str) -> TestResult {
     let (ours, real) = (Server::start("cmap")?, RedisServer::start()?);
     let of_ours = play(ours.port(), script)?;
@@ -47,7 +47,7 @@ fn play(port: u16, script: &str) -> TestResult<Vec<(String, Value)>> {
         let (call, values) = rest.rsplit_once("| ").ok_or("a line without its values")?;
         if call.trim() == "QUIT" {
             clients.remove(name);
-            // The server sees the end of the connection before it hears of what comes next.
+            // The server must see the end of the connection before the next call.
             std::thread::sleep(std::time::Duration::from_millis(50));
             continue;
         }
@@ -183,7 +183,7 @@ pub const SUBSCRIBING: &str = "
     p: PUBSUB CHANNELS | 1
 ";
 
-/// The same in RESP3, where messages are pushes and every command goes on.
+/// The same in RESP3, where messages are pushes and clients may send every command.
 pub const PUSHING: &str = "
     s: HELLO 3 | 1
     s: SUBSCRIBE a b | 2
@@ -372,7 +372,7 @@ pub const BROADCASTING: &str = "
     c: CLIENT TRACKINGINFO | 1
 ";
 
-/// Invalidations that go to another connection.
+/// Invalidations that are redirected to another connection.
 pub const REDIRECTING: &str = "
     r: SUBSCRIBE __redis__:invalidate | 1
     c: CLIENT TRACKING ON REDIRECT {r} | 1
@@ -410,7 +410,7 @@ pub const REDIRECTING: &str = "
     d: | 1
 ";
 
-/// What a client that waited is served with, and the events of both commands. `l` waits a moment, so that `b` does too.
+/// What a waiting client gets, and the events of both commands. `l` waits a moment, so that `b` waits too.
 pub const SERVING: &str = "
     w: CONFIG SET notify-keyspace-events EA | 1
     e: PSUBSCRIBE __keyevent* | 1

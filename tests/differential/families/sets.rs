@@ -117,7 +117,7 @@ fn transaction(random: &mut Random) -> Call {
     random.transaction(calls)
 }
 
-/// A set made by one command, so that its encoding depends on nothing but its contents.
+/// A set made by one command, so that its encoding depends only on its contents.
 fn encoding(random: &mut Random) -> Call {
     let key = random.own_key("set");
     let (count, prefix, name) = random.pick(&[

@@ -174,7 +174,7 @@ fn many(random: &mut Random, key: Vec<u8>) -> Call {
     Call::new(["ZADD"]).arg(key).args(pairs)
 }
 
-/// ZRANGE in all its forms, and the commands that came before it.
+/// ZRANGE in all its forms, and the commands that it replaced.
 fn range(random: &mut Random, key: Vec<u8>) -> Call {
     let call = match random.below(5) {
         0 => {
@@ -224,7 +224,7 @@ fn rangestore(random: &mut Random, key: Vec<u8>) -> Call {
     call.args(random.maybe(3, "rev"))
 }
 
-/// Commands on keys whose members all have one score.
+/// Commands on keys whose members all have the same score.
 fn lexical(random: &mut Random) -> Call {
     let key = random.key_of("lex");
     match random.below(12) {
@@ -331,7 +331,7 @@ fn blocking(random: &mut Random) -> Call {
         let timeout = random.short_timeout();
         return waiting(random, &keys, timeout);
     }
-    // The first key has what it wants, or is of another type, which is told at once.
+    // The first key has a member, or is of another type, so that the reply comes at once.
     let timeout = random.pick(&["0", "0.0", "10", "1.5"]);
     let call = waiting(random, &keys, timeout);
     random.then([call]);
@@ -432,7 +432,7 @@ fn chosen(random: &mut Random, key: Vec<u8>) -> Call {
     }
 }
 
-/// A sorted set made by one command, so that its encoding depends on nothing but its contents.
+/// A sorted set made by one command, so that its encoding depends only on its contents.
 fn encoding(random: &mut Random) -> Call {
     let key = random.own_key("zset");
     let (count, bytes) = (random.pick(&[1, 128, 129]), random.pick(&[4, 64, 65]));

@@ -10,7 +10,7 @@ pub fn call(random: &mut Random) -> Call {
     let call = match random.below(40) {
         0..6 => fill(random),
         6..10 => {
-            // Weights: of each element another one, so that no order is undefined.
+            // Weights: a different one for each element, so that the order is defined.
             let element = element(random);
             let weight = weight(random, &element);
             let key = format!("w_{element}");
@@ -66,7 +66,7 @@ fn element(random: &mut Random) -> String {
     }
 }
 
-/// A different one for each element, mostly a number.
+/// A different weight for each element, mostly a number.
 fn weight(random: &mut Random, element: &str) -> String {
     let number = element
         .parse::<i64>()
@@ -132,9 +132,9 @@ fn sort(random: &mut Random) -> Call {
     if !by.is_empty() {
         call = call.arg(random.any_case("by")).arg(by);
     }
-    // As text by other keys, those that are missing are equal; so are the names of one key.
+    // As text, missing weights are equal, and so are all weights by one key's name.
     let undefined = alpha && ["*", "w_*", "h_*->f", "w_*->", "h_*->g", "w_**"].contains(&by);
-    // A set that is not sorted has no order, unless it is stored.
+    // An unsorted set has no order, unless SORT stores it.
     let unsorted = ["nosort", "nokey"].contains(&by)
         && !stores
         && !source.starts_with(b"list")
@@ -156,7 +156,7 @@ fn sort(random: &mut Random) -> Call {
     }
     if stores {
         if undefined {
-            // What is stored in no certain order could not be compared later.
+            // A stored list in an undefined order could not be compared later.
             return call.compare(Compare::Length);
         }
         return call

@@ -89,7 +89,7 @@ const OFFSETS: &[&str] = &[
     "9223372036854775807",
 ];
 
-/// Times to live: so far away that no test sees them pass, or refused.
+/// Times to live: so long that they do not pass during a test, or refused.
 const TTLS: &[&str] = &[
     "100000",
     "99999999",
@@ -108,7 +108,7 @@ const DEADLINES: &[&str] = &[
     "9223372036854776",
 ];
 
-/// Long past. Not for SET: when the key that it makes leaves DBSIZE is each server's own matter.
+/// Long past. Not for SET: the servers differ in when such a key leaves DBSIZE.
 const PAST: &[&str] = &["1", "1000", "999999999"];
 
 /// One call, sometimes a bad one.
@@ -126,7 +126,7 @@ pub fn call(random: &mut Random) -> Call {
     random.spoil(call)
 }
 
-/// Puts a call together, word by word.
+/// Builds a call, argument by argument.
 struct Builder<'a> {
     random: &'a mut Random,
     words: Vec<Vec<u8>>,
@@ -201,12 +201,12 @@ impl Builder<'_> {
             3..=4 => self.float(),
             5..=6 => {
                 let mut value = self.random.value();
-                // Long values that APPEND doubles would only make the test slow.
+                // Long values that APPEND doubles would only slow the test down.
                 value.truncate(20);
                 self.word(value)
             }
             _ => {
-                // Few letters: LCS then finds something.
+                // Few letters, so that LCS finds something.
                 let letters: Vec<u8> = (0..=self.random.below(20))
                     .map(|_| self.random.pick(b"abcd"))
                     .collect();

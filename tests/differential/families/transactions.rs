@@ -16,7 +16,7 @@ pub fn call(random: &mut Random) -> Call {
     }
 }
 
-/// Refused outside a transaction or in it, or both.
+/// Calls that fail outside a transaction, inside one, or both.
 const REFUSED: &[&str] = &[
     "GET",
     "NONSENSE a b",

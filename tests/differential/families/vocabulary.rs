@@ -2,10 +2,10 @@
 
 use super::{Call, Compare, Random};
 
-/// How many keys a type has of its own.
+/// How many keys each type has.
 const KEYS_OF_TYPE: i64 = 4;
 
-/// Elements that are like something else, or like nothing.
+/// Elements that look like something else, or like nothing.
 const ODD_ELEMENTS: &[&[u8]] = &[
     b"",
     b" ",
@@ -23,7 +23,7 @@ const ODD_ELEMENTS: &[&[u8]] = &[
     b"line\r\nbreak",
 ];
 
-/// Numbers of elements around the sizes at which Redis packs values in another way.
+/// Numbers of elements around the sizes at which Redis changes its encoding.
 const SIZES: &[usize] = &[2, 5, 20, 60, 127, 128, 129, 130, 200, 511, 512, 513, 600];
 
 const INDEXES: &[&str] = &[
@@ -56,7 +56,7 @@ const BAD_INDEXES: &[&str] = &[
     "inf",
 ];
 
-/// Doubles that are sums of few powers of two, so that no order of adding them gives another sum.
+/// Doubles that are sums of few powers of two, so that their sum does not depend on the order of adding.
 const SCORES: &[&str] = &[
     "0",
     "1",
@@ -98,7 +98,7 @@ const ODD_SCORES: &[&str] = &[
 const BAD_SCORES: &[&str] = &["nan", "", "abc", "1.5x", " 1", "1 ", "(1", "1e400x", "--1"];
 
 impl Random {
-    /// A key of a type, named so; in crossed calls sometimes one of another type.
+    /// A key of a type; its name says the type. In crossed calls sometimes a key of another type.
     pub fn key_of(&mut self, kind: &'static str) -> Vec<u8> {
         let kind = if self.crossed && self.one_in(4) {
             self.pick(&["string", "hash", "list", "set", "any"])
@@ -110,7 +110,7 @@ impl Random {
         self.own_key(kind)
     }
 
-    /// A key of a type, and of no other.
+    /// A key of this type only.
     pub fn own_key(&mut self, kind: &str) -> Vec<u8> {
         format!("{kind}:{}", self.within(1..=KEYS_OF_TYPE)).into_bytes()
     }
@@ -120,7 +120,7 @@ impl Random {
         (0..=self.below(max)).map(|_| self.key_of(kind)).collect()
     }
 
-    /// The number of `keys`, sometimes another one, and then the keys.
+    /// The number of `keys`, sometimes a wrong one, and then the keys.
     pub fn numbered(&mut self, keys: &[Vec<u8>]) -> Vec<Vec<u8>> {
         let count = if self.one_in(20) {
             self.pick(&["0", "-1", "x", "", "3", "9223372036854775807", "1.5"])
@@ -132,7 +132,7 @@ impl Random {
         std::iter::once(count.into_bytes()).chain(keys).collect()
     }
 
-    /// An element, a field or a member: of few, so that calls meet.
+    /// An element, field or member: one of few, so that calls meet.
     pub fn element(&mut self) -> Vec<u8> {
         match self.below(24) {
             0..10 => vec![self.pick(b"abcdefghijkl")],
@@ -151,7 +151,7 @@ impl Random {
         (0..=self.below(max)).map(|_| self.element()).collect()
     }
 
-    /// As many different elements as some threshold wants: all integers, or all words.
+    /// As many different elements as some threshold needs: all integers, or all text.
     pub fn many_elements(&mut self) -> Vec<Vec<u8>> {
         let size = self.pick(SIZES);
         let start = self.below(100);
@@ -161,7 +161,7 @@ impl Random {
             .collect()
     }
 
-    /// A place in a list or in an order.
+    /// A position in a list or an order.
     pub fn index(&mut self) -> String {
         match self.below(30) {
             0 => self.pick(BAD_INDEXES).to_owned(),
@@ -170,7 +170,7 @@ impl Random {
         }
     }
 
-    /// How many, good and bad.
+    /// A count, good or bad.
     pub fn count(&mut self) -> String {
         match self.below(20) {
             0 => self.pick(BAD_INDEXES).to_owned(),
@@ -193,7 +193,7 @@ impl Random {
         }
     }
 
-    /// A score that the server takes.
+    /// A score that the server accepts.
     pub fn good_score(&mut self) -> String {
         match self.below(6) {
             0 => self.pick(SCORES).to_owned(),
@@ -229,7 +229,7 @@ impl Random {
         }
     }
 
-    /// `LIMIT` with its two words, now and then.
+    /// `LIMIT` with its two arguments, now and then.
     pub fn limit(&mut self) -> Vec<String> {
         if !self.one_in(3) {
             return Vec::new();
@@ -251,7 +251,7 @@ impl Random {
         self.one_in(n).then(|| self.any_case(word))
     }
 
-    /// A timeout after which a command that waits gives up at once, as far as a test can tell.
+    /// A timeout after which a waiting command practically gives up at once.
     pub fn short_timeout(&mut self) -> &'static str {
         if self.one_in(6) {
             return self.pick(&["-1", "x", "", "-0.5", "nan", "0x"]);
@@ -259,7 +259,7 @@ impl Random {
         self.pick(&["0.001", "0.003", "1e-3"])
     }
 
-    /// A pattern for walks and SORT.
+    /// A pattern for scans and SORT.
     pub fn pattern(&mut self) -> &'static str {
         self.pick(&[
             "*", "a", "?", "[a-f]", "[^a-f]", "e:*", "*1*", "", "[", "??", "x*", "\\*", "m[1-3]?",
@@ -279,7 +279,7 @@ impl Random {
         call.compare(Compare::Walk)
     }
 
-    /// How many a command chooses: never so many with repetitions that the reply has no end.
+    /// How many elements a command chooses: with repetitions never so many that the reply is endless.
     pub fn chosen_count(&mut self) -> String {
         match self.below(10) {
             0 => self

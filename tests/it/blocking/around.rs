@@ -1,4 +1,4 @@
-//! A wait beside other features: pauses, permissions, messages, replies that are off, statistics.
+//! Waiting clients and other features: pauses, permissions, messages, suppressed replies, statistics.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::{PATIENCE, Scene, TestResult, id, next, show};
 
 #[test]
-fn nobody_is_served_during_a_pause() -> TestResult {
+fn no_client_is_served_during_a_pause() -> TestResult {
     let mut scene = Scene::start()?;
     let mut waiter = scene.waiter("BLPOP k 0")?;
     for line in ["MULTI", "RPUSH k v w", "CLIENT PAUSE 100000 WRITE", "EXEC"] {
@@ -17,7 +17,7 @@ fn nobody_is_served_during_a_pause() -> TestResult {
     assert_eq!(scene.run("CLIENT UNPAUSE")?, "+OK");
     assert_eq!(next(&mut waiter)?, r#"["k", "v"]"#);
     assert_eq!(scene.run("DEL k")?, ":1");
-    // A pause ends by itself, and nobody need do anything then.
+    // A pause ends by itself, without another call.
     for mode in ["WRITE", "ALL"] {
         let mut waiter = scene.waiter("BRPOP k 0")?;
         let started = Instant::now();
@@ -29,7 +29,7 @@ fn nobody_is_served_during_a_pause() -> TestResult {
         let elapsed = started.elapsed();
         assert!(elapsed >= Duration::from_millis(290), "{elapsed:?}");
     }
-    // The time of who waits goes on meanwhile.
+    // A waiting client's timeout goes on during a pause.
     let mut waiter = scene.waiter("BRPOP k 0.1")?;
     scene.run("CLIENT PAUSE 100000 WRITE")?;
     assert_eq!(next(&mut waiter)?, "*-1");
@@ -48,7 +48,7 @@ fn permissions_are_those_of_the_end_of_the_wait() -> TestResult {
     scene.run("RPUSH k v")?;
     assert_eq!(next(&mut client)?, "-NOPERM No permissions to access a key");
     assert_eq!(scene.run("LRANGE k 0 -1")?, r#"["v"]"#);
-    // A user that is no more takes its clients along.
+    // Removing a user disconnects its waiting clients.
     let mut client = scene.wait_in(client, "BLPOP other 0")?;
     scene.run("ACL DELUSER worker")?;
     assert!(client.is_closed()?);
@@ -138,7 +138,7 @@ fn a_wait_is_one_call_and_takes_no_time() -> TestResult {
     assert!(line.contains("failed_calls=1"), "{line}");
     let errors = show(&scene.control.line("INFO errorstats")?);
     assert!(errors.contains("errorstat_UNBLOCKED:count=1"), "{errors}");
-    // Shown as it was called, once each.
+    // MONITOR shows each call once, as the client sent it.
     scene.run("ECHO end")?;
     let mut shown = 0;
     let deadline = Instant::now() + PATIENCE;

@@ -41,7 +41,7 @@ fn timeouts() -> TestResult {
     ] {
         assert_eq!(scene.run(line)?, reply, "{line}");
     }
-    // 7.0 takes some of these for negative.
+    // 7.0 takes some of these timeouts for negative ones.
     for line in [
         "BLPOP k 1e300",
         "BZPOPMAX k 1e17",
@@ -54,14 +54,14 @@ fn timeouts() -> TestResult {
         assert!(reply.starts_with("-ERR timeout is"), "{line}: {reply}");
     }
 
-    // A timeout of one does not end the wait of the next.
+    // One call's timeout does not end the next call's wait.
     let mut short = scene.waiter("BLPOP k 0.1")?;
     let mut long = scene.waiter("BLPOP k 1000")?;
     assert_eq!(next(&mut short)?, "*-1");
     assert_eq!(scene.blocked()?, 1);
     scene.run("RPUSH k v")?;
     assert_eq!(next(&mut long)?, r#"["k", "v"]"#);
-    // Nor does it come later, when the wait is over.
+    // The timeout does not fire later either, after the wait is over.
     let mut served = scene.waiter("BLPOP k 0.15")?;
     scene.run("RPUSH k v")?;
     assert_eq!(next(&mut served)?, r#"["k", "v"]"#);
@@ -98,7 +98,7 @@ fn unblocked_by_another_client() -> TestResult {
         );
     }
     assert_eq!(scene.run(&format!("CLIENT UNBLOCK {number} ERROR"))?, ":0");
-    // It is not in the queue any more.
+    // The unblocked client has left the queue.
     scene.run("RPUSH k v")?;
     assert_eq!(scene.run("LLEN k")?, ":1");
     assert_eq!(show(&client.line("PING")?), "+PONG");

@@ -4,7 +4,7 @@
 use super::{Scene, TestResult, next, show};
 use redis::Commands;
 
-/// What is there before; the call that fills; what a client that waits in BLPOP `k` 0 gets.
+/// The calls before; the call that fills the list; the reply of a client that waits in BLPOP `k` 0.
 const LISTS: &[(&[&str], &str, &str)] = &[
     (&[], "LPUSH k a b", r#"["k", "b"]"#),
     (&[], "RPUSH k a b", r#"["k", "a"]"#),
@@ -141,7 +141,7 @@ fn woken_by_places() -> TestResult {
 }
 
 #[test]
-fn what_fills_nothing_wakes_nobody() -> TestResult {
+fn a_call_that_fills_nothing_wakes_no_client() -> TestResult {
     let mut scene = Scene::start()?;
     let mut waiter = scene.waiter("BLPOP k 0")?;
     for line in [
@@ -176,7 +176,7 @@ fn sorted_sets_have_waits_of_their_own() -> TestResult {
         r#"["b", [["two", "2"], ["three", "3"]]]"#
     );
     assert_eq!(scene.run("ZRANGE b 0 -1")?, r#"["four"]"#);
-    // At once, and in RESP3.
+    // An element that is there already is returned at once; also in RESP3.
     let mut client = scene.server.raw()?;
     client.line("HELLO 3")?;
     let reply = client.line("BZPOPMAX nothing b 0")?;

@@ -12,7 +12,7 @@ const PUSHERS: usize = 4;
 const EACH: usize = 600;
 const KEYS: [&str; 3] = ["a", "b", "c"];
 
-/// What the clients that wait do, one after the other.
+/// The calls of the waiting clients, in turn.
 const WAITS: [&str; 5] = [
     "BLPOP a b c 0.05",
     "BRPOP c b a 0.05",
@@ -33,7 +33,7 @@ fn push(client: &mut RawClient, pusher: usize) -> TestResult {
             }
             1 => {
                 client.line(&format!("LPUSH {key}:{pusher} {element}"))?;
-                // The name may be taken by another one's elements, which must not be lost.
+                // Another client's elements may lie under the name; the rename must not lose them.
                 client.line(&format!("LMOVE {key}:{pusher} {key} LEFT LEFT"))?;
             }
             _ => {
@@ -127,7 +127,7 @@ fn each_element_comes_to_one_client() -> TestResult {
 }
 
 #[test]
-fn nobody_comes_between_push_and_wait() -> TestResult {
+fn no_client_comes_between_push_and_wait() -> TestResult {
     let server = Server::start_with(Options::new("cmap").directive("worker-threads", "3"))?;
     let is_over = AtomicBool::new(false);
     let mut control = server.raw()?;

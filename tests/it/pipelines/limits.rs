@@ -1,4 +1,4 @@
-//! The limits of output that waits, and its count.
+//! The limits of pending output, and its figures.
 
 use std::time::{Duration, Instant};
 
@@ -7,7 +7,7 @@ use common::{RawClient, Server, TestResult, Value};
 
 const LIMIT_BYTES: u64 = 10_000_000;
 
-/// What a closed client may have cost beyond the limit, bytes: buffers in powers of two, one value, requests.
+/// Memory that a closed client may have cost beyond the limit, bytes: buffers in powers of two, one value, requests.
 const BEYOND_BYTES: u64 = 24_000_000;
 
 fn status(server: &Server, field: &str) -> TestResult<u64> {
@@ -17,7 +17,7 @@ fn status(server: &Server, field: &str) -> TestResult<u64> {
     Ok(number.ok_or("no such field")? * 1024)
 }
 
-/// Has the peak of the server's memory begin anew.
+/// Resets the peak of the server's memory.
 fn forget_peak(server: &Server) -> TestResult {
     Ok(std::fs::write(
         format!("/proc/{}/clear_refs", server.pid()),
@@ -61,11 +61,11 @@ fn wait_until(
     Ok(())
 }
 
-/// Replies far above the hard limit, as one command each: the limit ends them while they grow.
+/// Single commands with replies far above the hard limit: the limit ends them while they grow.
 #[test]
 fn a_reply_stops_growing_at_the_hard_limit() -> TestResult {
     const VALUES: usize = 100;
-    // A member has a length that it may have at most.
+    // A member is no longer than the longest key.
     const MEMBERS: usize = 1200;
     let options = small().pool_size("768mb");
     let server =
@@ -137,7 +137,7 @@ fn a_reply_stops_growing_at_the_hard_limit() -> TestResult {
             common::encode(&mut bytes, &line.split(' ').collect::<Vec<_>>());
         }
         greedy.send_bytes(&bytes)?;
-        // Of a transaction the QUEUED come before the end.
+        // In a transaction the QUEUED replies come first.
         while !greedy.is_closed()? {
             let reply = greedy.read();
             if reply.as_ref().is_ok_and(Value::is_error) {
@@ -159,7 +159,7 @@ fn a_reply_stops_growing_at_the_hard_limit() -> TestResult {
     Ok(())
 }
 
-/// Many small keys: KEYS, SCAN and the ranges of keys keep the limit too.
+/// With many small keys, KEYS, SCAN and the ranges of keys keep the limit too.
 #[test]
 fn listings_of_keys_stop_growing_at_the_hard_limit() -> TestResult {
     let server = Server::start_with(small().pool_size("256mb"))?;
@@ -173,7 +173,7 @@ fn listings_of_keys_stop_growing_at_the_hard_limit() -> TestResult {
             }
         }
     }
-    // It makes the ordered view of the keys, which takes memory of its own.
+    // The first range builds the ordered view of the keys, which takes memory of its own.
     client.line("PMEMKV.GETALL LIMIT 1")?;
     client.call(&[
         "CONFIG",
@@ -193,9 +193,9 @@ fn listings_of_keys_stop_growing_at_the_hard_limit() -> TestResult {
     Ok(())
 }
 
-/// A reply at the limit is delivered, and replies that are not sent have no limit.
+/// The server delivers a reply at the limit; replies that it does not send have no limit.
 #[test]
-fn what_is_within_the_limit_is_delivered() -> TestResult {
+fn output_within_the_limit_is_delivered() -> TestResult {
     let server =
         Server::start_with(small().directive("client-output-buffer-limit", "normal 3000000 0 0"))?;
     let mut client = server.raw()?;
@@ -207,7 +207,7 @@ fn what_is_within_the_limit_is_delivered() -> TestResult {
     assert_eq!(client.read()?, Value::Simple(b"OK".to_vec()));
     client.send_bytes(b"CLIENT REPLY SKIP\r\nMGET k k k k\r\nPING\r\n")?;
     assert_eq!(client.read()?, Value::Simple(b"PONG".to_vec()));
-    // A client that reads its long pipeline meanwhile is within it all the time.
+    // A client that reads its long pipeline meanwhile never exceeds the limit.
     client.call(&["SET", "small", &"y".repeat(1000)])?;
     let mut stream = super::tcp(&server)?;
     for _ in 0..20 {
@@ -219,7 +219,7 @@ fn what_is_within_the_limit_is_delivered() -> TestResult {
                 .into_bytes(),
         )?;
     }
-    // Redis's buffer of 16 KB does not count, whatever the limit.
+    // Redis's buffer of 16 KB does not count, whatever the limit is.
     client.call(&[
         "CONFIG",
         "SET",
@@ -233,10 +233,10 @@ fn what_is_within_the_limit_is_delivered() -> TestResult {
     Ok(())
 }
 
-/// Output that waits is counted, and a soft limit ends its client after its time though nothing moves any more.
+/// The figures count pending output, and a soft limit ends its client after its time even if nothing is sent any more.
 #[test]
 fn output_that_waits_is_counted_and_ends_at_the_soft_limit() -> TestResult {
-    // Of 60 MB; some of it is in the socket's buffers.
+    // Most of 60 MB; the rest is in the socket's buffers.
     const LEAST: u64 = 40_000_000;
     let server = Server::start_with(small())?;
     let (mut watcher, mut stuck) = (server.raw()?, server.raw()?);
@@ -253,7 +253,7 @@ fn output_that_waits_is_counted_and_ends_at_the_soft_limit() -> TestResult {
     assert!(field(&line, " oll=") > Some(10), "{line}");
     assert!(info(&mut watcher, "mem_clients_normal")? > before + LEAST);
     assert!(info(&mut watcher, "client_recent_max_output_buffer")? > LEAST);
-    // It reads a part, and all the rest goes on.
+    // The client reads a part, and then gets all the rest.
     for _ in 0..60 {
         assert_eq!(stuck.read()?.bytes().map(<[u8]>::len), Some(1_000_000));
     }
@@ -281,7 +281,7 @@ fn output_that_waits_is_counted_and_ends_at_the_soft_limit() -> TestResult {
     Ok(())
 }
 
-/// A hard limit holds for all that waits, not for one reply.
+/// A hard limit applies to all pending output, not to one reply.
 #[test]
 fn many_small_replies_reach_the_hard_limit() -> TestResult {
     let server =

@@ -1,4 +1,4 @@
-//! Connections whose output waits: everything else still works for them.
+//! Connections with pending output: everything else still works for them.
 
 use std::time::{Duration, Instant};
 
@@ -6,10 +6,10 @@ use super::{PATIENCE, repeated, small};
 use common::{RawClient, Server, TestResult, Value};
 
 const VALUE_BYTES: usize = 1_000_000;
-/// More than all sockets' buffers hold.
+/// More bytes than all sockets' buffers hold.
 const REPLIES: usize = 40;
 
-/// A client with 40 MB of output that it has not read.
+/// A client that has not read 40 MB of its output.
 fn stuck(server: &Server) -> TestResult<RawClient> {
     let mut client = server.raw()?;
     client.call(&["SET", "large", &"x".repeat(VALUE_BYTES)])?;
@@ -18,7 +18,7 @@ fn stuck(server: &Server) -> TestResult<RawClient> {
     Ok(client)
 }
 
-/// Reads what [`stuck`] asked for.
+/// Reads the replies that [`stuck`] asked for.
 fn read_all(client: &mut RawClient) -> TestResult {
     for n in 0..REPLIES {
         let reply = client.read()?;
@@ -55,7 +55,7 @@ fn wait_for(watcher: &mut RawClient, key: &str, value: &str) -> TestResult {
 }
 
 #[test]
-fn a_server_that_stops_waits_for_nobody() -> TestResult {
+fn a_stopping_server_waits_for_no_client() -> TestResult {
     let mut server = Server::start_with(small())?;
     let mut stuck = stuck(&server)?;
     stuck.line("SET after 1").ok();
@@ -101,7 +101,7 @@ fn a_command_that_waits_is_answered_behind_the_rest() -> TestResult {
     assert_eq!(client.read()?, Value::NullArray);
     assert_eq!(client.read()?, Value::Simple(b"PONG".to_vec()));
 
-    // Output that waits is delivered while the command waits.
+    // The server delivers pending output while the command waits.
     let mut client = stuck(&server)?;
     client.send_bytes(b"BLPOP queue 0\r\n")?;
     read_all(&mut client)?;
@@ -111,7 +111,7 @@ fn a_command_that_waits_is_answered_behind_the_rest() -> TestResult {
 }
 
 #[test]
-fn a_client_that_went_takes_nothing() -> TestResult {
+fn a_client_that_left_takes_no_element() -> TestResult {
     let server = Server::start_with(small())?;
     let (mut client, mut other) = (stuck(&server)?, server.raw()?);
     client.send_bytes(b"SET here 1\r\nBLPOP queue 0\r\n")?;
@@ -184,7 +184,7 @@ fn a_pause_holds_and_then_lets_go() -> TestResult {
     let started = Instant::now();
     other.line("CLIENT PAUSE 700 WRITE")?;
     client.send_bytes(b"SET here 1\r\n")?;
-    // Replies are delivered during the pause.
+    // The server delivers replies during the pause.
     read_all(&mut client)?;
     assert_eq!(client.read()?, Value::Simple(b"OK".to_vec()));
     assert!(started.elapsed() >= Duration::from_millis(650));
@@ -202,7 +202,7 @@ fn slow_commands_answer_in_their_turn() -> TestResult {
     Ok(())
 }
 
-/// QUIT delivers what waits, also to a client that has still much to send before it reads.
+/// QUIT delivers pending output, also to a client that still sends much before it reads.
 #[test]
 fn quit_delivers_what_waits() -> TestResult {
     let server = Server::start_with(small())?;
@@ -225,7 +225,7 @@ fn clients_are_killed_and_time_out() -> TestResult {
     wait_until_gone(&mut watcher)?;
     drop(client);
 
-    // Behind QUIT it is only the delivery that is left.
+    // After QUIT, only the delivery is left.
     let mut client = stuck(&server)?;
     client.send_bytes(b"QUIT\r\n")?;
     std::thread::sleep(Duration::from_millis(200));

@@ -20,7 +20,7 @@ use common::encode;
 
 pub type Result<T = ()> = std::result::Result<T, Box<dyn Error>>;
 
-/// Who signs certificates.
+/// An authority that signs certificates.
 pub struct Authority {
     issuer: CertifiedIssuer<'static, KeyPair>,
     folder: PathBuf,
@@ -28,7 +28,7 @@ pub struct Authority {
 }
 
 impl Authority {
-    /// A new one, whose certificate is in `FOLDER/NAME.crt`.
+    /// A new authority, whose certificate is in `FOLDER/NAME.crt`.
     pub fn new(folder: &Path, name: &str) -> Result<Self> {
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -60,7 +60,7 @@ impl Authority {
         Ok((certificate, key))
     }
 
-    /// How a client that trusts this authority connects.
+    /// The settings of a client that trusts this authority.
     pub fn client(&self) -> ClientBuilder {
         ClientBuilder {
             trusted: self.certificate(),
@@ -108,7 +108,7 @@ impl ClientBuilder {
     }
 }
 
-/// A connection; replies are read as lines and bulks.
+/// A connection that reads replies as lines and bulk strings.
 pub struct TlsConnection {
     stream: BufReader<StreamOwned<ClientConnection, TcpStream>>,
 }
@@ -117,7 +117,7 @@ pub fn connect(config: &Arc<ClientConfig>, port: u16) -> Result<TlsConnection> {
     connect_to(config, "127.0.0.1", port)
 }
 
-/// The certificate is checked for `localhost`, wherever the server is.
+/// The client checks the certificate for `localhost`, whatever the address is.
 pub fn connect_to(config: &Arc<ClientConfig>, host: &str, port: u16) -> Result<TlsConnection> {
     let socket = TcpStream::connect((host, port))?;
     socket.set_nodelay(true)?;
@@ -149,7 +149,7 @@ impl TlsConnection {
         io::Read::read_exact(&mut self.stream, bytes)
     }
 
-    /// The reply to a call; of a bulk its text.
+    /// The reply to a call; of a bulk string its text.
     pub fn call(&mut self, words: &str) -> io::Result<String> {
         let mut bytes = Vec::new();
         encode(&mut bytes, &words.split(' ').collect::<Vec<_>>());

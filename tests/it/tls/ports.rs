@@ -23,7 +23,7 @@ fn the_tls_port_can_change() -> Result {
         tls.set(&["tls-port", &taken_port])?,
         refused("tls-port", unable)
     );
-    // A certificate that is set with it stays as it was too.
+    // A certificate in the same call stays unchanged too.
     let cert = tls.server.dir().join("none.crt");
     let both = ["tls-port", &new.to_string(), "tls-cert-file", text(&cert)?];
     let reply = tls.set(&both)?;
@@ -50,7 +50,7 @@ fn the_tls_port_can_change() -> Result {
     assert_eq!(late.call("PING")?, "+PONG");
     assert_eq!(client.call("PING")?, "+PONG");
 
-    // Both at once: TLS where there was none, and the other way round.
+    // Both at once: TLS on a port without it, and the other way round.
     let plain = tls.server.port().to_string();
     let swap = ["port", &new.to_string(), "tls-port", &plain];
     assert_eq!(tls.set(&swap)?, ok());
@@ -60,7 +60,7 @@ fn the_tls_port_can_change() -> Result {
     let info = plain.line("INFO server")?.text().unwrap_or_default();
     assert!(info.contains(&format!("tcp_port:{new}\r\n")), "{info}");
 
-    // With TLS alone that is the port that INFO names.
+    // With TLS alone, INFO names the TLS port.
     assert_eq!(plain.line("CONFIG SET port 0")?, ok());
     let info = plain.line("INFO server")?.text().unwrap_or_default();
     let port = tls.server.port();

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use super::authority::{Authority, Result};
 use super::text;
 
-/// A server of which nothing but the command line is known.
+/// A server of which the test knows only the command line.
 struct Bare(Child);
 
 impl Drop for Bare {
@@ -73,8 +73,19 @@ fn tls_alone_is_enough_to_serve() -> Result {
     Ok(())
 }
 
+/// A certificate of X.509 version 1, as `openssl x509 -req` without extensions makes it.
+const VERSION_1: &str = "-----BEGIN CERTIFICATE-----
+MIIBFjCBvQIUMw2CAuVCBL2qPHujufR/KfP4IUkwCgYIKoZIzj0EAwIwDTELMAkG
+A1UEAwwCdjEwIBcNMjYxMTI5MjA1NzQ4WhgPMjEyNjExMDUyMDU3NDhaMA0xCzAJ
+BgNVBAMMAnYxMFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAETJhoONfEp0WpcqEc
+bN/frMFfCjtQkN6Bm5pjtLxEG1V60VC0rsG17kE9gi1+vDlPaaLx8DbtxIrCJ5OH
+uyVgfDAKBggqhkjOPQQDAgNIADBFAiAUwAePFhXwJ/z8mKvmfjADP5SaEgAjnr54
+7s7n9G9e/QIhAPi6OrpUrN/iavyh/jM6tmcOsqKHqZ0SUYv8giVy4VSt
+-----END CERTIFICATE-----
+";
+
 #[test]
-fn what_is_wrong_with_tls_stops_the_start() -> Result {
+fn bad_tls_settings_stop_the_start() -> Result {
     let folder = tempfile::tempdir()?;
     let authority = Authority::new(folder.path(), "authority")?;
     let (certificate, key) = authority.sign("server")?;
@@ -84,7 +95,10 @@ fn what_is_wrong_with_tls_stops_the_start() -> Result {
         "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n",
     )?;
     let (certificate, key) = (text(&certificate)?, text(&key)?);
-    let cases: [(&[&str], &str); 6] = [
+    let old = folder.path().join("version1.crt");
+    fs::write(&old, VERSION_1)?;
+    let old = text(&old)?;
+    let cases: [(&[&str], &str); 7] = [
         (&[], "tls-port needs tls-cert-file"),
         (
             &["--tls-cert-file", certificate],
@@ -112,6 +126,17 @@ fn what_is_wrong_with_tls_stops_the_start() -> Result {
         (
             &["--tls-cert-file", key, "--tls-key-file", key],
             "it holds no certificate",
+        ),
+        (
+            &[
+                "--tls-cert-file",
+                old,
+                "--tls-key-file",
+                key,
+                "--tls-auth-clients",
+                "no",
+            ],
+            "tls-cert-file and tls-key-file: a certificate of X.509 version 1 is not taken",
         ),
     ];
     for (arguments, message) in cases {

@@ -7,6 +7,7 @@ mod redis_server;
 mod subject;
 
 use std::error::Error;
+use std::ffi::{OsStr, OsString};
 use std::hash::{BuildHasher, RandomState};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -22,14 +23,15 @@ pub use subject::Subject;
 /// The result of a test.
 pub type TestResult<T = ()> = Result<T, Box<dyn Error>>;
 
-/// The path of the server's program. Cargo builds it beside the tests of its package.
+/// The path of the server's program. Cargo builds it beside the tests of its package, and beside other programs.
 pub fn program() -> PathBuf {
-    let test = std::env::current_exe().expect("the test knows where it lies");
-    // From target/PROFILE/deps/NAME to target/PROFILE.
-    let folder = test
-        .ancestors()
-        .nth(2)
-        .expect("tests lie in the folder deps of a profile");
+    let own = std::env::current_exe().expect("the test knows where it lies");
+    // A test is target/PROFILE/deps/NAME, a program target/PROFILE/NAME.
+    let folder = own.parent().expect("programs lie in folders");
+    let folder = match folder.parent() {
+        Some(profile) if folder.ends_with("deps") => profile,
+        _ => folder,
+    };
     folder.join("pmemkv-server")
 }
 
@@ -47,6 +49,8 @@ pub struct Options {
     pub directives: Vec<String>,
     /// A configuration file.
     pub file: Option<PathBuf>,
+    /// What is added to the process's environment.
+    pub environment: Vec<(String, OsString)>,
 }
 
 impl Options {
@@ -58,6 +62,7 @@ impl Options {
             pool_size: "256mb".to_owned(),
             directives: Vec::new(),
             file: None,
+            environment: Vec::new(),
         }
         .directive("layout", layout)
     }
@@ -73,6 +78,13 @@ impl Options {
     #[must_use]
     pub fn pool_size(mut self, size: &str) -> Self {
         size.clone_into(&mut self.pool_size);
+        self
+    }
+
+    /// Adds a variable to the process's environment.
+    #[must_use]
+    pub fn environment(mut self, name: &str, value: &OsStr) -> Self {
+        self.environment.push((name.to_owned(), value.to_owned()));
         self
     }
 
@@ -138,7 +150,9 @@ impl Server {
 
     fn configure(&self, command: &mut Command, port: &str) {
         let options = &self.options;
+        let environment = options.environment.iter();
         command
+            .envs(environment.map(|(name, value)| (name, value)))
             .args(&options.file)
             .args(["--port", port, "--bind", "127.0.0.1"])
             .args([
@@ -253,7 +267,7 @@ fn connection(port: u16) -> TestResult<redis::Connection> {
 
 /// Makes a folder, in memory if possible: pools on a disk are slow, and a test leaves nothing that must survive a
 /// reboot.
-fn temporary_folder() -> TestResult<TempDir> {
+pub fn temporary_folder() -> TestResult<TempDir> {
     let memory = Path::new("/dev/shm");
     let parent = if memory.is_dir() {
         memory.to_owned()

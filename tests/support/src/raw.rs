@@ -156,6 +156,11 @@ impl RawClient {
         self.stream.get_mut().write_all(bytes)
     }
 
+    /// The connection's sending side, for another thread than the one that reads.
+    pub fn sender(&self) -> io::Result<TcpStream> {
+        self.stream.get_ref().try_clone()
+    }
+
     /// Sends one call.
     pub fn send<W: AsRef<[u8]>>(&mut self, words: &[W]) -> io::Result<()> {
         let mut bytes = Vec::new();

@@ -15,36 +15,36 @@ use crate::index::{Entry, Index};
 use crate::{Keyspace, KeyspaceError, Kind};
 use store::{Location, Write};
 
-/// Edits that are compared one by one; more are found by hash.
+/// Up to this many edits are compared one by one; with more, a hash table finds an element's edit.
 const COMPARED_MAX: usize = 8;
 
-/// What becomes of one element.
+/// What changes about one element.
 #[derive(Debug)]
 struct ElementEdit {
     hash: u64,
-    /// Where the record's name lies in `ElementEdits::bytes`: id, then the element's name.
+    /// The range of the record's name in `ElementEdits::bytes`: the collection's id, then the element's name.
     key: Range<usize>,
-    /// Where the new value lies; `None` where the element goes.
+    /// The range of the new value; `None` if the edit removes the element.
     value: Option<Range<usize>>,
-    /// The element as it is stored, if it is there.
+    /// The element as it is stored; `None` if it is not stored.
     current: Option<Stored>,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Stored {
     location: Location,
-    /// Of a sorted set's member: its order is by it.
+    /// The score, if the element is a sorted set's member: the set's order needs it.
     score: f64,
 }
 
-/// Edits of elements with names, one for each.
+/// The edits of named elements, at most one for each element.
 #[derive(Debug, Default)]
 pub(in super::super) struct ElementEdits {
     bytes: Scratch,
     list: SmallVec<[ElementEdit; 1]>,
-    /// Positions in `list` by hash, once there are many.
+    /// Positions in `list` by the element's hash, once `list` has more than [`COMPARED_MAX`] edits.
     by_hash: HashMap<u64, Vec<u32>, FixedState>,
-    /// How many more elements there are after than before.
+    /// How many elements the edits add, minus how many they remove.
     added: isize,
 }
 
@@ -62,7 +62,8 @@ impl ElementEdits {
         positions.find(|&position| same(&self.list[position]))
     }
 
-    /// Changes an element; returns whether it was there. `stored` finds the stored element if the call has not changed it yet.
+    /// Changes an element; returns whether it existed. `stored` looks up the stored element; it runs only if the call
+    /// has not changed the element yet.
     fn set(
         &mut self,
         id: u64,
@@ -131,11 +132,11 @@ pub(in super::super) struct Edit {
     pub id: u64,
     pub kind: Kind,
     pub what: What,
-    /// Whether there is something to be written, and it is known what.
+    /// Whether [`plan`](Self::plan) has run.
     is_planned: bool,
 }
 
-/// What changes.
+/// The changes, by the shape of the collection.
 #[derive(Debug)]
 pub(in super::super) enum What {
     Elements(ElementEdits),
@@ -143,7 +144,7 @@ pub(in super::super) enum What {
 }
 
 impl Edit {
-    /// No changes yet.
+    /// An edit without changes.
     pub fn new(id: u64, kind: Kind) -> Self {
         let what = match kind {
             Kind::List => What::List(ListEdits::default()),
@@ -157,7 +158,7 @@ impl Edit {
         }
     }
 
-    /// How many elements a collection of `len` has after the changes.
+    /// How many elements a collection of `len` elements has after the changes.
     pub fn len_after(&self, len: usize) -> usize {
         match &self.what {
             What::Elements(edits) => len.saturating_add_signed(edits.added),
@@ -165,10 +166,10 @@ impl Edit {
         }
     }
 
-    /// Whether nothing changes.
+    /// Whether the edit changes nothing.
     pub fn is_empty(&self) -> bool {
         match &self.what {
-            // What came and went again was never there.
+            // An element that the call added and removed again was never stored.
             What::Elements(edits) => edits
                 .list
                 .iter()
@@ -177,12 +178,12 @@ impl Edit {
         }
     }
 
-    /// Whether there is something to be written, and it is known what.
+    /// Whether [`plan`](Self::plan) has run.
     pub fn is_planned(&self) -> bool {
         self.is_planned
     }
 
-    /// Finds out what is to be written.
+    /// Determines which records the edit writes.
     pub fn plan(
         &mut self,
         keyspace: &Keyspace,
@@ -223,8 +224,8 @@ impl Edit {
         }
     }
 
-    /// Does in DRAM what was written; `locations` are those of the [`writes`](Self::writes). Returns how many of them
-    /// were its.
+    /// Applies the written edit to the collection in DRAM. `locations` begins with the locations of the
+    /// [`writes`](Self::writes). Returns how many of the locations belonged to this edit.
     pub fn apply(
         &self,
         keyspace: &Keyspace,
@@ -308,7 +309,7 @@ fn apply_edit(
     }
 }
 
-/// A locked hash or set, to be changed.
+/// A locked hash or set, ready to be changed.
 #[derive(Debug)]
 pub struct FieldsEdit<'e> {
     pub(in super::super) keyspace: &'e Keyspace,
@@ -323,12 +324,12 @@ impl FieldsEdit<'_> {
         self.locked.len().saturating_add_signed(self.edits.added)
     }
 
-    /// Whether there is none.
+    /// Whether no element is left after the changes so far.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Whether an element is there after the changes so far.
+    /// Whether the element exists after the changes so far.
     pub fn contains(&self, name: &[u8]) -> bool {
         let hash = self.keyspace.hashing.hash(name);
         match self.edits.find(hash, name) {
@@ -339,7 +340,7 @@ impl FieldsEdit<'_> {
         }
     }
 
-    /// Runs `f` on a field's value after the changes so far; `None` where there is no such field.
+    /// Runs `f` on a field's value after the changes so far; returns `None` if there is no such field.
     pub fn get<R>(
         &self,
         name: &[u8],
@@ -357,12 +358,12 @@ impl FieldsEdit<'_> {
             .transpose()
     }
 
-    /// Gives a field a value, or adds a member (with an empty one). Whether it is new.
+    /// Sets a field's value, or adds a member (whose value is empty). Returns whether the element is new.
     pub fn put(&mut self, name: &[u8], value: &[u8]) -> Result<bool, KeyspaceError> {
         Ok(!self.edit(name, Some(value))?)
     }
 
-    /// Adds a member, unless it is there. Whether it is new.
+    /// Adds a member unless it exists. Returns whether it is new.
     pub fn add(&mut self, name: &[u8]) -> Result<bool, KeyspaceError> {
         let hash = self.keyspace.hashing.hash(name);
         let present = match self.edits.find(hash, name) {
@@ -378,7 +379,7 @@ impl FieldsEdit<'_> {
         Ok(!present)
     }
 
-    /// Removes an element; whether it was there.
+    /// Removes an element; returns whether it existed.
     pub fn remove(&mut self, name: &[u8]) -> Result<bool, KeyspaceError> {
         self.edit(name, None)
     }
@@ -400,7 +401,7 @@ impl FieldsEdit<'_> {
     }
 }
 
-/// A locked sorted set, to be changed.
+/// A locked sorted set, ready to be changed.
 #[derive(Debug)]
 pub struct ScoresEdit<'e> {
     pub(in super::super) keyspace: &'e Keyspace,
@@ -415,12 +416,12 @@ impl ScoresEdit<'_> {
         self.locked.len().saturating_add_signed(self.edits.added)
     }
 
-    /// Whether there is none.
+    /// Whether no member is left after the changes so far.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// A member's score after the changes so far; `None` where it is not there.
+    /// A member's score after the changes so far; `None` if the set does not have the member.
     pub fn score(&self, member: &[u8]) -> Result<Option<f64>, KeyspaceError> {
         let hash = self.keyspace.hashing.hash(member);
         if let Some(position) = self.edits.find(hash, member) {
@@ -432,7 +433,7 @@ impl ScoresEdit<'_> {
         }
     }
 
-    /// Gives a member a score, which is not NaN. Whether it is new.
+    /// Sets a member's score, which must not be NaN. Returns whether the member is new.
     pub fn set(&mut self, member: &[u8], mut score: f64) -> Result<bool, KeyspaceError> {
         if score == 0.0 && score.is_sign_negative() && self.locked.encoding != Encoding::Full {
             let members = self.len() + usize::from(self.score(member)?.is_none());
@@ -444,12 +445,12 @@ impl ScoresEdit<'_> {
         Ok(!self.edit(member, Some(score))?)
     }
 
-    /// Removes a member; whether it was there.
+    /// Removes a member; returns whether it existed.
     pub fn remove(&mut self, member: &[u8]) -> Result<bool, KeyspaceError> {
         self.edit(member, None)
     }
 
-    /// Removes a member whose score is known.
+    /// Removes a member whose score the caller knows.
     pub fn remove_scored(&mut self, member: &[u8], score: f64) -> Result<bool, KeyspaceError> {
         let hash = self.keyspace.hashing.hash(member);
         let index = self.locked.names();
@@ -473,7 +474,7 @@ impl ScoresEdit<'_> {
     }
 }
 
-/// What is stored of a member.
+/// What the store has of a member.
 fn stored(
     keyspace: &Keyspace,
     collection: &Collection,
@@ -485,7 +486,7 @@ fn stored(
         return Ok(None);
     };
     let score = Source::new(keyspace, id).read(member, entry.location, decode_score)?;
-    let score = score.ok_or_else(|| KeyspaceError::Store("a member's score is damaged".into()))?;
+    let score = score.ok_or(KeyspaceError::Failed("a member's score is damaged"))?;
     Ok(Some(Stored {
         location: entry.location,
         score,

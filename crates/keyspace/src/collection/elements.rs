@@ -1,12 +1,12 @@
-//! What elements' records are called and hold.
+//! The format of the records of elements: their keys and values.
 //!
 //! | part | bytes |
 //! |---|---|
 //! | id of the collection | 8, little-endian |
 //! | name: a hash's field, a set's or sorted set's member, a list's label | the rest |
 //!
-//! The value is a field's, an element's of a list, a member's score (8 bytes, IEEE 754, little-endian), nothing of a
-//! set's member. A label is 8 bytes, big-endian, with the sign's bit turned over: in byte order, labels are in the
+//! The value is a field's value, a list element's bytes, a member's score (8 bytes, IEEE 754, little-endian), or empty
+//! for a set's member. A label is 8 bytes, big-endian, with its sign bit flipped, so that labels sort as bytes in the
 //! list's order.
 
 use smallvec::SmallVec;
@@ -14,10 +14,10 @@ use smallvec::SmallVec;
 /// Bytes of an id.
 pub const ID_BYTES: usize = 8;
 
-/// The name of an element's record; most fit on the stack.
+/// The key of an element's record; most keys fit on the stack.
 pub type ElementKey = SmallVec<[u8; 64]>;
 
-/// The record's name of the element `name` of a collection.
+/// The key of the record of a collection's element `name`.
 pub fn element_key(id: u64, name: &[u8]) -> ElementKey {
     let mut key = ElementKey::with_capacity(ID_BYTES + name.len());
     key.extend_from_slice(&id.to_le_bytes());
@@ -25,29 +25,29 @@ pub fn element_key(id: u64, name: &[u8]) -> ElementKey {
     key
 }
 
-/// Id and element of a record's name; `None` where it is none.
+/// Splits a record's key into the collection's id and the element's name; `None` if the key is too short.
 pub fn split_key(key: &[u8]) -> Option<(u64, &[u8])> {
     let (id, name) = key.split_first_chunk::<ID_BYTES>()?;
     Some((u64::from_le_bytes(*id), name))
 }
 
-/// A label's bytes.
+/// Encodes a label.
 pub fn encode_label(label: i64) -> [u8; 8] {
     (label.cast_unsigned() ^ (1 << 63)).to_be_bytes()
 }
 
-/// The label of a name; `None` where it is none.
+/// Decodes a label from a name; `None` if the name is not a label.
 pub fn decode_label(name: &[u8]) -> Option<i64> {
     let bytes = <[u8; 8]>::try_from(name).ok()?;
     Some((u64::from_be_bytes(bytes) ^ (1 << 63)).cast_signed())
 }
 
-/// A score's bytes.
+/// Encodes a score.
 pub fn encode_score(score: f64) -> [u8; 8] {
     score.to_le_bytes()
 }
 
-/// The score of a value; `None` where it is none.
+/// Decodes a score from a value; `None` if the value is not a score.
 pub fn decode_score(value: &[u8]) -> Option<f64> {
     let score = f64::from_le_bytes(<[u8; 8]>::try_from(value).ok()?);
     (!score.is_nan()).then_some(score)

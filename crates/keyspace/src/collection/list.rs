@@ -251,8 +251,8 @@ impl ListEdits {
         let is_far =
             |label: Option<i64>| label.is_some_and(|label| label.abs() > LABEL_MAX - GAP * 1024);
         if is_far(first) || is_far(last) {
-            return Err(KeyspaceError::Store(
-                "the list has run out of positions: copy it to another key".into(),
+            return Err(KeyspaceError::Failed(
+                "the list has run out of positions: copy it to another key",
             ));
         }
         if let Some((position, value)) = self.insert.clone() {
@@ -417,15 +417,15 @@ impl Spread {
             let past = (position + each_side).min(items.len());
             let count = i64::try_from(past - first + 1).unwrap_or(i64::MAX);
             // There is always space beyond the ends.
-            let room = GAP.saturating_mul(count);
+            let distance = GAP.saturating_mul(count);
             let low = match first {
-                0 => label(0) - room,
+                0 => label(0) - distance,
                 _ => label(first - 1),
             };
             let high = if past < items.len() {
                 label(past)
             } else {
-                label(items.len() - 1) + room
+                label(items.len() - 1) + distance
             };
             let step = (high - low) / (count + 1);
             // Neighbours that move should not have to move again soon.

@@ -147,7 +147,7 @@ impl Loading<'_> {
         if orphans > 0 {
             tracing::info!(
                 elements = orphans,
-                "what removed collections had left behind was let go of"
+                "released the elements that removed collections had left behind"
             );
         }
         Ok(())
@@ -203,7 +203,7 @@ impl Loading<'_> {
     /// Removes a key whose collection has no elements.
     fn drop_anchor(self, shard: &mut Shard, anchor: &Anchor) -> Result<(), KeyspaceError> {
         let key = &anchor.key;
-        tracing::warn!(key = %key.escape_ascii(), "none of a collection's elements are readable: dropped");
+        tracing::warn!(key = %key.escape_ascii(), "dropped a collection: none of its elements is readable");
         if let Some(table) = shard.table_mut(anchor.generation)
             && let Some(entry) = table.index.remove(anchor.hash, key)
         {
@@ -279,9 +279,8 @@ impl Loading<'_> {
                         // The store keeps the score apart if the member's name is long.
                         score = source.read(name, found.entry.location, decode_score)?;
                     }
-                    let score = score.ok_or_else(|| {
-                        KeyspaceError::Store("a member's score is damaged".into())
-                    })?;
+                    let score =
+                        score.ok_or(KeyspaceError::Failed("a member's score is damaged"))?;
                     let member = IndexKey::from_slice(name);
                     scored.push(Scored { score, member });
                 }

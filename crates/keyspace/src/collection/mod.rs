@@ -384,7 +384,7 @@ impl Collections<'_> {
             })?;
         id.map(u64::from_le_bytes)
             .map(Some)
-            .ok_or_else(|| KeyspaceError::Store("a collection's anchor holds no id".into()))
+            .ok_or(KeyspaceError::Failed("a collection's anchor holds no id"))
     }
 
     /// The collection of a key, even if its deadline has passed; `None` for a string.
@@ -400,7 +400,7 @@ impl Collections<'_> {
         let shared = self.keyspace.registry.get(id);
         shared
             .map(|shared| Some((id, shared)))
-            .ok_or_else(|| KeyspaceError::Store("a collection whose elements are missing".into()))
+            .ok_or(KeyspaceError::Failed("a collection's elements are missing"))
     }
 
     /// The partition that must be read before the entry's collection can be used.

@@ -81,8 +81,8 @@ impl CollectionRecords {
         match self.batches.last_mut() {
             Some(last) if last.len() + batch.len() <= BATCH => last.append(batch),
             _ => {
-                let room = if batch.len() < BATCH { 0 } else { BATCH };
-                let mut batch = std::mem::replace(batch, Vec::with_capacity(room));
+                let capacity = if batch.len() < BATCH { 0 } else { BATCH };
+                let mut batch = std::mem::replace(batch, Vec::with_capacity(capacity));
                 batch.shrink_to_fit();
                 self.batches.push(batch);
             }
@@ -117,9 +117,10 @@ impl CollectionRecords {
         let bits = (self.len() / BUCKET).max(1).ilog2().min(16);
         // Shifting by 64 overflows, so shift in two steps.
         let bucket_of = |hash: u64| (hash >> 1 >> (63 - bits)) as usize;
-        let room = (self.len() >> bits) + (self.len() >> bits >> 3);
-        let mut buckets: Vec<Vec<ElementRecord>> =
-            (0..1 << bits).map(|_| Vec::with_capacity(room)).collect();
+        let capacity = (self.len() >> bits) + (self.len() >> bits >> 3);
+        let mut buckets: Vec<Vec<ElementRecord>> = (0..1 << bits)
+            .map(|_| Vec::with_capacity(capacity))
+            .collect();
         // Two loops, because a flattened iterator would pass each element through memory once more.
         for batch in self.batches {
             for found in batch {

@@ -58,7 +58,7 @@ impl<'a> Source<'a> {
                 result = f.take().map(|f| f(value.bytes));
             },
         )?;
-        result.ok_or_else(|| KeyspaceError::Store("an element's record is missing".into()))
+        result.ok_or(KeyspaceError::Failed("an element's record is missing"))
     }
     /// Reads elements in sequence until `f` breaks; `location` and `name` give an element's location and name.
     pub fn read_run<T, N: AsRef<[u8]>>(

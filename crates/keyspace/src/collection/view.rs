@@ -1,8 +1,8 @@
-//! Looking at collections. What is looked at is locked meanwhile.
+//! Read access to collections. A collection stays locked while a caller looks at it.
 
 use std::ops::{ControlFlow, Range};
 
-use parking_lot::RwLock;
+use lock_order::RwLock;
 
 use super::elements::{decode_score, encode_label};
 use super::list::ListItem;
@@ -12,7 +12,6 @@ use super::source::Source;
 use super::{Collection, Encoding, Shape};
 use crate::hashing::shard_of;
 use crate::index::{Entry, Index};
-use crate::reading::live;
 use crate::{Access, Cursor, Keyspace, KeyspaceError, Kind, StringView};
 
 /// A live value of any type.
@@ -60,7 +59,7 @@ impl<'a> View<'a> {
         }
     }
 
-    /// The type.
+    /// The value's type.
     pub fn kind(&self) -> Kind {
         match self {
             View::String(_) => Kind::String,
@@ -81,7 +80,7 @@ impl<'a> View<'a> {
         }
     }
 
-    /// Whether there is none, which does not occur.
+    /// Whether the value has no element; a stored collection always has one.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -141,7 +140,7 @@ impl<'a> Fields<'a> {
         self.index.len()
     }
 
-    /// Whether there is none, which does not occur.
+    /// Whether there are none; a stored hash or set always has one.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -156,12 +155,12 @@ impl<'a> Fields<'a> {
             .get(self.source.keyspace.hashing.hash(name), name)
     }
 
-    /// Whether a field or member is there.
+    /// Whether the field or member exists.
     pub fn contains(&self, name: &[u8]) -> bool {
         self.entry(name).is_some()
     }
 
-    /// Runs `f` on a field's value; `None` where there is no such field.
+    /// Runs `f` on a field's value; returns `None` if there is no such field.
     pub fn get<R>(
         &self,
         name: &[u8],
@@ -172,20 +171,20 @@ impl<'a> Fields<'a> {
             .transpose()
     }
 
-    /// The elements: of one that Redis keeps in an order in that order, of others in none.
+    /// The elements: in Redis's order if Redis keeps an order in this encoding, otherwise in no order.
     fn entries(&self) -> impl Iterator<Item = &'a Entry> + use<'a> {
         let few = super::in_order(self.index, self.encoding);
         let many = few.is_none().then(|| self.index.iter());
         few.into_iter().flatten().chain(many.into_iter().flatten())
     }
 
-    /// All names: of few short ones in the order in which they came, integers of a small set rising, others in no
-    /// order.
+    /// All names. A small collection of short names gives them in the order in which they were added, a small set of
+    /// integers in ascending order; others have no order.
     pub fn names(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
         self.entries().map(Entry::key)
     }
 
-    /// Meets all fields with their values, in the order of the [`names`](Self::names).
+    /// Passes all fields with their values to `f`, in the order of [`names`](Self::names).
     pub fn for_each(&self, mut f: impl FnMut(&[u8], &[u8])) -> Result<(), KeyspaceError> {
         self.source.read_run(
             self.entries(),
@@ -198,17 +197,17 @@ impl<'a> Fields<'a> {
         )
     }
 
-    /// One step of a scan: meets about `count` names from `cursor` on, and returns the next cursor, `None` at the end.
+    /// One step of a scan: visits about `count` names from `cursor` on and returns the next cursor, `None` at the end.
     pub fn scan(&self, cursor: Cursor, count: usize, visit: impl FnMut(&[u8])) -> Option<Cursor> {
         if self.encoding != Encoding::Full {
-            // All at once, wherever the cursor stands.
+            // A small collection is returned whole, as Redis does; the cursor does not matter.
             self.names().for_each(visit);
             return None;
         }
         scan(self.source.keyspace, self.index, cursor, count, visit)
     }
 
-    /// A name drawn at random.
+    /// A random name.
     pub fn draw(&self) -> Option<&'a [u8]> {
         self.index.draw().map(Entry::key)
     }
@@ -238,12 +237,12 @@ impl List<'_> {
         self.items.len()
     }
 
-    /// Whether there is none, which does not occur.
+    /// Whether there are none; a stored list always has one.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Runs `f` on the element at a position; `None` beyond the end.
+    /// Runs `f` on the element at a position; returns `None` beyond the end.
     pub fn get<R>(
         &self,
         position: usize,
@@ -255,7 +254,7 @@ impl List<'_> {
             .transpose()
     }
 
-    /// Meets the elements at positions of a range, in order or from its end, until `f` breaks.
+    /// Passes the elements in a range of positions to `f`, in order or in reverse, until `f` breaks.
     pub fn for_range(
         &self,
         range: Range<usize>,
@@ -293,7 +292,7 @@ impl<'a> Scores<'a> {
         self.ranked.len()
     }
 
-    /// Whether there is none, which does not occur.
+    /// Whether there are none; a stored sorted set always has one.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -303,7 +302,7 @@ impl<'a> Scores<'a> {
         self.encoding
     }
 
-    /// A member's score; `None` where it is not there.
+    /// A member's score; `None` if the set does not have the member.
     pub fn score(&self, member: &[u8]) -> Result<Option<f64>, KeyspaceError> {
         let members = self.ranked.members();
         let Some(entry) = members.get(self.source.keyspace.hashing.hash(member), member) else {
@@ -312,21 +311,21 @@ impl<'a> Scores<'a> {
         let score = self.source.read(member, entry.location, decode_score)?;
         score
             .map(Some)
-            .ok_or_else(|| KeyspaceError::Store("a member's score is damaged".into()))
+            .ok_or(KeyspaceError::Failed("a member's score is damaged"))
     }
 
-    /// How many members come before one that is there, by its score.
+    /// The rank of a member of the set, whose score the caller gives.
     pub fn rank(&self, score: f64, member: &[u8]) -> usize {
         self.ranked.rank(score, member)
     }
 
-    /// How many members are `before` (given score and name): all that are must come first in the order by score and
-    /// name.
+    /// How many members satisfy `before`, which gets the score and the name. In the set's order, the members that
+    /// satisfy it must come first.
     pub fn partition_point(&self, before: impl Fn(f64, &[u8]) -> bool) -> usize {
         self.ranked.partition_point(before)
     }
 
-    /// The members of a range of ranks, with their scores; what lies beyond the end is left out.
+    /// The members in a range of ranks, with their scores. The range is cut off at the end of the set.
     pub fn range(
         &self,
         ranks: Range<usize>,
@@ -334,10 +333,11 @@ impl<'a> Scores<'a> {
         self.ranked.range(ranks)
     }
 
-    /// One step of a scan: meets about `count` members from `cursor` on, and returns the next cursor, `None` at the end.
+    /// One step of a scan: visits about `count` members from `cursor` on and returns the next cursor, `None` at the
+    /// end.
     pub fn scan(&self, cursor: Cursor, count: usize, visit: impl FnMut(&[u8])) -> Option<Cursor> {
         if self.encoding != Encoding::Full {
-            // All at once, wherever the cursor stands.
+            // A small collection is returned whole, as Redis does; the cursor does not matter.
             let members = self.range(0..self.len());
             members.map(|(member, _)| member).for_each(visit);
             return None;
@@ -348,10 +348,10 @@ impl<'a> Scores<'a> {
 }
 
 impl Keyspace {
-    /// Runs `f` on the live value of a key, of whatever type; `None` where the key is absent or past its deadline.
+    /// Runs `f` on the live value of a key, of any type; on `None` if the key is absent or past its deadline.
     ///
-    /// The key is locked meanwhile: `f` must not call the keyspace. What the view itself calls with a value borrowed
-    /// must not read another one.
+    /// The key is locked while `f` runs, so `f` must not call the keyspace. A closure that a method of the view calls
+    /// with a borrowed value must not read another value.
     pub fn view<R>(
         &self,
         db: usize,
@@ -364,7 +364,9 @@ impl Keyspace {
         loop {
             let shard = self.locking().read_shard(shard_of(hash))?;
             let generation = self.generations.of(db);
-            let entry = live(shard.get(generation, hash, key), access.now);
+            let entry = self
+                .expiry()
+                .live(shard.get(generation, hash, key), access.now);
             let Some(entry) = entry else {
                 return Ok(f(None));
             };
@@ -391,8 +393,7 @@ impl Keyspace {
         }
     }
 
-    /// Runs `f` on the live values of several keys, which may repeat, as they are at one moment. `f` must
-    /// not call the keyspace.
+    /// Runs `f` on the live values of several keys at one moment; the keys may repeat. `f` must not call the keyspace.
     pub fn view_many<R>(
         &self,
         keys: &[(usize, &[u8])],
@@ -408,7 +409,10 @@ impl Keyspace {
         for (&(db, key), &hash) in keys.iter().zip(&hashes) {
             let shard = &shards[numbers.partition_point(|&number| number < shard_of(hash))];
             let generation = self.generations.of(db);
-            let Some(entry) = live(shard.get(generation, hash, key), access.now) else {
+            let Some(entry) = self
+                .expiry()
+                .live(shard.get(generation, hash, key), access.now)
+            else {
                 held.push(Held::Absent);
                 continue;
             };
@@ -423,7 +427,7 @@ impl Keyspace {
                 },
             );
         }
-        // Recursive: a key may be named twice, and a compaction may wait for its lock in between.
+        // A recursive read lock: the call may name a key twice, and a compaction may wait for the lock between the two.
         let locked: Vec<_> = held
             .iter()
             .map(|held| match held {
@@ -446,7 +450,7 @@ impl Keyspace {
     }
 }
 
-/// What a key of [`Keyspace::view_many`] holds.
+/// The value of a key of [`Keyspace::view_many`].
 enum Held<'a> {
     Absent,
     String(StringView<'a>),

@@ -38,8 +38,8 @@ impl Candidates {
         if self.sorted.len() == CANDIDATES_MAX {
             self.sorted.remove(0);
         }
-        let place = self.sorted.partition_point(|c| c.score < candidate.score);
-        self.sorted.insert(place, candidate);
+        let position = self.sorted.partition_point(|c| c.score < candidate.score);
+        self.sorted.insert(position, candidate);
     }
 
     /// Removes and returns the candidate with the highest score.

@@ -393,7 +393,7 @@ impl Eviction<'_> {
         };
         let location = entry.location;
         let collection = self.keyspace.collections().id_of(hash, generation, entry)?;
-        let before = if entry.is_expired(now) {
+        let before = if self.keyspace.expiry().has_passed(entry, now) {
             self.keyspace
                 .store
                 .forget(record, location, Gone::Expired)?;

@@ -12,7 +12,7 @@ pub use evict::Eviction;
 use std::sync::atomic::{AtomicI64, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use parking_lot::Mutex;
+use lock_order::{Mutex, Rank};
 
 use super::Millis;
 use super::clock::{Clock, Lfu};
@@ -103,7 +103,7 @@ impl Default for State {
             time_max_us: AtomicU64::new(micros(time_limit(TENACITY_EVEN_MAX))),
             threshold: AtomicU64::new(u64::MAX),
             dram_bytes: AtomicU64::new(0),
-            candidates: Mutex::default(),
+            candidates: Mutex::new(Rank::Lists, Candidates::default()),
             evicted: AtomicU64::new(0),
             exceeded_since: AtomicI64::new(0),
             exceeded_ms: AtomicU64::new(0),

@@ -93,8 +93,8 @@ impl Leaf {
         if len == self.entries.capacity() {
             self.entries.reserve_exact(room_for(len + 1) - len);
         }
-        if let Some(place) = self.tags.get_mut(len) {
-            *place = tag(hash);
+        if let Some(free) = self.tags.get_mut(len) {
+            *free = tag(hash);
             self.wild &= !(1 << len);
         }
         self.entries.push(entry);

@@ -11,7 +11,7 @@ use super::*;
 
 const SKIP_BITS: u32 = 8;
 
-/// A hash within shard 5, as all keys of one index share the shard's bits.
+/// A hash within shard 5. All keys of one index share the shard's bits.
 fn hash(state: &RandomState, key: &[u8]) -> u64 {
     (state.hash_one(key) >> SKIP_BITS) | (5 << (64 - SKIP_BITS))
 }
@@ -139,7 +139,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// A key of 2 to 30 bytes: short ones lie in their entries, long ones do not.
+/// A key of 2 to 30 bytes: a short key lies in its entry, a long one outside.
 fn long_or_short(number: u16) -> Vec<u8> {
     let mut key = number.to_be_bytes().to_vec();
     key.resize(2 + usize::from(number) % 29, b'x');
@@ -228,7 +228,7 @@ proptest! {
     }
 }
 
-/// Spreads numbers as a hash does, and the same way at each run.
+/// Spreads numbers as a hash does, in the same way at each run.
 fn mixed(key: &[u8]) -> u64 {
     let mut hash = 0x9e37_79b9_7f4a_7c15;
     for &byte in key {
@@ -288,8 +288,8 @@ fn memory_comes_back_after_deletes() {
     assert_eq!((index.len(), index.memory_bytes()), (0, empty));
 }
 
-/// Deadlines far ahead cost nothing; once the first deadlines of overwritten keys have passed, one walk over them
-/// is enough.
+/// Deadlines far ahead cost nothing. Once the first deadlines of overwritten keys have passed, one search over them is
+/// enough.
 #[test]
 fn overwritten_deadlines_are_looked_at_once() {
     let mut index = Index::new(SKIP_BITS);

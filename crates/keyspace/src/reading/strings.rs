@@ -1,29 +1,29 @@
-//! Strings, read and changed as far as a command asks for: of a long one the rest stays where it is.
+//! Reads of strings. A command reads only the part of a long string that it needs.
 
 use std::borrow::Cow;
 use std::ops::{ControlFlow, Range};
 
-use super::{Reading, live};
+use super::Reading;
 use crate::hashing::shard_of;
 use crate::index::Entry;
 use crate::{Access, Keyspace, KeyspaceError, Kind, Millis, StringForm, Value};
 use store::{Location, RecordKey, Store, lend, within};
 
-/// A live string. Its key is locked meanwhile.
+/// A live string. Its key is locked while the view exists.
 #[derive(Clone, Copy)]
 pub struct StringView<'a> {
-    /// Deadline, or `None` where the key stays.
+    /// The deadline; `None` if the key does not expire.
     pub expires_at: Option<Millis>,
     source: Source<'a>,
 }
 
 #[derive(Clone, Copy)]
 enum Source<'a> {
-    /// All of it, and how Redis would hold it.
+    /// All bytes of the string, and how Redis would hold it.
     Bytes(&'a [u8], StringForm),
-    /// There is none: it reads as an empty one.
+    /// The key is absent: the string reads as empty.
     Absent,
-    /// Where it lies.
+    /// Where the string lies in the store.
     Stored {
         store: &'a dyn Store,
         record: RecordKey<'a>,
@@ -59,18 +59,19 @@ impl<'a> From<Value<'a>> for StringView<'a> {
 }
 
 impl<'a> StringView<'a> {
-    /// What a command sees where the key is absent: an empty string.
+    /// The view of an absent key: an empty string.
     pub const ABSENT: StringView<'static> = StringView {
         expires_at: None,
         source: Source::Absent,
     };
 
-    /// Whether there is a string; an absent one reads as empty.
+    /// Whether the key exists; an absent one reads as an empty string.
     pub fn exists(self) -> bool {
         !matches!(self.source, Source::Absent)
     }
 
-    /// How Redis would hold it. Of a long string it says nothing, since its length alone decides.
+    /// How Redis would hold the string. Returns `Plain` for a long stored string, whose form follows from its length
+    /// alone.
     pub fn form(self) -> Result<StringForm, KeyspaceError> {
         let mut form = StringForm::Plain;
         match self.source {
@@ -98,12 +99,12 @@ impl<'a> StringView<'a> {
                 location,
             } => store
                 .value_bytes(record, location)?
-                .ok_or_else(|| KeyspaceError::Store("a value is missing".into())),
+                .ok_or(KeyspaceError::Failed("a value is missing")),
         }
     }
 
-    /// Calls `f` with the bytes of `range`, one piece after the other, until it breaks. What of the range lies behind
-    /// the end is left out. `f` must not read any string meanwhile.
+    /// Calls `f` with the bytes of `range`, piece by piece, until `f` breaks. The range is cut off at the end of the
+    /// string. `f` must not read a string itself.
     pub fn for_each(
         self,
         range: Range<usize>,
@@ -123,7 +124,7 @@ impl<'a> StringView<'a> {
         }
     }
 
-    /// The bytes of `range`; fewer where the string ends before.
+    /// The bytes of `range`; fewer if the string ends before.
     pub fn bytes(self, range: Range<usize>) -> Result<Cow<'a, [u8]>, KeyspaceError> {
         if let Source::Bytes(bytes, _) = self.source {
             return Ok(Cow::Borrowed(&bytes[within(&range, bytes.len())]));
@@ -136,12 +137,13 @@ impl<'a> StringView<'a> {
         Ok(Cow::Owned(bytes))
     }
 
-    /// All of it.
+    /// The whole string.
     pub fn whole(self) -> Result<Cow<'a, [u8]>, KeyspaceError> {
         self.bytes(0..usize::MAX)
     }
 
-    /// All of it, where that is no more than `bytes_max`: who wants a number need not read what is too long for one.
+    /// The whole string if it has at most `bytes_max` bytes. A caller that wants a number need not read what is too
+    /// long for one.
     pub fn whole_up_to(self, bytes_max: usize) -> Result<Option<Cow<'a, [u8]>>, KeyspaceError> {
         if self.len_bytes()? > bytes_max {
             return Ok(None);
@@ -149,7 +151,7 @@ impl<'a> StringView<'a> {
         self.whole().map(Some)
     }
 
-    /// One byte; `None` behind the end.
+    /// One byte; `None` beyond the end.
     pub fn byte(self, at: usize) -> Result<Option<u8>, KeyspaceError> {
         let mut found = None;
         self.for_each(at..at.saturating_add(1), &mut |piece| {
@@ -161,12 +163,12 @@ impl<'a> StringView<'a> {
 }
 
 impl Keyspace {
-    /// Runs `f` on the live string of a key; `None` where the key is absent or past its deadline.
+    /// Runs `f` on the live string of a key; returns `None` if the key is absent or past its deadline.
     ///
-    /// The key is locked meanwhile: `f` must not call the keyspace.
+    /// The key is locked while `f` runs, so `f` must not call the keyspace.
     ///
     /// # Errors
-    /// [`KeyspaceError::WrongKind`] where the value is none.
+    /// [`KeyspaceError::WrongKind`] if the value is not a string.
     pub fn read_string<R>(
         &self,
         db: usize,
@@ -177,7 +179,9 @@ impl Keyspace {
         let hash = self.hashing.hash(key);
         let shard = self.locking().read_shard(shard_of(hash))?;
         let generation = self.generations.of(db);
-        let entry = live(shard.get(generation, hash, key), access.now);
+        let entry = self
+            .expiry()
+            .live(shard.get(generation, hash, key), access.now);
         self.reading().string(hash, generation, entry, access, f)
     }
 }
@@ -195,7 +199,7 @@ impl<'a> Reading<'a> {
             return Ok(None);
         };
         if entry.kind() == Kind::String && !self.keyspace.store.is_large(entry.location) {
-            // Read once, wherever `f` looks.
+            // Read the string once; `f` may look at it several times.
             return self.value(hash, generation, Some(entry), access, |value| {
                 f(value.into())
             });
@@ -209,7 +213,7 @@ impl<'a> Reading<'a> {
         Ok(Some(f(self.stored_string(hash, generation, entry))))
     }
 
-    /// The string of a live entry, of which nothing is read before somebody asks for it.
+    /// The string of a live entry. It is read only when a caller asks for its bytes.
     pub(crate) fn stored_string(
         self,
         hash: u64,

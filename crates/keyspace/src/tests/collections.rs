@@ -1,4 +1,4 @@
-//! Collections against a model, over a store in memory and over real pools of both layouts.
+//! Compares collections with a model, over a store in memory and over real pools of both layouts.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -313,7 +313,7 @@ fn edit_list(
             }
         }
         3 => {
-            // Often at one place, so that labels run out there.
+            // Insert often at one position, so that labels run out there.
             let position = position.min(1);
             edit.insert(position, &words[0]);
             list.insert(position, words[0].clone());
@@ -381,9 +381,9 @@ fn collections_do_what_a_model_does_and_nothing_stays_behind() -> Result<()> {
     Ok(())
 }
 
-/// A collection that goes before its elements have been met is forgotten when they are.
+/// Loading drops a collection's elements if a client removed the collection before loading read them.
 #[test]
-fn what_goes_while_the_pool_is_read_leaves_nothing_behind() -> Result<()> {
+fn keys_removed_during_loading_leave_nothing_behind() -> Result<()> {
     let keys: Vec<String> = (0..40).map(|n| format!("key {n}")).collect();
     for flushed in [false, true] {
         let (keyspace, store) = fresh(false);
@@ -396,7 +396,7 @@ fn what_goes_while_the_pool_is_read_leaves_nothing_behind() -> Result<()> {
         }
         drop(keyspace);
         let keyspace = over(&store);
-        // The anchors are known, and of a part of them the elements.
+        // Loading has read the anchors, and only a part of their elements.
         let half = keyspace.store.partitions() / 2;
         for partition in 0..half {
             keyspace.loading().index_partition(partition)?;
@@ -426,7 +426,9 @@ pub(super) fn open_pool(folder: &Path, layout: LayoutChoice) -> Result<Keyspace>
         layout,
         repair: false,
     };
-    let failed = |error: &dyn std::fmt::Display| KeyspaceError::Store(error.to_string());
+    let failed = |error: &dyn std::fmt::Display| {
+        KeyspaceError::from(store::StoreError::Engine(error.to_string()))
+    };
     let (engine, options) = options.resolve().map_err(|error| failed(&error))?;
     let store = store::open(engine, &options).map_err(|error| failed(&error))?;
     Ok(Keyspace::new(store))
@@ -436,7 +438,9 @@ pub(super) fn open_pool(folder: &Path, layout: LayoutChoice) -> Result<Keyspace>
 fn collections_survive_in_real_pools() -> Result<()> {
     for layout in [LayoutChoice::Packed, LayoutChoice::Pairs] {
         for seed in 100..103 {
-            let folder = folder().map_err(|error| KeyspaceError::Store(error.to_string()))?;
+            let folder = folder().map_err(|error| {
+                KeyspaceError::from(store::StoreError::Engine(error.to_string()))
+            })?;
             let mut world = World {
                 keyspace: open_pool(folder.path(), layout)?,
                 model: BTreeMap::new(),

@@ -5,7 +5,7 @@ use parking_lot::Mutex;
 use super::*;
 use config::{Config, Settings};
 
-/// What a key and its value take in the store of the tests.
+/// The bytes of a key and its value in the tests' store.
 const RECORD_BYTES: u64 = 14;
 
 fn settings(directives: &[(&str, &str)]) -> Settings {
@@ -38,7 +38,7 @@ fn fill(keyspace: &Keyspace, keys: std::ops::Range<u32>) -> Result<()> {
 }
 
 #[test]
-fn a_write_that_finds_no_room_evicts_and_tries_again() -> Result<()> {
+fn a_write_to_a_full_store_evicts_and_tries_again() -> Result<()> {
     let (keyspace, store) = with_policy("allkeys-random");
     fill(&keyspace, 0..1_000)?;
     store.most.store(500 * RECORD_BYTES, Ordering::Relaxed);
@@ -88,7 +88,7 @@ fn a_command_evicts_before_it_adds() -> Result<()> {
     ]));
     keyspace.memory_check().check(100 * RECORD_BYTES, 0)?;
     assert_eq!(keyspace.databases().len(0)?, 800);
-    // What can't fit at all evicts down to the limit only.
+    // A write that can never fit evicts only down to the limit.
     keyspace.memory_check().check(1 << 30, 0)?;
     assert_eq!(keyspace.databases().len(0)?, 800);
     Ok(())
@@ -145,7 +145,7 @@ fn maxmemory_without_a_policy_refuses() -> Result<()> {
 }
 
 #[test]
-fn what_is_evicted_is_told() -> Result<()> {
+fn evictions_emit_events() -> Result<()> {
     struct Heard(Mutex<Vec<String>>);
     impl Observer for Heard {
         fn modified(&self, db: usize, key: &[u8], client: u64) {

@@ -1,4 +1,4 @@
-//! Refused writes and failed commits: what was acknowledged stays, and every key in the index can be read.
+//! Refused writes and failed commits: acknowledged writes stay, and every key in the index can be read.
 
 use std::path::Path;
 
@@ -8,20 +8,20 @@ use store::testing::folder;
 use store::{LayoutChoice, Options};
 
 type Contents = BTreeMap<(usize, Vec<u8>), (Vec<u8>, Option<Millis>)>;
-type Tested<T = ()> = std::result::Result<T, Box<dyn std::error::Error>>;
+pub(super) type Tested<T = ()> = std::result::Result<T, Box<dyn std::error::Error>>;
 
 const STEPS: usize = 60;
 const FAR: Millis = 1 << 50;
 
-/// What the steps run over.
+/// The store that the steps run over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Over {
+pub(super) enum Over {
     Memory,
     Packed,
     Pairs,
 }
 
-fn open(over: Over, folder: &Path) -> Tested<Arc<Faults>> {
+pub(super) fn open(over: Over, folder: &Path) -> Tested<Arc<Faults>> {
     let layout = match over {
         Over::Memory => {
             return Ok(Faults::over(Box::new(Arc::new(MemoryStore::new(4, false)))));
@@ -42,7 +42,7 @@ fn open(over: Over, folder: &Path) -> Tested<Arc<Faults>> {
 }
 
 fn value(step: usize) -> Vec<u8> {
-    // Some in parts.
+    // Some values are long enough to be stored in parts.
     let length = if step % 7 == 3 { 90_000 } else { 10 * step };
     format!("{step} ").bytes().cycle().take(length).collect()
 }
@@ -51,7 +51,7 @@ fn name(n: usize) -> Vec<u8> {
     format!("key {}", n % 9).into_bytes()
 }
 
-/// One change of keys in databases 0 and 1; of the model, where it went well.
+/// One change of keys in databases 0 and 1; it changes the model too if it succeeded.
 fn step(keyspace: &Keyspace, model: &mut Contents, step: usize) -> Result<()> {
     let (db, key, bytes) = (step % 2, name(step * step), value(step));
     match step % 6 {
@@ -87,7 +87,7 @@ fn step(keyspace: &Keyspace, model: &mut Contents, step: usize) -> Result<()> {
     Ok(())
 }
 
-/// All that the index knows, read.
+/// Reads every key that the index knows.
 fn contents(keyspace: &Keyspace) -> Result<Contents> {
     let mut found = Contents::new();
     for db in 0..3 {
@@ -164,7 +164,7 @@ fn a_failed_commit_loses_nothing_acknowledged() -> Tested {
                 failed += 1;
                 assert!(contents(&keyspace)? == model, "{over:?} {n}");
                 if over == Over::Packed && n % 2 == 0 {
-                    // The process dies: what no reply has told of is not there.
+                    // The process dies: a write without a reply may be lost.
                     model = acknowledged;
                     break;
                 }

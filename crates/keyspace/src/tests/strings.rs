@@ -1,4 +1,4 @@
-//! Strings of every length, changed in parts: over a store in memory and over both layouts.
+//! Strings of every length, changed in parts, over a store in memory and over both layouts.
 
 use proptest::test_runner::{Config, TestRunner};
 
@@ -12,19 +12,19 @@ const KEYS: usize = 3;
 
 #[derive(Clone, Debug)]
 enum Edit {
-    /// A new value of so many bytes.
+    /// A new value of this many bytes.
     Put(usize),
-    /// Changes, each at a place and of a length.
+    /// Changes, each with a position and a length.
     Change(Vec<(usize, usize)>),
-    /// As many bytes at the end.
+    /// Appends this many bytes.
     Append(usize),
     Remove,
     Expire(bool),
-    /// Looks at these bytes.
+    /// Reads these bytes.
     Look(usize, usize),
 }
 
-/// Places near the ends of parts, of which the pool's segments have 16 KiB ones, and others.
+/// Positions near the ends of parts (the tests' pool has parts of 16 KiB) and elsewhere.
 fn place() -> impl Strategy<Value = usize> {
     prop_oneof![
         0..400_000usize,
@@ -138,7 +138,7 @@ fn check(keyspace: &Keyspace, model: &Model) -> Result<()> {
     Ok(())
 }
 
-/// Random edits of a few keys; a keyspace that `reopen` makes finds what there was.
+/// Makes random edits of a few keys. The keyspace that `reopen` makes must have the same strings.
 fn edits_do_what_a_model_does(cases: u32, open: &dyn Fn() -> (Keyspace, Reopen)) {
     let mut runner = TestRunner::new(Config {
         cases,

@@ -1,4 +1,4 @@
-//! The collections among several locked keys.
+//! The collections of a call's locked keys.
 
 use std::sync::Arc;
 
@@ -15,13 +15,13 @@ use crate::collection::{
 use crate::{EventClass, Keyspace, KeyspaceError, Kind, Millis};
 use store::Location;
 
-/// A collection of one of the keys, locked.
+/// A locked collection of one of the keys.
 pub(super) struct Opened<'a> {
     keyspace: &'a Keyspace,
     position: usize,
     id: u64,
     locked: Option<LockedCollection>,
-    /// Whether it is past its key's deadline.
+    /// Whether its key is past the deadline.
     expired: bool,
     /// Whether it has no anchor yet.
     new: bool,
@@ -51,7 +51,11 @@ impl<'a> Update<'a> {
                 continue;
             }
             let key = self.keys[i];
-            let expired = entry.is_expired(self.keys.access.now);
+            let expired = self
+                .keys
+                .keyspace
+                .expiry()
+                .has_passed(entry, self.keys.access.now);
             if !expired && self.keys.next_access(i).touch {
                 entry.touch(self.keys.access.now, self.keys.keyspace.eviction.clock());
             }
@@ -87,7 +91,7 @@ impl<'a> Update<'a> {
         Ok(())
     }
 
-    /// Where in the call the key of position `i` stands first.
+    /// The first position in the call at which the key of position `i` stands.
     fn first_position(&self, i: usize) -> usize {
         let same = |other: &LockedKey<'_>| {
             let key = &self.keys[i];
@@ -102,7 +106,7 @@ impl<'a> Update<'a> {
         opened.find(|one| one.position == i && !one.expired)
     }
 
-    /// The live value of key `i` as it was before this call's changes.
+    /// The live value of key `i`, as it was before this call's changes.
     pub fn view(&self, i: usize) -> Option<View<'_>> {
         let entry = self.keys.live_entry(i)?;
         if entry.kind() == Kind::String {
@@ -121,8 +125,8 @@ impl<'a> Update<'a> {
         Some(View::new(self.keys.keyspace, opened.id, collection))
     }
 
-    /// The hash or set of key `i`, to be changed; made where the key is absent. One that has no elements after the
-    /// call is no more.
+    /// The hash or set of key `i`, ready to be changed; a new one if the key is absent. If it has no elements after the
+    /// call, the key is removed.
     pub fn fields(&mut self, i: usize, kind: Kind) -> Result<FieldsEdit<'_>, KeyspaceError> {
         let (opened, edit) = self.edit(i, kind)?;
         match (&self.opened[opened].locked, &mut self.edits[edit].1.what) {
@@ -136,7 +140,7 @@ impl<'a> Update<'a> {
         }
     }
 
-    /// The sorted set of key `i`; see [`fields`](Self::fields).
+    /// The sorted set of key `i`, ready to be changed; see [`fields`](Self::fields).
     pub fn scores(&mut self, i: usize) -> Result<ScoresEdit<'_>, KeyspaceError> {
         let (opened, edit) = self.edit(i, Kind::SortedSet)?;
         match (&self.opened[opened].locked, &mut self.edits[edit].1.what) {
@@ -150,7 +154,7 @@ impl<'a> Update<'a> {
         }
     }
 
-    /// The list of key `i`; see [`fields`](Self::fields).
+    /// The list of key `i`, ready to be changed; see [`fields`](Self::fields).
     pub fn list(&mut self, i: usize) -> Result<ListEdit<'_>, KeyspaceError> {
         let (opened, edit) = self.edit(i, Kind::List)?;
         let len = self.opened[opened]
@@ -163,7 +167,7 @@ impl<'a> Update<'a> {
         }
     }
 
-    /// Where the collection of key `i` and its changes stand.
+    /// The positions of key `i`'s collection in `opened` and of its changes in `edits`.
     fn edit(&mut self, i: usize, kind: Kind) -> Result<(usize, usize), KeyspaceError> {
         let i = self.first_position(i);
         let opened = self
@@ -177,7 +181,7 @@ impl<'a> Update<'a> {
             }
             opened
         } else {
-            // What is there, but was not opened, is a string.
+            // If the key is live and has no opened collection, its value is a string.
             if self.keys.live_entry(i).is_some() {
                 return Err(KeyspaceError::WrongKind);
             }
@@ -205,7 +209,7 @@ impl<'a> Update<'a> {
         let id = self.keys.keyspace.registry.new_id();
         let shared = Arc::new(RwLock::new(Collection::new(kind)));
         let locked = RwLock::write_arc(&shared);
-        // Before its first element is stored: the compaction is to find it.
+        // Register the collection before its first element is stored, so that the compaction finds it.
         let generation = self.keys[i].generation;
         self.keys.keyspace.registry.insert(id, generation, shared);
         Opened {
@@ -218,7 +222,7 @@ impl<'a> Update<'a> {
         }
     }
 
-    /// A new collection, which [`replace`](Self::replace) puts under key `i`.
+    /// Begins a new collection, which [`replace`](Self::replace) puts under key `i`.
     pub fn build(&self, i: usize, kind: Kind) -> NewCollection<'a> {
         let generation = self.keys[i].generation;
         NewCollection {
@@ -227,7 +231,8 @@ impl<'a> Update<'a> {
         }
     }
 
-    /// Stages a new collection as the value of the key that it was built for; without elements, that key's removal.
+    /// Stages a new collection as the value of the key that it was built for. If it has no elements, stages that key's
+    /// removal.
     pub fn replace(
         &mut self,
         mut new: NewCollection<'a>,
@@ -244,7 +249,7 @@ impl<'a> Update<'a> {
         Ok(())
     }
 
-    /// Stages that key `to` gets a copy of the value of key `from`, with its deadline. False where there is none.
+    /// Stages a copy of key `from`'s value, with its deadline, under key `to`. Returns `false` if `from` has no value.
     pub fn copy_value(&mut self, from: usize, to: usize) -> Result<bool, KeyspaceError> {
         let Some(info) = self.info(from) else {
             return Ok(false);
@@ -264,13 +269,12 @@ impl<'a> Update<'a> {
         Ok(true)
     }
 
-    /// Stages that key `to` gets the value of key `from`, with its deadline, and `from` has none any more. False where
-    /// there is none.
+    /// Stages the move of key `from`'s value, with its deadline, to key `to`. Returns `false` if `from` has no value.
     pub fn move_value(&mut self, from: usize, to: usize) -> Result<bool, KeyspaceError> {
         let Some(info) = self.info(from) else {
             return Ok(false);
         };
-        // First, since Redis tells of the old name first.
+        // Remove first, because Redis reports the old name first.
         self.remove(from);
         match self.opened(from).map(|opened| opened.id) {
             Some(id) if info.kind != Kind::String => {
@@ -285,14 +289,14 @@ impl<'a> Update<'a> {
         Ok(true)
     }
 
-    /// Redis removes what it replaces, and says nothing of that but that the key is new.
+    /// Redis removes the value that it replaces, and reports only that the key is new.
     fn tell_replaced(&mut self, to: usize) {
         if self.info(to).is_some() {
             self.event(to, EventClass::NEW, "new");
         }
     }
 
-    /// Stages what becomes of the anchors of collections that change.
+    /// Stages the writes of anchors of collections that begin or end with this call.
     pub(super) fn stage_anchors(&mut self) {
         for n in 0..self.edits.len() {
             let (i, edit) = &self.edits[n];
@@ -323,7 +327,7 @@ impl<'a> Update<'a> {
         }
     }
 
-    /// Whether the call changes elements of one collection, which was there and has some left, and nothing else.
+    /// Whether the call changes only elements of one collection that existed before and still has elements.
     #[inline]
     pub(super) fn only_changes_elements(&self) -> bool {
         let ([(_, edit)], [opened], true) =
@@ -334,7 +338,7 @@ impl<'a> Update<'a> {
         !opened.new && changes_elements(std::slice::from_ref(opened), edit).is_some()
     }
 
-    /// Writes the changes of the one collection, and does them in DRAM.
+    /// Writes the changes of the one collection, and applies them in DRAM.
     pub(super) fn write_one_edit(&mut self) -> Result<(), KeyspaceError> {
         let keyspace = self.keys.keyspace;
         let (Some((_, edit)), Some(opened)) = (self.edits.first_mut(), self.opened.first_mut())
@@ -361,7 +365,7 @@ impl<'a> Update<'a> {
         Ok(())
     }
 
-    /// Finds out what each edit writes.
+    /// Determines which records each edit writes.
     pub(super) fn plan(&mut self) -> Result<(), KeyspaceError> {
         for (_, edit) in &mut self.edits {
             if let Some(locked) = changes_elements(&self.opened, edit) {
@@ -381,7 +385,7 @@ impl<'a> Update<'a> {
         }
     }
 
-    /// Does in DRAM what was written, and lets go of the collections that have no anchor any more.
+    /// Applies the written edits in DRAM, and removes the collections that have lost their anchors.
     pub(super) fn apply_elements(&mut self, mut locations: &[Location]) {
         let keyspace = self.keys.keyspace;
         for (_, edit) in self.edits.iter().filter(|(_, edit)| edit.is_planned()) {
@@ -424,7 +428,7 @@ impl<'a> Update<'a> {
         }
     }
 
-    /// Whether this call has removed or replaced the anchor of a collection that was there.
+    /// Whether this call has removed or replaced the anchor of a collection that existed before.
     fn lost_anchor(&self, opened: &Opened<'_>) -> bool {
         self.staged.iter().any(|&(i, staged)| {
             let names_it =
@@ -439,15 +443,15 @@ impl<'a> Update<'a> {
     }
 }
 
-/// The collection whose elements an edit writes; `None` where it writes none.
+/// The collection whose elements an edit writes; `None` if it writes none.
 fn changes_elements<'o>(opened: &'o [Opened<'_>], edit: &Edit) -> Option<&'o LockedCollection> {
     let opened = opened.iter().find(|one| one.id == edit.id)?;
     let locked = opened.locked.as_ref()?;
-    // The elements of what is removed as a whole go by themselves.
+    // If the whole collection is removed, its elements need no writes of their own.
     (!edit.is_empty() && edit.len_after(locked.len()) > 0).then_some(locked)
 }
 
-/// A collection that has no key yet. What was stored of it goes again when this is dropped.
+/// A collection without a key. Dropping it removes the elements that it has stored.
 #[derive(Debug)]
 pub struct NewCollection<'a> {
     position: usize,
@@ -460,7 +464,7 @@ impl NewCollection<'_> {
         self.built.len()
     }
 
-    /// Whether it has none.
+    /// Whether it has no elements.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -480,7 +484,7 @@ impl NewCollection<'_> {
         self.built.push(member, &encode_score(score))
     }
 
-    /// Adds a list's element behind all others.
+    /// Adds an element at the end of a list.
     pub fn element(&mut self, value: &[u8]) -> Result<(), KeyspaceError> {
         self.built.push(b"", value)
     }

@@ -1,15 +1,14 @@
-//! Locked keys, and what is known of them before a call's writes.
+//! Locked keys, and what the index knows about them before a call's writes.
 
 use std::cell::Cell;
 use std::ops::Index;
 
-use parking_lot::RwLockWriteGuard;
+use lock_order::WriteGuard;
 use smallvec::SmallVec;
 
 use crate::dirty::Dirty;
 use crate::hashing::shard_of;
 use crate::index::Entry;
-use crate::reading::live;
 use crate::shard::Shard;
 use crate::{Access, KeyInfo, Keyspace, KeyspaceError, StringView, Value};
 use store::RecordKey;
@@ -23,23 +22,23 @@ pub(crate) struct LockedKey<'a> {
     pub(crate) generation: u32,
 }
 
-/// What there is one of for each key: most often there is one key, and what is small is quickly moved.
+/// One item for each key. Most calls have one key, and a small type moves quickly.
 pub(crate) type Each<T> = SmallVec<[T; 1]>;
 
-/// Locked shards, with their numbers, rising.
-pub(crate) type LockedShards<'a> = (Each<usize>, Each<RwLockWriteGuard<'a, Shard>>);
+/// Locked shards, with their numbers in ascending order.
+pub(crate) type LockedShards<'a> = (Each<usize>, Each<WriteGuard<'a, Shard>>);
 
-/// The keys of one call, each by its position in the call, with the locks of their shards.
+/// The keys of one call, named by their positions in the call, with the locks of their shards.
 pub(super) struct LockedKeys<'a> {
     pub(super) keyspace: &'a Keyspace,
-    /// The numbers of `shards`, rising.
+    /// The numbers of `shards`, in ascending order.
     numbers: Each<usize>,
-    pub(super) shards: Each<RwLockWriteGuard<'a, Shard>>,
+    pub(super) shards: Each<WriteGuard<'a, Shard>>,
     pub(super) list: Each<LockedKey<'a>>,
     pub(super) access: Access,
     /// For each key, whether this call has touched it already.
     touched: Each<Cell<bool>>,
-    /// How many changes of data the call counts as.
+    /// Counts the call's changes of data.
     pub(super) dirty: Dirty,
 }
 
@@ -53,7 +52,7 @@ impl<'a> Index<usize> for LockedKeys<'a> {
 }
 
 impl<'a> LockedKeys<'a> {
-    /// Keys whose `shards` are locked, with their numbers, rising.
+    /// Creates it for keys whose `shards` are locked; the numbers of the shards are in ascending order.
     #[inline]
     pub(super) fn new(
         keyspace: &'a Keyspace,
@@ -76,7 +75,7 @@ impl<'a> LockedKeys<'a> {
         self.list.len()
     }
 
-    /// The entry of key `i`, past its deadline or not.
+    /// The entry of key `i`, expired or not.
     pub(super) fn entry(&self, i: usize) -> Option<&Entry> {
         let LockedKey {
             key,
@@ -88,7 +87,7 @@ impl<'a> LockedKeys<'a> {
     }
 
     pub(super) fn live_entry(&self, i: usize) -> Option<&Entry> {
-        live(self.entry(i), self.access.now)
+        self.keyspace.expiry().live(self.entry(i), self.access.now)
     }
 
     /// The shard of key `i`.
@@ -104,7 +103,7 @@ impl<'a> LockedKeys<'a> {
         &mut self.shards[position]
     }
 
-    /// Where the shard of this number stands among the locked ones.
+    /// The position of the shard with this number among the locked ones.
     #[inline]
     fn position(&self, number: usize) -> usize {
         if self.numbers.len() == 1 {
@@ -113,7 +112,7 @@ impl<'a> LockedKeys<'a> {
         self.numbers.partition_point(|&other| other < number)
     }
 
-    /// The name of key `i` in the store.
+    /// The store's key of key `i`.
     pub(super) fn record(&self, i: usize) -> RecordKey<'a> {
         let LockedKey {
             key,
@@ -167,13 +166,13 @@ impl<'a> LockedKeys<'a> {
         }
     }
 
-    /// The access for the next look at key `i`: it is touched once, however often it is looked at.
+    /// The access for the next look at key `i`. A call touches each key once, however often it looks at the key.
     #[inline]
     pub(super) fn next_access(&self, i: usize) -> Access {
         next_access(self.access, &self.touched[i])
     }
 
-    /// Adds the call's changes of data to those of all calls.
+    /// Adds the call's changes of data to the first shard's count.
     pub(super) fn add_dirty(&mut self) {
         if let Some(shard) = self.shards.first_mut() {
             shard.dirty += self.dirty.count();
@@ -181,7 +180,7 @@ impl<'a> LockedKeys<'a> {
     }
 }
 
-/// The access for the next look at a key: it is touched once in a call, however often it is looked at.
+/// The access for the next look at a key. A call touches each key once, however often it looks at the key.
 #[inline]
 pub(super) fn next_access(access: Access, touched: &Cell<bool>) -> Access {
     Access {

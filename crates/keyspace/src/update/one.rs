@@ -1,7 +1,7 @@
-//! Changing one locked key: each change goes through the protocol at once, as a call of one change.
+//! Changes of one locked key. Each change takes all steps at once, as if it were the call's only change.
 //!
-//! The caller's bytes go to the store without a copy, and a change that finds no room fails where it is made, so that
-//! the caller may do without it.
+//! The caller's bytes go to the store without a copy. If the store is full, the caller learns it from the change
+//! itself, and may go on without that change.
 
 use std::cell::Cell;
 
@@ -11,13 +11,13 @@ use super::KeyWrite;
 use super::locked::{LockedKey, next_access};
 use crate::dirty::Dirty;
 use crate::index::Entry;
-use crate::reading::{StringView, live, storable};
+use crate::reading::{StringView, storable};
 use crate::shard::Shard;
 use crate::{
     Access, EventClass, KeyInfo, Keyspace, KeyspaceError, Millis, RecordKind, StringForm, Value,
 };
 use store::Change;
-use store::change::changed;
+use store::change::{changed, changed_len};
 
 /// One locked key.
 pub struct KeyUpdate<'a> {
@@ -48,13 +48,13 @@ impl<'a> KeyUpdate<'a> {
         }
     }
 
-    /// Adds the call's changes of data to those of all calls.
+    /// Adds the call's changes of data to the shard's count.
     #[inline]
     pub(super) fn add_dirty(&mut self) {
         self.shard.dirty += self.dirty.count();
     }
 
-    /// The key's entry, past its deadline or not.
+    /// The key's entry, expired or not.
     #[inline]
     pub(super) fn entry(&self) -> Option<&Entry> {
         let LockedKey {
@@ -67,7 +67,7 @@ impl<'a> KeyUpdate<'a> {
     }
 
     fn live_entry(&self) -> Option<&Entry> {
-        live(self.entry(), self.access.now)
+        self.keyspace.expiry().live(self.entry(), self.access.now)
     }
 
     fn access_of(&self, entry: Option<&Entry>) -> Access {
@@ -77,14 +77,14 @@ impl<'a> KeyUpdate<'a> {
         }
     }
 
-    /// What the index knows of the key; `None` where it is absent or past its deadline.
+    /// What the index knows about the key; `None` if the key is absent or past its deadline.
     pub fn info(&self) -> Option<KeyInfo> {
         let clock = self.keyspace.eviction.clock();
         let entry = self.live_entry()?;
         Some(entry.info(self.access.now, clock))
     }
 
-    /// Runs `f` on the live value.
+    /// Runs `f` on the live value; returns `None` if there is none.
     pub fn read<R>(&self, f: impl FnOnce(Value<'_>) -> R) -> Result<Option<R>, KeyspaceError> {
         let LockedKey {
             hash, generation, ..
@@ -111,7 +111,7 @@ impl<'a> KeyUpdate<'a> {
             .string(hash, generation, entry, access, f)
     }
 
-    /// Stores a value. On an error the old one is still there.
+    /// Stores a value. After an error, the key still has its old value.
     pub fn put(
         &mut self,
         kind: impl Into<RecordKind>,
@@ -121,8 +121,8 @@ impl<'a> KeyUpdate<'a> {
         self.store(kind.into(), value, expires_at, true)
     }
 
-    /// Stores a value in another form, which does not count as a modification of the key: Redis changes how it holds a
-    /// string before it knows whether a command changes it.
+    /// Stores a value in another form, without counting it as a modification of the key: Redis changes how it holds a
+    /// string before it knows whether the command changes it.
     pub fn put_unmodified(
         &mut self,
         kind: impl Into<RecordKind>,
@@ -147,7 +147,7 @@ impl<'a> KeyUpdate<'a> {
         })
     }
 
-    /// Changes the deadline of a live key. Does nothing where there is none.
+    /// Changes the deadline of a live key; does nothing if there is no such key.
     pub fn set_expiry(&mut self, expires_at: Option<Millis>) -> Result<(), KeyspaceError> {
         if self.live_entry().is_none() {
             return Ok(());
@@ -157,7 +157,7 @@ impl<'a> KeyUpdate<'a> {
         })
     }
 
-    /// Removes the key. `false` where it was absent or past its deadline.
+    /// Removes the key. Returns `false` if the key was absent or past its deadline.
     pub fn remove(&mut self) -> Result<bool, KeyspaceError> {
         if self.entry().is_none() {
             return Ok(false);
@@ -167,7 +167,7 @@ impl<'a> KeyUpdate<'a> {
         Ok(was_live)
     }
 
-    /// Says that the key counts as modified although nothing is written.
+    /// Counts the key as modified although nothing is written.
     pub fn modified(&mut self) {
         let exists = self.info().is_some();
         let LockedKey { key, db, .. } = self.locked;
@@ -176,20 +176,20 @@ impl<'a> KeyUpdate<'a> {
             .modified(self.shard, db, key, self.access, exists);
     }
 
-    /// Tells of an event of this key, where anybody wants to know. Called after the write that it is about.
+    /// Emits an event of this key if the observer wants it. Call it right after the write that the event reports.
     pub fn event(&mut self, class: EventClass, name: &'static str) {
         self.dirty.told_of(class);
         let LockedKey { key, db, .. } = self.locked;
         self.keyspace.events.emit(class, name, db, key);
     }
 
-    /// Says how many changes of data the call counts as. Otherwise a call that tells of an event counts as one.
+    /// Sets how many changes of data the call counts as. Without this, a call that emits an event counts as one.
     pub fn set_dirty(&mut self, changes: usize) {
         self.dirty.set(changes);
     }
 
-    /// Shows the live string to `f`, [`StringView::ABSENT`] where there is none, and makes the edit that `f` returns
-    /// beside its result. Of a long string only what changes is written.
+    /// Shows the live string to `f`, or [`StringView::ABSENT`], and makes the edit that `f` returns beside its result.
+    /// It writes only the part of a long string that changes.
     pub fn edit_string<'c, R, E: From<KeyspaceError>>(
         &mut self,
         f: impl FnOnce(StringView<'_>) -> Result<(R, StringEdit<'c>), E>,
@@ -200,8 +200,21 @@ impl<'a> KeyUpdate<'a> {
             let (result, edit) = f(string)?;
             let written = match edit.changes {
                 None => Written::Nothing,
-                Some(changes) if is_large => Written::Parts(changes),
-                Some(changes) => Written::Whole(changed(&string.whole()?, &changes)),
+                Some(changes) => {
+                    let old_len = string.len_bytes()?;
+                    let len = changed_len(old_len, &changes);
+                    // Partitioned engines write a long value that grows anew as a whole.
+                    let in_parts = is_large && (len == old_len || !self.keyspace.partitioned);
+                    let written_bytes = if in_parts { len - old_len } else { len };
+                    self.keyspace
+                        .memory_check()
+                        .refuse_long(len, written_bytes, self.access)?;
+                    if is_large {
+                        Written::Parts(changes)
+                    } else {
+                        Written::Whole(changed(&string.whole()?, &changes))
+                    }
+                }
             };
             Ok::<_, E>((result, written, edit.form, edit.modifies, string.expires_at))
         };
@@ -209,7 +222,7 @@ impl<'a> KeyUpdate<'a> {
             None => edit(StringView::ABSENT)?,
             Some(_) => match self.read_string(edit)? {
                 Some(edited) => edited?,
-                None => return Err(KeyspaceError::Store("a value is missing".into()).into()),
+                None => return Err(KeyspaceError::Failed("a value is missing").into()),
             },
         };
         match written {
@@ -226,7 +239,7 @@ impl<'a> KeyUpdate<'a> {
     }
 }
 
-/// What changes in a string: most often one thing.
+/// The changes of a string; most commands make one.
 pub type StringChanges<'c> = SmallVec<[Change<'c>; 1]>;
 
 /// What a command does to a string.
@@ -238,7 +251,7 @@ pub struct StringEdit<'c> {
 }
 
 impl<'c> StringEdit<'c> {
-    /// Nothing is written.
+    /// An edit that writes nothing.
     pub fn none() -> Self {
         Self {
             changes: None,
@@ -247,7 +260,7 @@ impl<'c> StringEdit<'c> {
         }
     }
 
-    /// Changes in place, after which Redis holds the string in a buffer.
+    /// An edit that changes the string in place. Redis then holds the string in a buffer.
     pub fn change(changes: StringChanges<'c>) -> Self {
         Self {
             changes: Some(changes),
@@ -256,7 +269,7 @@ impl<'c> StringEdit<'c> {
         }
     }
 
-    /// As [`change`](Self::change) of a string that `form` tells how to hold.
+    /// As [`change`](Self::change), for a string that Redis holds in `form` afterwards.
     pub fn change_to(form: StringForm, changes: StringChanges<'c>) -> Self {
         Self {
             form,
@@ -264,7 +277,7 @@ impl<'c> StringEdit<'c> {
         }
     }
 
-    /// Redis moves the string into a buffer, and may lengthen it, but tells nobody of a change.
+    /// An edit after which Redis holds the string in a buffer, perhaps lengthened, without reporting a change.
     pub fn unmodified(changes: StringChanges<'c>) -> Self {
         Self {
             modifies: false,
@@ -273,7 +286,7 @@ impl<'c> StringEdit<'c> {
     }
 }
 
-/// What becomes of a string's record.
+/// What the edit writes to the string's record.
 enum Written<'c> {
     Nothing,
     Whole(Vec<u8>),

@@ -14,26 +14,26 @@ use crate::{
     StringView, Value,
 };
 
-/// Few of them are in a usual call, and none needs an allocation.
+/// Most calls have so few; these need no allocation.
 pub(super) type Few<T> = SmallVec<[T; 2]>;
 
-/// What becomes of a key when the closure returns.
+/// A staged change of a key, which is made when the closure returns.
 #[derive(Clone, Copy)]
 pub(super) enum Staged {
     Put {
         kind: RecordKind,
-        /// Where the value lies in `Update::values`.
+        /// The start of the value in `Update::values`.
         start: usize,
         end: usize,
         expires_at: Option<Millis>,
     },
     Remove,
-    /// Only elements of its collection change.
+    /// Only elements of the key's collection change.
     Elements,
 }
 
 impl Staged {
-    /// What is written to the key's record. `values` are those of the call.
+    /// The write to the key's record. `values` are the call's staged values.
     pub(super) fn key_write(self, values: &[u8]) -> KeyWrite<'_> {
         match self {
             Staged::Put {
@@ -53,29 +53,29 @@ impl Staged {
     }
 }
 
-/// What is told of a key.
+/// A report that the observer gets after the writes.
 #[derive(Clone, Copy)]
 pub(super) enum Notice {
-    /// What follows from its write itself.
+    /// The events that follow from the write itself.
     Written,
     Event(EventClass, &'static str),
 }
 
-/// Several locked keys, each by its position in the call, and what becomes of them.
+/// Several locked keys, each named by its position in the call, and their staged changes.
 pub struct Update<'a> {
     pub(super) keys: LockedKeys<'a>,
     /// Staged values, end to end.
     pub(super) values: Vec<u8>,
     pub(super) staged: Few<(usize, Staged)>,
-    /// What is told once the writes have happened; empty where nobody wants to know.
+    /// The reports to make after the writes; empty if the observer wants none.
     pub(super) notices: Vec<(usize, Notice)>,
-    /// The collections of the keys, and those that they are to get.
+    /// The locked collections: the keys' own, and those that keys will get.
     pub(super) opened: SmallVec<[Opened<'a>; 1]>,
     pub(super) edits: SmallVec<[(usize, Edit); 1]>,
     pub(super) built: Vec<NewCollection<'a>>,
-    /// Collections that come under another key, by its position.
+    /// Collections that move to another key, with that key's position.
     pub(super) moved: Vec<(u64, usize)>,
-    /// Keys that count as modified although nothing of them is written.
+    /// Keys that count as modified although the call writes nothing of them.
     pub(super) modified: Few<usize>,
 }
 
@@ -105,7 +105,7 @@ impl<'a> Update<'a> {
         self.keys.len()
     }
 
-    /// What the index knows of key `i`; `None` where it is absent or past its deadline.
+    /// What the index knows about key `i`; `None` if the key is absent or past its deadline.
     pub fn info(&self, i: usize) -> Option<KeyInfo> {
         self.keys.info(i)
     }
@@ -161,12 +161,12 @@ impl<'a> Update<'a> {
         }
     }
 
-    /// Says that key `i` counts as modified although nothing of it is written.
+    /// Counts key `i` as modified although the call writes nothing of it.
     pub fn modified(&mut self, i: usize) {
         self.modified.push(i);
     }
 
-    /// Tells of an event of key `i`, where anybody wants to know, once the writes have happened.
+    /// Emits an event of key `i` after the writes, if the observer wants it.
     pub fn event(&mut self, i: usize, class: EventClass, name: &'static str) {
         self.keys.dirty.told_of(class);
         if self.keys.keyspace.events.wants(class) {
@@ -174,17 +174,17 @@ impl<'a> Update<'a> {
         }
     }
 
-    /// Says how many changes of data the call counts as. Otherwise a call that tells of an event counts as one.
+    /// Sets how many changes of data the call counts as. Without this, a call that emits an event counts as one.
     pub fn set_dirty(&mut self, changes: usize) {
         self.keys.dirty.set(changes);
     }
 
-    /// What was staged, of several writes of one key the last.
+    /// The staged changes; if a key has several, only the last one.
     pub(super) fn last_staged(&self) -> Few<(usize, Staged)> {
         if self.staged.len() <= 1 {
             return self.staged.clone();
         }
-        // A few are compared faster than hashed.
+        // Comparing a few keys is faster than hashing them.
         if self.staged.len() <= PREFETCHED {
             let same = |a: usize, b: usize| {
                 let (a, b) = (&self.keys[a], &self.keys[b]);

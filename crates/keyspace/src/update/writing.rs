@@ -1,4 +1,4 @@
-//! The protocol's second step: records go to the store, which makes room for them where it can.
+//! Writes records to the store, step 3 of a change. If the store is full, it frees memory where it can.
 
 use crate::{Keyspace, KeyspaceError, Millis};
 use store::{Location, StoreError, Write};
@@ -10,7 +10,7 @@ pub(crate) struct Writing<'k> {
 }
 
 impl Writing<'_> {
-    /// Writes to the store; where it is full, what waits for removal is removed first, then keys that may be evicted.
+    /// Writes to the store. If the store is full, it first removes garbage, then evicts keys, and tries again.
     pub(crate) fn store(
         self,
         writes: &[Write<'_>],
@@ -25,7 +25,7 @@ impl Writing<'_> {
                     if self.keyspace.garbage().remove(GARBAGE_PER_RETRY) > 0 => {}
                 Err(StoreError::OutOfMemory)
                     if evictions > 0
-                        // Where the compaction can make room, nothing has to go.
+                        // If compaction can free enough, no key has to go.
                         && !self.keyspace.store.could_hold(self.keyspace.memory_check().bytes_of(writes))
                         && self.may_evict_for(
                             writes,
@@ -45,8 +45,8 @@ impl Writing<'_> {
         }
     }
 
-    /// Whether evicting makes sense for values that find no room: an empty store could take them, and not so much has
-    /// gone already, of the bytes that there were `before`, that what is left is only in pieces too small.
+    /// Whether eviction makes sense for values that did not fit. It does if an empty store could hold them, and if the
+    /// call has not evicted so much of the `before` bytes already that only fragmentation can be the reason.
     fn may_evict_for(self, writes: &[Write<'_>], before: u64) -> bool {
         let bytes = writes.iter().map(|write| match *write {
             Write::Put { value, .. } => value.len() as u64,
@@ -69,13 +69,14 @@ impl Writing<'_> {
     }
 }
 
-/// Keys that a write evicts for itself when it finds no room, before it tries again, and how often it does that.
+/// Keys that one write evicts before it tries again, and how often it does that.
 const KEYS_PER_EVICTION: usize = 16;
 const EVICTIONS_PER_WRITE: usize = 64;
 
-/// A write evicts no more than 8 times its size, of large ones twice the size and this much more; and this much at least.
+/// A write evicts at most 8 times its size; a large write at most twice its size plus the first number; any write may
+/// evict the second number.
 const FREED_BYTES_MORE: u64 = 4 << 20;
 const FREED_BYTES_MIN: u64 = 256 * 1024;
 
-/// Records of flushed databases that a write removes for itself when the pool is full, before it tries again.
+/// Garbage records that one write removes before it tries again.
 const GARBAGE_PER_RETRY: usize = 256;

@@ -7,18 +7,18 @@ use super::*;
 use crate::End;
 use store::memory::MemoryStore;
 
-/// Who got what, in order.
+/// Which client got which element, in order.
 type Got = Vec<(u64, Vec<u8>)>;
 
 type Result<T = (), E = KeyspaceError> = std::result::Result<T, E>;
 
-/// Takes the first element of a list, and notes who got what.
+/// Takes the first element of a list, and records which client got it.
 #[derive(Debug)]
 struct Taker {
     name: u64,
     key: Vec<u8>,
     kind: Kind,
-    got: Arc<Mutex<Got>>,
+    got: Arc<parking_lot::Mutex<Got>>,
     done: AtomicBool,
 }
 
@@ -30,6 +30,7 @@ impl Waiter for Taker {
     fn attempt(&self, keyspace: &Keyspace) -> bool {
         let access = Access {
             serves: true,
+            patient: true,
             ..client()
         };
         let Ok(Some(element)) = pop(keyspace, 0, &self.key, access) else {
@@ -75,7 +76,7 @@ fn pop(keyspace: &Keyspace, db: usize, key: &[u8], access: Access) -> Result<Opt
 
 struct Scene {
     keyspace: Keyspace,
-    got: Arc<Mutex<Got>>,
+    got: Arc<parking_lot::Mutex<Got>>,
 }
 
 impl Scene {
@@ -149,7 +150,7 @@ fn only_for_values_of_their_type() -> Result {
 }
 
 #[test]
-fn who_left_is_not_served() -> Result {
+fn a_client_that_left_is_not_served() -> Result {
     let scene = Scene::new();
     let (first, _) = scene.wait(1, Kind::List, &[b"k", b"l", b"k"])?;
     scene.wait(2, Kind::List, &[b"k"])?;
@@ -158,13 +159,13 @@ fn who_left_is_not_served() -> Result {
     assert_eq!(scene.keyspace.waiting().keys_waited_for(), 1);
     push(&scene.keyspace, 0, b"k", &[b"a"])?;
     assert_eq!(scene.served(), [(2, b"a".to_vec())]);
-    let no_queues = |shard: &parking_lot::RwLock<Shard>| shard.read().queues.is_none();
+    let no_queues = |shard: &lock_order::RwLock<Shard>| shard.read().queues.is_none();
     assert!(scene.keyspace.shards.iter().all(no_queues));
     Ok(())
 }
 
 #[test]
-fn what_is_there_already_is_found() -> Result {
+fn existing_elements_are_found() -> Result {
     let scene = Scene::new();
     push(&scene.keyspace, 0, b"k", &[b"a"])?;
     scene.wait(1, Kind::List, &[b"k"])?;
@@ -185,7 +186,7 @@ fn databases_are_swapped() -> Result {
 }
 
 #[test]
-fn others_come_after_those_who_waited() -> Result {
+fn other_clients_come_after_waiting_ones() -> Result {
     let scene = Scene::new();
     scene.wait(1, Kind::List, &[b"k"])?;
     push(&scene.keyspace, 0, b"k", &[b"a", b"b"])?;
@@ -195,7 +196,7 @@ fn others_come_after_those_who_waited() -> Result {
     );
     assert_eq!(scene.got.lock().as_slice(), [(1, b"a".to_vec())]);
 
-    // Not between the commands of a transaction.
+    // No client is served between the commands of a transaction.
     scene.wait(2, Kind::List, &[b"k"])?;
     let mut popped = Ok(None);
     scene.keyspace.atomically(&[(0, b"k")], &mut || {
@@ -220,7 +221,7 @@ fn not_during_a_pause() -> Result {
     Ok(())
 }
 
-/// Many threads push, others wait: each element comes to one of them, and all that waits is served.
+/// Many threads push and others wait: one of them gets each element, and no waiting client stays unserved.
 #[test]
 fn nothing_is_lost_between_threads() -> Result {
     const THREADS: u64 = 3;

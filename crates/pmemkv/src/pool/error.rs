@@ -47,8 +47,8 @@ pub enum PoolError {
         /// The most bytes that it may have.
         bytes_max: usize,
     },
-    /// The file system has not enough room.
-    #[error("{}: the file system has no room for a pool of {bytes} bytes ({bytes_free} are free); choose a smaller size or make room", path.display())]
+    /// The file system has too little space.
+    #[error("{}: the file system has no space for a pool of {bytes} bytes ({bytes_free} are free); choose a smaller size or free some space", path.display())]
     FileSystemFull {
         /// The pool's path.
         path: PathBuf,
@@ -58,7 +58,7 @@ pub enum PoolError {
         bytes_free: u64,
     },
     /// Something is at the path already; it is left as it is.
-    #[error("{}: something exists here already and is left as it is; open it, remove it or choose another path", .0.display())]
+    #[error("{}: something exists here already, and stays unchanged; open it, remove it or choose another path", .0.display())]
     AlreadyExists(PathBuf),
     /// The file is no pool, or a pool of another program.
     #[error("{}: this file is not a pool of this server ({why}); choose another path", path.display())]
@@ -132,7 +132,15 @@ pub enum PoolError {
         /// What the engine said.
         source: EngineError,
     },
-    /// The operating system or libpmemobj refused for another reason.
+    /// The operating system refused for another reason.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The pool's path.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// libpmemobj refused for another reason.
     #[error("{}: {what}", path.display())]
     Other {
         /// The pool's path.
@@ -153,10 +161,18 @@ impl PoolError {
             }
             io::ErrorKind::WouldBlock => Self::Busy(path),
             io::ErrorKind::AlreadyExists => Self::AlreadyExists(path),
-            _ => Self::Other {
+            _ => Self::Io {
                 path,
-                what: error.to_string(),
+                source: copy(error),
             },
         }
     }
+}
+
+/// A copy of an error, which has no `Clone`: by its code, or with its kind and text.
+fn copy(error: &io::Error) -> io::Error {
+    error.raw_os_error().map_or_else(
+        || io::Error::new(error.kind(), error.to_string()),
+        io::Error::from_raw_os_error,
+    )
 }

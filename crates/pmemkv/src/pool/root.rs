@@ -13,10 +13,8 @@ pub const FORMAT_VERSION: u32 = 2;
 pub(super) const FORMAT_WITHOUT_COPY: u32 = 1;
 /// The most partitions that a pool can have. (Format 1 had room for twice as many; no server made more than 256.)
 pub const PARTITIONS_MAX: u32 = 512;
-/// How many durable words a pool has for its users.
-pub const WORDS: usize = 62;
-/// How many there are with the checksum and the number of the change, which come last.
-pub(super) const STORED_WORDS: usize = WORDS + 2;
+/// How many durable words a pool has.
+pub const WORDS: usize = 64;
 /// How many cells a pool has.
 pub const CELLS: usize = 512;
 /// Bytes of a root object, in every format.
@@ -83,12 +81,15 @@ pub(super) struct Redo {
     pub(super) start: AtomicU64,
     /// The count of the words in the lower half, the number of the change in the upper one.
     pub(super) count: AtomicU64,
-    pub(super) words: [AtomicU64; STORED_WORDS],
+    pub(super) words: StoredWords,
     pub(super) checksum: AtomicU64,
 }
 
-/// The words, a checksum of them, and the number of the change that made them.
-pub(super) type StoredWords = [AtomicU64; STORED_WORDS];
+/// The words.
+pub(super) type StoredWords = [AtomicU64; WORDS];
+
+/// A checksum of a copy of the words, and the number of the change that made it.
+pub(super) type Seal = [AtomicU64; 2];
 
 /// The root object of a pool.
 #[repr(C)]
@@ -99,14 +100,20 @@ pub(super) struct Root {
     pub(super) slots: [sys::PMEMoid; PARTITIONS_MAX as usize],
     /// The words once more, two pages away from the first ones: what damages a page leaves one of the two whole.
     pub(super) copy: StoredWords,
+    /// The seal of the second copy.
+    pub(super) copy_seal: Seal,
     /// Words without a copy, each stored by itself.
     pub(super) cells: [AtomicU64; CELLS],
     unused: [u8; UNUSED_BYTES],
+    /// The seal of the first copy: there is no room beside it. Two pages away from the second one too, since a stale seal
+    /// spoils its copy.
+    pub(super) seal: Seal,
 }
 
 const UNUSED_BYTES: usize = ROOT_BYTES
     - size_of::<RawHeader>()
     - size_of::<StoredWords>() * 2
+    - size_of::<Seal>() * 2
     - size_of::<Redo>()
     - size_of::<sys::PMEMoid>() * PARTITIONS_MAX as usize
     - size_of::<u64>() * CELLS;

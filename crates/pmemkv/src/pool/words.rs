@@ -4,8 +4,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::root::{CELLS, Root, WORDS};
-use super::root::{FORMAT_WITHOUT_COPY, RawHeader, Redo, STORED_WORDS, StoredWords, redo_checksum};
+use super::root::{CELLS, Root, Seal, StoredWords, WORDS};
+use super::root::{FORMAT_WITHOUT_COPY, RawHeader, Redo, redo_checksum};
 use super::{Pool, PoolError};
 
 /// Where the checksum of a copy is, behind the words.
@@ -14,8 +14,8 @@ const CHECK: usize = WORDS;
 /// Where the number of the change is that made a copy.
 const CHANGE: usize = WORDS + 1;
 
-/// A copy's words in DRAM.
-type Image = [u64; STORED_WORDS];
+/// A copy's words in DRAM, and its seal.
+type Image = [u64; WORDS + 2];
 
 impl Pool {
     /// Word `index`; 0 in a new pool.
@@ -24,7 +24,7 @@ impl Pool {
     /// If `index` is not below [`WORDS`].
     pub fn word(&self, index: usize) -> u64 {
         assert!(index < WORDS, "a pool has {WORDS} words");
-        self.root().first[index].load(Ordering::Acquire)
+        self.root().first.words[index].load(Ordering::Acquire)
     }
 
     /// Stores one word. After a crash it has the old or the new value; once this has returned, the new one.
@@ -43,7 +43,7 @@ impl Pool {
     pub fn words(&self, start: usize, count: usize) -> Vec<u64> {
         assert!(start + count <= WORDS, "a pool has {WORDS} words");
         let _alone = self.inner.words.lock();
-        self.root().first[start..start + count]
+        self.root().first.words[start..start + count]
             .iter()
             .map(|word| word.load(Ordering::Relaxed))
             .collect()
@@ -66,7 +66,7 @@ impl Pool {
         let has_copy = self.has_copy();
         let _alone = self.inner.words.lock();
         let root = self.root();
-        let old = load(root.first);
+        let old = load(&root.first);
         let change = if has_copy { next(old[CHANGE]) } else { 0 };
         let redo = root.redo;
         redo.start.store(start as u64, Ordering::Relaxed);
@@ -155,23 +155,25 @@ impl Pool {
     pub(super) fn make_copies(&self) {
         let _alone = self.inner.words.lock();
         let root = self.root();
-        let mut image = load(root.first);
+        let mut image = load(&root.first);
         seal(&mut image, 1);
-        self.store_image(root.first, &image, 0, STORED_WORDS);
-        self.store_image(root.copy, &image, 0, STORED_WORDS);
+        for copy in [&root.first, &root.second] {
+            self.store_image(copy, &image, 0, WORDS);
+            self.store_seal(copy, &image);
+        }
     }
 
     /// Finishes a set of words that a crash interrupted, and mends a copy that is damaged or older than the other one.
     pub(super) fn replay_words(&self, format: u32) -> Result<(), PoolError> {
         let _alone = self.inner.words.lock();
         let root = self.root();
-        let (first, second) = (load(root.first), load(root.copy));
+        let (first, second) = (load(&root.first), load(&root.second));
         let pending = self.pending();
         if format == FORMAT_WITHOUT_COPY {
             if let Some(pending) = &pending {
                 let mut image = first;
                 pending.enter(&mut image);
-                self.store_image(root.first, &image, pending.start, pending.values.len());
+                self.store_image(&root.first, &image, pending.start, pending.values.len());
             }
             self.clear_redo();
             return Ok(());
@@ -201,11 +203,11 @@ impl Pool {
                 "the pool's words were damaged or stale: taken from their second copy"
             });
         }
-        if first != image {
-            self.store_image(root.first, &image, 0, STORED_WORDS);
-        }
-        if second != image {
-            self.store_image(root.copy, &image, 0, STORED_WORDS);
+        for (copy, found) in [(&root.first, first), (&root.second, second)] {
+            if found != image {
+                self.store_image(copy, &image, 0, WORDS);
+                self.store_seal(copy, &image);
+            }
         }
         self.clear_redo();
         Ok(())
@@ -243,24 +245,32 @@ impl Pool {
     fn apply(&self, start: usize, count: usize, image: &mut Image, change: u64) {
         let root = self.root();
         if !self.has_copy() {
-            self.store_image(root.first, image, start, count);
+            self.store_image(&root.first, image, start, count);
             return;
         }
         seal(image, change);
-        for copy in [root.first, root.copy] {
+        for copy in [&root.first, &root.second] {
             self.store_image(copy, image, start, count);
-            self.store_image(copy, image, CHECK, 2);
+            self.store_seal(copy, image);
         }
     }
 
     /// Stores some words of a copy; durable on return.
-    fn store_image(&self, copy: &StoredWords, image: &Image, start: usize, count: usize) {
-        let places = &copy[start..start + count];
+    fn store_image(&self, copy: &Copy<'_>, image: &Image, start: usize, count: usize) {
+        let places = &copy.words[start..start + count];
         for (place, value) in places.iter().zip(&image[start..]) {
             place.store(*value, Ordering::Release);
         }
         self.inner
             .persist_bytes(places.as_ptr().cast(), size_of_val(places));
+    }
+
+    /// Stores a copy's seal; durable on return.
+    fn store_seal(&self, copy: &Copy<'_>, image: &Image) {
+        for (place, value) in copy.seal.iter().zip(&image[CHECK..]) {
+            place.store(*value, Ordering::Release);
+        }
+        self.inner.persist::<Seal>(copy.seal);
     }
 
     fn clear_redo(&self) {
@@ -280,10 +290,18 @@ impl Pool {
     fn root(&self) -> Words<'_> {
         let root = self.inner.root.as_ptr();
         Words {
-            // SAFETY: the root object is mapped as long as `self` lives, and the words are atomics.
-            first: unsafe { &(*root).words },
-            // SAFETY: as for the words.
-            copy: unsafe { &(*root).copy },
+            first: Copy {
+                // SAFETY: the root object is mapped as long as `self` lives, and the words are atomics.
+                words: unsafe { &(*root).words },
+                // SAFETY: as for the words.
+                seal: unsafe { &(*root).seal },
+            },
+            second: Copy {
+                // SAFETY: as for the words.
+                words: unsafe { &(*root).copy },
+                // SAFETY: as for the words.
+                seal: unsafe { &(*root).copy_seal },
+            },
             // SAFETY: as for the words.
             redo: unsafe { &(*root).redo },
             // SAFETY: as for the words.
@@ -294,10 +312,16 @@ impl Pool {
 
 /// The parts of [`Root`] that Rust may borrow.
 struct Words<'a> {
-    first: &'a StoredWords,
-    copy: &'a StoredWords,
+    first: Copy<'a>,
+    second: Copy<'a>,
     redo: &'a Redo,
     cells: &'a [AtomicU64; CELLS],
+}
+
+/// One copy of the words.
+struct Copy<'a> {
+    words: &'a StoredWords,
+    seal: &'a Seal,
 }
 
 /// A set of words that a crash has kept from its place.
@@ -323,9 +347,9 @@ fn is_before(change: u64, other: u64) -> bool {
     other.wrapping_sub(change) & u64::from(u32::MAX) & (1 << 31) == 0 && change != other
 }
 
-fn load(words: &StoredWords) -> Image {
-    let mut image = [0; STORED_WORDS];
-    for (place, word) in image.iter_mut().zip(words) {
+fn load(copy: &Copy<'_>) -> Image {
+    let mut image = [0; WORDS + 2];
+    for (place, word) in image.iter_mut().zip(copy.words.iter().chain(copy.seal)) {
         *place = word.load(Ordering::Relaxed);
     }
     image
@@ -382,9 +406,14 @@ mod tests {
         let pool = Pool::open(&path)?;
         assert_eq!(pool.root().redo.checksum.load(Ordering::Relaxed), 0);
         if format == FORMAT_VERSION {
-            assert_eq!(load(pool.root().first), load(pool.root().copy));
+            assert_eq!(load(&pool.root().first), load(&pool.root().second));
         }
         Ok(pool)
+    }
+
+    /// A word of a copy, or of its seal.
+    fn word_of<'a>(copy: &Copy<'a>, n: usize) -> &'a AtomicU64 {
+        copy.words.get(n).unwrap_or_else(|| &copy.seal[n - WORDS])
     }
 
     fn store_redo(redo: &Redo, checksum: u64, start: u64, count: u64) {
@@ -430,34 +459,34 @@ mod tests {
             |word: &AtomicU64| word.store(word.load(Ordering::Relaxed) ^ 8, Ordering::Relaxed);
         let expected = vec![1, 2, 3, 4, 0, 6];
         for n in [0, 40, CHECK, CHANGE] {
-            let pool = reopened(FORMAT_VERSION, |words| flip(&words.first[n]))?;
+            let pool = reopened(FORMAT_VERSION, |words| flip(word_of(&words.first, n)))?;
             assert_eq!(pool.words(0, 6), expected, "{n}");
             assert!(
                 pool.mended()
                     .is_some_and(|what| what.contains("taken from"))
             );
-            let pool = reopened(FORMAT_VERSION, |words| flip(&words.copy[n]))?;
+            let pool = reopened(FORMAT_VERSION, |words| flip(word_of(&words.second, n)))?;
             assert_eq!(pool.words(0, 6), expected, "{n}");
             assert!(pool.mended().is_some());
         }
         // What an earlier change has left in one of the two.
-        let stale = |copy: &StoredWords| {
+        let stale = |copy: &Copy<'_>| {
             let mut image = load(copy);
             image[5] = 0;
             seal(&mut image, 2);
-            for (place, word) in copy.iter().zip(image) {
+            for (place, word) in copy.words.iter().chain(copy.seal).zip(image) {
                 place.store(word, Ordering::Relaxed);
             }
         };
-        let pool = reopened(FORMAT_VERSION, |words| stale(words.first))?;
+        let pool = reopened(FORMAT_VERSION, |words| stale(&words.first))?;
         assert_eq!(pool.words(0, 6), expected);
-        let pool = reopened(FORMAT_VERSION, |words| stale(words.copy))?;
+        let pool = reopened(FORMAT_VERSION, |words| stale(&words.second))?;
         assert_eq!(pool.words(0, 6), expected);
         assert_eq!(reopened(FORMAT_VERSION, |_| ())?.mended(), None);
 
         let both = reopened(FORMAT_VERSION, |words| {
-            flip(&words.first[3]);
-            flip(&words.copy[4]);
+            flip(&words.first.words[3]);
+            flip(&words.second.words[4]);
         });
         assert!(matches!(both, Err(PoolError::Damaged { .. })));
         Ok(())
@@ -470,16 +499,16 @@ mod tests {
                 let values = [20, 30];
                 store_redo(words.redo, checksum_of_redo(1, &values, 4), 1, 2 | 4 << 32);
                 if half == 0 {
-                    words.first[1].store(20, Ordering::Relaxed);
+                    words.first.words[1].store(20, Ordering::Relaxed);
                     return;
                 }
-                let mut image = load(words.first);
+                let mut image = load(&words.first);
                 image[1..3].copy_from_slice(&values);
                 seal(&mut image, 4);
-                for (place, word) in words.first.iter().zip(image) {
+                for (place, word) in words.first.words.iter().chain(words.first.seal).zip(image) {
                     place.store(word, Ordering::Relaxed);
                 }
-                words.copy[2].store(30, Ordering::Relaxed);
+                words.second.words[2].store(30, Ordering::Relaxed);
             })?;
             assert_eq!(pool.words(0, 6), [1, 20, 30, 4, 0, 6], "{half}");
             assert_eq!(pool.mended(), None);

@@ -4,10 +4,12 @@ mod ahead;
 mod args;
 mod push;
 mod reply;
+mod reply_buffer;
 mod request;
 
 pub use ahead::{Glance, glance};
 pub use args::{Args, Arguments, OwnedArgs};
 pub use push::Push;
-pub use reply::{Protocol, Reply, ReplyBuffer};
+pub use reply::{Protocol, Reply};
+pub use reply_buffer::ReplyBuffer;
 pub use request::{Parsed, ProtocolError, RequestLimits, RequestParser};

@@ -18,7 +18,10 @@ const UNAUTHENTICATED_WORDS_MAX: usize = 10;
 const UNAUTHENTICATED_BULK_BYTES_MAX: i64 = 16 * 1024;
 
 /// For how many arguments the parser reserves memory before they arrive. An announced number alone must not take memory.
-const ARGUMENTS_RESERVED_MAX: usize = 1024;
+const ARGUMENTS_RESERVED_MAX: usize = 64;
+
+/// After a request with more arguments than this, the parser gives their memory back.
+const ARGUMENTS_KEPT_MAX: usize = 1024;
 
 /// A breach of the protocol. The connection answers it and closes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -120,6 +123,16 @@ impl RequestParser {
     /// The arguments of the inline request that [`parse`](Self::parse) has just found.
     pub fn inline(&self) -> &[Vec<u8>] {
         &self.inline
+    }
+
+    /// Gives back the memory of a long request. The caller needs its arguments no longer.
+    pub fn give_back(&mut self) {
+        if self.remaining.is_none() && self.arguments.capacity() > ARGUMENTS_KEPT_MAX {
+            self.arguments = Vec::new();
+        }
+        if !self.inline.is_empty() {
+            self.inline = Vec::new();
+        }
     }
 
     /// Reads one request from the start of `input`. After `Incomplete`, pass the same bytes and more to the next call; after

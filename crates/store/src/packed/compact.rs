@@ -8,7 +8,7 @@ use std::cell::Cell;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use parking_lot::Mutex;
+use lock_order::{Mutex, Rank};
 
 use super::Packed;
 use super::header::{Header, Which};
@@ -78,7 +78,7 @@ impl Compaction {
     pub fn new() -> Self {
         Self {
             log: Log::new(Which::Compaction),
-            victim: Mutex::new(None),
+            victim: Mutex::new(Rank::Compaction, None),
             segments: AtomicU64::new(0),
             moved_bytes: AtomicU64::new(0),
         }
@@ -352,7 +352,7 @@ impl Packed {
             match (record.form, current) {
                 (Form::Value(_) | Form::Large(_), Some(current)) if current == from.location() => {
                     let copy = Record {
-                        sequence: self.next_sequence(),
+                        sequence: self.sequence_of_copy(record),
                         ..*record
                     };
                     let to = self.copy(&copy, from.large)?;
@@ -377,7 +377,9 @@ impl Packed {
                 }
                 (Form::Value(_) | Form::Large(_), None) => {
                     // A removed value has a tombstone elsewhere. An expired value needs one here.
-                    let expired = record.expires_at.is_some_and(|at| at <= now_ms());
+                    // It was dropped by its deadline, whatever the clock says now.
+                    let now = now_ms().max(self.expired.latest());
+                    let expired = record.expires_at.is_some_and(|at| at <= now);
                     if expired && victim.sealed_bound > victim.oldest_other {
                         self.keep_tombstone(record, victim.sealed_bound)?;
                     }
@@ -387,6 +389,14 @@ impl Packed {
                 (_, Some(_)) | (Form::Part, None) => Ok(None),
             }
         })
+    }
+
+    /// The number of a live record's copy: a new one, but a record that has expired must not seem to be written later.
+    fn sequence_of_copy(&self, record: &Record<'_>) -> u64 {
+        match record.expires_at {
+            Some(deadline) if self.expired.hold(record.sequence, deadline) => record.sequence,
+            _ => self.next_sequence(),
+        }
     }
 
     /// Copies a part and the current record of its key, if that record names the part.
@@ -419,7 +429,7 @@ impl Packed {
         let body = parts.encode();
         let head = self.with_record(current, |head| {
             let copy = Record {
-                sequence: self.next_sequence(),
+                sequence: self.sequence_of_copy(&head),
                 body: &body,
                 ..head
             };

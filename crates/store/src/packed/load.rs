@@ -142,7 +142,11 @@ impl Packed {
         self.sequence.fetch_max(last_sequence, Ordering::Relaxed);
         self.space.claim_all(segment, live);
         if skipped > 0 {
-            tracing::warn!(segment, bytes = skipped, "unreadable: dropped");
+            tracing::warn!(
+                segment,
+                bytes = skipped,
+                "dropped unreadable bytes of a segment"
+            );
             self.damage.note(skipped);
         }
         if skipped > 0 || dropped {
@@ -159,20 +163,24 @@ impl Packed {
         record: &Record<'_>,
         visit: &mut dyn FnMut(Visited<'_>),
     ) -> Option<usize> {
+        // By its own deadline, as far as a mark says; a clock that was set back does not count.
+        let is_gone = record
+            .expires_at
+            .is_some_and(|deadline| self.expired.hold(record.sequence, deadline));
         let kind = match record.form {
+            Form::Value(_) | Form::Large(_) if is_gone => {
+                self.meet_removal(spot, record);
+                crate::model::Kind::String
+            }
             Form::Value(kind) | Form::Large(kind) => kind.kind,
             Form::Tombstone => {
-                self.space.add_tombstone(spot);
-                if self.damage.repair {
-                    let mut removed = self.damage.removed.lock();
-                    let last = removed.entry(name(record)).or_default();
-                    *last = record.sequence.max(*last);
-                }
+                self.meet_removal(spot, record);
                 crate::model::Kind::String
             }
             Form::Part => return Some(0),
         };
-        if spot.large && self.damage.repair && !self.is_whole(record) {
+        let removed = is_gone || record.form == Form::Tombstone;
+        if spot.large && !removed && self.damage.repair && !self.is_whole(record) {
             self.damage.torn.lock().push(Torn {
                 name: name(record),
                 sequence: record.sequence,
@@ -181,6 +189,7 @@ impl Packed {
             return None;
         }
         if spot.large
+            && !removed
             && let Ok(parts) = super::Parts::decode(record.body)
         {
             for part in parts.spots {
@@ -195,12 +204,19 @@ impl Packed {
             location: spot.location(),
             value: if spot.large { &[] } else { record.body },
             sequence: record.sequence,
-            removed: record.form == Form::Tombstone,
+            removed,
         });
-        Some(match record.form {
-            Form::Tombstone => 0,
-            _ => spot.length,
-        })
+        Some(if removed { 0 } else { spot.length })
+    }
+
+    /// Counts a record that says that its key is gone.
+    fn meet_removal(&self, spot: Spot, record: &Record<'_>) {
+        self.space.add_tombstone(spot);
+        if self.damage.repair {
+            let mut removed = self.damage.removed.lock();
+            let last = removed.entry(name(record)).or_default();
+            *last = record.sequence.max(*last);
+        }
     }
 
     /// Whether all parts of a large value are there, and are the ones that the record was written for: where a replaced
@@ -278,7 +294,7 @@ impl Packed {
             })?;
             if !replaced {
                 let key = key.escape_ascii();
-                tracing::warn!(%key, "a large value whose parts are not all readable: dropped");
+                tracing::warn!(%key, "dropped a large value: some of its parts are unreadable");
                 self.damage.note(torn.bytes as u64);
             }
         }

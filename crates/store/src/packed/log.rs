@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use parking_lot::{Mutex, MutexGuard, RwLock};
+use lock_order::{Mutex, MutexGuard, Rank, RwLock};
 use smallvec::SmallVec;
 
 use super::header::{Header, VERSION, Which};
@@ -154,10 +154,16 @@ impl Log {
     pub fn new(which: Which) -> Self {
         Self {
             which,
-            staging: Mutex::default(),
-            committing: RwLock::default(),
-            commit_lock: Mutex::new(()),
-            generations: Mutex::default(),
+            staging: Mutex::new(Rank::Staging, Staging::default()),
+            committing: RwLock::new(Rank::Committing, Taken::default()),
+            commit_lock: Mutex::new(
+                match which {
+                    Which::Front => Rank::FrontCommit,
+                    Which::Compaction => Rank::CompactionCommit,
+                },
+                (),
+            ),
+            generations: Mutex::new(Rank::CommitGenerations, None),
             staged: AtomicU64::new(0),
             committed: AtomicU64::new(0),
         }
@@ -323,7 +329,8 @@ impl Log {
     /// own commits do nothing, the log keeps only the last version of each record that the thread stages, and no other
     /// thread may stage.
     pub fn hold<'a>(&'a self, space: &'a Space) -> Held<'a> {
-        let lock = self.commit_lock.lock();
+        // The caller is alone inside the gate: nobody waits for this lock with a shard that the caller may need.
+        let lock = self.commit_lock.lock_at(Rank::Hold);
         HOLDS.set(true);
         self.staging.lock().begin_hold(space);
         Held {

@@ -5,6 +5,7 @@
 //! copied the live ones out.
 
 mod compact;
+mod expired;
 mod find;
 #[doc(hidden)]
 pub mod fuzzing;
@@ -30,7 +31,7 @@ use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use parking_lot::{Condvar, Mutex};
+use parking_lot::Condvar;
 
 pub use open::{open_pool, open_volatile};
 pub use rehearse::rehearse;
@@ -40,8 +41,9 @@ use super::{
     Abilities, Fill, Generations, Gone, Location, NAMELESS, OnPiece, OnRecord, OnValue, RecordKey,
     Relocate, Store, StoreError, Upkeep, Usage, Visited, Worked, Write,
 };
-use crate::model::{Range, Value};
+use crate::model::{Millis, Range, Value, now_ms};
 use compact::Compaction;
+use expired::Expired;
 use header::Which;
 use log::{Guard, Log};
 use pmemkv::Engine;
@@ -81,10 +83,11 @@ pub struct Packed {
     /// A value whose record would be longer is stored in parts.
     record_bytes_max: usize,
     /// Wakes the store's thread when it has work to do.
-    bell: (Mutex<bool>, Condvar),
+    bell: (parking_lot::Mutex<bool>, Condvar),
     damage: load::Damage,
+    expired: Expired,
     /// The generations that the transaction in progress has set. Its commit stores them.
-    held_generations: Mutex<Option<Generations>>,
+    held_generations: lock_order::Mutex<Option<Generations>>,
 }
 
 impl Packed {
@@ -190,6 +193,8 @@ impl Store for Packed {
         if self.front.is_held_here() {
             *self.held_generations.lock() = Some(*new);
         } else {
+            // What was staged before must not be missing after a crash that finds the new generations.
+            self.front.commit(&self.space, &self.metadata)?;
             self.front.forget_generations();
             self.metadata.set_generations(new);
         }
@@ -323,7 +328,19 @@ impl Store for Packed {
 
     #[inline]
     fn commit(&self) -> Result<bool, StoreError> {
-        self.front.commit(&self.space, &self.metadata)
+        let wrote = self.front.commit(&self.space, &self.metadata)?;
+        self.expired.store(&self.metadata);
+        Ok(wrote)
+    }
+
+    fn saw_expired(&self, now: Millis) {
+        // A batch that began earlier than another has an earlier time, but the clock did not go back.
+        let now = if now < self.expired.latest() {
+            now.max(now_ms())
+        } else {
+            now
+        };
+        self.expired.note(now, &self.sequence);
     }
 
     fn sequence(&self, location: Location) -> Result<u64, StoreError> {
@@ -440,6 +457,7 @@ impl Store for Packed {
 
     fn close(&self) -> Result<(), StoreError> {
         self.commit_all()?;
+        self.expired.store(&self.metadata);
         self.metadata.mark_closed();
         Ok(())
     }

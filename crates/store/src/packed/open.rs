@@ -2,9 +2,11 @@
 
 use std::sync::atomic::AtomicU64;
 
-use parking_lot::{Condvar, Mutex};
+use lock_order::{Mutex, Rank};
+use parking_lot::Condvar;
 
 use super::compact::Compaction;
+use super::expired::Expired;
 use super::find::WAY_OUT;
 use super::header::{Header, Which};
 use super::load::Damage;
@@ -173,6 +175,25 @@ fn new(
         pmemkv::Error::InvalidArgument(why) => StoreError::Damaged(format!("{why}. {WAY_OUT}")),
         other => other.into(),
     })?;
+    let damage = Damage::new(repair);
+    let expired = match Expired::load(&metadata) {
+        Some(expired) => expired,
+        None if !repair => {
+            return Err(StoreError::Damaged(
+                "the note of what has expired does not fit its checksum. Restore the pool from a copy, or start once \
+                 with --repair yes, which passes over it"
+                    .to_owned(),
+            ));
+        }
+        None => {
+            tracing::warn!(
+                "the note of what has expired does not fit its checksum: passed over. If the clock was set back, \
+                 expired keys may be there again"
+            );
+            damage.note(0);
+            Expired::none()
+        }
+    };
     Ok(Packed {
         engine,
         hash_seed,
@@ -180,10 +201,11 @@ fn new(
         space: Space::new(segments, segments_max, roll),
         front: Log::new(Which::Front),
         compaction: Compaction::new(),
-        sequence: AtomicU64::new(0),
+        sequence: AtomicU64::new(expired.last_sequence()),
         record_bytes_max: (segment_bytes - SEGMENT_HEADER_BYTES) / RECORD_SHARE,
-        bell: (Mutex::new(false), Condvar::new()),
-        damage: Damage::new(repair),
-        held_generations: Mutex::default(),
+        bell: (parking_lot::Mutex::new(false), Condvar::new()),
+        damage,
+        held_generations: Mutex::new(Rank::HeldGenerations, None),
+        expired,
     })
 }

@@ -3,7 +3,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
 
-use parking_lot::Mutex;
+use lock_order::{Mutex, Rank};
 
 use super::header::{Header, VERSION_WITHOUT_PLACE};
 use super::record::{Binding, Spot};
@@ -96,7 +96,7 @@ impl Space {
         let segments_max = segments_max.max(made);
         Self {
             accounts: (0..segments_max).map(|_| Account::default()).collect(),
-            free: Mutex::default(),
+            free: Mutex::new(Rank::FreeSegments, Vec::new()),
             free_count: AtomicU32::new(0),
             made: AtomicU32::new(made),
             made_max: AtomicU32::new(segments_max),

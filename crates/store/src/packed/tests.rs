@@ -4,6 +4,7 @@ mod accounts;
 mod basics;
 mod compaction;
 mod crashes;
+mod expired;
 mod faults;
 mod former;
 mod holding;

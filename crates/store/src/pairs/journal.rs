@@ -7,6 +7,7 @@
 use std::cell::RefCell;
 use std::collections::HashSet;
 
+use lock_order::{Held, Rank};
 use parking_lot::{Condvar, Mutex};
 
 use super::record::{check_of, journal_key};
@@ -153,6 +154,8 @@ impl Journal {
         put: PutJournal<'_>,
         change: &mut dyn FnMut(),
     ) -> Result<(), StoreError> {
+        // The caller is alone inside the gate, so nobody keeps a slot while waiting for what the change locks.
+        let _held = Held::wait_for(Rank::Hold);
         let mut slot = self.take_slot();
         let result = slot.guard_open(databases, before, put, change);
         self.give_back(slot);
@@ -168,6 +171,7 @@ impl Journal {
         put: PutJournal<'_>,
         change: &mut dyn FnMut() -> Result<(), StoreError>,
     ) -> Result<(), StoreError> {
+        let _held = Held::wait_for(Rank::JournalSlot);
         let mut slot = self.take_slot();
         let result = slot.guard(databases, sums, before, put, change);
         self.give_back(slot);

@@ -94,7 +94,7 @@ impl Pairs {
         if let Metadata::Pool(pool) = &self.metadata {
             let stats = pool
                 .stats()
-                .map_err(|error| StoreError::Engine(error.to_string()))?;
+                .map_err(|error| StoreError::Pool(Box::new(error)))?;
             let free = stats.size_bytes.saturating_sub(stats.allocated_bytes);
             let reserve = stats.size_bytes / RESERVE_SHARE + RESERVE_BYTES;
             let needed = reserve + 2 * (key.len() + value.len()) as u64;

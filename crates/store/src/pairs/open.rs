@@ -45,10 +45,7 @@ pub fn open_pool(engine: Engine, mut pool: Pool) -> Result<Pairs, OpenError> {
     })
     .map_err(store_error)?;
     if undone > 0 {
-        tracing::info!(
-            undone,
-            "changes of several keys that were not finished were undone"
-        );
+        tracing::info!(undone, "undid unfinished changes of several keys");
     }
     let hash_seed = pool.header().hash_seed;
     let metadata = Metadata::Pool(pool);

@@ -1,11 +1,12 @@
-//! OBJECT ENCODING of strings that commands have made and changed: equal on both servers, also after a kill and a
+//! Compares OBJECT ENCODING of strings that commands have made and changed on both servers, also after a kill and a
 //! restart of ours.
 
 use super::observers::{line, pipe};
-use super::rows::{ROWS, States};
+use super::rows::ROWS;
+use super::states::States;
 use common::{RawClient, RedisServer, Server, TestResult, Value, show};
 
-/// What follows a call here: commands that keep a string's encoding, lose it, or make another key of it.
+/// The calls after a call: commands that keep a string's encoding, change it, or copy it to another key.
 const THEN: States = &[
     "",
     "EXPIRE @ 1000",
@@ -58,13 +59,13 @@ pub fn compare(store: &str) -> TestResult {
     Ok(())
 }
 
-/// Every state of a string, followed by every call on it and one more; each in a key that tells of them.
+/// Every state of a string, followed by every call on it and one more; each in a key whose name says so.
 fn calls() -> Vec<Vec<Vec<u8>>> {
     let mut calls = Vec::new();
     let of_strings = ROWS.iter().filter(|row| row.k.len() > 10);
     for row in of_strings {
         for &arguments in row.calls {
-            // What expires at once leaves nothing to compare.
+            // A value that expires at once leaves nothing to compare.
             if arguments.contains("AT 1") {
                 continue;
             }

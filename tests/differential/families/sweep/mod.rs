@@ -1,5 +1,5 @@
-//! Runs every command that writes, in every case in which it changes something, nothing, or only one of its keys. On
-//! both servers the observers must see the same.
+//! Runs every command that writes in every case: it changes something, nothing, or only one of its keys. The observers
+//! of both servers must see the same.
 //!
 //! [`rows`] names states and calls; a case is a call on keys in certain states. The observers are a client that watches
 //! each key, a client that caches the keys, one in broadcast mode, and a subscriber to keyspace events.
@@ -7,6 +7,7 @@
 mod encodings;
 mod observers;
 mod rows;
+mod states;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -14,25 +15,26 @@ use std::fmt;
 pub use encodings::compare as compare_encodings;
 
 use observers::Observers;
-use rows::{OURS, ROWS, Row};
+use rows::{OURS, ROWS};
+use states::Row;
 
 use super::{Random, differences};
 use common::{RawClient, RedisServer, Subject, TestResult, Value};
 
-/// What runs where `PMEMKV_SEED` does not say.
+/// The seed if `PMEMKV_SEED` is not set.
 const SEED: u64 = 20_260;
 
-/// Differences that are shown at most, about: some of each command.
+/// About how many differences a failure shows: some of each command.
 const SHOWN_MAX: usize = 100;
 
-/// What is different with the keys of a case.
+/// What is special about the keys of a case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Twist {
     /// Nothing.
     Plain,
-    /// They have a deadline far ahead: all, or one of them.
+    /// The keys have a deadline far ahead: all, or one of them.
     Ttl(Which),
-    /// Their deadline has passed, but nobody has looked at them since.
+    /// The keys are past their deadline, but no command has touched them since.
     Expired(Which),
     /// The call runs in a transaction.
     Queued,
@@ -69,7 +71,7 @@ pub struct Case {
 }
 
 impl Case {
-    /// How many of `k`, `d` and `e` there are.
+    /// How many of `k`, `d` and `e` exist.
     pub fn keys(&self) -> i64 {
         self.states[..2]
             .iter()
@@ -94,7 +96,7 @@ impl fmt::Display for Case {
     }
 }
 
-/// What those who look on were told of one call.
+/// What the observers learned of one call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Seen {
     pub reply: Value,
@@ -114,7 +116,7 @@ pub struct Seen {
 pub fn compare() -> TestResult {
     let (ours, real) = (
         Subject::start_with("cmap", &["--enable-debug-command", "yes"])?,
-        // Its clients that wait are looked after as often as that in a second.
+        // The real server looks after waiting clients 100 times a second.
         RedisServer::start_with(&["--enable-debug-command", "yes", "--hz", "100"])?,
     );
     if ours.is_ours() {
@@ -163,7 +165,7 @@ pub fn compare() -> TestResult {
     Ok(())
 }
 
-/// How many cases run at least; all of those without a twist always do.
+/// The least number of cases to run; all cases without a twist always run.
 fn steps() -> TestResult<usize> {
     Ok(match std::env::var("PMEMKV_STEPS") {
         Ok(steps) => steps.parse()?,
@@ -171,7 +173,7 @@ fn steps() -> TestResult<usize> {
     })
 }
 
-/// A command that writes must have a row, so that none is forgotten.
+/// Every command that writes must have a row.
 fn covers_all_writes(client: &mut RawClient) -> TestResult {
     let all = client.line("COMMAND")?;
     let mut missing = Vec::new();
@@ -193,7 +195,7 @@ fn covers_all_writes(client: &mut RawClient) -> TestResult {
     Err(format!("commands that write, without a row in the sweep: {missing:?}").into())
 }
 
-/// All cases without a twist, and then some of them with one: half as many, or more where `steps` asks for them.
+/// All cases without a twist, and some of them with one: half as many, or more if `steps` asks for them.
 fn cases(random: &mut Random, steps: usize) -> Vec<Case> {
     let mut all: Vec<Case> = ROWS.iter().flat_map(of_row).collect();
     let plain = all.len();
@@ -211,7 +213,7 @@ fn of_row(row: &'static Row) -> Vec<Case> {
     let mut cases = Vec::new();
     for &arguments in row.calls {
         let names = |key: &str| arguments.split(' ').any(|word| word == key);
-        let states = |of: rows::States, matters: bool| if matters { of } else { &of[..1] };
+        let states = |of: states::States, matters: bool| if matters { of } else { &of[..1] };
         for k in states(row.k, names("k") || row.k1.len() > 1) {
             for d in states(row.d, names("d")) {
                 for k1 in row.k1 {
@@ -229,7 +231,7 @@ fn of_row(row: &'static Row) -> Vec<Case> {
     cases
 }
 
-/// What RESTORE is given, and a sketch's bytes, by the words that stand for them.
+/// The payloads for RESTORE and a sketch's bytes, by the arguments that stand for them.
 fn payloads(client: &mut RawClient) -> TestResult<Vec<(&'static str, Vec<u8>)>> {
     let mut all = Vec::new();
     for (name, value) in [("10-DUMP", "10"), ("ab-DUMP", "ab")] {
@@ -252,7 +254,7 @@ fn agree(case: &Case, ours: &Seen, real: &Seen) -> bool {
         .iter()
         .any(|(_, explains)| explains(&call, &ours.reply, &real.reply));
     if explained || case.draws {
-        // What is drawn is compared elsewhere.
+        // Another test compares random results.
         ours.reply = Value::Null;
         real.reply = Value::Null;
     }
@@ -268,8 +270,7 @@ fn agree(case: &Case, ours: &Seen, real: &Seen) -> bool {
 }
 
 impl Seen {
-    /// Takes out what was told of the end of keys that were past their deadline, and gives it without its order; see
-    /// `differences::EXPIRY`.
+    /// Removes the events of expired keys, and returns them without their order; see `differences::EXPIRY`.
     fn set_expiry_aside(&mut self, which: Which) -> (BTreeSet<String>, BTreeSet<String>) {
         let mut gone = BTreeSet::new();
         self.events.retain(|event| {
@@ -287,7 +288,7 @@ impl Seen {
     }
 }
 
-/// What differs, side by side.
+/// The differences, side by side.
 fn show(ours: &Seen, real: &Seen) -> String {
     let fields = |seen: &Seen| {
         [

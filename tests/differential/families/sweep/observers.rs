@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::{Case, Seen, Twist};
 use common::{RawClient, TestResult, Value, encode, show};
 
-/// Watched keys: the names that are shown, database and key.
+/// The watched keys: their shown names, database and key.
 const WATCHED: &[(&str, &str, &str)] = &[
     ("k", "0", "k"),
     ("d", "0", "d"),
@@ -16,7 +16,7 @@ const WATCHED: &[(&str, &str, &str)] = &[
     ("d in 1", "1", "d"),
 ];
 
-/// How long keys live that are to be past their deadline; longer where that was too short, up to a limit.
+/// How long keys live that are to expire; longer after an attempt that was too short, up to a limit.
 const LIFE_MS: u64 = 6;
 const LIFE_MS_MAX: u64 = 4_000;
 
@@ -63,10 +63,10 @@ impl Observers {
         Ok(observers)
     }
 
-    /// Brings the keys into their states, runs the call, and asks all what they were told.
+    /// Brings the keys into their states, runs the call, and collects what each observer got.
     pub fn observe(&mut self, case: &Case) -> io::Result<Seen> {
         let mut life_ms = LIFE_MS;
-        // A deadline that passes before the keys were read would make another case of it.
+        // A deadline that passes before the tracker has read the keys would make another case.
         while self.prepare(case, life_ms)? != case.keys() {
             life_ms *= 4;
             if life_ms > LIFE_MS_MAX {
@@ -88,7 +88,7 @@ impl Observers {
             calls.insert(0, line("MULTI"));
             calls.push(line("EXEC"));
         }
-        // Redis tells of keys that a call has left past their deadline when it meets them.
+        // Redis reports keys that a call has left expired when it touches them.
         calls.push(line("EXISTS k d e"));
         calls.push(line("PUBLISH __key:end x"));
         let mut replies = pipe(&mut self.caller, &calls)?;
@@ -97,7 +97,7 @@ impl Observers {
         self.end(reply)
     }
 
-    /// The words of a call; some stand for payloads.
+    /// The arguments of a call; some stand for payloads.
     fn words(&self, call: &str) -> Vec<Vec<u8>> {
         let words = line(call.trim_end()).into_iter();
         let word = |word: Vec<u8>| {
@@ -119,7 +119,7 @@ impl Observers {
         ];
         for (db, states) in of_databases {
             calls.push(line(&format!("SELECT {db}")));
-            // DEL alone would leave keys that are past their deadline.
+            // DEL alone would leave expired keys.
             calls.push(line("MSET k 1 d 1 e 1"));
             calls.push(line("DEL k d e"));
             for (key, state) in states {
@@ -142,8 +142,8 @@ impl Observers {
         calls.push(line("PUBLISH __key:end x"));
         calls
     }
-    /// Brings the keys into their states and lets the tracker read them; gives how many it found. Everybody has heard
-    /// what was before.
+    /// Brings the keys into their states, lets the tracker read them, and returns how many it found. Afterwards every
+    /// observer has read all earlier messages.
     fn prepare(&mut self, case: &Case, life_ms: u64) -> io::Result<i64> {
         let calls = self.preparation(case, life_ms);
         pipe(&mut self.caller, &calls)?;
@@ -168,7 +168,7 @@ impl Observers {
             send(watcher, &[line("MULTI"), line("PING"), line("EXEC")])?;
         }
         for client in [&mut self.tracker, &mut self.broadcast] {
-            // What is for a client may come behind the reply, but not behind the next one.
+            // A message for a client may follow the reply, but not the next reply.
             send(client, &[line("PING"), line("PING")])?;
         }
         let mut watched = Vec::new();
@@ -206,7 +206,7 @@ impl Observers {
                 return None;
             };
             let kind = kind.text()?;
-            // The names of other encodings are compared where their types are.
+            // Another test compares the names of other encodings.
             let encoding = if kind == "string" {
                 show(encoding)
             } else {
@@ -248,7 +248,7 @@ pub(super) fn pipe(client: &mut RawClient, calls: &[Vec<Vec<u8>>]) -> io::Result
     calls.iter().map(|_| client.read()).collect()
 }
 
-/// Reads so many replies, and gives the names of keys that invalidations among them tell of.
+/// Reads this many replies, and returns the names of the invalidated keys among them.
 fn pushes(client: &mut RawClient, replies: usize) -> io::Result<Vec<String>> {
     let mut keys = Vec::new();
     let mut left = replies;
@@ -264,7 +264,7 @@ fn pushes(client: &mut RawClient, replies: usize) -> io::Result<Vec<String>> {
     Ok(keys)
 }
 
-/// Reads what a subscriber hears until the end's message.
+/// Reads what a subscriber gets, up to the end marker.
 fn messages(client: &mut RawClient) -> io::Result<Vec<String>> {
     let mut events = Vec::new();
     loop {

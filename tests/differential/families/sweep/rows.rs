@@ -1,120 +1,11 @@
 //! The sweep's rows: for each command that writes, the states of its keys and the calls.
 
-/// What a key holds before a call: the calls that bring it about, `@` for the key, `;` between them. Nothing for an
-/// absent key.
-pub type States = &'static [&'static str];
+use super::states::{
+    ABSENT, ANY, FEW, HASHES, LISTS, LISTS_D, PLACES, Row, SETS, SETS_D, SHORT, SINGLE, SKETCHES,
+    STRINGS, STRINGS_ONLY, ZSETS, ZSETS_D, one, two,
+};
 
-/// The calls of one command.
-pub struct Row {
-    pub command: &'static str,
-    /// States of the keys `k`, `d`, and of `k` in database 1 (written `k1` here). A key that no call of the row names
-    /// has its first state only.
-    pub k: States,
-    pub d: States,
-    pub k1: States,
-    /// Arguments of the calls, as a shell would split them but for quotes: `''` is an empty word.
-    pub calls: &'static [&'static str],
-    /// Whether what it answers, and what it leaves of more than one element, is left to chance.
-    pub draws: bool,
-}
-
-const ABSENT: States = &[""];
-const FEW: States = &["", "SET @ 10", "RPUSH @ a"];
-const STRINGS_ONLY: States = &["", "SET @ 10", "SET @ abc"];
-const ANY: States = &[
-    "",
-    "SET @ 10",
-    "SET @ abc",
-    "APPEND @ a;APPEND @ b",
-    "HSET @ f 1",
-    "RPUSH @ a b",
-    "SADD @ a",
-    "ZADD @ 1 a 2 b",
-];
-const STRINGS: States = &[
-    "",
-    "SET @ ''",
-    "SET @ 10",
-    "SET @ 5000000000",
-    "SET @ abc",
-    "SET @ 3.5",
-    "SET @ aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
-    "SET @ aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
-    "SET @ 1;APPEND @ 0",
-    "SETRANGE @ 0 abc",
-    "SETBIT @ 7 1",
-    "INCRBYFLOAT @ 3",
-    "INCRBYFLOAT @ 3.5",
-    "RPUSH @ a",
-];
-const SHORT: States = &["", "SET @ 10", "SET @ abc", "SETRANGE @ 0 abc", "RPUSH @ a"];
-const HASHES: States = &[
-    "",
-    "HSET @ f 1",
-    "HSET @ f 1 g 2.5",
-    "HSET @ f x g y h z",
-    "SET @ 10",
-];
-const LISTS: States = &[
-    "",
-    "RPUSH @ a",
-    "RPUSH @ a b",
-    "RPUSH @ a b a c",
-    "SET @ 10",
-];
-const LISTS_D: States = &["", "RPUSH @ a", "SET @ 10"];
-const SETS: States = &[
-    "",
-    "SADD @ a",
-    "SADD @ 1",
-    "SADD @ a b",
-    "SADD @ b c 1",
-    "SET @ 10",
-];
-// Without an order that servers choose.
-const SINGLE: States = &["", "SADD @ a", "ZADD @ 1 a", "SET @ 10"];
-const SETS_D: States = &["", "SADD @ a", "SADD @ a b", "ZADD @ 1 a", "SET @ 10"];
-const ZSETS: States = &[
-    "",
-    "ZADD @ 1 a",
-    "ZADD @ 1 a 2 b",
-    "ZADD @ 1 a 2 b 3 c",
-    "SET @ 10",
-];
-const ZSETS_D: States = &["", "ZADD @ 1 a", "ZADD @ 1 a 2 b", "SADD @ a", "SET @ 10"];
-const PLACES: States = &[
-    "",
-    "GEOADD @ 13 38 p",
-    "GEOADD @ 13 38 p 15 37 q",
-    "ZADD @ 1 a",
-    "SET @ 10",
-];
-const SKETCHES: States = &[
-    "",
-    "PFADD @",
-    "PFADD @ a",
-    "PFADD @ a b c",
-    "SET @ SKETCH",
-    "SET @ 10",
-    "RPUSH @ a",
-];
-
-const fn one(command: &'static str, k: States, calls: &'static [&'static str]) -> Row {
-    two(command, k, ABSENT, calls)
-}
-
-const fn two(command: &'static str, k: States, d: States, calls: &'static [&'static str]) -> Row {
-    Row {
-        command,
-        k,
-        d,
-        k1: ABSENT,
-        calls,
-        draws: false,
-    }
-}
-
-/// Commands that write, but that the real server does not know.
+/// Commands that write but that the real server does not know.
 pub const OURS: &[&str] = &["pmemkv.defrag"];
 
 pub const ROWS: &[Row] = &[
@@ -224,7 +115,7 @@ pub const ROWS: &[Row] = &[
         SKETCHES,
         &["d k", "d", "d k k", "k k", "d d k", "d e"],
     ),
-    // Not among the commands that write, but it stores what it has counted.
+    // Not a write command, but it stores its estimate.
     two("pfcount", SKETCHES, SKETCHES, &["k", "k d"]),
     // Keys.
     two("del", ANY, FEW, &["k", "k k", "k d", "d k", "e k"]),
@@ -564,7 +455,7 @@ pub const ROWS: &[Row] = &[
             "e p 1 km STORE d",
         ],
     ),
-    // Commands that only look: a miss is an event, an access is none.
+    // Commands that only read: a miss is an event, an access is none.
     one("get", FEW, &["k"]),
     two("mget", FEW, FEW, &["k d"]),
     one("exists", FEW, &["k"]),

@@ -1,17 +1,18 @@
-//! Walks page by page while the table grows and shrinks, with cursors as clients carry them.
+//! Scans page by page while the table grows and shrinks, with cursors as clients carry them.
 
 use super::*;
 
-/// After how many pages of a walk the table stops changing. A walk of a table that always grows faster might not end.
+/// The number of pages after which the table stops changing. A scan of a table that grows faster than the scan might
+/// not end.
 const CHANGES_MAX: usize = 80;
 
-/// A table of numbers in four bytes, and how they are hashed.
+/// A table of four-byte numbers, and the function that hashes them.
 struct Table<'h> {
     index: Index,
     /// The lowest hash of the table's shard.
     first_hash: u64,
     hasher: HashKey<'h>,
-    /// Numbers of keys beside those that stay, in the order in which they came.
+    /// The added numbers besides those that stay, oldest first.
     passing: Vec<u32>,
     next: u32,
 }
@@ -36,7 +37,7 @@ impl<'h> Table<'h> {
         self.index.insert((self.hasher)(&key), entry, self.hasher);
     }
 
-    /// Lets so many keys come, or the oldest of those that came go.
+    /// Adds this many keys, or removes the oldest of the added ones.
     fn change(&mut self, by: i32) {
         let many = by.unsigned_abs();
         if by > 0 {
@@ -52,8 +53,8 @@ impl<'h> Table<'h> {
         }
     }
 
-    /// Walks the table in pages of `count` keys, with the next of `changes` after each page. Checks that the keys from
-    /// 0 to `stays` are met once and all others at most once. Returns how many keys the largest page had.
+    /// Scans the table in pages of `count` keys, and makes the next of `changes` after each page. Checks that the scan
+    /// visits the keys from 0 to `stays` once and all others at most once. Returns how many keys the largest page had.
     fn walk(&mut self, stays: u32, count: usize, changes: &[i32]) -> usize {
         let mut met: Vec<u8> = Vec::new();
         let mut largest = 0;
@@ -99,7 +100,7 @@ fn in_shard(key: &[u8]) -> u64 {
     (spread(key) >> SKIP_BITS) | (5 << (64 - SKIP_BITS))
 }
 
-/// Seven keys of different hashes have one cursor.
+/// Seven keys of different hashes share one cursor.
 fn in_sevens(key: &[u8]) -> u64 {
     let number = u32::from_be_bytes(key.try_into().expect("four bytes"));
     (spread(&(number / 7).to_be_bytes()) & !0xffff) | u64::from(number % 7 * 9_000)
@@ -115,12 +116,12 @@ fn all_at_the_end(key: &[u8]) -> u64 {
     spread(key) | !0xffff
 }
 
-/// Hashes that leave the index but four bits of a cursor to part keys by.
+/// Hashes that leave the index only four bits of a cursor to separate the keys.
 fn below_44_bits(key: &[u8]) -> u64 {
     (spread(key) >> 44) | 0xabc << 52
 }
 
-/// How the table changes after the pages of a walk.
+/// The changes of the table after the pages of a scan.
 fn changes() -> impl Strategy<Value = Vec<i32>> {
     let change = prop_oneof![-600..600i32, -30..30i32];
     prop::collection::vec(change, 1..12)
@@ -135,7 +136,7 @@ proptest! {
         count in prop_oneof![1..30usize, 1..2_000usize],
         changes in changes(),
     ) {
-        // So that the table changes during most of the walk.
+        // Pages are small enough that the table changes during most of the scan.
         let count = count.max(stays as usize / 60);
         for (skip_bits, first_hash, hasher) in [
             (0, 0, &spread as HashKey<'_>),
@@ -174,7 +175,7 @@ fn a_walk_of_a_million_keys() {
     assert_eq!(largest, 50_000);
 }
 
-/// Whatever a client sends as a cursor, the walk from there on comes to its end.
+/// A scan ends, whatever cursor the client sends.
 #[test]
 fn a_walk_from_any_number_ends() {
     let table = Table::new(0, 0, &spread, 2_000);

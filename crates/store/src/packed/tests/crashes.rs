@@ -122,3 +122,42 @@ fn the_compaction_may_end_anywhere() -> Result {
     assert!(ended);
     Ok(())
 }
+
+/// Generations as after SWAPDB 0 1.
+fn swapped(world: &World) -> Generations {
+    let mut generations = world.store.generations();
+    generations.of_database.swap(0, 1);
+    generations
+}
+
+#[test]
+fn generations_do_not_overtake_what_was_staged_before_them() -> Result {
+    let folder = folder()?;
+    let world = World::open(folder.path())?;
+    world.put(b"before", b"v")?;
+    let generations = swapped(&world);
+    world.store.set_generations(&generations)?;
+    world.put(b"after", b"v")?;
+    let world = world.reopen(folder.path())?;
+    assert_eq!(world.store.generations(), generations);
+    assert_eq!(world.value(b"before")?, Some(b"v".to_vec()));
+    assert_eq!(world.value(b"after")?, None);
+    Ok(())
+}
+
+#[test]
+fn generations_stay_where_what_was_staged_before_them_cannot_be_committed() -> Result {
+    let folder = folder()?;
+    let world = World::open(folder.path())?;
+    let before = world.store.generations();
+    world.put(b"before", b"v")?;
+    world.store.space.segments().appends_left.set(Some(0));
+    assert!(world.store.set_generations(&swapped(&world)).is_err());
+    assert_eq!(world.store.generations(), before);
+    world.store.space.segments().appends_left.set(None);
+    world.commit()?;
+    let world = world.reopen(folder.path())?;
+    assert_eq!(world.store.generations(), before);
+    assert_eq!(world.value(b"before")?, Some(b"v".to_vec()));
+    Ok(())
+}

@@ -1,8 +1,8 @@
-//! A transaction that changes one key many times takes room only for the key's last version.
+//! A transaction that changes one key many times takes memory only for the key's last version.
 
 use common::{Options, RawClient, Server, TestResult, Value, encode};
 
-/// So many versions of so many bytes are more than the pool holds.
+/// All versions together are larger than the pool.
 const VERSIONS: usize = 160;
 const VERSION_BYTES: usize = 150_000;
 
@@ -17,7 +17,7 @@ fn value(n: usize) -> Vec<u8> {
     stamp.bytes().cycle().take(VERSION_BYTES + n % 13).collect()
 }
 
-/// Runs calls as one transaction: none may be refused.
+/// Runs calls as one transaction; the server must refuse none.
 fn exec(client: &mut RawClient, name: &str, calls: &[Call]) -> TestResult {
     let mut bytes = Vec::new();
     encode(&mut bytes, &[b"MULTI".as_slice()]);
@@ -38,7 +38,7 @@ fn exec(client: &mut RawClient, name: &str, calls: &[Call]) -> TestResult {
     Ok(())
 }
 
-/// A name, calls that come before, the transaction's calls of each round, and what a call answers at the end.
+/// A name, calls before, the transaction's calls in each round, and the reply of a call at the end.
 struct Case {
     name: &'static str,
     before: Vec<Call>,
@@ -235,7 +235,7 @@ fn packed() -> TestResult {
 #[test]
 fn pairs() -> TestResult {
     let mut cases = cases();
-    // libpmemobj itself finds no place for a value that grows by a little each time, also without a transaction.
+    // libpmemobj itself finds no space for a value that grows by a little each time, also without a transaction.
     cases.retain(|case| case.name != "APPEND");
     keeps_the_last_version("cmap/pairs", &cases)
 }

@@ -1,5 +1,5 @@
-//! Before the server refuses a command, it makes room for what the command really writes. A refused command changes
-//! nothing.
+//! Before the server refuses a command, it reclaims memory for what the command really writes. A refused command
+//! changes nothing.
 
 use std::time::{Duration, Instant};
 
@@ -8,7 +8,7 @@ use common::{Options, RawClient, Server, TestResult, Value, encode};
 const KEYS: usize = 7_000;
 const MEMBERS: usize = 4_000;
 
-/// No single call takes longer than this, whatever there is to do before it.
+/// No call may take longer than this, even if the server must reclaim memory first.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 struct World {
@@ -18,7 +18,7 @@ struct World {
 }
 
 impl World {
-    /// A pool that is half full, in segments that are all half full: what was overwritten lies in them still.
+    /// A pool that is half full, as each of its segments is: overwritten records still lie in them.
     fn new(policy: &str) -> TestResult<Self> {
         let options = Options::new("cmap")
             .pool_size("32mb")
@@ -47,7 +47,7 @@ impl World {
         usize::try_from(self.seed >> 33).unwrap_or(0) % below
     }
 
-    /// Ordinary overwriting.
+    /// Overwrites random keys.
     fn churn(&mut self, count: usize) -> TestResult {
         self.pipeline(count, |n, at| set(at % KEYS, n))
     }
@@ -130,7 +130,7 @@ fn set(key: usize, salt: usize) -> Vec<String> {
     words(&["SET", &format!("c{key}"), &value])
 }
 
-fn makes_room(policy: &str) -> TestResult {
+fn reclaims(policy: &str) -> TestResult {
     let mut world = World::new(policy)?;
     let members = i64::try_from(MEMBERS)?;
     for round in 0..3 {
@@ -167,7 +167,7 @@ fn makes_room(policy: &str) -> TestResult {
         };
         world.exec(&(0..30).map(rename).collect::<Vec<_>>())?;
         world.churn(5_000)?;
-        // What nobody could know before: the transaction compacts by itself.
+        // The server cannot know these sizes before EXEC: the transaction compacts by itself.
         world.exec(&[
             words(&["SETRANGE", "x", "2000000", "a"]),
             words(&["SET", "c1", "new"]),
@@ -191,16 +191,16 @@ fn makes_room(policy: &str) -> TestResult {
 
 #[test]
 fn without_eviction() -> TestResult {
-    makes_room("noeviction")
+    reclaims("noeviction")
 }
 
 #[test]
-fn nothing_is_evicted_where_the_compaction_makes_room() -> TestResult {
-    makes_room("allkeys-lru")
+fn compaction_alone_reclaims_without_evicting() -> TestResult {
+    reclaims("allkeys-lru")
 }
 
 #[test]
-fn a_call_that_waited_for_room_counts_once() -> TestResult {
+fn a_call_that_waited_for_memory_counts_once() -> TestResult {
     let mut world = World::new("noeviction")?;
     let mut listener = world.server.raw()?;
     listener.line("CONFIG SET notify-keyspace-events KEA slowlog-log-slower-than 0")?;
@@ -214,7 +214,7 @@ fn a_call_that_waited_for_room_counts_once() -> TestResult {
     world.check("SUNIONSTORE none absent", 0)?;
     world.check("COPY Z Z2", 1)?;
     let after: u64 = world.field("pmemkv", "compacted_segments")?.parse()?;
-    assert!(after > before + 4, "there was room enough");
+    assert!(after > before + 4, "there was enough memory");
     for (name, count) in [("setrange", 1), ("copy", 1)] {
         let stats = world.field("commandstats", &format!("cmdstat_{name}"))?;
         assert!(
@@ -323,7 +323,7 @@ fn a_full_pool_refuses_soon_and_changes_nothing() -> TestResult {
 }
 
 #[test]
-fn others_go_on_while_a_command_waits_for_room() -> TestResult {
+fn others_go_on_while_a_command_waits_for_memory() -> TestResult {
     let mut world = World::new("noeviction")?;
     let mut other = world.server.raw()?;
     let mut third = world.server.raw()?;

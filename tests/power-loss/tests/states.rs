@@ -1,0 +1,80 @@
+//! Some hundred states that a power cut may leave, of each scenario a part. `scripts/power-loss` looks at more.
+//!
+//! `PMEMKV_SEED` (a number, or `random`) chooses others.
+
+use std::path::Path;
+
+use common::TestResult;
+use power_loss::campaign::{Plan, run};
+use power_loss::record::record;
+use power_loss::scenario;
+use power_loss::states::Amount;
+
+const SEED: u64 = 20_261;
+
+/// Different states of each scenario, about. There are thirteen.
+const STATES: usize = 45;
+
+fn check(name: &str) -> TestResult {
+    let seed = match std::env::var("PMEMKV_SEED") {
+        Ok(word) if word == "random" => rand::random(),
+        Ok(number) => number.parse()?,
+        Err(_) => SEED,
+    };
+    let plan = Plan {
+        states: STATES,
+        amount: Amount {
+            single: 2,
+            torn: 1,
+            random: 1,
+        },
+        seed,
+        keep: None,
+    };
+    let scenario = scenario::named(name).ok_or("no such scenario")?;
+    let recording = record(&scenario)?;
+    let report = run(
+        &recording,
+        &plan,
+        Path::new(env!("CARGO_BIN_EXE_power-loss")),
+    )?;
+    assert!(report.faults.is_empty(), "PMEMKV_SEED={seed}: {report}");
+    // Chance takes some states twice.
+    assert!(report.states >= STATES / 2, "{report}");
+    Ok(())
+}
+
+/// Each scenario is a test of its own, by its name.
+macro_rules! scenarios {
+    ($($test:ident: $name:literal),* $(,)?) => {
+        $(
+            #[test]
+            fn $test() -> TestResult {
+                check($name)
+            }
+        )*
+
+        #[test]
+        fn every_scenario_is_tested() {
+            let tested = [$($name),*];
+            let all: Vec<_> = scenario::all().iter().map(|known| known.name).collect();
+            assert_eq!(all, tested);
+        }
+    };
+}
+
+scenarios! {
+    creation: "creation",
+    commits: "commits",
+    large_values: "large-values",
+    segments: "segments",
+    compaction: "compaction",
+    generations: "generations",
+    restarts: "restarts",
+    expiry: "expiry",
+    eviction: "eviction",
+    on_disk: "on-disk",
+    pairs_creation: "pairs-creation",
+    pairs: "pairs",
+    pairs_journal: "pairs-journal",
+}
