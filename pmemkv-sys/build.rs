@@ -14,7 +14,7 @@ Debian 12 has no libpmemkv-dev: scripts/setup fetches it from Debian 11.";
 /// The calls that the safe binding makes, and nothing else of the two headers.
 const FUNCTIONS: [&str; 2] = [
     "pmemkv_.*",
-    "pmemobj_(open|create|close|root|root_size|errormsg|direct|persist|ctl_get|ctl_set|check|pool_by_ptr)",
+    "pmemobj_(open|create|close|root|root_size|errormsg|direct|persist|ctl_get|ctl_set|check|pool_by_ptr|first|next|alloc_usable_size)",
 ];
 
 fn main() {

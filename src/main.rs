@@ -98,7 +98,7 @@ fn start() -> Result<ExitCode, Box<dyn std::error::Error>> {
     }
     if engine.persistent && options.pool_path.exists() {
         // A damaged pool can crash libpmemobj: better a child than this process. No thread runs yet.
-        pmemkv::probe(&options.pool_path, engine.name)?;
+        store::rehearse(engine, &options)?;
     }
     net::run(loaded.config, engine, &options, launcher)?;
     Ok(ExitCode::SUCCESS)

@@ -3,10 +3,17 @@
 
 use libfuzzer_sys::fuzz_target;
 use pmemkv_server::pmemkv::SEGMENT_HEADER_BYTES;
-use pmemkv_server::store::packed::fuzzing::{Form, Header, Parts, Record, bind};
+use pmemkv_server::store::packed::fuzzing::{Binding, Form, Header, Parts, Record, bind};
 
 fuzz_target!(|stored: &[u8]| {
-    const SERIAL: u64 = 7;
+    const HERE: Binding = Binding {
+        serial: 7,
+        offset: 64,
+    };
+    const ELSEWHERE: Binding = Binding {
+        offset: 72,
+        ..HERE
+    };
     if let Some(bytes) = stored.first_chunk::<SEGMENT_HEADER_BYTES>()
         && let Ok(header) = Header::decode(bytes)
         && header != Header::FREE
@@ -17,7 +24,7 @@ fuzz_target!(|stored: &[u8]| {
     if let Ok(parts) = Parts::decode(stored) {
         assert_eq!(parts.encode(), stored);
     }
-    let _ = Record::verify(SERIAL, stored);
+    let _ = Record::verify(HERE, stored);
     let Some(record) = Record::decode(stored) else {
         return;
     };
@@ -27,7 +34,7 @@ fuzz_target!(|stored: &[u8]| {
     let mut encoded = Vec::new();
     record.encode(&mut encoded);
     assert_eq!(encoded.len(), record.padded_bytes());
-    bind(&mut encoded, SERIAL);
-    assert_eq!(Record::verify(SERIAL, &encoded), Ok(record));
-    assert!(Record::verify(SERIAL + 1, &encoded).is_err());
+    bind(&mut encoded, HERE);
+    assert_eq!(Record::verify(HERE, &encoded), Ok(record));
+    assert!(Record::verify(ELSEWHERE, &encoded).is_err());
 });

@@ -5,18 +5,22 @@ use libfuzzer_sys::fuzz_target;
 use pmemkv_server::store::RecordKind;
 use pmemkv_server::store::pairs::fuzzing::{
     decode_journal, decode_key, decode_value, encode_journal, encode_key, encode_value,
+    verify_value,
 };
 
 fuzz_target!(|stored: &[u8]| {
     if let Some((generation, key)) = decode_key(stored) {
         assert_eq!(encode_key(generation, key).as_slice(), stored);
     }
-    if let Ok(value) = decode_value(stored) {
+    let _ = decode_value(stored);
+    let key = encode_key(0, b"key");
+    let _ = verify_value(&key, stored, true);
+    if let Ok(value) = verify_value(&key, stored, false) {
         let kind = RecordKind {
             kind: value.kind,
             form: value.form,
         };
-        let encoded = encode_value(kind, value.expires_at, value.bytes);
+        let encoded = encode_value(&key, kind, value.expires_at, value.bytes);
         assert_eq!(encoded.as_slice(), stored);
     }
     if let Ok(before) = decode_journal(stored) {

@@ -4,6 +4,7 @@
 //! `PMEMKV_SEED` (a number, or `random`) and `PMEMKV_CRASH_ROUNDS` change what runs.
 
 mod collections;
+mod damage;
 mod mixes;
 mod model;
 mod order;

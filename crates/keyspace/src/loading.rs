@@ -18,8 +18,7 @@ use super::hashing::{SHARD_BITS, SHARDS, shard_of};
 use super::index::{Entry, Index, IndexKey};
 use super::shard::Table;
 use super::{DATABASES, Keyspace, KeyspaceError, Kind, Millis};
-use store::Location;
-use store::now_ms;
+use store::{Location, StoreError, now_ms};
 
 /// Records that a thread collects for a shard before it locks the shard.
 const BATCH_RECORDS: usize = 256;
@@ -426,11 +425,13 @@ impl Loading<'_> {
             return Err(error.into());
         }
         if misplaced > 0 {
-            tracing::error!(
-                partition,
-                misplaced,
-                "left out records that belong to other partitions"
-            );
+            for shard in &mut shards {
+                shard.tables.clear();
+            }
+            return Err(StoreError::Damaged(format!(
+                "partition {partition} holds {misplaced} records that belong to others"
+            ))
+            .into());
         }
         self.elements_read(partition, elements)?;
         for shard in &mut shards {

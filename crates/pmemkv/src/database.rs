@@ -282,6 +282,11 @@ impl Database {
         Status::from_raw(status)
     }
 
+    /// Where the pool of a partition is mapped.
+    pub(super) fn mapped(&self) -> Option<std::ops::Range<usize>> {
+        self.kept.slot.as_ref().map(super::pool::Slot::mapped)
+    }
+
     pub(super) fn raw(&self) -> *mut sys::pmemkv_db {
         self.raw.as_ptr()
     }

@@ -75,9 +75,10 @@ pub use database::Database;
 pub use engines::Engine;
 pub use error::{Error, Status};
 pub use pool::{
-    Arenas, FORMAT_VERSION, PARTITIONS_MAX, Pool, PoolError, PoolHeader, PoolStats, WORDS,
+    Allocated, Arenas, CELLS, FORMAT_VERSION, PARTITIONS_MAX, Pool, PoolError, PoolHeader,
+    PoolStats, WORDS, is_device,
 };
 pub use prefetch::prefetch;
-pub use probe::{probe, probe_within};
+pub use probe::{probe, probe_within, rehearse};
 pub use ranges::Range;
 pub use segments::{SEGMENT_HEADER_BYTES, Segments};

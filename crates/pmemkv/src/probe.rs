@@ -17,10 +17,16 @@ use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid, fork};
 use pmemkv_sys as sys;
 
-use super::pool::{Pool, PoolError};
+use super::pool::{Pool, PoolError, is_device};
 
 /// How long an open may take. The largest pools open in milliseconds, but a slow disk needs more time.
 const TIME_MAX: Duration = Duration::from_secs(30);
+
+/// How often the child may be killed by something else before this gives up.
+const KILLS_MAX: u32 = 3;
+
+/// How long a machine that is short of memory is given.
+const KILL_PAUSE: Duration = Duration::from_millis(300);
 
 // The child's first answer byte; the text follows.
 const OPENED: u8 = 0;
@@ -47,10 +53,76 @@ pub fn probe_within(
     engine: &str,
     time_max: Duration,
 ) -> Result<(), PoolError> {
-    let path = path.as_ref();
-    let device = std::fs::metadata(path).is_ok_and(|metadata| {
-        std::os::unix::fs::FileTypeExt::is_char_device(&metadata.file_type())
-    });
+    try_open(path.as_ref(), engine, time_max, &mut |pool| {
+        open_partitions(&pool)
+    })
+}
+
+/// [`probe`] with more in it: the child opens the pool and hands it to `trial`, which does all that this process is
+/// going to do with it, and says what is wrong. Where the child crashes, or does not come to an end in time (`more` than
+/// half a minute), the pool is damaged.
+///
+/// # Errors
+/// Those of [`probe`], and [`PoolError::Damaged`] with what `trial` says.
+pub fn rehearse(
+    path: impl AsRef<Path>,
+    engine: &str,
+    more: Duration,
+    trial: &mut dyn FnMut(Pool) -> Result<(), String>,
+) -> Result<(), PoolError> {
+    let mut open = |pool: Pool| {
+        let path = pool.path().to_owned();
+        trial(pool).map_err(|why| PoolError::Damaged { path, why })
+    };
+    try_open(path.as_ref(), engine, TIME_MAX + more, &mut open)
+}
+
+/// What the child does with the pool.
+type Trial<'a> = &'a mut dyn FnMut(Pool) -> Result<(), PoolError>;
+
+fn try_open(
+    path: &Path,
+    engine: &str,
+    time_max: Duration,
+    trial: Trial<'_>,
+) -> Result<(), PoolError> {
+    for _ in 0..KILLS_MAX {
+        match try_open_once(path, engine, time_max, trial) {
+            Err(Tried::Killed) => std::thread::sleep(KILL_PAUSE),
+            Err(Tried::Refused(error)) => return Err(error),
+            Ok(()) => return Ok(()),
+        }
+    }
+    Err(PoolError::Other {
+        path: path.to_owned(),
+        what: format!(
+            "the process that tries the open was killed by SIGKILL {KILLS_MAX} times, by the system for want of \
+             memory or by hand; the pool itself may be sound"
+        ),
+    })
+}
+
+/// Why a trial came to nothing.
+enum Tried {
+    /// Something outside killed the child, which says nothing about the pool.
+    Killed,
+    /// The pool is refused.
+    Refused(PoolError),
+}
+
+impl From<PoolError> for Tried {
+    fn from(error: PoolError) -> Self {
+        Tried::Refused(error)
+    }
+}
+
+fn try_open_once(
+    path: &Path,
+    engine: &str,
+    time_max: Duration,
+    trial: Trial<'_>,
+) -> Result<(), Tried> {
+    let device = is_device(path);
     if !device {
         let header = Pool::read_header(path)?;
         header.expect(engine, &header.layout)?;
@@ -65,7 +137,7 @@ pub fn probe_within(
     match unsafe { fork() }.map_err(|error| failed(error.into()))? {
         ForkResult::Child => {
             drop(reader);
-            child(path, engine, device, OwnedFd::from(writer).into())
+            child(path, engine, device, trial, OwnedFd::from(writer).into())
         }
         ForkResult::Parent { child } => {
             drop(writer);
@@ -81,8 +153,8 @@ pub fn probe_within(
 }
 
 /// The child's whole life.
-fn child(path: &Path, engine: &str, device: bool, mut pipe: File) -> ! {
-    // A damaged pool can keep the child busy for ever, and after a kill of the server nothing else would end it.
+fn child(path: &Path, engine: &str, device: bool, trial: Trial<'_>, mut pipe: File) -> ! {
+    // A damaged pool can keep it busy for ever: where the server is killed, nobody would end it.
     let _ = set_pdeathsig(Signal::SIGKILL);
     // A crash of this child is expected, so it must leave no core file and no message on the server's terminal.
     let _ = setrlimit(Resource::RLIMIT_CORE, 0, 0);
@@ -101,7 +173,7 @@ fn child(path: &Path, engine: &str, device: bool, mut pipe: File) -> ! {
             )
         };
     }
-    let result = panic::catch_unwind(AssertUnwindSafe(|| open_all(path, engine)));
+    let result = panic::catch_unwind(AssertUnwindSafe(|| open_all(path, engine, trial)));
     let (code, text) = match result {
         Ok(Ok(())) => (OPENED, String::new()),
         Ok(Err(PoolError::Busy(_))) => (BUSY, String::new()),
@@ -123,14 +195,18 @@ fn child(path: &Path, engine: &str, device: bool, mut pipe: File) -> ! {
     unsafe { libc::_exit(0) }
 }
 
-fn open_all(path: &Path, engine: &str) -> Result<(), PoolError> {
+fn open_all(path: &Path, engine: &str, trial: Trial<'_>) -> Result<(), PoolError> {
     let pool = Pool::open(path)?;
     let header = pool.header();
     header.expect(engine, &header.layout)?;
-    for index in 0..header.partitions {
+    trial(pool)
+}
+
+fn open_partitions(pool: &Pool) -> Result<(), PoolError> {
+    for index in 0..pool.header().partitions {
         pool.open_partition(index)
             .map_err(|source| PoolError::Partition {
-                path: path.to_owned(),
+                path: pool.path().to_owned(),
                 index,
                 source,
             })?;
@@ -175,16 +251,20 @@ fn reap(child: Pid) -> io::Result<WaitStatus> {
     }
 }
 
-fn judge(path: &Path, answer: Option<&[u8]>, status: WaitStatus) -> Result<(), PoolError> {
+fn judge(path: &Path, answer: Option<&[u8]>, status: WaitStatus) -> Result<(), Tried> {
     let path = path.to_owned();
-    let damaged = |why: String| PoolError::Damaged {
-        path: path.clone(),
-        why,
+    let damaged = |why: String| {
+        Tried::Refused(PoolError::Damaged {
+            path: path.clone(),
+            why,
+        })
     };
     let Some(answer) = answer else {
         return Err(damaged("opening it did not come to an end".to_owned()));
     };
     match status {
+        // Nothing in a pool makes a process send itself this one.
+        WaitStatus::Signaled(_, Signal::SIGKILL, _) => return Err(Tried::Killed),
         WaitStatus::Signaled(_, signal, _) => {
             return Err(damaged(format!("opening it crashed with {signal}")));
         }
@@ -198,9 +278,9 @@ fn judge(path: &Path, answer: Option<&[u8]>, status: WaitStatus) -> Result<(), P
     let text = text.into_owned();
     match code {
         OPENED => Ok(()),
-        BUSY => Err(PoolError::Busy(path)),
-        NO_PERMISSION => Err(PoolError::NoPermission(path)),
+        BUSY => Err(PoolError::Busy(path).into()),
+        NO_PERMISSION => Err(PoolError::NoPermission(path).into()),
         DAMAGED => Err(damaged(text)),
-        _ => Err(PoolError::Other { path, what: text }),
+        _ => Err(PoolError::Other { path, what: text }.into()),
     }
 }

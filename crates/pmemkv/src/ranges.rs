@@ -78,6 +78,32 @@ impl Database {
         }
     }
 
+    /// Visits all pairs, and tells with each how many the engine says that there are; returns that number. No pair comes or
+    /// goes meanwhile.
+    pub fn get_all_counted(
+        &self,
+        mut visit: impl FnMut(usize, &[u8], &[u8]) -> ControlFlow<()>,
+    ) -> Result<usize, Error> {
+        fn trampoline_of<F: FnMut(&[u8], &[u8]) -> ControlFlow<()>>(_: &Visit<F>) -> PairCallback {
+            Visit::<F>::trampoline
+        }
+        let _running = self.enter(Access::Walk)?;
+        let mut count = 0;
+        // SAFETY: the database is open and held; the out-pointer is a local.
+        let status = unsafe { sys::pmemkv_count_all(self.raw(), &raw mut count) };
+        self.settle(status).into_result()?;
+        let mut visit = Visit::new(|key: &[u8], value: &[u8]| visit(count, key, value));
+        let trampoline = trampoline_of(&visit);
+        let arg = visit.arg();
+        let status = self.walk(Range::All, trampoline, arg);
+        let status = self.settle(status);
+        let _ = visit.finish();
+        match status {
+            Status::StoppedByCallback | Status::NotFound => Ok(count),
+            status => status.into_result().map(|()| count),
+        }
+    }
+
     fn walk(&self, range: Range<'_>, callback: PairCallback, arg: *mut c_void) -> c_int {
         let db = self.raw();
         let call = Some(callback);

@@ -9,6 +9,7 @@
 //! A segment begins with [`SEGMENT_HEADER_BYTES`] that each append rewrites. Appended bytes do not change until
 //! [`reset`](Segments::reset), which waits for all readers.
 
+use std::collections::BTreeMap;
 use std::ffi::{c_char, c_void};
 use std::ptr;
 use std::sync::OnceLock;
@@ -39,8 +40,7 @@ pub type Header = [u8; SEGMENT_HEADER_BYTES];
 #[derive(Debug)]
 pub struct Segments {
     slots: Box<[OnceLock<Segment>]>,
-    /// How many segments there are, and so the number of the next one.
-    count: Mutex<u32>,
+    made: Mutex<Made>,
     readers: Readers,
     segment_bytes: usize,
     /// Whether the engine's data outlive the process. Such an engine has write iterators.
@@ -73,6 +73,15 @@ impl AppendsLeft {
             }
         }
     }
+}
+
+/// The segments there are.
+#[derive(Debug, Default)]
+struct Made {
+    /// How many; the next one's number.
+    count: u32,
+    /// Their first bytes, with their numbers.
+    starts: BTreeMap<usize, u32>,
 }
 
 /// One value.
@@ -125,9 +134,15 @@ impl Segments {
     /// Nothing is readable before the caller calls [`set_readable`](Self::set_readable).
     ///
     /// # Errors
-    /// [`Error::NotSupported`] if the engine is neither cmap nor vcmap, [`Error::InvalidArgument`] if a value has
-    /// another size.
-    pub fn open(database: Database, segment_bytes: usize, count_max: u32) -> Result<Self, Error> {
+    /// [`Error::NotSupported`] where the engine is neither cmap nor vcmap, [`Error::InvalidArgument`] where a segment is
+    /// missing, has another size, or lies where no segment can.
+    pub fn open(
+        database: Database,
+        segment_bytes: usize,
+        count: u32,
+        count_max: u32,
+        mut remade: Option<&mut dyn FnMut(u32) -> Header>,
+    ) -> Result<Self, Error> {
         let durable = match database.engine() {
             "cmap" => true,
             "vcmap" => false,
@@ -139,7 +154,7 @@ impl Segments {
         };
         let segments = Self {
             slots: (0..count_max).map(|_| OnceLock::new()).collect(),
-            count: Mutex::new(0),
+            made: Mutex::default(),
             readers: Readers::new(),
             segment_bytes,
             durable,
@@ -148,9 +163,22 @@ impl Segments {
             appends_left: AppendsLeft::default(),
         };
         {
-            let mut count = segments.count.lock();
-            while *count < count_max && segments.find(*count)? {
-                *count += 1;
+            let mut made = segments.made.lock();
+            while made.count < count_max {
+                if !segments.find(&mut made)? {
+                    if made.count >= count {
+                        break;
+                    }
+                    let number = made.count;
+                    let Some(header) = &mut remade else {
+                        return Err(Error::InvalidArgument(format!(
+                            "segment {number} of {count} is missing"
+                        )));
+                    };
+                    segments.put(number, &header(number))?;
+                    continue;
+                }
+                made.count += 1;
             }
         }
         Ok(segments)
@@ -158,7 +186,7 @@ impl Segments {
 
     /// How many segments there are.
     pub fn count(&self) -> u32 {
-        *self.count.lock()
+        self.made.lock().count
     }
 
     /// Bytes of one segment, its header included.
@@ -166,23 +194,28 @@ impl Segments {
         self.segment_bytes
     }
 
-    /// Makes one more segment, all zeros, and returns its number.
+    /// Makes one more segment, zeros behind its header, and returns its number.
     ///
     /// # Errors
-    /// [`Error::OutOfMemory`] if the pool has no room, or there are `count_max` segments.
-    pub fn add(&self) -> Result<u32, Error> {
-        let mut count = self.count.lock();
-        let number = *count;
+    /// [`Error::OutOfMemory`] where the pool, or `count_max`, has no room.
+    pub fn add(&self, header: &Header) -> Result<u32, Error> {
+        let mut made = self.made.lock();
+        let number = made.count;
         if number as usize >= self.slots.len() {
             return Err(Error::OutOfMemory("no more segments".to_owned()));
         }
-        self.database
-            .put(&number.to_be_bytes(), &vec![0; self.segment_bytes])?;
-        if !self.find(number)? {
+        self.put(number, header)?;
+        if !self.find(&mut made)? {
             return Err(Error::Unknown("a new segment is not there".to_owned()));
         }
-        *count += 1;
+        made.count += 1;
         Ok(number)
+    }
+
+    fn put(&self, number: u32, header: &Header) -> Result<(), Error> {
+        let mut value = vec![0; self.segment_bytes];
+        value[..header.len()].copy_from_slice(header);
+        self.database.put(&number.to_be_bytes(), &value)
     }
 
     /// A segment's header.
@@ -193,6 +226,14 @@ impl Segments {
         // SAFETY: the segment is at least as long as its header, and every write to it needs the lock held here.
         unsafe { ptr::copy_nonoverlapping(segment.start.0, header.as_mut_ptr(), header.len()) };
         Ok(header)
+    }
+
+    /// Stores a segment's header as it is: the engine goes through all that a write takes.
+    pub fn touch(&self, number: u32) -> Result<(), Error> {
+        let header = self.header(number)?;
+        let segment = self.segment(number)?;
+        let _writer = segment.writer.lock();
+        self.write(number, segment, &[(0, &header)])
     }
 
     /// How many bytes after the header can be read.
@@ -322,8 +363,9 @@ impl Segments {
         Ok(())
     }
 
-    /// Asks the engine for a segment's address; `false` if there is no such segment.
-    fn find(&self, number: u32) -> Result<bool, Error> {
+    /// Asks the engine where the next segment lies; `false` where it doesn't exist.
+    fn find(&self, made: &mut Made) -> Result<bool, Error> {
+        let number = made.count;
         let mut found = Found {
             start: ptr::null_mut(),
             bytes: 0,
@@ -344,18 +386,34 @@ impl Segments {
             Status::NotFound => return Ok(false),
             status => status.into_result()?,
         }
+        let refused = |why: String| Err(Error::InvalidArgument(format!("segment {number} {why}")));
         if found.bytes != self.segment_bytes || found.start.is_null() {
-            return Err(Error::InvalidArgument(format!(
-                "segment {number} has {} bytes, not {}",
+            return refused(format!(
+                "has {} bytes, not {}",
                 found.bytes, self.segment_bytes
-            )));
+            ));
+        }
+        // What the engine says follows from bytes of the pool, which may be damaged.
+        let start = found.start as usize;
+        let end = start.saturating_add(self.segment_bytes);
+        if let Some(pool) = self.database.mapped()
+            && (start < pool.start || end > pool.end)
+        {
+            return refused("lies outside of the pool".to_owned());
+        }
+        let before = made.starts.range(..end).next_back();
+        if let Some((&other, other_number)) = before
+            && other + self.segment_bytes > start
+        {
+            return refused(format!("lies where segment {other_number} is"));
         }
         let segment = Segment {
             start: Place(found.start),
             readable: AtomicUsize::new(0),
             writer: Mutex::new(()),
         };
-        // The caller holds `count`, so the slot is empty.
+        made.starts.insert(start, number);
+        // The caller holds `made`: the slot is empty.
         let _ = self.slots[number as usize].set(segment);
         Ok(true)
     }
@@ -397,7 +455,7 @@ mod tests {
         if create && engine == "cmap" {
             config.put_force_create(true)?;
         }
-        Segments::open(Database::open(engine, config)?, BYTES, 8)
+        Segments::open(Database::open(engine, config)?, BYTES, 0, 8, None)
     }
 
     fn text(segments: &Segments, number: u32, offset: usize, length: usize) -> Option<Vec<u8>> {
@@ -410,7 +468,7 @@ mod tests {
             let directory = tempfile::tempdir().expect("a directory");
             let segments = open(engine, directory.path(), true)?;
             assert_eq!(segments.count(), 0);
-            assert_eq!((segments.add()?, segments.add()?), (0, 1));
+            assert_eq!((segments.add(&[0; 64])?, segments.add(&[0; 64])?), (0, 1));
             assert_eq!(text(&segments, 0, 0, 1), None);
             segments.append(0, b"hello ", &[1; 64])?;
             segments.append(0, b"world", &[2; 64])?;
@@ -439,7 +497,7 @@ mod tests {
     fn are_found_again() -> Result<(), Error> {
         let directory = tempfile::tempdir().expect("a directory");
         let segments = open("cmap", directory.path(), true)?;
-        segments.add()?;
+        segments.add(&[0; 64])?;
         segments.append(0, b"kept", &[9; 64])?;
         drop(segments);
         let segments = open("cmap", directory.path(), false)?;
@@ -457,9 +515,9 @@ mod tests {
         let directory = tempfile::tempdir().expect("a directory");
         let segments = open("vcmap", directory.path(), true)?;
         for _ in 0..8 {
-            segments.add()?;
+            segments.add(&[0; 64])?;
         }
-        assert!(matches!(segments.add(), Err(Error::OutOfMemory(_))));
+        assert!(matches!(segments.add(&[0; 64]), Err(Error::OutOfMemory(_))));
         assert!(matches!(
             open("vsmap", directory.path(), true),
             Err(Error::NotSupported(_))
@@ -472,7 +530,7 @@ mod tests {
     fn readers_beside_resets_see_whole_lives() -> Result<(), Error> {
         let directory = tempfile::tempdir().expect("a directory");
         let segments = Arc::new(open("vcmap", directory.path(), true)?);
-        segments.add()?;
+        segments.add(&[0; 64])?;
         let stop = Arc::new(AtomicBool::new(false));
         let reader = std::thread::spawn({
             let (segments, stop) = (Arc::clone(&segments), Arc::clone(&stop));

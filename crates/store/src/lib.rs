@@ -31,8 +31,8 @@ use std::time::{Duration, Instant};
 pub use change::Change;
 pub use error::StoreError;
 pub use model::{DATABASES, Kind, Millis, Range, RecordKind, StringForm, Value, now_ms};
-pub use open::{LayoutChoice, OpenError, Options, open};
-/// Asks the processor to fetch memory into its cache.
+pub use open::{LayoutChoice, OpenError, Options, open, rehearse};
+/// Has memory fetched into the processor's cache.
 pub use pmemkv::prefetch;
 
 /// Where a layout keeps a record. Only the layout that made it can read it.

@@ -2,11 +2,17 @@
 
 use std::hash::{BuildHasher, RandomState};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tracing::subscriber::NoSubscriber;
 
 use super::{Store, StoreError, metadata, packed, pairs};
 use pmemkv::{Arenas, Config, Database, Engine, Error, Pool, PoolError, PoolHeader, engines};
 
-/// How to open a store.
+/// A slow disk reads as much: what a rehearsal may take longer for a large pool.
+const REHEARSED_BYTES_PER_SECOND: u64 = 32 << 20;
+
+/// What the store is to be opened with.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// The engine's name.
@@ -172,16 +178,7 @@ pub(super) fn open_layout(engine: Engine, options: &Options) -> Result<Opened, O
         };
     }
     let path = &options.pool_path;
-    // If the header is unreadable, the open below reports it.
-    let present = Pool::read_header(path).map(|header| header.layout);
-    let arenas = match present.as_deref().unwrap_or(new_layout) {
-        packed::LAYOUT => Arenas::One,
-        _ => Arenas::PerThread,
-    };
-    arenas.choose().map_err(|source| OpenError::Engine {
-        engine: engine.name.to_owned(),
-        source,
-    })?;
+    choose_arenas(engine, path, new_layout)?;
     let pool = if std::fs::symlink_metadata(path).is_ok() && !is_new_device(path) {
         let pool = Pool::open(path)?;
         let layout = match options.layout {
@@ -189,6 +186,9 @@ pub(super) fn open_layout(engine: Engine, options: &Options) -> Result<Opened, O
             _ => new_layout.to_owned(),
         };
         pool.header().expect(engine.name, &layout)?;
+        if let Some(what) = pool.mended() {
+            tracing::warn!(path = %path.display(), "{what}");
+        }
         metadata::check(&pool)?;
         pool
     } else {
@@ -217,6 +217,45 @@ pub(super) fn open_layout(engine: Engine, options: &Options) -> Result<Opened, O
     }
 }
 
+/// How the pool's threads are to share its arenas, by the layout that it has.
+fn choose_arenas(engine: Engine, path: &Path, new_layout: &str) -> Result<(), OpenError> {
+    // An unreadable header is named by the open.
+    let present = Pool::read_header(path).map(|header| header.layout);
+    let arenas = match present.as_deref().unwrap_or(new_layout) {
+        packed::LAYOUT => Arenas::One,
+        _ => Arenas::PerThread,
+    };
+    arenas.choose().map_err(|source| OpenError::Engine {
+        engine: engine.name.to_owned(),
+        source,
+    })
+}
+
+/// Opens a pool that is there, and writes to it, in a child process and on a private copy: libpmemobj and the engines
+/// trust what lies in a pool, so that damage can crash them. Call it before any thread is started.
+///
+/// What the open itself refuses is left for [`open`] to say.
+pub fn rehearse(engine: Engine, options: &Options) -> Result<(), OpenError> {
+    let path = &options.pool_path;
+    choose_arenas(engine, path, pairs::LAYOUT)?;
+    let bytes = std::fs::metadata(path).map_or(0, |metadata| metadata.len());
+    let more = Duration::from_secs(bytes / REHEARSED_BYTES_PER_SECOND);
+    pmemkv::rehearse(path, engine.name, more, &mut |pool| {
+        // This process says it all again.
+        tracing::subscriber::with_default(NoSubscriber::default(), || {
+            if metadata::check(&pool).is_err() {
+                return Ok(());
+            }
+            match pool.header().layout.as_str() {
+                pairs::LAYOUT => pairs::rehearse(engine, &pool),
+                packed::LAYOUT => packed::rehearse(engine, pool, options.repair),
+                _ => Ok(()),
+            }
+        })
+    })?;
+    Ok(())
+}
+
 fn new_hash_seed() -> u64 {
     RandomState::new().hash_one(std::process::id())
 }
@@ -224,10 +263,7 @@ fn new_hash_seed() -> u64 {
 /// Whether the path is a DAX device without a pool. The device is always there, so only an attempt to open the pool
 /// tells.
 fn is_new_device(path: &Path) -> bool {
-    use std::os::unix::fs::FileTypeExt;
-    let device =
-        std::fs::metadata(path).is_ok_and(|metadata| metadata.file_type().is_char_device());
-    device && matches!(Pool::open(path), Err(PoolError::NotAPool { .. }))
+    pmemkv::is_device(path) && matches!(Pool::open(path), Err(PoolError::NotAPool { .. }))
 }
 
 fn open_volatile(engine: Engine, options: &Options) -> Result<(Database, PathBuf), OpenError> {

@@ -100,6 +100,9 @@ fn initialise(
                 source,
             })?;
     }
+    if pool.has_copy() {
+        pool.make_copies();
+    }
     // SAFETY: the root object is mapped and as large as `Root`, and nobody else has the pool yet.
     let place = unsafe { &raw mut (*root.as_ptr()).header };
     // SAFETY: `place` is the header's, mapped and aligned.
@@ -130,8 +133,8 @@ fn create_error(path: &Path, size_bytes: u64) -> PoolError {
     }
 }
 
-/// How many bytes an unprivileged user may still write. If the file system does not tell, assume that there is enough.
-fn free_bytes(directory: &Path) -> u64 {
+/// What an unprivileged user may still write; a file system that doesn't say is taken as large enough.
+pub(super) fn free_bytes(directory: &Path) -> u64 {
     statvfs(directory).map_or(u64::MAX, |status| {
         status
             .blocks_available()

@@ -6,9 +6,15 @@ use std::io;
 use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt};
 use std::path::Path;
 
+use nix::errno::Errno;
+use nix::fcntl::{FallocateFlags, fallocate};
+
 use super::error::PoolError;
 use super::root::{FORMAT_VERSION, HEADER_BYTES, HeaderFault, PoolHeader, RawHeader};
-use super::{LAYOUT, POOL_BYTES_MIN};
+use super::{LAYOUT, POOL_BYTES_MIN, lanes};
+
+/// The unit of a file's count of blocks.
+const BLOCK_BYTES: u64 = 512;
 
 // The offsets of libpmemobj's fields that this file reads: format 6 of its pools, unchanged since version 1.5.
 const SIGNATURE: &[u8; 8] = b"PMEMOBJ\0";
@@ -21,15 +27,44 @@ const ROOT_OFFSET_AT: u64 = 6144;
 const HEAP_SIZE_AT: u64 = 6176;
 
 /// Whether the path is a device DAX node, which has no file length and cannot be read.
-pub(super) fn is_device(path: &Path) -> bool {
-    fs::metadata(path).is_ok_and(|metadata| metadata.file_type().is_char_device())
+pub fn is_device(path: &Path) -> bool {
+    let Ok(metadata) = fs::metadata(path) else {
+        return false;
+    };
+    let device = metadata.rdev();
+    let (major, minor) = (nix::sys::stat::major(device), nix::sys::stat::minor(device));
+    let subsystem = format!("/sys/dev/char/{major}:{minor}/subsystem");
+    metadata.file_type().is_char_device()
+        && fs::read_link(subsystem).is_ok_and(|subsystem| subsystem.ends_with("dax"))
+}
+
+/// Has the file system give the pool all of its blocks: a store into a hole that it cannot fill kills the process.
+pub(super) fn reserve(path: &Path) -> Result<(), PoolError> {
+    let io = |error: io::Error| PoolError::from_io(path, &error);
+    let metadata = fs::metadata(path).map_err(io)?;
+    let length = metadata.len();
+    if metadata.blocks() * BLOCK_BYTES >= length {
+        return Ok(());
+    }
+    let file = File::options().write(true).open(path).map_err(io)?;
+    let bytes = nix::libc::off_t::try_from(length).unwrap_or(nix::libc::off_t::MAX);
+    let reserved = fallocate(&file, FallocateFlags::empty(), 0, bytes);
+    if let Err(Errno::ENOSPC | Errno::EDQUOT) = reserved {
+        return Err(PoolError::FileSystemFull {
+            path: path.to_owned(),
+            bytes: length,
+            bytes_free: directory_of(path).map_or(0, super::create::free_bytes),
+        });
+    }
+    // Any other error is that of a file system that cannot say beforehand, or of one that packs what it stores.
+    Ok(())
 }
 
 /// Reads the header of the pool at `path` without libpmemobj, and refuses files that libpmemobj would crash on.
 pub(super) fn inspect(path: &Path) -> Result<PoolHeader, PoolError> {
     let metadata = fs::metadata(path).map_err(|error| missing(path, &error))?;
     if !metadata.is_file() {
-        return Err(not_a_pool(path, "it is no regular file"));
+        return Err(not_a_pool(path, "it is neither a file nor a DAX device"));
     }
     let file = File::open(path).map_err(|error| PoolError::from_io(path, &error))?;
     let length = metadata.len();
@@ -99,6 +134,20 @@ pub(super) fn inspect(path: &Path) -> Result<PoolHeader, PoolError> {
     Ok(header)
 }
 
+/// Refuses a pool that libpmemobj would open and break with its first write.
+pub(super) fn check_lanes(path: &Path) -> Result<(), PoolError> {
+    let io = |error: io::Error| PoolError::from_io(path, &error);
+    let file = File::open(path).map_err(io)?;
+    let start = read_u64(&file, HEAP_OFFSET_AT).map_err(io)?;
+    let bytes = read_u64(&file, HEAP_SIZE_AT).map_err(io)?;
+    lanes::check(&file, &(start..start.saturating_add(bytes)))
+        .map_err(io)?
+        .map_err(|why| PoolError::Damaged {
+            path: path.to_owned(),
+            why,
+        })
+}
+
 /// The pool error for a header that is refused.
 pub(super) fn refused(path: &Path, fault: &HeaderFault) -> PoolError {
     let path = path.to_owned();
@@ -159,7 +208,7 @@ fn truncated(path: &Path, bytes: u64, bytes_expected: u64) -> PoolError {
     }
 }
 
-fn read_u64(file: &File, at: u64) -> io::Result<u64> {
+pub(super) fn read_u64(file: &File, at: u64) -> io::Result<u64> {
     let mut bytes = [0; 8];
     file.read_exact_at(&mut bytes, at)?;
     Ok(u64::from_le_bytes(bytes))

@@ -3,6 +3,8 @@
 mod create;
 mod error;
 mod file;
+mod lanes;
+mod objects;
 mod root;
 mod words;
 
@@ -11,10 +13,12 @@ use std::ffi::{CStr, CString, c_int};
 use std::fmt;
 use std::io;
 use std::mem;
+use std::ops::Range;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::ptr::NonNull;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use parking_lot::Mutex;
 use pmemkv_sys as sys;
@@ -23,8 +27,10 @@ use super::config::Config;
 use super::database::Database;
 use super::error::Error;
 pub use error::PoolError;
+pub use file::is_device;
+pub use objects::Allocated;
 use root::Root;
-pub use root::{FORMAT_VERSION, PARTITIONS_MAX, PoolHeader, WORDS};
+pub use root::{CELLS, FORMAT_VERSION, PARTITIONS_MAX, PoolHeader, WORDS};
 
 /// How the threads of a process share the arenas of pools that it opens later.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,6 +93,10 @@ struct Inner {
     open_slots: Mutex<HashSet<u32>>,
     /// The thread that changes words holds it.
     words: Mutex<()>,
+    /// Whether the words lie in the pool twice.
+    has_copy: AtomicBool,
+    /// What the open has mended.
+    mended: Mutex<Option<&'static str>>,
 }
 
 // SAFETY: libpmemobj ties no pool to a thread.
@@ -106,6 +116,8 @@ impl Pool {
         let path = path.as_ref();
         if !file::is_device(path) {
             file::inspect(path)?;
+            file::check_lanes(path)?;
+            file::reserve(path)?;
         }
         let raw_path = raw_path(path)?;
         // SAFETY: path and layout are NUL-terminated.
@@ -129,8 +141,9 @@ impl Pool {
         let (header, size_bytes) = header
             .decode()
             .map_err(|fault| file::refused(path, &fault))?;
+        let format = header.format_version;
         let pool = opened.into_pool(path, root, header, size_bytes)?;
-        pool.replay_words();
+        pool.replay_words(format)?;
         Ok(pool)
     }
 
@@ -251,6 +264,7 @@ impl Opened {
                 what: message(),
             });
         }
+        let has_copy = header.format_version > root::FORMAT_WITHOUT_COPY;
         let pop = self.0;
         mem::forget(self);
         Ok(Pool {
@@ -262,6 +276,8 @@ impl Opened {
                 size_bytes,
                 open_slots: Mutex::default(),
                 words: Mutex::default(),
+                has_copy: AtomicBool::new(has_copy),
+                mended: Mutex::default(),
             }),
         })
     }
@@ -284,8 +300,19 @@ impl Inner {
 
     /// Makes what was stored at `start` durable.
     fn persist<T>(&self, start: *const T) {
-        // SAFETY: the pool is open, and every caller gives an object inside the root object.
-        unsafe { sys::pmemobj_persist(self.pop.as_ptr(), start.cast(), size_of::<T>()) };
+        self.persist_bytes(start.cast(), size_of::<T>());
+    }
+
+    /// [`persist`](Self::persist) of so many bytes.
+    fn persist_bytes(&self, start: *const u8, bytes: usize) {
+        // SAFETY: the pool is open, and every caller gives bytes inside the root object.
+        unsafe { sys::pmemobj_persist(self.pop.as_ptr(), start.cast(), bytes) };
+    }
+
+    /// Where the pool is mapped, in bytes.
+    fn mapped(&self) -> Range<usize> {
+        let start = self.pop.as_ptr() as usize;
+        start..start.saturating_add(usize::try_from(self.size_bytes).unwrap_or(usize::MAX))
     }
 }
 
@@ -328,7 +355,12 @@ impl Slot {
             .wrapping_add(self.index as usize)
     }
 
-    /// Refuses another engine than the pool's: it would read the stored bytes as its own.
+    /// Where the pool is mapped.
+    pub(super) fn mapped(&self) -> Range<usize> {
+        self.inner.mapped()
+    }
+
+    /// Another engine would read this one's bytes as its own.
     pub(super) fn check_engine(&self, engine: &str) -> Result<(), Error> {
         let expected = &self.inner.header.engine;
         if engine == expected {

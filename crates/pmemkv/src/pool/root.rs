@@ -7,12 +7,18 @@ use pmemkv_sys as sys;
 
 use super::PoolError;
 
-/// The newest pool format that this version reads and writes.
-pub const FORMAT_VERSION: u32 = 1;
-/// The most partitions that a pool can have.
-pub const PARTITIONS_MAX: u32 = 1024;
+/// The newest pool format that this version reads and writes. Format 1 had the words once, without a checksum.
+pub const FORMAT_VERSION: u32 = 2;
+/// The format before the words had a second copy.
+pub(super) const FORMAT_WITHOUT_COPY: u32 = 1;
+/// The most partitions that a pool can have. (Format 1 had room for twice as many; no server made more than 256.)
+pub const PARTITIONS_MAX: u32 = 512;
 /// How many durable words a pool has.
 pub const WORDS: usize = 64;
+/// How many cells a pool has.
+pub const CELLS: usize = 512;
+/// Bytes of a root object, in every format.
+const ROOT_BYTES: usize = 17_536;
 
 const MAGIC: u64 = u64::from_le_bytes(*b"PMKVSRV\x01");
 const NAME_BYTES: usize = 32;
@@ -73,21 +79,48 @@ const CHECKED_BYTES: usize = HEADER_BYTES - size_of::<u64>();
 #[repr(C)]
 pub(super) struct Redo {
     pub(super) start: AtomicU64,
+    /// The count of the words in the lower half, the number of the change in the upper one.
     pub(super) count: AtomicU64,
-    pub(super) words: [AtomicU64; WORDS],
+    pub(super) words: StoredWords,
     pub(super) checksum: AtomicU64,
 }
+
+/// The words.
+pub(super) type StoredWords = [AtomicU64; WORDS];
+
+/// A checksum of a copy of the words, and the number of the change that made it.
+pub(super) type Seal = [AtomicU64; 2];
 
 /// The root object of a pool.
 #[repr(C)]
 pub(super) struct Root {
     pub(super) header: RawHeader,
-    pub(super) words: [AtomicU64; WORDS],
+    pub(super) words: StoredWords,
     pub(super) redo: Redo,
     pub(super) slots: [sys::PMEMoid; PARTITIONS_MAX as usize],
+    /// The words once more, two pages away from the first ones: what damages a page leaves one of the two whole.
+    pub(super) copy: StoredWords,
+    /// The seal of the second copy.
+    pub(super) copy_seal: Seal,
+    /// Words without a copy, each stored by itself.
+    pub(super) cells: [AtomicU64; CELLS],
+    unused: [u8; UNUSED_BYTES],
+    /// The seal of the first copy: there is no room beside it. Two pages away from the second one too, since a stale seal
+    /// spoils its copy.
+    pub(super) seal: Seal,
 }
 
-/// Why a header is refused.
+const UNUSED_BYTES: usize = ROOT_BYTES
+    - size_of::<RawHeader>()
+    - size_of::<StoredWords>() * 2
+    - size_of::<Seal>() * 2
+    - size_of::<Redo>()
+    - size_of::<sys::PMEMoid>() * PARTITIONS_MAX as usize
+    - size_of::<u64>() * CELLS;
+
+const _: () = assert!(size_of::<Root>() == ROOT_BYTES, "old pools have this room");
+
+/// Why the bytes of a header are refused.
 pub(super) enum HeaderFault {
     /// No magic number: another program's root object, or none.
     Foreign,
@@ -115,8 +148,39 @@ impl RawHeader {
             layout: name("layout", &header.layout)?,
             checksum: 0,
         };
-        raw.checksum = checksum(&raw.to_bytes()[..CHECKED_BYTES]);
+        raw.checksum = raw.fitting_checksum();
         Ok(raw)
+    }
+
+    fn fitting_checksum(self) -> u64 {
+        checksum(&self.to_bytes()[..CHECKED_BYTES])
+    }
+
+    /// The same header with another version.
+    fn of_version(mut self, version: u32) -> Self {
+        self.format_version = version;
+        self.checksum = self.fitting_checksum();
+        self
+    }
+
+    /// Gives the header at `place` the newest version, by two stores that `persist` makes durable one after the other:
+    /// [`decode`](Self::decode) tells a header that has only the first of them.
+    ///
+    /// # Safety
+    /// `place` is a mapped header that nobody else uses.
+    pub(super) unsafe fn upgrade(place: *mut Self, persist: impl Fn(*const u8, usize)) {
+        // SAFETY: the caller promises a mapped header.
+        let new = unsafe { place.read() }.of_version(FORMAT_VERSION);
+        // SAFETY: as above.
+        let version = unsafe { &raw mut (*place).format_version };
+        // SAFETY: as above; 4 bytes, aligned, so that a crash leaves the old or the new number.
+        unsafe { version.write_volatile(new.format_version) };
+        persist(version.cast(), size_of::<u32>());
+        // SAFETY: as above.
+        let checksum = unsafe { &raw mut (*place).checksum };
+        // SAFETY: as above, 8 bytes.
+        unsafe { checksum.write_volatile(new.checksum) };
+        persist(checksum.cast(), size_of::<u64>());
     }
 
     fn to_bytes(self) -> [u8; HEADER_BYTES] {
@@ -154,12 +218,18 @@ impl RawHeader {
     }
 
     /// The header and the pool's size, if the bytes are sound.
-    pub(super) fn decode(self) -> Result<(PoolHeader, u64), HeaderFault> {
+    pub(super) fn decode(mut self) -> Result<(PoolHeader, u64), HeaderFault> {
         if self.magic != MAGIC {
             return Err(HeaderFault::Foreign);
         }
-        if self.checksum != checksum(&self.to_bytes()[..CHECKED_BYTES]) {
-            return Err(HeaderFault::Damaged("the header's checksum is wrong"));
+        if self.checksum != self.fitting_checksum() {
+            // A process may have died between the two stores of an upgrade: the pool is of the former format still.
+            let is_torn = self.format_version == FORMAT_VERSION
+                && self.checksum == self.of_version(FORMAT_WITHOUT_COPY).checksum;
+            if !is_torn {
+                return Err(HeaderFault::Damaged("the header's checksum is wrong"));
+            }
+            self.format_version = FORMAT_WITHOUT_COPY;
         }
         if self.format_version > FORMAT_VERSION {
             return Err(HeaderFault::Newer(self.format_version));

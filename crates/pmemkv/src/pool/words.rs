@@ -1,9 +1,21 @@
 //! The durable words: small numbers in the pool. The server stores one word, or several in one step.
 
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::Pool;
-use super::root::{Redo, Root, WORDS, redo_checksum};
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::root::{CELLS, Root, Seal, StoredWords, WORDS};
+use super::root::{FORMAT_WITHOUT_COPY, RawHeader, Redo, redo_checksum};
+use super::{Pool, PoolError};
+
+/// Where the checksum of a copy is, behind the words.
+const CHECK: usize = WORDS;
+
+/// Where the number of the change is that made a copy.
+const CHANGE: usize = WORDS + 1;
+
+/// A copy's words in DRAM, and its seal.
+type Image = [u64; WORDS + 2];
 
 impl Pool {
     /// Word `index`; 0 in a new pool.
@@ -11,7 +23,8 @@ impl Pool {
     /// # Panics
     /// If `index` is not below [`WORDS`].
     pub fn word(&self, index: usize) -> u64 {
-        self.root().words[index].load(Ordering::Acquire)
+        assert!(index < WORDS, "a pool has {WORDS} words");
+        self.root().first.words[index].load(Ordering::Acquire)
     }
 
     /// Stores one word. After a crash it has the old or the new value; once this has returned, the new one.
@@ -19,9 +32,7 @@ impl Pool {
     /// # Panics
     /// If `index` is not below [`WORDS`].
     pub fn set_word(&self, index: usize, value: u64) {
-        // Another thread may be storing a set of words, which must not mix with this one.
-        let _alone = self.inner.words.lock();
-        self.store_word(index, value);
+        self.set_words(index, &[value]);
     }
 
     /// `count` words from `start` on, all as of one moment: never between two words of a
@@ -30,8 +41,9 @@ impl Pool {
     /// # Panics
     /// If the words reach beyond [`WORDS`].
     pub fn words(&self, start: usize, count: usize) -> Vec<u64> {
+        assert!(start + count <= WORDS, "a pool has {WORDS} words");
         let _alone = self.inner.words.lock();
-        self.root().words[start..start + count]
+        self.root().first.words[start..start + count]
             .iter()
             .map(|word| word.load(Ordering::Relaxed))
             .collect()
@@ -51,55 +63,214 @@ impl Pool {
         if values.is_empty() {
             return;
         }
+        let has_copy = self.has_copy();
         let _alone = self.inner.words.lock();
-        let redo = self.root().redo;
+        let root = self.root();
+        let old = load(&root.first);
+        let change = if has_copy { next(old[CHANGE]) } else { 0 };
+        let redo = root.redo;
         redo.start.store(start as u64, Ordering::Relaxed);
-        redo.count.store(values.len() as u64, Ordering::Relaxed);
+        redo.count
+            .store(values.len() as u64 | change << 32, Ordering::Relaxed);
         for (place, value) in redo.words.iter().zip(values) {
             place.store(*value, Ordering::Relaxed);
         }
         // A crash before the checksum fits drops the whole set. After it, the next open finishes the set.
         redo.checksum
-            .store(redo_checksum(start as u64, values), Ordering::Release);
+            .store(checksum_of_redo(start, values, change), Ordering::Release);
         self.inner.persist::<Redo>(redo);
-        self.apply(start, values);
+        let mut new = old;
+        new[start..start + values.len()].copy_from_slice(values);
+        self.apply(start, values.len(), &mut new, change);
+        self.clear_redo();
     }
 
-    /// Finishes a set of words that a crash has interrupted.
-    pub(super) fn replay_words(&self) {
-        let _alone = self.inner.words.lock();
-        let redo = self.root().redo;
-        let checksum = redo.checksum.load(Ordering::Relaxed);
-        if checksum == 0 {
+    /// Cell `index`: a word of 8 bytes that is stored by itself and has no second copy; 0 in a new pool. It survives the
+    /// process.
+    ///
+    /// # Panics
+    /// If `index` is not below [`CELLS`].
+    pub fn cell(&self, index: usize) -> u64 {
+        self.root().cells[index].load(Ordering::Acquire)
+    }
+
+    /// Stores a cell; durable on return.
+    ///
+    /// # Panics
+    /// If `index` is not below [`CELLS`].
+    pub fn set_cell(&self, index: usize, value: u64) {
+        let cell = &self.root().cells[index];
+        cell.store(value, Ordering::Release);
+        self.inner.persist(cell);
+    }
+
+    /// Adds to a cell, beside others that do; durable on return.
+    ///
+    /// # Panics
+    /// If `index` is not below [`CELLS`].
+    pub fn add_to_cell(&self, index: usize, value: u64) {
+        let cell = &self.root().cells[index];
+        cell.fetch_add(value, Ordering::AcqRel);
+        self.inner.persist(cell);
+    }
+
+    /// Stores a cell without a flush: after a loss of power it may be an older one.
+    ///
+    /// # Panics
+    /// If `index` is not below [`CELLS`].
+    #[inline]
+    pub fn hint(&self, index: usize, value: u64) {
+        self.root().cells[index].store(value, Ordering::Release);
+    }
+
+    /// Whether the words have their second copy: those of a pool of the former format get it by
+    /// [`upgrade`](Self::upgrade).
+    pub fn has_copy(&self) -> bool {
+        self.inner.has_copy.load(Ordering::Acquire)
+    }
+
+    /// What the open has mended of the words, for the log.
+    pub fn mended(&self) -> Option<&'static str> {
+        *self.inner.mended.lock()
+    }
+
+    /// Gives a pool of the former format the newest one, from which no earlier program opens it.
+    pub fn upgrade(&self) {
+        if self.has_copy() {
             return;
         }
-        let start = redo.start.load(Ordering::Relaxed);
-        let count = redo.count.load(Ordering::Relaxed);
-        let sane = start
-            .checked_add(count)
-            .is_some_and(|end| end <= WORDS as u64);
-        // If the checksum does not fit, the set never became valid.
-        if sane {
-            let values: Vec<u64> = redo
-                .words
-                .iter()
-                .zip(0..count)
-                .map(|(word, _)| word.load(Ordering::Relaxed))
-                .collect();
-            if checksum == redo_checksum(start, &values) {
-                let start = usize::try_from(start).expect("checked to be small");
-                return self.apply(start, &values);
+        self.make_copies();
+        // SAFETY: the root object is mapped as long as `self` lives.
+        let header = unsafe { &raw mut (*self.inner.root.as_ptr()).header };
+        // SAFETY: nobody reads the header in place after the open.
+        unsafe {
+            RawHeader::upgrade(header, |start, bytes| {
+                self.inner.persist_bytes(start, bytes);
+            });
+        }
+        self.inner.has_copy.store(true, Ordering::Release);
+    }
+
+    /// Makes two whole copies of the words as they are.
+    pub(super) fn make_copies(&self) {
+        let _alone = self.inner.words.lock();
+        let root = self.root();
+        let mut image = load(&root.first);
+        seal(&mut image, 1);
+        for copy in [&root.first, &root.second] {
+            self.store_image(copy, &image, 0, WORDS);
+            self.store_seal(copy, &image);
+        }
+    }
+
+    /// Finishes a set of words that a crash interrupted, and mends a copy that is damaged or older than the other one.
+    pub(super) fn replay_words(&self, format: u32) -> Result<(), PoolError> {
+        let _alone = self.inner.words.lock();
+        let root = self.root();
+        let (first, second) = (load(&root.first), load(&root.second));
+        let pending = self.pending();
+        if format == FORMAT_WITHOUT_COPY {
+            if let Some(pending) = &pending {
+                let mut image = first;
+                pending.enter(&mut image);
+                self.store_image(&root.first, &image, pending.start, pending.values.len());
+            }
+            self.clear_redo();
+            return Ok(());
+        }
+        let whole = |image: &Image| image[CHECK] == check_of(image);
+        let newest = match (whole(&first), whole(&second)) {
+            (true, true) if !is_before(first[CHANGE], second[CHANGE]) => first,
+            (true, false) => first,
+            (_, true) => second,
+            (false, false) => return Err(self.damaged("neither copy of its words is whole")),
+        };
+        if whole(&first) && whole(&second) && first[CHANGE] == second[CHANGE] && first != second {
+            return Err(self.damaged("the two copies of its words differ"));
+        }
+        let mut image = newest;
+        // A change that is older than a copy has been made already; what is newer than the next one is stray.
+        let due = pending.filter(|pending| {
+            pending.change == next(newest[CHANGE]) || pending.change == newest[CHANGE]
+        });
+        if let Some(pending) = &due {
+            pending.enter(&mut image);
+            seal(&mut image, pending.change);
+        } else if first != second {
+            *self.inner.mended.lock() = Some(if first == newest {
+                "the second copy of the pool's words was damaged or stale: made anew"
+            } else {
+                "the pool's words were damaged or stale: taken from their second copy"
+            });
+        }
+        for (copy, found) in [(&root.first, first), (&root.second, second)] {
+            if found != image {
+                self.store_image(copy, &image, 0, WORDS);
+                self.store_seal(copy, &image);
             }
         }
         self.clear_redo();
+        Ok(())
     }
 
-    /// Stores each word, then clears the redo entry.
-    fn apply(&self, start: usize, values: &[u64]) {
-        for (index, value) in (start..).zip(values) {
-            self.store_word(index, *value);
+    /// The set of words on its way, if it is whole.
+    fn pending(&self) -> Option<Pending> {
+        let redo = self.root().redo;
+        let checksum = redo.checksum.load(Ordering::Relaxed);
+        let start = redo.start.load(Ordering::Relaxed);
+        let count = redo.count.load(Ordering::Relaxed);
+        let (count, change) = (count & u64::from(u32::MAX), count >> 32);
+        let is_inside = start
+            .checked_add(count)
+            .is_some_and(|end| end <= WORDS as u64);
+        if checksum == 0 || !is_inside {
+            return None;
         }
-        self.clear_redo();
+        let start = usize::try_from(start).ok()?;
+        let values: Vec<u64> = redo
+            .words
+            .iter()
+            .zip(0..count)
+            .map(|(word, _)| word.load(Ordering::Relaxed))
+            .collect();
+        // A checksum that doesn't fit is a set that never became valid.
+        (checksum == checksum_of_redo(start, &values, change)).then_some(Pending {
+            start,
+            values,
+            change,
+        })
+    }
+
+    /// Stores what has changed in one copy, then in the other.
+    fn apply(&self, start: usize, count: usize, image: &mut Image, change: u64) {
+        let root = self.root();
+        if !self.has_copy() {
+            self.store_image(&root.first, image, start, count);
+            return;
+        }
+        seal(image, change);
+        for copy in [&root.first, &root.second] {
+            self.store_image(copy, image, start, count);
+            self.store_seal(copy, image);
+        }
+    }
+
+    /// Stores some words of a copy; durable on return.
+    fn store_image(&self, copy: &Copy<'_>, image: &Image, start: usize, count: usize) {
+        let places = &copy.words[start..start + count];
+        for (place, value) in places.iter().zip(&image[start..]) {
+            place.store(*value, Ordering::Release);
+        }
+        self.inner
+            .persist_bytes(places.as_ptr().cast(), size_of_val(places));
+    }
+
+    /// Stores a copy's seal; durable on return.
+    fn store_seal(&self, copy: &Copy<'_>, image: &Image) {
+        for (place, value) in copy.seal.iter().zip(&image[CHECK..]) {
+            place.store(*value, Ordering::Release);
+        }
+        self.inner.persist::<Seal>(copy.seal);
     }
 
     fn clear_redo(&self) {
@@ -108,73 +279,267 @@ impl Pool {
         self.inner.persist(checksum);
     }
 
-    fn store_word(&self, index: usize, value: u64) {
-        let word = &self.root().words[index];
-        word.store(value, Ordering::Release);
-        self.inner.persist(word);
+    fn damaged(&self, why: &str) -> PoolError {
+        PoolError::Damaged {
+            path: self.inner.path.clone(),
+            why: why.to_owned(),
+        }
     }
 
     /// The root object's words. Only pointers reach its slots, because engines change them.
     fn root(&self) -> Words<'_> {
         let root = self.inner.root.as_ptr();
         Words {
-            // SAFETY: the root object is mapped as long as `self` lives, and the words are atomics.
-            words: unsafe { &(*root).words },
+            first: Copy {
+                // SAFETY: the root object is mapped as long as `self` lives, and the words are atomics.
+                words: unsafe { &(*root).words },
+                // SAFETY: as for the words.
+                seal: unsafe { &(*root).seal },
+            },
+            second: Copy {
+                // SAFETY: as for the words.
+                words: unsafe { &(*root).copy },
+                // SAFETY: as for the words.
+                seal: unsafe { &(*root).copy_seal },
+            },
             // SAFETY: as for the words.
             redo: unsafe { &(*root).redo },
+            // SAFETY: as for the words.
+            cells: unsafe { &(*root).cells },
         }
     }
 }
 
 /// The parts of [`Root`] that Rust may borrow.
 struct Words<'a> {
-    words: &'a [std::sync::atomic::AtomicU64; WORDS],
+    first: Copy<'a>,
+    second: Copy<'a>,
     redo: &'a Redo,
+    cells: &'a [AtomicU64; CELLS],
+}
+
+/// One copy of the words.
+struct Copy<'a> {
+    words: &'a StoredWords,
+    seal: &'a Seal,
+}
+
+/// A set of words that a crash has kept from its place.
+struct Pending {
+    start: usize,
+    values: Vec<u64>,
+    change: u64,
+}
+
+impl Pending {
+    fn enter(&self, image: &mut Image) {
+        image[self.start..self.start + self.values.len()].copy_from_slice(&self.values);
+    }
+}
+
+/// The number of the change after this one: 32 bits, which the redo entry has room for.
+fn next(change: u64) -> u64 {
+    (change + 1) & u64::from(u32::MAX)
+}
+
+/// Whether a change was made before another, where both are less than 2^31 apart.
+fn is_before(change: u64, other: u64) -> bool {
+    other.wrapping_sub(change) & u64::from(u32::MAX) & (1 << 31) == 0 && change != other
+}
+
+fn load(copy: &Copy<'_>) -> Image {
+    let mut image = [0; WORDS + 2];
+    for (place, word) in image.iter_mut().zip(copy.words.iter().chain(copy.seal)) {
+        *place = word.load(Ordering::Relaxed);
+    }
+    image
+}
+
+/// Says which change made the words.
+fn seal(image: &mut Image, change: u64) {
+    image[CHANGE] = change;
+    image[CHECK] = check_of(image);
+}
+
+fn check_of(image: &Image) -> u64 {
+    let words = image[..CHECK].iter().chain(&image[CHANGE..]);
+    let bytes: Vec<u8> = words.flat_map(|word| word.to_le_bytes()).collect();
+    xxh3_64(&bytes)
+}
+
+/// The number of the change is part of it; it is 0 in the former format.
+fn checksum_of_redo(start: usize, values: &[u64], change: u64) -> u64 {
+    redo_checksum(start as u64 | change << 32, values)
 }
 
 const _: () = assert!(align_of::<Root>() == 8, "words are stored by 8-byte stores");
 
 #[cfg(test)]
 mod tests {
-    use super::super::{FORMAT_VERSION, PoolError, PoolHeader};
+    use std::path::Path;
+
+    use super::super::{FORMAT_VERSION, PoolHeader};
     use super::*;
 
-    /// The words after the open of a pool with a redo entry that has this checksum, start and count.
-    fn words_after(checksum: u64, start: u64, count: u64) -> Result<Vec<u64>, PoolError> {
-        let directory = tempfile::tempdir().expect("a directory for the pool");
-        let path = directory.path().join("data.pool");
+    type Result<T = ()> = std::result::Result<T, PoolError>;
+
+    fn create(path: &Path, format_version: u32) -> Result<Pool> {
         let header = PoolHeader {
-            format_version: FORMAT_VERSION,
+            format_version,
             engine: "cmap".to_owned(),
             layout: "pairs".to_owned(),
             partitions: 1,
             hash_seed: 0,
         };
-        let pool = Pool::create(&path, 16 << 20, &header)?;
+        Pool::create(path, 16 << 20, &header)
+    }
+
+    /// What the open makes of words that `damage` has changed.
+    fn reopened(format: u32, damage: impl Fn(&Words<'_>)) -> Result<Pool> {
+        let directory = tempfile::tempdir().expect("a directory for the pool");
+        let path = directory.path().join("data.pool");
+        let pool = create(&path, format)?;
         pool.set_words(0, &[1, 2, 3, 4]);
-        let redo = pool.root().redo;
+        pool.set_word(5, 6);
+        damage(&pool.root());
+        drop(pool);
+        let pool = Pool::open(&path)?;
+        assert_eq!(pool.root().redo.checksum.load(Ordering::Relaxed), 0);
+        if format == FORMAT_VERSION {
+            assert_eq!(load(&pool.root().first), load(&pool.root().second));
+        }
+        Ok(pool)
+    }
+
+    /// A word of a copy, or of its seal.
+    fn word_of<'a>(copy: &Copy<'a>, n: usize) -> &'a AtomicU64 {
+        copy.words.get(n).unwrap_or_else(|| &copy.seal[n - WORDS])
+    }
+
+    fn store_redo(redo: &Redo, checksum: u64, start: u64, count: u64) {
         redo.start.store(start, Ordering::Relaxed);
         redo.count.store(count, Ordering::Relaxed);
         redo.words[0].store(20, Ordering::Relaxed);
         redo.words[1].store(30, Ordering::Relaxed);
         redo.checksum.store(checksum, Ordering::Relaxed);
-        drop(pool);
-        let pool = Pool::open(&path)?;
-        assert_eq!(pool.root().redo.checksum.load(Ordering::Relaxed), 0);
-        Ok(pool.words(0, 4))
     }
 
     #[test]
-    fn the_open_finishes_a_valid_set_and_forgets_any_other() -> Result<(), PoolError> {
-        let valid = redo_checksum(1, &[20, 30]);
-        let old = vec![1, 2, 3, 4];
-        assert_eq!(words_after(valid, 1, 2)?, [1, 20, 30, 4]);
-        assert_eq!(words_after(valid, 2, 2)?, old);
-        assert_eq!(words_after(valid, 1, 1)?, old);
-        assert_eq!(words_after(valid ^ 2, 1, 2)?, old);
-        assert_eq!(words_after(7, u64::MAX, 2)?, old);
-        assert_eq!(words_after(7, 0, 65)?, old);
-        assert_eq!(words_after(0, 1, 2)?, old);
+    fn the_open_finishes_a_valid_set_and_forgets_any_other() -> Result {
+        // The words above are the changes 2 and 3 of the pool; the former format did not count them.
+        for (format, last, due) in [(FORMAT_VERSION, 3, 4), (FORMAT_WITHOUT_COPY, 0, 0)] {
+            let words_after = |checksum, start, count| -> Result<Vec<u64>> {
+                let pool = reopened(format, |words| {
+                    store_redo(words.redo, checksum, start, count);
+                })?;
+                Ok(pool.words(0, 4))
+            };
+            let valid = checksum_of_redo(1, &[20, 30], due);
+            let count = 2 | due << 32;
+            let old = vec![1, 2, 3, 4];
+            assert_eq!(words_after(valid, 1, count)?, [1, 20, 30, 4]);
+            assert_eq!(words_after(valid, 2, count)?, old);
+            assert_eq!(words_after(valid, 1, count - 1)?, old);
+            assert_eq!(words_after(valid ^ 2, 1, count)?, old);
+            assert_eq!(words_after(7, u64::MAX, count)?, old);
+            assert_eq!(words_after(7, 0, 65)?, old);
+            assert_eq!(words_after(0, 1, count)?, old);
+            if last > 0 {
+                // A set of words of before, from a page that has gone back in time.
+                let stale = checksum_of_redo(1, &[20, 30], last - 1);
+                assert_eq!(words_after(stale, 1, 2 | (last - 1) << 32)?, old);
+            }
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn one_whole_copy_is_enough_and_the_later_one_counts() -> Result {
+        let flip =
+            |word: &AtomicU64| word.store(word.load(Ordering::Relaxed) ^ 8, Ordering::Relaxed);
+        let expected = vec![1, 2, 3, 4, 0, 6];
+        for n in [0, 40, CHECK, CHANGE] {
+            let pool = reopened(FORMAT_VERSION, |words| flip(word_of(&words.first, n)))?;
+            assert_eq!(pool.words(0, 6), expected, "{n}");
+            assert!(
+                pool.mended()
+                    .is_some_and(|what| what.contains("taken from"))
+            );
+            let pool = reopened(FORMAT_VERSION, |words| flip(word_of(&words.second, n)))?;
+            assert_eq!(pool.words(0, 6), expected, "{n}");
+            assert!(pool.mended().is_some());
+        }
+        // What an earlier change has left in one of the two.
+        let stale = |copy: &Copy<'_>| {
+            let mut image = load(copy);
+            image[5] = 0;
+            seal(&mut image, 2);
+            for (place, word) in copy.words.iter().chain(copy.seal).zip(image) {
+                place.store(word, Ordering::Relaxed);
+            }
+        };
+        let pool = reopened(FORMAT_VERSION, |words| stale(&words.first))?;
+        assert_eq!(pool.words(0, 6), expected);
+        let pool = reopened(FORMAT_VERSION, |words| stale(&words.second))?;
+        assert_eq!(pool.words(0, 6), expected);
+        assert_eq!(reopened(FORMAT_VERSION, |_| ())?.mended(), None);
+
+        let both = reopened(FORMAT_VERSION, |words| {
+            flip(&words.first.words[3]);
+            flip(&words.second.words[4]);
+        });
+        assert!(matches!(both, Err(PoolError::Damaged { .. })));
+        Ok(())
+    }
+
+    #[test]
+    fn a_set_that_was_cut_short_anywhere_is_finished() -> Result {
+        for half in 0..2 {
+            let pool = reopened(FORMAT_VERSION, |words| {
+                let values = [20, 30];
+                store_redo(words.redo, checksum_of_redo(1, &values, 4), 1, 2 | 4 << 32);
+                if half == 0 {
+                    words.first.words[1].store(20, Ordering::Relaxed);
+                    return;
+                }
+                let mut image = load(&words.first);
+                image[1..3].copy_from_slice(&values);
+                seal(&mut image, 4);
+                for (place, word) in words.first.words.iter().chain(words.first.seal).zip(image) {
+                    place.store(word, Ordering::Relaxed);
+                }
+                words.second.words[2].store(30, Ordering::Relaxed);
+            })?;
+            assert_eq!(pool.words(0, 6), [1, 20, 30, 4, 0, 6], "{half}");
+            assert_eq!(pool.mended(), None);
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn numbers_of_changes_wrap() {
+        assert!(is_before(1, 2) && !is_before(2, 1) && !is_before(5, 5));
+        let last = u64::from(u32::MAX);
+        assert!(next(last) == 0 && is_before(last, 0) && !is_before(0, last));
+    }
+
+    #[test]
+    fn a_pool_of_the_former_format_is_upgraded() -> Result {
+        let directory = tempfile::tempdir().expect("a directory for the pool");
+        let path = directory.path().join("data.pool");
+        let pool = create(&path, FORMAT_WITHOUT_COPY)?;
+        pool.set_words(0, &[1, 2, 3]);
+        drop(pool);
+        let pool = Pool::open(&path)?;
+        assert!(!pool.has_copy() && pool.header().format_version == FORMAT_WITHOUT_COPY);
+        pool.set_word(1, 20);
+        pool.upgrade();
+        pool.set_word(2, 30);
+        drop(pool);
+        let pool = Pool::open(&path)?;
+        assert!(pool.has_copy() && pool.header().format_version == FORMAT_VERSION);
+        assert_eq!(pool.words(0, 3), [1, 20, 30]);
+        assert_eq!(pool.mended(), None);
         Ok(())
     }
 }

@@ -235,9 +235,13 @@ impl Packed {
     /// Frees a segment. The caller has committed the writes that made its records useless: a later crash must not lose
     /// both.
     fn give_back(&self, segment: u32) -> Result<(), StoreError> {
-        self.space
-            .segments()
-            .reset(segment, &Header::FREE.encode())?;
+        let segments = self.space.segments();
+        self.space.roll().free(
+            segment,
+            self.space.serial(segment),
+            segments.readable(segment),
+        );
+        segments.reset(segment, &Header::FREE.encode())?;
         self.space.put_back(segment);
         Ok(())
     }

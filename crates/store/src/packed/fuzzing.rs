@@ -2,4 +2,4 @@
 //! module, so that the format's functions stay free to change.
 
 pub use super::header::Header;
-pub use super::record::{Form, Parts, Record, Spot, bind};
+pub use super::record::{Binding, Form, Parts, Record, Spot, bind};

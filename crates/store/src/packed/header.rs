@@ -9,14 +9,21 @@
 //! | 8 | checksum: XXH3 of the above |
 //! | 24 | zeros |
 //!
-//! A segment that was never used is all zeros.
+//! Version 1 left a segment that was never used all zeros; now it has a header with serial number 0, so that zeros are
+//! damage. Records of version 2 are bound to their place in the segment, too.
 
 use xxhash_rust::xxh3::xxh3_64;
 
 use pmemkv::SEGMENT_HEADER_BYTES;
 
-/// "pmkvseg" and the version, 1.
-const MAGIC: u64 = u64::from_le_bytes(*b"pmkvseg\x01");
+/// "pmkvseg", before the version.
+const MAGIC: [u8; 7] = *b"pmkvseg";
+
+/// The version that new headers have.
+pub const VERSION: u8 = 2;
+
+/// The version whose records were bound to their segment alone.
+pub const VERSION_WITHOUT_PLACE: u8 = 1;
 
 /// Bytes that the checksum covers.
 const COVERED_BYTES: usize = 32;
@@ -33,6 +40,8 @@ pub enum Which {
 /// A header, decoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Header {
+    /// How the segment's records are bound to it.
+    pub version: u8,
     /// Which log fills the segment.
     pub which: Which,
     /// The serial number of this life of the segment; 0 if it is free.
@@ -44,9 +53,14 @@ pub struct Header {
 /// Why a header cannot be read.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum HeaderError {
-    /// It is intact, but of a version that this program does not know.
-    #[error("its format has version {0}, this program knows 1: use the program that wrote it")]
+    /// It is whole, and of a version that this program does not know.
+    #[error(
+        "its format has version {0}, this program knows 1 and 2: use the program that wrote it"
+    )]
     OtherVersion(u8),
+    /// It is all zeros: of a segment of version 1 that was never used, or damaged.
+    #[error("its header is all zeros")]
+    Zeros,
     /// It is damaged.
     #[error("{0}")]
     Damaged(String),
@@ -55,6 +69,7 @@ pub enum HeaderError {
 impl Header {
     /// The header of a free segment.
     pub const FREE: Header = Header {
+        version: VERSION,
         which: Which::Front,
         serial: 0,
         committed: 0,
@@ -63,7 +78,11 @@ impl Header {
     /// The header's bytes in the segment.
     pub fn encode(&self) -> [u8; SEGMENT_HEADER_BYTES] {
         let mut bytes = [0; SEGMENT_HEADER_BYTES];
-        let words = [MAGIC, self.serial, self.committed, self.which as u64];
+        let mut magic = [0; 8];
+        magic[..MAGIC.len()].copy_from_slice(&MAGIC);
+        magic[MAGIC.len()] = self.version;
+        let magic = u64::from_le_bytes(magic);
+        let words = [magic, self.serial, self.committed, self.which as u64];
         for (place, word) in bytes.chunks_exact_mut(8).zip(words) {
             place.copy_from_slice(&word.to_le_bytes());
         }
@@ -76,7 +95,7 @@ impl Header {
     pub fn decode(bytes: &[u8; SEGMENT_HEADER_BYTES]) -> Result<Self, HeaderError> {
         let damaged = |why: &str| Err(HeaderError::Damaged(why.to_owned()));
         if bytes.iter().all(|&byte| byte == 0) {
-            return Ok(Self::FREE);
+            return Err(HeaderError::Zeros);
         }
         let word = |n: usize| {
             let mut word = [0; 8];
@@ -84,14 +103,15 @@ impl Header {
             u64::from_le_bytes(word)
         };
         let magic = word(0).to_le_bytes();
-        if magic[..7] != MAGIC.to_le_bytes()[..7] {
+        if magic[..MAGIC.len()] != MAGIC {
             return damaged("its header is not one");
         }
         if xxh3_64(&bytes[..COVERED_BYTES]) != word(4) {
             return damaged("its header's checksum does not fit");
         }
-        if magic != MAGIC.to_le_bytes() {
-            return Err(HeaderError::OtherVersion(magic[7]));
+        let version = magic[MAGIC.len()];
+        if !(VERSION_WITHOUT_PLACE..=VERSION).contains(&version) {
+            return Err(HeaderError::OtherVersion(version));
         }
         let which = match word(3) {
             0 => Which::Front,
@@ -99,6 +119,7 @@ impl Header {
             other => return damaged(&format!("its header names log {other}")),
         };
         Ok(Self {
+            version,
             which,
             serial: word(1),
             committed: word(2),
@@ -120,6 +141,7 @@ pub mod tests {
     #[test]
     fn reads_back_and_refuses_what_it_did_not_write() {
         let header = Header {
+            version: VERSION,
             which: Which::Compaction,
             serial: 77,
             committed: 1 << 19,
@@ -127,14 +149,19 @@ pub mod tests {
         let bytes = header.encode();
         assert_eq!(Header::decode(&bytes), Ok(header));
         assert_eq!(Header::decode(&Header::FREE.encode()), Ok(Header::FREE));
-        assert_eq!(Header::decode(&[0; 64]), Ok(Header::FREE));
+        assert_eq!(Header::decode(&[0; 64]), Err(HeaderError::Zeros));
+        let old = Header {
+            version: VERSION_WITHOUT_PLACE,
+            ..header
+        };
+        assert_eq!(Header::decode(&old.encode()), Ok(old));
         for at in 0..40 {
             let mut changed = bytes;
             changed[at] ^= 1;
             assert!(Header::decode(&changed).is_err(), "byte {at}");
         }
         let mut later = bytes;
-        of_version(&mut later, 2);
-        assert_eq!(Header::decode(&later), Err(HeaderError::OtherVersion(2)));
+        of_version(&mut later, 3);
+        assert_eq!(Header::decode(&later), Err(HeaderError::OtherVersion(3)));
     }
 }

@@ -17,7 +17,7 @@ use smallvec::SmallVec;
 
 use super::holes::Holes;
 use super::log::{Active, Chunk, Log, Staging, Taken};
-use super::record::{self, Form, Parts, Record, Spot, bind};
+use super::record::{self, Binding, Form, Parts, Record, Spot, bind};
 use super::space::Space;
 use crate::{Location, StoreError};
 
@@ -105,7 +105,11 @@ impl Staging {
             if start + length == chunk.bytes.len() {
                 chunk.bytes.truncate(start);
             } else {
-                record::fill(&mut chunk.bytes[start..start + length], chunk.serial);
+                let binding = Binding {
+                    serial: chunk.serial,
+                    offset,
+                };
+                record::fill(&mut chunk.bytes[start..start + length], binding);
             }
         }
         // The hold took this segment and emptied it again. Nothing was written to it, so it is free.
@@ -429,7 +433,7 @@ impl Log {
 impl Staging {
     /// Writes a record into a hole.
     fn refill(&mut self, serial: u64, offset: usize, record: &mut [u8]) {
-        bind(record, serial);
+        bind(record, Binding { serial, offset });
         let Some(chunk) = self.chunk_mut(serial) else {
             unreachable!("a hole lies in a chunk");
         };
@@ -461,7 +465,7 @@ impl Staging {
                 }
             }
         };
-        bind(record, active.serial);
+        bind(record, active.binding());
         self.append(active, record);
         self.hold.bytes += record.len();
         self.active = Some(Active {

@@ -83,7 +83,7 @@ impl Packed {
             return Ok(());
         }
         let walked = self.space.segments().read(segment, 0, committed, |bytes| {
-            self.walk(segment, serial, bytes, visit)
+            self.walk(segment, bytes, visit)
         });
         walked.unwrap_or_else(|| {
             Err(StoreError::Damaged(format!(
@@ -95,7 +95,6 @@ impl Packed {
     fn walk(
         &self,
         segment: u32,
-        serial: u64,
         bytes: &[u8],
         visit: &mut dyn FnMut(Visited<'_>),
     ) -> Result<(), StoreError> {
@@ -107,7 +106,8 @@ impl Packed {
         let mut last_sequence = 0;
         let mut dropped = false;
         while offset < bytes.len() {
-            let record = match Record::verify(serial, &bytes[offset..]) {
+            let binding = self.space.binding(segment, offset);
+            let record = match Record::verify(binding, &bytes[offset..]) {
                 Ok(record) => record,
                 Err(why) if !self.damage.repair => {
                     return Err(StoreError::Damaged(format!(
@@ -230,12 +230,12 @@ impl Packed {
         // between.
         let mut later = 0;
         for part in &parts.spots {
-            let serial = self.space.serial(part.segment);
+            let binding = self.space.binding(part.segment, part.offset);
             let found =
                 self.space
                     .segments()
                     .read(part.segment, part.offset, part.length, |stored| {
-                        let found = Record::verify(serial, stored).ok()?;
+                        let found = Record::verify(binding, stored).ok()?;
                         let fits = found.form == Form::Part
                             && found.generation == head.generation
                             && found.key == head.key;
@@ -260,10 +260,15 @@ impl Packed {
             self.evacuate(index, segment, &offsets)?;
         }
         self.tell_of_torn(index)?;
+        if self.damage.segments() == 0 {
+            tracing::info!("repair: nothing is damaged");
+            return Ok(());
+        }
         tracing::warn!(
             segments = self.damage.segments(),
             bytes = self.damage.bytes(),
-            "repair: dropped what was unreadable, kept the rest"
+            "repair: dropped what was unreadable, kept the rest. Where the newest record of a key was in what is lost, the \
+             key is gone, has an older value, or is back although it was removed"
         );
         Ok(())
     }

@@ -7,9 +7,9 @@ use std::time::Duration;
 use lock_order::{Mutex, MutexGuard, Rank, RwLock};
 use smallvec::SmallVec;
 
-use super::header::{Header, Which};
+use super::header::{Header, VERSION, Which};
 use super::hold::Hold;
-use super::record::{Spot, bind};
+use super::record::{Binding, Spot, bind};
 use super::space::Space;
 use crate::{Generations, StoreError};
 
@@ -129,7 +129,17 @@ pub(super) struct Active {
     pub(super) end: usize,
 }
 
-/// Staged bytes that go into one segment, without a gap.
+impl Active {
+    /// What binds the next record to its place.
+    pub(super) fn binding(self) -> Binding {
+        Binding {
+            serial: self.serial,
+            offset: self.end,
+        }
+    }
+}
+
+/// Bytes that belong into one segment.
 #[derive(Debug)]
 pub(super) struct Chunk {
     pub(super) segment: u32,
@@ -208,7 +218,7 @@ impl Log {
                     }
                 }
             };
-            bind(record, active.serial);
+            bind(record, active.binding());
             staging.append(active, record);
             staging.active = Some(Active {
                 end: active.end + length,
@@ -431,6 +441,14 @@ impl Log {
         }
         for chunk in chunks {
             let mut end = chunk.offset;
+            if chunk.offset == 0 {
+                let segments = space.segments();
+                space
+                    .roll()
+                    .start(self.which, chunk.segment, chunk.serial, |full| {
+                        segments.readable(full)
+                    });
+            }
             for step in chunk.bytes.chunks(STEP_BYTES) {
                 end += step.len();
                 // An earlier commit that failed may have come this far.
@@ -438,6 +456,7 @@ impl Log {
                     continue;
                 }
                 let header = Header {
+                    version: VERSION,
                     which: self.which,
                     serial: chunk.serial,
                     committed: end as u64,
@@ -445,6 +464,7 @@ impl Log {
                 space
                     .segments()
                     .append(chunk.segment, step, &header.encode())?;
+                space.roll().appended(self.which, chunk.serial, end);
             }
         }
         match generations.take() {

@@ -6,6 +6,7 @@
 
 mod compact;
 mod expired;
+mod find;
 #[doc(hidden)]
 pub mod fuzzing;
 mod header;
@@ -18,7 +19,9 @@ mod open;
 mod partial;
 mod patch;
 mod record;
+mod rehearse;
 mod release;
+mod roll;
 mod space;
 #[cfg(test)]
 mod tests;
@@ -31,6 +34,7 @@ use std::time::{Duration, Instant};
 use parking_lot::Condvar;
 
 pub use open::{open_pool, open_volatile};
+pub use rehearse::rehearse;
 
 use super::metadata::{self, Metadata, WORD_LAYOUT};
 use super::{

@@ -7,12 +7,14 @@ use parking_lot::Condvar;
 
 use super::compact::Compaction;
 use super::expired::Expired;
-use super::header::{Header, HeaderError, Which};
+use super::find::WAY_OUT;
+use super::header::{Header, Which};
 use super::load::Damage;
-use super::log::{Guard, Log};
+use super::log::Log;
 use super::record::{SEGMENT_BYTES_MAX, SEGMENTS_MAX};
+use super::roll::Roll;
 use super::space::Space;
-use super::{Packed, WORD_GUARDS, WORD_SEGMENT_BYTES, guarded_offset};
+use super::{Packed, WORD_SEGMENT_BYTES};
 use crate::metadata::{self, Metadata};
 use crate::{OpenError, StoreError};
 use pmemkv::{Database, Engine, Pool, SEGMENT_HEADER_BYTES, Segments};
@@ -146,7 +148,33 @@ fn new(
     hash_seed: u64,
     repair: bool,
 ) -> Result<Packed, StoreError> {
-    let segments = Segments::open(database, segment_bytes, segments_max)?;
+    let pool = match &metadata {
+        Metadata::Pool(pool) => Some(pool.clone()),
+        Metadata::Process { .. } => None,
+    };
+    let roll = Roll::new(pool);
+    let mut remade = |segment| {
+        tracing::warn!(
+            segment,
+            "repair: a segment is missing: an empty one is made"
+        );
+        Header::FREE.encode()
+    };
+    let segments = Segments::open(
+        database,
+        segment_bytes,
+        roll.made(),
+        segments_max,
+        repair.then_some(&mut remade),
+    )
+    .map_err(|error| match error {
+        // What is missing can be made anew; what lies where no segment can, cannot.
+        pmemkv::Error::InvalidArgument(why) if repair => StoreError::Damaged(format!(
+            "{why}. That is beyond repair: restore the pool from a copy"
+        )),
+        pmemkv::Error::InvalidArgument(why) => StoreError::Damaged(format!("{why}. {WAY_OUT}")),
+        other => other.into(),
+    })?;
     let damage = Damage::new(repair);
     let expired = match Expired::load(&metadata) {
         Some(expired) => expired,
@@ -170,7 +198,7 @@ fn new(
         engine,
         hash_seed,
         metadata,
-        space: Space::new(segments, segments_max),
+        space: Space::new(segments, segments_max, roll),
         front: Log::new(Which::Front),
         compaction: Compaction::new(),
         sequence: AtomicU64::new(expired.last_sequence()),
@@ -180,115 +208,4 @@ fn new(
         held_generations: Mutex::new(Rank::HeldGenerations, None),
         expired,
     })
-}
-
-/// Bytes of committed records in a segment.
-fn committed_bytes(header: &Header) -> usize {
-    usize::try_from(header.committed).unwrap_or(usize::MAX)
-}
-
-impl Packed {
-    /// Reads the headers: finds the free and the used segments, and undoes commits that a crash cut short.
-    fn find_segments(&self) -> Result<(), StoreError> {
-        let segments = self.space.segments();
-        let mut used = Vec::new();
-        for segment in 0..segments.count() {
-            let header = match self.read_header(segment)? {
-                Ok(header) => header,
-                Err(why) if !self.damage.repair => {
-                    return Err(StoreError::Damaged(format!(
-                        "segment {segment}: {why}. Restore the pool from a copy, or start once with --repair yes, \
-                         which keeps all that is readable and says what it dropped"
-                    )));
-                }
-                Err(why) => {
-                    tracing::warn!(segment, why, "a whole segment is unreadable: dropped");
-                    self.damage.note(segments.segment_bytes() as u64);
-                    segments.reset(segment, &Header::FREE.encode())?;
-                    Header::FREE
-                }
-            };
-            if header.serial == 0 {
-                self.space.found_free(segment);
-            } else {
-                used.push((segment, header));
-            }
-        }
-        let mut used = self.undo_unfinished(used)?;
-        // A log sealed each segment when it began the next one, so the next serial number of the log is the bound.
-        used.sort_unstable_by_key(|(_, header)| (header.which as u64, header.serial));
-        let bound = used.iter().map(|(_, header)| header.serial + 1).max();
-        let bound = bound.unwrap_or(1);
-        for (i, &(segment, header)) in used.iter().enumerate() {
-            let next = used.get(i + 1).map(|(_, next)| next);
-            let next = next.filter(|next| next.which == header.which);
-            let next = next.map_or(bound, |next| next.serial);
-            self.space.found(segment, header.serial, next);
-            segments.set_readable(segment, committed_bytes(&header))?;
-        }
-        Ok(())
-    }
-
-    /// A segment's header, or why it is damaged.
-    fn read_header(&self, segment: u32) -> Result<Result<Header, String>, StoreError> {
-        let refused = |error: HeaderError| format!("segment {segment}: {error}");
-        match Header::decode(&self.space.segments().header(segment)?) {
-            // A header of another version is not damage: the repair must not drop the segment.
-            Err(error @ HeaderError::OtherVersion(_)) => Err(StoreError::Engine(refused(error))),
-            Err(HeaderError::Damaged(why)) => Ok(Err(why)),
-            Ok(header) if committed_bytes(&header) > self.space.capacity() => {
-                Ok(Err(format!("it claims {} bytes", header.committed)))
-            }
-            Ok(header) => Ok(Ok(header)),
-        }
-    }
-
-    /// Takes back the records of commits that a crash cut short. Returns the segments that are still used.
-    fn undo_unfinished(
-        &self,
-        mut used: Vec<(u32, Header)>,
-    ) -> Result<Vec<(u32, Header)>, StoreError> {
-        let Metadata::Pool(pool) = &self.metadata else {
-            return Ok(used);
-        };
-        for which in [Which::Front, Which::Compaction] {
-            let words = pool.words(WORD_GUARDS + 2 * which as usize, 2);
-            let (serial, offset) = (words[0], words[1] & u64::from(u32::MAX));
-            if serial == 0 {
-                continue;
-            }
-            if words[1] != guarded_offset(which, serial, offset) {
-                let why = "the note of a commit that was not finished does not fit its checksum";
-                if !self.damage.repair {
-                    return Err(StoreError::Damaged(format!(
-                        "{why}. Restore the pool from a copy, or start once with --repair yes, which keeps all that is \
-                         readable"
-                    )));
-                }
-                tracing::warn!("{why}: passed over");
-                self.damage.note(0);
-                self.metadata.clear(which);
-                continue;
-            }
-            tracing::info!("a commit that was not finished is undone");
-            for (segment, header) in used.iter_mut().filter(|(_, header)| header.which == which) {
-                let kept = match header.serial.cmp(&serial) {
-                    std::cmp::Ordering::Less => continue,
-                    std::cmp::Ordering::Equal if offset > 0 => Header {
-                        committed: header.committed.min(offset),
-                        ..*header
-                    },
-                    _ => Header::FREE,
-                };
-                self.space.segments().reset(*segment, &kept.encode())?;
-                *header = kept;
-            }
-            self.metadata.clear(which);
-        }
-        for &(segment, _) in used.iter().filter(|(_, header)| header.serial == 0) {
-            self.space.found_free(segment);
-        }
-        used.retain(|(_, header)| header.serial != 0);
-        Ok(used)
-    }
 }

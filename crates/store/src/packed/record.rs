@@ -2,7 +2,7 @@
 //!
 //! | bytes | what |
 //! |---|---|
-//! | 4 | checksum: XXH3 of all that follows, mixed with the segment's serial number |
+//! | 4 | checksum: XXH3 of all that follows, mixed with the segment's serial number and the record's place in it |
 //! | 4 | length of the record, without the padding to 8 bytes |
 //! | 8 | sequence number (56 bits: at a million writes a second they last for 2,000 years) and form (8 bits) |
 //! | 4 | generation |
@@ -154,8 +154,8 @@ impl Record<'_> {
         })
     }
 
-    /// [`decode`](Self::decode) of bytes that may be damaged: the checksum must fit.
-    pub fn verify(serial: u64, bytes: &[u8]) -> Result<Record<'_>, &'static str> {
+    /// [`decode`](Self::decode) of bytes that may be anything: the checksum must fit.
+    pub fn verify(binding: Binding, bytes: &[u8]) -> Result<Record<'_>, &'static str> {
         let (Some(stored), Some(length)) = (
             bytes.first_chunk::<4>(),
             bytes.get(4..8).and_then(<[u8]>::first_chunk::<4>),
@@ -164,7 +164,7 @@ impl Record<'_> {
         };
         let length = u32::from_le_bytes(*length) as usize;
         let covered = bytes.get(4..length).ok_or("its length is wrong")?;
-        if checksum(covered) ^ mark(serial) != u32::from_le_bytes(*stored) {
+        if checksum(covered) ^ binding.mark() != u32::from_le_bytes(*stored) {
             return Err("its checksum does not fit");
         }
         Record::decode(bytes).ok_or("it is of an unknown form")
@@ -178,9 +178,8 @@ pub fn hides_older(record: &[u8]) -> bool {
     })
 }
 
-/// Overwrites `bytes`, which must be long enough for a header, with a filler for the segment with serial number
-/// `serial`: a part of a value that no record names.
-pub fn fill(bytes: &mut [u8], serial: u64) {
+/// Makes all of `bytes`, at least a header, one record that counts for nothing: a part of a value that no record names.
+pub fn fill(bytes: &mut [u8], binding: Binding) {
     let length = bytes.len();
     if let Some(header) = bytes.first_chunk_mut::<HEADER_BYTES>() {
         let number = |length: usize| u32::try_from(length).unwrap_or(u32::MAX).to_le_bytes();
@@ -191,7 +190,7 @@ pub fn fill(bytes: &mut [u8], serial: u64) {
     }
     let checksum = checksum(&bytes[4..]);
     bytes[..4].copy_from_slice(&checksum.to_le_bytes());
-    bind(bytes, serial);
+    bind(bytes, binding);
 }
 
 /// Bytes of a record in a segment.
@@ -200,22 +199,37 @@ pub fn padded_bytes(key: usize, body: usize, with_deadline: bool) -> usize {
     (HEADER_BYTES + deadline + key + body).next_multiple_of(ALIGNMENT)
 }
 
-/// Binds an encoded record to a segment: it is valid in no other.
-pub fn bind(record: &mut [u8], serial: u64) {
+/// Binds an encoded record to a place, where alone it is valid.
+pub fn bind(record: &mut [u8], binding: Binding) {
     if let Some(checksum) = record.first_chunk_mut::<4>() {
-        *checksum = (u32::from_le_bytes(*checksum) ^ mark(serial)).to_le_bytes();
+        *checksum = (u32::from_le_bytes(*checksum) ^ binding.mark()).to_le_bytes();
+    }
+}
+
+/// What a record's checksum says of where it lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Binding {
+    /// The serial number of the segment.
+    pub serial: u64,
+    /// Offset behind the segment's header; 0 for all records of a segment of version 1.
+    pub offset: usize,
+}
+
+impl Binding {
+    /// Its share in the checksum.
+    #[allow(clippy::cast_possible_truncation)] // Shifted.
+    fn mark(self) -> u32 {
+        // Fibonacci hashing: neighbouring numbers get marks far apart.
+        let serial = self.serial.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        // An odd factor far from the other one: the finalizer of SplitMix64.
+        let place = (self.offset as u64).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        (serial >> 32) as u32 ^ (place >> 32) as u32
     }
 }
 
 #[allow(clippy::cast_possible_truncation)] // The lower half of the hash.
 fn checksum(bytes: &[u8]) -> u32 {
     xxh3_64(bytes) as u32
-}
-
-/// A segment's share in its records' checksums.
-fn mark(serial: u64) -> u32 {
-    // Fibonacci hashing: neighbouring numbers get marks far apart.
-    (serial.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as u32
 }
 
 /// Where a record lies: the segment's number, the offset after the segment's header and the padded length (both in
@@ -362,15 +376,23 @@ mod tests {
             key in proptest::collection::vec(any::<u8>(), 0..100),
             body in proptest::collection::vec(any::<u8>(), 0..1000),
             serial: u64,
+            place in 0..1usize << 19,
         ) {
+            let binding = Binding { serial, offset: place * 8 };
             let record = Record { sequence, form, generation, expires_at, key: &key, body: &body };
             let mut bytes = vec![0xaa; 8];
             record.encode(&mut bytes);
-            bind(&mut bytes[8..], serial);
+            bind(&mut bytes[8..], binding);
             prop_assert_eq!(bytes.len(), 8 + record.padded_bytes());
             bytes.extend_from_slice(b"what follows");
-            prop_assert_eq!(Record::verify(serial, &bytes[8..]), Ok(record));
-            prop_assert!(Record::verify(serial ^ 1, &bytes[8..]).is_err());
+            prop_assert_eq!(Record::verify(binding, &bytes[8..]), Ok(record));
+            for other in [
+                Binding { serial: serial ^ 1, ..binding },
+                Binding { offset: binding.offset + 8, ..binding },
+                Binding { offset: binding.offset ^ 4096, ..binding },
+            ] {
+                prop_assert!(Record::verify(other, &bytes[8..]).is_err());
+            }
         }
 
         #[test]
@@ -385,15 +407,16 @@ mod tests {
             };
             let mut bytes = Vec::new();
             record.encode(&mut bytes);
-            bind(&mut bytes, 7);
+            let binding = Binding { serial: 7, offset: 64 };
+            bind(&mut bytes, binding);
             let covered = HEADER_BYTES + key.len() + body.len();
             bytes[at.index(covered)] ^= flip;
-            prop_assert!(Record::verify(7, &bytes).is_err());
+            prop_assert!(Record::verify(binding, &bytes).is_err());
         }
 
         #[test]
         fn any_bytes_are_taken(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
-            let _ = Record::verify(0, &bytes);
+            let _ = Record::verify(Binding { serial: 0, offset: 0 }, &bytes);
             let _ = Record::decode(&bytes);
             let _ = Parts::decode(&bytes);
         }

@@ -1,11 +1,13 @@
 //! The accounts of all segments: which ones are free, how many live bytes each other one holds, and which one the
 //! compaction should empty next.
 
-use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
 
 use lock_order::{Mutex, Rank};
 
-use super::record::Spot;
+use super::header::{Header, VERSION_WITHOUT_PLACE};
+use super::record::{Binding, Spot};
+use super::roll::Roll;
 use crate::StoreError;
 use pmemkv::{Error, SEGMENT_HEADER_BYTES, Segments};
 
@@ -46,12 +48,15 @@ struct Account {
     /// 0 while a log appends to it. Once the segment is sealed, a bound above all serial numbers given out when the
     /// last record was staged here: older records of its keys lie only in segments with lower serial numbers.
     sealed: AtomicU64,
+    /// Whether its records are bound to their places: in segments of version 1 they are not.
+    has_places: AtomicBool,
 }
 
 /// The account of all segments.
 #[derive(Debug)]
 pub struct Space {
     segments: Segments,
+    roll: Roll,
     accounts: Box<[Account]>,
     free: Mutex<Vec<u32>>,
     /// Length of `free`.
@@ -85,8 +90,8 @@ pub struct Figures {
 }
 
 impl Space {
-    /// Accounts for `segments`, all of them free. At most `segments_max` can exist.
-    pub fn new(segments: Segments, segments_max: u32) -> Self {
+    /// The account of `segments`, all of them free, of which there can be `segments_max`.
+    pub fn new(segments: Segments, segments_max: u32, roll: Roll) -> Self {
         let made = segments.count();
         let segments_max = segments_max.max(made);
         Self {
@@ -99,6 +104,7 @@ impl Space {
             tombstone_bytes: AtomicI64::new(0),
             next_serial: AtomicU64::new(1),
             wanted: AtomicU32::new(0),
+            roll,
             segments,
         }
     }
@@ -108,18 +114,37 @@ impl Space {
         &self.segments
     }
 
+    /// What the pool says of them.
+    pub fn roll(&self) -> &Roll {
+        &self.roll
+    }
+
     /// Bytes of a segment that records can use.
     pub fn capacity(&self) -> usize {
         self.segments.segment_bytes() - SEGMENT_HEADER_BYTES
     }
 
-    /// Notes a segment that an earlier process has filled, and the serial number of the log's next segment as its
-    /// bound.
-    pub fn found(&self, segment: u32, serial: u64, next: u64) {
+    /// Notes a segment that an earlier process has filled, and the serial number of the next one of its log.
+    pub fn found(&self, segment: u32, header: &Header, next: u64) {
         let account = self.account(segment);
-        account.serial.store(serial, Ordering::Relaxed);
+        account.serial.store(header.serial, Ordering::Relaxed);
         account.sealed.store(next, Ordering::Relaxed);
-        self.next_serial.fetch_max(serial + 1, Ordering::Relaxed);
+        let has_places = header.version != VERSION_WITHOUT_PLACE;
+        account.has_places.store(has_places, Ordering::Relaxed);
+    }
+
+    /// Goes on with this serial number.
+    pub fn go_on_from(&self, serial: u64) {
+        self.next_serial.fetch_max(serial, Ordering::Relaxed);
+    }
+
+    /// What binds a record to its place.
+    pub fn binding(&self, segment: u32, offset: usize) -> Binding {
+        let has_places = self.account(segment).has_places.load(Ordering::Relaxed);
+        Binding {
+            serial: self.serial(segment),
+            offset: if has_places { offset } else { 0 },
+        }
     }
 
     /// Adds a segment to the free list.
@@ -170,6 +195,7 @@ impl Space {
         account.live.store(0, Ordering::Relaxed);
         account.tombstone_bytes.store(0, Ordering::Relaxed);
         account.sealed.store(0, Ordering::Relaxed);
+        account.has_places.store(true, Ordering::Relaxed);
         account.serial.store(serial, Ordering::Release);
         serial
     }
@@ -179,8 +205,9 @@ impl Space {
         if self.possible() == 0 {
             return Err(StoreError::OutOfMemory);
         }
-        match self.segments.add() {
+        match self.segments.add(&Header::FREE.encode()) {
             Ok(segment) => {
+                self.roll.note_made(segment + 1);
                 self.made.fetch_add(1, Ordering::AcqRel);
                 self.found_free(segment);
                 Ok(())

@@ -3,4 +3,4 @@
 
 pub use super::journal::{Before, decode as decode_journal, encode as encode_journal};
 pub use super::record::{EngineKey, EngineValue};
-pub use super::record::{decode_key, decode_value, encode_key, encode_value};
+pub use super::record::{decode_key, decode_value, encode_key, encode_value, verify_value};

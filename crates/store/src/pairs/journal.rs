@@ -10,7 +10,8 @@ use std::collections::HashSet;
 use lock_order::{Held, Rank};
 use parking_lot::{Condvar, Mutex};
 
-use super::record::journal_key;
+use super::record::{check_of, journal_key};
+use super::sums::Sums;
 use crate::metadata::{decode_generations, encode_generations};
 use crate::{Generations, StoreError};
 use pmemkv::{Database, Error};
@@ -70,16 +71,21 @@ impl Before {
     }
 
     /// Puts the pair back.
-    pub fn restore(&self, databases: &[Database]) -> Result<(), StoreError> {
+    pub fn restore(&self, databases: &[Database], sums: &Sums) -> Result<(), StoreError> {
         let database = databases
             .get(self.partition)
             .ok_or_else(|| StoreError::Damaged("a journal names a missing partition".into()))?;
-        match &self.value {
-            Some(value) => database.put(&self.key, value)?,
-            None => {
-                database.remove(&self.key)?;
+        let present = database.get_with(&self.key, check_of)?.unwrap_or(0);
+        let restored = self.value.as_deref().map_or(0, check_of);
+        sums.change(self.partition, present, restored, || {
+            match &self.value {
+                Some(value) => database.put(&self.key, value)?,
+                None => {
+                    database.remove(&self.key)?;
+                }
             }
-        }
+            Ok(true)
+        })?;
         Ok(())
     }
 }
@@ -116,6 +122,7 @@ impl Journal {
     /// change could set them. Returns the journal and how many changes it has undone.
     pub fn recover(
         databases: &[Database],
+        sums: &Sums,
         set_generations: &dyn Fn(&Generations),
     ) -> Result<(Self, usize), StoreError> {
         let mut undone = 0;
@@ -129,7 +136,7 @@ impl Journal {
             for before in &entries {
                 match before.as_generations() {
                     Some(generations) => set_generations(&generations),
-                    None => before.restore(databases)?,
+                    None => before.restore(databases, sums)?,
                 }
             }
             undone += usize::from(!entries.is_empty());
@@ -159,13 +166,14 @@ impl Journal {
     pub fn guard(
         &self,
         databases: &[Database],
+        sums: &Sums,
         before: &[Before],
         put: PutJournal<'_>,
         change: &mut dyn FnMut() -> Result<(), StoreError>,
     ) -> Result<(), StoreError> {
         let _held = Held::wait_for(Rank::JournalSlot);
         let mut slot = self.take_slot();
-        let result = slot.guard(databases, before, put, change);
+        let result = slot.guard(databases, sums, before, put, change);
         self.give_back(slot);
         result
     }
@@ -190,6 +198,7 @@ impl Slot {
     fn guard(
         &mut self,
         databases: &[Database],
+        sums: &Sums,
         before: &[Before],
         put: PutJournal<'_>,
         change: &mut dyn FnMut() -> Result<(), StoreError>,
@@ -198,7 +207,7 @@ impl Slot {
         self.store(first, encode(before), put)?;
         let result = change();
         if result.is_err() {
-            undo(databases, before);
+            undo(databases, sums, before);
         }
         self.retire_or_abort(first);
         result
@@ -370,10 +379,10 @@ impl OpenJournal {
 }
 
 /// Puts everything back after a change that failed half-way.
-pub fn undo(databases: &[Database], before: &[Before]) {
+pub fn undo(databases: &[Database], sums: &Sums, before: &[Before]) {
     for before in before {
-        if let Err(error) = before.restore(databases) {
-            // Clients must not see half a change. The journal is still there, so the next open undoes the change.
+        if let Err(error) = before.restore(databases, sums) {
+            // Half a change must not be served. The journal is still there: the next open undoes it.
             tracing::error!(%error, "a change could not be undone: the process ends, a restart repairs it");
             std::process::abort();
         }

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering};
 
-use super::{RESERVE_BYTES, RESERVE_SHARE, UNSAFE_WHEN_FULL};
+use super::{RESERVE_BYTES, RESERVE_SHARE, UNSAFE_WHEN_FULL, length_of};
 use crate::metadata::Metadata;
 use crate::{Fill, Location, Write};
 
@@ -103,16 +103,17 @@ impl Meter {
 /// How many bytes a write adds to the sum. A location is the length of the value.
 fn change(write: &Write<'_>, now: Location) -> i64 {
     let signed = |bytes: u64| i64::try_from(bytes).unwrap_or(i64::MAX);
+    let length = |location| signed(length_of(location));
     let of_key = |key: &[u8]| signed((key.len() + RECORD_BYTES) as u64);
     match *write {
         Write::Put {
             record, previous, ..
         } => match previous {
-            Some(before) => signed(now.0) - signed(before.0),
-            None => signed(now.0) + of_key(record.key),
+            Some(before) => length(now) - length(before),
+            None => length(now) + of_key(record.key),
         },
-        Write::Remove { record, location } => -signed(location.0) - of_key(record.key),
-        Write::Patch { location, .. } => signed(now.0) - signed(location.0),
+        Write::Remove { record, location } => -length(location) - of_key(record.key),
+        Write::Patch { location, .. } => length(now) - length(location),
         Write::SetExpiry { .. } => 0,
     }
 }

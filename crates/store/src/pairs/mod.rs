@@ -9,31 +9,37 @@ mod open;
 mod patch;
 mod rebuild;
 mod record;
+mod sums;
 #[cfg(test)]
 mod tests;
+mod write;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-pub use open::{open_pool, open_volatile, partitions};
+pub use open::{open_pool, open_volatile, partitions, rehearse, walk};
 
 use super::{
     Abilities, Fill, Generations, Gone, Location, OnRecord, OnValue, RecordKey, Store, StoreError,
     Usage, Visited, Write,
 };
-use crate::metadata::Metadata;
+use crate::metadata::{Metadata, WORD_LAYOUT};
 use crate::model::Range;
 use journal::{Before, Journal};
 use meter::Meter;
 use pmemkv::{Database, Engine, Error};
 use record::{
-    DEADLINE_AT, KEY_PREFIX_BYTES, decode_key, decode_value, encode_deadline, encode_key,
-    encode_value, key_of,
+    KEY_PREFIX_BYTES, check_of, decode_key, decode_value, encode_key, is_journal_key, key_of,
+    verify_value,
 };
+use sums::Sums;
 
 /// The layout's name, as pools record it.
 pub const LAYOUT: &str = "pairs";
 
-/// The layout puts longer values anew: a write in place would first copy the old bytes to an undo log.
+/// The pool's word that is not 0 where there may be values without a checksum.
+const WORD_UNCHECKED: usize = WORD_LAYOUT;
+
+/// Longer values are put anew: writing in place copies the old bytes to an undo log first.
 const IN_PLACE_BYTES_MAX: usize = 64 * 1024;
 
 /// After a put has run out of memory, later inserts of this engine can overwrite live entries. So the layout keeps it
@@ -56,6 +62,7 @@ pub struct Pairs {
     journal: Journal,
     metadata: Metadata,
     meter: Meter,
+    sums: Sums,
     /// Whether the engine writes in place.
     has_iterators: bool,
     /// Set once a put has run out of memory on [`UNSAFE_WHEN_FULL`].
@@ -63,60 +70,16 @@ pub struct Pairs {
 }
 
 impl Pairs {
-    fn database(&self, partition: usize) -> &Database {
-        &self.databases[partition]
+    /// Whether there may be values without a checksum: in pools that began in the former format.
+    fn has_unchecked(&self) -> bool {
+        match &self.metadata {
+            Metadata::Pool(pool) => pool.word(WORD_UNCHECKED) != 0,
+            Metadata::Process { .. } => false,
+        }
     }
 
-    /// Makes one change, durable when this returns, and sets `location` to where the record lies then.
-    fn apply(&self, write: &Write<'_>, location: &mut Location) -> Result<(), StoreError> {
-        let record = write.record();
-        let database = self.database(record.partition);
-        let key = key_of(&record);
-        match *write {
-            Write::Put {
-                previous,
-                kind,
-                expires_at,
-                value,
-                ..
-            } => {
-                let value = encode_value(kind, expires_at, value);
-                *location = location_of(&value);
-                // Overwriting in place costs half of a put and leaves the allocator alone.
-                let in_place = self.has_iterators
-                    && previous == Some(*location)
-                    && value.len() <= IN_PLACE_BYTES_MAX;
-                if !(in_place && database.write_range(&key, 0, &value)?) {
-                    self.put(database, &key, &value)?;
-                }
-            }
-            Write::Patch {
-                location: present,
-                changes,
-                ..
-            } => self.patch(database, &key, present, changes, location)?,
-            Write::Remove { .. } => {
-                database.remove(&key)?;
-            }
-            Write::SetExpiry {
-                location: present,
-                expires_at,
-                ..
-            } => {
-                *location = present;
-                let deadline = encode_deadline(expires_at);
-                if self.has_iterators {
-                    database.write_range(&key, DEADLINE_AT, &deadline)?;
-                } else if let Some(mut value) = database.get(&key)? {
-                    value
-                        .get_mut(DEADLINE_AT..DEADLINE_AT + deadline.len())
-                        .ok_or_else(|| StoreError::Damaged("a short value".into()))?
-                        .copy_from_slice(&deadline);
-                    self.put(database, &key, &value)?;
-                }
-            }
-        }
-        Ok(())
+    fn database(&self, partition: usize) -> &Database {
+        &self.databases[partition]
     }
 
     fn put(&self, database: &Database, key: &[u8], value: &[u8]) -> Result<(), StoreError> {
@@ -179,20 +142,27 @@ impl Pairs {
             .all(|write| matches!(write, Write::Remove { .. }));
         if !self.engine.persistent || is_journalled {
             let before = self.before(writes.iter().map(Write::record))?;
-            return change().inspect_err(|_| journal::undo(&self.databases, &before));
+            return change().inspect_err(|_| journal::undo(&self.databases, &self.sums, &before));
         }
         if !removals {
             let before = self.before(writes.iter().map(Write::record))?;
-            return self
-                .journal
-                .guard(&self.databases, &before, &put_journal, &mut change);
+            return self.journal.guard(
+                &self.databases,
+                &self.sums,
+                &before,
+                &put_journal,
+                &mut change,
+            );
         }
-        // Journals only names, so that recovery finishes the removals instead of undoing them.
-        match self
-            .journal
-            .guard(&self.databases, &absent(writes), &put_journal, &mut change)
-        {
-            // Removing must work in a full pool too, even though a crash may then leave some of the removals undone.
+        // Nothing but names is journalled: recovery then finishes the removals instead of undoing them.
+        match self.journal.guard(
+            &self.databases,
+            &self.sums,
+            &absent(writes),
+            &put_journal,
+            &mut change,
+        ) {
+            // Removing must work in a full pool too, at the price that a crash in the middle shows.
             Err(StoreError::OutOfMemory) => change(),
             // Only the journal needs an insert, and inserts are refused until a restart.
             Err(_) if self.spoilt.load(Ordering::Acquire) => change(),
@@ -220,7 +190,27 @@ impl Pairs {
 
 /// A location holds the length of the engine value: the key alone says where a record lies.
 fn location_of(engine_value: &[u8]) -> Location {
-    Location(engine_value.len() as u64)
+    at(engine_value.len() as u64, check_of(engine_value))
+}
+
+/// The location of a value of this length and checksum.
+fn at(length: u64, check: u32) -> Location {
+    debug_assert!(
+        u32::try_from(length).is_ok(),
+        "an engine takes no such value"
+    );
+    Location(u64::from(check) << 32 | length)
+}
+
+/// How long the engine value is.
+fn length_of(location: Location) -> u64 {
+    location.0 & u64::from(u32::MAX)
+}
+
+/// Its checksum; 0 where it is of the former format.
+#[allow(clippy::cast_possible_truncation)] // The upper half.
+fn check_in(location: Location) -> u32 {
+    (location.0 >> 32) as u32
 }
 
 /// A journal that says that the records of `writes` are absent.
@@ -269,30 +259,51 @@ impl Store for Pairs {
         visit: &mut dyn FnMut(Visited<'_>),
     ) -> Result<(), StoreError> {
         let mut damaged = None;
-        let walked = self.database(partition).get_all(|key, value| {
-            let Some((generation, key)) = decode_key(key) else {
-                return std::ops::ControlFlow::Continue(());
-            };
-            let stored = location_of(value);
-            match decode_value(value) {
-                Ok(value) => visit(Visited {
-                    generation,
-                    key,
-                    kind: value.kind,
-                    expires_at: value.expires_at,
-                    location: stored,
-                    value: value.bytes,
-                    sequence: 0,
-                    removed: false,
-                }),
-                Err(error) => damaged = Some(error),
-            }
-            std::ops::ControlFlow::Continue(())
-        });
-        if let Err(error) = walked {
-            return Err(error.into());
+        let may_be_unchecked = self.has_unchecked();
+        let mut met = 0;
+        let mut sum = 0u64;
+        let counted = self
+            .database(partition)
+            .get_all_counted(|count, key, value| {
+                met += 1;
+                if met > count {
+                    // A chain of the engine's that leads back into itself would have no end.
+                    return std::ops::ControlFlow::Break(());
+                }
+                let Some((generation, user_key)) = decode_key(key) else {
+                    if !is_journal_key(key) {
+                        let key = key.escape_ascii();
+                        damaged = Some(StoreError::Damaged(format!("a key that is none: {key}")));
+                    }
+                    return std::ops::ControlFlow::Continue(());
+                };
+                let stored = location_of(value);
+                sum = sum.wrapping_add(sums::worth(check_of(value)));
+                match verify_value(key, value, may_be_unchecked) {
+                    Ok(value) => visit(Visited {
+                        generation,
+                        key: user_key,
+                        kind: value.kind,
+                        expires_at: value.expires_at,
+                        location: stored,
+                        value: value.bytes,
+                        sequence: 0,
+                        removed: false,
+                    }),
+                    Err(error) => damaged = Some(error),
+                }
+                std::ops::ControlFlow::Continue(())
+            })?;
+        if self.engine.retains && met != counted {
+            let what = if met < counted { "fewer" } else { "more" };
+            damaged = Some(StoreError::Damaged(format!(
+                "partition {partition} has {what} pairs than the {counted} that its engine counts"
+            )));
         }
-        damaged.map_or(Ok(()), Err)
+        match damaged {
+            None => self.sums.check(partition, sum),
+            Some(error) => Err(error),
+        }
     }
 
     fn read(
@@ -313,7 +324,7 @@ impl Store for Pairs {
     }
 
     fn is_large(&self, location: Location) -> bool {
-        location.0 > IN_PLACE_BYTES_MAX as u64
+        length_of(location) > IN_PLACE_BYTES_MAX as u64
     }
 
     fn write(&self, writes: &[Write<'_>], locations: &mut [Location]) -> Result<(), StoreError> {

@@ -1,20 +1,26 @@
 //! Opening the layout: opens its engines and undoes what a crash left half done.
 
-use std::sync::atomic::AtomicBool;
+use std::num::NonZero;
+use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use super::Pairs;
 use super::journal::Journal;
 use super::meter::Meter;
 use super::rebuild::rebuild;
+use super::sums::Sums;
+use super::{Pairs, WORD_UNCHECKED};
 use crate::OpenError;
 use crate::metadata::{self, Metadata};
-use pmemkv::{Database, Engine, Pool};
+use pmemkv::{Allocated, Database, Engine, Pool};
 
 /// The most partitions of a pool: more would cost memory and bring nothing.
 const PARTITIONS_MAX: u32 = 256;
 
 /// A pool gets one partition for each this many bytes, so that the empty engines of a small pool leave room for data.
 const POOL_BYTES_PER_PARTITION: u64 = 4 << 20;
+
+/// A key that no record has.
+const REHEARSAL_KEY: &[u8] = b"rehearsal";
 
 /// Opens the layout in its pool.
 pub fn open_pool(engine: Engine, mut pool: Pool) -> Result<Pairs, OpenError> {
@@ -26,12 +32,18 @@ pub fn open_pool(engine: Engine, mut pool: Pool) -> Result<Pairs, OpenError> {
         }
     }
     let databases = open_partitions(&pool)?;
+    if !pool.has_copy() {
+        pool.set_word(WORD_UNCHECKED, 1);
+        pool.upgrade();
+    }
     metadata::mark_open(&pool);
     metadata::count_open(&pool);
     let store_error = |source| OpenError::Store { path, source };
-    let (journal, undone) =
-        Journal::recover(&databases, &|old| metadata::set_generations(&pool, old))
-            .map_err(store_error)?;
+    let sums = Sums::new(Some(pool.clone()));
+    let (journal, undone) = Journal::recover(&databases, &sums, &|old| {
+        metadata::set_generations(&pool, old);
+    })
+    .map_err(store_error)?;
     if undone > 0 {
         tracing::info!(undone, "undid unfinished changes of several keys");
     }
@@ -45,11 +57,70 @@ pub fn open_pool(engine: Engine, mut pool: Pool) -> Result<Pairs, OpenError> {
         journal,
         meter: Meter::new(&metadata, engine.name),
         metadata,
+        sums,
         spoilt: AtomicBool::new(false),
     })
 }
 
-/// Opens the layout in an engine whose data end with the process.
+/// What a child process does with a private copy of the pool before the open: it walks over everything, since a damaged
+/// engine can crash the process that does, and writes to each partition. What the open refuses is left for the real one
+/// to say.
+pub fn rehearse(engine: Engine, pool: &Pool) -> Result<(), String> {
+    // An engine that is rebuilt is walked over on the way, and what is rebuilt must not be a copy's file.
+    if engine.name == "stree" && !metadata::was_closed(pool) {
+        return open_partitions(pool).map(drop).or(Ok(()));
+    }
+    let Ok(pairs) = open_pool(engine, pool.clone()) else {
+        return Ok(());
+    };
+    let allocated = pool.allocated();
+    let next = AtomicUsize::new(0);
+    let threads = std::thread::available_parallelism().map_or(1, NonZero::get);
+    let walk = || -> Result<(), String> {
+        while let Some(database) = pairs.databases.get(next.fetch_add(1, Ordering::Relaxed)) {
+            walk(database, &allocated)?;
+            let written = database
+                .put(REHEARSAL_KEY, REHEARSAL_KEY)
+                .and_then(|()| database.remove(REHEARSAL_KEY));
+            match written {
+                Ok(_) | Err(pmemkv::Error::OutOfMemory(_)) => {}
+                Err(error) => return Err(format!("a trial of writing to it failed: {error}")),
+            }
+        }
+        Ok(())
+    };
+    std::thread::scope(|scope| {
+        let walks: Vec<_> = (0..threads).map(|_| scope.spawn(walk)).collect();
+        walks.into_iter().try_for_each(|walk| {
+            walk.join()
+                .unwrap_or_else(|_| Err("a trial of reading it failed badly".to_owned()))
+        })
+    })
+}
+
+/// Walks over an engine's pairs. What is damaged in them the index names when it comes there.
+pub fn walk(database: &Database, allocated: &Allocated) -> Result<(), String> {
+    let (mut met, mut stray) = (0, 0);
+    let counted = database.get_all_counted(|count, key, value| {
+        met += 1;
+        stray += usize::from(!allocated.holds(key) || !allocated.holds(value));
+        if met > count {
+            // A chain that leads back into itself.
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
+    });
+    match counted {
+        Ok(_) if stray > 0 => Err(format!(
+            "{stray} of its engine's pairs lie where its heap has nothing"
+        )),
+        Err(error) => Err(format!("a trial of reading it failed: {error}")),
+        Ok(_) => Ok(()),
+    }
+}
+
+/// The layout in an engine that does not outlive the process.
 pub fn open_volatile(
     engine: Engine,
     database: Database,
@@ -64,6 +135,7 @@ pub fn open_volatile(
         journal: Journal::new(),
         meter: Meter::new(&metadata, engine.name),
         metadata,
+        sums: Sums::new(None),
         spoilt: AtomicBool::new(false),
     }
 }

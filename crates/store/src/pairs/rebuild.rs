@@ -7,7 +7,9 @@
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
+use super::WORD_UNCHECKED;
 use super::open::open_partitions;
+use super::sums::Sums;
 use crate::OpenError;
 use crate::metadata;
 use pmemkv::{Pool, PoolError};
@@ -72,6 +74,8 @@ fn copy(old: &Pool, new: &Pool) -> Result<(), OpenError> {
         }
     }
     metadata::copy_generations(old, new);
+    Sums::copy(old, new);
+    new.set_word(WORD_UNCHECKED, old.word(WORD_UNCHECKED));
     metadata::mark_open(new);
     tracing::info!(pairs, "the pool is rebuilt");
     Ok(())

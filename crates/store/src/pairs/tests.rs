@@ -8,8 +8,8 @@ use super::*;
 use crate::model::{Kind, Millis};
 use crate::open::{Opened, open_layout};
 use crate::testing::folder;
-use crate::{LayoutChoice, Options};
-use pmemkv::engines;
+use crate::{Change, LayoutChoice, Options};
+use pmemkv::{Pool, PoolHeader, engines};
 
 type Result<T = (), E = Box<dyn std::error::Error>> = std::result::Result<T, E>;
 
@@ -100,14 +100,16 @@ fn values_of_any_length_replace_one_another() -> Result {
                 "{engine}"
             );
         }
-        let location = previous.unwrap_or_default();
+        let mut location = previous.unwrap_or_default();
         for expires_at in [Some(99), Some(-1), None] {
             let change = Write::SetExpiry {
                 record,
                 location,
                 expires_at,
             };
-            assert_eq!(write(&store, change)?, location);
+            let changed = write(&store, change)?;
+            assert_eq!(length_of(changed), length_of(location));
+            location = changed;
             assert_eq!(read(&store, record)?, Some((b"x".to_vec(), expires_at)));
         }
         write(&store, Write::Remove { record, location })?;
@@ -166,7 +168,7 @@ fn a_change_that_was_cut_short_is_undone_at_the_next_open() -> Result {
         let folder = folder()?;
         let store = open_at(folder.path(), engine, 64 << 20)?;
         let (a, b) = (key_in(&store, b"a"), key_in(&store, b"b"));
-        write(&store, put(a, None, b"old"))?;
+        let old = write(&store, put(a, None, b"old"))?;
         let before = store.before(
             [put(a, None, b"new"), put(b, None, b"new")]
                 .iter()
@@ -176,12 +178,16 @@ fn a_change_that_was_cut_short_is_undone_at_the_next_open() -> Result {
         let died = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             let put_journal =
                 |first: &Database, key: &[u8], value: &[u8]| store.put(first, key, value);
-            store
-                .journal
-                .guard(&store.databases, &before, &put_journal, &mut || {
-                    write(&store, put(a, None, b"new"))?;
+            store.journal.guard(
+                &store.databases,
+                &store.sums,
+                &before,
+                &put_journal,
+                &mut || {
+                    write(&store, put(a, Some(old), b"new"))?;
                     panic!("here");
-                })
+                },
+            )
         }));
         assert!(died.is_err());
         assert_eq!(read(&store, a)?, Some((b"new".to_vec(), None)));
@@ -208,7 +214,7 @@ fn a_journal_that_is_done_is_not_undone() -> Result {
     let store = open_at(folder.path(), "cmap", 64 << 20)?;
     assert_eq!(read(&store, a)?, Some((b"three".to_vec(), None)));
     assert_eq!(read(&store, b)?, Some((b"three".to_vec(), None)));
-    let undone = Journal::recover(&store.databases, &|_| {})?.1;
+    let undone = Journal::recover(&store.databases, &store.sums, &|_| {})?.1;
     assert_eq!(undone, 0);
     Ok(())
 }
@@ -223,7 +229,7 @@ fn a_journal_naming_a_missing_partition_is_damage() -> Result {
         value: None,
     };
     assert!(matches!(
-        before.restore(&store.databases),
+        before.restore(&store.databases, &store.sums),
         Err(StoreError::Damaged(_))
     ));
     Ok(())
@@ -368,6 +374,131 @@ fn generations_are_kept() -> Result {
             let store = open_at(folder.path(), engine, 16 << 20)?;
             assert_eq!(store.generations(), generations);
         }
+    }
+    Ok(())
+}
+
+/// A pool of the former format, whose values have no checksum.
+fn make_former(folder: &Path, partitions: u32) -> Result {
+    let header = PoolHeader {
+        format_version: 1,
+        engine: "cmap".to_owned(),
+        layout: LAYOUT.to_owned(),
+        partitions,
+        hash_seed: 7,
+    };
+    let pool = Pool::create(folder.join("pool"), 64 << 20, &header)?;
+    for partition in 0..partitions {
+        let database = pool.open_partition(partition)?;
+        for n in 0..20u8 {
+            let key = [b'k', n, u8::try_from(partition)?];
+            let value = record::encode_unchecked(Kind::String.into(), Some(5), &[n; 30]);
+            database.put(&record::encode_key(3, &key), &value)?;
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn a_pool_of_the_former_format_is_read_and_upgraded_value_by_value() -> Result {
+    let folder = folder()?;
+    make_former(folder.path(), 2)?;
+    let mut store = open_at(folder.path(), "cmap", 64 << 20)?;
+    let key = [b'k', 4, 1];
+    let record = RecordKey {
+        partition: 1,
+        generation: 3,
+        key: &key,
+    };
+    for change in 0..5 {
+        let mut location = None;
+        assert_eq!(visit_all(&store)?.len(), 40);
+        store.visit(1, &mut |met| {
+            if met.key == key {
+                location = Some(met.location);
+            }
+        })?;
+        let location = location.ok_or("not there")?;
+        assert_eq!(check_in(location) != 0, change > 0, "{change}");
+        let expected = match change {
+            0 => (vec![4; 30], Some(5)),
+            1 => (vec![4; 30], Some(9)),
+            2 => (vec![5; 38], None),
+            3 => (vec![6; 30], None),
+            _ => (b"66a666".to_vec(), None),
+        };
+        assert_eq!(read(&store, record)?, Some(expected), "{change}");
+        let six = [Change {
+            offset: 2,
+            bytes: b"a".into(),
+        }];
+        match change {
+            0 => {
+                let write_expiry = Write::SetExpiry {
+                    record,
+                    location,
+                    expires_at: Some(9),
+                };
+                write(&store, write_expiry)?;
+            }
+            // As long as a former value of 8 bytes more.
+            1 => drop(write(&store, put(record, Some(location), &[5; 38]))?),
+            2 => drop(write(&store, put(record, Some(location), &[6; 30]))?),
+            _ => {
+                let location = write(&store, put(record, Some(location), b"666666"))?;
+                write(
+                    &store,
+                    Write::Patch {
+                        record,
+                        location,
+                        changes: &six,
+                    },
+                )?;
+            }
+        }
+        drop(store);
+        store = open_at(folder.path(), "cmap", 64 << 20)?;
+    }
+    // A value without a checksum, in a pool that began without such ones, is damage.
+    let fresh = crate::testing::folder()?;
+    let store = open_at(fresh.path(), "cmap", 64 << 20)?;
+    let value = record::encode_unchecked(Kind::String.into(), None, b"v");
+    store
+        .database(0)
+        .put(&record::encode_key(3, b"k"), &value)?;
+    assert!(store.visit(0, &mut |_| ()).is_err());
+    Ok(())
+}
+
+#[test]
+fn a_partition_that_has_lost_a_record_or_has_an_older_one_back_is_damaged() -> Result {
+    let folder = folder()?;
+    let store = open_at(folder.path(), "cmap", 64 << 20)?;
+    let record = key_in(&store, b"k");
+    let other = RecordKey {
+        key: b"other k",
+        ..record
+    };
+    write(&store, put(other, None, b"stays"))?;
+    let location = write(&store, put(record, None, b"old"))?;
+    let key = key_of(&record);
+    let database = store.database(record.partition);
+    let old = database.get(&key)?.ok_or("not there")?;
+    write(&store, put(record, Some(location), b"new"))?;
+    let new = database.get(&key)?.ok_or("not there")?;
+    store.visit(record.partition, &mut |_| ())?;
+    for damaged in [Some(old), None] {
+        match damaged {
+            Some(old) => database.put(&key, &old)?,
+            None => drop(database.remove(&key)?),
+        }
+        let visited = store.visit(record.partition, &mut |_| ());
+        assert!(
+            matches!(visited, Err(StoreError::Damaged(_))),
+            "{visited:?}"
+        );
+        database.put(&key, &new)?;
+        store.visit(record.partition, &mut |_| ())?;
     }
     Ok(())
 }

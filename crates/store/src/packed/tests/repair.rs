@@ -122,8 +122,8 @@ fn a_large_value_with_a_lost_part_goes_whole() -> Result {
 fn a_segment_with_a_damaged_header_goes_whole() -> Result {
     let folder = folder()?;
     filled(folder.path())?;
-    // Changes the first segment's serial number.
-    change(folder.path(), b"pmkvseg\x01", 8, |byte| byte ^ 0x40)?;
+    // The first segment's serial number.
+    change(folder.path(), b"pmkvseg\x02", 8, |byte| byte ^ 0x40)?;
     let refused = refusal(folder.path())?;
     assert!(refused.contains("--repair yes"), "{refused}");
     let world = repaired(folder.path())?;
@@ -138,15 +138,15 @@ fn another_version_is_refused_also_by_the_repair() -> Result {
     filled(folder.path())?;
     let path = folder.path().join("pool");
     let mut pool = fs::read(&path)?;
-    let place = memchr::memmem::find(&pool, b"pmkvseg\x01").ok_or("no header")?;
+    let place = memchr::memmem::find(&pool, b"pmkvseg\x02").ok_or("no header")?;
     let end = place + pmemkv::SEGMENT_HEADER_BYTES;
-    header::tests::of_version(&mut pool[place..end], 2);
+    header::tests::of_version(&mut pool[place..end], 3);
     fs::write(&path, pool)?;
     for repair in [false, true] {
         let Err(refused) = World::open_generation(folder.path(), 0, repair) else {
             return Err("opened".into());
         };
-        assert!(refused.to_string().contains("version 2"), "{refused}");
+        assert!(refused.to_string().contains("version 3"), "{refused}");
     }
     Ok(())
 }
@@ -157,8 +157,9 @@ fn a_header_that_claims_too_much_is_refused() -> Result {
     filled(folder.path())?;
     let path = folder.path().join("pool");
     let mut pool = fs::read(&path)?;
-    let place = memchr::memmem::find(&pool, b"pmkvseg\x01").ok_or("no header")?;
+    let place = memchr::memmem::find(&pool, b"pmkvseg\x02").ok_or("no header")?;
     let header = header::Header {
+        version: header::VERSION,
         which: Which::Front,
         serial: 1,
         committed: 1 << 40,

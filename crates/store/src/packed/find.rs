@@ -1,0 +1,240 @@
+//! The segments that an earlier process has left: what is free, what is used, what a crash left of a commit that was not
+//! finished, and whether all are there and none is stale.
+
+use std::cmp::Ordering;
+
+use super::header::{Header, HeaderError, Which};
+use super::log::Guard;
+use super::roll::Used;
+use super::{Packed, WORD_GUARDS, guarded_offset};
+use crate::StoreError;
+use crate::metadata::Metadata;
+
+/// What an operator can do about damage.
+pub(super) const WAY_OUT: &str = "Restore the pool from a copy, or start once with --repair yes, which keeps all that is \
+                                  readable and says what it dropped";
+
+/// What the headers say.
+#[derive(Default)]
+struct Found {
+    free: Vec<u32>,
+    /// Free ones whose header does not say so yet.
+    unmarked: Vec<u32>,
+    used: Vec<Used>,
+}
+
+impl Packed {
+    /// Reads the headers, and has the pool's words and the headers say the same from now on.
+    pub(super) fn find_segments(&self) -> Result<(), StoreError> {
+        let roll = self.space.roll();
+        let segments = self.space.segments();
+        let mut found = self.read_headers()?;
+        let undone = self.find_unfinished(&found.used)?;
+        if self.has_roll() {
+            self.check_roll(&found.used, &undone)?;
+            let (freed, used) = found
+                .used
+                .drain(..)
+                .partition(|(segment, header)| roll.is_freed(*segment, header));
+            found.used = used;
+            for (segment, _) in freed {
+                segments.reset(segment, &Header::FREE.encode())?;
+                found.free.push(segment);
+            }
+        }
+        let mut used = undo(&found.used, &undone);
+        // First the roll, as it is after all of what follows: an open that is cut short finds out by the guard.
+        roll.replace(segments.count(), &used);
+        self.undo_unfinished(&found.used, &undone)?;
+        for segment in found.unmarked {
+            segments.reset(segment, &Header::FREE.encode())?;
+            found.free.push(segment);
+        }
+        if let Metadata::Pool(pool) = &self.metadata {
+            pool.upgrade();
+        }
+        let is_undone = |segment: u32| !used.iter().any(|(other, _)| *other == segment);
+        let emptied = found.used.iter().map(|(segment, _)| *segment);
+        let free = found
+            .free
+            .into_iter()
+            .chain(emptied.filter(|&segment| is_undone(segment)));
+        for segment in free {
+            self.space.found_free(segment);
+        }
+        // Serial numbers rise within a log: each segment was sealed when the next was begun.
+        used.sort_unstable_by_key(|(_, header)| (header.which as u64, header.serial));
+        let bound = used.iter().map(|(_, header)| header.serial + 1).max();
+        let bound = bound.unwrap_or(1).max(roll.next_serial());
+        self.space.go_on_from(bound);
+        for (i, &(segment, header)) in used.iter().enumerate() {
+            let next = used.get(i + 1).map(|(_, next)| next);
+            let next = next.filter(|next| next.which == header.which);
+            let next = next.map_or(bound, |next| next.serial);
+            self.space.found(segment, &header, next);
+            segments.set_readable(segment, committed_bytes(&header))?;
+        }
+        Ok(())
+    }
+
+    /// Whether the pool keeps a roll: those of the former format have none.
+    fn has_roll(&self) -> bool {
+        match &self.metadata {
+            Metadata::Pool(pool) => pool.has_copy(),
+            Metadata::Process { .. } => false,
+        }
+    }
+
+    fn read_headers(&self) -> Result<Found, StoreError> {
+        let segments = self.space.segments();
+        let mut found = Found::default();
+        for segment in 0..segments.count() {
+            match self.read_header(segment)? {
+                Ok(Some(header)) if header.serial == 0 => found.free.push(segment),
+                Ok(Some(header)) => found.used.push((segment, header)),
+                Ok(None) => found.unmarked.push(segment),
+                Err(why) if !self.damage.repair => {
+                    return Err(StoreError::Damaged(format!(
+                        "segment {segment}: {why}. {WAY_OUT}"
+                    )));
+                }
+                Err(why) => {
+                    tracing::warn!(
+                        segment,
+                        why,
+                        "repair: a whole segment is unreadable: dropped"
+                    );
+                    self.damage.note(segments.segment_bytes() as u64);
+                    found.unmarked.push(segment);
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    /// A segment's header, `None` where it was never used, or why it makes no sense.
+    fn read_header(&self, segment: u32) -> Result<Result<Option<Header>, String>, StoreError> {
+        let refused = |error: HeaderError| format!("segment {segment}: {error}");
+        Ok(
+            match Header::decode(&self.space.segments().header(segment)?) {
+                // Nothing is wrong with it: the repair must not take it for damage.
+                Err(error @ HeaderError::OtherVersion(_)) => {
+                    return Err(StoreError::Engine(refused(error)));
+                }
+                Err(HeaderError::Zeros) if !self.has_roll() => Ok(None),
+                Err(error) => Err(error.to_string()),
+                Ok(header) if committed_bytes(&header) > self.space.capacity() => {
+                    Err(format!("it claims {} bytes", header.committed))
+                }
+                Ok(header) => Ok(Some(header)),
+            },
+        )
+    }
+
+    /// Refuses a pool whose segments are not those of the roll. An open that undid a commit may have been cut short: then
+    /// they are what is left of them.
+    fn check_roll(&self, used: &[Used], undone: &[Unfinished]) -> Result<(), StoreError> {
+        let roll = self.space.roll();
+        let Err(why) = roll.check(used) else {
+            return Ok(());
+        };
+        if !undone.is_empty() && roll.check(&undo(used, undone)).is_ok() {
+            return Ok(());
+        }
+        if !self.damage.repair {
+            return Err(StoreError::Damaged(format!("{why}. {WAY_OUT}")));
+        }
+        tracing::warn!("repair: {why}: what was found is kept");
+        self.damage.note(0);
+        Ok(())
+    }
+
+    /// The commits that were cut short.
+    fn find_unfinished(&self, used: &[Used]) -> Result<Vec<Unfinished>, StoreError> {
+        let Metadata::Pool(pool) = &self.metadata else {
+            return Ok(Vec::new());
+        };
+        let mut unfinished = Vec::new();
+        for which in [Which::Front, Which::Compaction] {
+            let words = pool.words(WORD_GUARDS + 2 * which as usize, 2);
+            let (serial, offset) = (words[0], words[1] & u64::from(u32::MAX));
+            if serial == 0 {
+                continue;
+            }
+            if words[1] == guarded_offset(which, serial, offset) {
+                unfinished.push(Unfinished {
+                    which,
+                    serial,
+                    offset,
+                });
+                continue;
+            }
+            let why = "the note of a commit that was not finished does not fit its checksum";
+            if !self.damage.repair {
+                return Err(StoreError::Damaged(format!("{why}. {WAY_OUT}")));
+            }
+            tracing::warn!(segments = used.len(), "repair: {why}: passed over");
+            self.damage.note(0);
+            self.metadata.clear(which);
+        }
+        Ok(unfinished)
+    }
+
+    /// Takes back the records of commits that were cut short.
+    fn undo_unfinished(&self, used: &[Used], undone: &[Unfinished]) -> Result<(), StoreError> {
+        for unfinished in undone {
+            tracing::info!("a commit that was not finished is undone");
+            for (segment, header) in used {
+                let kept = unfinished.kept(header);
+                if kept != *header {
+                    self.space.segments().reset(*segment, &kept.encode())?;
+                }
+            }
+            self.metadata.clear(unfinished.which);
+        }
+        Ok(())
+    }
+}
+
+/// A commit that was cut short: where in its log it began.
+struct Unfinished {
+    which: Which,
+    serial: u64,
+    offset: u64,
+}
+
+impl Unfinished {
+    /// What is left of a segment.
+    fn kept(&self, header: &Header) -> Header {
+        if header.which != self.which {
+            return *header;
+        }
+        match header.serial.cmp(&self.serial) {
+            Ordering::Less => *header,
+            Ordering::Equal if self.offset > 0 => Header {
+                committed: header.committed.min(self.offset),
+                ..*header
+            },
+            _ => Header::FREE,
+        }
+    }
+}
+
+/// What is left of the segments when the commits are undone.
+fn undo(used: &[Used], undone: &[Unfinished]) -> Vec<Used> {
+    let kept = |&(segment, header): &Used| {
+        let header = undone
+            .iter()
+            .fold(header, |header, unfinished| unfinished.kept(&header));
+        (segment, header)
+    };
+    used.iter()
+        .map(kept)
+        .filter(|(_, header)| header.serial != 0)
+        .collect()
+}
+
+/// Bytes of records in a segment.
+fn committed_bytes(header: &Header) -> usize {
+    usize::try_from(header.committed).unwrap_or(usize::MAX)
+}
