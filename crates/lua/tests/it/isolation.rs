@@ -168,3 +168,16 @@ fn a_panic_of_the_host_leaves_the_interpreter_usable() {
         assert_eq!(subject.eval("return redis.call('ping')"), "+PONG\r\n");
     }
 }
+
+#[test]
+fn an_interpreter_runs_on_any_thread() {
+    let mut subject = Subject::new();
+    for _ in 0..3 {
+        subject = std::thread::spawn(move || {
+            assert_eq!(subject.eval("return redis.call('ping')"), "+PONG\r\n");
+            subject
+        })
+        .join()
+        .expect("the script runs");
+    }
+}

@@ -2,6 +2,7 @@
 
 mod differential;
 mod functions;
+mod generated;
 mod host;
 mod isolation;
 mod limits;
