@@ -9,8 +9,8 @@ mod families;
 use common::TestResult;
 use families::{
     acl, bitmaps, changes, collections, connection, events, figures, geo, hashes, hyperloglog,
-    keys, lists, long, metadata, order, run, scripts, sets, sortedsets, sorting, strings, sweep,
-    transactions,
+    keys, lists, long, metadata, order, run, scripting, scripts, sets, sortedsets, sorting,
+    strings, sweep, transactions,
 };
 
 #[test]
@@ -36,6 +36,11 @@ fn differential_acl() -> TestResult {
 #[test]
 fn differential_transactions() -> TestResult {
     run::compare("transactions", &[transactions::call])
+}
+
+#[test]
+fn differential_scripting() -> TestResult {
+    run::compare("scripting", &[scripting::call])
 }
 
 #[test]

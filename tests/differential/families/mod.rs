@@ -20,6 +20,7 @@ pub mod metadata;
 pub mod order;
 mod properties;
 pub mod run;
+pub mod scripting;
 pub mod scripts;
 pub mod sets;
 pub mod sortedsets;
