@@ -1,5 +1,4 @@
-//! The known vulnerabilities of Lua 5.1 and of Redis's libraries. Each test fails without its guard; `asan/run` shows what the
-//! two that corrupt memory do without it.
+//! The known vulnerabilities of Lua 5.1 and of Redis's libraries. `scripts/lua-guards` shows what happens without the guards.
 
 use crate::host::Subject;
 
