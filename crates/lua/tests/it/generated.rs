@@ -121,10 +121,7 @@ fn structs(random: &mut StdRng) -> String {
             }
         }
     }
-    let arguments: String = arguments
-        .iter()
-        .map(|argument| format!(",{argument}"))
-        .collect();
+    let arguments = [vec![String::new()], arguments].concat().join(",");
     format!(
         "local ok, s = pcall(struct.pack, '{format}'{arguments}) \
          if not ok then return s end \
