@@ -5,7 +5,7 @@ use std::io;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::Instant;
 
 use super::unsent::{Progress, UNCOUNTED_BYTES};
@@ -15,6 +15,9 @@ use crate::state::monitors;
 
 /// How long a stopping server waits for a client that takes none of its last replies.
 const LAST_REPLIES_TIME: Duration = Duration::from_millis(500);
+
+/// How long a connection that a command closed goes on dropping what its client sends.
+const LINGER_TIME_MAX: Duration = Duration::from_millis(500);
 
 impl Connection {
     /// The limit of output that waits for this client.
@@ -169,8 +172,37 @@ impl Connection {
         if end == End::Closed {
             // The peer sees an orderly end after the last reply.
             stream.shutdown().await?;
+            if reads && dropped_bytes > 0 {
+                self.drop_input(stream, dropped_bytes).await;
+            }
         }
         Ok(end)
+    }
+
+    /// Reads and drops what the client still sends after its last reply, until it closes.
+    ///
+    /// A socket that closes with unread input resets the connection, and the kernel then drops replies that the client has
+    /// not read yet.
+    async fn drop_input<S>(&mut self, stream: &mut S, mut dropped_bytes: usize)
+    where
+        S: AsyncRead + Unpin,
+    {
+        let handle = std::sync::Arc::clone(&self.session.handle);
+        let deadline = Instant::now() + LINGER_TIME_MAX;
+        while dropped_bytes <= self.settings.client_query_buffer_limit {
+            self.input.clear();
+            self.input.reserve(READ_BYTES);
+            tokio::select! {
+                biased;
+                read = stream.read_buf(&mut self.input) => match read {
+                    Ok(0) | Err(_) => return,
+                    Ok(bytes) => dropped_bytes += bytes,
+                },
+                () = handle.killed() => return,
+                () = until(Some(deadline)) => return,
+            }
+            tokio::task::yield_now().await;
+        }
     }
 }
 
