@@ -1,4 +1,6 @@
-"""django-redis: all that needs neither Lua (releasing locks, incr where there is no fallback) nor collections."""
+"""django-redis: all of it but collections. incr, decr and the release of locks are Lua scripts."""
+
+import concurrent.futures
 
 import django
 import django_redis
@@ -71,8 +73,11 @@ def many():
 
 def counters():
     cache.set("n", 40, timeout=100)
-    # Where EVAL is not known the library reads and writes instead.
     check("incr", [cache.incr("n"), cache.incr("n", 5), cache.decr("n", 4)], [41, 46, 42])
+    # Without EVAL the library would read and write, and lose counts of threads that do so at the same time.
+    with concurrent.futures.ThreadPoolExecutor(4) as threads:
+        list(threads.map(lambda _: cache.incr("n"), range(400)))
+    check("incr from four threads", cache.get("n"), 442)
     check_within("incr keeps the timeout", cache.ttl("n"), 98, 100)
 
 
@@ -80,6 +85,9 @@ def locks():
     check("acquire", cache.lock("job", timeout=5).acquire(), True)
     check("held", cache.lock("job", blocking_timeout=0.1).acquire(), False)
     check_within("its timeout", cache.client.get_client().pttl(cache.make_key("job")), 4_000, 5_000)
+    with cache.lock("task", timeout=5):
+        check("held meanwhile", cache.lock("task", blocking_timeout=0.1).acquire(), False)
+    check("released", cache.lock("task", timeout=5, blocking_timeout=0.1).acquire(), True)
 
 
 def main():

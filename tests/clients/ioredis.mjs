@@ -122,6 +122,21 @@ async function pubsub(client, subscriber) {
   assert.equal(await subscriber.unsubscribe("other"), 2);
 }
 
+async function scripts(client) {
+  client.defineCommand("raise", {
+    numberOfKeys: 1,
+    lua: "local n = tonumber(redis.call('GET', KEYS[1]) or '0') + ARGV[1]; redis.call('SET', KEYS[1], n); return {n, ARGV[2]}",
+  });
+  await client.del("n");
+  assert.deepEqual(await client.raise("n", 2, "a"), [2, "a"]);
+  // It goes by EVALSHA; the library sends the text again where the server does not know it.
+  await client.script("FLUSH");
+  assert.deepEqual(await client.raise("n", 3, "b"), [5, "b"]);
+  const replies = await client.multi().raise("n", 1, "c").get("n").exec();
+  assert.deepEqual(replies, [[null, [6, "c"]], [null, "6"]]);
+  await assert.rejects(client.eval("return redis.call('NOTHING')", 0), /Unknown Redis command/);
+}
+
 async function restarted(client, subscriber) {
   await client.flushdb();
   await client.set("session", "kept", "EX", 100);
@@ -150,6 +165,7 @@ for (const more of [{}, { protocol: 2 }, { protocol: 3 }]) {
   await strings(client);
   await transactions(client, other);
   await locks(client);
+  await scripts(client);
   await pubsub(client, subscriber);
   if (more.protocol) {
     // Asked of the server, so that an option without effect does not pass for a handshake.

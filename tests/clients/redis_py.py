@@ -124,7 +124,7 @@ def transactions(client, other):
 
 
 def acquire(client, name, token, ms):
-    """A lock as redis-py makes one; its own release and extension are Lua, so the ones here compare by WATCH."""
+    """A lock as redis-py makes one; a release that compares by WATCH shows the transaction's side of it."""
     return bool(client.set(name, token, nx=True, px=ms))
 
 
@@ -150,11 +150,51 @@ def locks(client):
     check("acquire again", acquire(client, "lock", b"two", 60), True)
     wait_until("the lock expires", lambda: acquire(client, "lock", b"three", 10_000))
     check("release too late", release(client, "lock", b"two"), False)
-    # The library's own class acquires, waits and gives up without Lua.
+    # The library's own class acquires by SET; it releases, extends and reacquires by Lua scripts.
     check("held against Lock", client.lock("lock", blocking_timeout=0.2).acquire(), False)
     client.delete("lock")
     check("acquired by Lock", client.lock("lock", timeout=5).acquire(), True)
     check_within("timeout of Lock", client.pttl("lock"), 4_000, 5_000)
+    mine = client.lock("mine", timeout=5)
+    check("acquire mine", mine.acquire(), True)
+    check("extend", mine.extend(10), True)
+    check_within("extended", client.pttl("mine"), 13_000, 15_000)
+    check("reacquire", mine.reacquire(), True)
+    check_within("reacquired", client.pttl("mine"), 4_000, 5_000)
+    client.set("mine", "another")
+    try:
+        mine.release()
+        raise SystemExit("a stranger's lock was released")
+    except redis.exceptions.LockNotOwnedError:
+        pass
+    client.delete("mine")
+    with client.lock("mine", timeout=5):
+        check("held", client.exists("mine"), 1)
+    check("released", client.exists("mine"), 0)
+
+
+def scripts(client):
+    client.flushdb()
+    limit = client.register_script(
+        """local n = redis.call('INCR', KEYS[1])
+        if n == 1 then redis.call('PEXPIRE', KEYS[1], ARGV[1]) end
+        return {n, redis.call('PTTL', KEYS[1])}"""
+    )
+    check("first", limit(keys=["hits"], args=[60_000])[0], 1)
+    # It goes by EVALSHA; the library loads the script again where the server does not know it.
+    client.script_flush()
+    count, ttl = limit(keys=["hits"], args=[60_000])
+    check("second", count, 2)
+    check_within("its deadline", ttl, 55_000, 60_000)
+    with client.pipeline(transaction=True) as pipe:
+        limit(keys=["hits"], args=[1], client=pipe)
+        pipe.get("hits")
+        check("in a transaction", pipe.execute()[1], b"3")
+    try:
+        client.eval("return redis.call('LPUSH', KEYS[1], 1)", 1, "hits")
+        raise SystemExit("a list was pushed to a string")
+    except redis.ResponseError as error:
+        check("the error tells the line", "WRONGTYPE" in str(error) and "user_script:1" in str(error), True)
 
 
 def next_message(pubsub):
@@ -233,6 +273,7 @@ def main():
             with redis.Redis(host=HOST, port=PORT, **options) as other:
                 transactions(client, other)
             locks(client)
+            scripts(client)
             pubsub(client)
             notifications(client)
     if WARM:
