@@ -12,10 +12,11 @@ const LANES_COUNT_AT: u64 = 5128;
 const LANES_OFFSET: u64 = 8192;
 const LANES_MAX: u64 = 1024;
 const LANE_BYTES: usize = 3072;
-/// The logs' offsets in a lane and the bytes of their entries. The first two are redo logs, whose header is all zeros
-/// after their use.
+/// The logs' offsets in a lane and the bytes of their entries. The first two are redo logs: while one is used, its header
+/// tells the bytes in use, in whole cache lines, and after its use the header is all zeros.
 const LOGS: [(usize, u64); 3] = [(0, 192), (256, 640), (960, 2048)];
 const LOG_HEADER_WORDS: usize = 8;
+const CACHE_LINE_BYTES: u64 = 64;
 
 /// Looks at the headers of all logs; what is wrong with one, if something is.
 pub(super) fn check(file: &File, heap: &Range<u64>) -> io::Result<Result<(), String>> {
@@ -48,9 +49,45 @@ fn is_sound(lane: &[u8], heap: &Range<u64>) -> bool {
         }
         let [_checksum, next, stored, _generation, flags, unused @ ..] = words;
         let is_undo = number == LOGS.len() - 1;
-        (stored == capacity || stored == 0 && !is_undo)
+        let is_used_part = stored < capacity && stored.is_multiple_of(CACHE_LINE_BYTES);
+        (stored == capacity || is_used_part && !is_undo)
             && (next == 0 || heap.contains(&next))
             && flags == 0
             && unused == [0; 3]
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HEAP: Range<u64> = 0x40_0000..0x100_0000;
+
+    /// A lane whose three logs hold these bytes, by their headers.
+    fn lane(stored: [u64; 3], next: u64) -> Vec<u8> {
+        let mut lane = vec![0; LANE_BYTES];
+        for (&(at, _), stored) in LOGS.iter().zip(stored) {
+            lane[at + 8..at + 16].copy_from_slice(&next.to_le_bytes());
+            lane[at + 16..at + 24].copy_from_slice(&stored.to_le_bytes());
+        }
+        lane
+    }
+
+    #[test]
+    fn a_lane_is_sound_at_rest_and_in_use() {
+        assert!(is_sound(&lane([192, 640, 2048], 0), &HEAP));
+        assert!(is_sound(&lane([0, 0, 2048], 0), &HEAP));
+        // A crash in the middle of an allocation leaves redo logs in use.
+        assert!(is_sound(&lane([64, 640, 2048], HEAP.start), &HEAP));
+        assert!(is_sound(&lane([192, 64, 2048], 0), &HEAP));
+    }
+
+    #[test]
+    fn a_header_that_no_log_has_is_damage() {
+        assert!(!is_sound(&lane([0, 0, 0], 0), &HEAP));
+        assert!(!is_sound(&lane([192, 640, 64], 0), &HEAP));
+        assert!(!is_sound(&lane([256, 640, 2048], 0), &HEAP));
+        assert!(!is_sound(&lane([65, 640, 2048], 0), &HEAP));
+        assert!(!is_sound(&lane([192, 640, 2048], HEAP.end), &HEAP));
+    }
 }
