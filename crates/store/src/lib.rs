@@ -385,6 +385,9 @@ pub trait Store: Send + Sync {
     /// stay absent, also if the clock is set back before a restart.
     fn saw_expired(&self, _now: Millis) {}
 
+    /// Called ten times a second: the process that has the store open lives, so changes of its file were its own.
+    fn is_alive(&self) {}
+
     /// Whether the [step](Self::atomically) that this thread runs staged the record: a crash before the commit leaves
     /// no trace of it, so no reply has promised it.
     fn is_of_this_step(&self, _location: Location) -> bool {

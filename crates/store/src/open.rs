@@ -207,14 +207,18 @@ pub(super) fn open_layout(engine: Engine, options: &Options) -> Result<Opened, O
         metadata::check(&pool)?;
         pool
     };
-    match pool.header().layout.as_str() {
-        pairs::LAYOUT => Ok(Opened::Pairs(pairs::open_pool(engine, pool)?)),
-        packed::LAYOUT => packed::open_pool(engine, pool, options.repair).map(Opened::Packed),
-        other => Err(OpenError::Store {
-            path: path.clone(),
-            source: StoreError::Damaged(format!("this version knows no layout '{other}'")),
-        }),
-    }
+    let opened = match pool.header().layout.as_str() {
+        pairs::LAYOUT => Opened::Pairs(pairs::open_pool(engine, pool.clone())?),
+        packed::LAYOUT => Opened::Packed(packed::open_pool(engine, pool.clone(), options.repair)?),
+        other => {
+            return Err(OpenError::Store {
+                path: path.clone(),
+                source: StoreError::Damaged(format!("this version knows no layout '{other}'")),
+            });
+        }
+    };
+    pool.trust();
+    Ok(opened)
 }
 
 /// How the pool's threads are to share its arenas, by the layout that it has.
@@ -234,9 +238,13 @@ fn choose_arenas(engine: Engine, path: &Path, new_layout: &str) -> Result<(), Op
 /// Opens a pool that is there, and writes to it, in a child process and on a private copy: libpmemobj and the engines
 /// trust what lies in a pool, so that damage can crash them. Call it before any thread is started.
 ///
-/// What the open itself refuses is left for [`open`] to say.
+/// A pool that a process of this boot has left, and nothing else has changed since, needs no trial: see
+/// [`Pool::take_trust`]. What the open itself refuses is left for [`open`] to say.
 pub fn rehearse(engine: Engine, options: &Options) -> Result<(), OpenError> {
     let path = &options.pool_path;
+    if Pool::take_trust(path) {
+        return Ok(());
+    }
     choose_arenas(engine, path, pairs::LAYOUT)?;
     let bytes = std::fs::metadata(path).map_or(0, |metadata| metadata.len());
     let more = Duration::from_secs(bytes / REHEARSED_BYTES_PER_SECOND);
