@@ -100,6 +100,8 @@ impl World {
             generation,
         };
         world.load()?;
+        // The store's thread does so first after a start.
+        world.store.space.make_spares();
         Ok(world)
     }
 
