@@ -63,9 +63,10 @@ fn start() -> Result<ExitCode, Box<dyn std::error::Error>> {
     } else {
         Vec::new()
     };
-    let launcher = Launcher {
+    let mut launcher = Launcher {
         background: Background::enter()?,
         supervisor: Supervisor::find(settings.supervised),
+        ..Launcher::default()
     };
     // As in Redis: what is supervised stays where its supervisor put it.
     let daemonize = settings.daemonize && launcher.supervisor.is_none();
@@ -75,6 +76,7 @@ fn start() -> Result<ExitCode, Box<dyn std::error::Error>> {
     if !arguments.iter().any(|argument| argument == "-") {
         set_environment(&arguments, &environment)?;
     }
+    launcher.sockets = system::Passed::from_environment()?;
     if daemonize && settings.pidfile.is_none() {
         loaded
             .config

@@ -2,12 +2,15 @@
 //! while this one goes to the background (`daemonize`).
 
 use std::path::Path;
+use std::time::Duration;
 
 mod background;
 mod supervision;
 
 pub use self::background::{Background, start};
 pub use self::supervision::Supervisor;
+
+use crate::system::Passed;
 
 /// Tells the starting program when the server loads, serves and stops.
 #[derive(Debug, Default)]
@@ -16,6 +19,8 @@ pub struct Launcher {
     pub background: Option<Background>,
     /// The supervisor, which gets every step.
     pub supervisor: Option<Supervisor>,
+    /// The sockets that the supervisor has passed.
+    pub sockets: Passed,
 }
 
 impl Launcher {
@@ -23,6 +28,25 @@ impl Launcher {
     pub fn loading(&self) {
         if let Some(supervisor) = &self.supervisor {
             supervisor.notify("STATUS=Reading the pool\n");
+        }
+    }
+
+    /// Says how much of the pool the server has read.
+    pub fn progress(&self, percent: usize) {
+        if let Some(supervisor) = &self.supervisor {
+            supervisor.notify(&format!("STATUS=Reading the pool: {percent} %\n"));
+        }
+    }
+
+    /// How often the supervisor wants to hear that the server is alive, at least; `None` if it does not.
+    pub fn watchdog_time(&self) -> Option<Duration> {
+        self.supervisor.as_ref()?.watchdog_time()
+    }
+
+    /// Says that the server is alive.
+    pub fn alive(&self) {
+        if let Some(supervisor) = &self.supervisor {
+            supervisor.notify("WATCHDOG=1\n");
         }
     }
 

@@ -37,6 +37,13 @@ pub struct LoadProgress {
     pub elapsed_ms: u64,
 }
 
+impl LoadProgress {
+    /// The share that has been read, 0 to 100.
+    pub fn percent(&self) -> usize {
+        self.parts_read * 100 / self.parts.max(1)
+    }
+}
+
 /// The state of loading.
 #[derive(Debug)]
 pub(super) struct State {

@@ -24,7 +24,7 @@ use super::failures::Failures;
 use crate::config::Settings;
 use crate::keyspace::Keyspace;
 use crate::state::Server;
-use crate::system::{ListenError, listen_all};
+use crate::system::{ListenError, Passed, listen_all};
 
 const PATH: &str = "/metrics";
 
@@ -52,8 +52,9 @@ pub struct Metrics {
 
 impl Metrics {
     /// Opens the sockets that `metrics-port` and `metrics-bind` name.
-    pub fn open(settings: &Settings) -> Result<Self, ListenError> {
-        let listeners = listen_all(&settings.metrics_bind, settings.metrics_port, BACKLOG)?;
+    pub fn open(settings: &Settings, passed: &Passed) -> Result<Self, ListenError> {
+        let (bind, port) = (&settings.metrics_bind, settings.metrics_port);
+        let listeners = listen_all(bind, port, BACKLOG, passed)?;
         for address in listeners.iter().filter_map(|one| one.local_addr().ok()) {
             tracing::info!("metrics are at http://{address}{PATH}");
         }
