@@ -175,6 +175,19 @@ impl Loading<'_> {
         })
     }
 
+    /// Reads everything that is not read yet, with `threads` threads where the store allows that. For a caller that has no
+    /// [`Housekeeping`](super::Housekeeping).
+    pub fn read_all(self, threads: usize) -> Result<(), KeyspaceError> {
+        if !self.keyspace.partitioned {
+            return self.load_all(threads, &AtomicBool::new(false));
+        }
+        for partition in 0..self.keyspace.store.partitions() {
+            self.index_partition(partition)?;
+        }
+        self.all_partitions_read();
+        Ok(())
+    }
+
     /// Loads everything with `threads` threads, unless that is done. Fails and loads nothing if `stop` is set
     /// meanwhile.
     pub(super) fn load_all(self, threads: usize, stop: &AtomicBool) -> Result<(), KeyspaceError> {
