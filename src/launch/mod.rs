@@ -10,6 +10,7 @@ mod supervision;
 pub use self::background::{Background, start};
 pub use self::supervision::Supervisor;
 
+use crate::logging;
 use crate::system::Passed;
 
 /// Tells the starting program when the server loads, serves and stops.
@@ -21,6 +22,8 @@ pub struct Launcher {
     pub supervisor: Option<Supervisor>,
     /// The sockets that the supervisor has passed.
     pub sockets: Passed,
+    /// What the supervisor has heard of the progress.
+    pub told_percent: Option<usize>,
 }
 
 impl Launcher {
@@ -31,9 +34,13 @@ impl Launcher {
         }
     }
 
-    /// Says how much of the pool the server has read.
-    pub fn progress(&self, percent: usize) {
-        if let Some(supervisor) = &self.supervisor {
+    /// Says how much of the pool the server has read: on a terminal by a bar, to a supervisor once for each percent.
+    pub fn progress(&mut self, percent: usize) {
+        logging::show_progress("reading the pool", percent);
+        if let Some(supervisor) = &self.supervisor
+            && self.told_percent != Some(percent)
+        {
+            self.told_percent = Some(percent);
             supervisor.notify(&format!("STATUS=Reading the pool: {percent} %\n"));
         }
     }
@@ -52,6 +59,7 @@ impl Launcher {
 
     /// The server serves. What a process in the background writes to standard error goes to `logfile` from now on.
     pub fn ready(&mut self, logfile: Option<&Path>) {
+        logging::end_progress();
         if let Some(background) = self.background.take() {
             background.ready(logfile);
         }
@@ -62,6 +70,7 @@ impl Launcher {
 
     /// Says that the server stops.
     pub fn stopping(&self) {
+        logging::end_progress();
         if let Some(supervisor) = &self.supervisor {
             supervisor.notify("STOPPING=1\nSTATUS=Closing the pool\n");
         }

@@ -37,8 +37,8 @@ const LOADING_PATIENCE: Duration = Duration::from_secs(1);
 /// How often the server looks whether the pool is loaded.
 const LOADING_LOOK: Duration = Duration::from_millis(2);
 
-/// How often a supervisor hears how much of the pool is read.
-const REPORT_TIME: Duration = Duration::from_secs(1);
+/// How often a terminal or a supervisor hears how much of the pool is read.
+const REPORT_TIME: Duration = Duration::from_millis(250);
 
 /// How often the server samples its traffic.
 const SAMPLE_TIME: Duration = Duration::from_millis(100);

@@ -43,6 +43,7 @@ mod sets;
 mod sortedsets;
 mod stalls;
 mod startup;
+mod status_page;
 mod strings;
 mod tls;
 mod tools;
