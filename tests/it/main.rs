@@ -29,6 +29,7 @@ mod memory_check;
 mod metrics;
 mod notifications;
 mod operator;
+mod packaging;
 mod pipelines;
 mod ports;
 mod pubsub;
