@@ -296,3 +296,30 @@ fn the_package_has_all_that_it_needs() -> TestResult {
     }
     Ok(())
 }
+
+#[test]
+fn the_image_has_its_files_and_passes_its_lint() -> TestResult {
+    let folder = root().join("packaging/docker");
+    let compose = fs::read_to_string(folder.join("docker-compose.yml"))?;
+    let mounted: Vec<&str> = compose
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("- "))
+        .filter(|volume| volume.starts_with('.'))
+        .filter_map(|volume| volume.split(':').next())
+        .collect();
+    assert_eq!(mounted.len(), 5, "{mounted:?}");
+    for file in mounted {
+        assert!(folder.join(file).is_file(), "{file}");
+    }
+    // scripts/setup-extras puts it there.
+    let own = root().join("target/extras/bin/hadolint");
+    let program = if own.is_file() {
+        own.display().to_string()
+    } else {
+        "hadolint".to_owned()
+    };
+    if let Some(output) = tool(&program, &["Dockerfile"], &folder)? {
+        assert!(output.status.success(), "{}", said(&output));
+    }
+    Ok(())
+}

@@ -344,6 +344,8 @@ impl Loader {
                 .check(directive.name, &parts, &self.values.shown[place], mode)?;
         let asks_nothing = value.is_empty()
             || (matches!(directive.kind, Kind::Bool) && value == b"no")
+            // The folder that the server was started in.
+            || (matches!(directive.kind, Kind::WorkingDirectory) && value == b"./")
             || value == directive.default.as_bytes();
         // A directive that CONFIG SET would refuse gets a warning of its own.
         let warned = directive

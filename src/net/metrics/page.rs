@@ -76,11 +76,11 @@ impl Page {
     fn state(&mut self, server: &Server, keyspace: &Keyspace) -> Result<(), PageError> {
         let stats = keyspace.stats()?;
         self.table("state", "State")?;
-        let state = match keyspace.loading().progress() {
+        let activity = match keyspace.loading().progress() {
             Some(progress) => format!("reading the pool: {} %", progress.percent()),
             None => "serving".to_owned(),
         };
-        self.row("state", state)?;
+        self.row("state", activity)?;
         self.row("up for", span(server.started.elapsed()))?;
         if let Some(opens) = stats.opens {
             // The first open made the pool.

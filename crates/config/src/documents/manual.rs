@@ -213,12 +213,12 @@ impl Block {
     /// Writes the comment. Indented lines are tables, whose lines stay.
     fn explain(&self, roff: &mut Roff, paragraph: &str) {
         roff.control(paragraph, []);
-        let mut in_table = false;
+        let mut table_began = false;
         for line in &self.comment {
             let is_table = line.starts_with("  ");
-            if is_table != in_table {
+            if is_table != table_began {
                 roff.control(if is_table { "nf" } else { "fi" }, []);
-                in_table = is_table;
+                table_began = is_table;
             }
             if line.is_empty() {
                 roff.control(paragraph, []);
@@ -226,7 +226,7 @@ impl Block {
                 roff.text(vec![roman(*line)]);
             }
         }
-        if in_table {
+        if table_began {
             roff.control("fi", []);
         }
     }
