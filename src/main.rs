@@ -107,6 +107,9 @@ fn start() -> Result<ExitCode, Box<dyn std::error::Error>> {
         // A damaged pool can crash libpmemobj: better a child than this process. No thread runs yet.
         store::rehearse(engine, &options)?;
     }
+    // The clock that times commands is calibrated on its first use, for some 8 ms. No client should wait for that, and the
+    // pool is opened meanwhile.
+    std::thread::spawn(quanta::Clock::new);
     net::run(loaded.config, engine, &options, launcher)?;
     Ok(ExitCode::SUCCESS)
 }

@@ -34,9 +34,6 @@ const DRAIN_TIME: Duration = Duration::from_secs(10);
 /// How long new clients wait while the server loads the pool. After that they are accepted and get LOADING errors.
 const LOADING_PATIENCE: Duration = Duration::from_secs(1);
 
-/// How often the server looks whether the pool is loaded.
-const LOADING_LOOK: Duration = Duration::from_millis(2);
-
 /// How often a terminal or a supervisor hears how much of the pool is read.
 const REPORT_TIME: Duration = Duration::from_millis(250);
 
@@ -163,6 +160,10 @@ pub fn run(
     keyspace.close()?;
     drop(pidfile);
     tracing::info!("the store is closed, bye");
+    // A command that still runs keeps the keyspace; then the end of the process is all.
+    if let Some(keyspace) = Arc::into_inner(keyspace) {
+        keyspace.abandon();
+    }
     result
 }
 
@@ -198,17 +199,24 @@ impl Life {
         self.pidfile = settings.pidfile.as_deref().and_then(Pidfile::write);
         announce(unix.as_ref(), server, engine, options, keyspace)?;
         let (failed, mut load_failed) = tokio::sync::mpsc::channel(1);
-        let housekeeping = Housekeeping::start(keyspace, move |error| {
+        let (loaded, mut is_loaded) = watch::channel(keyspace.loading().is_done());
+        let housekeeping = Housekeeping::start(keyspace, move |result| match result {
+            Ok(()) => {
+                loaded.send_replace(true);
+            }
             // The send fails if the server is stopping already.
-            let _ = failed.blocking_send(error);
+            Err(error) => {
+                let _ = failed.blocking_send(error);
+            }
         })?;
         let metrics = tokio::spawn(metrics.serve(Arc::clone(server), Arc::clone(keyspace)));
         let sampler = tokio::spawn(sample_rates(Arc::clone(server)));
         let workers = Arc::clone(&reception.workers);
         let changes = std::mem::replace(&mut self.changes, Ports::new().1);
+        let mut may_accept = is_loaded.clone();
         let accepting = tokio::spawn(async move {
             // New clients wait in the kernel's queue meanwhile: for a short time that is better than an error.
-            let _ = timeout(LOADING_PATIENCE, loaded(&reception.keyspace)).await;
+            let _ = timeout(LOADING_PATIENCE, may_accept.wait_for(|&loaded| loaded)).await;
             accept(reception, unix, changes).await;
         });
         let mut stopping = server.shutdown.subscribe();
@@ -231,7 +239,7 @@ impl Life {
                     self.launcher.alive();
                     continue;
                 }
-                () = loaded(keyspace), if !is_ready => {
+                Ok(_) = is_loaded.wait_for(|&loaded| loaded), if !is_ready => {
                     is_ready = true;
                     self.launcher.ready(settings.logfile.as_deref());
                     continue;
@@ -305,13 +313,6 @@ fn listen(
     // It closes no old sockets, so there is nothing to wait for.
     drop(server.ports.apply(plan));
     Ok(unix)
-}
-
-/// Waits until the keyspace has loaded the pool.
-async fn loaded(keyspace: &Keyspace) {
-    while !keyspace.loading().is_done() {
-        tokio::time::sleep(LOADING_LOOK).await;
-    }
 }
 
 async fn drain(server: &Server) {

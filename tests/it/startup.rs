@@ -2,6 +2,7 @@
 //! system, Redis's configuration files.
 
 mod limits;
+mod trust;
 
 use std::fs;
 use std::io::Write;

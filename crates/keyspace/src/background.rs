@@ -33,10 +33,11 @@ pub struct Housekeeping {
 
 impl Housekeeping {
     /// Starts the threads: one per core to read the store until it is loaded, one to remove expired keys and garbage,
-    /// one for the store's own work. It calls `failed` if the store cannot be read.
+    /// one for the store's own work. It calls `loaded` with the result once the whole store is read, unless the keyspace
+    /// [has loaded](super::Loading::is_done) already.
     pub fn start(
         keyspace: &Arc<Keyspace>,
-        failed: impl FnOnce(KeyspaceError) + Send + 'static,
+        loaded: impl FnOnce(Result<(), KeyspaceError>) + Send + 'static,
     ) -> std::io::Result<Self> {
         let mut housekeeping = Self {
             stop: Arc::new(AtomicBool::new(false)),
@@ -52,9 +53,11 @@ impl Housekeeping {
         } else {
             let keyspace = Arc::clone(keyspace);
             housekeeping.spawn("store", move |stop| {
-                match keyspace.loading().load_all(cores, stop) {
-                    Ok(()) => keep_up(&keyspace, stop),
-                    Err(error) => failed(error),
+                let result = keyspace.loading().load_all(cores, stop);
+                let is_loaded = result.is_ok();
+                loaded(result);
+                if is_loaded {
+                    keep_up(&keyspace, stop);
                 }
             })?;
         }
@@ -169,6 +172,7 @@ fn keep_up(keyspace: &Keyspace, stop: &AtomicBool) {
 fn housekeep(keyspace: &Keyspace, stop: &AtomicBool) {
     let mut next = Instant::now();
     while !stop.load(Ordering::Acquire) {
+        keyspace.store.is_alive();
         keyspace.expiry().run_cycle(now_ms());
         next += ROUND;
         loop {

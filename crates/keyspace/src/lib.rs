@@ -257,6 +257,19 @@ impl Keyspace {
         Ok(closed?)
     }
 
+    /// Closes the pool of a [closed](Self::close) keyspace as the process ends. It leaves the index to the system, since
+    /// freeing millions of entries would delay the end.
+    pub fn abandon(self) {
+        let Self {
+            store,
+            shards,
+            registry,
+            ..
+        } = self;
+        std::mem::forget((shards, registry));
+        drop(store);
+    }
+
     /// The layout of the store's records.
     pub fn layout(&self) -> Result<&'static str, KeyspaceError> {
         Ok(self.store.usage()?.layout)

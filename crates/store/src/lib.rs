@@ -31,7 +31,9 @@ use std::time::{Duration, Instant};
 pub use change::Change;
 pub use error::StoreError;
 pub use model::{DATABASES, Kind, Millis, Range, RecordKind, StringForm, Value, now_ms};
-pub use open::{Examined, LayoutChoice, OpenError, Options, examine, open, rehearse};
+pub use open::{
+    Examined, LayoutChoice, OpenError, Options, examine, open, rehearse, rehearse_anyway,
+};
 /// Has memory fetched into the processor's cache.
 pub use pmemkv::prefetch;
 
@@ -384,6 +386,9 @@ pub trait Store: Send + Sync {
     /// A client may have seen that keys are absent because their deadline is not after `now`. With the next commit they
     /// stay absent, also if the clock is set back before a restart.
     fn saw_expired(&self, _now: Millis) {}
+
+    /// Called ten times a second: the process that has the store open lives, so changes of its file were its own.
+    fn is_alive(&self) {}
 
     /// Whether the [step](Self::atomically) that this thread runs staged the record: a crash before the commit leaves
     /// no trace of it, so no reply has promised it.

@@ -119,6 +119,14 @@ impl Metadata {
     pub fn mark_closed(&self) {
         if let Metadata::Pool(pool) = self {
             pool.set_word(WORD_OPEN, 0);
+            pool.is_alive();
+        }
+    }
+
+    /// Notes in the pool that this process lives; see [`Pool::is_alive`].
+    pub fn is_alive(&self) {
+        if let Metadata::Pool(pool) = self {
+            pool.is_alive();
         }
     }
 }

@@ -207,7 +207,9 @@ pub(super) fn open_layout(engine: Engine, options: &Options) -> Result<Opened, O
         metadata::check(&pool)?;
         pool
     };
-    open_in(engine, pool, options.repair)
+    let opened = open_in(engine, pool.clone(), options.repair)?;
+    pool.trust();
+    Ok(opened)
 }
 
 /// Opens the layout in a pool that is open.
@@ -239,8 +241,18 @@ fn choose_arenas(engine: Engine, path: &Path, new_layout: &str) -> Result<(), Op
 /// Opens a pool that is there, and writes to it, in a child process and on a private copy: libpmemobj and the engines
 /// trust what lies in a pool, so that damage can crash them. Call it before any thread is started.
 ///
-/// What the open itself refuses is left for [`open`] to say.
+/// A pool that a process of this boot has left, and nothing else has changed since, needs no trial: see
+/// [`Pool::take_trust`]. What the open itself refuses is left for [`open`] to say.
 pub fn rehearse(engine: Engine, options: &Options) -> Result<(), OpenError> {
+    let path = &options.pool_path;
+    if Pool::take_trust(path) {
+        return Ok(());
+    }
+    rehearse_anyway(engine, options)
+}
+
+/// [`rehearse`] of a pool that may have been left by a process of this boot. The file does not change.
+pub fn rehearse_anyway(engine: Engine, options: &Options) -> Result<(), OpenError> {
     let path = &options.pool_path;
     choose_arenas(engine, path, pairs::LAYOUT)?;
     pmemkv::rehearse(path, engine.name, more_time(path), &mut |pool| {

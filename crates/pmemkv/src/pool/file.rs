@@ -23,7 +23,7 @@ const MAJOR: u32 = 6;
 const LAYOUT_AT: u64 = 4096;
 const LAYOUT_BYTES: usize = 1024;
 const HEAP_OFFSET_AT: u64 = 5136;
-const ROOT_OFFSET_AT: u64 = 6144;
+pub(super) const ROOT_OFFSET_AT: u64 = 6144;
 const HEAP_SIZE_AT: u64 = 6176;
 
 /// Whether the path is a device DAX node, which has no file length and cannot be read.

@@ -6,6 +6,7 @@ mod file;
 mod lanes;
 mod objects;
 mod root;
+mod trust;
 mod words;
 
 use std::collections::HashSet;
@@ -326,6 +327,7 @@ impl Inner {
 
 impl Drop for Inner {
     fn drop(&mut self) {
+        self.forget_note();
         // SAFETY: the pool is open, and the last user is gone: databases hold a `Slot`, which holds an `Arc` of this.
         unsafe { sys::pmemobj_close(self.pop.as_ptr()) };
     }

@@ -1,6 +1,7 @@
 //! The root object: the pool's header, the partitions' places, and the durable words. All numbers are little endian
 //! (libpmemobj opens a pool only on the architecture that made it).
 
+use std::mem::offset_of;
 use std::sync::atomic::AtomicU64;
 
 use pmemkv_sys as sys;
@@ -91,6 +92,9 @@ pub(super) type StoredWords = [AtomicU64; WORDS];
 /// A checksum of a copy of the words, and the number of the change that made it.
 pub(super) type Seal = [AtomicU64; 2];
 
+/// A process's note that the file is sound: what file on which boot, and when the process lived last.
+pub(super) type Note = [AtomicU64; 2];
+
 /// The root object of a pool.
 #[repr(C)]
 pub(super) struct Root {
@@ -104,6 +108,8 @@ pub(super) struct Root {
     pub(super) copy_seal: Seal,
     /// Words without a copy, each stored by itself.
     pub(super) cells: [AtomicU64; CELLS],
+    /// See [`Pool::trust`](super::Pool::trust); zeros where there is no note.
+    pub(super) trust: Note,
     unused: [u8; UNUSED_BYTES],
     /// The seal of the first copy: there is no room beside it. Two pages away from the second one too, since a stale seal
     /// spoils its copy.
@@ -116,7 +122,11 @@ const UNUSED_BYTES: usize = ROOT_BYTES
     - size_of::<Seal>() * 2
     - size_of::<Redo>()
     - size_of::<sys::PMEMoid>() * PARTITIONS_MAX as usize
-    - size_of::<u64>() * CELLS;
+    - size_of::<u64>() * CELLS
+    - size_of::<Note>();
+
+/// Where a process's note lies in the root object.
+pub(super) const TRUST_AT: u64 = offset_of!(Root, trust) as u64;
 
 const _: () = assert!(size_of::<Root>() == ROOT_BYTES, "old pools have this room");
 

@@ -1,6 +1,7 @@
 //! Pools keep their data, and no file, whatever its bytes, does more than give an error.
 
 mod damage;
+mod trust;
 
 use std::error::Error;
 use std::fs::{self, File, OpenOptions};

@@ -340,6 +340,10 @@ impl Store for Packed {
         Ok(wrote)
     }
 
+    fn is_alive(&self) {
+        self.metadata.is_alive();
+    }
+
     fn saw_expired(&self, now: Millis) {
         // A batch that began earlier than another has an earlier time, but the clock did not go back.
         let now = if now < self.expired.latest() {

@@ -112,7 +112,6 @@ pub fn open_pool(engine: Engine, pool: Pool, repair: bool) -> Result<Packed, Ope
         metadata::mark_open(pool);
         metadata::count_open(pool);
     }
-    packed.space.make_spares();
     Ok(packed)
 }
 
@@ -135,7 +134,6 @@ pub fn open_volatile(
     let max = segments_max(size_bytes, bytes);
     let packed = new(engine, database, bytes, max, metadata, hash_seed, false)
         .map_err(|error| store_error(pmemkv::Error::Unknown(error.to_string())))?;
-    packed.space.make_spares();
     Ok(packed)
 }
 

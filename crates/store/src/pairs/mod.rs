@@ -422,6 +422,10 @@ impl Store for Pairs {
         Ok(())
     }
 
+    fn is_alive(&self) {
+        self.metadata.is_alive();
+    }
+
     fn close(&self) -> Result<(), StoreError> {
         if !self.spoilt.load(Ordering::Acquire) {
             self.metadata.mark_closed();
