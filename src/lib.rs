@@ -11,6 +11,7 @@ pub mod logging;
 pub mod net;
 pub mod state;
 pub mod system;
+pub mod task;
 mod tls;
 
 // The crates below, under the names that the server's own modules use.

@@ -3,6 +3,7 @@
 use std::fs::OpenOptions;
 use std::io::IsTerminal;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use tracing::level_filters::LevelFilter;
@@ -13,12 +14,19 @@ use tracing_subscriber::prelude::*;
 use tracing_subscriber::reload;
 use tracing_subscriber::util::TryInitError;
 
+mod bar;
+
+use self::bar::AboveBar;
+pub use self::bar::{end_progress, show_progress};
 use crate::config::{LogFormat, LogLevel, Settings};
 
 /// Changes the level that `init` set; there is none while `RUST_LOG` decides.
 type SetFilter = Box<dyn Fn(LevelFilter) + Send + Sync>;
 
 static SET_FILTER: OnceLock<SetFilter> = OnceLock::new();
+
+/// Whether the log goes to standard output, as text.
+static ON_STDOUT: AtomicBool = AtomicBool::new(false);
 
 /// Why there is no log.
 #[derive(Debug, thiserror::Error)]
@@ -51,10 +59,12 @@ pub fn init(settings: &Settings) -> Result<(), LoggingError> {
             (BoxMakeWriter::new(Arc::new(file)), false)
         }
         None => (
-            BoxMakeWriter::new(std::io::stdout),
+            BoxMakeWriter::new(|| AboveBar(std::io::stdout())),
             std::io::stdout().is_terminal(),
         ),
     };
+    let is_text = settings.log_format == LogFormat::Text;
+    ON_STDOUT.store(settings.logfile.is_none() && is_text, Ordering::Relaxed);
     let from_environment = std::env::var("RUST_LOG")
         .ok()
         .filter(|text| !text.is_empty())
@@ -87,6 +97,10 @@ pub fn set_level(level: LogLevel) {
     if let Some(set_filter) = SET_FILTER.get() {
         set_filter(level_filter(level));
     }
+}
+
+fn is_on_stdout() -> bool {
+    ON_STDOUT.load(Ordering::Relaxed)
 }
 
 fn filter_of(level: LevelFilter) -> EnvFilter {

@@ -7,10 +7,10 @@ use std::io::Write;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitCode};
 
-use pmemkv_server::config::{Config, ConfigError, Durability, Layout, Settings};
+use pmemkv_server::config::{Config, ConfigError, Durability, Layout, Settings, Task};
 use pmemkv_server::launch::{self, Background, Launcher, Supervisor};
 use pmemkv_server::store::{LayoutChoice, Options};
-use pmemkv_server::{commands, logging, net, pmemkv, system};
+use pmemkv_server::{commands, logging, net, pmemkv, system, task};
 
 /// Many small allocations come and go: keys, buffers.
 #[global_allocator]
@@ -35,6 +35,11 @@ fn start() -> Result<ExitCode, Box<dyn std::error::Error>> {
     // After the second start, by /proc/self/exe, the kernel calls the process `exe`: pgrep and top would not find it.
     nix::sys::prctl::set_name(c"pmemkv-server")?;
     let arguments: Vec<OsString> = std::env::args_os().collect();
+    match Task::parse(&arguments) {
+        Err(error) => error.exit(),
+        Ok(Some(task)) => return Ok(task::run(task)?),
+        Ok(None) => {}
+    }
     let loaded = match Config::parse(&arguments) {
         Err(ConfigError::CommandLine(error)) => error.exit(),
         loaded => loaded?,
@@ -63,9 +68,10 @@ fn start() -> Result<ExitCode, Box<dyn std::error::Error>> {
     } else {
         Vec::new()
     };
-    let launcher = Launcher {
+    let mut launcher = Launcher {
         background: Background::enter()?,
         supervisor: Supervisor::find(settings.supervised),
+        ..Launcher::default()
     };
     // As in Redis: what is supervised stays where its supervisor put it.
     let daemonize = settings.daemonize && launcher.supervisor.is_none();
@@ -75,6 +81,7 @@ fn start() -> Result<ExitCode, Box<dyn std::error::Error>> {
     if !arguments.iter().any(|argument| argument == "-") {
         set_environment(&arguments, &environment)?;
     }
+    launcher.sockets = system::Passed::from_environment()?;
     if daemonize && settings.pidfile.is_none() {
         loaded
             .config

@@ -2,12 +2,16 @@
 //! while this one goes to the background (`daemonize`).
 
 use std::path::Path;
+use std::time::Duration;
 
 mod background;
 mod supervision;
 
 pub use self::background::{Background, start};
 pub use self::supervision::Supervisor;
+
+use crate::logging;
+use crate::system::Passed;
 
 /// Tells the starting program when the server loads, serves and stops.
 #[derive(Debug, Default)]
@@ -16,6 +20,10 @@ pub struct Launcher {
     pub background: Option<Background>,
     /// The supervisor, which gets every step.
     pub supervisor: Option<Supervisor>,
+    /// The sockets that the supervisor has passed.
+    pub sockets: Passed,
+    /// What the supervisor has heard of the progress.
+    pub told_percent: Option<usize>,
 }
 
 impl Launcher {
@@ -26,8 +34,32 @@ impl Launcher {
         }
     }
 
+    /// Says how much of the pool the server has read: on a terminal by a bar, to a supervisor once for each percent.
+    pub fn progress(&mut self, percent: usize) {
+        logging::show_progress("reading the pool", percent);
+        if let Some(supervisor) = &self.supervisor
+            && self.told_percent != Some(percent)
+        {
+            self.told_percent = Some(percent);
+            supervisor.notify(&format!("STATUS=Reading the pool: {percent} %\n"));
+        }
+    }
+
+    /// How often the supervisor wants to hear that the server is alive, at least; `None` if it does not.
+    pub fn watchdog_time(&self) -> Option<Duration> {
+        self.supervisor.as_ref()?.watchdog_time()
+    }
+
+    /// Says that the server is alive.
+    pub fn alive(&self) {
+        if let Some(supervisor) = &self.supervisor {
+            supervisor.notify("WATCHDOG=1\n");
+        }
+    }
+
     /// The server serves. What a process in the background writes to standard error goes to `logfile` from now on.
     pub fn ready(&mut self, logfile: Option<&Path>) {
+        logging::end_progress();
         if let Some(background) = self.background.take() {
             background.ready(logfile);
         }
@@ -38,6 +70,7 @@ impl Launcher {
 
     /// Says that the server stops.
     pub fn stopping(&self) {
+        logging::end_progress();
         if let Some(supervisor) = &self.supervisor {
             supervisor.notify("STOPPING=1\nSTATUS=Closing the pool\n");
         }

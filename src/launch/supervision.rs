@@ -5,6 +5,7 @@ use std::io;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
+use std::time::Duration;
 
 use nix::sys::signal::{Signal, raise};
 
@@ -12,6 +13,8 @@ use crate::config::Supervised;
 
 const NOTIFY_SOCKET: &str = "NOTIFY_SOCKET";
 const UPSTART_JOB: &str = "UPSTART_JOB";
+const WATCHDOG_MICROS: &str = "WATCHDOG_USEC";
+const WATCHDOG_PID: &str = "WATCHDOG_PID";
 
 /// The program that supervises the process.
 #[derive(Debug)]
@@ -57,6 +60,14 @@ impl Supervisor {
         }
     }
 
+    /// How often systemd wants to hear that the process is alive (`WatchdogSec=`), at least; `None` if it does not.
+    pub(super) fn watchdog_time(&self) -> Option<Duration> {
+        match self {
+            Supervisor::Systemd(_) => watchdog_time_in(|name| std::env::var(name).ok()),
+            Supervisor::Upstart => None,
+        }
+    }
+
     /// Says that the server serves.
     pub(super) fn ready(&self) {
         self.notify("STATUS=Ready to accept connections\nREADY=1\n");
@@ -76,6 +87,15 @@ impl Supervisor {
             tracing::warn!(%error, address = %address.display(), "systemd could not be notified");
         }
     }
+}
+
+fn watchdog_time_in(variable: impl Fn(&str) -> Option<String>) -> Option<Duration> {
+    let of_another = |pid: String| pid.parse() != Ok(std::process::id());
+    if variable(WATCHDOG_PID).is_some_and(of_another) {
+        return None;
+    }
+    let micros = variable(WATCHDOG_MICROS)?.parse().ok()?;
+    (micros > 0).then(|| Duration::from_micros(micros))
 }
 
 fn send(address: &OsStr, state: &str) -> io::Result<()> {
@@ -108,6 +128,24 @@ mod tests {
         assert_eq!(names(Supervised::Systemd, &[UPSTART_JOB]), "no");
         assert_eq!(names(Supervised::Systemd, both), "systemd");
         assert_eq!(names(Supervised::Upstart, &[NOTIFY_SOCKET]), "no");
+    }
+
+    #[test]
+    fn the_watchdog_is_for_one_process() {
+        let own = std::process::id().to_string();
+        let time = |micros: Option<&str>, pid: Option<&str>| {
+            watchdog_time_in(|name| match name {
+                WATCHDOG_MICROS => micros.map(str::to_owned),
+                _ => pid.map(str::to_owned),
+            })
+        };
+        let minute = Some(Duration::from_secs(60));
+        assert_eq!(time(Some("60000000"), Some(&own)), minute);
+        assert_eq!(time(Some("60000000"), None), minute);
+        assert_eq!(time(Some("60000000"), Some("1")), None);
+        assert_eq!(time(Some("0"), Some(&own)), None);
+        assert_eq!(time(Some("soon"), Some(&own)), None);
+        assert_eq!(time(None, Some(&own)), None);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
-use tokio::time::timeout;
+use tokio::time::{Interval, MissedTickBehavior, timeout};
 
 use super::listener::{Reception, accept};
 use super::metrics::Metrics;
@@ -25,7 +25,7 @@ use crate::state::{
 use crate::store::{self, OpenError, Options};
 use crate::system::files::{self, TooMany};
 use crate::system::pidfile::Pidfile;
-use crate::system::{Changes, ListenError, Ports, Survival, UnixSocket};
+use crate::system::{Changes, ListenError, Passed, Ports, Survival, UnixSocket};
 use crate::tls::{Tls, TlsError};
 
 /// How long a stopping server waits for clients to take their last replies.
@@ -33,6 +33,9 @@ const DRAIN_TIME: Duration = Duration::from_secs(10);
 
 /// How long new clients wait while the server loads the pool. After that they are accepted and get LOADING errors.
 const LOADING_PATIENCE: Duration = Duration::from_secs(1);
+
+/// How often a terminal or a supervisor hears how much of the pool is read.
+const REPORT_TIME: Duration = Duration::from_millis(250);
 
 /// How often the server samples its traffic.
 const SAMPLE_TIME: Duration = Duration::from_millis(100);
@@ -188,8 +191,10 @@ impl Life {
     ) -> Result<(), RunError> {
         let server = &Arc::clone(&reception.server);
         let keyspace = &Arc::clone(&reception.keyspace);
-        let unix = listen(settings, server)?;
-        let metrics = Metrics::open(settings)?;
+        let passed = &self.launcher.sockets;
+        let unix = listen(settings, server, passed)?;
+        let metrics = Metrics::open(settings, passed)?;
+        passed.check_all_taken()?;
         // Only after the sockets are open: if another server has the port, the file may be that server's.
         self.pidfile = settings.pidfile.as_deref().and_then(Pidfile::write);
         announce(unix.as_ref(), server, engine, options, keyspace)?;
@@ -206,6 +211,7 @@ impl Life {
         })?;
         let metrics = tokio::spawn(metrics.serve(Arc::clone(server), Arc::clone(keyspace)));
         let sampler = tokio::spawn(sample_rates(Arc::clone(server)));
+        let workers = Arc::clone(&reception.workers);
         let changes = std::mem::replace(&mut self.changes, Ports::new().1);
         let mut may_accept = is_loaded.clone();
         let accepting = tokio::spawn(async move {
@@ -216,9 +222,23 @@ impl Life {
         let mut stopping = server.shutdown.subscribe();
         let mut failure = None;
         let mut is_ready = false;
+        let first = tokio::time::Instant::now() + REPORT_TIME;
+        let mut reports = tokio::time::interval_at(first, REPORT_TIME);
+        // systemd counts from READY=1 on.
+        let mut signs = Signs::new(self.launcher.watchdog_time(), workers);
         loop {
             tokio::select! {
                 Some(error) = load_failed.recv() => failure = Some(error),
+                _ = reports.tick(), if !is_ready => {
+                    if let Some(progress) = keyspace.loading().progress() {
+                        self.launcher.progress(progress.percent());
+                    }
+                    continue;
+                }
+                () = signs.next() => {
+                    self.launcher.alive();
+                    continue;
+                }
                 Ok(_) = is_loaded.wait_for(|&loaded| loaded), if !is_ready => {
                     is_ready = true;
                     self.launcher.ready(settings.logfile.as_deref());
@@ -249,10 +269,44 @@ impl Life {
     }
 }
 
-/// Opens every socket that the settings name.
-fn listen(settings: &Settings, server: &Server) -> Result<Option<UnixSocket>, RunError> {
-    let plan = server.ports.prepare(settings).map_err(|(error, _)| error)?;
-    let unix = UnixSocket::open(settings)?;
+/// The signs of life for a watchdog.
+struct Signs {
+    /// None if no watchdog wants them.
+    ticks: Option<Interval>,
+    workers: Arc<Workers>,
+}
+
+impl Signs {
+    /// Twice as often as a watchdog wants them.
+    fn new(time: Option<Duration>, workers: Arc<Workers>) -> Self {
+        let ticks = time.map(|time| {
+            // `interval` panics at a period of 0.
+            let mut ticks = tokio::time::interval((time / 2).max(Duration::from_millis(1)));
+            ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            ticks
+        });
+        Self { ticks, workers }
+    }
+
+    /// Waits until it is time for a sign of life and every worker has shown one; for ever if no watchdog wants any.
+    async fn next(&mut self) {
+        match &mut self.ticks {
+            Some(ticks) => ticks.tick().await,
+            None => std::future::pending().await,
+        };
+        self.workers.turn().await;
+    }
+}
+
+/// Opens every socket that the settings name and systemd has not passed.
+fn listen(
+    settings: &Settings,
+    server: &Server,
+    passed: &Passed,
+) -> Result<Option<UnixSocket>, RunError> {
+    let plan = server.ports.prepare_with(settings, passed);
+    let plan = plan.map_err(|(error, _)| error)?;
+    let unix = UnixSocket::open(settings, passed)?;
     if plan.is_empty() && unix.is_none() {
         return Err(ListenError::Nowhere.into());
     }

@@ -82,6 +82,19 @@ impl Workers {
         Ok(all)
     }
 
+    /// Waits until every worker's event loop has had a turn. A worker that hangs lets it wait for ever.
+    pub async fn turn(&self) {
+        let turns: Vec<_> = self
+            .workers
+            .iter()
+            .map(|worker| worker.runtime.spawn(async {}))
+            .collect();
+        for turn in turns {
+            // An error means that the worker ends, and the server with it.
+            let _ = turn.await;
+        }
+    }
+
     /// Takes a place with the worker that has the fewest clients.
     pub fn place(&self) -> Option<Place> {
         let fewest = |worker: &(usize, &Worker)| worker.1.clients.load(Ordering::Relaxed);

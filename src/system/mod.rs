@@ -4,11 +4,15 @@
 //! May use: settings, the store's options. Never: knows a client or a command.
 
 pub mod files;
+mod passed;
 pub mod pidfile;
 mod ports;
+mod process;
 mod sockets;
 mod survival;
 
+pub use passed::Passed;
 pub use ports::{Change, Changes, ListenAddress, Plan, Ports};
+pub use process::resident_bytes;
 pub use sockets::{ListenError, UnixSocket, listen_all};
 pub use survival::Survival;

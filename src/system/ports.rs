@@ -1,6 +1,7 @@
 //! The TCP sockets of a running server. CONFIG SET changes them: it opens new ones before it closes old ones, so that a
 //! failure leaves everything as it was.
 
+use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::mpsc;
 use std::time::Duration;
@@ -9,6 +10,7 @@ use parking_lot::Mutex;
 use socket2::SockRef;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
+use super::passed::Passed;
 use super::sockets::{ListenError, ip_address, is_unavailable, listen_tcp};
 use crate::config::{BindAddress, Settings};
 
@@ -22,6 +24,13 @@ pub struct ListenAddress {
     pub address: SocketAddr,
     /// Whether clients must speak TLS there.
     pub tls: bool,
+}
+
+impl ListenAddress {
+    fn failed(self, source: io::Error) -> ListenError {
+        let address = self.address;
+        ListenError::Tcp { address, source }
+    }
 }
 
 /// A task for the thread that accepts clients.
@@ -74,6 +83,15 @@ impl Ports {
     /// Opens the sockets that the settings name and that are not open yet. An error changes nothing; it says whether
     /// the socket was for `tls-port`.
     pub fn prepare(&self, settings: &Settings) -> Result<Plan, (ListenError, bool)> {
+        self.prepare_with(settings, &Passed::default())
+    }
+
+    /// The same, but takes sockets from `passed` where it has them.
+    pub fn prepare_with(
+        &self,
+        settings: &Settings,
+        passed: &Passed,
+    ) -> Result<Plan, (ListenError, bool)> {
         let mut wanted = Vec::new();
         for (port, tls) in [(settings.port, false), (settings.tls.port, true)] {
             for bind in settings.bind.iter().filter(|_| port != 0) {
@@ -100,7 +118,13 @@ impl Ports {
         let _shared = Shared::between(&going);
         let mut opened = Vec::new();
         for (at, bind) in wanted {
-            if let Some((listener, second)) = open_twice(at, bind, settings, !going.is_empty())? {
+            let twice = match passed.take_tcp(at.address) {
+                Some(listener) => twice(listener)
+                    .map(Some)
+                    .map_err(|source| (at.failed(source), at.tls))?,
+                None => open_twice(at, bind, settings, !going.is_empty())?,
+            };
+            if let Some((listener, second)) = twice {
                 opened.push((at, listener, second));
             }
         }
@@ -171,15 +195,19 @@ fn open_twice(
     shared: bool,
 ) -> Result<Option<(TcpListener, TcpListener)>, (ListenError, bool)> {
     let ListenAddress { address, tls } = at;
-    let listener = listen_tcp(address, settings.tcp_backlog, shared);
-    match listener.and_then(|listener| Ok((listener.try_clone()?, listener))) {
+    match listen_tcp(address, settings.tcp_backlog, shared).and_then(twice) {
         Ok(both) => Ok(Some(both)),
         Err(error) if bind.optional && is_unavailable(&error) => {
             tracing::info!(%address, %error, "an optional address is not available");
             Ok(None)
         }
-        Err(source) => Err((ListenError::Tcp { address, source }, tls)),
+        Err(source) => Err((at.failed(source), tls)),
     }
+}
+
+/// A socket with a second descriptor of it.
+fn twice(listener: TcpListener) -> io::Result<(TcpListener, TcpListener)> {
+    Ok((listener.try_clone()?, listener))
 }
 
 /// Until it is dropped, new sockets of this process may listen beside old ones. Otherwise `*` and `127.0.0.1` would

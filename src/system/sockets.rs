@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use tokio::net::{TcpListener, UnixListener};
 
+use super::passed::Passed;
 use crate::config::{BindAddress, Settings};
 
 /// Why the server does not listen.
@@ -37,28 +38,57 @@ pub enum ListenError {
         /// Why.
         source: io::Error,
     },
+    /// A socket that systemd has passed cannot be used.
+    #[error("socket {number} of those that systemd has passed: {source}")]
+    Passed {
+        /// Its number, from 1, in the order of the unit's `Listen...=` lines.
+        number: usize,
+        /// Why.
+        source: io::Error,
+    },
+    /// systemd has passed sockets that the configuration does not name.
+    #[error(
+        "systemd has passed a socket for {places}, which the configuration does not name: the socket unit's \
+         ListenStream= must be among what bind, port, tls-port, unixsocket and metrics-port say"
+    )]
+    Unclaimed {
+        /// Their addresses.
+        places: String,
+    },
     /// Neither a port nor a Unix socket is configured.
     #[error("nothing to listen on: port and tls-port are 0 and there is no unixsocket")]
     Nowhere,
 }
 
-/// A Unix socket that the server listens on. Dropping it removes its file.
+/// A Unix socket that the server listens on. Dropping it removes its file, unless systemd made the file.
 #[derive(Debug)]
 pub struct UnixSocket {
     /// The socket.
     pub listener: UnixListener,
     /// Its file.
     pub path: PathBuf,
-    /// Device and inode of the file.
-    file: (u64, u64),
+    /// Device and inode of the file, if the server made it.
+    file: Option<(u64, u64)>,
 }
 
 impl UnixSocket {
-    /// Opens the socket that the settings name; `None` if they name none.
-    pub fn open(settings: &Settings) -> Result<Option<Self>, ListenError> {
+    /// Opens the socket that the settings name, or takes it from `passed`; `None` if they name none.
+    pub fn open(settings: &Settings, passed: &Passed) -> Result<Option<Self>, ListenError> {
         let Some(path) = &settings.unixsocket else {
             return Ok(None);
         };
+        if let Some(listener) = passed.take_unix(path) {
+            let listener =
+                UnixListener::from_std(listener).map_err(|source| ListenError::Unix {
+                    path: path.clone(),
+                    source,
+                })?;
+            return Ok(Some(Self {
+                listener,
+                path: path.clone(),
+                file: None,
+            }));
+        }
         listen_unix(path, settings.unixsocketperm, settings.tcp_backlog)
             .map(Some)
             .map_err(|source| ListenError::Unix {
@@ -71,7 +101,8 @@ impl UnixSocket {
 impl Drop for UnixSocket {
     fn drop(&mut self) {
         // The file may have been removed and be the socket of another process now.
-        let ours = |metadata: &std::fs::Metadata| (metadata.dev(), metadata.ino()) == self.file;
+        let ours =
+            |metadata: &std::fs::Metadata| Some((metadata.dev(), metadata.ino())) == self.file;
         if std::fs::symlink_metadata(&self.path)
             .as_ref()
             .is_ok_and(ours)
@@ -105,16 +136,21 @@ pub(super) fn is_unavailable(error: &io::Error) -> bool {
         .contains(&error.raw_os_error().unwrap_or(0))
 }
 
-/// Listens on one port of all addresses; on none if the port is 0.
+/// Listens on one port of all addresses; on none if the port is 0. Takes sockets from `passed` where it has them.
 pub fn listen_all(
     bind: &[BindAddress],
     port: u16,
     backlog: u32,
+    passed: &Passed,
 ) -> Result<Vec<TcpListener>, ListenError> {
     let mut listeners = Vec::new();
     for bind in bind.iter().filter(|_| port != 0) {
         let address = SocketAddr::new(ip_address(&bind.address)?, port);
-        match listen_tcp(address, backlog, false) {
+        let listener = match passed.take_tcp(address) {
+            Some(listener) => Ok(listener),
+            None => listen_tcp(address, backlog, false),
+        };
+        match listener {
             Ok(listener) => listeners.push(
                 TcpListener::from_std(listener)
                     .map_err(|source| ListenError::Tcp { address, source })?,
@@ -167,7 +203,7 @@ fn listen_unix(path: &Path, mode: Option<u32>, backlog: u32) -> io::Result<UnixS
     Ok(UnixSocket {
         listener: UnixListener::from_std(socket.into())?,
         path: path.to_owned(),
-        file,
+        file: Some(file),
     })
 }
 

@@ -273,10 +273,14 @@ fn promtool_finds_nothing_wrong() -> TestResult {
 }
 
 #[test]
-fn only_get_metrics_is_answered() -> TestResult {
+fn only_get_of_two_pages_is_answered() -> TestResult {
     let (_server, port) = start("vcmap")?;
     for (text, status) in [
-        ("GET / HTTP/1.1\r\nHost: x\r\n\r\n", "404 Not Found"),
+        ("GET /x HTTP/1.1\r\nHost: x\r\n\r\n", "404 Not Found"),
+        (
+            "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n",
+            "405 Method Not Allowed",
+        ),
         (
             "GET /metrics/x HTTP/1.1\r\nHost: x\r\n\r\n",
             "404 Not Found",

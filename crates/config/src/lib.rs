@@ -9,9 +9,12 @@
 
 mod checked;
 mod directives;
+mod documents;
+mod dump;
 mod load;
 mod rewrite;
 mod settings;
+mod task;
 mod tls;
 mod unsupported;
 mod value;
@@ -23,12 +26,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use parking_lot::{Mutex, RwLock};
 
 pub use self::directives::{DIRECTIVES, Directive};
+pub use self::documents::Document;
 pub use self::load::{ConfigError, Loaded};
 pub use self::rewrite::RewriteError;
 pub use self::settings::{
     Access, AuthClients, BindAddress, Durability, EvictionPolicy, Layout, LogFormat, LogLevel,
     OutputBufferLimit, OutputBufferLimits, Secret, Settings, Supervised,
 };
+pub use self::task::{Check, Task};
 pub use self::tls::TlsSettings;
 pub use self::unsupported::{Unsupported, no_power_refusal};
 pub use self::value::{Kind, ValueError};

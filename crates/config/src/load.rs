@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Parser;
 
-use super::directives::{DIRECTIVES, find};
+use super::directives::{DIRECTIVES, Elsewhere, find};
 use super::unsupported::{self, LOADMODULE, Line};
 use super::value::{Kind, Mode, ValueError};
 use super::{Config, Values};
@@ -29,16 +29,20 @@ const RETIRED: [&str; 3] = [
     name = "pmemkv-server",
     version,
     about = "A Redis-compatible server whose data lives in persistent memory",
-    override_usage = "pmemkv-server [FILE] [--directive value ...] [-]",
+    override_usage = "pmemkv-server [FILE] [--directive value ...] [-]\n       \
+        pmemkv-server [FILE] [--directive value ...] --dump-config\n       \
+        pmemkv-server check [--json] POOL",
     disable_version_flag = true,
     after_help = "Examples:
   pmemkv-server
   pmemkv-server /etc/pmemkv-server.conf
   pmemkv-server --port 7000 --pool-path /dev/shm/cache.pool --pool-size 4gb
   pmemkv-server /etc/pmemkv-server.conf --loglevel verbose
-  echo 'port 7000' | pmemkv-server -"
+  echo 'port 7000' | pmemkv-server -
+  pmemkv-server /etc/pmemkv-server.conf --dump-config
+  pmemkv-server check /dev/shm/cache.pool"
 )]
-struct CommandLine {
+pub(super) struct CommandLine {
     /// Print the version
     #[arg(short = 'v', long, action = clap::ArgAction::Version)]
     version: Option<bool>,
@@ -319,8 +323,7 @@ impl Loader {
             return Ok(Some(LOADMODULE));
         }
         let Some(place) = find(name) else {
-            let reason = "Bad directive or wrong number of arguments";
-            return Err(ValueError::new(reason));
+            return self.elsewhere(name, args).map(|()| None);
         };
         let directive = &DIRECTIVES[place];
         let mode = if self.named.contains(&place) {
@@ -341,6 +344,8 @@ impl Loader {
                 .check(directive.name, &parts, &self.values.shown[place], mode)?;
         let asks_nothing = value.is_empty()
             || (matches!(directive.kind, Kind::Bool) && value == b"no")
+            // The folder that the server was started in.
+            || (matches!(directive.kind, Kind::WorkingDirectory) && value == b"./")
             || value == directive.default.as_bytes();
         // A directive that CONFIG SET would refuse gets a warning of its own.
         let warned = directive
@@ -352,6 +357,21 @@ impl Loader {
         self.values.shown[place] = value;
         self.named.push(place);
         Ok(Some(directive.name))
+    }
+
+    /// A line that only another version of Redis knows.
+    fn elsewhere(&mut self, name: &[u8], args: &[&[u8]]) -> Result<(), ValueError> {
+        let Some(directive) = Elsewhere::find(name).filter(|_| !args.is_empty()) else {
+            let reason = "Bad directive or wrong number of arguments";
+            return Err(ValueError::new(reason));
+        };
+        if let Some(refusal) = directive.refusal(args) {
+            return Err(ValueError::new(refusal));
+        }
+        if directive.warns() {
+            self.note_without_meaning(name);
+        }
+        Ok(())
     }
 
     fn note_without_meaning(&mut self, name: &[u8]) {

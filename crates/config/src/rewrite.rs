@@ -187,7 +187,7 @@ fn args_of(line: &[u8], place: usize) -> Option<Vec<Vec<u8>>> {
     Some(arguments)
 }
 
-fn line_of(directive: &Directive, value: &[u8]) -> Vec<u8> {
+pub(super) fn line_of(directive: &Directive, value: &[u8]) -> Vec<u8> {
     let mut line = directive.name.as_bytes().to_vec();
     line.push(b' ');
     if directive.takes_many() && !value.is_empty() {

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use lock_order::{Mutex, Rank};
 
 use super::garbage::Garbage;
-use super::{DATABASES, DatabaseStats, Keyspace, KeyspaceError, Millis};
+use super::{DATABASES, DatabaseStats, Keyspace, KeyspaceError, Kind, Millis};
 use store::Generations;
 
 /// Keys per database from which the mean time to live is estimated.
@@ -97,6 +97,25 @@ impl Databases<'_> {
         }
         stats.avg_ttl_ms = ttl_sum.checked_div(samples).unwrap_or(0);
         stats
+    }
+
+    /// How many keys of a database have values of each type, without types that it does not have.
+    pub fn kinds(self, db: usize) -> Vec<(Kind, u64)> {
+        let mut kinds: Vec<(Kind, u64)> = (0..=u8::MAX)
+            .filter_map(Kind::from_number)
+            .map(|kind| (kind, 0))
+            .collect();
+        for shard in &self.keyspace.shards {
+            let shard = shard.read();
+            let Some(table) = shard.table(self.keyspace.generations.of(db)) else {
+                continue;
+            };
+            for entry in table.index.iter() {
+                kinds[entry.kind() as usize].1 += 1;
+            }
+        }
+        kinds.retain(|(_, keys)| *keys > 0);
+        kinds
     }
 
     /// Empties a database with one durable store. The background removes the records.

@@ -37,6 +37,13 @@ pub struct LoadProgress {
     pub elapsed_ms: u64,
 }
 
+impl LoadProgress {
+    /// The share that has been read, 0 to 100.
+    pub fn percent(&self) -> usize {
+        self.parts_read * 100 / self.parts.max(1)
+    }
+}
+
 /// The state of loading.
 #[derive(Debug)]
 pub(super) struct State {
@@ -166,6 +173,19 @@ impl Loading<'_> {
             elapsed_ms: u64::try_from(self.keyspace.loading.started.elapsed().as_millis())
                 .unwrap_or(u64::MAX),
         })
+    }
+
+    /// Reads everything that is not read yet, with `threads` threads where the store allows that. For a caller that has no
+    /// [`Housekeeping`](super::Housekeeping).
+    pub fn read_all(self, threads: usize) -> Result<(), KeyspaceError> {
+        if !self.keyspace.partitioned {
+            return self.load_all(threads, &AtomicBool::new(false));
+        }
+        for partition in 0..self.keyspace.store.partitions() {
+            self.index_partition(partition)?;
+        }
+        self.all_partitions_read();
+        Ok(())
     }
 
     /// Loads everything with `threads` threads, unless that is done. Fails and loads nothing if `stop` is set

@@ -79,6 +79,6 @@ pub use pool::{
     PoolStats, WORDS, is_device,
 };
 pub use prefetch::prefetch;
-pub use probe::{probe, probe_within, rehearse};
+pub use probe::{examine, probe, probe_within, rehearse};
 pub use ranges::Range;
 pub use segments::{SEGMENT_HEADER_BYTES, Segments};

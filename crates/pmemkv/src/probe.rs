@@ -53,9 +53,8 @@ pub fn probe_within(
     engine: &str,
     time_max: Duration,
 ) -> Result<(), PoolError> {
-    try_open(path.as_ref(), engine, time_max, &mut |pool| {
-        open_partitions(&pool)
-    })
+    let trial = &mut |pool: Pool| open_partitions(&pool).map(|()| Vec::new());
+    try_open(path.as_ref(), engine, time_max, trial).map(drop)
 }
 
 /// [`probe`] with more in it: the child opens the pool and hands it to `trial`, which does all that this process is
@@ -70,27 +69,43 @@ pub fn rehearse(
     more: Duration,
     trial: &mut dyn FnMut(Pool) -> Result<(), String>,
 ) -> Result<(), PoolError> {
+    examine(path, engine, more, &mut |pool| {
+        trial(pool).map(|()| Vec::new())
+    })
+    .map(drop)
+}
+
+/// [`rehearse`] with an answer: what `look` returns comes back from the child, which does not change the pool.
+///
+/// # Errors
+/// Those of [`rehearse`].
+pub fn examine(
+    path: impl AsRef<Path>,
+    engine: &str,
+    more: Duration,
+    look: &mut dyn FnMut(Pool) -> Result<Vec<u8>, String>,
+) -> Result<Vec<u8>, PoolError> {
     let mut open = |pool: Pool| {
         let path = pool.path().to_owned();
-        trial(pool).map_err(|why| PoolError::Damaged { path, why })
+        look(pool).map_err(|why| PoolError::Damaged { path, why })
     };
     try_open(path.as_ref(), engine, TIME_MAX + more, &mut open)
 }
 
-/// What the child does with the pool.
-type Trial<'a> = &'a mut dyn FnMut(Pool) -> Result<(), PoolError>;
+/// What the child does with the pool, and its answer.
+type Trial<'a> = &'a mut dyn FnMut(Pool) -> Result<Vec<u8>, PoolError>;
 
 fn try_open(
     path: &Path,
     engine: &str,
     time_max: Duration,
     trial: Trial<'_>,
-) -> Result<(), PoolError> {
+) -> Result<Vec<u8>, PoolError> {
     for _ in 0..KILLS_MAX {
         match try_open_once(path, engine, time_max, trial) {
             Err(Tried::Killed) => std::thread::sleep(KILL_PAUSE),
             Err(Tried::Refused(error)) => return Err(error),
-            Ok(()) => return Ok(()),
+            Ok(answer) => return Ok(answer),
         }
     }
     Err(PoolError::Other {
@@ -121,7 +136,7 @@ fn try_open_once(
     engine: &str,
     time_max: Duration,
     trial: Trial<'_>,
-) -> Result<(), Tried> {
+) -> Result<Vec<u8>, Tried> {
     let device = is_device(path);
     if !device {
         let header = Pool::read_header(path)?;
@@ -174,29 +189,29 @@ fn child(path: &Path, engine: &str, device: bool, trial: Trial<'_>, mut pipe: Fi
         };
     }
     let result = panic::catch_unwind(AssertUnwindSafe(|| open_all(path, engine, trial)));
-    let (code, text) = match result {
-        Ok(Ok(())) => (OPENED, String::new()),
-        Ok(Err(PoolError::Busy(_))) => (BUSY, String::new()),
-        Ok(Err(PoolError::NoPermission(_))) => (NO_PERMISSION, String::new()),
-        Ok(Err(PoolError::Damaged { why, .. })) => (DAMAGED, why),
+    let (code, said) = match result {
+        Ok(Ok(said)) => (OPENED, said),
+        Ok(Err(PoolError::Busy(_))) => (BUSY, Vec::new()),
+        Ok(Err(PoolError::NoPermission(_))) => (NO_PERMISSION, Vec::new()),
+        Ok(Err(PoolError::Damaged { why, .. })) => (DAMAGED, why.into()),
         Ok(Err(PoolError::Partition { index, source, .. })) => (
             DAMAGED,
-            format!("partition {index} does not open: {source}"),
+            format!("partition {index} does not open: {source}").into(),
         ),
-        Ok(Err(PoolError::Other { what, .. })) => (OTHER, what),
-        Ok(Err(other)) => (OTHER, other.to_string()),
-        Err(_) => (DAMAGED, "opening it failed badly".to_owned()),
+        Ok(Err(PoolError::Other { what, .. })) => (OTHER, what.into()),
+        Ok(Err(other)) => (OTHER, other.to_string().into()),
+        Err(_) => (DAMAGED, b"opening it failed badly".to_vec()),
     };
     let mut answer = vec![code];
-    answer.extend_from_slice(text.as_bytes());
+    answer.extend_from_slice(&said);
     // If the parent is gone, it needs no answer.
     let _ = pipe.write_all(&answer);
     // SAFETY: ends this process without running the exit handlers that belong to the parent's state.
     unsafe { libc::_exit(0) }
 }
 
-fn open_all(path: &Path, engine: &str, trial: Trial<'_>) -> Result<(), PoolError> {
-    let pool = Pool::open(path)?;
+fn open_all(path: &Path, engine: &str, trial: Trial<'_>) -> Result<Vec<u8>, PoolError> {
+    let pool = Pool::open_private(path)?;
     let header = pool.header();
     header.expect(engine, &header.layout)?;
     trial(pool)
@@ -251,7 +266,7 @@ fn reap(child: Pid) -> io::Result<WaitStatus> {
     }
 }
 
-fn judge(path: &Path, answer: Option<&[u8]>, status: WaitStatus) -> Result<(), Tried> {
+fn judge(path: &Path, answer: Option<&[u8]>, status: WaitStatus) -> Result<Vec<u8>, Tried> {
     let path = path.to_owned();
     let damaged = |why: String| {
         Tried::Refused(PoolError::Damaged {
@@ -271,13 +286,12 @@ fn judge(path: &Path, answer: Option<&[u8]>, status: WaitStatus) -> Result<(), T
         WaitStatus::Exited(_, 0) => {}
         other => return Err(damaged(format!("opening it ended with {other:?}"))),
     }
-    let (code, text) = answer.split_first().map_or(
-        (DAMAGED, "opening it ended without an answer".into()),
-        |(code, text)| (*code, String::from_utf8_lossy(text)),
-    );
-    let text = text.into_owned();
-    match code {
-        OPENED => Ok(()),
+    let Some((code, said)) = answer.split_first() else {
+        return Err(damaged("opening it ended without an answer".to_owned()));
+    };
+    let text = String::from_utf8_lossy(said).into_owned();
+    match *code {
+        OPENED => Ok(said.to_vec()),
         BUSY => Err(PoolError::Busy(path).into()),
         NO_PERMISSION => Err(PoolError::NoPermission(path).into()),
         DAMAGED => Err(damaged(text)),

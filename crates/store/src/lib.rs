@@ -31,7 +31,9 @@ use std::time::{Duration, Instant};
 pub use change::Change;
 pub use error::StoreError;
 pub use model::{DATABASES, Kind, Millis, Range, RecordKind, StringForm, Value, now_ms};
-pub use open::{LayoutChoice, OpenError, Options, open, rehearse};
+pub use open::{
+    Examined, LayoutChoice, OpenError, Options, examine, open, rehearse, rehearse_anyway,
+};
 /// Has memory fetched into the processor's cache.
 pub use pmemkv::prefetch;
 

@@ -207,18 +207,21 @@ pub(super) fn open_layout(engine: Engine, options: &Options) -> Result<Opened, O
         metadata::check(&pool)?;
         pool
     };
-    let opened = match pool.header().layout.as_str() {
-        pairs::LAYOUT => Opened::Pairs(pairs::open_pool(engine, pool.clone())?),
-        packed::LAYOUT => Opened::Packed(packed::open_pool(engine, pool.clone(), options.repair)?),
-        other => {
-            return Err(OpenError::Store {
-                path: path.clone(),
-                source: StoreError::Damaged(format!("this version knows no layout '{other}'")),
-            });
-        }
-    };
+    let opened = open_in(engine, pool.clone(), options.repair)?;
     pool.trust();
     Ok(opened)
+}
+
+/// Opens the layout in a pool that is open.
+fn open_in(engine: Engine, pool: Pool, repair: bool) -> Result<Opened, OpenError> {
+    match pool.header().layout.as_str() {
+        pairs::LAYOUT => Ok(Opened::Pairs(pairs::open_pool(engine, pool)?)),
+        packed::LAYOUT => packed::open_pool(engine, pool, repair).map(Opened::Packed),
+        other => Err(OpenError::Store {
+            path: pool.path().to_owned(),
+            source: StoreError::Damaged(format!("this version knows no layout '{other}'")),
+        }),
+    }
 }
 
 /// How the pool's threads are to share its arenas, by the layout that it has.
@@ -245,10 +248,14 @@ pub fn rehearse(engine: Engine, options: &Options) -> Result<(), OpenError> {
     if Pool::take_trust(path) {
         return Ok(());
     }
+    rehearse_anyway(engine, options)
+}
+
+/// [`rehearse`] of a pool that may have been left by a process of this boot. The file does not change.
+pub fn rehearse_anyway(engine: Engine, options: &Options) -> Result<(), OpenError> {
+    let path = &options.pool_path;
     choose_arenas(engine, path, pairs::LAYOUT)?;
-    let bytes = std::fs::metadata(path).map_or(0, |metadata| metadata.len());
-    let more = Duration::from_secs(bytes / REHEARSED_BYTES_PER_SECOND);
-    pmemkv::rehearse(path, engine.name, more, &mut |pool| {
+    pmemkv::rehearse(path, engine.name, more_time(path), &mut |pool| {
         // This process says it all again.
         tracing::subscriber::with_default(NoSubscriber::default(), || {
             if metadata::check(&pool).is_err() {
@@ -262,6 +269,56 @@ pub fn rehearse(engine: Engine, options: &Options) -> Result<(), OpenError> {
         })
     })?;
     Ok(())
+}
+
+/// A pool that [`examine`] has opened.
+pub struct Examined {
+    /// Its records.
+    pub store: Box<dyn Store>,
+    /// Whether the last process that had it closed it in order.
+    pub was_closed: bool,
+    /// Its header.
+    pub header: PoolHeader,
+}
+
+/// Opens a pool in a child process and on a private copy, as [`rehearse`] does, and returns what `look` finds there. The
+/// pool does not change. Call it before any thread is started.
+pub fn examine(
+    path: &Path,
+    engine: Engine,
+    repair: bool,
+    look: &mut dyn FnMut(Examined) -> Result<Vec<u8>, String>,
+) -> Result<Vec<u8>, OpenError> {
+    choose_arenas(engine, path, pairs::LAYOUT)?;
+    let mut look = |pool: Pool| {
+        tracing::subscriber::with_default(NoSubscriber::default(), || {
+            let was_closed = metadata::was_closed(&pool);
+            let header = pool.header().clone();
+            if engine.name == "stree" && !was_closed {
+                // The open would write another file.
+                return Err("it was not closed in order: the next start rebuilds it".to_owned());
+            }
+            metadata::check(&pool).map_err(|error| error.to_string())?;
+            let opened = open_in(engine, pool, repair).map_err(|error| error.to_string())?;
+            let store: Box<dyn Store> = match opened {
+                Opened::Pairs(store) => Box::new(store),
+                Opened::Packed(store) => Box::new(store),
+            };
+            look(Examined {
+                store,
+                was_closed,
+                header,
+            })
+        })
+    };
+    let found = pmemkv::examine(path, engine.name, more_time(path), &mut look)?;
+    Ok(found)
+}
+
+/// What a trial may take longer than usual for the size of the pool.
+fn more_time(path: &Path) -> Duration {
+    let bytes = std::fs::metadata(path).map_or(0, |metadata| metadata.len());
+    Duration::from_secs(bytes / REHEARSED_BYTES_PER_SECOND)
 }
 
 fn new_hash_seed() -> u64 {

@@ -8,6 +8,7 @@ use std::sync::atomic::Ordering;
 
 use super::report::{Report, human};
 use crate::commands::{CommandError, Context};
+use crate::system::resident_bytes;
 
 /// What the data takes, bytes.
 #[derive(Clone, Copy, Debug)]
@@ -168,19 +169,6 @@ pub(in crate::commands) fn percent(part: u64, whole: u64) -> f64 {
     } else {
         part as f64 * 100.0 / whole as f64
     }
-}
-
-/// The process's resident set.
-fn resident_bytes() -> u64 {
-    let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
-    let pages = statm.split(' ').nth(1).and_then(|pages| pages.parse().ok());
-    pages.unwrap_or(0) * page_bytes()
-}
-
-fn page_bytes() -> u64 {
-    let size = nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE);
-    let size = size.ok().flatten().unwrap_or(4096);
-    u64::try_from(size).unwrap_or(4096)
 }
 
 fn total_system_bytes() -> u64 {

@@ -12,6 +12,7 @@ use prometheus::{Encoder, TextEncoder};
 use crate::catalog::table;
 use crate::keyspace::{DATABASES, Keyspace, KeyspaceError, StoreStats, now_ms};
 use crate::state::{CommandStats, Durations, REDIS_VERSION, Server, Topic};
+use crate::system::resident_bytes;
 
 /// The prefix of each name.
 const PREFIX: &str = "pmemkv_";
@@ -43,6 +44,7 @@ pub(super) fn text(server: &Server, keyspace: &Keyspace) -> Result<Vec<u8>, Metr
     listeners(&mut families, server);
     eviction(&mut families, server, keyspace);
     data(&mut families, keyspace, &stats);
+    segments(&mut families, &stats);
     let mut text = Vec::new();
     TextEncoder::new().encode(&families.0, &mut text)?;
     Ok(text)
@@ -143,6 +145,11 @@ fn process(families: &mut Families, server: &Server, stats: &StoreStats) {
     );
     let uptime = server.started.elapsed().as_secs_f64();
     families.gauge("uptime_seconds", "How long the process has run.", uptime);
+    families.gauge(
+        "resident_memory_bytes",
+        "The process's resident set; a pool in memory counts as far as it was touched.",
+        number(resident_bytes()),
+    );
     if let Some(opens) = stats.opens {
         families.counter(
             "pool_opens_total",
@@ -156,6 +163,26 @@ fn process(families: &mut Families, server: &Server, stats: &StoreStats) {
             "How long all keys took to be indexed at the start.",
             time.as_secs_f64(),
         );
+    }
+}
+
+/// The segments of the packed layout.
+fn segments(families: &mut Families, stats: &StoreStats) {
+    for (detail, help) in [
+        ("segments", "Segments that the pool has (packed)."),
+        (
+            "segments_free",
+            "Segments without records, which new records take (packed).",
+        ),
+        ("segments_max", "Segments that the pool can have (packed)."),
+        (
+            "damaged_segments",
+            "Segments and values of which a repair has dropped something (packed).",
+        ),
+    ] {
+        if let Some((_, value)) = stats.details.iter().find(|(name, _)| *name == detail) {
+            families.gauge(detail, help, number(*value));
+        }
     }
 }
 

@@ -1,6 +1,8 @@
-//! The metrics for Prometheus: a small HTTP server on a port of its own. It answers `GET /metrics` and nothing else.
+//! The metrics for Prometheus and the status page: a small HTTP server on a port of its own. It answers `GET /metrics`,
+//! `GET /` and nothing else.
 
 mod families;
+mod page;
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -11,7 +13,7 @@ use std::time::Duration;
 
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
-use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue};
+use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
@@ -24,9 +26,17 @@ use super::failures::Failures;
 use crate::config::Settings;
 use crate::keyspace::Keyspace;
 use crate::state::Server;
-use crate::system::{ListenError, listen_all};
+use crate::system::{ListenError, Passed, listen_all};
 
+/// Where the metrics are.
 const PATH: &str = "/metrics";
+
+/// Where the status page is.
+const PAGE_PATH: &str = "/";
+
+/// What the status page may load: nothing but its own styles.
+const PAGE_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; \
+    frame-ancestors 'none'";
 
 /// Connections of one socket at once. Where one more comes, the oldest of those that have not asked yet is closed: those
 /// that only connect keep nobody out.
@@ -52,10 +62,13 @@ pub struct Metrics {
 
 impl Metrics {
     /// Opens the sockets that `metrics-port` and `metrics-bind` name.
-    pub fn open(settings: &Settings) -> Result<Self, ListenError> {
-        let listeners = listen_all(&settings.metrics_bind, settings.metrics_port, BACKLOG)?;
+    pub fn open(settings: &Settings, passed: &Passed) -> Result<Self, ListenError> {
+        let (bind, port) = (&settings.metrics_bind, settings.metrics_port);
+        let listeners = listen_all(bind, port, BACKLOG, passed)?;
         for address in listeners.iter().filter_map(|one| one.local_addr().ok()) {
-            tracing::info!("metrics are at http://{address}{PATH}");
+            tracing::info!(
+                "metrics are at http://{address}{PATH}, the status page at http://{address}{PAGE_PATH}"
+            );
         }
         Ok(Self { listeners })
     }
@@ -145,10 +158,14 @@ async fn respond(
     request: Request<Incoming>,
     source: Arc<Source>,
 ) -> Result<Response<Full<Bytes>>, Infallible> {
-    if request.uri().path() != PATH {
-        let text = "Not found. The metrics are at /metrics.\n";
-        return Ok(plain(StatusCode::NOT_FOUND, text));
-    }
+    let is_page = match request.uri().path() {
+        PATH => false,
+        PAGE_PATH => true,
+        _ => {
+            let text = "Not found. The metrics are at /metrics, the status page at /.\n";
+            return Ok(plain(StatusCode::NOT_FOUND, text));
+        }
+    };
     if request.method() != Method::GET {
         let mut response = plain(StatusCode::METHOD_NOT_ALLOWED, "Only GET is answered.\n");
         let headers = response.headers_mut();
@@ -156,13 +173,21 @@ async fn respond(
         return Ok(response);
     }
     // Gathering looks at every shard, and this thread also accepts clients. So another thread does it.
-    let text =
-        tokio::task::spawn_blocking(move || families::text(&source.server, &source.keyspace));
-    Ok(match text.await {
+    let gathered = tokio::task::spawn_blocking(move || source.answer(is_page));
+    Ok(match gathered.await {
         Ok(Ok(text)) => {
-            let mut response = Response::new(Full::new(Bytes::from(text)));
-            let form = HeaderValue::from_static(prometheus::TEXT_FORMAT);
-            response.headers_mut().insert(CONTENT_TYPE, form);
+            let mut response = Response::new(Full::new(text));
+            let headers = response.headers_mut();
+            if is_page {
+                let form = HeaderValue::from_static("text/html; charset=utf-8");
+                headers.insert(CONTENT_TYPE, form);
+                let policy = HeaderValue::from_static(PAGE_POLICY);
+                headers.insert(CONTENT_SECURITY_POLICY, policy);
+                headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+            } else {
+                let form = HeaderValue::from_static(prometheus::TEXT_FORMAT);
+                headers.insert(CONTENT_TYPE, form);
+            }
             response
         }
         Ok(Err(error)) => {
@@ -180,6 +205,17 @@ async fn respond(
             )
         }
     })
+}
+
+impl Source {
+    /// The status page, or the metrics.
+    fn answer(&self, is_page: bool) -> Result<Bytes, Box<dyn std::error::Error + Send + Sync>> {
+        Ok(if is_page {
+            page::html(&self.server, &self.keyspace)?.into()
+        } else {
+            families::text(&self.server, &self.keyspace)?.into()
+        })
+    }
 }
 
 fn plain(status: StatusCode, text: &'static str) -> Response<Full<Bytes>> {

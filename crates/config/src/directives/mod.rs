@@ -15,9 +15,11 @@
 //! `OWN` holds the directives that only this server has.
 
 mod data;
+mod elsewhere;
 mod own;
 mod serving;
 
+pub(crate) use self::elsewhere::Elsewhere;
 use crate::checked::Checked;
 use crate::settings::{Choice, Settings};
 use crate::unsupported::Unsupported;

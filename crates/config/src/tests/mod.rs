@@ -1,5 +1,6 @@
 //! What Redis 7.0 answers to the same inputs, unless said otherwise.
 
+mod documents;
 mod rewrite;
 mod rows;
 mod running;

@@ -293,6 +293,33 @@ fn one_warning_names_all_that_has_no_effect() -> TestResult {
 }
 
 #[test]
+fn directives_of_other_versions_warn_unless_they_promise_something() -> TestResult {
+    let text = b"gopher-enabled no\nhide-user-data-from-log yes\nLOOKAHEAD 16\nimport-mode no\nunixsocketgroup \"\"";
+    let loaded = Config::from_text(text)?;
+    assert_eq!(
+        loaded.warnings,
+        [
+            "these directives are accepted but have no effect in this server: hide-user-data-from-log, lookahead"
+        ]
+    );
+    for (line, reason) in [
+        (
+            "gopher-enabled yes",
+            "this server does not have that: it takes no other value than no",
+        ),
+        (
+            "unixsocketgroup redis",
+            "this server does not have that: it takes no other value than \"\"",
+        ),
+        ("lookahead", "Bad directive or wrong number of arguments"),
+    ] {
+        let error = Config::from_text(line.as_bytes()).expect_err(line);
+        assert!(error.to_string().ends_with(reason), "{error}");
+    }
+    Ok(())
+}
+
+#[test]
 fn one_warning_says_what_holds_instead_of_saving() -> TestResult {
     let text = b"save 900 1\nsave 300 10\nappendonly yes\nappendfsync everysec";
     let loaded = Config::from_text(text)?;

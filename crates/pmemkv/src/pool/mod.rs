@@ -117,8 +117,16 @@ impl Pool {
         let path = path.as_ref();
         if !file::is_device(path) {
             file::inspect(path)?;
-            file::check_lanes(path)?;
             file::reserve(path)?;
+        }
+        Self::open_private(path)
+    }
+
+    /// [`open`](Self::open) where the process maps pools copy-on-write: the file needs no blocks, so it gets none.
+    pub(super) fn open_private(path: &Path) -> Result<Self, PoolError> {
+        if !file::is_device(path) {
+            file::inspect(path)?;
+            file::check_lanes(path)?;
         }
         let raw_path = raw_path(path)?;
         // SAFETY: path and layout are NUL-terminated.
