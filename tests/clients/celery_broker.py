@@ -1,8 +1,7 @@
 """Celery with the server as its broker, by kombu's Redis transport, and as its result backend.
 
-Two parts of the transport want Lua: its list of unacknowledged messages, by redis-py's lock, and queues that expire. So
-`ack_emulation` is off, and queues of events and of control stay. Gossip, mingle and heartbeats are on, as by default:
-they talk by fanout exchanges.
+With settings that use no Lua scripts: `ack_emulation` is off, and queues of events and of control stay. `celery_defaults.py`
+has Celery's defaults. Gossip, mingle and heartbeats are on, as by default: they talk by fanout exchanges.
 """
 
 import os

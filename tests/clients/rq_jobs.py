@@ -1,7 +1,7 @@
 """rq: jobs are queued, a burst worker runs them.
 
 rq keeps results in streams, so that these jobs keep none (`result_ttl=0`), and what they did shows in keys of their own.
-Its scheduler and its unique jobs want Lua.
+`rq_scheduler.py` has its scheduler.
 """
 
 import logging
