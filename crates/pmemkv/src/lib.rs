@@ -76,7 +76,7 @@ pub use engines::Engine;
 pub use error::{Error, Status};
 pub use pool::{
     Allocated, Arenas, CELLS, FORMAT_VERSION, PARTITIONS_MAX, Pool, PoolError, PoolHeader,
-    PoolStats, WORDS, is_device,
+    PoolStats, Unfinished, WORDS, is_device,
 };
 pub use prefetch::prefetch;
 pub use probe::{probe, probe_within, rehearse};

@@ -6,6 +6,7 @@ mod file;
 mod lanes;
 mod objects;
 mod root;
+mod unfinished;
 mod words;
 
 use std::collections::HashSet;
@@ -31,6 +32,7 @@ pub use file::is_device;
 pub use objects::Allocated;
 use root::Root;
 pub use root::{CELLS, FORMAT_VERSION, PARTITIONS_MAX, PoolHeader, WORDS};
+pub use unfinished::Unfinished;
 
 /// How the threads of a process share the arenas of pools that it opens later.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
