@@ -5,6 +5,7 @@ mod acl_channels;
 mod acl_keys;
 mod acl_secrets;
 mod acl_walks;
+mod backup;
 mod blocking;
 mod connection;
 mod cursors;
