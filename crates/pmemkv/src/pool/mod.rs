@@ -29,7 +29,7 @@ use super::database::Database;
 use super::error::Error;
 pub use error::PoolError;
 pub use file::is_device;
-pub use objects::Allocated;
+pub use objects::{Allocated, Occupied};
 use root::Root;
 pub use root::{CELLS, FORMAT_VERSION, PARTITIONS_MAX, PoolHeader, WORDS};
 pub use unfinished::Unfinished;
