@@ -275,6 +275,11 @@ impl Keyspace {
         self.store.back_up(path, job)
     }
 
+    /// Whether each element of a collection is read by a look-up in the engine, which takes some microseconds.
+    pub fn looks_elements_up(&self) -> bool {
+        self.partitioned
+    }
+
     /// Asks the engine to defragment its pool.
     pub fn defrag(&self, start_percent: f64, amount_percent: f64) -> Result<(), KeyspaceError> {
         Ok(self.store.defrag(start_percent, amount_percent)?)
