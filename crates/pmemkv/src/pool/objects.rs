@@ -39,7 +39,7 @@ impl Pool {
             let offset = usize::try_from(object.off).unwrap_or(usize::MAX);
             let end = offset.saturating_add(bytes).div_ceil(UNIT_BYTES);
             for unit in offset / UNIT_BYTES..end.min(allocated.bits.len() * 64) {
-                allocated.set(unit);
+                allocated.set_alone(unit);
             }
             // SAFETY: as above.
             object = unsafe { sys::pmemobj_next(object) };
@@ -70,6 +70,14 @@ impl Units {
             if bits.load(Ordering::Relaxed) & bit == 0 {
                 bits.fetch_or(bit, Ordering::Relaxed);
             }
+        }
+    }
+
+    /// [`set`](Self::set) where no other thread sets any: a plain store costs less.
+    fn set_alone(&self, unit: usize) {
+        if let Some(bits) = self.bits.get(unit / 64) {
+            let new = bits.load(Ordering::Relaxed) | 1 << (unit % 64);
+            bits.store(new, Ordering::Relaxed);
         }
     }
 
