@@ -14,6 +14,9 @@ use crate::keyspace::{
 use crate::protocol::ReplyBuffer;
 use crate::state::{Lookups, Server, Session};
 
+/// Look-ups of elements in the engine that a call makes on a worker: some 4 us each.
+const ELEMENTS_AT_ONCE: usize = 2_000;
+
 /// What a handler works with.
 pub struct Context<'a> {
     /// The data.
@@ -211,6 +214,16 @@ impl Context<'_> {
         f: impl FnOnce(Option<Fields<'_>>, &mut ReplyBuffer) -> Result<R, CommandError>,
     ) -> Result<R, CommandError> {
         self.view(key, |view, out| f(view.map(View::set).transpose()?, out))
+    }
+
+    /// How many elements a call may read here: where each of them is a look-up in the engine, more take long, and the call
+    /// answers [`CommandError::TakesLong`], so that it runs on a thread without other clients.
+    pub fn elements_max(&self) -> usize {
+        if self.access.patient || !self.keyspace.looks_elements_up() {
+            usize::MAX
+        } else {
+            ELEMENTS_AT_ONCE
+        }
     }
 
     /// Runs `f` on the list of `key`; `None` where the key is missing.

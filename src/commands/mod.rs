@@ -1,6 +1,7 @@
 //! The commands: rows beside their handlers, a file or a folder for each family. Adding a command touches one file.
 
 mod acl;
+mod backup;
 pub(crate) mod bitmaps;
 mod blocking;
 mod client;
@@ -121,6 +122,7 @@ pub(crate) static FAMILIES: &[&[Row]] = &[
     saving::COMMANDS,
     lolwut::COMMANDS,
     pmemkv::COMMANDS,
+    backup::COMMANDS,
 ];
 
 /// What running a command gives.

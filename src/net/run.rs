@@ -15,12 +15,12 @@ use super::workers::Workers;
 use crate::acl::{self, Acl};
 use crate::catalog::table;
 use crate::config::{Config, Settings};
-use crate::keyspace::{Housekeeping, Keyspace, KeyspaceError};
+use crate::keyspace::{Housekeeping, Keyspace, KeyspaceError, remove_unfinished_backups};
 use crate::launch::Launcher;
 use crate::pmemkv::Engine;
 use crate::state::{
-    Clients, Monitors, Notifications, Notifier, Pause, PubSub, Rates, Scripting, Server, Slowlog,
-    Stats, Tracking,
+    BackupThread, Backups, Clients, Monitors, Notifications, Notifier, Pause, PubSub, Rates,
+    Scripting, Server, Slowlog, Stats, Tracking,
 };
 use crate::store::{self, OpenError, Options};
 use crate::system::files::{self, TooMany};
@@ -107,6 +107,7 @@ pub fn run(
         Signals {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
+            _file_size: signal(SignalKind::from_raw(nix::libc::SIGXFSZ))?,
         }
     };
     let opened = Instant::now();
@@ -135,6 +136,7 @@ pub fn run(
         monitors: Monitors::default(),
         pause: Pause::default(),
         scripting: Scripting::default(),
+        backups: Backups::default(),
         started: Instant::now(),
         started_at: SystemTime::now(),
         run_id: run_id(),
@@ -171,6 +173,8 @@ pub fn run(
 struct Signals {
     terminate: Signal,
     interrupt: Signal,
+    /// Not heard: a file that grows past its limit (`ulimit -f`) is an error of that file, and no end of the server.
+    _file_size: Signal,
 }
 
 /// What the main task alone uses.
@@ -209,6 +213,10 @@ impl Life {
                 let _ = failed.blocking_send(error);
             }
         })?;
+        if let Some(folder) = &settings.backup_dir {
+            remove_unfinished_backups(folder);
+        }
+        let backup = BackupThread::start(server, keyspace)?;
         let metrics = tokio::spawn(metrics.serve(Arc::clone(server), Arc::clone(keyspace)));
         let sampler = tokio::spawn(sample_rates(Arc::clone(server)));
         let workers = Arc::clone(&reception.workers);
@@ -253,6 +261,7 @@ impl Life {
         server.shutdown.send_replace(true);
         // A command that waits for space would keep its client.
         keyspace.end_waits();
+        server.backups.end();
         self.launcher.stopping();
         // First stop accepting, then end the clients: each gets replies to everything that it has sent.
         let _ = accepting.await;
@@ -260,6 +269,7 @@ impl Life {
         sampler.abort();
         metrics.abort();
         drop(housekeeping);
+        drop(backup);
         failure.map_or(Ok(()), |source| {
             Err(RunError::Load {
                 path: options.pool_path.clone(),

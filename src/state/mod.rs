@@ -2,6 +2,7 @@
 //!
 //! May use: the catalog, users, the keyspace and what is below. Never: runs a command or touches a socket.
 
+mod backup;
 mod blocked;
 mod clients;
 mod histogram;
@@ -19,6 +20,7 @@ mod stats;
 mod tracking;
 mod transaction;
 
+pub use backup::{BackupThread, Backups};
 pub use blocked::{Answer, Blocked, BlockedCall, OwnWait, Wait};
 pub use clients::{ClientHandle, Clients, Endpoint};
 pub use histogram::{Durations, bucket_of};
@@ -66,6 +68,8 @@ pub struct Server {
     pub pause: Pause,
     /// Scripts.
     pub scripting: Scripting,
+    /// Backups of the pool.
+    pub backups: Backups,
     /// When the process started, for uptimes.
     pub started: Instant,
     /// The start by the wall clock.

@@ -3,6 +3,7 @@
 //!
 //! `PMEMKV_SEED` (a number, or `random`) and `PMEMKV_CRASH_ROUNDS` change what runs.
 
+mod backup;
 mod collections;
 mod damage;
 mod mixes;

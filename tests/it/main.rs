@@ -6,6 +6,7 @@ mod acl_keys;
 mod acl_secrets;
 mod acl_walks;
 mod activation;
+mod backup;
 mod blocking;
 mod configurations;
 mod connection;

@@ -75,6 +75,60 @@ fn long_strings_are_written_beside_the_others() -> TestResult {
 }
 
 #[test]
+fn long_collections_are_read_beside_the_others() -> TestResult {
+    const ELEMENTS: usize = 100_000;
+    let options = Options::new("cmap/pairs")
+        .pool_size("512mb")
+        .directive("worker-threads", "1");
+    let server = Server::start_with(options)?;
+    let mut client = server.raw()?;
+    for from in (0..ELEMENTS).step_by(1_000) {
+        let mut push = vec!["RPUSH".to_owned(), "list".to_owned()];
+        let mut set = vec!["HSET".to_owned(), "hash".to_owned()];
+        for n in from..from + 1_000 {
+            push.push(n.to_string());
+            set.extend([n.to_string(), n.to_string()]);
+        }
+        assert!(!client.call(&push)?.is_error() && !client.call(&set)?.is_error());
+    }
+    for (line, items) in [
+        ("LRANGE list 0 -1", ELEMENTS),
+        ("HGETALL hash", 2 * ELEMENTS),
+        ("HVALS hash", ELEMENTS),
+    ] {
+        let start = Instant::now();
+        let waited = longest_wait(&server, || {
+            let reply = client.line(line)?;
+            assert_eq!(reply.items().map(<[Value]>::len), Some(items), "{line}");
+            Ok(())
+        })?;
+        let took = start.elapsed();
+        eprintln!("{line} took {took:?}, others waited {waited:?}");
+        assert!(
+            waited * 3 < took,
+            "{line} took {took:?}, others waited {waited:?}"
+        );
+    }
+    for (line, reply) in [
+        ("MULTI", "+OK"),
+        ("LRANGE list 1 3000", "+QUEUED"),
+        ("HGETALL hash", "+QUEUED"),
+    ] {
+        assert_eq!(format!("{:?}", client.line(line)?), reply, "{line}");
+    }
+    let replies = client.line("EXEC")?;
+    let replies = replies.items().ok_or("no replies")?;
+    let lengths = replies
+        .iter()
+        .map(|reply| reply.items().map(<[Value]>::len));
+    assert_eq!(
+        lengths.collect::<Vec<_>>(),
+        [Some(3_000), Some(2 * ELEMENTS)]
+    );
+    Ok(())
+}
+
+#[test]
 fn a_long_value_that_was_sent_is_stored_beside_the_others() -> TestResult {
     let options = Options::new("cmap")
         .pool_size("512mb")

@@ -353,6 +353,8 @@ pub struct Settings {
     pub pool_path: PathBuf,
     /// The size of a new pool.
     pub pool_size_bytes: u64,
+    /// The folder that backups go to; without it there are none.
+    pub backup_dir: Option<PathBuf>,
     /// What an acknowledged write has to survive.
     pub durability: Durability,
     /// How many threads serve clients; 0 is one for each core but one.

@@ -36,6 +36,7 @@ mod waiting;
 mod walk;
 mod watching;
 
+use std::path::Path;
 use std::sync::OnceLock;
 use std::time::Instant;
 
@@ -59,6 +60,7 @@ pub use memory_check::{
 pub use prefetch::{Ahead, PREFETCHED};
 pub use reading::StringView;
 pub use stats::{DatabaseStats, StoreStats};
+pub use store::{BackupError, BackupJob, remove_unfinished_backups};
 pub use store::{Change, DATABASES, Kind, Millis, Range, RecordKind, StringForm, Value, now_ms};
 pub use update::{KeyUpdate, NewCollection, StringChanges, StringEdit, Update};
 pub use waiting::{Ticket, Waiter, Waiting};
@@ -273,6 +275,22 @@ impl Keyspace {
     /// The layout of the store's records.
     pub fn layout(&self) -> Result<&'static str, KeyspaceError> {
         Ok(self.store.usage()?.layout)
+    }
+
+    /// Whether a [backup](Self::back_up) at `path` may begin.
+    pub fn check_backup(&self, path: &Path) -> Result<(), BackupError> {
+        self.store.check_backup(path)
+    }
+
+    /// Makes a copy of the pool at `path`, as it is at one moment of the call. The thread is not in the gate and holds no key,
+    /// and no other one makes a backup.
+    pub fn back_up(&self, path: &Path, job: &BackupJob) -> Result<(), BackupError> {
+        self.store.back_up(path, job)
+    }
+
+    /// Whether each element of a collection is read by a look-up in the engine, which takes some microseconds.
+    pub fn looks_elements_up(&self) -> bool {
+        self.partitioned
     }
 
     /// Asks the engine to defragment its pool.

@@ -75,8 +75,8 @@ pub use database::Database;
 pub use engines::Engine;
 pub use error::{Error, Status};
 pub use pool::{
-    Allocated, Arenas, CELLS, FORMAT_VERSION, PARTITIONS_MAX, Pool, PoolError, PoolHeader,
-    PoolStats, WORDS, is_device,
+    Allocated, Arenas, CELLS, FORMAT_VERSION, Occupied, PARTITIONS_MAX, Pool, PoolError,
+    PoolHeader, PoolStats, Unfinished, WORDS, is_device,
 };
 pub use prefetch::prefetch;
 pub use probe::{examine, probe, probe_within, rehearse};

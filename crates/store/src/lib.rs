@@ -9,6 +9,7 @@
 
 #![forbid(unsafe_code)]
 
+mod backup;
 pub mod change;
 mod error;
 #[cfg(any(test, feature = "testing"))]
@@ -25,9 +26,10 @@ pub mod pairs;
 pub mod testing;
 
 use std::ops::ControlFlow;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+pub use backup::{BackupError, BackupJob, remove_unfinished_backups};
 pub use change::Change;
 pub use error::StoreError;
 pub use model::{DATABASES, Kind, Millis, Range, RecordKind, StringForm, Value, now_ms};
@@ -486,6 +488,19 @@ pub trait Store: Send + Sync {
 
     /// How much space the store takes.
     fn usage(&self) -> Result<Usage, StoreError>;
+
+    /// Whether a [backup](Self::back_up) at `path` may begin.
+    fn check_backup(&self, _path: &Path) -> Result<(), BackupError> {
+        Err(BackupError::NotSupported(
+            "the pool's layout is pairs, and only the layout packed has backups: stop the server and copy the pool's file",
+        ))
+    }
+
+    /// Makes a copy of the pool at `path`, as the pool is at one moment of the call, and takes its time. The copy appears
+    /// there once it is whole and durable; nothing that exists is overwritten. Other threads go on meanwhile.
+    fn back_up(&self, path: &Path, _job: &BackupJob) -> Result<(), BackupError> {
+        self.check_backup(path)
+    }
 
     /// Asks the engine to defragment `amount` percent of its pool, from `start` percent on.
     fn defrag(&self, start: f64, amount: f64) -> Result<(), StoreError>;

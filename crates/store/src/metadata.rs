@@ -154,9 +154,20 @@ pub fn set_generations(pool: &Pool, new: &Generations) {
 /// Copies the generations and the count of opens from one pool to another.
 pub fn copy_generations(old: &Pool, new: &Pool) {
     let words = old.words(WORD_GENERATIONS, GENERATION_WORDS);
-    new.set_words(WORD_GENERATIONS, &checked(words));
+    complete(new, &decode_generations(&words), old.word(WORD_OPENS));
+}
+
+/// Gives a pool that was filled by hand the generations and the count of opens. From then on it counts as one that a
+/// server has used and closed in order.
+pub fn complete(new: &Pool, generations: &Generations, opens: u64) {
+    set_generations(new, generations);
     new.set_word(WORD_PLACES_CHECK, new.places_checksum());
-    new.set_word(WORD_OPENS, old.word(WORD_OPENS));
+    new.set_word(WORD_OPENS, opens);
+}
+
+/// How often a pool was opened.
+pub fn opens(pool: &Pool) -> u64 {
+    pool.word(WORD_OPENS)
 }
 
 /// Refuses a pool whose generations or partitions' places are damaged. With wrong generations the server would take

@@ -128,7 +128,11 @@ fn hmget(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
 }
 
 fn hgetall(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+    let elements_max = ctx.elements_max();
     ctx.hash(&args[1], |hash, out| {
+        if hash.is_some_and(|hash| hash.len() > elements_max) {
+            return Err(CommandError::TakesLong);
+        }
         out.map_header(hash.map_or(0, |hash| hash.len()));
         if let Some(hash) = hash {
             hash.for_each(|name, value| {
@@ -153,7 +157,11 @@ fn hkeys(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
 }
 
 fn hvals(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+    let elements_max = ctx.elements_max();
     ctx.hash(&args[1], |hash, out| {
+        if hash.is_some_and(|hash| hash.len() > elements_max) {
+            return Err(CommandError::TakesLong);
+        }
         out.array_header(hash.map_or(0, |hash| hash.len()));
         if let Some(hash) = hash {
             hash.for_each(|_, value| out.bulk(value))?;

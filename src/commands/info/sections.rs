@@ -173,11 +173,36 @@ pub(super) fn persistence(ctx: &Context<'_>, report: &mut Report) -> Written {
     report.field("rdb_last_load_keys_loaded", 0);
     report.field("module_fork_in_progress", 0);
     report.field("module_fork_last_cow_size", 0);
+    report_backups(ctx, report);
     if let Some(progress) = loading {
         let stats = ctx.keyspace.stats()?;
         report_loading(report, progress, stats.allocated_bytes, started);
     }
     Ok(())
+}
+
+fn report_backups(ctx: &Context<'_>, report: &mut Report) {
+    let (progress, last) = ctx.server.backups.figures();
+    report.field("backup_in_progress", u8::from(progress.is_some()));
+    if let Some(progress) = progress {
+        report.field("backup_current_time_sec", progress.elapsed.as_secs());
+        report.field("backup_copied_bytes", progress.copied_bytes);
+        report.field("backup_total_bytes", progress.total_bytes);
+    }
+    let error = last.as_ref().and_then(|last| last.error.as_deref());
+    let status = match (&last, error) {
+        (None, _) => "none",
+        (Some(_), None) => "ok",
+        (Some(_), Some(_)) => "err",
+    };
+    report.field("backup_last_status", status);
+    if let Some(last) = &last {
+        report.field("backup_last_error", error.unwrap_or_default());
+        report.field("backup_last_end_time", last.ended_at);
+        report.field("backup_last_msec", last.took.as_millis());
+        report.field("backup_last_bytes", last.bytes);
+        report.field("backup_last_hold_usec", last.hold_micros);
+    }
 }
 
 /// Redis counts bytes of its file; here they follow from the segments that were read.

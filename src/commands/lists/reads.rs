@@ -74,12 +74,16 @@ fn llen(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
 fn lrange(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     let start = parse_i64(&args[2]).ok_or(CommandError::NotAnInteger)?;
     let end = parse_i64(&args[3]).ok_or(CommandError::NotAnInteger)?;
+    let elements_max = ctx.elements_max();
     ctx.list(&args[1], |list, out| {
         let Some(list) = list else {
             out.array_header(0);
             return Ok(());
         };
         let range = positions(start, end, list.len());
+        if range.len() > elements_max {
+            return Err(CommandError::TakesLong);
+        }
         out.array_header(range.len());
         list.for_range(range, false, |element| {
             out.bulk(element);

@@ -1,5 +1,6 @@
 //! What the integration tests share: servers in folders of their own, and a client that shows replies unchanged.
 
+pub mod backup;
 mod engines;
 mod process;
 mod raw;

@@ -66,6 +66,10 @@ pub(super) const OWN: &[Directive] = &[
     memory("pool-size", 1, LONG_BYTES, "1073741824")
         .fixed()
         .sets(|settings, value| settings.pool_size_bytes = value.number()),
+    // Fixed, since a client that could set it could write files anywhere.
+    text("backup-dir", "")
+        .fixed()
+        .sets(|settings, value| settings.backup_dir = value.path()),
     choice_of::<Durability>("durability", "auto")
         .fixed()
         .sets(|settings, value| settings.durability = value.choice()),

@@ -1,24 +1,19 @@
 //! Making a pool: the process makes it under a temporary name, complete with all partitions, and then links it to its
 //! path.
 
-use std::ffi::OsString;
-use std::fs::{self, File};
 use std::io;
-use std::path::{Path, PathBuf};
-use std::process;
+use std::path::Path;
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicU32, Ordering};
 
-use nix::fcntl::{Flock, FlockArg};
 use nix::sys::statvfs::statvfs;
 use pmemkv_sys as sys;
 
 use super::root::{PoolHeader, RawHeader};
+use super::unfinished::Unfinished;
 use super::{LAYOUT, Opened, Pool, PoolError, file, message, raw_path};
 
 /// Only the owner may read the data.
 const MODE: sys::mode_t = 0o600;
-const TEMPORARY_END: &str = ".new";
 
 impl Pool {
     /// Makes a pool of `size_bytes` with all its partitions, and opens it. It never overwrites anything that exists.
@@ -37,10 +32,25 @@ impl Pool {
         if file::is_device(path) {
             return initialise(path, path, 0, header);
         }
-        let directory = file::directory_of(path)?;
-        if fs::symlink_metadata(path).is_ok() {
-            return Err(PoolError::AlreadyExists(path.to_owned()));
-        }
+        let (pool, unfinished) = Self::create_unfinished(path, size_bytes, header)?;
+        let directory = unfinished.appear()?;
+        // Not every file system can sync a directory; on one that cannot, a sync would gain nothing.
+        let _ = directory.sync_all();
+        Ok(pool)
+    }
+
+    /// Makes a pool that gets its name only by [`Unfinished::finish`], once the caller has filled and closed it. Like
+    /// [`create`](Self::create) it never overwrites anything.
+    ///
+    /// # Errors
+    /// Those of [`create`](Self::create).
+    pub fn create_unfinished(
+        path: impl AsRef<Path>,
+        size_bytes: u64,
+        header: &PoolHeader,
+    ) -> Result<(Self, Unfinished), PoolError> {
+        let path = path.as_ref();
+        RawHeader::new(header, 0)?;
         let bytes_min = Self::size_bytes_min(header.partitions);
         if size_bytes < bytes_min {
             return Err(PoolError::TooSmall {
@@ -49,23 +59,9 @@ impl Pool {
                 partitions: header.partitions,
             });
         }
-        remove_leftovers(directory, path);
-        let bytes_free = free_bytes(directory);
-        if size_bytes > bytes_free {
-            return Err(PoolError::FileSystemFull {
-                path: path.to_owned(),
-                bytes: size_bytes,
-                bytes_free,
-            });
-        }
-        let temporary = Temporary::new(directory, path);
-        let pool = initialise(path, &temporary.0, size_bytes, header)?;
-        // A link fails if something has appeared at `path` meanwhile; a rename would replace it.
-        fs::hard_link(&temporary.0, path).map_err(|error| PoolError::from_io(path, &error))?;
-        drop(temporary);
-        // Not every file system can sync a directory; on one that cannot, a sync would gain nothing.
-        let _ = File::open(directory).and_then(|directory| directory.sync_all());
-        Ok(pool)
+        let unfinished = Unfinished::prepare(path, size_bytes)?;
+        let pool = initialise(path, unfinished.temporary(), size_bytes, header)?;
+        Ok((pool, unfinished))
     }
 }
 
@@ -140,64 +136,4 @@ pub(super) fn free_bytes(directory: &Path) -> u64 {
             .blocks_available()
             .saturating_mul(status.fragment_size())
     })
-}
-
-/// The temporary name of a new pool. Dropping it removes the name; a pool that is linked to its path stays.
-struct Temporary(PathBuf);
-
-impl Temporary {
-    fn new(directory: &Path, path: &Path) -> Self {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        let mut name = temporary_start(path);
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        name.push(format!("{}.{number}{TEMPORARY_END}", process::id()));
-        Self(directory.join(name))
-    }
-}
-
-impl Drop for Temporary {
-    fn drop(&mut self) {
-        // The file may never have been made.
-        let _ = fs::remove_file(&self.0);
-    }
-}
-
-fn temporary_start(path: &Path) -> OsString {
-    let mut name = OsString::from(".");
-    name.push(path.file_name().unwrap_or_default());
-    name.push(".");
-    name
-}
-
-/// Removes the temporary files that crashed creators of this pool have left. A living creator holds libpmemobj's lock
-/// on its file.
-fn remove_leftovers(directory: &Path, path: &Path) {
-    let start = temporary_start(path);
-    let Ok(entries) = fs::read_dir(directory) else {
-        return;
-    };
-    for entry in entries.flatten() {
-        let name = entry.file_name();
-        let bytes = name.as_encoded_bytes();
-        let middle = bytes
-            .strip_prefix(start.as_encoded_bytes())
-            .and_then(|rest| rest.strip_suffix(TEMPORARY_END.as_bytes()));
-        let ours = middle.is_some_and(|middle| {
-            !middle.is_empty()
-                && middle
-                    .iter()
-                    .all(|byte| byte.is_ascii_digit() || *byte == b'.')
-        });
-        let regular = entry.file_type().is_ok_and(|kind| kind.is_file());
-        if !ours || !regular {
-            continue;
-        }
-        let Ok(file) = File::open(entry.path()) else {
-            continue;
-        };
-        if let Ok(_locked) = Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-            // A file that cannot be removed only takes space, and the size check will report that.
-            let _ = fs::remove_file(entry.path());
-        }
-    }
 }

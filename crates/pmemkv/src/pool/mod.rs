@@ -7,6 +7,7 @@ mod lanes;
 mod objects;
 mod root;
 mod trust;
+mod unfinished;
 mod words;
 
 use std::collections::HashSet;
@@ -29,9 +30,10 @@ use super::database::Database;
 use super::error::Error;
 pub use error::PoolError;
 pub use file::is_device;
-pub use objects::Allocated;
+pub use objects::{Allocated, Occupied};
 use root::Root;
 pub use root::{CELLS, FORMAT_VERSION, PARTITIONS_MAX, PoolHeader, WORDS};
+pub use unfinished::Unfinished;
 
 /// How the threads of a process share the arenas of pools that it opens later.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -84,6 +84,13 @@ impl Compaction {
         }
     }
 
+    /// Keeps the compaction from working while the result lives. It goes on with another segment afterwards.
+    pub(super) fn interrupt(&self) -> impl Sized + '_ {
+        let mut victim = self.victim.lock();
+        *victim = None;
+        victim
+    }
+
     /// The log that it writes its copies to.
     pub fn log(&self) -> &Log {
         &self.log
@@ -203,8 +210,9 @@ impl Packed {
                 .commit_soon(&self.space, &self.metadata)?)
     }
 
+    /// Whether a segment may be emptied now.
     fn may_go(&self, segment: u32) -> bool {
-        !self.front.is_pinned(segment)
+        !self.front.is_pinned(segment) && !self.space.kept().has(segment)
     }
 
     /// Makes room for `bytes` inside the transaction of this thread, until `until` or until nothing more can be freed.
@@ -250,7 +258,15 @@ impl Packed {
         // The compaction seals its own old segment: otherwise no tombstone could ever be dropped.
         let oldest = self.space.oldest_serial(None);
         self.compaction.log.seal(&self.space, oldest);
-        self.space.victim(&|segment| self.may_go(segment))
+        let next = || self.space.victim(&|segment| self.may_go(segment));
+        next().or_else(|| {
+            if !self.space.keeps_what_is_needed() {
+                return None;
+            }
+            // Writes come before the backup, which finds out when it looks for its next segment.
+            self.space.kept().let_go_of_all();
+            next()
+        })
     }
 
     fn victim(&self, segment: u32) -> Victim {

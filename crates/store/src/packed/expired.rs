@@ -11,6 +11,7 @@ use lock_order::{Mutex, Rank};
 
 use crate::metadata::{Metadata, words_checksum};
 use crate::model::Millis;
+use pmemkv::Pool;
 
 /// The pool's words: a checksum, then time and sequence number of each mark.
 const WORD_MARKS: usize = 57;
@@ -91,6 +92,16 @@ impl Marks {
             });
         (check == words_checksum(pairs)).then(|| Self(marks.collect()))
     }
+}
+
+/// The marks as a pool has them.
+pub(super) fn stored_words(pool: &Pool) -> Vec<u64> {
+    pool.words(WORD_MARKS, WORDS)
+}
+
+/// Gives a pool the marks of another one.
+pub(super) fn store_words(pool: &Pool, words: &[u64]) {
+    pool.set_words(WORD_MARKS, words);
 }
 
 impl Expired {

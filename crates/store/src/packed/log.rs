@@ -326,6 +326,21 @@ impl Log {
         Ok(true)
     }
 
+    /// Commits all that is staged, and keeps the log from being committed while the result lives. `None` where another
+    /// thread keeps it for longer than a commit takes.
+    pub(super) fn settle(
+        &self,
+        space: &Space,
+        guard: &dyn Guard,
+    ) -> Result<Option<MutexGuard<'_, ()>>, StoreError> {
+        let Some(lock) = self.commit_lock.try_lock_for(COMMIT_TIME_MAX) else {
+            return Ok(None);
+        };
+        let target = self.staged.load(Ordering::Acquire);
+        self.commit_locked(&lock, target, space, guard)?;
+        Ok(Some(lock))
+    }
+
     /// Commits what was staged before the hold of this thread began.
     pub(super) fn commit_before_hold(
         &self,

@@ -4,6 +4,7 @@
 //! segment, without a copy. A record that was overwritten or removed stays in its segment until the compaction has
 //! copied the live ones out.
 
+mod backup;
 mod compact;
 mod expired;
 mod find;
@@ -12,6 +13,7 @@ pub mod fuzzing;
 mod header;
 mod hold;
 mod holes;
+mod kept;
 mod large;
 mod load;
 mod log;
@@ -28,6 +30,7 @@ mod tests;
 mod write;
 
 use std::ops::ControlFlow;
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -38,8 +41,9 @@ pub use rehearse::rehearse;
 
 use super::metadata::{self, Metadata, WORD_LAYOUT};
 use super::{
-    Abilities, Fill, Generations, Gone, Location, NAMELESS, OnPiece, OnRecord, OnValue, RecordKey,
-    Relocate, Store, StoreError, Upkeep, Usage, Visited, Worked, Write,
+    Abilities, BackupError, BackupJob, Fill, Generations, Gone, Location, NAMELESS, OnPiece,
+    OnRecord, OnValue, RecordKey, Relocate, Store, StoreError, Upkeep, Usage, Visited, Worked,
+    Write,
 };
 use crate::model::{Millis, Range, Value, now_ms};
 use compact::Compaction;
@@ -464,6 +468,14 @@ impl Store for Packed {
     fn defrag(&self, _: f64, _: f64) -> Result<(), StoreError> {
         // All segments have the same size, so there is nothing to defragment.
         Ok(())
+    }
+
+    fn check_backup(&self, path: &Path) -> Result<(), BackupError> {
+        self.check_copy(path)
+    }
+
+    fn back_up(&self, path: &Path, job: &BackupJob) -> Result<(), BackupError> {
+        self.copy_to(path, job)
     }
 
     fn close(&self) -> Result<(), StoreError> {

@@ -14,7 +14,8 @@ const STEP_BYTES: usize = 128 * 1024;
 pub fn rehearse(engine: Engine, pool: Pool, repair: bool) -> Result<(), String> {
     {
         let database = pool.open_partition(0).map_err(|error| error.to_string())?;
-        walk(&database, &pool.allocated())?;
+        let allocated = pool.allocated();
+        walk(&database, &|bytes| allocated.holds(bytes))?;
     }
     let Ok(packed) = open_pool(engine, pool, repair) else {
         return Ok(());

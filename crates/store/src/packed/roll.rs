@@ -235,6 +235,13 @@ impl Roll {
         }
     }
 
+    /// Stores the roll of a copy with these segments, all of them sealed. Serial numbers up to `bound` were given out.
+    pub fn of_copy(pool: &Pool, made: u32, bound: u64, used: &[Used]) {
+        let roll = Self::new(Some(pool.clone()));
+        roll.state.lock().next_serial = bound;
+        roll.replace(made, used);
+    }
+
     /// Compares the headers of the segments in use with the roll; what is wrong, where something is.
     pub fn check(&self, used: &[Used]) -> Result<(), String> {
         let state = *self.state.lock();

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
 use lock_order::{Mutex, Rank};
 
 use super::header::{Header, VERSION_WITHOUT_PLACE};
+use super::kept::Kept;
 use super::record::{Binding, Spot};
 use super::roll::Roll;
 use crate::StoreError;
@@ -70,6 +71,7 @@ pub struct Space {
     next_serial: AtomicU64,
     /// How many available segments a thread waits for.
     wanted: AtomicU32,
+    kept: Kept,
 }
 
 /// How the pool's space is used.
@@ -104,6 +106,7 @@ impl Space {
             tombstone_bytes: AtomicI64::new(0),
             next_serial: AtomicU64::new(1),
             wanted: AtomicU32::new(0),
+            kept: Kept::new(segments_max),
             roll,
             segments,
         }
@@ -466,6 +469,17 @@ impl Space {
             }
         }
         best
+    }
+
+    /// The segments that a backup has still to copy.
+    pub fn kept(&self) -> &Kept {
+        &self.kept
+    }
+
+    /// Whether a backup keeps segments, and the store is so short of others that writes may have to wait.
+    pub fn keeps_what_is_needed(&self) -> bool {
+        let wanted = self.wanted.load(Ordering::Relaxed);
+        self.kept.is_any() && self.available() < wanted.max(CRITICAL_MARK)
     }
 
     /// How the pool's space is used.

@@ -11,7 +11,7 @@ use super::sums::Sums;
 use super::{Pairs, WORD_UNCHECKED};
 use crate::OpenError;
 use crate::metadata::{self, Metadata};
-use pmemkv::{Allocated, Database, Engine, Pool};
+use pmemkv::{Database, Engine, Pool};
 
 /// The most partitions of a pool: more would cost memory and bring nothing.
 const PARTITIONS_MAX: u32 = 256;
@@ -73,37 +73,52 @@ pub fn rehearse(engine: Engine, pool: &Pool) -> Result<(), String> {
     let Ok(pairs) = open_pool(engine, pool.clone()) else {
         return Ok(());
     };
-    let allocated = pool.allocated();
-    let next = AtomicUsize::new(0);
     let threads = std::thread::available_parallelism().map_or(1, NonZero::get);
-    let walk = || -> Result<(), String> {
+    let occupied = pool.occupied();
+    let next = AtomicUsize::new(0);
+    let walks = || -> Result<(), String> {
         while let Some(database) = pairs.databases.get(next.fetch_add(1, Ordering::Relaxed)) {
-            walk(database, &allocated)?;
-            let written = database
-                .put(REHEARSAL_KEY, REHEARSAL_KEY)
-                .and_then(|()| database.remove(REHEARSAL_KEY));
-            match written {
-                Ok(_) | Err(pmemkv::Error::OutOfMemory(_)) => {}
-                Err(error) => return Err(format!("a trial of writing to it failed: {error}")),
-            }
+            walk(database, &|bytes| occupied.note(bytes))?;
         }
         Ok(())
     };
-    std::thread::scope(|scope| {
-        let walks: Vec<_> = (0..threads).map(|_| scope.spawn(walk)).collect();
-        walks.into_iter().try_for_each(|walk| {
+    // The look at the heap takes as long as all the walks: both at once.
+    let allocated = std::thread::scope(|scope| {
+        let walking: Vec<_> = (1..threads.max(2)).map(|_| scope.spawn(walks)).collect();
+        let allocated = pool.allocated();
+        walks()?;
+        walking.into_iter().try_for_each(|walk| {
             walk.join()
                 .unwrap_or_else(|_| Err("a trial of reading it failed badly".to_owned()))
-        })
-    })
+        })?;
+        Ok::<_, String>(allocated)
+    })?;
+    if !allocated.holds_all(&occupied) {
+        return Err(stray());
+    }
+    for database in &pairs.databases {
+        let written = database
+            .put(REHEARSAL_KEY, REHEARSAL_KEY)
+            .and_then(|()| database.remove(REHEARSAL_KEY));
+        match written {
+            Ok(_) | Err(pmemkv::Error::OutOfMemory(_)) => {}
+            Err(error) => return Err(format!("a trial of writing to it failed: {error}")),
+        }
+    }
+    Ok(())
 }
 
-/// Walks over an engine's pairs. What is damaged in them the index names when it comes there.
-pub fn walk(database: &Database, allocated: &Allocated) -> Result<(), String> {
-    let (mut met, mut stray) = (0, 0);
+fn stray() -> String {
+    "some of its engine's pairs lie where its heap has nothing".to_owned()
+}
+
+/// Walks over an engine's pairs; `lies_well` says of a key or a value whether it lies where one can. What is damaged in
+/// them the index names when it comes there.
+pub fn walk(database: &Database, lies_well: &dyn Fn(&[u8]) -> bool) -> Result<(), String> {
+    let (mut met, mut strays) = (0, 0);
     let counted = database.get_all_counted(|count, key, value| {
         met += 1;
-        stray += usize::from(!allocated.holds(key) || !allocated.holds(value));
+        strays += usize::from(!lies_well(key) || !lies_well(value));
         if met > count {
             // A chain that leads back into itself.
             ControlFlow::Break(())
@@ -112,9 +127,7 @@ pub fn walk(database: &Database, allocated: &Allocated) -> Result<(), String> {
         }
     });
     match counted {
-        Ok(_) if stray > 0 => Err(format!(
-            "{stray} of its engine's pairs lie where its heap has nothing"
-        )),
+        Ok(_) if strays > 0 => Err(stray()),
         Err(error) => Err(format!("a trial of reading it failed: {error}")),
         Ok(_) => Ok(()),
     }

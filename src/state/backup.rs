@@ -1,0 +1,209 @@
+//! Backups of the pool: one at a time, on a thread of their own.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use parking_lot::{Condvar, Mutex};
+
+use super::Server;
+use crate::keyspace::{BackupJob, Keyspace};
+
+/// How long the end of the server waits for a backup that ends. Most of its steps take milliseconds, but the file system
+/// may be slow.
+const END_TIME: Duration = Duration::from_secs(3);
+
+/// What clients ask of the thread, and what it has done.
+#[derive(Debug, Default)]
+pub struct Backups {
+    state: Mutex<State>,
+    bell: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    is_ending: bool,
+    running: Option<Running>,
+    last: Option<Last>,
+}
+
+#[derive(Clone, Debug)]
+struct Running {
+    path: PathBuf,
+    job: Arc<BackupJob>,
+    started: Instant,
+    is_taken: bool,
+}
+
+/// The last backup that came to an end.
+#[derive(Clone, Debug)]
+pub struct Last {
+    /// Why there is no copy, if there is none.
+    pub error: Option<String>,
+    /// How long it took.
+    pub took: Duration,
+    /// Bytes of records in the copy.
+    pub bytes: u64,
+    /// For how long commits waited, in microseconds.
+    pub hold_micros: u64,
+    /// When it ended, in seconds since the Unix epoch.
+    pub ended_at: u64,
+}
+
+/// A backup under way.
+#[derive(Clone, Copy, Debug)]
+pub struct Progress {
+    /// Since when.
+    pub elapsed: Duration,
+    /// Bytes of records that the copy has so far.
+    pub copied_bytes: u64,
+    /// Bytes of records that it will have.
+    pub total_bytes: u64,
+}
+
+/// A backup is under way already, or the server ends.
+#[derive(Clone, Copy, Debug)]
+pub struct Refused;
+
+impl Backups {
+    /// Whether a backup is under way.
+    pub fn is_running(&self) -> bool {
+        self.state.lock().running.is_some()
+    }
+
+    /// Has the thread make a backup.
+    ///
+    /// # Errors
+    /// [`Refused`] where one is under way.
+    pub fn begin(&self, path: PathBuf) -> Result<(), Refused> {
+        let mut state = self.state.lock();
+        if state.is_ending || state.running.is_some() {
+            return Err(Refused);
+        }
+        state.running = Some(Running {
+            path,
+            job: Arc::default(),
+            started: Instant::now(),
+            is_taken: false,
+        });
+        self.bell.notify_all();
+        Ok(())
+    }
+
+    /// The backup under way, and the last one that has ended.
+    pub fn figures(&self) -> (Option<Progress>, Option<Last>) {
+        let state = self.state.lock();
+        let progress = state.running.as_ref().map(|running| {
+            let (copied_bytes, total_bytes) = running.job.progress();
+            Progress {
+                elapsed: running.started.elapsed(),
+                copied_bytes,
+                total_bytes,
+            }
+        });
+        (progress, state.last.clone())
+    }
+
+    /// Ends the backup under way, and takes no other one.
+    pub fn end(&self) {
+        let mut state = self.state.lock();
+        state.is_ending = true;
+        if let Some(running) = &state.running {
+            running.job.cancel();
+        }
+        self.bell.notify_all();
+    }
+
+    fn run(&self, keyspace: &Keyspace) {
+        while let Some(Running {
+            path, job, started, ..
+        }) = self.next()
+        {
+            tracing::info!(path = %path.display(), "a backup begins");
+            let result = keyspace.back_up(&path, &job);
+            let took = started.elapsed();
+            let hold_micros = job.hold_micros();
+            let (bytes, _) = job.progress();
+            match &result {
+                Ok(()) => tracing::info!(
+                    path = %path.display(), bytes, ms = took.as_millis(), hold_micros, "the backup is done"
+                ),
+                Err(error) => {
+                    tracing::warn!(path = %path.display(), %error, "the backup failed, and left nothing");
+                }
+            }
+            let since = SystemTime::now().duration_since(UNIX_EPOCH);
+            let mut state = self.state.lock();
+            state.running = None;
+            state.last = Some(Last {
+                error: result.err().map(|error| error.to_string()),
+                took,
+                bytes,
+                hold_micros,
+                ended_at: since.unwrap_or_default().as_secs(),
+            });
+        }
+    }
+
+    /// Waits for the next backup; `None` at the end.
+    fn next(&self) -> Option<Running> {
+        let mut state = self.state.lock();
+        loop {
+            if state.is_ending {
+                return None;
+            }
+            if let Some(running) = state.running.as_mut().filter(|running| !running.is_taken) {
+                running.is_taken = true;
+                return Some(running.clone());
+            }
+            self.bell.wait(&mut state);
+        }
+    }
+}
+
+/// The thread. Dropping this ends the backup under way.
+#[derive(Debug)]
+pub struct BackupThread {
+    server: Arc<Server>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl BackupThread {
+    /// Starts the thread.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    pub fn start(server: &Arc<Server>, keyspace: &Arc<Keyspace>) -> std::io::Result<Self> {
+        let (of_thread, keyspace) = (Arc::clone(server), Arc::clone(keyspace));
+        let thread = std::thread::Builder::new()
+            .name("backup".into())
+            .spawn(move || of_thread.backups.run(&keyspace))?;
+        Ok(Self {
+            server: Arc::clone(server),
+            thread: Some(thread),
+        })
+    }
+}
+
+impl Drop for BackupThread {
+    fn drop(&mut self) {
+        self.server.backups.end();
+        let Some(thread) = self.thread.take() else {
+            return;
+        };
+        let until = Instant::now() + END_TIME;
+        while !thread.is_finished() {
+            if Instant::now() >= until {
+                tracing::warn!(
+                    "the backup waits for its file system: the next start removes its temporary file"
+                );
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        if thread.join().is_err() {
+            tracing::error!("the thread of the backups had panicked");
+        }
+    }
+}
