@@ -40,9 +40,16 @@ struct Script {
 pub struct Found {
     /// Its name.
     pub name: ScriptName,
-    /// The function.
+    /// What to run.
+    pub runnable: Runnable,
+}
+
+/// A script or a function to run.
+#[derive(Clone, Copy, Debug)]
+pub struct Runnable {
+    /// The function of the interpreter.
     pub handle: Handle,
-    /// What its first line says; `None` if it has no such line.
+    /// The flags of a function, or what a script's first line says; `None` if it has no such line.
     pub flags: Option<ScriptFlags>,
     /// Its last run was so short that a thread with other clients may run it.
     pub is_quick: bool,
@@ -232,12 +239,12 @@ impl Scripts {
 impl Script {
     fn found(&mut self, name: ScriptName, used: u64) -> Found {
         self.used = used;
-        Found {
-            name,
+        let runnable = Runnable {
             handle: self.handle,
             flags: self.flags,
             is_quick: self.is_quick,
-        }
+        };
+        Found { name, runnable }
     }
 }
 
