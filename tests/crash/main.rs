@@ -5,6 +5,7 @@
 
 mod collections;
 mod damage;
+mod functions;
 mod mixes;
 mod model;
 mod order;

@@ -5,6 +5,7 @@
 
 mod host;
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use lua::{Outcome as Ended, ScriptError, ScriptFlags};
@@ -45,20 +46,20 @@ impl From<CommandError> for Went {
 }
 
 /// What a call runs, found.
-struct Found<'a> {
-    name: Name<'a>,
+struct Found {
+    name: Name,
     runnable: Runnable,
     /// The place of the call's first argument that is no key.
     first_argument: usize,
 }
 
 /// What error texts call it.
-enum Name<'a> {
+enum Name {
     Script(ScriptName),
-    Function(&'a [u8]),
+    Function(Arc<[u8]>),
 }
 
-impl Name<'_> {
+impl Name {
     fn bytes(&self) -> &[u8] {
         match self {
             Name::Script(name) => name,
@@ -142,13 +143,11 @@ impl Dispatcher {
         command: &Command,
         args: Args<'_>,
     ) -> Option<Result<(), CommandError>> {
-        if command.spec.flags.contains(Flags::READONLY) {
-            return Some(Ok(()));
-        }
+        let reads_only = command.spec.flags.contains(Flags::READONLY);
         let bytes = args.bytes() as u64;
         match around.keyspace.memory_check().check(bytes, self.access.now) {
             // EXEC has made what it could.
-            Ok(waits) if !waits || session.in_exec => Some(Ok(())),
+            Ok(waits) if !waits || session.in_exec || reads_only => Some(Ok(())),
             Ok(_) if !self.takes_slow => None,
             Ok(_) => {
                 self.wait_for_memory(around, bytes, Instant::now() + RECLAIM_TIME_MAX);
@@ -187,7 +186,7 @@ impl Dispatcher {
         };
         // Before its commands are shown.
         show();
-        let rights = match rights(found.runnable, manner, memory) {
+        let rights = match rights(found.runnable, manner, memory, session.in_exec) {
             Ok(rights) => rights,
             Err(refused) => return refused,
         };
@@ -232,12 +231,12 @@ impl Dispatcher {
 }
 
 /// What a call runs. `None` if only a thread without other clients should run it.
-fn find<'a>(
+fn find(
     held: &mut Held,
     manner: Manner,
-    args: Args<'a>,
+    args: Args<'_>,
     only_quick: bool,
-) -> Result<Option<Found<'a>>, CommandError> {
+) -> Result<Option<Found>, CommandError> {
     let script = args.get(1).unwrap_or_default();
     let Held { scripts, functions } = held;
     let unknown = || CommandError::text("NOSCRIPT No matching script. Please use EVAL.");
@@ -252,7 +251,7 @@ fn find<'a>(
     };
     let first_argument = first_argument(args, manner.named)?;
     let (name, runnable) = match (function, manner.named) {
-        (Some(function), _) => (Name::Function(script), function),
+        (Some((name, function)), _) => (Name::Function(name), function),
         (None, Named::Sha | Named::Function) => {
             let found = scripts.find(script).ok_or_else(unknown)?;
             (Name::Script(found.name), found.runnable)
@@ -279,6 +278,7 @@ fn rights(
     runnable: Runnable,
     manner: Manner,
     memory: Result<(), CommandError>,
+    in_exec: bool,
 ) -> Result<Rights, Went> {
     let Some(flags) = runnable.flags else {
         return Ok(Rights {
@@ -296,11 +296,18 @@ fn rights(
             memory: Ok(()),
         });
     }
-    if let Err(error) = memory {
-        return Err(Went::Refused(error));
-    }
-    if manner.reads_only {
-        return Err(writes_refused());
+    // Outside of EXEC Redis looks at the memory before it looks at the script.
+    match memory {
+        Err(error) if !in_exec => return Err(Went::Refused(error)),
+        _ if manner.reads_only => return Err(writes_refused()),
+        Err(CommandError::OverMaxmemory) => {
+            return Err(CommandError::text(
+                "OOM allow-oom flag is not set on the script, can not run it when used memory > 'maxmemory'",
+            )
+            .into());
+        }
+        Err(error) => return Err(Went::Refused(error)),
+        Ok(()) => {}
     }
     Ok(Rights {
         writes: true,
@@ -315,7 +322,7 @@ fn writes_refused() -> Went {
 /// Runs the script: as one step, if it may write.
 fn run(
     held: &mut Held,
-    found: &Found<'_>,
+    found: &Found,
     args: Args<'_>,
     host: &mut ScriptHost<'_, '_>,
     out: &mut ReplyBuffer,

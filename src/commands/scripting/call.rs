@@ -6,7 +6,7 @@ use crate::error::CommandError;
 use crate::numbers::parse_i64;
 use crate::protocol::Args;
 use crate::state::Scripting;
-use crate::state::scripting::{RunKind, Runnable};
+use crate::state::scripting::RunKind;
 
 /// How a call names its script.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,7 +61,7 @@ impl Manner {
             Named::Sha => scripting.with(|scripts| scripts.flags(script, false)),
             Named::Function => scripting
                 .with_functions(|functions| functions.find(script))
-                .and_then(|function| function.flags),
+                .and_then(|(_, function)| function.flags),
         }
     }
 
@@ -73,7 +73,7 @@ impl Manner {
             // One that does not exist is an error at once.
             Named::Function => scripting
                 .with_functions(|functions| functions.find(script))
-                .is_none_or(|Runnable { is_quick, .. }| is_quick),
+                .is_none_or(|(_, function)| function.is_quick),
         }
     }
 }

@@ -41,130 +41,127 @@ const ADDS: Flags = CHANGES.union(Flags::DENYOOM);
 
 const ON_ALL_SHARDS: &[&str] = &["request_policy:all_shards", "response_policy:all_succeeded"];
 
-pub(in crate::commands) static COMMANDS: &[Row] = &[Row::new(
-    "function",
-    Arity::AtLeast(2),
-    container,
-)
-.group(Group::Scripting, "7.0.0")
-.summary("Manages libraries of functions.")
-.complexity("Depends on subcommand.")
-.subcommands(&[
-    sub(
-        "load",
-        Arity::AtLeast(3),
-        ADDS,
-        "O(1) (considering compilation time is redundant)",
-        "Loads a library and stores it in the pool.",
-        load,
-    )
-    .arguments(&[
-        Argument::token("replace", "REPLACE").optional(),
-        Argument::new("function-code", ArgumentKind::String),
-    ])
-    .tips(ON_ALL_SHARDS),
-    sub(
-        "delete",
-        Arity::Exactly(3),
-        CHANGES,
-        "O(1)",
-        "Removes a library and its functions.",
-        delete,
-    )
-    .arguments(&[Argument::new("library-name", ArgumentKind::String)])
-    .tips(ON_ALL_SHARDS),
-    sub(
-        "flush",
-        Arity::AtLeast(2),
-        CHANGES,
-        "O(N) where N is the number of functions deleted",
-        "Removes all libraries.",
-        flush,
-    )
-    .arguments(&[Argument::new(
-        "flush-type",
-        ArgumentKind::OneOf(&[
-            Argument::token("async", "ASYNC"),
-            Argument::token("sync", "SYNC"),
-        ]),
-    )
-    .optional()])
-    .tips(ON_ALL_SHARDS),
-    sub(
-        "list",
-        Arity::AtLeast(2),
-        NOSCRIPT,
-        "O(N) where N is the number of functions",
-        "Lists libraries and their functions.",
-        list,
-    )
-    .arguments(&[
-        Argument::new("library-name-pattern", ArgumentKind::String)
-            .with_token("LIBRARYNAME")
-            .optional(),
-        Argument::token("withcode", "WITHCODE").optional(),
-    ])
-    .tips(&["nondeterministic_output_order"]),
-    sub(
-        "stats",
-        Arity::Exactly(2),
-        NOSCRIPT.union(Flags::ALLOW_BUSY),
-        "O(1)",
-        "Tells which function runs, and how many there are.",
-        stats,
-    )
-    .tips(&[
-        "nondeterministic_output",
-        "request_policy:all_shards",
-        "response_policy:special",
-    ]),
-    sub(
-        "kill",
-        Arity::Exactly(2),
-        NOSCRIPT.union(Flags::ALLOW_BUSY),
-        "O(1)",
-        "Ends the function that runs, unless it has written.",
-        kill,
-    )
-    .tips(&["request_policy:all_shards", "response_policy:one_succeeded"]),
-    sub(
-        "dump",
-        Arity::Exactly(2),
-        NOSCRIPT,
-        "O(N) where N is the number of functions",
-        "Answers all libraries in one serialized form.",
-        dump,
-    ),
-    sub(
-        "restore",
-        Arity::AtLeast(3),
-        ADDS,
-        "O(N) where N is the number of functions on the payload",
-        "Loads the libraries of a serialized form.",
-        restore,
-    )
-    .arguments(&[
-        Argument::new("serialized-value", ArgumentKind::String),
-        Argument::new(
-            "policy",
-            ArgumentKind::OneOf(&[
-                Argument::token("flush", "FLUSH"),
-                Argument::token("append", "APPEND"),
-                Argument::token("replace", "REPLACE"),
+pub(in crate::commands) static COMMANDS: &[Row] =
+    &[Row::new("function", Arity::AtLeast(2), container)
+        .group(Group::Scripting, "7.0.0")
+        .summary("Manages libraries of functions.")
+        .complexity("Depends on subcommand.")
+        .subcommands(&[
+            sub(
+                "load",
+                Arity::AtLeast(3),
+                ADDS,
+                "O(1) (considering compilation time is redundant)",
+                "Loads a library and stores it in the pool.",
+                load,
+            )
+            .arguments(&[
+                Argument::token("replace", "REPLACE").optional(),
+                Argument::new("function-code", ArgumentKind::String),
+            ])
+            .tips(ON_ALL_SHARDS),
+            sub(
+                "delete",
+                Arity::Exactly(3),
+                CHANGES,
+                "O(1)",
+                "Removes a library and its functions.",
+                delete,
+            )
+            .arguments(&[Argument::new("library-name", ArgumentKind::String)])
+            .tips(ON_ALL_SHARDS),
+            sub(
+                "flush",
+                Arity::AtLeast(2),
+                CHANGES,
+                "O(N) where N is the number of functions deleted",
+                "Removes all libraries.",
+                flush,
+            )
+            .arguments(&[Argument::new(
+                "flush-type",
+                ArgumentKind::OneOf(&[
+                    Argument::token("async", "ASYNC"),
+                    Argument::token("sync", "SYNC"),
+                ]),
+            )
+            .optional()])
+            .tips(ON_ALL_SHARDS),
+            sub(
+                "list",
+                Arity::AtLeast(2),
+                NOSCRIPT,
+                "O(N) where N is the number of functions",
+                "Lists libraries and their functions.",
+                list,
+            )
+            .arguments(&[
+                Argument::new("library-name-pattern", ArgumentKind::String)
+                    .with_token("LIBRARYNAME")
+                    .optional(),
+                Argument::token("withcode", "WITHCODE").optional(),
+            ])
+            .tips(&["nondeterministic_output_order"]),
+            sub(
+                "stats",
+                Arity::Exactly(2),
+                NOSCRIPT.union(Flags::ALLOW_BUSY),
+                "O(1)",
+                "Tells which function runs, and how many there are.",
+                stats,
+            )
+            .tips(&[
+                "nondeterministic_output",
+                "request_policy:all_shards",
+                "response_policy:special",
             ]),
-        )
-        .optional(),
-    ])
-    .tips(ON_ALL_SHARDS),
-    sub(
-        "help",
-        Arity::Exactly(2),
-        Flags::LOADING.union(Flags::STALE),
-        "O(1)",
-        "Lists the subcommands.",
-        show_help,
-    ),
-])];
+            sub(
+                "kill",
+                Arity::Exactly(2),
+                NOSCRIPT.union(Flags::ALLOW_BUSY),
+                "O(1)",
+                "Ends the function that runs, unless it has written.",
+                kill,
+            )
+            .tips(&["request_policy:all_shards", "response_policy:one_succeeded"]),
+            sub(
+                "dump",
+                Arity::Exactly(2),
+                NOSCRIPT,
+                "O(N) where N is the number of functions",
+                "Answers all libraries in one serialized form.",
+                dump,
+            ),
+            sub(
+                "restore",
+                Arity::AtLeast(3),
+                ADDS,
+                "O(N) where N is the number of functions on the payload",
+                "Loads the libraries of a serialized form.",
+                restore,
+            )
+            .arguments(&[
+                Argument::new("serialized-value", ArgumentKind::String),
+                Argument::new(
+                    "policy",
+                    ArgumentKind::OneOf(&[
+                        Argument::token("flush", "FLUSH"),
+                        Argument::token("append", "APPEND"),
+                        Argument::token("replace", "REPLACE"),
+                    ]),
+                )
+                .optional(),
+            ])
+            .tips(ON_ALL_SHARDS),
+            sub(
+                "help",
+                Arity::Exactly(2),
+                Flags::LOADING.union(Flags::STALE),
+                "O(1)",
+                "Lists the subcommands.",
+                show_help,
+            ),
+        ])];
 
 const HELP: &[&str] = &[
     "LOAD [REPLACE] <FUNCTION CODE>",
@@ -310,8 +307,8 @@ fn list(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     }
     let libraries = ctx.server.scripting.with_functions(|functions| {
         let libraries = functions.libraries();
-        let matching = libraries
-            .filter(|library| pattern.is_none_or(|p| matches(p, &library.name, true)));
+        let matching =
+            libraries.filter(|library| pattern.is_none_or(|p| matches(p, &library.name, true)));
         matching
             .map(|library| {
                 let functions = library.functions.iter().map(|function| {

@@ -13,10 +13,12 @@ use lua::{
     ReplyBuffer, library_header,
 };
 
+use smallvec::SmallVec;
+
 use super::cache::Runnable;
 use super::log_line;
 use crate::error::CommandError;
-use crate::keyspace::{Keyspace, KeyspaceError};
+use crate::keyspace::{Keyspace, KeyspaceError, RECLAIM_IN_GATE_TIME_MAX};
 use crate::serialised::{decode_libraries, encode_libraries};
 use crate::state::REDIS_VERSION;
 use crate::store::StoreError;
@@ -50,6 +52,7 @@ pub struct Library {
 /// A function that FCALL finds.
 #[derive(Debug)]
 struct Function {
+    name: Arc<[u8]>,
     runnable: Runnable,
     library: Arc<Library>,
 }
@@ -78,6 +81,7 @@ pub struct Change {
 pub struct Functions {
     interpreter: Option<Interpreter>,
     libraries: BTreeMap<Vec<u8>, Arc<Library>>,
+    /// By the name in lower case: FCALL finds a function in any case of its letters.
     by_name: HashMap<Vec<u8>, Function, RandomState>,
     text_bytes: usize,
 }
@@ -102,14 +106,15 @@ impl Functions {
         Ok(self.interpreter.insert(interpreter))
     }
 
-    /// The function of this name.
-    pub fn find(&self, name: &[u8]) -> Option<Runnable> {
-        self.by_name.get(name).map(|function| function.runnable)
+    /// The function of this name, in any case of its letters, and its own name.
+    pub fn find(&self, name: &[u8]) -> Option<(Arc<[u8]>, Runnable)> {
+        let function = self.by_name.get(&*lower(name))?;
+        Some((Arc::clone(&function.name), function.runnable))
     }
 
     /// Notes whether the function's last run was short.
     pub fn set_quick(&mut self, name: &[u8], is_quick: bool) {
-        if let Some(function) = self.by_name.get_mut(name) {
+        if let Some(function) = self.by_name.get_mut(&*lower(name)) {
             function.runnable.is_quick = is_quick;
         }
     }
@@ -126,7 +131,9 @@ impl Functions {
 
     /// How many functions there are.
     pub fn function_count(&self) -> usize {
-        self.by_name.len()
+        self.libraries()
+            .map(|library| library.functions.len())
+            .sum()
     }
 
     /// What texts and names take, bytes.
@@ -221,12 +228,27 @@ impl Functions {
             .map(|library| &*library.text)
             .collect();
         let payload = (!texts.is_empty()).then(|| encode_libraries(texts.into_iter()));
-        if let Err(error) = keyspace.libraries().store(payload.as_deref()) {
-            self.discard(change);
-            return Err(error.into());
+        let payload = payload.as_deref();
+        let mut stored = keyspace.libraries().store(payload);
+        if let (Err(KeyspaceError::OutOfMemory), Some(payload)) = (&stored, payload) {
+            // The thread cannot leave the gate, so it makes the room by itself.
+            let until = Instant::now() + RECLAIM_IN_GATE_TIME_MAX;
+            let memory = keyspace.memory_check();
+            if memory.reclaim_in_gate(payload.len() as u64, until)? {
+                stored = keyspace.libraries().store(Some(payload));
+            }
         }
-        self.apply(change);
-        Ok(())
+        match stored {
+            Ok(()) => {
+                self.apply(change);
+                Ok(())
+            }
+            Err(error) => {
+                self.discard(change);
+                // As a text: dispatch would leave the gate and run the command again.
+                Err(refused(CommandError::from(error)))
+            }
+        }
     }
 
     /// Compiles the libraries of a payload, one after the other, into `change`. `repair`: leaves out those that do not
@@ -267,11 +289,15 @@ impl Functions {
         }
         let library = self.compile(text, time_max)?;
         let mut others = others.iter().flat_map(|other| &other.functions);
-        match others.find(|other| library.functions.iter().any(|own| own.name == other.name)) {
+        let collides = others.find_map(|other| {
+            let mut own = library.functions.iter();
+            own.find(|own| own.name.eq_ignore_ascii_case(&other.name))
+        });
+        match collides.map(|function| function.name.clone()) {
             None => Ok(library),
-            Some(other) => {
+            Some(name) => {
                 self.release(&library);
-                Err(exists("Function", &other.name, ""))
+                Err(exists("Function", &name, ""))
             }
         }
     }
@@ -295,7 +321,7 @@ impl Functions {
         let stays = |library: &Library| !removed.contains(library.name.as_slice());
         let mut functions = change.added.iter().flat_map(|library| &library.functions);
         let collides = functions.find(|function| {
-            let other = self.by_name.get(&function.name);
+            let other = self.by_name.get(&*lower(&function.name));
             other.is_some_and(|other| stays(&other.library))
         });
         let result = if let Some(function) = collides {
@@ -334,7 +360,7 @@ impl Functions {
         for name in change.removed {
             if let Some(library) = self.libraries.remove(&name) {
                 for function in &library.functions {
-                    self.by_name.remove(&function.name);
+                    self.by_name.remove(&*lower(&function.name));
                 }
                 self.release(&library);
             }
@@ -343,6 +369,7 @@ impl Functions {
             let library = Arc::new(library);
             for registered in &library.functions {
                 let function = Function {
+                    name: registered.name.as_slice().into(),
                     runnable: Runnable {
                         handle: registered.function,
                         flags: Some(registered.flags),
@@ -350,7 +377,10 @@ impl Functions {
                     },
                     library: Arc::clone(&library),
                 };
-                self.by_name.insert(registered.name.clone(), function);
+                // Of names that differ in case alone, Redis too finds one only.
+                self.by_name
+                    .entry(lower(&registered.name).to_vec())
+                    .or_insert(function);
             }
             self.libraries.insert(library.name.clone(), library);
         }
@@ -417,9 +447,7 @@ impl Library {
     fn bytes(&self) -> usize {
         let functions = self.functions.iter();
         let names: usize = functions
-            .map(|function| {
-                function.name.len() + function.description.as_ref().map_or(0, Vec::len)
-            })
+            .map(|function| function.name.len() + function.description.as_ref().map_or(0, Vec::len))
             .sum();
         self.name.len() + self.text.len() + names
     }
@@ -446,6 +474,11 @@ fn check_limits(libraries: usize, functions: usize, bytes: usize) -> Result<(), 
         return Ok(());
     };
     Err(CommandError::text(text))
+}
+
+/// A name in lower case; most fit on the stack.
+fn lower(name: &[u8]) -> SmallVec<[u8; 32]> {
+    name.iter().map(u8::to_ascii_lowercase).collect()
 }
 
 fn exists(what: &str, name: &[u8], quote: &str) -> CommandError {

@@ -295,7 +295,9 @@ impl Packed {
             })?;
             if !replaced {
                 if *generation == LIBRARIES {
-                    tracing::warn!("dropped all libraries of functions: parts of their record are unreadable");
+                    tracing::warn!(
+                        "dropped all libraries of functions: parts of their record are unreadable"
+                    );
                 } else {
                     let key = key.escape_ascii();
                     tracing::warn!(%key, "dropped a large value: some of its parts are unreadable");
