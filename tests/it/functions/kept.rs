@@ -115,45 +115,6 @@ fn a_damaged_library_is_refused() -> TestResult {
     Ok(())
 }
 
-/// A library that loads only beside another one, and comes first at the next start.
-#[test]
-fn a_library_that_does_not_load_is_refused_and_repaired() -> TestResult {
-    for store in ["cmap", "cmap/pairs"] {
-        let mut server = Server::start(store)?;
-        let client = &mut server.raw()?;
-        let large = format!(
-            "#!lua name=zz\nlocal large = '{}'\nredis.register_function('zz', function() return #large end)",
-            "x".repeat(800_000)
-        );
-        let moody = "#!lua name=aa\n\
-                     if collectgarbage('count') < 500 then error('not now') end\n\
-                     redis.register_function('aa', function() return 1 end)";
-        for library in [&large, moody, &one("mm", "mm", "here")] {
-            let reply = client.call(&["FUNCTION", "LOAD", library])?;
-            assert!(!reply.is_error(), "{store}: {reply:?}");
-        }
-        server.kill_9()?;
-        assert!(server.resume().is_err(), "{store}: the server starts");
-        let log = server.log();
-        let refusal =
-            "a stored library of functions does not load: ERR Error registering functions: ";
-        assert!(log.contains(refusal), "{store}: {log}");
-        server.set_options(Options::new(store).directive("repair", "yes"));
-        server.resume()?;
-        let client = &mut server.raw()?;
-        assert_eq!(text(client, &["FCALL", "mm", "0"])?, "here", "{store}");
-        server.kill_9()?;
-        server.set_options(Options::new(store));
-        server.resume()?;
-        let client = &mut server.raw()?;
-        assert_eq!(text(client, &["FCALL", "mm", "0"])?, "here", "{store}");
-        assert_eq!(text(client, &["FCALL", "zz", "0"])?, "800000", "{store}");
-        let gone = text(client, &["FUNCTION", "DELETE", "aa"])?;
-        assert_eq!(gone, "ERR Library not found", "{store}");
-    }
-    Ok(())
-}
-
 /// Changes the first byte of each occurrence of `needle` in the file; returns how many there are.
 fn change(path: &Path, needle: &[u8]) -> TestResult<usize> {
     let mut file = OpenOptions::new().read(true).write(true).open(path)?;
