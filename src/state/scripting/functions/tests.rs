@@ -102,22 +102,23 @@ fn a_wrong_record_is_refused_and_repaired() {
 
 #[test]
 fn what_the_pool_does_not_take_does_not_happen() {
-    let faults = Faults::over(Box::new(Arc::new(MemoryStore::new(1, false))));
+    let store = Arc::new(MemoryStore::new(1, false));
+    let faults = Faults::over(Box::new(Arc::clone(&store)));
     let keyspace = Keyspace::new(Box::new(Arc::clone(&faults)));
     let mut functions = Functions::default();
     let change = functions.load(&library("a", "old"), false);
     let change = change.expect("it compiles");
+    // Once there is no room, and then some is made.
+    faults.failing_write.store(1, Ordering::Relaxed);
     functions.commit(&keyspace, change).expect("there is room");
     let change = functions.load(&library("a", "new"), true);
     let change = change.expect("it compiles");
-    faults.failing_write.store(1, Ordering::Relaxed);
-    let refused = functions
-        .commit(&keyspace, change)
-        .map_err(|error| error.to_string());
+    store.writes_left.store(0, Ordering::Relaxed);
+    let refused = functions.commit(&keyspace, change);
+    let refused = refused.map_err(|error| error.to_string());
     assert!(refused.is_err_and(|error| error.starts_with("OOM ")));
     assert!(functions.find(b"OLD").is_some() && functions.find(b"new").is_none());
     let change = functions.delete(b"a").expect("there is one");
-    faults.failing_write.store(1, Ordering::Relaxed);
     assert!(functions.commit(&keyspace, change).is_err());
     let mut stored = Functions::default();
     stored.start(&keyspace, false).expect("the record is whole");
