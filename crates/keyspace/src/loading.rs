@@ -50,8 +50,11 @@ pub(super) struct State {
     at_end: OnceLock<AtEnd>,
 }
 
+/// A step of the server's start.
+type Step = dyn Fn(&Keyspace) -> Result<(), KeyspaceError> + Send + Sync;
+
 /// What else must be done before commands are served.
-struct AtEnd(Box<dyn Fn(&Keyspace) -> Result<(), KeyspaceError> + Send + Sync>);
+struct AtEnd(Box<Step>);
 
 impl std::fmt::Debug for AtEnd {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

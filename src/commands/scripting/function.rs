@@ -322,10 +322,7 @@ fn list(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
                                 .clone()
                                 .map_or(Reply::Null, Reply::bulk),
                         ),
-                        field(
-                            "flags",
-                            Reply::Set(flags.map(|flag| Reply::Simple(flag)).collect()),
-                        ),
+                        field("flags", Reply::Set(flags.map(Reply::Simple).collect())),
                     ])
                 });
                 let mut pairs = vec![
@@ -334,7 +331,7 @@ fn list(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
                     field("functions", Reply::Array(functions.collect())),
                 ];
                 if with_code {
-                    pairs.push(field("library_code", Reply::bulk(library.text.to_vec())));
+                    pairs.push(field("library_code", Reply::bulk(&library.text)));
                 }
                 Reply::Map(pairs)
             })

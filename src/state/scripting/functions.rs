@@ -3,6 +3,10 @@
 //! The pool holds the texts of all libraries as one record, in the form of FUNCTION DUMP. A change is prepared first, which
 //! compiles what it adds; then the record is written; then the change applies here.
 
+mod start;
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -12,7 +16,6 @@ use lua::{
     Args, Host, Interpreter, Interrupt, Kind, LOAD_TIMEOUT, Limits, LogLevel, Registered,
     ReplyBuffer, library_header,
 };
-
 use smallvec::SmallVec;
 
 use super::cache::Runnable;
@@ -21,7 +24,6 @@ use crate::error::CommandError;
 use crate::keyspace::{Keyspace, KeyspaceError, RECLAIM_IN_GATE_TIME_MAX};
 use crate::serialised::{decode_libraries, encode_libraries};
 use crate::state::REDIS_VERSION;
-use crate::store::StoreError;
 
 /// What the texts of all libraries may take, bytes. Each change writes all of them.
 const TEXT_BYTES_MAX: usize = 16 << 20;
@@ -34,9 +36,6 @@ const FUNCTIONS_MAX: usize = 10_000;
 
 /// How long a library may run while it loads. Redis's number.
 const LOAD_TIME_MAX: Duration = Duration::from_millis(500);
-
-/// How long it may run at the server's start: it was faster when a client loaded it.
-const LOAD_TIME_AT_START_MAX: Duration = Duration::from_secs(60);
 
 /// A library.
 #[derive(Debug)]
@@ -401,48 +400,6 @@ impl Functions {
     }
 }
 
-/// The server's start.
-impl Functions {
-    /// Loads what the pool holds. `repair`: a library that does not load is dropped with a line in the log.
-    pub fn start(&mut self, keyspace: &Keyspace, repair: bool) -> Result<(), KeyspaceError> {
-        let read = keyspace.libraries().read();
-        let payload = match read {
-            Ok(Some(payload)) => payload,
-            Ok(None) => return Ok(()),
-            Err(error) if repair => {
-                tracing::warn!(%error, "repair: dropped all libraries of functions");
-                return keyspace.libraries().store(None);
-            }
-            Err(error) => return Err(error),
-        };
-        let mut change = Change::default();
-        let loaded = self.compile_all(&payload, LOAD_TIME_AT_START_MAX, &mut change, repair);
-        if repair {
-            if let Err(error) = loaded {
-                tracing::warn!(%error, "repair: dropped the rest of the libraries of functions");
-            }
-            return self
-                .commit(keyspace, change)
-                .map_err(|error| StoreError::Damaged(error.to_string()).into());
-        }
-        if let Err(error) = loaded {
-            self.discard(change);
-            return Err(StoreError::Damaged(format!(
-                "a stored library of functions does not load: {error}. Start once with --repair yes, which drops it"
-            ))
-            .into());
-        }
-        self.apply(change);
-        let (libraries, functions) = (self.library_count(), self.function_count());
-        tracing::info!(
-            libraries,
-            functions,
-            "the libraries of functions are loaded"
-        );
-        Ok(())
-    }
-}
-
 impl Library {
     /// What text and names take, bytes.
     fn bytes(&self) -> usize {
@@ -517,6 +474,3 @@ impl Host for LoadHost {
         }
     }
 }
-
-#[cfg(test)]
-mod tests;

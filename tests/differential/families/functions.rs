@@ -74,11 +74,12 @@ fn library(random: &mut Random) -> String {
         };
         let body = random.pick(BODIES);
         let body = format!("function(keys, args) {body} end");
-        text.push_str(&match random.below(8) {
+        let line = match random.below(8) {
             0..4 => format!("redis.register_function('{name}', {body})\n"),
             4..7 => {
                 let flags = random.pick(FLAGS);
-                let description = random.pick(&["", "description = 'what it does', ", "description = 1, "]);
+                let description =
+                    random.pick(&["", "description = 'what it does', ", "description = 1, "]);
                 format!(
                     "redis.register_function{{function_name = '{name}', {description}flags = {{{flags}}}, callback = {body}}}\n"
                 )
@@ -94,7 +95,8 @@ fn library(random: &mut Random) -> String {
                     "redis.register_function('x', 1)\n",
                 ])
                 .to_string(),
-        });
+        };
+        text.push_str(&line);
     }
     text
 }
@@ -196,7 +198,7 @@ pub fn exchange() -> TestResult {
         let of_ours = restore(&mut ours, &dumps[1])?;
         let of_real = restore(&mut real, &dumps[0])?;
         // Which of several collisions comes first is the server's own.
-        let kind = |reply: &Value| show(reply).split(' ').last().map(str::to_owned);
+        let kind = |reply: &Value| show(reply).split(' ').next_back().map(str::to_owned);
         assert_eq!(
             kind(&of_ours),
             kind(&of_real),
