@@ -83,6 +83,34 @@ fn loads_and_calls(client: &mut RawClient) -> TestResult {
     Ok(())
 }
 
+/// Each change counts as one, as a change of a key does; one that fails does not.
+fn counts_as_changes(client: &mut RawClient) -> TestResult {
+    let mut before = changes(client)?;
+    let library = one("counted", "counted", "x");
+    for (words, counts) in [
+        (&["FUNCTION", "FLUSH"][..], 1),
+        (&["FUNCTION", "FLUSH"], 1),
+        (&["FUNCTION", "LOAD", &library], 1),
+        (&["FUNCTION", "LOAD", &library], 0),
+        (&["FUNCTION", "LOAD", "REPLACE", &library], 1),
+        (&["FUNCTION", "DELETE", "nosuch"], 0),
+        (&["FUNCTION", "DELETE", "counted"], 1),
+    ] {
+        client.call(words)?;
+        let after = changes(client)?;
+        assert_eq!(after - before, counts, "{words:?}");
+        before = after;
+    }
+    Ok(())
+}
+
+fn changes(client: &mut RawClient) -> TestResult<i64> {
+    let info = text(client, &["INFO", "persistence"])?;
+    let field = "rdb_changes_since_last_save:";
+    let line = info.lines().find_map(|line| line.strip_prefix(field));
+    Ok(line.ok_or("no such field")?.trim().parse()?)
+}
+
 fn refuses_as_redis_does(client: &mut RawClient) -> TestResult {
     client.line("FUNCTION FLUSH")?;
     client.call(&["FUNCTION", "LOAD", LIBRARY])?;
@@ -260,6 +288,7 @@ fn check(engine: &str) -> TestResult {
     let server = Server::start(engine)?;
     let client = &mut server.raw()?;
     loads_and_calls(client)?;
+    counts_as_changes(client)?;
     refuses_as_redis_does(client)?;
     replaces_whole(client)?;
     dumps_and_restores(client)?;

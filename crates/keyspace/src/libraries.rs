@@ -45,8 +45,14 @@ pub struct Libraries<'k> {
 }
 
 impl Libraries<'_> {
-    /// Replaces the record; `None` removes it. The caller is alone in the gate.
+    /// Replaces the record; `None` removes it. It counts as one change of data, as in Redis. The caller is alone in the gate.
     pub fn store(self, bytes: Option<&[u8]>) -> Result<(), KeyspaceError> {
+        self.write(bytes)?;
+        self.keyspace.shards[0].write().dirty += 1;
+        Ok(())
+    }
+
+    fn write(self, bytes: Option<&[u8]>) -> Result<(), KeyspaceError> {
         if self.keyspace.partitioned {
             // A partition's accounts are checked before anything is written there.
             self.keyspace.loading().index_partition(RECORD.partition)?;

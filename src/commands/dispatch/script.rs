@@ -184,9 +184,12 @@ impl Dispatcher {
                 return error.into();
             }
         };
-        // Before its commands are shown.
-        show();
-        let rights = match rights(found.runnable, manner, memory, session.in_exec) {
+        let rights = rights(found.runnable, manner, memory, session.in_exec);
+        if !matches!(rights, Err(Went::Refused(_))) {
+            // Before its commands are shown.
+            show();
+        }
+        let rights = match rights {
             Ok(rights) => rights,
             Err(refused) => return refused,
         };
