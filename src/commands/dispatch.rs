@@ -16,7 +16,7 @@ use self::lookup::{Known, is_http};
 use self::memory_check::Attempt;
 use self::watch::Watch;
 use super::row::{Handler, handlers};
-use super::scripting::call::{Manner, Named};
+use super::scripting::call::Manner;
 use super::{Command, CommandError, CommandResult, Context, Outcome};
 use crate::catalog::spec::Flags;
 use crate::keyspace::{Access, Keyspace, Presence, now_ms};
@@ -469,8 +469,6 @@ fn has_slow_script(around: &Surroundings<'_>, session: &Session) -> bool {
     scripts.any(|queued| {
         let manner = Manner::of(queued.command.spec.name);
         let script = queued.args.args().get(1).unwrap_or_default();
-        let is_text = manner.named == Named::Text;
-        let scripting = &around.server.scripting;
-        !scripting.with(|scripts| scripts.is_quick(script, is_text))
+        !manner.is_quick(&around.server.scripting, script)
     })
 }

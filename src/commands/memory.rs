@@ -243,7 +243,10 @@ fn stats(ctx: &mut Context<'_>, _: Args<'_>) -> CommandResult {
         whole("cluster.links", 0),
         whole("aof.buffer", 0),
         whole("lua.caches", ctx.server.scripting.figures().text_bytes),
-        whole("functions.caches", 0),
+        whole(
+            "functions.caches",
+            ctx.server.scripting.figures().library_bytes,
+        ),
     ];
     for db in 0..DATABASES {
         let database = ctx.keyspace.databases().stats(db, ctx.access.now);

@@ -70,6 +70,7 @@ pub(crate) static FAMILIES: &[&[Row]] = &[
     transaction::COMMANDS,
     scripting::evaluate::COMMANDS,
     scripting::script::COMMANDS,
+    scripting::function::COMMANDS,
     pubsub::COMMANDS,
     strings::values::COMMANDS,
     strings::set::COMMANDS,

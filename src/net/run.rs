@@ -144,6 +144,7 @@ pub fn run(
         config,
     });
     Notifier::appoint(&server, &keyspace);
+    load_functions(&server, &keyspace, options)?;
     let workers = Arc::new(Workers::start(worker_count)?);
     let reception = Reception::new(Arc::clone(&keyspace), server, Arc::clone(&workers));
     let mut life = Life {
@@ -323,6 +324,26 @@ fn listen(
     // It closes no old sockets, so there is nothing to wait for.
     drop(server.ports.apply(plan));
     Ok(unix)
+}
+
+/// Has the libraries of functions loaded before the first command.
+fn load_functions(
+    server: &Arc<Server>,
+    keyspace: &Keyspace,
+    options: &Options,
+) -> Result<(), RunError> {
+    let repair = options.repair;
+    let loading = Arc::clone(server);
+    keyspace
+        .loading()
+        .at_end(move |keyspace| {
+            let mut held = loading.scripting.take();
+            held.get().functions.start(keyspace, repair)
+        })
+        .map_err(|source| RunError::Load {
+            path: options.pool_path.clone(),
+            source,
+        })
 }
 
 async fn drain(server: &Server) {

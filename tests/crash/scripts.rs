@@ -196,6 +196,9 @@ impl Sent {
             .iter()
             .map(|call| {
                 let reply = client.line(&call.replace("{}", &self.prefix))?;
+                if reply.is_error() {
+                    return Err(format!("{call} of {}: {reply:?}", self.prefix).into());
+                }
                 let texts: Vec<String> = match (reply.items(), reply.text()) {
                     (Some(items), _) => items.iter().filter_map(common::Value::text).collect(),
                     (None, Some(text)) => text.split(',').map(str::to_owned).collect(),

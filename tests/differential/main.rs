@@ -8,9 +8,9 @@ mod families;
 
 use common::TestResult;
 use families::{
-    acl, bitmaps, changes, collections, connection, events, figures, geo, hashes, hyperloglog,
-    keys, lists, long, metadata, order, run, scripting, scripts, sets, sortedsets, sorting,
-    strings, sweep, transactions,
+    acl, bitmaps, changes, collections, connection, events, figures, functions, geo, hashes,
+    hyperloglog, keys, lists, long, metadata, order, run, scripting, scripts, sets, sortedsets,
+    sorting, strings, sweep, transactions,
 };
 
 #[test]
@@ -41,6 +41,16 @@ fn differential_transactions() -> TestResult {
 #[test]
 fn differential_scripting() -> TestResult {
     run::compare("scripting", &[scripting::call])
+}
+
+#[test]
+fn differential_functions() -> TestResult {
+    run::compare("functions", &[functions::call])
+}
+
+#[test]
+fn differential_exchange_of_functions() -> TestResult {
+    functions::exchange()
 }
 
 #[test]

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use super::collection::ELEMENTS;
 use super::hashing::shard_of;
 use super::{Keyspace, KeyspaceError};
-use store::{OnCurrent, Relocate, StoreError, Upkeep, Worked, now_ms};
+use store::{LIBRARIES, OnCurrent, Relocate, StoreError, Upkeep, Worked, now_ms};
 
 /// Time between two rounds.
 const ROUND: Duration = Duration::from_millis(100);
@@ -130,6 +130,9 @@ impl Relocate for Keyspace {
     fn relocate(&self, generation: u32, key: &[u8], f: OnCurrent<'_>) -> Result<(), StoreError> {
         if generation == ELEMENTS {
             return self.collections().relocate(key, f);
+        }
+        if generation == LIBRARIES {
+            return self.libraries().relocate(key, f);
         }
         let hash = self.hashing.hash(key);
         let mut shard = self.shards[shard_of(hash)].write();

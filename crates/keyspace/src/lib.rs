@@ -19,6 +19,7 @@ mod gate;
 mod hashing;
 mod index;
 pub mod latency;
+mod libraries;
 mod loading;
 mod locking;
 mod memory_check;
@@ -53,6 +54,7 @@ pub use events::{EventClass, Events, Observer};
 pub use eviction::{Eviction, EvictionStats};
 pub use expiry::Expiry;
 pub use gate::{Alone, Gate, NotAlone, Presence, Shared};
+pub use libraries::Libraries;
 pub use loading::{LoadProgress, Loading};
 pub use memory_check::{
     MemoryCheck, RECLAIM_IN_GATE_TIME_MAX, RECLAIM_TIME_MAX, take_refused_bytes,
@@ -171,6 +173,7 @@ pub struct Keyspace {
     garbage: garbage::State,
     eviction: eviction::State,
     waiting: waiting::State,
+    libraries: libraries::State,
     transaction: Transaction,
     gate: Gate,
     events: Events,
@@ -215,6 +218,7 @@ impl Keyspace {
             garbage: garbage::State::default(),
             eviction: eviction::State::default(),
             waiting: waiting::State::default(),
+            libraries: libraries::State::default(),
             transaction: Transaction::default(),
             gate: Gate::new(1),
             events: Events::default(),
@@ -335,6 +339,12 @@ impl Keyspace {
     #[inline]
     pub fn loading(&self) -> Loading<'_> {
         Loading { keyspace: self }
+    }
+
+    /// The record of all libraries of functions.
+    #[inline]
+    pub fn libraries(&self) -> Libraries<'_> {
+        Libraries { keyspace: self }
     }
 
     /// Clients that wait for keys: BLPOP and similar commands.

@@ -18,7 +18,7 @@ use super::hashing::{SHARD_BITS, SHARDS, shard_of};
 use super::index::{Entry, Index, IndexKey};
 use super::shard::Table;
 use super::{DATABASES, Keyspace, KeyspaceError, Kind, Millis};
-use store::{Location, StoreError, now_ms};
+use store::{LIBRARIES, Location, StoreError, now_ms};
 
 /// Records that a thread collects for a shard before it locks the shard.
 const BATCH_RECORDS: usize = 256;
@@ -54,6 +54,19 @@ pub(super) struct State {
     started: Instant,
     /// The time until all keys were indexed.
     took: OnceLock<Duration>,
+    at_end: OnceLock<AtEnd>,
+}
+
+/// A step of the server's start.
+type Step = dyn Fn(&Keyspace) -> Result<(), KeyspaceError> + Send + Sync;
+
+/// What else must be done before commands are served.
+struct AtEnd(Box<Step>);
+
+impl std::fmt::Debug for AtEnd {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("AtEnd")
+    }
 }
 
 impl State {
@@ -65,6 +78,7 @@ impl State {
             parts_read: AtomicUsize::new(0),
             started: Instant::now(),
             took: OnceLock::new(),
+            at_end: OnceLock::new(),
         }
     }
 
@@ -188,6 +202,22 @@ impl Loading<'_> {
         Ok(())
     }
 
+    /// Has `at_end` run once the [record of libraries](Keyspace::libraries) can be read and before any command is served:
+    /// now, if the store reads its partitions when they are needed, otherwise at the end of loading. An error of it is one
+    /// of loading. Call it before [`Housekeeping`](super::Housekeeping) starts.
+    pub fn at_end(
+        self,
+        at_end: impl Fn(&Keyspace) -> Result<(), KeyspaceError> + Send + Sync + 'static,
+    ) -> Result<(), KeyspaceError> {
+        if self.keyspace.partitioned {
+            self.keyspace.libraries().locate()?;
+            return at_end(self.keyspace);
+        }
+        // A second one would be forgotten; the server gives one.
+        let _ = self.keyspace.loading.at_end.set(AtEnd(Box::new(at_end)));
+        Ok(())
+    }
+
     /// Loads everything with `threads` threads, unless that is done. Fails and loads nothing if `stop` is set
     /// meanwhile.
     pub(super) fn load_all(self, threads: usize, stop: &AtomicBool) -> Result<(), KeyspaceError> {
@@ -210,6 +240,7 @@ impl Loading<'_> {
             for shard in &self.keyspace.shards {
                 shard.write().tables.clear();
             }
+            self.keyspace.libraries().forget();
             return Err(error);
         }
         self.claim_collections(threads)?;
@@ -225,6 +256,9 @@ impl Loading<'_> {
             shard.indexed = true;
         }
         self.keyspace.store.loaded(self.keyspace)?;
+        if let Some(AtEnd(at_end)) = self.keyspace.loading.at_end.get() {
+            at_end(self.keyspace)?;
+        }
         self.keyspace.loading.done.store(true, Ordering::Release);
         let seconds = self.keyspace.loading.finish().as_secs_f64();
         tracing::info!(seconds, keys, "all keys are indexed");
@@ -287,6 +321,10 @@ impl Loading<'_> {
                     let why = "an element's record has no id";
                     failed = Some(KeyspaceError::Failed(why));
                 }
+                return;
+            }
+            if record.generation == LIBRARIES {
+                failed = self.keyspace.libraries().met(&record).err();
                 return;
             }
             let mut databases = run.generations.iter();
@@ -407,9 +445,16 @@ impl Loading<'_> {
         let mut dead = Vec::new();
         let mut misplaced = 0u64;
         let mut elements = Vec::new();
+        let mut libraries = Ok(());
         let visited = self.keyspace.store.visit(partition, &mut |record| {
             if record.generation == ELEMENTS {
                 elements.extend(self.element_of(&record));
+                return;
+            }
+            if record.generation == LIBRARIES {
+                if let Err(error) = self.keyspace.libraries().met(&record) {
+                    libraries = Err(error);
+                }
                 return;
             }
             if !current.contains(&record.generation) {
@@ -438,11 +483,11 @@ impl Loading<'_> {
                 .index
                 .insert(hash, entry, &|key| self.keyspace.hashing.hash(key));
         });
-        if let Err(error) = visited {
+        if let Err(error) = visited.map_err(KeyspaceError::from).and(libraries) {
             for shard in &mut shards {
                 shard.tables.clear();
             }
-            return Err(error.into());
+            return Err(error);
         }
         if misplaced > 0 {
             for shard in &mut shards {

@@ -24,6 +24,8 @@ pub enum Rank {
     Compaction,
     /// The shards, by number.
     Shard,
+    /// Where the record of libraries of functions lies.
+    Libraries,
     /// The next generation of a database.
     Generations,
     /// The generations that a transaction has set.

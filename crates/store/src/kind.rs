@@ -52,6 +52,8 @@ pub enum StringForm {
     Raw = 1,
     /// As Plain, but an integer stays text, because a command has computed the text.
     Text = 2,
+    /// No key's value: the record of all libraries of functions ([`LIBRARIES`](crate::LIBRARIES)).
+    Libraries = 3,
 }
 
 /// What a record knows about its value: the type, and the form of a string.
@@ -84,6 +86,8 @@ impl From<StringForm> for RecordKind {
 /// The numbers in records for strings in other forms than [`StringForm::Plain`].
 const RAW_STRING: u8 = 5;
 const TEXT_STRING: u8 = 6;
+/// The largest number that a record has room for, so that types have the ones below.
+const LIBRARIES_TEXT: u8 = 31;
 
 impl RecordKind {
     /// The number, which is part of the pool's format. For a plain value it is the number of the type.
@@ -92,6 +96,7 @@ impl RecordKind {
             StringForm::Plain => self.kind as u8,
             StringForm::Raw => RAW_STRING,
             StringForm::Text => TEXT_STRING,
+            StringForm::Libraries => LIBRARIES_TEXT,
         }
     }
 
@@ -100,6 +105,7 @@ impl RecordKind {
         match number {
             RAW_STRING => Some(StringForm::Raw.into()),
             TEXT_STRING => Some(StringForm::Text.into()),
+            LIBRARIES_TEXT => Some(StringForm::Libraries.into()),
             _ => Kind::from_number(number).map(Self::from),
         }
     }
@@ -111,11 +117,12 @@ mod tests {
 
     #[test]
     fn numbers_come_back() {
-        let known: Vec<RecordKind> = (0..=u8::MAX).filter_map(RecordKind::from_number).collect();
-        assert_eq!(known.len(), 7);
-        for (number, kind) in (0..).zip(known) {
-            assert_eq!(kind.number(), number);
-            assert_eq!(RecordKind::from_number(number), Some(kind));
+        let known = |&number: &u8| RecordKind::from_number(number).is_some();
+        let numbers: Vec<u8> = (0..=u8::MAX).filter(known).collect();
+        assert_eq!(numbers, [0, 1, 2, 3, 4, 5, 6, 31]);
+        for number in numbers {
+            let kind = RecordKind::from_number(number);
+            assert_eq!(kind.map(RecordKind::number), Some(number));
         }
         // Pools that were made before strings had forms.
         assert_eq!(RecordKind::from_number(0), Some(Kind::String.into()));

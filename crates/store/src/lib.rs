@@ -43,6 +43,9 @@ pub use pmemkv::prefetch;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Location(pub u64);
 
+/// The generation of the one record that holds all libraries of functions. No database ever has it.
+pub const LIBRARIES: u32 = u32::MAX - 2;
+
 /// Stands for a record's name where the location alone is enough to read the record.
 const NAMELESS: RecordKey<'_> = RecordKey {
     partition: 0,
@@ -297,6 +300,14 @@ pub trait Store: Send + Sync {
         location: Location,
         f: OnValue<'_>,
     ) -> Result<bool, StoreError>;
+
+    /// Where a record lies that [`visit`](Self::visit) has not shown yet; `None` if there is none. Its bytes are checked.
+    /// Only for [partitioned](Abilities::partitioned) stores.
+    fn locate(&self, record: RecordKey<'_>) -> Result<Option<Location>, StoreError> {
+        let location = Location::default();
+        let found = self.read(record, location, &mut |_| {})?;
+        Ok(found.then_some(location))
+    }
 
     /// Whether a value is so long that a command which needs a part of it should read that part alone, by
     /// [`value_bytes`](Self::value_bytes) and [`read_range`](Self::read_range), and change it by [`Write::Patch`].

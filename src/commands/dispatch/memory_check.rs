@@ -7,6 +7,9 @@
 use std::collections::HashMap;
 use std::time::Instant;
 
+use lua::ScriptFlags;
+
+use super::super::scripting::call::Manner;
 use super::lookup::Found;
 use super::{Dispatcher, Surroundings};
 use crate::catalog::spec::Flags;
@@ -50,7 +53,11 @@ impl Dispatcher {
             None => (flags.contains(Flags::DENYOOM), args.bytes() as u64),
             Some(transaction) if flags.contains(Flags::EXECUTES) => {
                 let queue = &transaction.queue;
-                let denied = |queued: &Queued| queued.command.spec.flags.contains(Flags::DENYOOM);
+                let denied = |queued: &Queued| {
+                    let flags = queued.command.spec.flags;
+                    flags.contains(Flags::DENYOOM)
+                        || (flags.contains(Flags::RUNS_SCRIPT) && says_denyoom(around, queued))
+                };
                 more = need(around.keyspace, queue, session.db, self.access.now);
                 let bytes = session.queued_bytes() as u64 + more;
                 (queue.iter().any(denied), bytes)
@@ -158,6 +165,15 @@ impl Dispatcher {
         }
         Some(Err(CommandError::OutOfMemory))
     }
+}
+
+/// Whether a queued script says by its flags that it needs memory.
+fn says_denyoom(around: &Surroundings<'_>, queued: &Queued) -> bool {
+    let script = queued.args.args().get(1).unwrap_or_default();
+    let flags = Manner::of(queued.command.spec.name).flags(&around.server.scripting, script);
+    flags.is_some_and(|flags| {
+        !flags.contains(ScriptFlags::ALLOW_OOM) && !flags.contains(ScriptFlags::NO_WRITES)
+    })
 }
 
 /// What queued commands will write beside their arguments, bytes.

@@ -1,15 +1,16 @@
-//! EVAL and its like: a script runs alone in the keyspace, and all that it writes is one durable step.
+//! EVAL, FCALL and their like: a script or a function runs alone in the keyspace, and all that it writes is one durable step.
 //!
 //! A script that was quick the last time runs on its client's worker. A new one, and one that was not quick, runs on a
 //! thread that serves no other clients: so the workers can answer BUSY, and SCRIPT KILL, while it runs for long.
 
 mod host;
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use lua::{Outcome as Ended, ScriptError, ScriptFlags};
 
-use self::host::ScriptHost;
+use self::host::{About, ScriptHost};
 use super::{Dispatcher, Next, Surroundings, watch};
 use crate::catalog::spec::Flags;
 use crate::commands::scripting::call::{Manner, Named, first_argument};
@@ -17,7 +18,7 @@ use crate::commands::{Command, CommandError};
 use crate::keyspace::{NotAlone, RECLAIM_IN_GATE_TIME_MAX, RECLAIM_TIME_MAX};
 use crate::protocol::{Args, ReplyBuffer};
 use crate::state::Session;
-use crate::state::scripting::{Found, RunKind, Scripts};
+use crate::state::scripting::{Held, Runnable, ScriptName};
 
 /// A script that takes longer than this is not quick.
 const QUICK_TIME: Duration = Duration::from_millis(5);
@@ -41,6 +42,29 @@ impl From<CommandError> for Went {
             text: error.to_string().into_bytes(),
             counted: false,
         })
+    }
+}
+
+/// What a call runs, found.
+struct Found {
+    name: Name,
+    runnable: Runnable,
+    /// The place of the call's first argument that is no key.
+    first_argument: usize,
+}
+
+/// What error texts call it.
+enum Name {
+    Script(ScriptName),
+    Function(Arc<[u8]>),
+}
+
+impl Name {
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Name::Script(name) => name,
+            Name::Function(name) => name,
+        }
     }
 }
 
@@ -119,13 +143,11 @@ impl Dispatcher {
         command: &Command,
         args: Args<'_>,
     ) -> Option<Result<(), CommandError>> {
-        if command.spec.flags.contains(Flags::READONLY) {
-            return Some(Ok(()));
-        }
+        let reads_only = command.spec.flags.contains(Flags::READONLY);
         let bytes = args.bytes() as u64;
         match around.keyspace.memory_check().check(bytes, self.access.now) {
             // EXEC has made what it could.
-            Ok(waits) if !waits || session.in_exec => Some(Ok(())),
+            Ok(waits) if !waits || session.in_exec || reads_only => Some(Ok(())),
             Ok(_) if !self.takes_slow => None,
             Ok(_) => {
                 self.wait_for_memory(around, bytes, Instant::now() + RECLAIM_TIME_MAX);
@@ -148,20 +170,29 @@ impl Dispatcher {
         let manner = Manner::of(command.spec.name);
         let may_move = !self.takes_slow && !session.in_exec;
         let mut own = server.scripting.take();
-        let scripts = own.get();
-        let (found, first_argument) = match find(scripts, manner, args, may_move) {
+        let held = own.get();
+        let show = || {
+            if server.monitors.any() {
+                watch::show_always(server, session, command, args);
+            }
+        };
+        let found = match find(held, manner, args, may_move) {
             Ok(Some(found)) => found,
             Ok(None) => return Went::Elsewhere,
-            Err(error) => return error.into(),
+            Err(error) => {
+                show();
+                return error.into();
+            }
         };
-        let rights = match rights(&found, manner, memory) {
+        let rights = rights(found.runnable, manner, memory, session.in_exec);
+        if !matches!(rights, Err(Went::Refused(_))) {
+            // Before its commands are shown.
+            show();
+        }
+        let rights = match rights {
             Ok(rights) => rights,
             Err(refused) => return refused,
         };
-        if server.monitors.any() {
-            // Before its commands are shown.
-            watch::show_always(server, session, command, args);
-        }
         let db = session.db;
         session.in_script = true;
         // Everybody waits for the script, on whatever thread it runs.
@@ -170,8 +201,13 @@ impl Dispatcher {
         self.exec_until = exec_until.or_else(|| Some(Instant::now() + RECLAIM_IN_GATE_TIME_MAX));
         self.run.restart();
         let started = Instant::now();
-        let mut host = ScriptHost::begin(self, around, session, RunKind::Eval, rights, may_move);
-        let ended = run(scripts, &found, (args, first_argument), &mut host, out);
+        let about = About {
+            kind: manner.kind(),
+            name: found.name.bytes(),
+            args,
+        };
+        let mut host = ScriptHost::begin(self, around, session, about, rights, may_move);
+        let ended = run(held, &found, args, &mut host, out);
         let is_moved = host.end();
         session.in_script = false;
         self.access.patient = patient;
@@ -180,8 +216,11 @@ impl Dispatcher {
             session.select(db);
         }
         let is_quick = !is_moved && started.elapsed() < QUICK_TIME;
-        if is_quick != found.is_quick {
-            scripts.set_quick(&found.name, is_quick);
+        if is_quick != found.runnable.is_quick {
+            match &found.name {
+                Name::Script(name) => held.scripts.set_quick(name, is_quick),
+                Name::Function(name) => held.functions.set_quick(name, is_quick),
+            }
         }
         if is_moved {
             return Went::Elsewhere;
@@ -194,33 +233,57 @@ impl Dispatcher {
     }
 }
 
-/// The script of a call and the place of its first argument. `None` if only a thread without other clients should run it.
+/// What a call runs. `None` if only a thread without other clients should run it.
 fn find(
-    scripts: &mut Scripts,
+    held: &mut Held,
     manner: Manner,
     args: Args<'_>,
     only_quick: bool,
-) -> Result<Option<(Found, usize)>, CommandError> {
-    let script = &args[1];
+) -> Result<Option<Found>, CommandError> {
+    let script = args.get(1).unwrap_or_default();
+    let Held { scripts, functions } = held;
     let unknown = || CommandError::text("NOSCRIPT No matching script. Please use EVAL.");
-    if manner.named == Named::Sha && script.len() != 40 {
-        return Err(unknown());
-    }
-    let first_argument = first_argument(args)?;
-    let found = match manner.named {
-        Named::Sha => scripts.find(script).ok_or_else(unknown)?,
-        Named::Text => match scripts.find_text(script) {
-            Some(found) => found,
-            None if only_quick => return Ok(None),
-            None => scripts.load(script, false)?,
-        },
+    // Redis looks for a function before it looks at the keys.
+    let function = match manner.named {
+        Named::Function => {
+            let found = functions.find(script);
+            Some(found.ok_or_else(|| CommandError::text("ERR Function not found"))?)
+        }
+        Named::Sha if script.len() != 40 => return Err(unknown()),
+        Named::Sha | Named::Text => None,
     };
-    Ok((found.is_quick || !only_quick).then_some((found, first_argument)))
+    let first_argument = first_argument(args, manner.named)?;
+    let (name, runnable) = match (function, manner.named) {
+        (Some((name, function)), _) => (Name::Function(name), function),
+        (None, Named::Sha | Named::Function) => {
+            let found = scripts.find(script).ok_or_else(unknown)?;
+            (Name::Script(found.name), found.runnable)
+        }
+        (None, Named::Text) => {
+            let found = match scripts.find_text(script) {
+                Some(found) => found,
+                None if only_quick => return Ok(None),
+                None => scripts.load(script, false)?,
+            };
+            (Name::Script(found.name), found.runnable)
+        }
+    };
+    let found = Found {
+        name,
+        runnable,
+        first_argument,
+    };
+    Ok((runnable.is_quick || !only_quick).then_some(found))
 }
 
-/// What the script may do by its own first line and by the command that runs it.
-fn rights(found: &Found, manner: Manner, memory: Result<(), CommandError>) -> Result<Rights, Went> {
-    let Some(flags) = found.flags else {
+/// What the script may do by its own flags and by the command that runs it.
+fn rights(
+    runnable: Runnable,
+    manner: Manner,
+    memory: Result<(), CommandError>,
+    in_exec: bool,
+) -> Result<Rights, Went> {
+    let Some(flags) = runnable.flags else {
         return Ok(Rights {
             writes: !manner.reads_only,
             memory,
@@ -228,17 +291,26 @@ fn rights(found: &Found, manner: Manner, memory: Result<(), CommandError>) -> Re
     };
     let reads_only = flags.contains(ScriptFlags::NO_WRITES);
     if reads_only || flags.contains(ScriptFlags::ALLOW_OOM) {
+        if manner.reads_only && !reads_only {
+            return Err(writes_refused());
+        }
         return Ok(Rights {
             writes: !reads_only,
             memory: Ok(()),
         });
     }
-    if let Err(error) = memory {
-        return Err(Went::Refused(error));
-    }
-    if manner.reads_only {
-        let text = "ERR Can not execute a script with write flag using *_ro command.";
-        return Err(CommandError::text(text).into());
+    // Outside of EXEC Redis looks at the memory before it looks at the script.
+    match memory {
+        Err(error) if !in_exec => return Err(Went::Refused(error)),
+        _ if manner.reads_only => return Err(writes_refused()),
+        Err(CommandError::OverMaxmemory) => {
+            return Err(CommandError::text(
+                "OOM allow-oom flag is not set on the script, can not run it when used memory > 'maxmemory'",
+            )
+            .into());
+        }
+        Err(error) => return Err(Went::Refused(error)),
+        Ok(()) => {}
     }
     Ok(Rights {
         writes: true,
@@ -246,24 +318,31 @@ fn rights(found: &Found, manner: Manner, memory: Result<(), CommandError>) -> Re
     })
 }
 
+fn writes_refused() -> Went {
+    CommandError::text("ERR Can not execute a script with write flag using *_ro command.").into()
+}
+
 /// Runs the script: as one step, if it may write.
 fn run(
-    scripts: &mut Scripts,
+    held: &mut Held,
     found: &Found,
-    (args, first_argument): (Args<'_>, usize),
+    args: Args<'_>,
     host: &mut ScriptHost<'_, '_>,
     out: &mut ReplyBuffer,
 ) -> Result<Ended, CommandError> {
-    let interpreter = scripts.interpreter()?;
+    let interpreter = match found.name {
+        Name::Script(_) => held.scripts.interpreter()?,
+        Name::Function(_) => held.functions.interpreter()?,
+    };
     let keyspace = host.keyspace();
     let makes_step = host.makes_step();
     let mut ended = None;
     let mut run = || {
         let call = lua::Run {
-            function: found.handle,
-            name: &found.name,
-            keys: args.from(3).take(first_argument - 3),
-            args: args.from(first_argument),
+            function: found.runnable.handle,
+            name: found.name.bytes(),
+            keys: args.from(3).take(found.first_argument - 3),
+            args: args.from(found.first_argument),
         };
         ended = Some(interpreter.run(call, host, out));
     };

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use lua::ScriptFlags;
 
 use super::super::redact::{hidden_arguments, name_len, shown_arguments};
-use super::super::scripting::call::{Manner, Named};
+use super::super::scripting::call::Manner;
 use super::{Command, Surroundings};
 use crate::acl::{self, Subjects, User};
 use crate::catalog::spec::Flags;
@@ -191,9 +191,8 @@ pub(super) fn is_paused(
 fn may_write(server: &Server, command: &Command, args: Args<'_>) -> bool {
     let flags = command.spec.flags;
     if flags.contains(Flags::RUNS_SCRIPT) && !flags.contains(Flags::READONLY) {
-        let is_text = Manner::of(command.spec.name).named == Named::Text;
         let script = args.get(1).unwrap_or_default();
-        let says = (server.scripting).with(|scripts| scripts.flags(script, is_text));
+        let says = Manner::of(command.spec.name).flags(&server.scripting, script);
         return !says.is_some_and(|flags| flags.contains(ScriptFlags::NO_WRITES));
     }
     flags.contains(Flags::WRITE) || matches!(command.full_name, "publish" | "spublish" | "pfcount")

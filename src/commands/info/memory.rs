@@ -114,13 +114,18 @@ pub(super) fn memory(ctx: &Context<'_>, report: &mut Report) -> Result<(), Comma
     report.bytes("used_memory_lua", scripts.vm_bytes);
     report.field("used_memory_scripts_eval", scripts.text_bytes);
     report.field("number_of_cached_scripts", scripts.cached);
-    // There are no functions.
-    report.field("number_of_functions", 0);
-    report.field("number_of_libraries", 0);
-    report.field("used_memory_vm_functions", 0);
-    report.bytes("used_memory_vm_total", scripts.vm_bytes);
-    report.field("used_memory_functions", 0);
-    report.bytes("used_memory_scripts", scripts.text_bytes);
+    report.field("number_of_functions", scripts.functions);
+    report.field("number_of_libraries", scripts.libraries);
+    report.field("used_memory_vm_functions", scripts.functions_vm_bytes);
+    report.bytes(
+        "used_memory_vm_total",
+        scripts.vm_bytes + scripts.functions_vm_bytes,
+    );
+    report.field("used_memory_functions", scripts.library_bytes);
+    report.bytes(
+        "used_memory_scripts",
+        scripts.text_bytes + scripts.library_bytes,
+    );
     report.field("maxmemory", memory.max);
     report.field("maxmemory_human", human(memory.max));
     report.field("maxmemory_policy", settings.maxmemory_policy.as_str());

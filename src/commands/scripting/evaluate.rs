@@ -1,4 +1,4 @@
-//! The rows of EVAL, EVALSHA and their read-only forms.
+//! The rows of EVAL, EVALSHA, FCALL and their read-only forms.
 
 use crate::catalog::spec::{Argument, ArgumentKind, Arity, Categories, Flags, Group, KeySpec};
 use crate::commands::row::Row;
@@ -35,6 +35,13 @@ const BY_TEXT: &[Argument] = &[
 ];
 const BY_SHA: &[Argument] = &[
     Argument::new("sha1", ArgumentKind::String),
+    REST[0],
+    REST[1],
+    REST[2],
+];
+
+const BY_NAME: &[Argument] = &[
+    Argument::new("function", ArgumentKind::String),
     REST[0],
     REST[1],
     REST[2],
@@ -92,6 +99,24 @@ pub(in crate::commands) static COMMANDS: &[Row] = &[
         READ_BY_SHA,
         BY_SHA,
     ),
+    row(
+        "fcall",
+        RUNS,
+        "7.0.0",
+        "Runs a function as one atomic, durable step.",
+        WRITTEN,
+        BY_NAME,
+    )
+    .complexity("Depends on the function that is executed."),
+    row(
+        "fcall_ro",
+        READS,
+        "7.0.0",
+        "Runs a function that may not write.",
+        READ,
+        BY_NAME,
+    )
+    .complexity("Depends on the function that is executed."),
 ];
 
 /// Dispatch runs these commands itself.

@@ -15,6 +15,11 @@ use crate::protocol::{Args, Reply};
 
 const STORES: Flags = Flags::WRITE.union(Flags::DENYOOM).union(Flags::COPIES);
 const SOURCES: &[KeySpec] = &[KeySpec::range(&["RO", "access"], 1, -1, 1)];
+/// The keys of SUNIONSTORE and SDIFFSTORE. Redis describes the destination of SINTERSTORE otherwise.
+const OVERWRITTEN_AND_SOURCES: &[KeySpec] = &[
+    KeySpec::first(&["OW", "update"]),
+    KeySpec::range(&["RO", "access"], 2, -1, 1),
+];
 /// The arguments of the commands that store their result.
 const DESTINATION_AND_SOURCES: &[Argument] = &[
     Argument::new("destination", ArgumentKind::Key(0)),
@@ -63,10 +68,7 @@ pub(in crate::commands) static COMMANDS: &[Row] = &[
     Row::new("sunionstore", Arity::AtLeast(3), sunionstore)
         .flags(STORES)
         .categories(Categories::SET)
-        .keys(&[
-            KeySpec::first(&["OW", "update"]),
-            KeySpec::range(&["RO", "access"], 2, -1, 1),
-        ])
+        .keys(OVERWRITTEN_AND_SOURCES)
         .group(Group::Set, "1.0.0")
         .summary("Stores the members that any of several sets has")
         .complexity("O(N)")
@@ -74,10 +76,7 @@ pub(in crate::commands) static COMMANDS: &[Row] = &[
     Row::new("sdiffstore", Arity::AtLeast(3), sdiffstore)
         .flags(STORES)
         .categories(Categories::SET)
-        .keys(&[
-            KeySpec::first(&["OW", "update"]),
-            KeySpec::range(&["RO", "access"], 2, -1, 1),
-        ])
+        .keys(OVERWRITTEN_AND_SOURCES)
         .group(Group::Set, "1.0.0")
         .summary("Stores the members of the first set that none of the others has")
         .complexity("O(N)")

@@ -40,9 +40,16 @@ struct Script {
 pub struct Found {
     /// Its name.
     pub name: ScriptName,
-    /// The function.
+    /// What to run.
+    pub runnable: Runnable,
+}
+
+/// A script or a function to run.
+#[derive(Clone, Copy, Debug)]
+pub struct Runnable {
+    /// The function of the interpreter.
     pub handle: Handle,
-    /// What its first line says; `None` if it has no such line.
+    /// The flags of a function, or what a script's first line says; `None` if it has no such line.
     pub flags: Option<ScriptFlags>,
     /// Its last run was so short that a thread with other clients may run it.
     pub is_quick: bool,
@@ -132,6 +139,16 @@ impl Scripts {
 
     /// The script with this text, which is compiled if it is new. `stays`: it is never evicted.
     pub fn load(&mut self, text: &[u8], stays: bool) -> Result<Found, CommandError> {
+        self.load_within(text, stays, TEXT_BYTES_MAX)
+    }
+
+    /// As [`load`](Self::load), with all texts in `text_bytes_max`.
+    fn load_within(
+        &mut self,
+        text: &[u8],
+        stays: bool,
+        text_bytes_max: usize,
+    ) -> Result<Found, CommandError> {
         if let Some(found) = self.find_text(text) {
             if stays
                 && let Some(script) = self.by_name.get_mut(&found.name)
@@ -141,16 +158,19 @@ impl Scripts {
             }
             return Ok(found);
         }
-        if self.text_bytes + text.len() > TEXT_BYTES_MAX {
-            return Err(CommandError::text(
-                "ERR the cached scripts take too much memory: SCRIPT FLUSH removes them",
-            ));
-        }
         let refused = |error: lua::LoadError| CommandError::Text(error.to_string().into());
         let flags = script_header(text)
             .map_err(|error| refused(error.into()))?
             .flags;
         let handle = self.interpreter()?.compile(text).map_err(refused)?;
+        while self.text_bytes + text.len() > text_bytes_max {
+            if !self.evict() {
+                self.interpreter()?.release(handle);
+                return Err(CommandError::text(
+                    "ERR the cached scripts take too much memory: SCRIPT FLUSH removes them",
+                ));
+            }
+        }
         let mut name = [0; 40];
         name.copy_from_slice(sha1_hex(text).as_bytes());
         let text = Arc::<[u8]>::from(text);
@@ -211,11 +231,11 @@ impl Scripts {
         };
     }
 
-    /// Removes the script of EVAL that was not used for the longest time.
-    fn evict(&mut self) {
+    /// Removes the script of EVAL that was not used for the longest time; `false` if there is none.
+    fn evict(&mut self) -> bool {
         let evaluated = self.by_name.iter().filter(|(_, script)| !script.stays);
         let Some((&name, _)) = evaluated.min_by_key(|(_, script)| script.used) else {
-            return;
+            return false;
         };
         if let Some(script) = self.by_name.remove(&name) {
             self.by_text.remove(&script.text);
@@ -226,18 +246,19 @@ impl Scripts {
                 interpreter.release(script.handle);
             }
         }
+        true
     }
 }
 
 impl Script {
     fn found(&mut self, name: ScriptName, used: u64) -> Found {
         self.used = used;
-        Found {
-            name,
+        let runnable = Runnable {
             handle: self.handle,
             flags: self.flags,
             is_quick: self.is_quick,
-        }
+        };
+        Found { name, runnable }
     }
 }
 
@@ -250,6 +271,30 @@ fn parse_name(name: &[u8]) -> Option<ScriptName> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn scripts_of_eval_make_room_for_others() {
+        const BYTES_MAX: usize = 100;
+        let mut scripts = Scripts::default();
+        let text = |n: usize| format!("return {n:034}");
+        let mut load = |n: usize, stays| {
+            let loaded = scripts.load_within(text(n).as_bytes(), stays, BYTES_MAX);
+            let names: Vec<usize> = (0..9)
+                .filter(|&n| scripts.has(sha1_hex(text(n).as_bytes()).as_bytes()))
+                .collect();
+            (loaded.is_ok(), names, scripts.text_bytes())
+        };
+        assert_eq!(load(1, false), (true, vec![1], 41));
+        assert_eq!(load(2, false), (true, vec![1, 2], 82));
+        assert_eq!(load(1, false), (true, vec![1, 2], 82));
+        // The script that was used first leaves.
+        assert_eq!(load(3, false), (true, vec![1, 3], 82));
+        assert_eq!(load(4, true), (true, vec![3, 4], 82));
+        assert_eq!(load(5, true), (true, vec![4, 5], 82));
+        assert_eq!(load(6, false), (false, vec![4, 5], 82));
+        assert_eq!(load(7, true), (false, vec![4, 5], 82));
+        assert_eq!(scripts.take_evicted(), 3);
+    }
 
     #[test]
     fn the_least_used_of_evaluated_scripts_leave() {

@@ -1,13 +1,16 @@
-//! Scripts: the interpreter, the scripts that it holds, and the script that runs.
+//! Scripts and functions: their interpreters, what these hold, and the script that runs.
 
 mod cache;
+mod functions;
 mod running;
 
-pub use cache::{Found, ScriptName, Scripts};
-pub use running::{KillRefused, RunId, RunKind, Running};
+pub use cache::{Runnable, ScriptName, Scripts};
+pub use functions::{Change, Functions, Policy};
+pub use running::{KillRefused, RunId, RunKind, Running, RunningCall};
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use lua::LogLevel;
 use parking_lot::Mutex;
 
 /// All that the server's clients share of scripts.
@@ -15,10 +18,19 @@ use parking_lot::Mutex;
 pub struct Scripting {
     /// Empty while a thread runs a script: it has taken the scripts out, and is alone in the gate. Others ask for them
     /// inside the gate only. So nobody holds the lock while he waits for another one.
-    scripts: Mutex<Option<Box<Scripts>>>,
+    held: Mutex<Option<Box<Held>>>,
     /// The script that runs.
     pub running: Running,
     figures: Figures,
+}
+
+/// The interpreters and what they hold.
+#[derive(Debug, Default)]
+pub struct Held {
+    /// Scripts.
+    pub scripts: Scripts,
+    /// Functions.
+    pub functions: Functions,
 }
 
 /// What INFO shows. It must not wait for the lock.
@@ -28,6 +40,10 @@ struct Figures {
     text_bytes: AtomicU64,
     vm_bytes: AtomicU64,
     evicted: AtomicU64,
+    libraries: AtomicU64,
+    functions: AtomicU64,
+    library_bytes: AtomicU64,
+    functions_vm_bytes: AtomicU64,
 }
 
 /// What INFO shows of scripts.
@@ -41,32 +57,45 @@ pub struct ScriptFigures {
     pub vm_bytes: u64,
     /// How many scripts left the cache to make room for others.
     pub evicted: u64,
+    /// How many libraries there are.
+    pub libraries: u64,
+    /// How many functions they have.
+    pub functions: u64,
+    /// What texts and names of libraries and functions take, bytes.
+    pub library_bytes: u64,
+    /// What the interpreter of functions takes, bytes.
+    pub functions_vm_bytes: u64,
 }
 
-/// The scripts, for one thread. They go back, and the figures are brought up to date, when it is dropped.
+/// Scripts and functions, for one thread. They go back, and the figures are brought up to date, when it is dropped.
 #[derive(Debug)]
 pub struct OwnScripts<'a> {
     scripting: &'a Scripting,
     /// `None` only while it is dropped.
-    scripts: Option<Box<Scripts>>,
+    held: Option<Box<Held>>,
 }
 
 impl Scripting {
-    /// Takes the scripts, to run one of them. The caller is alone in the gate.
+    /// Takes scripts and functions, to run one of them or to load others. The caller is alone in the gate.
     pub fn take(&self) -> OwnScripts<'_> {
         OwnScripts {
             scripting: self,
-            scripts: Some(self.scripts.lock().take().unwrap_or_default()),
+            held: Some(self.held.lock().take().unwrap_or_default()),
         }
     }
 
     /// Works with the scripts, without running one. The caller is inside the gate.
     pub fn with<R>(&self, f: impl FnOnce(&mut Scripts) -> R) -> R {
-        let mut scripts = self.scripts.lock();
-        let scripts = scripts.get_or_insert_default();
-        let result = f(scripts);
-        self.figures.note(scripts);
+        let mut held = self.held.lock();
+        let held = held.get_or_insert_default();
+        let result = f(&mut held.scripts);
+        self.figures.note(held);
         result
+    }
+
+    /// Looks at the functions, without running one. The caller is inside the gate.
+    pub fn with_functions<R>(&self, f: impl FnOnce(&Functions) -> R) -> R {
+        f(&self.held.lock().get_or_insert_default().functions)
     }
 
     /// What INFO shows.
@@ -77,6 +106,10 @@ impl Scripting {
             text_bytes: figures.text_bytes.load(Ordering::Relaxed),
             vm_bytes: figures.vm_bytes.load(Ordering::Relaxed),
             evicted: figures.evicted.load(Ordering::Relaxed),
+            libraries: figures.libraries.load(Ordering::Relaxed),
+            functions: figures.functions.load(Ordering::Relaxed),
+            library_bytes: figures.library_bytes.load(Ordering::Relaxed),
+            functions_vm_bytes: figures.functions_vm_bytes.load(Ordering::Relaxed),
         }
     }
 
@@ -87,7 +120,7 @@ impl Scripting {
 }
 
 impl Figures {
-    fn note(&self, scripts: &mut Scripts) {
+    fn note(&self, Held { scripts, functions }: &mut Held) {
         let evicted = scripts.take_evicted();
         if evicted > 0 {
             self.evicted.fetch_add(evicted, Ordering::Relaxed);
@@ -96,6 +129,10 @@ impl Figures {
             (&self.cached, scripts.len()),
             (&self.text_bytes, scripts.text_bytes()),
             (&self.vm_bytes, scripts.vm_bytes()),
+            (&self.libraries, functions.library_count()),
+            (&self.functions, functions.function_count()),
+            (&self.library_bytes, functions.text_bytes()),
+            (&self.functions_vm_bytes, functions.vm_bytes()),
         ] {
             figure.store(value as u64, Ordering::Relaxed);
         }
@@ -103,17 +140,28 @@ impl Figures {
 }
 
 impl OwnScripts<'_> {
-    /// The scripts.
-    pub fn get(&mut self) -> &mut Scripts {
-        self.scripts.get_or_insert_default()
+    /// Scripts and functions.
+    pub fn get(&mut self) -> &mut Held {
+        self.held.get_or_insert_default()
     }
 }
 
 impl Drop for OwnScripts<'_> {
     fn drop(&mut self) {
-        if let Some(mut scripts) = self.scripts.take() {
-            self.scripting.figures.note(&mut scripts);
-            *self.scripting.scripts.lock() = Some(scripts);
+        if let Some(mut held) = self.held.take() {
+            self.scripting.figures.note(&mut held);
+            *self.scripting.held.lock() = Some(held);
         }
+    }
+}
+
+/// A line of `redis.log`, for the server's log.
+pub fn log_line(level: LogLevel, message: &[u8]) {
+    let message = String::from_utf8_lossy(message);
+    match level {
+        LogLevel::Debug => tracing::trace!(target: "script", "{message}"),
+        LogLevel::Verbose => tracing::debug!(target: "script", "{message}"),
+        LogLevel::Notice => tracing::info!(target: "script", "{message}"),
+        LogLevel::Warning => tracing::warn!(target: "script", "{message}"),
     }
 }

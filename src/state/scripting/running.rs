@@ -1,6 +1,7 @@
 //! The script that runs, as other clients see it: what it is, whether it may be killed.
 
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::time::Instant;
 
 use parking_lot::Mutex;
 
@@ -42,6 +43,17 @@ pub enum KillRefused {
     Other(RunKind),
 }
 
+/// A run that others wait for, as FUNCTION STATS shows it.
+#[derive(Clone, Debug)]
+pub struct RunningCall {
+    /// The function's name, or the script's SHA-1.
+    pub name: Vec<u8>,
+    /// The client's call.
+    pub command: Vec<Vec<u8>>,
+    /// When it began.
+    pub started: Instant,
+}
+
 const IDLE: u8 = 0;
 const EVAL: u8 = 1;
 const FUNCTION: u8 = 2;
@@ -58,6 +70,8 @@ pub struct Running {
     /// Held by a client that kills, by a run at its first write, and at its end if it became busy. So a kill hits neither a
     /// run that has written nor the next one.
     killing: Mutex<()>,
+    /// Only of a run that has become busy: no client can ask about another one.
+    call: Mutex<Option<RunningCall>>,
 }
 
 impl Running {
@@ -80,8 +94,21 @@ impl Running {
         !self.is_killed(run)
     }
 
+    /// The run takes so long that other clients hear of it.
+    pub fn busy(&self, call: RunningCall) {
+        *self.call.lock() = Some(call);
+    }
+
+    /// The run that other clients wait for.
+    pub fn call(&self) -> Option<RunningCall> {
+        self.call.lock().clone()
+    }
+
     /// The run is over.
     pub fn end(&self, was_busy: bool) {
+        if was_busy {
+            *self.call.lock() = None;
+        }
         let _killing = was_busy.then(|| self.killing.lock());
         self.state.store(IDLE, Ordering::Release);
     }

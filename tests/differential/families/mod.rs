@@ -10,6 +10,7 @@ pub mod descriptions;
 pub mod differences;
 pub mod events;
 pub mod figures;
+pub mod functions;
 pub mod geo;
 pub mod hashes;
 pub mod hyperloglog;

@@ -42,7 +42,7 @@ impl std::fmt::Debug for Built<'_> {
 impl<'k> Built<'k> {
     /// An empty collection in a database's generation.
     pub fn new(keyspace: &'k Keyspace, kind: Kind, generation: u32, now: Millis) -> Self {
-        let id = keyspace.registry.new_id();
+        let id = keyspace.collections().new_id();
         let collection = Arc::new(RwLock::new(Collection::new(kind)));
         let locked = RwLock::write_arc(&collection);
         keyspace.registry.insert(id, generation, collection);

@@ -40,7 +40,7 @@ struct Anchors {
 }
 
 /// The generation of a collection whose anchor loading has not read yet.
-const NO_GENERATION: u32 = u32::MAX - 2;
+const NO_GENERATION: u32 = u32::MAX - 3;
 
 /// A collection with this many elements is built after the small ones.
 const LARGE: usize = 1 << 14;

@@ -267,8 +267,8 @@ impl Registry {
             .any(|register| !register.read().is_empty())
     }
 
-    /// An id that no collection has had.
-    pub fn new_id(&self) -> u64 {
+    /// An id that no collection has had. New collections take theirs from [`Collections::new_id`].
+    fn unused_id(&self) -> u64 {
         self.next.fetch_add(1, Ordering::Relaxed)
     }
 
@@ -356,6 +356,19 @@ pub(super) struct Collections<'k> {
 }
 
 impl Collections<'_> {
+    /// An id for a new collection. Its elements will lie in a partition that has been read: loading takes the elements that
+    /// it finds for those of a collection of before, and removes them if no key that it finds names them. The caller holds a
+    /// shard that is indexed, so there is such a partition.
+    pub(super) fn new_id(self) -> u64 {
+        let registry = &self.keyspace.registry;
+        loop {
+            let id = registry.unused_id();
+            if !self.keyspace.partitioned || registry.unclaimed.is_read(self.partition_of(id)) {
+                return id;
+            }
+        }
+    }
+
     /// The partition that holds a collection's elements.
     pub(super) fn partition_of(self, id: u64) -> usize {
         if !self.keyspace.partitioned {

@@ -381,6 +381,27 @@ fn collections_do_what_a_model_does_and_nothing_stays_behind() -> Result<()> {
     Ok(())
 }
 
+/// A collection that a client makes before loading has read all partitions stays.
+#[test]
+fn collections_made_during_loading_stay() -> Result<()> {
+    let keys: Vec<String> = (0..12).map(|n| format!("key {n}")).collect();
+    let (keyspace, _) = fresh(false);
+    // Each write reads the partition of its key alone.
+    for key in &keys {
+        keyspace.update_many(&[(0, key.as_bytes())], at(0), |slots| {
+            slots.fields(0, Kind::Hash)?.put(b"field", b"value")
+        })?;
+    }
+    load(&keyspace)?;
+    sweep(&keyspace);
+    let expected = BTreeMap::from([(b"field".to_vec(), b"value".to_vec())]);
+    for key in &keys {
+        let held = stored(&keyspace, key.as_bytes())?;
+        assert_eq!(held, Some(Model::Hash(expected.clone())), "{key}");
+    }
+    Ok(())
+}
+
 /// Loading drops a collection's elements if a client removed the collection before loading read them.
 #[test]
 fn keys_removed_during_loading_leave_nothing_behind() -> Result<()> {

@@ -206,7 +206,7 @@ impl<'a> Update<'a> {
     }
 
     fn open_new(&self, i: usize, kind: Kind) -> Opened<'a> {
-        let id = self.keys.keyspace.registry.new_id();
+        let id = self.keys.keyspace.collections().new_id();
         let shared = Arc::new(RwLock::new(Collection::new(kind)));
         let locked = RwLock::write_arc(&shared);
         // Register the collection before its first element is stored, so that the compaction finds it.

@@ -134,14 +134,12 @@ impl<'a> LockedKeys<'a> {
         i: usize,
         f: impl FnOnce(Value<'_>) -> R,
     ) -> Result<Option<R>, KeyspaceError> {
+        let (entry, access) = self.look_at(i);
         let LockedKey {
             hash, generation, ..
         } = self[i];
-        let entry = self.live_entry(i);
-        let access = self.access_of(i, entry);
-        self.keyspace
-            .reading()
-            .value(hash, generation, entry, access, f)
+        let reading = self.keyspace.reading();
+        reading.value(hash, generation, entry, access, f)
     }
 
     pub(super) fn read_string<R>(
@@ -149,20 +147,19 @@ impl<'a> LockedKeys<'a> {
         i: usize,
         f: impl FnOnce(StringView<'_>) -> R,
     ) -> Result<Option<R>, KeyspaceError> {
+        let (entry, access) = self.look_at(i);
         let LockedKey {
             hash, generation, ..
         } = self[i];
-        let entry = self.live_entry(i);
-        let access = self.access_of(i, entry);
-        self.keyspace
-            .reading()
-            .string(hash, generation, entry, access, f)
+        let reading = self.keyspace.reading();
+        reading.string(hash, generation, entry, access, f)
     }
 
-    fn access_of(&self, i: usize, entry: Option<&Entry>) -> Access {
-        match entry {
-            Some(_) => self.next_access(i),
-            None => self.access,
+    /// The live entry of key `i`, and the access of a look at its value. A key that is not there is not touched.
+    fn look_at(&self, i: usize) -> (Option<&Entry>, Access) {
+        match self.live_entry(i) {
+            None => (None, self.access),
+            entry => (entry, self.next_access(i)),
         }
     }
 

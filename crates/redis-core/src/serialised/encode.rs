@@ -35,10 +35,12 @@ pub fn encode(object: &Object) -> Vec<u8> {
     payload
 }
 
+/// How many bytes the longest form of a length takes.
+pub(super) const LENGTH_BYTES_MAX: usize = 9;
+
 /// An upper bound for the length of this value's payload.
 fn bytes_max(object: &Object) -> usize {
-    /// How many bytes the longest form of a length takes.
-    const LENGTH: usize = 9;
+    const LENGTH: usize = LENGTH_BYTES_MAX;
     let sum = |strings: &[Vec<u8>]| strings.iter().map(|s| s.len() + LENGTH).sum::<usize>();
     let elements = match object {
         Object::String(value) => value.len(),
@@ -92,7 +94,7 @@ fn integer(bytes: &[u8]) -> Option<i32> {
 }
 
 /// Writes a length in 1, 2, 5 or 9 bytes. The first two bits, or the whole first byte, tell the reader which.
-fn length(payload: &mut Vec<u8>, length: usize) {
+pub(super) fn length(payload: &mut Vec<u8>, length: usize) {
     match length {
         0..0x40 => payload.push(u8::try_from(length).unwrap_or_default()),
         0x40..0x4000 => {

@@ -16,6 +16,7 @@ mod encode;
 #[doc(hidden)]
 pub mod fuzzing;
 mod integers;
+mod libraries;
 mod listpack;
 mod lzf;
 mod reader;
@@ -26,6 +27,7 @@ mod ziplist;
 use crc::{CRC_64_REDIS, Crc, Table};
 
 pub use encode::encode;
+pub use libraries::{Libraries, LibrariesError, decode_libraries, encode_libraries};
 
 /// One value with all of its elements.
 #[derive(Clone, Debug, PartialEq)]

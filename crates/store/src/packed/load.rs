@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 
 use super::Packed;
 use super::record::{ALIGNMENT, Form, Record, Spot};
-use crate::{Relocate, Store, StoreError, Visited};
+use crate::{LIBRARIES, Relocate, Store, StoreError, Visited};
 
 /// The damage that the recovery has found.
 #[derive(Debug, Default)]
@@ -282,7 +282,8 @@ impl Packed {
             let removed_later = removed
                 .get(&torn.name)
                 .is_some_and(|&at| at > torn.sequence);
-            if removed_later || !databases.contains(generation) {
+            let is_lost = databases.contains(generation) || *generation == LIBRARIES;
+            if removed_later || !is_lost {
                 continue;
             }
             let mut replaced = false;
@@ -293,8 +294,14 @@ impl Packed {
                 Ok(None)
             })?;
             if !replaced {
-                let key = key.escape_ascii();
-                tracing::warn!(%key, "dropped a large value: some of its parts are unreadable");
+                if *generation == LIBRARIES {
+                    tracing::warn!(
+                        "dropped all libraries of functions: parts of their record are unreadable"
+                    );
+                } else {
+                    let key = key.escape_ascii();
+                    tracing::warn!(%key, "dropped a large value: some of its parts are unreadable");
+                }
                 self.damage.note(torn.bytes as u64);
             }
         }

@@ -323,6 +323,15 @@ impl Store for Pairs {
         }
     }
 
+    fn locate(&self, record: RecordKey<'_>) -> Result<Option<Location>, StoreError> {
+        let key = key_of(&record);
+        let may_be_unchecked = self.has_unchecked();
+        let found = self.database(record.partition).get_with(&key, |value| {
+            verify_value(&key, value, may_be_unchecked).map(|_| location_of(value))
+        })?;
+        found.transpose()
+    }
+
     fn is_large(&self, location: Location) -> bool {
         length_of(location) > IN_PLACE_BYTES_MAX as u64
     }

@@ -12,7 +12,7 @@ use crate::commands::{Command, CommandError, permission};
 use crate::keyspace::Keyspace;
 use crate::protocol::{Args, ReplyBuffer};
 use crate::state::Session;
-use crate::state::scripting::{RunId, RunKind};
+use crate::state::scripting::{RunId, RunKind, RunningCall, log_line};
 
 /// A run on a worker that takes longer than this begins anew on a thread of its own, if it has no effects yet.
 const MOVE_TIME: Duration = Duration::from_millis(10);
@@ -29,6 +29,16 @@ const MOVED: &str = "ERR the script begins anew on another thread";
 /// Ends a script when the server stops.
 const STOPPED: &str = "ERR Script killed: the server is shutting down";
 
+/// What runs: for FUNCTION STATS, and for those that want to kill it.
+#[derive(Clone, Copy)]
+pub(super) struct About<'h> {
+    pub kind: RunKind,
+    /// The function's name, or the script's SHA-1.
+    pub name: &'h [u8],
+    /// The client's call.
+    pub args: Args<'h>,
+}
+
 /// The server as a running script sees it, and what the run has done.
 #[allow(clippy::struct_excessive_bools)] // Independent properties of a run.
 pub(super) struct ScriptHost<'h, 'a> {
@@ -37,7 +47,7 @@ pub(super) struct ScriptHost<'h, 'a> {
     session: &'h mut Session,
     rights: Rights,
     run: RunId,
-    kind: RunKind,
+    about: About<'h>,
     started: Instant,
     /// After this time other clients get BUSY.
     threshold: Duration,
@@ -60,14 +70,14 @@ impl<'h, 'a> ScriptHost<'h, 'a> {
         dispatcher: &'h mut Dispatcher,
         around: &'h mut Surroundings<'a>,
         session: &'h mut Session,
-        kind: RunKind,
+        about: About<'h>,
         rights: Rights,
         may_move: bool,
     ) -> Self {
         let server = around.server;
         Self {
-            run: server.scripting.running.begin(kind),
-            kind,
+            run: server.scripting.running.begin(about.kind),
+            about,
             threshold: dispatcher.watch.busy_threshold(&server.config),
             dispatcher,
             around,
@@ -116,8 +126,13 @@ impl<'h, 'a> ScriptHost<'h, 'a> {
         }
         if !self.is_busy && ran >= self.threshold {
             self.is_busy = true;
+            server.scripting.running.busy(RunningCall {
+                name: self.about.name.to_vec(),
+                command: self.about.args.from(0).map(<[u8]>::to_vec).collect(),
+                started: self.started,
+            });
             self.around.keyspace.set_busy();
-            let kill = match self.kind {
+            let kill = match self.about.kind {
                 RunKind::Eval => "SCRIPT KILL",
                 RunKind::Function => "FUNCTION KILL",
             };
@@ -226,13 +241,7 @@ impl Host for ScriptHost<'_, '_> {
 
     fn log(&mut self, level: LogLevel, message: &[u8]) {
         self.has_effects = true;
-        let message = String::from_utf8_lossy(message);
-        match level {
-            LogLevel::Debug => tracing::trace!(target: "script", "{message}"),
-            LogLevel::Verbose => tracing::debug!(target: "script", "{message}"),
-            LogLevel::Notice => tracing::info!(target: "script", "{message}"),
-            LogLevel::Warning => tracing::warn!(target: "script", "{message}"),
-        }
+        log_line(level, message);
     }
 
     fn interrupt(&mut self) -> Interrupt {
