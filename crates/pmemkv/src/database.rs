@@ -16,13 +16,14 @@ use super::config::{Config, Kept};
 use super::engines::{Discipline, Engine};
 use super::error::{Error, Status};
 use super::pool::POOL_BYTES_MIN;
-use super::reentry::Call;
+use super::reentry::{Call, Place};
 
 /// An open engine with its data; closed when dropped.
 ///
 /// Threads may share it, whatever the engine: calls that the engine cannot run in parallel wait for each other inside.
 /// Closures run while the call holds its locks, so they should be short, and they cannot call back into the same
-/// database: such a call returns [`Error::Reentrant`]. (A closure may wait for ever if it waits for another thread that
+/// database: such a call returns [`Error::Reentrant`]. There is one exception: the closure of a walk may read and walk, on
+/// the engines that allow it ([`Engine::reads_in_walks`]). (A closure may wait for ever if it waits for another thread that
 /// calls into the same database. So may the closures of two databases that call each other.)
 #[derive(Debug)]
 pub struct Database {
@@ -30,6 +31,7 @@ pub struct Database {
     engine: String,
     id: u64,
     discipline: Discipline,
+    reads_in_walks: bool,
     persistent: bool,
     lock: RwLock<()>,
     /// Dropped after the close, since until then the engine calls the comparator and uses the mapped pool.
@@ -41,7 +43,8 @@ pub struct Database {
 unsafe impl Send for Database {}
 // SAFETY: every call takes `lock` as the engine's documented contract asks: point calls of cmap, csmap and vcmap run
 // together and their walks alone; the single-writer engines have readers together and a writer alone; engines that
-// nothing is known of run one call at a time. pmemkv's error message is per thread. The comparator is Sync.
+// nothing is known of run one call at a time. A read inside a walk runs on the thread that walks, which has the walk's
+// lock, and only on engines where a read changes nothing and waits for nothing. pmemkv's error message is per thread. The comparator is Sync.
 unsafe impl Sync for Database {}
 
 /// What a call does to the data. It decides which other calls may run in parallel.
@@ -55,6 +58,8 @@ pub(super) enum Access {
     Walk,
     /// Moves everything.
     Reshape,
+    /// Keeps the data as they are, and calls nothing in C.
+    Freeze,
 }
 
 /// A running call: its mark on the thread and its hold on the database.
@@ -68,6 +73,8 @@ pub(super) struct Running<'a> {
 enum Hold<'a> {
     Together { _guard: RwLockReadGuard<'a, ()> },
     Alone { _guard: RwLockWriteGuard<'a, ()> },
+    /// The call around this one has the lock.
+    Inside,
 }
 
 impl Database {
@@ -100,6 +107,7 @@ impl Database {
             engine: engine.to_owned(),
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
             discipline: Engine::discipline(engine),
+            reads_in_walks: Engine::by_name(engine).is_some_and(Engine::reads_in_walks),
             // For an unknown engine assume a pool: `settle_full` then changes nothing.
             persistent: Engine::by_name(engine).is_none_or(|engine| engine.persistent),
             lock: RwLock::new(()),
@@ -247,19 +255,41 @@ impl Database {
         self.settle(status).into_result()
     }
 
+    /// Runs the closure while no other thread changes the data. The closure itself may read and walk.
+    ///
+    /// This is for a closure that waits for something which this thread must not hold while it waits for the database,
+    /// as an interpreter's lock.
+    pub fn freeze<R>(&self, run: impl FnOnce() -> R) -> Result<R, Error> {
+        let _running = self.enter(Access::Freeze)?;
+        Ok(run())
+    }
+
+    /// Whether the calling thread is inside a closure that a call into this database has called.
+    pub fn is_inside(&self) -> bool {
+        Call::is_running(self.id)
+    }
+
     /// Waits until a call of this kind may run, and marks it as running.
     #[inline]
     pub(super) fn enter(&self, access: Access) -> Result<Running<'_>, Error> {
+        let (reads, allows_reads) = match access {
+            Access::Read => (true, false),
+            Access::Walk => (true, self.reads_in_walks),
+            Access::Write | Access::Reshape => (false, false),
+            Access::Freeze => (true, true),
+        };
         // Before the lock, so that a thread never waits for itself.
-        let call = Call::enter(self.id)?;
+        let (call, place) = Call::enter(self.id, reads, allows_reads)?;
         let together = match (self.discipline, access) {
             (Discipline::Concurrent, Access::Read | Access::Write)
-            | (Discipline::SingleWriter, Access::Read | Access::Walk) => true,
-            (Discipline::Concurrent, Access::Walk | Access::Reshape)
+            | (Discipline::SingleWriter, Access::Read | Access::Walk | Access::Freeze) => true,
+            (Discipline::Concurrent, Access::Walk | Access::Reshape | Access::Freeze)
             | (Discipline::SingleWriter, Access::Write | Access::Reshape)
             | (Discipline::Alone, _) => false,
         };
-        let hold = if together {
+        let hold = if place == Place::Inside {
+            Hold::Inside
+        } else if together {
             Hold::Together {
                 _guard: self.lock.read(),
             }
