@@ -37,12 +37,7 @@ impl Engine {
     }
 
     /// Opens the engine of this name with a config in JSON.
-    fn _start(
-        &self,
-        py: Python<'_>,
-        engine: PyBackedStr,
-        config: PyBackedStr,
-    ) -> PyResult<()> {
+    fn _start(&self, py: Python<'_>, engine: PyBackedStr, config: PyBackedStr) -> PyResult<()> {
         self.slot.start(py, &engine, &config)
     }
 
@@ -61,11 +56,16 @@ impl Engine {
     ///
     /// Key and value are `str`, stored as UTF-8, or bytes-like. On an engine with a pool the pair outlives the process
     /// when this returns.
-    fn put(&self, py: Python<'_>, key: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>) -> PyResult<()> {
+    fn put(
+        &self,
+        py: Python<'_>,
+        key: &Bound<'_, PyAny>,
+        value: &Bound<'_, PyAny>,
+    ) -> PyResult<()> {
         let (key, value) = (Text::of(key)?, Text::of(value)?);
         let (key, value) = (key.bytes(), value.bytes());
         let cost = cost(key.len() + value.len());
-        self.slot.call(py, cost, |database| database.put(key, value))
+        self.slot.put(py, cost, key, value)
     }
 
     /// Returns the value as `bytes`, or calls `func` with it and returns None.
@@ -108,14 +108,16 @@ impl Engine {
     fn exists(&self, py: Python<'_>, key: &Bound<'_, PyAny>) -> PyResult<bool> {
         let key = Text::of(key)?;
         let key = key.bytes();
-        self.slot.call(py, cost(key.len()), |database| database.exists(key))
+        self.slot
+            .call(py, cost(key.len()), |database| database.exists(key))
     }
 
     /// Removes a pair. Returns whether there was one; blackhole always says so.
     fn remove(&self, py: Python<'_>, key: &Bound<'_, PyAny>) -> PyResult<bool> {
         let key = Text::of(key)?;
         let key = key.bytes();
-        self.slot.call(py, cost(key.len()), |database| database.remove(key))
+        self.slot
+            .call(py, cost(key.len()), |database| database.remove(key))
     }
 
     /// How many pairs there are.
@@ -126,8 +128,9 @@ impl Engine {
     /// Defragments a part of the pool, in percent of it, where the engine can.
     #[pyo3(signature = (start_percent=0.0, amount_percent=100.0))]
     fn defrag(&self, py: Python<'_>, start_percent: f64, amount_percent: f64) -> PyResult<()> {
-        self.slot
-            .detached(py, |database| database.defrag(start_percent, amount_percent))
+        self.slot.detached(py, |database| {
+            database.defrag(start_percent, amount_percent)
+        })
     }
 
     /// How many keys a range has.
@@ -135,7 +138,8 @@ impl Engine {
     fn _count(&self, py: Python<'_>, shape: u8, keys: Vec<Bound<'_, PyAny>>) -> PyResult<usize> {
         let bounds = Bounds::new(shape, &keys)?;
         let range = bounds.range();
-        self.slot.detached(py, |database| database.count_range(range))
+        self.slot
+            .detached(py, |database| database.count_range(range))
     }
 
     /// Calls `func` with each pair of a range, or with each key, as `bytes` or in this encoding.

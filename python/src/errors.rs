@@ -46,10 +46,7 @@ pub(crate) fn raise(py: Python<'_>, error: &Error) -> PyErr {
 pub(crate) fn named(py: Python<'_>, class: &str, message: String) -> PyErr {
     py.import(MODULE)
         .and_then(|module| Ok(module.getattr(class)?.cast_into::<PyType>()?))
-        .map_or_else(
-            |error| error,
-            |class| PyErr::from_type(class, (message,)),
-        )
+        .map_or_else(|error| error, |class| PyErr::from_type(class, (message,)))
 }
 
 /// The exception for a missing key. `what` is its argument: a message, or the key itself as in a dict's `KeyError`.

@@ -14,6 +14,7 @@ use pyo3::prelude::*;
 
 use crate::errors::{named, raise};
 use crate::fork::forks;
+use crate::growth::Growth;
 
 /// From this many bytes on a copy takes longer than the interpreter's lock.
 pub(crate) const LARGE_BYTES: usize = 64 << 10;
@@ -32,6 +33,7 @@ struct Open {
     database: Database,
     /// The pool lies on a disk, so that a call may wait for it.
     on_disk: bool,
+    growth: Growth,
 }
 
 /// The open database, if there is one.
@@ -113,7 +115,10 @@ impl Slot {
 
     pub(crate) fn is_stopped(&self) -> bool {
         self.stopping.load(Ordering::Relaxed)
-            || self.open.try_read_recursive().is_none_or(|open| open.is_none())
+            || self
+                .open
+                .try_read_recursive()
+                .is_none_or(|open| open.is_none())
     }
 
     /// The database, if a call of this cost may run with the interpreter's lock held, as it is.
@@ -123,6 +128,16 @@ impl Slot {
         py: Python<'_>,
         cost: Cost,
     ) -> PyResult<Option<MappedRwLockReadGuard<'_, Database>>> {
+        let open = self.attached_open(py, cost)?;
+        Ok(open.map(|open| MappedRwLockReadGuard::map(open, |open| &open.database)))
+    }
+
+    #[inline]
+    fn attached_open(
+        &self,
+        py: Python<'_>,
+        cost: Cost,
+    ) -> PyResult<Option<MappedRwLockReadGuard<'_, Open>>> {
         self.check(py)?;
         if cost == Cost::Long || self.away.load(Ordering::Relaxed) != 0 {
             return Ok(None);
@@ -136,7 +151,7 @@ impl Slot {
         if there.on_disk {
             return Ok(None);
         }
-        Ok(RwLockReadGuard::try_map(open, |open| open.as_ref().map(|open| &open.database)).ok())
+        Ok(RwLockReadGuard::try_map(open, Option::as_ref).ok())
     }
 
     /// Makes a call without the interpreter's lock.
@@ -145,12 +160,20 @@ impl Slot {
         py: Python<'_>,
         call: impl FnOnce(&Database) -> Result<R, Error> + Send,
     ) -> PyResult<R> {
+        self.detached_open(py, |open| call(&open.database))
+    }
+
+    fn detached_open<R: Send>(
+        &self,
+        py: Python<'_>,
+        call: impl FnOnce(&Open) -> Result<R, Error> + Send,
+    ) -> PyResult<R> {
         self.check(py)?;
         let _away = self.away();
         py.detach(|| {
             // Recursive: a callback's call does not wait behind a stop that waits for the callback.
             let open = self.open.read_recursive();
-            open.as_ref().map(|open| call(&open.database))
+            open.as_ref().map(call)
         })
         .ok_or_else(|| stopped(py))?
         .map_err(|error| raise(py, &error))
@@ -168,6 +191,23 @@ impl Slot {
             Some(database) => call(&database).map_err(|error| raise(py, &error)),
             None => self.detached(py, call),
         }
+    }
+
+    /// Stores a pair, with the interpreter's lock if that is better.
+    #[inline]
+    pub(crate) fn put(&self, py: Python<'_>, cost: Cost, key: &[u8], value: &[u8]) -> PyResult<()> {
+        if let Some(open) = self.attached_open(py, cost)?
+            && !open.growth.is_due(&open.database)
+        {
+            return open
+                .database
+                .put(key, value)
+                .map_err(|error| raise(py, &error));
+        }
+        self.detached_open(py, |open| {
+            open.growth.forget();
+            open.database.put(key, value)
+        })
     }
 
     /// Counts a call that runs without the interpreter's lock until the result is dropped.
@@ -214,7 +254,11 @@ impl Open {
         let path = path.map(std::path::Path::to_owned);
         let database = Database::open(engine, config)?;
         let on_disk = path.is_some_and(|path| backing(path) == Backing::Ordinary);
-        Ok(Self { database, on_disk })
+        Ok(Self {
+            database,
+            on_disk,
+            growth: Growth::new(engine),
+        })
     }
 }
 

@@ -7,6 +7,7 @@
 mod engine;
 mod errors;
 mod fork;
+mod growth;
 mod guard;
 mod range;
 mod text;

@@ -22,7 +22,9 @@ impl<'py> Bounds<'py> {
             _ => return Err(PyValueError::new_err("no such shape of a range")),
         };
         if keys.len() != wanted {
-            return Err(PyValueError::new_err("a range with too few or too many bounds"));
+            return Err(PyValueError::new_err(
+                "a range with too few or too many bounds",
+            ));
         }
         let keys = keys.iter().map(Text::of).collect::<PyResult<_>>()?;
         Ok(Self { shape, keys })

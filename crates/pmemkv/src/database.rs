@@ -71,8 +71,12 @@ pub(super) struct Running<'a> {
 
 /// The database's lock, shared or exclusive.
 enum Hold<'a> {
-    Together { _guard: RwLockReadGuard<'a, ()> },
-    Alone { _guard: RwLockWriteGuard<'a, ()> },
+    Together {
+        _guard: RwLockReadGuard<'a, ()>,
+    },
+    Alone {
+        _guard: RwLockWriteGuard<'a, ()>,
+    },
     /// The call around this one has the lock.
     Inside,
 }
