@@ -37,7 +37,11 @@ def run(command, engine, count, value_bytes, memory):
     env.pop("PYTHONPATH", None)
     with tempfile.TemporaryDirectory(prefix="pmemkv-bench-", dir=memory) as folder:
         done = subprocess.run(
-            [*command, engine, str(count), str(value_bytes), folder], env=env, check=True, capture_output=True, text=True
+            [*command, engine, str(count), str(value_bytes), folder],
+            env=env,
+            check=True,
+            capture_output=True,
+            text=True,
         )
     return json.loads(done.stdout)
 

@@ -31,6 +31,7 @@ fn class(error: &Error) -> &'static str {
         Error::Defrag(_) => "DefragError",
         Error::ComparatorMismatch(_) => "ComparatorMismatch",
         Error::Reentrant => "Reentrant",
+        Error::Closed => "Stopped",
         _ => "UnknownError",
     }
 }
@@ -49,30 +50,12 @@ pub(crate) fn named(py: Python<'_>, class: &str, message: String) -> PyErr {
         .map_or_else(|error| error, |class| PyErr::from_type(class, (message,)))
 }
 
-/// The exception for a missing key. `what` is its argument: a message, or the key itself as in a dict's `KeyError`.
+/// The exception for a missing key.
 #[cold]
-pub(crate) fn not_found(py: Python<'_>, what: impl PyErrArgument) -> PyErr {
+pub(crate) fn not_found(py: Python<'_>) -> PyErr {
     static CLASS: PyOnceLock<Py<PyType>> = PyOnceLock::new();
     match CLASS.import(py, MODULE, "NotFound") {
-        Ok(class) => PyErr::from_type(class.clone(), (what.into_argument(py),)),
+        Ok(class) => PyErr::from_type(class.clone(), ("pmemkv: not found: no such key",)),
         Err(error) => error,
-    }
-}
-
-/// What an exception may be made of.
-pub(crate) trait PyErrArgument {
-    /// The argument as an object.
-    fn into_argument(self, py: Python<'_>) -> Py<PyAny>;
-}
-
-impl PyErrArgument for &str {
-    fn into_argument(self, py: Python<'_>) -> Py<PyAny> {
-        pyo3::types::PyString::new(py, self).into_any().unbind()
-    }
-}
-
-impl PyErrArgument for &Bound<'_, PyAny> {
-    fn into_argument(self, _: Python<'_>) -> Py<PyAny> {
-        self.clone().unbind()
     }
 }

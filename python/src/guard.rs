@@ -6,9 +6,8 @@
 //! callback waits for the interpreter. So a call keeps the interpreter's lock only while no other call of this database
 //! runs without it. All counts change under the interpreter's lock, so no such call can begin meanwhile.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use parking_lot::{MappedRwLockReadGuard, RwLock, RwLockReadGuard};
 use pmemkv::{Backing, Config, Database, Engine, Error, backing};
 use pyo3::prelude::*;
 
@@ -33,18 +32,21 @@ struct Open {
     database: Database,
     /// The pool lies on a disk, so that a call may wait for it.
     on_disk: bool,
+    /// The callback of a walk may read and walk.
+    reads_in_walks: bool,
     growth: Growth,
 }
 
-/// The open database, if there is one.
+/// The database of an `Engine`.
 pub(crate) struct Slot {
-    open: RwLock<Option<Open>>,
-    /// A stop waits for the calls that run. New ones are refused.
+    /// Some, until it is dropped.
+    open: Option<Open>,
+    /// A stop has begun: it waits for the calls that run, and new ones are refused.
     stopping: AtomicBool,
     /// How many calls run without the interpreter's lock, or may give it away before they leave the database.
     away: AtomicUsize,
     /// In which process the database was opened.
-    forks: AtomicU64,
+    forks: u64,
 }
 
 /// A call that is counted in `away`.
@@ -57,38 +59,15 @@ impl Drop for Away<'_> {
 }
 
 impl Slot {
-    pub(crate) fn new() -> Self {
-        Self {
-            open: RwLock::new(None),
+    pub(crate) fn open(py: Python<'_>, engine: &str, config: &str) -> PyResult<Self> {
+        let open = py
+            .detach(|| Open::new(engine, config))
+            .map_err(|error| raise(py, &error))?;
+        Ok(Self {
+            open: Some(open),
             stopping: AtomicBool::new(false),
             away: AtomicUsize::new(0),
-            forks: AtomicU64::new(forks()),
-        }
-    }
-
-    pub(crate) fn start(&self, py: Python<'_>, engine: &str, config: &str) -> PyResult<()> {
-        enum Refused {
-            Open,
-            Error(Error),
-        }
-        let _away = self.away();
-        py.detach(|| {
-            let mut open = self.open.write();
-            if open.is_some() {
-                return Err(Refused::Open);
-            }
-            *open = Some(Open::new(engine, config).map_err(Refused::Error)?);
-            self.forks.store(forks(), Ordering::Relaxed);
-            self.stopping.store(false, Ordering::Relaxed);
-            Ok(())
-        })
-        .map_err(|refused| match refused {
-            Refused::Open => named(
-                py,
-                "InvalidArgument",
-                "the database is started already".to_owned(),
-            ),
-            Refused::Error(error) => raise(py, &error),
+            forks: forks(),
         })
     }
 
@@ -98,60 +77,34 @@ impl Slot {
             // It is the parent's. Closing it here would change the pool under the parent.
             return Ok(());
         }
-        let inside = self
-            .open
-            .try_read_recursive()
-            .is_some_and(|open| open.as_ref().is_some_and(|open| open.database.is_inside()));
-        if inside {
+        let Some(open) = &self.open else {
+            return Ok(());
+        };
+        if open.database.is_inside() {
             return Err(raise(py, &Error::Reentrant));
         }
+        self.stopping.store(true, Ordering::Relaxed);
         let _away = self.away();
-        py.detach(|| {
-            self.stopping.store(true, Ordering::Relaxed);
-            *self.open.write() = None;
-        });
-        Ok(())
+        py.detach(|| open.database.close())
+            .map_err(|error| raise(py, &error))
     }
 
     pub(crate) fn is_stopped(&self) -> bool {
         self.stopping.load(Ordering::Relaxed)
-            || self
-                .open
-                .try_read_recursive()
-                .is_none_or(|open| open.is_none())
     }
 
     /// The database, if a call of this cost may run with the interpreter's lock held, as it is.
     #[inline]
-    pub(crate) fn attached(
-        &self,
-        py: Python<'_>,
-        cost: Cost,
-    ) -> PyResult<Option<MappedRwLockReadGuard<'_, Database>>> {
+    pub(crate) fn attached(&self, py: Python<'_>, cost: Cost) -> PyResult<Option<&Database>> {
         let open = self.attached_open(py, cost)?;
-        Ok(open.map(|open| MappedRwLockReadGuard::map(open, |open| &open.database)))
+        Ok(open.map(|open| &open.database))
     }
 
     #[inline]
-    fn attached_open(
-        &self,
-        py: Python<'_>,
-        cost: Cost,
-    ) -> PyResult<Option<MappedRwLockReadGuard<'_, Open>>> {
-        self.check(py)?;
-        if cost == Cost::Long || self.away.load(Ordering::Relaxed) != 0 {
-            return Ok(None);
-        }
-        let Some(open) = self.open.try_read_recursive() else {
-            return Ok(None);
-        };
-        let Some(there) = open.as_ref() else {
-            return Err(stopped(py));
-        };
-        if there.on_disk {
-            return Ok(None);
-        }
-        Ok(RwLockReadGuard::try_map(open, Option::as_ref).ok())
+    fn attached_open(&self, py: Python<'_>, cost: Cost) -> PyResult<Option<&Open>> {
+        let open = self.usable(py)?;
+        let is_long = cost == Cost::Long || open.on_disk || self.away.load(Ordering::Relaxed) != 0;
+        Ok((!is_long).then_some(open))
     }
 
     /// Makes a call without the interpreter's lock.
@@ -168,15 +121,18 @@ impl Slot {
         py: Python<'_>,
         call: impl FnOnce(&Open) -> Result<R, Error> + Send,
     ) -> PyResult<R> {
-        self.check(py)?;
+        let open = self.usable(py)?;
         let _away = self.away();
-        py.detach(|| {
-            // Recursive: a callback's call does not wait behind a stop that waits for the callback.
-            let open = self.open.read_recursive();
-            open.as_ref().map(call)
-        })
-        .ok_or_else(|| stopped(py))?
-        .map_err(|error| raise(py, &error))
+        py.detach(|| call(open)).map_err(|error| raise(py, &error))
+    }
+
+    /// Refuses a walk in the callback of another one, where the engine does not allow it.
+    pub(crate) fn check_walk(&self, py: Python<'_>) -> PyResult<()> {
+        let open = self.usable(py)?;
+        if open.database.is_inside() && !open.reads_in_walks {
+            return Err(raise(py, &Error::Reentrant));
+        }
+        Ok(())
     }
 
     /// Makes a call, with the interpreter's lock if that is better.
@@ -188,7 +144,7 @@ impl Slot {
         call: impl FnOnce(&Database) -> Result<R, Error> + Send,
     ) -> PyResult<R> {
         match self.attached(py, cost)? {
-            Some(database) => call(&database).map_err(|error| raise(py, &error)),
+            Some(database) => call(database).map_err(|error| raise(py, &error)),
             None => self.detached(py, call),
         }
     }
@@ -196,18 +152,16 @@ impl Slot {
     /// Stores a pair, with the interpreter's lock if that is better.
     #[inline]
     pub(crate) fn put(&self, py: Python<'_>, cost: Cost, key: &[u8], value: &[u8]) -> PyResult<()> {
-        if let Some(open) = self.attached_open(py, cost)?
-            && !open.growth.is_due(&open.database)
-        {
-            return open
+        match self.attached_open(py, cost)? {
+            Some(open) if !open.growth.is_due(&open.database) => open
                 .database
                 .put(key, value)
-                .map_err(|error| raise(py, &error));
+                .map_err(|error| raise(py, &error)),
+            _ => self.detached_open(py, |open| {
+                open.growth.forget();
+                open.database.put(key, value)
+            }),
         }
-        self.detached_open(py, |open| {
-            open.growth.forget();
-            open.database.put(key, value)
-        })
     }
 
     /// Counts a call that runs without the interpreter's lock until the result is dropped.
@@ -217,31 +171,26 @@ impl Slot {
     }
 
     fn is_forked(&self) -> bool {
-        self.forks.load(Ordering::Relaxed) != forks()
+        self.forks != forks()
     }
 
-    /// Refuses calls in a forked child and during a stop.
+    /// The database, unless it is stopped or another process's.
     #[inline]
-    fn check(&self, py: Python<'_>) -> PyResult<()> {
+    fn usable(&self, py: Python<'_>) -> PyResult<&Open> {
         if self.is_forked() {
-            return Err(named(
-                py,
-                "InvalidArgument",
-                "the database belongs to the process that this one was forked from: open it after the fork".to_owned(),
-            ));
+            return Err(forked(py));
         }
-        if self.stopping.load(Ordering::Relaxed) {
-            return Err(stopped(py));
+        match &self.open {
+            Some(open) if !self.stopping.load(Ordering::Relaxed) => Ok(open),
+            _ => Err(raise(py, &Error::Closed)),
         }
-        Ok(())
     }
 }
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        let open = self.open.get_mut().take();
         if self.is_forked() {
-            std::mem::forget(open);
+            std::mem::forget(self.open.take());
         }
     }
 }
@@ -249,7 +198,8 @@ impl Drop for Slot {
 impl Open {
     fn new(engine: &str, config: &str) -> Result<Self, Error> {
         let config = Config::from_json(config)?;
-        let persistent = Engine::by_name(engine).is_none_or(|engine| engine.persistent);
+        let known = Engine::by_name(engine);
+        let persistent = known.is_none_or(|engine| engine.persistent);
         let path = config.path().filter(|_| persistent);
         let path = path.map(std::path::Path::to_owned);
         let database = Database::open(engine, config)?;
@@ -257,12 +207,15 @@ impl Open {
         Ok(Self {
             database,
             on_disk,
+            reads_in_walks: known.is_some_and(Engine::reads_in_walks),
             growth: Growth::new(engine),
         })
     }
 }
 
 #[cold]
-fn stopped(py: Python<'_>) -> PyErr {
-    named(py, "Stopped", "the database is stopped".to_owned())
+fn forked(py: Python<'_>) -> PyErr {
+    let message =
+        "the database belongs to the process that this one was forked from: open it after the fork";
+    named(py, "InvalidArgument", message.to_owned())
 }

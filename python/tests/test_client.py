@@ -26,15 +26,6 @@ def test_nobody_listens():
         pmemkv.Client("http://127.0.0.1:1")
 
 
-def test_starts_again(client):
-    client["key"] = "value"
-    with pytest.raises(pmemkv.InvalidArgument, match="started already"):
-        client.start()
-    client.stop()
-    client.start()
-    assert client["key"] == "value"
-
-
 def test_the_url_does_not_change_what_comes_back(server, client):
     client["key"] = "value"
     for options in ["decode_responses=True", "protocol=2", "protocol=3"]:

@@ -101,11 +101,7 @@ def test_a_pool_opens_again(engine, folder):
     del items["force_create"]
     with pmemkv.Database(engine, items) as db:
         assert db["key"] == "value"
-        with pytest.raises(pmemkv.InvalidArgument, match="started already"):
-            db.start()
-        db.stop()
-        db.start()
-        assert not db.stopped and db["key"] == "value"
+        assert db["key"] == "value"
 
 
 def test_a_subclass_has_a_constructor_of_its_own(folder):
@@ -119,12 +115,28 @@ def test_a_subclass_has_a_constructor_of_its_own(folder):
         assert db.mine and db["key"] == "value"
 
 
-def test_without_its_constructor_it_is_stopped():
-    db = pmemkv.Database.__new__(pmemkv.Database)
-    assert db.stopped
-    with pytest.raises(pmemkv.Stopped):
-        db.put("key", "value")
-    db.stop()
+def test_a_subclass_may_define_operators_by_methods(folder):
+    class Numbers(pmemkv.Database):
+        def __setitem__(self, key, value):
+            self.put(key, str(value))
+
+        def __getitem__(self, key):
+            return int(self.get_string(key))
+
+        def __contains__(self, key):
+            return self.exists(key)
+
+        def __delitem__(self, key):
+            self.remove(key)
+
+        def __len__(self):
+            return self.count_all()
+
+    with Numbers("vsmap", config("vsmap", folder)) as db:
+        db["key"] = 5
+        assert db["key"] == 5 and "key" in db and len(db) == 1
+        del db["key"]
+        assert "key" not in db and len(db) == 0
 
 
 @pytest.mark.parametrize("engine", ENGINES)
@@ -310,3 +322,10 @@ def test_what_was_put_outlives_kill_9(folder):
                 assert db.get_string(f"{number:08}") == f"{number}" * (number % 40)
             # At most the one that was on its way.
             assert last + 1 <= db.count_all() <= last + 2
+
+
+def test_an_import_does_not_wait_for_redis_py():
+    program = "import sys, pmemkv; assert 'redis' not in sys.modules; pmemkv.Client; assert 'redis' in sys.modules"
+    subprocess.run([sys.executable, "-c", program], check=True)
+    with pytest.raises(AttributeError, match="no attribute 'Nothing'"):
+        pmemkv.Nothing

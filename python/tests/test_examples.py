@@ -12,9 +12,7 @@ EXAMPLES = pathlib.Path(__file__).resolve().parents[1] / "examples"
 
 
 def run(name, *arguments):
-    done = subprocess.run(
-        [sys.executable, EXAMPLES / name, *arguments], capture_output=True, text=True, timeout=60
-    )
+    done = subprocess.run([sys.executable, EXAMPLES / name, *arguments], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -28,7 +26,12 @@ def url(server):
 
 def test_example():
     said = run("example.py")
-    for line in ["visited: key3", "above key1: 2, from key2 on: 2", "between key1 and key3: key2 = value2", "no such key"]:
+    for line in [
+        "visited: key3",
+        "above key1: 2, from key2 on: 2",
+        "between key1 and key3: key2 = value2",
+        "no such key",
+    ]:
         assert line in said
 
 

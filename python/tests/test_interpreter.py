@@ -1,6 +1,7 @@
 """Which calls let other Python threads run meanwhile."""
 
 import contextlib
+import os
 import pathlib
 import subprocess
 import sys
@@ -57,9 +58,13 @@ def filled(engine, folder, count, size=96 * MIB):
 
 def test_long_calls_let_others_run(folder):
     with watcher() as others_ran_during:
-        # As many as it takes: the other thread has to wake up while the call runs.
+        # As many as it takes: on a busy machine the other thread does not wake up during each call.
         def some_time(call):
-            return any(others_ran_during(call) for _ in range(100))
+            deadline = time.monotonic() + 30
+            while time.monotonic() < deadline:
+                if others_ran_during(call):
+                    return True
+            return False
 
         with filled("stree", folder, 20_000) as db:
             large = b"x" * (16 * MIB)
@@ -70,7 +75,9 @@ def test_long_calls_let_others_run(folder):
             assert some_time(lambda: db.get_keys([].append))
             items = config("cmap", folder)
             items["path"] += ".other"
-            assert others_ran_during(lambda: pmemkv.Database("cmap", items).stop())
+            pmemkv.Database("cmap", items).stop()
+            items.pop("force_create")
+            assert some_time(lambda: pmemkv.Database("cmap", items).stop())
 
 
 def test_short_calls_keep_the_lock(folder):
@@ -102,12 +109,11 @@ def test_a_put_lets_others_run_while_the_table_grows(folder):
         assert not others_ran_during(lambda: db.put("one after", "value"))
 
 
-def test_calls_on_a_pool_on_a_disk_let_others_run():
+def test_a_put_on_a_disk_lets_others_run():
     kind = subprocess.run(["stat", "-f", "-c", "%T", TARGET], capture_output=True, text=True, check=True).stdout
-    if kind.strip() in ("tmpfs", "ramfs"):
-        pytest.skip(f"{TARGET} is in memory")
+    if kind.strip() in ("tmpfs", "ramfs") or os.environ.get("PMEM_IS_PMEM_FORCE") == "1":
+        pytest.skip(f"a put waits for nothing in {TARGET}")
     with tempfile.TemporaryDirectory(prefix="pmemkv-python-", dir=TARGET) as name:
         items = config("cmap", pathlib.Path(name), 16 * MIB)
         with pmemkv.Database("cmap", items) as db, watcher() as others_ran_during:
-            for call in [lambda: db.put("key", "value"), lambda: db.get("key"), lambda: db.exists("key")]:
-                assert any(others_ran_during(call) for _ in range(1000))
+            assert any(others_ran_during(lambda: db.put("key", "value")) for _ in range(5000))

@@ -171,7 +171,7 @@ def test_after_the_stop_each_call_is_an_error(db):
         lambda: db.get_keys_between("a", "b", print),
         lambda: db.defrag(),
     ]:
-        with pytest.raises(pmemkv.Stopped, match="the database is stopped") as raised:
+        with pytest.raises(pmemkv.Stopped, match="the database is closed") as raised:
             call()
         # As pmemkv 1.0 has it.
         assert isinstance(raised.value, pmemkv.InvalidArgument) and raised.value.status == 4

@@ -197,7 +197,7 @@ def test_a_callback_cannot_change_what_it_walks(engine, folder):
 
 def test_no_method_is_missing_and_signatures_agree():
     shapes = ["above", "equal_above", "below", "equal_below", "between"]
-    names = {"put", "get", "get_string", "remove", "exists", "stop", "start", "defrag", "count_all"}
+    names = {"put", "get", "get_string", "remove", "exists", "stop", "defrag", "count_all"}
     names |= {"get_keys", "get_keys_strings", "get_all", "get_all_string", "get_all_strings"}
     for shape in shapes:
         names |= {f"get_{shape}", f"get_string_{shape}", f"count_{shape}"}

@@ -5,7 +5,7 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::FileTypeExt;
 use std::ptr::{self, NonNull};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 use pmemkv_sys as sys;
@@ -16,7 +16,7 @@ use super::config::{Config, Kept};
 use super::engines::{Discipline, Engine};
 use super::error::{Error, Status};
 use super::pool::POOL_BYTES_MIN;
-use super::reentry::{Call, Place};
+use super::reentry::{Call, NOTHING, Place, READS, WALKS};
 
 /// An open engine with its data; closed when dropped.
 ///
@@ -33,6 +33,8 @@ pub struct Database {
     discipline: Discipline,
     reads_in_walks: bool,
     persistent: bool,
+    /// Changes once, under the lock held alone. Every call looks at it under the lock.
+    closed: AtomicBool,
     lock: RwLock<()>,
     /// Dropped after the close, since until then the engine calls the comparator and uses the mapped pool.
     kept: Kept,
@@ -114,6 +116,7 @@ impl Database {
             reads_in_walks: Engine::by_name(engine).is_some_and(Engine::reads_in_walks),
             // For an unknown engine assume a pool: `settle_full` then changes nothing.
             persistent: Engine::by_name(engine).is_none_or(|engine| engine.persistent),
+            closed: AtomicBool::new(false),
             lock: RwLock::new(()),
             kept,
         };
@@ -259,13 +262,29 @@ impl Database {
         self.settle(status).into_result()
     }
 
-    /// Runs the closure while no other thread changes the data. The closure itself may read and walk.
+    /// Runs the closure while no other thread changes the data. The closure itself may walk, and do what the closures of
+    /// walks may.
     ///
     /// This is for a closure that waits for something which this thread must not hold while it waits for the database,
     /// as an interpreter's lock.
     pub fn freeze<R>(&self, run: impl FnOnce() -> R) -> Result<R, Error> {
         let _running = self.enter(Access::Freeze)?;
         Ok(run())
+    }
+
+    /// Closes the database when the calls that run have ended. Every later call returns [`Error::Closed`].
+    ///
+    /// Dropping the database closes it too. This is for databases that have several owners.
+    pub fn close(&self) -> Result<(), Error> {
+        let running = match self.enter(Access::Reshape) {
+            Err(Error::Closed) => return Ok(()),
+            running => running?,
+        };
+        self.closed.store(true, Ordering::Relaxed);
+        // SAFETY: the database is open, nothing runs beside this call, and no later call passes `enter`.
+        unsafe { sys::pmemkv_close(self.raw.as_ptr()) };
+        drop(running);
+        Ok(())
     }
 
     /// Whether the calling thread is inside a closure that a call into this database has called.
@@ -276,14 +295,16 @@ impl Database {
     /// Waits until a call of this kind may run, and marks it as running.
     #[inline]
     pub(super) fn enter(&self, access: Access) -> Result<Running<'_>, Error> {
-        let (reads, allows_reads) = match access {
-            Access::Read => (true, false),
-            Access::Walk => (true, self.reads_in_walks),
-            Access::Write | Access::Reshape => (false, false),
-            Access::Freeze => (true, true),
+        let (does, allows) = match access {
+            Access::Read => (READS, NOTHING),
+            Access::Walk if self.reads_in_walks => (WALKS, READS | WALKS),
+            Access::Walk => (WALKS, NOTHING),
+            Access::Write | Access::Reshape => (NOTHING, NOTHING),
+            Access::Freeze if self.reads_in_walks => (WALKS, READS | WALKS),
+            Access::Freeze => (WALKS, WALKS),
         };
         // Before the lock, so that a thread never waits for itself.
-        let (call, place) = Call::enter(self.id, reads, allows_reads)?;
+        let (call, place) = Call::enter(self.id, does, allows)?;
         let together = match (self.discipline, access) {
             (Discipline::Concurrent, Access::Read | Access::Write)
             | (Discipline::SingleWriter, Access::Read | Access::Walk | Access::Freeze) => true,
@@ -302,10 +323,15 @@ impl Database {
                 _guard: self.lock.write(),
             }
         };
-        Ok(Running {
+        let running = Running {
             _hold: hold,
             _call: call,
-        })
+        };
+        // The lock orders it: only a call that holds the lock alone changes it.
+        if self.closed.load(Ordering::Relaxed) {
+            return Err(Error::Closed);
+        }
+        Ok(running)
     }
 
     /// The status of a C call that has returned. Resumes a comparator's panic, if there was one.
@@ -335,6 +361,9 @@ impl Database {
 
 impl Drop for Database {
     fn drop(&mut self) {
+        if *self.closed.get_mut() {
+            return;
+        }
         // SAFETY: the database is open, and `&mut self` says that no call is running.
         unsafe { sys::pmemkv_close(self.raw.as_ptr()) };
     }

@@ -7,12 +7,19 @@ use super::error::Error;
 /// How many databases may be inside one another's closures on one thread.
 const NESTED_MAX: usize = 4;
 
-/// The bit of a place that says that the call lets its closure read the same database.
-const ALLOWS_READS: u64 = 1;
+/// What a call lets its closure do with the same database: nothing, or a sum of the others.
+pub(super) const NOTHING: u64 = 0;
+/// It may read single items.
+pub(super) const READS: u64 = 1;
+/// It may walk.
+pub(super) const WALKS: u64 = 2;
+
+/// How many bits of a place say what is allowed.
+const BITS: u32 = 2;
 
 thread_local! {
-    /// The databases whose calls run on this thread, outermost first: twice the database's id, plus [`ALLOWS_READS`];
-    /// 0 is an empty place.
+    /// The databases whose calls run on this thread, outermost first: the database's id, and in the last bits
+    /// what the call allows; 0 is an empty place.
     static RUNNING: Cell<[u64; NESTED_MAX]> = const { Cell::new([0; NESTED_MAX]) };
 }
 
@@ -33,20 +40,20 @@ pub(super) struct Call {
 impl Call {
     /// Marks a call into database `id` (never 0) as running on this thread.
     ///
-    /// `reads` says that the call changes nothing, `allows_reads` that its closure may call the same database if that
-    /// call changes nothing.
+    /// `does` is what the call does, [`NOTHING`] if no call around it may allow that; `allows` is what its own closure
+    /// may do.
     #[inline]
-    pub(super) fn enter(id: u64, reads: bool, allows_reads: bool) -> Result<(Self, Place), Error> {
-        let mark = id << 1 | u64::from(allows_reads);
+    pub(super) fn enter(id: u64, does: u64, allows: u64) -> Result<(Self, Place), Error> {
+        let mark = id << BITS | allows;
         RUNNING.with(|running| {
             let before = running.get();
             let mut after = before;
             for place in &mut after {
                 let found = if *place == 0 {
                     Place::Outermost
-                } else if *place >> 1 != id {
+                } else if *place >> BITS != id {
                     continue;
-                } else if reads && *place & ALLOWS_READS != 0 {
+                } else if *place & does != 0 {
                     Place::Inside
                 } else {
                     return Err(Error::Reentrant);
@@ -61,7 +68,7 @@ impl Call {
 
     /// Whether a call into database `id` runs on this thread.
     pub(super) fn is_running(id: u64) -> bool {
-        RUNNING.with(|running| running.get().iter().any(|place| *place >> 1 == id))
+        RUNNING.with(|running| running.get().iter().any(|place| *place >> BITS == id))
     }
 }
 

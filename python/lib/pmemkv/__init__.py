@@ -4,7 +4,8 @@ Database opens an engine of pmemkv in this process, Client speaks to a running p
 results and exceptions.
 """
 
-from pmemkv._client import Client
+from typing import TYPE_CHECKING, Any
+
 from pmemkv._database import Database
 from pmemkv._errors import (
     ComparatorMismatch,
@@ -24,6 +25,9 @@ from pmemkv._errors import (
     UnknownError,
     WrongEngineName,
 )
+
+if TYPE_CHECKING:
+    from pmemkv._client import Client
 
 __all__ = [
     "Client",
@@ -45,3 +49,13 @@ __all__ = [
     "UnknownError",
     "WrongEngineName",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    # Client needs redis-py, whose import takes longer than all the rest. Who opens a Database does not wait for it.
+    if name == "Client":
+        from pmemkv._client import Client
+
+        globals()["Client"] = Client
+        return Client
+    raise AttributeError(f"module 'pmemkv' has no attribute {name!r}")

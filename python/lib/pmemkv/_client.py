@@ -57,7 +57,7 @@ def _translates(call: Call) -> Call:
     @functools.wraps(call)
     def translating(self: "Client", *args: Any, **kwargs: Any) -> Any:
         if self.stopped:
-            raise errors.Stopped("the database is stopped")
+            raise errors.Stopped("the database is closed")
         try:
             return call(self, *args, **kwargs)
         except redis.RedisError as error:
@@ -83,16 +83,9 @@ class Client(Ranges):
 
         `options` are those of `redis.Redis.from_url`, as socket_timeout.
         """
+        #: Where the server is.
         self.url = url
-        self._options = options
-        self._redis: Optional[redis.Redis] = None
-        self.start()
-
-    def start(self) -> None:
-        """Connects again after a stop. The constructor has connected already."""
-        if self._redis is not None:
-            raise errors.InvalidArgument("the database is started already")
-        connections = redis.Redis.from_url(self.url, **self._options)
+        connections = redis.Redis.from_url(url, **options)
         # The URL could ask for str, but the methods decide that.
         connections.connection_pool.connection_kwargs["decode_responses"] = False
         try:
@@ -100,7 +93,7 @@ class Client(Ranges):
         except redis.RedisError as error:
             connections.close()
             raise _translated(error) from error
-        self._redis = connections
+        self._redis: Optional[redis.Redis] = connections
 
     def stop(self) -> None:
         """Closes the connections; the server runs on. A second stop does nothing."""
@@ -116,8 +109,9 @@ class Client(Ranges):
     def _command(self, *words: Any) -> Any:
         connections = self._redis
         if connections is None:
-            raise errors.Stopped("the database is stopped")
-        return connections.execute_command(*words)
+            raise errors.Stopped("the database is closed")
+        execute: Callable[..., Any] = connections.execute_command
+        return execute(*words)
 
     @_translates
     def put(self, key: Text, value: Text) -> None:
@@ -125,7 +119,7 @@ class Client(Ranges):
         self._command("SET", _data(key), _data(value))
 
     @overload
-    def get(self, key: Text) -> bytes: ...
+    def get(self, key: Text, func: None = None) -> bytes: ...
     @overload
     def get(self, key: Text, func: Callable[[bytes], Any]) -> None: ...
     def get(self, key: Text, func: Optional[Callable[[bytes], Any]] = None) -> Optional[bytes]:
