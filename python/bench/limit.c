@@ -50,9 +50,69 @@ static int visit_key(const char *key, size_t key_bytes, const char *value, size_
 	return 0;
 }
 
-static void told(const char *name, double start, size_t count, int more)
+/* A piece is so many calls, and a walk over all pairs is made so many times; see measure.py. */
+#define PIECE_CALLS 250
+#define WALKS 50
+
+enum call { PUT, GET, EXISTS, REMOVE, GET_ALL, GET_KEYS };
+
+struct bench {
+	pmemkv_db *db;
+	const char *keys, *value;
+	char *copy;
+	size_t count, value_bytes;
+	double *times;
+};
+
+static void one(const struct bench *b, enum call call, size_t i)
 {
-	printf("\"%s\": %.1f%s", name, (now() - start) / (double)count, more ? ", " : "}\n");
+	const char *key = b->keys + i * KEY_BYTES;
+
+	switch (call) {
+	case PUT:
+		check(pmemkv_put(b->db, key, KEY_BYTES, b->value, b->value_bytes), "put");
+		break;
+	case GET:
+		check(pmemkv_get(b->db, key, KEY_BYTES, take, b->copy), "get");
+		break;
+	case EXISTS:
+		check(pmemkv_exists(b->db, key, KEY_BYTES), "exists");
+		break;
+	case REMOVE:
+		check(pmemkv_remove(b->db, key, KEY_BYTES), "remove");
+		break;
+	case GET_ALL:
+		check(pmemkv_get_all(b->db, visit, b->copy), "get_all");
+		break;
+	case GET_KEYS:
+		check(pmemkv_get_all(b->db, visit_key, b->copy), "get_keys");
+		break;
+	}
+}
+
+static int compare(const void *left, const void *right)
+{
+	double a = *(const double *)left, b = *(const double *)right;
+
+	return (a > b) - (a < b);
+}
+
+/* Prints the median of the pieces' times per call, or per pair for a walk. */
+static void timed(const struct bench *b, const char *name, enum call call)
+{
+	int walks = call == GET_ALL || call == GET_KEYS;
+	size_t pieces = 0, calls = walks ? WALKS : b->count, piece = walks ? 1 : PIECE_CALLS;
+
+	for (size_t first = 0; first < calls; first += piece) {
+		size_t end = first + piece < calls ? first + piece : calls;
+		double start = now();
+
+		for (size_t i = first; i < end; i++)
+			one(b, call, i);
+		b->times[pieces++] = (now() - start) / (double)(walks ? b->count : end - first);
+	}
+	qsort(b->times, pieces, sizeof(*b->times), compare);
+	printf("\"%s\": %.1f%s", name, b->times[pieces / 2], call == REMOVE ? "}\n" : ", ");
 }
 
 int main(int argc, char **argv)
@@ -81,40 +141,23 @@ int main(int argc, char **argv)
 	for (size_t i = 0; i < count; i++)
 		snprintf(keys + i * KEY_BYTES, KEY_BYTES + 1, "%016u", (unsigned)i);
 	memset(value, 'A', value_bytes);
+	struct bench bench = {db, keys, value, copy, count, value_bytes, malloc((count + WALKS) * sizeof(double))};
 
-	double start;
 	printf("{");
-	for (int pass = 0; pass < 2; pass++) {
-		start = now();
-		for (size_t i = 0; i < count; i++)
-			check(pmemkv_put(db, keys + i * KEY_BYTES, KEY_BYTES, value, value_bytes), "put");
-		told(pass == 0 ? "put" : "overwrite", start, count, 1);
-	}
+	timed(&bench, "put", PUT);
+	timed(&bench, "overwrite", PUT);
+	if (kept)
+		timed(&bench, "get", GET);
+	timed(&bench, "exists", EXISTS);
 	if (kept) {
-		start = now();
-		for (size_t i = 0; i < count; i++)
-			check(pmemkv_get(db, keys + i * KEY_BYTES, KEY_BYTES, take, copy), "get");
-		told("get", start, count, 1);
+		timed(&bench, "get_all", GET_ALL);
+		timed(&bench, "get_keys", GET_KEYS);
 	}
-	start = now();
-	for (size_t i = 0; i < count; i++)
-		check(pmemkv_exists(db, keys + i * KEY_BYTES, KEY_BYTES), "exists");
-	told("exists", start, count, 1);
-	if (kept) {
-		start = now();
-		check(pmemkv_get_all(db, visit, copy), "get_all");
-		told("get_all", start, count, 1);
-		start = now();
-		check(pmemkv_get_all(db, visit_key, copy), "get_keys");
-		told("get_keys", start, count, 1);
-	}
-	start = now();
-	for (size_t i = 0; i < count; i++)
-		check(pmemkv_remove(db, keys + i * KEY_BYTES, KEY_BYTES), "remove");
-	told("remove", start, count, 0);
+	timed(&bench, "remove", REMOVE);
 	pmemkv_close(db);
 	free(keys);
 	free(value);
 	free(copy);
+	free(bench.times);
 	return 0;
 }

@@ -2,7 +2,7 @@
 
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedStr;
-use pyo3::types::PyBytes;
+use pyo3::types::{PyBytes, PyString};
 
 use crate::errors::not_found;
 use crate::guard::{Cost, LARGE_BYTES, Slot};
@@ -43,6 +43,24 @@ impl Engine {
     #[getter]
     fn stopped(&self) -> bool {
         self.slot.is_stopped()
+    }
+
+    /// The value as UTF-8.
+    fn get_string<'py>(
+        &self,
+        py: Python<'py>,
+        key: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyString>> {
+        let key = Text::of(key)?;
+        let key = key.bytes();
+        if let Some(database) = self.slot.attached(py, cost(key.len()))? {
+            return database
+                .get_with(key, |value| PyString::from_bytes(py, value))
+                .map_err(|error| crate::errors::raise(py, &error))?
+                .ok_or_else(|| not_found(py))?;
+        }
+        let value = self.slot.detached(py, |database| database.get(key))?;
+        PyString::from_bytes(py, &value.ok_or_else(|| not_found(py))?)
     }
 
     /// Defragments a part of the pool, in percent of it.

@@ -297,10 +297,9 @@ impl Database {
     pub(super) fn enter(&self, access: Access) -> Result<Running<'_>, Error> {
         let (does, allows) = match access {
             Access::Read => (READS, NOTHING),
-            Access::Walk if self.reads_in_walks => (WALKS, READS | WALKS),
-            Access::Walk => (WALKS, NOTHING),
             Access::Write | Access::Reshape => (NOTHING, NOTHING),
-            Access::Freeze if self.reads_in_walks => (WALKS, READS | WALKS),
+            Access::Walk | Access::Freeze if self.reads_in_walks => (WALKS, READS | WALKS),
+            Access::Walk => (WALKS, NOTHING),
             Access::Freeze => (WALKS, WALKS),
         };
         // Before the lock, so that a thread never waits for itself.

@@ -89,6 +89,8 @@ class Database(Ranges):
 
         Raises NotFound, a KeyError, if there is no such key, and UnicodeDecodeError if the value is not in this encoding.
         """
+        if encoding == "utf-8":
+            return self._engine.get_string(key)
         return self._engine[key].decode(encoding)
 
     def exists(self, key: Text) -> bool:
@@ -132,7 +134,7 @@ class Database(Ranges):
 
     def __getitem__(self, key: Text) -> str:
         try:
-            return self._engine[key].decode()
+            return self._engine.get_string(key)
         except NotFound:
             raise NotFound(key) from None
 
