@@ -9,7 +9,9 @@ use common::TestResult;
 
 /// The beginnings of paths in backticks that the test checks. Other paths are relative to a folder that their sentence
 /// names.
-const TOP: &[&str] = &["crates/", "docs/", "fuzz/", "scripts/", "src/", "tests/"];
+const TOP: &[&str] = &[
+    "crates/", "docs/", "fuzz/", "python/", "scripts/", "src/", "tests/",
+];
 
 /// Folders with files that are not documents of this project.
 const SKIPPED: &[&str] = &["target", "node_modules", "corpus", "artifacts"];

@@ -24,6 +24,7 @@ const CRATES: &[(&str, &[&str])] = &[
         "crates/keyspace",
         &["config", "lock-order", "redis-core", "store"],
     ),
+    ("python", &["pmemkv"]),
     (
         ".",
         &[
@@ -43,12 +44,14 @@ const UNSAFE: &[&str] = &["crates/pmemkv", "pmemkv-sys"];
 
 /// The only C sources. The header names what the bindings are made from. The shim is a library that a test preloads into
 /// a server, where it replaces libpmem's calls: in Rust it would be unsafe code from its first line to its last, outside
-/// of the crates that may have such code. No program that is delivered contains the shim.
+/// of the crates that may have such code. No program that is delivered contains the shim. The limit of the Python package's
+/// benchmark is C because it shows what the library itself costs.
 const C_SOURCES: &[&str] = &[
     "crates/lua/native/redis_lua.c",
     "crates/lua/native/redis_lua.h",
     "tests/power-loss/shim.c",
     "pmemkv-sys/src/wrapper.h",
+    "python/bench/limit.c",
 ];
 
 /// A longer file is more than a reader holds in mind.
@@ -221,6 +224,8 @@ fn c_sources_are_known() -> TestResult {
         "pmemkv-sys",
         "tests/power-loss",
         "tests/support",
+        "python/bench",
+        "python/src",
     ] {
         sources_of(
             &root().join(folder),
@@ -245,13 +250,14 @@ fn c_sources_are_known() -> TestResult {
 #[test]
 fn libraries_stay_where_they_belong() -> TestResult {
     let mut files = Vec::new();
-    for folder in ["src", "crates"] {
+    for folder in ["src", "crates", "python/src"] {
         sources(&root().join(folder), &mut files)?;
     }
     for (library, place) in [
         ("redis_protocol::", "crates/redis-core/src/protocol/"),
         ("pmemkv_sys", "crates/pmemkv/src/"),
         ("rustls::", "src/tls/"),
+        ("pyo3", "python/src/"),
     ] {
         for (path, text) in &files {
             let relative = path.strip_prefix(root())?.to_string_lossy();
@@ -276,8 +282,15 @@ fn libraries_stay_where_they_belong() -> TestResult {
 #[test]
 fn no_file_is_longer_than_a_reader_holds_in_mind() -> TestResult {
     let mut files = Vec::new();
-    for folder in ["src", "crates", "tests", "pmemkv-sys"] {
+    for folder in ["src", "crates", "tests", "pmemkv-sys", "python/src"] {
         sources(&root().join(folder), &mut files)?;
+    }
+    for folder in ["bench", "examples", "lib", "tests"] {
+        sources_of(
+            &root().join("python").join(folder),
+            &["py", "pyi"],
+            &mut files,
+        )?;
     }
     for (path, text) in files {
         let lines = text.lines().count();

@@ -105,6 +105,11 @@ impl Config {
         self.done(status)
     }
 
+    /// The `path` that was put.
+    pub fn path(&self) -> Option<&Path> {
+        self.kept.path.as_deref()
+    }
+
     /// Puts `size`, in bytes.
     pub fn put_size(&mut self, bytes: u64) -> Result<&mut Self, Error> {
         // SAFETY: the config is alive and owned.

@@ -5,7 +5,7 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::FileTypeExt;
 use std::ptr::{self, NonNull};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 use pmemkv_sys as sys;
@@ -16,13 +16,14 @@ use super::config::{Config, Kept};
 use super::engines::{Discipline, Engine};
 use super::error::{Error, Status};
 use super::pool::POOL_BYTES_MIN;
-use super::reentry::Call;
+use super::reentry::{Call, NOTHING, Place, READS, WALKS};
 
 /// An open engine with its data; closed when dropped.
 ///
 /// Threads may share it, whatever the engine: calls that the engine cannot run in parallel wait for each other inside.
 /// Closures run while the call holds its locks, so they should be short, and they cannot call back into the same
-/// database: such a call returns [`Error::Reentrant`]. (A closure may wait for ever if it waits for another thread that
+/// database: such a call returns [`Error::Reentrant`]. There is one exception: the closure of a walk may read and walk, on
+/// the engines that allow it ([`Engine::reads_in_walks`]). (A closure may wait for ever if it waits for another thread that
 /// calls into the same database. So may the closures of two databases that call each other.)
 #[derive(Debug)]
 pub struct Database {
@@ -30,7 +31,10 @@ pub struct Database {
     engine: String,
     id: u64,
     discipline: Discipline,
+    reads_in_walks: bool,
     persistent: bool,
+    /// Changes once, under the lock held alone. Every call looks at it under the lock.
+    closed: AtomicBool,
     lock: RwLock<()>,
     /// Dropped after the close, since until then the engine calls the comparator and uses the mapped pool.
     kept: Kept,
@@ -41,7 +45,8 @@ pub struct Database {
 unsafe impl Send for Database {}
 // SAFETY: every call takes `lock` as the engine's documented contract asks: point calls of cmap, csmap and vcmap run
 // together and their walks alone; the single-writer engines have readers together and a writer alone; engines that
-// nothing is known of run one call at a time. pmemkv's error message is per thread. The comparator is Sync.
+// nothing is known of run one call at a time. A read inside a walk runs on the thread that walks, which has the walk's
+// lock, and only on engines where a read changes nothing and waits for nothing. pmemkv's error message is per thread. The comparator is Sync.
 unsafe impl Sync for Database {}
 
 /// What a call does to the data. It decides which other calls may run in parallel.
@@ -55,6 +60,8 @@ pub(super) enum Access {
     Walk,
     /// Moves everything.
     Reshape,
+    /// Keeps the data as they are, and calls nothing in C.
+    Freeze,
 }
 
 /// A running call: its mark on the thread and its hold on the database.
@@ -66,8 +73,14 @@ pub(super) struct Running<'a> {
 
 /// The database's lock, shared or exclusive.
 enum Hold<'a> {
-    Together { _guard: RwLockReadGuard<'a, ()> },
-    Alone { _guard: RwLockWriteGuard<'a, ()> },
+    Together {
+        _guard: RwLockReadGuard<'a, ()>,
+    },
+    Alone {
+        _guard: RwLockWriteGuard<'a, ()>,
+    },
+    /// The call around this one has the lock.
+    Inside,
 }
 
 impl Database {
@@ -100,8 +113,10 @@ impl Database {
             engine: engine.to_owned(),
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
             discipline: Engine::discipline(engine),
+            reads_in_walks: Engine::by_name(engine).is_some_and(Engine::reads_in_walks),
             // For an unknown engine assume a pool: `settle_full` then changes nothing.
             persistent: Engine::by_name(engine).is_none_or(|engine| engine.persistent),
+            closed: AtomicBool::new(false),
             lock: RwLock::new(()),
             kept,
         };
@@ -247,19 +262,58 @@ impl Database {
         self.settle(status).into_result()
     }
 
+    /// Runs the closure while no other thread changes the data. The closure itself may walk, and do what the closures of
+    /// walks may.
+    ///
+    /// This is for a closure that waits for something which this thread must not hold while it waits for the database,
+    /// as an interpreter's lock.
+    pub fn freeze<R>(&self, run: impl FnOnce() -> R) -> Result<R, Error> {
+        let _running = self.enter(Access::Freeze)?;
+        Ok(run())
+    }
+
+    /// Closes the database when the calls that run have ended. Every later call returns [`Error::Closed`].
+    ///
+    /// Dropping the database closes it too. This is for databases that have several owners.
+    pub fn close(&self) -> Result<(), Error> {
+        let running = match self.enter(Access::Reshape) {
+            Err(Error::Closed) => return Ok(()),
+            running => running?,
+        };
+        self.closed.store(true, Ordering::Relaxed);
+        // SAFETY: the database is open, nothing runs beside this call, and no later call passes `enter`.
+        unsafe { sys::pmemkv_close(self.raw.as_ptr()) };
+        drop(running);
+        Ok(())
+    }
+
+    /// Whether the calling thread is inside a closure that a call into this database has called.
+    pub fn is_inside(&self) -> bool {
+        Call::is_running(self.id)
+    }
+
     /// Waits until a call of this kind may run, and marks it as running.
     #[inline]
     pub(super) fn enter(&self, access: Access) -> Result<Running<'_>, Error> {
+        let (does, allows) = match access {
+            Access::Read => (READS, NOTHING),
+            Access::Write | Access::Reshape => (NOTHING, NOTHING),
+            Access::Walk | Access::Freeze if self.reads_in_walks => (WALKS, READS | WALKS),
+            Access::Walk => (WALKS, NOTHING),
+            Access::Freeze => (WALKS, WALKS),
+        };
         // Before the lock, so that a thread never waits for itself.
-        let call = Call::enter(self.id)?;
+        let (call, place) = Call::enter(self.id, does, allows)?;
         let together = match (self.discipline, access) {
             (Discipline::Concurrent, Access::Read | Access::Write)
-            | (Discipline::SingleWriter, Access::Read | Access::Walk) => true,
-            (Discipline::Concurrent, Access::Walk | Access::Reshape)
+            | (Discipline::SingleWriter, Access::Read | Access::Walk | Access::Freeze) => true,
+            (Discipline::Concurrent, Access::Walk | Access::Reshape | Access::Freeze)
             | (Discipline::SingleWriter, Access::Write | Access::Reshape)
             | (Discipline::Alone, _) => false,
         };
-        let hold = if together {
+        let hold = if place == Place::Inside {
+            Hold::Inside
+        } else if together {
             Hold::Together {
                 _guard: self.lock.read(),
             }
@@ -268,10 +322,15 @@ impl Database {
                 _guard: self.lock.write(),
             }
         };
-        Ok(Running {
+        let running = Running {
             _hold: hold,
             _call: call,
-        })
+        };
+        // The lock orders it: only a call that holds the lock alone changes it.
+        if self.closed.load(Ordering::Relaxed) {
+            return Err(Error::Closed);
+        }
+        Ok(running)
     }
 
     /// The status of a C call that has returned. Resumes a comparator's panic, if there was one.
@@ -301,6 +360,9 @@ impl Database {
 
 impl Drop for Database {
     fn drop(&mut self) {
+        if *self.closed.get_mut() {
+            return;
+        }
         // SAFETY: the database is open, and `&mut self` says that no call is running.
         unsafe { sys::pmemkv_close(self.raw.as_ptr()) };
     }

@@ -109,6 +109,9 @@ pub enum Error {
     /// A closure called back into the `Database` that was calling it, or too many databases were nested in this way.
     #[error("a closure called back into the database that is calling it")]
     Reentrant,
+    /// The database has been closed by [`Database::close`](super::Database::close).
+    #[error("the database is closed")]
+    Closed,
     /// The file at the config's path is too short to be a pool; libpmemobj would crash on it.
     #[error("{path} is not a pool: {bytes} bytes are less than a pool has")]
     NotAPool {

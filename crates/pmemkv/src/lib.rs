@@ -36,7 +36,7 @@
 //! | there | here |
 //! |---|---|
 //! | `Database(engine, config)` with a dict | [`Database::open`] with [`Config::from_json`] or the typed puts |
-//! | `stop()`, leaving a `with` block | dropping the [`Database`] |
+//! | `stop()`, leaving a `with` block | dropping the [`Database`], or [`Database::close`] |
 //! | `db[key] = value`, `put` | [`Database::put`] |
 //! | `db[key]`, `get_string` | [`Database::get`] |
 //! | `get(key, callback)` | [`Database::get_with`] |

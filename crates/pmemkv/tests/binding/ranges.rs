@@ -217,3 +217,76 @@ fn a_walk_cannot_change_what_it_walks() -> TestResult {
         Ok(())
     })
 }
+
+#[test]
+fn a_closure_may_read_the_tree_that_it_walks() -> TestResult {
+    on_each_sorted(16 * MIB, |fixture| {
+        let db = &fixture.db;
+        let model = fill(db)?;
+        assert!(!db.is_inside());
+        let mut met = 0;
+        let flow = db.get_all(|key, value| {
+            assert!(db.is_inside());
+            assert_eq!(db.get(key).expect("a read").as_deref(), Some(value));
+            assert_eq!(db.exists(b"no such key"), Ok(false));
+            assert_eq!(db.count_all(), Ok(model.len()));
+            let mut within = 0;
+            let inner = db.get_keys_all(|_| {
+                assert_eq!(db.put(b"new", b"x"), Err(Error::Reentrant));
+                within += 1;
+                Continue(())
+            });
+            assert_eq!(inner, Ok(Continue(())));
+            assert_eq!(within, model.len());
+            // The inner calls have not taken the walk's mark away.
+            assert_eq!(db.remove(key), Err(Error::Reentrant));
+            met += 1;
+            Continue(())
+        })?;
+        assert_eq!((flow, met), (Continue(()), model.len()));
+        db.put(b"after", b"it")?;
+        Ok(())
+    })
+}
+
+#[test]
+fn a_closure_cannot_read_the_hash_table_that_it_walks() -> TestResult {
+    on_each(16 * MIB, |fixture| {
+        if fixture.engine.sorted {
+            return Ok(());
+        }
+        let db = &fixture.db;
+        fill(db)?;
+        let _ = db.get_all(|key, _| {
+            assert_eq!(db.get(key), Err(Error::Reentrant));
+            assert_eq!(db.count_all(), Err(Error::Reentrant));
+            Break(())
+        })?;
+        Ok(())
+    })
+}
+
+#[test]
+fn a_frozen_database_is_walked_but_not_changed() -> TestResult {
+    on_each(16 * MIB, |fixture| {
+        let db = &fixture.db;
+        let model = fill(db)?;
+        std::thread::scope(|scope| -> TestResult {
+            let writer = db.freeze(|| -> Result<_, Box<dyn std::error::Error>> {
+                let writer = scope.spawn(|| db.put(b"new", b"x"));
+                assert_eq!(walk(db, Range::All)?.len(), model.len());
+                std::thread::sleep(std::time::Duration::from_millis(20));
+                if fixture.engine.reads_in_walks() {
+                    assert!(!db.exists(b"new")?);
+                } else {
+                    assert_eq!(db.exists(b"new"), Err(Error::Reentrant));
+                }
+                assert_eq!(db.put(b"new", b"y"), Err(Error::Reentrant));
+                Ok(writer)
+            })??;
+            writer.join().expect("the writer ends")?;
+            assert_eq!(db.get(b"new")?.as_deref(), Some(&b"x"[..]));
+            Ok(())
+        })
+    })
+}

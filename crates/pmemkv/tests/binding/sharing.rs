@@ -128,3 +128,45 @@ fn a_database_moves_between_threads() -> TestResult {
         Ok(())
     })
 }
+
+#[test]
+fn a_close_waits_for_the_calls_that_run_and_ends_all_later_ones() -> TestResult {
+    on_each(16 * MIB, |fixture| {
+        let db = &fixture.db;
+        db.put(b"key", b"value")?;
+        let inside = AtomicBool::new(false);
+        let ended = AtomicBool::new(false);
+        thread::scope(|scope| -> TestResult {
+            let walker = scope.spawn(|| {
+                db.get_all(|_, value| {
+                    assert_eq!(value, b"value");
+                    assert_eq!(db.close(), Err(Error::Reentrant));
+                    inside.store(true, Ordering::SeqCst);
+                    thread::sleep(std::time::Duration::from_millis(20));
+                    assert_eq!(value, b"value");
+                    ended.store(true, Ordering::SeqCst);
+                    Continue(())
+                })
+            });
+            while !inside.load(Ordering::SeqCst) {
+                thread::yield_now();
+            }
+            db.close()?;
+            assert!(ended.load(Ordering::SeqCst));
+            let flow = walker.join().expect("the walker ends")?;
+            assert_eq!(flow, Continue(()));
+            Ok(())
+        })?;
+        db.close()?;
+        assert_eq!(db.put(b"key", b"value"), Err(Error::Closed));
+        assert_eq!(db.get(b"key"), Err(Error::Closed));
+        assert_eq!(db.exists(b"key"), Err(Error::Closed));
+        assert_eq!(db.remove(b"key"), Err(Error::Closed));
+        assert_eq!(db.count_all(), Err(Error::Closed));
+        assert_eq!(db.get_all(|_, _| Continue(())), Err(Error::Closed));
+        assert_eq!(db.write_range(b"key", 0, b"x"), Err(Error::Closed));
+        assert_eq!(db.defrag(0.0, 100.0), Err(Error::Closed));
+        assert_eq!(db.freeze(|| ()), Err(Error::Closed));
+        Ok(())
+    })
+}
