@@ -118,10 +118,12 @@ fn store(
         Object::Set(_) => Kind::Set,
         Object::Hash(_) => Kind::Hash,
         Object::SortedSet(_) => Kind::SortedSet,
+        // RESTORE has refused it.
+        Object::Stream(_) => return Ok(()),
     };
     let mut new = keys.build(KEY, kind);
     match object {
-        Object::String(_) => {}
+        Object::String(_) | Object::Stream(_) => {}
         Object::List(elements) => elements.iter().try_for_each(|e| new.element(e))?,
         Object::Set(members) => members.iter().try_for_each(|m| new.member(m))?,
         Object::Hash(fields) => fields.iter().try_for_each(|(f, v)| new.field(f, v))?,
@@ -192,7 +194,11 @@ fn restore(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     let (key, now) = (&args[1], ctx.access.now);
     let deadline = options.deadline(&args[2], now);
     // Decodes before the key is locked. The error of an existing key still comes first.
-    let object = decode(&args[3]);
+    let object = match decode(&args[3]) {
+        // No key holds a stream.
+        Ok(Object::Stream(_)) => Err(SerialisedError::Format),
+        other => other,
+    };
     let stored = ctx.update_collection(key, |keys| {
         let replaces = keys.info(KEY).is_some();
         if replaces && !options.replace {
