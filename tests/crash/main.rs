@@ -10,6 +10,7 @@ mod model;
 mod order;
 mod repair;
 mod scripts;
+mod streams;
 
 use std::collections::BTreeMap;
 use std::io;

@@ -11,6 +11,7 @@ pub mod differences;
 pub mod events;
 pub mod figures;
 pub mod geo;
+pub mod groups;
 pub mod hashes;
 pub mod hyperloglog;
 pub mod keys;
@@ -25,6 +26,9 @@ pub mod scripts;
 pub mod sets;
 pub mod sortedsets;
 pub mod sorting;
+mod stream_times;
+pub mod stream_waits;
+pub mod streams;
 pub mod strings;
 pub mod sweep;
 pub mod transactions;
@@ -65,6 +69,10 @@ pub enum Compare {
     Chosen,
     /// A call of RESTORE with a key's name in place of the payload: each server gets the other's dump.
     Restore,
+    /// Equal except for ids that the servers chose for entries of streams.
+    EntryIds,
+    /// Replies of streams: equal except for times, and for what Redis 7.2 adds.
+    Times,
     /// The name of an encoding: ours is this one; an older server may use another name.
     Encoding(&'static str),
 }
@@ -133,6 +141,8 @@ pub struct Random {
     pub base_ms: i64,
     /// Whether commands meet values of other types more often.
     pub crossed: bool,
+    /// The milliseconds of the highest id that an entry of a stream was given.
+    pub top_ms: i64,
     /// Calls that come before any other.
     pending: VecDeque<Call>,
 }
@@ -206,6 +216,7 @@ impl Random {
             rng: StdRng::seed_from_u64(seed),
             base_ms,
             crossed: false,
+            top_ms: 1,
             pending: VecDeque::new(),
         }
     }
@@ -221,6 +232,11 @@ impl Random {
     /// Lets these calls follow the one that is being made.
     pub fn then(&mut self, calls: impl IntoIterator<Item = Call>) {
         self.pending.extend(calls);
+    }
+
+    /// The last of the calls that follow.
+    pub fn last_call(&mut self) -> &mut Call {
+        self.pending.back_mut().expect("calls follow")
     }
 
     /// A number from `range`.

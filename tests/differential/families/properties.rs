@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::io;
 
 use super::run::{Pair, sorted, sorted_pairs};
-use super::{Call, Compare, differences};
+use super::{Call, Compare, differences, stream_times};
 use common::{RawClient, Value};
 
 /// A scan of one collection with more calls than this will never end.
@@ -27,6 +27,7 @@ pub(super) fn value(client: &mut RawClient, key: &[u8]) -> io::Result<Value> {
         b"hash" => &[b"HGETALL", key],
         b"list" => &[b"LRANGE", key, b"0", b"-1"],
         b"set" => &[b"SMEMBERS", key],
+        b"stream" => return stream(client, key),
         b"zset" => &[b"ZRANGE", key, b"0", b"-1", b"WITHSCORES"],
         _ => &[b"GET", key],
     };
@@ -36,6 +37,14 @@ pub(super) fn value(client: &mut RawClient, key: &[u8]) -> io::Result<Value> {
         b"SMEMBERS" => sorted(&value),
         _ => value,
     })
+}
+
+/// The entries of a stream, its numbers, and its groups without times.
+fn stream(client: &mut RawClient, key: &[u8]) -> io::Result<Value> {
+    let info: [&[u8]; 6] = [b"XINFO", b"STREAM", key, b"FULL", b"COUNT", b"1"];
+    let info = client.call(&info)?;
+    let entries = client.call(&[b"XRANGE", key, b"-", b"+"])?;
+    Ok(Value::Array(vec![entries, stream_times::timeless(&info)]))
 }
 
 fn compare_walk(pair: &mut Pair, call: &Call) -> Result<(), String> {
