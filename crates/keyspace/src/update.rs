@@ -420,11 +420,14 @@ impl<'a> Update<'a> {
         let i = self.edits[0].0;
         self.write_one_edit()?;
         let (keyspace, locked, access) = (self.keys.keyspace, self.keys[i], self.keys.access);
-        if self.edits[0].1.modifies() {
-            let shard = self.keys.shard_mut(i);
+        let (modifies, wakes) = (self.edits[0].1.modifies(), self.edits[0].1.wakes());
+        let shard = self.keys.shard_mut(i);
+        if modifies {
             keyspace
                 .telling()
                 .modified_by(shard, locked, KeyWrite::Nothing, Before::Live, access);
+        } else if wakes && let Some(queues) = &mut shard.queues {
+            keyspace.waiting().key_filled(queues, locked.db, locked.key);
         }
         if !self.notices.is_empty() {
             let name = (locked.generation, locked.key);

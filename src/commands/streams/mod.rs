@@ -1,8 +1,13 @@
 //! Commands on streams.
 
 pub(super) mod add;
+pub(super) mod change;
+pub(super) mod claim;
 mod entries;
+pub(super) mod groups;
 mod ids;
+pub(super) mod info;
+pub(super) mod pending;
 pub(super) mod range;
 pub(super) mod read;
 

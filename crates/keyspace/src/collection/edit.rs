@@ -184,6 +184,11 @@ impl Edit {
         }
     }
 
+    /// Whether clients that wait for the key must be tried, although the key does not count as modified.
+    pub fn wakes(&self) -> bool {
+        matches!(&self.what, What::Stream(edits) if edits.wakes())
+    }
+
     /// Whether the key counts as modified.
     pub fn modifies(&self) -> bool {
         match &self.what {

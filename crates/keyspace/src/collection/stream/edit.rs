@@ -31,6 +31,8 @@ pub(in super::super::super) struct StreamEdits {
     pub(super) head_dirty: bool,
     /// Whether the call changes entries: only then does the key count as modified, as in Redis.
     pub(super) modifies: bool,
+    /// Whether clients that wait for the key must be tried, although no entry is new.
+    pub(super) wakes: bool,
     pub(super) appended: Option<Appended>,
     /// Whether the open entries become a closed node.
     pub(super) closes: bool,
@@ -75,6 +77,11 @@ impl StreamEdits {
     /// Whether the key counts as modified.
     pub fn modifies(&self) -> bool {
         self.modifies
+    }
+
+    /// Whether clients that wait for the key must be tried, although the key does not count as modified.
+    pub fn wakes(&self) -> bool {
+        self.wakes
     }
 
     pub(super) fn begin(&mut self, shape: &StreamShape) {

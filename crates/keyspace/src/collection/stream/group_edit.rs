@@ -152,6 +152,7 @@ impl StreamEdit<'_> {
     /// Removes a group, with its consumers and pending entries.
     pub fn destroy_group(&mut self, group: u32) {
         self.group_edit(group).destroyed = true;
+        self.edits.wakes = true;
         // The group's number must not come back: it is all that tells the group's other records from a new group's.
         self.edits.head_dirty = true;
     }

@@ -73,6 +73,18 @@ impl<'a> Stream<'a> {
         self.shape.nodes.len() + usize::from(!self.shape.open.is_empty())
     }
 
+    /// About how many nodes the radix tree would have in which Redis keeps the nodes by their first ids.
+    pub fn radix_tree_nodes(&self) -> u64 {
+        let closed = self.shape.nodes.range(0..self.shape.nodes.len());
+        let open = self.shape.open.front().map(|entry| entry.id);
+        let ids = closed.map(|node| node.first_id).chain(open);
+        let count = self.node_count() as u64;
+        let counted = count.min(RADIX_IDS_MAX as u64);
+        let nodes = radix_tree_nodes(ids.take(RADIX_IDS_MAX));
+        // The others are taken to be alike.
+        nodes * count.max(1) / counted.max(1)
+    }
+
     /// How many records the stream has in the store.
     pub fn record_count(&self) -> usize {
         self.shape.record_count()
@@ -356,6 +368,60 @@ impl<'a> Stream<'a> {
         Ok(())
     }
 }
+
+/// How many nodes a radix tree of these ids has, which ascend: one for each id, one for each fork, and one for each run
+/// of bytes in between.
+fn radix_tree_nodes(ids: impl Iterator<Item = StreamId>) -> u64 {
+    let key = |id: StreamId| (u128::from(id.ms) << 64 | u128::from(id.seq)).to_be_bytes();
+    let mut previous: Option<[u8; KEY_BYTES]> = None;
+    // The bytes before each fork on the way to the last id.
+    let mut forks: Vec<usize> = Vec::new();
+    let mut nodes = 0;
+    // Counts the run of bytes between a fork, or the root, and what lies `until` bytes deep.
+    let run = |above: Option<&usize>, until: usize| {
+        u64::from(above.map_or(until > 0, |&fork| until > fork + 1))
+    };
+    for id in ids {
+        let id = key(id);
+        if let Some(previous) = previous {
+            let shared = previous.iter().zip(&id).take_while(|(a, b)| a == b).count();
+            // Whatever is deeper is complete.
+            let mut deep = KEY_BYTES;
+            while let Some(&fork) = forks.last()
+                && fork >= shared
+            {
+                nodes += run(Some(&fork), deep);
+                deep = fork;
+                if fork == shared {
+                    break;
+                }
+                forks.pop();
+                nodes += 1;
+            }
+            if forks.last() != Some(&shared) {
+                nodes += run(Some(&shared), deep);
+                forks.push(shared);
+            }
+        }
+        previous = Some(id);
+        nodes += 1;
+    }
+    if previous.is_none() {
+        return 1;
+    }
+    let mut deep = KEY_BYTES;
+    while let Some(fork) = forks.pop() {
+        nodes += run(Some(&fork), deep) + 1;
+        deep = fork;
+    }
+    nodes + run(None, deep)
+}
+
+/// Bytes of an id as the key of a radix tree.
+const KEY_BYTES: usize = 16;
+
+/// So many ids are looked at to tell the size of a radix tree.
+const RADIX_IDS_MAX: usize = 10_000;
 
 /// The name of a node's record.
 pub(super) fn node_name(first: u64) -> SmallVec<[u8; 16]> {
