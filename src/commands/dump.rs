@@ -77,6 +77,7 @@ fn dump(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
 fn load(view: View<'_>) -> Result<Object, KeyspaceError> {
     let len = view.len();
     Ok(match view {
+        View::Stream(_) => return Err(KeyspaceError::WrongKind),
         View::String(string) => Object::String(string.whole()?.into_owned()),
         View::List(list) => {
             let mut elements = Vec::with_capacity(len);

@@ -42,6 +42,7 @@ mod slowlog;
 mod sort;
 mod sortedsets;
 mod sources;
+mod streams;
 mod strings;
 mod transaction;
 mod transfer;
@@ -105,6 +106,14 @@ pub(crate) static FAMILIES: &[&[Row]] = &[
     sortedsets::ranges::COMMANDS,
     sortedsets::removals::COMMANDS,
     sortedsets::algebra::COMMANDS,
+    streams::add::COMMANDS,
+    streams::range::COMMANDS,
+    streams::read::COMMANDS,
+    streams::change::COMMANDS,
+    streams::groups::COMMANDS,
+    streams::pending::COMMANDS,
+    streams::claim::COMMANDS,
+    streams::info::COMMANDS,
     connection::COMMANDS,
     acl::COMMANDS,
     client::COMMANDS,

@@ -27,6 +27,11 @@ pub trait Waiter: Debug + Send + Sync {
     /// The type of value that the client waits for.
     fn kind(&self) -> Kind;
 
+    /// Whether the client must be served if the key loses its value or gets one of another type.
+    fn needs_value(&self) -> bool {
+        false
+    }
+
     /// Does it, if it is possible now. Returns true if the client no longer waits. The attempt uses an access [that
     /// serves](Access::serves).
     fn attempt(&self, keyspace: &Keyspace) -> bool;
@@ -199,6 +204,21 @@ impl Waiting<'_> {
         }
     }
 
+    /// Marks a key as ready after it lost its value, if a waiting client needs the value. The caller has locked the
+    /// shard.
+    #[cold]
+    pub(super) fn key_removed(self, queues: &mut Queues, db: usize, key: &[u8]) {
+        let name = (db, IndexKey::from_slice(key));
+        if let Some(queue) = queues.0.get_mut(&name)
+            && queue
+                .tickets
+                .values()
+                .any(|ticket| ticket.waiter.needs_value())
+        {
+            self.mark(queue, db, &name.1);
+        }
+    }
+
     fn mark(self, queue: &mut Queue, db: usize, key: &IndexKey) {
         queue.is_written = true;
         if !queue.is_ready {
@@ -299,7 +319,10 @@ impl Waiting<'_> {
             }
             let behind = (Bound::Excluded(last), Bound::Unbounded);
             let mut tickets = queue.tickets.range(behind).map(|(_, ticket)| ticket);
-            if let Some(ticket) = tickets.find(|ticket| Some(ticket.waiter.kind()) == kind) {
+            let concerns = |ticket: &&Arc<Ticket>| {
+                Some(ticket.waiter.kind()) == kind || ticket.waiter.needs_value()
+            };
+            if let Some(ticket) = tickets.find(concerns) {
                 return Some(Arc::clone(ticket));
             }
             if !queue.is_written {

@@ -14,6 +14,8 @@ pub enum Kind {
     SortedSet = 3,
     /// Values by field.
     Hash = 4,
+    /// Entries by time, and groups that read them. Numbers 5 and 6 stand for forms of strings.
+    Stream = 7,
 }
 
 impl Kind {
@@ -25,6 +27,7 @@ impl Kind {
             2 => Some(Kind::Set),
             3 => Some(Kind::SortedSet),
             4 => Some(Kind::Hash),
+            7 => Some(Kind::Stream),
             _ => None,
         }
     }
@@ -37,6 +40,7 @@ impl Kind {
             Kind::Set => "set",
             Kind::SortedSet => "zset",
             Kind::Hash => "hash",
+            Kind::Stream => "stream",
         }
     }
 }
@@ -112,7 +116,7 @@ mod tests {
     #[test]
     fn numbers_come_back() {
         let known: Vec<RecordKind> = (0..=u8::MAX).filter_map(RecordKind::from_number).collect();
-        assert_eq!(known.len(), 7);
+        assert_eq!(known.len(), 8);
         for (number, kind) in (0..).zip(known) {
             assert_eq!(kind.number(), number);
             assert_eq!(RecordKind::from_number(number), Some(kind));
