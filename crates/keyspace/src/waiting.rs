@@ -57,6 +57,15 @@ struct Queue {
     is_written: bool,
 }
 
+impl Queue {
+    /// Whether one of the clients must be served if the key loses its value.
+    fn needs_value(&self) -> bool {
+        self.tickets
+            .values()
+            .any(|ticket| ticket.waiter.needs_value())
+    }
+}
+
 /// The clients that wait for a shard's keys.
 #[derive(Debug, Default)]
 pub(super) struct Queues(HashMap<(usize, IndexKey), Queue>);
@@ -210,10 +219,7 @@ impl Waiting<'_> {
     pub(super) fn key_removed(self, queues: &mut Queues, db: usize, key: &[u8]) {
         let name = (db, IndexKey::from_slice(key));
         if let Some(queue) = queues.0.get_mut(&name)
-            && queue
-                .tickets
-                .values()
-                .any(|ticket| ticket.waiter.needs_value())
+            && queue.needs_value()
         {
             self.mark(queue, db, &name.1);
         }
@@ -232,18 +238,20 @@ impl Waiting<'_> {
         }
     }
 
-    /// Marks keys as ready after a database got the keys of another one.
-    pub(super) fn database_filled(self, shard: &mut Shard, db: usize) {
+    /// Marks keys as ready after a database got the keys of another one, or lost its own: those that have a value, and
+    /// those whose clients need one.
+    pub(super) fn database_changed(self, shard: &mut Shard, db: usize) {
         let Some(mut queues) = shard.queues.take() else {
             return;
         };
         for ((waited, key), queue) in &mut queues.0 {
             let hash = self.keyspace.hashing.hash(key);
-            if *waited == db
-                && shard
-                    .get(self.keyspace.generations.of(db), hash, key)
-                    .is_some()
-            {
+            if *waited != db {
+                continue;
+            }
+            let generation = self.keyspace.generations.of(db);
+            let has_value = shard.get(generation, hash, key).is_some();
+            if has_value || queue.needs_value() {
                 self.mark(queue, db, key);
             }
         }

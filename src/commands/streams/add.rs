@@ -3,7 +3,7 @@
 use smallvec::SmallVec;
 
 use super::ids::{IdText, NewId, parse_id, parse_new_id};
-use super::row;
+use super::{node_limits, row};
 use crate::catalog::spec::{Argument, ArgumentKind, Arity, Flags, KeySpec};
 use crate::commands::row::Row;
 use crate::commands::{CommandError, CommandResult, Context, Outcome};
@@ -199,15 +199,6 @@ impl Options {
 
 const LIMIT_WITHOUT_TILDE: CommandError =
     CommandError::text("ERR syntax error, LIMIT cannot be used without the special ~ option");
-
-/// When a node of a stream is full.
-pub(super) fn node_limits(ctx: &Context<'_>) -> NodeLimits {
-    let settings = ctx.server.config.settings();
-    NodeLimits {
-        bytes: settings.stream_node_max_bytes,
-        entries: settings.stream_node_max_entries,
-    }
-}
 
 /// The id of a new entry behind `last`; `None` where there is none.
 fn next_id(asked: NewId, last: StreamId, now: Millis) -> Option<StreamId> {

@@ -7,14 +7,16 @@ mod entries;
 pub(super) mod groups;
 mod ids;
 pub(super) mod info;
+pub(super) mod object;
 pub(super) mod pending;
 pub(super) mod range;
 pub(super) mod read;
 
-use super::CommandError;
+use super::{CommandError, Context};
 use crate::catalog::spec::{Argument, ArgumentKind, Arity, Categories, Flags, Group, KeySpec};
 use crate::commands::row::{Handler, Row};
 use crate::error::shown;
+use crate::keyspace::NodeLimits;
 
 /// A row of this family; the parameters are what all rows have.
 const fn row(
@@ -51,4 +53,13 @@ fn no_group(key: &[u8], group: &[u8], more: &str) -> CommandError {
     let (key, group) = (shown(key, SHOWN_BYTES_MAX), shown(group, SHOWN_BYTES_MAX));
     let text = format!("NOGROUP No such key '{key}' or consumer group '{group}'{more}");
     CommandError::Text(text.into())
+}
+
+/// When a node of a stream is full.
+pub(super) fn node_limits(ctx: &Context<'_>) -> NodeLimits {
+    let settings = ctx.server.config.settings();
+    NodeLimits {
+        bytes: settings.stream_node_max_bytes,
+        entries: settings.stream_node_max_entries,
+    }
 }

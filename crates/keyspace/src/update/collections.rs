@@ -9,8 +9,8 @@ use super::Writes;
 use super::locked::LockedKey;
 use super::several::{Notice, Staged, Update};
 use crate::collection::{
-    Built, Collection, Edit, FieldsEdit, ListEdit, LockedCollection, ScoresEdit, StreamEdit, View,
-    What, encode_score,
+    Built, Collection, Edit, FieldsEdit, ListEdit, LockedCollection, NodeLimits, ScoresEdit,
+    StreamBuilder, StreamEdit, View, What, encode_score,
 };
 use crate::{EventClass, Keyspace, KeyspaceError, Kind, Millis};
 use store::Location;
@@ -479,7 +479,7 @@ pub struct NewCollection<'a> {
     built: Built<'a>,
 }
 
-impl NewCollection<'_> {
+impl<'a> NewCollection<'a> {
     /// How many elements it has.
     pub fn len(&self) -> usize {
         self.built.len()
@@ -503,6 +503,11 @@ impl NewCollection<'_> {
     /// Adds a sorted set's member, which it must not have yet. The score is not NaN.
     pub fn scored(&mut self, member: &[u8], score: f64) -> Result<(), KeyspaceError> {
         self.built.push(member, &encode_score(score))
+    }
+
+    /// Begins a stream.
+    pub fn stream(&mut self, limits: NodeLimits) -> StreamBuilder<'_, 'a> {
+        StreamBuilder::new(&mut self.built, limits)
     }
 
     /// Adds an element at the end of a list.

@@ -4,6 +4,7 @@
 //! ids, for each open entry its id, and the groups with their consumers and pending entries.
 //! [ADR 32](../../../../docs/adr/0032-streams.md) says why.
 
+mod build;
 mod edit;
 mod group_edit;
 mod groups;
@@ -18,6 +19,7 @@ mod trim;
 mod varint;
 mod view;
 
+pub use build::StreamBuilder;
 pub use edit::StreamEdit;
 pub use group_edit::{GroupState, PendingState};
 pub use id::StreamId;

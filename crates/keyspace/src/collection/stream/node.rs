@@ -98,8 +98,7 @@ impl NodeWriter {
             self.last = self.first;
             self.fields = pairs.iter().map(|(field, _)| field.to_vec()).collect();
         }
-        let names = pairs.iter().map(|(field, _)| *field);
-        let same = names.eq(self.fields.iter().map(Vec::as_slice));
+        let same = self.has_fields(pairs);
         let gap = (ordinal - self.last.0).saturating_sub(1);
         let flags = if same { SAME_FIELDS } else { 0 } | if gap > 0 { GAP } else { 0 };
         self.entries.push(flags);
@@ -118,6 +117,12 @@ impl NodeWriter {
         }
         self.last = (ordinal, id);
         self.count += 1;
+    }
+
+    /// Whether an entry has the same fields as the first one.
+    pub fn has_fields(&self, pairs: &[Pair<'_>]) -> bool {
+        let names = pairs.iter().map(|(field, _)| *field);
+        names.eq(self.fields.iter().map(Vec::as_slice))
     }
 
     /// Appends the node.
