@@ -15,7 +15,11 @@ pub fn call(random: &mut Random) -> Call {
         _ => {
             let mut calls = plain(random);
             let first = calls.remove(0);
-            random.then(calls);
+            if !calls.is_empty() {
+                // A consumer that is not made first may be made or not.
+                random.then(calls);
+                return first;
+            }
             first
         }
     };
@@ -107,7 +111,7 @@ const BAD: &[&str] = &[
 
 fn group(random: &mut Random) -> &'static str {
     if random.one_in(30) {
-        return random.pick(&["nosuch", ""]);
+        return random.pick(&["rare", ""]);
     }
     random.pick(&["g", "g", "h"])
 }
