@@ -217,7 +217,6 @@ impl StreamEdit<'_> {
         if active {
             times.1 = now;
         }
-        stored.times.set(times);
         let is_old = |now: i64, stored: i64| now.saturating_sub(stored) >= TIMES_OLD_MS;
         if is_old(times.0, stored.stored.0) || is_old(times.1, stored.stored.1) {
             let name = stored.name.to_vec();
@@ -228,6 +227,9 @@ impl StreamEdit<'_> {
                 removed: false,
             };
             self.group_edit(group).consumers.insert(consumer, edit);
+        } else {
+            // No record is written, so nothing would set them later.
+            stored.times.set(times);
         }
     }
 
