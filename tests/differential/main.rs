@@ -134,6 +134,11 @@ fn differential_waiting_for_streams() -> TestResult {
 }
 
 #[test]
+fn waiting_for_streams_since_7_2() -> TestResult {
+    stream_waits::compare_newer()
+}
+
+#[test]
 fn differential_events_of_collections() -> TestResult {
     events::compare(&[hashes::call, lists::call, sets::call, sortedsets::call])
 }

@@ -9,6 +9,7 @@ use crate::catalog::spec::{Argument, ArgumentKind, Arity, Flags, KeySpec};
 use crate::commands::blocking::Call;
 use crate::commands::row::Row;
 use crate::commands::{CommandError, CommandResult, Context, Database, Outcome};
+use crate::error::shown;
 use crate::keyspace::{
     EventClass, GroupState, PendingState, Stream, StreamEdit, StreamId, Update, View, now_ms,
 };
@@ -126,8 +127,11 @@ impl<'a> Words<'a> {
             let more = args.len() - at - 1;
             if is("block") && more > 0 {
                 if in_script {
-                    let text =
-                        format!("ERR {name} command is not allowed with BLOCK option from scripts");
+                    // Redis writes the name as the script does.
+                    let called = shown(&args[0], args[0].len());
+                    let text = format!(
+                        "ERR {called} command is not allowed with BLOCK option from scripts"
+                    );
                     return Err(CommandError::Text(text.into()));
                 }
                 at += 1;

@@ -19,12 +19,12 @@ const COUNT: usize = 5;
 
 #[test]
 fn crash_while_delivering() -> TestResult {
-    kill_and_check("cmap", 5)
+    kill_and_check("cmap", 4)
 }
 
 #[test]
 fn crash_while_delivering_in_pairs() -> TestResult {
-    kill_and_check("cmap/pairs", 3)
+    kill_and_check("cmap/pairs", 2)
 }
 
 /// What one consumer knows.

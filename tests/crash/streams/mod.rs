@@ -20,12 +20,12 @@ const PIPELINE_MAX: usize = 12;
 
 #[test]
 fn crash_streams() -> TestResult {
-    kill_and_check("cmap", 6)
+    kill_and_check("cmap", 5)
 }
 
 #[test]
 fn crash_streams_in_pairs() -> TestResult {
-    kill_and_check("cmap/pairs", 4)
+    kill_and_check("cmap/pairs", 3)
 }
 
 /// The same without a kill: replies and contents equal the model's. With `PMEMKV_SUBJECT` this also checks the model,

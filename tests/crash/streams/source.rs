@@ -179,8 +179,9 @@ impl Source {
             36..39 => format!("XTRIM {key} MAXLEN {}", self.below(40)),
             39..42 => format!("XTRIM {key} MINID {}", self.old_id()),
             42 => {
-                let (added, id, deleted) =
-                    (self.below(9_000) + 9_000, self.new_id(), self.old_id());
+                // No entry has a higher id than the deleted one, and the new one is higher.
+                let deleted = format!("{}-1", self.top_ms);
+                let (added, id) = (self.below(9_000) + 9_000, self.new_id());
                 format!("XSETID {key} {id} ENTRIESADDED {added} MAXDELETEDID {deleted}")
             }
             43..50 => {

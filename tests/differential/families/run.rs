@@ -338,7 +338,7 @@ impl Pair {
                 || (ours.pttl >= 0 && real.pttl >= 0 && (ours.pttl - real.pttl).abs() <= tolerance);
             ours.db == real.db
                 && ours.key == real.key
-                && differences::same_numbers(&ours.value, &real.value)
+                && properties::same_value(&ours.value, &real.value)
                 && ttls
         };
         if ours.len() == real.len() && ours.iter().zip(&real).all(same) {

@@ -3,8 +3,12 @@
 use super::Call;
 use common::Value;
 
-/// Fields that hold a time: how long ago, or since the epoch.
-const TIMES: &[&[u8]] = &[b"idle", b"seen-time"];
+/// Fields that tell when a consumer was last seen: how long ago, and since the epoch. Redis 7.2 counts more as having seen
+/// it than 7.0 does, so ours may be later.
+const IDLE: &[u8] = b"idle";
+const SEEN: &[u8] = b"seen-time";
+/// Counts of which Redis 7.2 and 7.0 say different things where the stream has lost entries.
+const COUNTS: &[&[u8]] = &[b"entries-read", b"lag"];
 /// Fields that Redis 7.2 has and 7.0 has not.
 const NEWER: &[&[u8]] = &[b"inactive", b"active-time"];
 /// Fields that tell of Redis's radix tree.
@@ -12,21 +16,47 @@ const TREE: &[&[u8]] = &[b"radix-tree-keys", b"radix-tree-nodes"];
 
 /// Whether two replies are equal except for times, which may differ by `tolerance_ms`.
 pub(super) fn agree(call: &Call, ours: &Value, real: &Value, tolerance_ms: i64) -> bool {
-    let (mut our_times, mut real_times) = (Vec::new(), Vec::new());
+    let (mut our_times, mut real_times) = (Times::default(), Times::default());
     let extended = call.words[0].eq_ignore_ascii_case(b"xpending");
     let ours = without_times(ours, extended, &mut our_times);
     let real = without_times(real, extended, &mut real_times);
+    let near = |(ours, real): (&i64, &i64)| (ours - real).abs() <= tolerance_ms;
+    let later = |(ours, real): (&i64, &i64)| *ours >= real - tolerance_ms;
     ours == real
-        && our_times.len() == real_times.len()
         && our_times
+            .delivered
             .iter()
-            .zip(&real_times)
-            .all(|(ours, real)| (ours - real).abs() <= tolerance_ms)
+            .zip(&real_times.delivered)
+            .all(near)
+        && our_times.seen.iter().zip(&real_times.seen).all(later)
+        && our_times.same_counts(&real_times)
 }
 
-/// A reply of XINFO without its times.
-pub(super) fn timeless(reply: &Value) -> Value {
-    without_times(reply, false, &mut Vec::new())
+/// What is compared in another way than byte for byte.
+#[derive(Default)]
+struct Times {
+    /// When entries were delivered.
+    delivered: Vec<i64>,
+    /// When consumers were seen: the greater, the later.
+    seen: Vec<i64>,
+    /// Numbers, or null.
+    counts: Vec<Value>,
+    /// Whether the reply says that the stream has every entry that was added.
+    has_all: bool,
+}
+
+impl Times {
+    /// Whether the counts are equal, if they must be.
+    fn same_counts(&self, real: &Self) -> bool {
+        !self.has_all || self.counts == real.counts
+    }
+}
+
+/// Whether two replies of XINFO STREAM FULL are equal except for times.
+pub(super) fn same_info(ours: &Value, real: &Value) -> bool {
+    let (mut our_times, mut real_times) = (Times::default(), Times::default());
+    without_times(ours, false, &mut our_times) == without_times(real, false, &mut real_times)
+        && our_times.same_counts(&real_times)
 }
 
 /// A reply without the ids that the server made of the time of day.
@@ -56,11 +86,11 @@ pub(super) fn without_ids(reply: &Value) -> Value {
 }
 
 /// The reply with its times taken out.
-fn without_times(value: &Value, extended: bool, times: &mut Vec<i64>) -> Value {
+fn without_times(value: &Value, extended: bool, times: &mut Times) -> Value {
     match value {
         // An entry that is pending: its id, its consumer, how long it is idle, its deliveries.
         Value::Array(items) if extended && items.len() == 4 && items[2].integer().is_some() => {
-            times.extend(items[2].integer());
+            times.delivered.extend(items[2].integer());
             Value::Array(vec![items[0].clone(), items[1].clone(), items[3].clone()])
         }
         Value::Array(items) => match named(items) {
@@ -87,12 +117,20 @@ fn named(items: &[Value]) -> Option<Vec<(Value, Value)>> {
     (known && items.len().is_multiple_of(2)).then(|| pairs.collect())
 }
 
-fn fields(pairs: &[(Value, Value)], extended: bool, times: &mut Vec<i64>) -> Value {
+fn fields(pairs: &[(Value, Value)], extended: bool, times: &mut Times) -> Value {
     let mut kept = Vec::new();
+    let field = |wanted: &[u8]| pairs.iter().find(|(name, _)| name.bytes() == Some(wanted));
+    if let (Some((_, length)), Some((_, added))) = (field(b"length"), field(b"entries-added")) {
+        times.has_all = length == added;
+    }
     for (name, value) in pairs {
         let bytes = name.bytes().unwrap_or_default();
-        if TIMES.contains(&bytes) {
-            times.extend(value.integer());
+        if COUNTS.contains(&bytes) {
+            times.counts.push(value.clone());
+        } else if bytes == IDLE {
+            times.seen.extend(value.integer().map(|ms| -ms));
+        } else if bytes == SEEN {
+            times.seen.extend(value.integer());
         } else if bytes == b"pending" && value.items().is_some() {
             kept.push((name.clone(), pending(value, times)));
         } else if !NEWER.contains(&bytes) && !TREE.contains(&bytes) {
@@ -103,12 +141,12 @@ fn fields(pairs: &[(Value, Value)], extended: bool, times: &mut Vec<i64>) -> Val
 }
 
 /// Pending entries in XINFO STREAM FULL. The time and the number of deliveries stand last in each.
-fn pending(value: &Value, times: &mut Vec<i64>) -> Value {
+fn pending(value: &Value, times: &mut Times) -> Value {
     let entry = |entry: &Value| {
         let items = entry.items().unwrap_or_default();
         match items {
             [who @ .., time, deliveries] => {
-                times.extend(time.integer());
+                times.delivered.extend(time.integer());
                 Value::Array([who, std::slice::from_ref(deliveries)].concat())
             }
             _ => entry.clone(),

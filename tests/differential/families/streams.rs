@@ -15,7 +15,18 @@ pub fn call(random: &mut Random) -> Call {
         55..60 => Call::new([random.any_case("xtrim")])
             .arg(key)
             .args(random.trimming()),
-        60..72 => return read(random),
+        60..72 => {
+            let call = read(random);
+            // Another word in place of the timeout could make it wait for ever.
+            if call
+                .words
+                .iter()
+                .any(|word| word.eq_ignore_ascii_case(b"block"))
+            {
+                return call;
+            }
+            call
+        }
         72..78 => return info(random, key),
         78..81 => set_id(random, key),
         81..84 => return of_any_type(random, key),
@@ -163,8 +174,8 @@ impl Random {
     /// An id for a new entry, mostly above those that are there.
     fn new_id(&mut self) -> String {
         let odd = self.pick(ODD_IDS);
-        // An id that the server chooses would differ between the servers.
-        if odd != "*" && self.one_in(40) {
+        // An id that the server chooses would differ between the servers, and behind the highest one none comes.
+        if odd != "*" && !odd.starts_with("18446744073709551615") && self.one_in(40) {
             return odd.to_owned();
         }
         self.top_ms = (self.top_ms + self.within(-1..3)).max(1);
@@ -273,7 +284,7 @@ fn read(random: &mut Random) -> Call {
             _ => random.entry_id(),
         });
     }
-    random.spoil(call)
+    call
 }
 
 fn info(random: &mut Random, key: Vec<u8>) -> Call {
@@ -290,11 +301,10 @@ fn info(random: &mut Random, key: Vec<u8>) -> Call {
 }
 
 fn set_id(random: &mut Random, key: Vec<u8>) -> Call {
-    let id = if random.one_in(3) {
-        random.entry_id()
-    } else {
-        random.new_id()
-    };
+    // Above every id that was deleted: 7.0 takes a lower one, 7.2 does not.
+    random.top_ms += 1;
+    let seq = random.within(0..4);
+    let id = format!("{}-{seq}", random.top_ms);
     let mut call = Call::new([random.any_case("xsetid")]).arg(key).arg(id);
     if random.one_in(2) {
         call = call
@@ -313,8 +323,7 @@ fn set_id(random: &mut Random, key: Vec<u8>) -> Call {
 fn of_any_type(random: &mut Random, key: Vec<u8>) -> Call {
     let to = random.own_key("stream");
     match random.below(8) {
-        0 => Call::new(["TYPE"]).arg(key),
-        1 => Call::new(["OBJECT", "ENCODING"]).arg(random.own_key("stream")),
+        0 | 1 => Call::new(["TYPE"]).arg(key),
         2 => Call::new(["EXISTS"]).arg(key),
         3 => Call::new(["RENAME"]).arg(key).arg(to),
         4 | 5 => Call::new(["COPY"])
@@ -383,6 +392,7 @@ fn automatic(random: &mut Random) -> Call {
         Call::line("XADD automatic 18446744073709551615-* a b"),
         Call::line("XREVRANGE automatic + - COUNT 1"),
         Call::line(&format!("XREAD STREAMS automatic {last}")),
+        Call::line("OBJECT ENCODING automatic"),
         Call::line("DEL automatic"),
     ]);
     random.last_call().compare = Compare::EntryIds;

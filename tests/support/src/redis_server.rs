@@ -9,7 +9,7 @@ use super::{RawClient, TestResult, connection, temporary_folder};
 
 /// The environment variable with another program to compare with than the `redis-server` of the search path, for instance
 /// of a later version.
-const VARIABLE: &str = "PMEMKV_REAL";
+pub(crate) const REAL_VARIABLE: &str = "PMEMKV_REAL";
 
 /// A redis-server without persistence, in a folder of its own. Dropping it kills the process.
 pub struct RedisServer {
@@ -26,7 +26,7 @@ impl RedisServer {
 
     /// The same with more arguments for the command line.
     pub fn start_with(words: &[&str]) -> TestResult<Self> {
-        let program = std::env::var(VARIABLE);
+        let program = std::env::var(REAL_VARIABLE);
         Self::start_program(program.as_deref().unwrap_or("redis-server"), words)
     }
 
