@@ -271,6 +271,7 @@ pub enum Group {
     Bitmap,
     Hyperloglog,
     Geo,
+    Stream,
     /// Our own commands; shown as `module`, which clients know.
     Pmemkv,
 }
@@ -294,6 +295,7 @@ impl Group {
             Group::Bitmap => "bitmap",
             Group::Hyperloglog => "hyperloglog",
             Group::Geo => "geo",
+            Group::Stream => "stream",
             Group::Pmemkv => "module",
         }
     }

@@ -9,7 +9,7 @@ use smallvec::SmallVec;
 use super::CommandError;
 use crate::keyspace::{
     Access, EventClass, Fields, FieldsEdit, KeyInfo, KeyUpdate, Keyspace, KeyspaceError, Kind,
-    List, ListEdit, Scores, ScoresEdit, StringView, Update, Value, View,
+    List, ListEdit, Scores, ScoresEdit, Stream, StringView, Update, Value, View,
 };
 use crate::protocol::ReplyBuffer;
 use crate::state::{Lookups, Server, Session};
@@ -246,6 +246,16 @@ impl Context<'_> {
         self.view(key, |view, out| {
             f(view.map(View::sorted_set).transpose()?, out)
         })
+    }
+
+    /// Runs `f` on the stream of `key`; `None` where the key is missing.
+    #[inline]
+    pub fn stream<R>(
+        &mut self,
+        key: &[u8],
+        f: impl FnOnce(Option<Stream<'_>>, &mut ReplyBuffer) -> Result<R, CommandError>,
+    ) -> Result<R, CommandError> {
+        self.view(key, |view, out| f(view.map(View::stream).transpose()?, out))
     }
 
     /// Runs `f` on the live values of several keys, as they are at one moment. Counts hits and misses, up to the first

@@ -6,10 +6,10 @@ use std::ops::ControlFlow;
 use bytes::Bytes;
 
 use super::keys::ONE_KEY;
-use super::{CommandError, CommandResult, Context};
+use super::{CommandError, CommandResult, Context, streams};
 use crate::catalog::spec::{Argument, ArgumentKind, Arity, Categories, Flags, Group, KeySpec};
 use crate::commands::row::Row;
-use crate::keyspace::{EventClass, KeyspaceError, Kind, Millis, Update, View};
+use crate::keyspace::{EventClass, KeyspaceError, Kind, Millis, NodeLimits, Update, View};
 use crate::numbers::parse_i64;
 use crate::protocol::{Args, Reply};
 use crate::serialised::{Object, SerialisedError, decode, encode};
@@ -78,6 +78,7 @@ fn load(view: View<'_>) -> Result<Object, KeyspaceError> {
     let len = view.len();
     Ok(match view {
         View::String(string) => Object::String(string.whole()?.into_owned()),
+        View::Stream(stream) => Object::Stream(Box::new(streams::object::load(stream)?)),
         View::List(list) => {
             let mut elements = Vec::with_capacity(len);
             list.for_range(0..len, false, |element| {
@@ -108,6 +109,7 @@ fn store(
     keys: &mut Update<'_>,
     object: &Object,
     expires_at: Option<Millis>,
+    limits: NodeLimits,
 ) -> Result<(), KeyspaceError> {
     let kind = match object {
         Object::String(value) => {
@@ -118,10 +120,12 @@ fn store(
         Object::Set(_) => Kind::Set,
         Object::Hash(_) => Kind::Hash,
         Object::SortedSet(_) => Kind::SortedSet,
+        Object::Stream(_) => Kind::Stream,
     };
     let mut new = keys.build(KEY, kind);
     match object {
         Object::String(_) => {}
+        Object::Stream(stream) => streams::object::store(&mut new, stream, limits)?,
         Object::List(elements) => elements.iter().try_for_each(|e| new.element(e))?,
         Object::Set(members) => members.iter().try_for_each(|m| new.member(m))?,
         Object::Hash(fields) => fields.iter().try_for_each(|(f, v)| new.field(f, v))?,
@@ -193,6 +197,7 @@ fn restore(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     let deadline = options.deadline(&args[2], now);
     // Decodes before the key is locked. The error of an existing key still comes first.
     let object = decode(&args[3]);
+    let limits = streams::node_limits(ctx);
     let stored = ctx.update_collection(key, |keys| {
         let replaces = keys.info(KEY).is_some();
         if replaces && !options.replace {
@@ -207,7 +212,7 @@ fn restore(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
             }
             return Ok(false);
         }
-        store(keys, &object, expires_at)?;
+        store(keys, &object, expires_at, limits)?;
         if replaces {
             // Redis removes the old value without an event.
             keys.event(KEY, EventClass::NEW, "new");

@@ -194,6 +194,16 @@ fn value_bytes(
             // The label stands in the record's key too.
             LIST_ITEM_BYTES + size_of::<i64>()
         }
+        View::Stream(stream) => {
+            let stored = usize::try_from(stream.stored_bytes(samples_max)?).unwrap_or(usize::MAX);
+            let heads = stream
+                .record_count()
+                .saturating_mul(record_bytes + COLLECTION_ID_BYTES);
+            return Ok(stream
+                .memory_bytes()
+                .saturating_add(stored)
+                .saturating_add(heads));
+        }
         View::SortedSet(scores) => {
             for (member, _) in scores.range(0..samples) {
                 // Once more in the order by score.

@@ -43,6 +43,7 @@ mod slowlog;
 mod sort;
 mod sortedsets;
 mod sources;
+mod streams;
 mod strings;
 mod transaction;
 mod transfer;
@@ -107,6 +108,15 @@ pub(crate) static FAMILIES: &[&[Row]] = &[
     sortedsets::ranges::COMMANDS,
     sortedsets::removals::COMMANDS,
     sortedsets::algebra::COMMANDS,
+    streams::add::COMMANDS,
+    streams::range::COMMANDS,
+    streams::read::COMMANDS,
+    streams::change::COMMANDS,
+    streams::delete::COMMANDS,
+    streams::groups::COMMANDS,
+    streams::pending::COMMANDS,
+    streams::claim::COMMANDS,
+    streams::info::COMMANDS,
     connection::COMMANDS,
     acl::COMMANDS,
     client::COMMANDS,

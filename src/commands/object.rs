@@ -136,6 +136,7 @@ fn encoding(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
             View::SortedSet(scores) => name_of(scores.encoding(), "skiplist"),
             View::List(list) if is_long(list)? => "quicklist",
             View::List(_) => "listpack",
+            View::Stream(_) => "stream",
         };
         Ok(Reply::text(name))
     })

@@ -22,6 +22,9 @@ pub trait BlockedCall: std::fmt::Debug + Send + Sync {
     /// The type of value that the command waits for.
     fn kind(&self) -> Kind;
 
+    /// Whether the command cannot go on waiting if a key loses its value or gets one of another type: it is tried then.
+    fn needs_value(&self) -> bool;
+
     /// The keys that the command waits for.
     fn keys(&self) -> Vec<&[u8]>;
 
@@ -197,6 +200,10 @@ impl Blocked {
 impl Waiter for Blocked {
     fn kind(&self) -> Kind {
         self.call.kind()
+    }
+
+    fn needs_value(&self) -> bool {
+        self.call.needs_value()
     }
 
     fn attempt(&self, keyspace: &Keyspace) -> bool {

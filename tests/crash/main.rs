@@ -12,6 +12,7 @@ mod model;
 mod order;
 mod repair;
 mod scripts;
+mod streams;
 
 use std::collections::BTreeMap;
 use std::io;

@@ -8,9 +8,9 @@ mod families;
 
 use common::TestResult;
 use families::{
-    acl, bitmaps, changes, collections, connection, events, figures, functions, geo, hashes,
-    hyperloglog, keys, lists, long, metadata, order, run, scripting, scripts, sets, sortedsets,
-    sorting, strings, sweep, transactions,
+    acl, bitmaps, changes, collections, connection, events, figures, functions, geo, groups,
+    hashes, hyperloglog, keys, lists, long, metadata, order, run, scripting, scripts, sets,
+    sortedsets, sorting, stream_waits, streams, strings, sweep, transactions,
 };
 
 #[test]
@@ -121,6 +121,31 @@ fn differential_sorting() -> TestResult {
 #[test]
 fn differential_collections() -> TestResult {
     run::compare_replies("collections", &[collections::call])
+}
+
+#[test]
+fn differential_streams() -> TestResult {
+    run::compare_replies("streams", &[streams::call])
+}
+
+#[test]
+fn differential_groups_of_streams() -> TestResult {
+    run::compare_replies("groups of streams", &[groups::call])
+}
+
+#[test]
+fn differential_events_of_streams() -> TestResult {
+    events::compare(&[streams::call, groups::call])
+}
+
+#[test]
+fn differential_waiting_for_streams() -> TestResult {
+    stream_waits::compare(stream_waits::WAITING)
+}
+
+#[test]
+fn waiting_for_streams_since_7_2() -> TestResult {
+    stream_waits::compare_newer()
 }
 
 #[test]

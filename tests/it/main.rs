@@ -47,6 +47,7 @@ mod sortedsets;
 mod stalls;
 mod startup;
 mod status_page;
+mod streams;
 mod strings;
 mod tls;
 mod tools;

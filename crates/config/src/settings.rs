@@ -339,6 +339,10 @@ pub struct Settings {
     pub acllog_max_len: usize,
     /// The most bytes of a sparse `HyperLogLog`, header included; a longer one becomes dense.
     pub hll_sparse_max_bytes: usize,
+    /// The bytes of a stream's node; 0 is no limit.
+    pub stream_node_max_bytes: u64,
+    /// The entries of a stream's node; 0 is no limit.
+    pub stream_node_max_entries: u64,
     /// Whether new users may use all channels.
     pub acl_pubsub_default_all: bool,
     /// The storage engine.

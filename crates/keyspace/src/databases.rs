@@ -172,6 +172,11 @@ impl Databases<'_> {
                 }
             }
         }
+        for &db in databases {
+            for shard in &mut shards {
+                self.keyspace.waiting().database_changed(shard, db);
+            }
+        }
         for generation in flushed {
             self.keyspace.views.remove(generation);
             if self.keyspace.transaction.is_running() {
@@ -229,8 +234,8 @@ impl Databases<'_> {
         }
         shards[0].dirty += 1;
         for shard in &mut shards {
-            self.keyspace.waiting().database_filled(shard, a);
-            self.keyspace.waiting().database_filled(shard, b);
+            self.keyspace.waiting().database_changed(shard, a);
+            self.keyspace.waiting().database_changed(shard, b);
         }
         // As in Redis, clients that cache keys of either database get no invalidation.
         Ok(())

@@ -46,7 +46,9 @@ use lock_order::{Guard, Mutex, Rank, RwLock};
 pub use background::Housekeeping;
 pub use clock::random_below;
 pub use collection::{
-    Encoding, End, Fields, FieldsEdit, List, ListEdit, Scores, ScoresEdit, View, kept_score,
+    ConsumerView, Encoding, End, Fields, FieldsEdit, GroupState, GroupView, List, ListEdit,
+    NodeLimits, Pair, PendingState, References, Scores, ScoresEdit, Stream, StreamBuilder,
+    StreamEdit, StreamId, Trim, TrimTo, View, kept_score,
 };
 pub use cursor::Cursor;
 pub use databases::Databases;

@@ -54,10 +54,13 @@ impl Telling<'_> {
         exists: bool,
     ) {
         self.modified(shard, db, key, access, exists);
-        if let Some(queues) = &mut shard.queues
-            && exists
-        {
-            self.keyspace.waiting().key_filled(queues, db, key);
+        if let Some(queues) = &mut shard.queues {
+            let waiting = self.keyspace.waiting();
+            if exists {
+                waiting.key_filled(queues, db, key);
+            } else {
+                waiting.key_removed(queues, db, key);
+            }
         }
         if before == Before::Expired {
             self.keyspace.expiry().count(1);

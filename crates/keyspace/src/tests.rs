@@ -4,6 +4,7 @@ mod clock;
 mod collections;
 mod eviction;
 mod faults;
+mod streams;
 mod strings;
 
 use std::collections::{BTreeMap, BTreeSet};

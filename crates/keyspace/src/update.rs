@@ -395,14 +395,18 @@ impl<'a> Update<'a> {
                 Staged::Elements => Before::Live,
                 Staged::Put { .. } | Staged::Remove => current.was,
             };
+            // Changes of a stream's groups are no changes of the key for those that watch it.
+            let modifies = !matches!(staged, Staged::Elements) || self.edit_modifies(i);
             let touching = self.keys.next_access(i);
             let shard = self.keys.shard_mut(i);
             keyspace
                 .writing()
                 .index(shard, locked, change, current, location, || touching);
-            keyspace
-                .telling()
-                .modified_by(shard, locked, change, was, access);
+            if modifies {
+                keyspace
+                    .telling()
+                    .modified_by(shard, locked, change, was, access);
+            }
             if !self.notices.is_empty() {
                 let name = (locked.generation, locked.key);
                 written.insert(name, (was, change.leaves_key()));
@@ -416,10 +420,15 @@ impl<'a> Update<'a> {
         let i = self.edits[0].0;
         self.write_one_edit()?;
         let (keyspace, locked, access) = (self.keys.keyspace, self.keys[i], self.keys.access);
+        let (modifies, wakes) = (self.edits[0].1.modifies(), self.edits[0].1.wakes());
         let shard = self.keys.shard_mut(i);
-        keyspace
-            .telling()
-            .modified_by(shard, locked, KeyWrite::Nothing, Before::Live, access);
+        if modifies {
+            keyspace
+                .telling()
+                .modified_by(shard, locked, KeyWrite::Nothing, Before::Live, access);
+        } else if wakes && let Some(queues) = &mut shard.queues {
+            keyspace.waiting().key_filled(queues, locked.db, locked.key);
+        }
         if !self.notices.is_empty() {
             let name = (locked.generation, locked.key);
             self.tell(Written::from([(name, (Before::Live, true))]));

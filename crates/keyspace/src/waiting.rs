@@ -27,6 +27,11 @@ pub trait Waiter: Debug + Send + Sync {
     /// The type of value that the client waits for.
     fn kind(&self) -> Kind;
 
+    /// Whether the client must be served if the key loses its value or gets one of another type.
+    fn needs_value(&self) -> bool {
+        false
+    }
+
     /// Does it, if it is possible now. Returns true if the client no longer waits. The attempt uses an access [that
     /// serves](Access::serves).
     fn attempt(&self, keyspace: &Keyspace) -> bool;
@@ -50,6 +55,15 @@ struct Queue {
     is_ready: bool,
     /// Whether a client wrote the key since it was last checked.
     is_written: bool,
+}
+
+impl Queue {
+    /// Whether one of the clients must be served if the key loses its value.
+    fn needs_value(&self) -> bool {
+        self.tickets
+            .values()
+            .any(|ticket| ticket.waiter.needs_value())
+    }
 }
 
 /// The clients that wait for a shard's keys.
@@ -199,6 +213,18 @@ impl Waiting<'_> {
         }
     }
 
+    /// Marks a key as ready after it lost its value, if a waiting client needs the value. The caller has locked the
+    /// shard.
+    #[cold]
+    pub(super) fn key_removed(self, queues: &mut Queues, db: usize, key: &[u8]) {
+        let name = (db, IndexKey::from_slice(key));
+        if let Some(queue) = queues.0.get_mut(&name)
+            && queue.needs_value()
+        {
+            self.mark(queue, db, &name.1);
+        }
+    }
+
     fn mark(self, queue: &mut Queue, db: usize, key: &IndexKey) {
         queue.is_written = true;
         if !queue.is_ready {
@@ -212,18 +238,20 @@ impl Waiting<'_> {
         }
     }
 
-    /// Marks keys as ready after a database got the keys of another one.
-    pub(super) fn database_filled(self, shard: &mut Shard, db: usize) {
+    /// Marks keys as ready after a database got the keys of another one, or lost its own: those that have a value, and
+    /// those whose clients need one.
+    pub(super) fn database_changed(self, shard: &mut Shard, db: usize) {
         let Some(mut queues) = shard.queues.take() else {
             return;
         };
         for ((waited, key), queue) in &mut queues.0 {
             let hash = self.keyspace.hashing.hash(key);
-            if *waited == db
-                && shard
-                    .get(self.keyspace.generations.of(db), hash, key)
-                    .is_some()
-            {
+            if *waited != db {
+                continue;
+            }
+            let generation = self.keyspace.generations.of(db);
+            let has_value = shard.get(generation, hash, key).is_some();
+            if has_value || queue.needs_value() {
                 self.mark(queue, db, key);
             }
         }
@@ -299,7 +327,10 @@ impl Waiting<'_> {
             }
             let behind = (Bound::Excluded(last), Bound::Unbounded);
             let mut tickets = queue.tickets.range(behind).map(|(_, ticket)| ticket);
-            if let Some(ticket) = tickets.find(|ticket| Some(ticket.waiter.kind()) == kind) {
+            let concerns = |ticket: &&Arc<Ticket>| {
+                Some(ticket.waiter.kind()) == kind || ticket.waiter.needs_value()
+            };
+            if let Some(ticket) = tickets.find(concerns) {
                 return Some(Arc::clone(ticket));
             }
             if !queue.is_written {

@@ -14,6 +14,8 @@ pub enum Kind {
     SortedSet = 3,
     /// Values by field.
     Hash = 4,
+    /// Entries by time, and groups that read them. Numbers 5 and 6 stand for forms of strings.
+    Stream = 7,
 }
 
 impl Kind {
@@ -25,6 +27,7 @@ impl Kind {
             2 => Some(Kind::Set),
             3 => Some(Kind::SortedSet),
             4 => Some(Kind::Hash),
+            7 => Some(Kind::Stream),
             _ => None,
         }
     }
@@ -37,6 +40,7 @@ impl Kind {
             Kind::Set => "set",
             Kind::SortedSet => "zset",
             Kind::Hash => "hash",
+            Kind::Stream => "stream",
         }
     }
 }
@@ -119,7 +123,7 @@ mod tests {
     fn numbers_come_back() {
         let known = |&number: &u8| RecordKind::from_number(number).is_some();
         let numbers: Vec<u8> = (0..=u8::MAX).filter(known).collect();
-        assert_eq!(numbers, [0, 1, 2, 3, 4, 5, 6, 31]);
+        assert_eq!(numbers, [0, 1, 2, 3, 4, 5, 6, 7, 31]);
         for number in numbers {
             let kind = RecordKind::from_number(number);
             assert_eq!(kind.map(RecordKind::number), Some(number));

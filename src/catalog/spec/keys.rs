@@ -33,6 +33,8 @@ pub enum Find {
     After(&'static str, Options),
     /// As [`After`](Self::After), but not shown: Redis says that it does not know the keys.
     HiddenAfter(&'static str, Options),
+    /// The first half of what follows this word, which stands at `first` or later.
+    HalfAfter(&'static str),
     /// Names that the call makes up from what it reads, so that they are unknown before it runs.
     Unknown,
 }
@@ -166,6 +168,18 @@ impl KeySpec {
         }
     }
 
+    /// The first half of the arguments after `word`, which stands at `first` or later.
+    pub const fn half_after(
+        flags: &'static [&'static str],
+        word: &'static str,
+        first: usize,
+    ) -> Self {
+        Self {
+            find: Find::HalfAfter(word),
+            ..Self::range(flags, first, -1, 1)
+        }
+    }
+
     /// Keys that only the call itself finds.
     pub const fn unknown(flags: &'static [&'static str]) -> Self {
         Self {
@@ -207,6 +221,14 @@ impl KeySpec {
             Find::After(keyword, options) | Find::HiddenAfter(keyword, options) => {
                 let at = operand(args, self.first, keyword, options).unwrap_or(len);
                 (at, at + 1)
+            }
+            Find::HalfAfter(word) => {
+                let is_word = |&at: &usize| {
+                    args.get(at)
+                        .is_some_and(|argument| argument.eq_ignore_ascii_case(word.as_bytes()))
+                };
+                let at = (self.first..len).find(is_word).map_or(len, |at| at + 1);
+                (at, at + (len - at) / 2)
             }
             Find::Unknown => (0, 0),
         };
@@ -309,6 +331,21 @@ mod tests {
                 "georadiusbymember a m 1 km STOREDIST STOREDIST",
                 "a STOREDIST",
             ),
+        ] {
+            assert_eq!(keys(line), expected, "{line}");
+        }
+    }
+
+    #[test]
+    fn the_keys_of_streams_are_the_first_half() {
+        for (line, expected) in [
+            ("xread streams a 0", "a"),
+            ("xread count 1 STREAMS a b 0 0", "a b"),
+            ("xread count 1 streams a b 0", "a"),
+            ("xread count 1 streams a", ""),
+            ("xread count 1 2", ""),
+            ("xreadgroup group g c streams a b > >", "a b"),
+            ("xreadgroup group g streams streams a >", "a"),
         ] {
             assert_eq!(keys(line), expected, "{line}");
         }

@@ -3,6 +3,7 @@
 use crate::commands::lists::moving::move_element;
 use crate::commands::lists::pop::{mpop, pop};
 use crate::commands::sortedsets::pop::{Extreme, pop_first, pop_members};
+use crate::commands::streams::read::ReadCall;
 use crate::commands::{CommandError, Database};
 use crate::keyspace::{Access, End, Keyspace, Kind};
 use crate::protocol::Reply;
@@ -10,7 +11,7 @@ use crate::state::BlockedCall;
 
 /// A call that waits for elements.
 #[derive(Debug)]
-pub enum Call {
+pub(in crate::commands) enum Call {
     /// BLPOP and BRPOP: one element, from the first key that has any.
     ListPop {
         /// Where elements may be.
@@ -54,6 +55,8 @@ pub enum Call {
         /// The most that are taken.
         count: usize,
     },
+    /// XREAD and XREADGROUP: entries of the streams that have new ones.
+    Read(ReadCall),
 }
 
 impl Call {
@@ -71,7 +74,12 @@ impl BlockedCall for Call {
         match self {
             Call::ListPop { .. } | Call::ListMpop { .. } | Call::ListMove { .. } => Kind::List,
             Call::ScorePop { .. } | Call::ScoreMpop { .. } => Kind::SortedSet,
+            Call::Read(_) => Kind::Stream,
         }
+    }
+
+    fn needs_value(&self) -> bool {
+        matches!(self, Call::Read(read) if read.by_group())
     }
 
     fn keys(&self) -> Vec<&[u8]> {
@@ -81,6 +89,7 @@ impl BlockedCall for Call {
             | Call::ScorePop { keys, .. }
             | Call::ScoreMpop { keys, .. } => names(keys),
             Call::ListMove { source, .. } => vec![source],
+            Call::Read(read) => read.keys(),
         }
     }
 
@@ -124,6 +133,7 @@ impl BlockedCall for Call {
                 Ok(None)
             }
             Call::ScoreMpop { keys, end, count } => pop_first(database, &names(keys), *end, *count),
+            Call::Read(read) => read.attempt(database),
         }
     }
 }

@@ -16,7 +16,7 @@ use crate::numbers::{Extended, parse_float};
 use crate::protocol::Args;
 use crate::state::{BlockedCall, Wait};
 
-use call::Call;
+pub(super) use call::Call;
 
 const TIMEOUT: Argument = Argument::new("timeout", ArgumentKind::Double);
 const KEYS_AND_TIMEOUT: &[Argument] = &[Argument::key().multiple(), TIMEOUT];

@@ -71,13 +71,13 @@ fn write_key_spec(out: &mut ReplyBuffer, key: &KeySpec) {
     out.bulk(b"begin_search");
     let (start, pairs) = match key.find {
         Find::Range | Find::Counted => ("index", 1),
-        Find::After(..) => ("keyword", 2),
+        Find::After(..) | Find::HalfAfter(_) => ("keyword", 2),
         Find::HiddenAfter(..) | Find::Unknown => ("unknown", 0),
     };
     write_search(out, start, pairs);
     match key.find {
         Find::Range | Find::Counted => write_numbers(out, &[("index", number(key.first))]),
-        Find::After(keyword, _) => {
+        Find::After(keyword, _) | Find::HalfAfter(keyword) => {
             out.bulk(b"keyword");
             out.bulk(keyword.as_bytes());
             write_numbers(out, &[("startfrom", number(key.first))]);
@@ -87,10 +87,18 @@ fn write_key_spec(out: &mut ReplyBuffer, key: &KeySpec) {
     out.bulk(b"find_keys");
     let step = number(key.step);
     match key.find {
-        Find::Range | Find::After(..) => {
+        Find::Range | Find::After(..) | Find::HalfAfter(_) => {
             write_search(out, "range", 3);
             let last = i64::try_from(key.last).unwrap_or(-1);
-            write_numbers(out, &[("lastkey", last), ("keystep", step), ("limit", 0)]);
+            let limit = if matches!(key.find, Find::HalfAfter(_)) {
+                2
+            } else {
+                0
+            };
+            write_numbers(
+                out,
+                &[("lastkey", last), ("keystep", step), ("limit", limit)],
+            );
         }
         Find::Counted => {
             write_search(out, "keynum", 3);

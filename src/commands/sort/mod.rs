@@ -221,7 +221,9 @@ fn read_elements(ctx: &mut Context<'_>, key: &[u8]) -> Result<(Kind, Vec<Vec<u8>
                 let members = scores.range(0..scores.len());
                 elements.extend(members.map(|(member, _)| member.to_vec()));
             }
-            View::String(_) | View::Hash(_) => return Err(CommandError::WrongType),
+            View::String(_) | View::Hash(_) | View::Stream(_) => {
+                return Err(CommandError::WrongType);
+            }
         }
         Ok((view.kind(), elements))
     })

@@ -72,6 +72,20 @@ pub const REPLIES: &[(&str, Explains)] = &[
         },
     ),
     (
+        "Redis 7.2 names the command where the list of streams is unbalanced, 7.0 always XREAD",
+        |_, ours, real| match (ours, real) {
+            (Value::Error(ours), Value::Error(real)) => {
+                let (ours, real) = (String::from_utf8_lossy(ours), String::from_utf8_lossy(real));
+                let unquoted = ours
+                    .replace("'xread'", "XREAD")
+                    .replace("'xreadgroup'", "XREAD")
+                    .replace("'>'", "'$'");
+                real.contains("Unbalanced XREAD") && unquoted == real
+            }
+            _ => false,
+        },
+    ),
+    (
         "of users Redis 7.2 tells more than 7.0, and it words denials otherwise; of the log, clients and times differ",
         |call, ours, real| match call.words[0].to_ascii_lowercase().as_slice() {
             b"exec" => match (ours.items(), real.items()) {
@@ -245,7 +259,8 @@ fn logged(reply: &Value) -> Vec<Vec<(Value, Value)>> {
         .collect()
 }
 
-/// The fields of HELLO's map that must be equal: all except the version and the connection's number.
+/// The fields of HELLO's map that must be equal: all except the version, the connection's number and
+/// the modules.
 fn hello_fields(reply: &Value) -> Option<Vec<(Value, Value)>> {
     let pairs: Vec<(Value, Value)> = match reply {
         Value::Map(pairs) => pairs.clone(),
@@ -255,6 +270,7 @@ fn hello_fields(reply: &Value) -> Option<Vec<(Value, Value)>> {
             .collect(),
         _ => return None,
     };
-    let own = |name: &Value| matches!(name.bytes(), Some(b"version" | b"id"));
+    // Later versions have their languages as modules.
+    let own = |name: &Value| matches!(name.bytes(), Some(b"version" | b"id" | b"modules"));
     Some(pairs.into_iter().filter(|(name, _)| !own(name)).collect())
 }

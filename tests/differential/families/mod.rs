@@ -12,6 +12,7 @@ pub mod events;
 pub mod figures;
 pub mod functions;
 pub mod geo;
+pub mod groups;
 pub mod hashes;
 pub mod hyperloglog;
 pub mod keys;
@@ -26,6 +27,9 @@ pub mod scripts;
 pub mod sets;
 pub mod sortedsets;
 pub mod sorting;
+mod stream_times;
+pub mod stream_waits;
+pub mod streams;
 pub mod strings;
 pub mod sweep;
 pub mod transactions;
@@ -66,6 +70,10 @@ pub enum Compare {
     Chosen,
     /// A call of RESTORE with a key's name in place of the payload: each server gets the other's dump.
     Restore,
+    /// Equal except for ids that the servers chose for entries of streams.
+    EntryIds,
+    /// Replies of streams: equal except for times, and for what Redis 7.2 adds.
+    Times,
     /// The name of an encoding: ours is this one; an older server may use another name.
     Encoding(&'static str),
 }
@@ -134,6 +142,8 @@ pub struct Random {
     pub base_ms: i64,
     /// Whether commands meet values of other types more often.
     pub crossed: bool,
+    /// The milliseconds of the highest id that an entry of a stream was given.
+    pub top_ms: i64,
     /// Calls that come before any other.
     pending: VecDeque<Call>,
 }
@@ -207,6 +217,7 @@ impl Random {
             rng: StdRng::seed_from_u64(seed),
             base_ms,
             crossed: false,
+            top_ms: 1,
             pending: VecDeque::new(),
         }
     }
@@ -222,6 +233,11 @@ impl Random {
     /// Lets these calls follow the one that is being made.
     pub fn then(&mut self, calls: impl IntoIterator<Item = Call>) {
         self.pending.extend(calls);
+    }
+
+    /// The last of the calls that follow.
+    pub fn last_call(&mut self) -> &mut Call {
+        self.pending.back_mut().expect("calls follow")
     }
 
     /// A number from `range`.

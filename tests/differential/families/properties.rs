@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::io;
 
 use super::run::{Pair, sorted, sorted_pairs};
-use super::{Call, Compare, differences};
+use super::{Call, Compare, differences, stream_times};
 use common::{RawClient, Value};
 
 /// A scan of one collection with more calls than this will never end.
@@ -27,6 +27,7 @@ pub(super) fn value(client: &mut RawClient, key: &[u8]) -> io::Result<Value> {
         b"hash" => &[b"HGETALL", key],
         b"list" => &[b"LRANGE", key, b"0", b"-1"],
         b"set" => &[b"SMEMBERS", key],
+        b"stream" => return stream(client, key),
         b"zset" => &[b"ZRANGE", key, b"0", b"-1", b"WITHSCORES"],
         _ => &[b"GET", key],
     };
@@ -36,6 +37,24 @@ pub(super) fn value(client: &mut RawClient, key: &[u8]) -> io::Result<Value> {
         b"SMEMBERS" => sorted(&value),
         _ => value,
     })
+}
+
+/// The entries of a stream, with its numbers and its groups.
+fn stream(client: &mut RawClient, key: &[u8]) -> io::Result<Value> {
+    let info: [&[u8]; 6] = [b"XINFO", b"STREAM", key, b"FULL", b"COUNT", b"1"];
+    let info = client.call(&info)?;
+    let entries = client.call(&[b"XRANGE", key, b"-", b"+"])?;
+    Ok(Value::Map(vec![(entries, info)]))
+}
+
+/// Whether two values of keys are equal, up to what servers tell in different ways.
+pub(super) fn same_value(ours: &Value, real: &Value) -> bool {
+    match (ours, real) {
+        (Value::Map(ours), Value::Map(real)) if ours.len() == 1 && real.len() == 1 => {
+            ours[0].0 == real[0].0 && stream_times::same_info(&ours[0].1, &real[0].1)
+        }
+        _ => differences::same_numbers(ours, real),
+    }
 }
 
 fn compare_walk(pair: &mut Pair, call: &Call) -> Result<(), String> {
@@ -203,7 +222,7 @@ fn compare_restore(pair: &mut Pair, call: &Call) -> Result<(), String> {
     let value_of =
         |client: &mut RawClient| value(client, &call.words[1]).map_err(|e| e.to_string());
     let (ours, real) = (value_of(&mut pair.ours)?, value_of(&mut pair.real)?);
-    if differences::same_numbers(&ours, &real) {
+    if same_value(&ours, &real) {
         return Ok(());
     }
     Err(format!(

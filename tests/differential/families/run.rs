@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::io;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use super::{Call, Compare, Generator, Random, differences, properties};
+use super::{Call, Compare, Generator, Random, differences, properties, stream_times};
 use common::{RawClient, RedisServer, Subject, TestResult, Value, encode};
 
 /// The seed if `PMEMKV_SEED` is not set.
@@ -250,6 +250,8 @@ impl Pair {
                 (Some(ours), Some(real)) => ours.len() == real.len(),
                 _ => ours == real,
             },
+            Compare::EntryIds => stream_times::without_ids(ours) == stream_times::without_ids(real),
+            Compare::Times => stream_times::agree(call, ours, real, self.tolerance_ms()),
             Compare::Encoding(name) => {
                 let exactly = ours.bytes() == Some(name.as_bytes());
                 (exactly || !self.is_ours && differences::is_encoding(name, ours))
@@ -336,7 +338,7 @@ impl Pair {
                 || (ours.pttl >= 0 && real.pttl >= 0 && (ours.pttl - real.pttl).abs() <= tolerance);
             ours.db == real.db
                 && ours.key == real.key
-                && differences::same_numbers(&ours.value, &real.value)
+                && properties::same_value(&ours.value, &real.value)
                 && ttls
         };
         if ours.len() == real.len() && ours.iter().zip(&real).all(same) {

@@ -24,7 +24,7 @@ struct Client {
     id: i64,
 }
 
-fn play(port: u16, script: &str) -> TestResult<Vec<(String, Value)>> {
+pub(super) fn play(port: u16, script: &str) -> TestResult<Vec<(String, Value)>> {
     let mut clients: BTreeMap<&str, Client> = BTreeMap::new();
     let mut told = Vec::new();
     let lines = script.lines().map(str::trim);

@@ -7,6 +7,10 @@ use tempfile::TempDir;
 use super::process::Process;
 use super::{RawClient, TestResult, connection, temporary_folder};
 
+/// The environment variable with another program to compare with than the `redis-server` of the search path, for instance
+/// of a later version.
+pub(crate) const REAL_VARIABLE: &str = "PMEMKV_REAL";
+
 /// A redis-server without persistence, in a folder of its own. Dropping it kills the process.
 pub struct RedisServer {
     process: Process,
@@ -15,14 +19,15 @@ pub struct RedisServer {
 }
 
 impl RedisServer {
-    /// Starts the `redis-server` of the search path.
+    /// Starts the `redis-server` of the search path, or what `PMEMKV_REAL` names.
     pub fn start() -> TestResult<Self> {
-        Self::start_program("redis-server", &[])
+        Self::start_with(&[])
     }
 
     /// The same with more arguments for the command line.
     pub fn start_with(words: &[&str]) -> TestResult<Self> {
-        Self::start_program("redis-server", words)
+        let program = std::env::var(REAL_VARIABLE);
+        Self::start_program(program.as_deref().unwrap_or("redis-server"), words)
     }
 
     /// Starts another program that takes the same options.

@@ -1,5 +1,6 @@
 //! The server under test: ours, or another program of the protocol, to check the test itself.
 
+use super::redis_server::REAL_VARIABLE;
 use super::{Options, RawClient, RedisServer, Server, TestResult};
 
 /// The environment variable with the program to test instead of our server: `redis-server`, or a path.
@@ -37,8 +38,12 @@ impl Subject {
         matches!(self, Self::Ours(_))
     }
 
-    /// Whether this server and the redis-server of the search path can restore each other's dumps.
+    /// Whether this server and the one to compare with can restore each other's dumps. Those of later versions than Redis
+    /// 7.2 cannot be restored here.
     pub fn exchanges_dumps(&self) -> bool {
+        if std::env::var(REAL_VARIABLE).is_ok() {
+            return false;
+        }
         self.is_ours() || std::env::var(VARIABLE).is_ok_and(|name| name == "redis-server")
     }
 

@@ -24,8 +24,10 @@ pub(super) const ENCODINGS: &[Directive] = &[
     memory("zset-max-listpack-value", 0, LONG_BYTES, "64")
         .alias("zset-max-ziplist-value")
         .idle(),
-    memory("stream-node-max-bytes", 0, LONG_BYTES, "4096").idle(),
-    int("stream-node-max-entries", 0, LONG, "100").idle(),
+    memory("stream-node-max-bytes", 0, LONG_BYTES, "4096")
+        .sets(|settings, value| settings.stream_node_max_bytes = value.number()),
+    int("stream-node-max-entries", 0, LONG, "100")
+        .sets(|settings, value| settings.stream_node_max_entries = value.number()),
     memory("hll-sparse-max-bytes", 0, LONG_BYTES, "3000")
         .sets(|settings, value| settings.hll_sparse_max_bytes = value.number()),
 ];

@@ -9,6 +9,8 @@ use parking_lot::RwLock;
 
 use super::elements::{ElementKey, element_key, encode_label, encode_score};
 use super::list::ListItem;
+use super::source::Source;
+use super::stream::StreamParts;
 use super::view::View;
 use super::{Collection, LockedCollection, Shape, element_record_key};
 use crate::{Keyspace, KeyspaceError, Kind, Millis, memory_check};
@@ -25,6 +27,8 @@ pub(in super::super) struct Built<'k> {
     /// Locked until the collection is in use, so the compaction waits.
     locked: Option<LockedCollection>,
     waiting: Vec<(ElementKey, Vec<u8>)>,
+    /// Written records of a stream, which is put together at the end.
+    parts: StreamParts,
     next_label: i64,
     /// Bytes that the collection takes in the store so far.
     written_bytes: u64,
@@ -52,6 +56,7 @@ impl<'k> Built<'k> {
             kind,
             locked: Some(locked),
             waiting: Vec::new(),
+            parts: StreamParts::default(),
             next_label: 0,
             written_bytes: 0,
             now,
@@ -60,11 +65,13 @@ impl<'k> Built<'k> {
 
     /// How many elements the collection has.
     pub fn len(&self) -> usize {
-        self.locked.as_ref().map_or(0, |locked| locked.len()) + self.waiting.len()
+        self.locked.as_ref().map_or(0, |locked| locked.len())
+            + self.parts.len()
+            + self.waiting.len()
     }
 
-    /// Adds an element: a field with its value, a member (the value is empty or holds the score's bytes), or a list's
-    /// element (the name is empty). Names must not repeat.
+    /// Adds an element: a field with its value, a member (the value is empty or holds the score's bytes), a list's
+    /// element (the name is empty), or a stream's record. Names must not repeat.
     pub fn push(&mut self, name: &[u8], value: &[u8]) -> Result<(), KeyspaceError> {
         let key = if self.kind == Kind::List {
             self.next_label += 1 << 20;
@@ -107,6 +114,7 @@ impl<'k> Built<'k> {
                     self.push(member, &encode_score(score))?;
                 }
             }
+            View::Stream(stream) => stream.for_records(|name, value| self.push(name, value))?,
             View::String(_) => return Err(KeyspaceError::WrongKind),
         }
         Ok(())
@@ -141,9 +149,31 @@ impl<'k> Built<'k> {
         drop(writes);
         for ((key, value), location) in self.waiting.drain(..).zip(locations) {
             let name = &key[super::elements::ID_BYTES..];
+            if self.kind == Kind::Stream {
+                self.parts.insert(name, &value, location)?;
+                continue;
+            }
             add(self.keyspace, locked, name, &value, location);
         }
         Ok(())
+    }
+
+    /// Puts a stream together.
+    fn settle(&mut self) -> Result<(), KeyspaceError> {
+        let Some(locked) = self.locked.as_mut().filter(|_| self.kind == Kind::Stream) else {
+            return Ok(());
+        };
+        let parts = std::mem::take(&mut self.parts);
+        let (stream, dead) = parts.build(&Source::new(self.keyspace, self.id))?;
+        debug_assert!(dead.is_empty(), "a new stream has only records that count");
+        locked.shape = Shape::Stream(Box::new(stream));
+        Ok(())
+    }
+
+    /// Writes the last elements. The collection is complete then.
+    pub fn finish(&mut self) -> Result<(), KeyspaceError> {
+        self.write()?;
+        self.settle()
     }
 
     /// Puts the collection into use, after its anchor was written.
@@ -157,6 +187,12 @@ impl<'k> Built<'k> {
 
 impl Drop for Built<'_> {
     fn drop(&mut self) {
+        if self.parts.len() > 0
+            && let Err(error) = self.settle()
+        {
+            // The next start finds the records again and drops them.
+            tracing::warn!(%error, "the records of a stream that was not stored could not be removed");
+        }
         if let Some(locked) = self.locked.take() {
             let memory = locked.memory_bytes();
             drop(locked);
@@ -190,6 +226,7 @@ pub(super) fn add(
                 items.push_back(ListItem { label, location });
             }
         }
+        Shape::Stream(_) => {}
     }
     let value_bytes = if kind == Kind::Hash { value.len() } else { 0 };
     if kind != Kind::List {

@@ -10,6 +10,7 @@ use super::elements::{ID_BYTES, decode_score, encode_score};
 use super::list::{ListEdit, ListEdits};
 use super::scratch::Scratch;
 use super::source::Source;
+use super::stream::StreamEdits;
 use super::{Collection, Encoding, LockedCollection, Shape, element_record_key, kept_score};
 use crate::index::{Entry, Index};
 use crate::{Keyspace, KeyspaceError, Kind};
@@ -141,6 +142,7 @@ pub(in super::super) struct Edit {
 pub(in super::super) enum What {
     Elements(ElementEdits),
     List(ListEdits),
+    Stream(Box<StreamEdits>),
 }
 
 impl Edit {
@@ -148,6 +150,7 @@ impl Edit {
     pub fn new(id: u64, kind: Kind) -> Self {
         let what = match kind {
             Kind::List => What::List(ListEdits::default()),
+            Kind::Stream => What::Stream(Box::default()),
             _ => What::Elements(ElementEdits::default()),
         };
         Self {
@@ -163,6 +166,8 @@ impl Edit {
         match &self.what {
             What::Elements(edits) => len.saturating_add_signed(edits.added),
             What::List(edits) => edits.len_after(len),
+            // A stream without entries stays.
+            What::Stream(_) => len.max(1),
         }
     }
 
@@ -175,6 +180,20 @@ impl Edit {
                 .iter()
                 .all(|edit| edit.value.is_none() && edit.current.is_none()),
             What::List(edits) => edits.is_empty(),
+            What::Stream(edits) => edits.is_empty(),
+        }
+    }
+
+    /// Whether clients that wait for the key must be tried, although the key does not count as modified.
+    pub fn wakes(&self) -> bool {
+        matches!(&self.what, What::Stream(edits) if edits.wakes())
+    }
+
+    /// Whether the key counts as modified.
+    pub fn modifies(&self) -> bool {
+        match &self.what {
+            What::Stream(edits) => edits.modifies(),
+            What::Elements(_) | What::List(_) => true,
         }
     }
 
@@ -189,8 +208,11 @@ impl Edit {
         keyspace: &Keyspace,
         collection: &Collection,
     ) -> Result<(), KeyspaceError> {
-        if let (What::List(edits), Shape::List(items)) = (&mut self.what, &collection.shape) {
-            edits.plan(items, &Source::new(keyspace, self.id), self.id)?;
+        let source = Source::new(keyspace, self.id);
+        match (&mut self.what, &collection.shape) {
+            (What::List(edits), Shape::List(items)) => edits.plan(items, &source, self.id)?,
+            (What::Stream(edits), Shape::Stream(stream)) => edits.plan(stream, &source)?,
+            _ => {}
         }
         self.is_planned = true;
         Ok(())
@@ -221,6 +243,7 @@ impl Edit {
                 }));
             }
             What::List(edits) => writes.extend(edits.writes(partition)),
+            What::Stream(edits) => writes.extend(edits.writes(partition)),
         }
     }
 
@@ -238,6 +261,14 @@ impl Edit {
         match &self.what {
             What::List(edits) => match &mut collection.shape {
                 Shape::List(items) => edits.apply(items, locations),
+                _ => 0,
+            },
+            What::Stream(edits) => match &mut collection.shape {
+                Shape::Stream(stream) => {
+                    let (used, forgotten) = edits.apply(self.id, stream, locations);
+                    keyspace.collections().drop_records(self.id, forgotten);
+                    used
+                }
                 _ => 0,
             },
             What::Elements(edits) => {
@@ -297,7 +328,7 @@ fn apply_edit(
                 (None, None) => {}
             }
         }
-        (Shape::List(_), _) => {}
+        (Shape::List(_) | Shape::Stream(_), _) => {}
     }
     if let Some(value) = value {
         let value_bytes = if kind == Kind::SortedSet {

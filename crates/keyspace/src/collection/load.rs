@@ -11,6 +11,7 @@ use super::elements::decode_score;
 use super::records::{CollectionRecords, ElementRecord, RecordsById, register};
 use super::scores::{ScoreIndex, Scored};
 use super::source::Source;
+use super::stream::{StreamParts, record_key};
 use super::{Collection, Encoding, REGISTERS, Shape};
 use crate::index::{Index, IndexKey};
 use crate::loading::{Loading, on_threads};
@@ -67,6 +68,8 @@ impl Claim {
         let len = self.records.len();
         match self.kind {
             Kind::List => len / 4,
+            // Its records are read.
+            Kind::Stream => len * 2,
             // A sorted set has two orders to build.
             Kind::SortedSet => len * 2,
             _ => len,
@@ -222,6 +225,9 @@ impl Loading<'_> {
     ) -> Result<bool, KeyspaceError> {
         let source = Source::new(self.keyspace, id);
         let mut collection = Collection::new(kind);
+        if kind == Kind::Stream {
+            return self.put_stream_into_use(id, generation, records);
+        }
         let (elements, older) = if kind == Kind::List {
             let (items, older) = records.list();
             collection.encoding = Encoding::Full;
@@ -247,6 +253,49 @@ impl Loading<'_> {
         if collection.len() == 0 {
             return Ok(false);
         }
+        self.keyspace
+            .registry
+            .note_memory(0, collection.memory_bytes());
+        let shared = Arc::new(RwLock::new(collection));
+        self.keyspace.registry.insert(id, generation, shared);
+        Ok(true)
+    }
+
+    /// [`put_into_use`](Self::put_into_use) of a stream.
+    fn put_stream_into_use(
+        self,
+        id: u64,
+        generation: u32,
+        records: CollectionRecords,
+    ) -> Result<bool, KeyspaceError> {
+        let source = Source::new(self.keyspace, id);
+        let (elements, older) = records.elements();
+        for location in older {
+            self.keyspace.store.release(location)?;
+        }
+        let mut parts = StreamParts::default();
+        for found in elements.iter().flatten() {
+            let (name, location) = (found.entry.key(), found.entry.location);
+            source.read(name, location, |value| parts.insert(name, value, location))??;
+        }
+        let (stream, dead) = parts.build(&source)?;
+        if self.keyspace.partitioned {
+            let dead = dead.into_iter();
+            let dead = dead.map(|(name, location)| (record_key(id, name), location));
+            self.keyspace
+                .collections()
+                .discard_later(id, dead.collect());
+        } else {
+            for (_, location) in dead {
+                self.keyspace.store.release(location)?;
+            }
+        }
+        if stream.record_count() == 0 {
+            return Ok(false);
+        }
+        let mut collection = Collection::new(Kind::Stream);
+        collection.encoding = Encoding::Full;
+        collection.shape = Shape::Stream(Box::new(stream));
         self.keyspace
             .registry
             .note_memory(0, collection.memory_bytes());

@@ -14,6 +14,7 @@ mod scores;
 mod scratch;
 mod sequence;
 mod source;
+mod stream;
 mod sweep;
 mod view;
 
@@ -26,6 +27,10 @@ use parking_lot::{RawRwLock, RwLock, lock_api::ArcRwLockWriteGuard};
 
 pub use edit::{FieldsEdit, ScoresEdit};
 pub use list::{End, ListEdit};
+pub use stream::{
+    ConsumerView, GroupState, GroupView, NodeLimits, Pair, PendingState, References, Stream,
+    StreamBuilder, StreamEdit, StreamId, Trim, TrimTo,
+};
 pub use view::{Fields, List, Scores, View};
 
 pub(super) use build::Built;
@@ -42,6 +47,7 @@ use list::ListItem;
 use scores::ScoreIndex;
 use sequence::Sequence;
 use store::{Location, OnCurrent, RecordKey, StoreError};
+use stream::StreamShape;
 
 /// The generation of elements, which no database ever has.
 pub(super) const ELEMENTS: u32 = u32::MAX - 1;
@@ -95,6 +101,8 @@ pub(super) enum Shape {
     List(Sequence<ListItem>),
     /// Boxed, since it is twice as large as the others.
     Scores(Box<ScoreIndex>),
+    /// Boxed for the same reason.
+    Stream(Box<StreamShape>),
 }
 
 impl Collection {
@@ -106,16 +114,19 @@ impl Collection {
             shape: match kind {
                 Kind::List => Shape::List(Sequence::default()),
                 Kind::SortedSet => Shape::Scores(Box::default()),
+                Kind::Stream => Shape::Stream(Box::default()),
                 Kind::Hash | Kind::Set | Kind::String => Shape::Fields(Index::new(0)),
             },
         }
     }
 
+    /// How many elements there are; of a stream, which may be without entries, how many records.
     pub fn len(&self) -> usize {
         match &self.shape {
             Shape::Fields(index) => index.len(),
             Shape::List(items) => items.len(),
             Shape::Scores(scores) => scores.len(),
+            Shape::Stream(stream) => stream.record_count(),
         }
     }
 
@@ -126,6 +137,7 @@ impl Collection {
                 Shape::Fields(index) => index.memory_bytes(),
                 Shape::List(items) => items.memory_bytes(),
                 Shape::Scores(scores) => scores.memory_bytes(),
+                Shape::Stream(stream) => stream.memory_bytes(),
             }
     }
 
@@ -134,7 +146,7 @@ impl Collection {
         match &self.shape {
             Shape::Fields(index) => Some(index),
             Shape::Scores(scores) => Some(scores.members()),
-            Shape::List(_) => None,
+            Shape::List(_) | Shape::Stream(_) => None,
         }
     }
 
@@ -145,6 +157,10 @@ impl Collection {
                 .range(0..count.min(items.len()))
                 .map(|item| item.location)
                 .collect(),
+            Shape::Stream(stream) => {
+                let records = stream.records().take(count);
+                records.map(|(_, location)| location).collect()
+            }
             Shape::Fields(_) | Shape::Scores(_) => self
                 .names()
                 .into_iter()
@@ -165,7 +181,7 @@ impl Collection {
     pub fn in_order(&self) -> Option<Vec<&Entry>> {
         match &self.shape {
             Shape::Fields(index) => in_order(index, self.encoding),
-            Shape::List(_) | Shape::Scores(_) => None,
+            Shape::List(_) | Shape::Scores(_) | Shape::Stream(_) => None,
         }
     }
 
@@ -453,6 +469,13 @@ impl Collections<'_> {
                     (moved, position.and_then(|position| items.get_mut(position)))
                 {
                     item.location = location;
+                }
+            }
+            Shape::Stream(stream) => {
+                let place = stream.location_mut(name);
+                let moved = f(place.as_ref().map(|location| **location))?;
+                if let (Some(location), Some(place)) = (moved, place) {
+                    *place = location;
                 }
             }
             Shape::Fields(index) => {

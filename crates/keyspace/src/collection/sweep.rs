@@ -9,6 +9,9 @@ use store::{Gone, Location};
 /// A collection with up to this many elements is removed at once; a larger one in the background.
 const AT_ONCE_MAX: usize = 16;
 
+/// Up to this many records that count no longer are dropped at once; more are dropped in the background.
+const DROPPED_AT_ONCE_MAX: usize = 256;
+
 /// When a transaction removes an older collection, it checks up to this many elements one by one.
 const LOOKED_AT_MAX: usize = 1024;
 
@@ -21,10 +24,13 @@ impl Collection {
                 .map(|item| (element_key(id, &encode_label(item.label)), item.location))
                 .collect();
         }
+        if let Shape::Stream(stream) = &mut self.shape {
+            return stream.take_records(id, count);
+        }
         let index = match &mut self.shape {
             Shape::Fields(index) => index,
             Shape::Scores(scores) => scores.members_mut(),
-            Shape::List(_) => return Vec::new(),
+            Shape::List(_) | Shape::Stream(_) => return Vec::new(),
         };
         index
             .take(count)
@@ -66,6 +72,29 @@ impl Collections<'_> {
         }
     }
 
+    /// Drops records that count no longer, although no record says so: others show it.
+    pub(super) fn drop_records(self, id: u64, records: Vec<(ElementKey, Location)>) {
+        if records.is_empty() {
+            return;
+        }
+        if self.keyspace.transaction.is_running() {
+            self.discard_elements(id, records);
+        } else if records.len() <= DROPPED_AT_ONCE_MAX {
+            self.forget_elements(id, &records);
+        } else {
+            self.discard_later(id, records);
+        }
+    }
+
+    pub(super) fn discard_later(self, id: u64, records: Vec<(ElementKey, Location)>) {
+        let records = records.into_iter();
+        let records =
+            records.map(|(key, location)| (ELEMENTS, IndexKey::from_slice(&key), location));
+        self.keyspace
+            .garbage()
+            .discard(Garbage::Records(self.partition_of(id), records.collect()));
+    }
+
     /// Removes elements in a transaction: those that the transaction stored go at once, the rest when it is done.
     fn discard_elements(self, id: u64, elements: Vec<(ElementKey, Location)>) {
         let is_new = self.keyspace.transaction.made(id);
@@ -73,13 +102,7 @@ impl Collections<'_> {
             .into_iter()
             .partition(|(_, location)| is_new || self.keyspace.store.is_of_this_step(*location));
         self.forget_elements(id, &own);
-        let rest = rest
-            .into_iter()
-            .map(|(key, location)| (ELEMENTS, IndexKey::from_slice(&key), location))
-            .collect();
-        self.keyspace
-            .garbage()
-            .discard(Garbage::Records(self.partition_of(id), rest));
+        self.discard_later(id, rest);
     }
 
     pub(in super::super) fn forget_elements(self, id: u64, elements: &[(ElementKey, Location)]) {

@@ -9,6 +9,7 @@ use super::list::ListItem;
 use super::scores::ScoreIndex;
 use super::sequence::Sequence;
 use super::source::Source;
+use super::stream::Stream;
 use super::{Collection, Encoding, Shape};
 use crate::hashing::shard_of;
 use crate::index::{Entry, Index};
@@ -27,6 +28,8 @@ pub enum View<'a> {
     List(List<'a>),
     /// A sorted set's members.
     SortedSet(Scores<'a>),
+    /// A stream's entries and groups.
+    Stream(Stream<'a>),
 }
 
 impl<'a> View<'a> {
@@ -51,6 +54,7 @@ impl<'a> View<'a> {
                 }
             }
             Shape::List(items) => View::List(List { source, items }),
+            Shape::Stream(stream) => View::Stream(Stream::new(source, stream)),
             Shape::Scores(ranked) => View::SortedSet(Scores {
                 source,
                 ranked,
@@ -67,6 +71,7 @@ impl<'a> View<'a> {
             View::Set(_) => Kind::Set,
             View::List(_) => Kind::List,
             View::SortedSet(_) => Kind::SortedSet,
+            View::Stream(_) => Kind::Stream,
         }
     }
 
@@ -77,10 +82,11 @@ impl<'a> View<'a> {
             View::Hash(fields) | View::Set(fields) => fields.len(),
             View::List(list) => list.len(),
             View::SortedSet(scores) => scores.len(),
+            View::Stream(stream) => usize::try_from(stream.len()).unwrap_or(usize::MAX),
         }
     }
 
-    /// Whether the value has no element; a stored collection always has one.
+    /// Whether the value has no element; a stored collection always has one, unless it is a stream.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -113,6 +119,14 @@ impl<'a> View<'a> {
     pub fn list(self) -> Result<List<'a>, KeyspaceError> {
         match self {
             View::List(list) => Ok(list),
+            _ => Err(KeyspaceError::WrongKind),
+        }
+    }
+
+    /// The stream, or [`KeyspaceError::WrongKind`].
+    pub fn stream(self) -> Result<Stream<'a>, KeyspaceError> {
+        match self {
+            View::Stream(stream) => Ok(stream),
             _ => Err(KeyspaceError::WrongKind),
         }
     }

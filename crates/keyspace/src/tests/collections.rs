@@ -28,6 +28,7 @@ impl Model {
             Kind::Set => Model::Set(BTreeSet::new()),
             Kind::List => Model::List(Vec::new()),
             Kind::SortedSet => Model::SortedSet(BTreeMap::new()),
+            Kind::Stream => unreachable!("streams have a model of their own"),
         }
     }
 
@@ -91,6 +92,7 @@ fn stored(keyspace: &Keyspace, key: &[u8]) -> Result<Option<Model>> {
                 }
                 Some(Model::SortedSet(all))
             }
+            Some(View::Stream(_)) => return Err(KeyspaceError::WrongKind),
         })
     })?
 }
@@ -335,7 +337,7 @@ fn edit_list(
     assert_eq!(edit.len(), list.len());
 }
 
-fn load(keyspace: &Keyspace) -> Result<()> {
+pub(super) fn load(keyspace: &Keyspace) -> Result<()> {
     for partition in 0..keyspace.store.partitions() {
         keyspace.loading().index_partition(partition)?;
     }
@@ -343,7 +345,7 @@ fn load(keyspace: &Keyspace) -> Result<()> {
     Ok(())
 }
 
-fn sweep(keyspace: &Keyspace) {
+pub(super) fn sweep(keyspace: &Keyspace) {
     while keyspace.garbage().remove(1000) > 0 {}
 }
 

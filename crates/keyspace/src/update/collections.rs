@@ -9,8 +9,8 @@ use super::Writes;
 use super::locked::LockedKey;
 use super::several::{Notice, Staged, Update};
 use crate::collection::{
-    Built, Collection, Edit, FieldsEdit, ListEdit, LockedCollection, ScoresEdit, View, What,
-    encode_score,
+    Built, Collection, Edit, FieldsEdit, ListEdit, LockedCollection, NodeLimits, ScoresEdit,
+    StreamBuilder, StreamEdit, View, What, encode_score,
 };
 use crate::{EventClass, Keyspace, KeyspaceError, Kind, Millis};
 use store::Location;
@@ -163,7 +163,20 @@ impl<'a> Update<'a> {
             .map_or(0, |list| list.len());
         match &mut self.edits[edit].1.what {
             What::List(edits) => Ok(ListEdit::new(edits, len)),
-            What::Elements(_) => Err(KeyspaceError::WrongKind),
+            What::Elements(_) | What::Stream(_) => Err(KeyspaceError::WrongKind),
+        }
+    }
+
+    /// The stream of key `i`, ready to be changed; a new one if the key is absent. A stream stays without entries.
+    pub fn stream(&mut self, i: usize) -> Result<StreamEdit<'_>, KeyspaceError> {
+        let (opened, edit) = self.edit(i, Kind::Stream)?;
+        match (&self.opened[opened].locked, &mut self.edits[edit].1.what) {
+            (Some(locked), What::Stream(edits)) => {
+                let id = self.opened[opened].id;
+                StreamEdit::new(self.keys.keyspace, locked, id, edits)
+                    .ok_or(KeyspaceError::WrongKind)
+            }
+            _ => Err(KeyspaceError::WrongKind),
         }
     }
 
@@ -242,7 +255,7 @@ impl<'a> Update<'a> {
             self.remove(new.position);
             return Ok(());
         }
-        new.built.write()?;
+        new.built.finish()?;
         let id = new.built.id.to_le_bytes();
         self.put(new.position, new.built.kind, &id, expires_at);
         self.built.push(new);
@@ -365,6 +378,14 @@ impl<'a> Update<'a> {
         Ok(())
     }
 
+    /// Whether the edit of key `i`'s collection counts as a modification of the key.
+    pub(super) fn edit_modifies(&self, i: usize) -> bool {
+        let mut edits = self.edits.iter();
+        edits
+            .find(|&&(position, _)| position == i)
+            .is_none_or(|(_, edit)| edit.modifies())
+    }
+
     /// Determines which records each edit writes.
     pub(super) fn plan(&mut self) -> Result<(), KeyspaceError> {
         for (_, edit) in &mut self.edits {
@@ -458,7 +479,7 @@ pub struct NewCollection<'a> {
     built: Built<'a>,
 }
 
-impl NewCollection<'_> {
+impl<'a> NewCollection<'a> {
     /// How many elements it has.
     pub fn len(&self) -> usize {
         self.built.len()
@@ -482,6 +503,11 @@ impl NewCollection<'_> {
     /// Adds a sorted set's member, which it must not have yet. The score is not NaN.
     pub fn scored(&mut self, member: &[u8], score: f64) -> Result<(), KeyspaceError> {
         self.built.push(member, &encode_score(score))
+    }
+
+    /// Begins a stream.
+    pub fn stream(&mut self, limits: NodeLimits) -> StreamBuilder<'_, 'a> {
+        StreamBuilder::new(&mut self.built, limits)
     }
 
     /// Adds an element at the end of a list.

@@ -4,9 +4,9 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 
 use super::reader::{Elements, Reader};
-use super::{Object, form, integers, listpack, ziplist};
+use super::{Object, form, integers, listpack, stream, ziplist};
 
-/// The value of a body. `None` if the body is not valid, has no elements, has an element twice, or has compressed strings
+/// The value of a body. `None` if the body is not valid, is a collection without elements, has an element twice, or has compressed strings
 /// that would take more than `inflated_bytes_max`.
 pub(super) fn body(bytes: &[u8], inflated_bytes_max: usize) -> Option<Object> {
     let mut reader = Reader::inflating(bytes, inflated_bytes_max);
@@ -15,7 +15,8 @@ pub(super) fn body(bytes: &[u8], inflated_bytes_max: usize) -> Option<Object> {
 }
 
 fn object(reader: &mut Reader<'_>) -> Option<Object> {
-    Some(match reader.byte()? {
+    let form = reader.byte()?;
+    Some(match form {
         form::STRING => Object::String(reader.string()?.into_owned()),
         form::LIST => Object::List(strings(reader)?),
         form::LIST_ZIPLIST => Object::List(reader.packed(ziplist::decode)?),
@@ -31,13 +32,17 @@ fn object(reader: &mut Reader<'_>) -> Option<Object> {
         form::SORTED_SET_TEXT => Object::SortedSet(members(reader, text_score)?),
         form::SORTED_SET_ZIPLIST => scored(reader.packed(ziplist::decode)?)?,
         form::SORTED_SET_LISTPACK => scored(reader.packed(listpack::decode)?)?,
+        form::STREAM | form::STREAM_2 | form::STREAM_3 => {
+            Object::Stream(Box::new(stream::read(reader, form)?))
+        }
         _ => return None,
     })
 }
 
 fn is_empty(object: &Object) -> bool {
     match object {
-        Object::String(_) => false,
+        // A stream without entries is a value.
+        Object::String(_) | Object::Stream(_) => false,
         Object::List(elements) | Object::Set(elements) => elements.is_empty(),
         Object::Hash(fields) => fields.is_empty(),
         Object::SortedSet(members) => members.is_empty(),
@@ -50,7 +55,7 @@ fn is_distinct(object: &Object) -> bool {
         elements.all(|element| seen.insert(element))
     }
     match object {
-        Object::String(_) | Object::List(_) => true,
+        Object::String(_) | Object::List(_) | Object::Stream(_) => true,
         Object::Set(members) => all(members.iter()),
         Object::Hash(fields) => all(fields.iter().map(|(field, _)| field)),
         Object::SortedSet(members) => all(members.iter().map(|(member, _)| member)),

@@ -1,11 +1,17 @@
 //! Writes values: each type in its simplest form, and a string that is an integer as an integer.
 
-use super::{FOOTER_BYTES, Object, close, form};
+use super::{FOOTER_BYTES, Object, Release, close, form, stream};
 
 /// The payload of a value. Redis 7.0 and later restore it.
 ///
-/// Do not encode an empty collection: no key holds one, and Redis does not restore its payload.
+/// Do not encode an empty collection, except a stream: no key holds one, and Redis does not restore its payload.
 pub fn encode(object: &Object) -> Vec<u8> {
+    encode_for(object, Release::Redis70)
+}
+
+/// The payload of a value in the form of a release of Redis, which that release and later ones restore. They differ in
+/// streams only.
+pub fn encode_for(object: &Object, release: Release) -> Vec<u8> {
     let mut payload = Vec::with_capacity(bytes_max(object));
     match object {
         Object::String(value) => {
@@ -16,7 +22,7 @@ pub fn encode(object: &Object) -> Vec<u8> {
         Object::Set(members) => strings(&mut payload, form::SET, members),
         Object::Hash(fields) => {
             payload.push(form::HASH);
-            length(&mut payload, fields.len());
+            count(&mut payload, fields.len());
             for (field, value) in fields {
                 string(&mut payload, field);
                 string(&mut payload, value);
@@ -24,21 +30,22 @@ pub fn encode(object: &Object) -> Vec<u8> {
         }
         Object::SortedSet(members) => {
             payload.push(form::SORTED_SET);
-            length(&mut payload, members.len());
+            count(&mut payload, members.len());
             for (member, score) in members {
                 string(&mut payload, member);
                 payload.extend_from_slice(&score.to_le_bytes());
             }
         }
+        Object::Stream(stream) => stream::write(&mut payload, stream, release),
     }
-    close(&mut payload);
+    close(&mut payload, release.version());
     payload
 }
 
 /// How many bytes the longest form of a length takes.
 pub(super) const LENGTH_BYTES_MAX: usize = 9;
 
-/// An upper bound for the length of this value's payload.
+/// An upper bound for the length of this value's payload, except that of a stream.
 fn bytes_max(object: &Object) -> usize {
     const LENGTH: usize = LENGTH_BYTES_MAX;
     let sum = |strings: &[Vec<u8>]| strings.iter().map(|s| s.len() + LENGTH).sum::<usize>();
@@ -53,19 +60,21 @@ fn bytes_max(object: &Object) -> usize {
             .iter()
             .map(|(member, _)| member.len() + LENGTH + size_of::<f64>())
             .sum(),
+        // How long its nodes become is known when they are written.
+        Object::Stream(_) => 0,
     };
     1 + LENGTH + elements + FOOTER_BYTES
 }
 
 fn strings(payload: &mut Vec<u8>, form: u8, strings: &[Vec<u8>]) {
     payload.push(form);
-    length(payload, strings.len());
+    count(payload, strings.len());
     for bytes in strings {
         string(payload, bytes);
     }
 }
 
-fn string(payload: &mut Vec<u8>, bytes: &[u8]) {
+pub(super) fn string(payload: &mut Vec<u8>, bytes: &[u8]) {
     if let Some(number) = integer(bytes) {
         let [first, second, ..] = number.to_le_bytes();
         if i8::try_from(number).is_ok() {
@@ -78,7 +87,12 @@ fn string(payload: &mut Vec<u8>, bytes: &[u8]) {
         }
         return;
     }
-    length(payload, bytes.len());
+    plain(payload, bytes);
+}
+
+/// Writes a string byte by byte, even if it is an integer.
+pub(super) fn plain(payload: &mut Vec<u8>, bytes: &[u8]) {
+    count(payload, bytes.len());
     payload.extend_from_slice(bytes);
 }
 
@@ -93,21 +107,25 @@ fn integer(bytes: &[u8]) -> Option<i32> {
     canonical.then_some(number)
 }
 
-/// Writes a length in 1, 2, 5 or 9 bytes. The first two bits, or the whole first byte, tell the reader which.
-pub(super) fn length(payload: &mut Vec<u8>, length: usize) {
-    match length {
-        0..0x40 => payload.push(u8::try_from(length).unwrap_or_default()),
+pub(super) fn count(payload: &mut Vec<u8>, count: usize) {
+    number(payload, count as u64);
+}
+
+/// Writes a number or a length in 1, 2, 5 or 9 bytes. The first two bits, or the whole first byte, tell the reader which.
+pub(super) fn number(payload: &mut Vec<u8>, number: u64) {
+    match number {
+        0..0x40 => payload.push(u8::try_from(number).unwrap_or_default()),
         0x40..0x4000 => {
-            let marked = 0x4000 | u16::try_from(length).unwrap_or_default();
+            let marked = 0x4000 | u16::try_from(number).unwrap_or_default();
             payload.extend_from_slice(&marked.to_be_bytes());
         }
         _ => {
-            if let Ok(length) = u32::try_from(length) {
+            if let Ok(number) = u32::try_from(number) {
                 payload.push(0x80);
-                payload.extend_from_slice(&length.to_be_bytes());
+                payload.extend_from_slice(&number.to_be_bytes());
             } else {
                 payload.push(0x81);
-                payload.extend_from_slice(&(length as u64).to_be_bytes());
+                payload.extend_from_slice(&number.to_be_bytes());
             }
         }
     }

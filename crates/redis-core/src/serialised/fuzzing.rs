@@ -3,6 +3,6 @@
 /// A payload: the body, followed by the right version and checksum.
 pub fn closed(body: &[u8]) -> Vec<u8> {
     let mut payload = body.to_vec();
-    super::close(&mut payload);
+    super::close(&mut payload, super::Release::Redis70.version());
     payload
 }

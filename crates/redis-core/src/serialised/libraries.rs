@@ -10,7 +10,7 @@
 
 use std::borrow::Cow;
 
-use super::encode::{LENGTH_BYTES_MAX, length};
+use super::encode::{LENGTH_BYTES_MAX, count};
 use super::reader::Reader;
 use super::{FOOTER_BYTES, close, open};
 
@@ -45,7 +45,7 @@ pub fn encode_libraries<'a>(texts: impl Iterator<Item = &'a [u8]> + Clone) -> Ve
     let mut payload = Vec::with_capacity(bytes + FOOTER_BYTES);
     for text in texts {
         payload.push(LIBRARY);
-        length(&mut payload, text.len());
+        count(&mut payload, text.len());
         payload.extend_from_slice(text);
     }
     close(&mut payload);

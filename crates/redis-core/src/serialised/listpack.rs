@@ -4,46 +4,113 @@
 //! count them), the entries, and 0xff. An entry is a string or an integer in one of several widths, followed by the
 //! entry's length, which is read backwards. Numbers are little-endian unless a comment says otherwise.
 
+mod writer;
+
 use super::integers::signed;
 use super::reader::{Elements, Reader};
+
+pub(super) use writer::Writer;
 
 const HEADER_BYTES: usize = 6;
 const END: u8 = 0xff;
 /// The header's number when there are more entries than it can hold.
 const COUNT_UNKNOWN: u16 = u16::MAX;
 
+/// One entry of a listpack.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Entry<'a> {
+    /// A string whose text is this number.
+    Integer(i64),
+    /// Any other string.
+    String(&'a [u8]),
+}
+
+impl Entry<'_> {
+    pub(super) fn into_bytes(self) -> Vec<u8> {
+        match self {
+            Self::Integer(number) => number.to_string().into_bytes(),
+            Self::String(bytes) => bytes.to_vec(),
+        }
+    }
+
+    /// The number, however the entry holds it.
+    pub(super) fn integer(self) -> Option<i64> {
+        match self {
+            Self::Integer(number) => Some(number),
+            Self::String(bytes) => crate::numbers::parse_i64(bytes),
+        }
+    }
+}
+
+/// The entries of a listpack that are not read yet.
+pub(super) struct Entries<'a> {
+    rest: Reader<'a>,
+    /// How many entries the header promises; `None` if it does not say.
+    promised: Option<usize>,
+    read: usize,
+}
+
+impl<'a> Entries<'a> {
+    /// Checks the frame of a listpack: its length, and its end.
+    pub(super) fn of(bytes: &'a [u8]) -> Option<Self> {
+        let mut header = Reader::new(bytes);
+        let total_bytes: usize = u32::from_le_bytes(header.array()?).try_into().ok()?;
+        let count = u16::from_le_bytes(header.array()?);
+        if total_bytes != bytes.len() {
+            return None;
+        }
+        let (&end, entries) = bytes[HEADER_BYTES..].split_last()?;
+        (end == END).then_some(Self {
+            rest: Reader::new(entries),
+            promised: (count != COUNT_UNKNOWN).then_some(count.into()),
+            read: 0,
+        })
+    }
+
+    /// Reads one entry. `None` if there is no whole one.
+    pub(super) fn next(&mut self) -> Option<Entry<'a>> {
+        self.read += 1;
+        entry(&mut self.rest)
+    }
+
+    /// Whether nothing is left to read. `None` if nothing is left, and the header promised another number of entries.
+    pub(super) fn at_end(&self) -> Option<bool> {
+        if !self.rest.is_empty() {
+            return Some(false);
+        }
+        self.promised
+            .is_none_or(|promised| promised == self.read)
+            .then_some(true)
+    }
+
+    /// The bytes that are left. Each entry takes at least two of them.
+    pub(super) fn bytes_left(&self) -> usize {
+        self.rest.len()
+    }
+}
+
 /// The entries as strings. `None` if the bytes are not a listpack or hold more than `entries_max` entries.
 pub(super) fn decode(bytes: &[u8], entries_max: usize) -> Option<Elements> {
-    let mut header = Reader::new(bytes);
-    let total_bytes: usize = u32::from_le_bytes(header.array()?).try_into().ok()?;
-    let count = u16::from_le_bytes(header.array()?);
-    if total_bytes != bytes.len() {
-        return None;
-    }
-    let (&end, entries) = bytes[HEADER_BYTES..].split_last()?;
-    if end != END {
-        return None;
-    }
-    let mut entries = Reader::new(entries);
+    let mut entries = Entries::of(bytes)?;
     let mut decoded = Vec::new();
-    while !entries.is_empty() {
+    while !entries.at_end()? {
         if decoded.len() == entries_max {
             return None;
         }
-        decoded.push(entry(&mut entries)?);
+        decoded.push(entries.next()?.into_bytes());
     }
-    (count == COUNT_UNKNOWN || usize::from(count) == decoded.len()).then_some(decoded)
+    Some(decoded)
 }
 
-fn entry(entries: &mut Reader<'_>) -> Option<Vec<u8>> {
+fn entry<'a>(entries: &mut Reader<'a>) -> Option<Entry<'a>> {
     let first = entries.byte()?;
     let (entry, entry_bytes) = match first {
-        0..0x80 => (decimal(first.into()), 1),
+        0..0x80 => (Entry::Integer(first.into()), 1),
         0x80..0xc0 => string(entries, usize::from(first & 0x3f), 1)?,
         0xc0..0xe0 => {
             // 13 bits, big-endian; the highest bit is the sign.
             let bits = u16::from_be_bytes([first & 0x1f, entries.byte()?]);
-            (decimal((i64::from(bits) << 51) >> 51), 2)
+            (Entry::Integer((i64::from(bits) << 51) >> 51), 2)
         }
         0xe0..0xf0 => {
             let length = u16::from_be_bytes([first & 0x0f, entries.byte()?]);
@@ -55,20 +122,20 @@ fn entry(entries: &mut Reader<'_>) -> Option<Vec<u8>> {
         }
         0xf1..=0xf4 => {
             let width = [2, 3, 4, 8][usize::from(first - 0xf1)];
-            (decimal(signed(entries.take(width)?)), 1 + width)
+            (Entry::Integer(signed(entries.take(width)?)), 1 + width)
         }
         _ => return None,
     };
     (read_backwards(entries.take(backwards_bytes(entry_bytes))?) == entry_bytes).then_some(entry)
 }
 
-fn string(entries: &mut Reader<'_>, length: usize, head_bytes: usize) -> Option<(Vec<u8>, usize)> {
+fn string<'a>(
+    entries: &mut Reader<'a>,
+    length: usize,
+    head_bytes: usize,
+) -> Option<(Entry<'a>, usize)> {
     let string = entries.take(length)?;
-    Some((string.to_vec(), head_bytes + length))
-}
-
-fn decimal(number: i64) -> Vec<u8> {
-    number.to_string().into_bytes()
+    Some((Entry::String(string), head_bytes + length))
 }
 
 /// How many bytes Redis writes for an entry's length. From 16383 on, Redis takes one byte more one step too early.

@@ -7,7 +7,7 @@
 //! | 2 | the RDB version, little-endian |
 //! | 8 | CRC-64 (Jones) of all before it, little-endian |
 //!
-//! The encoder writes each type in its simplest form, in a version that Redis 7.0 restores. The decoder reads every form
+//! The encoder writes each type in its simplest form, by default in a version that Redis 7.0 restores. The decoder reads every form
 //! in which Redis 5 to 7.2 dumps these types. The bytes come from clients, so the decoder checks everything before it uses
 //! it, and reserves no memory for a count that a payload only claims.
 
@@ -20,14 +20,16 @@ mod libraries;
 mod listpack;
 mod lzf;
 mod reader;
+mod stream;
 #[cfg(test)]
 mod tests;
 mod ziplist;
 
 use crc::{CRC_64_REDIS, Crc, Table};
 
-pub use encode::encode;
+pub use encode::{encode, encode_for};
 pub use libraries::{Libraries, LibrariesError, decode_libraries, encode_libraries};
+pub use stream::{Stream, StreamConsumer, StreamEntry, StreamGroup, StreamId, StreamPending};
 
 /// One value with all of its elements.
 #[derive(Clone, Debug, PartialEq)]
@@ -42,6 +44,26 @@ pub enum Object {
     Hash(Vec<(Vec<u8>, Vec<u8>)>),
     /// Members, each once, with their scores, in any order. No score is NaN.
     SortedSet(Vec<(Vec<u8>, f64)>),
+    /// Entries and groups.
+    Stream(Box<Stream>),
+}
+
+/// A release of Redis whose form a payload has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Release {
+    /// Redis 7.0. Its streams do not say when a consumer was last active.
+    Redis70,
+    /// Redis 7.2.
+    Redis72,
+}
+
+impl Release {
+    const fn version(self) -> u16 {
+        match self {
+            Self::Redis70 => 10,
+            Self::Redis72 => 11,
+        }
+    }
 }
 
 /// Why a payload is refused.
@@ -68,18 +90,20 @@ mod form {
     pub(super) const SORTED_SET_ZIPLIST: u8 = 12;
     pub(super) const HASH_ZIPLIST: u8 = 13;
     pub(super) const LIST_OF_ZIPLISTS: u8 = 14;
+    pub(super) const STREAM: u8 = 15;
     pub(super) const HASH_LISTPACK: u8 = 16;
     pub(super) const SORTED_SET_LISTPACK: u8 = 17;
     pub(super) const LIST_OF_LISTPACKS: u8 = 18;
+    pub(super) const STREAM_2: u8 = 19;
     pub(super) const SET_LISTPACK: u8 = 20;
+    pub(super) const STREAM_3: u8 = 21;
 }
 
-/// The version that the encoder writes: Redis 7.0's.
-const VERSION_WRITTEN: u16 = 10;
-/// The latest version that the decoder reads: Redis 7.2's.
-const VERSION_MAX: u16 = 11;
+/// The latest version that the decoder reads.
+const VERSION_MAX: u16 = Release::Redis72.version();
 
-/// How much memory the compressed strings of one payload may take together. No command stores a larger value.
+/// How much memory the compressed strings of one payload, and the names that entries of a stream share, may take together.
+/// No command stores a larger value.
 const INFLATED_BYTES_MAX: usize = 1 << 30;
 
 /// The bytes of version and checksum.
@@ -104,8 +128,8 @@ fn open(payload: &[u8]) -> Option<&[u8]> {
 }
 
 /// Appends version and checksum to the encoded body.
-fn close(payload: &mut Vec<u8>) {
-    payload.extend_from_slice(&VERSION_WRITTEN.to_le_bytes());
+fn close(payload: &mut Vec<u8>, version: u16) {
+    payload.extend_from_slice(&version.to_le_bytes());
     let checksum = CHECKSUM.checksum(payload);
     payload.extend_from_slice(&checksum.to_le_bytes());
 }

@@ -6,7 +6,7 @@ use super::lzf;
 
 /// The memory that an element takes beside its bytes. It counts because two bytes of a payload can hold a whole element,
 /// and three can inflate to 264.
-const ELEMENT_BYTES: usize = 32;
+pub(super) const ELEMENT_BYTES: usize = 32;
 
 /// The part of a body that is not read yet. Every function returns `None` if the body ends too early or holds something
 /// else.
@@ -21,7 +21,7 @@ pub(super) type Elements = Vec<Vec<u8>>;
 
 /// What a length field can hold.
 enum Length {
-    Plain(usize),
+    Plain(u64),
     /// The number of a string's special form.
     Special(u8),
 }
@@ -42,6 +42,10 @@ impl<'a> Reader<'a> {
 
     pub(super) fn is_empty(&self) -> bool {
         self.rest.is_empty()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.rest.len()
     }
 
     pub(super) fn take(&mut self, bytes: usize) -> Option<&'a [u8]> {
@@ -66,10 +70,15 @@ impl<'a> Reader<'a> {
         (count <= self.rest.len()).then_some(count)
     }
 
-    /// Reads a number that is written as a length.
+    /// Reads a length.
     pub(super) fn length(&mut self) -> Option<usize> {
+        self.number()?.try_into().ok()
+    }
+
+    /// Reads a number that is written as a length.
+    pub(super) fn number(&mut self) -> Option<u64> {
         match self.any_length()? {
-            Length::Plain(length) => Some(length),
+            Length::Plain(number) => Some(number),
             Length::Special(_) => None,
         }
     }
@@ -81,8 +90,8 @@ impl<'a> Reader<'a> {
             0 => low.into(),
             1 => u16::from_be_bytes([low, self.byte()?]).into(),
             2 => match first {
-                0x80 => u32::from_be_bytes(self.array()?).try_into().ok()?,
-                0x81 => u64::from_be_bytes(self.array()?).try_into().ok()?,
+                0x80 => u32::from_be_bytes(self.array()?).into(),
+                0x81 => u64::from_be_bytes(self.array()?),
                 _ => return None,
             },
             _ => return Some(Length::Special(low)),
@@ -92,7 +101,9 @@ impl<'a> Reader<'a> {
     /// Reads a string in any of its forms.
     pub(super) fn string(&mut self) -> Option<Cow<'a, [u8]>> {
         let number = match self.any_length()? {
-            Length::Plain(length) => return self.take(length).map(Cow::Borrowed),
+            Length::Plain(length) => {
+                return self.take(length.try_into().ok()?).map(Cow::Borrowed);
+            }
             Length::Special(0) => i8::from_le_bytes(self.array()?).into(),
             Length::Special(1) => i16::from_le_bytes(self.array()?).into(),
             Length::Special(2) => i32::from_le_bytes(self.array()?),
@@ -118,11 +129,18 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// Takes memory from what compressed strings may take, for what a payload holds once and a value holds many times.
+    /// `None` if there is too little left.
+    pub(super) fn inflate(&mut self, bytes: usize) -> Option<()> {
+        self.inflatable_bytes = self.inflatable_bytes.checked_sub(bytes)?;
+        Some(())
+    }
+
     fn compressed(&mut self) -> Option<Vec<u8>> {
         let compressed_bytes = self.length()?;
         let bytes = self.length()?;
         let compressed = self.take(compressed_bytes)?;
-        self.inflatable_bytes = self.inflatable_bytes.checked_sub(bytes)?;
+        self.inflate(bytes)?;
         lzf::decompress(compressed, bytes)
     }
 }

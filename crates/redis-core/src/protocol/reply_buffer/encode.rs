@@ -109,6 +109,22 @@ impl ReplyBuffer {
         }
     }
 
+    /// The header of pairs that are a map in RESP3 and an array of arrays in RESP2. Each pair has a
+    /// [header](Self::pair_header).
+    pub fn pairs_header(&mut self, pairs: usize) {
+        match self.protocol {
+            Protocol::Resp2 => self.array_header(pairs),
+            Protocol::Resp3 => self.map_header(pairs),
+        }
+    }
+
+    /// The header of a pair after [`pairs_header`](Self::pairs_header).
+    pub fn pair_header(&mut self) {
+        if self.protocol == Protocol::Resp2 {
+            self.array_header(2);
+        }
+    }
+
     /// Any reply.
     pub fn reply(&mut self, reply: &Reply) {
         match reply {
@@ -134,6 +150,14 @@ impl ReplyBuffer {
             Reply::Map(pairs) => {
                 self.map_header(pairs.len());
                 for (key, value) in pairs {
+                    self.reply(key);
+                    self.reply(value);
+                }
+            }
+            Reply::Pairs(pairs) => {
+                self.pairs_header(pairs.len());
+                for (key, value) in pairs {
+                    self.pair_header();
                     self.reply(key);
                     self.reply(value);
                 }

@@ -1,0 +1,34 @@
+//! Streams: entries in the order of their ids, and groups of consumers that read them.
+//!
+//! The records ([`records`], [`node`]) hold everything; DRAM holds where they lie: for each closed node its range of
+//! ids, for each open entry its id, and the groups with their consumers and pending entries.
+//! [ADR 32](../../../../docs/adr/0032-streams.md) says why.
+
+mod build;
+mod edit;
+mod group_edit;
+mod groups;
+mod id;
+mod limits;
+mod load;
+mod node;
+mod plan;
+mod records;
+mod shape;
+mod trim;
+mod varint;
+mod view;
+
+pub use build::StreamBuilder;
+pub use edit::StreamEdit;
+pub use group_edit::{GroupState, PendingState};
+pub use id::StreamId;
+pub use limits::NodeLimits;
+pub use node::Pair;
+pub use trim::{References, Trim, TrimTo};
+pub use view::{ConsumerView, GroupView, Stream};
+
+pub(in super::super) use edit::StreamEdits;
+pub(super) use load::StreamParts;
+pub(in super::super) use shape::StreamShape;
+pub(super) use shape::record_key;

@@ -1,0 +1,539 @@
+//! Determines which records the changes of a call write, and applies them in DRAM once they are written.
+
+use std::ops::Range;
+
+use smallvec::SmallVec;
+
+use super::StreamId;
+use super::edit::{StreamEdits, close};
+use super::groups::{Group, Pending};
+use super::records::{ConsumerRecord, GroupRecord, PendingRecord, RecordName};
+use super::shape::{
+    Deleted, Node, OpenEntry, StreamShape, bit, group_records, node_records, record_key,
+};
+use super::view::first_live;
+use crate::collection::element_record_key;
+use crate::collection::elements::ElementKey;
+use crate::collection::source::Source;
+use crate::{KeyspaceError, Kind};
+use store::{Location, Write};
+
+/// A record that the changes write.
+#[derive(Debug)]
+struct Planned {
+    name: RecordName,
+    /// The key in the buffer of bytes.
+    key: Range<usize>,
+    /// The value in the buffer of bytes; `None` removes the record.
+    value: Option<Range<usize>>,
+    previous: Option<Location>,
+}
+
+/// The records to write, and what follows for the stream in DRAM.
+#[derive(Debug, Default)]
+pub(super) struct Plan {
+    writes: SmallVec<[Planned; 2]>,
+    first_id: StreamId,
+    /// The closed node that the open entries become.
+    closed: Option<Closed>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Closed {
+    first: (u64, StreamId),
+    last: (u64, StreamId),
+    count: u32,
+}
+
+/// Records that count no longer, without a record that says so.
+pub(in super::super) type Forgotten = Vec<(ElementKey, Location)>;
+
+impl StreamEdits {
+    /// Determines the records to write for a change of the stream `id`.
+    pub(in super::super) fn plan(
+        &mut self,
+        shape: &StreamShape,
+        source: &Source<'_>,
+    ) -> Result<(), KeyspaceError> {
+        self.plan_first_id(shape, source)?;
+        let appended = self
+            .appended
+            .as_ref()
+            .map(|one| (one.ordinal, one.id, one.value.clone()));
+        let stays = appended.filter(|&(ordinal, ..)| !self.is_gone(ordinal));
+        let left: SmallVec<[&OpenEntry; 4]> = if self.closes || self.head_dirty {
+            shape
+                .open
+                .iter()
+                .filter(|entry| !self.is_gone(entry.ordinal))
+                .collect()
+        } else {
+            SmallVec::new()
+        };
+        if self.closes {
+            self.plan_closed(&left, source)?;
+        } else if self.head_dirty {
+            if left.is_empty() && stays.is_none() {
+                // The next entry begins a new node.
+                self.head.closed_through = self.head.next_ordinal - 1;
+            }
+            let gone = shape
+                .open
+                .iter()
+                .filter(|entry| self.gone.contains(&entry.ordinal));
+            let gone: SmallVec<[OpenEntry; 4]> = gone
+                .filter(|entry| entry.ordinal > self.head.trimmed_through)
+                .copied()
+                .collect();
+            for entry in gone {
+                self.remove(source, RecordName::Node(entry.ordinal), entry.location);
+            }
+        }
+        if let Some((ordinal, _, value)) = stays {
+            self.put(source, RecordName::Node(ordinal), value, None);
+        }
+        self.plan_deleted(shape, source);
+        if self.head_dirty {
+            let start = self.bytes.len();
+            self.head.encode(&mut self.bytes);
+            self.put(
+                source,
+                RecordName::Head,
+                start..self.bytes.len(),
+                shape.head_location,
+            );
+        }
+        self.plan_groups(shape, source);
+        Ok(())
+    }
+
+    fn plan_first_id(
+        &mut self,
+        shape: &StreamShape,
+        source: &Source<'_>,
+    ) -> Result<(), KeyspaceError> {
+        let base_trimmed = self.base.map_or(0, |base| base.trimmed_through);
+        self.plan.first_id = if self.len == 0 {
+            StreamId::MIN
+        } else if shape.len > 0 && self.gone.is_empty() && self.head.trimmed_through == base_trimmed
+        {
+            shape.first_id
+        } else {
+            let trimmed = self.head.trimmed_through;
+            let first = first_live(source, shape, trimmed, &|ordinal| {
+                self.gone.contains(&ordinal)
+            })?;
+            let appended = self.appended.as_ref().map(|one| one.id);
+            first.or(appended).unwrap_or_default()
+        };
+        Ok(())
+    }
+
+    /// Plans the closed node that takes the place of the open entries.
+    fn plan_closed(
+        &mut self,
+        left: &[&OpenEntry],
+        source: &Source<'_>,
+    ) -> Result<(), KeyspaceError> {
+        let (Some(first), Some(last)) = (left.first(), left.last()) else {
+            return Ok(());
+        };
+        let start = self.bytes.len();
+        close(source, left, &mut self.bytes)?;
+        let value = start..self.bytes.len();
+        self.put(
+            source,
+            RecordName::Node(first.ordinal),
+            value,
+            Some(first.location),
+        );
+        self.plan.closed = Some(Closed {
+            first: (first.ordinal, first.id),
+            last: (last.ordinal, last.id),
+            count: u32::try_from(left.len()).unwrap_or(u32::MAX),
+        });
+        Ok(())
+    }
+
+    /// Plans the records of deleted entries in closed nodes.
+    fn plan_deleted(&mut self, shape: &StreamShape, source: &Source<'_>) {
+        for (first, indexes) in std::mem::take(&mut self.deleted) {
+            let node = shape
+                .node_named(first)
+                .and_then(|position| shape.nodes.get(position));
+            let Some(node) = node.filter(|node| node.last > self.head.trimmed_through) else {
+                continue;
+            };
+            let previous = node.deleted.as_ref().map(|deleted| deleted.location);
+            if indexes.len() >= node.live as usize {
+                self.remove(source, RecordName::Node(first), node.location);
+                if let Some(location) = previous {
+                    self.remove(source, RecordName::Deleted(first), location);
+                }
+                continue;
+            }
+            let mut bits = match &node.deleted {
+                Some(deleted) => deleted.bits.to_vec(),
+                None => vec![0; (node.count as usize).div_ceil(8)],
+            };
+            for index in indexes {
+                bits[index as usize / 8] |= 1 << (index % 8);
+            }
+            let start = self.bytes.len();
+            self.bytes.extend_from_slice(&bits);
+            self.put(
+                source,
+                RecordName::Deleted(first),
+                start..self.bytes.len(),
+                previous,
+            );
+        }
+    }
+
+    fn plan_groups(&mut self, shape: &StreamShape, source: &Source<'_>) {
+        let groups = std::mem::take(&mut self.groups);
+        for (&number, group) in &groups {
+            let stored = shape.groups.get(&number);
+            if group.destroyed {
+                if let Some(stored) = stored {
+                    self.remove(source, RecordName::Group(number), stored.location);
+                }
+                continue;
+            }
+            if group.dirty {
+                let start = self.bytes.len();
+                GroupRecord {
+                    last_id: group.state.last_id,
+                    entries_read: group.state.entries_read,
+                    name: &group.name,
+                }
+                .encode(&mut self.bytes);
+                let previous = stored.map(|group| group.location);
+                self.put(
+                    source,
+                    RecordName::Group(number),
+                    start..self.bytes.len(),
+                    previous,
+                );
+            }
+            let stored_consumer =
+                |consumer| stored.and_then(|group| group.consumers.get(&consumer));
+            for (&consumer, edit) in group
+                .consumers
+                .iter()
+                .filter(|(_, edit)| edit.dirty && !edit.removed)
+            {
+                let start = self.bytes.len();
+                ConsumerRecord {
+                    seen: edit.times.0,
+                    active: edit.times.1,
+                    name: &edit.name,
+                }
+                .encode(&mut self.bytes);
+                let previous = stored_consumer(consumer).map(|one| one.location);
+                let name = RecordName::Consumer(number, consumer);
+                self.put(source, name, start..self.bytes.len(), previous);
+            }
+            for (&id, pending) in &group.pending {
+                let previous = stored
+                    .and_then(|group| group.pending.get(&id))
+                    .map(|one| one.location);
+                let name = RecordName::Pending(number, id);
+                match (pending, previous) {
+                    (Some(pending), previous) => {
+                        let start = self.bytes.len();
+                        PendingRecord {
+                            consumer: pending.consumer,
+                            delivered_at: pending.delivered_at,
+                            deliveries: pending.deliveries,
+                        }
+                        .encode(&mut self.bytes);
+                        self.put(source, name, start..self.bytes.len(), previous);
+                    }
+                    (None, Some(location)) => self.remove(source, name, location),
+                    (None, None) => {}
+                }
+            }
+            for (&consumer, _) in group.consumers.iter().filter(|(_, edit)| edit.removed) {
+                if let Some(one) = stored_consumer(consumer) {
+                    self.remove(source, RecordName::Consumer(number, consumer), one.location);
+                }
+            }
+        }
+        self.groups = groups;
+    }
+
+    fn put(
+        &mut self,
+        source: &Source<'_>,
+        name: RecordName,
+        value: Range<usize>,
+        previous: Option<Location>,
+    ) {
+        let key = self.give_key(source, name);
+        self.plan.writes.push(Planned {
+            name,
+            key,
+            value: Some(value),
+            previous,
+        });
+    }
+
+    fn remove(&mut self, source: &Source<'_>, name: RecordName, location: Location) {
+        let key = self.give_key(source, name);
+        self.plan.writes.push(Planned {
+            name,
+            key,
+            value: None,
+            previous: Some(location),
+        });
+    }
+
+    fn give_key(&mut self, source: &Source<'_>, name: RecordName) -> Range<usize> {
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(&source.id.to_le_bytes());
+        name.encode(&mut *self.bytes);
+        start..self.bytes.len()
+    }
+
+    /// The records to write.
+    pub fn writes(&self, partition: usize) -> impl Iterator<Item = Write<'_>> {
+        self.plan.writes.iter().map(move |planned| {
+            let record = element_record_key(partition, &self.bytes[planned.key.clone()]);
+            match &planned.value {
+                Some(value) => Write::Put {
+                    record,
+                    previous: planned.previous,
+                    kind: Kind::Stream.into(),
+                    expires_at: None,
+                    value: &self.bytes[value.clone()],
+                },
+                None => Write::Remove {
+                    record,
+                    location: planned.previous.unwrap_or_default(),
+                },
+            }
+        })
+    }
+
+    /// Applies the written changes to the stream in DRAM. `locations` begin with those of the [`writes`](Self::writes).
+    /// Returns how many belonged to this stream, and the records that count no longer.
+    pub fn apply(
+        &self,
+        id: u64,
+        shape: &mut StreamShape,
+        locations: &[Location],
+    ) -> (usize, Forgotten) {
+        let mut forgotten = Forgotten::new();
+        let mut nodes = SmallVec::<[(u64, Location); 2]>::new();
+        for (planned, &location) in self.plan.writes.iter().zip(locations) {
+            let value = planned.value.clone().map(|value| &self.bytes[value]);
+            match (planned.name, value) {
+                (RecordName::Head, _) => shape.head_location = Some(location),
+                (RecordName::Node(first), Some(_)) => nodes.push((first, location)),
+                (RecordName::Node(first), None) => {
+                    if let Some(position) = shape.node_named(first) {
+                        shape.nodes.remove(position);
+                    }
+                }
+                (RecordName::Deleted(first), Some(bits)) => {
+                    mark_deleted(shape, first, bits, location)
+                }
+                (RecordName::Deleted(_), None) => {}
+                (name, value) => self.apply_to_group(
+                    id,
+                    shape,
+                    (name, value.is_some()),
+                    location,
+                    &mut forgotten,
+                ),
+            }
+        }
+        if self.modifies || self.head_dirty {
+            self.apply_to_entries(id, shape, &nodes, &mut forgotten);
+            shape.len = self.len;
+            shape.first_id = self.plan.first_id;
+        }
+        shape.head = self.head;
+        (self.plan.writes.len(), forgotten)
+    }
+
+    fn apply_to_entries(
+        &self,
+        id: u64,
+        shape: &mut StreamShape,
+        written: &[(u64, Location)],
+        forgotten: &mut Forgotten,
+    ) {
+        let location_of = |ordinal| {
+            written
+                .iter()
+                .find(|&&(first, _)| first == ordinal)
+                .map(|&(_, at)| at)
+        };
+        let trimmed_through = self.head.trimmed_through;
+        while shape
+            .nodes
+            .first()
+            .is_some_and(|node| node.last <= trimmed_through)
+            && let Some(node) = shape.nodes.pop_front()
+        {
+            forgotten.extend(node_records(&node).map(|(name, at)| (record_key(id, name), at)));
+        }
+        if let Some((first, live)) = self.cut
+            && let Some(position) = shape.node_named(first)
+            && let Some(node) = shape.nodes.get_mut(position)
+        {
+            node.live = live;
+        }
+        let forget = |entry: &OpenEntry| {
+            (
+                record_key(id, RecordName::Node(entry.ordinal)),
+                entry.location,
+            )
+        };
+        if self.closes {
+            let kept = self.plan.closed.map(|closed| closed.first.0);
+            forgotten.extend(
+                shape
+                    .open
+                    .iter()
+                    .filter(|entry| Some(entry.ordinal) != kept)
+                    .map(forget),
+            );
+            shape.open.clear();
+            if let Some(closed) = self.plan.closed
+                && let Some(location) = location_of(closed.first.0)
+            {
+                shape.nodes.push_back(new_node(closed, location));
+            }
+        } else if self.head_dirty {
+            let trimmed = shape
+                .open
+                .iter()
+                .filter(|entry| entry.ordinal <= trimmed_through);
+            forgotten.extend(trimmed.map(forget));
+            shape.open.retain(|entry| !self.is_gone(entry.ordinal));
+        }
+        if shape.open.is_empty() {
+            shape.open_size = None;
+        }
+        if let Some(appended) = &self.appended
+            && let Some(location) = location_of(appended.ordinal)
+        {
+            let place = (appended.ordinal, appended.id);
+            if appended.closed {
+                let closed = Closed {
+                    first: place,
+                    last: place,
+                    count: 1,
+                };
+                shape.nodes.push_back(new_node(closed, location));
+            } else {
+                shape.open_size = Some(appended.size);
+                shape.open.push_back(OpenEntry {
+                    ordinal: place.0,
+                    id: place.1,
+                    location,
+                });
+            }
+        }
+    }
+
+    fn apply_to_group(
+        &self,
+        id: u64,
+        shape: &mut StreamShape,
+        (name, put): (RecordName, bool),
+        location: Location,
+        forgotten: &mut Forgotten,
+    ) {
+        let (RecordName::Group(number)
+        | RecordName::Consumer(number, _)
+        | RecordName::Pending(number, _)) = name
+        else {
+            return;
+        };
+        let Some(edit) = self.groups.get(&number) else {
+            return;
+        };
+        if let RecordName::Group(number) = name {
+            if !put {
+                if let Some(group) = shape.groups.remove(&number) {
+                    shape.groups_by_name.remove(&group.name);
+                    let others = group_records(number, &group).skip(1);
+                    forgotten.extend(others.map(|(name, at)| (record_key(id, name), at)));
+                }
+                return;
+            }
+            let group = shape.groups.entry(number).or_insert_with(|| {
+                shape
+                    .groups_by_name
+                    .insert(edit.name.as_slice().into(), number);
+                Group::new(&edit.name, StreamId::MIN, 0, location)
+            });
+            group.location = location;
+            group.last_id = edit.state.last_id;
+            group.entries_read = edit.state.entries_read;
+            return;
+        }
+        let Some(group) = shape.groups.get_mut(&number) else {
+            return;
+        };
+        match (name, put) {
+            (RecordName::Consumer(_, number), true) => {
+                let Some(edit) = edit.consumers.get(&number) else {
+                    return;
+                };
+                if let Some(consumer) = group.consumers.get_mut(&number) {
+                    consumer.location = location;
+                    consumer.stored = edit.times;
+                    consumer.times.set(edit.times);
+                } else {
+                    group.add_consumer(number, &edit.name, edit.times, location);
+                }
+            }
+            (RecordName::Consumer(_, number), false) => group.remove_consumer(number),
+            (RecordName::Pending(_, id), true) => {
+                if let Some(Some(pending)) = edit.pending.get(&id) {
+                    let pending = Pending {
+                        consumer: pending.consumer,
+                        delivered_at: pending.delivered_at,
+                        deliveries: pending.deliveries,
+                        location,
+                    };
+                    group.set_pending(id, pending);
+                }
+            }
+            (RecordName::Pending(_, id), false) => group.remove_pending(id),
+            _ => {}
+        }
+    }
+}
+
+fn new_node(closed: Closed, location: Location) -> Node {
+    Node {
+        first: closed.first.0,
+        last: closed.last.0,
+        first_id: closed.first.1,
+        last_id: closed.last.1,
+        location,
+        count: closed.count,
+        live: closed.count,
+        deleted: None,
+    }
+}
+
+fn mark_deleted(shape: &mut StreamShape, first: u64, bits: &[u8], location: Location) {
+    let position = shape.node_named(first);
+    if let Some(node) = position.and_then(|position| shape.nodes.get_mut(position)) {
+        let more = (0..node.count)
+            .filter(|&index| bit(bits, index) && !node.is_deleted(index))
+            .count();
+        node.live -= u32::try_from(more).unwrap_or(node.live).min(node.live);
+        node.deleted = Some(Box::new(Deleted {
+            location,
+            bits: bits.into(),
+        }));
+    }
+}

@@ -1,0 +1,446 @@
+//! The model of a database of streams: what each write command does to it, as Redis 7.2 does it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound::{Excluded, Included, Unbounded};
+
+use common::Value;
+
+/// An entry's id: milliseconds, and a number.
+pub type Id = (u64, u64);
+
+/// All streams of one database, by their keys.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Streams(pub BTreeMap<String, Stream>);
+
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Stream {
+    pub entries: BTreeMap<Id, Vec<String>>,
+    pub last_id: Id,
+    pub max_deleted_id: Id,
+    pub added: u64,
+    pub groups: BTreeMap<String, Group>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Group {
+    pub last_id: Id,
+    pub consumers: BTreeSet<String>,
+    /// The consumer and the number of deliveries of each pending entry.
+    pub pending: BTreeMap<Id, (String, i64)>,
+}
+
+/// A stream that RESTORE makes, by the word that stands for its payload.
+pub type Payloads = BTreeMap<String, Stream>;
+
+/// An error whose text begins like this.
+fn error(start: &str) -> Value {
+    Value::Error(start.as_bytes().to_vec())
+}
+
+fn int(number: usize) -> Value {
+    Value::Integer(i64::try_from(number).unwrap_or(i64::MAX))
+}
+
+fn bulk(text: &str) -> Value {
+    Value::Bulk(text.as_bytes().to_vec())
+}
+
+fn ok() -> Value {
+    Value::Simple(b"OK".to_vec())
+}
+
+pub fn show_id(id: Id) -> String {
+    format!("{}-{}", id.0, id.1)
+}
+
+pub fn parse_id(text: &str) -> Id {
+    let (ms, seq) = text.split_once('-').unwrap_or((text, "0"));
+    let number = |text: &str| text.parse().expect("the test makes good ids");
+    (number(ms), number(seq))
+}
+
+fn show_entry(id: Id, fields: &[String]) -> Value {
+    let fields = fields.iter().map(|field| bulk(field));
+    Value::Array(vec![bulk(&show_id(id)), Value::Array(fields.collect())])
+}
+
+impl Streams {
+    /// Runs one command. `chosen` is the id that the server chose for an XADD with `*`.
+    pub fn run(&mut self, words: &[&str], chosen: Option<Id>, payloads: &Payloads) -> Value {
+        let no_group = || error("NOGROUP");
+        match *words {
+            ["XADD", key, ref rest @ ..] => {
+                let (maxlen, rest) = match rest {
+                    ["MAXLEN", maxlen, rest @ ..] => (maxlen.parse().ok(), rest),
+                    rest => (None, rest),
+                };
+                let stream = self.0.entry(key.to_owned()).or_default();
+                let id = match rest[0] {
+                    "*" => chosen.expect("the test knows which id was chosen"),
+                    id => parse_id(id),
+                };
+                stream.add(id, &rest[1..]);
+                if let Some(maxlen) = maxlen {
+                    stream.trim_to(maxlen);
+                }
+                bulk(&show_id(id))
+            }
+            ["XDEL", key, ref ids @ ..] => int(self.0.get_mut(key).map_or(0, |s| s.delete(ids))),
+            ["XTRIM", key, "MAXLEN", maxlen] => {
+                let maxlen = maxlen.parse().expect("a number");
+                int(self.0.get_mut(key).map_or(0, |s| s.trim_to(maxlen)))
+            }
+            ["XTRIM", key, "MINID", id] => {
+                let Some(stream) = self.0.get_mut(key) else {
+                    return int(0);
+                };
+                let kept = stream.entries.split_off(&parse_id(id));
+                int(std::mem::replace(&mut stream.entries, kept).len())
+            }
+            [
+                "XSETID",
+                key,
+                id,
+                "ENTRIESADDED",
+                added,
+                "MAXDELETEDID",
+                deleted,
+            ] => {
+                let Some(stream) = self.0.get_mut(key) else {
+                    return error("ERR no such key");
+                };
+                stream.last_id = parse_id(id);
+                stream.added = added.parse().expect("a number");
+                stream.max_deleted_id = parse_id(deleted);
+                ok()
+            }
+            ["XGROUP", "CREATE", key, group, from, "MKSTREAM"] => {
+                let stream = self.0.entry(key.to_owned()).or_default();
+                if stream.groups.contains_key(group) {
+                    return error("BUSYGROUP");
+                }
+                let last_id = if from == "$" { stream.last_id } else { (0, 0) };
+                let new = Group {
+                    last_id,
+                    ..Group::default()
+                };
+                stream.groups.insert(group.to_owned(), new);
+                ok()
+            }
+            ["XGROUP", "DESTROY", key, group] => match self.0.get_mut(key) {
+                Some(stream) => int(usize::from(stream.groups.remove(group).is_some())),
+                None => error("ERR The XGROUP subcommand requires the key to exist"),
+            },
+            ["XGROUP", name, key, group, word] => {
+                let Some(stream) = self.0.get_mut(key) else {
+                    return error("ERR The XGROUP subcommand requires the key to exist");
+                };
+                let Some(group) = stream.groups.get_mut(group) else {
+                    return no_group();
+                };
+                match name {
+                    "SETID" => {
+                        group.last_id = parse_id(word);
+                        ok()
+                    }
+                    "CREATECONSUMER" => int(usize::from(group.consumers.insert(word.to_owned()))),
+                    _ => {
+                        let before = group.pending.len();
+                        group.consumers.remove(word);
+                        group.pending.retain(|_, (consumer, _)| consumer != word);
+                        int(before - group.pending.len())
+                    }
+                }
+            }
+            [
+                "XREADGROUP",
+                "GROUP",
+                group,
+                consumer,
+                "COUNT",
+                count,
+                ref rest @ ..,
+            ] => {
+                let noack = rest[0] == "NOACK";
+                let rest = if noack { &rest[2..] } else { &rest[1..] };
+                let (keys, ids) = rest.split_at(rest.len() / 2);
+                let has_group = |key: &&str| {
+                    let stream = self.0.get(*key);
+                    stream.is_some_and(|stream| stream.groups.contains_key(group))
+                };
+                if !keys.iter().all(has_group) {
+                    return no_group();
+                }
+                let mut read = Vec::new();
+                for (&key, &id) in keys.iter().zip(ids) {
+                    let stream = self.0.get_mut(key).expect("it has the group");
+                    let count = count.parse().expect("a number");
+                    if let Some(entries) = stream.read(group, consumer, count, noack, id) {
+                        read.push(Value::Array(vec![bulk(key), Value::Array(entries)]));
+                    }
+                }
+                if read.is_empty() {
+                    return Value::NullArray;
+                }
+                Value::Array(read)
+            }
+            ["XACK", key, group, ref ids @ ..] => {
+                let group = self.0.get_mut(key).and_then(|s| s.groups.get_mut(group));
+                int(group.map_or(0, |group| {
+                    let acked = ids
+                        .iter()
+                        .filter(|id| group.pending.remove(&parse_id(id)).is_some());
+                    acked.count()
+                }))
+            }
+            ["XCLAIM", key, group, consumer, "0", ref rest @ ..] => {
+                let Some(stream) = self.0.get_mut(key).filter(|s| s.groups.contains_key(group))
+                else {
+                    return no_group();
+                };
+                let options = rest
+                    .iter()
+                    .position(|word| word.starts_with(|c: char| c.is_alphabetic()));
+                let (ids, options) = rest.split_at(options.unwrap_or(rest.len()));
+                let (force, justid) = (options.contains(&"FORCE"), options.contains(&"JUSTID"));
+                Value::Array(stream.claim(group, consumer, ids, force, justid))
+            }
+            [
+                "XAUTOCLAIM",
+                key,
+                group,
+                consumer,
+                "0",
+                from,
+                "COUNT",
+                count,
+                ref rest @ ..,
+            ] => {
+                let Some(stream) = self.0.get_mut(key).filter(|s| s.groups.contains_key(group))
+                else {
+                    return no_group();
+                };
+                let count = count.parse().expect("a number");
+                stream.auto_claim(
+                    group,
+                    consumer,
+                    parse_id(from),
+                    count,
+                    rest.contains(&"JUSTID"),
+                )
+            }
+            ["DEL", ref keys @ ..] => int(keys
+                .iter()
+                .filter(|key| self.0.remove(**key).is_some())
+                .count()),
+            ["RENAME", from, to] => match self.0.remove(from) {
+                Some(stream) => {
+                    self.0.insert(to.to_owned(), stream);
+                    ok()
+                }
+                None => error("ERR no such key"),
+            },
+            ["COPY", from, to, "REPLACE"] => match self.0.get(from).cloned() {
+                Some(_) if from == to => error("ERR source and destination objects are the same"),
+                Some(stream) => {
+                    self.0.insert(to.to_owned(), stream);
+                    int(1)
+                }
+                None if from == to => error("ERR source and destination objects are the same"),
+                None => int(0),
+            },
+            ["RESTORE", key, "0", payload, "REPLACE"] => {
+                self.0.insert(key.to_owned(), payloads[payload].clone());
+                ok()
+            }
+            _ => panic!("the model does not know {words:?}"),
+        }
+    }
+
+    /// The first key for which `found` differs.
+    pub fn difference(&self, found: &Self) -> Option<String> {
+        let mut keys = self.0.keys().chain(found.0.keys());
+        keys.find_map(|key| {
+            let (expected, found) = (self.0.get(key), found.0.get(key));
+            (expected != found).then(|| match (expected, found) {
+                (Some(expected), Some(found)) => format!("{key}: {}", expected.told_apart(found)),
+                _ => format!("{key} holds {found:?} instead of {expected:?}"),
+            })
+        })
+    }
+}
+
+impl Stream {
+    fn told_apart(&self, found: &Self) -> String {
+        let extra: Vec<_> = found
+            .entries
+            .keys()
+            .filter(|id| !self.entries.contains_key(id))
+            .collect();
+        let lost: Vec<_> = self
+            .entries
+            .keys()
+            .filter(|id| !found.entries.contains_key(id))
+            .collect();
+        let numbers = |s: &Self| (s.last_id, s.max_deleted_id, s.added, s.entries.len());
+        let mut text = format!(
+            "lost {lost:?}, too many {extra:?}; last id, deleted id, added, length {:?} instead of {:?}",
+            numbers(found),
+            numbers(self)
+        );
+        if self.groups != found.groups {
+            text += &format!("; groups {:?} instead of {:?}", found.groups, self.groups);
+        }
+        text
+    }
+
+    fn add(&mut self, id: Id, fields: &[&str]) {
+        let fields = fields.iter().map(|&field| field.to_owned());
+        self.entries.insert(id, fields.collect());
+        self.last_id = id;
+        self.added += 1;
+    }
+
+    fn trim_to(&mut self, length: usize) -> usize {
+        let removed = self.entries.len().saturating_sub(length);
+        for _ in 0..removed {
+            self.entries.pop_first();
+        }
+        removed
+    }
+
+    fn delete(&mut self, ids: &[&str]) -> usize {
+        let mut deleted = 0;
+        for id in ids.iter().map(|id| parse_id(id)) {
+            if self.entries.remove(&id).is_some() {
+                self.max_deleted_id = self.max_deleted_id.max(id);
+                deleted += 1;
+            }
+        }
+        deleted
+    }
+
+    /// What a consumer reads: new entries, or those that are pending for it.
+    fn read(
+        &mut self,
+        group: &str,
+        consumer: &str,
+        count: usize,
+        noack: bool,
+        id: &str,
+    ) -> Option<Vec<Value>> {
+        let group = self.groups.get_mut(group).expect("the caller has looked");
+        group.consumers.insert(consumer.to_owned());
+        if id != ">" {
+            let range = (Excluded(parse_id(id)), Unbounded);
+            let mine = group
+                .pending
+                .range_mut(range)
+                .filter(|(_, (owner, _))| owner == consumer);
+            let read = mine
+                .take(count)
+                .map(|(&id, (_, deliveries))| match self.entries.get(&id) {
+                    Some(fields) => {
+                        *deliveries += 1;
+                        show_entry(id, fields)
+                    }
+                    None => Value::Array(vec![bulk(&show_id(id)), Value::NullArray]),
+                });
+            return Some(read.collect());
+        }
+        let new: Vec<(Id, Vec<String>)> = self
+            .entries
+            .range((Excluded(group.last_id), Unbounded))
+            .take(count)
+            .map(|(id, fields)| (*id, fields.clone()))
+            .collect();
+        for (id, _) in &new {
+            group.last_id = *id;
+            if !noack {
+                group.pending.insert(*id, (consumer.to_owned(), 1));
+            }
+        }
+        let shown: Vec<Value> = new
+            .iter()
+            .map(|(id, fields)| show_entry(*id, fields))
+            .collect();
+        (!shown.is_empty()).then_some(shown)
+    }
+
+    fn claim(
+        &mut self,
+        group: &str,
+        consumer: &str,
+        ids: &[&str],
+        force: bool,
+        justid: bool,
+    ) -> Vec<Value> {
+        let group = self.groups.get_mut(group).expect("the caller has looked");
+        group.consumers.insert(consumer.to_owned());
+        let mut claimed = Vec::new();
+        for id in ids.iter().map(|id| parse_id(id)) {
+            let Some(fields) = self.entries.get(&id) else {
+                group.pending.remove(&id);
+                continue;
+            };
+            if !force && !group.pending.contains_key(&id) {
+                continue;
+            }
+            let (owner, deliveries) = group
+                .pending
+                .entry(id)
+                .or_insert_with(|| (String::new(), 1));
+            consumer.clone_into(owner);
+            if justid {
+                claimed.push(bulk(&show_id(id)));
+            } else {
+                *deliveries += 1;
+                claimed.push(show_entry(id, fields));
+            }
+        }
+        claimed
+    }
+
+    fn auto_claim(
+        &mut self,
+        group: &str,
+        consumer: &str,
+        from: Id,
+        mut count: usize,
+        justid: bool,
+    ) -> Value {
+        let group = self.groups.get_mut(group).expect("the caller has looked");
+        group.consumers.insert(consumer.to_owned());
+        let (mut claimed, mut deleted, mut next) = (Vec::new(), Vec::new(), (0, 0));
+        let pending: Vec<Id> = group
+            .pending
+            .range((Included(from), Unbounded))
+            .map(|(id, _)| *id)
+            .collect();
+        for id in pending {
+            if count == 0 {
+                next = id;
+                break;
+            }
+            count -= 1;
+            let Some(fields) = self.entries.get(&id) else {
+                group.pending.remove(&id);
+                deleted.push(bulk(&show_id(id)));
+                continue;
+            };
+            let (owner, deliveries) = group.pending.get_mut(&id).expect("it is pending");
+            consumer.clone_into(owner);
+            if justid {
+                claimed.push(bulk(&show_id(id)));
+            } else {
+                *deliveries += 1;
+                claimed.push(show_entry(id, fields));
+            }
+        }
+        Value::Array(vec![
+            bulk(&show_id(next)),
+            Value::Array(claimed),
+            Value::Array(deleted),
+        ])
+    }
+}
