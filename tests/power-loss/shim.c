@@ -16,6 +16,7 @@
  */
 
 #define _GNU_SOURCE
+#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -172,6 +173,19 @@ static void on_store(int signal, siginfo_t *info, void *context) {
     sigaction(signal, &action, NULL);
 }
 
+/* The server takes a note out of the pool when a signal ends it. SIGSEGV stays this library's, which needs it to see
+ * stores. */
+static int is_ours;
+
+int sigaction(int signal, const struct sigaction *restrict action, struct sigaction *restrict old) {
+    static int (*real)(int, const struct sigaction *, struct sigaction *);
+    if (!real)
+        real = (int (*)(int, const struct sigaction *, struct sigaction *))dlsym(RTLD_NEXT, "sigaction");
+    if (is_ours && signal == SIGSEGV && action && action->sa_handler != SIG_DFL)
+        return 0;
+    return real(signal, action, old);
+}
+
 __attribute__((constructor)) static void begin(void) {
     const char *log_path = getenv("POWER_LOSS_LOG");
     const char *pool = getenv("POWER_LOSS_POOL");
@@ -189,6 +203,7 @@ __attribute__((constructor)) static void begin(void) {
              name + 1);
     struct sigaction action = {.sa_sigaction = on_store, .sa_flags = SA_SIGINFO | SA_NODEFER};
     sigaction(SIGSEGV, &action, NULL);
+    is_ours = 1;
     log_fd = open(log_path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
     if (log_fd < 0)
         give_up(log_path);

@@ -12,7 +12,7 @@ use std::borrow::Cow;
 
 use super::encode::{LENGTH_BYTES_MAX, count};
 use super::reader::Reader;
-use super::{FOOTER_BYTES, close, open};
+use super::{FOOTER_BYTES, Release, close, open};
 
 /// Announces a library.
 const LIBRARY: u8 = 245;
@@ -48,7 +48,7 @@ pub fn encode_libraries<'a>(texts: impl Iterator<Item = &'a [u8]> + Clone) -> Ve
         count(&mut payload, text.len());
         payload.extend_from_slice(text);
     }
-    close(&mut payload);
+    close(&mut payload, Release::Redis70.version());
     payload
 }
 
