@@ -110,6 +110,7 @@ pub(crate) static FAMILIES: &[&[Row]] = &[
     streams::range::COMMANDS,
     streams::read::COMMANDS,
     streams::change::COMMANDS,
+    streams::delete::COMMANDS,
     streams::groups::COMMANDS,
     streams::pending::COMMANDS,
     streams::claim::COMMANDS,

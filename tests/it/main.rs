@@ -40,6 +40,7 @@ mod sets;
 mod sortedsets;
 mod stalls;
 mod startup;
+mod streams;
 mod strings;
 mod tls;
 mod tools;

@@ -45,8 +45,8 @@ pub use background::Housekeeping;
 pub use clock::random_below;
 pub use collection::{
     ConsumerView, Encoding, End, Fields, FieldsEdit, GroupState, GroupView, List, ListEdit,
-    NodeLimits, Pair, PendingState, Scores, ScoresEdit, Stream, StreamBuilder, StreamEdit,
-    StreamId, Trim, TrimTo, View, kept_score,
+    NodeLimits, Pair, PendingState, References, Scores, ScoresEdit, Stream, StreamBuilder,
+    StreamEdit, StreamId, Trim, TrimTo, View, kept_score,
 };
 pub use cursor::Cursor;
 pub use databases::Databases;

@@ -3,10 +3,12 @@
 use smallvec::SmallVec;
 
 use super::ids::{IdText, NewId, parse_id, parse_new_id};
-use super::{node_limits, row};
+use super::{REFERENCES, node_limits, parse_references, row};
 use crate::catalog::spec::{Argument, ArgumentKind, Arity, Flags, KeySpec};
 use crate::commands::row::Row;
 use crate::commands::{CommandError, CommandResult, Context, Outcome};
+#[cfg(test)]
+use crate::keyspace::References;
 use crate::keyspace::{EventClass, Millis, NodeLimits, Pair, StreamId, Trim, TrimTo};
 use crate::numbers::parse_i64;
 use crate::protocol::{Args, Reply};
@@ -57,6 +59,7 @@ pub(in crate::commands) static COMMANDS: &[Row] = &[
         Argument::token("nomkstream", "NOMKSTREAM")
             .since("6.2.0")
             .optional(),
+        REFERENCES,
         TRIM.optional(),
         Argument::new(
             "id-selector",
@@ -95,7 +98,7 @@ pub(in crate::commands) static COMMANDS: &[Row] = &[
     )
     .keys(&[KeySpec::first(&["RW", "delete"])])
     .tips(&["nondeterministic_output"])
-    .arguments(&[Argument::key(), TRIM])
+    .arguments(&[Argument::key(), TRIM, REFERENCES])
     .history(&[(
         "6.2.0",
         "Added the `MINID` trimming strategy and the `LIMIT` option.",
@@ -123,6 +126,7 @@ impl Options {
         let mut to = None;
         let mut approximately = false;
         let mut limit = None;
+        let mut references = None;
         let mut options = Self {
             no_mkstream: false,
             trim: None,
@@ -161,6 +165,10 @@ impl Options {
                 limit = Some(u64::try_from(number).map_err(|_| error)?);
             } else if adds && is("nomkstream") {
                 options.no_mkstream = true;
+            } else if let Some(named) = parse_references(option) {
+                if references.replace(named).is_some() {
+                    return Err(CommandError::Syntax);
+                }
             } else if adds {
                 options.id = Some((at, parse_new_id(option)?));
                 break;
@@ -192,6 +200,7 @@ impl Options {
             to,
             approximately,
             limit: limit.unwrap_or(if approximately { of_nodes } else { 0 }),
+            references: references.unwrap_or_default(),
         });
         Ok(options)
     }
@@ -319,6 +328,7 @@ mod tests {
                 to,
                 approximately,
                 limit,
+                references: References::Keep,
             }))
         };
         let five = TrimTo::Length(5);

@@ -3,6 +3,7 @@
 pub(super) mod add;
 pub(super) mod change;
 pub(super) mod claim;
+pub(super) mod delete;
 mod entries;
 pub(super) mod groups;
 mod ids;
@@ -16,7 +17,7 @@ use super::{CommandError, Context};
 use crate::catalog::spec::{Argument, ArgumentKind, Arity, Categories, Flags, Group, KeySpec};
 use crate::commands::row::{Handler, Row};
 use crate::error::shown;
-use crate::keyspace::NodeLimits;
+use crate::keyspace::{NodeLimits, References};
 
 /// A row of this family; the parameters are what all rows have.
 const fn row(
@@ -44,6 +45,28 @@ const COUNT: Argument = Argument::new("count", ArgumentKind::Integer)
 const GROUP: Argument = Argument::new("group", ArgumentKind::String);
 const CONSUMER: Argument = Argument::new("consumer", ArgumentKind::String);
 const IDS: Argument = Argument::new("id", ArgumentKind::String).multiple();
+
+/// What becomes of entries that groups refer to: Redis 8.2 has these options.
+const REFERENCES: Argument = Argument::new(
+    "condition",
+    ArgumentKind::OneOf(&[
+        Argument::token("keepref", "KEEPREF"),
+        Argument::token("delref", "DELREF"),
+        Argument::token("acked", "ACKED"),
+    ]),
+)
+.since("8.2.0")
+.optional();
+
+/// What an option says about entries that groups refer to; `None` if it is another option.
+fn parse_references(option: &[u8]) -> Option<References> {
+    match option {
+        _ if option.eq_ignore_ascii_case(b"keepref") => Some(References::Keep),
+        _ if option.eq_ignore_ascii_case(b"delref") => Some(References::Delete),
+        _ if option.eq_ignore_ascii_case(b"acked") => Some(References::Respect),
+        _ => None,
+    }
+}
 
 /// The most bytes of a name that an error shows.
 const SHOWN_BYTES_MAX: usize = 128;

@@ -28,8 +28,8 @@ use parking_lot::{RawRwLock, RwLock, lock_api::ArcRwLockWriteGuard};
 pub use edit::{FieldsEdit, ScoresEdit};
 pub use list::{End, ListEdit};
 pub use stream::{
-    ConsumerView, GroupState, GroupView, NodeLimits, Pair, PendingState, Stream, StreamBuilder,
-    StreamEdit, StreamId, Trim, TrimTo,
+    ConsumerView, GroupState, GroupView, NodeLimits, Pair, PendingState, References, Stream,
+    StreamBuilder, StreamEdit, StreamId, Trim, TrimTo,
 };
 pub use view::{Fields, List, Scores, View};
 

@@ -385,6 +385,7 @@ fn exactly(to: TrimTo) -> Trim {
         to,
         approximately: false,
         limit: 0,
+        references: References::Keep,
     }
 }
 

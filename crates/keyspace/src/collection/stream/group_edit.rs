@@ -281,6 +281,27 @@ impl StreamEdit<'_> {
         there
     }
 
+    /// Whether there is any group, after the changes so far.
+    pub(super) fn has_groups(&self) -> bool {
+        !self.group_numbers().is_empty()
+    }
+
+    /// Whether a group refers to an entry: it is pending, or the group has not read so far.
+    pub fn is_referenced(&self, id: StreamId) -> bool {
+        let mut groups = self.group_numbers().into_iter();
+        groups
+            .any(|group| self.group_state(group).last_id < id || self.pending(group, id).is_some())
+    }
+
+    /// Removes an entry from the pending ones of all groups; returns whether it was pending.
+    pub fn drop_references(&mut self, id: StreamId) -> bool {
+        let mut dropped = false;
+        for group in self.group_numbers() {
+            dropped |= self.remove_pending(group, id);
+        }
+        dropped
+    }
+
     /// The ids of up to `count` pending entries, of one consumer or of all, from `from` on, after the changes so far.
     pub fn pending_ids(
         &self,

@@ -25,7 +25,7 @@ pub use group_edit::{GroupState, PendingState};
 pub use id::StreamId;
 pub use limits::NodeLimits;
 pub use node::Pair;
-pub use trim::{Trim, TrimTo};
+pub use trim::{References, Trim, TrimTo};
 pub use view::{ConsumerView, GroupView, Stream};
 
 pub(in super::super) use edit::StreamEdits;

@@ -1,5 +1,7 @@
 //! Trimming a stream: its first entries go.
 
+use std::ops::ControlFlow;
+
 use super::StreamId;
 use super::edit::StreamEdit;
 use super::shape::Node;
@@ -15,6 +17,20 @@ pub struct Trim {
     pub approximately: bool,
     /// The most entries that go; 0 is no limit.
     pub limit: u64,
+    /// What becomes of entries that groups refer to.
+    pub references: References,
+}
+
+/// What becomes of an entry that is to be deleted, and that groups refer to: it is pending, or not delivered yet.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum References {
+    /// It is deleted, and stays pending.
+    #[default]
+    Keep,
+    /// It is deleted, and is pending no longer.
+    Delete,
+    /// It is not deleted.
+    Respect,
 }
 
 /// How far to trim.
@@ -37,6 +53,18 @@ impl StreamEdit<'_> {
     /// Trims the stream; returns how many entries are gone. Nothing of these entries is written: the head says up to
     /// which ordinal they are gone.
     pub fn trim(&mut self, trim: Trim) -> Result<u64, KeyspaceError> {
+        match trim.references {
+            References::Respect if self.has_groups() => self.trim_unreferenced(trim),
+            References::Delete if self.has_groups() => {
+                let removed = self.trim_all(trim)?;
+                self.drop_references_of_first(removed)?;
+                Ok(removed)
+            }
+            _ => self.trim_all(trim),
+        }
+    }
+
+    fn trim_all(&mut self, trim: Trim) -> Result<u64, KeyspaceError> {
         let before = self.edits.len;
         let mut stopped = false;
         for node in self.shape.nodes.range(0..self.shape.nodes.len()) {
@@ -162,5 +190,61 @@ impl StreamEdit<'_> {
             }
             return;
         }
+    }
+
+    /// Has no group refer to the first `count` entries that the stream had, with the new one.
+    fn drop_references_of_first(&mut self, count: u64) -> Result<(), KeyspaceError> {
+        let mut ids = Vec::new();
+        self.view()
+            .for_range(StreamId::MIN, StreamId::MAX, false, |id, _| {
+                if ids.len() as u64 == count {
+                    return ControlFlow::Break(());
+                }
+                ids.push(id);
+                ControlFlow::Continue(())
+            })?;
+        if (ids.len() as u64) < count {
+            ids.extend(self.edits.appended.as_ref().map(|one| one.id));
+        }
+        for id in ids {
+            self.drop_references(id);
+        }
+        Ok(())
+    }
+
+    /// Trims the entries that no group refers to.
+    fn trim_unreferenced(&mut self, trim: Trim) -> Result<u64, KeyspaceError> {
+        let before = self.edits.len;
+        let nodes = self.shape.nodes.range(0..self.shape.nodes.len());
+        let nodes = nodes.map(|node| (node.live.into(), node.first_id, node.last_id));
+        let open = self.shape.open.front().zip(self.shape.open.back());
+        let open = open.map(|(first, last)| (self.shape.open.len() as u64, first.id, last.id));
+        // The new entry stays: no group has read it.
+        for (live, first_id, last_id) in nodes
+            .chain(open)
+            .collect::<Vec<(u64, StreamId, StreamId)>>()
+        {
+            let is_whole = match trim.to {
+                TrimTo::Length(len) => self.edits.len - live.min(self.edits.len) >= len,
+                TrimTo::Id(id) => last_id < id,
+            };
+            if !self.may_trim(trim, before, live) || (trim.approximately && !is_whole) {
+                break;
+            }
+            let mut ids = Vec::new();
+            self.view().for_range(first_id, last_id, false, |id, _| {
+                ids.push(id);
+                ControlFlow::Continue(())
+            })?;
+            for id in ids {
+                if self.stays(trim, id) {
+                    break;
+                }
+                if !self.is_referenced(id) {
+                    self.take_out(id)?;
+                }
+            }
+        }
+        Ok(before - self.edits.len)
     }
 }
