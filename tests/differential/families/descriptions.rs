@@ -1,9 +1,17 @@
 //! The tolerated differences of COMMAND INFO and COMMAND DOCS from the installed redis-server, which is 7.0, while this
 //! server follows 7.2. Each has its reason.
 
-/// Commands that the installed server may lack: ours, and those that came with Redis 7.2.
+/// Commands that the installed server may lack: ours, and those that came with Redis 7.2 and, for streams, 8.2.
 pub fn may_be_unknown(name: &str) -> bool {
-    name.starts_with("pmemkv.") || ["client|setinfo", "client|no-touch", "waitaof"].contains(&name)
+    name.starts_with("pmemkv.")
+        || [
+            "client|setinfo",
+            "client|no-touch",
+            "waitaof",
+            "xdelex",
+            "xackdel",
+        ]
+        .contains(&name)
 }
 
 /// Fields of COMMAND INFO and COMMAND DOCS that differ from the installed server's: command, field, reason.
