@@ -37,7 +37,7 @@ pub(in crate::commands) static COMMANDS: &[Row] = &[
             .union(Flags::MOVABLEKEYS),
         "5.0.0",
         "Returns the entries of streams behind given IDs, and waits for some where there are none",
-        "O(N) for each stream, with N entries returned",
+        "For each stream mentioned: O(N), with N entries returned.",
         xread,
     )
     .keys(&[KeySpec::half_after(&["RO", "access"], "STREAMS", 1)])
@@ -51,7 +51,7 @@ pub(in crate::commands) static COMMANDS: &[Row] = &[
         "5.0.0",
         "Delivers new entries of streams to a consumer of a group, or returns those it has not acknowledged; waits \
          for some where there are none",
-        "O(M) for each stream, with M entries returned",
+        "For each stream mentioned: O(M), with M entries returned.",
         xreadgroup,
     )
     .keys(&[KeySpec::half_after(&["RO", "access"], "STREAMS", 4)])
