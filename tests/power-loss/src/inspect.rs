@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use keyspace::{Access, Cursor, DATABASES, Keyspace, Kind, View, now_ms};
+use keyspace::{Access, Cursor, DATABASES, Keyspace, Kind, StreamId, View, now_ms};
 use store::{LayoutChoice, Options};
 
 use crate::contents::{Contents, Item, pair};
@@ -156,6 +156,23 @@ fn item(view: View<'_>, deadline: Option<i64>) -> Result<Item, keyspace::Keyspac
                 parts.push(pair(member, &score.to_le_bytes()));
             }
             "zset"
+        }
+        View::Stream(stream) => {
+            stream.for_range(StreamId::MIN, StreamId::MAX, false, |id, pairs| {
+                parts.push(format!("{id} {pairs:?}").into_bytes());
+                std::ops::ControlFlow::Continue(())
+            })?;
+            let ids = (stream.last_id(), stream.max_deleted_id());
+            parts.push(format!("ids {ids:?} {}", stream.entries_added()).into_bytes());
+            for group in stream.groups() {
+                let read = (group.name(), group.last_id(), group.entries_read());
+                parts.push(format!("group {read:?}").into_bytes());
+                for (id, consumer, at, count) in group.pending(StreamId::MIN, StreamId::MAX) {
+                    let pending = (group.name(), id, consumer.name(), at, count);
+                    parts.push(format!("pending {pending:?}").into_bytes());
+                }
+            }
+            "stream"
         }
     };
     if kind != "list" {
