@@ -68,10 +68,17 @@ pub(in crate::commands) static COMMANDS: &[Row] = &[
     ]),
 ];
 
+/// Whether a call waits.
+#[derive(Clone, Copy, Debug)]
+enum Block {
+    No,
+    /// Up to this time, or for ever.
+    Until(Option<Instant>),
+}
+
 /// A call, as its arguments give it.
 struct Words<'a> {
-    /// How long it waits: not at all, for ever, or up to a time.
-    block: Option<Option<Instant>>,
+    block: Block,
     count: usize,
     reader: Option<Reader>,
     keys: Vec<&'a [u8]>,
@@ -83,7 +90,7 @@ impl<'a> Words<'a> {
         let by_group = args[0].len() == "xreadgroup".len();
         let name = if by_group { "xreadgroup" } else { "xread" };
         let mut words = Self {
-            block: None,
+            block: Block::No,
             count: 0,
             reader: None,
             keys: Vec::new(),
@@ -104,7 +111,7 @@ impl<'a> Words<'a> {
                     return Err(CommandError::Text(text.into()));
                 }
                 at += 1;
-                words.block = Some(parse_timeout(&args[at])?);
+                words.block = parse_timeout(&args[at])?;
             } else if is("count") && more > 0 {
                 at += 1;
                 let count = parse_i64(&args[at]).ok_or(CommandError::NotAnInteger)?;
@@ -169,17 +176,19 @@ impl<'a> Words<'a> {
     }
 }
 
-/// The end of a timeout in milliseconds; `None` where it has none.
-fn parse_timeout(text: &[u8]) -> Result<Option<Instant>, CommandError> {
+/// A timeout in milliseconds; 0 has no end.
+fn parse_timeout(text: &[u8]) -> Result<Block, CommandError> {
     let ms = parse_i64(text).ok_or(CommandError::text(
         "ERR timeout is not an integer or out of range",
     ))?;
     let ms_max = i64::MAX - now_ms();
     match u64::try_from(ms) {
         Err(_) => Err(CommandError::text("ERR timeout is negative")),
-        Ok(0) => Ok(None),
+        Ok(0) => Ok(Block::Until(None)),
         Ok(_) if ms > ms_max => Err(CommandError::text("ERR timeout is out of range")),
-        Ok(ms) => Ok(Instant::now().checked_add(Duration::from_millis(ms))),
+        Ok(ms) => Ok(Block::Until(
+            Instant::now().checked_add(Duration::from_millis(ms)),
+        )),
     }
 }
 
@@ -249,7 +258,7 @@ fn xread(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     for (key, &found) in words.keys.iter().zip(&looked_up) {
         ctx.looked_up(key, found);
     }
-    answer(ctx, &words, from, served)
+    Ok(answer(ctx, &words, from, served))
 }
 
 fn xreadgroup(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
@@ -281,16 +290,11 @@ fn xreadgroup(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     for (key, &found) in words.keys.iter().zip(&looked_up) {
         ctx.looked_up(key, found);
     }
-    answer(ctx, &words, from, served)
+    Ok(answer(ctx, &words, from, served))
 }
 
 /// Answers what was read, or waits.
-fn answer(
-    ctx: &mut Context<'_>,
-    words: &Words<'_>,
-    from: Vec<From>,
-    served: Served,
-) -> CommandResult {
+fn answer(ctx: &mut Context<'_>, words: &Words<'_>, from: Vec<From>, served: Served) -> Outcome {
     if !served.is_empty() {
         ctx.out.pairs_header(served.len());
         for (i, entries) in served {
@@ -298,13 +302,13 @@ fn answer(
             ctx.out.bulk(words.keys[i]);
             entries.write(ctx.out);
         }
-        return Ok(Outcome::Written);
+        return Outcome::Written;
     }
     match words.block {
-        Some(deadline) if !ctx.session.in_step() => Ok(Outcome::Block(Box::new(Wait {
+        Block::Until(deadline) if !ctx.session.in_step() => Outcome::Block(Box::new(Wait {
             call: Box::new(Call::Read(words.call(from))),
             deadline,
-        }))),
-        _ => Ok(Reply::NullArray.into()),
+        })),
+        _ => Reply::NullArray.into(),
     }
 }

@@ -98,7 +98,7 @@ pub(super) fn serve_group(
         let consumer =
             consumer.unwrap_or_else(|| stream.create_consumer(group, &reader.consumer, now));
         let mut entries = collected();
-        let serves = match from {
+        let has_reply = match from {
             From::After(id) => {
                 stream.touch_consumer(group, consumer, now, false);
                 read_history(
@@ -137,7 +137,7 @@ pub(super) fn serve_group(
             changes += 1;
             keys.event(i, EventClass::STREAM, "xgroup-createconsumer");
         }
-        if serves {
+        if has_reply {
             changes += 1;
             served.push((i, entries));
         }

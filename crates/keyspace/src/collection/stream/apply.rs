@@ -38,7 +38,7 @@ impl StreamEdits {
                     }
                 }
                 (RecordName::Deleted(first), Some(bits)) => {
-                    mark_deleted(shape, first, bits, location)
+                    mark_deleted(shape, first, bits, location);
                 }
                 (RecordName::Deleted(_), None) => {}
                 (name, value) => self.apply_to_group(

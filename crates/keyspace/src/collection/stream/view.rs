@@ -319,9 +319,9 @@ impl<'a> Stream<'a> {
         Some(added.cast_signed().wrapping_sub(read))
     }
 
-    /// About the bytes that the stream takes in the store without the records' heads, from up to `samples` of its
+    /// About the bytes that the stream takes in the store without the records' heads, from up to `samples_max` of its
     /// nodes.
-    pub fn stored_bytes(&self, samples: usize) -> Result<u64, KeyspaceError> {
+    pub fn stored_bytes(&self, samples_max: usize) -> Result<u64, KeyspaceError> {
         let (mut bytes, mut sampled, mut nodes) = (0, 0, 0);
         for (record, location) in self.shape.records() {
             let RecordName::Node(first) = record else {
@@ -329,12 +329,12 @@ impl<'a> Stream<'a> {
                 continue;
             };
             nodes += 1;
-            if nodes <= samples as u64 {
+            if nodes <= samples_max as u64 {
                 let len = self.source.read(&node_name(first), location, <[u8]>::len)?;
                 sampled += len as u64;
             }
         }
-        let mean = sampled / nodes.min(samples as u64).max(1);
+        let mean = sampled / nodes.min(samples_max as u64).max(1);
         Ok(bytes + nodes * (mean + NODE_NAME_BYTES))
     }
 
