@@ -70,6 +70,11 @@ def failed(queue, connection):
     check("failed", hopeless.get_status(), rq.job.JobStatus.FAILED)
     result = hopeless.latest_result()
     check("why", [result.type, "ValueError: try 1" in result.exc_string], [Result.Type.FAILED, True])
+
+    connection.delete("ran")
+    forgotten = queue.enqueue("rq_results.fail", 100, result_ttl=0)
+    run(queue)
+    check("failed without a time for results", forgotten.get_status(), rq.job.JobStatus.FAILED)
     return hopeless
 
 

@@ -149,6 +149,11 @@ fn waiting_for_streams_since_7_2() -> TestResult {
 }
 
 #[test]
+fn streams_since_8_2() -> TestResult {
+    stream_waits::compare_newest()
+}
+
+#[test]
 fn differential_events_of_collections() -> TestResult {
     events::compare(&[hashes::call, lists::call, sets::call, sortedsets::call])
 }

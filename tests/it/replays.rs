@@ -12,6 +12,8 @@
 //! | `app< has TEXT` | a string that contains the text |
 //! | `app< has-map proto 3` | a map (in RESP2 an array) that holds this field with this number |
 //! | `app< sorted [...]` | this reply, once the arrays in it are sorted |
+//! | `app< begins TEXT` | a reply that begins like this |
+//! | `app< as NAME` | a string, which later lines have for `{NAME}` |
 //! | `app< 7.2 REPLY` | this reply from Redis 7.2 on; an error before |
 //! | `wait 50` | milliseconds |
 
@@ -37,6 +39,14 @@ const REPLAYS: &[(&str, &str)] = &[
     ("rails", include_str!("conversations/rails.txt")),
     ("sidekiq", include_str!("conversations/sidekiq.txt")),
     ("spring", include_str!("conversations/spring.txt")),
+    (
+        "spring-streams",
+        include_str!("conversations/spring-streams.txt"),
+    ),
+    (
+        "symfony-messenger",
+        include_str!("conversations/symfony-messenger.txt"),
+    ),
 ];
 
 fn replay_all(port: u16) -> TestResult {
@@ -58,7 +68,12 @@ fn replay_all(port: u16) -> TestResult {
 fn replay(port: u16, text: &str) -> TestResult {
     let version = version(port)?;
     let mut clients = HashMap::new();
+    let mut named: Vec<(String, String)> = Vec::new();
     for (number, line) in text.lines().enumerate() {
+        let replaced = named.iter().fold(line.to_owned(), |line, (name, value)| {
+            line.replace(name, value)
+        });
+        let line = replaced.as_str();
         let at = |what: String| format!("{}: {line}\n    {what}", number + 1);
         if line.is_empty() || line.starts_with('#') {
             continue;
@@ -72,13 +87,18 @@ fn replay(port: u16, text: &str) -> TestResult {
             .ok_or_else(|| at("no line of a replay".to_owned()))?;
         let (name, rest) = line.split_at(end);
         if !clients.contains_key(name) {
-            clients.insert(name, RawClient::connect(port)?);
+            clients.insert(name.to_owned(), RawClient::connect(port)?);
         }
         let client = clients.get_mut(name).ok_or("it was put there")?;
         if let Some(call) = rest.strip_prefix("> ") {
             client.send(&words(call)?)?;
         } else if let Some(wanted) = rest.strip_prefix("< ") {
             let reply = client.read().map_err(|error| at(error.to_string()))?;
+            if let Some(name) = wanted.strip_prefix("as ") {
+                let value = reply.text().ok_or_else(|| at(format!("{reply:?}")))?;
+                named.push((format!("{{{name}}}"), value));
+                continue;
+            }
             compare(wanted, &reply, version).map_err(at)?;
         } else {
             return Err(at("no line of a replay".to_owned()).into());
@@ -140,6 +160,8 @@ fn compare(wanted: &str, reply: &Value, version: (u32, u32)) -> Result<(), Strin
         reply
             .integer()
             .is_some_and(|number| (least..=most).contains(&number))
+    } else if let Some(beginning) = wanted.strip_prefix("begins ") {
+        found.starts_with(beginning)
     } else if let Some(part) = wanted.strip_prefix("has ") {
         reply.text().is_some_and(|text| text.contains(part))
     } else if let Some(field) = wanted.strip_prefix("has-map ") {

@@ -15,6 +15,7 @@
 
 mod collections;
 mod locked;
+mod new_collection;
 mod one;
 mod several;
 mod writing;
@@ -23,9 +24,9 @@ use std::collections::HashMap;
 
 use smallvec::{SmallVec, smallvec};
 
-pub use collections::NewCollection;
 use locked::next_access;
 pub(crate) use locked::{Each, LockedKey, LockedShards};
+pub use new_collection::NewCollection;
 pub use one::{KeyUpdate, StringChanges, StringEdit};
 pub use several::Update;
 pub(crate) use writing::Writing;

@@ -8,7 +8,7 @@ import signal
 import sys
 import time
 
-from . import big, collections, curves, latency, lifecycle, machine, rates, report, strings
+from . import big, collections, curves, latency, lifecycle, machine, rates, report, streams, strings
 from .client import BenchError
 from .load import CLIENTS, Generator, check_tools
 from .plan import PARTS, make_plan
@@ -99,6 +99,8 @@ def run(fleet, arguments, plan, described):
         timed("collections", lambda: collections.measure(fleet, arguments.quick))
     if "strings" in plan.parts:
         timed("strings", lambda: strings.measure(fleet, arguments.quick))
+    if "streams" in plan.parts:
+        timed("streams", lambda: streams.measure(fleet, arguments.quick))
     for server in fleet.all():
         server.empty()
     if "restart" in plan.parts:
@@ -140,6 +142,8 @@ def page(result, plan):
         parts.append(collections.tables(result["collections"], ours))
     if "strings" in result:
         parts.append(strings.tables(result["strings"], ours))
+    if "streams" in result:
+        parts.append(streams.tables(result["streams"], ours))
     if "restart" in result:
         parts.append(big.tables(result["restart"], ours))
     if "lifecycle" in result:

@@ -3,7 +3,7 @@
 use crate::commands::lists::moving::move_element;
 use crate::commands::lists::pop::{mpop, pop};
 use crate::commands::sortedsets::pop::{Extreme, pop_first, pop_members};
-use crate::commands::streams::read::ReadCall;
+use crate::commands::streams::serve::ReadCall;
 use crate::commands::{CommandError, Database};
 use crate::keyspace::{Access, End, Keyspace, Kind};
 use crate::protocol::Reply;

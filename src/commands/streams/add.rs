@@ -165,10 +165,8 @@ impl Options {
                 limit = Some(u64::try_from(number).map_err(|_| error)?);
             } else if adds && is("nomkstream") {
                 options.no_mkstream = true;
-            } else if let Some(named) = parse_references(option) {
-                if references.replace(named).is_some() {
-                    return Err(CommandError::Syntax);
-                }
+            } else if let Some(named) = parse_references(option).filter(|_| references.is_none()) {
+                references = Some(named);
             } else if adds {
                 options.id = Some((at, parse_new_id(option)?));
                 break;

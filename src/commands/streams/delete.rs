@@ -91,7 +91,7 @@ fn delete(
     id: StreamId,
     references: References,
 ) -> Result<Option<bool>, CommandError> {
-    if references == References::Respect && stream.contains(id)? && stream.is_referenced(id) {
+    if references == References::Respect && stream.is_referenced(id) {
         return Ok(None);
     }
     if references == References::Delete {

@@ -19,7 +19,7 @@ const ID: Argument = Argument::new(
         Argument::token("new-id", "$"),
     ]),
 );
-const ENTRIES_READ: Argument = Argument::new("entries-read", ArgumentKind::Integer)
+const ENTRIES_READ: Argument = Argument::new("entriesread", ArgumentKind::Integer)
     .shown_as("entries-read")
     .with_token("ENTRIESREAD")
     .optional();

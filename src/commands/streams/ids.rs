@@ -97,8 +97,7 @@ fn parse_number(text: &[u8]) -> Option<u64> {
     let spaces = text.iter().take_while(|byte| is_space(byte)).count();
     let (negative, digits) = match &text[spaces..] {
         [b'-', digits @ ..] => (true, digits),
-        [b'+', digits @ ..] => (false, digits),
-        digits => (false, digits),
+        [b'+', digits @ ..] | digits => (false, digits),
     };
     if digits.is_empty() {
         return None;

@@ -12,6 +12,7 @@ pub(super) mod object;
 pub(super) mod pending;
 pub(super) mod range;
 pub(super) mod read;
+pub(super) mod serve;
 
 use super::{CommandError, Context};
 use crate::catalog::spec::{Argument, ArgumentKind, Arity, Categories, Flags, Group, KeySpec};

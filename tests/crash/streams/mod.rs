@@ -1,6 +1,7 @@
 //! Streams under `kill -9`: entries, ids and counters, groups and what is pending in them.
 
 mod delivery;
+mod difference;
 mod model;
 mod source;
 
@@ -29,7 +30,7 @@ fn crash_streams_in_pairs() -> TestResult {
 }
 
 /// The same without a kill: replies and contents equal the model's. With `PMEMKV_SUBJECT` this also checks the model,
-/// against a server that behaves as Redis 7.2 does.
+/// against a server that behaves as Redis 8.2 does.
 #[test]
 fn streams_are_as_the_model_of_the_crash_tests() -> TestResult {
     let (seed, _) = seed_and_rounds(0)?;

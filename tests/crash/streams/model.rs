@@ -37,6 +37,20 @@ fn error(start: &str) -> Value {
     Value::Error(start.as_bytes().to_vec())
 }
 
+/// Answers of XDELEX and XACKDEL.
+const GONE: i64 = -1;
+const DELETED: i64 = 1;
+const REFERENCED: i64 = 2;
+
+/// What of groups is deleted too, and the ids.
+fn split_strategy<'a, 'b>(rest: &'b [&'a str]) -> (&'a str, &'b [&'a str]) {
+    match rest {
+        ["IDS", _, ids @ ..] => ("KEEPREF", ids),
+        [how, "IDS", _, ids @ ..] => (how, ids),
+        _ => panic!("no ids: {rest:?}"),
+    }
+}
+
 fn int(number: usize) -> Value {
     Value::Integer(i64::try_from(number).unwrap_or(i64::MAX))
 }
@@ -193,6 +207,34 @@ impl Streams {
                     acked.count()
                 }))
             }
+            ["XDELEX", key, ref rest @ ..] => {
+                let (how, ids) = split_strategy(rest);
+                let mut stream = self.0.get_mut(key);
+                let deleted = ids.iter().map(|id| match &mut stream {
+                    Some(stream) => Value::Integer(stream.delete_one(parse_id(id), how)),
+                    None => Value::Integer(GONE),
+                });
+                Value::Array(deleted.collect())
+            }
+            ["XACKDEL", key, group, ref rest @ ..] => {
+                let (how, ids) = split_strategy(rest);
+                let mut stream = self.0.get_mut(key);
+                let deleted = ids.iter().map(|id| {
+                    let id = parse_id(id);
+                    let stream = stream.as_mut();
+                    let stream = stream.filter(|s| s.groups.contains_key(group));
+                    let acked = stream.and_then(|stream| {
+                        let pending = &mut stream.groups.get_mut(group)?.pending;
+                        pending.remove(&id)?;
+                        Some(match stream.delete_one(id, how) {
+                            GONE => DELETED,
+                            answer => answer,
+                        })
+                    });
+                    Value::Integer(acked.unwrap_or(GONE))
+                });
+                Value::Array(deleted.collect())
+            }
             ["XCLAIM", key, group, consumer, "0", ref rest @ ..] => {
                 let Some(stream) = self.0.get_mut(key).filter(|s| s.groups.contains_key(group))
                 else {
@@ -256,44 +298,9 @@ impl Streams {
             _ => panic!("the model does not know {words:?}"),
         }
     }
-
-    /// The first key for which `found` differs.
-    pub fn difference(&self, found: &Self) -> Option<String> {
-        let mut keys = self.0.keys().chain(found.0.keys());
-        keys.find_map(|key| {
-            let (expected, found) = (self.0.get(key), found.0.get(key));
-            (expected != found).then(|| match (expected, found) {
-                (Some(expected), Some(found)) => format!("{key}: {}", expected.told_apart(found)),
-                _ => format!("{key} holds {found:?} instead of {expected:?}"),
-            })
-        })
-    }
 }
 
 impl Stream {
-    fn told_apart(&self, found: &Self) -> String {
-        let extra: Vec<_> = found
-            .entries
-            .keys()
-            .filter(|id| !self.entries.contains_key(id))
-            .collect();
-        let lost: Vec<_> = self
-            .entries
-            .keys()
-            .filter(|id| !found.entries.contains_key(id))
-            .collect();
-        let numbers = |s: &Self| (s.last_id, s.max_deleted_id, s.added, s.entries.len());
-        let mut text = format!(
-            "lost {lost:?}, too many {extra:?}; last id, deleted id, added, length {:?} instead of {:?}",
-            numbers(found),
-            numbers(self)
-        );
-        if self.groups != found.groups {
-            text += &format!("; groups {:?} instead of {:?}", found.groups, self.groups);
-        }
-        text
-    }
-
     fn add(&mut self, id: Id, fields: &[&str]) {
         let fields = fields.iter().map(|&field| field.to_owned());
         self.entries.insert(id, fields.collect());
@@ -307,6 +314,24 @@ impl Stream {
             self.entries.pop_first();
         }
         removed
+    }
+
+    /// Deletes one entry as XDELEX does, and returns what it answers.
+    fn delete_one(&mut self, id: Id, how: &str) -> i64 {
+        let wanted = |group: &Group| group.last_id < id || group.pending.contains_key(&id);
+        if how == "ACKED" && self.groups.values().any(wanted) {
+            return REFERENCED;
+        }
+        if how == "DELREF" {
+            for group in self.groups.values_mut() {
+                group.pending.remove(&id);
+            }
+        }
+        if self.entries.remove(&id).is_none() {
+            return GONE;
+        }
+        self.max_deleted_id = self.max_deleted_id.max(id);
+        DELETED
     }
 
     fn delete(&mut self, ids: &[&str]) -> usize {

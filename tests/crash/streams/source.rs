@@ -175,7 +175,17 @@ impl Source {
                 };
                 format!("XADD {key} {trim}{id} {}", self.fields())
             }
-            30..36 => format!("XDEL {key} {}", self.old_ids()),
+            30..33 => format!("XDEL {key} {}", self.old_ids()),
+            33..36 => {
+                let how = self.pick(&["", "KEEPREF ", "DELREF ", "ACKED "]);
+                let ids = self.old_ids();
+                let count = ids.split(' ').count();
+                if self.below(2) == 0 {
+                    format!("XDELEX {key} {how}IDS {count} {ids}")
+                } else {
+                    format!("XACKDEL {key} {group} {how}IDS {count} {ids}")
+                }
+            }
             36..39 => format!("XTRIM {key} MAXLEN {}", self.below(40)),
             39..42 => format!("XTRIM {key} MINID {}", self.old_id()),
             42 => {

@@ -180,7 +180,55 @@ const CASES: &[(&str, &str)] = &[
     ("SET k v", "SET k v GET"),
     ("RPUSH k a", "RENAME k l"),
     ("HSET k f v", "HSET k f 1 f 2"),
+    ("", "XADD s 1-1 a b"),
+    ("XADD s 1-1 a b", "XADD s 1-1 a b"),
+    ("", "XADD s NOMKSTREAM 1-1 a b"),
+    ("XADD s 1-1 a b;XADD s 2-1 a b", "XADD s MAXLEN 1 3-1 a b"),
+    ("XADD s 1-1 a b;XADD s 2-1 a b", "XADD s MINID 2 3-1 a b"),
+    ("", "XADD s MAXLEN 0 1-1 a b"),
+    ("XADD s 1-1 a b;XADD s 2-1 a b", "XDEL s 1-1"),
+    ("XADD s 1-1 a b;XADD s 2-1 a b", "XDEL s 1-1 2-1 3-1"),
+    ("XADD s 1-1 a b", "XDEL s 7-1"),
+    ("", "XDEL s 1-1"),
+    ("XADD s 1-1 a b;XADD s 2-1 a b;XADD s 3-1 a b", "XTRIM s MAXLEN 1"),
+    ("XADD s 1-1 a b;XADD s 2-1 a b", "XTRIM s MAXLEN 5"),
+    ("XADD s 1-1 a b;XADD s 2-1 a b", "XTRIM s MINID 2"),
+    ("", "XTRIM s MAXLEN 1"),
+    ("XADD s 1-1 a b", "XSETID s 5-1"),
+    ("XADD s 1-1 a b", "XSETID s 1-1"),
+    ("XADD s 1-1 a b", "XSETID s 0-1"),
+    ("", "XGROUP CREATE s g 0 MKSTREAM"),
+    ("XADD s 1-1 a b", "XGROUP CREATE s g $"),
+    ("XGROUP CREATE s g 0 MKSTREAM", "XGROUP CREATE s g 0 MKSTREAM"),
+    ("XGROUP CREATE s g 0 MKSTREAM", "XGROUP SETID s g 0"),
+    ("XGROUP CREATE s g 0 MKSTREAM", "XGROUP DESTROY s g"),
+    ("XGROUP CREATE s g 0 MKSTREAM", "XGROUP DESTROY s h"),
+    ("XGROUP CREATE s g 0 MKSTREAM", "XGROUP CREATECONSUMER s g c"),
+    ("XGROUP CREATE s g 0 MKSTREAM;XGROUP CREATECONSUMER s g c", "XGROUP CREATECONSUMER s g c"),
+    ("XGROUP CREATE s g 0 MKSTREAM;XGROUP CREATECONSUMER s g c", "XGROUP DELCONSUMER s g c"),
+    ("XGROUP CREATE s g 0 MKSTREAM", "XGROUP DELCONSUMER s g c"),
+    ("XADD s 1-1 a b;XADD s 2-1 a b;XGROUP CREATE s g 0 MKSTREAM", "XREADGROUP GROUP g c STREAMS s >"),
+    ("XADD s 1-1 a b;XADD s 2-1 a b;XGROUP CREATE s g 0 MKSTREAM;XGROUP CREATECONSUMER s g c", "XREADGROUP GROUP g c STREAMS s >"),
+    ("XADD s 1-1 a b;XADD s 2-1 a b;XGROUP CREATE s g 0 MKSTREAM", "XREADGROUP GROUP g c COUNT 1 STREAMS s >"),
+    ("XADD s 1-1 a b;XADD s 2-1 a b;XGROUP CREATE s g 0 MKSTREAM", "XREADGROUP GROUP g c NOACK STREAMS s >"),
+    ("XGROUP CREATE s g 0 MKSTREAM;XGROUP CREATECONSUMER s g c", "XREADGROUP GROUP g c STREAMS s >"),
+    ("XADD s 1-1 a b;XGROUP CREATE s g 0 MKSTREAM;XREADGROUP GROUP g c STREAMS s >", "XREADGROUP GROUP g c STREAMS s 0"),
+    ("XADD s 1-1 a b;XADD s 2-1 a b;XGROUP CREATE s g 0 MKSTREAM;XREADGROUP GROUP g c STREAMS s >", "XACK s g 1-1"),
+    ("XADD s 1-1 a b;XADD s 2-1 a b;XGROUP CREATE s g 0 MKSTREAM;XREADGROUP GROUP g c STREAMS s >", "XACK s g 1-1 2-1 3-1"),
+    ("XADD s 1-1 a b;XGROUP CREATE s g 0 MKSTREAM;XREADGROUP GROUP g c STREAMS s >", "XACK s g 7-1"),
+    ("XADD s 1-1 a b;XGROUP CREATE s g 0 MKSTREAM;XREADGROUP GROUP g c STREAMS s >", "XCLAIM s g c 0 1-1"),
+    ("XADD s 1-1 a b;XGROUP CREATE s g 0 MKSTREAM;XREADGROUP GROUP g c STREAMS s >", "XCLAIM s g d 0 1-1 JUSTID"),
+    ("XADD s 1-1 a b;XGROUP CREATE s g 0 MKSTREAM;XREADGROUP GROUP g c STREAMS s >", "XCLAIM s g c 1000000 1-1"),
+    ("XADD s 1-1 a b;XADD s 2-1 a b;XGROUP CREATE s g 0 MKSTREAM;XREADGROUP GROUP g c STREAMS s >", "XCLAIM s g c 0 1-1 2-1"),
+    ("XADD s 1-1 a b;XGROUP CREATE s g 0 MKSTREAM;XREADGROUP GROUP g c STREAMS s >;XDEL s 1-1", "XCLAIM s g c 0 1-1"),
+    ("XADD s 1-1 a b;XADD s 2-1 a b;XGROUP CREATE s g 0 MKSTREAM;XREADGROUP GROUP g c STREAMS s >", "XAUTOCLAIM s g c 0 0"),
+    ("XADD s 1-1 a b;XADD s 2-1 a b;XGROUP CREATE s g 0 MKSTREAM;XREADGROUP GROUP g c STREAMS s >", "XAUTOCLAIM s g d 0 0 JUSTID"),
+    ("XADD s 1-1 a b;XGROUP CREATE s g 0 MKSTREAM;XREADGROUP GROUP g c STREAMS s >;XDEL s 1-1", "XAUTOCLAIM s g c 0 0"),
+    ("XADD s 1-1 a b;XGROUP CREATE s g 0 MKSTREAM;XGROUP CREATECONSUMER s g c", "XAUTOCLAIM s g c 0 0"),
 ];
+
+/// Commands of later versions than the compared server.
+const LATER: &[&str] = &["xackdel", "xdelex"];
 
 fn changes(client: &mut RawClient) -> TestResult<u64> {
     let info = client.line("INFO persistence")?.text().unwrap_or_default();
@@ -239,7 +287,8 @@ pub fn compare() -> TestResult {
     assert!(differences.is_empty(), "{}", differences.join("\n"));
     let name = |call: &str| call.split(' ').next().map(str::to_ascii_lowercase);
     let tried: BTreeSet<String> = CASES.iter().filter_map(|(_, call)| name(call)).collect();
-    let missing: Vec<_> = writing(&mut ours)?.difference(&tried).cloned().collect();
+    let mut missing = writing(&mut ours)?;
+    missing.retain(|name| !tried.contains(name) && !LATER.contains(&name.as_str()));
     assert!(missing.is_empty(), "no case of {missing:?}");
     Ok(())
 }

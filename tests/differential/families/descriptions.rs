@@ -1,13 +1,86 @@
 //! The tolerated differences of COMMAND INFO and COMMAND DOCS from the installed redis-server, which is 7.0, while this
 //! server follows 7.2. Each has its reason.
 
-/// Commands that the installed server may lack: ours, and those that came with Redis 7.2.
+/// Commands that the installed server may lack: ours, and those that came with Redis 7.2 and 8.2.
 pub fn may_be_unknown(name: &str) -> bool {
-    name.starts_with("pmemkv.") || ["client|setinfo", "client|no-touch", "waitaof"].contains(&name)
+    name.starts_with("pmemkv.")
+        || [
+            "client|setinfo",
+            "client|no-touch",
+            "waitaof",
+            "xackdel",
+            "xdelex",
+        ]
+        .contains(&name)
 }
 
 /// Fields of COMMAND INFO and COMMAND DOCS that differ from the installed server's: command, field, reason.
 pub const METADATA: &[(&str, &str, &str)] = &[
+    (
+        "xadd",
+        "arguments",
+        "Redis 8.2 takes KEEPREF, DELREF and ACKED, 7.0 did not",
+    ),
+    (
+        "xtrim",
+        "arguments",
+        "Redis 8.2 takes KEEPREF, DELREF and ACKED, 7.0 did not",
+    ),
+    (
+        "xsetid",
+        "arguments",
+        "Redis 7.2 gives other names to some arguments than 7.0",
+    ),
+    (
+        "xgroup|create",
+        "arguments",
+        "Redis 7.2 gives other names to some arguments than 7.0",
+    ),
+    (
+        "xgroup|createconsumer",
+        "arguments",
+        "Redis 7.2 gives other names to some arguments than 7.0",
+    ),
+    (
+        "xgroup|delconsumer",
+        "arguments",
+        "Redis 7.2 gives other names to some arguments than 7.0",
+    ),
+    (
+        "xgroup|destroy",
+        "arguments",
+        "Redis 7.2 gives other names to some arguments than 7.0",
+    ),
+    (
+        "xgroup|setid",
+        "arguments",
+        "Redis 7.2 gives other names to some arguments than 7.0",
+    ),
+    (
+        "xclaim",
+        "arguments",
+        "Redis 7.2 gives other names to some arguments than 7.0",
+    ),
+    (
+        "xinfo|consumers",
+        "arguments",
+        "Redis 7.2 gives other names to some arguments than 7.0",
+    ),
+    (
+        "xinfo|stream",
+        "arguments",
+        "Redis 7.2 names FULL as an argument of its own, 7.0 did not",
+    ),
+    (
+        "xinfo|stream",
+        "history",
+        "Redis 7.2 tells more of consumers than 7.0",
+    ),
+    (
+        "xinfo|consumers",
+        "history",
+        "Redis 7.2 tells more of consumers than 7.0",
+    ),
     ("append", "complexity", "a value is written anew as a whole"),
     (
         "setrange",

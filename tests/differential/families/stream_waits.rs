@@ -199,14 +199,24 @@ const KEYS: &str = "
 
 /// What Redis 7.0 does in another way, with the replies of Valkey 9.1 and Redis 8.2, which are those of Redis 7.2.
 pub fn compare_newer() -> TestResult {
+    check(SINCE_7_2)
+}
+
+/// What came with Redis 8.2, with its replies.
+pub fn compare_newest() -> TestResult {
+    check(SINCE_8_2)
+}
+
+/// Plays a script, and compares each reply with the one behind its `=>`.
+fn check(script: &str) -> TestResult {
     let server = Subject::start("cmap")?;
-    let script: Vec<(&str, &str)> = SINCE_7_2
-        .lines()
+    let lines = script.lines();
+    let script: Vec<(&str, &str)> = lines
+        .clone()
         .filter_map(|line| line.split_once(" => "))
         .map(|(call, reply)| (call.trim(), reply))
         .collect();
-    let calls: Vec<&str> = SINCE_7_2
-        .lines()
+    let calls: Vec<&str> = lines
         .map(|line| line.split(" => ").next().unwrap_or_default())
         .collect();
     let told = scripts::play(server.port(), &calls.join("\n"))?;
@@ -300,4 +310,90 @@ const SINCE_7_2: &str = "
     w: XCLAIM c g claimer 0 1-1 | 1 => []
     w: XAUTOCLAIM c g auto 0 0 | 1 => [0-0 [] []]
     w: XINFO GROUPS c | 1 => [[name g consumers :3 pending :0 last-delivered-id 1-1 entries-read nil lag :0]]
+";
+
+const SINCE_8_2: &str = "
+    w: XADD s 1-1 a 1 | 1 => 1-1
+    w: XADD s 2-1 a 2 | 1 => 2-1
+    w: XADD s 3-1 a 3 | 1 => 3-1
+    w: XADD s 4-1 a 4 | 1 => 4-1
+    w: XADD s 5-1 a 5 | 1 => 5-1
+    w: XADD s 6-1 a 6 | 1 => 6-1
+    w: XADD s 7-1 a 7 | 1 => 7-1
+    w: XADD s 8-1 a 8 | 1 => 8-1
+    w: XADD s 9-1 a 9 | 1 => 9-1
+    w: XGROUP CREATE s g 0 | 1 => +OK
+    w: XGROUP CREATE s h 0 | 1 => +OK
+    w: XREADGROUP GROUP g alice COUNT 6 STREAMS s > | 1 => [[s [[1-1 [a 1]] [2-1 [a 2]] [3-1 [a 3]] [4-1 [a 4]] [5-1 [a 5]] [6-1 [a 6]]]]]
+    w: XREADGROUP GROUP h bob COUNT 4 STREAMS s > | 1 => [[s [[1-1 [a 1]] [2-1 [a 2]] [3-1 [a 3]] [4-1 [a 4]]]]]
+    w: XACKDEL s g IDS 2 1-1 77-1 | 1 => [:1 :-1]
+    w: XPENDING s g | 1 => [:5 2-1 6-1 [[alice 5]]]
+    w: XPENDING s h | 1 => [:4 1-1 4-1 [[bob 4]]]
+    w: XLEN s | 1 => :8
+    w: XACKDEL s g KEEPREF IDS 1 2-1 | 1 => [:1]
+    w: XPENDING s h - + 10 nobody | 1 => []
+    w: XPENDING s h | 1 => [:4 1-1 4-1 [[bob 4]]]
+    w: XACKDEL s g DELREF IDS 1 3-1 | 1 => [:1]
+    w: XPENDING s h | 1 => [:3 1-1 4-1 [[bob 3]]]
+    w: XACKDEL s g ACKED IDS 2 4-1 5-1 | 1 => [:2 :2]
+    w: XPENDING s g | 1 => [:1 6-1 6-1 [[alice 1]]]
+    w: XPENDING s h | 1 => [:3 1-1 4-1 [[bob 3]]]
+    w: XRANGE s - + | 1 => [[4-1 [a 4]] [5-1 [a 5]] [6-1 [a 6]] [7-1 [a 7]] [8-1 [a 8]] [9-1 [a 9]]]
+    w: XACK s h 4-1 | 1 => :1
+    w: XDELEX s ACKED IDS 3 4-1 6-1 9-1 | 1 => [:1 :2 :2]
+    w: XRANGE s - + | 1 => [[5-1 [a 5]] [6-1 [a 6]] [7-1 [a 7]] [8-1 [a 8]] [9-1 [a 9]]]
+    w: XDELEX s IDS 1 6-1 | 1 => [:1]
+    w: XPENDING s g | 1 => [:1 6-1 6-1 [[alice 1]]]
+    w: XDELEX s DELREF IDS 2 6-1 7-1 | 1 => [:-1 :1]
+    w: XPENDING s g | 1 => [:0 nil nil nil-array]
+    w: XDELEX s KEEPREF IDS 1 500-1 | 1 => [:-1]
+    w: XDELEX nokey IDS 1 1-1 | 1 => [:-1]
+    w: XACKDEL nokey g IDS 1 1-1 | 1 => [:-1]
+    w: XACKDEL s nogroup IDS 1 1-1 | 1 => [:-1]
+    w: XDELEX s IDS 0 | 1 => -ERR wrong number of arguments for 'xdelex' command
+    w: XDELEX s IDS 2 1-1 | 1 => -ERR The `numids` parameter must match the number of arguments
+    w: XDELEX s IDS x 1-1 | 1 => -ERR Number of IDs must be a positive integer
+    w: XDELEX s 1-1 | 1 => -ERR wrong number of arguments for 'xdelex' command
+    w: XDELEX s KEEPREF DELREF IDS 1 1-1 | 1 => -ERR syntax error
+    w: XDELEX s NONSENSE IDS 1 1-1 | 1 => -ERR syntax error
+    w: XDELEX s IDS 1 x | 1 => -ERR Invalid stream ID specified as stream command argument
+    w: XACKDEL s g | 1 => -ERR wrong number of arguments for 'xackdel' command
+    w: XACKDEL s g IDS -1 1-1 | 1 => -ERR Number of IDs must be a positive integer
+    w: DEL s | 1 => :1
+    w: XADD s 1-1 a 1 | 1 => 1-1
+    w: XADD s 2-1 a 2 | 1 => 2-1
+    w: XADD s 3-1 a 3 | 1 => 3-1
+    w: XADD s 4-1 a 4 | 1 => 4-1
+    w: XADD s 5-1 a 5 | 1 => 5-1
+    w: XADD s 6-1 a 6 | 1 => 6-1
+    w: XGROUP CREATE s g 0 | 1 => +OK
+    w: XREADGROUP GROUP g alice COUNT 3 STREAMS s > | 1 => [[s [[1-1 [a 1]] [2-1 [a 2]] [3-1 [a 3]]]]]
+    w: XTRIM s MAXLEN 4 ACKED | 1 => :0
+    w: XRANGE s - + COUNT 2 | 1 => [[1-1 [a 1]] [2-1 [a 2]]]
+    w: XACK s g 1-1 | 1 => :1
+    w: XTRIM s MAXLEN 4 ACKED | 1 => :1
+    w: XLEN s | 1 => :5
+    w: XTRIM s MAXLEN 4 KEEPREF | 1 => :1
+    w: XPENDING s g | 1 => [:2 2-1 3-1 [[alice 2]]]
+    w: XTRIM s MAXLEN 3 DELREF | 1 => :1
+    w: XPENDING s g | 1 => [:1 2-1 2-1 [[alice 1]]]
+    w: XTRIM s MINID 6 DELREF | 1 => :2
+    w: XLEN s | 1 => :1
+    w: XPENDING s g | 1 => [:1 2-1 2-1 [[alice 1]]]
+    w: XADD s KEEPREF MAXLEN 1 8-1 a b | 1 => 8-1
+    w: XADD s MAXLEN 1 DELREF 9-1 a b | 1 => 9-1
+    w: XADD s ACKED MAXLEN 1 10-1 a b | 1 => 10-1
+    w: XLEN s | 1 => :2
+    w: XTRIM s MAXLEN 0 KEEPREF ACKED | 1 => -ERR syntax error
+    w: XADD s KEEPREF DELREF 11-1 a b | 1 => -ERR Invalid stream ID specified as stream command argument
+    w: XADD s DELREF 12-1 a b | 1 => 12-1
+    w: XLEN s | 1 => :3
+    w: DEL s | 1 => :1
+    w: XADD s 1-1 a 1 | 1 => 1-1
+    w: XADD s 2-1 a 2 | 1 => 2-1
+    w: XREAD STREAMS s + | 1 => [[s [[2-1 [a 2]]]]]
+    w: XREAD STREAMS nokey + | 1 => nil-array
+    w: XDEL s 2-1 | 1 => :1
+    w: XREAD COUNT 5 STREAMS s + | 1 => [[s [[1-1 [a 1]]]]]
+    w: XREVRANGE s + - COUNT 1 | 1 => [[1-1 [a 1]]]
 ";

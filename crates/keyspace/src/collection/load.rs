@@ -68,10 +68,8 @@ impl Claim {
         let len = self.records.len();
         match self.kind {
             Kind::List => len / 4,
-            // Its records are read.
-            Kind::Stream => len * 2,
-            // A sorted set has two orders to build.
-            Kind::SortedSet => len * 2,
+            // A stream's records are read, and a sorted set has two orders to build.
+            Kind::Stream | Kind::SortedSet => len * 2,
             _ => len,
         }
     }

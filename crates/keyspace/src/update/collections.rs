@@ -7,10 +7,11 @@ use smallvec::{SmallVec, smallvec};
 
 use super::Writes;
 use super::locked::LockedKey;
+use super::new_collection::NewCollection;
 use super::several::{Notice, Staged, Update};
 use crate::collection::{
-    Built, Collection, Edit, FieldsEdit, ListEdit, LockedCollection, NodeLimits, ScoresEdit,
-    StreamBuilder, StreamEdit, View, What, encode_score,
+    Built, Collection, Edit, FieldsEdit, ListEdit, LockedCollection, ScoresEdit, StreamEdit, View,
+    What,
 };
 use crate::{EventClass, Keyspace, KeyspaceError, Kind, Millis};
 use store::Location;
@@ -470,48 +471,4 @@ fn changes_elements<'o>(opened: &'o [Opened<'_>], edit: &Edit) -> Option<&'o Loc
     let locked = opened.locked.as_ref()?;
     // If the whole collection is removed, its elements need no writes of their own.
     (!edit.is_empty() && edit.len_after(locked.len()) > 0).then_some(locked)
-}
-
-/// A collection without a key. Dropping it removes the elements that it has stored.
-#[derive(Debug)]
-pub struct NewCollection<'a> {
-    position: usize,
-    built: Built<'a>,
-}
-
-impl<'a> NewCollection<'a> {
-    /// How many elements it has.
-    pub fn len(&self) -> usize {
-        self.built.len()
-    }
-
-    /// Whether it has no elements.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// Adds a hash's field, which it must not have yet.
-    pub fn field(&mut self, name: &[u8], value: &[u8]) -> Result<(), KeyspaceError> {
-        self.built.push(name, value)
-    }
-
-    /// Adds a set's member, which it must not have yet.
-    pub fn member(&mut self, name: &[u8]) -> Result<(), KeyspaceError> {
-        self.built.push(name, b"")
-    }
-
-    /// Adds a sorted set's member, which it must not have yet. The score is not NaN.
-    pub fn scored(&mut self, member: &[u8], score: f64) -> Result<(), KeyspaceError> {
-        self.built.push(member, &encode_score(score))
-    }
-
-    /// Begins a stream.
-    pub fn stream(&mut self, limits: NodeLimits) -> StreamBuilder<'_, 'a> {
-        StreamBuilder::new(&mut self.built, limits)
-    }
-
-    /// Adds an element at the end of a list.
-    pub fn element(&mut self, value: &[u8]) -> Result<(), KeyspaceError> {
-        self.built.push(b"", value)
-    }
 }

@@ -5,8 +5,9 @@ use std::collections::HashMap;
 use smallvec::SmallVec;
 
 use super::KeyWrite;
-use super::collections::{NewCollection, Opened};
+use super::collections::Opened;
 use super::locked::{Each, LockedKey, LockedKeys, LockedShards};
+use super::new_collection::NewCollection;
 use crate::collection::Edit;
 use crate::reading::storable;
 use crate::{

@@ -18,6 +18,7 @@ use crate::{Keyspace, KeyspaceError};
 
 /// The planned changes of a stream.
 #[derive(Debug, Default)]
+#[allow(clippy::struct_excessive_bools)] // They are independent of each other.
 pub(in super::super::super) struct StreamEdits {
     /// Names and values of records.
     pub(super) bytes: Scratch,

@@ -4,15 +4,18 @@
 //! ids, for each open entry its id, and the groups with their consumers and pending entries.
 //! [ADR 32](../../../../docs/adr/0032-streams.md) says why.
 
+mod apply;
 mod build;
 mod edit;
 mod group_edit;
+mod group_view;
 mod groups;
 mod id;
 mod limits;
 mod load;
 mod node;
 mod plan;
+mod radix;
 mod records;
 mod shape;
 mod trim;
@@ -22,11 +25,12 @@ mod view;
 pub use build::StreamBuilder;
 pub use edit::StreamEdit;
 pub use group_edit::{GroupState, PendingState};
+pub use group_view::{ConsumerView, GroupView};
 pub use id::StreamId;
 pub use limits::NodeLimits;
 pub use node::Pair;
 pub use trim::{References, Trim, TrimTo};
-pub use view::{ConsumerView, GroupView, Stream};
+pub use view::Stream;
 
 pub(in super::super) use edit::StreamEdits;
 pub(super) use load::StreamParts;

@@ -366,10 +366,10 @@ mod tests {
         #[test]
         fn closed_nodes_come_back(entries in entries()) {
             let bytes = encode(&entries);
-            let head = Entries::of(entries[0].0, &bytes).unwrap().head;
+            let head = Entries::of(entries[0].0, &bytes).expect("it reads").head;
             prop_assert_eq!((head.first_id, head.last_id), (entries[0].1, entries[entries.len() - 1].1));
             prop_assert_eq!(head.last_ordinal, entries[entries.len() - 1].0);
-            prop_assert_eq!(decode(entries[0].0, &bytes).unwrap(), entries);
+            prop_assert_eq!(decode(entries[0].0, &bytes).expect("it reads"), entries);
         }
 
         #[test]
@@ -377,7 +377,7 @@ mod tests {
             let (ordinal, id, fields) = &entries[0];
             let mut out = Vec::new();
             encode_open(&mut out, *id, &pairs(fields));
-            prop_assert_eq!(decode(*ordinal, &out).unwrap(), &entries[..1]);
+            prop_assert_eq!(decode(*ordinal, &out).expect("it reads"), &entries[..1]);
         }
 
         #[test]

@@ -60,16 +60,6 @@ impl RecordName {
     /// Reads a name; `None` if it is none.
     pub fn decode(name: &[u8]) -> Option<Self> {
         let (&tag, mut rest) = name.split_first()?;
-        fn long(rest: &mut &[u8]) -> Option<u64> {
-            let (number, others) = rest.split_first_chunk()?;
-            *rest = others;
-            Some(u64::from_be_bytes(*number))
-        }
-        fn short(rest: &mut &[u8]) -> Option<u32> {
-            let (number, others) = rest.split_first_chunk()?;
-            *rest = others;
-            Some(u32::from_be_bytes(*number))
-        }
         let rest = &mut rest;
         let name = match tag {
             b'h' => RecordName::Head,
@@ -82,6 +72,19 @@ impl RecordName {
         };
         rest.is_empty().then_some(name)
     }
+}
+
+/// Takes a number off the front of a name.
+fn long(rest: &mut &[u8]) -> Option<u64> {
+    let (number, others) = rest.split_first_chunk()?;
+    *rest = others;
+    Some(u64::from_be_bytes(*number))
+}
+
+fn short(rest: &mut &[u8]) -> Option<u32> {
+    let (number, others) = rest.split_first_chunk()?;
+    *rest = others;
+    Some(u32::from_be_bytes(*number))
 }
 
 fn push_id(out: &mut Vec<u8>, id: StreamId) {

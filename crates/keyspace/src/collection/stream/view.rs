@@ -5,8 +5,9 @@ use std::ops::ControlFlow;
 use smallvec::SmallVec;
 
 use super::StreamId;
-use super::groups::{Consumer, Group};
+use super::group_view::GroupView;
 use super::node::{Entries, Pair};
+use super::radix::{RADIX_IDS_MAX, radix_tree_nodes};
 use super::records::{ConsumerRecord, Head, RecordName};
 use super::shape::{Node, OpenEntry, StreamShape};
 use crate::KeyspaceError;
@@ -318,9 +319,9 @@ impl<'a> Stream<'a> {
         Some(added.cast_signed().wrapping_sub(read))
     }
 
-    /// About the bytes that the stream takes in the store without the records' heads, from up to `samples` of its
+    /// About the bytes that the stream takes in the store without the records' heads, from up to `samples_max` of its
     /// nodes.
-    pub fn stored_bytes(&self, samples: usize) -> Result<u64, KeyspaceError> {
+    pub fn stored_bytes(&self, samples_max: usize) -> Result<u64, KeyspaceError> {
         let (mut bytes, mut sampled, mut nodes) = (0, 0, 0);
         for (record, location) in self.shape.records() {
             let RecordName::Node(first) = record else {
@@ -328,12 +329,12 @@ impl<'a> Stream<'a> {
                 continue;
             };
             nodes += 1;
-            if nodes <= samples as u64 {
+            if nodes <= samples_max as u64 {
                 let len = self.source.read(&node_name(first), location, <[u8]>::len)?;
                 sampled += len as u64;
             }
         }
-        let mean = sampled / nodes.min(samples as u64).max(1);
+        let mean = sampled / nodes.min(samples_max as u64).max(1);
         Ok(bytes + nodes * (mean + NODE_NAME_BYTES))
     }
 
@@ -368,60 +369,6 @@ impl<'a> Stream<'a> {
         Ok(())
     }
 }
-
-/// How many nodes a radix tree of these ids has, which ascend: one for each id, one for each fork, and one for each run
-/// of bytes in between.
-fn radix_tree_nodes(ids: impl Iterator<Item = StreamId>) -> u64 {
-    let key = |id: StreamId| (u128::from(id.ms) << 64 | u128::from(id.seq)).to_be_bytes();
-    let mut previous: Option<[u8; KEY_BYTES]> = None;
-    // The bytes before each fork on the way to the last id.
-    let mut forks: Vec<usize> = Vec::new();
-    let mut nodes = 0;
-    // Counts the run of bytes between a fork, or the root, and what lies `until` bytes deep.
-    let run = |above: Option<&usize>, until: usize| {
-        u64::from(above.map_or(until > 0, |&fork| until > fork + 1))
-    };
-    for id in ids {
-        let id = key(id);
-        if let Some(previous) = previous {
-            let shared = previous.iter().zip(&id).take_while(|(a, b)| a == b).count();
-            // Whatever is deeper is complete.
-            let mut deep = KEY_BYTES;
-            while let Some(&fork) = forks.last()
-                && fork >= shared
-            {
-                nodes += run(Some(&fork), deep);
-                deep = fork;
-                if fork == shared {
-                    break;
-                }
-                forks.pop();
-                nodes += 1;
-            }
-            if forks.last() != Some(&shared) {
-                nodes += run(Some(&shared), deep);
-                forks.push(shared);
-            }
-        }
-        previous = Some(id);
-        nodes += 1;
-    }
-    if previous.is_none() {
-        return 1;
-    }
-    let mut deep = KEY_BYTES;
-    while let Some(fork) = forks.pop() {
-        nodes += run(Some(&fork), deep) + 1;
-        deep = fork;
-    }
-    nodes + run(None, deep)
-}
-
-/// Bytes of an id as the key of a radix tree.
-const KEY_BYTES: usize = 16;
-
-/// So many ids are looked at to tell the size of a radix tree.
-const RADIX_IDS_MAX: usize = 10_000;
 
 /// The name of a node's record.
 pub(super) fn node_name(first: u64) -> SmallVec<[u8; 16]> {
@@ -469,116 +416,4 @@ pub(super) fn first_live(
     let mut open = shape.open.iter();
     let first = open.find(|entry| entry.ordinal > trimmed_through && !gone(entry.ordinal));
     Ok(first.map(|entry| entry.id))
-}
-
-/// A group of a stream.
-#[derive(Clone, Copy, Debug)]
-pub struct GroupView<'a> {
-    group: &'a Group,
-}
-
-impl<'a> GroupView<'a> {
-    /// Its name.
-    pub fn name(&self) -> &'a [u8] {
-        &self.group.name
-    }
-
-    /// The highest id that it has delivered.
-    pub fn last_id(&self) -> StreamId {
-        self.group.last_id
-    }
-
-    /// How many entries it has delivered; -1 if that is unknown.
-    pub fn entries_read(&self) -> i64 {
-        self.group.entries_read
-    }
-
-    /// The consumers, in the order of their names.
-    pub fn consumers(&self) -> impl ExactSizeIterator<Item = ConsumerView<'a>> + use<'a> {
-        let group = self.group;
-        let consumers = group.consumers_by_name.values();
-        consumers.map(move |number| ConsumerView {
-            consumer: &group.consumers[number],
-        })
-    }
-
-    /// The consumer of this name.
-    pub fn consumer(&self, name: &[u8]) -> Option<ConsumerView<'a>> {
-        let number = self.group.consumers_by_name.get(name)?;
-        let consumer = self.group.consumers.get(number)?;
-        Some(ConsumerView { consumer })
-    }
-
-    /// How many entries are pending.
-    pub fn pending_len(&self) -> usize {
-        self.group.pending.len()
-    }
-
-    /// The lowest and the highest id of a pending entry.
-    pub fn pending_ends(&self) -> Option<(StreamId, StreamId)> {
-        let pending = &self.group.pending;
-        Some((*pending.first_key_value()?.0, *pending.last_key_value()?.0))
-    }
-
-    /// The pending entries from `start` to `end`: id, consumer, time of the last delivery, and count of deliveries.
-    pub fn pending(
-        &self,
-        start: StreamId,
-        end: StreamId,
-    ) -> impl Iterator<Item = (StreamId, ConsumerView<'a>, i64, u64)> + use<'a> {
-        let group = self.group;
-        let range = (start <= end).then(|| group.pending.range(start..=end));
-        range.into_iter().flatten().filter_map(move |(&id, one)| {
-            let consumer = group.consumers.get(&one.consumer)?;
-            Some((
-                id,
-                ConsumerView { consumer },
-                one.delivered_at,
-                one.deliveries,
-            ))
-        })
-    }
-
-    /// The pending entries of a consumer from `start` to `end`: id, time of the last delivery, count of deliveries.
-    pub fn pending_of(
-        &self,
-        consumer: ConsumerView<'a>,
-        start: StreamId,
-        end: StreamId,
-    ) -> impl Iterator<Item = (StreamId, i64, u64)> + use<'a> {
-        let group = self.group;
-        let range = (start <= end).then(|| consumer.consumer.pending.range(start..=end));
-        range.into_iter().flatten().filter_map(move |id| {
-            let one = group.pending.get(id)?;
-            Some((*id, one.delivered_at, one.deliveries))
-        })
-    }
-}
-
-/// A consumer of a group.
-#[derive(Clone, Copy, Debug)]
-pub struct ConsumerView<'a> {
-    consumer: &'a Consumer,
-}
-
-impl<'a> ConsumerView<'a> {
-    /// Its name.
-    pub fn name(&self) -> &'a [u8] {
-        &self.consumer.name
-    }
-
-    /// When it called last, ms since the Unix epoch.
-    pub fn seen(&self) -> i64 {
-        self.consumer.times.get().0
-    }
-
-    /// When it got an entry last, ms since the Unix epoch; -1 if never.
-    pub fn active(&self) -> i64 {
-        self.consumer.times.get().1
-    }
-
-    /// How many pending entries it has.
-    pub fn pending_len(&self) -> usize {
-        self.consumer.pending.len()
-    }
 }
