@@ -168,6 +168,10 @@ impl Dispatcher {
         out: &mut ReplyBuffer,
     ) -> Next {
         let found = self.last.find(args, session, around);
+        let is_script = |command: &&Command| command.spec.flags.contains(Flags::RUNS_SCRIPT);
+        if around.presence.is_alone() && !found.as_ref().is_ok_and(is_script) {
+            around.presence.share();
+        }
         let is_inside = around.presence.is_inside() || around.presence.come_back_unless_busy();
         let found = if is_inside {
             found
@@ -257,6 +261,10 @@ impl Dispatcher {
             return next;
         }
         if around.keyspace.waiting().has_ready() {
+            around.presence.share();
+            if !around.presence.is_inside() {
+                return next;
+            }
             around.keyspace.waiting().serve();
             // Serving others counts for no command's time.
             self.run.restart();

@@ -44,6 +44,7 @@ const UNSAFE: &[&str] = &["crates/pmemkv", "pmemkv-sys"];
 /// a server, where it replaces libpmem's calls: in Rust it would be unsafe code from its first line to its last, outside
 /// of the crates that may have such code. No program that is delivered contains the shim.
 const C_SOURCES: &[&str] = &[
+    "crates/lua/native/redis_call.c",
     "crates/lua/native/redis_lua.c",
     "crates/lua/native/redis_lua.h",
     "tests/power-loss/shim.c",

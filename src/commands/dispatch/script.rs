@@ -70,18 +70,17 @@ impl Dispatcher {
         let went = if session.in_exec {
             self.script_alone(around, session, command, (args, memory), out)
         } else {
-            around.presence.leave();
-            let went = match around.keyspace.gate().enter_alone(self.takes_slow) {
-                Ok(alone) => {
-                    let went = self.script_alone(around, session, command, (args, memory), out);
-                    drop(alone);
+            match around.presence.be_alone(self.takes_slow) {
+                Ok(()) => self.script_alone(around, session, command, (args, memory), out),
+                Err(not) => {
+                    let went = match not {
+                        NotAlone::SlowInside => Went::Elsewhere,
+                        NotAlone::Busy => Went::Refused(around.busy()),
+                    };
+                    around.presence.come_back_unless_busy();
                     went
                 }
-                Err(NotAlone::SlowInside) => Went::Elsewhere,
-                Err(NotAlone::Busy) => Went::Refused(around.busy()),
-            };
-            around.presence.come_back_unless_busy();
-            went
+            }
         };
         let stripe = around.server.stats.stripe(self.stripe);
         match went {
@@ -167,10 +166,11 @@ impl Dispatcher {
         // Everybody waits for the script, on whatever thread it runs.
         let patient = std::mem::replace(&mut self.access.patient, true);
         let exec_until = self.exec_until;
-        self.exec_until = exec_until.or_else(|| Some(Instant::now() + RECLAIM_IN_GATE_TIME_MAX));
-        self.run.restart();
         let started = Instant::now();
-        let mut host = ScriptHost::begin(self, around, session, RunKind::Eval, rights, may_move);
+        self.exec_until = exec_until.or(Some(started + RECLAIM_IN_GATE_TIME_MAX));
+        self.run.restart();
+        let times = (started, may_move);
+        let mut host = ScriptHost::begin(self, around, session, RunKind::Eval, rights, times);
         let ended = run(scripts, &found, (args, first_argument), &mut host, out);
         let is_moved = host.end();
         session.in_script = false;
@@ -179,10 +179,12 @@ impl Dispatcher {
         if session.db != db {
             session.select(db);
         }
-        let is_quick = !is_moved && started.elapsed() < QUICK_TIME;
-        if is_quick != found.is_quick {
-            scripts.set_quick(&found.name, is_quick);
+        let now = Instant::now();
+        let is_quick = !is_moved && now - started < QUICK_TIME;
+        if !is_quick || !found.is_quick || found.was_slow {
+            scripts.note_run(&found.name, is_quick, is_moved);
         }
+        around.presence.stay_alone(now);
         if is_moved {
             return Went::Elsewhere;
         }

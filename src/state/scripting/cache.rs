@@ -31,8 +31,10 @@ struct Script {
     stays: bool,
     /// The number of its last use.
     used: u64,
-    /// Its last run was so short that a thread with other clients may run it.
+    /// Its runs are so short that a thread with other clients may run it.
     is_quick: bool,
+    /// Its last run was not as short.
+    was_slow: bool,
 }
 
 /// A script to run.
@@ -44,8 +46,10 @@ pub struct Found {
     pub handle: Handle,
     /// What its first line says; `None` if it has no such line.
     pub flags: Option<ScriptFlags>,
-    /// Its last run was so short that a thread with other clients may run it.
+    /// Its runs are so short that a thread with other clients may run it.
     pub is_quick: bool,
+    /// Its last run was not as short.
+    pub was_slow: bool,
 }
 
 /// The interpreter of scripts and the scripts that it holds.
@@ -164,6 +168,7 @@ impl Scripts {
             stays,
             used: self.uses,
             is_quick: false,
+            was_slow: false,
         };
         let found = script.found(name, self.uses);
         self.by_name.insert(name, script);
@@ -195,10 +200,12 @@ impl Scripts {
             .is_some_and(|script| script.is_quick)
     }
 
-    /// Notes whether the script's last run was short.
-    pub fn set_quick(&mut self, name: &ScriptName, is_quick: bool) {
+    /// Notes whether the script's last run was short. Two long ones in a row tell that the script is not quick, one may only
+    /// have waited for a processor; `at_once`: one tells it.
+    pub fn note_run(&mut self, name: &ScriptName, was_short: bool, at_once: bool) {
         if let Some(script) = self.by_name.get_mut(name) {
-            script.is_quick = is_quick;
+            script.is_quick = was_short || (script.is_quick && !script.was_slow && !at_once);
+            script.was_slow = !was_short;
         }
     }
 
@@ -237,6 +244,7 @@ impl Script {
             handle: self.handle,
             flags: self.flags,
             is_quick: self.is_quick,
+            was_slow: self.was_slow,
         }
     }
 }
@@ -287,5 +295,23 @@ mod tests {
             (scripts.len(), scripts.text_bytes(), scripts.vm_bytes()),
             (0, 0, 0)
         );
+    }
+
+    #[test]
+    fn one_long_run_may_have_waited_for_a_processor() {
+        let mut scripts = Scripts::default();
+        let name = scripts.load(b"return 1", false).expect("it is valid").name;
+        let mut after = |was_short, at_once| {
+            scripts.note_run(&name, was_short, at_once);
+            scripts.find(&name).expect("it is there").is_quick
+        };
+        assert!(!after(false, false));
+        assert!(after(true, false));
+        assert!(after(false, false));
+        assert!(!after(false, false));
+        assert!(after(true, false));
+        assert!(!after(false, true));
+        assert!(after(true, false) && after(false, false) && after(true, false));
+        assert!(after(false, false));
     }
 }

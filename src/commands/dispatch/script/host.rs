@@ -62,7 +62,7 @@ impl<'h, 'a> ScriptHost<'h, 'a> {
         session: &'h mut Session,
         kind: RunKind,
         rights: Rights,
-        may_move: bool,
+        (started, may_move): (Instant, bool),
     ) -> Self {
         let server = around.server;
         Self {
@@ -73,7 +73,7 @@ impl<'h, 'a> ScriptHost<'h, 'a> {
             around,
             session,
             rights,
-            started: Instant::now(),
+            started,
             may_move,
             is_moved: false,
             has_effects: false,
