@@ -168,7 +168,7 @@ impl Dispatcher {
         out: &mut ReplyBuffer,
     ) -> Next {
         let found = self.last.find(args, session, around);
-        let is_inside = around.presence.is_inside() || around.presence.come_back_unless_busy();
+        let is_inside = enter(around, &found);
         let found = if is_inside {
             found
         } else {
@@ -257,6 +257,10 @@ impl Dispatcher {
             return next;
         }
         if around.keyspace.waiting().has_ready() {
+            around.presence.share();
+            if !around.presence.is_inside() {
+                return next;
+            }
             around.keyspace.waiting().serve();
             // Serving others counts for no command's time.
             self.run.restart();
@@ -438,6 +442,16 @@ impl Dispatcher {
         out.error(&text);
         server.stats.stripe(self.stripe).add_error(&text);
     }
+}
+
+/// Whether the batch is inside the gate for this call. Only scripts run while the batch is alone there.
+#[inline]
+fn enter(around: &mut Surroundings<'_>, found: &lookup::Found) -> bool {
+    let is_script = |command: &&Command| command.spec.flags.contains(Flags::RUNS_SCRIPT);
+    if around.presence.is_alone() && !found.as_ref().is_ok_and(is_script) {
+        around.presence.share();
+    }
+    around.presence.is_inside() || around.presence.come_back_unless_busy()
 }
 
 /// Remembers the keys that a caching client is about to read. It does so before the read, so that a change in between

@@ -54,6 +54,11 @@ fn differential_exchange_of_functions() -> TestResult {
 }
 
 #[test]
+fn differential_scripting_of_collections() -> TestResult {
+    run::compare_replies("scripting-of-collections", &[scripting::of_collections])
+}
+
+#[test]
 fn differential_all() -> TestResult {
     run::compare("all", &[keys::call, strings::call, connection::call])
 }

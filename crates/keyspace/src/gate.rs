@@ -6,15 +6,19 @@
 //! those at the gate go away without having entered, to answer their clients that the server is busy.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use lock_order::{Rank, ReadGuard, RwLock, WriteGuard};
+use smallvec::SmallVec;
 
 /// How often a thread that waits at the gate looks whether the one inside is busy.
 const LOOK_TIME: Duration = Duration::from_millis(10);
 
-/// How long a thread that must not wait for slow commands waits for another transaction.
+/// A thread that must not wait for slow commands looks so often whether it waits for one, and not for another transaction.
 const TRANSACTION_TIME: Duration = Duration::from_millis(1);
+
+/// A batch of scripts is alone inside for so long and its last script, then others get their turn.
+const ALONE_TIME: Duration = Duration::from_millis(1);
 
 /// A lock in a cache line of its own (two of them, because processors fetch pairs).
 #[derive(Debug)]
@@ -37,7 +41,7 @@ pub struct Gate {
     beside: Stripe,
     /// The lock for the server's own background work, a little at a time.
     background: Stripe,
-    /// Whether a thread is alone inside.
+    /// Whether a thread is alone inside, or waits for the last ones to leave.
     is_alone: AtomicBool,
     /// Whether the thread that is alone inside will stay there for long.
     is_busy: AtomicBool,
@@ -55,7 +59,21 @@ pub struct Presence<'a> {
     gate: &'a Gate,
     /// `None` for a slow command beside the workers.
     worker: Option<usize>,
-    inside: Option<Shared<'a>>,
+    inside: Inside<'a>,
+}
+
+/// How a batch is inside.
+#[derive(Debug)]
+enum Inside<'a> {
+    No,
+    Shared(#[allow(dead_code)] Shared<'a>), // Held, never read.
+    Alone(#[allow(dead_code)] Alone<'a>, Instant), // And since when.
+}
+
+impl<'a> From<Option<Shared<'a>>> for Inside<'a> {
+    fn from(shared: Option<Shared<'a>>) -> Self {
+        shared.map_or(Inside::No, Inside::Shared)
+    }
 }
 
 impl<'a> Presence<'a> {
@@ -65,7 +83,7 @@ impl<'a> Presence<'a> {
         Self {
             gate,
             worker: Some(worker),
-            inside: gate.enter_unless_busy(worker),
+            inside: gate.enter_unless_busy(worker).into(),
         }
     }
 
@@ -74,24 +92,57 @@ impl<'a> Presence<'a> {
         Self {
             gate,
             worker: None,
-            inside: gate.enter_beside_unless_busy(),
+            inside: gate.enter_beside_unless_busy().into(),
         }
     }
 
     /// Whether the batch is inside. It is not if the gate was busy.
     #[inline]
     pub fn is_inside(&self) -> bool {
-        self.inside.is_some()
+        !matches!(self.inside, Inside::No)
+    }
+
+    /// Whether the batch is alone inside.
+    #[inline]
+    pub fn is_alone(&self) -> bool {
+        matches!(self.inside, Inside::Alone(..))
     }
 
     /// Leaves the gate.
     pub fn leave(&mut self) {
-        self.inside = None;
+        self.inside = Inside::No;
+    }
+
+    /// Leaves the gate and enters it alone, as [`Gate::enter_alone`], unless the batch is alone already. After an error the
+    /// batch is outside.
+    pub fn be_alone(&mut self, patient: bool) -> Result<(), NotAlone> {
+        if !self.is_alone() {
+            self.leave();
+            self.inside = Inside::Alone(self.gate.enter_alone(patient)?, Instant::now());
+        }
+        Ok(())
+    }
+
+    /// Stays alone inside for the batch's next script, unless others have waited for long enough by now.
+    pub fn stay_alone(&mut self, now: Instant) {
+        if let Inside::Alone(_, since) = self.inside
+            && (self.gate.is_busy() || now.saturating_duration_since(since) >= ALONE_TIME)
+        {
+            self.share();
+        }
+    }
+
+    /// Lets others in, if the batch is alone inside. It comes back unless the gate is busy.
+    pub fn share(&mut self) {
+        if self.is_alone() {
+            self.leave();
+            self.come_back_unless_busy();
+        }
     }
 
     /// Enters again, however long that takes.
     pub fn come_back(&mut self) {
-        self.inside = Some(match self.worker {
+        self.inside = Inside::Shared(match self.worker {
             Some(worker) => self.gate.enter(worker),
             None => self.gate.enter_beside(),
         });
@@ -99,10 +150,11 @@ impl<'a> Presence<'a> {
 
     /// Enters again, unless the gate is busy; returns whether the batch is inside.
     pub fn come_back_unless_busy(&mut self) -> bool {
-        self.inside = match self.worker {
+        let shared = match self.worker {
             Some(worker) => self.gate.enter_unless_busy(worker),
             None => self.gate.enter_beside_unless_busy(),
         };
+        self.inside = shared.into();
         self.is_inside()
     }
 }
@@ -111,7 +163,7 @@ impl<'a> Presence<'a> {
 #[derive(Debug)]
 pub struct Alone<'a> {
     gate: &'a Gate,
-    _guards: Vec<WriteGuard<'a, ()>>,
+    _guards: SmallVec<[WriteGuard<'a, ()>; 8]>,
 }
 
 impl Drop for Alone<'_> {
@@ -192,13 +244,13 @@ impl Gate {
     /// Enters alone, after all others have left. The caller must not be inside. It does not wait for a thread that is
     /// busy inside, and if it is not `patient`, not for a slow command either.
     pub fn enter_alone(&self, patient: bool) -> Result<Alone<'_>, NotAlone> {
-        let mut guards = Vec::with_capacity(self.workers.len() + 2);
+        let mut guards = SmallVec::new();
         // Take the slow commands' lock first: the workers go on meanwhile.
         guards.push(self.lock_beside(patient)?);
+        self.is_alone.store(true, Ordering::Relaxed);
         guards.push(self.background.0.write());
         // All threads lock in the same order, so that no two wait for each other.
         guards.extend(self.workers.iter().map(|stripe| stripe.0.write()));
-        self.is_alone.store(true, Ordering::Relaxed);
         Ok(Alone {
             gate: self,
             _guards: guards,
@@ -217,11 +269,9 @@ impl Gate {
             if !patient && !self.is_alone.load(Ordering::Relaxed) {
                 return Err(NotAlone::SlowInside);
             }
+            // While a transaction is inside, the caller's other clients must wait for it too.
             if let Some(guard) = self.beside.0.try_write_for(wait) {
                 return Ok(guard);
-            }
-            if !patient && !self.is_busy() {
-                return Err(NotAlone::SlowInside);
             }
         }
     }
@@ -324,5 +374,37 @@ mod tests {
         presence.leave();
         assert!(gate.enter_alone(false).is_ok());
         assert!(presence.come_back_unless_busy());
+    }
+
+    #[test]
+    fn a_batch_stays_alone_for_a_while_only() {
+        let gate = Gate::new(2);
+        let mut batch = Presence::of_worker(&gate, 0);
+        let began = Instant::now();
+        assert_eq!(batch.be_alone(false), Ok(()));
+        batch.stay_alone(began);
+        assert!(batch.is_alone() && gate.workers[1].0.try_read().is_none());
+        // It is alone already, and does not wait for itself.
+        assert_eq!(batch.be_alone(false), Ok(()));
+        batch.stay_alone(Instant::now() + ALONE_TIME);
+        assert!(batch.is_inside() && !batch.is_alone());
+        assert!(gate.workers[1].0.try_read().is_some());
+        assert_eq!(batch.be_alone(false), Ok(()));
+        gate.set_busy();
+        batch.stay_alone(Instant::now());
+        assert!(batch.is_inside() && !batch.is_alone() && !gate.is_busy());
+    }
+
+    #[test]
+    fn the_impatient_wait_for_a_transaction() {
+        let gate = Gate::new(2);
+        let alone = gate.enter_alone(false).expect("nobody is inside");
+        thread::scope(|scope| {
+            let next = scope.spawn(|| gate.enter_alone(false).map(drop));
+            thread::sleep(5 * TRANSACTION_TIME);
+            assert!(!next.is_finished());
+            drop(alone);
+            assert_eq!(next.join().expect("it ends"), Ok(()));
+        });
     }
 }

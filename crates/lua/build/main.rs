@@ -1,5 +1,5 @@
 //! Builds Lua 5.1.5 as Redis has it: takes the source from the crate `lua-src`, applies the edits of `edits.rs`, and compiles
-//! it together with `native/redis_lua.c`.
+//! it together with the C files of `native/`.
 
 #![allow(clippy::print_stdout)] // Cargo reads instructions from a build script's standard output.
 
@@ -13,7 +13,7 @@ use std::{env, fs};
 /// Lua's files that are compiled. Left out: the libraries that reach the system (`liolib`, `loslib`, `loadlib`), `ldblib`,
 /// which breaks the sandbox, and `linit`, which opens them all. `lundump` has the header that `ldump` writes; nothing calls its
 /// reader.
-const FILES: [&str; 25] = [
+const FILES: [&str; 26] = [
     "lapi.c",
     "lauxlib.c",
     "lbaselib.c",
@@ -39,6 +39,7 @@ const FILES: [&str; 25] = [
     "lvm.c",
     "lzio.c",
     "redis_lua.c",
+    "redis_call.c",
 ];
 
 /// Names a guard to leave out, such as `CVE-2025-49844`: `scripts/lua-guards` shows what happens without it.

@@ -47,6 +47,29 @@ static int is_readonly (lua_State *L) {
 }
 
 
+/* Raises what a Rust function, whose results are the whole stack, says that it failed with; or does nothing. */
+void redis_raise_failure (lua_State *L) {
+  switch ((uintptr_t)lua_touserdata(L, 1)) {
+    case FAIL_VALUE:
+      lua_settop(L, 2);
+      lua_error(L);
+      break;
+    case FAIL_TEXT:
+      lua_settop(L, 2);
+      luaL_where(L, 1);
+      lua_insert(L, 2);
+      lua_concat(L, 2);
+      lua_error(L);
+      break;
+    case FAIL_ARGUMENT:
+      luaL_argerror(L, (int)lua_tointeger(L, 3), lua_tostring(L, 2));
+      break;
+    default:
+      break;
+  }
+}
+
+
 /* The function that scripts call in place of a Rust function, which is its upvalue. It raises the errors, since Rust must not
 ** be left by a long jump. */
 static int call_rust (lua_State *L) {
@@ -54,22 +77,9 @@ static int call_rust (lua_State *L) {
   lua_pushvalue(L, lua_upvalueindex(1));
   lua_insert(L, 1);
   lua_call(L, count, LUA_MULTRET);
-  switch ((uintptr_t)lua_touserdata(L, 1)) {
-    case FAIL_VALUE:
-      lua_settop(L, 2);
-      return lua_error(L);
-    case FAIL_TEXT:
-      lua_settop(L, 2);
-      luaL_where(L, 1);
-      lua_insert(L, 2);
-      lua_concat(L, 2);
-      return lua_error(L);
-    case FAIL_ARGUMENT:
-      return luaL_argerror(L, (int)lua_tointeger(L, 3), lua_tostring(L, 2));
-    default:
-      lua_remove(L, 1);
-      return lua_gettop(L);
-  }
+  redis_raise_failure(L);
+  lua_remove(L, 1);
+  return lua_gettop(L);
 }
 
 
@@ -168,29 +178,15 @@ static uint64_t take_length (const char **at) {
 }
 
 
-/* The length of what is no string but the value false. */
-#define LENGTH_OF_FALSE UINT64_MAX
-
 static void push_array (lua_State *L, const char **at, int count) {
   int i;
   lua_createtable(L, count, 0);
   for (i = 1; i <= count; i++) {
     uint64_t length = take_length(at);
-    if (length == LENGTH_OF_FALSE) lua_pushboolean(L, 0);
-    else {
-      lua_pushlstring(L, *at, (size_t)length);
-      *at += length;
-    }
+    lua_pushlstring(L, *at, (size_t)length);
+    *at += length;
     lua_rawseti(L, -2, i);
   }
-}
-
-
-/* array(packed, count): the array of packed strings. */
-static int array (lua_State *L) {
-  const char *at = lua_tostring(L, 1);
-  push_array(L, &at, (int)lua_tointeger(L, 2));
-  return 1;
 }
 
 
@@ -200,15 +196,15 @@ static void push_field (lua_State *L, int table, const char *name) {
 }
 
 
-/* run(handle, packed, keys, arguments, eval, interval): runs a script or a function. `packed` holds the keys and arguments,
-** each with its length before it; Rust made it. With `eval` they become the globals KEYS and ARGV, otherwise the function's
+/* run(handle, packed, keys, arguments, eval, interval): runs a script or a function. `packed` is the address of the keys and
+** arguments in Rust's memory, each with its length before it. With `eval` they become the globals KEYS and ARGV, otherwise the function's
 ** arguments. Asks Rust every `interval` instructions whether to go on, never if it is 0.
 ** Returns true and the result; or false, the error's text, its source, its line, and whether the error was counted; or nil
 ** and the text of an error that Lua made without asking handle_error, such as that no memory is left. */
 static int run (lua_State *L) {
   int keys = (int)lua_tointeger(L, 3), arguments = (int)lua_tointeger(L, 4);
   int eval = lua_toboolean(L, 5), interval = (int)lua_tointeger(L, 6), status;
-  const char *at = lua_tostring(L, 2);
+  const char *at = (const char *)lua_touserdata(L, 2);
   lua_rawgeti(L, LUA_REGISTRYINDEX, (int)lua_tointeger(L, 1));
   lua_replace(L, 1);
   lua_settop(L, 2);
@@ -464,7 +460,7 @@ static const luaL_Reg functions[] = {
   {"release", release},
   {"load", load_text},
   {"shape", shape},
-  {"array", array},
+  {"caller", redis_caller},
   {"array_keys", array_keys},
   {"pcall", script_pcall},
   {"no_such_global", no_such_global},

@@ -1,4 +1,4 @@
-/* What Lua's edited files call of redis_lua.c. */
+/* What Lua's edited files call of redis_lua.c, and what that and redis_call.c call of each other. */
 
 #ifndef redis_lua_h
 #define redis_lua_h
@@ -13,5 +13,11 @@ LUAI_FUNC void redis_interrupt (lua_State *L);
 
 /* Whether the error on top must not be caught by the script. */
 LUAI_FUNC int redis_uncatchable (lua_State *L);
+
+/* Raises what a Rust function, whose results are the whole stack, says that it failed with; or does nothing. */
+LUAI_FUNC void redis_raise_failure (lua_State *L);
+
+/* Makes redis.call; see redis_call.c. */
+LUAI_FUNC int redis_caller (lua_State *L);
 
 #endif

@@ -1,11 +1,10 @@
 //! The table `redis` and what this crate replaces of Lua's own libraries.
 
-use mlua::{Lua, MultiValue, Table, Value};
+use mlua::{IntoLua, Lua, MultiValue, Table, Value};
 
 use crate::arguments::{checked_int, number_of, text_of, truncated};
-use crate::convert::from_reply;
-use crate::current::{CURRENT, Current, Registered, State, function};
-use crate::failure::{Failure, error_table, raise};
+use crate::current::{CURRENT, Current, Exchange, Registered, State, function};
+use crate::failure::{Failure, error_table};
 use crate::flags::{ScriptFlags, is_valid_name};
 use crate::host::{Host, LogLevel};
 use crate::native::Native;
@@ -36,11 +35,12 @@ pub(crate) fn redis_table(
     lua: &Lua,
     native: &Native,
     version: &Version<'_>,
+    exchange: &Exchange,
 ) -> mlua::Result<Table> {
     let table = lua.create_table()?;
     add_version_and_log(lua, native, &table, version)?;
-    table.raw_set("call", call(lua, native, true)?)?;
-    table.raw_set("pcall", call(lua, native, false)?)?;
+    table.raw_set("call", call(lua, native, exchange, true)?)?;
+    table.raw_set("pcall", call(lua, native, exchange, false)?)?;
     let functions: [(&str, Body); 6] = [
         ("setresp", set_resp),
         ("sha1hex", sha1hex),
@@ -114,33 +114,42 @@ fn add_version_and_log(
 }
 
 /// `redis.call` raises a command's error, `redis.pcall` returns it.
-fn call(lua: &Lua, native: &Native, raises: bool) -> mlua::Result<mlua::Function> {
-    let array = native.array.clone();
-    let raw = lua.create_function(move |lua, args: MultiValue| {
-        let result = CURRENT.with(|Current { host, state }| {
-            state.take_arguments(&args)?;
-            drop(args);
+fn call(
+    lua: &Lua,
+    native: &Native,
+    exchange: &Exchange,
+    raises: bool,
+) -> mlua::Result<mlua::Function> {
+    let packed = lua.create_function(|_, bytes: usize| {
+        Ok(CURRENT.with(|Current { host, state }| {
+            state.take_packed(bytes);
             state.call(host);
-            match state.reply.in_one() {
-                Some(reply) => from_reply(lua, &array, reply),
-                None => from_reply(lua, &array, &state.reply_bytes()),
-            }
+            let (address, length) = state.reply();
+            (Value::Nil, address, length)
+        }))
+    })?;
+    let values = lua.create_function(move |lua, args: MultiValue| {
+        let taken = CURRENT.with(|Current { host, state }| {
+            state.take_arguments(&args)?;
+            state.call(host);
+            Ok(state.reply())
         });
-        match result {
-            Ok((value, true)) if raises => Ok((raise(), value)),
-            Ok((value, _)) => Ok((Value::Nil, value)),
-            Err(Failure::Reply(text)) => {
+        match taken {
+            Ok((address, length)) => Ok(MultiValue::from_vec(vec![
+                Value::Nil,
+                address,
+                length.into_lua(lua)?,
+            ])),
+            Err(Failure::Reply(text)) if !raises => {
                 let table = Value::Table(error_table(lua, &text)?);
-                Ok((if raises { raise() } else { Value::Nil }, table))
+                Ok(MultiValue::from_vec(vec![Value::Nil, table]))
             }
-            Err(failure) => {
-                let mut results = failure.into_results(lua)?;
-                let kind = results.pop_front().unwrap_or(Value::Nil);
-                Ok((kind, results.pop_front().unwrap_or(Value::Nil)))
-            }
+            Err(failure) => failure.into_results(lua),
         }
     })?;
-    native.raising.call(raw)
+    native
+        .caller
+        .call((packed, values, exchange.address(), exchange.size(), raises))
 }
 
 fn set_resp(_: &Lua, _: &mut dyn Host, state: &mut State, args: &MultiValue) -> Results {

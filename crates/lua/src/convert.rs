@@ -1,9 +1,7 @@
-//! Replies into Lua's values, and Lua's values into replies.
+//! Lua's values into replies. `native/redis_lua.c` does the reverse.
 
-mod from_reply;
 mod into_reply;
 
-pub(crate) use from_reply::from_reply;
 pub(crate) use into_reply::{Converter, bytes, raised_text};
 
 /// The shapes of `native/redis_lua.c`.

@@ -1,6 +1,9 @@
 //! What a running script's Rust functions work with. The interpreter sets it for the time of a run.
 
-use mlua::{Lua, MultiValue, Value};
+use std::cell::Cell;
+use std::ffi::c_void;
+
+use mlua::{LightUserData, Lua, MultiValue, Value};
 use redis_core::protocol::{Args, Protocol, ReplyBuffer};
 
 use crate::failure::Failure;
@@ -50,9 +53,36 @@ pub(crate) struct State {
     /// The bytes of the arguments of `redis.call`, and where each one lies.
     arguments: Vec<u8>,
     ranges: Vec<(usize, usize)>,
+    /// The arguments that are numbers, by their places, while they are taken.
+    numbers: Vec<(usize, f64)>,
+    /// Where the C side leaves the arguments of `redis.call`, if they are short.
+    exchange: Exchange,
     /// The reply of `redis.call`.
-    pub reply: ReplyBuffer,
+    reply: ReplyBuffer,
+    /// The reply in one piece, if it lies in several buffers.
+    joined: Vec<u8>,
 }
+
+/// Bytes that the C side writes. It keeps their address, so they never move.
+pub(crate) struct Exchange(Box<[Cell<u8>]>);
+
+impl Exchange {
+    pub fn new() -> Self {
+        Self(vec![Cell::new(0); EXCHANGE_BYTES].into_boxed_slice())
+    }
+
+    /// The address, as the C side takes it.
+    pub fn address(&self) -> Value {
+        Value::LightUserData(LightUserData(self.0.as_ptr().cast_mut().cast::<c_void>()))
+    }
+
+    pub fn size(&self) -> usize {
+        self.0.len()
+    }
+}
+
+/// Arguments of `redis.call` that take more bytes, with their lengths, come as Lua's values.
+const EXCHANGE_BYTES: usize = 4096;
 
 /// A function that a library registers.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,7 +101,12 @@ pub struct Registered {
 const KEPT_BYTES: usize = 64 * 1024;
 
 impl State {
-    pub fn new(array_keys: mlua::Function, cjson: cjson::Settings, buffer_bytes: usize) -> Self {
+    pub fn new(
+        array_keys: mlua::Function,
+        cjson: cjson::Settings,
+        exchange: Exchange,
+        buffer_bytes: usize,
+    ) -> Self {
         Self {
             protocol: Protocol::Resp2,
             random: Random::new(),
@@ -82,7 +117,10 @@ impl State {
             registered: None,
             arguments: Vec::new(),
             ranges: Vec::new(),
+            numbers: Vec::new(),
+            exchange,
             reply: ReplyBuffer::new(Protocol::Resp2),
+            joined: Vec::new(),
         }
     }
 
@@ -97,6 +135,43 @@ impl State {
             self.arguments = Vec::new();
         }
         self.reply.clear(KEPT_BYTES);
+        self.joined = Vec::new();
+    }
+
+    /// Takes a command's arguments that the C side has left: each one's length and its bytes.
+    pub fn take_packed(&mut self, bytes: usize) {
+        /// The length of a number. Its double follows.
+        const NUMBER: u64 = u64::MAX;
+
+        self.arguments.clear();
+        self.ranges.clear();
+        let packed = self.exchange.0.get(..bytes).unwrap_or_default();
+        self.arguments.extend(packed.iter().map(Cell::get));
+        let mut at = 0;
+        while let Some(length) = self.arguments.get(at..).and_then(<[u8]>::first_chunk::<8>) {
+            let length = u64::from_ne_bytes(*length);
+            at += 8;
+            if length == NUMBER {
+                let Some(number) = self.arguments.get(at..).and_then(<[u8]>::first_chunk::<8>)
+                else {
+                    break;
+                };
+                let number = f64::from_ne_bytes(*number);
+                at += 8;
+                self.numbers.push((self.ranges.len(), number));
+                self.ranges.push((at, at));
+            } else {
+                let end = at + usize::try_from(length).unwrap_or(usize::MAX - at);
+                self.ranges.push((at, end));
+                at = end;
+            }
+        }
+        // Behind all that was packed, so that the places above stay right.
+        for (index, number) in self.numbers.drain(..) {
+            let start = self.arguments.len();
+            put_number(number, &mut self.arguments);
+            self.ranges[index] = (start, self.arguments.len());
+        }
     }
 
     /// Copies a command's arguments out of Lua.
@@ -115,13 +190,10 @@ impl State {
             }
             match value {
                 Value::String(text) => self.arguments.extend_from_slice(&text.as_bytes()),
-                Value::Integer(number) => {
-                    self.arguments
-                        .extend_from_slice(itoa::Buffer::new().format(*number).as_bytes());
-                }
-                Value::Number(number) => self
-                    .arguments
-                    .extend_from_slice(argument_text(*number).as_bytes()),
+                #[allow(clippy::cast_precision_loss)]
+                // It was a double before mlua made it an integer.
+                Value::Integer(number) => put_number(*number as f64, &mut self.arguments),
+                Value::Number(number) => put_number(*number, &mut self.arguments),
                 _ => {
                     return Err(Failure::reply(
                         "Lua redis lib command arguments must be strings or integers",
@@ -141,11 +213,18 @@ impl State {
         host.call(Args::new(&self.arguments, &self.ranges), &mut self.reply);
     }
 
-    /// The reply in one piece, where it lies in several buffers.
-    pub fn reply_bytes(&mut self) -> Vec<u8> {
-        let mut buffers = self.reply.take_full();
-        buffers.push(std::mem::take(self.reply.tail_mut()));
-        buffers.concat()
+    /// The address and the length of the reply, as the C side takes them. They hold until the next call.
+    pub fn reply(&mut self) -> (Value, usize) {
+        let mut reply = self.reply.in_one();
+        if reply.is_none() {
+            let mut buffers = self.reply.take_full();
+            buffers.push(std::mem::take(self.reply.tail_mut()));
+            self.joined = buffers.concat();
+            reply = Some(&self.joined);
+        }
+        let reply = reply.unwrap_or_default();
+        let address = reply.as_ptr().cast_mut().cast::<c_void>();
+        (Value::LightUserData(LightUserData(address)), reply.len())
     }
 
     /// The arguments that were taken.
@@ -154,10 +233,19 @@ impl State {
     }
 }
 
-/// A number as an argument of a command: whole numbers as integers, the others by the fewest digits.
-fn argument_text(number: f64) -> String {
-    // Redis casts to an integer first, which has no negative zero.
-    redis_core::numbers::format_double(if number == 0.0 { 0.0 } else { number })
+/// Appends a number as an argument of a command: whole numbers as integers, the others by the fewest digits.
+fn put_number(number: f64, to: &mut Vec<u8>) {
+    /// Whole numbers below are exact.
+    const EXACT: f64 = 9_007_199_254_740_992.0;
+
+    if number.fract() == 0.0 && number.abs() < EXACT {
+        // Redis casts to an integer first, which has no negative zero.
+        #[allow(clippy::cast_possible_truncation)] // Whole, and well within the range.
+        let number = number as i64;
+        to.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
+    } else {
+        to.extend_from_slice(redis_core::numbers::format_double(number).as_bytes());
+    }
 }
 
 /// Makes a function for scripts.

@@ -85,11 +85,6 @@ pub(crate) fn status(kind: usize) -> Value {
     )))
 }
 
-/// How a function raises a value that it made.
-pub(crate) fn raise() -> Value {
-    status(FAIL_VALUE)
-}
-
 /// `{err = text}`
 pub(crate) fn error_table(lua: &Lua, text: &[u8]) -> mlua::Result<Table> {
     let table = lua.create_table_with_capacity(0, 1)?;

@@ -1,12 +1,14 @@
 //! The interpreter: compiles, loads and runs.
 
-use mlua::{Lua, LuaOptions, StdLib, Value};
+use std::ffi::c_void;
+
+use mlua::{LightUserData, Lua, LuaOptions, StdLib, Value};
 use redis_core::protocol::ReplyBuffer;
 
 use crate::api::Version;
 use crate::arguments::text_of;
 use crate::convert::{self, Converter};
-use crate::current::{CURRENT, Current, Registered, State};
+use crate::current::{CURRENT, Current, Exchange, Registered, State};
 use crate::host::{Host, Interrupt};
 use crate::libs::cjson::Settings;
 use crate::native::{INTERRUPT_KEY, Native};
@@ -98,7 +100,8 @@ impl Interpreter {
         let lua = Lua::new_with(libraries, LuaOptions::new())?;
         let native = Native::take(&lua)?;
         let settings = Settings::default();
-        let globals = sandbox::close(&lua, &native, kind, version, &settings)?;
+        let exchange = Exchange::new();
+        let globals = sandbox::close(&lua, &native, kind, (version, &exchange), &settings)?;
         let interrupt = lua.create_function(|lua, ()| {
             let asked = CURRENT.with(|current| current.host.interrupt());
             Ok(match asked {
@@ -113,7 +116,7 @@ impl Interpreter {
         } else {
             limits.memory_bytes
         };
-        let state = State::new(native.array_keys.clone(), settings, buffer_bytes);
+        let state = State::new(native.array_keys.clone(), settings, exchange, buffer_bytes);
         Ok(Self {
             lua,
             native,
@@ -296,17 +299,13 @@ impl Interpreter {
         host: &mut dyn Host,
     ) -> mlua::Result<Result<Value, Raised>> {
         let Self {
-            lua,
             native,
             state,
             packed,
             ..
         } = self;
-        let packed = if packed.is_empty() {
-            Value::Nil
-        } else {
-            Value::String(lua.create_string(packed)?)
-        };
+        // The C side reads it before it runs the script.
+        let packed = LightUserData(packed.as_ptr().cast_mut().cast::<c_void>());
         let eval = self.kind == Kind::Eval;
         let input = (
             function.0,

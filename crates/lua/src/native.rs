@@ -16,12 +16,12 @@ pub(crate) struct Native {
     pub release: Function,
     /// `load(text, chunk name)`: a handle, or nil and the error.
     pub load: Function,
-    /// `run(handle, packed arguments, keys, arguments, eval, interval)`
+    /// `run(handle, address of packed arguments, keys, arguments, eval, interval)`
     pub run: Function,
     /// `shape(table)`: what the table stands for as a reply.
     pub shape: Function,
-    /// `array(packed, count)`: an array of strings.
-    pub array: Function,
+    /// `caller(packed, values, address of the buffer, its size, raises)`: the function `redis.call`.
+    pub caller: Function,
     /// `array_keys(table)`: the largest key and the number of keys, or -1 and the number if not all are positive integers.
     pub array_keys: Function,
     /// The `pcall` of scripts.
@@ -48,7 +48,7 @@ impl Native {
             load: table.raw_get("load")?,
             run: table.raw_get("run")?,
             shape: table.raw_get("shape")?,
-            array: table.raw_get("array")?,
+            caller: table.raw_get("caller")?,
             array_keys: table.raw_get("array_keys")?,
             pcall: table.raw_get("pcall")?,
             no_such_global: table.raw_get("no_such_global")?,

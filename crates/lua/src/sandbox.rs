@@ -3,7 +3,7 @@
 use mlua::{Lua, Table, Value};
 
 use crate::api::{self, Version};
-use crate::current::function;
+use crate::current::{Exchange, function};
 use crate::interpreter::Kind;
 use crate::libs::{self, cjson::Settings};
 use crate::native::Native;
@@ -54,7 +54,7 @@ pub(crate) fn close(
     lua: &Lua,
     native: &Native,
     kind: Kind,
-    version: &Version<'_>,
+    (version, exchange): (&Version<'_>, &Exchange),
     cjson: &Settings,
 ) -> mlua::Result<Option<LibraryGlobals>> {
     let globals = lua.globals();
@@ -75,7 +75,7 @@ pub(crate) fn close(
         function(lua, &native.raising, api::random_seed)?,
     )?;
     libs::open(lua, native, &globals, cjson)?;
-    let redis = api::redis_table(lua, native, version)?;
+    let redis = api::redis_table(lua, native, version, exchange)?;
     if kind == Kind::Eval {
         api::add_eval_functions(lua, native, &redis)?;
     }

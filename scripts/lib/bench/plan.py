@@ -26,7 +26,7 @@ class Plan:
     restart_keys: tuple
     restarts: int
     pool_bytes: int
-    parts: tuple = ("rates", "latency", "collections", "strings", "streams", "restart", "lifecycle")
+    parts: tuple = ("rates", "latency", "collections", "strings", "streams", "scripting", "restart", "lifecycle")
 
 
 PARTS = Plan.__dataclass_fields__["parts"].default

@@ -247,9 +247,12 @@ class Fleet:
 
     def make(self):
         """Fills `peers`, `aofs` and `ours`; starts nothing."""
-        programs = [("Redis", "redis-server", "REDIS_SERVER"), ("Valkey", "valkey-server", "VALKEY_SERVER")]
+        programs = [("Redis", "redis-server", "REDIS_SERVER"), ("Valkey", "valkey-server", "VALKEY_SERVER"),
+                    ("newer Valkey", "newer-valkey-server", "NEWER_VALKEY_SERVER")]
         for title, name, variable in programs:
             program = shutil.which(os.environ.get(variable) or name)
+            if program is None and title == "newer Valkey":
+                continue
             if program is None:
                 self.remarks.append(f"{name} is not installed here and was not measured "
                                     f"(scripts/bench --help says how to add it).")

@@ -94,18 +94,17 @@ impl Dispatcher {
         let went = if session.in_exec {
             self.script_alone(around, session, command, (args, memory), out)
         } else {
-            around.presence.leave();
-            let went = match around.keyspace.gate().enter_alone(self.takes_slow) {
-                Ok(alone) => {
-                    let went = self.script_alone(around, session, command, (args, memory), out);
-                    drop(alone);
+            match around.presence.be_alone(self.takes_slow) {
+                Ok(()) => self.script_alone(around, session, command, (args, memory), out),
+                Err(not) => {
+                    let went = match not {
+                        NotAlone::SlowInside => Went::Elsewhere,
+                        NotAlone::Busy => Went::Refused(around.busy()),
+                    };
+                    around.presence.come_back_unless_busy();
                     went
                 }
-                Err(NotAlone::SlowInside) => Went::Elsewhere,
-                Err(NotAlone::Busy) => Went::Refused(around.busy()),
-            };
-            around.presence.come_back_unless_busy();
-            went
+            }
         };
         let stripe = around.server.stats.stripe(self.stripe);
         match went {
@@ -198,15 +197,16 @@ impl Dispatcher {
         // Everybody waits for the script, on whatever thread it runs.
         let patient = std::mem::replace(&mut self.access.patient, true);
         let exec_until = self.exec_until;
-        self.exec_until = exec_until.or_else(|| Some(Instant::now() + RECLAIM_IN_GATE_TIME_MAX));
-        self.run.restart();
         let started = Instant::now();
+        self.exec_until = exec_until.or(Some(started + RECLAIM_IN_GATE_TIME_MAX));
+        self.run.restart();
+        let times = (started, may_move);
         let about = About {
             kind: manner.kind(),
             name: found.name.bytes(),
             args,
         };
-        let mut host = ScriptHost::begin(self, around, session, about, rights, may_move);
+        let mut host = ScriptHost::begin(self, around, session, about, rights, times);
         let ended = run(held, &found, args, &mut host, out);
         let is_moved = host.end();
         session.in_script = false;
@@ -215,13 +215,16 @@ impl Dispatcher {
         if session.db != db {
             session.select(db);
         }
-        let is_quick = !is_moved && started.elapsed() < QUICK_TIME;
-        if is_quick != found.runnable.is_quick {
+        let now = Instant::now();
+        let is_quick = !is_moved && now - started < QUICK_TIME;
+        let mut pace = found.runnable.pace;
+        if pace.note(is_quick, is_moved) {
             match &found.name {
-                Name::Script(name) => held.scripts.set_quick(name, is_quick),
-                Name::Function(name) => held.functions.set_quick(name, is_quick),
+                Name::Script(name) => held.scripts.set_pace(name, pace),
+                Name::Function(name) => held.functions.set_pace(name, pace),
             }
         }
+        around.presence.stay_alone(now);
         if is_moved {
             return Went::Elsewhere;
         }
@@ -273,7 +276,7 @@ fn find(
         runnable,
         first_argument,
     };
-    Ok((runnable.is_quick || !only_quick).then_some(found))
+    Ok((runnable.pace.is_quick || !only_quick).then_some(found))
 }
 
 /// What the script may do by its own flags and by the command that runs it.

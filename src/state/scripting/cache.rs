@@ -31,8 +31,8 @@ struct Script {
     stays: bool,
     /// The number of its last use.
     used: u64,
-    /// Its last run was so short that a thread with other clients may run it.
-    is_quick: bool,
+    /// How long its last runs took.
+    pace: Pace,
 }
 
 /// A script to run.
@@ -51,8 +51,28 @@ pub struct Runnable {
     pub handle: Handle,
     /// The flags of a function, or what a script's first line says; `None` if it has no such line.
     pub flags: Option<ScriptFlags>,
-    /// Its last run was so short that a thread with other clients may run it.
+    /// How long its last runs took.
+    pub pace: Pace,
+}
+
+/// How long the last runs of a script took.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Pace {
+    /// They are so short that a thread with other clients may run it.
     pub is_quick: bool,
+    /// The last one was not as short.
+    was_slow: bool,
+}
+
+impl Pace {
+    /// Notes whether the last run was short; returns whether that changes anything. Two long ones in a row tell that the
+    /// script is not quick, one may only have waited for a processor; `at_once`: one tells it.
+    pub fn note(&mut self, was_short: bool, at_once: bool) -> bool {
+        let before = *self;
+        self.is_quick = was_short || (self.is_quick && !self.was_slow && !at_once);
+        self.was_slow = !was_short;
+        *self != before
+    }
 }
 
 /// The interpreter of scripts and the scripts that it holds.
@@ -183,7 +203,7 @@ impl Scripts {
             flags,
             stays,
             used: self.uses,
-            is_quick: false,
+            pace: Pace::default(),
         };
         let found = script.found(name, self.uses);
         self.by_name.insert(name, script);
@@ -212,13 +232,13 @@ impl Scripts {
             parse_name(script)
         };
         name.and_then(|name| self.by_name.get(&name))
-            .is_some_and(|script| script.is_quick)
+            .is_some_and(|script| script.pace.is_quick)
     }
 
-    /// Notes whether the script's last run was short.
-    pub fn set_quick(&mut self, name: &ScriptName, is_quick: bool) {
+    /// Sets how long the script's last runs took.
+    pub fn set_pace(&mut self, name: &ScriptName, pace: Pace) {
         if let Some(script) = self.by_name.get_mut(name) {
-            script.is_quick = is_quick;
+            script.pace = pace;
         }
     }
 
@@ -332,5 +352,22 @@ mod tests {
             (scripts.len(), scripts.text_bytes(), scripts.vm_bytes()),
             (0, 0, 0)
         );
+    }
+
+    #[test]
+    fn one_long_run_may_have_waited_for_a_processor() {
+        let mut pace = Pace::default();
+        let mut after = |was_short, at_once| {
+            pace.note(was_short, at_once);
+            pace.is_quick
+        };
+        assert!(!after(false, false));
+        assert!(after(true, false));
+        assert!(after(false, false));
+        assert!(!after(false, false));
+        assert!(after(true, false));
+        assert!(!after(false, true));
+        assert!(after(true, false) && after(false, false) && after(true, false));
+        assert!(after(false, false));
     }
 }

@@ -18,7 +18,7 @@ use lua::{
 };
 use smallvec::SmallVec;
 
-use super::cache::Runnable;
+use super::cache::{Pace, Runnable};
 use super::log_line;
 use crate::error::CommandError;
 use crate::keyspace::{Keyspace, KeyspaceError, RECLAIM_IN_GATE_TIME_MAX};
@@ -111,10 +111,10 @@ impl Functions {
         Some((Arc::clone(&function.name), function.runnable))
     }
 
-    /// Notes whether the function's last run was short.
-    pub fn set_quick(&mut self, name: &[u8], is_quick: bool) {
+    /// Sets how long the function's last runs took.
+    pub fn set_pace(&mut self, name: &[u8], pace: Pace) {
         if let Some(function) = self.by_name.get_mut(&*lower(name)) {
-            function.runnable.is_quick = is_quick;
+            function.runnable.pace = pace;
         }
     }
 
@@ -373,7 +373,7 @@ impl Functions {
                     runnable: Runnable {
                         handle: registered.function,
                         flags: Some(registered.flags),
-                        is_quick: false,
+                        pace: Pace::default(),
                     },
                     library: Arc::clone(&library),
                 };

@@ -58,7 +58,7 @@ pub const REPLIES: &[(&str, Explains)] = &[
         "Redis 7.2 writes doubles with as few digits as tell them apart, 7.0 with up to 17",
         |call, ours, real| {
             let name = call.words[0].to_ascii_lowercase();
-            let scored = [b"z".as_slice(), b"bz", b"geo", b"exec"];
+            let scored = [b"z".as_slice(), b"bz", b"geo", b"exec", b"eval"];
             scored.iter().any(|start| name.starts_with(start)) && same_numbers(ours, real)
         },
     ),

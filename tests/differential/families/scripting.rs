@@ -1,6 +1,6 @@
 //! Random scripts: they call random commands of other families, and make something of the replies.
 
-use super::{Call, Compare, Random, strings};
+use super::{Call, Compare, Generator, Random, hashes, sets, sortedsets, strings};
 
 /// Scripts that call the command in their arguments.
 const CALLING: &[&str] = &[
@@ -134,4 +134,83 @@ fn collection(random: &mut Random) -> Call {
         8 => Call::new(["SISMEMBER"]).arg(key).arg(value),
         _ => Call::new(["DEL"]).arg(key),
     }
+}
+
+/// Scripts that return the reply of the command in their arguments as it came, so that replies may be compared as without a
+/// script.
+const RETURNING: &[&str] = &[
+    "return redis.call(unpack(ARGV))",
+    "return redis.pcall(unpack(ARGV))",
+    "redis.setresp(3) return redis.call(unpack(ARGV))",
+    "redis.setresp(3) local reply = redis.pcall(unpack(ARGV)) return reply",
+    "redis.setresp(2) return redis.pcall(unpack(ARGV))",
+    "local words = {} for i, word in ipairs(ARGV) do words[i] = word end return redis.pcall(unpack(words))",
+];
+
+/// Scripts that make something of the reply. What comes in any order is sorted.
+const USING: &[&str] = &[
+    "local reply = redis.pcall(unpack(ARGV)) if type(reply) ~= 'table' or reply.err then return reply end \
+     table.sort(reply) return {#reply, reply}",
+    "redis.setresp(3) local reply = redis.pcall(unpack(ARGV)) if type(reply) ~= 'table' then return {type(reply)} end \
+     local found = {} for key in pairs(reply.map or reply.set or {}) do found[#found + 1] = tostring(key) end \
+     table.sort(found) return {reply.double and 'double' or 'no double', found}",
+];
+
+/// One call of a hash, a set or a sorted set from a script, for clients of both protocols.
+pub fn of_collections(random: &mut Random) -> Call {
+    if random.below(20) == 0 {
+        return Call::line(random.pick(&["HELLO 3", "HELLO 2"]));
+    }
+    let family = random.pick(&[
+        hashes::call as Generator,
+        sets::call as Generator,
+        sortedsets::call as Generator,
+    ]);
+    // What the call announces would come outside of scripts.
+    let announced = random.pending.len();
+    let mut inner = family(random);
+    random.pending.truncate(announced);
+    if inner.words[0].to_ascii_lowercase().ends_with(b"rank") {
+        // Redis 7.0 knows no WITHSCORE.
+        inner.words.truncate(3);
+    }
+    if inner.words[0].to_ascii_lowercase().starts_with(b"bz") {
+        // Scripts of Redis 7.2 may call what blocks, those of 7.0 may not.
+        inner = Call::new(["ZCARD"]).arg(random.key_of("zset"));
+    }
+    let compare = inner.compare;
+    let (script, compare) = match compare {
+        // The order comes from the server, so the script must not show it.
+        Compare::Unordered | Compare::Pairs if random.below(3) == 0 && is_of_strings(&inner) => {
+            (random.pick(USING), Compare::Exact)
+        }
+        Compare::Exact | Compare::Unordered | Compare::Pairs | Compare::Length => {
+            (random.pick(RETURNING), compare)
+        }
+        Compare::Within(_) | Compare::Milliseconds | Compare::Encoding(_) => {
+            (RETURNING[0], compare)
+        }
+        // These take several calls to compare.
+        _ => {
+            return evaluating(random)
+                .arg(USING[0])
+                .arg("0")
+                .arg("SMEMBERS")
+                .arg(random.key_of("set"));
+        }
+    };
+    evaluating(random)
+        .arg(script)
+        .arg("0")
+        .args(inner.words)
+        .compare(compare)
+}
+
+/// Whether the call's reply is a flat array of strings, which Lua can sort.
+fn is_of_strings(call: &Call) -> bool {
+    let name = call.words[0].to_ascii_lowercase();
+    matches!(
+        name.as_slice(),
+        b"hkeys" | b"hvals" | b"smembers" | b"sinter" | b"sunion" | b"sdiff" | b"hgetall"
+    )
 }

@@ -1,5 +1,6 @@
 //! The crate as a server uses it, and beside redis-server.
 
+mod calls;
 mod differential;
 mod functions;
 mod generated;

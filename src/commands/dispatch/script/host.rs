@@ -72,7 +72,7 @@ impl<'h, 'a> ScriptHost<'h, 'a> {
         session: &'h mut Session,
         about: About<'h>,
         rights: Rights,
-        may_move: bool,
+        (started, may_move): (Instant, bool),
     ) -> Self {
         let server = around.server;
         Self {
@@ -83,7 +83,7 @@ impl<'h, 'a> ScriptHost<'h, 'a> {
             around,
             session,
             rights,
-            started: Instant::now(),
+            started,
             may_move,
             is_moved: false,
             has_effects: false,
