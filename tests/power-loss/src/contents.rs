@@ -6,6 +6,8 @@ use std::fmt;
 use common::{RawClient, TestResult, Value};
 use xxhash_rust::xxh3::xxh3_64;
 
+use crate::stream;
+
 /// How many databases there are.
 const DATABASES: usize = store::DATABASES;
 
@@ -193,6 +195,7 @@ fn read_value(
         "set" => &[b"SMEMBERS", key],
         "list" => &[b"LRANGE", key, b"0", b"-1"],
         "zset" => &[b"ZRANGE", key, b"0", b"-1", b"WITHSCORES"],
+        "stream" => return stream::read(client, key, deadline),
         other => return Err(format!("type {other}").into()),
     };
     let reply = client.call(ask)?;

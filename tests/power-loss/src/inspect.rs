@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use keyspace::{Access, Cursor, DATABASES, Keyspace, Kind, StreamId, View, now_ms};
+use keyspace::{Access, Cursor, DATABASES, Keyspace, Kind, Stream, StreamId, View, now_ms};
 use store::{LayoutChoice, Options};
 
 use crate::contents::{Contents, Item, pair};
@@ -158,20 +158,7 @@ fn item(view: View<'_>, deadline: Option<i64>) -> Result<Item, keyspace::Keyspac
             "zset"
         }
         View::Stream(stream) => {
-            stream.for_range(StreamId::MIN, StreamId::MAX, false, |id, pairs| {
-                parts.push(format!("{id} {pairs:?}").into_bytes());
-                std::ops::ControlFlow::Continue(())
-            })?;
-            let ids = (stream.last_id(), stream.max_deleted_id());
-            parts.push(format!("ids {ids:?} {}", stream.entries_added()).into_bytes());
-            for group in stream.groups() {
-                let read = (group.name(), group.last_id(), group.entries_read());
-                parts.push(format!("group {read:?}").into_bytes());
-                for (id, consumer, at, count) in group.pending(StreamId::MIN, StreamId::MAX) {
-                    let pending = (group.name(), id, consumer.name(), at, count);
-                    parts.push(format!("pending {pending:?}").into_bytes());
-                }
-            }
+            parts = stream_parts(stream)?;
             "stream"
         }
     };
@@ -179,4 +166,35 @@ fn item(view: View<'_>, deadline: Option<i64>) -> Result<Item, keyspace::Keyspac
         parts.sort();
     }
     Ok(Item::collection(kind, deadline, &parts))
+}
+
+/// A stream's numbers, entries, groups and pending entries, without times.
+fn stream_parts(stream: Stream<'_>) -> Result<Vec<Vec<u8>>, keyspace::KeyspaceError> {
+    let show = |id: StreamId| format!("{}-{}", id.ms, id.seq);
+    let mut parts = vec![
+        pair(b"length", stream.len().to_string().as_bytes()),
+        pair(b"last", show(stream.last_id()).as_bytes()),
+        pair(b"deleted", show(stream.max_deleted_id()).as_bytes()),
+        pair(b"added", stream.entries_added().to_string().as_bytes()),
+    ];
+    stream.for_range(StreamId::MIN, StreamId::MAX, false, |id, fields| {
+        let fields: Vec<u8> = fields
+            .iter()
+            .flat_map(|(name, value)| pair(name, value))
+            .collect();
+        parts.push(pair(show(id).as_bytes(), &fields));
+        std::ops::ControlFlow::Continue(())
+    })?;
+    for group in stream.groups() {
+        parts.push(pair(group.name(), show(group.last_id()).as_bytes()));
+        for (id, consumer, _, deliveries) in group.pending(StreamId::MIN, StreamId::MAX) {
+            let about = format!("{} {deliveries} ", show(id));
+            let about = [about.as_bytes(), consumer.name()].concat();
+            parts.push(pair(group.name(), &about));
+        }
+        for consumer in group.consumers() {
+            parts.push(pair(group.name(), &pair(b"consumer", consumer.name())));
+        }
+    }
+    Ok(parts)
 }

@@ -23,4 +23,5 @@ pub mod memory;
 pub mod record;
 pub mod scenario;
 pub mod states;
+mod stream;
 pub mod trace;

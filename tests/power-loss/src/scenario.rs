@@ -2,6 +2,7 @@
 
 mod packed;
 mod pairs;
+mod streams;
 
 use std::time::Duration;
 
@@ -125,6 +126,7 @@ impl Scenario {
 pub fn all() -> Vec<Scenario> {
     let mut all = packed::all();
     all.extend(pairs::all());
+    all.extend(streams::all());
     all
 }
 

@@ -12,7 +12,7 @@ use power_loss::states::Amount;
 
 const SEED: u64 = 20_261;
 
-/// Different states of each scenario, about. There are thirteen.
+/// Different states of each scenario, about. There are fifteen.
 const STATES: usize = 45;
 
 fn check(name: &str) -> TestResult {
@@ -77,4 +77,6 @@ scenarios! {
     pairs_creation: "pairs-creation",
     pairs: "pairs",
     pairs_journal: "pairs-journal",
+    streams: "streams",
+    streams_in_pairs: "streams-in-pairs",
 }
