@@ -40,6 +40,17 @@ impl StreamParts {
             + self.pending.len()
     }
 
+    /// Open nodes up to this ordinal are part of the closed nodes that were added, or deleted.
+    pub fn closed_through(&self) -> u64 {
+        let closed = self.nodes.iter().filter(|(node, _)| node.closed);
+        let closed = closed.map(|(node, _)| node.last_ordinal).max();
+        let head = self
+            .head
+            .as_ref()
+            .map_or(0, |(head, _)| head.closed_through);
+        head.max(closed.unwrap_or(0))
+    }
+
     /// Adds a record.
     pub fn insert(
         &mut self,
