@@ -45,6 +45,66 @@ fn the_last_entry(server: &Server) -> TestResult {
     Ok(())
 }
 
+/// The options of Redis 8.2 for entries that groups refer to. Group `slow` has read the first two entries.
+fn references(server: &Server) -> TestResult {
+    let mut client = server.raw()?;
+    for (line, expected) in [
+        ("XADD r 1-1 f a", "1-1"),
+        ("XADD r 2-1 f b", "2-1"),
+        ("XADD r 3-1 f c", "3-1"),
+        ("XADD r 4-1 f d", "4-1"),
+        ("XDELEX r ACKED IDS 1 1-1", "[:1]"),
+        ("XADD r 5-1 f e", "5-1"),
+        ("XGROUP CREATE r g 0", "+OK"),
+        ("XGROUP CREATE r slow 0", "+OK"),
+    ] {
+        assert_eq!(call(&mut client, line)?, expected, "{line}");
+    }
+    client.line("XREADGROUP GROUP g c STREAMS r >")?;
+    client.line("XREADGROUP GROUP slow c COUNT 2 STREAMS r >")?;
+    for (line, expected) in [
+        (
+            "XDELEX r IDS 2 9-9 x",
+            "-ERR Invalid stream ID specified as stream command argument",
+        ),
+        (
+            "XDELEX r IDS 0 1-1",
+            "-ERR Number of IDs must be a positive integer",
+        ),
+        (
+            "XDELEX r IDS 2 1-1",
+            "-ERR The `numids` parameter must match the number of arguments",
+        ),
+        ("XDELEX r ACKED KEEPREF IDS 1 1-1", "-ERR syntax error"),
+        ("XDELEX none ACKED IDS 2 1-1 2-1", "[:-1 :-1]"),
+        ("XDELEX r ACKED IDS 3 1-1 2-1 5-1", "[:-1 :2 :2]"),
+        ("XTRIM r MAXLEN 0 ACKED", ":0"),
+        ("XACKDEL none g IDS 1 1-1", "[:-1]"),
+        ("XACKDEL r none IDS 1 1-1", "[:-1]"),
+        // Pending in the other group, then in none.
+        ("XACKDEL r g ACKED IDS 2 2-1 9-9", "[:2 :-1]"),
+        ("XACKDEL r slow ACKED IDS 1 2-1", "[:1]"),
+        // Not delivered to the other group yet.
+        ("XACKDEL r g ACKED IDS 1 5-1", "[:2]"),
+        ("XTRIM r MINID 4 DELREF", ":1"),
+        ("XPENDING r g", "[:1 4-1 4-1 [[c 1]]]"),
+        ("XPENDING r slow", "[:0 nil nil nil-array]"),
+        ("XDELEX r KEEPREF IDS 1 4-1", "[:1]"),
+        ("XPENDING r g", "[:1 4-1 4-1 [[c 1]]]"),
+        ("XDELEX r IDS 1 4-1 DELREF", "[:-1]"),
+        ("XPENDING r g", "[:0 nil nil nil-array]"),
+        ("XRANGE r - +", "[[5-1 [f e]]]"),
+        ("XADD r ACKED MAXLEN 1 6-1 f f", "6-1"),
+        ("XLEN r", ":2"),
+        ("XGROUP DESTROY r slow", ":1"),
+        ("XADD r MAXLEN 1 ACKED 7-1 f g", "7-1"),
+        ("XRANGE r - +", "[[6-1 [f f]] [7-1 [f g]]]"),
+    ] {
+        assert_eq!(call(&mut client, line)?, expected, "{line}");
+    }
+    Ok(())
+}
+
 /// Fields and values of all lengths and bytes come back, in nodes of all sizes.
 fn large_and_binary_fields(server: &Server) -> TestResult {
     let mut client = server.raw()?;
@@ -280,6 +340,7 @@ fn on(store: &str) -> TestResult {
     let server = Server::start(store)?;
     replies(&server)?;
     the_last_entry(&server)?;
+    references(&server)?;
     large_and_binary_fields(&server)?;
     approximate_trimming(&server)?;
     events(&server)?;

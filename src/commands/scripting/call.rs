@@ -73,7 +73,7 @@ impl Manner {
             // One that does not exist is an error at once.
             Named::Function => scripting
                 .with_functions(|functions| functions.find(script))
-                .is_none_or(|(_, function)| function.is_quick),
+                .is_none_or(|(_, function)| function.pace.is_quick),
         }
     }
 }

@@ -276,7 +276,7 @@ impl Script {
         let runnable = Runnable {
             handle: self.handle,
             flags: self.flags,
-            is_quick: self.is_quick,
+            pace: self.pace,
         };
         Found { name, runnable }
     }

@@ -7,10 +7,9 @@ pub fn call(random: &mut Random) -> Call {
     let key = random.key_of("stream");
     let call = match random.below(100) {
         0..30 => return streams::call(random),
-        30..33 => return inspect(random, key),
+        30..33 | 40..45 => return inspect(random, key),
         33..36 => return Call::line(random.pick(BAD)),
         36..40 => pending(random, key).compare(Compare::Times),
-        40..45 => return inspect(random, key),
         45..48 => create(random, key),
         _ => {
             let mut calls = plain(random);
