@@ -11,7 +11,7 @@ use super::elements::decode_score;
 use super::records::{CollectionRecords, ElementRecord, RecordsById, register};
 use super::scores::{ScoreIndex, Scored};
 use super::source::Source;
-use super::stream::{StreamParts, record_key};
+use super::stream::{RecordName, StreamParts, is_open_node, record_key};
 use super::{Collection, Encoding, REGISTERS, Shape};
 use crate::index::{Index, IndexKey};
 use crate::loading::{Loading, on_threads};
@@ -272,11 +272,28 @@ impl Loading<'_> {
             self.keyspace.store.release(location)?;
         }
         let mut parts = StreamParts::default();
-        for found in elements.iter().flatten() {
+        let mut dead = Vec::new();
+        let (open, others): (Vec<_>, Vec<_>) = elements
+            .iter()
+            .flatten()
+            .partition(|found| is_open_node(found.entry.key(), found.brief));
+        for found in others {
             let (name, location) = (found.entry.key(), found.entry.location);
             source.read(name, location, |value| parts.insert(name, value, location))??;
         }
-        let (stream, dead) = parts.build(&source)?;
+        // Most open nodes have become part of a closed one: they need no reading.
+        let closed_through = parts.closed_through();
+        for found in open {
+            let (name, location) = (found.entry.key(), found.entry.location);
+            match RecordName::decode(name) {
+                Some(record @ RecordName::Node(ordinal)) if ordinal <= closed_through => {
+                    dead.push((record, location));
+                }
+                _ => source.read(name, location, |value| parts.insert(name, value, location))??,
+            }
+        }
+        let (stream, more) = parts.build(&source)?;
+        dead.extend(more);
         if self.keyspace.partitioned {
             let dead = dead.into_iter();
             let dead = dead.map(|(name, location)| (record_key(id, name), location));

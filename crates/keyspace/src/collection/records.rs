@@ -33,8 +33,9 @@ pub(in super::super) struct ElementRecord {
     pub hash: u64,
     /// Orders the records of one element: the record with the highest number counts.
     pub sequence: u64,
-    /// For a sorted set's member, the bits of its score; for other elements, the length of the value in bytes. NaN or
-    /// 0 means that the value must be read to find out.
+    /// For a sorted set's member, the bits of its score; for a stream's record, the first byte of its value; for other
+    /// elements, the length of the value in bytes. NaN, the highest number or 0 mean that the value must be read to find
+    /// out.
     pub brief: u64,
     pub entry: Entry,
 }
@@ -212,6 +213,7 @@ impl Loading<'_> {
         let brief = match record.kind {
             // A value that is not a score becomes NaN: it must be read later.
             Kind::SortedSet => decode_score(record.value).unwrap_or(f64::NAN).to_bits(),
+            Kind::Stream => record.value.first().map_or(u64::MAX, |&form| form.into()),
             _ => record.value.len() as u64,
         };
         let removed = record.removed.then_some(REMOVED);

@@ -416,6 +416,67 @@ fn streams_do_what_a_model_does_and_nothing_stays_behind() -> Result<()> {
     Ok(())
 }
 
+/// A node whose last entries are deleted says a last id that no entry has. Trimming up to that id leaves nothing of the
+/// node, and XSETID may make the stream go on below it.
+#[test]
+fn a_deleted_end_of_a_node_is_no_end() -> Result<()> {
+    let id = |ms| StreamId::new(ms, 0);
+    for trims in [false, true] {
+        let (keyspace, store) = fresh(false);
+        let add = |keyspace: &Keyspace, ms| {
+            keyspace.update_many(&[(0, &b"s"[..])], at(0), |keys| {
+                keys.stream(0)?.append(id(ms), &[(b"f", b"v")], LIMITS)
+            })
+        };
+        for ms in 1..=7 {
+            add(&keyspace, ms)?;
+        }
+        keyspace.update_many(&[(0, &b"s"[..])], at(0), |keys| {
+            let mut stream = keys.stream(0)?;
+            for ms in [6, 7] {
+                assert!(stream.delete(id(ms))?);
+            }
+            Ok::<_, KeyspaceError>(())
+        })?;
+        let left: &[u64] = if trims {
+            let trim = exactly(TrimTo::Id(id(6)));
+            keyspace.update_many(&[(0, &b"s"[..])], at(0), |keys| keys.stream(0)?.trim(trim))?;
+            &[8]
+        } else {
+            &[1, 2, 3, 4, 5, 8]
+        };
+        keyspace.update_many(&[(0, &b"s"[..])], at(0), |keys| {
+            keys.stream(0)?.set_ids(id(5), None, Some(id(1)));
+            Ok::<_, KeyspaceError>(())
+        })?;
+        keyspace.update_many(&[(0, &b"s"[..])], at(0), |keys| {
+            keys.stream(0)?
+                .append(StreamId::new(5, 1), &[(b"f", b"w")], LIMITS)
+        })?;
+        add(&keyspace, 8)?;
+        let expected: Vec<StreamId> = left
+            .iter()
+            .flat_map(|&ms| {
+                if ms == 8 {
+                    vec![StreamId::new(5, 1), id(8)]
+                } else {
+                    vec![id(ms)]
+                }
+            })
+            .collect();
+        for keyspace in [keyspace, over(&store)] {
+            let model = stored(&keyspace, b"s")?.ok_or(KeyspaceError::Failed("it is gone"))?;
+            assert!(
+                model.entries.keys().eq(&expected),
+                "{:?}",
+                model.entries.keys()
+            );
+            assert_eq!(model.last_id, id(8));
+        }
+    }
+    Ok(())
+}
+
 #[test]
 fn a_refused_write_changes_no_stream() -> Result<()> {
     for seed in 20..24 {

@@ -253,16 +253,6 @@ impl<'e> StreamEdit<'e> {
 
     /// Deletes the entry with this id; returns whether there was one.
     pub fn delete(&mut self, id: StreamId) -> Result<bool, KeyspaceError> {
-        let deleted = self.take_out(id)?;
-        if deleted {
-            let highest = &mut self.edits.head.max_deleted_id;
-            *highest = id.max(*highest);
-        }
-        Ok(deleted)
-    }
-
-    /// Takes an entry out of the stream; returns whether there was one.
-    pub(super) fn take_out(&mut self, id: StreamId) -> Result<bool, KeyspaceError> {
         let ordinal = if let Some(position) = self.shape.open_with_id(id) {
             let ordinal = self.shape.open[position].ordinal;
             (!self.edits.is_gone(ordinal)).then_some(ordinal)
@@ -275,6 +265,7 @@ impl<'e> StreamEdit<'e> {
         let edits = &mut *self.edits;
         edits.gone.insert(ordinal);
         edits.len -= 1;
+        edits.head.max_deleted_id = edits.head.max_deleted_id.max(id);
         edits.head_dirty = true;
         edits.modifies = true;
         Ok(true)

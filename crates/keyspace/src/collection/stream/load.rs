@@ -6,7 +6,7 @@ use super::StreamId;
 use super::groups::{Group, Pending};
 use super::node::{DAMAGED, Entries, NodeHead};
 use super::records::{ConsumerRecord, GroupRecord, Head, PendingRecord, RecordName};
-use super::shape::{Deleted, Node, OpenEntry, StreamShape};
+use super::shape::{Deleted, Node, OpenEntry, StreamShape, bit, node_records};
 use super::view::first_live;
 use crate::KeyspaceError;
 use crate::collection::source::Source;
@@ -38,6 +38,17 @@ impl StreamParts {
             + self.groups.len()
             + self.consumers.len()
             + self.pending.len()
+    }
+
+    /// Open nodes up to this ordinal are part of the closed nodes that were added, or deleted.
+    pub fn closed_through(&self) -> u64 {
+        let closed = self.nodes.iter().filter(|(node, _)| node.closed);
+        let closed = closed.map(|(node, _)| node.last_ordinal).max();
+        let head = self
+            .head
+            .as_ref()
+            .map_or(0, |(head, _)| head.closed_through);
+        head.max(closed.unwrap_or(0))
     }
 
     /// Adds a record.
@@ -123,7 +134,15 @@ impl StreamParts {
             if last.is_some_and(|last| last.0 >= first || last.1 >= node.first_id) {
                 return Err(DAMAGED);
             }
-            last = Some((node.last_ordinal, node.last_id));
+            // Once the last entry is deleted, XSETID may have set a lower id, which the next entries count from.
+            let deleted = self.deleted.get(&first);
+            let ends_deleted = deleted.is_some_and(|deleted| bit(&deleted.bits, node.count - 1));
+            let last_id = if ends_deleted {
+                node.first_id
+            } else {
+                node.last_id
+            };
+            last = Some((node.last_ordinal, last_id));
             if !node.closed {
                 stream.open.push_back(OpenEntry {
                     ordinal: first,
@@ -150,9 +169,10 @@ impl StreamParts {
                 node.live = live_after(&node, head.trimmed_through, source)?;
             }
             if node.live == 0 {
-                return Err(DAMAGED);
+                dead.extend(node_records(&node));
+            } else {
+                stream.nodes.push_back(node);
             }
-            stream.nodes.push_back(node);
         }
         if last.is_some_and(|(_, id)| id > head.last_id) {
             return Err(DAMAGED);

@@ -34,5 +34,7 @@ pub use view::Stream;
 
 pub(in super::super) use edit::StreamEdits;
 pub(super) use load::StreamParts;
+pub(super) use node::is_open_node;
+pub(super) use records::RecordName;
 pub(in super::super) use shape::StreamShape;
 pub(super) use shape::record_key;

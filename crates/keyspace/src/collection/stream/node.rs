@@ -47,6 +47,11 @@ pub type Pair<'a> = (&'a [u8], &'a [u8]);
 /// The error of a record that does not read.
 pub const DAMAGED: KeyspaceError = KeyspaceError::Failed("a stream's record is damaged");
 
+/// Whether a record is an open node, by its name and the first byte of its value.
+pub fn is_open_node(name: &[u8], form: u64) -> bool {
+    name.first() == Some(&b'n') && form == u64::from(OPEN)
+}
+
 /// Appends an open node.
 pub fn encode_open(out: &mut Vec<u8>, id: StreamId, pairs: &[Pair<'_>]) {
     out.push(OPEN);

@@ -76,8 +76,8 @@ impl StreamEdit<'_> {
             if self.trim_run(trim, before, &run) {
                 continue;
             }
-            if self.may_trim_within(trim, before, &run) {
-                self.trim_within(trim, node)?;
+            if self.may_trim_within(trim, before, &run) && self.trim_within(trim, node)? {
+                continue;
             }
             stopped = true;
             break;
@@ -126,7 +126,8 @@ impl StreamEdit<'_> {
         }
     }
 
-    fn trim_within(&mut self, trim: Trim, node: &Node) -> Result<(), KeyspaceError> {
+    /// Trims a part of a closed node. Returns whether nothing of it is left: then its last entries were deleted before.
+    fn trim_within(&mut self, trim: Trim, node: &Node) -> Result<bool, KeyspaceError> {
         let base = self.edits.head.trimmed_through;
         let source = self.source;
         let mut live = node.live;
@@ -144,8 +145,12 @@ impl StreamEdit<'_> {
             }
             Ok(())
         })?;
-        self.edits.cut = Some((node.first, live));
-        Ok(())
+        if live == 0 {
+            self.edits.head.trimmed_through = node.last;
+        } else {
+            self.edits.cut = Some((node.first, live));
+        }
+        Ok(live == 0)
     }
 
     /// Trims the open entries: they are one node, and the new entry is in it, or is the next one.
@@ -241,7 +246,7 @@ impl StreamEdit<'_> {
                     break;
                 }
                 if !self.is_referenced(id) {
-                    self.take_out(id)?;
+                    self.delete(id)?;
                 }
             }
         }
