@@ -127,18 +127,14 @@ fn consume(port: u16, name: &str, mut rng: StdRng) -> Consumer {
             continue;
         }
         let mut words = vec!["XACK".to_owned(), "jobs".to_owned(), "g".to_owned()];
-        words.extend(acknowledged.iter().map(|&id| super::model::show_id(id)));
-        match client.call(&words) {
-            Ok(reply) => {
-                let number = i64::try_from(acknowledged.len()).unwrap_or(i64::MAX);
-                assert_eq!(reply, Value::Integer(number), "{words:?}");
-                consumer.acknowledged.extend(acknowledged);
-            }
-            Err(_) => {
-                consumer.unsure.extend(acknowledged);
-                return consumer;
-            }
-        }
+        words.extend(acknowledged.iter().map(|&id| super::replies::show_id(id)));
+        let Ok(reply) = client.call(&words) else {
+            consumer.unsure.extend(acknowledged);
+            return consumer;
+        };
+        let number = i64::try_from(acknowledged.len()).unwrap_or(i64::MAX);
+        assert_eq!(reply, Value::Integer(number), "{words:?}");
+        consumer.acknowledged.extend(acknowledged);
     }
 }
 

@@ -29,13 +29,16 @@ impl Stream {
             .filter(|id| !found.entries.contains_key(id))
             .collect();
         let numbers = |s: &Self| (s.last_id, s.max_deleted_id, s.added, s.entries.len());
-        let mut text = format!(
+        let text = format!(
             "lost {lost:?}, too many {extra:?}; last id, deleted id, added, length {:?} instead of {:?}",
             numbers(found),
             numbers(self)
         );
         if self.groups != found.groups {
-            text += &format!("; groups {:?} instead of {:?}", found.groups, self.groups);
+            return format!(
+                "{text}; groups {:?} instead of {:?}",
+                found.groups, self.groups
+            );
         }
         text
     }

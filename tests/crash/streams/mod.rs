@@ -3,6 +3,7 @@
 mod delivery;
 mod difference;
 mod model;
+mod replies;
 mod source;
 
 use std::thread;
@@ -13,7 +14,8 @@ use rand::{Rng, SeedableRng};
 
 use crate::{CONNECTIONS, ROUND_MS, START_MS, seed_and_rounds};
 use common::{Options, RawClient, Server, Subject, TestResult, Value};
-use model::{Group, Id, Payloads, Stream, Streams, parse_id};
+use model::{Group, Id, Payloads, Stream, Streams};
+use replies::parse_id;
 use source::{Call, Source};
 
 /// The most calls that one connection sends before it reads their replies.

@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound::{Excluded, Included, Unbounded};
 
+use super::replies::{bulk, error, int, ok, parse_id, show_entry, show_id};
 use common::Value;
 
-/// An entry's id: milliseconds, and a number.
-pub type Id = (u64, u64);
+pub use super::replies::Id;
 
 /// All streams of one database, by their keys.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -32,11 +32,6 @@ pub struct Group {
 /// A stream that RESTORE makes, by the word that stands for its payload.
 pub type Payloads = BTreeMap<String, Stream>;
 
-/// An error whose text begins like this.
-fn error(start: &str) -> Value {
-    Value::Error(start.as_bytes().to_vec())
-}
-
 /// Answers of XDELEX and XACKDEL.
 const GONE: i64 = -1;
 const DELETED: i64 = 1;
@@ -51,37 +46,19 @@ fn split_strategy<'a, 'b>(rest: &'b [&'a str]) -> (&'a str, &'b [&'a str]) {
     }
 }
 
-fn int(number: usize) -> Value {
-    Value::Integer(i64::try_from(number).unwrap_or(i64::MAX))
-}
-
-fn bulk(text: &str) -> Value {
-    Value::Bulk(text.as_bytes().to_vec())
-}
-
-fn ok() -> Value {
-    Value::Simple(b"OK".to_vec())
-}
-
-pub fn show_id(id: Id) -> String {
-    format!("{}-{}", id.0, id.1)
-}
-
-pub fn parse_id(text: &str) -> Id {
-    let (ms, seq) = text.split_once('-').unwrap_or((text, "0"));
-    let number = |text: &str| text.parse().expect("the test makes good ids");
-    (number(ms), number(seq))
-}
-
-fn show_entry(id: Id, fields: &[String]) -> Value {
-    let fields = fields.iter().map(|field| bulk(field));
-    Value::Array(vec![bulk(&show_id(id)), Value::Array(fields.collect())])
-}
-
 impl Streams {
     /// Runs one command. `chosen` is the id that the server chose for an XADD with `*`.
     pub fn run(&mut self, words: &[&str], chosen: Option<Id>, payloads: &Payloads) -> Value {
-        let no_group = || error("NOGROUP");
+        match words[0] {
+            "XADD" | "XDEL" | "XDELEX" | "XTRIM" | "XSETID" => self.entries(words, chosen),
+            "XGROUP" => self.groups(words),
+            "DEL" | "RENAME" | "COPY" | "RESTORE" => self.keys(words, payloads),
+            _ => self.deliveries(words),
+        }
+    }
+
+    /// Commands that add and remove entries.
+    fn entries(&mut self, words: &[&str], chosen: Option<Id>) -> Value {
         match *words {
             ["XADD", key, ref rest @ ..] => {
                 let (maxlen, rest) = match rest {
@@ -128,6 +105,22 @@ impl Streams {
                 stream.max_deleted_id = parse_id(deleted);
                 ok()
             }
+            ["XDELEX", key, ref rest @ ..] => {
+                let (how, ids) = split_strategy(rest);
+                let mut stream = self.0.get_mut(key);
+                let deleted = ids.iter().map(|id| match &mut stream {
+                    Some(stream) => Value::Integer(stream.delete_one(parse_id(id), how)),
+                    None => Value::Integer(GONE),
+                });
+                Value::Array(deleted.collect())
+            }
+            _ => panic!("the model does not know {words:?}"),
+        }
+    }
+
+    /// XGROUP.
+    fn groups(&mut self, words: &[&str]) -> Value {
+        match *words {
             ["XGROUP", "CREATE", key, group, from, "MKSTREAM"] => {
                 let stream = self.0.entry(key.to_owned()).or_default();
                 if stream.groups.contains_key(group) {
@@ -150,7 +143,7 @@ impl Streams {
                     return error("ERR The XGROUP subcommand requires the key to exist");
                 };
                 let Some(group) = stream.groups.get_mut(group) else {
-                    return no_group();
+                    return error("NOGROUP");
                 };
                 match name {
                     "SETID" => {
@@ -166,6 +159,13 @@ impl Streams {
                     }
                 }
             }
+            _ => panic!("the model does not know {words:?}"),
+        }
+    }
+
+    /// Commands that deliver, acknowledge and claim.
+    fn deliveries(&mut self, words: &[&str]) -> Value {
+        match *words {
             [
                 "XREADGROUP",
                 "GROUP",
@@ -183,7 +183,7 @@ impl Streams {
                     stream.is_some_and(|stream| stream.groups.contains_key(group))
                 };
                 if !keys.iter().all(has_group) {
-                    return no_group();
+                    return error("NOGROUP");
                 }
                 let mut read = Vec::new();
                 for (&key, &id) in keys.iter().zip(ids) {
@@ -207,15 +207,6 @@ impl Streams {
                     acked.count()
                 }))
             }
-            ["XDELEX", key, ref rest @ ..] => {
-                let (how, ids) = split_strategy(rest);
-                let mut stream = self.0.get_mut(key);
-                let deleted = ids.iter().map(|id| match &mut stream {
-                    Some(stream) => Value::Integer(stream.delete_one(parse_id(id), how)),
-                    None => Value::Integer(GONE),
-                });
-                Value::Array(deleted.collect())
-            }
             ["XACKDEL", key, group, ref rest @ ..] => {
                 let (how, ids) = split_strategy(rest);
                 let mut stream = self.0.get_mut(key);
@@ -238,7 +229,7 @@ impl Streams {
             ["XCLAIM", key, group, consumer, "0", ref rest @ ..] => {
                 let Some(stream) = self.0.get_mut(key).filter(|s| s.groups.contains_key(group))
                 else {
-                    return no_group();
+                    return error("NOGROUP");
                 };
                 let options = rest
                     .iter()
@@ -260,7 +251,7 @@ impl Streams {
             ] => {
                 let Some(stream) = self.0.get_mut(key).filter(|s| s.groups.contains_key(group))
                 else {
-                    return no_group();
+                    return error("NOGROUP");
                 };
                 let count = count.parse().expect("a number");
                 stream.auto_claim(
@@ -271,6 +262,13 @@ impl Streams {
                     rest.contains(&"JUSTID"),
                 )
             }
+            _ => panic!("the model does not know {words:?}"),
+        }
+    }
+
+    /// Commands on keys of any type.
+    fn keys(&mut self, words: &[&str], payloads: &Payloads) -> Value {
+        match *words {
             ["DEL", ref keys @ ..] => int(keys
                 .iter()
                 .filter(|key| self.0.remove(**key).is_some())
@@ -282,13 +280,14 @@ impl Streams {
                 }
                 None => error("ERR no such key"),
             },
+            ["COPY", from, to, _] if from == to => {
+                error("ERR source and destination objects are the same")
+            }
             ["COPY", from, to, "REPLACE"] => match self.0.get(from).cloned() {
-                Some(_) if from == to => error("ERR source and destination objects are the same"),
                 Some(stream) => {
                     self.0.insert(to.to_owned(), stream);
                     int(1)
                 }
-                None if from == to => error("ERR source and destination objects are the same"),
                 None => int(0),
             },
             ["RESTORE", key, "0", payload, "REPLACE"] => {

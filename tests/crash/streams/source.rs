@@ -55,7 +55,9 @@ impl Call {
             Call::One(one) => line(one),
             Call::Exec(lines) => {
                 line("MULTI");
-                lines.iter().for_each(|one| line(one));
+                for one in lines {
+                    line(one);
+                }
                 line("EXEC");
             }
             Call::Script(lines) => {
