@@ -32,6 +32,7 @@ fn a_check_says_what_is_in_a_pool_and_changes_nothing() -> TestResult {
             "SET b 2 EX 10000",
             "RPUSH l 1 2 3",
             "HSET h f v",
+            "XADD x 1-1 f v",
             "SELECT 3",
             "SADD s a b",
         ] {
@@ -65,10 +66,10 @@ fn a_check_says_what_is_in_a_pool_and_changes_nothing() -> TestResult {
             assert_eq!(found["verdict"], "whole", "{found}");
             assert_eq!(found["closed_in_order"], in_order, "{found}");
             assert_eq!(found["opens"], if in_order { 2 } else { 1 }, "{found}");
-            assert_eq!(found["keys"], 6, "{found}");
+            assert_eq!(found["keys"], 7, "{found}");
             assert_eq!(
                 found["databases"]["db0"],
-                serde_json::json!({"keys": 4, "with_deadline": 1, "types": {"string": 2, "list": 1, "hash": 1}})
+                serde_json::json!({"keys": 5, "with_deadline": 1, "types": {"string": 2, "list": 1, "hash": 1, "stream": 1}})
             );
             assert_eq!(found["databases"]["db3"]["types"]["set"], 1);
         }

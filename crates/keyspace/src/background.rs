@@ -27,6 +27,7 @@ const LOOK_TIME: Duration = Duration::from_millis(100);
 /// The background threads. Dropping this ends them.
 #[derive(Debug)]
 pub struct Housekeeping {
+    keyspace: Arc<Keyspace>,
     stop: Arc<AtomicBool>,
     threads: Vec<JoinHandle<()>>,
 }
@@ -40,6 +41,7 @@ impl Housekeeping {
         loaded: impl FnOnce(Result<(), KeyspaceError>) + Send + 'static,
     ) -> std::io::Result<Self> {
         let mut housekeeping = Self {
+            keyspace: Arc::clone(keyspace),
             stop: Arc::new(AtomicBool::new(false)),
             threads: Vec::new(),
         };
@@ -83,6 +85,7 @@ impl Housekeeping {
 impl Drop for Housekeeping {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Release);
+        self.keyspace.store.end_wait();
         for thread in self.threads.drain(..) {
             thread.thread().unpark();
             if thread.join().is_err() {

@@ -101,21 +101,20 @@ impl Databases<'_> {
 
     /// How many keys of a database have values of each type, without types that it does not have.
     pub fn kinds(self, db: usize) -> Vec<(Kind, u64)> {
-        let mut kinds: Vec<(Kind, u64)> = (0..=u8::MAX)
-            .filter_map(Kind::from_number)
-            .map(|kind| (kind, 0))
-            .collect();
+        let mut keys = [0; u8::MAX as usize + 1];
         for shard in &self.keyspace.shards {
             let shard = shard.read();
             let Some(table) = shard.table(self.keyspace.generations.of(db)) else {
                 continue;
             };
             for entry in table.index.iter() {
-                kinds[entry.kind() as usize].1 += 1;
+                keys[entry.kind() as usize] += 1;
             }
         }
-        kinds.retain(|(_, keys)| *keys > 0);
-        kinds
+        (0..=u8::MAX)
+            .filter_map(|number| Some((Kind::from_number(number)?, keys[usize::from(number)])))
+            .filter(|&(_, keys)| keys > 0)
+            .collect()
     }
 
     /// Empties a database with one durable store. The background removes the records.

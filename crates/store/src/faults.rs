@@ -188,6 +188,10 @@ impl Store for Arc<Faults> {
         self.inner.wait_for_work(time);
     }
 
+    fn end_wait(&self) {
+        self.inner.end_wait();
+    }
+
     fn has_room_for(&self, bytes: u64) -> bool {
         self.inner.has_room_for(bytes)
     }

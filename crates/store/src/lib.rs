@@ -469,6 +469,9 @@ pub trait Store: Send + Sync {
         std::thread::park_timeout(time);
     }
 
+    /// Ends a [wait](Self::wait_for_work) of a thread that is not parked.
+    fn end_wait(&self) {}
+
     /// Whether about `bytes` of new values could be stored now.
     fn has_room_for(&self, _bytes: u64) -> bool {
         true

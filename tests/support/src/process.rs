@@ -1,7 +1,6 @@
 //! A server process. The test starts it on a free port, waits until it answers, and ends it by its own handle.
 
 use std::fs::{File, OpenOptions};
-use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
@@ -10,7 +9,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use super::{PATIENCE, RawClient, TestResult, Value};
+use super::{PATIENCE, RawClient, TestResult, Value, quiet_port};
 
 /// How many ports to try. Another process may take a free port before the server binds it.
 const STARTS_MAX: usize = 5;
@@ -32,7 +31,7 @@ impl Process {
         program: &Path,
     ) -> TestResult<Self> {
         for _ in 0..STARTS_MAX {
-            let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+            let port = quiet_port()?;
             if let Some(process) = Self::start_on(port, dir, &configure, program)? {
                 return Ok(process);
             }
@@ -71,7 +70,7 @@ impl Process {
         program: &Path,
         after: Duration,
     ) -> TestResult {
-        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+        let port = quiet_port()?;
         let log = open_log(dir)?;
         let mut command = Command::new(program);
         configure(&mut command, &port.to_string());

@@ -411,6 +411,10 @@ impl Store for Packed {
         *rung = false;
     }
 
+    fn end_wait(&self) {
+        self.ring();
+    }
+
     fn has_room_for(&self, bytes: u64) -> bool {
         // A record that does not fit leaves the end of a segment empty, so count on seven eighths of each.
         let segments = bytes / (self.space.capacity() as u64 * 7 / 8) + 1;
