@@ -75,7 +75,7 @@ impl Backups {
     /// Has the thread make a backup.
     ///
     /// # Errors
-    /// [`Refused`] where one is under way.
+    /// An error where one is under way.
     pub fn begin(&self, path: PathBuf) -> Result<(), Refused> {
         let mut state = self.state.lock();
         if state.is_ending || state.running.is_some() {
