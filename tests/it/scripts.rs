@@ -464,3 +464,47 @@ fn a_pause_of_writes_holds_scripts_that_may_write() -> TestResult {
     assert_eq!(third.read()?, Value::Integer(8));
     Ok(())
 }
+
+/// A worker that stays alone for its next script lets others in now and then: they must find all scripts and functions.
+#[test]
+fn two_workers_run_the_same_scripts() -> TestResult {
+    const CLIENTS: usize = 8;
+    const BATCHES: usize = 40;
+    const CALLS: usize = 32;
+    let server = Server::start_with(Options::new("cmap").directive("worker-threads", "2"))?;
+    let script = "return redis.call('incr', KEYS[1])";
+    let mut client = server.raw()?;
+    let sha = text(&mut client, &["SCRIPT", "LOAD", script])?;
+    let library = "#!lua name=l\nredis.register_function('f', function(keys) return redis.call('incr', keys[1]) end)";
+    assert_eq!(text(&mut client, &["FUNCTION", "LOAD", library])?, "l");
+    thread::scope(|scope| {
+        let clients: Vec<_> = (0..CLIENTS)
+            .map(|number| {
+                let (server, sha) = (&server, &sha);
+                scope.spawn(move || -> Result<(), String> {
+                    let run = || -> TestResult {
+                        let mut client = server.raw()?;
+                        let key = number.to_string();
+                        let script = ["EVALSHA", sha, "1", &key];
+                        let function = ["FCALL", "f", "1", &key];
+                        for batch in 0..BATCHES {
+                            for call in 0..CALLS {
+                                client.send(if call % 2 == 0 { &script } else { &function })?;
+                            }
+                            for call in 1..=CALLS {
+                                let count = i64::try_from(batch * CALLS + call)?;
+                                assert_eq!(client.read()?, Value::Integer(count));
+                            }
+                        }
+                        Ok(())
+                    };
+                    run().map_err(|error| error.to_string())
+                })
+            })
+            .collect();
+        for client in clients {
+            client.join().map_err(|_| "a client failed")??;
+        }
+        Ok(())
+    })
+}

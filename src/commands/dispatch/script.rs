@@ -224,6 +224,8 @@ impl Dispatcher {
                 Name::Function(name) => held.functions.set_pace(name, pace),
             }
         }
+        // Others may run scripts as soon as this batch lets them in.
+        drop(own);
         around.presence.stay_alone(now);
         if is_moved {
             return Went::Elsewhere;

@@ -11,14 +11,16 @@ pub use running::{KillRefused, RunId, RunKind, Running, RunningCall};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use lua::LogLevel;
-use parking_lot::Mutex;
+use parking_lot::{Condvar, Mutex, MutexGuard};
 
 /// All that the server's clients share of scripts.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Scripting {
     /// Empty while a thread runs a script: it has taken the scripts out, and is alone in the gate. Others ask for them
     /// inside the gate only. So nobody holds the lock while he waits for another one.
     held: Mutex<Option<Box<Held>>>,
+    /// Told when a thread has put back what it had taken.
+    is_back: Condvar,
     /// The script that runs.
     pub running: Running,
     figures: Figures,
@@ -75,18 +77,40 @@ pub struct OwnScripts<'a> {
     held: Option<Box<Held>>,
 }
 
+impl Default for Scripting {
+    fn default() -> Self {
+        Self {
+            held: Mutex::new(Some(Box::default())),
+            is_back: Condvar::new(),
+            running: Running::default(),
+            figures: Figures::default(),
+        }
+    }
+}
+
 impl Scripting {
+    /// The lock, when nobody has taken what it guards. That a caller has to wait here is a fault: it is not in the gate as it
+    /// should be. It must never see an empty cache in place of the taken one.
+    fn present(&self) -> MutexGuard<'_, Option<Box<Held>>> {
+        let mut held = self.held.lock();
+        while held.is_none() {
+            debug_assert!(false, "scripts are wanted while a thread has taken them");
+            self.is_back.wait(&mut held);
+        }
+        held
+    }
+
     /// Takes scripts and functions, to run one of them or to load others. The caller is alone in the gate.
     pub fn take(&self) -> OwnScripts<'_> {
         OwnScripts {
             scripting: self,
-            held: Some(self.held.lock().take().unwrap_or_default()),
+            held: self.present().take(),
         }
     }
 
     /// Works with the scripts, without running one. The caller is inside the gate.
     pub fn with<R>(&self, f: impl FnOnce(&mut Scripts) -> R) -> R {
-        let mut held = self.held.lock();
+        let mut held = self.present();
         let held = held.get_or_insert_default();
         let result = f(&mut held.scripts);
         self.figures.note(held);
@@ -95,7 +119,7 @@ impl Scripting {
 
     /// Looks at the functions, without running one. The caller is inside the gate.
     pub fn with_functions<R>(&self, f: impl FnOnce(&Functions) -> R) -> R {
-        f(&self.held.lock().get_or_insert_default().functions)
+        f(&self.present().get_or_insert_default().functions)
     }
 
     /// What INFO shows.
@@ -151,6 +175,7 @@ impl Drop for OwnScripts<'_> {
         if let Some(mut held) = self.held.take() {
             self.scripting.figures.note(&mut held);
             *self.scripting.held.lock() = Some(held);
+            self.scripting.is_back.notify_one();
         }
     }
 }
