@@ -470,7 +470,7 @@ fn a_pause_of_writes_holds_scripts_that_may_write() -> TestResult {
 fn two_workers_run_the_same_scripts() -> TestResult {
     const CLIENTS: usize = 8;
     const BATCHES: usize = 40;
-    const CALLS: usize = 32;
+    const CALLS: usize = 100;
     let server = Server::start_with(Options::new("cmap").directive("worker-threads", "2"))?;
     let script = "return redis.call('incr', KEYS[1])";
     let mut client = server.raw()?;
@@ -488,9 +488,14 @@ fn two_workers_run_the_same_scripts() -> TestResult {
                         let script = ["EVALSHA", sha, "1", &key];
                         let function = ["FCALL", "f", "1", &key];
                         for batch in 0..BATCHES {
+                            let mut bytes = Vec::new();
                             for call in 0..CALLS {
-                                client.send(if call % 2 == 0 { &script } else { &function })?;
+                                common::encode(
+                                    &mut bytes,
+                                    if call % 2 == 0 { &script } else { &function },
+                                );
                             }
+                            client.send_bytes(&bytes)?;
                             for call in 1..=CALLS {
                                 let count = i64::try_from(batch * CALLS + call)?;
                                 assert_eq!(client.read()?, Value::Integer(count));
