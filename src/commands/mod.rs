@@ -75,6 +75,8 @@ pub(crate) static FAMILIES: &[&[Row]] = &[
     pubsub::COMMANDS,
     strings::values::COMMANDS,
     strings::set::COMMANDS,
+    strings::compared::COMMANDS,
+    strings::msetex::COMMANDS,
     strings::counters::COMMANDS,
     strings::ranges::COMMANDS,
     strings::lcs::COMMANDS,

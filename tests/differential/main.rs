@@ -9,7 +9,7 @@ mod families;
 use common::TestResult;
 use families::{
     acl, bitmaps, changes, collections, connection, events, figures, functions, geo, groups,
-    hashes, hyperloglog, keys, lists, long, metadata, order, run, scripting, scripts, sets,
+    hashes, hyperloglog, keys, lists, long, metadata, newer, order, run, scripting, scripts, sets,
     sortedsets, sorting, stream_waits, streams, strings, sweep, transactions,
 };
 
@@ -21,6 +21,11 @@ fn differential_keys() -> TestResult {
 #[test]
 fn differential_strings() -> TestResult {
     run::compare("strings", &[strings::call])
+}
+
+#[test]
+fn differential_strings_since_8_4() -> TestResult {
+    newer::strings()
 }
 
 #[test]

@@ -142,6 +142,14 @@ impl KeySpec {
         }
     }
 
+    /// As many keys as argument `first` says, each followed by its value.
+    pub const fn counted_pairs(flags: &'static [&'static str], first: usize) -> Self {
+        Self {
+            step: 2,
+            ..Self::counted(flags, first)
+        }
+    }
+
     /// The operand of the option `keyword`, whose name stands at `first` or later. `options` are all that have operands.
     pub const fn after(
         flags: &'static [&'static str],
@@ -243,8 +251,8 @@ impl KeySpec {
     ) -> Option<std::iter::StepBy<std::ops::Range<usize>>> {
         let first = self.first + 1;
         let count = usize::try_from(count).ok().filter(|&count| count > 0)?;
-        let past = first.checked_add(count)?;
-        (past <= args.len()).then(|| (first..past).step_by(1))
+        let past = first.checked_add(count.checked_mul(self.step)?)?;
+        (past <= args.len()).then(|| (first..past).step_by(self.step))
     }
 }
 

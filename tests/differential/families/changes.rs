@@ -228,7 +228,7 @@ const CASES: &[(&str, &str)] = &[
 ];
 
 /// Commands of later versions than the compared server.
-const LATER: &[&str] = &["xackdel", "xdelex"];
+const LATER: &[&str] = &["delex", "delifeq", "msetex", "xackdel", "xdelex"];
 
 fn changes(client: &mut RawClient) -> TestResult<u64> {
     let info = client.line("INFO persistence")?.text().unwrap_or_default();

@@ -19,6 +19,7 @@ pub mod keys;
 pub mod lists;
 pub mod long;
 pub mod metadata;
+pub mod newer;
 pub mod order;
 mod properties;
 pub mod run;
