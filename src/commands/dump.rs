@@ -12,7 +12,7 @@ use crate::commands::row::Row;
 use crate::keyspace::{EventClass, KeyspaceError, Kind, Millis, NodeLimits, Update, View};
 use crate::numbers::parse_i64;
 use crate::protocol::{Args, Reply};
-use crate::serialised::{Object, SerialisedError, decode, encode};
+use crate::serialised::{ExpiringField, Object, SerialisedError, decode, encode};
 
 pub(super) static COMMANDS: &[Row] = &[
     Row::new("dump", Arity::Exactly(2), dump)
@@ -67,7 +67,11 @@ const BAD_FORMAT: CommandError = CommandError::text("ERR Bad data format");
 const BUSY_KEY: CommandError = CommandError::text("BUSYKEY Target key name already exists.");
 
 fn dump(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
-    let object = ctx.view(&args[1], |view, _| Ok(view.map(load).transpose()?))?;
+    // A hash of which all fields are past their deadlines will be gone in a moment.
+    let is_there = |view: &View<'_>| !matches!(view, View::Hash(fields) if fields.is_empty());
+    let object = ctx.view(&args[1], |view, _| {
+        Ok(view.filter(is_there).map(load).transpose()?)
+    })?;
     // Encodes without the key's lock, since a large value takes long.
     let payload = object.map(|object| Reply::Bulk(Bytes::from(encode(&object))));
     Ok(payload.unwrap_or(Reply::Null).into())
@@ -88,6 +92,16 @@ fn load(view: View<'_>) -> Result<Object, KeyspaceError> {
             Object::List(elements)
         }
         View::Set(members) => Object::Set(members.names().map(<[u8]>::to_vec).collect()),
+        View::Hash(fields) if fields.has_deadlines() => {
+            let names = fields.names().map(|name| {
+                Ok(ExpiringField {
+                    name: name.to_vec(),
+                    value: fields.get(name, <[u8]>::to_vec)?.unwrap_or_default(),
+                    expires_at: fields.deadline(name).flatten(),
+                })
+            });
+            Object::hash(names.collect::<Result<_, KeyspaceError>>()?)
+        }
         View::Hash(fields) => {
             let mut pairs = Vec::with_capacity(len);
             fields.for_each(|field, value| pairs.push((field.to_vec(), value.to_vec())))?;
@@ -118,7 +132,7 @@ fn store(
         }
         Object::List(_) => Kind::List,
         Object::Set(_) => Kind::Set,
-        Object::Hash(_) => Kind::Hash,
+        Object::Hash(_) | Object::ExpiringHash(_) => Kind::Hash,
         Object::SortedSet(_) => Kind::SortedSet,
         Object::Stream(_) => Kind::Stream,
     };
@@ -129,6 +143,9 @@ fn store(
         Object::List(elements) => elements.iter().try_for_each(|e| new.element(e))?,
         Object::Set(members) => members.iter().try_for_each(|m| new.member(m))?,
         Object::Hash(fields) => fields.iter().try_for_each(|(f, v)| new.field(f, v))?,
+        Object::ExpiringHash(fields) => fields
+            .iter()
+            .try_for_each(|field| new.field_until(&field.name, &field.value, field.expires_at))?,
         Object::SortedSet(members) => members.iter().try_for_each(|(m, s)| new.scored(m, *s))?,
     }
     keys.replace(new, expires_at)

@@ -97,6 +97,8 @@ pub(crate) static FAMILIES: &[&[Row]] = &[
     hashes::reads::COMMANDS,
     hashes::numbers::COMMANDS,
     hashes::draw::COMMANDS,
+    hashes::deadlines::COMMANDS,
+    hashes::extended::COMMANDS,
     sets::members::COMMANDS,
     sets::draw::COMMANDS,
     sets::algebra::COMMANDS,

@@ -117,6 +117,12 @@ impl State {
     fn put(&mut self, key: &[u8], value: Vec<u8>, deadline: Option<Deadline>) {
         self.entries.insert(key.to_vec(), Entry { value, deadline });
     }
+
+    fn put_all(&mut self, pairs: &[(Vec<u8>, Vec<u8>)], deadline: Option<Deadline>) {
+        for (key, value) in pairs {
+            self.put(key, value.clone(), deadline);
+        }
+    }
 }
 
 /// One call.
@@ -296,24 +302,18 @@ impl Op {
                 ok
             }
             Op::MSetEx(pairs, ms) => {
-                for (key, value) in pairs {
-                    state.put(key, value.clone(), Some(Deadline::exactly(*ms)));
-                }
+                state.put_all(pairs, Some(Deadline::exactly(*ms)));
                 int(true)
             }
             Op::MSetNx(pairs) => {
                 let free = !pairs.iter().any(|(key, _)| state.entries.contains_key(key));
                 if free {
-                    for (key, value) in pairs {
-                        state.put(key, value.clone(), None);
-                    }
+                    state.put_all(pairs, None);
                 }
                 int(free)
             }
             Op::MSet(pairs) => {
-                for (key, value) in pairs {
-                    state.put(key, value.clone(), None);
-                }
+                state.put_all(pairs, None);
                 ok
             }
             Op::Del(keys) => {

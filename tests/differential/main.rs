@@ -29,6 +29,11 @@ fn differential_strings_since_8_4() -> TestResult {
 }
 
 #[test]
+fn differential_fields_since_7_4() -> TestResult {
+    newer::fields()
+}
+
+#[test]
 fn differential_connection() -> TestResult {
     run::compare("connection", &[connection::call])
 }

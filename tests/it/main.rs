@@ -15,6 +15,7 @@ mod documents;
 mod eviction;
 mod expiry;
 mod exporter;
+mod field_deadlines;
 mod figures;
 mod functions;
 mod geo;

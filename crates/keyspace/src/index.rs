@@ -251,6 +251,23 @@ impl Index {
         self.expiring > 0 && self.first_expiry <= now
     }
 
+    /// A lower bound of all deadlines; `None` where no entry has one.
+    pub fn first_expiry(&self) -> Option<Millis> {
+        (self.expiring > 0).then_some(self.first_expiry)
+    }
+
+    /// How many entries are past their deadlines.
+    pub fn count_expired(&self, now: Millis) -> usize {
+        if !self.may_have_expired(now) {
+            return 0;
+        }
+        let leaves = self.leaves.iter().zip(&self.first_expiries);
+        let due = leaves.filter(|&(_, &first)| first <= now);
+        due.flat_map(|(leaf, _)| leaf.entries())
+            .filter(|entry| entry.is_expired(now))
+            .count()
+    }
+
     /// Visits entries in hash order from `from` on, until `visit` has visited at least `count`. Returns the next
     /// cursor, or `None` at the end of the shard.
     pub fn scan(

@@ -1,6 +1,9 @@
 //! Hashes: values by field.
 
+pub(super) mod deadlines;
 pub(super) mod draw;
+pub(super) mod extended;
+mod fields;
 pub(super) mod numbers;
 pub(super) mod reads;
 pub(super) mod writes;

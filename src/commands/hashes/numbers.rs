@@ -3,6 +3,7 @@
 use crate::catalog::spec::{Argument, ArgumentKind, Arity, Categories, Flags, Group, KeySpec};
 use crate::commands::row::Row;
 use crate::commands::{CommandError, CommandResult, Context, Outcome};
+use crate::keyspace::FieldsEdit;
 use crate::numbers::{Extended, parse_i64};
 use crate::protocol::{Args, Reply};
 
@@ -33,6 +34,13 @@ pub(in crate::commands) static COMMANDS: &[Row] = &[
         ]),
 ];
 
+/// Sets a field's number. Its deadline stays.
+fn put_number(hash: &mut FieldsEdit<'_>, field: &[u8], number: &[u8]) -> Result<(), CommandError> {
+    let expires_at = hash.deadline(field).flatten();
+    hash.put_until(field, number, expires_at)?;
+    Ok(())
+}
+
 fn hincrby(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     let increment = parse_i64(&args[3]).ok_or(CommandError::NotAnInteger)?;
     let sum = ctx.change_hash(&args[1], "hincrby", |hash| {
@@ -43,7 +51,7 @@ fn hincrby(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
         let sum = number
             .checked_add(increment)
             .ok_or(CommandError::Overflow)?;
-        hash.put(&args[2], itoa::Buffer::new().format(sum).as_bytes())?;
+        put_number(hash, &args[2], itoa::Buffer::new().format(sum).as_bytes())?;
         Ok((sum, 1))
     })?;
     Ok(Reply::Integer(sum).into())
@@ -63,7 +71,7 @@ fn hincrbyfloat(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
             .checked_add(increment)
             .ok_or(CommandError::NanOrInfinity)?
             .to_string();
-        hash.put(&args[2], sum.as_bytes())?;
+        put_number(hash, &args[2], sum.as_bytes())?;
         Ok((sum, 1))
     })?;
     ctx.out.bulk(sum.as_bytes());

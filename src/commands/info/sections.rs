@@ -253,6 +253,7 @@ pub(super) fn stats(ctx: &Context<'_>, report: &mut Report) -> Written {
     report.field("sync_full", 0);
     report.field("sync_partial_ok", 0);
     report.field("sync_partial_err", 0);
+    report.field("expired_subkeys", of_keys.expired_fields);
     report.field("expired_keys", of_keys.expired_keys);
     // Each round removes all that are due, however long it takes.
     report.field("expired_stale_perc", "0.00");

@@ -11,6 +11,18 @@ pub fn may_be_unknown(name: &str) -> bool {
             "delex",
             "delifeq",
             "digest",
+            "hexpire",
+            "hexpireat",
+            "hexpiretime",
+            "hgetdel",
+            "hgetex",
+            "hpersist",
+            "hpexpire",
+            "hpexpireat",
+            "hpexpiretime",
+            "hpttl",
+            "hsetex",
+            "httl",
             "msetex",
             "xackdel",
             "xdelex",
@@ -20,6 +32,7 @@ pub fn may_be_unknown(name: &str) -> bool {
 
 /// Fields of COMMAND INFO and COMMAND DOCS that differ from the installed server's: command, field, reason.
 pub const METADATA: &[(&str, &str, &str)] = &[
+    ("hscan", "arguments", "Redis 7.4 takes NOVALUES"),
     (
         "set",
         "arguments",

@@ -1,6 +1,6 @@
 //! What later versions brought: random calls that a server of such a version answers too.
 
-use super::{Call, Random, events, run};
+use super::{Call, Compare, Random, events, run};
 use common::{Newer, TestResult};
 
 /// Comparisons and several keys at once, as Valkey 9.1 has them too.
@@ -10,6 +10,127 @@ pub fn strings() -> TestResult {
     };
     run::compare_replies_with(&real, "strings since 8.4", &[string_call])?;
     events::compare_with(&real, &[string_call])
+}
+
+/// Deadlines of fields, as Redis 8.2 has them.
+pub fn fields() -> TestResult {
+    let Some(real) = Newer::Redis.start(&[])? else {
+        return Ok(());
+    };
+    run::compare_replies_with(&real, "fields since 7.4", &[field_call])?;
+    events::compare_with(&real, &[field_call])
+}
+
+fn field_call(random: &mut Random) -> Call {
+    let key = random.key_of("hash");
+    let call = match random.below(36) {
+        0..=7 => {
+            let (name, time) = match random.below(4) {
+                0 => ("hexpire", random.ttl_s().to_string()),
+                1 => ("HPEXPIRE", (random.ttl_s() * 1000).to_string()),
+                2 => ("hexpireat", (random.unix_ms() / 1000).to_string()),
+                _ => ("hpexpireat", random.unix_ms().to_string()),
+            };
+            let time = match random.below(30) {
+                0 => random
+                    .pick(&["-1", "x", "70368744177664", "9223372036854775807", "0"])
+                    .to_owned(),
+                _ => time,
+            };
+            let call = Call::new([random.any_case(name)]).arg(key).arg(time);
+            let call = match random.below(3) {
+                0 => call.arg(random.pick(&["NX", "xx", "GT", "lt", "GX"])),
+                _ => call,
+            };
+            call.args(list_of_fields(random))
+        }
+        8..=10 => {
+            let name = random.pick(&["HEXPIRETIME", "hpexpiretime"]);
+            let call = Call::new([name]).arg(key).args(list_of_fields(random));
+            return call.compare(Compare::Each);
+        }
+        11 => {
+            return Call::new(["HPTTL"])
+                .arg(key)
+                .args(["FIELDS".into(), "1".into(), random.element()])
+                .compare(Compare::Each);
+        }
+        12..=14 => Call::new(["HPERSIST"])
+            .arg(key)
+            .args(list_of_fields(random)),
+        15..=18 => {
+            let call = Call::new([random.any_case("hgetex")]).arg(key);
+            let call = call.args(time_of_fields(random, "PERSIST"));
+            call.args(list_of_fields(random))
+        }
+        19..=23 => {
+            let call = Call::new([random.any_case("hsetex")]).arg(key);
+            let call = match random.below(4) {
+                0 => call.arg(random.pick(&["FNX", "fxx"])),
+                _ => call,
+            };
+            let call = call.args(time_of_fields(random, "KEEPTTL"));
+            let count = 1 + random.below(3);
+            let shown = if random.one_in(20) { 2 } else { count };
+            let pairs = (0..count).flat_map(|_| [random.element(), random.value()]);
+            let pairs = pairs.collect::<Vec<_>>();
+            call.arg("FIELDS").arg(shown.to_string()).args(pairs)
+        }
+        24 | 25 => Call::new(["HGETDEL"]).arg(key).args(list_of_fields(random)),
+        26 | 27 => Call::new(["HSET"])
+            .arg(key)
+            .args([random.element(), random.value()]),
+        28 => Call::new(["HINCRBY"]).arg(key).arg("n0").arg("1"),
+        29 => Call::new(["HINCRBYFLOAT"]).arg(key).arg("n0").arg("1.5"),
+        30 => Call::new(["HDEL"]).arg(key).arg(random.element()),
+        31 => {
+            return Call::new(["HGETALL"]).arg(key).compare(Compare::Pairs);
+        }
+        32 => {
+            let to = random.key_of("hash");
+            Call::new([random.pick(&["RENAME", "COPY"])])
+                .arg(key)
+                .arg(to)
+        }
+        33 => return random.walk("hscan", key),
+        34 => {
+            let to = random.key_of("hash");
+            return Call::new(["RESTORE"])
+                .arg(to)
+                .arg("0")
+                .arg(key)
+                .arg("REPLACE")
+                .compare(Compare::Restore);
+        }
+        _ => match random.below(3) {
+            0 => Call::new(["SET"]).arg(random.own_key("string")).arg("7"),
+            1 => Call::new(["DEL"]).arg(key),
+            _ => Call::new(["HLEN"]).arg(key),
+        },
+    };
+    random.spoil(call)
+}
+
+fn list_of_fields(random: &mut Random) -> Vec<Vec<u8>> {
+    let count = 1 + random.below(3);
+    let mut words = vec![b"fields".to_vec(), count.to_string().into_bytes()];
+    words.extend((0..count).map(|_| match random.below(4) {
+        0 => b"n0".to_vec(),
+        _ => random.element(),
+    }));
+    words
+}
+
+/// An option with a time, or `other`, or nothing.
+fn time_of_fields(random: &mut Random, other: &str) -> Vec<String> {
+    match random.below(7) {
+        0 => vec!["EX".to_owned(), random.ttl_s().to_string()],
+        1 => vec!["px".to_owned(), (random.ttl_s() * 1000).to_string()],
+        2 => vec!["EXAT".to_owned(), (random.future_ms() / 1000).to_string()],
+        3 => vec!["PXAT".to_owned(), random.unix_ms().to_string()],
+        4 => vec![other.to_owned()],
+        _ => Vec::new(),
+    }
 }
 
 /// Few values, so that comparisons hold now and then.

@@ -263,6 +263,23 @@ impl Pair {
                 (Some(ours), Some(real)) => ours.len() == real.len(),
                 _ => ours == real,
             },
+            Compare::Each => match (ours.items(), real.items()) {
+                (Some(ours), Some(real)) if ours.len() == real.len() => {
+                    let within = |ours: i64, real: i64| {
+                        ours == real
+                            || (ours >= 0
+                                && real >= 0
+                                && (ours - real).abs() <= self.tolerance_ms())
+                    };
+                    ours.iter().zip(real).all(|(ours, real)| {
+                        match (ours.integer(), real.integer()) {
+                            (Some(ours), Some(real)) => within(ours, real),
+                            _ => ours == real,
+                        }
+                    })
+                }
+                _ => ours == real,
+            },
             Compare::EntryIds => stream_times::without_ids(ours) == stream_times::without_ids(real),
             Compare::Times => stream_times::agree(call, ours, real, self.tolerance_ms()),
             Compare::Encoding(name) => {

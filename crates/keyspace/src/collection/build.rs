@@ -13,6 +13,7 @@ use super::source::Source;
 use super::stream::StreamParts;
 use super::view::View;
 use super::{Collection, LockedCollection, Shape, element_record_key};
+use crate::reading::storable;
 use crate::{Keyspace, KeyspaceError, Kind, Millis, memory_check};
 use store::{Location, Write};
 
@@ -26,7 +27,8 @@ pub(in super::super) struct Built<'k> {
     pub kind: Kind,
     /// Locked until the collection is in use, so the compaction waits.
     locked: Option<LockedCollection>,
-    waiting: Vec<(ElementKey, Vec<u8>)>,
+    /// Keys, values and deadlines.
+    waiting: Vec<(ElementKey, Vec<u8>, Option<Millis>)>,
     /// Written records of a stream, which is put together at the end.
     parts: StreamParts,
     next_label: i64,
@@ -73,13 +75,24 @@ impl<'k> Built<'k> {
     /// Adds an element: a field with its value, a member (the value is empty or holds the score's bytes), a list's
     /// element (the name is empty), or a stream's record. Names must not repeat.
     pub fn push(&mut self, name: &[u8], value: &[u8]) -> Result<(), KeyspaceError> {
+        self.push_until(name, value, None)
+    }
+
+    /// As [`push`](Self::push), with a deadline of the element.
+    pub fn push_until(
+        &mut self,
+        name: &[u8],
+        value: &[u8],
+        expires_at: Option<Millis>,
+    ) -> Result<(), KeyspaceError> {
         let key = if self.kind == Kind::List {
             self.next_label += 1 << 20;
             element_key(self.id, &encode_label(self.next_label))
         } else {
             element_key(self.id, name)
         };
-        self.waiting.push((key, value.to_vec()));
+        self.waiting
+            .push((key, value.to_vec(), storable(expires_at)));
         // With partitions, a step of several writes needs a journal. Single writes cost less, and garbage needs no
         // journal.
         let step = if self.keyspace.partitioned {
@@ -100,7 +113,8 @@ impl<'k> Built<'k> {
             View::Hash(fields) | View::Set(fields) => {
                 for name in fields.names() {
                     let value = fields.get(name, <[u8]>::to_vec)?;
-                    self.push(name, &value.unwrap_or_default())?;
+                    let expires_at = fields.deadline(name).flatten();
+                    self.push_until(name, &value.unwrap_or_default(), expires_at)?;
                 }
             }
             View::List(list) => {
@@ -132,11 +146,11 @@ impl<'k> Built<'k> {
         let writes: Vec<Write<'_>> = self
             .waiting
             .iter()
-            .map(|(key, value)| Write::Put {
+            .map(|(key, value, expires_at)| Write::Put {
                 record: element_record_key(partition, key),
                 previous: None,
                 kind: self.kind.into(),
-                expires_at: None,
+                expires_at: *expires_at,
                 value,
             })
             .collect();
@@ -147,13 +161,13 @@ impl<'k> Built<'k> {
             .inspect_err(|_| memory_check::add_refused_bytes(self.written_bytes))?;
         self.written_bytes += self.keyspace.memory_check().bytes_of(&writes);
         drop(writes);
-        for ((key, value), location) in self.waiting.drain(..).zip(locations) {
+        for ((key, value, expires_at), location) in self.waiting.drain(..).zip(locations) {
             let name = &key[super::elements::ID_BYTES..];
             if self.kind == Kind::Stream {
                 self.parts.insert(name, &value, location)?;
                 continue;
             }
-            add(self.keyspace, locked, name, &value, location);
+            add(self.keyspace, locked, name, (&value, expires_at), location);
         }
         Ok(())
     }
@@ -176,10 +190,12 @@ impl<'k> Built<'k> {
         self.settle()
     }
 
-    /// Puts the collection into use, after its anchor was written.
-    pub fn adopt(mut self) {
+    /// Puts the collection into use, after its anchor was written. `key_hash` is the hash of its key.
+    pub fn adopt(mut self, key_hash: u64) {
         if let Some(locked) = self.locked.take() {
             let memory = locked.memory_bytes();
+            let deadlines = &self.keyspace.registry.deadlines;
+            deadlines.moved(self.id, locked.first_deadline(), key_hash);
             self.keyspace.registry.note_memory(0, memory);
         }
     }
@@ -207,13 +223,13 @@ pub(super) fn add(
     keyspace: &Keyspace,
     collection: &mut Collection,
     name: &[u8],
-    value: &[u8],
+    (value, expires_at): (&[u8], Option<Millis>),
     location: Location,
 ) {
     let hasher = |key: &[u8]| keyspace.hashing.hash(key);
     let kind = collection.kind;
     let hash = keyspace.hashing.hash(name);
-    let entry = collection.new_entry(name, location);
+    let entry = collection.new_entry(name, location, expires_at);
     match &mut collection.shape {
         Shape::Fields(index) => index.insert(hash, entry, &hasher),
         Shape::Scores(scores) => {

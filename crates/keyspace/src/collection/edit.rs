@@ -1,5 +1,7 @@
 //! Edits of a collection, kept until all records are written in one step.
 
+mod deadlines;
+
 use std::collections::HashMap;
 use std::ops::Range;
 
@@ -12,8 +14,8 @@ use super::scratch::Scratch;
 use super::source::Source;
 use super::stream::StreamEdits;
 use super::{Collection, Encoding, LockedCollection, Shape, element_record_key, kept_score};
-use crate::index::{Entry, Index};
-use crate::{Keyspace, KeyspaceError, Kind};
+use crate::index::Entry;
+use crate::{Keyspace, KeyspaceError, Kind, Millis};
 use store::{Location, Write};
 
 /// Up to this many edits are compared one by one; with more, a hash table finds an element's edit.
@@ -25,15 +27,28 @@ struct ElementEdit {
     hash: u64,
     /// The range of the record's name in `ElementEdits::bytes`: the collection's id, then the element's name.
     key: Range<usize>,
-    /// The range of the new value; `None` if the edit removes the element.
+    /// The range of the new value; `None` if the edit removes the element, or only changes its deadline.
     value: Option<Range<usize>>,
+    /// Whether the edit only changes the deadline.
+    keeps_value: bool,
+    /// The deadline that the element gets.
+    expires_at: Option<Millis>,
     /// The element as it is stored; `None` if it is not stored.
     current: Option<Stored>,
+}
+
+impl ElementEdit {
+    /// Whether the element exists after the edit.
+    fn stays(&self) -> bool {
+        self.value.is_some() || self.keeps_value
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Stored {
     location: Location,
+    /// Whether the element is past its deadline: then it does not count as one.
+    expired: bool,
     /// The score, if the element is a sorted set's member: the set's order needs it.
     score: f64,
 }
@@ -72,6 +87,18 @@ impl ElementEdits {
         value: Option<&[u8]>,
         stored: impl FnOnce() -> Result<Option<Stored>, KeyspaceError>,
     ) -> Result<bool, KeyspaceError> {
+        self.set_until(id, name, value, None, stored)
+    }
+
+    /// As [`set`](Self::set), and gives the element a deadline.
+    fn set_until(
+        &mut self,
+        id: u64,
+        name: (u64, &[u8]),
+        value: Option<&[u8]>,
+        expires_at: Option<Millis>,
+        stored: impl FnOnce() -> Result<Option<Stored>, KeyspaceError>,
+    ) -> Result<bool, KeyspaceError> {
         let (hash, name) = name;
         let known = self.find(hash, name);
         let current = match known {
@@ -82,9 +109,11 @@ impl ElementEdits {
         let will_be = value.is_some();
         let was = if let Some(position) = known {
             let edit = &mut self.list[position];
-            std::mem::replace(&mut edit.value, value).is_some()
+            let was = edit.stays();
+            (edit.value, edit.keeps_value, edit.expires_at) = (value, false, expires_at);
+            was
         } else {
-            let was = current.is_some();
+            let was = current.is_some_and(|stored| !stored.expired);
             if !was && !will_be {
                 return Ok(false);
             }
@@ -95,6 +124,8 @@ impl ElementEdits {
                 hash,
                 key: start..self.bytes.len(),
                 value,
+                keeps_value: false,
+                expires_at,
                 current,
             });
             was
@@ -229,13 +260,19 @@ impl Edit {
                 writes.extend(edits.list.iter().filter_map(|edit| {
                     let record = element_record_key(partition, &edits.bytes[edit.key.clone()]);
                     let previous = edit.current.map(|stored| stored.location);
+                    let expires_at = edit.expires_at;
                     match (&edit.value, previous) {
                         (Some(value), previous) => Some(Write::Put {
                             record,
                             previous,
                             kind: kind.into(),
-                            expires_at: None,
+                            expires_at,
                             value: &edits.bytes[value.clone()],
+                        }),
+                        (None, Some(location)) if edit.keeps_value => Some(Write::SetExpiry {
+                            record,
+                            location,
+                            expires_at,
                         }),
                         (None, Some(location)) => Some(Write::Remove { record, location }),
                         (None, None) => None,
@@ -299,10 +336,17 @@ fn apply_edit(
     let kind = collection.kind;
     let hasher = |key: &[u8]| keyspace.hashing.hash(key);
     let value = edit.value.clone().map(|value| &edits.bytes[value]);
+    let expires_at = edit.expires_at;
     match (&mut collection.shape, value) {
+        (Shape::Fields(index), None) if edit.keeps_value => {
+            index.replace(hash, name, kind, location, expires_at);
+        }
         (Shape::Fields(index), Some(_)) => {
-            if index.replace(hash, name, kind, location, None).is_none() {
-                let entry = Entry::new(name, kind, location, None, collection.next_ordinal);
+            if index
+                .replace(hash, name, kind, location, expires_at)
+                .is_none()
+            {
+                let entry = Entry::new(name, kind, location, expires_at, collection.next_ordinal);
                 collection.next_ordinal = collection.next_ordinal.wrapping_add(1);
                 index.insert(hash, entry, &hasher);
             }
@@ -347,12 +391,14 @@ pub struct FieldsEdit<'e> {
     pub(in super::super) locked: &'e LockedCollection,
     pub(in super::super) id: u64,
     pub(in super::super) edits: &'e mut ElementEdits,
+    pub(in super::super) now: Millis,
 }
 
 impl FieldsEdit<'_> {
     /// How many elements there are after the changes so far.
     pub fn len(&self) -> usize {
-        self.locked.len().saturating_add_signed(self.edits.added)
+        let live = self.locked.live_len(self.now);
+        live.saturating_add_signed(self.edits.added)
     }
 
     /// Whether no element is left after the changes so far.
@@ -364,10 +410,8 @@ impl FieldsEdit<'_> {
     pub fn contains(&self, name: &[u8]) -> bool {
         let hash = self.keyspace.hashing.hash(name);
         match self.edits.find(hash, name) {
-            Some(position) => self.edits.list[position].value.is_some(),
-            None => self
-                .index()
-                .is_some_and(|index| index.get(hash, name).is_some()),
+            Some(position) => self.edits.list[position].stays(),
+            None => self.live_entry(hash, name).is_some(),
         }
     }
 
@@ -378,30 +422,31 @@ impl FieldsEdit<'_> {
         f: impl FnOnce(&[u8]) -> R,
     ) -> Result<Option<R>, KeyspaceError> {
         let hash = self.keyspace.hashing.hash(name);
-        if let Some(position) = self.edits.find(hash, name) {
+        if let Some(position) = self.edits.find(hash, name)
+            && !self.edits.list[position].keeps_value
+        {
             let value = self.edits.list[position].value.clone();
             return Ok(value.map(|value| f(&self.edits.bytes[value])));
         }
-        let entry = self.index().and_then(|index| index.get(hash, name));
+        let entry = self.live_entry(hash, name);
         let source = Source::new(self.keyspace, self.id);
         entry
             .map(|entry| source.read(name, entry.location, f))
             .transpose()
     }
 
-    /// Sets a field's value, or adds a member (whose value is empty). Returns whether the element is new.
+    /// Sets a field's value, or adds a member (whose value is empty). The field has no deadline then. Returns whether
+    /// the element is new.
     pub fn put(&mut self, name: &[u8], value: &[u8]) -> Result<bool, KeyspaceError> {
-        Ok(!self.edit(name, Some(value))?)
+        Ok(!self.edit(name, Some(value), None)?)
     }
 
     /// Adds a member unless it exists. Returns whether it is new.
     pub fn add(&mut self, name: &[u8]) -> Result<bool, KeyspaceError> {
         let hash = self.keyspace.hashing.hash(name);
         let present = match self.edits.find(hash, name) {
-            Some(position) => self.edits.list[position].value.is_some(),
-            None => self
-                .index()
-                .is_some_and(|index| index.get(hash, name).is_some()),
+            Some(position) => self.edits.list[position].stays(),
+            None => self.live_entry(hash, name).is_some(),
         };
         if !present {
             self.edits
@@ -412,23 +457,26 @@ impl FieldsEdit<'_> {
 
     /// Removes an element; returns whether it existed.
     pub fn remove(&mut self, name: &[u8]) -> Result<bool, KeyspaceError> {
-        self.edit(name, None)
+        self.edit(name, None, None)
     }
 
-    fn edit(&mut self, name: &[u8], value: Option<&[u8]>) -> Result<bool, KeyspaceError> {
-        let hash = self.keyspace.hashing.hash(name);
+    fn edit(
+        &mut self,
+        name: &[u8],
+        value: Option<&[u8]>,
+        expires_at: Option<Millis>,
+    ) -> Result<bool, KeyspaceError> {
+        let (hash, now) = (self.keyspace.hashing.hash(name), self.now);
         let index = self.locked.names();
-        self.edits.set(self.id, (hash, name), value, || {
+        let edits = &mut *self.edits;
+        edits.set_until(self.id, (hash, name), value, expires_at, || {
             let entry = index.and_then(|index| index.get(hash, name));
             Ok(entry.map(|entry| Stored {
                 location: entry.location,
+                expired: entry.is_expired(now),
                 score: 0.0,
             }))
         })
-    }
-
-    fn index(&self) -> Option<&Index> {
-        self.locked.names()
     }
 }
 
@@ -489,6 +537,7 @@ impl ScoresEdit<'_> {
             let entry = index.and_then(|index| index.get(hash, member));
             Ok(entry.map(|entry| Stored {
                 location: entry.location,
+                expired: false,
                 score,
             }))
         })
@@ -520,6 +569,7 @@ fn stored(
     let score = score.ok_or(KeyspaceError::Failed("a member's score is damaged"))?;
     Ok(Some(Stored {
         location: entry.location,
+        expired: false,
         score,
     }))
 }

@@ -29,14 +29,14 @@ pub(in super::super) struct UnclaimedElements {
     registers: Vec<Mutex<RecordsById>>,
     /// Which partitions loading has read.
     read: Vec<AtomicBool>,
-    /// Only for stores with partitions: the generation of each anchor that loading has read, by id, and the collections
-    /// it has built.
+    /// Only for stores with partitions: the generation and key's hash of each anchor that loading has read, by id, and
+    /// the collections it has built.
     anchors: Mutex<Anchors>,
 }
 
 #[derive(Debug, Default)]
 struct Anchors {
-    generations: HashMap<u64, u32>,
+    generations: HashMap<u64, (u32, u64)>,
     collections: Vec<u64>,
 }
 
@@ -98,7 +98,7 @@ impl UnclaimedElements {
     /// Records that a flush removed the anchors of all collections in this generation.
     pub fn anchors_are_gone(&self, generation: u32) {
         let generations = &mut self.anchors.lock().generations;
-        generations.retain(|_, of| *of != generation);
+        generations.retain(|_, (of, _)| *of != generation);
     }
 
     /// Whether loading has read the partition.
@@ -131,7 +131,8 @@ impl Loading<'_> {
                     return Ok(());
                 };
                 let Claim { shard, anchor, .. } = claim;
-                if !self.put_into_use(claim.id, anchor.generation, claim.kind, claim.records)? {
+                let place = (anchor.generation, Some(anchor.hash));
+                if !self.put_into_use(claim.id, place, claim.kind, claim.records)? {
                     self.drop_anchor(&mut self.keyspace.shards[shard].write(), &anchor)?;
                 }
             }
@@ -187,7 +188,10 @@ impl Loading<'_> {
                         });
                         true
                     }
-                    Some(records) => self.put_into_use(id, generation, entry.kind(), records)?,
+                    Some(records) => {
+                        let place = (generation, Some(hash));
+                        self.put_into_use(id, place, entry.kind(), records)?
+                    }
                     None => false,
                 };
                 if !there {
@@ -213,14 +217,16 @@ impl Loading<'_> {
         Ok(())
     }
 
-    /// Builds a collection from its elements; returns whether there are any.
+    /// Builds a collection from its elements; returns whether there are any. `place` is the generation of the collection's
+    /// database and the hash of its key, as far as they are known.
     fn put_into_use(
         self,
         id: u64,
-        generation: u32,
+        place: (u32, Option<u64>),
         kind: Kind,
         records: CollectionRecords,
     ) -> Result<bool, KeyspaceError> {
+        let (generation, key_hash) = place;
         let source = Source::new(self.keyspace, id);
         let mut collection = Collection::new(kind);
         if kind == Kind::Stream {
@@ -254,6 +260,10 @@ impl Loading<'_> {
         self.keyspace
             .registry
             .note_memory(0, collection.memory_bytes());
+        if let Some(key_hash) = key_hash {
+            let deadlines = &self.keyspace.registry.deadlines;
+            deadlines.found(id, collection.first_deadline(), key_hash);
+        }
         let shared = Arc::new(RwLock::new(collection));
         self.keyspace.registry.insert(id, generation, shared);
         Ok(true)
@@ -397,7 +407,8 @@ impl Loading<'_> {
         if let Some(id) = id.filter(|_| record.kind != Kind::String) {
             self.keyspace.registry.seen(id);
             let mut anchors = self.keyspace.registry.unclaimed.anchors.lock();
-            anchors.generations.insert(id, record.generation);
+            let hash = self.keyspace.hashing.hash(record.key);
+            anchors.generations.insert(id, (record.generation, hash));
             self.keyspace.registry.moved(id, record.generation);
         }
     }
@@ -418,10 +429,10 @@ impl Loading<'_> {
             let Some(kind) = records.kind() else {
                 continue;
             };
-            self.put_into_use(id, NO_GENERATION, kind, records)?;
+            self.put_into_use(id, (NO_GENERATION, None), kind, records)?;
             let mut anchors = self.keyspace.registry.unclaimed.anchors.lock();
             anchors.collections.push(id);
-            if let Some(&generation) = anchors.generations.get(&id) {
+            if let Some(&(generation, _)) = anchors.generations.get(&id) {
                 self.keyspace.registry.moved(id, generation);
             }
         }
@@ -433,7 +444,12 @@ impl Loading<'_> {
     pub(in super::super) fn all_partitions_read(self) {
         let anchors = std::mem::take(&mut *self.keyspace.registry.unclaimed.anchors.lock());
         for id in anchors.collections {
-            if anchors.generations.contains_key(&id) {
+            if let Some(&(_, key_hash)) = anchors.generations.get(&id) {
+                if let Some(shared) = self.keyspace.registry.get(id) {
+                    let collection = shared.read();
+                    let deadlines = &self.keyspace.registry.deadlines;
+                    deadlines.found(id, collection.first_deadline(), key_hash);
+                }
                 continue;
             }
             if let Some(shared) = self.keyspace.registry.remove(id) {

@@ -5,6 +5,7 @@
 //! collection: elements that belong to no anchor are garbage, and the next start treats them so too.
 
 mod build;
+mod deadlines;
 mod edit;
 mod elements;
 mod list;
@@ -34,13 +35,14 @@ pub use stream::{
 pub use view::{Fields, List, Scores, View};
 
 pub(super) use build::Built;
+pub(super) use deadlines::FieldDeadlines;
 pub(super) use edit::{Edit, What};
 pub(super) use load::UnclaimedElements;
 pub(super) use records::{ElementBatch, element_batches};
 
 use super::hashing::shard_of;
 use super::index::{Entry, Index};
-use super::{Keyspace, KeyspaceError, Kind};
+use super::{Keyspace, KeyspaceError, Kind, Millis};
 pub(super) use elements::encode_score;
 use elements::split_key;
 use list::ListItem;
@@ -171,10 +173,15 @@ impl Collection {
     }
 
     /// Makes an entry for a new element of a hash, a set or a sorted set.
-    pub fn new_entry(&mut self, name: &[u8], location: Location) -> Entry {
+    pub fn new_entry(
+        &mut self,
+        name: &[u8],
+        location: Location,
+        expires_at: Option<Millis>,
+    ) -> Entry {
         let ordinal = self.next_ordinal;
         self.next_ordinal = ordinal.wrapping_add(1);
-        Entry::new(name, self.kind, location, None, ordinal)
+        Entry::new(name, self.kind, location, expires_at, ordinal)
     }
 
     /// The elements of a hash or set in the order in which Redis keeps them; `None` if Redis keeps no order.
@@ -258,6 +265,8 @@ pub(super) struct Registry {
     next: AtomicU64,
     memory_bytes: AtomicU64,
     pub unclaimed: UnclaimedElements,
+    /// Hashes with fields that have deadlines.
+    pub deadlines: FieldDeadlines,
 }
 
 impl Registry {
@@ -268,6 +277,7 @@ impl Registry {
             next: AtomicU64::new(opens << COUNTED_BITS | 1),
             memory_bytes: AtomicU64::new(0),
             unclaimed: UnclaimedElements::new(partitions),
+            deadlines: FieldDeadlines::default(),
         }
     }
 
@@ -318,6 +328,13 @@ impl Registry {
     pub fn get(&self, id: u64) -> Option<SharedCollection> {
         let register = self.register(id).read();
         register.get(&id).map(|one| Arc::clone(&one.collection))
+    }
+
+    /// The collection, and the generation of the database that holds its key.
+    pub fn with_generation(&self, id: u64) -> Option<(u32, SharedCollection)> {
+        let register = self.register(id).read();
+        let one = register.get(&id)?;
+        Some((one.generation, Arc::clone(&one.collection)))
     }
 
     pub fn insert(&self, id: u64, generation: u32, collection: SharedCollection) {
@@ -502,9 +519,11 @@ fn relocate_name(
     kind: Kind,
     f: OnCurrent<'_>,
 ) -> Result<(), StoreError> {
-    let current = index.get(hash, name).map(|entry| entry.location);
-    if let Some(location) = f(current)? {
-        index.replace(hash, name, kind, location, None);
+    let current = index.get(hash, name);
+    let current = current.map(|entry| (entry.location, entry.expires_at()));
+    let moved = f(current.map(|(location, _)| location))?;
+    if let (Some(location), Some((_, expires_at))) = (moved, current) {
+        index.replace(hash, name, kind, location, expires_at);
     }
     Ok(())
 }

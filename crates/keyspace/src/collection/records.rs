@@ -24,7 +24,8 @@ const BATCH: usize = 256;
 /// processor's cache.
 const BUCKET: usize = 2_048;
 
-/// The deadline that marks an entry as a tombstone. Elements have no deadlines of their own.
+/// The deadline that marks an entry as a tombstone. A field never gets it: a deadline that has passed removes the field at
+/// once.
 const REMOVED: Millis = 0;
 
 /// One record of an element.
@@ -43,7 +44,7 @@ pub(in super::super) struct ElementRecord {
 impl ElementRecord {
     /// Whether the record is a tombstone: it says that the element is gone.
     fn is_removal(&self) -> bool {
-        self.entry.expires_at().is_some()
+        self.entry.expires_at() == Some(REMOVED)
     }
 
     /// The record's location, if the store counts the record as live.
@@ -216,12 +217,17 @@ impl Loading<'_> {
             Kind::Stream => record.value.first().map_or(u64::MAX, |&form| form.into()),
             _ => record.value.len() as u64,
         };
-        let removed = record.removed.then_some(REMOVED);
+        let expires_at = if record.removed {
+            Some(REMOVED)
+        } else {
+            // No server writes the deadline that marks tombstones; a later one in the past means the same.
+            record.expires_at.map(|at| at.max(REMOVED + 1))
+        };
         let found = ElementRecord {
             hash: self.keyspace.hashing.hash(name),
             sequence: record.sequence,
             brief,
-            entry: Entry::new(name, record.kind, record.location, removed, 0),
+            entry: Entry::new(name, record.kind, record.location, expires_at, 0),
         };
         Some((id, found))
     }

@@ -13,7 +13,7 @@ use super::stream::Stream;
 use super::{Collection, Encoding, Shape};
 use crate::hashing::shard_of;
 use crate::index::{Entry, Index};
-use crate::{Access, Cursor, Keyspace, KeyspaceError, Kind, StringView};
+use crate::{Access, Cursor, Keyspace, KeyspaceError, Kind, Millis, StringView};
 
 /// A live value of any type.
 #[derive(Clone, Copy, Debug)]
@@ -37,15 +37,23 @@ impl<'a> View<'a> {
         keyspace: &'a Keyspace,
         id: u64,
         collection: &'a Collection,
+        now: Millis,
     ) -> Self {
         let source = Source::new(keyspace, id);
         let encoding = collection.encoding;
         match &collection.shape {
             Shape::Fields(index) => {
+                let expired = collection.expired_len(now);
+                if expired > 0 {
+                    // The caller sees that they are gone, so they stay gone.
+                    keyspace.store.saw_expired(now);
+                }
                 let fields = Fields {
                     source,
                     index,
                     encoding,
+                    now,
+                    expired,
                 };
                 if collection.kind == Kind::Set {
                     View::Set(fields)
@@ -146,12 +154,15 @@ pub struct Fields<'a> {
     source: Source<'a>,
     index: &'a Index,
     encoding: Encoding,
+    now: Millis,
+    /// How many fields are past their deadlines and not removed yet. They do not show.
+    expired: usize,
 }
 
 impl<'a> Fields<'a> {
     /// How many fields or members there are.
     pub fn len(&self) -> usize {
-        self.index.len()
+        self.index.len() - self.expired
     }
 
     /// Whether there are none; a stored hash or set always has one.
@@ -167,6 +178,17 @@ impl<'a> Fields<'a> {
     fn entry(&self, name: &[u8]) -> Option<&'a Entry> {
         self.index
             .get(self.source.keyspace.hashing.hash(name), name)
+            .filter(|entry| self.expired == 0 || !entry.is_expired(self.now))
+    }
+
+    /// Whether any field has a deadline.
+    pub fn has_deadlines(&self) -> bool {
+        self.index.expiring() > 0
+    }
+
+    /// A field's deadline, `Some(None)` if it has none; `None` if there is no such field.
+    pub fn deadline(&self, name: &[u8]) -> Option<Option<Millis>> {
+        self.entry(name).map(Entry::expires_at)
     }
 
     /// Whether the field or member exists.
@@ -189,7 +211,9 @@ impl<'a> Fields<'a> {
     fn entries(&self) -> impl Iterator<Item = &'a Entry> + use<'a> {
         let few = super::in_order(self.index, self.encoding);
         let many = few.is_none().then(|| self.index.iter());
-        few.into_iter().flatten().chain(many.into_iter().flatten())
+        let (hides, now) = (self.expired > 0, self.now);
+        let all = few.into_iter().flatten().chain(many.into_iter().flatten());
+        all.filter(move |entry| !hides || !entry.is_expired(now))
     }
 
     /// All names. A small collection of short names gives them in the order in which they were added, a small set of
@@ -218,11 +242,22 @@ impl<'a> Fields<'a> {
             self.names().for_each(visit);
             return None;
         }
-        scan(self.source.keyspace, self.index, cursor, count, visit)
+        let mut visit = visit;
+        let shows = |entry: &Entry| self.expired == 0 || !entry.is_expired(self.now);
+        scan(self.source.keyspace, self.index, cursor, count, |entry| {
+            if shows(entry) {
+                visit(entry.key());
+            }
+        })
     }
 
     /// A random name.
     pub fn draw(&self) -> Option<&'a [u8]> {
+        if self.expired > 0 {
+            let names: Vec<_> = self.names().collect();
+            let at = (!names.is_empty()).then(|| crate::random_below(names.len()))?;
+            return names.get(at).copied();
+        }
         self.index.draw().map(Entry::key)
     }
 }
@@ -232,10 +267,10 @@ fn scan(
     index: &Index,
     cursor: Cursor,
     count: usize,
-    mut visit: impl FnMut(&[u8]),
+    mut visit: impl FnMut(&Entry),
 ) -> Option<Cursor> {
     let hasher = |key: &[u8]| keyspace.hashing.hash(key);
-    index.scan(cursor, count, &hasher, &mut |entry| visit(entry.key()))
+    index.scan(cursor, count, &hasher, &mut visit)
 }
 
 /// A list.
@@ -357,7 +392,10 @@ impl<'a> Scores<'a> {
             return None;
         }
         let members = self.ranked.members();
-        scan(self.source.keyspace, members, cursor, count, visit)
+        let mut visit = visit;
+        scan(self.source.keyspace, members, cursor, count, |entry| {
+            visit(entry.key());
+        })
     }
 }
 
@@ -397,7 +435,7 @@ impl Keyspace {
                     entry.touch(access.now, self.eviction.clock());
                 }
                 let collection = shared.read();
-                return Ok(f(Some(View::new(self, id, &collection))));
+                return Ok(f(Some(View::new(self, id, &collection, access.now))));
             }
             if access.touch {
                 entry.touch(access.now, self.eviction.clock());
@@ -454,7 +492,7 @@ impl Keyspace {
             .zip(&locked)
             .map(|(held, locked)| match (held, locked) {
                 (Held::Collection(id, _), Some(collection)) => {
-                    Some(View::new(self, *id, collection))
+                    Some(View::new(self, *id, collection, access.now))
                 }
                 (Held::String(string), _) => Some(View::String(*string)),
                 _ => None,

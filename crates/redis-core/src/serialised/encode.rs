@@ -1,6 +1,6 @@
 //! Writes values: each type in its simplest form, and a string that is an integer as an integer.
 
-use super::{FOOTER_BYTES, Object, Release, close, form, stream};
+use super::{FOOTER_BYTES, Object, Release, close, deadlines, form, stream};
 
 /// The payload of a value. Redis 7.0 and later restore it.
 ///
@@ -10,7 +10,7 @@ pub fn encode(object: &Object) -> Vec<u8> {
 }
 
 /// The payload of a value in the form of a release of Redis, which that release and later ones restore. They differ in
-/// streams only.
+/// streams only. A hash with deadlines of fields has the form of Redis 7.4 at least.
 pub fn encode_for(object: &Object, release: Release) -> Vec<u8> {
     let mut payload = Vec::with_capacity(bytes_max(object));
     match object {
@@ -28,6 +28,7 @@ pub fn encode_for(object: &Object, release: Release) -> Vec<u8> {
                 string(&mut payload, value);
             }
         }
+        Object::ExpiringHash(fields) => deadlines::write(&mut payload, fields),
         Object::SortedSet(members) => {
             payload.push(form::SORTED_SET);
             count(&mut payload, members.len());
@@ -38,7 +39,11 @@ pub fn encode_for(object: &Object, release: Release) -> Vec<u8> {
         }
         Object::Stream(stream) => stream::write(&mut payload, stream, release),
     }
-    close(&mut payload, release.version());
+    let version = match object {
+        Object::ExpiringHash(_) => Release::Redis74.version().max(release.version()),
+        _ => release.version(),
+    };
+    close(&mut payload, version);
     payload
 }
 
@@ -55,6 +60,10 @@ fn bytes_max(object: &Object) -> usize {
         Object::Hash(fields) => fields
             .iter()
             .map(|(field, value)| field.len() + value.len() + 2 * LENGTH)
+            .sum(),
+        Object::ExpiringHash(fields) => fields
+            .iter()
+            .map(|field| field.name.len() + field.value.len() + 3 * LENGTH)
             .sum(),
         Object::SortedSet(members) => members
             .iter()

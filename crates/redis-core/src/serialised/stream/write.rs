@@ -8,7 +8,7 @@ use crate::serialised::{Release, form};
 pub(in crate::serialised) fn write(payload: &mut Vec<u8>, stream: &Stream, release: Release) {
     payload.push(match release {
         Release::Redis70 => form::STREAM_2,
-        Release::Redis72 => form::STREAM_3,
+        Release::Redis72 | Release::Redis74 => form::STREAM_3,
     });
     let (mut nodes, mut nodes_number) = (Vec::new(), 0);
     node::write(&stream.entries, |first, bytes| {
@@ -52,7 +52,7 @@ fn group(payload: &mut Vec<u8>, group: &StreamGroup, release: Release) {
     for (position, consumer) in group.consumers.iter().enumerate() {
         string(payload, &consumer.name);
         payload.extend_from_slice(&consumer.seen_ms.to_le_bytes());
-        if release == Release::Redis72 {
+        if release != Release::Redis70 {
             payload.extend_from_slice(&consumer.active_ms.to_le_bytes());
         }
         let (mine, others) =
