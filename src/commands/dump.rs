@@ -67,14 +67,23 @@ const BAD_FORMAT: CommandError = CommandError::text("ERR Bad data format");
 const BUSY_KEY: CommandError = CommandError::text("BUSYKEY Target key name already exists.");
 
 fn dump(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
-    // A hash of which all fields are past their deadlines will be gone in a moment.
-    let is_there = |view: &View<'_>| !matches!(view, View::Hash(fields) if fields.is_empty());
     let object = ctx.view(&args[1], |view, _| {
         Ok(view.filter(is_there).map(load).transpose()?)
     })?;
     // Encodes without the key's lock, since a large value takes long.
     let payload = object.map(|object| Reply::Bulk(Bytes::from(encode(&object))));
     Ok(payload.unwrap_or(Reply::Null).into())
+}
+
+/// The payload of a value, if there is one.
+pub(super) fn payload(view: Option<View<'_>>) -> Result<Option<Vec<u8>>, KeyspaceError> {
+    let object = view.filter(is_there).map(load).transpose()?;
+    Ok(object.map(|object| encode(&object)))
+}
+
+/// Whether a value has anything. A hash of which all fields are past their deadlines will be gone in a moment.
+fn is_there(view: &View<'_>) -> bool {
+    !matches!(view, View::Hash(fields) if fields.is_empty())
 }
 
 /// A copy of a value with all of its elements.

@@ -6,6 +6,7 @@ pub(crate) mod bitmaps;
 mod blocking;
 mod client;
 mod command;
+mod commandlog;
 mod config;
 mod connection;
 mod context;
@@ -24,6 +25,7 @@ mod latency;
 mod lists;
 mod lolwut;
 mod memory;
+mod migrate;
 mod module;
 mod monitor;
 mod numkeys;
@@ -63,6 +65,7 @@ use crate::state::Wait;
 pub(crate) static FAMILIES: &[&[Row]] = &[
     database::COMMANDS,
     dump::COMMANDS,
+    migrate::COMMANDS,
     expiry::COMMANDS,
     keys::COMMANDS,
     object::COMMANDS,
@@ -125,6 +128,7 @@ pub(crate) static FAMILIES: &[&[Row]] = &[
     acl::COMMANDS,
     client::COMMANDS,
     command::COMMANDS,
+    commandlog::COMMANDS,
     config::COMMANDS,
     server::COMMANDS,
     memory::COMMANDS,

@@ -212,7 +212,7 @@ impl Source {
     fn of_a_hash(&mut self) -> Vec<String> {
         let key = self.key('h');
         let mut words = match self.below(16) {
-            12..16 => return self.of_fields(key),
+            12..16 => return self.of_fields(&key),
             0..5 => {
                 let name = self.pick(&["HSET", "HSET", "HMSET"]).to_owned();
                 let mut words = vec![name, key];
@@ -238,7 +238,7 @@ impl Source {
     }
 
     /// Deadlines of fields: far ahead, or long past.
-    fn of_fields(&mut self, key: String) -> Vec<String> {
+    fn of_fields(&mut self, key: &str) -> Vec<String> {
         let at = match self.below(6) {
             0 => "1000".to_owned(),
             _ => far_ms(&mut self.rng).to_string(),
@@ -248,11 +248,11 @@ impl Source {
         let count = fields.len().to_string();
         let with_values = self.below(2) == 0;
         let mut words: Vec<String> = if with_values {
-            ["HSETEX", &key, "PXAT", &at].map(str::to_owned).into()
+            ["HSETEX", key, "PXAT", &at].map(str::to_owned).into()
         } else if self.below(3) == 0 {
-            ["HPERSIST", &key].map(str::to_owned).into()
+            ["HPERSIST", key].map(str::to_owned).into()
         } else {
-            ["HPEXPIREAT", &key, &at].map(str::to_owned).into()
+            ["HPEXPIREAT", key, &at].map(str::to_owned).into()
         };
         words.extend(["FIELDS".to_owned(), count]);
         for field in fields {

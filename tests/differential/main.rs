@@ -34,6 +34,16 @@ fn differential_fields_since_7_4() -> TestResult {
 }
 
 #[test]
+fn differential_bits_since_8_2() -> TestResult {
+    newer::bits()
+}
+
+#[test]
+fn differential_clients_since_8_1() -> TestResult {
+    newer::clients()
+}
+
+#[test]
 fn differential_connection() -> TestResult {
     run::compare("connection", &[connection::call])
 }

@@ -12,7 +12,7 @@ use super::report::Report;
 use crate::commands::{CommandError, Context};
 use crate::config::Settings;
 use crate::keyspace::{DATABASES, LoadProgress};
-use crate::state::{REDIS_VERSION, Topic};
+use crate::state::{Topic, redis_version};
 
 type Written = Result<(), CommandError>;
 
@@ -25,7 +25,7 @@ pub(super) fn server(ctx: &Context<'_>, report: &mut Report) -> Written {
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();
     let uptime_s = server.started.elapsed().as_secs();
-    report.field("redis_version", REDIS_VERSION);
+    report.field("redis_version", redis_version());
     report.field("pmemkv_server_version", env!("CARGO_PKG_VERSION"));
     report.field("redis_git_sha1", "00000000");
     report.field("redis_git_dirty", 0);
@@ -263,7 +263,7 @@ pub(super) fn stats(ctx: &Context<'_>, report: &mut Report) -> Written {
         of_keys.expire_cycle_micros / 1000,
     );
     report.field("evicted_keys", eviction.evicted_keys);
-    report.field("evicted_clients", 0);
+    report.field("evicted_clients", load(&ctx.server.stats.evicted_clients));
     let scripts = ctx.server.scripting.figures();
     report.field("evicted_scripts", scripts.evicted);
     report.field("total_eviction_exceeded_time", eviction.exceeded_ms);

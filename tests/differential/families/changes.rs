@@ -239,6 +239,8 @@ const LATER: &[&str] = &[
     "hpexpire",
     "hpexpireat",
     "hsetex",
+    // It writes to another server too.
+    "migrate",
     "msetex",
     "xackdel",
     "xdelex",

@@ -8,6 +8,12 @@ pub fn may_be_unknown(name: &str) -> bool {
             "client|setinfo",
             "client|no-touch",
             "waitaof",
+            "client|capa",
+            "commandlog",
+            "commandlog|get",
+            "commandlog|help",
+            "commandlog|len",
+            "commandlog|reset",
             "delex",
             "delifeq",
             "digest",
@@ -33,6 +39,20 @@ pub fn may_be_unknown(name: &str) -> bool {
 /// Fields of COMMAND INFO and COMMAND DOCS that differ from the installed server's: command, field, reason.
 pub const METADATA: &[(&str, &str, &str)] = &[
     ("hscan", "arguments", "Redis 7.4 takes NOVALUES"),
+    ("migrate", "flags", "it is not for scripts here"),
+    (
+        "migrate",
+        "arguments",
+        "Redis 7.2 gives other names to some arguments than 7.0",
+    ),
+    ("migrate", "complexity", "that of the other commands, in short"),
+    (
+        "bitop",
+        "arguments",
+        "Redis 7.2 names the operations, 8.2 has four more",
+    ),
+    ("bitop", "history", "Redis 8.2 has four more operations"),
+    ("client|kill", "history", "Redis 7.4 takes MAXAGE"),
     (
         "set",
         "arguments",

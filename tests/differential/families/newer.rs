@@ -1,7 +1,7 @@
 //! What later versions brought: random calls that a server of such a version answers too.
 
 use super::{Call, Compare, Random, events, run};
-use common::{Newer, TestResult};
+use common::{Newer, Subject, TestResult, Value};
 
 /// Comparisons and several keys at once, as Valkey 9.1 has them too.
 pub fn strings() -> TestResult {
@@ -11,6 +11,134 @@ pub fn strings() -> TestResult {
     run::compare_replies_with(&real, "strings since 8.4", &[string_call])?;
     events::compare_with(&real, &[string_call])
 }
+
+/// BITOP's later operations, as Redis 8.2 has them.
+pub fn bits() -> TestResult {
+    let Some(real) = Newer::Redis.start(&[])? else {
+        return Ok(());
+    };
+    run::compare_replies_with(&real, "bits since 8.2", &[bit_call])?;
+    events::compare_with(&real, &[bit_call])
+}
+
+fn bit_call(random: &mut Random) -> Call {
+    let call = match random.below(10) {
+        0..=3 => {
+            let value = random.value();
+            Call::new(["SET"]).arg(random.own_key("bits")).arg(value)
+        }
+        4 => Call::new(["SETBIT"])
+            .arg(random.own_key("bits"))
+            .arg(random.within(0..200).to_string())
+            .arg("1"),
+        5 => Call::new(["GET"]).arg(random.own_key("bits")),
+        _ => {
+            let name = random.pick(&["diff", "diff1", "andor", "one", "xor", "nor"]);
+            let count = 1 + random.below(4);
+            let call = Call::new(["BITOP"]).arg(random.any_case(name));
+            let call = call.arg(random.own_key("bits"));
+            (0..count).fold(call, |call, _| {
+                let kind = if random.one_in(8) { "none" } else { "bits" };
+                call.arg(random.own_key(kind))
+            })
+        }
+    };
+    random.spoil(call)
+}
+
+/// Calls that log or filter, with replies that both servers must give.
+pub fn clients() -> TestResult {
+    let Some(real) = Newer::Valkey.start(&[])? else {
+        return Ok(());
+    };
+    let ours = Subject::start("cmap")?;
+    let (mut ours, mut real) = (ours.raw()?, real.raw()?);
+    for line in CLIENTS.trim().lines().map(str::trim) {
+        let (found, wanted) = (ours.line(line)?, real.line(line)?);
+        if line.starts_with("CLIENT LIST") && !found.is_error() {
+            let lines = |reply: &Value| reply.text().map(|text| text.lines().count());
+            assert_eq!(lines(&found), lines(&wanted), "{line}");
+        } else if line.starts_with("COMMANDLOG GET") && !found.is_error() {
+            assert_eq!(logged(&found), logged(&wanted), "{line}");
+        } else {
+            assert_eq!(found, wanted, "{line}");
+        }
+    }
+    Ok(())
+}
+
+/// The words of each entry of a log: times and sizes are the server's own.
+fn logged(reply: &Value) -> Vec<Option<Value>> {
+    let entries = reply.items().unwrap_or_default().iter();
+    entries
+        .map(|entry| entry.items().and_then(|fields| fields.get(3)).cloned())
+        .collect()
+}
+
+const CLIENTS: &str = "
+    CLIENT SETNAME me
+    CLIENT CAPA redirect other
+    CLIENT LIST NAME me
+    CLIENT LIST NOT-NAME me
+    CLIENT LIST NAME other
+    CLIENT LIST FLAGS N
+    CLIENT LIST NOT-FLAGS N
+    CLIENT LIST FLAGS Z
+    CLIENT LIST NOT-FLAGS Z
+    CLIENT LIST CAPA r
+    CLIENT LIST NOT-CAPA r
+    CLIENT LIST CAPA x
+    CLIENT LIST DB 0
+    CLIENT LIST DB 3
+    CLIENT LIST NOT-DB 0
+    CLIENT LIST IP 127.0.0.1
+    CLIENT LIST NOT-IP 127.0.0.1
+    CLIENT LIST LIB-NAME none
+    CLIENT LIST NOT-LIB-NAME none
+    CLIENT LIST TYPE normal NAME me
+    CLIENT LIST NOT-TYPE normal
+    CLIENT LIST USER default DB 0
+    CLIENT LIST NOT-USER default
+    CLIENT LIST USER nobody
+    CLIENT LIST MAXAGE 1000
+    CLIENT LIST MAXAGE 0
+    CLIENT LIST IDLE 1000
+    CLIENT LIST IDLE 0
+    CLIENT LIST ID 9999 9998
+    CLIENT LIST NOT-ID 9999 9998
+    CLIENT LIST SKIPME yes
+    CLIENT LIST NOT-MAXAGE 5
+    CLIENT LIST NONSENSE 5
+    CLIENT LIST NAME
+    CLIENT KILL NAME other
+    CLIENT KILL NOT-NAME me
+    CLIENT KILL MAXAGE 1000
+    CLIENT KILL MAXAGE x
+    CLIENT KILL MAXAGE 0
+    CLIENT KILL ID 9999 9998
+    CLIENT KILL NOT-TYPE normal SKIPME no
+    COMMANDLOG LEN slow
+    COMMANDLOG GET 1
+    COMMANDLOG GET 1 nonsense
+    COMMANDLOG GET x slow
+    COMMANDLOG GET -2 slow
+    COMMANDLOG LEN large-request
+    CONFIG SET commandlog-request-larger-than 60
+    SET k aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa
+    SET k short
+    CONFIG SET commandlog-reply-larger-than 60
+    SET k bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb
+    GET k
+    STRLEN k
+    CONFIG SET commandlog-request-larger-than -1
+    CONFIG SET commandlog-reply-larger-than -1
+    COMMANDLOG GET -1 large-reply
+    COMMANDLOG LEN large-reply
+    COMMANDLOG RESET large-reply
+    COMMANDLOG LEN large-reply
+    COMMANDLOG GET 2 large-request
+    CONFIG GET commandlog-slow-execution-max-len
+";
 
 /// Deadlines of fields, as Redis 8.2 has them.
 pub fn fields() -> TestResult {
