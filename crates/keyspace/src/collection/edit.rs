@@ -309,16 +309,15 @@ fn apply_edit(
         access: 0,
     };
     match (&mut collection.shape, value) {
-        (Shape::Fields(index), Some(_)) => match located {
-            Some(located) => {
+        (Shape::Fields(index), Some(_)) => {
+            if let Some(located) = located {
                 index.replace(hash, located, kind, location, None);
-            }
-            None => {
+            } else {
                 let access = collection.next_ordinal;
                 collection.next_ordinal = access.wrapping_add(1);
                 index.insert(hash, NewEntry { access, ..new });
             }
-        },
+        }
         (Shape::Fields(index), None) => {
             if let Some(located) = located {
                 index.remove(hash, located);

@@ -162,18 +162,18 @@ impl Loading<'_> {
             let collections = table.index.iter();
             for entry in collections.filter(|entry| entry.kind() != Kind::String) {
                 let names = self.keyspace.names(generation);
-                let named = table.index.named(entry, &names)?;
-                let hash = self.keyspace.hashing.hash(&named.key);
+                let one = table.index.named(entry, &names)?;
+                let hash = self.keyspace.hashing.hash(&one.key);
                 let id = self
                     .keyspace
                     .collections()
-                    .id_of(hash, generation, named.found())?
+                    .id_of(hash, generation, one.found())?
                     .unwrap_or_default();
                 self.keyspace.registry.seen(id);
                 let anchor = || Anchor {
                     generation,
                     hash,
-                    key: named.key.clone(),
+                    key: one.key.clone(),
                 };
                 let records = self.keyspace.registry.unclaimed.register(id).remove(&id);
                 let there = match records {

@@ -61,7 +61,7 @@ pub struct Found<'a> {
     pub expires_at: Option<Millis>,
 }
 
-impl<'a> Found<'a> {
+impl Found<'_> {
     /// The value's type.
     #[inline]
     pub fn kind(self) -> Kind {

@@ -62,11 +62,11 @@ impl Index {
                 self.prefetch_records(&self.leaves[number], names);
                 let entries = self.leaves[number].entries().iter();
                 for entry in entries.filter(|entry| entry.has_deadline()) {
-                    let named = self.named(entry, names)?;
-                    if named.found().is_expired(now) && keys.len() < limit {
-                        keys.push(named.key);
+                    let one = self.named(entry, names)?;
+                    if one.found().is_expired(now) && keys.len() < limit {
+                        keys.push(one.key);
                     }
-                    first_here = named.expires_at.unwrap_or(NEVER).min(first_here);
+                    first_here = one.expires_at.unwrap_or(NEVER).min(first_here);
                 }
                 self.first_expiries[number] = first_here;
             }
@@ -93,16 +93,16 @@ impl Index {
             self.prefetch_records(leaf, names);
             let mut sorted = Vec::with_capacity(leaf.entries().len());
             for entry in leaf.entries() {
-                let named = self.named(entry, names)?;
-                let hash = names.hash(&named.key);
+                let one = self.named(entry, names)?;
+                let hash = names.hash(&one.key);
                 if hash >= lower {
-                    sorted.push((hash, named));
+                    sorted.push((hash, one));
                 }
             }
             sorted.sort_unstable_by_key(|&(hash, _)| hash);
             let mut rest = sorted.as_slice();
-            while let [(hash, named), after @ ..] = rest {
-                visit(named.found());
+            while let [(hash, one), after @ ..] = rest {
+                visit(one.found());
                 visited += 1;
                 rest = after;
                 // A page never ends between keys with the same cursor, or the next page would miss or repeat some.
