@@ -100,13 +100,17 @@ fn load(view: View<'_>) -> Result<Object, KeyspaceError> {
             })?;
             Object::List(elements)
         }
-        View::Set(members) => Object::Set(members.names().map(<[u8]>::to_vec).collect()),
+        View::Set(members) => {
+            let members = members.names()?.map(|member| Ok(member?.into_vec()));
+            Object::Set(members.collect::<Result<_, KeyspaceError>>()?)
+        }
         View::Hash(fields) if fields.has_deadlines() => {
-            let names = fields.names().map(|name| {
+            let names = fields.names()?.map(|name| {
+                let name = name?;
                 Ok(ExpiringField {
-                    name: name.to_vec(),
-                    value: fields.get(name, <[u8]>::to_vec)?.unwrap_or_default(),
-                    expires_at: fields.deadline(name).flatten(),
+                    value: fields.get(&name, <[u8]>::to_vec)?.unwrap_or_default(),
+                    expires_at: fields.deadline(&name)?.flatten(),
+                    name: name.into_vec(),
                 })
             });
             Object::hash(names.collect::<Result<_, KeyspaceError>>()?)

@@ -147,7 +147,7 @@ fn old_range(keys: &[KeySpec]) -> (i64, i64, i64) {
         })
     };
     let (head, tail) = match keys.split_first() {
-        Some((head, tail)) if head.find == Find::Range => (head, tail),
+        Some((head, tail)) if matches!(head.find, Find::Range | Find::Unless(..)) => (head, tail),
         _ => return (0, 0, 0),
     };
     let mut last = last_of(head);

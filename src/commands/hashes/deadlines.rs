@@ -218,7 +218,7 @@ fn expire(
         let (mut set, mut removed) = (0, 0);
         out.array_header(fields.len());
         for field in fields.iter() {
-            out.integer(match hash.deadline(field) {
+            out.integer(match hash.deadline(field)? {
                 None => NO_FIELD,
                 Some(before) if !condition.holds(before, at) => REFUSED,
                 Some(_) if at <= now => {
@@ -227,7 +227,7 @@ fn expire(
                     REMOVED
                 }
                 Some(_) => {
-                    hash.set_deadline(field, Some(at));
+                    hash.set_deadline(field, Some(at))?;
                     set += 1;
                     DONE
                 }
@@ -257,11 +257,11 @@ fn hpersist(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
         let mut persisted = 0;
         out.array_header(fields.len());
         for field in fields.iter() {
-            out.integer(match hash.deadline(field) {
+            out.integer(match hash.deadline(field)? {
                 None => NO_FIELD,
                 Some(None) => NO_DEADLINE,
                 Some(Some(_)) => {
-                    hash.set_deadline(field, None);
+                    hash.set_deadline(field, None)?;
                     persisted += 1;
                     DONE
                 }
@@ -312,7 +312,8 @@ fn tell(
     ctx.hash(&args[1], |hash, out: &mut ReplyBuffer| {
         out.array_header(fields.len());
         for field in fields.iter() {
-            out.integer(match hash.and_then(|hash| hash.deadline(field)) {
+            let deadline = hash.map(|hash| hash.deadline(field)).transpose()?;
+            out.integer(match deadline.flatten() {
                 None => NO_FIELD,
                 Some(None) => NO_DEADLINE,
                 Some(Some(at)) => number(at, now),

@@ -140,10 +140,10 @@ fn hgetex(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
             }
             match change {
                 Change::Nothing => continue,
-                Change::Persist if hash.deadline(field).flatten().is_none() => continue,
-                Change::Persist => hash.set_deadline(field, None),
+                Change::Persist if hash.deadline(field)?.flatten().is_none() => continue,
+                Change::Persist => hash.set_deadline(field, None)?,
                 Change::Expire(at) if at <= now => drop(hash.remove(field)?),
-                Change::Expire(at) => hash.set_deadline(field, Some(at)),
+                Change::Expire(at) => hash.set_deadline(field, Some(at))?,
             }
             changed += 1;
         }
@@ -298,14 +298,12 @@ fn hsetex(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     let set = ctx.update_collection(&args[1], |keys| {
         let is_new = keys.info(0).is_none();
         let mut hash = keys.fields(0, Kind::Hash)?;
-        let mut names = args.from(first).step_by(2);
-        let holds = match condition {
-            None => true,
-            Some(Condition::Absent) => names.all(|name| !hash.contains(name)),
-            Some(Condition::Present) => names.all(|name| hash.contains(name)),
-        };
-        if !holds {
-            return Ok(false);
+        if let Some(condition) = condition {
+            for name in args.from(first).step_by(2) {
+                if hash.contains(name)? != (condition == Condition::Present) {
+                    return Ok(false);
+                }
+            }
         }
         let mut removed = 0;
         let mut rest = args.from(first);
@@ -314,7 +312,7 @@ fn hsetex(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
                 removed += usize::from(hash.remove(field)?);
             } else {
                 let kept = if keeps {
-                    hash.deadline(field).flatten()
+                    hash.deadline(field)?.flatten()
                 } else {
                     None
                 };

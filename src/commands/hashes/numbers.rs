@@ -36,7 +36,7 @@ pub(in crate::commands) static COMMANDS: &[Row] = &[
 
 /// Sets a field's number. Its deadline stays.
 fn put_number(hash: &mut FieldsEdit<'_>, field: &[u8], number: &[u8]) -> Result<(), CommandError> {
-    let expires_at = hash.deadline(field).flatten();
+    let expires_at = hash.deadline(field)?.flatten();
     hash.put_until(field, number, expires_at)?;
     Ok(())
 }

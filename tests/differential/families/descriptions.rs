@@ -45,7 +45,11 @@ pub const METADATA: &[(&str, &str, &str)] = &[
         "arguments",
         "Redis 7.2 gives other names to some arguments than 7.0",
     ),
-    ("migrate", "complexity", "that of the other commands, in short"),
+    (
+        "migrate",
+        "complexity",
+        "that of the other commands, in short",
+    ),
     (
         "bitop",
         "arguments",

@@ -2,6 +2,7 @@
 
 pub mod backup;
 mod engines;
+mod events;
 mod newer;
 mod process;
 mod raw;
@@ -17,6 +18,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
+pub use events::check_events;
 pub use newer::Newer;
 use process::Process;
 pub use raw::{RawClient, Value, encode, show};

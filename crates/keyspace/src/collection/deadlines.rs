@@ -11,7 +11,7 @@ use smallvec::SmallVec;
 use super::elements::element_key;
 use super::{Collection, Collections, REGISTERS, Shape, SharedCollection, element_record_key};
 use crate::hashing::shard_of;
-use crate::index::IndexKey;
+use crate::index::{Found, IndexKey, Names};
 use crate::shard::Shard;
 use crate::update::{KeyUpdate, LockedKey};
 use crate::{Access, Cursor, EventClass, KeyspaceError, Kind, Millis};
@@ -117,16 +117,20 @@ impl FieldDeadlines {
 
 impl Collection {
     /// How many elements there are that are not past deadlines of their own.
-    pub fn live_len(&self, now: Millis) -> usize {
-        self.len() - self.expired_len(now)
+    pub fn live_len(&self, now: Millis, names: &dyn Names) -> usize {
+        self.len() - self.expired_len(now, names)
     }
 
-    /// How many of a hash's fields are past their deadlines and not removed yet.
-    pub fn expired_len(&self, now: Millis) -> usize {
-        match &self.shape {
-            Shape::Fields(index) => index.count_expired(now),
-            Shape::List(_) | Shape::Scores(_) | Shape::Stream(_) => 0,
-        }
+    /// How many of a hash's fields are past their deadlines and not removed yet. Those that cannot be read count as live: a
+    /// hash with such fields is not taken for an empty one.
+    pub fn expired_len(&self, now: Millis, names: &dyn Names) -> usize {
+        let Shape::Fields(index) = &self.shape else {
+            return 0;
+        };
+        index.count_expired(now, names).unwrap_or_else(|error| {
+            tracing::error!(%error, "a field of a hash could not be read");
+            0
+        })
     }
 
     /// A lower bound of the deadlines of a hash's fields; `None` where no field has one.
@@ -171,9 +175,10 @@ impl Collections<'_> {
             deadlines.removed(due.id, Some(due.at));
             return Ok(0);
         };
+        let names = self.keyspace.names(generation);
         let is_expired = shard
-            .get(generation, due.key_hash, &key)
-            .is_some_and(|entry| entry.is_expired(now));
+            .get(names, due.key_hash, &key)?
+            .is_some_and(|found| found.is_expired(now));
         let Some(db) = self.keyspace.generations.database_of(generation) else {
             deadlines.removed(due.id, Some(due.at));
             return Ok(0);
@@ -188,8 +193,8 @@ impl Collections<'_> {
         let Shape::Fields(index) = &mut collection.shape else {
             return Ok(0);
         };
-        let names: SmallVec<[IndexKey; FIELDS_PER_LOCK]> =
-            index.expired(now, FIELDS_PER_LOCK).into();
+        let of_elements = self.keyspace.names_of_elements(due.id);
+        let names = index.expired(now, FIELDS_PER_LOCK, &of_elements)?;
         if names.is_empty() {
             // Changes and removals leave the bound too early; now it is exact.
             deadlines.changed(due.id, before, collection.first_deadline(), due.key_hash);
@@ -206,7 +211,7 @@ impl Collections<'_> {
                 db,
                 generation,
             };
-            KeyUpdate::new(self.keyspace, &mut shard, locked, access).remove()?;
+            KeyUpdate::new(self.keyspace, &mut shard, locked, access)?.remove()?;
             self.tell_expired(db, &key, names.len());
             let events = &self.keyspace.events;
             events.emit(EventClass::GENERIC, "del", db, &key);
@@ -215,15 +220,16 @@ impl Collections<'_> {
         let partition = self.partition_of(due.id);
         for name in &names {
             let hash = self.keyspace.hashing.hash(name);
-            let Some(entry) = index.get(hash, name) else {
+            let found = index.get(hash, name, &of_elements)?.map(Found::located);
+            let Some(located) = found else {
                 continue;
             };
             let record = element_key(due.id, name);
             let record = element_record_key(partition, &record);
             self.keyspace
                 .store
-                .forget(record, entry.location, Gone::Expired)?;
-            index.remove(hash, name);
+                .forget(record, located.location, Gone::Expired)?;
+            index.remove(hash, name, located, &of_elements);
         }
         deadlines.changed(due.id, before, collection.first_deadline(), due.key_hash);
         let registry = &self.keyspace.registry;
@@ -250,26 +256,25 @@ impl Collections<'_> {
         shard: &Shard,
         due: &Due,
     ) -> Result<Option<(u32, SharedCollection, IndexKey)>, KeyspaceError> {
-        let Some((generation, found)) = self.keyspace.registry.with_generation(due.id) else {
+        let Some((generation, hash)) = self.keyspace.registry.with_generation(due.id) else {
             return Ok(None);
         };
         let Some(table) = shard.table(generation) else {
             return Ok(None);
         };
-        let hasher = |key: &[u8]| self.keyspace.hashing.hash(key);
+        let names = self.keyspace.names(generation);
         let mut keys = SmallVec::<[IndexKey; 1]>::new();
-        table
-            .index
-            .scan(Cursor::at(due.key_hash), 1, &hasher, &mut |entry| {
-                if entry.kind() == Kind::Hash && hasher(entry.key()) == due.key_hash {
-                    keys.push(IndexKey::from_slice(entry.key()));
-                }
-            });
+        let from = Cursor::at(due.key_hash);
+        table.index.scan(from, 1, &names, &mut |found| {
+            if found.kind() == Kind::Hash && names.hash(found.key) == due.key_hash {
+                keys.push(IndexKey::from_slice(found.key));
+            }
+        })?;
         for key in keys {
-            if let Some(entry) = table.index.get(due.key_hash, &key)
-                && self.id_of(due.key_hash, generation, entry)? == Some(due.id)
+            if let Some(found) = table.index.get(due.key_hash, &key, &names)?
+                && self.id_of(due.key_hash, generation, found)? == Some(due.id)
             {
-                return Ok(Some((generation, found, key)));
+                return Ok(Some((generation, hash, key)));
             }
         }
         Ok(None)

@@ -14,7 +14,7 @@ use super::scratch::Scratch;
 use super::source::Source;
 use super::stream::StreamEdits;
 use super::{Collection, Encoding, LockedCollection, Shape, element_record_key, kept_score};
-use crate::index::Entry;
+use crate::index::{Found, Located, Names, NewEntry};
 use crate::{Keyspace, KeyspaceError, Kind, Millis};
 use store::{Location, Write};
 
@@ -46,7 +46,7 @@ impl ElementEdit {
 
 #[derive(Clone, Copy, Debug)]
 struct Stored {
-    location: Location,
+    located: Located,
     /// Whether the element is past its deadline: then it does not count as one.
     expired: bool,
     /// The score, if the element is a sorted set's member: the set's order needs it.
@@ -259,7 +259,7 @@ impl Edit {
             What::Elements(edits) => {
                 writes.extend(edits.list.iter().filter_map(|edit| {
                     let record = element_record_key(partition, &edits.bytes[edit.key.clone()]);
-                    let previous = edit.current.map(|stored| stored.location);
+                    let previous = edit.current.map(|stored| stored.located.location);
                     let expires_at = edit.expires_at;
                     match (&edit.value, previous) {
                         (Some(value), previous) => Some(Write::Put {
@@ -316,7 +316,8 @@ impl Edit {
                 let mut count = 0;
                 for (edit, &location) in written.zip(locations) {
                     count += 1;
-                    apply_edit(keyspace, collection, edits, edit, location);
+                    let names = keyspace.names_of_elements(self.id);
+                    apply_edit(&names, collection, edits, edit, location);
                 }
                 count
             }
@@ -325,7 +326,7 @@ impl Edit {
 }
 
 fn apply_edit(
-    keyspace: &Keyspace,
+    names: &dyn Names,
     collection: &mut Collection,
     edits: &ElementEdits,
     edit: &ElementEdit,
@@ -334,41 +335,48 @@ fn apply_edit(
     let name = edits.name(edit);
     let hash = edit.hash;
     let kind = collection.kind;
-    let hasher = |key: &[u8]| keyspace.hashing.hash(key);
     let value = edit.value.clone().map(|value| &edits.bytes[value]);
     let expires_at = edit.expires_at;
+    // The record of before may be gone, so the entry is found by its place.
+    let located = edit.current.map(|stored| stored.located);
+    let new = NewEntry {
+        key: name,
+        kind,
+        location,
+        expires_at,
+        access: 0,
+    };
     match (&mut collection.shape, value) {
         (Shape::Fields(index), None) if edit.keeps_value => {
-            index.replace(hash, name, kind, location, expires_at);
+            if let Some(located) = located {
+                index.replace(hash, name, located, kind, location, expires_at);
+            }
         }
         (Shape::Fields(index), Some(_)) => {
-            if index
-                .replace(hash, name, kind, location, expires_at)
-                .is_none()
-            {
-                let entry = Entry::new(name, kind, location, expires_at, collection.next_ordinal);
-                collection.next_ordinal = collection.next_ordinal.wrapping_add(1);
-                index.insert(hash, entry, &hasher);
+            if let Some(located) = located {
+                index.replace(hash, name, located, kind, location, expires_at);
+            } else {
+                let access = collection.next_ordinal;
+                collection.next_ordinal = access.wrapping_add(1);
+                index.insert(hash, NewEntry { access, ..new });
             }
         }
         (Shape::Fields(index), None) => {
-            index.remove(hash, name);
+            if let Some(located) = located {
+                index.remove(hash, name, located, names);
+            }
         }
         (Shape::Scores(scores), value) => {
-            let new = value.and_then(decode_score);
-            let old = edit.current.map(|stored| stored.score);
-            match (old, new) {
-                (None, Some(new)) => {
-                    let entry = Entry::new(name, kind, location, None, 0);
-                    scores.insert(hash, entry, new, &hasher);
-                }
-                (Some(old), Some(new)) => {
+            let score = value.and_then(decode_score);
+            match (edit.current, score) {
+                (None, Some(score)) => scores.insert(hash, new, score),
+                (Some(old), Some(score)) => {
                     scores
                         .members_mut()
-                        .replace(hash, name, kind, location, None);
-                    scores.rescore(old, new, name);
+                        .replace(hash, name, old.located, kind, location, None);
+                    scores.rescore(old.score, score, name);
                 }
-                (Some(old), None) => scores.remove(hash, old, name, &hasher),
+                (Some(old), None) => scores.remove((hash, name), old.located, old.score, names),
                 (None, None) => {}
             }
         }
@@ -380,7 +388,7 @@ fn apply_edit(
         } else {
             value.len()
         };
-        collection.outgrow(name, value_bytes);
+        collection.outgrow(name, value_bytes, names);
     }
 }
 
@@ -397,7 +405,8 @@ pub struct FieldsEdit<'e> {
 impl FieldsEdit<'_> {
     /// How many elements there are after the changes so far.
     pub fn len(&self) -> usize {
-        let live = self.locked.live_len(self.now);
+        let names = self.keyspace.names_of_elements(self.id);
+        let live = self.locked.live_len(self.now, &names);
         live.saturating_add_signed(self.edits.added)
     }
 
@@ -407,12 +416,16 @@ impl FieldsEdit<'_> {
     }
 
     /// Whether the element exists after the changes so far.
-    pub fn contains(&self, name: &[u8]) -> bool {
-        let hash = self.keyspace.hashing.hash(name);
-        match self.edits.find(hash, name) {
+    pub fn contains(&self, name: &[u8]) -> Result<bool, KeyspaceError> {
+        self.has(self.keyspace.hashing.hash(name), name)
+    }
+
+    /// [`contains`](Self::contains) of an element with this hash.
+    fn has(&self, hash: u64, name: &[u8]) -> Result<bool, KeyspaceError> {
+        Ok(match self.edits.find(hash, name) {
             Some(position) => self.edits.list[position].stays(),
-            None => self.live_entry(hash, name).is_some(),
-        }
+            None => self.live(hash, name)?.is_some(),
+        })
     }
 
     /// Runs `f` on a field's value after the changes so far; returns `None` if there is no such field.
@@ -428,10 +441,10 @@ impl FieldsEdit<'_> {
             let value = self.edits.list[position].value.clone();
             return Ok(value.map(|value| f(&self.edits.bytes[value])));
         }
-        let entry = self.live_entry(hash, name);
+        let stored = self.live(hash, name)?;
         let source = Source::new(self.keyspace, self.id);
-        entry
-            .map(|entry| source.read(name, entry.location, f))
+        stored
+            .map(|stored| source.read(name, stored.location, f))
             .transpose()
     }
 
@@ -444,10 +457,7 @@ impl FieldsEdit<'_> {
     /// Adds a member unless it exists. Returns whether it is new.
     pub fn add(&mut self, name: &[u8]) -> Result<bool, KeyspaceError> {
         let hash = self.keyspace.hashing.hash(name);
-        let present = match self.edits.find(hash, name) {
-            Some(position) => self.edits.list[position].stays(),
-            None => self.live_entry(hash, name).is_some(),
-        };
+        let present = self.has(hash, name)?;
         if !present {
             self.edits
                 .set(self.id, (hash, name), Some(b""), || Ok(None))?;
@@ -467,13 +477,13 @@ impl FieldsEdit<'_> {
         expires_at: Option<Millis>,
     ) -> Result<bool, KeyspaceError> {
         let (hash, now) = (self.keyspace.hashing.hash(name), self.now);
-        let index = self.locked.names();
+        let (keyspace, locked, id) = (self.keyspace, self.locked, self.id);
         let edits = &mut *self.edits;
-        edits.set_until(self.id, (hash, name), value, expires_at, || {
-            let entry = index.and_then(|index| index.get(hash, name));
-            Ok(entry.map(|entry| Stored {
-                location: entry.location,
-                expired: entry.is_expired(now),
+        edits.set_until(id, (hash, name), value, expires_at, || {
+            let stored = stored(keyspace, locked, id, hash, name)?;
+            Ok(stored.map(|located| Stored {
+                located,
+                expired: located.is_expired(now),
                 score: 0.0,
             }))
         })
@@ -507,7 +517,7 @@ impl ScoresEdit<'_> {
             let value = self.edits.list[position].value.clone();
             Ok(value.and_then(|value| decode_score(&self.edits.bytes[value])))
         } else {
-            let stored = stored(self.keyspace, self.locked, self.id, hash, member)?;
+            let stored = scored(self.keyspace, self.locked, self.id, hash, member)?;
             Ok(stored.map(|stored| stored.score))
         }
     }
@@ -532,11 +542,11 @@ impl ScoresEdit<'_> {
     /// Removes a member whose score the caller knows.
     pub fn remove_scored(&mut self, member: &[u8], score: f64) -> Result<bool, KeyspaceError> {
         let hash = self.keyspace.hashing.hash(member);
-        let index = self.locked.names();
-        self.edits.set(self.id, (hash, member), None, || {
-            let entry = index.and_then(|index| index.get(hash, member));
-            Ok(entry.map(|entry| Stored {
-                location: entry.location,
+        let (keyspace, locked, id) = (self.keyspace, self.locked, self.id);
+        self.edits.set(id, (hash, member), None, || {
+            let stored = stored(keyspace, locked, id, hash, member)?;
+            Ok(stored.map(|located| Stored {
+                located,
                 expired: false,
                 score,
             }))
@@ -549,26 +559,41 @@ impl ScoresEdit<'_> {
         let value = value.as_ref().map(<[u8; 8]>::as_slice);
         let (keyspace, locked, id) = (self.keyspace, self.locked, self.id);
         self.edits.set(id, (hash, member), value, || {
-            stored(keyspace, locked, id, hash, member)
+            scored(keyspace, locked, id, hash, member)
         })
     }
 }
 
-/// What the store has of a member.
+/// Where the collection has an element.
 fn stored(
+    keyspace: &Keyspace,
+    collection: &Collection,
+    id: u64,
+    hash: u64,
+    name: &[u8],
+) -> Result<Option<Located>, KeyspaceError> {
+    let Some(index) = collection.names() else {
+        return Ok(None);
+    };
+    let found = index.get(hash, name, &keyspace.names_of_elements(id))?;
+    Ok(found.map(Found::located))
+}
+
+/// The same of a member, with its score.
+fn scored(
     keyspace: &Keyspace,
     collection: &Collection,
     id: u64,
     hash: u64,
     member: &[u8],
 ) -> Result<Option<Stored>, KeyspaceError> {
-    let Some(entry) = collection.names().and_then(|index| index.get(hash, member)) else {
+    let Some(located) = stored(keyspace, collection, id, hash, member)? else {
         return Ok(None);
     };
-    let score = Source::new(keyspace, id).read(member, entry.location, decode_score)?;
+    let score = Source::new(keyspace, id).read(member, located.location, decode_score)?;
     let score = score.ok_or(KeyspaceError::Failed("a member's score is damaged"))?;
     Ok(Some(Stored {
-        location: entry.location,
+        located,
         expired: false,
         score,
     }))

@@ -1,8 +1,7 @@
 //! Collects the elements that loading reads before their collections exist.
 //!
-//! The store shows elements of many collections in mixed order. Loading turns each one into an index entry at once and
-//! keeps it with the others of its collection; later it moves the entry into the index. So loading copies each name
-//! only once.
+//! The store shows elements of many collections in mixed order. Loading keeps each one with the others of its collection;
+//! later it adds it to the index.
 
 use std::collections::HashMap;
 
@@ -12,7 +11,7 @@ use super::REGISTERS;
 use super::elements::{decode_label, decode_score, split_key};
 use super::list::ListItem;
 use super::sequence::Sequence;
-use crate::index::Entry;
+use crate::index::{IndexKey, NewEntry};
 use crate::loading::Loading;
 use crate::{Kind, Millis};
 use store::{Location, Visited};
@@ -24,10 +23,6 @@ const BATCH: usize = 256;
 /// processor's cache.
 const BUCKET: usize = 2_048;
 
-/// The deadline that marks an entry as a tombstone. A field never gets it: a deadline that has passed removes the field at
-/// once.
-const REMOVED: Millis = 0;
-
 /// One record of an element.
 #[derive(Debug)]
 pub(in super::super) struct ElementRecord {
@@ -38,18 +33,33 @@ pub(in super::super) struct ElementRecord {
     /// elements, the length of the value in bytes. NaN, the highest number or 0 mean that the value must be read to find
     /// out.
     pub brief: u64,
-    pub entry: Entry,
+    /// The element's name.
+    pub name: IndexKey,
+    pub kind: Kind,
+    pub location: Location,
+    /// The deadline of a hash's field.
+    pub expires_at: Option<Millis>,
+    /// The element's number in the order in which elements were added.
+    pub ordinal: u32,
+    /// Whether the record is a tombstone: it says that the element is gone.
+    pub removed: bool,
 }
 
 impl ElementRecord {
-    /// Whether the record is a tombstone: it says that the element is gone.
-    fn is_removal(&self) -> bool {
-        self.entry.expires_at() == Some(REMOVED)
-    }
-
     /// The record's location, if the store counts the record as live.
     fn live(&self) -> Option<Location> {
-        (!self.is_removal()).then_some(self.entry.location)
+        (!self.removed).then_some(self.location)
+    }
+
+    /// The index's entry of the element.
+    pub fn new_entry(&self) -> NewEntry<'_> {
+        NewEntry {
+            key: &self.name,
+            kind: self.kind,
+            location: self.location,
+            expires_at: self.expires_at,
+            access: self.ordinal,
+        }
     }
 }
 
@@ -102,7 +112,7 @@ impl CollectionRecords {
     /// The kind of the collection; `None` if all records are tombstones.
     pub fn kind(&self) -> Option<Kind> {
         let mut found = self.batches.iter().flatten();
-        Some(found.find(|found| !found.is_removal())?.entry.kind())
+        Some(found.find(|found| !found.removed)?.kind)
     }
 
     /// Locations of the records that the store counts as live.
@@ -134,12 +144,10 @@ impl CollectionRecords {
             bucket.sort_unstable_by(|a, b| {
                 let by_hash = a.hash.cmp(&b.hash);
                 by_hash
-                    .then_with(|| a.entry.key().cmp(b.entry.key()))
+                    .then_with(|| a.name.cmp(&b.name))
                     .then(a.sequence.cmp(&b.sequence))
             });
-            let same = |a: &ElementRecord, b: &ElementRecord| {
-                a.hash == b.hash && a.entry.key() == b.entry.key()
-            };
+            let same = |a: &ElementRecord, b: &ElementRecord| a.hash == b.hash && a.name == b.name;
             keep_last(bucket, same, ElementRecord::live, &mut older);
         }
         (buckets, older)
@@ -154,7 +162,7 @@ impl CollectionRecords {
         }
         // One thread filled each batch, and its labels rise or fall as clients pushed the elements. So the batches are
         // almost sorted before the sort starts.
-        let label_of = |found: Option<&ElementRecord>| decode_label(found?.entry.key());
+        let label_of = |found: Option<&ElementRecord>| decode_label(&found?.name);
         for batch in &mut self.batches {
             if label_of(batch.first()) > label_of(batch.last()) {
                 batch.reverse();
@@ -165,7 +173,7 @@ impl CollectionRecords {
         let mut items = Vec::with_capacity(self.len());
         for batch in self.batches {
             for found in batch {
-                items.extend(decode_label(found.entry.key()).map(|label| Labelled {
+                items.extend(decode_label(&found.name).map(|label| Labelled {
                     label,
                     sequence: found.sequence,
                     location: found.live(),
@@ -217,17 +225,16 @@ impl Loading<'_> {
             Kind::Stream => record.value.first().map_or(u64::MAX, |&form| form.into()),
             _ => record.value.len() as u64,
         };
-        let expires_at = if record.removed {
-            Some(REMOVED)
-        } else {
-            // No server writes the deadline that marks tombstones; a later one in the past means the same.
-            record.expires_at.map(|at| at.max(REMOVED + 1))
-        };
         let found = ElementRecord {
             hash: self.keyspace.hashing.hash(name),
             sequence: record.sequence,
             brief,
-            entry: Entry::new(name, record.kind, record.location, expires_at, 0),
+            name: IndexKey::from_slice(name),
+            kind: record.kind,
+            location: record.location,
+            expires_at: record.expires_at,
+            ordinal: 0,
+            removed: record.removed,
         };
         Some((id, found))
     }

@@ -12,8 +12,9 @@ use super::source::Source;
 use super::stream::Stream;
 use super::{Collection, Encoding, Shape};
 use crate::hashing::shard_of;
-use crate::index::{Entry, Index};
+use crate::index::{Found, Index, IndexKey, Located, Named};
 use crate::{Access, Cursor, Keyspace, KeyspaceError, Kind, Millis, StringView};
+use store::StoreError;
 
 /// A live value of any type.
 #[derive(Clone, Copy, Debug)]
@@ -43,7 +44,8 @@ impl<'a> View<'a> {
         let encoding = collection.encoding;
         match &collection.shape {
             Shape::Fields(index) => {
-                let expired = collection.expired_len(now);
+                let hides = index.may_have_expired(now);
+                let expired = collection.expired_len(now, &source.names());
                 if expired > 0 {
                     // The caller sees that they are gone, so they stay gone.
                     keyspace.store.saw_expired(now);
@@ -53,6 +55,7 @@ impl<'a> View<'a> {
                     index,
                     encoding,
                     now,
+                    hides,
                     expired,
                 };
                 if collection.kind == Kind::Set {
@@ -155,6 +158,8 @@ pub struct Fields<'a> {
     index: &'a Index,
     encoding: Encoding,
     now: Millis,
+    /// Whether some fields may be past their deadlines.
+    hides: bool,
     /// How many fields are past their deadlines and not removed yet. They do not show.
     expired: usize,
 }
@@ -175,10 +180,12 @@ impl<'a> Fields<'a> {
         self.encoding
     }
 
-    fn entry(&self, name: &[u8]) -> Option<&'a Entry> {
-        self.index
-            .get(self.source.keyspace.hashing.hash(name), name)
-            .filter(|entry| self.expired == 0 || !entry.is_expired(self.now))
+    /// Where a live element lies, and its deadline.
+    fn find(&self, name: &[u8]) -> Result<Option<Located>, KeyspaceError> {
+        let hash = self.source.keyspace.hashing.hash(name);
+        let found = self.index.get(hash, name, &self.source.names())?;
+        let found = found.filter(|found| !self.hides || !found.is_expired(self.now));
+        Ok(found.map(Found::located))
     }
 
     /// Whether any field has a deadline.
@@ -187,13 +194,13 @@ impl<'a> Fields<'a> {
     }
 
     /// A field's deadline, `Some(None)` if it has none; `None` if there is no such field.
-    pub fn deadline(&self, name: &[u8]) -> Option<Option<Millis>> {
-        self.entry(name).map(Entry::expires_at)
+    pub fn deadline(&self, name: &[u8]) -> Result<Option<Option<Millis>>, KeyspaceError> {
+        Ok(self.find(name)?.map(|found| found.expires_at))
     }
 
     /// Whether the field or member exists.
-    pub fn contains(&self, name: &[u8]) -> bool {
-        self.entry(name).is_some()
+    pub fn contains(&self, name: &[u8]) -> Result<bool, KeyspaceError> {
+        Ok(self.find(name)?.is_some())
     }
 
     /// Runs `f` on a field's value; returns `None` if there is no such field.
@@ -202,75 +209,102 @@ impl<'a> Fields<'a> {
         name: &[u8],
         f: impl FnOnce(&[u8]) -> R,
     ) -> Result<Option<R>, KeyspaceError> {
-        self.entry(name)
-            .map(|entry| self.source.read(name, entry.location, f))
+        self.find(name)?
+            .map(|found| self.source.read(name, found.location, f))
             .transpose()
     }
 
     /// The elements: in Redis's order if Redis keeps an order in this encoding, otherwise in no order.
-    fn entries(&self) -> impl Iterator<Item = &'a Entry> + use<'a> {
-        let few = super::in_order(self.index, self.encoding);
-        let many = few.is_none().then(|| self.index.iter());
-        let (hides, now) = (self.expired > 0, self.now);
-        let all = few.into_iter().flatten().chain(many.into_iter().flatten());
-        all.filter(move |entry| !hides || !entry.is_expired(now))
+    fn entries(
+        &self,
+    ) -> Result<impl Iterator<Item = Result<Named<'a>, StoreError>> + use<'a>, KeyspaceError> {
+        let (index, names) = (self.index, self.source.names());
+        let few = super::in_order(index, self.encoding, &names)?;
+        let many = few.is_none().then(|| index.walk(names));
+        let few = few.into_iter().flatten();
+        let few = few.map(move |entry| index.named(entry, &names));
+        let all = few.chain(many.into_iter().flatten());
+        let (hides, now) = (self.hides, self.now);
+        let shows = move |named: &Named<'_>| !hides || !named.found().is_expired(now);
+        Ok(all.filter(move |named| named.as_ref().map_or(true, shows)))
     }
 
     /// All names. A small collection of short names gives them in the order in which they were added, a small set of
     /// integers in ascending order; others have no order.
-    pub fn names(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
-        self.entries().map(Entry::key)
+    pub fn names(
+        &self,
+    ) -> Result<impl Iterator<Item = Result<IndexKey, KeyspaceError>> + use<'a>, KeyspaceError>
+    {
+        let entries = self.entries()?;
+        Ok(entries.map(|named| Ok(named?.key)))
     }
 
     /// Passes all fields with their values to `f`, in the order of [`names`](Self::names).
     pub fn for_each(&self, mut f: impl FnMut(&[u8], &[u8])) -> Result<(), KeyspaceError> {
+        let mut failed = None;
+        let entries = self.entries()?.map_while(|named| match named {
+            Ok(named) => Some(named),
+            Err(error) => {
+                failed = Some(error);
+                None
+            }
+        });
         self.source.read_run(
-            self.entries(),
-            |entry| entry.location,
-            |entry| entry.key(),
-            |entry, value| {
-                f(entry.key(), value);
+            entries,
+            |named| named.location,
+            |named| named.key.clone(),
+            |named, value| {
+                f(&named.key, value);
                 ControlFlow::Continue(())
             },
-        )
+        )?;
+        failed.map_or(Ok(()), |error| Err(error.into()))
     }
 
     /// One step of a scan: visits about `count` names from `cursor` on and returns the next cursor, `None` at the end.
-    pub fn scan(&self, cursor: Cursor, count: usize, visit: impl FnMut(&[u8])) -> Option<Cursor> {
+    pub fn scan(
+        &self,
+        cursor: Cursor,
+        count: usize,
+        mut visit: impl FnMut(&[u8]),
+    ) -> Result<Option<Cursor>, KeyspaceError> {
         if self.encoding != Encoding::Full {
             // A small collection is returned whole, as Redis does; the cursor does not matter.
-            self.names().for_each(visit);
-            return None;
+            for name in self.names()? {
+                visit(&name?);
+            }
+            return Ok(None);
         }
-        let mut visit = visit;
-        let shows = |entry: &Entry| self.expired == 0 || !entry.is_expired(self.now);
-        scan(self.source.keyspace, self.index, cursor, count, |entry| {
-            if shows(entry) {
-                visit(entry.key());
+        let (hides, now) = (self.hides, self.now);
+        scan(self.source, self.index, cursor, count, |found| {
+            if !hides || !found.is_expired(now) {
+                visit(found.key);
             }
         })
     }
 
-    /// A random name.
-    pub fn draw(&self) -> Option<&'a [u8]> {
-        if self.expired > 0 {
-            let names: Vec<_> = self.names().collect();
-            let at = (!names.is_empty()).then(|| crate::random_below(names.len()))?;
-            return names.get(at).copied();
+    /// A random name; `None` if there are none.
+    pub fn draw(&self) -> Result<Option<IndexKey>, KeyspaceError> {
+        if self.hides {
+            let mut names = self.names()?.collect::<Result<Vec<_>, _>>()?;
+            let at = (!names.is_empty()).then(|| crate::random_below(names.len()));
+            return Ok(at.map(|at| names.swap_remove(at)));
         }
-        self.index.draw().map(Entry::key)
+        let Some(entry) = self.index.draw() else {
+            return Ok(None);
+        };
+        Ok(Some(self.index.named(entry, &self.source.names())?.key))
     }
 }
 
 fn scan(
-    keyspace: &Keyspace,
+    source: Source<'_>,
     index: &Index,
     cursor: Cursor,
     count: usize,
-    mut visit: impl FnMut(&Entry),
-) -> Option<Cursor> {
-    let hasher = |key: &[u8]| keyspace.hashing.hash(key);
-    index.scan(cursor, count, &hasher, &mut visit)
+    mut visit: impl FnMut(Found<'_>),
+) -> Result<Option<Cursor>, KeyspaceError> {
+    Ok(index.scan(cursor, count, &source.names(), &mut visit)?)
 }
 
 /// A list.
@@ -353,11 +387,12 @@ impl<'a> Scores<'a> {
 
     /// A member's score; `None` if the set does not have the member.
     pub fn score(&self, member: &[u8]) -> Result<Option<f64>, KeyspaceError> {
+        let hash = self.source.keyspace.hashing.hash(member);
         let members = self.ranked.members();
-        let Some(entry) = members.get(self.source.keyspace.hashing.hash(member), member) else {
+        let Some(found) = members.get(hash, member, &self.source.names())? else {
             return Ok(None);
         };
-        let score = self.source.read(member, entry.location, decode_score)?;
+        let score = self.source.read(member, found.location, decode_score)?;
         score
             .map(Some)
             .ok_or(KeyspaceError::Failed("a member's score is damaged"))
@@ -384,17 +419,21 @@ impl<'a> Scores<'a> {
 
     /// One step of a scan: visits about `count` members from `cursor` on and returns the next cursor, `None` at the
     /// end.
-    pub fn scan(&self, cursor: Cursor, count: usize, visit: impl FnMut(&[u8])) -> Option<Cursor> {
+    pub fn scan(
+        &self,
+        cursor: Cursor,
+        count: usize,
+        visit: impl FnMut(&[u8]),
+    ) -> Result<Option<Cursor>, KeyspaceError> {
         if self.encoding != Encoding::Full {
             // A small collection is returned whole, as Redis does; the cursor does not matter.
             let members = self.range(0..self.len());
             members.map(|(member, _)| member).for_each(visit);
-            return None;
+            return Ok(None);
         }
-        let members = self.ranked.members();
         let mut visit = visit;
-        scan(self.source.keyspace, members, cursor, count, |entry| {
-            visit(entry.key());
+        scan(self.source, self.ranked.members(), cursor, count, |found| {
+            visit(found.key);
         })
     }
 }
@@ -416,31 +455,29 @@ impl Keyspace {
         loop {
             let shard = self.locking().read_shard(shard_of(hash))?;
             let generation = self.generations.of(db);
-            let entry = self
-                .expiry()
-                .live(shard.get(generation, hash, key), access.now);
-            let Some(entry) = entry else {
+            let found = shard.get(self.names(generation), hash, key)?;
+            let Some(found) = self.expiry().live(found, access.now) else {
                 return Ok(f(None));
             };
             if let Some(missing) =
                 self.collections()
-                    .missing_partition(hash, generation, Some(entry))?
+                    .missing_partition(hash, generation, Some(found))?
             {
                 drop(shard);
                 self.loading().index_partition(missing)?;
                 continue;
             }
-            if let Some((id, shared)) = self.collections().of(hash, generation, entry)? {
+            if let Some((id, shared)) = self.collections().of(hash, generation, found)? {
                 if access.touch {
-                    entry.touch(access.now, self.eviction.clock());
+                    found.entry.touch(access.now, self.eviction.clock());
                 }
                 let collection = shared.read();
                 return Ok(f(Some(View::new(self, id, &collection, access.now))));
             }
             if access.touch {
-                entry.touch(access.now, self.eviction.clock());
+                found.entry.touch(access.now, self.eviction.clock());
             }
-            let string = self.reading().stored_string(hash, generation, entry);
+            let string = self.reading().stored_string(hash, generation, found);
             return Ok(f(Some(View::String(string))));
         }
     }
@@ -461,21 +498,19 @@ impl Keyspace {
         for (&(db, key), &hash) in keys.iter().zip(&hashes) {
             let shard = &shards[numbers.partition_point(|&number| number < shard_of(hash))];
             let generation = self.generations.of(db);
-            let Some(entry) = self
-                .expiry()
-                .live(shard.get(generation, hash, key), access.now)
-            else {
+            let found = shard.get(self.names(generation), hash, key)?;
+            let Some(found) = self.expiry().live(found, access.now) else {
                 held.push(Held::Absent);
                 continue;
             };
             if access.touch {
-                entry.touch(access.now, self.eviction.clock());
+                found.entry.touch(access.now, self.eviction.clock());
             }
             held.push(
-                if let Some((id, shared)) = self.collections().of(hash, generation, entry)? {
+                if let Some((id, shared)) = self.collections().of(hash, generation, found)? {
                     Held::Collection(id, shared)
                 } else {
-                    Held::String(self.reading().stored_string(hash, generation, entry))
+                    Held::String(self.reading().stored_string(hash, generation, found))
                 },
             );
         }

@@ -29,19 +29,19 @@ fn put(
 fn seen(keyspace: &Keyspace, key: &[u8], now: Millis) -> Result<Vec<(Vec<u8>, Option<Millis>)>> {
     keyspace.view(0, key, at(now), |view| {
         let Some(View::Hash(fields)) = view else {
-            return Vec::new();
+            return Ok(Vec::new());
         };
-        let mut seen: Vec<_> = fields
-            .names()
-            .map(|name| (name.to_vec(), fields.deadline(name).flatten()))
-            .collect();
-        assert_eq!(seen.len(), fields.len());
-        for (name, _) in &seen {
-            assert!(fields.contains(name));
+        let mut seen = Vec::new();
+        for name in fields.names()? {
+            let name = name?.into_vec();
+            assert!(fields.contains(&name)?);
+            let deadline = fields.deadline(&name)?.flatten();
+            seen.push((name, deadline));
         }
+        assert_eq!(seen.len(), fields.len());
         seen.sort();
-        seen
-    })
+        Ok(seen)
+    })?
 }
 
 struct World {
@@ -78,8 +78,8 @@ impl World {
             6 | 7 => {
                 let found = self.keyspace.update_many(&[(0, &key)], at(now), |keys| {
                     let mut hash = keys.fields(0, Kind::Hash)?;
-                    hash.set_deadline(&field, until);
-                    Ok::<_, KeyspaceError>(hash.deadline(&field))
+                    hash.set_deadline(&field, until)?;
+                    hash.deadline(&field)
                 })?;
                 let known = self.model.get_mut(&key).and_then(|all| all.get_mut(&field));
                 let known = known.filter(|known| live(known));

@@ -1,7 +1,7 @@
 //! Edits of a hash's fields with their deadlines.
 
-use super::{ElementEdit, ElementEdits, FieldsEdit, Stored};
-use crate::index::Entry;
+use super::{ElementEdit, ElementEdits, FieldsEdit, Stored, stored};
+use crate::index::Located;
 use crate::reading::storable;
 use crate::{KeyspaceError, Millis};
 
@@ -44,36 +44,40 @@ impl FieldsEdit<'_> {
     }
 
     /// A field's deadline after the changes so far, `Some(None)` if it has none; `None` if there is no such field.
-    pub fn deadline(&self, name: &[u8]) -> Option<Option<Millis>> {
+    pub fn deadline(&self, name: &[u8]) -> Result<Option<Option<Millis>>, KeyspaceError> {
         let hash = self.keyspace.hashing.hash(name);
-        match self.edits.find(hash, name) {
-            Some(position) => {
-                let edit = &self.edits.list[position];
-                edit.stays().then_some(edit.expires_at)
-            }
-            None => self.live_entry(hash, name).map(Entry::expires_at),
+        if let Some(position) = self.edits.find(hash, name) {
+            let edit = &self.edits.list[position];
+            return Ok(edit.stays().then_some(edit.expires_at));
         }
+        let found = self.live(hash, name)?;
+        Ok(found.map(|found| found.expires_at))
     }
 
     /// Gives a field another deadline, or none; does nothing if there is no such field.
-    pub fn set_deadline(&mut self, name: &[u8], expires_at: Option<Millis>) {
-        if self.deadline(name).is_none() {
-            return;
+    pub fn set_deadline(
+        &mut self,
+        name: &[u8],
+        expires_at: Option<Millis>,
+    ) -> Result<(), KeyspaceError> {
+        if self.deadline(name)?.is_none() {
+            return Ok(());
         }
         let hash = self.keyspace.hashing.hash(name);
-        let current = self.live_entry(hash, name).map(|entry| Stored {
-            location: entry.location,
+        let current = self.live(hash, name)?.map(|located| Stored {
+            located,
             expired: false,
             score: 0.0,
         });
         let id = self.id;
         self.edits
             .set_deadline(id, (hash, name), storable(expires_at), current);
+        Ok(())
     }
 
-    /// The entry of a stored field that is not past its deadline.
-    pub(super) fn live_entry(&self, hash: u64, name: &[u8]) -> Option<&Entry> {
-        let entry = self.locked.names()?.get(hash, name)?;
-        (!entry.is_expired(self.now)).then_some(entry)
+    /// Where a stored field lies that is not past its deadline.
+    pub(super) fn live(&self, hash: u64, name: &[u8]) -> Result<Option<Located>, KeyspaceError> {
+        let found = stored(self.keyspace, self.locked, self.id, hash, name)?;
+        Ok(found.filter(|found| !found.is_expired(self.now)))
     }
 }
