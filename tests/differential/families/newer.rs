@@ -123,10 +123,10 @@ const CLIENTS: &str = "
     COMMANDLOG GET x slow
     COMMANDLOG GET -2 slow
     COMMANDLOG LEN large-request
-    CONFIG SET commandlog-request-larger-than 60
+    CONFIG SET commandlog-request-larger-than 75
     SET k aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa
     SET k short
-    CONFIG SET commandlog-reply-larger-than 60
+    CONFIG SET commandlog-reply-larger-than 75
     SET k bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb
     GET k
     STRLEN k

@@ -90,50 +90,6 @@ impl ElementEdits {
         self.set_until(id, name, value, None, stored)
     }
 
-    /// As [`set`](Self::set), and gives the element a deadline.
-    fn set_until(
-        &mut self,
-        id: u64,
-        name: (u64, &[u8]),
-        value: Option<&[u8]>,
-        expires_at: Option<Millis>,
-        stored: impl FnOnce() -> Result<Option<Stored>, KeyspaceError>,
-    ) -> Result<bool, KeyspaceError> {
-        let (hash, name) = name;
-        let known = self.find(hash, name);
-        let current = match known {
-            Some(_) => None,
-            None => stored()?,
-        };
-        let value = value.map(|value| self.give(value));
-        let will_be = value.is_some();
-        let was = if let Some(position) = known {
-            let edit = &mut self.list[position];
-            let was = edit.stays();
-            (edit.value, edit.keeps_value, edit.expires_at) = (value, false, expires_at);
-            was
-        } else {
-            let was = current.is_some_and(|stored| !stored.expired);
-            if !was && !will_be {
-                return Ok(false);
-            }
-            let start = self.bytes.len();
-            self.bytes.extend_from_slice(&id.to_le_bytes());
-            self.bytes.extend_from_slice(name);
-            self.push(ElementEdit {
-                hash,
-                key: start..self.bytes.len(),
-                value,
-                keeps_value: false,
-                expires_at,
-                current,
-            });
-            was
-        };
-        self.added += isize::from(will_be) - isize::from(was);
-        Ok(was)
-    }
-
     fn give(&mut self, value: &[u8]) -> Range<usize> {
         let start = self.bytes.len();
         self.bytes.extend_from_slice(value);
