@@ -143,7 +143,7 @@ impl Relocate for Keyspace {
             return f(None).map(drop);
         };
         let entry = table.index.get(hash, key);
-        let present = entry.map(|entry| (entry.location, entry.kind(), entry.expires_at()));
+        let present = entry.map(|entry| (entry.location, entry.stored_kind(), entry.expires_at()));
         let moved = f(present.map(|(location, ..)| location))?;
         if let (Some(location), Some((_, kind, expires_at))) = (moved, present) {
             table.index.replace(hash, key, kind, location, expires_at);

@@ -1,9 +1,12 @@
 //! Edits of a collection, kept until all records are written in one step.
 
+mod compact;
+
 use std::collections::HashMap;
 use std::ops::Range;
 
 use foldhash::fast::FixedState;
+use redis_core::numbers::parse_i64;
 use smallvec::SmallVec;
 
 use super::elements::{ID_BYTES, decode_score, encode_score};
@@ -11,9 +14,10 @@ use super::list::{ListEdit, ListEdits};
 use super::scratch::Scratch;
 use super::source::Source;
 use super::stream::StreamEdits;
-use super::{Collection, Encoding, LockedCollection, Shape, element_record_key, kept_score};
-use crate::index::{Entry, Index};
+use super::{Body, Collection, Encoding, FormLimits, Shape, compact as form, element_record_key};
+use crate::index::Entry;
 use crate::{Keyspace, KeyspaceError, Kind};
+pub(crate) use compact::Rewritten;
 use store::{Location, Write};
 
 /// Up to this many edits are compared one by one; with more, a hash table finds an element's edit.
@@ -135,6 +139,8 @@ pub(in super::super) struct Edit {
     pub what: What,
     /// Whether [`plan`](Self::plan) has run.
     is_planned: bool,
+    /// Redis's form of the collection after the changes, if it becomes another one.
+    pub encoding: Option<Encoding>,
 }
 
 /// The changes, by the shape of the collection.
@@ -158,6 +164,7 @@ impl Edit {
             kind,
             what,
             is_planned: false,
+            encoding: None,
         }
     }
 
@@ -258,9 +265,19 @@ impl Edit {
         if !self.is_planned {
             return 0;
         }
+        // Integers that a call adds before a set leaves the form of an intset are sorted among the others.
+        let waits = collection.kind == Kind::Set && collection.encoding == Encoding::Integers;
+        let mut encoding = self.encoding;
+        if let Some(encoding) = encoding.take_if(|_| !waits) {
+            collection.set_encoding(encoding);
+        }
+        collection.is_unmarked &= self.encoding.is_none();
         match &self.what {
             What::List(edits) => match &mut collection.shape {
-                Shape::List(items) => edits.apply(items, locations),
+                Shape::List(items) => {
+                    collection.listpack_bytes = edits.listpack_bytes;
+                    edits.apply(items, locations)
+                }
                 _ => 0,
             },
             What::Stream(edits) => match &mut collection.shape {
@@ -279,7 +296,14 @@ impl Edit {
                 let mut count = 0;
                 for (edit, &location) in written.zip(locations) {
                     count += 1;
+                    let is_integer = || parse_i64(edits.name(edit)).is_some();
+                    if let Some(encoding) = encoding.take_if(|_| !is_integer()) {
+                        collection.set_encoding(encoding);
+                    }
                     apply_edit(keyspace, collection, edits, edit, location);
+                }
+                if let Some(encoding) = encoding {
+                    collection.set_encoding(encoding);
                 }
                 count
             }
@@ -328,15 +352,7 @@ fn apply_edit(
                 (None, None) => {}
             }
         }
-        (Shape::List(_) | Shape::Stream(_), _) => {}
-    }
-    if let Some(value) = value {
-        let value_bytes = if kind == Kind::SortedSet {
-            0
-        } else {
-            value.len()
-        };
-        collection.outgrow(name, value_bytes);
+        (Shape::List(_) | Shape::Stream(_) | Shape::Compact(_), _) => {}
     }
 }
 
@@ -344,7 +360,7 @@ fn apply_edit(
 #[derive(Debug)]
 pub struct FieldsEdit<'e> {
     pub(in super::super) keyspace: &'e Keyspace,
-    pub(in super::super) locked: &'e LockedCollection,
+    pub(in super::super) locked: &'e Collection,
     pub(in super::super) id: u64,
     pub(in super::super) edits: &'e mut ElementEdits,
 }
@@ -365,9 +381,7 @@ impl FieldsEdit<'_> {
         let hash = self.keyspace.hashing.hash(name);
         match self.edits.find(hash, name) {
             Some(position) => self.edits.list[position].value.is_some(),
-            None => self
-                .index()
-                .is_some_and(|index| index.get(hash, name).is_some()),
+            None => is_stored(self.locked, hash, name),
         }
     }
 
@@ -382,7 +396,10 @@ impl FieldsEdit<'_> {
             let value = self.edits.list[position].value.clone();
             return Ok(value.map(|value| f(&self.edits.bytes[value])));
         }
-        let entry = self.index().and_then(|index| index.get(hash, name));
+        if let Some(body) = self.locked.body() {
+            return Ok(body.find(name).map(|item| f(item.value)));
+        }
+        let entry = self.locked.names().and_then(|index| index.get(hash, name));
         let source = Source::new(self.keyspace, self.id);
         entry
             .map(|entry| source.read(name, entry.location, f))
@@ -399,9 +416,7 @@ impl FieldsEdit<'_> {
         let hash = self.keyspace.hashing.hash(name);
         let present = match self.edits.find(hash, name) {
             Some(position) => self.edits.list[position].value.is_some(),
-            None => self
-                .index()
-                .is_some_and(|index| index.get(hash, name).is_some()),
+            None => is_stored(self.locked, hash, name),
         };
         if !present {
             self.edits
@@ -417,26 +432,34 @@ impl FieldsEdit<'_> {
 
     fn edit(&mut self, name: &[u8], value: Option<&[u8]>) -> Result<bool, KeyspaceError> {
         let hash = self.keyspace.hashing.hash(name);
-        let index = self.locked.names();
+        let locked = self.locked;
         self.edits.set(self.id, (hash, name), value, || {
-            let entry = index.and_then(|index| index.get(hash, name));
-            Ok(entry.map(|entry| Stored {
-                location: entry.location,
+            Ok(found(locked, hash, name).map(|location| Stored {
+                location,
                 score: 0.0,
             }))
         })
     }
+}
 
-    fn index(&self) -> Option<&Index> {
-        self.locked.names()
+/// The location of an element's record, a made-up one in a compact collection; `None` if there is no such element.
+fn found(collection: &Collection, hash: u64, name: &[u8]) -> Option<Location> {
+    if let Some(body) = collection.body() {
+        return body.find(name).map(|_| Location::default());
     }
+    let entry = collection.names()?.get(hash, name)?;
+    Some(entry.location)
+}
+
+fn is_stored(collection: &Collection, hash: u64, name: &[u8]) -> bool {
+    found(collection, hash, name).is_some()
 }
 
 /// A locked sorted set, ready to be changed.
 #[derive(Debug)]
 pub struct ScoresEdit<'e> {
     pub(in super::super) keyspace: &'e Keyspace,
-    pub(in super::super) locked: &'e LockedCollection,
+    pub(in super::super) locked: &'e Collection,
     pub(in super::super) id: u64,
     pub(in super::super) edits: &'e mut ElementEdits,
 }
@@ -471,7 +494,10 @@ impl ScoresEdit<'_> {
             let changed = self.edits.list.iter();
             let longest = changed.map(|edit| self.edits.name(edit).len()).max();
             let longest = longest.unwrap_or(0).max(member.len());
-            score = kept_score(score, members, longest);
+            score = self
+                .keyspace
+                .form_limits()
+                .kept_score(score, members, longest);
         }
         Ok(!self.edit(member, Some(score))?)
     }
@@ -484,13 +510,9 @@ impl ScoresEdit<'_> {
     /// Removes a member whose score the caller knows.
     pub fn remove_scored(&mut self, member: &[u8], score: f64) -> Result<bool, KeyspaceError> {
         let hash = self.keyspace.hashing.hash(member);
-        let index = self.locked.names();
+        let locked = self.locked;
         self.edits.set(self.id, (hash, member), None, || {
-            let entry = index.and_then(|index| index.get(hash, member));
-            Ok(entry.map(|entry| Stored {
-                location: entry.location,
-                score,
-            }))
+            Ok(found(locked, hash, member).map(|location| Stored { location, score }))
         })
     }
 
@@ -513,6 +535,12 @@ fn stored(
     hash: u64,
     member: &[u8],
 ) -> Result<Option<Stored>, KeyspaceError> {
+    if let Some(body) = collection.body() {
+        return Ok(body.find(member).map(|item| Stored {
+            location: Location::default(),
+            score: item.score(),
+        }));
+    }
     let Some(entry) = collection.names().and_then(|index| index.get(hash, member)) else {
         return Ok(None);
     };

@@ -90,8 +90,15 @@ impl Entry {
         }
     }
 
-    /// The value's type.
+    /// The value's type, as clients see it.
+    #[inline]
     pub fn kind(&self) -> Kind {
+        self.stored_kind().plain()
+    }
+
+    /// The kind of the value's record: it tells a compact collection from one with elements.
+    #[inline]
+    pub fn stored_kind(&self) -> Kind {
         match self.rest {
             Rest::Short { kind, .. } | Rest::Long { kind, .. } => kind,
         }
