@@ -14,6 +14,7 @@ mod dirty;
 mod events;
 mod eviction;
 mod expiry;
+pub mod fuzzing;
 mod garbage;
 mod gate;
 mod hashing;

@@ -118,11 +118,14 @@ impl<'a> Body<'a> {
         let mut items = body.items();
         let mut names = HashSet::with_capacity(if body.len > FEW { body.len } else { 0 });
         let mut before: Option<Item<'_>> = None;
-        let mut met = 0;
+        let (mut met, mut bytes) = (0, 0);
         while let Some(item) = items.next() {
             let in_order = match (body.kind, before) {
                 (Kind::SortedSet, before) => {
                     let score = decode_score(item.value).ok_or(DAMAGED)?;
+                    if ShortScore::new(score).bytes() != item.value {
+                        return Err(DAMAGED);
+                    }
                     before.is_none_or(|before| {
                         compare_scored((before.score(), before.name), (score, item.name)).is_lt()
                     })
@@ -143,8 +146,10 @@ impl<'a> Body<'a> {
             }
             before = Some(item);
             met += 1;
+            bytes += item_bytes(body.kind, item);
         }
-        if met != body.len || met == 0 || !items.rest().is_empty() {
+        // Each length has one form, so the entries have as many bytes as they would be written with.
+        if met != body.len || met == 0 || bytes != body.entries.len() {
             return Err(DAMAGED);
         }
         Ok(body)
@@ -181,6 +186,18 @@ impl<'a> Body<'a> {
 
 /// Up to this many names are compared with each other; with more, a hash table finds a repeated one.
 const FEW: usize = 16;
+
+/// Decodes a record and encodes it again; `None` if the record is refused. For the fuzz target.
+pub fn copied(kind: Kind, record: &[u8]) -> Option<Vec<u8>> {
+    let body = Body::check(kind, record).ok()?;
+    let mut copy = Vec::new();
+    begin(&mut copy);
+    for item in body.items() {
+        push_item(&mut copy, kind, item);
+    }
+    finish(&mut copy, body.len(), body.encoding())?;
+    Some(copy)
+}
 
 /// The elements of a body.
 #[derive(Clone, Debug)]

@@ -101,6 +101,15 @@ impl ElementEdits {
         if kind == Kind::Set && len == 0 {
             encoding = self.begins_as(limits);
         }
+        if kind == Kind::SortedSet {
+            // Redis looks at all members that a call names before it sets them.
+            let set = || self.list.iter().filter(|edit| edit.value.is_some());
+            let longest = set().map(|edit| edit.key.len() - ID_BYTES).max();
+            let is_long = longest.is_some_and(|bytes| bytes > limits.zset_value_bytes);
+            if is_long || set().count() > limits.zset_entries {
+                return Encoding::Full;
+            }
+        }
         for edit in &self.list {
             let is_new = edit.current.is_none();
             let Some(value) = &edit.value else {

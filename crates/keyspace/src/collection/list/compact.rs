@@ -25,10 +25,10 @@ impl ListEdits {
             .map(|item| element_bytes(item.name))
             .sum::<usize>();
         // As Redis does, count what is there in its encoded form, and what comes as it is given.
-        let encoding = if given == 0 && self.insert.is_none() {
+        let encoding = if self.given_ranges().next().is_none() {
             Encoding::Compact
         } else {
-            let count = old.len() + self.added_count();
+            let count = old.len() + self.given_ranges().count();
             limits.list_after(LISTPACK_BYTES + listpack + given, count)
         };
         if encoding == Encoding::Full || given > limits.compact_bytes_max {
@@ -137,18 +137,13 @@ impl ListEdits {
             && encoded > 0
         {
             let given: usize = self.given_ranges().map(|range| range.len()).sum();
-            encoding = limits.list_after(whole + given, len + self.added_count());
+            encoding = limits.list_after(whole + given, len + self.given_ranges().count());
         }
         let shrinks = self.popped != [0; 2] || !self.removed.is_empty() || !self.set.is_empty();
         if encoding == Encoding::Full && shrinks && limits.list_shrinks(bytes_after, len_after) {
             encoding = Encoding::Compact;
         }
         Ok(encoding)
-    }
-
-    /// How many elements the changes add.
-    pub(super) fn added_count(&self) -> usize {
-        self.pushed[0].len() + self.pushed[1].len() + usize::from(self.insert.is_some())
     }
 
     fn only_pushes(&self) -> bool {
