@@ -84,7 +84,8 @@ impl<'k> Built<'k> {
     /// Gives the collection an id, so that elements can be written.
     fn open(&mut self) {
         self.id = self.keyspace.collections().new_id();
-        let collection = Arc::new(RwLock::new(Collection::new(self.kind)));
+        let naming = self.keyspace.naming();
+        let collection = Arc::new(RwLock::new(Collection::new(self.kind, naming)));
         self.locked = Some(RwLock::write_arc(&collection));
         let registry = &self.keyspace.registry;
         registry.insert(self.id, self.generation, collection);
@@ -162,7 +163,7 @@ impl<'k> Built<'k> {
         }
         self.encoding = encoding;
         if let Some(locked) = &mut self.locked {
-            locked.set_encoding(encoding);
+            locked.set_encoding(encoding, &self.keyspace.names_of_elements(self.id));
         }
         Ok(())
     }
@@ -207,9 +208,10 @@ impl<'k> Built<'k> {
         }
         match from {
             View::Hash(fields) | View::Set(fields) => {
-                for name in fields.names() {
-                    let value = fields.get(name, <[u8]>::to_vec)?;
-                    self.push(name, &value.unwrap_or_default())?;
+                for name in fields.names()? {
+                    let name = name?;
+                    let value = fields.get(&name, <[u8]>::to_vec)?;
+                    self.push(&name, &value.unwrap_or_default())?;
                 }
             }
             View::List(list) => {
@@ -335,14 +337,15 @@ pub(super) fn add(
     value: &[u8],
     location: Location,
 ) {
-    let hasher = |key: &[u8]| keyspace.hashing.hash(key);
     let hash = keyspace.hashing.hash(name);
     let entry = collection.new_entry(name, location);
     match &mut collection.shape {
-        Shape::Fields(index) => index.insert(hash, entry, &hasher),
+        Shape::Fields(index) => {
+            index.insert(hash, entry);
+        }
         Shape::Scores(scores) => {
             if let Some(score) = super::elements::decode_score(value) {
-                scores.insert(hash, entry, score, &hasher);
+                scores.insert(hash, entry, score);
             }
         }
         Shape::List(items) => {

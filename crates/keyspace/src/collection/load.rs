@@ -13,7 +13,7 @@ use super::scores::{ScoreIndex, Scored};
 use super::source::Source;
 use super::stream::{RecordName, StreamParts, is_open_node, record_key};
 use super::{Collection, Encoding, REGISTERS, Shape, has_anchor};
-use crate::index::{Index, IndexKey};
+use crate::index::{Found, Index, IndexKey};
 use crate::loading::{Loading, on_threads};
 use crate::shard::Shard;
 use crate::{KeyspaceError, Kind, SHARDS};
@@ -164,19 +164,19 @@ impl Loading<'_> {
         let mut empty = Vec::new();
         for table in &shard.tables {
             let generation = table.generation;
-            for entry in table.index.iter() {
-                if !has_anchor(entry) {
-                    continue;
-                }
-                let hash = self.keyspace.hashing.hash(entry.key());
+            let collections = table.index.iter();
+            for entry in collections.filter(|entry| has_anchor(entry)) {
+                let names = self.keyspace.names(generation);
+                let one = table.index.named(entry, &names)?;
+                let hash = self.keyspace.hashing.hash(&one.key);
                 let anchor = self.keyspace.collections();
-                let anchor = anchor.anchor_of(hash, generation, entry)?;
+                let anchor = anchor.anchor_of(hash, generation, one.found())?;
                 let Anchor { id, encoding } = anchor;
                 self.keyspace.registry.seen(id);
                 let anchor = || AnchorKey {
                     generation,
                     hash,
-                    key: IndexKey::from_slice(entry.key()),
+                    key: one.key.clone(),
                 };
                 let records = self.keyspace.registry.unclaimed.register(id).remove(&id);
                 let there = match records {
@@ -211,10 +211,13 @@ impl Loading<'_> {
     fn drop_anchor(self, shard: &mut Shard, anchor: &AnchorKey) -> Result<(), KeyspaceError> {
         let key = &anchor.key;
         tracing::warn!(key = %key.escape_ascii(), "dropped a collection: none of its elements is readable");
-        if let Some(table) = shard.table_mut(anchor.generation)
-            && let Some(entry) = table.index.remove(anchor.hash, key)
+        let names = self.keyspace.names(anchor.generation);
+        let located = shard.get(names, anchor.hash, key)?.map(Found::located);
+        if let Some(located) = located
+            && let Some(table) = shard.table_mut(anchor.generation)
         {
-            self.keyspace.store.release(entry.location)?;
+            table.index.remove(anchor.hash, located);
+            self.keyspace.store.release(located.location)?;
         }
         Ok(())
     }
@@ -229,11 +232,11 @@ impl Loading<'_> {
         records: CollectionRecords,
     ) -> Result<bool, KeyspaceError> {
         let source = Source::new(self.keyspace, id);
-        let mut collection = Collection::new(kind);
+        let mut collection = Collection::new(kind, self.keyspace.naming());
         if kind == Kind::Stream {
             return self.put_stream_into_use(id, generation, records);
         }
-        let (elements, older) = if kind == Kind::List {
+        let (mut elements, older) = if kind == Kind::List {
             let (items, older) = records.list();
             collection.listpack_bytes = None;
             collection.shape = Shape::List(items);
@@ -245,7 +248,7 @@ impl Loading<'_> {
             self.keyspace.store.release(location)?;
         }
         if kind != Kind::List {
-            let few = Self::number_few(&source, kind, &elements)?;
+            let few = Self::number_few(&source, kind, &mut elements)?;
             collection.shape = self.shape_of(&source, kind, elements)?;
             let limits = self.keyspace.form_limits();
             if few.is_none() {
@@ -254,7 +257,8 @@ impl Loading<'_> {
             for (name, bytes) in few.into_iter().flatten() {
                 collection.next_ordinal += 1;
                 let len = usize::try_from(collection.next_ordinal).unwrap_or(usize::MAX);
-                collection.set_encoding(limits.after(kind, collection.encoding, len, &name, bytes));
+                let encoding = limits.after(kind, collection.encoding, len, &name, bytes);
+                collection.set_encoding(encoding, &source.names());
             }
         }
         collection.is_unmarked = true;
@@ -287,15 +291,15 @@ impl Loading<'_> {
         let (open, others): (Vec<_>, Vec<_>) = elements
             .iter()
             .flatten()
-            .partition(|found| is_open_node(found.entry.key(), found.brief));
+            .partition(|found| is_open_node(&found.name, found.brief));
         for found in others {
-            let (name, location) = (found.entry.key(), found.entry.location);
+            let (name, location) = (&*found.name, found.location);
             source.read(name, location, |value| parts.insert(name, value, location))??;
         }
         // Most open nodes have become part of a closed one: they need no reading.
         let closed_through = parts.closed_through();
         for found in open {
-            let (name, location) = (found.entry.key(), found.entry.location);
+            let (name, location) = (&*found.name, found.location);
             match RecordName::decode(name) {
                 Some(record @ RecordName::Node(ordinal)) if ordinal <= closed_through => {
                     dead.push((record, location));
@@ -319,7 +323,7 @@ impl Loading<'_> {
         if stream.record_count() == 0 {
             return Ok(false);
         }
-        let mut collection = Collection::new(Kind::Stream);
+        let mut collection = Collection::new(Kind::Stream, self.keyspace.naming());
         collection.encoding = Encoding::Full;
         collection.shape = Shape::Stream(Box::new(stream));
         self.keyspace
@@ -338,30 +342,29 @@ impl Loading<'_> {
         elements: Vec<Vec<ElementRecord>>,
     ) -> Result<Shape, KeyspaceError> {
         let count = elements.iter().map(Vec::len).sum();
-        let mut index = Index::with_leaves_for(0, count);
+        let mut index = Index::with_leaves_for(0, self.keyspace.naming(), count);
         let sorted = kind == Kind::SortedSet;
         let mut scored = Vec::with_capacity(if sorted { count } else { 0 });
-        let hasher = |key: &[u8]| self.keyspace.hashing.hash(key);
         for bucket in elements {
             if sorted {
                 for (at, found) in bucket.iter().enumerate() {
                     if let Some(ahead) = bucket.get(at + PREFETCHED) {
-                        prefetch(ahead.entry.key().as_ptr());
+                        prefetch(ahead.name.as_ptr());
                     }
-                    let name = found.entry.key();
+                    let name = &found.name;
                     let mut score = Some(f64::from_bits(found.brief));
                     if score.is_some_and(f64::is_nan) {
                         // The store keeps the score apart if the member's name is long.
-                        score = source.read(name, found.entry.location, decode_score)?;
+                        score = source.read(name, found.location, decode_score)?;
                     }
                     let score =
                         score.ok_or(KeyspaceError::Failed("a member's score is damaged"))?;
-                    let member = IndexKey::from_slice(name);
+                    let member = name.clone();
                     scored.push(Scored { score, member });
                 }
             }
             for found in bucket {
-                index.insert(found.hash, found.entry, &hasher);
+                index.insert(found.hash, found.new_entry());
             }
         }
         Ok(if sorted {
@@ -377,23 +380,21 @@ impl Loading<'_> {
     fn number_few(
         source: &Source<'_>,
         kind: Kind,
-        elements: &[Vec<ElementRecord>],
+        elements: &mut [Vec<ElementRecord>],
     ) -> Result<Option<Vec<(IndexKey, usize)>>, KeyspaceError> {
         if elements.iter().map(Vec::len).sum::<usize>() > NUMBERED_MAX {
             return Ok(None);
         }
-        let mut few: Vec<&ElementRecord> = elements.iter().flatten().collect();
+        let mut few: Vec<&mut ElementRecord> = elements.iter_mut().flatten().collect();
         few.sort_unstable_by_key(|found| found.sequence);
         let sizes = (0..).zip(few).map(|(ordinal, found)| {
-            found.entry.set_ordinal(ordinal);
+            found.ordinal = ordinal;
             let bytes = match (kind, found.brief) {
-                (Kind::Hash, 0) => {
-                    source.read(found.entry.key(), found.entry.location, <[u8]>::len)?
-                }
+                (Kind::Hash, 0) => source.read(&found.name, found.location, <[u8]>::len)?,
                 (Kind::Hash, bytes) => usize::try_from(bytes).unwrap_or(usize::MAX),
                 _ => 0,
             };
-            Ok((IndexKey::from_slice(found.entry.key()), bytes))
+            Ok((found.name.clone(), bytes))
         });
         sizes.collect::<Result<_, _>>().map(Some)
     }

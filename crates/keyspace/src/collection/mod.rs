@@ -46,10 +46,10 @@ pub(super) use registry::Registry;
 pub(super) use scratch::Scratch;
 
 use super::hashing::shard_of;
-use super::index::{Entry, Index};
+use super::index::{Entry, Found, Index, Names, Naming, NewEntry};
 use super::{Keyspace, KeyspaceError, Kind};
 use elements::split_key;
-pub(super) use elements::{Anchor, encode_score};
+pub(super) use elements::{Anchor, ID_BYTES, encode_score};
 use limits::LISTPACK_BYTES;
 use list::ListItem;
 use registry::REGISTERS;
@@ -101,7 +101,7 @@ pub(super) enum Shape {
 }
 
 impl Collection {
-    pub fn new(kind: Kind) -> Self {
+    pub fn new(kind: Kind, naming: Naming) -> Self {
         Self {
             kind,
             encoding: Encoding::Integers,
@@ -110,9 +110,9 @@ impl Collection {
             listpack_bytes: Some(LISTPACK_BYTES),
             shape: match kind {
                 Kind::List => Shape::List(Sequence::default()),
-                Kind::SortedSet => Shape::Scores(Box::default()),
+                Kind::SortedSet => Shape::Scores(Box::new(ScoreIndex::empty(naming))),
                 Kind::Stream => Shape::Stream(Box::default()),
-                _ => Shape::Fields(Index::new(0)),
+                _ => Shape::Fields(Index::new(0, naming)),
             },
         }
     }
@@ -133,8 +133,12 @@ impl Collection {
     /// A collection for a key that has none. It is compact at first.
     pub fn new_compact(kind: Kind) -> Self {
         Self {
+            kind,
+            encoding: Encoding::Integers,
+            next_ordinal: 0,
+            is_unmarked: false,
+            listpack_bytes: None,
             shape: Shape::Compact(Scratch::default()),
-            ..Self::new(kind)
         }
     }
 
@@ -207,24 +211,24 @@ impl Collection {
             Shape::Fields(_) | Shape::Scores(_) | Shape::Compact(_) => self
                 .names()
                 .into_iter()
-                .flat_map(|names| names.iter().take(count))
-                .map(|entry| entry.location)
+                .flat_map(|names| {
+                    let entries = names.iter().take(count);
+                    entries.map(|entry| names.location(entry))
+                })
                 .collect(),
         }
     }
 
     /// Makes an entry for a new element of a hash, a set or a sorted set.
-    pub fn new_entry(&mut self, name: &[u8], location: Location) -> Entry {
+    pub fn new_entry<'n>(&mut self, name: &'n [u8], location: Location) -> NewEntry<'n> {
         let ordinal = self.next_ordinal;
         self.next_ordinal = ordinal.wrapping_add(1);
-        Entry::new(name, self.kind, location, None, ordinal)
-    }
-
-    /// The elements of a hash or set in the order in which Redis keeps them; `None` if Redis keeps no order.
-    pub fn in_order(&self) -> Option<Vec<&Entry>> {
-        match &self.shape {
-            Shape::Fields(index) => in_order(index, self.encoding),
-            _ => None,
+        NewEntry {
+            key: name,
+            kind: self.kind,
+            location,
+            expires_at: None,
+            access: ordinal,
         }
     }
 
@@ -236,38 +240,61 @@ impl Collection {
         }
     }
 
+    /// Gives the members of a set of integers their ordinals in ascending order.
+    fn number_integers(&self, names: &dyn Names) {
+        let Shape::Fields(index) = &self.shape else {
+            return;
+        };
+        match in_order(index, self.encoding, names) {
+            Ok(entries) => {
+                for (ordinal, entry) in (0..).zip(entries.unwrap_or_default()) {
+                    entry.set_ordinal(ordinal);
+                }
+            }
+            // The change is stored and cannot fail any more. A set has no order that a client may rely on.
+            Err(error) => tracing::error!(%error, "a member of a set could not be read"),
+        }
+    }
+
     /// Gives the collection Redis's form that a change of it has brought. Call it before the change adds elements.
-    pub fn set_encoding(&mut self, encoding: Encoding) {
+    pub fn set_encoding(&mut self, encoding: Encoding, names: &dyn Names) {
         if self.kind == Kind::Set
             && self.encoding == Encoding::Integers
             && encoding == Encoding::Compact
         {
             // Redis copies the integers in sorted order and puts new members behind them.
-            for (ordinal, entry) in (0..).zip(self.in_order().unwrap_or_default()) {
-                entry.set_ordinal(ordinal);
-            }
+            self.number_integers(names);
         }
         self.encoding = encoding;
     }
 }
 
-/// See [`Collection::in_order`].
-pub(super) fn in_order(index: &Index, encoding: Encoding) -> Option<Vec<&Entry>> {
+/// The elements of a hash or set in the order in which Redis keeps them; `None` if Redis keeps no order.
+fn in_order<'i>(
+    index: &'i Index,
+    encoding: Encoding,
+    names: &dyn Names,
+) -> Result<Option<Vec<&'i Entry>>, StoreError> {
     let mut entries: Vec<&Entry> = match encoding {
-        Encoding::Full => return None,
+        Encoding::Full => return Ok(None),
         Encoding::Integers | Encoding::Compact => index.iter().collect(),
     };
     if encoding == Encoding::Integers {
-        let number = |entry: &Entry| redis_core::numbers::parse_i64(entry.key());
-        // A member that is not an integer is only here while the set changes to another form.
-        entries.sort_unstable_by_key(|entry| match number(entry) {
-            Some(number) => (false, number),
-            None => (true, entry.ordinal().into()),
-        });
-    } else {
-        entries.sort_unstable_by_key(|entry| entry.ordinal());
+        let mut numbered = Vec::with_capacity(entries.len());
+        for entry in entries {
+            let name = index.named(entry, names)?.key;
+            // A member that is not an integer is only here while the set changes to another form.
+            let place = match redis_core::numbers::parse_i64(&name) {
+                Some(number) => (false, number),
+                None => (true, entry.ordinal().into()),
+            };
+            numbered.push((place, entry));
+        }
+        numbered.sort_unstable_by_key(|&(place, _)| place);
+        return Ok(Some(numbered.into_iter().map(|(_, entry)| entry).collect()));
     }
-    Some(entries)
+    entries.sort_unstable_by_key(|entry| entry.ordinal());
+    Ok(Some(entries))
 }
 
 /// Whether a key's record is an anchor: its elements have records of their own.
@@ -337,21 +364,26 @@ impl Collections<'_> {
         self,
         hash: u64,
         generation: u32,
-        entry: &Entry,
+        found: Found<'_>,
     ) -> Result<Option<u64>, KeyspaceError> {
-        if !has_anchor(entry) {
+        if !has_anchor(found.entry) {
             return Ok(None);
         }
-        Ok(Some(self.anchor_of(hash, generation, entry)?.id))
+        Ok(Some(self.anchor_of(hash, generation, found)?.id))
     }
 
     /// The anchor of a collection whose elements have records of their own.
-    fn anchor_of(self, hash: u64, generation: u32, entry: &Entry) -> Result<Anchor, KeyspaceError> {
+    fn anchor_of(
+        self,
+        hash: u64,
+        generation: u32,
+        found: Found<'_>,
+    ) -> Result<Anchor, KeyspaceError> {
         let mut anchor = None;
-        let record = self.keyspace.hashing.record(hash, generation, entry.key());
+        let record = self.keyspace.hashing.record(hash, generation, found.key);
         self.keyspace
             .store
-            .read(record, entry.location, &mut |value| {
+            .read(record, found.location, &mut |value| {
                 anchor = Anchor::decode(value.bytes);
             })?;
         anchor.ok_or(KeyspaceError::Failed("a collection's anchor holds no id"))
@@ -362,9 +394,9 @@ impl Collections<'_> {
         self,
         hash: u64,
         generation: u32,
-        entry: &Entry,
+        found: Found<'_>,
     ) -> Result<Option<(u64, SharedCollection)>, KeyspaceError> {
-        let Some(id) = self.id_of(hash, generation, entry)? else {
+        let Some(id) = self.id_of(hash, generation, found)? else {
             return Ok(None);
         };
         let shared = self.keyspace.registry.get(id);
@@ -378,22 +410,23 @@ impl Collections<'_> {
         self,
         hash: u64,
         generation: u32,
-        entry: Option<&Entry>,
+        found: Option<Found<'_>>,
     ) -> Result<Option<usize>, KeyspaceError> {
-        let Some(entry) = entry.filter(|entry| self.keyspace.partitioned && has_anchor(entry))
+        let Some(found) =
+            found.filter(|found| self.keyspace.partitioned && has_anchor(found.entry))
         else {
             return Ok(None);
         };
-        let id = self.id_of(hash, generation, entry)?;
+        let id = self.id_of(hash, generation, found)?;
         let partition = id.map(|id| self.partition_of(id));
         Ok(partition.filter(|&partition| !self.keyspace.registry.unclaimed.is_read(partition)))
     }
 
     /// Passes an element's current location to `f`, and stores the new location if `f` moved the element.
     pub(super) fn relocate(self, key: &[u8], f: OnCurrent<'_>) -> Result<(), StoreError> {
-        let found = split_key(key)
-            .and_then(|(id, name)| self.keyspace.registry.get(id).map(|shared| (shared, name)));
-        let Some((shared, name)) = found else {
+        let found =
+            split_key(key).and_then(|(id, name)| Some((id, self.keyspace.registry.get(id)?, name)));
+        let Some((id, shared, name)) = found else {
             return f(None).map(drop);
         };
         let mut collection = shared.write();
@@ -419,19 +452,14 @@ impl Collections<'_> {
                 }
             }
             Shape::Fields(index) => {
-                relocate_name(index, self.keyspace.hashing.hash(name), name, kind, f)?;
+                relocate_name(index, name, kind, &self.keyspace.names_of_elements(id), f)?;
             }
             Shape::Compact(_) => {
                 f(None)?;
             }
             Shape::Scores(scores) => {
-                relocate_name(
-                    scores.members_mut(),
-                    self.keyspace.hashing.hash(name),
-                    name,
-                    kind,
-                    f,
-                )?;
+                let members = scores.members_mut();
+                relocate_name(members, name, kind, &self.keyspace.names_of_elements(id), f)?;
             }
         }
         Ok(())
@@ -440,14 +468,16 @@ impl Collections<'_> {
 
 fn relocate_name(
     index: &mut Index,
-    hash: u64,
     name: &[u8],
     kind: Kind,
+    names: &dyn Names,
     f: OnCurrent<'_>,
 ) -> Result<(), StoreError> {
-    let current = index.get(hash, name).map(|entry| entry.location);
-    if let Some(location) = f(current)? {
-        index.replace(hash, name, kind, location, None);
+    let hash = names.hash(name);
+    let current = index.get(hash, name, names)?.map(Found::located);
+    let moved = f(current.map(|current| current.location))?;
+    if let (Some(location), Some(current)) = (moved, current) {
+        index.replace(hash, current, kind, location, None);
     }
     Ok(())
 }

@@ -19,7 +19,7 @@ use super::source::Source;
 use super::stream::Stream;
 use super::{Body, Collection, Encoding, Shape};
 use crate::hashing::shard_of;
-use crate::index::Entry;
+use crate::index::Found;
 use crate::{Access, Keyspace, KeyspaceError, Kind, StringView};
 
 /// A live value of any type.
@@ -220,37 +220,35 @@ impl Keyspace {
         loop {
             let shard = self.locking().read_shard(shard_of(hash))?;
             let generation = self.generations.of(db);
-            let entry = self
-                .expiry()
-                .live(shard.get(generation, hash, key), access.now);
-            let Some(entry) = entry else {
+            let found = shard.get(self.names(generation), hash, key)?;
+            let Some(found) = self.expiry().live(found, access.now) else {
                 return Ok(f(None));
             };
-            if entry.stored_kind().is_compact() {
+            if found.entry.stored_kind().is_compact() {
                 if access.touch {
-                    entry.touch(access.now, self.eviction.clock());
+                    found.entry.touch(access.now, self.eviction.clock());
                 }
-                return self.view_compact(hash, generation, entry, f);
+                return self.view_compact(hash, generation, found, f);
             }
             if let Some(missing) =
                 self.collections()
-                    .missing_partition(hash, generation, Some(entry))?
+                    .missing_partition(hash, generation, Some(found))?
             {
                 drop(shard);
                 self.loading().index_partition(missing)?;
                 continue;
             }
-            if let Some((id, shared)) = self.collections().of(hash, generation, entry)? {
+            if let Some((id, shared)) = self.collections().of(hash, generation, found)? {
                 if access.touch {
-                    entry.touch(access.now, self.eviction.clock());
+                    found.entry.touch(access.now, self.eviction.clock());
                 }
                 let collection = shared.read();
                 return Ok(f(Some(View::new(self, id, &collection))));
             }
             if access.touch {
-                entry.touch(access.now, self.eviction.clock());
+                found.entry.touch(access.now, self.eviction.clock());
             }
-            let string = self.reading().stored_string(hash, generation, entry);
+            let string = self.reading().stored_string(hash, generation, found);
             return Ok(f(Some(View::String(string))));
         }
     }
@@ -260,15 +258,15 @@ impl Keyspace {
         &self,
         hash: u64,
         generation: u32,
-        entry: &Entry,
+        found: Found<'_>,
         f: impl FnOnce(Option<View<'_>>) -> R,
     ) -> Result<R, KeyspaceError> {
-        let record = self.hashing.record(hash, generation, entry.key());
+        let record = self.hashing.record(hash, generation, found.key);
         let mut f = Some(f);
         let mut result = None;
-        self.store.read(record, entry.location, &mut |value| {
-            let body = Body::open(entry.kind(), value.bytes);
-            let view = body.map(|body| View::compact(entry.kind(), body));
+        self.store.read(record, found.location, &mut |value| {
+            let body = Body::open(found.kind(), value.bytes);
+            let view = body.map(|body| View::compact(found.kind(), body));
             result = f.take().map(|f| view.map(|view| f(Some(view))));
         })?;
         result.ok_or(KeyspaceError::Failed("a compact collection is missing"))?
@@ -290,23 +288,21 @@ impl Keyspace {
         for (&(db, key), &hash) in keys.iter().zip(&hashes) {
             let shard = &shards[numbers.partition_point(|&number| number < shard_of(hash))];
             let generation = self.generations.of(db);
-            let Some(entry) = self
-                .expiry()
-                .live(shard.get(generation, hash, key), access.now)
-            else {
+            let found = shard.get(self.names(generation), hash, key)?;
+            let Some(found) = self.expiry().live(found, access.now) else {
                 held.push(Looked::Absent);
                 continue;
             };
             if access.touch {
-                entry.touch(access.now, self.eviction.clock());
+                found.entry.touch(access.now, self.eviction.clock());
             }
             held.push(
-                if let Some((id, shared)) = self.collections().of(hash, generation, entry)? {
+                if let Some((id, shared)) = self.collections().of(hash, generation, found)? {
                     Looked::Collection(id, shared)
-                } else if entry.stored_kind().is_compact() {
-                    Looked::Compact(self.collections().copy_of(hash, generation, entry)?)
+                } else if found.entry.stored_kind().is_compact() {
+                    Looked::Compact(self.collections().copy_of(hash, generation, found)?)
                 } else {
-                    Looked::String(self.reading().stored_string(hash, generation, entry))
+                    Looked::String(self.reading().stored_string(hash, generation, found))
                 },
             );
         }
@@ -348,13 +344,13 @@ impl super::Collections<'_> {
         self,
         hash: u64,
         generation: u32,
-        entry: &Entry,
+        found: Found<'_>,
     ) -> Result<Collection, KeyspaceError> {
-        let record = self.keyspace.hashing.record(hash, generation, entry.key());
+        let record = self.keyspace.hashing.record(hash, generation, found.key);
         let mut copy = Scratch::default();
         let mut copy_all = |value: crate::Value<'_>| copy.extend_from_slice(value.bytes);
         let store = &self.keyspace.store;
-        store.read(record, entry.location, &mut copy_all)?;
-        Collection::compact(entry.kind(), copy)
+        store.read(record, found.location, &mut copy_all)?;
+        Collection::compact(found.kind(), copy)
     }
 }

@@ -5,7 +5,7 @@ use std::ops::{ControlFlow, Range};
 
 use super::Reading;
 use crate::hashing::shard_of;
-use crate::index::Entry;
+use crate::index::Found;
 use crate::{Access, Keyspace, KeyspaceError, Kind, Millis, StringForm, Value};
 use store::{Location, RecordKey, Store, lend, within};
 
@@ -179,10 +179,9 @@ impl Keyspace {
         let hash = self.hashing.hash(key);
         let shard = self.locking().read_shard(shard_of(hash))?;
         let generation = self.generations.of(db);
-        let entry = self
-            .expiry()
-            .live(shard.get(generation, hash, key), access.now);
-        self.reading().string(hash, generation, entry, access, f)
+        let found = shard.get(self.names(generation), hash, key)?;
+        let found = self.expiry().live(found, access.now);
+        self.reading().string(hash, generation, found, access, f)
     }
 }
 
@@ -191,26 +190,28 @@ impl<'a> Reading<'a> {
         self,
         hash: u64,
         generation: u32,
-        entry: Option<&Entry>,
+        found: Option<Found<'_>>,
         access: Access,
         f: impl FnOnce(StringView<'_>) -> R,
     ) -> Result<Option<R>, KeyspaceError> {
-        let Some(entry) = entry else {
+        let Some(found) = found else {
             return Ok(None);
         };
-        if entry.kind() == Kind::String && !self.keyspace.store.is_large(entry.location) {
+        if found.kind() == Kind::String && !self.keyspace.store.is_large(found.location) {
             // Read the string once; `f` may look at it several times.
-            return self.value(hash, generation, Some(entry), access, |value| {
+            return self.value(hash, generation, Some(found), access, |value| {
                 f(value.into())
             });
         }
         if access.touch {
-            entry.touch(access.now, self.keyspace.eviction.clock());
+            found
+                .entry
+                .touch(access.now, self.keyspace.eviction.clock());
         }
-        if entry.kind() != Kind::String {
+        if found.kind() != Kind::String {
             return Err(KeyspaceError::WrongKind);
         }
-        Ok(Some(f(self.stored_string(hash, generation, entry))))
+        Ok(Some(f(self.stored_string(hash, generation, found))))
     }
 
     /// The string of a live entry. It is read only when a caller asks for its bytes.
@@ -218,14 +219,14 @@ impl<'a> Reading<'a> {
         self,
         hash: u64,
         generation: u32,
-        entry: &'a Entry,
+        found: Found<'a>,
     ) -> StringView<'a> {
         StringView {
-            expires_at: entry.expires_at(),
+            expires_at: found.expires_at,
             source: Source::Stored {
                 store: &*self.keyspace.store,
-                record: self.keyspace.hashing.record(hash, generation, entry.key()),
-                location: entry.location,
+                record: self.keyspace.hashing.record(hash, generation, found.key),
+                location: found.location,
             },
         }
     }

@@ -21,13 +21,13 @@ impl Update<'_> {
     /// Copies the compact collection of key `i`, which is live.
     pub(super) fn open_compact(&mut self, i: usize) -> Result<(), KeyspaceError> {
         let key = self.keys[i];
-        let Some(entry) = self.keys.entry(i) else {
+        let Some(found) = self.keys.found(i) else {
             return Ok(());
         };
         let keyspace = self.keys.keyspace;
         let copy = keyspace
             .collections()
-            .copy_of(key.hash, key.generation, entry)?;
+            .copy_of(key.hash, key.generation, found)?;
         self.opened.push(Opened {
             keyspace,
             position: i,
@@ -121,7 +121,7 @@ impl Update<'_> {
         let expires_at = if opened.new {
             None
         } else {
-            self.keys.live_entry(i).and_then(|entry| entry.expires_at())
+            self.keys.live(i).and_then(|found| found.expires_at)
         };
         let start = self.values.len();
         let Some(locked) = &opened.locked else {

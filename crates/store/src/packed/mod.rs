@@ -41,11 +41,11 @@ pub use rehearse::rehearse;
 
 use super::metadata::{self, Metadata, WORD_LAYOUT};
 use super::{
-    Abilities, BackupError, BackupJob, Fill, Generations, Gone, Location, NAMELESS, OnPiece,
-    OnRecord, OnValue, RecordKey, Relocate, Store, StoreError, Upkeep, Usage, Visited, Worked,
-    Write,
+    Abilities, BackupError, BackupJob, Fill, Generations, Gone, Location, NAMELESS, OnName,
+    OnPiece, OnRecord, OnValue, RecordKey, Relocate, Store, StoreError, Upkeep, Usage, Visited,
+    Worked, Write,
 };
-use crate::model::{Millis, Range, Value, now_ms};
+use crate::model::{Millis, Name, Range, Value, now_ms};
 use compact::Compaction;
 use expired::Expired;
 use header::Which;
@@ -65,6 +65,9 @@ pub const ENGINES: [&str; 2] = ["cmap", "vcmap"];
 
 /// The store commits staged parts of a large value at this many bytes: they need not wait for the value's end.
 const PARTS_PENDING_MAX: u64 = 4 << 20;
+
+/// What a look at a record's name reads of it, unless the key is long.
+const NAME_BYTES: usize = 72;
 
 /// The first of the pool's words for guards: the front log's serial number, its offset with a checksum, and the same
 /// two words of the compaction's log.
@@ -224,6 +227,27 @@ impl Store for Packed {
     }
 
     #[inline]
+    fn name(&self, location: Location, f: OnName<'_>) -> Result<(), StoreError> {
+        let spot = Spot::from(location);
+        self.with_record(spot, |record| {
+            let fits = match record.form {
+                Form::Value(_) => !spot.large,
+                Form::Large(_) => spot.large,
+                Form::Part | Form::Tombstone => false,
+            };
+            if !fits {
+                return Err(StoreError::Damaged(format!("no value at {spot:?}")));
+            }
+            f(Name {
+                generation: record.generation,
+                key: record.key,
+                expires_at: record.expires_at,
+            });
+            Ok(())
+        })?
+    }
+
+    #[inline]
     fn is_large(&self, location: Location) -> bool {
         Spot::from(location).large
     }
@@ -280,6 +304,18 @@ impl Store for Packed {
         self.space
             .segments()
             .prefetch(spot.segment, spot.offset, spot.length);
+    }
+
+    #[inline]
+    fn prefetch_name(&self, location: Location) {
+        let Spot {
+            segment,
+            offset,
+            length,
+            ..
+        } = location.into();
+        let name = length.min(NAME_BYTES);
+        self.space.segments().prefetch(segment, offset, name);
     }
 
     fn write(&self, writes: &[Write<'_>], locations: &mut [Location]) -> Result<(), StoreError> {
@@ -344,8 +380,8 @@ impl Store for Packed {
         Ok(wrote)
     }
 
-    fn is_alive(&self) {
-        self.metadata.is_alive();
+    fn note_alive(&self) {
+        self.metadata.note_alive();
     }
 
     fn saw_expired(&self, now: Millis) {

@@ -6,8 +6,9 @@ use crate::clock::random_below;
 use crate::collection::compact::Body;
 use crate::collection::source::Source;
 use crate::collection::{Encoding, in_order};
-use crate::index::{Entry, Index};
-use crate::{Cursor, Keyspace, KeyspaceError};
+use crate::index::{Found, Index, IndexKey, Named};
+use crate::{Cursor, KeyspaceError};
+use store::{Location, StoreError};
 
 /// A hash or a set.
 #[derive(Clone, Copy, Debug)]
@@ -70,12 +71,12 @@ impl<'a> Fields<'a> {
     }
 
     /// Whether the field or member exists.
-    pub fn contains(&self, name: &[u8]) -> bool {
+    pub fn contains(&self, name: &[u8]) -> Result<bool, KeyspaceError> {
         match self.shape {
-            FieldsShape::Elements { source, index, .. } => index
-                .get(source.keyspace.hashing.hash(name), name)
-                .is_some(),
-            FieldsShape::Compact(body) => body.find(name).is_some(),
+            FieldsShape::Elements { source, index, .. } => {
+                Ok(location(source, index, name)?.is_some())
+            }
+            FieldsShape::Compact(body) => Ok(body.find(name).is_some()),
         }
     }
 
@@ -86,9 +87,8 @@ impl<'a> Fields<'a> {
         f: impl FnOnce(&[u8]) -> R,
     ) -> Result<Option<R>, KeyspaceError> {
         match self.shape {
-            FieldsShape::Elements { source, index, .. } => index
-                .get(source.keyspace.hashing.hash(name), name)
-                .map(|entry| source.read(name, entry.location, f))
+            FieldsShape::Elements { source, index, .. } => location(source, index, name)?
+                .map(|location| source.read(name, location, f))
                 .transpose(),
             FieldsShape::Compact(body) => Ok(body.find(name).map(|item| f(item.value))),
         }
@@ -96,16 +96,23 @@ impl<'a> Fields<'a> {
 
     /// All names. A small collection of short names gives them in the order in which they were added, a small set of
     /// integers in ascending order; others have no order.
-    pub fn names(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
+    pub fn names(
+        &self,
+    ) -> Result<impl Iterator<Item = Result<IndexKey, KeyspaceError>> + use<'a>, KeyspaceError>
+    {
         let (elements, compact) = match self.shape {
             FieldsShape::Elements {
-                index, encoding, ..
-            } => (Some(entries(index, encoding)), None),
+                source,
+                index,
+                encoding,
+            } => (Some(entries(source, index, encoding)?), None),
             FieldsShape::Compact(body) => (None, Some(body.items())),
         };
-        let elements = elements.into_iter().flatten().map(Entry::key);
-        let compact = compact.into_iter().flatten().map(|item| item.name);
-        elements.chain(compact)
+        let elements = elements.into_iter().flatten();
+        let elements = elements.map(|named| Ok(named?.key));
+        let compact = compact.into_iter().flatten();
+        let compact = compact.map(|item| Ok(IndexKey::from_slice(item.name)));
+        Ok(elements.chain(compact))
     }
 
     /// Passes all fields with their values to `f`, in the order of [`names`](Self::names).
@@ -121,59 +128,98 @@ impl<'a> Fields<'a> {
                 return Ok(());
             }
         };
+        let mut failed = None;
+        let entries = entries(source, index, encoding)?.map_while(|named| match named {
+            Ok(named) => Some(named),
+            Err(error) => {
+                failed = Some(error);
+                None
+            }
+        });
         source.read_run(
-            entries(index, encoding),
-            |entry| entry.location,
-            |entry| entry.key(),
-            |entry, value| {
-                f(entry.key(), value);
+            entries,
+            |named| named.location,
+            |named| named.key.clone(),
+            |named, value| {
+                f(&named.key, value);
                 ControlFlow::Continue(())
             },
-        )
+        )?;
+        failed.map_or(Ok(()), |error| Err(error.into()))
     }
 
     /// One step of a scan: visits about `count` names from `cursor` on and returns the next cursor, `None` at the end.
-    pub fn scan(&self, cursor: Cursor, count: usize, visit: impl FnMut(&[u8])) -> Option<Cursor> {
+    pub fn scan(
+        &self,
+        cursor: Cursor,
+        count: usize,
+        mut visit: impl FnMut(&[u8]),
+    ) -> Result<Option<Cursor>, KeyspaceError> {
         match self.shape {
             FieldsShape::Elements {
                 source,
                 index,
                 encoding: Encoding::Full,
-            } => scan(source.keyspace, index, cursor, count, visit),
+            } => scan(source, index, cursor, count, visit),
             _ => {
                 // A small collection is returned whole, as Redis does; the cursor does not matter.
-                self.names().for_each(visit);
-                None
+                for name in self.names()? {
+                    visit(&name?);
+                }
+                Ok(None)
             }
         }
     }
 
-    /// A random name.
-    pub fn draw(&self) -> Option<&'a [u8]> {
+    /// A random name; `None` if there are none.
+    pub fn draw(&self) -> Result<Option<IndexKey>, KeyspaceError> {
         match self.shape {
-            FieldsShape::Elements { index, .. } => index.draw().map(Entry::key),
+            FieldsShape::Elements { source, index, .. } => {
+                let Some(entry) = index.draw() else {
+                    return Ok(None);
+                };
+                Ok(Some(index.named(entry, &source.names())?.key))
+            }
             FieldsShape::Compact(body) => {
                 let position = random_below(body.len());
-                body.items().nth(position).map(|item| item.name)
+                let item = body.items().nth(position);
+                Ok(item.map(|item| IndexKey::from_slice(item.name)))
             }
         }
     }
+}
+
+fn location(
+    source: Source<'_>,
+    index: &Index,
+    name: &[u8],
+) -> Result<Option<Location>, KeyspaceError> {
+    let hash = source.keyspace.hashing.hash(name);
+    let found = index.get(hash, name, &source.names())?;
+    Ok(found.map(|found| found.location))
 }
 
 /// The elements: in Redis's order if Redis keeps an order in this encoding, otherwise in no order.
-fn entries(index: &Index, encoding: Encoding) -> impl Iterator<Item = &Entry> {
-    let few = in_order(index, encoding);
-    let many = few.is_none().then(|| index.iter());
-    few.into_iter().flatten().chain(many.into_iter().flatten())
+fn entries<'a>(
+    source: Source<'a>,
+    index: &'a Index,
+    encoding: Encoding,
+) -> Result<impl Iterator<Item = Result<Named<'a>, StoreError>> + use<'a>, KeyspaceError> {
+    let names = source.names();
+    let few = in_order(index, encoding, &names)?;
+    let many = few.is_none().then(|| index.walk(names));
+    let few = few.into_iter().flatten();
+    let few = few.map(move |entry| index.named(entry, &names));
+    Ok(few.chain(many.into_iter().flatten()))
 }
 
 pub(super) fn scan(
-    keyspace: &Keyspace,
+    source: Source<'_>,
     index: &Index,
     cursor: Cursor,
     count: usize,
     mut visit: impl FnMut(&[u8]),
-) -> Option<Cursor> {
-    let hasher = |key: &[u8]| keyspace.hashing.hash(key);
-    index.scan(cursor, count, &hasher, &mut |entry| visit(entry.key()))
+) -> Result<Option<Cursor>, KeyspaceError> {
+    let visit = &mut |found: Found<'_>| visit(found.key);
+    Ok(index.scan(cursor, count, &source.names(), visit)?)
 }

@@ -78,11 +78,11 @@ impl<'a> Scores<'a> {
             ScoresShape::Elements { source, ranked, .. } => (source, ranked),
             ScoresShape::Compact(body) => return Ok(body.find(member).map(|item| item.score())),
         };
-        let members = ranked.members();
-        let Some(entry) = members.get(source.keyspace.hashing.hash(member), member) else {
+        let hash = source.keyspace.hashing.hash(member);
+        let Some(found) = ranked.members().get(hash, member, &source.names())? else {
             return Ok(None);
         };
-        let score = source.read(member, entry.location, decode_score)?;
+        let score = source.read(member, found.location, decode_score)?;
         score
             .map(Some)
             .ok_or(KeyspaceError::Failed("a member's score is damaged"))
@@ -130,18 +130,23 @@ impl<'a> Scores<'a> {
 
     /// One step of a scan: visits about `count` members from `cursor` on and returns the next cursor, `None` at the
     /// end.
-    pub fn scan(&self, cursor: Cursor, count: usize, visit: impl FnMut(&[u8])) -> Option<Cursor> {
+    pub fn scan(
+        &self,
+        cursor: Cursor,
+        count: usize,
+        visit: impl FnMut(&[u8]),
+    ) -> Result<Option<Cursor>, KeyspaceError> {
         match self.shape {
             ScoresShape::Elements {
                 source,
                 ranked,
                 encoding: Encoding::Full,
-            } => scan(source.keyspace, ranked.members(), cursor, count, visit),
+            } => scan(source, ranked.members(), cursor, count, visit),
             _ => {
                 // A small collection is returned whole, as Redis does; the cursor does not matter.
                 let members = self.range(0..self.len());
                 members.map(|(member, _)| member).for_each(visit);
-                None
+                Ok(None)
             }
         }
     }
