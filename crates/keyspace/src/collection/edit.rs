@@ -51,6 +51,8 @@ pub(in super::super) struct ElementEdits {
     by_hash: HashMap<u64, Vec<u32>, FixedState>,
     /// How many elements the edits add, minus how many they remove.
     added: isize,
+    /// Whether a compact collection gets records of elements, however small it is.
+    leaves_compact: bool,
 }
 
 impl ElementEdits {
@@ -182,10 +184,11 @@ impl Edit {
     pub fn is_empty(&self) -> bool {
         match &self.what {
             // An element that the call added and removed again was never stored.
-            What::Elements(edits) => edits
-                .list
-                .iter()
-                .all(|edit| edit.value.is_none() && edit.current.is_none()),
+            What::Elements(edits) => {
+                let mut list = edits.list.iter();
+                let unchanged = |edit: &ElementEdit| edit.value.is_none() && edit.current.is_none();
+                !edits.leaves_compact && list.all(unchanged)
+            }
             What::List(edits) => edits.is_empty(),
             What::Stream(edits) => edits.is_empty(),
         }
@@ -441,6 +444,12 @@ impl FieldsEdit<'_> {
     /// Removes an element; returns whether it existed.
     pub fn remove(&mut self, name: &[u8]) -> Result<bool, KeyspaceError> {
         self.edit(name, None)
+    }
+
+    /// Has the elements get records of their own with this change, if they lie in the record of the key: for what the
+    /// compact form has no place for, as a deadline of one field.
+    pub fn leave_compact(&mut self) {
+        self.edits.leaves_compact = self.locked.body().is_some();
     }
 
     fn edit(&mut self, name: &[u8], value: Option<&[u8]>) -> Result<bool, KeyspaceError> {

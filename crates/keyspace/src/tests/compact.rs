@@ -347,6 +347,34 @@ fn collections_of_before_open_and_are_converted_as_they_are_written() -> Result<
     Ok(())
 }
 
+/// A change can have the elements get records of their own.
+#[test]
+fn a_collection_leaves_the_compact_form_when_it_has_to() -> Result<()> {
+    let (keyspace, store) = fresh(false);
+    let leave = || {
+        keyspace.update_many(&[(0, b"key")], at(0), |slots| {
+            slots.fields(0, Kind::Hash)?.leave_compact();
+            Ok::<_, KeyspaceError>(())
+        })
+    };
+    leave()?;
+    assert_eq!(store.records(), 0, "an absent key stays absent");
+    for name in [b"b", b"a", b"c"] {
+        keyspace.update_many(&[(0, b"key")], at(0), |slots| {
+            slots.fields(0, Kind::Hash)?.put(name, b"value")
+        })?;
+    }
+    let before = shown(&keyspace, b"key")?;
+    assert_eq!(store.records(), 1);
+    for _ in 0..2 {
+        leave()?;
+        assert!(!is_compact(&keyspace, b"key"));
+        assert_eq!(store.records(), 4);
+        assert_eq!(shown(&keyspace, b"key")?, before);
+    }
+    Ok(())
+}
+
 /// The start refuses a record that no server writes.
 #[test]
 fn a_damaged_record_is_refused() -> Result<()> {
