@@ -150,7 +150,7 @@ impl Relocate for Keyspace {
             let (kind, expires_at) = (present.kind, present.expires_at);
             table
                 .index
-                .replace(hash, present, kind, location, expires_at);
+                .replace(hash, key, present, kind, location, expires_at);
         }
         Ok(())
     }

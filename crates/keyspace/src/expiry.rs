@@ -167,7 +167,7 @@ impl<'k> Expiry<'k> {
             .store
             .forget(record, located.location, Gone::Expired)?;
         if let Some(table) = shard.table_mut(generation) {
-            table.forget(hash, key, located);
+            table.forget(hash, key, located, &self.keyspace.names(generation));
         }
         if let Some(id) = collection {
             self.keyspace.collections().remove(id);

@@ -138,12 +138,19 @@ impl Index {
         Ok(None)
     }
 
+    /// The entry that most likely is the one with this hash, with the location of its record: the only one of which the bits
+    /// fit, or the first. Only the record tells whether it has the key.
+    #[inline]
+    pub fn guess(&self, hash: u64) -> Option<(&Entry, Location)> {
+        let (_, entry) = self.leaf(hash).alike(hash, self.hash_bits(hash)).next()?;
+        Some((entry, self.location(entry)))
+    }
+
     /// The entry that a look-up has found.
     #[inline]
-    pub fn at(&self, hash: u64, located: Located) -> Option<&Entry> {
-        let mut alike = self.leaf(hash).alike(hash, self.hash_bits(hash));
-        let found = alike.find(|(_, entry)| entry.place == located.place);
-        found.map(|(_, entry)| entry)
+    pub fn at(&self, hash: u64, key: &[u8], located: Located) -> Option<&Entry> {
+        let (number, position) = self.position(hash, key, located)?;
+        self.leaves[number].entries().get(position)
     }
 
     /// Fetches the leaf of a hash into the processor's cache.
@@ -204,7 +211,6 @@ impl Index {
         leaf.push(hash, entry);
         self.outside_bytes += leaf.memory_bytes() - before;
         Located {
-            place,
             location,
             kind,
             expires_at,
@@ -215,12 +221,13 @@ impl Index {
     pub fn replace(
         &mut self,
         hash: u64,
+        key: &[u8],
         old: Located,
         kind: Kind,
         location: Location,
         expires_at: Option<Millis>,
     ) -> Option<Located> {
-        let (number, position) = self.position(hash, old)?;
+        let (number, position) = self.position(hash, key, old)?;
         self.note_deadline(number, expires_at);
         let entry = self.leaves[number].entry_mut(position)?;
         self.expiring += usize::from(expires_at.is_some());
@@ -231,23 +238,45 @@ impl Index {
             Some(beside) => beside.set(entry.place, location, expires_at),
         }
         Some(Located {
-            place: entry.place,
             location,
             kind,
             expires_at,
         })
     }
 
-    /// Removes an entry; returns whether it was there.
-    pub fn remove(&mut self, hash: u64, old: Located) -> bool {
-        let Some((number, position)) = self.position(hash, old) else {
+    /// Removes a key that a look-up has found; returns whether it was there.
+    pub fn remove(&mut self, hash: u64, key: &[u8], old: Located, names: &dyn Names) -> bool {
+        let Some((number, position)) = self.position(hash, key, old) else {
             return false;
         };
-        self.take_at(number, position);
+        let place = self.take_entry(number, position).place;
         if self.len == 0 {
             self.clear();
+            return true;
+        }
+        if let Some(beside) = &mut self.beside {
+            beside.remove(place);
+            let last = beside.next();
+            if place != last {
+                let hash = names.hash(&beside.get(place).key);
+                self.renumber(hash, last, place);
+            }
         }
         true
+    }
+
+    /// Gives the entry of a name with this hash the number that the name has now.
+    fn renumber(&mut self, hash: u64, from: Location, to: Location) {
+        let hash_bits = self.hash_bits(hash);
+        let number = self.leaf_number(hash);
+        let leaf = &mut self.leaves[number];
+        let position = leaf
+            .alike(hash, hash_bits)
+            .find(|(_, entry)| entry.place == from)
+            .map(|(position, _)| position);
+        if let Some(entry) = position.and_then(|position| leaf.entry_mut(position)) {
+            entry.place = to;
+        }
     }
 
     /// Removes up to `count` entries, from the last leaf on. Returns the locations of their records, and their names where
@@ -264,7 +293,14 @@ impl Index {
                 self.first_expiries.pop();
                 continue;
             };
-            taken.push(self.take_at(last, position));
+            let place = self.take_entry(last, position).place;
+            taken.push(match &mut self.beside {
+                None => (IndexKey::new(), place),
+                Some(beside) => {
+                    let kept = beside.take(place);
+                    (kept.key, kept.location)
+                }
+            });
         }
         if self.len == 0 {
             self.clear();
@@ -272,21 +308,15 @@ impl Index {
         taken
     }
 
-    /// Takes an entry out of its leaf; returns what [`take`](Self::take) does.
-    fn take_at(&mut self, number: usize, position: usize) -> (IndexKey, Location) {
+    /// Takes an entry out of its leaf.
+    fn take_entry(&mut self, number: usize, position: usize) -> Entry {
         let leaf = &mut self.leaves[number];
         let before = leaf.memory_bytes();
         let entry = leaf.take(position);
         self.outside_bytes -= before - leaf.memory_bytes();
         self.len -= 1;
         self.expiring -= usize::from(entry.has_deadline());
-        match &mut self.beside {
-            None => (IndexKey::new(), entry.place),
-            Some(beside) => {
-                let kept = beside.take(entry.place);
-                (kept.key, kept.location)
-            }
-        }
+        entry
     }
 
     /// Frees all leaves. They are never merged, so an empty index is the one moment to do so.
@@ -320,11 +350,16 @@ impl Index {
             + size_of::<Self>()
     }
 
-    /// The numbers of an entry's leaf and of its position there.
-    fn position(&self, hash: u64, located: Located) -> Option<(usize, usize)> {
+    /// The numbers of an entry's leaf and of its position there. It reads no record: the place is the key's alone, or the
+    /// key is kept here.
+    #[inline]
+    fn position(&self, hash: u64, key: &[u8], located: Located) -> Option<(usize, usize)> {
         let number = self.leaf_number(hash);
         let mut alike = self.leaves[number].alike(hash, self.hash_bits(hash));
-        let (position, _) = alike.find(|(_, entry)| entry.place == located.place)?;
+        let (position, _) = alike.find(|(_, entry)| match &self.beside {
+            None => entry.place == located.location,
+            Some(beside) => beside.get(entry.place).key.as_slice() == key,
+        })?;
         Some((number, position))
     }
 

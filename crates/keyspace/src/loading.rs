@@ -402,7 +402,9 @@ impl Loading<'_> {
                     continue;
                 }
                 self.keyspace.store.release(present.location)?;
-                table.index.remove(record.hash, present);
+                table
+                    .index
+                    .remove(record.hash, &record.key, present, &names);
             }
             if record.removed {
                 let last = removed.entry((record.generation, record.key)).or_default();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::clock::Clock;
 use super::collection::SharedCollection;
 use super::hashing::SHARD_BITS;
-use super::index::{Entry, Found, Index, Located, Naming, NewEntry};
+use super::index::{Entry, Found, Index, Located, Names, Naming, NewEntry};
 use super::names::RecordNames;
 use super::ordered::{OrderedView, Views};
 use super::waiting::Queues;
@@ -80,8 +80,13 @@ impl Shard {
 
     /// The entry that a look-up has found.
     #[inline]
-    pub fn at(&self, generation: u32, hash: u64, located: Located) -> Option<&Entry> {
-        self.table(generation)?.index.at(hash, located)
+    pub fn at(
+        &self,
+        generation: u32,
+        (hash, key): (u64, &[u8]),
+        located: Located,
+    ) -> Option<&Entry> {
+        self.table(generation)?.index.at(hash, key, located)
     }
 
     /// The table of a generation. A new one gets the generation's ordered view, if there is one.
@@ -171,9 +176,12 @@ impl Table {
             renewed,
         } = put;
         self.recent = None;
-        let replace = |was| self.index.replace(hash, was, kind, location, expires_at);
+        let replace = |was| {
+            self.index
+                .replace(hash, key, was, kind, location, expires_at)
+        };
         if let Some(now) = was.and_then(replace) {
-            if let Some(entry) = self.index.at(hash, now) {
+            if let Some(entry) = self.index.at(hash, key, now) {
                 if renewed {
                     entry.renew(access.now, clock);
                 } else if access.touch {
@@ -197,9 +205,9 @@ impl Table {
     }
 
     /// Forgets a key that a look-up has found.
-    pub fn forget(&mut self, hash: u64, key: &[u8], located: Located) {
+    pub fn forget(&mut self, hash: u64, key: &[u8], located: Located, names: &dyn Names) {
         self.recent = None;
-        self.index.remove(hash, located);
+        self.index.remove(hash, key, located, names);
         if let Some(view) = &self.view {
             view.remove(key);
         }

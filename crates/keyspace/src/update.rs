@@ -219,13 +219,13 @@ impl Writing<'_> {
             KeyWrite::SetExpiry { expires_at } => {
                 let stored = current.stored?;
                 let index = &mut shard.table_mut(generation)?.index;
-                return index.replace(hash, stored, stored.kind, location, expires_at);
+                return index.replace(hash, key, stored, stored.kind, location, expires_at);
             }
             KeyWrite::Remove => {
                 if let Some(stored) = current.stored
                     && let Some(table) = shard.table_mut(generation)
                 {
-                    table.forget(hash, key, stored);
+                    table.forget(hash, key, stored, &self.keyspace.names(generation));
                 }
                 return None;
             }
@@ -233,7 +233,7 @@ impl Writing<'_> {
                 let access = access();
                 if let Some(stored) = current.stored
                     && access.touch
-                    && let Some(entry) = shard.at(generation, hash, stored)
+                    && let Some(entry) = shard.at(generation, (hash, key), stored)
                 {
                     entry.touch(access.now, self.keyspace.eviction.clock());
                 }

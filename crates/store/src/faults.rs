@@ -77,6 +77,18 @@ impl Store for Arc<Faults> {
         self.inner.read(record, location, f)
     }
 
+    fn read_named(
+        &self,
+        record: RecordKey<'_>,
+        location: Location,
+        f: OnValue<'_>,
+    ) -> Result<bool, StoreError> {
+        if fails(&self.failing_name) {
+            return Err(StoreError::Damaged("the test lets it fail".to_owned()));
+        }
+        self.inner.read_named(record, location, f)
+    }
+
     fn name(&self, location: Location, f: OnName<'_>) -> Result<(), StoreError> {
         if fails(&self.failing_name) {
             return Err(StoreError::Damaged("the test lets it fail".to_owned()));

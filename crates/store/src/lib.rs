@@ -304,6 +304,17 @@ pub trait Store: Send + Sync {
         f: OnValue<'_>,
     ) -> Result<bool, StoreError>;
 
+    /// As [`read`](Self::read), of a value that is not [large](Self::is_large). Does not call `f` and returns `false` if the
+    /// record there has another name. Only for stores that are not [partitioned](Abilities::partitioned).
+    fn read_named(
+        &self,
+        _record: RecordKey<'_>,
+        _location: Location,
+        _f: OnValue<'_>,
+    ) -> Result<bool, StoreError> {
+        Err(StoreError::NotSupported)
+    }
+
     /// Calls `f` once with the name that a value's record has. Fails if no value begins there. Only for stores that are not
     /// [partitioned](Abilities::partitioned).
     fn name(&self, _location: Location, _f: OnName<'_>) -> Result<(), StoreError> {

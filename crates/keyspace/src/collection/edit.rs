@@ -341,7 +341,7 @@ fn apply_edit(
     match (&mut collection.shape, value) {
         (Shape::Fields(index), Some(_)) => {
             if let Some(located) = located {
-                index.replace(hash, located, kind, location, None);
+                index.replace(hash, name, located, kind, location, None);
             } else {
                 let access = collection.next_ordinal;
                 collection.next_ordinal = access.wrapping_add(1);
@@ -350,7 +350,7 @@ fn apply_edit(
         }
         (Shape::Fields(index), None) => {
             if let Some(located) = located {
-                index.remove(hash, located);
+                index.remove(hash, name, located, names);
             }
         }
         (Shape::Scores(scores), value) => {
@@ -360,7 +360,7 @@ fn apply_edit(
                 (Some(old), Some(score)) => {
                     scores
                         .members_mut()
-                        .replace(hash, old.located, kind, location, None);
+                        .replace(hash, name, old.located, kind, location, None);
                     scores.rescore(old.score, score, name);
                 }
                 (Some(old), None) => scores.remove((hash, name), old.located, old.score, names),

@@ -216,7 +216,7 @@ impl Loading<'_> {
         if let Some(located) = located
             && let Some(table) = shard.table_mut(anchor.generation)
         {
-            table.index.remove(anchor.hash, located);
+            table.index.remove(anchor.hash, key, located, &names);
             self.keyspace.store.release(located.location)?;
         }
         Ok(())

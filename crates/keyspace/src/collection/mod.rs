@@ -477,7 +477,7 @@ fn relocate_name(
     let current = index.get(hash, name, names)?.map(Found::located);
     let moved = f(current.map(|current| current.location))?;
     if let (Some(location), Some(current)) = (moved, current) {
-        index.replace(hash, current, kind, location, None);
+        index.replace(hash, name, current, kind, location, None);
     }
     Ok(())
 }

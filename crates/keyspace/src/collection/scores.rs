@@ -132,7 +132,7 @@ impl ScoreIndex {
         {
             self.long_names_bytes -= outside_bytes(&removed.member);
         }
-        self.members.remove(hash, located);
+        self.members.remove(hash, member, located, names);
         if position == 0 {
             self.prefetch_next(Some, names);
         } else if position == self.len() {

@@ -440,7 +440,7 @@ impl Eviction<'_> {
                 .write(&[remove], &mut [Location::default()])?;
             Before::Live
         };
-        table.forget(hash, key, located);
+        table.forget(hash, key, located, &names);
         if expires {
             table.index.tighten(hash);
         }

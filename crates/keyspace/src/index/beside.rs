@@ -33,8 +33,6 @@ impl Kept {
 #[derive(Debug, Default)]
 pub(super) struct Beside {
     slots: Vec<Kept>,
-    /// Numbers without a name.
-    free: Vec<u32>,
     /// Bytes of keys outside `slots`.
     outside_bytes: usize,
 }
@@ -48,10 +46,6 @@ impl Beside {
             expires_at: expires_at.unwrap_or(NEVER),
         };
         self.outside_bytes += kept.outside_bytes();
-        if let Some(number) = self.free.pop() {
-            self.slots[number as usize] = kept;
-            return Location(number.into());
-        }
         if self.slots.len() == self.slots.capacity() {
             self.slots.reserve_exact((self.slots.len() / 8).max(4));
         }
@@ -72,20 +66,31 @@ impl Beside {
         kept.expires_at = expires_at.unwrap_or(NEVER);
     }
 
-    /// Forgets the name with this number, and returns it.
+    /// Takes out the name with this number, and leaves the number to nobody.
     pub fn take(&mut self, number: Location) -> Kept {
         let kept = std::mem::take(&mut self.slots[slot(number)]);
         self.outside_bytes -= kept.outside_bytes();
-        self.free.push(u32::try_from(number.0).unwrap_or(u32::MAX));
         kept
+    }
+
+    /// Forgets the name with this number. The last name gets the number. Frees capacity once it is twice what is needed.
+    pub fn remove(&mut self, number: Location) {
+        let kept = self.slots.swap_remove(slot(number));
+        self.outside_bytes -= kept.outside_bytes();
+        let len = self.slots.len();
+        if self.slots.capacity() >= 2 * len.max(8) {
+            self.slots.shrink_to(len + len / 8);
+        }
+    }
+
+    /// The number that the last name has had until a name was [removed](Self::remove).
+    pub fn next(&self) -> Location {
+        Location(self.slots.len() as u64)
     }
 
     /// DRAM that the names occupy, bytes.
     pub fn memory_bytes(&self) -> usize {
-        size_of::<Self>()
-            + self.slots.capacity() * size_of::<Kept>()
-            + self.free.capacity() * size_of::<u32>()
-            + self.outside_bytes
+        size_of::<Self>() + self.slots.capacity() * size_of::<Kept>() + self.outside_bytes
     }
 }
 

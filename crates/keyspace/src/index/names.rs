@@ -78,7 +78,6 @@ impl Found<'_> {
     #[inline]
     pub fn located(self) -> Located {
         Located {
-            place: self.entry.place,
             location: self.location,
             kind: self.entry.stored_kind(),
             expires_at: self.expires_at,
@@ -89,7 +88,6 @@ impl Found<'_> {
 /// What a look-up found. It stays true until the key's lock is released or the key changes.
 #[derive(Clone, Copy, Debug)]
 pub struct Located {
-    pub(super) place: Location,
     /// The location of the record.
     pub location: Location,
     /// The kind of the value's record.
@@ -102,7 +100,6 @@ impl Located {
     /// Stands for the place of an element that lies in the record of its key.
     pub fn in_key() -> Self {
         Self {
-            place: Location::default(),
             location: Location::default(),
             kind: Kind::String,
             expires_at: None,

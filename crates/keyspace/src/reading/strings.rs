@@ -6,6 +6,7 @@ use std::ops::{ControlFlow, Range};
 use super::Reading;
 use crate::hashing::shard_of;
 use crate::index::Found;
+use crate::shard::Shard;
 use crate::{Access, Keyspace, KeyspaceError, Kind, Millis, StringForm, Value};
 use store::{Location, RecordKey, Store, lend, within};
 
@@ -179,6 +180,16 @@ impl Keyspace {
         let hash = self.hashing.hash(key);
         let shard = self.locking().read_shard(shard_of(hash))?;
         let generation = self.generations.of(db);
+        let mut f = Some(f);
+        if let Some(read) =
+            self.reading()
+                .at_once(&shard, (hash, key), generation, access, &mut f)?
+        {
+            return Ok(read);
+        }
+        let Some(f) = f else {
+            return Ok(None);
+        };
         let found = shard.get(self.names(generation), hash, key)?;
         let found = self.expiry().live(found, access.now);
         self.reading().string(hash, generation, found, access, f)
@@ -186,6 +197,50 @@ impl Keyspace {
 }
 
 impl<'a> Reading<'a> {
+    /// Finds a key's string and reads it with one look at the record. `None` if that does not do: the store finds records by
+    /// their names, the key's value is of another type or long, or the entry whose hash fits is another key's. Then `f` is
+    /// still there.
+    #[inline]
+    fn at_once<R, F: FnOnce(StringView<'_>) -> R>(
+        self,
+        shard: &Shard,
+        (hash, key): (u64, &[u8]),
+        generation: u32,
+        access: Access,
+        f: &mut Option<F>,
+    ) -> Result<Option<Option<R>>, KeyspaceError> {
+        let Keyspace { hashing, store, .. } = self.keyspace;
+        if self.keyspace.partitioned {
+            return Ok(None);
+        }
+        let index = shard.table(generation).map(|table| &table.index);
+        let Some((entry, location)) = index.and_then(|index| index.guess(hash)) else {
+            return Ok(Some(None));
+        };
+        if entry.kind() != Kind::String || store.is_large(location) {
+            return Ok(None);
+        }
+        let record = hashing.record(hash, generation, key);
+        let mut result = None;
+        let mut deadline = None;
+        let same = store.read_named(record, location, &mut |value| {
+            deadline = value.expires_at;
+            if deadline.is_none_or(|deadline| deadline > access.now) {
+                result = f.take().map(|f| f(value.into()));
+            }
+        })?;
+        if !same {
+            return Ok(None);
+        }
+        if self.keyspace.expiry().has_passed(deadline, access.now) {
+            return Ok(Some(None));
+        }
+        if access.touch {
+            entry.touch(access.now, self.keyspace.eviction.clock());
+        }
+        Ok(Some(result))
+    }
+
     pub(crate) fn string<R>(
         self,
         hash: u64,

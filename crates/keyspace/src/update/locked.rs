@@ -207,7 +207,7 @@ pub(super) fn found_again<'a>(
 ) -> Option<Found<'a>> {
     let stored = stored?;
     Some(Found {
-        entry: shard.at(generation, hash, stored)?,
+        entry: shard.at(generation, (hash, key), stored)?,
         key,
         location: stored.location,
         expires_at: stored.expires_at,

@@ -45,7 +45,7 @@ use super::{
     OnPiece, OnRecord, OnValue, RecordKey, Relocate, Store, StoreError, Upkeep, Usage, Visited,
     Worked, Write,
 };
-use crate::model::{Millis, Name, Range, Value, now_ms};
+use crate::model::{Millis, Name, Range, RecordKind, Value, now_ms};
 use compact::Compaction;
 use expired::Expired;
 use header::Which;
@@ -66,8 +66,8 @@ pub const ENGINES: [&str; 2] = ["cmap", "vcmap"];
 /// The store commits staged parts of a large value at this many bytes: they need not wait for the value's end.
 const PARTS_PENDING_MAX: u64 = 4 << 20;
 
-/// What a look at a record's name reads of it, unless the key is long.
-const NAME_BYTES: usize = 72;
+/// What a look at a record's name reads of it, unless the key is longer than 16 bytes.
+const NAME_BYTES: usize = record::HEADER_BYTES + 16;
 
 /// The first of the pool's words for guards: the front log's serial number, its offset with a checksum, and the same
 /// two words of the compaction's log.
@@ -149,12 +149,7 @@ impl Packed {
         }
         self.with_record(spot, |record| match record.form {
             Form::Value(kind) => {
-                f(Value {
-                    kind: kind.kind,
-                    form: kind.form,
-                    expires_at: record.expires_at,
-                    bytes: record.body,
-                });
+                f(value(kind, &record));
                 Ok(())
             }
             _ => Err(StoreError::Damaged(format!("no value at {spot:?}"))),
@@ -224,6 +219,26 @@ impl Store for Packed {
         f: OnValue<'_>,
     ) -> Result<bool, StoreError> {
         self.read_at(location.into(), f).map(|()| true)
+    }
+
+    #[inline]
+    fn read_named(
+        &self,
+        name: RecordKey<'_>,
+        location: Location,
+        f: OnValue<'_>,
+    ) -> Result<bool, StoreError> {
+        let spot = Spot::from(location);
+        self.with_record(spot, |record| match record.form {
+            Form::Value(kind) => {
+                let same = record.generation == name.generation && record.key == name.key;
+                if same {
+                    f(value(kind, &record));
+                }
+                Ok(same)
+            }
+            _ => Err(StoreError::Damaged(format!("no value at {spot:?}"))),
+        })?
     }
 
     #[inline]
@@ -315,7 +330,7 @@ impl Store for Packed {
             ..
         } = location.into();
         let name = length.min(NAME_BYTES);
-        self.space.segments().prefetch(segment, offset, name);
+        self.space.segments().prefetch_few(segment, offset, name);
     }
 
     fn write(&self, writes: &[Write<'_>], locations: &mut [Location]) -> Result<(), StoreError> {
@@ -523,6 +538,16 @@ impl Store for Packed {
         self.expired.store(&self.metadata);
         self.metadata.mark_closed();
         Ok(())
+    }
+}
+
+/// What a record of a whole value holds.
+fn value<'a>(kind: RecordKind, record: &Record<'a>) -> Value<'a> {
+    Value {
+        kind: kind.kind,
+        form: kind.form,
+        expires_at: record.expires_at,
+        bytes: record.body,
     }
 }
 

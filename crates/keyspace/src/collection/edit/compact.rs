@@ -35,8 +35,8 @@ impl Edit {
         let (len, encoding) = match &self.what {
             What::Elements(edits) => {
                 let after = edits.encoding_after(self.kind, old.len(), old.encoding(), &limits);
-                let is_small = !edits.leaves_compact
-                    && edits.given_bytes() <= limits.compact_bytes_max;
+                let is_small =
+                    !edits.leaves_compact && edits.given_bytes() <= limits.compact_bytes_max;
                 if is_small && after != Encoding::Full {
                     edits.rewrite(keyspace, self.kind, old, after, out);
                 }

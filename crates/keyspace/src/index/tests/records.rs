@@ -73,7 +73,7 @@ impl<'h> Table<'h> {
             access: 0,
         };
         let located = self.index.insert(self.hash(key), new);
-        assert!(self.index.at(self.hash(key), located).is_some());
+        assert!(self.index.at(self.hash(key), key, located).is_some());
     }
 
     /// Gives a key another record; returns whether it was there.
@@ -87,15 +87,16 @@ impl<'h> Table<'h> {
         let location = Location(location);
         let new = self
             .index
-            .replace(hash, old, Kind::String, location, expires_at);
-        new.is_some_and(|new| self.index.at(hash, new).is_some())
+            .replace(hash, key, old, Kind::String, location, expires_at);
+        new.is_some_and(|new| self.index.at(hash, key, new).is_some())
     }
 
     /// Removes a key; returns where it was.
     pub fn remove(&mut self, key: &[u8]) -> Option<Located> {
         let old = self.located(key)?;
         self.records.by_location.remove(&old.location.0);
-        assert!(self.index.remove(self.hash(key), old));
+        let hash = self.hash(key);
+        assert!(self.index.remove(hash, key, old, &self.records));
         Some(old)
     }
 
