@@ -228,6 +228,11 @@ impl<'k> Built<'k> {
             View::Stream(stream) => stream.for_records(|name, value| self.push(name, value))?,
             View::String(_) => return Err(KeyspaceError::WrongKind),
         }
+        // Redis looks at no limits as it copies a value.
+        self.encoding = encoding;
+        if let Some(locked) = &mut self.locked {
+            locked.encoding = encoding;
+        }
         Ok(())
     }
 

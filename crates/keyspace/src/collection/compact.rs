@@ -115,11 +115,10 @@ impl<'a> Body<'a> {
     /// The collection in a record, all of whose bytes are checked.
     pub fn check(kind: Kind, record: &'a [u8]) -> Result<Self, KeyspaceError> {
         let body = Self::open(kind, record)?;
-        let mut items = body.items();
         let mut names = HashSet::with_capacity(if body.len > FEW { body.len } else { 0 });
         let mut before: Option<Item<'_>> = None;
         let (mut met, mut bytes) = (0, 0);
-        while let Some(item) = items.next() {
+        for item in body.items() {
             let in_order = match (body.kind, before) {
                 (Kind::SortedSet, before) => {
                     let score = decode_score(item.value).ok_or(DAMAGED)?;

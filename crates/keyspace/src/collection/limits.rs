@@ -61,7 +61,7 @@ impl FormLimits {
 
     /// Whether a collection may be one record of `bytes` bytes.
     pub fn is_compact(&self, bytes: usize, len: usize) -> bool {
-        bytes <= self.compact_bytes_max && len <= usize::from(u16::MAX)
+        bytes <= self.compact_bytes_max && u16::try_from(len).is_ok()
     }
 
     /// The form of a hash, a set or a sorted set after an element was set that has `name` and, in a hash, a value of
@@ -143,14 +143,12 @@ impl FormLimits {
     }
 
     fn of_list(&self) -> (usize, usize) {
-        match usize::try_from(self.list_size) {
-            Ok(len) => (LIST_BYTES_MAX, len.max(1)),
-            Err(_) => {
-                let level = usize::try_from(self.list_size.saturating_neg() - 1);
-                let level = level.unwrap_or(usize::MAX).min(LIST_BYTES.len() - 1);
-                (LIST_BYTES[level], usize::MAX)
-            }
+        if let Ok(len) = usize::try_from(self.list_size) {
+            return (LIST_BYTES_MAX, len.max(1));
         }
+        let level = usize::try_from(self.list_size.saturating_neg() - 1);
+        let level = level.unwrap_or(usize::MAX).min(LIST_BYTES.len() - 1);
+        (LIST_BYTES[level], usize::MAX)
     }
 }
 

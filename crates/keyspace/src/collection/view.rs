@@ -10,6 +10,7 @@ use lock_order::RwLock;
 
 pub use fields::Fields;
 pub use list::List;
+pub(super) use list::form_of;
 pub use scores::Scores;
 
 use super::compact::Builder;

@@ -9,6 +9,7 @@ use super::{
 };
 use crate::collection::compact::{Item, ShortScore, compare_scored};
 use crate::collection::elements::encode_score;
+use crate::collection::view::form_of;
 use crate::{Keyspace, KeyspaceError, Kind};
 
 /// What becomes of a compact collection.
@@ -83,6 +84,11 @@ impl Edit {
             }
             (What::List(edits), Shape::List(items)) => {
                 let source = Source::new(keyspace, self.id);
+                let before = if collection.is_unmarked {
+                    form_of(&source, items, &limits)?
+                } else {
+                    before
+                };
                 edits.measure(items, before, collection.listpack_bytes, &source, &limits)
             }
             _ => Ok(before),

@@ -155,20 +155,19 @@ impl<'a> Fields<'a> {
         count: usize,
         mut visit: impl FnMut(&[u8]),
     ) -> Result<Option<Cursor>, KeyspaceError> {
-        match self.shape {
-            FieldsShape::Elements {
-                source,
-                index,
-                encoding: Encoding::Full,
-            } => scan(source, index, cursor, count, visit),
-            _ => {
-                // A small collection is returned whole, as Redis does; the cursor does not matter.
-                for name in self.names()? {
-                    visit(&name?);
-                }
-                Ok(None)
-            }
+        if let FieldsShape::Elements {
+            source,
+            index,
+            encoding: Encoding::Full,
+        } = self.shape
+        {
+            return scan(source, index, cursor, count, visit);
         }
+        // A small collection is returned whole, as Redis does; the cursor does not matter.
+        for name in self.names()? {
+            visit(&name?);
+        }
+        Ok(None)
     }
 
     /// A random name; `None` if there are none.

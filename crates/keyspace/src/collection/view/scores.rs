@@ -136,23 +136,23 @@ impl<'a> Scores<'a> {
         count: usize,
         visit: impl FnMut(&[u8]),
     ) -> Result<Option<Cursor>, KeyspaceError> {
-        match self.shape {
-            ScoresShape::Elements {
-                source,
-                ranked,
-                encoding: Encoding::Full,
-            } => scan(source, ranked.members(), cursor, count, visit),
-            _ => {
-                // A small collection is returned whole, as Redis does; the cursor does not matter.
-                let members = self.range(0..self.len());
-                members.map(|(member, _)| member).for_each(visit);
-                Ok(None)
-            }
+        if let ScoresShape::Elements {
+            source,
+            ranked,
+            encoding: Encoding::Full,
+        } = self.shape
+        {
+            return scan(source, ranked.members(), cursor, count, visit);
         }
+        // A small collection is returned whole, as Redis does; the cursor does not matter.
+        let members = self.range(0..self.len());
+        members.map(|(member, _)| member).for_each(visit);
+        Ok(None)
     }
 }
 
 /// Members of either form.
+#[allow(clippy::large_enum_variant)] // It lives on the stack for one call.
 enum Ranked<'a, E> {
     Elements(E),
     Compact(smallvec::IntoIter<[(&'a [u8], f64); 16]>),
