@@ -20,9 +20,11 @@ const GARBAGE_PER_TURN: usize = 512;
 /// The rest after background removal, as a multiple of the time it worked: 1 means half of a core.
 const REST_SHARE: u32 = 1;
 
-/// How long the store works before the thread rests, and the longest pause between two checks for work.
+/// How long the store works before the thread rests.
 const WORK_TIME: Duration = Duration::from_millis(1);
-const LOOK_TIME: Duration = Duration::from_millis(100);
+
+/// The longest pause between two checks for work. After a whole one the store counts as idle.
+const LOOK_TIME: Duration = Duration::from_millis(50);
 
 /// The background threads. Dropping this ends them.
 #[derive(Debug)]
@@ -170,7 +172,27 @@ fn keep_up(keyspace: &Keyspace, stop: &AtomicBool) {
                 std::thread::park_timeout(started.elapsed() * REST_SHARE);
             }
             (Ok(Worked::Elsewhere), _) => std::thread::park_timeout(WORK_TIME),
-            _ => keyspace.store.wait_for_work(LOOK_TIME),
+            _ => {
+                if !keyspace.store.wait_for_work(LOOK_TIME) {
+                    work_when_idle(keyspace, stop);
+                }
+            }
+        }
+    }
+}
+
+/// Prepares for later writes until that is done or the store asks for something. It rests after each step, so that a
+/// command that comes meanwhile finds a core.
+fn work_when_idle(keyspace: &Keyspace, stop: &AtomicBool) {
+    loop {
+        let started = Instant::now();
+        if stop.load(Ordering::Acquire) || !keyspace.store.work_when_idle() {
+            return;
+        }
+        if keyspace.store.wait_for_work(started.elapsed() * REST_SHARE) {
+            // The next wait must not miss it.
+            keyspace.store.end_wait();
+            return;
         }
     }
 }

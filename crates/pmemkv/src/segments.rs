@@ -9,12 +9,16 @@
 //! A segment begins with [`SEGMENT_HEADER_BYTES`] that each append rewrites. Appended bytes do not change until
 //! [`reset`](Segments::reset), which waits for all readers.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 use std::ffi::{c_char, c_void};
 use std::ptr;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use nix::libc;
 use parking_lot::Mutex;
 use pmemkv_sys as sys;
 
@@ -29,6 +33,9 @@ pub const SEGMENT_HEADER_BYTES: usize = 64;
 
 /// How many bytes a processor fetches at a time.
 const CACHE_LINE_BYTES: usize = 64;
+
+/// The unit of mappings.
+const PAGE_BYTES: usize = 4096;
 
 /// How many lines a prefetch asks for. The processor itself fetches the next ones when the reading goes on.
 const PREFETCHED_LINES: usize = 4;
@@ -333,6 +340,26 @@ impl Segments {
         }
     }
 
+    /// Has the system map all pages of a segment for writing, so that the first writes do not wait for it. Where the
+    /// kernel cannot (before Linux 5.14), nothing happens.
+    pub fn populate(&self, number: u32) {
+        let Ok(segment) = self.segment(number) else {
+            return;
+        };
+        let first = (segment.start.0 as usize).next_multiple_of(PAGE_BYTES);
+        let end = (segment.start.0 as usize + self.segment_bytes) / PAGE_BYTES * PAGE_BYTES;
+        let start = segment
+            .start
+            .0
+            .wrapping_add(first - segment.start.0 as usize);
+        let bytes = end.saturating_sub(first);
+        // SAFETY: the pages lie within the value, which is mapped as long as the database is open; the call changes no
+        // byte of them.
+        let failed = unsafe { libc::madvise(start.cast(), bytes, libc::MADV_POPULATE_WRITE) };
+        // The writes then map them one by one.
+        let _ = failed;
+    }
+
     fn segment(&self, number: u32) -> Result<&Segment, Error> {
         self.slots
             .get(number as usize)
@@ -431,128 +458,5 @@ impl Found {
         let found = unsafe { &mut *arg.cast::<Self>() };
         found.start = value.cast_mut().cast();
         found.bytes = value_bytes;
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-    use std::sync::atomic::AtomicBool;
-
-    use super::super::{Config, Error};
-    use super::*;
-
-    const BYTES: usize = 4096;
-
-    fn open(engine: &str, directory: &std::path::Path, create: bool) -> Result<Segments, Error> {
-        let mut config = Config::new()?;
-        if engine == "cmap" {
-            config.put_path(directory.join("segments.pool"))?;
-        } else {
-            config.put_path(directory)?;
-        }
-        config.put_size(64 << 20)?;
-        if create && engine == "cmap" {
-            config.put_force_create(true)?;
-        }
-        Segments::open(Database::open(engine, config)?, BYTES, 0, 8, None)
-    }
-
-    fn text(segments: &Segments, number: u32, offset: usize, length: usize) -> Option<Vec<u8>> {
-        segments.read(number, offset, length, <[u8]>::to_vec)
-    }
-
-    #[test]
-    fn appends_are_read_where_they_lie() -> Result<(), Error> {
-        for engine in ["cmap", "vcmap"] {
-            let directory = tempfile::tempdir().expect("a directory");
-            let segments = open(engine, directory.path(), true)?;
-            assert_eq!(segments.count(), 0);
-            assert_eq!((segments.add(&[0; 64])?, segments.add(&[0; 64])?), (0, 1));
-            assert_eq!(text(&segments, 0, 0, 1), None);
-            segments.append(0, b"hello ", &[1; 64])?;
-            segments.append(0, b"world", &[2; 64])?;
-            assert_eq!(
-                text(&segments, 0, 0, 11).as_deref(),
-                Some(&b"hello world"[..])
-            );
-            assert_eq!(text(&segments, 0, 6, 5).as_deref(), Some(&b"world"[..]));
-            assert_eq!(text(&segments, 0, 6, 6), None);
-            assert_eq!(text(&segments, 0, usize::MAX, 2), None);
-            assert_eq!(text(&segments, 1, 0, 1), None);
-            assert_eq!(text(&segments, 7, 0, 0), None);
-            assert_eq!(segments.header(0)?, [2; 64]);
-            let rest = vec![7; BYTES - SEGMENT_HEADER_BYTES - 11];
-            segments.append(0, &rest, &[3; 64])?;
-            assert!(segments.append(0, b"x", &[4; 64]).is_err());
-            segments.reset(0, &[0; 64])?;
-            assert_eq!(text(&segments, 0, 0, 1), None);
-            segments.append(0, b"again", &[5; 64])?;
-            assert_eq!(text(&segments, 0, 0, 5).as_deref(), Some(&b"again"[..]));
-        }
-        Ok(())
-    }
-
-    #[test]
-    fn are_found_again() -> Result<(), Error> {
-        let directory = tempfile::tempdir().expect("a directory");
-        let segments = open("cmap", directory.path(), true)?;
-        segments.add(&[0; 64])?;
-        segments.append(0, b"kept", &[9; 64])?;
-        drop(segments);
-        let segments = open("cmap", directory.path(), false)?;
-        assert_eq!((segments.count(), segments.header(0)?), (1, [9; 64]));
-        assert_eq!(text(&segments, 0, 0, 4), None);
-        segments.set_readable(0, 4)?;
-        assert_eq!(text(&segments, 0, 0, 4).as_deref(), Some(&b"kept"[..]));
-        assert!(segments.set_readable(0, 3).is_err());
-        assert!(segments.set_readable(0, BYTES).is_err());
-        Ok(())
-    }
-
-    #[test]
-    fn has_a_limit_and_says_what_it_cannot_use() -> Result<(), Error> {
-        let directory = tempfile::tempdir().expect("a directory");
-        let segments = open("vcmap", directory.path(), true)?;
-        for _ in 0..8 {
-            segments.add(&[0; 64])?;
-        }
-        assert!(matches!(segments.add(&[0; 64]), Err(Error::OutOfMemory(_))));
-        assert!(matches!(
-            open("vsmap", directory.path(), true),
-            Err(Error::NotSupported(_))
-        ));
-        Ok(())
-    }
-
-    /// A reader that began before a reset never sees bytes from after it.
-    #[test]
-    fn readers_beside_resets_see_whole_lives() -> Result<(), Error> {
-        let directory = tempfile::tempdir().expect("a directory");
-        let segments = Arc::new(open("vcmap", directory.path(), true)?);
-        segments.add(&[0; 64])?;
-        let stop = Arc::new(AtomicBool::new(false));
-        let reader = std::thread::spawn({
-            let (segments, stop) = (Arc::clone(&segments), Arc::clone(&stop));
-            move || {
-                let mut met = 0;
-                while !stop.load(Ordering::Relaxed) {
-                    let same = segments.read(0, 0, 1000, |bytes| {
-                        bytes.iter().all(|byte| *byte == bytes[0])
-                    });
-                    assert_ne!(same, Some(false));
-                    met += usize::from(same.is_some());
-                }
-                met
-            }
-        });
-        for life in 0..2_000u32 {
-            let byte = life.to_le_bytes()[0];
-            segments.append(0, &[byte; 1000], &[0; 64])?;
-            segments.reset(0, &[0; 64])?;
-        }
-        stop.store(true, Ordering::Relaxed);
-        reader.join().expect("the reader saw nothing torn");
-        Ok(())
     }
 }

@@ -184,8 +184,12 @@ impl Store for Arc<Faults> {
         self.inner.stored_bytes(location)
     }
 
-    fn wait_for_work(&self, time: Duration) {
-        self.inner.wait_for_work(time);
+    fn work_when_idle(&self) -> bool {
+        self.inner.work_when_idle()
+    }
+
+    fn wait_for_work(&self, time: Duration) -> bool {
+        self.inner.wait_for_work(time)
     }
 
     fn end_wait(&self) {

@@ -464,9 +464,15 @@ pub trait Store: Send + Sync {
         Ok(0)
     }
 
-    /// Waits until there may be something to do, for at most `time`.
-    fn wait_for_work(&self, time: Duration) {
+    /// Does one piece of work, of about a millisecond, that makes later writes cheaper. Returns whether it did something.
+    fn work_when_idle(&self) -> bool {
+        false
+    }
+
+    /// Waits until there may be something to do, for at most `time`. Returns whether there may be.
+    fn wait_for_work(&self, time: Duration) -> bool {
         std::thread::park_timeout(time);
+        false
     }
 
     /// Ends a [wait](Self::wait_for_work) of a thread that is not parked.

@@ -25,6 +25,7 @@ mod rehearse;
 mod release;
 mod roll;
 mod space;
+mod spares;
 #[cfg(test)]
 mod tests;
 mod write;
@@ -402,13 +403,17 @@ impl Store for Packed {
         Ok((spot.length + bytes) as u64)
     }
 
-    fn wait_for_work(&self, time: Duration) {
+    fn work_when_idle(&self) -> bool {
+        self.space.prepare_one()
+    }
+
+    fn wait_for_work(&self, time: Duration) -> bool {
         let (rung, bell) = &self.bell;
         let mut rung = rung.lock();
         if !*rung {
             bell.wait_for(&mut rung, time);
         }
-        *rung = false;
+        std::mem::take(&mut *rung)
     }
 
     fn end_wait(&self) {

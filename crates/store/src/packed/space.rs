@@ -9,11 +9,9 @@ use super::header::{Header, VERSION_WITHOUT_PLACE};
 use super::kept::Kept;
 use super::record::{Binding, Spot};
 use super::roll::Roll;
+use super::spares::Idle;
 use crate::StoreError;
-use pmemkv::{Error, SEGMENT_HEADER_BYTES, Segments};
-
-/// How many free segments the store keeps ready, so that no command waits for a new one.
-const SPARES: u32 = 4;
+use pmemkv::{SEGMENT_HEADER_BYTES, Segments};
 
 /// A pool is full when live records take this share of what it can hold: without the rest the compaction could gain
 /// nothing. At 97 of 100 it copies some 15 bytes for each one it frees.
@@ -56,22 +54,23 @@ struct Account {
 /// The account of all segments.
 #[derive(Debug)]
 pub struct Space {
-    segments: Segments,
-    roll: Roll,
+    pub(super) segments: Segments,
+    pub(super) roll: Roll,
     accounts: Box<[Account]>,
     free: Mutex<Vec<u32>>,
     /// Length of `free`.
-    free_count: AtomicU32,
+    pub(super) free_count: AtomicU32,
     /// How many segments exist, free ones included.
-    made: AtomicU32,
+    pub(super) made: AtomicU32,
     /// How many segments can exist. It falls if the pool turns out to have room for fewer.
-    made_max: AtomicU32,
+    pub(super) made_max: AtomicU32,
     live: AtomicI64,
     tombstone_bytes: AtomicI64,
     next_serial: AtomicU64,
     /// How many available segments a thread waits for.
     wanted: AtomicU32,
     kept: Kept,
+    pub(super) idle: Idle,
 }
 
 /// How the pool's space is used.
@@ -107,6 +106,7 @@ impl Space {
             next_serial: AtomicU64::new(1),
             wanted: AtomicU32::new(0),
             kept: Kept::new(segments_max),
+            idle: Idle::default(),
             roll,
             segments,
         }
@@ -157,6 +157,12 @@ impl Space {
         self.free_count.store(len(&free), Ordering::Release);
     }
 
+    /// The free segment that is taken after `n` others.
+    pub(super) fn nth_next(&self, n: u32) -> Option<u32> {
+        let free = self.free.lock();
+        free.iter().rev().nth(n as usize).copied()
+    }
+
     /// A bound above all serial numbers given out so far.
     pub fn serial_bound(&self) -> u64 {
         self.next_serial.load(Ordering::Acquire)
@@ -201,42 +207,6 @@ impl Space {
         account.has_places.store(true, Ordering::Relaxed);
         account.serial.store(serial, Ordering::Release);
         serial
-    }
-
-    /// Makes one more segment.
-    fn make(&self) -> Result<(), StoreError> {
-        if self.possible() == 0 {
-            return Err(StoreError::OutOfMemory);
-        }
-        match self.segments.add(&Header::FREE.encode()) {
-            Ok(segment) => {
-                self.roll.note_made(segment + 1);
-                self.made.fetch_add(1, Ordering::AcqRel);
-                self.found_free(segment);
-                Ok(())
-            }
-            Err(Error::OutOfMemory(_)) => {
-                let made = self.made.load(Ordering::Acquire);
-                tracing::info!(segments = made, "the pool takes no more segments");
-                self.made_max.store(made, Ordering::Release);
-                Err(StoreError::OutOfMemory)
-            }
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    /// Makes spare segments until there are enough or the pool has no room for more.
-    pub fn make_spares(&self) {
-        while self.free_count.load(Ordering::Acquire) < SPARES && self.possible() > 0 {
-            if self.make().is_err() {
-                return;
-            }
-        }
-    }
-
-    /// Whether [`make_spares`](Self::make_spares) has something to do.
-    pub fn wants_spares(&self) -> bool {
-        self.free_count.load(Ordering::Acquire) < SPARES && self.possible() > 0
     }
 
     /// Puts an emptied segment back into the free list.
@@ -354,7 +324,7 @@ impl Space {
     }
 
     /// Segments that can still be made.
-    fn possible(&self) -> u32 {
+    pub(super) fn possible(&self) -> u32 {
         let max = self.made_max.load(Ordering::Acquire);
         max.saturating_sub(self.made.load(Ordering::Acquire))
     }

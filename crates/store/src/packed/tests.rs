@@ -12,6 +12,7 @@ mod missing;
 mod partial;
 mod patch;
 mod repair;
+mod spares;
 
 use std::collections::HashMap;
 use std::path::Path;
