@@ -6,8 +6,14 @@
 //! database and does none of the three, so it asks for each value's address once, and from then on reads without a
 //! call.
 //!
-//! A segment begins with [`SEGMENT_HEADER_BYTES`] that each append rewrites. Appended bytes do not change until
-//! [`reset`](Segments::reset), which waits for all readers.
+//! A segment begins with [`SEGMENT_HEADER_BYTES`]. They have room for two entries, of which each append writes the one that
+//! it did not write last. Appended bytes do not change until [`reset`](Segments::reset) or [`end`](Segments::end), which
+//! wait for all readers.
+//!
+//! Appends go to the kept address too, beside the engine: its write iterator copies what it overwrites to an undo log, and
+//! takes some eight barriers. The bytes behind the readable ones need no undo, since nothing reads them. One barrier then makes
+//! bytes and entry durable, so after a loss of power the entry may be there without all of the bytes: the caller's entries
+//! say where an append began, and its bytes tell whether they are whole.
 
 #[cfg(test)]
 mod tests;
@@ -15,8 +21,8 @@ mod tests;
 use std::collections::BTreeMap;
 use std::ffi::{c_char, c_void};
 use std::ptr;
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use nix::libc;
 use parking_lot::Mutex;
@@ -25,20 +31,30 @@ use pmemkv_sys as sys;
 use super::callback::slice;
 use super::database::{Access, Database};
 use super::error::{Error, Status};
+use super::persist::{PAGE_BYTES, Persist};
 use super::prefetch::prefetch;
 use super::readers::{Readers, Reading};
 
 /// Bytes of a segment's header, at its start.
 pub const SEGMENT_HEADER_BYTES: usize = 64;
 
+/// Bytes of an entry in a segment's header.
+pub const SEGMENT_ENTRY_BYTES: usize = 24;
+
+/// Where the entries begin.
+const ENTRIES_AT: usize = 8;
+
+/// Words of an entry, which reach the memory one by one.
+const ENTRY_WORDS: usize = SEGMENT_ENTRY_BYTES / size_of::<u64>();
+
 /// How many bytes a processor fetches at a time.
 const CACHE_LINE_BYTES: usize = 64;
 
-/// The unit of mappings.
-const PAGE_BYTES: usize = 4096;
-
 /// How many lines a prefetch asks for. The processor itself fetches the next ones when the reading goes on.
 const PREFETCHED_LINES: usize = 4;
+
+/// An entry.
+pub type Entry = [u8; SEGMENT_ENTRY_BYTES];
 
 /// A header.
 pub type Header = [u8; SEGMENT_HEADER_BYTES];
@@ -52,6 +68,8 @@ pub struct Segments {
     segment_bytes: usize,
     /// Whether the engine's data outlive the process. Such an engine has write iterators.
     durable: bool,
+    /// Known with the first segment, where the engine's data outlive the process.
+    persist: OnceLock<Arc<Persist>>,
     database: Database,
     /// Lets tests make the engine fail.
     #[cfg(any(test, feature = "testing"))]
@@ -98,8 +116,8 @@ struct Segment {
     start: Place,
     /// Its first `readable` bytes after the header do not change.
     readable: AtomicUsize,
-    /// The thread that writes to the segment holds it.
-    writer: Mutex<()>,
+    /// The thread that writes to the segment holds it, and learns which entry is next.
+    writer: Mutex<usize>,
 }
 
 /// Reads segments. No segment is emptied while it lives.
@@ -165,6 +183,7 @@ impl Segments {
             readers: Readers::new(),
             segment_bytes,
             durable,
+            persist: OnceLock::new(),
             database,
             #[cfg(any(test, feature = "testing"))]
             appends_left: AppendsLeft::default(),
@@ -240,7 +259,7 @@ impl Segments {
         let header = self.header(number)?;
         let segment = self.segment(number)?;
         let _writer = segment.writer.lock();
-        self.write(number, segment, &[(0, &header)])
+        self.write(number, segment, &header)
     }
 
     /// How many bytes after the header can be read.
@@ -269,16 +288,26 @@ impl Segments {
         Ok(())
     }
 
-    /// Appends to the readable bytes and replaces the header, in one step. On return it is durable, if the engine is.
+    /// Says which entry of a segment the next append writes, where an earlier process has written the header.
     ///
     /// # Errors
-    /// [`Error::InvalidArgument`] if the bytes do not fit the segment, and any error of the engine. Nothing has changed
-    /// then.
-    pub fn append(&self, number: u32, bytes: &[u8], header: &Header) -> Result<(), Error> {
+    /// [`Error::InvalidArgument`] where there is no such segment.
+    pub fn go_on_with(&self, number: u32, entry: usize) -> Result<(), Error> {
+        *self.segment(number)?.writer.lock() = entry % 2;
+        Ok(())
+    }
+
+    /// Appends to the readable bytes, and writes the header's next entry. On return both are durable, if the engine is.
+    /// After a loss of power before that, any of them may be.
+    ///
+    /// # Errors
+    /// [`Error::InvalidArgument`] if the bytes do not fit the segment, and [`Error::Io`] where the operating system could not
+    /// write. Then the same append may be tried again.
+    pub fn append(&self, number: u32, bytes: &[u8], entry: &Entry) -> Result<(), Error> {
         #[cfg(any(test, feature = "testing"))]
         self.appends_left.take()?;
         let segment = self.segment(number)?;
-        let _writer = segment.writer.lock();
+        let mut next = segment.writer.lock();
         let readable = segment.readable.load(Ordering::Relaxed);
         let start = SEGMENT_HEADER_BYTES + readable;
         if bytes.len() > self.segment_bytes - start {
@@ -287,24 +316,81 @@ impl Segments {
                 bytes.len()
             )));
         }
-        self.write(number, segment, &[(start, bytes), (0, header)])?;
+        let place = segment.start.0.wrapping_add(start);
+        match self.persist.get() {
+            // SAFETY: the range was checked; the thread holds `writer`, and no thread reads beyond `readable`.
+            Some(persist) => unsafe { persist.copy(place, bytes) },
+            // SAFETY: as above; `bytes` is not part of a segment's unreadable rest.
+            None => unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), place, bytes.len()) },
+        }
+        self.enter(segment, *next, entry, start + bytes.len())?;
+        *next = 1 - *next;
         segment
             .readable
             .store(readable + bytes.len(), Ordering::Release);
         Ok(())
     }
 
-    /// Empties a segment and gives it a new header. On return it is durable, if the engine is. Waits for the readers of
-    /// all segments, so a closure that reads must not call it.
+    /// Empties a segment, and writes the header's next entry. On return it is durable, if the engine is. Waits for the readers
+    /// of all segments, so a closure that reads must not call it.
+    ///
+    /// # Errors
+    /// [`Error::Io`] where the operating system could not write: nothing has changed for readers then.
+    pub fn end(&self, number: u32, entry: &Entry) -> Result<(), Error> {
+        let segment = self.segment(number)?;
+        let mut next = segment.writer.lock();
+        self.enter(segment, *next, entry, SEGMENT_HEADER_BYTES)?;
+        *next = 1 - *next;
+        self.empty(segment);
+        Ok(())
+    }
+
+    /// Writes an entry, and makes the first `bytes` of the segment durable.
+    fn enter(
+        &self,
+        segment: &Segment,
+        number: usize,
+        entry: &Entry,
+        bytes: usize,
+    ) -> Result<(), Error> {
+        let place = segment
+            .start
+            .0
+            .wrapping_add(ENTRIES_AT + number * SEGMENT_ENTRY_BYTES);
+        let Some(persist) = self.persist.get() else {
+            // SAFETY: the entry lies in the header, and the caller holds `writer`.
+            unsafe { ptr::copy_nonoverlapping(entry.as_ptr(), place, entry.len()) };
+            return Ok(());
+        };
+        // SAFETY: as above; the place is aligned, since `find` has checked the segment's; all that is stored is words.
+        let words = unsafe { &*place.cast::<[AtomicU64; ENTRY_WORDS]>() };
+        let (values, _) = entry.as_chunks();
+        // After the bytes, and the checksum at its end last: the process may be killed anywhere in between.
+        for (word, value) in words.iter().zip(values) {
+            word.store(u64::from_le_bytes(*value), Ordering::Release);
+        }
+        persist.flush(place, entry.len());
+        persist
+            .finish(segment.start.0, bytes)
+            .map_err(|error| Error::Io(error.to_string()))
+    }
+
+    /// Empties a segment and gives it a new header, whose first entry counts. On return it is durable, if the engine is. Waits
+    /// for the readers of all segments, so a closure that reads must not call it.
     pub fn reset(&self, number: u32, header: &Header) -> Result<(), Error> {
         let segment = self.segment(number)?;
-        let _writer = segment.writer.lock();
-        self.write(number, segment, &[(0, header)])?;
+        let mut next = segment.writer.lock();
+        self.write(number, segment, header)?;
+        *next = 1;
+        self.empty(segment);
+        Ok(())
+    }
+
+    fn empty(&self, segment: &Segment) {
         // From here on no reader begins to read this segment. The next append may overwrite the bytes only after the
         // present readers have ended.
         segment.readable.store(0, Ordering::SeqCst);
         self.readers.wait();
-        Ok(())
     }
 
     /// Lends `length` bytes of a segment from `offset` after its header on; `None` where not all of them can be read.
@@ -367,26 +453,20 @@ impl Segments {
             .ok_or_else(|| Error::InvalidArgument(format!("there is no segment {number}")))
     }
 
-    /// Writes ranges of a segment that no thread reads.
-    fn write(
-        &self,
-        number: u32,
-        segment: &Segment,
-        ranges: &[(usize, &[u8])],
-    ) -> Result<(), Error> {
+    /// Writes a whole header in one step.
+    fn write(&self, number: u32, segment: &Segment, header: &Header) -> Result<(), Error> {
         if self.durable {
-            if !self.database.write_ranges(&number.to_be_bytes(), ranges)? {
+            if !self
+                .database
+                .write_range(&number.to_be_bytes(), 0, header)?
+            {
                 return Err(Error::Unknown(format!("segment {number} is gone")));
             }
             return Ok(());
         }
         // vcmap has no write iterators. Its values are plain memory that only this process sees: a plain copy will do.
-        for &(start, bytes) in ranges {
-            let place = segment.start.0.wrapping_add(start);
-            // SAFETY: the caller has checked the range and holds `writer`; the range is the header or lies beyond
-            // `readable`, so no thread reads it; `bytes` is not part of a segment's unreadable rest.
-            unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), place, bytes.len()) };
-        }
+        // SAFETY: the segment is longer than its header, which no thread reads; the caller holds `writer`.
+        unsafe { ptr::copy_nonoverlapping(header.as_ptr(), segment.start.0, header.len()) };
         Ok(())
     }
 
@@ -434,10 +514,22 @@ impl Segments {
         {
             return refused(format!("lies where segment {other_number} is"));
         }
+        if self.durable {
+            // The words of an entry are stored whole.
+            if start % align_of::<AtomicU64>() != 0 {
+                return refused("lies at an odd place".to_owned());
+            }
+            if self.persist.get().is_none() {
+                let Some(persist) = self.database.persist(found.start) else {
+                    return refused("lies in no pool".to_owned());
+                };
+                let _ = self.persist.set(persist);
+            }
+        }
         let segment = Segment {
             start: Place(found.start),
             readable: AtomicUsize::new(0),
-            writer: Mutex::new(()),
+            writer: Mutex::new(1),
         };
         made.starts.insert(start, number);
         // The caller holds `made`: the slot is empty.

@@ -163,7 +163,7 @@ impl<'a> Moments<'a> {
 fn choose(recording: &Recording, plan: &Plan) -> (HashSet<usize>, usize) {
     let mut weights = Vec::new();
     let _ = Moments::new(recording).each(|_, moment| {
-        weights.push(expected(&moment.memory, plan.amount));
+        weights.push(expected(&moment.memory, recording.grain, plan.amount));
         Ok(())
     });
     let mut order: Vec<usize> = (0..weights.len()).collect();
@@ -220,7 +220,7 @@ impl<'a> Worker<'a> {
                 return Ok(());
             }
             let mut rng = StdRng::seed_from_u64(plan.seed ^ (moment as u64) << 16);
-            for state in states(&at.memory, plan.amount, &mut rng) {
+            for state in states(&at.memory, self.recording.grain, plan.amount, &mut rng) {
                 let lines = state.iter().map(|(number, line)| (*number, line));
                 // What is to be held against the state is part of what it is.
                 let hash = at.memory.hash_with(lines) ^ ((at.answered << 20 ^ at.sent) as u64);
@@ -287,6 +287,7 @@ impl<'a> Worker<'a> {
             trace: Trace::read(&log)?,
             states: Vec::new(),
             rule: self.recording.rule,
+            grain: self.recording.grain,
         };
         let count = Moments::new(&opening).each(|_, _| Ok(()))?;
         let chosen: HashSet<usize> = (0..TWICE_MOMENTS)
@@ -296,7 +297,7 @@ impl<'a> Worker<'a> {
             if !chosen.contains(&number) {
                 return Ok(());
             }
-            for state in states(&second.memory, TWICE_AMOUNT, rng) {
+            for state in states(&second.memory, self.recording.grain, TWICE_AMOUNT, rng) {
                 let lines = state.iter().map(|(number, line)| (*number, line));
                 let hash = second.memory.hash_with(lines) ^ ((at.answered << 20 ^ at.sent) as u64);
                 if !seen.lock().is_ok_and(|mut seen| seen.insert(hash)) {

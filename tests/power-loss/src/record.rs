@@ -8,6 +8,7 @@ use common::{Options, RawClient, Server, TestResult, encode};
 
 use crate::contents::{Contents, Name};
 use crate::scenario::{Action, Rule, Scenario, Unit};
+use crate::states::Grain;
 use crate::trace::{Notes, Trace};
 
 /// The preloaded library.
@@ -30,6 +31,8 @@ pub struct Recording {
     pub states: Vec<Contents>,
     /// By which rule.
     pub rule: Rule,
+    /// What is kept or lost together.
+    pub grain: Grain,
 }
 
 /// The environment in which a process logs what it stores to a pool.
@@ -55,6 +58,12 @@ pub fn record(scenario: &Scenario) -> TestResult<Recording> {
         .into_iter()
         .fold(plain.clone(), |options, (name, value)| {
             options.environment(name, value.as_os_str())
+        });
+    let watched = scenario
+        .dropped_fences
+        .into_iter()
+        .fold(watched, |options, every| {
+            options.environment("POWER_LOSS_DROPPED", OsStr::new(every))
         });
     let mut server;
     let mut base = Vec::new();
@@ -91,6 +100,11 @@ pub fn record(scenario: &Scenario) -> TestResult<Recording> {
         trace: Trace::read(&log)?,
         states,
         rule: scenario.rule,
+        grain: if scenario.on_disk {
+            Grain::Page
+        } else {
+            Grain::Line
+        },
     })
 }
 

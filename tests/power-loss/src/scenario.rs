@@ -86,6 +86,8 @@ pub struct Scenario {
     pub makes_pool: bool,
     /// Whether libpmem is to take the pool for one on a disk, which is made durable by msync.
     pub on_disk: bool,
+    /// Of how many fences one is forgotten.
+    pub dropped_fences: Option<&'static str>,
 }
 
 impl Scenario {
@@ -100,6 +102,7 @@ impl Scenario {
             rule: Rule::Whole,
             makes_pool: false,
             on_disk: false,
+            dropped_fences: None,
         }
     }
 

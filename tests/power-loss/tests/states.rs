@@ -15,6 +15,12 @@ const SEED: u64 = 20_261;
 /// Different states of each scenario, about. There are fifteen.
 const STATES: usize = 45;
 
+const AMOUNT: Amount = Amount {
+    single: 2,
+    torn: 1,
+    random: 1,
+};
+
 fn check(name: &str) -> TestResult {
     let seed = match std::env::var("PMEMKV_SEED") {
         Ok(word) if word == "random" => rand::random(),
@@ -23,11 +29,7 @@ fn check(name: &str) -> TestResult {
     };
     let plan = Plan {
         states: STATES,
-        amount: Amount {
-            single: 2,
-            torn: 1,
-            random: 1,
-        },
+        amount: AMOUNT,
         seed,
         keep: None,
     };
@@ -41,6 +43,23 @@ fn check(name: &str) -> TestResult {
     assert!(report.faults.is_empty(), "PMEMKV_SEED={seed}: {report}");
     // Chance takes some states twice.
     assert!(report.states >= STATES / 2, "{report}");
+    Ok(())
+}
+
+/// A server that forgets a barrier now and then must be found out.
+#[test]
+fn a_missing_barrier_is_found() -> TestResult {
+    let mut scenario = scenario::named("commits").ok_or("no such scenario")?;
+    scenario.dropped_fences = Some("7");
+    let plan = Plan {
+        states: 3 * STATES,
+        amount: AMOUNT,
+        seed: SEED,
+        keep: None,
+    };
+    let program = Path::new(env!("CARGO_BIN_EXE_power-loss"));
+    let report = run(&record(&scenario)?, &plan, program)?;
+    assert!(!report.faults.is_empty(), "{report}");
     Ok(())
 }
 

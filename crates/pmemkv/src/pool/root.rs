@@ -95,6 +95,20 @@ pub(super) type Seal = [AtomicU64; 2];
 /// A process's note that the file is sound: what file on which boot, and when the process lived last.
 pub(super) type Note = [AtomicU64; 2];
 
+/// Numbers of the layout's own in a point.
+pub const POINT_NUMBERS: usize = 4;
+
+/// A moment up to which all is on the disk: its number, the boot and the file, the layout's numbers, all words as they were
+/// then, and a checksum of these.
+#[repr(C)]
+pub(super) struct StoredPoint {
+    pub(super) number: AtomicU64,
+    pub(super) identity: AtomicU64,
+    pub(super) layout: [AtomicU64; POINT_NUMBERS],
+    pub(super) words: StoredWords,
+    pub(super) checksum: AtomicU64,
+}
+
 /// The root object of a pool.
 #[repr(C)]
 pub(super) struct Root {
@@ -110,7 +124,10 @@ pub(super) struct Root {
     pub(super) cells: [AtomicU64; CELLS],
     /// See [`Pool::trust`](super::Pool::trust); zeros where there is no note.
     pub(super) trust: Note,
+    /// See [`Pool::write_point`](super::Pool::write_point). Far apart, in sectors of their own.
+    pub(super) first_point: StoredPoint,
     unused: [u8; UNUSED_BYTES],
+    pub(super) second_point: StoredPoint,
     /// The seal of the first copy: there is no room beside it. Two pages away from the second one too, since a stale seal
     /// spoils its copy.
     pub(super) seal: Seal,
@@ -123,7 +140,8 @@ const UNUSED_BYTES: usize = ROOT_BYTES
     - size_of::<Redo>()
     - size_of::<sys::PMEMoid>() * PARTITIONS_MAX as usize
     - size_of::<u64>() * CELLS
-    - size_of::<Note>();
+    - size_of::<Note>()
+    - size_of::<StoredPoint>() * 2;
 
 /// Where a process's note lies in the root object.
 pub(super) const TRUST_AT: u64 = offset_of!(Root, trust) as u64;

@@ -8,6 +8,9 @@ use super::root::{CELLS, Root, Seal, StoredWords, WORDS};
 use super::root::{FORMAT_WITHOUT_COPY, RawHeader, Redo, redo_checksum};
 use super::{Pool, PoolError};
 
+/// The word that counts the opens of a pool.
+pub(super) const WORD_OPENS: usize = 15;
+
 /// Where the checksum of a copy is, behind the words.
 const CHECK: usize = WORDS;
 
@@ -82,7 +85,12 @@ impl Pool {
         let mut new = old;
         new[start..start + values.len()].copy_from_slice(values);
         self.apply(start, values.len(), &mut new, change);
-        self.clear_redo();
+        if has_copy {
+            // The number of its change tells the next open that the entry is done, so that nobody waits for this store.
+            redo.checksum.store(0, Ordering::Release);
+        } else {
+            self.clear_redo();
+        }
     }
 
     /// Cell `index`: a word of 8 bytes that is stored by itself and has no second copy; 0 in a new pool. It survives the
@@ -158,8 +166,7 @@ impl Pool {
         let mut image = load(&root.first);
         seal(&mut image, 1);
         for copy in [&root.first, &root.second] {
-            self.store_image(copy, &image, 0, WORDS);
-            self.store_seal(copy, &image);
+            self.store_copy(copy, &image, 0, WORDS);
         }
     }
 
@@ -205,12 +212,47 @@ impl Pool {
         }
         for (copy, found) in [(&root.first, first), (&root.second, second)] {
             if found != image {
-                self.store_image(copy, &image, 0, WORDS);
-                self.store_seal(copy, &image);
+                self.store_copy(copy, &image, 0, WORDS);
             }
         }
         self.clear_redo();
         Ok(())
+    }
+
+    /// Replaces all words, whatever the copies and the redo entry hold.
+    pub(super) fn replace_words(&self, words: &[u64]) {
+        let _alone = self.inner.words.lock();
+        let root = self.root();
+        self.clear_redo();
+        let mut image = [0; WORDS + 2];
+        for (place, word) in image.iter_mut().zip(words) {
+            *place = *word;
+        }
+        seal(&mut image, 1);
+        for copy in [&root.first, &root.second] {
+            self.store_copy(copy, &image, 0, WORDS);
+        }
+    }
+
+    /// The count of opens in both copies, whether or not they are whole.
+    pub(super) fn opens_as_stored(&self) -> [u64; 2] {
+        let root = self.root();
+        [&root.first, &root.second].map(|copy| copy.words[WORD_OPENS].load(Ordering::Acquire))
+    }
+
+    /// All words of the root object that this module stores.
+    pub(super) fn every_word(&self) -> impl Iterator<Item = &AtomicU64> {
+        let root = self.root();
+        let copies = [root.first, root.second];
+        let copies = copies
+            .into_iter()
+            .flat_map(|copy| copy.words.iter().chain(copy.seal));
+        let redo = root.redo;
+        copies.chain(root.cells).chain(redo.words.iter()).chain([
+            &redo.start,
+            &redo.count,
+            &redo.checksum,
+        ])
     }
 
     /// The set of words on its way, if it is whole.
@@ -250,27 +292,28 @@ impl Pool {
         }
         seal(image, change);
         for copy in [&root.first, &root.second] {
-            self.store_image(copy, image, start, count);
-            self.store_seal(copy, image);
+            self.store_copy(copy, image, start, count);
         }
     }
 
     /// Stores some words of a copy; durable on return.
     fn store_image(&self, copy: &Copy<'_>, image: &Image, start: usize, count: usize) {
-        let places = &copy.words[start..start + count];
-        for (place, value) in places.iter().zip(&image[start..]) {
-            place.store(*value, Ordering::Release);
-        }
+        let places = put(copy, image, start, count);
         self.inner
             .persist_bytes(places.as_ptr().cast(), size_of_val(places));
     }
 
-    /// Stores a copy's seal; durable on return.
-    fn store_seal(&self, copy: &Copy<'_>, image: &Image) {
+    /// Stores some words of a copy and its seal; both durable on return. A seal without the words, or the words without it,
+    /// make a copy that does not count, and then there is the other one, or the redo entry.
+    fn store_copy(&self, copy: &Copy<'_>, image: &Image, start: usize, count: usize) {
+        let places = put(copy, image, start, count);
         for (place, value) in copy.seal.iter().zip(&image[CHECK..]) {
             place.store(*value, Ordering::Release);
         }
-        self.inner.persist::<Seal>(copy.seal);
+        self.inner.persist.both([
+            (places.as_ptr().cast(), size_of_val(places)),
+            (copy.seal.as_ptr().cast(), size_of_val(copy.seal)),
+        ]);
     }
 
     fn clear_redo(&self) {
@@ -335,6 +378,14 @@ impl Pending {
     fn enter(&self, image: &mut Image) {
         image[self.start..self.start + self.values.len()].copy_from_slice(&self.values);
     }
+}
+
+fn put<'a>(copy: &Copy<'a>, image: &Image, start: usize, count: usize) -> &'a [AtomicU64] {
+    let places = &copy.words[start..start + count];
+    for (place, value) in places.iter().zip(&image[start..]) {
+        place.store(*value, Ordering::Release);
+    }
+    places
 }
 
 /// The number of the change after this one: 32 bits, which the redo entry has room for.

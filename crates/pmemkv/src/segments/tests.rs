@@ -34,8 +34,8 @@ fn appends_are_read_where_they_lie() -> Result<(), Error> {
         assert_eq!(segments.count(), 0);
         assert_eq!((segments.add(&[0; 64])?, segments.add(&[0; 64])?), (0, 1));
         assert_eq!(text(&segments, 0, 0, 1), None);
-        segments.append(0, b"hello ", &[1; 64])?;
-        segments.append(0, b"world", &[2; 64])?;
+        segments.append(0, b"hello ", &[1; 24])?;
+        segments.append(0, b"world", &[2; 24])?;
         assert_eq!(
             text(&segments, 0, 0, 11).as_deref(),
             Some(&b"hello world"[..])
@@ -45,14 +45,28 @@ fn appends_are_read_where_they_lie() -> Result<(), Error> {
         assert_eq!(text(&segments, 0, usize::MAX, 2), None);
         assert_eq!(text(&segments, 1, 0, 1), None);
         assert_eq!(text(&segments, 7, 0, 0), None);
-        assert_eq!(segments.header(0)?, [2; 64]);
+        let header = segments.header(0)?;
+        // The first append writes the second entry, and each one the other.
+        assert_eq!(
+            (&header[..8], &header[8..32], &header[32..56], &header[56..]),
+            (&[0; 8][..], &[2; 24][..], &[1; 24][..], &[0; 8][..])
+        );
         let rest = vec![7; BYTES - SEGMENT_HEADER_BYTES - 11];
-        segments.append(0, &rest, &[3; 64])?;
-        assert!(segments.append(0, b"x", &[4; 64]).is_err());
+        segments.append(0, &rest, &[3; 24])?;
+        assert!(segments.append(0, b"x", &[4; 24]).is_err());
         segments.reset(0, &[0; 64])?;
         assert_eq!(text(&segments, 0, 0, 1), None);
-        segments.append(0, b"again", &[5; 64])?;
+        segments.append(0, b"again", &[5; 24])?;
         assert_eq!(text(&segments, 0, 0, 5).as_deref(), Some(&b"again"[..]));
+        segments.end(0, &[6; 24])?;
+        assert_eq!(text(&segments, 0, 0, 1), None);
+        segments.append(0, b"once more", &[7; 24])?;
+        assert_eq!(text(&segments, 0, 0, 9).as_deref(), Some(&b"once more"[..]));
+        let header = segments.header(0)?;
+        assert_eq!(
+            (&header[8..32], &header[32..56]),
+            (&[6; 24][..], &[7; 24][..])
+        );
     }
     Ok(())
 }
@@ -62,10 +76,13 @@ fn are_found_again() -> Result<(), Error> {
     let directory = tempfile::tempdir().expect("a directory");
     let segments = open("cmap", directory.path(), true)?;
     segments.add(&[0; 64])?;
-    segments.append(0, b"kept", &[9; 64])?;
+    segments.append(0, b"kept", &[9; 24])?;
     drop(segments);
     let segments = open("cmap", directory.path(), false)?;
-    assert_eq!((segments.count(), segments.header(0)?), (1, [9; 64]));
+    assert_eq!(
+        (segments.count(), &segments.header(0)?[32..56]),
+        (1, &[9; 24][..])
+    );
     assert_eq!(text(&segments, 0, 0, 4), None);
     segments.set_readable(0, 4)?;
     assert_eq!(text(&segments, 0, 0, 4).as_deref(), Some(&b"kept"[..]));
@@ -112,8 +129,12 @@ fn readers_beside_resets_see_whole_lives() -> Result<(), Error> {
     });
     for life in 0..2_000u32 {
         let byte = life.to_le_bytes()[0];
-        segments.append(0, &[byte; 1000], &[0; 64])?;
-        segments.reset(0, &[0; 64])?;
+        segments.append(0, &[byte; 1000], &[0; 24])?;
+        if life % 2 == 0 {
+            segments.reset(0, &[0; 64])?;
+        } else {
+            segments.end(0, &[0; 24])?;
+        }
     }
     stop.store(true, Ordering::Relaxed);
     reader.join().expect("the reader saw nothing torn");

@@ -224,13 +224,14 @@ impl Packed {
             let bytes = self.space.segments().header(noted.segment)?;
             let damaged =
                 |why: HeaderError| StoreError::Damaged(format!("segment {}: {why}", noted.segment));
-            let now = Header::decode(&bytes).map_err(damaged)?;
+            let (now, _) = Header::decode(&bytes).map_err(damaged)?;
             if now.serial != noted.serial {
                 // Taken from the backup and used again.
                 return Err(BackupError::PoolShort);
             }
             Ok(Header {
                 committed: noted.committed as u64,
+                begun: noted.committed as u64,
                 ..now
             })
         };

@@ -249,7 +249,13 @@ impl Packed {
             self.space.serial(segment),
             segments.readable(segment),
         );
-        segments.reset(segment, &Header::FREE.encode())?;
+        let (header, _) = Header::decode(&segments.header(segment)?)
+            .map_err(|error| StoreError::Damaged(format!("segment {segment}: {error}")))?;
+        if header.has_one_value() {
+            segments.reset(segment, &Header::FREE.encode())?;
+        } else {
+            segments.end(segment, &Header::ended(header.serial))?;
+        }
         self.space.put_back(segment);
         Ok(())
     }

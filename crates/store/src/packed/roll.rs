@@ -280,6 +280,16 @@ impl Roll {
         ))
     }
 
+    /// How many bytes the hint of a log says that a segment has, where a log was appending to it. `None` for any other
+    /// segment.
+    pub fn hinted(&self, header: &Header) -> Option<u64> {
+        let active = self.state.lock().active[header.which as usize];
+        let pool = self.pool.as_ref()?;
+        let hint = pool.cell(header.which as usize);
+        (active.serial == header.serial)
+            .then(|| hinted(header.which, header.serial, hint).unwrap_or(0))
+    }
+
     /// The segment that a log appends to must be filled as far as its hint says.
     fn check_active(&self, which: Which, life: Life, used: &[Used]) -> Result<(), String> {
         let Some(pool) = self.pool.as_ref().filter(|_| life.serial != 0) else {
@@ -357,6 +367,7 @@ mod tests {
             which: Which::Front,
             serial,
             committed,
+            begun: committed,
         };
         (segment, header)
     }
