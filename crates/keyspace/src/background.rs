@@ -23,6 +23,9 @@ const REST_SHARE: u32 = 1;
 /// How long the store works before the thread rests.
 const WORK_TIME: Duration = Duration::from_millis(1);
 
+/// The time between two syncs of a store whose commits do not wait for the disk.
+const SYNC_TIME: Duration = Duration::from_secs(1);
+
 /// The longest pause between two checks for work. After a whole one the store counts as idle.
 const LOOK_TIME: Duration = Duration::from_millis(50);
 
@@ -65,6 +68,10 @@ impl Housekeeping {
                 }
             })?;
         }
+        if keyspace.store.syncs().is_some() {
+            let keyspace = Arc::clone(keyspace);
+            housekeeping.spawn("sync", move |stop| sync_each_second(&keyspace, stop))?;
+        }
         let keyspace = Arc::clone(keyspace);
         housekeeping.spawn("housekeeping", move |stop| housekeep(&keyspace, stop))?;
         Ok(housekeeping)
@@ -88,6 +95,7 @@ impl Drop for Housekeeping {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Release);
         self.keyspace.store.end_wait();
+        self.keyspace.store.end_wait_to_sync();
         for thread in self.threads.drain(..) {
             thread.thread().unpark();
             if thread.join().is_err() {
@@ -194,6 +202,19 @@ fn work_when_idle(keyspace: &Keyspace, stop: &AtomicBool) {
             keyspace.store.end_wait();
             return;
         }
+    }
+}
+
+/// Has the store sync what was committed: a second after it began with the last sync, or when the store asks for it.
+fn sync_each_second(keyspace: &Keyspace, stop: &AtomicBool) {
+    let mut next = Instant::now() + SYNC_TIME;
+    while !stop.load(Ordering::Acquire) {
+        keyspace
+            .store
+            .wait_to_sync(next.saturating_duration_since(Instant::now()));
+        next = Instant::now() + SYNC_TIME;
+        // The store has logged a failure, and refuses writes until a sync succeeds.
+        let _ = keyspace.latency.timed("sync", || keyspace.store.sync());
     }
 }
 

@@ -15,6 +15,7 @@
 //! bytes and entry durable, so after a loss of power the entry may be there without all of the bytes: the caller's entries
 //! say where an append began, and its bytes tell whether they are whole.
 
+mod ledger;
 #[cfg(test)]
 mod tests;
 
@@ -27,6 +28,8 @@ use std::sync::{Arc, OnceLock};
 use nix::libc;
 use parking_lot::Mutex;
 use pmemkv_sys as sys;
+
+use ledger::Ledger;
 
 use super::callback::slice;
 use super::database::{Access, Database};
@@ -66,6 +69,7 @@ pub struct Segments {
     made: Mutex<Made>,
     readers: Readers,
     segment_bytes: usize,
+    ledger: OnceLock<Ledger>,
     /// Whether the engine's data outlive the process. Such an engine has write iterators.
     durable: bool,
     /// Known with the first segment, where the engine's data outlive the process.
@@ -182,6 +186,7 @@ impl Segments {
             made: Mutex::default(),
             readers: Readers::new(),
             segment_bytes,
+            ledger: OnceLock::new(),
             durable,
             persist: OnceLock::new(),
             database,
@@ -473,10 +478,7 @@ impl Segments {
     /// Asks the engine where the next segment lies; `false` where it doesn't exist.
     fn find(&self, made: &mut Made) -> Result<bool, Error> {
         let number = made.count;
-        let mut found = Found {
-            start: ptr::null_mut(),
-            bytes: 0,
-        };
+        let mut found = Found::default();
         let key = number.to_be_bytes();
         let _running = self.database.enter(Access::Read)?;
         // SAFETY: the database is open and held; the callback is the one for a `Found`, which outlives the call.
@@ -542,6 +544,15 @@ impl Segments {
 struct Found {
     start: *mut u8,
     bytes: usize,
+}
+
+impl Default for Found {
+    fn default() -> Self {
+        Self {
+            start: ptr::null_mut(),
+            bytes: 0,
+        }
+    }
 }
 
 impl Found {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::{
     Abilities, Fill, Generations, Gone, Location, OnPiece, OnRecord, OnValue, RecordKey, Relocate,
-    Store, StoreError, Upkeep, Usage, Visited, Worked, Write,
+    Store, StoreError, SyncReport, Upkeep, Usage, Visited, Worked, Write,
 };
 use crate::model::{Millis, Range};
 
@@ -231,6 +231,26 @@ impl Store for Arc<Faults> {
 
     fn defrag(&self, start: f64, amount: f64) -> Result<(), StoreError> {
         self.inner.defrag(start, amount)
+    }
+
+    fn syncs(&self) -> Option<SyncReport> {
+        self.inner.syncs()
+    }
+
+    fn is_sync_failing(&self) -> bool {
+        self.inner.is_sync_failing()
+    }
+
+    fn sync(&self) -> Result<(), StoreError> {
+        self.inner.sync()
+    }
+
+    fn wait_to_sync(&self, time: Duration) {
+        self.inner.wait_to_sync(time);
+    }
+
+    fn end_wait_to_sync(&self) {
+        self.inner.end_wait_to_sync();
     }
 
     fn close(&self) -> Result<(), StoreError> {

@@ -34,7 +34,7 @@ pub use change::Change;
 pub use error::StoreError;
 pub use model::{DATABASES, Kind, Millis, Range, RecordKind, StringForm, Value, now_ms};
 pub use open::{
-    Examined, LayoutChoice, OpenError, Options, examine, open, rehearse, rehearse_anyway,
+    Examined, LayoutChoice, OpenError, Options, examine, may_sync, open, rehearse, rehearse_anyway,
 };
 /// Has memory fetched into the processor's cache.
 pub use pmemkv::prefetch;
@@ -233,6 +233,21 @@ pub struct Abilities {
     /// visit a partition when it first needs it. Otherwise the keyspace must visit all parts before it reads or writes
     /// anything: any of them may hold a key, and more than once.
     pub partitioned: bool,
+}
+
+/// What a store has synced to the disk.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SyncReport {
+    /// What was committed up to this time survives a loss of power.
+    pub synced_to_ms: Millis,
+    /// How long the last sync took, in microseconds.
+    pub took_us: u64,
+    /// How many syncs have stored something, those of earlier processes included.
+    pub count: u64,
+    /// How many have failed since the start.
+    pub failures: u64,
+    /// Why the last one failed.
+    pub failure: Option<String>,
 }
 
 /// How much space a store takes.
@@ -524,6 +539,27 @@ pub trait Store: Send + Sync {
 
     /// Asks the engine to defragment `amount` percent of its pool, from `start` percent on.
     fn defrag(&self, start: f64, amount: f64) -> Result<(), StoreError>;
+
+    /// What has been synced to the disk, where commits do not wait for it.
+    fn syncs(&self) -> Option<SyncReport> {
+        None
+    }
+
+    /// Whether the last [sync](Self::sync) has failed, so that writes are to be refused.
+    fn is_sync_failing(&self) -> bool {
+        false
+    }
+
+    /// Makes durable on the disk what was committed before the call, where commits do not wait for it.
+    fn sync(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    /// Waits until a [sync](Self::sync) is asked for, for at most `time`.
+    fn wait_to_sync(&self, _time: Duration) {}
+
+    /// Ends such a wait.
+    fn end_wait_to_sync(&self) {}
 
     /// Notes in the pool that it was closed in order. Called once, after the last write.
     fn close(&self) -> Result<(), StoreError>;

@@ -15,6 +15,7 @@ use super::header::{Header, Which};
 use super::log::Log;
 use super::record::{Form, Record, Spot};
 use super::space::CRITICAL_MARK;
+use super::synced::Synced;
 use super::write::Batch;
 use crate::model::now_ms;
 use crate::{Location, Relocate, Store, StoreError, Upkeep, Worked};
@@ -128,6 +129,9 @@ impl Packed {
     ) -> Result<Worked, StoreError> {
         let until = Instant::now() + time;
         self.space.make_spares();
+        if self.sync_if_short() {
+            return Ok(Worked::Some);
+        }
         let Some(mut victim) = self.compaction.victim.try_lock() else {
             return Ok(Worked::Elsewhere);
         };
@@ -184,6 +188,21 @@ impl Packed {
                 return Ok(worked);
             }
         }
+    }
+
+    /// Where writes are short of segments that wait for a sync, has it done, or does it where they have none left. Returns
+    /// whether that has freed any.
+    fn sync_if_short(&self) -> bool {
+        let (soon, now) = self.space.awaits_sync();
+        let Some(synced) = self.space.synced().filter(|_| soon || now) else {
+            return false;
+        };
+        if !now {
+            synced.ring();
+            return false;
+        }
+        // Where it fails, the report says so.
+        matches!(synced.try_sync(&self.space), Some(Ok(())))
     }
 
     /// Frees the segments that hold no live record and no tombstone that is needed.
@@ -244,11 +263,18 @@ impl Packed {
     /// both.
     fn give_back(&self, segment: u32) -> Result<(), StoreError> {
         let segments = self.space.segments();
-        self.space.roll().free(
-            segment,
-            self.space.serial(segment),
-            segments.readable(segment),
-        );
+        {
+            let synced = self.space.synced();
+            let _step = synced.map(Synced::step);
+            self.space.roll().free(
+                segment,
+                self.space.serial(segment),
+                segments.readable(segment),
+            );
+            if let Some(synced) = synced {
+                synced.note(segment, &Header::FREE);
+            }
+        }
         let (header, _) = Header::decode(&segments.header(segment)?)
             .map_err(|error| StoreError::Damaged(format!("segment {segment}: {error}")))?;
         if header.has_one_value() {
@@ -256,7 +282,7 @@ impl Packed {
         } else {
             segments.end(segment, &Header::ended(header.serial))?;
         }
-        self.space.put_back(segment);
+        self.space.put_back_used(segment);
         Ok(())
     }
 

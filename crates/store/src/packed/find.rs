@@ -7,6 +7,7 @@ use super::header::{Header, HeaderError, Which};
 use super::log::Guard;
 use super::record::{Binding, Record};
 use super::roll::Used;
+use super::synced::headers_at;
 use super::{Packed, WORD_GUARDS, guarded_offset};
 use crate::StoreError;
 use crate::metadata::Metadata;
@@ -25,10 +26,11 @@ struct Found {
 }
 
 impl Packed {
-    /// Reads the headers, and has the pool's words and the headers say the same from now on.
-    pub(super) fn find_segments(&self) -> Result<(), StoreError> {
+    /// Reads the headers, and has the pool's words and the headers say the same from now on. Returns the segments in use.
+    pub(super) fn find_segments(&self) -> Result<Vec<Used>, StoreError> {
         let roll = self.space.roll();
         let segments = self.space.segments();
+        self.take_back()?;
         let mut found = self.read_headers()?;
         self.cut_torn(&mut found)?;
         let undone = self.find_unfinished(&found.used)?;
@@ -75,6 +77,58 @@ impl Packed {
             let next = next.map_or(bound, |next| next.serial);
             self.space.found(segment, &header, next);
             segments.set_readable(segment, committed_bytes(&header))?;
+        }
+        Ok(used)
+    }
+
+    /// Where a power cut may have left headers of many moments, takes all back to the last sync's.
+    fn take_back(&self) -> Result<(), StoreError> {
+        let Metadata::Pool(pool) = &self.metadata else {
+            return Ok(());
+        };
+        let Some(point) = pool.restored() else {
+            return Ok(());
+        };
+        let segments = self.space.segments();
+        let headers = match segments.find_ledger() {
+            Ok(true) => headers_at(&point, segments),
+            Ok(false) => Err("the table of the last sync is missing".to_owned()),
+            Err(error) => Err(error.to_string()),
+        };
+        let headers = match headers {
+            Ok(headers) => headers,
+            Err(why) if !self.damage.repair => {
+                return Err(StoreError::Damaged(format!("{why}. {WAY_OUT}")));
+            }
+            Err(why) => {
+                tracing::warn!("repair: {why}: the segments are taken as they are");
+                self.damage.note(0);
+                return Ok(());
+            }
+        };
+        self.space.roll().skip_lost_serials();
+        // The hints may be of later commits.
+        for which in [Which::Front, Which::Compaction] {
+            pool.set_cell(which as usize, 0);
+        }
+        let mut changed = 0;
+        for (segment, header) in (0..).zip(headers) {
+            let found = Header::decode(&segments.header(segment)?);
+            let is_same = found.is_ok_and(|(found, _)| {
+                (found.serial, found.committed, found.which)
+                    == (header.serial, header.committed, header.which)
+            });
+            if !is_same {
+                segments.reset(segment, &header.encode())?;
+                changed += 1;
+            }
+        }
+        if changed > 0 {
+            tracing::warn!(
+                segments = changed,
+                "the pool was not closed in order, and the system has been started since: what was written after the last \
+                 sync is taken back"
+            );
         }
         Ok(())
     }

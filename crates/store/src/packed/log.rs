@@ -11,6 +11,7 @@ use super::header::{Header, VERSION, Which};
 use super::hold::Hold;
 use super::record::{Binding, Spot, bind};
 use super::space::Space;
+use super::synced::Synced;
 use crate::{Generations, StoreError};
 
 /// How long the compaction waits for the commit lock: longer than a commit takes. A transaction may hold the lock
@@ -440,6 +441,8 @@ impl Log {
 
     /// Appends what is in `committing`.
     fn append(&self, space: &Space, guard: &dyn Guard) -> Result<(), StoreError> {
+        let synced = space.synced();
+        let _step = synced.map(Synced::step);
         let mut generations = self.generations.lock();
         let committing = self.committing.read();
         let chunks = &committing.chunks;
@@ -476,6 +479,9 @@ impl Log {
                 .segments()
                 .append(chunk.segment, &chunk.bytes, &header.entry())?;
             space.roll().appended(self.which, chunk.serial, end);
+            if let Some(synced) = synced {
+                synced.note(chunk.segment, &header);
+            }
         }
         match generations.take() {
             Some(generations) => guard.clear_with(self.which, &generations),

@@ -26,6 +26,7 @@ mod release;
 mod roll;
 mod space;
 mod spares;
+mod synced;
 #[cfg(test)]
 mod tests;
 mod write;
@@ -43,8 +44,8 @@ pub use rehearse::rehearse;
 use super::metadata::{self, Metadata, WORD_LAYOUT};
 use super::{
     Abilities, BackupError, BackupJob, Fill, Generations, Gone, Location, NAMELESS, OnPiece,
-    OnRecord, OnValue, RecordKey, Relocate, Store, StoreError, Upkeep, Usage, Visited, Worked,
-    Write,
+    OnRecord, OnValue, RecordKey, Relocate, Store, StoreError, SyncReport, Upkeep, Usage, Visited,
+    Worked, Write,
 };
 use crate::model::{Millis, Range, Value, now_ms};
 use compact::Compaction;
@@ -54,6 +55,7 @@ use log::{Guard, Log};
 use pmemkv::Engine;
 use record::{Form, Parts, Record, Spot};
 use space::{CRITICAL_MARK, SHORT_MARK, Space};
+use synced::Synced;
 
 /// The layout's name, as pools record it.
 pub const LAYOUT: &str = "packed";
@@ -487,11 +489,41 @@ impl Store for Packed {
         self.copy_to(path, job)
     }
 
+    fn syncs(&self) -> Option<SyncReport> {
+        self.space.synced().map(Synced::report)
+    }
+
+    #[inline]
+    fn is_sync_failing(&self) -> bool {
+        self.space.synced().is_some_and(Synced::is_failing)
+    }
+
+    fn sync(&self) -> Result<(), StoreError> {
+        match self.space.synced() {
+            Some(synced) => synced
+                .sync(&self.space)
+                .map_err(|error| StoreError::Engine(format!("the pool cannot be synced: {error}"))),
+            None => Ok(()),
+        }
+    }
+
+    fn wait_to_sync(&self, time: Duration) {
+        if let Some(synced) = self.space.synced() {
+            synced.wait(time);
+        }
+    }
+
+    fn end_wait_to_sync(&self) {
+        if let Some(synced) = self.space.synced() {
+            synced.ring();
+        }
+    }
+
     fn close(&self) -> Result<(), StoreError> {
         self.commit_all()?;
         self.expired.store(&self.metadata);
         self.metadata.mark_closed();
-        Ok(())
+        self.sync()
     }
 }
 

@@ -17,7 +17,7 @@ pub fn rehearse(engine: Engine, pool: Pool, repair: bool) -> Result<(), String> 
         let allocated = pool.allocated();
         walk(&database, &|bytes| allocated.holds(bytes))?;
     }
-    let Ok(packed) = open_pool(engine, pool, repair) else {
+    let Ok(packed) = open_pool(engine, pool, repair, false) else {
         return Ok(());
     };
     packed

@@ -30,6 +30,9 @@ const WORD_ROLL: usize = WORD_LAYOUT + 5;
 /// How many words it takes.
 const ROLL_WORDS: usize = 11;
 
+/// More lives than begin between two syncs.
+const LOST_LIVES_MAX: u64 = 1 << 24;
+
 /// Bits of a hint: the serial number's lowest, the offset in units of 8 bytes, and a checksum of both.
 const HINT_SERIAL_BITS: u32 = 24;
 const HINT_END_BITS: u32 = 20;
@@ -240,6 +243,14 @@ impl Roll {
         let roll = Self::new(Some(pool.clone()));
         roll.state.lock().next_serial = bound;
         roll.replace(made, used);
+    }
+
+    /// Gives out none of the next serial numbers: segments may hold records of lives that a power cut has taken back, and
+    /// these had them.
+    pub fn skip_lost_serials(&self) {
+        let mut state = self.state.lock();
+        state.next_serial += LOST_LIVES_MAX;
+        self.store(&state);
     }
 
     /// Compares the headers of the segments in use with the roll; what is wrong, where something is.

@@ -10,6 +10,7 @@ use super::kept::Kept;
 use super::record::{Binding, Spot};
 use super::roll::Roll;
 use super::spares::Idle;
+use super::synced::Synced;
 use crate::StoreError;
 use pmemkv::{SEGMENT_HEADER_BYTES, Segments};
 
@@ -71,6 +72,8 @@ pub struct Space {
     wanted: AtomicU32,
     kept: Kept,
     pub(super) idle: Idle,
+    /// Where the pool is synced each second.
+    pub(super) synced: Option<Synced>,
 }
 
 /// How the pool's space is used.
@@ -107,6 +110,7 @@ impl Space {
             wanted: AtomicU32::new(0),
             kept: Kept::new(segments_max),
             idle: Idle::default(),
+            synced: None,
             roll,
             segments,
         }
@@ -209,8 +213,28 @@ impl Space {
         serial
     }
 
+    /// The state of the syncs, where the pool is synced each second.
+    #[inline]
+    pub fn synced(&self) -> Option<&Synced> {
+        self.synced.as_ref()
+    }
+
+    /// Puts a segment that held records back into the free list, as soon as no power cut brings the records back.
+    pub fn put_back_used(&self, segment: u32) {
+        self.empty_account(segment);
+        match &self.synced {
+            Some(synced) => synced.keep_freed(segment),
+            None => self.found_free(segment),
+        }
+    }
+
     /// Puts an emptied segment back into the free list.
     pub fn put_back(&self, segment: u32) {
+        self.empty_account(segment);
+        self.found_free(segment);
+    }
+
+    fn empty_account(&self, segment: u32) {
         let account = self.account(segment);
         let serial = account.serial.swap(0, Ordering::AcqRel);
         debug_assert_ne!(serial, 0, "segment {segment} is given back twice");
@@ -223,7 +247,6 @@ impl Space {
         self.live.fetch_sub(live, Ordering::Relaxed);
         self.tombstone_bytes
             .fetch_sub(tombstone_bytes, Ordering::Relaxed);
-        self.found_free(segment);
     }
 
     /// Notes that no log appends to a segment any more. `bound` is the present bound of serial numbers.
@@ -323,6 +346,11 @@ impl Space {
         u64::from(max.saturating_sub(self.low_mark())) * self.capacity() as u64
     }
 
+    /// The most segments that there are accounts for.
+    pub fn segments_max(&self) -> u32 {
+        u32::try_from(self.accounts.len()).unwrap_or(u32::MAX)
+    }
+
     /// Segments that can still be made.
     pub(super) fn possible(&self) -> u32 {
         let max = self.made_max.load(Ordering::Acquire);
@@ -346,7 +374,19 @@ impl Space {
     /// Whether the compaction has freed enough segments.
     pub fn has_enough(&self) -> bool {
         let wanted = self.wanted.load(Ordering::Relaxed);
-        self.available() >= wanted.max(self.high_mark())
+        let waiting = self.synced().map_or(0, Synced::waiting);
+        self.available() + waiting >= wanted.max(self.high_mark())
+    }
+
+    /// Whether writes may soon have to wait for segments that wait for a sync, and whether they do already.
+    pub fn awaits_sync(&self) -> (bool, bool) {
+        let has_waiting = self.synced().is_some_and(|synced| synced.waiting() > 0);
+        let wanted = self.wanted.load(Ordering::Relaxed);
+        let available = self.available();
+        (
+            has_waiting && available < self.low_mark(),
+            has_waiting && available < wanted.max(CRITICAL_MARK),
+        )
     }
 
     /// Notes that no thread waits for segments any more, or that the compaction cannot free more.
