@@ -349,8 +349,14 @@ static void record(const void *address, size_t bytes, int flush, int fence) {
     pthread_mutex_unlock(&lock);
 }
 
-/* The server's own calls for a pool on a disk: pages instead of lines. */
+/* The server's own calls for a pool on a disk: pages instead of lines. While the file that POWER_LOSS_FAILING names is there,
+ * they fail. */
 int msync(void *address, size_t bytes, int flags) {
+    const char *failing = getenv("POWER_LOSS_FAILING");
+    if (failing && access(failing, F_OK) == 0) {
+        errno = EIO;
+        return -1;
+    }
     int failed = (int)syscall(SYS_msync, address, bytes, flags);
     if (!failed && (flags & MS_SYNC))
         record(address, bytes, 1, 1);

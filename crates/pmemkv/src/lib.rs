@@ -76,8 +76,8 @@ pub use database::Database;
 pub use engines::Engine;
 pub use error::{Error, Status};
 pub use pool::{
-    Allocated, Arenas, CELLS, FORMAT_VERSION, Occupied, PARTITIONS_MAX, Point, Pool, PoolError,
-    PoolHeader, PoolStats, Unfinished, WORDS, is_device,
+    Allocated, Arenas, CELLS, FORMAT_VERSION, FORMAT_WITH_EXTENTS, Occupied, PARTITIONS_MAX, Point,
+    Pool, PoolError, PoolHeader, PoolStats, Unfinished, WORDS, is_device,
 };
 pub use prefetch::prefetch;
 pub use probe::{examine, probe, probe_within, rehearse};

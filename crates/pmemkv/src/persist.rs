@@ -43,18 +43,23 @@ unsafe impl Sync for Persist {}
 impl Persist {
     /// That of the pool at `path`, which is open as long as the result lives.
     pub(super) fn new(pop: NonNull<sys::PMEMobjpool>, path: Option<&Path>) -> Self {
-        // As libpmem decides for libpmemobj's own stores.
+        // As libpmem decides for libpmemobj's own stores. (On tmpfs its flushes are calls of msync, which cost little.)
         let forced = env::var_os("PMEM_IS_PMEM_FORCE");
         let is_memory = match forced.as_deref().and_then(|value| value.to_str()) {
             Some("1") => true,
             Some("0") => false,
-            _ => path.is_some_and(|path| backing(path) == Backing::Dax),
+            _ => path.is_none_or(|path| backing(path) != Backing::Ordinary),
         };
         Self {
             pop,
             way: if is_memory { Way::Flush } else { Way::Sync },
             later: AtomicBool::new(false),
         }
+    }
+
+    /// Whether a barrier is a write to a disk.
+    pub(super) fn is_disk(&self) -> bool {
+        self.way == Way::Sync
     }
 
     /// Leaves it to points from now on to make stores durable.

@@ -15,6 +15,8 @@
 //! bytes and entry durable, so after a loss of power the entry may be there without all of the bytes: the caller's entries
 //! say where an append began, and its bytes tell whether they are whole.
 
+mod append;
+mod extent;
 mod ledger;
 #[cfg(test)]
 mod tests;
@@ -29,6 +31,7 @@ use nix::libc;
 use parking_lot::Mutex;
 use pmemkv_sys as sys;
 
+use extent::Home;
 use ledger::Ledger;
 
 use super::callback::slice;
@@ -43,12 +46,6 @@ pub const SEGMENT_HEADER_BYTES: usize = 64;
 
 /// Bytes of an entry in a segment's header.
 pub const SEGMENT_ENTRY_BYTES: usize = 24;
-
-/// Where the entries begin.
-const ENTRIES_AT: usize = 8;
-
-/// Words of an entry, which reach the memory one by one.
-const ENTRY_WORDS: usize = SEGMENT_ENTRY_BYTES / size_of::<u64>();
 
 /// How many bytes a processor fetches at a time.
 const CACHE_LINE_BYTES: usize = 64;
@@ -118,6 +115,7 @@ struct Made {
 struct Segment {
     /// The address of its first byte, valid as long as the database is open.
     start: Place,
+    home: Home,
     /// Its first `readable` bytes after the header do not change.
     readable: AtomicUsize,
     /// The thread that writes to the segment holds it, and learns which entry is next.
@@ -207,9 +205,7 @@ impl Segments {
                         )));
                     };
                     segments.put(number, &header(number))?;
-                    continue;
                 }
-                made.count += 1;
             }
         }
         Ok(segments)
@@ -239,7 +235,6 @@ impl Segments {
         if !self.find(&mut made)? {
             return Err(Error::Unknown("a new segment is not there".to_owned()));
         }
-        made.count += 1;
         Ok(number)
     }
 
@@ -291,93 +286,6 @@ impl Segments {
         }
         segment.readable.store(bytes, Ordering::Release);
         Ok(())
-    }
-
-    /// Says which entry of a segment the next append writes, where an earlier process has written the header.
-    ///
-    /// # Errors
-    /// [`Error::InvalidArgument`] where there is no such segment.
-    pub fn go_on_with(&self, number: u32, entry: usize) -> Result<(), Error> {
-        *self.segment(number)?.writer.lock() = entry % 2;
-        Ok(())
-    }
-
-    /// Appends to the readable bytes, and writes the header's next entry. On return both are durable, if the engine is.
-    /// After a loss of power before that, any of them may be.
-    ///
-    /// # Errors
-    /// [`Error::InvalidArgument`] if the bytes do not fit the segment, and [`Error::Io`] where the operating system could not
-    /// write. Then the same append may be tried again.
-    pub fn append(&self, number: u32, bytes: &[u8], entry: &Entry) -> Result<(), Error> {
-        #[cfg(any(test, feature = "testing"))]
-        self.appends_left.take()?;
-        let segment = self.segment(number)?;
-        let mut next = segment.writer.lock();
-        let readable = segment.readable.load(Ordering::Relaxed);
-        let start = SEGMENT_HEADER_BYTES + readable;
-        if bytes.len() > self.segment_bytes - start {
-            return Err(Error::InvalidArgument(format!(
-                "{} bytes at {start} reach beyond segment {number}",
-                bytes.len()
-            )));
-        }
-        let place = segment.start.0.wrapping_add(start);
-        match self.persist.get() {
-            // SAFETY: the range was checked; the thread holds `writer`, and no thread reads beyond `readable`.
-            Some(persist) => unsafe { persist.copy(place, bytes) },
-            // SAFETY: as above; `bytes` is not part of a segment's unreadable rest.
-            None => unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), place, bytes.len()) },
-        }
-        self.enter(segment, *next, entry, start + bytes.len())?;
-        *next = 1 - *next;
-        segment
-            .readable
-            .store(readable + bytes.len(), Ordering::Release);
-        Ok(())
-    }
-
-    /// Empties a segment, and writes the header's next entry. On return it is durable, if the engine is. Waits for the readers
-    /// of all segments, so a closure that reads must not call it.
-    ///
-    /// # Errors
-    /// [`Error::Io`] where the operating system could not write: nothing has changed for readers then.
-    pub fn end(&self, number: u32, entry: &Entry) -> Result<(), Error> {
-        let segment = self.segment(number)?;
-        let mut next = segment.writer.lock();
-        self.enter(segment, *next, entry, SEGMENT_HEADER_BYTES)?;
-        *next = 1 - *next;
-        self.empty(segment);
-        Ok(())
-    }
-
-    /// Writes an entry, and makes the first `bytes` of the segment durable.
-    fn enter(
-        &self,
-        segment: &Segment,
-        number: usize,
-        entry: &Entry,
-        bytes: usize,
-    ) -> Result<(), Error> {
-        let place = segment
-            .start
-            .0
-            .wrapping_add(ENTRIES_AT + number * SEGMENT_ENTRY_BYTES);
-        let Some(persist) = self.persist.get() else {
-            // SAFETY: the entry lies in the header, and the caller holds `writer`.
-            unsafe { ptr::copy_nonoverlapping(entry.as_ptr(), place, entry.len()) };
-            return Ok(());
-        };
-        // SAFETY: as above; the place is aligned, since `find` has checked the segment's; all that is stored is words.
-        let words = unsafe { &*place.cast::<[AtomicU64; ENTRY_WORDS]>() };
-        let (values, _) = entry.as_chunks();
-        // After the bytes, and the checksum at its end last: the process may be killed anywhere in between.
-        for (word, value) in words.iter().zip(values) {
-            word.store(u64::from_le_bytes(*value), Ordering::Release);
-        }
-        persist.flush(place, entry.len());
-        persist
-            .finish(segment.start.0, bytes)
-            .map_err(|error| Error::Io(error.to_string()))
     }
 
     /// Empties a segment and gives it a new header, whose first entry counts. On return it is durable, if the engine is. Waits
@@ -461,10 +369,8 @@ impl Segments {
     /// Writes a whole header in one step.
     fn write(&self, number: u32, segment: &Segment, header: &Header) -> Result<(), Error> {
         if self.durable {
-            if !self
-                .database
-                .write_range(&number.to_be_bytes(), 0, header)?
-            {
+            let home = segment.home;
+            if !self.database.write_range(home.key(), home.offset, header)? {
                 return Err(Error::Unknown(format!("segment {number} is gone")));
             }
             return Ok(());
@@ -475,35 +381,29 @@ impl Segments {
         Ok(())
     }
 
-    /// Asks the engine where the next segment lies; `false` where it doesn't exist.
+    /// Asks the engine where the next segment lies, or the next ones; `false` where there is none.
     fn find(&self, made: &mut Made) -> Result<bool, Error> {
         let number = made.count;
-        let mut found = Found::default();
-        let key = number.to_be_bytes();
-        let _running = self.database.enter(Access::Read)?;
-        // SAFETY: the database is open and held; the callback is the one for a `Found`, which outlives the call.
-        let status = unsafe {
-            sys::pmemkv_get(
-                self.database.raw(),
-                key.as_ptr().cast(),
-                key.len(),
-                Some(Found::note),
-                (&raw mut found).cast(),
-            )
+        let home = Home::own(number);
+        let Some(found) = Found::of(&self.database, home.key())? else {
+            return self.find_extent(made);
         };
-        match Status::from_raw(status) {
-            Status::NotFound => return Ok(false),
-            status => status.into_result()?,
-        }
-        let refused = |why: String| Err(Error::InvalidArgument(format!("segment {number} {why}")));
         if found.bytes != self.segment_bytes || found.start.is_null() {
-            return refused(format!(
-                "has {} bytes, not {}",
+            return Err(Error::InvalidArgument(format!(
+                "segment {number} has {} bytes, not {}",
                 found.bytes, self.segment_bytes
-            ));
+            )));
         }
+        self.enter_found(made, found.start, home)?;
+        Ok(true)
+    }
+
+    /// Takes up the next segment, which was found there.
+    fn enter_found(&self, made: &mut Made, place: *mut u8, home: Home) -> Result<(), Error> {
+        let number = made.count;
+        let refused = |why: String| Err(Error::InvalidArgument(format!("segment {number} {why}")));
         // What the engine says follows from bytes of the pool, which may be damaged.
-        let start = found.start as usize;
+        let start = place as usize;
         let end = start.saturating_add(self.segment_bytes);
         if let Some(pool) = self.database.mapped()
             && (start < pool.start || end > pool.end)
@@ -518,25 +418,27 @@ impl Segments {
         }
         if self.durable {
             // The words of an entry are stored whole.
-            if start % align_of::<AtomicU64>() != 0 {
+            if !start.is_multiple_of(align_of::<AtomicU64>()) {
                 return refused("lies at an odd place".to_owned());
             }
             if self.persist.get().is_none() {
-                let Some(persist) = self.database.persist(found.start) else {
+                let Some(persist) = self.database.persist(place) else {
                     return refused("lies in no pool".to_owned());
                 };
                 let _ = self.persist.set(persist);
             }
         }
         let segment = Segment {
-            start: Place(found.start),
+            start: Place(place),
+            home,
             readable: AtomicUsize::new(0),
             writer: Mutex::new(1),
         };
         made.starts.insert(start, number);
         // The caller holds `made`: the slot is empty.
         let _ = self.slots[number as usize].set(segment);
-        Ok(true)
+        made.count += 1;
+        Ok(())
     }
 }
 
@@ -546,16 +448,30 @@ struct Found {
     bytes: usize,
 }
 
-impl Default for Found {
-    fn default() -> Self {
-        Self {
+impl Found {
+    /// Asks the engine for a value; `None` where there is none.
+    fn of(database: &Database, key: &[u8]) -> Result<Option<Self>, Error> {
+        let mut found = Self {
             start: ptr::null_mut(),
             bytes: 0,
+        };
+        let _running = database.enter(Access::Read)?;
+        // SAFETY: the database is open and held; the callback is the one for a `Found`, which outlives the call.
+        let status = unsafe {
+            sys::pmemkv_get(
+                database.raw(),
+                key.as_ptr().cast(),
+                key.len(),
+                Some(Self::note),
+                (&raw mut found).cast(),
+            )
+        };
+        match Status::from_raw(status) {
+            Status::NotFound => Ok(None),
+            status => status.into_result().map(|()| Some(found)),
         }
     }
-}
 
-impl Found {
     unsafe extern "C" fn note(value: *const c_char, value_bytes: usize, arg: *mut c_void) {
         // SAFETY: `arg` is the `Found` whose owner is waiting inside pmemkv_get on this thread.
         let found = unsafe { &mut *arg.cast::<Self>() };

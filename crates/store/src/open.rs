@@ -237,7 +237,9 @@ fn open_in(
 ) -> Result<Opened, OpenError> {
     match pool.header().layout.as_str() {
         pairs::LAYOUT => Ok(Opened::Pairs(pairs::open_pool(engine, pool)?)),
-        packed::LAYOUT => packed::open_pool(engine, pool, repair, every_second).map(Opened::Packed),
+        packed::LAYOUT => {
+            packed::open_pool(engine, &pool, repair, every_second).map(Opened::Packed)
+        }
         other => Err(OpenError::Store {
             path: pool.path().to_owned(),
             source: StoreError::Damaged(format!("this version knows no layout '{other}'")),
@@ -284,7 +286,7 @@ pub fn rehearse_anyway(engine: Engine, options: &Options) -> Result<(), OpenErro
             }
             match pool.header().layout.as_str() {
                 pairs::LAYOUT => pairs::rehearse(engine, &pool),
-                packed::LAYOUT => packed::rehearse(engine, pool, options.repair),
+                packed::LAYOUT => packed::rehearse(engine, &pool, options.repair),
                 _ => Ok(()),
             }
         })

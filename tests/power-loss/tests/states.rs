@@ -12,7 +12,7 @@ use power_loss::states::Amount;
 
 const SEED: u64 = 20_261;
 
-/// Different states of each scenario, about. There are fifteen.
+/// Different states of each scenario, about. There are sixteen.
 const STATES: usize = 45;
 
 const AMOUNT: Amount = Amount {
@@ -49,8 +49,18 @@ fn check(name: &str) -> TestResult {
 /// A server that forgets a barrier now and then must be found out.
 #[test]
 fn a_missing_barrier_is_found() -> TestResult {
-    let mut scenario = scenario::named("commits").ok_or("no such scenario")?;
-    scenario.dropped_fences = Some("7");
+    is_found_out("commits", "7")
+}
+
+/// Each second msync of a sync is that of the point. A point that is written without it names what is not there.
+#[test]
+fn a_missing_sync_is_found() -> TestResult {
+    is_found_out("every-second", "5")
+}
+
+fn is_found_out(name: &str, dropped: &'static str) -> TestResult {
+    let mut scenario = scenario::named(name).ok_or("no such scenario")?;
+    scenario.dropped_fences = Some(dropped);
     let plan = Plan {
         states: 3 * STATES,
         amount: AMOUNT,
@@ -93,6 +103,7 @@ scenarios! {
     expiry: "expiry",
     eviction: "eviction",
     on_disk: "on-disk",
+    every_second: "every-second",
     pairs_creation: "pairs-creation",
     pairs: "pairs",
     pairs_journal: "pairs-journal",

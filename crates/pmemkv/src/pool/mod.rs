@@ -35,7 +35,7 @@ pub use file::is_device;
 pub use objects::{Allocated, Occupied};
 pub use points::Point;
 use root::Root;
-pub use root::{CELLS, FORMAT_VERSION, PARTITIONS_MAX, PoolHeader, WORDS};
+pub use root::{CELLS, FORMAT_VERSION, FORMAT_WITH_EXTENTS, PARTITIONS_MAX, PoolHeader, WORDS};
 pub use unfinished::Unfinished;
 
 /// How the threads of a process share the arenas of pools that it opens later.
@@ -103,6 +103,8 @@ struct Inner {
     words: Mutex<()>,
     /// Whether the words lie in the pool twice.
     has_copy: AtomicBool,
+    /// Whether the header says that there may be extents.
+    has_extents: AtomicBool,
     /// The point to which the open has taken the words back.
     restored: Mutex<Option<Point>>,
     /// What the open has mended.
@@ -162,7 +164,7 @@ impl Pool {
         let format = header.format_version;
         let pool = opened.into_pool(path, root, header, size_bytes)?;
         if format != root::FORMAT_WITHOUT_COPY {
-            pool.restore_words()?;
+            pool.restore_words();
         }
         pool.replay_words(format)?;
         Ok(pool)
@@ -286,6 +288,7 @@ impl Opened {
             });
         }
         let has_copy = header.format_version > root::FORMAT_WITHOUT_COPY;
+        let has_extents = header.format_version >= root::FORMAT_WITH_EXTENTS;
         let pop = self.0;
         mem::forget(self);
         Ok(Pool {
@@ -299,6 +302,7 @@ impl Opened {
                 open_slots: Mutex::default(),
                 words: Mutex::default(),
                 has_copy: AtomicBool::new(has_copy),
+                has_extents: AtomicBool::new(has_extents),
                 restored: Mutex::default(),
                 mended: Mutex::default(),
             }),
@@ -328,9 +332,13 @@ impl Inner {
 
     /// [`persist`](Self::persist) of so many bytes.
     fn persist_bytes(&self, start: *const u8, bytes: usize) {
-        if self.persist.relies_on_points() {
-            return;
+        if !self.persist.relies_on_points() {
+            self.persist_now(start, bytes);
         }
+    }
+
+    /// [`persist_bytes`](Self::persist_bytes), also where points make stores durable later.
+    fn persist_now(&self, start: *const u8, bytes: usize) {
         // SAFETY: the pool is open, and every caller gives bytes inside the root object.
         unsafe { sys::pmemobj_persist(self.pop.as_ptr(), start.cast(), bytes) };
     }

@@ -17,9 +17,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::Pool;
 use super::root::{POINT_NUMBERS, Root, StoredPoint, WORDS};
 use super::words::WORD_OPENS;
-use super::{Pool, PoolError};
 use crate::persist::sync;
 
 /// A point.
@@ -117,15 +117,14 @@ impl Pool {
     }
 
     /// Takes the words back to the latest point, if a power cut may have left others.
-    pub(super) fn restore_words(&self) -> Result<(), PoolError> {
+    pub(super) fn restore_words(&self) {
         let identity = identity(self.path());
         let newest = self.valid_points().max_by_key(|(point, _)| point.number);
         let Some((point, _)) = newest.filter(|&(_, of)| of != identity) else {
-            return Ok(());
+            return;
         };
         self.replace_words(&point.words);
         *self.inner.restored.lock() = Some(point);
-        Ok(())
     }
 
     /// The points that are whole and of the last open, each with the boot and file in which it was made.

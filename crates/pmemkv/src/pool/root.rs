@@ -8,8 +8,11 @@ use pmemkv_sys as sys;
 
 use super::PoolError;
 
-/// The newest pool format that this version reads and writes. Format 1 had the words once, without a checksum.
+/// The format of a new pool. Format 1 had the words once, without a checksum.
 pub const FORMAT_VERSION: u32 = 2;
+/// The newest format that this version reads and writes: that of pools with [extents](crate::Segments::add_extent). An earlier
+/// program would miss their segments.
+pub const FORMAT_WITH_EXTENTS: u32 = 3;
 /// The format before the words had a second copy.
 pub(super) const FORMAT_WITHOUT_COPY: u32 = 1;
 /// The most partitions that a pool can have. (Format 1 had room for twice as many; no server made more than 256.)
@@ -191,14 +194,18 @@ impl RawHeader {
         self
     }
 
-    /// Gives the header at `place` the newest version, by two stores that `persist` makes durable one after the other:
+    /// Gives the header at `place` another version, by two stores that `persist` makes durable one after the other:
     /// [`decode`](Self::decode) tells a header that has only the first of them.
     ///
     /// # Safety
     /// `place` is a mapped header that nobody else uses.
-    pub(super) unsafe fn upgrade(place: *mut Self, persist: impl Fn(*const u8, usize)) {
+    pub(super) unsafe fn upgrade(
+        place: *mut Self,
+        version: u32,
+        persist: impl Fn(*const u8, usize),
+    ) {
         // SAFETY: the caller promises a mapped header.
-        let new = unsafe { place.read() }.of_version(FORMAT_VERSION);
+        let new = unsafe { place.read() }.of_version(version);
         // SAFETY: as above.
         let version = unsafe { &raw mut (*place).format_version };
         // SAFETY: as above; 4 bytes, aligned, so that a crash leaves the old or the new number.
@@ -252,14 +259,15 @@ impl RawHeader {
         }
         if self.checksum != self.fitting_checksum() {
             // A process may have died between the two stores of an upgrade: the pool is of the former format still.
-            let is_torn = self.format_version == FORMAT_VERSION
-                && self.checksum == self.of_version(FORMAT_WITHOUT_COPY).checksum;
-            if !is_torn {
+            let before = (FORMAT_WITHOUT_COPY..self.format_version.min(FORMAT_WITH_EXTENTS + 1))
+                .find(|&version| self.checksum == self.of_version(version).checksum);
+            let is_known = self.format_version <= FORMAT_WITH_EXTENTS;
+            let Some(before) = before.filter(|_| is_known) else {
                 return Err(HeaderFault::Damaged("the header's checksum is wrong"));
-            }
-            self.format_version = FORMAT_WITHOUT_COPY;
+            };
+            self.format_version = before;
         }
-        if self.format_version > FORMAT_VERSION {
+        if self.format_version > FORMAT_WITH_EXTENTS {
             return Err(HeaderFault::Newer(self.format_version));
         }
         if self.partitions == 0 || self.partitions > PARTITIONS_MAX {

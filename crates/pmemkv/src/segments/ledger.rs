@@ -1,13 +1,9 @@
 //! A value of words beside the segments, in which their owner keeps accounts of them. It keeps its address, as they do.
 
-use std::ffi::c_void;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
-use pmemkv_sys as sys;
-
 use super::{Found, PAGE_BYTES, Place, SEGMENT_HEADER_BYTES, Segments};
-use crate::database::Access;
-use crate::error::{Error, Status};
+use crate::error::Error;
 
 /// The ledger's key: longer than a segment's.
 const KEY: &[u8] = b"ledger";
@@ -28,27 +24,14 @@ impl Segments {
         if self.ledger.get().is_some() {
             return Ok(true);
         }
-        let mut found = Found::default();
-        let _running = self.database.enter(Access::Read)?;
-        // SAFETY: the database is open and held; the callback is the one for a `Found`, which outlives the call.
-        let status = unsafe {
-            sys::pmemkv_get(
-                self.database.raw(),
-                KEY.as_ptr().cast(),
-                KEY.len(),
-                Some(Found::note),
-                (&raw mut found).cast::<c_void>(),
-            )
+        let Some(found) = Found::of(&self.database, KEY)? else {
+            return Ok(false);
         };
-        match Status::from_raw(status) {
-            Status::NotFound => return Ok(false),
-            status => status.into_result()?,
-        }
         let start = found.start as usize;
         let is_inside = self.database.mapped().is_none_or(|pool| {
             pool.contains(&start) && start.saturating_add(found.bytes) <= pool.end
         });
-        if !is_inside || start % align_of::<AtomicU64>() != 0 {
+        if !is_inside || !start.is_multiple_of(align_of::<AtomicU64>()) {
             return Err(Error::InvalidArgument(
                 "the ledger lies at an odd place".to_owned(),
             ));
@@ -79,6 +62,7 @@ impl Segments {
 
     /// The ledger; empty where there is none.
     pub fn ledger(&self) -> &[AtomicU64] {
+        #[allow(clippy::cast_ptr_alignment)] // `find_ledger` has checked it.
         self.ledger.get().map_or(&[], |ledger| {
             // SAFETY: the value stays in place as long as the database, which `self` owns, is open and does none of the
             // calls that move it; `find_ledger` has checked place and alignment; atomics may be shared.

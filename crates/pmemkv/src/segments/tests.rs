@@ -140,3 +140,50 @@ fn readers_beside_resets_see_whole_lives() -> Result<(), Error> {
     reader.join().expect("the reader saw nothing torn");
     Ok(())
 }
+
+#[test]
+fn extents_hold_segments_like_others() -> Result<(), Error> {
+    let directory = tempfile::tempdir().expect("a directory");
+    let segments = open("cmap", directory.path(), true)?;
+    segments.add(&[1; 64])?;
+    assert_eq!(segments.add_extent(3, &[2; 64])?, 1);
+    assert_eq!(segments.add(&[3; 64])?, 4);
+    assert_eq!(segments.add_extent(2, &[4; 64])?, 5);
+    assert!(matches!(
+        segments.add_extent(2, &[0; 64]),
+        Err(Error::OutOfMemory(_))
+    ));
+    assert_eq!(segments.count(), 7);
+    for number in 0..7u8 {
+        segments.append(number.into(), &[number; 40], &[number; 24])?;
+    }
+    // The engine replaces the header of the right one.
+    segments.reset(2, &[9; 64])?;
+    drop(segments);
+    let segments = open("cmap", directory.path(), false)?;
+    assert_eq!(segments.count(), 7);
+    for (number, first) in [(0, 1), (1, 2), (2, 9), (3, 2), (4, 3), (5, 4), (6, 4)] {
+        assert_eq!(segments.header(number)?[0], first, "{number}");
+        segments.set_readable(number, 40)?;
+        let byte = u8::try_from(number).expect("few");
+        assert_eq!(text(&segments, number, 0, 40), Some(vec![byte; 40]));
+    }
+    Ok(())
+}
+
+#[test]
+fn a_ledger_keeps_its_words() -> Result<(), Error> {
+    let directory = tempfile::tempdir().expect("a directory");
+    let segments = open("cmap", directory.path(), true)?;
+    segments.add(&[0; 64])?;
+    assert!(!segments.find_ledger()? && segments.ledger().is_empty());
+    segments.open_ledger(100)?;
+    segments.ledger()[99].store(7, Ordering::Release);
+    drop(segments);
+    let segments = open("cmap", directory.path(), false)?;
+    assert_eq!(segments.count(), 1);
+    assert!(segments.open_ledger(99).is_err());
+    segments.open_ledger(100)?;
+    assert_eq!(segments.ledger()[99].load(Ordering::Acquire), 7);
+    Ok(())
+}

@@ -11,11 +11,10 @@ use std::time::{Duration, Instant};
 use lock_order::{Mutex, Rank};
 
 use super::Packed;
-use super::header::{Header, Which};
+use super::header::Which;
 use super::log::Log;
 use super::record::{Form, Record, Spot};
 use super::space::CRITICAL_MARK;
-use super::synced::Synced;
 use super::write::Batch;
 use crate::model::now_ms;
 use crate::{Location, Relocate, Store, StoreError, Upkeep, Worked};
@@ -129,8 +128,8 @@ impl Packed {
     ) -> Result<Worked, StoreError> {
         let until = Instant::now() + time;
         self.space.make_spares();
-        if self.sync_if_short() {
-            return Ok(Worked::Some);
+        if let Some(worked) = self.sync_if_short() {
+            return Ok(worked);
         }
         let Some(mut victim) = self.compaction.victim.try_lock() else {
             return Ok(Worked::Elsewhere);
@@ -145,6 +144,10 @@ impl Packed {
                 *victim = None;
             }
             if victim.is_none() {
+                if worked == Worked::Some && self.space.awaits_sync().1 {
+                    // What was freed counts only after a sync. The copies need the rest.
+                    return Ok(worked);
+                }
                 match self.give_back_empty()? {
                     Worked::Some => worked = Worked::Some,
                     Worked::Nothing => {}
@@ -188,21 +191,6 @@ impl Packed {
                 return Ok(worked);
             }
         }
-    }
-
-    /// Where writes are short of segments that wait for a sync, has it done, or does it where they have none left. Returns
-    /// whether that has freed any.
-    fn sync_if_short(&self) -> bool {
-        let (soon, now) = self.space.awaits_sync();
-        let Some(synced) = self.space.synced().filter(|_| soon || now) else {
-            return false;
-        };
-        if !now {
-            synced.ring();
-            return false;
-        }
-        // Where it fails, the report says so.
-        matches!(synced.try_sync(&self.space), Some(Ok(())))
     }
 
     /// Frees the segments that hold no live record and no tombstone that is needed.
@@ -257,33 +245,6 @@ impl Packed {
             }
         }
         Ok(true)
-    }
-
-    /// Frees a segment. The caller has committed the writes that made its records useless: a later crash must not lose
-    /// both.
-    fn give_back(&self, segment: u32) -> Result<(), StoreError> {
-        let segments = self.space.segments();
-        {
-            let synced = self.space.synced();
-            let _step = synced.map(Synced::step);
-            self.space.roll().free(
-                segment,
-                self.space.serial(segment),
-                segments.readable(segment),
-            );
-            if let Some(synced) = synced {
-                synced.note(segment, &Header::FREE);
-            }
-        }
-        let (header, _) = Header::decode(&segments.header(segment)?)
-            .map_err(|error| StoreError::Damaged(format!("segment {segment}: {error}")))?;
-        if header.has_one_value() {
-            segments.reset(segment, &Header::FREE.encode())?;
-        } else {
-            segments.end(segment, &Header::ended(header.serial))?;
-        }
-        self.space.put_back_used(segment);
-        Ok(())
     }
 
     fn next_victim(&self) -> Option<u32> {

@@ -164,7 +164,7 @@ impl Header {
             let (entries, _) = bytes[ENTRIES_AT..].as_chunks::<SEGMENT_ENTRY_BYTES>();
             let valid = (0..)
                 .zip(entries)
-                .filter_map(move |(n, bytes)| Some((decode_entry(&magic, bytes)?, n)));
+                .filter_map(move |(n, bytes)| Some((decode_entry(magic, bytes)?, n)));
             valid.max()
         };
         // A version that is not known may be damage: one bit turns a known one into it. Its own entries tell.
@@ -237,13 +237,13 @@ fn entry(life: u64, committed: u32, begun: u32) -> Entry {
     entry[..8].copy_from_slice(&life.to_le_bytes());
     entry[8..12].copy_from_slice(&committed.to_le_bytes());
     entry[12..16].copy_from_slice(&begun.to_le_bytes());
-    let checksum = checksum(&magic(VERSION), &entry);
+    let checksum = checksum(magic(VERSION), &entry);
     entry[16..].copy_from_slice(&checksum.to_le_bytes());
     entry
 }
 
 /// `None` where the checksum does not fit, or the entry says what none says.
-fn decode_entry(magic: &[u8; 8], entry: &Entry) -> Option<Decoded> {
+fn decode_entry(magic: [u8; 8], entry: &Entry) -> Option<Decoded> {
     let life = word(entry, 0);
     let extents = word(entry, 1).to_le_bytes();
     let [c0, c1, c2, c3, b0, b1, b2, b3] = extents;
@@ -258,9 +258,9 @@ fn decode_entry(magic: &[u8; 8], entry: &Entry) -> Option<Decoded> {
     (is_sound && checksum(magic, entry) == word(entry, 2)).then_some(decoded)
 }
 
-fn checksum(magic: &[u8; 8], entry: &Entry) -> u64 {
+fn checksum(magic: [u8; 8], entry: &Entry) -> u64 {
     let mut covered = [0; 24];
-    covered[..8].copy_from_slice(magic);
+    covered[..8].copy_from_slice(&magic);
     covered[8..].copy_from_slice(&entry[..16]);
     xxh3_64(&covered)
 }

@@ -8,6 +8,7 @@ mod backup;
 mod compact;
 mod expired;
 mod find;
+mod free;
 #[doc(hidden)]
 pub mod fuzzing;
 mod header;

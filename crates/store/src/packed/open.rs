@@ -65,7 +65,7 @@ fn segments_max(pool_bytes: u64, segment_bytes: usize) -> u32 {
 /// Opens the layout in its pool.
 pub fn open_pool(
     engine: Engine,
-    pool: Pool,
+    pool: &Pool,
     repair: bool,
     every_second: bool,
 ) -> Result<Packed, OpenError> {
@@ -74,7 +74,7 @@ pub fn open_pool(
         path: path.clone(),
         source,
     };
-    if !metadata::was_closed(&pool) {
+    if !metadata::was_closed(pool) {
         tracing::info!(path = %path.display(), "the pool was not closed in order");
     }
     let size_bytes = pool.stats()?.size_bytes;
@@ -116,12 +116,12 @@ pub fn open_pool(
     let used = packed.find_segments().map_err(&store_error)?;
     if every_second {
         let space = &mut packed.space;
-        let words = metadata::words_when_open(&pool);
-        let synced = Synced::begin(&pool, space.segments(), space.segments_max(), &used, words);
+        let words = metadata::words_when_open(pool);
+        let synced = Synced::begin(pool, space.segments(), space.segments_max(), &used, words);
         space.synced = Some(synced.map_err(&store_error)?);
     }
-    metadata::mark_open(&pool);
-    metadata::count_open(&pool);
+    metadata::mark_open(pool);
+    metadata::count_open(pool);
     if !every_second {
         pool.void_points()
             .map_err(|error| store_error(StoreError::Engine(error.to_string())))?;

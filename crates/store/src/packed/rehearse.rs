@@ -11,7 +11,7 @@ use crate::pairs::walk;
 const COMMIT_BYTES: usize = 128 * 1024;
 
 /// Opens the layout and writes to each segment. What the open refuses is left for the real one to say.
-pub fn rehearse(engine: Engine, pool: Pool, repair: bool) -> Result<(), String> {
+pub fn rehearse(engine: Engine, pool: &Pool, repair: bool) -> Result<(), String> {
     {
         let database = pool.open_partition(0).map_err(|error| error.to_string())?;
         let allocated = pool.allocated();

@@ -165,6 +165,11 @@ impl Roll {
         }
     }
 
+    /// Says that the pool may have extents from now on; `false` where there is no pool to say it.
+    pub fn will_have_extents(&self) -> bool {
+        self.pool.as_ref().map(Pool::will_have_extents).is_some()
+    }
+
     /// Enters a segment that a log is about to append to, and seals the one before, which has `committed` bytes.
     /// Nothing happens where it is entered already.
     pub fn start(&self, which: Which, segment: u32, serial: u64, committed: impl Fn(u32) -> usize) {

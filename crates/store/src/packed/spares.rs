@@ -28,16 +28,30 @@ pub struct Idle {
 }
 
 impl Space {
-    /// Makes one more segment.
+    /// Makes one more segment, or as many as are best made at once.
     pub(super) fn make(&self) -> Result<(), StoreError> {
-        if self.possible() == 0 {
+        let possible = self.possible();
+        if possible == 0 {
             return Err(StoreError::OutOfMemory);
         }
-        match self.segments.add(&Header::FREE.encode()) {
-            Ok(segment) => {
-                self.roll.note_made(segment + 1);
-                self.made.fetch_add(1, Ordering::AcqRel);
-                self.found_free(segment);
+        let count = self.segments.made_at_once().min(possible);
+        let made = match self.make_extent(count) {
+            // There may be room for one where there is none for many.
+            Ok(None) | Err(Error::OutOfMemory(_)) => self
+                .segments
+                .add(&Header::FREE.encode())
+                .map(|first| (first, 1)),
+            Ok(Some(first)) => Ok((first, count)),
+            Err(error) => Err(error),
+        };
+        match made {
+            Ok((first, count)) => {
+                self.roll.note_made(first + count);
+                self.made.fetch_add(count, Ordering::AcqRel);
+                // The first is the next to be taken.
+                for segment in (first..first + count).rev() {
+                    self.found_free(segment);
+                }
                 Ok(())
             }
             Err(Error::OutOfMemory(_)) => {
@@ -48,6 +62,15 @@ impl Space {
             }
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// Makes so many segments as one value; `None` where that gains nothing.
+    fn make_extent(&self, count: u32) -> Result<Option<u32>, Error> {
+        if count < 2 || !self.roll.will_have_extents() {
+            return Ok(None);
+        }
+        let first = self.segments.add_extent(count, &Header::FREE.encode())?;
+        Ok(Some(first))
     }
 
     /// Makes spare segments until there are enough for clients that write, or the pool has no room for more.
@@ -61,7 +84,8 @@ impl Space {
 
     /// Whether [`make_spares`](Self::make_spares) has something to do.
     pub fn wants_spares(&self) -> bool {
-        self.is_short_of(SPARES)
+        // What takes long is begun earlier.
+        self.is_short_of(SPARES.max(self.segments.made_at_once() / 2))
     }
 
     /// Makes one spare segment, or maps the pages of one that an earlier process has left. Returns whether it did: `false`

@@ -124,8 +124,7 @@ impl<'a> Table<'a> {
         for (place, word) in places.zip([entry.life, entry.committed]) {
             place.store(word, Ordering::Release);
         }
-        let change = entry.hash(segment).wrapping_sub(before.hash(segment));
-        change
+        entry.hash(segment).wrapping_sub(before.hash(segment))
     }
 
     fn sum(&self) -> u64 {
@@ -340,7 +339,10 @@ impl Synced {
             }
             Err(error) => {
                 report.failures += 1;
-                report.failure = Some(error.to_string());
+                let text = error.to_string();
+                // As Redis gives an error of the system, without its number.
+                let text = text.split(" (os error").next().unwrap_or(&text);
+                report.failure = Some(text.to_owned());
                 turn.has_failed = true;
                 if !self.is_failing.swap(true, Ordering::AcqRel) {
                     tracing::error!(%error, "the pool could not be synced: writes are refused until it can");
@@ -368,13 +370,13 @@ impl Synced {
         let (words, changed, freed) = {
             let _alone = self.step.write();
             let mut changes = self.changes.lock();
-            let changed: Vec<(u32, Entry)> = changes
+            let entries: Vec<(u32, Entry)> = changes
                 .segments
                 .drain(..)
                 .map(|segment| (segment, self.take_latest(segment)))
                 .collect();
             let freed = std::mem::take(&mut changes.freed);
-            (self.pool.words(0, WORDS), changed, freed)
+            (self.pool.words(0, WORDS), entries, freed)
         };
         turn.freed.extend(freed);
         let is_same = changed.is_empty() && turn.freed.is_empty() && words == turn.words;
@@ -386,7 +388,7 @@ impl Synced {
         }
         let number = turn.number + 1;
         let table = Table::of(segments, number);
-        for (segment, entry) in turn.behind[place(number)].iter() {
+        for (segment, entry) in &turn.behind[place(number)] {
             let sum = &mut turn.sums[place(number)];
             *sum = sum.wrapping_add(table.set(*segment as usize, *entry));
         }
