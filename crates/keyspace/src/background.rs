@@ -221,7 +221,7 @@ fn sync_each_second(keyspace: &Keyspace, stop: &AtomicBool) {
 fn housekeep(keyspace: &Keyspace, stop: &AtomicBool) {
     let mut next = Instant::now();
     while !stop.load(Ordering::Acquire) {
-        keyspace.store.is_alive();
+        keyspace.store.note_alive();
         keyspace.expiry().run_cycle(now_ms());
         next += ROUND;
         loop {
