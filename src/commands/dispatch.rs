@@ -179,11 +179,7 @@ impl Dispatcher {
         } else {
             lookup::while_busy(found, around)
         };
-        let found = if self.refuses_writes {
-            disk_check::check(around, session, found)
-        } else {
-            found
-        };
+        let found = self.check_disk(around, session, found);
         let queues = session.transaction.is_some();
         if let Ok(command) = found
             && around.server.pause.is_on()

@@ -1,16 +1,32 @@
 //! Writes are refused while the pool cannot be synced to its disk, as Redis refuses them while it cannot sync its
 //! append-only file. PING is refused too, as in Redis: whoever watches the server by it shall notice.
 
-use super::Surroundings;
 use super::lookup::Found;
+use super::{Dispatcher, Surroundings};
 use crate::catalog::spec::Flags;
 use crate::commands::CommandError;
 use crate::keyspace::Keyspace;
 use crate::state::Session;
 
-/// The found command, or why it is refused now.
+impl Dispatcher {
+    /// The found command, or why it is refused now.
+    #[inline]
+    pub(super) fn check_disk(
+        &self,
+        around: &Surroundings<'_>,
+        session: &Session,
+        found: Found,
+    ) -> Found {
+        if self.refuses_writes {
+            check(around, session, found)
+        } else {
+            found
+        }
+    }
+}
+
 #[cold]
-pub(super) fn check(around: &Surroundings<'_>, session: &Session, found: Found) -> Found {
+fn check(around: &Surroundings<'_>, session: &Session, found: Found) -> Found {
     let command = found?;
     let flags = command.spec.flags;
     let writes_queued = || {

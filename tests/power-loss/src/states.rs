@@ -35,7 +35,8 @@ impl Grain {
     }
 }
 
-const LINES_OF_PAGE: u32 = 4096 / LINE_BYTES as u32;
+/// A page has 4,096 bytes, a line 64.
+const LINES_OF_PAGE: u32 = 64;
 
 /// How many states of each sort are taken where there are more.
 #[derive(Clone, Copy, Debug)]
