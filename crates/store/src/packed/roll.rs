@@ -204,6 +204,14 @@ impl Roll {
     /// Strikes a segment out that is about to be freed and has `committed` bytes.
     pub fn free(&self, segment: u32, serial: u64, committed: usize) {
         let mut state = self.state.lock();
+        let life = Life {
+            serial,
+            segment: segment.into(),
+        };
+        if state.freed == life {
+            // It is tried again, because its header could not be written.
+            return;
+        }
         let active = state.active.iter_mut().find(|life| life.serial == serial);
         match active {
             Some(life) => *life = Life::default(),
@@ -211,10 +219,7 @@ impl Roll {
             // Never entered.
             None => {}
         }
-        state.freed = Life {
-            serial,
-            segment: segment.into(),
-        };
+        state.freed = life;
         self.store(&state);
     }
 
