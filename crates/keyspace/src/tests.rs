@@ -6,6 +6,7 @@ mod eviction;
 mod faults;
 mod streams;
 mod strings;
+mod unreadable;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;

@@ -24,20 +24,22 @@ pub mod packed;
 pub mod pairs;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
+mod usage;
 
 use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 pub use backup::{BackupError, BackupJob, remove_unfinished_backups};
 pub use change::Change;
 pub use error::StoreError;
-pub use model::{DATABASES, Kind, Millis, Range, RecordKind, StringForm, Value, now_ms};
+pub use model::{DATABASES, Kind, Millis, Name, Range, RecordKind, StringForm, Value, now_ms};
 pub use open::{
     Examined, LayoutChoice, OpenError, Options, examine, may_sync, open, rehearse, rehearse_anyway,
 };
 /// Has memory fetched into the processor's cache.
 pub use pmemkv::prefetch;
+pub use usage::{Fill, SyncReport, Usage};
 
 /// Where a layout keeps a record. Only the layout that made it can read it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -188,15 +190,6 @@ pub trait Relocate {
     fn awaits_removal(&self, generation: u32) -> bool;
 }
 
-/// How full a store is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Fill {
-    /// Bytes that the records in use take: removing all of them would free as many.
-    pub bytes: u64,
-    /// Whether upkeep is behind: the next writes may find no room although the records leave enough.
-    pub is_short: bool,
-}
-
 /// The generations of the databases, kept with the data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Generations {
@@ -235,44 +228,11 @@ pub struct Abilities {
     pub partitioned: bool,
 }
 
-/// What a store has synced to the disk.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct SyncReport {
-    /// What was committed up to this time survives a loss of power.
-    pub synced_to_ms: Millis,
-    /// How long the last sync took, in microseconds.
-    pub took_us: u64,
-    /// How many syncs have stored something, those of earlier processes included.
-    pub count: u64,
-    /// How many have failed since the start.
-    pub failures: u64,
-    /// Why the last one failed.
-    pub failure: Option<String>,
-}
-
-/// How much space a store takes.
-#[derive(Clone, Debug, Default)]
-pub struct Usage {
-    /// The engine's name.
-    pub engine: String,
-    /// The layout's name.
-    pub layout: &'static str,
-    /// The pool's file, if there is one.
-    pub pool_path: Option<PathBuf>,
-    /// The pool's size.
-    pub pool_bytes: u64,
-    /// The allocated part of it; 0 if the engine cannot tell.
-    pub allocated_bytes: u64,
-    /// How often the pool was opened since it was made, if known.
-    pub opens: Option<u64>,
-    /// The most bytes of records that it can hold, as [`Fill`] counts them.
-    pub stored_bytes_max: u64,
-    /// The layout's own figures, under the names that INFO shows.
-    pub details: Vec<(&'static str, u64)>,
-}
-
 /// Called with a record's value.
 pub type OnValue<'f> = &'f mut dyn FnMut(Value<'_>);
+
+/// Called with the name of a record.
+pub type OnName<'f> = &'f mut dyn FnMut(Name<'_>);
 
 /// Called with a piece of a value; `Break` ends the reading.
 pub type OnPiece<'f> = &'f mut dyn FnMut(&[u8]) -> ControlFlow<()>;
@@ -315,6 +275,23 @@ pub trait Store: Send + Sync {
         location: Location,
         f: OnValue<'_>,
     ) -> Result<bool, StoreError>;
+
+    /// As [`read`](Self::read), of a value that is not [large](Self::is_large). Does not call `f` and returns `false` if the
+    /// record there has another name. Only for stores that are not [partitioned](Abilities::partitioned).
+    fn read_named(
+        &self,
+        _record: RecordKey<'_>,
+        _location: Location,
+        _f: OnValue<'_>,
+    ) -> Result<bool, StoreError> {
+        Err(StoreError::NotSupported)
+    }
+
+    /// Calls `f` once with the name that a value's record has. Fails if no value begins there. Only for stores that are not
+    /// [partitioned](Abilities::partitioned).
+    fn name(&self, _location: Location, _f: OnName<'_>) -> Result<(), StoreError> {
+        Err(StoreError::NotSupported)
+    }
 
     /// Where a record lies that [`visit`](Self::visit) has not shown yet; `None` if there is none. Its bytes are checked.
     /// Only for [partitioned](Abilities::partitioned) stores.
@@ -384,6 +361,9 @@ pub trait Store: Send + Sync {
     /// Asks the processor to fetch a record into its cache ahead of a read.
     fn prefetch(&self, _location: Location) {}
 
+    /// The same, ahead of a read of its [name](Self::name) alone.
+    fn prefetch_name(&self, _location: Location) {}
+
     /// Stages `writes` as one atomic change and sets `locations` (as many as `writes`) to where each record lies then.
     /// On an error none of the writes happens.
     fn write(&self, writes: &[Write<'_>], locations: &mut [Location]) -> Result<(), StoreError>;
@@ -403,7 +383,9 @@ pub trait Store: Send + Sync {
         Ok(())
     }
 
-    /// Drops a record that counts as absent already, because of `gone`.
+    /// Drops a record that counts as absent already, because of `gone`. If the store is not
+    /// [partitioned](Abilities::partitioned) and the record was flushed, the beginning of its key is enough of a name, as
+    /// long as no live record of its generation has the same.
     fn forget(
         &self,
         record: RecordKey<'_>,

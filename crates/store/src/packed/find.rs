@@ -3,12 +3,13 @@
 
 use std::cmp::Ordering;
 
+use super::guard::guarded_offset;
 use super::header::{Header, HeaderError, Which};
 use super::log::Guard;
 use super::record::{Binding, Record};
 use super::roll::Used;
 use super::synced::headers_at;
-use super::{Packed, WORD_GUARDS, guarded_offset};
+use super::{Packed, WORD_GUARDS};
 use crate::StoreError;
 use crate::metadata::Metadata;
 
