@@ -3,6 +3,7 @@
 //! Inside MULTI commands are queued instead; EXEC runs them in [`exec`].
 
 mod count;
+mod disk_check;
 mod exec;
 mod lookup;
 mod memory_check;
@@ -42,6 +43,8 @@ pub struct Dispatcher {
     last: Known,
     /// Bytes that another thread must reclaim before the call runs; 0 if none.
     wanted: u64,
+    /// Whether writes are refused in this batch, because the pool cannot be synced.
+    refuses_writes: bool,
     /// Until when the commands of the running EXEC may make room.
     exec_until: Option<Instant>,
 }
@@ -94,6 +97,7 @@ impl Dispatcher {
             run: Run::new(),
             watch: Watch::default(),
             wanted: 0,
+            refuses_writes: false,
             exec_until: None,
         }
     }
@@ -105,7 +109,7 @@ impl Dispatcher {
         server: &'a Server,
         session: &Session,
     ) -> Surroundings<'a> {
-        self.start(session, false);
+        self.start(keyspace, session, false);
         Surroundings {
             keyspace,
             server,
@@ -120,7 +124,7 @@ impl Dispatcher {
         server: &'a Server,
         session: &Session,
     ) -> Surroundings<'a> {
-        self.start(session, true);
+        self.start(keyspace, session, true);
         Surroundings {
             keyspace,
             server,
@@ -128,7 +132,8 @@ impl Dispatcher {
         }
     }
 
-    fn start(&mut self, session: &Session, takes_slow: bool) {
+    fn start(&mut self, keyspace: &Keyspace, session: &Session, takes_slow: bool) {
+        self.refuses_writes = keyspace.is_sync_failing();
         self.takes_slow = takes_slow;
         self.access = Access {
             now: now_ms(),
@@ -174,6 +179,7 @@ impl Dispatcher {
         } else {
             lookup::while_busy(found, around)
         };
+        let found = self.check_disk(around, session, found);
         let queues = session.transaction.is_some();
         if let Ok(command) = found
             && around.server.pause.is_on()

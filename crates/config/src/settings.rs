@@ -221,6 +221,8 @@ words! {
     Durability {
         /// What the place of the pool gives without msync.
         Auto = "auto",
+        /// A loss of power, but for about the last second, on an ordinary file system.
+        Everysec = "everysec",
         /// A loss of power. If the memory is not persistent, this costs an msync for each commit.
         Power = "power",
         /// The death of the process.

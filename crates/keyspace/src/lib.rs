@@ -67,7 +67,7 @@ pub use memory_check::{
 pub use prefetch::{Ahead, PREFETCHED};
 pub use reading::StringView;
 pub use stats::{DatabaseStats, StoreStats};
-pub use store::{BackupError, BackupJob, remove_unfinished_backups};
+pub use store::{BackupError, BackupJob, SyncReport, remove_unfinished_backups};
 pub use store::{Change, DATABASES, Kind, Millis, Range, RecordKind, StringForm, Value, now_ms};
 pub use update::{KeyUpdate, NewCollection, StringChanges, StringEdit, Update};
 pub use waiting::{Ticket, Waiter, Waiting};
@@ -251,6 +251,17 @@ impl Keyspace {
             self.memory_check().help_store()?;
         }
         Ok(())
+    }
+
+    /// What has been synced to the disk, where commits do not wait for it.
+    pub fn syncs(&self) -> Option<SyncReport> {
+        self.store.syncs()
+    }
+
+    /// Whether writes are to be refused because the pool could not be synced.
+    #[inline]
+    pub fn is_sync_failing(&self) -> bool {
+        self.store.is_sync_failing()
     }
 
     /// Tells the keyspace that the server is about to end: from now on a thread waits for space for a short time only.

@@ -54,6 +54,10 @@ pub enum Rank {
     FrontCommit,
     /// The commit lock of the compaction's log.
     CompactionCommit,
+    /// The turn to sync the pool to the disk.
+    SyncTurn,
+    /// A commit, or the moment of a sync between two commits.
+    SyncStep,
     /// The generations that a commit sets.
     CommitGenerations,
     /// What a log has staged.

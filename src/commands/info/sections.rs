@@ -165,7 +165,11 @@ pub(super) fn persistence(ctx: &Context<'_>, report: &mut Report) -> Written {
         "aof_last_bgrewrite_status",
         outcome(&stats.bgrewriteaof_refused),
     );
-    report.field("aof_last_write_status", "ok");
+    let is_failing = ctx.keyspace.is_sync_failing();
+    report.field(
+        "aof_last_write_status",
+        if is_failing { "err" } else { "ok" },
+    );
     report.field("aof_last_cow_size", 0);
     report.field("aof_rewrites", 0);
     report.field("aof_rewrites_consecutive_failures", 0);
@@ -391,6 +395,16 @@ pub(super) fn pmemkv(ctx: &Context<'_>, report: &mut Report) -> Written {
     report.field("layout", stats.layout);
     report.field("durability", settings.durability.as_str());
     report.field("writes_survive", ctx.server.durability.words);
+    if let Some(syncs) = ctx.keyspace.syncs() {
+        report.field(
+            "sync_last_status",
+            if syncs.failure.is_some() { "err" } else { "ok" },
+        );
+        report.field("synced_to_time_ms", syncs.synced_to_ms);
+        report.field("sync_last_time_us", syncs.took_us);
+        report.field("syncs", syncs.count);
+        report.field("sync_failures", syncs.failures);
+    }
     report.field("pool_path", path.display());
     report.bytes("pool_bytes", stats.pool_bytes);
     report.bytes("allocated_bytes", stats.allocated_bytes);

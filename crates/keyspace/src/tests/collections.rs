@@ -464,6 +464,7 @@ pub(super) fn open_pool(folder: &Path, layout: LayoutChoice) -> Result<Keyspace>
         pool_size_bytes: 64 << 20,
         layout,
         repair: false,
+        every_second: false,
     };
     let failed = |error: &dyn std::fmt::Display| {
         KeyspaceError::from(store::StoreError::Engine(error.to_string()))

@@ -8,8 +8,10 @@ mod backup;
 mod compact;
 mod expired;
 mod find;
+mod free;
 #[doc(hidden)]
 pub mod fuzzing;
+mod guard;
 mod header;
 mod hold;
 mod holes;
@@ -26,6 +28,8 @@ mod rehearse;
 mod release;
 mod roll;
 mod space;
+mod spares;
+mod synced;
 #[cfg(test)]
 mod tests;
 mod write;
@@ -43,8 +47,8 @@ pub use rehearse::rehearse;
 use super::metadata::{self, Metadata, WORD_LAYOUT};
 use super::{
     Abilities, BackupError, BackupJob, Fill, Generations, Gone, Location, NAMELESS, OnName,
-    OnPiece, OnRecord, OnValue, RecordKey, Relocate, Store, StoreError, Upkeep, Usage, Visited,
-    Worked, Write,
+    OnPiece, OnRecord, OnValue, RecordKey, Relocate, Store, StoreError, SyncReport, Upkeep, Usage,
+    Visited, Worked, Write,
 };
 use crate::model::{Millis, Range, now_ms};
 use compact::Compaction;
@@ -55,6 +59,7 @@ use name::value;
 use pmemkv::Engine;
 use record::{Form, Parts, Record, Spot};
 use space::{CRITICAL_MARK, SHORT_MARK, Space};
+use synced::Synced;
 
 /// The layout's name, as pools record it.
 pub const LAYOUT: &str = "packed";
@@ -419,13 +424,17 @@ impl Store for Packed {
         Ok((spot.length + bytes) as u64)
     }
 
-    fn wait_for_work(&self, time: Duration) {
+    fn work_when_idle(&self) -> bool {
+        self.space.prepare_one()
+    }
+
+    fn wait_for_work(&self, time: Duration) -> bool {
         let (rung, bell) = &self.bell;
         let mut rung = rung.lock();
         if !*rung {
             bell.wait_for(&mut rung, time);
         }
-        *rung = false;
+        std::mem::take(&mut *rung)
     }
 
     fn end_wait(&self) {
@@ -499,39 +508,50 @@ impl Store for Packed {
         self.copy_to(path, job)
     }
 
+    fn syncs(&self) -> Option<SyncReport> {
+        self.space.synced().map(Synced::report)
+    }
+
+    #[inline]
+    fn is_sync_failing(&self) -> bool {
+        self.space.synced().is_some_and(Synced::is_failing)
+    }
+
+    fn sync(&self) -> Result<(), StoreError> {
+        match self.space.synced() {
+            Some(synced) => synced
+                .sync(&self.space)
+                .map_err(|error| StoreError::Engine(format!("the pool cannot be synced: {error}"))),
+            None => Ok(()),
+        }
+    }
+
+    fn wait_to_sync(&self, time: Duration) {
+        if let Some(synced) = self.space.synced() {
+            synced.wait(time);
+        }
+    }
+
+    fn end_wait_to_sync(&self) {
+        if let Some(synced) = self.space.synced() {
+            synced.ring();
+        }
+    }
+
     fn close(&self) -> Result<(), StoreError> {
         self.commit_all()?;
         self.expired.store(&self.metadata);
         self.metadata.mark_closed();
-        Ok(())
+        self.sync()
     }
 }
 
-/// The second word of a guard: the offset, with a checksum of the guard in its upper half. Without the checksum a
-/// damaged guard would undo committed records.
-fn guarded_offset(which: Which, serial: u64, offset: u64) -> u64 {
-    let check = metadata::words_checksum(&[which as u64, serial, offset]);
-    (check >> 32 << 32) | offset
-}
-
-impl Guard for Metadata {
-    fn set(&self, which: Which, serial: u64, offset: usize) {
-        if let Metadata::Pool(pool) = self {
-            let word = WORD_GUARDS + 2 * which as usize;
-            pool.set_words(
-                word,
-                &[serial, guarded_offset(which, serial, offset as u64)],
-            );
-        }
-    }
-
-    fn clear(&self, which: Which) {
-        if let Metadata::Pool(pool) = self {
-            pool.set_word(WORD_GUARDS + 2 * which as usize, 0);
-        }
-    }
-
-    fn clear_with(&self, which: Which, generations: &Generations) {
-        self.set_generations_and_clear(generations, WORD_GUARDS + 2 * which as usize);
+/// What a record of a whole value holds.
+fn value<'a>(kind: RecordKind, record: &Record<'a>) -> Value<'a> {
+    Value {
+        kind: kind.kind,
+        form: kind.form,
+        expires_at: record.expires_at,
+        bytes: record.body,
     }
 }

@@ -12,6 +12,8 @@ mod missing;
 mod partial;
 mod patch;
 mod repair;
+mod spares;
+mod synced;
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -44,6 +46,7 @@ fn open_packed(folder: &Path, repair: bool) -> Result<Packed> {
         pool_size_bytes: POOL_BYTES,
         layout: LayoutChoice::Packed,
         repair,
+        every_second: false,
     };
     let (engine, options) = options.resolve()?;
     match open_layout(engine, &options)? {

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use lua::{Host, Interrupt, KILLED, LogLevel};
 
+use super::super::disk_check;
 use super::super::lookup::named;
 use super::super::{Dispatcher, Surroundings};
 use super::Rights;
@@ -173,6 +174,12 @@ impl<'h, 'a> ScriptHost<'h, 'a> {
             return Err(CommandError::text(
                 "ERR Write commands are not allowed from read-only scripts.",
             ));
+        }
+        if flags.contains(Flags::WRITE)
+            && !self.has_written
+            && self.around.keyspace.is_sync_failing()
+        {
+            return Err(disk_check::refusal(self.around.keyspace));
         }
         if flags.contains(Flags::DENYOOM) && !self.has_written {
             // A script that has written goes on: half of it is worse than a little more memory.
