@@ -44,7 +44,7 @@ use parking_lot::Condvar;
 pub use open::{open_pool, open_volatile};
 pub use rehearse::rehearse;
 
-use super::metadata::{self, Metadata, WORD_LAYOUT};
+use super::metadata::{Metadata, WORD_LAYOUT};
 use super::{
     Abilities, BackupError, BackupJob, Fill, Generations, Gone, Location, NAMELESS, OnName,
     OnPiece, OnRecord, OnValue, RecordKey, Relocate, Store, StoreError, SyncReport, Upkeep, Usage,
@@ -53,8 +53,7 @@ use super::{
 use crate::model::{Millis, Range, now_ms};
 use compact::Compaction;
 use expired::Expired;
-use header::Which;
-use log::{Guard, Log};
+use log::Log;
 use name::value;
 use pmemkv::Engine;
 use record::{Form, Parts, Record, Spot};
@@ -543,15 +542,5 @@ impl Store for Packed {
         self.expired.store(&self.metadata);
         self.metadata.mark_closed();
         self.sync()
-    }
-}
-
-/// What a record of a whole value holds.
-fn value<'a>(kind: RecordKind, record: &Record<'a>) -> Value<'a> {
-    Value {
-        kind: kind.kind,
-        form: kind.form,
-        expires_at: record.expires_at,
-        bytes: record.body,
     }
 }
