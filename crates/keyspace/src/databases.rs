@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use lock_order::{Mutex, Rank};
 
 use super::garbage::Garbage;
-use super::{DATABASES, DatabaseStats, Keyspace, KeyspaceError, Kind, Millis};
+use super::{DATABASES, DatabaseStats, Followed, Keyspace, KeyspaceError, Kind, Millis};
 use store::Generations;
 
 /// Keys per database from which the mean time to live is estimated.
@@ -236,6 +236,7 @@ impl Databases<'_> {
             self.keyspace.waiting().database_changed(shard, a);
             self.keyspace.waiting().database_changed(shard, b);
         }
+        self.keyspace.events.tell_followed(Followed::Databases);
         // As in Redis, clients that cache keys of either database get no invalidation.
         Ok(())
     }

@@ -52,7 +52,7 @@ pub use collection::{
 };
 pub use cursor::Cursor;
 pub use databases::Databases;
-pub use events::{EventClass, Events, Observer};
+pub use events::{EventClass, Events, Followed, Observer};
 pub use eviction::{Eviction, EvictionStats};
 pub use expiry::Expiry;
 pub use gate::{Alone, Gate, NotAlone, Presence, Shared};

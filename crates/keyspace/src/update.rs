@@ -37,7 +37,7 @@ use super::hashing::shard_of;
 use super::index::Entry;
 use super::shard::{IndexPut, Shard};
 use super::telling::{Before, Telling};
-use super::{Access, EventClass, Keyspace, KeyspaceError, Kind, Millis, RecordKind, memory_check};
+use super::{Access, EventClass, Followed, Keyspace, KeyspaceError, Kind, Millis, RecordKind, memory_check};
 use store::{Change, Location, RecordKey, Write};
 
 /// What a call writes to the record of a key.
@@ -107,6 +107,9 @@ impl Keyspace {
         self.expiry().on_access(db, key, access.now)?;
         let (mut shard, locked) = self.locking().lock_key(db, key, access)?;
         let mut key = KeyUpdate::new(self, &mut shard, locked, access);
+        if self.events.is_followed() {
+            key.tell_expired();
+        }
         let result = f(&mut key);
         key.add_dirty();
         result
@@ -130,6 +133,9 @@ impl Keyspace {
             let (shards, keys) = self.locking().lock_keys(keys, access)?;
             Update::new(self, shards, keys, access)
         };
+        if self.events.is_followed() {
+            update.tell_expired();
+        }
         update.open_collections()?;
         memory_check::take_refused_bytes();
         let result = f(&mut update).inspect_err(|_| {
@@ -407,6 +413,10 @@ impl<'a> Update<'a> {
                 keyspace
                     .telling()
                     .modified_by(shard, locked, change, was, access);
+            } else {
+                keyspace
+                    .events
+                    .tell_followed(Followed::Changed(locked.db, locked.key));
             }
             if !self.notices.is_empty() {
                 let name = (locked.generation, locked.key);
@@ -427,8 +437,12 @@ impl<'a> Update<'a> {
             keyspace
                 .telling()
                 .modified_by(shard, locked, KeyWrite::Nothing, Before::Live, access);
-        } else if wakes && let Some(queues) = &mut shard.queues {
-            keyspace.waiting().key_filled(queues, locked.db, locked.key);
+        } else {
+            if wakes && let Some(queues) = &mut shard.queues {
+                keyspace.waiting().key_filled(queues, locked.db, locked.key);
+            }
+            let change = Followed::Changed(locked.db, locked.key);
+            keyspace.events.tell_followed(change);
         }
         if !self.notices.is_empty() {
             let name = (locked.generation, locked.key);

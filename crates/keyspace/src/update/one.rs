@@ -14,7 +14,7 @@ use crate::index::Entry;
 use crate::reading::{StringView, storable};
 use crate::shard::Shard;
 use crate::{
-    Access, EventClass, KeyInfo, Keyspace, KeyspaceError, Millis, RecordKind, StringForm, Value,
+    Access, EventClass, Followed, KeyInfo, Keyspace, KeyspaceError, Millis, RecordKind, StringForm, Value,
 };
 use store::Change;
 use store::change::{changed, changed_len};
@@ -64,6 +64,16 @@ impl<'a> KeyUpdate<'a> {
             ..
         } = self.locked;
         self.shard.get(generation, hash, key)
+    }
+
+    /// Tells replicas that the key is gone if it is past its deadline: they leave that to this server.
+    #[cold]
+    pub(super) fn tell_expired(&self) {
+        let LockedKey { key, db, .. } = self.locked;
+        if self.entry().is_some() && self.live_entry().is_none() {
+            let gone = Followed::Gone(db, key);
+            self.keyspace.events.tell_followed(gone);
+        }
     }
 
     fn live_entry(&self) -> Option<&Entry> {
