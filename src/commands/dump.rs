@@ -74,7 +74,7 @@ fn dump(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
 }
 
 /// A copy of a value with all of its elements.
-fn load(view: View<'_>) -> Result<Object, KeyspaceError> {
+pub(crate) fn load(view: View<'_>) -> Result<Object, KeyspaceError> {
     let len = view.len();
     Ok(match view {
         View::String(string) => Object::String(string.whole()?.into_owned()),
@@ -105,7 +105,7 @@ fn load(view: View<'_>) -> Result<Object, KeyspaceError> {
 }
 
 /// Stages the restored value for the one key, whatever the key held before.
-fn store(
+pub(crate) fn store(
     keys: &mut Update<'_>,
     object: &Object,
     expires_at: Option<Millis>,

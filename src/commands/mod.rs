@@ -52,6 +52,7 @@ pub use crate::catalog::{Command, table};
 pub use crate::error::CommandError;
 pub use context::{Context, Database};
 pub use dispatch::{Dispatcher, Next};
+pub(crate) use dump::{load as copy_value, store as store_value};
 #[cfg(test)]
 pub(crate) use row::new_table;
 pub use row::{Handler, Row, install, install_renamed};

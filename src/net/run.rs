@@ -14,13 +14,14 @@ use super::metrics::Metrics;
 use super::workers::Workers;
 use crate::acl::{self, Acl};
 use crate::catalog::table;
+use crate::commands::copy_value;
 use crate::config::{Config, Settings};
 use crate::keyspace::{Housekeeping, Keyspace, KeyspaceError, remove_unfinished_backups};
 use crate::launch::Launcher;
 use crate::pmemkv::Engine;
 use crate::state::{
     BackupThread, Backups, Clients, Monitors, Notifications, Notifier, Pause, PubSub, Rates,
-    Scripting, Server, Slowlog, Stats, Tracking,
+    SaveThread, Saves, Scripting, Server, Slowlog, Stats, Tracking,
 };
 use crate::store::{self, OpenError, Options};
 use crate::system::files::{self, TooMany};
@@ -137,6 +138,7 @@ pub fn run(
         pause: Pause::default(),
         scripting: Scripting::default(),
         backups: Backups::default(),
+        saves: Saves::default(),
         started: Instant::now(),
         started_at: SystemTime::now(),
         run_id: run_id(),
@@ -218,6 +220,7 @@ impl Life {
             remove_unfinished_backups(folder);
         }
         let backup = BackupThread::start(server, keyspace)?;
+        let save = SaveThread::start(server, keyspace, copy_value)?;
         let metrics = tokio::spawn(metrics.serve(Arc::clone(server), Arc::clone(keyspace)));
         let sampler = tokio::spawn(sample_rates(Arc::clone(server)));
         let workers = Arc::clone(&reception.workers);
@@ -230,6 +233,8 @@ impl Life {
         });
         let mut stopping = server.shutdown.subscribe();
         let mut failure = None;
+        // Whether a signal that ends the server has a file written.
+        let mut signal_saves = false;
         let mut is_ready = false;
         let first = tokio::time::Instant::now() + REPORT_TIME;
         let mut reports = tokio::time::interval_at(first, REPORT_TIME);
@@ -253,8 +258,16 @@ impl Life {
                     self.launcher.ready(settings.logfile.as_deref());
                     continue;
                 }
-                _ = self.signals.terminate.recv() => tracing::info!("SIGTERM: stopping"),
-                _ = self.signals.interrupt.recv() => tracing::info!("SIGINT: stopping"),
+                _ = self.signals.terminate.recv() => {
+                    tracing::info!("SIGTERM: stopping");
+                    let settings = server.config.settings();
+                    signal_saves = saves_at_end(&settings.shutdown_on_sigterm, &settings);
+                }
+                _ = self.signals.interrupt.recv() => {
+                    tracing::info!("SIGINT: stopping");
+                    let settings = server.config.settings();
+                    signal_saves = saves_at_end(&settings.shutdown_on_sigint, &settings);
+                }
                 _ = stopping.wait_for(|&stop| stop) => tracing::info!("SHUTDOWN: stopping"),
             }
             break;
@@ -263,10 +276,15 @@ impl Life {
         // A command that waits for space would keep its client.
         keyspace.end_waits();
         server.backups.end();
+        server.saves.end();
         self.launcher.stopping();
         // First stop accepting, then end the clients: each gets replies to everything that it has sent.
         let _ = accepting.await;
         drain(server).await;
+        drop(save);
+        if failure.is_none() && server.saves.at_end().unwrap_or(signal_saves) {
+            save_last(server, keyspace);
+        }
         sampler.abort();
         metrics.abort();
         drop(housekeeping);
@@ -344,6 +362,28 @@ fn load_functions(
             path: options.pool_path.clone(),
             source,
         })
+}
+
+/// Whether a signal has a file written before the end: where its directive says so, or says nothing and there are save
+/// points, as in Redis.
+fn saves_at_end(words: &str, settings: &Settings) -> bool {
+    let says = |word| words.split(' ').any(|one| one == word);
+    says("save") || (!says("nosave") && !settings.save_points.is_empty())
+}
+
+/// Writes the last file, when no client is left.
+fn save_last(server: &Server, keyspace: &Keyspace) {
+    tracing::info!("Saving the final RDB snapshot before exiting.");
+    let saved = match keyspace.gate().enter_alone(true) {
+        Ok(_alone) => server.saves.save(server, keyspace, copy_value),
+        Err(_) => {
+            tracing::warn!("a script still runs, so no RDB file is written");
+            return;
+        }
+    };
+    if let Err(error) = saved {
+        tracing::error!(%error, "the final RDB file could not be written");
+    }
 }
 
 async fn drain(server: &Server) {

@@ -13,6 +13,7 @@ mod pause;
 mod pubsub;
 mod rates;
 mod reconfigure;
+mod saves;
 pub mod scripting;
 mod session;
 pub mod slowlog;
@@ -30,6 +31,7 @@ pub use notifications::{Notifications, Notifier};
 pub use pause::{Pause, Paused};
 pub use pubsub::{PubSub, Subscriptions, Topic};
 pub use rates::{PerSecond, RATE_SAMPLES, Rates};
+pub use saves::{check_place, Figures as SaveFigures, Running as SaveRunning, SaveError, SaveThread, Saves};
 pub use scripting::Scripting;
 pub use session::{ReplyMode, Session};
 pub use slowlog::Slowlog;
@@ -70,6 +72,8 @@ pub struct Server {
     pub scripting: Scripting,
     /// Backups of the pool.
     pub backups: Backups,
+    /// RDB files.
+    pub saves: Saves,
     /// When the process started, for uptimes.
     pub started: Instant,
     /// The start by the wall clock.

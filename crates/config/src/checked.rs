@@ -80,6 +80,17 @@ impl Checked<'_> {
             .collect()
     }
 
+    /// Seconds and changes of each save point.
+    pub fn save_points(self) -> Vec<(u64, u64)> {
+        let text = self.text();
+        let numbers: Vec<u64> = text
+            .split_ascii_whitespace()
+            .map(|number| number.parse().expect("a save point was checked"))
+            .collect();
+        let (pairs, _) = numbers.as_chunks::<2>();
+        pairs.iter().map(|&[seconds, changes]| (seconds, changes)).collect()
+    }
+
     pub fn addresses(self) -> Vec<BindAddress> {
         self.text()
             .split_ascii_whitespace()

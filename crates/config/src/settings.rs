@@ -359,6 +359,26 @@ pub struct Settings {
     pub pool_size_bytes: u64,
     /// The folder that backups go to; without it there are none.
     pub backup_dir: Option<PathBuf>,
+    /// The file or folder of a Redis or Valkey server that the start reads into the empty pool.
+    pub import: Option<PathBuf>,
+    /// The folder of the RDB file; without it the process's own.
+    pub dir: Option<PathBuf>,
+    /// The name of the RDB file.
+    pub dbfilename: PathBuf,
+    /// After how many seconds, and how many changes in that time, the server writes an RDB file.
+    pub save_points: Vec<(u64, u64)>,
+    /// What SIGINT makes the end do, in Redis's words. Only `save` and `nosave` differ here.
+    pub shutdown_on_sigint: String,
+    /// What SIGTERM makes the end do.
+    pub shutdown_on_sigterm: String,
+    /// Compress long strings in RDB files.
+    pub rdb_compression: bool,
+    /// Write a checksum at the end of RDB files, and check it in those that are read.
+    pub rdb_checksum: bool,
+    /// The version of RDB files that the server writes.
+    pub rdb_version: u32,
+    /// What commands may keep in memory for an RDB file that is being written, bytes.
+    pub rdb_buffer_limit: usize,
     /// What an acknowledged write has to survive.
     pub durability: Durability,
     /// How many threads serve clients; 0 is one for each core but one.

@@ -16,6 +16,9 @@ const NO_MODULES: &str =
 
 const APPENDONLY: &str = "appendonly";
 
+/// Earlier releases wrote no RDB file, and files for them may say that this is known.
+const SAVE: &str = "save";
+
 /// With `appendonly yes`, the value `always` promises that every write survives a loss of power.
 const APPENDFSYNC: &str = "appendfsync";
 const NO_POWER: &str = "there is no append-only file, and what this pool acknowledges does not survive a loss of power \
@@ -79,7 +82,7 @@ fn all_names() -> impl Iterator<Item = &'static str> {
     let of_table = DIRECTIVES.iter().filter(|row| row.unsupported.is_some());
     of_table
         .map(|row| row.name)
-        .chain([APPENDFSYNC, LOADMODULE])
+        .chain([APPENDFSYNC, LOADMODULE, SAVE])
 }
 
 fn canonical(name: &[u8]) -> Option<&'static str> {
@@ -184,7 +187,7 @@ fn error_of(reasons: &[(&Line, &str)]) -> Option<ConfigError> {
     })
 }
 
-/// The warning about `save` and `appendonly`, one for all of their lines.
+/// The warning about `appendonly`, one for all of its lines.
 pub(super) fn saving_warning(values: &Values, lines: &[Line]) -> Option<String> {
     let told: Vec<String> = lines
         .iter()
@@ -203,8 +206,8 @@ pub(super) fn saving_warning(values: &Values, lines: &[Line]) -> Option<String> 
         return None;
     }
     Some(format!(
-        "this server writes no RDB file and no append-only file, whatever the configuration says: {}. Instead every \
-         acknowledged write is in the pool already; the line 'durability' below tells what it survives",
+        "this server writes no append-only file, whatever the configuration says: {}. Instead every acknowledged write is \
+         in the pool already; the line 'durability' below tells what it survives",
         told.join(", ")
     ))
 }

@@ -132,6 +132,7 @@ impl Databases<'_> {
         // The generations come after what was staged before them: most of that goes while no shard is locked.
         self.keyspace.store.commit()?;
         let mut shards = self.keyspace.locking().lock_all();
+        self.keyspace.images().flushed();
         for shard in &shards {
             for &db in databases {
                 self.keyspace.watching().database_changes(shard, db, None);

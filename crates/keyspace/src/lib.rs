@@ -17,6 +17,7 @@ mod expiry;
 mod garbage;
 mod gate;
 mod hashing;
+mod image;
 mod index;
 pub mod latency;
 mod libraries;
@@ -56,6 +57,7 @@ pub use events::{EventClass, Events, Followed, Observer};
 pub use eviction::{Eviction, EvictionStats};
 pub use expiry::Expiry;
 pub use gate::{Alone, Gate, NotAlone, Presence, Shared};
+pub use image::{CopyValue, Image, ImageError, ImageKey, ImageSizes, Images};
 pub use libraries::Libraries;
 pub use loading::{LoadProgress, Loading};
 pub use memory_check::{
@@ -176,6 +178,7 @@ pub struct Keyspace {
     eviction: eviction::State,
     waiting: waiting::State,
     libraries: libraries::State,
+    image: image::State,
     transaction: Transaction,
     gate: Gate,
     events: Events,
@@ -221,6 +224,7 @@ impl Keyspace {
             eviction: eviction::State::default(),
             waiting: waiting::State::default(),
             libraries: libraries::State::default(),
+            image: image::State::default(),
             transaction: Transaction::default(),
             gate: Gate::new(1),
             events: Events::default(),
@@ -347,6 +351,12 @@ impl Keyspace {
     #[inline]
     pub fn libraries(&self) -> Libraries<'_> {
         Libraries { keyspace: self }
+    }
+
+    /// Images: all keys as they were at one moment.
+    #[inline]
+    pub fn images(&self) -> Images<'_> {
+        Images { keyspace: self }
     }
 
     /// Clients that wait for keys: BLPOP and similar commands.

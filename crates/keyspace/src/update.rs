@@ -293,6 +293,9 @@ impl KeyUpdate<'_> {
             db,
             generation,
         } = locked;
+        if keyspace.images().is_taken() {
+            keyspace.images().keep(self.shard, generation, hash, key);
+        }
         let entry = self.entry();
         let current = Current::of(entry, self.access);
         // If the change removes an anchor, its collection goes too.
@@ -340,6 +343,9 @@ impl<'a> Update<'a> {
                 .telling()
                 .modified(self.keys.shard_mut(i), db, key, access, exists);
         }
+        if self.keys.keyspace.images().is_taken() {
+            self.keep_for_image();
+        }
         if self.only_changes_elements() {
             return self.apply_to_elements();
         }
@@ -359,6 +365,26 @@ impl<'a> Update<'a> {
         self.tell(written);
         self.apply_elements(element_locations);
         Ok(())
+    }
+
+    /// Keeps for the image that is being taken what the call is about to change.
+    #[cold]
+    fn keep_for_image(&self) {
+        let staged = self.staged.iter().map(|&(i, _)| i);
+        let edited = self.edits.iter().map(|&(i, _)| i);
+        for i in staged.chain(edited) {
+            let LockedKey {
+                key,
+                hash,
+                generation,
+                ..
+            } = self.keys[i];
+            let live = self.info(i).zip(self.view(i));
+            self.keys
+                .keyspace
+                .images()
+                .keep_viewed(generation, hash, key, live);
+        }
     }
 
     /// Step 3: writes the records of keys, then those of elements, in one step. Returns their locations.

@@ -24,6 +24,8 @@ pub enum Rank {
     Compaction,
     /// The shards, by number.
     Shard,
+    /// What commands keep for an image.
+    Image,
     /// Where the record of libraries of functions lies.
     Libraries,
     /// The next generation of a database.

@@ -143,18 +143,7 @@ pub(super) fn persistence(ctx: &Context<'_>, report: &mut Report) -> Written {
     report.field("current_cow_size", 0);
     report.field("current_cow_size_age", 0);
     report.field("current_fork_perc", "0.00");
-    report.field("current_save_keys_processed", 0);
-    report.field("current_save_keys_total", 0);
-    // Nothing resets it: no snapshot is ever saved.
-    let changes = ctx.keyspace.stats()?.dirty;
-    report.field("rdb_changes_since_last_save", changes);
-    report.field("rdb_bgsave_in_progress", 0);
-    // No RDB file has been written since: as LASTSAVE says.
-    report.field("rdb_last_save_time", started.as_secs());
-    report.field("rdb_last_bgsave_status", outcome(&stats.bgsave_refused));
-    report.field("rdb_last_bgsave_time_sec", -1);
-    report.field("rdb_current_bgsave_time_sec", -1);
-    report.field("rdb_saves", 0);
+    report_saves(ctx, report);
     report.field("rdb_last_cow_size", 0);
     report.field("aof_enabled", 0);
     report.field("aof_rewrite_in_progress", 0);
@@ -179,6 +168,23 @@ pub(super) fn persistence(ctx: &Context<'_>, report: &mut Report) -> Written {
         report_loading(report, progress, stats.allocated_bytes, started);
     }
     Ok(())
+}
+
+fn report_saves(ctx: &Context<'_>, report: &mut Report) {
+    let saves = ctx.server.saves.figures();
+    // -1 stands for no save, as in Redis.
+    let seconds = |time: Option<Duration>| time.map_or(-1, |time| i64::try_from(time.as_secs()).unwrap_or(-1));
+    report.field("current_save_keys_processed", saves.keys_written);
+    report.field("current_save_keys_total", saves.keys_total);
+    let changes = ctx.keyspace.dirty().saturating_sub(saves.saved_dirty);
+    report.field("rdb_changes_since_last_save", changes);
+    report.field("rdb_bgsave_in_progress", u8::from(saves.elapsed.is_some()));
+    report.field("rdb_last_save_time", saves.saved_at);
+    let status = if saves.has_failed { "err" } else { "ok" };
+    report.field("rdb_last_bgsave_status", status);
+    report.field("rdb_last_bgsave_time_sec", seconds(saves.took));
+    report.field("rdb_current_bgsave_time_sec", seconds(saves.elapsed));
+    report.field("rdb_saves", saves.count);
 }
 
 fn report_backups(ctx: &Context<'_>, report: &mut Report) {

@@ -1,4 +1,4 @@
-//! Directives on how Redis encodes data, saves it and copies it. Nearly all of them have no effect in this server.
+//! Directives on how Redis encodes data, saves it and copies it. Many of them have no effect in this server.
 
 use super::{Directive, INT, INT_MIN, LONG, LONG_BYTES, boolean, choice, int, memory, row, text};
 use crate::value::Kind;
@@ -34,17 +34,20 @@ pub(super) const ENCODINGS: &[Directive] = &[
 
 /// Snapshots and the append-only file.
 pub(super) const SAVING: &[Directive] = &[
-    row("dir", Kind::WorkingDirectory, "").protected().idle(),
+    row("dir", Kind::WorkingDirectory, "")
+        .protected()
+        .sets(|settings, value| settings.dir = value.path()),
     row("dbfilename", Kind::FileName("filename"), "dump.rdb")
         .protected()
-        .idle(),
-    // Redis's default is a number of snapshots. This server makes none, and CONFIG GET says so.
-    row("save", Kind::Save, "").refused_later(
-        "this server writes no RDB file: every acknowledged write is in the pool already",
-    ),
+        .sets(|settings, value| settings.dbfilename = value.path().unwrap_or_default()),
+    // Redis's default is a number of snapshots. Here none is needed, since the pool has every acknowledged write.
+    row("save", Kind::Save, "").sets(|settings, value| settings.save_points = value.save_points()),
+    // A write is in the pool before it is acknowledged, whether or not an RDB file could be written.
     boolean("stop-writes-on-bgsave-error", "yes").idle(),
-    boolean("rdbcompression", "yes").idle(),
-    boolean("rdbchecksum", "yes").fixed().idle(),
+    boolean("rdbcompression", "yes").sets(|settings, value| settings.rdb_compression = value.yes()),
+    boolean("rdbchecksum", "yes")
+        .fixed()
+        .sets(|settings, value| settings.rdb_checksum = value.yes()),
     boolean("rdb-del-sync-files", "no").idle(),
     boolean("rdb-save-incremental-fsync", "yes").idle(),
     int("rdb-key-save-delay", INT_MIN, INT, "0").hidden().idle(),

@@ -70,6 +70,13 @@ pub(super) const OWN: &[Directive] = &[
     text("backup-dir", "")
         .fixed()
         .sets(|settings, value| settings.backup_dir = value.path()),
+    text("import", "")
+        .fixed()
+        .sets(|settings, value| settings.import = value.path()),
+    choice("rdb-version", &["11", "10"], "11")
+        .sets(|settings, value| settings.rdb_version = value.number()),
+    memory("rdb-buffer-limit", 1, LONG_BYTES, "268435456")
+        .sets(|settings, value| settings.rdb_buffer_limit = value.number()),
     choice_of::<Durability>("durability", "auto")
         .fixed()
         .sets(|settings, value| settings.durability = value.choice()),

@@ -295,11 +295,6 @@ fn config_set_refuses_what_cannot_be_kept() -> TestResult {
             "this server has no append-only file: every acknowledged write is in the pool already",
         ),
         (
-            "save",
-            "900 1",
-            "this server writes no RDB file: every acknowledged write is in the pool already",
-        ),
-        (
             "min-replicas-to-write",
             "1",
             "there is no replication, so no replica would have what this server acknowledges",

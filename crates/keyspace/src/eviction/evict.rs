@@ -376,15 +376,15 @@ impl Eviction<'_> {
             return Ok(Fate::Locked);
         };
         let hash = self.keyspace.hashing.hash(key);
-        let Some(table) = shard.table_mut(generation) else {
-            return Ok(Fate::Stale);
-        };
-        let Some(entry) = table.index.get(hash, key) else {
+        let Some(entry) = shard.get(generation, hash, key) else {
             return Ok(Fate::Stale);
         };
         let expires = entry.expires_at().is_some();
         if (rule.only_expiring && !expires) || entry.score(rule, now) < score {
             return Ok(Fate::Stale);
+        }
+        if self.keyspace.images().is_taken() {
+            self.keyspace.images().keep(&shard, generation, hash, key);
         }
         let record = RecordKey {
             partition: self.keyspace.hashing.partition_of_shard(number),
@@ -405,9 +405,11 @@ impl Eviction<'_> {
                 .write(&[remove], &mut [Location::default()])?;
             Before::Live
         };
-        table.forget(hash, key);
-        if expires {
-            table.index.tighten(hash);
+        if let Some(table) = shard.table_mut(generation) {
+            table.forget(hash, key);
+            if expires {
+                table.index.tighten(hash);
+            }
         }
         if let Some(id) = collection {
             self.keyspace.collections().remove(id);
