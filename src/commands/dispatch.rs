@@ -4,6 +4,7 @@
 
 mod count;
 mod exec;
+mod followed;
 mod lookup;
 mod memory_check;
 mod script;
@@ -44,6 +45,8 @@ pub struct Dispatcher {
     wanted: u64,
     /// Until when the commands of the running EXEC may make room.
     exec_until: Option<Instant>,
+    /// Whether the last call answered an error.
+    has_failed: bool,
 }
 
 /// Whether the connection goes on.
@@ -55,6 +58,8 @@ pub enum Next {
     Close,
     /// Once the command that waits is answered.
     Block,
+    /// As a replica: the client asked for the stream.
+    Follow,
     /// The command is a slow one and has not run: it is for a thread that serves no other clients.
     Elsewhere,
     /// The command has not run: it waits until CLIENT PAUSE is over.
@@ -95,6 +100,7 @@ impl Dispatcher {
             watch: Watch::default(),
             wanted: 0,
             exec_until: None,
+            has_failed: false,
         }
     }
 
@@ -272,7 +278,23 @@ impl Dispatcher {
     }
 
     /// Runs a command's handler and writes what it answers.
+    #[inline]
     fn call(
+        &mut self,
+        around: &mut Surroundings<'_>,
+        session: &mut Session,
+        command: &'static Command,
+        args: Args<'_>,
+        out: &mut ReplyBuffer,
+    ) -> Next {
+        if around.keyspace.events().is_followed() {
+            self.call_followed(around, session, command, args, out)
+        } else {
+            self.call_unfollowed(around, session, command, args, out)
+        }
+    }
+
+    fn call_unfollowed(
         &mut self,
         around: &mut Surroundings<'_>,
         session: &mut Session,
@@ -311,10 +333,12 @@ impl Dispatcher {
             outcome = again;
         }
         self.lookups.is_again = false;
+        self.has_failed = matches!(outcome, Err(_) | Ok(Outcome::Reply(Reply::Error(_))));
         let next = match outcome {
             Ok(Outcome::Block(wait)) => {
                 let call = (command, args);
-                match OwnWait::begin(*wait, call, session, around.keyspace, self.access) {
+                let feed = &around.server.feed;
+                match OwnWait::begin(*wait, call, session, around.keyspace, feed, self.access) {
                     Ok(()) => Next::Block,
                     Err(error) => self.write(around.server, Err(error.into()), mark, out),
                 }
@@ -389,6 +413,7 @@ impl Dispatcher {
                 Next::Close
             }
             Ok(Outcome::Close) => Next::Close,
+            Ok(Outcome::Follow) => Next::Follow,
             Ok(Outcome::Block(_)) => Next::Block,
             Err(error) => {
                 // A handler may have begun a reply before it failed.

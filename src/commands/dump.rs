@@ -198,6 +198,7 @@ fn restore(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     // Decodes before the key is locked. The error of an existing key still comes first.
     let object = decode(&args[3]);
     let limits = streams::node_limits(ctx);
+    let database = ctx.database();
     let stored = ctx.update_collection(key, |keys| {
         let replaces = keys.info(KEY).is_some();
         if replaces && !options.replace {
@@ -207,12 +208,25 @@ fn restore(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
         let object = object?;
         if expires_at.is_some_and(|at| at <= now) {
             if replaces {
+                database.effect(&[b"DEL", key]);
                 keys.remove(KEY);
                 keys.event(KEY, EventClass::GENERIC, "del");
             }
             return Ok(false);
         }
         store(keys, &object, expires_at, limits)?;
+        if database.is_followed() {
+            let deadline = expires_at.unwrap_or(0).to_string();
+            // A replica may be too old for the payload's version.
+            database.effect(&[
+                b"RESTORE",
+                key,
+                deadline.as_bytes(),
+                &encode(&object),
+                b"REPLACE",
+                b"ABSTTL",
+            ]);
+        }
         if replaces {
             // Redis removes the old value without an event.
             keys.event(KEY, EventClass::NEW, "new");

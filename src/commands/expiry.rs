@@ -267,6 +267,7 @@ fn set_deadline(ctx: &mut Context<'_>, args: Args<'_>, clock: &Clock) -> Command
         }
         Ok(true)
     })?;
+    ctx.effect_is_deadline(&args[1], deadline);
     Ok(Reply::Integer(i64::from(set)).into())
 }
 

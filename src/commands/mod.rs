@@ -13,7 +13,9 @@ mod database;
 mod dispatch;
 mod draw;
 mod dump;
+mod effects;
 mod expiry;
+mod feed;
 mod geo;
 mod hashes;
 mod help;
@@ -47,6 +49,7 @@ mod streams;
 mod strings;
 mod transaction;
 mod transfer;
+mod wait;
 
 pub use crate::catalog::{Command, table};
 pub use crate::error::CommandError;
@@ -131,6 +134,8 @@ pub(crate) static FAMILIES: &[&[Row]] = &[
     latency::COMMANDS,
     monitor::COMMANDS,
     replication::COMMANDS,
+    feed::COMMANDS,
+    wait::COMMANDS,
     saving::COMMANDS,
     lolwut::COMMANDS,
     pmemkv::COMMANDS,
@@ -153,6 +158,8 @@ pub enum Outcome {
     Close,
     /// The reply comes when it can be given: the client waits.
     Block(Box<Wait>),
+    /// The client becomes a replica, and its connection answers.
+    Follow,
 }
 
 impl From<Reply> for Outcome {

@@ -1,4 +1,4 @@
-//! What Redis answers of replication and cluster, from a server that has neither: ROLE, WAIT, REPLICAOF, FAILOVER,
+//! ROLE; and what Redis answers of following others and of clusters, from a server that does neither: REPLICAOF, FAILOVER,
 //! CLUSTER and what belongs to it.
 
 #![allow(clippy::unnecessary_wraps)] // Handlers have one shape, also those that cannot fail.
@@ -73,43 +73,11 @@ pub(super) static COMMANDS: &[Row] = &[
         Arity::Exactly(1),
         QUICK.union(Flags::NOSCRIPT),
         "2.8.12",
-        "Answers the server's role in replication: always a master without replicas.",
+        "Answers the server's role in replication: a master, and its replicas.",
         &[],
         role,
     )
     .categories(Categories::ADMIN.union(Categories::DANGEROUS)),
-    row(
-        "wait",
-        Arity::Exactly(3),
-        Flags::BLOCKING,
-        "3.0.0",
-        "Answers how many replicas have the connection's writes: none.",
-        &[
-            Argument::new("numreplicas", ArgumentKind::Integer),
-            Argument::new("timeout", ArgumentKind::Integer),
-        ],
-        wait,
-    )
-    .categories(Categories::CONNECTION)
-    .group(Group::Generic, "3.0.0")
-    .tips(&["request_policy:all_shards", "response_policy:agg_min"]),
-    row(
-        "waitaof",
-        Arity::Exactly(4),
-        Flags::BLOCKING,
-        "7.2.0",
-        "Answers how many servers have the connection's writes in an \
-             append-only file: none has one.",
-        &[
-            Argument::new("numlocal", ArgumentKind::Integer),
-            Argument::new("numreplicas", ArgumentKind::Integer),
-            Argument::new("timeout", ArgumentKind::Integer),
-        ],
-        waitaof,
-    )
-    .categories(Categories::CONNECTION)
-    .group(Group::Generic, "7.2.0")
-    .tips(&["request_policy:all_shards", "response_policy:agg_min"]),
     row(
         "replicaof",
         Arity::Exactly(3),
@@ -162,52 +130,23 @@ pub(super) static COMMANDS: &[Row] = &[
     of_cluster("asking", Flags::FAST, "Is refused: there is no cluster."),
 ];
 
-fn role(_: &mut Context<'_>, _: Args<'_>) -> CommandResult {
+fn role(ctx: &mut Context<'_>, _: Args<'_>) -> CommandResult {
+    let feed = &ctx.server.feed;
+    let replicas = feed.replicas().into_iter().filter(|one| one.is_online());
+    let replicas = replicas.map(|replica| {
+        let figures = [
+            replica.ip(),
+            replica.announced.port.to_string(),
+            replica.acknowledged(false).to_string(),
+        ];
+        Reply::Array(figures.map(Reply::bulk).to_vec())
+    });
     Ok(Reply::Array(vec![
         Reply::text("master"),
-        Reply::Integer(0),
-        Reply::Array(Vec::new()),
+        Reply::Integer(i64::try_from(feed.state().end).unwrap_or(i64::MAX)),
+        Reply::Array(replicas.collect()),
     ])
     .into())
-}
-
-/// Redis waits for its replicas until the time is over. No replica can come here, so there is nothing to wait for.
-fn wait(_: &mut Context<'_>, args: Args<'_>) -> CommandResult {
-    parse_i64(&args[1]).ok_or(CommandError::NotAnInteger)?;
-    check_timeout(&args[2])?;
-    Ok(Reply::Integer(0).into())
-}
-
-fn check_timeout(argument: &[u8]) -> Result<(), CommandError> {
-    match parse_i64(argument) {
-        None => Err(CommandError::text(
-            "ERR timeout is not an integer or out of range",
-        )),
-        Some(i64::MIN..0) => Err(CommandError::text("ERR timeout is negative")),
-        Some(_) => Ok(()),
-    }
-}
-
-/// Every acknowledged write is durable in the pool. There is no append-only file.
-fn waitaof(_: &mut Context<'_>, args: Args<'_>) -> CommandResult {
-    let local = parse_i64(&args[1]).ok_or(CommandError::NotAnInteger)?;
-    if !(0..=1).contains(&local) {
-        return Err(CommandError::text(
-            "ERR value is out of range, value must between 0 and 1",
-        ));
-    }
-    if parse_i64(&args[2]).is_none_or(|replicas| replicas < 0) {
-        return Err(CommandError::text(
-            "ERR value is out of range, must be positive",
-        ));
-    }
-    check_timeout(&args[3])?;
-    if local > 0 {
-        return Err(CommandError::text(
-            "ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled.",
-        ));
-    }
-    Ok(Reply::Array(vec![Reply::Integer(0), Reply::Integer(0)]).into())
 }
 
 fn replicaof(_: &mut Context<'_>, args: Args<'_>) -> CommandResult {

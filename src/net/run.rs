@@ -20,9 +20,10 @@ use crate::keyspace::{Housekeeping, Keyspace, KeyspaceError, remove_unfinished_b
 use crate::launch::Launcher;
 use crate::pmemkv::Engine;
 use crate::state::{
-    BackupThread, Backups, Clients, Monitors, Notifications, Notifier, Pause, PubSub, Rates,
+    BackupThread, Backups, Clients, Feed, Monitors, Notifications, Notifier, Pause, PubSub, Rates,
     SaveThread, Saves, Scripting, Server, Slowlog, Stats, Tracking,
 };
+use crate::state::feed::FeedThread;
 use crate::store::{self, OpenError, Options};
 use crate::system::files::{self, TooMany};
 use crate::system::pidfile::Pidfile;
@@ -136,6 +137,7 @@ pub fn run(
         slowlog: Slowlog::default(),
         monitors: Monitors::default(),
         pause: Pause::default(),
+        feed: Arc::new(Feed::new(copy_value)),
         scripting: Scripting::default(),
         backups: Backups::default(),
         saves: Saves::default(),
@@ -220,6 +222,7 @@ impl Life {
             remove_unfinished_backups(folder);
         }
         let backup = BackupThread::start(server, keyspace)?;
+        let feed = FeedThread::start(server, keyspace)?;
         let save = SaveThread::start(server, keyspace, copy_value)?;
         let metrics = tokio::spawn(metrics.serve(Arc::clone(server), Arc::clone(keyspace)));
         let sampler = tokio::spawn(sample_rates(Arc::clone(server)));
@@ -289,6 +292,7 @@ impl Life {
         metrics.abort();
         drop(housekeeping);
         drop(backup);
+        drop(feed);
         failure.map_or(Ok(()), |source| {
             Err(RunError::Load {
                 path: options.pool_path.clone(),

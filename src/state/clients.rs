@@ -76,6 +76,10 @@ pub struct ClientHandle {
     pub unsent_bytes: AtomicUsize,
     /// The number of buffers that hold these bytes.
     pub unsent_buffers: AtomicUsize,
+    /// The last ticket of a change that the client made; 0 if replicas follow none.
+    pub last_ticket: AtomicU64,
+    /// Whether the client is a replica.
+    pub is_replica: AtomicBool,
     /// Set by CLIENT KILL and by shutdown.
     killed: AtomicBool,
     /// Whether the server still answers what has arrived after `killed`.
@@ -168,6 +172,7 @@ impl ClientHandle {
     pub fn describe(&self, now_ms: i64) -> String {
         let tracks = self.tracking.mode();
         let flags: String = [
+            (self.is_replica.load(Ordering::Relaxed), 'S'),
             (self.is_subscriber(), 'P'),
             (self.monitors.load(Ordering::Relaxed), 'O'),
             (self.multi.load(Ordering::Relaxed) >= 0, 'x'),
@@ -302,6 +307,8 @@ impl Clients {
             output_buffer_bytes: AtomicUsize::new(0),
             unsent_bytes: AtomicUsize::new(0),
             unsent_buffers: AtomicUsize::new(0),
+            last_ticket: AtomicU64::new(0),
+            is_replica: AtomicBool::new(false),
             killed: AtomicBool::new(false),
             drains: AtomicBool::new(false),
             kill: Notify::new(),

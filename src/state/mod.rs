@@ -5,6 +5,7 @@
 mod backup;
 mod blocked;
 mod clients;
+pub mod feed;
 mod histogram;
 mod mailbox;
 pub mod monitors;
@@ -24,6 +25,7 @@ mod transaction;
 pub use backup::{BackupThread, Backups};
 pub use blocked::{Answer, Blocked, BlockedCall, OwnWait, Wait};
 pub use clients::{ClientHandle, Clients, Endpoint};
+pub use feed::Feed;
 pub use histogram::{Durations, bucket_of};
 pub use mailbox::Mailbox;
 pub use monitors::Monitors;
@@ -33,7 +35,7 @@ pub use pubsub::{PubSub, Subscriptions, Topic};
 pub use rates::{PerSecond, RATE_SAMPLES, Rates};
 pub use saves::{check_place, Figures as SaveFigures, Running as SaveRunning, SaveError, SaveThread, Saves};
 pub use scripting::Scripting;
-pub use session::{ReplyMode, Session};
+pub use session::{FollowRequest, ReplyMode, Session};
 pub use slowlog::Slowlog;
 pub use stats::{CommandStats, Lookups, Stats, StatsSnapshot, Stripe};
 pub use tracking::{Mode, OwnTracking, Tracking, TrackingState};
@@ -68,6 +70,8 @@ pub struct Server {
     pub monitors: Monitors,
     /// CLIENT PAUSE.
     pub pause: Pause,
+    /// What replicas follow.
+    pub feed: std::sync::Arc<Feed>,
     /// Scripts.
     pub scripting: Scripting,
     /// Backups of the pool.

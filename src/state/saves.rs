@@ -343,7 +343,8 @@ impl Saves {
         path: &Path,
         may_end: bool,
     ) -> Result<(), SaveError> {
-        let mut writer = RdbFile::begin(file, &image, settings).map_err(failed(path))?;
+        let version = Version::of(settings.rdb_version).unwrap_or(Version::Redis72);
+        let mut writer = RdbFile::begin(file, &image, settings, (version, true)).map_err(failed(path))?;
         let total: u64 = image.sizes().iter().map(|sizes| sizes.keys).sum();
         self.keys_total.store(total, Ordering::Relaxed);
         let mut keys = Vec::new();
@@ -363,7 +364,7 @@ impl Saves {
         }
         // Commands need not keep anything while the file system works.
         drop(image);
-        let finished = writer.writer.finish();
+        let finished = writer.finish();
         finished.and_then(File::sync_all).map_err(failed(path))
     }
 
@@ -425,8 +426,8 @@ fn begin_image<'k>(
 }
 
 /// The file under way.
-struct RdbFile<'f> {
-    writer: Writer<&'f File>,
+pub(super) struct RdbFile<W> {
+    writer: Writer<W>,
     /// The database of the last key.
     db: Option<usize>,
     /// The databases whose sizes were written.
@@ -434,13 +435,18 @@ struct RdbFile<'f> {
     policy: EvictionPolicy,
 }
 
-impl<'f> RdbFile<'f> {
+impl<W: io::Write> RdbFile<W> {
     /// Writes what comes before the keys.
-    fn begin(file: &'f File, image: &Image<'_>, settings: &Settings) -> io::Result<Self> {
+    pub(super) fn begin(
+        output: W,
+        image: &Image<'_>,
+        settings: &Settings,
+        (version, has_functions): (Version, bool),
+    ) -> io::Result<Self> {
         let mut writer = Writer::new(
-            file,
+            output,
             Options {
-                version: Version::of(settings.rdb_version).unwrap_or(Version::Redis72),
+                version,
                 compresses: settings.rdb_compression,
                 sums: settings.rdb_checksum,
             },
@@ -449,7 +455,7 @@ impl<'f> RdbFile<'f> {
         writer.aux("redis-bits", "64")?;
         writer.aux("ctime", &(now_ms() / 1000).to_string())?;
         writer.aux("aof-base", "0")?;
-        if let Some(libraries) = image.libraries() {
+        if let Some(libraries) = image.libraries().filter(|_| has_functions) {
             let texts = decode_libraries(libraries, LIBRARIES_BYTES_MAX);
             for text in texts.map_err(io::Error::other)? {
                 writer.function(&text.map_err(io::Error::other)?)?;
@@ -463,7 +469,12 @@ impl<'f> RdbFile<'f> {
         })
     }
 
-    fn key(&mut self, key: &ImageKey, image: &Image<'_>) -> io::Result<()> {
+    /// Writes the end. Returns the output.
+    pub(super) fn finish(self) -> io::Result<W> {
+        self.writer.finish()
+    }
+
+    pub(super) fn key(&mut self, key: &ImageKey, image: &Image<'_>) -> io::Result<()> {
         if self.db != Some(key.db) {
             self.db = Some(key.db);
             self.writer.database(key.db)?;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use super::feed::Announced;
 use super::{ClientHandle, OwnTracking, OwnWait, Server, Subscriptions, Transaction};
 use crate::acl::{Acl, Identity, User};
 use crate::catalog::Command;
@@ -51,12 +52,25 @@ pub struct Session {
     pub in_script: bool,
     /// The command that the client waits in.
     pub wait: Option<OwnWait>,
+    /// What the client has told of itself as a replica.
+    pub announced: Option<Announced>,
+    /// The client asked to follow as a replica.
+    pub follow: Option<FollowRequest>,
     /// The client's subscriptions.
     pub subscriptions: Subscriptions,
     /// CLIENT TRACKING.
     pub tracking: OwnTracking,
     /// What other threads may see of this client.
     pub handle: Arc<ClientHandle>,
+}
+
+/// What a replica asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FollowRequest {
+    /// The history whose first bytes it has, and how many.
+    pub resumes: Option<(String, u64)>,
+    /// Whether it asked by PSYNC.
+    pub is_psync: bool,
 }
 
 impl Session {
@@ -74,6 +88,8 @@ impl Session {
             in_exec: false,
             in_script: false,
             wait: None,
+            announced: None,
+            follow: None,
             subscriptions: Subscriptions::default(),
             tracking: OwnTracking::default(),
             handle,

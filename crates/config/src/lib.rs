@@ -11,6 +11,7 @@ mod checked;
 mod directives;
 mod documents;
 mod dump;
+mod feed;
 mod load;
 mod rewrite;
 mod settings;
@@ -27,6 +28,7 @@ use parking_lot::{Mutex, RwLock};
 
 pub use self::directives::{DIRECTIVES, Directive};
 pub use self::documents::Document;
+pub use self::feed::FeedSettings;
 pub use self::load::{ConfigError, Loaded};
 pub use self::rewrite::RewriteError;
 pub use self::settings::{

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use super::Values;
 use super::checked::Checked;
 use super::directives::{DIRECTIVES, Effect};
+use super::feed::FeedSettings;
 use super::tls::TlsSettings;
 
 /// Bytes that debug output does not show.
@@ -379,6 +380,8 @@ pub struct Settings {
     pub rdb_version: u32,
     /// What commands may keep in memory for an RDB file that is being written, bytes.
     pub rdb_buffer_limit: usize,
+    /// What a master keeps for its replicas, and asks of them.
+    pub feed: FeedSettings,
     /// What an acknowledged write has to survive.
     pub durability: Durability,
     /// How many threads serve clients; 0 is one for each core but one.

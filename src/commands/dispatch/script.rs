@@ -95,7 +95,7 @@ impl Dispatcher {
             self.script_alone(around, session, command, (args, memory), out)
         } else {
             match around.presence.be_alone(self.takes_slow) {
-                Ok(()) => self.script_alone(around, session, command, (args, memory), out),
+                Ok(()) => self.script_step(around, session, command, (args, memory), out),
                 Err(not) => {
                     let went = match not {
                         NotAlone::SlowInside => Went::Elsewhere,
@@ -131,6 +131,21 @@ impl Dispatcher {
         // The time of EVAL includes that of all its commands.
         self.done(mark, around, session, command, args);
         Next::Continue
+    }
+
+    /// Runs a script whose effects are a step of their own.
+    fn script_step(
+        &mut self,
+        around: &mut Surroundings<'_>,
+        session: &mut Session,
+        command: &'static Command,
+        call: (Args<'_>, Result<(), CommandError>),
+        out: &mut ReplyBuffer,
+    ) -> Went {
+        let is_followed = Self::begin_step(around);
+        let went = self.script_alone(around, session, command, call, out);
+        Self::end_step(around, session, is_followed);
+        went
     }
 
     /// Whether there is memory for a script that writes; makes some if there is little. `None` if that takes a while and

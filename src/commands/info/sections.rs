@@ -250,15 +250,16 @@ pub(super) fn stats(ctx: &Context<'_>, report: &mut Report) -> Written {
     report.field("total_net_input_bytes", sums.input_bytes);
     report.field("total_net_output_bytes", sums.output_bytes);
     report.field("total_net_repl_input_bytes", 0);
-    report.field("total_net_repl_output_bytes", 0);
+    let feed = &ctx.server.feed.figures;
+    report.field("total_net_repl_output_bytes", load(&feed.output_bytes));
     report.field("instantaneous_input_kbps", kib(rates.input_bytes));
     report.field("instantaneous_output_kbps", kib(rates.output_bytes));
     report.field("instantaneous_input_repl_kbps", "0.00");
     report.field("instantaneous_output_repl_kbps", "0.00");
     report.field("rejected_connections", load(&stats.connections_rejected));
-    report.field("sync_full", 0);
-    report.field("sync_partial_ok", 0);
-    report.field("sync_partial_err", 0);
+    report.field("sync_full", load(&feed.full));
+    report.field("sync_partial_ok", load(&feed.partial));
+    report.field("sync_partial_err", load(&feed.partial_refused));
     report.field("expired_keys", of_keys.expired_keys);
     // Each round removes all that are due, however long it takes.
     report.field("expired_stale_perc", "0.00");
@@ -316,21 +317,6 @@ pub(super) fn stats(ctx: &Context<'_>, report: &mut Report) -> Written {
     report.field("acl_access_denied_cmd", load(&denied.command));
     report.field("acl_access_denied_key", load(&denied.key));
     report.field("acl_access_denied_channel", load(&denied.channel));
-    Ok(())
-}
-
-pub(super) fn replication(ctx: &Context<'_>, report: &mut Report) -> Written {
-    report.field("role", "master");
-    report.field("connected_slaves", 0);
-    report.field("master_failover_state", "no-failover");
-    report.field("master_replid", &ctx.server.run_id);
-    report.field("master_replid2", "0".repeat(40));
-    report.field("master_repl_offset", 0);
-    report.field("second_repl_offset", -1);
-    report.field("repl_backlog_active", 0);
-    report.field("repl_backlog_size", 0);
-    report.field("repl_backlog_first_byte_offset", 0);
-    report.field("repl_backlog_histlen", 0);
     Ok(())
 }
 

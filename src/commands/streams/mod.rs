@@ -4,6 +4,7 @@ pub(super) mod add;
 pub(super) mod change;
 pub(super) mod claim;
 pub(super) mod delete;
+mod effects;
 mod entries;
 pub(super) mod groups;
 mod ids;

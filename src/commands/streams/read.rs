@@ -278,7 +278,8 @@ fn xreadgroup(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
             check_group(keys, i, key, reader)?;
             from.push(group_reads_from(id)?);
         }
-        let served = serve_group(keys, reader, &from, (words.count, now), &mut || {
+        let named = (database, &words.keys[..]);
+        let served = serve_group(keys, named, reader, &from, (words.count, now), &mut || {
             Collected::Encoded(out.part(), 0)
         })?;
         Ok::<_, CommandError>((from, served))

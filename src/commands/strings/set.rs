@@ -142,6 +142,9 @@ fn set(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
         Expiry::At(unit, text) => Deadline::At(deadline(unit, text, ctx.access.now, "set")?),
     };
     let stored = store(ctx, key, value, options.condition, options.get, deadline)?;
+    if let Deadline::At(at) = deadline {
+        ctx.effect_is_set(key, value, at);
+    }
     match (options.get, stored) {
         // `store` has written the old value, which is the reply.
         (true, _) => {}
@@ -167,12 +170,14 @@ fn setnx(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
 fn setex(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     let at = deadline(Unit::Seconds, &args[2], ctx.access.now, "setex")?;
     put(ctx, &args[1], &args[3], Some(at))?;
+    ctx.effect_is_set(&args[1], &args[3], at);
     Ok(Outcome::Written)
 }
 
 fn psetex(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     let at = deadline(Unit::Millis, &args[2], ctx.access.now, "psetex")?;
     put(ctx, &args[1], &args[3], Some(at))?;
+    ctx.effect_is_set(&args[1], &args[3], at);
     Ok(Outcome::Written)
 }
 
@@ -260,6 +265,7 @@ fn getex(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     }
     let now = ctx.access.now;
     let mut found = false;
+    let mut given = None;
     let done = ctx.database().update(&args[1], |key| {
         let out = &mut *ctx.out;
         let Some(info) = key.info() else {
@@ -272,6 +278,7 @@ fn getex(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
         match options.expiry {
             Expiry::At(unit, text) => {
                 let at = deadline(unit, text, now, "getex")?;
+                given = Some(at);
                 if at <= now {
                     key.remove()?;
                     key.event(EventClass::GENERIC, "del");
@@ -290,5 +297,9 @@ fn getex(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     });
     ctx.count_lookup(found);
     done?;
+    match given {
+        Some(at) => ctx.effect_is_deadline(&args[1], at),
+        None => ctx.effect(&[b"PERSIST", &args[1]]),
+    }
     Ok(Outcome::Written)
 }

@@ -121,12 +121,15 @@ pub(super) const REPLICATION: &[Directive] = &[
         "ignore",
     )
     .idle(),
-    memory("repl-backlog-size", 1, LONG_BYTES, "1048576").idle(),
-    int("repl-backlog-ttl", 0, LONG, "3600").idle(),
-    int("repl-timeout", 1, INT, "60").idle(),
+    memory("repl-backlog-size", 1, LONG_BYTES, "1048576")
+        .sets(|settings, value| settings.feed.backlog_bytes = value.number()),
+    int("repl-backlog-ttl", 0, LONG, "3600")
+        .sets(|settings, value| settings.feed.backlog_ttl = value.seconds_if_any()),
+    int("repl-timeout", 1, INT, "60")
+        .sets(|settings, value| settings.feed.timeout = value.seconds()),
     int("repl-ping-replica-period", 1, INT, "10")
         .alias("repl-ping-slave-period")
-        .idle(),
+        .sets(|settings, value| settings.feed.ping_period = value.seconds()),
     boolean("repl-disable-tcp-nodelay", "no").idle(),
     boolean("repl-diskless-sync", "yes").idle(),
     int("repl-diskless-sync-delay", 0, INT, "5").idle(),
@@ -139,10 +142,10 @@ pub(super) const REPLICATION: &[Directive] = &[
     .idle(),
     int("min-replicas-to-write", 0, INT, "0")
         .alias("min-slaves-to-write")
-        .refused("there is no replication, so no replica would have what this server acknowledges"),
+        .sets(|settings, value| settings.feed.replicas_min = value.number()),
     int("min-replicas-max-lag", 0, INT, "10")
         .alias("min-slaves-max-lag")
-        .idle(),
+        .sets(|settings, value| settings.feed.lag_max = value.seconds()),
 ];
 
 /// The cluster.

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use lua::{Host, Interrupt, KILLED, LogLevel};
 
-use super::super::lookup::named;
+use super::super::lookup::{NOT_ENOUGH_REPLICAS, named};
 use super::super::{Dispatcher, Surroundings};
 use super::Rights;
 use crate::catalog::spec::Flags;
@@ -173,6 +173,12 @@ impl<'h, 'a> ScriptHost<'h, 'a> {
             return Err(CommandError::text(
                 "ERR Write commands are not allowed from read-only scripts.",
             ));
+        }
+        if flags.contains(Flags::WRITE)
+            && !self.has_written
+            && self.around.server.feed.refuses_writes()
+        {
+            return Err(NOT_ENOUGH_REPLICAS);
         }
         if flags.contains(Flags::DENYOOM) && !self.has_written {
             // A script that has written goes on: half of it is worse than a little more memory.
