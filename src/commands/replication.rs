@@ -102,7 +102,7 @@ pub(super) static COMMANDS: &[Row] = &[
         Arity::AtLeast(1),
         ADMIN,
         "6.2.0",
-        "Is refused: there are no replicas.",
+        "Is refused: clients and replicas are moved by hand.",
         &[
             Argument::new("target", ArgumentKind::Block(TARGET))
                 .with_token("TO")
@@ -161,7 +161,7 @@ fn replicaof(_: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     ))
 }
 
-fn failover(_: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+fn failover(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     let (mut aborts, mut other, mut forces, mut has_target, mut has_time) =
         (false, false, false, false, false);
     let mut rest = args.from(1);
@@ -198,8 +198,12 @@ fn failover(_: &mut Context<'_>, args: Args<'_>) -> CommandResult {
         CommandError::text(
             "ERR FAILOVER with force option requires both a timeout and target HOST and IP.",
         )
-    } else {
+    } else if ctx.server.feed.replicas().is_empty() {
         CommandError::text("ERR FAILOVER requires connected replicas.")
+    } else {
+        CommandError::text(
+            "ERR this server does not hand over by FAILOVER: stop its clients, wait with WAIT, and send REPLICAOF NO ONE to the replica",
+        )
     })
 }
 

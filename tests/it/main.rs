@@ -14,6 +14,7 @@ mod cursors;
 mod documents;
 mod eviction;
 mod expiry;
+mod feed;
 mod exporter;
 mod figures;
 mod functions;

@@ -16,6 +16,9 @@ const NO_MODULES: &str =
 
 const APPENDONLY: &str = "appendonly";
 
+/// Earlier releases had no replicas to wait for, and files for them may say that this is known.
+const MIN_REPLICAS: &str = "min-replicas-to-write";
+
 /// Earlier releases wrote no RDB file, and files for them may say that this is known.
 const SAVE: &str = "save";
 
@@ -82,7 +85,7 @@ fn all_names() -> impl Iterator<Item = &'static str> {
     let of_table = DIRECTIVES.iter().filter(|row| row.unsupported.is_some());
     of_table
         .map(|row| row.name)
-        .chain([APPENDFSYNC, LOADMODULE, SAVE])
+        .chain([APPENDFSYNC, LOADMODULE, SAVE, MIN_REPLICAS])
 }
 
 fn canonical(name: &[u8]) -> Option<&'static str> {

@@ -324,6 +324,10 @@ impl KeyUpdate<'_> {
         keyspace
             .telling()
             .modified_by(self.shard, locked, change, current.was, self.access);
+        if !change.modifies() {
+            // No client learns of it, but the value may be another one.
+            keyspace.events.tell_followed(Followed::Changed(db, key));
+        }
         keyspace
             .telling()
             .written(db, key, current.was, change.leaves_key());

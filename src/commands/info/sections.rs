@@ -103,7 +103,11 @@ pub(super) fn clients(ctx: &Context<'_>, report: &mut Report) -> Written {
         .iter()
         .map(|client| client.query_buffer_bytes.load(Ordering::Relaxed));
     let output = all.iter().map(|client| client.output_bytes());
-    report.field("connected_clients", all.len());
+    let is_replica = |client: &&std::sync::Arc<crate::state::ClientHandle>| {
+        client.is_replica.load(Ordering::Relaxed)
+    };
+    let replicas = all.iter().filter(is_replica).count();
+    report.field("connected_clients", all.len() - replicas);
     report.field("cluster_connections", 0);
     report.field("maxclients", ctx.server.config.settings().maxclients);
     report.field("client_recent_max_input_buffer", input.max().unwrap_or(0));

@@ -348,8 +348,6 @@ fn promises_that_cannot_be_kept_stop_the_start() -> TestResult {
         ("SLAVEOF 127.0.0.1 6379", "replicaof"),
         ("cluster-enabled yes", "cluster-enabled"),
         ("loadmodule /x.so a", "loadmodule"),
-        ("min-replicas-to-write 1", "min-replicas-to-write"),
-        ("min-slaves-to-write 2", "min-replicas-to-write"),
     ] {
         std::fs::write(&path, format!("# first\n{line}\n"))?;
         let error = parse(&[&path]).expect_err(line).to_string();
@@ -401,7 +399,8 @@ fn promises_that_cannot_be_kept_stop_the_start() -> TestResult {
     for text in [
         "replicaof a 1\nreplicaof no one",
         "cluster-enabled no",
-        "min-slaves-to-write 1\nmin-replicas-to-write 0",
+        // Files for earlier releases say so.
+        "min-slaves-to-write 1\naccept-unsupported min-replicas-to-write",
     ] {
         assert!(Config::from_text(text.as_bytes()).is_ok(), "{text}");
     }
@@ -416,7 +415,7 @@ fn promises_that_cannot_be_kept_stop_the_start() -> TestResult {
         .expect_err("no such")
         .to_string();
     assert!(
-        error.ends_with("argument(s) must be one of the following: appendonly, replicaof, min-replicas-to-write, cluster-enabled, appendfsync, loadmodule, save"),
+        error.ends_with("argument(s) must be one of the following: appendonly, replicaof, cluster-enabled, appendfsync, loadmodule, save, min-replicas-to-write"),
         "{error}"
     );
     Ok(())
