@@ -195,10 +195,9 @@ impl Feed {
         replicas.iter().filter(has).count()
     }
 
-    /// The stream's end, if all effects up to `ticket` are in it.
+    /// Where the stream ended when it got the effect of `ticket`. `None` if it does not have it yet.
     pub fn end_behind(&self, ticket: u64) -> Option<u64> {
-        let stream = self.stream.lock();
-        (stream.has(ticket)).then(|| stream.state().end)
+        self.stream.lock().end_behind(ticket)
     }
 
     /// Has the replicas tell where they are.

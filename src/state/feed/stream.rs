@@ -9,6 +9,9 @@ use super::{Part, encode};
 /// A buffer that takes more than this, and four times what it holds, gives memory back.
 const KEPT_BYTES: usize = 4 << 20;
 
+/// For so many appends the stream remembers where it ended.
+const ENDS_MAX: usize = 4096;
+
 /// The id of a history that there is not.
 pub(super) const NO_ID: &str = "0000000000000000000000000000000000000000";
 
@@ -27,6 +30,8 @@ pub struct Stream {
     db: Option<usize>,
     /// The ticket behind all effects in the stream.
     next_ticket: u64,
+    /// Where the stream ended behind the effects up to some tickets, which rise.
+    ends: VecDeque<(u64, u64)>,
 }
 
 /// The figures of the stream.
@@ -58,6 +63,7 @@ impl Stream {
             keeps: false,
             db: None,
             next_ticket: 1,
+            ends: VecDeque::new(),
         }
     }
 
@@ -87,13 +93,26 @@ impl Stream {
         self.keeps
     }
 
-    /// Whether all effects up to the ticket are in the stream.
-    pub(super) fn has(&self, ticket: u64) -> bool {
-        ticket < self.next_ticket
+    /// Where the stream ended when it got the effect of a ticket, or a little later. `None` if it does not have it yet.
+    pub(super) fn end_behind(&self, ticket: u64) -> Option<u64> {
+        if ticket >= self.next_ticket {
+            return None;
+        }
+        let at = self.ends.partition_point(|&(next, _)| next <= ticket);
+        Some(self.ends.get(at).map_or(self.end, |&(_, end)| end))
     }
 
+    /// All effects before this ticket are in the stream.
     pub(super) fn set_next_ticket(&mut self, ticket: u64) {
         self.next_ticket = ticket;
+        if self.ends.back().is_none_or(|&(_, end)| end != self.end) {
+            self.ends.push_back((ticket, self.end));
+        } else if let Some((next, _)) = self.ends.back_mut() {
+            *next = ticket;
+        }
+        if self.ends.len() > ENDS_MAX {
+            self.ends.pop_front();
+        }
     }
 
     /// A copy of the data is taken at this end of the stream. Keeps what follows from now on.
@@ -217,6 +236,25 @@ mod tests {
         let start = stream.copied();
         stream.append_effect(&[part(3, b"E")]);
         assert_eq!(text(&stream, start), "SELECT 3 E");
+    }
+
+    #[test]
+    fn the_end_behind_a_ticket_is_remembered() {
+        let mut stream = Stream::new();
+        stream.copied();
+        stream.append_effect(&[part(0, b"A")]);
+        let first = stream.state().end;
+        stream.set_next_ticket(3);
+        stream.append_command(&[b"PING"]);
+        stream.set_next_ticket(4);
+        stream.append_effect(&[part(0, b"B")]);
+        assert_eq!(stream.end_behind(4), None);
+        stream.set_next_ticket(5);
+        let ends = [1, 2, 3, 4, 5].map(|ticket| stream.end_behind(ticket));
+        let last = stream.state().end;
+        assert_eq!(ends[..2], [Some(first), Some(first)]);
+        assert!(ends[2].is_some_and(|end| first < end && end < last));
+        assert_eq!(ends[3..], [Some(last), None]);
     }
 
     #[test]

@@ -200,10 +200,22 @@ fn steps_are_transactions() -> TestResult {
                 "MULTI; set a x; lpush l y; EXEC",
             ),
             ("EVAL redis.call('spop','s')redis.call('set','e','1','px','90000') 0", "SET e 1 PXAT <T>"),
-            ("EVAL redis.call('set','a','z')error('x') 0", ""),
             ("EVAL return(redis.call('get','a')) 0", ""),
         ],
     )
+}
+
+/// What a script did before its error stands, as in Redis.
+#[test]
+fn a_script_that_fails_has_effects() -> TestResult {
+    let server = server("cmap")?;
+    let (mut replica, _) = Replica::follow(server.port())?;
+    let mut client = server.raw()?;
+    let script = "redis.call('set','a','z') error('x')";
+    assert!(client.call(&["EVAL", script, "0"])?.is_error());
+    client.line("PUBLISH mark 1")?;
+    assert_eq!(replica.until("mark")?, ["SELECT 0", "set a z"]);
+    Ok(())
 }
 
 #[test]
@@ -287,7 +299,9 @@ fn evicted_keys_are_deleted() -> TestResult {
     let deleted = commands.iter().filter(|one| one.starts_with("DEL k")).count();
     let left = client.line("DBSIZE")?.integer().unwrap_or(0);
     assert!(deleted > 100, "{deleted}");
-    assert_eq!(left + i64::try_from(deleted)?, 1_500);
+    // The background may evict some more behind the mark.
+    let known = left + i64::try_from(deleted)?;
+    assert!((1_450..=1_500).contains(&known), "{left} and {deleted}");
     Ok(())
 }
 

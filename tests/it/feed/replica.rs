@@ -53,7 +53,10 @@ impl Replica {
 
     /// Reads a copy, framed in either way.
     pub fn payload(&mut self) -> TestResult<Vec<u8>> {
+        let offset = self.offset;
         let frame = self.line()?;
+        // The copy is no part of the stream.
+        self.offset = offset;
         if let Some(mark) = frame.strip_prefix("$EOF:") {
             while !self.input.ends_with(mark.as_bytes()) {
                 self.read()?;
@@ -77,6 +80,9 @@ impl Replica {
         replica.send(&format!("PSYNC {id} {}", offset + 1))?;
         let answer = replica.line()?;
         (replica.id, replica.offset) = (id.to_owned(), offset);
+        if answer.starts_with("+FULLRESYNC") {
+            replica.payload()?;
+        }
         Ok((replica, answer))
     }
 
