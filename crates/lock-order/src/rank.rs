@@ -26,6 +26,8 @@ pub enum Rank {
     Shard,
     /// Where the record of libraries of functions lies.
     Libraries,
+    /// Where the record of a replica's place lies.
+    Place,
     /// The next generation of a database.
     Generations,
     /// The generations that a transaction has set.
