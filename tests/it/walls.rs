@@ -19,6 +19,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("crates/redis-core", &[]),
     ("crates/config", &["redis-core"]),
     ("crates/lua", &["redis-core"]),
+    ("crates/rdb", &["redis-core"]),
     ("crates/store", &["lock-order", "pmemkv"]),
     (
         "crates/keyspace",
@@ -33,6 +34,7 @@ const CRATES: &[(&str, &[&str])] = &[
             "lock-order",
             "lua",
             "pmemkv",
+            "rdb",
             "redis-core",
             "store",
         ],
