@@ -6,6 +6,7 @@ mod count;
 mod exec;
 mod lookup;
 mod memory_check;
+mod replicated;
 mod script;
 mod watch;
 
@@ -14,6 +15,7 @@ use std::time::Instant;
 use self::count::Run;
 use self::lookup::{Known, is_http};
 use self::memory_check::Attempt;
+pub use self::replicated::{Applied, Failure};
 use self::watch::Watch;
 use super::row::{Handler, handlers};
 use super::scripting::call::Manner;

@@ -14,6 +14,7 @@ mod dispatch;
 mod draw;
 mod dump;
 mod expiry;
+mod full_sync;
 mod geo;
 mod hashes;
 mod help;
@@ -51,7 +52,8 @@ mod transfer;
 pub use crate::catalog::{Command, table};
 pub use crate::error::CommandError;
 pub use context::{Context, Database};
-pub use dispatch::{Dispatcher, Next};
+pub use dispatch::{Applied, Dispatcher, Failure, Next};
+pub use full_sync::{FullSync, FullSyncError};
 #[cfg(test)]
 pub(crate) use row::new_table;
 pub use row::{Handler, Row, install, install_renamed};

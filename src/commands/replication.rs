@@ -1,14 +1,19 @@
-//! What Redis answers of replication and cluster, from a server that has neither: ROLE, WAIT, REPLICAOF, FAILOVER,
-//! CLUSTER and what belongs to it.
+//! Replication: ROLE, REPLICAOF; and what Redis answers of replicas and of the cluster, from a server that has neither: WAIT,
+//! FAILOVER, CLUSTER and what belongs to it.
 
 #![allow(clippy::unnecessary_wraps)] // Handlers have one shape, also those that cannot fail.
 
 use super::{CommandError, CommandResult, Context};
 use crate::catalog::spec::{Argument, ArgumentKind, Arity, Categories, Flags, Group};
 use crate::commands::row::{Handler, Row};
+use crate::config::Master;
 use crate::error::shown;
 use crate::numbers::parse_i64;
 use crate::protocol::{Args, Reply};
+use crate::state::replication::Link;
+
+/// The longest name of a master's host.
+const HOST_BYTES_MAX: usize = 255;
 
 const STALE: Flags = Flags::NOSCRIPT.union(Flags::STALE);
 const ADMIN: Flags = STALE.union(Flags::ADMIN);
@@ -73,7 +78,7 @@ pub(super) static COMMANDS: &[Row] = &[
         Arity::Exactly(1),
         QUICK.union(Flags::NOSCRIPT),
         "2.8.12",
-        "Answers the server's role in replication: always a master without replicas.",
+        "Answers the server's role in replication: a master without replicas, or a replica and its link.",
         &[],
         role,
     )
@@ -113,18 +118,18 @@ pub(super) static COMMANDS: &[Row] = &[
     row(
         "replicaof",
         Arity::Exactly(3),
-        ADMIN.union(Flags::NO_ASYNC_LOADING),
+        ADMIN.union(Flags::NO_ASYNC_LOADING).union(Flags::ALONE),
         "5.0.0",
-        "Accepts NO ONE; there is no replication.",
+        "Follows a master, or with NO ONE no master any more.",
         MASTER,
         replicaof,
     ),
     row(
         "slaveof",
         Arity::Exactly(3),
-        ADMIN.union(Flags::NO_ASYNC_LOADING),
+        ADMIN.union(Flags::NO_ASYNC_LOADING).union(Flags::ALONE),
         "1.0.0",
-        "Accepts NO ONE; there is no replication.",
+        "Follows a master, or with NO ONE no master any more.",
         MASTER,
         replicaof,
     )
@@ -162,17 +167,36 @@ pub(super) static COMMANDS: &[Row] = &[
     of_cluster("asking", Flags::FAST, "Is refused: there is no cluster."),
 ];
 
-fn role(_: &mut Context<'_>, _: Args<'_>) -> CommandResult {
+fn role(ctx: &mut Context<'_>, _: Args<'_>) -> CommandResult {
+    let Some(following) = ctx.server.replication.following() else {
+        return Ok(Reply::Array(vec![
+            Reply::text("master"),
+            Reply::Integer(0),
+            Reply::Array(Vec::new()),
+        ])
+        .into());
+    };
+    let offset = following.place.filter(|_| following.link == Link::Up);
+    let offset = offset.map_or(-1, |place| place.offset.cast_signed());
     Ok(Reply::Array(vec![
-        Reply::text("master"),
-        Reply::Integer(0),
-        Reply::Array(Vec::new()),
+        Reply::text("slave"),
+        Reply::bulk(following.master.host.as_bytes()),
+        Reply::Integer(following.master.port.into()),
+        Reply::text(following.link.word()),
+        Reply::Integer(offset),
     ])
     .into())
 }
 
 /// Redis waits for its replicas until the time is over. No replica can come here, so there is nothing to wait for.
-fn wait(_: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+fn wait(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+    if ctx.server.replication.is_replica() {
+        return Err(CommandError::text(
+            "ERR WAIT cannot be used with replica instances. Please also note that since Redis 4.0 if a replica is \
+             configured to be writable (which is not the default) writes to replicas are just local and are not \
+             propagated.",
+        ));
+    }
     parse_i64(&args[1]).ok_or(CommandError::NotAnInteger)?;
     check_timeout(&args[2])?;
     Ok(Reply::Integer(0).into())
@@ -189,7 +213,13 @@ fn check_timeout(argument: &[u8]) -> Result<(), CommandError> {
 }
 
 /// Every acknowledged write is durable in the pool. There is no append-only file.
-fn waitaof(_: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+fn waitaof(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+    if ctx.server.replication.is_replica() {
+        return Err(CommandError::text(
+            "ERR WAITAOF cannot be used with replica instances. Please also note that writes to replicas are just \
+             local and are not propagated.",
+        ));
+    }
     let local = parse_i64(&args[1]).ok_or(CommandError::NotAnInteger)?;
     if !(0..=1).contains(&local) {
         return Err(CommandError::text(
@@ -210,19 +240,43 @@ fn waitaof(_: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     Ok(Reply::Array(vec![Reply::Integer(0), Reply::Integer(0)]).into())
 }
 
-fn replicaof(_: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+/// REPLICAOF and SLAVEOF. The caller is alone in the gate: no write of a client is under way, and the link applies nothing.
+fn replicaof(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+    let (server, keyspace) = (ctx.server, ctx.keyspace);
+    let following = server.replication.following();
     if args[1].eq_ignore_ascii_case(b"no") && args[2].eq_ignore_ascii_case(b"one") {
+        if following.is_some() {
+            // Clients may write from now on, so the data set is at no place of the master's stream any more.
+            keyspace.place().store(None)?;
+            server.follow(keyspace, None, None);
+            server.config.found("replicaof", "no one");
+            tracing::info!(client = %ctx.session.handle.addr, "this server is a master now: REPLICAOF NO ONE");
+        }
         return Ok(Reply::Ok.into());
     }
-    if !parse_i64(&args[2]).is_some_and(|port| (0..=65_535).contains(&port)) {
-        return Err(CommandError::text("ERR Invalid master port"));
+    let port = parse_i64(&args[2]).and_then(|port| u16::try_from(port).ok());
+    let port = port.ok_or(CommandError::text("ERR Invalid master port"))?;
+    let host = str::from_utf8(&args[1]).ok().filter(|host| {
+        !host.is_empty() && host.len() <= HOST_BYTES_MAX && !host.contains(char::is_whitespace)
+    });
+    let host = host.ok_or(CommandError::text("ERR Invalid master host"))?;
+    let master = Master {
+        host: host.to_owned(),
+        port,
+    };
+    if following.as_ref().is_some_and(|one| one.master == master) {
+        return Ok(Reply::Simple("OK Already connected to specified master").into());
     }
-    Err(CommandError::text(
-        "ERR this server has no replication: it cannot follow another one",
-    ))
+    // A replica of the same history goes on from its place at the other master.
+    let place = following.and_then(|following| following.place);
+    let value = format!("{host} {port}");
+    tracing::info!(client = %ctx.session.handle.addr, master = value, "this server follows a master now: REPLICAOF");
+    server.follow(keyspace, Some(master), place);
+    server.config.found("replicaof", &value);
+    Ok(Reply::Ok.into())
 }
 
-fn failover(_: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+fn failover(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     let (mut aborts, mut other, mut forces, mut has_target, mut has_time) =
         (false, false, false, false, false);
     let mut rest = args.from(1);
@@ -247,6 +301,11 @@ fn failover(_: &mut Context<'_>, args: Args<'_>) -> CommandResult {
             _ => return Err(CommandError::Syntax),
         }
         other |= !aborts;
+    }
+    if ctx.server.replication.is_replica() {
+        return Err(CommandError::text(
+            "ERR FAILOVER is not valid when server is a replica.",
+        ));
     }
     if aborts {
         return Err(if other || forces {

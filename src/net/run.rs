@@ -11,6 +11,7 @@ use tokio::time::{Interval, MissedTickBehavior, timeout};
 
 use super::listener::{Reception, accept};
 use super::metrics::Metrics;
+use super::replication::ReplicaThread;
 use super::workers::Workers;
 use crate::acl::{self, Acl};
 use crate::catalog::table;
@@ -18,9 +19,10 @@ use crate::config::{Config, Settings};
 use crate::keyspace::{Housekeeping, Keyspace, KeyspaceError, remove_unfinished_backups};
 use crate::launch::Launcher;
 use crate::pmemkv::Engine;
+use crate::state::replication::Place;
 use crate::state::{
     BackupThread, Backups, Clients, Monitors, Notifications, Notifier, Pause, PubSub, Rates,
-    Scripting, Server, Slowlog, Stats, Tracking,
+    Replication, Scripting, Server, Slowlog, Stats, Tracking,
 };
 use crate::store::{self, OpenError, Options};
 use crate::system::files::{self, TooMany};
@@ -135,6 +137,7 @@ pub fn run(
         slowlog: Slowlog::default(),
         monitors: Monitors::default(),
         pause: Pause::default(),
+        replication: Replication::new(&settings.replication),
         scripting: Scripting::default(),
         backups: Backups::default(),
         started: Instant::now(),
@@ -144,7 +147,9 @@ pub fn run(
         config,
     });
     Notifier::appoint(&server, &keyspace);
-    load_functions(&server, &keyspace, options)?;
+    // Before the housekeeping starts, which would remove expired keys.
+    server.leave_to_master(&keyspace, &settings);
+    prepare_start(&server, &keyspace, options)?;
     let workers = Arc::new(Workers::start(worker_count)?);
     let reception = Reception::new(Arc::clone(&keyspace), server, Arc::clone(&workers));
     let mut life = Life {
@@ -218,6 +223,7 @@ impl Life {
             remove_unfinished_backups(folder);
         }
         let backup = BackupThread::start(server, keyspace)?;
+        let replica = ReplicaThread::start(server, keyspace)?;
         let metrics = tokio::spawn(metrics.serve(Arc::clone(server), Arc::clone(keyspace)));
         let sampler = tokio::spawn(sample_rates(Arc::clone(server)));
         let workers = Arc::clone(&reception.workers);
@@ -269,6 +275,7 @@ impl Life {
         drain(server).await;
         sampler.abort();
         metrics.abort();
+        drop(replica);
         drop(housekeeping);
         drop(backup);
         failure.map_or(Ok(()), |source| {
@@ -326,8 +333,8 @@ fn listen(
     Ok(unix)
 }
 
-/// Has the libraries of functions loaded before the first command.
-fn load_functions(
+/// Has the libraries of functions loaded, and a replica's place found, before the first command.
+fn prepare_start(
     server: &Arc<Server>,
     keyspace: &Keyspace,
     options: &Options,
@@ -337,6 +344,7 @@ fn load_functions(
     keyspace
         .loading()
         .at_end(move |keyspace| {
+            find_place(&loading, keyspace)?;
             let mut held = loading.scripting.take();
             held.get().functions.start(keyspace, repair)
         })
@@ -344,6 +352,29 @@ fn load_functions(
             path: options.pool_path.clone(),
             source,
         })
+}
+
+/// Finds how far the pool's data set has followed a master. On a master it must not be there: its clients write, so the
+/// data set is at no such place any more.
+fn find_place(server: &Server, keyspace: &Keyspace) -> Result<(), KeyspaceError> {
+    let Some(record) = keyspace.place().read()? else {
+        return Ok(());
+    };
+    let place = Place::decode(&record, server.config.settings().databases);
+    if server.replication.is_replica() {
+        if place.is_none() {
+            tracing::warn!(
+                "the replica's place in the pool does not read: a full copy of the master's data set follows"
+            );
+        }
+        server.replication.found_place(place);
+        return Ok(());
+    }
+    tracing::warn!(
+        "the pool was a replica's, and no directive 'replicaof' says whom to follow: this server is a master now"
+    );
+    keyspace.place().store(None)?;
+    keyspace.commit()
 }
 
 async fn drain(server: &Server) {

@@ -13,6 +13,7 @@ mod pause;
 mod pubsub;
 mod rates;
 mod reconfigure;
+pub mod replication;
 pub mod scripting;
 mod session;
 pub mod slowlog;
@@ -30,6 +31,7 @@ pub use notifications::{Notifications, Notifier};
 pub use pause::{Pause, Paused};
 pub use pubsub::{PubSub, Subscriptions, Topic};
 pub use rates::{PerSecond, RATE_SAMPLES, Rates};
+pub use replication::Replication;
 pub use scripting::Scripting;
 pub use session::{ReplyMode, Session};
 pub use slowlog::Slowlog;
@@ -66,6 +68,8 @@ pub struct Server {
     pub monitors: Monitors,
     /// CLIENT PAUSE.
     pub pause: Pause,
+    /// Whom this server follows.
+    pub replication: Replication,
     /// Scripts.
     pub scripting: Scripting,
     /// Backups of the pool.

@@ -109,11 +109,11 @@ impl<'k> Expiry<'k> {
         entry.filter(|entry| !self.has_passed(entry, now))
     }
 
-    /// Whether a client may see that an entry is past its deadline: then it stays gone.
+    /// Whether a client may see that an entry is past its deadline: then it stays gone, unless a master decides that.
     #[inline]
     pub(super) fn has_passed(self, entry: &Entry, now: Millis) -> bool {
         let passed = entry.is_expired(now);
-        if passed {
+        if passed && !self.state().follows.load(Ordering::Relaxed) {
             self.keyspace.store.saw_expired(now);
         }
         passed

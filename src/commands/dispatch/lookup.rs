@@ -91,6 +91,11 @@ fn permit(
     if let Err(error) = permission::check(command, args, session, around.server) {
         return Err((Some(command), error));
     }
+    if around.server.replication.restricts()
+        && let Some(error) = refused_on_replica(command, session, around)
+    {
+        return Err((Some(command), error));
+    }
     if session.handle.is_subscriber()
         && !command.spec.flags.contains(Flags::WHILE_SUBSCRIBED)
         && !session.handle.speaks_resp3()
@@ -106,6 +111,24 @@ fn permit(
         return Err((Some(command), error));
     }
     Ok(command)
+}
+
+/// Why the call may not run on a replica.
+#[cold]
+fn refused_on_replica(
+    command: &Command,
+    session: &Session,
+    around: &Surroundings<'_>,
+) -> Option<CommandError> {
+    let flags = command.spec.flags;
+    let queue = session.transaction.as_ref();
+    let writes = flags.contains(Flags::WRITE)
+        || (flags.contains(Flags::EXECUTES)
+            && queue.is_some_and(|transaction| {
+                let mut queue = transaction.queue.iter();
+                queue.any(|queued| queued.command.spec.flags.contains(Flags::WRITE))
+            }));
+    around.server.replication.refusal(flags, writes)
 }
 
 /// As a call was found, but while a script runs for long: then only a few commands may run.

@@ -248,7 +248,7 @@ fn xadd(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
             "ERR The ID specified in XADD must be greater than 0-0",
         ));
     }
-    let now = ctx.access.now;
+    let now = ctx.access.clock();
     let id = ctx.update_collection(&args[1], |keys| {
         if options.no_mkstream && keys.info(0).is_none() {
             return Ok(None);

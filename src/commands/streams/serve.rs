@@ -232,7 +232,7 @@ impl ReadCall {
                 for (i, key) in names.iter().enumerate() {
                     check_group(keys, i, key, reader)?;
                 }
-                let now = database.access.now;
+                let now = database.access.clock();
                 serve_group(keys, reader, &self.from, (self.count, now), &mut collected)
             })?,
         };

@@ -302,7 +302,7 @@ fn config_set_refuses_what_cannot_be_kept() -> TestResult {
         (
             "min-replicas-to-write",
             "1",
-            "there is no replication, so no replica would have what this server acknowledges",
+            "this server has no replicas, so none would have what this server acknowledges",
         ),
     ] {
         let both: &[(&[u8], &[u8])] = &[(b"hz", b"20"), (name.as_bytes(), given.as_bytes())];
