@@ -217,7 +217,8 @@ impl<'s> FullSync<'s> {
         })
     }
 
-    /// Gives what was taken to the databases, in one durable step with the libraries and the place.
+    /// Gives what was taken to the databases, in one step with the libraries and the place. The step is durable after the
+    /// next commit.
     pub fn finish(mut self, place: Place) -> Result<(), FullSyncError> {
         // All keys are durable before the step that makes them the databases' own.
         self.keyspace.commit()?;
@@ -256,7 +257,6 @@ impl<'s> FullSync<'s> {
         self.is_over = true;
         drop(own);
         drop(alone);
-        keyspace.commit()?;
         let inside = keyspace.gate().enter_beside();
         if keyspace.waiting().has_ready() {
             keyspace.waiting().serve();

@@ -17,6 +17,11 @@ const HOST_BYTES_MAX: usize = 255;
 
 const STALE: Flags = Flags::NOSCRIPT.union(Flags::STALE);
 const ADMIN: Flags = STALE.union(Flags::ADMIN);
+/// It runs alone, so that no write of a client is under way when the server's role changes.
+const DECIDES: Flags = ADMIN
+    .union(Flags::NO_ASYNC_LOADING)
+    .union(Flags::SLOW)
+    .union(Flags::ALONE);
 const QUICK: Flags = Flags::LOADING.union(Flags::STALE).union(Flags::FAST);
 
 const HOST_PORT: &[Argument] = &[
@@ -118,7 +123,7 @@ pub(super) static COMMANDS: &[Row] = &[
     row(
         "replicaof",
         Arity::Exactly(3),
-        ADMIN.union(Flags::NO_ASYNC_LOADING).union(Flags::ALONE),
+        DECIDES,
         "5.0.0",
         "Follows a master, or with NO ONE no master any more.",
         MASTER,
@@ -127,7 +132,7 @@ pub(super) static COMMANDS: &[Row] = &[
     row(
         "slaveof",
         Arity::Exactly(3),
-        ADMIN.union(Flags::NO_ASYNC_LOADING).union(Flags::ALONE),
+        DECIDES,
         "1.0.0",
         "Follows a master, or with NO ONE no master any more.",
         MASTER,

@@ -134,6 +134,10 @@ impl Values {
                 return Err(refused(ACCEPT, format!("{} is set", row.name)));
             }
         }
+        // The next start would follow that master.
+        if self.accepts(REPLICAOF) && !next.accepts(REPLICAOF) && !next.get(REPLICAOF).is_empty() {
+            return Err(refused(ACCEPT, format!("{REPLICAOF} is set")));
+        }
         Ok(())
     }
 }

@@ -14,8 +14,8 @@ const TTL_SAMPLES: u64 = 64;
 /// Databases from this number on stand for the contents that will [replace](crate::Replacement) those of the databases.
 pub(super) const INCOMING: usize = DATABASES;
 
-/// The generation of an incoming database while there is none.
-const NO_GENERATION: u32 = u32::MAX;
+/// The generation of an incoming database while there is none. No record has it.
+const NO_GENERATION: u32 = u32::MAX - 5;
 
 /// Each database's generation. It changes only while every shard is locked for writing, so a thread that holds a shard's
 /// lock sees a value that stays true for as long.

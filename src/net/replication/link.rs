@@ -257,8 +257,10 @@ impl<'t, 'e> Talk<'t, 'e> {
         read?;
         payload.finish()?;
         sync.finish(place)?;
+        // Also where the commit fails: the data set of this process is at that place.
         self.place = Some(place);
-        Ok(())
+        self.report(|following| following.place = Some(place));
+        Ok(self.keyspace.commit()?)
     }
 
     /// Applies what the master sends.
@@ -324,14 +326,15 @@ impl<'t, 'e> Talk<'t, 'e> {
         }
         let progress = (&mut self.place, self.decision);
         let applied = dispatcher.apply(self.keyspace, self.server, session, stream, progress)?;
+        // Also where the commit fails: what is staged belongs to this place.
+        let place = self.place;
+        self.report(|following| following.place = place);
         self.keyspace.commit()?;
         stream.applied(applied.bytes);
         match applied.failure {
             None => {}
             Some(Failure::Busy) => std::thread::sleep(BUSY_TIME),
             Some(failure) => {
-                let place = self.place;
-                self.report(|following| following.place = place);
                 if matches!(failure, Failure::NoRoom(_)) {
                     // So that the next attempt finds room, if there is any to be made.
                     let until = Instant::now() + RECLAIM_TIME_MAX;
@@ -345,6 +348,8 @@ impl<'t, 'e> Talk<'t, 'e> {
 
     /// Tells the master what is durable here.
     fn answer(&mut self) -> Result<(), LinkError> {
+        // An earlier link may have left something staged.
+        self.keyspace.commit()?;
         let offset = self.place.map_or(0, |place| place.offset).to_string();
         self.wire.call(&[b"REPLCONF", b"ACK", offset.as_bytes()])
     }
