@@ -28,6 +28,11 @@ impl User {
         }
     }
 
+    /// The user of a master's stream: it may do everything, and no rule changes it.
+    pub fn superuser() -> Arc<Self> {
+        Arc::new(Self::new(b"(superuser)", Rules::everything(true)))
+    }
+
     /// Its name.
     pub fn name(&self) -> &[u8] {
         &self.name

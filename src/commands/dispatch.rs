@@ -7,6 +7,7 @@ mod exec;
 mod followed;
 mod lookup;
 mod memory_check;
+mod replicated;
 mod script;
 mod watch;
 
@@ -15,6 +16,7 @@ use std::time::Instant;
 use self::count::Run;
 use self::lookup::{Known, is_http};
 use self::memory_check::Attempt;
+pub use self::replicated::{Applied, Failure};
 use self::watch::Watch;
 use super::row::{Handler, handlers};
 use super::scripting::call::Manner;

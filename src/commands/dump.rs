@@ -194,7 +194,7 @@ impl Options {
 fn restore(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     let options = Options::parse(args)?;
     let (key, now) = (&args[1], ctx.access.now);
-    let deadline = options.deadline(&args[2], now);
+    let deadline = options.deadline(&args[2], ctx.access.clock());
     // Decodes before the key is locked. The error of an existing key still comes first.
     let object = decode(&args[3]);
     let limits = streams::node_limits(ctx);

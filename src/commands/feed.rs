@@ -7,6 +7,7 @@ use crate::error::shown;
 use crate::numbers::parse_i64;
 use crate::protocol::{Args, Reply};
 use crate::state::FollowRequest;
+use crate::state::replication::Link;
 
 const ADMIN: Flags = Flags::ADMIN.union(Flags::NOSCRIPT);
 const SYNC: Flags = ADMIN.union(Flags::NO_ASYNC_LOADING).union(Flags::NO_MULTI);
@@ -127,6 +128,12 @@ fn sync(ctx: &mut Context<'_>, _: Args<'_>) -> CommandResult {
 fn follow(ctx: &mut Context<'_>, request: FollowRequest) -> CommandResult {
     if ctx.session.in_step() || ctx.session.monitors {
         return Err(CommandError::text("ERR SYNC and PSYNC are for replicas"));
+    }
+    let following = ctx.server.replication.following();
+    if following.is_some_and(|following| following.link != Link::Up) {
+        return Err(CommandError::text(
+            "NOMASTERLINK Can't SYNC while not connected with my master",
+        ));
     }
     ctx.session.follow = Some(request);
     Ok(Outcome::Follow)

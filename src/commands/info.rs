@@ -6,6 +6,7 @@
 mod activity;
 mod feed;
 mod memory;
+mod replication;
 mod report;
 mod sections;
 
@@ -61,7 +62,7 @@ const SECTIONS: &[Section] = &[
     section("Memory", true, memory::memory),
     section("Persistence", true, sections::persistence),
     section("Stats", true, sections::stats),
-    section("Replication", true, feed::replication),
+    section("Replication", true, replication::replication),
     section("CPU", true, sections::cpu),
     section("Modules", true, |_, _| Ok(())),
     section("Commandstats", false, activity::commandstats),

@@ -16,6 +16,7 @@ mod dump;
 mod effects;
 mod expiry;
 mod feed;
+mod full_sync;
 mod geo;
 mod hashes;
 mod help;
@@ -54,8 +55,9 @@ mod wait;
 pub use crate::catalog::{Command, table};
 pub use crate::error::CommandError;
 pub use context::{Context, Database};
-pub use dispatch::{Dispatcher, Next};
+pub use dispatch::{Applied, Dispatcher, Failure, Next};
 pub(crate) use dump::{load as copy_value, store as store_value};
+pub use full_sync::{FullSync, FullSyncError};
 #[cfg(test)]
 pub(crate) use row::new_table;
 pub use row::{Handler, Row, install, install_renamed};

@@ -118,6 +118,13 @@ fn parse_timeout(argument: &[u8]) -> Result<Option<Instant>, CommandError> {
 }
 
 fn wait(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+    if ctx.server.replication.is_replica() {
+        return Err(CommandError::text(
+            "ERR WAIT cannot be used with replica instances. Please also note that since Redis 4.0 if a replica is \
+             configured to be writable (which is not the default) writes to replicas are just local and are not \
+             propagated.",
+        ));
+    }
     let replicas = parse_i64(&args[1]).ok_or(CommandError::NotAnInteger)?;
     let deadline = parse_timeout(&args[2])?;
     run(ctx, replicas, false, deadline)
@@ -125,6 +132,12 @@ fn wait(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
 
 /// Every acknowledged write is durable in the pool. There is no append-only file here, but replicas may have one.
 fn waitaof(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+    if ctx.server.replication.is_replica() {
+        return Err(CommandError::text(
+            "ERR WAITAOF cannot be used with replica instances. Please also note that writes to replicas are just \
+             local and are not propagated.",
+        ));
+    }
     let local = parse_i64(&args[1]).ok_or(CommandError::NotAnInteger)?;
     if !(0..=1).contains(&local) {
         return Err(CommandError::text(

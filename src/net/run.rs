@@ -11,6 +11,7 @@ use tokio::time::{Interval, MissedTickBehavior, timeout};
 
 use super::listener::{Reception, accept};
 use super::metrics::Metrics;
+use super::replication::ReplicaThread;
 use super::workers::Workers;
 use crate::acl::{self, Acl};
 use crate::catalog::table;
@@ -19,9 +20,10 @@ use crate::config::{Config, Settings};
 use crate::keyspace::{Housekeeping, Keyspace, KeyspaceError, remove_unfinished_backups};
 use crate::launch::Launcher;
 use crate::pmemkv::Engine;
+use crate::state::replication::Place;
 use crate::state::{
     BackupThread, Backups, Clients, Feed, Monitors, Notifications, Notifier, Pause, PubSub, Rates,
-    SaveThread, Saves, Scripting, Server, Slowlog, Stats, Tracking,
+    Replication, SaveThread, Saves, Scripting, Server, Slowlog, Stats, Tracking,
 };
 use crate::state::feed::FeedThread;
 use crate::store::{self, OpenError, Options};
@@ -138,6 +140,7 @@ pub fn run(
         monitors: Monitors::default(),
         pause: Pause::default(),
         feed: Arc::new(Feed::new(copy_value)),
+        replication: Replication::new(&settings.replication),
         scripting: Scripting::default(),
         backups: Backups::default(),
         saves: Saves::default(),
@@ -148,7 +151,9 @@ pub fn run(
         config,
     });
     Notifier::appoint(&server, &keyspace);
-    load_functions(&server, &keyspace, options)?;
+    // Before the housekeeping starts, which would remove expired keys.
+    server.leave_to_master(&keyspace, &settings);
+    prepare_start(&server, &keyspace, options)?;
     let workers = Arc::new(Workers::start(worker_count)?);
     let reception = Reception::new(Arc::clone(&keyspace), server, Arc::clone(&workers));
     let mut life = Life {
@@ -224,6 +229,7 @@ impl Life {
         let backup = BackupThread::start(server, keyspace)?;
         let feed = FeedThread::start(server, keyspace)?;
         let save = SaveThread::start(server, keyspace, copy_value)?;
+        let replica = ReplicaThread::start(server, keyspace)?;
         let metrics = tokio::spawn(metrics.serve(Arc::clone(server), Arc::clone(keyspace)));
         let sampler = tokio::spawn(sample_rates(Arc::clone(server)));
         let workers = Arc::clone(&reception.workers);
@@ -290,6 +296,7 @@ impl Life {
         }
         sampler.abort();
         metrics.abort();
+        drop(replica);
         drop(housekeeping);
         drop(backup);
         drop(feed);
@@ -348,8 +355,8 @@ fn listen(
     Ok(unix)
 }
 
-/// Has the libraries of functions loaded before the first command.
-fn load_functions(
+/// Has the libraries of functions loaded, and a replica's place found, before the first command.
+fn prepare_start(
     server: &Arc<Server>,
     keyspace: &Keyspace,
     options: &Options,
@@ -359,6 +366,7 @@ fn load_functions(
     keyspace
         .loading()
         .at_end(move |keyspace| {
+            find_place(&loading, keyspace)?;
             let mut held = loading.scripting.take();
             held.get().functions.start(keyspace, repair)
         })
@@ -388,6 +396,29 @@ fn save_last(server: &Server, keyspace: &Keyspace) {
     if let Err(error) = saved {
         tracing::error!(%error, "the final RDB file could not be written");
     }
+}
+
+/// Finds how far the pool's data set has followed a master. On a master it must not be there: its clients write, so the
+/// data set is at no such place any more.
+fn find_place(server: &Server, keyspace: &Keyspace) -> Result<(), KeyspaceError> {
+    let Some(record) = keyspace.place().read()? else {
+        return Ok(());
+    };
+    let place = Place::decode(&record, server.config.settings().databases);
+    if server.replication.is_replica() {
+        if place.is_none() {
+            tracing::warn!(
+                "the replica's place in the pool does not read: a full copy of the master's data set follows"
+            );
+        }
+        server.replication.found_place(place);
+        return Ok(());
+    }
+    tracing::warn!(
+        "the pool was a replica's, and no directive 'replicaof' says whom to follow: this server is a master now"
+    );
+    keyspace.place().store(None)?;
+    keyspace.commit()
 }
 
 async fn drain(server: &Server) {

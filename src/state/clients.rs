@@ -28,6 +28,8 @@ pub struct ClientHandle {
     pub fd: i32,
     /// Whether the client came over the Unix socket.
     pub unix: bool,
+    /// Whether it is the link to the master that this server follows.
+    pub is_master: AtomicBool,
     /// When the client connected.
     pub connected: Instant,
     /// CLIENT SETNAME; empty for none.
@@ -173,6 +175,7 @@ impl ClientHandle {
         let tracks = self.tracking.mode();
         let flags: String = [
             (self.is_replica.load(Ordering::Relaxed), 'S'),
+            (self.is_master.load(Ordering::Relaxed), 'M'),
             (self.is_subscriber(), 'P'),
             (self.monitors.load(Ordering::Relaxed), 'O'),
             (self.multi.load(Ordering::Relaxed) >= 0, 'x'),
@@ -283,6 +286,7 @@ impl Clients {
             laddr: endpoint.laddr,
             fd: endpoint.fd,
             unix: endpoint.unix,
+            is_master: AtomicBool::new(false),
             connected: Instant::now(),
             name: Mutex::default(),
             lib_name: Mutex::default(),

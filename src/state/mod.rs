@@ -14,6 +14,7 @@ mod pause;
 mod pubsub;
 mod rates;
 mod reconfigure;
+pub mod replication;
 mod saves;
 pub mod scripting;
 mod session;
@@ -33,6 +34,7 @@ pub use notifications::{Notifications, Notifier};
 pub use pause::{Pause, Paused};
 pub use pubsub::{PubSub, Subscriptions, Topic};
 pub use rates::{PerSecond, RATE_SAMPLES, Rates};
+pub use replication::Replication;
 pub use saves::{check_place, Figures as SaveFigures, Running as SaveRunning, SaveError, SaveThread, Saves};
 pub use scripting::Scripting;
 pub use session::{FollowRequest, ReplyMode, Session};
@@ -72,6 +74,8 @@ pub struct Server {
     pub pause: Pause,
     /// What replicas follow.
     pub feed: std::sync::Arc<Feed>,
+    /// Whom this server follows.
+    pub replication: Replication,
     /// Scripts.
     pub scripting: Scripting,
     /// Backups of the pool.

@@ -50,6 +50,9 @@ pub struct Session {
     pub in_exec: bool,
     /// Whether a script makes the running call.
     pub in_script: bool,
+    /// Whether the calls come from the master that this server follows: what holds for clients of a replica does not hold
+    /// for them.
+    pub is_master: bool,
     /// The command that the client waits in.
     pub wait: Option<OwnWait>,
     /// What the client has told of itself as a replica.
@@ -87,6 +90,30 @@ impl Session {
             monitors: false,
             in_exec: false,
             in_script: false,
+            is_master: false,
+            wait: None,
+            announced: None,
+            follow: None,
+            subscriptions: Subscriptions::default(),
+            tracking: OwnTracking::default(),
+            handle,
+        }
+    }
+
+    /// The state of the link to the master that this server follows.
+    pub fn of_master(superuser: &Arc<User>, handle: Arc<ClientHandle>) -> Self {
+        Self {
+            db: 0,
+            authenticated: true,
+            identity: Identity::new(Arc::clone(superuser)),
+            no_touch: false,
+            reply_mode: ReplyMode::On,
+            transaction: None,
+            watches: Watches::default(),
+            monitors: false,
+            in_exec: false,
+            in_script: false,
+            is_master: true,
             wait: None,
             announced: None,
             follow: None,

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use crate::replication::Master;
 use crate::settings::{BindAddress, Choice, OutputBufferLimit, OutputBufferLimits, Secret};
 
 /// A directive's value in the form that CONFIG GET shows. A row's setter reads it by the method that fits the row's kind;
@@ -65,6 +66,16 @@ impl Checked<'_> {
     /// A time, or none where it is 0.
     pub fn seconds_if_any(self) -> Option<Duration> {
         Some(self.seconds()).filter(|time| !time.is_zero())
+    }
+
+    /// A master's host and port, or none where there is none.
+    pub fn master(self) -> Option<Master> {
+        let text = self.text();
+        let (host, port) = text.rsplit_once(' ')?;
+        Some(Master {
+            host: host.to_owned(),
+            port: port.parse().expect("a port was checked"),
+        })
     }
 
     /// A file's mode, or none where it is 0.

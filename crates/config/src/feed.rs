@@ -11,8 +11,6 @@ pub struct FeedSettings {
     pub backlog_ttl: Option<Duration>,
     /// How often the stream has a PING.
     pub ping_period: Duration,
-    /// After how long a silent replica counts as gone.
-    pub timeout: Duration,
     /// How many replicas must be near for clients to write; 0 asks for none.
     pub replicas_min: usize,
     /// How far behind a replica may be that counts as near; 0 asks for none.

@@ -10,6 +10,7 @@ use super::Values;
 use super::checked::Checked;
 use super::directives::{DIRECTIVES, Effect};
 use super::feed::FeedSettings;
+use super::replication::ReplicationSettings;
 use super::tls::TlsSettings;
 
 /// Bytes that debug output does not show.
@@ -229,6 +230,21 @@ words! {
     }
 }
 
+words! {
+    /// How a replica takes its master's data set, if it cannot go on from its place. The first three differ in how Redis
+    /// spares memory and disk; here they mean one thing.
+    FullSync {
+        /// Beside its own, which serves until the other one is whole.
+        Disabled = "disabled",
+        /// The same.
+        OnEmptyDb = "on-empty-db",
+        /// The same.
+        SwapDb = "swapdb",
+        /// After it has dropped its own, so that the pool need not hold both.
+        FlushFirst = "flush-before-load",
+    }
+}
+
 impl Access {
     /// Whether a client has access; `local` says whether it is on this machine.
     pub fn allows(self, local: bool) -> bool {
@@ -249,6 +265,8 @@ pub struct Settings {
     pub port: u16,
     /// TLS.
     pub tls: TlsSettings,
+    /// Replication.
+    pub replication: ReplicationSettings,
     /// The TCP port of the metrics; 0 is none.
     pub metrics_port: u16,
     /// The addresses that serve the metrics.
@@ -401,6 +419,9 @@ impl Settings {
             if let Effect::Sets(set) = directive.effect {
                 set(&mut settings, Checked(value));
             }
+        }
+        if values.ignores_replicaof() {
+            settings.replication.master = None;
         }
         settings
     }

@@ -6,6 +6,10 @@ use super::load::ConfigError;
 use super::value::{Mode, ValueError};
 use super::{SetError, Values, refused};
 
+/// A server of an earlier release had no replication, and with this name accepted it went on as a master. It still does, since
+/// following a master replaces the data.
+const REPLICAOF: &str = "replicaof";
+
 /// The directive that says which others may be set although they have no effect.
 pub(super) const ACCEPT: &str = "accept-unsupported";
 
@@ -85,7 +89,7 @@ fn all_names() -> impl Iterator<Item = &'static str> {
     let of_table = DIRECTIVES.iter().filter(|row| row.unsupported.is_some());
     of_table
         .map(|row| row.name)
-        .chain([APPENDFSYNC, LOADMODULE, SAVE, MIN_REPLICAS])
+        .chain([APPENDFSYNC, LOADMODULE, SAVE, MIN_REPLICAS, REPLICAOF])
 }
 
 fn canonical(name: &[u8]) -> Option<&'static str> {
@@ -100,6 +104,11 @@ impl Values {
 
     fn asks(&self, place: usize, row: &Directive) -> bool {
         self.shown[place] != row.default.as_bytes()
+    }
+
+    /// Whether a master that the values name is not followed.
+    pub(super) fn ignores_replicaof(&self) -> bool {
+        self.accepts(REPLICAOF)
     }
 
     /// Whether the values promise that every write survives a loss of power, as `appendonly yes` with `appendfsync always`
@@ -130,6 +139,10 @@ impl Values {
             if unsupported.stops {
                 return Err(refused(ACCEPT, format!("{} is set", row.name)));
             }
+        }
+        // The next start would follow that master.
+        if self.accepts(REPLICAOF) && !next.accepts(REPLICAOF) && !next.get(REPLICAOF).is_empty() {
+            return Err(refused(ACCEPT, format!("{REPLICAOF} is set")));
         }
         Ok(())
     }

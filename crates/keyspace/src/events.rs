@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use lock_order::{Rank, RwLock};
 
 use super::Access;
+use super::databases::INCOMING;
 
 /// A set of classes of keyspace events; the letters of `notify-keyspace-events`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -201,7 +202,7 @@ impl Events {
     #[inline]
     pub fn emit(&self, class: EventClass, name: &'static str, db: usize, key: &[u8]) {
         if self.wants(class) {
-            self.tell(|observer| observer.event(class, name, db, key));
+            self.tell(db, |observer| observer.event(class, name, db, key));
         }
     }
 
@@ -213,7 +214,7 @@ impl Events {
             return;
         }
         if wanted & MODIFICATIONS != 0 {
-            self.tell(|observer| observer.modified(db, key, access.client));
+            self.tell(db, |observer| observer.modified(db, key, access.client));
         }
         if access.client != 0 {
             self.tell_followed(Followed::Changed(db, key));
@@ -226,21 +227,28 @@ impl Events {
     #[inline]
     pub(super) fn tell_followed(&self, change: Followed<'_>) {
         if self.is_followed() {
-            self.tell(|observer| observer.followed(change));
+            let db = match change {
+                Followed::Changed(db, _) | Followed::Gone(db, _) => db,
+                Followed::Databases => 0,
+            };
+            self.tell(db, |observer| observer.followed(change));
         }
     }
 
     /// Reports that databases were emptied if the observer wants that.
     pub(super) fn tell_flushed(&self, db: Option<usize>) {
         if self.wanted.load(Ordering::Relaxed) & MODIFICATIONS != 0 {
-            self.tell(|observer| observer.flushed(db));
+            self.tell(db.unwrap_or_default(), |observer| observer.flushed(db));
         }
         self.tell_followed(Followed::Databases);
     }
 
     #[cold]
-    fn tell(&self, tell: impl FnOnce(&dyn Observer)) {
-        if let Some(observer) = &*self.observer.read() {
+    fn tell(&self, db: usize, tell: impl FnOnce(&dyn Observer)) {
+        // Contents that will replace a database's are nobody's yet.
+        if db < INCOMING
+            && let Some(observer) = &*self.observer.read()
+        {
             tell(&**observer);
         }
     }

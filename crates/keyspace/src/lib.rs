@@ -25,9 +25,12 @@ mod loading;
 mod locking;
 mod memory_check;
 mod ordered;
+mod place;
 mod prefetch;
 mod reading;
+mod replacement;
 mod shard;
+mod single;
 mod stats;
 mod telling;
 #[cfg(test)]
@@ -63,8 +66,10 @@ pub use loading::{LoadProgress, Loading};
 pub use memory_check::{
     MemoryCheck, RECLAIM_IN_GATE_TIME_MAX, RECLAIM_TIME_MAX, take_refused_bytes,
 };
+pub use place::Place;
 pub use prefetch::{Ahead, PREFETCHED};
 pub use reading::StringView;
+pub use replacement::Replacement;
 pub use stats::{DatabaseStats, StoreStats};
 pub use store::{BackupError, BackupJob, remove_unfinished_backups};
 pub use store::{Change, DATABASES, Kind, Millis, Range, RecordKind, StringForm, Value, now_ms};
@@ -87,10 +92,14 @@ use telling::Telling;
 use transaction::Transaction;
 use update::Writing;
 
+/// The time of an access for which no deadline has passed: that of a command that comes from a master. The master removes
+/// keys past their deadline, and says so; until then its commands find them.
+pub const NO_DEADLINE_PASSES: Millis = 0;
+
 /// How a command accesses keys: when, and for which client.
 #[derive(Clone, Copy, Debug)]
 pub struct Access {
-    /// The present time, read once for each batch of commands.
+    /// The present time, read once for each batch of commands, or [`NO_DEADLINE_PASSES`].
     pub now: Millis,
     /// Whether the access counts for LRU and LFU; `false` after CLIENT NO-TOUCH ON.
     pub touch: bool,
@@ -103,6 +112,16 @@ pub struct Access {
 }
 
 impl Access {
+    /// The time by the wall clock, also where no deadline passes: for times that a command stores.
+    #[inline]
+    pub fn clock(self) -> Millis {
+        if self.now == NO_DEADLINE_PASSES {
+            now_ms()
+        } else {
+            self.now
+        }
+    }
+
     /// An access that the server makes for itself.
     pub fn by_server(now: Millis) -> Self {
         Self {
@@ -177,7 +196,8 @@ pub struct Keyspace {
     garbage: garbage::State,
     eviction: eviction::State,
     waiting: waiting::State,
-    libraries: libraries::State,
+    libraries: single::State,
+    place: single::State,
     image: image::State,
     transaction: Transaction,
     gate: Gate,
@@ -223,7 +243,8 @@ impl Keyspace {
             garbage: garbage::State::default(),
             eviction: eviction::State::default(),
             waiting: waiting::State::default(),
-            libraries: libraries::State::default(),
+            libraries: single::State::new(single::OF_LIBRARIES),
+            place: single::State::new(single::OF_PLACE),
             image: image::State::default(),
             transaction: Transaction::default(),
             gate: Gate::new(1),
@@ -357,6 +378,18 @@ impl Keyspace {
     #[inline]
     pub fn images(&self) -> Images<'_> {
         Images { keyspace: self }
+    }
+
+    /// The record of how far a replica has followed its master.
+    #[inline]
+    pub fn place(&self) -> Place<'_> {
+        Place { keyspace: self }
+    }
+
+    /// Other contents for all databases, which are written beside the present ones.
+    #[inline]
+    pub fn replacement(&self) -> Replacement<'_> {
+        Replacement { keyspace: self }
     }
 
     /// Clients that wait for keys: BLPOP and similar commands.

@@ -28,6 +28,8 @@ pub enum Rank {
     Image,
     /// Where the record of libraries of functions lies.
     Libraries,
+    /// Where the record of a replica's place lies.
+    Place,
     /// The next generation of a database.
     Generations,
     /// The generations that a transaction has set.

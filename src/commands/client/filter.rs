@@ -8,7 +8,7 @@ use crate::acl::{Acl, User};
 use crate::error::shown;
 use crate::protocol::Args;
 
-/// What kinds of clients Redis tells apart. There are no masters here.
+/// What kinds of clients Redis tells apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Type {
     Normal,
@@ -22,6 +22,8 @@ impl Type {
     pub(super) fn of(client: &ClientHandle) -> Self {
         if client.is_replica.load(Ordering::Relaxed) {
             Type::Replica
+        } else if client.is_master.load(Ordering::Relaxed) {
+            Type::Master
         } else if client.is_subscriber() {
             Type::Pubsub
         } else {

@@ -94,6 +94,11 @@ fn permit(
     if around.server.feed.refuses_writes() && writes(command, session) {
         return Err((Some(command), NOT_ENOUGH_REPLICAS));
     }
+    if around.server.replication.restricts()
+        && let Some(error) = refused_on_replica(command, session, around)
+    {
+        return Err((Some(command), error));
+    }
     if session.handle.is_subscriber()
         && !command.spec.flags.contains(Flags::WHILE_SUBSCRIBED)
         && !session.handle.speaks_resp3()
@@ -124,6 +129,17 @@ fn writes(command: &Command, session: &Session) -> bool {
             let mut queue = transaction.queue.iter();
             queue.any(|queued| queued.command.spec.flags.contains(Flags::WRITE))
         })
+}
+
+/// Why the call may not run on a replica.
+#[cold]
+fn refused_on_replica(
+    command: &Command,
+    session: &Session,
+    around: &Surroundings<'_>,
+) -> Option<CommandError> {
+    let writes = writes(command, session);
+    around.server.replication.refusal(command.spec.flags, writes)
 }
 
 /// As a call was found, but while a script runs for long: then only a few commands may run.

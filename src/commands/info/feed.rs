@@ -1,15 +1,15 @@
-//! INFO's section Replication, of a master.
+//! What INFO's section Replication says of the replicas of this server.
 
 use super::report::Report;
-use crate::commands::{CommandError, Context};
+use crate::commands::Context;
 use crate::keyspace::now_ms;
+use crate::state::replication::Place;
 
-/// What the section says.
-pub(super) fn replication(ctx: &Context<'_>, report: &mut Report) -> Result<(), CommandError> {
+/// The fields of replicas and of the stream that they follow. A replica, which is at `place`, shows its master's history.
+pub(super) fn replicas(ctx: &Context<'_>, place: Option<Place>, report: &mut Report) {
     let feed = &ctx.server.feed;
     let (now, replicas) = (now_ms(), feed.replicas());
     let settings = ctx.server.config.settings();
-    report.field("role", "master");
     report.field("connected_slaves", replicas.len());
     let (least, lag_max) = (settings.feed.replicas_min, settings.feed.lag_max);
     if least > 0 && !lag_max.is_zero() {
@@ -33,9 +33,13 @@ pub(super) fn replication(ctx: &Context<'_>, report: &mut Report) -> Result<(), 
     }
     let stream = feed.state();
     report.field("master_failover_state", "no-failover");
-    report.field("master_replid", &stream.id);
+    match &place {
+        Some(place) => report.field("master_replid", place.id.as_str()),
+        None => report.field("master_replid", &stream.id),
+    }
     report.field("master_replid2", &stream.former_id);
-    report.field("master_repl_offset", stream.end);
+    let offset = place.map_or(stream.end, |place| place.offset);
+    report.field("master_repl_offset", offset);
     report.field("second_repl_offset", stream.former_end);
     report.field("repl_backlog_active", u8::from(stream.keeps));
     let size = if stream.keeps {
@@ -46,5 +50,4 @@ pub(super) fn replication(ctx: &Context<'_>, report: &mut Report) -> Result<(), 
     report.field("repl_backlog_size", size);
     report.field("repl_backlog_first_byte_offset", stream.first_byte);
     report.field("repl_backlog_histlen", stream.kept_bytes);
-    Ok(())
 }

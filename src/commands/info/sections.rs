@@ -12,6 +12,7 @@ use super::report::Report;
 use crate::commands::{CommandError, Context};
 use crate::config::Settings;
 use crate::keyspace::{DATABASES, LoadProgress};
+use crate::state::replication::Link;
 use crate::state::{REDIS_VERSION, Topic};
 
 type Written = Result<(), CommandError>;
@@ -142,7 +143,9 @@ pub(super) fn persistence(ctx: &Context<'_>, report: &mut Report) -> Written {
     };
     let loading = ctx.keyspace.loading().progress();
     report.field("loading", u8::from(loading.is_some()));
-    report.field("async_loading", 0);
+    let following = ctx.server.replication.following();
+    let is_syncing = following.is_some_and(|following| following.link == Link::Sync);
+    report.field("async_loading", u8::from(is_syncing));
     report.field("current_cow_peak", 0);
     report.field("current_cow_size", 0);
     report.field("current_cow_size_age", 0);
@@ -253,9 +256,11 @@ pub(super) fn stats(ctx: &Context<'_>, report: &mut Report) -> Written {
     report.field("instantaneous_ops_per_sec", rates.commands);
     report.field("total_net_input_bytes", sums.input_bytes);
     report.field("total_net_output_bytes", sums.output_bytes);
-    report.field("total_net_repl_input_bytes", 0);
+    let replication = &ctx.server.replication.figures;
+    report.field("total_net_repl_input_bytes", load(&replication.input_bytes));
     let feed = &ctx.server.feed.figures;
-    report.field("total_net_repl_output_bytes", load(&feed.output_bytes));
+    let output_bytes = load(&replication.output_bytes) + load(&feed.output_bytes);
+    report.field("total_net_repl_output_bytes", output_bytes);
     report.field("instantaneous_input_kbps", kib(rates.input_bytes));
     report.field("instantaneous_output_kbps", kib(rates.output_bytes));
     report.field("instantaneous_input_repl_kbps", "0.00");
@@ -299,7 +304,7 @@ pub(super) fn stats(ctx: &Context<'_>, report: &mut Report) -> Written {
     report.field("tracking_total_keys", tracking.keys());
     report.field("tracking_total_items", tracking.items());
     report.field("tracking_total_prefixes", tracking.prefixes());
-    report.field("unexpected_error_replies", 0);
+    report.field("unexpected_error_replies", load(&replication.errors));
     report.field("total_error_replies", sums.error_replies);
     report.field("dump_payload_sanitizations", 0);
     report.field("total_reads_processed", sums.reads);

@@ -252,7 +252,7 @@ fn xadd(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
             "ERR The ID specified in XADD must be greater than 0-0",
         ));
     }
-    let now = ctx.access.now;
+    let now = ctx.access.clock();
     let database = ctx.database();
     let mut tells_key = false;
     let id = ctx.update_collection(&args[1], |keys| {

@@ -297,7 +297,7 @@ fn min_idle(text: &[u8], error: &'static str) -> Result<i64, CommandError> {
 }
 
 fn xclaim(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
-    let now = ctx.access.now;
+    let now = ctx.access.clock();
     let mut found = false;
     let out = &*ctx.out;
     let database = ctx.database();
@@ -382,7 +382,7 @@ fn auto_options(args: Args<'_>) -> Result<(usize, bool), CommandError> {
 }
 
 fn xautoclaim(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
-    let now = ctx.access.now;
+    let now = ctx.access.clock();
     let min_idle = min_idle(
         &args[4],
         "ERR Invalid min-idle-time argument for XAUTOCLAIM",

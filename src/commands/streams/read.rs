@@ -267,7 +267,7 @@ fn xreadgroup(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
         return Err(CommandError::Syntax);
     };
     let mut looked_up = Vec::new();
-    let now = ctx.access.now;
+    let now = ctx.access.clock();
     let database = ctx.database();
     let out = &*ctx.out;
     let read = database.update_many(words.keys.iter().copied(), |keys| {

@@ -248,7 +248,7 @@ impl ReadCall {
                 for (i, key) in names.iter().enumerate() {
                     check_group(keys, i, key, reader)?;
                 }
-                let now = database.access.now;
+                let now = database.access.clock();
                 let named = (database, &names[..]);
                 let from = &self.from;
                 serve_group(keys, named, reader, from, (self.count, now), &mut collected)

@@ -209,7 +209,7 @@ impl Link {
     where
         W: AsyncWrite + Unpin,
     {
-        let patience = self.server.config.settings().feed.timeout;
+        let patience = self.server.config.settings().replication.timeout;
         let sent = timeout(patience, async {
             writer.write_all(bytes).await?;
             writer.flush().await

@@ -200,6 +200,22 @@ impl Feed {
         self.stream.lock().end_behind(ticket)
     }
 
+    /// A replica becomes a master: its history goes on where it has followed that of its master, so that other replicas of
+    /// that master which are at the same place can follow it. The caller is alone in the gate.
+    pub fn take_over(&self, keyspace: &Keyspace, id: &str, offset: u64) {
+        keyspace.events().follow(true);
+        self.stream.lock().take_over(id, offset);
+        let replicas = self.replicas();
+        for replica in &replicas {
+            replica.set_place(None);
+            replica.handle.kill();
+        }
+        if replicas.is_empty() {
+            *self.alone_since.lock() = Some(Instant::now());
+        }
+        self.grown.send_replace(offset);
+    }
+
     /// Has the replicas tell where they are.
     pub fn ask_replicas(&self) {
         self.queue.ask();

@@ -190,6 +190,14 @@ impl Stream {
         }
     }
 
+    /// Begins a history whose first bytes are those of another one.
+    pub(super) fn take_over(&mut self, id: &str, offset: u64) {
+        self.forget(true);
+        self.former = Some((id.to_owned(), offset));
+        self.end = offset;
+        self.ends.clear();
+    }
+
     /// Ends the history: what follows is another one, which no replica knows.
     pub(super) fn forget(&mut self, keeps: bool) {
         self.id = new_id();

@@ -161,7 +161,7 @@ impl Feed {
     ) {
         let now = now_ms();
         let replicas = self.replicas();
-        let timeout = i64::try_from(settings.feed.timeout.as_millis()).unwrap_or(i64::MAX);
+        let timeout = i64::try_from(settings.replication.timeout.as_millis()).unwrap_or(i64::MAX);
         for replica in &replicas {
             if replica.is_online() && replica.silence_ms(now) > timeout {
                 tracing::warn!(replica = %replica.handle.addr, "closed: a replica is silent for longer than repl-timeout");

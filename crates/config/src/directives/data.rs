@@ -1,6 +1,9 @@
 //! Directives on how Redis encodes data, saves it and copies it. Many of them have no effect in this server.
 
-use super::{Directive, INT, INT_MIN, LONG, LONG_BYTES, boolean, choice, int, memory, row, text};
+use super::{
+    Directive, INT, INT_MIN, LONG, LONG_BYTES, boolean, choice, choice_of, int, memory, row, text,
+};
+use crate::settings::FullSync;
 use crate::value::Kind;
 
 /// Encodings of collections.
@@ -89,31 +92,36 @@ pub(super) const REPLICATION: &[Directive] = &[
     row("replicaof", Kind::ReplicaOf, "")
         .alias("slaveof")
         .fixed()
-        .refused("there is no replication, so this server would be a master with data of its own"),
-    text("masteruser", "").secret().idle(),
-    text("masterauth", "").secret().idle(),
+        .sets(|settings, value| settings.replication.master = value.master()),
+    text("masteruser", "")
+        .secret()
+        .sets(|settings, value| settings.replication.user = value.secret()),
+    text("masterauth", "")
+        .secret()
+        .sets(|settings, value| settings.replication.password = value.secret()),
     int("replica-priority", 0, INT, "100")
         .alias("slave-priority")
-        .idle(),
+        .sets(|settings, value| settings.replication.priority = value.number()),
     text("replica-announce-ip", "")
         .alias("slave-announce-ip")
-        .idle(),
+        .sets(|settings, value| settings.replication.announced_ip = value.text_if_any()),
     int("replica-announce-port", 0, 65_535, "0")
         .alias("slave-announce-port")
-        .idle(),
-    boolean("replica-announced", "yes").idle(),
+        .sets(|settings, value| settings.replication.announced_port = value.number()),
+    boolean("replica-announced", "yes")
+        .sets(|settings, value| settings.replication.is_announced = value.yes()),
     boolean("replica-lazy-flush", "no")
         .alias("slave-lazy-flush")
         .idle(),
     boolean("replica-serve-stale-data", "yes")
         .alias("slave-serve-stale-data")
-        .idle(),
+        .sets(|settings, value| settings.replication.serves_stale = value.yes()),
     boolean("replica-read-only", "yes")
         .alias("slave-read-only")
-        .idle(),
+        .sets(|settings, value| settings.replication.read_only = value.yes()),
     boolean("replica-ignore-maxmemory", "yes")
         .alias("slave-ignore-maxmemory")
-        .idle(),
+        .sets(|settings, value| settings.replication.ignores_maxmemory = value.yes()),
     boolean("replica-ignore-disk-write-errors", "no").idle(),
     choice(
         "propagation-error-behavior",
@@ -126,20 +134,17 @@ pub(super) const REPLICATION: &[Directive] = &[
     int("repl-backlog-ttl", 0, LONG, "3600")
         .sets(|settings, value| settings.feed.backlog_ttl = value.seconds_if_any()),
     int("repl-timeout", 1, INT, "60")
-        .sets(|settings, value| settings.feed.timeout = value.seconds()),
+        .sets(|settings, value| settings.replication.timeout = value.seconds()),
     int("repl-ping-replica-period", 1, INT, "10")
         .alias("repl-ping-slave-period")
         .sets(|settings, value| settings.feed.ping_period = value.seconds()),
-    boolean("repl-disable-tcp-nodelay", "no").idle(),
+    boolean("repl-disable-tcp-nodelay", "no")
+        .sets(|settings, value| settings.replication.delays_packets = value.yes()),
     boolean("repl-diskless-sync", "yes").idle(),
     int("repl-diskless-sync-delay", 0, INT, "5").idle(),
     int("repl-diskless-sync-max-replicas", 0, INT, "0").idle(),
-    choice(
-        "repl-diskless-load",
-        &["disabled", "on-empty-db", "swapdb"],
-        "disabled",
-    )
-    .idle(),
+    choice_of::<FullSync>("repl-diskless-load", "disabled")
+        .sets(|settings, value| settings.replication.full_sync = value.choice()),
     int("min-replicas-to-write", 0, INT, "0")
         .alias("min-slaves-to-write")
         .sets(|settings, value| settings.feed.replicas_min = value.number()),
