@@ -51,7 +51,7 @@ mod transfer;
 pub use crate::catalog::{Command, table};
 pub use crate::error::CommandError;
 pub use context::{Context, Database};
-pub use dispatch::{Dispatcher, Next};
+pub use dispatch::{Dispatcher, Next, Surroundings};
 pub(crate) use dump::{load as copy_value, store as store_value};
 #[cfg(test)]
 pub(crate) use row::new_table;

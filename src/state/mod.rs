@@ -31,7 +31,9 @@ pub use notifications::{Notifications, Notifier};
 pub use pause::{Pause, Paused};
 pub use pubsub::{PubSub, Subscriptions, Topic};
 pub use rates::{PerSecond, RATE_SAMPLES, Rates};
-pub use saves::{check_place, Figures as SaveFigures, Running as SaveRunning, SaveError, SaveThread, Saves};
+pub use saves::{
+    Figures as SaveFigures, Running as SaveRunning, SaveError, SaveThread, Saves, check_place,
+};
 pub use scripting::Scripting;
 pub use session::{ReplyMode, Session};
 pub use slowlog::Slowlog;

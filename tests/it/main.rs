@@ -36,6 +36,7 @@ mod pipelines;
 mod ports;
 mod pubsub;
 mod ranges;
+mod rdb;
 mod replays;
 mod rewrite;
 mod rust_clients;

@@ -1,6 +1,6 @@
 //! Operations on whole databases: count, flush, swap.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use lock_order::{Mutex, Rank};
 
@@ -15,8 +15,10 @@ const TTL_SAMPLES: u64 = 64;
 /// lock sees a value that stays true for as long.
 #[derive(Debug)]
 pub(super) struct DatabaseGenerations {
-    of_database: [AtomicU32; DATABASES],
-    next: Mutex<u32>,
+    pub(super) of_database: [AtomicU32; DATABASES],
+    pub(super) next: Mutex<u32>,
+    /// Whether only this process knows them.
+    pub(super) are_hidden: AtomicBool,
 }
 
 impl DatabaseGenerations {
@@ -25,6 +27,7 @@ impl DatabaseGenerations {
         Self {
             of_database: stored.of_database.map(AtomicU32::new),
             next: Mutex::new(Rank::Generations, stored.next),
+            are_hidden: AtomicBool::new(false),
         }
     }
 
@@ -155,7 +158,7 @@ impl Databases<'_> {
                     "no generation number is left: make a new pool",
                 ))?;
         }
-        self.keyspace.store.set_generations(&generations)?;
+        self.set_generations(&generations)?;
         *next = generations.next;
         for &db in databases {
             self.keyspace.generations.of_database[db]
@@ -227,7 +230,7 @@ impl Databases<'_> {
             next: *next,
         };
         generations.of_database.swap(a, b);
-        self.keyspace.store.set_generations(&generations)?;
+        self.set_generations(&generations)?;
         for db in [a, b] {
             self.keyspace.generations.of_database[db]
                 .store(generations.of_database[db], Ordering::Relaxed);
