@@ -4,17 +4,13 @@ With settings that use no Lua scripts: `ack_emulation` is off, and queues of eve
 has Celery's defaults. Gossip, mingle and heartbeats are on, as by default: they talk by fanout exchanges.
 """
 
-import os
-import pathlib
-import subprocess
-import sys
-
 import celery
 import kombu
 import redis
 from celery import group
 
-from common import FOLDER, HOST, PORT, URL, WARM, check, restart, version, wait_until
+from celery_worker import show_log, start_worker, stop
+from common import HOST, PORT, URL, WARM, check, restart, version, wait_until
 
 app = celery.Celery("celery_broker", broker=URL, backend=URL.removesuffix("0") + "1")
 app.conf.update(
@@ -38,27 +34,6 @@ def again(self):
     return self.request.retries
 
 
-def start_worker():
-    command = [sys.executable, "-m", "celery", "-A", "celery_broker", "worker", "--pool=solo", "--loglevel=WARNING"]
-    with open(pathlib.Path(FOLDER) / "worker.log", "ab") as log:
-        return subprocess.Popen(
-            command,
-            cwd=pathlib.Path(__file__).parent,
-            env={**os.environ, "C_FORCE_ROOT": "1"},
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-        )
-
-
-def stop(worker):
-    worker.terminate()
-    try:
-        worker.wait(timeout=10)
-    except subprocess.TimeoutExpired:
-        worker.kill()
-
-
 def work():
     check("result", add.delay(2, 3).get(timeout=30), 5)
     results = group(add.s(i, i) for i in range(30)).apply_async()
@@ -72,7 +47,7 @@ def work():
 def main():
     version(f"{celery.__version__} with kombu {kombu.__version__}")
     raw = redis.Redis(host=HOST, port=PORT)
-    worker = start_worker()
+    worker = start_worker("celery_broker")
     try:
         work()
         stop(worker)
@@ -81,11 +56,11 @@ def main():
         if WARM:
             restart()
             check("messages after the restart", raw.llen("celery"), 20)
-        worker = start_worker()
+        worker = start_worker("celery_broker")
         check("their results", [result.get(timeout=30) for result in waiting], [i + 1 for i in range(20)])
         check("nothing waits", raw.llen("celery"), 0)
     except BaseException:
-        print((pathlib.Path(FOLDER) / "worker.log").read_text(), file=sys.stderr)
+        show_log()
         raise
     finally:
         stop(worker)

@@ -5,17 +5,15 @@ count by scripts or transactions.
 """
 
 import os
-import pathlib
 import signal
-import subprocess
-import sys
 import time
 
 import celery
 import redis
 from celery import chain, chord, group
 
-from common import FOLDER, HOST, PORT, URL, WARM, check, restart, version, wait_until
+from celery_worker import show_log, start_worker, stop
+from common import HOST, PORT, URL, WARM, check, restart, version, wait_until
 
 VISIBILITY_SECONDS = 2
 
@@ -49,27 +47,6 @@ def stuck(self, key):
     return "done by another"
 
 
-def start_worker():
-    command = [sys.executable, "-m", "celery", "-A", "celery_defaults", "worker", "--pool=solo", "--loglevel=WARNING"]
-    with open(pathlib.Path(FOLDER) / "worker.log", "ab") as log:
-        return subprocess.Popen(
-            command,
-            cwd=pathlib.Path(__file__).parent,
-            env={**os.environ, "C_FORCE_ROOT": "1"},
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-        )
-
-
-def stop(worker):
-    worker.terminate()
-    try:
-        worker.wait(timeout=10)
-    except subprocess.TimeoutExpired:
-        worker.kill()
-
-
 def work():
     check("result", add.delay(2, 3).get(timeout=30), 5)
     check("chain", chain(add.s(1, 2), add.s(3), add.s(4))().get(timeout=30), 10)
@@ -90,7 +67,7 @@ def holds(raw, result):
 def main():
     version(celery.__version__)
     raw = redis.Redis(host=HOST, port=PORT)
-    worker = start_worker()
+    worker = start_worker("celery_defaults")
     try:
         work()
         lost = stuck.delay("attempts")
@@ -101,11 +78,11 @@ def main():
             check("after the restart too", holds(raw, lost), True)
         # A worker looks for lost messages when it starts, and then seldom.
         time.sleep(VISIBILITY_SECONDS + 0.5)
-        worker = start_worker()
+        worker = start_worker("celery_defaults")
         check("another worker takes it over", lost.get(timeout=40), "done by another")
         wait_until("nothing is unacknowledged", lambda: raw.hlen("unacked") == 0, seconds=20)
     except BaseException:
-        print((pathlib.Path(FOLDER) / "worker.log").read_text(), file=sys.stderr)
+        show_log()
         raise
     finally:
         stop(worker)

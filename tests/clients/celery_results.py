@@ -1,9 +1,6 @@
 """Celery's Redis result backend: a worker on a file-system broker, results awaited by subscription."""
 
-import os
 import pathlib
-import subprocess
-import sys
 import time
 
 import celery
@@ -12,6 +9,7 @@ from celery import group
 from celery.exceptions import TimeoutError
 from celery.result import AsyncResult, GroupResult
 
+from celery_worker import show_log, start_worker, stop
 from common import FOLDER, HOST, PORT, URL, WARM, check, check_raises, check_within, restart, version, wait_until
 
 folders = {}
@@ -57,20 +55,6 @@ def slow(self):
     return "done"
 
 
-def start_worker():
-    command = [sys.executable, "-m", "celery", "-A", "celery_results", "worker", "--pool=solo", "--loglevel=WARNING"]
-    command += ["--without-gossip", "--without-mingle", "--without-heartbeat"]
-    with open(pathlib.Path(FOLDER) / "worker.log", "wb") as log:
-        return subprocess.Popen(
-            command,
-            cwd=pathlib.Path(__file__).parent,
-            env={**os.environ, "C_FORCE_ROOT": "1"},
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-        )
-
-
 def work(raw):
     result = add.delay(2, 3)
     check("result", result.get(timeout=30), 5)
@@ -103,7 +87,7 @@ def work(raw):
 def main():
     version(celery.__version__)
     raw = redis.Redis(host=HOST, port=PORT)
-    worker = start_worker()
+    worker = start_worker("celery_results", "--without-gossip", "--without-mingle", "--without-heartbeat")
     try:
         failed, running = work(raw)
         if WARM:
@@ -113,14 +97,10 @@ def main():
             # The worker and the waiting side both connect again.
             wait_until("new work", lambda: add.delay(20, 22).get(timeout=20) == 42, seconds=30)
     except BaseException:
-        print((pathlib.Path(FOLDER) / "worker.log").read_text(), file=sys.stderr)
+        show_log()
         raise
     finally:
-        worker.terminate()
-        try:
-            worker.wait(timeout=10)
-        except subprocess.TimeoutExpired:
-            worker.kill()
+        stop(worker)
 
 
 if __name__ == "__main__":

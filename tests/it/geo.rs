@@ -1,6 +1,6 @@
 //! The geo commands over TCP, on every engine. The replies are those of a real server of the protocol.
 
-use common::{Options, RawClient, Server, TestResult, Value, on_every_engine, show};
+use common::{Options, RawClient, Server, TestResult, Value, check_events, on_every_engine, show};
 
 /// Calls and their replies, in order, on an empty database.
 const SCRIPT: &[(&str, &str)] = &[
@@ -300,44 +300,26 @@ fn many_places(server: &Server) -> TestResult {
 
 /// Events in Redis's order.
 fn events(server: &Server) -> TestResult {
-    let mut client = server.raw()?;
-    client.line("CONFIG SET notify-keyspace-events AEn")?;
-    let mut listener = server.raw()?;
-    listener.line("PSUBSCRIBE __keyevent@0__:*")?;
-    for (line, expected) in [
-        ("GEOADD v 1 1 a", "new zadd"),
-        ("GEOADD v 1 1 a", ""),
-        ("GEOADD v CH 2 2 a", "zadd"),
-        (
-            "GEOSEARCHSTORE w v FROMLONLAT 1 1 BYRADIUS 500 km",
-            "new geosearchstore",
-        ),
-        (
-            "GEOSEARCHSTORE w none FROMLONLAT 1 1 BYRADIUS 500 km",
-            "del",
-        ),
-        ("GEOSEARCHSTORE w none FROMLONLAT 1 1 BYRADIUS 500 km", ""),
-        ("GEORADIUS v 1 1 500 km STORE w", "new georadiusstore"),
-        ("GEORADIUSBYMEMBER v a 500 km STOREDIST w", "georadiusstore"),
-        ("GEORADIUS v 80 80 1 m STORE w", "del"),
-    ] {
-        client.line(line)?;
-        client.line("PUBLISH __keyevent@0__:mark mark")?;
-        let mut seen = Vec::new();
-        loop {
-            let message = listener.read()?;
-            let items = message.items().ok_or("no message")?;
-            let channel = items[2].text().ok_or("no channel")?;
-            let event = channel.trim_start_matches("__keyevent@0__:").to_owned();
-            if event == "mark" {
-                break;
-            }
-            seen.push(event);
-        }
-        assert_eq!(seen.join(" "), expected, "{line}");
-    }
-    client.line("CONFIG SET notify-keyspace-events \"\"")?;
-    Ok(())
+    check_events(
+        server,
+        &[
+            ("GEOADD v 1 1 a", "new zadd"),
+            ("GEOADD v 1 1 a", ""),
+            ("GEOADD v CH 2 2 a", "zadd"),
+            (
+                "GEOSEARCHSTORE w v FROMLONLAT 1 1 BYRADIUS 500 km",
+                "new geosearchstore",
+            ),
+            (
+                "GEOSEARCHSTORE w none FROMLONLAT 1 1 BYRADIUS 500 km",
+                "del",
+            ),
+            ("GEOSEARCHSTORE w none FROMLONLAT 1 1 BYRADIUS 500 km", ""),
+            ("GEORADIUS v 1 1 500 km STORE w", "new georadiusstore"),
+            ("GEORADIUSBYMEMBER v a 500 km STOREDIST w", "georadiusstore"),
+            ("GEORADIUS v 80 80 1 m STORE w", "del"),
+        ],
+    )
 }
 
 /// Acknowledged writes are there after the process was killed.

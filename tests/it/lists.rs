@@ -2,7 +2,7 @@
 
 use std::thread;
 
-use common::{Options, RawClient, Server, TestResult, Value, on_every_engine, show};
+use common::{Options, RawClient, Server, TestResult, Value, check_events, on_every_engine, show};
 
 /// Calls and their replies, in order, on an empty database.
 const SCRIPT: &[(&str, &str)] = &[
@@ -299,47 +299,29 @@ fn deadlines(server: &Server) -> TestResult {
 
 /// Events in Redis's order.
 fn events(server: &Server) -> TestResult {
-    let mut client = server.raw()?;
-    client.line("CONFIG SET notify-keyspace-events AEn")?;
-    let mut listener = server.raw()?;
-    listener.line("PSUBSCRIBE __keyevent@0__:*")?;
-    for (line, expected) in [
-        ("RPUSH v 1 2", "new rpush"),
-        ("LPUSHX v 0", "lpush"),
-        ("LSET v 0 x", "lset"),
-        ("LINSERT v AFTER x y", "linsert"),
-        ("LINSERT v AFTER nothing y", ""),
-        ("LREM v 0 nothing", ""),
-        ("LREM v 0 y", "lrem"),
-        ("LTRIM v 0 -1", "ltrim"),
-        ("LPOP v 0", ""),
-        ("LPOP v", "lpop"),
-        ("LMOVE v w LEFT RIGHT", "new rpush lpop"),
-        ("LMOVE v w RIGHT LEFT", "lpush rpop del"),
-        ("RPOPLPUSH w w", "lpush rpop"),
-        ("LMPOP 2 none w LEFT COUNT 5", "lpop del"),
-        ("RPUSH w 1 1", "new rpush"),
-        ("LREM w 0 1", "lrem del"),
-        ("RPUSH w 1", "new rpush"),
-        ("LTRIM w 1 0", "ltrim del"),
-    ] {
-        client.line(line)?;
-        client.line("PUBLISH __keyevent@0__:mark mark")?;
-        let mut seen = Vec::new();
-        loop {
-            let message = listener.read()?;
-            let items = message.items().ok_or("no message")?;
-            let channel = items[2].text().ok_or("no channel")?;
-            let event = channel.trim_start_matches("__keyevent@0__:").to_owned();
-            if event == "mark" {
-                break;
-            }
-            seen.push(event);
-        }
-        assert_eq!(seen.join(" "), expected, "{line}");
-    }
-    client.line("CONFIG SET notify-keyspace-events \"\"")?;
-    Ok(())
+    check_events(
+        server,
+        &[
+            ("RPUSH v 1 2", "new rpush"),
+            ("LPUSHX v 0", "lpush"),
+            ("LSET v 0 x", "lset"),
+            ("LINSERT v AFTER x y", "linsert"),
+            ("LINSERT v AFTER nothing y", ""),
+            ("LREM v 0 nothing", ""),
+            ("LREM v 0 y", "lrem"),
+            ("LTRIM v 0 -1", "ltrim"),
+            ("LPOP v 0", ""),
+            ("LPOP v", "lpop"),
+            ("LMOVE v w LEFT RIGHT", "new rpush lpop"),
+            ("LMOVE v w RIGHT LEFT", "lpush rpop del"),
+            ("RPOPLPUSH w w", "lpush rpop"),
+            ("LMPOP 2 none w LEFT COUNT 5", "lpop del"),
+            ("RPUSH w 1 1", "new rpush"),
+            ("LREM w 0 1", "lrem del"),
+            ("RPUSH w 1", "new rpush"),
+            ("LTRIM w 1 0", "ltrim del"),
+        ],
+    )
 }
 
 /// In a transaction each call sees the changes of the calls before it. A change of a watched list stops the

@@ -3,7 +3,7 @@
 mod calls;
 
 use calls::{RESP3, SCRIPT};
-use common::{Options, RawClient, Server, TestResult, Value, on_every_engine, show};
+use common::{Options, RawClient, Server, TestResult, Value, check_events, on_every_engine, show};
 
 fn run(client: &mut RawClient, script: &[(&str, &str)]) -> TestResult {
     for (line, expected) in script {
@@ -190,55 +190,37 @@ fn figures(client: &mut RawClient) -> TestResult<(u64, u64)> {
 
 /// Events in Redis's order.
 fn events(server: &Server) -> TestResult {
-    let mut client = server.raw()?;
-    client.line("CONFIG SET notify-keyspace-events AEn")?;
-    let mut listener = server.raw()?;
-    listener.line("PSUBSCRIBE __keyevent@0__:*")?;
-    for (line, expected) in [
-        ("ZADD v 1 a 2 b", "new zadd"),
-        ("ZADD v 1 a", ""),
-        ("ZADD v XX 5 none", ""),
-        ("ZADD v INCR 1 a", "zincr"),
-        ("ZINCRBY v 1 c", "zincr"),
-        ("ZREM v none", ""),
-        ("ZREM v c", "zrem"),
-        ("ZREMRANGEBYRANK v 0 0", "zremrangebyrank"),
-        ("ZREMRANGEBYSCORE v 5 6", ""),
-        ("ZREMRANGEBYSCORE v 0 6", "zremrangebyscore del"),
-        ("ZADD v 0 a 0 b 0 c", "new zadd"),
-        ("ZREMRANGEBYLEX v - [a", "zremrangebylex"),
-        ("ZPOPMIN v", "zpopmin"),
-        ("ZPOPMAX v", "zpopmax del"),
-        ("ZPOPMAX v", ""),
-        ("ZADD v 1 a 2 b", "new zadd"),
-        ("ZMPOP 2 none v MAX", "zpopmax"),
-        ("ZPOPMIN v 0", ""),
-        ("ZRANGESTORE w v 0 -1", "new zrangestore"),
-        ("ZRANGESTORE w none 0 -1", "del"),
-        ("ZRANGESTORE w none 0 -1", ""),
-        ("ZUNIONSTORE w 1 v", "new zunionstore"),
-        ("ZINTERSTORE w 1 v", "zinterstore"),
-        ("ZDIFFSTORE w 1 v", "zdiffstore"),
-        ("ZDIFFSTORE w 2 v v", "del"),
-        ("ZUNIONSTORE w 1 none", ""),
-    ] {
-        client.line(line)?;
-        client.line("PUBLISH __keyevent@0__:mark mark")?;
-        let mut seen = Vec::new();
-        loop {
-            let message = listener.read()?;
-            let items = message.items().ok_or("no message")?;
-            let channel = items[2].text().ok_or("no channel")?;
-            let event = channel.trim_start_matches("__keyevent@0__:").to_owned();
-            if event == "mark" {
-                break;
-            }
-            seen.push(event);
-        }
-        assert_eq!(seen.join(" "), expected, "{line}");
-    }
-    client.line("CONFIG SET notify-keyspace-events \"\"")?;
-    Ok(())
+    check_events(
+        server,
+        &[
+            ("ZADD v 1 a 2 b", "new zadd"),
+            ("ZADD v 1 a", ""),
+            ("ZADD v XX 5 none", ""),
+            ("ZADD v INCR 1 a", "zincr"),
+            ("ZINCRBY v 1 c", "zincr"),
+            ("ZREM v none", ""),
+            ("ZREM v c", "zrem"),
+            ("ZREMRANGEBYRANK v 0 0", "zremrangebyrank"),
+            ("ZREMRANGEBYSCORE v 5 6", ""),
+            ("ZREMRANGEBYSCORE v 0 6", "zremrangebyscore del"),
+            ("ZADD v 0 a 0 b 0 c", "new zadd"),
+            ("ZREMRANGEBYLEX v - [a", "zremrangebylex"),
+            ("ZPOPMIN v", "zpopmin"),
+            ("ZPOPMAX v", "zpopmax del"),
+            ("ZPOPMAX v", ""),
+            ("ZADD v 1 a 2 b", "new zadd"),
+            ("ZMPOP 2 none v MAX", "zpopmax"),
+            ("ZPOPMIN v 0", ""),
+            ("ZRANGESTORE w v 0 -1", "new zrangestore"),
+            ("ZRANGESTORE w none 0 -1", "del"),
+            ("ZRANGESTORE w none 0 -1", ""),
+            ("ZUNIONSTORE w 1 v", "new zunionstore"),
+            ("ZINTERSTORE w 1 v", "zinterstore"),
+            ("ZDIFFSTORE w 1 v", "zdiffstore"),
+            ("ZDIFFSTORE w 2 v v", "del"),
+            ("ZUNIONSTORE w 1 none", ""),
+        ],
+    )
 }
 
 /// Acknowledged writes are there after the process was killed.

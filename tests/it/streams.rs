@@ -3,7 +3,7 @@
 mod groups;
 mod script;
 
-use common::{Options, RawClient, Server, TestResult, Value, on_every_engine, show};
+use common::{Options, RawClient, Server, TestResult, Value, check_events, on_every_engine, show};
 
 use script::SCRIPT;
 
@@ -171,52 +171,34 @@ fn approximate_trimming(server: &Server) -> TestResult {
 
 /// Events in Redis's order.
 fn events(server: &Server) -> TestResult {
-    let mut client = server.raw()?;
-    client.line("CONFIG SET notify-keyspace-events AEn")?;
-    let mut listener = server.raw()?;
-    listener.line("PSUBSCRIBE __keyevent@0__:*")?;
-    for (line, expected) in [
-        ("XADD v 1-1 f v", "new xadd"),
-        ("XADD v MAXLEN 1 2-1 f v", "xadd xtrim"),
-        ("XADD v 2-1 f v", ""),
-        ("XDEL v 9-9", ""),
-        ("XDEL v 2-1", "xdel"),
-        ("XTRIM v MAXLEN 0", ""),
-        ("XSETID v 5-1", "xsetid"),
-        ("XGROUP CREATE v g 0", "xgroup-create"),
-        ("XGROUP CREATE v g 0", ""),
-        ("XGROUP CREATE w g 0 MKSTREAM", "new xgroup-create"),
-        ("XGROUP SETID v g 0", "xgroup-setid"),
-        ("XGROUP CREATECONSUMER v g c", "xgroup-createconsumer"),
-        ("XGROUP CREATECONSUMER v g c", ""),
-        ("XADD v 6-1 f v", "xadd"),
-        ("XREADGROUP GROUP g d STREAMS v >", "xgroup-createconsumer"),
-        ("XREADGROUP GROUP g d STREAMS v >", ""),
-        ("XCLAIM v g e 0 6-1", "xgroup-createconsumer"),
-        ("XAUTOCLAIM v g f 0 0", "xgroup-createconsumer"),
-        ("XACK v g 6-1", ""),
-        ("XGROUP DELCONSUMER v g c", "xgroup-delconsumer"),
-        ("XGROUP DELCONSUMER v g c", ""),
-        ("XGROUP DESTROY v g", "xgroup-destroy"),
-        ("DEL v w", "del del"),
-    ] {
-        client.line(line)?;
-        client.line("PUBLISH __keyevent@0__:mark mark")?;
-        let mut seen = Vec::new();
-        loop {
-            let message = listener.read()?;
-            let items = message.items().ok_or("no message")?;
-            let channel = items[2].text().ok_or("no channel")?;
-            let event = channel.trim_start_matches("__keyevent@0__:").to_owned();
-            if event == "mark" {
-                break;
-            }
-            seen.push(event);
-        }
-        assert_eq!(seen.join(" "), expected, "{line}");
-    }
-    client.line("CONFIG SET notify-keyspace-events \"\"")?;
-    Ok(())
+    check_events(
+        server,
+        &[
+            ("XADD v 1-1 f v", "new xadd"),
+            ("XADD v MAXLEN 1 2-1 f v", "xadd xtrim"),
+            ("XADD v 2-1 f v", ""),
+            ("XDEL v 9-9", ""),
+            ("XDEL v 2-1", "xdel"),
+            ("XTRIM v MAXLEN 0", ""),
+            ("XSETID v 5-1", "xsetid"),
+            ("XGROUP CREATE v g 0", "xgroup-create"),
+            ("XGROUP CREATE v g 0", ""),
+            ("XGROUP CREATE w g 0 MKSTREAM", "new xgroup-create"),
+            ("XGROUP SETID v g 0", "xgroup-setid"),
+            ("XGROUP CREATECONSUMER v g c", "xgroup-createconsumer"),
+            ("XGROUP CREATECONSUMER v g c", ""),
+            ("XADD v 6-1 f v", "xadd"),
+            ("XREADGROUP GROUP g d STREAMS v >", "xgroup-createconsumer"),
+            ("XREADGROUP GROUP g d STREAMS v >", ""),
+            ("XCLAIM v g e 0 6-1", "xgroup-createconsumer"),
+            ("XAUTOCLAIM v g f 0 0", "xgroup-createconsumer"),
+            ("XACK v g 6-1", ""),
+            ("XGROUP DELCONSUMER v g c", "xgroup-delconsumer"),
+            ("XGROUP DELCONSUMER v g c", ""),
+            ("XGROUP DESTROY v g", "xgroup-destroy"),
+            ("DEL v w", "del del"),
+        ],
+    )
 }
 
 /// A transaction is one step, and a script sees streams too. A new entry stops a transaction that watches the stream; a

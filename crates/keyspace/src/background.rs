@@ -178,7 +178,7 @@ fn keep_up(keyspace: &Keyspace, stop: &AtomicBool) {
 fn housekeep(keyspace: &Keyspace, stop: &AtomicBool) {
     let mut next = Instant::now();
     while !stop.load(Ordering::Acquire) {
-        keyspace.store.is_alive();
+        keyspace.store.note_alive();
         keyspace.expiry().run_cycle(now_ms());
         next += ROUND;
         loop {

@@ -124,8 +124,8 @@ impl Store for Arc<Faults> {
         self.inner.forget(record, location, gone)
     }
 
-    fn is_alive(&self) {
-        self.inner.is_alive();
+    fn note_alive(&self) {
+        self.inner.note_alive();
     }
 
     fn saw_expired(&self, now: Millis) {

@@ -401,7 +401,7 @@ pub trait Store: Send + Sync {
     fn saw_expired(&self, _now: Millis) {}
 
     /// Called ten times a second: the process that has the store open lives, so changes of its file were its own.
-    fn is_alive(&self) {}
+    fn note_alive(&self) {}
 
     /// Whether the [step](Self::atomically) that this thread runs staged the record: a crash before the commit leaves
     /// no trace of it, so no reply has promised it.

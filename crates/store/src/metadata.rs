@@ -119,14 +119,14 @@ impl Metadata {
     pub fn mark_closed(&self) {
         if let Metadata::Pool(pool) = self {
             pool.set_word(WORD_OPEN, 0);
-            pool.is_alive();
+            pool.note_alive();
         }
     }
 
-    /// Notes in the pool that this process lives; see [`Pool::is_alive`].
-    pub fn is_alive(&self) {
+    /// Notes in the pool that this process lives; see [`Pool::note_alive`].
+    pub fn note_alive(&self) {
         if let Metadata::Pool(pool) = self {
-            pool.is_alive();
+            pool.note_alive();
         }
     }
 }

@@ -11,16 +11,14 @@ pub use running::{KillRefused, RunId, RunKind, Running, RunningCall};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use lua::LogLevel;
-use parking_lot::{Condvar, Mutex, MutexGuard};
+use parking_lot::{Mutex, MutexGuard};
 
 /// All that the server's clients share of scripts.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Scripting {
-    /// Empty while a thread runs a script: it has taken the scripts out, and is alone in the gate. Others ask for them
-    /// inside the gate only. So nobody holds the lock while he waits for another one.
-    held: Mutex<Option<Box<Held>>>,
-    /// Told when a thread has put back what it had taken.
-    is_back: Condvar,
+    /// A thread asks for it only inside the gate: to look for a moment, or alone in there for as long as it runs a script.
+    /// So nobody waits here for a script.
+    held: Mutex<Held>,
     /// The script that runs.
     pub running: Running,
     figures: Figures,
@@ -69,57 +67,33 @@ pub struct ScriptFigures {
     pub functions_vm_bytes: u64,
 }
 
-/// Scripts and functions, for one thread. They go back, and the figures are brought up to date, when it is dropped.
+/// Scripts and functions, for one thread. When it is dropped, the figures are brought up to date.
 #[derive(Debug)]
 pub struct OwnScripts<'a> {
-    scripting: &'a Scripting,
-    /// `None` only while it is dropped.
-    held: Option<Box<Held>>,
-}
-
-impl Default for Scripting {
-    fn default() -> Self {
-        Self {
-            held: Mutex::new(Some(Box::default())),
-            is_back: Condvar::new(),
-            running: Running::default(),
-            figures: Figures::default(),
-        }
-    }
+    figures: &'a Figures,
+    held: MutexGuard<'a, Held>,
 }
 
 impl Scripting {
-    /// The lock, when nobody has taken what it guards. That a caller has to wait here is a fault: it is not in the gate as it
-    /// should be. It must never see an empty cache in place of the taken one.
-    fn present(&self) -> MutexGuard<'_, Option<Box<Held>>> {
-        let mut held = self.held.lock();
-        while held.is_none() {
-            debug_assert!(false, "scripts are wanted while a thread has taken them");
-            self.is_back.wait(&mut held);
-        }
-        held
-    }
-
     /// Takes scripts and functions, to run one of them or to load others. The caller is alone in the gate.
     pub fn take(&self) -> OwnScripts<'_> {
         OwnScripts {
-            scripting: self,
-            held: self.present().take(),
+            figures: &self.figures,
+            held: self.held.lock(),
         }
     }
 
     /// Works with the scripts, without running one. The caller is inside the gate.
     pub fn with<R>(&self, f: impl FnOnce(&mut Scripts) -> R) -> R {
-        let mut held = self.present();
-        let held = held.get_or_insert_default();
+        let mut held = self.held.lock();
         let result = f(&mut held.scripts);
-        self.figures.note(held);
+        self.figures.note(&mut held);
         result
     }
 
     /// Looks at the functions, without running one. The caller is inside the gate.
     pub fn with_functions<R>(&self, f: impl FnOnce(&Functions) -> R) -> R {
-        f(&self.present().get_or_insert_default().functions)
+        f(&self.held.lock().functions)
     }
 
     /// What INFO shows.
@@ -166,17 +140,13 @@ impl Figures {
 impl OwnScripts<'_> {
     /// Scripts and functions.
     pub fn get(&mut self) -> &mut Held {
-        self.held.get_or_insert_default()
+        &mut self.held
     }
 }
 
 impl Drop for OwnScripts<'_> {
     fn drop(&mut self) {
-        if let Some(mut held) = self.held.take() {
-            self.scripting.figures.note(&mut held);
-            *self.scripting.held.lock() = Some(held);
-            self.scripting.is_back.notify_one();
-        }
+        self.figures.note(&mut self.held);
     }
 }
 

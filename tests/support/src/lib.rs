@@ -2,6 +2,7 @@
 
 pub mod backup;
 mod engines;
+mod events;
 mod process;
 mod raw;
 mod redis_server;
@@ -16,6 +17,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
+pub use events::check_events;
 use process::Process;
 pub use raw::{RawClient, Value, encode, show};
 pub use redis_server::RedisServer;

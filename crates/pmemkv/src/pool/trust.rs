@@ -50,7 +50,7 @@ static NOTES: [AtomicPtr<AtomicU64>; TRUSTED_MAX] =
 
 impl Pool {
     /// Notes in the pool that its file is sound, for [`take_trust`](Self::take_trust) of a later process. Call it once
-    /// everything in the pool has been opened and checked, and [`is_alive`](Self::is_alive) from then on.
+    /// everything in the pool has been opened and checked, and [`note_alive`](Self::note_alive) from then on.
     ///
     /// A file system other than tmpfs, or a pool of the former format, gets no note.
     pub fn trust(&self) {
@@ -68,14 +68,14 @@ impl Pool {
         });
         if is_known {
             watch_for_crashes();
-            self.is_alive();
+            self.note_alive();
             place.store(note, Ordering::Release);
         }
     }
 
     /// Notes that this process lives: the file's changes until now were its own.
     #[inline]
-    pub fn is_alive(&self) {
+    pub fn note_alive(&self) {
         self.note()[ALIVE_AT].store(tick(), Ordering::Release);
     }
 

@@ -18,7 +18,7 @@ fn make(path: &Path) -> TestResult {
     pool.open_partition(0)?.put(b"key", b"value")?;
     pool.trust();
     sleep(TICK);
-    pool.is_alive();
+    pool.note_alive();
     Ok(())
 }
 
@@ -37,7 +37,7 @@ fn what_a_mapping_stores_keeps_the_trust() -> TestResult {
     pool.set_word(60, 1);
     pool.trust();
     sleep(TICK);
-    pool.is_alive();
+    pool.note_alive();
     drop(pool);
     assert!(Pool::take_trust(&path));
     assert!(!Pool::take_trust(&path), "the note was taken away");

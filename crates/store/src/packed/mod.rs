@@ -344,8 +344,8 @@ impl Store for Packed {
         Ok(wrote)
     }
 
-    fn is_alive(&self) {
-        self.metadata.is_alive();
+    fn note_alive(&self) {
+        self.metadata.note_alive();
     }
 
     fn saw_expired(&self, now: Millis) {

@@ -431,8 +431,8 @@ impl Store for Pairs {
         Ok(())
     }
 
-    fn is_alive(&self) {
-        self.metadata.is_alive();
+    fn note_alive(&self) {
+        self.metadata.note_alive();
     }
 
     fn close(&self) -> Result<(), StoreError> {
