@@ -233,7 +233,7 @@ mod tests {
         for name in ["base", "one", "two"] {
             std::fs::write(folder.path().join(name), name)?;
         }
-        let mut check = |text: &str| {
+        let check = |text: &str| {
             std::fs::write(&path, text).expect("the folder is there");
             let names = of_manifest(&path).map(|parts| {
                 let names = parts.iter().filter_map(|part| part.path.file_name());

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use common::{Options, RawClient, Server, TestResult, Value};
 
-use super::{field, ok, text};
+use super::{field, text};
 
 #[test]
 fn an_engine_without_a_pool_claims_none() -> TestResult {

@@ -128,6 +128,19 @@ fn ordered(mut value: Object) -> Object {
     value
 }
 
+/// The same without the times at which consumers were last seen: an append-only file does not tell them.
+pub fn unseen(mut contents: Contents) -> Contents {
+    for (value, _) in contents.values_mut() {
+        if let Object::Stream(stream) = value {
+            let groups = stream.groups.iter_mut();
+            for consumer in groups.flat_map(|group| &mut group.consumers) {
+                consumer.seen_ms = 0;
+            }
+        }
+    }
+    contents
+}
+
 /// Asserts that two servers hold the same.
 pub fn assert_same(left: &Contents, right: &Contents) {
     assert!(!left.is_empty());

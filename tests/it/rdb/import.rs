@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use common::{Options, RedisServer, Server, TestResult, Value, encode};
 
-use super::contents::{assert_library, assert_same, contents, fill};
+use super::contents::{assert_library, assert_same, contents, fill, unseen};
 use super::{assert_empty, options, refused_start};
 
 /// A file of a real server with [`fill`]'s keys and one more that is past its deadline.
@@ -213,12 +213,12 @@ fn append_only_files_of_a_real_server() -> TestResult {
         }
         let script = "redis.call('set', 'scripted', 'v'); return redis.call('incr', 'int')";
         assert_eq!(client.call(&["EVAL", script, "0"])?, Value::Integer(12346));
-        let held = contents(&mut client)?;
+        let held = unseen(contents(&mut client)?);
         drop(real);
         let from = folder.path().join("appendonlydir");
         let server = Server::start_with(importing(store, folder.path(), &from))?;
         let mut client = server.raw()?;
-        assert_same(&held, &contents(&mut client)?);
+        assert_same(&held, &unseen(contents(&mut client)?));
         assert_library(&mut client)?;
         assert_eq!(
             client
