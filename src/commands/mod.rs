@@ -55,7 +55,7 @@ mod wait;
 pub use crate::catalog::{Command, table};
 pub use crate::error::CommandError;
 pub use context::{Context, Database};
-pub use dispatch::{Applied, Dispatcher, Failure, Next};
+pub use dispatch::{Applied, Dispatcher, Failure, Next, Surroundings};
 pub(crate) use dump::{load as copy_value, store as store_value};
 pub use full_sync::{FullSync, FullSyncError};
 #[cfg(test)]

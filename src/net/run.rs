@@ -17,8 +17,10 @@ use crate::acl::{self, Acl};
 use crate::catalog::table;
 use crate::commands::copy_value;
 use crate::config::{Config, Settings};
+use crate::import::{Import, ImportError};
 use crate::keyspace::{Housekeeping, Keyspace, KeyspaceError, remove_unfinished_backups};
 use crate::launch::Launcher;
+use crate::logging;
 use crate::pmemkv::Engine;
 use crate::state::replication::Place;
 use crate::state::{
@@ -78,6 +80,9 @@ pub enum RunError {
         /// Why.
         source: KeyspaceError,
     },
+    /// Nothing was imported.
+    #[error("import: {0}")]
+    Import(#[from] ImportError),
     /// The store can't be closed in order.
     #[error("closing the store: {0}")]
     Close(#[from] KeyspaceError),
@@ -154,14 +159,21 @@ pub fn run(
     // Before the housekeeping starts, which would remove expired keys.
     server.leave_to_master(&keyspace, &settings);
     prepare_start(&server, &keyspace, options)?;
-    let workers = Arc::new(Workers::start(worker_count)?);
-    let reception = Reception::new(Arc::clone(&keyspace), server, Arc::clone(&workers));
     let mut life = Life {
         signals,
         changes,
         launcher,
         pidfile: None,
     };
+    if let Some(path) = &settings.import {
+        let imported = Import::start(path, &server, &keyspace)?;
+        if let Err(error) = runtime.block_on(life.import(imported)) {
+            keyspace.close()?;
+            return Err(error.into());
+        }
+    }
+    let workers = Arc::new(Workers::start(worker_count)?);
+    let reception = Reception::new(Arc::clone(&keyspace), server, Arc::clone(&workers));
     let result = runtime.block_on(life.serve(&settings, engine, options, reception));
     // Removed after the pool is closed, for scripts that wait for the file to go.
     let pidfile = life.pidfile.take();
@@ -196,6 +208,20 @@ struct Life {
 }
 
 impl Life {
+    /// Waits for the end of an import, which a signal interrupts.
+    async fn import(&mut self, import: Import) -> Result<(), ImportError> {
+        let mut reports = tokio::time::interval(SAMPLE_TIME);
+        while !import.is_over() {
+            tokio::select! {
+                _ = reports.tick() => self.launcher.importing(import.percent()),
+                _ = self.signals.terminate.recv() => import.cancel(),
+                _ = self.signals.interrupt.recv() => import.cancel(),
+            }
+        }
+        logging::end_progress();
+        import.join().map(drop)
+    }
+
     async fn serve(
         &mut self,
         settings: &Settings,

@@ -35,7 +35,9 @@ pub use pause::{Pause, Paused};
 pub use pubsub::{PubSub, Subscriptions, Topic};
 pub use rates::{PerSecond, RATE_SAMPLES, Rates};
 pub use replication::Replication;
-pub use saves::{check_place, Figures as SaveFigures, Running as SaveRunning, SaveError, SaveThread, Saves};
+pub use saves::{
+    Figures as SaveFigures, Running as SaveRunning, SaveError, SaveThread, Saves, check_place,
+};
 pub use scripting::Scripting;
 pub use session::{FollowRequest, ReplyMode, Session};
 pub use slowlog::Slowlog;

@@ -100,6 +100,10 @@ pub struct Figures {
     pub took: Option<Duration>,
     /// How many files were written.
     pub count: u64,
+    /// Keys that the start has imported.
+    pub loaded: u64,
+    /// Keys that it has left out, since they were past their deadline.
+    pub load_expired: u64,
     /// How long the present save takes already.
     pub elapsed: Option<Duration>,
     /// Keys that the file under way has.
@@ -122,6 +126,8 @@ impl Default for Saves {
                     has_failed: false,
                     took: None,
                     count: 0,
+                    loaded: 0,
+                    load_expired: 0,
                     elapsed: None,
                     keys_written: 0,
                     keys_total: 0,
@@ -181,6 +187,14 @@ impl Saves {
         let result = image.and_then(|image| self.write(image, &settings, false));
         self.note(&result, dirty, false);
         result
+    }
+
+    /// Notes what the start has imported. These are no changes since the last file.
+    pub fn imported(&self, loaded: u64, expired: u64, dirty: u64) {
+        let mut state = self.state.lock();
+        state.last.loaded = loaded;
+        state.last.load_expired = expired;
+        state.last.saved_dirty = dirty;
     }
 
     /// Says whether the server's end writes a file.
@@ -309,12 +323,7 @@ impl Saves {
     }
 
     /// Writes the image to a temporary file, which takes the file's place at the end.
-    fn write(
-        &self,
-        image: Image<'_>,
-        settings: &Settings,
-        may_end: bool,
-    ) -> Result<(), SaveError> {
+    fn write(&self, image: Image<'_>, settings: &Settings, may_end: bool) -> Result<(), SaveError> {
         let Place {
             folder,
             path,

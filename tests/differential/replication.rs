@@ -192,6 +192,36 @@ fn wait_for(replica: &mut RawClient, master: &mut RawClient) -> TestResult {
     Err(format!("the replica is not there after {PATIENCE:?}: {info}").into())
 }
 
+/// A replica of any make.
+enum Replica {
+    Real(RedisServer),
+    Ours(Box<Server>),
+}
+
+impl Replica {
+    /// Starts one: a program, or ours on the same store. `None` where there is no such program.
+    fn start(program: &str, store: &str) -> TestResult<Option<Self>> {
+        if program == "ours" {
+            let server = Server::start_with(Options::new(store).directive("worker-threads", "2"))?;
+            return Ok(Some(Self::Ours(Box::new(server))));
+        }
+        match RedisServer::start_program(program, &[]) {
+            Ok(server) => Ok(Some(Self::Real(server))),
+            Err(error) => {
+                eprintln!("skipped: there is no {program} ({error})");
+                Ok(None)
+            }
+        }
+    }
+
+    fn raw(&self) -> TestResult<RawClient> {
+        match self {
+            Self::Real(server) => server.raw(),
+            Self::Ours(server) => server.raw(),
+        }
+    }
+}
+
 /// One round: a replica joins while clients write, its link breaks now and then, and in the end it holds the same.
 fn round(program: &str, seed: u64, store: &str) -> TestResult {
     let options = Options::new(store)
@@ -199,12 +229,8 @@ fn round(program: &str, seed: u64, store: &str) -> TestResult {
         .directive("repl-backlog-size", if seed.is_multiple_of(2) { "16mb" } else { "16kb" });
     let ours = Server::start_with(options)?;
     let proxy = Proxy::start(ours.port())?;
-    let replica = match RedisServer::start_program(program, &["--repl-ping-replica-period", "1"]) {
-        Ok(replica) => replica,
-        Err(error) => {
-            eprintln!("skipped: there is no {program} ({error})");
-            return Ok(());
-        }
+    let Some(replica) = Replica::start(program, store)? else {
+        return Ok(());
     };
     let port = ours.port();
     let ends = Arc::new(AtomicBool::new(false));
@@ -266,4 +292,41 @@ fn replicas_of_redis_hold_what_clients_wrote_in_pairs() -> TestResult {
 fn replicas_of_valkey_hold_what_clients_wrote() -> TestResult {
     let program = std::env::var("PMEMKV_VALKEY").unwrap_or_else(|_| "valkey-server".to_owned());
     rounds(&program, 200..201, "cmap")
+}
+
+#[test]
+fn replicas_of_our_own_hold_what_clients_wrote() -> TestResult {
+    rounds("ours", 300..302, "cmap")
+}
+
+/// A replica takes over, and another one goes on from it without a copy.
+#[test]
+fn another_replica_follows_the_one_that_takes_over() -> TestResult {
+    let first = Server::start("cmap")?;
+    let second = Server::start("cmap")?;
+    let third = RedisServer::start()?;
+    let mut clients = (first.raw()?, second.raw()?, third.raw()?);
+    clients.0.line("SET a 1")?;
+    for client in [&mut clients.1, &mut clients.2] {
+        client.line(&format!("REPLICAOF 127.0.0.1 {}", first.port()))?;
+    }
+    let until = Instant::now() + PATIENCE;
+    while clients.0.line("WAIT 2 1000")?.integer() != Some(2) {
+        assert!(Instant::now() < until, "two replicas");
+    }
+    clients.0.line("SET b 2")?;
+    let offset = field(&mut clients.0, "replication", "master_repl_offset")?;
+    while clients.0.line("WAIT 2 1000")?.integer() != Some(2) {
+        assert!(Instant::now() < until, "two replicas");
+    }
+    drop(first);
+    clients.1.line("REPLICAOF NO ONE")?;
+    let at = field(&mut clients.1, "replication", "master_repl_offset")?;
+    assert!(at.parse::<u64>()? >= offset.parse::<u64>()?, "{at} and {offset}");
+    clients.2.line(&format!("REPLICAOF 127.0.0.1 {}", second.port()))?;
+    wait_for(&mut clients.2, &mut clients.1)?;
+    assert_eq!(field(&mut clients.1, "stats", "sync_full")?, "0");
+    assert_eq!(field(&mut clients.1, "stats", "sync_partial_ok")?, "1");
+    assert_eq!(clients.2.line("GET b")?.bytes(), Some(&b"2"[..]));
+    Ok(())
 }

@@ -37,6 +37,7 @@ mod pipelines;
 mod ports;
 mod pubsub;
 mod ranges;
+mod rdb;
 mod replays;
 mod rewrite;
 mod rust_clients;

@@ -9,7 +9,7 @@ use common::TestResult;
 /// The modules of `src/`, from the bottom up. A module names only those below it and itself.
 const MODULES: &[&str] = &[
     "error", "catalog", "logging", "system", "task", "tls", "launch", "acl", "state", "commands",
-    "net",
+    "import", "net",
 ];
 
 /// The crates, and the crates of this project that each may name.

@@ -99,7 +99,10 @@ impl Checked<'_> {
             .map(|number| number.parse().expect("a save point was checked"))
             .collect();
         let (pairs, _) = numbers.as_chunks::<2>();
-        pairs.iter().map(|&[seconds, changes]| (seconds, changes)).collect()
+        pairs
+            .iter()
+            .map(|&[seconds, changes]| (seconds, changes))
+            .collect()
     }
 
     pub fn addresses(self) -> Vec<BindAddress> {

@@ -1,6 +1,6 @@
 //! Operations on whole databases: count, flush, swap.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use lock_order::{Mutex, Rank};
 
@@ -22,8 +22,10 @@ const NO_GENERATION: u32 = u32::MAX - 5;
 #[derive(Debug)]
 pub(super) struct DatabaseGenerations {
     /// Those of the databases, then those of what will replace their contents.
-    of_database: [AtomicU32; 2 * DATABASES],
-    next: Mutex<u32>,
+    pub(super) of_database: [AtomicU32; 2 * DATABASES],
+    pub(super) next: Mutex<u32>,
+    /// Whether only this process knows them.
+    pub(super) are_hidden: AtomicBool,
 }
 
 impl DatabaseGenerations {
@@ -35,6 +37,7 @@ impl DatabaseGenerations {
                 AtomicU32::new(stored.copied().unwrap_or(NO_GENERATION))
             }),
             next: Mutex::new(Rank::Generations, stored.next),
+            are_hidden: AtomicBool::new(false),
         }
     }
 
@@ -169,7 +172,7 @@ impl Databases<'_> {
                 take_next(&mut generations)?
             };
         }
-        self.keyspace.store.set_generations(&generations)?;
+        self.set_generations(&generations)?;
         *next = generations.next;
         for &db in databases {
             self.keyspace.generations.of_database[db]
@@ -289,7 +292,7 @@ impl Databases<'_> {
             next: *next,
         };
         generations.of_database.swap(a, b);
-        self.keyspace.store.set_generations(&generations)?;
+        self.set_generations(&generations)?;
         for db in [a, b] {
             self.keyspace.generations.of_database[db]
                 .store(generations.of_database[db], Ordering::Relaxed);

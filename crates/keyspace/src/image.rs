@@ -67,7 +67,9 @@ pub enum ImageError {
     #[error("a database was emptied meanwhile")]
     Flushed,
     /// More was changed than the limit allows.
-    #[error("commands changed more than rdb-buffer-limit ({limit_bytes} bytes) before it was written")]
+    #[error(
+        "commands changed more than rdb-buffer-limit ({limit_bytes} bytes) before it was written"
+    )]
     TooMuchChanged {
         /// The limit.
         limit_bytes: usize,
@@ -154,7 +156,9 @@ impl Taking {
         self.failed.get_or_insert(error);
         // Nobody needs them any more.
         self.queue = Vec::new();
-        self.noted.iter_mut().for_each(|notes| *notes = HashSet::new());
+        self.noted
+            .iter_mut()
+            .for_each(|notes| *notes = HashSet::new());
     }
 }
 
@@ -182,11 +186,7 @@ impl<'k> Images<'k> {
 
     /// Begins an image; its moment is now. The caller is alone in the gate. `copy` copies values. Commands keep up to about
     /// `limit_bytes` for it.
-    pub fn begin(
-        self,
-        copy: CopyValue,
-        limit_bytes: usize,
-    ) -> Result<Image<'k>, ImageError> {
+    pub fn begin(self, copy: CopyValue, limit_bytes: usize) -> Result<Image<'k>, ImageError> {
         let keyspace = self.keyspace;
         if !keyspace.retains {
             return Err(ImageError::NothingKept);
@@ -437,8 +437,21 @@ impl Image<'_> {
         let Self {
             keyspace, copy, at, ..
         } = *self;
-        let generation = self.generations[at.db];
         let shard = keyspace.locking().read_shard(at.shard)?;
+        let mut databases = at.db..DATABASES;
+        let db = databases
+            .find(|&db| shard.table(self.generations[db]).is_some())
+            .unwrap_or(DATABASES - 1);
+        let at = if db == at.db {
+            at
+        } else {
+            Place {
+                db,
+                hash: first_hash(at.shard),
+                ..at
+            }
+        };
+        let generation = self.generations[db];
         // Nobody notes a key of this shard while it is locked.
         let noted = match keyspace.image.taking.lock().as_mut() {
             Some(taking) => std::mem::take(&mut taking.noted[at.shard]),

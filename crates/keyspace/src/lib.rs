@@ -17,6 +17,7 @@ mod expiry;
 mod garbage;
 mod gate;
 mod hashing;
+mod hidden;
 mod image;
 mod index;
 pub mod latency;
@@ -322,6 +323,11 @@ impl Keyspace {
     /// Whether each element of a collection is read by a look-up in the engine, which takes some microseconds.
     pub fn looks_elements_up(&self) -> bool {
         self.partitioned
+    }
+
+    /// Whether the engine keeps what is written.
+    pub fn keeps_data(&self) -> bool {
+        self.retains
     }
 
     /// Asks the engine to defragment its pool.

@@ -4,6 +4,7 @@ mod clock;
 mod collections;
 mod eviction;
 mod faults;
+mod images;
 mod replacement;
 mod streams;
 mod strings;

@@ -165,8 +165,9 @@ pub(super) fn persistence(ctx: &Context<'_>, report: &mut Report) -> Written {
     report.field("aof_last_cow_size", 0);
     report.field("aof_rewrites", 0);
     report.field("aof_rewrites_consecutive_failures", 0);
-    report.field("rdb_last_load_keys_expired", 0);
-    report.field("rdb_last_load_keys_loaded", 0);
+    let saves = ctx.server.saves.figures();
+    report.field("rdb_last_load_keys_expired", saves.load_expired);
+    report.field("rdb_last_load_keys_loaded", saves.loaded);
     report.field("module_fork_in_progress", 0);
     report.field("module_fork_last_cow_size", 0);
     report_backups(ctx, report);
@@ -180,7 +181,9 @@ pub(super) fn persistence(ctx: &Context<'_>, report: &mut Report) -> Written {
 fn report_saves(ctx: &Context<'_>, report: &mut Report) {
     let saves = ctx.server.saves.figures();
     // -1 stands for no save, as in Redis.
-    let seconds = |time: Option<Duration>| time.map_or(-1, |time| i64::try_from(time.as_secs()).unwrap_or(-1));
+    let seconds = |time: Option<Duration>| {
+        time.map_or(-1, |time| i64::try_from(time.as_secs()).unwrap_or(-1))
+    };
     report.field("current_save_keys_processed", saves.keys_written);
     report.field("current_save_keys_total", saves.keys_total);
     let changes = ctx.keyspace.dirty().saturating_sub(saves.saved_dirty);
