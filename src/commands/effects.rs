@@ -49,7 +49,9 @@ impl Context<'_> {
     pub fn effect_is_key(&self, key: &[u8]) -> Result<(), KeyspaceError> {
         if self.keyspace.events().is_followed() && recording::has_changes() {
             recording::begin_effects();
-            self.server.feed.restate(self.keyspace, self.session.db, key)?;
+            self.server
+                .feed
+                .restate(self.keyspace, self.session.db, key)?;
         }
         Ok(())
     }

@@ -76,7 +76,9 @@ fn replconf(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
                 .split(|byte| byte.is_ascii_whitespace())
                 .filter(|word| !word.is_empty())
                 .collect();
-            let has_functions = words.iter().any(|word| word.eq_ignore_ascii_case(b"functions"));
+            let has_functions = words
+                .iter()
+                .any(|word| word.eq_ignore_ascii_case(b"functions"));
             if words.len() > usize::from(has_functions) {
                 let word = shown(value, 128);
                 let text = format!("ERR Unsupported rdb-filter-only option: {word}");
@@ -112,17 +114,23 @@ fn psync(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     let offset = parse_i64(&args[2]).ok_or(CommandError::NotAnInteger)?;
     // A replica asks for the byte behind those that it has.
     let has = u64::try_from(offset.saturating_sub(1)).ok();
-    follow(ctx, FollowRequest {
-        resumes: has.map(|has| (id, has)),
-        is_psync: true,
-    })
+    follow(
+        ctx,
+        FollowRequest {
+            resumes: has.map(|has| (id, has)),
+            is_psync: true,
+        },
+    )
 }
 
 fn sync(ctx: &mut Context<'_>, _: Args<'_>) -> CommandResult {
-    follow(ctx, FollowRequest {
-        resumes: None,
-        is_psync: false,
-    })
+    follow(
+        ctx,
+        FollowRequest {
+            resumes: None,
+            is_psync: false,
+        },
+    )
 }
 
 fn follow(ctx: &mut Context<'_>, request: FollowRequest) -> CommandResult {

@@ -185,7 +185,9 @@ fn replicaof(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
             keyspace.place().store(None)?;
             // Other replicas of that master may go on here from the same place.
             if let Some(place) = following.place {
-                server.feed.take_over(keyspace, place.id.as_str(), place.offset);
+                server
+                    .feed
+                    .take_over(keyspace, place.id.as_str(), place.offset);
             }
             server.follow(keyspace, None, None);
             server.config.found("replicaof", "no one");

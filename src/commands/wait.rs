@@ -27,7 +27,9 @@ pub(super) static COMMANDS: &[Row] = &[
         .flags(Flags::BLOCKING)
         .categories(Categories::CONNECTION)
         .group(Group::Generic, "7.2.0")
-        .summary("Waits until enough replicas have the connection's writes in their append-only files.")
+        .summary(
+            "Waits until enough replicas have the connection's writes in their append-only files.",
+        )
         .complexity("O(1)")
         .arguments(&[
             Argument::new("numlocal", ArgumentKind::Integer),
@@ -166,7 +168,9 @@ fn run(
     let handle = &ctx.session.handle;
     let call = WaitCall {
         feed: Arc::clone(&ctx.server.feed),
-        ticket: handle.last_ticket.load(std::sync::atomic::Ordering::Relaxed),
+        ticket: handle
+            .last_ticket
+            .load(std::sync::atomic::Ordering::Relaxed),
         end: OnceLock::new(),
         replicas,
         synced,

@@ -22,12 +22,12 @@ use crate::keyspace::{Housekeeping, Keyspace, KeyspaceError, remove_unfinished_b
 use crate::launch::Launcher;
 use crate::logging;
 use crate::pmemkv::Engine;
+use crate::state::feed::{FeedThread, Left};
 use crate::state::replication::Place;
 use crate::state::{
     BackupThread, Backups, Clients, Feed, Monitors, Notifications, Notifier, Pause, PubSub, Rates,
     Replication, SaveThread, Saves, Scripting, Server, Slowlog, Stats, Tracking,
 };
-use crate::state::feed::FeedThread;
 use crate::store::{self, OpenError, Options};
 use crate::system::files::{self, TooMany};
 use crate::system::pidfile::Pidfile;
@@ -326,6 +326,12 @@ impl Life {
         drop(housekeeping);
         drop(backup);
         drop(feed);
+        if server.clients.is_empty()
+            && !server.replication.is_replica()
+            && let Err(error) = server.feed.leave(keyspace)
+        {
+            tracing::warn!(%error, "replicas will get new copies: the pool could not keep their history");
+        }
         failure.map_or(Ok(()), |source| {
             Err(RunError::Load {
                 path: options.pool_path.clone(),
@@ -431,13 +437,20 @@ fn find_place(server: &Server, keyspace: &Keyspace) -> Result<(), KeyspaceError>
         return Ok(());
     };
     let place = Place::decode(&record, server.config.settings().databases);
+    let left = Left::decode(&record);
     if server.replication.is_replica() {
-        if place.is_none() {
+        if place.is_none() && left.is_none() {
             tracing::warn!(
                 "the replica's place in the pool does not read: a full copy of the master's data set follows"
             );
         }
         server.replication.found_place(place);
+        return Ok(());
+    }
+    if let Some(left) = left {
+        keyspace.place().store(None)?;
+        keyspace.commit()?;
+        server.feed.go_on(keyspace, left);
         return Ok(());
     }
     tracing::warn!(

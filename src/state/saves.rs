@@ -353,7 +353,8 @@ impl Saves {
         may_end: bool,
     ) -> Result<(), SaveError> {
         let version = Version::of(settings.rdb_version).unwrap_or(Version::Redis72);
-        let mut writer = RdbFile::begin(file, &image, settings, (version, true)).map_err(failed(path))?;
+        let mut writer =
+            RdbFile::begin(file, &image, settings, (version, true)).map_err(failed(path))?;
         let total: u64 = image.sizes().iter().map(|sizes| sizes.keys).sum();
         self.keys_total.store(total, Ordering::Relaxed);
         let mut keys = Vec::new();

@@ -39,7 +39,13 @@ const GENERATORS: &[Generator] = &[
 fn short_deadline(random: &mut Random) -> Call {
     let (key, ms) = (random.key(), random.within(1..60).to_string());
     match random.below(4) {
-        0 => Call::new([b"SET".to_vec(), key, b"v".to_vec(), b"PX".to_vec(), ms.into()]),
+        0 => Call::new([
+            b"SET".to_vec(),
+            key,
+            b"v".to_vec(),
+            b"PX".to_vec(),
+            ms.into(),
+        ]),
         1 => Call::new([b"PEXPIRE".to_vec(), key, ms.into()]),
         2 => Call::new([b"GETEX".to_vec(), key, b"PX".to_vec(), ms.into()]),
         _ => Call::new([b"PSETEX".to_vec(), key, ms.into(), b"1".to_vec()]),
@@ -95,7 +101,8 @@ impl Proxy {
                 if ends.load(Ordering::Relaxed) {
                     return;
                 }
-                let (Ok(client), Ok(server)) = (client, TcpStream::connect(("127.0.0.1", to))) else {
+                let (Ok(client), Ok(server)) = (client, TcpStream::connect(("127.0.0.1", to)))
+                else {
                     continue;
                 };
                 for (from, into) in [(&client, &server), (&server, &client)] {
@@ -103,7 +110,10 @@ impl Proxy {
                         std::thread::spawn(move || forward(from, into));
                     }
                 }
-                links.lock().expect("no thread panics").extend([client, server]);
+                links
+                    .lock()
+                    .expect("no thread panics")
+                    .extend([client, server]);
             }
         });
         Ok(proxy)
@@ -138,7 +148,9 @@ fn forward(mut from: TcpStream, mut into: TcpStream) {
 
 /// Sends random calls until `ends`, and returns how many.
 fn write_at_random(port: u16, seed: u64, ends: &AtomicBool) -> io::Result<usize> {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_err(io::Error::other)?;
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_err(io::Error::other)?;
     let base_ms = i64::try_from(now.as_millis()).map_err(io::Error::other)?;
     let mut random = Random::new(seed, base_ms);
     let mut client = RawClient::connect(port)?;
@@ -146,8 +158,20 @@ fn write_at_random(port: u16, seed: u64, ends: &AtomicBool) -> io::Result<usize>
     while !ends.load(Ordering::Relaxed) {
         let call = random.next(GENERATORS);
         let name = call.words.first().map(|word| word.to_ascii_lowercase());
-        let is_plain = !matches!(call.compare, Compare::Scan | Compare::Walk | Compare::ExistingKey);
-        let ends_link = [&b"quit"[..], b"reset", b"shutdown", b"monitor", b"subscribe", b"hello"];
+        let is_plain = !matches!(
+            call.compare,
+            Compare::Scan | Compare::Walk | Compare::ExistingKey
+        );
+        let ends_link = [
+            &b"quit"[..],
+            b"reset",
+            b"shutdown",
+            b"monitor",
+            b"subscribe",
+            b"hello",
+            // A replica has settings of its own.
+            b"config",
+        ];
         if !is_plain || name.is_some_and(|name| ends_link.contains(&&name[..])) {
             continue;
         }
@@ -159,7 +183,11 @@ fn write_at_random(port: u16, seed: u64, ends: &AtomicBool) -> io::Result<usize>
             };
             words[3] = dump.to_vec();
         }
-        client.call(&words)?;
+        match client.call(&words) {
+            // The end breaks calls that wait.
+            Err(_) if ends.load(Ordering::Relaxed) => break,
+            reply => reply?,
+        };
         calls += 1;
     }
     Ok(calls)
@@ -169,7 +197,9 @@ fn field(client: &mut RawClient, section: &str, name: &str) -> TestResult<String
     let text = client.call(&["INFO", section])?.text().unwrap_or_default();
     let value = text.lines().find_map(|line| line.strip_prefix(name));
     let value = value.and_then(|value| value.strip_prefix(':'));
-    Ok(value.ok_or_else(|| format!("INFO {section} lacks {name}: {text}"))?.to_owned())
+    Ok(value
+        .ok_or_else(|| format!("INFO {section} lacks {name}: {text}"))?
+        .to_owned())
 }
 
 /// Waits until the replica has all that its master had when this began.
@@ -226,7 +256,14 @@ impl Replica {
 fn round(program: &str, seed: u64, store: &str) -> TestResult {
     let options = Options::new(store)
         .directive("worker-threads", "2")
-        .directive("repl-backlog-size", if seed.is_multiple_of(2) { "16mb" } else { "16kb" });
+        .directive(
+            "repl-backlog-size",
+            if seed.is_multiple_of(2) {
+                "16mb"
+            } else {
+                "16kb"
+            },
+        );
     let ours = Server::start_with(options)?;
     let proxy = Proxy::start(ours.port())?;
     let Some(replica) = Replica::start(program, store)? else {
@@ -249,12 +286,14 @@ fn round(program: &str, seed: u64, store: &str) -> TestResult {
     }
     std::thread::sleep(Duration::from_millis(300));
     ends.store(true, Ordering::Relaxed);
+    let mut master = ours.raw()?;
+    std::thread::sleep(Duration::from_millis(500));
+    master.line("CLIENT KILL TYPE normal SKIPME yes")?;
     let mut calls = 0;
     for writer in writers {
         calls += writer.join().map_err(|_| "a writer panicked")??;
     }
     assert!(calls > 500, "only {calls} calls");
-    let mut master = ours.raw()?;
     wait_for(&mut real, &mut master)?;
     let full = field(&mut master, "stats", "sync_full")?;
     let partial = field(&mut master, "stats", "sync_partial_ok")?;
@@ -273,7 +312,9 @@ fn round(program: &str, seed: u64, store: &str) -> TestResult {
 
 fn rounds(program: &str, seeds: std::ops::Range<u64>, store: &str) -> TestResult {
     // By hand: PMEMKV_ROUNDS=30.
-    let more = std::env::var("PMEMKV_ROUNDS").ok().and_then(|rounds| rounds.parse().ok());
+    let more = std::env::var("PMEMKV_ROUNDS")
+        .ok()
+        .and_then(|rounds| rounds.parse().ok());
     let end = more.map_or(seeds.end, |rounds: u64| seeds.start + rounds);
     (seeds.start..end).try_for_each(|seed| round(program, seed, store))
 }
@@ -319,11 +360,17 @@ fn another_replica_follows_the_one_that_takes_over() -> TestResult {
     while clients.0.line("WAIT 2 1000")?.integer() != Some(2) {
         assert!(Instant::now() < until, "two replicas");
     }
+    std::thread::sleep(Duration::from_millis(300));
     drop(first);
     clients.1.line("REPLICAOF NO ONE")?;
     let at = field(&mut clients.1, "replication", "master_repl_offset")?;
-    assert!(at.parse::<u64>()? >= offset.parse::<u64>()?, "{at} and {offset}");
-    clients.2.line(&format!("REPLICAOF 127.0.0.1 {}", second.port()))?;
+    assert!(
+        at.parse::<u64>()? >= offset.parse::<u64>()?,
+        "{at} and {offset}"
+    );
+    clients
+        .2
+        .line(&format!("REPLICAOF 127.0.0.1 {}", second.port()))?;
     wait_for(&mut clients.2, &mut clients.1)?;
     assert_eq!(field(&mut clients.1, "stats", "sync_full")?, "0");
     assert_eq!(field(&mut clients.1, "stats", "sync_partial_ok")?, "1");

@@ -37,7 +37,9 @@ use super::hashing::shard_of;
 use super::index::Entry;
 use super::shard::{IndexPut, Shard};
 use super::telling::{Before, Telling};
-use super::{Access, EventClass, Followed, Keyspace, KeyspaceError, Kind, Millis, RecordKind, memory_check};
+use super::{
+    Access, EventClass, Followed, Keyspace, KeyspaceError, Kind, Millis, RecordKind, memory_check,
+};
 use store::{Change, Location, RecordKey, Write};
 
 /// What a call writes to the record of a key.

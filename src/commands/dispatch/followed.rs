@@ -5,8 +5,19 @@ use std::sync::atomic::Ordering;
 use super::{Dispatcher, Next, Surroundings};
 use crate::commands::Command;
 use crate::protocol::{Args, ReplyBuffer};
-use crate::state::Session;
 use crate::state::feed::{Call, recording};
+use crate::state::{Feed, Session};
+
+/// Tells the feed of a call that panics.
+struct Guard<'f>(&'f Feed);
+
+impl Drop for Guard<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.abandon();
+        }
+    }
+}
 
 impl Dispatcher {
     /// Runs a call and fills the tickets of what it changed.
@@ -27,7 +38,9 @@ impl Dispatcher {
             name: command.full_name,
             args,
         };
+        let guard = Guard(&around.server.feed);
         let next = self.call_unfollowed(around, session, command, args, out);
+        drop(guard);
         let feed = &around.server.feed;
         let failed = self.has_failed || next == Next::Elsewhere;
         if let Some(last) = feed.finish_call(around.keyspace, call, failed) {

@@ -123,7 +123,10 @@ pub(super) const NOT_ENOUGH_REPLICAS: CommandError =
 /// Whether a call writes, or runs a transaction that does.
 fn writes(command: &Command, session: &Session) -> bool {
     let flags = command.spec.flags;
-    let queued = session.transaction.as_ref().filter(|_| flags.contains(Flags::EXECUTES));
+    let queued = session
+        .transaction
+        .as_ref()
+        .filter(|_| flags.contains(Flags::EXECUTES));
     flags.contains(Flags::WRITE)
         || queued.is_some_and(|transaction| {
             let mut queue = transaction.queue.iter();
@@ -139,7 +142,10 @@ fn refused_on_replica(
     around: &Surroundings<'_>,
 ) -> Option<CommandError> {
     let writes = writes(command, session);
-    around.server.replication.refusal(command.spec.flags, writes)
+    around
+        .server
+        .replication
+        .refusal(command.spec.flags, writes)
 }
 
 /// As a call was found, but while a script runs for long: then only a few commands may run.

@@ -94,13 +94,7 @@ pub(in crate::commands) fn move_element(
         if len == 1 && source != destination {
             keys.event(SOURCE, EventClass::GENERIC, "del");
         }
-        database.effect(&[
-            b"LMOVE",
-            source,
-            destination,
-            end_name(from),
-            end_name(to),
-        ]);
+        database.effect(&[b"LMOVE", source, destination, end_name(from), end_name(to)]);
         Ok(Some(Reply::bulk(element)))
     })
 }

@@ -116,7 +116,10 @@ fn tell_replicas(
     database.begin_effects();
     let with = |is: fn(i64) -> bool| -> Vec<StreamId> {
         let pairs = ids.iter().zip(results);
-        pairs.filter(|&(_, &result)| is(result)).map(|(&id, _)| id).collect()
+        pairs
+            .filter(|&(_, &result)| is(result))
+            .map(|(&id, _)| id)
+            .collect()
     };
     let effects = |group| GroupEffects {
         database,
@@ -156,7 +159,13 @@ fn xdelex(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
             });
         }
         let deleted = results.iter().filter(|&&result| result == DELETED).count();
-        tell_replicas(database, &stream, (&args[1], None), &given, (&results, references));
+        tell_replicas(
+            database,
+            &stream,
+            (&args[1], None),
+            &given,
+            (&results, references),
+        );
         if deleted > 0 {
             keys.event(0, EventClass::STREAM, "xdel");
         }

@@ -15,12 +15,24 @@ pub(super) struct GroupEffects<'e> {
 impl GroupEffects<'_> {
     /// A consumer was made.
     pub(super) fn create_consumer(self, name: &[u8]) {
-        let words = [&b"XGROUP"[..], b"CREATECONSUMER", self.key, self.group, name];
+        let words = [
+            &b"XGROUP"[..],
+            b"CREATECONSUMER",
+            self.key,
+            self.group,
+            name,
+        ];
         self.database.effect(&words);
     }
 
     /// Entries are pending with a consumer.
-    pub(super) fn claim(self, consumer: &[u8], ids: &[StreamId], pending: PendingState, last_id: StreamId) {
+    pub(super) fn claim(
+        self,
+        consumer: &[u8],
+        ids: &[StreamId],
+        pending: PendingState,
+        last_id: StreamId,
+    ) {
         if ids.is_empty() || !self.database.is_followed() {
             return;
         }

@@ -156,13 +156,19 @@ impl Link {
         if !is(0, "replconf") || !is(1, "ack") {
             return;
         }
-        let offset = |at: usize| args.get(at).and_then(parse_i64).map(|offset| u64::try_from(offset).unwrap_or(0));
+        let offset = |at: usize| {
+            args.get(at)
+                .and_then(parse_i64)
+                .map(|offset| u64::try_from(offset).unwrap_or(0))
+        };
         let synced = if is(3, "fack") { offset(4) } else { None };
         let feed = &self.server.feed;
         self.replica.acknowledge(offset(2).unwrap_or(0), synced);
         self.has_told.store(true, Ordering::Release);
         self.told.notify_one();
-        self.handle.last_active_ms.store(now_ms(), Ordering::Relaxed);
+        self.handle
+            .last_active_ms
+            .store(now_ms(), Ordering::Relaxed);
         if feed.refuses_writes() {
             feed.count_near(&self.server.config.settings(), now_ms());
         }
@@ -179,8 +185,13 @@ impl Link {
         let resumes = request.resumes.as_ref();
         let resumed = resumes.and_then(|(id, has)| feed.resume(replica, id, *has));
         if let Some(id) = resumed {
-            let id = if replica.announced.takes_id { format!(" {id}") } else { String::new() };
-            self.send(writer, format!("+CONTINUE{id}\r\n").as_bytes()).await?;
+            let id = if replica.announced.takes_id {
+                format!(" {id}")
+            } else {
+                String::new()
+            };
+            self.send(writer, format!("+CONTINUE{id}\r\n").as_bytes())
+                .await?;
             feed.figures.partial.fetch_add(1, Ordering::Relaxed);
             tracing::info!(replica = %addr, "a replica goes on from its place");
         } else {
@@ -214,7 +225,8 @@ impl Link {
             writer.write_all(bytes).await?;
             writer.flush().await
         });
-        sent.await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?
+        sent.await
+            .map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?
     }
 
     /// Sends a copy of the data, and waits until the replica can take the stream.
@@ -250,7 +262,8 @@ impl Link {
         self.replica.set_phase(Phase::Copies);
         let mark = self.replica.announced.reads_to_mark.then(new_id);
         if let Some(mark) = &mark {
-            self.send(writer, format!("$EOF:{mark}\r\n").as_bytes()).await?;
+            self.send(writer, format!("$EOF:{mark}\r\n").as_bytes())
+                .await?;
         }
         let mut has_begun = mark.is_some();
         loop {
@@ -274,9 +287,14 @@ impl Link {
             self.has_told.store(false, Ordering::Release);
             self.send(writer, mark.as_bytes()).await?;
             // The replica looks for the mark at the end of what it has read, so nothing may follow before it has seen it.
-            while !self.replica.announced.only_copy && !self.has_told.load(Ordering::Acquire) {
-                self.told.notified().await;
-            }
+            let patience = self.server.config.settings().replication.timeout;
+            let told = timeout(patience, async {
+                while !self.replica.announced.only_copy && !self.has_told.load(Ordering::Acquire) {
+                    self.told.notified().await;
+                }
+            });
+            told.await
+                .map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?;
         }
         Ok(Ok(()))
     }

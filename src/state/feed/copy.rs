@@ -127,7 +127,11 @@ fn temporary(settings: &Settings, replica: &Replica) -> io::Result<File> {
     let (pid, client) = (std::process::id(), replica.handle.id);
     let path = folder.join(format!("temp-sync-{pid}-{client}.rdb"));
     let mut options = OpenOptions::new();
-    let file = options.read(true).write(true).create_new(true).open(&path)?;
+    let file = options
+        .read(true)
+        .write(true)
+        .create_new(true)
+        .open(&path)?;
     fs::remove_file(&path)?;
     Ok(file)
 }

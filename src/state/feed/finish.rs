@@ -72,7 +72,9 @@ impl Feed {
         let part = |bytes| Part { db: call.db, bytes };
         let mut parts: Vec<Part> = commands.into_iter().map(part).collect();
         // All of them were taken while the call held all of its keys.
-        let own = told.iter().rposition(|one| !matches!(one.change, Change::Gone(..)));
+        let own = told
+            .iter()
+            .rposition(|one| !matches!(one.change, Change::Gone(..)));
         let fill = |(at, one): (usize, Told)| match one.change {
             Change::Gone(..) => one.into_removal(),
             _ if Some(at) == own => (one.ticket, std::mem::take(&mut parts)),
@@ -166,7 +168,11 @@ mod tests {
             args: args.args(),
         };
         begin_call();
-        for change in [Followed::Gone(2, b"b"), Followed::Changed(2, b"a"), Followed::Changed(2, b"b")] {
+        for change in [
+            Followed::Gone(2, b"b"),
+            Followed::Changed(2, b"a"),
+            Followed::Changed(2, b"b"),
+        ] {
             feed.told(change);
         }
         let filled = feed.filled(call, recording::end_call());
@@ -176,7 +182,11 @@ mod tests {
         };
         assert_eq!(
             filled,
-            [(1, vec![removal(2, b"b")]), (2, vec![]), (3, vec![verbatim])]
+            [
+                (1, vec![removal(2, b"b")]),
+                (2, vec![]),
+                (3, vec![verbatim])
+            ]
         );
         begin_call();
         add(&[b"X"]);

@@ -16,6 +16,7 @@
 mod copy;
 mod effect;
 mod finish;
+mod left;
 mod queue;
 pub mod recording;
 mod replica;
@@ -32,6 +33,7 @@ use tokio::sync::watch;
 pub use self::copy::{CopyError, Piece, make as make_copy};
 pub use self::effect::{Part, encode};
 pub use self::finish::Call;
+pub use self::left::Left;
 use self::queue::Queue;
 pub use self::queue::{Marker, Slot};
 use self::recording::{Change, Told};
@@ -99,6 +101,21 @@ impl Feed {
     /// Takes a ticket for a change. The caller holds what orders the change among others.
     pub fn ticket(&self) -> u64 {
         self.next_ticket.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// The ticket of the next change.
+    fn next_ticket(&self) -> u64 {
+        self.next_ticket.load(Ordering::Relaxed)
+    }
+
+    /// A call on this thread panicked. Nobody knows what it has changed, so replicas need copies.
+    pub fn abandon(&self) {
+        let told = recording::end_call().told.into_iter();
+        let mut filled: Filled = told.map(|told| (told.ticket, Vec::new())).collect();
+        let of_step = recording::end_step().into_iter();
+        filled.extend(of_step.map(|(ticket, _)| (ticket, Vec::new())));
+        self.queue.lose();
+        self.fill(filled);
     }
 
     /// Takes a ticket for a change that the keyspace tells of.
@@ -189,9 +206,8 @@ impl Feed {
     /// How many replicas have all up to `offset`; or, with `synced`, have it in their files too.
     pub fn acknowledgements(&self, offset: u64, synced: bool) -> usize {
         let replicas = self.replicas.lock();
-        let has = |replica: &&Arc<Replica>| {
-            replica.is_online() && replica.acknowledged(synced) >= offset
-        };
+        let has =
+            |replica: &&Arc<Replica>| replica.is_online() && replica.acknowledged(synced) >= offset;
         replicas.iter().filter(has).count()
     }
 

@@ -218,7 +218,11 @@ mod tests {
         begin_step();
         begin_call();
         assert!(note(told(4)).is_none());
-        let first = end_call().told.into_iter().map(Told::into_removal).collect();
+        let first = end_call()
+            .told
+            .into_iter()
+            .map(Told::into_removal)
+            .collect();
         assert!(keep(first).is_none());
         // Evicted between two calls of the step.
         assert!(note(told(5)).is_none());

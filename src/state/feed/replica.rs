@@ -125,7 +125,8 @@ impl Replica {
 
     /// Sets that place.
     pub fn set_place(&self, place: Option<u64>) {
-        self.place.store(place.unwrap_or(NOWHERE), Ordering::Release);
+        self.place
+            .store(place.unwrap_or(NOWHERE), Ordering::Release);
     }
 
     /// The replica has told how much it has, and how much in its append-only file if it has one.
@@ -139,7 +140,11 @@ impl Replica {
 
     /// How much of the stream it has; or, with `synced`, has in its append-only file.
     pub fn acknowledged(&self, synced: bool) -> u64 {
-        let figure = if synced { &self.synced } else { &self.acknowledged };
+        let figure = if synced {
+            &self.synced
+        } else {
+            &self.acknowledged
+        };
         figure.load(Ordering::Acquire)
     }
 

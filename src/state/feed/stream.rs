@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::hash::{BuildHasher, RandomState};
 use std::time::SystemTime;
 
-use super::{Part, encode};
+use super::{Left, Part, encode};
 
 /// A buffer that takes more than this, and four times what it holds, gives memory back.
 const KEPT_BYTES: usize = 4 << 20;
@@ -180,7 +180,9 @@ impl Stream {
 
     /// Drops what neither the backlog nor a replica at `least` needs.
     pub(super) fn trim(&mut self, backlog_bytes: u64, least: Option<u64>) {
-        let backlog = self.end.saturating_sub(if self.keeps { backlog_bytes } else { 0 });
+        let backlog = self
+            .end
+            .saturating_sub(if self.keeps { backlog_bytes } else { 0 });
         let keep_from = least.map_or(backlog, |least| least.min(backlog));
         let dropped = keep_from.saturating_sub(self.start());
         let dropped = usize::try_from(dropped).unwrap_or(usize::MAX);
@@ -188,6 +190,30 @@ impl Stream {
         if self.bytes.capacity() > KEPT_BYTES.max(4 * self.bytes.len()) {
             self.bytes.shrink_to(2 * self.bytes.len());
         }
+    }
+
+    /// Whether the effects of all tickets before this one are in the stream.
+    pub(super) fn has_all_before(&self, ticket: u64) -> bool {
+        self.next_ticket >= ticket
+    }
+
+    /// The history with its last bytes, if there are replicas that may know it.
+    pub(super) fn leave(&self, tail_bytes_max: usize) -> Option<Left> {
+        let tail_bytes = self.bytes.len().min(tail_bytes_max);
+        let tail = self.read(self.end - tail_bytes as u64, tail_bytes)?;
+        self.keeps.then(|| Left {
+            id: self.id.clone(),
+            end: self.end,
+            tail,
+        })
+    }
+
+    /// Goes on from a history, under an id of its own: a copy of the pool may go on from it too.
+    pub(super) fn go_on(&mut self, left: Left) {
+        self.forget(true);
+        self.former = Some((left.id, left.end));
+        self.end = left.end;
+        self.bytes.extend(left.tail);
     }
 
     /// Begins a history whose first bytes are those of another one.
@@ -227,7 +253,9 @@ mod tests {
     fn text(stream: &Stream, place: u64) -> String {
         let bytes = stream.read(place, 1 << 20).unwrap_or_default();
         let text = String::from_utf8_lossy(&bytes).into_owned();
-        let words = text.split("\r\n").filter(|line| !line.starts_with(['*', '$']));
+        let words = text
+            .split("\r\n")
+            .filter(|line| !line.starts_with(['*', '$']));
         words.collect::<Vec<_>>().join(" ").trim().to_owned()
     }
 

@@ -66,9 +66,7 @@ fn run(server: &Server, keyspace: &Keyspace) {
             std::thread::sleep(GATHER_TIME);
         }
         let due = feed.queue.take();
-        if due.ends {
-            return;
-        }
+        let ends = due.ends;
         let has_effects = due.slots.iter().any(|slot| !is_empty(slot));
         while has_effects && let Err(error) = keyspace.commit() {
             tracing::error!(%error, "the pool refused a commit: replicas get nothing meanwhile");
@@ -79,6 +77,9 @@ fn run(server: &Server, keyspace: &Keyspace) {
         }
         let settings = server.config.settings();
         feed.append(due, &settings);
+        if ends {
+            return;
+        }
         feed.check_limits(server, &settings);
         if looked.elapsed() >= LOOK_TIME {
             looked = Instant::now();
@@ -141,10 +142,15 @@ impl Feed {
             };
             let bytes = end.saturating_sub(place);
             let waiting = usize::try_from(bytes).unwrap_or(usize::MAX);
-            replica.handle.unsent_bytes.store(waiting, Ordering::Relaxed);
+            replica
+                .handle
+                .unsent_bytes
+                .store(waiting, Ordering::Relaxed);
             if is_beyond(&replica, limit, bytes, now) && !replica.handle.is_killed() {
                 let stats = &server.stats;
-                stats.output_limit_disconnections.fetch_add(1, Ordering::Relaxed);
+                stats
+                    .output_limit_disconnections
+                    .fetch_add(1, Ordering::Relaxed);
                 tracing::warn!(replica = %replica.handle.addr, bytes, "closed: a replica is over client-output-buffer-limit");
                 replica.set_place(None);
                 replica.handle.kill();
@@ -201,7 +207,8 @@ impl Feed {
     /// How many replicas have told within `lag_max` ms that they are there.
     pub fn near(&self, lag_max: i64, now: i64) -> usize {
         let replicas = self.replicas.lock();
-        let is_near = |one: &&Arc<Replica>| one.is_online() && one.silence_ms(now) / 1000 * 1000 <= lag_max;
+        let is_near =
+            |one: &&Arc<Replica>| one.is_online() && one.silence_ms(now) / 1000 * 1000 <= lag_max;
         replicas.iter().filter(is_near).count()
     }
 

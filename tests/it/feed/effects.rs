@@ -21,7 +21,10 @@ fn check(server: &Server, cases: &[(&str, &str)]) -> TestResult {
         let commands = replica.until("mark")?;
         // Where the stream stands is no matter of the call.
         let commands = commands.iter().filter(|one| !one.starts_with("SELECT 0"));
-        let got = commands.map(|one| masked(one)).collect::<Vec<_>>().join("; ");
+        let got = commands
+            .map(|one| masked(one))
+            .collect::<Vec<_>>()
+            .join("; ");
         if got != expected {
             failures.push(format!("{calls}\n  expected {expected}\n  got      {got}"));
         }
@@ -33,7 +36,8 @@ fn check(server: &Server, cases: &[(&str, &str)]) -> TestResult {
 /// A command with placeholders for what differs from run to run.
 fn masked(command: &str) -> String {
     let words = command.split(' ').map(|word| {
-        let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        let digits =
+            |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
         if word.len() == 13 && digits(word) {
             "<T>"
         } else if let Some((ms, seq)) = word.split_once('-')
@@ -91,7 +95,10 @@ fn keys_and_deadlines() -> TestResult {
             ("COPY b c DB 3", "copy b c DB 3"),
             ("MOVE c 4", ""),
             ("PFADD h 1 2; PFADD h 1", "pfadd h 1 2"),
-            ("HSET f a 1; HINCRBYFLOAT f a 0.5", "hset f a 1; HSET f a 1.5"),
+            (
+                "HSET f a 1; HINCRBYFLOAT f a 0.5",
+                "hset f a 1; HSET f a 1.5",
+            ),
             ("HDEL f a", "hdel f a"),
             ("FLUSHDB", "flushdb"),
             ("SWAPDB 0 1", "swapdb 0 1"),
@@ -119,12 +126,21 @@ fn what_draws_or_waits() -> TestResult {
                 ("BRPOP nothing l 0", "RPOP l 1"),
                 ("BLMPOP 0 2 nothing l LEFT COUNT 5", "LPOP l 2"),
                 ("BLPOP l 0.01", ""),
-                ("RPUSH l a b; BLMOVE l m LEFT RIGHT 0", "rpush l a b; LMOVE l m LEFT RIGHT"),
+                (
+                    "RPUSH l a b; BLMOVE l m LEFT RIGHT 0",
+                    "rpush l a b; LMOVE l m LEFT RIGHT",
+                ),
                 ("BRPOPLPUSH l m 0", "LMOVE l m RIGHT LEFT"),
                 ("LMPOP 2 l m RIGHT", "RPOP m 1"),
-                ("ZADD z 1 a 2 b 3 c; BZPOPMIN z 0", "zadd z 1 a 2 b 3 c; zpopmin z 1"),
+                (
+                    "ZADD z 1 a 2 b 3 c; BZPOPMIN z 0",
+                    "zadd z 1 a 2 b 3 c; zpopmin z 1",
+                ),
                 ("BZMPOP 0 1 z MAX COUNT 9", "zpopmax z 2"),
-                ("RPUSH u 2 1; SORT u STORE v", "rpush u 2 1; RESTORE v 0 <...> REPLACE ABSTTL"),
+                (
+                    "RPUSH u 2 1; SORT u STORE v",
+                    "rpush u 2 1; RESTORE v 0 <...> REPLACE ABSTTL",
+                ),
                 ("SORT nothing STORE nowhere", ""),
                 ("RESTORE r 0 bad", ""),
             ],
@@ -140,7 +156,10 @@ fn streams_and_groups() -> TestResult {
         &server,
         &[
             ("XADD x * f v", "XADD x <ID> f v"),
-            ("XADD x NOMKSTREAM MAXLEN 1 * f v", "XADD x NOMKSTREAM MAXLEN = 1 <ID> f v"),
+            (
+                "XADD x NOMKSTREAM MAXLEN 1 * f v",
+                "XADD x NOMKSTREAM MAXLEN = 1 <ID> f v",
+            ),
             ("XADD x MAXLEN ~ 1 * f v", "XADD x <ID> f v"),
             ("XADD nothing NOMKSTREAM * f v", ""),
             ("XTRIM x MAXLEN 1", "XTRIM x MAXLEN = 1"),
@@ -187,7 +206,10 @@ fn steps_are_transactions() -> TestResult {
     check(
         &server,
         &[
-            ("MULTI; SET a 1; INCR a; EXEC", "MULTI; set a 1; incr a; EXEC"),
+            (
+                "MULTI; SET a 1; INCR a; EXEC",
+                "MULTI; set a 1; incr a; EXEC",
+            ),
             ("MULTI; GET a; SET a 1; EXEC", "set a 1"),
             ("MULTI; GET a; EXEC", ""),
             ("MULTI; SET a 1; DISCARD", ""),
@@ -199,7 +221,10 @@ fn steps_are_transactions() -> TestResult {
                 "EVAL redis.call('set','a','x')redis.call('lpush','l','y') 0",
                 "MULTI; set a x; lpush l y; EXEC",
             ),
-            ("EVAL redis.call('spop','s')redis.call('set','e','1','px','90000') 0", "SET e 1 PXAT <T>"),
+            (
+                "EVAL redis.call('spop','s')redis.call('set','e','1','px','90000') 0",
+                "SET e 1 PXAT <T>",
+            ),
             ("EVAL return(redis.call('get','a')) 0", ""),
         ],
     )
@@ -231,7 +256,10 @@ fn functions_are_loaded_on_replicas_too() -> TestResult {
     client.line("PUBLISH mark 1")?;
     let commands = replica.until("mark")?;
     assert_eq!(commands.len(), 4, "{commands:?}");
-    assert!(commands[1].starts_with("function LOAD #!lua name=lib"), "{commands:?}");
+    assert!(
+        commands[1].starts_with("function LOAD #!lua name=lib"),
+        "{commands:?}"
+    );
     assert_eq!(commands[2..], ["set k v", "function DELETE lib"]);
     Ok(())
 }
@@ -256,7 +284,11 @@ fn keys_that_go_by_themselves_are_deleted() -> TestResult {
     let mut client = server.raw()?;
     client.line("SET gone 1 PX 20")?;
     let commands = stream_until(&mut replica, "DEL gone")?;
-    assert!(commands.iter().any(|one| one.starts_with("SET gone 1 PXAT")));
+    assert!(
+        commands
+            .iter()
+            .any(|one| one.starts_with("SET gone 1 PXAT"))
+    );
     // A command that meets such a key says first that it is gone.
     client.line("DEBUG SET-ACTIVE-EXPIRE 0")?;
     client.line("RPUSH list old")?;
@@ -296,7 +328,10 @@ fn evicted_keys_are_deleted() -> TestResult {
     }
     client.line("PUBLISH mark 1")?;
     let commands = replica.until("mark")?;
-    let deleted = commands.iter().filter(|one| one.starts_with("DEL k")).count();
+    let deleted = commands
+        .iter()
+        .filter(|one| one.starts_with("DEL k"))
+        .count();
     let left = client.line("DBSIZE")?.integer().unwrap_or(0);
     assert!(deleted > 100, "{deleted}");
     // The background may evict some more behind the mark.

@@ -10,7 +10,9 @@ fn info(client: &mut RawClient, name: &str) -> TestResult<String> {
     let text = client.line("INFO everything")?.text().unwrap_or_default();
     let value = text.lines().find_map(|line| line.strip_prefix(name));
     let value = value.and_then(|value| value.strip_prefix(':'));
-    Ok(value.ok_or_else(|| format!("INFO lacks {name}"))?.to_owned())
+    Ok(value
+        .ok_or_else(|| format!("INFO lacks {name}"))?
+        .to_owned())
 }
 
 /// Waits until `is` holds.
@@ -42,9 +44,18 @@ fn a_replica_gets_a_copy_and_then_the_stream() -> TestResult {
     assert_eq!(info(&mut client, "master_replid")?, replica.id);
     assert_eq!(info(&mut client, "sync_full")?, "1");
     let line = info(&mut client, "slave0")?;
-    assert!(line.starts_with("ip=127.0.0.1,port=7000,state=online,offset="), "{line}");
-    let list = client.line("CLIENT LIST TYPE replica")?.text().unwrap_or_default();
-    assert!(list.contains(" flags=S ") && list.contains(" cmd=psync "), "{list}");
+    assert!(
+        line.starts_with("ip=127.0.0.1,port=7000,state=online,offset="),
+        "{line}"
+    );
+    let list = client
+        .line("CLIENT LIST TYPE replica")?
+        .text()
+        .unwrap_or_default();
+    assert!(
+        list.contains(" flags=S ") && list.contains(" cmd=psync "),
+        "{list}"
+    );
     replica.acknowledge()?;
     eventually("the offsets agree", || {
         let role = client.line("ROLE")?;
@@ -54,7 +65,9 @@ fn a_replica_gets_a_copy_and_then_the_stream() -> TestResult {
     let killed = client.line("CLIENT KILL TYPE replica")?;
     assert_eq!(killed.integer(), Some(1));
     assert!(replica.is_closed());
-    eventually("no replica is left", || Ok(info(&mut client, "connected_slaves")? == "0"))
+    eventually("no replica is left", || {
+        Ok(info(&mut client, "connected_slaves")? == "0")
+    })
 }
 
 #[test]
@@ -148,15 +161,21 @@ fn writes_want_replicas_that_are_near() -> TestResult {
     let script = client.call(&["EVAL", "return redis.call('set','a','2')", "0"])?;
     assert!(format!("{script:?}").contains("NOREPLICAS"), "{script:?}");
     let (mut replica, _) = Replica::follow(server.port())?;
-    eventually("writes are taken", || Ok(!client.line("SET a 1")?.is_error()))?;
+    eventually("writes are taken", || {
+        Ok(!client.line("SET a 1")?.is_error())
+    })?;
     eventually("the replica is silent for too long", || {
         Ok(format!("{:?}", client.line("SET a 1")?) == refused)
     })?;
     replica.acknowledge()?;
-    eventually("writes are taken again", || Ok(!client.line("SET a 1")?.is_error()))?;
+    eventually("writes are taken again", || {
+        Ok(!client.line("SET a 1")?.is_error())
+    })?;
     client.line("CONFIG SET min-replicas-to-write 0")?;
     drop(replica);
-    eventually("nobody asks for replicas", || Ok(!client.line("SET a 1")?.is_error()))
+    eventually("nobody asks for replicas", || {
+        Ok(!client.line("SET a 1")?.is_error())
+    })
 }
 
 #[test]
@@ -169,9 +188,14 @@ fn a_replica_that_reads_nothing_is_disconnected() -> TestResult {
     for _ in 0..60 {
         client.call(&["SET", "k", &value])?;
     }
-    eventually("no replica is left", || Ok(info(&mut client, "connected_slaves")? == "0"))?;
+    eventually("no replica is left", || {
+        Ok(info(&mut client, "connected_slaves")? == "0")
+    })?;
     assert!(replica.is_closed());
-    assert_eq!(info(&mut client, "client_output_buffer_limit_disconnections")?, "1");
+    assert_eq!(
+        info(&mut client, "client_output_buffer_limit_disconnections")?,
+        "1"
+    );
     Ok(())
 }
 
@@ -185,7 +209,9 @@ fn the_backlog_is_given_back() -> TestResult {
     let id = info(&mut client, "master_replid")?;
     assert_eq!(info(&mut client, "repl_backlog_active")?, "1");
     drop(replica);
-    eventually("there is no backlog", || Ok(info(&mut client, "repl_backlog_active")? == "0"))?;
+    eventually("there is no backlog", || {
+        Ok(info(&mut client, "repl_backlog_active")? == "0")
+    })?;
     assert_ne!(info(&mut client, "master_replid")?, id);
     // The next one gets a copy, and what follows.
     let (mut replica, _) = Replica::follow(server.port())?;
@@ -205,7 +231,10 @@ fn redis_cli_takes_a_copy_and_listens() -> TestResult {
     let dir = common::temporary_folder()?;
     let port = server.port().to_string();
     let file = dir.path().join("dump.rdb");
-    let taken = Command::new("redis-cli").args(["-p", &port, "--rdb"]).arg(&file).output();
+    let taken = Command::new("redis-cli")
+        .args(["-p", &port, "--rdb"])
+        .arg(&file)
+        .output();
     let Ok(taken) = taken else {
         eprintln!("skipped: there is no redis-cli");
         return Ok(());
@@ -235,9 +264,18 @@ fn what_replconf_refuses() -> TestResult {
     let mut client = server.raw()?;
     for (call, reply) in [
         ("REPLCONF listening-port", "-ERR syntax error"),
-        ("REPLCONF listening-port x", "-ERR value is not an integer or out of range"),
-        ("REPLCONF nonsense 1", "-ERR Unrecognized REPLCONF option: nonsense"),
-        ("REPLCONF rdb-filter-only keys", "-ERR Unsupported rdb-filter-only option: keys"),
+        (
+            "REPLCONF listening-port x",
+            "-ERR value is not an integer or out of range",
+        ),
+        (
+            "REPLCONF nonsense 1",
+            "-ERR Unrecognized REPLCONF option: nonsense",
+        ),
+        (
+            "REPLCONF rdb-filter-only keys",
+            "-ERR Unsupported rdb-filter-only option: keys",
+        ),
         ("REPLCONF capa anything", "+OK"),
         ("REPLCONF", "+OK"),
         ("PSYNC ? x", "-ERR value is not an integer or out of range"),
@@ -260,5 +298,45 @@ fn a_stopped_server_sends_what_it_has_acknowledged() -> TestResult {
     }
     server.terminate()?;
     while replica.command()? != "set k499 499" {}
+    Ok(())
+}
+
+/// A server that stops in order goes on with its history, and one that is killed begins another.
+#[test]
+fn a_restart_in_order_keeps_replicas() -> TestResult {
+    for store in ["cmap", "cmap/pairs"] {
+        let mut server = Server::start(store)?;
+        let (mut replica, _) = Replica::follow(server.port())?;
+        server.raw()?.line("SET a 1 PX 300")?;
+        while !replica.command()?.starts_with("SET a 1 PXAT") {}
+        let (mut id, mut offset) = (replica.id.clone(), replica.offset);
+        for _ in 0..2 {
+            drop(replica);
+            server.restart()?;
+            let mut client = server.raw()?;
+            client.line("SET b 2")?;
+            let answer;
+            (replica, answer) = Replica::resume(server.port(), &id, offset)?;
+            assert!(answer.starts_with("+CONTINUE "), "{store}: {answer}");
+            let new_id = info(&mut client, "master_replid")?;
+            assert_eq!(answer, format!("+CONTINUE {new_id}"));
+            assert_ne!(new_id, id, "a copy of the pool may go on too");
+            assert_eq!(info(&mut client, "master_replid2")?, id);
+            client.line("PUBLISH mark 1")?;
+            let commands = replica.until("mark")?;
+            assert!(commands.contains(&"set b 2".to_owned()), "{commands:?}");
+            (id, offset) = (new_id, replica.offset);
+        }
+        // A deadline that passed meanwhile is told.
+        let mut client = server.raw()?;
+        eventually("the key is gone", || {
+            Ok(client.line("EXISTS a")?.integer() == Some(0))
+        })?;
+        drop(replica);
+        server.kill_9()?;
+        server.resume()?;
+        let (_, answer) = Replica::resume(server.port(), &id, offset)?;
+        assert!(answer.starts_with("+FULLRESYNC "), "{store}: {answer}");
+    }
     Ok(())
 }

@@ -288,13 +288,11 @@ fn config_set_is_all_or_nothing() {
 fn config_set_refuses_what_cannot_be_kept() -> TestResult {
     let config = Config::default();
     let how = ". To set it without effect, add its name to accept-unsupported";
-    for (name, given, reason) in [
-        (
-            "appendonly",
-            "yes",
-            "this server has no append-only file: every acknowledged write is in the pool already",
-        ),
-    ] {
+    for (name, given, reason) in [(
+        "appendonly",
+        "yes",
+        "this server has no append-only file: every acknowledged write is in the pool already",
+    )] {
         let both: &[(&[u8], &[u8])] = &[(b"hz", b"20"), (name.as_bytes(), given.as_bytes())];
         let error = config.set(both).expect_err("refused").to_string();
         assert_eq!(

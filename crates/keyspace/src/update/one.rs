@@ -14,7 +14,8 @@ use crate::index::Entry;
 use crate::reading::{StringView, storable};
 use crate::shard::Shard;
 use crate::{
-    Access, EventClass, Followed, KeyInfo, Keyspace, KeyspaceError, Millis, RecordKind, StringForm, Value,
+    Access, EventClass, Followed, KeyInfo, Keyspace, KeyspaceError, Millis, RecordKind, StringForm,
+    Value,
 };
 use store::Change;
 use store::change::{changed, changed_len};
