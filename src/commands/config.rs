@@ -159,6 +159,7 @@ fn set(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
 fn resetstat(ctx: &mut Context<'_>, _: Args<'_>) -> CommandResult {
     ctx.server.stats.reset();
     ctx.server.scripting.reset_figures();
+    ctx.server.replication.figures.reset();
     ctx.keyspace.reset_stats();
     Ok(Reply::Ok.into())
 }

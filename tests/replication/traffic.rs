@@ -28,7 +28,7 @@ fn small(rng: &mut StdRng) -> String {
 }
 
 /// One command.
-#[allow(clippy::too_many_lines)] // A table.
+#[allow(clippy::too_many_lines, clippy::many_single_char_names)] // A table.
 pub fn command(rng: &mut StdRng) -> Vec<String> {
     let kinds = ["s", "n", "h", "l", "t", "z", "x", "p", "g"];
     let any = {

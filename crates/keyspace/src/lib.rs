@@ -95,7 +95,7 @@ use update::Writing;
 
 /// The time of an access for which no deadline has passed: that of a command that comes from a master. The master removes
 /// keys past their deadline, and says so; until then its commands find them.
-pub const NO_DEADLINE_PASSES: Millis = 0;
+pub const NO_DEADLINE_PASSES: Millis = -1;
 
 /// How a command accesses keys: when, and for which client.
 #[derive(Clone, Copy, Debug)]

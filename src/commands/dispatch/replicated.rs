@@ -191,57 +191,55 @@ impl Dispatcher {
             let error = out.in_one().filter(|reply| reply.starts_with(b"-"));
             if let Some(error) = error {
                 let error = String::from_utf8_lossy(error).trim().to_owned();
-                self.failed_here(around.server, session, command, args, &error)
-                    .map_err(|failure| {
-                        if has_run || is_script {
-                            Failure::Torn
-                        } else {
-                            failure
-                        }
-                    })?;
+                failed_here(around.server, session, command, args, &error).map_err(|failure| {
+                    if has_run || is_script {
+                        Failure::Torn
+                    } else {
+                        failure
+                    }
+                })?;
             }
             has_run |= command.spec.flags.contains(Flags::WRITE) || is_script;
         }
         Ok(wants_answer)
     }
+}
 
-    /// Judges the error of a command that succeeded on the master. Like Redis, the replica goes on after an error that lies in
-    /// the data.
-    #[cold]
-    fn failed_here(
-        &self,
-        server: &Server,
-        session: &Session,
-        command: &Command,
-        args: Args<'_>,
-        error: &str,
-    ) -> Result<(), Failure> {
-        if error.starts_with("-OOM") {
-            return Err(Failure::NoRoom(command.full_name.to_owned()));
-        }
-        if error.starts_with("-ERR pmemkv:") {
-            return Err(Failure::Store(error.to_owned()));
-        }
-        if command.spec.name == "select" {
-            let db = args.get(1).unwrap_or_default();
-            let databases = server.config.settings().databases;
-            return Err(Failure::Database(
-                String::from_utf8_lossy(db).into_owned(),
-                databases,
-            ));
-        }
-        let figures = &server.replication.figures;
-        if figures
-            .errors
-            .fetch_add(1, Ordering::Relaxed)
-            .is_power_of_two()
-        {
-            let client = &session.handle.addr;
-            let name = command.full_name;
-            tracing::error!(master = %client, command = name, error, "a command that succeeded on the master fails on this replica: their data sets differ");
-        }
-        Ok(())
+/// Judges the error of a command that succeeded on the master. Like Redis, the replica goes on after an error that lies in
+/// the data.
+#[cold]
+fn failed_here(
+    server: &Server,
+    session: &Session,
+    command: &Command,
+    args: Args<'_>,
+    error: &str,
+) -> Result<(), Failure> {
+    if error.starts_with("-OOM") {
+        return Err(Failure::NoRoom(command.full_name.to_owned()));
     }
+    if error.starts_with("-ERR pmemkv:") {
+        return Err(Failure::Store(error.to_owned()));
+    }
+    if command.spec.name == "select" {
+        let db = args.get(1).unwrap_or_default();
+        let databases = server.config.settings().databases;
+        return Err(Failure::Database(
+            String::from_utf8_lossy(db).into_owned(),
+            databases,
+        ));
+    }
+    let figures = &server.replication.figures;
+    if figures
+        .errors
+        .fetch_add(1, Ordering::Relaxed)
+        .is_power_of_two()
+    {
+        let client = &session.handle.addr;
+        let name = command.full_name;
+        tracing::error!(master = %client, command = name, error, "a command that succeeded on the master fails on this replica: their data sets differ");
+    }
+    Ok(())
 }
 
 /// The command of a call; `None` of one that only frames or asks.

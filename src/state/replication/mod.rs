@@ -112,6 +112,21 @@ pub struct ReplicationFigures {
     pub output_bytes: AtomicU64,
 }
 
+impl ReplicationFigures {
+    /// CONFIG RESETSTAT.
+    pub fn reset(&self) {
+        for figure in [
+            &self.full_syncs,
+            &self.partial_syncs,
+            &self.errors,
+            &self.input_bytes,
+            &self.output_bytes,
+        ] {
+            figure.store(0, Ordering::Relaxed);
+        }
+    }
+}
+
 /// Replication, as all threads share it.
 #[derive(Debug)]
 pub struct Replication {

@@ -276,9 +276,12 @@ mod tests {
                 stream.input().extend_from_slice(part);
                 stream.parse()?;
                 // One unit after the other, as a step that took too long leaves the others.
-                while let Some(unit) = stream.units().next() {
+                loop {
+                    let first = stream.units().next().map(|unit| unit.bytes_through());
+                    let Some(through) = first else {
+                        break;
+                    };
                     all.push(shown(&stream).swap_remove(0));
-                    let through = unit.bytes_through();
                     bytes += through;
                     stream.applied(through);
                 }
