@@ -418,13 +418,11 @@ fn saves_at_end(words: &str, settings: &Settings) -> bool {
 /// Writes the last file, when no client is left.
 fn save_last(server: &Server, keyspace: &Keyspace) {
     tracing::info!("Saving the final RDB snapshot before exiting.");
-    let saved = match keyspace.gate().enter_alone(true) {
-        Ok(_alone) => server.saves.save(server, keyspace, copy_value),
-        Err(_) => {
-            tracing::warn!("a script still runs, so no RDB file is written");
-            return;
-        }
+    let Ok(_alone) = keyspace.gate().enter_alone(true) else {
+        tracing::warn!("a script still runs, so no RDB file is written");
+        return;
     };
+    let saved = server.saves.save(server, keyspace, copy_value);
     if let Err(error) = saved {
         tracing::error!(%error, "the final RDB file could not be written");
     }

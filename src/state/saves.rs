@@ -3,6 +3,8 @@
 //! The pool has every acknowledged write already, so no command waits for a file, and none is refused where a file could not
 //! be written. A file is an image of one moment ([`crate::keyspace::Image`]).
 
+mod file;
+
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -12,12 +14,15 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use parking_lot::{Condvar, Mutex};
-use rdb::{KeyRef, Options, Version, Writer};
+use rdb::Version;
 
-use super::{REDIS_VERSION, Server};
-use crate::config::{EvictionPolicy, Settings};
-use crate::keyspace::{CopyValue, Image, ImageError, ImageKey, Keyspace, NotAlone, now_ms};
-use crate::serialised::decode_libraries;
+use super::Server;
+use crate::config::Settings;
+use crate::keyspace::{CopyValue, Image, ImageError, Keyspace, NotAlone};
+
+pub(super) use file::RdbFile;
+pub use file::check_place;
+use file::{Place, failed};
 
 /// How often the thread compares the save points with what was changed.
 const LOOK_TIME: Duration = Duration::from_millis(100);
@@ -33,9 +38,6 @@ const BUSY_TIME: Duration = Duration::from_millis(10);
 
 /// How long the end of the server waits for a file system.
 const END_TIME: Duration = Duration::from_secs(3);
-
-/// What one file may take of libraries.
-const LIBRARIES_BYTES_MAX: usize = 64 << 20;
 
 /// Why there is no file.
 #[derive(Debug, thiserror::Error)]
@@ -385,37 +387,6 @@ impl Saves {
     }
 }
 
-/// Where the file goes.
-struct Place {
-    folder: PathBuf,
-    path: PathBuf,
-    /// Its name while it is written.
-    temporary: PathBuf,
-}
-
-impl Place {
-    fn of(settings: &Settings) -> Self {
-        let folder = settings.dir.clone().unwrap_or_else(|| PathBuf::from("."));
-        Self {
-            path: folder.join(&settings.dbfilename),
-            temporary: folder.join(format!("temp-{}.rdb", std::process::id())),
-            folder,
-        }
-    }
-}
-
-fn failed(path: &Path) -> impl FnOnce(io::Error) -> SaveError {
-    let path = path.to_owned();
-    move |source| SaveError::File { path, source }
-}
-
-/// Whether a file can be made where the settings say. The server asks before it ends, since it cannot come back then.
-pub fn check_place(settings: &Settings) -> Result<(), SaveError> {
-    let path = Place::of(settings).temporary.with_extension("check");
-    File::create(&path).map_err(failed(&path))?;
-    fs::remove_file(&path).map_err(failed(&path))
-}
-
 /// The save point that has come, if one has.
 fn due(settings: &Settings, last: Figures, keyspace: &Keyspace) -> Option<(u64, u64)> {
     if settings.save_points.is_empty() {
@@ -433,81 +404,6 @@ fn begin_image<'k>(
     settings: &Settings,
 ) -> Result<Image<'k>, SaveError> {
     Ok(keyspace.images().begin(copy, settings.rdb_buffer_limit)?)
-}
-
-/// The file under way.
-pub(super) struct RdbFile<W> {
-    writer: Writer<W>,
-    /// The database of the last key.
-    db: Option<usize>,
-    /// The databases whose sizes were written.
-    sized: u16,
-    policy: EvictionPolicy,
-}
-
-impl<W: io::Write> RdbFile<W> {
-    /// Writes what comes before the keys.
-    pub(super) fn begin(
-        output: W,
-        image: &Image<'_>,
-        settings: &Settings,
-        (version, has_functions): (Version, bool),
-    ) -> io::Result<Self> {
-        let mut writer = Writer::new(
-            output,
-            Options {
-                version,
-                compresses: settings.rdb_compression,
-                sums: settings.rdb_checksum,
-            },
-        );
-        writer.aux("redis-ver", REDIS_VERSION)?;
-        writer.aux("redis-bits", "64")?;
-        writer.aux("ctime", &(now_ms() / 1000).to_string())?;
-        writer.aux("aof-base", "0")?;
-        if let Some(libraries) = image.libraries().filter(|_| has_functions) {
-            let texts = decode_libraries(libraries, LIBRARIES_BYTES_MAX);
-            for text in texts.map_err(io::Error::other)? {
-                writer.function(&text.map_err(io::Error::other)?)?;
-            }
-        }
-        Ok(Self {
-            writer,
-            db: None,
-            sized: 0,
-            policy: settings.maxmemory_policy,
-        })
-    }
-
-    /// Writes the end. Returns the output.
-    pub(super) fn finish(self) -> io::Result<W> {
-        self.writer.finish()
-    }
-
-    pub(super) fn key(&mut self, key: &ImageKey, image: &Image<'_>) -> io::Result<()> {
-        if self.db != Some(key.db) {
-            self.db = Some(key.db);
-            self.writer.database(key.db)?;
-            if self.sized & 1 << key.db == 0 {
-                self.sized |= 1 << key.db;
-                let sizes = image.sizes()[key.db];
-                self.writer.sizes(sizes.keys, sizes.expiring)?;
-            }
-        }
-        // As in Redis: what the policy uses.
-        let (idle_s, frequency) = match self.policy {
-            EvictionPolicy::AllkeysLru | EvictionPolicy::VolatileLru => (key.info.idle_s, None),
-            EvictionPolicy::AllkeysLfu | EvictionPolicy::VolatileLfu => (None, key.info.frequency),
-            _ => (None, None),
-        };
-        self.writer.key(&KeyRef {
-            key: &key.key,
-            value: &key.value,
-            expires_at: key.info.expires_at,
-            idle_s,
-            frequency,
-        })
-    }
 }
 
 /// The thread. Dropping this ends the save under way.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use common::{RawClient, TestResult, Value};
-use pmemkv_server::serialised::{Object, decode_value};
+use pmemkv_server::serialised::{Object, StreamId, decode_value};
 
 /// What a server holds: for each database and key its value and its deadline.
 pub type Contents = BTreeMap<(usize, Vec<u8>), (Object, i64)>;
@@ -115,7 +115,7 @@ fn ordered(mut value: Object) -> Object {
         Object::Stream(stream) => {
             stream.entries.retain(|entry| !entry.deleted);
             if stream.entries.is_empty() {
-                stream.first_id = Default::default();
+                stream.first_id = StreamId::default();
             }
             stream.groups.sort_by(|a, b| a.name.cmp(&b.name));
             for group in &mut stream.groups {

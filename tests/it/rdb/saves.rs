@@ -238,7 +238,7 @@ fn engines_without_a_pool() -> TestResult {
     let server = Server::start_with(options("blackhole", folder.path()))?;
     let mut client = server.raw()?;
     assert_eq!(show(&client.line("SAVE")?), "-ERR the engine keeps no data");
-    assert_eq!(client.line("BGREWRITEAOF")?.is_error(), true);
+    assert!(client.line("BGREWRITEAOF")?.is_error());
     assert_eq!(client.line("PING")?, Value::Simple(b"PONG".to_vec()));
     Ok(())
 }
