@@ -171,6 +171,7 @@ pub fn run(
             keyspace.close()?;
             return Err(error.into());
         }
+        server.feed.forget_left(&keyspace);
     }
     let workers = Arc::new(Workers::start(worker_count)?);
     let reception = Reception::new(Arc::clone(&keyspace), server, Arc::clone(&workers));

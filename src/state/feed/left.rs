@@ -78,6 +78,13 @@ impl Feed {
         Ok(())
     }
 
+    /// Does not go on with a history that an earlier process has left: the data will be others. No command runs.
+    pub fn forget_left(&self, keyspace: &Keyspace) {
+        keyspace.events().follow(false);
+        self.stream.lock().forget(false);
+        *self.alone_since.lock() = None;
+    }
+
     /// Goes on with a history that an earlier process has left. Nothing has changed since, and no command runs.
     pub fn go_on(&self, keyspace: &Keyspace, left: Left) {
         let end = left.end;
