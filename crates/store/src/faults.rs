@@ -74,6 +74,10 @@ impl Store for Arc<Faults> {
         self.inner.read(record, location, f)
     }
 
+    fn locate(&self, record: RecordKey<'_>) -> Result<Option<Location>, StoreError> {
+        self.inner.locate(record)
+    }
+
     fn is_large(&self, location: Location) -> bool {
         self.inner.is_large(location)
     }
