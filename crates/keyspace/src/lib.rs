@@ -23,6 +23,7 @@ mod libraries;
 mod loading;
 mod locking;
 mod memory_check;
+mod names;
 mod ordered;
 mod place;
 mod prefetch;
@@ -59,6 +60,7 @@ pub use events::{EventClass, Events, Observer};
 pub use eviction::{Eviction, EvictionStats};
 pub use expiry::Expiry;
 pub use gate::{Alone, Gate, NotAlone, Presence, Shared};
+pub use index::IndexKey;
 pub use libraries::Libraries;
 pub use loading::{LoadProgress, Loading};
 pub use memory_check::{
