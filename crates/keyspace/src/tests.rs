@@ -8,6 +8,7 @@ mod images;
 mod replacement;
 mod streams;
 mod strings;
+mod unreadable;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;

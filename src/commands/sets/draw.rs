@@ -51,18 +51,18 @@ fn srandmember(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
         match (set, draw) {
             (None, None) => out.null(),
             (None, Some(_)) => out.array_header(0),
-            (Some(set), None) => match set.draw() {
-                Some(member) => out.bulk(member),
+            (Some(set), None) => match set.draw()? {
+                Some(member) => out.bulk(&member),
                 None => out.null(),
             },
             (Some(set), Some(draw)) => {
-                let members = draw_names(set, draw);
+                let members = draw_names(set, draw)?;
                 out.array_header(members.len());
                 for member in members {
                     if out.is_overflown() {
                         break;
                     }
-                    out.bulk(member);
+                    out.bulk(&member?);
                 }
             }
         }
@@ -98,18 +98,17 @@ fn spop(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
         let len = set.len();
         let whole = count.is_some_and(|count| count >= len);
         if whole {
-            write_members(set, out);
+            write_members(set, out)?;
             keys.remove(0);
             database.effect(&[b"DEL", &args[1]]);
         } else {
-            let drawn = draw_different(set, count.unwrap_or(1));
+            let drawn = draw_different(set, count.unwrap_or(1))?;
             if count.is_some() {
                 out.set_header(drawn.len());
             }
-            let drawn: Vec<Vec<u8>> = drawn.into_iter().map(<[u8]>::to_vec).collect();
             if database.is_followed() {
                 let mut words = vec![&b"SREM"[..], &args[1]];
-                words.extend(drawn.iter().map(Vec::as_slice));
+                words.extend(drawn.iter().map(|member| &member[..]));
                 database.effect(&words);
             }
             let mut set = keys.fields(0, Kind::Set)?;
