@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use super::CommandError;
-use crate::keyspace::{Fields, random_below};
+use crate::keyspace::{Fields, IndexKey, KeyspaceError, random_below};
 use crate::numbers::parse_i64;
 
 /// Draws with repetition that one call may ask for: their reply would not fit anywhere.
@@ -49,40 +49,49 @@ impl Draw {
 
 /// Names drawn from a hash or set. Different ones come in no order. Repeated ones are drawn as they are asked for: they
 /// may be many more than there are names.
-pub(super) fn draw_names<'f>(
-    fields: Fields<'f>,
+pub(super) fn draw_names(
+    fields: Fields<'_>,
     draw: Draw,
-) -> Box<dyn ExactSizeIterator<Item = &'f [u8]> + 'f> {
-    match draw {
+) -> Result<Box<dyn ExactSizeIterator<Item = DrawnName> + '_>, KeyspaceError> {
+    Ok(match draw {
         Draw::Repeated(count) => {
-            Box::new((0..count).map(move |_| fields.draw().unwrap_or_default()))
+            Box::new((0..count).map(move |_| Ok(fields.draw()?.unwrap_or_default())))
         }
-        Draw::Different(count) => Box::new(draw_different(fields, count).into_iter()),
-    }
+        Draw::Different(count) => Box::new(
+            draw_different(fields, count)?
+                .into_iter()
+                .map(DrawnName::Ok),
+        ),
+    })
 }
 
+type DrawnName = Result<IndexKey, KeyspaceError>;
+
 /// `count` different names, or all there are.
-pub(super) fn draw_different(fields: Fields<'_>, count: usize) -> Vec<&[u8]> {
+pub(super) fn draw_different(
+    fields: Fields<'_>,
+    count: usize,
+) -> Result<Vec<IndexKey>, KeyspaceError> {
     match count {
-        count if count >= fields.len() => fields.names().collect(),
+        count if count >= fields.len() => fields.names()?.collect(),
         count => {
             let positions = HashSet::<usize>::from_iter(different(count, fields.len()));
             if count * 3 > fields.len() {
-                let all = (0..).zip(fields.names());
+                let all = (0..).zip(fields.names()?);
                 return all
                     .filter(|(position, _)| positions.contains(position))
                     .map(|(_, name)| name)
                     .collect();
             }
-            let mut drawn: HashSet<&[u8]> = HashSet::with_capacity(count);
+            let mut drawn: HashSet<IndexKey> = HashSet::with_capacity(count);
             let mut names = Vec::with_capacity(count);
             while names.len() < count {
-                let Some(name) = fields.draw() else { break };
-                if drawn.insert(name) {
+                let Some(name) = fields.draw()? else { break };
+                if drawn.insert(name.clone()) {
                     names.push(name);
                 }
             }
-            names
+            Ok(names)
         }
     }
 }

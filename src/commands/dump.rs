@@ -87,7 +87,10 @@ pub(crate) fn load(view: View<'_>) -> Result<Object, KeyspaceError> {
             })?;
             Object::List(elements)
         }
-        View::Set(members) => Object::Set(members.names().map(<[u8]>::to_vec).collect()),
+        View::Set(members) => {
+            let members = members.names()?.map(|member| Ok(member?.into_vec()));
+            Object::Set(members.collect::<Result<_, KeyspaceError>>()?)
+        }
         View::Hash(fields) => {
             let mut pairs = Vec::with_capacity(len);
             fields.for_each(|field, value| pairs.push((field.to_vec(), value.to_vec())))?;

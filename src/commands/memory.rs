@@ -98,8 +98,11 @@ const RECORD_BYTES: &[(&str, usize)] = &[("cmap", 415), ("stree", 163)];
 /// The same for an engine that is not in the list: the map node and the two string heads of an engine in DRAM.
 const OTHER_RECORD_BYTES: usize = 128;
 
-/// A key's entry in the index, with its share of free places, bytes. A key of up to 16 bytes lies in the entry.
-const INDEX_ENTRY_BYTES: usize = 50;
+/// A key's entry in the index, with its share of free places, bytes.
+const INDEX_ENTRY_BYTES: usize = 21;
+
+/// A key's name beside its entry, where the layout is pairs: what it takes besides the key, which lies in it up to 16 bytes.
+const NAME_BYTES: usize = 42;
 const INLINE_KEY_BYTES: usize = 16;
 
 /// How many elements of a collection are looked at where the call does not say.
@@ -142,49 +145,66 @@ fn usage(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     }
     let key = &args[2];
     let engine = &ctx.server.config.settings().engine;
-    let record_bytes = if ctx.keyspace.layout()? == packed::LAYOUT {
-        PACKED_RECORD_BYTES
+    let costs = if ctx.keyspace.layout()? == packed::LAYOUT {
+        Costs {
+            record_bytes: PACKED_RECORD_BYTES,
+            names_beside: false,
+        }
     } else {
-        RECORD_BYTES
+        let known = RECORD_BYTES
             .iter()
-            .find_map(|&(name, bytes)| (name == engine.as_str()).then_some(bytes))
-            .unwrap_or(OTHER_RECORD_BYTES)
+            .find_map(|&(name, bytes)| (name == engine.as_str()).then_some(bytes));
+        Costs {
+            record_bytes: known.unwrap_or(OTHER_RECORD_BYTES),
+            names_beside: true,
+        }
     };
     // Looking at a key's size is no use of it.
     let value_bytes = ctx.database().untouched().view(key, |view| {
-        view.map(|view| value_bytes(view, samples_max, record_bytes))
+        view.map(|view| value_bytes(view, samples_max, costs))
             .transpose()
     })??;
     let Some(value_bytes) = value_bytes else {
         return Ok(Reply::Null.into());
     };
-    // The key is in both: in the record and in the index.
-    let long_key_bytes = if key.len() > INLINE_KEY_BYTES {
-        key.len()
-    } else {
-        0
-    };
-    let bytes = value_bytes + key.len() + long_key_bytes + record_bytes + INDEX_ENTRY_BYTES;
-    Ok(Reply::count(bytes).into())
+    Ok(Reply::count(value_bytes + costs.of_name(key) + costs.record_bytes).into())
+}
+
+/// What the layout spends on each record.
+#[derive(Clone, Copy)]
+struct Costs {
+    /// Besides name and value, in the pool.
+    record_bytes: usize,
+    /// Whether the index keeps names.
+    names_beside: bool,
+}
+
+impl Costs {
+    /// A name in its record, and its entry in the index.
+    fn of_name(self, name: &[u8]) -> usize {
+        let beside = match self.names_beside {
+            false => 0,
+            true if name.len() > INLINE_KEY_BYTES => NAME_BYTES + name.len(),
+            true => NAME_BYTES,
+        };
+        name.len() + INDEX_ENTRY_BYTES + beside
+    }
 }
 
 /// The bytes of a value: of a string those of its text, of a collection its elements as far as `samples_max` of them
-/// tell, with their records of `record_bytes` besides name and value.
-fn value_bytes(
-    view: View<'_>,
-    samples_max: usize,
-    record_bytes: usize,
-) -> Result<usize, KeyspaceError> {
+/// tell, with their records and entries.
+fn value_bytes(view: View<'_>, samples_max: usize, costs: Costs) -> Result<usize, KeyspaceError> {
     let len = view.len();
     let samples = len.min(samples_max);
     let mut bytes = 0;
     let each = match view {
         View::String(string) => return string.len_bytes(),
         View::Hash(fields) | View::Set(fields) => {
-            for name in fields.names().take(samples) {
-                bytes += name_bytes(name) + fields.get(name, <[u8]>::len)?.unwrap_or(0);
+            for name in fields.names()?.take(samples) {
+                let name = name?;
+                bytes += costs.of_name(&name) + fields.get(&name, <[u8]>::len)?.unwrap_or(0);
             }
-            INDEX_ENTRY_BYTES
+            0
         }
         View::List(list) => {
             list.for_range(0..samples, false, |element| {
@@ -198,7 +218,7 @@ fn value_bytes(
             let stored = usize::try_from(stream.stored_bytes(samples_max)?).unwrap_or(usize::MAX);
             let heads = stream
                 .record_count()
-                .saturating_mul(record_bytes + COLLECTION_ID_BYTES);
+                .saturating_mul(costs.record_bytes + COLLECTION_ID_BYTES);
             return Ok(stream
                 .memory_bytes()
                 .saturating_add(stored)
@@ -207,27 +227,18 @@ fn value_bytes(
         View::SortedSet(scores) => {
             for (member, _) in scores.range(0..samples) {
                 // Once more in the order by score.
-                bytes += name_bytes(member) + member.len() + size_of::<f64>();
+                bytes += costs.of_name(member) + member.len() + size_of::<f64>();
             }
-            INDEX_ENTRY_BYTES + size_of::<f64>()
+            size_of::<f64>()
         }
     };
-    let each = each + record_bytes + COLLECTION_ID_BYTES;
+    let each = each + costs.record_bytes + COLLECTION_ID_BYTES;
     // As in Redis, the mean of the samples stands for all elements.
     let of_elements = (bytes as u128 * len as u128) / (samples.max(1) as u128);
     let of_elements = usize::try_from(of_elements).unwrap_or(usize::MAX);
     Ok(of_elements
         .saturating_add(each.saturating_mul(len))
         .saturating_add(COLLECTION_ID_BYTES))
-}
-
-/// A field's or member's name in the record, and in the index where it is too long to lie in the entry.
-fn name_bytes(name: &[u8]) -> usize {
-    if name.len() > INLINE_KEY_BYTES {
-        name.len() * 2
-    } else {
-        name.len()
-    }
 }
 
 /// MEMORY DOCTOR judges nothing below this many bytes.

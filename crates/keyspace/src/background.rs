@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::collection::ELEMENTS;
 use super::hashing::shard_of;
+use super::index::Found;
 use super::{Keyspace, KeyspaceError};
 use store::{LIBRARIES, OnCurrent, Relocate, StoreError, Upkeep, Worked, now_ms};
 
@@ -142,11 +143,14 @@ impl Relocate for Keyspace {
         let Some(table) = shard.table_mut(generation) else {
             return f(None).map(drop);
         };
-        let entry = table.index.get(hash, key);
-        let present = entry.map(|entry| (entry.location, entry.kind(), entry.expires_at()));
-        let moved = f(present.map(|(location, ..)| location))?;
-        if let (Some(location), Some((_, kind, expires_at))) = (moved, present) {
-            table.index.replace(hash, key, kind, location, expires_at);
+        let found = table.index.get(hash, key, &self.names(generation))?;
+        let present = found.map(Found::located);
+        let moved = f(present.map(|present| present.location))?;
+        if let (Some(location), Some(present)) = (moved, present) {
+            let (kind, expires_at) = (present.kind, present.expires_at);
+            table
+                .index
+                .replace(hash, key, present, kind, location, expires_at);
         }
         Ok(())
     }

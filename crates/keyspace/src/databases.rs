@@ -88,11 +88,12 @@ impl Databases<'_> {
             if table.index.expiring() == 0 || samples >= TTL_SAMPLES {
                 continue;
             }
-            let deadlines = table
-                .index
-                .iter()
-                .take(256)
-                .filter_map(super::index::Entry::expires_at);
+            let names = self.keyspace.names(table.generation);
+            let entries = table.index.iter().take(256);
+            let deadlines = entries
+                .filter(|entry| entry.has_deadline())
+                // It is an estimate: a record that cannot be read is left out.
+                .filter_map(|entry| table.index.named(entry, &names).ok()?.expires_at);
             for deadline in deadlines.take(4) {
                 samples += 1;
                 ttl_sum += u64::try_from(deadline - now).unwrap_or(0);

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::time::Instant;
 
 use super::hashing::shard_of;
-use super::index::Entry;
+use super::index::Found;
 use super::shard::Shard;
 use super::telling::Before;
 use super::{Access, Keyspace, KeyspaceError, Millis, StoreStats};
@@ -92,14 +92,14 @@ impl<'k> Expiry<'k> {
 
     /// The entry, unless it is past its deadline: then a client may see that it is gone.
     #[inline]
-    pub(super) fn live(self, entry: Option<&Entry>, now: Millis) -> Option<&Entry> {
-        entry.filter(|entry| !self.has_passed(entry, now))
+    pub(super) fn live(self, found: Option<Found<'_>>, now: Millis) -> Option<Found<'_>> {
+        found.filter(|found| !self.has_passed(found.expires_at, now))
     }
 
-    /// Whether a client may see that an entry is past its deadline: then it stays gone.
+    /// Whether a client may see that a key is past its deadline: then it stays gone.
     #[inline]
-    pub(super) fn has_passed(self, entry: &Entry, now: Millis) -> bool {
-        let passed = entry.is_expired(now);
+    pub(super) fn has_passed(self, deadline: Option<Millis>, now: Millis) -> bool {
+        let passed = deadline.is_some_and(|deadline| deadline <= now);
         if passed {
             self.keyspace.store.saw_expired(now);
         }
@@ -135,7 +135,10 @@ impl<'k> Expiry<'k> {
         let mut shard = self.keyspace.shards[number].write();
         let mut due = Vec::new();
         for table in &mut shard.tables {
-            let keys = table.index.expired(now, EXPIRED_PER_LOCK - due.len());
+            let names = self.keyspace.names(table.generation);
+            let keys = table
+                .index
+                .expired(now, EXPIRED_PER_LOCK - due.len(), &names)?;
             due.extend(keys.into_iter().map(|key| (table.generation, key)));
         }
         for (generation, key) in &due {
@@ -153,17 +156,18 @@ impl<'k> Expiry<'k> {
         now: Millis,
     ) -> Result<(), KeyspaceError> {
         let hash = self.keyspace.hashing.hash(key);
-        let Some(entry) = shard.get(generation, hash, key) else {
+        let Some(found) = shard.get(self.keyspace.names(generation), hash, key)? else {
             return Ok(());
         };
-        let collection = self.keyspace.collections().id_of(hash, generation, entry)?;
+        let collection = self.keyspace.collections().id_of(hash, generation, found)?;
+        let located = found.located();
         let record = self.keyspace.hashing.record(hash, generation, key);
         self.keyspace.store.saw_expired(now);
         self.keyspace
             .store
-            .forget(record, entry.location, Gone::Expired)?;
+            .forget(record, located.location, Gone::Expired)?;
         if let Some(table) = shard.table_mut(generation) {
-            table.forget(hash, key);
+            table.forget(hash, key, located, &self.keyspace.names(generation));
         }
         if let Some(id) = collection {
             self.keyspace.collections().remove(id);
@@ -195,19 +199,20 @@ impl<'k> Expiry<'k> {
     fn remove_on_access(self, db: usize, key: &[u8], now: Millis) -> Result<(), KeyspaceError> {
         let hash = self.keyspace.hashing.hash(key);
         let is_due = |shard: &Shard| {
-            let entry = shard.get(self.keyspace.generations.of(db), hash, key);
-            entry.is_some_and(|entry| entry.is_expired(now))
+            let names = self.keyspace.names(self.keyspace.generations.of(db));
+            let found = shard.get(names, hash, key)?;
+            Ok::<_, KeyspaceError>(found.is_some_and(|found| found.is_expired(now)))
         };
         // A crash may still undo the transaction.
         let stays = self.keyspace.transaction.is_running() || self.is_held(now);
-        if stays || !is_due(&*self.keyspace.locking().read_shard(shard_of(hash))?) {
+        if stays || !is_due(&*self.keyspace.locking().read_shard(shard_of(hash))?)? {
             return Ok(());
         }
         let (mut shard, locked) =
             self.keyspace
                 .locking()
                 .lock_key(db, key, Access::by_server(now))?;
-        if is_due(&shard) {
+        if is_due(&shard)? {
             self.remove_due(&mut shard, locked.generation, key, now)?;
         }
         Ok(())

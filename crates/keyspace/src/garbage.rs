@@ -13,7 +13,7 @@ use store::{Gone, Location, RecordKey};
 /// Records that belong to no database any more and wait for removal.
 #[derive(Debug)]
 pub enum Garbage {
-    /// Single records of one partition: generation, key, location.
+    /// Single records of one partition: generation, key or its beginning, location.
     Records(usize, Vec<(u32, IndexKey, Location)>),
     /// A flushed table of one partition.
     Table(usize, Table),
@@ -34,15 +34,13 @@ impl Garbage {
     }
 }
 
-/// Turns a table into single records, when its removal begins.
-fn unpack(table: &Table) -> Vec<(u32, IndexKey, Location)> {
-    let entries = table.index.iter();
+/// Turns a table into single records, when its removal begins. Where the table keeps no keys, the generation is enough of
+/// a name: no database has it any more.
+fn unpack(mut table: Table) -> Vec<(u32, IndexKey, Location)> {
     let generation = table.generation;
-    entries
-        .map(|entry| {
-            let key = IndexKey::from_slice(entry.key());
-            (generation, key, entry.location)
-        })
+    let records = table.index.take(table.index.len()).into_iter();
+    records
+        .map(|(key, location)| (generation, key, location))
         .collect()
 }
 
@@ -130,7 +128,7 @@ impl<'k> GarbageQueue<'k> {
         match garbage {
             Garbage::Records(partition, records) => self.remove_records(partition, records, limit),
             Garbage::Table(partition, table) => {
-                self.remove_records(partition, unpack(&table), limit)
+                self.remove_records(partition, unpack(table), limit)
             }
             Garbage::Collection(id, collection, left) => {
                 self.remove_elements(id, collection, left, limit)

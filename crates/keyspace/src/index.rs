@@ -1,24 +1,31 @@
 //! The index of one generation's keys within one shard.
 //!
+//! An entry holds no key: it keeps some bits of the key's hash and says where the record lies, which holds the key. So a
+//! look-up reads one record, the one that the command needs anyway. What finds an entry again after its record was
+//! replaced goes by the place that the entry names ([`Located`]), and reads nothing.
+//!
 //! It is an extendible hash table: a directory of small hash tables (leaves), one for each prefix of the hash. A full
 //! leaf splits in two, so that growth never moves more than a few hundred entries at once. The leaves in the order of
 //! their prefixes give the keys in hash order, so SCAN's cursor needs no state.
 
+mod beside;
 mod entry;
 mod leaf;
+mod names;
 mod sample;
 #[cfg(test)]
 mod tests;
+mod walk;
 
-pub use entry::{Entry, IndexKey};
-
-use smallvec::SmallVec;
+pub use entry::Entry;
+pub use names::{Found, IndexKey, Located, Named, Names, Naming, OnName};
 
 use super::{Cursor, Kind, Millis};
-use entry::NEVER;
+use beside::Beside;
+use entry::{HASH_BITS, NEVER};
 use leaf::{LEAF_ENTRIES_MAX, Leaf};
-use store::Location;
 use store::prefetch;
+use store::{Location, StoreError};
 
 /// Average entries per leaf, if the number of leaves is chosen from the number of keys. Few leaves split then.
 const LEAF_ENTRIES_USUAL: usize = 12;
@@ -29,8 +36,20 @@ const DIRECTORY_PER_LEAF: usize = 64;
 /// Places that the directory may have even with few leaves.
 const DIRECTORY_SPARE: usize = 256;
 
-/// The function that hashes a key. It stays the same for the life of a pool.
-pub type HashKey<'h> = &'h dyn Fn(&[u8]) -> u64;
+/// A key that an index does not have yet.
+#[derive(Clone, Copy, Debug)]
+pub struct NewEntry<'k> {
+    /// The key.
+    pub key: &'k [u8],
+    /// The value's type.
+    pub kind: Kind,
+    /// The location of the record.
+    pub location: Location,
+    /// The deadline.
+    pub expires_at: Option<Millis>,
+    /// From [`Clock::first`](super::clock::Clock::first), or an element's ordinal.
+    pub access: u32,
+}
 
 /// The keys of one generation within one shard.
 #[derive(Debug)]
@@ -48,15 +67,15 @@ pub struct Index {
     expiring: usize,
     /// A lower bound of all deadlines.
     first_expiry: Millis,
-    /// Bytes of keys that are too long for their entries.
-    long_keys_bytes: usize,
     /// Bytes that the leaves allocate outside themselves.
     outside_bytes: usize,
+    /// The names, if the records cannot be found without them.
+    beside: Option<Box<Beside>>,
 }
 
 impl Index {
     /// An empty index of a shard that the top `skip_bits` bits of the hash select.
-    pub fn new(skip_bits: u32) -> Self {
+    pub fn new(skip_bits: u32, naming: Naming) -> Self {
         Self {
             skip_bits,
             depth: 0,
@@ -66,13 +85,13 @@ impl Index {
             len: 0,
             expiring: 0,
             first_expiry: NEVER,
-            long_keys_bytes: 0,
             outside_bytes: 0,
+            beside: (naming == Naming::Beside).then(Box::default),
         }
     }
 
     /// An empty index with enough leaves for about this many keys, so that adding them splits no leaf.
-    pub fn with_leaves_for(skip_bits: u32, keys: usize) -> Self {
+    pub fn with_leaves_for(skip_bits: u32, naming: Naming, keys: usize) -> Self {
         let depth = (keys / LEAF_ENTRIES_USUAL).max(1).ilog2().min(24);
         let numbers = 0..1u32 << depth;
         let leaves: Vec<Leaf> = numbers
@@ -89,7 +108,7 @@ impl Index {
             outside_bytes: leaves.iter().map(Leaf::memory_bytes).sum(),
             first_expiries: vec![NEVER; leaves.len()],
             leaves,
-            ..Self::new(skip_bits)
+            ..Self::new(skip_bits, naming)
         }
     }
 
@@ -104,8 +123,34 @@ impl Index {
     }
 
     /// The entry of `key`.
-    pub fn get(&self, hash: u64, key: &[u8]) -> Option<&Entry> {
-        self.leaf(hash).get(hash, key)
+    #[inline]
+    pub fn get<'a>(
+        &'a self,
+        hash: u64,
+        key: &'a [u8],
+        names: &dyn Names,
+    ) -> Result<Option<Found<'a>>, StoreError> {
+        for (_, entry) in self.leaf(hash).alike(hash, self.hash_bits(hash)) {
+            if let Some(found) = self.found(entry, key, names)? {
+                return Ok(Some(found));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The entry that most likely is the one with this hash, with the location of its record: the only one of which the bits
+    /// fit, or the first. Only the record tells whether it has the key.
+    #[inline]
+    pub fn guess(&self, hash: u64) -> Option<(&Entry, Location)> {
+        let (_, entry) = self.leaf(hash).alike(hash, self.hash_bits(hash)).next()?;
+        Some((entry, self.location(entry)))
+    }
+
+    /// The entry that a look-up has found.
+    #[inline]
+    pub fn at(&self, hash: u64, key: &[u8], located: Located) -> Option<&Entry> {
+        let (number, position) = self.position(hash, key, located)?;
+        self.leaves[number].entries().get(position)
     }
 
     /// Fetches the leaf of a hash into the processor's cache.
@@ -117,133 +162,174 @@ impl Index {
     /// Fetches the entry that most likely has this hash into the processor's cache.
     #[inline]
     pub fn prefetch_entry(&self, hash: u64) {
-        if let Some(entry) = self.likely(hash) {
+        if let Some(entry) = self.leaf(hash).likely(hash) {
             prefetch(entry);
         }
     }
 
-    /// The entry that most likely has this hash; the entry itself is not read.
+    /// The location of the record that most likely has this hash; the record itself is not read.
     #[inline]
-    pub fn likely(&self, hash: u64) -> Option<&Entry> {
-        self.leaf(hash).likely(hash)
+    pub fn likely(&self, hash: u64) -> Option<Location> {
+        let entry = self.leaf(hash).likely(hash)?;
+        Some(self.location(entry))
+    }
+
+    /// The location of an entry's record.
+    #[inline]
+    pub fn location(&self, entry: &Entry) -> Location {
+        match &self.beside {
+            None => entry.place,
+            Some(beside) => beside.get(entry.place).location,
+        }
     }
 
     /// Adds the entry of a key that the index does not have.
-    pub fn insert(&mut self, hash: u64, entry: Entry, hasher: HashKey<'_>) {
-        debug_assert!(self.get(hash, entry.key()).is_none());
+    pub fn insert(&mut self, hash: u64, new: NewEntry<'_>) -> Located {
+        let NewEntry {
+            key,
+            kind,
+            location,
+            expires_at,
+            access,
+        } = new;
+        let place = match &mut self.beside {
+            None => location,
+            Some(beside) => beside.add(key, location, expires_at),
+        };
+        let hash_bits = self.hash_bits(hash);
+        let entry = Entry::new(place, hash_bits, kind, expires_at.is_some(), access);
         self.len += 1;
-        self.expiring += usize::from(entry.expires_at != NEVER);
-        self.long_keys_bytes += entry.long_key_bytes();
+        self.expiring += usize::from(expires_at.is_some());
         let mut at = self.leaf_number(hash);
         while self.leaves[at].entries().len() >= LEAF_ENTRIES_MAX && self.can_split(at) {
-            self.split(at, hash, hasher);
+            self.split(at, hash);
             at = self.leaf_number(hash);
         }
-        self.note_deadline(at, entry.expires_at);
+        self.note_deadline(at, expires_at);
         let leaf = &mut self.leaves[at];
         let before = leaf.memory_bytes();
         leaf.push(hash, entry);
         self.outside_bytes += leaf.memory_bytes() - before;
+        Located {
+            location,
+            kind,
+            expires_at,
+        }
     }
 
-    /// Records a key's new value; `None` if the index does not have the key.
+    /// Records a key's new value, and returns where a look-up would find it; `None` if the index does not have the key.
     pub fn replace(
         &mut self,
         hash: u64,
         key: &[u8],
+        old: Located,
         kind: Kind,
         location: Location,
         expires_at: Option<Millis>,
-    ) -> Option<&Entry> {
-        let number = self.leaf_number(hash);
-        let position = self.leaves[number].find(hash, key)?;
-        let expires_at = expires_at.unwrap_or(NEVER);
+    ) -> Option<Located> {
+        let (number, position) = self.position(hash, key, old)?;
         self.note_deadline(number, expires_at);
         let entry = self.leaves[number].entry_mut(position)?;
-        self.expiring += usize::from(expires_at != NEVER);
-        self.expiring -= usize::from(entry.expires_at != NEVER);
-        entry.set_kind(kind);
-        entry.location = location;
-        entry.expires_at = expires_at;
-        Some(entry)
+        self.expiring += usize::from(expires_at.is_some());
+        self.expiring -= usize::from(entry.has_deadline());
+        entry.change(kind, expires_at.is_some());
+        match &mut self.beside {
+            None => entry.place = location,
+            Some(beside) => beside.set(entry.place, location, expires_at),
+        }
+        Some(Located {
+            location,
+            kind,
+            expires_at,
+        })
     }
 
-    /// Removes and returns an entry.
-    pub fn remove(&mut self, hash: u64, key: &[u8]) -> Option<Entry> {
+    /// Removes a key that a look-up has found; returns whether it was there.
+    pub fn remove(&mut self, hash: u64, key: &[u8], old: Located, names: &dyn Names) -> bool {
+        let Some((number, position)) = self.position(hash, key, old) else {
+            return false;
+        };
+        let place = self.take_entry(number, position).place;
+        if self.len == 0 {
+            self.clear();
+            return true;
+        }
+        if let Some(beside) = &mut self.beside {
+            beside.remove(place);
+            let last = beside.next();
+            if place != last {
+                let hash = names.hash(&beside.get(place).key);
+                self.renumber(hash, last, place);
+            }
+        }
+        true
+    }
+
+    /// Gives the entry of a name with this hash the number that the name has now.
+    fn renumber(&mut self, hash: u64, from: Location, to: Location) {
+        let hash_bits = self.hash_bits(hash);
         let number = self.leaf_number(hash);
         let leaf = &mut self.leaves[number];
-        let position = leaf.find(hash, key)?;
-        let before = leaf.memory_bytes();
-        let entry = leaf.take(position);
-        self.outside_bytes -= before - leaf.memory_bytes();
-        self.len -= 1;
-        self.expiring -= usize::from(entry.expires_at != NEVER);
-        self.long_keys_bytes -= entry.long_key_bytes();
-        if self.len == 0 {
-            // Leaves are never merged. An empty index is the one moment to free them all.
-            *self = Self::new(self.skip_bits);
+        let position = leaf
+            .alike(hash, hash_bits)
+            .find(|(_, entry)| entry.place == from)
+            .map(|(position, _)| position);
+        if let Some(entry) = position.and_then(|position| leaf.entry_mut(position)) {
+            entry.place = to;
         }
-        Some(entry)
     }
 
-    /// Removes and returns up to `count` entries, from the last leaf on.
-    pub fn take(&mut self, count: usize) -> Vec<Entry> {
+    /// Removes up to `count` entries, from the last leaf on. Returns the locations of their records, and their names where
+    /// the index keeps them.
+    pub fn take(&mut self, count: usize) -> Vec<(IndexKey, Location)> {
         let mut taken = Vec::with_capacity(count.min(self.len));
         while taken.len() < count {
-            let Some(leaf) = self.leaves.last_mut() else {
+            let Some(last) = self.leaves.len().checked_sub(1) else {
                 break;
             };
-            let Some(last) = leaf.entries().len().checked_sub(1) else {
+            let Some(position) = self.leaves[last].entries().len().checked_sub(1) else {
                 // The directory still refers to the leaf, but no command searches an index that is being emptied.
                 self.leaves.pop();
                 self.first_expiries.pop();
                 continue;
             };
-            let before = leaf.memory_bytes();
-            let entry = leaf.take(last);
-            self.outside_bytes -= before - leaf.memory_bytes();
-            self.len -= 1;
-            self.expiring -= usize::from(entry.expires_at != NEVER);
-            self.long_keys_bytes -= entry.long_key_bytes();
-            taken.push(entry);
+            let place = self.take_entry(last, position).place;
+            taken.push(match &mut self.beside {
+                None => (IndexKey::new(), place),
+                Some(beside) => {
+                    let kept = beside.take(place);
+                    (kept.key, kept.location)
+                }
+            });
         }
         if self.len == 0 {
-            *self = Self::new(self.skip_bits);
+            self.clear();
         }
         taken
     }
 
-    /// All entries, in no particular order.
-    pub fn iter(&self) -> impl Iterator<Item = &Entry> {
-        self.leaves.iter().flat_map(Leaf::entries)
+    /// Takes an entry out of its leaf.
+    fn take_entry(&mut self, number: usize, position: usize) -> Entry {
+        let leaf = &mut self.leaves[number];
+        let before = leaf.memory_bytes();
+        let entry = leaf.take(position);
+        self.outside_bytes -= before - leaf.memory_bytes();
+        self.len -= 1;
+        self.expiring -= usize::from(entry.has_deadline());
+        entry
     }
 
-    /// Up to `limit` keys whose deadline has passed.
-    pub fn expired(&mut self, now: Millis, limit: usize) -> Vec<IndexKey> {
-        let mut keys = Vec::new();
-        if self.first_expiry > now {
-            return keys;
+    /// Frees all leaves. They are never merged, so an empty index is the one moment to do so.
+    fn clear(&mut self) {
+        *self = Self::new(self.skip_bits, self.naming());
+    }
+
+    /// Where the index finds the names of its entries.
+    pub fn naming(&self) -> Naming {
+        match self.beside {
+            None => Naming::InRecords,
+            Some(_) => Naming::Beside,
         }
-        let mut first = NEVER;
-        for (leaf, first_here) in self.leaves.iter().zip(&mut self.first_expiries) {
-            if keys.len() >= limit {
-                // The rest of the leaf was not checked, so the old bound stays.
-                return keys;
-            }
-            if *first_here <= now {
-                // Changes and removals can only leave the bound too early. Here it becomes exact again.
-                *first_here = NEVER;
-                for entry in leaf.entries() {
-                    if entry.is_expired(now) && keys.len() < limit {
-                        keys.push(IndexKey::from_slice(entry.key()));
-                    }
-                    *first_here = entry.expires_at.min(*first_here);
-                }
-            }
-            first = first.min(*first_here);
-        }
-        self.first_expiry = first;
-        keys
     }
 
     /// Whether [`expired`](Self::expired) might find anything.
@@ -251,69 +337,34 @@ impl Index {
         self.expiring > 0 && self.first_expiry <= now
     }
 
-    /// Visits entries in hash order from `from` on, until `visit` has visited at least `count`. Returns the next
-    /// cursor, or `None` at the end of the shard.
-    pub fn scan(
-        &self,
-        from: Cursor,
-        count: usize,
-        hasher: HashKey<'_>,
-        visit: &mut dyn FnMut(&Entry),
-    ) -> Option<Cursor> {
-        let mut visited = 0;
-        let mut lower = from.first_hash();
-        let mut prefix = self.prefix(lower);
-        while prefix < self.directory.len() {
-            let leaf = &self.leaves[self.directory[prefix] as usize];
-            let mut sorted: Vec<(u64, &Entry)> = leaf
-                .entries()
-                .iter()
-                .map(|entry| (hasher(entry.key()), entry))
-                .filter(|&(hash, _)| hash >= lower)
-                .collect();
-            sorted.sort_unstable_by_key(|&(hash, _)| hash);
-            let mut rest = sorted.as_slice();
-            while let [(hash, entry), after @ ..] = rest {
-                visit(entry);
-                visited += 1;
-                rest = after;
-                // A page never ends between keys with the same cursor, or the next page would miss or repeat some.
-                if let [(next, _), ..] = after
-                    && visited >= count
-                    && Cursor::at(*next) != Cursor::at(*hash)
-                {
-                    return Some(Cursor::at(*next));
-                }
-            }
-            prefix = (prefix | (self.span(leaf) - 1)) + 1;
-            if prefix < self.directory.len() {
-                lower = self.first_hash(prefix, lower);
-                if visited >= count {
-                    return Some(Cursor::at(lower));
-                }
-            }
-        }
-        None
-    }
-
-    /// DRAM that the index occupies, bytes, including keys. Computed from capacities, without the allocator's
-    /// rounding.
+    /// DRAM that the index occupies, bytes. Computed from capacities, without the allocator's rounding.
     pub fn memory_bytes(&self) -> usize {
         self.outside_bytes
-            + self.long_keys_bytes
+            + self
+                .beside
+                .as_ref()
+                .map_or(0, |beside| beside.memory_bytes())
             + self.leaves.capacity() * size_of::<Leaf>()
             + self.first_expiries.capacity() * size_of::<Millis>()
             + self.directory.capacity() * size_of::<u32>()
             + size_of::<Self>()
     }
 
-    /// Bytes of keys that are too long for their entries.
-    pub fn long_keys_bytes(&self) -> usize {
-        self.long_keys_bytes
+    /// The numbers of an entry's leaf and of its position there. It reads no record: the place is the key's alone, or the
+    /// key is kept here.
+    #[inline]
+    fn position(&self, hash: u64, key: &[u8], located: Located) -> Option<(usize, usize)> {
+        let number = self.leaf_number(hash);
+        let mut alike = self.leaves[number].alike(hash, self.hash_bits(hash));
+        let (position, _) = alike.find(|(_, entry)| match &self.beside {
+            None => entry.place == located.location,
+            Some(beside) => beside.get(entry.place).key.as_slice() == key,
+        })?;
+        Some((number, position))
     }
 
-    fn note_deadline(&mut self, number: usize, expires_at: Millis) {
-        if expires_at != NEVER {
+    fn note_deadline(&mut self, number: usize, expires_at: Option<Millis>) {
+        if let Some(expires_at) = expires_at {
             let first = &mut self.first_expiries[number];
             *first = expires_at.min(*first);
             self.first_expiry = expires_at.min(self.first_expiry);
@@ -326,6 +377,13 @@ impl Index {
 
     fn leaf_number(&self, hash: u64) -> usize {
         self.directory[self.prefix(hash)] as usize
+    }
+
+    /// The bits of a hash that an entry keeps.
+    #[inline]
+    #[allow(clippy::cast_possible_truncation)] // HASH_BITS bits remain.
+    fn hash_bits(&self, hash: u64) -> u32 {
+        ((hash << self.skip_bits) >> (64 - HASH_BITS)) as u32
     }
 
     /// The prefix of a hash: its position in the directory.
@@ -358,13 +416,14 @@ impl Index {
         let directory_may_double = self.directory.len() < DIRECTORY_SPARE
             || self.directory.len() / DIRECTORY_PER_LEAF < self.leaves.len();
         (depth < self.depth || directory_may_double)
-            // A cursor must be able to name the hash at which a leaf begins.
+            // A cursor must be able to name the hash at which a leaf begins, and the entries must keep the next bit.
             && depth + self.skip_bits < Cursor::BITS
+            && depth < HASH_BITS
             && self.leaves.len() < u32::MAX as usize
     }
 
     /// Splits a leaf that holds `hash`, by the next bit of the hash.
-    fn split(&mut self, number: usize, hash: u64, hasher: HashKey<'_>) {
+    fn split(&mut self, number: usize, hash: u64) {
         let depth = self.leaves[number].depth + 1;
         if depth > self.depth {
             self.directory = self
@@ -376,22 +435,14 @@ impl Index {
         }
         let old = std::mem::replace(&mut self.leaves[number], Leaf::new(depth));
         self.outside_bytes -= old.memory_bytes();
-        let old = old.into_entries();
-        let bit = 1u64 << (64 - self.skip_bits - depth);
-        let their_hashes: SmallVec<[u64; LEAF_ENTRIES_MAX]> =
-            old.iter().map(|entry| hasher(entry.key())).collect();
-        let of_high = their_hashes.iter().filter(|&&hash| hash & bit != 0).count();
-        let mut halves = [old.len() - of_high, of_high].map(|entries| {
-            let mut half = Leaf::new(depth);
-            half.reserve(entries);
-            half
-        });
-        let mut first_expiries = [NEVER; 2];
-        for (entry, hash) in old.into_iter().zip(their_hashes) {
-            let half = usize::from(hash & bit != 0);
-            first_expiries[half] = first_expiries[half].min(entry.expires_at);
-            halves[half].push(hash, entry);
-        }
+        let [low, high] = old.split(1 << (HASH_BITS - depth));
+        // The deadlines stand in the records. The old leaf's bound holds for both halves, if they have any deadline.
+        let first = self.first_expiries[number];
+        let first_of = |half: &Leaf| {
+            let expires = half.entries().iter().any(Entry::has_deadline);
+            if expires { first } else { NEVER }
+        };
+        let (first_low, first_high) = (first_of(&low), first_of(&high));
         #[allow(clippy::cast_possible_truncation)] // can_split checked it.
         let added = self.leaves.len() as u32;
         if self.leaves.len() == self.leaves.capacity() {
@@ -399,13 +450,11 @@ impl Index {
             self.leaves.reserve_exact(more);
             self.first_expiries.reserve_exact(more);
         }
-        let [low, high] = halves;
         self.outside_bytes += low.memory_bytes() + high.memory_bytes();
         self.leaves[number] = low;
         self.leaves.push(high);
-        let [low, high] = first_expiries;
-        self.first_expiries[number] = low;
-        self.first_expiries.push(high);
+        self.first_expiries[number] = first_low;
+        self.first_expiries.push(first_high);
         // Of the prefixes that shared the old leaf, the upper half now refers to the new one.
         let prefixes = 1usize << (self.depth - depth + 1);
         let first = self.prefix(hash) & !(prefixes - 1);

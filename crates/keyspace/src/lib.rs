@@ -25,6 +25,7 @@ mod libraries;
 mod loading;
 mod locking;
 mod memory_check;
+mod names;
 mod ordered;
 mod prefetch;
 mod reading;
@@ -59,6 +60,7 @@ pub use eviction::{Eviction, EvictionStats};
 pub use expiry::Expiry;
 pub use gate::{Alone, Gate, NotAlone, Presence, Shared};
 pub use image::{CopyValue, Image, ImageError, ImageKey, ImageSizes, Images};
+pub use index::IndexKey;
 pub use libraries::Libraries;
 pub use loading::{LoadProgress, Loading};
 pub use memory_check::{

@@ -15,7 +15,7 @@ use parking_lot::Mutex;
 use super::collection::{ELEMENTS, ElementBatch, element_batches};
 use super::garbage::Garbage;
 use super::hashing::{SHARD_BITS, SHARDS, shard_of};
-use super::index::{Entry, Index, IndexKey};
+use super::index::{Found, Index, IndexKey, NewEntry};
 use super::shard::Table;
 use super::{DATABASES, Keyspace, KeyspaceError, Kind, Millis};
 use store::{LIBRARIES, Location, StoreError, now_ms};
@@ -379,23 +379,28 @@ impl Loading<'_> {
         for record in batch.drain(..) {
             if shard.table(record.generation).is_none() {
                 let keys = run.keys_expected(record.generation) / SHARDS;
-                let index = Index::with_leaves_for(SHARD_BITS, keys);
+                let naming = self.keyspace.naming();
+                let index = Index::with_leaves_for(SHARD_BITS, naming, keys);
                 shard
                     .tables
                     .push(Table::new(record.generation, index, None));
             }
-            let table = shard.table_for(record.generation, &self.keyspace.views);
-            let present = table.index.get(record.hash, &record.key);
-            if let Some(present) = present.map(|entry| entry.location) {
-                if self.keyspace.store.sequence(present)? > record.sequence {
+            let naming = self.keyspace.naming();
+            let table = shard.table_for(record.generation, naming, &self.keyspace.views);
+            let names = self.keyspace.names(record.generation);
+            let present = table.index.get(record.hash, &record.key, &names)?;
+            if let Some(present) = present.map(Found::located) {
+                if self.keyspace.store.sequence(present.location)? > record.sequence {
                     // Drop an older tombstone: the present record masks all that the tombstone would mask.
                     if !record.removed {
                         self.keyspace.store.release(record.location)?;
                     }
                     continue;
                 }
-                self.keyspace.store.release(present)?;
-                table.index.remove(record.hash, &record.key);
+                self.keyspace.store.release(present.location)?;
+                table
+                    .index
+                    .remove(record.hash, &record.key, present, &names);
             }
             if record.removed {
                 let last = removed.entry((record.generation, record.key)).or_default();
@@ -410,16 +415,14 @@ impl Loading<'_> {
                 self.keyspace.store.release(record.location)?;
                 continue;
             }
-            let entry = Entry::new(
-                &record.key,
-                record.kind,
-                record.location,
-                record.expires_at,
-                run.first_access,
-            );
-            table
-                .index
-                .insert(record.hash, entry, &|key| self.keyspace.hashing.hash(key));
+            let new = NewEntry {
+                key: &record.key,
+                kind: record.kind,
+                location: record.location,
+                expires_at: record.expires_at,
+                access: run.first_access,
+            };
+            table.index.insert(record.hash, new);
         }
         Ok(())
     }
@@ -471,17 +474,16 @@ impl Loading<'_> {
                 return;
             };
             self.note_anchor(&record);
-            let entry = Entry::new(
-                record.key,
-                record.kind,
-                record.location,
-                record.expires_at,
-                first_access,
-            );
-            let table = shard.table_for(record.generation, &self.keyspace.views);
-            table
-                .index
-                .insert(hash, entry, &|key| self.keyspace.hashing.hash(key));
+            let new = NewEntry {
+                key: record.key,
+                kind: record.kind,
+                location: record.location,
+                expires_at: record.expires_at,
+                access: first_access,
+            };
+            let naming = self.keyspace.naming();
+            let table = shard.table_for(record.generation, naming, &self.keyspace.views);
+            table.index.insert(hash, new);
         });
         if let Err(error) = visited.map_err(KeyspaceError::from).and(libraries) {
             for shard in &mut shards {

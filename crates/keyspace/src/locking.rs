@@ -49,11 +49,11 @@ impl<'s> Locking<'s> {
                 for (&(db, key), &hash) in keys.iter().zip(hashes) {
                     let shard = shard(&shards[numbers.partition_point(|&n| n < shard_of(hash))]);
                     let generation = self.keyspace.generations.of(db);
-                    let entry = shard.get(generation, hash, key);
+                    let found = shard.get(self.keyspace.names(generation), hash, key)?;
                     missing = missing.or(self
                         .keyspace
                         .collections()
-                        .missing_partition(hash, generation, entry)?);
+                        .missing_partition(hash, generation, found)?);
                 }
             }
             let Some(missing) = missing else {
@@ -88,10 +88,10 @@ impl<'s> Locking<'s> {
             }
             let generation = self.keyspace.generations.of(db);
             let missing = if self.keyspace.partitioned {
-                let entry = shard.get(generation, hash, key);
+                let found = shard.get(self.keyspace.names(generation), hash, key)?;
                 self.keyspace
                     .collections()
-                    .missing_partition(hash, generation, entry)?
+                    .missing_partition(hash, generation, found)?
             } else {
                 None
             };

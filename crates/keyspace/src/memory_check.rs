@@ -290,17 +290,17 @@ impl MemoryCheck<'_> {
         let hash = self.keyspace.hashing.hash(key);
         let shard = self.keyspace.locking().read_shard(shard_of(hash))?;
         let generation = self.keyspace.generations.of(db);
-        let entry = shard.get(generation, hash, key);
-        let Some(entry) = entry.filter(|entry| !entry.is_expired(now)) else {
+        let found = shard.get(self.keyspace.names(generation), hash, key)?;
+        let Some(found) = found.filter(|found| !found.is_expired(now)) else {
             return Ok(0);
         };
-        if entry.kind() == Kind::String {
-            return Ok(self.keyspace.store.stored_bytes(entry.location)?);
+        if found.kind() == Kind::String {
+            return Ok(self.keyspace.store.stored_bytes(found.location)?);
         }
         if only_strings {
             return Ok(0);
         }
-        let Some((_, collection)) = self.keyspace.collections().of(hash, generation, entry)? else {
+        let Some((_, collection)) = self.keyspace.collections().of(hash, generation, found)? else {
             return Ok(0);
         };
         let collection = collection.read();

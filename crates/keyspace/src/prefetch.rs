@@ -8,7 +8,6 @@ use smallvec::SmallVec;
 
 use super::Keyspace;
 use super::hashing::shard_of;
-use store::prefetch;
 
 /// Keys that are fetched together: about as many memory reads as a core can have under way.
 pub const PREFETCHED: usize = 16;
@@ -20,7 +19,7 @@ pub struct Ahead<'a> {
     pub db: usize,
     /// The key.
     pub key: &'a [u8],
-    /// Whether the command will read the value.
+    /// Whether the command will read the value. The index reads the key in the record anyway.
     pub value: bool,
 }
 
@@ -52,12 +51,12 @@ impl Keyspace {
         for &(hash, ahead) in &hashed {
             if let Some(shard) = self.shards[shard_of(hash)].try_read()
                 && let Some(table) = shard.table(self.generations.of(ahead.db))
-                && let Some(entry) = table.index.likely(hash)
+                && let Some(location) = table.index.likely(hash)
             {
-                // A long key lies outside its entry.
-                prefetch(entry.key().as_ptr());
                 if ahead.value {
-                    self.store.prefetch(entry.location);
+                    self.store.prefetch(location);
+                } else {
+                    self.store.prefetch_name(location);
                 }
             }
         }

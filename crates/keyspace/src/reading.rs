@@ -8,19 +8,19 @@ pub use strings::StringView;
 
 use super::clock::Clock;
 use super::hashing::shard_of;
-use super::index::Entry;
+use super::index::Found;
 use super::locking::Several;
 use super::{Access, Ahead, KeyInfo, Keyspace, KeyspaceError, Millis, PREFETCHED, Value};
 
-impl Entry {
-    pub(super) fn info(&self, now: Millis, clock: Clock) -> KeyInfo {
+impl Found<'_> {
+    pub(super) fn info(self, now: Millis, clock: Clock) -> KeyInfo {
         let (idle_s, frequency) = match clock {
-            Clock::Recency => (Some(self.idle_s(now)), None),
-            Clock::Frequency(lfu) => (None, Some(lfu.count(self.accessed(), now))),
+            Clock::Recency => (Some(self.entry.idle_s(now)), None),
+            Clock::Frequency(lfu) => (None, Some(lfu.count(self.entry.accessed(), now))),
         };
         KeyInfo {
             kind: self.kind(),
-            expires_at: self.expires_at(),
+            expires_at: self.expires_at,
             idle_s,
             frequency,
         }
@@ -38,12 +38,12 @@ impl Keyspace {
         self.expiry().on_access(db, key, access.now)?;
         let hash = self.hashing.hash(key);
         let shard = self.locking().read_shard(shard_of(hash))?;
-        let entry = shard.get(self.generations.of(db), hash, key);
-        Ok(self.expiry().live(entry, access.now).map(|entry| {
+        let found = shard.get(self.names(self.generations.of(db)), hash, key)?;
+        Ok(self.expiry().live(found, access.now).map(|found| {
             let clock = self.eviction.clock();
-            let info = entry.info(access.now, clock);
+            let info = found.info(access.now, clock);
             if access.touch {
-                entry.touch(access.now, clock);
+                found.entry.touch(access.now, clock);
             }
             info
         }))
@@ -63,9 +63,9 @@ impl Keyspace {
         let hash = self.hashing.hash(key);
         let shard = self.locking().read_shard(shard_of(hash))?;
         let generation = self.generations.of(db);
-        let entry = shard.get(generation, hash, key);
-        let entry = self.expiry().live(entry, access.now);
-        self.reading().value(hash, generation, entry, access, f)
+        let found = shard.get(self.names(generation), hash, key)?;
+        let found = self.expiry().live(found, access.now);
+        self.reading().value(hash, generation, found, access, f)
     }
 
     /// Reads several keys at one moment; they may repeat and lie in different databases. `each` gets the live value of
@@ -85,12 +85,11 @@ impl Keyspace {
         for (&(db, key), &hash) in keys.iter().zip(&hashes) {
             let shard = &shards[numbers.partition_point(|&number| number < shard_of(hash))];
             let generation = self.generations.of(db);
-            let entry = self
-                .expiry()
-                .live(shard.get(generation, hash, key), access.now);
+            let found = shard.get(self.names(generation), hash, key)?;
+            let found = self.expiry().live(found, access.now);
             let read = self
                 .reading()
-                .value(hash, generation, entry, access, |value| {
+                .value(hash, generation, found, access, |value| {
                     each(Some(value));
                 })?;
             if read.is_none() {
@@ -127,22 +126,24 @@ impl Reading<'_> {
         self,
         hash: u64,
         generation: u32,
-        entry: Option<&Entry>,
+        found: Option<Found<'_>>,
         access: Access,
         f: impl FnOnce(Value<'_>) -> R,
     ) -> Result<Option<R>, KeyspaceError> {
-        let Some(entry) = entry else {
+        let Some(found) = found else {
             return Ok(None);
         };
         if access.touch {
-            entry.touch(access.now, self.keyspace.eviction.clock());
+            found
+                .entry
+                .touch(access.now, self.keyspace.eviction.clock());
         }
         let mut f = Some(f);
         let mut result = None;
-        let record = self.keyspace.hashing.record(hash, generation, entry.key());
+        let record = self.keyspace.hashing.record(hash, generation, found.key);
         self.keyspace
             .store
-            .read(record, entry.location, &mut |value| {
+            .read(record, found.location, &mut |value| {
                 result = f.take().map(|f| f(value));
             })?;
         Ok(result)

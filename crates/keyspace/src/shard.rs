@@ -5,11 +5,12 @@ use std::sync::Arc;
 use super::clock::Clock;
 use super::collection::SharedCollection;
 use super::hashing::SHARD_BITS;
-use super::index::{Entry, Index};
+use super::index::{Entry, Found, Index, Located, Names, Naming, NewEntry};
+use super::names::RecordNames;
 use super::ordered::{OrderedView, Views};
 use super::waiting::Queues;
 use super::watching::Watchers;
-use store::Location;
+use store::{Location, StoreError};
 
 /// One generation's keys in one shard.
 #[derive(Debug)]
@@ -63,19 +64,39 @@ impl Shard {
             .find(|table| table.generation == generation)
     }
 
-    /// The entry of a key, expired or not.
-    pub fn get(&self, generation: u32, hash: u64, key: &[u8]) -> Option<&Entry> {
-        self.table(generation)?.index.get(hash, key)
+    /// The entry of a key of the generation that `names` are of, expired or not.
+    #[inline]
+    pub fn get<'a>(
+        &'a self,
+        names: RecordNames<'_>,
+        hash: u64,
+        key: &'a [u8],
+    ) -> Result<Option<Found<'a>>, StoreError> {
+        match self.table(names.generation) {
+            None => Ok(None),
+            Some(table) => table.index.get(hash, key, &names),
+        }
+    }
+
+    /// The entry that a look-up has found.
+    #[inline]
+    pub fn at(
+        &self,
+        generation: u32,
+        (hash, key): (u64, &[u8]),
+        located: Located,
+    ) -> Option<&Entry> {
+        self.table(generation)?.index.at(hash, key, located)
     }
 
     /// The table of a generation. A new one gets the generation's ordered view, if there is one.
-    pub fn table_for(&mut self, generation: u32, views: &Views) -> &mut Table {
+    pub fn table_for(&mut self, generation: u32, naming: Naming, views: &Views) -> &mut Table {
         let position = self
             .tables
             .iter()
             .position(|table| table.generation == generation)
             .unwrap_or_else(|| {
-                let index = Index::new(SHARD_BITS);
+                let index = Index::new(SHARD_BITS, naming);
                 let table = Table::new(generation, index, views.get(generation));
                 self.tables.push(table);
                 self.tables.len() - 1
@@ -101,6 +122,8 @@ pub struct IndexPut<'a> {
     pub kind: super::Kind,
     pub location: Location,
     pub expires_at: Option<super::Millis>,
+    /// Where the key was found before; `None` if it is new.
+    pub was: Option<Located>,
     pub access: super::Access,
     /// Whether the key was past its deadline, so that it counts as a new key.
     pub renewed: bool,
@@ -118,9 +141,9 @@ impl Table {
     }
 
     /// The collection of a key, if it is the collection that was changed last.
-    pub(super) fn recent(&self, hash: u64, entry: &Entry) -> Option<(u64, &SharedCollection)> {
+    pub(super) fn recent(&self, hash: u64, anchor: Location) -> Option<(u64, &SharedCollection)> {
         let recent = self.recent.as_ref()?;
-        let same = recent.hash == hash && recent.anchor == entry.location;
+        let same = recent.hash == hash && recent.anchor == anchor;
         same.then_some((recent.id, &recent.collection))
     }
 
@@ -140,37 +163,51 @@ impl Table {
         });
     }
 
-    /// Records a key's new value and its location. `hash_of` hashes the keys that the index moves.
-    pub(super) fn put(&mut self, put: IndexPut<'_>, clock: Clock, hash_of: &dyn Fn(&[u8]) -> u64) {
+    /// Records a key's new value and its location; returns where a look-up would find it.
+    pub(super) fn put(&mut self, put: IndexPut<'_>, clock: Clock) -> Located {
         let IndexPut {
             hash,
             key,
             kind,
             location,
             expires_at,
+            was,
             access,
             renewed,
         } = put;
         self.recent = None;
-        if let Some(entry) = self.index.replace(hash, key, kind, location, expires_at) {
-            if renewed {
-                entry.renew(access.now, clock);
-            } else if access.touch {
-                entry.touch(access.now, clock);
+        let replace = |was| {
+            self.index
+                .replace(hash, key, was, kind, location, expires_at)
+        };
+        if let Some(now) = was.and_then(replace) {
+            if let Some(entry) = self.index.at(hash, key, now) {
+                if renewed {
+                    entry.renew(access.now, clock);
+                } else if access.touch {
+                    entry.touch(access.now, clock);
+                }
             }
-            return;
+            return now;
         }
-        let entry = Entry::new(key, kind, location, expires_at, clock.first(access.now));
-        self.index.insert(hash, entry, hash_of);
+        let new = NewEntry {
+            key,
+            kind,
+            location,
+            expires_at,
+            access: clock.first(access.now),
+        };
+        let now = self.index.insert(hash, new);
         if let Some(view) = &self.view {
             view.insert(key);
         }
+        now
     }
 
-    /// Forgets a key.
-    pub fn forget(&mut self, hash: u64, key: &[u8]) {
+    /// Forgets a key that a look-up has found.
+    pub fn forget(&mut self, hash: u64, key: &[u8], located: Located, names: &dyn Names) {
         self.recent = None;
-        self.index.remove(hash, key);
+        self.index.remove(hash, key, located, names);
         if let Some(view) = &self.view {
             view.remove(key);
         }

@@ -1,6 +1,6 @@
 //! Tells others of a write: transactions that watch the key, clients that cache it, and subscribers to events.
 
-use super::index::Entry;
+use super::index::Located;
 use super::shard::Shard;
 use super::{Access, EventClass, Keyspace};
 
@@ -13,10 +13,10 @@ pub(super) enum Before {
 }
 
 impl Before {
-    pub(super) fn of(entry: Option<&Entry>, access: Access) -> Self {
-        match entry {
+    pub(super) fn of(located: Option<Located>, access: Access) -> Self {
+        match located {
             None => Before::Absent,
-            Some(entry) if entry.is_expired(access.now) => Before::Expired,
+            Some(located) if located.is_expired(access.now) => Before::Expired,
             Some(_) => Before::Live,
         }
     }

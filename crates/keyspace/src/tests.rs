@@ -7,6 +7,7 @@ mod faults;
 mod images;
 mod streams;
 mod strings;
+mod unreadable;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;

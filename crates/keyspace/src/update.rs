@@ -34,7 +34,7 @@ pub(crate) use writing::Writing;
 use several::{Notice, Staged};
 
 use super::hashing::shard_of;
-use super::index::Entry;
+use super::index::Located;
 use super::shard::{IndexPut, Shard};
 use super::telling::{Before, Telling};
 use super::{Access, EventClass, Keyspace, KeyspaceError, Kind, Millis, RecordKind, memory_check};
@@ -84,8 +84,8 @@ impl KeyWrite<'_> {
 #[derive(Clone, Copy)]
 struct Current {
     was: Before,
-    /// The kind of its value and the location of its record; `None` if the key is absent.
-    stored: Option<(Kind, Location)>,
+    /// Where the index has it; `None` if the key is absent.
+    stored: Option<Located>,
 }
 
 /// Records that the store writes in one step.
@@ -106,7 +106,7 @@ impl Keyspace {
     ) -> Result<R, E> {
         self.expiry().on_access(db, key, access.now)?;
         let (mut shard, locked) = self.locking().lock_key(db, key, access)?;
-        let mut key = KeyUpdate::new(self, &mut shard, locked, access);
+        let mut key = KeyUpdate::new(self, &mut shard, locked, access)?;
         let result = f(&mut key);
         key.add_dirty();
         result
@@ -125,10 +125,10 @@ impl Keyspace {
             let (shard, locked) = self.locking().lock_key(db, key, access)?;
             let numbers = Each::from_buf([shard_of(locked.hash)]);
             let shards = (numbers, Each::from_buf([shard]));
-            Update::new(self, shards, Each::from_buf([locked]), access)
+            Update::new(self, shards, Each::from_buf([locked]), access)?
         } else {
             let (shards, keys) = self.locking().lock_keys(keys, access)?;
-            Update::new(self, shards, keys, access)
+            Update::new(self, shards, keys, access)?
         };
         update.open_collections()?;
         memory_check::take_refused_bytes();
@@ -145,12 +145,13 @@ impl Keyspace {
 }
 
 impl Current {
-    /// The present state of a key. Each call looks it up once, for all its steps.
+    /// The present state of a key. Each call looks it up once, for all its steps: after step 3 the old record may be gone,
+    /// so that nobody can look by its name.
     #[inline]
-    fn of(entry: Option<&Entry>, access: Access) -> Self {
+    fn of(stored: Option<Located>, access: Access) -> Self {
         Self {
-            was: Before::of(entry, access),
-            stored: entry.map(|entry| (entry.kind(), entry.location)),
+            was: Before::of(stored, access),
+            stored,
         }
     }
 }
@@ -159,7 +160,7 @@ impl<'v> KeyWrite<'v> {
     /// Step 3: the write to the store; `None` if there is nothing to write.
     #[inline]
     fn write(self, record: RecordKey<'v>, current: Current) -> Option<Write<'v>> {
-        let previous = current.stored.map(|(_, location)| location);
+        let previous = current.stored.map(|stored| stored.location);
         let location = previous.unwrap_or_default();
         Some(match self {
             KeyWrite::Nothing => return None,
@@ -192,7 +193,7 @@ impl<'v> KeyWrite<'v> {
 
 /// The steps that each key takes.
 impl Writing<'_> {
-    /// Step 4: records in the index where the record of a key lies now.
+    /// Step 4: records in the index where the record of a key lies now. Returns where a look-up would find the key.
     #[inline]
     fn index(
         self,
@@ -202,7 +203,7 @@ impl Writing<'_> {
         current: Current,
         location: Location,
         access: impl FnOnce() -> Access,
-    ) {
+    ) -> Option<Located> {
         let LockedKey {
             key,
             hash,
@@ -215,46 +216,44 @@ impl Writing<'_> {
             } => (kind.kind, expires_at),
             KeyWrite::Patch { expires_at, .. } => (Kind::String, expires_at),
             KeyWrite::SetExpiry { expires_at } => {
-                if let Some((kind, _)) = current.stored
-                    && let Some(table) = shard.table_mut(generation)
-                {
-                    let index = &mut table.index;
-                    index.replace(hash, key, kind, location, expires_at);
-                }
-                return;
+                let stored = current.stored?;
+                let index = &mut shard.table_mut(generation)?.index;
+                return index.replace(hash, key, stored, stored.kind, location, expires_at);
             }
             KeyWrite::Remove => {
-                if let Some(table) = shard.table_mut(generation) {
-                    table.forget(hash, key);
+                if let Some(stored) = current.stored
+                    && let Some(table) = shard.table_mut(generation)
+                {
+                    table.forget(hash, key, stored, &self.keyspace.names(generation));
                 }
-                return;
+                return None;
             }
             KeyWrite::Nothing => {
                 let access = access();
-                if let Some(entry) = shard.get(generation, hash, key)
+                if let Some(stored) = current.stored
                     && access.touch
+                    && let Some(entry) = shard.at(generation, (hash, key), stored)
                 {
                     entry.touch(access.now, self.keyspace.eviction.clock());
                 }
-                return;
+                return current.stored;
             }
         };
-        if self.keyspace.retains {
+        self.keyspace.retains.then(|| {
             let put = IndexPut {
                 hash,
                 key,
                 kind,
                 location,
                 expires_at,
+                was: current.stored,
                 access: access(),
                 renewed: current.was == Before::Expired,
             };
-            let Keyspace { hashing, views, .. } = self.keyspace;
-            let table = shard.table_for(generation, views);
-            table.put(put, self.keyspace.eviction.clock(), &|key| {
-                hashing.hash(key)
-            });
-        }
+            let naming = self.keyspace.naming();
+            let table = shard.table_for(generation, naming, &self.keyspace.views);
+            table.put(put, self.keyspace.eviction.clock())
+        })
     }
 }
 
@@ -288,14 +287,14 @@ impl KeyUpdate<'_> {
             generation,
         } = locked;
         if keyspace.images().is_taken() {
-            keyspace.images().keep(self.shard, generation, hash, key);
+            let images = keyspace.images();
+            images.keep(generation, hash, key, self.found());
         }
-        let entry = self.entry();
-        let current = Current::of(entry, self.access);
+        let current = Current::of(self.stored, self.access);
         // If the change removes an anchor, its collection goes too.
-        let unanchored = match (entry, change) {
-            (Some(entry), KeyWrite::Put { .. } | KeyWrite::Remove) => {
-                keyspace.collections().id_of(hash, generation, entry)?
+        let unanchored = match (self.found(), change) {
+            (Some(found), KeyWrite::Put { .. } | KeyWrite::Remove) => {
+                keyspace.collections().id_of(hash, generation, found)?
             }
             _ => None,
         };
@@ -309,7 +308,7 @@ impl KeyUpdate<'_> {
             .store(&[write], &mut locations, self.access.now)?;
         let [location] = locations;
         let access = || next_access(self.access, &self.touched);
-        keyspace
+        self.stored = keyspace
             .writing()
             .index(self.shard, locked, change, current, location, access);
         if let Some(id) = unanchored {
@@ -347,7 +346,7 @@ impl<'a> Update<'a> {
         let mut changes = self.last_staged();
         // An absent key need not be removed.
         changes.retain(|&mut (i, staged)| {
-            !matches!(staged, Staged::Remove) || self.keys.entry(i).is_some()
+            !matches!(staged, Staged::Remove) || self.keys.stored(i).is_some()
         });
         if changes.is_empty() {
             self.tell(Written::default());
@@ -384,7 +383,7 @@ impl<'a> Update<'a> {
     /// Step 3: writes the records of keys, then those of elements, in one step. Returns their locations.
     fn write(&self, changes: &[(usize, Staged)]) -> Result<SmallVec<[Location; 4]>, KeyspaceError> {
         let key_write = |&(i, staged): &(usize, Staged)| {
-            let current = Current::of(self.keys.entry(i), self.keys.access);
+            let current = Current::of(self.keys.stored(i), self.keys.access);
             let change = staged.key_write(&self.values);
             change.write(self.keys.record(i), current)
         };
@@ -416,7 +415,7 @@ impl<'a> Update<'a> {
                 (location, locations) = (first, others);
             }
             let (keyspace, locked, access) = (self.keys.keyspace, self.keys[i], self.keys.access);
-            let current = Current::of(self.keys.entry(i), access);
+            let current = Current::of(self.keys.stored(i), access);
             let was = match staged {
                 // A key without a new anchor whose elements change is live.
                 Staged::Elements => Before::Live,

@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use lock_order::{Mutex, Rank};
 
 use super::hashing::shard_of;
-use super::index::IndexKey;
+use super::index::{Found, IndexKey};
 use super::shard::Shard;
 use super::{Access, Keyspace, KeyspaceError, Kind, Millis};
 use store::now_ms;
@@ -161,8 +161,9 @@ impl Waiting<'_> {
     ) -> Result<(), KeyspaceError> {
         let hash = self.keyspace.hashing.hash(key);
         let mut shard = self.keyspace.locking().write_shard(shard_of(hash))?;
-        let entry = shard.get(self.keyspace.generations.of(ticket.db), hash, key);
-        let has_value = self.keyspace.expiry().live(entry, now).is_some();
+        let names = self.keyspace.names(self.keyspace.generations.of(ticket.db));
+        let found = shard.get(names, hash, key)?;
+        let has_value = self.keyspace.expiry().live(found, now).is_some();
         let name = (ticket.db, key.clone());
         let queues = &mut shard.queues.get_or_insert_default().0;
         let queue = queues.entry(name).or_insert_with(|| {
@@ -250,7 +251,9 @@ impl Waiting<'_> {
                 continue;
             }
             let generation = self.keyspace.generations.of(db);
-            let has_value = shard.get(generation, hash, key).is_some();
+            let found = shard.get(self.keyspace.names(generation), hash, key);
+            // The thread that serves the key finds out that it cannot be read.
+            let has_value = found.map_or(true, |found| found.is_some());
             if has_value || queue.needs_value() {
                 self.mark(queue, db, key);
             }
@@ -314,12 +317,14 @@ impl Waiting<'_> {
         let (db, key) = name;
         let hash = self.keyspace.hashing.hash(key);
         let shard = &mut *self.keyspace.shards[shard_of(hash)].write();
-        let entry = shard.get(self.keyspace.generations.of(*db), hash, key);
-        let kind = self
-            .keyspace
-            .expiry()
-            .live(entry, now_ms())
-            .map(super::index::Entry::kind);
+        let names = self.keyspace.names(self.keyspace.generations.of(*db));
+        let found = shard.get(names, hash, key).unwrap_or_else(|error| {
+            // The clients go on waiting; a command that reads the key tells its client.
+            tracing::error!(%error, "a key that clients wait for could not be read");
+            None
+        });
+        let live = self.keyspace.expiry().live(found, now_ms());
+        let kind = live.map(Found::kind);
         let queue = shard.queues.as_mut()?.0.get_mut(name)?;
         loop {
             if last == 0 {

@@ -5,7 +5,6 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use super::hashing::{SHARD_BITS, SHARDS, shard_of};
-use super::index::Entry;
 use super::ordered::OrderedView;
 use super::{Access, Cursor, KeyInfo, Keyspace, KeyspaceError, Kind, Millis, Range, Value};
 
@@ -45,17 +44,13 @@ impl Walk<'_> {
             let shard = self.keyspace.locking().read_shard(number)?;
             if let Some(table) = shard.table(self.keyspace.generations.of(db)) {
                 let left = count - visited;
-                let next = table.index.scan(
-                    from,
-                    left,
-                    &|key| self.keyspace.hashing.hash(key),
-                    &mut |entry: &Entry| {
-                        visited += 1;
-                        if !self.keyspace.expiry().has_passed(entry, now) {
-                            visit(entry.key(), entry.info(now, clock));
-                        }
-                    },
-                );
+                let names = self.keyspace.names(table.generation);
+                let next = table.index.scan(from, left, &names, &mut |found| {
+                    visited += 1;
+                    if !self.keyspace.expiry().has_passed(found.expires_at, now) {
+                        visit(found.key, found.info(now, clock));
+                    }
+                })?;
                 if next.is_some() {
                     return Ok(next);
                 }
@@ -253,8 +248,8 @@ impl Walk<'_> {
                 let mut shard = self.keyspace.locking().write_shard(number)?;
                 if let Some(table) = shard.table_mut(generation) {
                     table.view = Some(Arc::clone(&view));
-                    for entry in table.index.iter() {
-                        view.insert(entry.key());
+                    for named in table.index.walk(self.keyspace.names(generation)) {
+                        view.insert(&named?.key);
                     }
                 }
             }

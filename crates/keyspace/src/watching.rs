@@ -80,9 +80,9 @@ impl Watching<'_> {
         }
         let hash = self.keyspace.hashing.hash(key);
         let mut shard = self.keyspace.locking().write_shard(shard_of(hash))?;
-        let was_expired = shard
-            .get(self.keyspace.generations.of(db), hash, key)
-            .is_some_and(|entry| entry.is_expired(now));
+        let names = self.keyspace.names(self.keyspace.generations.of(db));
+        let found = shard.get(names, hash, key)?;
+        let was_expired = found.is_some_and(|found| found.is_expired(now));
         let all = shard.watchers.get_or_insert_default();
         all.0.entry(name.clone()).or_default().push(Watcher {
             changed: Arc::clone(&watches.changed),
@@ -122,8 +122,11 @@ impl Watching<'_> {
             let (db, key) = name;
             let hash = self.keyspace.hashing.hash(key);
             let shard = self.keyspace.locking().read_shard(shard_of(hash))?;
-            let entry = shard.get(self.keyspace.generations.of(*db), hash, key);
-            if entry.is_some_and(|entry| self.keyspace.expiry().has_passed(entry, now))
+            let names = self.keyspace.names(self.keyspace.generations.of(*db));
+            let deadline = shard
+                .get(names, hash, key)?
+                .and_then(|found| found.expires_at);
+            if self.keyspace.expiry().has_passed(deadline, now)
                 && let Some(watchers) = shard.watchers.as_ref().and_then(|all| all.0.get(name))
                 && watchers.iter().any(|watcher| {
                     !watcher.was_expired && Arc::ptr_eq(&watcher.changed, &watches.changed)
@@ -143,13 +146,18 @@ impl Watching<'_> {
         };
         for ((_, key), watchers) in all.0.iter().filter(|((watched, _), _)| *watched == db) {
             let hash = self.keyspace.hashing.hash(key);
-            let held = |db: usize| shard.get(self.keyspace.generations.of(db), hash, key);
+            let held = |db: usize| {
+                let names = self.keyspace.names(self.keyspace.generations.of(db));
+                // A key whose record cannot be read counts as changed: the transaction then fails.
+                let found = shard.get(names, hash, key);
+                found.map_or(true, |found| found.is_some())
+            };
             for watcher in watchers {
-                let is_there = match (held(db), other.and_then(held)) {
-                    (None, None) => false,
+                let is_there = match (held(db), other.is_some_and(held)) {
+                    (false, false) => false,
                     // The key was gone before and is gone now.
-                    (Some(_), None) => !watcher.was_expired,
-                    (_, Some(_)) => true,
+                    (true, false) => !watcher.was_expired,
+                    (_, true) => true,
                 };
                 if is_there {
                     watcher.changed.store(true, Ordering::Release);

@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use super::{
-    Abilities, Fill, Generations, Gone, Location, OnPiece, OnRecord, OnValue, RecordKey, Relocate,
-    Store, StoreError, Upkeep, Usage, Visited, Worked, Write,
+    Abilities, Fill, Generations, Gone, Location, OnName, OnPiece, OnRecord, OnValue, RecordKey,
+    Relocate, Store, StoreError, Upkeep, Usage, Visited, Worked, Write,
 };
 use crate::model::{Millis, Range};
 
@@ -17,6 +17,8 @@ pub struct Faults {
     pub failing_write: AtomicU64,
     /// The same for commits.
     pub failing_commit: AtomicU64,
+    /// The same for readings of a record's name.
+    pub failing_name: AtomicU64,
 }
 
 impl Faults {
@@ -26,6 +28,7 @@ impl Faults {
             inner,
             failing_write: AtomicU64::new(0),
             failing_commit: AtomicU64::new(0),
+            failing_name: AtomicU64::new(0),
         })
     }
 }
@@ -72,6 +75,25 @@ impl Store for Arc<Faults> {
         f: OnValue<'_>,
     ) -> Result<bool, StoreError> {
         self.inner.read(record, location, f)
+    }
+
+    fn read_named(
+        &self,
+        record: RecordKey<'_>,
+        location: Location,
+        f: OnValue<'_>,
+    ) -> Result<bool, StoreError> {
+        if fails(&self.failing_name) {
+            return Err(StoreError::Damaged("the test lets it fail".to_owned()));
+        }
+        self.inner.read_named(record, location, f)
+    }
+
+    fn name(&self, location: Location, f: OnName<'_>) -> Result<(), StoreError> {
+        if fails(&self.failing_name) {
+            return Err(StoreError::Damaged("the test lets it fail".to_owned()));
+        }
+        self.inner.name(location, f)
     }
 
     fn is_large(&self, location: Location) -> bool {

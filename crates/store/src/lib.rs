@@ -32,7 +32,7 @@ use std::time::{Duration, Instant};
 pub use backup::{BackupError, BackupJob, remove_unfinished_backups};
 pub use change::Change;
 pub use error::StoreError;
-pub use model::{DATABASES, Kind, Millis, Range, RecordKind, StringForm, Value, now_ms};
+pub use model::{DATABASES, Kind, Millis, Name, Range, RecordKind, StringForm, Value, now_ms};
 pub use open::{
     Examined, LayoutChoice, OpenError, Options, examine, open, rehearse, rehearse_anyway,
 };
@@ -259,6 +259,9 @@ pub struct Usage {
 /// Called with a record's value.
 pub type OnValue<'f> = &'f mut dyn FnMut(Value<'_>);
 
+/// Called with the name of a record.
+pub type OnName<'f> = &'f mut dyn FnMut(Name<'_>);
+
 /// Called with a piece of a value; `Break` ends the reading.
 pub type OnPiece<'f> = &'f mut dyn FnMut(&[u8]) -> ControlFlow<()>;
 
@@ -300,6 +303,23 @@ pub trait Store: Send + Sync {
         location: Location,
         f: OnValue<'_>,
     ) -> Result<bool, StoreError>;
+
+    /// As [`read`](Self::read), of a value that is not [large](Self::is_large). Does not call `f` and returns `false` if the
+    /// record there has another name. Only for stores that are not [partitioned](Abilities::partitioned).
+    fn read_named(
+        &self,
+        _record: RecordKey<'_>,
+        _location: Location,
+        _f: OnValue<'_>,
+    ) -> Result<bool, StoreError> {
+        Err(StoreError::NotSupported)
+    }
+
+    /// Calls `f` once with the name that a value's record has. Fails if no value begins there. Only for stores that are not
+    /// [partitioned](Abilities::partitioned).
+    fn name(&self, _location: Location, _f: OnName<'_>) -> Result<(), StoreError> {
+        Err(StoreError::NotSupported)
+    }
 
     /// Where a record lies that [`visit`](Self::visit) has not shown yet; `None` if there is none. Its bytes are checked.
     /// Only for [partitioned](Abilities::partitioned) stores.
@@ -369,6 +389,9 @@ pub trait Store: Send + Sync {
     /// Asks the processor to fetch a record into its cache ahead of a read.
     fn prefetch(&self, _location: Location) {}
 
+    /// The same, ahead of a read of its [name](Self::name) alone.
+    fn prefetch_name(&self, _location: Location) {}
+
     /// Stages `writes` as one atomic change and sets `locations` (as many as `writes`) to where each record lies then.
     /// On an error none of the writes happens.
     fn write(&self, writes: &[Write<'_>], locations: &mut [Location]) -> Result<(), StoreError>;
@@ -388,7 +411,9 @@ pub trait Store: Send + Sync {
         Ok(())
     }
 
-    /// Drops a record that counts as absent already, because of `gone`.
+    /// Drops a record that counts as absent already, because of `gone`. If the store is not
+    /// [partitioned](Abilities::partitioned) and the record was flushed, the beginning of its key is enough of a name, as
+    /// long as no live record of its generation has the same.
     fn forget(
         &self,
         record: RecordKey<'_>,

@@ -22,6 +22,17 @@ pub struct Value<'a> {
     pub bytes: &'a [u8],
 }
 
+/// The name of a stored value, borrowed from its record.
+#[derive(Clone, Copy, Debug)]
+pub struct Name<'a> {
+    /// The generation that the record belongs to.
+    pub generation: u32,
+    /// The user's key.
+    pub key: &'a [u8],
+    /// Deadline, or `None` if it has none.
+    pub expires_at: Option<Millis>,
+}
+
 /// Now, in milliseconds since the Unix epoch.
 pub fn now_ms() -> Millis {
     std::time::SystemTime::now()

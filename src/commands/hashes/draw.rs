@@ -30,8 +30,8 @@ pub(in crate::commands) static COMMANDS: &[Row] =
 fn hrandfield(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     let Some(count) = args.get(2) else {
         ctx.hash(&args[1], |hash, out| {
-            match hash.and_then(|hash| hash.draw()) {
-                Some(name) => out.bulk(name),
+            match hash.map(|hash| hash.draw()).transpose()?.flatten() {
+                Some(name) => out.bulk(&name),
                 None => out.null(),
             }
             Ok(())
@@ -52,7 +52,7 @@ fn hrandfield(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
             out.array_header(0);
             return Ok(());
         };
-        let names = draw_names(hash, draw);
+        let names = draw_names(hash, draw)?;
         let paired = with_values && out.protocol == Protocol::Resp3;
         let flat = with_values && !paired;
         out.array_header(names.len() * (1 + usize::from(flat)));
@@ -63,9 +63,10 @@ fn hrandfield(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
             if paired {
                 out.array_header(2);
             }
-            out.bulk(name);
+            let name = name?;
+            out.bulk(&name);
             if with_values {
-                hash.get(name, |value| out.bulk(value))?;
+                hash.get(&name, |value| out.bulk(value))?;
             }
         }
         Ok(())

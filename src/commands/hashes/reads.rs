@@ -148,8 +148,10 @@ fn hgetall(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
 fn hkeys(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     ctx.hash(&args[1], |hash, out| {
         out.array_header(hash.map_or(0, |hash| hash.len()));
-        for name in hash.into_iter().flat_map(|hash| hash.names()) {
-            out.bulk(name);
+        if let Some(hash) = hash {
+            for name in hash.names()? {
+                out.bulk(&name?);
+            }
         }
         Ok(())
     })?;
@@ -178,7 +180,8 @@ fn hlen(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
 
 fn hexists(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     let exists = ctx.hash(&args[1], |hash, _| {
-        Ok(hash.is_some_and(|hash| hash.contains(&args[2])))
+        let exists = hash.map(|hash| hash.contains(&args[2])).transpose()?;
+        Ok(exists.unwrap_or(false))
     })?;
     Ok(Reply::Integer(exists.into()).into())
 }
@@ -200,7 +203,7 @@ fn hscan(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
             if step.wants(name) {
                 names.push(name.to_vec());
             }
-        });
+        })?;
         for name in names {
             step.push(&name);
             hash.get(&name, |value| step.push(value))?;

@@ -89,7 +89,7 @@ fn set(ctx: &mut Context<'_>, args: Args<'_>, name: &str) -> Result<usize, Comma
 
 fn hsetnx(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     let set = ctx.change_hash(&args[1], "hset", |hash| {
-        if hash.contains(&args[2]) {
+        if hash.contains(&args[2])? {
             return Ok((false, 0));
         }
         hash.put(&args[2], &args[3])?;

@@ -9,7 +9,7 @@ use crate::commands::numkeys::Counted;
 use crate::commands::row::Row;
 use crate::commands::sources::{self, DESTINATION};
 use crate::commands::{CommandError, CommandResult, Context, Outcome};
-use crate::keyspace::{Encoding, EventClass, Fields, KeyspaceError, Kind, View};
+use crate::keyspace::{Encoding, EventClass, Fields, IndexKey, KeyspaceError, Kind, View};
 use crate::numbers::parse_i64;
 use crate::protocol::{Args, Reply};
 
@@ -106,18 +106,23 @@ enum Operation {
 }
 
 /// The names are as the pool's seed has them: nobody can choose them to collide here and not there.
-type Members<'a> = HashSet<&'a [u8], FixedState>;
+type Members = HashSet<IndexKey, FixedState>;
 
 impl Operation {
     /// The members of the result, each once, until `each` says that it has enough.
-    fn run<'a>(self, sets: &[Option<Fields<'a>>], mut each: impl FnMut(&'a [u8]) -> bool) {
+    fn run(
+        self,
+        sets: &[Option<Fields<'_>>],
+        mut each: impl FnMut(IndexKey) -> bool,
+    ) -> Result<(), KeyspaceError> {
         match self {
             Operation::Union => {
                 let mut seen = Members::default();
                 for set in sets.iter().flatten() {
-                    for member in set.names() {
-                        if seen.insert(member) && !each(member) {
-                            return;
+                    for member in set.names()? {
+                        let member = member?;
+                        if seen.insert(member.clone()) && !each(member) {
+                            return Ok(());
                         }
                     }
                 }
@@ -125,30 +130,42 @@ impl Operation {
             Operation::Intersection => {
                 // A set that is missing is empty.
                 let Some(mut sets) = sets.iter().copied().collect::<Option<Vec<_>>>() else {
-                    return;
+                    return Ok(());
                 };
                 sets.sort_by_key(Fields::len);
                 let Some((smallest, others)) = sets.split_first() else {
-                    return;
+                    return Ok(());
                 };
-                for member in smallest.names() {
-                    if others.iter().all(|set| set.contains(member)) && !each(member) {
-                        return;
+                'members: for member in smallest.names()? {
+                    let member = member?;
+                    for set in others {
+                        if !set.contains(&member)? {
+                            continue 'members;
+                        }
+                    }
+                    if !each(member) {
+                        return Ok(());
                     }
                 }
             }
             Operation::Difference => {
                 let Some((Some(first), others)) = sets.split_first() else {
-                    return;
+                    return Ok(());
                 };
-                for member in first.names() {
-                    let in_others = others.iter().flatten().any(|set| set.contains(member));
-                    if !in_others && !each(member) {
-                        return;
+                'members: for member in first.names()? {
+                    let member = member?;
+                    for set in others.iter().flatten() {
+                        if set.contains(&member)? {
+                            continue 'members;
+                        }
+                    }
+                    if !each(member) {
+                        return Ok(());
                     }
                 }
             }
         }
+        Ok(())
     }
 }
 
@@ -182,7 +199,7 @@ fn reply(ctx: &mut Context<'_>, args: Args<'_>, operation: Operation) -> Command
         operation.run(&sets, |member| {
             members.push(member);
             true
-        });
+        })?;
         let is_sorted = |set: &Fields<'_>| set.encoding() == Encoding::Integers;
         if sets.iter().flatten().all(is_sorted) {
             // Redis collects them in a sorted set of integers.
@@ -190,7 +207,7 @@ fn reply(ctx: &mut Context<'_>, args: Args<'_>, operation: Operation) -> Command
         }
         out.set_header(members.len());
         for member in members {
-            out.bulk(member);
+            out.bulk(&member);
         }
         Ok(())
     })?;
@@ -212,7 +229,7 @@ fn sintercard(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
         Operation::Intersection.run(&sets(views)?, |_| {
             count += 1;
             count < limit
-        });
+        })?;
         Ok(count)
     })?;
     Ok(Reply::count(count).into())
@@ -260,9 +277,9 @@ fn store(
         let mut new = keys.build(DESTINATION, Kind::Set);
         let mut failed = Ok(());
         operation.run(&sets(&sources::views(keys))?, |member| {
-            failed = new.member(member);
+            failed = new.member(&member);
             failed.is_ok()
-        });
+        })?;
         failed?;
         Ok(sources::store(keys, new, EventClass::SET, event)?)
     });

@@ -51,18 +51,18 @@ fn srandmember(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
         match (set, draw) {
             (None, None) => out.null(),
             (None, Some(_)) => out.array_header(0),
-            (Some(set), None) => match set.draw() {
-                Some(member) => out.bulk(member),
+            (Some(set), None) => match set.draw()? {
+                Some(member) => out.bulk(&member),
                 None => out.null(),
             },
             (Some(set), Some(draw)) => {
-                let members = draw_names(set, draw);
+                let members = draw_names(set, draw)?;
                 out.array_header(members.len());
                 for member in members {
                     if out.is_overflown() {
                         break;
                     }
-                    out.bulk(member);
+                    out.bulk(&member?);
                 }
             }
         }
@@ -97,14 +97,13 @@ fn spop(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
         let len = set.len();
         let whole = count.is_some_and(|count| count >= len);
         if whole {
-            write_members(set, out);
+            write_members(set, out)?;
             keys.remove(0);
         } else {
-            let drawn = draw_different(set, count.unwrap_or(1));
+            let drawn = draw_different(set, count.unwrap_or(1))?;
             if count.is_some() {
                 out.set_header(drawn.len());
             }
-            let drawn: Vec<Vec<u8>> = drawn.into_iter().map(<[u8]>::to_vec).collect();
             let mut set = keys.fields(0, Kind::Set)?;
             for member in &drawn {
                 out.bulk(member);

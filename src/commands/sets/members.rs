@@ -123,7 +123,7 @@ fn srem(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
 fn smembers(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     ctx.set(&args[1], |set, out| {
         match set {
-            Some(set) => write_members(set, out),
+            Some(set) => write_members(set, out)?,
             None => out.set_header(0),
         }
         Ok(())
@@ -133,7 +133,8 @@ fn smembers(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
 
 fn sismember(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     let is_member = ctx.set(&args[1], |set, _| {
-        Ok(set.is_some_and(|set| set.contains(&args[2])))
+        let is_member = set.map(|set| set.contains(&args[2])).transpose()?;
+        Ok(is_member.unwrap_or(false))
     })?;
     Ok(Reply::Integer(is_member.into()).into())
 }
@@ -142,8 +143,8 @@ fn smismember(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     ctx.set(&args[1], |set, out| {
         out.array_header(args.len() - 2);
         for member in args.from(2) {
-            let is_member = set.is_some_and(|set| set.contains(member));
-            out.integer(is_member.into());
+            let is_member = set.map(|set| set.contains(member)).transpose()?;
+            out.integer(is_member.unwrap_or(false).into());
         }
         Ok(())
     })?;
@@ -163,9 +164,10 @@ fn smove(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
         let Some(source) = keys.view(SOURCE) else {
             return Ok(false);
         };
-        let is_member = source.set()?.contains(member);
+        let is_member = source.set()?.contains(member)?;
         let destination = keys.view(DESTINATION).map(View::set).transpose()?;
-        let adds = !destination.is_some_and(|set| set.contains(member));
+        let has = destination.map(|set| set.contains(member)).transpose()?;
+        let adds = !has.unwrap_or(false);
         if !is_member || args[1] == args[2] {
             return Ok(is_member);
         }
@@ -194,6 +196,6 @@ fn sscan(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
             if step.wants(member) {
                 step.push(member);
             }
-        }))
+        })?)
     })
 }

@@ -6,13 +6,14 @@ pub(super) mod members;
 
 pub(super) use algebra::parse_limit;
 
-use crate::keyspace::Fields;
+use crate::keyspace::{Fields, KeyspaceError};
 use crate::protocol::ReplyBuffer;
 
 /// Writes all members, as a set.
-fn write_members(members: Fields<'_>, out: &mut ReplyBuffer) {
+fn write_members(members: Fields<'_>, out: &mut ReplyBuffer) -> Result<(), KeyspaceError> {
     out.set_header(members.len());
-    for member in members.names() {
-        out.bulk(member);
+    for member in members.names()? {
+        out.bulk(&member?);
     }
+    Ok(())
 }

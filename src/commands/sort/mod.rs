@@ -216,7 +216,11 @@ fn read_elements(ctx: &mut Context<'_>, key: &[u8]) -> Result<(Kind, Vec<Vec<u8>
                 elements.push(element.to_vec());
                 ControlFlow::Continue(())
             })?,
-            View::Set(set) => elements.extend(set.names().map(<[u8]>::to_vec)),
+            View::Set(set) => {
+                for member in set.names()? {
+                    elements.push(member?.into_vec());
+                }
+            }
             View::SortedSet(scores) => {
                 let members = scores.range(0..scores.len());
                 elements.extend(members.map(|(member, _)| member.to_vec()));

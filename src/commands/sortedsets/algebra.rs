@@ -1,6 +1,7 @@
 //! Several sorted sets together: ZUNION, ZINTER, ZDIFF, their STORE forms, ZINTERCARD. Sets count as sorted sets whose
 //! scores are 1.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 use foldhash::fast::FixedState;
@@ -198,27 +199,27 @@ impl Wanted {
     }
 
     /// The result's members in the order of their scores.
-    fn run(
+    fn run<'a>(
         self,
         operation: Operation,
-        mut sources: Vec<Source<'_>>,
-    ) -> Result<Vec<(&[u8], f64)>, CommandError> {
+        mut sources: Vec<Source<'a>>,
+    ) -> Result<Vec<(Cow<'a, [u8]>, f64)>, CommandError> {
         for (source, weight) in sources.iter_mut().zip(self.weights) {
             source.weight = weight;
         }
         if operation != Operation::Difference {
             sources.sort_by_key(Source::len);
         }
-        let mut result: Vec<(&[u8], f64)> = Vec::new();
+        let mut result: Vec<(Cow<'a, [u8]>, f64)> = Vec::new();
         match operation {
             Operation::Union => {
-                let mut all: HashMap<&[u8], f64, FixedState> = HashMap::default();
+                let mut all: HashMap<Cow<'a, [u8]>, f64, FixedState> = HashMap::default();
                 for source in &sources {
                     source.for_each(|member, score| {
                         all.entry(member)
                             .and_modify(|sum| *sum = self.aggregate.of(*sum, score))
                             .or_insert(score);
-                    });
+                    })?;
                 }
                 result.extend(all);
             }
@@ -232,7 +233,7 @@ impl Wanted {
                 let Some((first, others)) = sources.split_first() else {
                     return Ok(result);
                 };
-                first.for_each(|member, score| result.push((member, score)));
+                first.for_each(|member, score| result.push((member, score)))?;
                 let mut failed = Ok(());
                 result.retain(|(member, _)| {
                     others.iter().all(|other| match other.score(member) {
@@ -248,7 +249,7 @@ impl Wanted {
         }
         result.sort_unstable_by(|a, b| {
             let by_score = a.1.partial_cmp(&b.1).unwrap_or(std::cmp::Ordering::Equal);
-            by_score.then_with(|| a.0.cmp(b.0))
+            by_score.then_with(|| a.0.cmp(&b.0))
         });
         Ok(result)
     }
@@ -261,7 +262,8 @@ fn reply(ctx: &mut Context<'_>, args: Args<'_>, operation: Operation) -> Command
         let wanted = Wanted::parse(args, keys, operation, false)?;
         let with_scores = wanted.with_scores;
         let members = wanted.run(operation, sources)?;
-        write_members(out, members.into_iter(), with_scores);
+        let members = members.iter().map(|(member, score)| (&**member, *score));
+        write_members(out, members, with_scores);
         Ok(())
     })?;
     Ok(Outcome::Written)
@@ -309,7 +311,12 @@ fn store(
         let mut new = keys.build(DESTINATION, Kind::SortedSet);
         let sources = weighable(&sources::views(keys))?;
         let wanted = Wanted::parse(args, source_keys, operation, true)?;
-        store_members(&mut new, &wanted.run(operation, sources)?)?;
+        let members = wanted.run(operation, sources)?;
+        let members: Vec<(&[u8], f64)> = members
+            .iter()
+            .map(|(member, score)| (&**member, *score))
+            .collect();
+        store_members(&mut new, &members)?;
         Ok(sources::store(keys, new, EventClass::ZSET, event)?)
     });
     ctx.count_lookups(found);

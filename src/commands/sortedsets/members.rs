@@ -268,7 +268,7 @@ fn zscan(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
                 bytes += member.len();
                 members.push(member.to_vec());
             }
-        });
+        })?;
         for member in members {
             if let Some(score) = scores.score(&member)? {
                 step.push(&member);

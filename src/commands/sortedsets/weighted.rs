@@ -1,6 +1,8 @@
 //! Sets and sorted sets as sources of a new sorted set: each with a weight, the scores of a member added up, or the
 //! lowest or highest of them. A set counts as a sorted set whose scores are 1.
 
+use std::borrow::Cow;
+
 use crate::commands::CommandError;
 use crate::keyspace::{Fields, KeyspaceError, Scores, View};
 
@@ -66,26 +68,30 @@ impl<'a> Source<'a> {
     pub(super) fn score(&self, member: &[u8]) -> Result<Option<f64>, KeyspaceError> {
         let score = match self.members {
             None => None,
-            Some(Members::Set(set)) => set.contains(member).then_some(1.0),
+            Some(Members::Set(set)) => set.contains(member)?.then_some(1.0),
             Some(Members::Scored(scores)) => scores.score(member)?,
         };
         Ok(score.map(|score| number(score * self.weight)))
     }
 
-    pub(super) fn for_each(&self, mut f: impl FnMut(&'a [u8], f64)) {
+    pub(super) fn for_each(
+        &self,
+        mut f: impl FnMut(Cow<'a, [u8]>, f64),
+    ) -> Result<(), KeyspaceError> {
         match self.members {
             None => {}
             Some(Members::Set(set)) => {
-                for member in set.names() {
-                    f(member, number(self.weight));
+                for member in set.names()? {
+                    f(Cow::Owned(member?.into_vec()), number(self.weight));
                 }
             }
             Some(Members::Scored(scores)) => {
                 for (member, score) in scores.range(0..scores.len()) {
-                    f(member, number(score * self.weight));
+                    f(Cow::Borrowed(member), number(score * self.weight));
                 }
             }
         }
+        Ok(())
     }
 }
 
@@ -114,16 +120,16 @@ pub(super) fn is_source(view: View<'_>) -> bool {
 pub(super) fn each_common<'a>(
     sources: &[Source<'a>],
     aggregate: Aggregate,
-    mut each: impl FnMut(&'a [u8], f64) -> bool,
+    mut each: impl FnMut(Cow<'a, [u8]>, f64) -> bool,
 ) -> Result<(), CommandError> {
     let Some((smallest, others)) = sources.split_first() else {
         return Ok(());
     };
     let mut candidates = Vec::with_capacity(smallest.len());
-    smallest.for_each(|member, score| candidates.push((member, score)));
+    smallest.for_each(|member, score| candidates.push((member, score)))?;
     'members: for (member, mut score) in candidates {
         for other in others {
-            let Some(theirs) = other.score(member)? else {
+            let Some(theirs) = other.score(&member)? else {
                 continue 'members;
             };
             score = aggregate.of(score, theirs);

@@ -139,7 +139,9 @@ fn item(view: View<'_>, deadline: Option<i64>) -> Result<Item, keyspace::Keyspac
             "hash"
         }
         View::Set(members) => {
-            parts.extend(members.names().map(<[u8]>::to_vec));
+            for name in members.names()? {
+                parts.push(name?.into_vec());
+            }
             "set"
         }
         View::List(list) => {

@@ -47,7 +47,7 @@ impl<'k> Built<'k> {
     /// An empty collection in a database's generation.
     pub fn new(keyspace: &'k Keyspace, kind: Kind, generation: u32, now: Millis) -> Self {
         let id = keyspace.collections().new_id();
-        let collection = Arc::new(RwLock::new(Collection::new(kind)));
+        let collection = Arc::new(RwLock::new(Collection::new(kind, keyspace.naming())));
         let locked = RwLock::write_arc(&collection);
         keyspace.registry.insert(id, generation, collection);
         Self {
@@ -98,9 +98,10 @@ impl<'k> Built<'k> {
     pub fn copy(&mut self, from: View<'_>) -> Result<(), KeyspaceError> {
         match from {
             View::Hash(fields) | View::Set(fields) => {
-                for name in fields.names() {
-                    let value = fields.get(name, <[u8]>::to_vec)?;
-                    self.push(name, &value.unwrap_or_default())?;
+                for name in fields.names()? {
+                    let name = name?;
+                    let value = fields.get(&name, <[u8]>::to_vec)?;
+                    self.push(&name, &value.unwrap_or_default())?;
                 }
             }
             View::List(list) => {
@@ -153,7 +154,7 @@ impl<'k> Built<'k> {
                 self.parts.insert(name, &value, location)?;
                 continue;
             }
-            add(self.keyspace, locked, name, &value, location);
+            add(self.keyspace, self.id, locked, name, &value, location);
         }
         Ok(())
     }
@@ -205,20 +206,22 @@ impl Drop for Built<'_> {
 /// Adds an element that the collection does not have. In a list, it goes to the end.
 pub(super) fn add(
     keyspace: &Keyspace,
+    id: u64,
     collection: &mut Collection,
     name: &[u8],
     value: &[u8],
     location: Location,
 ) {
-    let hasher = |key: &[u8]| keyspace.hashing.hash(key);
     let kind = collection.kind;
     let hash = keyspace.hashing.hash(name);
     let entry = collection.new_entry(name, location);
     match &mut collection.shape {
-        Shape::Fields(index) => index.insert(hash, entry, &hasher),
+        Shape::Fields(index) => {
+            index.insert(hash, entry);
+        }
         Shape::Scores(scores) => {
             if let Some(score) = super::elements::decode_score(value) {
-                scores.insert(hash, entry, score, &hasher);
+                scores.insert(hash, entry, score);
             }
         }
         Shape::List(items) => {
@@ -230,6 +233,6 @@ pub(super) fn add(
     }
     let value_bytes = if kind == Kind::Hash { value.len() } else { 0 };
     if kind != Kind::List {
-        collection.outgrow(name, value_bytes);
+        collection.outgrow(name, value_bytes, &keyspace.names_of_elements(id));
     }
 }

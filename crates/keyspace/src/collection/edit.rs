@@ -12,7 +12,7 @@ use super::scratch::Scratch;
 use super::source::Source;
 use super::stream::StreamEdits;
 use super::{Collection, Encoding, LockedCollection, Shape, element_record_key, kept_score};
-use crate::index::{Entry, Index};
+use crate::index::{Found, Located, Names, NewEntry};
 use crate::{Keyspace, KeyspaceError, Kind};
 use store::{Location, Write};
 
@@ -33,7 +33,7 @@ struct ElementEdit {
 
 #[derive(Clone, Copy, Debug)]
 struct Stored {
-    location: Location,
+    located: Located,
     /// The score, if the element is a sorted set's member: the set's order needs it.
     score: f64,
 }
@@ -228,7 +228,7 @@ impl Edit {
             What::Elements(edits) => {
                 writes.extend(edits.list.iter().filter_map(|edit| {
                     let record = element_record_key(partition, &edits.bytes[edit.key.clone()]);
-                    let previous = edit.current.map(|stored| stored.location);
+                    let previous = edit.current.map(|stored| stored.located.location);
                     match (&edit.value, previous) {
                         (Some(value), previous) => Some(Write::Put {
                             record,
@@ -279,7 +279,8 @@ impl Edit {
                 let mut count = 0;
                 for (edit, &location) in written.zip(locations) {
                     count += 1;
-                    apply_edit(keyspace, collection, edits, edit, location);
+                    let names = keyspace.names_of_elements(self.id);
+                    apply_edit(&names, collection, edits, edit, location);
                 }
                 count
             }
@@ -288,7 +289,7 @@ impl Edit {
 }
 
 fn apply_edit(
-    keyspace: &Keyspace,
+    names: &dyn Names,
     collection: &mut Collection,
     edits: &ElementEdits,
     edit: &ElementEdit,
@@ -297,34 +298,42 @@ fn apply_edit(
     let name = edits.name(edit);
     let hash = edit.hash;
     let kind = collection.kind;
-    let hasher = |key: &[u8]| keyspace.hashing.hash(key);
     let value = edit.value.clone().map(|value| &edits.bytes[value]);
+    // The record of before may be gone, so the entry is found by its place.
+    let located = edit.current.map(|stored| stored.located);
+    let new = NewEntry {
+        key: name,
+        kind,
+        location,
+        expires_at: None,
+        access: 0,
+    };
     match (&mut collection.shape, value) {
         (Shape::Fields(index), Some(_)) => {
-            if index.replace(hash, name, kind, location, None).is_none() {
-                let entry = Entry::new(name, kind, location, None, collection.next_ordinal);
-                collection.next_ordinal = collection.next_ordinal.wrapping_add(1);
-                index.insert(hash, entry, &hasher);
+            if let Some(located) = located {
+                index.replace(hash, name, located, kind, location, None);
+            } else {
+                let access = collection.next_ordinal;
+                collection.next_ordinal = access.wrapping_add(1);
+                index.insert(hash, NewEntry { access, ..new });
             }
         }
         (Shape::Fields(index), None) => {
-            index.remove(hash, name);
+            if let Some(located) = located {
+                index.remove(hash, name, located, names);
+            }
         }
         (Shape::Scores(scores), value) => {
-            let new = value.and_then(decode_score);
-            let old = edit.current.map(|stored| stored.score);
-            match (old, new) {
-                (None, Some(new)) => {
-                    let entry = Entry::new(name, kind, location, None, 0);
-                    scores.insert(hash, entry, new, &hasher);
-                }
-                (Some(old), Some(new)) => {
+            let score = value.and_then(decode_score);
+            match (edit.current, score) {
+                (None, Some(score)) => scores.insert(hash, new, score),
+                (Some(old), Some(score)) => {
                     scores
                         .members_mut()
-                        .replace(hash, name, kind, location, None);
-                    scores.rescore(old, new, name);
+                        .replace(hash, name, old.located, kind, location, None);
+                    scores.rescore(old.score, score, name);
                 }
-                (Some(old), None) => scores.remove(hash, old, name, &hasher),
+                (Some(old), None) => scores.remove((hash, name), old.located, old.score, names),
                 (None, None) => {}
             }
         }
@@ -336,7 +345,7 @@ fn apply_edit(
         } else {
             value.len()
         };
-        collection.outgrow(name, value_bytes);
+        collection.outgrow(name, value_bytes, names);
     }
 }
 
@@ -361,14 +370,16 @@ impl FieldsEdit<'_> {
     }
 
     /// Whether the element exists after the changes so far.
-    pub fn contains(&self, name: &[u8]) -> bool {
-        let hash = self.keyspace.hashing.hash(name);
-        match self.edits.find(hash, name) {
+    pub fn contains(&self, name: &[u8]) -> Result<bool, KeyspaceError> {
+        self.has(self.keyspace.hashing.hash(name), name)
+    }
+
+    /// [`contains`](Self::contains) of an element with this hash.
+    fn has(&self, hash: u64, name: &[u8]) -> Result<bool, KeyspaceError> {
+        Ok(match self.edits.find(hash, name) {
             Some(position) => self.edits.list[position].value.is_some(),
-            None => self
-                .index()
-                .is_some_and(|index| index.get(hash, name).is_some()),
-        }
+            None => stored(self.keyspace, self.locked, self.id, hash, name)?.is_some(),
+        })
     }
 
     /// Runs `f` on a field's value after the changes so far; returns `None` if there is no such field.
@@ -382,10 +393,10 @@ impl FieldsEdit<'_> {
             let value = self.edits.list[position].value.clone();
             return Ok(value.map(|value| f(&self.edits.bytes[value])));
         }
-        let entry = self.index().and_then(|index| index.get(hash, name));
+        let stored = stored(self.keyspace, self.locked, self.id, hash, name)?;
         let source = Source::new(self.keyspace, self.id);
-        entry
-            .map(|entry| source.read(name, entry.location, f))
+        stored
+            .map(|stored| source.read(name, stored.location, f))
             .transpose()
     }
 
@@ -397,12 +408,7 @@ impl FieldsEdit<'_> {
     /// Adds a member unless it exists. Returns whether it is new.
     pub fn add(&mut self, name: &[u8]) -> Result<bool, KeyspaceError> {
         let hash = self.keyspace.hashing.hash(name);
-        let present = match self.edits.find(hash, name) {
-            Some(position) => self.edits.list[position].value.is_some(),
-            None => self
-                .index()
-                .is_some_and(|index| index.get(hash, name).is_some()),
-        };
+        let present = self.has(hash, name)?;
         if !present {
             self.edits
                 .set(self.id, (hash, name), Some(b""), || Ok(None))?;
@@ -417,18 +423,14 @@ impl FieldsEdit<'_> {
 
     fn edit(&mut self, name: &[u8], value: Option<&[u8]>) -> Result<bool, KeyspaceError> {
         let hash = self.keyspace.hashing.hash(name);
-        let index = self.locked.names();
-        self.edits.set(self.id, (hash, name), value, || {
-            let entry = index.and_then(|index| index.get(hash, name));
-            Ok(entry.map(|entry| Stored {
-                location: entry.location,
+        let (keyspace, locked, id) = (self.keyspace, self.locked, self.id);
+        self.edits.set(id, (hash, name), value, || {
+            let stored = stored(keyspace, locked, id, hash, name)?;
+            Ok(stored.map(|located| Stored {
+                located,
                 score: 0.0,
             }))
         })
-    }
-
-    fn index(&self) -> Option<&Index> {
-        self.locked.names()
     }
 }
 
@@ -459,7 +461,7 @@ impl ScoresEdit<'_> {
             let value = self.edits.list[position].value.clone();
             Ok(value.and_then(|value| decode_score(&self.edits.bytes[value])))
         } else {
-            let stored = stored(self.keyspace, self.locked, self.id, hash, member)?;
+            let stored = scored(self.keyspace, self.locked, self.id, hash, member)?;
             Ok(stored.map(|stored| stored.score))
         }
     }
@@ -484,13 +486,10 @@ impl ScoresEdit<'_> {
     /// Removes a member whose score the caller knows.
     pub fn remove_scored(&mut self, member: &[u8], score: f64) -> Result<bool, KeyspaceError> {
         let hash = self.keyspace.hashing.hash(member);
-        let index = self.locked.names();
-        self.edits.set(self.id, (hash, member), None, || {
-            let entry = index.and_then(|index| index.get(hash, member));
-            Ok(entry.map(|entry| Stored {
-                location: entry.location,
-                score,
-            }))
+        let (keyspace, locked, id) = (self.keyspace, self.locked, self.id);
+        self.edits.set(id, (hash, member), None, || {
+            let stored = stored(keyspace, locked, id, hash, member)?;
+            Ok(stored.map(|located| Stored { located, score }))
         })
     }
 
@@ -500,28 +499,40 @@ impl ScoresEdit<'_> {
         let value = value.as_ref().map(<[u8; 8]>::as_slice);
         let (keyspace, locked, id) = (self.keyspace, self.locked, self.id);
         self.edits.set(id, (hash, member), value, || {
-            stored(keyspace, locked, id, hash, member)
+            scored(keyspace, locked, id, hash, member)
         })
     }
 }
 
-/// What the store has of a member.
+/// Where the collection has an element.
 fn stored(
+    keyspace: &Keyspace,
+    collection: &Collection,
+    id: u64,
+    hash: u64,
+    name: &[u8],
+) -> Result<Option<Located>, KeyspaceError> {
+    let Some(index) = collection.names() else {
+        return Ok(None);
+    };
+    let found = index.get(hash, name, &keyspace.names_of_elements(id))?;
+    Ok(found.map(Found::located))
+}
+
+/// The same of a member, with its score.
+fn scored(
     keyspace: &Keyspace,
     collection: &Collection,
     id: u64,
     hash: u64,
     member: &[u8],
 ) -> Result<Option<Stored>, KeyspaceError> {
-    let Some(entry) = collection.names().and_then(|index| index.get(hash, member)) else {
+    let Some(located) = stored(keyspace, collection, id, hash, member)? else {
         return Ok(None);
     };
-    let score = Source::new(keyspace, id).read(member, entry.location, decode_score)?;
+    let score = Source::new(keyspace, id).read(member, located.location, decode_score)?;
     let score = score.ok_or(KeyspaceError::Failed("a member's score is damaged"))?;
-    Ok(Some(Stored {
-        location: entry.location,
-        score,
-    }))
+    Ok(Some(Stored { located, score }))
 }
 
 impl<'e> ListEdit<'e> {

@@ -13,7 +13,7 @@ use super::scores::{ScoreIndex, Scored};
 use super::source::Source;
 use super::stream::{RecordName, StreamParts, is_open_node, record_key};
 use super::{Collection, Encoding, REGISTERS, Shape};
-use crate::index::{Index, IndexKey};
+use crate::index::{Found, Index, IndexKey};
 use crate::loading::{Loading, on_threads};
 use crate::shard::Shard;
 use crate::{KeyspaceError, Kind, SHARDS};
@@ -159,21 +159,21 @@ impl Loading<'_> {
         let mut empty = Vec::new();
         for table in &shard.tables {
             let generation = table.generation;
-            for entry in table.index.iter() {
-                if entry.kind() == Kind::String {
-                    continue;
-                }
-                let hash = self.keyspace.hashing.hash(entry.key());
+            let collections = table.index.iter();
+            for entry in collections.filter(|entry| entry.kind() != Kind::String) {
+                let names = self.keyspace.names(generation);
+                let one = table.index.named(entry, &names)?;
+                let hash = self.keyspace.hashing.hash(&one.key);
                 let id = self
                     .keyspace
                     .collections()
-                    .id_of(hash, generation, entry)?
+                    .id_of(hash, generation, one.found())?
                     .unwrap_or_default();
                 self.keyspace.registry.seen(id);
                 let anchor = || Anchor {
                     generation,
                     hash,
-                    key: IndexKey::from_slice(entry.key()),
+                    key: one.key.clone(),
                 };
                 let records = self.keyspace.registry.unclaimed.register(id).remove(&id);
                 let there = match records {
@@ -205,10 +205,13 @@ impl Loading<'_> {
     fn drop_anchor(self, shard: &mut Shard, anchor: &Anchor) -> Result<(), KeyspaceError> {
         let key = &anchor.key;
         tracing::warn!(key = %key.escape_ascii(), "dropped a collection: none of its elements is readable");
-        if let Some(table) = shard.table_mut(anchor.generation)
-            && let Some(entry) = table.index.remove(anchor.hash, key)
+        let names = self.keyspace.names(anchor.generation);
+        let located = shard.get(names, anchor.hash, key)?.map(Found::located);
+        if let Some(located) = located
+            && let Some(table) = shard.table_mut(anchor.generation)
         {
-            self.keyspace.store.release(entry.location)?;
+            table.index.remove(anchor.hash, key, located, &names);
+            self.keyspace.store.release(located.location)?;
         }
         Ok(())
     }
@@ -222,11 +225,11 @@ impl Loading<'_> {
         records: CollectionRecords,
     ) -> Result<bool, KeyspaceError> {
         let source = Source::new(self.keyspace, id);
-        let mut collection = Collection::new(kind);
+        let mut collection = Collection::new(kind, self.keyspace.naming());
         if kind == Kind::Stream {
             return self.put_stream_into_use(id, generation, records);
         }
-        let (elements, older) = if kind == Kind::List {
+        let (mut elements, older) = if kind == Kind::List {
             let (items, older) = records.list();
             collection.encoding = Encoding::Full;
             collection.shape = Shape::List(items);
@@ -238,14 +241,14 @@ impl Loading<'_> {
             self.keyspace.store.release(location)?;
         }
         if kind != Kind::List {
-            let few = Self::number_few(&source, kind, &elements)?;
+            let few = Self::number_few(&source, kind, &mut elements)?;
             collection.shape = self.shape_of(&source, kind, elements)?;
             if few.is_none() {
                 collection.encoding = Encoding::Full;
             }
             for (name, bytes) in few.into_iter().flatten() {
                 collection.next_ordinal += 1;
-                collection.outgrow(&name, bytes);
+                collection.outgrow(&name, bytes, &source.names());
             }
         }
         if collection.len() == 0 {
@@ -276,15 +279,15 @@ impl Loading<'_> {
         let (open, others): (Vec<_>, Vec<_>) = elements
             .iter()
             .flatten()
-            .partition(|found| is_open_node(found.entry.key(), found.brief));
+            .partition(|found| is_open_node(&found.name, found.brief));
         for found in others {
-            let (name, location) = (found.entry.key(), found.entry.location);
+            let (name, location) = (&*found.name, found.location);
             source.read(name, location, |value| parts.insert(name, value, location))??;
         }
         // Most open nodes have become part of a closed one: they need no reading.
         let closed_through = parts.closed_through();
         for found in open {
-            let (name, location) = (found.entry.key(), found.entry.location);
+            let (name, location) = (&*found.name, found.location);
             match RecordName::decode(name) {
                 Some(record @ RecordName::Node(ordinal)) if ordinal <= closed_through => {
                     dead.push((record, location));
@@ -308,7 +311,7 @@ impl Loading<'_> {
         if stream.record_count() == 0 {
             return Ok(false);
         }
-        let mut collection = Collection::new(Kind::Stream);
+        let mut collection = Collection::new(Kind::Stream, self.keyspace.naming());
         collection.encoding = Encoding::Full;
         collection.shape = Shape::Stream(Box::new(stream));
         self.keyspace
@@ -327,30 +330,29 @@ impl Loading<'_> {
         elements: Vec<Vec<ElementRecord>>,
     ) -> Result<Shape, KeyspaceError> {
         let count = elements.iter().map(Vec::len).sum();
-        let mut index = Index::with_leaves_for(0, count);
+        let mut index = Index::with_leaves_for(0, self.keyspace.naming(), count);
         let sorted = kind == Kind::SortedSet;
         let mut scored = Vec::with_capacity(if sorted { count } else { 0 });
-        let hasher = |key: &[u8]| self.keyspace.hashing.hash(key);
         for bucket in elements {
             if sorted {
                 for (at, found) in bucket.iter().enumerate() {
                     if let Some(ahead) = bucket.get(at + PREFETCHED) {
-                        prefetch(ahead.entry.key().as_ptr());
+                        prefetch(ahead.name.as_ptr());
                     }
-                    let name = found.entry.key();
+                    let name = &found.name;
                     let mut score = Some(f64::from_bits(found.brief));
                     if score.is_some_and(f64::is_nan) {
                         // The store keeps the score apart if the member's name is long.
-                        score = source.read(name, found.entry.location, decode_score)?;
+                        score = source.read(name, found.location, decode_score)?;
                     }
                     let score =
                         score.ok_or(KeyspaceError::Failed("a member's score is damaged"))?;
-                    let member = IndexKey::from_slice(name);
+                    let member = name.clone();
                     scored.push(Scored { score, member });
                 }
             }
             for found in bucket {
-                index.insert(found.hash, found.entry, &hasher);
+                index.insert(found.hash, found.new_entry());
             }
         }
         Ok(if sorted {
@@ -366,23 +368,21 @@ impl Loading<'_> {
     fn number_few(
         source: &Source<'_>,
         kind: Kind,
-        elements: &[Vec<ElementRecord>],
+        elements: &mut [Vec<ElementRecord>],
     ) -> Result<Option<Vec<(IndexKey, usize)>>, KeyspaceError> {
         if elements.iter().map(Vec::len).sum::<usize>() > super::INTEGERS_MAX {
             return Ok(None);
         }
-        let mut few: Vec<&ElementRecord> = elements.iter().flatten().collect();
+        let mut few: Vec<&mut ElementRecord> = elements.iter_mut().flatten().collect();
         few.sort_unstable_by_key(|found| found.sequence);
         let sizes = (0..).zip(few).map(|(ordinal, found)| {
-            found.entry.set_ordinal(ordinal);
+            found.ordinal = ordinal;
             let bytes = match (kind, found.brief) {
-                (Kind::Hash, 0) => {
-                    source.read(found.entry.key(), found.entry.location, <[u8]>::len)?
-                }
+                (Kind::Hash, 0) => source.read(&found.name, found.location, <[u8]>::len)?,
                 (Kind::Hash, bytes) => usize::try_from(bytes).unwrap_or(usize::MAX),
                 _ => 0,
             };
-            Ok((IndexKey::from_slice(found.entry.key()), bytes))
+            Ok((found.name.clone(), bytes))
         });
         sizes.collect::<Result<_, _>>().map(Some)
     }

@@ -39,10 +39,10 @@ pub(super) use load::UnclaimedElements;
 pub(super) use records::{ElementBatch, element_batches};
 
 use super::hashing::shard_of;
-use super::index::{Entry, Index};
+use super::index::{Entry, Found, Index, Names, Naming, NewEntry};
 use super::{Keyspace, KeyspaceError, Kind};
-pub(super) use elements::encode_score;
 use elements::split_key;
+pub(super) use elements::{ID_BYTES, encode_score};
 use list::ListItem;
 use scores::ScoreIndex;
 use sequence::Sequence;
@@ -106,16 +106,16 @@ pub(super) enum Shape {
 }
 
 impl Collection {
-    pub fn new(kind: Kind) -> Self {
+    pub fn new(kind: Kind, naming: Naming) -> Self {
         Self {
             kind,
             encoding: Encoding::Integers,
             next_ordinal: 0,
             shape: match kind {
                 Kind::List => Shape::List(Sequence::default()),
-                Kind::SortedSet => Shape::Scores(Box::default()),
+                Kind::SortedSet => Shape::Scores(Box::new(ScoreIndex::empty(naming))),
                 Kind::Stream => Shape::Stream(Box::default()),
-                Kind::Hash | Kind::Set | Kind::String => Shape::Fields(Index::new(0)),
+                Kind::Hash | Kind::Set | Kind::String => Shape::Fields(Index::new(0, naming)),
             },
         }
     }
@@ -164,29 +164,45 @@ impl Collection {
             Shape::Fields(_) | Shape::Scores(_) => self
                 .names()
                 .into_iter()
-                .flat_map(|names| names.iter().take(count))
-                .map(|entry| entry.location)
+                .flat_map(|names| {
+                    let entries = names.iter().take(count);
+                    entries.map(|entry| names.location(entry))
+                })
                 .collect(),
         }
     }
 
     /// Makes an entry for a new element of a hash, a set or a sorted set.
-    pub fn new_entry(&mut self, name: &[u8], location: Location) -> Entry {
+    pub fn new_entry<'n>(&mut self, name: &'n [u8], location: Location) -> NewEntry<'n> {
         let ordinal = self.next_ordinal;
         self.next_ordinal = ordinal.wrapping_add(1);
-        Entry::new(name, self.kind, location, None, ordinal)
+        NewEntry {
+            key: name,
+            kind: self.kind,
+            location,
+            expires_at: None,
+            access: ordinal,
+        }
     }
 
-    /// The elements of a hash or set in the order in which Redis keeps them; `None` if Redis keeps no order.
-    pub fn in_order(&self) -> Option<Vec<&Entry>> {
-        match &self.shape {
-            Shape::Fields(index) => in_order(index, self.encoding),
-            Shape::List(_) | Shape::Scores(_) | Shape::Stream(_) => None,
+    /// Gives the members of a set of integers their ordinals in ascending order.
+    fn number_integers(&self, names: &dyn Names) {
+        let Shape::Fields(index) = &self.shape else {
+            return;
+        };
+        match in_order(index, self.encoding, names) {
+            Ok(entries) => {
+                for (ordinal, entry) in (0..).zip(entries.unwrap_or_default()) {
+                    entry.set_ordinal(ordinal);
+                }
+            }
+            // The change is stored and cannot fail any more. A set has no order that a client may rely on.
+            Err(error) => tracing::error!(%error, "a member of a set could not be read"),
         }
     }
 
     /// Updates the encoding after an element was added.
-    pub fn outgrow(&mut self, name: &[u8], value_bytes: usize) {
+    pub fn outgrow(&mut self, name: &[u8], value_bytes: usize, names: &dyn Names) {
         if self.encoding == Encoding::Full {
             return;
         }
@@ -210,31 +226,38 @@ impl Collection {
         let was_sorted = self.kind == Kind::Set && self.encoding == Encoding::Integers;
         if was_sorted && encoding == Encoding::Compact {
             // Redis copies the integers in sorted order and puts new members behind them.
-            for (ordinal, entry) in (0..).zip(self.in_order().unwrap_or_default()) {
-                entry.set_ordinal(ordinal);
-            }
+            self.number_integers(names);
         }
         self.encoding = encoding;
     }
 }
 
-/// See [`Collection::in_order`].
-pub(super) fn in_order(index: &Index, encoding: Encoding) -> Option<Vec<&Entry>> {
+/// The elements of a hash or set in the order in which Redis keeps them; `None` if Redis keeps no order.
+fn in_order<'i>(
+    index: &'i Index,
+    encoding: Encoding,
+    names: &dyn Names,
+) -> Result<Option<Vec<&'i Entry>>, StoreError> {
     let mut entries: Vec<&Entry> = match encoding {
-        Encoding::Full => return None,
+        Encoding::Full => return Ok(None),
         Encoding::Integers | Encoding::Compact => index.iter().collect(),
     };
     if encoding == Encoding::Integers {
-        let number = |entry: &Entry| redis_core::numbers::parse_i64(entry.key());
-        // A member that is not an integer is only here while the set changes to another form.
-        entries.sort_unstable_by_key(|entry| match number(entry) {
-            Some(number) => (false, number),
-            None => (true, entry.ordinal().into()),
-        });
-    } else {
-        entries.sort_unstable_by_key(|entry| entry.ordinal());
+        let mut numbered = Vec::with_capacity(entries.len());
+        for entry in entries {
+            let name = index.named(entry, names)?.key;
+            // A member that is not an integer is only here while the set changes to another form.
+            let place = match redis_core::numbers::parse_i64(&name) {
+                Some(number) => (false, number),
+                None => (true, entry.ordinal().into()),
+            };
+            numbered.push((place, entry));
+        }
+        numbered.sort_unstable_by_key(|&(place, _)| place);
+        return Ok(Some(numbered.into_iter().map(|(_, entry)| entry).collect()));
     }
-    Some(entries)
+    entries.sort_unstable_by_key(|entry| entry.ordinal());
+    Ok(Some(entries))
 }
 
 /// A collection in an `Arc`, so that a lock guard can own it.
@@ -399,16 +422,16 @@ impl Collections<'_> {
         self,
         hash: u64,
         generation: u32,
-        entry: &Entry,
+        found: Found<'_>,
     ) -> Result<Option<u64>, KeyspaceError> {
-        if entry.kind() == Kind::String {
+        if found.kind() == Kind::String {
             return Ok(None);
         }
         let mut id = None;
-        let record = self.keyspace.hashing.record(hash, generation, entry.key());
+        let record = self.keyspace.hashing.record(hash, generation, found.key);
         self.keyspace
             .store
-            .read(record, entry.location, &mut |value| {
+            .read(record, found.location, &mut |value| {
                 id = value.bytes.first_chunk::<8>().copied();
             })?;
         id.map(u64::from_le_bytes)
@@ -421,9 +444,9 @@ impl Collections<'_> {
         self,
         hash: u64,
         generation: u32,
-        entry: &Entry,
+        found: Found<'_>,
     ) -> Result<Option<(u64, SharedCollection)>, KeyspaceError> {
-        let Some(id) = self.id_of(hash, generation, entry)? else {
+        let Some(id) = self.id_of(hash, generation, found)? else {
             return Ok(None);
         };
         let shared = self.keyspace.registry.get(id);
@@ -437,23 +460,23 @@ impl Collections<'_> {
         self,
         hash: u64,
         generation: u32,
-        entry: Option<&Entry>,
+        found: Option<Found<'_>>,
     ) -> Result<Option<usize>, KeyspaceError> {
-        let Some(entry) =
-            entry.filter(|entry| self.keyspace.partitioned && entry.kind() != Kind::String)
+        let Some(found) =
+            found.filter(|found| self.keyspace.partitioned && found.kind() != Kind::String)
         else {
             return Ok(None);
         };
-        let id = self.id_of(hash, generation, entry)?;
+        let id = self.id_of(hash, generation, found)?;
         let partition = id.map(|id| self.partition_of(id));
         Ok(partition.filter(|&partition| !self.keyspace.registry.unclaimed.is_read(partition)))
     }
 
     /// Passes an element's current location to `f`, and stores the new location if `f` moved the element.
     pub(super) fn relocate(self, key: &[u8], f: OnCurrent<'_>) -> Result<(), StoreError> {
-        let found = split_key(key)
-            .and_then(|(id, name)| self.keyspace.registry.get(id).map(|shared| (shared, name)));
-        let Some((shared, name)) = found else {
+        let found =
+            split_key(key).and_then(|(id, name)| Some((id, self.keyspace.registry.get(id)?, name)));
+        let Some((id, shared, name)) = found else {
             return f(None).map(drop);
         };
         let mut collection = shared.write();
@@ -479,16 +502,11 @@ impl Collections<'_> {
                 }
             }
             Shape::Fields(index) => {
-                relocate_name(index, self.keyspace.hashing.hash(name), name, kind, f)?;
+                relocate_name(index, name, kind, &self.keyspace.names_of_elements(id), f)?;
             }
             Shape::Scores(scores) => {
-                relocate_name(
-                    scores.members_mut(),
-                    self.keyspace.hashing.hash(name),
-                    name,
-                    kind,
-                    f,
-                )?;
+                let members = scores.members_mut();
+                relocate_name(members, name, kind, &self.keyspace.names_of_elements(id), f)?;
             }
         }
         Ok(())
@@ -497,14 +515,16 @@ impl Collections<'_> {
 
 fn relocate_name(
     index: &mut Index,
-    hash: u64,
     name: &[u8],
     kind: Kind,
+    names: &dyn Names,
     f: OnCurrent<'_>,
 ) -> Result<(), StoreError> {
-    let current = index.get(hash, name).map(|entry| entry.location);
-    if let Some(location) = f(current)? {
-        index.replace(hash, name, kind, location, None);
+    let hash = names.hash(name);
+    let current = index.get(hash, name, names)?.map(Found::located);
+    let moved = f(current.map(|current| current.location))?;
+    if let (Some(location), Some(current)) = (moved, current) {
+        index.replace(hash, name, current, kind, location, None);
     }
     Ok(())
 }

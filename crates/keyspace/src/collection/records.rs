@@ -1,8 +1,7 @@
 //! Collects the elements that loading reads before their collections exist.
 //!
-//! The store shows elements of many collections in mixed order. Loading turns each one into an index entry at once and
-//! keeps it with the others of its collection; later it moves the entry into the index. So loading copies each name
-//! only once.
+//! The store shows elements of many collections in mixed order. Loading keeps each one with the others of its collection;
+//! later it adds it to the index.
 
 use std::collections::HashMap;
 
@@ -12,9 +11,9 @@ use super::REGISTERS;
 use super::elements::{decode_label, decode_score, split_key};
 use super::list::ListItem;
 use super::sequence::Sequence;
-use crate::index::Entry;
+use crate::Kind;
+use crate::index::{IndexKey, NewEntry};
 use crate::loading::Loading;
-use crate::{Kind, Millis};
 use store::{Location, Visited};
 
 /// Elements of one collection that a thread collects before it takes the register's lock.
@@ -23,9 +22,6 @@ const BATCH: usize = 256;
 /// About how many elements are sorted at a time. They, and the part of the index that takes them, then fit in the
 /// processor's cache.
 const BUCKET: usize = 2_048;
-
-/// The deadline that marks an entry as a tombstone. Elements have no deadlines of their own.
-const REMOVED: Millis = 0;
 
 /// One record of an element.
 #[derive(Debug)]
@@ -37,18 +33,31 @@ pub(in super::super) struct ElementRecord {
     /// elements, the length of the value in bytes. NaN, the highest number or 0 mean that the value must be read to find
     /// out.
     pub brief: u64,
-    pub entry: Entry,
+    /// The element's name.
+    pub name: IndexKey,
+    pub kind: Kind,
+    pub location: Location,
+    /// The element's number in the order in which elements were added.
+    pub ordinal: u32,
+    /// Whether the record is a tombstone: it says that the element is gone.
+    pub removed: bool,
 }
 
 impl ElementRecord {
-    /// Whether the record is a tombstone: it says that the element is gone.
-    fn is_removal(&self) -> bool {
-        self.entry.expires_at().is_some()
-    }
-
     /// The record's location, if the store counts the record as live.
     fn live(&self) -> Option<Location> {
-        (!self.is_removal()).then_some(self.entry.location)
+        (!self.removed).then_some(self.location)
+    }
+
+    /// The index's entry of the element.
+    pub fn new_entry(&self) -> NewEntry<'_> {
+        NewEntry {
+            key: &self.name,
+            kind: self.kind,
+            location: self.location,
+            expires_at: None,
+            access: self.ordinal,
+        }
     }
 }
 
@@ -101,7 +110,7 @@ impl CollectionRecords {
     /// The kind of the collection; `None` if all records are tombstones.
     pub fn kind(&self) -> Option<Kind> {
         let mut found = self.batches.iter().flatten();
-        Some(found.find(|found| !found.is_removal())?.entry.kind())
+        Some(found.find(|found| !found.removed)?.kind)
     }
 
     /// Locations of the records that the store counts as live.
@@ -133,12 +142,10 @@ impl CollectionRecords {
             bucket.sort_unstable_by(|a, b| {
                 let by_hash = a.hash.cmp(&b.hash);
                 by_hash
-                    .then_with(|| a.entry.key().cmp(b.entry.key()))
+                    .then_with(|| a.name.cmp(&b.name))
                     .then(a.sequence.cmp(&b.sequence))
             });
-            let same = |a: &ElementRecord, b: &ElementRecord| {
-                a.hash == b.hash && a.entry.key() == b.entry.key()
-            };
+            let same = |a: &ElementRecord, b: &ElementRecord| a.hash == b.hash && a.name == b.name;
             keep_last(bucket, same, ElementRecord::live, &mut older);
         }
         (buckets, older)
@@ -153,7 +160,7 @@ impl CollectionRecords {
         }
         // One thread filled each batch, and its labels rise or fall as clients pushed the elements. So the batches are
         // almost sorted before the sort starts.
-        let label_of = |found: Option<&ElementRecord>| decode_label(found?.entry.key());
+        let label_of = |found: Option<&ElementRecord>| decode_label(&found?.name);
         for batch in &mut self.batches {
             if label_of(batch.first()) > label_of(batch.last()) {
                 batch.reverse();
@@ -164,7 +171,7 @@ impl CollectionRecords {
         let mut items = Vec::with_capacity(self.len());
         for batch in self.batches {
             for found in batch {
-                items.extend(decode_label(found.entry.key()).map(|label| Labelled {
+                items.extend(decode_label(&found.name).map(|label| Labelled {
                     label,
                     sequence: found.sequence,
                     location: found.live(),
@@ -216,12 +223,15 @@ impl Loading<'_> {
             Kind::Stream => record.value.first().map_or(u64::MAX, |&form| form.into()),
             _ => record.value.len() as u64,
         };
-        let removed = record.removed.then_some(REMOVED);
         let found = ElementRecord {
             hash: self.keyspace.hashing.hash(name),
             sequence: record.sequence,
             brief,
-            entry: Entry::new(name, record.kind, record.location, removed, 0),
+            name: IndexKey::from_slice(name),
+            kind: record.kind,
+            location: record.location,
+            ordinal: 0,
+            removed: record.removed,
         };
         Some((id, found))
     }

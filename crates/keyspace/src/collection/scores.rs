@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 use std::ops::Range;
 
 use super::sequence::Sequence;
-use crate::index::{Entry, Index, IndexKey};
+use crate::index::{Index, IndexKey, Located, Names, Naming, NewEntry};
 use store::prefetch;
 
 /// While members are sorted, they are fetched this many ahead into the processor's cache.
@@ -33,18 +33,20 @@ impl Scored {
 pub struct ScoreIndex {
     members: Index,
     order: Sequence<Scored>,
-}
-
-impl Default for ScoreIndex {
-    fn default() -> Self {
-        Self {
-            members: Index::new(0),
-            order: Sequence::default(),
-        }
-    }
+    /// Bytes of names outside `order`.
+    long_names_bytes: usize,
 }
 
 impl ScoreIndex {
+    /// A sorted set without members.
+    pub fn empty(naming: Naming) -> Self {
+        Self {
+            members: Index::new(0, naming),
+            order: Sequence::default(),
+            long_names_bytes: 0,
+        }
+    }
+
     /// Builds the shape from the index `members` and the members' scores.
     pub fn new(members: Index, mut scored: Vec<Scored>) -> Self {
         // Sort small pairs: they move cheaply, and the score alone mostly decides.
@@ -67,9 +69,13 @@ impl ScoreIndex {
                 member: std::mem::take(&mut one.member),
             }
         });
+        let order: Sequence<Scored> = ranked.collect();
+        let names = order.range(0..order.len()).map(|one| &one.member);
+        let long_names_bytes = names.map(outside_bytes).sum();
         Self {
             members,
-            order: ranked.collect(),
+            order,
+            long_names_bytes,
         }
     }
 
@@ -88,9 +94,10 @@ impl ScoreIndex {
     }
 
     /// Adds a member that the set does not have.
-    pub fn insert(&mut self, hash: u64, entry: Entry, score: f64, hasher: &dyn Fn(&[u8]) -> u64) {
-        let member = IndexKey::from_slice(entry.key());
-        self.members.insert(hash, entry, hasher);
+    pub fn insert(&mut self, hash: u64, new: NewEntry<'_>, score: f64) {
+        let member = IndexKey::from_slice(new.key);
+        self.members.insert(hash, new);
+        self.long_names_bytes += outside_bytes(&member);
         self.add(score, member);
     }
 
@@ -115,38 +122,41 @@ impl ScoreIndex {
         }
     }
 
-    /// Removes a member.
-    pub fn remove(&mut self, hash: u64, score: f64, member: &[u8], hasher: &dyn Fn(&[u8]) -> u64) {
+    /// Removes a member that a look-up by its `name`, a hash and the name itself, has found.
+    pub fn remove(&mut self, name: (u64, &[u8]), located: Located, score: f64, names: &dyn Names) {
+        let (hash, member) = name;
         let position = self.rank(score, member);
         let found = self.order.get(position);
-        if found.is_some_and(|found| found.member.as_slice() == member) {
-            self.order.remove(position);
+        if found.is_some_and(|found| found.member.as_slice() == member)
+            && let Some(removed) = self.order.remove(position)
+        {
+            self.long_names_bytes -= outside_bytes(&removed.member);
         }
-        self.members.remove(hash, member);
+        self.members.remove(hash, member, located, names);
         if position == 0 {
-            self.prefetch_next(Some, hasher);
+            self.prefetch_next(Some, names);
         } else if position == self.len() {
-            self.prefetch_next(|ahead| position.checked_sub(ahead + 1), hasher);
+            self.prefetch_next(|ahead| position.checked_sub(ahead + 1), names);
         }
     }
 
     /// Prefetches the members that will probably be removed soon: a client that pops goes on at the same end. `rank`
     /// gives the rank of the member that is so many places ahead.
-    fn prefetch_next(&self, rank: impl Fn(usize) -> Option<usize>, hasher: &dyn Fn(&[u8]) -> u64) {
+    fn prefetch_next(&self, rank: impl Fn(usize) -> Option<usize>, names: &dyn Names) {
         let name = |ahead| self.order.get(rank(ahead)?).map(|next| &next.member);
-        // The steps build on each other: the name leads to its leaf, the leaf to the entry, the entry to its copy of
-        // the name.
+        // The steps build on each other: the name leads to its leaf, the leaf to the entry, the entry to the record.
         if let Some(name) = name(4 * POPPED_AHEAD) {
             prefetch(name.as_ptr());
         }
         if let Some(name) = name(3 * POPPED_AHEAD) {
-            self.members.prefetch_leaf(hasher(name));
+            self.members.prefetch_leaf(names.hash(name));
         }
         if let Some(name) = name(2 * POPPED_AHEAD) {
-            self.members.prefetch_entry(hasher(name));
+            self.members.prefetch_entry(names.hash(name));
         }
-        if let Some(entry) = name(POPPED_AHEAD).and_then(|name| self.members.likely(hasher(name))) {
-            prefetch(entry.key().as_ptr());
+        let next = name(POPPED_AHEAD);
+        if let Some(location) = next.and_then(|name| self.members.likely(names.hash(name))) {
+            names.prefetch(location);
         }
     }
 
@@ -176,9 +186,13 @@ impl ScoreIndex {
 
     /// DRAM that it occupies, bytes.
     pub fn memory_bytes(&self) -> usize {
-        // A member that is too long for an entry has a copy in both structures.
-        self.members.memory_bytes() + self.order.memory_bytes() + self.members.long_keys_bytes()
+        self.members.memory_bytes() + self.order.memory_bytes() + self.long_names_bytes
     }
+}
+
+/// Bytes of a name that is too long for its place in the order.
+fn outside_bytes(name: &IndexKey) -> usize {
+    if name.spilled() { name.capacity() } else { 0 }
 }
 
 /// Maps a score to bits that sort as numbers like the score; -0 and 0 map to the same bits.

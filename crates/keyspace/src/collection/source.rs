@@ -6,6 +6,7 @@ use smallvec::SmallVec;
 
 use super::element_record_key;
 use super::elements::{ElementKey, element_key};
+use crate::names::RecordNames;
 use crate::{Keyspace, KeyspaceError};
 use store::Location;
 
@@ -37,6 +38,11 @@ impl<'a> Source<'a> {
         }
     }
 
+    /// The names of the elements.
+    pub fn names(&self) -> RecordNames<'a> {
+        self.keyspace.names_of_elements(self.id)
+    }
+
     pub fn read<R>(
         &self,
         name: &[u8],
@@ -60,6 +66,7 @@ impl<'a> Source<'a> {
         )?;
         result.ok_or(KeyspaceError::Failed("an element's record is missing"))
     }
+
     /// Reads elements in sequence until `f` breaks; `location` and `name` give an element's location and name.
     pub fn read_run<T, N: AsRef<[u8]>>(
         &self,

@@ -35,7 +35,8 @@ impl Collection {
         index
             .take(count)
             .into_iter()
-            .map(|entry| (element_key(id, entry.key()), entry.location))
+            // Where the index keeps no names, the id is enough of one: no collection will have it again.
+            .map(|(name, location)| (element_key(id, &name), location))
             .collect()
     }
 }

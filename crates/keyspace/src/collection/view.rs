@@ -12,8 +12,9 @@ use super::source::Source;
 use super::stream::Stream;
 use super::{Collection, Encoding, Shape};
 use crate::hashing::shard_of;
-use crate::index::{Entry, Index};
+use crate::index::{Found, Index, IndexKey, Named};
 use crate::{Access, Cursor, Keyspace, KeyspaceError, Kind, StringView};
+use store::{Location, StoreError};
 
 /// A live value of any type.
 #[derive(Clone, Copy, Debug)]
@@ -164,14 +165,15 @@ impl<'a> Fields<'a> {
         self.encoding
     }
 
-    fn entry(&self, name: &[u8]) -> Option<&'a Entry> {
-        self.index
-            .get(self.source.keyspace.hashing.hash(name), name)
+    fn location(&self, name: &[u8]) -> Result<Option<Location>, KeyspaceError> {
+        let hash = self.source.keyspace.hashing.hash(name);
+        let found = self.index.get(hash, name, &self.source.names())?;
+        Ok(found.map(|found| found.location))
     }
 
     /// Whether the field or member exists.
-    pub fn contains(&self, name: &[u8]) -> bool {
-        self.entry(name).is_some()
+    pub fn contains(&self, name: &[u8]) -> Result<bool, KeyspaceError> {
+        Ok(self.location(name)?.is_some())
     }
 
     /// Runs `f` on a field's value; returns `None` if there is no such field.
@@ -180,62 +182,90 @@ impl<'a> Fields<'a> {
         name: &[u8],
         f: impl FnOnce(&[u8]) -> R,
     ) -> Result<Option<R>, KeyspaceError> {
-        self.entry(name)
-            .map(|entry| self.source.read(name, entry.location, f))
+        self.location(name)?
+            .map(|location| self.source.read(name, location, f))
             .transpose()
     }
 
     /// The elements: in Redis's order if Redis keeps an order in this encoding, otherwise in no order.
-    fn entries(&self) -> impl Iterator<Item = &'a Entry> + use<'a> {
-        let few = super::in_order(self.index, self.encoding);
-        let many = few.is_none().then(|| self.index.iter());
-        few.into_iter().flatten().chain(many.into_iter().flatten())
+    fn entries(
+        &self,
+    ) -> Result<impl Iterator<Item = Result<Named<'a>, StoreError>> + use<'a>, KeyspaceError> {
+        let (index, names) = (self.index, self.source.names());
+        let few = super::in_order(index, self.encoding, &names)?;
+        let many = few.is_none().then(|| index.walk(names));
+        let few = few.into_iter().flatten();
+        let few = few.map(move |entry| index.named(entry, &names));
+        Ok(few.chain(many.into_iter().flatten()))
     }
 
     /// All names. A small collection of short names gives them in the order in which they were added, a small set of
     /// integers in ascending order; others have no order.
-    pub fn names(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
-        self.entries().map(Entry::key)
+    pub fn names(
+        &self,
+    ) -> Result<impl Iterator<Item = Result<IndexKey, KeyspaceError>> + use<'a>, KeyspaceError>
+    {
+        let entries = self.entries()?;
+        Ok(entries.map(|named| Ok(named?.key)))
     }
 
     /// Passes all fields with their values to `f`, in the order of [`names`](Self::names).
     pub fn for_each(&self, mut f: impl FnMut(&[u8], &[u8])) -> Result<(), KeyspaceError> {
+        let mut failed = None;
+        let entries = self.entries()?.map_while(|named| match named {
+            Ok(named) => Some(named),
+            Err(error) => {
+                failed = Some(error);
+                None
+            }
+        });
         self.source.read_run(
-            self.entries(),
-            |entry| entry.location,
-            |entry| entry.key(),
-            |entry, value| {
-                f(entry.key(), value);
+            entries,
+            |named| named.location,
+            |named| named.key.clone(),
+            |named, value| {
+                f(&named.key, value);
                 ControlFlow::Continue(())
             },
-        )
+        )?;
+        failed.map_or(Ok(()), |error| Err(error.into()))
     }
 
     /// One step of a scan: visits about `count` names from `cursor` on and returns the next cursor, `None` at the end.
-    pub fn scan(&self, cursor: Cursor, count: usize, visit: impl FnMut(&[u8])) -> Option<Cursor> {
+    pub fn scan(
+        &self,
+        cursor: Cursor,
+        count: usize,
+        mut visit: impl FnMut(&[u8]),
+    ) -> Result<Option<Cursor>, KeyspaceError> {
         if self.encoding != Encoding::Full {
             // A small collection is returned whole, as Redis does; the cursor does not matter.
-            self.names().for_each(visit);
-            return None;
+            for name in self.names()? {
+                visit(&name?);
+            }
+            return Ok(None);
         }
-        scan(self.source.keyspace, self.index, cursor, count, visit)
+        scan(self.source, self.index, cursor, count, visit)
     }
 
-    /// A random name.
-    pub fn draw(&self) -> Option<&'a [u8]> {
-        self.index.draw().map(Entry::key)
+    /// A random name; `None` if there are none.
+    pub fn draw(&self) -> Result<Option<IndexKey>, KeyspaceError> {
+        let Some(entry) = self.index.draw() else {
+            return Ok(None);
+        };
+        Ok(Some(self.index.named(entry, &self.source.names())?.key))
     }
 }
 
 fn scan(
-    keyspace: &Keyspace,
+    source: Source<'_>,
     index: &Index,
     cursor: Cursor,
     count: usize,
     mut visit: impl FnMut(&[u8]),
-) -> Option<Cursor> {
-    let hasher = |key: &[u8]| keyspace.hashing.hash(key);
-    index.scan(cursor, count, &hasher, &mut |entry| visit(entry.key()))
+) -> Result<Option<Cursor>, KeyspaceError> {
+    let visit = &mut |found: Found<'_>| visit(found.key);
+    Ok(index.scan(cursor, count, &source.names(), visit)?)
 }
 
 /// A list.
@@ -318,11 +348,12 @@ impl<'a> Scores<'a> {
 
     /// A member's score; `None` if the set does not have the member.
     pub fn score(&self, member: &[u8]) -> Result<Option<f64>, KeyspaceError> {
+        let hash = self.source.keyspace.hashing.hash(member);
         let members = self.ranked.members();
-        let Some(entry) = members.get(self.source.keyspace.hashing.hash(member), member) else {
+        let Some(found) = members.get(hash, member, &self.source.names())? else {
             return Ok(None);
         };
-        let score = self.source.read(member, entry.location, decode_score)?;
+        let score = self.source.read(member, found.location, decode_score)?;
         score
             .map(Some)
             .ok_or(KeyspaceError::Failed("a member's score is damaged"))
@@ -349,15 +380,19 @@ impl<'a> Scores<'a> {
 
     /// One step of a scan: visits about `count` members from `cursor` on and returns the next cursor, `None` at the
     /// end.
-    pub fn scan(&self, cursor: Cursor, count: usize, visit: impl FnMut(&[u8])) -> Option<Cursor> {
+    pub fn scan(
+        &self,
+        cursor: Cursor,
+        count: usize,
+        visit: impl FnMut(&[u8]),
+    ) -> Result<Option<Cursor>, KeyspaceError> {
         if self.encoding != Encoding::Full {
             // A small collection is returned whole, as Redis does; the cursor does not matter.
             let members = self.range(0..self.len());
             members.map(|(member, _)| member).for_each(visit);
-            return None;
+            return Ok(None);
         }
-        let members = self.ranked.members();
-        scan(self.source.keyspace, members, cursor, count, visit)
+        scan(self.source, self.ranked.members(), cursor, count, visit)
     }
 }
 
@@ -378,31 +413,29 @@ impl Keyspace {
         loop {
             let shard = self.locking().read_shard(shard_of(hash))?;
             let generation = self.generations.of(db);
-            let entry = self
-                .expiry()
-                .live(shard.get(generation, hash, key), access.now);
-            let Some(entry) = entry else {
+            let found = shard.get(self.names(generation), hash, key)?;
+            let Some(found) = self.expiry().live(found, access.now) else {
                 return Ok(f(None));
             };
             if let Some(missing) =
                 self.collections()
-                    .missing_partition(hash, generation, Some(entry))?
+                    .missing_partition(hash, generation, Some(found))?
             {
                 drop(shard);
                 self.loading().index_partition(missing)?;
                 continue;
             }
-            if let Some((id, shared)) = self.collections().of(hash, generation, entry)? {
+            if let Some((id, shared)) = self.collections().of(hash, generation, found)? {
                 if access.touch {
-                    entry.touch(access.now, self.eviction.clock());
+                    found.entry.touch(access.now, self.eviction.clock());
                 }
                 let collection = shared.read();
                 return Ok(f(Some(View::new(self, id, &collection))));
             }
             if access.touch {
-                entry.touch(access.now, self.eviction.clock());
+                found.entry.touch(access.now, self.eviction.clock());
             }
-            let string = self.reading().stored_string(hash, generation, entry);
+            let string = self.reading().stored_string(hash, generation, found);
             return Ok(f(Some(View::String(string))));
         }
     }
@@ -423,21 +456,19 @@ impl Keyspace {
         for (&(db, key), &hash) in keys.iter().zip(&hashes) {
             let shard = &shards[numbers.partition_point(|&number| number < shard_of(hash))];
             let generation = self.generations.of(db);
-            let Some(entry) = self
-                .expiry()
-                .live(shard.get(generation, hash, key), access.now)
-            else {
+            let found = shard.get(self.names(generation), hash, key)?;
+            let Some(found) = self.expiry().live(found, access.now) else {
                 held.push(Held::Absent);
                 continue;
             };
             if access.touch {
-                entry.touch(access.now, self.eviction.clock());
+                found.entry.touch(access.now, self.eviction.clock());
             }
             held.push(
-                if let Some((id, shared)) = self.collections().of(hash, generation, entry)? {
+                if let Some((id, shared)) = self.collections().of(hash, generation, found)? {
                     Held::Collection(id, shared)
                 } else {
-                    Held::String(self.reading().stored_string(hash, generation, entry))
+                    Held::String(self.reading().stored_string(hash, generation, found))
                 },
             );
         }

@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::super::clock::{random_below, unlikely_recent};
-use super::super::index::{Entry, IndexKey};
+use super::super::index::{Entry, Index};
 use super::super::shard::Shard;
 use super::super::telling::Before;
 use super::super::{Access, EventClass, Keyspace, KeyspaceError, Millis, SHARDS};
@@ -42,17 +42,23 @@ enum Fate {
 }
 
 impl Entry {
-    /// The eviction score: the entry with the highest score goes first.
-    fn score(&self, rule: Rule, now: Millis) -> u64 {
-        match rule.order {
+    /// The eviction score: the entry with the highest score goes first. `deadline` reads the deadline, where the order is one
+    /// of deadlines.
+    fn score<E>(
+        &self,
+        rule: Rule,
+        now: Millis,
+        deadline: impl FnOnce() -> Result<Option<Millis>, E>,
+    ) -> Result<u64, E> {
+        Ok(match rule.order {
             Order::Recency if unlikely_recent(self.accessed(), now) => u64::MAX,
             Order::Recency => self.idle_s(now),
             Order::Frequency(lfu) => u64::from(u8::MAX - lfu.count(self.accessed(), now)),
-            Order::Deadline => self
-                .expires_at()
-                .map_or(0, |at| u64::MAX - u64::try_from(at).unwrap_or(0)),
+            Order::Deadline => {
+                deadline()?.map_or(0, |at| u64::MAX - u64::try_from(at).unwrap_or(0))
+            }
             Order::Random => 0,
-        }
+        })
     }
 }
 
@@ -278,7 +284,7 @@ impl Eviction<'_> {
         for _ in 0..ROUNDS_MAX {
             // A thread that holds this lock never waits for a shard.
             let mut candidates = self.keyspace.eviction.candidates.lock();
-            let any = self.sample(rule, now, samples, &mut candidates);
+            let any = self.sample(rule, now, samples, &mut candidates)?;
             let mut best = candidates.take_best();
             drop(candidates);
             if !any && best.is_none() {
@@ -312,19 +318,41 @@ impl Eviction<'_> {
     }
 
     /// Offers up to `samples` randomly drawn keys as candidates; returns whether it found any.
-    fn sample(self, rule: Rule, now: Millis, samples: usize, candidates: &mut Candidates) -> bool {
+    fn sample(
+        self,
+        rule: Rule,
+        now: Millis,
+        samples: usize,
+        candidates: &mut Candidates,
+    ) -> Result<bool, KeyspaceError> {
         let mut met = false;
         for _ in 0..samples {
             let mut tries = (0..SHARDS_TRIED).map(|_| random_below(SHARDS));
-            met |= tries.any(|number| self.sample_shard(number, rule, now, candidates));
+            met |= self.sample_any(&mut tries, rule, now, candidates)?;
             if !met {
                 // There are few keys, or few that may go: take one from the next shard that has any.
                 let first = random_below(SHARDS);
                 let mut all = (first..SHARDS).chain(0..first);
-                return all.any(|number| self.sample_shard(number, rule, now, candidates));
+                return self.sample_any(&mut all, rule, now, candidates);
             }
         }
-        met
+        Ok(met)
+    }
+
+    /// Offers a key of the first of the shards that has one; returns whether any had.
+    fn sample_any(
+        self,
+        numbers: &mut dyn Iterator<Item = usize>,
+        rule: Rule,
+        now: Millis,
+        candidates: &mut Candidates,
+    ) -> Result<bool, KeyspaceError> {
+        for number in numbers {
+            if self.sample_shard(number, rule, now, candidates)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Offers one randomly drawn key of a shard; returns whether the shard had one.
@@ -334,23 +362,26 @@ impl Eviction<'_> {
         rule: Rule,
         now: Millis,
         candidates: &mut Candidates,
-    ) -> bool {
+    ) -> Result<bool, KeyspaceError> {
         let Some(shard) = self.keyspace.shards[number].try_read() else {
-            return false;
+            return Ok(false);
         };
-        let Some((generation, entry)) = draw(&shard, rule) else {
-            return false;
+        let Some((generation, index, entry)) = draw(&shard, rule) else {
+            return Ok(false);
         };
-        let score = entry.score(rule, now);
+        let names = self.keyspace.names(generation);
+        let score = entry.score(rule, now, || {
+            Ok::<_, KeyspaceError>(index.named(entry, &names)?.expires_at)
+        })?;
         if candidates.takes(score) {
             candidates.offer(Candidate {
                 score,
                 shard: number,
                 generation,
-                key: IndexKey::from_slice(entry.key()),
+                key: index.named(entry, &names)?.key,
             });
         }
-        true
+        Ok(true)
     }
 
     fn remove_candidate(
@@ -376,24 +407,32 @@ impl Eviction<'_> {
             return Ok(Fate::Locked);
         };
         let hash = self.keyspace.hashing.hash(key);
-        let Some(entry) = shard.get(generation, hash, key) else {
+        let Some(table) = shard.table_mut(generation) else {
             return Ok(Fate::Stale);
         };
-        let expires = entry.expires_at().is_some();
-        if (rule.only_expiring && !expires) || entry.score(rule, now) < score {
+        let names = self.keyspace.names(generation);
+        let Some(found) = table.index.get(hash, key, &names)? else {
+            return Ok(Fate::Stale);
+        };
+        let expires = found.expires_at.is_some();
+        let score_now = found
+            .entry
+            .score(rule, now, || Ok::<_, KeyspaceError>(found.expires_at))?;
+        if (rule.only_expiring && !expires) || score_now < score {
             return Ok(Fate::Stale);
         }
         if self.keyspace.images().is_taken() {
-            self.keyspace.images().keep(&shard, generation, hash, key);
+            let images = self.keyspace.images();
+            images.keep(generation, hash, key, Some(found));
         }
         let record = RecordKey {
             partition: self.keyspace.hashing.partition_of_shard(number),
             generation,
             key,
         };
-        let location = entry.location;
-        let collection = self.keyspace.collections().id_of(hash, generation, entry)?;
-        let before = if self.keyspace.expiry().has_passed(entry, now) {
+        let (location, located) = (found.location, found.located());
+        let collection = self.keyspace.collections().id_of(hash, generation, found)?;
+        let before = if self.keyspace.expiry().has_passed(found.expires_at, now) {
             self.keyspace
                 .store
                 .forget(record, location, Gone::Expired)?;
@@ -405,11 +444,9 @@ impl Eviction<'_> {
                 .write(&[remove], &mut [Location::default()])?;
             Before::Live
         };
-        if let Some(table) = shard.table_mut(generation) {
-            table.forget(hash, key);
-            if expires {
-                table.index.tighten(hash);
-            }
+        table.forget(hash, key, located, &names);
+        if expires {
+            table.index.tighten(hash);
         }
         if let Some(id) = collection {
             self.keyspace.collections().remove(id);
@@ -432,8 +469,8 @@ impl Eviction<'_> {
     }
 }
 
-/// Draws at random a key of the shard that may go. Returns its generation too.
-fn draw(shard: &Shard, rule: Rule) -> Option<(u32, &Entry)> {
+/// Draws at random a key of the shard that may go. Returns its generation and index too.
+fn draw(shard: &Shard, rule: Rule) -> Option<(u32, &Index, &Entry)> {
     let weight = |n: usize| {
         let index = &shard.tables[n].index;
         if rule.only_expiring {
@@ -460,5 +497,5 @@ fn draw(shard: &Shard, rule: Rule) -> Option<(u32, &Entry)> {
     } else {
         table.index.draw()
     };
-    Some((table.generation, entry?))
+    Some((table.generation, &table.index, entry?))
 }

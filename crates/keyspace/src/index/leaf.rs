@@ -1,4 +1,5 @@
-//! The entries that share one prefix of the hash. A look-up compares one byte of each key's hash.
+//! The entries that share one prefix of the hash. A look-up compares one byte of each key's hash, then the bits that the
+//! entry keeps.
 
 use super::entry::Entry;
 
@@ -7,7 +8,7 @@ pub const LEAF_ENTRIES_MAX: usize = 32;
 
 /// The steps in which the capacity for entries grows. Each step fills a size class of the usual allocators (four per
 /// doubling), so that little memory lies unused. The smallest steps are for collections of one or two elements.
-const CAPACITIES: [usize; 10] = [0, 2, 4, 8, 12, 16, 19, 22, 25, LEAF_ENTRIES_MAX];
+const CAPACITIES: [usize; 10] = [0, 2, 4, 8, 12, 16, 20, 24, 28, LEAF_ENTRIES_MAX];
 
 /// The entries of one prefix. The struct is just one cache line, which tells where a key's entry can be.
 #[derive(Debug)]
@@ -41,15 +42,9 @@ impl Leaf {
         &self.entries
     }
 
-    /// An entry, mutable; the caller must not change its key.
+    /// An entry, mutable; the caller must not change its hash.
     pub fn entry_mut(&mut self, position: usize) -> Option<&mut Entry> {
         self.entries.get_mut(position)
-    }
-
-    /// The entry of a key.
-    #[inline]
-    pub fn get(&self, hash: u64, key: &[u8]) -> Option<&Entry> {
-        self.entries.get(self.find(hash, key)?)
     }
 
     /// The first entry that may have this hash.
@@ -59,20 +54,23 @@ impl Leaf {
             .get(self.candidates(hash).trailing_zeros() as usize)
     }
 
-    /// The position of a key's entry.
+    /// The entries that may have this hash, of which the entries keep `hash_bits`; and their positions.
     #[inline]
-    pub fn find(&self, hash: u64, key: &[u8]) -> Option<usize> {
+    pub fn alike(&self, hash: u64, hash_bits: u32) -> impl Iterator<Item = (usize, &Entry)> {
         let mut candidates = self.candidates(hash);
-        while candidates != 0 {
-            let position = candidates.trailing_zeros() as usize;
-            // No entry here: the tags beyond belong to removed entries.
-            if self.entries.get(position)?.key() == key {
-                return Some(position);
+        let tagged = std::iter::from_fn(move || {
+            if candidates == 0 {
+                return None;
             }
+            let position = candidates.trailing_zeros() as usize;
             candidates &= candidates - 1;
-        }
-        let mut untagged = self.entries.get(LEAF_ENTRIES_MAX..)?.iter();
-        Some(LEAF_ENTRIES_MAX + untagged.position(|entry| entry.key() == key)?)
+            // No entry here: the tags beyond belong to removed entries.
+            Some((position, self.entries.get(position)?))
+        });
+        let untagged = self.entries.get(LEAF_ENTRIES_MAX..).unwrap_or_default();
+        tagged
+            .chain((LEAF_ENTRIES_MAX..).zip(untagged))
+            .filter(move |(_, entry)| entry.hash_bits() == hash_bits)
     }
 
     /// A bit for each position whose entry may have this hash. Bits beyond the last entry mean nothing.
@@ -87,15 +85,25 @@ impl Leaf {
         candidates
     }
 
+    /// The tag of the entry at a position; `None` if it is unknown.
+    fn tag_at(&self, position: usize) -> Option<u8> {
+        let known = position < LEAF_ENTRIES_MAX && self.wild >> position & 1 == 0;
+        known.then(|| self.tags[position])
+    }
+
     /// Adds the entry of a key that the leaf does not have.
     pub fn push(&mut self, hash: u64, entry: Entry) {
+        self.push_tagged(Some(tag(hash)), entry);
+    }
+
+    fn push_tagged(&mut self, tag: Option<u8>, entry: Entry) {
         let len = self.entries.len();
         if len == self.entries.capacity() {
             self.entries.reserve_exact(room_for(len + 1) - len);
         }
-        if let Some(free) = self.tags.get_mut(len) {
-            *free = tag(hash);
-            self.wild &= !(1 << len);
+        if len < LEAF_ENTRIES_MAX {
+            self.tags[len] = tag.unwrap_or_default();
+            self.wild = self.wild & !(1 << len) | u32::from(tag.is_none()) << len;
         }
         self.entries.push(entry);
     }
@@ -110,12 +118,9 @@ impl Leaf {
         let entry = self.entries.swap_remove(position);
         let last = self.entries.len();
         if position < LEAF_ENTRIES_MAX {
-            if let Some(&tag) = self.tags.get(last) {
-                self.tags[position] = tag;
-                self.wild = self.wild & !(1 << position) | (self.wild >> last & 1) << position;
-            } else {
-                self.wild |= 1 << position;
-            }
+            let tag = self.tag_at(last);
+            self.tags[position] = tag.unwrap_or_default();
+            self.wild = self.wild & !(1 << position) | u32::from(tag.is_none()) << position;
         }
         if self.entries.capacity() >= 2 * room_for(last) {
             self.entries.shrink_to(room_for(last));
@@ -123,12 +128,24 @@ impl Leaf {
         entry
     }
 
-    /// Turns the leaf into its entries.
-    pub fn into_entries(self) -> Vec<Entry> {
-        self.entries
+    /// Divides the leaf by the bit `bit` of the bits that the entries keep: the entries without it, and those with it.
+    pub fn split(mut self, bit: u32) -> [Self; 2] {
+        let entries = std::mem::take(&mut self.entries);
+        let of_high = entries.iter().filter(|entry| entry.hash_bits() & bit != 0);
+        let of_high = of_high.count();
+        let mut halves = [entries.len() - of_high, of_high].map(|entries| {
+            let mut half = Leaf::new(self.depth + 1);
+            half.reserve(entries);
+            half
+        });
+        for (position, entry) in entries.into_iter().enumerate() {
+            let half = usize::from(entry.hash_bits() & bit != 0);
+            halves[half].push_tagged(self.tag_at(position), entry);
+        }
+        halves
     }
 
-    /// DRAM outside the leaf itself, without keys that are too long for their entries.
+    /// DRAM outside the leaf itself.
     pub fn memory_bytes(&self) -> usize {
         self.entries.capacity() * size_of::<Entry>()
     }
@@ -142,7 +159,7 @@ fn room_for(entries: usize) -> usize {
         .unwrap_or_else(|| entries.next_multiple_of(LEAF_ENTRIES_MAX))
 }
 
-/// The bits of a hash that did not choose the leaf.
+/// Bits of a hash that neither choose the leaf nor stand in the entry.
 #[inline]
 fn tag(hash: u64) -> u8 {
     (hash & 0xff) as u8

@@ -38,10 +38,7 @@ impl Index {
         if self.expiring == 0 {
             return None;
         }
-        let hopeful = |_| {
-            self.draw_place()
-                .filter(|entry| entry.expires_at().is_some())
-        };
+        let hopeful = |_| self.draw_place().filter(|entry| entry.has_deadline());
         (0..HOPEFUL_DRAWS)
             .find_map(hopeful)
             .or_else(|| self.search_expiring())
@@ -83,7 +80,7 @@ impl Index {
             }
             let met_before = met;
             for entry in self.leaves[number].entries() {
-                if entry.expires_at != NEVER {
+                if entry.has_deadline() {
                     met += 1;
                     // Each entry found so far has the same chance.
                     if random_below(met) == 0 {
@@ -99,12 +96,13 @@ impl Index {
         drawn
     }
 
-    /// Makes the bound of a hash's leaf exact again, after an entry with a deadline was removed.
+    /// Records that a hash's leaf has no deadlines, if that is so, after an entry with a deadline was removed.
     pub fn tighten(&mut self, hash: u64) {
         let number = self.leaf_number(hash);
-        let deadlines = self.leaves[number].entries().iter();
-        let first = deadlines.map(|entry| entry.expires_at).min();
-        self.first_expiries[number] = first.unwrap_or(NEVER);
+        let mut entries = self.leaves[number].entries().iter();
+        if !entries.any(Entry::has_deadline) {
+            self.first_expiries[number] = NEVER;
+        }
     }
 }
 
@@ -112,27 +110,26 @@ impl Index {
 mod tests {
     use std::collections::BTreeMap;
 
-    use super::super::super::Kind;
+    use super::super::Naming;
+    use super::super::tests::records::Table;
     use super::*;
-    use store::Location;
 
     fn hash(key: &[u8]) -> u64 {
         xxhash_rust::xxh3::xxh3_64(key) >> 8
     }
 
-    fn filled(keys: u32, expires: impl Fn(u32) -> bool) -> Index {
-        let mut index = Index::new(8);
+    fn filled(keys: u32, expires: impl Fn(u32) -> bool) -> Table<'static> {
+        let mut table = Table::new(8, Naming::InRecords, &hash);
         for n in 0..keys {
-            let key = n.to_be_bytes();
             let expires_at = expires(n).then_some(1_000);
-            let entry = Entry::new(&key, Kind::String, Location(0), expires_at, 0);
-            index.insert(hash(&key), entry, &hash);
+            table.insert(&n.to_be_bytes(), n.into(), expires_at);
         }
-        index
+        table
     }
 
     /// How often each key is drawn.
     fn tally<'i>(
+        table: &Table<'_>,
         times: usize,
         draw: impl Fn() -> Option<&'i Entry>,
     ) -> (BTreeMap<Vec<u8>, usize>, usize) {
@@ -140,7 +137,11 @@ mod tests {
         let mut none = 0;
         for _ in 0..times {
             match draw() {
-                Some(entry) => *drawn.entry(entry.key().to_vec()).or_default() += 1,
+                Some(entry) => {
+                    let named = table.index.named(entry, &table.records);
+                    let key = named.expect("it can be read").key.into_vec();
+                    *drawn.entry(key).or_default() += 1;
+                }
                 None => none += 1,
             }
         }
@@ -150,8 +151,8 @@ mod tests {
     #[test]
     fn every_key_is_as_likely_as_another() {
         const KEYS: usize = 500;
-        let index = filled(500, |n| n % 2 == 0);
-        let (drawn, none) = tally(KEYS * 200, || index.draw());
+        let table = filled(500, |n| n % 2 == 0);
+        let (drawn, none) = tally(&table, KEYS * 200, || table.index.draw());
         assert_eq!((drawn.len(), none), (KEYS, 0));
         // The tolerance is six standard deviations, so chance alone fails this test once in half a million runs.
         for (key, times) in &drawn {
@@ -160,7 +161,7 @@ mod tests {
                 "{key:?} was drawn {times} times"
             );
         }
-        let (drawn, none) = tally(KEYS * 100, || index.draw_expiring());
+        let (drawn, none) = tally(&table, KEYS * 100, || table.index.draw_expiring());
         assert_eq!((drawn.len(), none), (KEYS / 2, 0));
         for (key, times) in &drawn {
             assert!(
@@ -173,43 +174,41 @@ mod tests {
 
     #[test]
     fn rare_keys_with_a_deadline_are_all_found() {
-        let index = filled(50_000, |n| n % 5_000 == 0);
-        let (drawn, none) = tally(2_000, || index.draw_expiring());
+        let table = filled(50_000, |n| n % 5_000 == 0);
+        let (drawn, none) = tally(&table, 2_000, || table.index.draw_expiring());
         assert_eq!((drawn.len(), none), (10, 0));
         assert!(drawn.values().all(|&times| times > 20), "{drawn:?}");
     }
 
     #[test]
     fn an_index_without_any_gives_none() {
-        assert!(Index::new(8).draw().is_none());
-        assert!(filled(100, |_| false).draw_expiring().is_none());
+        assert!(filled(0, |_| true).index.draw().is_none());
+        assert!(filled(100, |_| false).index.draw_expiring().is_none());
     }
 
     #[test]
     fn the_last_of_many_is_found() {
-        let mut index = filled(20_000, |_| false);
+        let mut table = filled(20_000, |_| false);
         for n in 1..20_000u32 {
-            let key = n.to_be_bytes();
-            index.remove(hash(&key), &key);
+            table.remove(&n.to_be_bytes());
         }
-        let (drawn, none) = tally(100, || index.draw());
+        let (drawn, none) = tally(&table, 100, || table.index.draw());
         assert_eq!((drawn.len(), none), (1, 0));
     }
 
     #[test]
     fn bounds_that_are_out_of_date_do_not_hide_a_key() {
-        let mut index = filled(20_000, |_| true);
+        let mut table = filled(20_000, |_| true);
         for n in 1..20_000u32 {
             let key = n.to_be_bytes();
             if n % 2 == 0 {
-                index.replace(hash(&key), &key, Kind::String, Location(0), None);
-                index.tighten(hash(&key));
+                table.replace(&key, u64::from(n) + 100_000, None);
             } else {
-                index.remove(hash(&key), &key);
-                index.tighten(hash(&key));
+                table.remove(&key);
             }
+            table.index.tighten(hash(&key));
         }
-        let (drawn, none) = tally(100, || index.draw_expiring());
+        let (drawn, none) = tally(&table, 100, || table.index.draw_expiring());
         assert_eq!((drawn.len(), none), (1, 0));
     }
 }

@@ -1,6 +1,7 @@
 //! Tests of the index.
 
 mod cursors;
+pub(super) mod records;
 
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher, RandomState};
@@ -8,44 +9,50 @@ use std::hash::{BuildHasher, RandomState};
 use proptest::prelude::*;
 
 use super::*;
+use records::{HashKey, Table};
 
 const SKIP_BITS: u32 = 8;
+
+const NAMINGS: [Naming; 2] = [Naming::InRecords, Naming::Beside];
 
 /// A hash within shard 5. All keys of one index share the shard's bits.
 fn hash(state: &RandomState, key: &[u8]) -> u64 {
     (state.hash_one(key) >> SKIP_BITS) | (5 << (64 - SKIP_BITS))
 }
 
-fn filled(keys: u32) -> (Index, RandomState) {
-    let state = RandomState::new();
-    let mut index = Index::new(SKIP_BITS);
+fn filled(keys: u32, naming: Naming, hasher: HashKey<'_>) -> Table<'_> {
+    let mut table = Table::new(SKIP_BITS, naming, hasher);
     for n in 0..keys {
-        let key = n.to_be_bytes();
         let expires_at = (n % 3 == 0).then_some(Millis::from(n));
-        let entry = Entry::new(&key, Kind::String, Location(n.into()), expires_at, 0);
-        index.insert(hash(&state, &key), entry, &|key| hash(&state, key));
+        table.insert(&n.to_be_bytes(), n.into(), expires_at);
     }
-    (index, state)
+    table
 }
 
 #[test]
 fn keeps_what_it_is_given_across_splits() {
-    let (mut index, state) = filled(20_000);
-    assert_eq!((index.len(), index.expiring()), (20_000, 6_667));
-    for n in 0..20_000u32 {
-        let key = n.to_be_bytes();
-        let entry = index.get(hash(&state, &key), &key).expect("inserted");
-        assert_eq!(entry.location, Location(n.into()));
+    let state = RandomState::new();
+    for naming in NAMINGS {
+        let hasher = |key: &[u8]| hash(&state, key);
+        let mut table = filled(20_000, naming, &hasher);
+        assert_eq!((table.index.len(), table.index.expiring()), (20_000, 6_667));
+        for n in 0..20_000u32 {
+            let key = n.to_be_bytes();
+            let located = table.located(&key).expect("inserted");
+            assert_eq!(located.location, Location(n.into()));
+        }
+        assert_eq!(table.index.walk(&table.records).count(), 20_000);
+        for n in 0..20_000u32 {
+            assert!(table.remove(&n.to_be_bytes()).is_some());
+        }
+        assert_eq!((table.index.len(), table.index.expiring()), (0, 0));
     }
-    for n in 0..20_000u32 {
-        let key = n.to_be_bytes();
-        assert!(index.remove(hash(&state, &key), &key).is_some());
-    }
-    assert_eq!((index.len(), index.expiring()), (0, 0));
 }
 
 #[test]
 fn scan_meets_each_key_once_in_hash_order() {
+    let state = RandomState::new();
+    let hasher = |key: &[u8]| hash(&state, key);
     for (keys, count) in [
         (0, 10),
         (1, 10),
@@ -55,19 +62,18 @@ fn scan_meets_each_key_once_in_hash_order() {
         (9_000, 10),
         (9_000, 5_000),
     ] {
-        let (index, state) = filled(keys);
-        let hasher = |key: &[u8]| hash(&state, key);
+        let table = filled(keys, NAMINGS[keys as usize % 2], &hasher);
         let mut met = BTreeMap::new();
         let mut last = 0;
         let mut from = Some(Cursor::at(5 << (64 - SKIP_BITS)));
         let mut steps = 0;
         while let Some(cursor) = from {
             let mut here = 0;
-            from = index.scan(cursor, count, &hasher, &mut |entry| {
-                let hash = hasher(entry.key());
+            from = table.scan(cursor, count, &mut |found| {
+                let hash = hasher(found.key);
                 assert!(hash >= last && hash >= cursor.first_hash());
                 last = hash;
-                *met.entry(entry.key().to_vec()).or_insert(0) += 1;
+                *met.entry(found.key.to_vec()).or_insert(0) += 1;
                 here += 1;
             });
             assert!(here <= count + 8, "one step met {here} of {count} wanted");
@@ -81,39 +87,95 @@ fn scan_meets_each_key_once_in_hash_order() {
 
 #[test]
 fn expired_finds_what_is_due_and_no_more() {
-    let (mut index, state) = filled(3_000);
-    assert!(!index.may_have_expired(-1));
-    assert!(index.expired(-1, 10).is_empty());
+    let state = RandomState::new();
+    let hasher = |key: &[u8]| hash(&state, key);
+    let mut table = filled(3_000, Naming::InRecords, &hasher);
+    assert!(!table.index.may_have_expired(-1));
+    assert!(table.expired(-1, 10).is_empty());
     let mut due = 0;
     loop {
-        let keys = index.expired(1_499, 100);
+        let keys = table.expired(1_499, 100);
         if keys.is_empty() {
             break;
         }
         for key in keys {
-            let entry = index.remove(hash(&state, &key), &key).expect("there");
-            assert!(entry.is_expired(1_499));
+            let located = table.remove(&key).expect("there");
+            assert!(located.is_expired(1_499));
             due += 1;
         }
     }
     assert_eq!(due, 500);
-    assert!(!index.may_have_expired(1_499));
+    assert!(!table.index.may_have_expired(1_499));
 }
 
 #[test]
 fn replace_keeps_the_count_of_deadlines() {
-    let (mut index, state) = filled(10);
-    let replace = |index: &mut Index, key: &[u8], expires_at| {
-        let hash = hash(&state, key);
-        let replaced = index.replace(hash, key, Kind::String, Location(9), expires_at);
-        replaced.is_some()
-    };
-    let key = 0u32.to_be_bytes();
-    assert!(replace(&mut index, &key, None));
-    assert_eq!(index.expiring(), 3);
-    assert!(replace(&mut index, &key, Some(5)));
-    assert_eq!(index.expiring(), 4);
-    assert!(!replace(&mut index, b"no", None));
+    let state = RandomState::new();
+    let hasher = |key: &[u8]| hash(&state, key);
+    for naming in NAMINGS {
+        let mut table = filled(10, naming, &hasher);
+        let key = 0u32.to_be_bytes();
+        assert!(table.replace(&key, 100, None));
+        assert_eq!(table.index.expiring(), 3);
+        assert!(table.replace(&key, 101, Some(5)));
+        assert_eq!(table.index.expiring(), 4);
+        assert!(!table.replace(b"no", 102, None));
+    }
+}
+
+/// The index is told where a record lies. What lies there in truth must never count as the key's value.
+#[test]
+fn a_record_at_a_wrong_place_is_an_error() {
+    // The last byte does not count: two keys that differ in nothing else have one hash.
+    let hasher = |key: &[u8]| mixed(&key[..3]);
+    let mut table = filled(0, Naming::InRecords, &hasher);
+    table.insert(b"key1", 7, None);
+    let sound = table.records.by_location[&7].clone();
+    assert!(table.get(b"key1").is_ok_and(|found| found.is_some()));
+    // Another key with the same hash, which the index does not have.
+    assert!(table.get(b"key2").is_ok_and(|found| found.is_none()));
+    for wrong in [
+        None,
+        Some((b"xyz1".to_vec(), None)),
+        Some((b"key1".to_vec(), Some(1_000))),
+    ] {
+        table.records.by_location.clear();
+        table
+            .records
+            .by_location
+            .extend(wrong.map(|wrong| (7, wrong)));
+        assert!(table.get(b"key1").is_err());
+        let start = Cursor::at(5 << (64 - SKIP_BITS));
+        let scan = table
+            .index
+            .scan(start, 10, &table.records, &mut |_| panic!("a wrong key"));
+        assert!(scan.is_err());
+        assert!(table.index.walk(&table.records).all(|named| named.is_err()));
+    }
+    table.records.by_location.insert(7, sound);
+    assert!(table.get(b"key1").is_ok_and(|found| found.is_some()));
+}
+
+/// Keys whose hashes differ only where an entry keeps no bits.
+#[test]
+fn keys_of_one_hash_are_kept_apart() {
+    let hasher = |key: &[u8]| (5 << (64 - SKIP_BITS)) | u64::from(key[0] & 1) << 12;
+    for naming in NAMINGS {
+        let mut table = Table::new(SKIP_BITS, naming, &hasher);
+        for key in 0..100u8 {
+            table.insert(&[key], key.into(), None);
+        }
+        for key in 0..100u8 {
+            let located = table.located(&[key]).expect("inserted");
+            assert_eq!(located.location, Location(key.into()));
+        }
+        assert!(table.located(&[100]).is_none());
+        for key in (0..100u8).rev() {
+            let located = table.remove(&[key]).expect("inserted");
+            assert_eq!(located.location, Location(key.into()));
+            assert!(table.located(&[key]).is_none());
+        }
+    }
 }
 
 /// A hash whose upper 32 bits are the same for all keys, so that splitting never helps.
@@ -146,31 +208,29 @@ fn long_or_short(number: u16) -> Vec<u8> {
     key
 }
 
-fn behaves_as_a_map(steps: &[Step], hasher: HashKey<'_>) -> Result<(), TestCaseError> {
-    let mut index = Index::new(SKIP_BITS);
+fn behaves_as_a_map(
+    steps: &[Step],
+    naming: Naming,
+    hasher: HashKey<'_>,
+) -> Result<(), TestCaseError> {
+    let mut table = Table::new(SKIP_BITS, naming, hasher);
     let mut map: BTreeMap<Vec<u8>, (u64, Option<Millis>)> = BTreeMap::new();
     for (number, &step) in (0u64..).zip(steps) {
         match step {
             Step::Put(key, deadline) => {
                 let key = long_or_short(key);
-                let hash = hasher(&key);
-                let location = Location(number);
-                let replaced = index.replace(hash, &key, Kind::String, location, deadline);
-                prop_assert_eq!(replaced.is_some(), map.contains_key(&key));
-                if replaced.is_none() {
-                    let entry = Entry::new(&key, Kind::String, location, deadline, 0);
-                    index.insert(hash, entry, hasher);
+                let replaced = table.replace(&key, number, deadline);
+                prop_assert_eq!(replaced, map.contains_key(&key));
+                if !replaced {
+                    table.insert(&key, number, deadline);
                 }
                 map.insert(key, (number, deadline));
             }
             Step::Remove(key) => {
                 let key = long_or_short(key);
-                let removed = index.remove(hasher(&key), &key);
-                let expected = map.remove(&key);
-                prop_assert_eq!(
-                    removed.map(|entry| (entry.location.0, entry.expires_at())),
-                    expected
-                );
+                let removed = table.remove(&key);
+                let removed = removed.map(|located| (located.location.0, located.expires_at));
+                prop_assert_eq!(removed, map.remove(&key));
             }
             Step::Expire(now) => {
                 let due = |map: &BTreeMap<_, (_, Option<Millis>)>| {
@@ -178,23 +238,23 @@ fn behaves_as_a_map(steps: &[Step], hasher: HashKey<'_>) -> Result<(), TestCaseE
                     map.values().filter(|(_, at)| is_due(*at)).count()
                 };
                 while due(&map) > 0 {
-                    prop_assert!(index.may_have_expired(now));
-                    let expired = index.expired(now, 7);
+                    prop_assert!(table.index.may_have_expired(now));
+                    let expired = table.expired(now, 7);
                     prop_assert_eq!(expired.len(), due(&map).min(7));
                     for key in expired {
-                        prop_assert!(index.remove(hasher(&key), &key).is_some());
+                        prop_assert!(table.remove(&key).is_some());
                         prop_assert!(map.remove(key.as_slice()).is_some());
                     }
                 }
-                prop_assert!(index.expired(now, 7).is_empty());
-                prop_assert!(!index.may_have_expired(now));
+                prop_assert!(table.expired(now, 7).is_empty());
+                prop_assert!(!table.index.may_have_expired(now));
             }
             Step::Scan(count) => {
                 let mut met = Vec::new();
                 let mut from = Some(Cursor::at(5 << (64 - SKIP_BITS)));
                 while let Some(cursor) = from {
-                    from = index.scan(cursor, count, hasher, &mut |entry| {
-                        met.push(entry.key().to_vec());
+                    from = table.scan(cursor, count, &mut |found| {
+                        met.push(found.key.to_vec());
                     });
                 }
                 met.sort_unstable();
@@ -202,14 +262,16 @@ fn behaves_as_a_map(steps: &[Step], hasher: HashKey<'_>) -> Result<(), TestCaseE
             }
         }
         let expiring = map.values().filter(|(_, at)| at.is_some()).count();
+        let index = &table.index;
         prop_assert_eq!((index.len(), index.expiring()), (map.len(), expiring));
     }
-    prop_assert_eq!(index.iter().count(), map.len());
+    prop_assert_eq!(table.index.iter().count(), map.len());
     for (key, (number, deadline)) in &map {
-        let entry = index.get(hasher(key), key);
-        let found = entry.map(|entry| (entry.key(), entry.location.0, entry.expires_at()));
-        prop_assert_eq!(found, Some((key.as_slice(), *number, *deadline)));
+        let located = table.located(key);
+        let found = located.map(|located| (located.location.0, located.expires_at));
+        prop_assert_eq!(found, Some((*number, *deadline)));
     }
+    prop_assert_eq!(table.index.take(usize::MAX).len(), map.len());
     Ok(())
 }
 
@@ -219,12 +281,16 @@ proptest! {
     #[test]
     fn it_behaves_as_a_map(steps in prop::collection::vec(step(), 1..1_500)) {
         let state = RandomState::new();
-        behaves_as_a_map(&steps, &|key| hash(&state, key))?;
+        for naming in NAMINGS {
+            behaves_as_a_map(&steps, naming, &|key| hash(&state, key))?;
+        }
     }
 
     #[test]
     fn leaves_that_cannot_split_behave_as_a_map(steps in prop::collection::vec(step(), 1..500)) {
-        behaves_as_a_map(&steps, &broken_hash)?;
+        for naming in NAMINGS {
+            behaves_as_a_map(&steps, naming, &broken_hash)?;
+        }
     }
 }
 
@@ -238,74 +304,79 @@ fn mixed(key: &[u8]) -> u64 {
     (hash >> SKIP_BITS) | (5 << (64 - SKIP_BITS))
 }
 
-fn long_lived(number: u32, expires_at: Option<Millis>) -> ([u8; 16], Entry) {
+fn long_lived(number: u32) -> [u8; 16] {
     let mut key = *b"key:000000000000";
     key[12..].copy_from_slice(&number.to_be_bytes());
-    let entry = Entry::new(&key, Kind::String, Location(number.into()), expires_at, 0);
-    (key, entry)
+    key
 }
 
-/// The shard's share of 10 thousand to 10 million keys.
+/// The shard's share of 10 thousand to 10 million keys, without the names and with them.
 #[test]
-fn a_key_takes_at_most_60_bytes_on_average() {
-    let mut index = Index::new(SKIP_BITS);
-    let (mut next, mut sizes, mut sum) = (39u32, 0u32, 0.0);
-    for number in 0..40_000u32 {
-        let (key, entry) = long_lived(number, None);
-        index.insert(mixed(&key), entry, &mixed);
-        if number + 1 == next {
-            #[allow(clippy::cast_precision_loss)] // A few MB.
-            let bytes = index.memory_bytes() as f64 / f64::from(next);
-            assert!(bytes <= 64.0, "{bytes} bytes a key at {next} keys");
-            sum += bytes;
-            sizes += 1;
-            next += 1 + next / 25;
+fn a_key_takes_few_bytes_on_average() {
+    for (naming, bytes_max, mean_max) in [
+        (Naming::InRecords, 26.0, 22.5),
+        (Naming::Beside, 72.0, 66.0),
+    ] {
+        let mut table = Table::new(SKIP_BITS, naming, &mixed);
+        let (mut next, mut sizes, mut sum) = (39u32, 0u32, 0.0);
+        for number in 0..40_000u32 {
+            table.insert(&long_lived(number), number.into(), None);
+            if number + 1 == next {
+                #[allow(clippy::cast_precision_loss)] // A few MB.
+                let bytes = table.index.memory_bytes() as f64 / f64::from(next);
+                let few = next < 1_000;
+                assert!(
+                    few || bytes <= bytes_max,
+                    "{bytes} bytes a key at {next} keys"
+                );
+                sum += if few { 0.0 } else { bytes };
+                sizes += u32::from(!few);
+                next += 1 + next / 25;
+            }
         }
+        let mean = sum / f64::from(sizes);
+        assert!(
+            mean <= mean_max,
+            "{mean} bytes a key on average: {naming:?}"
+        );
     }
-    let mean = sum / f64::from(sizes);
-    assert!(mean <= 60.0, "{mean} bytes a key on average");
 }
 
 #[test]
 fn memory_comes_back_after_deletes() {
-    let mut index = Index::new(SKIP_BITS);
-    let empty = index.memory_bytes();
-    for number in 0..20_000u32 {
-        let (key, entry) = long_lived(number, None);
-        index.insert(mixed(&key), entry, &mixed);
+    for naming in NAMINGS {
+        let mut table = Table::new(SKIP_BITS, naming, &mixed);
+        let empty = table.index.memory_bytes();
+        for number in 0..20_000u32 {
+            table.insert(&long_lived(number), number.into(), None);
+        }
+        let full = table.index.memory_bytes();
+        for number in (0..20_000u32).filter(|number| number % 20 != 0) {
+            assert!(table.remove(&long_lived(number)).is_some());
+        }
+        let rest = table.index.memory_bytes();
+        assert!(rest * 2 < full, "{rest} of {full} bytes are left");
+        for number in (0..20_000u32).step_by(20) {
+            assert!(table.remove(&long_lived(number)).is_some());
+        }
+        assert_eq!((table.index.len(), table.index.memory_bytes()), (0, empty));
     }
-    let full = index.memory_bytes();
-    for number in (0..20_000u32).filter(|number| number % 20 != 0) {
-        let (key, _) = long_lived(number, None);
-        assert!(index.remove(mixed(&key), &key).is_some());
-    }
-    let rest = index.memory_bytes();
-    assert!(rest * 4 < full, "{rest} of {full} bytes are left");
-    for number in (0..20_000u32).step_by(20) {
-        let (key, _) = long_lived(number, None);
-        assert!(index.remove(mixed(&key), &key).is_some());
-    }
-    assert_eq!((index.len(), index.memory_bytes()), (0, empty));
 }
 
 /// Deadlines far ahead cost nothing. Once the first deadlines of overwritten keys have passed, one search over them is
 /// enough.
 #[test]
 fn overwritten_deadlines_are_looked_at_once() {
-    let mut index = Index::new(SKIP_BITS);
+    let mut table = Table::new(SKIP_BITS, Naming::InRecords, &mixed);
     for number in 0..2_000u32 {
-        let (key, entry) = long_lived(number, Some(1_000));
-        index.insert(mixed(&key), entry, &mixed);
+        table.insert(&long_lived(number), number.into(), Some(1_000));
     }
     for number in 0..2_000u32 {
-        let (key, _) = long_lived(number, None);
-        let location = Location(1);
-        let replaced = index.replace(mixed(&key), &key, Kind::String, location, Some(9_000));
-        assert!(replaced.is_some());
+        assert!(table.replace(&long_lived(number), u64::from(number) + 10_000, Some(9_000)));
     }
-    assert!(!index.may_have_expired(999));
-    assert!(index.may_have_expired(1_000));
-    assert!(index.expired(1_000, 20).is_empty());
-    assert!(!index.may_have_expired(8_999));
-    assert!(index.may_have_expired(9_000));
+    assert!(!table.index.may_have_expired(999));
+    assert!(table.index.may_have_expired(1_000));
+    assert!(table.expired(1_000, 20).is_empty());
+    assert!(!table.index.may_have_expired(8_999));
+    assert!(table.index.may_have_expired(9_000));
 }

@@ -5,7 +5,8 @@ use std::ops::{ControlFlow, Range};
 
 use super::Reading;
 use crate::hashing::shard_of;
-use crate::index::Entry;
+use crate::index::Found;
+use crate::shard::Shard;
 use crate::{Access, Keyspace, KeyspaceError, Kind, Millis, StringForm, Value};
 use store::{Location, RecordKey, Store, lend, within};
 
@@ -179,38 +180,93 @@ impl Keyspace {
         let hash = self.hashing.hash(key);
         let shard = self.locking().read_shard(shard_of(hash))?;
         let generation = self.generations.of(db);
-        let entry = self
-            .expiry()
-            .live(shard.get(generation, hash, key), access.now);
-        self.reading().string(hash, generation, entry, access, f)
+        let mut f = Some(f);
+        if let Some(read) =
+            self.reading()
+                .at_once(&shard, (hash, key), generation, access, &mut f)?
+        {
+            return Ok(read);
+        }
+        let Some(f) = f else {
+            return Ok(None);
+        };
+        let found = shard.get(self.names(generation), hash, key)?;
+        let found = self.expiry().live(found, access.now);
+        self.reading().string(hash, generation, found, access, f)
     }
 }
 
 impl<'a> Reading<'a> {
-    pub(crate) fn string<R>(
+    /// Finds a key's string and reads it with one look at the record. `None` if that does not do: the store finds records by
+    /// their names, the key's value is of another type or long, or the entry whose hash fits is another key's. Then `f` is
+    /// still there.
+    #[inline]
+    fn at_once<R, F: FnOnce(StringView<'_>) -> R>(
         self,
-        hash: u64,
+        shard: &Shard,
+        (hash, key): (u64, &[u8]),
         generation: u32,
-        entry: Option<&Entry>,
         access: Access,
-        f: impl FnOnce(StringView<'_>) -> R,
-    ) -> Result<Option<R>, KeyspaceError> {
-        let Some(entry) = entry else {
+        f: &mut Option<F>,
+    ) -> Result<Option<Option<R>>, KeyspaceError> {
+        let Keyspace { hashing, store, .. } = self.keyspace;
+        if self.keyspace.partitioned {
             return Ok(None);
+        }
+        let index = shard.table(generation).map(|table| &table.index);
+        let Some((entry, location)) = index.and_then(|index| index.guess(hash)) else {
+            return Ok(Some(None));
         };
-        if entry.kind() == Kind::String && !self.keyspace.store.is_large(entry.location) {
-            // Read the string once; `f` may look at it several times.
-            return self.value(hash, generation, Some(entry), access, |value| {
-                f(value.into())
-            });
+        if entry.kind() != Kind::String || store.is_large(location) {
+            return Ok(None);
+        }
+        let record = hashing.record(hash, generation, key);
+        let mut result = None;
+        let mut deadline = None;
+        let same = store.read_named(record, location, &mut |value| {
+            deadline = value.expires_at;
+            if deadline.is_none_or(|deadline| deadline > access.now) {
+                result = f.take().map(|f| f(value.into()));
+            }
+        })?;
+        if !same {
+            return Ok(None);
+        }
+        if self.keyspace.expiry().has_passed(deadline, access.now) {
+            return Ok(Some(None));
         }
         if access.touch {
             entry.touch(access.now, self.keyspace.eviction.clock());
         }
-        if entry.kind() != Kind::String {
+        Ok(Some(result))
+    }
+
+    pub(crate) fn string<R>(
+        self,
+        hash: u64,
+        generation: u32,
+        found: Option<Found<'_>>,
+        access: Access,
+        f: impl FnOnce(StringView<'_>) -> R,
+    ) -> Result<Option<R>, KeyspaceError> {
+        let Some(found) = found else {
+            return Ok(None);
+        };
+        if found.kind() == Kind::String && !self.keyspace.store.is_large(found.location) {
+            // Read the string once; `f` may look at it several times.
+            return self.value(hash, generation, Some(found), access, |value| {
+                f(value.into())
+            });
+        }
+        if access.touch {
+            found
+                .entry
+                .touch(access.now, self.keyspace.eviction.clock());
+        }
+        if found.kind() != Kind::String {
             return Err(KeyspaceError::WrongKind);
         }
-        Ok(Some(f(self.stored_string(hash, generation, entry))))
+        Ok(Some(f(self.stored_string(hash, generation, found))))
     }
 
     /// The string of a live entry. It is read only when a caller asks for its bytes.
@@ -218,14 +274,14 @@ impl<'a> Reading<'a> {
         self,
         hash: u64,
         generation: u32,
-        entry: &'a Entry,
+        found: Found<'a>,
     ) -> StringView<'a> {
         StringView {
-            expires_at: entry.expires_at(),
+            expires_at: found.expires_at,
             source: Source::Stored {
                 store: &*self.keyspace.store,
-                record: self.keyspace.hashing.record(hash, generation, entry.key()),
-                location: entry.location,
+                record: self.keyspace.hashing.record(hash, generation, found.key),
+                location: found.location,
             },
         }
     }

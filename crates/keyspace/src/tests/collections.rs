@@ -68,7 +68,8 @@ fn stored(keyspace: &Keyspace, key: &[u8]) -> Result<Option<Model>> {
                 Some(Model::Hash(hash))
             }
             Some(View::Set(members)) => {
-                let set: BTreeSet<_> = members.names().map(<[u8]>::to_vec).collect();
+                let names = members.names()?.map(|name| Ok(name?.into_vec()));
+                let set: BTreeSet<_> = names.collect::<Result<_>>()?;
                 assert_eq!(set.len(), members.len());
                 Some(Model::Set(set))
             }
@@ -240,7 +241,7 @@ impl World {
                         } else {
                             assert_eq!(edit.remove(&word)?, set.remove(&word));
                         }
-                        assert_eq!(edit.contains(&word), set.contains(&word));
+                        assert_eq!(edit.contains(&word)?, set.contains(&word));
                     }
                 }
                 Model::SortedSet(scores) => {

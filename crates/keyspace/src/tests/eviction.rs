@@ -8,7 +8,7 @@ use config::{Config, Settings};
 /// The bytes of a key and its value in the tests' store.
 const RECORD_BYTES: u64 = 14;
 
-fn settings(directives: &[(&str, &str)]) -> Settings {
+pub(super) fn settings(directives: &[(&str, &str)]) -> Settings {
     let config = Config::default();
     let pairs: Vec<(&[u8], &[u8])> = directives
         .iter()

@@ -41,10 +41,10 @@ impl<'a> Update<'a> {
     /// Locks the collections of the keys.
     pub(super) fn open_collections(&mut self) -> Result<(), KeyspaceError> {
         for i in 0..self.keys.len() {
-            let Some(entry) = self
+            let Some(found) = self
                 .keys
-                .entry(i)
-                .filter(|entry| entry.kind() != Kind::String)
+                .found(i)
+                .filter(|found| found.kind() != Kind::String)
             else {
                 continue;
             };
@@ -56,22 +56,23 @@ impl<'a> Update<'a> {
                 .keys
                 .keyspace
                 .expiry()
-                .has_passed(entry, self.keys.access.now);
+                .has_passed(found.expires_at, self.keys.access.now);
             if !expired && self.keys.next_access(i).touch {
-                entry.touch(self.keys.access.now, self.keys.keyspace.eviction.clock());
+                let clock = self.keys.keyspace.eviction.clock();
+                found.entry.touch(self.keys.access.now, clock);
             }
-            let anchor = entry.location;
+            let anchor = found.location;
             let table = self.keys.shard(i).table(key.generation);
-            let recent = table.and_then(|table| table.recent(key.hash, entry));
+            let recent = table.and_then(|table| table.recent(key.hash, anchor));
             let (id, locked) = if let Some((id, collection)) = recent {
                 (id, RwLock::write_arc(collection))
             } else {
-                let found = self
-                    .keys
-                    .keyspace
-                    .collections()
-                    .of(key.hash, key.generation, entry)?;
-                let Some((id, collection)) = found else {
+                let shared =
+                    self.keys
+                        .keyspace
+                        .collections()
+                        .of(key.hash, key.generation, found)?;
+                let Some((id, collection)) = shared else {
                     continue;
                 };
                 let locked = RwLock::write_arc(&collection);
@@ -109,8 +110,8 @@ impl<'a> Update<'a> {
 
     /// The live value of key `i`, as it was before this call's changes.
     pub fn view(&self, i: usize) -> Option<View<'_>> {
-        let entry = self.keys.live_entry(i)?;
-        if entry.kind() == Kind::String {
+        let found = self.keys.live(i)?;
+        if found.kind() == Kind::String {
             let LockedKey {
                 hash, generation, ..
             } = self.keys[i];
@@ -118,7 +119,7 @@ impl<'a> Update<'a> {
                 .keys
                 .keyspace
                 .reading()
-                .stored_string(hash, generation, entry);
+                .stored_string(hash, generation, found);
             return Some(View::String(string));
         }
         let opened = self.opened(i)?;
@@ -196,7 +197,7 @@ impl<'a> Update<'a> {
             opened
         } else {
             // If the key is live and has no opened collection, its value is a string.
-            if self.keys.live_entry(i).is_some() {
+            if self.keys.live(i).is_some() {
                 return Err(KeyspaceError::WrongKind);
             }
             self.opened.push(self.open_new(i, kind));
@@ -221,7 +222,10 @@ impl<'a> Update<'a> {
 
     fn open_new(&self, i: usize, kind: Kind) -> Opened<'a> {
         let id = self.keys.keyspace.collections().new_id();
-        let shared = Arc::new(RwLock::new(Collection::new(kind)));
+        let shared = Arc::new(RwLock::new(Collection::new(
+            kind,
+            self.keys.keyspace.naming(),
+        )));
         let locked = RwLock::write_arc(&shared);
         // Register the collection before its first element is stored, so that the compaction finds it.
         let generation = self.keys[i].generation;

@@ -8,7 +8,7 @@ use smallvec::SmallVec;
 
 use crate::dirty::Dirty;
 use crate::hashing::shard_of;
-use crate::index::Entry;
+use crate::index::{Found, Located};
 use crate::shard::Shard;
 use crate::{Access, KeyInfo, Keyspace, KeyspaceError, StringView, Value};
 use store::RecordKey;
@@ -36,6 +36,8 @@ pub(super) struct LockedKeys<'a> {
     pub(super) shards: Each<WriteGuard<'a, Shard>>,
     pub(super) list: Each<LockedKey<'a>>,
     pub(super) access: Access,
+    /// Where the index has each key; `None` for an absent one. Looked up once, before the call writes anything.
+    stored: Each<Option<Located>>,
     /// For each key, whether this call has touched it already.
     touched: Each<Cell<bool>>,
     /// Counts the call's changes of data.
@@ -52,42 +54,60 @@ impl<'a> Index<usize> for LockedKeys<'a> {
 }
 
 impl<'a> LockedKeys<'a> {
-    /// Creates it for keys whose `shards` are locked; the numbers of the shards are in ascending order.
+    /// Looks up keys whose `shards` are locked; the numbers of the shards are in ascending order.
     #[inline]
     pub(super) fn new(
         keyspace: &'a Keyspace,
         (numbers, shards): LockedShards<'a>,
         list: Each<LockedKey<'a>>,
         access: Access,
-    ) -> Self {
-        Self {
+    ) -> Result<Self, KeyspaceError> {
+        let mut keys = Self {
             keyspace,
             numbers,
             shards,
+            stored: Each::with_capacity(list.len()),
             touched: list.iter().map(|_| Cell::new(false)).collect(),
             list,
             access,
             dirty: Dirty::default(),
+        };
+        for i in 0..keys.len() {
+            let LockedKey {
+                key,
+                hash,
+                generation,
+                ..
+            } = keys[i];
+            let found = keys.shard(i).get(keyspace.names(generation), hash, key)?;
+            let stored = found.map(Found::located);
+            keys.stored.push(stored);
         }
+        Ok(keys)
     }
 
     pub(super) fn len(&self) -> usize {
         self.list.len()
     }
 
-    /// The entry of key `i`, expired or not.
-    pub(super) fn entry(&self, i: usize) -> Option<&Entry> {
+    /// Where the index had key `i` before the call's writes, expired or not.
+    pub(super) fn stored(&self, i: usize) -> Option<Located> {
+        self.stored[i]
+    }
+
+    /// The entry of key `i`, expired or not. Only before the call's writes.
+    pub(super) fn found(&self, i: usize) -> Option<Found<'_>> {
         let LockedKey {
             key,
             hash,
             generation,
             ..
         } = self[i];
-        self.shard(i).get(generation, hash, key)
+        found_again(self.shard(i), generation, hash, key, self.stored[i])
     }
 
-    pub(super) fn live_entry(&self, i: usize) -> Option<&Entry> {
-        self.keyspace.expiry().live(self.entry(i), self.access.now)
+    pub(super) fn live(&self, i: usize) -> Option<Found<'_>> {
+        self.keyspace.expiry().live(self.found(i), self.access.now)
     }
 
     /// The shard of key `i`.
@@ -125,8 +145,7 @@ impl<'a> LockedKeys<'a> {
 
     pub(super) fn info(&self, i: usize) -> Option<KeyInfo> {
         let clock = self.keyspace.eviction.clock();
-        let entry = self.live_entry(i)?;
-        Some(entry.info(self.access.now, clock))
+        Some(self.live(i)?.info(self.access.now, clock))
     }
 
     pub(super) fn read<R>(
@@ -134,12 +153,12 @@ impl<'a> LockedKeys<'a> {
         i: usize,
         f: impl FnOnce(Value<'_>) -> R,
     ) -> Result<Option<R>, KeyspaceError> {
-        let (entry, access) = self.look_at(i);
+        let (found, access) = self.look_at(i);
         let LockedKey {
             hash, generation, ..
         } = self[i];
         let reading = self.keyspace.reading();
-        reading.value(hash, generation, entry, access, f)
+        reading.value(hash, generation, found, access, f)
     }
 
     pub(super) fn read_string<R>(
@@ -147,19 +166,19 @@ impl<'a> LockedKeys<'a> {
         i: usize,
         f: impl FnOnce(StringView<'_>) -> R,
     ) -> Result<Option<R>, KeyspaceError> {
-        let (entry, access) = self.look_at(i);
+        let (found, access) = self.look_at(i);
         let LockedKey {
             hash, generation, ..
         } = self[i];
         let reading = self.keyspace.reading();
-        reading.string(hash, generation, entry, access, f)
+        reading.string(hash, generation, found, access, f)
     }
 
     /// The live entry of key `i`, and the access of a look at its value. A key that is not there is not touched.
-    fn look_at(&self, i: usize) -> (Option<&Entry>, Access) {
-        match self.live_entry(i) {
+    fn look_at(&self, i: usize) -> (Option<Found<'_>>, Access) {
+        match self.live(i) {
             None => (None, self.access),
-            entry => (entry, self.next_access(i)),
+            found => (found, self.next_access(i)),
         }
     }
 
@@ -175,6 +194,24 @@ impl<'a> LockedKeys<'a> {
             shard.dirty += self.dirty.count();
         }
     }
+}
+
+/// The entry of a locked key that was looked up before.
+#[inline]
+pub(super) fn found_again<'a>(
+    shard: &'a Shard,
+    generation: u32,
+    hash: u64,
+    key: &'a [u8],
+    stored: Option<Located>,
+) -> Option<Found<'a>> {
+    let stored = stored?;
+    Some(Found {
+        entry: shard.at(generation, (hash, key), stored)?,
+        key,
+        location: stored.location,
+        expires_at: stored.expires_at,
+    })
 }
 
 /// The access for the next look at a key. A call touches each key once, however often it looks at the key.

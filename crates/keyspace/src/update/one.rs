@@ -8,9 +8,9 @@ use std::cell::Cell;
 use smallvec::SmallVec;
 
 use super::KeyWrite;
-use super::locked::{LockedKey, next_access};
+use super::locked::{LockedKey, found_again, next_access};
 use crate::dirty::Dirty;
-use crate::index::Entry;
+use crate::index::{Found, Located};
 use crate::reading::{StringView, storable};
 use crate::shard::Shard;
 use crate::{
@@ -25,6 +25,9 @@ pub struct KeyUpdate<'a> {
     pub(super) shard: &'a mut Shard,
     pub(super) locked: LockedKey<'a>,
     pub(super) access: Access,
+    /// Where the index has the key now; `None` if the key is absent. The call looks it up once, and each change of the key
+    /// says where it is then.
+    pub(super) stored: Option<Located>,
     /// Whether this call has touched the key already.
     pub(super) touched: Cell<bool>,
     dirty: Dirty,
@@ -37,15 +40,24 @@ impl<'a> KeyUpdate<'a> {
         shard: &'a mut Shard,
         locked: LockedKey<'a>,
         access: Access,
-    ) -> Self {
-        Self {
+    ) -> Result<Self, KeyspaceError> {
+        let LockedKey {
+            key,
+            hash,
+            generation,
+            ..
+        } = locked;
+        let found = shard.get(keyspace.names(generation), hash, key)?;
+        let stored = found.map(Found::located);
+        Ok(Self {
             keyspace,
             shard,
             locked,
             access,
+            stored,
             touched: Cell::new(false),
             dirty: Dirty::default(),
-        }
+        })
     }
 
     /// Adds the call's changes of data to the shard's count.
@@ -56,22 +68,22 @@ impl<'a> KeyUpdate<'a> {
 
     /// The key's entry, expired or not.
     #[inline]
-    pub(super) fn entry(&self) -> Option<&Entry> {
+    pub(super) fn found(&self) -> Option<Found<'_>> {
         let LockedKey {
             key,
             hash,
             generation,
             ..
         } = self.locked;
-        self.shard.get(generation, hash, key)
+        found_again(self.shard, generation, hash, key, self.stored)
     }
 
-    fn live_entry(&self) -> Option<&Entry> {
-        self.keyspace.expiry().live(self.entry(), self.access.now)
+    fn live(&self) -> Option<Found<'_>> {
+        self.keyspace.expiry().live(self.found(), self.access.now)
     }
 
-    fn access_of(&self, entry: Option<&Entry>) -> Access {
-        match entry {
+    fn access_of(&self, found: Option<Found<'_>>) -> Access {
+        match found {
             Some(_) => next_access(self.access, &self.touched),
             None => self.access,
         }
@@ -80,8 +92,7 @@ impl<'a> KeyUpdate<'a> {
     /// What the index knows about the key; `None` if the key is absent or past its deadline.
     pub fn info(&self) -> Option<KeyInfo> {
         let clock = self.keyspace.eviction.clock();
-        let entry = self.live_entry()?;
-        Some(entry.info(self.access.now, clock))
+        Some(self.live()?.info(self.access.now, clock))
     }
 
     /// Runs `f` on the live value; returns `None` if there is none.
@@ -89,11 +100,11 @@ impl<'a> KeyUpdate<'a> {
         let LockedKey {
             hash, generation, ..
         } = self.locked;
-        let entry = self.live_entry();
-        let access = self.access_of(entry);
+        let found = self.live();
+        let access = self.access_of(found);
         self.keyspace
             .reading()
-            .value(hash, generation, entry, access, f)
+            .value(hash, generation, found, access, f)
     }
 
     /// Runs `f` on the live string; see [`Keyspace::read_string`](crate::Keyspace::read_string).
@@ -104,11 +115,11 @@ impl<'a> KeyUpdate<'a> {
         let LockedKey {
             hash, generation, ..
         } = self.locked;
-        let entry = self.live_entry();
-        let access = self.access_of(entry);
+        let found = self.live();
+        let access = self.access_of(found);
         self.keyspace
             .reading()
-            .string(hash, generation, entry, access, f)
+            .string(hash, generation, found, access, f)
     }
 
     /// Stores a value. After an error, the key still has its old value.
@@ -149,7 +160,7 @@ impl<'a> KeyUpdate<'a> {
 
     /// Changes the deadline of a live key; does nothing if there is no such key.
     pub fn set_expiry(&mut self, expires_at: Option<Millis>) -> Result<(), KeyspaceError> {
-        if self.live_entry().is_none() {
+        if self.live().is_none() {
             return Ok(());
         }
         self.apply(KeyWrite::SetExpiry {
@@ -159,10 +170,10 @@ impl<'a> KeyUpdate<'a> {
 
     /// Removes the key. Returns `false` if the key was absent or past its deadline.
     pub fn remove(&mut self) -> Result<bool, KeyspaceError> {
-        if self.entry().is_none() {
+        if self.stored.is_none() {
             return Ok(false);
         }
-        let was_live = self.live_entry().is_some();
+        let was_live = self.live().is_some();
         self.apply(KeyWrite::Remove)?;
         Ok(was_live)
     }
@@ -194,8 +205,8 @@ impl<'a> KeyUpdate<'a> {
         &mut self,
         f: impl FnOnce(StringView<'_>) -> Result<(R, StringEdit<'c>), E>,
     ) -> Result<R, E> {
-        let entry = self.live_entry();
-        let is_large = entry.is_some_and(|entry| self.keyspace.store.is_large(entry.location));
+        let found = self.live();
+        let is_large = found.is_some_and(|found| self.keyspace.store.is_large(found.location));
         let edit = |string: StringView<'_>| {
             let (result, edit) = f(string)?;
             let written = match edit.changes {
@@ -218,7 +229,7 @@ impl<'a> KeyUpdate<'a> {
             };
             Ok::<_, E>((result, written, edit.form, edit.modifies, string.expires_at))
         };
-        let (result, written, form, modifies, expires_at) = match entry {
+        let (result, written, form, modifies, expires_at) = match found {
             None => edit(StringView::ABSENT)?,
             Some(_) => match self.read_string(edit)? {
                 Some(edited) => edited?,

@@ -87,9 +87,9 @@ impl<'a> Update<'a> {
         shards: LockedShards<'a>,
         keys: Each<LockedKey<'a>>,
         access: Access,
-    ) -> Self {
-        Self {
-            keys: LockedKeys::new(keyspace, shards, keys, access),
+    ) -> Result<Self, KeyspaceError> {
+        Ok(Self {
+            keys: LockedKeys::new(keyspace, shards, keys, access)?,
             values: Vec::new(),
             staged: Few::new(),
             notices: Vec::new(),
@@ -98,7 +98,7 @@ impl<'a> Update<'a> {
             built: Vec::new(),
             moved: Vec::new(),
             modified: Few::new(),
-        }
+        })
     }
 
     /// How many keys the call has.

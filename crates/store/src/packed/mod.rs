@@ -41,11 +41,11 @@ pub use rehearse::rehearse;
 
 use super::metadata::{self, Metadata, WORD_LAYOUT};
 use super::{
-    Abilities, BackupError, BackupJob, Fill, Generations, Gone, Location, NAMELESS, OnPiece,
-    OnRecord, OnValue, RecordKey, Relocate, Store, StoreError, Upkeep, Usage, Visited, Worked,
-    Write,
+    Abilities, BackupError, BackupJob, Fill, Generations, Gone, Location, NAMELESS, OnName,
+    OnPiece, OnRecord, OnValue, RecordKey, Relocate, Store, StoreError, Upkeep, Usage, Visited,
+    Worked, Write,
 };
-use crate::model::{Millis, Range, Value, now_ms};
+use crate::model::{Millis, Name, Range, RecordKind, Value, now_ms};
 use compact::Compaction;
 use expired::Expired;
 use header::Which;
@@ -65,6 +65,9 @@ pub const ENGINES: [&str; 2] = ["cmap", "vcmap"];
 
 /// The store commits staged parts of a large value at this many bytes: they need not wait for the value's end.
 const PARTS_PENDING_MAX: u64 = 4 << 20;
+
+/// What a look at a record's name reads of it, unless the key is longer than 16 bytes.
+const NAME_BYTES: usize = record::HEADER_BYTES + 16;
 
 /// The first of the pool's words for guards: the front log's serial number, its offset with a checksum, and the same
 /// two words of the compaction's log.
@@ -146,12 +149,7 @@ impl Packed {
         }
         self.with_record(spot, |record| match record.form {
             Form::Value(kind) => {
-                f(Value {
-                    kind: kind.kind,
-                    form: kind.form,
-                    expires_at: record.expires_at,
-                    bytes: record.body,
-                });
+                f(value(kind, &record));
                 Ok(())
             }
             _ => Err(StoreError::Damaged(format!("no value at {spot:?}"))),
@@ -224,6 +222,47 @@ impl Store for Packed {
     }
 
     #[inline]
+    fn read_named(
+        &self,
+        name: RecordKey<'_>,
+        location: Location,
+        f: OnValue<'_>,
+    ) -> Result<bool, StoreError> {
+        let spot = Spot::from(location);
+        self.with_record(spot, |record| match record.form {
+            Form::Value(kind) => {
+                let same = record.generation == name.generation && record.key == name.key;
+                if same {
+                    f(value(kind, &record));
+                }
+                Ok(same)
+            }
+            _ => Err(StoreError::Damaged(format!("no value at {spot:?}"))),
+        })?
+    }
+
+    #[inline]
+    fn name(&self, location: Location, f: OnName<'_>) -> Result<(), StoreError> {
+        let spot = Spot::from(location);
+        self.with_record(spot, |record| {
+            let fits = match record.form {
+                Form::Value(_) => !spot.large,
+                Form::Large(_) => spot.large,
+                Form::Part | Form::Tombstone => false,
+            };
+            if !fits {
+                return Err(StoreError::Damaged(format!("no value at {spot:?}")));
+            }
+            f(Name {
+                generation: record.generation,
+                key: record.key,
+                expires_at: record.expires_at,
+            });
+            Ok(())
+        })?
+    }
+
+    #[inline]
     fn is_large(&self, location: Location) -> bool {
         Spot::from(location).large
     }
@@ -280,6 +319,18 @@ impl Store for Packed {
         self.space
             .segments()
             .prefetch(spot.segment, spot.offset, spot.length);
+    }
+
+    #[inline]
+    fn prefetch_name(&self, location: Location) {
+        let Spot {
+            segment,
+            offset,
+            length,
+            ..
+        } = location.into();
+        let name = length.min(NAME_BYTES);
+        self.space.segments().prefetch_few(segment, offset, name);
     }
 
     fn write(&self, writes: &[Write<'_>], locations: &mut [Location]) -> Result<(), StoreError> {
@@ -487,6 +538,16 @@ impl Store for Packed {
         self.expired.store(&self.metadata);
         self.metadata.mark_closed();
         Ok(())
+    }
+}
+
+/// What a record of a whole value holds.
+fn value<'a>(kind: RecordKind, record: &Record<'a>) -> Value<'a> {
+    Value {
+        kind: kind.kind,
+        form: kind.form,
+        expires_at: record.expires_at,
+        bytes: record.body,
     }
 }
 

@@ -40,7 +40,9 @@ impl Packed {
     }
 
     /// Stops counting a record of a flushed database as live. The index dropped the record some time ago. Since then
-    /// its segment may have been compacted and filled anew: then there is nothing to count.
+    /// its segment may have been compacted and filled anew: then there is nothing to count. Nobody stages records of
+    /// the database any more, nor of the collection whose id the name begins with, so what lies there and has such a name is
+    /// the record.
     pub(super) fn release_flushed(
         &self,
         name: RecordKey<'_>,
@@ -55,8 +57,9 @@ impl Packed {
                     Form::Part => part,
                     Form::Tombstone => false,
                 };
-                let same =
-                    form_fits && record.generation == name.generation && record.key == name.key;
+                let same = form_fits
+                    && record.generation == name.generation
+                    && record.key.starts_with(name.key);
                 if same {
                     self.space.release(spot);
                 }

@@ -6,24 +6,22 @@ use super::*;
 /// not end.
 const CHANGES_MAX: usize = 80;
 
-/// A table of four-byte numbers, and the function that hashes them.
-struct Table<'h> {
-    index: Index,
+/// A table of four-byte numbers.
+struct Numbers<'h> {
+    table: Table<'h>,
     /// The lowest hash of the table's shard.
     first_hash: u64,
-    hasher: HashKey<'h>,
     /// The added numbers besides those that stay, oldest first.
     passing: Vec<u32>,
     next: u32,
 }
 
-impl<'h> Table<'h> {
+impl<'h> Numbers<'h> {
     /// A table of the keys from 0 to `stays`.
     fn new(skip_bits: u32, first_hash: u64, hasher: HashKey<'h>, stays: u32) -> Self {
         let mut table = Self {
-            index: Index::new(skip_bits),
+            table: Table::new(skip_bits, Naming::InRecords, hasher),
             first_hash,
-            hasher,
             passing: Vec::new(),
             next: stays,
         };
@@ -32,9 +30,8 @@ impl<'h> Table<'h> {
     }
 
     fn insert(&mut self, number: u32) {
-        let key = number.to_be_bytes();
-        let entry = Entry::new(&key, Kind::String, Location(0), None, 0);
-        self.index.insert((self.hasher)(&key), entry, self.hasher);
+        self.table
+            .insert(&number.to_be_bytes(), number.into(), None);
     }
 
     /// Adds this many keys, or removes the oldest of the added ones.
@@ -47,8 +44,7 @@ impl<'h> Table<'h> {
         } else {
             let going = self.passing.len().min(many as usize);
             for number in self.passing.drain(..going) {
-                let key = number.to_be_bytes();
-                assert!(self.index.remove((self.hasher)(&key), &key).is_some());
+                assert!(self.table.remove(&number.to_be_bytes()).is_some());
             }
         }
     }
@@ -61,17 +57,15 @@ impl<'h> Table<'h> {
         let mut cursor = Cursor::at(self.first_hash);
         for page in 0.. {
             let mut here = 0;
-            let next = self
-                .index
-                .scan(cursor, count, self.hasher, &mut |entry: &Entry| {
-                    let key = entry.key().try_into().expect("four bytes");
-                    let number = u32::from_be_bytes(key) as usize;
-                    if met.len() <= number {
-                        met.resize(number + 1, 0);
-                    }
-                    met[number] += 1;
-                    here += 1;
-                });
+            let next = self.table.scan(cursor, count, &mut |found| {
+                let key = found.key.try_into().expect("four bytes");
+                let number = u32::from_be_bytes(key) as usize;
+                if met.len() <= number {
+                    met.resize(number + 1, 0);
+                }
+                met[number] += 1;
+                here += 1;
+            });
             largest = largest.max(here);
             let Some(next) = next else {
                 break;
@@ -143,7 +137,7 @@ proptest! {
             (SKIP_BITS, 5 << (64 - SKIP_BITS), &in_shard),
             (0, 0, &in_sevens),
         ] {
-            let mut table = Table::new(skip_bits, first_hash, hasher, stays);
+            let mut table = Numbers::new(skip_bits, first_hash, hasher, stays);
             table.change(changes[0]);
             let largest = table.walk(stays, count, &changes);
             prop_assert!(largest < count + 7, "a page of {} keys, wanted were {}", largest, count);
@@ -153,7 +147,7 @@ proptest! {
     #[test]
     fn keys_of_one_cursor_are_one_page(stays in 0..600u32, count in 1..40usize, changes in changes()) {
         for hasher in [&all_at_the_start as HashKey<'_>, &all_at_the_end] {
-            let mut table = Table::new(0, 0, hasher, stays);
+            let mut table = Numbers::new(0, 0, hasher, stays);
             let largest = table.walk(stays, count, &changes);
             prop_assert_eq!(largest, stays as usize);
         }
@@ -161,7 +155,7 @@ proptest! {
 
     #[test]
     fn no_leaf_begins_between_two_cursors(stays in 0..3_000u32, count in 1..40usize, changes in changes()) {
-        let mut table = Table::new(44, 0xabc << 52, &below_44_bits, stays);
+        let mut table = Numbers::new(44, 0xabc << 52, &below_44_bits, stays);
         table.walk(stays, count, &changes);
     }
 }
@@ -170,7 +164,7 @@ proptest! {
 fn a_walk_of_a_million_keys() {
     const STAYS: u32 = 1_000_000;
 
-    let mut table = Table::new(0, 0, &spread, STAYS);
+    let mut table = Numbers::new(0, 0, &spread, STAYS);
     let largest = table.walk(STAYS, 50_000, &[90_000, 10_000, -60_000, -40_000]);
     assert_eq!(largest, 50_000);
 }
@@ -178,13 +172,13 @@ fn a_walk_of_a_million_keys() {
 /// A scan ends, whatever cursor the client sends.
 #[test]
 fn a_walk_from_any_number_ends() {
-    let table = Table::new(0, 0, &spread, 2_000);
+    let table = Numbers::new(0, 0, &spread, 2_000);
     let mut last = usize::MAX;
     for number in [0, 1, 1 << 40, (1 << 48) - 1, 1 << 48, 1 << 63, u64::MAX] {
         let mut pages = 0;
         let mut next = Some(Cursor::from_number(number));
         while let Some(cursor) = next {
-            next = table.index.scan(cursor, 10, table.hasher, &mut |_| {});
+            next = table.table.scan(cursor, 10, &mut |_| {});
             assert!(next.is_none_or(|next| next > cursor));
             pages += 1;
         }

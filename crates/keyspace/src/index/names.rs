@@ -1,0 +1,218 @@
+//! Where an index finds the names of its entries: in the records, or beside the entries where a layout finds a record only
+//! by its name.
+
+use super::super::{Kind, Millis};
+use super::{Entry, Index};
+use smallvec::SmallVec;
+use store::{Location, StoreError};
+
+/// A copy of a key of the index.
+pub type IndexKey = SmallVec<[u8; 16]>;
+
+/// Called with the name and the deadline of a record.
+pub type OnName<'f> = &'f mut dyn FnMut(&[u8], Option<Millis>);
+
+/// The names of an index's entries, as their records have them.
+pub trait Names {
+    /// Calls `f` once with the name and the deadline of the record at a location. Fails if there is no record, and does not
+    /// call `f` if the record cannot be one of this index.
+    fn read(&self, location: Location, f: OnName<'_>) -> Result<(), StoreError>;
+
+    /// The hash of a name.
+    fn hash(&self, name: &[u8]) -> u64;
+
+    /// Has a record fetched into the processor's cache.
+    fn prefetch(&self, _location: Location) {}
+}
+
+impl<N: Names> Names for &N {
+    fn read(&self, location: Location, f: OnName<'_>) -> Result<(), StoreError> {
+        (*self).read(location, f)
+    }
+
+    fn hash(&self, name: &[u8]) -> u64 {
+        (*self).hash(name)
+    }
+
+    fn prefetch(&self, location: Location) {
+        (*self).prefetch(location);
+    }
+}
+
+/// Where an index finds the names of its entries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Naming {
+    /// In the records.
+    InRecords,
+    /// In DRAM, beside the entries.
+    Beside,
+}
+
+/// An entry that was found, with what its record says.
+#[derive(Clone, Copy, Debug)]
+pub struct Found<'a> {
+    /// The entry.
+    pub entry: &'a Entry,
+    /// The key.
+    pub key: &'a [u8],
+    /// The location of the record.
+    pub location: Location,
+    /// The deadline.
+    pub expires_at: Option<Millis>,
+}
+
+impl Found<'_> {
+    /// The value's type.
+    #[inline]
+    pub fn kind(self) -> Kind {
+        self.entry.kind()
+    }
+
+    /// Whether the deadline has passed.
+    #[inline]
+    pub fn is_expired(self, now: Millis) -> bool {
+        self.expires_at.is_some_and(|deadline| deadline <= now)
+    }
+
+    /// The same without the borrowed parts, to find the entry again.
+    #[inline]
+    pub fn located(self) -> Located {
+        Located {
+            location: self.location,
+            kind: self.entry.kind(),
+            expires_at: self.expires_at,
+        }
+    }
+}
+
+/// What a look-up found. It stays true until the key's lock is released or the key changes.
+#[derive(Clone, Copy, Debug)]
+pub struct Located {
+    /// The location of the record.
+    pub location: Location,
+    /// The value's type.
+    pub kind: Kind,
+    /// The deadline.
+    pub expires_at: Option<Millis>,
+}
+
+impl Located {
+    /// Whether the deadline has passed.
+    #[inline]
+    pub fn is_expired(self, now: Millis) -> bool {
+        self.expires_at.is_some_and(|deadline| deadline <= now)
+    }
+}
+
+/// An entry with a copy of its name.
+#[derive(Debug)]
+pub struct Named<'a> {
+    /// The entry.
+    pub entry: &'a Entry,
+    /// The key.
+    pub key: IndexKey,
+    /// The location of the record.
+    pub location: Location,
+    /// The deadline.
+    pub expires_at: Option<Millis>,
+}
+
+impl Named<'_> {
+    /// The same, borrowed.
+    pub fn found(&self) -> Found<'_> {
+        Found {
+            entry: self.entry,
+            key: &self.key,
+            location: self.location,
+            expires_at: self.expires_at,
+        }
+    }
+}
+
+impl Index {
+    /// An entry with its name.
+    pub fn named<'a>(&self, entry: &'a Entry, names: &dyn Names) -> Result<Named<'a>, StoreError> {
+        if let Some(beside) = &self.beside {
+            let kept = beside.get(entry.place);
+            return Ok(Named {
+                entry,
+                key: kept.key.clone(),
+                location: kept.location,
+                expires_at: kept.expires_at(),
+            });
+        }
+        let mut read = None;
+        names.read(entry.place, &mut |name, expires_at| {
+            let fits = self.is_of(entry, names.hash(name)) && fits_deadline(entry, expires_at);
+            read = fits.then(|| (IndexKey::from_slice(name), expires_at));
+        })?;
+        let (key, expires_at) = read.ok_or_else(wrong_place)?;
+        Ok(Named {
+            entry,
+            key,
+            location: entry.place,
+            expires_at,
+        })
+    }
+
+    /// An entry whose hash may be that of `key`, if it is the key's.
+    #[inline]
+    pub(super) fn found<'a>(
+        &'a self,
+        entry: &'a Entry,
+        key: &'a [u8],
+        names: &dyn Names,
+    ) -> Result<Option<Found<'a>>, StoreError> {
+        if let Some(beside) = &self.beside {
+            let kept = beside.get(entry.place);
+            return Ok((kept.key.as_slice() == key).then(|| Found {
+                entry,
+                key,
+                location: kept.location,
+                expires_at: kept.expires_at(),
+            }));
+        }
+        let mut read = Read::Nothing;
+        names.read(entry.place, &mut |name, expires_at| {
+            read = if name == key {
+                Read::Same(expires_at)
+            } else {
+                // Two keys may have the same bits of a hash. A record whose hash has others is no record of the entry.
+                Read::Other(names.hash(name))
+            };
+        })?;
+        match read {
+            Read::Same(expires_at) if fits_deadline(entry, expires_at) => Ok(Some(Found {
+                entry,
+                key,
+                location: entry.place,
+                expires_at,
+            })),
+            Read::Other(hash) if self.is_of(entry, hash) => Ok(None),
+            _ => Err(wrong_place()),
+        }
+    }
+
+    /// Whether the entry keeps these bits of a hash.
+    fn is_of(&self, entry: &Entry, hash: u64) -> bool {
+        entry.hash_bits() == self.hash_bits(hash)
+    }
+}
+
+/// What a look-up read.
+enum Read {
+    Nothing,
+    /// The key, with this deadline.
+    Same(Option<Millis>),
+    /// A name with this hash.
+    Other(u64),
+}
+
+#[cold]
+fn wrong_place() -> StoreError {
+    StoreError::Damaged("the index names a record of another key".into())
+}
+
+fn fits_deadline(entry: &Entry, expires_at: Option<Millis>) -> bool {
+    entry.has_deadline() == expires_at.is_some()
+}

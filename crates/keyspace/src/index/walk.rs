@@ -1,0 +1,126 @@
+//! Walks over the entries of an index: in hash order, by deadline, or all of them.
+
+use super::super::{Cursor, Millis};
+use super::Index;
+use super::entry::{Entry, NEVER};
+use super::leaf::Leaf;
+use super::names::{Found, IndexKey, Named, Names};
+use store::StoreError;
+
+impl Index {
+    /// All entries, in no particular order.
+    pub fn iter(&self) -> impl Iterator<Item = &Entry> {
+        self.leaves.iter().flat_map(Leaf::entries)
+    }
+
+    /// All entries with their names, in the order of [`iter`](Self::iter).
+    pub fn walk<'a, N: Names + 'a>(
+        &'a self,
+        names: N,
+    ) -> impl Iterator<Item = Result<Named<'a>, StoreError>> + use<'a, N> {
+        let with_leaf = |leaf: &'a Leaf| (0..leaf.entries().len()).map(move |at| (leaf, at));
+        self.leaves
+            .iter()
+            .flat_map(with_leaf)
+            .map(move |(leaf, at)| {
+                if at == 0 {
+                    self.prefetch_records(leaf, &names);
+                }
+                self.named(&leaf.entries()[at], &names)
+            })
+    }
+
+    /// Has the records of a leaf fetched into the processor's cache.
+    fn prefetch_records(&self, leaf: &Leaf, names: &dyn Names) {
+        if self.beside.is_none() {
+            for entry in leaf.entries() {
+                names.prefetch(entry.place);
+            }
+        }
+    }
+
+    /// Up to `limit` keys whose deadline has passed.
+    pub fn expired(
+        &mut self,
+        now: Millis,
+        limit: usize,
+        names: &dyn Names,
+    ) -> Result<Vec<IndexKey>, StoreError> {
+        let mut keys = Vec::new();
+        if self.first_expiry > now {
+            return Ok(keys);
+        }
+        let mut first = NEVER;
+        for number in 0..self.leaves.len() {
+            if keys.len() >= limit {
+                // The rest of the leaves was not checked, so the old bound stays.
+                return Ok(keys);
+            }
+            if self.first_expiries[number] <= now {
+                // Changes and removals can only leave the bound too early. Here it becomes exact again.
+                let mut first_here = NEVER;
+                self.prefetch_records(&self.leaves[number], names);
+                let entries = self.leaves[number].entries().iter();
+                for entry in entries.filter(|entry| entry.has_deadline()) {
+                    let one = self.named(entry, names)?;
+                    if one.found().is_expired(now) && keys.len() < limit {
+                        keys.push(one.key);
+                    }
+                    first_here = one.expires_at.unwrap_or(NEVER).min(first_here);
+                }
+                self.first_expiries[number] = first_here;
+            }
+            first = first.min(self.first_expiries[number]);
+        }
+        self.first_expiry = first;
+        Ok(keys)
+    }
+
+    /// Visits entries in hash order from `from` on, until `visit` has visited at least `count`. Returns the next
+    /// cursor, or `None` at the end of the shard.
+    pub fn scan(
+        &self,
+        from: Cursor,
+        count: usize,
+        names: &dyn Names,
+        visit: &mut dyn FnMut(Found<'_>),
+    ) -> Result<Option<Cursor>, StoreError> {
+        let mut visited = 0;
+        let mut lower = from.first_hash();
+        let mut prefix = self.prefix(lower);
+        while prefix < self.directory.len() {
+            let leaf = &self.leaves[self.directory[prefix] as usize];
+            self.prefetch_records(leaf, names);
+            let mut sorted = Vec::with_capacity(leaf.entries().len());
+            for entry in leaf.entries() {
+                let one = self.named(entry, names)?;
+                let hash = names.hash(&one.key);
+                if hash >= lower {
+                    sorted.push((hash, one));
+                }
+            }
+            sorted.sort_unstable_by_key(|&(hash, _)| hash);
+            let mut rest = sorted.as_slice();
+            while let [(hash, one), after @ ..] = rest {
+                visit(one.found());
+                visited += 1;
+                rest = after;
+                // A page never ends between keys with the same cursor, or the next page would miss or repeat some.
+                if let [(next, _), ..] = after
+                    && visited >= count
+                    && Cursor::at(*next) != Cursor::at(*hash)
+                {
+                    return Ok(Some(Cursor::at(*next)));
+                }
+            }
+            prefix = (prefix | (self.span(leaf) - 1)) + 1;
+            if prefix < self.directory.len() {
+                lower = self.first_hash(prefix, lower);
+                if visited >= count {
+                    return Ok(Some(Cursor::at(lower)));
+                }
+            }
+        }
+        Ok(None)
+    }
+}
