@@ -25,8 +25,7 @@ use lock_order::{Mutex, Rank};
 use redis_core::serialised::Object;
 
 use super::hashing::{SHARDS, shard_of};
-use super::index::Entry;
-use super::shard::Shard;
+use super::index::Found;
 use super::{DATABASES, KeyInfo, Keyspace, KeyspaceError, Kind, View};
 use store::now_ms;
 
@@ -251,18 +250,18 @@ impl<'k> Images<'k> {
     }
 
     /// Keeps the state of a key that is about to change. The caller has locked the key's shard, and not its collection.
+    /// `found` is the key's entry, expired or not.
     #[cold]
-    pub(super) fn keep(self, shard: &Shard, generation: u32, hash: u64, key: &[u8]) {
+    pub(super) fn keep(self, generation: u32, hash: u64, key: &[u8], found: Option<Found<'_>>) {
         let Some((db, copy)) = self.note(generation, hash) else {
             return;
         };
-        let entry = shard.get(generation, hash, key);
         let now = now_ms();
-        let Some(entry) = self.keyspace.expiry().live(entry, now) else {
+        let Some(found) = self.keyspace.expiry().live(found, now) else {
             return;
         };
-        let copied = self.keyspace.copied(generation, hash, entry, copy);
-        let info = entry.info(now, self.keyspace.eviction.clock());
+        let copied = self.keyspace.copied(generation, hash, found, copy);
+        let info = found.info(now, self.keyspace.eviction.clock());
         self.queue(db, key, info, copied);
     }
 
@@ -329,15 +328,15 @@ impl Keyspace {
         &self,
         generation: u32,
         hash: u64,
-        entry: &Entry,
+        found: Found<'_>,
         copy: CopyValue,
     ) -> Result<Object, KeyspaceError> {
-        if entry.kind() == Kind::String {
-            let string = self.reading().stored_string(hash, generation, entry);
+        if found.kind() == Kind::String {
+            let string = self.reading().stored_string(hash, generation, found);
             return copy(View::String(string));
         }
-        let found = self.collections().of(hash, generation, entry)?;
-        let (id, shared) = found.ok_or(KeyspaceError::Failed("a collection has no anchor"))?;
+        let collection = self.collections().of(hash, generation, found)?;
+        let (id, shared) = collection.ok_or(KeyspaceError::Failed("a collection has no anchor"))?;
         let collection = shared.read();
         copy(View::new(self, id, &collection))
     }

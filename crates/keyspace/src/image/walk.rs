@@ -7,7 +7,7 @@ use super::{
     CopyValue, ImageError, ImageKey, ImageSizes, NOTE_BYTES, Place, STEP_BYTES, STEP_KEYS,
 };
 use crate::hashing::{SHARD_BITS, SHARDS};
-use crate::index::Entry;
+use crate::index::Found;
 use crate::{Cursor, DATABASES, Keyspace, KeyspaceError};
 use store::now_ms;
 
@@ -99,28 +99,28 @@ impl Image<'_> {
             None => HashSet::new(),
         };
         let (clock, now) = (keyspace.eviction.clock(), now_ms());
-        let hash_of = |key: &[u8]| keyspace.hashing.hash(key);
         let db_number = u8::try_from(at.db).unwrap_or_default();
         let mut failed = None;
         let (mut visited, mut bytes) = (0, 0);
-        let next = shard.table(generation).and_then(|table| {
+        let names = keyspace.names(generation);
+        let next = shard.table(generation).map_or(Ok(None), |table| {
             let from = Cursor::at(at.hash);
-            let mut visit = |entry: &Entry| {
+            let mut visit = |found: Found<'_>| {
                 visited += 1;
-                let hash = hash_of(entry.key());
+                let hash = keyspace.hashing.hash(found.key);
                 if failed.is_some()
                     || noted.contains(&(db_number, hash))
-                    || keyspace.expiry().has_passed(entry, now)
+                    || keyspace.expiry().has_passed(found.expires_at, now)
                 {
                     return;
                 }
-                match keyspace.copied(generation, hash, entry, copy) {
+                match keyspace.copied(generation, hash, found, copy) {
                     Ok(value) => {
                         let key = ImageKey {
                             db: at.db,
-                            key: entry.key().to_vec(),
+                            key: found.key.to_vec(),
                             value,
-                            info: entry.info(now, clock),
+                            info: found.info(now, clock),
                         };
                         bytes += key.memory_bytes();
                         into.push(key);
@@ -128,8 +128,9 @@ impl Image<'_> {
                     Err(error) => failed = Some(error),
                 }
             };
-            table.index.scan(from, self.step_keys, &hash_of, &mut visit)
+            table.index.scan(from, self.step_keys, &names, &mut visit)
         });
+        let next = next.map_err(KeyspaceError::from)?;
         self.at = match next {
             Some(cursor) => Place {
                 hash: cursor.first_hash(),
