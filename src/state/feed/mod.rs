@@ -7,8 +7,8 @@
 //! 2. After the call the dispatcher [fills](Feed::fill) the tickets with effects: often the call itself, sometimes another
 //!    one. The effects of a transaction or a script wait for its end and fill its last ticket, since nothing else runs
 //!    meanwhile.
-//! 3. The [thread](thread) takes effects in the order of the tickets, up to the first one that is not filled. It commits, so
-//!    that no replica has what a crash could take back here, and appends them to the [stream](stream).
+//! 3. The thread ([`FeedThread`]) takes effects in the order of the tickets, up to the first one that is not filled. It commits, so
+//!    that no replica has what a crash could take back here, and appends them to the [stream](Stream).
 //! 4. Each replica's connection sends the stream from its place on.
 //!
 //! While no replica was there lately, calls read one flag and do nothing else.

@@ -15,7 +15,7 @@ const ENDS_MAX: usize = 4096;
 /// The id of a history that there is not.
 pub(super) const NO_ID: &str = "0000000000000000000000000000000000000000";
 
-/// The bytes behind [`start`](Self::start) of one history.
+/// The last bytes of one history.
 #[derive(Debug)]
 pub struct Stream {
     id: String,
