@@ -5,8 +5,10 @@
 mod count;
 mod disk_check;
 mod exec;
+mod followed;
 mod lookup;
 mod memory_check;
+mod replicated;
 mod script;
 mod watch;
 
@@ -15,6 +17,7 @@ use std::time::Instant;
 use self::count::Run;
 use self::lookup::{Known, is_http};
 use self::memory_check::Attempt;
+pub use self::replicated::{Applied, Failure};
 use self::watch::Watch;
 use super::row::{Handler, handlers};
 use super::scripting::call::Manner;
@@ -47,6 +50,8 @@ pub struct Dispatcher {
     refuses_writes: bool,
     /// Until when the commands of the running EXEC may make room.
     exec_until: Option<Instant>,
+    /// Whether the last call answered an error.
+    has_failed: bool,
 }
 
 /// Whether the connection goes on.
@@ -58,6 +63,8 @@ pub enum Next {
     Close,
     /// Once the command that waits is answered.
     Block,
+    /// As a replica: the client asked for the stream.
+    Follow,
     /// The command is a slow one and has not run: it is for a thread that serves no other clients.
     Elsewhere,
     /// The command has not run: it waits until CLIENT PAUSE is over.
@@ -99,6 +106,7 @@ impl Dispatcher {
             wanted: 0,
             refuses_writes: false,
             exec_until: None,
+            has_failed: false,
         }
     }
 
@@ -278,7 +286,23 @@ impl Dispatcher {
     }
 
     /// Runs a command's handler and writes what it answers.
+    #[inline]
     fn call(
+        &mut self,
+        around: &mut Surroundings<'_>,
+        session: &mut Session,
+        command: &'static Command,
+        args: Args<'_>,
+        out: &mut ReplyBuffer,
+    ) -> Next {
+        if around.keyspace.events().is_followed() {
+            self.call_followed(around, session, command, args, out)
+        } else {
+            self.call_unfollowed(around, session, command, args, out)
+        }
+    }
+
+    fn call_unfollowed(
         &mut self,
         around: &mut Surroundings<'_>,
         session: &mut Session,
@@ -317,10 +341,12 @@ impl Dispatcher {
             outcome = again;
         }
         self.lookups.is_again = false;
+        self.has_failed = matches!(outcome, Err(_) | Ok(Outcome::Reply(Reply::Error(_))));
         let next = match outcome {
             Ok(Outcome::Block(wait)) => {
                 let call = (command, args);
-                match OwnWait::begin(*wait, call, session, around.keyspace, self.access) {
+                let feed = &around.server.feed;
+                match OwnWait::begin(*wait, call, session, around.keyspace, feed, self.access) {
                     Ok(()) => Next::Block,
                     Err(error) => self.write(around.server, Err(error.into()), mark, out),
                 }
@@ -395,6 +421,7 @@ impl Dispatcher {
                 Next::Close
             }
             Ok(Outcome::Close) => Next::Close,
+            Ok(Outcome::Follow) => Next::Follow,
             Ok(Outcome::Block(_)) => Next::Block,
             Err(error) => {
                 // A handler may have begun a reply before it failed.

@@ -10,7 +10,7 @@ use super::collection::ELEMENTS;
 use super::hashing::shard_of;
 use super::index::Found;
 use super::{Keyspace, KeyspaceError};
-use store::{LIBRARIES, OnCurrent, Relocate, StoreError, Upkeep, Worked, now_ms};
+use store::{OnCurrent, Relocate, StoreError, Upkeep, Worked, now_ms};
 
 /// Time between two rounds.
 const ROUND: Duration = Duration::from_millis(100);
@@ -145,8 +145,8 @@ impl Relocate for Keyspace {
         if generation == ELEMENTS {
             return self.collections().relocate(key, f);
         }
-        if generation == LIBRARIES {
-            return self.libraries().relocate(key, f);
+        if let Some(single) = self.single_of(generation) {
+            return single.relocate(key, f);
         }
         let hash = self.hashing.hash(key);
         let mut shard = self.shards[shard_of(hash)].write();
@@ -166,7 +166,7 @@ impl Relocate for Keyspace {
     }
 
     fn awaits_removal(&self, generation: u32) -> bool {
-        self.garbage().is_pending() && self.generations.database_of(generation).is_none()
+        self.garbage().is_pending() && !self.generations.is_in_use(generation)
     }
 }
 

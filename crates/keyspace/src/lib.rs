@@ -18,6 +18,8 @@ pub mod fuzzing;
 mod garbage;
 mod gate;
 mod hashing;
+mod hidden;
+mod image;
 mod index;
 pub mod latency;
 mod libraries;
@@ -26,9 +28,12 @@ mod locking;
 mod memory_check;
 mod names;
 mod ordered;
+mod place;
 mod prefetch;
 mod reading;
+mod replacement;
 mod shard;
+mod single;
 mod stats;
 mod telling;
 #[cfg(test)]
@@ -54,18 +59,21 @@ pub use collection::{
 };
 pub use cursor::Cursor;
 pub use databases::Databases;
-pub use events::{EventClass, Events, Observer};
+pub use events::{EventClass, Events, Followed, Observer};
 pub use eviction::{Eviction, EvictionStats};
 pub use expiry::Expiry;
 pub use gate::{Alone, Gate, NotAlone, Presence, Shared};
+pub use image::{CopyValue, Image, ImageError, ImageKey, ImageSizes, Images};
 pub use index::IndexKey;
 pub use libraries::Libraries;
 pub use loading::{LoadProgress, Loading};
 pub use memory_check::{
     MemoryCheck, RECLAIM_IN_GATE_TIME_MAX, RECLAIM_TIME_MAX, take_refused_bytes,
 };
+pub use place::Place;
 pub use prefetch::{Ahead, PREFETCHED};
 pub use reading::StringView;
+pub use replacement::Replacement;
 pub use stats::{DatabaseStats, StoreStats};
 pub use store::{BackupError, BackupJob, SyncReport, remove_unfinished_backups};
 pub use store::{Change, DATABASES, Kind, Millis, Range, RecordKind, StringForm, Value, now_ms};
@@ -88,10 +96,14 @@ use telling::Telling;
 use transaction::Transaction;
 use update::Writing;
 
+/// The time of an access for which no deadline has passed: that of a command that comes from a master. The master removes
+/// keys past their deadline, and says so; until then its commands find them.
+pub const NO_DEADLINE_PASSES: Millis = -1;
+
 /// How a command accesses keys: when, and for which client.
 #[derive(Clone, Copy, Debug)]
 pub struct Access {
-    /// The present time, read once for each batch of commands.
+    /// The present time, read once for each batch of commands, or [`NO_DEADLINE_PASSES`].
     pub now: Millis,
     /// Whether the access counts for LRU and LFU; `false` after CLIENT NO-TOUCH ON.
     pub touch: bool,
@@ -104,6 +116,16 @@ pub struct Access {
 }
 
 impl Access {
+    /// The time by the wall clock, also where no deadline passes: for times that a command stores.
+    #[inline]
+    pub fn clock(self) -> Millis {
+        if self.now == NO_DEADLINE_PASSES {
+            now_ms()
+        } else {
+            self.now
+        }
+    }
+
     /// An access that the server makes for itself.
     pub fn by_server(now: Millis) -> Self {
         Self {
@@ -179,7 +201,9 @@ pub struct Keyspace {
     garbage: garbage::State,
     eviction: eviction::State,
     waiting: waiting::State,
-    libraries: libraries::State,
+    libraries: single::State,
+    place: single::State,
+    image: image::State,
     transaction: Transaction,
     gate: Gate,
     events: Events,
@@ -225,7 +249,9 @@ impl Keyspace {
             garbage: garbage::State::default(),
             eviction: eviction::State::default(),
             waiting: waiting::State::default(),
-            libraries: libraries::State::default(),
+            libraries: single::State::new(single::OF_LIBRARIES),
+            place: single::State::new(single::OF_PLACE),
+            image: image::State::default(),
             transaction: Transaction::default(),
             gate: Gate::new(1),
             events: Events::default(),
@@ -315,6 +341,11 @@ impl Keyspace {
         self.partitioned
     }
 
+    /// Whether the engine keeps what is written.
+    pub fn keeps_data(&self) -> bool {
+        self.retains
+    }
+
     /// Asks the engine to defragment its pool.
     pub fn defrag(&self, start_percent: f64, amount_percent: f64) -> Result<(), KeyspaceError> {
         Ok(self.store.defrag(start_percent, amount_percent)?)
@@ -363,6 +394,24 @@ impl Keyspace {
     #[inline]
     pub fn libraries(&self) -> Libraries<'_> {
         Libraries { keyspace: self }
+    }
+
+    /// Images: all keys as they were at one moment.
+    #[inline]
+    pub fn images(&self) -> Images<'_> {
+        Images { keyspace: self }
+    }
+
+    /// The record of how far a replica has followed its master.
+    #[inline]
+    pub fn place(&self) -> Place<'_> {
+        Place { keyspace: self }
+    }
+
+    /// Other contents for all databases, which are written beside the present ones.
+    #[inline]
+    pub fn replacement(&self) -> Replacement<'_> {
+        Replacement { keyspace: self }
     }
 
     /// Clients that wait for keys: BLPOP and similar commands.

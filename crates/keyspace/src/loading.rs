@@ -18,7 +18,7 @@ use super::hashing::{SHARD_BITS, SHARDS, shard_of};
 use super::index::{Found, Index, IndexKey, NewEntry};
 use super::shard::Table;
 use super::{DATABASES, Keyspace, KeyspaceError, Kind, Millis};
-use store::{LIBRARIES, Location, StoreError, Visited, now_ms};
+use store::{Location, StoreError, now_ms};
 
 /// Records that a thread collects for a shard before it locks the shard.
 const BATCH_RECORDS: usize = 256;
@@ -202,7 +202,7 @@ impl Loading<'_> {
         Ok(())
     }
 
-    /// Has `at_end` run once the [record of libraries](Keyspace::libraries) can be read and before any command is served:
+    /// Has `at_end` run once the records of [libraries](Keyspace::libraries) and of a replica's [place](Keyspace::place) can be read and before any command is served:
     /// now, if the store reads its partitions when they are needed, otherwise at the end of loading. An error of it is one
     /// of loading. Call it before [`Housekeeping`](super::Housekeeping) starts.
     pub fn at_end(
@@ -210,7 +210,9 @@ impl Loading<'_> {
         at_end: impl Fn(&Keyspace) -> Result<(), KeyspaceError> + Send + Sync + 'static,
     ) -> Result<(), KeyspaceError> {
         if self.keyspace.partitioned {
-            self.keyspace.libraries().locate()?;
+            for single in self.keyspace.singles() {
+                single.locate()?;
+            }
             return at_end(self.keyspace);
         }
         // A second one would be forgotten; the server gives one.
@@ -240,7 +242,9 @@ impl Loading<'_> {
             for shard in &self.keyspace.shards {
                 shard.write().tables.clear();
             }
-            self.keyspace.libraries().forget();
+            for single in self.keyspace.singles() {
+                single.forget();
+            }
             return Err(error);
         }
         self.claim_collections(threads)?;
@@ -323,8 +327,8 @@ impl Loading<'_> {
                 }
                 return;
             }
-            if record.generation == LIBRARIES {
-                failed = self.keyspace.libraries().met(&record).err();
+            if let Some(single) = self.keyspace.single_of(record.generation) {
+                failed = single.met(&record).err();
                 return;
             }
             let mut databases = run.generations.iter();
@@ -467,8 +471,8 @@ impl Loading<'_> {
                 elements.extend(self.element_of(&record));
                 return;
             }
-            if record.generation == LIBRARIES {
-                if let Err(error) = self.keyspace.libraries().met(&record) {
+            if let Some(single) = self.keyspace.single_of(record.generation) {
+                if let Err(error) = single.met(&record) {
                     unreadable = Err(error);
                 }
                 return;

@@ -5,6 +5,8 @@ mod collections;
 mod compact;
 mod eviction;
 mod faults;
+mod images;
+mod replacement;
 mod streams;
 mod strings;
 mod unreadable;

@@ -24,8 +24,12 @@ pub enum Rank {
     Compaction,
     /// The shards, by number.
     Shard,
+    /// What commands keep for an image.
+    Image,
     /// Where the record of libraries of functions lies.
     Libraries,
+    /// Where the record of a replica's place lies.
+    Place,
     /// The next generation of a database.
     Generations,
     /// The generations that a transaction has set.

@@ -77,6 +77,10 @@ impl Store for Arc<Faults> {
         self.inner.read(record, location, f)
     }
 
+    fn locate(&self, record: RecordKey<'_>) -> Result<Option<Location>, StoreError> {
+        self.inner.locate(record)
+    }
+
     fn read_named(
         &self,
         record: RecordKey<'_>,

@@ -102,6 +102,8 @@ pub enum StringForm {
     Text = 2,
     /// No key's value: the record of all libraries of functions ([`LIBRARIES`](crate::LIBRARIES)).
     Libraries = 3,
+    /// No key's value: how far a replica has followed its master ([`PLACE`](crate::PLACE)).
+    Place = 4,
 }
 
 /// What a record knows about its value: the type, and the form of a string.
@@ -136,6 +138,7 @@ const RAW_STRING: u8 = 5;
 const TEXT_STRING: u8 = 6;
 /// The largest number that a record has room for, so that types have the ones below.
 const LIBRARIES_TEXT: u8 = 31;
+const PLACE_TEXT: u8 = 30;
 
 impl RecordKind {
     /// The number, which is part of the pool's format. For a plain value it is the number of the type.
@@ -145,6 +148,7 @@ impl RecordKind {
             StringForm::Raw => RAW_STRING,
             StringForm::Text => TEXT_STRING,
             StringForm::Libraries => LIBRARIES_TEXT,
+            StringForm::Place => PLACE_TEXT,
         }
     }
 
@@ -154,6 +158,7 @@ impl RecordKind {
             RAW_STRING => Some(StringForm::Raw.into()),
             TEXT_STRING => Some(StringForm::Text.into()),
             LIBRARIES_TEXT => Some(StringForm::Libraries.into()),
+            PLACE_TEXT => Some(StringForm::Place.into()),
             _ => Kind::from_number(number).map(Self::from),
         }
     }
@@ -167,7 +172,7 @@ mod tests {
     fn numbers_come_back() {
         let known = |&number: &u8| RecordKind::from_number(number).is_some();
         let numbers: Vec<u8> = (0..=u8::MAX).filter(known).collect();
-        assert_eq!(numbers, [0, 1, 2, 3, 4, 5, 6, 7, 9, 10, 11, 12, 31]);
+        assert_eq!(numbers, [0, 1, 2, 3, 4, 5, 6, 7, 9, 10, 11, 12, 30, 31]);
         for number in numbers {
             let kind = RecordKind::from_number(number);
             assert_eq!(kind.map(RecordKind::number), Some(number));

@@ -48,6 +48,9 @@ pub struct Location(pub u64);
 /// The generation of the one record that holds all libraries of functions. No database ever has it.
 pub const LIBRARIES: u32 = u32::MAX - 2;
 
+/// The generation of the one record that says how far a replica has followed its master. No database ever has it.
+pub const PLACE: u32 = u32::MAX - 4;
+
 /// Stands for a record's name where the location alone is enough to read the record.
 const NAMELESS: RecordKey<'_> = RecordKey {
     partition: 0,

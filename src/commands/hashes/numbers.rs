@@ -66,6 +66,8 @@ fn hincrbyfloat(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
         hash.put(&args[2], sum.as_bytes())?;
         Ok((sum, 1))
     })?;
+    // Another server may round otherwise.
+    ctx.effect(&[b"HSET", &args[1], &args[2], sum.as_bytes()]);
     ctx.out.bulk(sum.as_bytes());
     Ok(Outcome::Written)
 }

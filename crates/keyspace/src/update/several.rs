@@ -11,7 +11,7 @@ use super::new_collection::NewCollection;
 use crate::collection::{Edit, Scratch};
 use crate::reading::storable;
 use crate::{
-    Access, EventClass, KeyInfo, Keyspace, KeyspaceError, Millis, PREFETCHED, RecordKind,
+    Access, EventClass, Followed, KeyInfo, Keyspace, KeyspaceError, Millis, PREFETCHED, RecordKind,
     StringView, Value,
 };
 
@@ -175,6 +175,26 @@ impl<'a> Update<'a> {
     /// Counts key `i` as modified although the call writes nothing of it.
     pub fn modified(&mut self, i: usize) {
         self.modified.push(i);
+    }
+
+    /// Tells replicas that the keys which are past their deadline are gone: they leave that to this server.
+    #[cold]
+    pub(super) fn tell_expired(&self) {
+        for i in 0..self.keys.len() {
+            if self.keys.found(i).is_some() && self.keys.live(i).is_none() {
+                self.followed(i, Followed::Gone);
+            }
+        }
+    }
+
+    /// Tells replicas of key `i` as if this call changed it, although the call only looks at it.
+    pub fn retell(&self, i: usize) {
+        self.followed(i, Followed::Changed);
+    }
+
+    fn followed<'k>(&'k self, i: usize, change: fn(usize, &'k [u8]) -> Followed<'k>) {
+        let LockedKey { key, db, .. } = self.keys[i];
+        self.keys.keyspace.events.tell_followed(change(db, key));
     }
 
     /// Emits an event of key `i` after the writes, if the observer wants it.
