@@ -18,7 +18,7 @@ use super::hashing::{SHARD_BITS, SHARDS, shard_of};
 use super::index::{Found, Index, IndexKey, NewEntry};
 use super::shard::Table;
 use super::{DATABASES, Keyspace, KeyspaceError, Kind, Millis};
-use store::{Location, StoreError, now_ms};
+use store::{Location, StoreError, Visited, now_ms};
 
 /// Records that a thread collects for a shard before it locks the shard.
 const BATCH_RECORDS: usize = 256;

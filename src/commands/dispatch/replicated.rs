@@ -107,7 +107,9 @@ impl Dispatcher {
         let Some(start) = *place else {
             return Ok(refused(Failure::Torn));
         };
-        self.start(session, true);
+        self.start(keyspace, session, true);
+        // The master has acknowledged these writes. A refusal would only make the replica differ.
+        self.refuses_writes = false;
         self.access.now = NO_DEADLINE_PASSES;
         session.select(start.db);
         session.in_exec = true;
