@@ -43,7 +43,7 @@ use parking_lot::Condvar;
 pub use open::{open_pool, open_volatile};
 pub use rehearse::rehearse;
 
-use super::metadata::{self, Metadata, WORD_LAYOUT};
+use super::metadata::{Metadata, WORD_LAYOUT};
 use super::{
     Abilities, BackupError, BackupJob, Fill, Generations, Gone, Location, NAMELESS, OnName,
     OnPiece, OnRecord, OnValue, RecordKey, Relocate, Store, StoreError, SyncReport, Upkeep, Usage,
@@ -52,8 +52,7 @@ use super::{
 use crate::model::{Millis, Name, Range, RecordKind, Value, now_ms};
 use compact::Compaction;
 use expired::Expired;
-use header::Which;
-use log::{Guard, Log};
+use log::Log;
 use pmemkv::Engine;
 use record::{Form, Parts, Record, Spot};
 use space::{CRITICAL_MARK, SHORT_MARK, Space};

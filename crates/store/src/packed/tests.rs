@@ -22,9 +22,12 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
+use super::header::Which;
+use super::log::Guard;
 use super::record::{Form, Record};
 use super::write::Batch;
 use super::*;
+use crate::metadata;
 use crate::model::{Kind, Millis};
 use crate::open::{Opened, open_layout};
 use crate::testing::folder;
