@@ -30,7 +30,7 @@ impl Databases<'_> {
             next: after,
         })?;
         *next = after;
-        for (generation, place) in (first..).zip(&generations.of_database[..DATABASES]) {
+        for (generation, place) in (first..after).zip(&generations.of_database) {
             place.store(generation, Ordering::Relaxed);
         }
         generations.are_hidden.store(true, Ordering::Relaxed);
