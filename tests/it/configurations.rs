@@ -100,11 +100,7 @@ fn what_people_switch_on_in_them_warns_or_says_why_not() -> TestResult {
     ] {
         assert!(warnings[1].contains(name), "{name}: {warnings:?}");
     }
-    for promise in [
-        "min-replicas-to-write 1",
-        "cluster-enabled yes",
-        "gopher-enabled yes",
-    ] {
+    for promise in ["cluster-enabled yes", "gopher-enabled yes"] {
         fs::write(&file, format!("{}\n{promise}\n", COMMON.replace('|', "\n")))?;
         let output = std::process::Command::new(common::program())
             .arg(&file)

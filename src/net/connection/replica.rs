@@ -309,7 +309,8 @@ impl Link {
         loop {
             growth.borrow_and_update();
             let Some(bytes) = feed.take(&self.replica, WRITE_BYTES) else {
-                return Ok(End::OutputLimit);
+                // The feed has counted it, and said why.
+                return Ok(End::Killed);
             };
             if !bytes.is_empty() {
                 self.send(writer, &bytes).await?;
