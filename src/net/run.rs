@@ -120,6 +120,7 @@ pub fn run(
         .latency()
         .set_threshold(settings.latency_monitor_threshold_ms);
     keyspace.eviction().configure(&settings);
+    keyspace.limit_forms(&settings);
     let (ports, changes) = Ports::new();
     let server = Arc::new(Server {
         durability: Survival::of(engine, options, &settings),

@@ -16,6 +16,7 @@ mod eviction;
 mod expiry;
 mod exporter;
 mod figures;
+mod forms;
 mod functions;
 mod geo;
 mod geohash;

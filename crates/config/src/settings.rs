@@ -361,6 +361,8 @@ pub struct Settings {
     pub stream_node_max_bytes: u64,
     /// The entries of a stream's node; 0 is no limit.
     pub stream_node_max_entries: u64,
+    /// When collections change their form.
+    pub forms: FormSettings,
     /// Whether new users may use all channels.
     pub acl_pubsub_default_all: bool,
     /// The storage engine.
@@ -381,6 +383,29 @@ pub struct Settings {
     pub durability: Durability,
     /// How many threads serve clients; 0 is one for each core but one.
     pub worker_threads: usize,
+}
+
+/// When collections change their form, as Redis does it, and when they stop being one record.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FormSettings {
+    /// The most fields of a hash in a listpack.
+    pub hash_entries: u64,
+    /// The longest field or value of a hash in a listpack.
+    pub hash_value_bytes: u64,
+    /// The most members of an intset.
+    pub set_integers: u64,
+    /// The most members of a set in a listpack.
+    pub set_entries: u64,
+    /// The longest member of a set in a listpack.
+    pub set_value_bytes: u64,
+    /// The most members of a sorted set in a listpack.
+    pub zset_entries: u64,
+    /// The longest member of a sorted set in a listpack.
+    pub zset_value_bytes: u64,
+    /// The most elements of a list in a listpack, or with a negative number, its size: -1 is 4 KiB, -5 is 64 KiB.
+    pub list_size: i64,
+    /// The most bytes of a collection that is one record.
+    pub compact_bytes_max: u64,
 }
 
 impl Settings {

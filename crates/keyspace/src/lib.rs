@@ -14,6 +14,7 @@ mod dirty;
 mod events;
 mod eviction;
 mod expiry;
+pub mod fuzzing;
 mod garbage;
 mod gate;
 mod hashing;
@@ -50,9 +51,9 @@ use lock_order::{Guard, Mutex, Rank, RwLock};
 pub use background::Housekeeping;
 pub use clock::random_below;
 pub use collection::{
-    ConsumerView, Encoding, End, Fields, FieldsEdit, GroupState, GroupView, List, ListEdit,
-    NodeLimits, Pair, PendingState, References, Scores, ScoresEdit, Stream, StreamBuilder,
-    StreamEdit, StreamId, Trim, TrimTo, View, kept_score,
+    ConsumerView, Encoding, End, Fields, FieldsEdit, FormLimits, GroupState, GroupView, List,
+    ListEdit, NodeLimits, Pair, PendingState, References, Scores, ScoresEdit, Stream,
+    StreamBuilder, StreamEdit, StreamId, Trim, TrimTo, View,
 };
 pub use cursor::Cursor;
 pub use databases::Databases;
@@ -191,6 +192,7 @@ pub struct Keyspace {
     generations: DatabaseGenerations,
     views: Views,
     registry: Registry,
+    forms: collection::FormState,
     loading: loading::State,
     expiry: expiry::State,
     garbage: garbage::State,
@@ -236,6 +238,7 @@ impl Keyspace {
             generations: DatabaseGenerations::new(&store.generations()),
             views: Views::default(),
             registry: Registry::new(opens.unwrap_or_default(), partitions),
+            forms: collection::FormState::default(),
             // A store with partitions reads each of them when a command needs it.
             loading: loading::State::new(abilities.partitioned),
             expiry: expiry::State::default(),

@@ -2,6 +2,7 @@
 
 mod clock;
 mod collections;
+mod compact;
 mod eviction;
 mod faults;
 mod replacement;

@@ -14,6 +14,7 @@
 //! `Writing::index`, `Telling::modified_by` and `Telling::written`.
 
 mod collections;
+mod compact;
 mod locked;
 mod new_collection;
 mod one;
@@ -240,6 +241,7 @@ impl Writing<'_> {
             }
         };
         self.keyspace.retains.then(|| {
+            self.keyspace.forms.note_kind(kind);
             let put = IndexPut {
                 hash,
                 key,
@@ -332,10 +334,10 @@ impl<'a> Update<'a> {
                 .telling()
                 .modified(self.keys.shard_mut(i), db, key, access, exists);
         }
-        if self.only_changes_elements() {
+        if self.only_changes_elements()? {
             return self.apply_to_elements();
         }
-        self.stage_anchors();
+        self.stage_anchors()?;
         let mut changes = self.last_staged();
         // An absent key need not be removed.
         changes.retain(|&mut (i, staged)| {

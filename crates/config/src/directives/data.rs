@@ -1,4 +1,4 @@
-//! Directives on how Redis encodes data, saves it and copies it. Nearly all of them have no effect in this server.
+//! Directives on how Redis encodes data, saves it and copies it. Most of them have no effect in this server.
 
 use super::{
     Directive, INT, INT_MIN, LONG, LONG_BYTES, boolean, choice, choice_of, int, memory, row, text,
@@ -6,27 +6,30 @@ use super::{
 use crate::settings::FullSync;
 use crate::value::Kind;
 
-/// Encodings of collections.
+/// Forms of collections.
 pub(super) const ENCODINGS: &[Directive] = &[
     int("hash-max-listpack-entries", 0, LONG, "512")
         .alias("hash-max-ziplist-entries")
-        .idle(),
+        .sets(|settings, value| settings.forms.hash_entries = value.number()),
     memory("hash-max-listpack-value", 0, LONG_BYTES, "64")
         .alias("hash-max-ziplist-value")
-        .idle(),
+        .sets(|settings, value| settings.forms.hash_value_bytes = value.number()),
     int("list-max-listpack-size", INT_MIN, INT, "-2")
         .alias("list-max-ziplist-size")
-        .idle(),
+        .sets(|settings, value| settings.forms.list_size = value.number()),
     int("list-compress-depth", 0, INT, "0").idle(),
-    int("set-max-intset-entries", 0, LONG, "512").idle(),
-    int("set-max-listpack-entries", 0, LONG, "128").idle(),
-    memory("set-max-listpack-value", 0, LONG_BYTES, "64").idle(),
+    int("set-max-intset-entries", 0, LONG, "512")
+        .sets(|settings, value| settings.forms.set_integers = value.number()),
+    int("set-max-listpack-entries", 0, LONG, "128")
+        .sets(|settings, value| settings.forms.set_entries = value.number()),
+    memory("set-max-listpack-value", 0, LONG_BYTES, "64")
+        .sets(|settings, value| settings.forms.set_value_bytes = value.number()),
     int("zset-max-listpack-entries", 0, LONG, "128")
         .alias("zset-max-ziplist-entries")
-        .idle(),
+        .sets(|settings, value| settings.forms.zset_entries = value.number()),
     memory("zset-max-listpack-value", 0, LONG_BYTES, "64")
         .alias("zset-max-ziplist-value")
-        .idle(),
+        .sets(|settings, value| settings.forms.zset_value_bytes = value.number()),
     memory("stream-node-max-bytes", 0, LONG_BYTES, "4096")
         .sets(|settings, value| settings.stream_node_max_bytes = value.number()),
     int("stream-node-max-entries", 0, LONG, "100")

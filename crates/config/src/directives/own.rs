@@ -61,6 +61,8 @@ pub(super) const OWN: &[Directive] = &[
     choice_of::<Layout>("layout", "auto")
         .fixed()
         .sets(|settings, value| settings.layout = value.choice()),
+    memory("compact-bytes-max", 0, 16_384, "1024")
+        .sets(|settings, value| settings.forms.compact_bytes_max = value.number()),
     choice("repair", &["no", "yes"], "no")
         .fixed()
         .sets(|settings, value| settings.repair = value.is("yes")),

@@ -93,11 +93,12 @@ fn each_field_has_a_row() {
         match (depth, within) {
             (4, _) if value.starts_with("TlsSettings") => within = "tls.",
             (4, _) if value.starts_with("ReplicationSettings") => within = "replication.",
+            (4, _) if value.starts_with("FormSettings") => within = "forms.",
             (4, _) => {
                 within = "";
                 fields.push(name.to_owned());
             }
-            (8, "tls." | "replication.") => fields.push(format!("{within}{name}")),
+            (8, "tls." | "replication." | "forms.") => fields.push(format!("{within}{name}")),
             _ => {}
         }
     }

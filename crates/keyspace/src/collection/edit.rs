@@ -1,9 +1,12 @@
 //! Edits of a collection, kept until all records are written in one step.
 
+mod compact;
+
 use std::collections::HashMap;
 use std::ops::Range;
 
 use foldhash::fast::FixedState;
+use redis_core::numbers::parse_i64;
 use smallvec::SmallVec;
 
 use super::elements::{ID_BYTES, decode_score, encode_score};
@@ -11,9 +14,10 @@ use super::list::{ListEdit, ListEdits};
 use super::scratch::Scratch;
 use super::source::Source;
 use super::stream::StreamEdits;
-use super::{Collection, Encoding, LockedCollection, Shape, element_record_key, kept_score};
+use super::{Body, Collection, Encoding, FormLimits, Shape, compact as form, element_record_key};
 use crate::index::{Found, Located, Names, NewEntry};
 use crate::{Keyspace, KeyspaceError, Kind};
+pub(crate) use compact::Rewritten;
 use store::{Location, Write};
 
 /// Up to this many edits are compared one by one; with more, a hash table finds an element's edit.
@@ -47,6 +51,8 @@ pub(in super::super) struct ElementEdits {
     by_hash: HashMap<u64, Vec<u32>, FixedState>,
     /// How many elements the edits add, minus how many they remove.
     added: isize,
+    /// Whether a compact collection gets records of elements, however small it is.
+    leaves_compact: bool,
 }
 
 impl ElementEdits {
@@ -135,6 +141,8 @@ pub(in super::super) struct Edit {
     pub what: What,
     /// Whether [`plan`](Self::plan) has run.
     is_planned: bool,
+    /// Redis's form of the collection after the changes, if it becomes another one.
+    pub encoding: Option<Encoding>,
 }
 
 /// The changes, by the shape of the collection.
@@ -158,6 +166,7 @@ impl Edit {
             kind,
             what,
             is_planned: false,
+            encoding: None,
         }
     }
 
@@ -175,10 +184,11 @@ impl Edit {
     pub fn is_empty(&self) -> bool {
         match &self.what {
             // An element that the call added and removed again was never stored.
-            What::Elements(edits) => edits
-                .list
-                .iter()
-                .all(|edit| edit.value.is_none() && edit.current.is_none()),
+            What::Elements(edits) => {
+                let mut list = edits.list.iter();
+                let unchanged = |edit: &ElementEdit| edit.value.is_none() && edit.current.is_none();
+                !edits.leaves_compact && list.all(unchanged)
+            }
             What::List(edits) => edits.is_empty(),
             What::Stream(edits) => edits.is_empty(),
         }
@@ -258,9 +268,22 @@ impl Edit {
         if !self.is_planned {
             return 0;
         }
+        // Integers that a call adds before a set leaves the form of an intset are sorted among the others. The members of
+        // a new set come in their order already.
+        let waits = collection.kind == Kind::Set
+            && collection.encoding == Encoding::Integers
+            && collection.len() > 0;
+        let mut encoding = self.encoding;
+        if let Some(encoding) = encoding.take_if(|_| !waits) {
+            collection.set_encoding(encoding, &keyspace.names_of_elements(self.id));
+        }
+        collection.is_unmarked &= self.encoding.is_none();
         match &self.what {
             What::List(edits) => match &mut collection.shape {
-                Shape::List(items) => edits.apply(items, locations),
+                Shape::List(items) => {
+                    collection.listpack_bytes = edits.listpack_bytes;
+                    edits.apply(items, locations)
+                }
                 _ => 0,
             },
             What::Stream(edits) => match &mut collection.shape {
@@ -280,7 +303,14 @@ impl Edit {
                 for (edit, &location) in written.zip(locations) {
                     count += 1;
                     let names = keyspace.names_of_elements(self.id);
+                    let is_integer = || parse_i64(edits.name(edit)).is_some();
+                    if let Some(encoding) = encoding.take_if(|_| !is_integer()) {
+                        collection.set_encoding(encoding, &names);
+                    }
                     apply_edit(&names, collection, edits, edit, location);
+                }
+                if let Some(encoding) = encoding {
+                    collection.set_encoding(encoding, &keyspace.names_of_elements(self.id));
                 }
                 count
             }
@@ -337,15 +367,7 @@ fn apply_edit(
                 (None, None) => {}
             }
         }
-        (Shape::List(_) | Shape::Stream(_), _) => {}
-    }
-    if let Some(value) = value {
-        let value_bytes = if kind == Kind::SortedSet {
-            0
-        } else {
-            value.len()
-        };
-        collection.outgrow(name, value_bytes, names);
+        (Shape::List(_) | Shape::Stream(_) | Shape::Compact(_), _) => {}
     }
 }
 
@@ -353,7 +375,7 @@ fn apply_edit(
 #[derive(Debug)]
 pub struct FieldsEdit<'e> {
     pub(in super::super) keyspace: &'e Keyspace,
-    pub(in super::super) locked: &'e LockedCollection,
+    pub(in super::super) locked: &'e Collection,
     pub(in super::super) id: u64,
     pub(in super::super) edits: &'e mut ElementEdits,
 }
@@ -393,6 +415,9 @@ impl FieldsEdit<'_> {
             let value = self.edits.list[position].value.clone();
             return Ok(value.map(|value| f(&self.edits.bytes[value])));
         }
+        if let Some(body) = self.locked.body() {
+            return Ok(body.find(name).map(|item| f(item.value)));
+        }
         let stored = stored(self.keyspace, self.locked, self.id, hash, name)?;
         let source = Source::new(self.keyspace, self.id);
         stored
@@ -421,12 +446,18 @@ impl FieldsEdit<'_> {
         self.edit(name, None)
     }
 
+    /// Has the elements get records of their own with this change, if they lie in the record of the key: for what the
+    /// compact form has no place for, as a deadline of one field.
+    pub fn leave_compact(&mut self) {
+        self.edits.leaves_compact = self.locked.body().is_some();
+    }
+
     fn edit(&mut self, name: &[u8], value: Option<&[u8]>) -> Result<bool, KeyspaceError> {
         let hash = self.keyspace.hashing.hash(name);
         let (keyspace, locked, id) = (self.keyspace, self.locked, self.id);
         self.edits.set(id, (hash, name), value, || {
-            let stored = stored(keyspace, locked, id, hash, name)?;
-            Ok(stored.map(|located| Stored {
+            let located = stored(keyspace, locked, id, hash, name)?;
+            Ok(located.map(|located| Stored {
                 located,
                 score: 0.0,
             }))
@@ -438,7 +469,7 @@ impl FieldsEdit<'_> {
 #[derive(Debug)]
 pub struct ScoresEdit<'e> {
     pub(in super::super) keyspace: &'e Keyspace,
-    pub(in super::super) locked: &'e LockedCollection,
+    pub(in super::super) locked: &'e Collection,
     pub(in super::super) id: u64,
     pub(in super::super) edits: &'e mut ElementEdits,
 }
@@ -473,7 +504,10 @@ impl ScoresEdit<'_> {
             let changed = self.edits.list.iter();
             let longest = changed.map(|edit| self.edits.name(edit).len()).max();
             let longest = longest.unwrap_or(0).max(member.len());
-            score = kept_score(score, members, longest);
+            score = self
+                .keyspace
+                .form_limits()
+                .kept_score(score, members, longest);
         }
         Ok(!self.edit(member, Some(score))?)
     }
@@ -512,6 +546,9 @@ fn stored(
     hash: u64,
     name: &[u8],
 ) -> Result<Option<Located>, KeyspaceError> {
+    if let Some(body) = collection.body() {
+        return Ok(body.find(name).map(|_| Located::in_key()));
+    }
     let Some(index) = collection.names() else {
         return Ok(None);
     };
@@ -527,6 +564,12 @@ fn scored(
     hash: u64,
     member: &[u8],
 ) -> Result<Option<Stored>, KeyspaceError> {
+    if let Some(body) = collection.body() {
+        return Ok(body.find(member).map(|item| Stored {
+            located: Located::in_key(),
+            score: item.score(),
+        }));
+    }
     let Some(located) = stored(keyspace, collection, id, hash, member)? else {
         return Ok(None);
     };

@@ -7,12 +7,12 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use parking_lot::{Mutex, MutexGuard, RwLock};
 
-use super::elements::decode_score;
+use super::elements::{Anchor, decode_score};
 use super::records::{CollectionRecords, ElementRecord, RecordsById, register};
 use super::scores::{ScoreIndex, Scored};
 use super::source::Source;
 use super::stream::{RecordName, StreamParts, is_open_node, record_key};
-use super::{Collection, Encoding, REGISTERS, Shape};
+use super::{Collection, Encoding, REGISTERS, Shape, has_anchor};
 use crate::index::{Found, Index, IndexKey};
 use crate::loading::{Loading, on_threads};
 use crate::shard::Shard;
@@ -36,18 +36,21 @@ pub(in super::super) struct UnclaimedElements {
 
 #[derive(Debug, Default)]
 struct Anchors {
-    generations: HashMap<u64, u32>,
+    generations: HashMap<u64, (u32, Option<Encoding>)>,
     collections: Vec<u64>,
 }
 
 /// The generation of a collection whose anchor loading has not read yet.
 const NO_GENERATION: u32 = u32::MAX - 3;
 
+/// In a larger collection, loading does not look for the order in which the elements came.
+const NUMBERED_MAX: usize = 512;
+
 /// A collection with this many elements is built after the small ones.
 const LARGE: usize = 1 << 14;
 
 /// A key whose value is a collection.
-struct Anchor {
+struct AnchorKey {
     generation: u32,
     hash: u64,
     key: IndexKey,
@@ -56,8 +59,9 @@ struct Anchor {
 /// A large collection whose anchor was found.
 struct Claim {
     shard: usize,
-    anchor: Anchor,
+    anchor: AnchorKey,
     id: u64,
+    encoding: Option<Encoding>,
     kind: Kind,
     records: CollectionRecords,
 }
@@ -98,7 +102,7 @@ impl UnclaimedElements {
     /// Records that a flush removed the anchors of all collections in this generation.
     pub fn anchors_are_gone(&self, generation: u32) {
         let generations = &mut self.anchors.lock().generations;
-        generations.retain(|_, of| *of != generation);
+        generations.retain(|_, (of, _)| *of != generation);
     }
 
     /// Whether loading has read the partition.
@@ -131,7 +135,8 @@ impl Loading<'_> {
                     return Ok(());
                 };
                 let Claim { shard, anchor, .. } = claim;
-                if !self.put_into_use(claim.id, anchor.generation, claim.kind, claim.records)? {
+                let id = (claim.id, claim.encoding);
+                if !self.put_into_use(id, anchor.generation, claim.kind, claim.records)? {
                     self.drop_anchor(&mut self.keyspace.shards[shard].write(), &anchor)?;
                 }
             }
@@ -160,17 +165,15 @@ impl Loading<'_> {
         for table in &shard.tables {
             let generation = table.generation;
             let collections = table.index.iter();
-            for entry in collections.filter(|entry| entry.kind() != Kind::String) {
+            for entry in collections.filter(|entry| has_anchor(entry)) {
                 let names = self.keyspace.names(generation);
                 let one = table.index.named(entry, &names)?;
                 let hash = self.keyspace.hashing.hash(&one.key);
-                let id = self
-                    .keyspace
-                    .collections()
-                    .id_of(hash, generation, one.found())?
-                    .unwrap_or_default();
+                let anchor = self.keyspace.collections();
+                let anchor = anchor.anchor_of(hash, generation, one.found())?;
+                let Anchor { id, encoding } = anchor;
                 self.keyspace.registry.seen(id);
-                let anchor = || Anchor {
+                let anchor = || AnchorKey {
                     generation,
                     hash,
                     key: one.key.clone(),
@@ -182,12 +185,15 @@ impl Loading<'_> {
                             shard: number,
                             anchor: anchor(),
                             id,
+                            encoding,
                             kind: entry.kind(),
                             records,
                         });
                         true
                     }
-                    Some(records) => self.put_into_use(id, generation, entry.kind(), records)?,
+                    Some(records) => {
+                        self.put_into_use((id, encoding), generation, entry.kind(), records)?
+                    }
                     None => false,
                 };
                 if !there {
@@ -202,7 +208,7 @@ impl Loading<'_> {
     }
 
     /// Removes a key whose collection has no elements.
-    fn drop_anchor(self, shard: &mut Shard, anchor: &Anchor) -> Result<(), KeyspaceError> {
+    fn drop_anchor(self, shard: &mut Shard, anchor: &AnchorKey) -> Result<(), KeyspaceError> {
         let key = &anchor.key;
         tracing::warn!(key = %key.escape_ascii(), "dropped a collection: none of its elements is readable");
         let names = self.keyspace.names(anchor.generation);
@@ -216,10 +222,11 @@ impl Loading<'_> {
         Ok(())
     }
 
-    /// Builds a collection from its elements; returns whether there are any.
+    /// Builds a collection from its elements; returns whether there are any. Its anchor says the encoding, if that is known
+    /// and not one of an earlier version.
     fn put_into_use(
         self,
-        id: u64,
+        (id, encoding): (u64, Option<Encoding>),
         generation: u32,
         kind: Kind,
         records: CollectionRecords,
@@ -231,7 +238,7 @@ impl Loading<'_> {
         }
         let (mut elements, older) = if kind == Kind::List {
             let (items, older) = records.list();
-            collection.encoding = Encoding::Full;
+            collection.listpack_bytes = None;
             collection.shape = Shape::List(items);
             (Vec::new(), older)
         } else {
@@ -243,14 +250,19 @@ impl Loading<'_> {
         if kind != Kind::List {
             let few = Self::number_few(&source, kind, &mut elements)?;
             collection.shape = self.shape_of(&source, kind, elements)?;
+            let limits = self.keyspace.form_limits();
             if few.is_none() {
                 collection.encoding = Encoding::Full;
             }
             for (name, bytes) in few.into_iter().flatten() {
                 collection.next_ordinal += 1;
-                collection.outgrow(&name, bytes, &source.names());
+                let len = usize::try_from(collection.next_ordinal).unwrap_or(usize::MAX);
+                let encoding = limits.after(kind, collection.encoding, len, &name, bytes);
+                collection.set_encoding(encoding, &source.names());
             }
         }
+        collection.is_unmarked = true;
+        collection.mark(encoding);
         if collection.len() == 0 {
             return Ok(false);
         }
@@ -370,7 +382,7 @@ impl Loading<'_> {
         kind: Kind,
         elements: &mut [Vec<ElementRecord>],
     ) -> Result<Option<Vec<(IndexKey, usize)>>, KeyspaceError> {
-        if elements.iter().map(Vec::len).sum::<usize>() > super::INTEGERS_MAX {
+        if elements.iter().map(Vec::len).sum::<usize>() > NUMBERED_MAX {
             return Ok(None);
         }
         let mut few: Vec<&mut ElementRecord> = elements.iter_mut().flatten().collect();
@@ -389,16 +401,20 @@ impl Loading<'_> {
 
     /// Records the anchor of a collection in a store with partitions.
     pub(in super::super) fn note_anchor(self, record: &Visited<'_>) {
-        let id = record
-            .value
-            .first_chunk::<8>()
-            .copied()
-            .map(u64::from_le_bytes);
-        if let Some(id) = id.filter(|_| record.kind != Kind::String) {
-            self.keyspace.registry.seen(id);
-            let mut anchors = self.keyspace.registry.unclaimed.anchors.lock();
-            anchors.generations.insert(id, record.generation);
-            self.keyspace.registry.moved(id, record.generation);
+        if record.kind == Kind::String || record.kind.is_compact() {
+            return;
+        }
+        if let Some(Anchor { id, encoding }) = Anchor::decode(record.value) {
+            let registry = &self.keyspace.registry;
+            registry.seen(id);
+            let mut anchors = registry.unclaimed.anchors.lock();
+            anchors
+                .generations
+                .insert(id, (record.generation, encoding));
+            registry.moved(id, record.generation);
+            if let Some(shared) = registry.get(id) {
+                shared.write().mark(encoding);
+            }
         }
     }
 
@@ -418,11 +434,15 @@ impl Loading<'_> {
             let Some(kind) = records.kind() else {
                 continue;
             };
-            self.put_into_use(id, NO_GENERATION, kind, records)?;
-            let mut anchors = self.keyspace.registry.unclaimed.anchors.lock();
+            self.put_into_use((id, None), NO_GENERATION, kind, records)?;
+            let registry = &self.keyspace.registry;
+            let mut anchors = registry.unclaimed.anchors.lock();
             anchors.collections.push(id);
-            if let Some(&generation) = anchors.generations.get(&id) {
-                self.keyspace.registry.moved(id, generation);
+            if let Some(&(generation, encoding)) = anchors.generations.get(&id) {
+                registry.moved(id, generation);
+                if let Some(shared) = registry.get(id) {
+                    shared.write().mark(encoding);
+                }
             }
         }
         self.keyspace.registry.unclaimed.read[partition].store(true, Ordering::Release);

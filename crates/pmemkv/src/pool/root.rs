@@ -8,8 +8,9 @@ use pmemkv_sys as sys;
 
 use super::PoolError;
 
-/// The newest pool format that this version reads and writes. Format 1 had the words once, without a checksum.
-pub const FORMAT_VERSION: u32 = 2;
+/// The newest pool format that this version reads and writes. Format 1 had the words once, without a checksum; format 2 had
+/// the same root object, and fewer kinds of records in the engines.
+pub const FORMAT_VERSION: u32 = 3;
 /// The format before the words had a second copy.
 pub(super) const FORMAT_WITHOUT_COPY: u32 = 1;
 /// The most partitions that a pool can have. (Format 1 had room for twice as many; no server made more than 256.)
@@ -233,13 +234,12 @@ impl RawHeader {
             return Err(HeaderFault::Foreign);
         }
         if self.checksum != self.fitting_checksum() {
-            // A process may have died between the two stores of an upgrade: the pool is of the former format still.
-            let is_torn = self.format_version == FORMAT_VERSION
-                && self.checksum == self.of_version(FORMAT_WITHOUT_COPY).checksum;
-            if !is_torn {
-                return Err(HeaderFault::Damaged("the header's checksum is wrong"));
-            }
-            self.format_version = FORMAT_WITHOUT_COPY;
+            // A process may have died between the two stores of an upgrade: the pool is of a former format still.
+            let former = FORMAT_WITHOUT_COPY..self.format_version.min(FORMAT_VERSION);
+            let fits = |&version: &u32| self.checksum == self.of_version(version).checksum;
+            let found = former.into_iter().find(fits);
+            self.format_version =
+                found.ok_or(HeaderFault::Damaged("the header's checksum is wrong"))?;
         }
         if self.format_version > FORMAT_VERSION {
             return Err(HeaderFault::Newer(self.format_version));
@@ -313,4 +313,28 @@ pub(super) fn redo_checksum(start: u64, words: &[u64]) -> u64 {
         bytes.extend_from_slice(&word.to_le_bytes());
     }
     checksum(&bytes) | 1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_upgrade_that_was_cut_short_leaves_the_former_format() {
+        for former in 1..FORMAT_VERSION {
+            let header = PoolHeader {
+                format_version: former,
+                engine: "cmap".to_owned(),
+                layout: "packed".to_owned(),
+                partitions: 1,
+                hash_seed: 7,
+            };
+            let mut raw = RawHeader::new(&header, 1 << 20).expect("a header");
+            raw.format_version = FORMAT_VERSION;
+            let (found, _) = raw.decode().ok().expect("the former header");
+            assert_eq!(found, header);
+            raw.checksum ^= 1;
+            assert!(matches!(raw.decode(), Err(HeaderFault::Damaged(_))));
+        }
+    }
 }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::root::{CELLS, Root, Seal, StoredWords, WORDS};
-use super::root::{FORMAT_WITHOUT_COPY, RawHeader, Redo, redo_checksum};
+use super::root::{FORMAT_VERSION, FORMAT_WITHOUT_COPY, RawHeader, Redo, redo_checksum};
 use super::{Pool, PoolError};
 
 /// Where the checksum of a copy is, behind the words.
@@ -134,12 +134,15 @@ impl Pool {
         *self.inner.mended.lock()
     }
 
-    /// Gives a pool of the former format the newest one, from which no earlier program opens it.
+    /// Gives a pool of a former format the newest one, from which no earlier program opens it.
     pub fn upgrade(&self) {
-        if self.has_copy() {
+        let has_copy = self.has_copy();
+        if has_copy && self.inner.header.format_version == FORMAT_VERSION {
             return;
         }
-        self.make_copies();
+        if !has_copy {
+            self.make_copies();
+        }
         // SAFETY: the root object is mapped as long as `self` lives.
         let header = unsafe { &raw mut (*self.inner.root.as_ptr()).header };
         // SAFETY: nobody reads the header in place after the open.
@@ -378,7 +381,7 @@ const _: () = assert!(align_of::<Root>() == 8, "words are stored by 8-byte store
 mod tests {
     use std::path::Path;
 
-    use super::super::{FORMAT_VERSION, PoolHeader};
+    use super::super::PoolHeader;
     use super::*;
 
     type Result<T = ()> = std::result::Result<T, PoolError>;
@@ -521,6 +524,24 @@ mod tests {
         assert!(is_before(1, 2) && !is_before(2, 1) && !is_before(5, 5));
         let last = u64::from(u32::MAX);
         assert!(next(last) == 0 && is_before(last, 0) && !is_before(0, last));
+    }
+
+    #[test]
+    fn a_pool_of_the_second_format_is_upgraded() -> Result {
+        let directory = tempfile::tempdir().expect("a directory for the pool");
+        let path = directory.path().join("data.pool");
+        let pool = create(&path, 2)?;
+        pool.set_words(0, &[1, 2, 3]);
+        drop(pool);
+        let pool = Pool::open(&path)?;
+        assert!(pool.has_copy() && pool.header().format_version == 2);
+        pool.upgrade();
+        pool.set_word(1, 20);
+        drop(pool);
+        let pool = Pool::open(&path)?;
+        assert_eq!(pool.header().format_version, FORMAT_VERSION);
+        assert_eq!(pool.words(0, 3), [1, 20, 3]);
+        Ok(())
     }
 
     #[test]

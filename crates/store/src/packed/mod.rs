@@ -17,6 +17,7 @@ mod kept;
 mod large;
 mod load;
 mod log;
+mod name;
 mod open;
 mod partial;
 mod patch;
@@ -45,11 +46,12 @@ use super::{
     OnPiece, OnRecord, OnValue, RecordKey, Relocate, Store, StoreError, Upkeep, Usage, Visited,
     Worked, Write,
 };
-use crate::model::{Millis, Name, Range, RecordKind, Value, now_ms};
+use crate::model::{Millis, Range, now_ms};
 use compact::Compaction;
 use expired::Expired;
 use header::Which;
 use log::{Guard, Log};
+use name::value;
 use pmemkv::Engine;
 use record::{Form, Parts, Record, Spot};
 use space::{CRITICAL_MARK, SHORT_MARK, Space};
@@ -65,9 +67,6 @@ pub const ENGINES: [&str; 2] = ["cmap", "vcmap"];
 
 /// The store commits staged parts of a large value at this many bytes: they need not wait for the value's end.
 const PARTS_PENDING_MAX: u64 = 4 << 20;
-
-/// What a look at a record's name reads of it, unless the key is longer than 16 bytes.
-const NAME_BYTES: usize = record::HEADER_BYTES + 16;
 
 /// The first of the pool's words for guards: the front log's serial number, its offset with a checksum, and the same
 /// two words of the compaction's log.
@@ -228,38 +227,12 @@ impl Store for Packed {
         location: Location,
         f: OnValue<'_>,
     ) -> Result<bool, StoreError> {
-        let spot = Spot::from(location);
-        self.with_record(spot, |record| match record.form {
-            Form::Value(kind) => {
-                let same = record.generation == name.generation && record.key == name.key;
-                if same {
-                    f(value(kind, &record));
-                }
-                Ok(same)
-            }
-            _ => Err(StoreError::Damaged(format!("no value at {spot:?}"))),
-        })?
+        self.read_named_at(name, location.into(), f)
     }
 
     #[inline]
     fn name(&self, location: Location, f: OnName<'_>) -> Result<(), StoreError> {
-        let spot = Spot::from(location);
-        self.with_record(spot, |record| {
-            let fits = match record.form {
-                Form::Value(_) => !spot.large,
-                Form::Large(_) => spot.large,
-                Form::Part | Form::Tombstone => false,
-            };
-            if !fits {
-                return Err(StoreError::Damaged(format!("no value at {spot:?}")));
-            }
-            f(Name {
-                generation: record.generation,
-                key: record.key,
-                expires_at: record.expires_at,
-            });
-            Ok(())
-        })?
+        self.name_at(location.into(), f)
     }
 
     #[inline]
@@ -323,14 +296,7 @@ impl Store for Packed {
 
     #[inline]
     fn prefetch_name(&self, location: Location) {
-        let Spot {
-            segment,
-            offset,
-            length,
-            ..
-        } = location.into();
-        let name = length.min(NAME_BYTES);
-        self.space.segments().prefetch_few(segment, offset, name);
+        self.prefetch_name_at(location.into());
     }
 
     fn write(&self, writes: &[Write<'_>], locations: &mut [Location]) -> Result<(), StoreError> {
@@ -538,16 +504,6 @@ impl Store for Packed {
         self.expired.store(&self.metadata);
         self.metadata.mark_closed();
         Ok(())
-    }
-}
-
-/// What a record of a whole value holds.
-fn value<'a>(kind: RecordKind, record: &Record<'a>) -> Value<'a> {
-    Value {
-        kind: kind.kind,
-        form: kind.form,
-        expires_at: record.expires_at,
-        bytes: record.body,
     }
 }
 
