@@ -54,6 +54,7 @@ use crate::model::{Millis, Range, now_ms};
 use compact::Compaction;
 use expired::Expired;
 use log::Log;
+use name::value;
 use pmemkv::Engine;
 use record::{Form, Parts, Record, Spot};
 use space::{CRITICAL_MARK, SHORT_MARK, Space};
