@@ -14,7 +14,7 @@ Debian 12 has no libpmemkv-dev: scripts/setup fetches it from Debian 11.";
 /// The calls that the safe binding makes, and nothing else of the two headers.
 const FUNCTIONS: [&str; 2] = [
     "pmemkv_.*",
-    "pmemobj_(open|create|close|root|root_size|errormsg|direct|persist|ctl_get|ctl_set|check|pool_by_ptr|first|next|alloc_usable_size)",
+    "pmemobj_(open|create|close|root|root_size|errormsg|direct|persist|flush|drain|memcpy|ctl_get|ctl_set|check|pool_by_ptr|first|next|alloc_usable_size)",
 ];
 
 fn main() {
@@ -63,7 +63,7 @@ fn find(library: &str) -> Result<Vec<PathBuf>, pkg_config::Error> {
 fn generate(include_paths: &[PathBuf]) -> bindgen::Bindings {
     let mut builder = bindgen::Builder::default()
         .header(Path::new("src").join("wrapper.h").display().to_string())
-        .allowlist_var("PMEMKV_STATUS_.*")
+        .allowlist_var("PMEMKV_STATUS_.*|PMEMOBJ_F_MEM_NODRAIN")
         .layout_tests(false)
         .generate_comments(false)
         .parse_callbacks(Box::new(bindgen::CargoCallbacks::new()));

@@ -6,6 +6,7 @@ pub mod acl;
 pub mod catalog;
 pub mod commands;
 mod error;
+mod import;
 pub mod launch;
 pub mod logging;
 pub mod net;

@@ -7,7 +7,7 @@ use std::io::Write;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitCode};
 
-use pmemkv_server::config::{Config, ConfigError, Durability, Layout, Settings, Task};
+use pmemkv_server::config::{Config, ConfigError, Layout, Task};
 use pmemkv_server::launch::{self, Background, Launcher, Supervisor};
 use pmemkv_server::store::{LayoutChoice, Options};
 use pmemkv_server::{commands, logging, net, pmemkv, system, task};
@@ -56,15 +56,21 @@ fn start() -> Result<ExitCode, Box<dyn std::error::Error>> {
             Layout::Packed => LayoutChoice::Packed,
         },
         repair: settings.repair,
+        every_second: false,
     };
-    let (engine, options) = options.resolve()?;
-    if !system::Survival::of(engine, &options, &settings).power
+    let (engine, mut options) = options.resolve()?;
+    let survival = system::Survival::of(engine, &options, &settings);
+    if !survival.power
         && let Some(refusal) = loaded.power_refusal()
     {
         return Err(refusal.into());
     }
+    if let Some(refusal) = survival.refusal(engine, &options, &settings) {
+        return Err(refusal.into());
+    }
+    options.every_second = survival.every_second;
     let environment = if engine.persistent {
-        environment(&settings, &options)
+        pmemkv::durability_environment(pmemkv::backing(&options.pool_path), survival.durability())
     } else {
         Vec::new()
     };
@@ -112,17 +118,6 @@ fn start() -> Result<ExitCode, Box<dyn std::error::Error>> {
     std::thread::spawn(quanta::Clock::new);
     net::run(loaded.config, engine, &options, launcher)?;
     Ok(ExitCode::SUCCESS)
-}
-
-/// What libpmem is to find in its environment for the pool's durability.
-fn environment(settings: &Settings, options: &Options) -> Vec<(&'static str, &'static str)> {
-    let durability = match settings.durability {
-        Durability::Auto => pmemkv::Durability::Auto,
-        Durability::Power => pmemkv::Durability::Power,
-        Durability::Process => pmemkv::Durability::Process,
-    };
-    let backing = pmemkv::backing(&options.pool_path);
-    pmemkv::durability_environment(backing, durability)
 }
 
 /// libpmem reads its environment as it is loaded, before `main`: where `wanted` is not what is set, the process sets it

@@ -28,6 +28,16 @@ impl User {
         }
     }
 
+    /// The user of a master's stream: it may do everything, and no rule changes it.
+    pub fn superuser() -> Arc<Self> {
+        Self::internal(b"(superuser)")
+    }
+
+    /// A user that may do everything and that no client can become: for calls that the server makes by itself.
+    pub fn internal(name: &[u8]) -> Arc<Self> {
+        Arc::new(Self::new(name, Rules::everything(true)))
+    }
+
     /// Its name.
     pub fn name(&self) -> &[u8] {
         &self.name

@@ -147,6 +147,8 @@ fn set(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
             .set_threshold(settings.latency_monitor_threshold_ms);
         // Runs under the configuration's lock, so that of two calls the later one counts.
         keyspace.eviction().configure(settings);
+        keyspace.limit_forms(settings);
+        server.leave_to_master(keyspace, settings);
         Ok(())
     });
     match set {
@@ -158,6 +160,7 @@ fn set(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
 fn resetstat(ctx: &mut Context<'_>, _: Args<'_>) -> CommandResult {
     ctx.server.stats.reset();
     ctx.server.scripting.reset_figures();
+    ctx.server.replication.figures.reset();
     ctx.keyspace.reset_stats();
     Ok(Reply::Ok.into())
 }

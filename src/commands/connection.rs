@@ -201,6 +201,11 @@ fn hello(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
             ctx.session.handle.mailbox.take_into(ctx.out);
         }
     }
+    let role = if ctx.server.replication.is_replica() {
+        "replica"
+    } else {
+        "master"
+    };
     let id = i64::try_from(ctx.session.handle.id).unwrap_or(i64::MAX);
     Ok(Reply::Map(vec![
         // Clients check this name to learn whether they know the server.
@@ -212,7 +217,7 @@ fn hello(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
         ),
         (Reply::text("id"), Reply::Integer(id)),
         (Reply::text("mode"), Reply::text("standalone")),
-        (Reply::text("role"), Reply::text("master")),
+        (Reply::text("role"), Reply::text(role)),
         (Reply::text("modules"), Reply::Array(Vec::new())),
     ])
     .into())

@@ -3,9 +3,12 @@
 //! Inside MULTI commands are queued instead; EXEC runs them in [`exec`].
 
 mod count;
+mod disk_check;
 mod exec;
+mod followed;
 mod lookup;
 mod memory_check;
+mod replicated;
 mod script;
 mod watch;
 
@@ -14,6 +17,7 @@ use std::time::Instant;
 use self::count::Run;
 use self::lookup::{Known, is_http};
 use self::memory_check::Attempt;
+pub use self::replicated::{Applied, Failure};
 use self::watch::Watch;
 use super::row::{Handler, handlers};
 use super::scripting::call::Manner;
@@ -42,8 +46,12 @@ pub struct Dispatcher {
     last: Known,
     /// Bytes that another thread must reclaim before the call runs; 0 if none.
     wanted: u64,
+    /// Whether writes are refused in this batch, because the pool cannot be synced.
+    refuses_writes: bool,
     /// Until when the commands of the running EXEC may make room.
     exec_until: Option<Instant>,
+    /// Whether the last call answered an error.
+    has_failed: bool,
 }
 
 /// Whether the connection goes on.
@@ -55,6 +63,8 @@ pub enum Next {
     Close,
     /// Once the command that waits is answered.
     Block,
+    /// As a replica: the client asked for the stream.
+    Follow,
     /// The command is a slow one and has not run: it is for a thread that serves no other clients.
     Elsewhere,
     /// The command has not run: it waits until CLIENT PAUSE is over.
@@ -94,7 +104,9 @@ impl Dispatcher {
             run: Run::new(),
             watch: Watch::default(),
             wanted: 0,
+            refuses_writes: false,
             exec_until: None,
+            has_failed: false,
         }
     }
 
@@ -105,7 +117,7 @@ impl Dispatcher {
         server: &'a Server,
         session: &Session,
     ) -> Surroundings<'a> {
-        self.start(session, false);
+        self.start(keyspace, session, false);
         Surroundings {
             keyspace,
             server,
@@ -120,7 +132,7 @@ impl Dispatcher {
         server: &'a Server,
         session: &Session,
     ) -> Surroundings<'a> {
-        self.start(session, true);
+        self.start(keyspace, session, true);
         Surroundings {
             keyspace,
             server,
@@ -128,7 +140,8 @@ impl Dispatcher {
         }
     }
 
-    fn start(&mut self, session: &Session, takes_slow: bool) {
+    fn start(&mut self, keyspace: &Keyspace, session: &Session, takes_slow: bool) {
+        self.refuses_writes = keyspace.is_sync_failing();
         self.takes_slow = takes_slow;
         self.access = Access {
             now: now_ms(),
@@ -174,6 +187,7 @@ impl Dispatcher {
         } else {
             lookup::while_busy(found, around)
         };
+        let found = self.check_disk(around, session, found);
         let queues = session.transaction.is_some();
         if let Ok(command) = found
             && around.server.pause.is_on()
@@ -272,7 +286,23 @@ impl Dispatcher {
     }
 
     /// Runs a command's handler and writes what it answers.
+    #[inline]
     fn call(
+        &mut self,
+        around: &mut Surroundings<'_>,
+        session: &mut Session,
+        command: &'static Command,
+        args: Args<'_>,
+        out: &mut ReplyBuffer,
+    ) -> Next {
+        if around.keyspace.events().is_followed() {
+            self.call_followed(around, session, command, args, out)
+        } else {
+            self.call_unfollowed(around, session, command, args, out)
+        }
+    }
+
+    fn call_unfollowed(
         &mut self,
         around: &mut Surroundings<'_>,
         session: &mut Session,
@@ -311,10 +341,12 @@ impl Dispatcher {
             outcome = again;
         }
         self.lookups.is_again = false;
+        self.has_failed = matches!(outcome, Err(_) | Ok(Outcome::Reply(Reply::Error(_))));
         let next = match outcome {
             Ok(Outcome::Block(wait)) => {
                 let call = (command, args);
-                match OwnWait::begin(*wait, call, session, around.keyspace, self.access) {
+                let feed = &around.server.feed;
+                match OwnWait::begin(*wait, call, session, around.keyspace, feed, self.access) {
                     Ok(()) => Next::Block,
                     Err(error) => self.write(around.server, Err(error.into()), mark, out),
                 }
@@ -393,6 +425,7 @@ impl Dispatcher {
                 Next::Close
             }
             Ok(Outcome::Close) => Next::Close,
+            Ok(Outcome::Follow) => Next::Follow,
             Ok(Outcome::Block(_)) => Next::Block,
             Err(error) => {
                 // A handler may have begun a reply before it failed.

@@ -87,7 +87,7 @@ fn is_there(view: &View<'_>) -> bool {
 }
 
 /// A copy of a value with all of its elements.
-fn load(view: View<'_>) -> Result<Object, KeyspaceError> {
+pub(crate) fn load(view: View<'_>) -> Result<Object, KeyspaceError> {
     let len = view.len();
     Ok(match view {
         View::String(string) => Object::String(string.whole()?.into_owned()),
@@ -132,7 +132,7 @@ fn load(view: View<'_>) -> Result<Object, KeyspaceError> {
 }
 
 /// Stages the restored value for the one key, whatever the key held before.
-fn store(
+pub(crate) fn store(
     keys: &mut Update<'_>,
     object: &Object,
     expires_at: Option<Millis>,
@@ -224,10 +224,11 @@ impl Options {
 fn restore(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     let options = Options::parse(args)?;
     let (key, now) = (&args[1], ctx.access.now);
-    let deadline = options.deadline(&args[2], now);
+    let deadline = options.deadline(&args[2], ctx.access.clock());
     // Decodes before the key is locked. The error of an existing key still comes first.
     let object = decode(&args[3]);
     let limits = streams::node_limits(ctx);
+    let database = ctx.database();
     let stored = ctx.update_collection(key, |keys| {
         let replaces = keys.info(KEY).is_some();
         if replaces && !options.replace {
@@ -237,12 +238,25 @@ fn restore(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
         let object = object?;
         if expires_at.is_some_and(|at| at <= now) {
             if replaces {
+                database.effect(&[b"DEL", key]);
                 keys.remove(KEY);
                 keys.event(KEY, EventClass::GENERIC, "del");
             }
             return Ok(false);
         }
         store(keys, &object, expires_at, limits)?;
+        if database.is_followed() {
+            let deadline = expires_at.unwrap_or(0).to_string();
+            // A replica may be too old for the payload's version.
+            database.effect(&[
+                b"RESTORE",
+                key,
+                deadline.as_bytes(),
+                &encode(&object),
+                b"REPLACE",
+                b"ABSTTL",
+            ]);
+        }
         if replaces {
             // Redis removes the old value without an event.
             keys.event(KEY, EventClass::NEW, "new");

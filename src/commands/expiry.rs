@@ -250,7 +250,7 @@ fn set_deadline(ctx: &mut Context<'_>, args: Args<'_>, clock: &Clock) -> Command
     let condition = Condition::parse(args.from(3))?;
     let time = parse_i64(&args[2]).ok_or(CommandError::NotAnInteger)?;
     let now = ctx.access.now;
-    let deadline = clock.deadline(time, now)?;
+    let deadline = clock.deadline(time, ctx.access.clock())?;
     let set = ctx.update(&args[1], |key| {
         let Some(info) = key.info() else {
             return Ok(false);
@@ -267,6 +267,7 @@ fn set_deadline(ctx: &mut Context<'_>, args: Args<'_>, clock: &Clock) -> Command
         }
         Ok(true)
     })?;
+    ctx.effect_is_deadline(&args[1], deadline);
     Ok(Reply::Integer(i64::from(set)).into())
 }
 

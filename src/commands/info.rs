@@ -4,7 +4,9 @@
 //! its fixed value is true (`aof_enabled:0`: there is no log beside the pool).
 
 mod activity;
+mod feed;
 mod memory;
+mod replication;
 mod report;
 mod sections;
 
@@ -60,7 +62,7 @@ const SECTIONS: &[Section] = &[
     section("Memory", true, memory::memory),
     section("Persistence", true, sections::persistence),
     section("Stats", true, sections::stats),
-    section("Replication", true, sections::replication),
+    section("Replication", true, replication::replication),
     section("CPU", true, sections::cpu),
     section("Modules", true, |_, _| Ok(())),
     section("Commandstats", false, activity::commandstats),

@@ -104,6 +104,7 @@ const KEYS_PER_STEP: usize = 256;
 
 /// DEL and UNLINK: several keys go in one atomic step, very many in several.
 fn del(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+    ctx.effects_are_removals();
     let removed = if args.len() == 2 {
         ctx.update(&args[1], |key| {
             let removed = key.remove()?;

@@ -111,6 +111,8 @@ const SAMPLES_DEFAULT: usize = 5;
 const LIST_ITEM_BYTES: usize = 16;
 /// The number of a collection, in its head and in its elements' keys.
 const COLLECTION_ID_BYTES: usize = 8;
+/// What the record of a compact collection has before its elements.
+const COMPACT_HEADER_BYTES: usize = 4;
 
 fn help(ctx: &mut Context<'_>, _: Args<'_>) -> CommandResult {
     const LINES: &[&str] = &[
@@ -194,6 +196,9 @@ impl Costs {
 /// The bytes of a value: of a string those of its text, of a collection its elements as far as `samples_max` of them
 /// tell, with their records and entries.
 fn value_bytes(view: View<'_>, samples_max: usize, costs: Costs) -> Result<usize, KeyspaceError> {
+    if let Some(bytes) = view.compact_bytes() {
+        return Ok(bytes + COMPACT_HEADER_BYTES);
+    }
     let len = view.len();
     let samples = len.min(samples_max);
     let mut bytes = 0;

@@ -14,7 +14,10 @@ mod database;
 mod dispatch;
 mod draw;
 mod dump;
+mod effects;
 mod expiry;
+mod feed;
+mod full_sync;
 mod geo;
 mod hashes;
 mod help;
@@ -49,11 +52,14 @@ mod streams;
 mod strings;
 mod transaction;
 mod transfer;
+mod wait;
 
 pub use crate::catalog::{Command, table};
 pub use crate::error::CommandError;
 pub use context::{Context, Database};
-pub use dispatch::{Dispatcher, Next};
+pub use dispatch::{Applied, Dispatcher, Failure, Next, Surroundings};
+pub(crate) use dump::{load as copy_value, store as store_value};
+pub use full_sync::{FullSync, FullSyncError};
 #[cfg(test)]
 pub(crate) use row::new_table;
 pub use row::{Handler, Row, install, install_renamed};
@@ -138,6 +144,8 @@ pub(crate) static FAMILIES: &[&[Row]] = &[
     latency::COMMANDS,
     monitor::COMMANDS,
     replication::COMMANDS,
+    feed::COMMANDS,
+    wait::COMMANDS,
     saving::COMMANDS,
     lolwut::COMMANDS,
     pmemkv::COMMANDS,
@@ -160,6 +168,8 @@ pub enum Outcome {
     Close,
     /// The reply comes when it can be given: the client waits.
     Block(Box<Wait>),
+    /// The client becomes a replica, and its connection answers.
+    Follow,
 }
 
 impl From<Reply> for Outcome {

@@ -1,12 +1,10 @@
 //! OBJECT: what the server knows of one value.
 
-use std::ops::ControlFlow;
-
 use super::keys::ONE_KEY;
 use super::{CommandError, CommandResult, Context, Outcome};
 use crate::catalog::spec::{Arity, Categories, Flags, Group, KeySpec};
 use crate::commands::row::{Handler, Row};
-use crate::keyspace::{Encoding, KeyInfo, KeyspaceError, List, StringForm, StringView, View};
+use crate::keyspace::{Encoding, KeyInfo, KeyspaceError, StringForm, StringView, View};
 use crate::numbers::{INTEGER_BYTES_MAX, parse_i64};
 use crate::protocol::{Args, Reply};
 
@@ -72,8 +70,6 @@ const fn of_key(
         .arguments(ONE_KEY)
 }
 
-/// Bytes of a list's elements that Redis keeps in one piece (`list-max-listpack-size -2`).
-const LISTPACK_BYTES_MAX: usize = 8 * 1024;
 /// Longest string that Redis keeps in one piece with its header.
 const EMBEDDED_BYTES_MAX: usize = 44;
 /// Redis shares the objects of small non-negative integers, and answers this as their count of references.
@@ -137,8 +133,7 @@ fn encoding(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
             },
             View::Set(members) => name_of(members.encoding(), "hashtable"),
             View::SortedSet(scores) => name_of(scores.encoding(), "skiplist"),
-            View::List(list) if is_long(list)? => "quicklist",
-            View::List(_) => "listpack",
+            View::List(list) => name_of(list.encoding()?, "quicklist"),
             View::Stream(_) => "stream",
         };
         Ok(Reply::text(name))
@@ -151,21 +146,6 @@ fn name_of(encoding: Encoding, full: &'static str) -> &'static str {
         Encoding::Compact => "listpack",
         Encoding::Full => full,
     }
-}
-
-/// Whether Redis would keep a list in several pieces.
-fn is_long(list: List<'_>) -> Result<bool, KeyspaceError> {
-    let mut bytes = 0;
-    list.for_range(0..list.len(), false, |element| {
-        // Two numbers of one or more bytes stand beside each element.
-        bytes += element.len() + 2;
-        if bytes > LISTPACK_BYTES_MAX {
-            ControlFlow::Break(())
-        } else {
-            ControlFlow::Continue(())
-        }
-    })?;
-    Ok(bytes > LISTPACK_BYTES_MAX)
 }
 
 fn refcount(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {

@@ -296,11 +296,13 @@ fn answer(out: &mut ReplyBuffer, kind: &[u8], name: Option<&[u8]>, count: usize)
 }
 
 fn publish(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+    ctx.effect_beside_keys();
     let count = ctx.server.pubsub.publish(ctx.server, &args[1], &args[2]);
     Ok(Reply::count(count).into())
 }
 
 fn spublish(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+    ctx.effect_beside_keys();
     let pubsub = &ctx.server.pubsub;
     let count = pubsub.publish_to_shard(ctx.server, &args[1], &args[2]);
     Ok(Reply::count(count).into())

@@ -1,17 +1,28 @@
-//! What Redis answers of replication and cluster, from a server that has neither: ROLE, WAIT, REPLICAOF, FAILOVER,
-//! CLUSTER and what belongs to it.
+//! Replication: ROLE, REPLICAOF; and what Redis answers of handing over and of the cluster, from a server that has neither:
+//! FAILOVER, CLUSTER and what belongs to it.
 
 #![allow(clippy::unnecessary_wraps)] // Handlers have one shape, also those that cannot fail.
 
 use super::{CommandError, CommandResult, Context};
 use crate::catalog::spec::{Argument, ArgumentKind, Arity, Categories, Flags, Group};
 use crate::commands::row::{Handler, Row};
+use crate::config::Master;
 use crate::error::shown;
 use crate::numbers::parse_i64;
 use crate::protocol::{Args, Reply};
+use crate::state::Feed;
+use crate::state::replication::Link;
+
+/// The longest name of a master's host.
+const HOST_BYTES_MAX: usize = 255;
 
 const STALE: Flags = Flags::NOSCRIPT.union(Flags::STALE);
 const ADMIN: Flags = STALE.union(Flags::ADMIN);
+/// It runs alone, so that no write of a client is under way when the server's role changes.
+const DECIDES: Flags = ADMIN
+    .union(Flags::NO_ASYNC_LOADING)
+    .union(Flags::SLOW)
+    .union(Flags::ALONE);
 const QUICK: Flags = Flags::LOADING.union(Flags::STALE).union(Flags::FAST);
 
 const HOST_PORT: &[Argument] = &[
@@ -73,58 +84,26 @@ pub(super) static COMMANDS: &[Row] = &[
         Arity::Exactly(1),
         QUICK.union(Flags::NOSCRIPT),
         "2.8.12",
-        "Answers the server's role in replication: always a master without replicas.",
+        "Answers the server's role in replication: a master and its replicas, or a replica and its link.",
         &[],
         role,
     )
     .categories(Categories::ADMIN.union(Categories::DANGEROUS)),
     row(
-        "wait",
-        Arity::Exactly(3),
-        Flags::BLOCKING,
-        "3.0.0",
-        "Answers how many replicas have the connection's writes: none.",
-        &[
-            Argument::new("numreplicas", ArgumentKind::Integer),
-            Argument::new("timeout", ArgumentKind::Integer),
-        ],
-        wait,
-    )
-    .categories(Categories::CONNECTION)
-    .group(Group::Generic, "3.0.0")
-    .tips(&["request_policy:all_shards", "response_policy:agg_min"]),
-    row(
-        "waitaof",
-        Arity::Exactly(4),
-        Flags::BLOCKING,
-        "7.2.0",
-        "Answers how many servers have the connection's writes in an \
-             append-only file: none has one.",
-        &[
-            Argument::new("numlocal", ArgumentKind::Integer),
-            Argument::new("numreplicas", ArgumentKind::Integer),
-            Argument::new("timeout", ArgumentKind::Integer),
-        ],
-        waitaof,
-    )
-    .categories(Categories::CONNECTION)
-    .group(Group::Generic, "7.2.0")
-    .tips(&["request_policy:all_shards", "response_policy:agg_min"]),
-    row(
         "replicaof",
         Arity::Exactly(3),
-        ADMIN.union(Flags::NO_ASYNC_LOADING),
+        DECIDES,
         "5.0.0",
-        "Accepts NO ONE; there is no replication.",
+        "Follows a master, or with NO ONE no master any more.",
         MASTER,
         replicaof,
     ),
     row(
         "slaveof",
         Arity::Exactly(3),
-        ADMIN.union(Flags::NO_ASYNC_LOADING),
+        DECIDES,
         "1.0.0",
-        "Accepts NO ONE; there is no replication.",
+        "Follows a master, or with NO ONE no master any more.",
         MASTER,
         replicaof,
     )
@@ -134,7 +113,7 @@ pub(super) static COMMANDS: &[Row] = &[
         Arity::AtLeast(1),
         ADMIN,
         "6.2.0",
-        "Is refused: there are no replicas.",
+        "Is refused: clients and replicas are moved by hand.",
         &[
             Argument::new("target", ArgumentKind::Block(TARGET))
                 .with_token("TO")
@@ -162,67 +141,83 @@ pub(super) static COMMANDS: &[Row] = &[
     of_cluster("asking", Flags::FAST, "Is refused: there is no cluster."),
 ];
 
-fn role(_: &mut Context<'_>, _: Args<'_>) -> CommandResult {
+fn role(ctx: &mut Context<'_>, _: Args<'_>) -> CommandResult {
+    let Some(following) = ctx.server.replication.following() else {
+        return Ok(master_role(&ctx.server.feed).into());
+    };
+    let offset = following.place.filter(|_| following.link == Link::Up);
+    let offset = offset.map_or(-1, |place| place.offset.cast_signed());
     Ok(Reply::Array(vec![
-        Reply::text("master"),
-        Reply::Integer(0),
-        Reply::Array(Vec::new()),
+        Reply::text("slave"),
+        Reply::bulk(following.master.host.as_bytes()),
+        Reply::Integer(following.master.port.into()),
+        Reply::text(following.link.word()),
+        Reply::Integer(offset),
     ])
     .into())
 }
 
-/// Redis waits for its replicas until the time is over. No replica can come here, so there is nothing to wait for.
-fn wait(_: &mut Context<'_>, args: Args<'_>) -> CommandResult {
-    parse_i64(&args[1]).ok_or(CommandError::NotAnInteger)?;
-    check_timeout(&args[2])?;
-    Ok(Reply::Integer(0).into())
+/// ROLE of a master.
+fn master_role(feed: &Feed) -> Reply {
+    let replicas = feed.replicas().into_iter().filter(|one| one.is_online());
+    let replicas = replicas.map(|replica| {
+        let figures = [
+            replica.ip(),
+            replica.announced.port.to_string(),
+            replica.acknowledged(false).to_string(),
+        ];
+        Reply::Array(figures.map(Reply::bulk).to_vec())
+    });
+    Reply::Array(vec![
+        Reply::text("master"),
+        Reply::Integer(i64::try_from(feed.state().end).unwrap_or(i64::MAX)),
+        Reply::Array(replicas.collect()),
+    ])
 }
 
-fn check_timeout(argument: &[u8]) -> Result<(), CommandError> {
-    match parse_i64(argument) {
-        None => Err(CommandError::text(
-            "ERR timeout is not an integer or out of range",
-        )),
-        Some(i64::MIN..0) => Err(CommandError::text("ERR timeout is negative")),
-        Some(_) => Ok(()),
-    }
-}
-
-/// Every acknowledged write is durable in the pool. There is no append-only file.
-fn waitaof(_: &mut Context<'_>, args: Args<'_>) -> CommandResult {
-    let local = parse_i64(&args[1]).ok_or(CommandError::NotAnInteger)?;
-    if !(0..=1).contains(&local) {
-        return Err(CommandError::text(
-            "ERR value is out of range, value must between 0 and 1",
-        ));
-    }
-    if parse_i64(&args[2]).is_none_or(|replicas| replicas < 0) {
-        return Err(CommandError::text(
-            "ERR value is out of range, must be positive",
-        ));
-    }
-    check_timeout(&args[3])?;
-    if local > 0 {
-        return Err(CommandError::text(
-            "ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled.",
-        ));
-    }
-    Ok(Reply::Array(vec![Reply::Integer(0), Reply::Integer(0)]).into())
-}
-
-fn replicaof(_: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+/// REPLICAOF and SLAVEOF. The caller is alone in the gate: no write of a client is under way, and the link applies nothing.
+fn replicaof(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+    let (server, keyspace) = (ctx.server, ctx.keyspace);
+    let following = server.replication.following();
     if args[1].eq_ignore_ascii_case(b"no") && args[2].eq_ignore_ascii_case(b"one") {
+        if let Some(following) = &following {
+            // Clients may write from now on, so the data set is at no place of the master's stream any more.
+            keyspace.place().store(None)?;
+            // Other replicas of that master may go on here from the same place.
+            if let Some(place) = following.place {
+                server
+                    .feed
+                    .take_over(keyspace, place.id.as_str(), place.offset);
+            }
+            server.follow(keyspace, None, None);
+            server.config.found("replicaof", "no one");
+            tracing::info!(client = %ctx.session.handle.addr, "this server is a master now: REPLICAOF NO ONE");
+        }
         return Ok(Reply::Ok.into());
     }
-    if !parse_i64(&args[2]).is_some_and(|port| (0..=65_535).contains(&port)) {
-        return Err(CommandError::text("ERR Invalid master port"));
+    let port = parse_i64(&args[2]).and_then(|port| u16::try_from(port).ok());
+    let port = port.ok_or(CommandError::text("ERR Invalid master port"))?;
+    let host = str::from_utf8(&args[1]).ok().filter(|host| {
+        !host.is_empty() && host.len() <= HOST_BYTES_MAX && !host.contains(char::is_whitespace)
+    });
+    let host = host.ok_or(CommandError::text("ERR Invalid master host"))?;
+    let master = Master {
+        host: host.to_owned(),
+        port,
+    };
+    if following.as_ref().is_some_and(|one| one.master == master) {
+        return Ok(Reply::Simple("OK Already connected to specified master").into());
     }
-    Err(CommandError::text(
-        "ERR this server has no replication: it cannot follow another one",
-    ))
+    // A replica of the same history goes on from its place at the other master.
+    let place = following.and_then(|following| following.place);
+    let value = format!("{host} {port}");
+    tracing::info!(client = %ctx.session.handle.addr, master = value, "this server follows a master now: REPLICAOF");
+    server.follow(keyspace, Some(master), place);
+    server.config.found("replicaof", &value);
+    Ok(Reply::Ok.into())
 }
 
-fn failover(_: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+fn failover(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     let (mut aborts, mut other, mut forces, mut has_target, mut has_time) =
         (false, false, false, false, false);
     let mut rest = args.from(1);
@@ -248,6 +243,11 @@ fn failover(_: &mut Context<'_>, args: Args<'_>) -> CommandResult {
         }
         other |= !aborts;
     }
+    if ctx.server.replication.is_replica() {
+        return Err(CommandError::text(
+            "ERR FAILOVER is not valid when server is a replica.",
+        ));
+    }
     if aborts {
         return Err(if other || forces {
             CommandError::Syntax
@@ -259,8 +259,12 @@ fn failover(_: &mut Context<'_>, args: Args<'_>) -> CommandResult {
         CommandError::text(
             "ERR FAILOVER with force option requires both a timeout and target HOST and IP.",
         )
-    } else {
+    } else if ctx.server.feed.replicas().is_empty() {
         CommandError::text("ERR FAILOVER requires connected replicas.")
+    } else {
+        CommandError::text(
+            "ERR this server does not hand over by FAILOVER: stop its clients, wait with WAIT, and send REPLICAOF NO ONE to the replica",
+        )
     })
 }
 

@@ -1,16 +1,16 @@
-//! SAVE and its like. This server writes no RDB and no append-only file: every acknowledged write is in the pool
-//! already. They answer errors, so that a script that backs up such a file fails instead of copying none, or an old
-//! one.
+//! SAVE and its like: RDB files, as a way out of this server and for tools that take such files. They keep nothing that the
+//! pool does not keep; see [`crate::state::Saves`]. There is no append-only file, and BGREWRITEAOF answers an error, so that a
+//! script that backs up such a file fails instead of copying none, or an old one.
 
 #![allow(clippy::unnecessary_wraps)] // Handlers have one shape, also those that cannot fail.
 
 use std::sync::atomic::Ordering;
-use std::time::UNIX_EPOCH;
 
-use super::{CommandError, CommandResult, Context};
+use super::{CommandError, CommandResult, Context, copy_value};
 use crate::catalog::spec::{Argument, Arity, Categories, Flags, Group};
 use crate::commands::row::{Handler, Row};
 use crate::protocol::{Args, Reply};
+use crate::state::{SaveError, SaveRunning};
 
 const ADMIN: Flags = Flags::ADMIN
     .union(Flags::NOSCRIPT)
@@ -34,16 +34,19 @@ pub(super) static COMMANDS: &[Row] = &[
     row(
         "save",
         Arity::Exactly(1),
-        ADMIN.union(Flags::NO_MULTI),
-        "Answers an error: no RDB file is written, every acknowledged write \
-             is in the pool already.",
+        ADMIN
+            .union(Flags::NO_MULTI)
+            .union(Flags::SLOW)
+            .union(Flags::ALONE),
+        "Writes all databases to an RDB file. All clients wait.",
         save,
-    ),
+    )
+    .complexity("O(N) where N is the total number of keys in all databases"),
     row(
         "bgsave",
         Arity::AtLeast(1),
         ADMIN,
-        "Answers the same error as SAVE.",
+        "Writes all databases to an RDB file in the background.",
         bgsave,
     )
     .arguments(&[Argument::token("schedule", "SCHEDULE")
@@ -62,51 +65,56 @@ pub(super) static COMMANDS: &[Row] = &[
         "lastsave",
         Arity::Exactly(1),
         Flags::LOADING.union(Flags::STALE).union(Flags::FAST),
-        "Answers when the server started: it has saved no RDB file since.",
+        "Answers when the last RDB file was written, or when the server started.",
         lastsave,
     )
     .categories(Categories::ADMIN.union(Categories::DANGEROUS))
     .tips(&["nondeterministic_output"]),
 ];
 
-/// Why there is no file, and what holds instead.
-fn refusal(ctx: &Context<'_>, missing: &str) -> CommandError {
+fn save(ctx: &mut Context<'_>, _: Args<'_>) -> CommandResult {
+    let server = ctx.server;
+    match server.saves.save(server, ctx.keyspace, copy_value) {
+        Ok(()) => Ok(Reply::Ok.into()),
+        Err(SaveError::Running(running)) => Err(running.into()),
+        // Redis's error has no text.
+        Err(error) => Err(CommandError::Text(format!("ERR {error}").into())),
+    }
+}
+
+fn bgsave(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+    let mut rest = args.from(1);
+    // SCHEDULE matters in Redis while it rewrites its append-only file.
+    if args.len() > 2 || !rest.all(|argument| argument.eq_ignore_ascii_case(b"schedule")) {
+        return Err(CommandError::Syntax);
+    }
+    ctx.server.saves.begin()?;
+    Ok(Reply::Simple("Background saving started").into())
+}
+
+fn bgrewriteaof(ctx: &mut Context<'_>, _: Args<'_>) -> CommandResult {
+    // Some scripts look at INFO alone to learn the result.
+    let stats = &ctx.server.stats;
+    stats.bgrewriteaof_refused.store(true, Ordering::Relaxed);
     let instead = if ctx.server.durability.process {
         "every acknowledged write is in the pool already, and there is \
              nothing to back up but the pool"
     } else {
         "its engine keeps data in the process's memory only"
     };
-    CommandError::Text(format!("ERR this server {missing}: {instead}").into())
+    Err(CommandError::Text(
+        format!("ERR this server has no append-only file to rewrite: {instead}").into(),
+    ))
 }
 
-const NO_RDB: &str = "writes no RDB file";
-const NO_AOF: &str = "has no append-only file to rewrite";
-
-fn save(ctx: &mut Context<'_>, _: Args<'_>) -> CommandResult {
-    Err(refusal(ctx, NO_RDB))
-}
-
-fn bgsave(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
-    let mut rest = args.from(1);
-    if args.len() > 2 || !rest.all(|argument| argument.eq_ignore_ascii_case(b"schedule")) {
-        return Err(CommandError::Syntax);
-    }
-    // Some scripts look at INFO alone to learn the result.
-    let stats = &ctx.server.stats;
-    stats.bgsave_refused.store(true, Ordering::Relaxed);
-    Err(refusal(ctx, NO_RDB))
-}
-
-fn bgrewriteaof(ctx: &mut Context<'_>, _: Args<'_>) -> CommandResult {
-    let stats = &ctx.server.stats;
-    stats.bgrewriteaof_refused.store(true, Ordering::Relaxed);
-    Err(refusal(ctx, NO_AOF))
-}
-
-/// The server's start and never later, as in a Redis that has saved nothing: scripts wait until it rises.
+/// Before the first file the server's start, as in Redis: scripts wait until it rises.
 fn lastsave(ctx: &mut Context<'_>, _: Args<'_>) -> CommandResult {
-    let started = ctx.server.started_at.duration_since(UNIX_EPOCH);
-    let seconds = started.unwrap_or_default().as_secs();
+    let seconds = ctx.server.saves.figures().saved_at;
     Ok(Reply::Integer(i64::try_from(seconds).unwrap_or(i64::MAX)).into())
+}
+
+impl From<SaveRunning> for CommandError {
+    fn from(running: SaveRunning) -> Self {
+        CommandError::Text(running.to_string().into())
+    }
 }

@@ -9,6 +9,7 @@ use crate::catalog::spec::{Argument, ArgumentKind, Arity, Flags, Group};
 use crate::commands::row::Row;
 use crate::error::shown;
 use crate::protocol::{Args, Reply};
+use crate::state::check_place;
 
 const ADMIN: Flags = Flags::ADMIN
     .union(Flags::NOSCRIPT)
@@ -98,15 +99,19 @@ fn shutdown(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
             {
                 return Err(CommandError::text(kind.busy()));
             }
-            if says(b"save") {
-                tracing::warn!("SHUTDOWN SAVE writes no RDB file: the pool keeps the data");
-                // Without a pool, SAVE could keep nothing. Redis refuses to stop too if it cannot save.
-                if !ctx.server.durability.process && !says(b"force") {
-                    return Err(CommandError::text(
-                        "ERR Errors trying to SHUTDOWN. Check logs.",
-                    ));
-                }
+            let settings = ctx.server.config.settings();
+            let saves = says(b"save") || (!says(b"nosave") && !settings.save_points.is_empty());
+            // The file is written once all clients are gone, when it is too late to stay.
+            if saves
+                && !says(b"force")
+                && let Err(error) = check_place(&settings)
+            {
+                tracing::warn!(%error, "SHUTDOWN cannot write an RDB file");
+                return Err(CommandError::text(
+                    "ERR Errors trying to SHUTDOWN. Check logs.",
+                ));
             }
+            ctx.server.saves.set_at_end(saves);
             tracing::info!(client = %ctx.session.handle.addr, "a client asked for the shutdown");
             ctx.server.shutdown.send_replace(true);
             Ok(Outcome::Close)

@@ -13,6 +13,9 @@ pub use self::supervision::Supervisor;
 use crate::logging;
 use crate::system::Passed;
 
+/// How long a supervisor waits for the next percent of an import, microseconds.
+const IMPORT_STEP_MICROS: u64 = 600_000_000;
+
 /// Tells the starting program when the server loads, serves and stops.
 #[derive(Debug, Default)]
 pub struct Launcher {
@@ -42,6 +45,20 @@ impl Launcher {
         {
             self.told_percent = Some(percent);
             supervisor.notify(&format!("STATUS=Reading the pool: {percent} %\n"));
+        }
+    }
+
+    /// Says how much of an import the server has read.
+    pub fn importing(&mut self, percent: usize) {
+        logging::show_progress("importing", percent);
+        if let Some(supervisor) = &self.supervisor
+            && self.told_percent != Some(percent)
+        {
+            self.told_percent = Some(percent);
+            // The import takes as long as it takes.
+            supervisor.notify(&format!(
+                "STATUS=Importing: {percent} %\nEXTEND_TIMEOUT_USEC={IMPORT_STEP_MICROS}\n"
+            ));
         }
     }
 

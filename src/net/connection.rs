@@ -3,6 +3,7 @@
 
 mod output;
 mod registration;
+mod replica;
 mod unsent;
 mod waiting;
 
@@ -104,6 +105,8 @@ enum Batch {
     Paused,
     /// The last command waits. More requests may follow it in the input.
     Blocked,
+    /// The client becomes a replica.
+    Follow,
 }
 
 /// Serves one client until its connection ends.
@@ -217,6 +220,7 @@ where
                 batch = match next {
                     Next::Close => Batch::Close,
                     Next::Block => Batch::Blocked,
+                    Next::Follow => Batch::Follow,
                     _ => continue,
                 };
             }
@@ -237,6 +241,10 @@ where
                     if let Some(end) = connection.wait(stream).await? {
                         return Ok((connection, end));
                     }
+                }
+                Batch::Follow => {
+                    let end = connection.follow(stream).await?;
+                    return Ok((connection, end));
                 }
                 Batch::Close => return Ok((connection, End::Closed)),
                 Batch::More | Batch::Slow(_) => {}
@@ -391,6 +399,7 @@ impl Connection {
                 Next::Continue => {}
                 Next::Close => break Batch::Close,
                 Next::Block => break Batch::Blocked,
+                Next::Follow => break Batch::Follow,
                 Next::Elsewhere => break Batch::Slow(OwnedArgs::new(args.from(0))),
                 Next::Postpone => {
                     consumed_all -= consumed;

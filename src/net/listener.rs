@@ -276,6 +276,11 @@ const PROTECTED_MODE_REFUSAL: &str = "-DENIED This server runs in protected mode
 
 fn set_options(stream: &TcpStream, settings: &Settings) -> io::Result<()> {
     stream.set_nodelay(true)?;
+    keep_alive(stream, settings)
+}
+
+/// Has TCP ask a silent peer whether it is alive, as the settings say.
+pub(super) fn keep_alive(stream: &TcpStream, settings: &Settings) -> io::Result<()> {
     if let Some(after) = settings.tcp_keepalive {
         // Redis asks three times, a third of the time apart.
         let keepalive = TcpKeepalive::new()

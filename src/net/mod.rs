@@ -6,6 +6,7 @@ mod connection;
 mod failures;
 mod listener;
 mod metrics;
+mod replication;
 mod run;
 mod tls_stream;
 mod workers;

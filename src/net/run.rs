@@ -12,16 +12,22 @@ use tokio::time::{Interval, MissedTickBehavior, timeout};
 
 use super::listener::{Reception, accept};
 use super::metrics::Metrics;
+use super::replication::ReplicaThread;
 use super::workers::Workers;
 use crate::acl::{self, Acl};
 use crate::catalog::table;
+use crate::commands::copy_value;
 use crate::config::{Config, Settings};
+use crate::import::{Import, ImportError};
 use crate::keyspace::{Housekeeping, Keyspace, KeyspaceError, remove_unfinished_backups};
 use crate::launch::Launcher;
+use crate::logging;
 use crate::pmemkv::Engine;
+use crate::state::feed::{FeedThread, Left};
+use crate::state::replication::Place;
 use crate::state::{
-    BackupThread, Backups, Clients, Monitors, Notifications, Notifier, Pause, PubSub, Rates,
-    Scripting, Server, Slowlog, Stats, Tracking, announce_version,
+    BackupThread, Backups, Clients, Feed, Monitors, Notifications, Notifier, Pause, PubSub, Rates,
+    Replication, SaveThread, Saves, Scripting, Server, Slowlog, Stats, Tracking, announce_version,
 };
 use crate::store::{self, OpenError, Options};
 use crate::system::files::{self, TooMany};
@@ -75,6 +81,9 @@ pub enum RunError {
         /// Why.
         source: KeyspaceError,
     },
+    /// Nothing was imported.
+    #[error("import: {0}")]
+    Import(#[from] ImportError),
     /// The store can't be closed in order.
     #[error("closing the store: {0}")]
     Close(#[from] KeyspaceError),
@@ -120,6 +129,7 @@ pub fn run(
         .latency()
         .set_threshold(settings.latency_monitor_threshold_ms);
     keyspace.eviction().configure(&settings);
+    keyspace.limit_forms(&settings);
     let (ports, changes) = Ports::new();
     let server = Arc::new(Server {
         durability: Survival::of(engine, options, &settings),
@@ -139,8 +149,11 @@ pub fn run(
         large_replies: Slowlog::default(),
         monitors: Monitors::default(),
         pause: Pause::default(),
+        feed: Arc::new(Feed::new(copy_value)),
+        replication: Replication::new(&settings.replication),
         scripting: Scripting::default(),
         backups: Backups::default(),
+        saves: Saves::default(),
         started: Instant::now(),
         started_at: SystemTime::now(),
         run_id: run_id(),
@@ -148,15 +161,25 @@ pub fn run(
         config,
     });
     Notifier::appoint(&server, &keyspace);
-    load_functions(&server, &keyspace, options)?;
-    let workers = Arc::new(Workers::start(worker_count)?);
-    let reception = Reception::new(Arc::clone(&keyspace), server, Arc::clone(&workers));
+    // Before the housekeeping starts, which would remove expired keys.
+    server.leave_to_master(&keyspace, &settings);
+    prepare_start(&server, &keyspace, options)?;
     let mut life = Life {
         signals,
         changes,
         launcher,
         pidfile: None,
     };
+    if let Some(path) = &settings.import {
+        let imported = Import::start(path, &server, &keyspace)?;
+        if let Err(error) = runtime.block_on(life.import(imported)) {
+            keyspace.close()?;
+            return Err(error.into());
+        }
+        server.feed.forget_left(&keyspace);
+    }
+    let workers = Arc::new(Workers::start(worker_count)?);
+    let reception = Reception::new(Arc::clone(&keyspace), server, Arc::clone(&workers));
     let result = runtime.block_on(life.serve(&settings, engine, options, reception));
     // Removed after the pool is closed, for scripts that wait for the file to go.
     let pidfile = life.pidfile.take();
@@ -191,6 +214,20 @@ struct Life {
 }
 
 impl Life {
+    /// Waits for the end of an import, which a signal interrupts.
+    async fn import(&mut self, import: Import) -> Result<(), ImportError> {
+        let mut reports = tokio::time::interval(SAMPLE_TIME);
+        while !import.is_over() {
+            tokio::select! {
+                _ = reports.tick() => self.launcher.importing(import.percent()),
+                _ = self.signals.terminate.recv() => import.cancel(),
+                _ = self.signals.interrupt.recv() => import.cancel(),
+            }
+        }
+        logging::end_progress();
+        import.join().map(drop)
+    }
+
     async fn serve(
         &mut self,
         settings: &Settings,
@@ -222,6 +259,9 @@ impl Life {
             remove_unfinished_backups(folder);
         }
         let backup = BackupThread::start(server, keyspace)?;
+        let feed = FeedThread::start(server, keyspace)?;
+        let save = SaveThread::start(server, keyspace, copy_value)?;
+        let replica = ReplicaThread::start(server, keyspace)?;
         let metrics = tokio::spawn(metrics.serve(Arc::clone(server), Arc::clone(keyspace)));
         let sampler = tokio::spawn(sample_rates(Arc::clone(server)));
         let workers = Arc::clone(&reception.workers);
@@ -234,6 +274,8 @@ impl Life {
         });
         let mut stopping = server.shutdown.subscribe();
         let mut failure = None;
+        // Whether a signal that ends the server has a file written.
+        let mut signal_saves = false;
         let mut is_ready = false;
         let first = tokio::time::Instant::now() + REPORT_TIME;
         let mut reports = tokio::time::interval_at(first, REPORT_TIME);
@@ -257,8 +299,16 @@ impl Life {
                     self.launcher.ready(settings.logfile.as_deref());
                     continue;
                 }
-                _ = self.signals.terminate.recv() => tracing::info!("SIGTERM: stopping"),
-                _ = self.signals.interrupt.recv() => tracing::info!("SIGINT: stopping"),
+                _ = self.signals.terminate.recv() => {
+                    tracing::info!("SIGTERM: stopping");
+                    let settings = server.config.settings();
+                    signal_saves = saves_at_end(&settings.shutdown_on_sigterm, &settings);
+                }
+                _ = self.signals.interrupt.recv() => {
+                    tracing::info!("SIGINT: stopping");
+                    let settings = server.config.settings();
+                    signal_saves = saves_at_end(&settings.shutdown_on_sigint, &settings);
+                }
                 _ = stopping.wait_for(|&stop| stop) => tracing::info!("SHUTDOWN: stopping"),
             }
             break;
@@ -267,14 +317,27 @@ impl Life {
         // A command that waits for space would keep its client.
         keyspace.end_waits();
         server.backups.end();
+        server.saves.end();
         self.launcher.stopping();
         // First stop accepting, then end the clients: each gets replies to everything that it has sent.
         let _ = accepting.await;
         drain(server).await;
+        drop(save);
+        if failure.is_none() && server.saves.at_end().unwrap_or(signal_saves) {
+            save_last(server, keyspace);
+        }
         sampler.abort();
         metrics.abort();
+        drop(replica);
         drop(housekeeping);
         drop(backup);
+        drop(feed);
+        if server.clients.is_empty()
+            && !server.replication.is_replica()
+            && let Err(error) = server.feed.leave(keyspace)
+        {
+            tracing::warn!(%error, "replicas will get new copies: the pool could not keep their history");
+        }
         failure.map_or(Ok(()), |source| {
             Err(RunError::Load {
                 path: options.pool_path.clone(),
@@ -330,8 +393,8 @@ fn listen(
     Ok(unix)
 }
 
-/// Has the libraries of functions loaded before the first command.
-fn load_functions(
+/// Has the libraries of functions loaded, and a replica's place found, before the first command.
+fn prepare_start(
     server: &Arc<Server>,
     keyspace: &Keyspace,
     options: &Options,
@@ -341,6 +404,7 @@ fn load_functions(
     keyspace
         .loading()
         .at_end(move |keyspace| {
+            find_place(&loading, keyspace)?;
             let mut held = loading.scripting.take();
             held.get().functions.start(keyspace, repair)
         })
@@ -348,6 +412,56 @@ fn load_functions(
             path: options.pool_path.clone(),
             source,
         })
+}
+
+/// Whether a signal has a file written before the end: where its directive says so, or says nothing and there are save
+/// points, as in Redis.
+fn saves_at_end(words: &str, settings: &Settings) -> bool {
+    let says = |word| words.split(' ').any(|one| one == word);
+    says("save") || (!says("nosave") && !settings.save_points.is_empty())
+}
+
+/// Writes the last file, when no client is left.
+fn save_last(server: &Server, keyspace: &Keyspace) {
+    tracing::info!("Saving the final RDB snapshot before exiting.");
+    let Ok(_alone) = keyspace.gate().enter_alone(true) else {
+        tracing::warn!("a script still runs, so no RDB file is written");
+        return;
+    };
+    let saved = server.saves.save(server, keyspace, copy_value);
+    if let Err(error) = saved {
+        tracing::error!(%error, "the final RDB file could not be written");
+    }
+}
+
+/// Finds how far the pool's data set has followed a master. On a master it must not be there: its clients write, so the
+/// data set is at no such place any more.
+fn find_place(server: &Server, keyspace: &Keyspace) -> Result<(), KeyspaceError> {
+    let Some(record) = keyspace.place().read()? else {
+        return Ok(());
+    };
+    let place = Place::decode(&record, server.config.settings().databases);
+    let left = Left::decode(&record);
+    if server.replication.is_replica() {
+        if place.is_none() && left.is_none() {
+            tracing::warn!(
+                "the replica's place in the pool does not read: a full copy of the master's data set follows"
+            );
+        }
+        server.replication.found_place(place);
+        return Ok(());
+    }
+    if let Some(left) = left {
+        keyspace.place().store(None)?;
+        keyspace.commit()?;
+        server.feed.go_on(keyspace, left);
+        return Ok(());
+    }
+    tracing::warn!(
+        "the pool was a replica's, and no directive 'replicaof' says whom to follow: this server is a master now"
+    );
+    keyspace.place().store(None)?;
+    keyspace.commit()
 }
 
 async fn drain(server: &Server) {

@@ -15,7 +15,7 @@ use tokio::sync::oneshot;
 const STOP_TIME: Duration = Duration::from_secs(1);
 
 /// The stack of a thread that runs commands. A script's nested calls take up to two mebibytes of it.
-const STACK_BYTES: usize = 4 << 20;
+pub(super) const STACK_BYTES: usize = 4 << 20;
 
 /// All threads that serve clients. Dropping it stops them and disconnects the clients that are left.
 #[derive(Debug)]

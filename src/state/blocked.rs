@@ -1,11 +1,13 @@
 //! A client that waits in a command, until another client serves it or unblocks it, or its timeout passes.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use lock_order::{Mutex, Rank};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use super::feed::{Call, Feed, recording};
 use super::{ClientHandle, Session};
 use crate::acl::User;
 use crate::catalog::Command;
@@ -27,6 +29,17 @@ pub trait BlockedCall: std::fmt::Debug + Send + Sync {
 
     /// The keys that the command waits for.
     fn keys(&self) -> Vec<&[u8]>;
+
+    /// What the client hears when its timeout passes.
+    fn timed_out(&self) -> Reply {
+        // For all of the commands that wait for keys, even those that otherwise reply with another null.
+        Reply::NullArray
+    }
+
+    /// Whether the command waits for replicas, and not for keys.
+    fn waits_for_replicas(&self) -> bool {
+        false
+    }
 
     /// Tries the command; `None` if the keys have nothing for it yet.
     fn attempt(
@@ -54,7 +67,8 @@ pub struct Blocked {
     command: &'static Command,
     args: OwnedArgs,
     user: Arc<User>,
-    client: u64,
+    client: Arc<ClientHandle>,
+    feed: Arc<Feed>,
     touch: bool,
     state: Mutex<State>,
     answered: Notify,
@@ -85,6 +99,7 @@ impl OwnWait {
         (command, args): (&'static Command, Args<'_>),
         session: &mut Session,
         keyspace: &Keyspace,
+        feed: &Arc<Feed>,
         access: Access,
     ) -> Result<(), KeyspaceError> {
         let client = &session.handle;
@@ -94,7 +109,8 @@ impl OwnWait {
             command,
             args: OwnedArgs::new(args.from(0)),
             user: Arc::clone(session.identity.user()),
-            client: client.id,
+            client: Arc::clone(client),
+            feed: Arc::clone(feed),
             touch: access.touch,
             state: Mutex::new(Rank::Blocked, State::Waits),
             answered: Notify::new(),
@@ -106,6 +122,9 @@ impl OwnWait {
             .enter(session.db, &keys, waiter, access.now)?;
         // Only now: a client that others see as waiting must already be in the queue.
         *client.blocked.lock() = Some(Arc::clone(&blocked));
+        if blocked.call.waits_for_replicas() {
+            feed.enter_waiting(Arc::clone(&blocked), keyspace);
+        }
         session.wait = Some(Self {
             blocked,
             deadline: wait.deadline.map(Instant::from_std),
@@ -141,8 +160,7 @@ impl Blocked {
                 "UNBLOCKED client unblocked via CLIENT UNBLOCK",
             ))
         } else {
-            // For all of these commands, even those that otherwise reply with another null.
-            Ok(Reply::NullArray)
+            Ok(self.call.timed_out())
         })
     }
 
@@ -181,7 +199,7 @@ impl Blocked {
         let access = Access {
             now: now_ms(),
             touch: self.touch,
-            client: self.client,
+            client: self.client.id,
             serves: true,
             patient: true,
         };
@@ -193,7 +211,20 @@ impl Blocked {
                 .memory_check()
                 .check(args.bytes() as u64, access.now)?;
         }
-        self.call.attempt(keyspace, self.db, access)
+        if !keyspace.events().is_followed() {
+            return self.call.attempt(keyspace, self.db, access);
+        }
+        recording::begin_call();
+        let result = self.call.attempt(keyspace, self.db, access);
+        let call = Call {
+            db: self.db,
+            name: self.command.full_name,
+            args,
+        };
+        if let Some(last) = self.feed.finish_call(keyspace, call, result.is_err()) {
+            self.client.last_ticket.store(last, Ordering::Relaxed);
+        }
+        result
     }
 }
 

@@ -31,6 +31,8 @@ pub struct ClientHandle {
     pub fd: i32,
     /// Whether the client came over the Unix socket.
     pub unix: bool,
+    /// Whether it is the link to the master that this server follows.
+    pub is_master: AtomicBool,
     /// When the client connected.
     pub connected: Instant,
     /// CLIENT SETNAME; empty for none.
@@ -81,6 +83,10 @@ pub struct ClientHandle {
     pub unsent_bytes: AtomicUsize,
     /// The number of buffers that hold these bytes.
     pub unsent_buffers: AtomicUsize,
+    /// The last ticket of a change that the client made; 0 if replicas follow none.
+    pub last_ticket: AtomicU64,
+    /// Whether the client is a replica.
+    pub is_replica: AtomicBool,
     /// Set by CLIENT KILL and by shutdown.
     killed: AtomicBool,
     /// Whether the server still answers what has arrived after `killed`.
@@ -173,6 +179,8 @@ impl ClientHandle {
     pub fn flags(&self) -> String {
         let tracks = self.tracking.mode();
         let flags: String = [
+            (self.is_replica.load(Ordering::Relaxed), 'S'),
+            (self.is_master.load(Ordering::Relaxed), 'M'),
             (self.is_subscriber(), 'P'),
             (self.monitors.load(Ordering::Relaxed), 'O'),
             (self.multi.load(Ordering::Relaxed) >= 0, 'x'),
@@ -315,6 +323,7 @@ impl Clients {
             laddr: endpoint.laddr,
             fd: endpoint.fd,
             unix: endpoint.unix,
+            is_master: AtomicBool::new(false),
             connected: Instant::now(),
             name: Mutex::default(),
             lib_name: Mutex::default(),
@@ -340,6 +349,8 @@ impl Clients {
             output_buffer_bytes: AtomicUsize::new(0),
             unsent_bytes: AtomicUsize::new(0),
             unsent_buffers: AtomicUsize::new(0),
+            last_ticket: AtomicU64::new(0),
+            is_replica: AtomicBool::new(false),
             killed: AtomicBool::new(false),
             drains: AtomicBool::new(false),
             kill: Notify::new(),

@@ -5,6 +5,7 @@
 mod backup;
 mod blocked;
 mod clients;
+pub mod feed;
 mod histogram;
 mod mailbox;
 pub mod monitors;
@@ -13,6 +14,8 @@ mod pause;
 mod pubsub;
 mod rates;
 mod reconfigure;
+pub mod replication;
+mod saves;
 pub mod scripting;
 mod session;
 pub mod slowlog;
@@ -24,6 +27,7 @@ mod version;
 pub use backup::{BackupThread, Backups};
 pub use blocked::{Answer, Blocked, BlockedCall, OwnWait, Wait};
 pub use clients::{ClientHandle, Clients, Endpoint};
+pub use feed::Feed;
 pub use histogram::{Durations, bucket_of};
 pub use mailbox::Mailbox;
 pub use monitors::Monitors;
@@ -31,8 +35,12 @@ pub use notifications::{Notifications, Notifier};
 pub use pause::{Pause, Paused};
 pub use pubsub::{PubSub, Subscriptions, Topic};
 pub use rates::{PerSecond, RATE_SAMPLES, Rates};
+pub use replication::Replication;
+pub use saves::{
+    Figures as SaveFigures, Running as SaveRunning, SaveError, SaveThread, Saves, check_place,
+};
 pub use scripting::Scripting;
-pub use session::{ReplyMode, Session};
+pub use session::{FollowRequest, ReplyMode, Session};
 pub use slowlog::Slowlog;
 pub use stats::{CommandStats, Lookups, Stats, StatsSnapshot, Stripe};
 pub use tracking::{Mode, OwnTracking, Tracking, TrackingState};
@@ -72,10 +80,16 @@ pub struct Server {
     pub monitors: Monitors,
     /// CLIENT PAUSE.
     pub pause: Pause,
+    /// What replicas follow.
+    pub feed: std::sync::Arc<Feed>,
+    /// Whom this server follows.
+    pub replication: Replication,
     /// Scripts.
     pub scripting: Scripting,
     /// Backups of the pool.
     pub backups: Backups,
+    /// RDB files.
+    pub saves: Saves,
     /// When the process started, for uptimes.
     pub started: Instant,
     /// The start by the wall clock.

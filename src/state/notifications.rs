@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::Server;
-use crate::keyspace::{EventClass, Keyspace, Observer};
+use crate::keyspace::{EventClass, Followed, Keyspace, Observer};
 
 /// The present value of `notify-keyspace-events`.
 #[derive(Debug, Default)]
@@ -53,6 +53,10 @@ impl Observer for Notifier {
 
     fn flushed(&self, _: Option<usize>) {
         self.0.tracking.flushed(&self.0);
+    }
+
+    fn followed(&self, change: Followed<'_>) {
+        self.0.feed.told(change);
     }
 
     fn event(&self, _: EventClass, name: &'static str, db: usize, key: &[u8]) {

@@ -1,12 +1,16 @@
-//! CONFIG SET of settings that need outside resources: certificates, sockets, files. It first obtains all resources
-//! and then uses them. If one is not available, nothing changes.
+//! Changes of a running server that concern several of its parts: whom it follows, and CONFIG SET of settings that need
+//! outside resources (certificates, sockets, files). The latter first obtains all resources and then uses them. If one is
+//! not available, nothing changes.
 
 use std::sync::Arc;
 
 use rustls::ServerConfig;
 
 use super::Server;
-use crate::config::{Settings, no_power_refusal};
+use super::replication::Place;
+use crate::config::{Master, Settings, no_power_refusal};
+use crate::error::CommandError;
+use crate::keyspace::Keyspace;
 use crate::system::{Plan, files};
 use crate::tls::Tls;
 
@@ -56,6 +60,33 @@ impl Server {
             ports = Some(plan);
         }
         Ok(Prepared { tls, ports })
+    }
+
+    /// Decides whom to follow from now on, and from which place. The caller is alone in the gate.
+    pub fn follow(&self, keyspace: &Keyspace, master: Option<Master>, place: Option<Place>) {
+        let becomes_replica = master.is_some() && !self.replication.is_replica();
+        self.replication.follow(master, place);
+        self.leave_to_master(keyspace, &self.config.settings());
+        if becomes_replica {
+            // What they wait for may be a write.
+            for client in self.clients.all() {
+                let blocked = client.blocked.lock().clone();
+                if let Some(blocked) = blocked {
+                    blocked.answer(Err(CommandError::text(
+                        "UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)",
+                    )));
+                }
+            }
+        }
+    }
+
+    /// Leaves expiry and eviction to the master, if there is one.
+    pub fn leave_to_master(&self, keyspace: &Keyspace, settings: &Settings) {
+        self.replication.configure(&settings.replication);
+        let is_replica = self.replication.is_replica();
+        keyspace.expiry().follow(is_replica);
+        let keeps_all = is_replica && settings.replication.ignores_maxmemory;
+        keyspace.eviction().follow(keeps_all);
     }
 
     /// Puts the prepared resources into use.

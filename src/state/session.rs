@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use super::feed::Announced;
 use super::{ClientHandle, OwnTracking, OwnWait, Server, Subscriptions, Transaction};
 use crate::acl::{Acl, Identity, User};
 use crate::catalog::Command;
@@ -49,14 +50,30 @@ pub struct Session {
     pub in_exec: bool,
     /// Whether a script makes the running call.
     pub in_script: bool,
+    /// Whether the calls come from the master that this server follows: what holds for clients of a replica does not hold
+    /// for them.
+    pub is_master: bool,
     /// The command that the client waits in.
     pub wait: Option<OwnWait>,
+    /// What the client has told of itself as a replica.
+    pub announced: Option<Announced>,
+    /// The client asked to follow as a replica.
+    pub follow: Option<FollowRequest>,
     /// The client's subscriptions.
     pub subscriptions: Subscriptions,
     /// CLIENT TRACKING.
     pub tracking: OwnTracking,
     /// What other threads may see of this client.
     pub handle: Arc<ClientHandle>,
+}
+
+/// What a replica asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FollowRequest {
+    /// The history whose first bytes it has, and how many.
+    pub resumes: Option<(String, u64)>,
+    /// Whether it asked by PSYNC.
+    pub is_psync: bool,
 }
 
 impl Session {
@@ -73,7 +90,33 @@ impl Session {
             monitors: false,
             in_exec: false,
             in_script: false,
+            is_master: false,
             wait: None,
+            announced: None,
+            follow: None,
+            subscriptions: Subscriptions::default(),
+            tracking: OwnTracking::default(),
+            handle,
+        }
+    }
+
+    /// The state of the link to the master that this server follows.
+    pub fn of_master(superuser: &Arc<User>, handle: Arc<ClientHandle>) -> Self {
+        Self {
+            db: 0,
+            authenticated: true,
+            identity: Identity::new(Arc::clone(superuser)),
+            no_touch: false,
+            reply_mode: ReplyMode::On,
+            transaction: None,
+            watches: Watches::default(),
+            monitors: false,
+            in_exec: false,
+            in_script: false,
+            is_master: true,
+            wait: None,
+            announced: None,
+            follow: None,
             subscriptions: Subscriptions::default(),
             tracking: OwnTracking::default(),
             handle,

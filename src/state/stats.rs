@@ -75,8 +75,6 @@ pub struct Stats {
     pub evicted_clients: AtomicU64,
     /// Clients closed for an input buffer over its limit.
     pub query_limit_disconnections: AtomicU64,
-    /// Whether a client asked for BGSAVE and was refused.
-    pub bgsave_refused: AtomicBool,
     /// Whether a client asked for BGREWRITEAOF and was refused.
     pub bgrewriteaof_refused: AtomicBool,
     /// Output buffers that were freed because they had grown large.
@@ -117,7 +115,6 @@ impl Stats {
             output_limit_disconnections: AtomicU64::new(0),
             evicted_clients: AtomicU64::new(0),
             query_limit_disconnections: AtomicU64::new(0),
-            bgsave_refused: AtomicBool::new(false),
             bgrewriteaof_refused: AtomicBool::new(false),
             reply_buffer_shrinks: AtomicU64::new(0),
             reply_buffer_expands: AtomicU64::new(0),

@@ -107,6 +107,7 @@ fn check(path: &Path) -> Verdict {
         pool_size_bytes: 0,
         layout: LayoutChoice::Auto,
         repair: false,
+        every_second: false,
     };
     // All that a start tries.
     if let Err(error) = store::rehearse_anyway(engine, &options) {

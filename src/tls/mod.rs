@@ -1,6 +1,7 @@
-//! TLS for connections from clients: checks the directives and files, and keeps the configuration for new connections.
+//! TLS for connections from clients, and for the one to a master: checks the directives and files, and keeps the configuration for new connections.
 
 mod ciphers;
+mod client;
 mod credentials;
 mod sessions;
 
@@ -13,6 +14,7 @@ use rustls::pki_types::pem;
 use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::{ServerConfig, SupportedProtocolVersion, version};
 
+pub use self::client::{client_config, name_of};
 pub use self::credentials::in_words;
 use self::sessions::Sessions;
 use crate::config::{AuthClients, Settings, TlsSettings};
@@ -26,6 +28,9 @@ pub enum TlsError {
     /// Clients must show certificates, but no directive names an authority to check them.
     #[error("tls-auth-clients {0} needs tls-ca-cert-file or tls-ca-cert-dir")]
     NoAuthority(&'static str),
+    /// A master must show a certificate, but no directive names an authority to check it.
+    #[error("tls-replication needs tls-ca-cert-file or tls-ca-cert-dir")]
+    NoAuthorityOfMaster,
     /// A file cannot be read, or does not hold what the directive needs.
     #[error("{directive}: {}: {source}", path.display())]
     File {

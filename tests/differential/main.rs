@@ -5,6 +5,7 @@
 //! failure prints the first two and the calls that led to it.
 
 mod families;
+mod replication;
 
 use common::TestResult;
 use families::{

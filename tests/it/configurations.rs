@@ -91,7 +91,7 @@ fn what_people_switch_on_in_them_warns_or_says_why_not() -> TestResult {
     fs::write(&file, format!("{}\n{tuned}", COMMON.replace('|', "\n")))?;
     let warnings = warnings(&file)?;
     assert_eq!(warnings.len(), 2, "{warnings:?}");
-    assert!(warnings[0].contains("save (line ") && warnings[0].contains("appendonly (line "));
+    assert!(warnings[0].contains("appendonly (line "));
     for name in [
         "io-threads",
         "activedefrag",
@@ -100,11 +100,7 @@ fn what_people_switch_on_in_them_warns_or_says_why_not() -> TestResult {
     ] {
         assert!(warnings[1].contains(name), "{name}: {warnings:?}");
     }
-    for promise in [
-        "replicaof 127.0.0.1 6380",
-        "cluster-enabled yes",
-        "gopher-enabled yes",
-    ] {
+    for promise in ["cluster-enabled yes", "gopher-enabled yes"] {
         fs::write(&file, format!("{}\n{promise}\n", COMMON.replace('|', "\n")))?;
         let output = std::process::Command::new(common::program())
             .arg(&file)
@@ -127,10 +123,7 @@ fn the_configuration_of_debian_starts_the_server() -> TestResult {
     let folder = tempfile::tempdir()?;
     let file = folder.path().join("redis.conf");
     fs::write(&file, text)?;
-    let warnings = warnings(&file)?;
-    assert_eq!(warnings.len(), 1, "{warnings:?}");
-    // Where it would have its files; this server has its pool elsewhere.
-    assert!(warnings[0].ends_with(": dir"), "{warnings:?}");
+    assert_eq!(warnings(&file)?, Vec::<String>::new());
     Ok(())
 }
 
@@ -147,7 +140,7 @@ fn all_values_of_a_redis_server_start_the_server() -> TestResult {
             pair[0].text().ok_or("no name")?,
             pair[1].bytes().ok_or("no value")?,
         );
-        if name == "slaveof" || name == "replicaof" {
+        if (name == "slaveof" || name == "replicaof") && value.is_empty() {
             continue;
         }
         text.extend(name.as_bytes());
@@ -160,7 +153,7 @@ fn all_values_of_a_redis_server_start_the_server() -> TestResult {
     let file = folder.path().join("redis.conf");
     fs::write(&file, text)?;
     for line in warnings(&file)? {
-        let is_known = ["no effect in this server", "writes no RDB file"]
+        let is_known = ["no effect in this server", "writes no append-only file"]
             .iter()
             .any(|part| line.contains(part));
         assert!(is_known, "{line}");

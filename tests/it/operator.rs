@@ -131,7 +131,16 @@ fn a_check_finds_damage_and_says_what_a_repair_would_keep() -> TestResult {
 
 #[test]
 fn the_configuration_can_be_seen_without_a_start() -> TestResult {
-    let output = run(&["--port", "7001", "--save", "900", "1", "--dump-config"])?;
+    let output = run(&[
+        "--port",
+        "7001",
+        "--save",
+        "900",
+        "1",
+        "--appendonly",
+        "yes",
+        "--dump-config",
+    ])?;
     assert!(output.status.success());
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(
@@ -139,7 +148,7 @@ fn the_configuration_can_be_seen_without_a_start() -> TestResult {
         "{text}"
     );
     let warned = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(warned.contains("writes no RDB file"), "{warned}");
+    assert!(warned.contains("writes no append-only file"), "{warned}");
     for (arguments, part) in [
         (&["--bogus", "1", "--dump-config"][..], "Bad directive"),
         (

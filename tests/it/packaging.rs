@@ -189,6 +189,7 @@ const FILES: &[&str] = &[
     "usr/lib/tmpfiles.d/pmemkv-server.conf",
     "usr/share/bash-completion/completions/pmemkv-server",
     "usr/share/doc/pmemkv-server/copyright",
+    "usr/share/doc/pmemkv-server/migration.md.gz",
     "usr/share/doc/pmemkv-server/operations.md.gz",
     "usr/share/doc/pmemkv-server/examples/alerts.yml",
     "usr/share/doc/pmemkv-server/examples/dax-device.conf",

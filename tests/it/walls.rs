@@ -9,7 +9,7 @@ use common::TestResult;
 /// The modules of `src/`, from the bottom up. A module names only those below it and itself.
 const MODULES: &[&str] = &[
     "error", "catalog", "logging", "system", "task", "tls", "launch", "acl", "state", "commands",
-    "net",
+    "import", "net",
 ];
 
 /// The crates, and the crates of this project that each may name.
@@ -19,6 +19,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("crates/redis-core", &[]),
     ("crates/config", &["redis-core"]),
     ("crates/lua", &["redis-core"]),
+    ("crates/rdb", &["redis-core"]),
     ("crates/store", &["lock-order", "pmemkv"]),
     (
         "crates/keyspace",
@@ -33,6 +34,7 @@ const CRATES: &[(&str, &[&str])] = &[
             "lock-order",
             "lua",
             "pmemkv",
+            "rdb",
             "redis-core",
             "store",
         ],

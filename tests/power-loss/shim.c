@@ -70,6 +70,10 @@ static char *shadow;
 static _Atomic uint64_t noted[PAGES_MAX / 64];
 static unsigned char quiet[PAGES_MAX];
 
+/* With POWER_LOSS_DROPPED=n every n-th fence is left out of the log, as if the program had forgotten it: the tests must find
+ * that. */
+static unsigned long dropped_every;
+
 static char buffer[1 << 16];
 static size_t buffered;
 
@@ -204,6 +208,8 @@ __attribute__((constructor)) static void begin(void) {
     struct sigaction action = {.sa_sigaction = on_store, .sa_flags = SA_SIGINFO | SA_NODEFER};
     sigaction(SIGSEGV, &action, NULL);
     is_ours = 1;
+    const char *dropped = getenv("POWER_LOSS_DROPPED");
+    dropped_every = dropped ? strtoul(dropped, NULL, 10) : 0;
     log_fd = open(log_path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
     if (log_fd < 0)
         give_up(log_path);
@@ -314,6 +320,8 @@ int linkat(int old_folder, const char *old, int new_folder, const char *new, int
 
 int link(const char *old, const char *new) { return linkat(AT_FDCWD, old, AT_FDCWD, new, 0); }
 
+static unsigned long fences;
+
 /* Where an address lies in the pool. */
 static int offset_of(const void *address, uintptr_t *offset) {
     uintptr_t at = (uintptr_t)address;
@@ -335,10 +343,24 @@ static void record(const void *address, size_t bytes, int flush, int fence) {
     uintptr_t offset;
     if (flush && bytes && offset_of(address, &offset))
         say(FLUSH, offset, bytes, NULL);
-    if (fence)
+    if (fence && !(dropped_every && ++fences % dropped_every == 0))
         say(FENCE, 0, 0, NULL);
     write_out();
     pthread_mutex_unlock(&lock);
+}
+
+/* The server's own calls for a pool on a disk: pages instead of lines. While the file that POWER_LOSS_FAILING names is there,
+ * they fail. */
+int msync(void *address, size_t bytes, int flags) {
+    const char *failing = getenv("POWER_LOSS_FAILING");
+    if (failing && access(failing, F_OK) == 0) {
+        errno = EIO;
+        return -1;
+    }
+    int failed = (int)syscall(SYS_msync, address, bytes, flags);
+    if (!failed && (flags & MS_SYNC))
+        record(address, bytes, 1, 1);
+    return failed;
 }
 
 /* libpmem, as its manual pages describe it. */

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use crate::replication::Master;
 use crate::settings::{
     BindAddress, Choice, MemoryShare, OutputBufferLimit, OutputBufferLimits, Secret,
 };
@@ -77,6 +78,16 @@ impl Checked<'_> {
         Some(self.seconds()).filter(|time| !time.is_zero())
     }
 
+    /// A master's host and port, or none where there is none.
+    pub fn master(self) -> Option<Master> {
+        let text = self.text();
+        let (host, port) = text.rsplit_once(' ')?;
+        Some(Master {
+            host: host.to_owned(),
+            port: port.parse().expect("a port was checked"),
+        })
+    }
+
     /// A file's mode, or none where it is 0.
     pub fn mode(self) -> Option<u32> {
         let mode = u32::from_str_radix(&self.text(), 8).expect("an octal number was checked");
@@ -87,6 +98,20 @@ impl Checked<'_> {
         self.text()
             .split_ascii_whitespace()
             .map(|number| number.parse().expect("a percentile was checked"))
+            .collect()
+    }
+
+    /// Seconds and changes of each save point.
+    pub fn save_points(self) -> Vec<(u64, u64)> {
+        let text = self.text();
+        let numbers: Vec<u64> = text
+            .split_ascii_whitespace()
+            .map(|number| number.parse().expect("a save point was checked"))
+            .collect();
+        let (pairs, _) = numbers.as_chunks::<2>();
+        pairs
+            .iter()
+            .map(|&[seconds, changes]| (seconds, changes))
             .collect()
     }
 

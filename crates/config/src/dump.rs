@@ -17,7 +17,7 @@ impl Config {
             let is_unset = value.is_empty() && directive.name == "dir";
             if is_secret {
                 text.extend(format!("# {} (value hidden)", directive.name).into_bytes());
-            } else if is_unset || directive.name == "replicaof" && value.is_empty() {
+            } else if is_unset {
                 continue;
             } else {
                 text.extend(line_of(directive, value));

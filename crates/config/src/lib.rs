@@ -11,7 +11,9 @@ mod checked;
 mod directives;
 mod documents;
 mod dump;
+mod feed;
 mod load;
+mod replication;
 mod rewrite;
 mod settings;
 mod task;
@@ -27,11 +29,13 @@ use parking_lot::{Mutex, RwLock};
 
 pub use self::directives::{DIRECTIVES, Directive};
 pub use self::documents::Document;
+pub use self::feed::FeedSettings;
 pub use self::load::{ConfigError, Loaded};
+pub use self::replication::{Master, ReplicationSettings};
 pub use self::rewrite::RewriteError;
 pub use self::settings::{
-    Access, AuthClients, BindAddress, Durability, EvictionPolicy, Layout, LogFormat, LogLevel,
-    OutputBufferLimit, OutputBufferLimits, Secret, Settings, Supervised,
+    Access, AuthClients, BindAddress, Durability, EvictionPolicy, FullSync, Layout, LogFormat,
+    LogLevel, OutputBufferLimit, OutputBufferLimits, Secret, Settings, Supervised,
 };
 pub use self::task::{Check, Task};
 pub use self::tls::TlsSettings;
@@ -192,17 +196,20 @@ impl Config {
         found
     }
 
-    /// Sets a value that the server found out at its start, even if only a start can set the directive. Ignores a value that
+    /// Sets a value that the server found out at its start, or that a command decided, even if only a start can set the
+    /// directive. Ignores a value that
     /// does not pass its check.
     pub fn found(&self, name: &str, value: &str) {
         let mut values = self.values.lock();
         let place = find(name.as_bytes()).expect("the start names directives of the table");
         let directive = &DIRECTIVES[place];
         let old = &values.shown[place];
-        if let Ok(new) = directive
-            .kind
-            .check(directive.name, &[value.as_bytes()], old, Mode::Set)
-        {
+        let args: Vec<&[u8]> = if directive.takes_many() {
+            value.split(' ').map(str::as_bytes).collect()
+        } else {
+            vec![value.as_bytes()]
+        };
+        if let Ok(new) = directive.kind.check(directive.name, &args, old, Mode::Set) {
             values.shown[place] = new;
             *self.settings.write() = Arc::new(Settings::from_values(&values));
             self.version.fetch_add(1, Ordering::Release);

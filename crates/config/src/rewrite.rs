@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::directives::{DIRECTIVES, Directive, find};
 use super::load::{ConfigError, Loader};
-use super::value::Mode;
+use super::value::{Kind, Mode};
 use super::{Config, Values};
 use redis_core::quoting::{quote_if_needed, split_args};
 
@@ -190,7 +190,10 @@ fn args_of(line: &[u8], place: usize) -> Option<Vec<Vec<u8>>> {
 pub(super) fn line_of(directive: &Directive, value: &[u8]) -> Vec<u8> {
     let mut line = directive.name.as_bytes().to_vec();
     line.push(b' ');
-    if directive.takes_many() && !value.is_empty() {
+    if matches!(directive.kind, Kind::ReplicaOf) && value.is_empty() {
+        // It takes two words.
+        line.extend(b"no one");
+    } else if directive.takes_many() && !value.is_empty() {
         let words: Vec<Vec<u8>> = value
             .split(|&byte| byte == b' ')
             .map(quote_if_needed)

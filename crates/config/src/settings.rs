@@ -9,6 +9,8 @@ use bytes::Bytes;
 use super::Values;
 use super::checked::Checked;
 use super::directives::{DIRECTIVES, Effect};
+use super::feed::FeedSettings;
+use super::replication::ReplicationSettings;
 use super::tls::TlsSettings;
 
 /// Bytes that debug output does not show.
@@ -221,10 +223,27 @@ words! {
     Durability {
         /// What the place of the pool gives without msync.
         Auto = "auto",
+        /// A loss of power, but for about the last second, on an ordinary file system.
+        Everysec = "everysec",
         /// A loss of power. If the memory is not persistent, this costs an msync for each commit.
         Power = "power",
         /// The death of the process.
         Process = "process",
+    }
+}
+
+words! {
+    /// How a replica takes its master's data set, if it cannot go on from its place. The first three differ in how Redis
+    /// spares memory and disk; here they mean one thing.
+    FullSync {
+        /// Beside its own, which serves until the other one is whole.
+        Disabled = "disabled",
+        /// The same.
+        OnEmptyDb = "on-empty-db",
+        /// The same.
+        SwapDb = "swapdb",
+        /// After it has dropped its own, so that the pool need not hold both.
+        FlushFirst = "flush-before-load",
     }
 }
 
@@ -274,6 +293,8 @@ pub struct Settings {
     pub port: u16,
     /// TLS.
     pub tls: TlsSettings,
+    /// Replication.
+    pub replication: ReplicationSettings,
     /// The TCP port of the metrics; 0 is none.
     pub metrics_port: u16,
     /// The addresses that serve the metrics.
@@ -379,6 +400,8 @@ pub struct Settings {
     pub stream_node_max_bytes: u64,
     /// The entries of a stream's node; 0 is no limit.
     pub stream_node_max_entries: u64,
+    /// When collections change their form.
+    pub forms: FormSettings,
     /// Whether new users may use all channels.
     pub acl_pubsub_default_all: bool,
     /// The storage engine.
@@ -395,12 +418,57 @@ pub struct Settings {
     pub pool_size_bytes: u64,
     /// The folder that backups go to; without it there are none.
     pub backup_dir: Option<PathBuf>,
+    /// The file or folder of a Redis or Valkey server that the start reads into the empty pool.
+    pub import: Option<PathBuf>,
+    /// The folder of the RDB file; without it the process's own.
+    pub dir: Option<PathBuf>,
+    /// The name of the RDB file.
+    pub dbfilename: PathBuf,
+    /// After how many seconds, and how many changes in that time, the server writes an RDB file.
+    pub save_points: Vec<(u64, u64)>,
+    /// What SIGINT makes the end do, in Redis's words. Only `save` and `nosave` differ here.
+    pub shutdown_on_sigint: String,
+    /// What SIGTERM makes the end do.
+    pub shutdown_on_sigterm: String,
+    /// Compress long strings in RDB files.
+    pub rdb_compression: bool,
+    /// Write a checksum at the end of RDB files, and check it in those that are read.
+    pub rdb_checksum: bool,
+    /// The version of RDB files that the server writes.
+    pub rdb_version: u32,
+    /// What commands may keep in memory for an RDB file that is being written, bytes.
+    pub rdb_buffer_limit: usize,
+    /// What a master keeps for its replicas, and asks of them.
+    pub feed: FeedSettings,
     /// What an acknowledged write has to survive.
     pub durability: Durability,
     /// How many threads serve clients; 0 is one for each core but one.
     pub worker_threads: usize,
     /// The version of Redis that the server names to its clients.
     pub redis_version: String,
+}
+
+/// When collections change their form, as Redis does it, and when they stop being one record.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FormSettings {
+    /// The most fields of a hash in a listpack.
+    pub hash_entries: u64,
+    /// The longest field or value of a hash in a listpack.
+    pub hash_value_bytes: u64,
+    /// The most members of an intset.
+    pub set_integers: u64,
+    /// The most members of a set in a listpack.
+    pub set_entries: u64,
+    /// The longest member of a set in a listpack.
+    pub set_value_bytes: u64,
+    /// The most members of a sorted set in a listpack.
+    pub zset_entries: u64,
+    /// The longest member of a sorted set in a listpack.
+    pub zset_value_bytes: u64,
+    /// The most elements of a list in a listpack, or with a negative number, its size: -1 is 4 KiB, -5 is 64 KiB.
+    pub list_size: i64,
+    /// The most bytes of a collection that is one record.
+    pub compact_bytes_max: u64,
 }
 
 impl Settings {
@@ -416,6 +484,9 @@ impl Settings {
             if let Effect::Sets(set) = directive.effect {
                 set(&mut settings, Checked(value));
             }
+        }
+        if values.ignores_replicaof() {
+            settings.replication.master = None;
         }
         settings
     }

@@ -16,7 +16,13 @@ pub struct TlsSettings {
     pub key_file: Option<PathBuf>,
     /// The passphrase of the key.
     pub key_file_pass: Option<Secret>,
-    /// A PEM file with the certificates of the authorities that sign clients' certificates.
+    /// A PEM file with the certificate that the server shows to a master; without one it shows its own.
+    pub client_cert_file: Option<PathBuf>,
+    /// A PEM file with that certificate's key.
+    pub client_key_file: Option<PathBuf>,
+    /// The passphrase of that key.
+    pub client_key_file_pass: Option<Secret>,
+    /// A PEM file with the certificates of the authorities that sign clients' certificates, and a master's.
     pub ca_cert_file: Option<PathBuf>,
     /// A folder of such files; the hash of a file's subject is its name.
     pub ca_cert_dir: Option<PathBuf>,

@@ -6,6 +6,10 @@ use super::load::ConfigError;
 use super::value::{Mode, ValueError};
 use super::{SetError, Values, refused};
 
+/// A server of an earlier release had no replication, and with this name accepted it went on as a master. It still does, since
+/// following a master replaces the data.
+const REPLICAOF: &str = "replicaof";
+
 /// The directive that says which others may be set although they have no effect.
 pub(super) const ACCEPT: &str = "accept-unsupported";
 
@@ -15,6 +19,12 @@ const NO_MODULES: &str =
     "there are no modules, so their commands and their data would be missing here";
 
 const APPENDONLY: &str = "appendonly";
+
+/// Earlier releases had no replicas to wait for, and files for them may say that this is known.
+const MIN_REPLICAS: &str = "min-replicas-to-write";
+
+/// Earlier releases wrote no RDB file, and files for them may say that this is known.
+const SAVE: &str = "save";
 
 /// With `appendonly yes`, the value `always` promises that every write survives a loss of power.
 const APPENDFSYNC: &str = "appendfsync";
@@ -79,7 +89,7 @@ fn all_names() -> impl Iterator<Item = &'static str> {
     let of_table = DIRECTIVES.iter().filter(|row| row.unsupported.is_some());
     of_table
         .map(|row| row.name)
-        .chain([APPENDFSYNC, LOADMODULE])
+        .chain([APPENDFSYNC, LOADMODULE, SAVE, MIN_REPLICAS, REPLICAOF])
 }
 
 fn canonical(name: &[u8]) -> Option<&'static str> {
@@ -94,6 +104,11 @@ impl Values {
 
     fn asks(&self, place: usize, row: &Directive) -> bool {
         self.shown[place] != row.default.as_bytes()
+    }
+
+    /// Whether a master that the values name is not followed.
+    pub(super) fn ignores_replicaof(&self) -> bool {
+        self.accepts(REPLICAOF)
     }
 
     /// Whether the values promise that every write survives a loss of power, as `appendonly yes` with `appendfsync always`
@@ -124,6 +139,10 @@ impl Values {
             if unsupported.stops {
                 return Err(refused(ACCEPT, format!("{} is set", row.name)));
             }
+        }
+        // The next start would follow that master.
+        if self.accepts(REPLICAOF) && !next.accepts(REPLICAOF) && !next.get(REPLICAOF).is_empty() {
+            return Err(refused(ACCEPT, format!("{REPLICAOF} is set")));
         }
         Ok(())
     }
@@ -184,7 +203,7 @@ fn error_of(reasons: &[(&Line, &str)]) -> Option<ConfigError> {
     })
 }
 
-/// The warning about `save` and `appendonly`, one for all of their lines.
+/// The warning about `appendonly`, one for all of its lines.
 pub(super) fn saving_warning(values: &Values, lines: &[Line]) -> Option<String> {
     let told: Vec<String> = lines
         .iter()
@@ -203,8 +222,8 @@ pub(super) fn saving_warning(values: &Values, lines: &[Line]) -> Option<String> 
         return None;
     }
     Some(format!(
-        "this server writes no RDB file and no append-only file, whatever the configuration says: {}. Instead every \
-         acknowledged write is in the pool already; the line 'durability' below tells what it survives",
+        "this server writes no append-only file, whatever the configuration says: {}. Instead every acknowledged write is \
+         in the pool already; the line 'durability' below tells what it survives",
         told.join(", ")
     ))
 }

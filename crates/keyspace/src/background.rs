@@ -10,7 +10,7 @@ use super::collection::ELEMENTS;
 use super::hashing::shard_of;
 use super::index::Found;
 use super::{Keyspace, KeyspaceError};
-use store::{LIBRARIES, OnCurrent, Relocate, StoreError, Upkeep, Worked, now_ms};
+use store::{OnCurrent, Relocate, StoreError, Upkeep, Worked, now_ms};
 
 /// Time between two rounds.
 const ROUND: Duration = Duration::from_millis(100);
@@ -21,9 +21,14 @@ const GARBAGE_PER_TURN: usize = 512;
 /// The rest after background removal, as a multiple of the time it worked: 1 means half of a core.
 const REST_SHARE: u32 = 1;
 
-/// How long the store works before the thread rests, and the longest pause between two checks for work.
+/// How long the store works before the thread rests.
 const WORK_TIME: Duration = Duration::from_millis(1);
-const LOOK_TIME: Duration = Duration::from_millis(100);
+
+/// The time between two syncs of a store whose commits do not wait for the disk.
+const SYNC_TIME: Duration = Duration::from_secs(1);
+
+/// The longest pause between two checks for work. After a whole one the store counts as idle.
+const LOOK_TIME: Duration = Duration::from_millis(50);
 
 /// The background threads. Dropping this ends them.
 #[derive(Debug)]
@@ -64,6 +69,10 @@ impl Housekeeping {
                 }
             })?;
         }
+        if keyspace.store.syncs().is_some() {
+            let keyspace = Arc::clone(keyspace);
+            housekeeping.spawn("sync", move |stop| sync_each_second(&keyspace, stop))?;
+        }
         let keyspace = Arc::clone(keyspace);
         housekeeping.spawn("housekeeping", move |stop| housekeep(&keyspace, stop))?;
         Ok(housekeeping)
@@ -87,6 +96,7 @@ impl Drop for Housekeeping {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Release);
         self.keyspace.store.end_wait();
+        self.keyspace.store.end_wait_to_sync();
         for thread in self.threads.drain(..) {
             thread.thread().unpark();
             if thread.join().is_err() {
@@ -135,8 +145,8 @@ impl Relocate for Keyspace {
         if generation == ELEMENTS {
             return self.collections().relocate(key, f);
         }
-        if generation == LIBRARIES {
-            return self.libraries().relocate(key, f);
+        if let Some(single) = self.single_of(generation) {
+            return single.relocate(key, f);
         }
         let hash = self.hashing.hash(key);
         let mut shard = self.shards[shard_of(hash)].write();
@@ -156,7 +166,7 @@ impl Relocate for Keyspace {
     }
 
     fn awaits_removal(&self, generation: u32) -> bool {
-        self.garbage().is_pending() && self.generations.database_of(generation).is_none()
+        self.garbage().is_pending() && !self.generations.is_in_use(generation)
     }
 }
 
@@ -174,8 +184,41 @@ fn keep_up(keyspace: &Keyspace, stop: &AtomicBool) {
                 std::thread::park_timeout(started.elapsed() * REST_SHARE);
             }
             (Ok(Worked::Elsewhere), _) => std::thread::park_timeout(WORK_TIME),
-            _ => keyspace.store.wait_for_work(LOOK_TIME),
+            _ => {
+                if !keyspace.store.wait_for_work(LOOK_TIME) {
+                    work_when_idle(keyspace, stop);
+                }
+            }
         }
+    }
+}
+
+/// Prepares for later writes until that is done or the store asks for something. It rests after each step, so that a
+/// command that comes meanwhile finds a core.
+fn work_when_idle(keyspace: &Keyspace, stop: &AtomicBool) {
+    loop {
+        let started = Instant::now();
+        if stop.load(Ordering::Acquire) || !keyspace.store.work_when_idle() {
+            return;
+        }
+        if keyspace.store.wait_for_work(started.elapsed() * REST_SHARE) {
+            // The next wait must not miss it.
+            keyspace.store.end_wait();
+            return;
+        }
+    }
+}
+
+/// Has the store sync what was committed: a second after it began with the last sync, or when the store asks for it.
+fn sync_each_second(keyspace: &Keyspace, stop: &AtomicBool) {
+    let mut next = Instant::now() + SYNC_TIME;
+    while !stop.load(Ordering::Acquire) {
+        keyspace
+            .store
+            .wait_to_sync(next.saturating_duration_since(Instant::now()));
+        next = Instant::now() + SYNC_TIME;
+        // The store has logged a failure, and refuses writes until a sync succeeds.
+        let _ = keyspace.latency.timed("sync", || keyspace.store.sync());
     }
 }
 

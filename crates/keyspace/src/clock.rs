@@ -6,7 +6,7 @@
 use std::cell::Cell;
 use std::hash::{BuildHasher, RandomState};
 
-use super::Millis;
+use super::{Millis, NO_DEADLINE_PASSES, now_ms};
 
 /// The counter of a new key, so that eviction does not take the new key first.
 const FIRST_COUNT: u8 = 5;
@@ -113,11 +113,20 @@ fn with_count(now: Millis, count: u8) -> u32 {
 }
 
 fn seconds(now: Millis) -> u32 {
-    u32::try_from(now / 1000).unwrap_or_default()
+    u32::try_from(present(now) / 1000).unwrap_or_default()
 }
 
 fn minutes(now: Millis) -> u32 {
-    u32::try_from(now / 60_000).unwrap_or_default()
+    u32::try_from(present(now) / 60_000).unwrap_or_default()
+}
+
+/// The time of an access, also of one for which no deadline passes.
+fn present(now: Millis) -> Millis {
+    if now == NO_DEADLINE_PASSES {
+        now_ms()
+    } else {
+        now
+    }
 }
 
 thread_local! {

@@ -1,30 +1,43 @@
 //! Operations on whole databases: count, flush, swap.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use lock_order::{Mutex, Rank};
 
 use super::garbage::Garbage;
-use super::{DATABASES, DatabaseStats, Keyspace, KeyspaceError, Kind, Millis};
+use super::{DATABASES, DatabaseStats, Followed, Keyspace, KeyspaceError, Kind, Millis};
 use store::Generations;
 
 /// Keys per database from which the mean time to live is estimated.
 const TTL_SAMPLES: u64 = 64;
 
+/// Databases from this number on stand for the contents that will [replace](crate::Replacement) those of the databases.
+pub(super) const INCOMING: usize = DATABASES;
+
+/// The generation of an incoming database while there is none. No record has it.
+const NO_GENERATION: u32 = u32::MAX - 5;
+
 /// Each database's generation. It changes only while every shard is locked for writing, so a thread that holds a shard's
 /// lock sees a value that stays true for as long.
 #[derive(Debug)]
 pub(super) struct DatabaseGenerations {
-    of_database: [AtomicU32; DATABASES],
-    next: Mutex<u32>,
+    /// Those of the databases, then those of what will replace their contents.
+    pub(super) of_database: [AtomicU32; 2 * DATABASES],
+    pub(super) next: Mutex<u32>,
+    /// Whether only this process knows them.
+    pub(super) are_hidden: AtomicBool,
 }
 
 impl DatabaseGenerations {
     /// The generations that the store has.
     pub(super) fn new(stored: &Generations) -> Self {
         Self {
-            of_database: stored.of_database.map(AtomicU32::new),
+            of_database: std::array::from_fn(|db| {
+                let stored = stored.of_database.get(db);
+                AtomicU32::new(stored.copied().unwrap_or(NO_GENERATION))
+            }),
             next: Mutex::new(Rank::Generations, stored.next),
+            are_hidden: AtomicBool::new(false),
         }
     }
 
@@ -37,6 +50,11 @@ impl DatabaseGenerations {
     /// The generations of all databases.
     pub(super) fn all(&self) -> [u32; DATABASES] {
         std::array::from_fn(|db| self.of(db))
+    }
+
+    /// Whether a database has this generation, or is about to get it.
+    pub(super) fn is_in_use(&self, generation: u32) -> bool {
+        (0..2 * DATABASES).any(|db| self.of(db) == generation)
     }
 
     /// The database that holds this generation now.
@@ -120,22 +138,25 @@ impl Databases<'_> {
 
     /// Empties a database with one durable store. The background removes the records.
     pub fn flush(self, db: usize) -> Result<(), KeyspaceError> {
-        self.flush_databases(&[db])
+        self.renew(&[db], false)
     }
 
     /// Empties every database.
     pub fn flush_all(self) -> Result<(), KeyspaceError> {
         let all: [usize; DATABASES] = std::array::from_fn(|db| db);
-        self.flush_databases(&all)
+        self.renew(&all, false)
     }
 
-    fn flush_databases(self, databases: &[usize]) -> Result<(), KeyspaceError> {
+    /// Gives databases other contents: none, or with `incoming` those that were written beside theirs.
+    pub(super) fn renew(self, databases: &[usize], incoming: bool) -> Result<(), KeyspaceError> {
         // The generations come after what was staged before them: most of that goes while no shard is locked.
         self.keyspace.store.commit()?;
         let mut shards = self.keyspace.locking().lock_all();
+        self.keyspace.images().flushed();
         for shard in &shards {
             for &db in databases {
-                self.keyspace.watching().database_changes(shard, db, None);
+                let other = incoming.then_some(INCOMING + db);
+                self.keyspace.watching().database_changes(shard, db, other);
             }
         }
         let mut next = self.keyspace.generations.next.lock();
@@ -146,20 +167,21 @@ impl Databases<'_> {
         let mut flushed = Vec::with_capacity(databases.len());
         for &db in databases {
             flushed.push(generations.of_database[db]);
-            generations.of_database[db] = generations.next;
-            // At one flush a second, the numbers last for 136 years.
-            generations.next = generations
-                .next
-                .checked_add(1)
-                .ok_or(KeyspaceError::Failed(
-                    "no generation number is left: make a new pool",
-                ))?;
+            generations.of_database[db] = if incoming {
+                self.keyspace.generations.of(INCOMING + db)
+            } else {
+                take_next(&mut generations)?
+            };
         }
-        self.keyspace.store.set_generations(&generations)?;
+        self.set_generations(&generations)?;
         *next = generations.next;
         for &db in databases {
             self.keyspace.generations.of_database[db]
                 .store(generations.of_database[db], Ordering::Relaxed);
+            if incoming {
+                self.keyspace.generations.of_database[INCOMING + db]
+                    .store(NO_GENERATION, Ordering::Relaxed);
+            }
         }
         for (number, shard) in shards.iter_mut().enumerate() {
             for &generation in &flushed {
@@ -195,6 +217,50 @@ impl Databases<'_> {
         Ok(())
     }
 
+    /// Gives every database fresh contents beside its own, with one durable store: no crash gives their numbers away again.
+    pub(super) fn begin_incoming(self) -> Result<(), KeyspaceError> {
+        self.keyspace.store.commit()?;
+        let _shards = self.keyspace.locking().lock_all();
+        let mut next = self.keyspace.generations.next.lock();
+        let mut generations = Generations {
+            of_database: self.keyspace.generations.all(),
+            next: *next,
+        };
+        let mut fresh = [0; DATABASES];
+        for one in &mut fresh {
+            *one = take_next(&mut generations)?;
+        }
+        self.keyspace.store.set_generations(&generations)?;
+        *next = generations.next;
+        for (db, one) in fresh.into_iter().enumerate() {
+            self.keyspace.generations.of_database[INCOMING + db].store(one, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    /// Drops what was written beside the databases' contents.
+    pub(super) fn drop_incoming(self) {
+        let mut shards = self.keyspace.locking().lock_all();
+        for db in INCOMING..INCOMING + DATABASES {
+            let generation = self.keyspace.generations.of(db);
+            if generation == NO_GENERATION {
+                continue;
+            }
+            self.keyspace.generations.of_database[db].store(NO_GENERATION, Ordering::Relaxed);
+            for (number, shard) in shards.iter_mut().enumerate() {
+                if let Some(table) = shard.detach(generation) {
+                    let partition = self.keyspace.hashing.partition_of_shard(number);
+                    let garbage = Garbage::Table(partition, table);
+                    self.keyspace.garbage().discard(garbage);
+                }
+            }
+            if self.keyspace.registry.any() {
+                let garbage = Garbage::Collections(generation);
+                self.keyspace.garbage().discard(garbage);
+            }
+        }
+    }
+
     /// Removes what the running transaction has stored in a database that it then flushed.
     fn forget_own(self, generation: u32) {
         self.keyspace.store.generation_is_gone(generation);
@@ -227,7 +293,7 @@ impl Databases<'_> {
             next: *next,
         };
         generations.of_database.swap(a, b);
-        self.keyspace.store.set_generations(&generations)?;
+        self.set_generations(&generations)?;
         for db in [a, b] {
             self.keyspace.generations.of_database[db]
                 .store(generations.of_database[db], Ordering::Relaxed);
@@ -237,7 +303,18 @@ impl Databases<'_> {
             self.keyspace.waiting().database_changed(shard, a);
             self.keyspace.waiting().database_changed(shard, b);
         }
+        self.keyspace.events.tell_followed(Followed::Databases);
         // As in Redis, clients that cache keys of either database get no invalidation.
         Ok(())
     }
+}
+
+/// Takes the next unused generation.
+fn take_next(generations: &mut Generations) -> Result<u32, KeyspaceError> {
+    let taken = generations.next;
+    // At one flush a second, the numbers last for 136 years.
+    generations.next = taken.checked_add(1).ok_or(KeyspaceError::Failed(
+        "no generation number is left: make a new pool",
+    ))?;
+    Ok(taken)
 }

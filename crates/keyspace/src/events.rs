@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use lock_order::{Rank, RwLock};
 
 use super::Access;
+use super::databases::INCOMING;
 
 /// A set of classes of keyspace events; the letters of `notify-keyspace-events`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -97,17 +98,35 @@ pub trait Observer: Send + Sync {
 
     /// Something happened to a key. The keyspace reports only events of the classes that were asked for.
     fn event(&self, class: EventClass, name: &'static str, db: usize, key: &[u8]);
+
+    /// Data changed, for replicas: everything that must happen on them too is told here, in the order in which it
+    /// happened to each key. Asked for by [`Events::follow`].
+    fn followed(&self, _: Followed<'_>) {}
+}
+
+/// A change of data that replicas must make too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Followed<'k> {
+    /// A call changed this key, or one of its collection's elements, or a group of its stream; or it removed the key.
+    Changed(usize, &'k [u8]),
+    /// The key is gone, and no call removed it: it was past its deadline, or was evicted.
+    Gone(usize, &'k [u8]),
+    /// A call changed whole databases.
+    Databases,
 }
 
 /// The observer, and which changes it asked for.
 pub struct Events {
     observer: RwLock<Option<Arc<dyn Observer>>>,
-    /// The [`EventClass`]es, and the bit [`MODIFICATIONS`].
+    /// The [`EventClass`]es, and the bits [`MODIFICATIONS`] and [`FOLLOWED`].
     wanted: AtomicU32,
 }
 
 /// This bit is set if the observer wants to hear of modifications.
 const MODIFICATIONS: u32 = 1 << 31;
+
+/// This bit is set if the observer wants to hear what replicas must do.
+const FOLLOWED: u32 = 1 << 30;
 
 impl Default for Events {
     fn default() -> Self {
@@ -143,8 +162,23 @@ impl Events {
     pub fn observe(&self, classes: EventClass) {
         let wanted = &self.wanted;
         let _ = wanted.fetch_update(Ordering::AcqRel, Ordering::Acquire, |old| {
-            Some(old & MODIFICATIONS | classes.bits())
+            Some(old & (MODIFICATIONS | FOLLOWED) | classes.bits())
         });
+    }
+
+    /// Switches [`Observer::followed`] on or off. The caller is alone in the gate, so that no call is told of in part.
+    pub fn follow(&self, wanted: bool) {
+        if wanted {
+            self.wanted.fetch_or(FOLLOWED, Ordering::AcqRel);
+        } else {
+            self.wanted.fetch_and(!FOLLOWED, Ordering::AcqRel);
+        }
+    }
+
+    /// Whether the observer wants to hear what replicas must do.
+    #[inline]
+    pub fn is_followed(&self) -> bool {
+        self.wanted.load(Ordering::Relaxed) & FOLLOWED != 0
     }
 
     /// Whether the observer wants events of one of these classes.
@@ -155,41 +189,66 @@ impl Events {
 
     /// Whether the observer wants events of any class.
     pub(super) fn wants_any(&self) -> bool {
-        self.wanted.load(Ordering::Relaxed) & !MODIFICATIONS != 0
+        self.wanted.load(Ordering::Relaxed) & !(MODIFICATIONS | FOLLOWED) != 0
     }
 
     /// Whether the observer wants modifications, or events of any class.
     #[inline]
     pub(super) fn is_observed(&self) -> bool {
-        self.wanted.load(Ordering::Relaxed) != 0
+        self.wanted.load(Ordering::Relaxed) & !FOLLOWED != 0
     }
 
     /// Reports an event if the observer wants it.
     #[inline]
     pub fn emit(&self, class: EventClass, name: &'static str, db: usize, key: &[u8]) {
         if self.wants(class) {
-            self.tell(|observer| observer.event(class, name, db, key));
+            self.tell(db, |observer| observer.event(class, name, db, key));
         }
     }
 
     /// Reports that a key was modified if the observer wants that.
     #[inline]
-    pub(super) fn tell_modified(&self, db: usize, key: &[u8], access: Access) {
-        if self.wanted.load(Ordering::Relaxed) & MODIFICATIONS != 0 {
-            self.tell(|observer| observer.modified(db, key, access.client));
+    pub(super) fn tell_modified(&self, db: usize, key: &[u8], access: Access, exists: bool) {
+        let wanted = self.wanted.load(Ordering::Relaxed);
+        if wanted & (MODIFICATIONS | FOLLOWED) == 0 {
+            return;
+        }
+        if wanted & MODIFICATIONS != 0 {
+            self.tell(db, |observer| observer.modified(db, key, access.client));
+        }
+        if access.client != 0 {
+            self.tell_followed(Followed::Changed(db, key));
+        } else if !exists {
+            self.tell_followed(Followed::Gone(db, key));
+        }
+    }
+
+    /// Reports what replicas must do too, if the observer wants that. The caller has locked the key's shard, or all.
+    #[inline]
+    pub(super) fn tell_followed(&self, change: Followed<'_>) {
+        if self.is_followed() {
+            let db = match change {
+                Followed::Changed(db, _) | Followed::Gone(db, _) => db,
+                Followed::Databases => 0,
+            };
+            self.tell(db, |observer| observer.followed(change));
         }
     }
 
     /// Reports that databases were emptied if the observer wants that.
     pub(super) fn tell_flushed(&self, db: Option<usize>) {
         if self.wanted.load(Ordering::Relaxed) & MODIFICATIONS != 0 {
-            self.tell(|observer| observer.flushed(db));
+            self.tell(db.unwrap_or_default(), |observer| observer.flushed(db));
         }
+        self.tell_followed(Followed::Databases);
     }
 
     #[cold]
-    fn tell(&self, tell: impl FnOnce(&dyn Observer)) {
-        if let Some(observer) = &*self.observer.read() {
+    fn tell(&self, db: usize, tell: impl FnOnce(&dyn Observer)) {
+        // Contents that will replace a database's are nobody's yet.
+        if db < INCOMING
+            && let Some(observer) = &*self.observer.read()
+        {
             tell(&**observer);
         }
     }

@@ -24,6 +24,8 @@ pub(super) struct State {
     active: AtomicBool,
     /// Expired keys are left until then, ms since the Unix epoch.
     held_until: AtomicI64,
+    /// A master removes expired keys, and this server follows it.
+    follows: AtomicBool,
 }
 
 impl Default for State {
@@ -34,6 +36,7 @@ impl Default for State {
             cycle_micros: AtomicU64::new(0),
             active: AtomicBool::new(true),
             held_until: AtomicI64::new(0),
+            follows: AtomicBool::new(false),
         }
     }
 }
@@ -64,7 +67,7 @@ impl<'k> Expiry<'k> {
 
     /// One round of the background: removes the keys past their deadline, unless that is switched off or held.
     pub(super) fn run_cycle(self, now: Millis) {
-        if !self.state().active.load(Ordering::Relaxed) || self.is_held(now) {
+        if !self.state().active.load(Ordering::Relaxed) || self.leaves_expired(now) {
             return;
         }
         let started = Instant::now();
@@ -87,6 +90,16 @@ impl<'k> Expiry<'k> {
         self.state().held_until.store(until, Ordering::Relaxed);
     }
 
+    /// Whether a master removes the expired keys. Clients find them missing at once, but they stay until it says so.
+    pub fn follow(self, follows: bool) {
+        self.state().follows.store(follows, Ordering::Relaxed);
+    }
+
+    /// Whether expired keys stay for now.
+    fn leaves_expired(self, now: Millis) -> bool {
+        self.is_held(now) || self.state().follows.load(Ordering::Relaxed)
+    }
+
     /// Whether nothing is to be removed that no client asks to remove.
     pub fn is_held(self, now: Millis) -> bool {
         self.state().held_until.load(Ordering::Relaxed) > now
@@ -103,11 +116,11 @@ impl<'k> Expiry<'k> {
         found.filter(|found| !self.has_passed(found.expires_at, now))
     }
 
-    /// Whether a client may see that a key is past its deadline: then it stays gone.
+    /// Whether a client may see that a key is past its deadline: then it stays gone, unless a master decides that.
     #[inline]
     pub(super) fn has_passed(self, deadline: Option<Millis>, now: Millis) -> bool {
         let passed = deadline.is_some_and(|deadline| deadline <= now);
-        if passed {
+        if passed && !self.state().follows.load(Ordering::Relaxed) {
             self.keyspace.store.saw_expired(now);
         }
         passed
@@ -211,7 +224,7 @@ impl<'k> Expiry<'k> {
             Ok::<_, KeyspaceError>(found.is_some_and(|found| found.is_expired(now)))
         };
         // A crash may still undo the transaction.
-        let stays = self.keyspace.transaction.is_running() || self.is_held(now);
+        let stays = self.keyspace.transaction.is_running() || self.leaves_expired(now);
         if stays || !is_due(&*self.keyspace.locking().read_shard(shard_of(hash))?)? {
             return Ok(());
         }

@@ -14,9 +14,12 @@ mod dirty;
 mod events;
 mod eviction;
 mod expiry;
+pub mod fuzzing;
 mod garbage;
 mod gate;
 mod hashing;
+mod hidden;
+mod image;
 mod index;
 pub mod latency;
 mod libraries;
@@ -25,9 +28,12 @@ mod locking;
 mod memory_check;
 mod names;
 mod ordered;
+mod place;
 mod prefetch;
 mod reading;
+mod replacement;
 mod shard;
+mod single;
 mod stats;
 mod telling;
 #[cfg(test)]
@@ -47,26 +53,29 @@ use lock_order::{Guard, Mutex, Rank, RwLock};
 pub use background::Housekeeping;
 pub use clock::random_below;
 pub use collection::{
-    ConsumerView, Encoding, End, Fields, FieldsEdit, GroupState, GroupView, List, ListEdit,
-    NodeLimits, Pair, PendingState, References, Scores, ScoresEdit, Stream, StreamBuilder,
-    StreamEdit, StreamId, Trim, TrimTo, View, kept_score,
+    ConsumerView, Encoding, End, Fields, FieldsEdit, FormLimits, GroupState, GroupView, List,
+    ListEdit, NodeLimits, Pair, PendingState, References, Scores, ScoresEdit, Stream,
+    StreamBuilder, StreamEdit, StreamId, Trim, TrimTo, View,
 };
 pub use cursor::Cursor;
 pub use databases::Databases;
-pub use events::{EventClass, Events, Observer};
+pub use events::{EventClass, Events, Followed, Observer};
 pub use eviction::{Eviction, EvictionStats};
 pub use expiry::Expiry;
 pub use gate::{Alone, Gate, NotAlone, Presence, Shared};
+pub use image::{CopyValue, Image, ImageError, ImageKey, ImageSizes, Images};
 pub use index::IndexKey;
 pub use libraries::Libraries;
 pub use loading::{LoadProgress, Loading};
 pub use memory_check::{
     MemoryCheck, RECLAIM_IN_GATE_TIME_MAX, RECLAIM_TIME_MAX, take_refused_bytes,
 };
+pub use place::Place;
 pub use prefetch::{Ahead, PREFETCHED};
 pub use reading::StringView;
+pub use replacement::Replacement;
 pub use stats::{DatabaseStats, StoreStats};
-pub use store::{BackupError, BackupJob, remove_unfinished_backups};
+pub use store::{BackupError, BackupJob, SyncReport, remove_unfinished_backups};
 pub use store::{Change, DATABASES, Kind, Millis, Range, RecordKind, StringForm, Value, now_ms};
 pub use update::{KeyUpdate, NewCollection, StringChanges, StringEdit, Update};
 pub use waiting::{Ticket, Waiter, Waiting};
@@ -87,10 +96,14 @@ use telling::Telling;
 use transaction::Transaction;
 use update::Writing;
 
+/// The time of an access for which no deadline has passed: that of a command that comes from a master. The master removes
+/// keys past their deadline, and says so; until then its commands find them.
+pub const NO_DEADLINE_PASSES: Millis = -1;
+
 /// How a command accesses keys: when, and for which client.
 #[derive(Clone, Copy, Debug)]
 pub struct Access {
-    /// The present time, read once for each batch of commands.
+    /// The present time, read once for each batch of commands, or [`NO_DEADLINE_PASSES`].
     pub now: Millis,
     /// Whether the access counts for LRU and LFU; `false` after CLIENT NO-TOUCH ON.
     pub touch: bool,
@@ -103,6 +116,16 @@ pub struct Access {
 }
 
 impl Access {
+    /// The time by the wall clock, also where no deadline passes: for times that a command stores.
+    #[inline]
+    pub fn clock(self) -> Millis {
+        if self.now == NO_DEADLINE_PASSES {
+            now_ms()
+        } else {
+            self.now
+        }
+    }
+
     /// An access that the server makes for itself.
     pub fn by_server(now: Millis) -> Self {
         Self {
@@ -172,12 +195,15 @@ pub struct Keyspace {
     generations: DatabaseGenerations,
     views: Views,
     registry: Registry,
+    forms: collection::FormState,
     loading: loading::State,
     expiry: expiry::State,
     garbage: garbage::State,
     eviction: eviction::State,
     waiting: waiting::State,
-    libraries: libraries::State,
+    libraries: single::State,
+    place: single::State,
+    image: image::State,
     transaction: Transaction,
     gate: Gate,
     events: Events,
@@ -216,13 +242,16 @@ impl Keyspace {
             generations: DatabaseGenerations::new(&store.generations()),
             views: Views::default(),
             registry: Registry::new(opens.unwrap_or_default(), partitions),
+            forms: collection::FormState::default(),
             // A store with partitions reads each of them when a command needs it.
             loading: loading::State::new(abilities.partitioned),
             expiry: expiry::State::default(),
             garbage: garbage::State::default(),
             eviction: eviction::State::default(),
             waiting: waiting::State::default(),
-            libraries: libraries::State::default(),
+            libraries: single::State::new(single::OF_LIBRARIES),
+            place: single::State::new(single::OF_PLACE),
+            image: image::State::default(),
             transaction: Transaction::default(),
             gate: Gate::new(1),
             events: Events::default(),
@@ -248,6 +277,17 @@ impl Keyspace {
             self.memory_check().help_store()?;
         }
         Ok(())
+    }
+
+    /// What has been synced to the disk, where commits do not wait for it.
+    pub fn syncs(&self) -> Option<SyncReport> {
+        self.store.syncs()
+    }
+
+    /// Whether writes are to be refused because the pool could not be synced.
+    #[inline]
+    pub fn is_sync_failing(&self) -> bool {
+        self.store.is_sync_failing()
     }
 
     /// Tells the keyspace that the server is about to end: from now on a thread waits for space for a short time only.
@@ -301,6 +341,11 @@ impl Keyspace {
         self.partitioned
     }
 
+    /// Whether the engine keeps what is written.
+    pub fn keeps_data(&self) -> bool {
+        self.retains
+    }
+
     /// Asks the engine to defragment its pool.
     pub fn defrag(&self, start_percent: f64, amount_percent: f64) -> Result<(), KeyspaceError> {
         Ok(self.store.defrag(start_percent, amount_percent)?)
@@ -349,6 +394,24 @@ impl Keyspace {
     #[inline]
     pub fn libraries(&self) -> Libraries<'_> {
         Libraries { keyspace: self }
+    }
+
+    /// Images: all keys as they were at one moment.
+    #[inline]
+    pub fn images(&self) -> Images<'_> {
+        Images { keyspace: self }
+    }
+
+    /// The record of how far a replica has followed its master.
+    #[inline]
+    pub fn place(&self) -> Place<'_> {
+        Place { keyspace: self }
+    }
+
+    /// Other contents for all databases, which are written beside the present ones.
+    #[inline]
+    pub fn replacement(&self) -> Replacement<'_> {
+        Replacement { keyspace: self }
     }
 
     /// Clients that wait for keys: BLPOP and similar commands.

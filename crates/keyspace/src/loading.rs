@@ -12,13 +12,13 @@ use std::time::{Duration, Instant};
 use lock_order::Rank;
 use parking_lot::Mutex;
 
-use super::collection::{ELEMENTS, ElementBatch, element_batches};
+use super::collection::{Body, ELEMENTS, ElementBatch, element_batches};
 use super::garbage::Garbage;
 use super::hashing::{SHARD_BITS, SHARDS, shard_of};
 use super::index::{Found, Index, IndexKey, NewEntry};
 use super::shard::Table;
 use super::{DATABASES, Keyspace, KeyspaceError, Kind, Millis};
-use store::{LIBRARIES, Location, StoreError, now_ms};
+use store::{Location, StoreError, Visited, now_ms};
 
 /// Records that a thread collects for a shard before it locks the shard.
 const BATCH_RECORDS: usize = 256;
@@ -202,7 +202,7 @@ impl Loading<'_> {
         Ok(())
     }
 
-    /// Has `at_end` run once the [record of libraries](Keyspace::libraries) can be read and before any command is served:
+    /// Has `at_end` run once the records of [libraries](Keyspace::libraries) and of a replica's [place](Keyspace::place) can be read and before any command is served:
     /// now, if the store reads its partitions when they are needed, otherwise at the end of loading. An error of it is one
     /// of loading. Call it before [`Housekeeping`](super::Housekeeping) starts.
     pub fn at_end(
@@ -210,7 +210,9 @@ impl Loading<'_> {
         at_end: impl Fn(&Keyspace) -> Result<(), KeyspaceError> + Send + Sync + 'static,
     ) -> Result<(), KeyspaceError> {
         if self.keyspace.partitioned {
-            self.keyspace.libraries().locate()?;
+            for single in self.keyspace.singles() {
+                single.locate()?;
+            }
             return at_end(self.keyspace);
         }
         // A second one would be forgotten; the server gives one.
@@ -240,7 +242,9 @@ impl Loading<'_> {
             for shard in &self.keyspace.shards {
                 shard.write().tables.clear();
             }
-            self.keyspace.libraries().forget();
+            for single in self.keyspace.singles() {
+                single.forget();
+            }
             return Err(error);
         }
         self.claim_collections(threads)?;
@@ -323,8 +327,8 @@ impl Loading<'_> {
                 }
                 return;
             }
-            if record.generation == LIBRARIES {
-                failed = self.keyspace.libraries().met(&record).err();
+            if let Some(single) = self.keyspace.single_of(record.generation) {
+                failed = single.met(&record).err();
                 return;
             }
             let mut databases = run.generations.iter();
@@ -340,6 +344,10 @@ impl Loading<'_> {
                 return;
             };
             records_read[database] += 1;
+            if let Err(error) = self.check_compact(&record) {
+                failed = Some(error);
+                return;
+            }
             let hash = self.keyspace.hashing.hash(record.key);
             let number = shard_of(hash);
             let batch = &mut batches.keys[number];
@@ -427,6 +435,15 @@ impl Loading<'_> {
         Ok(())
     }
 
+    /// Checks the record of a compact collection. One that lies in several parts, because its key is long, is not read here.
+    fn check_compact(self, record: &Visited<'_>) -> Result<(), KeyspaceError> {
+        self.keyspace.forms.note_kind(record.kind);
+        if record.kind.is_compact() && !record.removed && !record.value.is_empty() {
+            Body::check(record.kind, record.value)?;
+        }
+        Ok(())
+    }
+
     /// Reads a partition's records into its shards, unless that was done before.
     pub(super) fn index_partition(self, partition: usize) -> Result<(), KeyspaceError> {
         if !self.keyspace.partitioned {
@@ -448,15 +465,15 @@ impl Loading<'_> {
         let mut dead = Vec::new();
         let mut misplaced = 0u64;
         let mut elements = Vec::new();
-        let mut libraries = Ok(());
+        let mut unreadable = Ok(());
         let visited = self.keyspace.store.visit(partition, &mut |record| {
             if record.generation == ELEMENTS {
                 elements.extend(self.element_of(&record));
                 return;
             }
-            if record.generation == LIBRARIES {
-                if let Err(error) = self.keyspace.libraries().met(&record) {
-                    libraries = Err(error);
+            if let Some(single) = self.keyspace.single_of(record.generation) {
+                if let Err(error) = single.met(&record) {
+                    unreadable = Err(error);
                 }
                 return;
             }
@@ -473,6 +490,10 @@ impl Loading<'_> {
                 misplaced += 1;
                 return;
             };
+            if let Err(error) = self.check_compact(&record) {
+                unreadable = Err(error);
+                return;
+            }
             self.note_anchor(&record);
             let new = NewEntry {
                 key: record.key,
@@ -485,7 +506,7 @@ impl Loading<'_> {
             let table = shard.table_for(record.generation, naming, &self.keyspace.views);
             table.index.insert(hash, new);
         });
-        if let Err(error) = visited.map_err(KeyspaceError::from).and(libraries) {
+        if let Err(error) = visited.map_err(KeyspaceError::from).and(unreadable) {
             for shard in &mut shards {
                 shard.tables.clear();
             }

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use lock_order::Rank;
 
+use super::collection::has_anchor;
 use super::hashing::shard_of;
 use super::{Access, Keyspace, KeyspaceError, Kind, Millis};
 use store::change::changed_len;
@@ -294,11 +295,11 @@ impl MemoryCheck<'_> {
         let Some(found) = found.filter(|found| !found.is_expired(now)) else {
             return Ok(0);
         };
-        if found.kind() == Kind::String {
-            return Ok(self.keyspace.store.stored_bytes(found.location)?);
-        }
-        if only_strings {
+        if only_strings && found.kind() != Kind::String {
             return Ok(0);
+        }
+        if !has_anchor(found.entry) {
+            return Ok(self.keyspace.store.stored_bytes(found.location)?);
         }
         let Some((_, collection)) = self.keyspace.collections().of(hash, generation, found)? else {
             return Ok(0);

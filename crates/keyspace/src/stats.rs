@@ -86,6 +86,11 @@ impl Keyspace {
         Ok(stats)
     }
 
+    /// How many changes of data commands have made, as Redis counts them.
+    pub fn dirty(&self) -> u64 {
+        self.shards.iter().map(|shard| shard.read().dirty).sum()
+    }
+
     /// Resets the figures that CONFIG RESETSTAT resets.
     pub fn reset_stats(&self) {
         self.expiry().reset_stats();

@@ -81,7 +81,7 @@ impl Telling<'_> {
         if let Some(watchers) = &mut shard.watchers {
             watchers.changed(db, key, exists);
         }
-        self.keyspace.events.tell_modified(db, key, access);
+        self.keyspace.events.tell_modified(db, key, access, exists);
     }
 
     /// Emits the events that follow from the write itself.

@@ -2,9 +2,12 @@
 
 mod clock;
 mod collections;
+mod compact;
 mod eviction;
 mod faults;
 mod fields;
+mod images;
+mod replacement;
 mod streams;
 mod strings;
 mod unreadable;

@@ -14,6 +14,7 @@
 //! `Writing::index`, `Telling::modified_by` and `Telling::written`.
 
 mod collections;
+mod compact;
 mod locked;
 mod new_collection;
 mod one;
@@ -37,7 +38,9 @@ use super::hashing::shard_of;
 use super::index::Located;
 use super::shard::{IndexPut, Shard};
 use super::telling::{Before, Telling};
-use super::{Access, EventClass, Keyspace, KeyspaceError, Kind, Millis, RecordKind, memory_check};
+use super::{
+    Access, EventClass, Followed, Keyspace, KeyspaceError, Kind, Millis, RecordKind, memory_check,
+};
 use store::{Change, Location, RecordKey, Write};
 
 /// What a call writes to the record of a key.
@@ -107,6 +110,9 @@ impl Keyspace {
         self.expiry().on_access(db, key, access.now)?;
         let (mut shard, locked) = self.locking().lock_key(db, key, access)?;
         let mut key = KeyUpdate::new(self, &mut shard, locked, access)?;
+        if self.events.is_followed() {
+            key.tell_expired();
+        }
         let result = f(&mut key);
         key.add_dirty();
         result
@@ -130,6 +136,9 @@ impl Keyspace {
             let (shards, keys) = self.locking().lock_keys(keys, access)?;
             Update::new(self, shards, keys, access)?
         };
+        if self.events.is_followed() {
+            update.tell_expired();
+        }
         update.open_collections()?;
         memory_check::take_refused_bytes();
         let result = f(&mut update).inspect_err(|_| {
@@ -240,6 +249,7 @@ impl Writing<'_> {
             }
         };
         self.keyspace.retains.then(|| {
+            self.keyspace.forms.note_kind(kind);
             let put = IndexPut {
                 hash,
                 key,
@@ -286,6 +296,10 @@ impl KeyUpdate<'_> {
             db,
             generation,
         } = locked;
+        if keyspace.images().is_taken() {
+            let images = keyspace.images();
+            images.keep(generation, hash, key, self.found());
+        }
         let current = Current::of(self.stored, self.access);
         // If the change removes an anchor, its collection goes too.
         let unanchored = match (self.found(), change) {
@@ -313,6 +327,10 @@ impl KeyUpdate<'_> {
         keyspace
             .telling()
             .modified_by(self.shard, locked, change, current.was, self.access);
+        if !change.modifies() {
+            // No client learns of it, but the value may be another one.
+            keyspace.events.tell_followed(Followed::Changed(db, key));
+        }
         keyspace
             .telling()
             .written(db, key, current.was, change.leaves_key());
@@ -332,10 +350,13 @@ impl<'a> Update<'a> {
                 .telling()
                 .modified(self.keys.shard_mut(i), db, key, access, exists);
         }
-        if self.only_changes_elements() {
+        if self.keys.keyspace.images().is_taken() {
+            self.keep_for_image();
+        }
+        if self.only_changes_elements()? {
             return self.apply_to_elements();
         }
-        self.stage_anchors();
+        self.stage_anchors()?;
         let mut changes = self.last_staged();
         // An absent key need not be removed.
         changes.retain(|&mut (i, staged)| {
@@ -351,6 +372,26 @@ impl<'a> Update<'a> {
         self.tell(written);
         self.apply_elements(element_locations);
         Ok(())
+    }
+
+    /// Keeps for the image that is being taken what the call is about to change.
+    #[cold]
+    fn keep_for_image(&self) {
+        let staged = self.staged.iter().map(|&(i, _)| i);
+        let edited = self.edits.iter().map(|&(i, _)| i);
+        for i in staged.chain(edited) {
+            let LockedKey {
+                key,
+                hash,
+                generation,
+                ..
+            } = self.keys[i];
+            let live = self.info(i).zip(self.view(i));
+            self.keys
+                .keyspace
+                .images()
+                .keep_viewed(generation, hash, key, live);
+        }
     }
 
     /// Step 3: writes the records of keys, then those of elements, in one step. Returns their locations.
@@ -405,6 +446,10 @@ impl<'a> Update<'a> {
                 keyspace
                     .telling()
                     .modified_by(shard, locked, change, was, access);
+            } else {
+                keyspace
+                    .events
+                    .tell_followed(Followed::Changed(locked.db, locked.key));
             }
             if !self.notices.is_empty() {
                 let name = (locked.generation, locked.key);
@@ -425,8 +470,12 @@ impl<'a> Update<'a> {
             keyspace
                 .telling()
                 .modified_by(shard, locked, KeyWrite::Nothing, Before::Live, access);
-        } else if wakes && let Some(queues) = &mut shard.queues {
-            keyspace.waiting().key_filled(queues, locked.db, locked.key);
+        } else {
+            if wakes && let Some(queues) = &mut shard.queues {
+                keyspace.waiting().key_filled(queues, locked.db, locked.key);
+            }
+            let change = Followed::Changed(locked.db, locked.key);
+            keyspace.events.tell_followed(change);
         }
         if !self.notices.is_empty() {
             let name = (locked.generation, locked.key);

@@ -24,8 +24,12 @@ pub enum Rank {
     Compaction,
     /// The shards, by number.
     Shard,
+    /// What commands keep for an image.
+    Image,
     /// Where the record of libraries of functions lies.
     Libraries,
+    /// Where the record of a replica's place lies.
+    Place,
     /// The next generation of a database.
     Generations,
     /// The generations that a transaction has set.
@@ -54,6 +58,10 @@ pub enum Rank {
     FrontCommit,
     /// The commit lock of the compaction's log.
     CompactionCommit,
+    /// The turn to sync the pool to the disk.
+    SyncTurn,
+    /// A commit, or the moment of a sync between two commits.
+    SyncStep,
     /// The generations that a commit sets.
     CommitGenerations,
     /// What a log has staged.

@@ -5,6 +5,7 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::FileTypeExt;
 use std::ptr::{self, NonNull};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -15,6 +16,7 @@ use super::comparator;
 use super::config::{Config, Kept};
 use super::engines::{Discipline, Engine};
 use super::error::{Error, Status};
+use super::persist::Persist;
 use super::pool::POOL_BYTES_MIN;
 use super::reentry::{Call, NOTHING, Place, READS, WALKS};
 
@@ -344,6 +346,17 @@ impl Database {
     /// Where the pool of a partition is mapped.
     pub(super) fn mapped(&self) -> Option<std::ops::Range<usize>> {
         self.kept.slot.as_ref().map(super::pool::Slot::mapped)
+    }
+
+    /// How stores into this database's pool become durable; `start` is an address in the pool.
+    pub(super) fn persist(&self, start: *const u8) -> Option<Arc<Persist>> {
+        if let Some(slot) = &self.kept.slot {
+            return Some(slot.persist());
+        }
+        // SAFETY: the call takes any address, and answers null to one of no open pool.
+        let pop = unsafe { sys::pmemobj_pool_by_ptr(start.cast()) };
+        let path = self.kept.path.as_deref();
+        NonNull::new(pop).map(|pop| Arc::new(Persist::new(pop, path)))
     }
 
     pub(super) fn raw(&self) -> *mut sys::pmemkv_db {

@@ -87,6 +87,9 @@ pub enum Error {
         /// The library's message.
         message: String,
     },
+    /// The operating system could not write the pool's pages.
+    #[error("the pool could not be written: {0}")]
+    Io(String),
     /// The config document is not JSON.
     #[error("engine config is not valid JSON: {0}")]
     Json(String),

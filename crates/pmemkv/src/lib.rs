@@ -60,6 +60,7 @@ pub mod engines;
 mod error;
 mod json;
 mod overwrite;
+mod persist;
 mod pool;
 mod prefetch;
 mod probe;
@@ -75,10 +76,10 @@ pub use database::Database;
 pub use engines::Engine;
 pub use error::{Error, Status};
 pub use pool::{
-    Allocated, Arenas, CELLS, FORMAT_VERSION, Occupied, PARTITIONS_MAX, Pool, PoolError,
-    PoolHeader, PoolStats, Unfinished, WORDS, is_device,
+    Allocated, Arenas, CELLS, FORMAT_VERSION, FORMAT_WITH_EXTENTS, Occupied, PARTITIONS_MAX, Point,
+    Pool, PoolError, PoolHeader, PoolStats, Unfinished, WORDS, is_device,
 };
 pub use prefetch::prefetch;
 pub use probe::{examine, probe, probe_within, rehearse};
 pub use ranges::Range;
-pub use segments::{SEGMENT_HEADER_BYTES, Segments};
+pub use segments::{SEGMENT_ENTRY_BYTES, SEGMENT_HEADER_BYTES, Segments};

@@ -6,32 +6,55 @@
 //! database and does none of the three, so it asks for each value's address once, and from then on reads without a
 //! call.
 //!
-//! A segment begins with [`SEGMENT_HEADER_BYTES`] that each append rewrites. Appended bytes do not change until
-//! [`reset`](Segments::reset), which waits for all readers.
+//! A segment begins with [`SEGMENT_HEADER_BYTES`]. They have room for two entries, of which each append writes the one that
+//! it did not write last. Appended bytes do not change until [`reset`](Segments::reset) or [`end`](Segments::end), which
+//! wait for all readers.
+//!
+//! Appends go to the kept address too, beside the engine: its write iterator copies what it overwrites to an undo log, and
+//! takes some eight barriers. The bytes behind the readable ones need no undo, since nothing reads them. One barrier then makes
+//! bytes and entry durable, so after a loss of power the entry may be there without all of the bytes: the caller's entries
+//! say where an append began, and its bytes tell whether they are whole.
+
+mod append;
+mod extent;
+mod ledger;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::ffi::{c_char, c_void};
 use std::ptr;
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 
+use nix::libc;
 use parking_lot::Mutex;
 use pmemkv_sys as sys;
+
+use extent::Home;
+use ledger::Ledger;
 
 use super::callback::slice;
 use super::database::{Access, Database};
 use super::error::{Error, Status};
+use super::persist::{PAGE_BYTES, Persist};
 use super::prefetch::prefetch;
 use super::readers::{Readers, Reading};
 
 /// Bytes of a segment's header, at its start.
 pub const SEGMENT_HEADER_BYTES: usize = 64;
 
+/// Bytes of an entry in a segment's header.
+pub const SEGMENT_ENTRY_BYTES: usize = 24;
+
 /// How many bytes a processor fetches at a time.
 const CACHE_LINE_BYTES: usize = 64;
 
 /// How many lines a prefetch asks for. The processor itself fetches the next ones when the reading goes on.
 const PREFETCHED_LINES: usize = 4;
+
+/// An entry.
+pub type Entry = [u8; SEGMENT_ENTRY_BYTES];
 
 /// A header.
 pub type Header = [u8; SEGMENT_HEADER_BYTES];
@@ -43,8 +66,11 @@ pub struct Segments {
     made: Mutex<Made>,
     readers: Readers,
     segment_bytes: usize,
+    ledger: OnceLock<Ledger>,
     /// Whether the engine's data outlive the process. Such an engine has write iterators.
     durable: bool,
+    /// Known with the first segment, where the engine's data outlive the process.
+    persist: OnceLock<Arc<Persist>>,
     database: Database,
     /// Lets tests make the engine fail.
     #[cfg(any(test, feature = "testing"))]
@@ -89,10 +115,11 @@ struct Made {
 struct Segment {
     /// The address of its first byte, valid as long as the database is open.
     start: Place,
+    home: Home,
     /// Its first `readable` bytes after the header do not change.
     readable: AtomicUsize,
-    /// The thread that writes to the segment holds it.
-    writer: Mutex<()>,
+    /// The thread that writes to the segment holds it, and learns which entry is next.
+    writer: Mutex<usize>,
 }
 
 /// Reads segments. No segment is emptied while it lives.
@@ -157,7 +184,9 @@ impl Segments {
             made: Mutex::default(),
             readers: Readers::new(),
             segment_bytes,
+            ledger: OnceLock::new(),
             durable,
+            persist: OnceLock::new(),
             database,
             #[cfg(any(test, feature = "testing"))]
             appends_left: AppendsLeft::default(),
@@ -176,9 +205,7 @@ impl Segments {
                         )));
                     };
                     segments.put(number, &header(number))?;
-                    continue;
                 }
-                made.count += 1;
             }
         }
         Ok(segments)
@@ -208,7 +235,6 @@ impl Segments {
         if !self.find(&mut made)? {
             return Err(Error::Unknown("a new segment is not there".to_owned()));
         }
-        made.count += 1;
         Ok(number)
     }
 
@@ -233,7 +259,7 @@ impl Segments {
         let header = self.header(number)?;
         let segment = self.segment(number)?;
         let _writer = segment.writer.lock();
-        self.write(number, segment, &[(0, &header)])
+        self.write(number, segment, &header)
     }
 
     /// How many bytes after the header can be read.
@@ -262,42 +288,22 @@ impl Segments {
         Ok(())
     }
 
-    /// Appends to the readable bytes and replaces the header, in one step. On return it is durable, if the engine is.
-    ///
-    /// # Errors
-    /// [`Error::InvalidArgument`] if the bytes do not fit the segment, and any error of the engine. Nothing has changed
-    /// then.
-    pub fn append(&self, number: u32, bytes: &[u8], header: &Header) -> Result<(), Error> {
-        #[cfg(any(test, feature = "testing"))]
-        self.appends_left.take()?;
+    /// Empties a segment and gives it a new header, whose first entry counts. On return it is durable, if the engine is. Waits
+    /// for the readers of all segments, so a closure that reads must not call it.
+    pub fn reset(&self, number: u32, header: &Header) -> Result<(), Error> {
         let segment = self.segment(number)?;
-        let _writer = segment.writer.lock();
-        let readable = segment.readable.load(Ordering::Relaxed);
-        let start = SEGMENT_HEADER_BYTES + readable;
-        if bytes.len() > self.segment_bytes - start {
-            return Err(Error::InvalidArgument(format!(
-                "{} bytes at {start} reach beyond segment {number}",
-                bytes.len()
-            )));
-        }
-        self.write(number, segment, &[(start, bytes), (0, header)])?;
-        segment
-            .readable
-            .store(readable + bytes.len(), Ordering::Release);
+        let mut next = segment.writer.lock();
+        self.write(number, segment, header)?;
+        *next = 1;
+        self.empty(segment);
         Ok(())
     }
 
-    /// Empties a segment and gives it a new header. On return it is durable, if the engine is. Waits for the readers of
-    /// all segments, so a closure that reads must not call it.
-    pub fn reset(&self, number: u32, header: &Header) -> Result<(), Error> {
-        let segment = self.segment(number)?;
-        let _writer = segment.writer.lock();
-        self.write(number, segment, &[(0, header)])?;
+    fn empty(&self, segment: &Segment) {
         // From here on no reader begins to read this segment. The next append may overwrite the bytes only after the
         // present readers have ended.
         segment.readable.store(0, Ordering::SeqCst);
         self.readers.wait();
-        Ok(())
     }
 
     /// Lends `length` bytes of a segment from `offset` after its header on; `None` where not all of them can be read.
@@ -333,6 +339,26 @@ impl Segments {
         }
     }
 
+    /// Has the system map all pages of a segment for writing, so that the first writes do not wait for it. Where the
+    /// kernel cannot (before Linux 5.14), nothing happens.
+    pub fn populate(&self, number: u32) {
+        let Ok(segment) = self.segment(number) else {
+            return;
+        };
+        let first = (segment.start.0 as usize).next_multiple_of(PAGE_BYTES);
+        let end = (segment.start.0 as usize + self.segment_bytes) / PAGE_BYTES * PAGE_BYTES;
+        let start = segment
+            .start
+            .0
+            .wrapping_add(first - segment.start.0 as usize);
+        let bytes = end.saturating_sub(first);
+        // SAFETY: the pages lie within the value, which is mapped as long as the database is open; the call changes no
+        // byte of them.
+        let failed = unsafe { libc::madvise(start.cast(), bytes, libc::MADV_POPULATE_WRITE) };
+        // The writes then map them one by one.
+        let _ = failed;
+    }
+
     /// The same of a few bytes, in no more lines than these touch: a processor waits where too many are under way.
     #[inline]
     pub fn prefetch_few(&self, number: u32, offset: usize, length: usize) {
@@ -353,61 +379,44 @@ impl Segments {
             .ok_or_else(|| Error::InvalidArgument(format!("there is no segment {number}")))
     }
 
-    /// Writes ranges of a segment that no thread reads.
-    fn write(
-        &self,
-        number: u32,
-        segment: &Segment,
-        ranges: &[(usize, &[u8])],
-    ) -> Result<(), Error> {
+    /// Writes a whole header in one step.
+    fn write(&self, number: u32, segment: &Segment, header: &Header) -> Result<(), Error> {
         if self.durable {
-            if !self.database.write_ranges(&number.to_be_bytes(), ranges)? {
+            let home = segment.home;
+            if !self.database.write_range(home.key(), home.offset, header)? {
                 return Err(Error::Unknown(format!("segment {number} is gone")));
             }
             return Ok(());
         }
         // vcmap has no write iterators. Its values are plain memory that only this process sees: a plain copy will do.
-        for &(start, bytes) in ranges {
-            let place = segment.start.0.wrapping_add(start);
-            // SAFETY: the caller has checked the range and holds `writer`; the range is the header or lies beyond
-            // `readable`, so no thread reads it; `bytes` is not part of a segment's unreadable rest.
-            unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), place, bytes.len()) };
-        }
+        // SAFETY: the segment is longer than its header, which no thread reads; the caller holds `writer`.
+        unsafe { ptr::copy_nonoverlapping(header.as_ptr(), segment.start.0, header.len()) };
         Ok(())
     }
 
-    /// Asks the engine where the next segment lies; `false` where it doesn't exist.
+    /// Asks the engine where the next segment lies, or the next ones; `false` where there is none.
     fn find(&self, made: &mut Made) -> Result<bool, Error> {
         let number = made.count;
-        let mut found = Found {
-            start: ptr::null_mut(),
-            bytes: 0,
+        let home = Home::own(number);
+        let Some(found) = Found::of(&self.database, home.key())? else {
+            return self.find_extent(made);
         };
-        let key = number.to_be_bytes();
-        let _running = self.database.enter(Access::Read)?;
-        // SAFETY: the database is open and held; the callback is the one for a `Found`, which outlives the call.
-        let status = unsafe {
-            sys::pmemkv_get(
-                self.database.raw(),
-                key.as_ptr().cast(),
-                key.len(),
-                Some(Found::note),
-                (&raw mut found).cast(),
-            )
-        };
-        match Status::from_raw(status) {
-            Status::NotFound => return Ok(false),
-            status => status.into_result()?,
-        }
-        let refused = |why: String| Err(Error::InvalidArgument(format!("segment {number} {why}")));
         if found.bytes != self.segment_bytes || found.start.is_null() {
-            return refused(format!(
-                "has {} bytes, not {}",
+            return Err(Error::InvalidArgument(format!(
+                "segment {number} has {} bytes, not {}",
                 found.bytes, self.segment_bytes
-            ));
+            )));
         }
+        self.enter_found(made, found.start, home)?;
+        Ok(true)
+    }
+
+    /// Takes up the next segment, which was found there.
+    fn enter_found(&self, made: &mut Made, place: *mut u8, home: Home) -> Result<(), Error> {
+        let number = made.count;
+        let refused = |why: String| Err(Error::InvalidArgument(format!("segment {number} {why}")));
         // What the engine says follows from bytes of the pool, which may be damaged.
-        let start = found.start as usize;
+        let start = place as usize;
         let end = start.saturating_add(self.segment_bytes);
         if let Some(pool) = self.database.mapped()
             && (start < pool.start || end > pool.end)
@@ -420,15 +429,29 @@ impl Segments {
         {
             return refused(format!("lies where segment {other_number} is"));
         }
+        if self.durable {
+            // The words of an entry are stored whole.
+            if !start.is_multiple_of(align_of::<AtomicU64>()) {
+                return refused("lies at an odd place".to_owned());
+            }
+            if self.persist.get().is_none() {
+                let Some(persist) = self.database.persist(place) else {
+                    return refused("lies in no pool".to_owned());
+                };
+                let _ = self.persist.set(persist);
+            }
+        }
         let segment = Segment {
-            start: Place(found.start),
+            start: Place(place),
+            home,
             readable: AtomicUsize::new(0),
-            writer: Mutex::new(()),
+            writer: Mutex::new(1),
         };
         made.starts.insert(start, number);
         // The caller holds `made`: the slot is empty.
         let _ = self.slots[number as usize].set(segment);
-        Ok(true)
+        made.count += 1;
+        Ok(())
     }
 }
 
@@ -439,133 +462,33 @@ struct Found {
 }
 
 impl Found {
+    /// Asks the engine for a value; `None` where there is none.
+    fn of(database: &Database, key: &[u8]) -> Result<Option<Self>, Error> {
+        let mut found = Self {
+            start: ptr::null_mut(),
+            bytes: 0,
+        };
+        let _running = database.enter(Access::Read)?;
+        // SAFETY: the database is open and held; the callback is the one for a `Found`, which outlives the call.
+        let status = unsafe {
+            sys::pmemkv_get(
+                database.raw(),
+                key.as_ptr().cast(),
+                key.len(),
+                Some(Self::note),
+                (&raw mut found).cast(),
+            )
+        };
+        match Status::from_raw(status) {
+            Status::NotFound => Ok(None),
+            status => status.into_result().map(|()| Some(found)),
+        }
+    }
+
     unsafe extern "C" fn note(value: *const c_char, value_bytes: usize, arg: *mut c_void) {
         // SAFETY: `arg` is the `Found` whose owner is waiting inside pmemkv_get on this thread.
         let found = unsafe { &mut *arg.cast::<Self>() };
         found.start = value.cast_mut().cast();
         found.bytes = value_bytes;
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-    use std::sync::atomic::AtomicBool;
-
-    use super::super::{Config, Error};
-    use super::*;
-
-    const BYTES: usize = 4096;
-
-    fn open(engine: &str, directory: &std::path::Path, create: bool) -> Result<Segments, Error> {
-        let mut config = Config::new()?;
-        if engine == "cmap" {
-            config.put_path(directory.join("segments.pool"))?;
-        } else {
-            config.put_path(directory)?;
-        }
-        config.put_size(64 << 20)?;
-        if create && engine == "cmap" {
-            config.put_force_create(true)?;
-        }
-        Segments::open(Database::open(engine, config)?, BYTES, 0, 8, None)
-    }
-
-    fn text(segments: &Segments, number: u32, offset: usize, length: usize) -> Option<Vec<u8>> {
-        segments.read(number, offset, length, <[u8]>::to_vec)
-    }
-
-    #[test]
-    fn appends_are_read_where_they_lie() -> Result<(), Error> {
-        for engine in ["cmap", "vcmap"] {
-            let directory = tempfile::tempdir().expect("a directory");
-            let segments = open(engine, directory.path(), true)?;
-            assert_eq!(segments.count(), 0);
-            assert_eq!((segments.add(&[0; 64])?, segments.add(&[0; 64])?), (0, 1));
-            assert_eq!(text(&segments, 0, 0, 1), None);
-            segments.append(0, b"hello ", &[1; 64])?;
-            segments.append(0, b"world", &[2; 64])?;
-            assert_eq!(
-                text(&segments, 0, 0, 11).as_deref(),
-                Some(&b"hello world"[..])
-            );
-            assert_eq!(text(&segments, 0, 6, 5).as_deref(), Some(&b"world"[..]));
-            assert_eq!(text(&segments, 0, 6, 6), None);
-            assert_eq!(text(&segments, 0, usize::MAX, 2), None);
-            assert_eq!(text(&segments, 1, 0, 1), None);
-            assert_eq!(text(&segments, 7, 0, 0), None);
-            assert_eq!(segments.header(0)?, [2; 64]);
-            let rest = vec![7; BYTES - SEGMENT_HEADER_BYTES - 11];
-            segments.append(0, &rest, &[3; 64])?;
-            assert!(segments.append(0, b"x", &[4; 64]).is_err());
-            segments.reset(0, &[0; 64])?;
-            assert_eq!(text(&segments, 0, 0, 1), None);
-            segments.append(0, b"again", &[5; 64])?;
-            assert_eq!(text(&segments, 0, 0, 5).as_deref(), Some(&b"again"[..]));
-        }
-        Ok(())
-    }
-
-    #[test]
-    fn are_found_again() -> Result<(), Error> {
-        let directory = tempfile::tempdir().expect("a directory");
-        let segments = open("cmap", directory.path(), true)?;
-        segments.add(&[0; 64])?;
-        segments.append(0, b"kept", &[9; 64])?;
-        drop(segments);
-        let segments = open("cmap", directory.path(), false)?;
-        assert_eq!((segments.count(), segments.header(0)?), (1, [9; 64]));
-        assert_eq!(text(&segments, 0, 0, 4), None);
-        segments.set_readable(0, 4)?;
-        assert_eq!(text(&segments, 0, 0, 4).as_deref(), Some(&b"kept"[..]));
-        assert!(segments.set_readable(0, 3).is_err());
-        assert!(segments.set_readable(0, BYTES).is_err());
-        Ok(())
-    }
-
-    #[test]
-    fn has_a_limit_and_says_what_it_cannot_use() -> Result<(), Error> {
-        let directory = tempfile::tempdir().expect("a directory");
-        let segments = open("vcmap", directory.path(), true)?;
-        for _ in 0..8 {
-            segments.add(&[0; 64])?;
-        }
-        assert!(matches!(segments.add(&[0; 64]), Err(Error::OutOfMemory(_))));
-        assert!(matches!(
-            open("vsmap", directory.path(), true),
-            Err(Error::NotSupported(_))
-        ));
-        Ok(())
-    }
-
-    /// A reader that began before a reset never sees bytes from after it.
-    #[test]
-    fn readers_beside_resets_see_whole_lives() -> Result<(), Error> {
-        let directory = tempfile::tempdir().expect("a directory");
-        let segments = Arc::new(open("vcmap", directory.path(), true)?);
-        segments.add(&[0; 64])?;
-        let stop = Arc::new(AtomicBool::new(false));
-        let reader = std::thread::spawn({
-            let (segments, stop) = (Arc::clone(&segments), Arc::clone(&stop));
-            move || {
-                let mut met = 0;
-                while !stop.load(Ordering::Relaxed) {
-                    let same = segments.read(0, 0, 1000, |bytes| {
-                        bytes.iter().all(|byte| *byte == bytes[0])
-                    });
-                    assert_ne!(same, Some(false));
-                    met += usize::from(same.is_some());
-                }
-                met
-            }
-        });
-        for life in 0..2_000u32 {
-            let byte = life.to_le_bytes()[0];
-            segments.append(0, &[byte; 1000], &[0; 64])?;
-            segments.reset(0, &[0; 64])?;
-        }
-        stop.store(true, Ordering::Relaxed);
-        reader.join().expect("the reader saw nothing torn");
-        Ok(())
     }
 }

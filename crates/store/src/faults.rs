@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::{
     Abilities, Fill, Generations, Gone, Location, OnName, OnPiece, OnRecord, OnValue, RecordKey,
-    Relocate, Store, StoreError, Upkeep, Usage, Visited, Worked, Write,
+    Relocate, Store, StoreError, SyncReport, Upkeep, Usage, Visited, Worked, Write,
 };
 use crate::model::{Millis, Range};
 
@@ -75,6 +75,10 @@ impl Store for Arc<Faults> {
         f: OnValue<'_>,
     ) -> Result<bool, StoreError> {
         self.inner.read(record, location, f)
+    }
+
+    fn locate(&self, record: RecordKey<'_>) -> Result<Option<Location>, StoreError> {
+        self.inner.locate(record)
     }
 
     fn read_named(
@@ -206,8 +210,12 @@ impl Store for Arc<Faults> {
         self.inner.stored_bytes(location)
     }
 
-    fn wait_for_work(&self, time: Duration) {
-        self.inner.wait_for_work(time);
+    fn work_when_idle(&self) -> bool {
+        self.inner.work_when_idle()
+    }
+
+    fn wait_for_work(&self, time: Duration) -> bool {
+        self.inner.wait_for_work(time)
     }
 
     fn end_wait(&self) {
@@ -249,6 +257,26 @@ impl Store for Arc<Faults> {
 
     fn defrag(&self, start: f64, amount: f64) -> Result<(), StoreError> {
         self.inner.defrag(start, amount)
+    }
+
+    fn syncs(&self) -> Option<SyncReport> {
+        self.inner.syncs()
+    }
+
+    fn is_sync_failing(&self) -> bool {
+        self.inner.is_sync_failing()
+    }
+
+    fn sync(&self) -> Result<(), StoreError> {
+        self.inner.sync()
+    }
+
+    fn wait_to_sync(&self, time: Duration) {
+        self.inner.wait_to_sync(time);
+    }
+
+    fn end_wait_to_sync(&self) {
+        self.inner.end_wait_to_sync();
     }
 
     fn close(&self) -> Result<(), StoreError> {

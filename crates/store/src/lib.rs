@@ -24,9 +24,10 @@ pub mod packed;
 pub mod pairs;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
+mod usage;
 
 use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 pub use backup::{BackupError, BackupJob, remove_unfinished_backups};
@@ -34,10 +35,11 @@ pub use change::Change;
 pub use error::StoreError;
 pub use model::{DATABASES, Kind, Millis, Name, Range, RecordKind, StringForm, Value, now_ms};
 pub use open::{
-    Examined, LayoutChoice, OpenError, Options, examine, open, rehearse, rehearse_anyway,
+    Examined, LayoutChoice, OpenError, Options, examine, may_sync, open, rehearse, rehearse_anyway,
 };
 /// Has memory fetched into the processor's cache.
 pub use pmemkv::prefetch;
+pub use usage::{Fill, SyncReport, Usage};
 
 /// Where a layout keeps a record. Only the layout that made it can read it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -45,6 +47,9 @@ pub struct Location(pub u64);
 
 /// The generation of the one record that holds all libraries of functions. No database ever has it.
 pub const LIBRARIES: u32 = u32::MAX - 2;
+
+/// The generation of the one record that says how far a replica has followed its master. No database ever has it.
+pub const PLACE: u32 = u32::MAX - 4;
 
 /// Stands for a record's name where the location alone is enough to read the record.
 const NAMELESS: RecordKey<'_> = RecordKey {
@@ -188,15 +193,6 @@ pub trait Relocate {
     fn awaits_removal(&self, generation: u32) -> bool;
 }
 
-/// How full a store is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Fill {
-    /// Bytes that the records in use take: removing all of them would free as many.
-    pub bytes: u64,
-    /// Whether upkeep is behind: the next writes may find no room although the records leave enough.
-    pub is_short: bool,
-}
-
 /// The generations of the databases, kept with the data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Generations {
@@ -233,27 +229,6 @@ pub struct Abilities {
     /// visit a partition when it first needs it. Otherwise the keyspace must visit all parts before it reads or writes
     /// anything: any of them may hold a key, and more than once.
     pub partitioned: bool,
-}
-
-/// How much space a store takes.
-#[derive(Clone, Debug, Default)]
-pub struct Usage {
-    /// The engine's name.
-    pub engine: String,
-    /// The layout's name.
-    pub layout: &'static str,
-    /// The pool's file, if there is one.
-    pub pool_path: Option<PathBuf>,
-    /// The pool's size.
-    pub pool_bytes: u64,
-    /// The allocated part of it; 0 if the engine cannot tell.
-    pub allocated_bytes: u64,
-    /// How often the pool was opened since it was made, if known.
-    pub opens: Option<u64>,
-    /// The most bytes of records that it can hold, as [`Fill`] counts them.
-    pub stored_bytes_max: u64,
-    /// The layout's own figures, under the names that INFO shows.
-    pub details: Vec<(&'static str, u64)>,
 }
 
 /// Called with a record's value.
@@ -489,9 +464,15 @@ pub trait Store: Send + Sync {
         Ok(0)
     }
 
-    /// Waits until there may be something to do, for at most `time`.
-    fn wait_for_work(&self, time: Duration) {
+    /// Does one piece of work, of about a millisecond, that makes later writes cheaper. Returns whether it did something.
+    fn work_when_idle(&self) -> bool {
+        false
+    }
+
+    /// Waits until there may be something to do, for at most `time`. Returns whether there may be.
+    fn wait_for_work(&self, time: Duration) -> bool {
         std::thread::park_timeout(time);
+        false
     }
 
     /// Ends a [wait](Self::wait_for_work) of a thread that is not parked.
@@ -543,6 +524,27 @@ pub trait Store: Send + Sync {
 
     /// Asks the engine to defragment `amount` percent of its pool, from `start` percent on.
     fn defrag(&self, start: f64, amount: f64) -> Result<(), StoreError>;
+
+    /// What has been synced to the disk, where commits do not wait for it.
+    fn syncs(&self) -> Option<SyncReport> {
+        None
+    }
+
+    /// Whether the last [sync](Self::sync) has failed, so that writes are to be refused.
+    fn is_sync_failing(&self) -> bool {
+        false
+    }
+
+    /// Makes durable on the disk what was committed before the call, where commits do not wait for it.
+    fn sync(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    /// Waits until a [sync](Self::sync) is asked for, for at most `time`.
+    fn wait_to_sync(&self, _time: Duration) {}
+
+    /// Ends such a wait.
+    fn end_wait_to_sync(&self) {}
 
     /// Notes in the pool that it was closed in order. Called once, after the last write.
     fn close(&self) -> Result<(), StoreError>;

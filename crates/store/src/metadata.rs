@@ -8,7 +8,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::{Generations, StoreError, Usage};
 use crate::model::DATABASES;
-use pmemkv::{Pool, PoolError};
+use pmemkv::{Pool, PoolError, WORDS};
 
 /// The pool's word that is 1 while a process has the pool open, and 0 after an orderly end.
 const WORD_OPEN: usize = 0;
@@ -139,6 +139,14 @@ pub fn was_closed(pool: &Pool) -> bool {
 /// Marks the pool as open.
 pub fn mark_open(pool: &Pool) {
     pool.set_word(WORD_OPEN, 1);
+}
+
+/// The pool's words as they are after [`mark_open`] and [`count_open`].
+pub fn words_when_open(pool: &Pool) -> Vec<u64> {
+    let mut words = pool.words(0, WORDS);
+    words[WORD_OPEN] = 1;
+    words[WORD_OPENS] = words[WORD_OPENS].saturating_add(1);
+    words
 }
 
 /// Counts an open of the pool.

@@ -27,6 +27,8 @@ pub struct Options {
     pub layout: LayoutChoice,
     /// Whether to keep the readable part of damaged data instead of refusing the pool.
     pub repair: bool,
+    /// Whether commits leave the disk to a sync each second (layout packed).
+    pub every_second: bool,
 }
 
 /// Which layout of records is wanted.
@@ -145,6 +147,29 @@ pub(super) enum Opened {
     Packed(packed::Packed),
 }
 
+/// Whether the store that these options open, or create, can be synced each second.
+pub fn may_sync(engine: Engine, options: &Options) -> bool {
+    let layout = match (Pool::read_header(&options.pool_path), options.layout) {
+        (Ok(header), LayoutChoice::Auto) => header.layout,
+        _ => new_layout(engine, options).map_or_else(|_| String::new(), str::to_owned),
+    };
+    engine.persistent && layout == packed::LAYOUT
+}
+
+/// The layout of a new pool.
+fn new_layout(engine: Engine, options: &Options) -> Result<&'static str, OpenError> {
+    let can_pack = packed::ENGINES.contains(&engine.name);
+    let small = options.pool_size_bytes < packed::POOL_BYTES_MIN;
+    Ok(match options.layout {
+        LayoutChoice::Pairs => pairs::LAYOUT,
+        LayoutChoice::Auto if !can_pack || small => pairs::LAYOUT,
+        LayoutChoice::Packed if !can_pack => {
+            return Err(OpenError::NoPackedLayout(engine.name.to_owned()));
+        }
+        LayoutChoice::Packed | LayoutChoice::Auto => packed::LAYOUT,
+    })
+}
+
 /// Opens the store, or creates it if there is none. `options` come from [`Options::resolve`].
 pub fn open(engine: Engine, options: &Options) -> Result<Box<dyn Store>, OpenError> {
     Ok(match open_layout(engine, options)? {
@@ -155,16 +180,7 @@ pub fn open(engine: Engine, options: &Options) -> Result<Box<dyn Store>, OpenErr
 
 /// [`open`], with the type of the layout.
 pub(super) fn open_layout(engine: Engine, options: &Options) -> Result<Opened, OpenError> {
-    let can_pack = packed::ENGINES.contains(&engine.name);
-    let small = options.pool_size_bytes < packed::POOL_BYTES_MIN;
-    let new_layout = match options.layout {
-        LayoutChoice::Pairs => pairs::LAYOUT,
-        LayoutChoice::Auto if !can_pack || small => pairs::LAYOUT,
-        LayoutChoice::Packed if !can_pack => {
-            return Err(OpenError::NoPackedLayout(engine.name.to_owned()));
-        }
-        LayoutChoice::Packed | LayoutChoice::Auto => packed::LAYOUT,
-    };
+    let new_layout = new_layout(engine, options)?;
     if !engine.persistent {
         let (database, directory) = open_volatile(engine, options)?;
         let metadata = metadata::Metadata::process(directory, options.pool_size_bytes);
@@ -207,16 +223,23 @@ pub(super) fn open_layout(engine: Engine, options: &Options) -> Result<Opened, O
         metadata::check(&pool)?;
         pool
     };
-    let opened = open_in(engine, pool.clone(), options.repair)?;
+    let opened = open_in(engine, pool.clone(), options.repair, options.every_second)?;
     pool.trust();
     Ok(opened)
 }
 
 /// Opens the layout in a pool that is open.
-fn open_in(engine: Engine, pool: Pool, repair: bool) -> Result<Opened, OpenError> {
+fn open_in(
+    engine: Engine,
+    pool: Pool,
+    repair: bool,
+    every_second: bool,
+) -> Result<Opened, OpenError> {
     match pool.header().layout.as_str() {
         pairs::LAYOUT => Ok(Opened::Pairs(pairs::open_pool(engine, pool)?)),
-        packed::LAYOUT => packed::open_pool(engine, pool, repair).map(Opened::Packed),
+        packed::LAYOUT => {
+            packed::open_pool(engine, &pool, repair, every_second).map(Opened::Packed)
+        }
         other => Err(OpenError::Store {
             path: pool.path().to_owned(),
             source: StoreError::Damaged(format!("this version knows no layout '{other}'")),
@@ -263,7 +286,7 @@ pub fn rehearse_anyway(engine: Engine, options: &Options) -> Result<(), OpenErro
             }
             match pool.header().layout.as_str() {
                 pairs::LAYOUT => pairs::rehearse(engine, &pool),
-                packed::LAYOUT => packed::rehearse(engine, pool, options.repair),
+                packed::LAYOUT => packed::rehearse(engine, &pool, options.repair),
                 _ => Ok(()),
             }
         })
@@ -299,7 +322,7 @@ pub fn examine(
                 return Err("it was not closed in order: the next start rebuilds it".to_owned());
             }
             metadata::check(&pool).map_err(|error| error.to_string())?;
-            let opened = open_in(engine, pool, repair).map_err(|error| error.to_string())?;
+            let opened = open_in(engine, pool, repair, false).map_err(|error| error.to_string())?;
             let store: Box<dyn Store> = match opened {
                 Opened::Pairs(store) => Box::new(store),
                 Opened::Packed(store) => Box::new(store),

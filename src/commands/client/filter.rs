@@ -8,7 +8,7 @@ use crate::acl::{Acl, User};
 use crate::error::shown;
 use crate::protocol::{Args, Arguments};
 
-/// What kinds of clients Redis tells apart. There are no replicas here, and no masters.
+/// What kinds of clients Redis tells apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Type {
     Normal,
@@ -20,7 +20,11 @@ pub(super) enum Type {
 impl Type {
     /// That of a client.
     pub(super) fn of(client: &ClientHandle) -> Self {
-        if client.is_subscriber() {
+        if client.is_replica.load(Ordering::Relaxed) {
+            Type::Replica
+        } else if client.is_master.load(Ordering::Relaxed) {
+            Type::Master
+        } else if client.is_subscriber() {
             Type::Pubsub
         } else {
             Type::Normal

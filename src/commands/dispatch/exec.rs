@@ -40,7 +40,9 @@ impl Dispatcher {
             }
         };
         session.begin_command();
+        let is_followed = Self::begin_step(around);
         let done = self.exec_alone(around, session, out);
+        Self::end_step(around, session, is_followed);
         drop(alone);
         around.presence.come_back_unless_busy();
         let stripe = around.server.stats.stripe(self.stripe);

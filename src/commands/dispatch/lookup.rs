@@ -91,6 +91,14 @@ fn permit(
     if let Err(error) = permission::check(command, args, session, around.server) {
         return Err((Some(command), error));
     }
+    if around.server.feed.refuses_writes() && writes(command, session) {
+        return Err((Some(command), NOT_ENOUGH_REPLICAS));
+    }
+    if around.server.replication.restricts()
+        && let Some(error) = refused_on_replica(command, session, around)
+    {
+        return Err((Some(command), error));
+    }
     if session.handle.is_subscriber()
         && !command.spec.flags.contains(Flags::WHILE_SUBSCRIBED)
         && !session.handle.speaks_resp3()
@@ -106,6 +114,38 @@ fn permit(
         return Err((Some(command), error));
     }
     Ok(command)
+}
+
+/// What min-replicas-to-write refuses.
+pub(super) const NOT_ENOUGH_REPLICAS: CommandError =
+    CommandError::text("NOREPLICAS Not enough good replicas to write.");
+
+/// Whether a call writes, or runs a transaction that does.
+fn writes(command: &Command, session: &Session) -> bool {
+    let flags = command.spec.flags;
+    let queued = session
+        .transaction
+        .as_ref()
+        .filter(|_| flags.contains(Flags::EXECUTES));
+    flags.contains(Flags::WRITE)
+        || queued.is_some_and(|transaction| {
+            let mut queue = transaction.queue.iter();
+            queue.any(|queued| queued.command.spec.flags.contains(Flags::WRITE))
+        })
+}
+
+/// Why the call may not run on a replica.
+#[cold]
+fn refused_on_replica(
+    command: &Command,
+    session: &Session,
+    around: &Surroundings<'_>,
+) -> Option<CommandError> {
+    let writes = writes(command, session);
+    around
+        .server
+        .replication
+        .refusal(command.spec.flags, writes)
 }
 
 /// As a call was found, but while a script runs for long: then only a few commands may run.

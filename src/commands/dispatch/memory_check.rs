@@ -17,6 +17,7 @@ use crate::commands::{Command, CommandError, CommandResult};
 use crate::keyspace::{DATABASES, Keyspace, Millis, RECLAIM_TIME_MAX, take_refused_bytes};
 use crate::numbers::parse_i64;
 use crate::protocol::{Args, ReplyBuffer};
+use crate::state::feed::recording;
 use crate::state::{Lookups, Queued, Session};
 
 /// How often a command that found too little memory is run again.
@@ -151,6 +152,9 @@ impl Dispatcher {
             out.discard(attempt.mark);
             self.lookups = attempt.lookups;
             self.lookups.is_again = true;
+            if keyspace.events().is_followed() {
+                recording::forget_effects();
+            }
             let outcome = self.run_handler(around, session, attempt.command, attempt.args, out);
             self.lookups.is_again = false;
             if !made || !matches!(outcome, Err(CommandError::OutOfMemory)) {

@@ -17,8 +17,8 @@ use crate::commands::scripting::call::{Manner, Named, first_argument};
 use crate::commands::{Command, CommandError};
 use crate::keyspace::{NotAlone, RECLAIM_IN_GATE_TIME_MAX, RECLAIM_TIME_MAX};
 use crate::protocol::{Args, ReplyBuffer};
-use crate::state::Session;
 use crate::state::scripting::{Held, Runnable, ScriptName};
+use crate::state::{Server, Session};
 
 /// A script that takes longer than this is not quick.
 const QUICK_TIME: Duration = Duration::from_millis(5);
@@ -95,7 +95,7 @@ impl Dispatcher {
             self.script_alone(around, session, command, (args, memory), out)
         } else {
             match around.presence.be_alone(self.takes_slow) {
-                Ok(()) => self.script_alone(around, session, command, (args, memory), out),
+                Ok(()) => self.script_step(around, session, command, (args, memory), out),
                 Err(not) => {
                     let went = match not {
                         NotAlone::SlowInside => Went::Elsewhere,
@@ -131,6 +131,21 @@ impl Dispatcher {
         // The time of EVAL includes that of all its commands.
         self.done(mark, around, session, command, args);
         Next::Continue
+    }
+
+    /// Runs a script whose effects are a step of their own.
+    fn script_step(
+        &mut self,
+        around: &mut Surroundings<'_>,
+        session: &mut Session,
+        command: &'static Command,
+        call: (Args<'_>, Result<(), CommandError>),
+        out: &mut ReplyBuffer,
+    ) -> Went {
+        let is_followed = Self::begin_step(around);
+        let went = self.script_alone(around, session, command, call, out);
+        Self::end_step(around, session, is_followed);
+        went
     }
 
     /// Whether there is memory for a script that writes; makes some if there is little. `None` if that takes a while and
@@ -183,7 +198,8 @@ impl Dispatcher {
                 return error.into();
             }
         };
-        let rights = rights(found.runnable, manner, memory, session.in_exec);
+        let rights = on_replica(found.runnable, session, server)
+            .and_then(|()| rights(found.runnable, manner, memory, session.in_exec));
         if !matches!(rights, Err(Went::Refused(_))) {
             // Before its commands are shown.
             show();
@@ -279,6 +295,25 @@ fn find(
         first_argument,
     };
     Ok((runnable.pace.is_quick || !only_quick).then_some(found))
+}
+
+/// Refuses a script that says by its flags that it does what a client of a replica may not.
+fn on_replica(runnable: Runnable, session: &Session, server: &Server) -> Result<(), Went> {
+    let replication = &server.replication;
+    match runnable.flags {
+        Some(flags) if replication.restricts() && !session.is_master => {
+            let stale = if flags.contains(ScriptFlags::ALLOW_STALE) {
+                Flags::STALE
+            } else {
+                Flags::NONE
+            };
+            let writes = !flags.contains(ScriptFlags::NO_WRITES);
+            replication
+                .refusal(stale, writes)
+                .map_or(Ok(()), |error| Err(error.into()))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// What the script may do by its own flags and by the command that runs it.

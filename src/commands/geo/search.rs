@@ -238,7 +238,10 @@ fn store(
         Ok(Some(sources::store(keys, new, EventClass::ZSET, event)?))
     });
     ctx.count_lookups(found);
-    Ok(match stored? {
+    let stored = stored?;
+    // Distances may be rounded otherwise elsewhere, and ANY takes any places.
+    ctx.effect_is_key(destination)?;
+    Ok(match stored {
         Some(len) => Reply::count(len).into(),
         None => Outcome::Written,
     })

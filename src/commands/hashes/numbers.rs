@@ -74,6 +74,8 @@ fn hincrbyfloat(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
         put_number(hash, &args[2], sum.as_bytes())?;
         Ok((sum, 1))
     })?;
+    // Another server may round otherwise.
+    ctx.effect(&[b"HSET", &args[1], &args[2], sum.as_bytes()]);
     ctx.out.bulk(sum.as_bytes());
     Ok(Outcome::Written)
 }

@@ -12,6 +12,7 @@ use super::report::Report;
 use crate::commands::{CommandError, Context};
 use crate::config::Settings;
 use crate::keyspace::{DATABASES, LoadProgress};
+use crate::state::replication::Link;
 use crate::state::{Topic, redis_version};
 
 type Written = Result<(), CommandError>;
@@ -103,7 +104,11 @@ pub(super) fn clients(ctx: &Context<'_>, report: &mut Report) -> Written {
         .iter()
         .map(|client| client.query_buffer_bytes.load(Ordering::Relaxed));
     let output = all.iter().map(|client| client.output_bytes());
-    report.field("connected_clients", all.len());
+    let is_replica = |client: &&std::sync::Arc<crate::state::ClientHandle>| {
+        client.is_replica.load(Ordering::Relaxed)
+    };
+    let replicas = all.iter().filter(is_replica).count();
+    report.field("connected_clients", all.len() - replicas);
     report.field("cluster_connections", 0);
     report.field("maxclients", ctx.server.config.settings().maxclients);
     report.field("client_recent_max_input_buffer", input.max().unwrap_or(0));
@@ -138,23 +143,14 @@ pub(super) fn persistence(ctx: &Context<'_>, report: &mut Report) -> Written {
     };
     let loading = ctx.keyspace.loading().progress();
     report.field("loading", u8::from(loading.is_some()));
-    report.field("async_loading", 0);
+    let following = ctx.server.replication.following();
+    let is_syncing = following.is_some_and(|following| following.link == Link::Sync);
+    report.field("async_loading", u8::from(is_syncing));
     report.field("current_cow_peak", 0);
     report.field("current_cow_size", 0);
     report.field("current_cow_size_age", 0);
     report.field("current_fork_perc", "0.00");
-    report.field("current_save_keys_processed", 0);
-    report.field("current_save_keys_total", 0);
-    // Nothing resets it: no snapshot is ever saved.
-    let changes = ctx.keyspace.stats()?.dirty;
-    report.field("rdb_changes_since_last_save", changes);
-    report.field("rdb_bgsave_in_progress", 0);
-    // No RDB file has been written since: as LASTSAVE says.
-    report.field("rdb_last_save_time", started.as_secs());
-    report.field("rdb_last_bgsave_status", outcome(&stats.bgsave_refused));
-    report.field("rdb_last_bgsave_time_sec", -1);
-    report.field("rdb_current_bgsave_time_sec", -1);
-    report.field("rdb_saves", 0);
+    report_saves(ctx, report);
     report.field("rdb_last_cow_size", 0);
     report.field("aof_enabled", 0);
     report.field("aof_rewrite_in_progress", 0);
@@ -165,12 +161,17 @@ pub(super) fn persistence(ctx: &Context<'_>, report: &mut Report) -> Written {
         "aof_last_bgrewrite_status",
         outcome(&stats.bgrewriteaof_refused),
     );
-    report.field("aof_last_write_status", "ok");
+    let is_failing = ctx.keyspace.is_sync_failing();
+    report.field(
+        "aof_last_write_status",
+        if is_failing { "err" } else { "ok" },
+    );
     report.field("aof_last_cow_size", 0);
     report.field("aof_rewrites", 0);
     report.field("aof_rewrites_consecutive_failures", 0);
-    report.field("rdb_last_load_keys_expired", 0);
-    report.field("rdb_last_load_keys_loaded", 0);
+    let saves = ctx.server.saves.figures();
+    report.field("rdb_last_load_keys_expired", saves.load_expired);
+    report.field("rdb_last_load_keys_loaded", saves.loaded);
     report.field("module_fork_in_progress", 0);
     report.field("module_fork_last_cow_size", 0);
     report_backups(ctx, report);
@@ -179,6 +180,25 @@ pub(super) fn persistence(ctx: &Context<'_>, report: &mut Report) -> Written {
         report_loading(report, progress, stats.allocated_bytes, started);
     }
     Ok(())
+}
+
+fn report_saves(ctx: &Context<'_>, report: &mut Report) {
+    let saves = ctx.server.saves.figures();
+    // -1 stands for no save, as in Redis.
+    let seconds = |time: Option<Duration>| {
+        time.map_or(-1, |time| i64::try_from(time.as_secs()).unwrap_or(-1))
+    };
+    report.field("current_save_keys_processed", saves.keys_written);
+    report.field("current_save_keys_total", saves.keys_total);
+    let changes = ctx.keyspace.dirty().saturating_sub(saves.saved_dirty);
+    report.field("rdb_changes_since_last_save", changes);
+    report.field("rdb_bgsave_in_progress", u8::from(saves.elapsed.is_some()));
+    report.field("rdb_last_save_time", saves.saved_at);
+    let status = if saves.has_failed { "err" } else { "ok" };
+    report.field("rdb_last_bgsave_status", status);
+    report.field("rdb_last_bgsave_time_sec", seconds(saves.took));
+    report.field("rdb_current_bgsave_time_sec", seconds(saves.elapsed));
+    report.field("rdb_saves", saves.count);
 }
 
 fn report_backups(ctx: &Context<'_>, report: &mut Report) {
@@ -243,16 +263,19 @@ pub(super) fn stats(ctx: &Context<'_>, report: &mut Report) -> Written {
     report.field("instantaneous_ops_per_sec", rates.commands);
     report.field("total_net_input_bytes", sums.input_bytes);
     report.field("total_net_output_bytes", sums.output_bytes);
-    report.field("total_net_repl_input_bytes", 0);
-    report.field("total_net_repl_output_bytes", 0);
+    let replication = &ctx.server.replication.figures;
+    report.field("total_net_repl_input_bytes", load(&replication.input_bytes));
+    let feed = &ctx.server.feed.figures;
+    let output_bytes = load(&replication.output_bytes) + load(&feed.output_bytes);
+    report.field("total_net_repl_output_bytes", output_bytes);
     report.field("instantaneous_input_kbps", kib(rates.input_bytes));
     report.field("instantaneous_output_kbps", kib(rates.output_bytes));
     report.field("instantaneous_input_repl_kbps", "0.00");
     report.field("instantaneous_output_repl_kbps", "0.00");
     report.field("rejected_connections", load(&stats.connections_rejected));
-    report.field("sync_full", 0);
-    report.field("sync_partial_ok", 0);
-    report.field("sync_partial_err", 0);
+    report.field("sync_full", load(&feed.full));
+    report.field("sync_partial_ok", load(&feed.partial));
+    report.field("sync_partial_err", load(&feed.partial_refused));
     report.field("expired_subkeys", of_keys.expired_fields);
     report.field("expired_keys", of_keys.expired_keys);
     // Each round removes all that are due, however long it takes.
@@ -289,7 +312,7 @@ pub(super) fn stats(ctx: &Context<'_>, report: &mut Report) -> Written {
     report.field("tracking_total_keys", tracking.keys());
     report.field("tracking_total_items", tracking.items());
     report.field("tracking_total_prefixes", tracking.prefixes());
-    report.field("unexpected_error_replies", 0);
+    report.field("unexpected_error_replies", load(&replication.errors));
     report.field("total_error_replies", sums.error_replies);
     report.field("dump_payload_sanitizations", 0);
     report.field("total_reads_processed", sums.reads);
@@ -311,21 +334,6 @@ pub(super) fn stats(ctx: &Context<'_>, report: &mut Report) -> Written {
     report.field("acl_access_denied_cmd", load(&denied.command));
     report.field("acl_access_denied_key", load(&denied.key));
     report.field("acl_access_denied_channel", load(&denied.channel));
-    Ok(())
-}
-
-pub(super) fn replication(ctx: &Context<'_>, report: &mut Report) -> Written {
-    report.field("role", "master");
-    report.field("connected_slaves", 0);
-    report.field("master_failover_state", "no-failover");
-    report.field("master_replid", &ctx.server.run_id);
-    report.field("master_replid2", "0".repeat(40));
-    report.field("master_repl_offset", 0);
-    report.field("second_repl_offset", -1);
-    report.field("repl_backlog_active", 0);
-    report.field("repl_backlog_size", 0);
-    report.field("repl_backlog_first_byte_offset", 0);
-    report.field("repl_backlog_histlen", 0);
     Ok(())
 }
 
@@ -392,6 +400,16 @@ pub(super) fn pmemkv(ctx: &Context<'_>, report: &mut Report) -> Written {
     report.field("layout", stats.layout);
     report.field("durability", settings.durability.as_str());
     report.field("writes_survive", ctx.server.durability.words);
+    if let Some(syncs) = ctx.keyspace.syncs() {
+        report.field(
+            "sync_last_status",
+            if syncs.failure.is_some() { "err" } else { "ok" },
+        );
+        report.field("synced_to_time_ms", syncs.synced_to_ms);
+        report.field("sync_last_time_us", syncs.took_us);
+        report.field("syncs", syncs.count);
+        report.field("sync_failures", syncs.failures);
+    }
     report.field("pool_path", path.display());
     report.bytes("pool_bytes", stats.pool_bytes);
     report.bytes("allocated_bytes", stats.allocated_bytes);

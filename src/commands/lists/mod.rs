@@ -8,7 +8,7 @@ pub(super) mod reads;
 
 use std::ops::Range;
 
-use super::CommandError;
+use super::{CommandError, Database};
 use crate::catalog::spec::Argument;
 use crate::keyspace::{End, List, Update, View};
 use crate::numbers::parse_i64;
@@ -146,5 +146,24 @@ mod tests {
             let text = parse_at_least(1, argument, "low").map_err(|error| error.to_string());
             assert_eq!(text, Err("low".to_owned()));
         }
+    }
+}
+
+/// The word for an end.
+fn end_name(end: End) -> &'static [u8] {
+    match end {
+        End::Head => b"LEFT",
+        End::Tail => b"RIGHT",
+    }
+}
+
+/// The effect of taking elements from an end of a list.
+fn pop_effect(database: Database<'_>, key: &[u8], end: End, count: usize) {
+    if database.is_followed() {
+        let name: &[u8] = match end {
+            End::Head => b"LPOP",
+            End::Tail => b"RPOP",
+        };
+        database.effect(&[name, key, count.to_string().as_bytes()]);
     }
 }

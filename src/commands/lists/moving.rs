@@ -2,7 +2,7 @@
 
 use smallvec::SmallVec;
 
-use super::{ENDS, list_of, parse_end, pop_event, push_event};
+use super::{ENDS, end_name, list_of, parse_end, pop_event, push_event};
 use crate::catalog::spec::{Argument, ArgumentKind, Arity, Categories, Flags, Group, KeySpec};
 use crate::commands::row::Row;
 use crate::commands::{CommandError, CommandResult, Context, Database};
@@ -94,6 +94,7 @@ pub(in crate::commands) fn move_element(
         if len == 1 && source != destination {
             keys.event(SOURCE, EventClass::GENERIC, "del");
         }
+        database.effect(&[b"LMOVE", source, destination, end_name(from), end_name(to)]);
         Ok(Some(Reply::bulk(element)))
     })
 }

@@ -4,7 +4,7 @@ use std::ops::{ControlFlow, Range};
 
 use bytes::Bytes;
 
-use super::{ENDS, list_of, parse_at_least, parse_end, pop_event};
+use super::{ENDS, list_of, parse_at_least, parse_end, pop_effect, pop_event};
 use crate::catalog::spec::{Argument, ArgumentKind, Arity, Categories, Flags, Group, KeySpec};
 use crate::commands::row::Row;
 use crate::commands::{CommandError, CommandResult, Context, Database, Outcome};
@@ -97,10 +97,12 @@ fn lmpop(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
         end,
         count,
     } = MpopArgs::parse(args, 1)?;
-    let found = ctx.database().update_many(names.iter().copied(), |keys| {
+    let database = ctx.database();
+    let found = database.update_many(names.iter().copied(), |keys| {
         let out = &mut *ctx.out;
         for (i, name) in names.iter().enumerate() {
             let taken = take(keys, i, end, count, |list, range| {
+                pop_effect(database, name, end, range.len());
                 out.array_header(2);
                 out.bulk(name);
                 out.array_header(range.len());
@@ -162,6 +164,7 @@ pub(in crate::commands) fn pop(
 ) -> Result<Option<Reply>, CommandError> {
     let taken = database.update_collection(key, |keys| {
         take(keys, 0, end, 1, |list, range| {
+            pop_effect(database, key, end, range.len());
             list.get(range.start, |element| Reply::bulk(element))
         })
     })?;
@@ -180,6 +183,7 @@ pub(in crate::commands) fn mpop(
         for (i, name) in names.iter().enumerate() {
             let mut elements = Vec::new();
             let taken = take(keys, i, end, count, |list, range| {
+                pop_effect(database, name, end, range.len());
                 list.for_range(range, end == End::Tail, |element| {
                     elements.push(Reply::Bulk(Bytes::copy_from_slice(element)));
                     ControlFlow::Continue(())

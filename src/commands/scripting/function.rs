@@ -220,6 +220,7 @@ fn change<R>(
     let functions = &mut held.get().functions;
     let (change, result) = prepare(functions)?;
     functions.commit(ctx.keyspace, change)?;
+    ctx.effect_beside_keys();
     Ok(result)
 }
 

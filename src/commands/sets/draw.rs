@@ -85,7 +85,8 @@ fn spop(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
         }
     };
     // Dispatch removes what a failed call has written, since nothing was popped.
-    let found = ctx.database().update_collection(&args[1], |keys| {
+    let database = ctx.database();
+    let found = database.update_collection(&args[1], |keys| {
         let out = &mut *ctx.out;
         let Some(set) = keys.view(0).map(View::set).transpose()? else {
             match count {
@@ -99,10 +100,16 @@ fn spop(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
         if whole {
             write_members(set, out)?;
             keys.remove(0);
+            database.effect(&[b"DEL", &args[1]]);
         } else {
             let drawn = draw_different(set, count.unwrap_or(1))?;
             if count.is_some() {
                 out.set_header(drawn.len());
+            }
+            if database.is_followed() {
+                let mut words = vec![&b"SREM"[..], &args[1]];
+                words.extend(drawn.iter().map(|member| &member[..]));
+                database.effect(&words);
             }
             let mut set = keys.fields(0, Kind::Set)?;
             for member in &drawn {

@@ -368,6 +368,8 @@ fn store(
         sources::store(keys, list, EventClass::LIST, "sortstore")?;
         Ok(())
     })?;
+    // The elements were read before the destination was locked.
+    ctx.effect_is_key(destination)?;
     Ok(Reply::count(results.len()).into())
 }
 

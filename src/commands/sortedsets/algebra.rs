@@ -18,6 +18,9 @@ use crate::keyspace::{EventClass, Kind};
 use crate::numbers::{parse_float, parse_i64};
 use crate::protocol::{Args, Reply};
 
+/// A member of the result, with its score.
+type Member<'a> = (Cow<'a, [u8]>, f64);
+
 const READS: Flags = Flags::READONLY.union(Flags::MOVABLEKEYS);
 const STORES: Flags = Flags::WRITE
     .union(Flags::DENYOOM)
@@ -134,9 +137,6 @@ pub(in crate::commands) static COMMANDS: &[Row] = &[
         ]),
 ];
 
-/// Members with their scores.
-type Scored<'a> = Vec<(Cow<'a, [u8]>, f64)>;
-
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Operation {
     Union,
@@ -206,14 +206,14 @@ impl Wanted {
         self,
         operation: Operation,
         mut sources: Vec<Source<'a>>,
-    ) -> Result<Scored<'a>, CommandError> {
+    ) -> Result<Vec<Member<'a>>, CommandError> {
         for (source, weight) in sources.iter_mut().zip(self.weights) {
             source.weight = weight;
         }
         if operation != Operation::Difference {
             sources.sort_by_key(Source::len);
         }
-        let mut result: Scored<'a> = Vec::new();
+        let mut result: Vec<Member<'a>> = Vec::new();
         match operation {
             Operation::Union => {
                 let mut all: HashMap<Cow<'a, [u8]>, f64, FixedState> = HashMap::default();

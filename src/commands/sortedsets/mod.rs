@@ -11,7 +11,7 @@ mod weighted;
 
 pub(super) use add::{AddOptions, add_members};
 
-use crate::keyspace::{KeyspaceError, NewCollection, kept_score};
+use crate::keyspace::{KeyspaceError, NewCollection};
 use crate::protocol::{Protocol, ReplyBuffer};
 
 /// Writes members, with their scores if `with_scores`: behind each member in RESP2, in pairs in RESP3.
@@ -44,7 +44,7 @@ fn store_members(
 ) -> Result<(), KeyspaceError> {
     let longest = members.iter().map(|(member, _)| member.len()).max();
     for &(member, score) in members {
-        let score = kept_score(score, members.len(), longest.unwrap_or(0));
+        let score = new.kept_score(score, members.len(), longest.unwrap_or(0));
         new.scored(member, score)?;
     }
     Ok(())

@@ -135,6 +135,10 @@ pub(in crate::commands) fn pop_members(
                 Extreme::Min => "zpopmin",
                 Extreme::Max => "zpopmax",
             };
+            if database.is_followed() {
+                let count = count.to_string();
+                database.effect(&[event.as_bytes(), key, count.as_bytes()]);
+            }
             keys.set_dirty(count);
             keys.event(0, EventClass::ZSET, event);
             if count == len {

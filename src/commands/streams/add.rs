@@ -1,15 +1,13 @@
 //! XADD, XTRIM.
 
-use smallvec::SmallVec;
+use smallvec::{SmallVec, smallvec};
 
 use super::ids::{IdText, NewId, parse_id, parse_new_id};
 use super::{REFERENCES, node_limits, parse_references, row};
 use crate::catalog::spec::{Argument, ArgumentKind, Arity, Flags, KeySpec};
 use crate::commands::row::Row;
 use crate::commands::{CommandError, CommandResult, Context, Outcome};
-#[cfg(test)]
-use crate::keyspace::References;
-use crate::keyspace::{EventClass, Millis, NodeLimits, Pair, StreamId, Trim, TrimTo};
+use crate::keyspace::{EventClass, Millis, NodeLimits, Pair, References, StreamId, Trim, TrimTo};
 use crate::numbers::parse_i64;
 use crate::protocol::{Args, Reply};
 
@@ -122,6 +120,12 @@ struct Options {
 }
 
 impl Options {
+    /// Whether trimming looks at groups, which older servers do not know.
+    fn minds_references(&self) -> bool {
+        let trim = self.trim.as_ref();
+        trim.is_some_and(|trim| trim.references != References::Keep)
+    }
+
     fn parse(args: Args<'_>, adds: bool, nodes: NodeLimits) -> Result<Self, CommandError> {
         let mut to = None;
         let mut approximately = false;
@@ -248,7 +252,9 @@ fn xadd(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
             "ERR The ID specified in XADD must be greater than 0-0",
         ));
     }
-    let now = ctx.access.now;
+    let now = ctx.access.clock();
+    let database = ctx.database();
+    let mut tells_key = false;
     let id = ctx.update_collection(&args[1], |keys| {
         if options.no_mkstream && keys.info(0).is_none() {
             return Ok(None);
@@ -273,6 +279,21 @@ fn xadd(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
             Some(trim) => stream.trim(trim)?,
             None => 0,
         };
+        tells_key = trimmed > 0 && options.minds_references();
+        if database.is_followed() && !tells_key {
+            let len = (trimmed > 0).then(|| stream.len().to_string());
+            let id = IdText::of(id);
+            let mut words: SmallVec<[&[u8]; 16]> = smallvec![&b"XADD"[..], &args[1]];
+            if options.no_mkstream {
+                words.push(b"NOMKSTREAM");
+            }
+            if let Some(len) = &len {
+                words.extend([&b"MAXLEN"[..], b"=", len.as_bytes()]);
+            }
+            words.push(id.as_ref());
+            words.extend(args.from(at + 1));
+            database.effect(&words);
+        }
         keys.set_dirty(1);
         keys.event(0, EventClass::STREAM, "xadd");
         if trimmed > 0 {
@@ -280,6 +301,9 @@ fn xadd(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
         }
         Ok(Some(id))
     })?;
+    if tells_key {
+        ctx.effect_is_key(&args[1])?;
+    }
     match id {
         Some(id) => ctx.out.bulk(IdText::of(id).as_ref()),
         None => ctx.out.null(),
@@ -289,17 +313,27 @@ fn xadd(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
 
 fn xtrim(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     let options = Options::parse(args, false, node_limits(ctx))?;
+    let database = ctx.database();
     let trimmed = ctx.update_collection(&args[1], |keys| {
         let Some(trim) = options.trim.filter(|_| keys.info(0).is_some()) else {
             return Ok(0);
         };
-        let trimmed = keys.stream(0)?.trim(trim)?;
+        let mut stream = keys.stream(0)?;
+        let trimmed = stream.trim(trim)?;
+        let len = stream.len();
         if trimmed > 0 {
+            if database.is_followed() {
+                let len = len.to_string();
+                database.effect(&[b"XTRIM", &args[1], b"MAXLEN", b"=", len.as_bytes()]);
+            }
             keys.event(0, EventClass::STREAM, "xtrim");
             keys.set_dirty(usize::try_from(trimmed).unwrap_or(usize::MAX));
         }
         Ok::<_, CommandError>(trimmed)
     })?;
+    if trimmed > 0 && options.minds_references() {
+        ctx.effect_is_key(&args[1])?;
+    }
     Ok(Reply::Integer(i64::try_from(trimmed).unwrap_or(i64::MAX)).into())
 }
 

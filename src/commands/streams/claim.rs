@@ -1,11 +1,12 @@
 //! XCLAIM, XAUTOCLAIM: pending entries change their consumer.
 
+use super::effects::GroupEffects;
 use super::entries::{Collected, id_reply};
 use super::ids::{IdText, parse_id, parse_start};
 use super::{CONSUMER, COUNT, GROUP, IDS, SHOWN_BYTES_MAX, no_group, row};
 use crate::catalog::spec::{Argument, ArgumentKind, Arity, Flags, KeySpec};
 use crate::commands::row::Row;
-use crate::commands::{CommandError, CommandResult, Context, Outcome};
+use crate::commands::{CommandError, CommandResult, Context, Database, Outcome};
 use crate::error::shown;
 use crate::keyspace::{EventClass, Millis, PendingState, StreamEdit, StreamId, Update};
 use crate::numbers::parse_i64;
@@ -102,6 +103,48 @@ enum Claimed {
 }
 
 impl Claim {
+    /// The effects of the call, which begin with the consumer if the call has made it.
+    fn effects<'e>(
+        &self,
+        database: Database<'e>,
+        args: Args<'e>,
+        created: bool,
+    ) -> GroupEffects<'e> {
+        let (key, group, consumer) = (args.get(1), args.get(2), args.get(3));
+        let effects = GroupEffects {
+            database,
+            key: key.unwrap_or_default(),
+            group: group.unwrap_or_default(),
+        };
+        database.begin_effects();
+        if created {
+            effects.create_consumer(consumer.unwrap_or_default());
+        }
+        effects
+    }
+
+    /// Claims an entry for the consumer of this name, and tells replicas.
+    fn run_followed(
+        &self,
+        stream: &mut StreamEdit<'_>,
+        id: StreamId,
+        effects: GroupEffects<'_>,
+        name: &[u8],
+    ) -> Result<Claimed, CommandError> {
+        let claimed = self.run(stream, id)?;
+        match claimed {
+            Claimed::Yes if effects.database.is_followed() => {
+                if let Some(pending) = stream.pending(self.group, id) {
+                    let last_id = stream.group_state(self.group).last_id;
+                    effects.claim(name, &[id], pending, last_id);
+                }
+            }
+            Claimed::Deleted => effects.acknowledge(&[id]),
+            Claimed::Yes | Claimed::No => {}
+        }
+        Ok(claimed)
+    }
+
     fn run(&self, stream: &mut StreamEdit<'_>, id: StreamId) -> Result<Claimed, CommandError> {
         let pending = stream.pending(self.group, id);
         if !stream.contains(id)? {
@@ -254,10 +297,11 @@ fn min_idle(text: &[u8], error: &'static str) -> Result<i64, CommandError> {
 }
 
 fn xclaim(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
-    let now = ctx.access.now;
+    let now = ctx.access.clock();
     let mut found = false;
     let out = &*ctx.out;
-    let result = ctx.database().update_collection(&args[1], |keys| {
+    let database = ctx.database();
+    let result = database.update_collection(&args[1], |keys| {
         found = keys.info(0).is_some();
         let missing = || no_group(&args[1], &args[2], "");
         if !found {
@@ -290,9 +334,13 @@ fn xclaim(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
             entries: Collected::Encoded(out.part(), 0),
             ids: Vec::new(),
         };
+        let effects = claim.effects(database, args, created);
+        if moves_last_id {
+            effects.set_state(state);
+        }
         let (mut claimed, mut changes) = (false, 0);
         for id in options.ids {
-            match claim.run(&mut stream, id)? {
+            match claim.run_followed(&mut stream, id, effects, &args[3])? {
                 Claimed::Yes => {
                     collect(&stream, id, claim.just_id, &mut claims)?;
                     claimed = true;
@@ -334,7 +382,7 @@ fn auto_options(args: Args<'_>) -> Result<(usize, bool), CommandError> {
 }
 
 fn xautoclaim(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
-    let now = ctx.access.now;
+    let now = ctx.access.clock();
     let min_idle = min_idle(
         &args[4],
         "ERR Invalid min-idle-time argument for XAUTOCLAIM",
@@ -346,7 +394,8 @@ fn xautoclaim(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     });
     let mut found = false;
     let out = &*ctx.out;
-    let result = ctx.database().update_collection(&args[1], |keys| {
+    let database = ctx.database();
+    let result = database.update_collection(&args[1], |keys| {
         found = keys.info(0).is_some();
         let (min_idle, start, mut count, just_id) = parsed?;
         let missing = || no_group(&args[1], &args[2], "");
@@ -370,6 +419,7 @@ fn xautoclaim(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
             entries: Collected::Encoded(out.part(), 0),
             ids: Vec::new(),
         };
+        let effects = claim.effects(database, args, created);
         let attempts = count.saturating_mul(ATTEMPTS_FACTOR);
         let ids = stream.pending_ids(group, None, start, attempts.saturating_add(1));
         let mut deleted = Vec::new();
@@ -377,7 +427,7 @@ fn xautoclaim(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
         while looked_at < attempts.min(ids.len()) && count > 0 {
             let id = ids[looked_at];
             looked_at += 1;
-            match claim.run(&mut stream, id)? {
+            match claim.run_followed(&mut stream, id, effects, &args[3])? {
                 Claimed::Yes => collect(&stream, id, just_id, &mut claims)?,
                 Claimed::Deleted => deleted.push(id),
                 Claimed::No => continue,

@@ -1,10 +1,11 @@
 //! XDELEX and XACKDEL of Redis 8.2: deleting entries with regard to the groups that refer to them.
 
+use super::effects::GroupEffects;
 use super::ids::parse_id;
 use super::{GROUP, REFERENCES, parse_references, row};
 use crate::catalog::spec::{Argument, ArgumentKind, Arity, Flags, KeySpec};
 use crate::commands::row::Row;
-use crate::commands::{CommandError, CommandResult, Context};
+use crate::commands::{CommandError, CommandResult, Context, Database};
 use crate::keyspace::{EventClass, References, StreamEdit, StreamId};
 use crate::numbers::parse_i64;
 use crate::protocol::{Args, Reply};
@@ -100,18 +101,56 @@ fn delete(
     Ok(Some(stream.delete(id)?))
 }
 
+/// Tells replicas in commands that older servers know too. `results` are those of the ids; all but [`UNKNOWN`] were pending
+/// in the call's group, if it has one.
+fn tell_replicas(
+    database: Database<'_>,
+    stream: &StreamEdit<'_>,
+    (key, group): (&[u8], Option<&[u8]>),
+    ids: &[StreamId],
+    (results, references): (&[i64], References),
+) {
+    if !database.is_followed() {
+        return;
+    }
+    database.begin_effects();
+    let with = |is: fn(i64) -> bool| -> Vec<StreamId> {
+        let pairs = ids.iter().zip(results);
+        pairs
+            .filter(|&(_, &result)| is(result))
+            .map(|(&id, _)| id)
+            .collect()
+    };
+    let effects = |group| GroupEffects {
+        database,
+        key,
+        group,
+    };
+    if let Some(group) = group {
+        effects(group).acknowledge(&with(|result| result != UNKNOWN));
+    }
+    if references == References::Delete {
+        for group in stream.view().groups() {
+            effects(group.name()).acknowledge(ids);
+        }
+    }
+    effects(b"").delete(&with(|result| result == DELETED));
+}
+
 fn reply(results: Vec<i64>) -> Reply {
     Reply::Array(results.into_iter().map(Reply::Integer).collect())
 }
 
 fn xdelex(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     let (references, ids) = parse(args, 2)?;
+    let database = ctx.database();
     let results = ctx.update_collection(&args[1], |keys| {
         if keys.info(0).is_none() {
             return Ok(vec![UNKNOWN; ids.len()]);
         }
         let mut stream = keys.stream(0)?;
         let mut results = Vec::with_capacity(ids.len());
+        let given = ids.clone();
         for id in ids {
             results.push(match delete(&mut stream, id, references)? {
                 None => REFERENCED,
@@ -120,6 +159,13 @@ fn xdelex(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
             });
         }
         let deleted = results.iter().filter(|&&result| result == DELETED).count();
+        tell_replicas(
+            database,
+            &stream,
+            (&args[1], None),
+            &given,
+            (&results, references),
+        );
         if deleted > 0 {
             keys.event(0, EventClass::STREAM, "xdel");
         }
@@ -131,6 +177,7 @@ fn xdelex(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
 
 fn xackdel(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     let (references, ids) = parse(args, 3)?;
+    let database = ctx.database();
     let results = ctx.update_collection(&args[1], |keys| {
         let unknown = vec![UNKNOWN; ids.len()];
         if keys.info(0).is_none() {
@@ -141,6 +188,7 @@ fn xackdel(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
             return Ok(unknown);
         };
         let mut results = Vec::with_capacity(ids.len());
+        let given = ids.clone();
         let (mut acknowledged, mut deleted) = (0, 0);
         for id in ids {
             if !stream.remove_pending(group, id) {
@@ -156,6 +204,8 @@ fn xackdel(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
                 REFERENCED
             });
         }
+        let named = (&args[1], Some(&args[2]));
+        tell_replicas(database, &stream, named, &given, (&results, references));
         if deleted > 0 {
             keys.event(0, EventClass::STREAM, "xdel");
         }

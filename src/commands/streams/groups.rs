@@ -260,7 +260,7 @@ fn destroy(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
 }
 
 fn create_consumer(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
-    let now = ctx.access.now;
+    let now = ctx.access.clock();
     let created = ctx.update_collection(&args[2], |keys| {
         let mut stream = stream_of(keys)?;
         let group = group_of(&stream, args)?;

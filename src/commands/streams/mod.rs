@@ -4,6 +4,7 @@ pub(super) mod add;
 pub(super) mod change;
 pub(super) mod claim;
 pub(super) mod delete;
+mod effects;
 mod entries;
 pub(super) mod groups;
 mod ids;
@@ -17,6 +18,7 @@ pub(super) mod serve;
 use super::{CommandError, Context};
 use crate::catalog::spec::{Argument, ArgumentKind, Arity, Categories, Flags, Group, KeySpec};
 use crate::commands::row::{Handler, Row};
+use crate::config::Settings;
 use crate::error::shown;
 use crate::keyspace::{NodeLimits, References};
 
@@ -81,7 +83,11 @@ fn no_group(key: &[u8], group: &[u8], more: &str) -> CommandError {
 
 /// When a node of a stream is full.
 pub(super) fn node_limits(ctx: &Context<'_>) -> NodeLimits {
-    let settings = ctx.server.config.settings();
+    limits_of(&ctx.server.config.settings())
+}
+
+/// The limits of a stream's nodes that these settings give.
+pub(super) fn limits_of(settings: &Settings) -> NodeLimits {
     NodeLimits {
         bytes: settings.stream_node_max_bytes,
         entries: settings.stream_node_max_entries,

@@ -267,7 +267,7 @@ fn xreadgroup(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
         return Err(CommandError::Syntax);
     };
     let mut looked_up = Vec::new();
-    let now = ctx.access.now;
+    let now = ctx.access.clock();
     let database = ctx.database();
     let out = &*ctx.out;
     let read = database.update_many(words.keys.iter().copied(), |keys| {
@@ -278,7 +278,8 @@ fn xreadgroup(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
             check_group(keys, i, key, reader)?;
             from.push(group_reads_from(id)?);
         }
-        let served = serve_group(keys, reader, &from, (words.count, now), &mut || {
+        let named = (database, &words.keys[..]);
+        let served = serve_group(keys, named, reader, &from, (words.count, now), &mut || {
             Collected::Encoded(out.part(), 0)
         })?;
         Ok::<_, CommandError>((from, served))

@@ -1,5 +1,6 @@
 //! Reading streams for XREAD and XREADGROUP, at once or for a client that waits.
 
+use super::effects::GroupEffects;
 use super::entries::Collected;
 use super::no_group;
 use crate::commands::{CommandError, Database};
@@ -81,11 +82,13 @@ pub(super) fn check_group(
 /// Reads the streams for a consumer of the group, which all of them have.
 pub(super) fn serve_group(
     keys: &mut Update<'_>,
+    (database, names): (Database<'_>, &[&[u8]]),
     reader: &Reader,
     from: &[From],
     (count, now): (usize, i64),
     collected: &mut dyn FnMut() -> Collected,
 ) -> Result<Served, CommandError> {
+    database.begin_effects();
     let mut served = Served::new();
     let mut changes = 0;
     for (i, &from) in from.iter().enumerate() {
@@ -97,6 +100,14 @@ pub(super) fn serve_group(
         let created = consumer.is_none();
         let consumer =
             consumer.unwrap_or_else(|| stream.create_consumer(group, &reader.consumer, now));
+        let effects = GroupEffects {
+            database,
+            key: names[i],
+            group: &reader.group,
+        };
+        if created {
+            effects.create_consumer(&reader.consumer);
+        }
         let mut entries = collected();
         let has_reply = match from {
             From::After(id) => {
@@ -106,7 +117,7 @@ pub(super) fn serve_group(
                     (group, consumer),
                     id,
                     (count, now),
-                    &mut entries,
+                    (&mut entries, effects, &reader.consumer),
                 )?;
                 true
             }
@@ -127,7 +138,10 @@ pub(super) fn serve_group(
                         for &id in &ids {
                             stream.set_pending(group, id, pending);
                         }
+                        let last_id = stream.group_state(group).last_id;
+                        effects.claim(&reader.consumer, &ids, pending, last_id);
                     }
+                    effects.set_state(stream.group_state(group));
                 }
                 stream.touch_consumer(group, consumer, now, has_new && !reader.no_ack);
                 has_new
@@ -184,7 +198,7 @@ fn read_history(
     (group, consumer): (u32, u32),
     after: StreamId,
     (count, now): (usize, i64),
-    entries: &mut Collected,
+    (entries, effects, name): (&mut Collected, GroupEffects<'_>, &[u8]),
 ) -> Result<(), CommandError> {
     let start = after.next().unwrap_or(StreamId::MIN);
     let most = if count == 0 { usize::MAX } else { count };
@@ -199,6 +213,8 @@ fn read_history(
                 ..pending
             };
             stream.set_pending(group, id, pending);
+            let last_id = stream.group_state(group).last_id;
+            effects.claim(name, &[id], pending, last_id);
         }
     }
     Ok(())
@@ -232,8 +248,10 @@ impl ReadCall {
                 for (i, key) in names.iter().enumerate() {
                     check_group(keys, i, key, reader)?;
                 }
-                let now = database.access.now;
-                serve_group(keys, reader, &self.from, (self.count, now), &mut collected)
+                let now = database.access.clock();
+                let named = (database, &names[..]);
+                let from = &self.from;
+                serve_group(keys, named, reader, from, (self.count, now), &mut collected)
             })?,
         };
         if served.is_empty() {

@@ -124,5 +124,7 @@ fn incrbyfloat(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
         key.event(EventClass::STRING, "incrbyfloat");
         Ok(sum)
     })?;
+    // Another server may round otherwise.
+    ctx.effect(&[b"SET", &args[1], sum.as_bytes(), b"KEEPTTL"]);
     Ok(Reply::Bulk(sum.into()).into())
 }

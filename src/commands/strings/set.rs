@@ -152,9 +152,12 @@ fn set(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     let deadline = match options.expiry {
         Expiry::Unsaid | Expiry::Persist => Deadline::Clear,
         Expiry::Keep => Deadline::Keep,
-        Expiry::At(unit, text) => Deadline::At(deadline(unit, text, ctx.access.now, "set")?),
+        Expiry::At(unit, text) => Deadline::At(deadline(unit, text, ctx.access.clock(), "set")?),
     };
     let stored = store(ctx, key, value, options.condition, options.get, deadline)?;
+    if let Deadline::At(at) = deadline {
+        ctx.effect_is_set(key, value, at);
+    }
     match (options.get, stored) {
         // `store` has written the old value, which is the reply.
         (true, _) => {}
@@ -178,14 +181,16 @@ fn setnx(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
 }
 
 fn setex(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
-    let at = deadline(Unit::Seconds, &args[2], ctx.access.now, "setex")?;
+    let at = deadline(Unit::Seconds, &args[2], ctx.access.clock(), "setex")?;
     put(ctx, &args[1], &args[3], Some(at))?;
+    ctx.effect_is_set(&args[1], &args[3], at);
     Ok(Outcome::Written)
 }
 
 fn psetex(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
-    let at = deadline(Unit::Millis, &args[2], ctx.access.now, "psetex")?;
+    let at = deadline(Unit::Millis, &args[2], ctx.access.clock(), "psetex")?;
     put(ctx, &args[1], &args[3], Some(at))?;
+    ctx.effect_is_set(&args[1], &args[3], at);
     Ok(Outcome::Written)
 }
 
@@ -277,8 +282,9 @@ fn getex(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     if options.expiry == Expiry::Unsaid {
         return super::values::get(ctx, args);
     }
-    let now = ctx.access.now;
+    let (now, clock) = (ctx.access.now, ctx.access.clock());
     let mut found = false;
+    let mut given = None;
     let done = ctx.database().update(&args[1], |key| {
         let out = &mut *ctx.out;
         let Some(info) = key.info() else {
@@ -290,7 +296,8 @@ fn getex(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
         key.read(|value| write_string(value, out))?.transpose()?;
         match options.expiry {
             Expiry::At(unit, text) => {
-                let at = deadline(unit, text, now, "getex")?;
+                let at = deadline(unit, text, clock, "getex")?;
+                given = Some(at);
                 if at <= now {
                     key.remove()?;
                     key.event(EventClass::GENERIC, "del");
@@ -309,5 +316,9 @@ fn getex(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     });
     ctx.count_lookup(found);
     done?;
+    match given {
+        Some(at) => ctx.effect_is_deadline(&args[1], at),
+        None => ctx.effect(&[b"PERSIST", &args[1]]),
+    }
     Ok(Outcome::Written)
 }

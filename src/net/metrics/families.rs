@@ -11,6 +11,7 @@ use prometheus::{Encoder, TextEncoder};
 
 use crate::catalog::table;
 use crate::keyspace::{DATABASES, Keyspace, KeyspaceError, StoreStats, now_ms};
+use crate::state::replication::Link;
 use crate::state::{CommandStats, Durations, Server, Topic, redis_version};
 use crate::system::resident_bytes;
 
@@ -42,6 +43,7 @@ pub(super) fn text(server: &Server, keyspace: &Keyspace) -> Result<Vec<u8>, Metr
     errors(&mut families, server);
     clients(&mut families, server);
     listeners(&mut families, server);
+    replication(&mut families, server);
     eviction(&mut families, server, keyspace);
     data(&mut families, keyspace, &stats);
     segments(&mut families, &stats);
@@ -250,6 +252,54 @@ fn commands(families: &mut Families, server: &Server) {
         "Bytes of replies.",
         number(sums.output_bytes),
     );
+}
+
+fn replication(families: &mut Families, server: &Server) {
+    let following = server.replication.following();
+    families.gauge(
+        "replica",
+        "Whether the server follows a master.",
+        f64::from(u8::from(following.is_some())),
+    );
+    if let Some(following) = following {
+        let is_up = following.link == Link::Up;
+        families.gauge(
+            "master_link_up",
+            "Whether the link to the master is up.",
+            f64::from(u8::from(is_up)),
+        );
+        families.gauge(
+            "master_heard_seconds",
+            "How long ago the master was heard.",
+            following.heard.elapsed().as_secs_f64(),
+        );
+        let offset = following.place.map_or(0, |place| place.offset);
+        families.gauge(
+            "replica_offset_bytes",
+            "How far the replica's data is in the master's stream.",
+            number(offset),
+        );
+    }
+    let figures = &server.replication.figures;
+    for (name, help, figure) in [
+        (
+            "full_syncs_total",
+            "Data sets of a master that were taken as a whole.",
+            &figures.full_syncs,
+        ),
+        (
+            "partial_syncs_total",
+            "Links to a master that went on from the replica's place.",
+            &figures.partial_syncs,
+        ),
+        (
+            "replication_errors_total",
+            "Commands that succeeded on the master and failed here.",
+            &figures.errors,
+        ),
+    ] {
+        families.counter(name, help, number(figure.load(Ordering::Relaxed)));
+    }
 }
 
 /// The latencies of each command's calls.

@@ -381,6 +381,36 @@ impl Pair {
     }
 }
 
+/// Compares all that a replica holds with what its master does. Their deadlines are the same points in time.
+pub fn compare_replica(mut master: RawClient, mut replica: RawClient) -> Result<(), String> {
+    let start = Instant::now();
+    let ours = contents(&mut master).map_err(|error| format!("master: {error}"))?;
+    let theirs = contents(&mut replica).map_err(|error| format!("replica: {error}"))?;
+    let tolerance = CLOCKS_MS + i64::try_from(start.elapsed().as_millis()).unwrap_or(i64::MAX / 2);
+    let same = |(ours, theirs): (&Held, &Held)| {
+        ours.db == theirs.db
+            && ours.key == theirs.key
+            && properties::same_value(&ours.value, &theirs.value)
+            && (ours.pttl == theirs.pttl
+                || (ours.pttl >= 0 && (ours.pttl - theirs.pttl).abs() <= tolerance))
+    };
+    let mut differences = Vec::new();
+    for pair in ours.iter().zip(&theirs) {
+        if !same(pair) {
+            differences.push(format!("master  {:?}\nreplica {:?}", pair.0, pair.1));
+        }
+    }
+    if differences.is_empty() && ours.len() == theirs.len() {
+        return Ok(());
+    }
+    Err(format!(
+        "{} and {} keys\n{}",
+        ours.len(),
+        theirs.len(),
+        differences[..differences.len().min(3)].join("\n")
+    ))
+}
+
 /// Items in a fixed order.
 pub(super) fn sorted(value: &Value) -> Value {
     match value.clone() {

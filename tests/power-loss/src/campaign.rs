@@ -122,6 +122,8 @@ struct Moments<'a> {
     /// The units that were answered, and those that were sent.
     answered: usize,
     sent: usize,
+    /// The units that must be there.
+    promised: usize,
     /// Before it has its name, there is no pool.
     has_name: bool,
 }
@@ -133,18 +135,33 @@ impl<'a> Moments<'a> {
             memory: Memory::new(&recording.base),
             answered: 0,
             sent: 0,
+            promised: 0,
             has_name: !recording.base.is_empty(),
         }
+    }
+
+    /// What is to be held against a state.
+    fn known(&self) -> u64 {
+        (self.answered << 40 ^ self.promised << 20 ^ self.sent) as u64
     }
 
     /// Calls `f` with the number of each moment, counted from 0, when the memory and the client are as they were then.
     fn each(mut self, mut f: impl FnMut(usize, &Self) -> io::Result<()>) -> io::Result<usize> {
         let mut number = 0;
         for event in self.recording.trace.events() {
-            let may_fail = matches!(event, Event::Fence(_) | Event::Answered(_) | Event::Link);
+            let may_fail = matches!(
+                event,
+                Event::Fence(_) | Event::Answered(_) | Event::Synced(_) | Event::Link
+            );
             match event {
                 Event::Sent(state) => self.sent = state,
-                Event::Answered(state) => self.answered = state,
+                Event::Answered(state) => {
+                    self.answered = state;
+                    if !self.recording.every_second {
+                        self.promised = state;
+                    }
+                }
+                Event::Synced(state) => self.promised = state,
                 Event::Link => self.has_name = true,
                 _ => {}
             }
@@ -163,7 +180,7 @@ impl<'a> Moments<'a> {
 fn choose(recording: &Recording, plan: &Plan) -> (HashSet<usize>, usize) {
     let mut weights = Vec::new();
     let _ = Moments::new(recording).each(|_, moment| {
-        weights.push(expected(&moment.memory, plan.amount));
+        weights.push(expected(&moment.memory, recording.grain, plan.amount));
         Ok(())
     });
     let mut order: Vec<usize> = (0..weights.len()).collect();
@@ -220,10 +237,10 @@ impl<'a> Worker<'a> {
                 return Ok(());
             }
             let mut rng = StdRng::seed_from_u64(plan.seed ^ (moment as u64) << 16);
-            for state in states(&at.memory, plan.amount, &mut rng) {
+            for state in states(&at.memory, self.recording.grain, plan.amount, &mut rng) {
                 let lines = state.iter().map(|(number, line)| (*number, line));
                 // What is to be held against the state is part of what it is.
-                let hash = at.memory.hash_with(lines) ^ ((at.answered << 20 ^ at.sent) as u64);
+                let hash = at.memory.hash_with(lines) ^ at.known();
                 let is_new = seen.lock().is_ok_and(|mut seen| seen.insert(hash));
                 if !is_new {
                     continue;
@@ -287,6 +304,8 @@ impl<'a> Worker<'a> {
             trace: Trace::read(&log)?,
             states: Vec::new(),
             rule: self.recording.rule,
+            grain: self.recording.grain,
+            every_second: self.recording.every_second,
         };
         let count = Moments::new(&opening).each(|_, _| Ok(()))?;
         let chosen: HashSet<usize> = (0..TWICE_MOMENTS)
@@ -296,9 +315,9 @@ impl<'a> Worker<'a> {
             if !chosen.contains(&number) {
                 return Ok(());
             }
-            for state in states(&second.memory, TWICE_AMOUNT, rng) {
+            for state in states(&second.memory, self.recording.grain, TWICE_AMOUNT, rng) {
                 let lines = state.iter().map(|(number, line)| (*number, line));
-                let hash = second.memory.hash_with(lines) ^ ((at.answered << 20 ^ at.sent) as u64);
+                let hash = second.memory.hash_with(lines) ^ at.known();
                 if !seen.lock().is_ok_and(|mut seen| seen.insert(hash)) {
                     continue;
                 }
@@ -349,7 +368,7 @@ impl<'a> Worker<'a> {
             Err(why) => return Some(why),
         };
         let last = self.recording.states.len() - 1;
-        let states = &self.recording.states[at.answered.min(last)..=at.sent.min(last)];
+        let states = &self.recording.states[at.promised.min(last)..=at.sent.min(last)];
         let states: Vec<Contents> = states
             .iter()
             .map(|state| state.clone().lasting(now))

@@ -26,6 +26,7 @@ fn open_or_make(pool: &Path, size_bytes: u64) -> Result<Keyspace> {
         pool_size_bytes: size_bytes,
         layout: LayoutChoice::Auto,
         repair: false,
+        every_second: false,
     };
     let opened = options
         .resolve()

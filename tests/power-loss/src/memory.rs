@@ -110,7 +110,7 @@ impl Memory {
                 bytes,
             } => self.flush(thread, offset, bytes),
             Event::Fence(thread) => self.fence(thread),
-            Event::Link | Event::Sent(_) | Event::Answered(_) => {}
+            Event::Link | Event::Sent(_) | Event::Answered(_) | Event::Synced(_) => {}
         }
     }
 

@@ -3,15 +3,17 @@
 use std::ffi::OsStr;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use common::{Options, RawClient, Server, TestResult, encode};
 
 use crate::contents::{Contents, Name};
 use crate::scenario::{Action, Rule, Scenario, Unit};
+use crate::states::Grain;
 use crate::trace::{Notes, Trace};
 
 /// The preloaded library.
-const SHIM: &str = env!("POWER_LOSS_SHIM");
+pub const SHIM: &str = env!("POWER_LOSS_SHIM");
 const LOG: &str = "stores.log";
 const SHADOW: &str = "shadow";
 /// What [`Server`] calls its pool.
@@ -30,6 +32,10 @@ pub struct Recording {
     pub states: Vec<Contents>,
     /// By which rule.
     pub rule: Rule,
+    /// What is kept or lost together.
+    pub grain: Grain,
+    /// Whether only what was synced must be there.
+    pub every_second: bool,
 }
 
 /// The environment in which a process logs what it stores to a pool.
@@ -55,6 +61,12 @@ pub fn record(scenario: &Scenario) -> TestResult<Recording> {
         .into_iter()
         .fold(plain.clone(), |options, (name, value)| {
             options.environment(name, value.as_os_str())
+        });
+    let watched = scenario
+        .dropped_fences
+        .into_iter()
+        .fold(watched, |options, every| {
+            options.environment("POWER_LOSS_DROPPED", OsStr::new(every))
         });
     let mut server;
     let mut base = Vec::new();
@@ -91,6 +103,12 @@ pub fn record(scenario: &Scenario) -> TestResult<Recording> {
         trace: Trace::read(&log)?,
         states,
         rule: scenario.rule,
+        every_second: scenario.every_second,
+        grain: if scenario.on_disk {
+            Grain::Page
+        } else {
+            Grain::Line
+        },
     })
 }
 
@@ -158,7 +176,7 @@ fn expected(scenario: &Scenario, options: Options) -> TestResult<Vec<Contents>> 
                 std::thread::sleep(*time);
                 continue;
             }
-            Action::Restart | Action::Kill => continue,
+            Action::Restart | Action::Kill | Action::Sync => continue,
         };
         for unit in units {
             send(&mut client, std::slice::from_ref(unit))?;
@@ -196,6 +214,10 @@ fn run(scenario: &Scenario, server: &mut Server, notes: &mut Notes) -> TestResul
                 notes.sent(state)?;
                 send(&mut client, units)?;
                 notes.answered(state)?;
+            }
+            Action::Sync => {
+                wait_for_sync(&mut client)?;
+                notes.synced(state)?;
             }
             other => client = act(other, server, client)?,
         }
@@ -235,10 +257,31 @@ fn run_and_read(
     Ok(states)
 }
 
+/// Waits until the server says that all that it has answered so far is on the disk.
+pub fn wait_for_sync(client: &mut RawClient) -> TestResult {
+    let answered_ms = store::now_ms();
+    let until = Instant::now() + Duration::from_secs(30);
+    while Instant::now() < until {
+        let info = client.call(&["INFO", "pmemkv"])?;
+        let text = String::from_utf8_lossy(info.bytes().unwrap_or_default()).into_owned();
+        let field = |name: &str| {
+            let line = text.lines().find_map(|line| line.strip_prefix(name))?;
+            line.trim_start_matches(':').trim().parse::<i64>().ok()
+        };
+        if field("synced_to_time_ms").ok_or("no syncs")? > answered_ms {
+            return Ok(());
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    Err("no sync for 30 s".into())
+}
+
 fn act(action: &Action, server: &mut Server, client: RawClient) -> TestResult<RawClient> {
     drop(client);
     match action {
-        Action::Send(_) => return Err(io::Error::from(io::ErrorKind::InvalidInput).into()),
+        Action::Send(_) | Action::Sync => {
+            return Err(io::Error::from(io::ErrorKind::InvalidInput).into());
+        }
         Action::Restart => server.restart()?,
         Action::Kill => {
             server.kill_9()?;

@@ -52,6 +52,8 @@ pub enum Action {
     Restart,
     /// The server is killed and starts again.
     Kill,
+    /// The client waits until all is on the disk.
+    Sync,
     /// Nothing, while the server's background works.
     Rest(Duration),
 }
@@ -86,6 +88,10 @@ pub struct Scenario {
     pub makes_pool: bool,
     /// Whether libpmem is to take the pool for one on a disk, which is made durable by msync.
     pub on_disk: bool,
+    /// Whether commits do not wait for the disk.
+    pub every_second: bool,
+    /// Of how many fences one is forgotten.
+    pub dropped_fences: Option<&'static str>,
 }
 
 impl Scenario {
@@ -100,6 +106,8 @@ impl Scenario {
             rule: Rule::Whole,
             makes_pool: false,
             on_disk: false,
+            every_second: false,
+            dropped_fences: None,
         }
     }
 

@@ -16,6 +16,28 @@ const ALL_SUBSETS_MAX: usize = 4;
 /// The lines that are more than durable, with what of them has reached the memory.
 pub type State = Vec<(u32, Line)>;
 
+/// What is kept or lost together, where chance does not decide on each line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Grain {
+    /// A cache line of persistent memory.
+    Line,
+    /// A page of a file on a disk.
+    Page,
+}
+
+impl Grain {
+    /// The number of a line's unit.
+    fn of(self, line: u32) -> u32 {
+        match self {
+            Grain::Line => line,
+            Grain::Page => line / LINES_OF_PAGE,
+        }
+    }
+}
+
+/// A page has 4,096 bytes, a line 64.
+const LINES_OF_PAGE: u32 = 64;
+
 /// How many states of each sort are taken where there are more.
 #[derive(Clone, Copy, Debug)]
 pub struct Amount {
@@ -27,16 +49,18 @@ pub struct Amount {
     pub random: usize,
 }
 
-/// States that a power cut may leave at this moment: nothing kept, all kept, each line alone kept or lost, some torn,
+/// States that a power cut may leave at this moment: nothing kept, all kept, each line or page alone kept or lost, some torn,
 /// some at random. Lines that an earlier step left unflushed, such as locks, go with chance.
-pub fn states(memory: &Memory, amount: Amount, rng: &mut StdRng) -> Vec<State> {
-    let fresh: Vec<u32> = memory.fresh().collect();
+pub fn states(memory: &Memory, grain: Grain, amount: Amount, rng: &mut StdRng) -> Vec<State> {
+    let lines: Vec<u32> = memory.fresh().collect();
+    let mut fresh: Vec<u32> = lines.iter().map(|&line| grain.of(line)).collect();
+    fresh.dedup();
     let mut states = Vec::new();
     let mut add = |kept: &dyn Fn(u32) -> bool, rng: &mut StdRng| {
         let stale_are_kept = rng.random::<bool>();
         states.push(state(memory, |line| {
-            if fresh.contains(&line) {
-                kept(line)
+            if lines.contains(&line) {
+                kept(grain.of(line))
             } else {
                 stale_are_kept
             }
@@ -44,8 +68,8 @@ pub fn states(memory: &Memory, amount: Amount, rng: &mut StdRng) -> Vec<State> {
     };
     if fresh.len() <= ALL_SUBSETS_MAX {
         for subset in 0..1u32 << fresh.len() {
-            let is_kept = |line| {
-                let at = fresh.iter().position(|&other| other == line);
+            let is_kept = |unit| {
+                let at = fresh.iter().position(|&other| other == unit);
                 at.is_some_and(|at| subset >> at & 1 == 1)
             };
             add(&is_kept, rng);
@@ -54,17 +78,17 @@ pub fn states(memory: &Memory, amount: Amount, rng: &mut StdRng) -> Vec<State> {
         add(&|_| false, rng);
         add(&|_| true, rng);
         for &one in fresh.choose_multiple(rng, amount.single) {
-            add(&|line| line == one, rng);
+            add(&|unit| unit == one, rng);
         }
         for &one in fresh.choose_multiple(rng, amount.single) {
-            add(&|line| line != one, rng);
+            add(&|unit| unit != one, rng);
         }
     }
     // Nothing at all, and everything.
     states.push(Vec::new());
     states.push(state(memory, |_| true));
     for _ in 0..amount.torn {
-        states.extend(torn(memory, &fresh, rng));
+        states.extend(torn(memory, &lines, rng));
     }
     for _ in 0..amount.random {
         states.push(random(memory, rng));
@@ -73,8 +97,10 @@ pub fn states(memory: &Memory, amount: Amount, rng: &mut StdRng) -> Vec<State> {
 }
 
 /// How many different states [`states`] gives, about.
-pub fn expected(memory: &Memory, amount: Amount) -> usize {
-    let fresh = memory.fresh().count();
+pub fn expected(memory: &Memory, grain: Grain, amount: Amount) -> usize {
+    let mut fresh: Vec<u32> = memory.fresh().map(|line| grain.of(line)).collect();
+    fresh.dedup();
+    let fresh = fresh.len();
     if fresh == 0 {
         return 1;
     }
@@ -170,7 +196,7 @@ mod tests {
             random: 10,
         };
         let mut rng = StdRng::seed_from_u64(1);
-        let states = states(&memory, amount, &mut rng);
+        let states = states(&memory, Grain::Line, amount, &mut rng);
         let whole = |line: &Line| line.iter().all(|&byte| byte == 9);
         let subsets: HashSet<Vec<u32>> = states
             .iter()

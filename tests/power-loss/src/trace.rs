@@ -37,6 +37,8 @@ pub enum Event<'a> {
     Sent(usize),
     /// The server has answered everything up to this state.
     Answered(usize),
+    /// The server has said that everything up to this state is on the disk.
+    Synced(usize),
 }
 
 const WRITE: u32 = 1;
@@ -46,6 +48,7 @@ const LINK: u32 = 5;
 const MAP: u32 = 6;
 const SENT: u32 = 7;
 const ANSWERED: u32 = 8;
+const SYNCED: u32 = 9;
 
 /// A whole log.
 pub struct Trace(Vec<u8>);
@@ -91,6 +94,7 @@ fn decode<'a>(header: &[u8; EVENT_BYTES], rest: &mut &'a [u8]) -> Option<Event<'
         MAP => Event::Map(bytes),
         SENT => Event::Sent(offset),
         ANSWERED => Event::Answered(offset),
+        SYNCED => Event::Synced(offset),
         _ => return None,
     })
 }
@@ -113,6 +117,11 @@ impl Notes {
     /// See [`Event::Answered`].
     pub fn answered(&mut self, state: usize) -> io::Result<()> {
         self.note(ANSWERED, state)
+    }
+
+    /// See [`Event::Synced`].
+    pub fn synced(&mut self, state: usize) -> io::Result<()> {
+        self.note(SYNCED, state)
     }
 
     fn note(&mut self, kind: u32, state: usize) -> io::Result<()> {

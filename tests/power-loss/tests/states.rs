@@ -12,8 +12,14 @@ use power_loss::states::Amount;
 
 const SEED: u64 = 20_261;
 
-/// Different states of each scenario, about. There are fifteen.
+/// Different states of each scenario, about. There are sixteen.
 const STATES: usize = 45;
+
+const AMOUNT: Amount = Amount {
+    single: 2,
+    torn: 1,
+    random: 1,
+};
 
 fn check(name: &str) -> TestResult {
     let seed = match std::env::var("PMEMKV_SEED") {
@@ -23,11 +29,7 @@ fn check(name: &str) -> TestResult {
     };
     let plan = Plan {
         states: STATES,
-        amount: Amount {
-            single: 2,
-            torn: 1,
-            random: 1,
-        },
+        amount: AMOUNT,
         seed,
         keep: None,
     };
@@ -41,6 +43,33 @@ fn check(name: &str) -> TestResult {
     assert!(report.faults.is_empty(), "PMEMKV_SEED={seed}: {report}");
     // Chance takes some states twice.
     assert!(report.states >= STATES / 2, "{report}");
+    Ok(())
+}
+
+/// A server that forgets a barrier now and then must be found out.
+#[test]
+fn a_missing_barrier_is_found() -> TestResult {
+    is_found_out("commits", "7")
+}
+
+/// Each second msync of a sync is that of the point. A point that is written without it names what is not there.
+#[test]
+fn a_missing_sync_is_found() -> TestResult {
+    is_found_out("every-second", "5")
+}
+
+fn is_found_out(name: &str, dropped: &'static str) -> TestResult {
+    let mut scenario = scenario::named(name).ok_or("no such scenario")?;
+    scenario.dropped_fences = Some(dropped);
+    let plan = Plan {
+        states: 3 * STATES,
+        amount: AMOUNT,
+        seed: SEED,
+        keep: None,
+    };
+    let program = Path::new(env!("CARGO_BIN_EXE_power-loss"));
+    let report = run(&record(&scenario)?, &plan, program)?;
+    assert!(!report.faults.is_empty(), "{report}");
     Ok(())
 }
 
@@ -74,6 +103,7 @@ scenarios! {
     expiry: "expiry",
     eviction: "eviction",
     on_disk: "on-disk",
+    every_second: "every-second",
     pairs_creation: "pairs-creation",
     pairs: "pairs",
     pairs_journal: "pairs-journal",

@@ -1,29 +1,35 @@
-//! Directives on how Redis encodes data, saves it and copies it. Nearly all of them have no effect in this server.
+//! Directives on how Redis encodes data, saves it and copies it. Many of them have no effect in this server.
 
-use super::{Directive, INT, INT_MIN, LONG, LONG_BYTES, boolean, choice, int, memory, row, text};
+use super::{
+    Directive, INT, INT_MIN, LONG, LONG_BYTES, boolean, choice, choice_of, int, memory, row, text,
+};
+use crate::settings::FullSync;
 use crate::value::Kind;
 
-/// Encodings of collections.
+/// Forms of collections.
 pub(super) const ENCODINGS: &[Directive] = &[
     int("hash-max-listpack-entries", 0, LONG, "512")
         .alias("hash-max-ziplist-entries")
-        .idle(),
+        .sets(|settings, value| settings.forms.hash_entries = value.number()),
     memory("hash-max-listpack-value", 0, LONG_BYTES, "64")
         .alias("hash-max-ziplist-value")
-        .idle(),
+        .sets(|settings, value| settings.forms.hash_value_bytes = value.number()),
     int("list-max-listpack-size", INT_MIN, INT, "-2")
         .alias("list-max-ziplist-size")
-        .idle(),
+        .sets(|settings, value| settings.forms.list_size = value.number()),
     int("list-compress-depth", 0, INT, "0").idle(),
-    int("set-max-intset-entries", 0, LONG, "512").idle(),
-    int("set-max-listpack-entries", 0, LONG, "128").idle(),
-    memory("set-max-listpack-value", 0, LONG_BYTES, "64").idle(),
+    int("set-max-intset-entries", 0, LONG, "512")
+        .sets(|settings, value| settings.forms.set_integers = value.number()),
+    int("set-max-listpack-entries", 0, LONG, "128")
+        .sets(|settings, value| settings.forms.set_entries = value.number()),
+    memory("set-max-listpack-value", 0, LONG_BYTES, "64")
+        .sets(|settings, value| settings.forms.set_value_bytes = value.number()),
     int("zset-max-listpack-entries", 0, LONG, "128")
         .alias("zset-max-ziplist-entries")
-        .idle(),
+        .sets(|settings, value| settings.forms.zset_entries = value.number()),
     memory("zset-max-listpack-value", 0, LONG_BYTES, "64")
         .alias("zset-max-ziplist-value")
-        .idle(),
+        .sets(|settings, value| settings.forms.zset_value_bytes = value.number()),
     memory("stream-node-max-bytes", 0, LONG_BYTES, "4096")
         .sets(|settings, value| settings.stream_node_max_bytes = value.number()),
     int("stream-node-max-entries", 0, LONG, "100")
@@ -34,17 +40,20 @@ pub(super) const ENCODINGS: &[Directive] = &[
 
 /// Snapshots and the append-only file.
 pub(super) const SAVING: &[Directive] = &[
-    row("dir", Kind::WorkingDirectory, "").protected().idle(),
+    row("dir", Kind::WorkingDirectory, "")
+        .protected()
+        .sets(|settings, value| settings.dir = value.path()),
     row("dbfilename", Kind::FileName("filename"), "dump.rdb")
         .protected()
-        .idle(),
-    // Redis's default is a number of snapshots. This server makes none, and CONFIG GET says so.
-    row("save", Kind::Save, "").refused_later(
-        "this server writes no RDB file: every acknowledged write is in the pool already",
-    ),
+        .sets(|settings, value| settings.dbfilename = value.path().unwrap_or_default()),
+    // Redis's default is a number of snapshots. Here none is needed, since the pool has every acknowledged write.
+    row("save", Kind::Save, "").sets(|settings, value| settings.save_points = value.save_points()),
+    // A write is in the pool before it is acknowledged, whether or not an RDB file could be written.
     boolean("stop-writes-on-bgsave-error", "yes").idle(),
-    boolean("rdbcompression", "yes").idle(),
-    boolean("rdbchecksum", "yes").fixed().idle(),
+    boolean("rdbcompression", "yes").sets(|settings, value| settings.rdb_compression = value.yes()),
+    boolean("rdbchecksum", "yes")
+        .fixed()
+        .sets(|settings, value| settings.rdb_checksum = value.yes()),
     boolean("rdb-del-sync-files", "no").idle(),
     boolean("rdb-save-incremental-fsync", "yes").idle(),
     int("rdb-key-save-delay", INT_MIN, INT, "0").hidden().idle(),
@@ -86,31 +95,36 @@ pub(super) const REPLICATION: &[Directive] = &[
     row("replicaof", Kind::ReplicaOf, "")
         .alias("slaveof")
         .fixed()
-        .refused("there is no replication, so this server would be a master with data of its own"),
-    text("masteruser", "").secret().idle(),
-    text("masterauth", "").secret().idle(),
+        .sets(|settings, value| settings.replication.master = value.master()),
+    text("masteruser", "")
+        .secret()
+        .sets(|settings, value| settings.replication.user = value.secret()),
+    text("masterauth", "")
+        .secret()
+        .sets(|settings, value| settings.replication.password = value.secret()),
     int("replica-priority", 0, INT, "100")
         .alias("slave-priority")
-        .idle(),
+        .sets(|settings, value| settings.replication.priority = value.number()),
     text("replica-announce-ip", "")
         .alias("slave-announce-ip")
-        .idle(),
+        .sets(|settings, value| settings.replication.announced_ip = value.text_if_any()),
     int("replica-announce-port", 0, 65_535, "0")
         .alias("slave-announce-port")
-        .idle(),
-    boolean("replica-announced", "yes").idle(),
+        .sets(|settings, value| settings.replication.announced_port = value.number()),
+    boolean("replica-announced", "yes")
+        .sets(|settings, value| settings.replication.is_announced = value.yes()),
     boolean("replica-lazy-flush", "no")
         .alias("slave-lazy-flush")
         .idle(),
     boolean("replica-serve-stale-data", "yes")
         .alias("slave-serve-stale-data")
-        .idle(),
+        .sets(|settings, value| settings.replication.serves_stale = value.yes()),
     boolean("replica-read-only", "yes")
         .alias("slave-read-only")
-        .idle(),
+        .sets(|settings, value| settings.replication.read_only = value.yes()),
     boolean("replica-ignore-maxmemory", "yes")
         .alias("slave-ignore-maxmemory")
-        .idle(),
+        .sets(|settings, value| settings.replication.ignores_maxmemory = value.yes()),
     boolean("replica-ignore-disk-write-errors", "no").idle(),
     choice(
         "propagation-error-behavior",
@@ -118,28 +132,28 @@ pub(super) const REPLICATION: &[Directive] = &[
         "ignore",
     )
     .idle(),
-    memory("repl-backlog-size", 1, LONG_BYTES, "1048576").idle(),
-    int("repl-backlog-ttl", 0, LONG, "3600").idle(),
-    int("repl-timeout", 1, INT, "60").idle(),
+    memory("repl-backlog-size", 1, LONG_BYTES, "1048576")
+        .sets(|settings, value| settings.feed.backlog_bytes = value.number()),
+    int("repl-backlog-ttl", 0, LONG, "3600")
+        .sets(|settings, value| settings.feed.backlog_ttl = value.seconds_if_any()),
+    int("repl-timeout", 1, INT, "60")
+        .sets(|settings, value| settings.replication.timeout = value.seconds()),
     int("repl-ping-replica-period", 1, INT, "10")
         .alias("repl-ping-slave-period")
-        .idle(),
-    boolean("repl-disable-tcp-nodelay", "no").idle(),
+        .sets(|settings, value| settings.feed.ping_period = value.seconds()),
+    boolean("repl-disable-tcp-nodelay", "no")
+        .sets(|settings, value| settings.replication.delays_packets = value.yes()),
     boolean("repl-diskless-sync", "yes").idle(),
     int("repl-diskless-sync-delay", 0, INT, "5").idle(),
     int("repl-diskless-sync-max-replicas", 0, INT, "0").idle(),
-    choice(
-        "repl-diskless-load",
-        &["disabled", "on-empty-db", "swapdb"],
-        "disabled",
-    )
-    .idle(),
+    choice_of::<FullSync>("repl-diskless-load", "disabled")
+        .sets(|settings, value| settings.replication.full_sync = value.choice()),
     int("min-replicas-to-write", 0, INT, "0")
         .alias("min-slaves-to-write")
-        .refused("there is no replication, so no replica would have what this server acknowledges"),
+        .sets(|settings, value| settings.feed.replicas_min = value.number()),
     int("min-replicas-max-lag", 0, INT, "10")
         .alias("min-slaves-max-lag")
-        .idle(),
+        .sets(|settings, value| settings.feed.lag_max = value.seconds()),
 ];
 
 /// The cluster.

@@ -15,7 +15,7 @@ pub(super) const TLS: &[Directive] = &[
     boolean("tls-session-caching", "yes")
         .sets(|settings, value| settings.tls.session_caching = value.yes()),
     boolean("tls-cluster", "no").idle(),
-    boolean("tls-replication", "no").idle(),
+    boolean("tls-replication", "no").sets(|settings, value| settings.replication.tls = value.yes()),
     boolean("tls-prefer-server-ciphers", "no")
         .sets(|settings, value| settings.tls.prefer_server_ciphers = value.yes()),
     choice_of::<AuthClients>("tls-auth-clients", "yes")
@@ -29,9 +29,13 @@ pub(super) const TLS: &[Directive] = &[
     text("tls-key-file-pass", "")
         .secret()
         .sets(|settings, value| settings.tls.key_file_pass = value.secret()),
-    text("tls-client-cert-file", "").idle(),
-    text("tls-client-key-file", "").idle(),
-    text("tls-client-key-file-pass", "").secret().idle(),
+    text("tls-client-cert-file", "")
+        .sets(|settings, value| settings.tls.client_cert_file = value.path()),
+    text("tls-client-key-file", "")
+        .sets(|settings, value| settings.tls.client_key_file = value.path()),
+    text("tls-client-key-file-pass", "")
+        .secret()
+        .sets(|settings, value| settings.tls.client_key_file_pass = value.secret()),
     text("tls-dh-params-file", "").idle(),
     text("tls-ca-cert-file", "")
         .reloads()
@@ -57,6 +61,8 @@ pub(super) const OWN: &[Directive] = &[
     choice_of::<Layout>("layout", "auto")
         .fixed()
         .sets(|settings, value| settings.layout = value.choice()),
+    memory("compact-bytes-max", 0, 16_384, "1024")
+        .sets(|settings, value| settings.forms.compact_bytes_max = value.number()),
     choice("repair", &["no", "yes"], "no")
         .fixed()
         .sets(|settings, value| settings.repair = value.is("yes")),
@@ -70,6 +76,13 @@ pub(super) const OWN: &[Directive] = &[
     text("backup-dir", "")
         .fixed()
         .sets(|settings, value| settings.backup_dir = value.path()),
+    text("import", "")
+        .fixed()
+        .sets(|settings, value| settings.import = value.path()),
+    choice("rdb-version", &["11", "10"], "11")
+        .sets(|settings, value| settings.rdb_version = value.number()),
+    memory("rdb-buffer-limit", 1, LONG_BYTES, "268435456")
+        .sets(|settings, value| settings.rdb_buffer_limit = value.number()),
     choice_of::<Durability>("durability", "auto")
         .fixed()
         .sets(|settings, value| settings.durability = value.choice()),

@@ -106,8 +106,10 @@ pub(super) const PROCESS: &[Directive] = &[
     text("ignore-warnings", "").idle(),
     int("watchdog-period", 0, INT, "0").hidden().idle(),
     int("shutdown-timeout", 0, INT, "10").idle(),
-    row("shutdown-on-sigint", Kind::EnumSet(STOP), "default").idle(),
-    row("shutdown-on-sigterm", Kind::EnumSet(STOP), "default").idle(),
+    row("shutdown-on-sigint", Kind::EnumSet(STOP), "default")
+        .sets(|settings, value| settings.shutdown_on_sigint = value.text()),
+    row("shutdown-on-sigterm", Kind::EnumSet(STOP), "default")
+        .sets(|settings, value| settings.shutdown_on_sigterm = value.text()),
     int("busy-reply-threshold", 0, LONG, "5000")
         .alias("lua-time-limit")
         .sets(|settings, value| settings.busy_reply_threshold_ms = value.number()),

@@ -109,3 +109,21 @@ fn rewrites_the_users() -> Result<(), Box<dyn std::error::Error>> {
     assert!(!text()?.contains("alice"));
     Ok(())
 }
+
+#[test]
+fn no_master_is_said_in_two_words() -> TestResult {
+    let folder = tempfile::tempdir()?;
+    let file = folder.path().join("server.conf");
+    std::fs::write(&file, "replicaof h 1\n")?;
+    let path = file.display().to_string();
+    let config = parse(&[&path])?.config;
+    config.found("replicaof", "i 2");
+    config.rewrite(&[])?;
+    assert_eq!(std::fs::read_to_string(&file)?, "replicaof i 2\n");
+    config.found("replicaof", "no one");
+    config.rewrite(&[])?;
+    assert_eq!(std::fs::read_to_string(&file)?, "replicaof no one\n");
+    let again = parse(&[&path])?.config;
+    assert_eq!(again.settings().replication.master, None);
+    Ok(())
+}

@@ -93,11 +93,16 @@ fn each_field_has_a_row() {
         let depth = line.len() - line.trim_start().len();
         match (depth, within) {
             (4, _) if value.starts_with("TlsSettings") => within = "tls.",
+            (4, _) if value.starts_with("FormSettings") => within = "forms.",
+            (4, _) if value.starts_with("ReplicationSettings") => within = "replication.",
+            (4, _) if value.starts_with("FeedSettings") => within = "feed.",
             (4, _) => {
                 within = "";
                 fields.push(name.to_owned());
             }
-            (8, "tls.") => fields.push(format!("tls.{name}")),
+            (8, "tls." | "forms." | "replication." | "feed.") => {
+                fields.push(format!("{within}{name}"));
+            }
             _ => {}
         }
     }

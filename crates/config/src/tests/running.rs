@@ -288,23 +288,11 @@ fn config_set_is_all_or_nothing() {
 fn config_set_refuses_what_cannot_be_kept() -> TestResult {
     let config = Config::default();
     let how = ". To set it without effect, add its name to accept-unsupported";
-    for (name, given, reason) in [
-        (
-            "appendonly",
-            "yes",
-            "this server has no append-only file: every acknowledged write is in the pool already",
-        ),
-        (
-            "save",
-            "900 1",
-            "this server writes no RDB file: every acknowledged write is in the pool already",
-        ),
-        (
-            "min-replicas-to-write",
-            "1",
-            "there is no replication, so no replica would have what this server acknowledges",
-        ),
-    ] {
+    for (name, given, reason) in [(
+        "appendonly",
+        "yes",
+        "this server has no append-only file: every acknowledged write is in the pool already",
+    )] {
         let both: &[(&[u8], &[u8])] = &[(b"hz", b"20"), (name.as_bytes(), given.as_bytes())];
         let error = config.set(both).expect_err("refused").to_string();
         assert_eq!(
@@ -317,17 +305,6 @@ fn config_set_refuses_what_cannot_be_kept() -> TestResult {
         let shown = value(&config, name);
         assert_eq!(set(&config, name, &shown), "OK", "{name}");
     }
-    config.set(&[
-        (b"min-slaves-to-write", b"1"),
-        (b"accept-unsupported", b"min-slaves-to-write"),
-    ])?;
-    // The next start would stop.
-    assert_eq!(
-        set(&config, "accept-unsupported", ""),
-        "min-replicas-to-write is set"
-    );
-    config.set(&[(b"min-slaves-to-write", b"0"), (b"accept-unsupported", b"")])?;
-
     // A start with a file of Redis's can still be changed.
     let config = Config::from_text(b"save 900 1\nappendonly yes")?.config;
     assert_eq!(set(&config, "timeout", "1"), "OK");

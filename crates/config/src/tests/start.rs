@@ -280,15 +280,15 @@ fn files_include_files() -> TestResult {
 
 #[test]
 fn one_warning_names_all_that_has_no_effect() -> TestResult {
-    let text = b"io-threads 4\ndaemonize yes\nsave \"\"\nappendonly no\nmasterauth hidden\nslave-priority 3\nio-threads 3\nrdbcompression yes\nlist-max-ziplist-value 3";
+    let text = b"io-threads 4\ndaemonize yes\nsave \"\"\nappendonly no\nslave-lazy-flush yes\nio-threads 3\nrdbcompression yes\nlist-max-ziplist-value 3";
     let loaded = Config::from_text(text)?;
     assert_eq!(
         loaded.warnings,
         [
-            "these directives are accepted but have no effect in this server: io-threads, masterauth, slave-priority"
+            "these directives are accepted but have no effect in this server: io-threads, slave-lazy-flush"
         ]
     );
-    assert_eq!(value(&loaded.config, "replica-priority"), "3");
+    assert_eq!(value(&loaded.config, "replica-lazy-flush"), "yes");
     Ok(())
 }
 
@@ -326,12 +326,14 @@ fn one_warning_says_what_holds_instead_of_saving() -> TestResult {
     assert_eq!(
         loaded.warnings,
         [
-            "this server writes no RDB file and no append-only file, whatever the configuration says: save (line 2 of \
-             the text), appendonly (line 3 of the text). Instead every acknowledged write is in the pool already; the \
-             line 'durability' below tells what it survives"
+            "this server writes no append-only file, whatever the configuration says: appendonly (line 3 of the text). \
+             Instead every acknowledged write is in the pool already; the line 'durability' below tells what it survives"
         ]
     );
     assert_eq!(value(&loaded.config, "save"), "900 1 300 10");
+    let points = loaded.config.settings().save_points.clone();
+    assert_eq!(points, [(900, 1), (300, 10)]);
+    // Files for earlier releases, which wrote no RDB file, say so.
     let known = Config::from_text(b"save 900 1\naccept-unsupported save")?;
     assert_eq!(known.warnings, Vec::<String>::new());
     Ok(())
@@ -342,17 +344,13 @@ fn promises_that_cannot_be_kept_stop_the_start() -> TestResult {
     let dir = tempfile::tempdir()?;
     let path = dir.path().join("redis.conf").display().to_string();
     for (line, name) in [
-        ("replicaof 127.0.0.1 6379", "replicaof"),
-        ("SLAVEOF 127.0.0.1 6379", "replicaof"),
         ("cluster-enabled yes", "cluster-enabled"),
         ("loadmodule /x.so a", "loadmodule"),
-        ("min-replicas-to-write 1", "min-replicas-to-write"),
-        ("min-slaves-to-write 2", "min-replicas-to-write"),
     ] {
         std::fs::write(&path, format!("# first\n{line}\n"))?;
         let error = parse(&[&path]).expect_err(line).to_string();
         assert!(
-            error.contains(&format!("'{line}' (line 2 of {path}): there ")),
+            error.contains(&format!("'{line}' (line 2 of {path}): th")),
             "{error}"
         );
         assert!(
@@ -399,7 +397,8 @@ fn promises_that_cannot_be_kept_stop_the_start() -> TestResult {
     for text in [
         "replicaof a 1\nreplicaof no one",
         "cluster-enabled no",
-        "min-slaves-to-write 1\nmin-replicas-to-write 0",
+        // Files for earlier releases say so.
+        "min-slaves-to-write 1\naccept-unsupported min-replicas-to-write",
     ] {
         assert!(Config::from_text(text.as_bytes()).is_ok(), "{text}");
     }
@@ -414,8 +413,26 @@ fn promises_that_cannot_be_kept_stop_the_start() -> TestResult {
         .expect_err("no such")
         .to_string();
     assert!(
-        error.ends_with("argument(s) must be one of the following: save, appendonly, replicaof, min-replicas-to-write, cluster-enabled, appendfsync, loadmodule"),
+        error.ends_with("argument(s) must be one of the following: appendonly, cluster-enabled, appendfsync, loadmodule, save, min-replicas-to-write, replicaof"),
         "{error}"
+    );
+    Ok(())
+}
+
+#[test]
+fn a_master_is_followed_unless_its_name_is_accepted_without_effect() -> TestResult {
+    let master = |text: &str| -> TestResult<Option<(String, u16)>> {
+        let settings = Config::from_text(text.as_bytes())?.config.settings();
+        let master = settings.replication.master.clone();
+        Ok(master.map(|master| (master.host, master.port)))
+    };
+    let followed = Some(("::1".to_owned(), 6380));
+    assert_eq!(master("replicaof ::1 6380")?, followed);
+    assert_eq!(master("SLAVEOF ::1 6380")?, followed);
+    assert_eq!(master("slaveof ::1 6380\nreplicaof NO one")?, None);
+    assert_eq!(
+        master("replicaof ::1 6380\naccept-unsupported replicaof")?,
+        None
     );
     Ok(())
 }

@@ -7,12 +7,14 @@ use std::sync::Arc;
 
 use parking_lot::RwLock;
 
-use super::elements::{ElementKey, element_key, encode_label, encode_score};
+use super::compact::Builder;
+use super::elements::{Anchor, ElementKey, element_key, encode_label, encode_score};
+use super::limits::{LISTPACK_BYTES, element_bytes};
 use super::list::ListItem;
 use super::source::Source;
 use super::stream::StreamParts;
 use super::view::View;
-use super::{Collection, LockedCollection, Shape, element_record_key};
+use super::{Collection, Encoding, FormLimits, LockedCollection, Shape, element_record_key};
 use crate::reading::storable;
 use crate::{Keyspace, KeyspaceError, Kind, Millis, memory_check};
 use store::{Location, Write};
@@ -21,8 +23,19 @@ use store::{Location, Write};
 const ELEMENTS_PER_STEP: usize = 256;
 
 /// A new collection. Dropping it removes what was written, unless [`adopt`](Self::adopt) put it into use.
+///
+/// It is compact, and nothing of it is written, until it becomes too large for that.
 pub(in super::super) struct Built<'k> {
     keyspace: &'k Keyspace,
+    /// The collection as long as it is compact.
+    compact: Option<Builder>,
+    generation: u32,
+    limits: FormLimits,
+    /// Redis's form of the elements so far.
+    encoding: Encoding,
+    /// Bytes of a list's listpack.
+    listpack_bytes: usize,
+    /// The id of a collection that is not compact.
     pub id: u64,
     pub kind: Kind,
     /// Locked until the collection is in use, so the compaction waits.
@@ -48,28 +61,49 @@ impl std::fmt::Debug for Built<'_> {
 impl<'k> Built<'k> {
     /// An empty collection in a database's generation.
     pub fn new(keyspace: &'k Keyspace, kind: Kind, generation: u32, now: Millis) -> Self {
-        let id = keyspace.collections().new_id();
-        let collection = Arc::new(RwLock::new(Collection::new(kind, keyspace.naming())));
-        let locked = RwLock::write_arc(&collection);
-        keyspace.registry.insert(id, generation, collection);
-        Self {
+        let mut built = Self {
             keyspace,
-            id,
+            compact: kind.compact().map(|_| Builder::new(kind)),
+            generation,
+            limits: keyspace.form_limits(),
+            encoding: Encoding::Integers,
+            listpack_bytes: LISTPACK_BYTES,
+            id: 0,
             kind,
-            locked: Some(locked),
+            locked: None,
             waiting: Vec::new(),
             parts: StreamParts::default(),
             next_label: 0,
             written_bytes: 0,
             now,
+        };
+        if built.compact.is_none() {
+            built.open();
         }
+        built
+    }
+
+    /// Gives the collection an id, so that elements can be written.
+    fn open(&mut self) {
+        self.id = self.keyspace.collections().new_id();
+        let naming = self.keyspace.naming();
+        let collection = Arc::new(RwLock::new(Collection::new(self.kind, naming)));
+        self.locked = Some(RwLock::write_arc(&collection));
+        let registry = &self.keyspace.registry;
+        registry.insert(self.id, self.generation, collection);
     }
 
     /// How many elements the collection has.
     pub fn len(&self) -> usize {
-        self.locked.as_ref().map_or(0, |locked| locked.len())
+        self.compact.as_ref().map_or(0, Builder::len)
+            + self.locked.as_ref().map_or(0, |locked| locked.len())
             + self.parts.len()
             + self.waiting.len()
+    }
+
+    /// The limits of its form.
+    pub fn limits(&self) -> &FormLimits {
+        &self.limits
     }
 
     /// Adds an element: a field with its value, a member (the value is empty or holds the score's bytes), a list's
@@ -85,14 +119,85 @@ impl<'k> Built<'k> {
         value: &[u8],
         expires_at: Option<Millis>,
     ) -> Result<(), KeyspaceError> {
+        let expires_at = storable(expires_at);
+        if let Some(compact) = &mut self.compact {
+            // The compact form has no place for deadlines.
+            if expires_at.is_none() && compact.push(&self.limits, name, value)? {
+                return Ok(());
+            }
+            self.leave_compact()?;
+        }
+        self.push_element(name, value, expires_at)
+    }
+
+    /// Turns the compact collection into one whose elements have records of their own.
+    fn leave_compact(&mut self) -> Result<(), KeyspaceError> {
+        let Some(compact) = self.compact.take() else {
+            return Ok(());
+        };
+        self.open();
+        for item in compact.body().items() {
+            match self.kind {
+                Kind::List => self.push_element(b"", item.name, None)?,
+                Kind::SortedSet => {
+                    self.push_element(item.name, &encode_score(item.score()), None)?;
+                }
+                _ => self.push_element(item.name, item.value, None)?,
+            }
+        }
+        if self.encoding != Encoding::Full {
+            self.encoding = compact.encoding();
+        }
+        Ok(())
+    }
+
+    /// Follows Redis's form of the collection as an element joins it.
+    fn grow(&mut self, name: &[u8], value: &[u8]) -> Result<(), KeyspaceError> {
+        let len = self.len() + 1;
+        let encoding = match self.kind {
+            Kind::Stream => Encoding::Full,
+            Kind::List => {
+                let form = self
+                    .limits
+                    .list_after(self.listpack_bytes + value.len(), len);
+                self.listpack_bytes += element_bytes(value);
+                form.max(self.encoding)
+            }
+            _ => {
+                let value_bytes = if self.kind == Kind::Hash {
+                    value.len()
+                } else {
+                    0
+                };
+                self.limits
+                    .after(self.kind, self.encoding, len, name, value_bytes)
+            }
+        };
+        if self.kind == Kind::Set && self.encoding != encoding {
+            // The members so far get their order.
+            self.write()?;
+        }
+        self.encoding = encoding;
+        if let Some(locked) = &mut self.locked {
+            locked.set_encoding(encoding, &self.keyspace.names_of_elements(self.id));
+        }
+        Ok(())
+    }
+
+    fn push_element(
+        &mut self,
+        name: &[u8],
+        value: &[u8],
+        expires_at: Option<Millis>,
+    ) -> Result<(), KeyspaceError> {
+        self.grow(name, value)?;
         let key = if self.kind == Kind::List {
             self.next_label += 1 << 20;
             element_key(self.id, &encode_label(self.next_label))
         } else {
             element_key(self.id, name)
         };
-        self.waiting
-            .push((key, value.to_vec(), storable(expires_at)));
+        self.waiting.push((key, value.to_vec(), expires_at));
         // With partitions, a step of several writes needs a journal. Single writes cost less, and garbage needs no
         // journal.
         let step = if self.keyspace.partitioned {
@@ -109,6 +214,19 @@ impl<'k> Built<'k> {
     /// Adds a copy of all elements of a value. It copies each element before it stores it, because nothing may be
     /// written while a value is borrowed.
     pub fn copy(&mut self, from: View<'_>) -> Result<(), KeyspaceError> {
+        let encoding = match &from {
+            View::Hash(fields) | View::Set(fields) => fields.encoding(),
+            View::List(list) => list.encoding()?,
+            View::SortedSet(scores) => scores.encoding(),
+            View::String(_) | View::Stream(_) => self.encoding,
+        };
+        // A copy has the form of the original, even if that has become small.
+        self.encoding = encoding;
+        if encoding == Encoding::Full {
+            self.leave_compact()?;
+        } else if let Some(compact) = &mut self.compact {
+            compact.begin_as(encoding);
+        }
         match from {
             View::Hash(fields) | View::Set(fields) => {
                 for name in fields.names()? {
@@ -131,6 +249,11 @@ impl<'k> Built<'k> {
             }
             View::Stream(stream) => stream.for_records(|name, value| self.push(name, value))?,
             View::String(_) => return Err(KeyspaceError::WrongKind),
+        }
+        // Redis looks at no limits as it copies a value.
+        self.encoding = encoding;
+        if let Some(locked) = &mut self.locked {
+            locked.encoding = encoding;
         }
         Ok(())
     }
@@ -169,7 +292,7 @@ impl<'k> Built<'k> {
                 continue;
             }
             let value = (value.as_slice(), expires_at);
-            add(self.keyspace, self.id, locked, name, value, location);
+            add(self.keyspace, locked, name, value, location);
         }
         Ok(())
     }
@@ -186,10 +309,26 @@ impl<'k> Built<'k> {
         Ok(())
     }
 
-    /// Writes the last elements. The collection is complete then.
-    pub fn finish(&mut self) -> Result<(), KeyspaceError> {
+    /// Writes the last elements. The collection is complete then. Appends the value of the record that its key gets to
+    /// `out`, and returns the record's kind.
+    pub fn finish(&mut self, out: &mut Vec<u8>) -> Result<Kind, KeyspaceError> {
+        if let Some(compact) = &mut self.compact
+            && let Some(kind) = self.kind.compact()
+        {
+            out.extend_from_slice(compact.finish().unwrap_or_default());
+            return Ok(kind);
+        }
         self.write()?;
-        self.settle()
+        self.settle()?;
+        if let Some(locked) = &mut self.locked {
+            locked.listpack_bytes = None;
+        }
+        let anchor = Anchor {
+            id: self.id,
+            encoding: (self.kind != Kind::Stream).then_some(self.encoding),
+        };
+        anchor.encode(out);
+        Ok(self.kind)
     }
 
     /// Puts the collection into use, after its anchor was written. `key_hash` is the hash of its key.
@@ -223,13 +362,11 @@ impl Drop for Built<'_> {
 /// Adds an element that the collection does not have. In a list, it goes to the end.
 pub(super) fn add(
     keyspace: &Keyspace,
-    id: u64,
     collection: &mut Collection,
     name: &[u8],
     (value, expires_at): (&[u8], Option<Millis>),
     location: Location,
 ) {
-    let kind = collection.kind;
     let hash = keyspace.hashing.hash(name);
     let entry = collection.new_entry(name, location, expires_at);
     match &mut collection.shape {
@@ -246,10 +383,6 @@ pub(super) fn add(
                 items.push_back(ListItem { label, location });
             }
         }
-        Shape::Stream(_) => {}
-    }
-    let value_bytes = if kind == Kind::Hash { value.len() } else { 0 };
-    if kind != Kind::List {
-        collection.outgrow(name, value_bytes, &keyspace.names_of_elements(id));
+        Shape::Stream(_) | Shape::Compact(_) => {}
     }
 }

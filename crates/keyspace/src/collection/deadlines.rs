@@ -137,7 +137,7 @@ impl Collection {
     pub fn first_deadline(&self) -> Option<Millis> {
         match &self.shape {
             Shape::Fields(index) => index.first_expiry(),
-            Shape::List(_) | Shape::Scores(_) | Shape::Stream(_) => None,
+            Shape::List(_) | Shape::Scores(_) | Shape::Stream(_) | Shape::Compact(_) => None,
         }
     }
 }

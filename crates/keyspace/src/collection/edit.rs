@@ -1,21 +1,26 @@
 //! Edits of a collection, kept until all records are written in one step.
 
+mod compact;
 mod deadlines;
+mod scores;
 
 use std::collections::HashMap;
 use std::ops::Range;
 
 use foldhash::fast::FixedState;
+use redis_core::numbers::parse_i64;
 use smallvec::SmallVec;
 
-use super::elements::{ID_BYTES, decode_score, encode_score};
+use super::elements::{ID_BYTES, decode_score};
 use super::list::{ListEdit, ListEdits};
 use super::scratch::Scratch;
 use super::source::Source;
 use super::stream::StreamEdits;
-use super::{Collection, Encoding, LockedCollection, Shape, element_record_key, kept_score};
+use super::{Body, Collection, Encoding, FormLimits, Shape, compact as form, element_record_key};
 use crate::index::{Found, Located, Names, NewEntry};
 use crate::{Keyspace, KeyspaceError, Kind, Millis};
+pub(crate) use compact::Rewritten;
+pub use scores::ScoresEdit;
 use store::{Location, Write};
 
 /// Up to this many edits are compared one by one; with more, a hash table finds an element's edit.
@@ -62,6 +67,8 @@ pub(in super::super) struct ElementEdits {
     by_hash: HashMap<u64, Vec<u32>, FixedState>,
     /// How many elements the edits add, minus how many they remove.
     added: isize,
+    /// Whether a compact collection gets records of elements, however small it is.
+    leaves_compact: bool,
 }
 
 impl ElementEdits {
@@ -122,6 +129,8 @@ pub(in super::super) struct Edit {
     pub what: What,
     /// Whether [`plan`](Self::plan) has run.
     is_planned: bool,
+    /// Redis's form of the collection after the changes, if it becomes another one.
+    pub encoding: Option<Encoding>,
 }
 
 /// The changes, by the shape of the collection.
@@ -145,6 +154,7 @@ impl Edit {
             kind,
             what,
             is_planned: false,
+            encoding: None,
         }
     }
 
@@ -162,10 +172,11 @@ impl Edit {
     pub fn is_empty(&self) -> bool {
         match &self.what {
             // An element that the call added and removed again was never stored.
-            What::Elements(edits) => edits
-                .list
-                .iter()
-                .all(|edit| edit.value.is_none() && edit.current.is_none()),
+            What::Elements(edits) => {
+                let mut list = edits.list.iter();
+                let unchanged = |edit: &ElementEdit| edit.value.is_none() && edit.current.is_none();
+                !edits.leaves_compact && list.all(unchanged)
+            }
             What::List(edits) => edits.is_empty(),
             What::Stream(edits) => edits.is_empty(),
         }
@@ -251,9 +262,22 @@ impl Edit {
         if !self.is_planned {
             return 0;
         }
+        // Integers that a call adds before a set leaves the form of an intset are sorted among the others. The members of
+        // a new set come in their order already.
+        let waits = collection.kind == Kind::Set
+            && collection.encoding == Encoding::Integers
+            && collection.len() > 0;
+        let mut encoding = self.encoding;
+        if let Some(encoding) = encoding.take_if(|_| !waits) {
+            collection.set_encoding(encoding, &keyspace.names_of_elements(self.id));
+        }
+        collection.is_unmarked &= self.encoding.is_none();
         match &self.what {
             What::List(edits) => match &mut collection.shape {
-                Shape::List(items) => edits.apply(items, locations),
+                Shape::List(items) => {
+                    collection.listpack_bytes = edits.listpack_bytes;
+                    edits.apply(items, locations)
+                }
                 _ => 0,
             },
             What::Stream(edits) => match &mut collection.shape {
@@ -273,7 +297,14 @@ impl Edit {
                 for (edit, &location) in written.zip(locations) {
                     count += 1;
                     let names = keyspace.names_of_elements(self.id);
+                    let is_integer = || parse_i64(edits.name(edit)).is_some();
+                    if let Some(encoding) = encoding.take_if(|_| !is_integer()) {
+                        collection.set_encoding(encoding, &names);
+                    }
                     apply_edit(&names, collection, edits, edit, location);
+                }
+                if let Some(encoding) = encoding {
+                    collection.set_encoding(encoding, &keyspace.names_of_elements(self.id));
                 }
                 count
             }
@@ -336,15 +367,7 @@ fn apply_edit(
                 (None, None) => {}
             }
         }
-        (Shape::List(_) | Shape::Stream(_), _) => {}
-    }
-    if let Some(value) = value {
-        let value_bytes = if kind == Kind::SortedSet {
-            0
-        } else {
-            value.len()
-        };
-        collection.outgrow(name, value_bytes, names);
+        (Shape::List(_) | Shape::Stream(_) | Shape::Compact(_), _) => {}
     }
 }
 
@@ -352,7 +375,7 @@ fn apply_edit(
 #[derive(Debug)]
 pub struct FieldsEdit<'e> {
     pub(in super::super) keyspace: &'e Keyspace,
-    pub(in super::super) locked: &'e LockedCollection,
+    pub(in super::super) locked: &'e Collection,
     pub(in super::super) id: u64,
     pub(in super::super) edits: &'e mut ElementEdits,
     pub(in super::super) now: Millis,
@@ -397,6 +420,9 @@ impl FieldsEdit<'_> {
             let value = self.edits.list[position].value.clone();
             return Ok(value.map(|value| f(&self.edits.bytes[value])));
         }
+        if let Some(body) = self.locked.body() {
+            return Ok(body.find(name).map(|item| f(item.value)));
+        }
         let stored = self.live(hash, name)?;
         let source = Source::new(self.keyspace, self.id);
         stored
@@ -426,6 +452,12 @@ impl FieldsEdit<'_> {
         self.edit(name, None, None)
     }
 
+    /// Has the elements get records of their own with this change, if they lie in the record of the key: for what the
+    /// compact form has no place for, as a deadline of one field.
+    pub fn leave_compact(&mut self) {
+        self.edits.leaves_compact = self.locked.body().is_some();
+    }
+
     fn edit(
         &mut self,
         name: &[u8],
@@ -436,86 +468,12 @@ impl FieldsEdit<'_> {
         let (keyspace, locked, id) = (self.keyspace, self.locked, self.id);
         let edits = &mut *self.edits;
         edits.set_until(id, (hash, name), value, expires_at, || {
-            let stored = stored(keyspace, locked, id, hash, name)?;
-            Ok(stored.map(|located| Stored {
+            let located = stored(keyspace, locked, id, hash, name)?;
+            Ok(located.map(|located| Stored {
                 located,
                 expired: located.is_expired(now),
                 score: 0.0,
             }))
-        })
-    }
-}
-
-/// A locked sorted set, ready to be changed.
-#[derive(Debug)]
-pub struct ScoresEdit<'e> {
-    pub(in super::super) keyspace: &'e Keyspace,
-    pub(in super::super) locked: &'e LockedCollection,
-    pub(in super::super) id: u64,
-    pub(in super::super) edits: &'e mut ElementEdits,
-}
-
-impl ScoresEdit<'_> {
-    /// How many members there are after the changes so far.
-    pub fn len(&self) -> usize {
-        self.locked.len().saturating_add_signed(self.edits.added)
-    }
-
-    /// Whether no member is left after the changes so far.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// A member's score after the changes so far; `None` if the set does not have the member.
-    pub fn score(&self, member: &[u8]) -> Result<Option<f64>, KeyspaceError> {
-        let hash = self.keyspace.hashing.hash(member);
-        if let Some(position) = self.edits.find(hash, member) {
-            let value = self.edits.list[position].value.clone();
-            Ok(value.and_then(|value| decode_score(&self.edits.bytes[value])))
-        } else {
-            let stored = scored(self.keyspace, self.locked, self.id, hash, member)?;
-            Ok(stored.map(|stored| stored.score))
-        }
-    }
-
-    /// Sets a member's score, which must not be NaN. Returns whether the member is new.
-    pub fn set(&mut self, member: &[u8], mut score: f64) -> Result<bool, KeyspaceError> {
-        if score == 0.0 && score.is_sign_negative() && self.locked.encoding != Encoding::Full {
-            let members = self.len() + usize::from(self.score(member)?.is_none());
-            let changed = self.edits.list.iter();
-            let longest = changed.map(|edit| self.edits.name(edit).len()).max();
-            let longest = longest.unwrap_or(0).max(member.len());
-            score = kept_score(score, members, longest);
-        }
-        Ok(!self.edit(member, Some(score))?)
-    }
-
-    /// Removes a member; returns whether it existed.
-    pub fn remove(&mut self, member: &[u8]) -> Result<bool, KeyspaceError> {
-        self.edit(member, None)
-    }
-
-    /// Removes a member whose score the caller knows.
-    pub fn remove_scored(&mut self, member: &[u8], score: f64) -> Result<bool, KeyspaceError> {
-        let hash = self.keyspace.hashing.hash(member);
-        let (keyspace, locked, id) = (self.keyspace, self.locked, self.id);
-        self.edits.set(id, (hash, member), None, || {
-            let stored = stored(keyspace, locked, id, hash, member)?;
-            Ok(stored.map(|located| Stored {
-                located,
-                expired: false,
-                score,
-            }))
-        })
-    }
-
-    fn edit(&mut self, member: &[u8], score: Option<f64>) -> Result<bool, KeyspaceError> {
-        let hash = self.keyspace.hashing.hash(member);
-        let value = score.map(encode_score);
-        let value = value.as_ref().map(<[u8; 8]>::as_slice);
-        let (keyspace, locked, id) = (self.keyspace, self.locked, self.id);
-        self.edits.set(id, (hash, member), value, || {
-            scored(keyspace, locked, id, hash, member)
         })
     }
 }
@@ -528,31 +486,14 @@ fn stored(
     hash: u64,
     name: &[u8],
 ) -> Result<Option<Located>, KeyspaceError> {
+    if let Some(body) = collection.body() {
+        return Ok(body.find(name).map(|_| Located::in_key()));
+    }
     let Some(index) = collection.names() else {
         return Ok(None);
     };
     let found = index.get(hash, name, &keyspace.names_of_elements(id))?;
     Ok(found.map(Found::located))
-}
-
-/// The same of a member, with its score.
-fn scored(
-    keyspace: &Keyspace,
-    collection: &Collection,
-    id: u64,
-    hash: u64,
-    member: &[u8],
-) -> Result<Option<Stored>, KeyspaceError> {
-    let Some(located) = stored(keyspace, collection, id, hash, member)? else {
-        return Ok(None);
-    };
-    let score = Source::new(keyspace, id).read(member, located.location, decode_score)?;
-    let score = score.ok_or(KeyspaceError::Failed("a member's score is damaged"))?;
-    Ok(Some(Stored {
-        located,
-        expired: false,
-        score,
-    }))
 }
 
 impl<'e> ListEdit<'e> {

@@ -11,8 +11,44 @@
 
 use smallvec::SmallVec;
 
+use super::Encoding;
+
 /// Bytes of an id.
 pub const ID_BYTES: usize = 8;
+
+/// The value of a key's record whose collection's elements have records of their own: the id, and in a byte behind it the
+/// encoding. Records of earlier versions have the id alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Anchor {
+    pub id: u64,
+    pub encoding: Option<Encoding>,
+}
+
+/// The numbers of encodings in anchors.
+const ENCODINGS: [(u8, Encoding); 3] = [
+    (1, Encoding::Integers),
+    (2, Encoding::Compact),
+    (3, Encoding::Full),
+];
+
+impl Anchor {
+    /// Appends the record's value.
+    pub fn encode(self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.id.to_le_bytes());
+        let number = ENCODINGS
+            .iter()
+            .find(|(_, encoding)| Some(*encoding) == self.encoding);
+        out.extend(number.map(|&(number, _)| number));
+    }
+
+    /// Decodes a record's value; `None` if it is too short.
+    pub fn decode(value: &[u8]) -> Option<Self> {
+        let (id, rest) = split_key(value)?;
+        let known = |&&(number, _): &&(u8, Encoding)| rest.first() == Some(&number);
+        let encoding = ENCODINGS.iter().find(known).map(|&(_, encoding)| encoding);
+        Some(Self { id, encoding })
+    }
+}
 
 /// The key of an element's record; most keys fit on the stack.
 pub type ElementKey = SmallVec<[u8; 64]>;
@@ -64,6 +100,16 @@ mod tests {
         fn names_come_back(id: u64, name in prop::collection::vec(any::<u8>(), 0..100)) {
             let key = element_key(id, &name);
             prop_assert_eq!(split_key(&key), Some((id, &name[..])));
+        }
+
+        #[test]
+        fn anchors_come_back(id: u64, encoding in 0..4usize) {
+            let encoding = ENCODINGS.get(encoding).map(|&(_, encoding)| encoding);
+            let anchor = Anchor { id, encoding };
+            let mut value = Vec::new();
+            anchor.encode(&mut value);
+            prop_assert_eq!(value.len(), 8 + usize::from(encoding.is_some()));
+            prop_assert_eq!(Anchor::decode(&value), Some(anchor));
         }
 
         #[test]

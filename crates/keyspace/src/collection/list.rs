@@ -4,6 +4,8 @@
 //! an end gets a label beyond the outermost one; an element between two neighbours gets the number halfway. If no
 //! number is left there, the list gives new labels to as few neighbours as possible, in the same atomic step.
 
+mod compact;
+
 use std::collections::HashMap;
 use std::ops::Range;
 
@@ -68,6 +70,8 @@ pub(in super::super) struct ListEdits {
     removed: Vec<usize>,
     insert: Option<(usize, Given)>,
     plan: ListPlan,
+    /// Bytes of the list's listpack after the changes, if they are known.
+    pub(super) listpack_bytes: Option<usize>,
 }
 
 /// A locked list, ready to be changed.

@@ -7,12 +7,12 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use parking_lot::{Mutex, MutexGuard, RwLock};
 
-use super::elements::decode_score;
+use super::elements::{Anchor, decode_score};
 use super::records::{CollectionRecords, ElementRecord, RecordsById, register};
 use super::scores::{ScoreIndex, Scored};
 use super::source::Source;
 use super::stream::{RecordName, StreamParts, is_open_node, record_key};
-use super::{Collection, Encoding, REGISTERS, Shape};
+use super::{Collection, Encoding, REGISTERS, Shape, has_anchor};
 use crate::index::{Found, Index, IndexKey};
 use crate::loading::{Loading, on_threads};
 use crate::shard::Shard;
@@ -36,18 +36,24 @@ pub(in super::super) struct UnclaimedElements {
 
 #[derive(Debug, Default)]
 struct Anchors {
-    generations: HashMap<u64, (u32, u64)>,
+    generations: HashMap<u64, AnchorPlace>,
     collections: Vec<u64>,
 }
 
+/// Where a collection's anchor lies: the generation of its database, the hash of its key, and the encoding that it tells.
+type AnchorPlace = (u32, u64, Option<Encoding>);
+
 /// The generation of a collection whose anchor loading has not read yet.
 const NO_GENERATION: u32 = u32::MAX - 3;
+
+/// In a larger collection, loading does not look for the order in which the elements came.
+const NUMBERED_MAX: usize = 512;
 
 /// A collection with this many elements is built after the small ones.
 const LARGE: usize = 1 << 14;
 
 /// A key whose value is a collection.
-struct Anchor {
+struct AnchorKey {
     generation: u32,
     hash: u64,
     key: IndexKey,
@@ -56,8 +62,9 @@ struct Anchor {
 /// A large collection whose anchor was found.
 struct Claim {
     shard: usize,
-    anchor: Anchor,
+    anchor: AnchorKey,
     id: u64,
+    encoding: Option<Encoding>,
     kind: Kind,
     records: CollectionRecords,
 }
@@ -98,7 +105,7 @@ impl UnclaimedElements {
     /// Records that a flush removed the anchors of all collections in this generation.
     pub fn anchors_are_gone(&self, generation: u32) {
         let generations = &mut self.anchors.lock().generations;
-        generations.retain(|_, (of, _)| *of != generation);
+        generations.retain(|_, (of, ..)| *of != generation);
     }
 
     /// Whether loading has read the partition.
@@ -131,8 +138,9 @@ impl Loading<'_> {
                     return Ok(());
                 };
                 let Claim { shard, anchor, .. } = claim;
+                let id = (claim.id, claim.encoding);
                 let place = (anchor.generation, Some(anchor.hash));
-                if !self.put_into_use(claim.id, place, claim.kind, claim.records)? {
+                if !self.put_into_use(id, place, claim.kind, claim.records)? {
                     self.drop_anchor(&mut self.keyspace.shards[shard].write(), &anchor)?;
                 }
             }
@@ -161,17 +169,15 @@ impl Loading<'_> {
         for table in &shard.tables {
             let generation = table.generation;
             let collections = table.index.iter();
-            for entry in collections.filter(|entry| entry.kind() != Kind::String) {
+            for entry in collections.filter(|entry| has_anchor(entry)) {
                 let names = self.keyspace.names(generation);
                 let one = table.index.named(entry, &names)?;
                 let hash = self.keyspace.hashing.hash(&one.key);
-                let id = self
-                    .keyspace
-                    .collections()
-                    .id_of(hash, generation, one.found())?
-                    .unwrap_or_default();
+                let anchor = self.keyspace.collections();
+                let anchor = anchor.anchor_of(hash, generation, one.found())?;
+                let Anchor { id, encoding } = anchor;
                 self.keyspace.registry.seen(id);
-                let anchor = || Anchor {
+                let anchor = || AnchorKey {
                     generation,
                     hash,
                     key: one.key.clone(),
@@ -183,6 +189,7 @@ impl Loading<'_> {
                             shard: number,
                             anchor: anchor(),
                             id,
+                            encoding,
                             kind: entry.kind(),
                             records,
                         });
@@ -190,7 +197,7 @@ impl Loading<'_> {
                     }
                     Some(records) => {
                         let place = (generation, Some(hash));
-                        self.put_into_use(id, place, entry.kind(), records)?
+                        self.put_into_use((id, encoding), place, entry.kind(), records)?
                     }
                     None => false,
                 };
@@ -206,7 +213,7 @@ impl Loading<'_> {
     }
 
     /// Removes a key whose collection has no elements.
-    fn drop_anchor(self, shard: &mut Shard, anchor: &Anchor) -> Result<(), KeyspaceError> {
+    fn drop_anchor(self, shard: &mut Shard, anchor: &AnchorKey) -> Result<(), KeyspaceError> {
         let key = &anchor.key;
         tracing::warn!(key = %key.escape_ascii(), "dropped a collection: none of its elements is readable");
         let names = self.keyspace.names(anchor.generation);
@@ -220,11 +227,12 @@ impl Loading<'_> {
         Ok(())
     }
 
-    /// Builds a collection from its elements; returns whether there are any. `place` is the generation of the collection's
-    /// database and the hash of its key, as far as they are known.
+    /// Builds a collection from its elements; returns whether there are any. Its anchor says the encoding, if that is known
+    /// and not one of an earlier version. `place` is the generation of the collection's database and the hash of its key, as
+    /// far as they are known.
     fn put_into_use(
         self,
-        id: u64,
+        (id, encoding): (u64, Option<Encoding>),
         place: (u32, Option<u64>),
         kind: Kind,
         records: CollectionRecords,
@@ -237,7 +245,7 @@ impl Loading<'_> {
         }
         let (mut elements, older) = if kind == Kind::List {
             let (items, older) = records.list();
-            collection.encoding = Encoding::Full;
+            collection.listpack_bytes = None;
             collection.shape = Shape::List(items);
             (Vec::new(), older)
         } else {
@@ -249,14 +257,19 @@ impl Loading<'_> {
         if kind != Kind::List {
             let few = Self::number_few(&source, kind, &mut elements)?;
             collection.shape = self.shape_of(&source, kind, elements)?;
+            let limits = self.keyspace.form_limits();
             if few.is_none() {
                 collection.encoding = Encoding::Full;
             }
             for (name, bytes) in few.into_iter().flatten() {
                 collection.next_ordinal += 1;
-                collection.outgrow(&name, bytes, &source.names());
+                let len = usize::try_from(collection.next_ordinal).unwrap_or(usize::MAX);
+                let encoding = limits.after(kind, collection.encoding, len, &name, bytes);
+                collection.set_encoding(encoding, &source.names());
             }
         }
+        collection.is_unmarked = true;
+        collection.mark(encoding);
         if collection.len() == 0 {
             return Ok(false);
         }
@@ -380,7 +393,7 @@ impl Loading<'_> {
         kind: Kind,
         elements: &mut [Vec<ElementRecord>],
     ) -> Result<Option<Vec<(IndexKey, usize)>>, KeyspaceError> {
-        if elements.iter().map(Vec::len).sum::<usize>() > super::INTEGERS_MAX {
+        if elements.iter().map(Vec::len).sum::<usize>() > NUMBERED_MAX {
             return Ok(None);
         }
         let mut few: Vec<&mut ElementRecord> = elements.iter_mut().flatten().collect();
@@ -399,17 +412,20 @@ impl Loading<'_> {
 
     /// Records the anchor of a collection in a store with partitions.
     pub(in super::super) fn note_anchor(self, record: &Visited<'_>) {
-        let id = record
-            .value
-            .first_chunk::<8>()
-            .copied()
-            .map(u64::from_le_bytes);
-        if let Some(id) = id.filter(|_| record.kind != Kind::String) {
-            self.keyspace.registry.seen(id);
-            let mut anchors = self.keyspace.registry.unclaimed.anchors.lock();
+        if record.kind == Kind::String || record.kind.is_compact() {
+            return;
+        }
+        if let Some(Anchor { id, encoding }) = Anchor::decode(record.value) {
+            let registry = &self.keyspace.registry;
+            registry.seen(id);
+            let mut anchors = registry.unclaimed.anchors.lock();
             let hash = self.keyspace.hashing.hash(record.key);
-            anchors.generations.insert(id, (record.generation, hash));
-            self.keyspace.registry.moved(id, record.generation);
+            let place = (record.generation, hash, encoding);
+            anchors.generations.insert(id, place);
+            registry.moved(id, record.generation);
+            if let Some(shared) = registry.get(id) {
+                shared.write().mark(encoding);
+            }
         }
     }
 
@@ -429,11 +445,15 @@ impl Loading<'_> {
             let Some(kind) = records.kind() else {
                 continue;
             };
-            self.put_into_use(id, (NO_GENERATION, None), kind, records)?;
-            let mut anchors = self.keyspace.registry.unclaimed.anchors.lock();
+            self.put_into_use((id, None), (NO_GENERATION, None), kind, records)?;
+            let registry = &self.keyspace.registry;
+            let mut anchors = registry.unclaimed.anchors.lock();
             anchors.collections.push(id);
-            if let Some(&(generation, _)) = anchors.generations.get(&id) {
-                self.keyspace.registry.moved(id, generation);
+            if let Some(&(generation, _, encoding)) = anchors.generations.get(&id) {
+                registry.moved(id, generation);
+                if let Some(shared) = registry.get(id) {
+                    shared.write().mark(encoding);
+                }
             }
         }
         self.keyspace.registry.unclaimed.read[partition].store(true, Ordering::Release);
@@ -444,7 +464,7 @@ impl Loading<'_> {
     pub(in super::super) fn all_partitions_read(self) {
         let anchors = std::mem::take(&mut *self.keyspace.registry.unclaimed.anchors.lock());
         for id in anchors.collections {
-            if let Some(&(_, key_hash)) = anchors.generations.get(&id) {
+            if let Some(&(_, key_hash, _)) = anchors.generations.get(&id) {
                 if let Some(shared) = self.keyspace.registry.get(id) {
                     let collection = shared.read();
                     let deadlines = &self.keyspace.registry.deadlines;

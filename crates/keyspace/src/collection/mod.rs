@@ -1,16 +1,20 @@
-//! Collections: values of many elements. Their shape is in DRAM; each element is a record of its own.
+//! Collections: values of many elements. A small one is one record, see [`compact`]. Of the others the shape is in DRAM,
+//! and each element is a record of its own.
 //!
 //! A collection has a number (id) that is never used again. The record under its key, its anchor, holds just that id;
 //! each element's record has the id in its key. So RENAME writes one record, and removing the anchor removes the whole
 //! collection: elements that belong to no anchor are garbage, and the next start treats them so too.
 
 mod build;
+mod compact;
 mod deadlines;
 mod edit;
 mod elements;
+mod limits;
 mod list;
 mod load;
 mod records;
+mod registry;
 mod scores;
 mod scratch;
 mod sequence;
@@ -19,14 +23,12 @@ mod stream;
 mod sweep;
 mod view;
 
-use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
-use foldhash::fast::FixedState;
 use parking_lot::{RawRwLock, RwLock, lock_api::ArcRwLockWriteGuard};
 
 pub use edit::{FieldsEdit, ScoresEdit};
+pub use limits::FormLimits;
 pub use list::{End, ListEdit};
 pub use stream::{
     ConsumerView, GroupState, GroupView, NodeLimits, Pair, PendingState, References, Stream,
@@ -35,17 +37,24 @@ pub use stream::{
 pub use view::{Fields, List, Scores, View};
 
 pub(super) use build::Built;
+pub(super) use compact::Body;
+pub use compact::copied;
 pub(super) use deadlines::FieldDeadlines;
-pub(super) use edit::{Edit, What};
+pub(super) use edit::{Edit, Rewritten, What};
+pub(super) use limits::State as FormState;
 pub(super) use load::UnclaimedElements;
 pub(super) use records::{ElementBatch, element_batches};
+pub(super) use registry::Registry;
+pub(super) use scratch::Scratch;
 
 use super::hashing::shard_of;
 use super::index::{Entry, Found, Index, Names, Naming, NewEntry};
 use super::{Keyspace, KeyspaceError, Kind, Millis};
 use elements::split_key;
-pub(super) use elements::{ID_BYTES, encode_score};
+pub(super) use elements::{Anchor, ID_BYTES, encode_score};
+use limits::LISTPACK_BYTES;
 use list::ListItem;
+use registry::REGISTERS;
 use scores::ScoreIndex;
 use sequence::Sequence;
 use store::{Location, OnCurrent, RecordKey, StoreError};
@@ -54,35 +63,15 @@ use stream::StreamShape;
 /// The generation of elements, which no database ever has.
 pub(super) const ELEMENTS: u32 = u32::MAX - 1;
 
-/// Collections are split over this many locks.
-const REGISTERS: usize = 64;
-
-/// Bits of an id that count within one opening of the pool; the other bits number the opening.
-const COUNTED_BITS: u32 = 44;
-
-/// Redis's default limits; above them it keeps hashes, sets and sorted sets in another form.
-const COMPACT_FIELDS_MAX: usize = 512;
-const COMPACT_MEMBERS_MAX: usize = 128;
-const COMPACT_BYTES_MAX: usize = 64;
-const INTEGERS_MAX: usize = 512;
-
-/// The largest form that a hash, a set or a sorted set ever had. Like Redis, the server never goes back to a smaller
-/// one.
+/// Redis's form of a collection. Like Redis, the server goes back to a smaller one only with lists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Encoding {
     /// A set of few integers.
     Integers,
-    /// Few short elements.
+    /// Few short elements: a listpack.
     Compact,
-    /// Anything else.
+    /// Anything else: a hash table, a skiplist, a quicklist.
     Full,
-}
-
-/// The score that Redis keeps in a sorted set with this many members and this longest member. Redis's compact form
-/// does not know -0.
-pub fn kept_score(score: f64, members: usize, longest_bytes: usize) -> f64 {
-    let compact = members <= COMPACT_MEMBERS_MAX && longest_bytes <= COMPACT_BYTES_MAX;
-    if score == 0.0 && compact { 0.0 } else { score }
 }
 
 /// The DRAM side of a collection.
@@ -93,6 +82,10 @@ pub(super) struct Collection {
     pub shape: Shape,
     /// The ordinal of the next new element of a hash or set.
     pub next_ordinal: u32,
+    /// Whether an earlier version wrote its anchor, which does not tell the encoding.
+    pub is_unmarked: bool,
+    /// Bytes of the listpack in which Redis would keep a list of so few elements that it may.
+    pub listpack_bytes: Option<usize>,
 }
 
 /// The locations of elements, and their order.
@@ -105,6 +98,8 @@ pub(super) enum Shape {
     Scores(Box<ScoreIndex>),
     /// Boxed for the same reason.
     Stream(Box<StreamShape>),
+    /// All elements, copied from the record of a key whose collection is compact. Nobody else knows this copy.
+    Compact(Scratch),
 }
 
 impl Collection {
@@ -113,12 +108,62 @@ impl Collection {
             kind,
             encoding: Encoding::Integers,
             next_ordinal: 0,
+            is_unmarked: false,
+            listpack_bytes: Some(LISTPACK_BYTES),
             shape: match kind {
                 Kind::List => Shape::List(Sequence::default()),
                 Kind::SortedSet => Shape::Scores(Box::new(ScoreIndex::empty(naming))),
                 Kind::Stream => Shape::Stream(Box::default()),
-                Kind::Hash | Kind::Set | Kind::String => Shape::Fields(Index::new(0, naming)),
+                _ => Shape::Fields(Index::new(0, naming)),
             },
+        }
+    }
+
+    /// The collection of a key whose record holds all elements.
+    pub fn compact(kind: Kind, record: Scratch) -> Result<Self, KeyspaceError> {
+        let encoding = Body::open(kind, &record)?.encoding();
+        Ok(Self {
+            kind: kind.plain(),
+            encoding,
+            next_ordinal: 0,
+            is_unmarked: false,
+            listpack_bytes: None,
+            shape: Shape::Compact(record),
+        })
+    }
+
+    /// A collection for a key that has none. It is compact at first.
+    pub fn new_compact(kind: Kind) -> Self {
+        Self {
+            kind,
+            encoding: Encoding::Integers,
+            next_ordinal: 0,
+            is_unmarked: false,
+            listpack_bytes: None,
+            shape: Shape::Compact(Scratch::default()),
+        }
+    }
+
+    /// The bytes of the record of a compact collection that is stored.
+    pub fn record(&self) -> Option<&[u8]> {
+        match &self.shape {
+            Shape::Compact(record) if !record.is_empty() => Some(record),
+            _ => None,
+        }
+    }
+
+    /// The elements of a compact collection.
+    pub fn elements(&self) -> Body<'_> {
+        self.body().unwrap_or(Body::empty(self.kind))
+    }
+
+    /// All elements of a compact collection; `None` if elements have records of their own.
+    pub fn body(&self) -> Option<Body<'_>> {
+        match &self.shape {
+            Shape::Compact(record) => {
+                Some(Body::open(self.kind, record).unwrap_or(Body::empty(self.kind)))
+            }
+            _ => None,
         }
     }
 
@@ -129,6 +174,7 @@ impl Collection {
             Shape::List(items) => items.len(),
             Shape::Scores(scores) => scores.len(),
             Shape::Stream(stream) => stream.record_count(),
+            Shape::Compact(_) => self.body().map_or(0, Body::len),
         }
     }
 
@@ -140,6 +186,7 @@ impl Collection {
                 Shape::List(items) => items.memory_bytes(),
                 Shape::Scores(scores) => scores.memory_bytes(),
                 Shape::Stream(stream) => stream.memory_bytes(),
+                Shape::Compact(_) => 0,
             }
     }
 
@@ -148,7 +195,7 @@ impl Collection {
         match &self.shape {
             Shape::Fields(index) => Some(index),
             Shape::Scores(scores) => Some(scores.members()),
-            Shape::List(_) | Shape::Stream(_) => None,
+            Shape::List(_) | Shape::Stream(_) | Shape::Compact(_) => None,
         }
     }
 
@@ -163,7 +210,7 @@ impl Collection {
                 let records = stream.records().take(count);
                 records.map(|(_, location)| location).collect()
             }
-            Shape::Fields(_) | Shape::Scores(_) => self
+            Shape::Fields(_) | Shape::Scores(_) | Shape::Compact(_) => self
                 .names()
                 .into_iter()
                 .flat_map(|names| {
@@ -192,6 +239,14 @@ impl Collection {
         }
     }
 
+    /// Gives a loaded collection the encoding that its anchor tells; `None` if an earlier version wrote the anchor.
+    pub fn mark(&mut self, encoding: Option<Encoding>) {
+        if let Some(encoding) = encoding {
+            self.encoding = encoding;
+            self.is_unmarked = false;
+        }
+    }
+
     /// Gives the members of a set of integers their ordinals in ascending order.
     fn number_integers(&self, names: &dyn Names) {
         let Shape::Fields(index) = &self.shape else {
@@ -208,30 +263,12 @@ impl Collection {
         }
     }
 
-    /// Updates the encoding after an element was added.
-    pub fn outgrow(&mut self, name: &[u8], value_bytes: usize, names: &dyn Names) {
-        if self.encoding == Encoding::Full {
-            return;
-        }
-        let len = self.len();
-        let long = name.len().max(value_bytes) > COMPACT_BYTES_MAX;
-        let integers = self.kind == Kind::Set
+    /// Gives the collection Redis's form that a change of it has brought. Call it before the change adds elements.
+    pub fn set_encoding(&mut self, encoding: Encoding, names: &dyn Names) {
+        if self.kind == Kind::Set
             && self.encoding == Encoding::Integers
-            && len <= INTEGERS_MAX
-            && redis_core::numbers::parse_i64(name).is_some();
-        let entries_max = match self.kind {
-            Kind::Hash => COMPACT_FIELDS_MAX,
-            _ => COMPACT_MEMBERS_MAX,
-        };
-        let encoding = if integers {
-            Encoding::Integers
-        } else if len <= entries_max && !long {
-            Encoding::Compact
-        } else {
-            Encoding::Full
-        };
-        let was_sorted = self.kind == Kind::Set && self.encoding == Encoding::Integers;
-        if was_sorted && encoding == Encoding::Compact {
+            && encoding == Encoding::Compact
+        {
             // Redis copies the integers in sorted order and puts new members behind them.
             self.number_integers(names);
         }
@@ -267,143 +304,38 @@ fn in_order<'i>(
     Ok(Some(entries))
 }
 
+/// Whether a key's record is an anchor: its elements have records of their own.
+#[inline]
+pub(super) fn has_anchor(entry: &Entry) -> bool {
+    let kind = entry.stored_kind();
+    kind != Kind::String && !kind.is_compact()
+}
+
+/// A collection of a key that a call may change.
+#[derive(Debug)]
+#[allow(clippy::large_enum_variant)] // Most changes hold one; a box would be an allocation for each.
+pub(super) enum Held {
+    /// Its elements have records of their own. Other threads find it by its id.
+    Shared(LockedCollection),
+    /// A copy of a compact collection.
+    Copy(Collection),
+}
+
+impl std::ops::Deref for Held {
+    type Target = Collection;
+
+    #[inline]
+    fn deref(&self) -> &Collection {
+        match self {
+            Held::Shared(locked) => locked,
+            Held::Copy(collection) => collection,
+        }
+    }
+}
+
 /// A collection in an `Arc`, so that a lock guard can own it.
 pub(super) type SharedCollection = Arc<RwLock<Collection>>;
 pub(super) type LockedCollection = ArcRwLockWriteGuard<RawRwLock, Collection>;
-
-/// Some of the collections by id. A thread that holds this lock waits for no collection.
-type Register = RwLock<HashMap<u64, Registered, FixedState>>;
-
-#[derive(Debug)]
-struct Registered {
-    /// The generation of the database that holds the key.
-    generation: u32,
-    collection: SharedCollection,
-}
-
-/// All collections by id.
-#[derive(Debug)]
-pub(super) struct Registry {
-    registers: Vec<Register>,
-    next: AtomicU64,
-    memory_bytes: AtomicU64,
-    pub unclaimed: UnclaimedElements,
-    /// Hashes with fields that have deadlines.
-    pub deadlines: FieldDeadlines,
-}
-
-impl Registry {
-    /// Creates the table without collections; `opens` is how often the pool was opened.
-    pub fn new(opens: u64, partitions: usize) -> Self {
-        Self {
-            registers: (0..REGISTERS).map(|_| RwLock::default()).collect(),
-            next: AtomicU64::new(opens << COUNTED_BITS | 1),
-            memory_bytes: AtomicU64::new(0),
-            unclaimed: UnclaimedElements::new(partitions),
-            deadlines: FieldDeadlines::default(),
-        }
-    }
-
-    fn register(&self, id: u64) -> &Register {
-        #[allow(clippy::cast_possible_truncation)] // The remainder is small.
-        &self.registers[(id % REGISTERS as u64) as usize]
-    }
-
-    /// Whether there is any collection.
-    pub fn any(&self) -> bool {
-        self.registers
-            .iter()
-            .any(|register| !register.read().is_empty())
-    }
-
-    /// An id that no collection has had. New collections take theirs from [`Collections::new_id`].
-    fn unused_id(&self) -> u64 {
-        self.next.fetch_add(1, Ordering::Relaxed)
-    }
-
-    /// The id that the next new collection will get.
-    pub fn next_id(&self) -> u64 {
-        self.next.load(Ordering::Relaxed)
-    }
-
-    /// The ids of the generation's collections from `first` on.
-    pub fn ids_from(&self, generation: u32, first: u64) -> Vec<u64> {
-        let mut ids = Vec::new();
-        for register in &self.registers {
-            let register = register.read();
-            let theirs = register.iter();
-            ids.extend(
-                theirs
-                    .filter(|&(&id, one)| id >= first && one.generation == generation)
-                    .map(|(&id, _)| id),
-            );
-        }
-        ids
-    }
-
-    /// Records that an id is in use, so that no new collection gets it.
-    pub fn seen(&self, id: u64) {
-        if self.next.load(Ordering::Relaxed) <= id {
-            self.next.fetch_max(id + 1, Ordering::Relaxed);
-        }
-    }
-
-    pub fn get(&self, id: u64) -> Option<SharedCollection> {
-        let register = self.register(id).read();
-        register.get(&id).map(|one| Arc::clone(&one.collection))
-    }
-
-    /// The collection, and the generation of the database that holds its key.
-    pub fn with_generation(&self, id: u64) -> Option<(u32, SharedCollection)> {
-        let register = self.register(id).read();
-        let one = register.get(&id)?;
-        Some((one.generation, Arc::clone(&one.collection)))
-    }
-
-    pub fn insert(&self, id: u64, generation: u32, collection: SharedCollection) {
-        let registered = Registered {
-            generation,
-            collection,
-        };
-        self.register(id).write().insert(id, registered);
-    }
-
-    /// Records that a collection belongs to another database now.
-    pub fn moved(&self, id: u64, generation: u32) {
-        if let Some(registered) = self.register(id).write().get_mut(&id) {
-            registered.generation = generation;
-        }
-    }
-
-    pub fn remove(&self, id: u64) -> Option<SharedCollection> {
-        let removed = self.register(id).write().remove(&id);
-        removed.map(|one| one.collection)
-    }
-
-    /// Removes and returns the collections of a flushed database.
-    pub fn take_generation(&self, generation: u32) -> Vec<(u64, SharedCollection)> {
-        let mut taken = Vec::new();
-        for register in &self.registers {
-            let mut register = register.write();
-            let theirs = register.extract_if(|_, one| one.generation == generation);
-            taken.extend(theirs.map(|(id, one)| (id, one.collection)));
-        }
-        taken
-    }
-
-    /// Updates the total DRAM of all collections after one collection changed.
-    pub fn note_memory(&self, before: usize, after: usize) {
-        if before != after {
-            let more = (after as u64).wrapping_sub(before as u64);
-            self.memory_bytes.fetch_add(more, Ordering::Relaxed);
-        }
-    }
-
-    /// DRAM of all collections, bytes.
-    pub fn memory_bytes(&self) -> u64 {
-        self.memory_bytes.load(Ordering::Relaxed)
-    }
-}
 
 /// The collections of keys; see [`Keyspace::collections`].
 #[derive(Clone, Copy, Debug)]
@@ -434,29 +366,37 @@ impl Collections<'_> {
         hashing.partition_of_shard(shard_of(hashing.hash(&id.to_le_bytes())))
     }
 
-    /// The collection id in an anchor; `None` for a string.
+    /// The collection id in an anchor; `None` for a string or a compact collection.
     pub(super) fn id_of(
         self,
         hash: u64,
         generation: u32,
         found: Found<'_>,
     ) -> Result<Option<u64>, KeyspaceError> {
-        if found.kind() == Kind::String {
+        if !has_anchor(found.entry) {
             return Ok(None);
         }
-        let mut id = None;
+        Ok(Some(self.anchor_of(hash, generation, found)?.id))
+    }
+
+    /// The anchor of a collection whose elements have records of their own.
+    fn anchor_of(
+        self,
+        hash: u64,
+        generation: u32,
+        found: Found<'_>,
+    ) -> Result<Anchor, KeyspaceError> {
+        let mut anchor = None;
         let record = self.keyspace.hashing.record(hash, generation, found.key);
         self.keyspace
             .store
             .read(record, found.location, &mut |value| {
-                id = value.bytes.first_chunk::<8>().copied();
+                anchor = Anchor::decode(value.bytes);
             })?;
-        id.map(u64::from_le_bytes)
-            .map(Some)
-            .ok_or(KeyspaceError::Failed("a collection's anchor holds no id"))
+        anchor.ok_or(KeyspaceError::Failed("a collection's anchor holds no id"))
     }
 
-    /// The collection of a key, even if its deadline has passed; `None` for a string.
+    /// The collection of a key, even if its deadline has passed; `None` for a string or a compact collection.
     pub(super) fn of(
         self,
         hash: u64,
@@ -480,7 +420,7 @@ impl Collections<'_> {
         found: Option<Found<'_>>,
     ) -> Result<Option<usize>, KeyspaceError> {
         let Some(found) =
-            found.filter(|found| self.keyspace.partitioned && found.kind() != Kind::String)
+            found.filter(|found| self.keyspace.partitioned && has_anchor(found.entry))
         else {
             return Ok(None);
         };
@@ -520,6 +460,9 @@ impl Collections<'_> {
             }
             Shape::Fields(index) => {
                 relocate_name(index, name, kind, &self.keyspace.names_of_elements(id), f)?;
+            }
+            Shape::Compact(_) => {
+                f(None)?;
             }
             Shape::Scores(scores) => {
                 let members = scores.members_mut();

@@ -1,4 +1,4 @@
-//! A buffer for the bytes of one change. The thread's next change uses it again.
+//! Buffers for the bytes of one change. The thread's next change uses them again.
 
 use std::cell::Cell;
 use std::ops::{Deref, DerefMut};
@@ -6,17 +6,23 @@ use std::ops::{Deref, DerefMut};
 /// A buffer with more capacity than this is freed.
 const KEPT_BYTES_MAX: usize = 1 << 16;
 
+/// A change needs a copy of the old value, one of what it is given, and the new value.
+const KEPT_MAX: usize = 3;
+
 thread_local! {
-    static KEPT: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+    static KEPT: Cell<[Vec<u8>; KEPT_MAX]> = const { Cell::new([const { Vec::new() }; KEPT_MAX]) };
 }
 
 /// A byte buffer, empty at first.
 #[derive(Debug)]
-pub(super) struct Scratch(Vec<u8>);
+pub(crate) struct Scratch(Vec<u8>);
 
 impl Default for Scratch {
     fn default() -> Self {
-        let mut bytes = KEPT.take();
+        let mut kept = KEPT.take();
+        let found = kept.iter_mut().find(|bytes| bytes.capacity() > 0);
+        let mut bytes = found.map(std::mem::take).unwrap_or_default();
+        KEPT.set(kept);
         bytes.clear();
         Self(bytes)
     }
@@ -25,7 +31,11 @@ impl Default for Scratch {
 impl Drop for Scratch {
     fn drop(&mut self) {
         if (1..=KEPT_BYTES_MAX).contains(&self.0.capacity()) {
-            KEPT.set(std::mem::take(&mut self.0));
+            let mut kept = KEPT.take();
+            if let Some(place) = kept.iter_mut().find(|bytes| bytes.capacity() == 0) {
+                *place = std::mem::take(&mut self.0);
+            }
+            KEPT.set(kept);
         }
     }
 }

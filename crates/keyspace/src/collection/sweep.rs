@@ -30,7 +30,7 @@ impl Collection {
         let index = match &mut self.shape {
             Shape::Fields(index) => index,
             Shape::Scores(scores) => scores.members_mut(),
-            Shape::List(_) | Shape::Stream(_) => return Vec::new(),
+            Shape::List(_) | Shape::Stream(_) | Shape::Compact(_) => return Vec::new(),
         };
         index
             .take(count)

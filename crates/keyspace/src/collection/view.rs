@@ -1,20 +1,27 @@
 //! Read access to collections. A collection stays locked while a caller looks at it.
 
-use std::ops::{ControlFlow, Range};
+mod fields;
+mod list;
+mod scores;
+
+use std::ops::ControlFlow;
 
 use lock_order::RwLock;
 
-use super::elements::{decode_score, encode_label};
-use super::list::ListItem;
-use super::scores::ScoreIndex;
-use super::sequence::Sequence;
+pub use fields::Fields;
+pub use list::List;
+pub(super) use list::form_of;
+pub use scores::Scores;
+
+use super::compact::Builder;
+use super::elements::encode_score;
+use super::scratch::Scratch;
 use super::source::Source;
 use super::stream::Stream;
-use super::{Collection, Encoding, Shape};
+use super::{Body, Collection, Encoding, Shape};
 use crate::hashing::shard_of;
-use crate::index::{Found, Index, IndexKey, Located, Named};
-use crate::{Access, Cursor, Keyspace, KeyspaceError, Kind, Millis, StringView};
-use store::StoreError;
+use crate::index::Found;
+use crate::{Access, Keyspace, KeyspaceError, Kind, Millis, StringView};
 
 /// A live value of any type.
 #[derive(Clone, Copy, Debug)]
@@ -43,34 +50,91 @@ impl<'a> View<'a> {
         let source = Source::new(keyspace, id);
         let encoding = collection.encoding;
         match &collection.shape {
+            Shape::Fields(index) if collection.kind == Kind::Set => {
+                View::Set(Fields::new(source, index, encoding))
+            }
             Shape::Fields(index) => {
-                let hides = index.may_have_expired(now);
                 let expired = collection.expired_len(now, &source.names());
                 if expired > 0 {
                     // The caller sees that they are gone, so they stay gone.
                     keyspace.store.saw_expired(now);
                 }
-                let fields = Fields {
-                    source,
-                    index,
-                    encoding,
-                    now,
-                    hides,
-                    expired,
-                };
-                if collection.kind == Kind::Set {
-                    View::Set(fields)
+                View::Hash(Fields::new(source, index, encoding).at(now, expired))
+            }
+            Shape::List(items) => {
+                let encoding = (!collection.is_unmarked).then_some(encoding);
+                View::List(List::new(source, items, encoding))
+            }
+            Shape::Stream(stream) => View::Stream(Stream::new(source, stream)),
+            Shape::Scores(ranked) => View::SortedSet(Scores::new(source, ranked, encoding)),
+            Shape::Compact(_) => {
+                let empty = Body::empty(collection.kind);
+                View::compact(collection.kind, collection.body().unwrap_or(empty))
+            }
+        }
+    }
+
+    fn compact(kind: Kind, body: Body<'a>) -> Self {
+        match kind.plain() {
+            Kind::List => View::List(List::compact(body)),
+            Kind::Set => View::Set(Fields::compact(body)),
+            Kind::SortedSet => View::SortedSet(Scores::compact(body)),
+            _ => View::Hash(Fields::compact(body)),
+        }
+    }
+
+    /// A compact copy of a collection; `None` if it is too large, has fields with deadlines, or has in Redis a form that is
+    /// not compact.
+    pub(in super::super) fn to_compact(
+        self,
+        keyspace: &Keyspace,
+    ) -> Result<Option<Builder>, KeyspaceError> {
+        let limits = keyspace.form_limits();
+        if self.len() > limits.compact_bytes_max {
+            return Ok(None);
+        }
+        let mut copy = Builder::new(self.kind());
+        if let View::Set(members) = &self {
+            copy.begin_as(members.encoding());
+        }
+        let mut fits = Ok(true);
+        match self {
+            View::Hash(fields) | View::Set(fields)
+                if fields.encoding() != Encoding::Full && !fields.has_deadlines() =>
+            {
+                fields.for_each(|name, value| {
+                    if matches!(fits, Ok(true)) {
+                        fits = copy.push(&limits, name, value);
+                    }
+                })?;
+            }
+            View::List(list) => list.for_range(0..list.len(), false, |element| {
+                fits = copy.push(&limits, b"", element);
+                if matches!(fits, Ok(true)) {
+                    ControlFlow::Continue(())
                 } else {
-                    View::Hash(fields)
+                    ControlFlow::Break(())
+                }
+            })?,
+            View::SortedSet(scores) if scores.encoding() != Encoding::Full => {
+                for (member, score) in scores.range(0..scores.len()) {
+                    if matches!(fits, Ok(true)) {
+                        fits = copy.push(&limits, member, &encode_score(score));
+                    }
                 }
             }
-            Shape::List(items) => View::List(List { source, items }),
-            Shape::Stream(stream) => View::Stream(Stream::new(source, stream)),
-            Shape::Scores(ranked) => View::SortedSet(Scores {
-                source,
-                ranked,
-                encoding,
-            }),
+            _ => return Ok(None),
+        }
+        Ok(fits?.then_some(copy))
+    }
+
+    /// The bytes of all elements, if they lie in the record of the key.
+    pub fn compact_bytes(&self) -> Option<usize> {
+        match self {
+            View::String(_) | View::Stream(_) => None,
+            View::Hash(fields) | View::Set(fields) => fields.compact_bytes(),
+            View::List(list) => list.compact_bytes(),
+            View::SortedSet(scores) => scores.compact_bytes(),
         }
     }
 
@@ -151,293 +215,6 @@ impl<'a> View<'a> {
     }
 }
 
-/// A hash or a set.
-#[derive(Clone, Copy, Debug)]
-pub struct Fields<'a> {
-    source: Source<'a>,
-    index: &'a Index,
-    encoding: Encoding,
-    now: Millis,
-    /// Whether some fields may be past their deadlines.
-    hides: bool,
-    /// How many fields are past their deadlines and not removed yet. They do not show.
-    expired: usize,
-}
-
-impl<'a> Fields<'a> {
-    /// How many fields or members there are.
-    pub fn len(&self) -> usize {
-        self.index.len() - self.expired
-    }
-
-    /// Whether there are none; a stored hash or set always has one.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// The form in which Redis would keep it.
-    pub fn encoding(&self) -> Encoding {
-        self.encoding
-    }
-
-    /// Where a live element lies, and its deadline.
-    fn find(&self, name: &[u8]) -> Result<Option<Located>, KeyspaceError> {
-        let hash = self.source.keyspace.hashing.hash(name);
-        let found = self.index.get(hash, name, &self.source.names())?;
-        let found = found.filter(|found| !self.hides || !found.is_expired(self.now));
-        Ok(found.map(Found::located))
-    }
-
-    /// Whether any field has a deadline.
-    pub fn has_deadlines(&self) -> bool {
-        self.index.expiring() > 0
-    }
-
-    /// A field's deadline, `Some(None)` if it has none; `None` if there is no such field.
-    pub fn deadline(&self, name: &[u8]) -> Result<Option<Option<Millis>>, KeyspaceError> {
-        Ok(self.find(name)?.map(|found| found.expires_at))
-    }
-
-    /// Whether the field or member exists.
-    pub fn contains(&self, name: &[u8]) -> Result<bool, KeyspaceError> {
-        Ok(self.find(name)?.is_some())
-    }
-
-    /// Runs `f` on a field's value; returns `None` if there is no such field.
-    pub fn get<R>(
-        &self,
-        name: &[u8],
-        f: impl FnOnce(&[u8]) -> R,
-    ) -> Result<Option<R>, KeyspaceError> {
-        self.find(name)?
-            .map(|found| self.source.read(name, found.location, f))
-            .transpose()
-    }
-
-    /// The elements: in Redis's order if Redis keeps an order in this encoding, otherwise in no order.
-    fn entries(
-        &self,
-    ) -> Result<impl Iterator<Item = Result<Named<'a>, StoreError>> + use<'a>, KeyspaceError> {
-        let (index, names) = (self.index, self.source.names());
-        let few = super::in_order(index, self.encoding, &names)?;
-        let many = few.is_none().then(|| index.walk(names));
-        let few = few.into_iter().flatten();
-        let few = few.map(move |entry| index.named(entry, &names));
-        let all = few.chain(many.into_iter().flatten());
-        let (hides, now) = (self.hides, self.now);
-        let shows = move |named: &Named<'_>| !hides || !named.found().is_expired(now);
-        Ok(all.filter(move |named| named.as_ref().map_or(true, shows)))
-    }
-
-    /// All names. A small collection of short names gives them in the order in which they were added, a small set of
-    /// integers in ascending order; others have no order.
-    pub fn names(
-        &self,
-    ) -> Result<impl Iterator<Item = Result<IndexKey, KeyspaceError>> + use<'a>, KeyspaceError>
-    {
-        let entries = self.entries()?;
-        Ok(entries.map(|named| Ok(named?.key)))
-    }
-
-    /// Passes all fields with their values to `f`, in the order of [`names`](Self::names).
-    pub fn for_each(&self, mut f: impl FnMut(&[u8], &[u8])) -> Result<(), KeyspaceError> {
-        let mut failed = None;
-        let entries = self.entries()?.map_while(|named| match named {
-            Ok(named) => Some(named),
-            Err(error) => {
-                failed = Some(error);
-                None
-            }
-        });
-        self.source.read_run(
-            entries,
-            |named| named.location,
-            |named| named.key.clone(),
-            |named, value| {
-                f(&named.key, value);
-                ControlFlow::Continue(())
-            },
-        )?;
-        failed.map_or(Ok(()), |error| Err(error.into()))
-    }
-
-    /// One step of a scan: visits about `count` names from `cursor` on and returns the next cursor, `None` at the end.
-    pub fn scan(
-        &self,
-        cursor: Cursor,
-        count: usize,
-        mut visit: impl FnMut(&[u8]),
-    ) -> Result<Option<Cursor>, KeyspaceError> {
-        if self.encoding != Encoding::Full {
-            // A small collection is returned whole, as Redis does; the cursor does not matter.
-            for name in self.names()? {
-                visit(&name?);
-            }
-            return Ok(None);
-        }
-        let (hides, now) = (self.hides, self.now);
-        scan(self.source, self.index, cursor, count, |found| {
-            if !hides || !found.is_expired(now) {
-                visit(found.key);
-            }
-        })
-    }
-
-    /// A random name; `None` if there are none.
-    pub fn draw(&self) -> Result<Option<IndexKey>, KeyspaceError> {
-        if self.hides {
-            let mut names = self.names()?.collect::<Result<Vec<_>, _>>()?;
-            let at = (!names.is_empty()).then(|| crate::random_below(names.len()));
-            return Ok(at.map(|at| names.swap_remove(at)));
-        }
-        let Some(entry) = self.index.draw() else {
-            return Ok(None);
-        };
-        Ok(Some(self.index.named(entry, &self.source.names())?.key))
-    }
-}
-
-fn scan(
-    source: Source<'_>,
-    index: &Index,
-    cursor: Cursor,
-    count: usize,
-    mut visit: impl FnMut(Found<'_>),
-) -> Result<Option<Cursor>, KeyspaceError> {
-    Ok(index.scan(cursor, count, &source.names(), &mut visit)?)
-}
-
-/// A list.
-#[derive(Clone, Copy, Debug)]
-pub struct List<'a> {
-    source: Source<'a>,
-    items: &'a Sequence<ListItem>,
-}
-
-impl List<'_> {
-    /// How many elements there are.
-    pub fn len(&self) -> usize {
-        self.items.len()
-    }
-
-    /// Whether there are none; a stored list always has one.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// Runs `f` on the element at a position; returns `None` beyond the end.
-    pub fn get<R>(
-        &self,
-        position: usize,
-        f: impl FnOnce(&[u8]) -> R,
-    ) -> Result<Option<R>, KeyspaceError> {
-        self.items
-            .get(position)
-            .map(|item| self.read(item, f))
-            .transpose()
-    }
-
-    /// Passes the elements in a range of positions to `f`, in order or in reverse, until `f` breaks.
-    pub fn for_range(
-        &self,
-        range: Range<usize>,
-        reversed: bool,
-        mut f: impl FnMut(&[u8]) -> ControlFlow<()>,
-    ) -> Result<(), KeyspaceError> {
-        let items = self.items.range(range);
-        let location = |item: &&ListItem| item.location;
-        let name = |item: &&ListItem| encode_label(item.label);
-        let each = |_: &&ListItem, value: &[u8]| f(value);
-        if reversed {
-            self.source.read_run(items.rev(), location, name, each)
-        } else {
-            self.source.read_run(items, location, name, each)
-        }
-    }
-
-    fn read<R>(&self, item: &ListItem, f: impl FnOnce(&[u8]) -> R) -> Result<R, KeyspaceError> {
-        self.source
-            .read(&encode_label(item.label), item.location, f)
-    }
-}
-
-/// A sorted set.
-#[derive(Clone, Copy, Debug)]
-pub struct Scores<'a> {
-    source: Source<'a>,
-    ranked: &'a ScoreIndex,
-    encoding: Encoding,
-}
-
-impl<'a> Scores<'a> {
-    /// How many members there are.
-    pub fn len(&self) -> usize {
-        self.ranked.len()
-    }
-
-    /// Whether there are none; a stored sorted set always has one.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// The form in which Redis would keep it.
-    pub fn encoding(&self) -> Encoding {
-        self.encoding
-    }
-
-    /// A member's score; `None` if the set does not have the member.
-    pub fn score(&self, member: &[u8]) -> Result<Option<f64>, KeyspaceError> {
-        let hash = self.source.keyspace.hashing.hash(member);
-        let members = self.ranked.members();
-        let Some(found) = members.get(hash, member, &self.source.names())? else {
-            return Ok(None);
-        };
-        let score = self.source.read(member, found.location, decode_score)?;
-        score
-            .map(Some)
-            .ok_or(KeyspaceError::Failed("a member's score is damaged"))
-    }
-
-    /// The rank of a member of the set, whose score the caller gives.
-    pub fn rank(&self, score: f64, member: &[u8]) -> usize {
-        self.ranked.rank(score, member)
-    }
-
-    /// How many members satisfy `before`, which gets the score and the name. In the set's order, the members that
-    /// satisfy it must come first.
-    pub fn partition_point(&self, before: impl Fn(f64, &[u8]) -> bool) -> usize {
-        self.ranked.partition_point(before)
-    }
-
-    /// The members in a range of ranks, with their scores. The range is cut off at the end of the set.
-    pub fn range(
-        &self,
-        ranks: Range<usize>,
-    ) -> impl DoubleEndedIterator<Item = (&'a [u8], f64)> + use<'a> {
-        self.ranked.range(ranks)
-    }
-
-    /// One step of a scan: visits about `count` members from `cursor` on and returns the next cursor, `None` at the
-    /// end.
-    pub fn scan(
-        &self,
-        cursor: Cursor,
-        count: usize,
-        visit: impl FnMut(&[u8]),
-    ) -> Result<Option<Cursor>, KeyspaceError> {
-        if self.encoding != Encoding::Full {
-            // A small collection is returned whole, as Redis does; the cursor does not matter.
-            let members = self.range(0..self.len());
-            members.map(|(member, _)| member).for_each(visit);
-            return Ok(None);
-        }
-        let mut visit = visit;
-        scan(self.source, self.ranked.members(), cursor, count, |found| {
-            visit(found.key);
-        })
-    }
-}
-
 impl Keyspace {
     /// Runs `f` on the live value of a key, of any type; on `None` if the key is absent or past its deadline.
     ///
@@ -459,6 +236,12 @@ impl Keyspace {
             let Some(found) = self.expiry().live(found, access.now) else {
                 return Ok(f(None));
             };
+            if found.entry.stored_kind().is_compact() {
+                if access.touch {
+                    found.entry.touch(access.now, self.eviction.clock());
+                }
+                return self.view_compact(hash, generation, found, f);
+            }
             if let Some(missing) =
                 self.collections()
                     .missing_partition(hash, generation, Some(found))?
@@ -482,6 +265,25 @@ impl Keyspace {
         }
     }
 
+    /// Runs `f` on a compact collection where it lies.
+    fn view_compact<R>(
+        &self,
+        hash: u64,
+        generation: u32,
+        found: Found<'_>,
+        f: impl FnOnce(Option<View<'_>>) -> R,
+    ) -> Result<R, KeyspaceError> {
+        let record = self.hashing.record(hash, generation, found.key);
+        let mut f = Some(f);
+        let mut result = None;
+        self.store.read(record, found.location, &mut |value| {
+            let body = Body::open(found.kind(), value.bytes);
+            let view = body.map(|body| View::compact(found.kind(), body));
+            result = f.take().map(|f| view.map(|view| f(Some(view))));
+        })?;
+        result.ok_or(KeyspaceError::Failed("a compact collection is missing"))?
+    }
+
     /// Runs `f` on the live values of several keys at one moment; the keys may repeat. `f` must not call the keyspace.
     pub fn view_many<R>(
         &self,
@@ -500,7 +302,7 @@ impl Keyspace {
             let generation = self.generations.of(db);
             let found = shard.get(self.names(generation), hash, key)?;
             let Some(found) = self.expiry().live(found, access.now) else {
-                held.push(Held::Absent);
+                held.push(Looked::Absent);
                 continue;
             };
             if access.touch {
@@ -508,9 +310,11 @@ impl Keyspace {
             }
             held.push(
                 if let Some((id, shared)) = self.collections().of(hash, generation, found)? {
-                    Held::Collection(id, shared)
+                    Looked::Collection(id, shared)
+                } else if found.entry.stored_kind().is_compact() {
+                    Looked::Compact(self.collections().copy_of(hash, generation, found)?)
                 } else {
-                    Held::String(self.reading().stored_string(hash, generation, found))
+                    Looked::String(self.reading().stored_string(hash, generation, found))
                 },
             );
         }
@@ -518,7 +322,7 @@ impl Keyspace {
         let locked: Vec<_> = held
             .iter()
             .map(|held| match held {
-                Held::Collection(_, shared) => Some(shared.read_recursive()),
+                Looked::Collection(_, shared) => Some(shared.read_recursive()),
                 _ => None,
             })
             .collect();
@@ -526,10 +330,13 @@ impl Keyspace {
             .iter()
             .zip(&locked)
             .map(|(held, locked)| match (held, locked) {
-                (Held::Collection(id, _), Some(collection)) => {
+                (Looked::Collection(id, _), Some(collection)) => {
                     Some(View::new(self, *id, collection, access.now))
                 }
-                (Held::String(string), _) => Some(View::String(*string)),
+                (Looked::String(string), _) => Some(View::String(*string)),
+                (Looked::Compact(collection), _) => {
+                    Some(View::new(self, 0, collection, access.now))
+                }
                 _ => None,
             })
             .collect();
@@ -538,8 +345,26 @@ impl Keyspace {
 }
 
 /// The value of a key of [`Keyspace::view_many`].
-enum Held<'a> {
+enum Looked<'a> {
     Absent,
     String(StringView<'a>),
     Collection(u64, super::SharedCollection),
+    Compact(Collection),
+}
+
+impl super::Collections<'_> {
+    /// A copy of a key's compact collection.
+    pub(in super::super) fn copy_of(
+        self,
+        hash: u64,
+        generation: u32,
+        found: Found<'_>,
+    ) -> Result<Collection, KeyspaceError> {
+        let record = self.keyspace.hashing.record(hash, generation, found.key);
+        let mut copy = Scratch::default();
+        let mut copy_all = |value: crate::Value<'_>| copy.extend_from_slice(value.bytes);
+        let store = &self.keyspace.store;
+        store.read(record, found.location, &mut copy_all)?;
+        Collection::compact(found.kind(), copy)
+    }
 }

@@ -75,6 +75,13 @@ impl Eviction<'_> {
         self.refresh_threshold();
     }
 
+    /// Whether a master evicts, so that this server does not.
+    pub fn follow(self, follows: bool) {
+        let state = &self.keyspace.eviction;
+        state.follows.store(follows, Ordering::Relaxed);
+        self.refresh_threshold();
+    }
+
     /// How many keys were evicted, and how long `maxmemory` was exceeded.
     pub fn stats(self, now: Millis) -> EvictionStats {
         self.keyspace.eviction.stats(now)
@@ -234,7 +241,7 @@ impl Eviction<'_> {
 
     /// Whether `maxmemory` is set and exceeded.
     fn exceeds_max(self) -> bool {
-        let max = self.keyspace.eviction.max_bytes.load(Ordering::Relaxed);
+        let max = self.keyspace.eviction.max_bytes();
         let dram = self.keyspace.eviction.dram_bytes.load(Ordering::Relaxed);
         max > 0 && self.keyspace.store.fill().bytes + dram > max
     }
@@ -261,7 +268,7 @@ impl Eviction<'_> {
             + self.keyspace.views.memory_bytes()
             + self.keyspace.registry.memory_bytes();
         eviction.dram_bytes.store(dram, Ordering::Relaxed);
-        let by_max = match eviction.max_bytes.load(Ordering::Relaxed) {
+        let by_max = match eviction.max_bytes() {
             0 => u64::MAX,
             max => max.saturating_sub(dram),
         };
@@ -420,6 +427,10 @@ impl Eviction<'_> {
             .score(rule, now, || Ok::<_, KeyspaceError>(found.expires_at))?;
         if (rule.only_expiring && !expires) || score_now < score {
             return Ok(Fate::Stale);
+        }
+        if self.keyspace.images().is_taken() {
+            let images = self.keyspace.images();
+            images.keep(generation, hash, key, Some(found));
         }
         let record = RecordKey {
             partition: self.keyspace.hashing.partition_of_shard(number),

@@ -9,7 +9,7 @@ mod evict;
 
 pub use evict::Eviction;
 
-use std::sync::atomic::{AtomicI64, AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use lock_order::{Mutex, Rank};
@@ -68,6 +68,8 @@ pub(super) struct State {
     /// `maxmemory`; 0 is no limit.
     max_bytes: AtomicU64,
     samples: AtomicUsize,
+    /// A master evicts, and this server follows it: no key goes, and `maxmemory` does not count.
+    follows: AtomicBool,
     /// How long one command may evict, us; the largest number is no limit.
     time_max_us: AtomicU64,
     /// If the stored bytes are above this, a command that adds data must evict or compact first.
@@ -100,6 +102,7 @@ impl Default for State {
             clock: AtomicU64::new(Clock::Recency.to_word()),
             max_bytes: AtomicU64::new(0),
             samples: AtomicUsize::new(5),
+            follows: AtomicBool::new(false),
             time_max_us: AtomicU64::new(micros(time_limit(TENACITY_EVEN_MAX))),
             threshold: AtomicU64::new(u64::MAX),
             dram_bytes: AtomicU64::new(0),
@@ -126,6 +129,9 @@ impl State {
 
     /// Which keys go first; `None` if no key may be evicted.
     pub fn rule(&self) -> Option<Rule> {
+        if self.follows.load(Ordering::Relaxed) {
+            return None;
+        }
         let lfu = match self.clock() {
             Clock::Frequency(lfu) => lfu,
             Clock::Recency => Lfu::default(),
@@ -144,6 +150,15 @@ impl State {
             only_expiring,
             order,
         })
+    }
+
+    /// `maxmemory`; 0 where there is no limit.
+    fn max_bytes(&self) -> u64 {
+        if self.follows.load(Ordering::Relaxed) {
+            0
+        } else {
+            self.max_bytes.load(Ordering::Relaxed)
+        }
     }
 
     fn policy(&self) -> EvictionPolicy {

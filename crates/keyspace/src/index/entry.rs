@@ -53,10 +53,16 @@ impl Entry {
         self.meta & HASH_MASK
     }
 
-    /// The value's type.
+    /// The value's type, as clients see it.
+    #[inline]
+    pub fn kind(&self) -> Kind {
+        self.stored_kind().plain()
+    }
+
+    /// The kind of the value's record: it tells a compact collection from one with elements.
     #[inline]
     #[allow(clippy::cast_possible_truncation)] // Masked.
-    pub fn kind(&self) -> Kind {
+    pub fn stored_kind(&self) -> Kind {
         // Only a kind's own number was ever stored.
         Kind::from_number((self.meta >> HASH_BITS & KIND_MASK) as u8).unwrap_or(Kind::String)
     }

@@ -79,7 +79,7 @@ impl Found<'_> {
     pub fn located(self) -> Located {
         Located {
             location: self.location,
-            kind: self.entry.kind(),
+            kind: self.entry.stored_kind(),
             expires_at: self.expires_at,
         }
     }
@@ -90,13 +90,22 @@ impl Found<'_> {
 pub struct Located {
     /// The location of the record.
     pub location: Location,
-    /// The value's type.
+    /// The kind of the value's record.
     pub kind: Kind,
     /// The deadline.
     pub expires_at: Option<Millis>,
 }
 
 impl Located {
+    /// Stands for the place of an element that lies in the record of its key.
+    pub fn in_key() -> Self {
+        Self {
+            location: Location::default(),
+            kind: Kind::String,
+            expires_at: None,
+        }
+    }
+
     /// Whether the deadline has passed.
     #[inline]
     pub fn is_expired(self, now: Millis) -> bool {

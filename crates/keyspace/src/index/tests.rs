@@ -136,8 +136,8 @@ fn a_record_at_a_wrong_place_is_an_error() {
     assert!(table.get(b"key2").is_ok_and(|found| found.is_none()));
     for wrong in [
         None,
-        Some((b"xyz1".to_vec(), None)),
-        Some((b"key1".to_vec(), Some(1_000))),
+        Some((IndexKey::from_slice(b"xyz1"), None)),
+        Some((IndexKey::from_slice(b"key1"), Some(1_000))),
     ] {
         table.records.by_location.clear();
         table

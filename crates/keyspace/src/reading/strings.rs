@@ -181,11 +181,11 @@ impl Keyspace {
         let shard = self.locking().read_shard(shard_of(hash))?;
         let generation = self.generations.of(db);
         let mut f = Some(f);
-        if let Some(read) =
-            self.reading()
-                .at_once(&shard, (hash, key), generation, access, &mut f)?
-        {
-            return Ok(read);
+        let (reading, name) = (self.reading(), (hash, key));
+        match reading.at_once(&shard, name, generation, access, &mut f)? {
+            AtOnce::Read(result) => return Ok(Some(result)),
+            AtOnce::Absent => return Ok(None),
+            AtOnce::NotSo => {}
         }
         let Some(f) = f else {
             return Ok(None);
@@ -196,14 +196,19 @@ impl Keyspace {
     }
 }
 
+/// The result of a look at one record.
+enum AtOnce<R> {
+    /// The string was read.
+    Read(R),
+    /// The key is absent or past its deadline.
+    Absent,
+    /// One look does not do: the store finds records by their names, the value is of another type or long, or the entry whose
+    /// hash fits is another key's.
+    NotSo,
+}
+
 impl<'a> Reading<'a> {
-    /// Finds a key's string and reads it with one look at the record. `None` if that does not do: the store finds records by
-    /// their names, the key's value is of another type or long, or the entry whose hash fits is another key's. Then `f` is
-    /// still there.
-    #[expect(
-        clippy::option_option,
-        reason = "outside: whether this does; inside: whether there is a value"
-    )]
+    /// Finds a key's string and reads it with one look at the record.
     #[inline]
     fn at_once<R, F: FnOnce(StringView<'_>) -> R>(
         self,
@@ -212,17 +217,17 @@ impl<'a> Reading<'a> {
         generation: u32,
         access: Access,
         f: &mut Option<F>,
-    ) -> Result<Option<Option<R>>, KeyspaceError> {
+    ) -> Result<AtOnce<R>, KeyspaceError> {
         let Keyspace { hashing, store, .. } = self.keyspace;
         if self.keyspace.partitioned {
-            return Ok(None);
+            return Ok(AtOnce::NotSo);
         }
         let index = shard.table(generation).map(|table| &table.index);
         let Some((entry, location)) = index.and_then(|index| index.guess(hash)) else {
-            return Ok(Some(None));
+            return Ok(AtOnce::Absent);
         };
         if entry.kind() != Kind::String || store.is_large(location) {
-            return Ok(None);
+            return Ok(AtOnce::NotSo);
         }
         let record = hashing.record(hash, generation, key);
         let mut result = None;
@@ -234,15 +239,15 @@ impl<'a> Reading<'a> {
             }
         })?;
         if !same {
-            return Ok(None);
+            return Ok(AtOnce::NotSo);
         }
         if self.keyspace.expiry().has_passed(deadline, access.now) {
-            return Ok(Some(None));
+            return Ok(AtOnce::Absent);
         }
         if access.touch {
             entry.touch(access.now, self.keyspace.eviction.clock());
         }
-        Ok(Some(result))
+        Ok(result.map_or(AtOnce::Absent, AtOnce::Read))
     }
 
     pub(crate) fn string<R>(

@@ -28,7 +28,7 @@ impl Model {
             Kind::Set => Model::Set(BTreeSet::new()),
             Kind::List => Model::List(Vec::new()),
             Kind::SortedSet => Model::SortedSet(BTreeMap::new()),
-            Kind::Stream => unreachable!("streams have a model of their own"),
+            _ => unreachable!("streams have a model of their own"),
         }
     }
 
@@ -125,6 +125,13 @@ impl World {
     }
 
     fn step(&mut self) -> Result<()> {
+        if self.random.random_range(0..10) == 0 {
+            let compact_bytes_max = [0, 100, 1024][self.random.random_range(0..3)];
+            self.keyspace.forms.set(&crate::FormLimits {
+                compact_bytes_max,
+                ..crate::FormLimits::default()
+            });
+        }
         match self.random.random_range(0..20) {
             0 => self.remove(),
             1 => self.rename(),
@@ -389,6 +396,10 @@ fn collections_do_what_a_model_does_and_nothing_stays_behind() -> Result<()> {
 fn collections_made_during_loading_stay() -> Result<()> {
     let keys: Vec<String> = (0..12).map(|n| format!("key {n}")).collect();
     let (keyspace, _) = fresh(false);
+    keyspace.forms.set(&crate::FormLimits {
+        compact_bytes_max: 0,
+        ..crate::FormLimits::default()
+    });
     // Each write reads the partition of its key alone.
     for key in &keys {
         keyspace.update_many(&[(0, key.as_bytes())], at(0), |slots| {
@@ -409,8 +420,12 @@ fn collections_made_during_loading_stay() -> Result<()> {
 #[test]
 fn keys_removed_during_loading_leave_nothing_behind() -> Result<()> {
     let keys: Vec<String> = (0..40).map(|n| format!("key {n}")).collect();
-    for flushed in [false, true] {
+    for (flushed, compact_bytes_max) in [(false, 0), (true, 0), (false, 99), (true, 99)] {
         let (keyspace, store) = fresh(false);
+        keyspace.forms.set(&crate::FormLimits {
+            compact_bytes_max,
+            ..crate::FormLimits::default()
+        });
         for key in &keys {
             keyspace.update_many(&[(0, key.as_bytes())], at(0), |slots| {
                 slots.fields(0, Kind::Hash)?.put(b"field", b"value")
@@ -449,6 +464,7 @@ pub(super) fn open_pool(folder: &Path, layout: LayoutChoice) -> Result<Keyspace>
         pool_size_bytes: 64 << 20,
         layout,
         repair: false,
+        every_second: false,
     };
     let failed = |error: &dyn std::fmt::Display| {
         KeyspaceError::from(store::StoreError::Engine(error.to_string()))

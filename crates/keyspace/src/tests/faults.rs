@@ -36,6 +36,7 @@ pub(super) fn open(over: Over, folder: &Path) -> Tested<Arc<Faults>> {
         pool_size_bytes: 32 << 20,
         layout,
         repair: false,
+        every_second: false,
     };
     let (engine, options) = options.resolve()?;
     Ok(Faults::over(store::open(engine, &options)?))

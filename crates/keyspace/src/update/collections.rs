@@ -10,30 +10,41 @@ use super::locked::LockedKey;
 use super::new_collection::NewCollection;
 use super::several::{Notice, Staged, Update};
 use crate::collection::{
-    Built, Collection, Edit, FieldsEdit, ListEdit, LockedCollection, ScoresEdit, StreamEdit, View,
-    What,
+    Anchor, Built, Collection, Edit, FieldsEdit, Held, ListEdit, LockedCollection, ScoresEdit,
+    StreamEdit, View, What,
 };
-use crate::{EventClass, Keyspace, KeyspaceError, Kind, Millis};
+use crate::{EventClass, Keyspace, KeyspaceError, Kind, Millis, RecordKind};
 use store::Location;
 
 /// A locked collection of one of the keys.
 pub(super) struct Opened<'a> {
-    keyspace: &'a Keyspace,
-    position: usize,
-    id: u64,
-    locked: Option<LockedCollection>,
+    pub(super) keyspace: &'a Keyspace,
+    pub(super) position: usize,
+    /// The id; of a compact collection [`COMPACT`].
+    pub(super) id: u64,
+    pub(super) locked: Option<Held>,
     /// Whether its key is past the deadline.
-    expired: bool,
-    /// Whether it has no anchor yet.
-    new: bool,
+    pub(super) expired: bool,
+    /// Whether its key has no record yet.
+    pub(super) new: bool,
 }
+
+/// Stands for the id of a compact collection, which has none.
+pub(super) const COMPACT: u64 = 0;
 
 impl Drop for Opened<'_> {
     fn drop(&mut self) {
-        if self.new {
+        if self.new && !self.is_compact() {
             self.locked = None;
             self.keyspace.registry.remove(self.id);
         }
+    }
+}
+
+impl Opened<'_> {
+    /// Whether the collection is compact.
+    pub(super) fn is_compact(&self) -> bool {
+        self.id == COMPACT
     }
 }
 
@@ -61,6 +72,12 @@ impl<'a> Update<'a> {
                 let clock = self.keys.keyspace.eviction.clock();
                 found.entry.touch(self.keys.access.now, clock);
             }
+            if found.entry.stored_kind().is_compact() {
+                if !expired {
+                    self.open_compact(i)?;
+                }
+                continue;
+            }
             let anchor = found.location;
             let table = self.keys.shard(i).table(key.generation);
             let recent = table.and_then(|table| table.recent(key.hash, anchor));
@@ -85,7 +102,7 @@ impl<'a> Update<'a> {
                 keyspace: self.keys.keyspace,
                 position: i,
                 id,
-                locked: Some(locked),
+                locked: Some(Held::Shared(locked)),
                 expired,
                 new: false,
             });
@@ -94,7 +111,7 @@ impl<'a> Update<'a> {
     }
 
     /// The first position in the call at which the key of position `i` stands.
-    fn first_position(&self, i: usize) -> usize {
+    pub(super) fn first_position(&self, i: usize) -> usize {
         let same = |other: &LockedKey<'_>| {
             let key = &self.keys[i];
             other.hash == key.hash && other.generation == key.generation && other.key == key.key
@@ -102,7 +119,7 @@ impl<'a> Update<'a> {
         self.keys.list[..i].iter().position(same).unwrap_or(i)
     }
 
-    fn opened(&self, i: usize) -> Option<&Opened<'a>> {
+    pub(super) fn opened(&self, i: usize) -> Option<&Opened<'a>> {
         let i = self.first_position(i);
         let mut opened = self.opened.iter();
         opened.find(|one| one.position == i && !one.expired)
@@ -223,7 +240,26 @@ impl<'a> Update<'a> {
         Ok((opened, edit))
     }
 
+    /// A new collection for key `i`. One that can be compact is compact at first.
     fn open_new(&self, i: usize, kind: Kind) -> Opened<'a> {
+        let keyspace = self.keys.keyspace;
+        let (id, locked) = if kind.compact().is_some() {
+            (COMPACT, Held::Copy(Collection::new_compact(kind)))
+        } else {
+            self.register_new(i, kind)
+        };
+        Opened {
+            keyspace,
+            position: i,
+            id,
+            locked: Some(locked),
+            expired: false,
+            new: true,
+        }
+    }
+
+    /// A new collection for key `i` whose elements have records of their own, with its id.
+    pub(super) fn register_new(&self, i: usize, kind: Kind) -> (u64, Held) {
         let id = self.keys.keyspace.collections().new_id();
         let shared = Arc::new(RwLock::new(Collection::new(
             kind,
@@ -233,14 +269,7 @@ impl<'a> Update<'a> {
         // Register the collection before its first element is stored, so that the compaction finds it.
         let generation = self.keys[i].generation;
         self.keys.keyspace.registry.insert(id, generation, shared);
-        Opened {
-            keyspace: self.keys.keyspace,
-            position: i,
-            id,
-            locked: Some(locked),
-            expired: false,
-            new: true,
-        }
+        (id, Held::Shared(locked))
     }
 
     /// Begins a new collection, which [`replace`](Self::replace) puts under key `i`.
@@ -263,9 +292,9 @@ impl<'a> Update<'a> {
             self.remove(new.position);
             return Ok(());
         }
-        new.built.finish()?;
-        let id = new.built.id.to_le_bytes();
-        self.put(new.position, new.built.kind, &id, expires_at);
+        let start = self.values.len();
+        let kind = new.built.finish(&mut self.values)?;
+        self.put_staged(new.position, kind, start, expires_at);
         self.built.push(new);
         Ok(())
     }
@@ -280,6 +309,9 @@ impl<'a> Update<'a> {
             let read = self.read(from, |value| (value.form, value.bytes.to_vec()))?;
             let (form, bytes) = read.unwrap_or_default();
             self.put(to, form, &bytes, info.expires_at);
+            return Ok(true);
+        }
+        if self.copy_compact(from, to, info.expires_at) {
             return Ok(true);
         }
         let mut new = self.build(to, info.kind);
@@ -297,11 +329,17 @@ impl<'a> Update<'a> {
         };
         // Remove first, because Redis reports the old name first.
         self.remove(from);
-        match self.opened(from).map(|opened| opened.id) {
-            Some(id) if info.kind != Kind::String => {
+        let anchor = self
+            .opened(from)
+            .filter(|opened| !opened.is_compact())
+            .and_then(Opened::anchor);
+        match anchor {
+            Some(anchor) if info.kind != Kind::String => {
                 self.tell_replaced(to);
-                self.put(to, info.kind, &id.to_le_bytes(), info.expires_at);
-                self.moved.push((id, to));
+                let start = self.values.len();
+                anchor.encode(&mut self.values);
+                self.put_staged(to, info.kind, start, info.expires_at);
+                self.moved.push((anchor.id, to));
             }
             _ => {
                 self.copy_value(from, to)?;
@@ -317,50 +355,6 @@ impl<'a> Update<'a> {
         }
     }
 
-    /// Stages the writes of anchors of collections that begin or end with this call.
-    pub(super) fn stage_anchors(&mut self) {
-        let now = self.keys.access.now;
-        for n in 0..self.edits.len() {
-            let (i, edit) = &self.edits[n];
-            let (i, id, kind) = (*i, edit.id, edit.kind);
-            let Some(opened) = self.opened.iter().find(|one| one.id == id) else {
-                continue;
-            };
-            let len = opened.locked.as_ref().map_or(0, |collection| {
-                let names = self.keys.keyspace.names_of_elements(id);
-                collection.live_len(now, &names)
-            });
-            let staged = match (edit.is_empty(), edit.len_after(len), opened.new) {
-                (true, ..) | (_, 0, true) => continue,
-                (_, 0, false) => Staged::Remove,
-                (_, _, false) => Staged::Elements,
-                (_, _, true) => {
-                    let start = self.values.len();
-                    self.values.extend_from_slice(&id.to_le_bytes());
-                    Staged::Put {
-                        kind: kind.into(),
-                        start,
-                        end: self.values.len(),
-                        expires_at: None,
-                    }
-                }
-            };
-            self.staged.push((i, staged));
-        }
-    }
-
-    /// Whether the call changes only elements of one collection that existed before and still has elements.
-    #[inline]
-    pub(super) fn only_changes_elements(&self) -> bool {
-        let ([(_, edit)], [opened], true) =
-            (&self.edits[..], &self.opened[..], self.staged.is_empty())
-        else {
-            return false;
-        };
-        let now = self.keys.access.now;
-        !opened.new && changes_elements(std::slice::from_ref(opened), edit, now).is_some()
-    }
-
     /// Writes the changes of the one collection, and applies them in DRAM.
     pub(super) fn write_one_edit(&mut self) -> Result<(), KeyspaceError> {
         let keyspace = self.keys.keyspace;
@@ -369,7 +363,7 @@ impl<'a> Update<'a> {
             return Ok(());
         };
         let key_hash = self.keys[*i].hash;
-        let Some(collection) = &mut opened.locked else {
+        let Some(Held::Shared(collection)) = &mut opened.locked else {
             return Ok(());
         };
         edit.plan(keyspace, collection)?;
@@ -424,7 +418,7 @@ impl<'a> Update<'a> {
             let Some(opened) = opened else {
                 continue;
             };
-            if let Some(collection) = &mut opened.locked {
+            if let Some(Held::Shared(collection)) = &mut opened.locked {
                 let before = if opened.new {
                     (0, None)
                 } else {
@@ -455,6 +449,7 @@ impl<'a> Update<'a> {
         let unanchored: Vec<u64> = self
             .opened
             .iter()
+            .filter(|opened| !opened.is_compact())
             .filter(|opened| !opened.new && !self.moved.iter().any(|(id, _)| *id == opened.id))
             .filter(|opened| self.lost_anchor(opened))
             .map(|opened| opened.id)
@@ -468,12 +463,16 @@ impl<'a> Update<'a> {
     /// Whether this call has removed or replaced the anchor of a collection that existed before.
     fn lost_anchor(&self, opened: &Opened<'_>) -> bool {
         self.staged.iter().any(|&(i, staged)| {
-            let names_it =
-                |start: usize, end: usize| self.values[start..end] == opened.id.to_le_bytes();
+            let names_it = |kind: RecordKind, start: usize, end: usize| {
+                let anchor = Anchor::decode(&self.values[start..end]);
+                !kind.kind.is_compact() && anchor.is_some_and(|anchor| anchor.id == opened.id)
+            };
             self.first_position(i) == opened.position
                 && match staged {
                     Staged::Remove => true,
-                    Staged::Put { start, end, .. } => !names_it(start, end),
+                    Staged::Put {
+                        kind, start, end, ..
+                    } => !names_it(kind, start, end),
                     Staged::Elements => false,
                 }
         })
@@ -481,13 +480,17 @@ impl<'a> Update<'a> {
 }
 
 /// The collection whose elements an edit writes; `None` if it writes none.
-fn changes_elements<'o>(
+pub(super) fn changes_elements<'o>(
     opened: &'o [Opened<'_>],
     edit: &Edit,
     now: Millis,
 ) -> Option<&'o LockedCollection> {
-    let opened = opened.iter().find(|one| one.id == edit.id)?;
-    let locked = opened.locked.as_ref()?;
+    let opened = opened
+        .iter()
+        .find(|one| one.id == edit.id && !one.is_compact())?;
+    let Some(Held::Shared(locked)) = &opened.locked else {
+        return None;
+    };
     // If the whole collection is removed, its elements need no writes of their own.
     let names = opened.keyspace.names_of_elements(opened.id);
     let live = locked.live_len(now, &names);

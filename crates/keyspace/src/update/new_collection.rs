@@ -46,6 +46,13 @@ impl<'a> NewCollection<'a> {
         self.built.push(member, &encode_score(score))
     }
 
+    /// The score that Redis keeps in a sorted set with this many members and this longest member.
+    pub fn kept_score(&self, score: f64, members: usize, longest_bytes: usize) -> f64 {
+        self.built
+            .limits()
+            .kept_score(score, members, longest_bytes)
+    }
+
     /// Begins a stream.
     pub fn stream(&mut self, limits: NodeLimits) -> StreamBuilder<'_, 'a> {
         StreamBuilder::new(&mut self.built, limits)

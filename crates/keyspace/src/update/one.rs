@@ -14,7 +14,8 @@ use crate::index::{Found, Located};
 use crate::reading::{StringView, storable};
 use crate::shard::Shard;
 use crate::{
-    Access, EventClass, KeyInfo, Keyspace, KeyspaceError, Millis, RecordKind, StringForm, Value,
+    Access, EventClass, Followed, KeyInfo, Keyspace, KeyspaceError, Millis, RecordKind, StringForm,
+    Value,
 };
 use store::Change;
 use store::change::{changed, changed_len};
@@ -76,6 +77,16 @@ impl<'a> KeyUpdate<'a> {
             ..
         } = self.locked;
         found_again(self.shard, generation, hash, key, self.stored)
+    }
+
+    /// Tells replicas that the key is gone if it is past its deadline: they leave that to this server.
+    #[cold]
+    pub(super) fn tell_expired(&self) {
+        let LockedKey { key, db, .. } = self.locked;
+        if self.found().is_some() && self.live().is_none() {
+            let gone = Followed::Gone(db, key);
+            self.keyspace.events.tell_followed(gone);
+        }
     }
 
     fn live(&self) -> Option<Found<'_>> {

@@ -8,10 +8,10 @@ use super::KeyWrite;
 use super::collections::Opened;
 use super::locked::{Each, LockedKey, LockedKeys, LockedShards};
 use super::new_collection::NewCollection;
-use crate::collection::Edit;
+use crate::collection::{Edit, Scratch};
 use crate::reading::storable;
 use crate::{
-    Access, EventClass, KeyInfo, Keyspace, KeyspaceError, Millis, PREFETCHED, RecordKind,
+    Access, EventClass, Followed, KeyInfo, Keyspace, KeyspaceError, Millis, PREFETCHED, RecordKind,
     StringView, Value,
 };
 
@@ -66,7 +66,7 @@ pub(super) enum Notice {
 pub struct Update<'a> {
     pub(super) keys: LockedKeys<'a>,
     /// Staged values, end to end.
-    pub(super) values: Vec<u8>,
+    pub(super) values: Scratch,
     pub(super) staged: Few<(usize, Staged)>,
     /// The reports to make after the writes; empty if the observer wants none.
     pub(super) notices: Vec<(usize, Notice)>,
@@ -90,7 +90,7 @@ impl<'a> Update<'a> {
     ) -> Result<Self, KeyspaceError> {
         Ok(Self {
             keys: LockedKeys::new(keyspace, shards, keys, access)?,
-            values: Vec::new(),
+            values: Scratch::default(),
             staged: Few::new(),
             notices: Vec::new(),
             opened: SmallVec::new(),
@@ -138,14 +138,24 @@ impl<'a> Update<'a> {
         value: &[u8],
         expires_at: Option<Millis>,
     ) {
-        let expires_at = storable(expires_at);
         let start = self.values.len();
         self.values.extend_from_slice(value);
+        self.put_staged(i, kind, start, expires_at);
+    }
+
+    /// Stages the value that [`values`](Self::values) has from `start` on, for key `i`.
+    pub(super) fn put_staged(
+        &mut self,
+        i: usize,
+        kind: impl Into<RecordKind>,
+        start: usize,
+        expires_at: Option<Millis>,
+    ) {
         let put = Staged::Put {
             kind: kind.into(),
             start,
             end: self.values.len(),
-            expires_at,
+            expires_at: storable(expires_at),
         };
         self.stage(i, put);
     }
@@ -165,6 +175,26 @@ impl<'a> Update<'a> {
     /// Counts key `i` as modified although the call writes nothing of it.
     pub fn modified(&mut self, i: usize) {
         self.modified.push(i);
+    }
+
+    /// Tells replicas that the keys which are past their deadline are gone: they leave that to this server.
+    #[cold]
+    pub(super) fn tell_expired(&self) {
+        for i in 0..self.keys.len() {
+            if self.keys.found(i).is_some() && self.keys.live(i).is_none() {
+                self.followed(i, Followed::Gone);
+            }
+        }
+    }
+
+    /// Tells replicas of key `i` as if this call changed it, although the call only looks at it.
+    pub fn retell(&self, i: usize) {
+        self.followed(i, Followed::Changed);
+    }
+
+    fn followed<'k>(&'k self, i: usize, change: fn(usize, &'k [u8]) -> Followed<'k>) {
+        let LockedKey { key, db, .. } = self.keys[i];
+        self.keys.keyspace.events.tell_followed(change(db, key));
     }
 
     /// Emits an event of key `i` after the writes, if the observer wants it.

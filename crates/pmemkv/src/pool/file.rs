@@ -10,7 +10,7 @@ use nix::errno::Errno;
 use nix::fcntl::{FallocateFlags, fallocate};
 
 use super::error::PoolError;
-use super::root::{FORMAT_VERSION, HEADER_BYTES, HeaderFault, PoolHeader, RawHeader};
+use super::root::{FORMAT_WITH_EXTENTS, HEADER_BYTES, HeaderFault, PoolHeader, RawHeader};
 use super::{LAYOUT, POOL_BYTES_MIN, lanes};
 
 /// The unit of a file's count of blocks.
@@ -159,7 +159,7 @@ pub(super) fn refused(path: &Path, fault: &HeaderFault) -> PoolError {
         HeaderFault::Newer(found) => PoolError::NewerFormat {
             path,
             found: *found,
-            known: FORMAT_VERSION,
+            known: FORMAT_WITH_EXTENTS,
         },
         HeaderFault::Damaged(why) => PoolError::Damaged {
             path,

@@ -5,6 +5,7 @@ mod error;
 mod file;
 mod lanes;
 mod objects;
+mod points;
 mod root;
 mod trust;
 mod unfinished;
@@ -28,11 +29,13 @@ use pmemkv_sys as sys;
 use super::config::Config;
 use super::database::Database;
 use super::error::Error;
+use super::persist::Persist;
 pub use error::PoolError;
 pub use file::is_device;
 pub use objects::{Allocated, Occupied};
+pub use points::Point;
 use root::Root;
-pub use root::{CELLS, FORMAT_VERSION, PARTITIONS_MAX, PoolHeader, WORDS};
+pub use root::{CELLS, FORMAT_VERSION, FORMAT_WITH_EXTENTS, PARTITIONS_MAX, PoolHeader, WORDS};
 pub use unfinished::Unfinished;
 
 /// How the threads of a process share the arenas of pools that it opens later.
@@ -90,6 +93,8 @@ pub struct PoolStats {
 struct Inner {
     pop: NonNull<sys::PMEMobjpool>,
     root: NonNull<Root>,
+    /// How stores become durable that do not go through libpmemobj.
+    persist: Arc<Persist>,
     path: PathBuf,
     header: PoolHeader,
     size_bytes: u64,
@@ -98,6 +103,10 @@ struct Inner {
     words: Mutex<()>,
     /// Whether the words lie in the pool twice.
     has_copy: AtomicBool,
+    /// Whether the header says that there may be extents.
+    has_extents: AtomicBool,
+    /// The point to which the open has taken the words back.
+    restored: Mutex<Option<Point>>,
     /// What the open has mended.
     mended: Mutex<Option<&'static str>>,
 }
@@ -154,6 +163,9 @@ impl Pool {
             .map_err(|fault| file::refused(path, &fault))?;
         let format = header.format_version;
         let pool = opened.into_pool(path, root, header, size_bytes)?;
+        if format != root::FORMAT_WITHOUT_COPY {
+            pool.restore_words();
+        }
         pool.replay_words(format)?;
         Ok(pool)
     }
@@ -276,18 +288,22 @@ impl Opened {
             });
         }
         let has_copy = header.format_version > root::FORMAT_WITHOUT_COPY;
+        let has_extents = header.format_version >= root::FORMAT_WITH_EXTENTS;
         let pop = self.0;
         mem::forget(self);
         Ok(Pool {
             inner: Arc::new(Inner {
                 pop,
                 root,
+                persist: Arc::new(Persist::new(pop, Some(path))),
                 path: path.to_owned(),
                 header,
                 size_bytes,
                 open_slots: Mutex::default(),
                 words: Mutex::default(),
                 has_copy: AtomicBool::new(has_copy),
+                has_extents: AtomicBool::new(has_extents),
+                restored: Mutex::default(),
                 mended: Mutex::default(),
             }),
         })
@@ -316,6 +332,13 @@ impl Inner {
 
     /// [`persist`](Self::persist) of so many bytes.
     fn persist_bytes(&self, start: *const u8, bytes: usize) {
+        if !self.persist.relies_on_points() {
+            self.persist_now(start, bytes);
+        }
+    }
+
+    /// [`persist_bytes`](Self::persist_bytes), also where points make stores durable later.
+    fn persist_now(&self, start: *const u8, bytes: usize) {
         // SAFETY: the pool is open, and every caller gives bytes inside the root object.
         unsafe { sys::pmemobj_persist(self.pop.as_ptr(), start.cast(), bytes) };
     }
@@ -370,6 +393,11 @@ impl Slot {
     /// Where the pool is mapped.
     pub(super) fn mapped(&self) -> Range<usize> {
         self.inner.mapped()
+    }
+
+    /// How stores become durable that the binding makes itself.
+    pub(super) fn persist(&self) -> Arc<Persist> {
+        Arc::clone(&self.inner.persist)
     }
 
     /// Another engine would read this one's bytes as its own.

@@ -8,8 +8,12 @@ use pmemkv_sys as sys;
 
 use super::PoolError;
 
-/// The newest pool format that this version reads and writes. Format 1 had the words once, without a checksum.
-pub const FORMAT_VERSION: u32 = 2;
+/// The format of a new pool. Format 1 had the words once, without a checksum; format 2 had the same root object, and fewer
+/// kinds of records in the engines.
+pub const FORMAT_VERSION: u32 = 3;
+/// The newest format that this version reads and writes: that of pools with [extents](crate::Segments::add_extent). An earlier
+/// program would miss their segments.
+pub const FORMAT_WITH_EXTENTS: u32 = 4;
 /// The format before the words had a second copy.
 pub(super) const FORMAT_WITHOUT_COPY: u32 = 1;
 /// The most partitions that a pool can have. (Format 1 had room for twice as many; no server made more than 256.)
@@ -95,6 +99,20 @@ pub(super) type Seal = [AtomicU64; 2];
 /// A process's note that the file is sound: what file on which boot, and when the process lived last.
 pub(super) type Note = [AtomicU64; 2];
 
+/// Numbers of the layout's own in a point.
+pub const POINT_NUMBERS: usize = 4;
+
+/// A moment up to which all is on the disk: its number, the boot and the file, the layout's numbers, all words as they were
+/// then, and a checksum of these.
+#[repr(C)]
+pub(super) struct StoredPoint {
+    pub(super) number: AtomicU64,
+    pub(super) identity: AtomicU64,
+    pub(super) layout: [AtomicU64; POINT_NUMBERS],
+    pub(super) words: StoredWords,
+    pub(super) checksum: AtomicU64,
+}
+
 /// The root object of a pool.
 #[repr(C)]
 pub(super) struct Root {
@@ -110,7 +128,10 @@ pub(super) struct Root {
     pub(super) cells: [AtomicU64; CELLS],
     /// See [`Pool::trust`](super::Pool::trust); zeros where there is no note.
     pub(super) trust: Note,
+    /// See [`Pool::write_point`](super::Pool::write_point). Far apart, in sectors of their own.
+    pub(super) first_point: StoredPoint,
     unused: [u8; UNUSED_BYTES],
+    pub(super) second_point: StoredPoint,
     /// The seal of the first copy: there is no room beside it. Two pages away from the second one too, since a stale seal
     /// spoils its copy.
     pub(super) seal: Seal,
@@ -123,7 +144,8 @@ const UNUSED_BYTES: usize = ROOT_BYTES
     - size_of::<Redo>()
     - size_of::<sys::PMEMoid>() * PARTITIONS_MAX as usize
     - size_of::<u64>() * CELLS
-    - size_of::<Note>();
+    - size_of::<Note>()
+    - size_of::<StoredPoint>() * 2;
 
 /// Where a process's note lies in the root object.
 pub(super) const TRUST_AT: u64 = offset_of!(Root, trust) as u64;
@@ -173,14 +195,18 @@ impl RawHeader {
         self
     }
 
-    /// Gives the header at `place` the newest version, by two stores that `persist` makes durable one after the other:
+    /// Gives the header at `place` another version, by two stores that `persist` makes durable one after the other:
     /// [`decode`](Self::decode) tells a header that has only the first of them.
     ///
     /// # Safety
     /// `place` is a mapped header that nobody else uses.
-    pub(super) unsafe fn upgrade(place: *mut Self, persist: impl Fn(*const u8, usize)) {
+    pub(super) unsafe fn upgrade(
+        place: *mut Self,
+        version: u32,
+        persist: impl Fn(*const u8, usize),
+    ) {
         // SAFETY: the caller promises a mapped header.
-        let new = unsafe { place.read() }.of_version(FORMAT_VERSION);
+        let new = unsafe { place.read() }.of_version(version);
         // SAFETY: as above.
         let version = unsafe { &raw mut (*place).format_version };
         // SAFETY: as above; 4 bytes, aligned, so that a crash leaves the old or the new number.
@@ -234,14 +260,15 @@ impl RawHeader {
         }
         if self.checksum != self.fitting_checksum() {
             // A process may have died between the two stores of an upgrade: the pool is of the former format still.
-            let is_torn = self.format_version == FORMAT_VERSION
-                && self.checksum == self.of_version(FORMAT_WITHOUT_COPY).checksum;
-            if !is_torn {
+            let before = (FORMAT_WITHOUT_COPY..self.format_version.min(FORMAT_WITH_EXTENTS + 1))
+                .find(|&version| self.checksum == self.of_version(version).checksum);
+            let is_known = self.format_version <= FORMAT_WITH_EXTENTS;
+            let Some(before) = before.filter(|_| is_known) else {
                 return Err(HeaderFault::Damaged("the header's checksum is wrong"));
-            }
-            self.format_version = FORMAT_WITHOUT_COPY;
+            };
+            self.format_version = before;
         }
-        if self.format_version > FORMAT_VERSION {
+        if self.format_version > FORMAT_WITH_EXTENTS {
             return Err(HeaderFault::Newer(self.format_version));
         }
         if self.partitions == 0 || self.partitions > PARTITIONS_MAX {
@@ -313,4 +340,28 @@ pub(super) fn redo_checksum(start: u64, words: &[u64]) -> u64 {
         bytes.extend_from_slice(&word.to_le_bytes());
     }
     checksum(&bytes) | 1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_upgrade_that_was_cut_short_leaves_the_former_format() {
+        for former in 1..FORMAT_VERSION {
+            let header = PoolHeader {
+                format_version: former,
+                engine: "cmap".to_owned(),
+                layout: "packed".to_owned(),
+                partitions: 1,
+                hash_seed: 7,
+            };
+            let mut raw = RawHeader::new(&header, 1 << 20).expect("a header");
+            raw.format_version = FORMAT_VERSION;
+            let (found, _) = raw.decode().ok().expect("the former header");
+            assert_eq!(found, header);
+            raw.checksum ^= 1;
+            assert!(matches!(raw.decode(), Err(HeaderFault::Damaged(_))));
+        }
+    }
 }

@@ -1,12 +1,20 @@
 //! The durable words: small numbers in the pool. The server stores one word, or several in one step.
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::root::{CELLS, Root, Seal, StoredWords, WORDS};
-use super::root::{FORMAT_WITHOUT_COPY, RawHeader, Redo, redo_checksum};
+use super::root::{
+    FORMAT_VERSION, FORMAT_WITH_EXTENTS, FORMAT_WITHOUT_COPY, RawHeader, Redo, redo_checksum,
+};
 use super::{Pool, PoolError};
+
+/// The word that counts the opens of a pool.
+pub(super) const WORD_OPENS: usize = 15;
 
 /// Where the checksum of a copy is, behind the words.
 const CHECK: usize = WORDS;
@@ -82,7 +90,12 @@ impl Pool {
         let mut new = old;
         new[start..start + values.len()].copy_from_slice(values);
         self.apply(start, values.len(), &mut new, change);
-        self.clear_redo();
+        if has_copy {
+            // The number of its change tells the next open that the entry is done, so that nobody waits for this store.
+            redo.checksum.store(0, Ordering::Release);
+        } else {
+            self.clear_redo();
+        }
     }
 
     /// Cell `index`: a word of 8 bytes that is stored by itself and has no second copy; 0 in a new pool. It survives the
@@ -134,21 +147,35 @@ impl Pool {
         *self.inner.mended.lock()
     }
 
-    /// Gives a pool of the former format the newest one, from which no earlier program opens it.
+    /// Gives a pool of a former format the newest one, from which no earlier program opens it.
     pub fn upgrade(&self) {
-        if self.has_copy() {
+        let has_copy = self.has_copy();
+        if has_copy && self.inner.header.format_version >= FORMAT_VERSION {
             return;
         }
-        self.make_copies();
+        if !has_copy {
+            self.make_copies();
+        }
+        self.set_version(FORMAT_VERSION);
+        self.inner.has_copy.store(true, Ordering::Release);
+    }
+
+    /// Keeps programs that know no extents from opening the pool. Durable on return.
+    pub fn will_have_extents(&self) {
+        if !self.inner.has_extents.swap(true, Ordering::AcqRel) {
+            self.set_version(FORMAT_WITH_EXTENTS);
+        }
+    }
+
+    fn set_version(&self, version: u32) {
         // SAFETY: the root object is mapped as long as `self` lives.
         let header = unsafe { &raw mut (*self.inner.root.as_ptr()).header };
         // SAFETY: nobody reads the header in place after the open.
         unsafe {
-            RawHeader::upgrade(header, |start, bytes| {
-                self.inner.persist_bytes(start, bytes);
+            RawHeader::upgrade(header, version, |start, bytes| {
+                self.inner.persist_now(start, bytes);
             });
         }
-        self.inner.has_copy.store(true, Ordering::Release);
     }
 
     /// Makes two whole copies of the words as they are.
@@ -158,8 +185,7 @@ impl Pool {
         let mut image = load(&root.first);
         seal(&mut image, 1);
         for copy in [&root.first, &root.second] {
-            self.store_image(copy, &image, 0, WORDS);
-            self.store_seal(copy, &image);
+            self.store_copy(copy, &image, 0, WORDS);
         }
     }
 
@@ -205,12 +231,47 @@ impl Pool {
         }
         for (copy, found) in [(&root.first, first), (&root.second, second)] {
             if found != image {
-                self.store_image(copy, &image, 0, WORDS);
-                self.store_seal(copy, &image);
+                self.store_copy(copy, &image, 0, WORDS);
             }
         }
         self.clear_redo();
         Ok(())
+    }
+
+    /// Replaces all words, whatever the copies and the redo entry hold.
+    pub(super) fn replace_words(&self, words: &[u64]) {
+        let _alone = self.inner.words.lock();
+        let root = self.root();
+        self.clear_redo();
+        let mut image = [0; WORDS + 2];
+        for (place, word) in image.iter_mut().zip(words) {
+            *place = *word;
+        }
+        seal(&mut image, 1);
+        for copy in [&root.first, &root.second] {
+            self.store_copy(copy, &image, 0, WORDS);
+        }
+    }
+
+    /// The count of opens in both copies, whether or not they are whole.
+    pub(super) fn opens_as_stored(&self) -> [u64; 2] {
+        let root = self.root();
+        [&root.first, &root.second].map(|copy| copy.words[WORD_OPENS].load(Ordering::Acquire))
+    }
+
+    /// All words of the root object that this module stores.
+    pub(super) fn every_word(&self) -> impl Iterator<Item = &AtomicU64> {
+        let root = self.root();
+        let copies = [root.first, root.second];
+        let copies = copies
+            .into_iter()
+            .flat_map(|copy| copy.words.iter().chain(copy.seal));
+        let redo = root.redo;
+        copies.chain(root.cells).chain(redo.words.iter()).chain([
+            &redo.start,
+            &redo.count,
+            &redo.checksum,
+        ])
     }
 
     /// The set of words on its way, if it is whole.
@@ -250,27 +311,28 @@ impl Pool {
         }
         seal(image, change);
         for copy in [&root.first, &root.second] {
-            self.store_image(copy, image, start, count);
-            self.store_seal(copy, image);
+            self.store_copy(copy, image, start, count);
         }
     }
 
     /// Stores some words of a copy; durable on return.
     fn store_image(&self, copy: &Copy<'_>, image: &Image, start: usize, count: usize) {
-        let places = &copy.words[start..start + count];
-        for (place, value) in places.iter().zip(&image[start..]) {
-            place.store(*value, Ordering::Release);
-        }
+        let places = put(copy, image, start, count);
         self.inner
             .persist_bytes(places.as_ptr().cast(), size_of_val(places));
     }
 
-    /// Stores a copy's seal; durable on return.
-    fn store_seal(&self, copy: &Copy<'_>, image: &Image) {
+    /// Stores some words of a copy and its seal; both durable on return. A seal without the words, or the words without it,
+    /// make a copy that does not count, and then there is the other one, or the redo entry.
+    fn store_copy(&self, copy: &Copy<'_>, image: &Image, start: usize, count: usize) {
+        let places = put(copy, image, start, count);
         for (place, value) in copy.seal.iter().zip(&image[CHECK..]) {
             place.store(*value, Ordering::Release);
         }
-        self.inner.persist::<Seal>(copy.seal);
+        self.inner.persist.both([
+            (places.as_ptr().cast(), size_of_val(places)),
+            (copy.seal.as_ptr().cast(), size_of_val(copy.seal)),
+        ]);
     }
 
     fn clear_redo(&self) {
@@ -337,6 +399,14 @@ impl Pending {
     }
 }
 
+fn put<'a>(copy: &Copy<'a>, image: &Image, start: usize, count: usize) -> &'a [AtomicU64] {
+    let places = &copy.words[start..start + count];
+    for (place, value) in places.iter().zip(&image[start..]) {
+        place.store(*value, Ordering::Release);
+    }
+    places
+}
+
 /// The number of the change after this one: 32 bits, which the redo entry has room for.
 fn next(change: u64) -> u64 {
     (change + 1) & u64::from(u32::MAX)
@@ -373,173 +443,3 @@ fn checksum_of_redo(start: usize, values: &[u64], change: u64) -> u64 {
 }
 
 const _: () = assert!(align_of::<Root>() == 8, "words are stored by 8-byte stores");
-
-#[cfg(test)]
-mod tests {
-    use std::path::Path;
-
-    use super::super::{FORMAT_VERSION, PoolHeader};
-    use super::*;
-
-    type Result<T = ()> = std::result::Result<T, PoolError>;
-
-    fn create(path: &Path, format_version: u32) -> Result<Pool> {
-        let header = PoolHeader {
-            format_version,
-            engine: "cmap".to_owned(),
-            layout: "pairs".to_owned(),
-            partitions: 1,
-            hash_seed: 0,
-        };
-        Pool::create(path, 16 << 20, &header)
-    }
-
-    /// What the open makes of words that `damage` has changed.
-    fn reopened(format: u32, damage: impl Fn(&Words<'_>)) -> Result<Pool> {
-        let directory = tempfile::tempdir().expect("a directory for the pool");
-        let path = directory.path().join("data.pool");
-        let pool = create(&path, format)?;
-        pool.set_words(0, &[1, 2, 3, 4]);
-        pool.set_word(5, 6);
-        damage(&pool.root());
-        drop(pool);
-        let pool = Pool::open(&path)?;
-        assert_eq!(pool.root().redo.checksum.load(Ordering::Relaxed), 0);
-        if format == FORMAT_VERSION {
-            assert_eq!(load(&pool.root().first), load(&pool.root().second));
-        }
-        Ok(pool)
-    }
-
-    /// A word of a copy, or of its seal.
-    fn word_of<'a>(copy: &Copy<'a>, n: usize) -> &'a AtomicU64 {
-        copy.words.get(n).unwrap_or_else(|| &copy.seal[n - WORDS])
-    }
-
-    fn store_redo(redo: &Redo, checksum: u64, start: u64, count: u64) {
-        redo.start.store(start, Ordering::Relaxed);
-        redo.count.store(count, Ordering::Relaxed);
-        redo.words[0].store(20, Ordering::Relaxed);
-        redo.words[1].store(30, Ordering::Relaxed);
-        redo.checksum.store(checksum, Ordering::Relaxed);
-    }
-
-    #[test]
-    fn the_open_finishes_a_valid_set_and_forgets_any_other() -> Result {
-        // The words above are the changes 2 and 3 of the pool; the former format did not count them.
-        for (format, last, due) in [(FORMAT_VERSION, 3, 4), (FORMAT_WITHOUT_COPY, 0, 0)] {
-            let words_after = |checksum, start, count| -> Result<Vec<u64>> {
-                let pool = reopened(format, |words| {
-                    store_redo(words.redo, checksum, start, count);
-                })?;
-                Ok(pool.words(0, 4))
-            };
-            let valid = checksum_of_redo(1, &[20, 30], due);
-            let count = 2 | due << 32;
-            let old = vec![1, 2, 3, 4];
-            assert_eq!(words_after(valid, 1, count)?, [1, 20, 30, 4]);
-            assert_eq!(words_after(valid, 2, count)?, old);
-            assert_eq!(words_after(valid, 1, count - 1)?, old);
-            assert_eq!(words_after(valid ^ 2, 1, count)?, old);
-            assert_eq!(words_after(7, u64::MAX, count)?, old);
-            assert_eq!(words_after(7, 0, 65)?, old);
-            assert_eq!(words_after(0, 1, count)?, old);
-            if last > 0 {
-                // A set of words of before, from a page that has gone back in time.
-                let stale = checksum_of_redo(1, &[20, 30], last - 1);
-                assert_eq!(words_after(stale, 1, 2 | (last - 1) << 32)?, old);
-            }
-        }
-        Ok(())
-    }
-
-    #[test]
-    fn one_whole_copy_is_enough_and_the_later_one_counts() -> Result {
-        let flip =
-            |word: &AtomicU64| word.store(word.load(Ordering::Relaxed) ^ 8, Ordering::Relaxed);
-        let expected = vec![1, 2, 3, 4, 0, 6];
-        for n in [0, 40, CHECK, CHANGE] {
-            let pool = reopened(FORMAT_VERSION, |words| flip(word_of(&words.first, n)))?;
-            assert_eq!(pool.words(0, 6), expected, "{n}");
-            assert!(
-                pool.mended()
-                    .is_some_and(|what| what.contains("taken from"))
-            );
-            let pool = reopened(FORMAT_VERSION, |words| flip(word_of(&words.second, n)))?;
-            assert_eq!(pool.words(0, 6), expected, "{n}");
-            assert!(pool.mended().is_some());
-        }
-        // What an earlier change has left in one of the two.
-        let stale = |copy: &Copy<'_>| {
-            let mut image = load(copy);
-            image[5] = 0;
-            seal(&mut image, 2);
-            for (place, word) in copy.words.iter().chain(copy.seal).zip(image) {
-                place.store(word, Ordering::Relaxed);
-            }
-        };
-        let pool = reopened(FORMAT_VERSION, |words| stale(&words.first))?;
-        assert_eq!(pool.words(0, 6), expected);
-        let pool = reopened(FORMAT_VERSION, |words| stale(&words.second))?;
-        assert_eq!(pool.words(0, 6), expected);
-        assert_eq!(reopened(FORMAT_VERSION, |_| ())?.mended(), None);
-
-        let both = reopened(FORMAT_VERSION, |words| {
-            flip(&words.first.words[3]);
-            flip(&words.second.words[4]);
-        });
-        assert!(matches!(both, Err(PoolError::Damaged { .. })));
-        Ok(())
-    }
-
-    #[test]
-    fn a_set_that_was_cut_short_anywhere_is_finished() -> Result {
-        for half in 0..2 {
-            let pool = reopened(FORMAT_VERSION, |words| {
-                let values = [20, 30];
-                store_redo(words.redo, checksum_of_redo(1, &values, 4), 1, 2 | 4 << 32);
-                if half == 0 {
-                    words.first.words[1].store(20, Ordering::Relaxed);
-                    return;
-                }
-                let mut image = load(&words.first);
-                image[1..3].copy_from_slice(&values);
-                seal(&mut image, 4);
-                for (place, word) in words.first.words.iter().chain(words.first.seal).zip(image) {
-                    place.store(word, Ordering::Relaxed);
-                }
-                words.second.words[2].store(30, Ordering::Relaxed);
-            })?;
-            assert_eq!(pool.words(0, 6), [1, 20, 30, 4, 0, 6], "{half}");
-            assert_eq!(pool.mended(), None);
-        }
-        Ok(())
-    }
-
-    #[test]
-    fn numbers_of_changes_wrap() {
-        assert!(is_before(1, 2) && !is_before(2, 1) && !is_before(5, 5));
-        let last = u64::from(u32::MAX);
-        assert!(next(last) == 0 && is_before(last, 0) && !is_before(0, last));
-    }
-
-    #[test]
-    fn a_pool_of_the_former_format_is_upgraded() -> Result {
-        let directory = tempfile::tempdir().expect("a directory for the pool");
-        let path = directory.path().join("data.pool");
-        let pool = create(&path, FORMAT_WITHOUT_COPY)?;
-        pool.set_words(0, &[1, 2, 3]);
-        drop(pool);
-        let pool = Pool::open(&path)?;
-        assert!(!pool.has_copy() && pool.header().format_version == FORMAT_WITHOUT_COPY);
-        pool.set_word(1, 20);
-        pool.upgrade();
-        pool.set_word(2, 30);
-        drop(pool);
-        let pool = Pool::open(&path)?;
-        assert!(pool.has_copy() && pool.header().format_version == FORMAT_VERSION);
-        assert_eq!(pool.words(0, 3), [1, 20, 30]);
-        assert_eq!(pool.mended(), None);
-        Ok(())
-    }
-}

@@ -12,7 +12,8 @@ use std::time::Duration;
 
 use pmemkv::{
     self, Backing, Config, Database, Durability, Error as EngineError, FORMAT_VERSION,
-    PARTITIONS_MAX, Pool, PoolError, PoolHeader, WORDS, durability_environment, engines, probe,
+    FORMAT_WITH_EXTENTS, PARTITIONS_MAX, Pool, PoolError, PoolHeader, WORDS,
+    durability_environment, engines, probe,
 };
 use tempfile::TempDir;
 
@@ -408,7 +409,7 @@ fn a_pool_that_does_not_fit_is_refused_by_name() -> TestResult {
 
     let newer = directory.path().join("newer.pool");
     let from_the_future = PoolHeader {
-        format_version: FORMAT_VERSION + 1,
+        format_version: FORMAT_WITH_EXTENTS + 1,
         ..header("cmap", 1)
     };
     drop(Pool::create(&newer, 16 * MIB, &from_the_future)?);

@@ -10,22 +10,21 @@
 //! no deadline.
 
 use super::decode::owned;
-use super::encode::{count, number, string};
+use super::encode::{Strings, count, encode_string, number};
 use super::reader::Reader;
-use super::{ExpiringField, FIELD_DEADLINE_MAX, Object, form, listpack};
+use super::{ExpiringField, FIELD_DEADLINE_MAX, Object, listpack};
 
-/// Writes form 24, which Redis reads whatever the hash's size.
-pub(super) fn write(payload: &mut Vec<u8>, fields: &[ExpiringField]) {
+/// Writes form 24 without its number. Redis reads it whatever the hash's size.
+pub(super) fn write(payload: &mut Vec<u8>, fields: &[ExpiringField], how: Strings) {
     let deadlines = fields.iter().filter_map(|field| field.expires_at);
     let first = deadlines.min().unwrap_or_default();
-    payload.push(form::HASH_EXPIRING);
     payload.extend_from_slice(&first.to_le_bytes());
     count(payload, fields.len());
     for field in fields {
         let since = field.expires_at.map_or(0, |at| at.abs_diff(first) + 1);
         number(payload, since);
-        string(payload, &field.name);
-        string(payload, &field.value);
+        encode_string(payload, &field.name, how);
+        encode_string(payload, &field.value, how);
     }
 }
 
@@ -87,7 +86,7 @@ impl Object {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::serialised::{decode, encode};
+    use crate::serialised::{decode, encode, form};
 
     fn field(name: &str, value: &str, expires_at: Option<i64>) -> ExpiringField {
         ExpiringField {

@@ -4,18 +4,23 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 
 use super::reader::{Elements, Reader};
-use super::{Object, deadlines, form, integers, listpack, stream, ziplist};
+use super::{Object, deadlines, form, integers, listpack, stream, ziplist, zipmap};
 
 /// The value of a body. `None` if the body is not valid, is a collection without elements, has an element twice, or has compressed strings
 /// that would take more than `inflated_bytes_max`.
 pub(super) fn body(bytes: &[u8], inflated_bytes_max: usize) -> Option<Object> {
-    let mut reader = Reader::inflating(bytes, inflated_bytes_max);
-    let object = object(&mut reader)?;
-    (reader.is_empty() && !is_empty(&object) && is_distinct(&object)).then_some(object)
+    let (&form, bytes) = bytes.split_first()?;
+    value(form, bytes, inflated_bytes_max).filter(|object| !object.is_empty())
 }
 
-fn object(reader: &mut Reader<'_>) -> Option<Object> {
-    let form = reader.byte()?;
+/// As [`body`], of the bytes behind the encoding's number, and a collection may have no elements.
+pub(super) fn value(form: u8, bytes: &[u8], inflated_bytes_max: usize) -> Option<Object> {
+    let mut reader = Reader::inflating(bytes, inflated_bytes_max);
+    let object = object(&mut reader, form)?;
+    (reader.is_empty() && is_distinct(&object)).then_some(object)
+}
+
+fn object(reader: &mut Reader<'_>, form: u8) -> Option<Object> {
     Some(match form {
         form::STRING => Object::String(reader.string()?.into_owned()),
         form::LIST => Object::List(strings(reader)?),
@@ -26,6 +31,7 @@ fn object(reader: &mut Reader<'_>) -> Option<Object> {
         form::SET_INTEGERS => Object::Set(reader.packed(integers::decode)?),
         form::SET_LISTPACK => Object::Set(reader.packed(listpack::decode)?),
         form::HASH => Object::Hash(fields(reader)?),
+        form::HASH_ZIPMAP => Object::Hash(pairs(reader.packed(zipmap::decode)?)?),
         form::HASH_ZIPLIST => Object::Hash(pairs(reader.packed(ziplist::decode)?)?),
         form::HASH_LISTPACK => Object::Hash(pairs(reader.packed(listpack::decode)?)?),
         form::HASH_EXPIRING => deadlines::read(reader)?,
@@ -41,14 +47,16 @@ fn object(reader: &mut Reader<'_>) -> Option<Object> {
     })
 }
 
-fn is_empty(object: &Object) -> bool {
-    match object {
-        // A stream without entries is a value.
-        Object::String(_) | Object::Stream(_) => false,
-        Object::List(elements) | Object::Set(elements) => elements.is_empty(),
-        Object::Hash(fields) => fields.is_empty(),
-        Object::ExpiringHash(fields) => fields.is_empty(),
-        Object::SortedSet(members) => members.is_empty(),
+impl Object {
+    /// Whether it is a collection without elements, which no key holds. A stream without entries is a value.
+    pub fn is_empty(&self) -> bool {
+        match self {
+            Object::String(_) | Object::Stream(_) => false,
+            Object::List(elements) | Object::Set(elements) => elements.is_empty(),
+            Object::Hash(fields) => fields.is_empty(),
+            Object::ExpiringHash(fields) => fields.is_empty(),
+            Object::SortedSet(members) => members.is_empty(),
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Writes values: each type in its simplest form, and a string that is an integer as an integer.
 
-use super::{FOOTER_BYTES, Object, Release, close, deadlines, form, stream};
+use super::{FOOTER_BYTES, Object, Release, close, deadlines, form, lzf, stream};
 
 /// The payload of a value. Redis 7.0 and later restore it.
 ///
@@ -13,32 +13,8 @@ pub fn encode(object: &Object) -> Vec<u8> {
 /// streams only. A hash with deadlines of fields has the form of Redis 7.4 at least.
 pub fn encode_for(object: &Object, release: Release) -> Vec<u8> {
     let mut payload = Vec::with_capacity(bytes_max(object));
-    match object {
-        Object::String(value) => {
-            payload.push(form::STRING);
-            string(&mut payload, value);
-        }
-        Object::List(elements) => strings(&mut payload, form::LIST, elements),
-        Object::Set(members) => strings(&mut payload, form::SET, members),
-        Object::Hash(fields) => {
-            payload.push(form::HASH);
-            count(&mut payload, fields.len());
-            for (field, value) in fields {
-                string(&mut payload, field);
-                string(&mut payload, value);
-            }
-        }
-        Object::ExpiringHash(fields) => deadlines::write(&mut payload, fields),
-        Object::SortedSet(members) => {
-            payload.push(form::SORTED_SET);
-            count(&mut payload, members.len());
-            for (member, score) in members {
-                string(&mut payload, member);
-                payload.extend_from_slice(&score.to_le_bytes());
-            }
-        }
-        Object::Stream(stream) => stream::write(&mut payload, stream, release),
-    }
+    payload.push(object.form(release));
+    encode_value(&mut payload, object, release, Strings::Plain);
     let version = match object {
         Object::ExpiringHash(_) => Release::Redis74.version().max(release.version()),
         _ => release.version(),
@@ -46,6 +22,77 @@ pub fn encode_for(object: &Object, release: Release) -> Vec<u8> {
     close(&mut payload, version);
     payload
 }
+
+/// How strings are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Strings {
+    /// Byte by byte.
+    Plain,
+    /// Compressed, where that makes a string of more than 20 bytes shorter.
+    Compressed,
+}
+
+impl Object {
+    /// The number of the encoding in which [`encode_value`] writes it.
+    pub fn form(&self, release: Release) -> u8 {
+        match self {
+            Object::String(_) => form::STRING,
+            Object::List(_) => form::LIST,
+            Object::Set(_) => form::SET,
+            Object::Hash(_) => form::HASH,
+            Object::ExpiringHash(_) => form::HASH_EXPIRING,
+            Object::SortedSet(_) => form::SORTED_SET,
+            Object::Stream(_) => stream::form(release),
+        }
+    }
+}
+
+/// Appends a value as it lies in an RDB file behind its key, without the encoding's number, which is [`Object::form`].
+pub fn encode_value(payload: &mut Vec<u8>, object: &Object, release: Release, how: Strings) {
+    match object {
+        Object::String(value) => encode_string(payload, value, how),
+        Object::List(elements) | Object::Set(elements) => {
+            count(payload, elements.len());
+            for bytes in elements {
+                encode_string(payload, bytes, how);
+            }
+        }
+        Object::Hash(fields) => {
+            count(payload, fields.len());
+            for (field, value) in fields {
+                encode_string(payload, field, how);
+                encode_string(payload, value, how);
+            }
+        }
+        Object::ExpiringHash(fields) => deadlines::write(payload, fields, how),
+        Object::SortedSet(members) => {
+            count(payload, members.len());
+            for (member, score) in members {
+                encode_string(payload, member, how);
+                payload.extend_from_slice(&score.to_le_bytes());
+            }
+        }
+        Object::Stream(stream) => stream::write(payload, stream, release),
+    }
+}
+
+/// Appends a string: an integer's text as an integer, a long string compressed where `how` says so.
+pub fn encode_string(payload: &mut Vec<u8>, bytes: &[u8], how: Strings) {
+    if how == Strings::Compressed
+        && bytes.len() > COMPRESSED_ABOVE_BYTES
+        && let Some(compressed) = lzf::compress(bytes)
+    {
+        payload.push(0xc3);
+        count(payload, compressed.len());
+        count(payload, bytes.len());
+        payload.extend_from_slice(&compressed);
+        return;
+    }
+    string(payload, bytes);
+}
+
+/// Strings of up to this length are never compressed, as in Redis.
+const COMPRESSED_ABOVE_BYTES: usize = 20;
 
 /// How many bytes the longest form of a length takes.
 pub(super) const LENGTH_BYTES_MAX: usize = 9;
@@ -73,14 +120,6 @@ fn bytes_max(object: &Object) -> usize {
         Object::Stream(_) => 0,
     };
     1 + LENGTH + elements + FOOTER_BYTES
-}
-
-fn strings(payload: &mut Vec<u8>, form: u8, strings: &[Vec<u8>]) {
-    payload.push(form);
-    count(payload, strings.len());
-    for bytes in strings {
-        string(payload, bytes);
-    }
 }
 
 pub(super) fn string(payload: &mut Vec<u8>, bytes: &[u8]) {
@@ -114,6 +153,11 @@ fn integer(bytes: &[u8]) -> Option<i32> {
     let number: i32 = str::from_utf8(bytes).ok()?.parse().ok()?;
     let canonical = itoa::Buffer::new().format(number).as_bytes() == bytes;
     canonical.then_some(number)
+}
+
+/// Appends a number in the form of a length.
+pub fn encode_number(payload: &mut Vec<u8>, value: u64) {
+    number(payload, value);
 }
 
 pub(super) fn count(payload: &mut Vec<u8>, count: usize) {

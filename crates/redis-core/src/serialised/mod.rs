@@ -25,10 +25,13 @@ mod stream;
 #[cfg(test)]
 mod tests;
 mod ziplist;
+mod zipmap;
 
-use crc::{CRC_64_REDIS, Crc, Table};
+use std::borrow::Cow;
 
-pub use encode::{encode, encode_for};
+use crc::{CRC_64_REDIS, Crc, Digest, Table};
+
+pub use encode::{Strings, encode, encode_for, encode_number, encode_string, encode_value};
 pub use libraries::{Libraries, LibrariesError, decode_libraries, encode_libraries};
 pub use stream::{Stream, StreamConsumer, StreamEntry, StreamGroup, StreamId, StreamPending};
 
@@ -97,28 +100,58 @@ pub enum SerialisedError {
     Format,
 }
 
+/// Sums up bytes of the RDB format, piece by piece.
+#[derive(Clone)]
+pub struct Checksum(Digest<'static, u64, Table<16>>);
+
+impl std::fmt::Debug for Checksum {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Checksum").field(&self.value()).finish()
+    }
+}
+
+impl Default for Checksum {
+    fn default() -> Self {
+        Self(CHECKSUM.digest())
+    }
+}
+
+impl Checksum {
+    /// Adds the next bytes.
+    pub fn add(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    /// The checksum of all bytes so far.
+    pub fn value(&self) -> u64 {
+        self.0.clone().finalize()
+    }
+}
+
 /// Numbers of encodings, from the RDB format.
-mod form {
-    pub(super) const STRING: u8 = 0;
-    pub(super) const LIST: u8 = 1;
-    pub(super) const SET: u8 = 2;
-    pub(super) const SORTED_SET_TEXT: u8 = 3;
-    pub(super) const HASH: u8 = 4;
-    pub(super) const SORTED_SET: u8 = 5;
-    pub(super) const LIST_ZIPLIST: u8 = 10;
-    pub(super) const SET_INTEGERS: u8 = 11;
-    pub(super) const SORTED_SET_ZIPLIST: u8 = 12;
-    pub(super) const HASH_ZIPLIST: u8 = 13;
-    pub(super) const LIST_OF_ZIPLISTS: u8 = 14;
-    pub(super) const STREAM: u8 = 15;
-    pub(super) const HASH_LISTPACK: u8 = 16;
-    pub(super) const SORTED_SET_LISTPACK: u8 = 17;
-    pub(super) const LIST_OF_LISTPACKS: u8 = 18;
-    pub(super) const STREAM_2: u8 = 19;
-    pub(super) const SET_LISTPACK: u8 = 20;
-    pub(super) const STREAM_3: u8 = 21;
-    pub(super) const HASH_EXPIRING: u8 = 24;
-    pub(super) const HASH_LISTPACK_EXPIRING: u8 = 25;
+#[allow(missing_docs)] // Their names are the RDB format's.
+pub mod form {
+    pub const STRING: u8 = 0;
+    pub const LIST: u8 = 1;
+    pub const SET: u8 = 2;
+    pub const SORTED_SET_TEXT: u8 = 3;
+    pub const HASH: u8 = 4;
+    pub const SORTED_SET: u8 = 5;
+    pub const HASH_ZIPMAP: u8 = 9;
+    pub const LIST_ZIPLIST: u8 = 10;
+    pub const SET_INTEGERS: u8 = 11;
+    pub const SORTED_SET_ZIPLIST: u8 = 12;
+    pub const HASH_ZIPLIST: u8 = 13;
+    pub const LIST_OF_ZIPLISTS: u8 = 14;
+    pub const STREAM: u8 = 15;
+    pub const HASH_LISTPACK: u8 = 16;
+    pub const SORTED_SET_LISTPACK: u8 = 17;
+    pub const LIST_OF_LISTPACKS: u8 = 18;
+    pub const STREAM_2: u8 = 19;
+    pub const SET_LISTPACK: u8 = 20;
+    pub const STREAM_3: u8 = 21;
+    pub const HASH_EXPIRING: u8 = 24;
+    pub const HASH_LISTPACK_EXPIRING: u8 = 25;
 }
 
 /// The latest version that the decoder reads.
@@ -138,6 +171,23 @@ static CHECKSUM: Crc<u64, Table<16>> = Crc::<u64, Table<16>>::new(&CRC_64_REDIS)
 pub fn decode(payload: &[u8]) -> Result<Object, SerialisedError> {
     let body = open(payload).ok_or(SerialisedError::Envelope)?;
     decode::body(body, INFLATED_BYTES_MAX).ok_or(SerialisedError::Format)
+}
+
+/// Reads a value that lies in an RDB file behind its key: the bytes after the encoding's number, which is `form`. Other than
+/// [`decode`] it returns a collection without elements too, because some versions of Redis wrote such keys by mistake.
+pub fn decode_value(form: u8, bytes: &[u8]) -> Result<Object, SerialisedError> {
+    decode::value(form, bytes, INFLATED_BYTES_MAX).ok_or(SerialisedError::Format)
+}
+
+/// Reads a string of an RDB file, in any of its forms.
+pub fn decode_string(bytes: &[u8]) -> Result<Cow<'_, [u8]>, SerialisedError> {
+    let mut reader = reader::Reader::inflating(bytes, INFLATED_BYTES_MAX);
+    let string = reader.string().ok_or(SerialisedError::Format)?;
+    if reader.is_empty() {
+        Ok(string)
+    } else {
+        Err(SerialisedError::Format)
+    }
 }
 
 /// The body in front of version and checksum; an error if one of them is wrong.

@@ -14,7 +14,7 @@ use super::roll::Roll;
 use super::{LAYOUT, Packed, WORD_SEGMENT_BYTES, expired};
 use crate::metadata::{self, Metadata};
 use crate::{BackupError, BackupJob, Generations, StoreError, Upkeep};
-use pmemkv::{Database, FORMAT_VERSION, Pool, PoolHeader, SEGMENT_HEADER_BYTES, Unfinished};
+use pmemkv::{FORMAT_VERSION, Pool, PoolHeader, SEGMENT_HEADER_BYTES, Segments, Unfinished};
 
 /// Bytes that the backup reads at a time: whoever frees a segment waits for readers.
 const PIECE_BYTES: usize = 128 << 10;
@@ -57,7 +57,7 @@ impl Drop for Keeping<'_> {
 /// The new pool.
 struct Copy<'a> {
     pool: Pool,
-    database: Database,
+    segments: Segments,
     unfinished: &'a Unfinished,
     unsynced_bytes: u64,
 }
@@ -91,12 +91,23 @@ impl Packed {
         };
         // First, since the file system may take long to reserve the space.
         let (copy, unfinished) = Pool::create_unfinished(path, pool.stats()?.size_bytes, &header)?;
-        let copy = Copy {
-            database: copy.open_partition(0)?,
+        let figures = self.space.figures();
+        let mut copy = Copy {
+            segments: Segments::open(
+                copy.open_partition(0)?,
+                self.space.segments().segment_bytes(),
+                0,
+                figures.segments_max.max(figures.segments),
+                None,
+            )?,
             pool: copy,
             unfinished: &unfinished,
             unsynced_bytes: 0,
         };
+        // Before the moment, since it takes long, and the segments that are copied are kept from it on.
+        let is_used = |segment: &u32| self.space.segments().readable(*segment) > 0;
+        let used = (0..figures.segments).rev().find(is_used);
+        copy.make(used.map_or(0, |last| last + 1), job)?;
         let _keeping = Keeping(self);
         let moment = self.note_moment(pool, job)?;
         self.fill(copy, pool, &moment, job)?;
@@ -166,6 +177,8 @@ impl Packed {
             .zip(headers)
             .collect();
         let segment_bytes = self.space.segments().segment_bytes();
+        copy.make(made, job)?;
+        let made = copy.segments.count();
         // First, so that no open takes a part of the copy for all of it.
         copy.pool.set_word(WORD_SEGMENT_BYTES, segment_bytes as u64);
         Roll::of_copy(&copy.pool, made, moment.serial_bound, &used);
@@ -190,8 +203,7 @@ impl Packed {
             self.read_segment(noted, header, &mut value)?;
             self.space.kept().let_go(noted.segment);
             check_records(noted, header, &value[SEGMENT_HEADER_BYTES..])?;
-            value.resize(segment_bytes, 0);
-            copy.put(noted.segment, &value)?;
+            copy.fill(noted.segment, &value)?;
             job.note_copied(noted.committed as u64);
             if hurried {
                 self.ring();
@@ -202,16 +214,6 @@ impl Packed {
                 started.elapsed() * REST_SHARE
             };
             job.rest(time)?;
-        }
-        let mut used = noted.iter().map(|noted| noted.segment).peekable();
-        value.clear();
-        value.extend_from_slice(&Header::FREE.encode());
-        value.resize(segment_bytes, 0);
-        for segment in 0..made {
-            if used.next_if_eq(&segment).is_none() {
-                copy.put(segment, &value)?;
-                job.rest(Duration::ZERO)?;
-            }
         }
         expired::store_words(&copy.pool, &moment.expired);
         metadata::complete(&copy.pool, &moment.generations, metadata::opens(pool));
@@ -224,13 +226,14 @@ impl Packed {
             let bytes = self.space.segments().header(noted.segment)?;
             let damaged =
                 |why: HeaderError| StoreError::Damaged(format!("segment {}: {why}", noted.segment));
-            let now = Header::decode(&bytes).map_err(damaged)?;
+            let (now, _) = Header::decode(&bytes).map_err(damaged)?;
             if now.serial != noted.serial {
                 // Taken from the backup and used again.
                 return Err(BackupError::PoolShort);
             }
             Ok(Header {
                 committed: noted.committed as u64,
+                begun: noted.committed as u64,
                 ..now
             })
         };
@@ -265,10 +268,33 @@ impl Packed {
 }
 
 impl Copy<'_> {
-    /// Makes a segment.
-    fn put(&mut self, segment: u32, value: &[u8]) -> Result<(), BackupError> {
-        self.database.put(&segment.to_be_bytes(), value)?;
-        self.unsynced_bytes += value.len() as u64;
+    /// Makes free segments, until there are so many.
+    fn make(&mut self, count: u32, job: &BackupJob) -> Result<(), BackupError> {
+        while self.segments.count() < count {
+            let at_once = self
+                .segments
+                .made_at_once()
+                .min(count - self.segments.count());
+            if at_once > 1 {
+                self.pool.will_have_extents();
+                self.segments.add_extent(at_once, &Header::FREE.encode())?;
+            } else {
+                self.segments.add(&Header::FREE.encode())?;
+            }
+            self.wrote(u64::from(at_once) * self.segments.segment_bytes() as u64)?;
+            job.rest(Duration::ZERO)?;
+        }
+        Ok(())
+    }
+
+    /// Gives a segment its header and its records.
+    fn fill(&mut self, segment: u32, value: &[u8]) -> Result<(), BackupError> {
+        self.segments.fill(segment, value)?;
+        self.wrote(value.len() as u64)
+    }
+
+    fn wrote(&mut self, bytes: u64) -> Result<(), BackupError> {
+        self.unsynced_bytes += bytes;
         if self.unsynced_bytes >= SYNC_BYTES {
             self.unsynced_bytes = 0;
             self.unfinished.sync()?;

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use lock_order::{Mutex, Rank};
 
 use super::Packed;
-use super::header::{Header, Which};
+use super::header::Which;
 use super::log::Log;
 use super::record::{Form, Record, Spot};
 use super::space::CRITICAL_MARK;
@@ -128,6 +128,9 @@ impl Packed {
     ) -> Result<Worked, StoreError> {
         let until = Instant::now() + time;
         self.space.make_spares();
+        if let Some(worked) = self.sync_if_short() {
+            return Ok(worked);
+        }
         let Some(mut victim) = self.compaction.victim.try_lock() else {
             return Ok(Worked::Elsewhere);
         };
@@ -141,6 +144,10 @@ impl Packed {
                 *victim = None;
             }
             if victim.is_none() {
+                if worked == Worked::Some && self.space.awaits_sync().1 {
+                    // What was freed counts only after a sync. The copies need the rest.
+                    return Ok(worked);
+                }
                 match self.give_back_empty()? {
                     Worked::Some => worked = Worked::Some,
                     Worked::Nothing => {}
@@ -238,20 +245,6 @@ impl Packed {
             }
         }
         Ok(true)
-    }
-
-    /// Frees a segment. The caller has committed the writes that made its records useless: a later crash must not lose
-    /// both.
-    fn give_back(&self, segment: u32) -> Result<(), StoreError> {
-        let segments = self.space.segments();
-        self.space.roll().free(
-            segment,
-            self.space.serial(segment),
-            segments.readable(segment),
-        );
-        segments.reset(segment, &Header::FREE.encode())?;
-        self.space.put_back(segment);
-        Ok(())
     }
 
     fn next_victim(&self) -> Option<u32> {

@@ -3,10 +3,13 @@
 
 use std::cmp::Ordering;
 
+use super::guard::guarded_offset;
 use super::header::{Header, HeaderError, Which};
 use super::log::Guard;
+use super::record::{Binding, Record};
 use super::roll::Used;
-use super::{Packed, WORD_GUARDS, guarded_offset};
+use super::synced::headers_at;
+use super::{Packed, WORD_GUARDS};
 use crate::StoreError;
 use crate::metadata::Metadata;
 
@@ -18,17 +21,19 @@ pub(super) const WAY_OUT: &str = "Restore the pool from a copy, or start once wi
 #[derive(Default)]
 struct Found {
     free: Vec<u32>,
-    /// Free ones whose header does not say so yet.
+    /// Free ones whose header does not say so yet, or says so in the form of a former version.
     unmarked: Vec<u32>,
     used: Vec<Used>,
 }
 
 impl Packed {
-    /// Reads the headers, and has the pool's words and the headers say the same from now on.
-    pub(super) fn find_segments(&self) -> Result<(), StoreError> {
+    /// Reads the headers, and has the pool's words and the headers say the same from now on. Returns the segments in use.
+    pub(super) fn find_segments(&self) -> Result<Vec<Used>, StoreError> {
         let roll = self.space.roll();
         let segments = self.space.segments();
+        self.take_back()?;
         let mut found = self.read_headers()?;
+        self.cut_torn(&mut found)?;
         let undone = self.find_unfinished(&found.used)?;
         if self.has_roll() {
             self.check_roll(&found.used, &undone)?;
@@ -74,6 +79,58 @@ impl Packed {
             self.space.found(segment, &header, next);
             segments.set_readable(segment, committed_bytes(&header))?;
         }
+        Ok(used)
+    }
+
+    /// Where a power cut may have left headers of many moments, takes all back to the last sync's.
+    fn take_back(&self) -> Result<(), StoreError> {
+        let Metadata::Pool(pool) = &self.metadata else {
+            return Ok(());
+        };
+        let Some(point) = pool.restored() else {
+            return Ok(());
+        };
+        let segments = self.space.segments();
+        let headers = match segments.find_ledger() {
+            Ok(true) => headers_at(&point, segments),
+            Ok(false) => Err("the table of the last sync is missing".to_owned()),
+            Err(error) => Err(error.to_string()),
+        };
+        let headers = match headers {
+            Ok(headers) => headers,
+            Err(why) if !self.damage.repair => {
+                return Err(StoreError::Damaged(format!("{why}. {WAY_OUT}")));
+            }
+            Err(why) => {
+                tracing::warn!("repair: {why}: the segments are taken as they are");
+                self.damage.note(0);
+                return Ok(());
+            }
+        };
+        self.space.roll().skip_lost_serials();
+        // The hints may be of later commits.
+        for which in [Which::Front, Which::Compaction] {
+            pool.set_cell(which as usize, 0);
+        }
+        let mut changed = 0;
+        for (segment, header) in (0..).zip(headers) {
+            let found = Header::decode(&segments.header(segment)?);
+            let is_same = found.is_ok_and(|(found, _)| {
+                (found.serial, found.committed, found.which)
+                    == (header.serial, header.committed, header.which)
+            });
+            if !is_same {
+                segments.reset(segment, &header.encode())?;
+                changed += 1;
+            }
+        }
+        if changed > 0 {
+            tracing::warn!(
+                segments = changed,
+                "the pool was not closed in order, and the system has been started since: what was written after the last \
+                 sync is taken back"
+            );
+        }
         Ok(())
     }
 
@@ -90,6 +147,9 @@ impl Packed {
         let mut found = Found::default();
         for segment in 0..segments.count() {
             match self.read_header(segment)? {
+                Ok(Some(header)) if header.serial == 0 && header.has_one_value() => {
+                    found.unmarked.push(segment);
+                }
                 Ok(Some(header)) if header.serial == 0 => found.free.push(segment),
                 Ok(Some(header)) => found.used.push((segment, header)),
                 Ok(None) => found.unmarked.push(segment),
@@ -115,20 +175,80 @@ impl Packed {
     /// A segment's header, `None` where it was never used, or why it makes no sense.
     fn read_header(&self, segment: u32) -> Result<Result<Option<Header>, String>, StoreError> {
         let refused = |error: HeaderError| format!("segment {segment}: {error}");
-        Ok(
-            match Header::decode(&self.space.segments().header(segment)?) {
-                // Nothing is wrong with it: the repair must not take it for damage.
-                Err(error @ HeaderError::OtherVersion(_)) => {
-                    return Err(StoreError::Engine(refused(error)));
+        let segments = self.space.segments();
+        Ok(match Header::decode(&segments.header(segment)?) {
+            // Nothing is wrong with it: the repair must not take it for damage.
+            Err(error @ HeaderError::OtherVersion(_)) => {
+                return Err(StoreError::Engine(refused(error)));
+            }
+            Err(HeaderError::Zeros) if !self.has_roll() => Ok(None),
+            Err(error) => Err(error.to_string()),
+            Ok((header, _)) if committed_bytes(&header) > self.space.capacity() => {
+                Err(format!("it claims {} bytes", header.committed))
+            }
+            Ok((header, entry)) => {
+                segments.go_on_with(segment, 1 - entry)?;
+                Ok(Some(header))
+            }
+        })
+    }
+
+    /// Takes back the last commit of each log where a loss of power has kept some of its records from the memory. Such a
+    /// commit was never acknowledged: the hint, which is stored after it, does not know it. A commit that the hint knows, and
+    /// whose records are damaged, stays and is refused when the records are read.
+    fn cut_torn(&self, found: &mut Found) -> Result<(), StoreError> {
+        let segments = self.space.segments();
+        let roll = self.space.roll();
+        for (segment, header) in &mut found.used {
+            let is_last = header.begun < header.committed
+                && roll
+                    .hinted(header)
+                    .is_some_and(|least| least <= header.begun);
+            if !is_last || self.is_whole_commit(*segment, header)? {
+                continue;
+            }
+            tracing::info!(segment, "the last commit was cut short: it is undone");
+            *header = if header.begun == 0 {
+                Header::FREE
+            } else {
+                Header {
+                    committed: header.begun,
+                    ..*header
                 }
-                Err(HeaderError::Zeros) if !self.has_roll() => Ok(None),
-                Err(error) => Err(error.to_string()),
-                Ok(header) if committed_bytes(&header) > self.space.capacity() => {
-                    Err(format!("it claims {} bytes", header.committed))
+            };
+            segments.reset(*segment, &header.encode())?;
+        }
+        let (used, free) = found
+            .used
+            .drain(..)
+            .partition(|(_, header)| header.serial != 0);
+        found.used = used;
+        let free: Vec<Used> = free;
+        found
+            .free
+            .extend(free.into_iter().map(|(segment, _)| segment));
+        Ok(())
+    }
+
+    /// Whether all records of a segment's last commit are there.
+    fn is_whole_commit(&self, segment: u32, header: &Header) -> Result<bool, StoreError> {
+        let segments = self.space.segments();
+        let (mut offset, end) = (to_usize(header.begun), committed_bytes(header));
+        segments.set_readable(segment, end)?;
+        let is_whole = segments.read(segment, 0, end, |bytes| {
+            while offset < end {
+                let binding = Binding {
+                    serial: header.serial,
+                    offset,
+                };
+                match Record::verify(binding, &bytes[offset..]) {
+                    Ok(record) => offset += record.padded_bytes(),
+                    Err(_) => return false,
                 }
-                Ok(header) => Ok(Some(header)),
-            },
-        )
+            }
+            offset == end
+        });
+        Ok(is_whole == Some(true))
     }
 
     /// Refuses a pool whose segments are not those of the roll. An open that undid a commit may have been cut short: then
@@ -213,6 +333,7 @@ impl Unfinished {
             Ordering::Less => *header,
             Ordering::Equal if self.offset > 0 => Header {
                 committed: header.committed.min(self.offset),
+                begun: header.begun.min(self.offset),
                 ..*header
             },
             _ => Header::FREE,
@@ -236,5 +357,9 @@ fn undo(used: &[Used], undone: &[Unfinished]) -> Vec<Used> {
 
 /// Bytes of records in a segment.
 fn committed_bytes(header: &Header) -> usize {
-    usize::try_from(header.committed).unwrap_or(usize::MAX)
+    to_usize(header.committed)
+}
+
+fn to_usize(bytes: u64) -> usize {
+    usize::try_from(bytes).unwrap_or(usize::MAX)
 }

@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 
 use super::Packed;
 use super::record::{ALIGNMENT, Form, Record, Spot};
-use crate::{LIBRARIES, Relocate, Store, StoreError, Visited};
+use crate::{LIBRARIES, PLACE, Relocate, Store, StoreError, Visited};
 
 /// The damage that the recovery has found.
 #[derive(Debug, Default)]
@@ -282,7 +282,7 @@ impl Packed {
             let removed_later = removed
                 .get(&torn.name)
                 .is_some_and(|&at| at > torn.sequence);
-            let is_lost = databases.contains(generation) || *generation == LIBRARIES;
+            let is_lost = databases.contains(generation) || [LIBRARIES, PLACE].contains(generation);
             if removed_later || !is_lost {
                 continue;
             }

@@ -11,11 +11,8 @@ use super::header::{Header, VERSION, Which};
 use super::hold::Hold;
 use super::record::{Binding, Spot, bind};
 use super::space::Space;
+use super::synced::Synced;
 use crate::{Generations, StoreError};
-
-/// The most bytes that a commit appends in one transaction of the engine, which copies what it overwrites to an undo
-/// log in the pool. A longer commit takes several steps, with a guard around them.
-const STEP_BYTES: usize = 128 * 1024;
 
 /// How long the compaction waits for the commit lock: longer than a commit takes. A transaction may hold the lock
 /// longer.
@@ -444,18 +441,20 @@ impl Log {
 
     /// Appends what is in `committing`.
     fn append(&self, space: &Space, guard: &dyn Guard) -> Result<(), StoreError> {
+        let synced = space.synced();
+        let _step = synced.map(Synced::step);
         let mut generations = self.generations.lock();
         let committing = self.committing.read();
         let chunks = &committing.chunks;
         let Some(first) = chunks.first() else {
             return Ok(());
         };
-        let guarded = chunks.len() > 1 || first.bytes.len() > STEP_BYTES || generations.is_some();
+        // Within one segment the header's entry is the moment at which the commit counts.
+        let guarded = chunks.len() > 1 || generations.is_some();
         if guarded {
             guard.set(self.which, first.serial, first.offset);
         }
         for chunk in chunks {
-            let mut end = chunk.offset;
             if chunk.offset == 0 {
                 let segments = space.segments();
                 space
@@ -464,22 +463,24 @@ impl Log {
                         segments.readable(full)
                     });
             }
-            for step in chunk.bytes.chunks(STEP_BYTES) {
-                end += step.len();
-                // An earlier commit that failed may have come this far.
-                if space.segments().readable(chunk.segment) >= end {
-                    continue;
-                }
-                let header = Header {
-                    version: VERSION,
-                    which: self.which,
-                    serial: chunk.serial,
-                    committed: end as u64,
-                };
-                space
-                    .segments()
-                    .append(chunk.segment, step, &header.encode())?;
-                space.roll().appended(self.which, chunk.serial, end);
+            let end = chunk.offset + chunk.bytes.len();
+            // An earlier commit that failed may have come this far.
+            if space.segments().readable(chunk.segment) >= end {
+                continue;
+            }
+            let header = Header {
+                version: VERSION,
+                which: self.which,
+                serial: chunk.serial,
+                committed: end as u64,
+                begun: chunk.offset as u64,
+            };
+            space
+                .segments()
+                .append(chunk.segment, &chunk.bytes, &header.entry())?;
+            space.roll().appended(self.which, chunk.serial, end);
+            if let Some(synced) = synced {
+                synced.note(chunk.segment, &header);
             }
         }
         match generations.take() {

@@ -8,8 +8,10 @@ mod backup;
 mod compact;
 mod expired;
 mod find;
+mod free;
 #[doc(hidden)]
 pub mod fuzzing;
+mod guard;
 mod header;
 mod hold;
 mod holes;
@@ -17,6 +19,7 @@ mod kept;
 mod large;
 mod load;
 mod log;
+mod name;
 mod open;
 mod partial;
 mod patch;
@@ -25,6 +28,8 @@ mod rehearse;
 mod release;
 mod roll;
 mod space;
+mod spares;
+mod synced;
 #[cfg(test)]
 mod tests;
 mod write;
@@ -39,20 +44,21 @@ use parking_lot::Condvar;
 pub use open::{open_pool, open_volatile};
 pub use rehearse::rehearse;
 
-use super::metadata::{self, Metadata, WORD_LAYOUT};
+use super::metadata::{Metadata, WORD_LAYOUT};
 use super::{
     Abilities, BackupError, BackupJob, Fill, Generations, Gone, Location, NAMELESS, OnName,
-    OnPiece, OnRecord, OnValue, RecordKey, Relocate, Store, StoreError, Upkeep, Usage, Visited,
-    Worked, Write,
+    OnPiece, OnRecord, OnValue, RecordKey, Relocate, Store, StoreError, SyncReport, Upkeep, Usage,
+    Visited, Worked, Write,
 };
-use crate::model::{Millis, Name, Range, RecordKind, Value, now_ms};
+use crate::model::{Millis, Range, now_ms};
 use compact::Compaction;
 use expired::Expired;
-use header::Which;
-use log::{Guard, Log};
+use log::Log;
+use name::value;
 use pmemkv::Engine;
 use record::{Form, Parts, Record, Spot};
 use space::{CRITICAL_MARK, SHORT_MARK, Space};
+use synced::Synced;
 
 /// The layout's name, as pools record it.
 pub const LAYOUT: &str = "packed";
@@ -65,9 +71,6 @@ pub const ENGINES: [&str; 2] = ["cmap", "vcmap"];
 
 /// The store commits staged parts of a large value at this many bytes: they need not wait for the value's end.
 const PARTS_PENDING_MAX: u64 = 4 << 20;
-
-/// What a look at a record's name reads of it, unless the key is longer than 16 bytes.
-const NAME_BYTES: usize = record::HEADER_BYTES + 16;
 
 /// The first of the pool's words for guards: the front log's serial number, its offset with a checksum, and the same
 /// two words of the compaction's log.
@@ -228,38 +231,12 @@ impl Store for Packed {
         location: Location,
         f: OnValue<'_>,
     ) -> Result<bool, StoreError> {
-        let spot = Spot::from(location);
-        self.with_record(spot, |record| match record.form {
-            Form::Value(kind) => {
-                let same = record.generation == name.generation && record.key == name.key;
-                if same {
-                    f(value(kind, &record));
-                }
-                Ok(same)
-            }
-            _ => Err(StoreError::Damaged(format!("no value at {spot:?}"))),
-        })?
+        self.read_named_at(name, location.into(), f)
     }
 
     #[inline]
     fn name(&self, location: Location, f: OnName<'_>) -> Result<(), StoreError> {
-        let spot = Spot::from(location);
-        self.with_record(spot, |record| {
-            let fits = match record.form {
-                Form::Value(_) => !spot.large,
-                Form::Large(_) => spot.large,
-                Form::Part | Form::Tombstone => false,
-            };
-            if !fits {
-                return Err(StoreError::Damaged(format!("no value at {spot:?}")));
-            }
-            f(Name {
-                generation: record.generation,
-                key: record.key,
-                expires_at: record.expires_at,
-            });
-            Ok(())
-        })?
+        self.name_at(location.into(), f)
     }
 
     #[inline]
@@ -323,14 +300,7 @@ impl Store for Packed {
 
     #[inline]
     fn prefetch_name(&self, location: Location) {
-        let Spot {
-            segment,
-            offset,
-            length,
-            ..
-        } = location.into();
-        let name = length.min(NAME_BYTES);
-        self.space.segments().prefetch_few(segment, offset, name);
+        self.prefetch_name_at(location.into());
     }
 
     fn write(&self, writes: &[Write<'_>], locations: &mut [Location]) -> Result<(), StoreError> {
@@ -453,13 +423,17 @@ impl Store for Packed {
         Ok((spot.length + bytes) as u64)
     }
 
-    fn wait_for_work(&self, time: Duration) {
+    fn work_when_idle(&self) -> bool {
+        self.space.prepare_one()
+    }
+
+    fn wait_for_work(&self, time: Duration) -> bool {
         let (rung, bell) = &self.bell;
         let mut rung = rung.lock();
         if !*rung {
             bell.wait_for(&mut rung, time);
         }
-        *rung = false;
+        std::mem::take(&mut *rung)
     }
 
     fn end_wait(&self) {
@@ -533,49 +507,40 @@ impl Store for Packed {
         self.copy_to(path, job)
     }
 
+    fn syncs(&self) -> Option<SyncReport> {
+        self.space.synced().map(Synced::report)
+    }
+
+    #[inline]
+    fn is_sync_failing(&self) -> bool {
+        self.space.synced().is_some_and(Synced::is_failing)
+    }
+
+    fn sync(&self) -> Result<(), StoreError> {
+        match self.space.synced() {
+            Some(synced) => synced
+                .sync(&self.space)
+                .map_err(|error| StoreError::Engine(format!("the pool cannot be synced: {error}"))),
+            None => Ok(()),
+        }
+    }
+
+    fn wait_to_sync(&self, time: Duration) {
+        if let Some(synced) = self.space.synced() {
+            synced.wait(time);
+        }
+    }
+
+    fn end_wait_to_sync(&self) {
+        if let Some(synced) = self.space.synced() {
+            synced.ring();
+        }
+    }
+
     fn close(&self) -> Result<(), StoreError> {
         self.commit_all()?;
         self.expired.store(&self.metadata);
         self.metadata.mark_closed();
-        Ok(())
-    }
-}
-
-/// What a record of a whole value holds.
-fn value<'a>(kind: RecordKind, record: &Record<'a>) -> Value<'a> {
-    Value {
-        kind: kind.kind,
-        form: kind.form,
-        expires_at: record.expires_at,
-        bytes: record.body,
-    }
-}
-
-/// The second word of a guard: the offset, with a checksum of the guard in its upper half. Without the checksum a
-/// damaged guard would undo committed records.
-fn guarded_offset(which: Which, serial: u64, offset: u64) -> u64 {
-    let check = metadata::words_checksum(&[which as u64, serial, offset]);
-    (check >> 32 << 32) | offset
-}
-
-impl Guard for Metadata {
-    fn set(&self, which: Which, serial: u64, offset: usize) {
-        if let Metadata::Pool(pool) = self {
-            let word = WORD_GUARDS + 2 * which as usize;
-            pool.set_words(
-                word,
-                &[serial, guarded_offset(which, serial, offset as u64)],
-            );
-        }
-    }
-
-    fn clear(&self, which: Which) {
-        if let Metadata::Pool(pool) = self {
-            pool.set_word(WORD_GUARDS + 2 * which as usize, 0);
-        }
-    }
-
-    fn clear_with(&self, which: Which, generations: &Generations) {
-        self.set_generations_and_clear(generations, WORD_GUARDS + 2 * which as usize);
+        self.sync()
     }
 }

@@ -14,6 +14,7 @@ use super::log::Log;
 use super::record::{SEGMENT_BYTES_MAX, SEGMENTS_MAX};
 use super::roll::Roll;
 use super::space::Space;
+use super::synced::Synced;
 use super::{Packed, WORD_SEGMENT_BYTES};
 use crate::metadata::{self, Metadata};
 use crate::{OpenError, StoreError};
@@ -62,13 +63,18 @@ fn segments_max(pool_bytes: u64, segment_bytes: usize) -> u32 {
 }
 
 /// Opens the layout in its pool.
-pub fn open_pool(engine: Engine, pool: Pool, repair: bool) -> Result<Packed, OpenError> {
+pub fn open_pool(
+    engine: Engine,
+    pool: &Pool,
+    repair: bool,
+    every_second: bool,
+) -> Result<Packed, OpenError> {
     let path = pool.path().to_owned();
     let store_error = |source| OpenError::Store {
         path: path.clone(),
         source,
     };
-    if !metadata::was_closed(&pool) {
+    if !metadata::was_closed(pool) {
         tracing::info!(path = %path.display(), "the pool was not closed in order");
     }
     let size_bytes = pool.stats()?.size_bytes;
@@ -97,20 +103,28 @@ pub fn open_pool(engine: Engine, pool: Pool, repair: bool) -> Result<Packed, Ope
         });
     }
     let hash_seed = pool.header().hash_seed;
-    let packed = new(
+    let mut packed = new(
         engine,
         database,
         segment_bytes,
         max,
-        Metadata::Pool(pool),
+        Metadata::Pool(pool.clone()),
         hash_seed,
         repair,
     )
     .map_err(&store_error)?;
-    packed.find_segments().map_err(&store_error)?;
-    if let Metadata::Pool(pool) = &packed.metadata {
-        metadata::mark_open(pool);
-        metadata::count_open(pool);
+    let used = packed.find_segments().map_err(&store_error)?;
+    if every_second {
+        let space = &mut packed.space;
+        let words = metadata::words_when_open(pool);
+        let synced = Synced::begin(pool, space.segments(), space.segments_max(), &used, words);
+        space.synced = Some(synced.map_err(&store_error)?);
+    }
+    metadata::mark_open(pool);
+    metadata::count_open(pool);
+    if !every_second {
+        pool.void_points()
+            .map_err(|error| store_error(StoreError::Engine(error.to_string())))?;
     }
     Ok(packed)
 }

@@ -7,17 +7,17 @@ use super::{Packed, open_pool};
 use crate::StoreError;
 use crate::pairs::walk;
 
-/// As long as a step of a commit: the engine's undo log then needs room of the heap.
-const STEP_BYTES: usize = 128 * 1024;
+/// As long as a large commit.
+const COMMIT_BYTES: usize = 128 * 1024;
 
 /// Opens the layout and writes to each segment. What the open refuses is left for the real one to say.
-pub fn rehearse(engine: Engine, pool: Pool, repair: bool) -> Result<(), String> {
+pub fn rehearse(engine: Engine, pool: &Pool, repair: bool) -> Result<(), String> {
     {
         let database = pool.open_partition(0).map_err(|error| error.to_string())?;
         let allocated = pool.allocated();
         walk(&database, &|bytes| allocated.holds(bytes))?;
     }
-    let Ok(packed) = open_pool(engine, pool, repair) else {
+    let Ok(packed) = open_pool(engine, pool, repair, false) else {
         return Ok(());
     };
     packed
@@ -32,14 +32,15 @@ impl Packed {
             segments.touch(segment)?;
         }
         if let Ok((segment, serial)) = self.space.take(true) {
-            let bytes = STEP_BYTES.min(self.space.capacity());
+            let bytes = COMMIT_BYTES.min(self.space.capacity());
             let header = Header {
                 version: VERSION,
                 which: Which::Front,
                 serial,
                 committed: bytes as u64,
+                begun: 0,
             };
-            segments.append(segment, &vec![0; bytes], &header.encode())?;
+            segments.append(segment, &vec![0; bytes], &header.entry())?;
         }
         Ok(())
     }

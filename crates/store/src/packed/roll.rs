@@ -30,6 +30,9 @@ const WORD_ROLL: usize = WORD_LAYOUT + 5;
 /// How many words it takes.
 const ROLL_WORDS: usize = 11;
 
+/// More lives than begin between two syncs.
+const LOST_LIVES_MAX: u64 = 1 << 24;
+
 /// Bits of a hint: the serial number's lowest, the offset in units of 8 bytes, and a checksum of both.
 const HINT_SERIAL_BITS: u32 = 24;
 const HINT_END_BITS: u32 = 20;
@@ -162,6 +165,11 @@ impl Roll {
         }
     }
 
+    /// Says that the pool may have extents from now on; `false` where there is no pool to say it.
+    pub fn will_have_extents(&self) -> bool {
+        self.pool.as_ref().map(Pool::will_have_extents).is_some()
+    }
+
     /// Enters a segment that a log is about to append to, and seals the one before, which has `committed` bytes.
     /// Nothing happens where it is entered already.
     pub fn start(&self, which: Which, segment: u32, serial: u64, committed: impl Fn(u32) -> usize) {
@@ -196,6 +204,14 @@ impl Roll {
     /// Strikes a segment out that is about to be freed and has `committed` bytes.
     pub fn free(&self, segment: u32, serial: u64, committed: usize) {
         let mut state = self.state.lock();
+        let life = Life {
+            serial,
+            segment: segment.into(),
+        };
+        if state.freed == life {
+            // It is tried again, because its header could not be written.
+            return;
+        }
         let active = state.active.iter_mut().find(|life| life.serial == serial);
         match active {
             Some(life) => *life = Life::default(),
@@ -203,10 +219,7 @@ impl Roll {
             // Never entered.
             None => {}
         }
-        state.freed = Life {
-            serial,
-            segment: segment.into(),
-        };
+        state.freed = life;
         self.store(&state);
     }
 
@@ -240,6 +253,14 @@ impl Roll {
         let roll = Self::new(Some(pool.clone()));
         roll.state.lock().next_serial = bound;
         roll.replace(made, used);
+    }
+
+    /// Gives out none of the next serial numbers: segments may hold records of lives that a power cut has taken back, and
+    /// these had them.
+    pub fn skip_lost_serials(&self) {
+        let mut state = self.state.lock();
+        state.next_serial += LOST_LIVES_MAX;
+        self.store(&state);
     }
 
     /// Compares the headers of the segments in use with the roll; what is wrong, where something is.
@@ -278,6 +299,16 @@ impl Roll {
             "the pool's roll has {} full segments, {} were found: {what}",
             known.count, found.count
         ))
+    }
+
+    /// How many bytes the hint of a log says that a segment has, where a log was appending to it. `None` for any other
+    /// segment.
+    pub fn hinted(&self, header: &Header) -> Option<u64> {
+        let active = self.state.lock().active[header.which as usize];
+        let pool = self.pool.as_ref()?;
+        let hint = pool.cell(header.which as usize);
+        (active.serial == header.serial)
+            .then(|| hinted(header.which, header.serial, hint).unwrap_or(0))
     }
 
     /// The segment that a log appends to must be filled as far as its hint says.
@@ -357,6 +388,7 @@ mod tests {
             which: Which::Front,
             serial,
             committed,
+            begun: committed,
         };
         (segment, header)
     }

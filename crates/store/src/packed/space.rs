@@ -9,11 +9,10 @@ use super::header::{Header, VERSION_WITHOUT_PLACE};
 use super::kept::Kept;
 use super::record::{Binding, Spot};
 use super::roll::Roll;
+use super::spares::Idle;
+use super::synced::Synced;
 use crate::StoreError;
-use pmemkv::{Error, SEGMENT_HEADER_BYTES, Segments};
-
-/// How many free segments the store keeps ready, so that no command waits for a new one.
-const SPARES: u32 = 4;
+use pmemkv::{SEGMENT_HEADER_BYTES, Segments};
 
 /// A pool is full when live records take this share of what it can hold: without the rest the compaction could gain
 /// nothing. At 97 of 100 it copies some 15 bytes for each one it frees.
@@ -56,22 +55,25 @@ struct Account {
 /// The account of all segments.
 #[derive(Debug)]
 pub struct Space {
-    segments: Segments,
-    roll: Roll,
+    pub(super) segments: Segments,
+    pub(super) roll: Roll,
     accounts: Box<[Account]>,
     free: Mutex<Vec<u32>>,
     /// Length of `free`.
-    free_count: AtomicU32,
+    pub(super) free_count: AtomicU32,
     /// How many segments exist, free ones included.
-    made: AtomicU32,
+    pub(super) made: AtomicU32,
     /// How many segments can exist. It falls if the pool turns out to have room for fewer.
-    made_max: AtomicU32,
+    pub(super) made_max: AtomicU32,
     live: AtomicI64,
     tombstone_bytes: AtomicI64,
     next_serial: AtomicU64,
     /// How many available segments a thread waits for.
     wanted: AtomicU32,
     kept: Kept,
+    pub(super) idle: Idle,
+    /// Where the pool is synced each second.
+    pub(super) synced: Option<Synced>,
 }
 
 /// How the pool's space is used.
@@ -107,6 +109,8 @@ impl Space {
             next_serial: AtomicU64::new(1),
             wanted: AtomicU32::new(0),
             kept: Kept::new(segments_max),
+            idle: Idle::default(),
+            synced: None,
             roll,
             segments,
         }
@@ -157,6 +161,12 @@ impl Space {
         self.free_count.store(len(&free), Ordering::Release);
     }
 
+    /// The free segment that is taken after `n` others.
+    pub(super) fn nth_next(&self, n: u32) -> Option<u32> {
+        let free = self.free.lock();
+        free.iter().rev().nth(n as usize).copied()
+    }
+
     /// A bound above all serial numbers given out so far.
     pub fn serial_bound(&self) -> u64 {
         self.next_serial.load(Ordering::Acquire)
@@ -203,44 +213,28 @@ impl Space {
         serial
     }
 
-    /// Makes one more segment.
-    fn make(&self) -> Result<(), StoreError> {
-        if self.possible() == 0 {
-            return Err(StoreError::OutOfMemory);
-        }
-        match self.segments.add(&Header::FREE.encode()) {
-            Ok(segment) => {
-                self.roll.note_made(segment + 1);
-                self.made.fetch_add(1, Ordering::AcqRel);
-                self.found_free(segment);
-                Ok(())
-            }
-            Err(Error::OutOfMemory(_)) => {
-                let made = self.made.load(Ordering::Acquire);
-                tracing::info!(segments = made, "the pool takes no more segments");
-                self.made_max.store(made, Ordering::Release);
-                Err(StoreError::OutOfMemory)
-            }
-            Err(error) => Err(error.into()),
-        }
+    /// The state of the syncs, where the pool is synced each second.
+    #[inline]
+    pub fn synced(&self) -> Option<&Synced> {
+        self.synced.as_ref()
     }
 
-    /// Makes spare segments until there are enough or the pool has no room for more.
-    pub fn make_spares(&self) {
-        while self.free_count.load(Ordering::Acquire) < SPARES && self.possible() > 0 {
-            if self.make().is_err() {
-                return;
-            }
+    /// Puts a segment that held records back into the free list, as soon as no power cut brings the records back.
+    pub fn put_back_used(&self, segment: u32) {
+        self.empty_account(segment);
+        match &self.synced {
+            Some(synced) => synced.keep_freed(segment),
+            None => self.found_free(segment),
         }
-    }
-
-    /// Whether [`make_spares`](Self::make_spares) has something to do.
-    pub fn wants_spares(&self) -> bool {
-        self.free_count.load(Ordering::Acquire) < SPARES && self.possible() > 0
     }
 
     /// Puts an emptied segment back into the free list.
     pub fn put_back(&self, segment: u32) {
+        self.empty_account(segment);
+        self.found_free(segment);
+    }
+
+    fn empty_account(&self, segment: u32) {
         let account = self.account(segment);
         let serial = account.serial.swap(0, Ordering::AcqRel);
         debug_assert_ne!(serial, 0, "segment {segment} is given back twice");
@@ -253,7 +247,6 @@ impl Space {
         self.live.fetch_sub(live, Ordering::Relaxed);
         self.tombstone_bytes
             .fetch_sub(tombstone_bytes, Ordering::Relaxed);
-        self.found_free(segment);
     }
 
     /// Notes that no log appends to a segment any more. `bound` is the present bound of serial numbers.
@@ -353,8 +346,13 @@ impl Space {
         u64::from(max.saturating_sub(self.low_mark())) * self.capacity() as u64
     }
 
+    /// The most segments that there are accounts for.
+    pub fn segments_max(&self) -> u32 {
+        u32::try_from(self.accounts.len()).unwrap_or(u32::MAX)
+    }
+
     /// Segments that can still be made.
-    fn possible(&self) -> u32 {
+    pub(super) fn possible(&self) -> u32 {
         let max = self.made_max.load(Ordering::Acquire);
         max.saturating_sub(self.made.load(Ordering::Acquire))
     }
@@ -376,7 +374,19 @@ impl Space {
     /// Whether the compaction has freed enough segments.
     pub fn has_enough(&self) -> bool {
         let wanted = self.wanted.load(Ordering::Relaxed);
-        self.available() >= wanted.max(self.high_mark())
+        let waiting = self.synced().map_or(0, Synced::waiting);
+        self.available() + waiting >= wanted.max(self.high_mark())
+    }
+
+    /// Whether writes may soon have to wait for segments that wait for a sync, and whether they do already.
+    pub fn awaits_sync(&self) -> (bool, bool) {
+        let has_waiting = self.synced().is_some_and(|synced| synced.waiting() > 0);
+        let wanted = self.wanted.load(Ordering::Relaxed);
+        let available = self.available();
+        (
+            has_waiting && available < self.low_mark(),
+            has_waiting && available < wanted.max(CRITICAL_MARK),
+        )
     }
 
     /// Notes that no thread waits for segments any more, or that the compaction cannot free more.

@@ -12,6 +12,8 @@ mod missing;
 mod partial;
 mod patch;
 mod repair;
+mod spares;
+mod synced;
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -20,9 +22,12 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
+use super::header::Which;
+use super::log::Guard;
 use super::record::{Form, Record};
 use super::write::Batch;
 use super::*;
+use crate::metadata;
 use crate::model::{Kind, Millis};
 use crate::open::{Opened, open_layout};
 use crate::testing::folder;
@@ -44,6 +49,7 @@ fn open_packed(folder: &Path, repair: bool) -> Result<Packed> {
         pool_size_bytes: POOL_BYTES,
         layout: LayoutChoice::Packed,
         repair,
+        every_second: false,
     };
     let (engine, options) = options.resolve()?;
     match open_layout(engine, &options)? {

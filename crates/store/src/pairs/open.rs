@@ -34,8 +34,8 @@ pub fn open_pool(engine: Engine, mut pool: Pool) -> Result<Pairs, OpenError> {
     let databases = open_partitions(&pool)?;
     if !pool.has_copy() {
         pool.set_word(WORD_UNCHECKED, 1);
-        pool.upgrade();
     }
+    pool.upgrade();
     metadata::mark_open(&pool);
     metadata::count_open(&pool);
     let store_error = |source| OpenError::Store { path, source };

@@ -21,6 +21,7 @@ fn options(folder: &Path, engine: &str, pool_size_bytes: u64) -> Options {
         pool_size_bytes,
         layout: LayoutChoice::Pairs,
         repair: false,
+        every_second: false,
     }
 }
 

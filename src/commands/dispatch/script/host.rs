@@ -4,7 +4,8 @@ use std::time::{Duration, Instant};
 
 use lua::{Host, Interrupt, KILLED, LogLevel};
 
-use super::super::lookup::named;
+use super::super::disk_check;
+use super::super::lookup::{NOT_ENOUGH_REPLICAS, named};
 use super::super::{Dispatcher, Surroundings};
 use super::Rights;
 use crate::catalog::spec::Flags;
@@ -12,6 +13,7 @@ use crate::commands::{Command, CommandError, permission};
 use crate::keyspace::Keyspace;
 use crate::protocol::{Args, ReplyBuffer};
 use crate::state::Session;
+use crate::state::replication::READ_ONLY;
 use crate::state::scripting::{RunId, RunKind, RunningCall, log_line};
 
 /// A run on a worker that takes longer than this begins anew on a thread of its own, if it has no effects yet.
@@ -173,6 +175,29 @@ impl<'h, 'a> ScriptHost<'h, 'a> {
             return Err(CommandError::text(
                 "ERR Write commands are not allowed from read-only scripts.",
             ));
+        }
+        if flags.contains(Flags::WRITE)
+            && !self.has_written
+            && self.around.keyspace.is_sync_failing()
+        {
+            return Err(disk_check::refusal(self.around.keyspace));
+        }
+        if flags.contains(Flags::WRITE)
+            && !self.has_written
+            && self.around.server.feed.refuses_writes()
+        {
+            return Err(NOT_ENOUGH_REPLICAS);
+        }
+        let replication = &self.around.server.replication;
+        if replication.restricts() && !self.session.is_master {
+            if flags.contains(Flags::WRITE) && replication.is_read_only() {
+                return Err(READ_ONLY);
+            }
+            if replication.refusal(flags, false).is_some() {
+                return Err(CommandError::text(
+                    "ERR Can not execute the command on a stale replica",
+                ));
+            }
         }
         if flags.contains(Flags::DENYOOM) && !self.has_written {
             // A script that has written goes on: half of it is worse than a little more memory.

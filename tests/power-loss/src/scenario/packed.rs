@@ -21,6 +21,7 @@ pub fn all() -> Vec<Scenario> {
         expiry(),
         eviction(),
         on_disk(),
+        every_second(),
     ]
 }
 
@@ -247,6 +248,43 @@ fn on_disk() -> Scenario {
         ])])
         .then(Action::Kill)
         .one_by_one(calls(&["SET a 1", "SWAPDB 0 1", "SET end 1"]));
+    scenario.directives.push(("durability", "power"));
     scenario.on_disk = true;
+    scenario
+}
+
+/// `durability everysec`: pages of many moments, of which the open finds one. Segments are made, filled, emptied and freed.
+fn every_second() -> Scenario {
+    let churn = |from: usize| {
+        (from..from + 90).map(|n| match n % 7 {
+            0 => Unit::call(&format!("DEL c{}", n * 31 % 60)),
+            1 => set(&format!("c{}", n * 57 % 60), n, 60_000),
+            2 => Unit::transaction([
+                set(&format!("c{}", n * 13 % 60), n, 3_000),
+                Unit::call(&format!("HSET h f{n} {n}")),
+                Unit::call("DEL l"),
+            ]),
+            3 => Unit::call(&format!("RPUSH l {n} {n}")),
+            _ => set(&format!("c{}", n * 57 % 60), n, 9_000),
+        })
+    };
+    let mut scenario = Scenario::new("every-second", "cmap")
+        .one_by_one(calls(&["SET a 1", "MSET a 2 b 3", "HSET h f 1 g 2"]))
+        .then(Action::Sync)
+        .at_once(churn(0))
+        .then(Action::Sync)
+        .at_once(churn(90))
+        .one_by_one(calls(&["SWAPDB 0 1", "SET a 4", "FLUSHDB", "SET a 5"]))
+        .then(Action::Sync)
+        .at_once(churn(180))
+        .then(Action::Kill)
+        .one_by_one(churn(270).take(20))
+        .then(Action::Restart)
+        .at_once(churn(300))
+        .then(Action::Sync)
+        .one_by_one(calls(&["SET end 1"]));
+    scenario.directives.push(("durability", "everysec"));
+    scenario.on_disk = true;
+    scenario.every_second = true;
     scenario
 }

@@ -84,7 +84,11 @@ impl FieldsEdit<'_> {
         value: &[u8],
         expires_at: Option<Millis>,
     ) -> Result<bool, KeyspaceError> {
-        Ok(!self.edit(name, Some(value), storable(expires_at))?)
+        let expires_at = storable(expires_at);
+        if expires_at.is_some() {
+            self.leave_compact();
+        }
+        Ok(!self.edit(name, Some(value), expires_at)?)
     }
 
     /// A field's deadline after the changes so far, `Some(None)` if it has none; `None` if there is no such field.
@@ -104,8 +108,15 @@ impl FieldsEdit<'_> {
         name: &[u8],
         expires_at: Option<Millis>,
     ) -> Result<(), KeyspaceError> {
-        if self.deadline(name)?.is_none() {
+        let Some(before) = self.deadline(name)? else {
             return Ok(());
+        };
+        let expires_at = storable(expires_at);
+        if before == expires_at {
+            return Ok(());
+        }
+        if expires_at.is_some() {
+            self.leave_compact();
         }
         let hash = self.keyspace.hashing.hash(name);
         let current = self.live(hash, name)?.map(|located| Stored {
@@ -115,7 +126,7 @@ impl FieldsEdit<'_> {
         });
         let id = self.id;
         self.edits
-            .set_deadline(id, (hash, name), storable(expires_at), current);
+            .set_deadline(id, (hash, name), expires_at, current);
         Ok(())
     }
 

@@ -13,7 +13,7 @@ use super::shape::{OpenEntry, OpenSize, StreamShape};
 use super::view::{Stream, node_name, read_node};
 use crate::collection::scratch::Scratch;
 use crate::collection::source::Source;
-use crate::collection::{LockedCollection, Shape};
+use crate::collection::{Collection, Shape};
 use crate::{Keyspace, KeyspaceError};
 
 /// The planned changes of a stream.
@@ -113,7 +113,7 @@ impl<'e> StreamEdit<'e> {
     /// `None` if the collection is no stream.
     pub(in super::super::super) fn new(
         keyspace: &'e Keyspace,
-        locked: &'e LockedCollection,
+        locked: &'e Collection,
         id: u64,
         edits: &'e mut StreamEdits,
     ) -> Option<Self> {

@@ -5,7 +5,7 @@ use redis_core::numbers::parse_i64;
 use super::node::Pair;
 
 /// Bytes around the elements of a listpack.
-const AROUND_BYTES: usize = 7;
+pub(in crate::collection) const AROUND_BYTES: usize = 7;
 
 /// No node holds more, whatever the settings say.
 const BYTES_MAX: usize = 1 << 20;
@@ -91,7 +91,8 @@ fn integer_bytes(number: i64) -> usize {
     })
 }
 
-fn element_bytes(element: &[u8]) -> usize {
+/// Bytes that a text takes in a listpack.
+pub(in crate::collection) fn element_bytes(element: &[u8]) -> usize {
     // A longer text is no 64-bit integer.
     if (1..=20).contains(&element.len())
         && let Some(number) = parse_i64(element)

@@ -28,6 +28,7 @@ pub use group_edit::{GroupState, PendingState};
 pub use group_view::{ConsumerView, GroupView};
 pub use id::StreamId;
 pub use limits::NodeLimits;
+pub(in crate::collection) use limits::{AROUND_BYTES, element_bytes};
 pub use node::Pair;
 pub use trim::{References, Trim, TrimTo};
 pub use view::Stream;

@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 
+use foldhash::fast::FixedState;
+
 use super::*;
 
 /// The function that hashes a key.
@@ -9,7 +11,7 @@ pub type HashKey<'h> = &'h dyn Fn(&[u8]) -> u64;
 
 /// Records by location: name and deadline.
 pub struct Records<'h> {
-    pub by_location: HashMap<u64, (Vec<u8>, Option<Millis>)>,
+    pub by_location: HashMap<u64, (IndexKey, Option<Millis>), FixedState>,
     hasher: HashKey<'h>,
 }
 
@@ -38,7 +40,7 @@ impl<'h> Table<'h> {
         Self {
             index: Index::new(skip_bits, naming),
             records: Records {
-                by_location: HashMap::new(),
+                by_location: HashMap::default(),
                 hasher,
             },
         }
@@ -58,7 +60,7 @@ impl<'h> Table<'h> {
     }
 
     fn write(&mut self, key: &[u8], location: u64, expires_at: Option<Millis>) {
-        let record = (key.to_vec(), expires_at);
+        let record = (IndexKey::from_slice(key), expires_at);
         self.records.by_location.insert(location, record);
     }
 

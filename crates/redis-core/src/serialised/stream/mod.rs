@@ -25,7 +25,7 @@ mod write;
 use std::sync::Arc;
 
 pub(super) use read::read;
-pub(super) use write::write;
+pub(super) use write::{form, write};
 
 /// A stream with its groups.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

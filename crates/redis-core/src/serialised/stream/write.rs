@@ -4,12 +4,16 @@ use super::{Stream, StreamGroup, StreamId, StreamPending, node};
 use crate::serialised::encode::{count, number, plain, string};
 use crate::serialised::{Release, form};
 
-/// Appends a stream in the form of a release of Redis.
-pub(in crate::serialised) fn write(payload: &mut Vec<u8>, stream: &Stream, release: Release) {
-    payload.push(match release {
+/// The number of the form of a release's streams.
+pub(in crate::serialised) fn form(release: Release) -> u8 {
+    match release {
         Release::Redis70 => form::STREAM_2,
         Release::Redis72 | Release::Redis74 => form::STREAM_3,
-    });
+    }
+}
+
+/// Appends a stream in the form of a release of Redis, without the form's number.
+pub(in crate::serialised) fn write(payload: &mut Vec<u8>, stream: &Stream, release: Release) {
     let (mut nodes, mut nodes_number) = (Vec::new(), 0);
     node::write(&stream.entries, |first, bytes| {
         plain(&mut nodes, &first.to_be_bytes());

@@ -250,7 +250,7 @@ proptest! {
 
 #[test]
 fn a_step_with_holes_that_is_cut_short_is_undone() -> Result {
-    for steps in 0..6 {
+    for steps in 0..5 {
         let folder = folder()?;
         let world = World::open(folder.path())?;
         let mut model = Model::new();

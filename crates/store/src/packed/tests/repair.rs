@@ -122,8 +122,12 @@ fn a_large_value_with_a_lost_part_goes_whole() -> Result {
 fn a_segment_with_a_damaged_header_goes_whole() -> Result {
     let folder = folder()?;
     filled(folder.path())?;
-    // The first segment's serial number.
-    change(folder.path(), b"pmkvseg\x02", 8, |byte| byte ^ 0x40)?;
+    // The first segment's serial number, in both entries.
+    for entry in 0..2 {
+        change(folder.path(), b"pmkvseg\x03", 8 + 24 * entry, |byte| {
+            byte ^ 0x40
+        })?;
+    }
     let refused = refusal(folder.path())?;
     assert!(refused.contains("--repair yes"), "{refused}");
     let world = repaired(folder.path())?;
@@ -138,15 +142,16 @@ fn another_version_is_refused_also_by_the_repair() -> Result {
     filled(folder.path())?;
     let path = folder.path().join("pool");
     let mut pool = fs::read(&path)?;
-    let place = memchr::memmem::find(&pool, b"pmkvseg\x02").ok_or("no header")?;
+    let place = memchr::memmem::find(&pool, b"pmkvseg\x03").ok_or("no header")?;
     let end = place + pmemkv::SEGMENT_HEADER_BYTES;
-    header::tests::of_version(&mut pool[place..end], 3);
+    pool[place + 7] = 4;
+    pool[place + 8..end].fill(9);
     fs::write(&path, pool)?;
     for repair in [false, true] {
         let Err(refused) = World::open_generation(folder.path(), 0, repair) else {
             return Err("opened".into());
         };
-        assert!(refused.to_string().contains("version 3"), "{refused}");
+        assert!(refused.to_string().contains("version 4"), "{refused}");
     }
     Ok(())
 }
@@ -157,12 +162,13 @@ fn a_header_that_claims_too_much_is_refused() -> Result {
     filled(folder.path())?;
     let path = folder.path().join("pool");
     let mut pool = fs::read(&path)?;
-    let place = memchr::memmem::find(&pool, b"pmkvseg\x02").ok_or("no header")?;
+    let place = memchr::memmem::find(&pool, b"pmkvseg\x03").ok_or("no header")?;
     let header = header::Header {
         version: header::VERSION,
         which: Which::Front,
         serial: 1,
-        committed: 1 << 40,
+        committed: 1 << 30,
+        begun: 0,
     };
     pool[place..place + pmemkv::SEGMENT_HEADER_BYTES].copy_from_slice(&header.encode());
     fs::write(&path, pool)?;

@@ -1,0 +1,112 @@
+//! Edits of a sorted set.
+
+use super::{ElementEdits, Stored, stored};
+use crate::collection::elements::{decode_score, encode_score};
+use crate::collection::source::Source;
+use crate::collection::{Collection, Encoding};
+use crate::index::Located;
+use crate::{Keyspace, KeyspaceError};
+
+/// A locked sorted set, ready to be changed.
+#[derive(Debug)]
+pub struct ScoresEdit<'e> {
+    pub(crate) keyspace: &'e Keyspace,
+    pub(crate) locked: &'e Collection,
+    pub(crate) id: u64,
+    pub(crate) edits: &'e mut ElementEdits,
+}
+
+impl ScoresEdit<'_> {
+    /// How many members there are after the changes so far.
+    pub fn len(&self) -> usize {
+        self.locked.len().saturating_add_signed(self.edits.added)
+    }
+
+    /// Whether no member is left after the changes so far.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// A member's score after the changes so far; `None` if the set does not have the member.
+    pub fn score(&self, member: &[u8]) -> Result<Option<f64>, KeyspaceError> {
+        let hash = self.keyspace.hashing.hash(member);
+        if let Some(position) = self.edits.find(hash, member) {
+            let value = self.edits.list[position].value.clone();
+            Ok(value.and_then(|value| decode_score(&self.edits.bytes[value])))
+        } else {
+            let stored = scored(self.keyspace, self.locked, self.id, hash, member)?;
+            Ok(stored.map(|stored| stored.score))
+        }
+    }
+
+    /// Sets a member's score, which must not be NaN. Returns whether the member is new.
+    pub fn set(&mut self, member: &[u8], mut score: f64) -> Result<bool, KeyspaceError> {
+        if score == 0.0 && score.is_sign_negative() && self.locked.encoding != Encoding::Full {
+            let members = self.len() + usize::from(self.score(member)?.is_none());
+            let changed = self.edits.list.iter();
+            let longest = changed.map(|edit| self.edits.name(edit).len()).max();
+            let longest = longest.unwrap_or(0).max(member.len());
+            score = self
+                .keyspace
+                .form_limits()
+                .kept_score(score, members, longest);
+        }
+        Ok(!self.edit(member, Some(score))?)
+    }
+
+    /// Removes a member; returns whether it existed.
+    pub fn remove(&mut self, member: &[u8]) -> Result<bool, KeyspaceError> {
+        self.edit(member, None)
+    }
+
+    /// Removes a member whose score the caller knows.
+    pub fn remove_scored(&mut self, member: &[u8], score: f64) -> Result<bool, KeyspaceError> {
+        let hash = self.keyspace.hashing.hash(member);
+        let (keyspace, locked, id) = (self.keyspace, self.locked, self.id);
+        self.edits.set(id, (hash, member), None, || {
+            let stored = stored(keyspace, locked, id, hash, member)?;
+            Ok(stored.map(|located| Stored {
+                located,
+                expired: false,
+                score,
+            }))
+        })
+    }
+
+    fn edit(&mut self, member: &[u8], score: Option<f64>) -> Result<bool, KeyspaceError> {
+        let hash = self.keyspace.hashing.hash(member);
+        let value = score.map(encode_score);
+        let value = value.as_ref().map(<[u8; 8]>::as_slice);
+        let (keyspace, locked, id) = (self.keyspace, self.locked, self.id);
+        self.edits.set(id, (hash, member), value, || {
+            scored(keyspace, locked, id, hash, member)
+        })
+    }
+}
+
+/// The same of a member, with its score.
+fn scored(
+    keyspace: &Keyspace,
+    collection: &Collection,
+    id: u64,
+    hash: u64,
+    member: &[u8],
+) -> Result<Option<Stored>, KeyspaceError> {
+    if let Some(body) = collection.body() {
+        return Ok(body.find(member).map(|item| Stored {
+            located: Located::in_key(),
+            expired: false,
+            score: item.score(),
+        }));
+    }
+    let Some(located) = stored(keyspace, collection, id, hash, member)? else {
+        return Ok(None);
+    };
+    let score = Source::new(keyspace, id).read(member, located.location, decode_score)?;
+    let score = score.ok_or(KeyspaceError::Failed("a member's score is damaged"))?;
+    Ok(Some(Stored {
+        located,
+        expired: false,
+        score,
+    }))
+}

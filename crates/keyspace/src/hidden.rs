@@ -1,0 +1,62 @@
+//! Contents of all databases that nobody can see until they are whole: an import.
+//!
+//! The databases get generations that only this process knows; their numbers are taken in the pool first, so that no later
+//! generation gets one of them. One durable step makes these generations the databases'. A crash before leaves records of
+//! generations that no database has, and the next start removes them.
+
+use std::sync::atomic::Ordering;
+
+use super::databases::Databases;
+use super::{DATABASES, KeyspaceError};
+use store::Generations;
+
+impl Databases<'_> {
+    /// Gives all databases contents that only this process knows, empty ones. The databases are empty, and no command runs
+    /// that a client has sent.
+    pub fn hide(self) -> Result<(), KeyspaceError> {
+        self.keyspace.store.commit()?;
+        let shards = self.keyspace.locking().lock_all();
+        let generations = &self.keyspace.generations;
+        let mut next = generations.next.lock();
+        let first = *next;
+        let after = u32::try_from(DATABASES)
+            .ok()
+            .and_then(|databases| first.checked_add(databases))
+            .ok_or(KeyspaceError::Failed(
+                "no generation number is left: make a new pool",
+            ))?;
+        self.keyspace.store.set_generations(&Generations {
+            of_database: generations.all(),
+            next: after,
+        })?;
+        *next = after;
+        for (generation, place) in (first..after).zip(&generations.of_database[..DATABASES]) {
+            place.store(generation, Ordering::Relaxed);
+        }
+        generations.are_hidden.store(true, Ordering::Relaxed);
+        drop(next);
+        drop(shards);
+        Ok(())
+    }
+
+    /// Makes the hidden contents those of the databases, with one durable store; within a
+    /// [step](crate::Keyspace::atomically) it is a part of that. The caller is alone in the gate.
+    pub fn show(self) -> Result<(), KeyspaceError> {
+        let generations = &self.keyspace.generations;
+        generations.are_hidden.store(false, Ordering::Relaxed);
+        let next = generations.next.lock();
+        let shown = Generations {
+            of_database: generations.all(),
+            next: *next,
+        };
+        Ok(self.keyspace.store.set_generations(&shown)?)
+    }
+
+    /// Stores generations durably, unless they are hidden: then a crash forgets them with all that was imported.
+    pub(super) fn set_generations(self, new: &Generations) -> Result<(), KeyspaceError> {
+        if !self.keyspace.generations.are_hidden.load(Ordering::Relaxed) {
+            self.keyspace.store.set_generations(new)?;
+        }
+        Ok(())
+    }
+}

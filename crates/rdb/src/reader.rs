@@ -1,0 +1,331 @@
+//! Reads a file item by item.
+
+use std::io::Read;
+
+use redis_core::serialised::{Object, decode_string, decode_value, form};
+
+use crate::error::shown;
+use crate::opcode::{self, refused};
+use crate::source::{Source, Span};
+use crate::{RdbError, module, skim};
+
+/// The latest version of Redis's format that is read: Redis 7.4 to 8.2.
+const REDIS_VERSION_MAX: u32 = 12;
+/// The version of Valkey's own format: Valkey 9.
+const VALKEY_VERSION: u32 = 80;
+/// For errors.
+pub(crate) const KNOWN_VERSIONS: &str = "1 to 12 of Redis, 80 of Valkey";
+/// The first version with a checksum at the end.
+const CHECKSUM_VERSION: u32 = 5;
+
+/// What one item may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// The bytes of one key with its value, as they lie in the file.
+    pub item_bytes_max: usize,
+    /// The elements of one value.
+    pub elements_max: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            item_bytes_max: 1 << 30,
+            elements_max: 1 << 26,
+        }
+    }
+}
+
+/// A key with its value.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Key {
+    /// The key.
+    pub key: Vec<u8>,
+    /// The value. A collection has elements.
+    pub value: Object,
+    /// The deadline in milliseconds since the Unix epoch, perhaps past.
+    pub expires_at: Option<i64>,
+    /// For how many seconds the key was not used, where the server that wrote the file kept that.
+    pub idle_s: Option<u64>,
+    /// How often the key was used, on LFU's logarithmic scale, where that server kept it.
+    pub frequency: Option<u8>,
+}
+
+/// One item of a file.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Item {
+    /// A note about the server that wrote the file.
+    Aux {
+        /// What it tells.
+        name: Vec<u8>,
+        /// What it says.
+        value: Vec<u8>,
+    },
+    /// The number of the database of all keys that follow. Before the first one it is 0.
+    Database(u64),
+    /// A library's text.
+    Function(Vec<u8>),
+    /// A key.
+    Key(Key),
+    /// The end, whose checksum is right. The input was read up to here and no further.
+    End,
+}
+
+/// Reads a file from any input. Give it one that is buffered: it takes a few bytes at a time, and never more than the file
+/// has.
+#[derive(Debug)]
+pub struct Reader<R> {
+    source: Source<R>,
+    version: u32,
+    is_valkey: bool,
+    checks_sum: bool,
+    is_over: bool,
+    empty_keys: u64,
+    module_items: u64,
+}
+
+impl<R: Read> Reader<R> {
+    /// Reads the head of a file.
+    ///
+    /// # Errors
+    /// An error where the input is no RDB file, or of a version that nobody here knows.
+    pub fn new(input: R, limits: Limits) -> Result<Self, RdbError> {
+        let mut source = Source::new(input, limits);
+        let head: [u8; 9] = source.array()?;
+        source.end_item();
+        let (is_valkey, digits) = if let Some(digits) = head.strip_prefix(b"REDIS") {
+            (false, digits)
+        } else if let Some(digits) = head.strip_prefix(b"VALKEY") {
+            (true, digits)
+        } else {
+            return Err(RdbError::NotRdb);
+        };
+        if !digits.iter().all(u8::is_ascii_digit) {
+            return Err(RdbError::NotRdb);
+        }
+        let version = digits
+            .iter()
+            .fold(0, |number, digit| number * 10 + u32::from(digit - b'0'));
+        let known = if is_valkey {
+            version == VALKEY_VERSION
+        } else {
+            (1..=REDIS_VERSION_MAX).contains(&version)
+        };
+        if !known {
+            let whose = if is_valkey { "Valkey" } else { "Redis" };
+            return Err(RdbError::Version(format!("{version} of {whose}")));
+        }
+        Ok(Self {
+            source,
+            version,
+            is_valkey,
+            checks_sum: true,
+            is_over: false,
+            empty_keys: 0,
+            module_items: 0,
+        })
+    }
+
+    /// Whether the checksum at the end must be right.
+    #[must_use]
+    pub fn checking_sum(mut self, checks: bool) -> Self {
+        self.checks_sum = checks;
+        self
+    }
+
+    /// The file's version.
+    pub fn version(&self) -> u32 {
+        self.version
+    }
+
+    /// Whether the file has Valkey's own format.
+    pub fn is_valkey(&self) -> bool {
+        self.is_valkey
+    }
+
+    /// How many bytes were read.
+    pub fn offset(&self) -> u64 {
+        self.source.offset()
+    }
+
+    /// How many keys were skipped because their collections have no elements, which some versions of Redis wrote by mistake.
+    pub fn empty_keys(&self) -> u64 {
+        self.empty_keys
+    }
+
+    /// How many items of modules were skipped that belong to no key.
+    pub fn module_items(&self) -> u64 {
+        self.module_items
+    }
+
+    /// The input, which was read up to the end of the last item.
+    pub fn into_inner(self) -> R {
+        self.source.into_inner()
+    }
+
+    /// Reads the next item. After [`Item::End`] it reads nothing more.
+    ///
+    /// # Errors
+    /// An error ends the file: what comes after it is not read.
+    #[allow(clippy::should_implement_trait)] // An error, other than an iterator's item, is the end.
+    pub fn next(&mut self) -> Result<Item, RdbError> {
+        if self.is_over {
+            return Ok(Item::End);
+        }
+        let item = self.item();
+        self.is_over = matches!(item, Ok(Item::End) | Err(_));
+        item
+    }
+
+    fn item(&mut self) -> Result<Item, RdbError> {
+        let mut about = Key {
+            key: Vec::new(),
+            value: Object::String(Vec::new()),
+            expires_at: None,
+            idle_s: None,
+            frequency: None,
+        };
+        loop {
+            let source = &mut self.source;
+            match source.byte()? {
+                opcode::EXPIRES_S => {
+                    let seconds = i32::from_le_bytes(source.array()?);
+                    about.expires_at = Some(i64::from(seconds) * 1000);
+                }
+                opcode::EXPIRES_MS => about.expires_at = Some(i64::from_le_bytes(source.array()?)),
+                opcode::IDLE => about.idle_s = Some(source.number()?),
+                opcode::FREQUENCY => about.frequency = Some(source.byte()?),
+                opcode::AUX => {
+                    let (name, value) = (source.string()?, source.string()?);
+                    let (name, value) = (self.owned(&name)?, self.owned(&value)?);
+                    self.source.end_item();
+                    return Ok(Item::Aux { name, value });
+                }
+                opcode::DATABASE => {
+                    let number = source.number()?;
+                    source.end_item();
+                    return Ok(Item::Database(number));
+                }
+                opcode::FUNCTION => {
+                    let text = source.string()?;
+                    let text = self.owned(&text)?;
+                    self.source.end_item();
+                    return Ok(Item::Function(text));
+                }
+                opcode::SIZES => {
+                    source.number()?;
+                    source.number()?;
+                    source.end_item();
+                }
+                opcode::SLOT_INFO => {
+                    (0..3).try_for_each(|_| source.number().map(drop))?;
+                    source.end_item();
+                }
+                opcode::MODULE_AUX => {
+                    source.number()?;
+                    module::skip(source)?;
+                    source.end_item();
+                    self.module_items += 1;
+                }
+                opcode::FUNCTION_OF_OLD => {
+                    const WHAT: &str = "a library of functions in a form that only release candidates of Redis 7.0 wrote";
+                    return Err(RdbError::UnsupportedItem(WHAT));
+                }
+                opcode::SLOT_IMPORT if self.is_valkey => {
+                    const WHAT: &str = "an import of cluster slots that was not over";
+                    return Err(RdbError::UnsupportedItem(WHAT));
+                }
+                opcode::END => return self.end(),
+                form => {
+                    if self.key(form, &mut about)? {
+                        return Ok(Item::Key(about));
+                    }
+                    (about.expires_at, about.idle_s, about.frequency) = (None, None, None);
+                }
+            }
+        }
+    }
+
+    fn owned(&self, span: &Span) -> Result<Vec<u8>, RdbError> {
+        if let Some(plain) = &span.plain {
+            return Ok(self.source.bytes(plain.clone()).to_vec());
+        }
+        match decode_string(self.source.bytes(span.whole.clone())) {
+            Ok(string) => Ok(string.into_owned()),
+            Err(_) => Err(self.source.damaged("a compressed string does not read")),
+        }
+    }
+
+    /// Reads a key with its value. Returns `false` for a collection without elements.
+    fn key(&mut self, form: u8, about: &mut Key) -> Result<bool, RdbError> {
+        if !self.is_known(form) {
+            return Err(self
+                .source
+                .damaged("neither an item nor a type that is known"));
+        }
+        let key = self.source.string()?;
+        about.key = self.owned(&key)?;
+        self.refuse(form, &about.key)?;
+        let Some(span) = skim::value(&mut self.source, form)? else {
+            return Err(self.source.damaged("a type that is not known"));
+        };
+        about.value = match &span.plain {
+            Some(plain) => Object::String(self.source.bytes(plain.clone()).to_vec()),
+            None => {
+                decode_value(form, self.source.bytes(span.whole)).map_err(|_| RdbError::Value {
+                    offset: self.source.offset(),
+                    key: shown(&about.key),
+                })?
+            }
+        };
+        self.source.end_item();
+        let is_empty = about.value.is_empty();
+        self.empty_keys += u64::from(is_empty);
+        Ok(!is_empty)
+    }
+
+    /// Whether a byte is the number of an encoding in this file's format, one that is refused included.
+    fn is_known(&self, form: u8) -> bool {
+        match form {
+            0..=form::SORTED_SET
+            | refused::MODULE_OF_OLD
+            | refused::MODULE
+            | form::HASH_ZIPMAP..=form::STREAM_3 => true,
+            // Valkey has one such encoding, with the number of Redis's first.
+            _ if self.is_valkey => form == *refused::HASHES_WITH_DEADLINES.start(),
+            _ => {
+                self.version == REDIS_VERSION_MAX && refused::HASHES_WITH_DEADLINES.contains(&form)
+            }
+        }
+    }
+
+    /// Refuses what nobody here can hold, and says which key has it.
+    fn refuse(&mut self, form: u8, key: &[u8]) -> Result<(), RdbError> {
+        let what = match form {
+            refused::MODULE_OF_OLD => "its value belongs to a module".to_owned(),
+            refused::MODULE => {
+                let module = module::name(self.source.number()?);
+                format!("its value belongs to the module type {module}")
+            }
+            _ if refused::HASHES_WITH_DEADLINES.contains(&form) => {
+                "it is a hash with deadlines of fields".to_owned()
+            }
+            _ => return Ok(()),
+        };
+        let key = shown(key);
+        Err(RdbError::Unsupported { key, what })
+    }
+
+    fn end(&mut self) -> Result<Item, RdbError> {
+        self.source.end_item();
+        if self.version >= CHECKSUM_VERSION {
+            let sum = self.source.checksum();
+            let told = u64::from_le_bytes(self.source.array()?);
+            self.source.end_item();
+            if self.checks_sum && told != 0 && told != sum {
+                return Err(RdbError::Checksum);
+            }
+        }
+        Ok(Item::End)
+    }
+}

@@ -1,0 +1,71 @@
+//! The names of records, for an index that does not keep them.
+
+use super::Packed;
+use super::record::{self, Form, Record, Spot};
+use crate::model::{Name, RecordKind, Value};
+use crate::{OnName, OnValue, RecordKey, StoreError};
+
+/// What a look at a record's name reads of it, unless the key is longer than 16 bytes.
+const NAME_BYTES: usize = record::HEADER_BYTES + 16;
+
+/// What a record of a whole value holds.
+pub(super) fn value<'a>(kind: RecordKind, record: &Record<'a>) -> Value<'a> {
+    Value {
+        kind: kind.kind,
+        form: kind.form,
+        expires_at: record.expires_at,
+        bytes: record.body,
+    }
+}
+
+impl Packed {
+    /// Lends a whole value if its record has this name; `false` if the record has another one.
+    #[inline]
+    pub(super) fn read_named_at(
+        &self,
+        name: RecordKey<'_>,
+        spot: Spot,
+        f: OnValue<'_>,
+    ) -> Result<bool, StoreError> {
+        self.with_record(spot, |record| match record.form {
+            Form::Value(kind) => {
+                let same = record.generation == name.generation && record.key == name.key;
+                if same {
+                    f(value(kind, &record));
+                }
+                Ok(same)
+            }
+            _ => Err(StoreError::Damaged(format!("no value at {spot:?}"))),
+        })?
+    }
+
+    /// Lends the name of a value's record.
+    #[inline]
+    pub(super) fn name_at(&self, spot: Spot, f: OnName<'_>) -> Result<(), StoreError> {
+        self.with_record(spot, |record| {
+            let fits = match record.form {
+                Form::Value(_) => !spot.large,
+                Form::Large(_) => spot.large,
+                Form::Part | Form::Tombstone => false,
+            };
+            if !fits {
+                return Err(StoreError::Damaged(format!("no value at {spot:?}")));
+            }
+            f(Name {
+                generation: record.generation,
+                key: record.key,
+                expires_at: record.expires_at,
+            });
+            Ok(())
+        })?
+    }
+
+    /// Has the name of a record fetched into the processor's cache.
+    #[inline]
+    pub(super) fn prefetch_name_at(&self, spot: Spot) {
+        let length = spot.length.min(NAME_BYTES);
+        self.space
+            .segments()
+            .prefetch_few(spot.segment, spot.offset, length);
+    }
+}

@@ -1,0 +1,197 @@
+//! The end of a call, a transaction or a script: its tickets are filled with what replicas must do.
+
+use super::recording::{self, Change, Effects, Recorded, Told};
+use super::{Feed, Filled, Part, encode};
+use crate::keyspace::{Access, Keyspace, KeyspaceError, now_ms};
+use crate::protocol::Args;
+use crate::serialised;
+
+/// The position of the one key in an update.
+const KEY: usize = 0;
+
+/// A call, as its effect may repeat it.
+#[derive(Clone, Copy)]
+pub struct Call<'c> {
+    /// The database that it ran in.
+    pub db: usize,
+    /// The command's full name.
+    pub name: &'static str,
+    /// Its arguments.
+    pub args: Args<'c>,
+}
+
+impl Feed {
+    /// The call on this thread has ended. Returns its last ticket, if it changed anything.
+    ///
+    /// A call that `failed` after it had changed something is no guide to what it changed. Then each of its keys is told
+    /// as a whole.
+    pub fn finish_call(&self, keyspace: &Keyspace, call: Call<'_>, failed: bool) -> Option<u64> {
+        let recorded = recording::end_call();
+        let mut last = recorded.told.last()?.ticket;
+        let by_call = |told: &Told| !matches!(told.change, Change::Gone(..));
+        let is_removal = matches!(recorded.effects, Effects::Removals);
+        let mut filled = Filled::new();
+        if failed && !is_removal && recorded.told.iter().any(by_call) {
+            let mut keys = Vec::new();
+            for told in recorded.told {
+                match told.change {
+                    Change::Key(db, key) => {
+                        keys.push((db, key));
+                        filled.push((told.ticket, Vec::new()));
+                    }
+                    Change::Gone(..) | Change::Other => filled.push(told.into_removal()),
+                }
+            }
+            keys.sort_unstable();
+            keys.dedup();
+            for (db, key) in keys {
+                for one in self.restated(keyspace, db, &key) {
+                    last = one.0;
+                    filled.push(one);
+                }
+            }
+        } else {
+            filled = self.filled(call, recorded);
+        }
+        if let Some(filled) = recording::keep(filled) {
+            self.fill(filled);
+        }
+        Some(last)
+    }
+
+    /// The effects of a call that did what it says.
+    fn filled(&self, call: Call<'_>, recorded: Recorded) -> Filled {
+        let Recorded { told, effects } = recorded;
+        let commands = match effects {
+            Effects::Removals => {
+                return told.into_iter().map(Told::into_removal).collect();
+            }
+            Effects::Commands(commands) => commands,
+            Effects::Call => vec![call.encode()],
+        };
+        let part = |bytes| Part { db: call.db, bytes };
+        let mut parts: Vec<Part> = commands.into_iter().map(part).collect();
+        // All of them were taken while the call held all of its keys.
+        let own = told
+            .iter()
+            .rposition(|one| !matches!(one.change, Change::Gone(..)));
+        let fill = |(at, one): (usize, Told)| match one.change {
+            Change::Gone(..) => one.into_removal(),
+            _ if Some(at) == own => (one.ticket, std::mem::take(&mut parts)),
+            _ => (one.ticket, Vec::new()),
+        };
+        told.into_iter().enumerate().map(fill).collect()
+    }
+
+    /// Tells a key as it is now, as changes with tickets of their own.
+    fn restated(&self, keyspace: &Keyspace, db: usize, key: &[u8]) -> Filled {
+        recording::begin_call();
+        let told = self.restate(keyspace, db, key);
+        let recorded = recording::end_call();
+        if let Err(error) = told {
+            tracing::error!(%error, "a key could not be read for replicas: they get full copies");
+            self.queue.lose();
+        }
+        let Effects::Commands(commands) = recorded.effects else {
+            return recorded.told.into_iter().map(Told::into_removal).collect();
+        };
+        let mut parts: Vec<Part> = commands
+            .into_iter()
+            .map(|bytes| Part { db, bytes })
+            .collect();
+        let fill = |one: Told| match one.change {
+            Change::Gone(..) => one.into_removal(),
+            _ => (one.ticket, std::mem::take(&mut parts)),
+        };
+        recorded.told.into_iter().map(fill).collect()
+    }
+
+    /// Tells a key as it is now: the effect of the running call is its whole value.
+    pub fn restate(&self, keyspace: &Keyspace, db: usize, key: &[u8]) -> Result<(), KeyspaceError> {
+        let access = Access::by_server(now_ms());
+        keyspace.update_many(&[(db, key)], access, |keys| {
+            keys.retell(KEY);
+            let value = keys.view(KEY).map(self.copy).transpose()?;
+            match value.zip(keys.info(KEY)) {
+                None => recording::add(&[b"DEL", key]),
+                Some((value, info)) => {
+                    let deadline = info.expires_at.unwrap_or(0).to_string();
+                    let payload = serialised::encode(&value);
+                    recording::add(&[
+                        b"RESTORE",
+                        key,
+                        deadline.as_bytes(),
+                        &payload,
+                        b"REPLACE",
+                        b"ABSTTL",
+                    ]);
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// The transaction or script on this thread has ended. Returns its last ticket, if it changed anything.
+    pub fn finish_step(&self) -> Option<u64> {
+        let filled = recording::end_step();
+        let last = filled.last()?.0;
+        self.fill(filled);
+        Some(last)
+    }
+}
+
+impl Call<'_> {
+    /// The call itself, by the name that every server knows.
+    fn encode(self) -> bytes::Bytes {
+        let container = self.name.split_once('|').map(|(container, _)| container);
+        let name = container.unwrap_or(self.name);
+        let mut words = Vec::with_capacity(self.args.len());
+        words.push(name.as_bytes());
+        words.extend(self.args.from(1));
+        encode(words.into_iter())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::recording::{add, begin_call, removal};
+    use super::*;
+    use crate::keyspace::Followed;
+
+    #[test]
+    fn the_last_ticket_of_a_call_has_its_effect() {
+        let feed = Feed::new(|_| Err(KeyspaceError::WrongKind));
+        let args = crate::protocol::OwnedArgs::new(["RENAME", "a", "b"]);
+        let call = Call {
+            db: 2,
+            name: "rename",
+            args: args.args(),
+        };
+        begin_call();
+        for change in [
+            Followed::Gone(2, b"b"),
+            Followed::Changed(2, b"a"),
+            Followed::Changed(2, b"b"),
+        ] {
+            feed.told(change);
+        }
+        let filled = feed.filled(call, recording::end_call());
+        let verbatim = Part {
+            db: 2,
+            bytes: encode([&b"rename"[..], b"a", b"b"].into_iter()),
+        };
+        assert_eq!(
+            filled,
+            [
+                (1, vec![removal(2, b"b")]),
+                (2, vec![]),
+                (3, vec![verbatim])
+            ]
+        );
+        begin_call();
+        add(&[b"X"]);
+        feed.told(Followed::Databases);
+        let filled = feed.filled(call, recording::end_call());
+        assert_eq!(filled[0].1[0].bytes, encode([&b"X"[..]].into_iter()));
+    }
+}

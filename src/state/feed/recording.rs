@@ -1,0 +1,233 @@
+//! What the call that runs on this thread has changed, and what replicas must do instead of the call.
+//!
+//! A call runs on one thread from its begin to its end, and so do a transaction and a script. So this is state of the
+//! thread, which the keyspace's observer and the handlers reach without a parameter.
+
+use std::cell::RefCell;
+
+use bytes::Bytes;
+
+use super::{Filled, Part, encode};
+use crate::keyspace::Followed;
+
+/// A change, as it was told.
+#[derive(Debug)]
+pub struct Told {
+    /// Its ticket.
+    pub ticket: u64,
+    /// What changed.
+    pub change: Change,
+}
+
+/// What changed.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Change {
+    /// A key, by the call.
+    Key(usize, Vec<u8>),
+    /// A key is gone, and not by the call.
+    Gone(usize, Vec<u8>),
+    /// Something else than keys.
+    Other,
+}
+
+impl Told {
+    pub(super) fn new(ticket: u64, change: Followed<'_>) -> Self {
+        let change = match change {
+            Followed::Changed(db, key) => Change::Key(db, key.to_vec()),
+            Followed::Gone(db, key) => Change::Gone(db, key.to_vec()),
+            Followed::Databases => Change::Other,
+        };
+        Self { ticket, change }
+    }
+
+    /// The ticket, filled with the removal of the key.
+    pub fn into_removal(self) -> (u64, Vec<Part>) {
+        let parts = match self.change {
+            Change::Key(db, key) | Change::Gone(db, key) => vec![removal(db, &key)],
+            Change::Other => Vec::new(),
+        };
+        (self.ticket, parts)
+    }
+}
+
+/// The removal of a key.
+pub fn removal(db: usize, key: &[u8]) -> Part {
+    let bytes = encode([&b"DEL"[..], key].into_iter());
+    Part { db, bytes }
+}
+
+/// What a call says of its effects.
+#[derive(Debug, Default)]
+pub enum Effects {
+    /// They are those of the call as the client sent it.
+    #[default]
+    Call,
+    /// Each key that changed is gone.
+    Removals,
+    /// These commands.
+    Commands(Vec<Bytes>),
+}
+
+/// What a call has done.
+#[derive(Debug, Default)]
+pub struct Recorded {
+    /// What it has changed, with rising tickets.
+    pub told: Vec<Told>,
+    /// What replicas must do.
+    pub effects: Effects,
+}
+
+#[derive(Debug, Default)]
+struct Recording {
+    in_call: bool,
+    in_step: bool,
+    call: Recorded,
+    /// The effects of the calls of a step, and their tickets.
+    parts: Vec<Part>,
+    tickets: Vec<u64>,
+}
+
+thread_local! {
+    static RECORDING: RefCell<Recording> = RefCell::default();
+}
+
+fn with<R>(f: impl FnOnce(&mut Recording) -> R) -> R {
+    RECORDING.with_borrow_mut(f)
+}
+
+/// Notes a change for the call or the step that runs on this thread; gives it back if there is none.
+pub(super) fn note(told: Told) -> Option<Told> {
+    with(|recording| {
+        if !recording.in_call && !recording.in_step {
+            return Some(told);
+        }
+        recording.call.told.push(told);
+        None
+    })
+}
+
+/// A call begins.
+pub fn begin_call() {
+    with(|recording| recording.in_call = true);
+}
+
+/// The call on this thread ends. Returns what it has changed.
+pub fn end_call() -> Recorded {
+    with(|recording| {
+        recording.in_call = false;
+        std::mem::take(&mut recording.call)
+    })
+}
+
+/// The call begins anew after it failed without a change.
+pub fn forget_effects() {
+    with(|recording| recording.call.effects = Effects::Call);
+}
+
+/// The call's effects are not the call itself, but those commands, if any, that [`add`] adds.
+pub fn begin_effects() {
+    with(|recording| recording.call.effects = Effects::Commands(Vec::new()));
+}
+
+/// Whether the call has changed anything so far.
+pub fn has_changes() -> bool {
+    with(|recording| !recording.call.told.is_empty())
+}
+
+/// Each key that the call changes is gone.
+pub fn removes_keys() {
+    with(|recording| recording.call.effects = Effects::Removals);
+}
+
+/// Adds a command to the call's effects, which are not the call itself.
+pub fn add(words: &[&[u8]]) {
+    let bytes = encode(words.iter().copied());
+    with(|recording| match &mut recording.call.effects {
+        Effects::Commands(commands) => commands.push(bytes),
+        effects => *effects = Effects::Commands(vec![bytes]),
+    });
+}
+
+/// Notes a change of something else than keys.
+pub fn note_other(ticket: u64) {
+    let change = Change::Other;
+    with(|recording| {
+        if recording.in_call {
+            recording.call.told.push(Told { ticket, change });
+        }
+    });
+}
+
+/// A transaction or a script begins.
+pub fn begin_step() {
+    with(|recording| recording.in_step = true);
+}
+
+/// Keeps the filled tickets of a call for the end of the step. Gives them back if there is no step.
+pub fn keep(filled: Filled) -> Option<Filled> {
+    with(|recording| {
+        if !recording.in_step {
+            return Some(filled);
+        }
+        for (ticket, parts) in filled {
+            recording.tickets.push(ticket);
+            recording.parts.extend(parts);
+        }
+        None
+    })
+}
+
+/// The step ends. Returns its tickets: the last one has all effects, since nothing else ran meanwhile.
+pub fn end_step() -> Filled {
+    with(|recording| {
+        recording.in_step = false;
+        let rest = std::mem::take(&mut recording.call);
+        let mut tickets = std::mem::take(&mut recording.tickets);
+        let mut parts = std::mem::take(&mut recording.parts);
+        for told in rest.told {
+            let (ticket, part) = told.into_removal();
+            tickets.push(ticket);
+            parts.extend(part);
+        }
+        let last = tickets.pop();
+        let empty = tickets.into_iter().map(|ticket| (ticket, Vec::new()));
+        empty.chain(last.map(|last| (last, parts))).collect()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(ticket: u64) -> Told {
+        Told::new(ticket, Followed::Gone(3, b"k"))
+    }
+
+    #[test]
+    fn what_no_call_does_is_given_back() {
+        assert!(note(told(1)).is_some());
+        begin_call();
+        assert!(note(told(2)).is_none());
+        let recorded = end_call();
+        assert_eq!(recorded.told.len(), 1);
+        assert!(note(told(3)).is_some());
+    }
+
+    #[test]
+    fn a_step_has_one_effect_at_its_last_ticket() {
+        begin_step();
+        begin_call();
+        assert!(note(told(4)).is_none());
+        let first = end_call()
+            .told
+            .into_iter()
+            .map(Told::into_removal)
+            .collect();
+        assert!(keep(first).is_none());
+        // Evicted between two calls of the step.
+        assert!(note(told(5)).is_none());
+        let part = removal(3, b"k");
+        assert_eq!(end_step(), [(4, vec![]), (5, vec![part.clone(), part])]);
+        assert_eq!(keep(Vec::new()), Some(Vec::new()));
+    }
+}

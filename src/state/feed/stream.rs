@@ -1,0 +1,320 @@
+//! The stream of effects: what replicas read, and how much of it the server keeps for those that were away.
+
+use std::collections::VecDeque;
+use std::hash::{BuildHasher, RandomState};
+use std::time::SystemTime;
+
+use super::{Left, Part, encode};
+
+/// A buffer that takes more than this, and four times what it holds, gives memory back.
+const KEPT_BYTES: usize = 4 << 20;
+
+/// For so many appends the stream remembers where it ended.
+const ENDS_MAX: usize = 4096;
+
+/// The id of a history that there is not.
+pub(super) const NO_ID: &str = "0000000000000000000000000000000000000000";
+
+/// The last bytes of one history.
+#[derive(Debug)]
+pub struct Stream {
+    id: String,
+    /// The history before this one, and up to where its bytes are this one's too.
+    former: Option<(String, u64)>,
+    /// How many bytes the history has.
+    end: u64,
+    bytes: VecDeque<u8>,
+    /// Whether bytes are kept for replicas that were away.
+    keeps: bool,
+    /// The database that the last command selected; `None` if the next one must select its own.
+    db: Option<usize>,
+    /// The ticket behind all effects in the stream.
+    next_ticket: u64,
+    /// Where the stream ended behind the effects up to some tickets, which rise.
+    ends: VecDeque<(u64, u64)>,
+}
+
+/// The figures of the stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StreamState {
+    /// The history's id.
+    pub id: String,
+    /// The id of the history before.
+    pub former_id: String,
+    /// Where the history before ended, one byte behind; -1 without one.
+    pub former_end: i64,
+    /// How many bytes the history has.
+    pub end: u64,
+    /// Whether there is a backlog.
+    pub keeps: bool,
+    /// How many bytes the backlog has.
+    pub kept_bytes: usize,
+    /// The number of its first byte, counted from 1; 0 without a backlog.
+    pub first_byte: u64,
+}
+
+impl Stream {
+    pub(super) fn new() -> Self {
+        Self {
+            id: new_id(),
+            former: None,
+            end: 0,
+            bytes: VecDeque::new(),
+            keeps: false,
+            db: None,
+            next_ticket: 1,
+            ends: VecDeque::new(),
+        }
+    }
+
+    /// The number of bytes before the first kept one.
+    fn start(&self) -> u64 {
+        self.end - self.bytes.len() as u64
+    }
+
+    pub(super) fn state(&self) -> StreamState {
+        let (former_id, former_end) = match &self.former {
+            Some((id, end)) => (id.clone(), i64::try_from(*end).map_or(-1, |end| end + 1)),
+            None => (NO_ID.to_owned(), -1),
+        };
+        StreamState {
+            id: self.id.clone(),
+            former_id,
+            former_end,
+            end: self.end,
+            keeps: self.keeps,
+            kept_bytes: self.bytes.len(),
+            first_byte: if self.keeps { self.start() + 1 } else { 0 },
+        }
+    }
+
+    /// Whether bytes are kept.
+    pub(super) fn state_keeps(&self) -> bool {
+        self.keeps
+    }
+
+    /// Where the stream ended when it got the effect of a ticket, or a little later. `None` if it does not have it yet.
+    pub(super) fn end_behind(&self, ticket: u64) -> Option<u64> {
+        if ticket >= self.next_ticket {
+            return None;
+        }
+        let at = self.ends.partition_point(|&(next, _)| next <= ticket);
+        Some(self.ends.get(at).map_or(self.end, |&(_, end)| end))
+    }
+
+    /// All effects before this ticket are in the stream.
+    pub(super) fn set_next_ticket(&mut self, ticket: u64) {
+        self.next_ticket = ticket;
+        if self.ends.back().is_none_or(|&(_, end)| end != self.end) {
+            self.ends.push_back((ticket, self.end));
+        } else if let Some((next, _)) = self.ends.back_mut() {
+            *next = ticket;
+        }
+        if self.ends.len() > ENDS_MAX {
+            self.ends.pop_front();
+        }
+    }
+
+    /// A copy of the data is taken at this end of the stream. Keeps what follows from now on.
+    pub(super) fn copied(&mut self) -> u64 {
+        self.keeps = true;
+        self.db = None;
+        self.end
+    }
+
+    /// Where a replica goes on that has the first `offset` bytes of a history. `None` if it needs a full copy.
+    pub(super) fn place_of(&self, id: &str, offset: u64) -> Option<u64> {
+        let is_known = id == self.id
+            || (self.former.as_ref()).is_some_and(|(former, end)| id == former && offset <= *end);
+        let has = self.keeps && (self.start()..=self.end).contains(&offset);
+        (is_known && has).then_some(offset)
+    }
+
+    /// Up to `bytes_max` bytes from `place` on. `None` if they are not kept any more.
+    pub(super) fn read(&self, place: u64, bytes_max: usize) -> Option<Vec<u8>> {
+        let from = place.checked_sub(self.start())?;
+        let from = usize::try_from(from).ok()?;
+        let to = from.saturating_add(bytes_max).min(self.bytes.len());
+        if from > to {
+            return None;
+        }
+        let (first, second) = self.bytes.as_slices();
+        let cut = |slice: &[u8], skipped: usize| {
+            let start = from.saturating_sub(skipped).min(slice.len());
+            let end = to.saturating_sub(skipped).min(slice.len());
+            slice[start..end].to_vec()
+        };
+        let mut read = cut(first, 0);
+        read.extend(cut(second, first.len()));
+        Some(read)
+    }
+
+    fn append(&mut self, bytes: &[u8]) {
+        self.end += bytes.len() as u64;
+        self.bytes.extend(bytes);
+    }
+
+    /// Appends commands that replicas run as one step, if there are several.
+    pub(super) fn append_effect(&mut self, parts: &[Part]) {
+        let is_step = parts.len() > 1;
+        for (n, part) in parts.iter().enumerate() {
+            if self.db != Some(part.db) {
+                self.db = Some(part.db);
+                let number = itoa::Buffer::new().format(part.db).as_bytes().to_vec();
+                self.append(&encode([&b"SELECT"[..], &number].into_iter()));
+            }
+            if is_step && n == 0 {
+                self.append(&encode([&b"MULTI"[..]].into_iter()));
+            }
+            self.append(&part.bytes);
+        }
+        if is_step {
+            self.append(&encode([&b"EXEC"[..]].into_iter()));
+        }
+    }
+
+    /// Appends a command that is for the replicas themselves.
+    pub(super) fn append_command(&mut self, words: &[&[u8]]) {
+        self.append(&encode(words.iter().copied()));
+    }
+
+    /// Drops what neither the backlog nor a replica at `least` needs.
+    pub(super) fn trim(&mut self, backlog_bytes: u64, least: Option<u64>) {
+        let backlog = self
+            .end
+            .saturating_sub(if self.keeps { backlog_bytes } else { 0 });
+        let keep_from = least.map_or(backlog, |least| least.min(backlog));
+        let dropped = keep_from.saturating_sub(self.start());
+        let dropped = usize::try_from(dropped).unwrap_or(usize::MAX);
+        self.bytes.drain(..dropped.min(self.bytes.len()));
+        if self.bytes.capacity() > KEPT_BYTES.max(4 * self.bytes.len()) {
+            self.bytes.shrink_to(2 * self.bytes.len());
+        }
+    }
+
+    /// Whether the effects of all tickets before this one are in the stream.
+    pub(super) fn has_all_before(&self, ticket: u64) -> bool {
+        self.next_ticket >= ticket
+    }
+
+    /// The history with its last bytes, if there are replicas that may know it.
+    pub(super) fn leave(&self, tail_bytes_max: usize) -> Option<Left> {
+        let tail_bytes = self.bytes.len().min(tail_bytes_max);
+        let tail = self.read(self.end - tail_bytes as u64, tail_bytes)?;
+        self.keeps.then(|| Left {
+            id: self.id.clone(),
+            end: self.end,
+            tail,
+        })
+    }
+
+    /// Goes on from a history, under an id of its own: a copy of the pool may go on from it too.
+    pub(super) fn go_on(&mut self, left: Left) {
+        self.forget(true);
+        self.former = Some((left.id, left.end));
+        self.end = left.end;
+        self.bytes.extend(left.tail);
+    }
+
+    /// Begins a history whose first bytes are those of another one.
+    pub(super) fn take_over(&mut self, id: &str, offset: u64) {
+        self.forget(true);
+        self.former = Some((id.to_owned(), offset));
+        self.end = offset;
+        self.ends.clear();
+    }
+
+    /// Ends the history: what follows is another one, which no replica knows.
+    pub(super) fn forget(&mut self, keeps: bool) {
+        self.id = new_id();
+        self.former = None;
+        self.bytes = VecDeque::new();
+        self.keeps = keeps;
+        self.db = None;
+    }
+}
+
+/// 40 random hexadecimal digits.
+pub fn new_id() -> String {
+    let random = RandomState::new();
+    let part = |n: u32| random.hash_one((n, SystemTime::now()));
+    format!("{:016x}{:016x}{:08x}", part(0), part(1), part(2) >> 32)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn part(db: usize, name: &'static [u8]) -> Part {
+        let bytes = encode([name].into_iter());
+        Part { db, bytes }
+    }
+
+    fn text(stream: &Stream, place: u64) -> String {
+        let bytes = stream.read(place, 1 << 20).unwrap_or_default();
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        let words = text
+            .split("\r\n")
+            .filter(|line| !line.starts_with(['*', '$']));
+        words.collect::<Vec<_>>().join(" ").trim().to_owned()
+    }
+
+    #[test]
+    fn effects_select_their_databases_and_steps_are_transactions() {
+        let mut stream = Stream::new();
+        let start = stream.copied();
+        stream.append_effect(&[part(0, b"A")]);
+        stream.append_effect(&[part(0, b"B"), part(3, b"C")]);
+        stream.append_effect(&[]);
+        stream.append_effect(&[part(3, b"D")]);
+        assert_eq!(text(&stream, start), "SELECT 0 A MULTI B SELECT 3 C EXEC D");
+        // Who begins now knows of no database.
+        let start = stream.copied();
+        stream.append_effect(&[part(3, b"E")]);
+        assert_eq!(text(&stream, start), "SELECT 3 E");
+    }
+
+    #[test]
+    fn the_end_behind_a_ticket_is_remembered() {
+        let mut stream = Stream::new();
+        stream.copied();
+        stream.append_effect(&[part(0, b"A")]);
+        let first = stream.state().end;
+        stream.set_next_ticket(3);
+        stream.append_command(&[b"PING"]);
+        stream.set_next_ticket(4);
+        stream.append_effect(&[part(0, b"B")]);
+        assert_eq!(stream.end_behind(4), None);
+        stream.set_next_ticket(5);
+        let ends = [1, 2, 3, 4, 5].map(|ticket| stream.end_behind(ticket));
+        let last = stream.state().end;
+        assert_eq!(ends[..2], [Some(first), Some(first)]);
+        assert!(ends[2].is_some_and(|end| first < end && end < last));
+        assert_eq!(ends[3..], [Some(last), None]);
+    }
+
+    #[test]
+    fn a_backlog_keeps_as_much_as_it_may_and_replicas_need() {
+        let mut stream = Stream::new();
+        stream.copied();
+        for _ in 0..100 {
+            stream.append_effect(&[part(0, b"PING")]);
+        }
+        let (id, end) = (stream.state().id, stream.state().end);
+        stream.trim(100, Some(end - 500));
+        assert_eq!(stream.state().kept_bytes, 500);
+        stream.trim(100, Some(end));
+        assert_eq!(stream.state().kept_bytes, 100);
+        assert_eq!(stream.state().first_byte, end - 99);
+        assert_eq!(stream.place_of(&id, end - 100), Some(end - 100));
+        assert_eq!(stream.place_of(&id, end - 101), None);
+        assert_eq!(stream.place_of(&id, end + 1), None);
+        assert_eq!(stream.place_of(NO_ID, end), None);
+        assert_eq!(stream.read(end, 10), Some(Vec::new()));
+        assert_eq!(stream.read(end - 101, 10), None);
+        assert_eq!(stream.read(end - 14, 4), Some(b"*1\r\n".to_vec()));
+        stream.forget(false);
+        assert_eq!(stream.place_of(&id, end), None);
+        assert_eq!(stream.state().end, end);
+    }
+}

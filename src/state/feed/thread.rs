@@ -1,0 +1,250 @@
+//! The thread that makes the stream.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use super::queue::{Due, Slot};
+use super::{Feed, Replica};
+use crate::config::{OutputBufferLimit, Settings};
+use crate::keyspace::{Keyspace, now_ms};
+use crate::state::Server;
+
+/// How often the thread looks after the replicas.
+const LOOK_TIME: Duration = Duration::from_millis(100);
+
+/// Effects that come within this time leave with one commit.
+const GATHER_TIME: Duration = Duration::from_micros(100);
+
+/// How long the thread waits after the pool has refused a commit.
+const REFUSED_TIME: Duration = Duration::from_millis(100);
+
+/// The thread. Dropping it ends the stream.
+#[derive(Debug)]
+pub struct FeedThread {
+    server: Arc<Server>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl FeedThread {
+    /// Starts the thread.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    pub fn start(server: &Arc<Server>, keyspace: &Arc<Keyspace>) -> io::Result<Self> {
+        let (of_thread, keyspace) = (Arc::clone(server), Arc::clone(keyspace));
+        let thread = std::thread::Builder::new()
+            .name("feed".into())
+            .spawn(move || run(&of_thread, &keyspace))?;
+        Ok(Self {
+            server: Arc::clone(server),
+            thread: Some(thread),
+        })
+    }
+}
+
+impl Drop for FeedThread {
+    fn drop(&mut self) {
+        self.server.feed.queue.end();
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the feed's thread had panicked");
+        }
+    }
+}
+
+fn run(server: &Server, keyspace: &Keyspace) {
+    let feed = &server.feed;
+    let mut looked = Instant::now();
+    let mut pinged = Instant::now();
+    loop {
+        feed.queue.wait(LOOK_TIME);
+        if keyspace.events().is_followed() {
+            std::thread::sleep(GATHER_TIME);
+        }
+        let due = feed.queue.take();
+        let ends = due.ends;
+        let has_effects = due.slots.iter().any(|slot| !is_empty(slot));
+        while has_effects && let Err(error) = keyspace.commit() {
+            tracing::error!(%error, "the pool refused a commit: replicas get nothing meanwhile");
+            std::thread::sleep(REFUSED_TIME);
+            if *server.shutdown.borrow() {
+                return;
+            }
+        }
+        let settings = server.config.settings();
+        feed.append(due, &settings);
+        if ends {
+            return;
+        }
+        feed.check_limits(server, &settings);
+        if looked.elapsed() >= LOOK_TIME {
+            looked = Instant::now();
+            feed.look_after(server, keyspace, &settings, &mut pinged);
+        }
+    }
+}
+
+fn is_empty(slot: &Slot) -> bool {
+    matches!(slot, Slot::Filled(parts) if parts.is_empty())
+}
+
+impl Feed {
+    fn append(&self, due: Due, settings: &Settings) {
+        let replicas = self.replicas();
+        let mut stream = self.stream.lock();
+        if due.lost {
+            tracing::error!("more effects waited than memory allows: replicas get full copies");
+            lose(&mut stream, &replicas);
+        }
+        let before = stream.state().end;
+        for slot in due.slots {
+            match slot {
+                Slot::Awaited => {}
+                Slot::Filled(parts) => {
+                    if stream.state_keeps() || !replicas.is_empty() {
+                        stream.append_effect(&parts);
+                    }
+                }
+                Slot::Marker(marker) => {
+                    let end = stream.copied();
+                    marker.replica.set_place(Some(end));
+                    // The replica may be gone.
+                    let _ = marker.reply.send((stream.state().id, end));
+                }
+            }
+        }
+        stream.set_next_ticket(due.next);
+        if due.asks && !replicas.is_empty() {
+            stream.append_command(&[b"REPLCONF", b"GETACK", b"*"]);
+        }
+        let end = stream.state().end;
+        if end != before {
+            let least = replicas.iter().filter_map(|one| one.place()).min();
+            stream.trim(settings.feed.backlog_bytes, least);
+        }
+        drop(stream);
+        if end != before {
+            self.grown.send_replace(end);
+        }
+    }
+
+    /// Disconnects replicas that are too far behind.
+    fn check_limits(&self, server: &Server, settings: &Settings) {
+        let limit = settings.client_output_buffer_limits.replica;
+        let (now, end) = (now_ms(), *self.grown.borrow());
+        for replica in self.replicas() {
+            let Some(place) = replica.place() else {
+                continue;
+            };
+            let bytes = end.saturating_sub(place);
+            let waiting = usize::try_from(bytes).unwrap_or(usize::MAX);
+            replica
+                .handle
+                .unsent_bytes
+                .store(waiting, Ordering::Relaxed);
+            if is_beyond(&replica, limit, bytes, now) && !replica.handle.is_killed() {
+                let stats = &server.stats;
+                stats
+                    .output_limit_disconnections
+                    .fetch_add(1, Ordering::Relaxed);
+                tracing::warn!(replica = %replica.handle.addr, bytes, "closed: a replica is over client-output-buffer-limit");
+                replica.set_place(None);
+                replica.handle.kill();
+            }
+        }
+    }
+
+    fn look_after(
+        &self,
+        server: &Server,
+        keyspace: &Keyspace,
+        settings: &Settings,
+        pinged: &mut Instant,
+    ) {
+        let now = now_ms();
+        let replicas = self.replicas();
+        let timeout = i64::try_from(settings.replication.timeout.as_millis()).unwrap_or(i64::MAX);
+        for replica in &replicas {
+            if replica.is_online() && replica.silence_ms(now) > timeout {
+                tracing::warn!(replica = %replica.handle.addr, "closed: a replica is silent for longer than repl-timeout");
+                replica.handle.kill();
+            }
+        }
+        if pinged.elapsed() >= settings.feed.ping_period {
+            *pinged = Instant::now();
+            if replicas.iter().any(|replica| replica.is_online()) {
+                let mut stream = self.stream.lock();
+                stream.append_command(&[b"PING"]);
+                let end = stream.state().end;
+                drop(stream);
+                self.grown.send_replace(end);
+            }
+        }
+        self.count_near(settings, now);
+        let least = settings.feed.backlog_ttl;
+        let alone_since = *self.alone_since.lock();
+        if let (Some(ttl), Some(since)) = (least, alone_since)
+            && since.elapsed() >= ttl
+        {
+            self.stop_keeping(server, keyspace);
+        }
+        self.serve_waiting(keyspace);
+    }
+
+    /// Compares the number of replicas that are near with the one that clients need to write.
+    pub fn count_near(&self, settings: &Settings, now: i64) {
+        let feed = &settings.feed;
+        let lag_max = i64::try_from(feed.lag_max.as_millis()).unwrap_or(i64::MAX);
+        let asked = feed.replicas_min > 0 && lag_max > 0;
+        let refuses = asked && self.near(lag_max, now) < feed.replicas_min;
+        self.refuses_writes.store(refuses, Ordering::Relaxed);
+    }
+
+    /// How many replicas have told within `lag_max` ms that they are there.
+    pub fn near(&self, lag_max: i64, now: i64) -> usize {
+        let replicas = self.replicas.lock();
+        let is_near =
+            |one: &&Arc<Replica>| one.is_online() && one.silence_ms(now) / 1000 * 1000 <= lag_max;
+        replicas.iter().filter(is_near).count()
+    }
+
+    /// Stops following calls: no replica was there for `repl-backlog-ttl`.
+    fn stop_keeping(&self, server: &Server, keyspace: &Keyspace) {
+        if *server.shutdown.borrow() {
+            return;
+        }
+        // While a script runs for long, another look comes later.
+        let Ok(alone) = keyspace.gate().enter_alone(true) else {
+            return;
+        };
+        if self.replicas.lock().is_empty() {
+            keyspace.events().follow(false);
+            *self.alone_since.lock() = None;
+            self.stream.lock().forget(false);
+            tracing::info!("the backlog is given back: no replica was there for repl-backlog-ttl");
+        }
+        drop(alone);
+    }
+}
+
+/// Whether a replica that has `bytes` to take is over its limit.
+fn is_beyond(replica: &Replica, limit: OutputBufferLimit, bytes: u64, now: i64) -> bool {
+    let is_over_soft = limit.soft_bytes > 0 && bytes > limit.soft_bytes;
+    let since = replica.over_soft(is_over_soft, now);
+    let soft_ms = i64::try_from(limit.soft_time.as_millis()).unwrap_or(i64::MAX);
+    let has_stayed = since.is_some_and(|since| now - since > soft_ms);
+    has_stayed || (limit.hard_bytes > 0 && bytes > limit.hard_bytes)
+}
+
+/// Begins another history. The replicas need full copies.
+fn lose(stream: &mut super::Stream, replicas: &[Arc<Replica>]) {
+    stream.forget(true);
+    for replica in replicas {
+        replica.set_place(None);
+        replica.handle.kill();
+    }
+}

@@ -1,0 +1,14 @@
+//! This server as a replica of real Redis and Valkey servers.
+
+#[path = "../it/tls/authority.rs"]
+#[allow(dead_code)] // Half of it is the tests' of TLS for clients.
+mod authority;
+mod behaviour;
+mod contents;
+mod failures;
+mod full_sync;
+mod pair;
+mod places;
+mod proxy;
+mod switch_over;
+mod traffic;
