@@ -264,6 +264,7 @@ fn migrate(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
             }
             Ok::<_, CommandError>(())
         })?;
+        ctx.effects_are_removals();
     }
     outcome.map(|()| Reply::Ok.into())
 }
@@ -286,7 +287,7 @@ fn transfer<'a>(
             Ok(Ok(None)) => continue,
             Ok(Err(error)) | Err(error) => return (moved, Err(error.into())),
         };
-        let now = ctx.access.now;
+        let now = ctx.access.clock();
         let ttl = expires_at.map_or(0, |at| (at - now).max(1)).to_string();
         let mut words = vec![b"RESTORE".as_slice(), key, ttl.as_bytes(), &value];
         if call.replace {

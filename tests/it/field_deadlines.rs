@@ -243,6 +243,51 @@ fn leaves_nothing(server: &Server) -> TestResult {
     Ok(())
 }
 
+/// A hash that is one record gets records of its fields with its first deadline. A kill between two calls loses neither.
+fn leaves_the_compact_form(store: &str) -> TestResult {
+    let mut server = Server::start(store)?;
+    let mut client = server.raw()?;
+    for (line, reply) in [
+        ("HSET h a 1 b 2 c 3", ":3"),
+        ("PEXPIREAT h 9999999999999", ":1"),
+        ("OBJECT ENCODING h", "listpack"),
+        ("HPERSIST h FIELDS 1 a", "[:-1]"),
+        ("OBJECT ENCODING h", "listpack"),
+        ("HPEXPIREAT h 9000000000000 FIELDS 1 b", "[:1]"),
+        ("HSETEX new PXAT 9000000000001 FIELDS 1 a 1", ":1"),
+        ("HSET mixed a 1 b 2", ":2"),
+        ("MULTI", "+OK"),
+        ("HSET mixed a 5 c 3", "+QUEUED"),
+        ("HPEXPIREAT mixed 9000000000002 FIELDS 2 a c", "+QUEUED"),
+        ("HDEL mixed b", "+QUEUED"),
+        ("EXEC", "[:1 [:1 :1] :1]"),
+        ("COPY h copied", ":1"),
+    ] {
+        assert_eq!(call(&mut client, line)?, reply, "{line}");
+    }
+    server.kill_9()?;
+    server.resume()?;
+    let mut client = server.raw()?;
+    for (line, reply) in [
+        ("HGETALL h", "[a 1 b 2 c 3]"),
+        ("HPEXPIRETIME h FIELDS 3 a b c", "[:-1 :9000000000000 :-1]"),
+        ("PEXPIRETIME h", ":9999999999999"),
+        ("OBJECT ENCODING h", "listpackex"),
+        ("HGETALL new", "[a 1]"),
+        ("HPEXPIRETIME new FIELDS 1 a", "[:9000000000001]"),
+        ("HMGET mixed a b c", "[5 nil 3]"),
+        (
+            "HPEXPIRETIME mixed FIELDS 2 a c",
+            "[:9000000000002 :9000000000002]",
+        ),
+        ("HGETALL copied", "[a 1 b 2 c 3]"),
+        ("HPEXPIRETIME copied FIELDS 1 b", "[:9000000000000]"),
+    ] {
+        assert_eq!(call(&mut client, line)?, reply, "{line}");
+    }
+    Ok(())
+}
+
 fn on(store: &str) -> TestResult {
     let server = Server::start_with(Options::new(store).directive("enable-debug-command", "yes"))?;
     replies(&server)?;
@@ -254,11 +299,13 @@ fn on(store: &str) -> TestResult {
 #[test]
 fn cmap() -> TestResult {
     on("cmap")?;
+    leaves_the_compact_form("cmap")?;
     survives("cmap")
 }
 
 #[test]
 fn cmap_in_pairs() -> TestResult {
     on("cmap/pairs")?;
+    leaves_the_compact_form("cmap/pairs")?;
     survives("cmap/pairs")
 }

@@ -86,6 +86,11 @@ impl Operation {
         Err(CommandError::Text(text.into()))
     }
 
+    /// Whether it came with Redis 8.2.
+    fn is_new(self) -> bool {
+        self.sets_first_apart() || self == Operation::One
+    }
+
     /// Whether the first string has a part of its own, and the result is made of the others.
     fn sets_first_apart(self) -> bool {
         matches!(self, Operation::Diff | Operation::Diff1 | Operation::AndOr)
@@ -183,7 +188,8 @@ impl Combination {
 fn bitop(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     let operation = Operation::parse(&args[1])?;
     operation.check(args.len() - 3)?;
-    let len = ctx.database().update_many(args.from(2), |keys| {
+    let database = ctx.database();
+    let len = database.update_many(args.from(2), |keys| {
         let mut combination = Combination::new(operation);
         for (i, key) in args.from(2).enumerate().skip(SOURCE) {
             let taken = keys.read(i, |value| string(value).map(|next| combination.take(next)))?;
@@ -196,9 +202,16 @@ fn bitop(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
         let result = combination.finish();
         if !result.is_empty() {
             keys.put(DESTINATION, StringForm::Raw, &result, None);
+            if operation.is_new() {
+                // Older servers do not know it.
+                database.effect(&[b"SET", &args[2], &result]);
+            }
             keys.event(DESTINATION, EventClass::STRING, "set");
         } else if keys.info(DESTINATION).is_some() {
             keys.remove(DESTINATION);
+            if operation.is_new() {
+                database.effect(&[b"DEL", &args[2]]);
+            }
             keys.event(DESTINATION, EventClass::GENERIC, "del");
         }
         Ok(result.len())

@@ -1,5 +1,6 @@
 //! Deadlines of fields: HEXPIRE and its kin, HTTL and its kin, HPERSIST. They came with Redis 7.4.
 
+use super::effects::FieldEffects;
 use super::fields::{FIELDS, Fields, NO_COUNT, Unit, refusal};
 use crate::catalog::spec::{Argument, ArgumentKind, Arity, Categories, Flags, Group, KeySpec};
 use crate::commands::row::{Handler, Row};
@@ -202,17 +203,19 @@ fn expire(
     unit: Unit,
     command: &'static str,
 ) -> CommandResult {
-    let now = ctx.access.now;
+    let (now, clock) = (ctx.access.now, ctx.access.clock());
     let condition = Condition::of_option(&args[3]);
     let parse = || {
-        let at = unit.deadline(&args[2], now, command)?;
+        let at = unit.deadline(&args[2], clock, command)?;
         let first = 3 + usize::from(condition.is_some());
         let refusal = "ERR Parameter `numFields` should be greater than 0";
         Ok((at, Fields::parse(args, first, refusal)?))
     };
     let (at, fields) = parse().map_err(|error| refusal(ctx, &args[1], error))?;
     let condition = condition.unwrap_or(Condition::None);
-    ctx.database().update_collection(&args[1], |keys| {
+    let database = ctx.database();
+    database.update_collection(&args[1], |keys| {
+        let mut effects = FieldEffects::begin(database, &args[1]);
         let out = &mut *ctx.out;
         let mut hash = keys.fields(0, Kind::Hash)?;
         let (mut set, mut removed) = (0, 0);
@@ -223,16 +226,19 @@ fn expire(
                 Some(before) if !condition.holds(before, at) => REFUSED,
                 Some(_) if at <= now => {
                     hash.remove(field)?;
+                    effects.removes(field);
                     removed += 1;
                     REMOVED
                 }
                 Some(_) => {
                     hash.set_deadline(field, Some(at))?;
+                    effects.expires(field, at);
                     set += 1;
                     DONE
                 }
             });
         }
+        effects.finish();
         let is_empty = hash.is_empty();
         keys.set_dirty(set + removed);
         if set > 0 {
@@ -308,7 +314,7 @@ fn tell(
     number: impl Fn(Millis, Millis) -> i64,
 ) -> CommandResult {
     let fields = numbered(ctx, args)?;
-    let now = ctx.access.now;
+    let now = ctx.access.clock();
     ctx.hash(&args[1], |hash, out: &mut ReplyBuffer| {
         out.array_header(fields.len());
         for field in fields.iter() {

@@ -1,5 +1,6 @@
 //! Fields read and changed together with their deadlines: HGETEX, HSETEX, HGETDEL. They came with Redis 8.0.
 
+use super::effects::FieldEffects;
 use super::fields::{FIELDS, Fields, NO_COUNT, Unit, refusal};
 use crate::catalog::spec::{Argument, ArgumentKind, Arity, Categories, Flags, Group, KeySpec};
 use crate::commands::row::Row;
@@ -116,10 +117,10 @@ fn write_value(
 }
 
 fn hgetex(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
-    let now = ctx.access.now;
+    let (now, clock) = (ctx.access.now, ctx.access.clock());
     let parse = || {
         let (change, first) = if let Some(unit) = Unit::of_option(&args[2]) {
-            let at = unit.deadline(&args[3], now, "hgetex")?;
+            let at = unit.deadline(&args[3], clock, "hgetex")?;
             (Change::Expire(at), 4)
         } else if args[2].eq_ignore_ascii_case(b"persist") {
             (Change::Persist, 3)
@@ -129,7 +130,9 @@ fn hgetex(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
         Ok((change, Fields::parse(args, first, NO_COUNT)?))
     };
     let (change, fields) = parse().map_err(|error| refusal(ctx, &args[1], error))?;
-    ctx.database().update_collection(&args[1], |keys| {
+    let database = ctx.database();
+    database.update_collection(&args[1], |keys| {
+        let mut effects = FieldEffects::begin(database, &args[1]);
         let out = &mut *ctx.out;
         let mut hash = keys.fields(0, Kind::Hash)?;
         let mut changed = 0;
@@ -141,12 +144,22 @@ fn hgetex(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
             match change {
                 Change::Nothing => continue,
                 Change::Persist if hash.deadline(field)?.flatten().is_none() => continue,
-                Change::Persist => hash.set_deadline(field, None)?,
-                Change::Expire(at) if at <= now => drop(hash.remove(field)?),
-                Change::Expire(at) => hash.set_deadline(field, Some(at))?,
+                Change::Persist => {
+                    hash.set_deadline(field, None)?;
+                    effects.persists(field);
+                }
+                Change::Expire(at) if at <= now => {
+                    hash.remove(field)?;
+                    effects.removes(field);
+                }
+                Change::Expire(at) => {
+                    hash.set_deadline(field, Some(at))?;
+                    effects.expires(field, at);
+                }
             }
             changed += 1;
         }
+        effects.finish();
         let is_empty = hash.is_empty();
         if changed == 0 {
             return Ok(());
@@ -171,7 +184,9 @@ fn hgetex(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
 fn hgetdel(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     let fields = Fields::parse(args, 2, NO_COUNT);
     let fields = fields.map_err(|error| refusal(ctx, &args[1], error))?;
-    ctx.database().update_collection(&args[1], |keys| {
+    let database = ctx.database();
+    database.update_collection(&args[1], |keys| {
+        let mut effects = FieldEffects::begin(database, &args[1]);
         let out = &mut *ctx.out;
         let mut hash = keys.fields(0, Kind::Hash)?;
         let mut removed = 0;
@@ -179,9 +194,11 @@ fn hgetdel(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
         for field in fields.iter() {
             if write_value(&hash, field, out)? {
                 hash.remove(field)?;
+                effects.removes(field);
                 removed += 1;
             }
         }
+        effects.finish();
         let is_empty = hash.is_empty();
         if removed > 0 {
             keys.set_dirty(removed);
@@ -283,19 +300,21 @@ impl<'a> SetEx<'a> {
 }
 
 fn hsetex(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
-    let now = ctx.access.now;
+    let (now, clock) = (ctx.access.now, ctx.access.clock());
     let SetEx {
         condition,
         deadline,
         first,
     } = SetEx::parse(args)?;
     let at = match deadline {
-        Some(Deadline::At(unit, text)) => Some(unit.deadline(text, now, "hsetex")?),
+        Some(Deadline::At(unit, text)) => Some(unit.deadline(text, clock, "hsetex")?),
         Some(Deadline::Keep) | None => None,
     };
     let keeps = deadline == Some(Deadline::Keep);
     let is_past = at.is_some_and(|at| at <= now);
+    let database = ctx.database();
     let set = ctx.update_collection(&args[1], |keys| {
+        let mut effects = FieldEffects::begin(database, &args[1]);
         let is_new = keys.info(0).is_none();
         let mut hash = keys.fields(0, Kind::Hash)?;
         if let Some(condition) = condition {
@@ -309,6 +328,7 @@ fn hsetex(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
         let mut rest = args.from(first);
         while let (Some(field), Some(value)) = (rest.next(), rest.next()) {
             if is_past {
+                effects.removes(field);
                 removed += usize::from(hash.remove(field)?);
             } else {
                 let kept = if keeps {
@@ -317,8 +337,10 @@ fn hsetex(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
                     None
                 };
                 hash.put_until(field, value, at.or(kept))?;
+                effects.sets(field, value, at.or(kept));
             }
         }
+        effects.finish();
         let is_empty = hash.is_empty();
         keys.set_dirty((args.len() - first) / 2);
         if is_past && removed == 0 {

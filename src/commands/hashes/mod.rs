@@ -2,6 +2,7 @@
 
 pub(super) mod deadlines;
 pub(super) mod draw;
+mod effects;
 pub(super) mod extended;
 mod fields;
 pub(super) mod numbers;

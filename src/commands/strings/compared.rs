@@ -103,6 +103,8 @@ fn remove_if(
         key.event(EventClass::GENERIC, "del");
         Ok(true)
     })?;
+    // Older servers do not know the call.
+    ctx.effects_are_removals();
     Ok(Reply::Integer(i64::from(removed)).into())
 }
 

@@ -3,9 +3,10 @@
 use super::options::{Condition, Dialect, Expiry, Options, deadline};
 use super::values::KEYS_AND_VALUES;
 use crate::catalog::spec::{Argument, ArgumentKind, Arity, Categories, Flags, Group, KeySpec};
+use crate::commands::context::Database;
 use crate::commands::row::Row;
 use crate::commands::{CommandError, CommandResult, Context};
-use crate::keyspace::{EventClass, Kind};
+use crate::keyspace::{EventClass, Kind, Millis};
 use crate::numbers::parse_i64;
 use crate::protocol::{Args, Reply};
 
@@ -54,13 +55,15 @@ fn msetex(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
         return Err(CommandError::text("ERR wrong number of key-value pairs"));
     }
     let options = Options::parse(Dialect::MSetEx, args.from(2 + 2 * count))?;
-    let now = ctx.access.now;
+    let (now, clock) = (ctx.access.now, ctx.access.clock());
     let at = match options.expiry {
-        Expiry::At(unit, text) => Some(deadline(unit, text, now, "msetex")?),
+        Expiry::At(unit, text) => Some(deadline(unit, text, clock, "msetex")?),
         Expiry::Unsaid | Expiry::Persist | Expiry::Keep => None,
     };
     let names = args.from(2).step_by(2).take(count);
+    let database = ctx.database();
     let set = ctx.update_many(names, |keys| {
+        database.begin_effects();
         let mut infos = (0..count).map(|index| keys.info(index));
         let refused = match options.condition {
             Condition::Absent => infos.any(|info| info.is_some()),
@@ -80,8 +83,10 @@ fn msetex(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
             if at.is_some_and(|at| at <= now) {
                 // The deadline has passed already, so the key goes at once.
                 keys.remove(index);
+                database.effect(&[b"DEL", &args[2 + 2 * index]]);
             } else {
                 keys.put(index, Kind::String, value, expires_at);
+                set_effect(database, &args[2 + 2 * index], value, expires_at);
             }
             keys.event(index, EventClass::STRING, "set");
             if at.is_some() {
@@ -91,4 +96,15 @@ fn msetex(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
         Ok(true)
     })?;
     Ok(Reply::Integer(i64::from(set)).into())
+}
+
+/// Replicas set each key by itself: older servers do not know the call.
+fn set_effect(database: Database<'_>, key: &[u8], value: &[u8], expires_at: Option<Millis>) {
+    match expires_at {
+        Some(at) if database.is_followed() => {
+            let at = at.to_string();
+            database.effect(&[b"SET", key, value, b"PXAT", at.as_bytes()]);
+        }
+        _ => database.effect(&[b"SET", key, value]),
+    }
 }

@@ -157,6 +157,12 @@ fn set(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     let stored = store(ctx, key, value, options.condition, options.get, deadline)?;
     if let Deadline::At(at) = deadline {
         ctx.effect_is_set(key, value, at);
+    } else if let Condition::Compared(_) = options.condition {
+        // Older servers do not know the condition, and it held.
+        match deadline {
+            Deadline::Keep => ctx.effect(&[b"SET", key, value, b"KEEPTTL"]),
+            Deadline::Clear | Deadline::At(_) => ctx.effect(&[b"SET", key, value]),
+        }
     }
     match (options.get, stored) {
         // `store` has written the old value, which is the reply.

@@ -14,7 +14,7 @@ use crate::hashing::shard_of;
 use crate::index::{Found, IndexKey, Names};
 use crate::shard::Shard;
 use crate::update::{KeyUpdate, LockedKey};
-use crate::{Access, Cursor, EventClass, KeyspaceError, Kind, Millis};
+use crate::{Access, Cursor, EventClass, Followed, KeyspaceError, Kind, Millis};
 use store::Gone;
 
 /// Fields removed under one shard lock, as many as keys: at 5 us each, other threads wait no longer than 100 us.
@@ -133,6 +133,18 @@ impl Collection {
         })
     }
 
+    /// The names of a hash's fields that are past their deadlines and not removed yet.
+    pub fn expired_names(
+        &self,
+        now: Millis,
+        names: &dyn Names,
+    ) -> Result<Vec<IndexKey>, KeyspaceError> {
+        let Shape::Fields(index) = &self.shape else {
+            return Ok(Vec::new());
+        };
+        Ok(index.expired_names(now, names)?)
+    }
+
     /// A lower bound of the deadlines of a hash's fields; `None` where no field has one.
     pub fn first_deadline(&self) -> Option<Millis> {
         match &self.shape {
@@ -231,6 +243,8 @@ impl Collections<'_> {
                 .forget(record, located.location, Gone::Expired)?;
             index.remove(hash, name, located, &of_elements);
         }
+        let gone = Followed::FieldsGone(db, &key, &names);
+        self.keyspace.events.tell_followed(gone);
         deadlines.changed(due.id, before, collection.first_deadline(), due.key_hash);
         let registry = &self.keyspace.registry;
         registry.note_memory(memory, collection.memory_bytes());
