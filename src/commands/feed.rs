@@ -73,7 +73,7 @@ fn replconf(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
             announced.only_copy = number()? == 1;
         } else if is("rdb-filter-only") {
             let words: Vec<&[u8]> = value
-                .split(|byte| byte.is_ascii_whitespace())
+                .split(u8::is_ascii_whitespace)
                 .filter(|word| !word.is_empty())
                 .collect();
             let has_functions = words

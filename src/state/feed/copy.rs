@@ -151,13 +151,11 @@ fn write<W: Write>(
     let options = (version, !announced.without_functions);
     let mut file = RdbFile::begin(output, &image, settings, options)?;
     let mut keys = Vec::new();
-    while !announced.without_keys {
-        let goes_on = image.next(&mut keys)?;
+    let mut goes_on = !announced.without_keys;
+    while goes_on {
+        goes_on = image.next(&mut keys)?;
         for key in keys.drain(..) {
             file.key(&key, &image)?;
-        }
-        if !goes_on {
-            break;
         }
     }
     // Commands need not keep anything for it any more.
