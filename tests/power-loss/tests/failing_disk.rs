@@ -9,10 +9,6 @@ use power_loss::record::{SHIM, wait_for_sync};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
-fn begins(reply: &Value) -> bool {
-    matches!(reply, Value::Error(text) if text.starts_with(b"MISCONF Errors writing to the pool's file: "))
-}
-
 fn is_misconf(reply: &Value) -> bool {
     matches!(reply, Value::Error(text) if text == b"MISCONF Errors writing to the pool's file: Input/output error")
 }
