@@ -195,10 +195,17 @@ fn reply(ctx: &mut Context<'_>, args: Args<'_>, operation: Operation) -> Command
     ctx.view_many(args.from(1), is_source, |views, out| {
         let mut members = Vec::new();
         let sets = sets(views)?;
+        // What the reply has no room for is not collected.
+        let mut room = Some(out.room());
         operation.run(&sets, |member| {
+            room = room.and_then(|room| room.checked_sub(member.len()));
             members.push(member);
-            true
+            room.is_some()
         })?;
+        if room.is_none() {
+            out.overflow();
+            return Ok(());
+        }
         let is_sorted = |set: &Fields<'_>| set.encoding() == Encoding::Integers;
         if sets.iter().flatten().all(is_sorted) {
             // Redis collects them in a sorted set of integers.
