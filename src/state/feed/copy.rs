@@ -2,7 +2,6 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -123,9 +122,8 @@ pub fn make(
 
 /// A file without a name.
 fn temporary(settings: &Settings, replica: &Replica) -> io::Result<File> {
-    let folder = settings.dir.clone().unwrap_or_else(|| PathBuf::from("."));
     let (pid, client) = (std::process::id(), replica.handle.id);
-    let path = folder.join(format!("temp-sync-{pid}-{client}.rdb"));
+    let path = settings.dir.join(format!("temp-sync-{pid}-{client}.rdb"));
     let mut options = OpenOptions::new();
     let file = options
         .read(true)

@@ -1,7 +1,5 @@
 //! Directives on how Redis encodes data, saves it and copies it. Many of them have no effect in this server.
 
-use std::path::Path;
-
 use super::{
     Directive, INT, INT_MIN, LONG, LONG_BYTES, boolean, choice, choice_of, int, memory, row, text,
 };
@@ -44,8 +42,7 @@ pub(super) const ENCODINGS: &[Directive] = &[
 pub(super) const SAVING: &[Directive] = &[
     row("dir", Kind::WorkingDirectory, "")
         .protected()
-        // The process's own folder is the default, also by this name.
-        .sets(|settings, value| settings.dir = value.path().filter(|path| path != Path::new("./"))),
+        .sets(|settings, value| settings.dir = value.path().unwrap_or_else(|| "./".into())),
     row("dbfilename", Kind::FileName("filename"), "dump.rdb")
         .protected()
         .sets(|settings, value| settings.dbfilename = value.path().unwrap_or_default()),
