@@ -47,22 +47,22 @@ impl Draw {
     }
 }
 
-/// Names drawn from a hash or set. Different ones come in no order. Repeated ones are drawn as they are asked for: they
-/// may be many more than there are names.
+/// Names drawn from a hash or set, and how many they are. Different ones come in no order. Names are read as they are asked
+/// for: they may be many more than a reply has room for.
 pub(super) fn draw_names(
     fields: Fields<'_>,
     draw: Draw,
-) -> Result<Box<dyn ExactSizeIterator<Item = DrawnName> + '_>, KeyspaceError> {
-    Ok(match draw {
+) -> Result<(usize, Box<dyn Iterator<Item = DrawnName> + '_>), KeyspaceError> {
+    match draw {
         Draw::Repeated(count) => {
-            Box::new((0..count).map(move |_| Ok(fields.draw()?.unwrap_or_default())))
+            let drawn = (0..count).map(move |_| Ok(fields.draw()?.unwrap_or_default()));
+            Ok((count, Box::new(drawn)))
         }
-        Draw::Different(count) => Box::new(
-            draw_different(fields, count)?
-                .into_iter()
-                .map(DrawnName::Ok),
-        ),
-    })
+        Draw::Different(count) => {
+            let count = count.min(fields.len());
+            Ok((count, different_names(fields, count)?))
+        }
+    }
 }
 
 type DrawnName = Result<IndexKey, KeyspaceError>;
@@ -72,28 +72,28 @@ pub(super) fn draw_different(
     fields: Fields<'_>,
     count: usize,
 ) -> Result<Vec<IndexKey>, KeyspaceError> {
-    match count {
-        count if count >= fields.len() => fields.names()?.collect(),
-        count => {
-            let positions = HashSet::<usize>::from_iter(different(count, fields.len()));
-            if count * 3 > fields.len() {
-                let all = (0..).zip(fields.names()?);
-                return all
-                    .filter(|(position, _)| positions.contains(position))
-                    .map(|(_, name)| name)
-                    .collect();
-            }
-            let mut drawn: HashSet<IndexKey> = HashSet::with_capacity(count);
-            let mut names = Vec::with_capacity(count);
-            while names.len() < count {
-                let Some(name) = fields.draw()? else { break };
-                if drawn.insert(name.clone()) {
-                    names.push(name);
-                }
-            }
-            Ok(names)
-        }
+    different_names(fields, count)?.collect()
+}
+
+fn different_names(
+    fields: Fields<'_>,
+    count: usize,
+) -> Result<Box<dyn Iterator<Item = DrawnName> + '_>, KeyspaceError> {
+    if count >= fields.len() {
+        return Ok(Box::new(fields.names()?));
     }
+    if count * 3 > fields.len() {
+        let positions = HashSet::<usize>::from_iter(different(count, fields.len()));
+        let all = (0..).zip(fields.names()?);
+        let drawn = all.filter(move |(position, _)| positions.contains(position));
+        return Ok(Box::new(drawn.map(|(_, name)| name)));
+    }
+    let mut drawn: HashSet<IndexKey> = HashSet::with_capacity(count);
+    while drawn.len() < count {
+        let Some(name) = fields.draw()? else { break };
+        drawn.insert(name);
+    }
+    Ok(Box::new(drawn.into_iter().map(Ok)))
 }
 
 /// `count` different numbers below `end`, drawn at random, in no order.

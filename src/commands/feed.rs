@@ -32,8 +32,6 @@ pub(super) static COMMANDS: &[Row] = &[
         .categories(Categories::NONE)
         .group(Group::Server, "2.8.0")
         .summary("An internal command used in replication.")
-        .complexity("O(N)")
-        .internal()
         .arguments(&[
             Argument::new("replicationid", ArgumentKind::String),
             Argument::new("offset", ArgumentKind::Integer),
@@ -42,9 +40,7 @@ pub(super) static COMMANDS: &[Row] = &[
         .flags(SYNC)
         .categories(Categories::NONE)
         .group(Group::Server, "1.0.0")
-        .summary("An internal command used in replication.")
-        .complexity("O(N)")
-        .internal(),
+        .summary("An internal command used in replication."),
 ];
 
 fn replconf(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
@@ -73,7 +69,7 @@ fn replconf(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
             announced.only_copy = number()? == 1;
         } else if is("rdb-filter-only") {
             let words: Vec<&[u8]> = value
-                .split(|byte| byte.is_ascii_whitespace())
+                .split(u8::is_ascii_whitespace)
                 .filter(|word| !word.is_empty())
                 .collect();
             let has_functions = words

@@ -129,7 +129,7 @@ fn wait(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     }
     let replicas = parse_i64(&args[1]).ok_or(CommandError::NotAnInteger)?;
     let deadline = parse_timeout(&args[2])?;
-    run(ctx, replicas, false, deadline)
+    Ok(run(ctx, replicas, false, deadline))
 }
 
 /// Every acknowledged write is durable in the pool. There is no append-only file here, but replicas may have one.
@@ -156,15 +156,10 @@ fn waitaof(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
             "ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled.",
         ));
     }
-    run(ctx, replicas, true, deadline)
+    Ok(run(ctx, replicas, true, deadline))
 }
 
-fn run(
-    ctx: &mut Context<'_>,
-    replicas: i64,
-    synced: bool,
-    deadline: Option<Instant>,
-) -> CommandResult {
+fn run(ctx: &mut Context<'_>, replicas: i64, synced: bool, deadline: Option<Instant>) -> Outcome {
     let handle = &ctx.session.handle;
     let call = WaitCall {
         feed: Arc::clone(&ctx.server.feed),
@@ -177,10 +172,10 @@ fn run(
     };
     let count = call.count();
     if count >= replicas || ctx.session.in_step() {
-        return Ok(call.reply(count).into());
+        return call.reply(count).into();
     }
-    Ok(Outcome::Block(Box::new(Wait {
+    Outcome::Block(Box::new(Wait {
         call: Box::new(call),
         deadline,
-    })))
+    }))
 }

@@ -6,7 +6,7 @@ use bytes::{Buf, BytesMut};
 
 use super::files::Input;
 use super::{COMMIT_BYTES, Refusal, Work};
-use crate::acl::{Identity, User};
+use crate::acl::User;
 use crate::commands::{Dispatcher, Next, Surroundings};
 use crate::keyspace::now_ms;
 use crate::protocol::{Args, Parsed, Protocol, ReplyBuffer, RequestLimits, RequestParser};
@@ -33,9 +33,7 @@ impl Replay {
             unix: false,
         };
         let handle = server.clients.register(endpoint, &user, now_ms());
-        let mut session = Session::new(&server.acl, Arc::clone(&handle));
-        session.identity = Identity::new(user);
-        session.authenticated = true;
+        let session = Session::internal(user, Arc::clone(&handle));
         Self {
             dispatcher: Dispatcher::new(0),
             session,

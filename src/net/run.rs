@@ -332,18 +332,23 @@ impl Life {
         drop(housekeeping);
         drop(backup);
         drop(feed);
-        if server.clients.is_empty()
-            && !server.replication.is_replica()
-            && let Err(error) = server.feed.leave(keyspace)
-        {
-            tracing::warn!(%error, "replicas will get new copies: the pool could not keep their history");
-        }
+        leave_history(server, keyspace);
         failure.map_or(Ok(()), |source| {
             Err(RunError::Load {
                 path: options.pool_path.clone(),
                 source,
             })
         })
+    }
+}
+
+/// Leaves a master's history to the next start, so that replicas go on without a copy.
+fn leave_history(server: &Server, keyspace: &Keyspace) {
+    if server.clients.is_empty()
+        && !server.replication.is_replica()
+        && let Err(error) = server.feed.leave(keyspace)
+    {
+        tracing::warn!(%error, "replicas will get new copies: the pool could not keep their history");
     }
 }
 

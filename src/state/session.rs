@@ -79,10 +79,28 @@ pub struct FollowRequest {
 impl Session {
     /// The state of a new connection.
     pub fn new(acl: &Acl, handle: Arc<ClientHandle>) -> Self {
+        let user = Arc::clone(acl.default_user());
+        Self::of(user, acl.is_open(), handle)
+    }
+
+    /// The state for calls that the server makes by itself, as a user that no client can become.
+    pub fn internal(user: Arc<User>, handle: Arc<ClientHandle>) -> Self {
+        Self::of(user, true, handle)
+    }
+
+    /// The state of the link to the master that this server follows.
+    pub fn of_master(user: Arc<User>, handle: Arc<ClientHandle>) -> Self {
+        Self {
+            is_master: true,
+            ..Self::internal(user, handle)
+        }
+    }
+
+    fn of(user: Arc<User>, authenticated: bool, handle: Arc<ClientHandle>) -> Self {
         Self {
             db: 0,
-            authenticated: acl.is_open(),
-            identity: Identity::new(Arc::clone(acl.default_user())),
+            authenticated,
+            identity: Identity::new(user),
             no_touch: false,
             reply_mode: ReplyMode::On,
             transaction: None,
@@ -91,29 +109,6 @@ impl Session {
             in_exec: false,
             in_script: false,
             is_master: false,
-            wait: None,
-            announced: None,
-            follow: None,
-            subscriptions: Subscriptions::default(),
-            tracking: OwnTracking::default(),
-            handle,
-        }
-    }
-
-    /// The state of the link to the master that this server follows.
-    pub fn of_master(superuser: &Arc<User>, handle: Arc<ClientHandle>) -> Self {
-        Self {
-            db: 0,
-            authenticated: true,
-            identity: Identity::new(Arc::clone(superuser)),
-            no_touch: false,
-            reply_mode: ReplyMode::On,
-            transaction: None,
-            watches: Watches::default(),
-            monitors: false,
-            in_exec: false,
-            in_script: false,
-            is_master: true,
             wait: None,
             announced: None,
             follow: None,

@@ -297,7 +297,7 @@ fn round(program: &str, seed: u64, store: &str) -> TestResult {
     wait_for(&mut real, &mut master)?;
     let full = field(&mut master, "stats", "sync_full")?;
     let partial = field(&mut master, "stats", "sync_partial_ok")?;
-    println!("seed {seed}: {calls} calls, {full} full copies, {partial} partial ones");
+    eprintln!("seed {seed}: {calls} calls, {full} full copies, {partial} partial ones");
     let mut last = String::new();
     // A deadline may pass between the look at the one and at the other.
     for _ in 0..5 {

@@ -417,6 +417,8 @@ fn try_everything(user: &'static str) -> TestResult {
                     leaks.extend(found(&answers, needle).map(|at| format!("{what}: {at}")));
                 }
             }
+            // A replica would refuse the next seeds.
+            admin.line("REPLICAOF NO ONE")?;
             leaks.extend(moved(&mut admin, &what)?);
         }
         run.insert(command.name.clone());

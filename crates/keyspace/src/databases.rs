@@ -221,6 +221,16 @@ impl Databases<'_> {
     pub(super) fn begin_incoming(self) -> Result<(), KeyspaceError> {
         self.keyspace.store.commit()?;
         let _shards = self.keyspace.locking().lock_all();
+        let fresh = self.take_fresh()?;
+        for (db, one) in fresh.into_iter().enumerate() {
+            self.keyspace.generations.of_database[INCOMING + db].store(one, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    /// Takes a number for each database that no later generation gets, durably. The caller has committed, and locked all
+    /// shards.
+    pub(super) fn take_fresh(self) -> Result<[u32; DATABASES], KeyspaceError> {
         let mut next = self.keyspace.generations.next.lock();
         let mut generations = Generations {
             of_database: self.keyspace.generations.all(),
@@ -232,10 +242,7 @@ impl Databases<'_> {
         }
         self.keyspace.store.set_generations(&generations)?;
         *next = generations.next;
-        for (db, one) in fresh.into_iter().enumerate() {
-            self.keyspace.generations.of_database[INCOMING + db].store(one, Ordering::Relaxed);
-        }
-        Ok(())
+        Ok(fresh)
     }
 
     /// Drops what was written beside the databases' contents.

@@ -6,8 +6,8 @@
 
 use std::sync::atomic::Ordering;
 
+use super::KeyspaceError;
 use super::databases::Databases;
-use super::{DATABASES, KeyspaceError};
 use store::Generations;
 
 impl Databases<'_> {
@@ -15,27 +15,12 @@ impl Databases<'_> {
     /// that a client has sent.
     pub fn hide(self) -> Result<(), KeyspaceError> {
         self.keyspace.store.commit()?;
-        let shards = self.keyspace.locking().lock_all();
+        let _shards = self.keyspace.locking().lock_all();
         let generations = &self.keyspace.generations;
-        let mut next = generations.next.lock();
-        let first = *next;
-        let after = u32::try_from(DATABASES)
-            .ok()
-            .and_then(|databases| first.checked_add(databases))
-            .ok_or(KeyspaceError::Failed(
-                "no generation number is left: make a new pool",
-            ))?;
-        self.keyspace.store.set_generations(&Generations {
-            of_database: generations.all(),
-            next: after,
-        })?;
-        *next = after;
-        for (generation, place) in (first..after).zip(&generations.of_database[..DATABASES]) {
-            place.store(generation, Ordering::Relaxed);
+        for (fresh, place) in self.take_fresh()?.into_iter().zip(&generations.of_database) {
+            place.store(fresh, Ordering::Relaxed);
         }
         generations.are_hidden.store(true, Ordering::Relaxed);
-        drop(next);
-        drop(shards);
         Ok(())
     }
 

@@ -338,6 +338,10 @@ impl Keyspace {
             let string = self.reading().stored_string(hash, generation, found);
             return copy(View::String(string));
         }
+        if found.entry.stored_kind().is_compact() {
+            let collection = self.collections().copy_of(hash, generation, found)?;
+            return copy(View::new(self, 0, &collection));
+        }
         let collection = self.collections().of(hash, generation, found)?;
         let (id, shared) = collection.ok_or(KeyspaceError::Failed("a collection has no anchor"))?;
         let collection = shared.read();

@@ -1,9 +1,8 @@
 //! Writes are refused while the pool cannot be synced to its disk, as Redis refuses them while it cannot sync its
 //! append-only file. PING is refused too, as in Redis: whoever watches the server by it shall notice.
 
-use super::lookup::Found;
+use super::lookup::{Found, writes};
 use super::{Dispatcher, Surroundings};
-use crate::catalog::spec::Flags;
 use crate::commands::CommandError;
 use crate::keyspace::Keyspace;
 use crate::state::Session;
@@ -28,20 +27,7 @@ impl Dispatcher {
 #[cold]
 fn check(around: &Surroundings<'_>, session: &Session, found: Found) -> Found {
     let command = found?;
-    let flags = command.spec.flags;
-    let writes_queued = || {
-        let queue = session
-            .transaction
-            .iter()
-            .flat_map(|transaction| &transaction.queue);
-        queue
-            .into_iter()
-            .any(|queued| queued.command.spec.flags.contains(Flags::WRITE))
-    };
-    let is_refused = flags.contains(Flags::WRITE)
-        || command.spec.name == "ping"
-        || (flags.contains(Flags::EXECUTES) && writes_queued());
-    if is_refused {
+    if writes(command, session) || command.spec.name == "ping" {
         Err((Some(command), refusal(around.keyspace)))
     } else {
         Ok(command)

@@ -121,7 +121,7 @@ pub(super) const NOT_ENOUGH_REPLICAS: CommandError =
     CommandError::text("NOREPLICAS Not enough good replicas to write.");
 
 /// Whether a call writes, or runs a transaction that does.
-fn writes(command: &Command, session: &Session) -> bool {
+pub(super) fn writes(command: &Command, session: &Session) -> bool {
     let flags = command.spec.flags;
     let queued = session
         .transaction

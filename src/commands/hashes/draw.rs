@@ -52,10 +52,10 @@ fn hrandfield(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
             out.array_header(0);
             return Ok(());
         };
-        let names = draw_names(hash, draw)?;
+        let (count, names) = draw_names(hash, draw)?;
         let paired = with_values && out.protocol == Protocol::Resp3;
         let flat = with_values && !paired;
-        out.array_header(names.len() * (1 + usize::from(flat)));
+        out.array_header(count * (1 + usize::from(flat)));
         for name in names {
             if out.is_overflown() {
                 break;

@@ -29,7 +29,7 @@ pub(super) fn replicas(ctx: &Context<'_>, place: Option<Place>, report: &mut Rep
             replica.phase().name(),
             replica.acknowledged(false),
         );
-        report.field(&format!("slave{n}"), line);
+        report.field(format!("slave{n}"), line);
     }
     let stream = feed.state();
     report.field("master_failover_state", "no-failover");

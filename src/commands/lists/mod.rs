@@ -93,6 +93,25 @@ pub(super) fn positions(start: i64, end: i64, len: usize) -> Range<usize> {
     if start < past { start..past } else { 0..0 }
 }
 
+/// The word for an end.
+fn end_name(end: End) -> &'static [u8] {
+    match end {
+        End::Head => b"LEFT",
+        End::Tail => b"RIGHT",
+    }
+}
+
+/// The effect of taking elements from an end of a list.
+fn pop_effect(database: Database<'_>, key: &[u8], end: End, count: usize) {
+    if database.is_followed() {
+        let name: &[u8] = match end {
+            End::Head => b"LPOP",
+            End::Tail => b"RPOP",
+        };
+        database.effect(&[name, key, count.to_string().as_bytes()]);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -146,24 +165,5 @@ mod tests {
             let text = parse_at_least(1, argument, "low").map_err(|error| error.to_string());
             assert_eq!(text, Err("low".to_owned()));
         }
-    }
-}
-
-/// The word for an end.
-fn end_name(end: End) -> &'static [u8] {
-    match end {
-        End::Head => b"LEFT",
-        End::Tail => b"RIGHT",
-    }
-}
-
-/// The effect of taking elements from an end of a list.
-fn pop_effect(database: Database<'_>, key: &[u8], end: End, count: usize) {
-    if database.is_followed() {
-        let name: &[u8] = match end {
-            End::Head => b"LPOP",
-            End::Tail => b"RPOP",
-        };
-        database.effect(&[name, key, count.to_string().as_bytes()]);
     }
 }

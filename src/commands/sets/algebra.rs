@@ -1,9 +1,5 @@
 //! Several sets together: SINTER, SUNION, SDIFF, their STORE forms, SINTERCARD.
 
-use std::collections::HashSet;
-
-use foldhash::fast::FixedState;
-
 use crate::catalog::spec::{Argument, ArgumentKind, Arity, Categories, Flags, Group, KeySpec};
 use crate::commands::numkeys::Counted;
 use crate::commands::row::Row;
@@ -105,9 +101,6 @@ enum Operation {
     Difference,
 }
 
-/// The names are as the pool's seed has them: nobody can choose them to collide here and not there.
-type Members = HashSet<IndexKey, FixedState>;
-
 impl Operation {
     /// The members of the result, each once, until `each` says that it has enough.
     fn run(
@@ -116,12 +109,18 @@ impl Operation {
         mut each: impl FnMut(IndexKey) -> bool,
     ) -> Result<(), KeyspaceError> {
         match self {
+            // No copies of what was seen: a member is new if none of the sets before has it.
             Operation::Union => {
-                let mut seen = Members::default();
-                for set in sets.iter().flatten() {
-                    for member in set.names()? {
+                for (position, set) in sets.iter().enumerate() {
+                    let Some(set) = set else { continue };
+                    'members: for member in set.names()? {
                         let member = member?;
-                        if seen.insert(member.clone()) && !each(member) {
+                        for before in sets[..position].iter().flatten() {
+                            if before.contains(&member)? {
+                                continue 'members;
+                            }
+                        }
+                        if !each(member) {
                             return Ok(());
                         }
                     }
@@ -196,10 +195,17 @@ fn reply(ctx: &mut Context<'_>, args: Args<'_>, operation: Operation) -> Command
     ctx.view_many(args.from(1), is_source, |views, out| {
         let mut members = Vec::new();
         let sets = sets(views)?;
+        // What the reply has no room for is not collected.
+        let mut room = Some(out.room());
         operation.run(&sets, |member| {
+            room = room.and_then(|room| room.checked_sub(member.len()));
             members.push(member);
-            true
+            room.is_some()
         })?;
+        if room.is_none() {
+            out.overflow();
+            return Ok(());
+        }
         let is_sorted = |set: &Fields<'_>| set.encoding() == Encoding::Integers;
         if sets.iter().flatten().all(is_sorted) {
             // Redis collects them in a sorted set of integers.

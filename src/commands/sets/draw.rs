@@ -56,8 +56,8 @@ fn srandmember(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
                 None => out.null(),
             },
             (Some(set), Some(draw)) => {
-                let members = draw_names(set, draw)?;
-                out.array_header(members.len());
+                let (count, members) = draw_names(set, draw)?;
+                out.array_header(count);
                 for member in members {
                     if out.is_overflown() {
                         break;

@@ -102,27 +102,22 @@ enum Claimed {
     Deleted,
 }
 
-impl Claim {
-    /// The effects of the call, which begin with the consumer if the call has made it.
-    fn effects<'e>(
-        &self,
-        database: Database<'e>,
-        args: Args<'e>,
-        created: bool,
-    ) -> GroupEffects<'e> {
-        let (key, group, consumer) = (args.get(1), args.get(2), args.get(3));
-        let effects = GroupEffects {
-            database,
-            key: key.unwrap_or_default(),
-            group: group.unwrap_or_default(),
-        };
-        database.begin_effects();
-        if created {
-            effects.create_consumer(consumer.unwrap_or_default());
-        }
-        effects
+/// The effects of the call, which begin with the consumer if the call has made it.
+fn begin_effects<'e>(database: Database<'e>, args: Args<'e>, created: bool) -> GroupEffects<'e> {
+    let (key, group, consumer) = (args.get(1), args.get(2), args.get(3));
+    let effects = GroupEffects {
+        database,
+        key: key.unwrap_or_default(),
+        group: group.unwrap_or_default(),
+    };
+    database.begin_effects();
+    if created {
+        effects.create_consumer(consumer.unwrap_or_default());
     }
+    effects
+}
 
+impl Claim {
     /// Claims an entry for the consumer of this name, and tells replicas.
     fn run_followed(
         &self,
@@ -334,7 +329,7 @@ fn xclaim(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
             entries: Collected::Encoded(out.part(), 0),
             ids: Vec::new(),
         };
-        let effects = claim.effects(database, args, created);
+        let effects = begin_effects(database, args, created);
         if moves_last_id {
             effects.set_state(state);
         }
@@ -419,7 +414,7 @@ fn xautoclaim(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
             entries: Collected::Encoded(out.part(), 0),
             ids: Vec::new(),
         };
-        let effects = claim.effects(database, args, created);
+        let effects = begin_effects(database, args, created);
         let attempts = count.saturating_mul(ATTEMPTS_FACTOR);
         let ids = stream.pending_ids(group, None, start, attempts.saturating_add(1));
         let mut deleted = Vec::new();

@@ -249,9 +249,16 @@ impl ReadCall {
                     check_group(keys, i, key, reader)?;
                 }
                 let now = database.access.clock();
-                let named = (database, &names[..]);
+                let target = (database, &names[..]);
                 let from = &self.from;
-                serve_group(keys, named, reader, from, (self.count, now), &mut collected)
+                serve_group(
+                    keys,
+                    target,
+                    reader,
+                    from,
+                    (self.count, now),
+                    &mut collected,
+                )
             })?,
         };
         if served.is_empty() {

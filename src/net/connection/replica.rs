@@ -182,8 +182,8 @@ impl Link {
     {
         let feed = &self.server.feed;
         let (replica, addr) = (&self.replica, &self.handle.addr);
-        let resumes = request.resumes.as_ref();
-        let resumed = resumes.and_then(|(id, has)| feed.resume(replica, id, *has));
+        let asked = request.resumes.as_ref();
+        let resumed = asked.and_then(|(id, has)| feed.resume(replica, id, *has));
         if let Some(id) = resumed {
             let id = if replica.announced.takes_id {
                 format!(" {id}")
@@ -195,7 +195,7 @@ impl Link {
             feed.figures.partial.fetch_add(1, Ordering::Relaxed);
             tracing::info!(replica = %addr, "a replica goes on from its place");
         } else {
-            if resumes.is_some_and(|(id, _)| id != "?") {
+            if asked.is_some_and(|(id, _)| id != "?") {
                 feed.figures.partial_refused.fetch_add(1, Ordering::Relaxed);
             }
             feed.add(replica);

@@ -268,7 +268,7 @@ impl<'t, 'e> Talk<'t, 'e> {
         let Some(handle) = self.wire.handle.clone() else {
             return Err(LinkError::Stopping);
         };
-        let mut session = Session::of_master(&User::superuser(), Arc::clone(&handle));
+        let mut session = Session::of_master(User::superuser(), Arc::clone(&handle));
         let mut dispatcher = Dispatcher::new(0);
         let mut stream = Stream::new(&self.wire.take_ahead());
         let mut heard = Instant::now();

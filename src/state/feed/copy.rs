@@ -2,7 +2,6 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -123,9 +122,8 @@ pub fn make(
 
 /// A file without a name.
 fn temporary(settings: &Settings, replica: &Replica) -> io::Result<File> {
-    let folder = settings.dir.clone().unwrap_or_else(|| PathBuf::from("."));
     let (pid, client) = (std::process::id(), replica.handle.id);
-    let path = folder.join(format!("temp-sync-{pid}-{client}.rdb"));
+    let path = settings.dir.join(format!("temp-sync-{pid}-{client}.rdb"));
     let mut options = OpenOptions::new();
     let file = options
         .read(true)
@@ -151,13 +149,11 @@ fn write<W: Write>(
     let options = (version, !announced.without_functions);
     let mut file = RdbFile::begin(output, &image, settings, options)?;
     let mut keys = Vec::new();
-    while !announced.without_keys {
-        let goes_on = image.next(&mut keys)?;
+    let mut goes_on = !announced.without_keys;
+    while goes_on {
+        goes_on = image.next(&mut keys)?;
         for key in keys.drain(..) {
             file.key(&key, &image)?;
-        }
-        if !goes_on {
-            break;
         }
     }
     // Commands need not keep anything for it any more.

@@ -53,7 +53,7 @@ impl Feed {
                 }
             }
         } else {
-            filled = self.filled(call, recorded);
+            filled = Self::filled(call, recorded);
         }
         if let Some(filled) = recording::keep(filled) {
             self.fill(filled);
@@ -62,7 +62,7 @@ impl Feed {
     }
 
     /// The effects of a call that did what it says.
-    fn filled(&self, call: Call<'_>, recorded: Recorded) -> Filled {
+    fn filled(call: Call<'_>, recorded: Recorded) -> Filled {
         let Recorded { told, effects } = recorded;
         let commands = match effects {
             Effects::Removals => {
@@ -177,7 +177,7 @@ mod tests {
         ] {
             feed.told(change);
         }
-        let filled = feed.filled(call, recording::end_call());
+        let filled = Feed::filled(call, recording::end_call());
         let verbatim = Part {
             db: 2,
             bytes: encode([&b"rename"[..], b"a", b"b"].into_iter()),
@@ -193,7 +193,7 @@ mod tests {
         begin_call();
         add(&[b"X"]);
         feed.told(Followed::Databases);
-        let filled = feed.filled(call, recording::end_call());
+        let filled = Feed::filled(call, recording::end_call());
         assert_eq!(filled[0].1[0].bytes, encode([&b"X"[..]].into_iter()));
     }
 }

@@ -39,6 +39,7 @@ pub(super) struct Queue {
 }
 
 #[derive(Debug)]
+#[allow(clippy::struct_field_names)] // The slots, and what belongs to them.
 struct Slots {
     /// The ticket of the first slot.
     first: u64,

@@ -8,6 +8,7 @@ use crate::state::ClientHandle;
 
 /// What a replica has told of itself before it asked for data (REPLCONF).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[allow(clippy::struct_excessive_bools)] // Independent properties of a replica.
 pub struct Announced {
     /// The port that it listens on.
     pub port: u16,

@@ -25,7 +25,7 @@ pub(super) struct Place {
 
 impl Place {
     pub(super) fn of(settings: &Settings) -> Self {
-        let folder = settings.dir.clone().unwrap_or_else(|| PathBuf::from("."));
+        let folder = settings.dir.clone();
         Self {
             path: folder.join(&settings.dbfilename),
             temporary: folder.join(format!("temp-{}.rdb", std::process::id())),

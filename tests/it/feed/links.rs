@@ -109,6 +109,11 @@ fn a_replica_goes_on_from_its_place() -> TestResult {
     let (_, answer) = Replica::resume(port, &id, offset + 1_000_000)?;
     assert!(answer.starts_with("+FULLRESYNC "), "{answer}");
     client.call(&["SET", "long", &"v".repeat(30_000)])?;
+    eventually("the backlog is beyond that place", || {
+        client.line("SET a 2")?;
+        let first: u64 = info(&mut client, "repl_backlog_first_byte_offset")?.parse()?;
+        Ok(first > offset + 1)
+    })?;
     let (_, answer) = Replica::resume(port, &id, offset)?;
     assert!(answer.starts_with("+FULLRESYNC "), "{answer}");
     assert_eq!(info(&mut client, "sync_partial_err")?, "3");

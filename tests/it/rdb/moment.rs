@@ -89,6 +89,19 @@ fn len(keys: &HashMap<Vec<u8>, Object>, key: &str) -> u64 {
     len as u64
 }
 
+/// Sets many keys that nobody changes afterwards.
+fn fill(client: &mut RawClient) -> TestResult {
+    let fillers: Vec<_> = (0..FILLERS)
+        .map(|n| {
+            ["SET", &format!("filler:{n}"), "0"]
+                .map(str::to_owned)
+                .to_vec()
+        })
+        .collect();
+    pipeline(client, &fillers)?;
+    Ok(())
+}
+
 #[test]
 fn the_file_shows_one_moment() -> TestResult {
     for store in ["cmap", "cmap/pairs"] {
@@ -99,14 +112,7 @@ fn the_file_shows_one_moment() -> TestResult {
                 .directive("worker-threads", "2"),
         )?;
         let mut client = server.raw()?;
-        let fillers: Vec<_> = (0..FILLERS)
-            .map(|n| {
-                ["SET", &format!("filler:{n}"), "0"]
-                    .map(str::to_owned)
-                    .to_vec()
-            })
-            .collect();
-        pipeline(&mut client, &fillers)?;
+        fill(&mut client)?;
         for seed in 1..4 {
             client.line(&format!("SET moved:{seed}:0 v"))?;
         }
@@ -177,14 +183,7 @@ fn too_many_changes_begin_the_file_again() -> TestResult {
     let server =
         Server::start_with(options("cmap", folder.path()).directive("rdb-buffer-limit", "1"))?;
     let mut client = server.raw()?;
-    let fillers: Vec<_> = (0..FILLERS)
-        .map(|n| {
-            ["SET", &format!("filler:{n}"), "0"]
-                .map(str::to_owned)
-                .to_vec()
-        })
-        .collect();
-    pipeline(&mut client, &fillers)?;
+    fill(&mut client)?;
     // Where nobody writes, nothing is kept.
     client.line("BGSAVE")?;
     wait_for_save(&mut client)?;

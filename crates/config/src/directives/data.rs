@@ -42,7 +42,7 @@ pub(super) const ENCODINGS: &[Directive] = &[
 pub(super) const SAVING: &[Directive] = &[
     row("dir", Kind::WorkingDirectory, "")
         .protected()
-        .sets(|settings, value| settings.dir = value.path()),
+        .sets(|settings, value| settings.dir = value.path().unwrap_or_else(|| "./".into())),
     row("dbfilename", Kind::FileName("filename"), "dump.rdb")
         .protected()
         .sets(|settings, value| settings.dbfilename = value.path().unwrap_or_default()),

@@ -212,7 +212,7 @@ fn mistakes_stop_the_start() {
             &["--durability", "x"],
             1,
             "durability \"x\"",
-            "argument(s) must be one of the following: auto, power, process",
+            "argument(s) must be one of the following: auto, everysec, power, process",
         ),
     ];
     for (arguments, number, line, reason) in cases {

@@ -39,7 +39,7 @@ impl Drop for Image<'_> {
 }
 
 impl Image<'_> {
-    /// The [record of libraries](super::Libraries) of the moment.
+    /// The [record of libraries](crate::Libraries) of the moment.
     pub fn libraries(&self) -> Option<&[u8]> {
         self.libraries.as_deref()
     }

@@ -75,6 +75,13 @@ fn collect_garbage(keyspace: &Keyspace) -> Tested {
     Ok(())
 }
 
+fn tell_all(keyspace: &Keyspace, told: &Arc<Told>) {
+    let events = keyspace.events();
+    events.set_observer(Arc::clone(told) as _);
+    events.observe(EventClass::ALL.union(EventClass::NEW));
+    events.observe_modifications(true);
+}
+
 #[test]
 fn other_contents_come_at_once_and_a_crash_before_leaves_none_of_them() -> Tested {
     for over in [Over::Packed, Over::Pairs] {
@@ -84,11 +91,7 @@ fn other_contents_come_at_once_and_a_crash_before_leaves_none_of_them() -> Teste
         fill(&keyspace, 5, b"old")?;
         keyspace.place().store(Some(b"first"))?;
         let told = Arc::new(Told::default());
-        keyspace.events().set_observer(Arc::clone(&told) as _);
-        keyspace
-            .events()
-            .observe(EventClass::ALL.union(EventClass::NEW));
-        keyspace.events().observe_modifications(true);
+        tell_all(&keyspace, &told);
         let replacement = keyspace.replacement();
         replacement.begin()?;
         fill(&keyspace, replacement.database(0), b"half")?;
@@ -103,11 +106,7 @@ fn other_contents_come_at_once_and_a_crash_before_leaves_none_of_them() -> Teste
         // A number that was given away is not given away again: nothing of the half appears in a flushed database.
         keyspace.databases().flush(3)?;
         check(&keyspace, 3, None)?;
-        keyspace.events().set_observer(Arc::clone(&told) as _);
-        keyspace
-            .events()
-            .observe(EventClass::ALL.union(EventClass::NEW));
-        keyspace.events().observe_modifications(true);
+        tell_all(&keyspace, &told);
         let replacement = keyspace.replacement();
         replacement.begin()?;
         fill(&keyspace, replacement.database(0), b"given up")?;
