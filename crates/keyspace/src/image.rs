@@ -340,7 +340,7 @@ impl Keyspace {
         }
         if found.entry.stored_kind().is_compact() {
             let collection = self.collections().copy_of(hash, generation, found)?;
-            return copy(View::new(self, 0, &collection));
+            return copy(View::new(self, 0, &collection, now));
         }
         let collection = self.collections().of(hash, generation, found)?;
         let (id, shared) = collection.ok_or(KeyspaceError::Failed("a collection has no anchor"))?;
