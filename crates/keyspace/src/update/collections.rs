@@ -10,8 +10,8 @@ use super::locked::LockedKey;
 use super::new_collection::NewCollection;
 use super::several::{Notice, Staged, Update};
 use crate::collection::{
-    Anchor, Built, Collection, Edit, FieldsEdit, Held, ListEdit, LockedCollection, ScoresEdit,
-    StreamEdit, View, What,
+    Anchor, Built, Collection, Edit, FieldsEdit, Held, KeyPlace, ListEdit, LockedCollection,
+    ScoresEdit, StreamEdit, View, What,
 };
 use crate::{EventClass, Keyspace, KeyspaceError, Kind, Millis, RecordKind};
 use store::Location;
@@ -362,7 +362,7 @@ impl<'a> Update<'a> {
         else {
             return Ok(());
         };
-        let key_hash = self.keys[*i].hash;
+        let key = KeyPlace::of(self.keys[*i]);
         let Some(Held::Shared(collection)) = &mut opened.locked else {
             return Ok(());
         };
@@ -377,7 +377,7 @@ impl<'a> Update<'a> {
         drop(writes);
         let before = (collection.memory_bytes(), collection.first_deadline());
         edit.apply(keyspace, collection, &locations);
-        note_change(keyspace, before, (edit.id, collection), key_hash);
+        note_change(keyspace, before, (edit.id, collection), key);
         Ok(())
     }
 
@@ -427,8 +427,8 @@ impl<'a> Update<'a> {
                 let used = edit.apply(keyspace, collection, locations);
                 locations = &locations[used..];
                 if keyspace.retains || !opened.new {
-                    let key_hash = self.keys[*i].hash;
-                    note_change(keyspace, before, (edit.id, collection), key_hash);
+                    let key = KeyPlace::of(self.keys[*i]);
+                    note_change(keyspace, before, (edit.id, collection), key);
                 }
             }
             opened.new = !keyspace.retains;
@@ -437,13 +437,14 @@ impl<'a> Update<'a> {
             keyspace.registry.moved(*id, self.keys[*to].generation);
             let opened = self.opened.iter().find(|one| one.id == *id);
             if let Some(collection) = opened.and_then(|opened| opened.locked.as_ref()) {
-                let (first, key_hash) = (collection.first_deadline(), self.keys[*to].hash);
-                keyspace.registry.deadlines.moved(*id, first, key_hash);
+                let first = collection.first_deadline();
+                let key = KeyPlace::of(self.keys[*to]);
+                keyspace.registry.deadlines.moved(*id, first, key);
             }
         }
         for new in self.built.drain(..) {
             if keyspace.retains {
-                new.built.adopt(self.keys[new.position].hash);
+                new.built.adopt(KeyPlace::of(self.keys[new.position]));
             }
         }
         let unanchored: Vec<u64> = self
@@ -502,10 +503,10 @@ fn note_change(
     keyspace: &Keyspace,
     before: (usize, Option<Millis>),
     (id, collection): (u64, &Collection),
-    key_hash: u64,
+    key: KeyPlace,
 ) {
     let registry = &keyspace.registry;
     registry.note_memory(before.0, collection.memory_bytes());
     let first = collection.first_deadline();
-    registry.deadlines.changed(id, before.1, first, key_hash);
+    registry.deadlines.changed(id, before.1, first, key);
 }
