@@ -217,7 +217,10 @@ mod tests {
     fn a_use_that_is_told_counts_where_the_clock_keeps_it() {
         let (now, lfu) = (29_000_000 * MINUTE, Clock::Frequency(LFU));
         let told = lfu.bits_of(Use::Count(200), now);
-        assert_eq!(told.map(|bits| LFU.count(bits, now + 2 * MINUTE)), Some(198));
+        assert_eq!(
+            told.map(|bits| LFU.count(bits, now + 2 * MINUTE)),
+            Some(198)
+        );
         let told = Clock::Recency.bits_of(Use::Ago(90), now);
         assert_eq!(told.map(|bits| idle_s(bits, now + MINUTE)), Some(150));
         assert_eq!(Clock::Recency.bits_of(Use::Ago(u64::MAX), now), Some(0));

@@ -10,7 +10,7 @@ use super::clock::Clock;
 use super::hashing::shard_of;
 use super::index::Found;
 use super::locking::Several;
-use super::{Access, Ahead, Use, KeyInfo, Keyspace, KeyspaceError, Millis, PREFETCHED, Value};
+use super::{Access, Ahead, KeyInfo, Keyspace, KeyspaceError, Millis, PREFETCHED, Use, Value};
 
 impl Found<'_> {
     pub(super) fn info(self, now: Millis, clock: Clock) -> KeyInfo {
