@@ -187,9 +187,8 @@ impl Options {
             } else if is("IDLETIME") && !matches!(options.used, Some(Use::Count(_))) {
                 let number = rest.next().ok_or(CommandError::Syntax)?;
                 let idle_s = parse_i64(number).ok_or(CommandError::NotAnInteger)?;
-                let idle_s = u64::try_from(idle_s).map_err(|_| {
-                    CommandError::text("ERR Invalid IDLETIME value, must be >= 0")
-                })?;
+                let idle_s = u64::try_from(idle_s)
+                    .map_err(|_| CommandError::text("ERR Invalid IDLETIME value, must be >= 0"))?;
                 options.used = Some(Use::Ago(idle_s));
             } else if is("FREQ") && !matches!(options.used, Some(Use::Ago(_))) {
                 let number = rest.next().ok_or(CommandError::Syntax)?;

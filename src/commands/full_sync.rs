@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use super::{CommandError, dump, streams};
 use crate::config::FullSync as Manner;
 use crate::keyspace::{
-    Access, Alone, Keyspace, KeyspaceError, NO_DEADLINE_PASSES, NodeLimits, RECLAIM_TIME_MAX,
-    Use, now_ms,
+    Access, Alone, Keyspace, KeyspaceError, NO_DEADLINE_PASSES, NodeLimits, RECLAIM_TIME_MAX, Use,
+    now_ms,
 };
 use crate::serialised::{Object, encode_libraries};
 use crate::state::Server;

@@ -133,7 +133,11 @@ fn addresses_can_change() -> TestResult {
         ("*", &["127.0.0.1", "127.0.0.2", "127.0.0.3"], &[]),
         ("127.0.0.1 -192.0.2.1", &["127.0.0.1"], &["127.0.0.2"]),
         // Names of hosts, which are not written in lower case alone.
-        ("LOCALHOST 127.0.0.2", &["127.0.0.1", "127.0.0.2"], &["127.0.0.3"]),
+        (
+            "LOCALHOST 127.0.0.2",
+            &["127.0.0.1", "127.0.0.2"],
+            &["127.0.0.3"],
+        ),
         ("127.0.0.1 -nowhere.invalid", &["127.0.0.1"], &["127.0.0.2"]),
         ("* -::*", &["127.0.0.1", "127.0.0.2"], &[]),
         ("", &[], &["127.0.0.1", "127.0.0.2"]),
@@ -154,7 +158,7 @@ fn addresses_can_change() -> TestResult {
     }
     assert_eq!(
         client.line("CONFIG SET bind nowhere.invalid")?,
-        failed("bind", "Failed to bind to specified addresses. Check server logs.")
+        failed("bind", "Failed to bind to specified addresses.")
     );
     assert!(answers("127.0.0.1", old));
     // Another process cannot take the port during the change, nor after it.
