@@ -10,5 +10,6 @@ mod full_sync;
 mod pair;
 mod places;
 mod proxy;
+mod sentinel;
 mod switch_over;
 mod traffic;
