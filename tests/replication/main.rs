@@ -4,7 +4,9 @@
 #[allow(dead_code)] // Half of it is the tests' of TLS for clients.
 mod authority;
 mod behaviour;
+mod chains;
 mod contents;
+mod failover;
 mod failures;
 mod full_sync;
 mod pair;
