@@ -16,6 +16,7 @@ mod draw;
 mod dump;
 mod effects;
 mod expiry;
+mod failover;
 mod feed;
 mod full_sync;
 mod geo;
@@ -144,6 +145,7 @@ pub(crate) static FAMILIES: &[&[Row]] = &[
     latency::COMMANDS,
     monitor::COMMANDS,
     replication::COMMANDS,
+    failover::COMMANDS,
     feed::COMMANDS,
     wait::COMMANDS,
     saving::COMMANDS,

@@ -22,7 +22,7 @@ pub use events::check_events;
 pub use newer::Newer;
 use process::Process;
 pub use raw::{RawClient, Value, encode, show};
-pub use redis_server::RedisServer;
+pub use redis_server::{RedisServer, Sentinel};
 pub use subject::Subject;
 
 /// The result of a test.
