@@ -6,12 +6,13 @@ use parking_lot::RwLock;
 use smallvec::{SmallVec, smallvec};
 
 use super::Writes;
+use super::compact::changes_elements;
 use super::locked::LockedKey;
 use super::new_collection::NewCollection;
 use super::several::{Notice, Staged, Update};
 use crate::collection::{
-    Anchor, Built, Collection, Edit, FieldsEdit, Held, KeyPlace, ListEdit, LockedCollection,
-    ScoresEdit, StreamEdit, View, What,
+    Anchor, Built, Collection, Edit, FieldsEdit, Held, KeyPlace, ListEdit, ScoresEdit, StreamEdit,
+    View, What,
 };
 use crate::{EventClass, Keyspace, KeyspaceError, Kind, Millis, RecordKind};
 use store::Location;
@@ -478,24 +479,6 @@ impl<'a> Update<'a> {
                 }
         })
     }
-}
-
-/// The collection whose elements an edit writes; `None` if it writes none.
-pub(super) fn changes_elements<'o>(
-    opened: &'o [Opened<'_>],
-    edit: &Edit,
-    now: Millis,
-) -> Option<&'o LockedCollection> {
-    let opened = opened
-        .iter()
-        .find(|one| one.id == edit.id && !one.is_compact())?;
-    let Some(Held::Shared(locked)) = &opened.locked else {
-        return None;
-    };
-    // If the whole collection is removed, its elements need no writes of their own.
-    let names = opened.keyspace.names_of_elements(opened.id);
-    let live = locked.live_len(now, &names);
-    (!edit.is_empty() && edit.len_after(live) > 0).then_some(locked)
 }
 
 /// Notes how much DRAM a changed collection takes, and when its first field is due. `before` says both of before.
