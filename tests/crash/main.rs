@@ -6,6 +6,7 @@
 mod backup;
 mod collections;
 mod damage;
+mod fields;
 mod functions;
 mod mixes;
 mod model;

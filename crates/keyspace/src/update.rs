@@ -140,6 +140,9 @@ impl Keyspace {
             update.tell_expired();
         }
         update.open_collections()?;
+        if self.events.is_followed() {
+            update.tell_expired_fields()?;
+        }
         memory_check::take_refused_bytes();
         let result = f(&mut update).inspect_err(|_| {
             // If the store was full, the caller repeats the call, or it was refused before it looked at its keys.

@@ -13,7 +13,7 @@ use crate::commands::{CommandError, Context};
 use crate::config::Settings;
 use crate::keyspace::{DATABASES, LoadProgress};
 use crate::state::replication::Link;
-use crate::state::{REDIS_VERSION, Topic};
+use crate::state::{Topic, redis_version};
 
 type Written = Result<(), CommandError>;
 
@@ -26,7 +26,7 @@ pub(super) fn server(ctx: &Context<'_>, report: &mut Report) -> Written {
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();
     let uptime_s = server.started.elapsed().as_secs();
-    report.field("redis_version", REDIS_VERSION);
+    report.field("redis_version", redis_version());
     report.field("pmemkv_server_version", env!("CARGO_PKG_VERSION"));
     report.field("redis_git_sha1", "00000000");
     report.field("redis_git_dirty", 0);
@@ -276,6 +276,7 @@ pub(super) fn stats(ctx: &Context<'_>, report: &mut Report) -> Written {
     report.field("sync_full", load(&feed.full));
     report.field("sync_partial_ok", load(&feed.partial));
     report.field("sync_partial_err", load(&feed.partial_refused));
+    report.field("expired_subkeys", of_keys.expired_fields);
     report.field("expired_keys", of_keys.expired_keys);
     // Each round removes all that are due, however long it takes.
     report.field("expired_stale_perc", "0.00");
@@ -285,7 +286,7 @@ pub(super) fn stats(ctx: &Context<'_>, report: &mut Report) -> Written {
         of_keys.expire_cycle_micros / 1000,
     );
     report.field("evicted_keys", eviction.evicted_keys);
-    report.field("evicted_clients", 0);
+    report.field("evicted_clients", load(&ctx.server.stats.evicted_clients));
     let scripts = ctx.server.scripting.figures();
     report.field("evicted_scripts", scripts.evicted);
     report.field("total_eviction_exceeded_time", eviction.exceeded_ms);

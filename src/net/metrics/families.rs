@@ -12,7 +12,7 @@ use prometheus::{Encoder, TextEncoder};
 use crate::catalog::table;
 use crate::keyspace::{DATABASES, Keyspace, KeyspaceError, StoreStats, now_ms};
 use crate::state::replication::Link;
-use crate::state::{CommandStats, Durations, REDIS_VERSION, Server, Topic};
+use crate::state::{CommandStats, Durations, Server, Topic, redis_version};
 use crate::system::resident_bytes;
 
 /// The prefix of each name.
@@ -129,7 +129,7 @@ fn seconds_of_nanos(nanos: u64) -> f64 {
 fn process(families: &mut Families, server: &Server, stats: &StoreStats) {
     let build = [
         ("version", env!("CARGO_PKG_VERSION")),
-        ("redis_version", REDIS_VERSION),
+        ("redis_version", redis_version()),
         ("engine", stats.engine.as_str()),
         ("layout", stats.layout),
     ];

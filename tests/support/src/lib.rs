@@ -3,6 +3,7 @@
 pub mod backup;
 mod engines;
 mod events;
+mod newer;
 mod process;
 mod raw;
 mod redis_server;
@@ -18,6 +19,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 pub use events::check_events;
+pub use newer::Newer;
 use process::Process;
 pub use raw::{RawClient, Value, encode, show};
 pub use redis_server::{RedisServer, Sentinel};

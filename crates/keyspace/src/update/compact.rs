@@ -75,7 +75,8 @@ impl Update<'_> {
         if opened.new {
             return Ok(false);
         }
-        let Some(locked) = changes_elements(std::slice::from_ref(opened), edit) else {
+        let now = self.keys.access.now;
+        let Some(locked) = changes_elements(std::slice::from_ref(opened), edit, now) else {
             return Ok(false);
         };
         if locked.kind == Kind::Stream {
@@ -101,7 +102,10 @@ impl Update<'_> {
                 continue;
             };
             let opened = &self.opened[at];
-            let len = opened.locked.as_ref().map_or(0, |locked| locked.len());
+            let len = opened.locked.as_ref().map_or(0, |locked| {
+                let names = self.keys.keyspace.names_of_elements(opened.id);
+                locked.live_len(self.keys.access.now, &names)
+            });
             let staged = match (edit.is_empty(), edit.len_after(len), opened.new) {
                 (true, ..) | (_, 0, true) => continue,
                 (_, 0, false) => Staged::Remove,
@@ -164,7 +168,8 @@ impl Update<'_> {
                     return Ok(Staged::Elements);
                 }
                 if collection.is_unmarked {
-                    let small = View::new(keyspace, id, collection).to_compact(keyspace)?;
+                    let view = View::new(keyspace, id, collection, self.keys.access.now);
+                    let small = view.to_compact(keyspace)?;
                     if let Some(small) = small
                         && edit.rewrite(keyspace, small.body(), &mut self.values)?
                             == Rewritten::Compact
