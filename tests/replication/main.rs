@@ -6,6 +6,7 @@ mod authority;
 mod behaviour;
 mod chains;
 mod contents;
+mod crashes;
 mod failover;
 mod failures;
 mod full_sync;
