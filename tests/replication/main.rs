@@ -10,6 +10,7 @@ mod crashes;
 mod failover;
 mod failures;
 mod full_sync;
+mod machines;
 mod pair;
 mod places;
 mod proxy;
