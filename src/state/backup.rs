@@ -10,6 +10,9 @@ use parking_lot::{Condvar, Mutex};
 use super::Server;
 use crate::keyspace::{BackupJob, Keyspace};
 
+/// How long to wait for a script that runs for long before looking again.
+const BUSY_TIME: Duration = Duration::from_millis(20);
+
 /// How long the end of the server waits for a backup that ends. Most of its steps take milliseconds, but the file system
 /// may be slow.
 const END_TIME: Duration = Duration::from_secs(3);
@@ -115,13 +118,16 @@ impl Backups {
         self.bell.notify_all();
     }
 
-    fn run(&self, keyspace: &Keyspace) {
+    fn run(&self, server: &Server, keyspace: &Keyspace) {
         while let Some(Running {
             path, job, started, ..
         }) = self.next()
         {
             tracing::info!(path = %path.display(), "a backup begins");
             let result = keyspace.back_up(&path, &job);
+            if result.is_ok() {
+                self.part_from_copy(server, keyspace);
+            }
             let took = started.elapsed();
             let hold_micros = job.hold_micros();
             let (bytes, _) = job.progress();
@@ -144,6 +150,21 @@ impl Backups {
                 ended_at: since.unwrap_or_default().as_secs(),
             });
         }
+    }
+
+    /// The history beside the pool must not seem to belong to the copy, where somebody puts that in the pool's place.
+    fn part_from_copy(&self, server: &Server, keyspace: &Keyspace) {
+        let alone = loop {
+            match keyspace.gate().enter_alone(true) {
+                Ok(alone) => break alone,
+                Err(_) if self.state.lock().is_ending => return,
+                Err(_) => std::thread::sleep(BUSY_TIME),
+            }
+        };
+        if let Err(error) = server.feed.change_secret(keyspace) {
+            tracing::warn!(%error, "the backlog of this server may seem to belong to the backup");
+        }
+        drop(alone);
     }
 
     /// Waits for the next backup; `None` at the end.
@@ -178,7 +199,7 @@ impl BackupThread {
         let (of_thread, keyspace) = (Arc::clone(server), Arc::clone(keyspace));
         let thread = std::thread::Builder::new()
             .name("backup".into())
-            .spawn(move || of_thread.backups.run(&keyspace))?;
+            .spawn(move || of_thread.backups.run(&of_thread, &keyspace))?;
         Ok(Self {
             server: Arc::clone(server),
             thread: Some(thread),

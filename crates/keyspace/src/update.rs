@@ -303,6 +303,7 @@ impl KeyUpdate<'_> {
             let images = keyspace.images();
             images.keep(generation, hash, key, self.found());
         }
+        keyspace.events.tell_intent(Some((db, key)));
         let current = Current::of(self.stored, self.access);
         // If the change removes an anchor, its collection goes too.
         let unanchored = match (self.found(), change) {
@@ -356,6 +357,9 @@ impl<'a> Update<'a> {
         if self.keys.keyspace.images().is_taken() {
             self.keep_for_image();
         }
+        if self.keys.keyspace.events.is_followed() {
+            self.tell_intents();
+        }
         if self.only_changes_elements()? {
             return self.apply_to_elements();
         }
@@ -394,6 +398,17 @@ impl<'a> Update<'a> {
                 .keyspace
                 .images()
                 .keep_viewed(generation, hash, key, live);
+        }
+    }
+
+    /// Tells which keys the call is about to change.
+    #[cold]
+    fn tell_intents(&self) {
+        let staged = self.staged.iter().map(|&(i, _)| i);
+        let edited = self.edits.iter().map(|&(i, _)| i);
+        for i in staged.chain(edited) {
+            let LockedKey { key, db, .. } = self.keys[i];
+            self.keys.keyspace.events.tell_intent(Some((db, key)));
         }
     }
 

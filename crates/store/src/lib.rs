@@ -38,7 +38,7 @@ pub use open::{
     Examined, LayoutChoice, OpenError, Options, examine, may_sync, open, rehearse, rehearse_anyway,
 };
 /// Has memory fetched into the processor's cache.
-pub use pmemkv::prefetch;
+pub use pmemkv::{SharedFile, prefetch};
 pub use usage::{Fill, SyncReport, Usage};
 
 /// Where a layout keeps a record. Only the layout that made it can read it.

@@ -9,9 +9,9 @@ use prometheus::proto::{
 };
 use prometheus::{Encoder, TextEncoder};
 
+use super::replication::replication;
 use crate::catalog::table;
 use crate::keyspace::{DATABASES, Keyspace, KeyspaceError, StoreStats, now_ms};
-use crate::state::replication::Link;
 use crate::state::{CommandStats, Durations, Server, Topic, redis_version};
 use crate::system::resident_bytes;
 
@@ -53,20 +53,26 @@ pub(super) fn text(server: &Server, keyspace: &Keyspace) -> Result<Vec<u8>, Metr
 }
 
 #[derive(Default)]
-struct Families(Vec<MetricFamily>);
+pub(super) struct Families(Vec<MetricFamily>);
 
 /// One value with its labels.
 type Sample<'a> = (&'a [(&'a str, &'a str)], f64);
 
 impl Families {
     /// Adds a gauge without labels: its value may rise and fall.
-    fn gauge(&mut self, name: &str, help: &str, value: f64) {
+    pub(super) fn gauge(&mut self, name: &str, help: &str, value: f64) {
         self.add(name, help, MetricType::GAUGE, [(&[][..], value)]);
     }
 
     /// Adds a counter without labels: its value only grows, until CONFIG RESETSTAT or the end of the process.
-    fn counter(&mut self, name: &str, help: &str, value: f64) {
+    pub(super) fn counter(&mut self, name: &str, help: &str, value: f64) {
         self.add(name, help, MetricType::COUNTER, [(&[][..], value)]);
+    }
+
+    /// Adds a gauge with a label for each value. Without values there is none.
+    pub(super) fn gauges(&mut self, name: &str, help: &str, values: &[([(&str, &str); 1], f64)]) {
+        let samples = values.iter().map(|(labels, value)| (&labels[..], *value));
+        self.add(name, help, MetricType::GAUGE, samples);
     }
 
     fn add<'a>(
@@ -118,7 +124,7 @@ fn label((name, value): &(&str, &str)) -> LabelPair {
 
 /// A count as a double. From 2^53 on a double cannot hold every number, which no chart shows.
 #[allow(clippy::cast_precision_loss)]
-fn number(value: u64) -> f64 {
+pub(super) fn number(value: u64) -> f64 {
     value as f64
 }
 
@@ -252,54 +258,6 @@ fn commands(families: &mut Families, server: &Server) {
         "Bytes of replies.",
         number(sums.output_bytes),
     );
-}
-
-fn replication(families: &mut Families, server: &Server) {
-    let following = server.replication.following();
-    families.gauge(
-        "replica",
-        "Whether the server follows a master.",
-        f64::from(u8::from(following.is_some())),
-    );
-    if let Some(following) = following {
-        let is_up = following.link == Link::Up;
-        families.gauge(
-            "master_link_up",
-            "Whether the link to the master is up.",
-            f64::from(u8::from(is_up)),
-        );
-        families.gauge(
-            "master_heard_seconds",
-            "How long ago the master was heard.",
-            following.heard.elapsed().as_secs_f64(),
-        );
-        let offset = following.place.map_or(0, |place| place.offset);
-        families.gauge(
-            "replica_offset_bytes",
-            "How far the replica's data is in the master's stream.",
-            number(offset),
-        );
-    }
-    let figures = &server.replication.figures;
-    for (name, help, figure) in [
-        (
-            "full_syncs_total",
-            "Data sets of a master that were taken as a whole.",
-            &figures.full_syncs,
-        ),
-        (
-            "partial_syncs_total",
-            "Links to a master that went on from the replica's place.",
-            &figures.partial_syncs,
-        ),
-        (
-            "replication_errors_total",
-            "Commands that succeeded on the master and failed here.",
-            &figures.errors,
-        ),
-    ] {
-        families.counter(name, help, number(figure.load(Ordering::Relaxed)));
-    }
 }
 
 /// The latencies of each command's calls.

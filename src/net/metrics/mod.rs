@@ -3,6 +3,7 @@
 
 mod families;
 mod page;
+mod replication;
 
 use std::collections::VecDeque;
 use std::convert::Infallible;

@@ -212,6 +212,7 @@ impl Collections<'_> {
             deadlines.changed(due.id, before, collection.first_deadline(), due.key_hash);
             return Ok(0);
         }
+        self.keyspace.events.tell_intent(Some((db, &key)));
         self.keyspace.store.saw_expired(now);
         let access = Access::by_server(now);
         if names.len() == index.len() {
