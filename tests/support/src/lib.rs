@@ -1,6 +1,7 @@
 //! What the integration tests share: servers in folders of their own, and a client that shows replies unchanged.
 
 pub mod backup;
+pub mod clock;
 mod engines;
 mod events;
 mod process;
