@@ -11,6 +11,12 @@ use crate::stream;
 /// How many databases there are.
 const DATABASES: usize = store::DATABASES;
 
+/// Names the libraries of functions, which are in no database.
+const LIBRARIES: (usize, &[u8]) = (DATABASES, b"libraries");
+
+/// FUNCTION DUMP's length if there are no libraries: a version and a checksum.
+const NO_LIBRARIES_BYTES: usize = 10;
+
 /// A database's number and a key.
 pub type Name = (usize, Vec<u8>);
 
@@ -84,7 +90,19 @@ impl Contents {
             );
         }
         contents.read_again(client, &names)?;
+        let dump = client.call(&["FUNCTION", "DUMP"])?;
+        let dump = dump.bytes().ok_or("FUNCTION DUMP answers no string")?;
+        contents.set_libraries((dump.len() > NO_LIBRARIES_BYTES).then_some(dump));
         Ok(contents)
+    }
+
+    /// Takes up the libraries of functions, in the form of FUNCTION DUMP.
+    pub fn set_libraries(&mut self, dump: Option<&[u8]>) {
+        let (db, name) = LIBRARIES;
+        if let Some(dump) = dump {
+            self.0
+                .insert((db, name.to_vec()), Item::of("libraries", None, dump));
+        }
     }
 
     /// Reads these keys anew.

@@ -114,6 +114,8 @@ fn contents(keyspace: &Keyspace) -> Result<Contents> {
             }
         }
     }
+    let libraries = keyspace.libraries().read();
+    contents.set_libraries(libraries.map_err(|error| error.to_string())?.as_deref());
     Ok(contents)
 }
 
