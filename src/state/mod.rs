@@ -23,7 +23,7 @@ mod stats;
 mod tracking;
 mod transaction;
 
-pub use backup::{BackupThread, Backups};
+pub use backup::{BackupThread, Backups, Figures as BackupFigures};
 pub use blocked::{Answer, Blocked, BlockedCall, OwnWait, Wait};
 pub use clients::{ClientHandle, Clients, Endpoint};
 pub use feed::Feed;

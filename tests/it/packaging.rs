@@ -8,7 +8,7 @@ use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use common::{Options, Server, TestResult, quiet_port};
+use common::{Server, TestResult, backup, quiet_port};
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
@@ -98,14 +98,21 @@ fn metrics_in(text: &str) -> BTreeSet<&str> {
 #[test]
 fn the_dashboard_and_the_alerts_ask_for_metrics_that_there_are() -> TestResult {
     let port = quiet_port()?;
-    let options = Options::new("cmap")
-        .pool_size("64mb")
-        .directive("metrics-port", &port.to_string());
+    let backups = backup::folder()?;
+    let options =
+        backup::options("cmap", backups.path()).directive("metrics-port", &port.to_string());
     let server = Server::start_with(options)?;
     let mut client = server.raw()?;
-    for line in ["SET k v EX 1000", "GET k", "INCR", "AUTH x y"] {
+    for line in [
+        "SET k v EX 1000",
+        "GET k",
+        "INCR",
+        "AUTH x y",
+        "PMEMKV.BACKUP b",
+    ] {
         client.line(line)?;
     }
+    assert_eq!(backup::ended(&mut client)?, "ok");
     let mut stream = TcpStream::connect(("127.0.0.1", port))?;
     stream.write_all(b"GET /metrics HTTP/1.0\r\n\r\n")?;
     let mut text = String::new();
