@@ -48,7 +48,7 @@ fn collections(mut scenario: Scenario) -> Scenario {
         "ZUNIONSTORE y 2 z s",
         "COPY h i",
         "RENAME i j",
-        "SORT m STORE l",
+        "SORT m ALPHA STORE l",
         "EXPIREAT j 4102444800",
         "DEL z",
     ]);
