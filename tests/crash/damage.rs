@@ -24,7 +24,7 @@ use server::{Ended, Subject};
 use tally::{Outcome, Tally};
 
 /// How long the small form goes on: on a busy machine it does fewer rounds.
-const SMALL_TIME_MAX: Duration = Duration::from_secs(30);
+const SMALL_TIME_MAX: Duration = Duration::from_secs(15);
 
 /// Rounds for each sample; a new sample costs about as much as twenty.
 const ROUNDS_PER_SAMPLE: usize = 125;
