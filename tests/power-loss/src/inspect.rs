@@ -121,7 +121,9 @@ fn contents(keyspace: &Keyspace) -> Result<Contents> {
         }
     }
     let libraries = keyspace.libraries().read();
-    contents.set_libraries(libraries.map_err(|error| error.to_string())?.as_deref());
+    let libraries = libraries.map_err(|error| error.to_string())?;
+    let taken = contents.set_libraries(libraries.as_deref());
+    taken.map_err(|error| format!("the record of libraries: {error}"))?;
     Ok(contents)
 }
 
