@@ -464,8 +464,9 @@ pub trait Store: Send + Sync {
         Ok(0)
     }
 
-    /// Does one piece of work, of about a millisecond, that makes later writes cheaper. Returns whether it did something.
-    fn work_when_idle(&self) -> bool {
+    /// Does one piece of work, of about a millisecond, that makes later writes or the next start cheaper. Returns whether it
+    /// did something. The caller holds no lock of the index.
+    fn work_when_idle(&self, _index: &dyn Relocate) -> bool {
         false
     }
 

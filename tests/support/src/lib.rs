@@ -2,6 +2,7 @@
 
 pub mod backup;
 mod beside;
+pub mod clock;
 mod engines;
 mod events;
 mod newer;
