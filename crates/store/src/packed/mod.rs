@@ -29,6 +29,7 @@ mod release;
 mod roll;
 mod space;
 mod spares;
+mod stage;
 mod synced;
 #[cfg(test)]
 mod tests;
