@@ -29,6 +29,7 @@ mod release;
 mod roll;
 mod space;
 mod spares;
+mod stage;
 mod synced;
 #[cfg(test)]
 mod tests;
@@ -47,9 +48,9 @@ pub use rehearse::rehearse;
 
 use super::metadata::{Metadata, WORD_LAYOUT};
 use super::{
-    Abilities, BackupError, BackupJob, Fill, Generations, Gone, Location, NAMELESS, OnName,
-    OnPiece, OnRecord, OnValue, RecordKey, Relocate, Store, StoreError, SyncReport, Upkeep, Usage,
-    Visited, Worked, Write,
+    Abilities, BackupError, BackupJob, Fill, Generations, Gone, IsNamed, Location, NAMELESS,
+    OnName, OnPiece, OnRecord, OnValue, RecordKey, Relocate, Store, StoreError, SyncReport, Upkeep,
+    Usage, Visited, Worked, Write,
 };
 use crate::model::{Millis, Range, now_ms};
 use compact::Compaction;
@@ -240,6 +241,16 @@ impl Store for Packed {
     #[inline]
     fn name(&self, location: Location, f: OnName<'_>) -> Result<(), StoreError> {
         self.name_at(location.into(), f)
+    }
+
+    #[inline]
+    fn is_named(
+        &self,
+        location: Location,
+        generation: u32,
+        key: [&[u8]; 2],
+    ) -> Result<IsNamed, StoreError> {
+        self.is_named_at(location.into(), generation, key)
     }
 
     #[inline]

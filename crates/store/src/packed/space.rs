@@ -277,6 +277,24 @@ impl Space {
         self.live.fetch_add(bytes, Ordering::Relaxed);
     }
 
+    /// Counts a record as live in the place of another one.
+    #[inline]
+    pub fn claim_instead(&self, spot: Spot, replaced: Option<Spot>) {
+        let Some(replaced) = replaced else {
+            return self.claim(spot);
+        };
+        self.check_inside(spot);
+        self.check_inside(replaced);
+        let (new, old) = (signed(spot.length), signed(replaced.length));
+        let live = |segment: u32| &self.account(segment).live;
+        live(spot.segment).fetch_add(new, Ordering::Relaxed);
+        live(replaced.segment).fetch_sub(old, Ordering::Release);
+        // Most values keep their length.
+        if new != old {
+            self.live.fetch_add(new - old, Ordering::Relaxed);
+        }
+    }
+
     /// Counts many records of a segment as live in one go.
     pub fn claim_all(&self, segment: u32, bytes: usize) {
         self.claim(Spot {
