@@ -135,6 +135,8 @@ static SUBCOMMANDS: &[Row] = &[
             "Added `resp`, `multi-mem`, `rbs` and `rbp` fields.",
         ),
         ("7.0.3", "Added `ssub` field."),
+        ("7.2.0", "Added `lib-name` and `lib-ver` fields."),
+        ("7.4.0", "Added `watch` field."),
     ]),
     sub(
         "kill",

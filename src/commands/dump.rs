@@ -9,7 +9,7 @@ use super::keys::ONE_KEY;
 use super::{CommandError, CommandResult, Context, streams};
 use crate::catalog::spec::{Argument, ArgumentKind, Arity, Categories, Flags, Group, KeySpec};
 use crate::commands::row::Row;
-use crate::keyspace::{EventClass, KeyspaceError, Kind, Millis, NodeLimits, Update, View};
+use crate::keyspace::{EventClass, KeyspaceError, Kind, Millis, NodeLimits, Update, Use, View};
 use crate::numbers::parse_i64;
 use crate::protocol::{Args, Reply};
 use crate::serialised::{ExpiringField, Object, SerialisedError, decode, encode};
@@ -170,9 +170,8 @@ struct Options {
     replace: bool,
     /// The time to live is a deadline.
     absolute: bool,
-    idle_s: Option<i64>,
-    /// The call has FREQ, which excludes IDLETIME and sets nothing.
-    frequency: bool,
+    /// IDLETIME or FREQ, of which one excludes the other.
+    used: Option<Use>,
 }
 
 impl Options {
@@ -185,22 +184,19 @@ impl Options {
                 options.replace = true;
             } else if is("ABSTTL") {
                 options.absolute = true;
-            } else if is("IDLETIME") && !options.frequency {
+            } else if is("IDLETIME") && !matches!(options.used, Some(Use::Count(_))) {
                 let number = rest.next().ok_or(CommandError::Syntax)?;
                 let idle_s = parse_i64(number).ok_or(CommandError::NotAnInteger)?;
-                if idle_s < 0 {
-                    const TEXT: &str = "ERR Invalid IDLETIME value, must be >= 0";
-                    return Err(CommandError::text(TEXT));
-                }
-                options.idle_s = Some(idle_s);
-            } else if is("FREQ") && options.idle_s.is_none() {
+                let idle_s = u64::try_from(idle_s)
+                    .map_err(|_| CommandError::text("ERR Invalid IDLETIME value, must be >= 0"))?;
+                options.used = Some(Use::Ago(idle_s));
+            } else if is("FREQ") && !matches!(options.used, Some(Use::Ago(_))) {
                 let number = rest.next().ok_or(CommandError::Syntax)?;
                 let frequency = parse_i64(number).ok_or(CommandError::NotAnInteger)?;
-                if !(0..=255).contains(&frequency) {
-                    const TEXT: &str = "ERR Invalid FREQ value, must be >= 0 and <= 255";
-                    return Err(CommandError::text(TEXT));
-                }
-                options.frequency = true;
+                let count = u8::try_from(frequency).map_err(|_| {
+                    CommandError::text("ERR Invalid FREQ value, must be >= 0 and <= 255")
+                })?;
+                options.used = Some(Use::Count(count));
             } else {
                 return Err(CommandError::Syntax);
             }
@@ -264,24 +260,10 @@ fn restore(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
         keys.event(KEY, EventClass::GENERIC, "restore");
         Ok(true)
     })?;
-    if let Some(idle_s) = options.idle_s.filter(|_| stored) {
-        set_idle(ctx, key, idle_s)?;
+    if let Some(used) = options.used.filter(|_| stored) {
+        ctx.database().set_use(key, used)?;
     }
     Ok(Reply::Ok.into())
-}
-
-/// Makes a key count as last used `idle_s` seconds ago, where the policy keeps times of use.
-fn set_idle(ctx: &Context<'_>, key: &[u8], idle_s: i64) -> Result<(), KeyspaceError> {
-    let mut database = ctx.database();
-    let info = database.untouched().info(key)?;
-    if info.is_some_and(|info| info.idle_s.is_some()) {
-        let now = database.access.now;
-        let used = now.saturating_sub(idle_s.saturating_mul(1000));
-        database.access.now = used.max(0);
-        database.access.touch = true;
-        database.info(key)?;
-    }
-    Ok(())
 }
 
 impl From<SerialisedError> for CommandError {

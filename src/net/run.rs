@@ -48,6 +48,9 @@ const REPORT_TIME: Duration = Duration::from_millis(250);
 /// How often the server samples its traffic.
 const SAMPLE_TIME: Duration = Duration::from_millis(100);
 
+/// How often the server looks for clients that leave too many messages waiting, as Redis looks at each client.
+const SLOW_CLIENTS_TIME: Duration = Duration::from_secs(1);
+
 /// Why the server ended with an error.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
@@ -462,10 +465,17 @@ async fn drain(server: &Server) {
 
 async fn sample_rates(server: Arc<Server>) {
     let mut ticks = tokio::time::interval(SAMPLE_TIME);
+    let mut slow_looked_for = Instant::now();
     loop {
         ticks.tick().await;
         server.rates.sample(&server.stats);
         keep_clients_small(&server);
+        if slow_looked_for.elapsed() >= SLOW_CLIENTS_TIME {
+            slow_looked_for = Instant::now();
+            let limits = server.config.settings().client_output_buffer_limits;
+            let counter = &server.stats.output_limit_disconnections;
+            counter.fetch_add(server.clients.end_slow(&limits), Ordering::Relaxed);
+        }
     }
 }
 

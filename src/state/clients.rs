@@ -10,13 +10,10 @@ use lock_order::Rank;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-use super::{Blocked, Mailbox, Mode, Server, Topic, TrackingState};
+use super::{Blocked, Mailbox, Mode, Server, Topic, TrackingState, monitors};
 use crate::acl::User;
-use crate::config::OutputBufferLimits;
+use crate::config::{OutputBufferLimit, OutputBufferLimits};
 use crate::protocol::Push;
-
-/// About what a subscription takes beside its name, which all subscribers share.
-const SUBSCRIPTION_BYTES: usize = 64;
 
 /// What other threads see of a client, and how they disconnect it.
 #[derive(Debug)]
@@ -71,6 +68,10 @@ pub struct ClientHandle {
     pub multi: AtomicI64,
     /// Memory of the queued commands, bytes.
     pub multi_bytes: AtomicUsize,
+    /// How many keys the client watches.
+    pub watched_keys: AtomicUsize,
+    /// What watched keys, subscriptions and prefixes of tracking take, bytes.
+    pub name_bytes: AtomicUsize,
     /// How many names the client subscribes to, by [`Topic`].
     pub subscriptions: [AtomicUsize; 3],
     /// CLIENT TRACKING.
@@ -127,11 +128,7 @@ impl ClientHandle {
     /// Leaves a message for the client, in its protocol. If the client does not read its messages, the server
     /// disconnects it, so that no publisher waits for it.
     pub fn deliver(&self, message: &mut Push, server: &Server, limits: OutputBufferLimits) {
-        let limit = if self.is_subscriber() {
-            limits.pubsub
-        } else {
-            limits.normal
-        };
+        let limit = self.message_limit(&limits);
         let message = message.bytes(self.resp.load(Ordering::Relaxed));
         let unsent = self.taken_bytes();
         if !self.mailbox.put_behind(unsent, message, limit) && self.kill_first() {
@@ -140,6 +137,17 @@ impl ClientHandle {
                 .output_limit_disconnections
                 .fetch_add(1, Ordering::Relaxed);
             tracing::warn!(client = %self.addr, "closed: messages over client-output-buffer-limit");
+        }
+    }
+
+    /// The limit of messages that wait for the client.
+    fn message_limit(&self, limits: &OutputBufferLimits) -> OutputBufferLimit {
+        if self.monitors.load(Ordering::Relaxed) {
+            monitors::limit(limits)
+        } else if self.is_subscriber() {
+            limits.pubsub
+        } else {
+            limits.normal
         }
     }
 
@@ -202,19 +210,20 @@ impl ClientHandle {
     /// The memory that the client takes: its buffers, what it has queued, its names and what is known of it.
     pub fn memory_bytes(&self) -> usize {
         let names = |name: &Mutex<String>| name.lock().len();
-        let subscriptions = self.subscriptions.iter();
-        let subscriptions: usize = subscriptions
-            .map(|names| names.load(Ordering::Relaxed))
-            .sum();
         self.query_buffer_bytes.load(Ordering::Relaxed)
             + self.query_buffer_free_bytes.load(Ordering::Relaxed)
             + self.output_bytes()
             + self.multi_bytes.load(Ordering::Relaxed)
-            + subscriptions * SUBSCRIPTION_BYTES
+            + self.name_bytes.load(Ordering::Relaxed)
             + names(&self.name)
             + names(&self.lib_name)
             + names(&self.lib_ver)
             + size_of::<Self>()
+    }
+
+    /// Whether the client counts for `maxmemory-clients`: replicas and the link to a master do not.
+    fn may_be_evicted(&self) -> bool {
+        !self.is_replica.load(Ordering::Relaxed) && !self.is_master.load(Ordering::Relaxed)
     }
 
     /// How long the client has sent nothing, seconds.
@@ -248,7 +257,7 @@ impl ClientHandle {
         let total = self.memory_bytes();
         format!(
             "id={id} addr={addr} laddr={laddr} fd={fd} name={name} age={age} idle={idle} flags={flags} db={db} \
-             sub={sub} psub={psub} ssub={ssub} multi={multi} qbuf={input} qbuf-free={input_free} argv-mem=0 multi-mem={multi_bytes} \
+             sub={sub} psub={psub} ssub={ssub} multi={multi} watch={watch} qbuf={input} qbuf-free={input_free} argv-mem=0 multi-mem={multi_bytes} \
              rbs={output} rbp={output} obl={output} oll={lists} omem={waiting} tot-mem={total} events=r cmd={command} \
              user={user} redir={redirect} resp={resp} lib-name={lib_name} lib-ver={lib_ver}",
             id = self.id,
@@ -264,6 +273,7 @@ impl ClientHandle {
             psub = names(Topic::Pattern),
             ssub = names(Topic::Shard),
             multi = self.multi.load(Ordering::Relaxed),
+            watch = self.watched_keys.load(Ordering::Relaxed),
             command = if command.is_empty() { "NULL" } else { command },
             resp = self.resp.load(Ordering::Relaxed),
             lib_name = self.lib_name.lock(),
@@ -343,6 +353,8 @@ impl Clients {
             query_buffer_free_bytes: AtomicUsize::new(0),
             multi: AtomicI64::new(-1),
             multi_bytes: AtomicUsize::new(0),
+            watched_keys: AtomicUsize::new(0),
+            name_bytes: AtomicUsize::new(0),
             subscriptions: Default::default(),
             tracking: TrackingState::default(),
             mailbox: Mailbox::default(),
@@ -385,7 +397,7 @@ impl Clients {
         let clients = self.all();
         let mut sizes: Vec<(usize, &Arc<ClientHandle>)> = clients
             .iter()
-            .filter(|client| !client.is_killed())
+            .filter(|client| !client.is_killed() && client.may_be_evicted())
             .map(|client| (client.memory_bytes(), client))
             .collect();
         let mut total: u64 = sizes.iter().map(|&(bytes, _)| bytes as u64).sum();
@@ -408,6 +420,21 @@ impl Clients {
         evicted
     }
 
+    /// Disconnects clients for which more messages than the soft limit have waited for longer than it allows, although no
+    /// more have come. Returns how many.
+    pub fn end_slow(&self, limits: &OutputBufferLimits) -> u64 {
+        let mut ended = 0;
+        for client in self.all() {
+            let limit = client.message_limit(limits);
+            let stays = client.mailbox.stays_over(client.taken_bytes(), limit);
+            if stays && client.kill_first() {
+                tracing::warn!(client = %client.addr, "closed: messages over client-output-buffer-limit");
+                ended += 1;
+            }
+        }
+        ended
+    }
+
     /// The clients of `user`.
     pub fn of_user(&self, user: &Arc<User>) -> Vec<Arc<ClientHandle>> {
         let mut clients = self.all();
@@ -420,3 +447,6 @@ impl Clients {
         self.by_id.lock().values().cloned().collect()
     }
 }
+
+#[cfg(test)]
+mod tests;

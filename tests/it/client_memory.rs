@@ -40,6 +40,45 @@ fn wait_for(mut holds: impl FnMut() -> TestResult<bool>) -> TestResult {
     Ok(())
 }
 
+/// A field of the client's own line.
+fn own(client: &mut RawClient, name: &str) -> TestResult<u64> {
+    let line = client.line("CLIENT INFO")?.text().unwrap_or_default();
+    let prefix = format!("{name}=");
+    let mut fields = line.split_ascii_whitespace();
+    let value = fields.find_map(|field| field.strip_prefix(&prefix));
+    Ok(value
+        .ok_or_else(|| format!("no {name} in {line}"))?
+        .parse()?)
+}
+
+/// Names of watched keys, channels and prefixes count, as long as they are there.
+#[test]
+fn names_count() -> TestResult {
+    let server = Server::start("cmap")?;
+    let mut client = server.raw()?;
+    client.line("HELLO 3")?;
+    let name = "n".repeat(20_000);
+    let before = own(&mut client, "tot-mem")?;
+    for (begin, end, watched) in [
+        ("WATCH", "UNWATCH", 1),
+        ("SUBSCRIBE", "UNSUBSCRIBE", 0),
+        ("PSUBSCRIBE", "PUNSUBSCRIBE", 0),
+    ] {
+        client.call(&[begin, &name])?;
+        assert_eq!(own(&mut client, "watch")?, watched, "{begin}");
+        let meanwhile = own(&mut client, "tot-mem")?;
+        assert!(meanwhile > before + 20_000, "{begin}: {before} {meanwhile}");
+        client.line(end)?;
+        assert_eq!(own(&mut client, "watch")?, 0, "{end}");
+        let after = own(&mut client, "tot-mem")?;
+        assert!(after < before + 20_000, "{end}: {before} {after}");
+    }
+    client.call(&["CLIENT", "TRACKING", "ON", "BCAST", "PREFIX", &name])?;
+    let meanwhile = own(&mut client, "tot-mem")?;
+    assert!(meanwhile > before + 20_000, "{before} {meanwhile}");
+    Ok(())
+}
+
 #[test]
 fn greedy_clients_go_and_protected_ones_stay() -> TestResult {
     let server = Server::start("cmap")?;

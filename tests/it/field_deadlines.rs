@@ -68,6 +68,41 @@ fn replies(server: &Server) -> TestResult {
     Ok(())
 }
 
+/// INFO counts each database's hashes with deadlines of fields.
+fn they_are_counted(server: &Server) -> TestResult {
+    let mut client = server.raw()?;
+    client.line("FLUSHALL")?;
+    for (line, counts) in [
+        ("HSETEX h EX 1000 FIELDS 2 a 1 b 2", [1, 0]),
+        ("HSETEX i EX 1000 FIELDS 1 a 1", [2, 0]),
+        ("HSETEX i EX 500 FIELDS 1 b 1", [2, 0]),
+        ("HSET j a 1", [2, 0]),
+        ("COPY h j REPLACE", [3, 0]),
+        ("MOVE j 1", [2, 1]),
+        ("COPY i i DB 1", [2, 2]),
+        ("SWAPDB 0 1", [2, 2]),
+        ("DEL i", [1, 2]),
+        ("RENAME j k", [1, 2]),
+        ("HPERSIST k FIELDS 2 a b", [0, 2]),
+        ("FLUSHDB", [0, 2]),
+        ("HSETEX last EX 1000 FIELDS 1 a 1", [1, 2]),
+        ("HGETDEL last FIELDS 1 a", [0, 2]),
+    ] {
+        let reply = client.line(line)?;
+        assert!(!reply.is_error(), "{line}: {reply:?}");
+        let info = client.line("INFO keyspace")?.text().unwrap_or_default();
+        let count = |db: usize| {
+            let name = format!("db{db}:");
+            let mut lines = info.lines();
+            let line = lines.find_map(|line| line.strip_prefix(&name));
+            let count = line.and_then(|line| line.split(",subexpiry=").nth(1)?.parse().ok());
+            count.unwrap_or(0)
+        };
+        assert_eq!([count(0), count(1)], counts, "{line}: {info}");
+    }
+    Ok(())
+}
+
 /// Fields past their deadlines show to no command, before anything removes them.
 fn nobody_sees_them(server: &Server) -> TestResult {
     let mut client = server.raw()?;
@@ -293,6 +328,7 @@ fn leaves_the_compact_form(store: &str) -> TestResult {
 fn on(store: &str) -> TestResult {
     let server = Server::start_with(Options::new(store).directive("enable-debug-command", "yes"))?;
     replies(&server)?;
+    they_are_counted(&server)?;
     nobody_sees_them(&server)?;
     they_are_told_of(&server)?;
     leaves_nothing(&server)

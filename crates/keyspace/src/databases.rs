@@ -92,6 +92,8 @@ impl Databases<'_> {
         let mut stats = DatabaseStats::default();
         let mut samples = 0u64;
         let mut ttl_sum = 0u64;
+        let generation = self.keyspace.generations.of(db);
+        stats.subexpiry = self.keyspace.registry.deadlines.len_of(generation);
         for shard in &self.keyspace.shards {
             let shard = shard.read();
             let Some(table) = shard.table(self.keyspace.generations.of(db)) else {

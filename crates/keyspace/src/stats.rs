@@ -12,6 +12,8 @@ pub struct DatabaseStats {
     pub keys: u64,
     /// Keys with a deadline.
     pub expires: u64,
+    /// Hashes with fields that have deadlines.
+    pub subexpiry: u64,
     /// Mean time to live of keys with a deadline, ms (an estimate).
     pub avg_ttl_ms: u64,
     /// DRAM of the index of its keys, bytes.

@@ -390,8 +390,8 @@ pub(super) fn keyspace(ctx: &Context<'_>, report: &mut Report) -> Written {
             report.field(
                 format_args!("db{db}"),
                 format_args!(
-                    "keys={},expires={},avg_ttl={}",
-                    stats.keys, stats.expires, stats.avg_ttl_ms
+                    "keys={},expires={},avg_ttl={},subexpiry={}",
+                    stats.keys, stats.expires, stats.avg_ttl_ms, stats.subexpiry
                 ),
             );
         }

@@ -58,6 +58,11 @@ pub const METADATA: &[(&str, &str, &str)] = &[
     ("bitop", "history", "Redis 8.2 has four more operations"),
     ("client|kill", "history", "Redis 7.4 takes MAXAGE"),
     (
+        "client|list",
+        "history",
+        "Redis 7.2 and 7.4 have more fields",
+    ),
+    (
         "set",
         "arguments",
         "Redis 8.4 takes IFEQ, IFNE, IFDEQ and IFDNE",

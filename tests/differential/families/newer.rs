@@ -21,7 +21,7 @@ pub fn bits() -> TestResult {
     events::compare_with(&real, &[bit_call])
 }
 
-fn bit_call(random: &mut Random) -> Call {
+pub fn bit_call(random: &mut Random) -> Call {
     let call = match random.below(10) {
         0..=3 => {
             let value = random.value();
@@ -149,7 +149,7 @@ pub fn fields() -> TestResult {
     events::compare_with(&real, &[field_call])
 }
 
-fn field_call(random: &mut Random) -> Call {
+pub fn field_call(random: &mut Random) -> Call {
     let key = random.key_of("hash");
     let call = match random.below(36) {
         0..=7 => {
@@ -264,7 +264,7 @@ fn time_of_fields(random: &mut Random, other: &str) -> Vec<String> {
 /// Few values, so that comparisons hold now and then.
 const VALUES: &[&str] = &["", "1", "2", "10", "abc", "-5", "1.5"];
 
-fn string_call(random: &mut Random) -> Call {
+pub fn string_call(random: &mut Random) -> Call {
     let (key, value) = (random.key(), random.pick(VALUES));
     match random.below(12) {
         0 | 1 => Call::new(["SET"]).arg(key).arg(value),

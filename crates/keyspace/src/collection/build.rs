@@ -14,7 +14,9 @@ use super::list::ListItem;
 use super::source::Source;
 use super::stream::StreamParts;
 use super::view::View;
-use super::{Collection, Encoding, FormLimits, LockedCollection, Shape, element_record_key};
+use super::{
+    Collection, Encoding, FormLimits, KeyPlace, LockedCollection, Shape, element_record_key,
+};
 use crate::reading::storable;
 use crate::{Keyspace, KeyspaceError, Kind, Millis, memory_check};
 use store::{Location, Write};
@@ -331,12 +333,12 @@ impl<'k> Built<'k> {
         Ok(self.kind)
     }
 
-    /// Puts the collection into use, after its anchor was written. `key_hash` is the hash of its key.
-    pub fn adopt(mut self, key_hash: u64) {
+    /// Puts the collection into use, after the anchor under its key was written.
+    pub fn adopt(mut self, key: KeyPlace) {
         if let Some(locked) = self.locked.take() {
             let memory = locked.memory_bytes();
             let deadlines = &self.keyspace.registry.deadlines;
-            deadlines.moved(self.id, locked.first_deadline(), key_hash);
+            deadlines.moved(self.id, locked.first_deadline(), key);
             self.keyspace.registry.note_memory(0, memory);
         }
     }

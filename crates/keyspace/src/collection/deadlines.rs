@@ -3,7 +3,8 @@
 //! A field's deadline lies in its record and in its entry of the hash's index, as a key's does. A field past its deadline
 //! shows to nobody; the background removes it. The queue below knows which hashes have deadlines, by the first of them.
 
-use std::collections::BTreeMap;
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, HashMap};
 
 use parking_lot::Mutex;
 use smallvec::SmallVec;
@@ -23,12 +24,57 @@ const FIELDS_PER_LOCK: usize = 20;
 /// Hashes that the background takes from a queue at a time.
 const HASHES_PER_TURN: usize = 64;
 
-/// What an entry of a queue takes, bytes: 24 for itself, in nodes that are two thirds full.
-const ENTRY_BYTES: u64 = 36;
+/// What an entry of a queue takes, bytes: 32 for itself, in nodes that are two thirds full.
+const ENTRY_BYTES: u64 = 48;
 
-/// The hashes with deadlines of one register: by the first deadline and the collection's id, the hash of the key. For
-/// each such hash there is one entry, at the lower bound that its index knows.
-type Queue = BTreeMap<(Millis, u64), u64>;
+/// Where the key of a hash lies.
+#[derive(Clone, Copy, Debug)]
+pub(in super::super) struct KeyPlace {
+    /// The generation of its database.
+    pub generation: u32,
+    /// Its hash.
+    pub hash: u64,
+}
+
+impl KeyPlace {
+    /// Of a key that is locked.
+    pub fn of(key: LockedKey<'_>) -> Self {
+        Self {
+            generation: key.generation,
+            hash: key.hash,
+        }
+    }
+}
+
+/// The hashes with deadlines of one register. For each such hash there is one entry, at the lower bound that its index
+/// knows.
+#[derive(Debug, Default)]
+struct Queue {
+    /// By the first deadline and the collection's id.
+    entries: BTreeMap<(Millis, u64), KeyPlace>,
+    /// How many entries there are of each generation.
+    counts: HashMap<u32, u64>,
+}
+
+impl Queue {
+    fn insert(&mut self, at: Millis, id: u64, key: KeyPlace) {
+        self.remove(at, id);
+        self.entries.insert((at, id), key);
+        *self.counts.entry(key.generation).or_default() += 1;
+    }
+
+    fn remove(&mut self, at: Millis, id: u64) {
+        let Some(key) = self.entries.remove(&(at, id)) else {
+            return;
+        };
+        if let Entry::Occupied(mut count) = self.counts.entry(key.generation) {
+            *count.get_mut() -= 1;
+            if *count.get() == 0 {
+                count.remove();
+            }
+        }
+    }
+}
 
 /// All hashes with fields that have deadlines.
 #[derive(Debug)]
@@ -58,45 +104,53 @@ impl FieldDeadlines {
 
     /// Records that a hash's first deadline has changed. The caller holds the collection.
     #[inline]
-    pub fn changed(&self, id: u64, before: Option<Millis>, after: Option<Millis>, key_hash: u64) {
+    pub fn changed(&self, id: u64, before: Option<Millis>, after: Option<Millis>, key: KeyPlace) {
         if before == after {
             return;
         }
         let mut queue = self.queue(id).lock();
         if let Some(before) = before {
-            queue.remove(&(before, id));
+            queue.remove(before, id);
         }
         if let Some(after) = after {
-            queue.insert((after, id), key_hash);
+            queue.insert(after, id, key);
         }
     }
 
     /// Records that a hash has another key now.
-    pub fn moved(&self, id: u64, first: Option<Millis>, key_hash: u64) {
+    pub fn moved(&self, id: u64, first: Option<Millis>, key: KeyPlace) {
         if let Some(first) = first {
-            self.queue(id).lock().insert((first, id), key_hash);
+            self.queue(id).lock().insert(first, id, key);
         }
     }
 
     /// Records a hash that loading has found, unless a command has done so.
-    pub fn found(&self, id: u64, first: Option<Millis>, key_hash: u64) {
+    pub fn found(&self, id: u64, first: Option<Millis>, key: KeyPlace) {
         if let Some(first) = first {
             let mut queue = self.queue(id).lock();
-            queue.entry((first, id)).or_insert(key_hash);
+            if !queue.entries.contains_key(&(first, id)) {
+                queue.insert(first, id, key);
+            }
         }
     }
 
     /// Forgets a hash that is removed.
     pub fn removed(&self, id: u64, first: Option<Millis>) {
         if let Some(first) = first {
-            self.queue(id).lock().remove(&(first, id));
+            self.queue(id).lock().remove(first, id);
         }
     }
 
     /// How many hashes have fields with deadlines.
     pub fn len(&self) -> u64 {
         let queues = self.queues.iter();
-        queues.map(|queue| queue.lock().len() as u64).sum()
+        queues.map(|queue| queue.lock().entries.len() as u64).sum()
+    }
+
+    /// How many of them belong to the database with this generation.
+    pub fn len_of(&self, generation: u32) -> u64 {
+        let count = |queue: &Mutex<Queue>| queue.lock().counts.get(&generation).copied();
+        self.queues.iter().filter_map(count).sum()
     }
 
     /// About how much DRAM the queues take.
@@ -108,9 +162,14 @@ impl FieldDeadlines {
     fn due(&self, number: usize, now: Millis) -> Vec<Due> {
         let queue = self.queues[number].lock();
         queue
+            .entries
             .range(..=(now, u64::MAX))
             .take(HASHES_PER_TURN)
-            .map(|(&(at, id), &key_hash)| Due { at, id, key_hash })
+            .map(|(&(at, id), key)| Due {
+                at,
+                id,
+                key_hash: key.hash,
+            })
             .collect()
     }
 }
@@ -206,17 +265,21 @@ impl Collections<'_> {
             return Ok(0);
         };
         let of_elements = self.keyspace.names_of_elements(due.id);
+        let place = KeyPlace {
+            generation,
+            hash: due.key_hash,
+        };
         let names = index.expired(now, FIELDS_PER_LOCK, &of_elements)?;
         if names.is_empty() {
             // Changes and removals leave the bound too early; now it is exact.
-            deadlines.changed(due.id, before, collection.first_deadline(), due.key_hash);
+            deadlines.changed(due.id, before, collection.first_deadline(), place);
             return Ok(0);
         }
         self.keyspace.events.tell_intent(Some((db, &key)));
         self.keyspace.store.saw_expired(now);
         let access = Access::by_server(now);
         if names.len() == index.len() {
-            deadlines.changed(due.id, before, collection.first_deadline(), due.key_hash);
+            deadlines.changed(due.id, before, collection.first_deadline(), place);
             drop(collection);
             let locked = LockedKey {
                 key: &key,
@@ -246,7 +309,7 @@ impl Collections<'_> {
         }
         let gone = Followed::FieldsGone(db, &key, &names);
         self.keyspace.events.tell_followed(gone);
-        deadlines.changed(due.id, before, collection.first_deadline(), due.key_hash);
+        deadlines.changed(due.id, before, collection.first_deadline(), place);
         let registry = &self.keyspace.registry;
         registry.note_memory(memory, collection.memory_bytes());
         drop(collection);

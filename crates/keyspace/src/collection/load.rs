@@ -12,7 +12,7 @@ use super::records::{CollectionRecords, ElementRecord, RecordsById, register};
 use super::scores::{ScoreIndex, Scored};
 use super::source::Source;
 use super::stream::{RecordName, StreamParts, is_open_node, record_key};
-use super::{Collection, Encoding, REGISTERS, Shape, has_anchor};
+use super::{Collection, Encoding, KeyPlace, REGISTERS, Shape, has_anchor};
 use crate::index::{Found, Index, IndexKey};
 use crate::loading::{Loading, on_threads};
 use crate::shard::Shard;
@@ -278,7 +278,14 @@ impl Loading<'_> {
             .note_memory(0, collection.memory_bytes());
         if let Some(key_hash) = key_hash {
             let deadlines = &self.keyspace.registry.deadlines;
-            deadlines.found(id, collection.first_deadline(), key_hash);
+            deadlines.found(
+                id,
+                collection.first_deadline(),
+                KeyPlace {
+                    generation,
+                    hash: key_hash,
+                },
+            );
         }
         let shared = Arc::new(RwLock::new(collection));
         self.keyspace.registry.insert(id, generation, shared);
@@ -464,11 +471,12 @@ impl Loading<'_> {
     pub(in super::super) fn all_partitions_read(self) {
         let anchors = std::mem::take(&mut *self.keyspace.registry.unclaimed.anchors.lock());
         for id in anchors.collections {
-            if let Some(&(_, key_hash, _)) = anchors.generations.get(&id) {
+            if let Some(&(generation, hash, _)) = anchors.generations.get(&id) {
                 if let Some(shared) = self.keyspace.registry.get(id) {
                     let collection = shared.read();
                     let deadlines = &self.keyspace.registry.deadlines;
-                    deadlines.found(id, collection.first_deadline(), key_hash);
+                    let key = KeyPlace { generation, hash };
+                    deadlines.found(id, collection.first_deadline(), key);
                 }
                 continue;
             }

@@ -39,7 +39,7 @@ pub use view::{Fields, List, Scores, View};
 pub(super) use build::Built;
 pub(super) use compact::Body;
 pub use compact::copied;
-pub(super) use deadlines::FieldDeadlines;
+pub(super) use deadlines::{FieldDeadlines, KeyPlace};
 pub(super) use edit::{Edit, Rewritten, What};
 pub(super) use limits::State as FormState;
 pub(super) use load::UnclaimedElements;

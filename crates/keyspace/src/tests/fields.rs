@@ -162,6 +162,8 @@ impl World {
         };
         let expiring = self.model.values().filter(expiring).count();
         assert_eq!(self.keyspace.registry.deadlines.len(), expiring as u64);
+        let stats = self.keyspace.databases().stats(0, self.now);
+        assert_eq!(stats.subexpiry, expiring as u64);
         assert_eq!(self.keyspace.stats()?.records, self.model.len() as u64);
         Ok(())
     }

@@ -6,12 +6,13 @@ use parking_lot::RwLock;
 use smallvec::{SmallVec, smallvec};
 
 use super::Writes;
+use super::compact::changes_elements;
 use super::locked::LockedKey;
 use super::new_collection::NewCollection;
 use super::several::{Notice, Staged, Update};
 use crate::collection::{
-    Anchor, Built, Collection, Edit, FieldsEdit, Held, ListEdit, LockedCollection, ScoresEdit,
-    StreamEdit, View, What,
+    Anchor, Built, Collection, Edit, FieldsEdit, Held, KeyPlace, ListEdit, ScoresEdit, StreamEdit,
+    View, What,
 };
 use crate::{EventClass, Keyspace, KeyspaceError, Kind, Millis, RecordKind};
 use store::Location;
@@ -361,7 +362,7 @@ impl<'a> Update<'a> {
         else {
             return Ok(());
         };
-        let key_hash = self.keys[*i].hash;
+        let key = KeyPlace::of(self.keys[*i]);
         let Some(Held::Shared(collection)) = &mut opened.locked else {
             return Ok(());
         };
@@ -376,7 +377,7 @@ impl<'a> Update<'a> {
         drop(writes);
         let before = (collection.memory_bytes(), collection.first_deadline());
         edit.apply(keyspace, collection, &locations);
-        note_change(keyspace, before, (edit.id, collection), key_hash);
+        note_change(keyspace, before, (edit.id, collection), key);
         Ok(())
     }
 
@@ -426,8 +427,8 @@ impl<'a> Update<'a> {
                 let used = edit.apply(keyspace, collection, locations);
                 locations = &locations[used..];
                 if keyspace.retains || !opened.new {
-                    let key_hash = self.keys[*i].hash;
-                    note_change(keyspace, before, (edit.id, collection), key_hash);
+                    let key = KeyPlace::of(self.keys[*i]);
+                    note_change(keyspace, before, (edit.id, collection), key);
                 }
             }
             opened.new = !keyspace.retains;
@@ -436,13 +437,14 @@ impl<'a> Update<'a> {
             keyspace.registry.moved(*id, self.keys[*to].generation);
             let opened = self.opened.iter().find(|one| one.id == *id);
             if let Some(collection) = opened.and_then(|opened| opened.locked.as_ref()) {
-                let (first, key_hash) = (collection.first_deadline(), self.keys[*to].hash);
-                keyspace.registry.deadlines.moved(*id, first, key_hash);
+                let first = collection.first_deadline();
+                let key = KeyPlace::of(self.keys[*to]);
+                keyspace.registry.deadlines.moved(*id, first, key);
             }
         }
         for new in self.built.drain(..) {
             if keyspace.retains {
-                new.built.adopt(self.keys[new.position].hash);
+                new.built.adopt(KeyPlace::of(self.keys[new.position]));
             }
         }
         let unanchored: Vec<u64> = self
@@ -478,33 +480,15 @@ impl<'a> Update<'a> {
     }
 }
 
-/// The collection whose elements an edit writes; `None` if it writes none.
-pub(super) fn changes_elements<'o>(
-    opened: &'o [Opened<'_>],
-    edit: &Edit,
-    now: Millis,
-) -> Option<&'o LockedCollection> {
-    let opened = opened
-        .iter()
-        .find(|one| one.id == edit.id && !one.is_compact())?;
-    let Some(Held::Shared(locked)) = &opened.locked else {
-        return None;
-    };
-    // If the whole collection is removed, its elements need no writes of their own.
-    let names = opened.keyspace.names_of_elements(opened.id);
-    let live = locked.live_len(now, &names);
-    (!edit.is_empty() && edit.len_after(live) > 0).then_some(locked)
-}
-
 /// Notes how much DRAM a changed collection takes, and when its first field is due. `before` says both of before.
 fn note_change(
     keyspace: &Keyspace,
     before: (usize, Option<Millis>),
     (id, collection): (u64, &Collection),
-    key_hash: u64,
+    key: KeyPlace,
 ) {
     let registry = &keyspace.registry;
     registry.note_memory(before.0, collection.memory_bytes());
     let first = collection.first_deadline();
-    registry.deadlines.changed(id, before.1, first, key_hash);
+    registry.deadlines.changed(id, before.1, first, key);
 }

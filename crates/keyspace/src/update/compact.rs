@@ -1,9 +1,9 @@
 //! Compact collections in a call, and the records of keys whose collections change.
 
-use super::collections::{COMPACT, Opened, changes_elements};
+use super::collections::{COMPACT, Opened};
 use super::several::{Staged, Update};
 use super::{Current, KeyWrite, Written};
-use crate::collection::{Anchor, Encoding, Held, Rewritten, View};
+use crate::collection::{Anchor, Edit, Encoding, Held, LockedCollection, Rewritten, View};
 use crate::{KeyspaceError, Kind, Millis};
 use store::Location;
 
@@ -273,4 +273,22 @@ impl Update<'_> {
             expires_at,
         }
     }
+}
+
+/// The collection whose elements an edit writes; `None` if it writes none.
+pub(super) fn changes_elements<'o>(
+    opened: &'o [Opened<'_>],
+    edit: &Edit,
+    now: Millis,
+) -> Option<&'o LockedCollection> {
+    let opened = opened
+        .iter()
+        .find(|one| one.id == edit.id && !one.is_compact())?;
+    let Some(Held::Shared(locked)) = &opened.locked else {
+        return None;
+    };
+    // If the whole collection is removed, its elements need no writes of their own.
+    let names = opened.keyspace.names_of_elements(opened.id);
+    let live = locked.live_len(now, &names);
+    (!edit.is_empty() && edit.len_after(live) > 0).then_some(locked)
 }
