@@ -26,7 +26,7 @@ mod tracking;
 mod transaction;
 mod version;
 
-pub use backup::{BackupThread, Backups};
+pub use backup::{BackupThread, Backups, Figures as BackupFigures};
 pub use blocked::{Answer, Blocked, BlockedCall, OwnWait, Wait};
 pub use clients::{ClientHandle, Clients, Endpoint};
 pub use failover::Failover;

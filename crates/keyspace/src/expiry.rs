@@ -76,8 +76,10 @@ impl<'k> Expiry<'k> {
             let keys = self.remove_all_due(now)?;
             Ok::<_, KeyspaceError>(keys + self.keyspace.collections().remove_due_fields(now)?)
         });
-        if let Err(error) = removed {
-            tracing::warn!(%error, "expired keys could not be removed");
+        match removed {
+            Err(error) => tracing::warn!(%error, "expired keys could not be removed"),
+            Ok(_) if self.keyspace.loading().is_done() => self.keyspace.events.tell_expired(now),
+            Ok(_) => {}
         }
         let micros = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
         self.state()
@@ -182,6 +184,9 @@ impl<'k> Expiry<'k> {
         let collection = self.keyspace.collections().id_of(hash, generation, found)?;
         let located = found.located();
         let record = self.keyspace.hashing.record(hash, generation, key);
+        if let Some(db) = self.keyspace.generations.database_of(generation) {
+            self.keyspace.events.tell_intent(Some((db, key)));
+        }
         self.keyspace.store.saw_expired(now);
         self.keyspace
             .store

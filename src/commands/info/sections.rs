@@ -13,7 +13,7 @@ use crate::commands::{CommandError, Context};
 use crate::config::Settings;
 use crate::keyspace::{DATABASES, LoadProgress};
 use crate::state::replication::Link;
-use crate::state::{Topic, redis_version};
+use crate::state::{BackupFigures, Topic, redis_version};
 
 type Written = Result<(), CommandError>;
 
@@ -202,7 +202,12 @@ fn report_saves(ctx: &Context<'_>, report: &mut Report) {
 }
 
 fn report_backups(ctx: &Context<'_>, report: &mut Report) {
-    let (progress, last) = ctx.server.backups.figures();
+    let BackupFigures {
+        progress,
+        last,
+        done,
+        failed,
+    } = ctx.server.backups.figures();
     report.field("backup_in_progress", u8::from(progress.is_some()));
     if let Some(progress) = progress {
         report.field("backup_current_time_sec", progress.elapsed.as_secs());
@@ -223,6 +228,8 @@ fn report_backups(ctx: &Context<'_>, report: &mut Report) {
         report.field("backup_last_bytes", last.bytes);
         report.field("backup_last_hold_usec", last.hold_micros);
     }
+    report.field("backup_count", done);
+    report.field("backup_failures", failed);
 }
 
 /// Redis counts bytes of its file; here they follow from the segments that were read.

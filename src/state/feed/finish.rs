@@ -27,7 +27,13 @@ impl Feed {
     /// as a whole.
     pub fn finish_call(&self, keyspace: &Keyspace, call: Call<'_>, failed: bool) -> Option<u64> {
         let recorded = recording::end_call();
-        let mut last = recorded.told.last()?.ticket;
+        let Some(told) = recorded.told.last() else {
+            if !recording::in_step() {
+                self.end_intents(0);
+            }
+            return None;
+        };
+        let mut last = told.ticket;
         let by_call = |told: &Told| !told.is_by_itself();
         let is_removal = matches!(recorded.effects, Effects::Removals);
         let mut filled = Filled::new();
@@ -57,6 +63,7 @@ impl Feed {
         }
         if let Some(filled) = recording::keep(filled) {
             self.fill(filled);
+            self.end_intents(last);
         }
         Some(last)
     }
@@ -84,7 +91,7 @@ impl Feed {
     }
 
     /// Tells a key as it is now, as changes with tickets of their own.
-    fn restated(&self, keyspace: &Keyspace, db: usize, key: &[u8]) -> Filled {
+    pub(super) fn restated(&self, keyspace: &Keyspace, db: usize, key: &[u8]) -> Filled {
         recording::begin_call();
         let told = self.restate(keyspace, db, key);
         let recorded = recording::end_call();
@@ -136,9 +143,10 @@ impl Feed {
     /// The transaction or script on this thread has ended. Returns its last ticket, if it changed anything.
     pub fn finish_step(&self) -> Option<u64> {
         let filled = recording::end_step();
-        let last = filled.last()?.0;
+        let last = filled.last().map(|(ticket, _)| *ticket);
         self.fill(filled);
-        Some(last)
+        self.end_intents(last.unwrap_or(0));
+        last
     }
 }
 

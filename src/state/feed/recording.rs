@@ -99,6 +99,8 @@ struct Recording {
     /// The effects of the calls of a step, and their tickets.
     parts: Vec<Part>,
     tickets: Vec<u64>,
+    /// The numbers of what this thread has said that it is about to change.
+    intents: Vec<u64>,
 }
 
 thread_local! {
@@ -170,6 +172,21 @@ pub fn note_other(ticket: u64) {
             recording.call.told.push(Told { ticket, change });
         }
     });
+}
+
+/// Whether a transaction or a script runs.
+pub(super) fn in_step() -> bool {
+    with(|recording| recording.in_step)
+}
+
+/// Notes that the thread is about to change something.
+pub(super) fn note_intent(number: u64) {
+    with(|recording| recording.intents.push(number));
+}
+
+/// What the thread was about to change.
+pub(super) fn take_intents() -> Vec<u64> {
+    with(|recording| std::mem::take(&mut recording.intents))
 }
 
 /// A transaction or a script begins.

@@ -1,6 +1,8 @@
 //! What the integration tests share: servers in folders of their own, and a client that shows replies unchanged.
 
 pub mod backup;
+mod beside;
+pub mod clock;
 mod engines;
 mod events;
 mod newer;
@@ -18,11 +20,12 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
+pub use beside::{Nutcracker, Sentinel};
 pub use events::check_events;
 pub use newer::Newer;
 use process::Process;
 pub use raw::{RawClient, Value, encode, show};
-pub use redis_server::{RedisServer, Sentinel};
+pub use redis_server::RedisServer;
 pub use subject::Subject;
 
 /// The result of a test.

@@ -275,6 +275,7 @@ impl Collections<'_> {
             deadlines.changed(due.id, before, collection.first_deadline(), place);
             return Ok(0);
         }
+        self.keyspace.events.tell_intent(Some((db, &key)));
         self.keyspace.store.saw_expired(now);
         let access = Access::by_server(now);
         if names.len() == index.len() {

@@ -306,8 +306,7 @@ fn in_order<'i>(
 
 /// Whether a key's record is an anchor: its elements have records of their own.
 #[inline]
-pub(super) fn has_anchor(entry: &Entry) -> bool {
-    let kind = entry.stored_kind();
+pub(super) fn has_anchor(kind: Kind) -> bool {
     kind != Kind::String && !kind.is_compact()
 }
 
@@ -373,7 +372,7 @@ impl Collections<'_> {
         generation: u32,
         found: Found<'_>,
     ) -> Result<Option<u64>, KeyspaceError> {
-        if !has_anchor(found.entry) {
+        if !has_anchor(found.entry.stored_kind()) {
             return Ok(None);
         }
         Ok(Some(self.anchor_of(hash, generation, found)?.id))
@@ -419,8 +418,8 @@ impl Collections<'_> {
         generation: u32,
         found: Option<Found<'_>>,
     ) -> Result<Option<usize>, KeyspaceError> {
-        let Some(found) =
-            found.filter(|found| self.keyspace.partitioned && has_anchor(found.entry))
+        let Some(found) = found
+            .filter(|found| self.keyspace.partitioned && has_anchor(found.entry.stored_kind()))
         else {
             return Ok(None);
         };

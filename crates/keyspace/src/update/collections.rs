@@ -53,16 +53,15 @@ impl<'a> Update<'a> {
     /// Locks the collections of the keys.
     pub(super) fn open_collections(&mut self) -> Result<(), KeyspaceError> {
         for i in 0..self.keys.len() {
-            let Some(found) = self
-                .keys
-                .found(i)
-                .filter(|found| found.kind() != Kind::String)
-            else {
-                continue;
-            };
-            if self.first_position(i) != i {
+            let stored = self.keys.stored(i);
+            if stored.is_none_or(|stored| stored.kind == Kind::String)
+                || self.first_position(i) != i
+            {
                 continue;
             }
+            let Some(found) = self.keys.found(i) else {
+                continue;
+            };
             let key = self.keys[i];
             let expired = self
                 .keys

@@ -88,10 +88,11 @@ impl<'a> Update<'a> {
         keys: Each<LockedKey<'a>>,
         access: Access,
     ) -> Result<Self, KeyspaceError> {
+        let staged = Few::with_capacity(keys.len());
         Ok(Self {
             keys: LockedKeys::new(keyspace, shards, keys, access)?,
             values: Scratch::default(),
-            staged: Few::new(),
+            staged,
             notices: Vec::new(),
             opened: SmallVec::new(),
             edits: SmallVec::new(),
@@ -242,11 +243,13 @@ impl<'a> Update<'a> {
                 a.hash == b.hash && a.generation == b.generation && a.key == b.key
             };
             let later = |n: usize, i: usize| self.staged[n + 1..].iter().any(|&(j, _)| same(i, j));
-            return (0..)
-                .zip(&self.staged)
-                .filter(|&(n, &(i, _))| !later(n, i))
-                .map(|(_, &change)| change)
-                .collect();
+            let mut last = Few::with_capacity(self.staged.len());
+            let each = (0..).zip(&self.staged);
+            last.extend(
+                each.filter(|&(n, &(i, _))| !later(n, i))
+                    .map(|(_, &change)| change),
+            );
+            return last;
         }
         let mut last: HashMap<(u32, &[u8]), (usize, Staged)> =
             HashMap::with_capacity(self.staged.len());
