@@ -165,7 +165,7 @@ impl Loading<'_> {
         for table in &shard.tables {
             let generation = table.generation;
             let collections = table.index.iter();
-            for entry in collections.filter(|entry| has_anchor(entry)) {
+            for entry in collections.filter(|entry| has_anchor(*entry)) {
                 let names = self.keyspace.names(generation);
                 let one = table.index.named(entry, &names)?;
                 let hash = self.keyspace.hashing.hash(&one.key);

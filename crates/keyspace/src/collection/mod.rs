@@ -274,8 +274,8 @@ fn in_order<'i>(
     index: &'i Index,
     encoding: Encoding,
     names: &dyn Names,
-) -> Result<Option<Vec<&'i Entry>>, StoreError> {
-    let mut entries: Vec<&Entry> = match encoding {
+) -> Result<Option<Vec<Entry<'i>>>, StoreError> {
+    let mut entries: Vec<Entry<'_>> = match encoding {
         Encoding::Full => return Ok(None),
         Encoding::Integers | Encoding::Compact => index.iter().collect(),
     };
@@ -299,7 +299,7 @@ fn in_order<'i>(
 
 /// Whether a key's record is an anchor: its elements have records of their own.
 #[inline]
-pub(super) fn has_anchor(entry: &Entry) -> bool {
+pub(super) fn has_anchor(entry: Entry<'_>) -> bool {
     let kind = entry.stored_kind();
     kind != Kind::String && !kind.is_compact()
 }

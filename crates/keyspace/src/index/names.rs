@@ -52,7 +52,7 @@ pub enum Naming {
 #[derive(Clone, Copy, Debug)]
 pub struct Found<'a> {
     /// The entry.
-    pub entry: &'a Entry,
+    pub entry: Entry<'a>,
     /// The key.
     pub key: &'a [u8],
     /// The location of the record.
@@ -117,7 +117,7 @@ impl Located {
 #[derive(Debug)]
 pub struct Named<'a> {
     /// The entry.
-    pub entry: &'a Entry,
+    pub entry: Entry<'a>,
     /// The key.
     pub key: IndexKey,
     /// The location of the record.
@@ -140,9 +140,9 @@ impl Named<'_> {
 
 impl Index {
     /// An entry with its name.
-    pub fn named<'a>(&self, entry: &'a Entry, names: &dyn Names) -> Result<Named<'a>, StoreError> {
+    pub fn named<'a>(&self, entry: Entry<'a>, names: &dyn Names) -> Result<Named<'a>, StoreError> {
         if let Some(beside) = &self.beside {
-            let kept = beside.get(entry.place);
+            let kept = beside.get(entry.place());
             return Ok(Named {
                 entry,
                 key: kept.key.clone(),
@@ -151,7 +151,7 @@ impl Index {
             });
         }
         let mut read = None;
-        names.read(entry.place, &mut |name, expires_at| {
+        names.read(entry.place(), &mut |name, expires_at| {
             let fits = self.is_of(entry, names.hash(name)) && fits_deadline(entry, expires_at);
             read = fits.then(|| (IndexKey::from_slice(name), expires_at));
         })?;
@@ -159,7 +159,7 @@ impl Index {
         Ok(Named {
             entry,
             key,
-            location: entry.place,
+            location: entry.place(),
             expires_at,
         })
     }
@@ -168,12 +168,12 @@ impl Index {
     #[inline]
     pub(super) fn found<'a>(
         &'a self,
-        entry: &'a Entry,
+        entry: Entry<'a>,
         key: &'a [u8],
         names: &dyn Names,
     ) -> Result<Option<Found<'a>>, StoreError> {
         if let Some(beside) = &self.beside {
-            let kept = beside.get(entry.place);
+            let kept = beside.get(entry.place());
             return Ok((kept.key.as_slice() == key).then(|| Found {
                 entry,
                 key,
@@ -182,7 +182,7 @@ impl Index {
             }));
         }
         let mut read = Read::Nothing;
-        names.read(entry.place, &mut |name, expires_at| {
+        names.read(entry.place(), &mut |name, expires_at| {
             read = if name == key {
                 Read::Same(expires_at)
             } else {
@@ -194,7 +194,7 @@ impl Index {
             Read::Same(expires_at) if fits_deadline(entry, expires_at) => Ok(Some(Found {
                 entry,
                 key,
-                location: entry.place,
+                location: entry.place(),
                 expires_at,
             })),
             Read::Other(hash) if self.is_of(entry, hash) => Ok(None),
@@ -203,7 +203,7 @@ impl Index {
     }
 
     /// Whether the entry keeps these bits of a hash.
-    fn is_of(&self, entry: &Entry, hash: u64) -> bool {
+    fn is_of(&self, entry: Entry<'_>, hash: u64) -> bool {
         entry.hash_bits() == self.hash_bits(hash)
     }
 }
@@ -222,6 +222,6 @@ fn wrong_place() -> StoreError {
     StoreError::Damaged("the index names a record of another key".into())
 }
 
-fn fits_deadline(entry: &Entry, expires_at: Option<Millis>) -> bool {
+fn fits_deadline(entry: Entry<'_>, expires_at: Option<Millis>) -> bool {
     entry.has_deadline() == expires_at.is_some()
 }
