@@ -162,7 +162,7 @@ fn call(rng: &mut StdRng, request: &mut Vec<u8>) -> usize {
             add(request, &[b"SET", &string, &value]);
             add(request, &[b"DEL", &other]);
             add(request, &[b"HSET", &key(rng, "h"), &member, &short]);
-            if rng.random_bool(0.02) {
+            if rng.random_bool(0.001) {
                 add(request, &[b"FLUSHDB"]);
             } else {
                 add(request, &[b"SET", &other, &short]);
@@ -170,7 +170,7 @@ fn call(rng: &mut StdRng, request: &mut Vec<u8>) -> usize {
             add(request, &[b"EXEC"]);
             return 6;
         }
-        _ if rng.random_bool(0.1) => add(request, &[b"FLUSHDB"]),
+        _ if rng.random_bool(0.005) => add(request, &[b"FLUSHDB"]),
         _ => add(request, &[b"SWAPDB", b"0", b"1"]),
     }
     1

@@ -75,6 +75,10 @@ impl Housekeeping {
             housekeeping.spawn("sync", move |stop| sync_each_second(&keyspace, stop))?;
         }
         let keyspace = Arc::clone(keyspace);
+        if keyspace.has_left_index() {
+            let keyspace = Arc::clone(&keyspace);
+            housekeeping.spawn("check", move |stop| keyspace.loading().check_unread(stop))?;
+        }
         housekeeping.spawn("housekeeping", move |stop| housekeep(&keyspace, stop))?;
         Ok(housekeeping)
     }

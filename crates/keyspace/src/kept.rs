@@ -12,7 +12,7 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use arena::{Arena, Found as Left, Identity, Mark, Opening, Owner, Point};
 use parking_lot::Mutex;
@@ -30,6 +30,9 @@ const STAGED_BYTES: u64 = 2 << 20;
 
 /// How long a thread waits for another one that publishes a mark.
 const TURN_TIME: Duration = Duration::from_millis(10);
+
+/// The rest after reading a part that the start has not read, as a multiple of the time that it took.
+const CHECK_REST: u32 = 9;
 
 /// Addresses reserved for the arena beside those for the index of a full pool.
 const SPARE_BYTES: usize = 1 << 30;
@@ -365,6 +368,31 @@ impl Loading<'_> {
         {
             for number in 0..SHARDS {
                 self.open_shard(number);
+            }
+        }
+    }
+
+    /// Reads what the start has not read, a part at a time and resting between them: damage must not wait for the command
+    /// that needs the damaged record. The next start then reads everything, and says what is wrong.
+    pub(super) fn check_unread(self, stop: &AtomicBool) {
+        let Some(kept) = self
+            .keyspace
+            .kept
+            .as_ref()
+            .filter(|_| self.keyspace.has_left_index())
+        else {
+            return;
+        };
+        for part in 0..self.keyspace.store.parts() {
+            let started = Instant::now();
+            if let Err(error) = self.keyspace.store.check_part(part) {
+                kept.arena.poison();
+                tracing::error!(%error, "the pool is damaged. The next start reads all of it");
+                return;
+            }
+            std::thread::park_timeout(started.elapsed() * CHECK_REST);
+            if stop.load(Ordering::Acquire) {
+                return;
             }
         }
     }

@@ -455,6 +455,11 @@ pub trait Store: Send + Sync {
         Ok(false)
     }
 
+    /// Reads a part that the start has not read, and fails where a record is damaged.
+    fn check_part(&self, _part: usize) -> Result<(), StoreError> {
+        Ok(())
+    }
+
     /// Counts records as live that [`visit`](Self::visit) has not shown, with the parts of their values. Fails if there cannot
     /// be one of them.
     fn claim(&self, _locations: &mut dyn Iterator<Item = Location>) -> Result<(), StoreError> {

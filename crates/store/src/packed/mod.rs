@@ -402,6 +402,10 @@ impl Store for Packed {
         self.visit_behind(stand, visit)
     }
 
+    fn check_part(&self, part: usize) -> Result<(), StoreError> {
+        self.check_segment(part)
+    }
+
     fn claim(&self, locations: &mut dyn Iterator<Item = Location>) -> Result<(), StoreError> {
         self.claim_records(locations)
     }

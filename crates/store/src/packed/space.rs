@@ -151,6 +151,11 @@ impl Space {
         }
     }
 
+    /// Whether nobody has read the segment's records since the open.
+    pub fn is_unread(&self, segment: u32) -> bool {
+        self.account(segment).unread.load(Ordering::Relaxed)
+    }
+
     /// Goes on with this serial number.
     pub fn go_on_from(&self, serial: u64) {
         self.next_serial.fetch_max(serial, Ordering::Relaxed);

@@ -98,6 +98,22 @@ impl Packed {
         })
     }
 
+    /// Reads a segment that the open has not read.
+    pub(super) fn check_segment(&self, part: usize) -> Result<(), StoreError> {
+        let segment = u32::try_from(part).map_err(|_| StoreError::TooLarge)?;
+        let serial = self.space.serial(segment);
+        if !self.space.is_unread(segment) {
+            return Ok(());
+        }
+        let checked = self.visit_from(segment, 0, &mut |_| ());
+        // Freed and filled anew meanwhile, it may have been read half and half.
+        if self.space.serial(segment) == serial {
+            checked
+        } else {
+            Ok(())
+        }
+    }
+
     /// Shows a record, and keeps no account of it.
     fn show(&self, spot: Spot, record: &Record<'_>, visit: &mut dyn FnMut(Visited<'_>)) {
         let has_expired = record
