@@ -161,6 +161,7 @@ fn resetstat(ctx: &mut Context<'_>, _: Args<'_>) -> CommandResult {
     ctx.server.stats.reset();
     ctx.server.scripting.reset_figures();
     ctx.server.replication.figures.reset();
+    ctx.server.feed.figures.reset();
     ctx.keyspace.reset_stats();
     Ok(Reply::Ok.into())
 }

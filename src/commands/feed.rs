@@ -100,12 +100,10 @@ fn replconf(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
 }
 
 fn psync(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
-    // Redis reads the options behind the offset only for a failover.
-    if args.len() > 3 {
-        return Err(CommandError::text(
-            "ERR PSYNC with options is part of a coordinated failover, which this server does not take part in",
-        ));
-    }
+    // As in Redis, other words behind the offset say nothing.
+    let hands_over = args
+        .get(3)
+        .is_some_and(|word| word.eq_ignore_ascii_case(b"failover"));
     let id = String::from_utf8_lossy(&args[1]).into_owned();
     let offset = parse_i64(&args[2]).ok_or(CommandError::NotAnInteger)?;
     // A replica asks for the byte behind those that it has.
@@ -113,6 +111,7 @@ fn psync(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     follow(
         ctx,
         FollowRequest {
+            hands_over: hands_over.then(|| id.clone()),
             resumes: has.map(|has| (id, has)),
             is_psync: true,
         },
@@ -123,6 +122,7 @@ fn sync(ctx: &mut Context<'_>, _: Args<'_>) -> CommandResult {
     follow(
         ctx,
         FollowRequest {
+            hands_over: None,
             resumes: None,
             is_psync: false,
         },
@@ -134,6 +134,27 @@ fn follow(ctx: &mut Context<'_>, request: FollowRequest) -> CommandResult {
         return Err(CommandError::text("ERR SYNC and PSYNC are for replicas"));
     }
     let following = ctx.server.replication.following();
+    if let Some(id) = &request.hands_over {
+        let Some(following) = &following else {
+            return Err(CommandError::text(
+                "ERR PSYNC FAILOVER can't be sent to a master.",
+            ));
+        };
+        let own = following.place.map(|place| place.id);
+        if !own.is_some_and(|own| own.as_str().eq_ignore_ascii_case(id)) {
+            return Err(CommandError::text(
+                "ERR PSYNC FAILOVER replid must match my replid.",
+            ));
+        }
+        // The connection does it before it answers, since it must be alone for that.
+        ctx.session.follow = Some(request);
+        return Ok(Outcome::Follow);
+    }
+    if ctx.server.failover.is_on() {
+        return Err(CommandError::text(
+            "NOMASTERLINK Can't SYNC while failing over",
+        ));
+    }
     if following.is_some_and(|following| following.link != Link::Up) {
         return Err(CommandError::text(
             "NOMASTERLINK Can't SYNC while not connected with my master",

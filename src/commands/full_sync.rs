@@ -255,6 +255,7 @@ impl<'s> FullSync<'s> {
         })?;
         refused?;
         self.is_over = true;
+        self.server.feed.begin_at(place);
         drop(own);
         drop(alone);
         let inside = keyspace.gate().enter_beside();

@@ -15,6 +15,7 @@ mod draw;
 mod dump;
 mod effects;
 mod expiry;
+mod failover;
 mod feed;
 mod full_sync;
 mod geo;
@@ -136,6 +137,7 @@ pub(crate) static FAMILIES: &[&[Row]] = &[
     latency::COMMANDS,
     monitor::COMMANDS,
     replication::COMMANDS,
+    failover::COMMANDS,
     feed::COMMANDS,
     wait::COMMANDS,
     saving::COMMANDS,

@@ -1,5 +1,5 @@
-//! Replication: ROLE, REPLICAOF; and what Redis answers of handing over and of the cluster, from a server that has neither:
-//! FAILOVER, CLUSTER and what belongs to it.
+//! Replication: ROLE, REPLICAOF; and what Redis answers of the cluster, from a server that has none: CLUSTER and what belongs to
+//! it.
 
 #![allow(clippy::unnecessary_wraps)] // Handlers have one shape, also those that cannot fail.
 
@@ -40,12 +40,6 @@ const MASTER: &[Argument] = &[Argument::new(
         ),
     ]),
 )];
-
-const TARGET: &[Argument] = &[
-    HOST_PORT[0],
-    HOST_PORT[1],
-    Argument::token("force", "FORCE").optional(),
-];
 
 const fn row(
     name: &'static str,
@@ -109,23 +103,6 @@ pub(super) static COMMANDS: &[Row] = &[
     )
     .deprecated("5.0.0", "`REPLICAOF`"),
     row(
-        "failover",
-        Arity::AtLeast(1),
-        ADMIN,
-        "6.2.0",
-        "Is refused: clients and replicas are moved by hand.",
-        &[
-            Argument::new("target", ArgumentKind::Block(TARGET))
-                .with_token("TO")
-                .optional(),
-            Argument::token("abort", "ABORT").optional(),
-            Argument::new("milliseconds", ArgumentKind::Integer)
-                .with_token("TIMEOUT")
-                .optional(),
-        ],
-        failover,
-    ),
-    row(
         "cluster",
         Arity::AtLeast(2),
         Flags::NONE,
@@ -178,19 +155,13 @@ fn master_role(feed: &Feed) -> Reply {
 /// REPLICAOF and SLAVEOF. The caller is alone in the gate: no write of a client is under way, and the link applies nothing.
 fn replicaof(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     let (server, keyspace) = (ctx.server, ctx.keyspace);
-    let following = server.replication.following();
+    if server.failover.is_on() {
+        return Err(CommandError::text(
+            "ERR REPLICAOF not allowed while failing over.",
+        ));
+    }
     if args[1].eq_ignore_ascii_case(b"no") && args[2].eq_ignore_ascii_case(b"one") {
-        if let Some(following) = &following {
-            // Clients may write from now on, so the data set is at no place of the master's stream any more.
-            keyspace.place().store(None)?;
-            // Other replicas of that master may go on here from the same place.
-            if let Some(place) = following.place {
-                server
-                    .feed
-                    .take_over(keyspace, place.id.as_str(), place.offset);
-            }
-            server.follow(keyspace, None, None);
-            server.config.found("replicaof", "no one");
+        if server.promote(keyspace)? {
             tracing::info!(client = %ctx.session.handle.addr, "this server is a master now: REPLICAOF NO ONE");
         }
         return Ok(Reply::Ok.into());
@@ -205,67 +176,13 @@ fn replicaof(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
         host: host.to_owned(),
         port,
     };
-    if following.as_ref().is_some_and(|one| one.master == master) {
+    let following = server.replication.following();
+    if following.is_some_and(|following| following.master == master) {
         return Ok(Reply::Simple("OK Already connected to specified master").into());
     }
-    // A replica of the same history goes on from its place at the other master.
-    let place = following.and_then(|following| following.place);
-    let value = format!("{host} {port}");
-    tracing::info!(client = %ctx.session.handle.addr, master = value, "this server follows a master now: REPLICAOF");
-    server.follow(keyspace, Some(master), place);
-    server.config.found("replicaof", &value);
+    server.follow_master(keyspace, master)?;
+    tracing::info!(client = %ctx.session.handle.addr, master = format!("{host} {port}"), "this server follows a master now: REPLICAOF");
     Ok(Reply::Ok.into())
-}
-
-fn failover(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
-    let (mut aborts, mut other, mut forces, mut has_target, mut has_time) =
-        (false, false, false, false, false);
-    let mut rest = args.from(1);
-    while let Some(argument) = rest.next() {
-        match argument.to_ascii_lowercase().as_slice() {
-            b"abort" => aborts = true,
-            b"force" => forces = true,
-            b"timeout" if !has_time => {
-                let ms = rest.next().ok_or(CommandError::Syntax)?;
-                if parse_i64(ms).ok_or(CommandError::NotAnInteger)? <= 0 {
-                    return Err(CommandError::text(
-                        "ERR FAILOVER timeout must be greater than 0",
-                    ));
-                }
-                has_time = true;
-            }
-            b"to" if !has_target => {
-                let (_, port) = (rest.next(), rest.next().ok_or(CommandError::Syntax)?);
-                parse_i64(port).ok_or(CommandError::NotAnInteger)?;
-                has_target = true;
-            }
-            _ => return Err(CommandError::Syntax),
-        }
-        other |= !aborts;
-    }
-    if ctx.server.replication.is_replica() {
-        return Err(CommandError::text(
-            "ERR FAILOVER is not valid when server is a replica.",
-        ));
-    }
-    if aborts {
-        return Err(if other || forces {
-            CommandError::Syntax
-        } else {
-            CommandError::text("ERR No failover in progress.")
-        });
-    }
-    Err(if forces && !(has_time && has_target) {
-        CommandError::text(
-            "ERR FAILOVER with force option requires both a timeout and target HOST and IP.",
-        )
-    } else if ctx.server.feed.replicas().is_empty() {
-        CommandError::text("ERR FAILOVER requires connected replicas.")
-    } else {
-        CommandError::text(
-            "ERR this server does not hand over by FAILOVER: stop its clients, wait with WAIT, and send REPLICAOF NO ONE to the replica",
-        )
-    })
 }
 
 fn no_cluster(_: &mut Context<'_>, _: Args<'_>) -> CommandResult {

@@ -26,8 +26,8 @@ use crate::pmemkv::{Engine, void_on_crash};
 use crate::state::feed::{FeedThread, Left};
 use crate::state::replication::Place;
 use crate::state::{
-    BackupThread, Backups, Clients, Feed, Monitors, Notifications, Notifier, Pause, PubSub, Rates,
-    Replication, SaveThread, Saves, Scripting, Server, Slowlog, Stats, Tracking,
+    BackupThread, Backups, Clients, Failover, Feed, Monitors, Notifications, Notifier, Pause,
+    PubSub, Rates, Replication, SaveThread, Saves, Scripting, Server, Slowlog, Stats, Tracking,
 };
 use crate::store::{self, OpenError, Options};
 use crate::system::files::{self, TooMany};
@@ -148,6 +148,7 @@ pub fn run(
         slowlog: Slowlog::default(),
         monitors: Monitors::default(),
         pause: Pause::default(),
+        failover: Failover::default(),
         feed: Arc::new(Feed::new(copy_value)),
         replication: Replication::new(&settings.replication),
         scripting: Scripting::default(),
@@ -477,6 +478,11 @@ fn find_place(server: &Server, keyspace: &Keyspace) -> Result<(), KeyspaceError>
             tracing::warn!(
                 "the replica's place in the pool does not read: a full copy of the master's data set follows"
             );
+        }
+        // A master that stopped in order, and follows another one now, is at the end of its own history.
+        let place = place.or_else(|| left.and_then(|left| left.place()));
+        if let Some(place) = place {
+            server.feed.begin_at(place);
         }
         server.replication.found_place(place);
         return Ok(());

@@ -5,6 +5,7 @@
 mod backup;
 mod blocked;
 mod clients;
+pub mod failover;
 pub mod feed;
 mod histogram;
 mod mailbox;
@@ -15,6 +16,7 @@ mod pubsub;
 mod rates;
 mod reconfigure;
 pub mod replication;
+mod roles;
 mod saves;
 pub mod scripting;
 mod session;
@@ -26,6 +28,7 @@ mod transaction;
 pub use backup::{BackupThread, Backups};
 pub use blocked::{Answer, Blocked, BlockedCall, OwnWait, Wait};
 pub use clients::{ClientHandle, Clients, Endpoint};
+pub use failover::Failover;
 pub use feed::Feed;
 pub use histogram::{Durations, bucket_of};
 pub use mailbox::Mailbox;
@@ -74,6 +77,8 @@ pub struct Server {
     pub monitors: Monitors,
     /// CLIENT PAUSE.
     pub pause: Pause,
+    /// FAILOVER.
+    pub failover: Failover,
     /// What replicas follow.
     pub feed: std::sync::Arc<Feed>,
     /// Whom this server follows.

@@ -1,4 +1,5 @@
-//! CLIENT PAUSE: commands and their clients wait until the time has passed or a client ends the pause.
+//! CLIENT PAUSE: commands and their clients wait until the time has passed or a client ends the pause. During FAILOVER writes
+//! wait too.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -22,6 +23,8 @@ pub enum Paused {
 #[derive(Debug, Default)]
 pub struct Pause {
     state: Mutex<Option<(Paused, Instant)>>,
+    /// Whether writes wait for the end of a failover.
+    hands_over: AtomicBool,
     /// Whether there may be a pause; every command reads it.
     is_on: AtomicBool,
     over: Notify,
@@ -49,16 +52,31 @@ impl Pause {
     /// Ends the pause.
     pub fn end(&self) {
         *self.state.lock() = None;
-        self.is_on.store(false, Ordering::Relaxed);
+        self.is_on.store(self.hands_over(), Ordering::Relaxed);
         self.over.notify_waiters();
+    }
+
+    /// Has writes wait, whatever else does, until the same call says that they need not.
+    pub fn hand_over(&self, waits: bool) {
+        let state = self.state.lock();
+        self.hands_over.store(waits, Ordering::Relaxed);
+        self.is_on
+            .store(waits || state.is_some(), Ordering::Relaxed);
+        drop(state);
+        self.over.notify_waiters();
+    }
+
+    fn hands_over(&self) -> bool {
+        self.hands_over.load(Ordering::Relaxed)
     }
 
     /// Which commands wait now.
     pub fn present(&self) -> Option<Paused> {
-        self.now().map(|(paused, _)| paused)
+        let own = self.now().map(|(paused, _)| paused);
+        own.max(self.hands_over().then_some(Paused::Writes))
     }
 
-    /// The remaining time of the pause; `None` if there is none.
+    /// The remaining time of CLIENT PAUSE; `None` if there is none.
     pub fn rest(&self) -> Option<Duration> {
         self.now()
             .map(|(_, until)| until.saturating_duration_since(Instant::now()))
@@ -68,7 +86,7 @@ impl Pause {
         let mut state = self.state.lock();
         if state.is_some_and(|(_, until)| until <= Instant::now()) {
             *state = None;
-            self.is_on.store(false, Ordering::Relaxed);
+            self.is_on.store(self.hands_over(), Ordering::Relaxed);
         }
         *state
     }
@@ -78,8 +96,10 @@ impl Pause {
         loop {
             // Create this before checking the state, so that it also sees an end right after the check.
             let over = self.over.notified();
-            let Some(rest) = self.rest() else {
-                return;
+            let rest = match self.rest() {
+                Some(rest) => rest,
+                None if self.hands_over() => LONGEST,
+                None => return,
             };
             tokio::select! {
                 () = over => {}
@@ -113,5 +133,19 @@ mod tests {
         pause.begin(Paused::All, Duration::ZERO);
         assert_eq!(pause.present(), None);
         assert!(!pause.is_on());
+    }
+
+    #[test]
+    fn a_failover_pauses_beside_clients() {
+        let pause = Pause::default();
+        pause.hand_over(true);
+        assert_eq!(pause.present(), Some(Paused::Writes));
+        pause.begin(Paused::All, Duration::from_secs(100));
+        assert_eq!(pause.present(), Some(Paused::All));
+        pause.end();
+        assert!(pause.is_on() && pause.rest().is_none());
+        assert_eq!(pause.present(), Some(Paused::Writes));
+        pause.hand_over(false);
+        assert!(!pause.is_on() && pause.present().is_none());
     }
 }

@@ -74,6 +74,8 @@ pub struct FollowRequest {
     pub resumes: Option<(String, u64)>,
     /// Whether it asked by PSYNC.
     pub is_psync: bool,
+    /// The replica is the master, and asks this server to take its place in the history of this id.
+    pub hands_over: Option<String>,
 }
 
 impl Session {

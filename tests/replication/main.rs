@@ -4,11 +4,14 @@
 #[allow(dead_code)] // Half of it is the tests' of TLS for clients.
 mod authority;
 mod behaviour;
+mod chains;
 mod contents;
+mod failover;
 mod failures;
 mod full_sync;
 mod pair;
 mod places;
 mod proxy;
+mod sentinel;
 mod switch_over;
 mod traffic;

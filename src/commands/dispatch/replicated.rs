@@ -152,6 +152,9 @@ impl Dispatcher {
             }
         });
         Self::end_step(&around, session, is_followed);
+        if stepped.is_ok() && place.is_some() {
+            server.feed.pass_on(stream.next_bytes(applied.bytes));
+        }
         session.in_exec = false;
         self.exec_until = None;
         drop(alone);

@@ -32,7 +32,7 @@ pub(super) fn replicas(ctx: &Context<'_>, place: Option<Place>, report: &mut Rep
         report.field(format!("slave{n}"), line);
     }
     let stream = feed.state();
-    report.field("master_failover_state", "no-failover");
+    report.field("master_failover_state", ctx.server.failover.word());
     match &place {
         Some(place) => report.field("master_replid", place.id.as_str()),
         None => report.field("master_replid", &stream.id),

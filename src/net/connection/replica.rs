@@ -27,6 +27,9 @@ const PIECES_AHEAD: usize = 4;
 /// How often a replica that waits for its copy gets a sign of life.
 const SIGN_TIME: Duration = Duration::from_secs(1);
 
+/// How long to wait for a script that runs for long before looking again.
+const BUSY_TIME: Duration = Duration::from_millis(20);
+
 /// How long a stopping server goes on sending the stream.
 const LAST_TIME: Duration = Duration::from_secs(1);
 
@@ -182,6 +185,13 @@ impl Link {
     {
         let feed = &self.server.feed;
         let (replica, addr) = (&self.replica, &self.handle.addr);
+        if let Some(id) = &request.hands_over
+            && let Err(refusal) = self.take_over(id.clone()).await?
+        {
+            self.send(writer, format!("-{refusal}\r\n").as_bytes())
+                .await?;
+            return Ok(End::Closed);
+        }
         let asked = request.resumes.as_ref();
         let resumed = asked.and_then(|(id, has)| feed.resume(replica, id, *has));
         if let Some(id) = resumed {
@@ -214,6 +224,34 @@ impl Link {
         }
         replica.set_phase(Phase::Online);
         self.send_stream(writer).await
+    }
+
+    /// Becomes the master in the history of this id, at the wish of the present one.
+    async fn take_over(&self, id: String) -> io::Result<Result<(), String>> {
+        let (server, keyspace) = (Arc::clone(&self.server), Arc::clone(&self.keyspace));
+        let addr = self.handle.addr.clone();
+        let taking = tokio::task::spawn_blocking(move || {
+            let alone = loop {
+                match keyspace.gate().enter_alone(true) {
+                    Ok(alone) => break alone,
+                    Err(_) if *server.shutdown.borrow() => {
+                        return Err("ERR the server stops".to_owned());
+                    }
+                    Err(_) => std::thread::sleep(BUSY_TIME),
+                }
+            };
+            // Somebody else may have decided meanwhile whom this server follows.
+            let following = server.replication.following();
+            let place = following.and_then(|following| following.place);
+            if !place.is_some_and(|place| place.id.as_str().eq_ignore_ascii_case(&id)) {
+                return Err("ERR PSYNC FAILOVER replid must match my replid.".to_owned());
+            }
+            let promoted = server.promote(&keyspace);
+            drop(alone);
+            tracing::info!(client = %addr, "this server is a master now: its master hands over");
+            promoted.map(|_| ()).map_err(|error| format!("ERR {error}"))
+        });
+        taking.await.map_err(io::Error::other)
     }
 
     async fn send<W>(&self, writer: &mut W, bytes: &[u8]) -> io::Result<()>

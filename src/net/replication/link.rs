@@ -13,7 +13,8 @@ use super::wire::{Ends, Wire};
 use crate::acl::User;
 use crate::commands::{Dispatcher, Failure, FullSync};
 use crate::config::Settings;
-use crate::keyspace::{Keyspace, RECLAIM_TIME_MAX, now_ms};
+use crate::keyspace::{Alone, Keyspace, RECLAIM_TIME_MAX, now_ms};
+use crate::state::failover::Phase;
 use crate::state::replication::{Following, Link, Place, ReplicationId, Stream};
 use crate::state::{Endpoint, Server, Session};
 
@@ -107,6 +108,7 @@ impl<'t, 'e> Talk<'t, 'e> {
         let figures = &self.server.replication.figures;
         match self.ask_for_stream()? {
             Going::On => {
+                self.go_on()?;
                 figures.partial_syncs.fetch_add(1, Ordering::Relaxed);
                 let offset = self.place.map_or(0, |place| place.offset);
                 tracing::info!(offset, "the replica goes on from its place");
@@ -200,12 +202,20 @@ impl<'t, 'e> Talk<'t, 'e> {
             Some(place) => {
                 let next = (place.offset + 1).to_string();
                 let id = place.id;
-                self.wire
-                    .call(&[b"PSYNC", id.as_str().as_bytes(), next.as_bytes()])?;
+                let words = [
+                    b"PSYNC",
+                    id.as_str().as_bytes(),
+                    next.as_bytes(),
+                    b"FAILOVER",
+                ];
+                let is_failover = self.server.failover.phase() == Some(Phase::InProgress);
+                self.wire.call(&words[..3 + usize::from(is_failover)])?;
             }
             None => self.wire.call(&[b"PSYNC", b"?", b"-1"])?,
         }
         let answer = self.signs_then_line()?;
+        let goes_on = [&b"+CONTINUE"[..], b"+FULLRESYNC"];
+        self.end_failover(goes_on.iter().any(|word| answer.starts_with(word)))?;
         let words: Vec<&[u8]> = answer.split(|&byte| byte == b' ').collect();
         match (&words[..], &mut self.place) {
             ([b"+FULLRESYNC", id, offset], _) => {
@@ -237,6 +247,51 @@ impl<'t, 'e> Talk<'t, 'e> {
             }
             self.report(|_| {});
         }
+    }
+
+    /// Goes on from the replica's place, in a history that may have another id by now.
+    fn go_on(&mut self) -> Result<(), LinkError> {
+        let Some(place) = self.place else {
+            return Ok(());
+        };
+        // Nobody has what a crash could take back here.
+        self.keyspace.commit()?;
+        let alone = self.alone()?;
+        self.keyspace.place().store(Some(&place.encode()))?;
+        self.server.feed.continue_as(place);
+        drop(alone);
+        Ok(self.keyspace.commit()?)
+    }
+
+    /// Enters the gate alone, while the decision holds.
+    fn alone(&self) -> Result<Alone<'t>, LinkError> {
+        loop {
+            match self.keyspace.gate().enter_alone(true) {
+                Ok(_) if self.server.replication.decision() != self.decision => {
+                    return Err(LinkError::Decided);
+                }
+                Ok(alone) => return Ok(alone),
+                Err(_) if *self.server.shutdown.borrow() => return Err(LinkError::Stopping),
+                Err(_) => std::thread::sleep(BUSY_TIME),
+            }
+        }
+    }
+
+    /// The master has answered whether it lets this server go on. In a failover it has thereby become the master, or refused.
+    fn end_failover(&self, takes_over: bool) -> Result<(), LinkError> {
+        if self.server.failover.phase() != Some(Phase::InProgress) {
+            return Ok(());
+        }
+        let alone = self.alone()?;
+        let ended = if takes_over {
+            self.server.end_failover(self.keyspace);
+            Ok(())
+        } else {
+            let why = "Failover target rejected psync request";
+            self.server.abort_failover(self.keyspace, why)
+        };
+        drop(alone);
+        Ok(ended?)
     }
 
     /// Takes the master's data set, which ends at `place`.
@@ -330,6 +385,10 @@ impl<'t, 'e> Talk<'t, 'e> {
         let place = self.place;
         self.report(|following| following.place = place);
         self.keyspace.commit()?;
+        if let Some(place) = place {
+            let settings = self.server.config.settings();
+            self.server.feed.show(place.offset, &settings);
+        }
         stream.applied(applied.bytes);
         match applied.failure {
             None => {}

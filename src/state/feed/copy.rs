@@ -12,7 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::super::saves::RdbFile;
 use super::{Marker, Replica};
 use crate::config::Settings;
-use crate::keyspace::{Image, ImageError, Keyspace};
+use crate::keyspace::{Image, ImageError, Keyspace, KeyspaceError};
 use crate::state::Server;
 
 /// How long the maker waits for a script that runs for long, or for another image.
@@ -39,6 +39,12 @@ pub enum CopyError {
     /// The file in between.
     #[error(transparent)]
     File(#[from] io::Error),
+    /// The pool.
+    #[error(transparent)]
+    Pool(#[from] KeyspaceError),
+    /// This server follows a master, and is at no place of its history, or at another one by now.
+    #[error("this server goes on with another history of its master")]
+    Elsewhere,
     /// The replica is gone.
     #[error("the replica is gone")]
     Gone,
@@ -74,11 +80,12 @@ pub fn make(
     moment: oneshot::Sender<(String, u64)>,
     pieces: mpsc::Sender<Piece>,
 ) -> Result<(), CopyError> {
+    let mut moment = Some(moment);
     let settings = server.config.settings();
     let images = keyspace.images();
     images.prepare().map_err(ImageError::from)?;
     let mut output = Output(pieces);
-    let image = loop {
+    let (image, place) = loop {
         if output.0.is_closed() || *server.shutdown.borrow() {
             return Err(CopyError::Gone);
         }
@@ -88,26 +95,43 @@ pub fn make(
                 // Another copy or a file is being made.
                 Err(ImageError::Busy) => {}
                 Err(error) => return Err(error.into()),
+                Ok(image) if server.replication.is_replica() => {
+                    break (
+                        image,
+                        Some(server.stored_place(keyspace)?.ok_or(CopyError::Elsewhere)?),
+                    );
+                }
                 Ok(image) => {
                     keyspace.events().follow(true);
                     server.feed.mark(Marker {
                         replica: Arc::clone(replica),
-                        reply: moment,
+                        reply: moment.take().ok_or(CopyError::Gone)?,
                     });
-                    break image;
+                    break (image, None);
                 }
             }
             drop(alone);
         }
         std::thread::sleep(PATIENCE);
     };
+    if let (Some(place), Some(moment)) = (place, moment) {
+        // No replica has what a crash could take back here.
+        keyspace.commit()?;
+        if !server.feed.follows_from(replica, place) {
+            return Err(CopyError::Elsewhere);
+        }
+        // The replica may be gone.
+        let _ = moment.send((place.id.as_str().to_owned(), place.offset));
+    }
+    let db = place.map(|place| place.db);
     server.feed.figures.full.fetch_add(1, Ordering::Relaxed);
     if replica.announced.reads_to_mark {
-        write(image, replica, &settings, output)?;
+        write(image, replica, &settings, db, output)?;
         return Ok(());
     }
     // The length comes first, and nobody knows it before the end.
-    let mut file = write(image, replica, &settings, temporary(&settings, replica)?)?;
+    let file = temporary(&settings, replica)?;
+    let mut file = write(image, replica, &settings, db, file)?;
     output.send(Piece::Length(file.seek(SeekFrom::End(0))?))?;
     file.seek(SeekFrom::Start(0))?;
     let mut piece = vec![0; PIECE_BYTES];
@@ -138,6 +162,7 @@ fn write<W: Write>(
     mut image: Image<'_>,
     replica: &Replica,
     settings: &Settings,
+    db: Option<usize>,
     output: W,
 ) -> Result<W, CopyError> {
     let announced = &replica.announced;
@@ -148,6 +173,10 @@ fn write<W: Write>(
     };
     let options = (version, !announced.without_functions);
     let mut file = RdbFile::begin(output, &image, settings, options)?;
+    if let Some(db) = db {
+        // What the master's stream has selected there, which this server passes on as it is.
+        file.aux("repl-stream-db", &db.to_string())?;
+    }
     let mut keys = Vec::new();
     let mut goes_on = !announced.without_keys;
     while goes_on {

@@ -5,6 +5,7 @@
 
 use super::Feed;
 use crate::keyspace::{Keyspace, KeyspaceError};
+use crate::state::replication::{Place, ReplicationId};
 
 /// The version of the record's form. A replica's place has another one.
 const VERSION: u8 = 2;
@@ -34,6 +35,15 @@ impl Left {
         bytes.extend_from_slice(self.id.as_bytes());
         bytes.extend_from_slice(&self.tail);
         bytes
+    }
+
+    /// The place at its end, for a server that follows another one now.
+    pub fn place(&self) -> Option<Place> {
+        Some(Place {
+            id: ReplicationId::parse(self.id.as_bytes())?,
+            offset: self.end,
+            db: 0,
+        })
     }
 
     /// Reads a record; `None` if it is another one.

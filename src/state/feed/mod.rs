@@ -11,12 +11,14 @@
 //!    that no replica has what a crash could take back here, and appends them to the [stream](Stream).
 //! 4. Each replica's connection sends the stream from its place on.
 //!
-//! While no replica was there lately, calls read one flag and do nothing else.
+//! While no replica was there lately, calls read one flag and do nothing else. A server that follows a master itself passes
+//! that one's stream on instead.
 
 mod copy;
 mod effect;
 mod finish;
 mod left;
+mod passing;
 mod queue;
 pub mod recording;
 mod replica;
@@ -49,6 +51,8 @@ pub struct Feed {
     /// The ticket of the next change. 0 is none.
     next_ticket: AtomicU64,
     queue: Queue,
+    /// Held by the thread that takes effects from the queue, until they are in the stream.
+    turn: Mutex<()>,
     stream: Mutex<Stream>,
     /// The stream's end, for those that send it.
     grown: watch::Sender<u64>,
@@ -78,6 +82,20 @@ pub struct Figures {
     pub output_bytes: AtomicU64,
 }
 
+impl Figures {
+    /// CONFIG RESETSTAT.
+    pub fn reset(&self) {
+        for figure in [
+            &self.full,
+            &self.partial,
+            &self.partial_refused,
+            &self.output_bytes,
+        ] {
+            figure.store(0, Ordering::Relaxed);
+        }
+    }
+}
+
 /// How a call's tickets are filled.
 pub type Filled = Vec<(u64, Vec<Part>)>;
 
@@ -88,6 +106,7 @@ impl Feed {
             copy,
             next_ticket: AtomicU64::new(1),
             queue: Queue::default(),
+            turn: Mutex::default(),
             stream: Mutex::new(Stream::new()),
             grown: watch::Sender::new(0),
             replicas: Mutex::default(),
@@ -214,22 +233,6 @@ impl Feed {
     /// Where the stream ended when it got the effect of `ticket`. `None` if it does not have it yet.
     pub fn end_behind(&self, ticket: u64) -> Option<u64> {
         self.stream.lock().end_behind(ticket)
-    }
-
-    /// A replica becomes a master: its history goes on where it has followed that of its master, so that other replicas of
-    /// that master which are at the same place can follow it. The caller is alone in the gate.
-    pub fn take_over(&self, keyspace: &Keyspace, id: &str, offset: u64) {
-        keyspace.events().follow(true);
-        self.stream.lock().take_over(id, offset);
-        let replicas = self.replicas();
-        for replica in &replicas {
-            replica.set_place(None);
-            replica.handle.kill();
-        }
-        if replicas.is_empty() {
-            *self.alone_since.lock() = Some(Instant::now());
-        }
-        self.grown.send_replace(offset);
     }
 
     /// Has the replicas tell where they are.

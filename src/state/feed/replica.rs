@@ -98,6 +98,11 @@ impl Replica {
         })
     }
 
+    /// Whether others find it at this address.
+    pub fn is_at(&self, host: &str, port: u16) -> bool {
+        self.announced.port == port && self.ip().eq_ignore_ascii_case(host)
+    }
+
     /// How far it is.
     pub fn phase(&self) -> Phase {
         match self.phase.load(Ordering::Acquire) {

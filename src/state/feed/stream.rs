@@ -18,20 +18,24 @@ pub(super) const NO_ID: &str = "0000000000000000000000000000000000000000";
 /// The last bytes of one history.
 #[derive(Debug)]
 pub struct Stream {
-    id: String,
+    pub(super) id: String,
     /// The history before this one, and up to where its bytes are this one's too.
-    former: Option<(String, u64)>,
+    pub(super) former: Option<(String, u64)>,
     /// How many bytes the history has.
-    end: u64,
-    bytes: VecDeque<u8>,
+    pub(super) end: u64,
+    pub(super) bytes: VecDeque<u8>,
     /// Whether bytes are kept for replicas that were away.
-    keeps: bool,
+    pub(super) keeps: bool,
+    /// Whether the bytes are those of a master that this server follows, and nothing is added to them.
+    pub(super) passes: bool,
+    /// Bytes of that master that are applied here, and not durable yet.
+    pub(super) pending: Vec<u8>,
     /// The database that the last command selected; `None` if the next one must select its own.
-    db: Option<usize>,
+    pub(super) db: Option<usize>,
     /// The ticket behind all effects in the stream.
     next_ticket: u64,
     /// Where the stream ended behind the effects up to some tickets, which rise.
-    ends: VecDeque<(u64, u64)>,
+    pub(super) ends: VecDeque<(u64, u64)>,
 }
 
 /// The figures of the stream.
@@ -61,6 +65,8 @@ impl Stream {
             end: 0,
             bytes: VecDeque::new(),
             keeps: false,
+            passes: false,
+            pending: Vec::new(),
             db: None,
             next_ticket: 1,
             ends: VecDeque::new(),
@@ -156,6 +162,9 @@ impl Stream {
 
     /// Appends commands that replicas run as one step, if there are several.
     pub(super) fn append_effect(&mut self, parts: &[Part]) {
+        if self.passes {
+            return;
+        }
         let is_step = parts.len() > 1;
         for (n, part) in parts.iter().enumerate() {
             if self.db != Some(part.db) {
@@ -175,6 +184,9 @@ impl Stream {
 
     /// Appends a command that is for the replicas themselves.
     pub(super) fn append_command(&mut self, words: &[&[u8]]) {
+        if self.passes {
+            return;
+        }
         self.append(&encode(words.iter().copied()));
     }
 

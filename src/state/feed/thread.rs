@@ -65,6 +65,7 @@ fn run(server: &Server, keyspace: &Keyspace) {
         if keyspace.events().is_followed() {
             std::thread::sleep(GATHER_TIME);
         }
+        let turn = feed.turn.lock();
         let due = feed.queue.take();
         let ends = due.ends;
         let has_effects = due.slots.iter().any(|slot| !is_empty(slot));
@@ -77,6 +78,7 @@ fn run(server: &Server, keyspace: &Keyspace) {
         }
         let settings = server.config.settings();
         feed.append(due, &settings);
+        drop(turn);
         if ends {
             return;
         }
@@ -84,6 +86,7 @@ fn run(server: &Server, keyspace: &Keyspace) {
         if looked.elapsed() >= LOOK_TIME {
             looked = Instant::now();
             feed.look_after(server, keyspace, &settings, &mut pinged);
+            server.look_at_failover(keyspace, &settings);
         }
     }
 }
@@ -93,7 +96,8 @@ fn is_empty(slot: &Slot) -> bool {
 }
 
 impl Feed {
-    fn append(&self, due: Due, settings: &Settings) {
+    /// Appends effects to the stream. The caller has committed what they stand for, and has the turn.
+    pub(super) fn append(&self, due: Due, settings: &Settings) {
         let replicas = self.replicas();
         let mut stream = self.stream.lock();
         if due.lost {
@@ -176,7 +180,8 @@ impl Feed {
         }
         if pinged.elapsed() >= settings.feed.ping_period {
             *pinged = Instant::now();
-            if replicas.iter().any(|replica| replica.is_online()) {
+            // During a failover the stream must come to its end.
+            if replicas.iter().any(|replica| replica.is_online()) && !server.failover.is_on() {
                 let mut stream = self.stream.lock();
                 stream.append_command(&[b"PING"]);
                 let end = stream.state().end;
@@ -214,7 +219,7 @@ impl Feed {
 
     /// Stops following calls: no replica was there for `repl-backlog-ttl`.
     fn stop_keeping(&self, server: &Server, keyspace: &Keyspace) {
-        if *server.shutdown.borrow() {
+        if *server.shutdown.borrow() || server.replication.is_replica() {
             return;
         }
         // While a script runs for long, another look comes later.

@@ -150,6 +150,11 @@ impl Stream {
         self.whole_end().saturating_sub(self.applied_bytes)
     }
 
+    /// The next `bytes` bytes that are not applied.
+    pub fn next_bytes(&self, bytes: usize) -> &[u8] {
+        &self.input[self.applied_bytes..self.applied_bytes + bytes]
+    }
+
     /// The whole units that are not applied, in their order.
     pub fn units(&self) -> impl Iterator<Item = Unit<'_>> {
         let mut next = self.applied;

@@ -90,6 +90,11 @@ impl<W: io::Write> RdbFile<W> {
         })
     }
 
+    /// Writes a property of the file. Keys come later.
+    pub(in crate::state) fn aux(&mut self, name: &str, value: &str) -> io::Result<()> {
+        self.writer.aux(name, value)
+    }
+
     /// Writes the end. Returns the output.
     pub(in crate::state) fn finish(self) -> io::Result<W> {
         self.writer.finish()

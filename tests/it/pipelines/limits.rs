@@ -17,12 +17,22 @@ fn status(server: &Server, field: &str) -> TestResult<u64> {
     Ok(number.ok_or("no such field")? * 1024)
 }
 
-/// Resets the peak of the server's memory.
-fn forget_peak(server: &Server) -> TestResult {
-    Ok(std::fs::write(
-        format!("/proc/{}/clear_refs", server.pid()),
-        "5",
-    )?)
+/// Waits until the server's background work (empty segments made while it is idle, compaction) touches no more pages of
+/// the pool. Then resets the peak of its memory and returns the memory that it has now.
+fn settled_memory(server: &Server) -> TestResult<u64> {
+    const STILL: Duration = Duration::from_millis(200);
+    let until = Instant::now() + Duration::from_secs(10);
+    let mut memory = status(server, "VmRSS:")?;
+    loop {
+        std::thread::sleep(STILL);
+        let now = status(server, "VmRSS:")?;
+        if now <= memory || Instant::now() > until {
+            break;
+        }
+        memory = now;
+    }
+    std::fs::write(format!("/proc/{}/clear_refs", server.pid()), "5")?;
+    status(server, "VmRSS:")
 }
 
 fn field(text: &str, name: &str) -> Option<u64> {
@@ -133,8 +143,7 @@ fn a_reply_stops_growing_at_the_hard_limit() -> TestResult {
             }
         }
         let mut greedy = server.raw()?;
-        let before = status(&server, "VmRSS:")?;
-        forget_peak(&server)?;
+        let before = settled_memory(&server)?;
         let mut bytes = Vec::new();
         for line in call.lines() {
             common::encode(&mut bytes, &line.split(' ').collect::<Vec<_>>());
@@ -186,8 +195,7 @@ fn listings_of_keys_stop_growing_at_the_hard_limit() -> TestResult {
     ])?;
     for call in ["KEYS *", "SCAN 0 COUNT 30000", "PMEMKV.GETALL"] {
         let mut greedy = server.raw()?;
-        let before = status(&server, "VmRSS:")?;
-        forget_peak(&server)?;
+        let before = settled_memory(&server)?;
         greedy.send_bytes(format!("{call}\r\n").as_bytes())?;
         assert!(greedy.is_closed()?, "{call}");
         let more = status(&server, "VmHWM:")?.saturating_sub(before);
@@ -291,8 +299,7 @@ fn many_small_replies_reach_the_hard_limit() -> TestResult {
         Server::start_with(small().directive("client-output-buffer-limit", "normal 10000000 0 0"))?;
     let mut watcher = server.raw()?;
     watcher.call(&["SET", "q", &"v".repeat(1000)])?;
-    let before = status(&server, "VmRSS:")?;
-    forget_peak(&server)?;
+    let before = settled_memory(&server)?;
     let stream = super::flood(server.port(), 20_000_000)?;
     wait_until("it is closed", PATIENCE, || {
         Ok(info(&mut watcher, "client_output_buffer_limit_disconnections")? == 1)

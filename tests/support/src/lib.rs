@@ -20,7 +20,7 @@ use tempfile::TempDir;
 pub use events::check_events;
 use process::Process;
 pub use raw::{RawClient, Value, encode, show};
-pub use redis_server::RedisServer;
+pub use redis_server::{RedisServer, Sentinel};
 pub use subject::Subject;
 
 /// The result of a test.

@@ -111,6 +111,11 @@ impl Process {
     }
 
     pub fn kill(mut self) -> TestResult {
+        self.kill_here()
+    }
+
+    /// The same for a caller that starts another process in this one's place.
+    pub fn kill_here(&mut self) -> TestResult {
         self.child.kill()?;
         self.child.wait()?;
         Ok(())

@@ -1,6 +1,7 @@
 //! A real redis-server, to compare with.
 
 use std::path::Path;
+use std::process::Command;
 
 use tempfile::TempDir;
 
@@ -14,8 +15,10 @@ pub(crate) const REAL_VARIABLE: &str = "PMEMKV_REAL";
 /// A redis-server without persistence, in a folder of its own. Dropping it kills the process.
 pub struct RedisServer {
     process: Process,
+    program: String,
+    words: Vec<String>,
     /// Declared after the process, so that the process ends before the folder goes.
-    _dir: TempDir,
+    dir: TempDir,
 }
 
 impl RedisServer {
@@ -33,22 +36,43 @@ impl RedisServer {
     /// Starts another program that takes the same options.
     pub fn start_program(program: &str, words: &[&str]) -> TestResult<Self> {
         let dir = temporary_folder()?;
+        let words: Vec<String> = words.iter().map(|&word| word.to_owned()).collect();
         let process = Process::start(
             dir.path(),
-            |command, port| {
-                command
-                    .args(["--port", port, "--bind", "127.0.0.1"])
-                    .args(["--save", "", "--appendonly", "no"])
-                    .args(words);
-                if program.contains("valkey") {
-                    command.args(["--extended-redis-compatibility", "yes"]);
-                }
-                // In Redis, SORT ALPHA compares by the locale's rules; our server compares bytes.
-                command.env("LC_ALL", "C");
-            },
+            |command, port| configure(command, port, program, &words),
             Path::new(program),
         )?;
-        Ok(Self { process, _dir: dir })
+        let program = program.to_owned();
+        Ok(Self {
+            process,
+            program,
+            words,
+            dir,
+        })
+    }
+
+    /// Ends the process with SIGKILL, and starts it again on the same port. Its data are gone.
+    pub fn kill_and_restart(&mut self) -> TestResult {
+        self.process.kill_here()?;
+        self.start_again()
+    }
+
+    /// Ends the process with SIGKILL.
+    pub fn kill(&mut self) -> TestResult {
+        self.process.kill_here()
+    }
+
+    /// Starts the process again that [`kill`](Self::kill) has ended, on the same port.
+    pub fn start_again(&mut self) -> TestResult {
+        let port = self.port();
+        let process = Process::start_on(
+            port,
+            self.dir.path(),
+            |command, port| configure(command, port, &self.program, &self.words),
+            Path::new(&self.program),
+        )?;
+        self.process = process.ok_or_else(|| format!("port {port} is taken"))?;
+        Ok(())
     }
 
     /// The TCP port on 127.0.0.1.
@@ -64,5 +88,56 @@ impl RedisServer {
     /// A connection of the `redis` crate.
     pub fn connection(&self) -> TestResult<redis::Connection> {
         connection(self.port())
+    }
+}
+
+fn configure(command: &mut Command, port: &str, program: &str, words: &[String]) {
+    // A configuration file stands before all directives.
+    let files = words.iter().take_while(|word| !word.starts_with("--"));
+    let files = files.count();
+    command
+        .args(&words[..files])
+        .args(["--port", port, "--bind", "127.0.0.1"])
+        .args(["--save", "", "--appendonly", "no"])
+        .args(&words[files..]);
+    if program.contains("valkey") {
+        command.args(["--extended-redis-compatibility", "yes"]);
+    }
+    // In Redis, SORT ALPHA compares by the locale's rules; our server compares bytes.
+    command.env("LC_ALL", "C");
+}
+
+/// A Sentinel, in a folder of its own. Dropping it kills the process.
+pub struct Sentinel {
+    process: Process,
+    _dir: TempDir,
+}
+
+impl Sentinel {
+    /// Starts `program` (redis-server or valkey-server) with the lines of its configuration, to which its port is added.
+    pub fn start(program: &str, configuration: &str) -> TestResult<Self> {
+        let dir = temporary_folder()?;
+        let file = dir.path().join("sentinel.conf");
+        let process = Process::start(
+            dir.path(),
+            |command, port| {
+                let text = format!("port {port}\nbind 127.0.0.1\n{configuration}\n");
+                // A missing file shows as a Sentinel that does not start.
+                let _ = std::fs::write(&file, text);
+                command.arg(&file).arg("--sentinel");
+            },
+            Path::new(program),
+        )?;
+        Ok(Self { process, _dir: dir })
+    }
+
+    /// The TCP port on 127.0.0.1.
+    pub fn port(&self) -> u16 {
+        self.process.port
+    }
+
+    /// A connection that shows replies unchanged.
+    pub fn raw(&self) -> TestResult<RawClient> {
+        Ok(RawClient::connect(self.port())?)
     }
 }
