@@ -141,7 +141,7 @@ pub(crate) fn check(
         return Err("its end is missing".to_owned());
     }
     let published = get(header, PUBLISHED);
-    let slot = SLOTS[(published % 2) as usize];
+    let slot = SLOTS[usize::from(published % 2 == 1)];
     let published = published / 2;
     let point = Point {
         mark: get(header, slot),
@@ -191,7 +191,7 @@ pub(crate) fn risks(header: &[AtomicU64]) -> u64 {
 /// Has the point count. The one before counts until the last store.
 pub(crate) fn publish(header: &[AtomicU64], point: &Point, risks: u64) {
     let other = 1 - get(header, PUBLISHED) % 2;
-    let slot = SLOTS[other as usize];
+    let slot = SLOTS[usize::from(other == 1)];
     set(header, slot, point.mark);
     for (at, word) in (slot + 1..).zip(point.words) {
         set(header, at, word);

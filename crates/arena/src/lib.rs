@@ -287,7 +287,7 @@ impl Arena {
                 extent
             }
             _ => {
-                if space.next % PIECE_EXTENTS == 0 {
+                if space.next.is_multiple_of(PIECE_EXTENTS) {
                     if self.map.len_bytes() <= space.next as usize * EXTENT_BYTES {
                         assert!(self.grow(), "the index has outgrown its arena");
                     }
@@ -314,7 +314,8 @@ impl Arena {
         let len = self.map.len_bytes();
         let file = self.file.lock();
         let in_file = file.as_ref().is_some_and(|file| {
-            let (offset, length) = (len as i64, PIECE_BYTES as i64);
+            let number = |bytes| i64::try_from(bytes).unwrap_or(i64::MAX);
+            let (offset, length) = (number(len), number(PIECE_BYTES));
             fallocate(file.as_fd(), FallocateFlags::empty(), offset, length).is_ok()
                 && self.map.add_file(file.as_fd(), len + PIECE_BYTES).is_ok()
         });

@@ -262,8 +262,11 @@ const _: () = assert!(LINE_WORDS * EXTENT_LINES == EXTENT_WORDS);
 pub mod testing {
     use std::cell::Cell;
 
+    /// How many stores are left, and what happens then.
+    type Left = Option<(u64, fn())>;
+
     thread_local! {
-        static LEFT: Cell<Option<(u64, fn())>> = const { Cell::new(None) };
+        static LEFT: Cell<Left> = const { Cell::new(None) };
         static MADE: Cell<u64> = const { Cell::new(0) };
     }
 

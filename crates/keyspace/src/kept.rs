@@ -280,29 +280,28 @@ impl Keyspace {
     }
 
     fn publish_one(&self, kept: &State, turn: &mut Option<Pending>) -> Result<bool, KeyspaceError> {
-        let pending = match *turn {
-            Some(pending) => pending,
-            None => {
-                // A transaction reuses the places of records that it has staged itself. An index must not note a mark meanwhile.
-                let Some(_inside) = self.gate.try_enter_background() else {
-                    return Ok(false);
-                };
-                let staged = self.store.staged_bytes();
-                let Some(stand) = self.store.stand() else {
-                    return Ok(false);
-                };
-                let mark = kept.arena.begin_mark();
-                for shard in &self.shards {
-                    for table in &mut shard.write().tables {
-                        table.index.note_mark(mark);
-                    }
+        let pending = if let Some(pending) = *turn {
+            pending
+        } else {
+            // A transaction reuses the places of records that it has staged itself. An index must not note a mark meanwhile.
+            let Some(_inside) = self.gate.try_enter_background() else {
+                return Ok(false);
+            };
+            let staged = self.store.staged_bytes();
+            let Some(stand) = self.store.stand() else {
+                return Ok(false);
+            };
+            let mark = kept.arena.begin_mark();
+            for shard in &self.shards {
+                for table in &mut shard.write().tables {
+                    table.index.note_mark(mark);
                 }
-                *turn.insert(Pending {
-                    mark,
-                    stand,
-                    staged,
-                })
             }
+            *turn.insert(Pending {
+                mark,
+                stand,
+                staged,
+            })
         };
         if !self.store.commit_all_staged()? {
             return Ok(false);

@@ -72,6 +72,7 @@ struct Block {
 
 impl Block {
     fn decode(word: u64) -> Self {
+        #[allow(clippy::cast_possible_truncation)] // At most 32 bits.
         let part = |shift: u32, bits: u32| (word >> shift & ((1 << bits) - 1)) as usize;
         Self {
             line: part(0, 32),

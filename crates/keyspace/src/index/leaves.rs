@@ -79,8 +79,8 @@ impl Leaves {
     #[inline]
     pub fn prefetch(&self, number: usize) {
         match self {
-            Leaves::Own { leaves, .. } => prefetch(&leaves[number]),
-            Leaves::Kept(kept) => prefetch(&kept.line(number)[0]),
+            Leaves::Own { leaves, .. } => prefetch(&raw const leaves[number]),
+            Leaves::Kept(kept) => prefetch(&raw const kept.line(number)[0]),
         }
     }
 

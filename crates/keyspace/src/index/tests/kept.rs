@@ -67,13 +67,16 @@ fn reopened(
     Ok((arena, table))
 }
 
+/// A key, and where its record lies and its deadline then; `None` for no key.
+type Later = (Vec<u8>, Option<(u64, Option<Millis>)>);
+
 /// What a script has done.
 #[derive(Default)]
 struct Done {
     /// What the index held at the last published mark.
     published: Contents,
     /// What each key got later, `None` for nothing.
-    later: Vec<(Vec<u8>, Option<(u64, Option<Millis>)>)>,
+    later: Vec<Later>,
 }
 
 /// Runs a script of changes, with marks between them.
@@ -82,8 +85,8 @@ fn run(arena: &'static Arena, table: &mut Table<'_>, seed: u64, done: &mut Done)
     later.clear();
     let mut random = SmallRng::seed_from_u64(seed);
     let mut contents = published.clone();
-    let mut next = contents.values().map(|one| one.0).max().unwrap_or(0) + 1;
-    for step in 0..150u32 {
+    let first = contents.values().map(|one| one.0).max().unwrap_or(0) + 1;
+    for (step, next) in (0..150u32).zip(first..) {
         // First it grows, then it shrinks, and at the end it is empty.
         let key = random.random_range(0..110u32).to_be_bytes();
         let expires_at = random.random_bool(0.3).then_some(Millis::from(step));
@@ -106,7 +109,6 @@ fn run(arena: &'static Arena, table: &mut Table<'_>, seed: u64, done: &mut Done)
             }
             (false, true) => {}
         }
-        next += 1;
         if step == 140 {
             for key in std::mem::take(&mut contents).into_keys() {
                 later.push((key.clone(), None));
@@ -183,7 +185,7 @@ fn a_kill_before_any_store_leaves_what_was_published() {
             left.records = records;
             assert_eq!(
                 held(&left),
-                published,
+                done.published,
                 "killed twice, first before store {n}"
             );
             last.release();
