@@ -175,6 +175,7 @@ impl Databases<'_> {
                 take_next(&mut generations)?
             };
         }
+        self.keyspace.events.tell_intent(None);
         self.set_generations(&generations)?;
         *next = generations.next;
         for &db in databases {
@@ -302,6 +303,7 @@ impl Databases<'_> {
             next: *next,
         };
         generations.of_database.swap(a, b);
+        self.keyspace.events.tell_intent(None);
         self.set_generations(&generations)?;
         for db in [a, b] {
             self.keyspace.generations.of_database[db]

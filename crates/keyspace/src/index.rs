@@ -21,7 +21,7 @@ mod walk;
 
 pub use entry::Entry;
 pub use kept::LAYOUT;
-pub use names::{Found, IndexKey, Located, Named, Names, Naming, OnName};
+pub use names::{Found, IndexKey, Located, Named, Names, Naming, OnName, Seat};
 
 use super::{Cursor, Kind, Millis};
 use arena::{Arena, Found as Left, Mark, Owner};
@@ -208,8 +208,10 @@ impl Index {
         key: &'a [u8],
         names: &dyn Names,
     ) -> Result<Option<Found<'a>>, StoreError> {
-        for (_, entry) in self.alike(hash) {
-            if let Some(found) = self.found(entry, key, names)? {
+        let number = self.leaf_number(hash);
+        for (position, entry) in self.leaves.alike(number, hash, self.hash_bits(hash)) {
+            let seat = Seat::new(number, position);
+            if let Some(found) = self.found((entry, seat), key, names)? {
                 return Ok(Some(found));
             }
         }
@@ -284,15 +286,18 @@ impl Index {
             at = self.leaf_number(hash);
         }
         self.note_deadline(at, expires_at);
+        let seat = Seat::new(at, self.leaves.entries(at).len());
         self.leaves.push(at, hash, entry);
         Located {
             location,
             kind,
             expires_at,
+            seat,
         }
     }
 
-    /// Records a key's new value, and returns where a look-up would find it; `None` if the index does not have the key.
+    /// Records a key's new value. Returns its entry, and where a look-up would find it; `None` if the index does not have the
+    /// key.
     pub fn replace(
         &mut self,
         hash: u64,
@@ -301,7 +306,7 @@ impl Index {
         kind: Kind,
         location: Location,
         expires_at: Option<Millis>,
-    ) -> Option<Located> {
+    ) -> Option<(Entry<'_>, Located)> {
         let (number, position) = self.position(hash, key, old)?;
         self.note_deadline(number, expires_at);
         let entry = Entry(self.leaves.entries(number).get(position)?).bits();
@@ -313,11 +318,13 @@ impl Index {
             Some(beside) => beside.set(entry.place, location, expires_at),
         }
         self.leaves.set(number, position, changed);
-        Some(Located {
+        let located = Located {
             location,
             kind,
             expires_at,
-        })
+            seat: Seat::new(number, position),
+        };
+        Some((Entry(self.leaves.entries(number).get(position)?), located))
     }
 
     /// Removes a key that a look-up has found; returns whether it was there.
@@ -420,6 +427,11 @@ impl Index {
         self.expiring > 0 && self.first_expiry <= now
     }
 
+    /// A lower bound of all deadlines; `None` where no entry has one.
+    pub fn first_expiry(&self) -> Option<Millis> {
+        (self.expiring > 0).then_some(self.first_expiry)
+    }
+
     /// DRAM that the index occupies, bytes. Computed from capacities, without the allocator's rounding.
     pub fn memory_bytes(&self) -> usize {
         self.leaves.memory_bytes()
@@ -436,12 +448,20 @@ impl Index {
     /// key is kept here.
     #[inline]
     fn position(&self, hash: u64, key: &[u8], located: Located) -> Option<(usize, usize)> {
-        let number = self.leaf_number(hash);
-        let mut alike = self.leaves.alike(number, hash, self.hash_bits(hash));
-        let (position, _) = alike.find(|(_, entry)| match &self.beside {
+        let is_it = |entry: Entry<'_>| match &self.beside {
             None => entry.place() == located.location,
             Some(beside) => beside.get(entry.place()).key.as_slice() == key,
-        })?;
+        };
+        let (number, position) = located.seat.numbers();
+        if number < self.leaves.len()
+            && let Some(words) = self.leaves.entries(number).get(position)
+            && is_it(Entry(words))
+        {
+            return Some((number, position));
+        }
+        let number = self.leaf_number(hash);
+        let mut alike = self.leaves.alike(number, hash, self.hash_bits(hash));
+        let (position, _) = alike.find(|&(_, entry)| is_it(entry))?;
         Some((number, position))
     }
 

@@ -438,7 +438,7 @@ impl Loading<'_> {
         for table in &shard.tables {
             let index = &table.index;
             for entry in index.iter() {
-                if has_anchor(entry) {
+                if has_anchor(entry.stored_kind()) {
                     return Err("it names a collection with elements".to_owned());
                 }
                 keyspace.forms.note_kind(entry.stored_kind());

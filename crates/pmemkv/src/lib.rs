@@ -57,6 +57,7 @@ mod comparator;
 mod config;
 mod database;
 pub mod engines;
+mod equal;
 mod error;
 mod json;
 mod overwrite;
@@ -68,12 +69,14 @@ mod ranges;
 mod readers;
 mod reentry;
 mod segments;
+mod shared;
 
 pub use backing::{Backing, Durability, backing, durability_environment};
 pub use comparator::Comparator;
 pub use config::Config;
 pub use database::Database;
 pub use engines::Engine;
+pub use equal::equal_bytes;
 pub use error::{Error, Status};
 pub use pool::{
     Allocated, Arenas, CELLS, FORMAT_VERSION, FORMAT_WITH_EXTENTS, Occupied, PARTITIONS_MAX, Point,
@@ -83,3 +86,4 @@ pub use prefetch::prefetch;
 pub use probe::{examine, probe, probe_within, rehearse};
 pub use ranges::Range;
 pub use segments::{SEGMENT_ENTRY_BYTES, SEGMENT_HEADER_BYTES, Segments};
+pub use shared::SharedFile;

@@ -1,8 +1,9 @@
 //! The entries that share one prefix of the hash. A look-up compares one byte of each key's hash, then the bits that the
 //! entry keeps.
 
+use store::{Location, equal_bytes};
+
 use super::entry::{Bits, Entry, Words};
-use store::Location;
 
 /// Entries that a leaf is made for, one per tag. A leaf with more entries splits, if it can.
 pub const LEAF_ENTRIES_MAX: usize = 32;
@@ -79,13 +80,7 @@ impl<'a> Iterator for Alike<'a> {
 /// A bit for each position whose entry may have this hash.
 #[inline]
 pub(super) fn candidates(tags: &[u8; LEAF_ENTRIES_MAX], wild: u32, hash: u64) -> u32 {
-    let tag = tag(hash);
-    // No branches, so that the compiler makes a few vector instructions of this loop.
-    let mut candidates = wild;
-    for (position, &other) in tags.iter().enumerate() {
-        candidates |= u32::from(other == tag) << position;
-    }
-    candidates
+    wild | equal_bytes(tags, tag(hash))
 }
 
 impl Leaf {
