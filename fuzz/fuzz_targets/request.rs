@@ -3,7 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use pmemkv_server::protocol::{Parsed, ProtocolError, RequestLimits, RequestParser};
+use pmemkv_server::protocol::{Lookahead, Parsed, ProtocolError, RequestLimits, RequestParser};
 use redis_protocol::resp2::{decode::decode, types::OwnedFrame};
 
 /// Beyond this, where a line is cut decides whether it is found too long.
@@ -94,6 +94,22 @@ fuzz_target!(|input: &[u8]| {
         1 + (state >> 28) as usize
     });
     assert_eq!(pieces, whole);
+    let mut ahead = Lookahead::default();
+    ahead.read(stream, 0, limits.bulk_bytes_max);
+    if limits.authenticated {
+        let mut parsed = RequestParser::default();
+        let mut start = 0;
+        while let Some((arguments, end)) = ahead.take() {
+            let consumed = end - start;
+            assert_eq!(parsed.parse(&stream[start..], limits), Ok(Parsed::Request { consumed }));
+            let same = |(ahead, parsed): (&(usize, usize), &(usize, usize))| {
+                *ahead == (start + parsed.0, start + parsed.1)
+            };
+            assert_eq!(arguments.len(), parsed.arguments().len());
+            assert!(arguments.iter().zip(parsed.arguments()).all(same));
+            start = end;
+        }
+    }
 
     let open = RequestLimits {
         bulk_bytes_max: 1 << 29,

@@ -12,7 +12,7 @@ use crate::commands::row::Row;
 use crate::keyspace::{EventClass, KeyspaceError, Kind, Millis, NodeLimits, Update, View};
 use crate::numbers::parse_i64;
 use crate::protocol::{Args, Reply};
-use crate::serialised::{Object, SerialisedError, decode, encode};
+use crate::serialised::{ExpiringField, Object, SerialisedError, decode, encode};
 
 pub(super) static COMMANDS: &[Row] = &[
     Row::new("dump", Arity::Exactly(2), dump)
@@ -67,10 +67,23 @@ const BAD_FORMAT: CommandError = CommandError::text("ERR Bad data format");
 const BUSY_KEY: CommandError = CommandError::text("BUSYKEY Target key name already exists.");
 
 fn dump(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
-    let object = ctx.view(&args[1], |view, _| Ok(view.map(load).transpose()?))?;
+    let object = ctx.view(&args[1], |view, _| {
+        Ok(view.filter(is_there).map(load).transpose()?)
+    })?;
     // Encodes without the key's lock, since a large value takes long.
     let payload = object.map(|object| Reply::Bulk(Bytes::from(encode(&object))));
     Ok(payload.unwrap_or(Reply::Null).into())
+}
+
+/// The payload of a value, if there is one.
+pub(super) fn payload(view: Option<View<'_>>) -> Result<Option<Vec<u8>>, KeyspaceError> {
+    let object = view.filter(is_there).map(load).transpose()?;
+    Ok(object.map(|object| encode(&object)))
+}
+
+/// Whether a value has anything. A hash of which all fields are past their deadlines will be gone in a moment.
+fn is_there(view: &View<'_>) -> bool {
+    !matches!(view, View::Hash(fields) if fields.is_empty())
 }
 
 /// A copy of a value with all of its elements.
@@ -90,6 +103,17 @@ pub(crate) fn load(view: View<'_>) -> Result<Object, KeyspaceError> {
         View::Set(members) => {
             let members = members.names()?.map(|member| Ok(member?.into_vec()));
             Object::Set(members.collect::<Result<_, KeyspaceError>>()?)
+        }
+        View::Hash(fields) if fields.has_deadlines() => {
+            let names = fields.names()?.map(|name| {
+                let name = name?;
+                Ok(ExpiringField {
+                    value: fields.get(&name, <[u8]>::to_vec)?.unwrap_or_default(),
+                    expires_at: fields.deadline(&name)?.flatten(),
+                    name: name.into_vec(),
+                })
+            });
+            Object::hash(names.collect::<Result<_, KeyspaceError>>()?)
         }
         View::Hash(fields) => {
             let mut pairs = Vec::with_capacity(len);
@@ -121,7 +145,7 @@ pub(crate) fn store(
         }
         Object::List(_) => Kind::List,
         Object::Set(_) => Kind::Set,
-        Object::Hash(_) => Kind::Hash,
+        Object::Hash(_) | Object::ExpiringHash(_) => Kind::Hash,
         Object::SortedSet(_) => Kind::SortedSet,
         Object::Stream(_) => Kind::Stream,
     };
@@ -132,6 +156,9 @@ pub(crate) fn store(
         Object::List(elements) => elements.iter().try_for_each(|e| new.element(e))?,
         Object::Set(members) => members.iter().try_for_each(|m| new.member(m))?,
         Object::Hash(fields) => fields.iter().try_for_each(|(f, v)| new.field(f, v))?,
+        Object::ExpiringHash(fields) => fields
+            .iter()
+            .try_for_each(|field| new.field_until(&field.name, &field.value, field.expires_at))?,
         Object::SortedSet(members) => members.iter().try_for_each(|(m, s)| new.scored(m, *s))?,
     }
     keys.replace(new, expires_at)

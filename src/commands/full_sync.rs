@@ -286,6 +286,10 @@ fn bytes_of(key: &[u8], value: &Object) -> u64 {
             .iter()
             .map(|(field, value)| of(field) + value.len() as u64)
             .sum(),
+        Object::ExpiringHash(fields) => fields
+            .iter()
+            .map(|field| of(&field.name) + field.value.len() as u64)
+            .sum(),
         Object::SortedSet(members) => members.iter().map(|(member, _)| of(member) + 8).sum(),
         Object::Stream(stream) => stream
             .entries

@@ -1,6 +1,7 @@
 //! One connection: it reads requests, runs them in order, makes their writes durable, and sends the replies in one
 //! write. Output that the client does not take at once waits in [`unsent`], while the connection reads more requests.
 
+mod ahead;
 mod output;
 mod registration;
 mod replica;
@@ -14,7 +15,6 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
-use smallvec::SmallVec;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use self::output::until;
@@ -23,9 +23,9 @@ use self::unsent::{Progress, Unsent};
 use super::workers::Place;
 use crate::commands::{Dispatcher, Next};
 use crate::config::Settings;
-use crate::keyspace::{Ahead, Keyspace, PREFETCHED, Presence};
+use crate::keyspace::{Keyspace, Presence};
 use crate::protocol::{
-    Args, Glance, OwnedArgs, Parsed, Protocol, ReplyBuffer, RequestLimits, RequestParser, glance,
+    Args, OwnedArgs, Parsed, Protocol, ReplyBuffer, RequestLimits, RequestParser,
 };
 use crate::state::{ClientHandle, Server, Session, Stripe};
 
@@ -339,7 +339,6 @@ impl Connection {
         let gathered_max = self.limit_output(OUTPUT_BYTES_PER_FLUSH);
         let output_before = self.out.len();
         let mut consumed_all = 0;
-        let mut fetched = 0;
         self.missing = 0;
         let Self {
             input,
@@ -353,6 +352,7 @@ impl Connection {
             ..
         } = self;
         let mut around = dispatcher.begin(keyspace, server, session);
+        let mut ahead = ahead::borrow();
         let batch = loop {
             if out.len() > gathered_max
                 || consumed_all > INPUT_BYTES_PER_COMMIT
@@ -360,38 +360,49 @@ impl Connection {
             {
                 break Batch::More;
             }
-            if consumed_all >= fetched && around.presence.is_inside() {
-                fetched = fetch_ahead(keyspace, session.db, input, consumed_all);
-                // The fetching serves all of these requests, so its time must not count for the first one.
-                dispatcher.skip_time();
-            }
-            let rest = &input[consumed_all..];
             let limits = RequestLimits {
                 bulk_bytes_max: settings.proto_max_bulk_len,
                 authenticated: session.authenticated || server.acl.is_open(),
             };
-            let parsed = match parser.parse(rest, limits) {
-                Ok(parsed) => parsed,
-                Err(error) => {
-                    tracing::debug!(client = %session.handle.addr, %error, "protocol error");
-                    out.error(&error.to_string());
-                    break Batch::Close;
+            if !limits.authenticated {
+                // To a client that has not said who it is, other limits apply.
+                ahead.clear();
+            } else if ahead.is_empty() && parser.is_between_requests() {
+                ahead.read(input, consumed_all, limits.bulk_bytes_max);
+                // For a single request it would gain nothing.
+                if ahead.len() > 1 && around.presence.is_inside() {
+                    ahead::fetch(keyspace, session.db, input, &ahead);
+                    // The fetching serves all of these requests, so its time must not count for the first one.
+                    dispatcher.skip_time();
                 }
-            };
+            }
             let inline;
-            let (args, consumed) = match parsed {
-                Parsed::Request { consumed } => (Args::new(rest, parser.arguments()), consumed),
-                Parsed::Inline { consumed } => {
-                    inline = OwnedArgs::new(parser.inline());
-                    (inline.args(), consumed)
-                }
-                Parsed::Nothing { consumed } => {
-                    consumed_all += consumed;
-                    continue;
-                }
-                Parsed::Incomplete { missing } => {
-                    self.missing = missing;
-                    break Batch::Done;
+            let (args, consumed) = if let Some((arguments, end)) = ahead.take() {
+                (Args::new(input, arguments), end - consumed_all)
+            } else {
+                let rest = &input[consumed_all..];
+                let parsed = match parser.parse(rest, limits) {
+                    Ok(parsed) => parsed,
+                    Err(error) => {
+                        tracing::debug!(client = %session.handle.addr, %error, "protocol error");
+                        out.error(&error.to_string());
+                        break Batch::Close;
+                    }
+                };
+                match parsed {
+                    Parsed::Request { consumed } => (Args::new(rest, parser.arguments()), consumed),
+                    Parsed::Inline { consumed } => {
+                        inline = OwnedArgs::new(parser.inline());
+                        (inline.args(), consumed)
+                    }
+                    Parsed::Nothing { consumed } => {
+                        consumed_all += consumed;
+                        continue;
+                    }
+                    Parsed::Incomplete { missing } => {
+                        self.missing = missing;
+                        break Batch::Done;
+                    }
                 }
             };
             consumed_all += consumed;
@@ -408,6 +419,8 @@ impl Connection {
             }
         };
         drop(around);
+        // Requests that were read ahead and have not run are read again.
+        ahead::give_back(ahead);
         self.input.advance(consumed_all);
         self.parser.give_back();
         self.give_back_input();
@@ -488,24 +501,4 @@ async fn mail_may_go(handle: &ClientHandle, keyspace: &Keyspace) {
 /// than has arrived, so that an announced length alone takes no memory.
 fn room_ahead(missing: usize, arrived: usize) -> usize {
     missing.clamp(READ_BYTES, arrived.clamp(READ_BYTES, RESERVED_BYTES_MAX))
-}
-
-/// Prefetches the keys of the next requests in the input. Returns where in the input these requests end.
-fn fetch_ahead(keyspace: &Keyspace, db: usize, input: &[u8], start: usize) -> usize {
-    let mut glances = SmallVec::<[Glance<'_>; PREFETCHED]>::new();
-    let seen = glance(&input[start..], &mut glances);
-    // For a single key it would gain nothing.
-    if glances.len() > 1 {
-        let keys: SmallVec<[Ahead<'_>; PREFETCHED]> = glances
-            .into_iter()
-            .map(|(name, key)| Ahead {
-                db,
-                key,
-                value: !name.eq_ignore_ascii_case(b"set"),
-            })
-            .collect();
-        keyspace.prefetch(&keys);
-    }
-    // Without any request in sight, look again only at new input.
-    if seen == 0 { input.len() } else { start + seen }
 }

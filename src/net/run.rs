@@ -3,6 +3,7 @@
 use std::hash::{BuildHasher, RandomState};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant, SystemTime};
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -27,6 +28,7 @@ use crate::state::feed::FeedThread;
 use crate::state::{
     BackupThread, Backups, Clients, Failover, Feed, Monitors, Notifications, Notifier, Pause,
     PubSub, Rates, Replication, SaveThread, Saves, Scripting, Server, Slowlog, Stats, Tracking,
+    announce_version,
 };
 use crate::store::{self, OpenError, Options};
 use crate::system::files::{self, TooMany};
@@ -99,6 +101,7 @@ pub fn run(
     launcher: Launcher,
 ) -> Result<(), RunError> {
     launcher.loading();
+    announce_version(&config.settings().redis_version);
     let worker_count = Workers::count(config.settings().worker_threads);
     let reserved_files = files::reserved(worker_count);
     fit_maxclients(&config, reserved_files)?;
@@ -143,6 +146,8 @@ pub fn run(
         stats: Stats::new(table().all().len(), worker_count),
         rates: Rates::default(),
         slowlog: Slowlog::default(),
+        large_requests: Slowlog::default(),
+        large_replies: Slowlog::default(),
         monitors: Monitors::default(),
         pause: Pause::default(),
         failover: Failover::default(),
@@ -460,6 +465,17 @@ async fn sample_rates(server: Arc<Server>) {
     loop {
         ticks.tick().await;
         server.rates.sample(&server.stats);
+        keep_clients_small(&server);
+    }
+}
+
+/// Disconnects clients where all together take more than `maxmemory-clients`.
+fn keep_clients_small(server: &Server) {
+    let settings = server.config.settings();
+    if let Some(limit_bytes) = settings.maxmemory_clients.bytes(settings.maxmemory) {
+        let evicted = server.clients.evict(limit_bytes) as u64;
+        let count = &server.stats.evicted_clients;
+        count.fetch_add(evicted, Ordering::Relaxed);
     }
 }
 

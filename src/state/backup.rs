@@ -29,6 +29,8 @@ struct State {
     is_ending: bool,
     running: Option<Running>,
     last: Option<Last>,
+    done: u64,
+    failed: u64,
 }
 
 #[derive(Clone, Debug)]
@@ -65,6 +67,19 @@ pub struct Progress {
     pub total_bytes: u64,
 }
 
+/// What INFO and the metrics tell of backups.
+#[derive(Clone, Debug)]
+pub struct Figures {
+    /// The backup under way.
+    pub progress: Option<Progress>,
+    /// The last one that has ended.
+    pub last: Option<Last>,
+    /// How many have succeeded since the start of the server.
+    pub done: u64,
+    /// How many have failed since then.
+    pub failed: u64,
+}
+
 /// A backup is under way already, or the server ends.
 #[derive(Clone, Copy, Debug)]
 pub struct Refused;
@@ -94,8 +109,8 @@ impl Backups {
         Ok(())
     }
 
-    /// The backup under way, and the last one that has ended.
-    pub fn figures(&self) -> (Option<Progress>, Option<Last>) {
+    /// What there is to tell of backups.
+    pub fn figures(&self) -> Figures {
         let state = self.state.lock();
         let progress = state.running.as_ref().map(|running| {
             let (copied_bytes, total_bytes) = running.job.progress();
@@ -105,7 +120,12 @@ impl Backups {
                 total_bytes,
             }
         });
-        (progress, state.last.clone())
+        Figures {
+            progress,
+            last: state.last.clone(),
+            done: state.done,
+            failed: state.failed,
+        }
     }
 
     /// Ends the backup under way, and takes no other one.
@@ -142,6 +162,10 @@ impl Backups {
             let since = SystemTime::now().duration_since(UNIX_EPOCH);
             let mut state = self.state.lock();
             state.running = None;
+            match &result {
+                Ok(()) => state.done += 1,
+                Err(_) => state.failed += 1,
+            }
             state.last = Some(Last {
                 error: result.err().map(|error| error.to_string()),
                 took,

@@ -15,6 +15,9 @@ use crate::acl::User;
 use crate::config::OutputBufferLimits;
 use crate::protocol::Push;
 
+/// About what a subscription takes beside its name, which all subscribers share.
+const SUBSCRIPTION_BYTES: usize = 64;
+
 /// What other threads see of a client, and how they disconnect it.
 #[derive(Debug)]
 pub struct ClientHandle {
@@ -46,6 +49,8 @@ pub struct ClientHandle {
     pub resp: AtomicU8,
     /// CLIENT NO-EVICT.
     pub no_evict: AtomicBool,
+    /// What the client has claimed by CLIENT CAPA, as bits.
+    pub capabilities: AtomicU8,
     /// CLIENT NO-TOUCH.
     pub no_touch: AtomicBool,
     /// MONITOR: the server sends every command to this client.
@@ -170,8 +175,8 @@ impl ClientHandle {
         self.killed.load(Ordering::Acquire)
     }
 
-    /// The client's line in CLIENT LIST, without the line break.
-    pub fn describe(&self, now_ms: i64) -> String {
+    /// The client's flags in CLIENT LIST; `N` for none.
+    pub fn flags(&self) -> String {
         let tracks = self.tracking.mode();
         let flags: String = [
             (self.is_replica.load(Ordering::Relaxed), 'S'),
@@ -191,8 +196,40 @@ impl ClientHandle {
         .into_iter()
         .filter_map(|(on, flag)| on.then_some(flag))
         .collect();
+        if flags.is_empty() { "N".into() } else { flags }
+    }
+
+    /// The memory that the client takes: its buffers, what it has queued, its names and what is known of it.
+    pub fn memory_bytes(&self) -> usize {
+        let names = |name: &Mutex<String>| name.lock().len();
+        let subscriptions = self.subscriptions.iter();
+        let subscriptions: usize = subscriptions
+            .map(|names| names.load(Ordering::Relaxed))
+            .sum();
+        self.query_buffer_bytes.load(Ordering::Relaxed)
+            + self.query_buffer_free_bytes.load(Ordering::Relaxed)
+            + self.output_bytes()
+            + self.multi_bytes.load(Ordering::Relaxed)
+            + subscriptions * SUBSCRIPTION_BYTES
+            + names(&self.name)
+            + names(&self.lib_name)
+            + names(&self.lib_ver)
+            + size_of::<Self>()
+    }
+
+    /// How long the client has sent nothing, seconds.
+    pub fn idle_s(&self, now_ms: i64) -> i64 {
+        now_ms
+            .saturating_sub(self.last_active_ms.load(Ordering::Relaxed))
+            .max(0)
+            / 1000
+    }
+
+    /// The client's line in CLIENT LIST, without the line break.
+    pub fn describe(&self, now_ms: i64) -> String {
+        let tracks = self.tracking.mode();
+        let flags = self.flags();
         let command = *self.last_command.lock();
-        let idle_ms = now_ms.saturating_sub(self.last_active_ms.load(Ordering::Relaxed));
         let input = self.query_buffer_bytes.load(Ordering::Relaxed);
         let input_free = self.query_buffer_free_bytes.load(Ordering::Relaxed);
         let output = self.output_buffer_bytes.load(Ordering::Relaxed);
@@ -207,6 +244,8 @@ impl ClientHandle {
         let messages = self.mailbox.waiting_bytes();
         let lists = self.unsent_buffers.load(Ordering::Relaxed) + usize::from(messages > 0);
         let waiting = self.unsent_bytes.load(Ordering::Relaxed) + messages;
+        // Before the names are locked below.
+        let total = self.memory_bytes();
         format!(
             "id={id} addr={addr} laddr={laddr} fd={fd} name={name} age={age} idle={idle} flags={flags} db={db} \
              sub={sub} psub={psub} ssub={ssub} multi={multi} qbuf={input} qbuf-free={input_free} argv-mem=0 multi-mem={multi_bytes} \
@@ -218,15 +257,13 @@ impl ClientHandle {
             fd = self.fd,
             name = self.name.lock(),
             age = self.connected.elapsed().as_secs(),
-            idle = idle_ms.max(0) / 1000,
-            flags = if flags.is_empty() { "N" } else { &flags },
+            idle = self.idle_s(now_ms),
             user = String::from_utf8_lossy(self.user.lock().name()),
             db = self.db.load(Ordering::Relaxed),
             sub = names(Topic::Channel),
             psub = names(Topic::Pattern),
             ssub = names(Topic::Shard),
             multi = self.multi.load(Ordering::Relaxed),
-            total = input + input_free + output + waiting + multi_bytes + size_of::<Self>(),
             command = if command.is_empty() { "NULL" } else { command },
             resp = self.resp.load(Ordering::Relaxed),
             lib_name = self.lib_name.lock(),
@@ -295,6 +332,7 @@ impl Clients {
             db: AtomicUsize::new(0),
             resp: AtomicU8::new(2),
             no_evict: AtomicBool::new(false),
+            capabilities: AtomicU8::new(0),
             no_touch: AtomicBool::new(false),
             monitors: AtomicBool::new(false),
             waits: AtomicBool::new(false),
@@ -339,6 +377,35 @@ impl Clients {
     /// Whether no client is connected.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// Disconnects the clients that take most until all together take no more than `limit_bytes`; not those with CLIENT
+    /// NO-EVICT. Returns how many.
+    pub fn evict(&self, limit_bytes: u64) -> usize {
+        let clients = self.all();
+        let mut sizes: Vec<(usize, &Arc<ClientHandle>)> = clients
+            .iter()
+            .filter(|client| !client.is_killed())
+            .map(|client| (client.memory_bytes(), client))
+            .collect();
+        let mut total: u64 = sizes.iter().map(|&(bytes, _)| bytes as u64).sum();
+        if total <= limit_bytes {
+            return 0;
+        }
+        sizes.sort_unstable_by_key(|&(bytes, _)| std::cmp::Reverse(bytes));
+        let mut evicted = 0;
+        for (bytes, client) in sizes {
+            if total <= limit_bytes {
+                break;
+            }
+            if client.no_evict.load(Ordering::Relaxed) || !client.kill_first() {
+                continue;
+            }
+            tracing::warn!(client = %client.addr, bytes, "closed: all clients over maxmemory-clients");
+            total -= bytes as u64;
+            evicted += 1;
+        }
+        evicted
     }
 
     /// The clients of `user`.

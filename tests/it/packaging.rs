@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
-use common::{Options, Server, TestResult, quiet_port};
+use common::{Options, Server, TestResult, backup, quiet_port};
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
@@ -99,12 +99,18 @@ fn metrics_in(text: &str) -> BTreeSet<&str> {
 #[test]
 fn the_dashboard_and_the_alerts_ask_for_metrics_that_there_are() -> TestResult {
     let port = quiet_port()?;
-    let options = Options::new("cmap")
-        .pool_size("64mb")
-        .directive("metrics-port", &port.to_string());
+    let backups = backup::folder()?;
+    let options =
+        backup::options("cmap", backups.path()).directive("metrics-port", &port.to_string());
     let server = Server::start_with(options)?;
     let mut client = server.raw()?;
-    for line in ["SET k v EX 1000", "GET k", "INCR", "AUTH x y"] {
+    for line in [
+        "SET k v EX 1000",
+        "GET k",
+        "INCR",
+        "AUTH x y",
+        "PMEMKV.BACKUP b",
+    ] {
         client.line(line)?;
     }
     // Some metrics are there on a replica, or on a master of one.
@@ -125,6 +131,7 @@ fn the_dashboard_and_the_alerts_ask_for_metrics_that_there_are() -> TestResult {
         assert!(Instant::now() < until, "the replica does not follow");
         std::thread::sleep(Duration::from_millis(20));
     }
+    assert_eq!(backup::ended(&mut client)?, "ok");
     let mut text = String::new();
     for port in [port, port_of_replica] {
         let mut stream = TcpStream::connect(("127.0.0.1", port))?;

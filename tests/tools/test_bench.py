@@ -2,13 +2,15 @@
 
 import array
 import os
+import random
+import re
 import sys
 import tempfile
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "..", "scripts", "lib"))
 
-from bench import curves, figures, load, plan, plots, rates, report  # noqa: E402
+from bench import counts, curves, figures, load, plan, plots, rates, report  # noqa: E402
 from bench.client import BenchError, key_of, parse_info, value_of  # noqa: E402
 
 HEADER = ('"test","rps","avg_latency_ms","min_latency_ms","p50_latency_ms","p95_latency_ms","p99_latency_ms",'
@@ -157,6 +159,38 @@ class Reports(unittest.TestCase):
     def test_sizes(self):
         for size, name in ((16, "16 B"), (1024, "1 KiB"), (1 << 20, "1 MiB"), (1500, "1500 B")):
             self.assertEqual(report.size_name(size), name)
+
+
+class Counts(unittest.TestCase):
+    def test_commands_are_those_of_their_rows(self):
+        draw = random.Random(1)
+        for test, make in counts.COMMANDS.items():
+            words = make(draw)
+            self.assertEqual(words[0].decode(), re.split("[ ,_]", test)[0])
+            # The script's name is known once it is loaded.
+            self.assertEqual([at for at, word in enumerate(words) if not isinstance(word, bytes)],
+                             [1] if words[0] == b"EVALSHA" else [])
+
+    def test_all_clients_send_before_any_reads(self):
+        log = []
+
+        class Stub:
+            def __init__(self, name):
+                self.name, self.socket = name, self
+
+            def sendall(self, batch):
+                log.append((self.name, batch.count(b"GET")))
+
+            def reply(self):
+                log.append(self.name)
+
+        counts.send_all([Stub("a"), Stub("b")], counts.COMMANDS["GET"], 2, 1, random.Random(1))
+        self.assertEqual(log, [("a", 2), ("b", 2), "a", "a", "b", "b"])
+
+    def test_table(self):
+        cells = {"Redis": {"instructions": 5000.4}, "Valkey": {"instructions": 4000.0}, "ours": {"instructions": 3000.0}}
+        page = counts.tables([{"test": "GET", "pipeline": 16, "cells": cells}], "ours")
+        self.assertIn("| GET, pipeline 16 | 5,000 | 4,000 | 3,000 | 0.75 |", page)
 
 
 class Plans(unittest.TestCase):

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use lock_order::{Rank, RwLock};
 
 use super::databases::INCOMING;
+use super::index::IndexKey;
 use super::{Access, Millis};
 
 /// A set of classes of keyspace events; the letters of `notify-keyspace-events`.
@@ -118,6 +119,8 @@ pub enum Followed<'k> {
     Changed(usize, &'k [u8]),
     /// The key is gone, and no call removed it: it was past its deadline, or was evicted.
     Gone(usize, &'k [u8]),
+    /// These fields of the key's hash are gone, and no call removed them: they were past their deadlines.
+    FieldsGone(usize, &'k [u8], &'k [IndexKey]),
     /// A call changed whole databases.
     Databases,
 }
@@ -235,7 +238,9 @@ impl Events {
     pub(super) fn tell_followed(&self, change: Followed<'_>) {
         if self.is_followed() {
             let db = match change {
-                Followed::Changed(db, _) | Followed::Gone(db, _) => db,
+                Followed::Changed(db, _) | Followed::Gone(db, _) | Followed::FieldsGone(db, ..) => {
+                    db
+                }
                 Followed::Databases => 0,
             };
             self.tell(db, |observer| observer.followed(change));

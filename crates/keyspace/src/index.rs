@@ -18,7 +18,7 @@ mod tests;
 mod walk;
 
 pub use entry::Entry;
-pub use names::{Found, IndexKey, Located, Named, Names, Naming, OnName};
+pub use names::{Found, IndexKey, Located, Named, Names, Naming, OnName, Seat};
 
 use super::{Cursor, Kind, Millis};
 use beside::Beside;
@@ -130,8 +130,10 @@ impl Index {
         key: &'a [u8],
         names: &dyn Names,
     ) -> Result<Option<Found<'a>>, StoreError> {
-        for (_, entry) in self.leaf(hash).alike(hash, self.hash_bits(hash)) {
-            if let Some(found) = self.found(entry, key, names)? {
+        let number = self.leaf_number(hash);
+        for (position, entry) in self.leaves[number].alike(hash, self.hash_bits(hash)) {
+            let seat = Seat::new(number, position);
+            if let Some(found) = self.found((entry, seat), key, names)? {
                 return Ok(Some(found));
             }
         }
@@ -208,16 +210,19 @@ impl Index {
         self.note_deadline(at, expires_at);
         let leaf = &mut self.leaves[at];
         let before = leaf.memory_bytes();
+        let seat = Seat::new(at, leaf.entries().len());
         leaf.push(hash, entry);
         self.outside_bytes += leaf.memory_bytes() - before;
         Located {
             location,
             kind,
             expires_at,
+            seat,
         }
     }
 
-    /// Records a key's new value, and returns where a look-up would find it; `None` if the index does not have the key.
+    /// Records a key's new value. Returns its entry, and where a look-up would find it; `None` if the index does not have the
+    /// key.
     pub fn replace(
         &mut self,
         hash: u64,
@@ -226,7 +231,7 @@ impl Index {
         kind: Kind,
         location: Location,
         expires_at: Option<Millis>,
-    ) -> Option<Located> {
+    ) -> Option<(&Entry, Located)> {
         let (number, position) = self.position(hash, key, old)?;
         self.note_deadline(number, expires_at);
         let entry = self.leaves[number].entry_mut(position)?;
@@ -237,11 +242,13 @@ impl Index {
             None => entry.place = location,
             Some(beside) => beside.set(entry.place, location, expires_at),
         }
-        Some(Located {
+        let located = Located {
             location,
             kind,
             expires_at,
-        })
+            seat: Seat::new(number, position),
+        };
+        Some((entry, located))
     }
 
     /// Removes a key that a look-up has found; returns whether it was there.
@@ -337,6 +344,11 @@ impl Index {
         self.expiring > 0 && self.first_expiry <= now
     }
 
+    /// A lower bound of all deadlines; `None` where no entry has one.
+    pub fn first_expiry(&self) -> Option<Millis> {
+        (self.expiring > 0).then_some(self.first_expiry)
+    }
+
     /// DRAM that the index occupies, bytes. Computed from capacities, without the allocator's rounding.
     pub fn memory_bytes(&self) -> usize {
         self.outside_bytes
@@ -354,12 +366,21 @@ impl Index {
     /// key is kept here.
     #[inline]
     fn position(&self, hash: u64, key: &[u8], located: Located) -> Option<(usize, usize)> {
-        let number = self.leaf_number(hash);
-        let mut alike = self.leaves[number].alike(hash, self.hash_bits(hash));
-        let (position, _) = alike.find(|(_, entry)| match &self.beside {
+        let is_it = |entry: &Entry| match &self.beside {
             None => entry.place == located.location,
             Some(beside) => beside.get(entry.place).key.as_slice() == key,
-        })?;
+        };
+        let (number, position) = located.seat.numbers();
+        let seated = self.leaves.get(number);
+        if seated
+            .and_then(|leaf| leaf.entries().get(position))
+            .is_some_and(is_it)
+        {
+            return Some((number, position));
+        }
+        let number = self.leaf_number(hash);
+        let mut alike = self.leaves[number].alike(hash, self.hash_bits(hash));
+        let (position, _) = alike.find(|(_, entry)| is_it(entry))?;
         Some((number, position))
     }
 

@@ -115,8 +115,8 @@ impl<'s> Locking<'s> {
         keys: &[(usize, &'k [u8])],
         access: Access,
     ) -> Result<(LockedShards<'s>, Each<LockedKey<'k>>), KeyspaceError> {
-        self.keyspace.reading().prefetch_all(keys, false);
         let hashes = self.hashes(keys);
+        self.keyspace.reading().prefetch_all(keys, &hashes, false);
         let mut yields = 0;
         let (numbers, shards) = loop {
             let (numbers, shards) =

@@ -298,7 +298,7 @@ impl MemoryCheck<'_> {
         if only_strings && found.kind() != Kind::String {
             return Ok(0);
         }
-        if !has_anchor(found.entry) {
+        if !has_anchor(found.entry.stored_kind()) {
             return Ok(self.keyspace.store.stored_bytes(found.location)?);
         }
         let Some((_, collection)) = self.keyspace.collections().of(hash, generation, found)? else {

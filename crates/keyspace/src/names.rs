@@ -3,7 +3,7 @@
 use super::Keyspace;
 use super::collection::{ELEMENTS, ID_BYTES};
 use super::index::{Names, Naming, OnName};
-use store::{Location, StoreError};
+use store::{IsNamed, Location, StoreError};
 
 /// The names of the keys of a generation, or of the elements of a collection.
 #[derive(Clone, Copy, Debug)]
@@ -27,6 +27,13 @@ impl Names for RecordNames<'_> {
                 f(name, record.expires_at);
             }
         })
+    }
+
+    #[inline]
+    fn is(&self, location: Location, name: &[u8]) -> Result<IsNamed, StoreError> {
+        let id = self.id.as_ref().map_or(&[][..], |id| &id[..]);
+        let store = &self.keyspace.store;
+        store.is_named(location, self.generation, [id, name])
     }
 
     fn hash(&self, name: &[u8]) -> u64 {

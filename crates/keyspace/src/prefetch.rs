@@ -30,30 +30,51 @@ impl Keyspace {
         let mut hashed = SmallVec::<[(u64, Ahead<'_>); PREFETCHED]>::new();
         for ahead in &keys[..keys.len().min(PREFETCHED)] {
             // Several commands in sequence often use the same list or hash.
-            if hashed.last().is_some_and(|(_, last)| last.key == ahead.key) {
-                continue;
+            if hashed.last().is_none_or(|(_, last)| last.key != ahead.key) {
+                hashed.push((self.hashing.hash(ahead.key), *ahead));
             }
-            let hash = self.hashing.hash(ahead.key);
-            hashed.push((hash, *ahead));
+        }
+        let wanted = |&(hash, ahead): &(u64, Ahead<'_>)| Wanted {
+            hash,
+            generation: self.generations.of(ahead.db),
+            value: ahead.value,
+        };
+        self.prefetch_hashed(hashed.iter().map(wanted));
+    }
+
+    /// Takes each of the three steps for all of these keys.
+    pub(super) fn prefetch_hashed(&self, keys: impl Iterator<Item = Wanted> + Clone) {
+        for Wanted {
+            hash, generation, ..
+        } in keys.clone()
+        {
             if let Some(shard) = self.shards[shard_of(hash)].try_read()
-                && let Some(table) = shard.table(self.generations.of(ahead.db))
+                && let Some(table) = shard.table(generation)
             {
                 table.index.prefetch_leaf(hash);
             }
         }
-        for &(hash, ahead) in &hashed {
+        for Wanted {
+            hash, generation, ..
+        } in keys.clone()
+        {
             if let Some(shard) = self.shards[shard_of(hash)].try_read()
-                && let Some(table) = shard.table(self.generations.of(ahead.db))
+                && let Some(table) = shard.table(generation)
             {
                 table.index.prefetch_entry(hash);
             }
         }
-        for &(hash, ahead) in &hashed {
+        for Wanted {
+            hash,
+            generation,
+            value,
+        } in keys
+        {
             if let Some(shard) = self.shards[shard_of(hash)].try_read()
-                && let Some(table) = shard.table(self.generations.of(ahead.db))
+                && let Some(table) = shard.table(generation)
                 && let Some(location) = table.index.likely(hash)
             {
-                if ahead.value {
+                if value {
                     self.store.prefetch(location);
                 } else {
                     self.store.prefetch_name(location);
@@ -61,4 +82,13 @@ impl Keyspace {
             }
         }
     }
+}
+
+/// A key to fetch.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Wanted {
+    pub(super) hash: u64,
+    pub(super) generation: u32,
+    /// As in [`Ahead`].
+    pub(super) value: bool,
 }

@@ -9,8 +9,9 @@ pub use strings::StringView;
 use super::clock::Clock;
 use super::hashing::shard_of;
 use super::index::Found;
-use super::locking::Several;
-use super::{Access, Ahead, KeyInfo, Keyspace, KeyspaceError, Millis, PREFETCHED, Value};
+use super::prefetch::Wanted;
+use super::shard::Shard;
+use super::{Access, KeyInfo, Keyspace, KeyspaceError, Kind, Millis, PREFETCHED, Value};
 
 impl Found<'_> {
     pub(super) fn info(self, now: Millis, clock: Clock) -> KeyInfo {
@@ -63,9 +64,8 @@ impl Keyspace {
         let hash = self.hashing.hash(key);
         let shard = self.locking().read_shard(shard_of(hash))?;
         let generation = self.generations.of(db);
-        let found = shard.get(self.names(generation), hash, key)?;
-        let found = self.expiry().live(found, access.now);
-        self.reading().value(hash, generation, found, access, f)
+        self.reading()
+            .one(&shard, (hash, key), generation, access, f)
     }
 
     /// Reads several keys at one moment; they may repeat and lie in different databases. `each` gets the live value of
@@ -76,28 +76,36 @@ impl Keyspace {
         access: Access,
         mut each: impl FnMut(Option<Value<'_>>),
     ) -> Result<(), KeyspaceError> {
-        self.reading().prefetch_all(keys, true);
         self.expiry().on_access_to_all(keys, access.now)?;
         let hashes = self.locking().hashes(keys);
+        self.reading().prefetch_all(keys, &hashes, true);
         let (numbers, shards) =
             self.locking()
                 .lock_shards(keys, &hashes, RwLock::read, |shard| &**shard)?;
         for (&(db, key), &hash) in keys.iter().zip(&hashes) {
             let shard = &shards[numbers.partition_point(|&number| number < shard_of(hash))];
             let generation = self.generations.of(db);
-            let found = shard.get(self.names(generation), hash, key)?;
-            let found = self.expiry().live(found, access.now);
-            let read = self
-                .reading()
-                .value(hash, generation, found, access, |value| {
-                    each(Some(value));
-                })?;
+            let reading = self.reading();
+            let read = reading.one(shard, (hash, key), generation, access, |value| {
+                each(Some(value));
+            })?;
             if read.is_none() {
                 each(None);
             }
         }
         Ok(())
     }
+}
+
+/// The result of a look at one record.
+enum AtOnce<R> {
+    /// The string was read.
+    Read(R),
+    /// The key is absent or past its deadline.
+    Absent,
+    /// One look does not do: the store finds records by their names, the value is no string or long, or the entry whose
+    /// hash fits is another key's.
+    NotSo,
 }
 
 /// Reads values of locked keys; see [`Keyspace::reading`].
@@ -107,19 +115,91 @@ pub(super) struct Reading<'k> {
 }
 
 impl Reading<'_> {
-    pub(super) fn prefetch_all(self, keys: &[(usize, &[u8])], value: bool) {
+    pub(super) fn prefetch_all(self, keys: &[(usize, &[u8])], hashes: &[u64], value: bool) {
         if keys.len() <= 1 {
             return;
         }
         // With more keys than this, the first ones would leave the cache before they are read.
-        let few = &keys[..keys.len().min(16 * PREFETCHED)];
-        for keys in few.chunks(PREFETCHED) {
-            let keys: Several<Ahead<'_>> = keys
-                .iter()
-                .map(|&(db, key)| Ahead { db, key, value })
-                .collect();
-            self.keyspace.prefetch(&keys);
+        let count = keys.len().min(16 * PREFETCHED);
+        let (keys, hashes) = (&keys[..count], &hashes[..count]);
+        for (keys, hashes) in keys.chunks(PREFETCHED).zip(hashes.chunks(PREFETCHED)) {
+            let wanted = |(&(db, _), &hash): (&(usize, &[u8]), &u64)| Wanted {
+                hash,
+                generation: self.keyspace.generations.of(db),
+                value,
+            };
+            let each = keys.iter().zip(hashes);
+            self.keyspace.prefetch_hashed(each.map(wanted));
         }
+    }
+
+    /// Runs `f` on the live value of a key of a locked shard; returns `None` if there is none.
+    #[inline]
+    fn one<R>(
+        self,
+        shard: &Shard,
+        (hash, key): (u64, &[u8]),
+        generation: u32,
+        access: Access,
+        f: impl FnOnce(Value<'_>) -> R,
+    ) -> Result<Option<R>, KeyspaceError> {
+        let mut f = Some(f);
+        let read = |value: Value<'_>| f.take().map(|f| f(value));
+        match self.at_once(shard, (hash, key), generation, access, false, read)? {
+            AtOnce::Read(result) => return Ok(result),
+            AtOnce::Absent => return Ok(None),
+            AtOnce::NotSo => {}
+        }
+        let Some(f) = f else {
+            return Ok(None);
+        };
+        let found = shard.get(self.keyspace.names(generation), hash, key)?;
+        let found = self.keyspace.expiry().live(found, access.now);
+        self.value(hash, generation, found, access, f)
+    }
+
+    /// Finds a key's value, or only its string, and reads it with one look at the record. Calls `f` at most once, and not where
+    /// one look does not do.
+    #[inline]
+    fn at_once<R>(
+        self,
+        shard: &Shard,
+        (hash, key): (u64, &[u8]),
+        generation: u32,
+        access: Access,
+        only_string: bool,
+        mut f: impl FnMut(Value<'_>) -> R,
+    ) -> Result<AtOnce<R>, KeyspaceError> {
+        let Keyspace { hashing, store, .. } = self.keyspace;
+        if self.keyspace.partitioned {
+            return Ok(AtOnce::NotSo);
+        }
+        let index = shard.table(generation).map(|table| &table.index);
+        let Some((entry, location)) = index.and_then(|index| index.guess(hash)) else {
+            return Ok(AtOnce::Absent);
+        };
+        if (only_string && entry.kind() != Kind::String) || store.is_large(location) {
+            return Ok(AtOnce::NotSo);
+        }
+        let record = hashing.record(hash, generation, key);
+        let mut result = None;
+        let mut deadline = None;
+        let same = store.read_named(record, location, &mut |value| {
+            deadline = value.expires_at;
+            if deadline.is_none_or(|deadline| deadline > access.now) {
+                result = Some(f(value));
+            }
+        })?;
+        if !same {
+            return Ok(AtOnce::NotSo);
+        }
+        if self.keyspace.expiry().has_passed(deadline, access.now) {
+            return Ok(AtOnce::Absent);
+        }
+        if access.touch {
+            entry.touch(access.now, self.keyspace.eviction.clock());
+        }
+        Ok(result.map_or(AtOnce::Absent, AtOnce::Read))
     }
 
     pub(super) fn value<R>(

@@ -176,17 +176,14 @@ impl Table {
             renewed,
         } = put;
         self.recent = None;
-        let replace = |was| {
-            self.index
-                .replace(hash, key, was, kind, location, expires_at)
-        };
-        if let Some(now) = was.and_then(replace) {
-            if let Some(entry) = self.index.at(hash, key, now) {
-                if renewed {
-                    entry.renew(access.now, clock);
-                } else if access.touch {
-                    entry.touch(access.now, clock);
-                }
+        let index = &mut self.index;
+        let replaced =
+            was.and_then(|was| index.replace(hash, key, was, kind, location, expires_at));
+        if let Some((entry, now)) = replaced {
+            if renewed {
+                entry.renew(access.now, clock);
+            } else if access.touch {
+                entry.touch(access.now, clock);
             }
             return now;
         }

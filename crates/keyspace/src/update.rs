@@ -34,6 +34,7 @@ pub(crate) use writing::Writing;
 
 use several::{Notice, Staged};
 
+use super::collection::has_anchor;
 use super::hashing::shard_of;
 use super::index::Located;
 use super::shard::{IndexPut, Shard};
@@ -140,6 +141,9 @@ impl Keyspace {
             update.tell_expired();
         }
         update.open_collections()?;
+        if self.events.is_followed() {
+            update.tell_expired_fields()?;
+        }
         memory_check::take_refused_bytes();
         let result = f(&mut update).inspect_err(|_| {
             // If the store was full, the caller repeats the call, or it was refused before it looked at its keys.
@@ -227,7 +231,8 @@ impl Writing<'_> {
             KeyWrite::SetExpiry { expires_at } => {
                 let stored = current.stored?;
                 let index = &mut shard.table_mut(generation)?.index;
-                return index.replace(hash, key, stored, stored.kind, location, expires_at);
+                let replaced = index.replace(hash, key, stored, stored.kind, location, expires_at);
+                return replaced.map(|(_, located)| located);
             }
             KeyWrite::Remove => {
                 if let Some(stored) = current.stored
@@ -303,11 +308,12 @@ impl KeyUpdate<'_> {
         keyspace.events.tell_intent(Some((db, key)));
         let current = Current::of(self.stored, self.access);
         // If the change removes an anchor, its collection goes too.
-        let unanchored = match (self.found(), change) {
-            (Some(found), KeyWrite::Put { .. } | KeyWrite::Remove) => {
-                keyspace.collections().id_of(hash, generation, found)?
-            }
-            _ => None,
+        let unanchors = matches!(change, KeyWrite::Put { .. } | KeyWrite::Remove)
+            && self.stored.is_some_and(|stored| has_anchor(stored.kind));
+        let anchored = if unanchors { self.found() } else { None };
+        let unanchored = match anchored {
+            Some(found) => keyspace.collections().id_of(hash, generation, found)?,
+            None => None,
         };
         let record = keyspace.hashing.record(hash, generation, key);
         let Some(write) = change.write(record, current) else {
@@ -356,6 +362,9 @@ impl<'a> Update<'a> {
         }
         if self.keys.keyspace.events.is_followed() {
             self.tell_intents();
+        }
+        if self.apply_to_compact()? {
+            return Ok(());
         }
         if self.only_changes_elements()? {
             return self.apply_to_elements();
@@ -416,7 +425,8 @@ impl<'a> Update<'a> {
             let change = staged.key_write(&self.values);
             change.write(self.keys.record(i), current)
         };
-        let mut writes: Writes<'_> = changes.iter().filter_map(key_write).collect();
+        let mut writes = Writes::with_capacity(changes.len());
+        writes.extend(changes.iter().filter_map(key_write));
         self.write_elements(&mut writes);
         let mut locations: SmallVec<[Location; 4]> = smallvec![Location::default(); writes.len()];
         let now = self.keys.access.now;

@@ -57,6 +57,7 @@ mod comparator;
 mod config;
 mod database;
 pub mod engines;
+mod equal;
 mod error;
 mod json;
 mod overwrite;
@@ -75,6 +76,7 @@ pub use comparator::Comparator;
 pub use config::Config;
 pub use database::Database;
 pub use engines::Engine;
+pub use equal::equal_bytes;
 pub use error::{Error, Status};
 pub use pool::{
     Allocated, Arenas, CELLS, FORMAT_VERSION, FORMAT_WITH_EXTENTS, Occupied, PARTITIONS_MAX, Point,

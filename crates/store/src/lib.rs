@@ -33,12 +33,14 @@ use std::time::{Duration, Instant};
 pub use backup::{BackupError, BackupJob, remove_unfinished_backups};
 pub use change::Change;
 pub use error::StoreError;
-pub use model::{DATABASES, Kind, Millis, Name, Range, RecordKind, StringForm, Value, now_ms};
+pub use model::{
+    DATABASES, IsNamed, Kind, Millis, Name, Range, RecordKind, StringForm, Value, now_ms,
+};
 pub use open::{
     Examined, LayoutChoice, OpenError, Options, examine, may_sync, open, rehearse, rehearse_anyway,
 };
-/// Has memory fetched into the processor's cache.
-pub use pmemkv::{SharedFile, prefetch};
+/// What only processors' own instructions do well: to have memory fetched into the cache, and to compare many bytes at once.
+pub use pmemkv::{SharedFile, equal_bytes, prefetch};
 pub use usage::{Fill, SyncReport, Usage};
 
 /// Where a layout keeps a record. Only the layout that made it can read it.
@@ -296,6 +298,22 @@ pub trait Store: Send + Sync {
         Err(StoreError::NotSupported)
     }
 
+    /// As [`name`](Self::name), but only compares: whether the name is `generation` and a key of these two parts.
+    fn is_named(
+        &self,
+        location: Location,
+        generation: u32,
+        [start, end]: [&[u8]; 2],
+    ) -> Result<IsNamed, StoreError> {
+        let mut is_named = IsNamed::Otherwise;
+        self.name(location, &mut |name| {
+            if name.generation == generation && name.key.strip_prefix(start) == Some(end) {
+                is_named = IsNamed::So(name.expires_at);
+            }
+        })?;
+        Ok(is_named)
+    }
+
     /// Where a record lies that [`visit`](Self::visit) has not shown yet; `None` if there is none. Its bytes are checked.
     /// Only for [partitioned](Abilities::partitioned) stores.
     fn locate(&self, record: RecordKey<'_>) -> Result<Option<Location>, StoreError> {
@@ -464,8 +482,9 @@ pub trait Store: Send + Sync {
         Ok(0)
     }
 
-    /// Does one piece of work, of about a millisecond, that makes later writes cheaper. Returns whether it did something.
-    fn work_when_idle(&self) -> bool {
+    /// Does one piece of work, of about a millisecond, that makes later writes or the next start cheaper. Returns whether it
+    /// did something. The caller holds no lock of the index.
+    fn work_when_idle(&self, _index: &dyn Relocate) -> bool {
         false
     }
 

@@ -33,6 +33,15 @@ pub struct Name<'a> {
     pub expires_at: Option<Millis>,
 }
 
+/// Whether a stored value has a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IsNamed {
+    /// It has, and this deadline.
+    So(Option<Millis>),
+    /// It has another name.
+    Otherwise,
+}
+
 /// Now, in milliseconds since the Unix epoch.
 pub fn now_ms() -> Millis {
     std::time::SystemTime::now()

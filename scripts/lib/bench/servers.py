@@ -248,10 +248,11 @@ class Fleet:
     def make(self):
         """Fills `peers`, `aofs` and `ours`; starts nothing."""
         programs = [("Redis", "redis-server", "REDIS_SERVER"), ("Valkey", "valkey-server", "VALKEY_SERVER"),
+                    ("newer Redis", "newer-redis-server", "NEWER_REDIS_SERVER"),
                     ("newer Valkey", "newer-valkey-server", "NEWER_VALKEY_SERVER")]
         for title, name, variable in programs:
             program = shutil.which(os.environ.get(variable) or name)
-            if program is None and title == "newer Valkey":
+            if program is None and title.startswith("newer "):
                 continue
             if program is None:
                 self.remarks.append(f"{name} is not installed here and was not measured "

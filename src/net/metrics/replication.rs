@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
-use super::families::{Families, number};
+use super::family::{Families, number};
 use crate::keyspace::now_ms;
 use crate::state::Server;
 use crate::state::replication::Link;

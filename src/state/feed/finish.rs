@@ -34,7 +34,7 @@ impl Feed {
             return None;
         };
         let mut last = told.ticket;
-        let by_call = |told: &Told| !matches!(told.change, Change::Gone(..));
+        let by_call = |told: &Told| !told.is_by_itself();
         let is_removal = matches!(recorded.effects, Effects::Removals);
         let mut filled = Filled::new();
         if failed && !is_removal && recorded.told.iter().any(by_call) {
@@ -45,7 +45,9 @@ impl Feed {
                         keys.push((db, key));
                         filled.push((told.ticket, Vec::new()));
                     }
-                    Change::Gone(..) | Change::Other => filled.push(told.into_removal()),
+                    Change::Gone(..) | Change::FieldsGone(..) | Change::Other => {
+                        filled.push(told.into_removal());
+                    }
                 }
             }
             keys.sort_unstable();
@@ -79,11 +81,9 @@ impl Feed {
         let part = |bytes| Part { db: call.db, bytes };
         let mut parts: Vec<Part> = commands.into_iter().map(part).collect();
         // All of them were taken while the call held all of its keys.
-        let own = told
-            .iter()
-            .rposition(|one| !matches!(one.change, Change::Gone(..)));
+        let own = told.iter().rposition(|one| !one.is_by_itself());
         let fill = |(at, one): (usize, Told)| match one.change {
-            Change::Gone(..) => one.into_removal(),
+            Change::Gone(..) | Change::FieldsGone(..) => one.into_removal(),
             _ if Some(at) == own => (one.ticket, std::mem::take(&mut parts)),
             _ => (one.ticket, Vec::new()),
         };
@@ -107,7 +107,7 @@ impl Feed {
             .map(|bytes| Part { db, bytes })
             .collect();
         let fill = |one: Told| match one.change {
-            Change::Gone(..) => one.into_removal(),
+            Change::Gone(..) | Change::FieldsGone(..) => one.into_removal(),
             _ => (one.ticket, std::mem::take(&mut parts)),
         };
         recorded.told.into_iter().map(fill).collect()
@@ -119,6 +119,8 @@ impl Feed {
         keyspace.update_many(&[(db, key)], access, |keys| {
             keys.retell(KEY);
             let value = keys.view(KEY).map(self.copy).transpose()?;
+            // All fields of a hash may be past their deadlines.
+            let value = value.filter(|value| !value.is_empty());
             match value.zip(keys.info(KEY)) {
                 None => recording::add(&[b"DEL", key]),
                 Some((value, info)) => {

@@ -44,7 +44,7 @@ pub use self::kept::Subject;
 pub use self::left::Left;
 use self::queue::Queue;
 pub use self::queue::{Marker, Slot};
-use self::recording::{Change, Told};
+use self::recording::Told;
 pub use self::replica::{Announced, Phase, Replica};
 pub use self::stream::{Stream, StreamState, new_id};
 pub use self::thread::FeedThread;
@@ -164,7 +164,7 @@ impl Feed {
         };
         // What no call does is an effect by itself: expiry and eviction remove keys. Otherwise it is a call that waited for
         // memory outside of the gate when somebody began to follow.
-        if !matches!(told.change, Change::Gone(..)) {
+        if !told.is_by_itself() {
             self.queue.lose();
         }
         let ticket = told.ticket;

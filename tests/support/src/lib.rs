@@ -2,8 +2,10 @@
 
 pub mod backup;
 mod beside;
+pub mod clock;
 mod engines;
 mod events;
+mod newer;
 mod process;
 mod raw;
 mod redis_server;
@@ -20,6 +22,7 @@ use tempfile::TempDir;
 
 pub use beside::{Nutcracker, Sentinel};
 pub use events::check_events;
+pub use newer::Newer;
 use process::Process;
 pub use raw::{RawClient, Value, encode, show};
 pub use redis_server::RedisServer;

@@ -91,6 +91,9 @@ pub(super) const OWN: &[Directive] = &[
     choice_of::<LogFormat>("log-format", "text")
         .fixed()
         .sets(|settings, value| settings.log_format = value.choice()),
+    row("redis-version", Kind::Version, "7.4.7")
+        .fixed()
+        .sets(|settings, value| settings.redis_version = value.text()),
     int("worker-threads", 0, 1_024, "0")
         .fixed()
         .sets(|settings, value| settings.worker_threads = value.number()),

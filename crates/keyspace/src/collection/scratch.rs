@@ -1,6 +1,6 @@
 //! Buffers for the bytes of one change. The thread's next change uses them again.
 
-use std::cell::Cell;
+use std::cell::RefCell;
 use std::ops::{Deref, DerefMut};
 
 /// A buffer with more capacity than this is freed.
@@ -10,7 +10,7 @@ const KEPT_BYTES_MAX: usize = 1 << 16;
 const KEPT_MAX: usize = 3;
 
 thread_local! {
-    static KEPT: Cell<[Vec<u8>; KEPT_MAX]> = const { Cell::new([const { Vec::new() }; KEPT_MAX]) };
+    static KEPT: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
 }
 
 /// A byte buffer, empty at first.
@@ -19,23 +19,19 @@ pub(crate) struct Scratch(Vec<u8>);
 
 impl Default for Scratch {
     fn default() -> Self {
-        let mut kept = KEPT.take();
-        let found = kept.iter_mut().find(|bytes| bytes.capacity() > 0);
-        let mut bytes = found.map(std::mem::take).unwrap_or_default();
-        KEPT.set(kept);
-        bytes.clear();
-        Self(bytes)
+        Self(KEPT.with_borrow_mut(Vec::pop).unwrap_or_default())
     }
 }
 
 impl Drop for Scratch {
     fn drop(&mut self) {
         if (1..=KEPT_BYTES_MAX).contains(&self.0.capacity()) {
-            let mut kept = KEPT.take();
-            if let Some(place) = kept.iter_mut().find(|bytes| bytes.capacity() == 0) {
-                *place = std::mem::take(&mut self.0);
-            }
-            KEPT.set(kept);
+            KEPT.with_borrow_mut(|kept| {
+                if kept.len() < KEPT_MAX {
+                    self.0.clear();
+                    kept.push(std::mem::take(&mut self.0));
+                }
+            });
         }
     }
 }

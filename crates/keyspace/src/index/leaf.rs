@@ -1,6 +1,8 @@
 //! The entries that share one prefix of the hash. A look-up compares one byte of each key's hash, then the bits that the
 //! entry keeps.
 
+use store::equal_bytes;
+
 use super::entry::Entry;
 
 /// Entries that a leaf is made for, one per tag. A leaf with more entries splits, if it can.
@@ -76,13 +78,7 @@ impl Leaf {
     /// A bit for each position whose entry may have this hash. Bits beyond the last entry mean nothing.
     #[inline]
     fn candidates(&self, hash: u64) -> u32 {
-        let tag = tag(hash);
-        // No branches, so that the compiler makes a few vector instructions of this loop.
-        let mut candidates = self.wild;
-        for (position, &other) in self.tags.iter().enumerate() {
-            candidates |= u32::from(other == tag) << position;
-        }
-        candidates
+        self.wild | equal_bytes(&self.tags, tag(hash))
     }
 
     /// The tag of the entry at a position; `None` if it is unknown.

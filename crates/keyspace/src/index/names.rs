@@ -4,7 +4,7 @@
 use super::super::{Kind, Millis};
 use super::{Entry, Index};
 use smallvec::SmallVec;
-use store::{Location, StoreError};
+use store::{IsNamed, Location, StoreError};
 
 /// A copy of a key of the index.
 pub type IndexKey = SmallVec<[u8; 16]>;
@@ -18,6 +18,9 @@ pub trait Names {
     /// call `f` if the record cannot be one of this index.
     fn read(&self, location: Location, f: OnName<'_>) -> Result<(), StoreError>;
 
+    /// Whether the record at a location has this name.
+    fn is(&self, location: Location, name: &[u8]) -> Result<IsNamed, StoreError>;
+
     /// The hash of a name.
     fn hash(&self, name: &[u8]) -> u64;
 
@@ -28,6 +31,10 @@ pub trait Names {
 impl<N: Names> Names for &N {
     fn read(&self, location: Location, f: OnName<'_>) -> Result<(), StoreError> {
         (*self).read(location, f)
+    }
+
+    fn is(&self, location: Location, name: &[u8]) -> Result<IsNamed, StoreError> {
+        (*self).is(location, name)
     }
 
     fn hash(&self, name: &[u8]) -> u64 {
@@ -59,6 +66,39 @@ pub struct Found<'a> {
     pub location: Location,
     /// The deadline.
     pub expires_at: Option<Millis>,
+    /// Where the entry is.
+    pub seat: Seat,
+}
+
+/// The place of an entry within its index, as a look-up found it. Another change of the index may have moved the entry since,
+/// so who goes there checks what it meets.
+#[derive(Clone, Copy, Debug)]
+pub struct Seat {
+    leaf: u32,
+    position: u32,
+}
+
+impl Seat {
+    /// Of an entry whose place is not known.
+    pub const UNKNOWN: Self = Self {
+        leaf: u32::MAX,
+        position: u32::MAX,
+    };
+
+    #[inline]
+    pub(super) fn new(leaf: usize, position: usize) -> Self {
+        let number = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+        Self {
+            leaf: number(leaf),
+            position: number(position),
+        }
+    }
+
+    /// The numbers of the leaf and of the position in it.
+    #[inline]
+    pub(super) fn numbers(self) -> (usize, usize) {
+        (self.leaf as usize, self.position as usize)
+    }
 }
 
 impl Found<'_> {
@@ -81,6 +121,7 @@ impl Found<'_> {
             location: self.location,
             kind: self.entry.stored_kind(),
             expires_at: self.expires_at,
+            seat: self.seat,
         }
     }
 }
@@ -94,6 +135,8 @@ pub struct Located {
     pub kind: Kind,
     /// The deadline.
     pub expires_at: Option<Millis>,
+    /// Where the entry was.
+    pub seat: Seat,
 }
 
 impl Located {
@@ -103,6 +146,7 @@ impl Located {
             location: Location::default(),
             kind: Kind::String,
             expires_at: None,
+            seat: Seat::UNKNOWN,
         }
     }
 
@@ -134,6 +178,7 @@ impl Named<'_> {
             key: &self.key,
             location: self.location,
             expires_at: self.expires_at,
+            seat: Seat::UNKNOWN,
         }
     }
 }
@@ -168,7 +213,7 @@ impl Index {
     #[inline]
     pub(super) fn found<'a>(
         &'a self,
-        entry: &'a Entry,
+        (entry, seat): (&'a Entry, Seat),
         key: &'a [u8],
         names: &dyn Names,
     ) -> Result<Option<Found<'a>>, StoreError> {
@@ -179,42 +224,37 @@ impl Index {
                 key,
                 location: kept.location,
                 expires_at: kept.expires_at(),
+                seat,
             }));
         }
-        let mut read = Read::Nothing;
-        names.read(entry.place, &mut |name, expires_at| {
-            read = if name == key {
-                Read::Same(expires_at)
-            } else {
-                // Two keys may have the same bits of a hash. A record whose hash has others is no record of the entry.
-                Read::Other(names.hash(name))
-            };
-        })?;
-        match read {
-            Read::Same(expires_at) if fits_deadline(entry, expires_at) => Ok(Some(Found {
+        match names.is(entry.place, key)? {
+            IsNamed::So(expires_at) if fits_deadline(entry, expires_at) => Ok(Some(Found {
                 entry,
                 key,
                 location: entry.place,
                 expires_at,
+                seat,
             })),
-            Read::Other(hash) if self.is_of(entry, hash) => Ok(None),
-            _ => Err(wrong_place()),
+            IsNamed::So(_) => Err(wrong_place()),
+            IsNamed::Otherwise => self.check_other(entry, names).map(|()| None),
         }
+    }
+
+    /// Checks that the record of an entry is one of the entry. Two keys may have the same bits of a hash: a record whose hash
+    /// has others is no record of the entry.
+    #[cold]
+    fn check_other(&self, entry: &Entry, names: &dyn Names) -> Result<(), StoreError> {
+        let mut fits = false;
+        names.read(entry.place, &mut |name, _| {
+            fits = self.is_of(entry, names.hash(name));
+        })?;
+        if fits { Ok(()) } else { Err(wrong_place()) }
     }
 
     /// Whether the entry keeps these bits of a hash.
     fn is_of(&self, entry: &Entry, hash: u64) -> bool {
         entry.hash_bits() == self.hash_bits(hash)
     }
-}
-
-/// What a look-up read.
-enum Read {
-    Nothing,
-    /// The key, with this deadline.
-    Same(Option<Millis>),
-    /// A name with this hash.
-    Other(u64),
 }
 
 #[cold]

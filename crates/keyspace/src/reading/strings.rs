@@ -3,10 +3,9 @@
 use std::borrow::Cow;
 use std::ops::{ControlFlow, Range};
 
-use super::Reading;
+use super::{AtOnce, Reading};
 use crate::hashing::shard_of;
 use crate::index::Found;
-use crate::shard::Shard;
 use crate::{Access, Keyspace, KeyspaceError, Kind, Millis, StringForm, Value};
 use store::{Location, RecordKey, Store, lend, within};
 
@@ -182,8 +181,9 @@ impl Keyspace {
         let generation = self.generations.of(db);
         let mut f = Some(f);
         let (reading, name) = (self.reading(), (hash, key));
-        match reading.at_once(&shard, name, generation, access, &mut f)? {
-            AtOnce::Read(result) => return Ok(Some(result)),
+        let read = |value: Value<'_>| f.take().map(|f| f(value.into()));
+        match reading.at_once(&shard, name, generation, access, true, read)? {
+            AtOnce::Read(result) => return Ok(result),
             AtOnce::Absent => return Ok(None),
             AtOnce::NotSo => {}
         }
@@ -196,60 +196,7 @@ impl Keyspace {
     }
 }
 
-/// The result of a look at one record.
-enum AtOnce<R> {
-    /// The string was read.
-    Read(R),
-    /// The key is absent or past its deadline.
-    Absent,
-    /// One look does not do: the store finds records by their names, the value is of another type or long, or the entry whose
-    /// hash fits is another key's.
-    NotSo,
-}
-
 impl<'a> Reading<'a> {
-    /// Finds a key's string and reads it with one look at the record.
-    #[inline]
-    fn at_once<R, F: FnOnce(StringView<'_>) -> R>(
-        self,
-        shard: &Shard,
-        (hash, key): (u64, &[u8]),
-        generation: u32,
-        access: Access,
-        f: &mut Option<F>,
-    ) -> Result<AtOnce<R>, KeyspaceError> {
-        let Keyspace { hashing, store, .. } = self.keyspace;
-        if self.keyspace.partitioned {
-            return Ok(AtOnce::NotSo);
-        }
-        let index = shard.table(generation).map(|table| &table.index);
-        let Some((entry, location)) = index.and_then(|index| index.guess(hash)) else {
-            return Ok(AtOnce::Absent);
-        };
-        if entry.kind() != Kind::String || store.is_large(location) {
-            return Ok(AtOnce::NotSo);
-        }
-        let record = hashing.record(hash, generation, key);
-        let mut result = None;
-        let mut deadline = None;
-        let same = store.read_named(record, location, &mut |value| {
-            deadline = value.expires_at;
-            if deadline.is_none_or(|deadline| deadline > access.now) {
-                result = f.take().map(|f| f(value.into()));
-            }
-        })?;
-        if !same {
-            return Ok(AtOnce::NotSo);
-        }
-        if self.keyspace.expiry().has_passed(deadline, access.now) {
-            return Ok(AtOnce::Absent);
-        }
-        if access.touch {
-            entry.touch(access.now, self.keyspace.eviction.clock());
-        }
-        Ok(result.map_or(AtOnce::Absent, AtOnce::Read))
-    }
-
     pub(crate) fn string<R>(
         self,
         hash: u64,

@@ -52,16 +52,15 @@ impl<'a> Update<'a> {
     /// Locks the collections of the keys.
     pub(super) fn open_collections(&mut self) -> Result<(), KeyspaceError> {
         for i in 0..self.keys.len() {
-            let Some(found) = self
-                .keys
-                .found(i)
-                .filter(|found| found.kind() != Kind::String)
-            else {
-                continue;
-            };
-            if self.first_position(i) != i {
+            let stored = self.keys.stored(i);
+            if stored.is_none_or(|stored| stored.kind == Kind::String)
+                || self.first_position(i) != i
+            {
                 continue;
             }
+            let Some(found) = self.keys.found(i) else {
+                continue;
+            };
             let key = self.keys[i];
             let expired = self
                 .keys
@@ -141,19 +140,22 @@ impl<'a> Update<'a> {
         }
         let opened = self.opened(i)?;
         let collection = opened.locked.as_ref()?;
-        Some(View::new(self.keys.keyspace, opened.id, collection))
+        let (keyspace, now) = (self.keys.keyspace, self.keys.access.now);
+        Some(View::new(keyspace, opened.id, collection, now))
     }
 
     /// The hash or set of key `i`, ready to be changed; a new one if the key is absent. If it has no elements after the
     /// call, the key is removed.
     pub fn fields(&mut self, i: usize, kind: Kind) -> Result<FieldsEdit<'_>, KeyspaceError> {
         let (opened, edit) = self.edit(i, kind)?;
+        let now = self.keys.access.now;
         match (&self.opened[opened].locked, &mut self.edits[edit].1.what) {
             (Some(locked), What::Elements(edits)) => Ok(FieldsEdit {
                 keyspace: self.keys.keyspace,
                 locked,
                 id: self.opened[opened].id,
                 edits,
+                now,
             }),
             _ => Err(KeyspaceError::WrongKind),
         }
@@ -355,10 +357,11 @@ impl<'a> Update<'a> {
     /// Writes the changes of the one collection, and applies them in DRAM.
     pub(super) fn write_one_edit(&mut self) -> Result<(), KeyspaceError> {
         let keyspace = self.keys.keyspace;
-        let (Some((_, edit)), Some(opened)) = (self.edits.first_mut(), self.opened.first_mut())
+        let (Some((i, edit)), Some(opened)) = (self.edits.first_mut(), self.opened.first_mut())
         else {
             return Ok(());
         };
+        let key_hash = self.keys[*i].hash;
         let Some(Held::Shared(collection)) = &mut opened.locked else {
             return Ok(());
         };
@@ -371,11 +374,9 @@ impl<'a> Update<'a> {
             .writing()
             .store(&writes, &mut locations, self.keys.access.now)?;
         drop(writes);
-        let before = collection.memory_bytes();
+        let before = (collection.memory_bytes(), collection.first_deadline());
         edit.apply(keyspace, collection, &locations);
-        keyspace
-            .registry
-            .note_memory(before, collection.memory_bytes());
+        note_change(keyspace, before, (edit.id, collection), key_hash);
         Ok(())
     }
 
@@ -389,8 +390,9 @@ impl<'a> Update<'a> {
 
     /// Determines which records each edit writes.
     pub(super) fn plan(&mut self) -> Result<(), KeyspaceError> {
+        let now = self.keys.access.now;
         for (_, edit) in &mut self.edits {
-            if let Some(locked) = changes_elements(&self.opened, edit) {
+            if let Some(locked) = changes_elements(&self.opened, edit, now) {
                 edit.plan(self.keys.keyspace, locked)?;
             }
         }
@@ -410,31 +412,37 @@ impl<'a> Update<'a> {
     /// Applies the written edits in DRAM, and removes the collections that have lost their anchors.
     pub(super) fn apply_elements(&mut self, mut locations: &[Location]) {
         let keyspace = self.keys.keyspace;
-        for (_, edit) in self.edits.iter().filter(|(_, edit)| edit.is_planned()) {
+        for (i, edit) in self.edits.iter().filter(|(_, edit)| edit.is_planned()) {
             let opened = self.opened.iter_mut().find(|one| one.id == edit.id);
             let Some(opened) = opened else {
                 continue;
             };
             if let Some(Held::Shared(collection)) = &mut opened.locked {
                 let before = if opened.new {
-                    0
+                    (0, None)
                 } else {
-                    collection.memory_bytes()
+                    (collection.memory_bytes(), collection.first_deadline())
                 };
                 let used = edit.apply(keyspace, collection, locations);
                 locations = &locations[used..];
-                keyspace
-                    .registry
-                    .note_memory(before, collection.memory_bytes());
+                if keyspace.retains || !opened.new {
+                    let key_hash = self.keys[*i].hash;
+                    note_change(keyspace, before, (edit.id, collection), key_hash);
+                }
             }
             opened.new = !keyspace.retains;
         }
         for (id, to) in &self.moved {
             keyspace.registry.moved(*id, self.keys[*to].generation);
+            let opened = self.opened.iter().find(|one| one.id == *id);
+            if let Some(collection) = opened.and_then(|opened| opened.locked.as_ref()) {
+                let (first, key_hash) = (collection.first_deadline(), self.keys[*to].hash);
+                keyspace.registry.deadlines.moved(*id, first, key_hash);
+            }
         }
         for new in self.built.drain(..) {
             if keyspace.retains {
-                new.built.adopt();
+                new.built.adopt(self.keys[new.position].hash);
             }
         }
         let unanchored: Vec<u64> = self
@@ -474,6 +482,7 @@ impl<'a> Update<'a> {
 pub(super) fn changes_elements<'o>(
     opened: &'o [Opened<'_>],
     edit: &Edit,
+    now: Millis,
 ) -> Option<&'o LockedCollection> {
     let opened = opened
         .iter()
@@ -482,5 +491,20 @@ pub(super) fn changes_elements<'o>(
         return None;
     };
     // If the whole collection is removed, its elements need no writes of their own.
-    (!edit.is_empty() && edit.len_after(locked.len()) > 0).then_some(locked)
+    let names = opened.keyspace.names_of_elements(opened.id);
+    let live = locked.live_len(now, &names);
+    (!edit.is_empty() && edit.len_after(live) > 0).then_some(locked)
+}
+
+/// Notes how much DRAM a changed collection takes, and when its first field is due. `before` says both of before.
+fn note_change(
+    keyspace: &Keyspace,
+    before: (usize, Option<Millis>),
+    (id, collection): (u64, &Collection),
+    key_hash: u64,
+) {
+    let registry = &keyspace.registry;
+    registry.note_memory(before.0, collection.memory_bytes());
+    let first = collection.first_deadline();
+    registry.deadlines.changed(id, before.1, first, key_hash);
 }

@@ -2,8 +2,10 @@
 
 use super::collections::{COMPACT, Opened, changes_elements};
 use super::several::{Staged, Update};
+use super::{Current, KeyWrite, Written};
 use crate::collection::{Anchor, Encoding, Held, Rewritten, View};
 use crate::{KeyspaceError, Kind, Millis};
+use store::Location;
 
 impl Opened<'_> {
     /// The anchor of the collection as it is; `None` if it was removed meanwhile.
@@ -75,7 +77,8 @@ impl Update<'_> {
         if opened.new {
             return Ok(false);
         }
-        let Some(locked) = changes_elements(std::slice::from_ref(opened), edit) else {
+        let now = self.keys.access.now;
+        let Some(locked) = changes_elements(std::slice::from_ref(opened), edit, now) else {
             return Ok(false);
         };
         if locked.kind == Kind::Stream {
@@ -85,6 +88,62 @@ impl Update<'_> {
             return Ok(false);
         }
         Ok(edit.measure(self.keys.keyspace, locked)? == locked.encoding)
+    }
+
+    /// [`apply`](Self::apply) for a call that changes one compact collection and nothing else, and leaves it compact: it writes
+    /// the key's record. `false` where the call is another one; then nothing has happened.
+    pub(super) fn apply_to_compact(&mut self) -> Result<bool, KeyspaceError> {
+        let ([(i, edit)], [opened], true) = (
+            &self.edits[..],
+            &self.opened[..],
+            self.staged.is_empty() && self.built.is_empty(),
+        ) else {
+            return Ok(false);
+        };
+        let Some(Held::Copy(collection)) = &opened.locked else {
+            return Ok(false);
+        };
+        let (i, old) = (*i, collection.elements());
+        let Some(kind) = collection.kind.compact() else {
+            return Ok(false);
+        };
+        if opened.position != i || edit.is_empty() || edit.len_after(old.len()) == 0 {
+            return Ok(false);
+        }
+        let keyspace = self.keys.keyspace;
+        let start = self.values.len();
+        if edit.rewrite(keyspace, old, &mut self.values)? != Rewritten::Compact {
+            return Ok(false);
+        }
+        let (access, locked) = (self.keys.access, self.keys[i]);
+        let current = Current::of(self.keys.stored(i), access);
+        let kept = current.stored.filter(|_| !opened.new);
+        let change = KeyWrite::Put {
+            kind: kind.into(),
+            value: &self.values[start..],
+            expires_at: kept.and_then(|stored| stored.expires_at),
+            modifies: true,
+        };
+        let Some(write) = change.write(self.keys.record(i), current) else {
+            return Ok(false);
+        };
+        let mut location = [Location::default()];
+        keyspace
+            .writing()
+            .store(&[write], &mut location, access.now)?;
+        let touching = self.keys.next_access(i);
+        let shard = self.keys.shard_mut(i);
+        keyspace
+            .writing()
+            .index(shard, locked, change, current, location[0], || touching);
+        keyspace
+            .telling()
+            .modified_by(shard, locked, change, current.was, access);
+        if !self.notices.is_empty() {
+            let name = (locked.generation, locked.key);
+            self.tell(Written::from([(name, (current.was, true))]));
+        }
+        Ok(true)
     }
 
     /// Stages the writes of the records of keys whose collections change: anchors that come, go or tell another encoding,
@@ -101,7 +160,10 @@ impl Update<'_> {
                 continue;
             };
             let opened = &self.opened[at];
-            let len = opened.locked.as_ref().map_or(0, |locked| locked.len());
+            let len = opened.locked.as_ref().map_or(0, |locked| {
+                let names = self.keys.keyspace.names_of_elements(opened.id);
+                locked.live_len(self.keys.access.now, &names)
+            });
             let staged = match (edit.is_empty(), edit.len_after(len), opened.new) {
                 (true, ..) | (_, 0, true) => continue,
                 (_, 0, false) => Staged::Remove,
@@ -164,7 +226,8 @@ impl Update<'_> {
                     return Ok(Staged::Elements);
                 }
                 if collection.is_unmarked {
-                    let small = View::new(keyspace, id, collection).to_compact(keyspace)?;
+                    let view = View::new(keyspace, id, collection, self.keys.access.now);
+                    let small = view.to_compact(keyspace)?;
                     if let Some(small) = small
                         && edit.rewrite(keyspace, small.body(), &mut self.values)?
                             == Rewritten::Compact

@@ -211,6 +211,7 @@ pub(super) fn found_again<'a>(
         key,
         location: stored.location,
         expires_at: stored.expires_at,
+        seat: stored.seat,
     })
 }
 

@@ -88,10 +88,11 @@ impl<'a> Update<'a> {
         keys: Each<LockedKey<'a>>,
         access: Access,
     ) -> Result<Self, KeyspaceError> {
+        let staged = Few::with_capacity(keys.len());
         Ok(Self {
             keys: LockedKeys::new(keyspace, shards, keys, access)?,
             values: Scratch::default(),
-            staged: Few::new(),
+            staged,
             notices: Vec::new(),
             opened: SmallVec::new(),
             edits: SmallVec::new(),
@@ -187,6 +188,26 @@ impl<'a> Update<'a> {
         }
     }
 
+    /// Tells replicas that the fields which are past their deadlines are gone. To this call they are missing, and replicas
+    /// would still find them.
+    #[cold]
+    pub(super) fn tell_expired_fields(&self) -> Result<(), KeyspaceError> {
+        let keyspace = self.keys.keyspace;
+        let now = self.keys.access.now;
+        for opened in self.opened.iter().filter(|opened| !opened.expired) {
+            let Some(locked) = &opened.locked else {
+                continue;
+            };
+            let names = locked.expired_names(now, &keyspace.names_of_elements(opened.id))?;
+            if !names.is_empty() {
+                let LockedKey { key, db, .. } = self.keys[opened.position];
+                let gone = Followed::FieldsGone(db, key, &names);
+                keyspace.events.tell_followed(gone);
+            }
+        }
+        Ok(())
+    }
+
     /// Tells replicas of key `i` as if this call changed it, although the call only looks at it.
     pub fn retell(&self, i: usize) {
         self.followed(i, Followed::Changed);
@@ -222,11 +243,13 @@ impl<'a> Update<'a> {
                 a.hash == b.hash && a.generation == b.generation && a.key == b.key
             };
             let later = |n: usize, i: usize| self.staged[n + 1..].iter().any(|&(j, _)| same(i, j));
-            return (0..)
-                .zip(&self.staged)
-                .filter(|&(n, &(i, _))| !later(n, i))
-                .map(|(_, &change)| change)
-                .collect();
+            let mut last = Few::with_capacity(self.staged.len());
+            let each = (0..).zip(&self.staged);
+            last.extend(
+                each.filter(|&(n, &(i, _))| !later(n, i))
+                    .map(|(_, &change)| change),
+            );
+            return last;
         }
         let mut last: HashMap<(u32, &[u8]), (usize, Staged)> =
             HashMap::with_capacity(self.staged.len());

@@ -7,7 +7,7 @@ mod reply;
 mod reply_buffer;
 mod request;
 
-pub use ahead::{Glance, glance};
+pub use ahead::{Lookahead, REQUESTS_AHEAD};
 pub use args::{Args, Arguments, OwnedArgs};
 pub use push::Push;
 pub use reply::{Protocol, Reply};

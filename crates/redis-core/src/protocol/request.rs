@@ -125,6 +125,12 @@ impl RequestParser {
         &self.inline
     }
 
+    /// Whether the next input begins a request.
+    #[inline]
+    pub fn is_between_requests(&self) -> bool {
+        self.remaining.is_none()
+    }
+
     /// Gives back the memory of a long request. The caller needs its arguments no longer.
     pub fn give_back(&mut self) {
         if self.remaining.is_none() && self.arguments.capacity() > ARGUMENTS_KEPT_MAX {
@@ -256,7 +262,7 @@ type LengthLine = (Option<i64>, usize);
 /// The fast path for the line at `at`: its first byte, its number and its end. `None` unless the number has one or two
 /// digits, which is the usual case, and more input follows the line.
 #[inline]
-fn short_line(input: &[u8], at: usize) -> Option<(u8, usize, usize)> {
+pub(super) fn short_line(input: &[u8], at: usize) -> Option<(u8, usize, usize)> {
     let &head: &[u8; 5] = input.get(at..)?.first_chunk()?;
     match head {
         [kind, ones @ b'0'..=b'9', b'\r', _, _] => Some((kind, usize::from(ones - b'0'), at + 4)),

@@ -5,11 +5,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use lock_order::{Mutex, MutexGuard, Rank, RwLock};
-use smallvec::SmallVec;
 
 use super::header::{Header, VERSION, Which};
 use super::hold::Hold;
-use super::record::{Binding, Spot, bind};
+use super::record::{Binding, Spot};
 use super::space::Space;
 use super::synced::Synced;
 use crate::{Generations, StoreError};
@@ -80,7 +79,7 @@ pub trait Guard {
 /// A log, with the records that are not in its segments yet.
 #[derive(Debug)]
 pub struct Log {
-    which: Which,
+    pub(super) which: Which,
     pub(super) staging: Mutex<Staging>,
     /// The records that a commit is writing, or has failed to write.
     committing: RwLock<Taken>,
@@ -174,66 +173,6 @@ impl Log {
             committed: AtomicU64::new(0),
             held_from: AtomicU64::new(NO_HOLD),
         }
-    }
-
-    /// Stages the records in `encoded`, which have `lengths` bytes each, for one commit, and calls `placed` with the
-    /// number and the place of each. On an error it stages none.
-    pub fn stage(
-        &self,
-        space: &Space,
-        encoded: &mut [u8],
-        lengths: &[usize],
-        mut placed: impl FnMut(usize, Spot),
-    ) -> Result<(), StoreError> {
-        if self.is_held_here() {
-            return self.stage_held(space, encoded, lengths, &mut placed);
-        }
-        let added: usize = lengths.iter().sum();
-        let capacity = space.capacity();
-        let mut staging = self.staging.lock();
-        let for_compaction = self.which == Which::Compaction;
-        let mut fresh = staging
-            .take_segments(space, lengths.iter().copied(), for_compaction)?
-            .into_iter();
-        let mut rest = encoded;
-        for (i, &length) in lengths.iter().enumerate() {
-            let (record, after) = rest.split_at_mut(length);
-            rest = after;
-            let active = match staging.active {
-                Some(active) if length <= capacity - active.end => active,
-                full => {
-                    let Some((segment, serial)) = fresh.next() else {
-                        unreachable!("the loop above took a segment for each change");
-                    };
-                    if let Some(full) = full {
-                        space.seal(full.segment, serial);
-                    }
-                    Active {
-                        segment,
-                        serial,
-                        end: 0,
-                    }
-                }
-            };
-            bind(record, active.binding());
-            staging.append(active, record);
-            staging.active = Some(Active {
-                end: active.end + length,
-                ..active
-            });
-            placed(
-                i,
-                Spot {
-                    segment: active.segment,
-                    offset: active.end,
-                    length,
-                    large: false,
-                },
-            );
-        }
-        staging.staged_bytes += added as u64;
-        self.staged.fetch_add(added as u64, Ordering::Release);
-        Ok(())
     }
 
     /// Bytes that are staged and not committed.
@@ -507,34 +446,6 @@ impl Log {
 }
 
 impl Staging {
-    /// Takes the segments that records of these lengths need at the log's end. On an error it takes none.
-    pub(super) fn take_segments(
-        &self,
-        space: &Space,
-        lengths: impl Iterator<Item = usize>,
-        for_compaction: bool,
-    ) -> Result<SmallVec<[(u32, u64); 4]>, StoreError> {
-        let capacity = space.capacity();
-        let mut end = self.active.map_or(capacity, |active| active.end);
-        let mut fresh = SmallVec::<[(u32, u64); 4]>::new();
-        for length in lengths {
-            if length > capacity - end {
-                match space.take(for_compaction) {
-                    Ok(segment) => fresh.push(segment),
-                    Err(error) => {
-                        for (segment, _) in fresh {
-                            space.put_back(segment);
-                        }
-                        return Err(error);
-                    }
-                }
-                end = 0;
-            }
-            end += length;
-        }
-        Ok(fresh)
-    }
-
     pub(super) fn append(&mut self, active: Active, record: &[u8]) {
         if let Some(chunk) = self.chunks.last_mut()
             && chunk.serial == active.serial

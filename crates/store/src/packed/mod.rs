@@ -29,9 +29,11 @@ mod release;
 mod roll;
 mod space;
 mod spares;
+mod stage;
 mod synced;
 #[cfg(test)]
 mod tests;
+mod tidy;
 mod write;
 
 use std::ops::ControlFlow;
@@ -46,9 +48,9 @@ pub use rehearse::rehearse;
 
 use super::metadata::{Metadata, WORD_LAYOUT};
 use super::{
-    Abilities, BackupError, BackupJob, Fill, Generations, Gone, Location, NAMELESS, OnName,
-    OnPiece, OnRecord, OnValue, RecordKey, Relocate, Store, StoreError, SyncReport, Upkeep, Usage,
-    Visited, Worked, Write,
+    Abilities, BackupError, BackupJob, Fill, Generations, Gone, IsNamed, Location, NAMELESS,
+    OnName, OnPiece, OnRecord, OnValue, RecordKey, Relocate, Store, StoreError, SyncReport, Upkeep,
+    Usage, Visited, Worked, Write,
 };
 use crate::model::{Millis, Range, now_ms};
 use compact::Compaction;
@@ -59,6 +61,7 @@ use pmemkv::Engine;
 use record::{Form, Parts, Record, Spot};
 use space::{CRITICAL_MARK, SHORT_MARK, Space};
 use synced::Synced;
+use tidy::Quiet;
 
 /// The layout's name, as pools record it.
 pub const LAYOUT: &str = "packed";
@@ -94,6 +97,7 @@ pub struct Packed {
     record_bytes_max: usize,
     /// Wakes the store's thread when it has work to do.
     bell: (parking_lot::Mutex<bool>, Condvar),
+    quiet: Quiet,
     damage: load::Damage,
     expired: Expired,
     /// The generations that the transaction in progress has set. Its commit stores them.
@@ -237,6 +241,16 @@ impl Store for Packed {
     #[inline]
     fn name(&self, location: Location, f: OnName<'_>) -> Result<(), StoreError> {
         self.name_at(location.into(), f)
+    }
+
+    #[inline]
+    fn is_named(
+        &self,
+        location: Location,
+        generation: u32,
+        key: [&[u8]; 2],
+    ) -> Result<IsNamed, StoreError> {
+        self.is_named_at(location.into(), generation, key)
     }
 
     #[inline]
@@ -423,8 +437,8 @@ impl Store for Packed {
         Ok((spot.length + bytes) as u64)
     }
 
-    fn work_when_idle(&self) -> bool {
-        self.space.prepare_one()
+    fn work_when_idle(&self, index: &dyn Relocate) -> bool {
+        self.tidy(index) || self.space.prepare_one()
     }
 
     fn wait_for_work(&self, time: Duration) -> bool {

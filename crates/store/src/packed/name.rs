@@ -2,7 +2,7 @@
 
 use super::Packed;
 use super::record::{self, Form, Record, Spot};
-use crate::model::{Name, RecordKind, Value};
+use crate::model::{IsNamed, Name, RecordKind, Value};
 use crate::{OnName, OnValue, RecordKey, StoreError};
 
 /// What a look at a record's name reads of it, unless the key is longer than 16 bytes.
@@ -16,6 +16,20 @@ pub(super) fn value<'a>(kind: RecordKind, record: &Record<'a>) -> Value<'a> {
         expires_at: record.expires_at,
         bytes: record.body,
     }
+}
+
+/// Whether a record is a value in the form that its place tells.
+fn is_value(record: &Record<'_>, spot: Spot) -> bool {
+    match record.form {
+        Form::Value(_) => !spot.large,
+        Form::Large(_) => spot.large,
+        Form::Part | Form::Tombstone => false,
+    }
+}
+
+#[cold]
+fn no_value(spot: Spot) -> StoreError {
+    StoreError::Damaged(format!("no value at {spot:?}"))
 }
 
 impl Packed {
@@ -35,7 +49,31 @@ impl Packed {
                 }
                 Ok(same)
             }
-            _ => Err(StoreError::Damaged(format!("no value at {spot:?}"))),
+            _ => Err(no_value(spot)),
+        })?
+    }
+
+    /// Compares the name of a value's record.
+    #[inline]
+    pub(super) fn is_named_at(
+        &self,
+        spot: Spot,
+        generation: u32,
+        [start, end]: [&[u8]; 2],
+    ) -> Result<IsNamed, StoreError> {
+        self.with_record(spot, |record| {
+            if !is_value(&record, spot) {
+                return Err(no_value(spot));
+            }
+            let is_so = record.generation == generation
+                && record.key.len() == start.len() + end.len()
+                && record.key.ends_with(end)
+                && record.key.starts_with(start);
+            Ok(if is_so {
+                IsNamed::So(record.expires_at)
+            } else {
+                IsNamed::Otherwise
+            })
         })?
     }
 
@@ -43,13 +81,8 @@ impl Packed {
     #[inline]
     pub(super) fn name_at(&self, spot: Spot, f: OnName<'_>) -> Result<(), StoreError> {
         self.with_record(spot, |record| {
-            let fits = match record.form {
-                Form::Value(_) => !spot.large,
-                Form::Large(_) => spot.large,
-                Form::Part | Form::Tombstone => false,
-            };
-            if !fits {
-                return Err(StoreError::Damaged(format!("no value at {spot:?}")));
+            if !is_value(&record, spot) {
+                return Err(no_value(spot));
             }
             f(Name {
                 generation: record.generation,

@@ -1,6 +1,6 @@
 //! Writes: encodes each as a record, stages the records, and keeps the accounts of the segments.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 
 use super::Packed;
 use super::record::{self, Form, Parts, Record, Spot};
@@ -53,6 +53,8 @@ impl Batch {
 }
 
 thread_local! {
+    /// For a write of one record, which is short.
+    static ENCODED: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
     static BATCH: Cell<Batch> = const {
         Cell::new(Batch { encoded: Vec::new(), lengths: Vec::new(), parts: Vec::new(), replaced: Vec::new() })
     };
@@ -60,11 +62,70 @@ thread_local! {
 
 impl Packed {
     /// Stages all writes, or on an error none.
+    #[inline]
     pub(super) fn put_all(
         &self,
         writes: &[Write<'_>],
         locations: &mut [Location],
     ) -> Result<(), StoreError> {
+        if let ([write], [location]) = (writes, &mut *locations)
+            && !self.front.is_held_here()
+            && let Some(put) = self.put_whole(write)
+        {
+            *location = put?;
+            return Ok(());
+        }
+        self.put_each(writes, locations)
+    }
+
+    /// Stages a value that is one record and replaces none in parts; `None` if it is not so. The thread does not hold the log.
+    #[inline]
+    fn put_whole(&self, write: &Write<'_>) -> Option<Result<Location, StoreError>> {
+        let &Write::Put {
+            record: RecordKey {
+                generation, key, ..
+            },
+            previous,
+            kind,
+            expires_at,
+            value,
+        } = write
+        else {
+            return None;
+        };
+        let replaced = previous.map(Spot::from);
+        let padded = record::padded_bytes(key.len(), value.len(), expires_at.is_some());
+        if padded > self.record_bytes_max || replaced.is_some_and(|spot| spot.large) {
+            return None;
+        }
+        if self.space.is_full_for(padded) {
+            return Some(Err(StoreError::OutOfMemory));
+        }
+        if key.len() > self.key_bytes_max() {
+            return Some(Err(StoreError::TooLarge));
+        }
+        let whole = Record {
+            sequence: self.next_sequence(),
+            form: Form::Value(kind),
+            generation,
+            expires_at,
+            key,
+            body: value,
+        };
+        let staged = ENCODED.with_borrow_mut(|encoded| {
+            encoded.clear();
+            whole.encode(encoded);
+            self.front.stage_one(&self.space, encoded, replaced)
+        });
+        Some(staged.map(|(spot, is_first)| {
+            if is_first {
+                self.ring();
+            }
+            spot.location()
+        }))
+    }
+
+    fn put_each(&self, writes: &[Write<'_>], locations: &mut [Location]) -> Result<(), StoreError> {
         let added: usize = writes
             .iter()
             .map(|write| match write {

@@ -9,6 +9,9 @@ use crate::collection::sequence::Sequence;
 use crate::collection::source::Source;
 use crate::collection::{Encoding, FormLimits};
 
+/// Redis's listpack never takes more bytes for an element than the compact form and this.
+const MORE_IN_LISTPACK_BYTES: usize = 5;
+
 impl ListEdits {
     /// Appends the entries of a compact list after the changes. Returns how many there are, and Redis's form of the list.
     /// Where that is a quicklist, the entries may be missing.
@@ -20,16 +23,20 @@ impl ListEdits {
     ) -> (Option<usize>, Encoding) {
         let given: usize = self.given_ranges().map(|range| range.len()).sum();
         let len = self.len_after(old.len());
-        let listpack = old
-            .items()
-            .map(|item| element_bytes(item.name))
-            .sum::<usize>();
-        // As Redis does, count what is there in its encoded form, and what comes as it is given.
         let encoding = if self.given_ranges().next().is_none() {
             Encoding::Compact
         } else {
             let count = old.len() + self.given_ranges().count();
-            limits.list_after(LISTPACK_BYTES + listpack + given, count)
+            let around = LISTPACK_BYTES + given;
+            let most = around + old.bytes().len() + MORE_IN_LISTPACK_BYTES * old.len();
+            match limits.list_after(most, count) {
+                Encoding::Compact => Encoding::Compact,
+                // As Redis does, count what is there in its encoded form, and what comes as it is given.
+                _ => {
+                    let each = old.items().map(|item| element_bytes(item.name));
+                    limits.list_after(around + each.sum::<usize>(), count)
+                }
+            }
         };
         if encoding == Encoding::Full || given > limits.compact_bytes_max {
             return (None, encoding);
@@ -182,6 +189,32 @@ impl ListEdits {
                 Some((_, value)) => f(&self.given[value.clone()]),
                 None => f(name),
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Kind;
+    use crate::collection::compact::item_bytes;
+
+    #[test]
+    fn an_element_is_hardly_longer_in_a_listpack() {
+        let texts = (0..20_000).map(|length| vec![b'x'; length]);
+        let numbers = (0..64).flat_map(|bits| {
+            let number = 1i64 << bits;
+            [number, number.wrapping_sub(1)]
+        });
+        let numbers = numbers.flat_map(|number| [number, number.wrapping_neg()]);
+        let numbers = numbers.map(|number| number.to_string().into_bytes());
+        for name in texts.chain(numbers) {
+            let item = Item {
+                name: &name,
+                value: &[],
+            };
+            let most = item_bytes(Kind::List, item) + MORE_IN_LISTPACK_BYTES;
+            assert!(element_bytes(&name) <= most, "{}", name.escape_ascii());
         }
     }
 }

@@ -4,6 +4,8 @@ use std::collections::HashMap;
 
 use foldhash::fast::FixedState;
 
+use store::IsNamed;
+
 use super::*;
 
 /// The function that hashes a key.
@@ -21,6 +23,16 @@ impl Names for Records<'_> {
         let (name, expires_at) = self.by_location.get(&location.0).ok_or_else(missing)?;
         f(name, *expires_at);
         Ok(())
+    }
+
+    fn is(&self, location: Location, name: &[u8]) -> Result<IsNamed, StoreError> {
+        let mut is_named = IsNamed::Otherwise;
+        self.read(location, &mut |other, expires_at| {
+            if other == name {
+                is_named = IsNamed::So(expires_at);
+            }
+        })?;
+        Ok(is_named)
     }
 
     fn hash(&self, name: &[u8]) -> u64 {
@@ -90,6 +102,7 @@ impl<'h> Table<'h> {
         let new = self
             .index
             .replace(hash, key, old, Kind::String, location, expires_at);
+        let new = new.map(|(_, located)| located);
         new.is_some_and(|new| self.index.at(hash, key, new).is_some())
     }
 
