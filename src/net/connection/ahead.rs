@@ -7,7 +7,10 @@ use smallvec::SmallVec;
 use crate::keyspace::{Ahead, Keyspace, PREFETCHED};
 use crate::protocol::{Lookahead, REQUESTS_AHEAD};
 
-const _: () = assert!(REQUESTS_AHEAD <= PREFETCHED, "all of them are fetched together");
+const _: () = assert!(
+    REQUESTS_AHEAD <= PREFETCHED,
+    "all of them are fetched together"
+);
 
 thread_local! {
     /// A thread runs one batch at a time, so that its connections share the memory.
