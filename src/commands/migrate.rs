@@ -3,6 +3,7 @@
 //! As in Redis, nothing else runs meanwhile: the keys that the target has acknowledged are those that go here. Each wait for
 //! the target has the call's time limit.
 
+use std::collections::HashSet;
 use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
 use std::time::Duration;
@@ -278,8 +279,10 @@ fn transfer<'a>(
 ) -> (Vec<&'a [u8]>, Result<(), CommandError>) {
     let mut moved = Vec::new();
     let mut outcome = Ok(());
+    let mut named = HashSet::new();
     for &(key, expires_at) in keys {
-        if moved.contains(&key) {
+        // A target that did not take the key the first time gets no other chance.
+        if !named.insert(key) {
             continue;
         }
         let value = match ctx.database().untouched().view(key, payload) {
