@@ -29,13 +29,12 @@ impl ListEdits {
             let count = old.len() + self.given_ranges().count();
             let around = LISTPACK_BYTES + given;
             let most = around + old.bytes().len() + MORE_IN_LISTPACK_BYTES * old.len();
-            match limits.list_after(most, count) {
-                Encoding::Compact => Encoding::Compact,
+            if limits.list_after(most, count) == Encoding::Compact {
+                Encoding::Compact
+            } else {
                 // As Redis does, count what is there in its encoded form, and what comes as it is given.
-                _ => {
-                    let each = old.items().map(|item| element_bytes(item.name));
-                    limits.list_after(around + each.sum::<usize>(), count)
-                }
+                let each = old.items().map(|item| element_bytes(item.name));
+                limits.list_after(around + each.sum::<usize>(), count)
             }
         };
         if encoding == Encoding::Full || given > limits.compact_bytes_max {
