@@ -14,6 +14,7 @@ use crate::Options;
 const LIBRARY: &str = env!("TEST_CLOCK");
 
 /// By how much the clock was ahead, and between which times of the real clock that may have been so.
+#[allow(clippy::struct_field_names)] // Units stand last in names.
 #[derive(Clone, Copy, Debug)]
 struct Span {
     from_ms: i64,
