@@ -15,6 +15,9 @@ fuzz_target!(|bytes: &[u8]| {
                 Object::String(_) | Object::Stream(_) => true,
                 Object::List(elements) | Object::Set(elements) => !elements.is_empty(),
                 Object::Hash(fields) => !fields.is_empty(),
+                Object::ExpiringHash(fields) => {
+                    fields.iter().any(|field| field.expires_at.is_some())
+                }
                 Object::SortedSet(members) => {
                     !members.is_empty() && members.iter().all(|(_, score)| !score.is_nan())
                 }

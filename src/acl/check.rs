@@ -8,7 +8,7 @@ use super::pattern::Access;
 use super::rules::Rules;
 use super::selector::Selector;
 use crate::catalog::spec::{CommandSpec, Flags, FoundKey};
-use crate::catalog::{Command, bitfield_only_reads, table};
+use crate::catalog::{Command, bitfield_only_reads, delex_reads, set_reads, table};
 use crate::protocol::Args;
 
 /// Why a call is denied. If several selectors deny it, the reply shows the greatest reason: that of the selector which
@@ -38,8 +38,10 @@ struct Needs {
 #[derive(Clone, Copy, Debug)]
 enum KeyAccess {
     Always(Access),
-    /// SET: a write; with the argument GET after the value a read too.
+    /// SET: a write; a read too where it answers or compares the former string.
     OfSet,
+    /// DELEX: a write; a read too where it compares the string.
+    OfDelex,
     /// BITFIELD: a read; a write too, unless all subcommands are GET.
     OfBitfield,
 }
@@ -77,7 +79,11 @@ impl KeyAccess {
         match self {
             KeyAccess::Always(access) => access,
             KeyAccess::OfSet => Access {
-                read: args.from(3).any(|word| word.eq_ignore_ascii_case(b"get")),
+                read: set_reads(args),
+                write: true,
+            },
+            KeyAccess::OfDelex => Access {
+                read: delex_reads(args),
                 write: true,
             },
             KeyAccess::OfBitfield => Access {
@@ -96,6 +102,7 @@ fn key_access(command: &'static CommandSpec) -> impl Iterator<Item = KeyAccess> 
         if has("variable_flags") {
             match command.name {
                 "bitfield" => KeyAccess::OfBitfield,
+                "delex" => KeyAccess::OfDelex,
                 _ => KeyAccess::OfSet,
             }
         } else {

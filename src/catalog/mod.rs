@@ -5,6 +5,8 @@
 mod bitfield;
 pub mod spec;
 mod table;
+mod variable;
 
 pub use bitfield::bitfield_only_reads;
 pub use table::{Command, RenameError, Table, install, install_renamed, table};
+pub use variable::{delex_reads, set_reads};

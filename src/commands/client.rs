@@ -11,7 +11,7 @@ use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 
-use self::filter::{Filter, parse_type};
+use self::filter::{Filter, capability};
 use super::connection::{parse_client_name, printable};
 use super::{CommandError, CommandResult, Context, Outcome, help};
 use crate::catalog::spec::{Argument, ArgumentKind, Arity, Categories, Flags, Group};
@@ -135,6 +135,8 @@ static SUBCOMMANDS: &[Row] = &[
             "Added `resp`, `multi-mem`, `rbs` and `rbp` fields.",
         ),
         ("7.0.3", "Added `ssub` field."),
+        ("7.2.0", "Added `lib-name` and `lib-ver` fields."),
+        ("7.4.0", "Added `watch` field."),
     ]),
     sub(
         "kill",
@@ -156,7 +158,17 @@ static SUBCOMMANDS: &[Row] = &[
              backward compatibility.",
         ),
         ("6.2.0", "`LADDR` option."),
+        ("7.4.0", "`MAXAGE` option."),
     ]),
+    sub(
+        "capa",
+        Arity::AtLeast(3),
+        PLAIN,
+        "8.0.0",
+        "Notes what the client can do.",
+        &[Argument::new("capability", ArgumentKind::String).multiple()],
+        capa,
+    ),
     sub(
         "no-evict",
         Arity::Exactly(3),
@@ -210,6 +222,8 @@ static SUBCOMMANDS: &[Row] = &[
 ];
 
 const HELP: &[&str] = &[
+    "CAPA <capability> [<capability> ...]",
+    "    Note what the client can do: REDIRECT.",
     "CACHING (YES|NO)",
     "    Whether the keys of the next command are tracked, in the modes OPTIN and OPTOUT.",
     "GETREDIR",
@@ -232,14 +246,20 @@ const HELP: &[&str] = &[
     "      It is of that type.",
     "    * USER <username>",
     "      It is authenticated as that user.",
+    "    * ID <client-id> [<client-id> ...]",
+    "      It is one of these.",
+    "    * MAXAGE <seconds>",
+    "      It is at least so old.",
+    "    * IDLE <seconds>",
+    "      It has sent nothing for so long.",
+    "    * NAME <name>, LIB-NAME <name>, LIB-VER <version>, IP <address>, DB <number>, FLAGS <flags>, CAPA <capa>",
+    "      It has these.",
+    "    * NOT-ID, NOT-TYPE, NOT-USER, NOT-ADDR, NOT-LADDR, NOT-NAME, NOT-IP, NOT-DB, ...",
+    "      It has not this.",
     "    * SKIPME (YES|NO)",
     "      Leave out the connection that asks (default: yes).",
     "LIST [options ...]",
-    "    One line for each connection. Options:",
-    "    * TYPE (NORMAL|MASTER|REPLICA|PUBSUB)",
-    "      Only those of that type.",
-    "    * ID <client-id> [<client-id> ...]",
-    "      Only these.",
+    "    One line for each connection that fits all options, which are those of KILL.",
     "NO-EVICT (ON|OFF)",
     "    Protect the connection from being closed for want of memory.",
     "NO-TOUCH (ON|OFF)",
@@ -320,24 +340,17 @@ fn info(ctx: &mut Context<'_>, _: Args<'_>) -> CommandResult {
 }
 
 fn list(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
-    let option = args.get(2).unwrap_or_default();
-    let clients: Vec<Arc<ClientHandle>> = match args.len() {
-        2 => ctx.server.clients.all(),
-        4 if option.eq_ignore_ascii_case(b"type") => {
-            let kind = parse_type(&args[3])?;
-            let mut clients = ctx.server.clients.all();
-            clients.retain(|client| kind == filter::Type::of(client));
-            clients
-        }
-        4.. if option.eq_ignore_ascii_case(b"id") => {
-            let ids: Option<Vec<i64>> = args.from(3).map(parse_i64).collect();
-            let ids = ids.ok_or(CommandError::text("ERR Invalid client ID"))?;
-            ids.into_iter()
-                .filter_map(|id| ctx.server.clients.get(u64::try_from(id).ok()?))
-                .collect()
-        }
-        _ => return Err(CommandError::Syntax),
+    let filter = Filter::of_list(args, &ctx.server.acl)?;
+    let mut clients: Vec<Arc<ClientHandle>> = match filter.ids() {
+        [] => ctx.server.clients.all(),
+        // In the order of the call.
+        ids => ids
+            .iter()
+            .filter_map(|&id| ctx.server.clients.get(id))
+            .collect(),
     };
+    let (own, now_ms) = (ctx.session.handle.id, ctx.access.now);
+    clients.retain(|client| filter.fits(client, own, now_ms));
     let lines: String = clients
         .iter()
         .map(|client| line(ctx, client, "client|list"))
@@ -346,12 +359,12 @@ fn list(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
 }
 
 fn kill(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
-    let filter = Filter::parse(args, &ctx.server.acl)?;
-    let own = ctx.session.handle.id;
+    let filter = Filter::of_kill(args, &ctx.server.acl)?;
+    let (own, now_ms) = (ctx.session.handle.id, ctx.access.now);
     let mut killed = 0;
     let mut suicide = false;
     for client in ctx.server.clients.all() {
-        if client.is_killed() || !filter.fits(&client, own) {
+        if client.is_killed() || !filter.fits(&client, own, now_ms) {
             continue;
         }
         killed += 1;
@@ -387,6 +400,14 @@ fn parse_on_off(argument: &[u8]) -> Result<bool, CommandError> {
 fn no_evict(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     let on = parse_on_off(&args[2])?;
     ctx.session.handle.no_evict.store(on, Ordering::Relaxed);
+    Ok(Reply::Ok.into())
+}
+
+/// CLIENT CAPA of Valkey. This server sends no redirections; CLIENT LIST finds the clients that would follow one.
+fn capa(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
+    let claimed = args.from(2).map(capability).fold(0, |all, one| all | one);
+    let handle = &ctx.session.handle;
+    handle.capabilities.fetch_or(claimed, Ordering::Relaxed);
     Ok(Reply::Ok.into())
 }
 

@@ -9,7 +9,7 @@ use crate::commands::row::Row;
 use crate::error::shown;
 use crate::numbers::parse_i64;
 use crate::protocol::{Args, Protocol, Reply};
-use crate::state::REDIS_VERSION;
+use crate::state::redis_version;
 
 /// What a command that begins or ends a connection may always do.
 const ALWAYS: Flags = Flags::NOSCRIPT
@@ -210,7 +210,7 @@ fn hello(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     Ok(Reply::Map(vec![
         // Clients check this name to learn whether they know the server.
         (Reply::text("server"), Reply::text("redis")),
-        (Reply::text("version"), Reply::text(REDIS_VERSION)),
+        (Reply::text("version"), Reply::text(redis_version())),
         (
             Reply::text("proto"),
             Reply::Integer(ctx.out.protocol.number()),

@@ -9,7 +9,7 @@ use smallvec::SmallVec;
 use super::CommandError;
 use crate::keyspace::{
     Access, EventClass, Fields, FieldsEdit, KeyInfo, KeyUpdate, Keyspace, KeyspaceError, Kind,
-    List, ListEdit, Scores, ScoresEdit, Stream, StringView, Update, Value, View,
+    List, ListEdit, Scores, ScoresEdit, Stream, StringView, Update, Use, Value, View,
 };
 use crate::protocol::ReplyBuffer;
 use crate::state::{Lookups, Server, Session};
@@ -62,6 +62,11 @@ impl Database<'_> {
     /// What the index knows of a key.
     pub fn info(self, key: &[u8]) -> Result<Option<KeyInfo>, KeyspaceError> {
         self.keyspace.info(self.number, key, self.access)
+    }
+
+    /// Makes a key count as used so, where the policy keeps such uses.
+    pub fn set_use(self, key: &[u8], used: Use) -> Result<(), KeyspaceError> {
+        self.keyspace.set_use(self.number, key, used, self.access)
     }
 
     /// Runs `f` on the live value of `key`, of whatever type.

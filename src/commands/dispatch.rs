@@ -354,6 +354,10 @@ impl Dispatcher {
             outcome => self.write(around.server, outcome, mark, out),
         };
         self.done(self.run.mark(), around, session, command, args);
+        let reply_bytes = out.len().saturating_sub(mark);
+        if self.watch.is_large(args.bytes(), reply_bytes) {
+            watch::note_large(around, session, (command, args), reply_bytes);
+        }
         next
     }
 

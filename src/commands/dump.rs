@@ -9,10 +9,10 @@ use super::keys::ONE_KEY;
 use super::{CommandError, CommandResult, Context, streams};
 use crate::catalog::spec::{Argument, ArgumentKind, Arity, Categories, Flags, Group, KeySpec};
 use crate::commands::row::Row;
-use crate::keyspace::{EventClass, KeyspaceError, Kind, Millis, NodeLimits, Update, View};
+use crate::keyspace::{EventClass, KeyspaceError, Kind, Millis, NodeLimits, Update, Use, View};
 use crate::numbers::parse_i64;
 use crate::protocol::{Args, Reply};
-use crate::serialised::{Object, SerialisedError, decode, encode};
+use crate::serialised::{ExpiringField, Object, SerialisedError, decode, encode};
 
 pub(super) static COMMANDS: &[Row] = &[
     Row::new("dump", Arity::Exactly(2), dump)
@@ -67,10 +67,23 @@ const BAD_FORMAT: CommandError = CommandError::text("ERR Bad data format");
 const BUSY_KEY: CommandError = CommandError::text("BUSYKEY Target key name already exists.");
 
 fn dump(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
-    let object = ctx.view(&args[1], |view, _| Ok(view.map(load).transpose()?))?;
+    let object = ctx.view(&args[1], |view, _| {
+        Ok(view.filter(is_there).map(load).transpose()?)
+    })?;
     // Encodes without the key's lock, since a large value takes long.
     let payload = object.map(|object| Reply::Bulk(Bytes::from(encode(&object))));
     Ok(payload.unwrap_or(Reply::Null).into())
+}
+
+/// The payload of a value, if there is one.
+pub(super) fn payload(view: Option<View<'_>>) -> Result<Option<Vec<u8>>, KeyspaceError> {
+    let object = view.filter(is_there).map(load).transpose()?;
+    Ok(object.map(|object| encode(&object)))
+}
+
+/// Whether a value has anything. A hash of which all fields are past their deadlines will be gone in a moment.
+fn is_there(view: &View<'_>) -> bool {
+    !matches!(view, View::Hash(fields) if fields.is_empty())
 }
 
 /// A copy of a value with all of its elements.
@@ -90,6 +103,17 @@ pub(crate) fn load(view: View<'_>) -> Result<Object, KeyspaceError> {
         View::Set(members) => {
             let members = members.names()?.map(|member| Ok(member?.into_vec()));
             Object::Set(members.collect::<Result<_, KeyspaceError>>()?)
+        }
+        View::Hash(fields) if fields.has_deadlines() => {
+            let names = fields.names()?.map(|name| {
+                let name = name?;
+                Ok(ExpiringField {
+                    value: fields.get(&name, <[u8]>::to_vec)?.unwrap_or_default(),
+                    expires_at: fields.deadline(&name)?.flatten(),
+                    name: name.into_vec(),
+                })
+            });
+            Object::hash(names.collect::<Result<_, KeyspaceError>>()?)
         }
         View::Hash(fields) => {
             let mut pairs = Vec::with_capacity(len);
@@ -121,7 +145,7 @@ pub(crate) fn store(
         }
         Object::List(_) => Kind::List,
         Object::Set(_) => Kind::Set,
-        Object::Hash(_) => Kind::Hash,
+        Object::Hash(_) | Object::ExpiringHash(_) => Kind::Hash,
         Object::SortedSet(_) => Kind::SortedSet,
         Object::Stream(_) => Kind::Stream,
     };
@@ -132,6 +156,9 @@ pub(crate) fn store(
         Object::List(elements) => elements.iter().try_for_each(|e| new.element(e))?,
         Object::Set(members) => members.iter().try_for_each(|m| new.member(m))?,
         Object::Hash(fields) => fields.iter().try_for_each(|(f, v)| new.field(f, v))?,
+        Object::ExpiringHash(fields) => fields
+            .iter()
+            .try_for_each(|field| new.field_until(&field.name, &field.value, field.expires_at))?,
         Object::SortedSet(members) => members.iter().try_for_each(|(m, s)| new.scored(m, *s))?,
     }
     keys.replace(new, expires_at)
@@ -143,9 +170,8 @@ struct Options {
     replace: bool,
     /// The time to live is a deadline.
     absolute: bool,
-    idle_s: Option<i64>,
-    /// The call has FREQ, which excludes IDLETIME and sets nothing.
-    frequency: bool,
+    /// IDLETIME or FREQ, of which one excludes the other.
+    used: Option<Use>,
 }
 
 impl Options {
@@ -158,22 +184,19 @@ impl Options {
                 options.replace = true;
             } else if is("ABSTTL") {
                 options.absolute = true;
-            } else if is("IDLETIME") && !options.frequency {
+            } else if is("IDLETIME") && !matches!(options.used, Some(Use::Count(_))) {
                 let number = rest.next().ok_or(CommandError::Syntax)?;
                 let idle_s = parse_i64(number).ok_or(CommandError::NotAnInteger)?;
-                if idle_s < 0 {
-                    const TEXT: &str = "ERR Invalid IDLETIME value, must be >= 0";
-                    return Err(CommandError::text(TEXT));
-                }
-                options.idle_s = Some(idle_s);
-            } else if is("FREQ") && options.idle_s.is_none() {
+                let idle_s = u64::try_from(idle_s)
+                    .map_err(|_| CommandError::text("ERR Invalid IDLETIME value, must be >= 0"))?;
+                options.used = Some(Use::Ago(idle_s));
+            } else if is("FREQ") && !matches!(options.used, Some(Use::Ago(_))) {
                 let number = rest.next().ok_or(CommandError::Syntax)?;
                 let frequency = parse_i64(number).ok_or(CommandError::NotAnInteger)?;
-                if !(0..=255).contains(&frequency) {
-                    const TEXT: &str = "ERR Invalid FREQ value, must be >= 0 and <= 255";
-                    return Err(CommandError::text(TEXT));
-                }
-                options.frequency = true;
+                let count = u8::try_from(frequency).map_err(|_| {
+                    CommandError::text("ERR Invalid FREQ value, must be >= 0 and <= 255")
+                })?;
+                options.used = Some(Use::Count(count));
             } else {
                 return Err(CommandError::Syntax);
             }
@@ -237,24 +260,10 @@ fn restore(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
         keys.event(KEY, EventClass::GENERIC, "restore");
         Ok(true)
     })?;
-    if let Some(idle_s) = options.idle_s.filter(|_| stored) {
-        set_idle(ctx, key, idle_s)?;
+    if let Some(used) = options.used.filter(|_| stored) {
+        ctx.database().set_use(key, used)?;
     }
     Ok(Reply::Ok.into())
-}
-
-/// Makes a key count as last used `idle_s` seconds ago, where the policy keeps times of use.
-fn set_idle(ctx: &Context<'_>, key: &[u8], idle_s: i64) -> Result<(), KeyspaceError> {
-    let mut database = ctx.database();
-    let info = database.untouched().info(key)?;
-    if info.is_some_and(|info| info.idle_s.is_some()) {
-        let now = database.access.now;
-        let used = now.saturating_sub(idle_s.saturating_mul(1000));
-        database.access.now = used.max(0);
-        database.access.touch = true;
-        database.info(key)?;
-    }
-    Ok(())
 }
 
 impl From<SerialisedError> for CommandError {

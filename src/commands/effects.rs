@@ -5,7 +5,7 @@
 
 use super::{Context, Database};
 use crate::keyspace::{Keyspace, KeyspaceError, Millis};
-use crate::state::feed::recording;
+use crate::state::feed::{Subject, recording};
 
 impl Database<'_> {
     /// Adds a command to the call's effects.
@@ -54,6 +54,14 @@ impl Context<'_> {
                 .restate(self.keyspace, self.session.db, key)?;
         }
         Ok(())
+    }
+
+    /// The call is about to change something durable that is no key.
+    #[inline]
+    pub fn intends_beside_keys(&self) {
+        if self.keyspace.events().is_followed() {
+            self.server.feed.intend(Subject::All);
+        }
     }
 
     /// The call changes something else than keys, and replicas must repeat it. The caller holds what orders such calls.

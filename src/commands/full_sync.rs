@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::{CommandError, dump, streams};
 use crate::config::FullSync as Manner;
 use crate::keyspace::{
-    Access, Alone, Keyspace, KeyspaceError, NO_DEADLINE_PASSES, NodeLimits, RECLAIM_TIME_MAX,
+    Access, Alone, Keyspace, KeyspaceError, NO_DEADLINE_PASSES, NodeLimits, RECLAIM_TIME_MAX, Use,
     now_ms,
 };
 use crate::serialised::{Object, encode_libraries};
@@ -156,7 +156,7 @@ impl<'s> FullSync<'s> {
         key: &[u8],
         value: &Object,
         expires_at: Option<i64>,
-        idle_s: Option<u64>,
+        used: Option<Use>,
     ) -> Result<(), FullSyncError> {
         let bytes = bytes_of(key, value);
         let db = self.keyspace.replacement().database(self.db);
@@ -175,14 +175,10 @@ impl<'s> FullSync<'s> {
                 stored => break stored?,
             }
         }
-        if let Some(idle_s) = idle_s.and_then(|idle_s| i64::try_from(idle_s).ok()) {
-            let now = now_ms().saturating_sub(idle_s.saturating_mul(1000));
-            let access = Access {
-                touch: true,
-                ..Access::by_server(now.max(1))
-            };
+        if let Some(used) = used {
+            let access = Access::by_server(NO_DEADLINE_PASSES);
             let _inside = self.keyspace.gate().enter_beside();
-            self.keyspace.info(db, key, access)?;
+            self.keyspace.set_use(db, key, used, access)?;
         }
         self.staged_bytes += bytes;
         if self.staged_bytes > STAGED_BYTES_MAX {
@@ -285,6 +281,10 @@ fn bytes_of(key: &[u8], value: &Object) -> u64 {
         Object::Hash(fields) => fields
             .iter()
             .map(|(field, value)| of(field) + value.len() as u64)
+            .sum(),
+        Object::ExpiringHash(fields) => fields
+            .iter()
+            .map(|field| of(&field.name) + field.value.len() as u64)
             .sum(),
         Object::SortedSet(members) => members.iter().map(|(member, _)| of(member) + 8).sum(),
         Object::Stream(stream) => stream

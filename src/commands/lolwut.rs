@@ -5,7 +5,7 @@ use crate::catalog::spec::{Argument, ArgumentKind, Arity, Flags, Group};
 use crate::commands::row::Row;
 use crate::numbers::parse_i64;
 use crate::protocol::{Args, Reply};
-use crate::state::REDIS_VERSION;
+use crate::state::redis_version;
 
 pub(super) static COMMANDS: &[Row] = &[Row::new("lolwut", Arity::AtLeast(1), lolwut)
     .flags(Flags::READONLY.union(Flags::FAST))
@@ -21,6 +21,6 @@ fn lolwut(_: &mut Context<'_>, args: Args<'_>) -> CommandResult {
         parse_i64(&args[2]).ok_or(CommandError::NotAnInteger)?;
     }
     let own = env!("CARGO_PKG_VERSION");
-    let text = format!("Redis ver. {REDIS_VERSION}, pmemkv-server {own}\n");
+    let text = format!("Redis ver. {}, pmemkv-server {own}\n", redis_version());
     Ok(Reply::Verbatim(text.into()).into())
 }

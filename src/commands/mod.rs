@@ -6,6 +6,7 @@ pub(crate) mod bitmaps;
 mod blocking;
 mod client;
 mod command;
+mod commandlog;
 mod config;
 mod connection;
 mod context;
@@ -28,6 +29,7 @@ mod latency;
 mod lists;
 mod lolwut;
 mod memory;
+mod migrate;
 mod module;
 mod monitor;
 mod numkeys;
@@ -70,6 +72,7 @@ use crate::state::Wait;
 pub(crate) static FAMILIES: &[&[Row]] = &[
     database::COMMANDS,
     dump::COMMANDS,
+    migrate::COMMANDS,
     expiry::COMMANDS,
     keys::COMMANDS,
     object::COMMANDS,
@@ -82,6 +85,8 @@ pub(crate) static FAMILIES: &[&[Row]] = &[
     pubsub::COMMANDS,
     strings::values::COMMANDS,
     strings::set::COMMANDS,
+    strings::compared::COMMANDS,
+    strings::msetex::COMMANDS,
     strings::counters::COMMANDS,
     strings::ranges::COMMANDS,
     strings::lcs::COMMANDS,
@@ -102,6 +107,8 @@ pub(crate) static FAMILIES: &[&[Row]] = &[
     hashes::reads::COMMANDS,
     hashes::numbers::COMMANDS,
     hashes::draw::COMMANDS,
+    hashes::deadlines::COMMANDS,
+    hashes::extended::COMMANDS,
     sets::members::COMMANDS,
     sets::draw::COMMANDS,
     sets::algebra::COMMANDS,
@@ -128,6 +135,7 @@ pub(crate) static FAMILIES: &[&[Row]] = &[
     acl::COMMANDS,
     client::COMMANDS,
     command::COMMANDS,
+    commandlog::COMMANDS,
     config::COMMANDS,
     server::COMMANDS,
     memory::COMMANDS,

@@ -127,7 +127,10 @@ fn encoding(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     on_value(ctx, args, |view| {
         let name = match view {
             View::String(string) => encoding_name(string)?,
-            View::Hash(fields) => name_of(fields.encoding(), "hashtable"),
+            View::Hash(fields) => match name_of(fields.encoding(), "hashtable") {
+                "listpack" if fields.has_deadlines() => "listpackex",
+                name => name,
+            },
             View::Set(members) => name_of(members.encoding(), "hashtable"),
             View::SortedSet(scores) => name_of(scores.encoding(), "skiplist"),
             View::List(list) => name_of(list.encoding()?, "quicklist"),

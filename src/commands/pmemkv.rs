@@ -352,6 +352,11 @@ fn stats(ctx: &mut Context<'_>, _: Args<'_>) -> CommandResult {
         ("index-bytes", integer(stats.index_bytes)),
         ("ordered-view-bytes", integer(stats.ordered_view_bytes)),
         ("expired-keys", integer(stats.expired_keys)),
+        ("expired-fields", integer(stats.expired_fields)),
+        (
+            "hashes-with-deadlines",
+            integer(stats.hashes_with_deadlines),
+        ),
         ("pending-removals", integer(stats.pending_removals)),
     ];
     // The layout's own figures have INFO's names, with dashes as all names here.

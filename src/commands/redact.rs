@@ -52,6 +52,22 @@ pub(super) fn shown_arguments<'a>(command: &Command, args: Args<'a>) -> Vec<&'a 
                 }
             }
         }
+        "migrate" => {
+            let mut position = 6;
+            while let Some(argument) = args.get(position) {
+                position += if argument.eq_ignore_ascii_case(b"auth") {
+                    hide(position + 1..position + 2);
+                    2
+                } else if argument.eq_ignore_ascii_case(b"auth2") {
+                    hide(position + 1..position + 3);
+                    3
+                } else if argument.eq_ignore_ascii_case(b"keys") {
+                    break;
+                } else {
+                    1
+                };
+            }
+        }
         "acl|setuser" | "acl|deluser" => hide(2..args.len()),
         "acl|getuser" => hide(2..3),
         _ => {}
@@ -94,6 +110,10 @@ mod tests {
                 "CONFIG SET maxclients 3 RequirePass (redacted)",
             ),
             ("SET auth x", "SET auth x"),
+            (
+                "MIGRATE h 1 k 0 0 COPY AUTH2 u p KEYS auth a",
+                "MIGRATE h 1 k 0 0 COPY AUTH2 (redacted) (redacted) KEYS auth a",
+            ),
         ] {
             assert_eq!(shown(line), expected);
         }

@@ -116,11 +116,22 @@ fn keys(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     Ok(Outcome::Written)
 }
 
+/// What a scan walks over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Walked {
+    Keys,
+    Fields,
+    /// Members of a set or sorted set.
+    Members,
+}
+
 struct ScanOptions<'a> {
     cursor: Cursor,
     pattern: Option<&'a [u8]>,
     count: usize,
     kind: Option<&'a [u8]>,
+    /// Only the names of a hash's fields are wanted.
+    names_only: bool,
 }
 
 impl<'a> ScanOptions<'a> {
@@ -130,16 +141,32 @@ impl<'a> ScanOptions<'a> {
             pattern: None,
             count: COUNT_DEFAULT,
             kind: None,
+            names_only: false,
         };
-        options.parse_options(args, 2, true)?;
+        options.parse_options(args, 2, Walked::Keys)?;
         Ok(options)
     }
 
-    /// Reads the options from argument `at` on; TYPE where `keys` are scanned.
-    fn parse_options(&mut self, args: Args<'a>, at: usize, keys: bool) -> Result<(), CommandError> {
+    /// Reads the options from argument `at` on; TYPE where keys are scanned, NOVALUES where it is a hash.
+    fn parse_options(
+        &mut self,
+        args: Args<'a>,
+        at: usize,
+        walked: Walked,
+    ) -> Result<(), CommandError> {
         let options = self;
         let mut rest = args.from(at);
-        while let (Some(option), Some(value)) = (rest.next(), rest.next()) {
+        while let Some(option) = rest.next() {
+            if option.eq_ignore_ascii_case(b"novalues") {
+                if walked != Walked::Fields {
+                    return Err(CommandError::text(
+                        "ERR NOVALUES option can only be used in HSCAN",
+                    ));
+                }
+                options.names_only = true;
+                continue;
+            }
+            let value = rest.next().ok_or(CommandError::Syntax)?;
             if option.eq_ignore_ascii_case(b"match") {
                 options.pattern = Some(value);
             } else if option.eq_ignore_ascii_case(b"count") {
@@ -148,17 +175,13 @@ impl<'a> ScanOptions<'a> {
                     .ok()
                     .filter(|&count| count > 0)
                     .ok_or(CommandError::Syntax)?;
-            } else if keys && option.eq_ignore_ascii_case(b"type") {
+            } else if walked == Walked::Keys && option.eq_ignore_ascii_case(b"type") {
                 options.kind = Some(value);
             } else {
                 return Err(CommandError::Syntax);
             }
         }
-        if (args.len() - at).is_multiple_of(2) {
-            Ok(())
-        } else {
-            Err(CommandError::Syntax)
-        }
+        Ok(())
     }
 
     fn wants(&self, key: &[u8], kind: &str) -> bool {
@@ -188,14 +211,19 @@ pub(super) struct ScanStep<'a> {
 impl ScanStep<'_> {
     /// Reads the options. The caller has checked the key's type before, as Redis does. Returns where to begin, and
     /// about how many elements to meet.
-    pub(super) fn begin(&mut self) -> Result<(Cursor, usize), CommandError> {
-        self.options.parse_options(self.args, 3, false)?;
+    pub(super) fn begin(&mut self, walked: Walked) -> Result<(Cursor, usize), CommandError> {
+        self.options.parse_options(self.args, 3, walked)?;
         Ok((self.options.cursor, self.options.count))
     }
 
     /// Whether an element of that name is wanted.
     pub(super) fn wants(&self, name: &[u8]) -> bool {
         self.options.wants(name, "")
+    }
+
+    /// Whether the values of fields are wanted.
+    pub(super) fn wants_values(&self) -> bool {
+        !self.options.names_only
     }
 
     /// Whether names of so many bytes may be added.
@@ -226,6 +254,7 @@ pub(super) fn scan_elements(
             pattern: None,
             count: COUNT_DEFAULT,
             kind: None,
+            names_only: false,
         },
         page: Page::new(ctx.out),
     };

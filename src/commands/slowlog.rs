@@ -8,6 +8,7 @@ use crate::catalog::spec::{Argument, ArgumentKind, Arity, Flags, Group};
 use crate::commands::row::{Handler, Row};
 use crate::numbers::parse_i64;
 use crate::protocol::{Args, Reply};
+use crate::state::Slowlog;
 
 const ANYTIME: Flags = Flags::LOADING.union(Flags::STALE);
 
@@ -102,28 +103,44 @@ fn get(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     if args.len() > 3 {
         return Err(help::wrong_arguments(args, "SLOWLOG"));
     }
-    let count = match args.get(2).map(parse_i64) {
+    let count = match args.get(2) {
         None => COUNT,
-        Some(Some(-1)) => usize::MAX,
-        Some(count) => {
-            count
-                .and_then(|count| usize::try_from(count).ok())
-                .ok_or(CommandError::text(
-                    "ERR count should be greater than or equal to -1",
-                ))?
-        }
+        Some(count) => parse_count(count)?,
     };
+    entries(ctx, args, b"slowlog|get", &ctx.server.slowlog, count)
+}
+
+/// How many entries are wanted; -1 says all.
+pub(super) fn parse_count(argument: &[u8]) -> Result<usize, CommandError> {
+    match parse_i64(argument) {
+        Some(-1) => Ok(usize::MAX),
+        count => count
+            .and_then(|count| usize::try_from(count).ok())
+            .ok_or(CommandError::text(
+                "ERR count should be greater than or equal to -1",
+            )),
+    }
+}
+
+/// Answers the newest entries of a log, as the user of the call may see them.
+pub(super) fn entries(
+    ctx: &Context<'_>,
+    args: Args<'_>,
+    name: &[u8],
+    log: &Slowlog,
+    count: usize,
+) -> CommandResult {
     let number = |n: u64| Reply::Integer(i64::try_from(n).unwrap_or(i64::MAX));
-    let calls = ctx.server.slowlog.newest(count).into_iter();
+    let calls = log.newest(count).into_iter();
     let rules = ctx.session.identity.rules();
-    let command = acl::command(b"slowlog|get").expect("there is such a command");
+    let command = acl::command(name).expect("there is such a command");
     let reach = rules.reach(command, args.get(1));
     let entries = calls.map(|call| {
         let call = call.seen_by(&reach);
         Reply::Array(vec![
             number(call.id),
             Reply::Integer(call.at_s),
-            number(call.micros),
+            number(call.amount),
             Reply::Array(call.arguments.into_iter().map(Reply::Bulk).collect()),
             Reply::bulk(call.addr),
             Reply::bulk(call.name),

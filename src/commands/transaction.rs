@@ -115,10 +115,12 @@ fn watch(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
             .watching()
             .watch(&mut ctx.session.watches, db, key, now)?;
     }
+    ctx.session.note_names();
     Ok(Reply::Ok.into())
 }
 
 fn unwatch(ctx: &mut Context<'_>, _: Args<'_>) -> CommandResult {
     ctx.keyspace.watching().unwatch(&mut ctx.session.watches);
+    ctx.session.note_names();
     Ok(Reply::Ok.into())
 }

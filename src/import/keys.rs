@@ -5,7 +5,7 @@ use rdb::{Item, Key, Limits, Object, Reader};
 use super::files::Input;
 use super::{COMMIT_BYTES, Refusal, Work};
 use crate::commands::store_value;
-use crate::keyspace::{Access, KeyspaceError, Kind, NodeLimits, Presence, now_ms};
+use crate::keyspace::{Access, KeyspaceError, Kind, NodeLimits, Presence, Use, now_ms};
 
 impl Work<'_> {
     /// Stores the keys of an RDB file; returns the input behind it.
@@ -73,15 +73,7 @@ impl Work<'_> {
             self.summary.expired += 1;
             return Ok(());
         }
-        let idle_ms = key
-            .idle_s
-            .and_then(|idle_s| i64::try_from(idle_s).ok()?.checked_mul(1000));
-        let access = Access {
-            // An access as long ago as the last one was there.
-            now: now.saturating_sub(idle_ms.unwrap_or(0)).max(0),
-            touch: true,
-            ..Access::by_server(now)
-        };
+        let access = Access::by_server(now);
         let refused = |error: KeyspaceError| match error {
             KeyspaceError::OutOfMemory => Refusal::Keyspace(error),
             error => {
@@ -111,6 +103,11 @@ impl Work<'_> {
                 }
                 store_value(keys, &key.value, key.expires_at, limits).map_err(refused)
             })?;
+        }
+        if let Some(used) = Use::of(key.idle_s, key.frequency) {
+            self.keyspace
+                .set_use(self.db, &key.key, used, access)
+                .map_err(Refusal::Keyspace)?;
         }
         self.summary.keys += 1;
         Ok(())

@@ -473,6 +473,7 @@ impl Connection {
     /// Publishes this client's state for CLIENT LIST and its like.
     fn note_state(&self) {
         let handle = &self.session.handle;
+        self.session.note_names();
         handle
             .last_active_ms
             .store(self.dispatcher.now(), Ordering::Relaxed);

@@ -4,6 +4,7 @@
 
 mod connection;
 mod failures;
+mod histories;
 mod listener;
 mod metrics;
 mod replication;

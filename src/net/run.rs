@@ -3,12 +3,14 @@
 use std::hash::{BuildHasher, RandomState};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant, SystemTime};
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::time::{Interval, MissedTickBehavior, timeout};
 
+use super::histories;
 use super::listener::{Reception, accept};
 use super::metrics::Metrics;
 use super::replication::ReplicaThread;
@@ -22,11 +24,11 @@ use crate::keyspace::{Housekeeping, Keyspace, KeyspaceError, remove_unfinished_b
 use crate::launch::Launcher;
 use crate::logging;
 use crate::pmemkv::Engine;
-use crate::state::feed::{FeedThread, Left};
-use crate::state::replication::Place;
+use crate::state::feed::FeedThread;
 use crate::state::{
     BackupThread, Backups, Clients, Failover, Feed, Monitors, Notifications, Notifier, Pause,
     PubSub, Rates, Replication, SaveThread, Saves, Scripting, Server, Slowlog, Stats, Tracking,
+    announce_version,
 };
 use crate::store::{self, OpenError, Options};
 use crate::system::files::{self, TooMany};
@@ -45,6 +47,9 @@ const REPORT_TIME: Duration = Duration::from_millis(250);
 
 /// How often the server samples its traffic.
 const SAMPLE_TIME: Duration = Duration::from_millis(100);
+
+/// How often the server looks for clients that leave too many messages waiting, as Redis looks at each client.
+const SLOW_CLIENTS_TIME: Duration = Duration::from_secs(1);
 
 /// Why the server ended with an error.
 #[derive(Debug, thiserror::Error)]
@@ -99,6 +104,7 @@ pub fn run(
     launcher: Launcher,
 ) -> Result<(), RunError> {
     launcher.loading();
+    announce_version(&config.settings().redis_version);
     let worker_count = Workers::count(config.settings().worker_threads);
     let reserved_files = files::reserved(worker_count);
     fit_maxclients(&config, reserved_files)?;
@@ -143,6 +149,8 @@ pub fn run(
         stats: Stats::new(table().all().len(), worker_count),
         rates: Rates::default(),
         slowlog: Slowlog::default(),
+        large_requests: Slowlog::default(),
+        large_replies: Slowlog::default(),
         monitors: Monitors::default(),
         pause: Pause::default(),
         failover: Failover::default(),
@@ -160,7 +168,7 @@ pub fn run(
     Notifier::appoint(&server, &keyspace);
     // Before the housekeeping starts, which would remove expired keys.
     server.leave_to_master(&keyspace, &settings);
-    prepare_start(&server, &keyspace, options)?;
+    prepare_start(&server, &keyspace, engine, options)?;
     let mut life = Life {
         signals,
         changes,
@@ -173,7 +181,7 @@ pub fn run(
             keyspace.close()?;
             return Err(error.into());
         }
-        server.feed.forget_left(&keyspace);
+        server.feed.forget_left(&keyspace)?;
     }
     let workers = Arc::new(Workers::start(worker_count)?);
     let reception = Reception::new(Arc::clone(&keyspace), server, Arc::clone(&workers));
@@ -329,23 +337,13 @@ impl Life {
         drop(housekeeping);
         drop(backup);
         drop(feed);
-        leave_history(server, keyspace);
+        histories::leave(server, keyspace);
         failure.map_or(Ok(()), |source| {
             Err(RunError::Load {
                 path: options.pool_path.clone(),
                 source,
             })
         })
-    }
-}
-
-/// Leaves a master's history to the next start, so that replicas go on without a copy.
-fn leave_history(server: &Server, keyspace: &Keyspace) {
-    if server.clients.is_empty()
-        && !server.replication.is_replica()
-        && let Err(error) = server.feed.leave(keyspace)
-    {
-        tracing::warn!(%error, "replicas will get new copies: the pool could not keep their history");
     }
 }
 
@@ -399,14 +397,26 @@ fn listen(
 fn prepare_start(
     server: &Arc<Server>,
     keyspace: &Keyspace,
+    engine: Engine,
     options: &Options,
 ) -> Result<(), RunError> {
     let repair = options.repair;
+    // Others may lose at a crash what replicas have.
+    let keeps_all = engine.persistent && !engine.experimental;
+    server
+        .feed
+        .keep_beside(keeps_all.then(|| options.pool_path.clone()));
+    if let Some(time) = server.feed.expired_through() {
+        keyspace.loading().collect_expired(time);
+    }
+    // Replicas must hear of each key that goes, and nobody tells them before their history is found.
+    keyspace.expiry().hold(i64::MAX);
     let loading = Arc::clone(server);
     keyspace
         .loading()
         .at_end(move |keyspace| {
-            find_place(&loading, keyspace)?;
+            histories::find(&loading, keyspace)?;
+            keyspace.expiry().hold(0);
             let mut held = loading.scripting.take();
             held.get().functions.start(keyspace, repair)
         })
@@ -436,41 +446,6 @@ fn save_last(server: &Server, keyspace: &Keyspace) {
     }
 }
 
-/// Finds how far the pool's data set has followed a master. On a master it must not be there: its clients write, so the
-/// data set is at no such place any more.
-fn find_place(server: &Server, keyspace: &Keyspace) -> Result<(), KeyspaceError> {
-    let Some(record) = keyspace.place().read()? else {
-        return Ok(());
-    };
-    let place = Place::decode(&record, server.config.settings().databases);
-    let left = Left::decode(&record);
-    if server.replication.is_replica() {
-        if place.is_none() && left.is_none() {
-            tracing::warn!(
-                "the replica's place in the pool does not read: a full copy of the master's data set follows"
-            );
-        }
-        // A master that stopped in order, and follows another one now, is at the end of its own history.
-        let place = place.or_else(|| left.and_then(|left| left.place()));
-        if let Some(place) = place {
-            server.feed.begin_at(place);
-        }
-        server.replication.found_place(place);
-        return Ok(());
-    }
-    if let Some(left) = left {
-        keyspace.place().store(None)?;
-        keyspace.commit()?;
-        server.feed.go_on(keyspace, left);
-        return Ok(());
-    }
-    tracing::warn!(
-        "the pool was a replica's, and no directive 'replicaof' says whom to follow: this server is a master now"
-    );
-    keyspace.place().store(None)?;
-    keyspace.commit()
-}
-
 async fn drain(server: &Server) {
     let deadline = Instant::now() + DRAIN_TIME;
     while !server.clients.is_empty() && Instant::now() < deadline {
@@ -490,9 +465,27 @@ async fn drain(server: &Server) {
 
 async fn sample_rates(server: Arc<Server>) {
     let mut ticks = tokio::time::interval(SAMPLE_TIME);
+    let mut slow_looked_for = Instant::now();
     loop {
         ticks.tick().await;
         server.rates.sample(&server.stats);
+        keep_clients_small(&server);
+        if slow_looked_for.elapsed() >= SLOW_CLIENTS_TIME {
+            slow_looked_for = Instant::now();
+            let limits = server.config.settings().client_output_buffer_limits;
+            let counter = &server.stats.output_limit_disconnections;
+            counter.fetch_add(server.clients.end_slow(&limits), Ordering::Relaxed);
+        }
+    }
+}
+
+/// Disconnects clients where all together take more than `maxmemory-clients`.
+fn keep_clients_small(server: &Server) {
+    let settings = server.config.settings();
+    if let Some(limit_bytes) = settings.maxmemory_clients.bytes(settings.maxmemory) {
+        let evicted = server.clients.evict(limit_bytes) as u64;
+        let count = &server.stats.evicted_clients;
+        count.fetch_add(evicted, Ordering::Relaxed);
     }
 }
 

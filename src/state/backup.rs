@@ -10,6 +10,9 @@ use parking_lot::{Condvar, Mutex};
 use super::Server;
 use crate::keyspace::{BackupJob, Keyspace};
 
+/// How long to wait for a script that runs for long before looking again.
+const BUSY_TIME: Duration = Duration::from_millis(20);
+
 /// How long the end of the server waits for a backup that ends. Most of its steps take milliseconds, but the file system
 /// may be slow.
 const END_TIME: Duration = Duration::from_secs(3);
@@ -26,6 +29,8 @@ struct State {
     is_ending: bool,
     running: Option<Running>,
     last: Option<Last>,
+    done: u64,
+    failed: u64,
 }
 
 #[derive(Clone, Debug)]
@@ -62,6 +67,19 @@ pub struct Progress {
     pub total_bytes: u64,
 }
 
+/// What INFO and the metrics tell of backups.
+#[derive(Clone, Debug)]
+pub struct Figures {
+    /// The backup under way.
+    pub progress: Option<Progress>,
+    /// The last one that has ended.
+    pub last: Option<Last>,
+    /// How many have succeeded since the start of the server.
+    pub done: u64,
+    /// How many have failed since then.
+    pub failed: u64,
+}
+
 /// A backup is under way already, or the server ends.
 #[derive(Clone, Copy, Debug)]
 pub struct Refused;
@@ -91,8 +109,8 @@ impl Backups {
         Ok(())
     }
 
-    /// The backup under way, and the last one that has ended.
-    pub fn figures(&self) -> (Option<Progress>, Option<Last>) {
+    /// What there is to tell of backups.
+    pub fn figures(&self) -> Figures {
         let state = self.state.lock();
         let progress = state.running.as_ref().map(|running| {
             let (copied_bytes, total_bytes) = running.job.progress();
@@ -102,7 +120,12 @@ impl Backups {
                 total_bytes,
             }
         });
-        (progress, state.last.clone())
+        Figures {
+            progress,
+            last: state.last.clone(),
+            done: state.done,
+            failed: state.failed,
+        }
     }
 
     /// Ends the backup under way, and takes no other one.
@@ -115,13 +138,16 @@ impl Backups {
         self.bell.notify_all();
     }
 
-    fn run(&self, keyspace: &Keyspace) {
+    fn run(&self, server: &Server, keyspace: &Keyspace) {
         while let Some(Running {
             path, job, started, ..
         }) = self.next()
         {
             tracing::info!(path = %path.display(), "a backup begins");
             let result = keyspace.back_up(&path, &job);
+            if result.is_ok() {
+                self.part_from_copy(server, keyspace);
+            }
             let took = started.elapsed();
             let hold_micros = job.hold_micros();
             let (bytes, _) = job.progress();
@@ -136,6 +162,10 @@ impl Backups {
             let since = SystemTime::now().duration_since(UNIX_EPOCH);
             let mut state = self.state.lock();
             state.running = None;
+            match &result {
+                Ok(()) => state.done += 1,
+                Err(_) => state.failed += 1,
+            }
             state.last = Some(Last {
                 error: result.err().map(|error| error.to_string()),
                 took,
@@ -144,6 +174,21 @@ impl Backups {
                 ended_at: since.unwrap_or_default().as_secs(),
             });
         }
+    }
+
+    /// The history beside the pool must not seem to belong to the copy, where somebody puts that in the pool's place.
+    fn part_from_copy(&self, server: &Server, keyspace: &Keyspace) {
+        let alone = loop {
+            match keyspace.gate().enter_alone(true) {
+                Ok(alone) => break alone,
+                Err(_) if self.state.lock().is_ending => return,
+                Err(_) => std::thread::sleep(BUSY_TIME),
+            }
+        };
+        if let Err(error) = server.feed.change_secret(keyspace) {
+            tracing::warn!(%error, "the backlog of this server may seem to belong to the backup");
+        }
+        drop(alone);
     }
 
     /// Waits for the next backup; `None` at the end.
@@ -178,7 +223,7 @@ impl BackupThread {
         let (of_thread, keyspace) = (Arc::clone(server), Arc::clone(keyspace));
         let thread = std::thread::Builder::new()
             .name("backup".into())
-            .spawn(move || of_thread.backups.run(&keyspace))?;
+            .spawn(move || of_thread.backups.run(&of_thread, &keyspace))?;
         Ok(Self {
             server: Arc::clone(server),
             thread: Some(thread),

@@ -10,9 +10,9 @@ use lock_order::Rank;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-use super::{Blocked, Mailbox, Mode, Server, Topic, TrackingState};
+use super::{Blocked, Mailbox, Mode, Server, Topic, TrackingState, monitors};
 use crate::acl::User;
-use crate::config::OutputBufferLimits;
+use crate::config::{OutputBufferLimit, OutputBufferLimits};
 use crate::protocol::Push;
 
 /// What other threads see of a client, and how they disconnect it.
@@ -46,6 +46,8 @@ pub struct ClientHandle {
     pub resp: AtomicU8,
     /// CLIENT NO-EVICT.
     pub no_evict: AtomicBool,
+    /// What the client has claimed by CLIENT CAPA, as bits.
+    pub capabilities: AtomicU8,
     /// CLIENT NO-TOUCH.
     pub no_touch: AtomicBool,
     /// MONITOR: the server sends every command to this client.
@@ -66,6 +68,10 @@ pub struct ClientHandle {
     pub multi: AtomicI64,
     /// Memory of the queued commands, bytes.
     pub multi_bytes: AtomicUsize,
+    /// How many keys the client watches.
+    pub watched_keys: AtomicUsize,
+    /// What watched keys, subscriptions and prefixes of tracking take, bytes.
+    pub name_bytes: AtomicUsize,
     /// How many names the client subscribes to, by [`Topic`].
     pub subscriptions: [AtomicUsize; 3],
     /// CLIENT TRACKING.
@@ -122,11 +128,7 @@ impl ClientHandle {
     /// Leaves a message for the client, in its protocol. If the client does not read its messages, the server
     /// disconnects it, so that no publisher waits for it.
     pub fn deliver(&self, message: &mut Push, server: &Server, limits: OutputBufferLimits) {
-        let limit = if self.is_subscriber() {
-            limits.pubsub
-        } else {
-            limits.normal
-        };
+        let limit = self.message_limit(&limits);
         let message = message.bytes(self.resp.load(Ordering::Relaxed));
         let unsent = self.taken_bytes();
         if !self.mailbox.put_behind(unsent, message, limit) && self.kill_first() {
@@ -135,6 +137,17 @@ impl ClientHandle {
                 .output_limit_disconnections
                 .fetch_add(1, Ordering::Relaxed);
             tracing::warn!(client = %self.addr, "closed: messages over client-output-buffer-limit");
+        }
+    }
+
+    /// The limit of messages that wait for the client.
+    fn message_limit(&self, limits: &OutputBufferLimits) -> OutputBufferLimit {
+        if self.monitors.load(Ordering::Relaxed) {
+            monitors::limit(limits)
+        } else if self.is_subscriber() {
+            limits.pubsub
+        } else {
+            limits.normal
         }
     }
 
@@ -170,8 +183,8 @@ impl ClientHandle {
         self.killed.load(Ordering::Acquire)
     }
 
-    /// The client's line in CLIENT LIST, without the line break.
-    pub fn describe(&self, now_ms: i64) -> String {
+    /// The client's flags in CLIENT LIST; `N` for none.
+    pub fn flags(&self) -> String {
         let tracks = self.tracking.mode();
         let flags: String = [
             (self.is_replica.load(Ordering::Relaxed), 'S'),
@@ -191,8 +204,41 @@ impl ClientHandle {
         .into_iter()
         .filter_map(|(on, flag)| on.then_some(flag))
         .collect();
+        if flags.is_empty() { "N".into() } else { flags }
+    }
+
+    /// The memory that the client takes: its buffers, what it has queued, its names and what is known of it.
+    pub fn memory_bytes(&self) -> usize {
+        let names = |name: &Mutex<String>| name.lock().len();
+        self.query_buffer_bytes.load(Ordering::Relaxed)
+            + self.query_buffer_free_bytes.load(Ordering::Relaxed)
+            + self.output_bytes()
+            + self.multi_bytes.load(Ordering::Relaxed)
+            + self.name_bytes.load(Ordering::Relaxed)
+            + names(&self.name)
+            + names(&self.lib_name)
+            + names(&self.lib_ver)
+            + size_of::<Self>()
+    }
+
+    /// Whether the client counts for `maxmemory-clients`: replicas and the link to a master do not.
+    fn may_be_evicted(&self) -> bool {
+        !self.is_replica.load(Ordering::Relaxed) && !self.is_master.load(Ordering::Relaxed)
+    }
+
+    /// How long the client has sent nothing, seconds.
+    pub fn idle_s(&self, now_ms: i64) -> i64 {
+        now_ms
+            .saturating_sub(self.last_active_ms.load(Ordering::Relaxed))
+            .max(0)
+            / 1000
+    }
+
+    /// The client's line in CLIENT LIST, without the line break.
+    pub fn describe(&self, now_ms: i64) -> String {
+        let tracks = self.tracking.mode();
+        let flags = self.flags();
         let command = *self.last_command.lock();
-        let idle_ms = now_ms.saturating_sub(self.last_active_ms.load(Ordering::Relaxed));
         let input = self.query_buffer_bytes.load(Ordering::Relaxed);
         let input_free = self.query_buffer_free_bytes.load(Ordering::Relaxed);
         let output = self.output_buffer_bytes.load(Ordering::Relaxed);
@@ -207,9 +253,11 @@ impl ClientHandle {
         let messages = self.mailbox.waiting_bytes();
         let lists = self.unsent_buffers.load(Ordering::Relaxed) + usize::from(messages > 0);
         let waiting = self.unsent_bytes.load(Ordering::Relaxed) + messages;
+        // Before the names are locked below.
+        let total = self.memory_bytes();
         format!(
             "id={id} addr={addr} laddr={laddr} fd={fd} name={name} age={age} idle={idle} flags={flags} db={db} \
-             sub={sub} psub={psub} ssub={ssub} multi={multi} qbuf={input} qbuf-free={input_free} argv-mem=0 multi-mem={multi_bytes} \
+             sub={sub} psub={psub} ssub={ssub} multi={multi} watch={watch} qbuf={input} qbuf-free={input_free} argv-mem=0 multi-mem={multi_bytes} \
              rbs={output} rbp={output} obl={output} oll={lists} omem={waiting} tot-mem={total} events=r cmd={command} \
              user={user} redir={redirect} resp={resp} lib-name={lib_name} lib-ver={lib_ver}",
             id = self.id,
@@ -218,15 +266,14 @@ impl ClientHandle {
             fd = self.fd,
             name = self.name.lock(),
             age = self.connected.elapsed().as_secs(),
-            idle = idle_ms.max(0) / 1000,
-            flags = if flags.is_empty() { "N" } else { &flags },
+            idle = self.idle_s(now_ms),
             user = String::from_utf8_lossy(self.user.lock().name()),
             db = self.db.load(Ordering::Relaxed),
             sub = names(Topic::Channel),
             psub = names(Topic::Pattern),
             ssub = names(Topic::Shard),
             multi = self.multi.load(Ordering::Relaxed),
-            total = input + input_free + output + waiting + multi_bytes + size_of::<Self>(),
+            watch = self.watched_keys.load(Ordering::Relaxed),
             command = if command.is_empty() { "NULL" } else { command },
             resp = self.resp.load(Ordering::Relaxed),
             lib_name = self.lib_name.lock(),
@@ -295,6 +342,7 @@ impl Clients {
             db: AtomicUsize::new(0),
             resp: AtomicU8::new(2),
             no_evict: AtomicBool::new(false),
+            capabilities: AtomicU8::new(0),
             no_touch: AtomicBool::new(false),
             monitors: AtomicBool::new(false),
             waits: AtomicBool::new(false),
@@ -305,6 +353,8 @@ impl Clients {
             query_buffer_free_bytes: AtomicUsize::new(0),
             multi: AtomicI64::new(-1),
             multi_bytes: AtomicUsize::new(0),
+            watched_keys: AtomicUsize::new(0),
+            name_bytes: AtomicUsize::new(0),
             subscriptions: Default::default(),
             tracking: TrackingState::default(),
             mailbox: Mailbox::default(),
@@ -341,6 +391,50 @@ impl Clients {
         self.len() == 0
     }
 
+    /// Disconnects the clients that take most until all together take no more than `limit_bytes`; not those with CLIENT
+    /// NO-EVICT. Returns how many.
+    pub fn evict(&self, limit_bytes: u64) -> usize {
+        let clients = self.all();
+        let mut sizes: Vec<(usize, &Arc<ClientHandle>)> = clients
+            .iter()
+            .filter(|client| !client.is_killed() && client.may_be_evicted())
+            .map(|client| (client.memory_bytes(), client))
+            .collect();
+        let mut total: u64 = sizes.iter().map(|&(bytes, _)| bytes as u64).sum();
+        if total <= limit_bytes {
+            return 0;
+        }
+        sizes.sort_unstable_by_key(|&(bytes, _)| std::cmp::Reverse(bytes));
+        let mut evicted = 0;
+        for (bytes, client) in sizes {
+            if total <= limit_bytes {
+                break;
+            }
+            if client.no_evict.load(Ordering::Relaxed) || !client.kill_first() {
+                continue;
+            }
+            tracing::warn!(client = %client.addr, bytes, "closed: all clients over maxmemory-clients");
+            total -= bytes as u64;
+            evicted += 1;
+        }
+        evicted
+    }
+
+    /// Disconnects clients for which more messages than the soft limit have waited for longer than it allows, although no
+    /// more have come. Returns how many.
+    pub fn end_slow(&self, limits: &OutputBufferLimits) -> u64 {
+        let mut ended = 0;
+        for client in self.all() {
+            let limit = client.message_limit(limits);
+            let stays = client.mailbox.stays_over(client.taken_bytes(), limit);
+            if stays && client.kill_first() {
+                tracing::warn!(client = %client.addr, "closed: messages over client-output-buffer-limit");
+                ended += 1;
+            }
+        }
+        ended
+    }
+
     /// The clients of `user`.
     pub fn of_user(&self, user: &Arc<User>) -> Vec<Arc<ClientHandle>> {
         let mut clients = self.all();
@@ -353,3 +447,6 @@ impl Clients {
         self.by_id.lock().values().cloned().collect()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -86,6 +86,25 @@ impl Mailbox {
         true
     }
 
+    /// Whether more waits than the soft limit allows, for longer than it allows. Until the client is gone nothing more is
+    /// taken then.
+    pub fn stays_over(&self, unsent: usize, limit: OutputBufferLimit) -> bool {
+        if limit.soft_bytes == 0 || !self.has_mail() {
+            return false;
+        }
+        let mut waiting = self.waiting.lock();
+        if (unsent + waiting.bytes.len()) as u64 <= limit.soft_bytes {
+            waiting.over_soft_since = None;
+            return false;
+        }
+        let since = *waiting.over_soft_since.get_or_insert_with(Instant::now);
+        let stays = since.elapsed() > limit.soft_time;
+        if stays {
+            self.overflown.store(true, Ordering::Relaxed);
+        }
+        stays
+    }
+
     /// Whether messages wait.
     #[inline]
     pub fn has_mail(&self) -> bool {
@@ -207,5 +226,30 @@ mod tests {
         assert!(mailbox.put(b"4", limit));
         std::thread::sleep(Duration::from_millis(10));
         assert!(!mailbox.put(b"5", limit));
+    }
+    #[test]
+    fn messages_that_stay_are_seen_although_no_more_come() {
+        let limit = OutputBufferLimit {
+            soft_bytes: 2,
+            soft_time: Duration::from_millis(5),
+            ..UNLIMITED
+        };
+        let mailbox = Mailbox::default();
+        assert!(mailbox.put(b"12", limit));
+        std::thread::sleep(Duration::from_millis(10));
+        assert!(!mailbox.stays_over(0, limit), "they are not over it");
+        assert!(!mailbox.stays_over(1, limit), "only now they are");
+        std::thread::sleep(Duration::from_millis(10));
+        assert!(!mailbox.stays_over(1, UNLIMITED));
+        assert!(mailbox.stays_over(1, limit));
+        assert!(
+            !mailbox.put(b"3", UNLIMITED),
+            "the client is on its way out"
+        );
+        let taken = Mailbox::default();
+        assert!(taken.put(b"123", limit));
+        taken.take_into(&mut output());
+        std::thread::sleep(Duration::from_millis(10));
+        assert!(!taken.stays_over(3, limit), "its connection keeps the time");
     }
 }

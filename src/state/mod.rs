@@ -24,8 +24,9 @@ pub mod slowlog;
 mod stats;
 mod tracking;
 mod transaction;
+mod version;
 
-pub use backup::{BackupThread, Backups};
+pub use backup::{BackupThread, Backups, Figures as BackupFigures};
 pub use blocked::{Answer, Blocked, BlockedCall, OwnWait, Wait};
 pub use clients::{ClientHandle, Clients, Endpoint};
 pub use failover::Failover;
@@ -47,6 +48,7 @@ pub use slowlog::Slowlog;
 pub use stats::{CommandStats, Lookups, Stats, StatsSnapshot, Stripe};
 pub use tracking::{Mode, OwnTracking, Tracking, TrackingState};
 pub use transaction::{Queued, Transaction};
+pub use version::{announce_version, redis_version};
 
 use std::time::{Instant, SystemTime};
 
@@ -73,6 +75,10 @@ pub struct Server {
     pub rates: Rates,
     /// Commands that took long.
     pub slowlog: Slowlog,
+    /// Commands with large requests, and those with large replies.
+    pub large_requests: Slowlog,
+    /// See [`large_requests`](Self::large_requests).
+    pub large_replies: Slowlog,
     /// Clients that receive every command.
     pub monitors: Monitors,
     /// CLIENT PAUSE.
@@ -106,6 +112,3 @@ pub struct Server {
     /// Tells the process to stop.
     pub shutdown: tokio::sync::watch::Sender<bool>,
 }
-
-/// The Redis version whose behaviour this server follows; INFO's `redis_version`.
-pub const REDIS_VERSION: &str = "7.2.5";

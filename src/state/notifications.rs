@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::Server;
-use crate::keyspace::{EventClass, Followed, Keyspace, Observer};
+use super::feed::Subject;
+use crate::keyspace::{EventClass, Followed, Keyspace, Millis, Observer};
 
 /// The present value of `notify-keyspace-events`.
 #[derive(Debug, Default)]
@@ -57,6 +58,15 @@ impl Observer for Notifier {
 
     fn followed(&self, change: Followed<'_>) {
         self.0.feed.told(change);
+    }
+
+    fn intended(&self, subject: Option<(usize, &[u8])>) {
+        let subject = subject.map_or(Subject::All, |(db, key)| Subject::Key(db, key));
+        self.0.feed.intend(subject);
+    }
+
+    fn expired(&self, time: Millis) {
+        self.0.feed.has_expired(time);
     }
 
     fn event(&self, _: EventClass, name: &'static str, db: usize, key: &[u8]) {

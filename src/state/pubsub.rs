@@ -32,14 +32,26 @@ impl Topic {
     pub const ALL: [Topic; 3] = [Topic::Channel, Topic::Pattern, Topic::Shard];
 }
 
+/// About what a name takes besides its bytes, here and in the list of listeners.
+const NAME_BYTES: usize = 64;
+
 /// A client's subscriptions, by [`Topic`]. They belong to the client's session.
 #[derive(Debug, Default)]
-pub struct Subscriptions([BTreeSet<Bytes>; 3]);
+pub struct Subscriptions {
+    names: [BTreeSet<Bytes>; 3],
+    bytes: usize,
+}
 
 impl Subscriptions {
     /// The subscribed names of this kind.
     pub fn of(&self, topic: Topic) -> &BTreeSet<Bytes> {
-        &self.0[topic as usize]
+        &self.names[topic as usize]
+    }
+
+    /// About how much memory they take, bytes. All clients share a name; each counts for it.
+    pub fn memory_bytes(&self) -> usize {
+        let names: usize = self.names.iter().map(BTreeSet::len).sum();
+        self.bytes + names * NAME_BYTES
     }
 
     /// The count in the reply to (un)subscribing: channels and patterns count together.
@@ -96,7 +108,8 @@ impl PubSub {
             self.clients.fetch_add(1, Ordering::Relaxed);
         }
         client.subscriptions[topic as usize].fetch_add(1, Ordering::Relaxed);
-        own.0[topic as usize].insert(name.clone());
+        own.bytes += name.len();
+        own.names[topic as usize].insert(name.clone());
         let mut hub = self.hub.lock();
         let listeners = &mut hub.listeners[topic as usize];
         listeners.entry(name).or_default().push(Arc::clone(client));
@@ -112,9 +125,10 @@ impl PubSub {
         own: &mut Subscriptions,
         client: &ClientHandle,
     ) -> bool {
-        if !own.0[topic as usize].remove(name) {
+        if !own.names[topic as usize].remove(name) {
             return false;
         }
+        own.bytes -= name.len();
         {
             let mut hub = self.hub.lock();
             let listeners = &mut hub.listeners[topic as usize];

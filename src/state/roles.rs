@@ -48,7 +48,9 @@ impl Server {
         keyspace.place().store(None)?;
         match place {
             // Other replicas of that master may go on here.
-            Some(place) => self.feed.take_over(keyspace, place)?,
+            Some(place) => self
+                .feed
+                .take_over(keyspace, place, &self.config.settings())?,
             None => self.feed.begin_own(keyspace),
         }
         self.follow(keyspace, None, None);

@@ -147,11 +147,24 @@ impl Session {
         self.handle.multi_bytes.store(bytes, Ordering::Relaxed);
     }
 
+    /// Shows other clients how many keys are watched, and what these, subscriptions and prefixes take.
+    pub fn note_names(&self) {
+        let bytes = self.watches.memory_bytes()
+            + self.subscriptions.memory_bytes()
+            + self.tracking.memory_bytes();
+        let handle = &self.handle;
+        handle
+            .watched_keys
+            .store(self.watches.len(), Ordering::Relaxed);
+        handle.name_bytes.store(bytes, Ordering::Relaxed);
+    }
+
     /// Drops the transaction and the watched keys.
     pub fn discard(&mut self, keyspace: &Keyspace) {
         self.transaction = None;
         self.note_transaction();
         keyspace.watching().unwatch(&mut self.watches);
+        self.note_names();
     }
 
     /// Queues a command for EXEC, inside a transaction.

@@ -1,4 +1,5 @@
-//! The slow log: the last commands that took longer than slowlog-log-slower-than.
+//! The slow log, the last commands that took longer than slowlog-log-slower-than, and its like: the logs of large requests and
+//! replies.
 
 use std::collections::VecDeque;
 
@@ -20,8 +21,8 @@ pub struct SlowCall {
     pub id: u64,
     /// When the command ended, seconds since the Unix epoch.
     pub at_s: i64,
-    /// How long the command took, µs.
-    pub micros: u64,
+    /// How long the command took, µs; in the logs of large calls, bytes.
+    pub amount: u64,
     /// The arguments, shortened.
     pub arguments: Vec<Bytes>,
     /// What a user must reach to see the arguments.
@@ -141,7 +142,7 @@ mod tests {
         SlowCall {
             id: 0,
             at_s: 1,
-            micros: 2,
+            amount: 2,
             arguments: shortened(arguments.iter().copied()),
             subjects: Subjects::default(),
             name_len: 1,

@@ -71,6 +71,8 @@ pub struct Stats {
     pub connections_rejected: AtomicU64,
     /// Clients closed for an output buffer over its limit.
     pub output_limit_disconnections: AtomicU64,
+    /// Clients that the server disconnected because all clients together took too much memory.
+    pub evicted_clients: AtomicU64,
     /// Clients closed for an input buffer over its limit.
     pub query_limit_disconnections: AtomicU64,
     /// Whether a client asked for BGREWRITEAOF and was refused.
@@ -111,6 +113,7 @@ impl Stats {
             connections_received: AtomicU64::new(0),
             connections_rejected: AtomicU64::new(0),
             output_limit_disconnections: AtomicU64::new(0),
+            evicted_clients: AtomicU64::new(0),
             query_limit_disconnections: AtomicU64::new(0),
             bgrewriteaof_refused: AtomicBool::new(false),
             reply_buffer_shrinks: AtomicU64::new(0),
@@ -197,6 +200,7 @@ impl Stats {
             &self.connections_received,
             &self.connections_rejected,
             &self.output_limit_disconnections,
+            &self.evicted_clients,
             &self.query_limit_disconnections,
             &self.reply_buffer_shrinks,
             &self.reply_buffer_expands,

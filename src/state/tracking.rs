@@ -71,6 +71,9 @@ impl TrackingState {
     }
 }
 
+/// About what a prefix takes besides its bytes, here and in the table of all prefixes.
+const PREFIX_BYTES: usize = 64;
+
 /// The tracking state that the client's own connection keeps.
 #[derive(Debug, Default)]
 pub struct OwnTracking {
@@ -80,6 +83,15 @@ pub struct OwnTracking {
     pub caching: bool,
     /// The prefixes of broadcast mode.
     pub prefixes: BTreeSet<Bytes>,
+    /// Bytes of the prefixes.
+    prefix_bytes: usize,
+}
+
+impl OwnTracking {
+    /// About how much memory the prefixes take, bytes.
+    pub fn memory_bytes(&self) -> usize {
+        self.prefix_bytes + self.prefixes.len() * PREFIX_BYTES
+    }
 }
 
 /// The ids of clients that may have a key, ascending.
@@ -141,6 +153,7 @@ impl Tracking {
         let mut all = self.prefixes.write();
         for prefix in prefixes {
             if own.prefixes.insert(prefix.clone()) {
+                own.prefix_bytes += prefix.len();
                 all.entry(prefix).or_default().push(Arc::clone(client));
             }
         }

@@ -95,7 +95,10 @@ impl Ports {
         let mut wanted = Vec::new();
         for (port, tls) in [(settings.port, false), (settings.tls.port, true)] {
             for bind in settings.bind.iter().filter(|_| port != 0) {
-                let ip = ip_address(&bind.address).map_err(|error| (error, tls))?;
+                let ip = ip_address(bind).map_err(|error| (error, tls))?;
+                let Some(ip) = ip else {
+                    continue;
+                };
                 let address = SocketAddr::new(ip, port);
                 wanted.push((ListenAddress { address, tls }, bind));
             }

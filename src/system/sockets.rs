@@ -1,7 +1,7 @@
 //! Opens the sockets that the server listens on.
 
 use std::io;
-use std::net::{self, IpAddr, SocketAddr};
+use std::net::{self, IpAddr, SocketAddr, ToSocketAddrs};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
@@ -14,13 +14,13 @@ use crate::config::{BindAddress, Settings};
 /// Why the server does not listen.
 #[derive(Debug, thiserror::Error)]
 pub enum ListenError {
-    /// `bind` holds something that is not an address.
-    #[error("bind: '{text}' is not an IP address")]
+    /// `bind` holds something that is neither an address nor a host's name.
+    #[error("bind: '{text}' is not an IP address, and no host of this name is found: {source}")]
     Address {
         /// What `bind` holds.
         text: String,
-        /// Why it is not an address.
-        source: net::AddrParseError,
+        /// Why no host is found.
+        source: io::Error,
     },
     /// A TCP socket cannot be opened.
     #[error("can't listen on {address}: {source}")]
@@ -113,13 +113,34 @@ impl Drop for UnixSocket {
     }
 }
 
-pub(super) fn ip_address(text: &str) -> Result<IpAddr, ListenError> {
+/// The address that an entry of `bind` names: itself, or that of a host. Of a host's addresses it is the first of IPv4, as
+/// in Redis, or else the first. `None` if the entry is optional and there is no such host.
+pub(super) fn ip_address(bind: &BindAddress) -> Result<Option<IpAddr>, ListenError> {
+    let text = bind.address.as_str();
     match text {
-        "*" => Ok(IpAddr::from([0, 0, 0, 0])),
-        "::*" => Ok(IpAddr::from([0u16; 8])),
-        "localhost" => Ok(IpAddr::from([127, 0, 0, 1])),
-        other => other.parse().map_err(|source| ListenError::Address {
-            text: other.to_owned(),
+        "*" => return Ok(Some(IpAddr::from([0, 0, 0, 0]))),
+        "::*" => return Ok(Some(IpAddr::from([0u16; 8]))),
+        "localhost" => return Ok(Some(IpAddr::from([127, 0, 0, 1]))),
+        _ => {}
+    }
+    if let Ok(address) = text.parse() {
+        return Ok(Some(address));
+    }
+    let found = (text, 0).to_socket_addrs().and_then(|found| {
+        let found: Vec<IpAddr> = found.map(|address| address.ip()).collect();
+        let first = found.iter().find(|ip| ip.is_ipv4()).or(found.first());
+        first
+            .copied()
+            .ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))
+    });
+    match found {
+        Ok(address) => Ok(Some(address)),
+        Err(error) if bind.optional => {
+            tracing::info!(host = text, %error, "an optional address is not available");
+            Ok(None)
+        }
+        Err(source) => Err(ListenError::Address {
+            text: text.to_owned(),
             source,
         }),
     }
@@ -145,7 +166,10 @@ pub fn listen_all(
 ) -> Result<Vec<TcpListener>, ListenError> {
     let mut listeners = Vec::new();
     for bind in bind.iter().filter(|_| port != 0) {
-        let address = SocketAddr::new(ip_address(&bind.address)?, port);
+        let Some(ip) = ip_address(bind)? else {
+            continue;
+        };
+        let address = SocketAddr::new(ip, port);
         let listener = match passed.take_tcp(address) {
             Some(listener) => Ok(listener),
             None => listen_tcp(address, backlog, false),

@@ -45,7 +45,7 @@ pub fn client_config(settings: &TlsSettings) -> Result<Arc<ClientConfig>, TlsErr
     let config = match (cert_file, key_file) {
         (Some(cert_file), Some(key_file)) => {
             let certificates = credentials::certificates("tls-client-cert-file", cert_file)?;
-            let key = credentials::key(key_file, pass.is_some())?;
+            let key = credentials::key(key_file, pass.as_ref())?;
             builder
                 .with_client_auth_cert(certificates, key)
                 .map_err(TlsError::Pair)?

@@ -4,12 +4,14 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use memchr::memmem;
+use pkcs8::{EncryptedPrivateKeyInfo, SecretDocument};
 use rustls::RootCertStore;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 
 use super::{Reason, TlsError};
-use crate::config::TlsSettings;
+use crate::config::{Secret, TlsSettings};
 
 /// The most bytes of a file of certificates.
 const FILE_BYTES_MAX: u64 = 16 << 20;
@@ -30,26 +32,53 @@ pub(super) fn certificates(
     Ok(certificates)
 }
 
-/// The first private key of a PEM file.
-pub(super) fn key(path: &Path, has_passphrase: bool) -> Result<PrivateKeyDer<'static>, TlsError> {
-    let text = read(path).map_err(|error| refused("tls-key-file", path, error))?;
-    let encrypted = |mark: &[u8]| memchr::memmem::find(&text, mark).is_some();
-    if encrypted(b"BEGIN ENCRYPTED PRIVATE KEY") || encrypted(b"Proc-Type: 4,ENCRYPTED") {
-        let also = if has_passphrase {
-            ", also with tls-key-file-pass"
-        } else {
-            ""
-        };
-        let reason = format!(
-            "an encrypted key cannot be read{also}; 'openssl pkey -in FILE -out PLAIN' writes a plain one, for which \
-             the file's mode is the protection"
-        );
-        return Err(refused("tls-key-file", path, reason));
+/// Where an encrypted key of PKCS#8 begins and ends.
+const ENCRYPTED: (&[u8], &[u8]) = (
+    b"-----BEGIN ENCRYPTED PRIVATE KEY-----",
+    b"-----END ENCRYPTED PRIVATE KEY-----",
+);
+
+/// The first private key of a PEM file. `passphrase` is for an encrypted one.
+pub(super) fn key(
+    path: &Path,
+    passphrase: Option<&Secret>,
+) -> Result<PrivateKeyDer<'static>, TlsError> {
+    let refused = |reason: Reason| refused("tls-key-file", path, reason);
+    let text = read(path).map_err(|error| refused(error.into()))?;
+    if memmem::find(&text, b"Proc-Type: 4,ENCRYPTED").is_some() {
+        return Err(refused(
+            "a key that is encrypted in OpenSSL's old form cannot be read; 'openssl pkcs8 -topk8 -in FILE -out NEW' \
+             writes one that can"
+                .into(),
+        ));
+    }
+    if let Some(begin) = memmem::find(&text, ENCRYPTED.0) {
+        let passphrase = passphrase.ok_or_else(|| {
+            refused("the key is encrypted, and tls-key-file-pass is empty".into())
+        })?;
+        return decrypted(&text[begin..], passphrase).map_err(refused);
     }
     PrivateKeyDer::from_pem_slice(&text).map_err(|source| TlsError::Key {
         path: path.to_owned(),
         source,
     })
+}
+
+/// The key of an encrypted block, which `text` begins with.
+fn decrypted(text: &[u8], passphrase: &[u8]) -> Result<PrivateKeyDer<'static>, Reason> {
+    let end = memmem::find(text, ENCRYPTED.1).ok_or("the encrypted key has no end")?;
+    let block = str::from_utf8(&text[..end + ENCRYPTED.1.len()])?;
+    let (_, encrypted) = SecretDocument::from_pem(block)
+        .map_err(|error| format!("the encrypted key is damaged: {error}"))?;
+    let encrypted = EncryptedPrivateKeyInfo::try_from(encrypted.as_bytes())
+        .map_err(|error| format!("the encrypted key is of an unknown form: {error}"))?;
+    let key = encrypted.decrypt(passphrase).map_err(|error| {
+        format!(
+            "the encrypted key cannot be read: is tls-key-file-pass its passphrase? ({error}; of encryptions, AES and \
+             triple DES are known, with a key by scrypt or by PBKDF2 with SHA-2)"
+        )
+    })?;
+    Ok(PrivatePkcs8KeyDer::from(key.as_bytes().to_vec()).into())
 }
 
 /// The authorities that may have signed clients' certificates; `None` if no directive names any.

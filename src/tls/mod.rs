@@ -127,7 +127,7 @@ fn server_config(settings: &TlsSettings) -> Result<ServerConfig, TlsError> {
         ..rustls::crypto::ring::default_provider()
     });
     let certificates = credentials::certificates("tls-cert-file", cert_file)?;
-    let key = credentials::key(key_file, settings.key_file_pass.is_some())?;
+    let key = credentials::key(key_file, settings.key_file_pass.as_ref())?;
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
         .with_protocol_versions(&versions)
         .map_err(|error| TlsError::Value {

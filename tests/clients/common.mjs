@@ -7,6 +7,10 @@ export const port = Number(process.env.SERVER_PORT);
 // Whether the server keeps its data when it is killed.
 export const warm = process.env.SERVER_WARM === "1";
 
+// The ports of the Sentinels that watch the server, for clients of theirs, and the name that they know it by.
+export const sentinels = (process.env.SENTINEL_PORTS ?? "").split(",").filter(Boolean).map(Number);
+export const name = "mymaster";
+
 const answers = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
 
 /** The version of an installed package. */
@@ -24,6 +28,13 @@ export async function restart() {
   process.stdout.write("restart\n");
   const { value } = await answers.next();
   if (value !== "restarted") throw new Error("the server was not restarted");
+}
+
+/** Has the server killed by signal 9 for good, so that the Sentinels replace it. */
+export async function killMaster() {
+  process.stdout.write("kill\n");
+  const { value } = await answers.next();
+  if (value !== "killed") throw new Error("the server was not killed");
 }
 
 /** Lets the program end: an open standard input would keep it. */

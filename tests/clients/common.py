@@ -11,6 +11,9 @@ URL = f"redis://{HOST}:{PORT}/0"
 WARM = os.environ["SERVER_WARM"] == "1"
 # For whatever files a client makes.
 FOLDER = os.environ["CLIENT_FOLDER"]
+# The ports of the Sentinels that watch the server, for clients of theirs, and the name that they know it by.
+SENTINELS = [int(port) for port in os.environ.get("SENTINEL_PORTS", "").split(",") if port]
+NAME = "mymaster"
 
 
 def version(text):
@@ -23,6 +26,13 @@ def restart():
     print("restart", flush=True)
     if sys.stdin.readline() != "restarted\n":
         sys.exit("the server was not restarted")
+
+
+def kill_master():
+    """Has the server killed by signal 9 for good, so that the Sentinels replace it."""
+    print("kill", flush=True)
+    if sys.stdin.readline() != "killed\n":
+        sys.exit("the server was not killed")
 
 
 def check(what, found, wanted):

@@ -211,7 +211,8 @@ impl Source {
 
     fn of_a_hash(&mut self) -> Vec<String> {
         let key = self.key('h');
-        let mut words = match self.below(12) {
+        let mut words = match self.below(16) {
+            12..16 => return self.of_fields(&key),
             0..5 => {
                 let name = self.pick(&["HSET", "HSET", "HMSET"]).to_owned();
                 let mut words = vec![name, key];
@@ -232,6 +233,33 @@ impl Source {
         };
         if words.len() == 2 {
             words.extend(self.elements());
+        }
+        words
+    }
+
+    /// Deadlines of fields: far ahead, or long past.
+    fn of_fields(&mut self, key: &str) -> Vec<String> {
+        let at = match self.below(6) {
+            0 => "1000".to_owned(),
+            _ => far_ms(&mut self.rng).to_string(),
+        };
+        let mut fields = self.elements();
+        fields.push("count".to_owned());
+        let count = fields.len().to_string();
+        let with_values = self.below(2) == 0;
+        let mut words: Vec<String> = if with_values {
+            ["HSETEX", key, "PXAT", &at].map(str::to_owned).into()
+        } else if self.below(3) == 0 {
+            ["HPERSIST", key].map(str::to_owned).into()
+        } else {
+            ["HPEXPIREAT", key, &at].map(str::to_owned).into()
+        };
+        words.extend(["FIELDS".to_owned(), count]);
+        for field in fields {
+            words.push(field);
+            if with_values {
+                words.push(self.number(-50..50));
+            }
         }
         words
     }

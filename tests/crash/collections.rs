@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
-use crate::{CONNECTIONS, ROUND_MS, START_MS, seed_and_rounds};
+use crate::{CONNECTIONS, ROUND_MS, START_MS, fields, seed_and_rounds};
 use calls::{Call, Source};
 use common::{Options, RawClient, Server, Subject, TestResult, Value, encode};
 use items::{Item, Items, Payloads, Told, Word};
@@ -307,7 +307,11 @@ fn read(client: &mut RawClient) -> TestResult<Items> {
                 .collect())
         };
         let item = match key[0] {
-            b'h' => Item::Hash(pairs()?.into_iter().collect()),
+            b'h' => {
+                let mut pairs = pairs()?;
+                fields::read(client, key, &mut pairs)?;
+                Item::Hash(pairs.into_iter().collect())
+            }
             b'l' => Item::List(texts()?.into()),
             b's' => Item::Set(texts()?.into_iter().collect()),
             b'z' | b'g' | b'x' => {

@@ -5,6 +5,7 @@
 //! starts once more and compares again. `scripts/damage` runs many rounds; `PMEMKV_DAMAGE_ROUNDS`, `PMEMKV_SEED` and
 //! `PMEMKV_DAMAGE_ONLY` (the number of one round) change what runs, and `PMEMKV_DAMAGE_SERVER` names another program.
 
+mod calls;
 mod kinds;
 mod sample;
 mod server;
@@ -23,10 +24,17 @@ use server::{Ended, Subject};
 use tally::{Outcome, Tally};
 
 /// How long the small form goes on: on a busy machine it does fewer rounds.
-const SMALL_TIME_MAX: Duration = Duration::from_secs(30);
+const SMALL_TIME_MAX: Duration = Duration::from_secs(15);
 
 /// Rounds for each sample; a new sample costs about as much as twenty.
-const ROUNDS_PER_SAMPLE: usize = 250;
+const ROUNDS_PER_SAMPLE: usize = 125;
+
+/// Where a pool lies. On a disk it has extents and points, which pools in memory have not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    Memory,
+    Disk,
+}
 
 #[test]
 fn crash_by_damage() -> TestResult {
@@ -54,7 +62,12 @@ fn campaign(layout: &'static str, rounds: usize) -> TestResult {
             && only.is_none_or(|only| only / ROUNDS_PER_SAMPLE == round / ROUNDS_PER_SAMPLE)
         {
             let mut rng = StdRng::seed_from_u64(seed ^ batch << 32);
-            sample = Some(Sample::make(layout, &mut rng, batch % 2 == 1)?);
+            let place = if layout == "packed" && batch % 4 >= 2 {
+                Place::Disk
+            } else {
+                Place::Memory
+            };
+            sample = Some(Sample::make(layout, place, &mut rng, batch % 2 == 1)?);
         }
         if only.is_some_and(|only| only != round) {
             continue;
@@ -73,7 +86,11 @@ fn campaign(layout: &'static str, rounds: usize) -> TestResult {
             )
         })?;
         if only.is_some() || outcome.is_bad() || std::env::var_os("PMEMKV_DAMAGE_ALL").is_some() {
-            eprintln!("{layout} round {round}: {}: {outcome}", damage.what);
+            let place = sample.place;
+            eprintln!(
+                "{layout} in {place:?} round {round}: {}: {outcome}",
+                damage.what
+            );
         }
         tally.add(kind.name, &outcome);
     }
@@ -92,7 +109,7 @@ fn check(
     rng: &mut StdRng,
     is_shown: bool,
 ) -> TestResult<Outcome> {
-    let subject = Subject::new(sample.layout)?;
+    let subject = Subject::new(sample.layout, sample.place)?;
     fs::write(subject.pool_path(), &damage.pool)?;
     let model = sample.model.clone();
     let salt = rng.random::<u32>();

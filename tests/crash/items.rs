@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use crate::fields;
 use common::Value;
 
 /// An argument of a call, an element, or a member.
@@ -179,20 +180,24 @@ impl Items {
                 }
                 int(before - fields.len())
             }
+            b"HSETEX" | b"HPEXPIREAT" | b"HPERSIST" => fields::apply(fields, words),
             b"HINCRBY" => {
-                let value = fields
+                let word = fields
                     .entry(words[2].clone())
                     .or_insert_with(|| b"0".to_vec());
+                let (value, deadline) = fields::split(word);
                 let sum = parse::<i64>(value) + parse::<i64>(&words[3]);
-                *value = sum.to_string().into_bytes();
+                *word = [sum.to_string().as_bytes(), deadline].concat();
                 Value::Integer(sum)
             }
             _ => {
-                let value = fields
+                let word = fields
                     .entry(words[2].clone())
                     .or_insert_with(|| b"0".to_vec());
-                *value = number(parse::<f64>(value) + parse::<f64>(&words[3]));
-                bulk(value)
+                let (value, deadline) = fields::split(word);
+                let sum = number(parse::<f64>(value) + parse::<f64>(&words[3]));
+                *word = [&sum, deadline].concat();
+                bulk(&sum)
             }
         }
     }

@@ -6,6 +6,7 @@
 mod backup;
 mod collections;
 mod damage;
+mod fields;
 mod functions;
 mod mixes;
 mod model;
@@ -40,7 +41,7 @@ fn crash_cmap() -> TestResult {
 
 #[test]
 fn crash_while_compacting() -> TestResult {
-    kill_and_check("cmap", Mix::Full, 10)
+    kill_and_check("cmap", Mix::Full, 6)
 }
 
 #[test]
@@ -65,7 +66,7 @@ fn crash_while_growing() -> TestResult {
 
 #[test]
 fn crash_while_repairing() -> TestResult {
-    let (seed, rounds) = seed_and_rounds(3)?;
+    let (seed, rounds) = seed_and_rounds(2)?;
     let mut rng = StdRng::seed_from_u64(seed);
     let mut server = Server::start_with(Options::new("cmap").pool_size("64mb"))?;
     for round in 0..rounds {

@@ -117,6 +117,12 @@ impl State {
     fn put(&mut self, key: &[u8], value: Vec<u8>, deadline: Option<Deadline>) {
         self.entries.insert(key.to_vec(), Entry { value, deadline });
     }
+
+    fn put_all(&mut self, pairs: &[(Vec<u8>, Vec<u8>)], deadline: Option<Deadline>) {
+        for (key, value) in pairs {
+            self.put(key, value.clone(), deadline);
+        }
+    }
 }
 
 /// One call.
@@ -127,6 +133,8 @@ pub enum Op {
     SetPxAt(Vec<u8>, Vec<u8>, i64),
     MSet(Vec<(Vec<u8>, Vec<u8>)>),
     MSetNx(Vec<(Vec<u8>, Vec<u8>)>),
+    /// With a deadline, ms since the Unix epoch.
+    MSetEx(Vec<(Vec<u8>, Vec<u8>)>, i64),
     Del(Vec<Vec<u8>>),
     Expire(Vec<u8>, i64),
     PExpireAt(Vec<u8>, i64),
@@ -163,7 +171,11 @@ impl Op {
                 let pairs: BTreeMap<_, _> = pairs.collect();
                 Op::MSet(pairs.into_iter().collect())
             }
-            560..580 => Op::MSet((0..3).map(|_| (new_key(), value(rng))).collect()),
+            560..566 => {
+                let pairs = (0..3).map(|_| (new_key(), value(rng))).collect();
+                Op::MSetEx(pairs, far_ms(rng))
+            }
+            566..580 => Op::MSet((0..3).map(|_| (new_key(), value(rng))).collect()),
             580..590 => Op::MSetNx((0..3).map(|_| (new_key(), value(rng))).collect()),
             590..600 => Op::MSetNx(vec![(key(rng), value(rng)), (new_key(), value(rng))]),
             600..680 => Op::Del((0..rng.random_range(1..4)).map(|_| key(rng)).collect()),
@@ -235,6 +247,15 @@ impl Op {
                 };
                 words(name, &flat)
             }
+            Op::MSetEx(pairs, ms) => {
+                let flat = pairs
+                    .iter()
+                    .flat_map(|(key, value)| [key.clone(), value.clone()]);
+                let mut all = words("MSETEX", &[pairs.len().to_string().as_bytes()]);
+                all.extend(flat);
+                all.extend(words("PXAT", &[&number(ms)]));
+                all
+            }
             Op::Del(keys) => words("DEL", &keys.iter().map(Vec::as_slice).collect::<Vec<_>>()),
             Op::Expire(key, s) => words("EXPIRE", &[key, &number(s)]),
             Op::PExpireAt(key, ms) => words("PEXPIREAT", &[key, &number(ms)]),
@@ -280,19 +301,19 @@ impl Op {
                 state.put(key, value.clone(), Some(Deadline::exactly(*ms)));
                 ok
             }
+            Op::MSetEx(pairs, ms) => {
+                state.put_all(pairs, Some(Deadline::exactly(*ms)));
+                int(true)
+            }
             Op::MSetNx(pairs) => {
                 let free = !pairs.iter().any(|(key, _)| state.entries.contains_key(key));
                 if free {
-                    for (key, value) in pairs {
-                        state.put(key, value.clone(), None);
-                    }
+                    state.put_all(pairs, None);
                 }
                 int(free)
             }
             Op::MSet(pairs) => {
-                for (key, value) in pairs {
-                    state.put(key, value.clone(), None);
-                }
+                state.put_all(pairs, None);
                 ok
             }
             Op::Del(keys) => {

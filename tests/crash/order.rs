@@ -1,114 +1,53 @@
-//! FLUSHDB and SWAPDB among the writes of a pipeline: after SIGKILL what is there is what the first of the calls have
-//! made of the data, never the effect of a call without that of the one before it.
+//! FLUSHDB, SWAPDB and deadlines among the writes of a pipeline, while the clock jumps back and forth: after SIGKILL what is
+//! there is what the first of the calls have made of the data, never the effect of a call without that of the one before it.
+//! A key that somebody has seen gone never comes back.
 
-use std::collections::BTreeMap;
+mod model;
+mod op;
+
 use std::thread;
 use std::time::Duration;
 
-use common::{Options, RawClient, Server, TestResult, Value, encode};
+use common::clock::{Clock, real_ms};
+use common::{Options, RawClient, Server, TestResult, Value};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
-use crate::mixes::bytes;
 use crate::seed_and_rounds;
+use model::{Found, FoundState, Place, State, When, show};
+use op::Op;
 
 /// Each has two databases of its own.
 const CONNECTIONS: usize = 3;
-const KEYS: usize = 6;
 const PIPELINE_MAX: usize = 30;
 /// How long the connections write before the server is killed, ms.
 const ROUND_MS: std::ops::Range<u64> = 10..80;
-
-/// The two databases of one connection.
-type State = [BTreeMap<Vec<u8>, Vec<u8>>; 2];
-
-#[derive(Clone, Debug)]
-enum Op {
-    Select(usize),
-    Set(Vec<u8>, Vec<u8>),
-    Del(Vec<u8>),
-    FlushDb,
-    SwapDb,
-    Exec(Vec<Op>),
-}
-
-/// A connection's selected database, of its two.
-#[derive(Clone, Copy)]
-struct Place {
-    first: usize,
-    selected: usize,
-}
-
-impl Op {
-    fn random(rng: &mut StdRng) -> Self {
-        let key = format!("key:{}", rng.random_range(0..KEYS)).into_bytes();
-        match rng.random_range(0..20) {
-            0..9 => Op::Set(key, bytes(rng, 0..2_000)),
-            9..12 => Op::Set(key, bytes(rng, 2_000..60_000)),
-            12 => Op::Del(key),
-            13 | 14 => Op::Select(rng.random_range(0..2)),
-            15 | 16 => Op::FlushDb,
-            17 | 18 => Op::SwapDb,
-            _ => Op::Exec(
-                (0..rng.random_range(1..6))
-                    .map(|_| Op::random(rng))
-                    .filter(|op| !matches!(op, Op::Exec(_)))
-                    .collect(),
-            ),
-        }
-    }
-
-    fn encode(&self, first: usize, out: &mut Vec<u8>) {
-        let name = |db: usize| (first + db).to_string();
-        match self {
-            Op::Select(db) => encode(out, &["SELECT", &name(*db)]),
-            Op::Set(key, value) => encode(out, &[b"SET".as_slice(), key, value]),
-            Op::Del(key) => encode(out, &[b"DEL".as_slice(), key]),
-            Op::FlushDb => encode(out, &["FLUSHDB"]),
-            Op::SwapDb => encode(out, &["SWAPDB", &name(0), &name(1)]),
-            Op::Exec(ops) => {
-                encode(out, &["MULTI"]);
-                for op in ops {
-                    op.encode(first, out);
-                }
-                encode(out, &["EXEC"]);
-            }
-        }
-    }
-
-    fn replies(&self) -> usize {
-        match self {
-            Op::Exec(ops) => ops.len() + 2,
-            _ => 1,
-        }
-    }
-
-    fn apply(&self, state: &mut State, place: &mut Place) {
-        let here = place.selected;
-        match self {
-            Op::Select(db) => place.selected = *db,
-            Op::Set(key, value) => drop(state[here].insert(key.clone(), value.clone())),
-            Op::Del(key) => drop(state[here].remove(key)),
-            Op::FlushDb => state[here].clear(),
-            Op::SwapDb => state.swap(0, 1),
-            Op::Exec(ops) => ops.iter().for_each(|op| op.apply(state, place)),
-        }
-    }
-}
+/// The clock jumps by some ms, past deadlines that are near, or by hours.
+const JUMP_MS: std::ops::Range<i64> = -400..400;
+const LONG_JUMP_MS: std::ops::Range<i64> = -7_200_000..7_200_000;
 
 /// What a connection had when the server was killed.
 struct End {
     state: State,
     place: Place,
     unacknowledged: Vec<Op>,
+    /// When these were sent, by the real clock.
+    sent_ms: i64,
 }
 
 /// Writes until the server is gone.
-fn write(port: u16, first: usize, state: State, mut rng: StdRng) -> Result<End, String> {
+fn write(
+    port: u16,
+    first: usize,
+    state: State,
+    clock: &Clock,
+    mut rng: StdRng,
+) -> Result<End, String> {
     let mut end = End {
         state,
         place: Place { first, selected: 0 },
         unacknowledged: Vec::new(),
+        sent_ms: real_ms(),
     };
     let connected = RawClient::connect(port).and_then(|mut client| {
         client.call(&["SELECT", &first.to_string()])?;
@@ -118,45 +57,64 @@ fn write(port: u16, first: usize, state: State, mut rng: StdRng) -> Result<End, 
         return Ok(end);
     };
     loop {
+        let now_ms = clock.now_ms();
         let ops: Vec<Op> = (0..rng.random_range(1..=PIPELINE_MAX))
-            .map(|_| Op::random(&mut rng))
+            .map(|_| Op::random(&mut rng, now_ms))
             .collect();
         let mut bytes = Vec::new();
         for op in &ops {
             op.encode(first, &mut bytes);
         }
+        end.sent_ms = real_ms();
         if client.send_bytes(&bytes).is_err() {
             end.unacknowledged = ops;
             return Ok(end);
         }
         for (n, op) in ops.iter().enumerate() {
+            let mut last = None;
             for _ in 0..op.replies() {
                 match client.read() {
                     Ok(Value::Error(text)) => return Err(text.escape_ascii().to_string()),
-                    Ok(_) => {}
+                    Ok(reply) => last = Some(reply),
                     Err(_) => {
                         end.unacknowledged = ops[n..].to_vec();
                         return Ok(end);
                     }
                 }
             }
-            op.apply(&mut end.state, &mut end.place);
+            let when = When {
+                clock,
+                from_ms: end.sent_ms,
+                to_ms: real_ms(),
+            };
+            end.state
+                .apply(op, last.as_ref(), &mut end.place, &when)
+                .map_err(|error| format!("{}: {error}", op.show()))?;
         }
     }
 }
 
 /// Both databases of a connection.
-fn read(port: u16, first: usize) -> TestResult<State> {
+fn read(port: u16, first: usize) -> TestResult<FoundState> {
     let mut client = RawClient::connect(port)?;
-    let mut state = State::default();
+    let mut state = FoundState::default();
     for (db, keys) in state.iter_mut().enumerate() {
         client.call(&["SELECT", &(first + db).to_string()])?;
         let names = client.line("KEYS *")?;
         for name in names.items().ok_or("KEYS answers no array")? {
             let name = name.bytes().ok_or("a key is no string")?;
             let value = client.call(&[b"GET".as_slice(), name])?;
-            let value = value.bytes().ok_or("KEYS lists a key that GET lacks")?;
-            keys.insert(name.to_vec(), value.to_vec());
+            let deadline = client.call(&[b"PEXPIRETIME".as_slice(), name])?;
+            let deadline = deadline.integer().ok_or("PEXPIRETIME: no number")?;
+            // It may go while it is read: then it is gone.
+            let (Some(value), -1..) = (value.bytes(), deadline) else {
+                continue;
+            };
+            let found = Found {
+                value: value.to_vec(),
+                deadline: (deadline >= 0).then_some(deadline),
+            };
+            keys.insert(name.to_vec(), found);
         }
     }
     Ok(state)
@@ -164,86 +122,91 @@ fn read(port: u16, first: usize) -> TestResult<State> {
 
 impl End {
     /// `found` must be what the acknowledged calls and the first few of the others lead to.
-    fn check(mut self, found: State) -> Result<State, String> {
+    fn check(mut self, found: &FoundState, when: &When<'_>) -> Result<State, String> {
+        let mut differences = Vec::new();
+        let sent = When {
+            from_ms: self.sent_ms,
+            ..*when
+        };
         let mut ops = self.unacknowledged.iter();
-        while self.state != found {
+        while let Err(difference) = self.state.compare(found, when) {
+            differences.push(difference);
             let Some(op) = ops.next() else {
                 return Err(format!(
-                    "databases {} and {} hold what no prefix of the calls leads to: {}\nnot acknowledged: {}",
+                    "databases {} and {} hold what no prefix of the calls leads to: {}\nnot acknowledged: {}\n\
+                     what differs before each of them: {}",
                     self.place.first,
                     self.place.first + 1,
-                    show(&found),
+                    show(found),
                     self.unacknowledged
                         .iter()
-                        .map(show_op)
+                        .map(Op::show)
                         .collect::<Vec<_>>()
-                        .join(", ")
+                        .join(", "),
+                    differences.join("; ")
                 ));
             };
-            op.apply(&mut self.state, &mut self.place);
+            self.state.apply(op, None, &mut self.place, &sent)?;
         }
-        Ok(found)
+        Ok(State::new(found, when))
     }
 }
 
-fn start(value: &[u8]) -> String {
-    format!(
-        "{} bytes {}",
-        value.len(),
-        value[..value.len().min(12)].escape_ascii()
-    )
-}
-
-fn show(state: &State) -> String {
-    let keys = |db: &BTreeMap<Vec<u8>, Vec<u8>>| {
-        db.iter()
-            .map(|(key, value)| format!("{}={}", key.escape_ascii(), start(value)))
-            .collect::<Vec<_>>()
-            .join(", ")
+fn jump(clock: &Clock, rng: &mut StdRng) -> TestResult {
+    let ahead_ms = match rng.random_range(0..4) {
+        0 => 0,
+        1 => rng.random_range(LONG_JUMP_MS),
+        _ => rng.random_range(JUMP_MS),
     };
-    format!("[{}] and [{}]", keys(&state[0]), keys(&state[1]))
-}
-
-fn show_op(op: &Op) -> String {
-    match op {
-        Op::Set(key, value) => format!("SET {} {}", key.escape_ascii(), start(value)),
-        Op::Exec(ops) => format!(
-            "EXEC({})",
-            ops.iter().map(show_op).collect::<Vec<_>>().join(", ")
-        ),
-        other => format!("{other:?}"),
-    }
+    Ok(clock.set_ahead(ahead_ms)?)
 }
 
 fn kill_and_check(store: &str, rounds: usize) -> TestResult {
     let (seed, rounds) = seed_and_rounds(rounds)?;
     let mut rng = StdRng::seed_from_u64(seed);
+    let clock = Clock::new()?;
     let options = Options::new(store)
         .pool_size("256mb")
         .directive("worker-threads", "2");
-    let mut server = Server::start_with(options)?;
+    let mut server = Server::start_with(clock.govern(options))?;
     let mut states = vec![State::default(); CONNECTIONS];
     for round in 0..rounds {
         let port = server.port();
-        let writers: Vec<_> = states
-            .drain(..)
-            .enumerate()
-            .map(|(n, state)| {
-                let rng = StdRng::seed_from_u64(rng.random());
-                thread::spawn(move || write(port, 2 * n, state, rng))
-            })
-            .collect();
-        thread::sleep(Duration::from_millis(rng.random_range(ROUND_MS)));
-        server.kill_9()?;
-        let ends: Vec<_> = writers
-            .into_iter()
-            .map(|writer| writer.join().expect("the writer does not panic"))
-            .collect();
+        let ends = thread::scope(|scope| -> TestResult<Vec<_>> {
+            let clock = &clock;
+            let writers: Vec<_> = states
+                .drain(..)
+                .enumerate()
+                .map(|(n, state)| {
+                    let rng = StdRng::seed_from_u64(rng.random());
+                    scope.spawn(move || write(port, 2 * n, state, clock, rng))
+                })
+                .collect();
+            for _ in 0..rng.random_range(0..3) {
+                thread::sleep(Duration::from_millis(rng.random_range(ROUND_MS) / 2));
+                jump(clock, &mut rng)?;
+            }
+            thread::sleep(Duration::from_millis(rng.random_range(ROUND_MS)));
+            server.kill_9()?;
+            let join = |writer: thread::ScopedJoinHandle<'_, _>| {
+                writer.join().expect("the writer does not panic")
+            };
+            Ok(writers.into_iter().map(join).collect())
+        })?;
+        if rng.random_bool(0.5) {
+            jump(&clock, &mut rng)?;
+        }
         server.resume()?;
         for (n, end) in ends.into_iter().enumerate() {
+            let from_ms = real_ms();
             let found = read(server.port(), 2 * n)?;
+            let when = When {
+                clock: &clock,
+                from_ms,
+                to_ms: real_ms(),
+            };
             let state = end
-                .and_then(|end| end.check(found))
+                .and_then(|end: End| end.check(&found, &when))
                 .map_err(|error| format!("PMEMKV_SEED={seed}, round {round}: {error}"))?;
             states.push(state);
         }
@@ -252,11 +215,11 @@ fn kill_and_check(store: &str, rounds: usize) -> TestResult {
 }
 
 #[test]
-fn flushes_and_swaps_keep_their_place_among_writes() -> TestResult {
+fn flushes_swaps_and_deadlines_keep_their_place_among_writes() -> TestResult {
     kill_and_check("cmap", 30)
 }
 
 #[test]
-fn flushes_and_swaps_keep_their_place_among_writes_in_pairs() -> TestResult {
+fn flushes_swaps_and_deadlines_keep_their_place_among_writes_in_pairs() -> TestResult {
     kill_and_check("cmap/pairs", 15)
 }

@@ -10,7 +10,7 @@ mod replication;
 use common::TestResult;
 use families::{
     acl, bitmaps, changes, collections, connection, events, figures, functions, geo, groups,
-    hashes, hyperloglog, keys, lists, long, metadata, order, run, scripting, scripts, sets,
+    hashes, hyperloglog, keys, lists, long, metadata, newer, order, run, scripting, scripts, sets,
     sortedsets, sorting, stream_waits, streams, strings, sweep, transactions,
 };
 
@@ -22,6 +22,26 @@ fn differential_keys() -> TestResult {
 #[test]
 fn differential_strings() -> TestResult {
     run::compare("strings", &[strings::call])
+}
+
+#[test]
+fn differential_strings_since_8_4() -> TestResult {
+    newer::strings()
+}
+
+#[test]
+fn differential_fields_since_7_4() -> TestResult {
+    newer::fields()
+}
+
+#[test]
+fn differential_bits_since_8_2() -> TestResult {
+    newer::bits()
+}
+
+#[test]
+fn differential_clients_since_8_1() -> TestResult {
+    newer::clients()
 }
 
 #[test]

@@ -7,10 +7,10 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::families::{
-    Call, Compare, Generator, Random, bitmaps, geo, groups, hashes, hyperloglog, keys, lists, run,
-    scripting, sets, sortedsets, sorting, streams, strings, transactions,
+    Call, Compare, Generator, Random, bitmaps, geo, groups, hashes, hyperloglog, keys, lists,
+    newer, run, scripting, sets, sortedsets, sorting, streams, strings, transactions,
 };
-use common::{Options, RawClient, RedisServer, Server, TestResult};
+use common::{Newer, Options, RawClient, RedisServer, Server, TestResult, Value};
 
 /// How long a replica may take to have everything.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -30,10 +30,32 @@ const GENERATORS: &[Generator] = &[
     sorting::call,
     transactions::call,
     scripting::of_collections,
+    newer::string_call,
+    newer::bit_call,
     short_deadline,
     counter,
     waiting,
 ];
+
+/// For replicas that know deadlines of fields.
+const OF_FIELDS: &[Generator] = &[newer::field_call, short_field, hashes::call];
+
+/// Redis 8.2, as a program.
+const REDIS_8: &str = "Redis 8.2";
+
+/// Deadlines of fields that pass while the test runs.
+fn short_field(random: &mut Random) -> Call {
+    let (key, field) = (random.key_of("hash"), random.element());
+    let ms = random.within(1..60).to_string().into_bytes();
+    let words = |words: &[&[u8]]| Call::new(words.iter().map(|word| word.to_vec()));
+    match random.below(5) {
+        0 => words(&[b"HPEXPIRE", &key, &ms, b"FIELDS", b"1", &field]),
+        1 => words(&[b"HSETEX", &key, b"PX", &ms, b"FIELDS", b"1", &field, b"v"]),
+        2 => words(&[b"HGETEX", &key, b"PX", &ms, b"FIELDS", b"1", &field]),
+        3 => words(&[b"HSET", &key, &field, b"v"]),
+        _ => words(&[b"HSETEX", &key, b"KEEPTTL", b"FIELDS", b"1", &field, b"w"]),
+    }
+}
 
 /// Deadlines that pass while the test runs.
 fn short_deadline(random: &mut Random) -> Call {
@@ -147,7 +169,12 @@ fn forward(mut from: TcpStream, mut into: TcpStream) {
 }
 
 /// Sends random calls until `ends`, and returns how many.
-fn write_at_random(port: u16, seed: u64, ends: &AtomicBool) -> io::Result<usize> {
+fn write_at_random(
+    port: u16,
+    seed: u64,
+    ends: &AtomicBool,
+    knows_fields: bool,
+) -> io::Result<usize> {
     let now = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .map_err(io::Error::other)?;
@@ -156,7 +183,8 @@ fn write_at_random(port: u16, seed: u64, ends: &AtomicBool) -> io::Result<usize>
     let mut client = RawClient::connect(port)?;
     let mut calls = 0;
     while !ends.load(Ordering::Relaxed) {
-        let call = random.next(GENERATORS);
+        let of_fields = knows_fields && random.one_in(3);
+        let call = random.next(if of_fields { OF_FIELDS } else { GENERATORS });
         let name = call.words.first().map(|word| word.to_ascii_lowercase());
         let is_plain = !matches!(
             call.compare,
@@ -235,6 +263,9 @@ impl Replica {
             let server = Server::start_with(Options::new(store).directive("worker-threads", "2"))?;
             return Ok(Some(Self::Ours(Box::new(server))));
         }
+        if program == REDIS_8 {
+            return Ok(Newer::Redis.start(&[])?.map(Self::Real));
+        }
         match RedisServer::start_program(program, &[]) {
             Ok(server) => Ok(Some(Self::Real(server))),
             Err(error) => {
@@ -270,11 +301,12 @@ fn round(program: &str, seed: u64, store: &str) -> TestResult {
         return Ok(());
     };
     let port = ours.port();
+    let knows_fields = matches!(replica, Replica::Ours(_)) || program == REDIS_8;
     let ends = Arc::new(AtomicBool::new(false));
     let writers: Vec<_> = (0..4)
         .map(|n| {
             let ends = Arc::clone(&ends);
-            std::thread::spawn(move || write_at_random(port, seed * 10 + n, &ends))
+            std::thread::spawn(move || write_at_random(port, seed * 10 + n, &ends, knows_fields))
         })
         .collect();
     let mut real = replica.raw()?;
@@ -303,11 +335,47 @@ fn round(program: &str, seed: u64, store: &str) -> TestResult {
     for _ in 0..5 {
         std::thread::sleep(Duration::from_millis(500));
         match run::compare_replica(ours.raw()?, replica.raw()?) {
-            Ok(()) => return Ok(()),
+            Ok(()) if !knows_fields => return Ok(()),
+            Ok(()) => match compare_fields(&mut ours.raw()?, &mut replica.raw()?)? {
+                None => return Ok(()),
+                Some(difference) => last = difference,
+            },
             Err(error) => last = error,
         }
     }
     Err(format!("seed {seed}: {last}").into())
+}
+
+/// Compares the deadlines of all fields; says what differs first.
+fn compare_fields(master: &mut RawClient, replica: &mut RawClient) -> TestResult<Option<String>> {
+    let mut with_deadlines = 0;
+    for db in 0..16 {
+        let select = format!("SELECT {db}");
+        master.line(&select)?;
+        replica.line(&select)?;
+        let keys = master.line("KEYS *")?;
+        for key in keys.items().unwrap_or_default() {
+            let key = key.bytes().unwrap_or_default();
+            let names = match master.call(&[b"HKEYS".as_slice(), key])? {
+                Value::Array(names) if !names.is_empty() => names,
+                _ => continue,
+            };
+            let count = names.len().to_string();
+            let mut words = vec![b"HPEXPIRETIME".as_slice(), key, b"FIELDS", count.as_bytes()];
+            words.extend(names.iter().filter_map(Value::bytes));
+            let (ours, theirs) = (master.call(&words)?, replica.call(&words)?);
+            if ours != theirs {
+                let key = key.escape_ascii();
+                return Ok(Some(format!(
+                    "database {db}, {key}: {names:?}\nmaster  {ours:?}\nreplica {theirs:?}"
+                )));
+            }
+            let times = ours.items().unwrap_or_default().iter();
+            with_deadlines += times.filter(|time| time.integer() > Some(0)).count();
+        }
+    }
+    assert!(with_deadlines > 0, "no field has a deadline");
+    Ok(None)
 }
 
 fn rounds(program: &str, seeds: std::ops::Range<u64>, store: &str) -> TestResult {
@@ -333,6 +401,11 @@ fn replicas_of_redis_hold_what_clients_wrote_in_pairs() -> TestResult {
 fn replicas_of_valkey_hold_what_clients_wrote() -> TestResult {
     let program = std::env::var("PMEMKV_VALKEY").unwrap_or_else(|_| "valkey-server".to_owned());
     rounds(&program, 200..201, "cmap")
+}
+
+#[test]
+fn replicas_of_redis_8_hold_what_clients_wrote() -> TestResult {
+    rounds(REDIS_8, 400..402, "cmap")
 }
 
 #[test]

@@ -310,7 +310,7 @@ fn info_counts_what_happens() -> TestResult {
     assert!(con.lpush::<_, _, i64>("a", "x").is_err());
     let all: String = cmd("INFO").arg("everything").query(&mut con)?;
     for (name, value) in [
-        ("redis_version", "7.2.5"),
+        ("redis_version", "7.4.7"),
         ("redis_mode", "standalone"),
         ("tcp_port", &server.port().to_string()),
         ("process_id", &server.pid().to_string()),

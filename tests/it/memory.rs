@@ -223,8 +223,14 @@ fn great_numbers_in_small_requests_take_little() -> TestResult {
             admin.line("DEL new d")?;
             Ok(())
         };
+        // What a reply takes does not depend on the layout, and what a value takes shows with one number.
+        let numbers = if store == "cmap" {
+            NUMBERS
+        } else {
+            &NUMBERS[..1]
+        };
         for call in CALLS {
-            for number in NUMBERS {
+            for number in numbers {
                 let line = call.replace('@', number);
                 let words = line.split(' ').map(|word| word.as_bytes().to_vec());
                 run(&words.collect::<Vec<_>>())?;

@@ -4,18 +4,20 @@ use std::collections::{BTreeMap, HashMap};
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use common::{Options, Server, TestResult};
+use common::{Options, Server, TestResult, backup};
 
 fn start(store: &str) -> TestResult<(Server, u16)> {
+    start_with(&Options::new(store).pool_size("64mb"))
+}
+
+fn start_with(options: &Options) -> TestResult<(Server, u16)> {
     let mut last = None;
     // Another process may take the port before the server binds it.
     for _ in 0..5 {
         let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
-        let options = Options::new(store)
-            .pool_size("64mb")
-            .directive("metrics-port", &port.to_string());
+        let options = options.clone().directive("metrics-port", &port.to_string());
         match Server::start_with(options) {
             Ok(server) => return Ok((server, port)),
             Err(error) => last = Some(error),
@@ -353,5 +355,50 @@ fn there_is_no_endpoint_unless_asked_for() -> TestResult {
         "{text}"
     );
     assert!(!server.log().contains("metrics are at"));
+    Ok(())
+}
+
+#[test]
+fn backups_are_measured_and_counted() -> TestResult {
+    let folder = backup::folder()?;
+    let (server, port) = start_with(&backup::options("cmap", folder.path()))?;
+    let mut client = server.raw()?;
+    let samples = parse(&get(port)?)?;
+    for result in ["ok", "err"] {
+        let series = format!("pmemkv_backups_total{{result=\"{result}\"}}");
+        assert!(value(&samples, &series)?.abs() < 1e-9);
+    }
+    assert!(!samples.contains_key("pmemkv_backup_last_success"));
+
+    client.call(&["SET", "k", &"x".repeat(100_000)])?;
+    client.line("PMEMKV.BACKUP good")?;
+    assert_eq!(backup::ended(&mut client)?, "ok");
+    let samples = parse(&get(port)?)?;
+    let is = |name: &str, expected: f64| -> TestResult {
+        assert!((value(&samples, name)? - expected).abs() < 1e-9, "{name}");
+        Ok(())
+    };
+    is("pmemkv_backups_total{result=\"ok\"}", 1.0)?;
+    is("pmemkv_backup_last_success", 1.0)?;
+    is("pmemkv_backup_in_progress", 0.0)?;
+    let bytes = value(&samples, "pmemkv_backup_last_bytes")?;
+    assert!(bytes >= 100_000.0, "{bytes}");
+    assert!(value(&samples, "pmemkv_backup_last_duration_seconds")? > 0.0);
+    let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs_f64();
+    let ended = value(&samples, "pmemkv_backup_last_end_time_seconds")?;
+    assert!((now - ended).abs() < 60.0, "{ended} {now}");
+
+    // A file that may not grow as far as the copy.
+    let limited = Command::new("prlimit")
+        .args(["--pid", &server.pid().to_string(), "--fsize=20000000"])
+        .status()?;
+    assert!(limited.success());
+    client.line("PMEMKV.BACKUP bad")?;
+    assert_eq!(backup::ended(&mut client)?, "err");
+    let samples = parse(&get(port)?)?;
+    assert!((value(&samples, "pmemkv_backups_total{result=\"err\"}")? - 1.0).abs() < 1e-9);
+    assert!(value(&samples, "pmemkv_backup_last_success")?.abs() < 1e-9);
+    assert_eq!(backup::field(&mut client, "backup_count")?, "1");
+    assert_eq!(backup::field(&mut client, "backup_failures")?, "1");
     Ok(())
 }

@@ -7,8 +7,9 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::time::{Duration, Instant};
 
-use common::{Options, Server, TestResult, quiet_port};
+use common::{Options, Server, TestResult, backup, quiet_port};
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
@@ -98,18 +99,45 @@ fn metrics_in(text: &str) -> BTreeSet<&str> {
 #[test]
 fn the_dashboard_and_the_alerts_ask_for_metrics_that_there_are() -> TestResult {
     let port = quiet_port()?;
-    let options = Options::new("cmap")
-        .pool_size("64mb")
-        .directive("metrics-port", &port.to_string());
+    let backups = backup::folder()?;
+    let options =
+        backup::options("cmap", backups.path()).directive("metrics-port", &port.to_string());
     let server = Server::start_with(options)?;
     let mut client = server.raw()?;
-    for line in ["SET k v EX 1000", "GET k", "INCR", "AUTH x y"] {
+    for line in [
+        "SET k v EX 1000",
+        "GET k",
+        "INCR",
+        "AUTH x y",
+        "PMEMKV.BACKUP b",
+    ] {
         client.line(line)?;
     }
-    let mut stream = TcpStream::connect(("127.0.0.1", port))?;
-    stream.write_all(b"GET /metrics HTTP/1.0\r\n\r\n")?;
+    // Some metrics are there on a replica, or on a master of one.
+    let port_of_replica = quiet_port()?;
+    let mut options = Options::new("cmap")
+        .pool_size("64mb")
+        .directive("metrics-port", &port_of_replica.to_string());
+    let follow = ["--replicaof", "127.0.0.1", &server.port().to_string()].map(str::to_owned);
+    options.directives.extend(follow);
+    let _replica = Server::start_with(options)?;
+    let until = Instant::now() + Duration::from_secs(20);
+    loop {
+        let role = client.line("ROLE")?;
+        let replicas = role.items().and_then(|role| role.get(2)?.items());
+        if replicas.is_some_and(|replicas| !replicas.is_empty()) {
+            break;
+        }
+        assert!(Instant::now() < until, "the replica does not follow");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert_eq!(backup::ended(&mut client)?, "ok");
     let mut text = String::new();
-    stream.read_to_string(&mut text)?;
+    for port in [port, port_of_replica] {
+        let mut stream = TcpStream::connect(("127.0.0.1", port))?;
+        stream.write_all(b"GET /metrics HTTP/1.0\r\n\r\n")?;
+        stream.read_to_string(&mut text)?;
+    }
     let exposed: BTreeSet<&str> = text
         .lines()
         .filter(|line| line.starts_with("pmemkv_"))

@@ -132,6 +132,13 @@ fn addresses_can_change() -> TestResult {
         // Every address replaces one, with the same port, and the other way round.
         ("*", &["127.0.0.1", "127.0.0.2", "127.0.0.3"], &[]),
         ("127.0.0.1 -192.0.2.1", &["127.0.0.1"], &["127.0.0.2"]),
+        // Names of hosts, which are not written in lower case alone.
+        (
+            "LOCALHOST 127.0.0.2",
+            &["127.0.0.1", "127.0.0.2"],
+            &["127.0.0.3"],
+        ),
+        ("127.0.0.1 -nowhere.invalid", &["127.0.0.1"], &["127.0.0.2"]),
         ("* -::*", &["127.0.0.1", "127.0.0.2"], &[]),
         ("", &[], &["127.0.0.1", "127.0.0.2"]),
         ("127.0.0.1", &["127.0.0.1"], &["127.0.0.2"]),
@@ -149,6 +156,11 @@ fn addresses_can_change() -> TestResult {
             assert!(is_closed(address, old), "{bind}: {address}");
         }
     }
+    assert_eq!(
+        client.line("CONFIG SET bind nowhere.invalid")?,
+        failed("bind", "Failed to bind to specified addresses.")
+    );
+    assert!(answers("127.0.0.1", old));
     // Another process cannot take the port during the change, nor after it.
     assert!(TcpListener::bind(("127.0.0.1", old)).is_err());
     let both = format!("CONFIG SET bind \"127.0.0.1 127.0.0.2\" port {new}");

@@ -3,7 +3,11 @@
 mod groups;
 mod script;
 
-use common::{Options, RawClient, Server, TestResult, Value, check_events, on_every_engine, show};
+use std::time::{Duration, Instant};
+
+use common::{
+    Options, RawClient, Server, TestResult, Value, check_events, encode, on_every_engine, show,
+};
 
 use script::SCRIPT;
 
@@ -330,3 +334,44 @@ fn on(store: &str) -> TestResult {
 }
 
 on_every_engine!(on, persistent: survives_kill_9);
+
+/// Full nodes replace the records of their entries. A server at rest wins the place of these back, though it needs none.
+#[test]
+fn a_server_at_rest_keeps_little_that_full_nodes_have_replaced() -> TestResult {
+    let mut server = Server::start_with(Options::new("cmap").pool_size("256mb"))?;
+    let mut client = server.raw()?;
+    let mut bytes = Vec::new();
+    for n in 0..30_000 {
+        let value = format!("{n:080}");
+        encode(&mut bytes, &["XADD", "s", "*", "field", &value]);
+    }
+    client.send_bytes(&bytes)?;
+    for _ in 0..30_000 {
+        assert!(!client.read()?.is_error());
+    }
+    let figure = |client: &mut RawClient, name: &str| -> TestResult<u64> {
+        let info = client.line("INFO pmemkv")?.text().ok_or("no text")?;
+        let mut lines = info.lines();
+        let value = lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+        Ok(value.ok_or_else(|| format!("no {name}"))?.parse()?)
+    };
+    let until = Instant::now() + Duration::from_secs(30);
+    loop {
+        let used = figure(&mut client, "segments")? - figure(&mut client, "segments_free")?;
+        let live = figure(&mut client, "live_bytes")?;
+        // A segment of each log is not full yet.
+        let needed = live.div_ceil(1 << 20) + 2;
+        if used <= needed + 1 {
+            break;
+        }
+        assert!(Instant::now() < until, "{used} segments for {live} bytes");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    server.kill_9()?;
+    server.resume()?;
+    let mut client = server.raw()?;
+    assert_eq!(call(&mut client, "XLEN s")?, ":30000");
+    let last = client.line("XREVRANGE s + - COUNT 1")?;
+    assert!(show(&last).contains(&format!("{:080}", 29_999)), "{last:?}");
+    Ok(())
+}

@@ -178,10 +178,7 @@ fn redis_cli_shows_hints() -> TestResult {
     };
     let mut terminal = Terminal::start(&server, &[])?;
     for (typed, hint) in [
-        (
-            "set ",
-            "key value [NX|XX] [GET] [EX seconds|PX milliseconds|",
-        ),
+        ("set ", "key value [NX|XX|IFEQ ifeq-value|IFNE ifne-value|"),
         ("expire k ", "seconds [NX|XX|GT|LT]"),
         ("config set ", "parameter value [parameter value ...]"),
         ("pmemkv.getbetween ", "key1 key2 [LIMIT "),

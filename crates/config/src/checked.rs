@@ -7,7 +7,9 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::replication::Master;
-use crate::settings::{BindAddress, Choice, OutputBufferLimit, OutputBufferLimits, Secret};
+use crate::settings::{
+    BindAddress, Choice, MemoryShare, OutputBufferLimit, OutputBufferLimits, Secret,
+};
 
 /// A directive's value in the form that CONFIG GET shows. A row's setter reads it by the method that fits the row's kind;
 /// another method panics, which the tests of all rows would show.
@@ -57,6 +59,14 @@ impl Checked<'_> {
             .parse()
             .ok()
             .expect("the row's range fits the type of the setting")
+    }
+
+    /// Bytes, or a share of `maxmemory`.
+    pub fn memory_share(self) -> MemoryShare {
+        match self.0.strip_suffix(b"%") {
+            Some(percent) => MemoryShare::Percent(Checked(percent).number()),
+            None => MemoryShare::Bytes(self.number()),
+        }
     }
 
     pub fn seconds(self) -> Duration {

@@ -9,6 +9,8 @@ pub struct FeedSettings {
     pub backlog_bytes: u64,
     /// How long the server keeps the backlog without replicas; for ever without a time.
     pub backlog_ttl: Option<Duration>,
+    /// Whether the backlog outlives a crash of this process.
+    pub outlives_crash: bool,
     /// How often the stream has a PING.
     pub ping_period: Duration,
     /// How many replicas must be near for clients to write; 0 asks for none.

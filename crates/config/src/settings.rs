@@ -254,6 +254,32 @@ impl Access {
     }
 }
 
+/// An amount of memory, or a share of `maxmemory`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MemoryShare {
+    /// Bytes; 0 for no limit.
+    Bytes(u64),
+    /// Per cent of `maxmemory`.
+    Percent(u64),
+}
+
+impl Default for MemoryShare {
+    fn default() -> Self {
+        MemoryShare::Bytes(0)
+    }
+}
+
+impl MemoryShare {
+    /// The limit in bytes; `None` for none.
+    pub fn bytes(self, maxmemory: u64) -> Option<u64> {
+        let bytes = match self {
+            MemoryShare::Bytes(bytes) => bytes,
+            MemoryShare::Percent(percent) => maxmemory / 100 * percent,
+        };
+        (bytes > 0).then_some(bytes)
+    }
+}
+
 /// All values that have an effect in this server. The rows of the directives fill the fields.
 ///
 /// `Settings::default()` is the blank that they fill, not the defaults of the server: those are
@@ -318,6 +344,8 @@ pub struct Settings {
     pub client_output_buffer_limits: OutputBufferLimits,
     /// The most bytes of data; with 0 only the pool's size is the limit.
     pub maxmemory: u64,
+    /// What all clients together may take.
+    pub maxmemory_clients: MemoryShare,
     /// The keys to evict at that limit.
     pub maxmemory_policy: EvictionPolicy,
     /// From how many keys the server chooses the one to evict.
@@ -338,6 +366,14 @@ pub struct Settings {
     pub slowlog_log_slower_than_micros: i64,
     /// How many entries the slow log keeps.
     pub slowlog_max_len: usize,
+    /// Requests of so many bytes or more are logged; negative for none.
+    pub commandlog_request_larger_than_bytes: i64,
+    /// How many of them are kept.
+    pub commandlog_large_request_max_len: usize,
+    /// Replies of so many bytes or more are logged; negative for none.
+    pub commandlog_reply_larger_than_bytes: i64,
+    /// How many of them are kept.
+    pub commandlog_large_reply_max_len: usize,
     /// How long a script may run before other clients get BUSY, ms; 0 for ever.
     pub busy_reply_threshold_ms: u64,
     /// LATENCY records events that take at least this many milliseconds; 0 records none.
@@ -408,6 +444,8 @@ pub struct Settings {
     pub durability: Durability,
     /// How many threads serve clients; 0 is one for each core but one.
     pub worker_threads: usize,
+    /// The version of Redis that the server names to its clients.
+    pub redis_version: String,
 }
 
 /// When collections change their form, as Redis does it, and when they stop being one record.

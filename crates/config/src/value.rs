@@ -63,6 +63,8 @@ pub enum Kind {
     ReplicaOf,
     /// Percentiles from 0 to 100.
     Percentiles,
+    /// A version of Redis: three numbers below 256, with dots between them.
+    Version,
     /// A JSON object, or nothing.
     Json,
     /// The name of a storage engine.
@@ -141,6 +143,9 @@ impl Kind {
             Self::TitleTemplate if !is_title_template(value) => Err(ValueError::new(
                 "template format is invalid or contains unknown variables",
             )),
+            Self::Version if !is_version(value) => {
+                Err(ValueError::new("argument must be a version like 7.4.0"))
+            }
             Self::Events => events(value),
             Self::Json => json(value),
             Self::Engine if value.is_empty() => {
@@ -451,6 +456,16 @@ fn percentiles(args: &[&[u8]]) -> Result<Vec<u8>, ValueError> {
         shown.push(fixed.trim_end_matches('0').trim_end_matches('.').to_owned());
     }
     Ok(shown.join(" ").into_bytes())
+}
+
+fn is_version(value: &[u8]) -> bool {
+    let is_number = |part: &[u8]| {
+        let text = std::str::from_utf8(part).unwrap_or_default();
+        let digits = !part.is_empty() && part.iter().all(u8::is_ascii_digit);
+        digits && text.parse::<u8>().is_ok()
+    };
+    let parts: Vec<&[u8]> = value.split(|&byte| byte == b'.').collect();
+    parts.len() == 3 && parts.into_iter().all(is_number)
 }
 
 fn is_host_byte(byte: u8) -> bool {

@@ -198,7 +198,7 @@ fn keep_up(keyspace: &Keyspace, stop: &AtomicBool) {
 fn work_when_idle(keyspace: &Keyspace, stop: &AtomicBool) {
     loop {
         let started = Instant::now();
-        if stop.load(Ordering::Acquire) || !keyspace.store.work_when_idle() {
+        if stop.load(Ordering::Acquire) || !keyspace.store.work_when_idle(keyspace) {
             return;
         }
         if keyspace.store.wait_for_work(started.elapsed() * REST_SHARE) {

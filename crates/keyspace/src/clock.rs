@@ -23,6 +23,22 @@ pub enum Clock {
     Frequency(Lfu),
 }
 
+/// When a key was last used, or how often, as RESTORE and RDB files say it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Use {
+    /// So many seconds ago.
+    Ago(u64),
+    /// So often, as an LFU policy's counter says it.
+    Count(u8),
+}
+
+impl Use {
+    /// What a file says of a key; `None` where it says nothing.
+    pub fn of(idle_s: Option<u64>, frequency: Option<u8>) -> Option<Self> {
+        idle_s.map(Use::Ago).or(frequency.map(Use::Count))
+    }
+}
+
 /// How the counters rise and fall.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Lfu {
@@ -65,6 +81,18 @@ impl Clock {
         match self {
             Clock::Recency => seconds(now),
             Clock::Frequency(_) => with_count(now, FIRST_COUNT),
+        }
+    }
+
+    /// The bits of a key that was used so; `None` if the clock does not keep that.
+    pub fn bits_of(self, used: Use, now: Millis) -> Option<u32> {
+        match (self, used) {
+            (Clock::Recency, Use::Ago(idle_s)) => {
+                let idle_s = u32::try_from(idle_s).unwrap_or(u32::MAX);
+                Some(seconds(now).saturating_sub(idle_s))
+            }
+            (Clock::Frequency(_), Use::Count(count)) => Some(with_count(now, count)),
+            (Clock::Recency, Use::Count(_)) | (Clock::Frequency(_), Use::Ago(_)) => None,
         }
     }
 
@@ -183,6 +211,24 @@ mod tests {
         ] {
             assert_eq!(Clock::from_word(clock.to_word()), clock);
         }
+    }
+
+    #[test]
+    fn a_use_that_is_told_counts_where_the_clock_keeps_it() {
+        let (now, lfu) = (29_000_000 * MINUTE, Clock::Frequency(LFU));
+        let told = lfu.bits_of(Use::Count(200), now);
+        assert_eq!(
+            told.map(|bits| LFU.count(bits, now + 2 * MINUTE)),
+            Some(198)
+        );
+        let told = Clock::Recency.bits_of(Use::Ago(90), now);
+        assert_eq!(told.map(|bits| idle_s(bits, now + MINUTE)), Some(150));
+        assert_eq!(Clock::Recency.bits_of(Use::Ago(u64::MAX), now), Some(0));
+        assert_eq!(Clock::Recency.bits_of(Use::Count(1), now), None);
+        assert_eq!(lfu.bits_of(Use::Ago(1), now), None);
+        assert_eq!(Use::of(Some(1), None), Some(Use::Ago(1)));
+        assert_eq!(Use::of(None, Some(0)), Some(Use::Count(0)));
+        assert_eq!(Use::of(None, None), None);
     }
 
     #[test]

@@ -92,6 +92,8 @@ impl Databases<'_> {
         let mut stats = DatabaseStats::default();
         let mut samples = 0u64;
         let mut ttl_sum = 0u64;
+        let generation = self.keyspace.generations.of(db);
+        stats.subexpiry = self.keyspace.registry.deadlines.len_of(generation);
         for shard in &self.keyspace.shards {
             let shard = shard.read();
             let Some(table) = shard.table(self.keyspace.generations.of(db)) else {
@@ -173,6 +175,7 @@ impl Databases<'_> {
                 take_next(&mut generations)?
             };
         }
+        self.keyspace.events.tell_intent(None);
         self.set_generations(&generations)?;
         *next = generations.next;
         for &db in databases {
@@ -300,6 +303,7 @@ impl Databases<'_> {
             next: *next,
         };
         generations.of_database.swap(a, b);
+        self.keyspace.events.tell_intent(None);
         self.set_generations(&generations)?;
         for db in [a, b] {
             self.keyspace.generations.of_database[db]

@@ -5,8 +5,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use lock_order::{Rank, RwLock};
 
-use super::Access;
 use super::databases::INCOMING;
+use super::index::IndexKey;
+use super::{Access, Millis};
 
 /// A set of classes of keyspace events; the letters of `notify-keyspace-events`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -102,6 +103,13 @@ pub trait Observer: Send + Sync {
     /// Data changed, for replicas: everything that must happen on them too is told here, in the order in which it
     /// happened to each key. Asked for by [`Events::follow`].
     fn followed(&self, _: Followed<'_>) {}
+
+    /// A key may be about to change, or whole databases (`None`), and [`followed`](Self::followed) will be told if it has. This
+    /// comes before anything of the change is stored. Asked for by [`Events::follow`] too.
+    fn intended(&self, _: Option<(usize, &[u8])>) {}
+
+    /// All keys whose deadlines are not after this time are gone, and were told. Asked for by [`Events::follow`] too.
+    fn expired(&self, _: Millis) {}
 }
 
 /// A change of data that replicas must make too.
@@ -111,6 +119,8 @@ pub enum Followed<'k> {
     Changed(usize, &'k [u8]),
     /// The key is gone, and no call removed it: it was past its deadline, or was evicted.
     Gone(usize, &'k [u8]),
+    /// These fields of the key's hash are gone, and no call removed them: they were past their deadlines.
+    FieldsGone(usize, &'k [u8], &'k [IndexKey]),
     /// A call changed whole databases.
     Databases,
 }
@@ -228,10 +238,29 @@ impl Events {
     pub(super) fn tell_followed(&self, change: Followed<'_>) {
         if self.is_followed() {
             let db = match change {
-                Followed::Changed(db, _) | Followed::Gone(db, _) => db,
+                Followed::Changed(db, _) | Followed::Gone(db, _) | Followed::FieldsGone(db, ..) => {
+                    db
+                }
                 Followed::Databases => 0,
             };
             self.tell(db, |observer| observer.followed(change));
+        }
+    }
+
+    /// Reports that a key may be about to change, or whole databases (`None`), if the observer wants what replicas must do.
+    /// Called before anything is stored, while the key's shard is locked, or all.
+    #[inline]
+    pub(super) fn tell_intent(&self, subject: Option<(usize, &[u8])>) {
+        if self.is_followed() {
+            let db = subject.map_or(0, |(db, _)| db);
+            self.tell(db, |observer| observer.intended(subject));
+        }
+    }
+
+    /// Reports that all keys past their deadlines are gone.
+    pub(super) fn tell_expired(&self, time: Millis) {
+        if self.is_followed() {
+            self.tell(0, |observer| observer.expired(time));
         }
     }
 

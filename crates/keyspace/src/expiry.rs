@@ -17,6 +17,7 @@ const EXPIRED_PER_LOCK: usize = 20;
 #[derive(Debug)]
 pub(super) struct State {
     expired_keys: AtomicU64,
+    expired_fields: AtomicU64,
     /// Time that the rounds of removing expired keys took, microseconds.
     cycle_micros: AtomicU64,
     /// Whether the background removes expired keys.
@@ -31,6 +32,7 @@ impl Default for State {
     fn default() -> Self {
         Self {
             expired_keys: AtomicU64::new(0),
+            expired_fields: AtomicU64::new(0),
             cycle_micros: AtomicU64::new(0),
             active: AtomicBool::new(true),
             held_until: AtomicI64::new(0),
@@ -53,11 +55,13 @@ impl<'k> Expiry<'k> {
     /// Writes the figures of INFO.
     pub(super) fn fill_stats(self, stats: &mut StoreStats) {
         stats.expired_keys = self.state().expired_keys.load(Ordering::Relaxed);
+        stats.expired_fields = self.state().expired_fields.load(Ordering::Relaxed);
         stats.expire_cycle_micros = self.state().cycle_micros.load(Ordering::Relaxed);
     }
 
     pub(super) fn reset_stats(self) {
         self.state().expired_keys.store(0, Ordering::Relaxed);
+        self.state().expired_fields.store(0, Ordering::Relaxed);
         self.state().cycle_micros.store(0, Ordering::Relaxed);
     }
 
@@ -68,9 +72,14 @@ impl<'k> Expiry<'k> {
         }
         let started = Instant::now();
         let latency = &self.keyspace.latency;
-        let removed = latency.timed("expire-cycle", || self.remove_all_due(now));
-        if let Err(error) = removed {
-            tracing::warn!(%error, "expired keys could not be removed");
+        let removed = latency.timed("expire-cycle", || {
+            let keys = self.remove_all_due(now)?;
+            Ok::<_, KeyspaceError>(keys + self.keyspace.collections().remove_due_fields(now)?)
+        });
+        match removed {
+            Err(error) => tracing::warn!(%error, "expired keys could not be removed"),
+            Ok(_) if self.keyspace.loading().is_done() => self.keyspace.events.tell_expired(now),
+            Ok(_) => {}
         }
         let micros = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
         self.state()
@@ -175,6 +184,9 @@ impl<'k> Expiry<'k> {
         let collection = self.keyspace.collections().id_of(hash, generation, found)?;
         let located = found.located();
         let record = self.keyspace.hashing.record(hash, generation, key);
+        if let Some(db) = self.keyspace.generations.database_of(generation) {
+            self.keyspace.events.tell_intent(Some((db, key)));
+        }
         self.keyspace.store.saw_expired(now);
         self.keyspace
             .store
@@ -236,6 +248,12 @@ impl<'k> Expiry<'k> {
         if keys > 0 {
             self.state().expired_keys.fetch_add(keys, Ordering::Relaxed);
         }
+    }
+
+    /// Counts fields of hashes that were removed because they were past their deadline.
+    pub(super) fn count_fields(self, fields: u64) {
+        let expired = &self.state().expired_fields;
+        expired.fetch_add(fields, Ordering::Relaxed);
     }
 
     /// As [`on_access`](Self::on_access), for several keys.

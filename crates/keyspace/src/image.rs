@@ -26,7 +26,7 @@ use redis_core::serialised::Object;
 
 use super::hashing::{SHARDS, shard_of};
 use super::index::Found;
-use super::{DATABASES, KeyInfo, Keyspace, KeyspaceError, Kind, View};
+use super::{DATABASES, KeyInfo, Keyspace, KeyspaceError, Kind, Millis, View};
 use store::now_ms;
 
 pub use walk::Image;
@@ -260,7 +260,7 @@ impl<'k> Images<'k> {
         let Some(found) = self.keyspace.expiry().live(found, now) else {
             return;
         };
-        let copied = self.keyspace.copied(generation, hash, found, copy);
+        let copied = self.keyspace.copied(generation, hash, found, copy, now);
         let info = found.info(now, self.keyspace.eviction.clock());
         self.queue(db, key, info, copied);
     }
@@ -303,6 +303,8 @@ impl<'k> Images<'k> {
             return;
         };
         match copied {
+            // All fields of the hash are past their deadlines.
+            Ok((_, key)) if key.value.is_empty() => {}
             Ok((bytes, key)) => {
                 taking.queue_bytes += bytes;
                 taking.queue.push(key);
@@ -330,6 +332,7 @@ impl Keyspace {
         hash: u64,
         found: Found<'_>,
         copy: CopyValue,
+        now: Millis,
     ) -> Result<Object, KeyspaceError> {
         if found.kind() == Kind::String {
             let string = self.reading().stored_string(hash, generation, found);
@@ -337,12 +340,12 @@ impl Keyspace {
         }
         if found.entry.stored_kind().is_compact() {
             let collection = self.collections().copy_of(hash, generation, found)?;
-            return copy(View::new(self, 0, &collection));
+            return copy(View::new(self, 0, &collection, now));
         }
         let collection = self.collections().of(hash, generation, found)?;
         let (id, shared) = collection.ok_or(KeyspaceError::Failed("a collection has no anchor"))?;
         let collection = shared.read();
-        copy(View::new(self, id, &collection))
+        copy(View::new(self, id, &collection, now))
     }
 }
 
@@ -358,6 +361,10 @@ impl ImageKey {
             Object::Hash(fields) => fields
                 .iter()
                 .map(|(field, value)| field.len() + value.len() + 2 * ELEMENT_BYTES)
+                .sum(),
+            Object::ExpiringHash(fields) => fields
+                .iter()
+                .map(|field| field.name.len() + field.value.len() + 2 * ELEMENT_BYTES)
                 .sum(),
             Object::SortedSet(members) => members
                 .iter()

@@ -344,6 +344,11 @@ impl Index {
         self.expiring > 0 && self.first_expiry <= now
     }
 
+    /// A lower bound of all deadlines; `None` where no entry has one.
+    pub fn first_expiry(&self) -> Option<Millis> {
+        (self.expiring > 0).then_some(self.first_expiry)
+    }
+
     /// DRAM that the index occupies, bytes. Computed from capacities, without the allocator's rounding.
     pub fn memory_bytes(&self) -> usize {
         self.outside_bytes

@@ -51,7 +51,7 @@ use std::time::Instant;
 use lock_order::{Guard, Mutex, Rank, RwLock};
 
 pub use background::Housekeeping;
-pub use clock::random_below;
+pub use clock::{Use, random_below};
 pub use collection::{
     ConsumerView, Encoding, End, Fields, FieldsEdit, FormLimits, GroupState, GroupView, List,
     ListEdit, NodeLimits, Pair, PendingState, References, Scores, ScoresEdit, Stream,

@@ -23,6 +23,9 @@ use store::{Location, StoreError, Visited, now_ms};
 /// Records that a thread collects for a shard before it locks the shard.
 const BATCH_RECORDS: usize = 256;
 
+/// How many keys that are gone by their deadlines are collected at most.
+const EXPIRED_MAX: usize = 1 << 16;
+
 /// How often a thread logs the progress of loading.
 const REPORT_TIME: Duration = Duration::from_secs(1);
 
@@ -55,6 +58,10 @@ pub(super) struct State {
     /// The time until all keys were indexed.
     took: OnceLock<Duration>,
     at_end: OnceLock<AtEnd>,
+    /// Keys that are gone by a deadline after this time are collected.
+    collects_after: OnceLock<Millis>,
+    /// Those keys, with their generations; `None` if there are too many.
+    collected: Mutex<Option<Vec<(u32, IndexKey)>>>,
 }
 
 /// A step of the server's start.
@@ -79,6 +86,8 @@ impl State {
             started: Instant::now(),
             took: OnceLock::new(),
             at_end: OnceLock::new(),
+            collects_after: OnceLock::new(),
+            collected: Mutex::new(Some(Vec::new())),
         }
     }
 
@@ -220,6 +229,38 @@ impl Loading<'_> {
         Ok(())
     }
 
+    /// Collects the keys that are gone by a deadline after `time`, for [`take_expired`](Self::take_expired). Call it before
+    /// anything is loaded.
+    pub fn collect_expired(self, time: Millis) {
+        // The server says it once.
+        let _ = self.keyspace.loading.collects_after.set(time);
+    }
+
+    /// The keys that loading has found to be gone by their deadlines, with their databases; `None` if there were too many to collect.
+    pub fn take_expired(self) -> Option<Vec<(usize, Vec<u8>)>> {
+        let collected = self.keyspace.loading.collected.lock().take()?;
+        let keys = collected.into_iter().filter_map(|(generation, key)| {
+            let db = self.keyspace.generations.database_of(generation)?;
+            Some((db, key.to_vec()))
+        });
+        Some(keys.collect())
+    }
+
+    /// Collects a key that is gone by its deadline, if it is one that was asked for.
+    fn collect(self, record: &Visited<'_>) {
+        let after = self.keyspace.loading.collects_after.get();
+        if after.is_none_or(|&after| record.expires_at.is_none_or(|at| at <= after)) {
+            return;
+        }
+        let mut collected = self.keyspace.loading.collected.lock();
+        match &mut *collected {
+            Some(keys) if keys.len() < EXPIRED_MAX => {
+                keys.push((record.generation, IndexKey::from_slice(record.key)));
+            }
+            all => *all = None,
+        }
+    }
+
     /// Loads everything with `threads` threads, unless that is done. Fails and loads nothing if `stop` is set
     /// meanwhile.
     pub(super) fn load_all(self, threads: usize, stop: &AtomicBool) -> Result<(), KeyspaceError> {
@@ -344,6 +385,9 @@ impl Loading<'_> {
                 return;
             };
             records_read[database] += 1;
+            if record.removed {
+                self.collect(&record);
+            }
             if let Err(error) = self.check_compact(&record) {
                 failed = Some(error);
                 return;

@@ -11,7 +11,7 @@ use super::hashing::shard_of;
 use super::index::Found;
 use super::prefetch::Wanted;
 use super::shard::Shard;
-use super::{Access, KeyInfo, Keyspace, KeyspaceError, Kind, Millis, PREFETCHED, Value};
+use super::{Access, KeyInfo, Keyspace, KeyspaceError, Kind, Millis, PREFETCHED, Use, Value};
 
 impl Found<'_> {
     pub(super) fn info(self, now: Millis, clock: Clock) -> KeyInfo {
@@ -48,6 +48,26 @@ impl Keyspace {
             }
             info
         }))
+    }
+
+    /// Makes a key count as used so, where the policy keeps such uses. Does nothing if the key is absent.
+    pub fn set_use(
+        &self,
+        db: usize,
+        key: &[u8],
+        used: Use,
+        access: Access,
+    ) -> Result<(), KeyspaceError> {
+        let Some(bits) = self.eviction.clock().bits_of(used, access.clock()) else {
+            return Ok(());
+        };
+        let hash = self.hashing.hash(key);
+        let shard = self.locking().read_shard(shard_of(hash))?;
+        let found = shard.get(self.names(self.generations.of(db)), hash, key)?;
+        if let Some(found) = self.expiry().live(found, access.now) {
+            found.entry.set_accessed(bits);
+        }
+        Ok(())
     }
 
     /// Runs `f` on the live value of a key, without a copy; returns `None` if the key is absent or past its deadline.

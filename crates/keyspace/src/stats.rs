@@ -12,6 +12,8 @@ pub struct DatabaseStats {
     pub keys: u64,
     /// Keys with a deadline.
     pub expires: u64,
+    /// Hashes with fields that have deadlines.
+    pub subexpiry: u64,
     /// Mean time to live of keys with a deadline, ms (an estimate).
     pub avg_ttl_ms: u64,
     /// DRAM of the index of its keys, bytes.
@@ -35,6 +37,10 @@ pub struct StoreStats {
     pub stored_bytes: u64,
     pub stored_bytes_max: u64,
     pub expired_keys: u64,
+    /// Fields of hashes removed because their deadline had passed.
+    pub expired_fields: u64,
+    /// Hashes of which a field has a deadline.
+    pub hashes_with_deadlines: u64,
     pub pending_removals: u64,
     pub background_removals: u64,
     pub expire_cycle_micros: u64,
@@ -76,6 +82,8 @@ impl Keyspace {
             }
         }
         stats.index_bytes += self.registry.memory_bytes();
+        stats.hashes_with_deadlines = self.registry.deadlines.len();
+        stats.index_bytes += self.registry.deadlines.memory_bytes();
         stats.partitions_indexed = indexed / self.hashing.shards_per_partition();
         Ok(stats)
     }

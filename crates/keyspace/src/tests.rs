@@ -5,6 +5,7 @@ mod collections;
 mod compact;
 mod eviction;
 mod faults;
+mod fields;
 mod images;
 mod replacement;
 mod streams;

@@ -141,6 +141,9 @@ impl Keyspace {
             update.tell_expired();
         }
         update.open_collections()?;
+        if self.events.is_followed() {
+            update.tell_expired_fields()?;
+        }
         memory_check::take_refused_bytes();
         let result = f(&mut update).inspect_err(|_| {
             // If the store was full, the caller repeats the call, or it was refused before it looked at its keys.
@@ -302,6 +305,7 @@ impl KeyUpdate<'_> {
             let images = keyspace.images();
             images.keep(generation, hash, key, self.found());
         }
+        keyspace.events.tell_intent(Some((db, key)));
         let current = Current::of(self.stored, self.access);
         // If the change removes an anchor, its collection goes too.
         let unanchors = matches!(change, KeyWrite::Put { .. } | KeyWrite::Remove)
@@ -356,6 +360,9 @@ impl<'a> Update<'a> {
         if self.keys.keyspace.images().is_taken() {
             self.keep_for_image();
         }
+        if self.keys.keyspace.events.is_followed() {
+            self.tell_intents();
+        }
         if self.apply_to_compact()? {
             return Ok(());
         }
@@ -397,6 +404,17 @@ impl<'a> Update<'a> {
                 .keyspace
                 .images()
                 .keep_viewed(generation, hash, key, live);
+        }
+    }
+
+    /// Tells which keys the call is about to change.
+    #[cold]
+    fn tell_intents(&self) {
+        let staged = self.staged.iter().map(|&(i, _)| i);
+        let edited = self.edits.iter().map(|&(i, _)| i);
+        for i in staged.chain(edited) {
+            let LockedKey { key, db, .. } = self.keys[i];
+            self.keys.keyspace.events.tell_intent(Some((db, key)));
         }
     }
 

@@ -15,6 +15,8 @@ use super::{Keyspace, KeyspaceError, Millis};
 #[derive(Debug, Default)]
 pub struct Watches {
     keys: HashSet<(usize, IndexKey)>,
+    /// Bytes of their names.
+    name_bytes: usize,
     changed: Arc<AtomicBool>,
 }
 
@@ -39,6 +41,13 @@ impl Watches {
     /// How many keys are watched.
     pub fn len(&self) -> usize {
         self.keys.len()
+    }
+
+    /// About how much memory they take, bytes.
+    pub fn memory_bytes(&self) -> usize {
+        // The name stands here and in the shard.
+        2 * (self.name_bytes + self.len() * size_of::<(usize, IndexKey)>())
+            + self.len() * size_of::<Watcher>()
     }
 }
 
@@ -88,6 +97,7 @@ impl Watching<'_> {
             changed: Arc::clone(&watches.changed),
             was_expired,
         });
+        watches.name_bytes += key.len();
         watches.keys.insert(name);
         Ok(())
     }
@@ -110,6 +120,7 @@ impl Watching<'_> {
                 shard.watchers = None;
             }
         }
+        watches.name_bytes = 0;
         watches.changed = Arc::default();
     }
 

@@ -69,6 +69,7 @@ mod ranges;
 mod readers;
 mod reentry;
 mod segments;
+mod shared;
 
 pub use backing::{Backing, Durability, backing, durability_environment};
 pub use comparator::Comparator;
@@ -85,3 +86,4 @@ pub use prefetch::prefetch;
 pub use probe::{examine, probe, probe_within, rehearse};
 pub use ranges::Range;
 pub use segments::{SEGMENT_ENTRY_BYTES, SEGMENT_HEADER_BYTES, Segments};
+pub use shared::SharedFile;

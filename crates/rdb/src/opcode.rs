@@ -33,6 +33,7 @@ pub mod refused {
     pub const MODULE_OF_OLD: u8 = 6;
     /// A module's value.
     pub const MODULE: u8 = 7;
-    /// The range of hashes whose fields have deadlines (Redis 7.4 and later). Of these, Valkey 9 has the first.
-    pub const HASHES_WITH_DEADLINES: std::ops::RangeInclusive<u8> = 22..=25;
+    /// The range of hashes whose fields have deadlines in the forms of Redis 7.4's release candidates. Valkey 9 has the first
+    /// of these numbers for a form of its own.
+    pub const HASHES_WITH_DEADLINES: std::ops::RangeInclusive<u8> = 22..=23;
 }

@@ -293,6 +293,8 @@ impl<R: Read> Reader<R> {
             | form::HASH_ZIPMAP..=form::STREAM_3 => true,
             // Valkey has one such encoding, with the number of Redis's first.
             _ if self.is_valkey => form == *refused::HASHES_WITH_DEADLINES.start(),
+            // This server writes the first of them whatever the file's version.
+            form::HASH_EXPIRING | form::HASH_LISTPACK_EXPIRING => true,
             _ => {
                 self.version == REDIS_VERSION_MAX && refused::HASHES_WITH_DEADLINES.contains(&form)
             }

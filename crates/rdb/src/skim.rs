@@ -24,6 +24,19 @@ pub(crate) fn value<R: Read>(source: &mut Source<R>, form: u8) -> Result<Option<
         form::STRING => return source.string().map(Some),
         form::LIST | form::SET => strings(source, 1)?,
         form::HASH => strings(source, 2)?,
+        // The earliest deadline comes first.
+        form::HASH_EXPIRING => {
+            source.take(8)?;
+            for _ in 0..source.number()? {
+                source.number()?;
+                element(source)?;
+                element(source)?;
+            }
+        }
+        form::HASH_LISTPACK_EXPIRING => {
+            source.take(8)?;
+            packed(source, Packed::Listpack)?;
+        }
         form::SORTED_SET => members(source, |source| source.take(8).map(drop))?,
         form::SORTED_SET_TEXT => members(source, text_score)?,
         form::HASH_ZIPMAP => packed(source, Packed::Zipmap)?,

@@ -210,8 +210,8 @@ impl Store for Arc<Faults> {
         self.inner.stored_bytes(location)
     }
 
-    fn work_when_idle(&self) -> bool {
-        self.inner.work_when_idle()
+    fn work_when_idle(&self, index: &dyn Relocate) -> bool {
+        self.inner.work_when_idle(index)
     }
 
     fn wait_for_work(&self, time: Duration) -> bool {

@@ -40,7 +40,7 @@ pub use open::{
     Examined, LayoutChoice, OpenError, Options, examine, may_sync, open, rehearse, rehearse_anyway,
 };
 /// What only processors' own instructions do well: to have memory fetched into the cache, and to compare many bytes at once.
-pub use pmemkv::{equal_bytes, prefetch};
+pub use pmemkv::{SharedFile, equal_bytes, prefetch};
 pub use usage::{Fill, SyncReport, Usage};
 
 /// Where a layout keeps a record. Only the layout that made it can read it.
@@ -482,8 +482,9 @@ pub trait Store: Send + Sync {
         Ok(0)
     }
 
-    /// Does one piece of work, of about a millisecond, that makes later writes cheaper. Returns whether it did something.
-    fn work_when_idle(&self) -> bool {
+    /// Does one piece of work, of about a millisecond, that makes later writes or the next start cheaper. Returns whether it
+    /// did something. The caller holds no lock of the index.
+    fn work_when_idle(&self, _index: &dyn Relocate) -> bool {
         false
     }
 

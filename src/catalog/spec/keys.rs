@@ -35,6 +35,10 @@ pub enum Find {
     HiddenAfter(&'static str, Options),
     /// The first half of what follows this word, which stands at `first` or later.
     HalfAfter(&'static str),
+    /// Argument `first` alone, unless this word stands behind it.
+    Unless(&'static str, Options),
+    /// All that follows this word, which stands at `first` or later.
+    RestAfter(&'static str, Options),
     /// Names that the call makes up from what it reads, so that they are unknown before it runs.
     Unknown,
 }
@@ -142,6 +146,14 @@ impl KeySpec {
         }
     }
 
+    /// As many keys as argument `first` says, each followed by its value.
+    pub const fn counted_pairs(flags: &'static [&'static str], first: usize) -> Self {
+        Self {
+            step: 2,
+            ..Self::counted(flags, first)
+        }
+    }
+
     /// The operand of the option `keyword`, whose name stands at `first` or later. `options` are all that have operands.
     pub const fn after(
         flags: &'static [&'static str],
@@ -176,6 +188,32 @@ impl KeySpec {
     ) -> Self {
         Self {
             find: Find::HalfAfter(word),
+            ..Self::range(flags, first, -1, 1)
+        }
+    }
+
+    /// Argument `first`, unless `word` stands behind it. `options` are those with operands that may stand before it.
+    pub const fn unless_after(
+        flags: &'static [&'static str],
+        first: usize,
+        word: &'static str,
+        options: Options,
+    ) -> Self {
+        Self {
+            find: Find::Unless(word, options),
+            ..Self::range(flags, first, 0, 1)
+        }
+    }
+
+    /// All arguments after `word`, which stands at `first` or later.
+    pub const fn rest_after(
+        flags: &'static [&'static str],
+        word: &'static str,
+        first: usize,
+        options: Options,
+    ) -> Self {
+        Self {
+            find: Find::RestAfter(word, options),
             ..Self::range(flags, first, -1, 1)
         }
     }
@@ -230,6 +268,14 @@ impl KeySpec {
                 let at = (self.first..len).find(is_word).map_or(len, |at| at + 1);
                 (at, at + (len - at) / 2)
             }
+            Find::Unless(word, options) => {
+                let is_there = behind(args, self.first + 1, word, options).is_some();
+                (self.first, self.first + usize::from(!is_there))
+            }
+            Find::RestAfter(word, options) => {
+                let at = behind(args, self.first, word, options).unwrap_or(len);
+                (at, len)
+            }
             Find::Unknown => (0, 0),
         };
         Some((first..past.min(len)).step_by(self.step.max(1)))
@@ -243,9 +289,24 @@ impl KeySpec {
     ) -> Option<std::iter::StepBy<std::ops::Range<usize>>> {
         let first = self.first + 1;
         let count = usize::try_from(count).ok().filter(|&count| count > 0)?;
-        let past = first.checked_add(count)?;
-        (past <= args.len()).then(|| (first..past).step_by(1))
+        let past = first.checked_add(count.checked_mul(self.step)?)?;
+        (past <= args.len()).then(|| (first..past).step_by(self.step))
     }
+}
+
+/// The position behind the first `word` from argument `first` on that is no operand of an option.
+fn behind(args: Args<'_>, first: usize, word: &str, options: Options) -> Option<usize> {
+    let mut at = first;
+    while let Some(argument) = args.get(at) {
+        let is = |name: &str| argument.eq_ignore_ascii_case(name.as_bytes());
+        at += 1;
+        if is(word) {
+            return Some(at);
+        }
+        let option = options.iter().find(|(name, _)| is(name));
+        at += option.map_or(0, |&(_, operands)| operands);
+    }
+    None
 }
 
 /// The position of the operand of the last option `keyword` from argument `first` on: the command uses the last one.
@@ -331,6 +392,18 @@ mod tests {
                 "georadiusbymember a m 1 km STOREDIST STOREDIST",
                 "a STOREDIST",
             ),
+        ] {
+            assert_eq!(keys(line), expected, "{line}");
+        }
+    }
+
+    #[test]
+    fn the_keys_of_migrate_are_one_or_all_behind_the_word() {
+        for (line, expected) in [
+            ("migrate h 1 k 0 0", "k"),
+            ("migrate h 1 k 0 0 COPY AUTH KEYS", "k"),
+            ("migrate h 1 x 0 0 AUTH2 a KEYS keys a keys", "a keys"),
+            ("migrate h 1 x 0 0 KEYS", ""),
         ] {
             assert_eq!(keys(line), expected, "{line}");
         }

@@ -70,24 +70,36 @@ fn write_key_spec(out: &mut ReplyBuffer, key: &KeySpec) {
     write_names(out, key.flags);
     out.bulk(b"begin_search");
     let (start, pairs) = match key.find {
-        Find::Range | Find::Counted => ("index", 1),
-        Find::After(..) | Find::HalfAfter(_) => ("keyword", 2),
+        Find::Range | Find::Counted | Find::Unless(..) => ("index", 1),
+        Find::After(..) | Find::HalfAfter(_) | Find::RestAfter(..) => ("keyword", 2),
         Find::HiddenAfter(..) | Find::Unknown => ("unknown", 0),
     };
     write_search(out, start, pairs);
     match key.find {
-        Find::Range | Find::Counted => write_numbers(out, &[("index", number(key.first))]),
+        Find::Range | Find::Counted | Find::Unless(..) => {
+            write_numbers(out, &[("index", number(key.first))]);
+        }
         Find::After(keyword, _) | Find::HalfAfter(keyword) => {
             out.bulk(b"keyword");
             out.bulk(keyword.as_bytes());
             write_numbers(out, &[("startfrom", number(key.first))]);
+        }
+        Find::RestAfter(keyword, _) => {
+            out.bulk(b"keyword");
+            out.bulk(keyword.as_bytes());
+            // The last but one: a search from behind.
+            write_numbers(out, &[("startfrom", -2)]);
         }
         Find::HiddenAfter(..) | Find::Unknown => {}
     }
     out.bulk(b"find_keys");
     let step = number(key.step);
     match key.find {
-        Find::Range | Find::After(..) | Find::HalfAfter(_) => {
+        Find::Range
+        | Find::After(..)
+        | Find::HalfAfter(_)
+        | Find::Unless(..)
+        | Find::RestAfter(..) => {
             write_search(out, "range", 3);
             let last = i64::try_from(key.last).unwrap_or(-1);
             let limit = if matches!(key.find, Find::HalfAfter(_)) {
@@ -135,7 +147,7 @@ fn old_range(keys: &[KeySpec]) -> (i64, i64, i64) {
         })
     };
     let (head, tail) = match keys.split_first() {
-        Some((head, tail)) if head.find == Find::Range => (head, tail),
+        Some((head, tail)) if matches!(head.find, Find::Range | Find::Unless(..)) => (head, tail),
         _ => return (0, 0, 0),
     };
     let mut last = last_of(head);

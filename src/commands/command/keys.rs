@@ -1,7 +1,7 @@
 //! COMMAND GETKEYS: the keys among a command's arguments.
 
 use crate::catalog::spec::{Find, Flags, FoundKey, KeySpec};
-use crate::catalog::{bitfield_only_reads, table};
+use crate::catalog::{bitfield_only_reads, delex_reads, set_reads, table};
 use crate::commands::CommandError;
 use crate::protocol::Args;
 
@@ -61,7 +61,7 @@ pub(super) fn find(args: Args<'_>) -> Result<Vec<Key<'_>>, CommandError> {
     Ok(keys.collect())
 }
 
-/// What a call does to its keys, which may depend on its arguments: SET with GET reads too, and BITFIELD may only read.
+/// What a call does to its keys, which may depend on its arguments: SET and DELEX may read too, and BITFIELD may only read.
 fn flags_of_call(name: &str, spec: &KeySpec, call: Args<'_>) -> &'static [&'static str] {
     if !spec.flags.contains(&"variable_flags") {
         return spec.flags;
@@ -73,10 +73,14 @@ fn flags_of_call(name: &str, spec: &KeySpec, call: Args<'_>) -> &'static [&'stat
             &["RW", "access", "update"]
         };
     }
-    let reads = call
-        .from(3)
-        .any(|argument| argument.eq_ignore_ascii_case(b"get"));
-    if reads {
+    if name == "delex" {
+        return if delex_reads(call) {
+            &["RW", "access", "delete"]
+        } else {
+            &["RM", "delete"]
+        };
+    }
+    if set_reads(call) {
         &["RW", "access", "update"]
     } else {
         &["OW", "update"]

@@ -19,6 +19,9 @@ pub(super) struct Watch {
     version: Option<u64>,
     /// Calls that take as long are of interest, ns.
     pub(super) slow_nanos: u64,
+    /// Requests and replies of as many bytes are of interest.
+    request_bytes: usize,
+    reply_bytes: usize,
     /// Durations are kept for each command.
     pub(super) tracks: bool,
     /// How long a script may run before other clients get BUSY; 0 for ever.
@@ -32,6 +35,12 @@ impl Watch {
         if self.version != Some(config.version()) {
             *self = Self::of(config);
         }
+    }
+
+    /// Whether a call is one for the logs of large calls.
+    #[inline]
+    pub(super) fn is_large(&self, request_bytes: usize, reply_bytes: usize) -> bool {
+        request_bytes >= self.request_bytes || reply_bytes >= self.reply_bytes
     }
 
     /// How long a script may run before other clients get BUSY.
@@ -57,9 +66,71 @@ impl Watch {
         Self {
             version: Some(version),
             slow_nanos: slowlog.min(latency),
+            request_bytes: least_bytes(settings.commandlog_request_larger_than_bytes),
+            reply_bytes: least_bytes(settings.commandlog_reply_larger_than_bytes),
             tracks: settings.latency_tracking,
             busy: Duration::from_millis(settings.busy_reply_threshold_ms),
         }
+    }
+}
+
+/// From how many bytes on calls are logged; a negative number says that none are.
+fn least_bytes(setting: i64) -> usize {
+    usize::try_from(setting).unwrap_or(usize::MAX)
+}
+
+/// Notes a call with a large request or a large reply.
+#[cold]
+pub(super) fn note_large(
+    around: &Surroundings<'_>,
+    session: &Session,
+    (command, args): (&'static Command, Args<'_>),
+    reply_bytes: usize,
+) {
+    if session.in_script || command.spec.flags.contains(Flags::SKIP_SLOWLOG) {
+        return;
+    }
+    let (server, settings) = (around.server, around.server.config.settings());
+    let request_bytes = args.bytes();
+    let logs = [
+        (
+            request_bytes,
+            settings.commandlog_request_larger_than_bytes,
+            &server.large_requests,
+            settings.commandlog_large_request_max_len,
+        ),
+        (
+            reply_bytes,
+            settings.commandlog_reply_larger_than_bytes,
+            &server.large_replies,
+            settings.commandlog_large_reply_max_len,
+        ),
+    ];
+    for (bytes, least, log, len_max) in logs {
+        if bytes >= least_bytes(least) && len_max > 0 {
+            log.push(logged(session, command, args, bytes as u64), len_max);
+        }
+    }
+}
+
+/// The entry of a call in the slow log or its like.
+fn logged(
+    session: &Session,
+    command: &'static Command,
+    args: Args<'_>,
+    amount: u64,
+) -> slowlog::SlowCall {
+    let at = SystemTime::now().duration_since(UNIX_EPOCH);
+    let shown = shown_arguments(command, args);
+    slowlog::SlowCall {
+        id: 0,
+        at_s: at.map_or(0, |at| i64::try_from(at.as_secs()).unwrap_or(i64::MAX)),
+        amount,
+        arguments: slowlog::shortened(shown.into_iter()),
+        subjects: slowlog::subjects(command, args),
+        name_len: name_len(command),
+        addr: session.handle.addr.clone(),
+        name: session.handle.name.lock().clone(),
     }
 }
 
@@ -91,18 +162,7 @@ pub(super) fn note_slow(
     if !is_slow || settings.slowlog_max_len == 0 || flags.contains(Flags::SKIP_SLOWLOG) {
         return;
     }
-    let at = SystemTime::now().duration_since(UNIX_EPOCH);
-    let shown = shown_arguments(command, args);
-    let call = slowlog::SlowCall {
-        id: 0,
-        at_s: at.map_or(0, |at| i64::try_from(at.as_secs()).unwrap_or(i64::MAX)),
-        micros,
-        arguments: slowlog::shortened(shown.into_iter()),
-        subjects: slowlog::subjects(command, args),
-        name_len: name_len(command),
-        addr: session.handle.addr.clone(),
-        name: session.handle.name.lock().clone(),
-    };
+    let call = logged(session, command, args, micros);
     around.server.slowlog.push(call, settings.slowlog_max_len);
 }
 

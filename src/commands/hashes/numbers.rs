@@ -1,8 +1,10 @@
 //! Numbers in hashes: HINCRBY, HINCRBYFLOAT.
 
+use super::effects::FieldEffects;
 use crate::catalog::spec::{Argument, ArgumentKind, Arity, Categories, Flags, Group, KeySpec};
 use crate::commands::row::Row;
 use crate::commands::{CommandError, CommandResult, Context, Outcome};
+use crate::keyspace::{FieldsEdit, Millis};
 use crate::numbers::{Extended, parse_i64};
 use crate::protocol::{Args, Reply};
 
@@ -33,6 +35,17 @@ pub(in crate::commands) static COMMANDS: &[Row] = &[
         ]),
 ];
 
+/// Sets a field's number. Its deadline stays; returns it.
+fn put_number(
+    hash: &mut FieldsEdit<'_>,
+    field: &[u8],
+    number: &[u8],
+) -> Result<Option<Millis>, CommandError> {
+    let expires_at = hash.deadline(field)?.flatten();
+    hash.put_until(field, number, expires_at)?;
+    Ok(expires_at)
+}
+
 fn hincrby(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     let increment = parse_i64(&args[3]).ok_or(CommandError::NotAnInteger)?;
     let sum = ctx.change_hash(&args[1], "hincrby", |hash| {
@@ -43,7 +56,7 @@ fn hincrby(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
         let sum = number
             .checked_add(increment)
             .ok_or(CommandError::Overflow)?;
-        hash.put(&args[2], itoa::Buffer::new().format(sum).as_bytes())?;
+        put_number(hash, &args[2], itoa::Buffer::new().format(sum).as_bytes())?;
         Ok((sum, 1))
     })?;
     Ok(Reply::Integer(sum).into())
@@ -54,7 +67,7 @@ fn hincrbyfloat(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     if increment == Extended::Infinite {
         return Err(CommandError::text("ERR value is NaN or Infinity"));
     }
-    let sum = ctx.change_hash(&args[1], "hincrbyfloat", |hash| {
+    let (sum, expires_at) = ctx.change_hash(&args[1], "hincrbyfloat", |hash| {
         let number = match hash.get(&args[2], Extended::parse)? {
             None => Extended::ZERO,
             Some(number) => number.ok_or(CommandError::text("ERR hash value is not a float"))?,
@@ -63,11 +76,13 @@ fn hincrbyfloat(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
             .checked_add(increment)
             .ok_or(CommandError::NanOrInfinity)?
             .to_string();
-        hash.put(&args[2], sum.as_bytes())?;
-        Ok((sum, 1))
+        let expires_at = put_number(hash, &args[2], sum.as_bytes())?;
+        Ok(((sum, expires_at), 1))
     })?;
     // Another server may round otherwise.
-    ctx.effect(&[b"HSET", &args[1], &args[2], sum.as_bytes()]);
+    let mut effects = FieldEffects::begin(ctx.database(), &args[1]);
+    effects.sets(&args[2], sum.as_bytes(), expires_at);
+    effects.finish();
     ctx.out.bulk(sum.as_bytes());
     Ok(Outcome::Written)
 }

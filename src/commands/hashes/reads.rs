@@ -2,10 +2,19 @@
 
 use crate::catalog::spec::{Argument, ArgumentKind, Arity, Categories, Flags, Group, KeySpec};
 use crate::commands::row::Row;
-use crate::commands::scan::{ELEMENT_SCAN, scan_elements};
+use crate::commands::scan::{ELEMENT_SCAN, Walked, scan_elements};
 use crate::commands::{CommandError, CommandResult, Context, Outcome};
 use crate::keyspace::Fields;
 use crate::protocol::{Args, Reply, ReplyBuffer};
+
+/// The arguments of HSCAN.
+const FIELD_SCAN: &[Argument] = &[
+    ELEMENT_SCAN[0],
+    ELEMENT_SCAN[1],
+    ELEMENT_SCAN[2],
+    ELEMENT_SCAN[3],
+    Argument::token("novalues", "NOVALUES").optional(),
+];
 
 pub(in crate::commands) static COMMANDS: &[Row] = &[
     Row::new("hget", Arity::Exactly(3), hget)
@@ -94,7 +103,7 @@ pub(in crate::commands) static COMMANDS: &[Row] = &[
         .group(Group::Hash, "2.8.0")
         .summary("Walks the fields of a hash, a few at a time")
         .complexity("O(1)")
-        .arguments(ELEMENT_SCAN)
+        .arguments(FIELD_SCAN)
         .tips(&["nondeterministic_output"]),
 ];
 
@@ -197,7 +206,7 @@ fn hstrlen(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
 fn hscan(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     scan_elements(ctx, args, |view, step| {
         let hash = view.hash()?;
-        let (cursor, count) = step.begin()?;
+        let (cursor, count) = step.begin(Walked::Fields)?;
         let mut names = Vec::new();
         let next = hash.scan(cursor, count, |name| {
             if step.wants(name) {
@@ -206,7 +215,9 @@ fn hscan(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
         })?;
         for name in names {
             step.push(&name);
-            hash.get(&name, |value| step.push(value))?;
+            if step.wants_values() {
+                hash.get(&name, |value| step.push(value))?;
+            }
         }
         Ok(next)
     })

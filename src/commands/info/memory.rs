@@ -56,12 +56,7 @@ impl MemoryUse {
             max => (max, 0),
         };
         let clients = ctx.server.clients.all();
-        let of_clients = clients.iter().map(|client| {
-            client.query_buffer_bytes.load(Ordering::Relaxed)
-                + client.query_buffer_free_bytes.load(Ordering::Relaxed)
-                + client.output_bytes()
-                + client.multi_bytes.load(Ordering::Relaxed)
-        });
+        let of_clients = clients.iter().map(|client| client.memory_bytes());
         Ok(Self {
             used,
             peak,

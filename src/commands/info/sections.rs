@@ -13,7 +13,7 @@ use crate::commands::{CommandError, Context};
 use crate::config::Settings;
 use crate::keyspace::{DATABASES, LoadProgress};
 use crate::state::replication::Link;
-use crate::state::{REDIS_VERSION, Topic};
+use crate::state::{BackupFigures, Topic, redis_version};
 
 type Written = Result<(), CommandError>;
 
@@ -26,7 +26,7 @@ pub(super) fn server(ctx: &Context<'_>, report: &mut Report) -> Written {
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();
     let uptime_s = server.started.elapsed().as_secs();
-    report.field("redis_version", REDIS_VERSION);
+    report.field("redis_version", redis_version());
     report.field("pmemkv_server_version", env!("CARGO_PKG_VERSION"));
     report.field("redis_git_sha1", "00000000");
     report.field("redis_git_dirty", 0);
@@ -202,7 +202,12 @@ fn report_saves(ctx: &Context<'_>, report: &mut Report) {
 }
 
 fn report_backups(ctx: &Context<'_>, report: &mut Report) {
-    let (progress, last) = ctx.server.backups.figures();
+    let BackupFigures {
+        progress,
+        last,
+        done,
+        failed,
+    } = ctx.server.backups.figures();
     report.field("backup_in_progress", u8::from(progress.is_some()));
     if let Some(progress) = progress {
         report.field("backup_current_time_sec", progress.elapsed.as_secs());
@@ -223,6 +228,8 @@ fn report_backups(ctx: &Context<'_>, report: &mut Report) {
         report.field("backup_last_bytes", last.bytes);
         report.field("backup_last_hold_usec", last.hold_micros);
     }
+    report.field("backup_count", done);
+    report.field("backup_failures", failed);
 }
 
 /// Redis counts bytes of its file; here they follow from the segments that were read.
@@ -276,6 +283,7 @@ pub(super) fn stats(ctx: &Context<'_>, report: &mut Report) -> Written {
     report.field("sync_full", load(&feed.full));
     report.field("sync_partial_ok", load(&feed.partial));
     report.field("sync_partial_err", load(&feed.partial_refused));
+    report.field("expired_subkeys", of_keys.expired_fields);
     report.field("expired_keys", of_keys.expired_keys);
     // Each round removes all that are due, however long it takes.
     report.field("expired_stale_perc", "0.00");
@@ -285,7 +293,7 @@ pub(super) fn stats(ctx: &Context<'_>, report: &mut Report) -> Written {
         of_keys.expire_cycle_micros / 1000,
     );
     report.field("evicted_keys", eviction.evicted_keys);
-    report.field("evicted_clients", 0);
+    report.field("evicted_clients", load(&ctx.server.stats.evicted_clients));
     let scripts = ctx.server.scripting.figures();
     report.field("evicted_scripts", scripts.evicted);
     report.field("total_eviction_exceeded_time", eviction.exceeded_ms);
@@ -382,8 +390,8 @@ pub(super) fn keyspace(ctx: &Context<'_>, report: &mut Report) -> Written {
             report.field(
                 format_args!("db{db}"),
                 format_args!(
-                    "keys={},expires={},avg_ttl={}",
-                    stats.keys, stats.expires, stats.avg_ttl_ms
+                    "keys={},expires={},avg_ttl={},subexpiry={}",
+                    stats.keys, stats.expires, stats.avg_ttl_ms, stats.subexpiry
                 ),
             );
         }

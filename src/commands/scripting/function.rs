@@ -219,6 +219,7 @@ fn change<R>(
     let mut held = ctx.server.scripting.take();
     let functions = &mut held.get().functions;
     let (change, result) = prepare(functions)?;
+    ctx.intends_beside_keys();
     functions.commit(ctx.keyspace, change)?;
     ctx.effect_beside_keys();
     Ok(result)

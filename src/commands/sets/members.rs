@@ -3,7 +3,7 @@
 use super::write_members;
 use crate::catalog::spec::{Argument, ArgumentKind, Arity, Categories, Flags, Group, KeySpec};
 use crate::commands::row::Row;
-use crate::commands::scan::{ELEMENT_SCAN, scan_elements};
+use crate::commands::scan::{ELEMENT_SCAN, Walked, scan_elements};
 use crate::commands::{CommandResult, Context, Outcome};
 use crate::keyspace::{EventClass, Kind, View};
 use crate::protocol::{Args, Reply};
@@ -191,7 +191,7 @@ fn smove(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
 fn sscan(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     scan_elements(ctx, args, |view, step| {
         let set = view.set()?;
-        let (cursor, count) = step.begin()?;
+        let (cursor, count) = step.begin(Walked::Members)?;
         Ok(set.scan(cursor, count, |member| {
             if step.wants(member) {
                 step.push(member);

@@ -4,7 +4,7 @@ use super::write_members;
 use crate::catalog::spec::{Argument, ArgumentKind, Arity, Categories, Flags, Group, KeySpec};
 use crate::commands::draw::{Draw, different};
 use crate::commands::row::Row;
-use crate::commands::scan::{ELEMENT_SCAN, scan_elements};
+use crate::commands::scan::{ELEMENT_SCAN, Walked, scan_elements};
 use crate::commands::{CommandError, CommandResult, Context, Outcome};
 use crate::keyspace::random_below;
 use crate::numbers::format_double;
@@ -260,7 +260,7 @@ fn zrandmember(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
 fn zscan(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     scan_elements(ctx, args, |view, step| {
         let scores = view.sorted_set()?;
-        let (cursor, count) = step.begin()?;
+        let (cursor, count) = step.begin(Walked::Members)?;
         let mut members = Vec::new();
         let mut bytes = 0;
         let next = scores.scan(cursor, count, |member| {

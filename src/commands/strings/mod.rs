@@ -1,7 +1,10 @@
 //! Commands on strings.
 
+pub(super) mod compared;
+mod comparison;
 pub(super) mod counters;
 pub(super) mod lcs;
+pub(super) mod msetex;
 mod options;
 pub(super) mod ranges;
 pub(super) mod set;

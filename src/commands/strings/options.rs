@@ -1,5 +1,6 @@
-//! The options of SET and GETEX.
+//! The options of SET, MSETEX and GETEX.
 
+use super::comparison::Comparison;
 use crate::commands::CommandError;
 use crate::keyspace::Millis;
 use crate::numbers::parse_i64;
@@ -9,16 +10,19 @@ use crate::protocol::Arguments;
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Dialect {
     Set,
+    MSetEx,
     GetEx,
 }
 
-/// What must hold before SET sets.
+/// What must hold before SET or MSETEX sets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Condition {
+pub(super) enum Condition<'a> {
     #[default]
     Always,
     Absent,
     Present,
+    /// IFEQ and its kin, of SET alone.
+    Compared(Comparison<'a>),
 }
 
 /// The unit and the origin of a time.
@@ -48,10 +52,10 @@ pub(super) enum Expiry<'a> {
     At(Unit, &'a [u8]),
 }
 
-/// The options of SET or GETEX.
+/// The options of SET, MSETEX or GETEX.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Options<'a> {
-    pub(super) condition: Condition,
+    pub(super) condition: Condition<'a>,
     pub(super) get: bool,
     pub(super) expiry: Expiry<'a>,
 }
@@ -64,13 +68,16 @@ impl<'a> Options<'a> {
                 .add(dialect, argument, &mut rest)
                 .ok_or(CommandError::Syntax)?;
         }
+        if let Condition::Compared(comparison) = options.condition {
+            comparison.check()?;
+        }
         Ok(options)
     }
 
     /// Takes one option; `None` if it is unknown or contradicts an earlier one. An option may repeat.
     fn add(&mut self, dialect: Dialect, argument: &[u8], rest: &mut Arguments<'a>) -> Option<()> {
         let is = |name: &str| argument.eq_ignore_ascii_case(name.as_bytes());
-        let set = dialect == Dialect::Set;
+        let set = dialect != Dialect::GetEx;
         let unit = if is("EX") {
             Some(Unit::Seconds)
         } else if is("PX") {
@@ -94,19 +101,27 @@ impl<'a> Options<'a> {
             self.require(Condition::Absent)
         } else if set && is("XX") {
             self.require(Condition::Present)
-        } else if set && is("GET") {
+        } else if dialect == Dialect::Set && is("GET") {
             self.get = true;
             Some(())
         } else if set && is("KEEPTTL") {
             self.expire(Expiry::Keep)
         } else if !set && is("PERSIST") {
             self.expire(Expiry::Persist)
+        } else if dialect == Dialect::Set {
+            // The operand is only looked at if the option is a comparison.
+            let operand = rest.clone().next()?;
+            let comparison = Comparison::of_option(argument, operand)?;
+            rest.next();
+            let first = self.condition == Condition::Always;
+            self.condition = Condition::Compared(comparison);
+            first.then_some(())
         } else {
             None
         }
     }
 
-    fn require(&mut self, condition: Condition) -> Option<()> {
+    fn require(&mut self, condition: Condition<'a>) -> Option<()> {
         let allowed = self.condition == Condition::Always || self.condition == condition;
         self.condition = condition;
         allowed.then_some(())
@@ -179,6 +194,10 @@ mod tests {
             ("EXAT 5", "Always false AtSeconds 5"),
             ("PXAT 5 NX", "Absent false AtMillis 5"),
             ("KEEPTTL KEEPTTL", "Always false Keep"),
+            (
+                "ifeq EX EX 5",
+                "Compared(Comparison { operand: Value([69, 88]), equal: true }) false Seconds 5",
+            ),
         ] {
             assert_eq!(parse(Dialect::Set, line), expected, "{line}");
         }
@@ -193,8 +212,37 @@ mod tests {
             "EX 5 6",
             "what",
             "GETX",
+            "IFEQ",
+            "IFEQ a NX",
+            "XX IFNE a",
+            "IFEQ a IFEQ a",
+            "IFEQ a IFDNE 0123456789abcdef",
         ] {
             assert_eq!(parse(Dialect::Set, line), "ERR syntax error", "{line}");
+        }
+    }
+
+    #[test]
+    fn a_digest_is_checked_behind_the_syntax() {
+        let error = "ERR must be exactly 16 hexadecimal characters";
+        assert_eq!(parse(Dialect::Set, "IFDEQ 123"), error);
+        assert_eq!(
+            parse(Dialect::Set, "IFDNE 123 nonsense"),
+            "ERR syntax error"
+        );
+    }
+
+    #[test]
+    fn msetex_options() {
+        for (line, expected) in [
+            ("", "Always false Unsaid"),
+            ("nx EX 5", "Absent false Seconds 5"),
+            ("KEEPTTL XX", "Present false Keep"),
+        ] {
+            assert_eq!(parse(Dialect::MSetEx, line), expected, "{line}");
+        }
+        for line in ["GET", "IFEQ a", "PERSIST", "NX XX", "EX 5 PX 5"] {
+            assert_eq!(parse(Dialect::MSetEx, line), "ERR syntax error", "{line}");
         }
     }
 

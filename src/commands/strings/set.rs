@@ -1,5 +1,6 @@
 //! SET with its options, its older relatives, and GETEX.
 
+use super::compared::COMPARISONS;
 use super::options::{Condition, Dialect, Expiry, Options, Unit, deadline};
 use super::write_string;
 use crate::catalog::spec::{Argument, ArgumentKind, Arity, Categories, Flags, Group, KeySpec};
@@ -8,13 +9,24 @@ use crate::commands::{CommandError, CommandResult, Context, Outcome};
 use crate::keyspace::{EventClass, Kind, Millis};
 use crate::protocol::Args;
 
+/// What SET may require of the key.
+const CONDITIONS: &[Argument] = &[
+    Argument::token("nx", "NX"),
+    Argument::token("xx", "XX"),
+    COMPARISONS[0],
+    COMPARISONS[1],
+    COMPARISONS[2],
+    COMPARISONS[3],
+];
+
 pub(in crate::commands) static COMMANDS: &[Row] = &[
     Row::new("set", Arity::AtLeast(3), set)
         .flags(Flags::WRITE.union(Flags::DENYOOM))
         .categories(Categories::STRING)
         .keys(&[
-            KeySpec::first(&["RW", "access", "update", "variable_flags"])
-                .with_notes("RW and ACCESS due to the optional `GET` argument"),
+            KeySpec::first(&["RW", "access", "update", "variable_flags"]).with_notes(
+                "RW and ACCESS due to the optional `GET` argument, and to the comparisons",
+            ),
         ])
         .group(Group::String, "1.0.0")
         .summary("Sets a key's string, whatever the key held before")
@@ -22,12 +34,9 @@ pub(in crate::commands) static COMMANDS: &[Row] = &[
         .arguments(&[
             Argument::key(),
             Argument::new("value", ArgumentKind::String),
-            Argument::new(
-                "condition",
-                ArgumentKind::OneOf(&[Argument::token("nx", "NX"), Argument::token("xx", "XX")]),
-            )
-            .optional()
-            .since("2.6.12"),
+            Argument::new("condition", ArgumentKind::OneOf(CONDITIONS))
+                .optional()
+                .since("2.6.12"),
             Argument::token("get", "GET").optional().since("6.2.0"),
             Argument::new(
                 "expiration",
@@ -56,6 +65,10 @@ pub(in crate::commands) static COMMANDS: &[Row] = &[
             (
                 "7.0.0",
                 "Allowed the `NX` and `GET` options to be used together.",
+            ),
+            (
+                "8.4.0",
+                "Added the `IFEQ`, `IFNE`, `IFDEQ` and `IFDNE` options.",
             ),
         ]),
     Row::new("setnx", Arity::Exactly(3), setnx)
@@ -144,6 +157,12 @@ fn set(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     let stored = store(ctx, key, value, options.condition, options.get, deadline)?;
     if let Deadline::At(at) = deadline {
         ctx.effect_is_set(key, value, at);
+    } else if let Condition::Compared(_) = options.condition {
+        // Older servers do not know the condition, and it held.
+        match deadline {
+            Deadline::Keep => ctx.effect(&[b"SET", key, value, b"KEEPTTL"]),
+            Deadline::Clear | Deadline::At(_) => ctx.effect(&[b"SET", key, value]),
+        }
     }
     match (options.get, stored) {
         // `store` has written the old value, which is the reply.
@@ -206,7 +225,7 @@ fn store(
     ctx: &mut Context<'_>,
     key: &[u8],
     value: &[u8],
-    condition: Condition,
+    condition: Condition<'_>,
     get: bool,
     deadline: Deadline,
 ) -> Result<bool, CommandError> {
@@ -227,7 +246,13 @@ fn store(
         match condition {
             Condition::Absent if found => return Ok(false),
             Condition::Present if !found => return Ok(false),
-            _ => {}
+            Condition::Compared(comparison) => {
+                let holds = key.read_string(|string| comparison.holds_for(string))?;
+                if !holds.unwrap_or(Ok(comparison.holds_for_none()))? {
+                    return Ok(false);
+                }
+            }
+            Condition::Always | Condition::Absent | Condition::Present => {}
         }
         let expires_at = match deadline {
             Deadline::Clear => None,

@@ -7,7 +7,7 @@ use crate::commands::{CommandError, CommandResult, Context, Outcome};
 use crate::keyspace::{EventClass, Kind};
 use crate::protocol::{Args, Reply};
 
-const KEYS_AND_VALUES: &[Argument] = &[Argument::new(
+pub(super) const KEYS_AND_VALUES: &[Argument] = &[Argument::new(
     "data",
     ArgumentKind::Block(&[
         Argument::key(),

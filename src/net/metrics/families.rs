@@ -4,19 +4,16 @@
 use std::sync::atomic::Ordering;
 use std::time::{Duration, UNIX_EPOCH};
 
-use prometheus::proto::{
-    Bucket, Counter, Gauge, Histogram, LabelPair, Metric, MetricFamily, MetricType,
-};
+use prometheus::proto::{Bucket, Histogram, Metric, MetricType};
 use prometheus::{Encoder, TextEncoder};
 
+use super::backups::backups;
+use super::family::{Families, label, number, seconds_of_nanos};
+use super::replication::replication;
 use crate::catalog::table;
 use crate::keyspace::{DATABASES, Keyspace, KeyspaceError, StoreStats, now_ms};
-use crate::state::replication::Link;
-use crate::state::{CommandStats, Durations, REDIS_VERSION, Server, Topic};
+use crate::state::{CommandStats, Durations, Server, Topic, redis_version};
 use crate::system::resident_bytes;
-
-/// The prefix of each name.
-const PREFIX: &str = "pmemkv_";
 
 /// The upper bounds of the latency buckets, µs.
 const LATENCY_MICROS: [u64; 19] = [
@@ -47,89 +44,16 @@ pub(super) fn text(server: &Server, keyspace: &Keyspace) -> Result<Vec<u8>, Metr
     eviction(&mut families, server, keyspace);
     data(&mut families, keyspace, &stats);
     segments(&mut families, &stats);
+    backups(&mut families, server);
     let mut text = Vec::new();
     TextEncoder::new().encode(&families.0, &mut text)?;
     Ok(text)
 }
 
-#[derive(Default)]
-struct Families(Vec<MetricFamily>);
-
-/// One value with its labels.
-type Sample<'a> = (&'a [(&'a str, &'a str)], f64);
-
-impl Families {
-    /// Adds a gauge without labels: its value may rise and fall.
-    fn gauge(&mut self, name: &str, help: &str, value: f64) {
-        self.add(name, help, MetricType::GAUGE, [(&[][..], value)]);
-    }
-
-    /// Adds a counter without labels: its value only grows, until CONFIG RESETSTAT or the end of the process.
-    fn counter(&mut self, name: &str, help: &str, value: f64) {
-        self.add(name, help, MetricType::COUNTER, [(&[][..], value)]);
-    }
-
-    fn add<'a>(
-        &mut self,
-        name: &str,
-        help: &str,
-        kind: MetricType,
-        samples: impl IntoIterator<Item = Sample<'a>>,
-    ) {
-        let metrics: Vec<Metric> = samples
-            .into_iter()
-            .map(|(labels, value)| {
-                let mut metric = Metric::from_label(labels.iter().map(label).collect());
-                if kind == MetricType::COUNTER {
-                    let mut counter = Counter::default();
-                    counter.set_value(value);
-                    metric.set_counter(counter);
-                } else {
-                    let mut gauge = Gauge::default();
-                    gauge.set_value(value);
-                    metric.set_gauge(gauge);
-                }
-                metric
-            })
-            .collect();
-        self.push(name, help, kind, metrics);
-    }
-
-    fn push(&mut self, name: &str, help: &str, kind: MetricType, metrics: Vec<Metric>) {
-        // The encoder refuses a family without samples.
-        if metrics.is_empty() {
-            return;
-        }
-        let mut family = MetricFamily::default();
-        family.set_name(format!("{PREFIX}{name}"));
-        family.set_help(help.to_owned());
-        family.set_field_type(kind);
-        family.set_metric(metrics);
-        self.0.push(family);
-    }
-}
-
-fn label((name, value): &(&str, &str)) -> LabelPair {
-    let mut label = LabelPair::default();
-    label.set_name((*name).to_owned());
-    label.set_value((*value).to_owned());
-    label
-}
-
-/// A count as a double. From 2^53 on a double cannot hold every number, which no chart shows.
-#[allow(clippy::cast_precision_loss)]
-fn number(value: u64) -> f64 {
-    value as f64
-}
-
-fn seconds_of_nanos(nanos: u64) -> f64 {
-    Duration::from_nanos(nanos).as_secs_f64()
-}
-
 fn process(families: &mut Families, server: &Server, stats: &StoreStats) {
     let build = [
         ("version", env!("CARGO_PKG_VERSION")),
-        ("redis_version", REDIS_VERSION),
+        ("redis_version", redis_version()),
         ("engine", stats.engine.as_str()),
         ("layout", stats.layout),
     ];
@@ -252,54 +176,6 @@ fn commands(families: &mut Families, server: &Server) {
         "Bytes of replies.",
         number(sums.output_bytes),
     );
-}
-
-fn replication(families: &mut Families, server: &Server) {
-    let following = server.replication.following();
-    families.gauge(
-        "replica",
-        "Whether the server follows a master.",
-        f64::from(u8::from(following.is_some())),
-    );
-    if let Some(following) = following {
-        let is_up = following.link == Link::Up;
-        families.gauge(
-            "master_link_up",
-            "Whether the link to the master is up.",
-            f64::from(u8::from(is_up)),
-        );
-        families.gauge(
-            "master_heard_seconds",
-            "How long ago the master was heard.",
-            following.heard.elapsed().as_secs_f64(),
-        );
-        let offset = following.place.map_or(0, |place| place.offset);
-        families.gauge(
-            "replica_offset_bytes",
-            "How far the replica's data is in the master's stream.",
-            number(offset),
-        );
-    }
-    let figures = &server.replication.figures;
-    for (name, help, figure) in [
-        (
-            "full_syncs_total",
-            "Data sets of a master that were taken as a whole.",
-            &figures.full_syncs,
-        ),
-        (
-            "partial_syncs_total",
-            "Links to a master that went on from the replica's place.",
-            &figures.partial_syncs,
-        ),
-        (
-            "replication_errors_total",
-            "Commands that succeeded on the master and failed here.",
-            &figures.errors,
-        ),
-    ] {
-        families.counter(name, help, number(figure.load(Ordering::Relaxed)));
-    }
 }
 
 /// The latencies of each command's calls.

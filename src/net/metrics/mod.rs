@@ -1,8 +1,11 @@
 //! The metrics for Prometheus and the status page: a small HTTP server on a port of its own. It answers `GET /metrics`,
 //! `GET /` and nothing else.
 
+mod backups;
 mod families;
+mod family;
 mod page;
+mod replication;
 
 use std::collections::VecDeque;
 use std::convert::Infallible;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::catalog::table;
 use crate::keyspace::{DATABASES, Keyspace, KeyspaceError, now_ms};
-use crate::state::{Durations, REDIS_VERSION, Server};
+use crate::state::{Durations, Server, redis_version};
 use crate::system::resident_bytes;
 
 /// How often a browser loads the page again.
@@ -94,7 +94,7 @@ impl Page {
         if let Some(path) = &stats.pool_path {
             self.row("pool", path.display())?;
         }
-        self.row("speaks as Redis", REDIS_VERSION)?;
+        self.row("speaks as Redis", redis_version())?;
         self.end_table();
         Ok(())
     }
@@ -235,7 +235,7 @@ impl Page {
                 self.0,
                 "<tr><td>{}</td><td class=\"n\">{}</td><td class=\"n\">{} s ago</td></tr>",
                 name.join(" "),
-                micros(call.micros.saturating_mul(1_000)),
+                micros(call.amount.saturating_mul(1_000)),
                 age.max(0)
             )?;
         }

@@ -13,7 +13,7 @@ use super::wire::{Ends, Wire};
 use crate::acl::User;
 use crate::commands::{Dispatcher, Failure, FullSync};
 use crate::config::Settings;
-use crate::keyspace::{Alone, Keyspace, RECLAIM_TIME_MAX, now_ms};
+use crate::keyspace::{Alone, Keyspace, RECLAIM_TIME_MAX, Use, now_ms};
 use crate::state::failover::Phase;
 use crate::state::replication::{Following, Link, Place, ReplicationId, Stream};
 use crate::state::{Endpoint, Server, Session};
@@ -425,7 +425,10 @@ fn read_data_set(
             Item::End => return Ok(()),
             Item::Database(db) => sync.select(db)?,
             Item::Function(text) => sync.function(text),
-            Item::Key(key) => sync.key(&key.key, &key.value, key.expires_at, key.idle_s)?,
+            Item::Key(key) => {
+                let used = Use::of(key.idle_s, key.frequency);
+                sync.key(&key.key, &key.value, key.expires_at, used)?;
+            }
             Item::Aux { name, value } if name == b"repl-stream-db" => {
                 let db = str::from_utf8(&value).ok();
                 let db = db.and_then(|db| db.parse().ok());

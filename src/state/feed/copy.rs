@@ -82,6 +82,11 @@ pub fn make(
 ) -> Result<(), CopyError> {
     let mut moment = Some(moment);
     let settings = server.config.settings();
+    let mut file = if server.replication.is_replica() {
+        None
+    } else {
+        server.feed.prepare_file(&settings)
+    };
     let images = keyspace.images();
     images.prepare().map_err(ImageError::from)?;
     let mut output = Output(pieces);
@@ -102,6 +107,9 @@ pub fn make(
                     );
                 }
                 Ok(image) => {
+                    if let Some(file) = file.take() {
+                        server.feed.keep_in(keyspace, file, &settings);
+                    }
                     keyspace.events().follow(true);
                     server.feed.mark(Marker {
                         replica: Arc::clone(replica),

@@ -27,8 +27,14 @@ impl Feed {
     /// as a whole.
     pub fn finish_call(&self, keyspace: &Keyspace, call: Call<'_>, failed: bool) -> Option<u64> {
         let recorded = recording::end_call();
-        let mut last = recorded.told.last()?.ticket;
-        let by_call = |told: &Told| !matches!(told.change, Change::Gone(..));
+        let Some(told) = recorded.told.last() else {
+            if !recording::in_step() {
+                self.end_intents(0);
+            }
+            return None;
+        };
+        let mut last = told.ticket;
+        let by_call = |told: &Told| !told.is_by_itself();
         let is_removal = matches!(recorded.effects, Effects::Removals);
         let mut filled = Filled::new();
         if failed && !is_removal && recorded.told.iter().any(by_call) {
@@ -39,7 +45,9 @@ impl Feed {
                         keys.push((db, key));
                         filled.push((told.ticket, Vec::new()));
                     }
-                    Change::Gone(..) | Change::Other => filled.push(told.into_removal()),
+                    Change::Gone(..) | Change::FieldsGone(..) | Change::Other => {
+                        filled.push(told.into_removal());
+                    }
                 }
             }
             keys.sort_unstable();
@@ -55,6 +63,7 @@ impl Feed {
         }
         if let Some(filled) = recording::keep(filled) {
             self.fill(filled);
+            self.end_intents(last);
         }
         Some(last)
     }
@@ -72,11 +81,9 @@ impl Feed {
         let part = |bytes| Part { db: call.db, bytes };
         let mut parts: Vec<Part> = commands.into_iter().map(part).collect();
         // All of them were taken while the call held all of its keys.
-        let own = told
-            .iter()
-            .rposition(|one| !matches!(one.change, Change::Gone(..)));
+        let own = told.iter().rposition(|one| !one.is_by_itself());
         let fill = |(at, one): (usize, Told)| match one.change {
-            Change::Gone(..) => one.into_removal(),
+            Change::Gone(..) | Change::FieldsGone(..) => one.into_removal(),
             _ if Some(at) == own => (one.ticket, std::mem::take(&mut parts)),
             _ => (one.ticket, Vec::new()),
         };
@@ -84,7 +91,7 @@ impl Feed {
     }
 
     /// Tells a key as it is now, as changes with tickets of their own.
-    fn restated(&self, keyspace: &Keyspace, db: usize, key: &[u8]) -> Filled {
+    pub(super) fn restated(&self, keyspace: &Keyspace, db: usize, key: &[u8]) -> Filled {
         recording::begin_call();
         let told = self.restate(keyspace, db, key);
         let recorded = recording::end_call();
@@ -100,7 +107,7 @@ impl Feed {
             .map(|bytes| Part { db, bytes })
             .collect();
         let fill = |one: Told| match one.change {
-            Change::Gone(..) => one.into_removal(),
+            Change::Gone(..) | Change::FieldsGone(..) => one.into_removal(),
             _ => (one.ticket, std::mem::take(&mut parts)),
         };
         recorded.told.into_iter().map(fill).collect()
@@ -112,6 +119,8 @@ impl Feed {
         keyspace.update_many(&[(db, key)], access, |keys| {
             keys.retell(KEY);
             let value = keys.view(KEY).map(self.copy).transpose()?;
+            // All fields of a hash may be past their deadlines.
+            let value = value.filter(|value| !value.is_empty());
             match value.zip(keys.info(KEY)) {
                 None => recording::add(&[b"DEL", key]),
                 Some((value, info)) => {
@@ -134,9 +143,10 @@ impl Feed {
     /// The transaction or script on this thread has ended. Returns its last ticket, if it changed anything.
     pub fn finish_step(&self) -> Option<u64> {
         let filled = recording::end_step();
-        let last = filled.last()?.0;
+        let last = filled.last().map(|(ticket, _)| *ticket);
         self.fill(filled);
-        Some(last)
+        self.end_intents(last.unwrap_or(0));
+        last
     }
 }
 

@@ -4,6 +4,7 @@
 //! none: nobody could tell which of its last changes replicas have.
 
 use super::Feed;
+use crate::config::Settings;
 use crate::keyspace::{Keyspace, KeyspaceError};
 use crate::state::replication::{Place, ReplicationId};
 
@@ -83,22 +84,32 @@ impl Feed {
             keyspace.events().follow(false);
             keyspace.place().store(Some(&left.encode()))?;
             keyspace.commit()?;
+            self.drop_file();
         }
         drop(alone);
         Ok(())
     }
 
     /// Does not go on with a history that an earlier process has left: the data will be others. No command runs.
-    pub fn forget_left(&self, keyspace: &Keyspace) {
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub fn forget_left(&self, keyspace: &Keyspace) -> Result<(), KeyspaceError> {
         keyspace.events().follow(false);
+        self.drop_file();
         self.stream.lock().forget(false);
         *self.alone_since.lock() = None;
+        keyspace.place().store(None)?;
+        keyspace.commit()
     }
 
     /// Goes on with a history that an earlier process has left. Nothing has changed since, and no command runs.
-    pub fn go_on(&self, keyspace: &Keyspace, left: Left) {
+    pub fn go_on(&self, keyspace: &Keyspace, left: Left, settings: &Settings) {
         let end = left.end;
         self.stream.lock().go_on(left);
+        if let Some(file) = self.prepare_file(settings) {
+            self.keep_in(keyspace, file, settings);
+        }
         keyspace.events().follow(true);
         *self.alone_since.lock() = Some(std::time::Instant::now());
         self.grown.send_replace(end);

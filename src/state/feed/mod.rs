@@ -17,6 +17,8 @@
 mod copy;
 mod effect;
 mod finish;
+mod history;
+mod kept;
 mod left;
 mod passing;
 mod queue;
@@ -25,20 +27,24 @@ mod replica;
 mod stream;
 mod thread;
 
-use std::sync::Arc;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use tokio::sync::watch;
 
 pub use self::copy::{CopyError, Piece, make as make_copy};
 pub use self::effect::{Part, encode};
 pub use self::finish::Call;
+pub use self::history::Secret;
+use self::kept::Kept;
+pub use self::kept::Subject;
 pub use self::left::Left;
 use self::queue::Queue;
 pub use self::queue::{Marker, Slot};
-use self::recording::{Change, Told};
+use self::recording::Told;
 pub use self::replica::{Announced, Phase, Replica};
 pub use self::stream::{Stream, StreamState, new_id};
 pub use self::thread::FeedThread;
@@ -63,6 +69,14 @@ pub struct Feed {
     refuses_writes: AtomicBool,
     /// Since when there is no replica, if calls are still followed.
     alone_since: Mutex<Option<Instant>>,
+    /// The file that has the history for the next process.
+    kept: RwLock<Option<Arc<Kept>>>,
+    /// Whether there is one, so that changes are named in it.
+    names_changes: AtomicBool,
+    /// Whether there is one, or one is being made.
+    has_file: AtomicBool,
+    /// The pool that the file lies beside; `None` where a history cannot be kept.
+    pool: OnceLock<Option<PathBuf>>,
     /// Copies a value, for effects that are a whole key.
     copy: CopyValue,
     /// Figures of INFO.
@@ -113,6 +127,10 @@ impl Feed {
             waiting: Mutex::default(),
             refuses_writes: AtomicBool::new(false),
             alone_since: Mutex::default(),
+            kept: RwLock::default(),
+            names_changes: AtomicBool::new(false),
+            has_file: AtomicBool::new(false),
+            pool: OnceLock::new(),
             figures: Figures::default(),
         }
     }
@@ -135,6 +153,7 @@ impl Feed {
         filled.extend(of_step.map(|(ticket, _)| (ticket, Vec::new())));
         self.queue.lose();
         self.fill(filled);
+        self.end_intents(self.next_ticket());
     }
 
     /// Takes a ticket for a change that the keyspace tells of.
@@ -145,10 +164,12 @@ impl Feed {
         };
         // What no call does is an effect by itself: expiry and eviction remove keys. Otherwise it is a call that waited for
         // memory outside of the gate when somebody began to follow.
-        if !matches!(told.change, Change::Gone(..)) {
+        if !told.is_by_itself() {
             self.queue.lose();
         }
+        let ticket = told.ticket;
         self.fill(vec![told.into_removal()]);
+        self.end_intents(ticket);
     }
 
     /// Says what replicas must do for each ticket of a call.

@@ -3,7 +3,7 @@
 //!
 //! What a step of the link has applied is passed on inside the gate, and shown to replicas once it is durable.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::{Feed, Replica, Stream};
 use crate::config::Settings;
@@ -78,6 +78,7 @@ impl Feed {
         keyspace.events().follow(false);
         *self.alone_since.lock() = None;
         let is_whole = self.settle(keyspace, settings);
+        self.drop_file();
         let mut stream = self.stream.lock();
         stream.passes = true;
         if !is_whole || !stream.keeps {
@@ -102,6 +103,22 @@ impl Feed {
         }
         drop(turn);
         committed.is_ok() && self.stream.lock().has_all_before(self.next_ticket())
+    }
+
+    /// Brings effects into the stream up to that of `ticket`. Returns whether it has it. The caller need not be alone: others
+    /// may hold tickets before it for a moment.
+    pub(super) fn settle_to(&self, keyspace: &Keyspace, ticket: u64, settings: &Settings) -> bool {
+        let until = Instant::now() + TURN_TIME;
+        loop {
+            self.settle(keyspace, settings);
+            if self.stream.lock().has_all_before(ticket + 1) {
+                return true;
+            }
+            if Instant::now() >= until {
+                return false;
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
     }
 
     /// A replica has a master's data set, which is at this place.
@@ -156,12 +173,20 @@ impl Feed {
 
     /// A replica becomes a master: its history goes on where it has followed that of its master, so that others of that
     /// master's replicas can follow it. The caller is alone in the gate.
-    pub fn take_over(&self, keyspace: &Keyspace, place: Place) -> Result<(), KeyspaceError> {
+    pub fn take_over(
+        &self,
+        keyspace: &Keyspace,
+        place: Place,
+        settings: &Settings,
+    ) -> Result<(), KeyspaceError> {
         keyspace.commit()?;
         keyspace.events().follow(true);
         let mut stream = self.stream.lock();
         stream.become_own(place.id.as_str(), place.offset);
         drop(stream);
+        if let Some(file) = self.prepare_file(settings) {
+            self.keep_in(keyspace, file, settings);
+        }
         self.send_away(place.offset);
         Ok(())
     }
@@ -186,7 +211,7 @@ impl Feed {
             replica.handle.kill();
         }
         if replicas.is_empty() {
-            *self.alone_since.lock() = Some(std::time::Instant::now());
+            *self.alone_since.lock() = Some(Instant::now());
         }
         self.grown.send_replace(end);
     }

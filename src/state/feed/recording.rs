@@ -26,6 +26,8 @@ pub enum Change {
     Key(usize, Vec<u8>),
     /// A key is gone, and not by the call.
     Gone(usize, Vec<u8>),
+    /// Fields of a hash are gone, and not by the call.
+    FieldsGone(usize, Bytes),
     /// Something else than keys.
     Other,
 }
@@ -35,18 +37,30 @@ impl Told {
         let change = match change {
             Followed::Changed(db, key) => Change::Key(db, key.to_vec()),
             Followed::Gone(db, key) => Change::Gone(db, key.to_vec()),
+            Followed::FieldsGone(db, key, names) => {
+                let mut words = Vec::with_capacity(2 + names.len());
+                words.extend([&b"HDEL"[..], key]);
+                words.extend(names.iter().map(|name| &**name));
+                Change::FieldsGone(db, encode(words.into_iter()))
+            }
             Followed::Databases => Change::Other,
         };
         Self { ticket, change }
     }
 
-    /// The ticket, filled with the removal of the key.
+    /// The ticket, filled with the removal of the key or of the fields.
     pub fn into_removal(self) -> (u64, Vec<Part>) {
         let parts = match self.change {
             Change::Key(db, key) | Change::Gone(db, key) => vec![removal(db, &key)],
+            Change::FieldsGone(db, bytes) => vec![Part { db, bytes }],
             Change::Other => Vec::new(),
         };
         (self.ticket, parts)
+    }
+
+    /// Whether it happened by itself: it is an effect whatever the call does.
+    pub fn is_by_itself(&self) -> bool {
+        matches!(self.change, Change::Gone(..) | Change::FieldsGone(..))
     }
 }
 
@@ -85,6 +99,8 @@ struct Recording {
     /// The effects of the calls of a step, and their tickets.
     parts: Vec<Part>,
     tickets: Vec<u64>,
+    /// The numbers of what this thread has said that it is about to change.
+    intents: Vec<u64>,
 }
 
 thread_local! {
@@ -156,6 +172,21 @@ pub fn note_other(ticket: u64) {
             recording.call.told.push(Told { ticket, change });
         }
     });
+}
+
+/// Whether a transaction or a script runs.
+pub(super) fn in_step() -> bool {
+    with(|recording| recording.in_step)
+}
+
+/// Notes that the thread is about to change something.
+pub(super) fn note_intent(number: u64) {
+    with(|recording| recording.intents.push(number));
+}
+
+/// What the thread was about to change.
+pub(super) fn take_intents() -> Vec<u64> {
+    with(|recording| std::mem::take(&mut recording.intents))
 }
 
 /// A transaction or a script begins.

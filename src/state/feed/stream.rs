@@ -2,8 +2,10 @@
 
 use std::collections::VecDeque;
 use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
 use std::time::SystemTime;
 
+use super::kept::Kept;
 use super::{Left, Part, encode};
 
 /// A buffer that takes more than this, and four times what it holds, gives memory back.
@@ -28,6 +30,8 @@ pub struct Stream {
     pub(super) keeps: bool,
     /// Whether the bytes are those of a master that this server follows, and nothing is added to them.
     pub(super) passes: bool,
+    /// The file that has the stream's end too, for the next process.
+    pub(super) kept: Option<Arc<Kept>>,
     /// Bytes of that master that are applied here, and not durable yet.
     pub(super) pending: Vec<u8>,
     /// The database that the last command selected; `None` if the next one must select its own.
@@ -66,6 +70,7 @@ impl Stream {
             bytes: VecDeque::new(),
             keeps: false,
             passes: false,
+            kept: None,
             pending: Vec::new(),
             db: None,
             next_ticket: 1,
@@ -156,6 +161,9 @@ impl Stream {
     }
 
     fn append(&mut self, bytes: &[u8]) {
+        if let Some(kept) = &self.kept {
+            kept.append(self.end, bytes);
+        }
         self.end += bytes.len() as u64;
         self.bytes.extend(bytes);
     }

@@ -125,12 +125,15 @@ impl Feed {
         if due.asks && !replicas.is_empty() {
             stream.append_command(&[b"REPLCONF", b"GETACK", b"*"]);
         }
+        stream.seal();
+        let next = due.next;
         let end = stream.state().end;
         if end != before {
             let least = replicas.iter().filter_map(|one| one.place()).min();
             stream.trim(settings.feed.backlog_bytes, least);
         }
         drop(stream);
+        self.release_intents(next);
         if end != before {
             self.grown.send_replace(end);
         }
@@ -184,12 +187,16 @@ impl Feed {
             if replicas.iter().any(|replica| replica.is_online()) && !server.failover.is_on() {
                 let mut stream = self.stream.lock();
                 stream.append_command(&[b"PING"]);
+                stream.seal();
                 let end = stream.state().end;
                 drop(stream);
                 self.grown.send_replace(end);
             }
         }
         self.count_near(settings, now);
+        if !settings.feed.outlives_crash && self.is_kept() {
+            self.stop_file(keyspace);
+        }
         let least = settings.feed.backlog_ttl;
         let alone_since = *self.alone_since.lock();
         if let (Some(ttl), Some(since)) = (least, alone_since)
@@ -229,7 +236,11 @@ impl Feed {
         if self.replicas.lock().is_empty() {
             keyspace.events().follow(false);
             *self.alone_since.lock() = None;
+            self.drop_file();
             self.stream.lock().forget(false);
+            if let Err(error) = keyspace.place().store(None) {
+                tracing::warn!(%error, "the pool keeps a note of the former backlog");
+            }
             tracing::info!("the backlog is given back: no replica was there for repl-backlog-ttl");
         }
         drop(alone);
@@ -248,6 +259,9 @@ fn is_beyond(replica: &Replica, limit: OutputBufferLimit, bytes: u64, now: i64) 
 /// Begins another history. The replicas need full copies.
 fn lose(stream: &mut super::Stream, replicas: &[Arc<Replica>]) {
     stream.forget(true);
+    if let Some(kept) = &stream.kept {
+        kept.begin(stream);
+    }
     for replica in replicas {
         replica.set_place(None);
         replica.handle.kill();

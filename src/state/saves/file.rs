@@ -10,7 +10,7 @@ use super::SaveError;
 use crate::config::{EvictionPolicy, Settings};
 use crate::keyspace::{Image, ImageKey, now_ms};
 use crate::serialised::decode_libraries;
-use crate::state::REDIS_VERSION;
+use crate::state::redis_version;
 
 /// What one file may take of libraries.
 const LIBRARIES_BYTES_MAX: usize = 64 << 20;
@@ -72,7 +72,7 @@ impl<W: io::Write> RdbFile<W> {
                 sums: settings.rdb_checksum,
             },
         );
-        writer.aux("redis-ver", REDIS_VERSION)?;
+        writer.aux("redis-ver", redis_version())?;
         writer.aux("redis-bits", "64")?;
         writer.aux("ctime", &(now_ms() / 1000).to_string())?;
         writer.aux("aof-base", "0")?;

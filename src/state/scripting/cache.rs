@@ -10,7 +10,7 @@ use foldhash::fast::RandomState;
 use lua::{Handle, Interpreter, Kind, Limits, ScriptFlags, script_header, sha1_hex};
 
 use crate::error::CommandError;
-use crate::state::REDIS_VERSION;
+use crate::state::redis_version;
 
 /// How many scripts that only EVAL brought are kept. Redis 7.4's number.
 const EVALUATED_MAX: usize = 500;
@@ -101,7 +101,7 @@ impl Scripts {
     pub fn interpreter(&mut self) -> Result<&mut Interpreter, CommandError> {
         let interpreter = match self.interpreter.take() {
             Some(interpreter) => interpreter,
-            None => Interpreter::new(Kind::Eval, REDIS_VERSION, Limits::default())
+            None => Interpreter::new(Kind::Eval, redis_version(), Limits::default())
                 .map_err(|error| CommandError::Text(error.to_string().into()))?,
         };
         Ok(self.interpreter.insert(interpreter))

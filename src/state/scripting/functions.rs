@@ -23,7 +23,7 @@ use super::log_line;
 use crate::error::CommandError;
 use crate::keyspace::{Keyspace, KeyspaceError, RECLAIM_IN_GATE_TIME_MAX};
 use crate::serialised::{decode_libraries, encode_libraries};
-use crate::state::REDIS_VERSION;
+use crate::state::redis_version;
 
 /// What the texts of all libraries may take, bytes. Each change writes all of them.
 const TEXT_BYTES_MAX: usize = 16 << 20;
@@ -99,7 +99,7 @@ impl Functions {
     pub fn interpreter(&mut self) -> Result<&mut Interpreter, CommandError> {
         let interpreter = match self.interpreter.take() {
             Some(interpreter) => interpreter,
-            None => Interpreter::new(Kind::Functions, REDIS_VERSION, Limits::default())
+            None => Interpreter::new(Kind::Functions, redis_version(), Limits::default())
                 .map_err(|error| CommandError::Text(error.to_string().into()))?,
         };
         Ok(self.interpreter.insert(interpreter))

@@ -1,19 +1,21 @@
-//! A pool that a server has left: all types of values, several databases, what is overwritten, removed and flushed.
+//! A pool that a server has left: several databases, what is overwritten, removed and flushed, and all kinds of records
+//! ([`super::calls`]).
 
 use std::collections::BTreeMap;
 use std::fs;
 
 use common::{RawClient, TestResult, Value, encode};
-use rand::Rng;
 use rand::rngs::StdRng;
 
+use super::Place;
+use super::calls::{self, Call};
 use super::kinds::PAGE_BYTES;
 use super::server::{Started, Subject};
 
 /// What a key holds, as a client reads it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Held {
-    /// The command that reads it all.
+    /// The command that reads it all; nothing for what is no key.
     pub read: &'static [&'static str],
     /// Its reply; items are sorted where their order means nothing.
     pub value: Value,
@@ -30,6 +32,7 @@ pub const DATABASES: usize = 4;
 /// A pool and what it holds.
 pub struct Sample {
     pub layout: &'static str,
+    pub place: Place,
     /// The pool.
     pub now: Vec<u8>,
     /// Earlier states of it, with their numbers.
@@ -43,14 +46,19 @@ pub struct Sample {
 
 impl Sample {
     /// Fills a pool in several steps, each ended in order or by a kill.
-    pub fn make(layout: &'static str, rng: &mut StdRng, is_killed: bool) -> TestResult<Self> {
-        let subject = Subject::new(layout)?;
+    pub fn make(
+        layout: &'static str,
+        place: Place,
+        rng: &mut StdRng,
+        is_killed: bool,
+    ) -> TestResult<Self> {
+        let subject = Subject::new(layout, place)?;
         let mut earlier = Vec::new();
         for step in 0..5 {
-            let mut server = subject
+            let server = subject
                 .start(&[])?
                 .map_err(|_| "the sample's server does not start")?;
-            fill(&mut server, rng, step, layout)?;
+            fill(&server, &calls::of_step(rng, step, layout))?;
             if is_killed {
                 server.kill()?;
             } else {
@@ -59,19 +67,20 @@ impl Sample {
             earlier.push((step, fs::read(subject.pool_path())?));
         }
         let (_, now) = earlier.pop().ok_or("no state")?;
-        // On a copy: reading is a start, which changes the pool.
-        let mut server = subject
+        // A copy, as each round has one: on a disk it holds what was synced last.
+        let copy = Subject::new(layout, place)?;
+        fs::write(copy.pool_path(), &now)?;
+        let mut server = copy
             .start(&[])?
-            .map_err(|_| "the sample's server does not start")?;
+            .map_err(|_| "the sample's server does not start on a copy")?;
         let model = server.read_all()?.ok_or("the sample has errors")?;
         server.end()?;
-        if model.len() < 1_000 {
-            return Err(format!("the sample holds {} keys only", model.len()).into());
-        }
+        check_variety(&model, layout)?;
         let parts = parts(&now);
         let headers = memchr_all(&now, b"pmkvseg");
         Ok(Self {
             layout,
+            place,
             now,
             earlier,
             model,
@@ -79,6 +88,23 @@ impl Sample {
             headers,
         })
     }
+}
+
+/// A sample that lacks a kind of records shows nothing about it.
+fn check_variety(model: &Model, layout: &str) -> TestResult {
+    let keys_min = if layout == "packed" { 2_000 } else { 1_000 };
+    if model.len() < keys_min {
+        return Err(format!("the sample holds {} keys only", model.len()).into());
+    }
+    for part in calls::KINDS {
+        if !model
+            .keys()
+            .any(|(_, key)| key.starts_with(part.as_bytes()))
+        {
+            return Err(format!("the sample holds no {part}").into());
+        }
+    }
+    Ok(())
 }
 
 fn memchr_all(pool: &[u8], needle: &[u8]) -> Vec<usize> {
@@ -127,80 +153,8 @@ fn parts(pool: &[u8]) -> Vec<Vec<usize>> {
 }
 
 /// One step of the sample's life.
-fn fill(server: &mut Started, rng: &mut StdRng, step: usize, layout: &str) -> TestResult {
+fn fill(server: &Started, calls: &[Call]) -> TestResult {
     let mut client = RawClient::connect(server.port)?;
-    let mut calls = Vec::new();
-    let text = |rng: &mut StdRng, length: usize| -> Vec<u8> {
-        let start: u64 = rng.random();
-        format!("{start:016x}")
-            .into_bytes()
-            .into_iter()
-            .cycle()
-            .take(length)
-            .collect()
-    };
-    let push = |calls: &mut Vec<Vec<Vec<u8>>>, words: &[&[u8]]| {
-        calls.push(words.iter().map(|word| word.to_vec()).collect());
-    };
-    let many = if layout == "packed" { 4_000 } else { 1_500 };
-    for db in 0..DATABASES {
-        let select = db.to_string();
-        push(&mut calls, &[b"SELECT", select.as_bytes()]);
-        let count = if db == 0 { many } else { many / 8 };
-        for _ in 0..count {
-            let key = format!("key:{}", rng.random_range(0..count * 2)).into_bytes();
-            match rng.random_range(0..100) {
-                0..70 => {
-                    // Some of a length that fills pages evenly.
-                    let length = if rng.random_bool(0.3) {
-                        99
-                    } else {
-                        rng.random_range(1..500)
-                    };
-                    let value = text(rng, length);
-                    push(&mut calls, &[b"SET", &key, &value]);
-                }
-                70..80 => push(&mut calls, &[b"DEL", &key]),
-                80..85 => {
-                    let value = text(rng, 40);
-                    push(&mut calls, &[b"SET", &key, &value, b"EX", b"100000"]);
-                }
-                85..90 => {
-                    let field = format!("f{}", rng.random_range(0..30)).into_bytes();
-                    let value = text(rng, 30);
-                    push(&mut calls, &[b"HSET", b"hash", &field, &value]);
-                }
-                90..94 => {
-                    let value = text(rng, 50);
-                    push(&mut calls, &[b"RPUSH", b"list", &value]);
-                }
-                94..97 => {
-                    let member = text(rng, 20);
-                    push(&mut calls, &[b"ZADD", b"ranks", b"1.5", &member]);
-                }
-                97..98 => push(&mut calls, &[b"LPOP", b"list"]),
-                _ => push(&mut calls, &[b"EXPIRE", &key, b"200000"]),
-            }
-        }
-    }
-    push(&mut calls, &[b"SELECT", b"0"]);
-    for n in 0..3 {
-        let key = format!("large:{n}").into_bytes();
-        let value = text(rng, 30_000 + 40_000 * n);
-        push(&mut calls, &[b"SET", &key, &value]);
-        push(
-            &mut calls,
-            &[b"SETRANGE", &key, b"20000", b"changed in the middle"],
-        );
-    }
-    match step {
-        1 => push(&mut calls, &[b"SWAPDB", b"1", b"2"]),
-        2 => {
-            push(&mut calls, &[b"SELECT", b"3"]);
-            push(&mut calls, &[b"FLUSHDB"]);
-        }
-        _ => {}
-    }
     for some in calls.chunks(200) {
         let mut bytes = Vec::new();
         for call in some {

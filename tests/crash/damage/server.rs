@@ -11,6 +11,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tempfile::TempDir;
 
+use super::Place;
 use super::sample::{DATABASES, Held, Model};
 use super::tally::Outcome;
 
@@ -42,9 +43,9 @@ pub struct Started {
 }
 
 impl Subject {
-    pub fn new(layout: &'static str) -> TestResult<Self> {
+    pub fn new(layout: &'static str, place: Place) -> TestResult<Self> {
         let memory = std::path::Path::new("/dev/shm");
-        let parent = if memory.is_dir() {
+        let parent = if place == Place::Memory && memory.is_dir() {
             memory.to_owned()
         } else {
             std::env::temp_dir()
@@ -176,10 +177,11 @@ impl Started {
                 let mut bytes = Vec::new();
                 for key in keys {
                     let key = key.bytes().unwrap_or_default();
-                    let (first, rest) = how(key).split_first().ok_or("no command")?;
-                    let mut words = vec![first.as_bytes(), key];
-                    words.extend(rest.iter().map(|word| word.as_bytes()));
-                    encode(&mut bytes, &words);
+                    let words = how(key).iter().map(|&word| match word {
+                        KEY => key,
+                        word => word.as_bytes(),
+                    });
+                    encode(&mut bytes, &words.collect::<Vec<_>>());
                     encode(&mut bytes, &[b"EXPIRETIME".as_slice(), key]);
                 }
                 client.send_bytes(&bytes)?;
@@ -192,7 +194,7 @@ impl Started {
                     }
                     let held = Held {
                         read: how(key),
-                        value: sorted(key, value),
+                        value: sorted(how(key), value),
                         expires: expires.integer().unwrap_or(i64::MIN),
                     };
                     model.insert((db, key.to_vec()), held);
@@ -200,6 +202,18 @@ impl Started {
             }
             let size = client.line("DBSIZE")?;
             let count = model.keys().filter(|(of, _)| *of == db).count();
+            if db == 0 {
+                let value = client.line("FUNCTION DUMP")?;
+                if is_told(&value) {
+                    return Ok(None);
+                }
+                let held = Held {
+                    read: &[],
+                    value,
+                    expires: 0,
+                };
+                model.insert((db, b"<libraries>".to_vec()), held);
+            }
             if size.integer() != i64::try_from(count).ok() {
                 model.insert(
                     (db, b"<DBSIZE>".to_vec()),
@@ -253,7 +267,7 @@ impl Started {
         let mut client = RawClient::connect(self.port)?;
         let names: Vec<Vec<u8>> = model
             .iter()
-            .filter(|((db, _), held)| *db == 0 && held.read == ["GET"])
+            .filter(|((db, _), held)| *db == 0 && held.read == GET)
             .map(|((_, key), _)| key.clone())
             .collect();
         let mut check = |words: &[&[u8]]| -> TestResult {
@@ -266,7 +280,7 @@ impl Started {
         let mut set = |model: &mut Model, key: Vec<u8>, value: Vec<u8>| -> TestResult {
             check(&[b"SET", &key, &value])?;
             let held = Held {
-                read: &["GET"],
+                read: GET,
                 value: Value::Bulk(value),
                 expires: -1,
             };
@@ -302,13 +316,20 @@ impl Drop for Started {
     }
 }
 
-/// How a key is read, by its name.
+/// Stands for the key in a command.
+const KEY: &str = "<key>";
+/// How a string is read.
+const GET: &[&str] = &["GET", KEY];
+
+/// How a key is read, by the first word of its name.
 fn how(key: &[u8]) -> &'static [&'static str] {
-    match key {
-        b"hash" => &["HGETALL"],
-        b"list" => &["LRANGE", "0", "-1"],
-        b"ranks" => &["ZRANGE", "0", "-1", "WITHSCORES"],
-        _ => &["GET"],
+    match key.split(|&byte| byte == b':').next().unwrap_or(key) {
+        b"hash" => &["HGETALL", KEY],
+        b"list" => &["LRANGE", KEY, "0", "-1"],
+        b"set" => &["SMEMBERS", KEY],
+        b"ranks" => &["ZRANGE", KEY, "0", "-1", "WITHSCORES"],
+        b"stream" => &["XINFO", "STREAM", KEY, "FULL", "COUNT", "0"],
+        _ => GET,
     }
 }
 
@@ -317,15 +338,17 @@ fn is_told(reply: &Value) -> bool {
     matches!(reply, Value::Error(text) if !text.starts_with(b"WRONGTYPE"))
 }
 
-/// A hash's fields come in any order.
-fn sorted(key: &[u8], value: Value) -> Value {
+/// A hash's fields and a set's members come in any order.
+fn sorted(read: &[&str], value: Value) -> Value {
     let Value::Array(items) = value else {
         return value;
     };
-    if key != b"hash" {
-        return Value::Array(items);
-    }
-    let mut pairs: Vec<Vec<Value>> = items.chunks(2).map(<[Value]>::to_vec).collect();
-    pairs.sort();
-    Value::Array(pairs.concat())
+    let together = match read[0] {
+        "HGETALL" => 2,
+        "SMEMBERS" => 1,
+        _ => return Value::Array(items),
+    };
+    let mut groups: Vec<Vec<Value>> = items.chunks(together).map(<[Value]>::to_vec).collect();
+    groups.sort();
+    Value::Array(groups.concat())
 }

@@ -228,7 +228,23 @@ const CASES: &[(&str, &str)] = &[
 ];
 
 /// Commands of later versions than the compared server.
-const LATER: &[&str] = &["xackdel", "xdelex"];
+const LATER: &[&str] = &[
+    "delex",
+    "delifeq",
+    "hexpire",
+    "hexpireat",
+    "hgetdel",
+    "hgetex",
+    "hpersist",
+    "hpexpire",
+    "hpexpireat",
+    "hsetex",
+    // It writes to another server too.
+    "migrate",
+    "msetex",
+    "xackdel",
+    "xdelex",
+];
 
 fn changes(client: &mut RawClient) -> TestResult<u64> {
     let info = client.line("INFO persistence")?.text().unwrap_or_default();

@@ -11,7 +11,12 @@ const CALLS: usize = 400;
 /// Runs random calls of `generators` on both servers, one after the other, and compares the events that a subscriber
 /// gets.
 pub fn compare(generators: &[Generator]) -> TestResult {
-    let (ours, real) = (Subject::start("cmap")?, RedisServer::start()?);
+    compare_with(&RedisServer::start()?, generators)
+}
+
+/// The same, with another server.
+pub fn compare_with(real: &RedisServer, generators: &[Generator]) -> TestResult {
+    let ours = Subject::start("cmap")?;
     let base_ms = i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis())?;
     for seed in 0..SEQUENCES {
         let mut random = Random::new(seed, base_ms);

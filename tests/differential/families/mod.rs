@@ -19,6 +19,7 @@ pub mod keys;
 pub mod lists;
 pub mod long;
 pub mod metadata;
+pub mod newer;
 pub mod order;
 mod properties;
 pub mod run;
@@ -70,6 +71,8 @@ pub enum Compare {
     Chosen,
     /// A call of RESTORE with a key's name in place of the payload: each server gets the other's dump.
     Restore,
+    /// Arrays of integers that differ by no more than the two servers' clocks may have.
+    Each,
     /// Equal except for ids that the servers chose for entries of streams.
     EntryIds,
     /// Replies of streams: equal except for times, and for what Redis 7.2 adds.

@@ -28,15 +28,29 @@ const DATABASES: &[&str] = &["0", "1", "2", "3", "10", "15"];
 
 /// Runs random calls of `generators` on both servers; they must also agree on hits and misses.
 pub fn compare(name: &str, generators: &[Generator]) -> TestResult {
-    compare_by(name, generators, true)
+    compare_by(name, generators, true, &RedisServer::start()?)
 }
 
 /// The same without counting hits and misses.
 pub fn compare_replies(name: &str, generators: &[Generator]) -> TestResult {
-    compare_by(name, generators, false)
+    compare_by(name, generators, false, &RedisServer::start()?)
 }
 
-fn compare_by(name: &str, generators: &[Generator], with_lookups: bool) -> TestResult {
+/// The same, with a server of a later version.
+pub fn compare_replies_with(
+    real: &RedisServer,
+    name: &str,
+    generators: &[Generator],
+) -> TestResult {
+    compare_by(name, generators, false, real)
+}
+
+fn compare_by(
+    name: &str,
+    generators: &[Generator],
+    with_lookups: bool,
+    real: &RedisServer,
+) -> TestResult {
     let seed = seed()?;
     let steps = match std::env::var("PMEMKV_STEPS") {
         Ok(steps) => steps.parse()?,
@@ -44,7 +58,6 @@ fn compare_by(name: &str, generators: &[Generator], with_lookups: bool) -> TestR
     };
     let engine = std::env::var("PMEMKV_ENGINE").unwrap_or_else(|_| "cmap".to_owned());
     let ours = Subject::start(&engine)?;
-    let real = RedisServer::start()?;
     let base_ms = i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis())?;
     let mut errors = 0;
 
@@ -52,10 +65,10 @@ fn compare_by(name: &str, generators: &[Generator], with_lookups: bool) -> TestR
         let sequence_seed = seed.wrapping_mul(1_000_003).wrapping_add(sequence as u64);
         let mut random = Random::new(sequence_seed, base_ms);
         let calls: Vec<Call> = (0..SEQUENCE).map(|_| random.next(generators)).collect();
-        let mut pair = Pair::connect(&ours, &real)?;
+        let mut pair = Pair::connect(&ours, real)?;
         let run = pair.run(&calls, &mut random).and_then(|()| {
             // A fresh connection speaks RESP2 and selects database 0, whatever the calls have done.
-            pair.reconnect(&ours, &real)?;
+            pair.reconnect(&ours, real)?;
             if with_lookups {
                 pair.compare_lookups()?;
             }
@@ -248,6 +261,23 @@ impl Pair {
             Compare::Pairs => sorted_pairs(ours) == sorted_pairs(real),
             Compare::Length => match (ours.items(), real.items()) {
                 (Some(ours), Some(real)) => ours.len() == real.len(),
+                _ => ours == real,
+            },
+            Compare::Each => match (ours.items(), real.items()) {
+                (Some(ours), Some(real)) if ours.len() == real.len() => {
+                    let within = |ours: i64, real: i64| {
+                        ours == real
+                            || (ours >= 0
+                                && real >= 0
+                                && (ours - real).abs() <= self.tolerance_ms())
+                    };
+                    ours.iter().zip(real).all(|(ours, real)| {
+                        match (ours.integer(), real.integer()) {
+                            (Some(ours), Some(real)) => within(ours, real),
+                            _ => ours == real,
+                        }
+                    })
+                }
                 _ => ours == real,
             },
             Compare::EntryIds => stream_times::without_ids(ours) == stream_times::without_ids(real),

@@ -370,3 +370,75 @@ fn the_order_of_a_key_is_kept() -> TestResult {
     assert_eq!(client.line("GET a")?.text(), Some(text));
     Ok(())
 }
+
+#[test]
+fn newer_calls_and_deadlines_of_fields() -> TestResult {
+    let server = server("cmap")?;
+    check(
+        &server,
+        &[
+            ("HSET h a 1 b 2 c 3", "hset h a 1 b 2 c 3"),
+            ("HEXPIRE h 100 FIELDS 2 a x", "HPEXPIREAT h <T> FIELDS 1 a"),
+            ("HEXPIRE h 0 FIELDS 1 b", "HDEL h b"),
+            ("HEXPIRE h 100 GT FIELDS 1 c", ""),
+            (
+                "HINCRBYFLOAT h a 0.5",
+                "MULTI; HSET h a 1.5; HPEXPIREAT h <T> FIELDS 1 a; EXEC",
+            ),
+            ("HPERSIST h FIELDS 2 a x", "hpersist h FIELDS 2 a x"),
+            (
+                "HGETEX h PX 100000 FIELDS 1 c",
+                "HPEXPIREAT h <T> FIELDS 1 c",
+            ),
+            ("HGETEX h PERSIST FIELDS 2 a c", "HPERSIST h FIELDS 1 c"),
+            ("HGETEX h FIELDS 1 c", ""),
+            (
+                "HSETEX h EX 100 FIELDS 2 d 4 e 5",
+                "MULTI; HSET h d 4 e 5; HPEXPIREAT h <T> FIELDS 2 d e; EXEC",
+            ),
+            ("HSETEX h FNX FIELDS 1 d 4", ""),
+            ("HSETEX h PXAT 1 FIELDS 1 e 5", "HDEL h e"),
+            ("HGETDEL h FIELDS 2 d x", "HDEL h d"),
+            ("SET k v", "set k v"),
+            ("SET k w IFEQ v", "SET k w"),
+            ("SET k w IFEQ v", ""),
+            ("SET k v IFEQ w KEEPTTL", "SET k v KEEPTTL"),
+            ("DELEX k IFEQ v", "DEL k"),
+            ("DELEX k IFEQ v", ""),
+            ("MSETEX 2 k a l b", "MULTI; SET k a; SET l b; EXEC"),
+            ("MSETEX 1 k a EX 100", "SET k a PXAT <T>"),
+            ("MSETEX 1 k a NX", ""),
+            ("DELIFEQ k a", "DEL k"),
+            ("BITOP ANDOR k l l", "SET k b"),
+            ("BITOP ONE k none", "DEL k"),
+            ("BITOP OR k l l", "bitop OR k l l"),
+        ],
+    )
+}
+
+/// Replicas keep fields past their deadlines until the master says that they are gone: when it removes them, or before a call
+/// to which they are missing.
+#[test]
+fn fields_that_go_by_themselves_are_deleted() -> TestResult {
+    let server = server("cmap")?;
+    let (mut replica, _) = Replica::follow(server.port())?;
+    let mut client = server.raw()?;
+    client.line("HSET h a 1 b 2")?;
+    client.line("HPEXPIRE h 20 FIELDS 1 a")?;
+    stream_until(&mut replica, "HDEL h a")?;
+    client.line("HPEXPIRE h 20 FIELDS 1 b")?;
+    stream_until(&mut replica, "DEL h")?;
+    client.line("DEBUG SET-ACTIVE-EXPIRE 0")?;
+    client.line("HSET h a 1 b 2")?;
+    client.line("HPEXPIRE h 5 FIELDS 1 a")?;
+    std::thread::sleep(std::time::Duration::from_millis(30));
+    client.line("HSETNX h a 3")?;
+    client.line("PUBLISH mark 1")?;
+    let commands = replica.until("mark")?;
+    let at = |text: &str| {
+        let at = commands.iter().position(|one| one == text);
+        at.ok_or_else(|| format!("no {text} in {commands:?}"))
+    };
+    assert!(at("HDEL h a")? < at("hsetnx h a 3")?);
+    Ok(())
+}

@@ -111,6 +111,7 @@ fn ordered(mut value: Object) -> Object {
         Object::String(_) | Object::List(_) => {}
         Object::Set(members) => members.sort(),
         Object::Hash(fields) => fields.sort(),
+        Object::ExpiringHash(fields) => fields.sort_by(|a, b| a.name.cmp(&b.name)),
         Object::SortedSet(members) => members.sort_by(|a, b| a.0.cmp(&b.0)),
         Object::Stream(stream) => {
             stream.entries.retain(|entry| !entry.deleted);

@@ -48,11 +48,15 @@ impl Authority {
 
     /// Signs a certificate for this machine: `NAME.crt` and `NAME.key`.
     pub fn sign(&self, name: &str) -> Result<(PathBuf, PathBuf)> {
+        self.sign_key(name, &KeyPair::generate()?)
+    }
+
+    /// The same for a key that there is.
+    pub fn sign_key(&self, name: &str, key: &KeyPair) -> Result<(PathBuf, PathBuf)> {
         let mut params =
             CertificateParams::new(vec!["localhost".to_owned(), "127.0.0.1".to_owned()])?;
         params.distinguished_name.push(DnType::CommonName, name);
-        let key = KeyPair::generate()?;
-        let certificate = params.signed_by(&key, &self.issuer)?;
+        let certificate = params.signed_by(key, &self.issuer)?;
         let paths = [".crt", ".key"].map(|end| self.folder.join(format!("{name}{end}")));
         fs::write(&paths[0], certificate.pem())?;
         fs::write(&paths[1], key.serialize_pem())?;

@@ -40,11 +40,9 @@ fn bare(folder: &Path, arguments: &[&str]) -> Result<Bare> {
     Ok(Bare(child))
 }
 
-#[test]
-fn tls_alone_is_enough_to_serve() -> Result {
-    let folder = tempfile::tempdir()?;
-    let authority = Authority::new(folder.path(), "authority")?;
-    let (certificate, key) = authority.sign("server")?;
+/// Serves by TLS alone, with more arguments.
+fn serves(folder: &Path, authority: &Authority, pair: [&Path; 2], more: &[&str]) -> Result {
+    let [certificate, key] = pair;
     let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
     let arguments = [
         "--port",
@@ -52,13 +50,13 @@ fn tls_alone_is_enough_to_serve() -> Result {
         "--tls-port",
         &port.to_string(),
         "--tls-cert-file",
-        text(&certificate)?,
+        text(certificate)?,
         "--tls-key-file",
-        text(&key)?,
+        text(key)?,
         "--tls-auth-clients",
         "no",
     ];
-    let _server = bare(folder.path(), &arguments)?;
+    let _server = bare(folder, &[&arguments, more].concat())?;
     let deadline = Instant::now() + Duration::from_secs(30);
     let mut client = loop {
         match authority.client().connect(port) {
@@ -70,6 +68,38 @@ fn tls_alone_is_enough_to_serve() -> Result {
     assert_eq!(client.call("PING")?, "+PONG");
     let info = client.call("INFO server")?;
     assert!(info.contains(&format!("\r\ntcp_port:{port}\r\n")), "{info}");
+    Ok(())
+}
+
+#[test]
+fn tls_alone_is_enough_to_serve() -> Result {
+    let folder = tempfile::tempdir()?;
+    let authority = Authority::new(folder.path(), "authority")?;
+    let (certificate, key) = authority.sign("server")?;
+    serves(folder.path(), &authority, [&certificate, &key], &[])
+}
+
+/// One key in the forms in which OpenSSL encrypts it, each with the passphrase `secret`.
+const ENCRYPTED: [&str; 4] = [
+    include_str!("keys/aes256-sha256.pem"),
+    include_str!("keys/aes128-sha512.pem"),
+    include_str!("keys/des3.pem"),
+    include_str!("keys/scrypt.pem"),
+];
+
+#[test]
+fn encrypted_keys_are_read() -> Result {
+    let folder = tempfile::tempdir()?;
+    let authority = Authority::new(folder.path(), "authority")?;
+    let key = rcgen::KeyPair::from_pem(include_str!("keys/plain.pem"))?;
+    let (certificate, _) = authority.sign_key("server", &key)?;
+    let encrypted = folder.path().join("encrypted.key");
+    for key in ENCRYPTED {
+        // Something else may stand before it.
+        fs::write(&encrypted, format!("a key\n{key}"))?;
+        let pass = ["--tls-key-file-pass", "secret"];
+        serves(folder.path(), &authority, [&certificate, &encrypted], &pass)?;
+    }
     Ok(())
 }
 
@@ -90,15 +120,25 @@ fn bad_tls_settings_stop_the_start() -> Result {
     let authority = Authority::new(folder.path(), "authority")?;
     let (certificate, key) = authority.sign("server")?;
     let encrypted = folder.path().join("encrypted.key");
-    fs::write(
-        &encrypted,
-        "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n",
-    )?;
+    fs::write(&encrypted, ENCRYPTED[0])?;
+    let old_form = folder.path().join("old-form.key");
+    fs::write(&old_form, include_str!("keys/old.pem"))?;
+    let damaged = folder.path().join("damaged.key");
+    fs::write(&damaged, ENCRYPTED[0].replace("-----END", "-----"))?;
     let (certificate, key) = (text(&certificate)?, text(&key)?);
     let old = folder.path().join("version1.crt");
     fs::write(&old, VERSION_1)?;
     let old = text(&old)?;
-    let cases: [(&[&str], &str); 7] = [
+    let with = |key, pass| {
+        let words = ["--tls-cert-file", certificate, "--tls-key-file", key];
+        [&words[..], &["--tls-key-file-pass", pass]].concat()
+    };
+    let encrypted = text(&encrypted)?;
+    let wrong = with(encrypted, "wrong");
+    let none = with(encrypted, "");
+    let old_form = with(text(&old_form)?, "secret");
+    let damaged = with(text(&damaged)?, "secret");
+    let cases: [(&[&str], &str); 10] = [
         (&[], "tls-port needs tls-cert-file"),
         (
             &["--tls-cert-file", certificate],
@@ -112,17 +152,13 @@ fn bad_tls_settings_stop_the_start() -> Result {
             &["--tls-cert-file", "/nowhere", "--tls-key-file", key],
             "tls-cert-file: /nowhere: No such file",
         ),
+        (&wrong, "is tls-key-file-pass its passphrase?"),
         (
-            &[
-                "--tls-cert-file",
-                certificate,
-                "--tls-key-file",
-                text(&encrypted)?,
-                "--tls-key-file-pass",
-                "secret",
-            ],
-            "an encrypted key cannot be read, also with tls-key-file-pass",
+            &none,
+            "the key is encrypted, and tls-key-file-pass is empty",
         ),
+        (&old_form, "'openssl pkcs8 -topk8 -in FILE -out NEW'"),
+        (&damaged, "the encrypted key has no end"),
         (
             &["--tls-cert-file", key, "--tls-key-file", key],
             "it holds no certificate",

@@ -1,15 +1,26 @@
 //! What a pool holds, in a form in which a server's answers and an opened pool are compared.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 
 use common::{RawClient, TestResult, Value};
+use redis_core::serialised::{LibrariesError, decode_libraries};
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::stream;
 
 /// How many databases there are.
 const DATABASES: usize = store::DATABASES;
+
+/// Names the libraries of functions, which are in no database.
+const LIBRARIES: (usize, &[u8]) = (DATABASES, b"libraries");
+
+/// What libraries may take in these tests.
+const LIBRARIES_BYTES_MAX: usize = 1 << 20;
+
+/// FUNCTION DUMP's length if there are no libraries: a version and a checksum.
+const NO_LIBRARIES_BYTES: usize = 10;
 
 /// A database's number and a key.
 pub type Name = (usize, Vec<u8>);
@@ -84,7 +95,26 @@ impl Contents {
             );
         }
         contents.read_again(client, &names)?;
+        let dump = client.call(&["FUNCTION", "DUMP"])?;
+        let dump = dump.bytes().ok_or("FUNCTION DUMP answers no string")?;
+        contents.set_libraries((dump.len() > NO_LIBRARIES_BYTES).then_some(dump))?;
         Ok(contents)
+    }
+
+    /// Takes up the libraries of functions, in the form of FUNCTION DUMP. Their order means nothing.
+    ///
+    /// # Errors
+    /// An error where they cannot be read.
+    pub fn set_libraries(&mut self, dump: Option<&[u8]>) -> Result<(), LibrariesError> {
+        let Some(dump) = dump else { return Ok(()) };
+        let mut texts = decode_libraries(dump, LIBRARIES_BYTES_MAX)?
+            .map(|text| text.map(Cow::into_owned))
+            .collect::<Result<Vec<_>, _>>()?;
+        texts.sort();
+        let (db, name) = LIBRARIES;
+        let item = Item::collection("libraries", None, &texts);
+        self.0.insert((db, name.to_vec()), item);
+        Ok(())
     }
 
     /// Reads these keys anew.

@@ -31,7 +31,13 @@ fn open_or_make(pool: &Path, size_bytes: u64) -> Result<Keyspace> {
     let opened = options
         .resolve()
         .and_then(|(engine, options)| store::open(engine, &options));
-    opened.map(Keyspace::new).map_err(|error| error.to_string())
+    let keyspace = opened
+        .map(Keyspace::new)
+        .map_err(|error| error.to_string())?;
+    // As the server does, so that the record of libraries is found before the partitions are read.
+    let found = keyspace.loading().at_end(|_| Ok(()));
+    found.map_err(|error| error.to_string())?;
+    Ok(keyspace)
 }
 
 /// Opens the store of a pool that is there.
@@ -114,6 +120,10 @@ fn contents(keyspace: &Keyspace) -> Result<Contents> {
             }
         }
     }
+    let libraries = keyspace.libraries().read();
+    let libraries = libraries.map_err(|error| error.to_string())?;
+    let taken = contents.set_libraries(libraries.as_deref());
+    taken.map_err(|error| format!("the record of libraries: {error}"))?;
     Ok(contents)
 }
 

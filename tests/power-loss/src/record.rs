@@ -19,8 +19,10 @@ const SHADOW: &str = "shadow";
 /// What [`Server`] calls its pool.
 const POOL: &str = "test.pool";
 
-/// Words that change which key a name stands for, so that everything is read again.
-const RENAMING: [&str; 6] = ["SELECT", "FLUSHDB", "FLUSHALL", "SWAPDB", "MOVE", "DB"];
+/// Words that change which key a name stands for, or what no key names, so that everything is read again.
+const RENAMING: [&str; 7] = [
+    "SELECT", "FLUSHDB", "FLUSHALL", "SWAPDB", "MOVE", "DB", "FUNCTION",
+];
 
 /// What was recorded.
 pub struct Recording {

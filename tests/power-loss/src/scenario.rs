@@ -1,5 +1,7 @@
 //! What servers are made to do while their stores are recorded.
 
+mod collections;
+mod libraries;
 mod packed;
 mod pairs;
 mod streams;
@@ -135,6 +137,8 @@ pub fn all() -> Vec<Scenario> {
     let mut all = packed::all();
     all.extend(pairs::all());
     all.extend(streams::all());
+    all.extend(collections::all());
+    all.extend(libraries::all());
     all
 }
 

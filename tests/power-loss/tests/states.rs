@@ -12,8 +12,8 @@ use power_loss::states::Amount;
 
 const SEED: u64 = 20_261;
 
-/// Different states of each scenario, about. There are sixteen.
-const STATES: usize = 45;
+/// Different states of each scenario, about. There are twenty.
+const STATES: usize = 36;
 
 const AMOUNT: Amount = Amount {
     single: 2,
@@ -109,4 +109,8 @@ scenarios! {
     pairs_journal: "pairs-journal",
     streams: "streams",
     streams_in_pairs: "streams-in-pairs",
+    collections: "collections",
+    collections_in_pairs: "collections-in-pairs",
+    libraries: "libraries",
+    libraries_in_pairs: "libraries-in-pairs",
 }

@@ -1,8 +1,11 @@
 //! What the integration tests share: servers in folders of their own, and a client that shows replies unchanged.
 
 pub mod backup;
+mod beside;
+pub mod clock;
 mod engines;
 mod events;
+mod newer;
 mod process;
 mod raw;
 mod redis_server;
@@ -17,10 +20,12 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
+pub use beside::{Nutcracker, Sentinel};
 pub use events::check_events;
+pub use newer::Newer;
 use process::Process;
 pub use raw::{RawClient, Value, encode, show};
-pub use redis_server::{RedisServer, Sentinel};
+pub use redis_server::RedisServer;
 pub use subject::Subject;
 
 /// The result of a test.

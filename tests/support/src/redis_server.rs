@@ -106,38 +106,3 @@ fn configure(command: &mut Command, port: &str, program: &str, words: &[String])
     // In Redis, SORT ALPHA compares by the locale's rules; our server compares bytes.
     command.env("LC_ALL", "C");
 }
-
-/// A Sentinel, in a folder of its own. Dropping it kills the process.
-pub struct Sentinel {
-    process: Process,
-    _dir: TempDir,
-}
-
-impl Sentinel {
-    /// Starts `program` (redis-server or valkey-server) with the lines of its configuration, to which its port is added.
-    pub fn start(program: &str, configuration: &str) -> TestResult<Self> {
-        let dir = temporary_folder()?;
-        let file = dir.path().join("sentinel.conf");
-        let process = Process::start(
-            dir.path(),
-            |command, port| {
-                let text = format!("port {port}\nbind 127.0.0.1\n{configuration}\n");
-                // A missing file shows as a Sentinel that does not start.
-                let _ = std::fs::write(&file, text);
-                command.arg(&file).arg("--sentinel");
-            },
-            Path::new(program),
-        )?;
-        Ok(Self { process, _dir: dir })
-    }
-
-    /// The TCP port on 127.0.0.1.
-    pub fn port(&self) -> u16 {
-        self.process.port
-    }
-
-    /// A connection that shows replies unchanged.
-    pub fn raw(&self) -> TestResult<RawClient> {
-        Ok(RawClient::connect(self.port())?)
-    }
-}

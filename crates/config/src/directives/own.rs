@@ -79,6 +79,8 @@ pub(super) const OWN: &[Directive] = &[
     text("import", "")
         .fixed()
         .sets(|settings, value| settings.import = value.path()),
+    choice("repl-backlog-outlives-crash", &["no", "yes"], "yes")
+        .sets(|settings, value| settings.feed.outlives_crash = value.is("yes")),
     choice("rdb-version", &["11", "10"], "11")
         .sets(|settings, value| settings.rdb_version = value.number()),
     memory("rdb-buffer-limit", 1, LONG_BYTES, "268435456")
@@ -89,6 +91,9 @@ pub(super) const OWN: &[Directive] = &[
     choice_of::<LogFormat>("log-format", "text")
         .fixed()
         .sets(|settings, value| settings.log_format = value.choice()),
+    row("redis-version", Kind::Version, "7.4.7")
+        .fixed()
+        .sets(|settings, value| settings.redis_version = value.text()),
     int("worker-threads", 0, 1_024, "0")
         .fixed()
         .sets(|settings, value| settings.worker_threads = value.number()),

@@ -163,7 +163,8 @@ pub(super) const MEMORY: &[Directive] = &[
         .sets(|settings, value| settings.maxmemory_samples = value.number()),
     int("maxmemory-eviction-tenacity", 0, 100, "10")
         .sets(|settings, value| settings.maxmemory_eviction_tenacity = value.number()),
-    row("maxmemory-clients", Kind::MemoryOrPercent, "0").idle(),
+    row("maxmemory-clients", Kind::MemoryOrPercent, "0")
+        .sets(|settings, value| settings.maxmemory_clients = value.memory_share()),
     int("lfu-log-factor", 0, INT, "10")
         .sets(|settings, value| settings.lfu_log_factor = value.number()),
     int("lfu-decay-time", 0, INT, "1")
@@ -188,9 +189,19 @@ pub(super) const MEMORY: &[Directive] = &[
 /// Observation.
 pub(super) const OBSERVATION: &[Directive] = &[
     int("slowlog-log-slower-than", -1, LONG, "10000")
+        .alias("commandlog-execution-slower-than")
         .sets(|settings, value| settings.slowlog_log_slower_than_micros = value.number()),
     int("slowlog-max-len", 0, LONG, "128")
+        .alias("commandlog-slow-execution-max-len")
         .sets(|settings, value| settings.slowlog_max_len = value.number()),
+    int("commandlog-request-larger-than", -1, LONG, "1048576")
+        .sets(|settings, value| settings.commandlog_request_larger_than_bytes = value.number()),
+    int("commandlog-large-request-max-len", 0, LONG, "128")
+        .sets(|settings, value| settings.commandlog_large_request_max_len = value.number()),
+    int("commandlog-reply-larger-than", -1, LONG, "1048576")
+        .sets(|settings, value| settings.commandlog_reply_larger_than_bytes = value.number()),
+    int("commandlog-large-reply-max-len", 0, LONG, "128")
+        .sets(|settings, value| settings.commandlog_large_reply_max_len = value.number()),
     int("latency-monitor-threshold", 0, LONG, "0")
         .sets(|settings, value| settings.latency_monitor_threshold_ms = value.number()),
     boolean("latency-tracking", "yes")

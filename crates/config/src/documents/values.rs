@@ -24,6 +24,7 @@ impl Kind {
             Self::Addresses => "addresses",
             Self::ReplicaOf => "host port",
             Self::Percentiles => "percentiles",
+            Self::Version => "version",
             Self::Json => "object",
             Self::Engine => "engine",
             Self::Unsupported => "directives",

@@ -41,6 +41,7 @@ fn samples(kind: Kind) -> Vec<Vec<String>> {
         Kind::ReplicaOf => ["h", "i"]
             .map(|host| vec![host.to_owned(), "1".to_owned()])
             .to_vec(),
+        Kind::Version => one(&["7.2.0", "7.4.1", "8.255.0"]),
         Kind::Percentiles => one(&["0", "100", "99.9"]),
         Kind::Json => one(&["", "{}", "{\"size\": 1}"]),
         Kind::Unsupported => one(&["replicaof", "loadmodule"]),

@@ -14,7 +14,10 @@ use super::list::ListItem;
 use super::source::Source;
 use super::stream::StreamParts;
 use super::view::View;
-use super::{Collection, Encoding, FormLimits, LockedCollection, Shape, element_record_key};
+use super::{
+    Collection, Encoding, FormLimits, KeyPlace, LockedCollection, Shape, element_record_key,
+};
+use crate::reading::storable;
 use crate::{Keyspace, KeyspaceError, Kind, Millis, memory_check};
 use store::{Location, Write};
 
@@ -39,7 +42,8 @@ pub(in super::super) struct Built<'k> {
     pub kind: Kind,
     /// Locked until the collection is in use, so the compaction waits.
     locked: Option<LockedCollection>,
-    waiting: Vec<(ElementKey, Vec<u8>)>,
+    /// Keys, values and deadlines.
+    waiting: Vec<(ElementKey, Vec<u8>, Option<Millis>)>,
     /// Written records of a stream, which is put together at the end.
     parts: StreamParts,
     next_label: i64,
@@ -107,13 +111,25 @@ impl<'k> Built<'k> {
     /// Adds an element: a field with its value, a member (the value is empty or holds the score's bytes), a list's
     /// element (the name is empty), or a stream's record. Names must not repeat.
     pub fn push(&mut self, name: &[u8], value: &[u8]) -> Result<(), KeyspaceError> {
+        self.push_until(name, value, None)
+    }
+
+    /// As [`push`](Self::push), with a deadline of the element.
+    pub fn push_until(
+        &mut self,
+        name: &[u8],
+        value: &[u8],
+        expires_at: Option<Millis>,
+    ) -> Result<(), KeyspaceError> {
+        let expires_at = storable(expires_at);
         if let Some(compact) = &mut self.compact {
-            if compact.push(&self.limits, name, value)? {
+            // The compact form has no place for deadlines.
+            if expires_at.is_none() && compact.push(&self.limits, name, value)? {
                 return Ok(());
             }
             self.leave_compact()?;
         }
-        self.push_element(name, value)
+        self.push_element(name, value, expires_at)
     }
 
     /// Turns the compact collection into one whose elements have records of their own.
@@ -124,9 +140,11 @@ impl<'k> Built<'k> {
         self.open();
         for item in compact.body().items() {
             match self.kind {
-                Kind::List => self.push_element(b"", item.name)?,
-                Kind::SortedSet => self.push_element(item.name, &encode_score(item.score()))?,
-                _ => self.push_element(item.name, item.value)?,
+                Kind::List => self.push_element(b"", item.name, None)?,
+                Kind::SortedSet => {
+                    self.push_element(item.name, &encode_score(item.score()), None)?;
+                }
+                _ => self.push_element(item.name, item.value, None)?,
             }
         }
         if self.encoding != Encoding::Full {
@@ -168,7 +186,12 @@ impl<'k> Built<'k> {
         Ok(())
     }
 
-    fn push_element(&mut self, name: &[u8], value: &[u8]) -> Result<(), KeyspaceError> {
+    fn push_element(
+        &mut self,
+        name: &[u8],
+        value: &[u8],
+        expires_at: Option<Millis>,
+    ) -> Result<(), KeyspaceError> {
         self.grow(name, value)?;
         let key = if self.kind == Kind::List {
             self.next_label += 1 << 20;
@@ -176,7 +199,7 @@ impl<'k> Built<'k> {
         } else {
             element_key(self.id, name)
         };
-        self.waiting.push((key, value.to_vec()));
+        self.waiting.push((key, value.to_vec(), expires_at));
         // With partitions, a step of several writes needs a journal. Single writes cost less, and garbage needs no
         // journal.
         let step = if self.keyspace.partitioned {
@@ -211,7 +234,8 @@ impl<'k> Built<'k> {
                 for name in fields.names()? {
                     let name = name?;
                     let value = fields.get(&name, <[u8]>::to_vec)?;
-                    self.push(&name, &value.unwrap_or_default())?;
+                    let expires_at = fields.deadline(&name)?.flatten();
+                    self.push_until(&name, &value.unwrap_or_default(), expires_at)?;
                 }
             }
             View::List(list) => {
@@ -248,11 +272,11 @@ impl<'k> Built<'k> {
         let writes: Vec<Write<'_>> = self
             .waiting
             .iter()
-            .map(|(key, value)| Write::Put {
+            .map(|(key, value, expires_at)| Write::Put {
                 record: element_record_key(partition, key),
                 previous: None,
                 kind: self.kind.into(),
-                expires_at: None,
+                expires_at: *expires_at,
                 value,
             })
             .collect();
@@ -263,13 +287,14 @@ impl<'k> Built<'k> {
             .inspect_err(|_| memory_check::add_refused_bytes(self.written_bytes))?;
         self.written_bytes += self.keyspace.memory_check().bytes_of(&writes);
         drop(writes);
-        for ((key, value), location) in self.waiting.drain(..).zip(locations) {
+        for ((key, value, expires_at), location) in self.waiting.drain(..).zip(locations) {
             let name = &key[super::elements::ID_BYTES..];
             if self.kind == Kind::Stream {
                 self.parts.insert(name, &value, location)?;
                 continue;
             }
-            add(self.keyspace, locked, name, &value, location);
+            let value = (value.as_slice(), expires_at);
+            add(self.keyspace, locked, name, value, location);
         }
         Ok(())
     }
@@ -308,10 +333,12 @@ impl<'k> Built<'k> {
         Ok(self.kind)
     }
 
-    /// Puts the collection into use, after its anchor was written.
-    pub fn adopt(mut self) {
+    /// Puts the collection into use, after the anchor under its key was written.
+    pub fn adopt(mut self, key: KeyPlace) {
         if let Some(locked) = self.locked.take() {
             let memory = locked.memory_bytes();
+            let deadlines = &self.keyspace.registry.deadlines;
+            deadlines.moved(self.id, locked.first_deadline(), key);
             self.keyspace.registry.note_memory(0, memory);
         }
     }
@@ -339,11 +366,11 @@ pub(super) fn add(
     keyspace: &Keyspace,
     collection: &mut Collection,
     name: &[u8],
-    value: &[u8],
+    (value, expires_at): (&[u8], Option<Millis>),
     location: Location,
 ) {
     let hash = keyspace.hashing.hash(name);
-    let entry = collection.new_entry(name, location);
+    let entry = collection.new_entry(name, location, expires_at);
     match &mut collection.shape {
         Shape::Fields(index) => {
             index.insert(hash, entry);

@@ -1,6 +1,7 @@
 //! Edits of a collection, kept until all records are written in one step.
 
 mod compact;
+mod deadlines;
 mod scores;
 
 use std::collections::HashMap;
@@ -17,7 +18,7 @@ use super::source::Source;
 use super::stream::StreamEdits;
 use super::{Body, Collection, Encoding, FormLimits, Shape, compact as form, element_record_key};
 use crate::index::{Found, Located, Names, NewEntry};
-use crate::{Keyspace, KeyspaceError, Kind};
+use crate::{Keyspace, KeyspaceError, Kind, Millis};
 pub(crate) use compact::Rewritten;
 pub use scores::ScoresEdit;
 use store::{Location, Write};
@@ -31,15 +32,28 @@ struct ElementEdit {
     hash: u64,
     /// The range of the record's name in `ElementEdits::bytes`: the collection's id, then the element's name.
     key: Range<usize>,
-    /// The range of the new value; `None` if the edit removes the element.
+    /// The range of the new value; `None` if the edit removes the element, or only changes its deadline.
     value: Option<Range<usize>>,
+    /// Whether the edit only changes the deadline.
+    keeps_value: bool,
+    /// The deadline that the element gets.
+    expires_at: Option<Millis>,
     /// The element as it is stored; `None` if it is not stored.
     current: Option<Stored>,
+}
+
+impl ElementEdit {
+    /// Whether the element exists after the edit.
+    fn stays(&self) -> bool {
+        self.value.is_some() || self.keeps_value
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Stored {
     located: Located,
+    /// Whether the element is past its deadline: then it does not count as one.
+    expired: bool,
     /// The score, if the element is a sorted set's member: the set's order needs it.
     score: f64,
 }
@@ -80,35 +94,7 @@ impl ElementEdits {
         value: Option<&[u8]>,
         stored: impl FnOnce() -> Result<Option<Stored>, KeyspaceError>,
     ) -> Result<bool, KeyspaceError> {
-        let (hash, name) = name;
-        let known = self.find(hash, name);
-        let current = match known {
-            Some(_) => None,
-            None => stored()?,
-        };
-        let value = value.map(|value| self.give(value));
-        let will_be = value.is_some();
-        let was = if let Some(position) = known {
-            let edit = &mut self.list[position];
-            std::mem::replace(&mut edit.value, value).is_some()
-        } else {
-            let was = current.is_some();
-            if !was && !will_be {
-                return Ok(false);
-            }
-            let start = self.bytes.len();
-            self.bytes.extend_from_slice(&id.to_le_bytes());
-            self.bytes.extend_from_slice(name);
-            self.push(ElementEdit {
-                hash,
-                key: start..self.bytes.len(),
-                value,
-                current,
-            });
-            was
-        };
-        self.added += isize::from(will_be) - isize::from(was);
-        Ok(was)
+        self.set_until(id, name, value, None, stored)
     }
 
     fn give(&mut self, value: &[u8]) -> Range<usize> {
@@ -241,13 +227,19 @@ impl Edit {
                 writes.extend(edits.list.iter().filter_map(|edit| {
                     let record = element_record_key(partition, &edits.bytes[edit.key.clone()]);
                     let previous = edit.current.map(|stored| stored.located.location);
+                    let expires_at = edit.expires_at;
                     match (&edit.value, previous) {
                         (Some(value), previous) => Some(Write::Put {
                             record,
                             previous,
                             kind: kind.into(),
-                            expires_at: None,
+                            expires_at,
                             value: &edits.bytes[value.clone()],
+                        }),
+                        (None, Some(location)) if edit.keeps_value => Some(Write::SetExpiry {
+                            record,
+                            location,
+                            expires_at,
                         }),
                         (None, Some(location)) => Some(Write::Remove { record, location }),
                         (None, None) => None,
@@ -331,19 +323,25 @@ fn apply_edit(
     let hash = edit.hash;
     let kind = collection.kind;
     let value = edit.value.clone().map(|value| &edits.bytes[value]);
+    let expires_at = edit.expires_at;
     // The record of before may be gone, so the entry is found by its place.
     let located = edit.current.map(|stored| stored.located);
     let new = NewEntry {
         key: name,
         kind,
         location,
-        expires_at: None,
+        expires_at,
         access: 0,
     };
     match (&mut collection.shape, value) {
+        (Shape::Fields(index), None) if edit.keeps_value => {
+            if let Some(located) = located {
+                index.replace(hash, name, located, kind, location, expires_at);
+            }
+        }
         (Shape::Fields(index), Some(_)) => {
             if let Some(located) = located {
-                index.replace(hash, name, located, kind, location, None);
+                index.replace(hash, name, located, kind, location, expires_at);
             } else {
                 let access = collection.next_ordinal;
                 collection.next_ordinal = access.wrapping_add(1);
@@ -380,12 +378,15 @@ pub struct FieldsEdit<'e> {
     pub(in super::super) locked: &'e Collection,
     pub(in super::super) id: u64,
     pub(in super::super) edits: &'e mut ElementEdits,
+    pub(in super::super) now: Millis,
 }
 
 impl FieldsEdit<'_> {
     /// How many elements there are after the changes so far.
     pub fn len(&self) -> usize {
-        self.locked.len().saturating_add_signed(self.edits.added)
+        let names = self.keyspace.names_of_elements(self.id);
+        let live = self.locked.live_len(self.now, &names);
+        live.saturating_add_signed(self.edits.added)
     }
 
     /// Whether no element is left after the changes so far.
@@ -401,8 +402,8 @@ impl FieldsEdit<'_> {
     /// [`contains`](Self::contains) of an element with this hash.
     fn has(&self, hash: u64, name: &[u8]) -> Result<bool, KeyspaceError> {
         Ok(match self.edits.find(hash, name) {
-            Some(position) => self.edits.list[position].value.is_some(),
-            None => stored(self.keyspace, self.locked, self.id, hash, name)?.is_some(),
+            Some(position) => self.edits.list[position].stays(),
+            None => self.live(hash, name)?.is_some(),
         })
     }
 
@@ -413,23 +414,26 @@ impl FieldsEdit<'_> {
         f: impl FnOnce(&[u8]) -> R,
     ) -> Result<Option<R>, KeyspaceError> {
         let hash = self.keyspace.hashing.hash(name);
-        if let Some(position) = self.edits.find(hash, name) {
+        if let Some(position) = self.edits.find(hash, name)
+            && !self.edits.list[position].keeps_value
+        {
             let value = self.edits.list[position].value.clone();
             return Ok(value.map(|value| f(&self.edits.bytes[value])));
         }
         if let Some(body) = self.locked.body() {
             return Ok(body.find(name).map(|item| f(item.value)));
         }
-        let stored = stored(self.keyspace, self.locked, self.id, hash, name)?;
+        let stored = self.live(hash, name)?;
         let source = Source::new(self.keyspace, self.id);
         stored
             .map(|stored| source.read(name, stored.location, f))
             .transpose()
     }
 
-    /// Sets a field's value, or adds a member (whose value is empty). Returns whether the element is new.
+    /// Sets a field's value, or adds a member (whose value is empty). The field has no deadline then. Returns whether
+    /// the element is new.
     pub fn put(&mut self, name: &[u8], value: &[u8]) -> Result<bool, KeyspaceError> {
-        Ok(!self.edit(name, Some(value))?)
+        Ok(!self.edit(name, Some(value), None)?)
     }
 
     /// Adds a member unless it exists. Returns whether it is new.
@@ -445,7 +449,7 @@ impl FieldsEdit<'_> {
 
     /// Removes an element; returns whether it existed.
     pub fn remove(&mut self, name: &[u8]) -> Result<bool, KeyspaceError> {
-        self.edit(name, None)
+        self.edit(name, None, None)
     }
 
     /// Has the elements get records of their own with this change, if they lie in the record of the key: for what the
@@ -454,13 +458,20 @@ impl FieldsEdit<'_> {
         self.edits.leaves_compact = self.locked.body().is_some();
     }
 
-    fn edit(&mut self, name: &[u8], value: Option<&[u8]>) -> Result<bool, KeyspaceError> {
-        let hash = self.keyspace.hashing.hash(name);
+    fn edit(
+        &mut self,
+        name: &[u8],
+        value: Option<&[u8]>,
+        expires_at: Option<Millis>,
+    ) -> Result<bool, KeyspaceError> {
+        let (hash, now) = (self.keyspace.hashing.hash(name), self.now);
         let (keyspace, locked, id) = (self.keyspace, self.locked, self.id);
-        self.edits.set(id, (hash, name), value, || {
+        let edits = &mut *self.edits;
+        edits.set_until(id, (hash, name), value, expires_at, || {
             let located = stored(keyspace, locked, id, hash, name)?;
             Ok(located.map(|located| Stored {
                 located,
+                expired: located.is_expired(now),
                 score: 0.0,
             }))
         })

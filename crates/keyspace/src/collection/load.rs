@@ -12,7 +12,7 @@ use super::records::{CollectionRecords, ElementRecord, RecordsById, register};
 use super::scores::{ScoreIndex, Scored};
 use super::source::Source;
 use super::stream::{RecordName, StreamParts, is_open_node, record_key};
-use super::{Collection, Encoding, REGISTERS, Shape, has_anchor};
+use super::{Collection, Encoding, KeyPlace, REGISTERS, Shape, has_anchor};
 use crate::index::{Found, Index, IndexKey};
 use crate::loading::{Loading, on_threads};
 use crate::shard::Shard;
@@ -29,16 +29,19 @@ pub(in super::super) struct UnclaimedElements {
     registers: Vec<Mutex<RecordsById>>,
     /// Which partitions loading has read.
     read: Vec<AtomicBool>,
-    /// Only for stores with partitions: the generation of each anchor that loading has read, by id, and the collections
-    /// it has built.
+    /// Only for stores with partitions: the generation and key's hash of each anchor that loading has read, by id, and
+    /// the collections it has built.
     anchors: Mutex<Anchors>,
 }
 
 #[derive(Debug, Default)]
 struct Anchors {
-    generations: HashMap<u64, (u32, Option<Encoding>)>,
+    generations: HashMap<u64, AnchorPlace>,
     collections: Vec<u64>,
 }
+
+/// Where a collection's anchor lies: the generation of its database, the hash of its key, and the encoding that it tells.
+type AnchorPlace = (u32, u64, Option<Encoding>);
 
 /// The generation of a collection whose anchor loading has not read yet.
 const NO_GENERATION: u32 = u32::MAX - 3;
@@ -102,7 +105,7 @@ impl UnclaimedElements {
     /// Records that a flush removed the anchors of all collections in this generation.
     pub fn anchors_are_gone(&self, generation: u32) {
         let generations = &mut self.anchors.lock().generations;
-        generations.retain(|_, (of, _)| *of != generation);
+        generations.retain(|_, (of, ..)| *of != generation);
     }
 
     /// Whether loading has read the partition.
@@ -136,7 +139,8 @@ impl Loading<'_> {
                 };
                 let Claim { shard, anchor, .. } = claim;
                 let id = (claim.id, claim.encoding);
-                if !self.put_into_use(id, anchor.generation, claim.kind, claim.records)? {
+                let place = (anchor.generation, Some(anchor.hash));
+                if !self.put_into_use(id, place, claim.kind, claim.records)? {
                     self.drop_anchor(&mut self.keyspace.shards[shard].write(), &anchor)?;
                 }
             }
@@ -192,7 +196,8 @@ impl Loading<'_> {
                         true
                     }
                     Some(records) => {
-                        self.put_into_use((id, encoding), generation, entry.kind(), records)?
+                        let place = (generation, Some(hash));
+                        self.put_into_use((id, encoding), place, entry.kind(), records)?
                     }
                     None => false,
                 };
@@ -223,14 +228,16 @@ impl Loading<'_> {
     }
 
     /// Builds a collection from its elements; returns whether there are any. Its anchor says the encoding, if that is known
-    /// and not one of an earlier version.
+    /// and not one of an earlier version. `place` is the generation of the collection's database and the hash of its key, as
+    /// far as they are known.
     fn put_into_use(
         self,
         (id, encoding): (u64, Option<Encoding>),
-        generation: u32,
+        place: (u32, Option<u64>),
         kind: Kind,
         records: CollectionRecords,
     ) -> Result<bool, KeyspaceError> {
+        let (generation, key_hash) = place;
         let source = Source::new(self.keyspace, id);
         let mut collection = Collection::new(kind, self.keyspace.naming());
         if kind == Kind::Stream {
@@ -269,6 +276,17 @@ impl Loading<'_> {
         self.keyspace
             .registry
             .note_memory(0, collection.memory_bytes());
+        if let Some(key_hash) = key_hash {
+            let deadlines = &self.keyspace.registry.deadlines;
+            deadlines.found(
+                id,
+                collection.first_deadline(),
+                KeyPlace {
+                    generation,
+                    hash: key_hash,
+                },
+            );
+        }
         let shared = Arc::new(RwLock::new(collection));
         self.keyspace.registry.insert(id, generation, shared);
         Ok(true)
@@ -408,9 +426,9 @@ impl Loading<'_> {
             let registry = &self.keyspace.registry;
             registry.seen(id);
             let mut anchors = registry.unclaimed.anchors.lock();
-            anchors
-                .generations
-                .insert(id, (record.generation, encoding));
+            let hash = self.keyspace.hashing.hash(record.key);
+            let place = (record.generation, hash, encoding);
+            anchors.generations.insert(id, place);
             registry.moved(id, record.generation);
             if let Some(shared) = registry.get(id) {
                 shared.write().mark(encoding);
@@ -434,11 +452,11 @@ impl Loading<'_> {
             let Some(kind) = records.kind() else {
                 continue;
             };
-            self.put_into_use((id, None), NO_GENERATION, kind, records)?;
+            self.put_into_use((id, None), (NO_GENERATION, None), kind, records)?;
             let registry = &self.keyspace.registry;
             let mut anchors = registry.unclaimed.anchors.lock();
             anchors.collections.push(id);
-            if let Some(&(generation, encoding)) = anchors.generations.get(&id) {
+            if let Some(&(generation, _, encoding)) = anchors.generations.get(&id) {
                 registry.moved(id, generation);
                 if let Some(shared) = registry.get(id) {
                     shared.write().mark(encoding);
@@ -453,7 +471,13 @@ impl Loading<'_> {
     pub(in super::super) fn all_partitions_read(self) {
         let anchors = std::mem::take(&mut *self.keyspace.registry.unclaimed.anchors.lock());
         for id in anchors.collections {
-            if anchors.generations.contains_key(&id) {
+            if let Some(&(generation, hash, _)) = anchors.generations.get(&id) {
+                if let Some(shared) = self.keyspace.registry.get(id) {
+                    let collection = shared.read();
+                    let deadlines = &self.keyspace.registry.deadlines;
+                    let key = KeyPlace { generation, hash };
+                    deadlines.found(id, collection.first_deadline(), key);
+                }
                 continue;
             }
             if let Some(shared) = self.keyspace.registry.remove(id) {

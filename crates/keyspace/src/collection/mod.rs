@@ -7,6 +7,7 @@
 
 mod build;
 mod compact;
+mod deadlines;
 mod edit;
 mod elements;
 mod limits;
@@ -38,6 +39,7 @@ pub use view::{Fields, List, Scores, View};
 pub(super) use build::Built;
 pub(super) use compact::Body;
 pub use compact::copied;
+pub(super) use deadlines::{FieldDeadlines, KeyPlace};
 pub(super) use edit::{Edit, Rewritten, What};
 pub(super) use limits::State as FormState;
 pub(super) use load::UnclaimedElements;
@@ -47,7 +49,7 @@ pub(super) use scratch::Scratch;
 
 use super::hashing::shard_of;
 use super::index::{Entry, Found, Index, Names, Naming, NewEntry};
-use super::{Keyspace, KeyspaceError, Kind};
+use super::{Keyspace, KeyspaceError, Kind, Millis};
 use elements::split_key;
 pub(super) use elements::{Anchor, ID_BYTES, encode_score};
 use limits::LISTPACK_BYTES;
@@ -220,14 +222,19 @@ impl Collection {
     }
 
     /// Makes an entry for a new element of a hash, a set or a sorted set.
-    pub fn new_entry<'n>(&mut self, name: &'n [u8], location: Location) -> NewEntry<'n> {
+    pub fn new_entry<'n>(
+        &mut self,
+        name: &'n [u8],
+        location: Location,
+        expires_at: Option<Millis>,
+    ) -> NewEntry<'n> {
         let ordinal = self.next_ordinal;
         self.next_ordinal = ordinal.wrapping_add(1);
         NewEntry {
             key: name,
             kind: self.kind,
             location,
-            expires_at: None,
+            expires_at,
             access: ordinal,
         }
     }
@@ -476,7 +483,7 @@ fn relocate_name(
     let current = index.get(hash, name, names)?.map(Found::located);
     let moved = f(current.map(|current| current.location))?;
     if let (Some(location), Some(current)) = (moved, current) {
-        index.replace(hash, name, current, kind, location, None);
+        index.replace(hash, name, current, kind, location, current.expires_at);
     }
     Ok(())
 }

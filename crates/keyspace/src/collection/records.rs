@@ -11,9 +11,9 @@ use super::REGISTERS;
 use super::elements::{decode_label, decode_score, split_key};
 use super::list::ListItem;
 use super::sequence::Sequence;
-use crate::Kind;
 use crate::index::{IndexKey, NewEntry};
 use crate::loading::Loading;
+use crate::{Kind, Millis};
 use store::{Location, Visited};
 
 /// Elements of one collection that a thread collects before it takes the register's lock.
@@ -37,6 +37,8 @@ pub(in super::super) struct ElementRecord {
     pub name: IndexKey,
     pub kind: Kind,
     pub location: Location,
+    /// The deadline of a hash's field.
+    pub expires_at: Option<Millis>,
     /// The element's number in the order in which elements were added.
     pub ordinal: u32,
     /// Whether the record is a tombstone: it says that the element is gone.
@@ -55,7 +57,7 @@ impl ElementRecord {
             key: &self.name,
             kind: self.kind,
             location: self.location,
-            expires_at: None,
+            expires_at: self.expires_at,
             access: self.ordinal,
         }
     }
@@ -230,6 +232,7 @@ impl Loading<'_> {
             name: IndexKey::from_slice(name),
             kind: record.kind,
             location: record.location,
+            expires_at: record.expires_at,
             ordinal: 0,
             removed: record.removed,
         };

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use foldhash::fast::FixedState;
 use parking_lot::RwLock;
 
-use super::{SharedCollection, UnclaimedElements};
+use super::{FieldDeadlines, SharedCollection, UnclaimedElements};
 
 /// Collections are split over this many locks.
 pub(super) const REGISTERS: usize = 64;
@@ -32,6 +32,8 @@ pub struct Registry {
     next: AtomicU64,
     memory_bytes: AtomicU64,
     pub unclaimed: UnclaimedElements,
+    /// Hashes with fields that have deadlines.
+    pub deadlines: FieldDeadlines,
 }
 
 impl Registry {
@@ -42,6 +44,7 @@ impl Registry {
             next: AtomicU64::new(opens << COUNTED_BITS | 1),
             memory_bytes: AtomicU64::new(0),
             unclaimed: UnclaimedElements::new(partitions),
+            deadlines: FieldDeadlines::default(),
         }
     }
 
@@ -92,6 +95,13 @@ impl Registry {
     pub fn get(&self, id: u64) -> Option<SharedCollection> {
         let register = self.register(id).read();
         register.get(&id).map(|one| Arc::clone(&one.collection))
+    }
+
+    /// The collection, and the generation of the database that holds its key.
+    pub fn with_generation(&self, id: u64) -> Option<(u32, SharedCollection)> {
+        let register = self.register(id).read();
+        let one = register.get(&id)?;
+        Some((one.generation, Arc::clone(&one.collection)))
     }
 
     pub fn insert(&self, id: u64, generation: u32, collection: SharedCollection) {

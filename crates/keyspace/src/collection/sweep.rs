@@ -55,6 +55,8 @@ impl Collections<'_> {
     pub(in super::super) fn discard(self, id: u64, shared: SharedCollection, at_once: bool) {
         let (len, memory) = {
             let collection = shared.read();
+            let registry = &self.keyspace.registry;
+            registry.deadlines.removed(id, collection.first_deadline());
             (collection.len(), collection.memory_bytes())
         };
         self.keyspace.registry.note_memory(memory, 0);

@@ -21,7 +21,7 @@ use super::stream::Stream;
 use super::{Body, Collection, Encoding, Shape};
 use crate::hashing::shard_of;
 use crate::index::Found;
-use crate::{Access, Keyspace, KeyspaceError, Kind, StringView};
+use crate::{Access, Keyspace, KeyspaceError, Kind, Millis, StringView};
 
 /// A live value of any type.
 #[derive(Clone, Copy, Debug)]
@@ -45,6 +45,7 @@ impl<'a> View<'a> {
         keyspace: &'a Keyspace,
         id: u64,
         collection: &'a Collection,
+        now: Millis,
     ) -> Self {
         let source = Source::new(keyspace, id);
         let encoding = collection.encoding;
@@ -52,7 +53,14 @@ impl<'a> View<'a> {
             Shape::Fields(index) if collection.kind == Kind::Set => {
                 View::Set(Fields::new(source, index, encoding))
             }
-            Shape::Fields(index) => View::Hash(Fields::new(source, index, encoding)),
+            Shape::Fields(index) => {
+                let expired = collection.expired_len(now, &source.names());
+                if expired > 0 {
+                    // The caller sees that they are gone, so they stay gone.
+                    keyspace.store.saw_expired(now);
+                }
+                View::Hash(Fields::new(source, index, encoding).at(now, expired))
+            }
             Shape::List(items) => {
                 let encoding = (!collection.is_unmarked).then_some(encoding);
                 View::List(List::new(source, items, encoding))
@@ -75,7 +83,8 @@ impl<'a> View<'a> {
         }
     }
 
-    /// A compact copy of a collection; `None` if it is too large, or in Redis a form that is not compact.
+    /// A compact copy of a collection; `None` if it is too large, has fields with deadlines, or has in Redis a form that is
+    /// not compact.
     pub(in super::super) fn to_compact(
         self,
         keyspace: &Keyspace,
@@ -90,7 +99,9 @@ impl<'a> View<'a> {
         }
         let mut fits = Ok(true);
         match self {
-            View::Hash(fields) | View::Set(fields) if fields.encoding() != Encoding::Full => {
+            View::Hash(fields) | View::Set(fields)
+                if fields.encoding() != Encoding::Full && !fields.has_deadlines() =>
+            {
                 fields.for_each(|name, value| {
                     if matches!(fits, Ok(true)) {
                         fits = copy.push(&limits, name, value);
@@ -244,7 +255,7 @@ impl Keyspace {
                     found.entry.touch(access.now, self.eviction.clock());
                 }
                 let collection = shared.read();
-                return Ok(f(Some(View::new(self, id, &collection))));
+                return Ok(f(Some(View::new(self, id, &collection, access.now))));
             }
             if access.touch {
                 found.entry.touch(access.now, self.eviction.clock());
@@ -320,10 +331,12 @@ impl Keyspace {
             .zip(&locked)
             .map(|(held, locked)| match (held, locked) {
                 (Looked::Collection(id, _), Some(collection)) => {
-                    Some(View::new(self, *id, collection))
+                    Some(View::new(self, *id, collection, access.now))
                 }
                 (Looked::String(string), _) => Some(View::String(*string)),
-                (Looked::Compact(collection), _) => Some(View::new(self, 0, collection)),
+                (Looked::Compact(collection), _) => {
+                    Some(View::new(self, 0, collection, access.now))
+                }
                 _ => None,
             })
             .collect();

@@ -432,6 +432,9 @@ impl Eviction<'_> {
             let images = self.keyspace.images();
             images.keep(generation, hash, key, Some(found));
         }
+        if let Some(db) = self.keyspace.generations.database_of(generation) {
+            self.keyspace.events.tell_intent(Some((db, key)));
+        }
         let record = RecordKey {
             partition: self.keyspace.hashing.partition_of_shard(number),
             generation,

@@ -114,7 +114,9 @@ impl Image<'_> {
                 {
                     return;
                 }
-                match keyspace.copied(generation, hash, found, copy) {
+                match keyspace.copied(generation, hash, found, copy, now) {
+                    // All fields of the hash are past their deadlines.
+                    Ok(value) if value.is_empty() => {}
                     Ok(value) => {
                         let key = ImageKey {
                             db: at.db,

@@ -101,7 +101,12 @@ impl Entry {
 
     /// Gives a collection's element another [`ordinal`](Self::ordinal).
     pub fn set_ordinal(&self, ordinal: u32) {
-        self.access.store(ordinal, Ordering::Relaxed);
+        self.set_accessed(ordinal);
+    }
+
+    /// Sets the bits of the last access.
+    pub fn set_accessed(&self, bits: u32) {
+        self.access.store(bits, Ordering::Relaxed);
     }
 
     /// The bits of the last access.

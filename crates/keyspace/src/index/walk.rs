@@ -76,6 +76,43 @@ impl Index {
         Ok(keys)
     }
 
+    /// The keys of the entries that are past their deadlines.
+    pub fn expired_names(
+        &self,
+        now: Millis,
+        names: &dyn Names,
+    ) -> Result<Vec<IndexKey>, StoreError> {
+        let mut keys = Vec::new();
+        if !self.may_have_expired(now) {
+            return Ok(keys);
+        }
+        let leaves = self.leaves.iter().zip(&self.first_expiries);
+        for (leaf, _) in leaves.filter(|&(_, &first)| first <= now) {
+            for entry in leaf.entries().iter().filter(|entry| entry.has_deadline()) {
+                let one = self.named(entry, names)?;
+                if one.found().is_expired(now) {
+                    keys.push(one.key);
+                }
+            }
+        }
+        Ok(keys)
+    }
+
+    /// How many entries are past their deadlines.
+    pub fn count_expired(&self, now: Millis, names: &dyn Names) -> Result<usize, StoreError> {
+        if !self.may_have_expired(now) {
+            return Ok(0);
+        }
+        let mut count = 0;
+        let leaves = self.leaves.iter().zip(&self.first_expiries);
+        for (leaf, _) in leaves.filter(|&(_, &first)| first <= now) {
+            for entry in leaf.entries().iter().filter(|entry| entry.has_deadline()) {
+                count += usize::from(self.named(entry, names)?.found().is_expired(now));
+            }
+        }
+        Ok(count)
+    }
+
     /// Visits entries in hash order from `from` on, until `visit` has visited at least `count`. Returns the next
     /// cursor, or `None` at the end of the shard.
     pub fn scan(

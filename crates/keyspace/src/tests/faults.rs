@@ -113,8 +113,9 @@ fn works(keyspace: &Keyspace) -> Result<()> {
 
 #[test]
 fn a_refused_write_changes_nothing() -> Tested {
-    for over in [Over::Memory, Over::Packed, Over::Pairs] {
-        for n in 1.. {
+    // In memory every write fails once. A pool costs more to open, so there every third one does.
+    for (over, each) in [(Over::Memory, 1), (Over::Packed, 3), (Over::Pairs, 3)] {
+        for n in (1..).step_by(each) {
             let folder = folder()?;
             let store = open(over, folder.path())?;
             let keyspace = Keyspace::new(Box::new(Arc::clone(&store)));

@@ -6,12 +6,13 @@ use parking_lot::RwLock;
 use smallvec::{SmallVec, smallvec};
 
 use super::Writes;
+use super::compact::changes_elements;
 use super::locked::LockedKey;
 use super::new_collection::NewCollection;
 use super::several::{Notice, Staged, Update};
 use crate::collection::{
-    Anchor, Built, Collection, Edit, FieldsEdit, Held, ListEdit, LockedCollection, ScoresEdit,
-    StreamEdit, View, What,
+    Anchor, Built, Collection, Edit, FieldsEdit, Held, KeyPlace, ListEdit, ScoresEdit, StreamEdit,
+    View, What,
 };
 use crate::{EventClass, Keyspace, KeyspaceError, Kind, Millis, RecordKind};
 use store::Location;
@@ -140,19 +141,22 @@ impl<'a> Update<'a> {
         }
         let opened = self.opened(i)?;
         let collection = opened.locked.as_ref()?;
-        Some(View::new(self.keys.keyspace, opened.id, collection))
+        let (keyspace, now) = (self.keys.keyspace, self.keys.access.now);
+        Some(View::new(keyspace, opened.id, collection, now))
     }
 
     /// The hash or set of key `i`, ready to be changed; a new one if the key is absent. If it has no elements after the
     /// call, the key is removed.
     pub fn fields(&mut self, i: usize, kind: Kind) -> Result<FieldsEdit<'_>, KeyspaceError> {
         let (opened, edit) = self.edit(i, kind)?;
+        let now = self.keys.access.now;
         match (&self.opened[opened].locked, &mut self.edits[edit].1.what) {
             (Some(locked), What::Elements(edits)) => Ok(FieldsEdit {
                 keyspace: self.keys.keyspace,
                 locked,
                 id: self.opened[opened].id,
                 edits,
+                now,
             }),
             _ => Err(KeyspaceError::WrongKind),
         }
@@ -354,10 +358,11 @@ impl<'a> Update<'a> {
     /// Writes the changes of the one collection, and applies them in DRAM.
     pub(super) fn write_one_edit(&mut self) -> Result<(), KeyspaceError> {
         let keyspace = self.keys.keyspace;
-        let (Some((_, edit)), Some(opened)) = (self.edits.first_mut(), self.opened.first_mut())
+        let (Some((i, edit)), Some(opened)) = (self.edits.first_mut(), self.opened.first_mut())
         else {
             return Ok(());
         };
+        let key = KeyPlace::of(self.keys[*i]);
         let Some(Held::Shared(collection)) = &mut opened.locked else {
             return Ok(());
         };
@@ -370,11 +375,9 @@ impl<'a> Update<'a> {
             .writing()
             .store(&writes, &mut locations, self.keys.access.now)?;
         drop(writes);
-        let before = collection.memory_bytes();
+        let before = (collection.memory_bytes(), collection.first_deadline());
         edit.apply(keyspace, collection, &locations);
-        keyspace
-            .registry
-            .note_memory(before, collection.memory_bytes());
+        note_change(keyspace, before, (edit.id, collection), key);
         Ok(())
     }
 
@@ -388,8 +391,9 @@ impl<'a> Update<'a> {
 
     /// Determines which records each edit writes.
     pub(super) fn plan(&mut self) -> Result<(), KeyspaceError> {
+        let now = self.keys.access.now;
         for (_, edit) in &mut self.edits {
-            if let Some(locked) = changes_elements(&self.opened, edit) {
+            if let Some(locked) = changes_elements(&self.opened, edit, now) {
                 edit.plan(self.keys.keyspace, locked)?;
             }
         }
@@ -409,31 +413,38 @@ impl<'a> Update<'a> {
     /// Applies the written edits in DRAM, and removes the collections that have lost their anchors.
     pub(super) fn apply_elements(&mut self, mut locations: &[Location]) {
         let keyspace = self.keys.keyspace;
-        for (_, edit) in self.edits.iter().filter(|(_, edit)| edit.is_planned()) {
+        for (i, edit) in self.edits.iter().filter(|(_, edit)| edit.is_planned()) {
             let opened = self.opened.iter_mut().find(|one| one.id == edit.id);
             let Some(opened) = opened else {
                 continue;
             };
             if let Some(Held::Shared(collection)) = &mut opened.locked {
                 let before = if opened.new {
-                    0
+                    (0, None)
                 } else {
-                    collection.memory_bytes()
+                    (collection.memory_bytes(), collection.first_deadline())
                 };
                 let used = edit.apply(keyspace, collection, locations);
                 locations = &locations[used..];
-                keyspace
-                    .registry
-                    .note_memory(before, collection.memory_bytes());
+                if keyspace.retains || !opened.new {
+                    let key = KeyPlace::of(self.keys[*i]);
+                    note_change(keyspace, before, (edit.id, collection), key);
+                }
             }
             opened.new = !keyspace.retains;
         }
         for (id, to) in &self.moved {
             keyspace.registry.moved(*id, self.keys[*to].generation);
+            let opened = self.opened.iter().find(|one| one.id == *id);
+            if let Some(collection) = opened.and_then(|opened| opened.locked.as_ref()) {
+                let first = collection.first_deadline();
+                let key = KeyPlace::of(self.keys[*to]);
+                keyspace.registry.deadlines.moved(*id, first, key);
+            }
         }
         for new in self.built.drain(..) {
             if keyspace.retains {
-                new.built.adopt();
+                new.built.adopt(KeyPlace::of(self.keys[new.position]));
             }
         }
         let unanchored: Vec<u64> = self
@@ -469,17 +480,15 @@ impl<'a> Update<'a> {
     }
 }
 
-/// The collection whose elements an edit writes; `None` if it writes none.
-pub(super) fn changes_elements<'o>(
-    opened: &'o [Opened<'_>],
-    edit: &Edit,
-) -> Option<&'o LockedCollection> {
-    let opened = opened
-        .iter()
-        .find(|one| one.id == edit.id && !one.is_compact())?;
-    let Some(Held::Shared(locked)) = &opened.locked else {
-        return None;
-    };
-    // If the whole collection is removed, its elements need no writes of their own.
-    (!edit.is_empty() && edit.len_after(locked.len()) > 0).then_some(locked)
+/// Notes how much DRAM a changed collection takes, and when its first field is due. `before` says both of before.
+fn note_change(
+    keyspace: &Keyspace,
+    before: (usize, Option<Millis>),
+    (id, collection): (u64, &Collection),
+    key: KeyPlace,
+) {
+    let registry = &keyspace.registry;
+    registry.note_memory(before.0, collection.memory_bytes());
+    let first = collection.first_deadline();
+    registry.deadlines.changed(id, before.1, first, key);
 }

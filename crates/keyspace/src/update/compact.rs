@@ -1,9 +1,9 @@
 //! Compact collections in a call, and the records of keys whose collections change.
 
-use super::collections::{COMPACT, Opened, changes_elements};
+use super::collections::{COMPACT, Opened};
 use super::several::{Staged, Update};
 use super::{Current, KeyWrite, Written};
-use crate::collection::{Anchor, Encoding, Held, Rewritten, View};
+use crate::collection::{Anchor, Edit, Encoding, Held, LockedCollection, Rewritten, View};
 use crate::{KeyspaceError, Kind, Millis};
 use store::Location;
 
@@ -77,7 +77,8 @@ impl Update<'_> {
         if opened.new {
             return Ok(false);
         }
-        let Some(locked) = changes_elements(std::slice::from_ref(opened), edit) else {
+        let now = self.keys.access.now;
+        let Some(locked) = changes_elements(std::slice::from_ref(opened), edit, now) else {
             return Ok(false);
         };
         if locked.kind == Kind::Stream {
@@ -159,7 +160,10 @@ impl Update<'_> {
                 continue;
             };
             let opened = &self.opened[at];
-            let len = opened.locked.as_ref().map_or(0, |locked| locked.len());
+            let len = opened.locked.as_ref().map_or(0, |locked| {
+                let names = self.keys.keyspace.names_of_elements(opened.id);
+                locked.live_len(self.keys.access.now, &names)
+            });
             let staged = match (edit.is_empty(), edit.len_after(len), opened.new) {
                 (true, ..) | (_, 0, true) => continue,
                 (_, 0, false) => Staged::Remove,
@@ -222,7 +226,8 @@ impl Update<'_> {
                     return Ok(Staged::Elements);
                 }
                 if collection.is_unmarked {
-                    let small = View::new(keyspace, id, collection).to_compact(keyspace)?;
+                    let view = View::new(keyspace, id, collection, self.keys.access.now);
+                    let small = view.to_compact(keyspace)?;
                     if let Some(small) = small
                         && edit.rewrite(keyspace, small.body(), &mut self.values)?
                             == Rewritten::Compact
@@ -268,4 +273,22 @@ impl Update<'_> {
             expires_at,
         }
     }
+}
+
+/// The collection whose elements an edit writes; `None` if it writes none.
+pub(super) fn changes_elements<'o>(
+    opened: &'o [Opened<'_>],
+    edit: &Edit,
+    now: Millis,
+) -> Option<&'o LockedCollection> {
+    let opened = opened
+        .iter()
+        .find(|one| one.id == edit.id && !one.is_compact())?;
+    let Some(Held::Shared(locked)) = &opened.locked else {
+        return None;
+    };
+    // If the whole collection is removed, its elements need no writes of their own.
+    let names = opened.keyspace.names_of_elements(opened.id);
+    let live = locked.live_len(now, &names);
+    (!edit.is_empty() && edit.len_after(live) > 0).then_some(locked)
 }

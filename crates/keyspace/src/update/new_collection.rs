@@ -1,7 +1,7 @@
 //! A new collection, which gets its elements before it gets a key.
 
-use crate::KeyspaceError;
 use crate::collection::{Built, NodeLimits, StreamBuilder, encode_score};
+use crate::{KeyspaceError, Millis};
 
 /// A collection without a key. Dropping it removes the elements that it has stored.
 #[derive(Debug)]
@@ -24,6 +24,16 @@ impl<'a> NewCollection<'a> {
     /// Adds a hash's field, which it must not have yet.
     pub fn field(&mut self, name: &[u8], value: &[u8]) -> Result<(), KeyspaceError> {
         self.built.push(name, value)
+    }
+
+    /// As [`field`](Self::field), with the field's deadline.
+    pub fn field_until(
+        &mut self,
+        name: &[u8],
+        value: &[u8],
+        expires_at: Option<Millis>,
+    ) -> Result<(), KeyspaceError> {
+        self.built.push_until(name, value, expires_at)
     }
 
     /// Adds a set's member, which it must not have yet.

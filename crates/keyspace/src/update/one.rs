@@ -36,7 +36,7 @@ pub struct KeyUpdate<'a> {
 
 impl<'a> KeyUpdate<'a> {
     #[inline]
-    pub(super) fn new(
+    pub(crate) fn new(
         keyspace: &'a Keyspace,
         shard: &'a mut Shard,
         locked: LockedKey<'a>,

@@ -188,6 +188,26 @@ impl<'a> Update<'a> {
         }
     }
 
+    /// Tells replicas that the fields which are past their deadlines are gone. To this call they are missing, and replicas
+    /// would still find them.
+    #[cold]
+    pub(super) fn tell_expired_fields(&self) -> Result<(), KeyspaceError> {
+        let keyspace = self.keys.keyspace;
+        let now = self.keys.access.now;
+        for opened in self.opened.iter().filter(|opened| !opened.expired) {
+            let Some(locked) = &opened.locked else {
+                continue;
+            };
+            let names = locked.expired_names(now, &keyspace.names_of_elements(opened.id))?;
+            if !names.is_empty() {
+                let LockedKey { key, db, .. } = self.keys[opened.position];
+                let gone = Followed::FieldsGone(db, key, &names);
+                keyspace.events.tell_followed(gone);
+            }
+        }
+        Ok(())
+    }
+
     /// Tells replicas of key `i` as if this call changed it, although the call only looks at it.
     pub fn retell(&self, i: usize) {
         self.followed(i, Followed::Changed);

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 
 use super::reader::{Elements, Reader};
-use super::{Object, form, integers, listpack, stream, ziplist, zipmap};
+use super::{Object, deadlines, form, integers, listpack, stream, ziplist, zipmap};
 
 /// The value of a body. `None` if the body is not valid, is a collection without elements, has an element twice, or has compressed strings
 /// that would take more than `inflated_bytes_max`.
@@ -34,6 +34,8 @@ fn object(reader: &mut Reader<'_>, form: u8) -> Option<Object> {
         form::HASH_ZIPMAP => Object::Hash(pairs(reader.packed(zipmap::decode)?)?),
         form::HASH_ZIPLIST => Object::Hash(pairs(reader.packed(ziplist::decode)?)?),
         form::HASH_LISTPACK => Object::Hash(pairs(reader.packed(listpack::decode)?)?),
+        form::HASH_EXPIRING => deadlines::read(reader)?,
+        form::HASH_LISTPACK_EXPIRING => deadlines::read_listpack(reader)?,
         form::SORTED_SET => Object::SortedSet(members(reader, binary_score)?),
         form::SORTED_SET_TEXT => Object::SortedSet(members(reader, text_score)?),
         form::SORTED_SET_ZIPLIST => scored(reader.packed(ziplist::decode)?)?,
@@ -52,6 +54,7 @@ impl Object {
             Object::String(_) | Object::Stream(_) => false,
             Object::List(elements) | Object::Set(elements) => elements.is_empty(),
             Object::Hash(fields) => fields.is_empty(),
+            Object::ExpiringHash(fields) => fields.is_empty(),
             Object::SortedSet(members) => members.is_empty(),
         }
     }
@@ -66,11 +69,12 @@ fn is_distinct(object: &Object) -> bool {
         Object::String(_) | Object::List(_) | Object::Stream(_) => true,
         Object::Set(members) => all(members.iter()),
         Object::Hash(fields) => all(fields.iter().map(|(field, _)| field)),
+        Object::ExpiringHash(fields) => all(fields.iter().map(|field| &field.name)),
         Object::SortedSet(members) => all(members.iter().map(|(member, _)| member)),
     }
 }
 
-fn owned(reader: &mut Reader<'_>) -> Option<Vec<u8>> {
+pub(super) fn owned(reader: &mut Reader<'_>) -> Option<Vec<u8>> {
     reader.string().map(Cow::into_owned)
 }
 

@@ -1,6 +1,6 @@
 //! Writes values: each type in its simplest form, and a string that is an integer as an integer.
 
-use super::{FOOTER_BYTES, Object, Release, close, form, lzf, stream};
+use super::{FOOTER_BYTES, Object, Release, close, deadlines, form, lzf, stream};
 
 /// The payload of a value. Redis 7.0 and later restore it.
 ///
@@ -10,12 +10,16 @@ pub fn encode(object: &Object) -> Vec<u8> {
 }
 
 /// The payload of a value in the form of a release of Redis, which that release and later ones restore. They differ in
-/// streams only.
+/// streams only. A hash with deadlines of fields has the form of Redis 7.4 at least.
 pub fn encode_for(object: &Object, release: Release) -> Vec<u8> {
     let mut payload = Vec::with_capacity(bytes_max(object));
     payload.push(object.form(release));
     encode_value(&mut payload, object, release, Strings::Plain);
-    close(&mut payload, release.version());
+    let version = match object {
+        Object::ExpiringHash(_) => Release::Redis74.version().max(release.version()),
+        _ => release.version(),
+    };
+    close(&mut payload, version);
     payload
 }
 
@@ -36,6 +40,7 @@ impl Object {
             Object::List(_) => form::LIST,
             Object::Set(_) => form::SET,
             Object::Hash(_) => form::HASH,
+            Object::ExpiringHash(_) => form::HASH_EXPIRING,
             Object::SortedSet(_) => form::SORTED_SET,
             Object::Stream(_) => stream::form(release),
         }
@@ -59,6 +64,7 @@ pub fn encode_value(payload: &mut Vec<u8>, object: &Object, release: Release, ho
                 encode_string(payload, value, how);
             }
         }
+        Object::ExpiringHash(fields) => deadlines::write(payload, fields, how),
         Object::SortedSet(members) => {
             count(payload, members.len());
             for (member, score) in members {
@@ -101,6 +107,10 @@ fn bytes_max(object: &Object) -> usize {
         Object::Hash(fields) => fields
             .iter()
             .map(|(field, value)| field.len() + value.len() + 2 * LENGTH)
+            .sum(),
+        Object::ExpiringHash(fields) => fields
+            .iter()
+            .map(|field| field.name.len() + field.value.len() + 3 * LENGTH)
             .sum(),
         Object::SortedSet(members) => members
             .iter()

@@ -7,10 +7,11 @@
 //! | 2 | the RDB version, little-endian |
 //! | 8 | CRC-64 (Jones) of all before it, little-endian |
 //!
-//! The encoder writes each type in its simplest form, by default in a version that Redis 7.0 restores. The decoder reads every form
-//! in which Redis 5 to 7.2 dumps these types. The bytes come from clients, so the decoder checks everything before it uses
+//! The encoder writes each type in its simplest form, by default in a version that Redis 7.0 restores; hashes with deadlines of
+//! fields need Redis 7.4. The decoder reads every form in which Redis 5 to 8.2 dumps these types. The bytes come from clients, so the decoder checks everything before it uses
 //! it, and reserves no memory for a count that a payload only claims.
 
+mod deadlines;
 mod decode;
 mod encode;
 #[doc(hidden)]
@@ -45,11 +46,27 @@ pub enum Object {
     Set(Vec<Vec<u8>>),
     /// Fields, each once, with their values, in any order.
     Hash(Vec<(Vec<u8>, Vec<u8>)>),
+    /// Fields of which some have deadlines, each once, in any order.
+    ExpiringHash(Vec<ExpiringField>),
     /// Members, each once, with their scores, in any order. No score is NaN.
     SortedSet(Vec<(Vec<u8>, f64)>),
     /// Entries and groups.
     Stream(Box<Stream>),
 }
+
+/// A field of a hash with its deadline.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExpiringField {
+    /// Its name.
+    pub name: Vec<u8>,
+    /// Its value.
+    pub value: Vec<u8>,
+    /// Its deadline, ms since the Unix epoch, at least 1 and at most [`FIELD_DEADLINE_MAX`]; `None` if it has none.
+    pub expires_at: Option<i64>,
+}
+
+/// The latest deadline that Redis 7.4 reads of a field, ms since the Unix epoch.
+pub const FIELD_DEADLINE_MAX: i64 = (1 << 48) - 2;
 
 /// A release of Redis whose form a payload has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,6 +75,8 @@ pub enum Release {
     Redis70,
     /// Redis 7.2.
     Redis72,
+    /// Redis 7.4, the first whose hashes have fields with deadlines.
+    Redis74,
 }
 
 impl Release {
@@ -65,6 +84,7 @@ impl Release {
         match self {
             Self::Redis70 => 10,
             Self::Redis72 => 11,
+            Self::Redis74 => 12,
         }
     }
 }
@@ -130,10 +150,12 @@ pub mod form {
     pub const STREAM_2: u8 = 19;
     pub const SET_LISTPACK: u8 = 20;
     pub const STREAM_3: u8 = 21;
+    pub const HASH_EXPIRING: u8 = 24;
+    pub const HASH_LISTPACK_EXPIRING: u8 = 25;
 }
 
 /// The latest version that the decoder reads.
-const VERSION_MAX: u16 = Release::Redis72.version();
+const VERSION_MAX: u16 = Release::Redis74.version();
 
 /// How much memory the compressed strings of one payload, and the names that entries of a stream share, may take together.
 /// No command stores a larger value.

@@ -30,8 +30,8 @@ fn the_envelope_is_checked() {
     for (version, read) in [
         (1u16, true),
         (9, true),
-        (11, true),
-        (12, false),
+        (12, true),
+        (13, false),
         (256, false),
     ] {
         let mut payload = b"\x00\x01x".to_vec();

@@ -22,12 +22,21 @@ use crate::{Location, Relocate, Store, StoreError, Upkeep, Worked};
 /// The compaction commits its copies at this many bytes: a commit of them takes one step.
 const PENDING_BYTES_MAX: u64 = 64 * 1024;
 
-/// How long a transaction compacts before it looks whether there is room.
-const SLICE: Duration = Duration::from_millis(1);
+/// How long a transaction compacts before it looks whether there is room, and an idle store before it rests.
+pub(super) const SLICE: Duration = Duration::from_millis(1);
 
 /// A transaction gives up after it found nothing to do more than this many times in a row. Once is not enough: the
 /// store's thread may have just ended the search.
 const IDLE_MAX: usize = 3;
+
+/// What the compaction works for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Aim {
+    /// As many segments that a log can take as the store needs.
+    Room,
+    /// Segments that are not mostly garbage: a start reads less, and their room is there before it is needed.
+    Tidiness,
+}
 
 /// The compaction: its log, and the segment that it is emptying.
 #[derive(Debug)]
@@ -126,6 +135,16 @@ impl Packed {
         index: &dyn Relocate,
         time: Duration,
     ) -> Result<Worked, StoreError> {
+        self.compact_for(Aim::Room, index, time)
+    }
+
+    /// Compacts for about `time`, for what `aim` says.
+    pub(super) fn compact_for(
+        &self,
+        aim: Aim,
+        index: &dyn Relocate,
+        time: Duration,
+    ) -> Result<Worked, StoreError> {
         let until = Instant::now() + time;
         self.space.make_spares();
         if let Some(worked) = self.sync_if_short() {
@@ -153,11 +172,11 @@ impl Packed {
                     Worked::Nothing => {}
                     Worked::Elsewhere => return Ok(Worked::Elsewhere),
                 }
-                if self.space.has_enough() {
+                if aim == Aim::Room && self.space.has_enough() {
                     self.space.want_nothing();
                     return Ok(worked);
                 }
-                if let Some(segment) = self.next_victim() {
+                if let Some(segment) = self.next_victim(aim) {
                     // Its last records may only be staged.
                     if !self.commit_all_soon()? {
                         return Ok(Worked::Elsewhere);
@@ -166,7 +185,9 @@ impl Packed {
                 }
             }
             let Some(at) = victim.as_mut() else {
-                self.space.want_nothing();
+                if aim == Aim::Room {
+                    self.space.want_nothing();
+                }
                 return Ok(worked);
             };
             worked = Worked::Some;
@@ -247,10 +268,13 @@ impl Packed {
         Ok(true)
     }
 
-    fn next_victim(&self) -> Option<u32> {
+    fn next_victim(&self, aim: Aim) -> Option<u32> {
         // The compaction seals its own old segment: otherwise no tombstone could ever be dropped.
         let oldest = self.space.oldest_serial(None);
         self.compaction.log.seal(&self.space, oldest);
+        if aim == Aim::Tidiness {
+            return self.space.mostly_garbage(&|segment| self.may_go(segment));
+        }
         let next = || self.space.victim(&|segment| self.may_go(segment));
         next().or_else(|| {
             if !self.space.keeps_what_is_needed() {

@@ -33,6 +33,7 @@ mod stage;
 mod synced;
 #[cfg(test)]
 mod tests;
+mod tidy;
 mod write;
 
 use std::ops::ControlFlow;
@@ -60,6 +61,7 @@ use pmemkv::Engine;
 use record::{Form, Parts, Record, Spot};
 use space::{CRITICAL_MARK, SHORT_MARK, Space};
 use synced::Synced;
+use tidy::Quiet;
 
 /// The layout's name, as pools record it.
 pub const LAYOUT: &str = "packed";
@@ -95,6 +97,7 @@ pub struct Packed {
     record_bytes_max: usize,
     /// Wakes the store's thread when it has work to do.
     bell: (parking_lot::Mutex<bool>, Condvar),
+    quiet: Quiet,
     damage: load::Damage,
     expired: Expired,
     /// The generations that the transaction in progress has set. Its commit stores them.
@@ -434,8 +437,8 @@ impl Store for Packed {
         Ok((spot.length + bytes) as u64)
     }
 
-    fn work_when_idle(&self) -> bool {
-        self.space.prepare_one()
+    fn work_when_idle(&self, index: &dyn Relocate) -> bool {
+        self.tidy(index) || self.space.prepare_one()
     }
 
     fn wait_for_work(&self, time: Duration) -> bool {

@@ -15,6 +15,7 @@ use super::record::{SEGMENT_BYTES_MAX, SEGMENTS_MAX};
 use super::roll::Roll;
 use super::space::Space;
 use super::synced::Synced;
+use super::tidy::Quiet;
 use super::{Packed, WORD_SEGMENT_BYTES};
 use crate::metadata::{self, Metadata};
 use crate::{OpenError, StoreError};
@@ -216,6 +217,7 @@ fn new(
         sequence: AtomicU64::new(expired.last_sequence()),
         record_bytes_max: (segment_bytes - SEGMENT_HEADER_BYTES) / RECORD_SHARE,
         bell: (parking_lot::Mutex::new(false), Condvar::new()),
+        quiet: Quiet::default(),
         damage,
         held_generations: Mutex::new(Rank::HeldGenerations, None),
         expired,

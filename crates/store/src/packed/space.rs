@@ -33,6 +33,9 @@ pub const SHORT_MARK: u32 = CRITICAL_MARK - 1;
 /// compaction copies for each byte that it frees; tombstones need room too.
 const EVICT_PERCENT: u64 = 90;
 
+/// The compaction leaves a segment alone that frees less than one of this many shares.
+const MIN_GAIN_SHARE: usize = 64;
+
 /// Up to one of this many shares of a segment may stay empty at its end, because the next record did not fit.
 const END_SHARE: i64 = 16;
 
@@ -467,22 +470,33 @@ impl Space {
     /// Of the sealed segments that `may_go`, the one that frees most when it is emptied, if that is enough to be worth
     /// it.
     pub fn victim(&self, may_go: &dyn Fn(u32) -> bool) -> Option<u32> {
-        let capacity = signed(self.capacity());
-        let clearable = self.clearable();
         let oldest = self.oldest_serial(None);
         let made = self.made.load(Ordering::Relaxed) as usize;
         let tombstone_bytes = unsigned(self.tombstone_bytes.load(Ordering::Relaxed));
-        let mut best = None;
-        let mut gain_max = capacity / 64;
-        for (segment, serial) in self.in_use() {
-            let account = self.account(segment);
-            if account.sealed.load(Ordering::Acquire) == 0 || !may_go(segment) {
-                continue;
-            }
-            // Tombstones pile up as long as an older segment exists. When they take too much, empty the oldest segment
-            // next, whatever it holds, so that the tombstones can be dropped.
-            if serial == oldest && tombstone_bytes > (made * self.capacity() / 16) as u64 {
+        // Tombstones pile up as long as an older segment exists. When they take too much, empty the oldest segment next,
+        // whatever it holds, so that the tombstones can be dropped.
+        if tombstone_bytes > (made * self.capacity() / 16) as u64 {
+            let is_next = |&(segment, serial): &(u32, u64)| {
+                serial == oldest && self.is_sealed(segment) && may_go(segment)
+            };
+            if let Some((segment, _)) = self.in_use().find(is_next) {
                 return Some(segment);
+            }
+        }
+        self.most_gained(self.capacity() / MIN_GAIN_SHARE, may_go)
+    }
+
+    /// Of the sealed segments that `may_go`, the one that frees most when it is emptied, if that is more than `gain_min`
+    /// bytes.
+    pub(super) fn most_gained(&self, gain_min: usize, may_go: &dyn Fn(u32) -> bool) -> Option<u32> {
+        let capacity = signed(self.capacity());
+        let clearable = self.clearable();
+        let mut best = None;
+        let mut gain_max = signed(gain_min);
+        for (segment, _) in self.in_use() {
+            let account = self.account(segment);
+            if !self.is_sealed(segment) || !may_go(segment) {
+                continue;
             }
             let mut used = account.live.load(Ordering::Acquire);
             if Some(segment) != clearable {
@@ -497,6 +511,10 @@ impl Space {
             }
         }
         best
+    }
+
+    fn is_sealed(&self, segment: u32) -> bool {
+        self.sealed_bound(segment) != 0
     }
 
     /// The segments that a backup has still to copy.

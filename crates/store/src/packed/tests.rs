@@ -14,6 +14,7 @@ mod patch;
 mod repair;
 mod spares;
 mod synced;
+mod tidy;
 
 use std::collections::HashMap;
 use std::path::Path;

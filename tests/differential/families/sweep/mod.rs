@@ -204,11 +204,11 @@ fn covers_all_writes(client: &mut RawClient) -> TestResult {
     Err(format!("commands that write, without a row in the sweep: {missing:?}").into())
 }
 
-/// All cases without a twist, and some of them with one: half as many, or more if `steps` asks for them.
+/// All cases without a twist, and some of them with one: an eighth as many, or more if `steps` asks for them.
 fn cases(random: &mut Random, steps: usize) -> Vec<Case> {
     let mut all: Vec<Case> = rows().flat_map(of_row).collect();
     let plain = all.len();
-    for _ in 0..steps.saturating_sub(plain).max(plain / 2) {
+    for _ in 0..steps.saturating_sub(plain).max(plain / 8) {
         let which = random.pick(&[Which::All, Which::K, Which::D]);
         let twists = [Twist::Ttl(which), Twist::Expired(which), Twist::Queued];
         let twist = random.pick(&twists);

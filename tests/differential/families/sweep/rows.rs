@@ -5,8 +5,8 @@ use super::states::{
     STRINGS, STRINGS_ONLY, ZSETS, ZSETS_D, one, two,
 };
 
-/// Commands that write but that the real server does not know.
-pub const OURS: &[&str] = &["pmemkv.defrag"];
+/// Commands that write but that the real server does not know; and MIGRATE, which writes elsewhere.
+pub const OURS: &[&str] = &["pmemkv.defrag", "migrate"];
 
 pub const ROWS: &[Row] = &[
     // Strings.

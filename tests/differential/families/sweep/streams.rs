@@ -3,7 +3,21 @@
 use super::states::{ABSENT, FEW, Row, States, one, two};
 
 /// Commands of Redis 8.2, which the real server may not know.
-pub const LATER: &[&str] = &["xackdel", "xdelex"];
+pub const LATER: &[&str] = &[
+    "delex",
+    "delifeq",
+    "hexpire",
+    "hexpireat",
+    "hgetdel",
+    "hgetex",
+    "hpersist",
+    "hpexpire",
+    "hpexpireat",
+    "hsetex",
+    "msetex",
+    "xackdel",
+    "xdelex",
+];
 
 const ENTRIES: States = &[
     "",

@@ -36,8 +36,9 @@ impl Edit {
         let (len, encoding) = match &self.what {
             What::Elements(edits) => {
                 let after = edits.encoding_after(self.kind, old.len(), old.encoding(), &limits);
-                let is_small =
-                    !edits.leaves_compact && edits.given_bytes() <= limits.compact_bytes_max;
+                let is_small = !edits.leaves_compact
+                    && !edits.bring_deadlines()
+                    && edits.given_bytes() <= limits.compact_bytes_max;
                 if is_small && after != Encoding::Full {
                     edits.rewrite(keyspace, self.kind, old, after, out);
                 }
@@ -117,7 +118,7 @@ impl ElementEdits {
                 return Encoding::Full;
             }
         }
-        for edit in &self.list {
+        for edit in self.list.iter().filter(|edit| !edit.keeps_value) {
             let is_new = edit.current.is_none();
             let Some(value) = &edit.value else {
                 len = len.saturating_sub(usize::from(!is_new));
@@ -147,6 +148,11 @@ impl ElementEdits {
         is_set && (old.len() > 0 || self.begins_as(limits) == Encoding::Integers)
     }
 
+    /// Whether a field gets a deadline, for which the compact form has no place.
+    fn bring_deadlines(&self) -> bool {
+        self.list.iter().any(|edit| edit.expires_at.is_some())
+    }
+
     /// How many bytes the changes bring.
     fn given_bytes(&self) -> usize {
         let texts = self.list.iter().filter_map(|edit| {
@@ -171,6 +177,9 @@ impl ElementEdits {
             let Some(position) = self.of_stored(keyspace, item.name) else {
                 return Some(item);
             };
+            if self.list[position].keeps_value {
+                return Some(item);
+            }
             let value = self.list[position].value.clone()?;
             Some(Item {
                 value: &self.bytes[value],
@@ -213,8 +222,8 @@ impl ElementEdits {
     /// Copies the entries and replaces, removes and appends those that are edited.
     fn splice(&self, keyspace: &Keyspace, kind: Kind, old: Body<'_>, out: &mut Vec<u8>) {
         let bytes = old.bytes();
-        let mut stored = self.list.iter().filter(|edit| edit.current.is_some());
-        let mut left = stored.by_ref().count();
+        let changed = self.list.iter().filter(|edit| !edit.keeps_value);
+        let mut left = changed.filter(|edit| edit.current.is_some()).count();
         let mut copied = 0;
         let mut items = old.items();
         while left > 0 {
@@ -223,6 +232,9 @@ impl ElementEdits {
             let Some(position) = self.of_stored(keyspace, item.name) else {
                 continue;
             };
+            if self.list[position].keeps_value {
+                continue;
+            }
             left -= 1;
             out.extend_from_slice(&bytes[copied..at]);
             copied = bytes.len() - items.rest().len();
@@ -304,7 +316,11 @@ impl ElementEdits {
                     .map(|&n| n as usize);
                 positions.find(|&position| is_of(&edits[position]))
             };
-            if let Some(edit) = edited.and_then(|position| edits[position].take()) {
+            if let Some(mut edit) = edited.and_then(|position| edits[position].take()) {
+                if edit.keeps_value {
+                    edit.value = Some(self.give(item.value));
+                    edit.keeps_value = false;
+                }
                 all.push(edit);
                 continue;
             }
@@ -321,6 +337,8 @@ impl ElementEdits {
                 hash,
                 key,
                 value: Some(value),
+                keeps_value: false,
+                expires_at: None,
                 current: None,
             });
         }

@@ -65,7 +65,11 @@ impl ScoresEdit<'_> {
         let (keyspace, locked, id) = (self.keyspace, self.locked, self.id);
         self.edits.set(id, (hash, member), None, || {
             let stored = stored(keyspace, locked, id, hash, member)?;
-            Ok(stored.map(|located| Stored { located, score }))
+            Ok(stored.map(|located| Stored {
+                located,
+                expired: false,
+                score,
+            }))
         })
     }
 
@@ -91,6 +95,7 @@ fn scored(
     if let Some(body) = collection.body() {
         return Ok(body.find(member).map(|item| Stored {
             located: Located::in_key(),
+            expired: false,
             score: item.score(),
         }));
     }
@@ -99,5 +104,9 @@ fn scored(
     };
     let score = Source::new(keyspace, id).read(member, located.location, decode_score)?;
     let score = score.ok_or(KeyspaceError::Failed("a member's score is damaged"))?;
-    Ok(Some(Stored { located, score }))
+    Ok(Some(Stored {
+        located,
+        expired: false,
+        score,
+    }))
 }

@@ -6,9 +6,9 @@ use crate::clock::random_below;
 use crate::collection::compact::Body;
 use crate::collection::source::Source;
 use crate::collection::{Encoding, in_order};
-use crate::index::{Found, Index, IndexKey, Named};
-use crate::{Cursor, KeyspaceError};
-use store::{Location, StoreError};
+use crate::index::{Found, Index, IndexKey, Located, Named};
+use crate::{Cursor, KeyspaceError, Millis};
+use store::StoreError;
 
 /// A hash or a set.
 #[derive(Clone, Copy, Debug)]
@@ -18,22 +18,45 @@ pub struct Fields<'a> {
 
 #[derive(Clone, Copy, Debug)]
 enum FieldsShape<'a> {
-    Elements {
-        source: Source<'a>,
-        index: &'a Index,
-        encoding: Encoding,
-    },
+    Elements(Elements<'a>),
     Compact(Body<'a>),
+}
+
+/// Fields or members that have records of their own.
+#[derive(Clone, Copy, Debug)]
+struct Elements<'a> {
+    source: Source<'a>,
+    index: &'a Index,
+    encoding: Encoding,
+    now: Millis,
+    /// Whether some fields may be past their deadlines.
+    hides: bool,
+    /// How many fields are past their deadlines and not removed yet. They do not show.
+    expired: usize,
 }
 
 impl<'a> Fields<'a> {
     pub(super) fn new(source: Source<'a>, index: &'a Index, encoding: Encoding) -> Self {
-        let shape = FieldsShape::Elements {
+        let elements = Elements {
             source,
             index,
             encoding,
+            now: 0,
+            hides: false,
+            expired: 0,
         };
+        let shape = FieldsShape::Elements(elements);
         Self { shape }
+    }
+
+    /// The fields of a hash as they are at a moment, when `expired` of them are past their deadlines.
+    pub(super) fn at(mut self, now: Millis, expired: usize) -> Self {
+        if let FieldsShape::Elements(elements) = &mut self.shape {
+            elements.now = now;
+            elements.hides = elements.index.may_have_expired(now);
+            elements.expired = expired;
+        }
+        self
     }
 
     pub(super) fn compact(body: Body<'a>) -> Self {
@@ -44,7 +67,7 @@ impl<'a> Fields<'a> {
     /// The bytes of the elements of a compact one.
     pub(super) fn compact_bytes(&self) -> Option<usize> {
         match self.shape {
-            FieldsShape::Elements { .. } => None,
+            FieldsShape::Elements(_) => None,
             FieldsShape::Compact(body) => Some(body.bytes().len()),
         }
     }
@@ -52,7 +75,7 @@ impl<'a> Fields<'a> {
     /// How many fields or members there are.
     pub fn len(&self) -> usize {
         match self.shape {
-            FieldsShape::Elements { index, .. } => index.len(),
+            FieldsShape::Elements(elements) => elements.index.len() - elements.expired,
             FieldsShape::Compact(body) => body.len(),
         }
     }
@@ -65,17 +88,33 @@ impl<'a> Fields<'a> {
     /// The form in which Redis would keep it.
     pub fn encoding(&self) -> Encoding {
         match self.shape {
-            FieldsShape::Elements { encoding, .. } => encoding,
+            FieldsShape::Elements(elements) => elements.encoding,
             FieldsShape::Compact(body) => body.encoding(),
+        }
+    }
+
+    /// Whether any field has a deadline.
+    pub fn has_deadlines(&self) -> bool {
+        match self.shape {
+            FieldsShape::Elements(elements) => elements.index.expiring() > 0,
+            FieldsShape::Compact(_) => false,
+        }
+    }
+
+    /// A field's deadline, `Some(None)` if it has none; `None` if there is no such field.
+    pub fn deadline(&self, name: &[u8]) -> Result<Option<Option<Millis>>, KeyspaceError> {
+        match self.shape {
+            FieldsShape::Elements(elements) => {
+                Ok(elements.find(name)?.map(|found| found.expires_at))
+            }
+            FieldsShape::Compact(body) => Ok(body.find(name).map(|_| None)),
         }
     }
 
     /// Whether the field or member exists.
     pub fn contains(&self, name: &[u8]) -> Result<bool, KeyspaceError> {
         match self.shape {
-            FieldsShape::Elements { source, index, .. } => {
-                Ok(location(source, index, name)?.is_some())
-            }
+            FieldsShape::Elements(elements) => Ok(elements.find(name)?.is_some()),
             FieldsShape::Compact(body) => Ok(body.find(name).is_some()),
         }
     }
@@ -87,8 +126,9 @@ impl<'a> Fields<'a> {
         f: impl FnOnce(&[u8]) -> R,
     ) -> Result<Option<R>, KeyspaceError> {
         match self.shape {
-            FieldsShape::Elements { source, index, .. } => location(source, index, name)?
-                .map(|location| source.read(name, location, f))
+            FieldsShape::Elements(elements) => elements
+                .find(name)?
+                .map(|found| elements.source.read(name, found.location, f))
                 .transpose(),
             FieldsShape::Compact(body) => Ok(body.find(name).map(|item| f(item.value))),
         }
@@ -101,11 +141,7 @@ impl<'a> Fields<'a> {
     ) -> Result<impl Iterator<Item = Result<IndexKey, KeyspaceError>> + use<'a>, KeyspaceError>
     {
         let (elements, compact) = match self.shape {
-            FieldsShape::Elements {
-                source,
-                index,
-                encoding,
-            } => (Some(entries(source, index, encoding)?), None),
+            FieldsShape::Elements(elements) => (Some(elements.entries()?), None),
             FieldsShape::Compact(body) => (None, Some(body.items())),
         };
         let elements = elements.into_iter().flatten();
@@ -117,26 +153,22 @@ impl<'a> Fields<'a> {
 
     /// Passes all fields with their values to `f`, in the order of [`names`](Self::names).
     pub fn for_each(&self, mut f: impl FnMut(&[u8], &[u8])) -> Result<(), KeyspaceError> {
-        let (source, index, encoding) = match self.shape {
-            FieldsShape::Elements {
-                source,
-                index,
-                encoding,
-            } => (source, index, encoding),
+        let elements = match self.shape {
+            FieldsShape::Elements(elements) => elements,
             FieldsShape::Compact(body) => {
                 body.items().for_each(|item| f(item.name, item.value));
                 return Ok(());
             }
         };
         let mut failed = None;
-        let entries = entries(source, index, encoding)?.map_while(|named| match named {
+        let entries = elements.entries()?.map_while(|named| match named {
             Ok(named) => Some(named),
             Err(error) => {
                 failed = Some(error);
                 None
             }
         });
-        source.read_run(
+        elements.source.read_run(
             entries,
             |named| named.location,
             |named| named.key.clone(),
@@ -155,13 +187,14 @@ impl<'a> Fields<'a> {
         count: usize,
         mut visit: impl FnMut(&[u8]),
     ) -> Result<Option<Cursor>, KeyspaceError> {
-        if let FieldsShape::Elements {
-            source,
-            index,
-            encoding: Encoding::Full,
-        } = self.shape
+        if let FieldsShape::Elements(elements) = self.shape
+            && elements.encoding == Encoding::Full
         {
-            return scan(source, index, cursor, count, visit);
+            return scan(elements.source, elements.index, cursor, count, |found| {
+                if elements.shows(found) {
+                    visit(found.key);
+                }
+            });
         }
         // A small collection is returned whole, as Redis does; the cursor does not matter.
         for name in self.names()? {
@@ -173,7 +206,12 @@ impl<'a> Fields<'a> {
     /// A random name; `None` if there are none.
     pub fn draw(&self) -> Result<Option<IndexKey>, KeyspaceError> {
         match self.shape {
-            FieldsShape::Elements { source, index, .. } => {
+            FieldsShape::Elements(Elements { hides: true, .. }) => {
+                let mut names = self.names()?.collect::<Result<Vec<_>, _>>()?;
+                let at = (!names.is_empty()).then(|| random_below(names.len()));
+                Ok(at.map(|at| names.swap_remove(at)))
+            }
+            FieldsShape::Elements(Elements { source, index, .. }) => {
                 let Some(entry) = index.draw() else {
                     return Ok(None);
                 };
@@ -188,28 +226,31 @@ impl<'a> Fields<'a> {
     }
 }
 
-fn location(
-    source: Source<'_>,
-    index: &Index,
-    name: &[u8],
-) -> Result<Option<Location>, KeyspaceError> {
-    let hash = source.keyspace.hashing.hash(name);
-    let found = index.get(hash, name, &source.names())?;
-    Ok(found.map(|found| found.location))
-}
+impl<'a> Elements<'a> {
+    fn shows(&self, found: Found<'_>) -> bool {
+        !self.hides || !found.is_expired(self.now)
+    }
 
-/// The elements: in Redis's order if Redis keeps an order in this encoding, otherwise in no order.
-fn entries<'a>(
-    source: Source<'a>,
-    index: &'a Index,
-    encoding: Encoding,
-) -> Result<impl Iterator<Item = Result<Named<'a>, StoreError>> + use<'a>, KeyspaceError> {
-    let names = source.names();
-    let few = in_order(index, encoding, &names)?;
-    let many = few.is_none().then(|| index.walk(names));
-    let few = few.into_iter().flatten();
-    let few = few.map(move |entry| index.named(entry, &names));
-    Ok(few.chain(many.into_iter().flatten()))
+    /// Where a live element lies, and its deadline.
+    fn find(&self, name: &[u8]) -> Result<Option<Located>, KeyspaceError> {
+        let hash = self.source.keyspace.hashing.hash(name);
+        let found = self.index.get(hash, name, &self.source.names())?;
+        Ok(found.filter(|found| self.shows(*found)).map(Found::located))
+    }
+
+    /// The live elements: in Redis's order if Redis keeps an order in this encoding, otherwise in no order.
+    fn entries(
+        self,
+    ) -> Result<impl Iterator<Item = Result<Named<'a>, StoreError>> + use<'a>, KeyspaceError> {
+        let (index, names) = (self.index, self.source.names());
+        let few = in_order(index, self.encoding, &names)?;
+        let many = few.is_none().then(|| index.walk(names));
+        let few = few.into_iter().flatten();
+        let few = few.map(move |entry| index.named(entry, &names));
+        let all = few.chain(many.into_iter().flatten());
+        let shows = move |named: &Named<'_>| self.shows(named.found());
+        Ok(all.filter(move |named| named.as_ref().map_or(true, shows)))
+    }
 }
 
 pub(super) fn scan(
@@ -217,8 +258,7 @@ pub(super) fn scan(
     index: &Index,
     cursor: Cursor,
     count: usize,
-    mut visit: impl FnMut(&[u8]),
+    mut visit: impl FnMut(Found<'_>),
 ) -> Result<Option<Cursor>, KeyspaceError> {
-    let visit = &mut |found: Found<'_>| visit(found.key);
-    Ok(index.scan(cursor, count, &source.names(), visit)?)
+    Ok(index.scan(cursor, count, &source.names(), &mut visit)?)
 }

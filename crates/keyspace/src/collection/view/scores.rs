@@ -142,7 +142,10 @@ impl<'a> Scores<'a> {
             encoding: Encoding::Full,
         } = self.shape
         {
-            return scan(source, ranked.members(), cursor, count, visit);
+            let mut visit = visit;
+            return scan(source, ranked.members(), cursor, count, |found| {
+                visit(found.key);
+            });
         }
         // A small collection is returned whole, as Redis does; the cursor does not matter.
         let members = self.range(0..self.len());

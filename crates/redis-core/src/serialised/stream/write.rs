@@ -8,7 +8,7 @@ use crate::serialised::{Release, form};
 pub(in crate::serialised) fn form(release: Release) -> u8 {
     match release {
         Release::Redis70 => form::STREAM_2,
-        Release::Redis72 => form::STREAM_3,
+        Release::Redis72 | Release::Redis74 => form::STREAM_3,
     }
 }
 
@@ -56,7 +56,7 @@ fn group(payload: &mut Vec<u8>, group: &StreamGroup, release: Release) {
     for (position, consumer) in group.consumers.iter().enumerate() {
         string(payload, &consumer.name);
         payload.extend_from_slice(&consumer.seen_ms.to_le_bytes());
-        if release == Release::Redis72 {
+        if release != Release::Redis70 {
             payload.extend_from_slice(&consumer.active_ms.to_le_bytes());
         }
         let (mine, others) =

@@ -1,0 +1,157 @@
+//! A file as processes leave it, and as the next one finds it.
+
+use super::*;
+
+const OWNER_NUMBER: u64 = 7;
+const SECRET_NUMBER: u64 = 99;
+
+fn create(path: &Path, stream: &Stream) -> io::Result<Kept> {
+    let kept = Kept::create(path, OWNER_NUMBER, 16 * 1024)?;
+    kept.expect(SECRET_NUMBER);
+    kept.begin(stream);
+    kept.is_expected(SECRET_NUMBER);
+    Ok(kept)
+}
+
+fn found(path: &Path) -> io::Result<Found> {
+    Kept::open(path, OWNER_NUMBER, SECRET_NUMBER).map(|(_, found)| found)
+}
+
+#[test]
+fn a_history_is_found_as_it_was_sealed() -> io::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let path = folder.path().join("backlog");
+    let mut stream = Stream::new();
+    stream.keeps = true;
+    stream.end = 1000;
+    stream.bytes.extend(b"0123456789");
+    stream.former = Some((stream.id.chars().rev().collect(), 995));
+    let kept = create(&path, &stream)?;
+    kept.append(1000, b"abc");
+    kept.append(1003, b"def");
+    let first = found(&path)?;
+    assert_eq!((first.end, &first.bytes[..]), (1000, &b"0123456789"[..]));
+    assert_eq!((&first.id, &first.former), (&stream.id, &stream.former));
+    kept.seal(1006);
+    let second = found(&path)?;
+    assert_eq!(second.bytes, b"0123456789abcdef");
+    // What is being written takes the room of the first bytes.
+    let long: Vec<u8> = (0..16_380u32).map(|n| n.to_le_bytes()[0]).collect();
+    kept.append(1006, &long);
+    let third = found(&path)?;
+    assert_eq!(third.end, 1006);
+    assert_eq!(third.bytes, b"cdef");
+    kept.seal(1006 + 16_380);
+    let fourth = found(&path)?;
+    assert_eq!(fourth.bytes.len(), 16 * 1024);
+    assert_eq!(fourth.bytes[..4], b"cdef"[..]);
+    assert_eq!(fourth.bytes[4..], long);
+    let longer = vec![b'x'; 50_000];
+    kept.append(17_386, &longer);
+    kept.seal(67_386);
+    let fifth = found(&path)?;
+    assert_eq!(fifth.bytes, vec![b'x'; 16 * 1024]);
+    kept.discard();
+    assert!(found(&path).is_err());
+    Ok(())
+}
+
+#[test]
+fn keys_are_named_until_their_effects_are_sealed() -> io::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let path = folder.path().join("backlog");
+    let kept = create(&path, &Stream::new())?;
+    let name = |db: usize, key: &str| (db, key.as_bytes().to_vec());
+    let first = kept.intend(Subject::Key(1, b"first key"));
+    let second = kept.intend(Subject::Key(0, b""));
+    assert_eq!(found(&path)?.keys, [name(0, ""), name(1, "first key")]);
+    kept.end(&[second], 5);
+    kept.release(6);
+    assert_eq!(found(&path)?.keys.len(), 2, "the first one is under way");
+    kept.end(&[first], 6);
+    kept.release(6);
+    assert_eq!(found(&path)?.keys.len(), 2);
+    kept.release(7);
+    assert!(found(&path)?.keys.is_empty());
+    // Round and round.
+    for n in 0..40_000u64 {
+        let key = n.to_string().repeat(20);
+        let number = kept.intend(Subject::Key(15, key.as_bytes()));
+        kept.end(&[number], n + 10);
+        if n % 7 == 0 {
+            kept.release(n + 10);
+            assert!(n % 700 != 0 || found(&path)?.keys == [name(15, &key)]);
+        }
+    }
+    kept.release(u64::MAX);
+    kept.intend(Subject::Key(2, b"left"));
+    // The next process names more behind it.
+    let (next, left) = Kept::open(&path, OWNER_NUMBER, SECRET_NUMBER)?;
+    assert_eq!(left.keys, [name(2, "left")]);
+    let all = next.adopt_log();
+    let own = next.intend(Subject::Key(3, b"own"));
+    assert_eq!(found(&path)?.keys, [name(2, "left"), name(3, "own")]);
+    next.end(&[all], 1);
+    next.release(2);
+    assert_eq!(found(&path)?.keys, [name(3, "own")]);
+    next.end(&[own], 2);
+    next.intend(Subject::All);
+    assert!(found(&path).is_err(), "nobody knows what has changed");
+    Ok(())
+}
+
+#[test]
+fn a_hole_lasts_until_nothing_is_under_way() -> io::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let path = folder.path().join("backlog");
+    let kept = create(&path, &Stream::new())?;
+    let key = vec![b'k'; KEY_BYTES_MAX];
+    let numbers: Vec<u64> = (0..70)
+        .map(|_| kept.intend(Subject::Key(0, &key)))
+        .collect();
+    assert!(found(&path).is_err(), "more than the log takes");
+    kept.end(&numbers[1..], 3);
+    kept.release(4);
+    assert!(found(&path).is_err());
+    kept.end(&numbers[..1], 9);
+    kept.release(10);
+    assert!(found(&path)?.keys.is_empty());
+    let number = kept.intend(Subject::Key(3, b"k"));
+    assert_eq!(found(&path)?.keys, [(3, b"k".to_vec())]);
+    kept.end(&[number], 10);
+    Ok(())
+}
+
+#[test]
+fn files_of_others_are_refused() -> io::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let path = folder.path().join("backlog");
+    let kept = create(&path, &Stream::new())?;
+    assert!(Kept::open(&path, OWNER_NUMBER + 1, SECRET_NUMBER).is_err());
+    assert!(Kept::open(&path, OWNER_NUMBER, SECRET_NUMBER + 1).is_err());
+    // While the pool gets another secret, either is right.
+    kept.expect(5);
+    assert!(Kept::open(&path, OWNER_NUMBER, 5).is_ok());
+    assert!(found(&path).is_ok());
+    kept.is_expected(5);
+    assert!(found(&path).is_err());
+    assert!(Kept::open(&path, OWNER_NUMBER, 0).is_err());
+    // Damage: a range of words at a time.
+    let words = kept.file.words();
+    for at in [
+        FORM,
+        VALID,
+        BACKLOG_BYTES,
+        LOG_WORDS,
+        BASE,
+        WRITING,
+        LOG_HEAD,
+        ID,
+    ] {
+        let before = words[at].swap(u64::MAX - 3, Ordering::Relaxed);
+        assert!(Kept::open(&path, OWNER_NUMBER, 5).is_err(), "word {at}");
+        words[at].store(before, Ordering::Relaxed);
+    }
+    assert!(Kept::open(&path, OWNER_NUMBER, 5).is_ok());
+    Ok(())
+}
