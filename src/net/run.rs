@@ -23,7 +23,7 @@ use crate::import::{Import, ImportError};
 use crate::keyspace::{Housekeeping, Keyspace, KeyspaceError, remove_unfinished_backups};
 use crate::launch::Launcher;
 use crate::logging;
-use crate::pmemkv::Engine;
+use crate::pmemkv::{Engine, void_on_crash};
 use crate::state::feed::FeedThread;
 use crate::state::{
     BackupThread, Backups, Clients, Failover, Feed, Monitors, Notifications, Notifier, Pause,
@@ -33,7 +33,7 @@ use crate::state::{
 use crate::store::{self, OpenError, Options};
 use crate::system::files::{self, TooMany};
 use crate::system::pidfile::Pidfile;
-use crate::system::{Changes, ListenError, Passed, Ports, Survival, UnixSocket};
+use crate::system::{Changes, ListenError, Passed, Ports, Survival, UnixSocket, index_file};
 use crate::tls::{Tls, TlsError};
 
 /// How long a stopping server waits for clients to take their last replies.
@@ -128,7 +128,9 @@ pub fn run(
     let opened = Instant::now();
     let store = store::open(engine, options)?;
     tracing::info!(ms = opened.elapsed().as_millis(), "the store is open");
-    let keyspace = Arc::new(Keyspace::new(store).for_workers(worker_count));
+    let mut keyspace = Keyspace::new(store).for_workers(worker_count);
+    keep_index(&mut keyspace, &settings, options);
+    let keyspace = Arc::new(keyspace);
     keyspace
         .latency()
         .set_threshold(settings.latency_monitor_threshold_ms);
@@ -200,6 +202,32 @@ pub fn run(
         keyspace.abandon();
     }
     result
+}
+
+/// Keeps the index in memory that outlives the process, where the directive `index-file` says so. A server without such
+/// memory works as well, but for its next start.
+fn keep_index(keyspace: &mut Keyspace, settings: &Settings, options: &Options) {
+    let Some(path) = index_file(&settings.index_file, &options.pool_path) else {
+        return;
+    };
+    match keyspace.keep_index(&path, &options.pool_path) {
+        Ok(state) => {
+            if !void_on_crash(state) {
+                tracing::warn!("a crash of this process would not be noticed by the next start");
+            }
+            let before = std::panic::take_hook();
+            std::panic::set_hook(Box::new(move |info| {
+                // What has gone wrong may have changed the index.
+                state.store(0, Ordering::SeqCst);
+                before(info);
+            }));
+        }
+        Err(error) => tracing::warn!(
+            path = %path.display(),
+            %error,
+            "the index is not kept for the next start, which will read the whole pool"
+        ),
+    }
 }
 
 /// The signals that end the server.

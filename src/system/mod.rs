@@ -4,6 +4,7 @@
 //! May use: settings, the store's options. Never: knows a client or a command.
 
 pub mod files;
+mod index_file;
 mod passed;
 pub mod pidfile;
 mod ports;
@@ -11,6 +12,7 @@ mod process;
 mod sockets;
 mod survival;
 
+pub use index_file::index_file;
 pub use passed::Passed;
 pub use ports::{Change, Changes, ListenAddress, Plan, Ports};
 pub use process::resident_bytes;

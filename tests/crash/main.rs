@@ -8,6 +8,7 @@ mod collections;
 mod damage;
 mod fields;
 mod functions;
+mod index;
 mod mixes;
 mod model;
 mod order;
@@ -117,12 +118,13 @@ fn seed_and_rounds(rounds: usize) -> TestResult<(u64, usize)> {
 fn kill_and_check(engine: &str, mix: Mix, rounds: usize) -> TestResult {
     let (seed, rounds) = seed_and_rounds(rounds)?;
     let mut rng = StdRng::seed_from_u64(seed);
-    let mut server = Server::start_with(
-        Options::new(engine)
-            .pool_size(mix.pool_size())
-            // The connections write at the same time, also on a machine with few cores.
-            .directive("worker-threads", "3"),
-    )?;
+    let options = Options::new(engine)
+        .pool_size(mix.pool_size())
+        // The connections write at the same time, also on a machine with few cores.
+        .directive("worker-threads", "3");
+    // Most starts of packed pools take the index over from the process before, some read the pool.
+    let with_index = options.clone().directive("index-file", "test.index");
+    let mut server = Server::start_with(with_index.clone())?;
     let mut states = (0..CONNECTIONS)
         .map(|db| fill(server.port(), db, &mix.fill(&mut rng)))
         .collect::<TestResult<Vec<_>>>()?;
@@ -143,6 +145,8 @@ fn kill_and_check(engine: &str, mix: Mix, rounds: usize) -> TestResult {
             .map(|writer| writer.join().expect("the writer does not panic"))
             .collect::<Result<_, _>>()
             .map_err(|error| format!("PMEMKV_SEED={seed}, round {round}: {error}"))?;
+        let is_kept = rng.random_bool(0.8);
+        server.set_options(if is_kept { &with_index } else { &options }.clone());
         while rng.random_bool(0.4) {
             let after = Duration::from_millis(rng.random_range(START_MS));
             server.resume_and_kill(after)?;

@@ -26,6 +26,7 @@ mod geohash;
 mod guards;
 mod hashes;
 mod hyperloglog;
+mod index_file;
 mod insight;
 mod keys;
 mod limits;

@@ -14,6 +14,7 @@ const MODULES: &[&str] = &[
 
 /// The crates, and the crates of this project that each may name.
 const CRATES: &[(&str, &[&str])] = &[
+    ("crates/arena", &[]),
     ("crates/lock-order", &[]),
     ("crates/pmemkv", &["pmemkv-sys"]),
     ("crates/redis-core", &[]),
@@ -23,7 +24,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("crates/store", &["lock-order", "pmemkv"]),
     (
         "crates/keyspace",
-        &["config", "lock-order", "redis-core", "store"],
+        &["arena", "config", "lock-order", "redis-core", "store"],
     ),
     ("python", &["pmemkv"]),
     (
@@ -42,7 +43,7 @@ const CRATES: &[(&str, &[&str])] = &[
 ];
 
 /// The only crates that may have unsafe code.
-const UNSAFE: &[&str] = &["crates/pmemkv", "pmemkv-sys"];
+const UNSAFE: &[&str] = &["crates/arena", "crates/pmemkv", "pmemkv-sys"];
 
 /// The only C sources. The header names what the bindings are made from. The shim and the clock are libraries that tests preload
 /// into a server, where they replace libpmem's calls, and those that tell the time: in Rust they would be unsafe code from the

@@ -418,6 +418,8 @@ pub struct Settings {
     pub pool_size_bytes: u64,
     /// The folder that backups go to; without it there are none.
     pub backup_dir: Option<PathBuf>,
+    /// Where the index is kept for the next start: `no`, `auto`, or a file.
+    pub index_file: String,
     /// The file or folder of a Redis or Valkey server that the start reads into the empty pool.
     pub import: Option<PathBuf>,
     /// The folder of the RDB file; without it the process's own.

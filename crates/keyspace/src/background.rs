@@ -65,6 +65,7 @@ impl Housekeeping {
                 let is_loaded = result.is_ok();
                 loaded(result);
                 if is_loaded {
+                    keyspace.loading().open_all();
                     keep_up(&keyspace, stop);
                 }
             })?;
@@ -74,6 +75,10 @@ impl Housekeeping {
             housekeeping.spawn("sync", move |stop| sync_each_second(&keyspace, stop))?;
         }
         let keyspace = Arc::clone(keyspace);
+        if keyspace.has_left_index() {
+            let keyspace = Arc::clone(&keyspace);
+            housekeeping.spawn("check", move |stop| keyspace.loading().check_unread(stop))?;
+        }
         housekeeping.spawn("housekeeping", move |stop| housekeep(&keyspace, stop))?;
         Ok(housekeeping)
     }
@@ -149,6 +154,7 @@ impl Relocate for Keyspace {
             return single.relocate(key, f);
         }
         let hash = self.hashing.hash(key);
+        self.loading().open_all();
         let mut shard = self.shards[shard_of(hash)].write();
         let Some(table) = shard.table_mut(generation) else {
             return f(None).map(drop);
@@ -168,11 +174,16 @@ impl Relocate for Keyspace {
     fn awaits_removal(&self, generation: u32) -> bool {
         self.garbage().is_pending() && !self.generations.is_in_use(generation)
     }
+
+    fn settle(&self) {
+        self.settle_index();
+    }
 }
 
 /// Does the store's background work (compaction). It takes at most half of a core, unless the work is urgent.
 fn keep_up(keyspace: &Keyspace, stop: &AtomicBool) {
     while !stop.load(Ordering::Acquire) {
+        keyspace.publish_if_due();
         let started = Instant::now();
         let worked = keyspace
             .store
@@ -227,6 +238,7 @@ fn housekeep(keyspace: &Keyspace, stop: &AtomicBool) {
     while !stop.load(Ordering::Acquire) {
         keyspace.store.note_alive();
         keyspace.expiry().run_cycle(now_ms());
+        keyspace.publish_if_changed();
         next += ROUND;
         loop {
             let started = Instant::now();

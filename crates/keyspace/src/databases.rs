@@ -91,6 +91,7 @@ impl Databases<'_> {
     pub fn stats(self, db: usize, now: Millis) -> DatabaseStats {
         let mut stats = DatabaseStats::default();
         let mut samples = 0u64;
+        self.keyspace.loading().open_all();
         let mut ttl_sum = 0u64;
         let generation = self.keyspace.generations.of(db);
         stats.subexpiry = self.keyspace.registry.deadlines.len_of(generation);
@@ -122,6 +123,7 @@ impl Databases<'_> {
 
     /// How many keys of a database have values of each type, without types that it does not have.
     pub fn kinds(self, db: usize) -> Vec<(Kind, u64)> {
+        self.keyspace.loading().open_all();
         let mut keys = [0; u8::MAX as usize + 1];
         for shard in &self.keyspace.shards {
             let shard = shard.read();

@@ -241,6 +241,14 @@ impl Gate {
         }
     }
 
+    /// As [`enter_background`](Self::enter_background), but never waits: `None` while another thread is alone inside, or this
+    /// one.
+    pub fn try_enter_background(&self) -> Option<Shared<'_>> {
+        Some(Shared {
+            _guard: self.background.0.try_read()?,
+        })
+    }
+
     /// Enters alone, after all others have left. The caller must not be inside. It does not wait for a thread that is
     /// busy inside, and if it is not `patient`, not for a slow command either.
     pub fn enter_alone(&self, patient: bool) -> Result<Alone<'_>, NotAlone> {

@@ -194,6 +194,7 @@ impl<'k> Images<'k> {
         if !keyspace.retains {
             return Err(ImageError::NothingKept);
         }
+        keyspace.loading().open_all();
         let generations = keyspace.generations.all();
         let mut sizes = [ImageSizes::default(); DATABASES];
         for shard in &keyspace.shards {

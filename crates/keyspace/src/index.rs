@@ -10,7 +10,9 @@
 
 mod beside;
 mod entry;
+mod kept;
 mod leaf;
+mod leaves;
 mod names;
 mod sample;
 #[cfg(test)]
@@ -18,12 +20,16 @@ mod tests;
 mod walk;
 
 pub use entry::Entry;
+pub use kept::LAYOUT;
 pub use names::{Found, IndexKey, Located, Named, Names, Naming, OnName, Seat};
 
 use super::{Cursor, Kind, Millis};
+use arena::{Arena, Found as Left, Mark, Owner};
 use beside::Beside;
-use entry::{HASH_BITS, NEVER};
+use entry::{Bits, HASH_BITS, NEVER};
+use kept::Kept;
 use leaf::{LEAF_ENTRIES_MAX, Leaf};
+use leaves::Leaves;
 use store::prefetch;
 use store::{Location, StoreError};
 
@@ -51,6 +57,11 @@ pub struct NewEntry<'k> {
     pub access: u32,
 }
 
+/// How many bits a prefix has in an index for about this many keys.
+fn depth_for(keys: usize) -> u32 {
+    (keys / LEAF_ENTRIES_USUAL).max(1).ilog2().min(24)
+}
+
 /// The keys of one generation within one shard.
 #[derive(Debug)]
 pub struct Index {
@@ -60,15 +71,13 @@ pub struct Index {
     depth: u32,
     /// The number of the leaf for each prefix.
     directory: Vec<u32>,
-    leaves: Vec<Leaf>,
+    leaves: Leaves,
     /// For each leaf, a lower bound of its deadlines. Apart from the leaves, because a frequent scan reads only this.
     first_expiries: Vec<Millis>,
     len: usize,
     expiring: usize,
     /// A lower bound of all deadlines.
     first_expiry: Millis,
-    /// Bytes that the leaves allocate outside themselves.
-    outside_bytes: usize,
     /// The names, if the records cannot be found without them.
     beside: Option<Box<Beside>>,
 }
@@ -80,19 +89,18 @@ impl Index {
             skip_bits,
             depth: 0,
             directory: vec![0],
-            leaves: vec![Leaf::new(0)],
+            leaves: Leaves::own(vec![Leaf::new(0)]),
             first_expiries: vec![NEVER],
             len: 0,
             expiring: 0,
             first_expiry: NEVER,
-            outside_bytes: 0,
             beside: (naming == Naming::Beside).then(Box::default),
         }
     }
 
     /// An empty index with enough leaves for about this many keys, so that adding them splits no leaf.
     pub fn with_leaves_for(skip_bits: u32, naming: Naming, keys: usize) -> Self {
-        let depth = (keys / LEAF_ENTRIES_USUAL).max(1).ilog2().min(24);
+        let depth = depth_for(keys);
         let numbers = 0..1u32 << depth;
         let leaves: Vec<Leaf> = numbers
             .clone()
@@ -105,10 +113,80 @@ impl Index {
         Self {
             depth,
             directory: numbers.collect(),
-            outside_bytes: leaves.iter().map(Leaf::memory_bytes).sum(),
             first_expiries: vec![NEVER; leaves.len()],
-            leaves,
+            leaves: Leaves::own(leaves),
             ..Self::new(skip_bits, naming)
+        }
+    }
+
+    /// An empty index in an arena, of records that have their names, with leaves for about this many keys.
+    pub fn in_arena(skip_bits: u32, arena: &'static Arena, owner: Owner, keys: usize) -> Self {
+        let depth = depth_for(keys);
+        let leaves = 1usize << depth;
+        Self {
+            depth,
+            directory: (0..1 << depth).collect(),
+            first_expiries: vec![NEVER; leaves],
+            leaves: Leaves::Kept(Box::new(Kept::new(arena, owner, depth, keys >> depth))),
+            ..Self::new(skip_bits, Naming::InRecords)
+        }
+    }
+
+    /// The index that an earlier process has left in an arena, as it was at the published mark. The text of the error says
+    /// what is damaged.
+    pub fn reopen(skip_bits: u32, arena: &'static Arena, left: Left) -> Result<Self, String> {
+        let (kept, spans) = Kept::reopen(arena, left)?;
+        let depth = spans.iter().map(|&(_, depth)| depth).max().unwrap_or(0);
+        let places = 1usize << depth;
+        if places > DIRECTORY_SPARE && places / DIRECTORY_PER_LEAF > 2 * spans.len() {
+            return Err("its leaves are too few for their prefixes".to_owned());
+        }
+        let mut directory = vec![u32::MAX; places];
+        for (number, (prefix, own)) in (0u32..).zip(spans) {
+            let shift = depth - own;
+            let first = (prefix as usize) << shift;
+            let places = &mut directory[first..first + (1 << shift)];
+            if places.iter().any(|&place| place != u32::MAX) {
+                return Err(format!("leaf {number} is for the hashes of another one"));
+            }
+            places.fill(number);
+        }
+        if directory.contains(&u32::MAX) {
+            return Err("a leaf is missing".to_owned());
+        }
+        let leaves = Leaves::Kept(Box::new(kept));
+        let numbers = 0..leaves.len();
+        // The deadlines stand in the records. The first search for expired keys makes the bounds exact.
+        let first_expiries = numbers.clone().map(|number| {
+            let expires = leaves.each(number).any(Entry::has_deadline);
+            if expires { Millis::MIN } else { NEVER }
+        });
+        let first_expiries: Vec<Millis> = first_expiries.collect();
+        let expiring = |number| {
+            leaves
+                .each(number)
+                .filter(|entry| entry.has_deadline())
+                .count()
+        };
+        Ok(Self {
+            depth,
+            directory,
+            len: numbers
+                .clone()
+                .map(|number| leaves.entries(number).len())
+                .sum(),
+            expiring: numbers.map(expiring).sum(),
+            first_expiry: first_expiries.iter().copied().min().unwrap_or(NEVER),
+            first_expiries,
+            leaves,
+            ..Self::new(skip_bits, Naming::InRecords)
+        })
+    }
+
+    /// Notes that what was changed so far is behind a mark, and what is changed from now on is not.
+    pub fn note_mark(&mut self, mark: Mark) {
+        if let Leaves::Kept(kept) = &mut self.leaves {
+            kept.note_mark(mark);
         }
     }
 
@@ -131,7 +209,7 @@ impl Index {
         names: &dyn Names,
     ) -> Result<Option<Found<'a>>, StoreError> {
         let number = self.leaf_number(hash);
-        for (position, entry) in self.leaves[number].alike(hash, self.hash_bits(hash)) {
+        for (position, entry) in self.leaves.alike(number, hash, self.hash_bits(hash)) {
             let seat = Seat::new(number, position);
             if let Some(found) = self.found((entry, seat), key, names)? {
                 return Ok(Some(found));
@@ -143,45 +221,45 @@ impl Index {
     /// The entry that most likely is the one with this hash, with the location of its record: the only one of which the bits
     /// fit, or the first. Only the record tells whether it has the key.
     #[inline]
-    pub fn guess(&self, hash: u64) -> Option<(&Entry, Location)> {
-        let (_, entry) = self.leaf(hash).alike(hash, self.hash_bits(hash)).next()?;
+    pub fn guess(&self, hash: u64) -> Option<(Entry<'_>, Location)> {
+        let (_, entry) = self.alike(hash).next()?;
         Some((entry, self.location(entry)))
     }
 
     /// The entry that a look-up has found.
     #[inline]
-    pub fn at(&self, hash: u64, key: &[u8], located: Located) -> Option<&Entry> {
+    pub fn at(&self, hash: u64, key: &[u8], located: Located) -> Option<Entry<'_>> {
         let (number, position) = self.position(hash, key, located)?;
-        self.leaves[number].entries().get(position)
+        self.leaves.entries(number).get(position).map(Entry)
     }
 
     /// Fetches the leaf of a hash into the processor's cache.
     #[inline]
     pub fn prefetch_leaf(&self, hash: u64) {
-        prefetch(self.leaf(hash));
+        self.leaves.prefetch(self.leaf_number(hash));
     }
 
     /// Fetches the entry that most likely has this hash into the processor's cache.
     #[inline]
     pub fn prefetch_entry(&self, hash: u64) {
-        if let Some(entry) = self.leaf(hash).likely(hash) {
-            prefetch(entry);
+        if let Some(Entry(words)) = self.leaves.likely(self.leaf_number(hash), hash) {
+            prefetch(words);
         }
     }
 
     /// The location of the record that most likely has this hash; the record itself is not read.
     #[inline]
     pub fn likely(&self, hash: u64) -> Option<Location> {
-        let entry = self.leaf(hash).likely(hash)?;
+        let entry = self.leaves.likely(self.leaf_number(hash), hash)?;
         Some(self.location(entry))
     }
 
     /// The location of an entry's record.
     #[inline]
-    pub fn location(&self, entry: &Entry) -> Location {
+    pub fn location(&self, entry: Entry<'_>) -> Location {
         match &self.beside {
-            None => entry.place,
-            Some(beside) => beside.get(entry.place).location,
+            None => entry.place(),
+            Some(beside) => beside.get(entry.place()).location,
         }
     }
 
@@ -199,20 +277,17 @@ impl Index {
             Some(beside) => beside.add(key, location, expires_at),
         };
         let hash_bits = self.hash_bits(hash);
-        let entry = Entry::new(place, hash_bits, kind, expires_at.is_some(), access);
+        let entry = Bits::new(place, hash_bits, kind, expires_at.is_some(), access);
         self.len += 1;
         self.expiring += usize::from(expires_at.is_some());
         let mut at = self.leaf_number(hash);
-        while self.leaves[at].entries().len() >= LEAF_ENTRIES_MAX && self.can_split(at) {
+        while self.leaves.entries(at).len() >= LEAF_ENTRIES_MAX && self.can_split(at) {
             self.split(at, hash);
             at = self.leaf_number(hash);
         }
         self.note_deadline(at, expires_at);
-        let leaf = &mut self.leaves[at];
-        let before = leaf.memory_bytes();
-        let seat = Seat::new(at, leaf.entries().len());
-        leaf.push(hash, entry);
-        self.outside_bytes += leaf.memory_bytes() - before;
+        let seat = Seat::new(at, self.leaves.entries(at).len());
+        self.leaves.push(at, hash, entry);
         Located {
             location,
             kind,
@@ -231,24 +306,25 @@ impl Index {
         kind: Kind,
         location: Location,
         expires_at: Option<Millis>,
-    ) -> Option<(&Entry, Located)> {
+    ) -> Option<(Entry<'_>, Located)> {
         let (number, position) = self.position(hash, key, old)?;
         self.note_deadline(number, expires_at);
-        let entry = self.leaves[number].entry_mut(position)?;
+        let entry = Entry(self.leaves.entries(number).get(position)?).bits();
         self.expiring += usize::from(expires_at.is_some());
         self.expiring -= usize::from(entry.has_deadline());
-        entry.change(kind, expires_at.is_some());
+        let mut changed = entry.changed(kind, expires_at.is_some());
         match &mut self.beside {
-            None => entry.place = location,
+            None => changed.place = location,
             Some(beside) => beside.set(entry.place, location, expires_at),
         }
+        self.leaves.set(number, position, changed);
         let located = Located {
             location,
             kind,
             expires_at,
             seat: Seat::new(number, position),
         };
-        Some((entry, located))
+        Some((Entry(self.leaves.entries(number).get(position)?), located))
     }
 
     /// Removes a key that a look-up has found; returns whether it was there.
@@ -276,25 +352,30 @@ impl Index {
     fn renumber(&mut self, hash: u64, from: Location, to: Location) {
         let hash_bits = self.hash_bits(hash);
         let number = self.leaf_number(hash);
-        let leaf = &mut self.leaves[number];
-        let position = leaf
-            .alike(hash, hash_bits)
-            .find(|(_, entry)| entry.place == from)
-            .map(|(position, _)| position);
-        if let Some(entry) = position.and_then(|position| leaf.entry_mut(position)) {
-            entry.place = to;
+        let mut alike = self.leaves.alike(number, hash, hash_bits);
+        if let Some((position, _)) = alike.find(|(_, entry)| entry.place() == from) {
+            self.leaves.set_place(number, position, to);
         }
     }
 
     /// Removes up to `count` entries, from the last leaf on. Returns the locations of their records, and their names where
     /// the index keeps them.
     pub fn take(&mut self, count: usize) -> Vec<(IndexKey, Location)> {
+        if let Leaves::Kept(_) = self.leaves
+            && count >= self.len
+        {
+            // What lies in the arena stays: the next process may find that the flush has not happened.
+            let all = self.iter().map(|entry| (IndexKey::new(), entry.place()));
+            let all = all.collect();
+            (self.len, self.expiring) = (0, 0);
+            return all;
+        }
         let mut taken = Vec::with_capacity(count.min(self.len));
         while taken.len() < count {
             let Some(last) = self.leaves.len().checked_sub(1) else {
                 break;
             };
-            let Some(position) = self.leaves[last].entries().len().checked_sub(1) else {
+            let Some(position) = self.leaves.entries(last).len().checked_sub(1) else {
                 // The directory still refers to the leaf, but no command searches an index that is being emptied.
                 self.leaves.pop();
                 self.first_expiries.pop();
@@ -316,11 +397,8 @@ impl Index {
     }
 
     /// Takes an entry out of its leaf.
-    fn take_entry(&mut self, number: usize, position: usize) -> Entry {
-        let leaf = &mut self.leaves[number];
-        let before = leaf.memory_bytes();
-        let entry = leaf.take(position);
-        self.outside_bytes -= before - leaf.memory_bytes();
+    fn take_entry(&mut self, number: usize, position: usize) -> Bits {
+        let entry = self.leaves.take(number, position);
         self.len -= 1;
         self.expiring -= usize::from(entry.has_deadline());
         entry
@@ -328,7 +406,12 @@ impl Index {
 
     /// Frees all leaves. They are never merged, so an empty index is the one moment to do so.
     fn clear(&mut self) {
-        *self = Self::new(self.skip_bits, self.naming());
+        let mut empty = Self::new(self.skip_bits, self.naming());
+        if let Leaves::Kept(kept) = &mut self.leaves {
+            kept.clear();
+            std::mem::swap(&mut empty.leaves, &mut self.leaves);
+        }
+        *self = empty;
     }
 
     /// Where the index finds the names of its entries.
@@ -351,12 +434,11 @@ impl Index {
 
     /// DRAM that the index occupies, bytes. Computed from capacities, without the allocator's rounding.
     pub fn memory_bytes(&self) -> usize {
-        self.outside_bytes
+        self.leaves.memory_bytes()
             + self
                 .beside
                 .as_ref()
                 .map_or(0, |beside| beside.memory_bytes())
-            + self.leaves.capacity() * size_of::<Leaf>()
             + self.first_expiries.capacity() * size_of::<Millis>()
             + self.directory.capacity() * size_of::<u32>()
             + size_of::<Self>()
@@ -366,21 +448,20 @@ impl Index {
     /// key is kept here.
     #[inline]
     fn position(&self, hash: u64, key: &[u8], located: Located) -> Option<(usize, usize)> {
-        let is_it = |entry: &Entry| match &self.beside {
-            None => entry.place == located.location,
-            Some(beside) => beside.get(entry.place).key.as_slice() == key,
+        let is_it = |entry: Entry<'_>| match &self.beside {
+            None => entry.place() == located.location,
+            Some(beside) => beside.get(entry.place()).key.as_slice() == key,
         };
         let (number, position) = located.seat.numbers();
-        let seated = self.leaves.get(number);
-        if seated
-            .and_then(|leaf| leaf.entries().get(position))
-            .is_some_and(is_it)
+        if number < self.leaves.len()
+            && let Some(words) = self.leaves.entries(number).get(position)
+            && is_it(Entry(words))
         {
             return Some((number, position));
         }
         let number = self.leaf_number(hash);
-        let mut alike = self.leaves[number].alike(hash, self.hash_bits(hash));
-        let (position, _) = alike.find(|(_, entry)| is_it(entry))?;
+        let mut alike = self.leaves.alike(number, hash, self.hash_bits(hash));
+        let (position, _) = alike.find(|&(_, entry)| is_it(entry))?;
         Some((number, position))
     }
 
@@ -392,8 +473,11 @@ impl Index {
         }
     }
 
-    fn leaf(&self, hash: u64) -> &Leaf {
-        &self.leaves[self.leaf_number(hash)]
+    /// The entries that may have this hash, and their positions in their leaf.
+    #[inline]
+    fn alike(&self, hash: u64) -> leaf::Alike<'_> {
+        let number = self.leaf_number(hash);
+        self.leaves.alike(number, hash, self.hash_bits(hash))
     }
 
     fn leaf_number(&self, hash: u64) -> usize {
@@ -427,12 +511,12 @@ impl Index {
     }
 
     /// How many prefixes refer to a leaf.
-    fn span(&self, leaf: &Leaf) -> usize {
-        1 << (self.depth - leaf.depth)
+    fn span(&self, leaf: usize) -> usize {
+        1 << (self.depth - self.leaves.depth(leaf))
     }
 
     fn can_split(&self, number: usize) -> bool {
-        let depth = self.leaves[number].depth;
+        let depth = self.leaves.depth(number);
         // If splitting cannot separate the keys, the leaf grows and the directory must not.
         let directory_may_double = self.directory.len() < DIRECTORY_SPARE
             || self.directory.len() / DIRECTORY_PER_LEAF < self.leaves.len();
@@ -445,7 +529,7 @@ impl Index {
 
     /// Splits a leaf that holds `hash`, by the next bit of the hash.
     fn split(&mut self, number: usize, hash: u64) {
-        let depth = self.leaves[number].depth + 1;
+        let depth = self.leaves.depth(number) + 1;
         if depth > self.depth {
             self.directory = self
                 .directory
@@ -454,28 +538,22 @@ impl Index {
                 .collect();
             self.depth += 1;
         }
-        let old = std::mem::replace(&mut self.leaves[number], Leaf::new(depth));
-        self.outside_bytes -= old.memory_bytes();
-        let [low, high] = old.split(1 << (HASH_BITS - depth));
-        // The deadlines stand in the records. The old leaf's bound holds for both halves, if they have any deadline.
-        let first = self.first_expiries[number];
-        let first_of = |half: &Leaf| {
-            let expires = half.entries().iter().any(Entry::has_deadline);
-            if expires { first } else { NEVER }
-        };
-        let (first_low, first_high) = (first_of(&low), first_of(&high));
         #[allow(clippy::cast_possible_truncation)] // can_split checked it.
         let added = self.leaves.len() as u32;
-        if self.leaves.len() == self.leaves.capacity() {
-            let more = (added as usize / 8).max(1);
-            self.leaves.reserve_exact(more);
-            self.first_expiries.reserve_exact(more);
+        self.leaves.split(number, 1 << (HASH_BITS - depth));
+        // The deadlines stand in the records. The old leaf's bound holds for both halves, if they have any deadline.
+        let first = self.first_expiries[number];
+        let first_of = |half: usize| {
+            let expires = self.leaves.each(half).any(Entry::has_deadline);
+            if expires { first } else { NEVER }
+        };
+        let halves = (first_of(number), first_of(added as usize));
+        if self.first_expiries.len() == self.first_expiries.capacity() {
+            self.first_expiries
+                .reserve_exact((added as usize / 8).max(1));
         }
-        self.outside_bytes += low.memory_bytes() + high.memory_bytes();
-        self.leaves[number] = low;
-        self.leaves.push(high);
-        self.first_expiries[number] = first_low;
-        self.first_expiries.push(first_high);
+        self.first_expiries[number] = halves.0;
+        self.first_expiries.push(halves.1);
         // Of the prefixes that shared the old leaf, the upper half now refers to the new one.
         let prefixes = 1usize << (self.depth - depth + 1);
         let first = self.prefix(hash) & !(prefixes - 1);

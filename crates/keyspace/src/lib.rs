@@ -21,6 +21,7 @@ mod hashing;
 mod hidden;
 mod image;
 mod index;
+mod kept;
 pub mod latency;
 mod libraries;
 mod loading;
@@ -204,6 +205,8 @@ pub struct Keyspace {
     libraries: single::State,
     place: single::State,
     image: image::State,
+    /// The index's memory, where it outlives the process.
+    kept: Option<kept::State>,
     transaction: Transaction,
     gate: Gate,
     events: Events,
@@ -252,6 +255,7 @@ impl Keyspace {
             libraries: single::State::new(single::OF_LIBRARIES),
             place: single::State::new(single::OF_PLACE),
             image: image::State::default(),
+            kept: None,
             transaction: Transaction::default(),
             gate: Gate::new(1),
             events: Events::default(),
@@ -276,6 +280,7 @@ impl Keyspace {
         if wrote && self.store.upkeep() >= Upkeep::Urgent {
             self.memory_check().help_store()?;
         }
+        self.ring_if_due();
         Ok(())
     }
 
@@ -299,6 +304,7 @@ impl Keyspace {
     /// Closes the store in good order. After that nothing can be read or written: a thread that tries to waits for
     /// ever.
     pub fn close(&self) -> Result<(), KeyspaceError> {
+        self.leave_index();
         // Even a handler that outlived the server's patience must not write into a pool that is marked as closed.
         let shards = self.locking().lock_all();
         self.store.commit()?;

@@ -14,9 +14,8 @@ use parking_lot::Mutex;
 
 use super::collection::{Body, ELEMENTS, ElementBatch, element_batches};
 use super::garbage::Garbage;
-use super::hashing::{SHARD_BITS, SHARDS, shard_of};
-use super::index::{Found, Index, IndexKey, NewEntry};
-use super::shard::Table;
+use super::hashing::{SHARDS, shard_of};
+use super::index::{Found, IndexKey, NewEntry};
 use super::{DATABASES, Keyspace, KeyspaceError, Kind, Millis};
 use store::{Location, StoreError, Visited, now_ms};
 
@@ -103,15 +102,16 @@ impl State {
 }
 
 /// A record that loading has read.
-struct LoadedRecord {
-    hash: u64,
-    generation: u32,
-    key: IndexKey,
-    kind: Kind,
-    expires_at: Option<Millis>,
-    location: Location,
-    sequence: u64,
-    removed: bool,
+#[derive(Debug)]
+pub(super) struct LoadedRecord {
+    pub hash: u64,
+    pub generation: u32,
+    pub key: IndexKey,
+    pub kind: Kind,
+    pub expires_at: Option<Millis>,
+    pub location: Location,
+    pub sequence: u64,
+    pub removed: bool,
 }
 
 /// What a thread has read and not yet put into the indexes.
@@ -202,7 +202,9 @@ impl Loading<'_> {
     /// [`Housekeeping`](super::Housekeeping).
     pub fn read_all(self, threads: usize) -> Result<(), KeyspaceError> {
         if !self.keyspace.partitioned {
-            return self.load_all(threads, &AtomicBool::new(false));
+            self.load_all(threads, &AtomicBool::new(false))?;
+            self.open_all();
+            return Ok(());
         }
         for partition in 0..self.keyspace.store.partitions() {
             self.index_partition(partition)?;
@@ -238,6 +240,10 @@ impl Loading<'_> {
 
     /// The keys that loading has found to be gone by their deadlines, with their databases; `None` if there were too many to collect.
     pub fn take_expired(self) -> Option<Vec<(usize, Vec<u8>)>> {
+        if self.keyspace.has_left_index() && self.keyspace.loading.collects_after.get().is_some() {
+            // Nobody has looked for them: the process before may have removed some from the index that it has left.
+            return None;
+        }
         let collected = self.keyspace.loading.collected.lock().take()?;
         let keys = collected.into_iter().filter_map(|(generation, key)| {
             let db = self.keyspace.generations.database_of(generation)?;
@@ -267,6 +273,9 @@ impl Loading<'_> {
         let _running = self.keyspace.loading.running.lock();
         if self.is_done() {
             return Ok(());
+        }
+        if self.keyspace.has_left_index() {
+            return self.finish();
         }
         let run = LoadRun {
             next: AtomicUsize::new(0),
@@ -301,12 +310,19 @@ impl Loading<'_> {
             shard.indexed = true;
         }
         self.keyspace.store.loaded(self.keyspace)?;
+        self.finish()?;
+        let seconds = self.keyspace.loading.finish().as_secs_f64();
+        tracing::info!(seconds, keys, "all keys are indexed");
+        Ok(())
+    }
+
+    /// Lets commands be served.
+    fn finish(self) -> Result<(), KeyspaceError> {
         if let Some(AtEnd(at_end)) = self.keyspace.loading.at_end.get() {
             at_end(self.keyspace)?;
         }
+        self.keyspace.loading.finish();
         self.keyspace.loading.done.store(true, Ordering::Release);
-        let seconds = self.keyspace.loading.finish().as_secs_f64();
-        tracing::info!(seconds, keys, "all keys are indexed");
         Ok(())
     }
 
@@ -431,14 +447,11 @@ impl Loading<'_> {
         for record in batch.drain(..) {
             if shard.table(record.generation).is_none() {
                 let keys = run.keys_expected(record.generation) / SHARDS;
-                let naming = self.keyspace.naming();
-                let index = Index::with_leaves_for(SHARD_BITS, naming, keys);
-                shard
-                    .tables
-                    .push(Table::new(record.generation, index, None));
+                let index = self.keyspace.new_index(number, record.generation, keys);
+                shard.add(record.generation, index);
             }
-            let naming = self.keyspace.naming();
-            let table = shard.table_for(record.generation, naming, &self.keyspace.views);
+            let new_index = || self.keyspace.new_index(number, record.generation, 0);
+            let table = shard.table_for(record.generation, new_index, &self.keyspace.views);
             let names = self.keyspace.names(record.generation);
             let present = table.index.get(record.hash, &record.key, &names)?;
             if let Some(present) = present.map(Found::located) {
@@ -491,7 +504,9 @@ impl Loading<'_> {
     /// Reads a partition's records into its shards, unless that was done before.
     pub(super) fn index_partition(self, partition: usize) -> Result<(), KeyspaceError> {
         if !self.keyspace.partitioned {
-            return self.load_all(1, &AtomicBool::new(false));
+            self.load_all(1, &AtomicBool::new(false))?;
+            self.open_all();
+            return Ok(());
         }
         let first = partition * self.keyspace.hashing.shards_per_partition();
         let mut shards: Vec<_> = self.keyspace.shards
@@ -546,8 +561,11 @@ impl Loading<'_> {
                 expires_at: record.expires_at,
                 access: first_access,
             };
-            let naming = self.keyspace.naming();
-            let table = shard.table_for(record.generation, naming, &self.keyspace.views);
+            let new_index = || {
+                self.keyspace
+                    .new_index(shard_of(hash), record.generation, 0)
+            };
+            let table = shard.table_for(record.generation, new_index, &self.keyspace.views);
             table.index.insert(hash, new);
         });
         if let Err(error) = visited.map_err(KeyspaceError::from).and(unreadable) {

@@ -43,9 +43,13 @@ impl<'s> Locking<'s> {
                 shards.push(lock(&self.keyspace.shards[number]));
                 !shards.last().is_some_and(|one| shard(one).indexed)
             });
-            let mut missing =
-                missing.map(|&number| self.keyspace.hashing.partition_of_shard(number));
-            if missing.is_none() && self.keyspace.partitioned {
+            if let Some(&missing) = missing {
+                drop(shards);
+                self.keyspace.loading().index_shard(missing)?;
+                continue;
+            }
+            let mut missing = None;
+            if self.keyspace.partitioned {
                 for (&(db, key), &hash) in keys.iter().zip(hashes) {
                     let shard = shard(&shards[numbers.partition_point(|&n| n < shard_of(hash))]);
                     let generation = self.keyspace.generations.of(db);
@@ -154,9 +158,7 @@ impl<'s> Locking<'s> {
                 return Ok(shard);
             }
             drop(shard);
-            self.keyspace
-                .loading()
-                .index_partition(self.keyspace.hashing.partition_of_shard(number))?;
+            self.keyspace.loading().index_shard(number)?;
         }
     }
 
@@ -168,14 +170,13 @@ impl<'s> Locking<'s> {
                 return Ok(shard);
             }
             drop(shard);
-            self.keyspace
-                .loading()
-                .index_partition(self.keyspace.hashing.partition_of_shard(number))?;
+            self.keyspace.loading().index_shard(number)?;
         }
     }
 
     /// Locks every shard for writing, in ascending order. No command may be running.
     pub(super) fn lock_all(self) -> Vec<WriteGuard<'s, Shard>> {
+        self.keyspace.loading().open_all();
         self.keyspace.shards.iter().map(RwLock::write).collect()
     }
 }

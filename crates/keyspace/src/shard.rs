@@ -4,8 +4,7 @@ use std::sync::Arc;
 
 use super::clock::Clock;
 use super::collection::SharedCollection;
-use super::hashing::SHARD_BITS;
-use super::index::{Entry, Found, Index, Located, Names, Naming, NewEntry};
+use super::index::{Entry, Found, Index, Located, Names, NewEntry};
 use super::names::RecordNames;
 use super::ordered::{OrderedView, Views};
 use super::waiting::Queues;
@@ -85,23 +84,32 @@ impl Shard {
         generation: u32,
         (hash, key): (u64, &[u8]),
         located: Located,
-    ) -> Option<&Entry> {
+    ) -> Option<Entry<'_>> {
         self.table(generation)?.index.at(hash, key, located)
     }
 
     /// The table of a generation. A new one gets the generation's ordered view, if there is one.
-    pub fn table_for(&mut self, generation: u32, naming: Naming, views: &Views) -> &mut Table {
+    pub fn table_for(
+        &mut self,
+        generation: u32,
+        new_index: impl FnOnce() -> Index,
+        views: &Views,
+    ) -> &mut Table {
         let position = self
             .tables
             .iter()
             .position(|table| table.generation == generation)
             .unwrap_or_else(|| {
-                let index = Index::new(SHARD_BITS, naming);
-                let table = Table::new(generation, index, views.get(generation));
+                let table = Table::new(generation, new_index(), views.get(generation));
                 self.tables.push(table);
                 self.tables.len() - 1
             });
         &mut self.tables[position]
+    }
+
+    /// Adds a generation's table.
+    pub fn add(&mut self, generation: u32, index: Index) {
+        self.tables.push(Table::new(generation, index, None));
     }
 
     /// Removes and returns a generation's table.

@@ -127,6 +127,11 @@ impl Single<'_> {
         Ok(bytes)
     }
 
+    /// Whether there is such a record.
+    pub(super) fn is_there(self) -> bool {
+        self.state.present.lock().location.is_some()
+    }
+
     /// Finds the record in a store that reads its partitions when they are needed.
     pub(super) fn locate(self) -> Result<(), KeyspaceError> {
         let location = self.keyspace.store.locate(self.record())?;

@@ -71,6 +71,7 @@ impl Keyspace {
         };
         self.expiry().fill_stats(&mut stats);
         self.garbage().fill_stats(&mut stats);
+        self.loading().open_all();
         let mut indexed = 0;
         for shard in &self.shards {
             let shard = shard.read();

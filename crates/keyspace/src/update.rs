@@ -265,8 +265,8 @@ impl Writing<'_> {
                 access: access(),
                 renewed: current.was == Before::Expired,
             };
-            let naming = self.keyspace.naming();
-            let table = shard.table_for(generation, naming, &self.keyspace.views);
+            let new_index = || self.keyspace.new_index(shard_of(hash), generation, 0);
+            let table = shard.table_for(generation, new_index, &self.keyspace.views);
             table.put(put, self.keyspace.eviction.clock())
         })
     }

@@ -193,6 +193,19 @@ pub trait Relocate {
 
     /// Whether the generation was flushed and the keyspace has not yet called [`Store::forget`] for all of its records.
     fn awaits_removal(&self, generation: u32) -> bool;
+
+    /// Called before segments are freed that no record of the index lies in: an index that outlives the process must not
+    /// name records there either.
+    fn settle(&self) {}
+}
+
+/// Where the logs of a store end at one moment: what is written later lies behind it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stand {
+    /// For each log the serial number of the segment that is being filled, and how far it is filled.
+    pub ends: [(u64, u64); 2],
+    /// The last sequence number given out.
+    pub sequence: u64,
 }
 
 /// The generations of the databases, kept with the data.
@@ -433,6 +446,43 @@ pub trait Store: Send + Sync {
 
     /// Makes durable whatever was staged before the call; `false` if nothing was. A reply must not leave earlier.
     fn commit(&self) -> Result<bool, StoreError>;
+
+    /// Where the logs end now; `None` if that cannot be said at the moment, or never. No record that is staged later lies
+    /// before it.
+    fn stand(&self) -> Option<Stand> {
+        None
+    }
+
+    /// Bytes that were ever staged.
+    fn staged_bytes(&self) -> u64 {
+        0
+    }
+
+    /// Commits all that is staged. `false` if that cannot be done now, because a transaction is running.
+    fn commit_all_staged(&self) -> Result<bool, StoreError> {
+        Ok(false)
+    }
+
+    /// Shows the records behind a stand of an earlier process, in place of [`visit`](Self::visit). `false` if the store does
+    /// not have what that process had.
+    fn visit_since(
+        &self,
+        _stand: &Stand,
+        _visit: &mut dyn FnMut(Visited<'_>),
+    ) -> Result<bool, StoreError> {
+        Ok(false)
+    }
+
+    /// Reads a part that the start has not read, and fails where a record is damaged.
+    fn check_part(&self, _part: usize) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    /// Counts records as live that [`visit`](Self::visit) has not shown, with the parts of their values. Fails if there cannot
+    /// be one of them.
+    fn claim(&self, _locations: &mut dyn Iterator<Item = Location>) -> Result<(), StoreError> {
+        Err(StoreError::NotSupported)
+    }
 
     /// The sequence number of a record that [`visit`](Self::visit) has shown.
     fn sequence(&self, _location: Location) -> Result<u64, StoreError> {

@@ -17,7 +17,7 @@ use std::{fs, io};
 use parking_lot::Mutex;
 
 use super::stream::{NO_ID, Stream};
-use crate::store::SharedFile;
+use crate::store::{DATABASES, SharedFile};
 
 /// The form of the file.
 const VERSION: u64 = u64::from_le_bytes(*b"PMKVBL01");
@@ -177,7 +177,9 @@ impl Kept {
             return Err(refused("more had changed at once than it could name"));
         }
         let kept = Self::of(file, path, bytes, log_words);
-        let found = kept.found().ok_or_else(|| refused("it is damaged"))?;
+        let found = kept.found().map_err(refused)?;
+        // Bytes that were being written may have taken the room of others that a shorter end would bring back.
+        kept.set(BASE, found.end - found.bytes.len() as u64);
         Ok((kept, found))
     }
 
@@ -202,8 +204,13 @@ impl Kept {
         String::from_utf8(bytes).ok().filter(|_| is_id)
     }
 
-    /// What the file has; `None` where that makes no sense.
-    fn found(&self) -> Option<Found> {
+    /// What the file has; or why it is of no use.
+    fn found(&self) -> Result<Found, &'static str> {
+        let keys = self.logged_keys()?;
+        self.history(keys).ok_or("it is damaged")
+    }
+
+    fn history(&self, keys: Vec<(usize, Vec<u8>)>) -> Option<Found> {
         let (base, end) = (self.word(BASE), self.word(END));
         let written = self.word(WRITING).max(end);
         let start = base
@@ -227,35 +234,42 @@ impl Kept {
             former,
             end,
             bytes,
-            keys: self.logged_keys()?,
+            keys,
         })
     }
 
-    fn logged_keys(&self) -> Option<Vec<(usize, Vec<u8>)>> {
+    /// The keys that the log names.
+    fn logged_keys(&self) -> Result<Vec<(usize, Vec<u8>)>, &'static str> {
+        const DAMAGED: &str = "its log is damaged";
         let (mut at, head) = (self.word(LOG_TAIL), self.word(LOG_HEAD));
-        if head.checked_sub(at)? > self.log_words {
-            return None;
+        if head.checked_sub(at).is_none_or(|len| len > self.log_words) {
+            return Err(DAMAGED);
         }
         let mut keys = Vec::new();
         while at < head {
             let entry = self.log_word(at);
-            let (len, db) = (usize::try_from(entry >> 8).ok()?, entry & 0xff);
+            if entry == ALL {
+                return Err("databases or libraries of functions were about to change");
+            }
+            let (len, db) = (
+                usize::try_from(entry >> 8).unwrap_or(usize::MAX),
+                entry & 0xff,
+            );
             let words = len.div_ceil(8) as u64;
-            // Where all was about to change, nobody knows what has.
-            if db >= 16 || len > KEY_BYTES_MAX || words > head - at - 1 {
-                return None;
+            if db >= DATABASES as u64 || len > KEY_BYTES_MAX || words > head - at - 1 {
+                return Err(DAMAGED);
             }
             let mut key = Vec::with_capacity(len + 8);
             for word in 0..words {
                 key.extend_from_slice(&self.log_word(at + 1 + word).to_le_bytes());
             }
             key.truncate(len);
-            keys.push((usize::try_from(db).ok()?, key));
+            keys.push((usize::try_from(db).unwrap_or(0), key));
             at += 1 + words;
         }
         keys.sort_unstable();
         keys.dedup();
-        Some(keys)
+        Ok(keys)
     }
 
     fn log_at(&self, position: u64) -> usize {

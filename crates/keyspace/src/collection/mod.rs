@@ -281,8 +281,8 @@ fn in_order<'i>(
     index: &'i Index,
     encoding: Encoding,
     names: &dyn Names,
-) -> Result<Option<Vec<&'i Entry>>, StoreError> {
-    let mut entries: Vec<&Entry> = match encoding {
+) -> Result<Option<Vec<Entry<'i>>>, StoreError> {
+    let mut entries: Vec<Entry<'_>> = match encoding {
         Encoding::Full => return Ok(None),
         Encoding::Integers | Encoding::Compact => index.iter().collect(),
     };

@@ -41,11 +41,11 @@ enum Fate {
     Locked,
 }
 
-impl Entry {
+impl Entry<'_> {
     /// The eviction score: the entry with the highest score goes first. `deadline` reads the deadline, where the order is one
     /// of deadlines.
     fn score<E>(
-        &self,
+        self,
         rule: Rule,
         now: Millis,
         deadline: impl FnOnce() -> Result<Option<Millis>, E>,
@@ -480,7 +480,7 @@ impl Eviction<'_> {
 }
 
 /// Draws at random a key of the shard that may go. Returns its generation and index too.
-fn draw(shard: &Shard, rule: Rule) -> Option<(u32, &Index, &Entry)> {
+fn draw(shard: &Shard, rule: Rule) -> Option<(u32, &Index, Entry<'_>)> {
     let weight = |n: usize| {
         let index = &shard.tables[n].index;
         if rule.only_expiring {

@@ -1,6 +1,6 @@
 //! The index's data for one key, in 16 bytes. The key itself and its deadline stand in its record.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::super::clock::{self, Clock};
 use super::super::{Kind, Millis};
@@ -18,104 +18,166 @@ const HASH_MASK: u32 = (1 << HASH_BITS) - 1;
 const KIND_MASK: u32 = 0x1f;
 const DEADLINE: u32 = 1 << 31;
 
-/// The index's data for a key.
-#[derive(Debug)]
-pub struct Entry {
-    /// Where the record lies, or for an index that keeps names beside its entries, the number of the name.
-    pub(super) place: Location,
-    meta: u32,
-    /// The last access, in bits that a [`Clock`] reads. Atomic, because several readers may set it at once.
-    access: AtomicU32,
+/// An entry as it is kept: where the record lies (or for an index that keeps names beside its entries, the number of the name);
+/// then `meta` in the upper half, and the last access in the lower one, in bits that a [`Clock`] reads. Atomic, because several
+/// readers may set the access at once.
+pub(super) type Words = [AtomicU64; 2];
+
+const _: () = assert!(size_of::<Words>() == 16, "entries are the index's memory");
+
+/// The part of the second word that is the access.
+const ACCESS_MASK: u64 = u32::MAX as u64;
+
+/// The data of an entry, apart from an index.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Bits {
+    pub place: Location,
+    /// The second word.
+    pub rest: u64,
 }
 
-const _: () = assert!(size_of::<Entry>() == 16, "entries are the index's memory");
-
-impl Entry {
+impl Bits {
     /// A new entry. `hash_bits` are [`HASH_BITS`] bits of its hash; `access` is from [`Clock::first`].
-    pub(super) fn new(
-        place: Location,
-        hash_bits: u32,
-        kind: Kind,
-        expires: bool,
-        access: u32,
-    ) -> Self {
+    pub fn new(place: Location, hash_bits: u32, kind: Kind, expires: bool, access: u32) -> Self {
         debug_assert!(hash_bits <= HASH_MASK && u32::from(kind as u8) <= KIND_MASK);
+        let meta = meta(hash_bits, kind, expires);
         Self {
             place,
-            meta: meta(hash_bits, kind, expires),
-            access: AtomicU32::new(access),
+            rest: u64::from(meta) << 32 | u64::from(access),
+        }
+    }
+
+    /// The same entry with another type, and perhaps a deadline.
+    pub fn changed(self, kind: Kind, expires: bool) -> Self {
+        let meta = meta(hash_bits(self.rest), kind, expires);
+        Self {
+            rest: u64::from(meta) << 32 | self.rest & ACCESS_MASK,
+            ..self
+        }
+    }
+
+    pub fn hash_bits(self) -> u32 {
+        hash_bits(self.rest)
+    }
+
+    pub fn has_deadline(self) -> bool {
+        self.rest >> 32 & u64::from(DEADLINE) != 0
+    }
+
+    /// The words to keep.
+    pub fn words(self) -> Words {
+        [AtomicU64::new(self.place.0), AtomicU64::new(self.rest)]
+    }
+}
+
+/// The part of an entry's second word that only a change of the key changes.
+pub(super) fn lasting(rest: u64) -> u64 {
+    rest & !ACCESS_MASK
+}
+
+#[allow(clippy::cast_possible_truncation)] // The upper half remains.
+fn hash_bits(rest: u64) -> u32 {
+    (rest >> 32) as u32 & HASH_MASK
+}
+
+/// The index's data for a key.
+#[derive(Clone, Copy, Debug)]
+pub struct Entry<'a>(pub(super) &'a Words);
+
+impl Entry<'_> {
+    /// Where the record lies, or the number of the name.
+    #[inline]
+    pub(super) fn place(self) -> Location {
+        Location(self.0[0].load(Ordering::Relaxed))
+    }
+
+    #[inline]
+    fn rest(self) -> u64 {
+        self.0[1].load(Ordering::Relaxed)
+    }
+
+    #[inline]
+    #[allow(clippy::cast_possible_truncation)] // The upper half remains.
+    fn meta(self) -> u32 {
+        (self.rest() >> 32) as u32
+    }
+
+    /// A copy of the data.
+    pub(super) fn bits(self) -> Bits {
+        Bits {
+            place: self.place(),
+            rest: self.rest(),
         }
     }
 
     /// The bits of the hash.
     #[inline]
-    pub(super) fn hash_bits(&self) -> u32 {
-        self.meta & HASH_MASK
+    pub(super) fn hash_bits(self) -> u32 {
+        self.meta() & HASH_MASK
     }
 
     /// The value's type, as clients see it.
     #[inline]
-    pub fn kind(&self) -> Kind {
+    pub fn kind(self) -> Kind {
         self.stored_kind().plain()
     }
 
     /// The kind of the value's record: it tells a compact collection from one with elements.
     #[inline]
     #[allow(clippy::cast_possible_truncation)] // Masked.
-    pub fn stored_kind(&self) -> Kind {
+    pub fn stored_kind(self) -> Kind {
         // Only a kind's own number was ever stored.
-        Kind::from_number((self.meta >> HASH_BITS & KIND_MASK) as u8).unwrap_or(Kind::String)
+        Kind::from_number((self.meta() >> HASH_BITS & KIND_MASK) as u8).unwrap_or(Kind::String)
     }
 
     /// Whether the key has a deadline.
     #[inline]
-    pub fn has_deadline(&self) -> bool {
-        self.meta & DEADLINE != 0
-    }
-
-    /// Records another type, and whether there is a deadline now.
-    pub(super) fn change(&mut self, kind: Kind, expires: bool) {
-        self.meta = meta(self.hash_bits(), kind, expires);
+    pub fn has_deadline(self) -> bool {
+        self.meta() & DEADLINE != 0
     }
 
     /// Records an access.
     #[inline]
-    pub fn touch(&self, now: Millis, clock: Clock) {
-        let before = self.access.load(Ordering::Relaxed);
+    pub fn touch(self, now: Millis, clock: Clock) {
+        let before = self.accessed();
         let after = clock.used(before, now);
         // Check first: a load is cheaper than a store, which takes the cache line from other readers.
         if before != after {
-            self.access.store(after, Ordering::Relaxed);
+            self.set_accessed(after);
         }
     }
 
+    /// Sets the bits of the last access. Only the owner of the key's lock for writing changes the word's upper half.
+    #[inline]
+    pub fn set_accessed(self, bits: u32) {
+        let rest = lasting(self.rest()) | u64::from(bits);
+        self.0[1].store(rest, Ordering::Relaxed);
+    }
+
     /// Records that the key was created anew.
-    pub fn renew(&self, now: Millis, clock: Clock) {
-        self.access.store(clock.first(now), Ordering::Relaxed);
+    pub fn renew(self, now: Millis, clock: Clock) {
+        self.set_accessed(clock.first(now));
     }
 
     /// For a collection's element: its number in the order in which elements were added. Elements record no accesses.
-    pub fn ordinal(&self) -> u32 {
+    pub fn ordinal(self) -> u32 {
         self.accessed()
     }
 
     /// Gives a collection's element another [`ordinal`](Self::ordinal).
-    pub fn set_ordinal(&self, ordinal: u32) {
+    pub fn set_ordinal(self, ordinal: u32) {
         self.set_accessed(ordinal);
     }
 
-    /// Sets the bits of the last access.
-    pub fn set_accessed(&self, bits: u32) {
-        self.access.store(bits, Ordering::Relaxed);
-    }
-
     /// The bits of the last access.
-    pub fn accessed(&self) -> u32 {
-        self.access.load(Ordering::Relaxed)
+    #[inline]
+    #[allow(clippy::cast_possible_truncation)] // Masked.
+    pub fn accessed(self) -> u32 {
+        (self.rest() & ACCESS_MASK) as u32
     }
 
     /// Seconds since the last access, for a clock that records seconds.
-    pub fn idle_s(&self, now: Millis) -> u64 {
+    pub fn idle_s(self, now: Millis) -> u64 {
         clock::idle_s(self.accessed(), now)
     }
 }

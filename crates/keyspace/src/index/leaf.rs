@@ -1,9 +1,9 @@
 //! The entries that share one prefix of the hash. A look-up compares one byte of each key's hash, then the bits that the
 //! entry keeps.
 
-use store::equal_bytes;
+use store::{Location, equal_bytes};
 
-use super::entry::Entry;
+use super::entry::{Bits, Entry, Words};
 
 /// Entries that a leaf is made for, one per tag. A leaf with more entries splits, if it can.
 pub const LEAF_ENTRIES_MAX: usize = 32;
@@ -19,7 +19,7 @@ pub struct Leaf {
     /// A byte of each entry's hash, at the entry's position.
     tags: [u8; LEAF_ENTRIES_MAX],
     /// There are more entries than tags only if the hash is broken, so that splitting does not help.
-    entries: Vec<Entry>,
+    entries: Vec<Words>,
     /// A bit for each position whose tag is unknown, because its entry came from a position without a tag.
     wild: u32,
     /// How many bits of the hash all entries share.
@@ -27,6 +27,61 @@ pub struct Leaf {
 }
 
 const _: () = assert!(size_of::<Leaf>() == 64, "a leaf is one cache line");
+
+/// The entries of a leaf that may have a hash; see [`Leaf::alike`].
+#[derive(Debug)]
+pub struct Alike<'a> {
+    /// A bit for each position whose tag fits. Bits beyond the last entry mean nothing.
+    candidates: u32,
+    /// The next position without a tag.
+    untagged: usize,
+    entries: &'a [Words],
+    hash_bits: u32,
+}
+
+impl<'a> Alike<'a> {
+    #[inline]
+    pub(super) fn new(candidates: u32, entries: &'a [Words], hash_bits: u32) -> Self {
+        Self {
+            candidates,
+            untagged: LEAF_ENTRIES_MAX,
+            entries,
+            hash_bits,
+        }
+    }
+}
+
+impl<'a> Iterator for Alike<'a> {
+    type Item = (usize, Entry<'a>);
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            let position = if self.candidates == 0 {
+                self.untagged += 1;
+                self.untagged - 1
+            } else {
+                let position = self.candidates.trailing_zeros() as usize;
+                self.candidates &= self.candidates - 1;
+                position
+            };
+            let Some(words) = self.entries.get(position) else {
+                // The tags beyond belong to removed entries, and only a full leaf has entries without tags.
+                return None;
+            };
+            let entry = Entry(words);
+            if entry.hash_bits() == self.hash_bits {
+                return Some((position, entry));
+            }
+        }
+    }
+}
+
+/// A bit for each position whose entry may have this hash.
+#[inline]
+pub(super) fn candidates(tags: &[u8; LEAF_ENTRIES_MAX], wild: u32, hash: u64) -> u32 {
+    wild | equal_bytes(tags, tag(hash))
+}
 
 impl Leaf {
     /// A leaf without entries.
@@ -40,59 +95,49 @@ impl Leaf {
     }
 
     /// All entries, in no particular order.
-    pub fn entries(&self) -> &[Entry] {
+    pub(super) fn entries(&self) -> &[Words] {
         &self.entries
     }
 
-    /// An entry, mutable; the caller must not change its hash.
-    pub fn entry_mut(&mut self, position: usize) -> Option<&mut Entry> {
-        self.entries.get_mut(position)
+    /// Gives the entry at a position another record.
+    pub(super) fn set(&mut self, position: usize, bits: Bits) {
+        if let Some(words) = self.entries.get_mut(position) {
+            *words = bits.words();
+        }
+    }
+
+    /// Gives the entry at a position another place.
+    pub fn set_place(&mut self, position: usize, place: Location) {
+        if let Some([words, _]) = self.entries.get_mut(position) {
+            *words.get_mut() = place.0;
+        }
     }
 
     /// The first entry that may have this hash.
     #[inline]
-    pub fn likely(&self, hash: u64) -> Option<&Entry> {
-        self.entries
-            .get(self.candidates(hash).trailing_zeros() as usize)
+    pub fn likely(&self, hash: u64) -> Option<Entry<'_>> {
+        let position = candidates(&self.tags, self.wild, hash).trailing_zeros();
+        self.entries.get(position as usize).map(Entry)
     }
 
     /// The entries that may have this hash, of which the entries keep `hash_bits`; and their positions.
     #[inline]
-    pub fn alike(&self, hash: u64, hash_bits: u32) -> impl Iterator<Item = (usize, &Entry)> {
-        let mut candidates = self.candidates(hash);
-        let tagged = std::iter::from_fn(move || {
-            if candidates == 0 {
-                return None;
-            }
-            let position = candidates.trailing_zeros() as usize;
-            candidates &= candidates - 1;
-            // No entry here: the tags beyond belong to removed entries.
-            Some((position, self.entries.get(position)?))
-        });
-        let untagged = self.entries.get(LEAF_ENTRIES_MAX..).unwrap_or_default();
-        tagged
-            .chain((LEAF_ENTRIES_MAX..).zip(untagged))
-            .filter(move |(_, entry)| entry.hash_bits() == hash_bits)
-    }
-
-    /// A bit for each position whose entry may have this hash. Bits beyond the last entry mean nothing.
-    #[inline]
-    fn candidates(&self, hash: u64) -> u32 {
-        self.wild | equal_bytes(&self.tags, tag(hash))
+    pub fn alike(&self, hash: u64, hash_bits: u32) -> Alike<'_> {
+        let candidates = candidates(&self.tags, self.wild, hash);
+        Alike::new(candidates, &self.entries, hash_bits)
     }
 
     /// The tag of the entry at a position; `None` if it is unknown.
     fn tag_at(&self, position: usize) -> Option<u8> {
-        let known = position < LEAF_ENTRIES_MAX && self.wild >> position & 1 == 0;
-        known.then(|| self.tags[position])
+        tag_at(&self.tags, self.wild, position)
     }
 
     /// Adds the entry of a key that the leaf does not have.
-    pub fn push(&mut self, hash: u64, entry: Entry) {
+    pub(super) fn push(&mut self, hash: u64, entry: Bits) {
         self.push_tagged(Some(tag(hash)), entry);
     }
 
-    fn push_tagged(&mut self, tag: Option<u8>, entry: Entry) {
+    fn push_tagged(&mut self, tag: Option<u8>, entry: Bits) {
         let len = self.entries.len();
         if len == self.entries.capacity() {
             self.entries.reserve_exact(room_for(len + 1) - len);
@@ -101,7 +146,7 @@ impl Leaf {
             self.tags[len] = tag.unwrap_or_default();
             self.wild = self.wild & !(1 << len) | u32::from(tag.is_none()) << len;
         }
-        self.entries.push(entry);
+        self.entries.push(entry.words());
     }
 
     /// Reserves capacity for this many entries, if their number is known in advance.
@@ -110,8 +155,8 @@ impl Leaf {
     }
 
     /// Removes the entry at a position; the last entry moves there. Frees capacity once it is twice what is needed.
-    pub fn take(&mut self, position: usize) -> Entry {
-        let entry = self.entries.swap_remove(position);
+    pub(super) fn take(&mut self, position: usize) -> Bits {
+        let words = self.entries.swap_remove(position);
         let last = self.entries.len();
         if position < LEAF_ENTRIES_MAX {
             let tag = self.tag_at(last);
@@ -121,34 +166,40 @@ impl Leaf {
         if self.entries.capacity() >= 2 * room_for(last) {
             self.entries.shrink_to(room_for(last));
         }
-        entry
+        Entry(&words).bits()
     }
 
     /// Divides the leaf by the bit `bit` of the bits that the entries keep: the entries without it, and those with it.
     pub fn split(mut self, bit: u32) -> [Self; 2] {
         let entries = std::mem::take(&mut self.entries);
-        let of_high = entries.iter().filter(|entry| entry.hash_bits() & bit != 0);
-        let of_high = of_high.count();
+        let is_high = |words: &Words| Entry(words).hash_bits() & bit != 0;
+        let of_high = entries.iter().filter(|words| is_high(words)).count();
         let mut halves = [entries.len() - of_high, of_high].map(|entries| {
             let mut half = Leaf::new(self.depth + 1);
             half.reserve(entries);
             half
         });
-        for (position, entry) in entries.into_iter().enumerate() {
-            let half = usize::from(entry.hash_bits() & bit != 0);
-            halves[half].push_tagged(self.tag_at(position), entry);
+        for (position, words) in entries.iter().enumerate() {
+            let half = usize::from(is_high(words));
+            halves[half].push_tagged(self.tag_at(position), Entry(words).bits());
         }
         halves
     }
 
     /// DRAM outside the leaf itself.
     pub fn memory_bytes(&self) -> usize {
-        self.entries.capacity() * size_of::<Entry>()
+        self.entries.capacity() * size_of::<Words>()
     }
 }
 
+/// The tag of the entry at a position; `None` if it is unknown.
+pub(super) fn tag_at(tags: &[u8; LEAF_ENTRIES_MAX], wild: u32, position: usize) -> Option<u8> {
+    let known = position < LEAF_ENTRIES_MAX && wild >> position & 1 == 0;
+    known.then(|| tags[position])
+}
+
 /// The capacity to reserve for this many entries.
-fn room_for(entries: usize) -> usize {
+pub(super) fn room_for(entries: usize) -> usize {
     let mut steps = CAPACITIES.into_iter();
     steps
         .find(|&capacity| capacity >= entries)
@@ -157,6 +208,6 @@ fn room_for(entries: usize) -> usize {
 
 /// Bits of a hash that neither choose the leaf nor stand in the entry.
 #[inline]
-fn tag(hash: u64) -> u8 {
+pub(super) fn tag(hash: u64) -> u8 {
     (hash & 0xff) as u8
 }

@@ -59,7 +59,7 @@ pub enum Naming {
 #[derive(Clone, Copy, Debug)]
 pub struct Found<'a> {
     /// The entry.
-    pub entry: &'a Entry,
+    pub entry: Entry<'a>,
     /// The key.
     pub key: &'a [u8],
     /// The location of the record.
@@ -161,7 +161,7 @@ impl Located {
 #[derive(Debug)]
 pub struct Named<'a> {
     /// The entry.
-    pub entry: &'a Entry,
+    pub entry: Entry<'a>,
     /// The key.
     pub key: IndexKey,
     /// The location of the record.
@@ -185,9 +185,9 @@ impl Named<'_> {
 
 impl Index {
     /// An entry with its name.
-    pub fn named<'a>(&self, entry: &'a Entry, names: &dyn Names) -> Result<Named<'a>, StoreError> {
+    pub fn named<'a>(&self, entry: Entry<'a>, names: &dyn Names) -> Result<Named<'a>, StoreError> {
         if let Some(beside) = &self.beside {
-            let kept = beside.get(entry.place);
+            let kept = beside.get(entry.place());
             return Ok(Named {
                 entry,
                 key: kept.key.clone(),
@@ -196,7 +196,7 @@ impl Index {
             });
         }
         let mut read = None;
-        names.read(entry.place, &mut |name, expires_at| {
+        names.read(entry.place(), &mut |name, expires_at| {
             let fits = self.is_of(entry, names.hash(name)) && fits_deadline(entry, expires_at);
             read = fits.then(|| (IndexKey::from_slice(name), expires_at));
         })?;
@@ -204,7 +204,7 @@ impl Index {
         Ok(Named {
             entry,
             key,
-            location: entry.place,
+            location: entry.place(),
             expires_at,
         })
     }
@@ -213,12 +213,12 @@ impl Index {
     #[inline]
     pub(super) fn found<'a>(
         &'a self,
-        (entry, seat): (&'a Entry, Seat),
+        (entry, seat): (Entry<'a>, Seat),
         key: &'a [u8],
         names: &dyn Names,
     ) -> Result<Option<Found<'a>>, StoreError> {
         if let Some(beside) = &self.beside {
-            let kept = beside.get(entry.place);
+            let kept = beside.get(entry.place());
             return Ok((kept.key.as_slice() == key).then(|| Found {
                 entry,
                 key,
@@ -227,11 +227,11 @@ impl Index {
                 seat,
             }));
         }
-        match names.is(entry.place, key)? {
+        match names.is(entry.place(), key)? {
             IsNamed::So(expires_at) if fits_deadline(entry, expires_at) => Ok(Some(Found {
                 entry,
                 key,
-                location: entry.place,
+                location: entry.place(),
                 expires_at,
                 seat,
             })),
@@ -243,16 +243,16 @@ impl Index {
     /// Checks that the record of an entry is one of the entry. Two keys may have the same bits of a hash: a record whose hash
     /// has others is no record of the entry.
     #[cold]
-    fn check_other(&self, entry: &Entry, names: &dyn Names) -> Result<(), StoreError> {
+    fn check_other(&self, entry: Entry<'_>, names: &dyn Names) -> Result<(), StoreError> {
         let mut fits = false;
-        names.read(entry.place, &mut |name, _| {
+        names.read(entry.place(), &mut |name, _| {
             fits = self.is_of(entry, names.hash(name));
         })?;
         if fits { Ok(()) } else { Err(wrong_place()) }
     }
 
     /// Whether the entry keeps these bits of a hash.
-    fn is_of(&self, entry: &Entry, hash: u64) -> bool {
+    fn is_of(&self, entry: Entry<'_>, hash: u64) -> bool {
         entry.hash_bits() == self.hash_bits(hash)
     }
 }
@@ -262,6 +262,6 @@ fn wrong_place() -> StoreError {
     StoreError::Damaged("the index names a record of another key".into())
 }
 
-fn fits_deadline(entry: &Entry, expires_at: Option<Millis>) -> bool {
+fn fits_deadline(entry: Entry<'_>, expires_at: Option<Millis>) -> bool {
     entry.has_deadline() == expires_at.is_some()
 }

@@ -23,7 +23,7 @@ const NEIGHBOURS: usize = 8;
 impl Index {
     /// Draws a random entry; `None` if the index is empty. If the index was much larger before, entries after a large
     /// gap are more likely than others.
-    pub fn draw(&self) -> Option<&Entry> {
+    pub fn draw(&self) -> Option<Entry<'_>> {
         if self.len == 0 {
             return None;
         }
@@ -34,7 +34,7 @@ impl Index {
 
     /// Draws a random entry with a deadline. If such entries are rare, those after a large gap are somewhat more
     /// likely, and the result can be `None` although there are some.
-    pub fn draw_expiring(&self) -> Option<&Entry> {
+    pub fn draw_expiring(&self) -> Option<Entry<'_>> {
         if self.expiring == 0 {
             return None;
         }
@@ -45,27 +45,27 @@ impl Index {
     }
 
     /// Draws one place for an entry. All places are equally likely, whether their leaf is full or not.
-    fn draw_place(&self) -> Option<&Entry> {
-        let leaf = &self.leaves[random_below(self.leaves.len())];
-        let entries = leaf.entries();
+    fn draw_place(&self) -> Option<Entry<'_>> {
+        let entries = self.leaves.entries(random_below(self.leaves.len()));
         let places = if self.leaves.len() == 1 {
             entries.len()
         } else {
             entries.len().max(LEAF_ENTRIES_MAX)
         };
-        entries.get(random_below(places))
+        entries.get(random_below(places)).map(Entry)
     }
 
     /// Draws an entry of the next leaf that has entries, starting at a random leaf.
-    fn search(&self) -> Option<&Entry> {
-        let (before, after) = self.leaves.split_at(random_below(self.leaves.len()));
-        let mut leaves = after.iter().chain(before);
-        let entries = leaves.find(|leaf| !leaf.entries().is_empty())?.entries();
-        entries.get(random_below(entries.len()))
+    fn search(&self) -> Option<Entry<'_>> {
+        let start = random_below(self.leaves.len());
+        let mut leaves = (start..self.leaves.len()).chain(0..start);
+        let number = leaves.find(|&leaf| !self.leaves.entries(leaf).is_empty())?;
+        let entries = self.leaves.entries(number);
+        entries.get(random_below(entries.len())).map(Entry)
     }
 
     /// Draws one of the next few entries with a deadline, starting at a random leaf.
-    fn search_expiring(&self) -> Option<&Entry> {
+    fn search_expiring(&self) -> Option<Entry<'_>> {
         let (before, after) = self
             .first_expiries
             .split_at(random_below(self.first_expiries.len()));
@@ -79,7 +79,7 @@ impl Index {
                 continue;
             }
             let met_before = met;
-            for entry in self.leaves[number].entries() {
+            for entry in self.leaves.each(number) {
                 if entry.has_deadline() {
                     met += 1;
                     // Each entry found so far has the same chance.
@@ -99,7 +99,7 @@ impl Index {
     /// Records that a hash's leaf has no deadlines, if that is so, after an entry with a deadline was removed.
     pub fn tighten(&mut self, hash: u64) {
         let number = self.leaf_number(hash);
-        let mut entries = self.leaves[number].entries().iter();
+        let mut entries = self.leaves.each(number);
         if !entries.any(Entry::has_deadline) {
             self.first_expiries[number] = NEVER;
         }
@@ -131,7 +131,7 @@ mod tests {
     fn tally<'i>(
         table: &Table<'_>,
         times: usize,
-        draw: impl Fn() -> Option<&'i Entry>,
+        draw: impl Fn() -> Option<Entry<'i>>,
     ) -> (BTreeMap<Vec<u8>, usize>, usize) {
         let mut drawn = BTreeMap::new();
         let mut none = 0;

@@ -1,6 +1,7 @@
 //! Tests of the index.
 
 mod cursors;
+mod kept;
 pub(super) mod records;
 
 use std::collections::BTreeMap;

@@ -2,15 +2,14 @@
 
 use super::super::{Cursor, Millis};
 use super::Index;
-use super::entry::{Entry, NEVER};
-use super::leaf::Leaf;
+use super::entry::{Entry, NEVER, Words};
 use super::names::{Found, IndexKey, Named, Names};
 use store::StoreError;
 
 impl Index {
     /// All entries, in no particular order.
-    pub fn iter(&self) -> impl Iterator<Item = &Entry> {
-        self.leaves.iter().flat_map(Leaf::entries)
+    pub fn iter(&self) -> impl Iterator<Item = Entry<'_>> {
+        (0..self.leaves.len()).flat_map(|number| self.leaves.each(number))
     }
 
     /// All entries with their names, in the order of [`iter`](Self::iter).
@@ -18,23 +17,25 @@ impl Index {
         &'a self,
         names: N,
     ) -> impl Iterator<Item = Result<Named<'a>, StoreError>> + use<'a, N> {
-        let with_leaf = |leaf: &'a Leaf| (0..leaf.entries().len()).map(move |at| (leaf, at));
-        self.leaves
-            .iter()
+        let with_leaf = |number: usize| {
+            let entries = self.leaves.entries(number);
+            (0..entries.len()).map(move |at| (entries, at))
+        };
+        (0..self.leaves.len())
             .flat_map(with_leaf)
-            .map(move |(leaf, at)| {
+            .map(move |(entries, at)| {
                 if at == 0 {
-                    self.prefetch_records(leaf, &names);
+                    self.prefetch_records(entries, &names);
                 }
-                self.named(&leaf.entries()[at], &names)
+                self.named(Entry(&entries[at]), &names)
             })
     }
 
     /// Has the records of a leaf fetched into the processor's cache.
-    fn prefetch_records(&self, leaf: &Leaf, names: &dyn Names) {
+    fn prefetch_records(&self, entries: &[Words], names: &dyn Names) {
         if self.beside.is_none() {
-            for entry in leaf.entries() {
-                names.prefetch(entry.place);
+            for entry in entries.iter().map(Entry) {
+                names.prefetch(entry.place());
             }
         }
     }
@@ -59,8 +60,8 @@ impl Index {
             if self.first_expiries[number] <= now {
                 // Changes and removals can only leave the bound too early. Here it becomes exact again.
                 let mut first_here = NEVER;
-                self.prefetch_records(&self.leaves[number], names);
-                let entries = self.leaves[number].entries().iter();
+                self.prefetch_records(self.leaves.entries(number), names);
+                let entries = self.leaves.each(number);
                 for entry in entries.filter(|entry| entry.has_deadline()) {
                     let one = self.named(entry, names)?;
                     if one.found().is_expired(now) && keys.len() < limit {
@@ -86,9 +87,9 @@ impl Index {
         if !self.may_have_expired(now) {
             return Ok(keys);
         }
-        let leaves = self.leaves.iter().zip(&self.first_expiries);
+        let leaves = (0..).zip(&self.first_expiries);
         for (leaf, _) in leaves.filter(|&(_, &first)| first <= now) {
-            for entry in leaf.entries().iter().filter(|entry| entry.has_deadline()) {
+            for entry in self.leaves.each(leaf).filter(|entry| entry.has_deadline()) {
                 let one = self.named(entry, names)?;
                 if one.found().is_expired(now) {
                     keys.push(one.key);
@@ -104,9 +105,9 @@ impl Index {
             return Ok(0);
         }
         let mut count = 0;
-        let leaves = self.leaves.iter().zip(&self.first_expiries);
+        let leaves = (0..).zip(&self.first_expiries);
         for (leaf, _) in leaves.filter(|&(_, &first)| first <= now) {
-            for entry in leaf.entries().iter().filter(|entry| entry.has_deadline()) {
+            for entry in self.leaves.each(leaf).filter(|entry| entry.has_deadline()) {
                 count += usize::from(self.named(entry, names)?.found().is_expired(now));
             }
         }
@@ -126,10 +127,11 @@ impl Index {
         let mut lower = from.first_hash();
         let mut prefix = self.prefix(lower);
         while prefix < self.directory.len() {
-            let leaf = &self.leaves[self.directory[prefix] as usize];
-            self.prefetch_records(leaf, names);
-            let mut sorted = Vec::with_capacity(leaf.entries().len());
-            for entry in leaf.entries() {
+            let leaf = self.directory[prefix] as usize;
+            let entries = self.leaves.entries(leaf);
+            self.prefetch_records(entries, names);
+            let mut sorted = Vec::with_capacity(entries.len());
+            for entry in entries.iter().map(Entry) {
                 let one = self.named(entry, names)?;
                 let hash = names.hash(&one.key);
                 if hash >= lower {

@@ -36,6 +36,7 @@ pub use objects::{Allocated, Occupied};
 pub use points::Point;
 use root::Root;
 pub use root::{CELLS, FORMAT_VERSION, FORMAT_WITH_EXTENTS, PARTITIONS_MAX, PoolHeader, WORDS};
+pub use trust::void_on_crash;
 pub use unfinished::Unfinished;
 
 /// How the threads of a process share the arenas of pools that it opens later.

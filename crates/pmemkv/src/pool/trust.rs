@@ -155,6 +155,20 @@ fn nanoseconds(seconds: i64, rest: i64) -> u64 {
     u64::try_from(nanoseconds).unwrap_or(0)
 }
 
+/// Has the crash of this process store zero in a word first: one that says whether memory counts that outlives the process.
+/// `false` if there are too many such words already.
+pub fn void_on_crash(word: &'static AtomicU64) -> bool {
+    let raw = ptr::from_ref(word).cast_mut();
+    let is_known = NOTES.iter().any(|slot| {
+        slot.compare_exchange(ptr::null_mut(), raw, Ordering::AcqRel, Ordering::Relaxed)
+            .is_ok()
+    });
+    if is_known {
+        watch_for_crashes();
+    }
+    is_known
+}
+
 /// Has each of [`CRASHES`] take the notes away first, and then do what it did before.
 fn watch_for_crashes() {
     static WATCHED: Once = Once::new();
@@ -182,7 +196,7 @@ extern "C" fn crashed(number: c_int, info: *mut siginfo_t, _context: *mut c_void
     for slot in &NOTES {
         let note = slot.load(Ordering::Acquire);
         if !note.is_null() {
-            // SAFETY: a pool takes its note out of the slots before it is unmapped.
+            // SAFETY: a pool takes its note out of the slots before it is unmapped, and the other words live for ever.
             unsafe { &*note }.store(0, Ordering::Release);
         }
     }

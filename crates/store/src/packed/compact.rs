@@ -167,7 +167,7 @@ impl Packed {
                     // What was freed counts only after a sync. The copies need the rest.
                     return Ok(worked);
                 }
-                match self.give_back_empty()? {
+                match self.give_back_empty(index)? {
                     Worked::Some => worked = Worked::Some,
                     Worked::Nothing => {}
                     Worked::Elsewhere => return Ok(Worked::Elsewhere),
@@ -199,6 +199,7 @@ impl Packed {
                     }
                     let segment = at.segment;
                     *victim = None;
+                    index.settle();
                     self.give_back(segment)?;
                     self.compaction.segments.fetch_add(1, Ordering::Relaxed);
                 }
@@ -215,12 +216,13 @@ impl Packed {
     }
 
     /// Frees the segments that hold no live record and no tombstone that is needed.
-    fn give_back_empty(&self) -> Result<Worked, StoreError> {
+    fn give_back_empty(&self, index: &dyn Relocate) -> Result<Worked, StoreError> {
         let mut worked = Worked::Nothing;
         while let Some(segment) = self.space.empty_one(&|segment| self.may_go(segment)) {
             if !self.commit_all_soon()? {
                 return Ok(Worked::Elsewhere);
             }
+            index.settle();
             self.give_back(segment)?;
             worked = Worked::Some;
         }
@@ -230,7 +232,7 @@ impl Packed {
     /// Commits all that is staged. Returns `false` if a transaction holds the front log: it may be waiting for the
     /// compaction. Inside a transaction of this thread it commits only the copies: what was staged before the
     /// transaction is committed already.
-    fn commit_all_soon(&self) -> Result<bool, StoreError> {
+    pub(super) fn commit_all_soon(&self) -> Result<bool, StoreError> {
         Ok(self.front.commit_soon(&self.space, &self.metadata)?
             && self
                 .compaction
@@ -312,6 +314,7 @@ impl Packed {
             }
         }
         self.commit_all()?;
+        index.settle();
         self.give_back(segment)
     }
 

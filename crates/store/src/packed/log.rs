@@ -175,6 +175,26 @@ impl Log {
         }
     }
 
+    /// The serial number of the segment that the next record goes to, and where it goes there. No later record goes before
+    /// it. `None` while a thread holds the log, which may take back what it has staged, or commits for long.
+    pub(super) fn end(&self, space: &Space) -> Option<(u64, u64)> {
+        if self.is_held_here() {
+            return None;
+        }
+        let _lock = self.commit_lock.try_lock_for(COMMIT_TIME_MAX)?;
+        let staging = self.staging.lock();
+        Some(match staging.active {
+            Some(active) => (active.serial, active.end as u64),
+            None => (space.serial_bound(), 0),
+        })
+    }
+
+    /// Bytes ever staged.
+    #[inline]
+    pub(super) fn staged_bytes(&self) -> u64 {
+        self.staged.load(Ordering::Relaxed)
+    }
+
     /// Bytes that are staged and not committed.
     pub fn pending_bytes(&self) -> u64 {
         let committed = self.committed.load(Ordering::Acquire);

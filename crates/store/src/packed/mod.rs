@@ -30,6 +30,7 @@ mod roll;
 mod space;
 mod spares;
 mod stage;
+mod stand;
 mod synced;
 #[cfg(test)]
 mod tests;
@@ -49,8 +50,8 @@ pub use rehearse::rehearse;
 use super::metadata::{Metadata, WORD_LAYOUT};
 use super::{
     Abilities, BackupError, BackupJob, Fill, Generations, Gone, IsNamed, Location, NAMELESS,
-    OnName, OnPiece, OnRecord, OnValue, RecordKey, Relocate, Store, StoreError, SyncReport, Upkeep,
-    Usage, Visited, Worked, Write,
+    OnName, OnPiece, OnRecord, OnValue, RecordKey, Relocate, Stand, Store, StoreError, SyncReport,
+    Upkeep, Usage, Visited, Worked, Write,
 };
 use crate::model::{Millis, Range, now_ms};
 use compact::Compaction;
@@ -391,6 +392,36 @@ impl Store for Packed {
             now
         };
         self.expired.note(now, &self.sequence);
+    }
+
+    fn stand(&self) -> Option<Stand> {
+        self.present_stand()
+    }
+
+    #[inline]
+    fn staged_bytes(&self) -> u64 {
+        self.front.staged_bytes() + self.compaction.log().staged_bytes()
+    }
+
+    fn commit_all_staged(&self) -> Result<bool, StoreError> {
+        // In a step of this thread, a commit leaves out what the step has staged.
+        Ok(!self.front.is_held_here() && self.commit_all_soon()?)
+    }
+
+    fn visit_since(
+        &self,
+        stand: &Stand,
+        visit: &mut dyn FnMut(Visited<'_>),
+    ) -> Result<bool, StoreError> {
+        self.visit_behind(stand, visit)
+    }
+
+    fn check_part(&self, part: usize) -> Result<(), StoreError> {
+        self.check_segment(part)
+    }
+
+    fn claim(&self, locations: &mut dyn Iterator<Item = Location>) -> Result<(), StoreError> {
+        self.claim_records(locations)
     }
 
     fn sequence(&self, location: Location) -> Result<u64, StoreError> {

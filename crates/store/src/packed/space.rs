@@ -53,6 +53,8 @@ struct Account {
     sealed: AtomicU64,
     /// Whether its records are bound to their places: in segments of version 1 they are not.
     has_places: AtomicBool,
+    /// Whether its records were not read when the pool was opened, so that nobody knows of its tombstones.
+    unread: AtomicBool,
 }
 
 /// The account of all segments.
@@ -143,6 +145,20 @@ impl Space {
         account.has_places.store(has_places, Ordering::Relaxed);
     }
 
+    /// Notes that nobody reads the segments that an earlier process has filled. The compaction walks through them before it
+    /// frees them, since they may hold tombstones.
+    pub fn leave_unread(&self) {
+        for account in &self.accounts {
+            let is_used = account.serial.load(Ordering::Relaxed) != 0;
+            account.unread.store(is_used, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether nobody has read the segment's records since the open.
+    pub fn is_unread(&self, segment: u32) -> bool {
+        self.account(segment).unread.load(Ordering::Relaxed)
+    }
+
     /// Goes on with this serial number.
     pub fn go_on_from(&self, serial: u64) {
         self.next_serial.fetch_max(serial, Ordering::Relaxed);
@@ -212,6 +228,7 @@ impl Space {
         account.tombstone_bytes.store(0, Ordering::Relaxed);
         account.sealed.store(0, Ordering::Relaxed);
         account.has_places.store(true, Ordering::Relaxed);
+        account.unread.store(false, Ordering::Relaxed);
         account.serial.store(serial, Ordering::Release);
         serial
     }
@@ -460,6 +477,7 @@ impl Space {
         self.in_use().map(|(segment, _)| segment).find(|&segment| {
             let account = self.account(segment);
             account.sealed.load(Ordering::Acquire) != 0
+                && !account.unread.load(Ordering::Relaxed)
                 && account.live.load(Ordering::Acquire) <= 0
                 && (Some(segment) == clearable
                     || account.tombstone_bytes.load(Ordering::Acquire) <= 0)

@@ -17,6 +17,16 @@ pub struct Records<'h> {
     hasher: HashKey<'h>,
 }
 
+impl<'h> Records<'h> {
+    /// No records.
+    pub fn new(hasher: HashKey<'h>) -> Self {
+        Self {
+            by_location: HashMap::default(),
+            hasher,
+        }
+    }
+}
+
 impl Names for Records<'_> {
     fn read(&self, location: Location, f: OnName<'_>) -> Result<(), StoreError> {
         let missing = || StoreError::Damaged(format!("no record at {location:?}"));
@@ -45,16 +55,22 @@ impl Names for Records<'_> {
 pub struct Table<'h> {
     pub index: Index,
     pub records: Records<'h>,
+    /// Whether records stay when their keys have others, as they do in a log.
+    pub keeps_records: bool,
 }
 
 impl<'h> Table<'h> {
     pub fn new(skip_bits: u32, naming: Naming, hasher: HashKey<'h>) -> Self {
         Self {
             index: Index::new(skip_bits, naming),
-            records: Records {
-                by_location: HashMap::default(),
-                hasher,
-            },
+            records: Records::new(hasher),
+            keeps_records: false,
+        }
+    }
+
+    fn drop_record(&mut self, location: Location) {
+        if !self.keeps_records {
+            self.records.by_location.remove(&location.0);
         }
     }
 
@@ -95,7 +111,7 @@ impl<'h> Table<'h> {
         let Some(old) = self.located(key) else {
             return false;
         };
-        self.records.by_location.remove(&old.location.0);
+        self.drop_record(old.location);
         self.write(key, location, expires_at);
         let hash = self.hash(key);
         let location = Location(location);
@@ -109,7 +125,7 @@ impl<'h> Table<'h> {
     /// Removes a key; returns where it was.
     pub fn remove(&mut self, key: &[u8]) -> Option<Located> {
         let old = self.located(key)?;
-        self.records.by_location.remove(&old.location.0);
+        self.drop_record(old.location);
         let hash = self.hash(key);
         assert!(self.index.remove(hash, key, old, &self.records));
         Some(old)

@@ -1,0 +1,83 @@
+//! Whose each extent is: a word in the first extent of its piece.
+
+use std::collections::HashMap;
+use std::sync::atomic::Ordering;
+
+use super::region::Found;
+use super::{Arena, HEADER_EXTENT, PIECE_EXTENTS};
+
+/// What an extent is used for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Lines that say where others lie.
+    Heads,
+    /// Lines that others name.
+    Blocks,
+    /// Old values of words.
+    Undo,
+}
+
+const KINDS: [Kind; 3] = [Kind::Heads, Kind::Blocks, Kind::Undo];
+
+/// Whose an extent is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Owner {
+    /// The shard.
+    pub shard: u16,
+    /// The generation of the keys.
+    pub generation: u32,
+}
+
+/// The word of an extent: what it is used for, whose it is, and bits that tell a damaged word.
+fn encode(extent: u32, kind: Kind, owner: Owner) -> u64 {
+    let said = (kind as u64 + 1) << 48 | u64::from(owner.shard) << 32 | u64::from(owner.generation);
+    said | check_bits(extent, said) << 52
+}
+
+fn check_bits(extent: u32, said: u64) -> u64 {
+    let mixed = (said ^ u64::from(extent).rotate_left(40)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    mixed >> 52
+}
+
+fn decode(extent: u32, word: u64) -> Option<(Kind, Owner)> {
+    let said = word & ((1 << 52) - 1);
+    let kind = usize::try_from(said >> 48).ok()?.checked_sub(1)?;
+    let kind = *KINDS.get(kind)?;
+    #[allow(clippy::cast_possible_truncation)] // Masked by the width of the fields.
+    let owner = Owner {
+        shard: (said >> 32) as u16,
+        generation: said as u32,
+    };
+    (check_bits(extent, said) == word >> 52).then_some((kind, owner))
+}
+
+/// Notes whose an extent is.
+pub(crate) fn set(arena: &Arena, extent: u32, (kind, owner): (Kind, Owner)) {
+    let table = arena.words(extent / PIECE_EXTENTS * PIECE_EXTENTS);
+    let word = &table[(extent % PIECE_EXTENTS) as usize];
+    word.store(encode(extent, kind, owner), Ordering::Release);
+}
+
+/// All extents that were given out, by owner, and the first one that never was.
+pub(crate) fn all(arena: &Arena) -> Result<(Vec<Found>, u32), String> {
+    let extents = u32::try_from(arena.map.len_bytes() / super::EXTENT_BYTES)
+        .map_err(|error| error.to_string())?;
+    let mut found: HashMap<Owner, Found> = HashMap::new();
+    let mut next = HEADER_EXTENT + 1;
+    for piece in (0..extents).step_by(PIECE_EXTENTS as usize) {
+        let table = arena.words(piece);
+        for (extent, word) in (piece..).zip(table) {
+            let word = word.load(Ordering::Relaxed);
+            if word == 0 {
+                continue;
+            }
+            let Some((kind, owner)) = decode(extent, word) else {
+                return Err(format!("it does not say whose extent {extent} is"));
+            };
+            next = extent + 1;
+            let one = found.entry(owner).or_insert_with(|| Found::of(owner));
+            one.add(kind, extent);
+        }
+    }
+    Ok((found.into_values().collect(), next))
+}

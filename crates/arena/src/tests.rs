@@ -1,0 +1,145 @@
+//! Tests of the arena: what a region holds after its process has ended at any moment.
+
+use std::path::Path;
+
+use super::*;
+
+const IDENTITY: Identity = Identity {
+    layout: 1,
+    seed: 2,
+    file: [3, 4],
+    opens: 5,
+    boot: [6, 7],
+};
+
+const OWNER: Owner = Owner {
+    shard: 1,
+    generation: 2,
+};
+
+fn open(path: &Path) -> (&'static Arena, Opening) {
+    Arena::open(path, 64 << 20, &IDENTITY).expect("it can be opened")
+}
+
+fn word(arena: &Arena, at: usize) -> u64 {
+    arena.slice(at, 1)[0].load(Ordering::Relaxed)
+}
+
+#[test]
+fn what_was_not_published_is_taken_back() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("arena");
+    let (arena, _) = open(&path);
+    let mut region = Region::new(arena, OWNER);
+    let first = region.take(Kind::Heads) * LINE_WORDS;
+    for at in 0..EXTENT_WORDS {
+        region.set(first + at, at as u64);
+    }
+    let mark = arena.begin_mark();
+    region.note_mark(mark);
+    // More than an extent of old values, and words that change again and again.
+    for round in 1..6 {
+        for at in 0..EXTENT_WORDS {
+            region.set(first + at, (at * 10 + round) as u64);
+        }
+    }
+    arena.publish(mark, Point::default());
+    let unpublished = arena.begin_mark();
+    region.note_mark(unpublished);
+    region.set(first, 77);
+    arena.release();
+    // The next process is killed before it has published anything, too.
+    for _ in 0..3 {
+        let (arena, opening) = open(&path);
+        let Opening::Left(_, mut found) = opening else {
+            panic!("{opening:?}");
+        };
+        let mut region = Region::reopen(arena, found.pop().expect("a region")).expect("it fits");
+        for at in 0..EXTENT_WORDS {
+            assert_eq!(word(arena, first + at), at as u64);
+            region.set(first + at, 1);
+        }
+        arena.release();
+    }
+}
+
+#[test]
+fn extents_are_given_out_again_only_behind_a_mark() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (arena, _) = open(&folder.path().join("arena"));
+    let mut region = Region::new(arena, OWNER);
+    let line = region.take(Kind::Blocks);
+    drop(region);
+    let mut other = Region::new(arena, OWNER);
+    assert_ne!(other.take(Kind::Blocks), line);
+    for _ in 0..2 {
+        let mark = arena.begin_mark();
+        arena.publish(mark, Point::default());
+    }
+    assert_eq!(other.take(Kind::Blocks), line);
+}
+
+#[test]
+fn more_old_values_than_fit_are_a_risk_until_the_next_mark() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (arena, _) = open(&folder.path().join("arena"));
+    let mut region = Region::new(arena, OWNER);
+    let first = region.take(Kind::Heads) * LINE_WORDS;
+    let publish = |region: &mut Region| {
+        let mark = arena.begin_mark();
+        region.note_mark(mark);
+        arena.publish(mark, Point::default());
+    };
+    publish(&mut region);
+    assert!(arena.is_settled());
+    for value in 1..40_000 {
+        region.set(first, value);
+    }
+    assert!(!arena.is_settled());
+    publish(&mut region);
+    assert!(arena.is_settled());
+}
+
+#[test]
+fn an_arena_without_room_goes_on_and_does_not_count() {
+    use nix::sys::resource::{Resource, setrlimit};
+    use nix::sys::signal::{SigHandler, Signal, signal};
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("arena");
+    // SAFETY: to ignore a signal runs no code.
+    unsafe { signal(Signal::SIGXFSZ, SigHandler::SigIgn) }.expect("it can be ignored");
+    setrlimit(Resource::RLIMIT_FSIZE, 4 << 20, 4 << 20).expect("it can be lowered");
+    let (arena, _) = open(&path);
+    let mut region = Region::new(arena, OWNER);
+    arena.publish(arena.begin_mark(), Point::default());
+    let mut last = 0;
+    for number in 0..2_000 {
+        last = region.take(Kind::Blocks) * LINE_WORDS;
+        region.set(last, number);
+    }
+    assert_eq!(word(arena, last), 1_999);
+    arena.publish(arena.begin_mark(), Point::default());
+    arena.release();
+    let (_, opening) = open(&path);
+    assert!(matches!(opening, Opening::Fresh(_)), "{opening:?}");
+}
+
+#[test]
+fn a_file_that_ends_too_early_is_noticed() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("arena");
+    let (arena, _) = open(&path);
+    let mut region = Region::new(arena, OWNER);
+    for _ in 0..2_000 {
+        region.take(Kind::Blocks);
+    }
+    arena.publish(arena.begin_mark(), Point::default());
+    arena.release();
+    let file = File::options()
+        .write(true)
+        .open(&path)
+        .expect("it is there");
+    file.set_len(PIECE_BYTES as u64).expect("it can be cut");
+    let (_, opening) = open(&path);
+    assert!(matches!(opening, Opening::Fresh(_)), "{opening:?}");
+}

@@ -1,0 +1,518 @@
+//! Leaves in an arena, which outlive the process.
+//!
+//! A leaf is a line of 64 bytes; its entries lie in a block of lines. All of it is checked before it is used: each leaf has a
+//! sum over its line and its entries, says which prefix of the hash it is for, and no two blocks share a line. What is not
+//! needed to find the entries again lies in memory of the process: the directory, the order of the leaves, which lines are
+//! free.
+//!
+//! | words of a leaf | what |
+//! |---|---|
+//! | 4 | a byte of each entry's hash |
+//! | 1 | first line of the block (32 bits), entries (16), lines (16) |
+//! | 1 | positions whose byte is not known (32), bits of the prefix (8), 1 in the highest bit |
+//! | 1 | prefix (32), generation (32) |
+//! | 1 | sum |
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use arena::{Arena, EXTENT_LINES, Found, Kind, LINE_WORDS, Mark, Owner, Region};
+use foldhash::fast::FixedState;
+
+use super::entry::{Bits, Entry, HASH_BITS, Words, lasting};
+use super::leaf::{Alike, LEAF_ENTRIES_MAX, candidates, room_for, tag, tag_at};
+
+/// Stands for the meaning of the arena's words: another number, another meaning.
+pub const LAYOUT: u64 = 1;
+
+// The numbers of a leaf's words.
+const TAG_WORDS: usize = 4;
+const BLOCK: usize = 4;
+const STATE: usize = 5;
+const PREFIX: usize = 6;
+const SUM: usize = 7;
+
+/// Set in the word [`STATE`] of a leaf; an unused line has zeros.
+const USED: u64 = 1 << 63;
+
+/// Entries in a line.
+const LINE_ENTRIES: usize = LINE_WORDS / 2;
+
+/// How many extents a search for free lines looks at, as long as few lines are free.
+const EXTENTS_TRIED: usize = 16;
+
+/// The leaves of one generation in one shard.
+#[derive(Debug)]
+pub struct Kept {
+    region: Region,
+    len: usize,
+    /// For each extent of blocks, a bit for each free line.
+    free: Vec<u64>,
+    /// The position of an extent in `free`.
+    extents: HashMap<usize, usize, FixedState>,
+    free_lines: usize,
+    /// Where the next search for free lines begins.
+    hint: usize,
+}
+
+/// A leaf that an earlier process has left: the bits that its entries share, and how many.
+pub type Span = (u32, u32);
+
+/// An entry with the byte of its hash, if that is known.
+type Tagged = (Option<u8>, Bits);
+
+/// A block of lines, as a leaf names it.
+#[derive(Clone, Copy)]
+struct Block {
+    /// The number of its first line.
+    line: usize,
+    entries: usize,
+    lines: usize,
+}
+
+impl Block {
+    fn decode(word: u64) -> Self {
+        #[allow(clippy::cast_possible_truncation)] // At most 32 bits.
+        let part = |shift: u32, bits: u32| (word >> shift & ((1 << bits) - 1)) as usize;
+        Self {
+            line: part(0, 32),
+            entries: part(32, 16),
+            lines: part(48, 16),
+        }
+    }
+
+    fn encode(self) -> u64 {
+        self.line as u64 | (self.entries as u64) << 32 | (self.lines as u64) << 48
+    }
+}
+
+/// What the word at a position adds to a sum. Each value adds another one, so a changed word is noticed.
+#[inline]
+fn mixed(position: usize, word: u64) -> u64 {
+    let at = (position as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    (word ^ at)
+        .wrapping_mul(0xd6e8_feb8_6659_fd93)
+        .rotate_left(32)
+        ^ at
+}
+
+/// What an entry adds to the sum of its leaf.
+#[inline]
+fn mixed_entry(position: usize, bits: Bits) -> u64 {
+    let at = LINE_WORDS + 2 * position;
+    mixed(at, bits.place.0) ^ mixed(at + 1, lasting(bits.rest))
+}
+
+impl Kept {
+    /// An empty leaf for each prefix of `depth` bits, with room for this many entries.
+    pub fn new(arena: &'static Arena, owner: Owner, depth: u32, entries: usize) -> Self {
+        let mut kept = Self::over(Region::new(arena, owner));
+        for prefix in 0..1 << depth {
+            kept.add_leaf(depth, prefix, &[], entries);
+        }
+        kept
+    }
+
+    fn over(region: Region) -> Self {
+        Self {
+            free: Vec::new(),
+            extents: HashMap::default(),
+            free_lines: 0,
+            hint: 0,
+            len: 0,
+            region,
+        }
+    }
+
+    /// The leaves that an earlier process has left, as they were at the published mark, with what each is for. The text of
+    /// the error says what is damaged.
+    pub fn reopen(arena: &'static Arena, found: Found) -> Result<(Self, Vec<Span>), String> {
+        let mut region = Region::reopen(arena, found)?;
+        // Leaves fill an extent before the next one. All but one extent are full or empty.
+        let in_use = |extent: u32| {
+            let lines = arena.slice(
+                extent as usize * EXTENT_LINES * LINE_WORDS,
+                EXTENT_LINES * LINE_WORDS,
+            );
+            let states = lines
+                .chunks_exact(LINE_WORDS)
+                .map(|line| line[STATE].load(Ordering::Relaxed));
+            states.take_while(|state| *state != 0).count()
+        };
+        let mut heads: Vec<(usize, u32)> =
+            region.heads.iter().map(|&one| (in_use(one), one)).collect();
+        heads.sort_by_key(|&(used, _)| std::cmp::Reverse(used));
+        let len = heads.iter().map(|&(used, _)| used).sum();
+        region.heads = heads.into_iter().map(|(_, extent)| extent).collect();
+        let mut kept = Self::over(region);
+        for at in 0..kept.region.blocks.len() {
+            kept.note_blocks(kept.region.blocks[at]);
+        }
+        kept.len = len;
+        let mut spans = Vec::with_capacity(len);
+        for number in 0..len {
+            let checked = kept.check(number);
+            spans.push(checked.map_err(|why| format!("leaf {number} {why}"))?);
+        }
+        if len == 0 {
+            kept.add_leaf(0, 0, &[], 0);
+            spans.push((0, 0));
+        }
+        Ok((kept, spans))
+    }
+
+    /// Checks a leaf, and takes the lines of its block.
+    fn check(&mut self, number: usize) -> Result<Span, &'static str> {
+        let line: [u64; LINE_WORDS] =
+            std::array::from_fn(|n| self.line(number)[n].load(Ordering::Relaxed));
+        let block = Block::decode(line[BLOCK]);
+        #[allow(clippy::cast_possible_truncation)] // Of the fields' widths.
+        let (depth, prefix) = ((line[STATE] >> 32 & 0xff) as u32, line[PREFIX] as u32);
+        if line[STATE] & USED == 0 || depth > HASH_BITS || u64::from(prefix) >> depth != 0 {
+            return Err("makes no sense");
+        }
+        if line[PREFIX] >> 32 != u64::from(self.region.owner().generation) {
+            return Err("belongs to another database");
+        }
+        if block.entries > block.lines * LINE_ENTRIES {
+            return Err("has more entries than it can");
+        }
+        if block.lines > 0 {
+            let place = self.extents.get(&(block.line / EXTENT_LINES));
+            let first = block.line % EXTENT_LINES;
+            let &place = place.ok_or("names a block that is not its own")?;
+            if first + block.lines > EXTENT_LINES {
+                return Err("has a block that is too long");
+            }
+            let mask = run(block.lines) << first;
+            if self.free[place] & mask != mask {
+                return Err("shares a block with another one");
+            }
+            self.free[place] &= !mask;
+            self.free_lines -= block.lines;
+        }
+        let mut sum = 0;
+        for (position, &word) in line[..SUM].iter().enumerate() {
+            sum ^= mixed(position, word);
+        }
+        for (position, words) in self.entries(number).iter().enumerate() {
+            let bits = Entry(words).bits();
+            sum ^= mixed_entry(position, bits);
+            if bits.hash_bits() >> (HASH_BITS - depth) != prefix {
+                return Err("has an entry of another leaf");
+            }
+        }
+        if sum != line[SUM] {
+            return Err("does not fit its sum");
+        }
+        Ok((prefix, depth))
+    }
+
+    /// Notes what was changed so far behind a mark; see [`Region::note_mark`].
+    pub fn note_mark(&mut self, mark: Mark) {
+        self.region.note_mark(mark);
+    }
+
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    pub fn memory_bytes(&self) -> usize {
+        (self.region.heads.len() + self.region.blocks.len()) * arena::EXTENT_BYTES
+    }
+
+    /// The number of a leaf's first word.
+    #[inline]
+    fn head(&self, number: usize) -> usize {
+        let extent = self.region.heads[number / EXTENT_LINES] as usize;
+        (extent * EXTENT_LINES + number % EXTENT_LINES) * LINE_WORDS
+    }
+
+    #[inline]
+    pub fn line(&self, number: usize) -> &[AtomicU64] {
+        self.region.arena().slice(self.head(number), LINE_WORDS)
+    }
+
+    fn word(&self, number: usize, at: usize) -> u64 {
+        self.line(number)[at].load(Ordering::Relaxed)
+    }
+
+    #[inline]
+    fn block(&self, number: usize) -> Block {
+        Block::decode(self.line(number)[BLOCK].load(Ordering::Relaxed))
+    }
+
+    pub fn entries(&self, number: usize) -> &[Words] {
+        self.entries_of(self.block(number))
+    }
+
+    #[inline]
+    fn entries_of(&self, block: Block) -> &[Words] {
+        let words = self
+            .region
+            .arena()
+            .slice(block.line * LINE_WORDS, 2 * block.entries);
+        words.as_chunks().0
+    }
+
+    #[allow(clippy::cast_possible_truncation)] // Masked.
+    pub fn depth(&self, number: usize) -> u32 {
+        (self.word(number, STATE) >> 32 & 0xff) as u32
+    }
+
+    /// The bytes of hashes, and the positions at which there is none.
+    #[inline]
+    #[allow(clippy::cast_possible_truncation)] // The lower half.
+    fn tags(line: &[AtomicU64]) -> ([u8; LEAF_ENTRIES_MAX], u32) {
+        let mut tags = [0; LEAF_ENTRIES_MAX];
+        for (bytes, word) in tags.chunks_exact_mut(8).zip(line) {
+            bytes.copy_from_slice(&word.load(Ordering::Relaxed).to_le_bytes());
+        }
+        (tags, line[STATE].load(Ordering::Relaxed) as u32)
+    }
+
+    #[inline]
+    pub fn alike(&self, number: usize, hash: u64, hash_bits: u32) -> Alike<'_> {
+        let line = self.line(number);
+        let (tags, wild) = Self::tags(line);
+        let block = Block::decode(line[BLOCK].load(Ordering::Relaxed));
+        Alike::new(
+            candidates(&tags, wild, hash),
+            self.entries_of(block),
+            hash_bits,
+        )
+    }
+
+    #[inline]
+    pub fn likely(&self, number: usize, hash: u64) -> Option<Entry<'_>> {
+        let line = self.line(number);
+        let (tags, wild) = Self::tags(line);
+        let block = Block::decode(line[BLOCK].load(Ordering::Relaxed));
+        let position = candidates(&tags, wild, hash).trailing_zeros() as usize;
+        self.entries_of(block).get(position).map(Entry)
+    }
+
+    /// Stores the words of the entry at a position of a block.
+    fn store_entry(&mut self, block: Block, position: usize, bits: Bits) {
+        let at = block.line * LINE_WORDS + 2 * position;
+        self.region.set(at, bits.place.0);
+        self.region.set(at + 1, bits.rest);
+    }
+
+    /// Stores a word of a leaf, and what that changes in the sum.
+    fn store_head(&mut self, head: usize, at: usize, word: u64, sum: &mut u64) {
+        let old = self.region.arena().slice(head + at, 1)[0].load(Ordering::Relaxed);
+        if old != word {
+            *sum ^= mixed(at, old) ^ mixed(at, word);
+            self.region.set(head + at, word);
+        }
+    }
+
+    /// Gives the entry at a position another record.
+    pub fn set(&mut self, number: usize, position: usize, bits: Bits) {
+        let (head, block) = (self.head(number), self.block(number));
+        let old = Entry(&self.entries_of(block)[position]).bits();
+        let sum = self.word(number, SUM) ^ mixed_entry(position, old) ^ mixed_entry(position, bits);
+        self.store_entry(block, position, bits);
+        self.region.set(head + SUM, sum);
+    }
+
+    pub fn push(&mut self, number: usize, hash: u64, entry: Bits) {
+        let (head, mut block) = (self.head(number), self.block(number));
+        let mut sum = self.word(number, SUM);
+        if block.entries == block.lines * LINE_ENTRIES {
+            block = self.moved(block, room_for(block.entries + 1));
+        }
+        let position = block.entries;
+        self.store_entry(block, position, entry);
+        sum ^= mixed_entry(position, entry);
+        self.store_tag(head, position, Some(tag(hash)), &mut sum);
+        block.entries += 1;
+        self.store_head(head, BLOCK, block.encode(), &mut sum);
+        self.region.set(head + SUM, sum);
+    }
+
+    fn store_tag(&mut self, head: usize, position: usize, tag: Option<u8>, sum: &mut u64) {
+        if position >= LEAF_ENTRIES_MAX {
+            return;
+        }
+        let get = |at: usize| self.region.arena().slice(head + at, 1)[0].load(Ordering::Relaxed);
+        let (at, shift) = (position / 8, position % 8 * 8);
+        let tags = get(at) & !(0xff << shift) | u64::from(tag.unwrap_or_default()) << shift;
+        let state = get(STATE) & !(1 << position) | u64::from(tag.is_none()) << position;
+        self.store_head(head, at, tags, sum);
+        self.store_head(head, STATE, state, sum);
+    }
+
+    /// A copy of a block with room for this many entries. The old one is free.
+    fn moved(&mut self, old: Block, entries: usize) -> Block {
+        let lines = entries.div_ceil(LINE_ENTRIES);
+        let new = Block {
+            line: self.take_lines(lines),
+            entries: old.entries,
+            lines,
+        };
+        for position in 0..old.entries {
+            let bits = Entry(&self.entries_of(old)[position]).bits();
+            self.store_entry(new, position, bits);
+        }
+        self.free_lines(old);
+        new
+    }
+
+    pub fn take(&mut self, number: usize, position: usize) -> Bits {
+        let (head, mut block) = (self.head(number), self.block(number));
+        let mut sum = self.word(number, SUM);
+        let entries = self.entries_of(block);
+        let last = block.entries - 1;
+        let (taken, moved) = (
+            Entry(&entries[position]).bits(),
+            Entry(&entries[last]).bits(),
+        );
+        let (tags, wild) = Self::tags(self.line(number));
+        sum ^= mixed_entry(last, moved);
+        if position != last {
+            sum ^= mixed_entry(position, taken) ^ mixed_entry(position, moved);
+            self.store_entry(block, position, moved);
+        }
+        self.store_tag(head, position, tag_at(&tags, wild, last), &mut sum);
+        block.entries = last;
+        if block.lines * LINE_ENTRIES >= 2 * room_for(last) {
+            block = if last == 0 {
+                self.free_lines(block);
+                Block::decode(0)
+            } else {
+                self.moved(block, room_for(last))
+            };
+        }
+        self.store_head(head, BLOCK, block.encode(), &mut sum);
+        self.region.set(head + SUM, sum);
+        taken
+    }
+
+    pub fn split(&mut self, number: usize, bit: u32) {
+        let block = self.block(number);
+        let (tags, wild) = Self::tags(self.line(number));
+        let depth = self.depth(number) + 1;
+        #[allow(clippy::cast_possible_truncation)] // The lower half.
+        let prefix = (self.word(number, PREFIX) as u32) << 1;
+        let mut halves = [const { Vec::new() }; 2];
+        for (position, words) in self.entries_of(block).iter().enumerate() {
+            let bits = Entry(words).bits();
+            let half = usize::from(bits.hash_bits() & bit != 0);
+            halves[half].push((tag_at(&tags, wild, position), bits));
+        }
+        self.free_lines(block);
+        let [low, high] = halves;
+        self.fill(self.head(number), (depth, prefix), &low, low.len());
+        self.add_leaf(depth, prefix | 1, &high, high.len());
+    }
+
+    /// Adds a leaf behind the last one.
+    fn add_leaf(&mut self, depth: u32, prefix: u32, entries: &[Tagged], room: usize) {
+        if self.len == self.region.heads.len() * EXTENT_LINES {
+            self.region.take(Kind::Heads);
+        }
+        self.len += 1;
+        self.fill(self.head(self.len - 1), (depth, prefix), entries, room);
+    }
+
+    /// Makes a leaf of these entries, with room for `room` of them.
+    fn fill(&mut self, head: usize, (depth, prefix): (u32, u32), entries: &[Tagged], room: usize) {
+        let lines = room_for(room).div_ceil(LINE_ENTRIES);
+        let block = Block {
+            line: if lines == 0 {
+                0
+            } else {
+                self.take_lines(lines)
+            },
+            entries: entries.len(),
+            lines,
+        };
+        let mut line = [0; LINE_WORDS];
+        line[BLOCK] = block.encode();
+        line[STATE] = USED | u64::from(depth) << 32;
+        line[PREFIX] = u64::from(self.region.owner().generation) << 32 | u64::from(prefix);
+        for (position, &(tag, bits)) in entries.iter().enumerate() {
+            self.store_entry(block, position, bits);
+            line[SUM] ^= mixed_entry(position, bits);
+            if position < LEAF_ENTRIES_MAX {
+                line[position / 8] |= u64::from(tag.unwrap_or_default()) << (position % 8 * 8);
+                line[STATE] |= u64::from(tag.is_none()) << position;
+            }
+        }
+        for position in 0..SUM {
+            line[SUM] ^= mixed(position, line[position]);
+        }
+        for (at, word) in (head..).zip(line) {
+            self.region.set(at, word);
+        }
+    }
+
+    /// Empties all leaves but the first, which is for all hashes now.
+    pub fn clear(&mut self) {
+        for number in 0..self.len {
+            self.free_lines(self.block(number));
+            let head = self.head(number);
+            for at in head..head + LINE_WORDS {
+                self.region.set(at, 0);
+            }
+        }
+        self.len = 0;
+        self.add_leaf(0, 0, &[], 0);
+    }
+
+    pub fn pop(&mut self) {
+        self.len -= 1;
+        let head = self.head(self.len);
+        self.region.set(head + STATE, 0);
+    }
+
+    fn note_blocks(&mut self, extent: u32) {
+        self.extents.insert(extent as usize, self.free.len());
+        self.free.push(u64::MAX);
+        self.free_lines += EXTENT_LINES;
+    }
+
+    /// Takes free lines that lie side by side. Returns the number of the first.
+    fn take_lines(&mut self, lines: usize) -> usize {
+        assert!(lines <= EXTENT_LINES, "{lines} lines for keys of one hash");
+        let extents = self.free.len();
+        let few = self.free_lines * 8 < extents * EXTENT_LINES;
+        let tried = if few { EXTENTS_TRIED } else { extents };
+        let found = (0..tried.min(extents)).find_map(|n| {
+            let place = (self.hint + n) % extents;
+            let mut starts = self.free[place];
+            for _ in 1..lines {
+                starts &= starts >> 1;
+            }
+            (starts != 0).then(|| (place, starts.trailing_zeros() as usize))
+        });
+        let (place, first) = found.unwrap_or_else(|| {
+            let line = self.region.take(Kind::Blocks);
+            self.note_blocks(u32::try_from(line / EXTENT_LINES).unwrap_or(u32::MAX));
+            (extents, 0)
+        });
+        self.hint = place;
+        self.free[place] &= !(run(lines) << first);
+        self.free_lines -= lines;
+        self.region.blocks[place] as usize * EXTENT_LINES + first
+    }
+
+    fn free_lines(&mut self, block: Block) {
+        if block.lines > 0
+            && let Some(&place) = self.extents.get(&(block.line / EXTENT_LINES))
+        {
+            self.free[place] |= run(block.lines) << (block.line % EXTENT_LINES);
+            self.free_lines += block.lines;
+            self.hint = place;
+        }
+    }
+}
+
+/// As many bits as there are lines.
+fn run(lines: usize) -> u64 {
+    u64::MAX >> (u64::BITS as usize - lines.clamp(1, EXTENT_LINES))
+}
+
+const _: () = assert!(EXTENT_LINES == u64::BITS as usize && TAG_WORDS * 8 == LEAF_ENTRIES_MAX);

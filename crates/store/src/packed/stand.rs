@@ -1,0 +1,181 @@
+//! Opening without reading everything: what an earlier process knew at some moment, and the records that came later.
+
+use std::sync::atomic::Ordering;
+
+use super::Packed;
+use super::header::{Header, Which};
+use super::record::{Form, Record, Spot};
+use crate::{Location, Stand, StoreError, Visited};
+
+impl Packed {
+    /// Where both logs end.
+    pub(super) fn present_stand(&self) -> Option<Stand> {
+        let front = self.front.end(&self.space)?;
+        let compaction = self.compaction.log().end(&self.space)?;
+        Some(Stand {
+            ends: [front, compaction],
+            sequence: self.sequence.load(Ordering::Acquire),
+        })
+    }
+
+    /// Shows the records behind a stand. Every segment's tombstones are unknown from then on.
+    pub(super) fn visit_behind(
+        &self,
+        stand: &Stand,
+        visit: &mut dyn FnMut(Visited<'_>),
+    ) -> Result<bool, StoreError> {
+        let segments = self.space.segments();
+        let least = stand.ends.iter().map(|&(serial, _)| serial).min();
+        // A segment that was being filled is there, and as full as it was.
+        let mut missing = stand.ends.map(|(_, end)| end > 0);
+        let mut behind = Vec::new();
+        for segment in 0..segments.count() {
+            let serial = self.space.serial(segment);
+            if serial == 0 || Some(serial) < least {
+                continue;
+            }
+            let (header, _) = Header::decode(&segments.header(segment)?)
+                .map_err(|error| StoreError::Damaged(format!("segment {segment}: {error}")))?;
+            let (first, end) = stand.ends[header.which as usize];
+            let from = match serial.cmp(&first) {
+                std::cmp::Ordering::Less => continue,
+                std::cmp::Ordering::Equal => {
+                    missing[header.which as usize] = header.committed < end;
+                    end
+                }
+                std::cmp::Ordering::Greater => 0,
+            };
+            behind.push((segment, usize::try_from(from).unwrap_or(usize::MAX)));
+        }
+        // Keys whose end was seen must not come back, although the clock went back.
+        let went_back = crate::model::now_ms() < self.expired.latest();
+        if missing.contains(&true) || self.damage.repair || went_back {
+            return Ok(false);
+        }
+        self.sequence.fetch_max(stand.sequence, Ordering::Relaxed);
+        for (segment, from) in behind {
+            self.visit_from(segment, from, visit)?;
+        }
+        self.space.leave_unread();
+        Ok(true)
+    }
+
+    /// Shows the records of a segment from an offset on.
+    fn visit_from(
+        &self,
+        segment: u32,
+        from: usize,
+        visit: &mut dyn FnMut(Visited<'_>),
+    ) -> Result<(), StoreError> {
+        let segments = self.space.segments();
+        let committed = segments.readable(segment);
+        if from >= committed {
+            return Ok(());
+        }
+        let walked = segments.read(segment, 0, committed, |bytes| {
+            let mut offset = from;
+            while offset < bytes.len() {
+                let binding = self.space.binding(segment, offset);
+                let record = Record::verify(binding, &bytes[offset..]).map_err(|why| {
+                    let place = format!("the record at byte {offset} of segment {segment}");
+                    StoreError::Damaged(format!("{place}: {why}"))
+                })?;
+                let spot = Spot {
+                    segment,
+                    offset,
+                    length: record.padded_bytes(),
+                    large: matches!(record.form, Form::Large(_)),
+                };
+                offset += spot.length;
+                self.sequence.fetch_max(record.sequence, Ordering::Relaxed);
+                self.show(spot, &record, visit);
+            }
+            Ok(())
+        });
+        walked.unwrap_or_else(|| {
+            let why = format!("segment {segment} cannot be read");
+            Err(StoreError::Damaged(why))
+        })
+    }
+
+    /// Reads a segment that the open has not read.
+    pub(super) fn check_segment(&self, part: usize) -> Result<(), StoreError> {
+        let segment = u32::try_from(part).map_err(|_| StoreError::TooLarge)?;
+        let serial = self.space.serial(segment);
+        if !self.space.is_unread(segment) {
+            return Ok(());
+        }
+        let checked = self.visit_from(segment, 0, &mut |_| ());
+        // Freed and filled anew meanwhile, it may have been read half and half.
+        if self.space.serial(segment) == serial {
+            checked
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Shows a record, and keeps no account of it.
+    fn show(&self, spot: Spot, record: &Record<'_>, visit: &mut dyn FnMut(Visited<'_>)) {
+        let has_expired = record
+            .expires_at
+            .is_some_and(|deadline| self.expired.hold(record.sequence, deadline));
+        let kind = match record.form {
+            Form::Value(kind) | Form::Large(kind) => Some(kind.kind),
+            Form::Tombstone => None,
+            Form::Part => return,
+        };
+        visit(Visited {
+            generation: record.generation,
+            key: record.key,
+            kind: kind.unwrap_or(crate::model::Kind::String),
+            expires_at: record.expires_at,
+            location: spot.location(),
+            value: if spot.large { &[] } else { record.body },
+            sequence: record.sequence,
+            removed: kind.is_none() || has_expired,
+        });
+    }
+
+    /// Counts records as live, with the parts of their values.
+    pub(super) fn claim_records(
+        &self,
+        locations: &mut dyn Iterator<Item = Location>,
+    ) -> Result<(), StoreError> {
+        let segments = self.space.segments();
+        let mut live = vec![0; segments.count() as usize];
+        let mut add = |spot: Spot| {
+            let here = live.get_mut(spot.segment as usize);
+            let is_there = spot.segment < segments.count()
+                && self.space.serial(spot.segment) != 0
+                && spot.offset + spot.length <= segments.readable(spot.segment);
+            match here.filter(|_| is_there) {
+                Some(bytes) => {
+                    *bytes += spot.length;
+                    Ok(())
+                }
+                None => Err(StoreError::Damaged(format!(
+                    "there is no record at {spot:?}"
+                ))),
+            }
+        };
+        for location in locations {
+            let spot = Spot::from(location);
+            add(spot)?;
+            if spot.large {
+                for part in self.parts_of(spot)?.spots {
+                    add(part)?;
+                }
+            }
+        }
+        for (segment, bytes) in (0..).zip(live).filter(|&(_, bytes)| bytes > 0) {
+            if bytes > self.space.capacity() {
+                let why = format!("the records of segment {segment} are more than it holds");
+                return Err(StoreError::Damaged(why));
+            }
+            self.space.claim_all(segment, bytes);
+        }
+        Ok(())
+    }
+}
+
+const _: () = assert!(Which::Front as usize == 0 && Which::Compaction as usize == 1);

@@ -1,0 +1,33 @@
+//! Where the index is kept for the next start: in shared memory, which outlives the process.
+
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use crate::pmemkv::{Backing, backing};
+
+/// The folder for the files of pools that lie on a disk. There the kernel would write the index back for ever.
+const SHARED_MEMORY: &str = "/dev/shm";
+
+/// The file that the directive `index-file` names for a pool; `None` for none.
+pub fn index_file(directive: &str, pool: &Path) -> Option<PathBuf> {
+    match directive {
+        "no" | "" => None,
+        "auto" => automatic(pool),
+        path => Some(PathBuf::from(path)),
+    }
+}
+
+fn automatic(pool: &Path) -> Option<PathBuf> {
+    match backing(pool) {
+        Backing::Tmpfs => {
+            let mut name = pool.file_name()?.to_owned();
+            name.push(".index");
+            Some(pool.with_file_name(name))
+        }
+        _ => {
+            let file = std::fs::metadata(pool).ok()?;
+            let name = format!("pmemkv-{:x}-{:x}.index", file.dev(), file.ino());
+            Some(Path::new(SHARED_MEMORY).join(name))
+        }
+    }
+}
