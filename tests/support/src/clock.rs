@@ -13,12 +13,11 @@ use crate::Options;
 /// The preloaded library.
 const LIBRARY: &str = env!("TEST_CLOCK");
 
-/// By how much the clock was ahead, and between which times of the real clock that may have been so.
-#[allow(clippy::struct_field_names)] // Units stand last in names.
+/// By how much the clock was ahead, and between which times of the real clock (ms) that may have been so.
 #[derive(Clone, Copy, Debug)]
 struct Span {
-    from_ms: i64,
-    to_ms: i64,
+    from: i64,
+    to: i64,
     ahead_ms: i64,
 }
 
@@ -38,8 +37,8 @@ impl Clock {
         let file = NamedTempFile::new()?;
         store(file.as_file(), 0)?;
         let span = Span {
-            from_ms: i64::MIN,
-            to_ms: i64::MAX,
+            from: i64::MIN,
+            to: i64::MAX,
             ahead_ms: 0,
         };
         Ok(Self {
@@ -62,14 +61,14 @@ impl Clock {
     /// What the operating system says.
     pub fn set_ahead(&self, ahead_ms: i64) -> io::Result<()> {
         let mut spans = self.spans.lock().unwrap_or_else(PoisonError::into_inner);
-        let from_ms = real_ms();
+        let from = real_ms();
         store(self.file.as_file(), ahead_ms)?;
         if let Some(last) = spans.last_mut() {
-            last.to_ms = real_ms();
+            last.to = real_ms();
         }
         spans.push(Span {
-            from_ms,
-            to_ms: i64::MAX,
+            from,
+            to: i64::MAX,
             ahead_ms,
         });
         Ok(())
@@ -86,7 +85,7 @@ impl Clock {
         let spans = self.spans.lock().unwrap_or_else(PoisonError::into_inner);
         let (mut low, mut high) = (i64::MAX, i64::MIN);
         for span in spans.iter() {
-            let (from, to) = (span.from_ms.max(from_ms), span.to_ms.min(to_ms));
+            let (from, to) = (span.from.max(from_ms), span.to.min(to_ms));
             if from <= to {
                 low = low.min(from + span.ahead_ms);
                 high = high.max(to + span.ahead_ms);

@@ -113,7 +113,7 @@ impl Packed {
             pool.set_cell(which as usize, 0);
         }
         let mut changed = 0;
-        for (segment, header) in (0..).zip(headers) {
+        for (segment, header) in (0..).zip(&headers) {
             let found = Header::decode(&segments.header(segment)?);
             let is_same = found.is_ok_and(|(found, _)| {
                 (found.serial, found.committed, found.which)
@@ -122,6 +122,13 @@ impl Packed {
             if !is_same {
                 segments.reset(segment, &header.encode())?;
                 changed += 1;
+            }
+        }
+        // All that the table has was on the disk when the point was made. Where it is damaged, no power cut cut it short.
+        let roll = self.space.roll();
+        for header in headers.iter().filter(|header| header.serial != 0) {
+            if roll.hinted(header).is_some() {
+                roll.appended(header.which, header.serial, committed_bytes(header));
             }
         }
         if changed > 0 {

@@ -32,14 +32,17 @@ pub fn open_pool(engine: Engine, mut pool: Pool) -> Result<Pairs, OpenError> {
         }
     }
     let databases = open_partitions(&pool)?;
+    let store_error = |source| OpenError::Store {
+        path: path.clone(),
+        source,
+    };
+    let sums = Sums::of(&pool).map_err(store_error)?;
     if !pool.has_copy() {
         pool.set_word(WORD_UNCHECKED, 1);
     }
     pool.upgrade();
     metadata::mark_open(&pool);
     metadata::count_open(&pool);
-    let store_error = |source| OpenError::Store { path, source };
-    let sums = Sums::new(Some(pool.clone()));
     let (journal, undone) = Journal::recover(&databases, &sums, &|old| {
         metadata::set_generations(&pool, old);
     })
@@ -148,7 +151,7 @@ pub fn open_volatile(
         journal: Journal::new(),
         meter: Meter::new(&metadata, engine.name),
         metadata,
-        sums: Sums::new(None),
+        sums: Sums::none(),
         spoilt: AtomicBool::new(false),
     }
 }

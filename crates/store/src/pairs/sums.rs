@@ -55,16 +55,36 @@ struct Slot<'a> {
 }
 
 impl Sums {
-    /// The sums of a pool.
-    pub fn new(pool: Option<Pool>) -> Self {
-        let taken: [AtomicBool; SLOTS] = std::array::from_fn(|_| AtomicBool::new(false));
-        if let Some(pool) = &pool {
-            // What an earlier process left is needed until the partition is read.
-            for (number, taken) in taken.iter().enumerate() {
-                taken.store(pool.cell(CELL_SLOTS + 2 * number) != 0, Ordering::Relaxed);
-            }
+    /// No sums: the engine does not outlive the process.
+    pub fn none() -> Self {
+        Self {
+            pool: None,
+            taken: std::array::from_fn(|_| AtomicBool::new(false)),
         }
-        Self { pool, taken }
+    }
+
+    /// The sums of a pool.
+    ///
+    /// # Errors
+    /// An error where a slot names a partition that there is not: no check would ever empty it, and without an empty slot
+    /// no write could go on.
+    pub fn of(pool: &Pool) -> Result<Self, StoreError> {
+        let sums = Self {
+            pool: Some(pool.clone()),
+            ..Self::none()
+        };
+        let partitions = u64::from(pool.header().partitions);
+        for (number, taken) in sums.taken.iter().enumerate() {
+            let named = pool.cell(CELL_SLOTS + 2 * number);
+            if named > partitions {
+                return Err(StoreError::Damaged(format!(
+                    "a change under way is one of partition {named}, and there are {partitions}. Restore the pool from a copy"
+                )));
+            }
+            // What an earlier process left is needed until the partition is read.
+            taken.store(named != 0, Ordering::Relaxed);
+        }
+        Ok(sums)
     }
 
     /// Runs `change`, which replaces a record of one checksum (0 where there is none) by one of another, and says whether it
@@ -180,7 +200,7 @@ mod tests {
             hash_seed: 0,
         };
         let pool = Pool::create(folder.path().join("pool"), 16 << 20, &header)?;
-        let sums = Sums::new(Some(pool.clone()));
+        let sums = Sums::of(&pool)?;
         sums.change(1, 0, 7, || Ok(true))?;
         sums.change(1, 0, 8, || Ok(true))?;
         sums.change(1, 7, 9, || Ok(true))?;
@@ -207,7 +227,7 @@ mod tests {
             pool.set_cell(CELL_SLOTS + 2 * number + 1, added);
             pool.set_cell(CELL_SLOTS + 2 * number, 2);
         }
-        let sums = Sums::new(Some(pool.clone()));
+        let sums = Sums::of(&pool)?;
         assert!(sums.check(1, worth_of(&[9, 21])).is_err());
         // A change beside them takes another slot.
         sums.change(1, 0, 30, || Ok(true))?;
@@ -215,6 +235,9 @@ mod tests {
         assert!(sums.check(1, worth_of(&[8, 9, 30])).is_err());
         sums.check(1, worth_of(&[9, 20, 30]))?;
         assert_eq!(worth(0), 0);
+
+        pool.set_cell(CELL_SLOTS + 2 * 5, 3);
+        assert!(matches!(Sums::of(&pool), Err(StoreError::Damaged(_))));
         Ok(())
     }
 }

@@ -131,6 +131,31 @@ fn an_end_in_order_is_a_sync() -> Result {
     Ok(())
 }
 
+/// What a sync has covered was whole on the disk: where it is damaged, nobody cut it short.
+#[test]
+fn damage_to_the_last_commit_of_a_sync_is_refused_and_not_taken_back() -> Result {
+    let folder = folder()?;
+    let world = open_synced(folder.path())?;
+    world.put(b"a", b"1")?;
+    world.commit()?;
+    world.put(b"b", b"the last commit")?;
+    world.commit()?;
+    world.store.close()?;
+    drop(world);
+    let mut cut = image(folder.path())?;
+    let (_place, whole) = after_power_loss(&cut, true)?;
+    assert_eq!(whole.value(b"b")?.as_deref(), Some(&b"the last commit"[..]));
+    let at = memchr::memmem::find(&cut, b"the last commit").ok_or("the record is not there")?;
+    cut[at] ^= 1;
+    for every_second in [true, false] {
+        match after_power_loss(&cut, every_second) {
+            Ok(_) => return Err("the last commit is gone without a word".into()),
+            Err(error) => eprintln!("{error}"),
+        }
+    }
+    Ok(())
+}
+
 /// What another program, or this one without syncs, does to the pool later is not taken back.
 #[test]
 fn a_sync_of_before_an_open_without_syncs_is_forgotten() -> Result {
