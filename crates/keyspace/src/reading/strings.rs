@@ -176,6 +176,7 @@ impl Keyspace {
         access: Access,
         f: impl FnOnce(StringView<'_>) -> R,
     ) -> Result<Option<R>, KeyspaceError> {
+        self.expiry().on_access(db, key, access.now)?;
         let hash = self.hashing.hash(key);
         let shard = self.locking().read_shard(shard_of(hash))?;
         let generation = self.generations.of(db);
