@@ -14,6 +14,7 @@ pub mod change;
 mod error;
 #[cfg(any(test, feature = "testing"))]
 pub mod faults;
+mod generations;
 mod kind;
 #[cfg(any(test, feature = "testing"))]
 pub mod memory;
@@ -22,6 +23,7 @@ mod model;
 mod open;
 pub mod packed;
 pub mod pairs;
+mod relocate;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 mod usage;
@@ -33,6 +35,7 @@ use std::time::{Duration, Instant};
 pub use backup::{BackupError, BackupJob, remove_unfinished_backups};
 pub use change::Change;
 pub use error::StoreError;
+pub use generations::Generations;
 pub use model::{
     DATABASES, IsNamed, Kind, Millis, Name, Range, RecordKind, StringForm, Value, now_ms,
 };
@@ -41,6 +44,7 @@ pub use open::{
 };
 /// What only processors' own instructions do well: to have memory fetched into the cache, and to compare many bytes at once.
 pub use pmemkv::{SharedFile, equal_bytes, prefetch};
+pub use relocate::{OnCurrent, Relocate, Stand};
 pub use usage::{Fill, SyncReport, Usage};
 
 /// Where a layout keeps a record. Only the layout that made it can read it.
@@ -178,56 +182,6 @@ pub enum Worked {
     Nothing,
     /// Another thread is doing it, or must act first.
     Elsewhere,
-}
-
-/// Called with the present location of a key's record, `None` if the index has none. Returns the record's new location,
-/// `None` if the record stays.
-pub type OnCurrent<'f> =
-    &'f mut dyn FnMut(Option<Location>) -> Result<Option<Location>, StoreError>;
-
-/// The index, as a store that moves records uses it.
-pub trait Relocate {
-    /// Locks a key, runs `f`, and enters the location that `f` returns. No other thread reads or writes the key
-    /// meanwhile.
-    fn relocate(&self, generation: u32, key: &[u8], f: OnCurrent<'_>) -> Result<(), StoreError>;
-
-    /// Whether the generation was flushed and the keyspace has not yet called [`Store::forget`] for all of its records.
-    fn awaits_removal(&self, generation: u32) -> bool;
-
-    /// Called before segments are freed that no record of the index lies in: an index that outlives the process must not
-    /// name records there either.
-    fn settle(&self) {}
-}
-
-/// Where the logs of a store end at one moment: what is written later lies behind it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Stand {
-    /// For each log the serial number of the segment that is being filled, and how far it is filled.
-    pub ends: [(u64, u64); 2],
-    /// The last sequence number given out.
-    pub sequence: u64,
-}
-
-/// The generations of the databases, kept with the data.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Generations {
-    /// The generation of each database.
-    pub of_database: [u32; DATABASES],
-    /// The next unused number.
-    pub next: u32,
-}
-
-impl Default for Generations {
-    /// The generations of a new pool: database n has generation n.
-    fn default() -> Self {
-        let mut of_database = [0; DATABASES];
-        let mut next = 0;
-        for generation in &mut of_database {
-            *generation = next;
-            next += 1;
-        }
-        Self { of_database, next }
-    }
 }
 
 /// What a store can do.
