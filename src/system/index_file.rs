@@ -18,16 +18,12 @@ pub fn index_file(directive: &str, pool: &Path) -> Option<PathBuf> {
 }
 
 fn automatic(pool: &Path) -> Option<PathBuf> {
-    match backing(pool) {
-        Backing::Tmpfs => {
-            let mut name = pool.file_name()?.to_owned();
-            name.push(".index");
-            Some(pool.with_file_name(name))
-        }
-        _ => {
-            let file = std::fs::metadata(pool).ok()?;
-            let name = format!("pmemkv-{:x}-{:x}.index", file.dev(), file.ino());
-            Some(Path::new(SHARED_MEMORY).join(name))
-        }
+    if matches!(backing(pool), Backing::Tmpfs) {
+        let mut name = pool.file_name()?.to_owned();
+        name.push(".index");
+        return Some(pool.with_file_name(name));
     }
+    let file = std::fs::metadata(pool).ok()?;
+    let name = format!("pmemkv-{:x}-{:x}.index", file.dev(), file.ino());
+    Some(Path::new(SHARED_MEMORY).join(name))
 }
