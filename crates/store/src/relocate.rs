@@ -13,7 +13,7 @@ pub trait Relocate {
     /// meanwhile.
     fn relocate(&self, generation: u32, key: &[u8], f: OnCurrent<'_>) -> Result<(), StoreError>;
 
-    /// Whether the generation was flushed and the keyspace has not yet called [`Store::forget`] for all of its records.
+    /// Whether the generation was flushed and the keyspace has not yet called [`Store::forget`](crate::Store::forget) for all of its records.
     fn awaits_removal(&self, generation: u32) -> bool;
 
     /// Called before segments are freed that no record of the index lies in: an index that outlives the process must not
