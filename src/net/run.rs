@@ -525,7 +525,7 @@ fn announce(
     options: &Options,
     keyspace: &Keyspace,
 ) -> Result<(), KeyspaceError> {
-    let stats = keyspace.stats()?;
+    let stats = keyspace.pool_stats()?;
     let mut addresses = server.ports.addresses();
     addresses.extend(unix.map(|unix| unix.path.display().to_string()));
     tracing::info!(

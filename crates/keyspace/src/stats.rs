@@ -53,22 +53,7 @@ pub struct StoreStats {
 impl Keyspace {
     /// The present figures.
     pub fn stats(&self) -> Result<StoreStats, KeyspaceError> {
-        let usage = self.store.usage()?;
-        let mut stats = StoreStats {
-            engine: usage.engine,
-            layout: usage.layout,
-            pool_path: usage.pool_path,
-            pool_bytes: usage.pool_bytes,
-            allocated_bytes: usage.allocated_bytes,
-            stored_bytes: self.store.fill().bytes,
-            stored_bytes_max: usage.stored_bytes_max,
-            partitions: self.store.partitions(),
-            ordered_view_bytes: self.views.memory_bytes(),
-            opens: usage.opens,
-            index_time: self.loading.index_time(),
-            details: usage.details,
-            ..StoreStats::default()
-        };
+        let mut stats = self.pool_stats()?;
         self.expiry().fill_stats(&mut stats);
         self.garbage().fill_stats(&mut stats);
         self.loading().open_all();
@@ -87,6 +72,26 @@ impl Keyspace {
         stats.index_bytes += self.registry.deadlines.memory_bytes();
         stats.partitions_indexed = indexed / self.hashing.shards_per_partition();
         Ok(stats)
+    }
+
+    /// As [`stats`](Self::stats), with zeros for all that depends on the keys: at the start it waits for no shard.
+    pub fn pool_stats(&self) -> Result<StoreStats, KeyspaceError> {
+        let usage = self.store.usage()?;
+        Ok(StoreStats {
+            engine: usage.engine,
+            layout: usage.layout,
+            pool_path: usage.pool_path,
+            pool_bytes: usage.pool_bytes,
+            allocated_bytes: usage.allocated_bytes,
+            stored_bytes: self.store.fill().bytes,
+            stored_bytes_max: usage.stored_bytes_max,
+            partitions: self.store.partitions(),
+            ordered_view_bytes: self.views.memory_bytes(),
+            opens: usage.opens,
+            index_time: self.loading.index_time(),
+            details: usage.details,
+            ..StoreStats::default()
+        })
     }
 
     /// How many changes of data commands have made, as Redis counts them.
