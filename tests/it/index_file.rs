@@ -80,7 +80,8 @@ fn a_crash_spoils_the_index() -> TestResult {
     fill(&server)?;
     let pid = nix::unistd::Pid::from_raw(i32::try_from(server.pid())?);
     nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGSEGV)?;
-    server.kill_9()?;
+    let ended = server.wait_for_exit();
+    assert!(ended.is_err(), "a crash is no orderly end");
     server.resume()?;
     check(&server)?;
     assert_eq!(times_taken_over(&server), 0, "{}", server.log());
