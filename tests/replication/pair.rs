@@ -1,6 +1,5 @@
 //! A master and its replica.
 
-use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -9,14 +8,26 @@ use common::{Options, RawClient, RedisServer, Server, TestResult};
 /// How long the replica may take to be where the master is.
 const PATIENCE: Duration = Duration::from_secs(40);
 
+/// Valkey 8, where the environment names it or it is installed.
+fn valkey() -> Option<String> {
+    if let Ok(program) = std::env::var("PMEMKV_VALKEY_8") {
+        return Some(program);
+    }
+    let folders = std::env::var_os("PATH")?;
+    let mut places = std::env::split_paths(&folders).map(|folder| folder.join("valkey-server"));
+    let program = places.find(|program| program.exists())?;
+    Some(program.to_str()?.to_owned())
+}
+
 /// The masters that this machine has, with their names.
 pub fn masters() -> Vec<(&'static str, String)> {
-    let valkey = "/tmp/lc/valkey8-server".to_owned();
     let mut masters = vec![("redis", "redis-server".to_owned())];
-    if Path::new(&valkey).exists() {
+    if let Some(valkey) = valkey() {
         masters.push(("valkey", valkey));
     } else {
-        eprintln!("skipped: there is no Valkey 8 on this machine");
+        eprintln!(
+            "skipped: there is no Valkey 8: install valkey-server, or name the program by PMEMKV_VALKEY_8"
+        );
     }
     masters
 }

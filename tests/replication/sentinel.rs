@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use common::{Options, RawClient, RedisServer, Sentinel, Server, TestResult};
 
 use crate::contents;
-use crate::pair::{info, wait_until};
+use crate::pair::{info, masters, wait_until};
 
 /// The name of the watched master.
 const NAME: &str = "mymaster";
@@ -125,18 +125,6 @@ impl Watch {
     }
 }
 
-/// The program that watches, where this machine has it.
-fn programs() -> Vec<&'static str> {
-    let valkey = "/tmp/lc/valkey8-server";
-    let mut programs = vec!["redis-server"];
-    if Path::new(valkey).exists() {
-        programs.push(valkey);
-    } else {
-        eprintln!("skipped: there is no Valkey 8 on this machine");
-    }
-    programs
-}
-
 /// The master of the first kind dies, the replica of the second kind takes its place, that of the third kind follows it, and so
 /// does the old master when it is back.
 fn fails_over(program: &str, kinds: [char; 3]) -> TestResult {
@@ -204,8 +192,8 @@ fn wait_for_replicas(master: &mut RawClient, count: usize) -> TestResult {
 
 #[test]
 fn sentinels_replace_a_master_of_this_kind() -> TestResult {
-    for program in programs() {
-        fails_over(program, ['o', 'o', 'r'])?;
+    for (_, program) in masters() {
+        fails_over(&program, ['o', 'o', 'r'])?;
     }
     Ok(())
 }
