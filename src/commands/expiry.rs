@@ -4,6 +4,7 @@ use super::keys::{ONE_KEY, look_up};
 use super::{CommandError, CommandResult, Context};
 use crate::catalog::spec::{Argument, ArgumentKind, Arity, Categories, Flags, Group, KeySpec};
 use crate::commands::row::{Handler, Row};
+use crate::commands::time_unit::TimeUnit;
 use crate::error::shown;
 use crate::keyspace::{EventClass, Millis};
 use crate::numbers::parse_i64;
@@ -205,52 +206,43 @@ fn unsupported_option(argument: &[u8]) -> CommandError {
     CommandError::Text(format!("ERR Unsupported option {}", shown(argument, usize::MAX)).into())
 }
 
-/// How one command of the EXPIRE kind counts its time.
-struct Clock {
-    name: &'static str,
-    unit_ms: i64,
-    relative: bool,
-}
-
-impl Clock {
-    /// The deadline for the number `time`, or the command's error where it can't be represented.
-    fn deadline(&self, time: i64, now: Millis) -> Result<Millis, CommandError> {
-        let base = if self.relative { now } else { 0 };
-        time.checked_mul(self.unit_ms)
-            .and_then(|ms| ms.checked_add(base))
-            .ok_or(CommandError::InvalidExpireTime(self.name))
-    }
+/// The deadline for the number `time`, or the error of `command` where it can't be represented.
+fn deadline(
+    command: &'static str,
+    unit: TimeUnit,
+    time: i64,
+    now: Millis,
+) -> Result<Millis, CommandError> {
+    unit.point(time, now)
+        .ok_or(CommandError::InvalidExpireTime(command))
 }
 
 fn expire(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
-    set_deadline(ctx, args, &clock("expire", MS_PER_S, true))
+    set_deadline(ctx, args, "expire", TimeUnit::Seconds)
 }
 
 fn pexpire(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
-    set_deadline(ctx, args, &clock("pexpire", 1, true))
+    set_deadline(ctx, args, "pexpire", TimeUnit::Millis)
 }
 
 fn expireat(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
-    set_deadline(ctx, args, &clock("expireat", MS_PER_S, false))
+    set_deadline(ctx, args, "expireat", TimeUnit::AtSeconds)
 }
 
 fn pexpireat(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
-    set_deadline(ctx, args, &clock("pexpireat", 1, false))
+    set_deadline(ctx, args, "pexpireat", TimeUnit::AtMillis)
 }
 
-const fn clock(name: &'static str, unit_ms: i64, relative: bool) -> Clock {
-    Clock {
-        name,
-        unit_ms,
-        relative,
-    }
-}
-
-fn set_deadline(ctx: &mut Context<'_>, args: Args<'_>, clock: &Clock) -> CommandResult {
+fn set_deadline(
+    ctx: &mut Context<'_>,
+    args: Args<'_>,
+    command: &'static str,
+    unit: TimeUnit,
+) -> CommandResult {
     let condition = Condition::parse(args.from(3))?;
     let time = parse_i64(&args[2]).ok_or(CommandError::NotAnInteger)?;
     let now = ctx.access.now;
-    let deadline = clock.deadline(time, ctx.access.clock())?;
+    let deadline = deadline(command, unit, time, ctx.access.clock())?;
     let set = ctx.update(&args[1], |key| {
         let Some(info) = key.info() else {
             return Ok(false);
@@ -372,26 +364,30 @@ mod tests {
 
     #[test]
     fn deadlines() {
-        let check = |clock: Clock, time: i64| {
-            clock
-                .deadline(time, 1_000_000)
-                .map_err(|error| error.to_string())
+        let check = |command, unit, time| {
+            deadline(command, unit, time, 1_000_000).map_err(|error| error.to_string())
         };
         let error = |name: &str| Err(format!("ERR invalid expire time in '{name}' command"));
-        assert_eq!(check(clock("expire", 1000, true), 7), Ok(1_007_000));
-        assert_eq!(check(clock("expire", 1000, true), -7), Ok(993_000));
-        assert_eq!(check(clock("pexpireat", 1, false), i64::MAX), Ok(i64::MAX));
+        assert_eq!(check("expire", TimeUnit::Seconds, 7), Ok(1_007_000));
+        assert_eq!(check("expire", TimeUnit::Seconds, -7), Ok(993_000));
         assert_eq!(
-            check(clock("expire", 1000, true), i64::MAX / 1000),
+            check("pexpireat", TimeUnit::AtMillis, i64::MAX),
+            Ok(i64::MAX)
+        );
+        assert_eq!(
+            check("expire", TimeUnit::Seconds, i64::MAX / 1000),
             error("expire")
         );
         assert_eq!(
-            check(clock("expireat", 1000, false), i64::MIN),
+            check("expireat", TimeUnit::AtSeconds, i64::MIN),
             error("expireat")
         );
-        assert_eq!(check(clock("pexpire", 1, true), i64::MAX), error("pexpire"));
         assert_eq!(
-            check(clock("pexpire", 1, true), i64::MIN),
+            check("pexpire", TimeUnit::Millis, i64::MAX),
+            error("pexpire")
+        );
+        assert_eq!(
+            check("pexpire", TimeUnit::Millis, i64::MIN),
             Ok(i64::MIN + 1_000_000)
         );
     }

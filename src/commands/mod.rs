@@ -51,6 +51,7 @@ mod sortedsets;
 mod sources;
 mod streams;
 mod strings;
+mod time_unit;
 mod transaction;
 mod transfer;
 mod wait;

@@ -18,8 +18,9 @@ use arena::{Arena, Found as Left, Identity, Mark, Opening, Owner, Point};
 use parking_lot::Mutex;
 
 use super::hashing::{SHARD_BITS, SHARDS, shard_of};
-use super::index::{Found, Index, IndexKey, LAYOUT, NewEntry};
-use super::loading::{LoadedRecord, Loading};
+use super::index::{Found, Index, LAYOUT, NewEntry};
+use super::loaded::LoadedRecord;
+use super::loading::Loading;
 use super::shard::Shard;
 use super::{DATABASES, Keyspace, KeyspaceError};
 use crate::collection::{ELEMENTS, has_anchor};
@@ -164,16 +165,9 @@ impl Keyspace {
                 return;
             }
             let hash = self.hashing.hash(record.key);
-            shards[shard_of(hash)].records.push(LoadedRecord {
-                hash,
-                generation: record.generation,
-                key: IndexKey::from_slice(record.key),
-                kind: record.kind,
-                expires_at: record.expires_at,
-                location: record.location,
-                sequence: record.sequence,
-                removed: record.removed,
-            });
+            shards[shard_of(hash)]
+                .records
+                .push(LoadedRecord::of(hash, &record));
         });
         if others {
             return Err("the pool has records that no index names".to_owned());

@@ -24,6 +24,7 @@ mod index;
 mod kept;
 pub mod latency;
 mod libraries;
+mod loaded;
 mod loading;
 mod locking;
 mod memory_check;

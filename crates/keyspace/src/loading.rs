@@ -16,8 +16,9 @@ use super::collection::{Body, ELEMENTS, ElementBatch, element_batches};
 use super::garbage::Garbage;
 use super::hashing::{SHARDS, shard_of};
 use super::index::{Found, IndexKey, NewEntry};
-use super::{DATABASES, Keyspace, KeyspaceError, Kind, Millis};
-use store::{Location, StoreError, Visited, now_ms};
+use super::loaded::LoadedRecord;
+use super::{DATABASES, Keyspace, KeyspaceError, Millis};
+use store::{StoreError, Visited, now_ms};
 
 /// Records that a thread collects for a shard before it locks the shard.
 const BATCH_RECORDS: usize = 256;
@@ -99,19 +100,6 @@ impl State {
     pub fn index_time(&self) -> Option<Duration> {
         self.took.get().copied()
     }
-}
-
-/// A record that loading has read.
-#[derive(Debug)]
-pub(super) struct LoadedRecord {
-    pub hash: u64,
-    pub generation: u32,
-    pub key: IndexKey,
-    pub kind: Kind,
-    pub expires_at: Option<Millis>,
-    pub location: Location,
-    pub sequence: u64,
-    pub removed: bool,
 }
 
 /// What a thread has read and not yet put into the indexes.
@@ -411,16 +399,7 @@ impl Loading<'_> {
             let hash = self.keyspace.hashing.hash(record.key);
             let number = shard_of(hash);
             let batch = &mut batches.keys[number];
-            batch.push(LoadedRecord {
-                hash,
-                generation: record.generation,
-                key: IndexKey::from_slice(record.key),
-                kind: record.kind,
-                expires_at: record.expires_at,
-                location: record.location,
-                sequence: record.sequence,
-                removed: record.removed,
-            });
+            batch.push(LoadedRecord::of(hash, &record));
             if batch.len() >= BATCH_RECORDS {
                 failed = self.absorb(number, run, batch).err();
             }

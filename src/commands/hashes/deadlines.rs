@@ -1,9 +1,10 @@
 //! Deadlines of fields: HEXPIRE and its kin, HTTL and its kin, HPERSIST. They came with Redis 7.4.
 
 use super::effects::FieldEffects;
-use super::fields::{FIELDS, Fields, NO_COUNT, Unit, refusal};
+use super::fields::{FIELDS, Fields, NO_COUNT, parse_deadline, refusal, tell_removed};
 use crate::catalog::spec::{Argument, ArgumentKind, Arity, Categories, Flags, Group, KeySpec};
 use crate::commands::row::{Handler, Row};
+use crate::commands::time_unit::TimeUnit;
 use crate::commands::{CommandError, CommandResult, Context, Outcome};
 use crate::keyspace::{EventClass, Kind, Millis};
 use crate::protocol::{Args, ReplyBuffer};
@@ -182,31 +183,31 @@ impl Condition {
 }
 
 fn hexpire(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
-    expire(ctx, args, Unit::Seconds, "hexpire")
+    expire(ctx, args, TimeUnit::Seconds, "hexpire")
 }
 
 fn hpexpire(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
-    expire(ctx, args, Unit::Millis, "hpexpire")
+    expire(ctx, args, TimeUnit::Millis, "hpexpire")
 }
 
 fn hexpireat(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
-    expire(ctx, args, Unit::AtSeconds, "hexpireat")
+    expire(ctx, args, TimeUnit::AtSeconds, "hexpireat")
 }
 
 fn hpexpireat(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
-    expire(ctx, args, Unit::AtMillis, "hpexpireat")
+    expire(ctx, args, TimeUnit::AtMillis, "hpexpireat")
 }
 
 fn expire(
     ctx: &mut Context<'_>,
     args: Args<'_>,
-    unit: Unit,
+    unit: TimeUnit,
     command: &'static str,
 ) -> CommandResult {
     let (now, clock) = (ctx.access.now, ctx.access.clock());
     let condition = Condition::of_option(&args[3]);
     let parse = || {
-        let at = unit.deadline(&args[2], clock, command)?;
+        let at = parse_deadline(unit, &args[2], clock, command)?;
         let first = 3 + usize::from(condition.is_some());
         let refusal = "ERR Parameter `numFields` should be greater than 0";
         Ok((at, Fields::parse(args, first, refusal)?))
@@ -245,10 +246,7 @@ fn expire(
             keys.event(0, EventClass::HASH, "hexpire");
         }
         if removed > 0 {
-            keys.event(0, EventClass::HASH, "hdel");
-            if is_empty {
-                keys.event(0, EventClass::GENERIC, "del");
-            }
+            tell_removed(keys, is_empty);
         }
         Ok(())
     })?;

@@ -1,21 +1,14 @@
 //! Fields read and changed together with their deadlines: HGETEX, HSETEX, HGETDEL. They came with Redis 8.0.
 
 use super::effects::FieldEffects;
-use super::fields::{FIELDS, Fields, NO_COUNT, Unit, refusal};
+use super::fields::{FIELDS, Fields, NO_COUNT, parse_deadline, refusal, tell_removed};
 use crate::catalog::spec::{Argument, ArgumentKind, Arity, Categories, Flags, Group, KeySpec};
 use crate::commands::row::Row;
+use crate::commands::time_unit::{EX, EXAT, PX, PXAT, TimeUnit};
 use crate::commands::{CommandError, CommandResult, Context, Outcome};
 use crate::keyspace::{EventClass, FieldsEdit, Kind, Millis};
 use crate::numbers::parse_i64;
 use crate::protocol::{Args, Reply, ReplyBuffer};
-
-const SECONDS: Argument = Argument::new("seconds", ArgumentKind::Integer).with_token("EX");
-const MILLISECONDS: Argument =
-    Argument::new("milliseconds", ArgumentKind::Integer).with_token("PX");
-const AT_SECONDS: Argument =
-    Argument::new("unix-time-seconds", ArgumentKind::UnixTime).with_token("EXAT");
-const AT_MILLISECONDS: Argument =
-    Argument::new("unix-time-milliseconds", ArgumentKind::UnixTime).with_token("PXAT");
 
 pub(in crate::commands) static COMMANDS: &[Row] = &[
     Row::new("hgetex", Arity::AtLeast(5), hgetex)
@@ -30,13 +23,7 @@ pub(in crate::commands) static COMMANDS: &[Row] = &[
             Argument::key(),
             Argument::new(
                 "expiration",
-                ArgumentKind::OneOf(&[
-                    SECONDS,
-                    MILLISECONDS,
-                    AT_SECONDS,
-                    AT_MILLISECONDS,
-                    Argument::token("persist", "PERSIST"),
-                ]),
+                ArgumentKind::OneOf(&[EX, PX, EXAT, PXAT, Argument::token("persist", "PERSIST")]),
             )
             .optional(),
             FIELDS,
@@ -60,13 +47,7 @@ pub(in crate::commands) static COMMANDS: &[Row] = &[
             .optional(),
             Argument::new(
                 "expiration",
-                ArgumentKind::OneOf(&[
-                    SECONDS,
-                    MILLISECONDS,
-                    AT_SECONDS,
-                    AT_MILLISECONDS,
-                    Argument::token("keepttl", "KEEPTTL"),
-                ]),
+                ArgumentKind::OneOf(&[EX, PX, EXAT, PXAT, Argument::token("keepttl", "KEEPTTL")]),
             )
             .optional(),
             Argument::new(
@@ -119,8 +100,8 @@ fn write_value(
 fn hgetex(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     let (now, clock) = (ctx.access.now, ctx.access.clock());
     let parse = || {
-        let (change, first) = if let Some(unit) = Unit::of_option(&args[2]) {
-            let at = unit.deadline(&args[3], clock, "hgetex")?;
+        let (change, first) = if let Some(unit) = TimeUnit::of_option(&args[2]) {
+            let at = parse_deadline(unit, &args[3], clock, "hgetex")?;
             (Change::Expire(at), 4)
         } else if args[2].eq_ignore_ascii_case(b"persist") {
             (Change::Persist, 3)
@@ -170,10 +151,7 @@ fn hgetex(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
             Change::Persist => keys.event(0, EventClass::HASH, "hpersist"),
             Change::Expire(at) if at > now => keys.event(0, EventClass::HASH, "hexpire"),
             Change::Expire(_) => {
-                keys.event(0, EventClass::HASH, "hdel");
-                if is_empty {
-                    keys.event(0, EventClass::GENERIC, "del");
-                }
+                tell_removed(keys, is_empty);
             }
         }
         Ok(())
@@ -202,10 +180,7 @@ fn hgetdel(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
         let is_empty = hash.is_empty();
         if removed > 0 {
             keys.set_dirty(removed);
-            keys.event(0, EventClass::HASH, "hdel");
-            if is_empty {
-                keys.event(0, EventClass::GENERIC, "del");
-            }
+            tell_removed(keys, is_empty);
         }
         Ok(())
     })?;
@@ -224,7 +199,7 @@ enum Condition {
 enum Deadline<'a> {
     Keep,
     /// Not parsed yet: errors in the options come before an error in the number.
-    At(Unit, &'a [u8]),
+    At(TimeUnit, &'a [u8]),
 }
 
 /// The arguments of HSETEX behind the key.
@@ -253,7 +228,7 @@ impl<'a> SetEx<'a> {
                 parsed.require(Condition::Present)?;
             } else if is("KEEPTTL") {
                 parsed.expire(Deadline::Keep)?;
-            } else if let Some(unit) = Unit::of_option(word) {
+            } else if let Some(unit) = TimeUnit::of_option(word) {
                 let text = args.get(at).ok_or(CommandError::Syntax)?;
                 parsed.expire(Deadline::At(unit, text))?;
                 at += 1;
@@ -307,7 +282,7 @@ fn hsetex(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
         first,
     } = SetEx::parse(args)?;
     let at = match deadline {
-        Some(Deadline::At(unit, text)) => Some(unit.deadline(text, clock, "hsetex")?),
+        Some(Deadline::At(unit, text)) => Some(parse_deadline(unit, text, clock, "hsetex")?),
         Some(Deadline::Keep) | None => None,
     };
     let keeps = deadline == Some(Deadline::Keep);
@@ -352,10 +327,7 @@ fn hsetex(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
         }
         keys.event(0, EventClass::HASH, "hset");
         if is_past {
-            keys.event(0, EventClass::HASH, "hdel");
-            if is_empty {
-                keys.event(0, EventClass::GENERIC, "del");
-            }
+            tell_removed(keys, is_empty);
         } else if at.is_some() {
             keys.event(0, EventClass::HASH, "hexpire");
         }

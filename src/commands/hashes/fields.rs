@@ -1,8 +1,9 @@
 //! What the commands with `FIELDS numfields field ...` have in common: the list of fields, and times.
 
 use crate::catalog::spec::{Argument, ArgumentKind};
+use crate::commands::time_unit::TimeUnit;
 use crate::commands::{CommandError, Context};
-use crate::keyspace::{Kind, Millis};
+use crate::keyspace::{EventClass, Kind, Millis, Update};
 use crate::numbers::parse_i64;
 use crate::protocol::{Args, Arguments};
 
@@ -82,55 +83,27 @@ impl<'a> Fields<'a> {
     }
 }
 
-/// The unit and the origin of a time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Unit {
-    Seconds,
-    Millis,
-    AtSeconds,
-    AtMillis,
+/// The deadline that `text` gives. Errors name `command`.
+pub(super) fn parse_deadline(
+    unit: TimeUnit,
+    text: &[u8],
+    now: Millis,
+    command: &'static str,
+) -> Result<Millis, CommandError> {
+    let number = parse_i64(text).ok_or(CommandError::NotAnInteger)?;
+    if number < 0 {
+        return Err(CommandError::text("ERR invalid expire time, must be >= 0"));
+    }
+    unit.point(number, now)
+        .filter(|&at| at <= DEADLINE_MAX)
+        .ok_or(CommandError::InvalidExpireTime(command))
 }
 
-impl Unit {
-    /// The unit that an option names.
-    pub(super) fn of_option(option: &[u8]) -> Option<Self> {
-        let is = |name: &str| option.eq_ignore_ascii_case(name.as_bytes());
-        if is("EX") {
-            Some(Unit::Seconds)
-        } else if is("PX") {
-            Some(Unit::Millis)
-        } else if is("EXAT") {
-            Some(Unit::AtSeconds)
-        } else if is("PXAT") {
-            Some(Unit::AtMillis)
-        } else {
-            None
-        }
-    }
-
-    /// The deadline that `text` gives. Errors name `command`.
-    pub(super) fn deadline(
-        self,
-        text: &[u8],
-        now: Millis,
-        command: &'static str,
-    ) -> Result<Millis, CommandError> {
-        let number = parse_i64(text).ok_or(CommandError::NotAnInteger)?;
-        if number < 0 {
-            return Err(CommandError::text("ERR invalid expire time, must be >= 0"));
-        }
-        let millis = match self {
-            Unit::Seconds | Unit::AtSeconds => number.checked_mul(1000),
-            Unit::Millis | Unit::AtMillis => Some(number),
-        };
-        let base = match self {
-            Unit::Seconds | Unit::Millis => now,
-            Unit::AtSeconds | Unit::AtMillis => 0,
-        };
-        millis
-            .and_then(|millis| millis.checked_add(base))
-            .filter(|&at| at <= DEADLINE_MAX)
-            .ok_or(CommandError::InvalidExpireTime(command))
+/// Emits what happens where a call has removed fields of its first key.
+pub(super) fn tell_removed(keys: &mut Update<'_>, is_empty: bool) {
+    keys.event(0, EventClass::HASH, "hdel");
+    if is_empty {
+        keys.event(0, EventClass::GENERIC, "del");
     }
 }
 
@@ -172,15 +145,15 @@ mod tests {
     #[test]
     fn deadlines_have_redis_s_limit() {
         let now = 1_700_000_000_000;
-        let at = |unit: Unit, text: &str| unit.deadline(text.as_bytes(), now, "hexpire").ok();
-        assert_eq!(at(Unit::Seconds, "5"), Some(now + 5_000));
-        assert_eq!(at(Unit::Seconds, "0"), Some(now));
-        assert_eq!(at(Unit::AtSeconds, "5"), Some(5_000));
-        assert_eq!(at(Unit::AtMillis, "70368744177663"), Some(DEADLINE_MAX));
-        assert_eq!(at(Unit::AtMillis, "70368744177664"), None);
-        assert_eq!(at(Unit::Millis, "70368744177663"), None);
-        assert_eq!(at(Unit::Millis, "9223372036854775807"), None);
-        assert_eq!(at(Unit::Millis, "-1"), None);
-        assert_eq!(at(Unit::Millis, "x"), None);
+        let at = |unit, text: &str| parse_deadline(unit, text.as_bytes(), now, "hexpire").ok();
+        assert_eq!(at(TimeUnit::Seconds, "5"), Some(now + 5_000));
+        assert_eq!(at(TimeUnit::Seconds, "0"), Some(now));
+        assert_eq!(at(TimeUnit::AtSeconds, "5"), Some(5_000));
+        assert_eq!(at(TimeUnit::AtMillis, "70368744177663"), Some(DEADLINE_MAX));
+        assert_eq!(at(TimeUnit::AtMillis, "70368744177664"), None);
+        assert_eq!(at(TimeUnit::Millis, "70368744177663"), None);
+        assert_eq!(at(TimeUnit::Millis, "9223372036854775807"), None);
+        assert_eq!(at(TimeUnit::Millis, "-1"), None);
+        assert_eq!(at(TimeUnit::Millis, "x"), None);
     }
 }

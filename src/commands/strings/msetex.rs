@@ -5,6 +5,7 @@ use super::values::KEYS_AND_VALUES;
 use crate::catalog::spec::{Argument, ArgumentKind, Arity, Categories, Flags, Group, KeySpec};
 use crate::commands::context::Database;
 use crate::commands::row::Row;
+use crate::commands::time_unit::{EX, EXAT, PX, PXAT};
 use crate::commands::{CommandError, CommandResult, Context};
 use crate::keyspace::{EventClass, Kind, Millis};
 use crate::numbers::parse_i64;
@@ -30,13 +31,7 @@ pub(in crate::commands) static COMMANDS: &[Row] = &[Row::new("msetex", Arity::At
         .optional(),
         Argument::new(
             "expiration",
-            ArgumentKind::OneOf(&[
-                Argument::new("seconds", ArgumentKind::Integer).with_token("EX"),
-                Argument::new("milliseconds", ArgumentKind::Integer).with_token("PX"),
-                Argument::new("unix-time-seconds", ArgumentKind::UnixTime).with_token("EXAT"),
-                Argument::new("unix-time-milliseconds", ArgumentKind::UnixTime).with_token("PXAT"),
-                Argument::token("keepttl", "KEEPTTL"),
-            ]),
+            ArgumentKind::OneOf(&[EX, PX, EXAT, PXAT, Argument::token("keepttl", "KEEPTTL")]),
         )
         .optional(),
     ])

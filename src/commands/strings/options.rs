@@ -2,6 +2,7 @@
 
 use super::comparison::Comparison;
 use crate::commands::CommandError;
+use crate::commands::time_unit::TimeUnit;
 use crate::keyspace::Millis;
 use crate::numbers::parse_i64;
 use crate::protocol::Arguments;
@@ -25,19 +26,6 @@ pub(super) enum Condition<'a> {
     Compared(Comparison<'a>),
 }
 
-/// The unit and the origin of a time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Unit {
-    /// EX
-    Seconds,
-    /// PX
-    Millis,
-    /// EXAT
-    AtSeconds,
-    /// PXAT
-    AtMillis,
-}
-
 /// What becomes of the key's deadline.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Expiry<'a> {
@@ -49,7 +37,7 @@ pub(super) enum Expiry<'a> {
     /// PERSIST
     Persist,
     /// A deadline that is not parsed yet: errors in the options come before an error in the number.
-    At(Unit, &'a [u8]),
+    At(TimeUnit, &'a [u8]),
 }
 
 /// The options of SET, MSETEX or GETEX.
@@ -78,18 +66,7 @@ impl<'a> Options<'a> {
     fn add(&mut self, dialect: Dialect, argument: &[u8], rest: &mut Arguments<'a>) -> Option<()> {
         let is = |name: &str| argument.eq_ignore_ascii_case(name.as_bytes());
         let set = dialect != Dialect::GetEx;
-        let unit = if is("EX") {
-            Some(Unit::Seconds)
-        } else if is("PX") {
-            Some(Unit::Millis)
-        } else if is("EXAT") {
-            Some(Unit::AtSeconds)
-        } else if is("PXAT") {
-            Some(Unit::AtMillis)
-        } else {
-            None
-        };
-        if let Some(unit) = unit {
+        if let Some(unit) = TimeUnit::of_option(argument) {
             let allowed = match self.expiry {
                 Expiry::Unsaid => true,
                 Expiry::At(before, _) => before == unit,
@@ -136,23 +113,15 @@ impl<'a> Options<'a> {
 
 /// The deadline that `text` gives. Errors name `command`.
 pub(super) fn deadline(
-    unit: Unit,
+    unit: TimeUnit,
     text: &[u8],
     now: Millis,
     command: &'static str,
 ) -> Result<Millis, CommandError> {
     let number = parse_i64(text).ok_or(CommandError::NotAnInteger)?;
-    let millis = match unit {
-        Unit::Seconds | Unit::AtSeconds => number.checked_mul(1000),
-        Unit::Millis | Unit::AtMillis => Some(number),
-    };
-    let base = match unit {
-        Unit::Seconds | Unit::Millis => now,
-        Unit::AtSeconds | Unit::AtMillis => 0,
-    };
-    millis
-        .filter(|&millis| millis > 0)
-        .and_then(|millis| millis.checked_add(base))
+    Some(number)
+        .filter(|&number| number > 0)
+        .and_then(|number| unit.point(number, now))
         .ok_or(CommandError::InvalidExpireTime(command))
 }
 
@@ -273,17 +242,20 @@ mod tests {
     fn deadlines() {
         let now = 1_700_000_000_000;
         let at = |unit, text: &str| deadline(unit, text.as_bytes(), now, "set").ok();
-        assert_eq!(at(Unit::Seconds, "5"), Some(now + 5_000));
-        assert_eq!(at(Unit::Millis, "5"), Some(now + 5));
-        assert_eq!(at(Unit::AtSeconds, "5"), Some(5_000));
-        assert_eq!(at(Unit::AtMillis, "5"), Some(5));
-        assert_eq!(at(Unit::AtMillis, "9223372036854775807"), Some(i64::MAX));
-        assert_eq!(at(Unit::Millis, "9223372036854775807"), None);
-        assert_eq!(at(Unit::Seconds, "9223372036854775"), None);
-        assert_eq!(at(Unit::AtSeconds, "9223372036854776"), None);
-        assert_eq!(at(Unit::Seconds, "0"), None);
-        assert_eq!(at(Unit::Seconds, "-1"), None);
-        assert_eq!(at(Unit::AtMillis, "-1"), None);
-        assert_eq!(at(Unit::AtMillis, "x"), None);
+        assert_eq!(at(TimeUnit::Seconds, "5"), Some(now + 5_000));
+        assert_eq!(at(TimeUnit::Millis, "5"), Some(now + 5));
+        assert_eq!(at(TimeUnit::AtSeconds, "5"), Some(5_000));
+        assert_eq!(at(TimeUnit::AtMillis, "5"), Some(5));
+        assert_eq!(
+            at(TimeUnit::AtMillis, "9223372036854775807"),
+            Some(i64::MAX)
+        );
+        assert_eq!(at(TimeUnit::Millis, "9223372036854775807"), None);
+        assert_eq!(at(TimeUnit::Seconds, "9223372036854775"), None);
+        assert_eq!(at(TimeUnit::AtSeconds, "9223372036854776"), None);
+        assert_eq!(at(TimeUnit::Seconds, "0"), None);
+        assert_eq!(at(TimeUnit::Seconds, "-1"), None);
+        assert_eq!(at(TimeUnit::AtMillis, "-1"), None);
+        assert_eq!(at(TimeUnit::AtMillis, "x"), None);
     }
 }

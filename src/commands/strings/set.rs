@@ -1,10 +1,11 @@
 //! SET with its options, its older relatives, and GETEX.
 
 use super::compared::COMPARISONS;
-use super::options::{Condition, Dialect, Expiry, Options, Unit, deadline};
+use super::options::{Condition, Dialect, Expiry, Options, deadline};
 use super::write_string;
 use crate::catalog::spec::{Argument, ArgumentKind, Arity, Categories, Flags, Group, KeySpec};
 use crate::commands::row::Row;
+use crate::commands::time_unit::{EX, EXAT, PX, PXAT, TimeUnit};
 use crate::commands::{CommandError, CommandResult, Context, Outcome};
 use crate::keyspace::{EventClass, Kind, Millis};
 use crate::protocol::Args;
@@ -41,18 +42,10 @@ pub(in crate::commands) static COMMANDS: &[Row] = &[
             Argument::new(
                 "expiration",
                 ArgumentKind::OneOf(&[
-                    Argument::new("seconds", ArgumentKind::Integer)
-                        .with_token("EX")
-                        .since("2.6.12"),
-                    Argument::new("milliseconds", ArgumentKind::Integer)
-                        .with_token("PX")
-                        .since("2.6.12"),
-                    Argument::new("unix-time-seconds", ArgumentKind::UnixTime)
-                        .with_token("EXAT")
-                        .since("6.2.0"),
-                    Argument::new("unix-time-milliseconds", ArgumentKind::UnixTime)
-                        .with_token("PXAT")
-                        .since("6.2.0"),
+                    EX.since("2.6.12"),
+                    PX.since("2.6.12"),
+                    EXAT.since("6.2.0"),
+                    PXAT.since("6.2.0"),
                     Argument::token("keepttl", "KEEPTTL").since("6.0.0"),
                 ]),
             )
@@ -121,14 +114,7 @@ pub(in crate::commands) static COMMANDS: &[Row] = &[
             Argument::key(),
             Argument::new(
                 "expiration",
-                ArgumentKind::OneOf(&[
-                    Argument::new("seconds", ArgumentKind::Integer).with_token("EX"),
-                    Argument::new("milliseconds", ArgumentKind::Integer).with_token("PX"),
-                    Argument::new("unix-time-seconds", ArgumentKind::UnixTime).with_token("EXAT"),
-                    Argument::new("unix-time-milliseconds", ArgumentKind::UnixTime)
-                        .with_token("PXAT"),
-                    Argument::token("persist", "PERSIST"),
-                ]),
+                ArgumentKind::OneOf(&[EX, PX, EXAT, PXAT, Argument::token("persist", "PERSIST")]),
             )
             .optional(),
         ]),
@@ -187,14 +173,14 @@ fn setnx(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
 }
 
 fn setex(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
-    let at = deadline(Unit::Seconds, &args[2], ctx.access.clock(), "setex")?;
+    let at = deadline(TimeUnit::Seconds, &args[2], ctx.access.clock(), "setex")?;
     put(ctx, &args[1], &args[3], Some(at))?;
     ctx.effect_is_set(&args[1], &args[3], at);
     Ok(Outcome::Written)
 }
 
 fn psetex(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
-    let at = deadline(Unit::Millis, &args[2], ctx.access.clock(), "psetex")?;
+    let at = deadline(TimeUnit::Millis, &args[2], ctx.access.clock(), "psetex")?;
     put(ctx, &args[1], &args[3], Some(at))?;
     ctx.effect_is_set(&args[1], &args[3], at);
     Ok(Outcome::Written)

@@ -1,5 +1,7 @@
 //! Edits of a hash's fields with their deadlines.
 
+use std::ops::Range;
+
 use super::{ElementEdit, ElementEdits, FieldsEdit, Stored, stored};
 use crate::index::Located;
 use crate::reading::storable;
@@ -33,12 +35,10 @@ impl ElementEdits {
             if !was && !will_be {
                 return Ok(false);
             }
-            let start = self.bytes.len();
-            self.bytes.extend_from_slice(&id.to_le_bytes());
-            self.bytes.extend_from_slice(name);
+            let key = self.key_bytes(id, name);
             self.push(ElementEdit {
                 hash,
-                key: start..self.bytes.len(),
+                key,
                 value,
                 keeps_value: false,
                 expires_at,
@@ -48,6 +48,14 @@ impl ElementEdits {
         };
         self.added += isize::from(will_be) - isize::from(was);
         Ok(was)
+    }
+
+    /// Keeps the bytes of an element's key; returns where.
+    fn key_bytes(&mut self, id: u64, name: &[u8]) -> Range<usize> {
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(&id.to_le_bytes());
+        self.bytes.extend_from_slice(name);
+        start..self.bytes.len()
     }
 
     /// Changes the deadline of an element that exists after the edits so far; `current` is the element as it is stored.
@@ -62,12 +70,10 @@ impl ElementEdits {
             self.list[position].expires_at = expires_at;
             return;
         }
-        let start = self.bytes.len();
-        self.bytes.extend_from_slice(&id.to_le_bytes());
-        self.bytes.extend_from_slice(name);
+        let key = self.key_bytes(id, name);
         self.push(ElementEdit {
             hash,
-            key: start..self.bytes.len(),
+            key,
             value: None,
             keeps_value: true,
             expires_at,
