@@ -5,7 +5,6 @@
 mod authority;
 mod behaviour;
 mod chains;
-mod contents;
 mod crashes;
 mod failover;
 mod failures;
