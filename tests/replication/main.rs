@@ -9,6 +9,7 @@ mod crashes;
 mod failover;
 mod failures;
 mod full_sync;
+mod lost_host;
 mod machines;
 mod pair;
 mod places;
