@@ -51,6 +51,7 @@ def parse_arguments():
     parser.add_argument("--out", metavar="FOLDER", help="where curves go (docs/benchmarks)")
     parser.add_argument("--json", metavar="FILE", help="where the figures go (bench.json in the target folder)")
     parser.add_argument("--page", metavar="FILE", help="where the tables go, beside the output")
+    parser.add_argument("--replication-keys", metavar="N", type=int, help="keys of the part replication (3 million)")
     parser.add_argument("--layout", help="pmemkv-server's layout (its default)")
     parser.add_argument("--engine", help="pmemkv-server's engine (its default)")
     parser.add_argument("--threads", type=int, help="pmemkv-server's worker-threads (its default)")
@@ -110,7 +111,8 @@ def run(fleet, arguments, plan, described):
     if "counts" in plan.parts:
         timed("counts", lambda: counts.measure(fleet))
     if "replication" in plan.parts:
-        timed("replication", lambda: replication.measure(fleet, generator, plan.restart_keys[0], arguments.quick))
+        timed("replication", lambda: replication.measure(
+            fleet, generator, arguments.replication_keys or plan.restart_keys[0], arguments.quick))
     if "restart" in plan.parts:
         timed("restart", lambda: big.measure(fleet, plan, arguments.quick))
     if "lifecycle" in plan.parts:
