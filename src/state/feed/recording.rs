@@ -21,7 +21,7 @@ pub struct Told {
 }
 
 /// A key's name; short ones are not allocated.
-pub type Name = SmallVec<[u8; 40]>;
+pub type Name = SmallVec<[u8; 36]>;
 
 /// What changed.
 #[derive(Debug, PartialEq, Eq)]

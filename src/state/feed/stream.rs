@@ -212,7 +212,7 @@ impl Stream {
             .end
             .saturating_sub(if self.keeps { backlog_bytes } else { 0 });
         let is_awaited = |&(from, until): &(u64, Instant)| {
-            self.end - from <= RETURN_BYTES_MAX && Instant::now() < until
+            self.end.saturating_sub(from) <= RETURN_BYTES_MAX && Instant::now() < until
         };
         self.awaited = self.awaited.filter(is_awaited);
         let awaited = self.awaited.map(|(from, _)| from);
