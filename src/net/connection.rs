@@ -80,6 +80,8 @@ struct Connection {
     parser: RequestParser,
     /// How many more bytes the first request in the input needs, as far as its lengths tell.
     missing: usize,
+    /// Whether the last event did not come at once.
+    has_waited: bool,
     /// Replies and messages that wait for the commit.
     out: ReplyBuffer,
     unsent: Unsent,
@@ -127,6 +129,7 @@ where
         input_bytes: READ_BYTES,
         parser: RequestParser::default(),
         missing: 0,
+        has_waited: false,
         out: ReplyBuffer::new(Protocol::Resp2),
         unsent: Unsent::default(),
         session: Session::new(&server.acl, Arc::clone(handle)),
@@ -227,7 +230,7 @@ where
             }
             if place.is_shared() {
                 // Lets the worker's other connections run their requests first, so that one commit serves all.
-                let_others_run().await;
+                connection.let_others_run().await;
             }
             if let Some(end) = connection.send(stream).await {
                 return Ok((connection, end));
@@ -311,6 +314,7 @@ impl Connection {
         let idle_limit = (self.settings.timeout).filter(|_| !waits && !handle.is_subscriber());
         let deadline = self.deadline(idle_limit);
         let is_lost = self.unsent.is_lost();
+        self.has_waited = false;
         let mut resumed = pin!(self.server.pause.over());
         let mut mail = pin!(mail_may_go(handle, &self.keyspace));
         let mut late = pin!(until(deadline.map(|(at, _)| at)));
@@ -335,10 +339,31 @@ impl Connection {
             {
                 Event::Late(end)
             } else {
+                self.has_waited = true;
                 return Poll::Pending;
             }))
         })
         .await
+    }
+
+    /// Returns after the worker's other tasks that can run now.
+    ///
+    /// Tokio's `yield_now` asks the kernel as well what else has arrived. If this connection has waited for its input, the
+    /// worker has asked just before; for a lone client it would be a second system call for each request. If the input
+    /// was there at once, more may follow without an end, and the kernel is asked each time.
+    async fn let_others_run(&mut self) {
+        if !std::mem::take(&mut self.has_waited) {
+            return tokio::task::yield_now().await;
+        }
+        let mut have_run = false;
+        poll_fn(|cx| {
+            if std::mem::replace(&mut have_run, true) {
+                return Poll::Ready(());
+            }
+            cx.waker().wake_by_ref();
+            Poll::Pending
+        })
+        .await;
     }
 
     fn stripe(&self) -> &Stripe {
@@ -508,20 +533,6 @@ impl Connection {
             .output_buffer_bytes
             .store(self.out.len(), Ordering::Relaxed);
     }
-}
-
-/// Returns after the worker's other tasks that can run now. Unlike tokio's `yield_now`, it does not first ask the kernel what
-/// else has arrived: where no other task can run, that would be a system call for each request.
-async fn let_others_run() {
-    let mut has_waited = false;
-    poll_fn(|cx| {
-        if std::mem::replace(&mut has_waited, true) {
-            return Poll::Ready(());
-        }
-        cx.waker().wake_by_ref();
-        Poll::Pending
-    })
-    .await;
 }
 
 /// Returns when messages wait and no script runs for long: it may have sent them, and what it writes is not staged yet.
