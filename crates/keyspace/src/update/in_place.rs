@@ -5,6 +5,7 @@ use smallvec::SmallVec;
 
 use super::KeyWrite;
 use super::locked::{Each, LockedKey, LockedKeys};
+use super::look::Look;
 use super::one::KeyUpdate;
 use super::several::Update;
 
@@ -46,14 +47,14 @@ impl Keyspace {
         self.expiry().on_access(db, key, access.now)?;
         let (mut shard, locked) = self.locking().lock_key(db, key, access)?;
         let mut copy = None;
-        let looked = self.look_once(&shard, locked, access, kind.compact(), |value| {
+        let look = self.look_once(&shard, locked, access, kind.compact(), |value| {
             let mut record = Scratch::default();
             record.extend_from_slice(value.bytes);
             copy = Some(record);
         })?;
-        let stored = match looked {
-            Some(stored) => stored,
-            None => self.look_up(&shard, locked)?,
+        let stored = match look {
+            Look::Enough(stored) => stored,
+            Look::TooLittle => self.look_up(&shard, locked)?,
         };
         if let Some(copy) = copy {
             let collection = InPlace::open(kind, copy, self.form_limits())?;
@@ -83,7 +84,7 @@ impl Keyspace {
     }
 }
 
-impl<'a> InPlaceUpdate<'a> {
+impl InPlaceUpdate<'_> {
     /// Writes the record, and emits the events.
     fn apply(mut self) -> Result<(), KeyspaceError> {
         let Self {

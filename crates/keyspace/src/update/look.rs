@@ -7,6 +7,16 @@ use crate::index::{Found, Located};
 use crate::shard::Shard;
 use crate::{Access, Keyspace, KeyspaceError, Kind, StringView, Value};
 
+/// What one look at a record tells of a key.
+#[derive(Clone, Copy)]
+pub(super) enum Look {
+    /// Where the index has the key, expired or not; `None` if there is no such key.
+    Enough(Option<Located>),
+    /// The store finds records by their names, the value is of another kind or long, or the entry whose hash fits is another
+    /// key's.
+    TooLittle,
+}
+
 impl Keyspace {
     /// As [`update`](Self::update), for a call that first reads the key's string: `f` gets what `read` makes of it, or `None` if
     /// there is no such key.
@@ -21,15 +31,15 @@ impl Keyspace {
         self.expiry().on_access(db, key, access.now)?;
         let (mut shard, locked) = self.locking().lock_key(db, key, access)?;
         let mut had = None;
-        let looked = self.look_once(&shard, locked, access, Some(Kind::String), |value| {
+        let look = self.look_once(&shard, locked, access, Some(Kind::String), |value| {
             had = Some(read(value.into()));
         })?;
-        let stored = match looked {
-            Some(stored) => stored,
-            None => self.look_up(&shard, locked)?,
+        let stored = match look {
+            Look::Enough(stored) => stored,
+            Look::TooLittle => self.look_up(&shard, locked)?,
         };
         let mut key = KeyUpdate::with(self, &mut shard, locked, access, stored);
-        if looked.is_none() {
+        if matches!(look, Look::TooLittle) {
             had = key.read_string(read)?;
         }
         if self.events.is_followed() {
@@ -52,8 +62,8 @@ impl Keyspace {
         Ok(found.map(Found::located))
     }
 
-    /// Finds a key and lends its value with one look at its record: where the index has it, expired or not. `None` if one look
-    /// does not do; then `f` was not called. Calls `f` once if the key is live and its value is of this kind.
+    /// Finds a key and lends its value with one look at its record. Calls `f` once if the key is live and its value is of this
+    /// kind, and not where the look tells too little.
     #[inline]
     pub(super) fn look_once(
         &self,
@@ -62,7 +72,7 @@ impl Keyspace {
         access: Access,
         kind: Option<Kind>,
         mut f: impl FnMut(Value<'_>),
-    ) -> Result<Option<Option<Located>>, KeyspaceError> {
+    ) -> Result<Look, KeyspaceError> {
         let LockedKey {
             key,
             hash,
@@ -70,14 +80,14 @@ impl Keyspace {
             ..
         } = locked;
         if self.partitioned {
-            return Ok(None);
+            return Ok(Look::TooLittle);
         }
         let index = shard.table(generation).map(|table| &table.index);
         let Some(mut located) = index.and_then(|index| index.guess_located(hash)) else {
-            return Ok(Some(None));
+            return Ok(Look::Enough(None));
         };
         if Some(located.kind) != kind || self.store.is_large(located.location) {
-            return Ok(None);
+            return Ok(Look::TooLittle);
         }
         let record = self.hashing.record(hash, generation, key);
         let same = self
@@ -90,6 +100,10 @@ impl Keyspace {
             })?;
         // A key that this call sees gone must not come back after a restart.
         self.expiry().has_passed(located.expires_at, access.now);
-        Ok(same.then_some(Some(located)))
+        Ok(if same {
+            Look::Enough(Some(located))
+        } else {
+            Look::TooLittle
+        })
     }
 }

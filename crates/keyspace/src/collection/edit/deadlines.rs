@@ -98,6 +98,7 @@ impl StagedFields<'_> {
     }
 
     /// A field's deadline after the changes so far, `Some(None)` if it has none; `None` if there is no such field.
+    #[allow(clippy::option_option)] // The field may be missing, or its deadline.
     pub(super) fn deadline(&self, name: &[u8]) -> Result<Option<Option<Millis>>, KeyspaceError> {
         let hash = self.keyspace.hashing.hash(name);
         if let Some(position) = self.edits.find(hash, name) {
