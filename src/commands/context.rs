@@ -9,7 +9,7 @@ use smallvec::SmallVec;
 use super::CommandError;
 use crate::keyspace::{
     Access, EventClass, Fields, FieldsEdit, KeyInfo, KeyUpdate, Keyspace, KeyspaceError, Kind,
-    List, ListEdit, Scores, ScoresEdit, Stream, StringView, Update, Use, Value, View,
+    List, ListEdit, OneUpdate, Scores, ScoresEdit, Stream, StringView, Update, Use, Value, View,
 };
 use crate::protocol::ReplyBuffer;
 use crate::state::{Lookups, Server, Session};
@@ -118,6 +118,33 @@ impl Database<'_> {
     ) -> Result<R, CommandError> {
         self.keyspace
             .update_many(&[(self.number, key)], self.access, f)
+    }
+
+    /// Locks `key` and has `f` change its collection, which is of type `kind`. Its changes happen together when it returns `Ok`.
+    ///
+    /// `f` may run twice: so it changes nothing but the collection unless it only removes elements.
+    #[inline]
+    pub fn update_one<R>(
+        self,
+        key: &[u8],
+        kind: Kind,
+        f: impl FnMut(&mut OneUpdate<'_, '_>) -> Result<R, CommandError>,
+    ) -> Result<R, CommandError> {
+        self.keyspace
+            .update_one(self.number, key, self.access, kind, f)
+    }
+
+    /// Sets several keys to strings, if that takes no more than their writes; see [`Keyspace::put_strings`].
+    pub fn put_strings<'k>(
+        self,
+        keys: impl IntoIterator<Item = &'k [u8]>,
+        values: impl Iterator<Item = &'k [u8]>,
+        event: &'static str,
+    ) -> Result<bool, CommandError> {
+        let keys = self.keys(keys);
+        Ok(self
+            .keyspace
+            .put_strings(&keys, values, self.access, event)?)
     }
 
     fn keys<'k>(self, keys: impl IntoIterator<Item = &'k [u8]>) -> Keys<'k> {
@@ -323,6 +350,19 @@ impl Context<'_> {
         self.database().update(key, f)
     }
 
+    /// As [`update`](Self::update), for a call that first reads the key's string: `f` gets what `read` makes of it, or `None` if
+    /// the key is missing.
+    #[inline]
+    pub fn update_string<P, R>(
+        &mut self,
+        key: &[u8],
+        read: impl FnMut(StringView<'_>) -> P,
+        f: impl FnOnce(&mut KeyUpdate<'_>, Option<P>) -> Result<R, CommandError>,
+    ) -> Result<R, CommandError> {
+        self.keyspace
+            .update_string(self.session.db, key, self.access, read, f)
+    }
+
     /// Locks several keys and runs `f` on them; it names each by its position. Its changes happen together, as one
     /// step, when it returns `Ok`.
     #[inline]
@@ -346,16 +386,16 @@ impl Context<'_> {
     }
 
     /// Has `f` change the hash of `key`, which is made where it is missing, and emits `event`. A hash
-    /// that becomes empty is removed.
+    /// that becomes empty is removed. `f` may run twice; see [`Database::update_one`].
     #[inline]
     pub fn change_hash<R>(
         &mut self,
         key: &[u8],
         event: &'static str,
-        f: impl FnOnce(&mut FieldsEdit<'_>) -> Changed<R>,
+        mut f: impl FnMut(&mut FieldsEdit<'_>) -> Changed<R>,
     ) -> Result<R, CommandError> {
-        self.database().update_collection(key, |keys| {
-            let mut hash = keys.fields(0, Kind::Hash)?;
+        self.database().update_one(key, Kind::Hash, |keys| {
+            let mut hash = keys.fields()?;
             let (result, changes) = f(&mut hash)?;
             let is_empty = hash.is_empty();
             tell_changes(keys, EventClass::HASH, event, changes, is_empty);
@@ -369,10 +409,10 @@ impl Context<'_> {
         &mut self,
         key: &[u8],
         event: &'static str,
-        f: impl FnOnce(&mut FieldsEdit<'_>) -> Changed<R>,
+        mut f: impl FnMut(&mut FieldsEdit<'_>) -> Changed<R>,
     ) -> Result<R, CommandError> {
-        self.database().update_collection(key, |keys| {
-            let mut set = keys.fields(0, Kind::Set)?;
+        self.database().update_one(key, Kind::Set, |keys| {
+            let mut set = keys.fields()?;
             let (result, changes) = f(&mut set)?;
             let is_empty = set.is_empty();
             tell_changes(keys, EventClass::SET, event, changes, is_empty);
@@ -386,10 +426,10 @@ impl Context<'_> {
         &mut self,
         key: &[u8],
         event: &'static str,
-        f: impl FnOnce(&mut ListEdit<'_>) -> Changed<R>,
+        mut f: impl FnMut(&mut ListEdit<'_>) -> Changed<R>,
     ) -> Result<R, CommandError> {
-        self.database().update_collection(key, |keys| {
-            let mut list = keys.list(0)?;
+        self.database().update_one(key, Kind::List, |keys| {
+            let mut list = keys.list()?;
             let (result, changes) = f(&mut list)?;
             let is_empty = list.is_empty();
             tell_changes(keys, EventClass::LIST, event, changes, is_empty);
@@ -403,10 +443,10 @@ impl Context<'_> {
         &mut self,
         key: &[u8],
         event: &'static str,
-        f: impl FnOnce(&mut ScoresEdit<'_>) -> Changed<R>,
+        mut f: impl FnMut(&mut ScoresEdit<'_>) -> Changed<R>,
     ) -> Result<R, CommandError> {
-        self.database().update_collection(key, |keys| {
-            let mut scores = keys.scores(0)?;
+        self.database().update_one(key, Kind::SortedSet, |keys| {
+            let mut scores = keys.scores()?;
             let (result, changes) = f(&mut scores)?;
             let is_empty = scores.is_empty();
             tell_changes(keys, EventClass::ZSET, event, changes, is_empty);
@@ -419,7 +459,7 @@ impl Context<'_> {
 /// the collection has become empty.
 #[inline]
 fn tell_changes(
-    keys: &mut Update<'_>,
+    keys: &mut OneUpdate<'_, '_>,
     class: EventClass,
     event: &'static str,
     changes: usize,
@@ -427,9 +467,9 @@ fn tell_changes(
 ) {
     if changes > 0 {
         keys.set_dirty(changes);
-        keys.event(0, class, event);
+        keys.event(class, event);
         if is_empty {
-            keys.event(0, EventClass::GENERIC, "del");
+            keys.event(EventClass::GENERIC, "del");
         }
     }
 }

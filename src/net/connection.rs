@@ -8,10 +8,12 @@ mod replica;
 mod unsent;
 mod waiting;
 
+use std::future::poll_fn;
 use std::io;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
@@ -78,6 +80,8 @@ struct Connection {
     parser: RequestParser,
     /// How many more bytes the first request in the input needs, as far as its lengths tell.
     missing: usize,
+    /// Whether the last event did not come at once.
+    has_waited: bool,
     /// Replies and messages that wait for the commit.
     out: ReplyBuffer,
     unsent: Unsent,
@@ -125,6 +129,7 @@ where
         input_bytes: READ_BYTES,
         parser: RequestParser::default(),
         missing: 0,
+        has_waited: false,
         out: ReplyBuffer::new(Protocol::Resp2),
         unsent: Unsent::default(),
         session: Session::new(&server.acl, Arc::clone(handle)),
@@ -186,11 +191,10 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let handle = Arc::clone(&connection.session.handle);
-    let mut killed = pin!(handle.killed());
     let mut last_reads = LAST_READS;
     loop {
         let waits = handle.waits.load(Ordering::Relaxed);
-        match connection.next_event(stream, &mut killed, waits).await? {
+        match connection.next_event(stream, waits).await? {
             Event::Stream(Progress::Read(0)) | Event::Gone => return Ok((connection, End::Left)),
             Event::Stream(Progress::Read(_)) => connection.stripe().add_read(),
             Event::Stream(Progress::Wrote) => {
@@ -226,7 +230,7 @@ where
             }
             if place.is_shared() {
                 // Lets the worker's other connections run their requests first, so that one commit serves all.
-                tokio::task::yield_now().await;
+                connection.let_others_run().await;
             }
             if let Some(end) = connection.send(stream).await {
                 return Ok((connection, end));
@@ -283,12 +287,7 @@ impl Drop for Connection {
 
 impl Connection {
     /// Waits for the next event, and writes waiting output meanwhile.
-    async fn next_event<S>(
-        &mut self,
-        stream: &mut S,
-        killed: &mut Pin<&mut impl Future<Output = ()>>,
-        waits: bool,
-    ) -> io::Result<Event>
+    async fn next_event<S>(&mut self, stream: &mut S, waits: bool) -> io::Result<Event>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
@@ -298,28 +297,73 @@ impl Connection {
             self.input.reserve(room);
         }
         self.input_bytes = self.input_bytes.max(self.input.capacity());
-        let handle = &self.session.handle;
-        // A subscriber need not send anything, and a client that must wait is not idle.
-        let idle_limit = (self.settings.timeout).filter(|_| !waits && !handle.is_subscriber());
-        let deadline = self.deadline(idle_limit);
         let unsent_bytes = self.unsent.bytes();
-        let is_lost = self.unsent.is_lost();
-        let event = tokio::select! {
-            // The stream first, so that requests which have arrived are answered even if the connection must end.
-            biased;
-            progress = self.unsent.progress(stream, Some(&mut self.input)) => Event::Stream(progress?),
-            () = std::future::ready(()), if is_lost => Event::Gone,
-            () = killed => Event::Killed,
-            () = self.server.pause.over(), if waits => Event::Resumed,
-            () = mail_may_go(handle, &self.keyspace) => Event::Mail,
-            () = until(deadline.map(|(at, _)| at)) => {
-                Event::Late(deadline.map_or(End::Idle, |(_, end)| end))
-            }
-        };
+        let event = self.wait_for_event(stream, waits).await?;
         if self.unsent.bytes() != unsent_bytes {
             self.has_written();
         }
         Ok(event)
+    }
+
+    async fn wait_for_event<S>(&mut self, stream: &mut S, waits: bool) -> io::Result<Event>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let handle = &self.session.handle;
+        // A subscriber need not send anything, and a client that must wait is not idle.
+        let idle_limit = (self.settings.timeout).filter(|_| !waits && !handle.is_subscriber());
+        let deadline = self.deadline(idle_limit);
+        let is_lost = self.unsent.is_lost();
+        self.has_waited = false;
+        let mut resumed = pin!(self.server.pause.over());
+        let mut mail = pin!(mail_may_go(handle, &self.keyspace));
+        let mut late = pin!(until(deadline.map(|(at, _)| at)));
+        poll_fn(|cx| {
+            // The stream first, so that requests which have arrived are answered even if the connection must end.
+            let input = Some(&mut self.input);
+            if let Poll::Ready(progress) = self.unsent.poll_progress(stream, input, cx) {
+                return Poll::Ready(progress.map(Event::Stream));
+            }
+            if is_lost {
+                return Poll::Ready(Ok(Event::Gone));
+            }
+            handle.mailbox.bell.listen(cx);
+            Poll::Ready(Ok(if handle.is_killed() {
+                Event::Killed
+            } else if waits && resumed.as_mut().poll(cx).is_ready() {
+                Event::Resumed
+            } else if handle.mailbox.has_mail() && mail.as_mut().poll(cx).is_ready() {
+                Event::Mail
+            } else if let Some((_, end)) = deadline
+                && late.as_mut().poll(cx).is_ready()
+            {
+                Event::Late(end)
+            } else {
+                self.has_waited = true;
+                return Poll::Pending;
+            }))
+        })
+        .await
+    }
+
+    /// Returns after the worker's other tasks that can run now.
+    ///
+    /// Tokio's `yield_now` asks the kernel as well what else has arrived. If this connection has waited for its input, the
+    /// worker has asked just before; for a lone client it would be a second system call for each request. If the input
+    /// was there at once, more may follow without an end, and the kernel is asked each time.
+    async fn let_others_run(&mut self) {
+        if !std::mem::take(&mut self.has_waited) {
+            return tokio::task::yield_now().await;
+        }
+        let mut have_run = false;
+        poll_fn(|cx| {
+            if std::mem::replace(&mut have_run, true) {
+                return Poll::Ready(());
+            }
+            cx.waker().wake_by_ref();
+            Poll::Pending
+        })
+        .await;
     }
 
     fn stripe(&self) -> &Stripe {
@@ -407,6 +451,7 @@ impl Connection {
             };
             consumed_all += consumed;
             match dispatcher.execute(&mut around, session, args, out) {
+                Next::Continue if consumed_all == input.len() => break Batch::Done,
                 Next::Continue => {}
                 Next::Close => break Batch::Close,
                 Next::Block => break Batch::Blocked,

@@ -105,6 +105,7 @@ impl ClientHandle {
     fn kill_first(&self) -> bool {
         let before = self.killed.swap(true, Ordering::AcqRel);
         self.kill.notify_waiters();
+        self.mailbox.bell.ring();
         !before
     }
 

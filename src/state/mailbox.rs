@@ -3,13 +3,15 @@
 //! Any thread may leave a message. The client's own connection takes the messages between two of its replies. Like
 //! replies, it sends them only after everything that they may tell of is durable.
 
+use std::future::poll_fn;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::task::Poll;
 use std::time::Instant;
 
 use bytes::BytesMut;
 use lock_order::{Mutex, Rank};
-use tokio::sync::Notify;
 
+use super::bell::Bell;
 use crate::config::OutputBufferLimit;
 use crate::protocol::ReplyBuffer;
 
@@ -24,7 +26,8 @@ pub struct Mailbox {
     bytes: AtomicUsize,
     /// Whether the client was over its limit.
     overflown: AtomicBool,
-    arrived: Notify,
+    /// Rings when messages arrive, and when the client is killed.
+    pub bell: Bell,
 }
 
 #[derive(Debug, Default)]
@@ -39,7 +42,7 @@ impl Default for Mailbox {
             waiting: Mutex::new(Rank::Mailbox, Waiting::default()),
             bytes: AtomicUsize::new(0),
             overflown: AtomicBool::new(false),
-            arrived: Notify::new(),
+            bell: Bell::default(),
         }
     }
 }
@@ -81,7 +84,7 @@ impl Mailbox {
             self.bytes.store(waiting.bytes.len(), Ordering::Release);
         }
         if first {
-            self.arrived.notify_one();
+            self.bell.ring();
         }
         true
     }
@@ -131,9 +134,15 @@ impl Mailbox {
 
     /// Returns when messages wait.
     pub async fn arrived(&self) {
-        while !self.has_mail() {
-            self.arrived.notified().await;
-        }
+        poll_fn(|context| {
+            self.bell.listen(context);
+            if self.has_mail() {
+                Poll::Ready(())
+            } else {
+                Poll::Pending
+            }
+        })
+        .await;
     }
 }
 

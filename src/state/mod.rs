@@ -3,6 +3,7 @@
 //! May use: the catalog, users, the keyspace and what is below. Never: runs a command or touches a socket.
 
 mod backup;
+mod bell;
 mod blocked;
 mod clients;
 pub mod failover;

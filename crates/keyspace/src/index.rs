@@ -226,6 +226,20 @@ impl Index {
         Some((entry, self.location(entry)))
     }
 
+    /// As [`guess`](Self::guess), with what a look-up tells if the record has the key, but for the deadline.
+    #[inline]
+    pub fn guess_located(&self, hash: u64) -> Option<Located> {
+        let number = self.leaf_number(hash);
+        let mut alike = self.leaves.alike(number, hash, self.hash_bits(hash));
+        let (position, entry) = alike.next()?;
+        Some(Located {
+            location: self.location(entry),
+            kind: entry.stored_kind(),
+            expires_at: None,
+            seat: Seat::new(number, position),
+        })
+    }
+
     /// The entry that a look-up has found.
     #[inline]
     pub fn at(&self, hash: u64, key: &[u8], located: Located) -> Option<Entry<'_>> {

@@ -79,7 +79,7 @@ pub use replacement::Replacement;
 pub use stats::{DatabaseStats, StoreStats};
 pub use store::{BackupError, BackupJob, SyncReport, remove_unfinished_backups};
 pub use store::{Change, DATABASES, Kind, Millis, Range, RecordKind, StringForm, Value, now_ms};
-pub use update::{KeyUpdate, NewCollection, StringChanges, StringEdit, Update};
+pub use update::{KeyUpdate, NewCollection, OneUpdate, StringChanges, StringEdit, Update};
 pub use waiting::{Ticket, Waiter, Waiting};
 pub use walk::Walk;
 pub use watching::{Watches, Watching};

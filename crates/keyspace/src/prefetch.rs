@@ -4,10 +4,12 @@
 //! A pipeline shows its next keys early. This module takes each step for all of these keys together, so that the waits
 //! overlap.
 
+use lock_order::ReadGuard;
 use smallvec::SmallVec;
 
 use super::Keyspace;
 use super::hashing::shard_of;
+use super::shard::Shard;
 
 /// Keys that are fetched together: about as many memory reads as a core can have under way.
 pub const PREFETCHED: usize = 16;
@@ -42,39 +44,28 @@ impl Keyspace {
         self.prefetch_hashed(hashed.iter().map(wanted));
     }
 
-    /// Takes each of the three steps for all of these keys.
-    pub(super) fn prefetch_hashed(&self, keys: impl Iterator<Item = Wanted> + Clone) {
-        for Wanted {
-            hash, generation, ..
-        } in keys.clone()
-        {
-            if let Some(shard) = self.shards[shard_of(hash)].try_read()
-                && let Some(table) = shard.table(generation)
+    /// Takes each of the three steps for all of these keys, which are up to [`PREFETCHED`].
+    pub(super) fn prefetch_hashed(&self, keys: impl Iterator<Item = Wanted>) {
+        // Locked once for the three steps. Nothing waits while they are.
+        let mut shards = SmallVec::<[(Wanted, ReadGuard<'_, Shard>); PREFETCHED]>::new();
+        for wanted in keys {
+            if let Some(shard) = self.shards[shard_of(wanted.hash)].try_read()
+                && let Some(table) = shard.table(wanted.generation)
             {
-                table.index.prefetch_leaf(hash);
+                table.index.prefetch_leaf(wanted.hash);
+                shards.push((wanted, shard));
             }
         }
-        for Wanted {
-            hash, generation, ..
-        } in keys.clone()
-        {
-            if let Some(shard) = self.shards[shard_of(hash)].try_read()
-                && let Some(table) = shard.table(generation)
-            {
-                table.index.prefetch_entry(hash);
+        for (wanted, shard) in &shards {
+            if let Some(table) = shard.table(wanted.generation) {
+                table.index.prefetch_entry(wanted.hash);
             }
         }
-        for Wanted {
-            hash,
-            generation,
-            value,
-        } in keys
-        {
-            if let Some(shard) = self.shards[shard_of(hash)].try_read()
-                && let Some(table) = shard.table(generation)
-                && let Some(location) = table.index.likely(hash)
+        for (wanted, shard) in &shards {
+            if let Some(table) = shard.table(wanted.generation)
+                && let Some(location) = table.index.likely(wanted.hash)
             {
-                if value {
+                if wanted.value {
                     self.store.prefetch(location);
                 } else {
                     self.store.prefetch_name(location);

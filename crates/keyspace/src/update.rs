@@ -15,18 +15,22 @@
 
 mod collections;
 mod compact;
+mod in_place;
 mod locked;
+mod look;
 mod new_collection;
 mod one;
 mod several;
+mod strings;
 mod writing;
 
 use std::collections::HashMap;
 
 use smallvec::{SmallVec, smallvec};
 
-use locked::next_access;
+pub use in_place::OneUpdate;
 pub(crate) use locked::{Each, LockedKey, LockedShards};
+use locked::{LockedKeys, next_access};
 pub use new_collection::NewCollection;
 pub use one::{KeyUpdate, StringChanges, StringEdit};
 pub use several::Update;
@@ -128,32 +132,15 @@ impl Keyspace {
         f: impl FnOnce(&mut Update<'_>) -> Result<R, E>,
     ) -> Result<R, E> {
         self.expiry().on_access_to_all(keys, access.now)?;
-        let mut update = if let &[(db, key)] = keys {
+        let (shards, keys) = if let &[(db, key)] = keys {
             let (shard, locked) = self.locking().lock_key(db, key, access)?;
             let numbers = Each::from_buf([shard_of(locked.hash)]);
             let shards = (numbers, Each::from_buf([shard]));
-            Update::new(self, shards, Each::from_buf([locked]), access)?
+            (shards, Each::from_buf([locked]))
         } else {
-            let (shards, keys) = self.locking().lock_keys(keys, access)?;
-            Update::new(self, shards, keys, access)?
+            self.locking().lock_keys(keys, access)?
         };
-        if self.events.is_followed() {
-            update.tell_expired();
-        }
-        update.open_collections()?;
-        if self.events.is_followed() {
-            update.tell_expired_fields()?;
-        }
-        memory_check::take_refused_bytes();
-        let result = f(&mut update).inspect_err(|_| {
-            // If the store was full, the caller repeats the call, or it was refused before it looked at its keys.
-            if !memory_check::was_refused() {
-                update.tell_misses();
-            }
-        })?;
-        update.apply()?;
-        update.keys.add_dirty();
-        Ok(result)
+        Update::new(LockedKeys::new(self, shards, keys, access)?).run(f)
     }
 }
 
@@ -347,6 +334,31 @@ impl KeyUpdate<'_> {
 
 /// The steps of a call of several keys, for all its staged changes.
 impl<'a> Update<'a> {
+    /// Runs `f`, and makes the changes that it stages.
+    fn run<R, E: From<KeyspaceError>>(
+        mut self,
+        f: impl FnOnce(&mut Update<'_>) -> Result<R, E>,
+    ) -> Result<R, E> {
+        let events = &self.keys.keyspace.events;
+        if events.is_followed() {
+            self.tell_expired();
+        }
+        self.open_collections()?;
+        if events.is_followed() {
+            self.tell_expired_fields()?;
+        }
+        memory_check::take_refused_bytes();
+        let result = f(&mut self).inspect_err(|_| {
+            // If the store was full, the caller repeats the call, or it was refused before it looked at its keys.
+            if !memory_check::was_refused() {
+                self.tell_misses();
+            }
+        })?;
+        self.apply()?;
+        self.keys.add_dirty();
+        Ok(result)
+    }
+
     /// Writes the staged changes as one step, records them in the index, and reports them.
     fn apply(&mut self) -> Result<(), KeyspaceError> {
         for i in std::mem::take(&mut self.modified) {

@@ -8,7 +8,7 @@ use super::{ENDS, list_of, parse_at_least, parse_end, pop_effect, pop_event};
 use crate::catalog::spec::{Argument, ArgumentKind, Arity, Categories, Flags, Group, KeySpec};
 use crate::commands::row::Row;
 use crate::commands::{CommandError, CommandResult, Context, Database, Outcome};
-use crate::keyspace::{End, EventClass, KeyspaceError, List, Update};
+use crate::keyspace::{End, EventClass, KeyspaceError, Kind, List, OneUpdate, Update, View};
 use crate::protocol::{Args, Reply};
 
 const KEYS: &[KeySpec] = &[KeySpec::first(&["RW", "access", "delete"])];
@@ -72,9 +72,9 @@ fn pop_command(ctx: &mut Context<'_>, args: Args<'_>, end: End, name: &str) -> C
         .get(2)
         .map(|argument| parse_at_least(0, argument, NEGATIVE))
         .transpose()?;
-    let taken = ctx.database().update_collection(&args[1], |keys| {
+    let taken = ctx.database().update_one(&args[1], Kind::List, |keys| {
         let out = &mut *ctx.out;
-        take(keys, 0, end, count.unwrap_or(1), |list, range| {
+        take_one(keys, end, count.unwrap_or(1), |list, range| {
             if count.is_some() {
                 out.array_header(range.len());
             }
@@ -162,8 +162,8 @@ pub(in crate::commands) fn pop(
     key: &[u8],
     end: End,
 ) -> Result<Option<Reply>, CommandError> {
-    let taken = database.update_collection(key, |keys| {
-        take(keys, 0, end, 1, |list, range| {
+    let taken = database.update_one(key, Kind::List, |keys| {
+        take_one(keys, end, 1, |list, range| {
             pop_effect(database, key, end, range.len());
             list.get(range.start, |element| Reply::bulk(element))
         })
@@ -212,11 +212,7 @@ fn take<R>(
     };
     let len = list.len();
     let taken = count.min(len);
-    let range = match end {
-        End::Head => 0..taken,
-        End::Tail => len - taken..len,
-    };
-    let met = f(list, range)?;
+    let met = f(list, at_end(end, taken, len))?;
     if taken > 0 {
         keys.list(i)?.pop(end, taken);
         keys.set_dirty(taken);
@@ -226,6 +222,38 @@ fn take<R>(
         }
     }
     Ok(Some(met))
+}
+
+/// As [`take`], for the one key of a call.
+fn take_one<R>(
+    keys: &mut OneUpdate<'_, '_>,
+    end: End,
+    count: usize,
+    f: impl FnOnce(List<'_>, Range<usize>) -> Result<R, KeyspaceError>,
+) -> Result<Option<R>, CommandError> {
+    let Some(list) = keys.view().map(View::list).transpose()? else {
+        return Ok(None);
+    };
+    let len = list.len();
+    let taken = count.min(len);
+    let met = f(list, at_end(end, taken, len))?;
+    if taken > 0 {
+        keys.list()?.pop(end, taken);
+        keys.set_dirty(taken);
+        keys.event(EventClass::LIST, pop_event(end));
+        if taken == len {
+            keys.event(EventClass::GENERIC, "del");
+        }
+    }
+    Ok(Some(met))
+}
+
+/// The positions of `taken` elements at an end of `len` elements.
+fn at_end(end: End, taken: usize, len: usize) -> Range<usize> {
+    match end {
+        End::Head => 0..taken,
+        End::Tail => len - taken..len,
+    }
 }
 
 #[cfg(test)]

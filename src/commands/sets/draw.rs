@@ -1,11 +1,13 @@
 //! Members drawn at random: SPOP, SRANDMEMBER.
 
+use smallvec::SmallVec;
+
 use super::write_members;
 use crate::catalog::spec::{Argument, ArgumentKind, Arity, Categories, Flags, Group, KeySpec};
 use crate::commands::draw::{Draw, draw_different, draw_names};
 use crate::commands::row::Row;
 use crate::commands::{CommandError, CommandResult, Context, Outcome};
-use crate::keyspace::{EventClass, Kind, View};
+use crate::keyspace::{EventClass, IndexKey, Kind, View};
 use crate::numbers::parse_i64;
 use crate::protocol::Args;
 
@@ -86,9 +88,9 @@ fn spop(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
     };
     // Dispatch removes what a failed call has written, since nothing was popped.
     let database = ctx.database();
-    let found = database.update_collection(&args[1], |keys| {
+    let found = database.update_one(&args[1], Kind::Set, |keys| {
         let out = &mut *ctx.out;
-        let Some(set) = keys.view(0).map(View::set).transpose()? else {
+        let Some(set) = keys.view().map(View::set).transpose()? else {
             match count {
                 None => out.null(),
                 Some(_) => out.set_header(0),
@@ -99,10 +101,13 @@ fn spop(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
         let whole = count.is_some_and(|count| count >= len);
         if whole {
             write_members(set, out)?;
-            keys.remove(0);
+            keys.remove();
             database.effect(&[b"DEL", &args[1]]);
         } else {
-            let drawn = draw_different(set, count.unwrap_or(1))?;
+            let drawn: SmallVec<[IndexKey; 1]> = match count {
+                None | Some(1) => set.draw()?.into_iter().collect(),
+                Some(count) => draw_different(set, count)?.into(),
+            };
             if count.is_some() {
                 out.set_header(drawn.len());
             }
@@ -111,7 +116,7 @@ fn spop(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
                 words.extend(drawn.iter().map(|member| &member[..]));
                 database.effect(&words);
             }
-            let mut set = keys.fields(0, Kind::Set)?;
+            let mut set = keys.fields()?;
             for member in &drawn {
                 out.bulk(member);
                 set.remove(member)?;
@@ -120,11 +125,11 @@ fn spop(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
                 return Ok(true);
             }
         }
-        let is_empty = whole || keys.fields(0, Kind::Set)?.is_empty();
+        let is_empty = whole || keys.fields()?.is_empty();
         keys.set_dirty(count.unwrap_or(1).min(len));
-        keys.event(0, EventClass::SET, "spop");
+        keys.event(EventClass::SET, "spop");
         if is_empty {
-            keys.event(0, EventClass::GENERIC, "del");
+            keys.event(EventClass::GENERIC, "del");
         }
         Ok(true)
     })?;

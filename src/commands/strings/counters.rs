@@ -3,7 +3,7 @@
 use crate::catalog::spec::{Argument, ArgumentKind, Arity, Categories, Flags, Group, KeySpec};
 use crate::commands::row::Row;
 use crate::commands::{CommandError, CommandResult, Context, Outcome};
-use crate::keyspace::{EventClass, Kind, StringForm};
+use crate::keyspace::{EventClass, Kind, StringForm, StringView};
 use crate::numbers::{Extended, INTEGER_BYTES_MAX, parse_i64};
 use crate::protocol::{Args, Reply};
 
@@ -84,13 +84,13 @@ fn decrby(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
 }
 
 fn add(ctx: &mut Context<'_>, key: &[u8], increment: i64) -> CommandResult {
-    let sum = ctx.update(key, |key| {
-        let current = key.read_string(|string| {
-            let digits = string.whole_up_to(INTEGER_BYTES_MAX)?;
-            let number = digits.and_then(|digits| parse_i64(&digits));
-            let number = number.ok_or(CommandError::NotAnInteger)?;
-            Ok::<_, CommandError>((number, string.expires_at))
-        })?;
+    let read = |string: StringView<'_>| {
+        let digits = string.whole_up_to(INTEGER_BYTES_MAX)?;
+        let number = digits.and_then(|digits| parse_i64(&digits));
+        let number = number.ok_or(CommandError::NotAnInteger)?;
+        Ok::<_, CommandError>((number, string.expires_at))
+    };
+    let sum = ctx.update_string(key, read, |key, current| {
         let (number, expires_at) = current.transpose()?.unwrap_or((0, None));
         let sum = number
             .checked_add(increment)

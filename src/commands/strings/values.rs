@@ -192,6 +192,13 @@ fn set_many(
     if args.len().is_multiple_of(2) {
         return Err(CommandError::WrongArity(name.into()));
     }
+    if !absent_only
+        && ctx
+            .database()
+            .put_strings(args.from(1).step_by(2), args.from(2).step_by(2), "set")?
+    {
+        return Ok(true);
+    }
     ctx.update_many(args.from(1).step_by(2), |keys| {
         if absent_only && (0..keys.count()).any(|index| keys.info(index).is_some()) {
             return Ok(false);

@@ -125,23 +125,33 @@ impl Unsent {
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        poll_fn(|cx| {
-            let written = if self.is_empty() {
-                Poll::Pending
-            } else {
-                self.poll_write(stream, cx)
-            };
-            if let Poll::Ready(Err(error)) = &written {
-                self.lose(error);
-            }
-            if let Some(input) = &mut input
-                && let Poll::Ready(read) = pin!(stream.read_buf(&mut **input)).poll(cx)
-            {
-                return Poll::Ready(read.map(Progress::Read));
-            }
-            written.map(|_| Ok(Progress::Wrote))
-        })
-        .await
+        poll_fn(|cx| self.poll_progress(stream, input.as_deref_mut(), cx)).await
+    }
+
+    /// [`progress`](Self::progress) as far as it comes without waiting.
+    pub(super) fn poll_progress<S>(
+        &mut self,
+        stream: &mut S,
+        input: Option<&mut BytesMut>,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<Progress>>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let written = if self.is_empty() {
+            Poll::Pending
+        } else {
+            self.poll_write(stream, cx)
+        };
+        if let Poll::Ready(Err(error)) = &written {
+            self.lose(error);
+        }
+        if let Some(input) = input
+            && let Poll::Ready(read) = pin!(stream.read_buf(input)).poll(cx)
+        {
+            return Poll::Ready(read.map(Progress::Read));
+        }
+        written.map(|_| Ok(Progress::Wrote))
     }
 
     /// Writes once, or flushes if everything is written.

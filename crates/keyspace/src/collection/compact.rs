@@ -20,6 +20,7 @@
 //! by number, a sorted set by score and then by member.
 
 mod builder;
+mod in_place;
 
 use std::cmp::Ordering;
 use std::collections::HashSet;
@@ -27,6 +28,7 @@ use std::collections::HashSet;
 use redis_core::numbers::parse_i64;
 
 pub(super) use builder::Builder;
+pub use in_place::InPlace;
 
 use super::Encoding;
 use crate::{KeyspaceError, Kind};
@@ -154,6 +156,11 @@ impl<'a> Body<'a> {
         Ok(body)
     }
 
+    /// The collection's type.
+    pub fn kind(self) -> Kind {
+        self.kind
+    }
+
     /// How many elements there are.
     pub fn len(self) -> usize {
         self.len
@@ -245,20 +252,44 @@ fn text(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     rest.split_at_checked(len)
 }
 
-/// Appends a text. The longest value that a client can send has fewer than 2^32 bytes.
-pub(super) fn push_text(out: &mut Vec<u8>, text: &[u8]) {
-    let len = text.len();
+/// A text's length as it is written, and how many of the bytes count. The longest value that a client can send has fewer
+/// than 2^32 bytes.
+#[inline]
+fn encode_length(len: usize) -> ([u8; 5], usize) {
     if len < SHORT_LENGTHS {
         #[allow(clippy::cast_possible_truncation)] // It is below 254.
-        out.push(len as u8);
+        let length = len as u8;
+        ([length, 0, 0, 0, 0], 1)
     } else if let Ok(len) = u16::try_from(len) {
-        out.push(LENGTH_OF_TWO);
-        out.extend_from_slice(&len.to_le_bytes());
+        let [low, high] = len.to_le_bytes();
+        ([LENGTH_OF_TWO, low, high, 0, 0], 3)
     } else {
-        out.push(LENGTH_OF_FOUR);
-        out.extend_from_slice(&u32::try_from(len).unwrap_or(u32::MAX).to_le_bytes());
+        let [a, b, c, d] = u32::try_from(len).unwrap_or(u32::MAX).to_le_bytes();
+        ([LENGTH_OF_FOUR, a, b, c, d], 5)
+    }
+}
+
+/// Appends a text.
+#[inline]
+pub(super) fn push_text(out: &mut Vec<u8>, text: &[u8]) {
+    if text.len() < SHORT_LENGTHS {
+        #[allow(clippy::cast_possible_truncation)] // It is below 254.
+        out.push(text.len() as u8);
+    } else {
+        let (length, bytes) = encode_length(text.len());
+        out.extend_from_slice(&length[..bytes]);
     }
     out.extend_from_slice(text);
+}
+
+/// Bytes that a text takes.
+#[inline]
+fn text_bytes(text: &[u8]) -> usize {
+    match text.len() {
+        len @ 0..SHORT_LENGTHS => len + 1,
+        len @ SHORT_LENGTHS..=0xffff => len + 3,
+        len => len + 5,
+    }
 }
 
 /// Appends an entry. `value` is a field's value, or a score in its short form.
@@ -271,11 +302,6 @@ pub(super) fn push_item(out: &mut Vec<u8>, kind: Kind, item: Item<'_>) {
 
 /// Bytes that an entry takes.
 pub(super) fn item_bytes(kind: Kind, item: Item<'_>) -> usize {
-    let text_bytes = |text: &[u8]| match text.len() {
-        len @ 0..SHORT_LENGTHS => len + 1,
-        len @ SHORT_LENGTHS..=0xffff => len + 3,
-        len => len + 5,
-    };
     let value_bytes = if has_values(kind) {
         text_bytes(item.value)
     } else {

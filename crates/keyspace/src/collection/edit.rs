@@ -2,6 +2,7 @@
 
 mod compact;
 mod deadlines;
+mod fields;
 mod scores;
 
 use std::collections::HashMap;
@@ -12,7 +13,7 @@ use redis_core::numbers::parse_i64;
 use smallvec::SmallVec;
 
 use super::elements::{ID_BYTES, decode_score};
-use super::list::{ListEdit, ListEdits};
+use super::list::ListEdits;
 use super::scratch::Scratch;
 use super::source::Source;
 use super::stream::StreamEdits;
@@ -20,7 +21,8 @@ use super::{Body, Collection, Encoding, FormLimits, Shape, compact as form, elem
 use crate::index::{Found, Located, Names, NewEntry};
 use crate::{Keyspace, KeyspaceError, Kind, Millis};
 pub(crate) use compact::Rewritten;
-pub use scores::ScoresEdit;
+pub use fields::{FieldsEdit, StagedFields};
+pub use scores::{ScoresEdit, StagedScores};
 use store::{Location, Write};
 
 /// Up to this many edits are compared one by one; with more, a hash table finds an element's edit.
@@ -371,113 +373,6 @@ fn apply_edit(
     }
 }
 
-/// A locked hash or set, ready to be changed.
-#[derive(Debug)]
-pub struct FieldsEdit<'e> {
-    pub(in super::super) keyspace: &'e Keyspace,
-    pub(in super::super) locked: &'e Collection,
-    pub(in super::super) id: u64,
-    pub(in super::super) edits: &'e mut ElementEdits,
-    pub(in super::super) now: Millis,
-}
-
-impl FieldsEdit<'_> {
-    /// How many elements there are after the changes so far.
-    pub fn len(&self) -> usize {
-        let names = self.keyspace.names_of_elements(self.id);
-        let live = self.locked.live_len(self.now, &names);
-        live.saturating_add_signed(self.edits.added)
-    }
-
-    /// Whether no element is left after the changes so far.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// Whether the element exists after the changes so far.
-    pub fn contains(&self, name: &[u8]) -> Result<bool, KeyspaceError> {
-        self.has(self.keyspace.hashing.hash(name), name)
-    }
-
-    /// [`contains`](Self::contains) of an element with this hash.
-    fn has(&self, hash: u64, name: &[u8]) -> Result<bool, KeyspaceError> {
-        Ok(match self.edits.find(hash, name) {
-            Some(position) => self.edits.list[position].stays(),
-            None => self.live(hash, name)?.is_some(),
-        })
-    }
-
-    /// Runs `f` on a field's value after the changes so far; returns `None` if there is no such field.
-    pub fn get<R>(
-        &self,
-        name: &[u8],
-        f: impl FnOnce(&[u8]) -> R,
-    ) -> Result<Option<R>, KeyspaceError> {
-        let hash = self.keyspace.hashing.hash(name);
-        if let Some(position) = self.edits.find(hash, name)
-            && !self.edits.list[position].keeps_value
-        {
-            let value = self.edits.list[position].value.clone();
-            return Ok(value.map(|value| f(&self.edits.bytes[value])));
-        }
-        if let Some(body) = self.locked.body() {
-            return Ok(body.find(name).map(|item| f(item.value)));
-        }
-        let stored = self.live(hash, name)?;
-        let source = Source::new(self.keyspace, self.id);
-        stored
-            .map(|stored| source.read(name, stored.location, f))
-            .transpose()
-    }
-
-    /// Sets a field's value, or adds a member (whose value is empty). The field has no deadline then. Returns whether
-    /// the element is new.
-    pub fn put(&mut self, name: &[u8], value: &[u8]) -> Result<bool, KeyspaceError> {
-        Ok(!self.edit(name, Some(value), None)?)
-    }
-
-    /// Adds a member unless it exists. Returns whether it is new.
-    pub fn add(&mut self, name: &[u8]) -> Result<bool, KeyspaceError> {
-        let hash = self.keyspace.hashing.hash(name);
-        let present = self.has(hash, name)?;
-        if !present {
-            self.edits
-                .set(self.id, (hash, name), Some(b""), || Ok(None))?;
-        }
-        Ok(!present)
-    }
-
-    /// Removes an element; returns whether it existed.
-    pub fn remove(&mut self, name: &[u8]) -> Result<bool, KeyspaceError> {
-        self.edit(name, None, None)
-    }
-
-    /// Has the elements get records of their own with this change, if they lie in the record of the key: for what the
-    /// compact form has no place for, as a deadline of one field.
-    pub fn leave_compact(&mut self) {
-        self.edits.leaves_compact = self.locked.body().is_some();
-    }
-
-    fn edit(
-        &mut self,
-        name: &[u8],
-        value: Option<&[u8]>,
-        expires_at: Option<Millis>,
-    ) -> Result<bool, KeyspaceError> {
-        let (hash, now) = (self.keyspace.hashing.hash(name), self.now);
-        let (keyspace, locked, id) = (self.keyspace, self.locked, self.id);
-        let edits = &mut *self.edits;
-        edits.set_until(id, (hash, name), value, expires_at, || {
-            let located = stored(keyspace, locked, id, hash, name)?;
-            Ok(located.map(|located| Stored {
-                located,
-                expired: located.is_expired(now),
-                score: 0.0,
-            }))
-        })
-    }
-}
-
 /// Where the collection has an element.
 fn stored(
     keyspace: &Keyspace,
@@ -494,11 +389,4 @@ fn stored(
     };
     let found = index.get(hash, name, &keyspace.names_of_elements(id))?;
     Ok(found.map(Found::located))
-}
-
-impl<'e> ListEdit<'e> {
-    /// Edits of a list that has `len` elements.
-    pub(in super::super) fn new(edits: &'e mut ListEdits, len: usize) -> Self {
-        Self { edits, len }
-    }
 }

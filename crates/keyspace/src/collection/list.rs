@@ -5,11 +5,15 @@
 //! number is left there, the list gives new labels to as few neighbours as possible, in the same atomic step.
 
 mod compact;
+mod edit;
 
 use std::collections::HashMap;
 use std::ops::Range;
 
 use smallvec::SmallVec;
+
+pub(super) use compact::MORE_IN_LISTPACK_BYTES;
+pub use edit::{ListEdit, StagedList};
 
 use super::element_record_key;
 use super::elements::{ID_BYTES, decode_label, encode_label};
@@ -72,61 +76,6 @@ pub(in super::super) struct ListEdits {
     plan: ListPlan,
     /// Bytes of the list's listpack after the changes, if they are known.
     pub(super) listpack_bytes: Option<usize>,
-}
-
-/// A locked list, ready to be changed.
-#[derive(Debug)]
-pub struct ListEdit<'e> {
-    pub(super) edits: &'e mut ListEdits,
-    /// How many elements the list had.
-    pub(super) len: usize,
-}
-
-impl ListEdit<'_> {
-    /// How many elements there are after the changes so far.
-    pub fn len(&self) -> usize {
-        self.edits.len_after(self.len)
-    }
-
-    /// Whether the list is empty.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// Adds an element at an end.
-    pub fn push(&mut self, end: End, value: &[u8]) {
-        let given = self.edits.give(value);
-        self.edits.pushed[end as usize].push(given);
-    }
-
-    /// Removes `count` elements from an end. They must have been there before the call.
-    pub fn pop(&mut self, end: End, count: usize) {
-        let left = self.len - self.edits.popped[0] - self.edits.popped[1];
-        self.edits.popped[end as usize] += count.min(left);
-    }
-
-    /// Replaces the element at a position. The position counts before the call's changes.
-    pub fn set(&mut self, position: usize, value: &[u8]) {
-        let given = self.edits.give(value);
-        self.edits.set.push((position, given));
-    }
-
-    /// Inserts an element before the one at a position, or at the end if the position is the length. Once in a call.
-    pub fn insert(&mut self, position: usize, value: &[u8]) {
-        if position == 0 {
-            self.push(End::Head, value);
-        } else if position >= self.len {
-            self.push(End::Tail, value);
-        } else {
-            let given = self.edits.give(value);
-            self.edits.insert = Some((position, given));
-        }
-    }
-
-    /// Removes the elements at `positions`, which ascend and count before the call's changes.
-    pub fn remove(&mut self, positions: Vec<usize>) {
-        self.edits.removed = positions;
-    }
 }
 
 /// A record that a change of a list writes.

@@ -27,9 +27,9 @@ use std::sync::Arc;
 
 use parking_lot::{RawRwLock, RwLock, lock_api::ArcRwLockWriteGuard};
 
-pub use edit::{FieldsEdit, ScoresEdit};
+pub use edit::{FieldsEdit, ScoresEdit, StagedFields, StagedScores};
 pub use limits::FormLimits;
-pub use list::{End, ListEdit};
+pub use list::{End, ListEdit, StagedList};
 pub use stream::{
     ConsumerView, GroupState, GroupView, NodeLimits, Pair, PendingState, References, Stream,
     StreamBuilder, StreamEdit, StreamId, Trim, TrimTo,
@@ -37,8 +37,8 @@ pub use stream::{
 pub use view::{Fields, List, Scores, View};
 
 pub(super) use build::Built;
-pub(super) use compact::Body;
 pub use compact::copied;
+pub(super) use compact::{Body, InPlace};
 pub(super) use deadlines::{FieldDeadlines, KeyPlace};
 pub(super) use edit::{Edit, Rewritten, What};
 pub(super) use limits::State as FormState;

@@ -74,6 +74,11 @@ impl<'a> View<'a> {
         }
     }
 
+    /// A compact collection.
+    pub(in super::super) fn of_body(body: Body<'a>) -> Self {
+        View::compact(body.kind(), body)
+    }
+
     fn compact(kind: Kind, body: Body<'a>) -> Self {
         match kind.plain() {
             Kind::List => View::List(List::compact(body)),

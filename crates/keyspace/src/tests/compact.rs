@@ -5,8 +5,8 @@ use rand::{Rng, SeedableRng};
 
 use super::collections::{load, open_pool, sweep};
 use super::*;
-use crate::FormLimits;
 use crate::collection::Anchor;
+use crate::{FormLimits, OneUpdate};
 use store::testing::folder;
 use store::{LayoutChoice, Location, RecordKey, Store, Write};
 
@@ -91,10 +91,13 @@ fn change(keyspace: &Keyspace, key: &[u8], kind: Kind, seed: u64) -> Result<()> 
         }
         word
     };
-    keyspace.update_many(&[(0, key)], at(0), |slots| {
+    let in_place = random.random_bool(0.7);
+    // A call may run twice, and does the same both times.
+    let all = |keys: &mut OneUpdate<'_, '_>| {
+        let mut random = random.clone();
         match kind {
             Kind::Hash | Kind::Set => {
-                let mut edit = slots.fields(0, kind)?;
+                let mut edit = keys.fields()?;
                 for _ in 0..words {
                     let name = word(&mut random);
                     if adds && kind == Kind::Hash {
@@ -107,7 +110,7 @@ fn change(keyspace: &Keyspace, key: &[u8], kind: Kind, seed: u64) -> Result<()> 
                 }
             }
             Kind::SortedSet => {
-                let mut edit = slots.scores(0)?;
+                let mut edit = keys.scores()?;
                 for _ in 0..words {
                     let name = word(&mut random);
                     let score = match random.random_range(0..6) {
@@ -125,7 +128,7 @@ fn change(keyspace: &Keyspace, key: &[u8], kind: Kind, seed: u64) -> Result<()> 
                 }
             }
             _ => {
-                let mut edit = slots.list(0)?;
+                let mut edit = keys.list()?;
                 let len = edit.len();
                 let at = random.random_range(0..=len);
                 match random.random_range(0..8) {
@@ -145,7 +148,14 @@ fn change(keyspace: &Keyspace, key: &[u8], kind: Kind, seed: u64) -> Result<()> 
             }
         }
         Ok::<_, KeyspaceError>(())
-    })
+    };
+    if in_place {
+        keyspace.update_one(0, key, at(0), kind, all)
+    } else {
+        keyspace.update_many(&[(0, key)], at(0), |slots| {
+            all(&mut OneUpdate::Staged(slots, kind))
+        })
+    }
 }
 
 fn limits(random: &mut StdRng) -> FormLimits {

@@ -11,8 +11,8 @@ use super::locked::LockedKey;
 use super::new_collection::NewCollection;
 use super::several::{Notice, Staged, Update};
 use crate::collection::{
-    Anchor, Built, Collection, Edit, FieldsEdit, Held, KeyPlace, ListEdit, ScoresEdit, StreamEdit,
-    View, What,
+    Anchor, Built, Collection, Edit, FieldsEdit, Held, KeyPlace, ListEdit, ScoresEdit,
+    StagedFields, StagedList, StagedScores, StreamEdit, View, What,
 };
 use crate::{EventClass, Keyspace, KeyspaceError, Kind, Millis, RecordKind};
 use store::Location;
@@ -151,13 +151,13 @@ impl<'a> Update<'a> {
         let (opened, edit) = self.edit(i, kind)?;
         let now = self.keys.access.now;
         match (&self.opened[opened].locked, &mut self.edits[edit].1.what) {
-            (Some(locked), What::Elements(edits)) => Ok(FieldsEdit {
+            (Some(locked), What::Elements(edits)) => Ok(FieldsEdit::Staged(StagedFields {
                 keyspace: self.keys.keyspace,
                 locked,
                 id: self.opened[opened].id,
                 edits,
                 now,
-            }),
+            })),
             _ => Err(KeyspaceError::WrongKind),
         }
     }
@@ -166,12 +166,12 @@ impl<'a> Update<'a> {
     pub fn scores(&mut self, i: usize) -> Result<ScoresEdit<'_>, KeyspaceError> {
         let (opened, edit) = self.edit(i, Kind::SortedSet)?;
         match (&self.opened[opened].locked, &mut self.edits[edit].1.what) {
-            (Some(locked), What::Elements(edits)) => Ok(ScoresEdit {
+            (Some(locked), What::Elements(edits)) => Ok(ScoresEdit::Staged(StagedScores {
                 keyspace: self.keys.keyspace,
                 locked,
                 id: self.opened[opened].id,
                 edits,
-            }),
+            })),
             _ => Err(KeyspaceError::WrongKind),
         }
     }
@@ -184,7 +184,7 @@ impl<'a> Update<'a> {
             .as_ref()
             .map_or(0, |list| list.len());
         match &mut self.edits[edit].1.what {
-            What::List(edits) => Ok(ListEdit::new(edits, len)),
+            What::List(edits) => Ok(ListEdit::Staged(StagedList::new(edits, len))),
             What::Elements(_) | What::Stream(_) => Err(KeyspaceError::WrongKind),
         }
     }

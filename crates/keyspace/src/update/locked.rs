@@ -62,16 +62,8 @@ impl<'a> LockedKeys<'a> {
         list: Each<LockedKey<'a>>,
         access: Access,
     ) -> Result<Self, KeyspaceError> {
-        let mut keys = Self {
-            keyspace,
-            numbers,
-            shards,
-            stored: Each::with_capacity(list.len()),
-            touched: list.iter().map(|_| Cell::new(false)).collect(),
-            list,
-            access,
-            dirty: Dirty::default(),
-        };
+        let stored = Each::with_capacity(list.len());
+        let mut keys = Self::with(keyspace, (numbers, shards), list, stored, access);
         for i in 0..keys.len() {
             let LockedKey {
                 key,
@@ -84,6 +76,27 @@ impl<'a> LockedKeys<'a> {
             keys.stored.push(stored);
         }
         Ok(keys)
+    }
+
+    /// As [`new`](Self::new), for keys that were looked up before: where the index has each.
+    #[inline]
+    pub(super) fn with(
+        keyspace: &'a Keyspace,
+        (numbers, shards): LockedShards<'a>,
+        list: Each<LockedKey<'a>>,
+        stored: Each<Option<Located>>,
+        access: Access,
+    ) -> Self {
+        Self {
+            keyspace,
+            numbers,
+            shards,
+            stored,
+            touched: list.iter().map(|_| Cell::new(false)).collect(),
+            list,
+            access,
+            dirty: Dirty::default(),
+        }
     }
 
     pub(super) fn len(&self) -> usize {

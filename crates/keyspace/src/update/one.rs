@@ -31,7 +31,7 @@ pub struct KeyUpdate<'a> {
     pub(super) stored: Option<Located>,
     /// Whether this call has touched the key already.
     pub(super) touched: Cell<bool>,
-    dirty: Dirty,
+    pub(super) dirty: Dirty,
 }
 
 impl<'a> KeyUpdate<'a> {
@@ -50,7 +50,19 @@ impl<'a> KeyUpdate<'a> {
         } = locked;
         let found = shard.get(keyspace.names(generation), hash, key)?;
         let stored = found.map(Found::located);
-        Ok(Self {
+        Ok(Self::with(keyspace, shard, locked, access, stored))
+    }
+
+    /// As [`new`](Self::new), for a key that was looked up before: where the index has it.
+    #[inline]
+    pub(crate) fn with(
+        keyspace: &'a Keyspace,
+        shard: &'a mut Shard,
+        locked: LockedKey<'a>,
+        access: Access,
+        stored: Option<Located>,
+    ) -> Self {
+        Self {
             keyspace,
             shard,
             locked,
@@ -58,7 +70,17 @@ impl<'a> KeyUpdate<'a> {
             stored,
             touched: Cell::new(false),
             dirty: Dirty::default(),
-        })
+        }
+    }
+
+    /// Counts the call as a use of the key, unless it has done so before.
+    pub(super) fn touch(&self) {
+        if next_access(self.access, &self.touched).touch
+            && let Some(found) = self.found()
+        {
+            let clock = self.keyspace.eviction.clock();
+            found.entry.touch(self.access.now, clock);
+        }
     }
 
     /// Adds the call's changes of data to the shard's count.

@@ -6,13 +6,12 @@ use smallvec::SmallVec;
 
 use super::KeyWrite;
 use super::collections::Opened;
-use super::locked::{Each, LockedKey, LockedKeys, LockedShards};
+use super::locked::{LockedKey, LockedKeys};
 use super::new_collection::NewCollection;
 use crate::collection::{Edit, Scratch};
 use crate::reading::storable;
 use crate::{
-    Access, EventClass, Followed, KeyInfo, Keyspace, KeyspaceError, Millis, PREFETCHED, RecordKind,
-    StringView, Value,
+    EventClass, Followed, KeyInfo, KeyspaceError, Millis, PREFETCHED, RecordKind, StringView, Value,
 };
 
 /// Most calls have so few; these need no allocation.
@@ -82,24 +81,18 @@ pub struct Update<'a> {
 
 impl<'a> Update<'a> {
     #[inline]
-    pub(super) fn new(
-        keyspace: &'a Keyspace,
-        shards: LockedShards<'a>,
-        keys: Each<LockedKey<'a>>,
-        access: Access,
-    ) -> Result<Self, KeyspaceError> {
-        let staged = Few::with_capacity(keys.len());
-        Ok(Self {
-            keys: LockedKeys::new(keyspace, shards, keys, access)?,
+    pub(super) fn new(keys: LockedKeys<'a>) -> Self {
+        Self {
             values: Scratch::default(),
-            staged,
+            staged: Few::with_capacity(keys.len()),
+            keys,
             notices: Vec::new(),
             opened: SmallVec::new(),
             edits: SmallVec::new(),
             built: Vec::new(),
             moved: Vec::new(),
             modified: Few::new(),
-        })
+        }
     }
 
     /// How many keys the call has.

@@ -388,12 +388,15 @@ impl Log {
     /// Appends what is in `committing`, and empties it. The caller holds the commit lock.
     fn write_taken(&self, space: &Space, guard: &dyn Guard) -> Result<(), StoreError> {
         self.append(space, guard)?;
-        let written = std::mem::take(&mut *self.committing.write());
+        let mut written = std::mem::take(&mut *self.committing.write());
         self.committed
             .fetch_add(written.staged_bytes, Ordering::Release);
         let mut staging = self.staging.lock();
-        for chunk in written.chunks {
+        for chunk in written.chunks.drain(..) {
             staging.recycle(chunk.bytes);
+        }
+        if staging.chunks.capacity() == 0 {
+            staging.chunks = written.chunks;
         }
         Ok(())
     }

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::{ElementEdit, ElementEdits, FieldsEdit, Stored, stored};
+use super::{ElementEdit, ElementEdits, StagedFields, Stored, stored};
 use crate::index::Located;
 use crate::reading::storable;
 use crate::{KeyspaceError, Millis};
@@ -82,9 +82,9 @@ impl ElementEdits {
     }
 }
 
-impl FieldsEdit<'_> {
+impl StagedFields<'_> {
     /// Sets a field's value and its deadline. Returns whether the field is new.
-    pub fn put_until(
+    pub(super) fn put_until(
         &mut self,
         name: &[u8],
         value: &[u8],
@@ -98,7 +98,8 @@ impl FieldsEdit<'_> {
     }
 
     /// A field's deadline after the changes so far, `Some(None)` if it has none; `None` if there is no such field.
-    pub fn deadline(&self, name: &[u8]) -> Result<Option<Option<Millis>>, KeyspaceError> {
+    #[allow(clippy::option_option)] // The field may be missing, or its deadline.
+    pub(super) fn deadline(&self, name: &[u8]) -> Result<Option<Option<Millis>>, KeyspaceError> {
         let hash = self.keyspace.hashing.hash(name);
         if let Some(position) = self.edits.find(hash, name) {
             let edit = &self.edits.list[position];
@@ -109,7 +110,7 @@ impl FieldsEdit<'_> {
     }
 
     /// Gives a field another deadline, or none; does nothing if there is no such field.
-    pub fn set_deadline(
+    pub(super) fn set_deadline(
         &mut self,
         name: &[u8],
         expires_at: Option<Millis>,

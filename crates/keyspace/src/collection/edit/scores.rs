@@ -1,6 +1,7 @@
 //! Edits of a sorted set.
 
 use super::{ElementEdits, Stored, stored};
+use crate::collection::compact::InPlace;
 use crate::collection::elements::{decode_score, encode_score};
 use crate::collection::source::Source;
 use crate::collection::{Collection, Encoding};
@@ -9,17 +10,20 @@ use crate::{Keyspace, KeyspaceError};
 
 /// A locked sorted set, ready to be changed.
 #[derive(Debug)]
-pub struct ScoresEdit<'e> {
-    pub(crate) keyspace: &'e Keyspace,
-    pub(crate) locked: &'e Collection,
-    pub(crate) id: u64,
-    pub(crate) edits: &'e mut ElementEdits,
+pub enum ScoresEdit<'e> {
+    /// By changes that are made when the call returns.
+    Staged(StagedScores<'e>),
+    /// In a copy of its record.
+    InPlace(&'e mut InPlace),
 }
 
 impl ScoresEdit<'_> {
     /// How many members there are after the changes so far.
     pub fn len(&self) -> usize {
-        self.locked.len().saturating_add_signed(self.edits.added)
+        match self {
+            Self::Staged(scores) => scores.len(),
+            Self::InPlace(scores) => scores.len(),
+        }
     }
 
     /// Whether no member is left after the changes so far.
@@ -29,6 +33,52 @@ impl ScoresEdit<'_> {
 
     /// A member's score after the changes so far; `None` if the set does not have the member.
     pub fn score(&self, member: &[u8]) -> Result<Option<f64>, KeyspaceError> {
+        match self {
+            Self::Staged(scores) => scores.score(member),
+            Self::InPlace(scores) => Ok(scores.body().find(member).map(|item| item.score())),
+        }
+    }
+
+    /// Sets a member's score, which must not be NaN. Returns whether the member is new.
+    pub fn set(&mut self, member: &[u8], score: f64) -> Result<bool, KeyspaceError> {
+        match self {
+            Self::Staged(scores) => scores.set(member, score),
+            Self::InPlace(scores) => Ok(scores.set_score(member, score)),
+        }
+    }
+
+    /// Removes a member; returns whether it existed.
+    pub fn remove(&mut self, member: &[u8]) -> Result<bool, KeyspaceError> {
+        match self {
+            Self::Staged(scores) => scores.edit(member, None),
+            Self::InPlace(scores) => Ok(scores.remove(member)),
+        }
+    }
+
+    /// Removes a member whose score the caller knows.
+    pub fn remove_scored(&mut self, member: &[u8], score: f64) -> Result<bool, KeyspaceError> {
+        match self {
+            Self::Staged(scores) => scores.remove_scored(member, score),
+            Self::InPlace(scores) => Ok(scores.remove(member)),
+        }
+    }
+}
+
+/// A sorted set that is changed by staged changes.
+#[derive(Debug)]
+pub struct StagedScores<'e> {
+    pub(crate) keyspace: &'e Keyspace,
+    pub(crate) locked: &'e Collection,
+    pub(crate) id: u64,
+    pub(crate) edits: &'e mut ElementEdits,
+}
+
+impl StagedScores<'_> {
+    fn len(&self) -> usize {
+        self.locked.len().saturating_add_signed(self.edits.added)
+    }
+
+    fn score(&self, member: &[u8]) -> Result<Option<f64>, KeyspaceError> {
         let hash = self.keyspace.hashing.hash(member);
         if let Some(position) = self.edits.find(hash, member) {
             let value = self.edits.list[position].value.clone();
@@ -39,8 +89,7 @@ impl ScoresEdit<'_> {
         }
     }
 
-    /// Sets a member's score, which must not be NaN. Returns whether the member is new.
-    pub fn set(&mut self, member: &[u8], mut score: f64) -> Result<bool, KeyspaceError> {
+    fn set(&mut self, member: &[u8], mut score: f64) -> Result<bool, KeyspaceError> {
         if score == 0.0 && score.is_sign_negative() && self.locked.encoding != Encoding::Full {
             let members = self.len() + usize::from(self.score(member)?.is_none());
             let changed = self.edits.list.iter();
@@ -54,13 +103,7 @@ impl ScoresEdit<'_> {
         Ok(!self.edit(member, Some(score))?)
     }
 
-    /// Removes a member; returns whether it existed.
-    pub fn remove(&mut self, member: &[u8]) -> Result<bool, KeyspaceError> {
-        self.edit(member, None)
-    }
-
-    /// Removes a member whose score the caller knows.
-    pub fn remove_scored(&mut self, member: &[u8], score: f64) -> Result<bool, KeyspaceError> {
+    fn remove_scored(&mut self, member: &[u8], score: f64) -> Result<bool, KeyspaceError> {
         let hash = self.keyspace.hashing.hash(member);
         let (keyspace, locked, id) = (self.keyspace, self.locked, self.id);
         self.edits.set(id, (hash, member), None, || {

@@ -10,7 +10,7 @@ use crate::collection::source::Source;
 use crate::collection::{Encoding, FormLimits};
 
 /// Redis's listpack never takes more bytes for an element than the compact form and this.
-const MORE_IN_LISTPACK_BYTES: usize = 5;
+pub(in crate::collection) const MORE_IN_LISTPACK_BYTES: usize = 5;
 
 impl ListEdits {
     /// Appends the entries of a compact list after the changes. Returns how many there are, and Redis's form of the list.
