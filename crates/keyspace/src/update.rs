@@ -19,6 +19,7 @@ mod locked;
 mod new_collection;
 mod one;
 mod several;
+mod streams;
 mod writing;
 
 use std::collections::HashMap;
