@@ -315,7 +315,7 @@ impl Loading<'_> {
                 self.absorb(number, run, batch)?;
             }
             for batch in &mut batches.elements {
-                self.absorb_elements(batch);
+                self.absorb_elements(batch)?;
             }
             Ok(())
         };
@@ -340,9 +340,12 @@ impl Loading<'_> {
                 {
                     self.lost_field(id);
                 }
-                if !self.collect_element(&record, &mut batches.elements) {
-                    let why = "an element's record has no id";
-                    failed = Some(KeyspaceError::Failed(why));
+                match self.collect_element(&record, &mut batches.elements) {
+                    Ok(true) => {}
+                    Ok(false) => {
+                        failed = Some(KeyspaceError::Failed("an element's record has no id"));
+                    }
+                    Err(error) => failed = Some(error),
                 }
                 return;
             }

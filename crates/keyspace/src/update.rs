@@ -21,6 +21,7 @@ mod look;
 mod new_collection;
 mod one;
 mod several;
+mod streams;
 mod strings;
 mod writing;
 

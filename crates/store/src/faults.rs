@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::{
     Abilities, Fill, Generations, Gone, Location, OnName, OnPiece, OnRecord, OnValue, RecordKey,
-    Relocate, Store, StoreError, SyncReport, Upkeep, Usage, Visited, Worked, Write,
+    RecordKind, Relocate, Store, StoreError, SyncReport, Upkeep, Usage, Visited, Worked, Write,
 };
 use crate::model::{Millis, Range};
 
@@ -129,6 +129,22 @@ impl Store for Arc<Faults> {
         self.inner.write(writes, locations)
     }
 
+    fn puts_aside(&self) -> bool {
+        self.inner.puts_aside()
+    }
+
+    fn put_aside(
+        &self,
+        record: RecordKey<'_>,
+        kind: RecordKind,
+        value: &[u8],
+    ) -> Result<Option<Location>, StoreError> {
+        if fails(&self.failing_write) {
+            return Err(StoreError::OutOfMemory);
+        }
+        self.inner.put_aside(record, kind, value)
+    }
+
     fn atomically(
         &self,
         records: &[RecordKey<'_>],
@@ -179,6 +195,10 @@ impl Store for Arc<Faults> {
 
     fn release(&self, location: Location) -> Result<(), StoreError> {
         self.inner.release(location)
+    }
+
+    fn release_all(&self, locations: &[Location]) -> Result<(), StoreError> {
+        self.inner.release_all(locations)
     }
 
     fn loaded(&self, index: &dyn Relocate) -> Result<(), StoreError> {

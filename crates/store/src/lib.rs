@@ -26,6 +26,7 @@ pub mod pairs;
 mod relocate;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
+mod upkeep;
 mod usage;
 
 use std::ops::ControlFlow;
@@ -45,6 +46,7 @@ pub use open::{
 /// What only processors' own instructions do well: to have memory fetched into the cache, and to compare many bytes at once.
 pub use pmemkv::{SharedFile, equal_bytes, prefetch};
 pub use relocate::{OnCurrent, Relocate, Stand};
+pub use upkeep::{Upkeep, Worked};
 pub use usage::{Fill, SyncReport, Usage};
 
 /// Where a layout keeps a record. Only the layout that made it can read it.
@@ -158,30 +160,6 @@ pub enum Gone {
     Expired,
     /// No database has its generation any more.
     Flushed,
-}
-
-/// How urgently a store needs [`Store::work`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Upkeep {
-    /// Nothing.
-    Nothing,
-    /// Work in the background.
-    Background,
-    /// Work as soon as possible: threads that write should help.
-    Urgent,
-    /// Work before anything else is written.
-    Critical,
-}
-
-/// The result of [`Store::work`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Worked {
-    /// It did something, and there may be more.
-    Some,
-    /// There was nothing to do, or nothing that would have freed anything.
-    Nothing,
-    /// Another thread is doing it, or must act first.
-    Elsewhere,
 }
 
 /// What a store can do.
@@ -356,6 +334,23 @@ pub trait Store: Send + Sync {
     /// On an error none of the writes happens.
     fn write(&self, writes: &[Write<'_>], locations: &mut [Location]) -> Result<(), StoreError>;
 
+    /// Whether [`put_aside`](Self::put_aside) is worth a try.
+    fn puts_aside(&self) -> bool {
+        false
+    }
+
+    /// Stores a value that only repeats what other records hold, apart from what clients write. It is durable when this returns,
+    /// and so is all that it repeats. The caller releases the other records. Returns `None` and stores nothing where the
+    /// store cannot do that, or not now: then [`write`](Self::write) has to.
+    fn put_aside(
+        &self,
+        _record: RecordKey<'_>,
+        _kind: RecordKind,
+        _value: &[u8],
+    ) -> Result<Option<Location>, StoreError> {
+        Ok(None)
+    }
+
     /// Runs `change` as one step: after a crash either everything that it staged is there or nothing. `records` are those
     /// that it will probably write; it may write others. No other thread stages anything meanwhile. What `change` staged is not yet durable when
     /// this returns. An error says that `change` did not run.
@@ -443,10 +438,17 @@ pub trait Store: Send + Sync {
         Ok(0)
     }
 
-    /// Tells the store that the index does not use a record that [`visit`](Self::visit) has shown: its database was
-    /// flushed, or a later record of its key was found.
+    /// Tells the store that the index does not use a record: of those that [`visit`](Self::visit) has shown one whose
+    /// database was flushed or of whose key a later record was found, or one that a value [repeats](Self::put_aside).
     fn release(&self, _location: Location) -> Result<(), StoreError> {
         Ok(())
+    }
+
+    /// [Releases](Self::release) many records.
+    fn release_all(&self, locations: &[Location]) -> Result<(), StoreError> {
+        locations
+            .iter()
+            .try_for_each(|&location| self.release(location))
     }
 
     /// Tells the store that the keyspace has visited everything: writes may follow.

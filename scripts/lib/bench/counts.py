@@ -2,6 +2,7 @@
 idle one. It counts what runs outside the kernel."""
 
 import glob
+import itertools
 import os
 import random
 import shutil
@@ -27,6 +28,10 @@ LARGE_ELEMENTS = 20_000
 VALUE_BYTES = 64
 # Commands of one request while the servers are filled.
 FILL_COMMANDS = 500
+# Ids of a stream's entries lie one millisecond apart, from this one on: long before those that a server gives.
+FIRST_MS = 10**12
+# How often a test's command is called, with what comes before the counting.
+CALLS = CLIENTS * sum(pipeline * (max(1, WARM_BATCHES // pipeline) + BATCHES[pipeline]) for pipeline in PIPELINES)
 
 
 def element(number_of_it):
@@ -59,6 +64,20 @@ def several(draw, command, values):
     return words
 
 
+def entry(first):
+    """The fields of a stream's entry: 100 bytes in all."""
+    return [b"first", b"%028d" % first, b"other", b"%028d" % first, b"third", b"%029d" % first]
+
+
+def entry_id(number_of_it):
+    """The id of a stream's entry."""
+    return b"%d-1" % (FIRST_MS + number_of_it)
+
+
+# Each server gets every id once, one after the other.
+ACKNOWLEDGED = itertools.cycle(range(CALLS))
+
+
 # For each row of the table, what makes a command. The first words of a row's name are the command.
 COMMANDS = {
     "GET": lambda draw: [b"GET", string(draw)],
@@ -85,6 +104,12 @@ COMMANDS = {
     "HSET, one hash": lambda draw: [b"HSET", b"hash", among(draw, LARGE_ELEMENTS), b"%016d" % draw.randrange(10**9)],
     "ZADD, one sorted set": lambda draw: [b"ZADD", b"zset", b"%d" % draw.randrange(1000), among(draw, LARGE_ELEMENTS)],
     "ZRANGE of 10, one sorted set": lambda draw: [b"ZRANGE", b"zset", b"100", b"109"],
+    "XADD": lambda draw: [b"XADD", b"stream", b"*", *entry(draw.randrange(10**9))],
+    "XRANGE of 100": lambda draw: [
+        b"XRANGE", b"stream", entry_id(draw.randrange(LARGE_ELEMENTS - 100)), b"+", b"COUNT", b"100"],
+    "XREADGROUP of 1": lambda draw: [
+        b"XREADGROUP", b"GROUP", b"read", b"consumer", b"COUNT", b"1", b"STREAMS", b"stream", b">"],
+    "XACK": lambda draw: [b"XACK", b"stream", b"acknowledged", entry_id(next(ACKNOWLEDGED))],
     "EVALSHA of one INCR": lambda draw: [b"EVALSHA", None, b"1", b"counter:%012d" % draw.randrange(STRINGS)],
 }
 # What pmemkv-server sets for a pool in /dev/shm; it would execute itself anew to do so, and valgrind does not follow that.
@@ -152,6 +177,10 @@ def fill(server):
             encode(b"HSET", b"hash", *(word for name in elements for word in (name, b"%016d" % first))),
             encode(b"ZADD", b"zset", *(word for name in elements for word in (b"%d" % draw.randrange(1000), name))),
         ]
+    commands += [encode(b"XADD", b"stream", entry_id(i), *entry(i)) for i in range(LARGE_ELEMENTS)]
+    commands += [encode(b"XGROUP", b"CREATE", b"stream", group, b"0") for group in (b"read", b"acknowledged")]
+    commands.append(encode(b"XREADGROUP", b"GROUP", b"acknowledged", b"consumer", b"COUNT", b"%d" % CALLS,
+                           b"STREAMS", b"stream", b">"))
     with server.client() as client:
         for first in range(0, len(commands), FILL_COMMANDS):
             client.pipeline(commands[first:first + FILL_COMMANDS])

@@ -259,6 +259,7 @@ fn xadd(ctx: &mut Context<'_>, args: Args<'_>) -> CommandResult {
         if options.no_mkstream && keys.info(0).is_none() {
             return Ok(None);
         }
+        keys.close_full_node(0, &pairs, limits)?;
         let mut stream = keys.stream(0)?;
         let last = stream.last_id();
         if last == StreamId::MAX {

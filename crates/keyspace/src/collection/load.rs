@@ -237,10 +237,12 @@ impl Loading<'_> {
         (id, encoding): (u64, Option<Encoding>),
         place: (u32, Option<u64>),
         kind: Kind,
-        records: CollectionRecords,
+        mut records: CollectionRecords,
     ) -> Result<bool, KeyspaceError> {
         let (generation, key_hash) = place;
         let source = Source::new(self.keyspace, id);
+        let dead = records.settle_open(|name| self.keyspace.hashing.hash(name));
+        self.keyspace.store.release_all(&dead)?;
         let mut collection = Collection::new(kind, self.keyspace.naming());
         if kind == Kind::Stream {
             return self.put_stream_into_use(id, generation, records);

@@ -46,6 +46,7 @@ pub(super) use load::UnclaimedElements;
 pub(super) use records::{ElementBatch, element_batches};
 pub(super) use registry::Registry;
 pub(super) use scratch::Scratch;
+pub(super) use source::Source;
 
 use super::hashing::shard_of;
 use super::index::{Entry, Found, Index, Names, Naming, NewEntry};

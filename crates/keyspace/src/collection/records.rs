@@ -11,9 +11,10 @@ use super::REGISTERS;
 use super::elements::{decode_label, decode_score, split_key};
 use super::list::ListItem;
 use super::sequence::Sequence;
+use super::stream::{OPEN_FORM, OpenRecords};
 use crate::index::{IndexKey, NewEntry};
 use crate::loading::Loading;
-use crate::{Kind, Millis};
+use crate::{KeyspaceError, Kind, Millis};
 use store::{Location, Visited};
 
 /// Elements of one collection that a thread collects before it takes the register's lock.
@@ -68,6 +69,7 @@ impl ElementRecord {
 pub(in super::super) struct ElementBatch {
     id: u64,
     found: Vec<ElementRecord>,
+    open: OpenRecords,
 }
 
 /// One batch for each register.
@@ -79,6 +81,7 @@ pub(in super::super) fn element_batches() -> Vec<ElementBatch> {
 #[derive(Debug, Default)]
 pub(super) struct CollectionRecords {
     batches: Vec<Vec<ElementRecord>>,
+    open: OpenRecords,
 }
 
 /// Some of the collections, by id.
@@ -86,7 +89,7 @@ pub(super) type RecordsById = HashMap<u64, CollectionRecords, FixedState>;
 
 impl CollectionRecords {
     pub fn len(&self) -> usize {
-        self.batches.iter().map(Vec::len).sum()
+        self.batches.iter().map(Vec::len).sum::<usize>() + self.open.len()
     }
 
     fn add(&mut self, batch: &mut Vec<ElementRecord>) {
@@ -112,15 +115,37 @@ impl CollectionRecords {
     /// The kind of the collection; `None` if all records are tombstones.
     pub fn kind(&self) -> Option<Kind> {
         let mut found = self.batches.iter().flatten();
-        Some(found.find(|found| !found.removed)?.kind)
+        let found = found.find(|found| !found.removed).map(|found| found.kind);
+        found.or((self.open.len() > 0).then_some(Kind::Stream))
     }
 
     /// Locations of the records that the store counts as live.
     pub fn live(&self) -> impl Iterator<Item = Location> {
-        self.batches
-            .iter()
-            .flatten()
+        let found = self.batches.iter().flatten();
+        found
             .filter_map(ElementRecord::live)
+            .chain(self.open.locations())
+    }
+
+    /// Makes elements of the records of a stream's open entries that may count; returns where the others lie. `hash` is that of
+    /// a name.
+    pub fn settle_open(&mut self, hash: impl Fn(&[u8]) -> u64) -> Vec<Location> {
+        let mut dead = Vec::new();
+        self.open.prune(&mut dead);
+        for (name, open) in self.open.take() {
+            self.push(ElementRecord {
+                hash: hash(&name),
+                sequence: open.sequence,
+                brief: OPEN_FORM,
+                name: IndexKey::from_slice(&name),
+                kind: Kind::Stream,
+                location: open.location,
+                expires_at: None,
+                ordinal: 0,
+                removed: false,
+            });
+        }
+        dead
     }
 
     /// Returns the elements that exist, and the locations of their older records. The elements are sorted by hash, and
@@ -244,27 +269,43 @@ impl Loading<'_> {
         self,
         record: &Visited<'_>,
         batches: &mut [ElementBatch],
-    ) -> bool {
-        let Some((id, found)) = self.element_of(record) else {
-            return false;
+    ) -> Result<bool, KeyspaceError> {
+        let Some((id, name)) = split_key(record.key) else {
+            return Ok(false);
         };
         let batch = &mut batches[register(id)];
-        if batch.id != id || batch.found.len() >= BATCH {
-            self.absorb_elements(batch);
+        if batch.id != id || batch.found.len().max(batch.open.len()) >= BATCH {
+            self.absorb_elements(batch)?;
             batch.id = id;
         }
-        batch.found.push(found);
-        true
+        let is_stream = record.kind == Kind::Stream && !record.removed;
+        if !is_stream || !batch.open.meet(name, record) {
+            let found = self.element_of(record);
+            batch.found.extend(found.map(|(_, found)| found));
+        }
+        Ok(true)
     }
 
     /// Moves a batch to its collection.
-    pub(in super::super) fn absorb_elements(self, batch: &mut ElementBatch) {
-        if batch.found.is_empty() {
-            return;
+    pub(in super::super) fn absorb_elements(
+        self,
+        batch: &mut ElementBatch,
+    ) -> Result<(), KeyspaceError> {
+        if batch.found.is_empty() && batch.open.len() == 0 {
+            return Ok(());
         }
         self.keyspace.registry.seen(batch.id);
-        let mut by_id = self.keyspace.registry.unclaimed.register(batch.id);
-        by_id.entry(batch.id).or_default().add(&mut batch.found);
+        let mut dead = Vec::new();
+        {
+            let mut by_id = self.keyspace.registry.unclaimed.register(batch.id);
+            let records = by_id.entry(batch.id).or_default();
+            if !batch.found.is_empty() {
+                records.add(&mut batch.found);
+            }
+            records.open.absorb(&mut batch.open, &mut dead);
+        }
+        self.keyspace.store.release_all(&dead)?;
+        Ok(())
     }
 }
 

@@ -15,7 +15,7 @@ const RUN: usize = 16;
 
 /// The store that holds the elements' values.
 #[derive(Clone, Copy)]
-pub(super) struct Source<'a> {
+pub(in super::super) struct Source<'a> {
     pub keyspace: &'a Keyspace,
     pub id: u64,
     pub partition: usize,

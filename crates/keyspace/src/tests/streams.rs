@@ -1,5 +1,7 @@
 //! Compares streams with a model, over a store in memory and over real pools of both layouts.
 
+mod grown;
+
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
@@ -210,6 +212,7 @@ impl World {
             .map(|(field, value)| (&field[..], &value[..]))
             .collect();
         self.keyspace.update_many(&[(0, key)], at(0), |keys| {
+            keys.close_full_node(0, &pairs, LIMITS)?;
             let mut stream = keys.stream(0)?;
             assert_eq!(stream.last_id(), last);
             stream.append(id, &pairs, LIMITS)?;

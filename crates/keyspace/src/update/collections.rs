@@ -12,7 +12,7 @@ use super::new_collection::NewCollection;
 use super::several::{Notice, Staged, Update};
 use crate::collection::{
     Anchor, Built, Collection, Edit, FieldsEdit, Held, KeyPlace, ListEdit, ScoresEdit,
-    StagedFields, StagedList, StagedScores, StreamEdit, View, What,
+    StagedFields, StagedList, StagedScores, View, What,
 };
 use crate::{EventClass, Keyspace, KeyspaceError, Kind, Millis, RecordKind};
 use store::Location;
@@ -189,21 +189,8 @@ impl<'a> Update<'a> {
         }
     }
 
-    /// The stream of key `i`, ready to be changed; a new one if the key is absent. A stream stays without entries.
-    pub fn stream(&mut self, i: usize) -> Result<StreamEdit<'_>, KeyspaceError> {
-        let (opened, edit) = self.edit(i, Kind::Stream)?;
-        match (&self.opened[opened].locked, &mut self.edits[edit].1.what) {
-            (Some(locked), What::Stream(edits)) => {
-                let id = self.opened[opened].id;
-                StreamEdit::new(self.keys.keyspace, locked, id, edits)
-                    .ok_or(KeyspaceError::WrongKind)
-            }
-            _ => Err(KeyspaceError::WrongKind),
-        }
-    }
-
     /// The positions of key `i`'s collection in `opened` and of its changes in `edits`.
-    fn edit(&mut self, i: usize, kind: Kind) -> Result<(usize, usize), KeyspaceError> {
+    pub(super) fn edit(&mut self, i: usize, kind: Kind) -> Result<(usize, usize), KeyspaceError> {
         let i = self.first_position(i);
         let opened = self
             .opened

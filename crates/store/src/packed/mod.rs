@@ -4,6 +4,7 @@
 //! segment, without a copy. A record that was overwritten or removed stays in its segment until the compaction has
 //! copied the live ones out.
 
+mod aside;
 mod backup;
 mod compact;
 mod expired;
@@ -23,6 +24,7 @@ mod name;
 mod open;
 mod partial;
 mod patch;
+mod read;
 mod record;
 mod rehearse;
 mod release;
@@ -50,14 +52,13 @@ pub use rehearse::rehearse;
 use super::metadata::{Metadata, WORD_LAYOUT};
 use super::{
     Abilities, BackupError, BackupJob, Fill, Generations, Gone, IsNamed, Location, NAMELESS,
-    OnName, OnPiece, OnRecord, OnValue, RecordKey, Relocate, Stand, Store, StoreError, SyncReport,
-    Upkeep, Usage, Visited, Worked, Write,
+    OnName, OnPiece, OnRecord, OnValue, RecordKey, RecordKind, Relocate, Stand, Store, StoreError,
+    SyncReport, Upkeep, Usage, Visited, Worked, Write,
 };
 use crate::model::{Millis, Range, now_ms};
 use compact::Compaction;
 use expired::Expired;
 use log::Log;
-use name::value;
 use pmemkv::Engine;
 use record::{Form, Parts, Record, Spot};
 use space::{CRITICAL_MARK, SHORT_MARK, Space};
@@ -108,60 +109,6 @@ pub struct Packed {
 impl Packed {
     fn next_sequence(&self) -> u64 {
         self.sequence.fetch_add(1, Ordering::Relaxed) + 1
-    }
-
-    /// Lends a record from its segment, or from DRAM while it is only staged.
-    #[inline]
-    fn with_record<R>(
-        &self,
-        spot: Spot,
-        read: impl FnOnce(Record<'_>) -> R,
-    ) -> Result<R, StoreError> {
-        self.try_record(spot, read)
-            .ok_or_else(|| StoreError::Damaged(format!("no record at {spot:?}")))
-    }
-
-    /// [`with_record`](Self::with_record); `None` if there is no record.
-    #[inline]
-    fn try_record<R>(&self, spot: Spot, read: impl FnOnce(Record<'_>) -> R) -> Option<R> {
-        let mut read = Some(read);
-        let mut result = None;
-        let mut each = |bytes: &[u8]| {
-            if let (Some(record), Some(read)) = (Record::decode(bytes), read.take()) {
-                result = Some(read(record));
-            }
-        };
-        let segments = self.space.segments();
-        // A commit may move a record from DRAM to its segment between the two looks. The next round finds it there.
-        for _ in 0..3 {
-            let Spot {
-                segment,
-                offset,
-                length,
-                ..
-            } = spot;
-            if segments.read(segment, offset, length, &mut each).is_some()
-                || self.front.read_staged(spot, &mut each)
-                || self.compaction.log().read_staged(spot, &mut each)
-            {
-                return result;
-            }
-        }
-        None
-    }
-
-    #[inline]
-    fn read_at(&self, spot: Spot, f: OnValue<'_>) -> Result<(), StoreError> {
-        if spot.large {
-            return self.read_parts(spot, f);
-        }
-        self.with_record(spot, |record| match record.form {
-            Form::Value(kind) => {
-                f(value(kind, &record));
-                Ok(())
-            }
-            _ => Err(StoreError::Damaged(format!("no value at {spot:?}"))),
-        })?
     }
 
     fn ring(&self) {
@@ -322,6 +269,19 @@ impl Store for Packed {
         self.put_all(writes, locations)
     }
 
+    fn puts_aside(&self) -> bool {
+        self.may_repeat()
+    }
+
+    fn put_aside(
+        &self,
+        record: RecordKey<'_>,
+        kind: RecordKind,
+        value: &[u8],
+    ) -> Result<Option<Location>, StoreError> {
+        self.repeat_value(record, kind, value)
+    }
+
     fn atomically(
         &self,
         _records: &[RecordKey<'_>],
@@ -430,6 +390,10 @@ impl Store for Packed {
 
     fn release(&self, location: Location) -> Result<(), StoreError> {
         self.release_with_parts(location)
+    }
+
+    fn release_all(&self, locations: &[Location]) -> Result<(), StoreError> {
+        self.release_many(locations)
     }
 
     fn loaded(&self, index: &dyn Relocate) -> Result<(), StoreError> {

@@ -17,6 +17,26 @@ impl Packed {
         Ok(())
     }
 
+    /// [`release_with_parts`](Self::release_with_parts) of many records. Threads share the accounts, so neighbours go in one.
+    pub(super) fn release_many(&self, locations: &[Location]) -> Result<(), StoreError> {
+        if self.front.is_held_here() {
+            return locations
+                .iter()
+                .try_for_each(|&location| self.release_with_parts(location));
+        }
+        let spots: Vec<Spot> = locations.iter().map(|&location| location.into()).collect();
+        for run in spots.chunk_by(|one, next| one.segment == next.segment) {
+            let bytes = run.iter().map(|spot| spot.length).sum();
+            self.space.release_bytes(run[0].segment, bytes);
+            for spot in run.iter().filter(|spot| spot.large) {
+                for part in self.parts_of(*spot)?.spots {
+                    self.space.release(part);
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Stops counting a record as live. A transaction reuses the bytes of a record that it staged itself.
     pub(super) fn let_go(&self, spot: Spot) {
         self.space.release(spot);

@@ -325,10 +325,14 @@ impl Space {
     /// Stops counting a record as live.
     pub fn release(&self, spot: Spot) {
         self.check_inside(spot);
-        let bytes = signed(spot.length);
-        self.account(spot.segment)
-            .live
-            .fetch_sub(bytes, Ordering::Relaxed);
+        self.release_bytes(spot.segment, spot.length);
+    }
+
+    /// Stops counting records of a segment as live, which have so many bytes in all.
+    pub fn release_bytes(&self, segment: u32, bytes: usize) {
+        let bytes = signed(bytes);
+        let live = &self.account(segment).live;
+        live.fetch_sub(bytes, Ordering::Relaxed);
         self.live.fetch_sub(bytes, Ordering::Relaxed);
     }
 

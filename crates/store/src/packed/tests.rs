@@ -1,6 +1,7 @@
 //! Tests of the layout over real pools, with a small index of their own.
 
 mod accounts;
+mod aside;
 mod basics;
 mod compaction;
 mod crashes;

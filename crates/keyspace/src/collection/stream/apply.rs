@@ -212,7 +212,7 @@ impl StreamEdits {
     }
 }
 
-fn new_node(closed: Closed, location: Location) -> Node {
+pub(super) fn new_node(closed: Closed, location: Location) -> Node {
     Node {
         first: closed.first.0,
         last: closed.last.0,

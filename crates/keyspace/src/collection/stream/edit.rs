@@ -4,13 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use super::StreamId;
+use super::close::{distance, fields_hash, given_bytes, measure_open};
 use super::group_edit::GroupEdit;
 use super::limits::{NodeLimits, entry_bytes, first_bytes};
 use super::node::{NodeWriter, Pair, encode_open};
 use super::plan::Plan;
 use super::records::Head;
-use super::shape::{OpenEntry, OpenSize, StreamShape};
-use super::view::{Stream, node_name, read_node};
+use super::shape::{OpenSize, StreamShape};
+use super::view::{Stream, read_node};
 use crate::collection::scratch::Scratch;
 use crate::collection::source::Source;
 use crate::collection::{Collection, Shape};
@@ -170,13 +171,9 @@ impl<'e> StreamEdit<'e> {
         if let Some(last) = self.shape.open.back() {
             let mut open = match self.shape.open_size {
                 Some(open) => open,
-                None => self.measure_open()?,
+                None => measure_open(&self.source, self.shape)?,
             };
-            let given = pairs
-                .iter()
-                .map(|(field, value)| field.len() + value.len())
-                .sum();
-            if limits.is_full(self.shape.open_count(), open.bytes, given) {
+            if limits.is_full(self.shape.open_count(), open.bytes, given_bytes(pairs)) {
                 self.edits.closes = true;
                 self.edits.head.closed_through = last.ordinal.max(self.edits.head.next_ordinal - 1);
             } else {
@@ -215,40 +212,6 @@ impl<'e> StreamEdit<'e> {
             size,
         });
         Ok(())
-    }
-
-    /// The size of the open entries, from their records.
-    fn measure_open(&self) -> Result<OpenSize, KeyspaceError> {
-        let mut size: Option<OpenSize> = None;
-        for entry in &self.shape.open {
-            read_node(
-                &self.source,
-                entry.ordinal,
-                entry.location,
-                |mut entries| {
-                    if entries.next()?.is_some() {
-                        let pairs = entries.pairs();
-                        if let Some(size) = &mut size {
-                            let same = fields_hash(pairs) == size.fields;
-                            size.bytes +=
-                                entry_bytes(pairs, same, distance(size.first_id, entry.id));
-                        } else {
-                            size = Some(OpenSize {
-                                bytes: first_bytes(pairs),
-                                fields: fields_hash(pairs),
-                                first_id: entry.id,
-                            });
-                        }
-                    }
-                    Ok(())
-                },
-            )?;
-        }
-        Ok(size.unwrap_or(OpenSize {
-            bytes: 0,
-            fields: 0,
-            first_id: StreamId::MIN,
-        }))
     }
 
     /// Deletes the entry with this id; returns whether there was one.
@@ -354,54 +317,4 @@ impl<'e> StreamEdit<'e> {
         }
         self.edits.head_dirty = true;
     }
-}
-
-/// Puts the entries that are left of the open ones into a closed node, at the end of `out`. Returns the first ordinal,
-/// the last one, the ids of both, and the count; `None` if none is left.
-pub(super) fn close(
-    source: &Source<'_>,
-    left: &[&OpenEntry],
-    out: &mut Vec<u8>,
-) -> Result<(), KeyspaceError> {
-    let mut node = NodeWriter::default();
-    let mut failed = None;
-    source.read_run(
-        left.iter(),
-        |entry| entry.location,
-        |entry| node_name(entry.ordinal),
-        |entry, bytes| {
-            let added = super::node::Entries::of(entry.ordinal, bytes).and_then(|mut entries| {
-                if let Some(place) = entries.next()? {
-                    node.push(place.ordinal, place.id, entries.pairs());
-                }
-                Ok(())
-            });
-            failed = added.err();
-            if failed.is_some() {
-                std::ops::ControlFlow::Break(())
-            } else {
-                std::ops::ControlFlow::Continue(())
-            }
-        },
-    )?;
-    if let Some(error) = failed {
-        return Err(error);
-    }
-    node.finish(out);
-    Ok(())
-}
-
-/// How far an id is from the first one of its node, as Redis stores it.
-fn distance(first: StreamId, id: StreamId) -> (i64, i64) {
-    (
-        id.ms.wrapping_sub(first.ms).cast_signed(),
-        id.seq.wrapping_sub(first.seq).cast_signed(),
-    )
-}
-
-/// Tells the names of fields apart. It only serves to estimate sizes.
-fn fields_hash(pairs: &[Pair<'_>]) -> u64 {
-    pairs.iter().fold(pairs.len() as u64, |hash, (field, _)| {
-        xxhash_rust::xxh3::xxh3_64_with_seed(field, hash)
-    })
 }

@@ -6,6 +6,7 @@
 
 mod apply;
 mod build;
+mod close;
 mod edit;
 mod group_edit;
 mod group_view;
@@ -14,6 +15,7 @@ mod id;
 mod limits;
 mod load;
 mod node;
+mod open_records;
 mod plan;
 mod radix;
 mod records;
@@ -35,7 +37,8 @@ pub use view::Stream;
 
 pub(in super::super) use edit::StreamEdits;
 pub(super) use load::StreamParts;
-pub(super) use node::is_open_node;
+pub(super) use node::{OPEN_FORM, is_open_node};
+pub(super) use open_records::OpenRecords;
 pub(super) use records::RecordName;
 pub(in super::super) use shape::StreamShape;
 pub(super) use shape::record_key;

@@ -47,9 +47,12 @@ pub type Pair<'a> = (&'a [u8], &'a [u8]);
 /// The error of a record that does not read.
 pub const DAMAGED: KeyspaceError = KeyspaceError::Failed("a stream's record is damaged");
 
+/// The first byte of an open node's value, as the load keeps it.
+pub const OPEN_FORM: u64 = OPEN as u64;
+
 /// Whether a record is an open node, by its name and the first byte of its value.
 pub fn is_open_node(name: &[u8], form: u64) -> bool {
-    name.first() == Some(&b'n') && form == u64::from(OPEN)
+    name.first() == Some(&b'n') && form == OPEN_FORM
 }
 
 /// Appends an open node.

@@ -5,7 +5,8 @@ use std::ops::Range;
 use smallvec::SmallVec;
 
 use super::StreamId;
-use super::edit::{StreamEdits, close};
+use super::close::close;
+use super::edit::StreamEdits;
 use super::records::{ConsumerRecord, GroupRecord, PendingRecord, RecordName};
 use super::shape::{OpenEntry, StreamShape};
 use super::view::first_live;
@@ -128,7 +129,7 @@ impl StreamEdits {
         left: &[&OpenEntry],
         source: &Source<'_>,
     ) -> Result<(), KeyspaceError> {
-        let (Some(first), Some(last)) = (left.first(), left.last()) else {
+        let (Some(first), Some(closed)) = (left.first(), Closed::of(left)) else {
             return Ok(());
         };
         let start = self.bytes.len();
@@ -140,11 +141,7 @@ impl StreamEdits {
             value,
             Some(first.location),
         );
-        self.plan.closed = Some(Closed {
-            first: (first.ordinal, first.id),
-            last: (last.ordinal, last.id),
-            count: u32::try_from(left.len()).unwrap_or(u32::MAX),
-        });
+        self.plan.closed = Some(closed);
         Ok(())
     }
 

@@ -1,0 +1,66 @@
+//! Reading a record, from its segment or from where it is staged.
+
+use super::Packed;
+use super::name::value;
+use super::record::{Form, Record, Spot};
+use crate::{OnValue, StoreError};
+
+impl Packed {
+    /// Lends a record from its segment, or from DRAM while it is only staged.
+    #[inline]
+    pub(super) fn with_record<R>(
+        &self,
+        spot: Spot,
+        read: impl FnOnce(Record<'_>) -> R,
+    ) -> Result<R, StoreError> {
+        self.try_record(spot, read)
+            .ok_or_else(|| StoreError::Damaged(format!("no record at {spot:?}")))
+    }
+
+    /// [`with_record`](Self::with_record); `None` if there is no record.
+    #[inline]
+    pub(super) fn try_record<R>(
+        &self,
+        spot: Spot,
+        read: impl FnOnce(Record<'_>) -> R,
+    ) -> Option<R> {
+        let mut read = Some(read);
+        let mut result = None;
+        let mut each = |bytes: &[u8]| {
+            if let (Some(record), Some(read)) = (Record::decode(bytes), read.take()) {
+                result = Some(read(record));
+            }
+        };
+        let segments = self.space.segments();
+        // A commit may move a record from DRAM to its segment between the two looks. The next round finds it there.
+        for _ in 0..3 {
+            let Spot {
+                segment,
+                offset,
+                length,
+                ..
+            } = spot;
+            if segments.read(segment, offset, length, &mut each).is_some()
+                || self.front.read_staged(spot, &mut each)
+                || self.compaction.log().read_staged(spot, &mut each)
+            {
+                return result;
+            }
+        }
+        None
+    }
+
+    #[inline]
+    pub(super) fn read_at(&self, spot: Spot, f: OnValue<'_>) -> Result<(), StoreError> {
+        if spot.large {
+            return self.read_parts(spot, f);
+        }
+        self.with_record(spot, |record| match record.form {
+            Form::Value(kind) => {
+                f(value(kind, &record));
+                Ok(())
+            }
+            _ => Err(StoreError::Damaged(format!("no value at {spot:?}"))),
+        })?
+    }
+}
