@@ -141,6 +141,11 @@ impl LoadRun {
     }
 }
 
+/// The cores that a read of everything may use.
+pub(super) fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
 /// Runs `run` on `threads` new threads. New threads, because the allocator can reuse the memory of a thread that has
 /// ended as soon as any thread frees it; memory of a living thread would wait for that thread.
 pub(super) fn on_threads(
@@ -192,7 +197,7 @@ impl Loading<'_> {
         if !self.keyspace.partitioned {
             self.load_all(threads, &AtomicBool::new(false))?;
             self.open_all();
-            return Ok(());
+            return self.gather(threads, &AtomicBool::new(false));
         }
         for partition in 0..self.keyspace.store.partitions() {
             self.index_partition(partition)?;
@@ -228,11 +233,10 @@ impl Loading<'_> {
 
     /// The keys that loading has found to be gone by their deadlines, with their databases; `None` if there were too many to collect.
     pub fn take_expired(self) -> Option<Vec<(usize, Vec<u8>)>> {
-        if self.keyspace.has_left_index() && self.keyspace.loading.collects_after.get().is_some() {
-            // Nobody has looked for them: the process before may have removed some from the index that it has left.
-            return None;
-        }
-        let collected = self.keyspace.loading.collected.lock().take()?;
+        let collected = match self.keyspace.loading.collects_after.get() {
+            Some(&time) if self.keyspace.has_left_index() => self.keyspace.expired_behind(time)?,
+            _ => self.keyspace.loading.collected.lock().take()?,
+        };
         let keys = collected.into_iter().filter_map(|(generation, key)| {
             let db = self.keyspace.generations.database_of(generation)?;
             Some((db, key.to_vec()))
@@ -480,12 +484,22 @@ impl Loading<'_> {
         Ok(())
     }
 
+    /// Reads the elements of collections that a command has missed. The caller holds no shard.
+    #[cold]
+    pub(super) fn read_elements(self, partition: usize) -> Result<(), KeyspaceError> {
+        if self.keyspace.partitioned {
+            return self.index_partition(partition);
+        }
+        // The thread may be the one that starts the server, and then it is loading.
+        self.gather(cores(), &AtomicBool::new(false))
+    }
+
     /// Reads a partition's records into its shards, unless that was done before.
     pub(super) fn index_partition(self, partition: usize) -> Result<(), KeyspaceError> {
         if !self.keyspace.partitioned {
             self.load_all(1, &AtomicBool::new(false))?;
             self.open_all();
-            return Ok(());
+            return self.gather(cores(), &AtomicBool::new(false));
         }
         let first = partition * self.keyspace.hashing.shards_per_partition();
         let mut shards: Vec<_> = self.keyspace.shards

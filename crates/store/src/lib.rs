@@ -427,10 +427,18 @@ pub trait Store: Send + Sync {
         Ok(false)
     }
 
-    /// Reads a part that the start has not read, and fails where a record is damaged.
-    fn check_part(&self, _part: usize) -> Result<(), StoreError> {
+    /// Shows the records of a part that the start has not read, and keeps no account of them. Fails where one is damaged.
+    fn visit_unread(
+        &self,
+        _part: usize,
+        _visit: &mut dyn FnMut(Visited<'_>),
+    ) -> Result<(), StoreError> {
         Ok(())
     }
+
+    /// While parts are held, the store moves no record and gives no part away, so that their records can be
+    /// [visited](Self::visit_unread). Threads that write may have to wait for room meanwhile.
+    fn hold_parts(&self, _hold: bool) {}
 
     /// Counts records as live that [`visit`](Self::visit) has not shown, with the parts of their values. Fails if there cannot
     /// be one of them.

@@ -39,7 +39,7 @@ mod write;
 
 use std::ops::ControlFlow;
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::Condvar;
@@ -101,6 +101,8 @@ pub struct Packed {
     quiet: Quiet,
     damage: load::Damage,
     expired: Expired,
+    /// Whether all segments must stay as they are, because another thread reads them one after the other.
+    holds_segments: AtomicBool,
     /// The generations that the transaction in progress has set. Its commit stores them.
     held_generations: lock_order::Mutex<Option<Generations>>,
 }
@@ -162,12 +164,6 @@ impl Packed {
             }
             _ => Err(StoreError::Damaged(format!("no value at {spot:?}"))),
         })?
-    }
-
-    fn ring(&self) {
-        let (rung, bell) = &self.bell;
-        *rung.lock() = true;
-        bell.notify_one();
     }
 
     fn commit_all(&self) -> Result<(), StoreError> {
@@ -416,8 +412,16 @@ impl Store for Packed {
         self.visit_behind(stand, visit)
     }
 
-    fn check_part(&self, part: usize) -> Result<(), StoreError> {
-        self.check_segment(part)
+    fn visit_unread(
+        &self,
+        part: usize,
+        visit: &mut dyn FnMut(Visited<'_>),
+    ) -> Result<(), StoreError> {
+        self.visit_unread_segment(part, visit)
+    }
+
+    fn hold_parts(&self, hold: bool) {
+        self.hold_segments(hold);
     }
 
     fn claim(&self, locations: &mut dyn Iterator<Item = Location>) -> Result<(), StoreError> {

@@ -98,14 +98,26 @@ impl Packed {
         })
     }
 
-    /// Reads a segment that the open has not read.
-    pub(super) fn check_segment(&self, part: usize) -> Result<(), StoreError> {
+    /// Has all segments stay as they are while another thread reads them one after the other, or lets the compaction go on.
+    pub(super) fn hold_segments(&self, hold: bool) {
+        self.holds_segments.store(hold, Ordering::Release);
+        if !hold {
+            self.ring();
+        }
+    }
+
+    /// Shows the records of a segment that the open has not read.
+    pub(super) fn visit_unread_segment(
+        &self,
+        part: usize,
+        visit: &mut dyn FnMut(Visited<'_>),
+    ) -> Result<(), StoreError> {
         let segment = u32::try_from(part).map_err(|_| StoreError::TooLarge)?;
         let serial = self.space.serial(segment);
         if !self.space.is_unread(segment) {
             return Ok(());
         }
-        let checked = self.visit_from(segment, 0, &mut |_| ());
+        let checked = self.visit_from(segment, 0, visit);
         // Freed and filled anew meanwhile, it may have been read half and half.
         if self.space.serial(segment) == serial {
             checked
