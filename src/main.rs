@@ -109,6 +109,11 @@ fn start() -> Result<ExitCode, Box<dyn std::error::Error>> {
             "this engine is experimental: keep nothing in it that you cannot lose"
         );
     }
+    if engine.persistent
+        && let Some(warning) = system::logout::warning(&options.pool_path)
+    {
+        tracing::warn!("{warning}");
+    }
     if engine.persistent && options.pool_path.exists() {
         // A damaged pool can crash libpmemobj: better a child than this process. No thread runs yet.
         store::rehearse(engine, &options)?;

@@ -5,6 +5,7 @@
 
 pub mod files;
 mod index_file;
+pub mod logout;
 mod passed;
 pub mod pidfile;
 mod ports;

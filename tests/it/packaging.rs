@@ -85,6 +85,21 @@ fn systemd_takes_the_units_and_finds_them_safe() -> TestResult {
     Ok(())
 }
 
+/// systemd deletes what the user of a unit with `RemoveIPC` has in /dev/shm when the service ends, and a crash is such an end.
+#[test]
+fn the_unit_leaves_the_pool_in_shared_memory_alone() -> TestResult {
+    let unit = fs::read_to_string(root().join("packaging/systemd/pmemkv-server.service"))?;
+    let lines: Vec<_> = unit.lines().collect();
+    assert!(lines.contains(&"RemoveIPC=false"));
+    assert!(
+        !lines
+            .iter()
+            .any(|line| line.starts_with("DynamicUser=") && !line.ends_with("=no")),
+        "a dynamic user implies RemoveIPC"
+    );
+    Ok(())
+}
+
 /// The names of metrics in a text.
 fn metrics_in(text: &str) -> BTreeSet<&str> {
     text.match_indices("pmemkv_")

@@ -10,7 +10,7 @@ import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "..", "scripts", "lib"))
 
-from bench import counts, curves, figures, load, plan, plots, rates, report  # noqa: E402
+from bench import counts, curves, figures, load, plan, plots, rates, report, space  # noqa: E402
 from bench.client import BenchError, key_of, parse_info, value_of  # noqa: E402
 
 HEADER = ('"test","rps","avg_latency_ms","min_latency_ms","p50_latency_ms","p95_latency_ms","p99_latency_ms",'
@@ -233,6 +233,25 @@ class Curves(unittest.TestCase):
         self.assertEqual(made[0], made[1])
         self.assertNotIn(b"<dc:date>", made[0])
         self.assertLess(len(made[0]), 100_000)
+
+
+class Space(unittest.TestCase):
+    @staticmethod
+    def row(shape, own):
+        peers = {"Redis": {"total": 200.0}, "newer Redis": {"total": 100.0}}
+        return {"shape": shape, "cells": {**peers, "ours": {"pool": own - 20, "index": 20.0, "total": own}}}
+
+    def test_ratio_and_goals(self):
+        rows = [self.row("string of 64 bytes", 90.0), self.row("list of 10 elements", 120.0)]
+        text = space.tables({"keys": 10, "rows": rows}, "ours")
+        self.assertIn("| string of 64 bytes | 200.0 | 100.0 | 70.0 | 20.0 | 90.0 | 0.90 | 125.0 |", text)
+        self.assertIn("| list of 10 elements | 200.0 | 100.0 | 100.0 | 20.0 | 120.0 | 1.20 | 110.0 |", text)
+
+    def test_every_shape_makes_a_command_of_its_key(self):
+        for shape, (make, _) in space.SHAPES.items():
+            words = make(b"a key", 3)
+            self.assertEqual(words[1], b"a key", shape)
+            self.assertTrue(all(isinstance(word, bytes) for word in words), shape)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ import signal
 import sys
 import time
 
-from . import big, collections, counts, curves, latency, lifecycle, machine, rates, report, scripting, streams, strings
+from . import big, collections, counts, curves, latency, lifecycle, machine, rates, report, scripting, space, streams, strings
 from .client import BenchError
 from .load import CLIENTS, Generator, check_tools
 from .plan import PARTS, make_plan
@@ -104,6 +104,8 @@ def run(fleet, arguments, plan, described):
         timed("streams", lambda: streams.measure(fleet, arguments.quick))
     if "scripting" in plan.parts:
         timed("scripting", lambda: scripting.measure(fleet, generator, arguments.quick))
+    if "space" in plan.parts:
+        timed("space", lambda: space.measure(fleet, arguments.quick))
     for server in fleet.all():
         server.empty()
     if "counts" in plan.parts:
@@ -151,6 +153,8 @@ def page(result, plan):
         parts.append(streams.tables(result["streams"], ours))
     if "scripting" in result:
         parts.append(scripting.tables(result["scripting"], ours))
+    if "space" in result:
+        parts.append(space.tables(result["space"], ours))
     if "counts" in result:
         parts.append(counts.tables(result["counts"], ours))
     if "restart" in result:

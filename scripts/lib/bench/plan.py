@@ -26,7 +26,8 @@ class Plan:
     restart_keys: tuple
     restarts: int
     pool_bytes: int
-    parts: tuple = ("rates", "latency", "collections", "strings", "streams", "scripting", "restart", "lifecycle")
+    parts: tuple = ("rates", "latency", "collections", "strings", "streams", "scripting", "space", "restart",
+                    "lifecycle")
 
 
 # Those of a run that does not say which, and one that runs when it is asked for.
