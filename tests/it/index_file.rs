@@ -207,6 +207,34 @@ fn answers_are_right_before_elements_are_gathered() -> TestResult {
     server.terminate()
 }
 
+/// As a start that reads everything, one that gathers elements serves nothing of a damaged pool. It has begun to serve by then.
+#[test]
+fn damage_among_elements_ends_the_process() -> TestResult {
+    const PATTERN: &[u8] = b"a pattern that nothing else in the pool has";
+    let mut server = Server::start_with(options().pool_size("40mb"))?;
+    fill(&server)?;
+    let value = [PATTERN, &[b'y'; 3_000]].concat();
+    let mut client = server.raw()?;
+    client.call(&[b"HSET".as_slice(), b"other", b"field", &value])?;
+    server.kill_9()?;
+    let mut pool = std::fs::read(server.pool_path())?;
+    let at = pool
+        .windows(PATTERN.len())
+        .position(|bytes| bytes == PATTERN);
+    pool[at.ok_or("the value is nowhere")?] ^= 1;
+    std::fs::write(server.pool_path(), &pool)?;
+    // The process may end before or after it is ready.
+    if server.resume().is_ok() {
+        assert!(server.wait_for_exit().is_err(), "{}", server.log());
+    }
+    let log = server.log();
+    assert!(log.contains("cannot be gathered"), "{log}");
+    assert!(server.resume().is_err(), "{}", server.log());
+    assert_eq!(times_taken_over(&server), 1, "{}", server.log());
+    assert!(server.log().contains("--repair yes"), "{}", server.log());
+    Ok(())
+}
+
 #[test]
 fn a_place_that_cannot_be_used_is_a_warning() -> TestResult {
     let first = Server::start_with(options())?;

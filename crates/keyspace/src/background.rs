@@ -66,7 +66,9 @@ impl Housekeeping {
                 let is_loaded = result.is_ok();
                 loaded(result);
                 if is_loaded {
-                    keyspace.loading().open_all();
+                    if !keyspace.loading().lacks_elements() {
+                        keyspace.loading().open_all();
+                    }
                     if let Err(error) = keyspace.loading().gather(cores, stop) {
                         tracing::info!(%error, "the elements of collections are not gathered");
                     }

@@ -140,7 +140,7 @@ impl Loading<'_> {
             return Ok(());
         }
         let started = Instant::now();
-        self.open_all();
+        self.open_all_on(threads)?;
         let collections = self
             .gather_all(threads, stop)
             .inspect_err(|error| self.give_up(error, stop))?;

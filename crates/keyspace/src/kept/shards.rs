@@ -1,6 +1,6 @@
 //! Takes over the shards that an earlier process has left, one at a time.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Instant;
 
 use super::{CHECK_REST, LeftShard, State};
@@ -9,7 +9,7 @@ use crate::collection::has_anchor;
 use crate::hashing::{SHARD_BITS, SHARDS};
 use crate::index::{Found, Index, NewEntry};
 use crate::loaded::LoadedRecord;
-use crate::loading::Loading;
+use crate::loading::{Loading, on_threads};
 use crate::shard::Shard;
 use store::{StoreError, now_ms};
 
@@ -43,6 +43,24 @@ impl Loading<'_> {
                 self.open_shard(number);
             }
         }
+    }
+
+    /// As [`open_all`](Self::open_all), with several threads.
+    pub(in super::super) fn open_all_on(self, threads: usize) -> Result<(), KeyspaceError> {
+        let is_open = |kept: &State| kept.is_open();
+        if self.keyspace.kept.as_ref().is_none_or(is_open) {
+            return Ok(());
+        }
+        let next = AtomicUsize::new(0);
+        on_threads(threads, || {
+            loop {
+                let number = next.fetch_add(1, Ordering::Relaxed);
+                if number >= SHARDS {
+                    return Ok(());
+                }
+                self.open_shard(number);
+            }
+        })
     }
 
     /// Reads what the start has not read, a part at a time and resting between them: damage must not wait for the command
