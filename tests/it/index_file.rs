@@ -216,6 +216,8 @@ fn damage_among_elements_ends_the_process() -> TestResult {
     let value = [PATTERN, &[b'y'; 3_000]].concat();
     let mut client = server.raw()?;
     client.call(&[b"HSET".as_slice(), b"other", b"field", &value])?;
+    // What was written last is checked before the index is taken over: the record must lie before that.
+    std::thread::sleep(Duration::from_secs(2));
     server.kill_9()?;
     let mut pool = std::fs::read(server.pool_path())?;
     let at = pool
